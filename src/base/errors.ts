@@ -1,0 +1,154 @@
+/**
+ * Every coded error of the product, in one table. A code is stable: it is a metric label, a log field and, where the
+ * columns say so, the number that goes on the wire.
+ *
+ * - `stratum`: the Stratum v1 error number sent to an ASIC (field practice, 20 to 25).
+ * - `rpc`: the JSON-RPC 2.0 error number sent to a peer (`channel.md` section 7).
+ * - `hint`: what the reader of the message should do.
+ */
+export const ERROR_TABLE = {
+  // stratum, downstream
+  malformed: {
+    stratum: 20,
+    hint: 'send one JSON object a line with method and params as Stratum v1 defines them',
+  },
+  line_too_long: {
+    stratum: 20,
+    hint: 'a line may not exceed the limit; check that lines end with a newline',
+  },
+  unknown_method: { stratum: 20, hint: 'this method is not supported' },
+  stale: { stratum: 21, hint: 'the job was replaced by a new block; check the network delay to the proxy' },
+  unknown_job: { stratum: 21, hint: 'the job id was never sent to this session or has expired' },
+  duplicate: { stratum: 22, hint: 'this share was already credited' },
+  low_difficulty: { stratum: 23, hint: 'the hash does not meet the difficulty of its job' },
+  not_authorized: { stratum: 24, hint: 'send mining.authorize with a worker name first' },
+  not_subscribed: { stratum: 25, hint: 'send mining.subscribe first' },
+  bad_extranonce2: { stratum: 20, hint: 'extranonce2 must have the size given in the subscribe reply' },
+  bad_ntime: { stratum: 20, hint: 'ntime is outside the window of its job; check the clock of the miner' },
+  bad_version: {
+    stratum: 20,
+    hint: 'version bits outside the negotiated mask, or rolled without mining.configure',
+  },
+  overload: { stratum: 20, hint: 'the proxy is over a limit; slow down or raise the limit' },
+  session_limit: { hint: 'too many connections; raise limits or spread the miners' },
+  idle_timeout: { hint: 'the connection was silent for too long' },
+  banned: { hint: 'too many invalid shares; the ban expires by itself' },
+  slow_reader: { hint: 'the miner does not read what it is sent' },
+
+  // upstream
+  upstream_closed: { hint: 'the pool or node closed the connection; it is tried again' },
+  upstream_timeout: { hint: 'the pool or node did not answer in time' },
+  upstream_protocol: { hint: 'the pool or node sent something that is not Stratum v1' },
+  upstream_refused: { hint: 'the pool or node refused the worker name or password' },
+  extranonce_too_small: {
+    hint: 'this destination leaves too few extranonce2 bytes to be shared; use per_session mode',
+  },
+
+  // ledger
+  ledger_version: { hint: 'SQLite below 3.51.3 can corrupt a WAL; use the Node that package.json names' },
+  ledger_settings: { hint: 'the database did not accept WAL with synchronous=FULL' },
+  ledger_schema: { hint: 'the database was written by another or a newer program' },
+  ledger_io: { hint: 'the ledger could not be written; check the disk' },
+  ledger_conflict: { hint: 'another content is already stored under this key' },
+  ledger_closed: { hint: 'the ledger is closed' },
+  ledger_corrupt: {
+    hint: 'a record does not match its checksum or the hash chain is broken; restore a backup',
+  },
+
+  // contract
+  bad_terms: { rpc: -32602, hint: 'the contract terms are not acceptable; see the message' },
+  exposure_limit: { hint: 'unpaid verified work reached the limit; hashrate went to the fallback' },
+
+  // channel
+  unknown_channel: { rpc: -32010, hint: 'no channel with this id' },
+  wrong_state_number: { rpc: -32011, hint: 'a state number must be exactly one above the last' },
+  bad_signature: { rpc: -32012, hint: 'the signature does not verify for this state' },
+  not_monotone: { rpc: -32013, hint: 'work or pay of a state is lower than before' },
+  over_budget: { rpc: -32014, hint: 'the state pays more than the budget' },
+  bad_amount: { rpc: -32015, hint: 'the amounts of the state do not follow from its work' },
+  equivocation: { rpc: -32016, hint: 'two different contents for one state number; keep both as evidence' },
+  expiry_near: { rpc: -32030, hint: 'the channel is too close to its expiry' },
+  channel_frozen: {
+    rpc: -32040,
+    hint: 'storage failed; the channel is frozen until the ledger works again',
+  },
+  bad_funding: { rpc: -32041, hint: 'the funding transaction is not what was agreed' },
+  insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },
+
+  // peering
+  unauthenticated: { rpc: -32001, hint: 'the peer did not prove its node key' },
+  unknown_peer: { rpc: -32002, hint: 'this node key is not on the list of peers; add it to [peers]' },
+  protocol: { rpc: -32600, hint: 'the message does not have the agreed shape' },
+  wrong_chain: { rpc: -32003, hint: 'the peer is on another network' },
+  unsupported: { rpc: -32004, hint: 'the peer requires a feature this program does not have' },
+  bad_sequence: {
+    rpc: -32005,
+    hint: 'records arrived out of order; the sender resumes from the acked sequence',
+  },
+  share_stale: { rpc: -32020, hint: 'the share builds on a block that was replaced too long ago' },
+  share_duplicate: { rpc: -32021, hint: 'the share was already credited' },
+  share_low: {
+    rpc: -32022,
+    hint: 'the share does not meet its target, or its target is above the agreed floor',
+  },
+  share_unbound: { rpc: -32023, hint: 'the job does not pay the agreed party' },
+  share_bad: { rpc: -32024, hint: 'the share cannot be rebuilt from its job' },
+  peer_timeout: { hint: 'the peer did not answer in time; the connection is made anew' },
+
+  // chain
+  chain_unreachable: { hint: 'the bitcoin node does not answer; check [chain]' },
+  chain_rpc: { hint: 'the bitcoin node answered with an error; see the message' },
+  tx_refused: { hint: 'the bitcoin node refused the transaction; see the message' },
+
+  // configuration, command line
+  config_invalid: { hint: 'correct the configuration; every problem is listed' },
+  config_unreadable: { hint: 'check the path and the permissions of the file' },
+  bad_key_file: {
+    hint: 'the key file must be 64 hex digits, mode 0600; make one with `sharestream keys new`',
+  },
+  address_in_use: { hint: 'another program listens on this port; choose another' },
+  usage: { hint: 'see --help' },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorCode = keyof typeof ERROR_TABLE;
+
+type ErrorRow = { readonly hint: string; readonly stratum?: number; readonly rpc?: number };
+const ROWS: Readonly<Record<ErrorCode, ErrorRow>> = ERROR_TABLE;
+
+/** What the world did wrong: a peer, a disk, a miner, a file. Carries a stable code, never crashes the process. */
+export class CodedError extends Error {
+  readonly code: ErrorCode;
+  readonly meta: Readonly<Record<string, unknown>>;
+
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    meta: Record<string, unknown> = {},
+    options?: ErrorOptions,
+  ) {
+    super(detail === undefined ? code : `${code}: ${detail}`, options);
+    this.name = 'CodedError';
+    this.code = code;
+    this.meta = meta;
+  }
+
+  /** What the reader should do about it. */
+  get hint(): string {
+    return ROWS[this.code].hint;
+  }
+}
+
+/** The code of anything thrown, for metric labels and logs: coded errors keep theirs, the rest is `internal`. */
+export function codeOf(error: unknown): ErrorCode | 'internal' {
+  return error instanceof CodedError ? error.code : 'internal';
+}
+
+/** The Stratum number of a code; 20 ("other") where the table names none. */
+export function stratumNumber(code: ErrorCode): number {
+  return ROWS[code].stratum ?? 20;
+}
+
+/** The JSON-RPC number of a code; -32000 ("server error") where the table names none. */
+export function rpcNumber(code: ErrorCode): number {
+  return ROWS[code].rpc ?? -32000;
+}

@@ -1,0 +1,66 @@
+import { fromHex, reversed, toHex } from '../base/bytes.ts';
+import { sha256d } from '../base/hash.ts';
+
+/** A block header. `prevHash` and `merkleRoot` in internal byte order; the rest are u32. */
+export type Header = {
+  readonly version: number;
+  readonly prevHash: Uint8Array;
+  readonly merkleRoot: Uint8Array;
+  readonly time: number;
+  readonly bits: number;
+  readonly nonce: number;
+};
+
+export const HEADER_SIZE = 80;
+
+/** The 80 bytes that are hashed. */
+export function serializeHeader(header: Header): Uint8Array {
+  const out = new Uint8Array(HEADER_SIZE);
+  const view = new DataView(out.buffer);
+  view.setUint32(0, header.version, true);
+  out.set(header.prevHash, 4);
+  out.set(header.merkleRoot, 36);
+  view.setUint32(68, header.time, true);
+  view.setUint32(72, header.bits, true);
+  view.setUint32(76, header.nonce, true);
+  return out;
+}
+
+/** The inverse of `serializeHeader`; throws RangeError for anything but 80 bytes. */
+export function parseHeader(bytes: Uint8Array): Header {
+  if (bytes.length !== HEADER_SIZE)
+    throw new RangeError(`a header has ${HEADER_SIZE} bytes, got ${bytes.length}`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    version: view.getUint32(0, true),
+    prevHash: bytes.slice(4, 36),
+    merkleRoot: bytes.slice(36, 68),
+    time: view.getUint32(68, true),
+    bits: view.getUint32(72, true),
+    nonce: view.getUint32(76, true),
+  };
+}
+
+/** The block hash, internal byte order. */
+export function headerHash(header: Header): Uint8Array {
+  return sha256d(serializeHeader(header));
+}
+
+/** Hash bytes (internal order) as explorers display them. */
+export function displayHash(hash: Uint8Array): string {
+  return toHex(reversed(hash));
+}
+
+/** A displayed hash to internal byte order; throws `malformed` unless 64 hex digits. */
+export function parseDisplayHash(text: string): Uint8Array {
+  return reversed(fromHex(text, 32));
+}
+
+/** Swaps the bytes inside each 4-byte word: `mining.notify` writes prevhash this way (`stratum.md` 1.7). */
+export function swapWords(bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(bytes.length);
+  for (let at = 0; at < bytes.length; at += 4) {
+    for (let byte = 0; byte < 4; byte += 1) out[at + byte] = bytes[at + 3 - byte]!;
+  }
+  return out;
+}

@@ -1,0 +1,93 @@
+import { bigFromLe, bigToBe, bigToLe, toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+
+/** Target of difficulty 1 ("bdiff"), what Stratum's `set_difficulty` counts in: `0xffff * 2^208`. */
+export const DIFFICULTY_1_TARGET = 0xffffn << 208n;
+
+/** The easiest target a share can be assigned: one hash in two. */
+export const MAX_TARGET = (1n << 255n) - 1n;
+
+const TWO_256 = 1n << 256n;
+
+/**
+ * Expected hashes of one share at the assigned target T: `floor(2^256 / (T + 1))`, Bitcoin's chainwork rule.
+ * At difficulty 1 this is 4,295,032,833.
+ */
+export function workOfTarget(target: bigint): bigint {
+  return TWO_256 / (target + 1n);
+}
+
+/**
+ * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for every finite double: the double is taken as its mantissa times a
+ * power of two, so that no rounding happens at the boundary.
+ * @param difficulty a positive finite number; fractions are allowed
+ * @returns at most MAX_TARGET
+ */
+export function targetOfDifficulty(difficulty: number): bigint {
+  if (!Number.isFinite(difficulty) || difficulty <= 0) {
+    throw new CodedError('malformed', `difficulty must be a positive number, got ${difficulty}`);
+  }
+  const [mantissa, exponent] = exactParts(difficulty);
+  const target =
+    exponent >= 0
+      ? DIFFICULTY_1_TARGET / (mantissa << BigInt(exponent))
+      : (DIFFICULTY_1_TARGET << BigInt(-exponent)) / mantissa;
+  return target > MAX_TARGET ? MAX_TARGET : target;
+}
+
+/** `value = mantissa * 2^exponent` with an integer mantissa below 2^53. */
+function exactParts(value: number): [mantissa: bigint, exponent: number] {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setFloat64(0, value);
+  const bits = view.getBigUint64(0);
+  const biased = Number((bits >> 52n) & 0x7ffn);
+  const fraction = bits & ((1n << 52n) - 1n);
+  return biased === 0 ? [fraction, -1074] : [fraction | (1n << 52n), biased - 1075];
+}
+
+/** `DIFFICULTY_1_TARGET / target` as a double; display and `set_difficulty` only, never for credit. */
+export function difficultyOfTarget(target: bigint): number {
+  if (target <= 0n) throw new CodedError('malformed', 'target must be positive');
+  const scaled = (DIFFICULTY_1_TARGET << 64n) / target;
+  return Number(scaled) / 2 ** 64;
+}
+
+/**
+ * Expands `nBits`. Throws `malformed` for a negative, zero or overflowing target, as consensus does.
+ * @param bits the u32 of a header
+ */
+export function targetOfCompact(bits: number): bigint {
+  const size = bits >>> 24;
+  const word = BigInt(bits & 0x007fffff);
+  const target = size <= 3 ? word >> BigInt(8 * (3 - size)) : word << BigInt(8 * (size - 3));
+  if ((bits & 0x00800000) !== 0 || target === 0n || target >= TWO_256) {
+    throw new CodedError('malformed', `nbits ${(bits >>> 0).toString(16)} is not a target`);
+  }
+  return target;
+}
+
+/** The `nBits` of a target (rounded down to 23 significant bits, as consensus does). */
+export function compactOfTarget(target: bigint): number {
+  let size = Math.ceil(target.toString(16).length / 2);
+  let word = size <= 3 ? target << BigInt(8 * (3 - size)) : target >> BigInt(8 * (size - 3));
+  if ((word & 0x800000n) !== 0n) {
+    word >>= 8n;
+    size += 1;
+  }
+  return (size * 2 ** 24 + Number(word)) >>> 0;
+}
+
+/** 32 little-endian bytes: the order in which a header hash is compared with it. */
+export function targetToLe(target: bigint): Uint8Array {
+  return bigToLe(target, 32);
+}
+
+/** 64 hex digits, big-endian, as targets and hashes are displayed. */
+export function targetToHex(target: bigint): string {
+  return toHex(bigToBe(target, 32));
+}
+
+/** A header hash (internal order) as the number compared with a target. */
+export function hashToNumber(hash: Uint8Array): bigint {
+  return bigFromLe(hash);
+}

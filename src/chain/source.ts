@@ -1,0 +1,50 @@
+/** Hash and txid strings are as displayed (big-endian hex). */
+export type ChainTip = { readonly height: number; readonly hash: string; readonly timeSeconds: number };
+
+export type ChainHeader = {
+  readonly height: number;
+  readonly hash: string;
+  readonly previousHash: string;
+  readonly timeSeconds: number;
+  readonly bits: number;
+  /** -1 when the block is not on the best chain. */
+  readonly confirmations: number;
+  /** The next block on the best chain, if there is one. */
+  readonly nextHash?: string;
+};
+
+export type TxOut = {
+  readonly valueSat: bigint;
+  readonly scriptHex: string;
+  /** 0 while in the mempool. */
+  readonly confirmations: number;
+};
+
+export type Utxo = {
+  readonly txid: string;
+  readonly vout: number;
+  readonly valueSat: bigint;
+  readonly height: number;
+};
+
+/** A bitcoin full node, or the devnet chain that speaks the same JSON-RPC. Throws `chain_unreachable`, `chain_rpc`. */
+export interface ChainSource {
+  /** The genesis block hash: peers on another chain are refused. */
+  genesisHash(): Promise<string>;
+  tip(): Promise<ChainTip>;
+  /** Undefined when the node does not know the block. */
+  header(hash: string): Promise<ChainHeader | undefined>;
+  /** Undefined when spent or unknown; the mempool counts. */
+  txOut(txid: string, vout: number): Promise<TxOut | undefined>;
+  /** Confirmations of a transaction: 0 in the mempool, undefined when unknown. */
+  confirmations(txid: string): Promise<number | undefined>;
+  /** Returns the txid; a transaction the node already has is not an error. Throws `tx_refused`. */
+  broadcast(transactionHex: string): Promise<string>;
+  /** Unspent outputs of a script (hex); needs `scantxoutset`. */
+  utxos(scriptHex: string): Promise<Utxo[]>;
+  /** sat per 1000 virtual bytes; the given default where the node has no estimate. */
+  feeRateSatPerKvb(targetBlocks: number, fallback: number): Promise<number>;
+  /** Calls back on each new tip (and on the first), until the returned function is called. */
+  watchTip(onTip: (tip: ChainTip) => void): () => void;
+  close(): void;
+}

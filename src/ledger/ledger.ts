@@ -1,0 +1,58 @@
+/**
+ * The durable journal. Everything goes through one append-only, hash-chained log with one writer; documents are a
+ * projection of it (latest body of each key), kept in the same transaction.
+ */
+export type LedgerEntry =
+  /** Append-only rows of items `first .. first+count-1` of a stream, e.g. packed shares. */
+  | {
+      readonly op: 'log';
+      readonly kind: string;
+      readonly stream: string;
+      readonly first: number;
+      readonly count: number;
+      readonly body: Uint8Array;
+    }
+  /** The latest body wins. */
+  | { readonly op: 'put'; readonly kind: string; readonly id: string; readonly body: string }
+  /** Once only: the same body again is a no-op, another body fails the append with `ledger_conflict`. */
+  | { readonly op: 'insert'; readonly kind: string; readonly id: string; readonly body: string };
+
+export type LedgerDocument = { readonly id: string; readonly body: string };
+export type LedgerLogRow = {
+  readonly first: number;
+  readonly count: number;
+  readonly atMs: number;
+  readonly body: Uint8Array;
+};
+
+export type LedgerStats = {
+  commits: number;
+  rows: number;
+  queuedWrites: number;
+  /** Wall time of the last durable commit, ms since the epoch. */
+  lastCommitAtMs: number;
+  failed: boolean;
+};
+
+export interface Ledger {
+  /** For `build_info` and `doctor`: engine and version, e.g. "sqlite 3.53.4". */
+  readonly engine: string;
+  readonly stats: LedgerStats;
+  /**
+   * Group commit: resolves when these entries (all or none) and everything appended before them are on disk.
+   * Rejects with `ledger_conflict` (only this append fails), or `ledger_io` (the ledger is failed from then on),
+   * `ledger_closed`, `overload` (queue full, nothing was written).
+   */
+  append(entries: readonly LedgerEntry[]): Promise<void>;
+  /** As `append`, but does not wait for company: for channel states. */
+  appendNow(entries: readonly LedgerEntry[]): Promise<void>;
+  get(kind: string, id: string): Promise<string | undefined>;
+  /** All documents of a kind whose id starts with `prefix`, ordered by id. */
+  list(kind: string, prefix?: string): Promise<LedgerDocument[]>;
+  /** Log rows holding items from `fromItem` on, in order, at most `maxRows`. A row may start before `fromItem`. */
+  readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]>;
+  /** Log rows written at or after `sinceMs`, in journal order: to rebuild duplicate detection after a restart. */
+  readLogSince(kind: string, sinceMs: number): Promise<(LedgerLogRow & { readonly stream: string })[]>;
+  /** Commits what is queued, checkpoints and closes. */
+  close(): Promise<void>;
+}
