@@ -18,8 +18,8 @@ export function workOfTarget(target: bigint): bigint {
 }
 
 /**
- * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for every finite double: the double is taken as its mantissa times a
- * power of two, so that no rounding happens at the boundary.
+ * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for the decimal that travels in `set_difficulty`: 0.1 is one tenth, not
+ * the double nearest to it.
  * @param difficulty a positive finite number; fractions are allowed
  * @returns at most MAX_TARGET
  */
@@ -27,22 +27,19 @@ export function targetOfDifficulty(difficulty: number): bigint {
   if (!Number.isFinite(difficulty) || difficulty <= 0) {
     throw new CodedError('malformed', `difficulty must be a positive number, got ${difficulty}`);
   }
-  const [mantissa, exponent] = exactParts(difficulty);
+  const [digits, exponent] = decimalParts(difficulty);
   const target =
     exponent >= 0
-      ? DIFFICULTY_1_TARGET / (mantissa << BigInt(exponent))
-      : (DIFFICULTY_1_TARGET << BigInt(-exponent)) / mantissa;
+      ? DIFFICULTY_1_TARGET / (digits * 10n ** BigInt(exponent))
+      : (DIFFICULTY_1_TARGET * 10n ** BigInt(-exponent)) / digits;
   return target > MAX_TARGET ? MAX_TARGET : target;
 }
 
-/** `value = mantissa * 2^exponent` with an integer mantissa below 2^53. */
-function exactParts(value: number): [mantissa: bigint, exponent: number] {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, value);
-  const bits = view.getBigUint64(0);
-  const biased = Number((bits >> 52n) & 0x7ffn);
-  const fraction = bits & ((1n << 52n) - 1n);
-  return biased === 0 ? [fraction, -1074] : [fraction | (1n << 52n), biased - 1075];
+/** `value = digits * 10^exponent`, from the shortest decimal that reads back as this double: what JSON carries. */
+function decimalParts(value: number): [digits: bigint, exponent: number] {
+  const [mantissa = '', power = '0'] = value.toString().split('e');
+  const [whole = '', fraction = ''] = mantissa.split('.');
+  return [BigInt(whole + fraction), Number(power) - fraction.length];
 }
 
 /** `DIFFICULTY_1_TARGET / target` as a double; display and `set_difficulty` only, never for credit. */
