@@ -50,6 +50,7 @@ export const ERROR_TABLE = {
   ledger_schema: { hint: 'the database was written by another or a newer program' },
   ledger_io: { hint: 'the ledger could not be written; check the disk' },
   ledger_conflict: { hint: 'another content is already stored under this key' },
+  ledger_locked: { hint: 'another process has this ledger open; stop it first' },
   ledger_closed: { hint: 'the ledger is closed' },
   ledger_corrupt: {
     hint: 'a record does not match its checksum or the hash chain is broken; restore a backup',
@@ -93,6 +94,7 @@ export const ERROR_TABLE = {
   },
   share_unbound: { rpc: -32023, hint: 'the job does not pay the agreed party' },
   share_bad: { rpc: -32024, hint: 'the share cannot be rebuilt from its job' },
+  peer_closed: { hint: 'the peer closed the connection; it is tried again' },
   peer_timeout: { hint: 'the peer did not answer in time; the connection is made anew' },
 
   // chain

@@ -7,10 +7,22 @@ export const LIMITS = {
   downstreamLineBytes: 16 * 1024,
   /** A notify with 32 branches and a 16 KiB coinbase is under 40 KiB; Braidpool's own limit is 64 KiB. */
   upstreamLineBytes: 256 * 1024,
+  /** Shares sent upstream and not yet answered, per connection; past it the oldest is given up as lost. */
+  upstreamSharesInFlight: 4096,
+  /** Bytes waiting for an upstream that does not read: 4096 submits of under 300 B each. */
+  upstreamWriteBytes: 1280 * 1024,
+  /** Lines that are not Stratum v1, per connection, before it is closed. */
+  upstreamGarbageLines: 16,
+  /** Bytes of extranonce1, and of extranonce2; a coinbase script holds 100 in all. */
+  upstreamExtranonceBytes: 32,
+  /** Characters of an upstream's job id; real ones are under 40. */
+  upstreamJobIdChars: 128,
   /** A work batch of `peerBatchShares` is under 300 KiB. */
   peerLineBytes: 1024 * 1024,
   /** Shares in one `work.batch`; a batch is verified in one kernel call. */
   peerBatchShares: 1024,
+  /** Coins one side brings into a funding; 2 x 64 inputs are under 9 kvB and their count fits one byte. */
+  fundingInputs: 64,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */
@@ -25,6 +37,10 @@ export const LIMITS = {
   batchShares: 1024,
   /** Shares waiting for the kernel; beyond it submits are answered `overload`. At 250 k/s this is a quarter of a second. */
   queuedShares: 65_536,
+  /** Shares accepted and waiting for their commit: one second at 250 k/s, under 200 B each. */
+  uncommittedShares: 262_144,
+  /** Shares sent upstream without being credited (stale, low), kept so that none is sent twice; past it a repeat is sent. */
+  forwardedHashes: 65_536,
   /** Jobs alive per destination: at 150 ms between tips and 60 s of grace, 400. */
   jobsPerDestination: 512,
   /** A job is refused after this age even if its block is still the tip. */
@@ -41,6 +57,8 @@ export const LIMITS = {
   userAgentChars: 128,
   /** Ledger writes waiting for a commit; past it shares are refused with `overload`. */
   ledgerQueuedWrites: 100_000,
+  /** Bytes of ledger writes waiting for a commit: seconds of a disk at its slowest. */
+  ledgerQueuedBytes: 256 * 1024 * 1024,
   /** Bytes of one ledger record. */
   ledgerRecordBytes: 4 * 1024 * 1024,
 } as const;
