@@ -1,0 +1,252 @@
+import { isHex, u32hex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import {
+  asciiJson,
+  type Envelope,
+  parseEnvelope,
+  parsePositive,
+  parseU32Hex,
+  type RawId,
+} from './envelope.ts';
+
+export type ConfigureRequest = {
+  readonly kind: 'configure';
+  readonly id: RawId;
+  /** As requested, in order; the reply answers each of them and nothing else. */
+  readonly extensions: readonly string[];
+  /** Undefined when the client names none, which means any bits. */
+  readonly versionMask?: number;
+  /** A number in BIP310, a string from some firmware and for Braidpool (8 hex digits). */
+  readonly minBitCount?: number | string;
+  readonly minimumDifficulty?: number;
+};
+
+/** The parameters as text; `submit-parser.ts` gives them meaning. `versionBits` is absent without version rolling. */
+export type SubmitRequest = {
+  readonly kind: 'submit';
+  readonly id: RawId;
+  readonly worker: string;
+  readonly jobId: string;
+  readonly extranonce2: string;
+  readonly ntime: string;
+  readonly nonce: string;
+  readonly versionBits?: string;
+};
+
+/** What an ASIC sends (`stratum.md` 1.2), and what our upstream client sends to a pool. */
+export type ClientRequest =
+  | ConfigureRequest
+  | SubmitRequest
+  | {
+      readonly kind: 'subscribe';
+      readonly id: RawId;
+      readonly userAgent: string;
+      readonly sessionId?: string;
+    }
+  | { readonly kind: 'authorize'; readonly id: RawId; readonly worker: string; readonly password: string }
+  | { readonly kind: 'suggest_difficulty'; readonly id: RawId; readonly difficulty: number }
+  | { readonly kind: 'suggest_target'; readonly id: RawId; readonly target: bigint }
+  | { readonly kind: 'extranonce_subscribe'; readonly id: RawId }
+  | { readonly kind: 'multi_version'; readonly id: RawId; readonly versions: number }
+  | { readonly kind: 'get_transactions'; readonly id: RawId; readonly jobId: string }
+  | { readonly kind: 'get_version'; readonly id: RawId }
+  | { readonly kind: 'ping'; readonly id: RawId }
+  | { readonly kind: 'capabilities'; readonly id: RawId }
+  /** An answer to a request of ours, ESP-Miner's `"method":"pong"` included. */
+  | { readonly kind: 'response'; readonly id: RawId }
+  | { readonly kind: 'unknown_method'; readonly id: RawId; readonly method: string }
+  | { readonly kind: 'malformed'; readonly id: RawId; readonly detail: string };
+
+/** One line of a client. Never throws: what cannot be understood is `malformed`, with its id when it has one. */
+export function parseClientLine(text: string): ClientRequest {
+  let id: RawId = 'null';
+  try {
+    const envelope = parseEnvelope(text);
+    id = envelope.id;
+    return requestOf(envelope);
+  } catch (error) {
+    if (error instanceof CodedError) return { kind: 'malformed', id, detail: error.message };
+    throw error;
+  }
+}
+
+function requestOf(envelope: Envelope): ClientRequest {
+  const { id, method, params } = envelope;
+  if (method === undefined) return responseOf(envelope);
+  switch (method) {
+    case 'mining.submit':
+      return submitOf(id, params);
+    case 'mining.configure':
+      return configureOf(id, params);
+    case 'mining.subscribe':
+      return subscribeOf(id, params);
+    case 'mining.authorize':
+      return {
+        kind: 'authorize',
+        id,
+        worker: text(params[0], 'worker'),
+        password: typeof params[1] === 'string' ? params[1] : '',
+      };
+    case 'mining.suggest_difficulty':
+      return { kind: 'suggest_difficulty', id, difficulty: difficulty(params[0]) };
+    case 'mining.suggest_target':
+      return { kind: 'suggest_target', id, target: target(params[0]) };
+    case 'mining.extranonce.subscribe':
+      return { kind: 'extranonce_subscribe', id };
+    case 'mining.multi_version':
+      return { kind: 'multi_version', id, versions: difficulty(params[0]) };
+    case 'mining.get_transactions':
+    case 'mining.get_txnhashes':
+      return { kind: 'get_transactions', id, jobId: typeof params[0] === 'string' ? params[0] : '' };
+    case 'client.get_version':
+      return { kind: 'get_version', id };
+    case 'mining.ping':
+      return { kind: 'ping', id };
+    case 'mining.capabilities':
+      return { kind: 'capabilities', id };
+    case 'pong':
+    case 'mining.pong':
+      return { kind: 'response', id };
+    default:
+      return callFormOf(id, method);
+  }
+}
+
+function responseOf({ id, record }: Envelope): ClientRequest {
+  if (!Object.hasOwn(record, 'result') && !Object.hasOwn(record, 'error')) {
+    throw new CodedError('malformed', 'neither a method nor a result');
+  }
+  return { kind: 'response', id };
+}
+
+const CALL_FORM = /^mining\.(suggest_difficulty|get_transactions)\((.{0,80})\)$/;
+
+/** Old clients write the parameter into the method: `mining.suggest_difficulty(512)`. */
+function callFormOf(id: RawId, method: string): ClientRequest {
+  const match = CALL_FORM.exec(method);
+  if (match === null) return { kind: 'unknown_method', id, method: method.slice(0, 80) };
+  if (match[1] === 'get_transactions') return { kind: 'get_transactions', id, jobId: match[2]! };
+  return { kind: 'suggest_difficulty', id, difficulty: difficulty(match[2]) };
+}
+
+function submitOf(id: RawId, params: readonly unknown[]): SubmitRequest {
+  if (params.length !== 5 && params.length !== 6) {
+    throw new CodedError('malformed', `mining.submit has 5 or 6 parameters, got ${params.length}`);
+  }
+  const request = {
+    kind: 'submit',
+    id,
+    worker: text(params[0], 'worker'),
+    jobId: text(params[1], 'job id'),
+    extranonce2: text(params[2], 'extranonce2'),
+    ntime: text(params[3], 'ntime'),
+    nonce: text(params[4], 'nonce'),
+  } as const;
+  const bits = params[5];
+  return bits === undefined || bits === null
+    ? request
+    : { ...request, versionBits: text(bits, 'version bits') };
+}
+
+function configureOf(id: RawId, params: readonly unknown[]): ConfigureRequest {
+  const names = params[0];
+  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string')) {
+    throw new CodedError('malformed', 'mining.configure names its extensions in a list');
+  }
+  const options = isRecord(params[1]) ? params[1] : {};
+  const mask = parseU32Hex(options['version-rolling.mask']);
+  const count = options['version-rolling.min-bit-count'];
+  const minimum = parsePositive(options['minimum-difficulty.value']);
+  return {
+    kind: 'configure',
+    id,
+    extensions: names as readonly string[],
+    ...(mask === undefined ? {} : { versionMask: mask }),
+    ...(typeof count === 'number' || typeof count === 'string' ? { minBitCount: count } : {}),
+    ...(minimum === undefined ? {} : { minimumDifficulty: minimum }),
+  };
+}
+
+function subscribeOf(id: RawId, params: readonly unknown[]): ClientRequest {
+  const [agent, session] = params;
+  const userAgent = typeof agent === 'string' ? agent : '';
+  return typeof session === 'string'
+    ? { kind: 'subscribe', id, userAgent, sessionId: session }
+    : { kind: 'subscribe', id, userAgent };
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== 'string') throw new CodedError('malformed', `${name} must be a string`);
+  return value;
+}
+
+function difficulty(value: unknown): number {
+  const parsed = parsePositive(value);
+  if (parsed === undefined) throw new CodedError('malformed', 'expected a positive number');
+  return parsed;
+}
+
+/** 64 hex digits, big-endian. */
+function target(value: unknown): bigint {
+  if (!isHex(value, 32)) throw new CodedError('malformed', 'a target has 64 hex digits');
+  const parsed = BigInt(`0x${value}`);
+  if (parsed === 0n) throw new CodedError('malformed', 'target must not be zero');
+  return parsed;
+}
+
+/** The line of a request, newline included. The inverse of `parseClientLine`; `malformed` cannot be printed. */
+export function printClientRequest(request: Exclude<ClientRequest, { kind: 'malformed' }>): string {
+  switch (request.kind) {
+    case 'configure':
+      return call(request.id, 'mining.configure', [request.extensions, configureOptions(request)]);
+    case 'subscribe':
+      return call(request.id, 'mining.subscribe', [
+        request.userAgent,
+        ...(request.sessionId === undefined ? [] : [request.sessionId]),
+      ]);
+    case 'authorize':
+      return call(request.id, 'mining.authorize', [request.worker, request.password]);
+    case 'submit':
+      return printSubmit(request);
+    case 'suggest_difficulty':
+      return call(request.id, 'mining.suggest_difficulty', [request.difficulty]);
+    case 'suggest_target':
+      return call(request.id, 'mining.suggest_target', [request.target.toString(16).padStart(64, '0')]);
+    case 'extranonce_subscribe':
+      return call(request.id, 'mining.extranonce.subscribe', []);
+    case 'multi_version':
+      return call(request.id, 'mining.multi_version', [request.versions]);
+    case 'get_transactions':
+      return call(request.id, 'mining.get_transactions', [request.jobId]);
+    case 'get_version':
+      return call(request.id, 'client.get_version', []);
+    case 'ping':
+      return call(request.id, 'mining.ping', []);
+    case 'capabilities':
+      return call(request.id, 'mining.capabilities', [{}]);
+    case 'response':
+      return `{"id":${request.id},"result":null,"error":null}\n`;
+    case 'unknown_method':
+      return call(request.id, request.method, []);
+  }
+}
+
+function printSubmit(request: SubmitRequest): string {
+  const { worker, jobId, extranonce2, ntime, nonce, versionBits } = request;
+  const params = [worker, jobId, extranonce2, ntime, nonce];
+  return call(request.id, 'mining.submit', versionBits === undefined ? params : [...params, versionBits]);
+}
+
+function configureOptions(request: ConfigureRequest): Record<string, unknown> {
+  const options: Record<string, unknown> = {};
+  if (request.versionMask !== undefined) options['version-rolling.mask'] = u32hex(request.versionMask);
+  if (request.minBitCount !== undefined) options['version-rolling.min-bit-count'] = request.minBitCount;
+  if (request.minimumDifficulty !== undefined)
+    options['minimum-difficulty.value'] = request.minimumDifficulty;
+  return options;
+}
+
+function call(id: RawId, method: string, params: readonly unknown[]): string {
+  return `{"id":${id},"method":${asciiJson(method)},"params":${asciiJson(params)}}\n`;
+}

@@ -1,0 +1,56 @@
+/** BIP320's bits, what nearly all firmware rolls. */
+export const DEFAULT_VERSION_MASK = 0x1fffe000;
+
+/** BIP323 adds eight lower bits. */
+export const BIP323_VERSION_MASK = 0x1fffffe0;
+
+/** How an upstream combines the sixth parameter of `mining.submit` with its job's version (`stratum.md` 1.6). */
+export type VersionReading = 'replace' | 'xor' | 'or';
+
+/** The bits every party allows. All masks are u32. */
+export function commonMask(...masks: readonly number[]): number {
+  return masks.reduce((all, mask) => all & mask, 0xffffffff) >>> 0;
+}
+
+/** BIP310: `(version & ~mask) | (bits & mask)`, u32. */
+export function rolledVersion(version: number, mask: number, bits: number): number {
+  return ((version & ~mask) | (bits & mask)) >>> 0;
+}
+
+/** True when `bits` touches nothing outside `mask`; BIP310 demands a rejection otherwise. */
+export function bitsWithin(bits: number, mask: number): boolean {
+  return (bits & ~mask) === 0;
+}
+
+/**
+ * The mask to offer downstream for one upstream job. An upstream that ORs cannot clear bits its own version has set, so
+ * those may not be rolled.
+ */
+export function rollableMask(reading: VersionReading, upstreamVersion: number, mask: number): number {
+  return (reading === 'or' ? mask & ~upstreamVersion : mask) >>> 0;
+}
+
+/**
+ * The sixth parameter that makes an upstream arrive at `version`, which must differ from `upstreamVersion` only inside
+ * `mask` (as `rollableMask` gave it).
+ */
+export function upstreamVersionBits(
+  reading: VersionReading,
+  upstreamVersion: number,
+  mask: number,
+  version: number,
+): number {
+  return (reading === 'xor' ? version ^ upstreamVersion : version & mask) >>> 0;
+}
+
+/** The version an upstream arrives at from the sixth parameter; the inverse of `upstreamVersionBits`. */
+export function upstreamVersion(
+  reading: VersionReading,
+  jobVersion: number,
+  mask: number,
+  bits: number,
+): number {
+  if (reading === 'xor') return (jobVersion ^ bits) >>> 0;
+  if (reading === 'or') return (jobVersion | bits) >>> 0;
+  return rolledVersion(jobVersion, mask, bits);
+}

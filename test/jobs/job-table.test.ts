@@ -1,0 +1,241 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
+import { sha256d } from '../../src/base/hash.ts';
+import { displayHash, headerHash, parseHeader, serializeHeader } from '../../src/bitcoin/header.ts';
+import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
+import { hashToNumber } from '../../src/bitcoin/target.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
+import { describeWithVectors, sharedJson } from '../shared-vectors.ts';
+import { plainWork, upstreamJobOf } from './upstream-jobs.ts';
+
+const OPTIONS: JobTableOptions = {
+  run: 3,
+  sessionIdSize: 4,
+  minerExtranonce2Size: 4,
+  versionMask: 0x1fffe000,
+  staleGraceMs: 0,
+};
+
+function table(changes: Partial<JobTableOptions> = {}): { jobs: JobTable; retired: Job[] } {
+  const retired: Job[] = [];
+  const jobs = new JobTable({ ...OPTIONS, ...changes }, { onRetired: (job) => retired.push(job) });
+  return { jobs, retired };
+}
+
+describe('JobTable', () => {
+  it('gives ids that are unique over runs, and finds jobs by them', () => {
+    const { jobs } = table();
+    const first = jobs.add('pool', 'own:pool', plainWork(), 0);
+    const second = jobs.add('pool', 'own:pool', plainWork(), 0);
+    expect([first.wireId, second.wireId]).toEqual(['300000000', '300000001']);
+    expect(jobs.byWireId('300000001')).toBe(second);
+    for (const other of ['300000002', '0300000001', '', 'x', '1'.repeat(40)]) {
+      expect(jobs.byWireId(other)).toBeUndefined();
+    }
+    expect(jobs.current('pool')).toBe(second);
+    expect(jobs.current('elsewhere')).toBeUndefined();
+  });
+
+  it('builds what the miner sees', () => {
+    const work = plainWork(1, { extranonce2Size: 10, version: 0x3fffffff, versionMask: 0x1fff0000 });
+    const job = table().jobs.add('pool', 'own:pool', work, 5);
+    expect(toHex(job.coinb1)).toBe('010203aabb0000');
+    expect(job.extranonceSize).toBe(8);
+    expect(job.versionMask).toBe(0x1fff0000);
+    expect(job.version).toBe(0x2000ffff);
+    expect(job.clean).toBe(true);
+    expect(job.networkTarget).toBe(0xffffn << 208n);
+  });
+
+  it('is clean on another previous block, whatever the upstream says', () => {
+    const { jobs } = table();
+    jobs.add('pool', 's', plainWork(1), 0);
+    expect(jobs.add('pool', 's', plainWork(1), 0).clean).toBe(false);
+    expect(jobs.add('pool', 's', plainWork(2), 0).clean).toBe(true);
+    expect(jobs.add('pool', 's', plainWork(2, { clean: true }), 0).clean).toBe(true);
+  });
+
+  it('ends earlier jobs of the destination when a clean one comes, after a grace', () => {
+    const { jobs } = table({ staleGraceMs: 100, staleGraceMsOf: { slow: 500 } });
+    const old = jobs.add('pool', 's', plainWork(1), 0);
+    const kept = jobs.add('pool', 's', plainWork(1), 0);
+    const slow = jobs.add('slow', 's', plainWork(1), 0);
+    const other = jobs.add('other', 's', plainWork(1), 0);
+    for (const destination of ['pool', 'slow']) jobs.add(destination, 's', plainWork(2), 1000);
+    expect([old, kept, slow, other].map((job) => jobs.isStale(job, 1100))).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect([old, kept, slow, other].map((job) => jobs.isStale(job, 1101))).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+    expect(jobs.isStale(slow, 1501)).toBe(true);
+  });
+
+  it('keeps the end of a job when more clean jobs come', () => {
+    const { jobs } = table({ staleGraceMs: 100 });
+    const old = jobs.add('pool', 's', plainWork(1), 0);
+    jobs.add('pool', 's', plainWork(2), 1000);
+    jobs.add('pool', 's', plainWork(3), 1090);
+    expect(jobs.isStale(old, 1150)).toBe(true);
+  });
+
+  it('retires an ended job after a while, and tells only when no share of it can be waiting', () => {
+    const { jobs, retired } = table({ retainMs: 1000 });
+    const old = jobs.add('pool', 's', plainWork(1), 0);
+    const next = jobs.add('pool', 's', plainWork(2), 10);
+    jobs.expire(1010);
+    expect(jobs.isKnown(old)).toBe(true);
+    jobs.expire(1011);
+    expect([jobs.isKnown(old), jobs.byId(old.id), jobs.isStale(old, 1011)]).toEqual([
+      false,
+      undefined,
+      true,
+    ]);
+    expect(retired).toEqual([]);
+    jobs.expire(6010);
+    expect(retired).toEqual([]);
+    jobs.expire(6011);
+    jobs.expire(9000);
+    expect(retired).toEqual([old]);
+    expect(jobs.current('pool')).toBe(next);
+    expect(jobs.stats.jobsRetired).toBe(1);
+  });
+
+  it('ends jobs by age, the current one too', () => {
+    const { jobs, retired } = table({ jobAgeMs: 1000, retainMs: 0 });
+    const job = jobs.add('pool', 's', plainWork(1), 0);
+    expect(jobs.isStale(job, 999)).toBe(false);
+    expect(jobs.isStale(job, 1000)).toBe(true);
+    jobs.expire(1001);
+    expect(jobs.current('pool')).toBeUndefined();
+    jobs.expire(7000);
+    expect(retired).toEqual([job]);
+    expect(jobs.size).toBe(0);
+  });
+
+  it('is bounded per destination', () => {
+    const { jobs, retired } = table({ jobsPerDestination: 3 });
+    const added = Array.from({ length: 10 }, () => jobs.add('pool', 's', plainWork(1), 0));
+    expect(jobs.size).toBe(3);
+    expect(added.map((job) => jobs.isKnown(job)).indexOf(true)).toBe(7);
+    expect(jobs.stats.limitHits.jobsPerDestination).toBe(7);
+    jobs.expire(6000);
+    expect(retired).toEqual(added.slice(0, 7));
+  });
+
+  it('ends a destination', () => {
+    const { jobs } = table();
+    const job = jobs.add('pool', 's', plainWork(1), 0);
+    jobs.endDestination('pool', 100);
+    jobs.endDestination('nowhere', 100);
+    expect(jobs.current('pool')).toBeUndefined();
+    expect(jobs.isStale(job, 101)).toBe(true);
+  });
+
+  it('refreshes the current job with a later ntime', () => {
+    const { jobs } = table();
+    expect(jobs.refresh('pool', 0)).toBeUndefined();
+    const job = jobs.add('pool', 's', plainWork(1, { clean: true }), 0);
+    const again = jobs.refresh('pool', 30_500)!;
+    expect([again.time - job.time, again.clean, again.stream]).toEqual([30, false, 's']);
+    expect(again.upstream.upstreamJobId).toBe(job.upstream.upstreamJobId);
+    expect(jobs.refresh('pool', 30_500)!.time).toBe(again.time + 1);
+    expect(jobs.isStale(job, 30_501)).toBe(false);
+  });
+
+  const bad: readonly [what: string, work: Parameters<typeof plainWork>[1], code: RegExp][] = [
+    ['an extranonce2 too small to share', { extranonce2Size: 7 }, /extranonce_too_small/],
+    [
+      '33 branches',
+      { branches: Array.from({ length: 33 }, () => new Uint8Array(32)) },
+      /malformed.*branches/,
+    ],
+    ['a huge coinbase', { coinb2: new Uint8Array(33_000) }, /malformed.*coinbase/],
+    ['nbits that are no target', { bits: 0 }, /malformed.*nbits/],
+    ['a short branch', { branches: [new Uint8Array(31)] }, /malformed/],
+  ];
+  it.each(bad)('refuses %s and stays as it was', (_what, changes, code) => {
+    const { jobs } = table();
+    const job = jobs.add('pool', 's', plainWork(1), 0);
+    expect(() => jobs.add('pool', 's', plainWork(2, changes), 1)).toThrow(code);
+    expect([jobs.size, jobs.current('pool'), jobs.isStale(job, 1000)]).toEqual([1, job, false]);
+    expect(jobs.add('pool', 's', plainWork(1), 1).id).toBe(job.id + 1);
+  });
+});
+
+/** The header a miner hashes for a job, by the plain functions. */
+function headerOf(job: Job, extranonce: Uint8Array, ntime: number, nonce: number): Uint8Array {
+  const txid = sha256d(concat(job.coinb1, extranonce, job.coinb2));
+  return serializeHeader({
+    version: job.version,
+    prevHash: job.prevHash,
+    merkleRoot: merkleRootFromBranches(txid, job.branches),
+    time: ntime,
+    bits: job.bits,
+    nonce,
+  });
+}
+
+type Recast = {
+  subscribe: { extranonce1: string; extranonce2_size: number };
+  session_id?: string;
+  notify: unknown[];
+  submit: string[];
+  expect: { header: string; hash: string };
+};
+
+function checkRecast(block: Recast, sessionId: string, extranonce2: string): void {
+  const { extranonce1, extranonce2_size } = block.subscribe;
+  const job = table().jobs.add('pool', 's', upstreamJobOf(block.notify, extranonce1, extranonce2_size), 0);
+  const extranonce = fromHex(sessionId + extranonce2, job.extranonceSize);
+  const [, , , ntime, nonce] = block.submit;
+  const header = headerOf(job, extranonce, Number.parseInt(ntime!, 16), Number.parseInt(nonce!, 16));
+  expect(toHex(header)).toBe(block.expect.header);
+  const hash = headerHash(parseHeader(header));
+  expect(displayHash(hash)).toBe(block.expect.hash);
+  expect(hashToNumber(hash) <= job.networkTarget).toBe(true);
+}
+
+it('gives the header of the genesis block', () => {
+  const text = readFileSync(new URL('../vectors/genesis.json', import.meta.url), 'utf8');
+  const genesis = JSON.parse(text) as Recast;
+  checkRecast(genesis, genesis.session_id!, genesis.submit[2]!);
+});
+
+describeWithVectors('mainnet blocks', () => {
+  it('gives the header of block 413567', () => {
+    const block = sharedJson('block413567-stratum.json') as Recast;
+    checkRecast(block, block.submit[2]!.slice(0, 8), block.submit[2]!.slice(8));
+  });
+
+  const blocks = sharedJson('mainnet-blocks.json') as {
+    name: string;
+    session: { extranonce1: string; extranonce2_size: number };
+    notify: { params: unknown[] };
+    submit: { params: string[] };
+    expected: { header_hex: string; hash_display: string };
+  }[];
+  it.each(blocks)('gives the hash of $name', (block) => {
+    const { extranonce1, extranonce2_size } = block.session;
+    const { params } = block.submit;
+    const upstream = upstreamJobOf(block.notify.params, extranonce1, extranonce2_size);
+    const half = { sessionIdSize: extranonce2_size / 2, minerExtranonce2Size: extranonce2_size / 2 };
+    const job = table(half).jobs.add('pool', 's', upstream, 0);
+    const header = headerOf(
+      job,
+      fromHex(params[2]!),
+      Number.parseInt(params[3]!, 16),
+      Number.parseInt(params[4]!, 16),
+    );
+    expect(toHex(header)).toBe(block.expected.header_hex);
+    expect(displayHash(headerHash(parseHeader(header)))).toBe(block.expected.hash_display);
+  });
+});

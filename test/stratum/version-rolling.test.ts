@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import {
+  bitsWithin,
+  commonMask,
+  DEFAULT_VERSION_MASK,
+  rollableMask,
+  rolledVersion,
+  upstreamVersion,
+  upstreamVersionBits,
+} from '../../src/stratum/version-rolling.ts';
+import { u32 } from './arbitraries.ts';
+
+it('replaces the bits of the mask, as BIP310 says', () => {
+  expect(rolledVersion(0x20000000, DEFAULT_VERSION_MASK, 0x00c02000)).toBe(0x20c02000);
+  expect(rolledVersion(0xffffffff, DEFAULT_VERSION_MASK, 0)).toBe(0xe0001fff);
+  expect(bitsWithin(0x1fffe000, DEFAULT_VERSION_MASK)).toBe(true);
+  expect(bitsWithin(0x20000000, DEFAULT_VERSION_MASK)).toBe(false);
+  expect(bitsWithin(0x80000000, DEFAULT_VERSION_MASK)).toBe(false);
+});
+
+it('keeps to what everyone allows', () => {
+  expect(commonMask(0x1fffe000, 0xffffffff, 0x5fffe000)).toBe(0x1fffe000);
+  expect(commonMask(0xffffffff, 0xffffffff)).toBe(0xffffffff);
+  expect(commonMask(0x1fffe000, 0)).toBe(0);
+});
+
+it('all readings coincide downstream, and each upstream arrives at the version that was hashed', () => {
+  fc.assert(
+    fc.property(
+      u32,
+      u32,
+      u32,
+      fc.constantFrom('replace' as const, 'xor' as const, 'or' as const),
+      (jobVersion, mask, rolled, reading) => {
+        const offered = rollableMask(reading, jobVersion, mask);
+        const sentVersion = (jobVersion & ~offered) >>> 0;
+        const bits = (rolled & offered) >>> 0;
+        const hashed = rolledVersion(sentVersion, offered, bits);
+        expect((sentVersion | bits) >>> 0).toBe(hashed);
+        expect((sentVersion ^ bits) >>> 0).toBe(hashed);
+        const sixth = upstreamVersionBits(reading, jobVersion, offered, hashed);
+        expect(bitsWithin(sixth, offered)).toBe(true);
+        expect(upstreamVersion(reading, jobVersion, offered, sixth)).toBe(hashed);
+      },
+    ),
+  );
+});
