@@ -1,0 +1,228 @@
+import { assert } from '../base/assert.ts';
+import { toHex } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
+
+const WORDS = 8;
+/**
+ * Tables of a generation: growing one of them moves this fraction of its hashes, so that no turn is held
+ * up for long.
+ */
+const SHARDS = 64;
+const FIRST_CAPACITY = 8;
+
+/**
+ * The generation of a job's shares: its prevHash in hex. Shares of different generations cannot have the
+ * same header.
+ */
+export function generationOf(job: { readonly prevHash: Uint8Array }): string {
+  return toHex(job.prevHash);
+}
+
+/**
+ * Header hashes already credited, by generation, so that a generation is dropped as a whole. Exact: all
+ * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each.
+ */
+export class DuplicateSet {
+  readonly maxHashes: number;
+  readonly #generations = new Map<string, Generation>();
+  #size = 0;
+
+  constructor(options: { readonly maxHashes?: number } = {}) {
+    this.maxHashes = options.maxHashes ?? LIMITS.duplicateHashes;
+  }
+
+  /** Hashes held, over all generations. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get generations(): number {
+    return this.#generations.size;
+  }
+
+  /** At the limit: `add` may not be called. */
+  get isFull(): boolean {
+    return this.#size >= this.maxHashes;
+  }
+
+  /**
+   * @param hash holds 32 bytes from `offset` on
+   * @returns true when the hash was not there before
+   */
+  add(generation: string, hash: Uint8Array, offset = 0): boolean {
+    assert(!this.isFull, 'duplicates_full', this.#size);
+    let group = this.#generations.get(generation);
+    if (group === undefined) {
+      group = new Generation();
+      this.#generations.set(generation, group);
+    }
+    if (!group.add(hash, offset)) return false;
+    this.#size += 1;
+    return true;
+  }
+
+  has(generation: string, hash: Uint8Array, offset = 0): boolean {
+    return this.#generations.get(generation)?.has(hash, offset) ?? false;
+  }
+
+  /** @returns true when the hash was there */
+  delete(generation: string, hash: Uint8Array, offset = 0): boolean {
+    const group = this.#generations.get(generation);
+    if (group === undefined || !group.delete(hash, offset)) return false;
+    if (group.size === 0) this.#generations.delete(generation);
+    this.#size -= 1;
+    return true;
+  }
+
+  /** Forgets a generation. @returns the number of hashes it held */
+  dropGeneration(generation: string): number {
+    const dropped = this.#generations.get(generation)?.size ?? 0;
+    this.#generations.delete(generation);
+    this.#size -= dropped;
+    return dropped;
+  }
+}
+
+/** The key at hand, in words; one for all, since no call is reentrant. */
+const key = new Uint32Array(WORDS);
+
+function readKey(hash: Uint8Array, offset: number): void {
+  assert(offset >= 0 && offset + 32 <= hash.length, 'duplicates_hash_size', hash.length);
+  for (let word = 0, at = offset; word < WORDS; word += 1, at += 4) {
+    key[word] = hash[at]! | (hash[at + 1]! << 8) | (hash[at + 2]! << 16) | (hash[at + 3]! << 24);
+  }
+}
+
+function keyIsZero(): boolean {
+  return key.every((word) => word === 0);
+}
+
+class Generation {
+  size = 0;
+  readonly #shards: (Shard | undefined)[] = new Array<Shard | undefined>(SHARDS).fill(undefined);
+  /** An empty place is all zeros, so the all-zero key is kept apart. */
+  #hasZero = false;
+
+  add(hash: Uint8Array, offset: number): boolean {
+    readKey(hash, offset);
+    if (keyIsZero()) {
+      if (this.#hasZero) return false;
+      this.#hasZero = true;
+    } else {
+      const index = key[1]! % SHARDS;
+      let shard = this.#shards[index];
+      if (shard === undefined) {
+        shard = new Shard();
+        this.#shards[index] = shard;
+      }
+      if (!shard.add()) return false;
+    }
+    this.size += 1;
+    return true;
+  }
+
+  has(hash: Uint8Array, offset: number): boolean {
+    readKey(hash, offset);
+    if (keyIsZero()) return this.#hasZero;
+    return this.#shards[key[1]! % SHARDS]?.has() ?? false;
+  }
+
+  delete(hash: Uint8Array, offset: number): boolean {
+    readKey(hash, offset);
+    if (keyIsZero()) {
+      if (!this.#hasZero) return false;
+      this.#hasZero = false;
+    } else if (!(this.#shards[key[1]! % SHARDS]?.delete() ?? false)) return false;
+    this.size -= 1;
+    return true;
+  }
+}
+
+/**
+ * Open addressing with linear probing over rows of eight words; a key's home is its first word modulo the
+ * capacity. The first words of a header hash are its low-order ones, uniform whatever the difficulty, and
+ * a miner pays the work of a share for each hash it wants placed.
+ */
+class Shard {
+  #rows = new Uint32Array(FIRST_CAPACITY * WORDS);
+  #capacity = FIRST_CAPACITY;
+  #size = 0;
+
+  add(): boolean {
+    let row = this.#find();
+    if (row >= 0) return false;
+    if ((this.#size + 1) * 4 > this.#capacity * 3) {
+      this.#grow();
+      row = this.#find();
+    }
+    this.#rows.set(key, ~row * WORDS);
+    this.#size += 1;
+    return true;
+  }
+
+  has(): boolean {
+    return this.#find() >= 0;
+  }
+
+  /** Shifts the rows behind back instead of leaving a tombstone, so that lookups stay short. */
+  delete(): boolean {
+    let hole = this.#find();
+    if (hole < 0) return false;
+    const rows = this.#rows;
+    const mask = this.#capacity - 1;
+    for (let row = (hole + 1) & mask; !this.#isEmpty(row); row = (row + 1) & mask) {
+      const home = rows[row * WORDS]! & mask;
+      if (((row - home) & mask) >= ((row - hole) & mask)) {
+        rows.copyWithin(hole * WORDS, row * WORDS, (row + 1) * WORDS);
+        hole = row;
+      }
+    }
+    rows.fill(0, hole * WORDS, (hole + 1) * WORDS);
+    this.#size -= 1;
+    return true;
+  }
+
+  /** The row of the key, or the complement of the empty row where it belongs. */
+  #find(): number {
+    const rows = this.#rows;
+    const mask = this.#capacity - 1;
+    const first = key[0]!;
+    for (let row = first & mask; ; row = (row + 1) & mask) {
+      const at = row * WORDS;
+      if (rows[at] === first && this.#matches(at)) return row;
+      if (rows[at] === 0 && this.#isEmpty(row)) return ~row;
+    }
+  }
+
+  #matches(at: number): boolean {
+    for (let word = 1; word < WORDS; word += 1) {
+      if (this.#rows[at + word] !== key[word]) return false;
+    }
+    return true;
+  }
+
+  #isEmpty(row: number): boolean {
+    for (let at = row * WORDS; at < (row + 1) * WORDS; at += 1) {
+      if (this.#rows[at] !== 0) return false;
+    }
+    return true;
+  }
+
+  #grow(): void {
+    const old = this.#rows;
+    this.#capacity *= 2;
+    this.#rows = new Uint32Array(this.#capacity * WORDS);
+    const mask = this.#capacity - 1;
+    for (let at = 0; at < old.length; at += WORDS) {
+      if (isZero(old, at)) continue;
+      let row = old[at]! & mask;
+      while (!this.#isEmpty(row)) row = (row + 1) & mask;
+      for (let word = 0; word < WORDS; word += 1) this.#rows[row * WORDS + word] = old[at + word]!;
+    }
+  }
+}
+
+function isZero(rows: Uint32Array, at: number): boolean {
+  for (let word = 0; word < WORDS; word += 1) if (rows[at + word] !== 0) return false;
+  return true;
+}

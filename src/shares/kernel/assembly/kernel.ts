@@ -1,0 +1,335 @@
+/*
+ * Hashes shares four abreast: coinbase from its job's midstate, merkle path, header. Every stage runs
+ * over all groups of four before the next begins, so that one loop of rounds at a time is in the
+ * instruction cache.
+ */
+
+import { compressDigest, compressSchedule, compressSchedulePair, compressWords } from './rounds';
+import { BLEND, IV, K, LANES, NODE_PADDING, SCHEDULE, STAGE, WORDS } from './tables';
+import { absorb as absorbBlock, expand as expandBlock, fillTables, splat, startState } from './tables';
+
+/** Slot: job u32, version u32, ntime u32, nonce u32, extranonce 32 bytes. */
+export const SLOT_SIZE: usize = 64;
+export const SLOT_EXTRANONCE: usize = 16;
+
+/** Job record, u32 fields. Blocks are counted from the end of the midstate. */
+export const JOB_BLOCKS: usize = 0;
+/** Blocks of them that hold extranonce bytes: one or two, the first. */
+export const JOB_VARIABLE_BLOCKS: usize = 4;
+export const JOB_BRANCHES: usize = 8;
+/** Where the extranonce begins in the first block. */
+export const JOB_EXTRANONCE_AT: usize = 12;
+export const JOB_EXTRANONCE_SIZE: usize = 16;
+export const JOB_BITS: usize = 20;
+export const JOB_MAGIC: usize = 24;
+export const JOB_MIDSTATE: usize = 32;
+/** Eight words, as in the header's message schedule. */
+export const JOB_PREV_HASH: usize = 64;
+/** Used while shares are grouped. */
+const JOB_COUNT: usize = 96;
+const JOB_NEXT: usize = 100;
+const JOB_POSITION: usize = 104;
+/** Raw bytes of the variable blocks, extranonce left out. */
+export const JOB_TEMPLATE: usize = 128;
+/** 32 bytes each, raw; then the schedules of the blocks behind the variable ones, 256 bytes each. */
+export const JOB_TAIL: usize = 256;
+
+/** In JOB_MAGIC while the job may be used. */
+export const MAGIC: u32 = 0x6a6f6221;
+
+/** A group's digest, and behind it a working state: eight v128 each. */
+const GROUP_SIZE: usize = 256;
+const WORKING: usize = 128;
+
+let slots: usize = 0;
+let hashes: usize = 0;
+let order: usize = 0;
+let groups: usize = 0;
+let groupCount: usize = 0;
+let mostBlocks: u32 = 0;
+let mostBranches: u32 = 0;
+/** What SCHEDULE holds, when all its lanes are the same. */
+let expanded: usize = 0;
+
+/** Lays out memory. @returns where the host's job records may begin */
+export function configure(capacity: usize): usize {
+  fillTables();
+  slots = (__heap_base + 63) & ~63;
+  hashes = slots + capacity * SLOT_SIZE;
+  order = hashes + capacity * 32;
+  groups = (order + capacity * 4 + 16 + 63) & ~63;
+  return groups + ((capacity + 3) >> 2) * GROUP_SIZE;
+}
+
+export function slotsAt(): usize { return slots; }
+export function hashesAt(): usize { return hashes; }
+/** 64 bytes that the host fills for \`absorb\` and \`expand\`. */
+export function stageAt(): usize { return STAGE; }
+
+export function start(state: usize): void { startState(state); }
+/** Compresses the staged block into a state of eight u32. */
+export function absorb(state: usize): void { absorbBlock(state, STAGE); }
+/** Writes the schedule of the staged block, round constants added, 256 bytes. */
+export function expand(to: usize): void { expandBlock(STAGE, to); }
+
+/** Hashes slots 0 to count-1. @returns false when a slot names no job */
+export function run(count: usize): bool {
+  if (!group(count)) return false;
+  expanded = 0;
+  for (let block: u32 = 0; block < mostBlocks; block++) hashCoinbaseBlock(block);
+  const end = groups + groupCount * GROUP_SIZE;
+  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at, at);
+  for (let branch: u32 = 0; branch < mostBranches; branch++) foldBranch(branch);
+  hashHeaders();
+  return true;
+}
+
+/** Orders the slots by job, so that lanes seldom differ; the last group is filled up with the last slot. */
+function group(count: usize): bool {
+  let jobs: usize = 0;
+  for (let slot = slots, end = slots + count * SLOT_SIZE; slot < end; slot += SLOT_SIZE) {
+    const job = pointer(slot);
+    if (job == 0 || load<u32>(job, JOB_MAGIC) != MAGIC) return abandon(jobs);
+    const sofar = load<u32>(job, JOB_COUNT);
+    if (sofar == 0) {
+      store<usize>(job, jobs, JOB_NEXT);
+      jobs = job;
+    }
+    store<u32>(job, sofar + 1, JOB_COUNT);
+  }
+  mostBlocks = 0;
+  mostBranches = 0;
+  let position = order;
+  for (let job = jobs; job != 0; job = pointer(job + JOB_NEXT)) {
+    store<usize>(job, position, JOB_POSITION);
+    position += <usize>load<u32>(job, JOB_COUNT) << 2;
+    store<u32>(job, 0, JOB_COUNT);
+    mostBlocks = max(mostBlocks, load<u32>(job, JOB_BLOCKS));
+    mostBranches = max(mostBranches, load<u32>(job, JOB_BRANCHES));
+  }
+  for (let slot = slots, end = slots + count * SLOT_SIZE; slot < end; slot += SLOT_SIZE) {
+    const job = pointer(slot);
+    const at = pointer(job + JOB_POSITION);
+    store<usize>(at, slot);
+    store<usize>(job, at + 4, JOB_POSITION);
+  }
+  if (count > 0) {
+    const last = pointer(position - 4);
+    for (let filler: usize = 0; filler < 3; filler++) store<usize>(position + (filler << 2), last);
+  }
+  groupCount = (count + 3) >> 2;
+  return true;
+}
+
+function abandon(jobs: usize): bool {
+  for (let job = jobs; job != 0; job = pointer(job + JOB_NEXT)) store<u32>(job, 0, JOB_COUNT);
+  return false;
+}
+
+function hashCoinbaseBlock(block: u32): void {
+  for (let index: usize = 0; index < groupCount; index++) {
+    const lanes = order + (index << 4);
+    const at = groups + index * GROUP_SIZE;
+    const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
+    const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
+    if (block == 0) {
+      transpose(job0 + JOB_MIDSTATE, job1 + JOB_MIDSTATE, job2 + JOB_MIDSTATE, job3 + JOB_MIDSTATE, at);
+      const high = JOB_MIDSTATE + 16;
+      transpose(job0 + high, job1 + high, job2 + high, job3 + high, at + 64);
+    }
+    const blocks = gather(job0, job1, job2, job3, JOB_BLOCKS);
+    const variable = gather(job0, job1, job2, job3, JOB_VARIABLE_BLOCKS);
+    const isVariable = i32x4.gt_u(variable, i32x4.splat(block));
+    const isFixed = v128.andnot(i32x4.gt_u(blocks, i32x4.splat(block)), isVariable);
+    if (v128.any_true(isVariable)) {
+      for (let lane: usize = 0; lane < 4; lane++) {
+        composeBlock(pointer(lanes + (lane << 2)), block, LANES + (lane << 6));
+      }
+      for (let part = LANES; part < LANES + 64; part += 16) {
+        transposeSwapped(part, part + 64, part + 128, part + 192, WORDS + ((part - LANES) << 2));
+      }
+      if (i32x4.all_true(isVariable)) compressWords(at, at);
+      else {
+        compressWords(at, BLEND);
+        blend(at, isVariable);
+      }
+    }
+    if (v128.any_true(isFixed)) {
+      prepareSchedule(
+        scheduleOf(job0, block), scheduleOf(job1, block), scheduleOf(job2, block), scheduleOf(job3, block),
+      );
+      if (i32x4.all_true(isFixed)) compressSchedule(at, at, SCHEDULE);
+      else {
+        compressSchedule(at, BLEND, SCHEDULE);
+        blend(at, isFixed);
+      }
+    }
+  }
+}
+
+/**
+ * A variable block of a slot's coinbase, extranonce in place; of no meaning when the job has no such
+ * block.
+ */
+function composeBlock(slot: usize, block: u32, to: usize): void {
+  const job = pointer(slot);
+  const template = job + JOB_TEMPLATE + ((block & 1) << 6);
+  v128.store(to, v128.load(template));
+  v128.store(to, v128.load(template, 16), 16);
+  v128.store(to, v128.load(template, 32), 32);
+  v128.store(to, v128.load(template, 48), 48);
+  const offset = <i32>load<u32>(job, JOB_EXTRANONCE_AT) - <i32>((block & 1) << 6);
+  const first = max(0, -offset);
+  const end = min(<i32>load<u32>(job, JOB_EXTRANONCE_SIZE), 64 - offset);
+  for (let byte = first; byte < end; byte++) {
+    store<u8>(to + offset + byte, load<u8>(slot + byte, SLOT_EXTRANONCE));
+  }
+}
+
+/** The schedule of a fixed block; any schedule when the job has no such block or it is a variable one. */
+function scheduleOf(job: usize, block: u32): usize {
+  const variable = load<u32>(job, JOB_VARIABLE_BLOCKS);
+  if (block < variable || block >= load<u32>(job, JOB_BLOCKS)) return K;
+  return job + JOB_TAIL + (<usize>load<u32>(job, JOB_BRANCHES) << 5) + (<usize>(block - variable) << 8);
+}
+
+/** Brings four schedules to SCHEDULE. */
+function prepareSchedule(p0: usize, p1: usize, p2: usize, p3: usize): void {
+  if (p0 == p1 && p0 == p2 && p0 == p3) {
+    if (p0 == expanded) return;
+    splat(p0, SCHEDULE, 64);
+    expanded = p0;
+    return;
+  }
+  for (let at: usize = 0; at < 256; at += 16) {
+    transpose(p0 + at, p1 + at, p2 + at, p3 + at, SCHEDULE + (at << 2));
+  }
+  expanded = 0;
+}
+
+/** `root = sha256d(root || branch)`; a job with fewer branches keeps its root. */
+function foldBranch(branch: u32): void {
+  const end = groups + groupCount * GROUP_SIZE;
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) {
+    const b0 = branchOf(pointer(lanes), branch), b1 = branchOf(pointer(lanes + 4), branch);
+    const b2 = branchOf(pointer(lanes + 8), branch), b3 = branchOf(pointer(lanes + 12), branch);
+    memory.copy(WORDS, at, 128);
+    transposeSwapped(b0, b1, b2, b3, WORDS + 128);
+    transposeSwapped(b0 + 16, b1 + 16, b2 + 16, b3 + 16, WORDS + 192);
+    compressWords(IV, at + WORKING);
+  }
+  let padded = groups + WORKING;
+  for (; padded + GROUP_SIZE < end; padded += 2 * GROUP_SIZE) {
+    compressSchedulePair(padded, padded + GROUP_SIZE, NODE_PADDING);
+  }
+  if (padded < end) compressSchedule(padded, padded, NODE_PADDING);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) {
+    const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
+    const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
+    const has = i32x4.gt_u(gather(job0, job1, job2, job3, JOB_BRANCHES), i32x4.splat(branch));
+    if (i32x4.all_true(has)) compressDigest(at + WORKING, at);
+    else {
+      compressDigest(at + WORKING, BLEND);
+      blend(at, has);
+    }
+  }
+}
+
+/** A branch of a slot's job; any 32 bytes when it has fewer. */
+function branchOf(slot: usize, branch: u32): usize {
+  const job = pointer(slot);
+  return branch < load<u32>(job, JOB_BRANCHES) ? job + JOB_TAIL + (<usize>branch << 5) : job;
+}
+
+function hashHeaders(): void {
+  const end = groups + groupCount * GROUP_SIZE;
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) headerStart(at, lanes);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) headerEnd(at, lanes);
+  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at + WORKING, at);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) emit(at, lanes);
+}
+
+/** Bytes 0 to 63: version, prevHash, 28 bytes of the root. */
+function headerStart(at: usize, lanes: usize): void {
+  const slot0 = pointer(lanes), slot1 = pointer(lanes + 4);
+  const slot2 = pointer(lanes + 8), slot3 = pointer(lanes + 12);
+  const prev0 = pointer(slot0) + JOB_PREV_HASH, prev1 = pointer(slot1) + JOB_PREV_HASH;
+  const prev2 = pointer(slot2) + JOB_PREV_HASH, prev3 = pointer(slot3) + JOB_PREV_HASH;
+  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 4)));
+  transpose(prev0, prev1, prev2, prev3, WORDS + 16);
+  transpose(prev0 + 16, prev1 + 16, prev2 + 16, prev3 + 16, WORDS + 80);
+  memory.copy(WORDS + 144, at, 112);
+  compressWords(IV, at + WORKING);
+}
+
+/** Bytes 64 to 79, and the padding of an 80-byte message. */
+function headerEnd(at: usize, lanes: usize): void {
+  const slot0 = pointer(lanes), slot1 = pointer(lanes + 4);
+  const slot2 = pointer(lanes + 8), slot3 = pointer(lanes + 12);
+  v128.store(WORDS, v128.load(at, 112));
+  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 8)), 16);
+  const bits = gather(pointer(slot0), pointer(slot1), pointer(slot2), pointer(slot3), JOB_BITS);
+  v128.store(WORDS, swapBytes(bits), 32);
+  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 12)), 48);
+  v128.store(WORDS, i32x4.splat(0x80000000), 64);
+  memory.fill(WORDS + 80, 0, 160);
+  v128.store(WORDS, i32x4.splat(640), 240);
+  compressWords(at + WORKING, at + WORKING);
+}
+
+/** Writes the digests to where the slots' hashes belong. */
+function emit(at: usize, lanes: usize): void {
+  transposeSwapped(at, at + 16, at + 32, at + 48, LANES);
+  transposeSwapped(at + 64, at + 80, at + 96, at + 112, LANES + 64);
+  for (let lane: usize = 0; lane < 4; lane++) {
+    const to = hashes + ((pointer(lanes + (lane << 2)) - slots) >> 1);
+    v128.store(to, v128.load(LANES + (lane << 4)));
+    v128.store(to, v128.load(LANES + 64 + (lane << 4)), 16);
+  }
+}
+
+/** Takes BLEND in the lanes of the mask. */
+function blend(at: usize, mask: v128): void {
+  for (let word: usize = 0; word < 128; word += 16) {
+    v128.store(at + word, v128.bitselect(v128.load(BLEND + word), v128.load(at + word), mask));
+  }
+}
+
+@inline function pointer(at: usize): usize { return load<usize>(at); }
+
+/** One u32 of each of four records. */
+@inline function gather(p0: usize, p1: usize, p2: usize, p3: usize, field: usize): v128 {
+  let words = v128.load32_splat(p0 + field);
+  words = v128.load_lane<u32>(p1 + field, words, 1);
+  words = v128.load_lane<u32>(p2 + field, words, 2);
+  return v128.load_lane<u32>(p3 + field, words, 3);
+}
+
+/** Reverses the bytes of every u32. */
+@inline function swapBytes(words: v128): v128 {
+  return i8x16.swizzle(words, i8x16(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
+}
+
+/** Four rows of four u32 to four columns, at `to`. */
+function transpose(p0: usize, p1: usize, p2: usize, p3: usize, to: usize): void {
+  storeColumns(v128.load(p0), v128.load(p1), v128.load(p2), v128.load(p3), to);
+}
+
+/** The same, with the bytes of every word reversed. */
+function transposeSwapped(p0: usize, p1: usize, p2: usize, p3: usize, to: usize): void {
+  storeColumns(
+    swapBytes(v128.load(p0)), swapBytes(v128.load(p1)),
+    swapBytes(v128.load(p2)), swapBytes(v128.load(p3)), to,
+  );
+}
+
+@inline function storeColumns(r0: v128, r1: v128, r2: v128, r3: v128, to: usize): void {
+  const low01 = v128.shuffle<u32>(r0, r1, 0, 4, 1, 5);
+  const low23 = v128.shuffle<u32>(r2, r3, 0, 4, 1, 5);
+  const high01 = v128.shuffle<u32>(r0, r1, 2, 6, 3, 7);
+  const high23 = v128.shuffle<u32>(r2, r3, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<u64>(low01, low23, 0, 2));
+  v128.store(to, v128.shuffle<u64>(low01, low23, 1, 3), 16);
+  v128.store(to, v128.shuffle<u64>(high01, high23, 0, 2), 32);
+  v128.store(to, v128.shuffle<u64>(high01, high23, 1, 3), 48);
+}

@@ -1,0 +1,207 @@
+import { assert } from '../../base/assert.ts';
+import { JobMemory } from './job-memory.ts';
+import type { KernelJob, KernelJobHandle, ShareKernel } from './kernel.ts';
+import { checkKernelJob, coinbaseSize } from './kernel-job.ts';
+import { SIMD_KERNEL_WASM_BASE64 } from './simd-kernel.wasm.ts';
+import { instantiateWasm, validateWasm, type WasmGlobal, type WasmMemory } from './web-assembly.ts';
+
+const BLOCK = 64;
+/** 0x80 and the 64-bit length that SHA-256 ends a message with. */
+const PADDING_BYTES = 9;
+
+/** What `assembly/kernel.ts` exports: its layout and its functions. */
+type KernelExports = {
+  readonly memory: WasmMemory;
+  readonly configure: (capacity: number) => number;
+  readonly slotsAt: () => number;
+  readonly hashesAt: () => number;
+  readonly stageAt: () => number;
+  readonly start: (state: number) => void;
+  readonly absorb: (state: number) => void;
+  readonly expand: (to: number) => void;
+  readonly run: (count: number) => number;
+} & Readonly<Record<LayoutName, WasmGlobal>>;
+
+const LAYOUT_NAMES = [
+  'SLOT_SIZE',
+  'SLOT_EXTRANONCE',
+  'JOB_BLOCKS',
+  'JOB_VARIABLE_BLOCKS',
+  'JOB_BRANCHES',
+  'JOB_EXTRANONCE_AT',
+  'JOB_EXTRANONCE_SIZE',
+  'JOB_BITS',
+  'JOB_MAGIC',
+  'JOB_MIDSTATE',
+  'JOB_PREV_HASH',
+  'JOB_TEMPLATE',
+  'JOB_TAIL',
+  'MAGIC',
+] as const;
+type LayoutName = (typeof LAYOUT_NAMES)[number];
+type Layout = Readonly<Record<LayoutName, number>>;
+
+function kernelBytes(): Uint8Array {
+  return Buffer.from(SIMD_KERNEL_WASM_BASE64, 'base64');
+}
+
+/** True when this engine runs WebAssembly SIMD. */
+export function isSimdSupported(): boolean {
+  return validateWasm(kernelBytes());
+}
+
+/** Four shares abreast in WebAssembly SIMD. Throws a CompileError where SIMD is not supported. */
+export function createSimdKernel(capacity: number): SimdKernel {
+  return new SimdKernel(capacity);
+}
+
+export class SimdKernel implements ShareKernel {
+  readonly name = 'simd';
+  readonly capacity: number;
+  readonly hashes: Uint8Array;
+  readonly #wasm: KernelExports;
+  readonly #layout: Layout;
+  readonly #jobs: JobMemory;
+  readonly #slotsAt: number;
+  readonly #hashesAt: number;
+  #bytes: Uint8Array;
+  #words: Uint32Array;
+
+  constructor(capacity: number) {
+    assert(Number.isInteger(capacity) && capacity > 0, 'kernel_capacity', capacity);
+    this.#wasm = instantiateWasm(kernelBytes()) as unknown as KernelExports;
+    this.#layout = Object.fromEntries(
+      LAYOUT_NAMES.map((name) => [name, Number(this.#wasm[name].value)]),
+    ) as Layout;
+    this.capacity = capacity;
+    this.hashes = new Uint8Array(capacity * 32);
+    const { memory } = this.#wasm;
+    const end = this.#wasm.configure(capacity);
+    memory.grow(Math.ceil(end / 65_536));
+    this.#jobs = new JobMemory(memory, end);
+    this.#slotsAt = this.#wasm.slotsAt();
+    this.#hashesAt = this.#wasm.hashesAt();
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.#words = new Uint32Array(memory.buffer);
+  }
+
+  addJob(job: KernelJob): KernelJobHandle {
+    checkKernelJob(job);
+    const at = this.#layout;
+    const whole = job.coinb1.length - (job.coinb1.length % BLOCK);
+    const tail = paddedTail(job, whole);
+    const blocks = tail.length / BLOCK;
+    const extranonceAt = job.coinb1.length - whole;
+    const variableBlocks = extranonceAt + job.extranonceSize > BLOCK ? 2 : 1;
+    const schedulesAt = at.JOB_TAIL + job.branches.length * 32;
+    const record = this.#jobs.allocate(schedulesAt + (blocks - variableBlocks) * 256);
+    this.#refreshViews();
+
+    this.#bytes.fill(0, record, record + at.JOB_TAIL);
+    this.#setWord(record + at.JOB_BLOCKS, blocks);
+    this.#setWord(record + at.JOB_VARIABLE_BLOCKS, variableBlocks);
+    this.#setWord(record + at.JOB_BRANCHES, job.branches.length);
+    this.#setWord(record + at.JOB_EXTRANONCE_AT, extranonceAt);
+    this.#setWord(record + at.JOB_EXTRANONCE_SIZE, job.extranonceSize);
+    this.#setWord(record + at.JOB_BITS, job.bits);
+    this.#bytes.set(swappedWords(job.prevHash), record + at.JOB_PREV_HASH);
+    this.#bytes.set(tail.subarray(0, variableBlocks * BLOCK), record + at.JOB_TEMPLATE);
+    job.branches.forEach((branch, index) => {
+      this.#bytes.set(branch, record + at.JOB_TAIL + index * 32);
+    });
+    this.#wasm.start(record + at.JOB_MIDSTATE);
+    for (let from = 0; from < whole; from += BLOCK) {
+      this.#stage(job.coinb1, from);
+      this.#wasm.absorb(record + at.JOB_MIDSTATE);
+    }
+    for (let block = variableBlocks; block < blocks; block += 1) {
+      this.#stage(tail, block * BLOCK);
+      this.#wasm.expand(record + schedulesAt + (block - variableBlocks) * 256);
+    }
+    this.#setWord(record + at.JOB_MAGIC, at.MAGIC);
+    return record;
+  }
+
+  removeJob(handle: KernelJobHandle): void {
+    this.#jobs.free(handle);
+    this.#setWord(handle + this.#layout.JOB_MAGIC, 0);
+  }
+
+  put(
+    slot: number,
+    job: KernelJobHandle,
+    extranonce: Uint8Array,
+    ntime: number,
+    nonce: number,
+    version: number,
+  ): void {
+    const size = this.#words[(job + this.#layout.JOB_EXTRANONCE_SIZE) >>> 2];
+    assert(extranonce.length === size || !this.#jobs.has(job), 'kernel_extranonce_size', extranonce.length);
+    this.putFields(slot, job, ntime, nonce, version);
+    const at = this.extranonceAt(slot);
+    for (let byte = 0; byte < extranonce.length; byte += 1) this.#bytes[at + byte] = extranonce[byte]!;
+  }
+
+  /** As `put`, but leaves the extranonce to be written into `memory` at `extranonceAt(slot)`. */
+  putFields(slot: number, job: KernelJobHandle, ntime: number, nonce: number, version: number): void {
+    assert(slot >= 0 && slot < this.capacity, 'kernel_slot', slot);
+    const words = this.#words;
+    assert(words[(job + this.#layout.JOB_MAGIC) >>> 2] === this.#layout.MAGIC, 'kernel_job_unknown', job);
+    const at = (this.#slotsAt + slot * this.#layout.SLOT_SIZE) >>> 2;
+    words[at] = job;
+    words[at + 1] = version;
+    words[at + 2] = ntime;
+    words[at + 3] = nonce;
+  }
+
+  /** Where a slot's extranonce is in `memory`. */
+  extranonceAt(slot: number): number {
+    return this.#slotsAt + slot * this.#layout.SLOT_SIZE + this.#layout.SLOT_EXTRANONCE;
+  }
+
+  /** The module's memory; another array after `addJob`. */
+  get memory(): Uint8Array {
+    return this.#bytes;
+  }
+
+  run(count: number): void {
+    assert(count >= 0 && count <= this.capacity, 'kernel_count', count);
+    assert(this.#wasm.run(count) !== 0, 'kernel_slot_without_job', count);
+    this.hashes.set(this.#bytes.subarray(this.#hashesAt, this.#hashesAt + count * 32));
+  }
+
+  #setWord(address: number, value: number): void {
+    this.#words[address >>> 2] = value;
+  }
+
+  #stage(bytes: Uint8Array, from: number): void {
+    this.#bytes.set(bytes.subarray(from, from + BLOCK), this.#wasm.stageAt());
+  }
+
+  /** A grown memory has another buffer. */
+  #refreshViews(): void {
+    const { buffer } = this.#wasm.memory;
+    if (this.#bytes.buffer === buffer) return;
+    this.#bytes = new Uint8Array(buffer);
+    this.#words = new Uint32Array(buffer);
+  }
+}
+
+/**
+ * The coinbase behind its first `whole` bytes, extranonce zero, padded as SHA-256 pads it (FIPS 180-4,
+ * 5.1.1).
+ */
+function paddedTail(job: KernelJob, whole: number): Uint8Array {
+  const size = coinbaseSize(job);
+  const tail = new Uint8Array(Math.ceil((size - whole + PADDING_BYTES) / BLOCK) * BLOCK);
+  tail.set(job.coinb1.subarray(whole));
+  tail.set(job.coinb2, job.coinb1.length - whole + job.extranonceSize);
+  tail[size - whole] = 0x80;
+  new DataView(tail.buffer).setUint32(tail.length - 4, size * 8);
+  return tail;
+}
+
+/** Bytes reversed in each word: how SHA-256 reads them. */
+function swappedWords(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(Buffer.from(bytes).swap32());
+}

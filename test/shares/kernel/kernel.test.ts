@@ -1,0 +1,250 @@
+import { describe, expect, it } from 'vitest';
+import { concat, fromHex, reversed, toHex } from '../../../src/base/bytes.ts';
+import { displayHash, swapWords } from '../../../src/bitcoin/header.ts';
+import { createKernel } from '../../../src/shares/kernel/create-kernel.ts';
+import type { KernelJob, ShareKernel } from '../../../src/shares/kernel/kernel.ts';
+import { createPortableKernel } from '../../../src/shares/kernel/portable-kernel.ts';
+import { createSimdKernel } from '../../../src/shares/kernel/simd-kernel.ts';
+import {
+  assertAgreement,
+  assertRandomAgreement,
+  benchKernels,
+  hashBatch,
+  type KernelShare,
+  randomJob,
+  randomShare,
+  seededBytes,
+} from '../../bench/kernel-bench.ts';
+import { describeWithVectors, sharedJson } from '../../shared-vectors.ts';
+
+const KERNELS: readonly [string, (capacity: number) => ShareKernel][] = [
+  ['portable', createPortableKernel],
+  ['simd', createSimdKernel],
+];
+const u32 = (hex: string): number => Number.parseInt(hex, 16);
+
+/** The first transaction of the chain, 3 January 2009. */
+const GENESIS_COINBASE = fromHex(
+  '01000000010000000000000000000000000000000000000000000000000000000000000000ffffffff4d04ffff001d01' +
+    '04455468652054696d65732030332f4a616e2f32303039204368616e63656c6c6f72206f6e206272696e6b206f662073' +
+    '65636f6e64206261696c6f757420666f722062616e6b73ffffffff0100f2052a01000000434104678afdb0fe55482719' +
+    '67f1a67130b7105cd6a828e03909a67962e0ea1f61deb649f6bc3f4cef38c4f35504e51ec112de5c384df7ba0b8d578a' +
+    '4c702b6bf11d5fac00000000',
+);
+
+function genesisShare(cut: number, extranonceSize: number): KernelShare {
+  return {
+    job: {
+      coinb1: GENESIS_COINBASE.subarray(0, cut),
+      coinb2: GENESIS_COINBASE.subarray(cut + extranonceSize),
+      branches: [],
+      prevHash: new Uint8Array(32),
+      bits: 0x1d00ffff,
+      extranonceSize,
+    },
+    extranonce: GENESIS_COINBASE.subarray(cut, cut + extranonceSize),
+    ntime: 1_231_006_505,
+    nonce: 2_083_236_893,
+    version: 1,
+  };
+}
+
+function hashOne(kernel: ShareKernel, share: KernelShare): string {
+  return displayHash(hashBatch(kernel, [share]));
+}
+
+describe.each(KERNELS)('%s kernel', (_name, create) => {
+  it('hashes the genesis block with its coinbase cut anywhere', () => {
+    const kernel = create(512);
+    for (const extranonceSize of [0, 1, 4, 8, 12, 31, 32]) {
+      const shares: KernelShare[] = [];
+      for (let cut = 0; cut + extranonceSize <= GENESIS_COINBASE.length; cut += 1) {
+        shares.push(genesisShare(cut, extranonceSize));
+      }
+      const hashes = hashBatch(kernel, shares);
+      for (let slot = 0; slot < shares.length; slot += 1) {
+        expect(displayHash(hashes.subarray(slot * 32, slot * 32 + 32))).toBe(
+          '000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f',
+        );
+      }
+    }
+  });
+
+  it('agrees with plain node:crypto on random shares of mixed jobs', () => {
+    assertRandomAgreement([create(1024)], 6000, 7);
+  });
+
+  it.each([1, 2, 3, 4, 5, 7, 1023, 1024])('hashes a batch of %i', (size) => {
+    const bytes = seededBytes(size);
+    const jobs = [3, 0, 12].map((branches) =>
+      randomJob(bytes, { coinb1: 77, coinb2: 150, extranonce: 8, branches }),
+    );
+    const shares = Array.from({ length: size }, (_, slot) => randomShare(bytes, jobs[slot % 3]!));
+    assertAgreement([create(1024)], shares);
+  });
+
+  it('takes the largest job there is', () => {
+    const bytes = seededBytes(3);
+    const shape = { coinb1: 20_000, coinb2: 32_768 - 20_032, extranonce: 32, branches: 32 };
+    const job = randomJob(bytes, shape);
+    assertAgreement(
+      [create(8)],
+      [1, 2, 3].map(() => randomShare(bytes, job)),
+    );
+    expect(() => create(8).addJob({ ...job, coinb2: new Uint8Array(job.coinb2.length + 1) })).toThrow(
+      'malformed',
+    );
+    expect(() => create(8).addJob({ ...job, branches: [...job.branches, new Uint8Array(32)] })).toThrow(
+      'malformed',
+    );
+    expect(() => create(8).addJob({ ...job, extranonceSize: 33 })).toThrow('malformed');
+    expect(() => create(8).addJob({ ...job, branches: [new Uint8Array(31)] })).toThrow('malformed');
+    expect(() => create(8).addJob({ ...job, prevHash: new Uint8Array(31) })).toThrow('malformed');
+  });
+
+  it('keeps jobs apart while others come and go', () => {
+    const bytes = seededBytes(4);
+    const kernel = create(16);
+    const live: { share: KernelShare; handle: number }[] = [];
+    for (let turn = 0; turn < 400; turn += 1) {
+      const coinb2 = turn % 7 === 0 ? 3000 : turn;
+      const job = randomJob(bytes, {
+        coinb1: turn % 130,
+        coinb2,
+        extranonce: turn % 33,
+        branches: turn % 16,
+      });
+      live.push({ share: randomShare(bytes, job), handle: kernel.addJob(job) });
+      if (live.length > 16) kernel.removeJob(live.splice(turn % 16, 1)[0]!.handle);
+      if (turn % 20 !== 0) continue;
+      live.forEach(({ share, handle }, slot) => {
+        kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+      });
+      kernel.run(live.length);
+      const hashes = kernel.hashes.slice();
+      live.forEach(({ share }, slot) => {
+        expect(toHex(hashes.subarray(slot * 32, slot * 32 + 32))).toBe(
+          toHex(hashBatch(createPortableKernel(1), [share])),
+        );
+      });
+    }
+  });
+
+  it('refuses misuse: a wrong extranonce, an unknown job, a slot out of range', () => {
+    const kernel = create(4);
+    const share = genesisShare(40, 8);
+    const handle = kernel.addJob(share.job);
+    expect(() => kernel.put(0, handle, new Uint8Array(7), 0, 0, 0)).toThrow('kernel_extranonce_size');
+    expect(() => kernel.put(4, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
+    expect(() => kernel.put(-1, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
+    expect(() => kernel.run(5)).toThrow('kernel_count');
+    expect(() => kernel.run(1)).toThrow('kernel_slot');
+    kernel.put(0, handle, share.extranonce, 0, 0, 0);
+    kernel.run(0);
+    kernel.removeJob(handle);
+    expect(() => kernel.removeJob(handle)).toThrow('kernel_job_unknown');
+    expect(() => kernel.put(0, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_job_unknown');
+    expect(() => create(0)).toThrow('kernel_capacity');
+  });
+});
+
+describe('simd kernel memory', () => {
+  it('does not grow while a steady set of jobs passes through', () => {
+    const bytes = seededBytes(5);
+    const kernel = createSimdKernel(4);
+    const job = randomJob(bytes, { coinb1: 90, coinb2: 900, extranonce: 8, branches: 12 });
+    for (let turn = 0; turn < 10; turn += 1) kernel.removeJob(kernel.addJob(job));
+    const { length } = kernel.memory;
+    for (let turn = 0; turn < 5000; turn += 1) kernel.removeJob(kernel.addJob(job));
+    expect(kernel.memory.length).toBe(length);
+  });
+
+  it('hashes an extranonce written straight into memory', () => {
+    const kernel = createSimdKernel(4);
+    const share = genesisShare(40, 8);
+    const handle = kernel.addJob(share.job);
+    kernel.putFields(2, handle, share.ntime, share.nonce, share.version);
+    kernel.memory.set(share.extranonce, kernel.extranonceAt(2));
+    for (const slot of [0, 1]) kernel.put(slot, handle, new Uint8Array(8), 0, 0, 0);
+    kernel.run(3);
+    expect(displayHash(kernel.hashes.subarray(64, 96))).toBe(hashOne(createPortableKernel(1), share));
+  });
+
+  it('still works after a run that was refused', () => {
+    const kernel = createSimdKernel(4);
+    const share = genesisShare(40, 8);
+    const handle = kernel.addJob(share.job);
+    const put = (slot: number): void =>
+      kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+    put(0);
+    put(2);
+    expect(() => kernel.run(3)).toThrow('kernel_slot_without_job');
+    put(1);
+    kernel.run(3);
+    expect(toHex(kernel.hashes.subarray(0, 32))).toBe(toHex(kernel.hashes.subarray(64, 96)));
+  });
+});
+
+describe('createKernel', () => {
+  it('takes SIMD where there is SIMD, and does without when told', () => {
+    expect(createKernel(4).name).toBe('simd');
+    expect(createKernel(4, 'portable').name).toBe('portable');
+  });
+
+  it('is compared with the straightforward way before it is measured', () => {
+    const rows = benchKernels(500, 1);
+    expect(rows.map((row) => row.kernel)).toEqual(['simd', 'portable', 'straightforward']);
+    const wrong: ShareKernel = Object.assign(Object.create(createPortableKernel(4)) as ShareKernel, {
+      name: 'wrong',
+      addJob: () => 1,
+      removeJob: () => undefined,
+      put: () => undefined,
+      run: () => undefined,
+    });
+    expect(() => assertAgreement([wrong], [genesisShare(40, 8)])).toThrow('wrong disagrees on slot 0 of 1');
+  });
+});
+
+type Notify = readonly [string, string, string, string, readonly string[], string, string, string, boolean];
+type Submit = readonly [string, string, string, string, string];
+
+function shareOfVector(extranonce1: string, notify: Notify, submit: Submit): KernelShare {
+  const extranonce = concat(fromHex(extranonce1), fromHex(submit[2]));
+  const job: KernelJob = {
+    coinb1: fromHex(notify[2]),
+    coinb2: fromHex(notify[3]),
+    branches: notify[4].map((branch) => fromHex(branch, 32)),
+    prevHash: swapWords(fromHex(notify[1], 32)),
+    bits: u32(notify[6]),
+    extranonceSize: extranonce.length,
+  };
+  return { job, extranonce, ntime: u32(submit[3]), nonce: u32(submit[4]), version: u32(notify[5]) };
+}
+
+describeWithVectors('mainnet blocks', () => {
+  it.each(KERNELS)('%s kernel gives the hash of block 413567', (_name, create) => {
+    const vector = sharedJson('block413567-stratum.json') as {
+      subscribe: { extranonce1: string };
+      notify: Notify;
+      submit: Submit;
+      expect: { hash: string };
+    };
+    const share = shareOfVector(vector.subscribe.extranonce1, vector.notify, vector.submit);
+    expect(hashOne(create(4), share)).toBe(vector.expect.hash);
+  });
+
+  it.each(KERNELS)('%s kernel gives the hashes of the other blocks in one batch', (_name, create) => {
+    const vectors = sharedJson('mainnet-blocks.json') as {
+      session: { extranonce1: string };
+      notify: { params: Notify };
+      submit: { params: Submit };
+      expected: { hash_display: string };
+    }[];
+    const shares = vectors.map((vector) =>
+      shareOfVector(vector.session.extranonce1, vector.notify.params, vector.submit.params),
+    );
+    const hashes = hashBatch(create(8), shares);
+    const found = vectors.map((_, slot) => toHex(reversed(hashes.subarray(slot * 32, slot * 32 + 32))));
+    expect(found).toEqual(vectors.map((vector) => vector.expected.hash_display));
+  });
+});
