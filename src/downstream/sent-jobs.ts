@@ -1,0 +1,27 @@
+import type { SentJob } from './prepared-job.ts';
+
+/** At one job in 150 ms some ten seconds of them, more than any firmware keeps. */
+const CAPACITY = 64;
+
+/** The jobs a session was sent, newest first: it may submit to no others. A ring that grows to its capacity. */
+export class SentJobs {
+  readonly #ring: SentJob[] = [];
+  #newest = -1;
+
+  add(sent: SentJob): void {
+    if (this.#ring.length < CAPACITY) this.#newest = this.#ring.push(sent) - 1;
+    else {
+      this.#newest = (this.#newest + 1) % CAPACITY;
+      this.#ring[this.#newest] = sent;
+    }
+  }
+
+  find(jobId: number): SentJob | undefined {
+    const count = this.#ring.length;
+    for (let back = 0; back < count; back += 1) {
+      const sent = this.#ring[(this.#newest - back + count) % count]!;
+      if (sent.job.id === jobId) return sent;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,47 @@
+import type { Socket } from 'node:net';
+import type { ErrorCode } from '../base/errors.ts';
+import type { JobTable } from '../jobs/job-table.ts';
+import type { ShareTarget } from '../shares/share.ts';
+import type { SubmitFields } from '../stratum/submit-parser.ts';
+import type { Session } from './session.ts';
+import type { DownstreamStats } from './stats.ts';
+import type { DownstreamSubmission } from './submission.ts';
+
+/** Why a connection ended: a code of the table, or an ordinary end. */
+export type CloseReason =
+  | Extract<ErrorCode, 'line_too_long' | 'session_limit' | 'idle_timeout' | 'banned' | 'slow_reader'>
+  | 'closed_by_miner'
+  | 'socket_error'
+  | 'not_stratum'
+  | 'shutdown';
+
+/** What all sessions of a server share. */
+export type SessionHost = {
+  readonly fields: SubmitFields;
+  readonly stats: DownstreamStats;
+  readonly jobs: Pick<JobTable, 'isKnown'>;
+  readonly versionMask: number;
+  readonly extranonce2Size: number;
+  readonly ntimeAheadSeconds: number;
+  readonly writeBytes: number;
+  readonly sharesInFlight: number;
+  readonly lineBytes: number;
+  readonly invalidInRow: number;
+  readonly agentVersion: string;
+  /** Wall time, at most a tick old: enough for idle times and ntime windows. */
+  nowMs: number;
+  /** The session has something to write or to start in this turn. */
+  markDirty(session: Session): void;
+  /** Undefined when none is free. */
+  allocateSessionId(): number | undefined;
+  sessionIdBytes(id: number): Uint8Array;
+  shareTarget(difficulty: number): ShareTarget;
+  mayAuthorize(session: Session, worker: string, password: string): boolean;
+  onAuthorized(session: Session, worker: string): void;
+  /** Subscribed and authorised for the first time: gives it a destination and its first job. */
+  onReady(session: Session): void;
+  submit(submission: DownstreamSubmission): void;
+  onClosed(session: Session, reason: CloseReason): void;
+  /** The socket has something left to write; it is destroyed when that is done, or took too long. */
+  linger(socket: Socket): void;
+};

@@ -1,0 +1,473 @@
+import type { Socket } from 'node:net';
+import { toHex } from '../base/bytes.ts';
+import type { ShareTarget, Verdict } from '../shares/share.ts';
+import { parseClientLine } from '../stratum/client-messages.ts';
+import type { RawId } from '../stratum/envelope.ts';
+import { LineFramer, type LineSink } from '../stratum/framing.ts';
+import {
+  errorSuffix,
+  printError,
+  printSetDifficulty,
+  printSetVersionMask,
+  TRUE_SUFFIX,
+} from '../stratum/server-messages.ts';
+import {
+  fillSubmitFields,
+  NO_VERSION_BITS,
+  parseSubmitFast,
+  type SubmitFields,
+} from '../stratum/submit-parser.ts';
+import { agentClass } from './agents.ts';
+import {
+  type DifficultyWish,
+  type HandshakeEffect,
+  type HandshakeRequest,
+  type HandshakeState,
+  handshake,
+  INITIAL_HANDSHAKE,
+  isReady,
+} from './handshake.ts';
+import type { PreparedJob, SentJob } from './prepared-job.ts';
+import { SentJobs } from './sent-jobs.ts';
+import type { CloseReason, SessionHost } from './session-host.ts';
+import type { SubmitCode } from './stats.ts';
+import { DownstreamSubmission } from './submission.ts';
+import {
+  countShare,
+  fixedVardiff,
+  nextVardiff,
+  restartedVardiff,
+  startVardiff,
+  suggestedVardiff,
+  type VardiffOptions,
+  type VardiffState,
+} from './vardiff.ts';
+import { SessionWorker } from './worker.ts';
+
+/** A gap between jobs after which silence says nothing about the miner. */
+const WORK_GAP_MS = 120_000;
+const OPEN_BRACE = 0x7b;
+const FIRST_BYTES = new Set([OPEN_BRACE, 0x20, 0x09, 0x0a, 0x0d]);
+
+/** One connection of a miner. */
+export class Session implements LineSink {
+  readonly id: number;
+  readonly address: string;
+  /** Index of the listener it came in by. */
+  readonly listener: number;
+  readonly connectedAtMs: number;
+  /** Where its work comes from; empty until it is ready. Changed by the server alone. */
+  destination = '';
+  /** Routed and given work (or waiting for the destination's first job). */
+  started = false;
+  closed = false;
+  dirty = false;
+  /** The next job starts afresh: the first one, and the first of another destination. */
+  needsClean = true;
+  lastSeenMs: number;
+  inFlight = 0;
+  accepted = 0;
+  rejected = 0;
+  sessionId: number | undefined;
+  extranonce1: Uint8Array = new Uint8Array(0);
+  readonly workers: SessionWorker[] = [];
+  readonly #socket: Socket;
+  readonly #host: SessionHost;
+  readonly #framer: LineFramer;
+  #handshake: HandshakeState = INITIAL_HANDSHAKE;
+  #vardiffOptions: VardiffOptions;
+  #vardiff: VardiffState;
+  #out = '';
+  #sawLine = false;
+  #lastWorker: SessionWorker | undefined;
+  readonly #sent = new SentJobs();
+  #sentDifficulty = 0;
+  #sentMask = 0;
+  #lastJobAtMs = 0;
+  #invalidInRow = 0;
+
+  constructor(
+    options: {
+      readonly id: number;
+      readonly address: string;
+      readonly listener: number;
+      readonly vardiff: VardiffOptions;
+    },
+    socket: Socket,
+    host: SessionHost,
+  ) {
+    this.id = options.id;
+    this.address = options.address;
+    this.listener = options.listener;
+    this.connectedAtMs = host.nowMs;
+    this.lastSeenMs = host.nowMs;
+    this.#vardiffOptions = options.vardiff;
+    this.#vardiff = startVardiff(options.vardiff, host.nowMs);
+    this.#socket = socket;
+    this.#host = host;
+    this.#framer = new LineFramer(host.lineBytes);
+  }
+
+  get userAgent(): string {
+    return this.#handshake.userAgent;
+  }
+
+  get agentClass(): string {
+    return agentClass(this.#handshake.userAgent);
+  }
+
+  get subscribed(): boolean {
+    return this.#handshake.subscribed;
+  }
+
+  get authorized(): boolean {
+    return this.workers.length > 0;
+  }
+
+  get versionRolling(): boolean {
+    return this.#handshake.versionMask !== undefined;
+  }
+
+  /** As last sent; 0 before the first job. */
+  get difficulty(): number {
+    return this.#sentDifficulty;
+  }
+
+  get lastShareAtMs(): number {
+    return this.workers.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0);
+  }
+
+  get hashesPerSecond(): number {
+    return this.workers.reduce((sum, worker) => sum + worker.hashesPerSecond, 0);
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.closed) return;
+    this.lastSeenMs = this.#host.nowMs;
+    if (!this.#sawLine && this.#framer.pendingBytes === 0 && !FIRST_BYTES.has(chunk[0]!)) {
+      this.close('not_stratum');
+      return;
+    }
+    this.#framer.push(chunk, this);
+  }
+
+  onLine(bytes: Uint8Array, start: number, end: number): boolean {
+    const { fields, stats } = this.#host;
+    stats.lines += 1;
+    if (parseSubmitFast(bytes, start, end, fields)) {
+      this.#sawLine = true;
+      this.#submit(fields);
+      return !this.closed;
+    }
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
+    const request = parseClientLine(text);
+    this.#sawLine = true;
+    if (request.kind === 'submit') {
+      fillSubmitFields(request, fields);
+      this.#submit(fields);
+    } else this.#shakeHands(request);
+    return !this.closed;
+  }
+
+  onLineTooLong(): boolean {
+    this.#host.stats.limitHits.downstreamLineBytes += 1;
+    this.#write(printError('null', 'line_too_long'));
+    this.close('line_too_long');
+    return false;
+  }
+
+  /** True when this very job is among those the miner still may submit. */
+  wasSent(jobId: number): boolean {
+    return this.#sent.find(jobId) !== undefined;
+  }
+
+  /**
+   * Sends a job, and before it what changed: the version mask, the difficulty. A change of difficulty leaves only here,
+   * since firmware that is sent the same work twice finds the same shares twice (`stratum.md` finding 6).
+   */
+  sendJob(prepared: PreparedJob, clean: boolean): void {
+    if (this.closed) return;
+    const nowMs = this.#host.nowMs;
+    const target = this.#nextTarget(prepared.maxDifficulty, nowMs);
+    let before = '';
+    const { versionMask } = this.#handshake;
+    if (versionMask !== undefined) {
+      const mask = (versionMask & prepared.job.versionMask) >>> 0;
+      if (mask !== this.#sentMask) before += printSetVersionMask(mask);
+      this.#sentMask = mask;
+    }
+    if (target.difficulty !== this.#sentDifficulty) {
+      before += printSetDifficulty(target.difficulty);
+      this.#sentDifficulty = target.difficulty;
+    }
+    this.#sent.add(prepared.sentWith(target));
+    this.#lastJobAtMs = nowMs;
+    this.#host.stats.notifies += 1;
+    this.#writeNotify(before, clean || this.needsClean ? prepared.cleanNotify : prepared.plainNotify);
+    this.needsClean = false;
+  }
+
+  /** The outcome of a submit: counts it and queues the reply, which leaves at the end of the turn. */
+  settle(submission: DownstreamSubmission, verdict: Verdict): void {
+    this.inFlight -= 1;
+    const { worker, requestId } = submission;
+    if (verdict !== 'accepted') {
+      this.#refuse(requestId, verdict, worker);
+      return;
+    }
+    const { difficulty } = submission.assigned;
+    const { stats } = this.#host;
+    stats.sharesAccepted += 1;
+    stats.acceptedDifficulty += difficulty;
+    this.accepted += 1;
+    this.#invalidInRow = 0;
+    worker.accept(difficulty, this.#host.nowMs);
+    countShare(this.#vardiff, difficulty);
+    this.#write(idPrefix(requestId) + TRUE_SUFFIX);
+  }
+
+  /** Ends the turn: first work where the handshake is complete, then everything queued, in one write. */
+  flush(): void {
+    this.dirty = false;
+    if (this.closed) return;
+    if (!this.started && isReady(this.#handshake)) {
+      this.started = true;
+      this.#host.onReady(this);
+    }
+    if (this.#out !== '') {
+      const text = this.#out;
+      this.#out = '';
+      this.#socket.write(text, 'latin1');
+    }
+    this.#checkReader();
+  }
+
+  foldHashrate(elapsedMs: number): void {
+    for (const worker of this.workers) worker.fold(elapsedMs);
+  }
+
+  /** Stops reading: what is in flight is still answered. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  /** Writes what is queued and ends the connection; a slow reader is cut off at once. */
+  close(reason: CloseReason): void {
+    if (this.closed) return;
+    this.closed = true;
+    const out = this.#out;
+    this.#out = '';
+    if (reason === 'slow_reader' || reason === 'socket_error' || reason === 'not_stratum') {
+      this.#socket.destroy();
+    } else {
+      this.#socket.end(out, 'latin1');
+      this.#host.linger(this.#socket);
+    }
+    this.#host.onClosed(this, reason);
+  }
+
+  #shakeHands(request: HandshakeRequest): void {
+    const host = this.#host;
+    if (request.kind === 'subscribe' && this.sessionId === undefined) {
+      this.sessionId = host.allocateSessionId();
+      if (this.sessionId === undefined) {
+        this.close('session_limit');
+        return;
+      }
+      this.extranonce1 = host.sessionIdBytes(this.sessionId);
+    }
+    const before = this.#handshake.versionMask;
+    const step = handshake(this.#handshake, request, {
+      extranonce1: toHex(this.extranonce1),
+      extranonce2Size: host.extranonce2Size,
+      versionMask: host.versionMask,
+      mayAuthorize:
+        request.kind !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
+      version: host.agentVersion,
+    });
+    this.#handshake = step.state;
+    if (step.state.versionMask !== before) this.#sentMask = step.state.versionMask ?? 0;
+    for (const effect of step.effects) this.#apply(effect);
+    if (!this.started && isReady(this.#handshake)) host.markDirty(this);
+  }
+
+  #apply(effect: HandshakeEffect): void {
+    switch (effect.kind) {
+      case 'reply':
+        this.#write(effect.line);
+        return;
+      case 'refused':
+        this.#host.stats.refused[effect.code] = (this.#host.stats.refused[effect.code] ?? 0) + 1;
+        this.#write(effect.line);
+        if (effect.code === 'malformed') this.#countInvalid();
+        return;
+      case 'authorized':
+        this.workers.push(new SessionWorker(effect.worker));
+        this.#host.onAuthorized(this, effect.worker);
+        return;
+      case 'difficulty':
+        this.#wish(effect);
+    }
+  }
+
+  #wish(wish: DifficultyWish): void {
+    const { nowMs } = this.#host;
+    const options = this.#vardiffOptions;
+    if (wish.how === 'fixed') this.#vardiff = fixedVardiff(options, wish.difficulty, nowMs);
+    else if (wish.how === 'suggested') {
+      this.#vardiff = suggestedVardiff(options, this.#vardiff, wish.difficulty, nowMs);
+    } else {
+      const floor = Math.min(Math.max(options.floor, wish.difficulty), options.ceiling);
+      this.#vardiffOptions = { ...options, floor };
+      if (this.#vardiff.difficulty < floor && !this.#vardiff.fixed) {
+        this.#vardiff = startVardiff({ ...options, floor, start: floor }, nowMs);
+      }
+    }
+  }
+
+  #submit(fields: SubmitFields): void {
+    const host = this.#host;
+    host.stats.sharesSubmitted += 1;
+    const worker = this.#findWorker(fields);
+    const sent = this.#sent.find(fields.jobId);
+    const refusal = this.#refusalOf(fields, worker, sent);
+    if (refusal !== undefined || worker === undefined || sent === undefined) {
+      this.#refuse(fields.id, refusal ?? 'malformed', worker);
+      return;
+    }
+    const { job, target } = sent;
+    const extranonce = new Uint8Array(job.extranonceSize);
+    const prefixSize = this.extranonce1.length;
+    for (let at = 0; at < prefixSize; at += 1) extranonce[at] = this.extranonce1[at]!;
+    for (let at = prefixSize; at < extranonce.length; at += 1) {
+      extranonce[at] = fields.extranonce2[at - prefixSize]!;
+    }
+    const bits = fields.versionBits === NO_VERSION_BITS ? 0 : fields.versionBits;
+    this.inFlight += 1;
+    host.submit(
+      new DownstreamSubmission(
+        this,
+        worker,
+        fields.id,
+        job,
+        target,
+        extranonce,
+        fields.ntime,
+        fields.nonce,
+        (job.version | bits) >>> 0,
+      ),
+    );
+  }
+
+  /** Everything that can be known before the hash, in the order most pools answer (`stratum.md` 1.8). */
+  #refusalOf(
+    fields: SubmitFields,
+    worker: SessionWorker | undefined,
+    sent: SentJob | undefined,
+  ): SubmitCode | undefined {
+    const host = this.#host;
+    const { ntime, nonce, versionBits, extranonce2Size } = fields;
+    if (ntime < 0 || nonce < 0) return 'malformed';
+    if (!this.#handshake.subscribed) return 'not_subscribed';
+    if (worker === undefined) return 'not_authorized';
+    if (sent === undefined || !host.jobs.isKnown(sent.job)) return 'unknown_job';
+    if (extranonce2Size !== host.extranonce2Size) return 'bad_extranonce2';
+    const { job } = sent;
+    const latest = Math.max(job.time, Math.floor(host.nowMs / 1000)) + host.ntimeAheadSeconds;
+    if (ntime < job.time || ntime > latest) return 'bad_ntime';
+    if (versionBits !== NO_VERSION_BITS) {
+      const mask = (this.#handshake.versionMask ?? 0) & job.versionMask;
+      if (versionBits < 0 || (versionBits & ~mask) !== 0) return 'bad_version';
+    }
+    if (this.inFlight >= host.sharesInFlight) {
+      host.stats.limitHits.sessionSharesInFlight += 1;
+      return 'overload';
+    }
+    return undefined;
+  }
+
+  #refuse(id: number | RawId, code: SubmitCode, worker?: SessionWorker): void {
+    this.#host.stats.rejected[code] += 1;
+    this.rejected += 1;
+    if (worker !== undefined) worker.rejected += 1;
+    this.#write(idPrefix(id) + ERROR_SUFFIXES[code]);
+    if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
+  }
+
+  /** A miner that sends nothing valid for so long costs without earning anything. */
+  #countInvalid(): void {
+    this.#invalidInRow += 1;
+    if (this.#invalidInRow >= this.#host.invalidInRow) this.close('banned');
+  }
+
+  #findWorker(fields: SubmitFields): SessionWorker | undefined {
+    const last = this.#lastWorker;
+    if (last !== undefined && sameName(last, fields)) return last;
+    const found = this.workers.find((worker) => sameName(worker, fields));
+    if (found !== undefined) this.#lastWorker = found;
+    return found;
+  }
+
+  #nextTarget(maxDifficulty: number, nowMs: number): ShareTarget {
+    const gap = nowMs - this.#lastJobAtMs > WORK_GAP_MS;
+    const before = gap ? restartedVardiff(this.#vardiff, nowMs) : this.#vardiff;
+    this.#vardiff = nextVardiff(this.#vardiffOptions, before, nowMs);
+    const { difficulty } = this.#vardiff;
+    if (difficulty > before.difficulty) this.#host.stats.vardiffUp += 1;
+    if (difficulty < before.difficulty) this.#host.stats.vardiffDown += 1;
+    return this.#host.shareTarget(Math.min(difficulty, maxDifficulty));
+  }
+
+  #write(text: string): void {
+    if (this.closed) return;
+    this.#out += text;
+    if (!this.dirty) this.#host.markDirty(this);
+  }
+
+  /** At once and in order: what is queued, then the changes, then the shared line. */
+  #writeNotify(before: string, notify: Buffer): void {
+    const text = this.#out + before;
+    this.#out = '';
+    if (text === '') this.#socket.write(notify);
+    else {
+      this.#socket.cork();
+      this.#socket.write(text, 'latin1');
+      this.#socket.write(notify);
+      this.#socket.uncork();
+    }
+    this.#checkReader();
+  }
+
+  #checkReader(): void {
+    if (this.#socket.writableLength <= this.#host.writeBytes) return;
+    this.#host.stats.limitHits.sessionWriteBytes += 1;
+    this.close('slow_reader');
+  }
+}
+
+function idPrefix(id: number | RawId): string {
+  return `{"id":${id}`;
+}
+
+function sameName(worker: SessionWorker, fields: SubmitFields): boolean {
+  const { bytes } = worker;
+  const { workerBytes, workerStart } = fields;
+  if (bytes.length !== fields.workerEnd - workerStart) return false;
+  for (let at = 0; at < bytes.length; at += 1)
+    if (bytes[at] !== workerBytes[workerStart + at]) return false;
+  return true;
+}
+
+const ERROR_SUFFIXES: Readonly<Record<SubmitCode, string>> = {
+  malformed: errorSuffix('malformed'),
+  not_subscribed: errorSuffix('not_subscribed'),
+  not_authorized: errorSuffix('not_authorized'),
+  unknown_job: errorSuffix('unknown_job'),
+  bad_extranonce2: errorSuffix('bad_extranonce2'),
+  bad_ntime: errorSuffix('bad_ntime'),
+  bad_version: errorSuffix('bad_version'),
+  overload: errorSuffix('overload'),
+  stale: errorSuffix('stale'),
+  low_difficulty: errorSuffix('low_difficulty'),
+  duplicate: errorSuffix('duplicate'),
+};

@@ -1,0 +1,77 @@
+import type { ErrorCode } from '../base/errors.ts';
+import type { CloseReason } from './session-host.ts';
+
+/** Everything a submit can be refused with. */
+export type SubmitCode = Extract<
+  ErrorCode,
+  | 'malformed'
+  | 'not_subscribed'
+  | 'not_authorized'
+  | 'unknown_job'
+  | 'bad_extranonce2'
+  | 'bad_ntime'
+  | 'bad_version'
+  | 'overload'
+  | 'stale'
+  | 'low_difficulty'
+  | 'duplicate'
+>;
+
+/** Counters since start; plain numbers, read on scrape. */
+export type DownstreamStats = {
+  connections: number;
+  lines: number;
+  notifies: number;
+  sharesSubmitted: number;
+  sharesAccepted: number;
+  /** Sum of the difficulties of accepted shares; display only. */
+  acceptedDifficulty: number;
+  readonly rejected: Record<SubmitCode, number>;
+  /** Requests other than submits that were answered with an error, by code. */
+  readonly refused: Partial<Record<ErrorCode, number>>;
+  readonly closed: Partial<Record<CloseReason, number>>;
+  vardiffUp: number;
+  vardiffDown: number;
+  readonly limitHits: {
+    sessions: number;
+    sessionsPerAddress: number;
+    downstreamLineBytes: number;
+    sessionWriteBytes: number;
+    sessionSharesInFlight: number;
+  };
+};
+
+export function emptyStats(): DownstreamStats {
+  return {
+    connections: 0,
+    lines: 0,
+    notifies: 0,
+    sharesSubmitted: 0,
+    sharesAccepted: 0,
+    acceptedDifficulty: 0,
+    rejected: {
+      malformed: 0,
+      not_subscribed: 0,
+      not_authorized: 0,
+      unknown_job: 0,
+      bad_extranonce2: 0,
+      bad_ntime: 0,
+      bad_version: 0,
+      overload: 0,
+      stale: 0,
+      low_difficulty: 0,
+      duplicate: 0,
+    },
+    refused: {},
+    closed: {},
+    vardiffUp: 0,
+    vardiffDown: 0,
+    limitHits: {
+      sessions: 0,
+      sessionsPerAddress: 0,
+      downstreamLineBytes: 0,
+      sessionWriteBytes: 0,
+      sessionSharesInFlight: 0,
+    },
+  };
+}

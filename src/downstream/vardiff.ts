@@ -1,0 +1,144 @@
+import { assert } from '../base/assert.ts';
+
+export type VardiffOptions = {
+  /** Shares a minute each session should send. */
+  readonly sharesPerMinute: number;
+  readonly start: number;
+  /** Inclusive bounds; fractions are allowed. */
+  readonly floor: number;
+  readonly ceiling: number;
+};
+
+/** Judged lazily, when the next job is about to leave: until then an accepted share only adds to two numbers. */
+export type VardiffState = {
+  readonly difficulty: number;
+  /** Asked for by the miner (password `d=`): never changed by us. */
+  readonly fixed: boolean;
+  readonly windowStartMs: number;
+  /** Sum of the difficulties of the accepted shares of the window, and their number. */
+  windowDifficulty: number;
+  windowShares: number;
+  /** The rate was found; before that a coarse estimate is taken early. */
+  readonly settled: boolean;
+  /** The last change was made because no share came at all. */
+  readonly silent: boolean;
+};
+
+/** Shares after which a rate inside the band counts as found: its deviation is then a sixth. */
+const SETTLED_SHARES = 36;
+/** The band in which nothing changes. It is wider than one step of two, so that no rate sits between two steps. */
+const TOO_FAST = 1.9;
+const TOO_SLOW = 0.5;
+/** Standard deviations of a Poisson count that must speak for a change: fewer while the rate is still to be found. */
+const DEVIATIONS = 3;
+const FIRST_DEVIATIONS = 2;
+/** A window older than this says little about now. */
+const WINDOW_MAX_MS = 10 * 60_000;
+
+/** Throws unless the bounds are positive, ordered and finite. */
+export function checkVardiffOptions(options: VardiffOptions): void {
+  const { sharesPerMinute, floor, start, ceiling } = options;
+  assert(sharesPerMinute > 0 && Number.isFinite(sharesPerMinute), 'vardiff_rate_positive', options);
+  assert(floor > 0 && floor <= ceiling && Number.isFinite(ceiling), 'vardiff_bounds_ordered', options);
+  assert(start > 0 && Number.isFinite(start), 'vardiff_start_positive', options);
+}
+
+export function startVardiff(options: VardiffOptions, nowMs: number): VardiffState {
+  return freshWindow(clamp(powerOfTwo(options.start), options), nowMs, {});
+}
+
+/** A miner's wish as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
+export function suggestedVardiff(
+  options: VardiffOptions,
+  state: VardiffState,
+  difficulty: number,
+  nowMs: number,
+): VardiffState {
+  if (state.fixed) return state;
+  return freshWindow(clamp(powerOfTwo(difficulty), options), nowMs, {});
+}
+
+/** A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one. */
+export function fixedVardiff(options: VardiffOptions, difficulty: number, nowMs: number): VardiffState {
+  return freshWindow(clamp(Math.fround(difficulty), options), nowMs, { fixed: true });
+}
+
+/** Counts an accepted share of this difficulty. Mutates, since it runs for every share. */
+export function countShare(state: VardiffState, difficulty: number): void {
+  state.windowDifficulty += difficulty;
+  state.windowShares += 1;
+}
+
+/**
+ * The state for the next job. The ideal difficulty is the observed difficulty per minute over the wanted rate. When it
+ * left the band around the present one by more than chance explains, the nearest power of two to a cautious estimate of
+ * it is taken: one deviation nearer to the present one than what was observed.
+ */
+export function nextVardiff(options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState {
+  const minutes = (nowMs - state.windowStartMs) / 60_000;
+  if (state.fixed || minutes <= 0) return state;
+  const expected = minutes * options.sharesPerMinute;
+  const ratio = state.windowDifficulty / (expected * state.difficulty);
+  const shares = state.windowShares;
+  const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
+  const deviations = state.settled ? DEVIATIONS : FIRST_DEVIATIONS;
+  if (ratio > TOO_FAST && ratio * (1 - deviations * spread) > 1) {
+    return moved(options, state, ratio * (1 - spread), nowMs);
+  }
+  if (ratio < TOO_SLOW && ratio * (1 + deviations * spread) + deviations ** 2 / expected < 1) {
+    return shares === 0
+      ? silenced(options, state, expected, nowMs)
+      : moved(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
+  }
+  if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
+    return freshWindow(state.difficulty, nowMs, { settled: true });
+  }
+  const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
+  return isOld ? freshWindow(state.difficulty, nowMs, { settled: state.settled }) : state;
+}
+
+/** The window begins again, for example after a time without work, whose silence says nothing of the miner. */
+export function restartedVardiff(state: VardiffState, nowMs: number): VardiffState {
+  return freshWindow(state.difficulty, nowMs, state);
+}
+
+/** The largest power of two not above `value`. */
+export function powerOfTwoBelow(value: number): number {
+  const power = 2 ** Math.floor(Math.log2(value));
+  if (power > value) return power / 2;
+  return power * 2 <= value ? power * 2 : power;
+}
+
+function moved(options: VardiffOptions, state: VardiffState, ratio: number, nowMs: number): VardiffState {
+  const { settled } = state;
+  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { settled });
+}
+
+/** Silence only bounds the rate from above; the second time in a row a miner is taken to be far smaller. */
+function silenced(
+  options: VardiffOptions,
+  state: VardiffState,
+  expected: number,
+  nowMs: number,
+): VardiffState {
+  const ratio = state.silent ? expected ** -2 : 1 / expected;
+  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { silent: true });
+}
+
+/** The nearest power of two by ratio. */
+function powerOfTwo(value: number): number {
+  return 2 ** Math.round(Math.log2(value));
+}
+
+function clamp(value: number, options: VardiffOptions): number {
+  return Math.min(Math.max(value, options.floor), options.ceiling);
+}
+
+function freshWindow(
+  difficulty: number,
+  nowMs: number,
+  flags: { readonly fixed?: boolean; readonly settled?: boolean; readonly silent?: boolean },
+): VardiffState {
+  const { fixed = false, settled = false, silent = false } = flags;
+  return { difficulty, fixed, windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0, settled, silent };
+}

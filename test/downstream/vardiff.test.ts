@@ -1,0 +1,170 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  checkVardiffOptions,
+  countShare,
+  fixedVardiff,
+  nextVardiff,
+  powerOfTwoBelow,
+  startVardiff,
+  suggestedVardiff,
+  type VardiffOptions,
+  type VardiffState,
+} from '../../src/downstream/vardiff.ts';
+
+const OPTIONS: VardiffOptions = { sharesPerMinute: 12, start: 16_384, floor: 2 ** -20, ceiling: 2 ** 50 };
+const HASHES_PER_DIFFICULTY = 2 ** 32;
+
+/** Mulberry32: a seeded stream of numbers in [0, 1). */
+function randomStream(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Shares arrive as a Poisson process; a job leaves every `jobMs`. Returns the difficulty of each job. */
+function mine(
+  hashesPerSecond: number,
+  jobs: number,
+  options = OPTIONS,
+  jobMs = 30_000,
+  seed = 1,
+): number[] {
+  const random = randomStream(seed);
+  let state = startVardiff(options, 0);
+  const difficulties: number[] = [];
+  for (let job = 1; job <= jobs; job += 1) {
+    difficulties.push(state.difficulty);
+    const mean = (hashesPerSecond * jobMs) / 1000 / (state.difficulty * HASHES_PER_DIFFICULTY);
+    const shares = Math.min(poisson(mean, random), 100_000);
+    for (let share = 0; share < shares; share += 1) countShare(state, state.difficulty);
+    state = nextVardiff(options, state, job * jobMs);
+  }
+  return difficulties;
+}
+
+function poisson(mean: number, random: () => number): number {
+  if (mean > 500) {
+    const gauss = Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+    return Math.max(0, Math.round(mean + Math.sqrt(mean) * gauss));
+  }
+  let count = -1;
+  for (let product = 1; product > Math.exp(-mean); count += 1) product *= random();
+  return count;
+}
+
+const ideal = (hashesPerSecond: number): number => (hashesPerSecond * 5) / HASHES_PER_DIFFICULTY;
+
+describe('vardiff', () => {
+  const miners: readonly [who: string, hashesPerSecond: number, searchJobs: number][] = [
+    ['a farm of 50 PH/s', 50e15, 4],
+    ['an S21', 200e12, 4],
+    ['a Bitaxe', 1.2e12, 7],
+    ['a NerdMiner, 25 powers of two away,', 350e3, 14],
+  ];
+  it.each(miners)('finds the difficulty of %s and keeps it', (_who, rate, searchJobs) => {
+    for (let seed = 1; seed <= 20; seed += 1) {
+      const difficulties = mine(rate, 500, OPTIONS, 30_000, seed);
+      for (const difficulty of difficulties.slice(searchJobs)) {
+        expect(difficulty / ideal(rate)).toBeGreaterThan(0.45);
+        expect(difficulty / ideal(rate)).toBeLessThan(2.1);
+      }
+      const found = difficulties.slice(searchJobs);
+      const changes = found.filter((difficulty, at) => at > 0 && difficulty !== found[at - 1]);
+      expect(changes.length).toBeLessThanOrEqual(4);
+    }
+  });
+
+  it('follows a miner that grew or shrank', () => {
+    let state = startVardiff({ ...OPTIONS, start: 1024 }, 0);
+    const run = (perJob: number, from: number): VardiffState => {
+      for (let job = 1; job <= 8; job += 1) {
+        for (let share = 1; share <= perJob / state.difficulty; share += 1)
+          countShare(state, state.difficulty);
+        state = nextVardiff(OPTIONS, state, from + job * 30_000);
+      }
+      return state;
+    };
+    expect(run(6 * 1024, 0).difficulty).toBe(1024);
+    expect(run(6 * 16_384, 240_000).difficulty).toBe(16_384);
+    expect([512, 1024]).toContain(run(6 * 512, 480_000).difficulty);
+  });
+
+  it('goes down in silence, not on a short pause', () => {
+    const settled: VardiffState = { ...startVardiff(OPTIONS, 0), settled: true };
+    expect(nextVardiff(OPTIONS, settled, 45_000).difficulty).toBe(16_384);
+    expect(nextVardiff(OPTIONS, settled, 46_000).difficulty).toBe(2048);
+    expect(nextVardiff(OPTIONS, startVardiff(OPTIONS, 0), 20_000).difficulty).toBe(16_384);
+    const silent = nextVardiff(OPTIONS, startVardiff(OPTIONS, 0), 30_000);
+    expect(silent.difficulty).toBe(2048);
+    expect(nextVardiff(OPTIONS, silent, 60_000).difficulty).toBe(64);
+  });
+
+  it('does nothing when no time passed', () => {
+    const state = startVardiff(OPTIONS, 1000);
+    for (let share = 0; share < 100; share += 1) countShare(state, 1);
+    expect(nextVardiff(OPTIONS, state, 1000)).toBe(state);
+    expect(nextVardiff(OPTIONS, state, 500)).toBe(state);
+  });
+
+  it('starts again from a suggestion and keeps a fixed difficulty', () => {
+    const state = startVardiff(OPTIONS, 0);
+    expect(suggestedVardiff(OPTIONS, state, 1000, 0).difficulty).toBe(1024);
+    const fixed = fixedVardiff(OPTIONS, 1_000_000, 0);
+    expect(fixed.difficulty).toBe(1_000_000);
+    expect(suggestedVardiff(OPTIONS, fixed, 1, 0)).toBe(fixed);
+    expect(nextVardiff(OPTIONS, fixed, 600_000).difficulty).toBe(1_000_000);
+    expect(fixedVardiff(OPTIONS, 16_777_217, 0).difficulty).toBe(16_777_216);
+  });
+
+  it('is a power of two between the bounds, whatever happens', () => {
+    const options = { ...OPTIONS, floor: 0.25, ceiling: 2 ** 30 };
+    const step = fc.record({ shares: fc.nat({ max: 200 }), waitMs: fc.nat({ max: 700_000 }) });
+    fc.assert(
+      fc.property(
+        fc.double({ min: 1e-6, max: 1e12, noNaN: true }),
+        fc.array(step, { maxLength: 30 }),
+        (start, steps) => {
+          let state = startVardiff({ ...options, start }, 0);
+          let nowMs = 0;
+          for (const { shares, waitMs } of steps) {
+            nowMs += waitMs;
+            for (let share = 0; share < shares; share += 1) countShare(state, state.difficulty);
+            state = nextVardiff(options, state, nowMs);
+            expect(state.difficulty).toBeGreaterThanOrEqual(options.floor);
+            expect(state.difficulty).toBeLessThanOrEqual(options.ceiling);
+            expect(Number.isInteger(Math.log2(state.difficulty))).toBe(true);
+          }
+        },
+      ),
+    );
+  });
+
+  it('rounds down to powers of two exactly', () => {
+    for (const [value, power] of [
+      [1, 1],
+      [1.999, 1],
+      [0.3, 0.25],
+      [1638, 1024],
+      [2 ** 47, 2 ** 47],
+      [2 ** 47 - 1, 2 ** 46],
+    ] as const) {
+      expect(powerOfTwoBelow(value)).toBe(power);
+    }
+  });
+
+  it('breaks on options that make no sense', () => {
+    for (const bad of [
+      { sharesPerMinute: 0 },
+      { floor: 0 },
+      { floor: 2, ceiling: 1 },
+      { start: Number.NaN },
+    ]) {
+      expect(() => checkVardiffOptions({ ...OPTIONS, ...bad })).toThrow(/vardiff/);
+    }
+  });
+});
