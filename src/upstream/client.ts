@@ -1,0 +1,434 @@
+import * as net from 'node:net';
+import * as tls from 'node:tls';
+import type { Clock, Random } from '../base/clock.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { UpstreamJob } from '../jobs/job.ts';
+import type { Logger } from '../log/logger.ts';
+import { LineFramer, type LineSink } from '../stratum/framing.ts';
+import { DEFAULT_VERSION_MASK, type VersionReading } from '../stratum/version-rolling.ts';
+import { type Backoff, backoffMs } from './backoff.ts';
+import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
+import { type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';
+import { newUpstreamStats, type UpstreamStats } from './stats.ts';
+import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { Extranonce } from './wire.ts';
+
+export type UpstreamTls = {
+  /** Certificates to trust instead of the system's, PEM. */
+  readonly caPem?: string;
+  /** The name the certificate must carry; the host by default. */
+  readonly serverName?: string;
+  /** False accepts any certificate. */
+  readonly verify?: boolean;
+};
+
+export type UpstreamTimeouts = {
+  readonly connectMs: number;
+  /** For configure, subscribe and authorize, each. */
+  readonly requestMs: number;
+  readonly submitMs: number;
+  /** Without a line for this long the connection is taken for dead. */
+  readonly silenceMs: number;
+  /** A connection up for this long forgets earlier failures. */
+  readonly stableMs: number;
+  /** How often time-outs are looked at. */
+  readonly tickMs: number;
+};
+
+export type UpstreamClientOptions = {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: UpstreamTls;
+  readonly worker: string;
+  readonly password: string;
+  readonly userAgent: string;
+  readonly profile: UpstreamProfile;
+  /**
+   * Version bits to ask for; BIP320's by default. 0 leaves `mining.configure` out: old pools may hang up
+   * on it.
+   */
+  readonly versionMask?: number;
+  /** How this upstream reads version bits; `replace` (BIP310) by default. */
+  readonly versionReading?: VersionReading;
+  /** Which shares are wanted while the upstream has sent no difficulty; the profile's by default. */
+  readonly shareTarget?: ShareTargetRule;
+  /** Follow `client.reconnect` to another host. */
+  readonly allowRedirect?: boolean;
+  readonly timeouts?: Partial<UpstreamTimeouts>;
+  readonly backoff?: Partial<Backoff>;
+};
+
+/** What a client tells. Callbacks run in order and may call the client. */
+export type UpstreamListener = {
+  /** Authorised: shares can be sent. The first job follows. */
+  readonly onUp?: () => void;
+  /** No longer authorised; the client is trying again by itself unless it was stopped. */
+  readonly onDown?: (code: ErrorCode, detail: string) => void;
+  readonly onJob?: (job: UpstreamJob) => void;
+  readonly onVerdict?: (verdict: UpstreamVerdict, share: UpstreamShare) => void;
+  /** A new difficulty, in force from the next job. */
+  readonly onDifficulty?: (difficulty: number) => void;
+  /** A request was answered after this time. */
+  readonly onRtt?: (rttMs: number) => void;
+};
+
+export type UpstreamClientDeps = {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly listener: UpstreamListener;
+};
+
+const TIMEOUTS: Omit<UpstreamTimeouts, 'silenceMs'> = {
+  connectMs: 10_000,
+  requestMs: 10_000,
+  submitMs: 30_000,
+  stableMs: 60_000,
+  tickMs: 250,
+};
+
+const BACKOFF: Backoff = { baseMs: 1_000, maxMs: 60_000 };
+
+/** Log lines one connection may cause by what it sends; the counters show the rest. */
+const NOTICES = 8;
+
+type Connection = {
+  readonly socket: net.Socket;
+  readonly session: UpstreamSession;
+  readonly framer: LineFramer;
+  readonly startedAtMs: number;
+  connected: boolean;
+  upAtMs: number | null;
+  out: string;
+  /** Lines this upstream made us log. */
+  notices: number;
+};
+
+type Address = { readonly host: string; readonly port: number };
+
+/**
+ * A miner towards one pool or node: keeps one connection, gives out its jobs, sends it shares. Reconnects
+ * for ever with exponential back-off and jitter. Nothing here blocks or throws for what the other side
+ * does.
+ */
+export class UpstreamClient {
+  readonly stats: UpstreamStats = newUpstreamStats();
+  readonly #options: UpstreamClientOptions;
+  readonly #timeouts: UpstreamTimeouts;
+  readonly #backoff: Backoff;
+  readonly #deps: UpstreamClientDeps;
+  readonly #log: Logger;
+  #ticker: NodeJS.Timeout | null = null;
+  #connection: Connection | null = null;
+  #attempt = 0;
+  #nextAttemptAtMs = 0;
+  #redirect: Address | null = null;
+  #lastFailure: string | null = null;
+
+  constructor(options: UpstreamClientOptions, deps: UpstreamClientDeps) {
+    this.#options = options;
+    this.#timeouts = { ...TIMEOUTS, silenceMs: PROFILES[options.profile].silenceMs, ...options.timeouts };
+    this.#backoff = { ...BACKOFF, ...options.backoff };
+    this.#deps = deps;
+    this.#log = deps.log.child({ upstream: options.name });
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Authorised and connected. */
+  get up(): boolean {
+    return this.#connection?.session.phase === 'up';
+  }
+
+  /** The extranonce of the jobs being given out; null before the subscribe reply. */
+  get extranonce(): Extranonce | null {
+    return this.#connection?.session.extranonce ?? null;
+  }
+
+  /** The difficulty of the jobs being given out; null when the upstream sent none. */
+  get difficulty(): number | null {
+    return this.#connection?.session.difficulty ?? null;
+  }
+
+  /** Version bits granted; null without version rolling. */
+  get versionMask(): number | null {
+    return this.#connection?.session.versionMask ?? null;
+  }
+
+  get sharesInFlight(): number {
+    return this.#connection?.session.sharesInFlight ?? 0;
+  }
+
+  /** Time since this connection's last `mining.notify`; null before the first. */
+  get jobAgeMs(): number | null {
+    const at = this.#connection?.session.notifiedAtMs ?? null;
+    return at === null ? null : this.#now() - at;
+  }
+
+  /** Why the last connection or attempt ended; null while nothing failed. */
+  get lastFailure(): string | null {
+    return this.#lastFailure;
+  }
+
+  /** Begins to connect. Idempotent. */
+  start(): void {
+    if (this.#ticker !== null) return;
+    this.#ticker = setInterval(() => this.#tick(), this.#timeouts.tickMs);
+    this.#nextAttemptAtMs = this.#now();
+    this.#tick();
+  }
+
+  /** Closes the connection for good; shares in flight are resolved as lost. Idempotent. */
+  stop(): void {
+    if (this.#ticker === null) return;
+    clearInterval(this.#ticker);
+    this.#ticker = null;
+    const connection = this.#connection;
+    if (connection !== null) this.#end(connection, 'upstream_closed', 'stopped');
+  }
+
+  /**
+   * Sends a share at once; never blocks. `done` and `onVerdict` are called exactly once each, never from
+   * within this call. A share that cannot be sent (no connection, or its job is of another one) is `lost`.
+   */
+  submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
+    const connection = this.#connection;
+    if (connection === null) {
+      this.stats.lost += 1;
+      const verdict = { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null } as const;
+      queueMicrotask(() => this.#tell(verdict, share, done));
+      return;
+    }
+    for (const effect of connection.session.submit(share, done, this.#now())) {
+      if (effect.type === 'verdict') queueMicrotask(() => this.#run(connection, effect));
+      else this.#run(connection, effect);
+    }
+  }
+
+  #now(): number {
+    return this.#deps.clock.monotonicMs();
+  }
+
+  #tick(): void {
+    const now = this.#now();
+    const connection = this.#connection;
+    if (connection === null) {
+      if (now >= this.#nextAttemptAtMs) this.#connect(now);
+      return;
+    }
+    if (!connection.connected) {
+      if (now - connection.startedAtMs >= this.#timeouts.connectMs)
+        this.#end(connection, 'upstream_timeout', 'no connection');
+      return;
+    }
+    this.#runAll(connection, connection.session.tick(now));
+  }
+
+  #connect(now: number): void {
+    const { host, port, tls: secure } = this.#options;
+    const address = this.#redirect ?? { host, port };
+    this.#redirect = null;
+    this.stats.connects += 1;
+    const session = new UpstreamSession(this.#sessionOptions(), { stats: this.stats });
+    const connection: Connection = {
+      socket: secure === undefined ? net.connect(address) : secureSocket(address, host, secure),
+      session,
+      framer: new LineFramer(LIMITS.upstreamLineBytes),
+      startedAtMs: now,
+      connected: false,
+      upAtMs: null,
+      out: '',
+      notices: 0,
+    };
+    this.#connection = connection;
+    this.#wire(connection, secure === undefined ? 'connect' : 'secureConnect');
+  }
+
+  #sessionOptions(): SessionOptions {
+    const { worker, password, userAgent, profile, versionMask, versionReading, shareTarget } =
+      this.#options;
+    const { requestMs, submitMs, silenceMs } = this.#timeouts;
+    return {
+      worker,
+      password,
+      userAgent,
+      profile,
+      versionMask: versionMask ?? DEFAULT_VERSION_MASK,
+      versionReading: versionReading ?? 'replace',
+      shareTarget: shareTarget ?? PROFILES[profile].shareTarget,
+      requestTimeoutMs: requestMs,
+      submitTimeoutMs: submitMs,
+      silenceMs,
+    };
+  }
+
+  #wire(connection: Connection, connectEvent: 'connect' | 'secureConnect'): void {
+    const { socket } = connection;
+    let failure = 'closed by the other side';
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, 60_000);
+    socket.once(connectEvent, () => {
+      if (this.#connection !== connection) return;
+      connection.connected = true;
+      this.#runAll(connection, connection.session.start(this.#now()));
+    });
+    const sink = this.#lineSink(connection);
+    socket.on('data', (chunk: Buffer) => {
+      this.stats.bytesIn += chunk.length;
+      if (this.#connection === connection) connection.framer.push(chunk, sink);
+    });
+    socket.on('error', (error) => {
+      failure = error.message;
+    });
+    socket.on('end', () => socket.destroy());
+    socket.on('close', () => this.#end(connection, 'upstream_closed', failure));
+  }
+
+  #lineSink(connection: Connection): LineSink {
+    return {
+      onLine: (bytes, start, end) => {
+        const line = bytes.subarray(start, end);
+        this.#runAll(connection, connection.session.receive(line, this.#now()));
+        return this.#connection === connection;
+      },
+      onLineTooLong: () => {
+        this.stats.garbageLines += 1;
+        this.#end(connection, 'upstream_protocol', `a line of more than ${LIMITS.upstreamLineBytes} bytes`);
+        return false;
+      },
+    };
+  }
+
+  #runAll(connection: Connection, effects: readonly SessionEffect[]): void {
+    for (const effect of effects) this.#run(connection, effect);
+  }
+
+  #run(connection: Connection, effect: SessionEffect): void {
+    if (effect.type === 'verdict') this.#tell(effect.verdict, effect.share, effect.done);
+    else if (this.#connection === connection) this.#runLive(connection, effect);
+  }
+
+  #runLive(connection: Connection, effect: Exclude<SessionEffect, { type: 'verdict' }>): void {
+    const { listener } = this.#deps;
+    switch (effect.type) {
+      case 'send':
+        this.#send(connection, effect.line);
+        return;
+      case 'close':
+        this.#end(connection, effect.code, effect.detail);
+        return;
+      case 'up':
+        connection.upAtMs = this.#now();
+        this.#log.info({ versionMask: connection.session.versionMask }, 'upstream is up');
+        listener.onUp?.();
+        return;
+      case 'job':
+        listener.onJob?.(effect.job);
+        return;
+      case 'difficulty':
+        listener.onDifficulty?.(effect.difficulty);
+        return;
+      case 'rtt':
+        listener.onRtt?.(effect.rttMs);
+        return;
+      case 'message':
+        if (this.#mayNotice(connection)) this.#log.info({ text: effect.text }, 'message from the upstream');
+        return;
+      case 'reconnect':
+        this.#onReconnect(connection, effect);
+        return;
+    }
+  }
+
+  #tell(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | null): void {
+    if (verdict.outcome !== 'accepted')
+      this.#log.debug(
+        {
+          outcome: verdict.outcome,
+          code: verdict.code,
+          reason: verdict.reason,
+          job: share.job.upstreamJobId,
+        },
+        'upstream did not accept a share',
+      );
+    done?.(verdict);
+    this.#deps.listener.onVerdict?.(verdict, share);
+  }
+
+  /** What is sent in one turn of the event loop leaves in one write. */
+  #send(connection: Connection, line: string): void {
+    if (connection.out === '') queueMicrotask(() => this.#flush(connection));
+    connection.out += line;
+  }
+
+  #flush(connection: Connection): void {
+    const { socket, out } = connection;
+    connection.out = '';
+    if (this.#connection !== connection || !socket.writable) return;
+    this.stats.bytesOut += out.length;
+    socket.write(out);
+    if (socket.writableLength > LIMITS.upstreamWriteBytes)
+      this.#end(connection, 'upstream_timeout', 'does not read what it is sent');
+  }
+
+  #mayNotice(connection: Connection): boolean {
+    connection.notices += 1;
+    return connection.notices <= NOTICES;
+  }
+
+  #onReconnect(
+    connection: Connection,
+    to: { readonly host: string | null; readonly port: number | null; readonly waitMs: number },
+  ): void {
+    const { host, port, allowRedirect } = this.#options;
+    const sameHost = to.host === null || to.host.toLowerCase() === host.toLowerCase();
+    if (!sameHost && allowRedirect !== true) {
+      this.stats.redirectsRefused += 1;
+      if (this.#mayNotice(connection))
+        this.#log.warn({ code: 'upstream_protocol', to: to.host }, 'redirect to another host not followed');
+      return;
+    }
+    this.#end(connection, 'upstream_closed', 'client.reconnect');
+    this.#redirect = { host: to.host ?? host, port: to.port ?? port };
+    const waitMs = Math.min(to.waitMs, this.#backoff.maxMs);
+    this.#nextAttemptAtMs = Math.max(this.#nextAttemptAtMs, this.#now() + waitMs);
+  }
+
+  #end(connection: Connection, code: ErrorCode, detail: string): void {
+    if (this.#connection !== connection) return;
+    this.#connection = null;
+    const now = this.#now();
+    const { session, socket, upAtMs } = connection;
+    const effects = session.closed();
+    socket.destroy();
+    if (upAtMs !== null && now - upAtMs >= this.#timeouts.stableMs) this.#attempt = 0;
+    this.#nextAttemptAtMs = now + backoffMs(this.#backoff, this.#attempt, this.#deps.random);
+    this.#attempt += 1;
+    this.stats.disconnects[code] = (this.stats.disconnects[code] ?? 0) + 1;
+    this.#report(code, detail, upAtMs !== null);
+    this.#runAll(connection, effects);
+    if (upAtMs !== null) this.#deps.listener.onDown?.(code, detail);
+  }
+
+  #report(code: ErrorCode, detail: string, wasUp: boolean): void {
+    const failure = `${code}: ${detail}`;
+    const news = wasUp || failure !== this.#lastFailure;
+    this.#lastFailure = failure;
+    if (news) this.#log.warn({ code, detail }, 'upstream is down');
+    else this.#log.debug({ code, detail }, 'upstream is still down');
+  }
+}
+
+function secureSocket(address: Address, host: string, options: UpstreamTls): tls.TLSSocket {
+  const name = options.serverName ?? host;
+  return tls.connect({
+    ...address,
+    ...(net.isIP(name) === 0 ? { servername: name } : {}),
+    ...(options.caPem === undefined ? {} : { ca: options.caPem }),
+    rejectUnauthorized: options.verify !== false,
+  });
+}

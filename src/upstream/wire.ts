@@ -1,0 +1,268 @@
+import { fromHex, isHex, u32hex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
+import { swapWords } from '../bitcoin/header.ts';
+import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
+
+/** Characters of any text an upstream sends that are kept for a log line or a reason. */
+const TEXT_CHARS = 200;
+
+/** Why an upstream said no. `code` is its number (20 to 25 in the field), null when it gave none. */
+export type WireError = { readonly code: number | null; readonly text: string };
+
+/** What `mining.notify` carries, in internal byte order. */
+export type NotifyParams = {
+  readonly jobId: string;
+  readonly prevHash: Uint8Array;
+  readonly coinb1: Uint8Array;
+  readonly coinb2: Uint8Array;
+  readonly branches: readonly Uint8Array[];
+  readonly version: number;
+  readonly bits: number;
+  readonly time: number;
+  readonly clean: boolean;
+};
+
+export type Extranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
+
+/** One line from a pool or node. */
+export type ServerMessage =
+  | {
+      readonly type: 'reply';
+      readonly id: number | null;
+      readonly result: unknown;
+      readonly error: WireError | null;
+    }
+  | { readonly type: 'notify'; readonly job: NotifyParams }
+  | { readonly type: 'difficulty'; readonly difficulty: number }
+  | { readonly type: 'extranonce'; readonly extranonce: Extranonce }
+  | { readonly type: 'versionMask'; readonly mask: number }
+  | {
+      readonly type: 'reconnect';
+      readonly host: string | null;
+      readonly port: number | null;
+      readonly waitMs: number;
+    }
+  | { readonly type: 'message'; readonly text: string }
+  | { readonly type: 'getVersion'; readonly id: RequestId }
+  | { readonly type: 'ping'; readonly id: RequestId }
+  | { readonly type: 'other'; readonly method: string };
+
+/** The id of a request a server sends; echoed as it came. */
+export type RequestId = number | string | null;
+
+/**
+ * Parses one line of a server, without its newline (`stratum.md` 1.1, 1.3). Every shape of error is folded
+ * into `WireError`; unknown methods are `other`. Throws `malformed` for anything that is not Stratum v1.
+ */
+export function parseServerLine(line: Uint8Array): ServerMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8'));
+  } catch {
+    throw malformed('not JSON');
+  }
+  if (!isRecord(value)) throw malformed('not a JSON object');
+  const method = value['method'];
+  if (typeof method === 'string') return parseCall(method, value['params'], requestId(value['id']));
+  if (!('result' in value) && !('error' in value)) throw malformed('neither method nor result');
+  return {
+    type: 'reply',
+    id: replyId(value['id']),
+    result: value['result'],
+    error: parseError(value['error'], value['reject-reason']),
+  };
+}
+
+function parseCall(method: string, params: unknown, id: RequestId): ServerMessage {
+  const list: readonly unknown[] = Array.isArray(params) ? params : [];
+  switch (method) {
+    case 'mining.notify':
+      return { type: 'notify', job: parseNotify(list) };
+    case 'mining.set_difficulty':
+      return { type: 'difficulty', difficulty: parseDifficulty(list[0]) };
+    case 'mining.set_extranonce':
+      return { type: 'extranonce', extranonce: parseExtranonce(list[0], list[1]) };
+    case 'mining.set_version_mask':
+      return { type: 'versionMask', mask: parseMask(list[0]) };
+    case 'client.reconnect':
+      return parseReconnect(list);
+    case 'client.show_message':
+      return { type: 'message', text: cleanText(list[0]) };
+    case 'client.get_version':
+      return { type: 'getVersion', id };
+    case 'mining.ping':
+      return { type: 'ping', id };
+    default:
+      return { type: 'other', method: cleanText(method) };
+  }
+}
+
+function parseNotify(params: readonly unknown[]): NotifyParams {
+  const [jobId, prevHash, coinb1, coinb2, branches, version, bits, time, clean] = params;
+  if (typeof jobId !== 'string' || jobId.length === 0 || jobId.length > LIMITS.upstreamJobIdChars)
+    throw malformed('job id');
+  if (!Array.isArray(branches) || branches.length > LIMITS.merkleBranches) throw malformed('branches');
+  if (typeof clean !== 'boolean') throw malformed('clean_jobs');
+  const job = {
+    jobId,
+    prevHash: swapWords(hexBytes(prevHash, 'prevhash', 32)),
+    coinb1: hexBytes(coinb1, 'coinb1'),
+    coinb2: hexBytes(coinb2, 'coinb2'),
+    branches: branches.map((branch: unknown) => hexBytes(branch, 'branch', 32)),
+    version: hexU32(version, 'version'),
+    bits: hexU32(bits, 'nbits'),
+    time: hexU32(time, 'ntime'),
+    clean,
+  };
+  if (job.coinb1.length + job.coinb2.length > LIMITS.coinbaseBytes) throw malformed('coinbase too long');
+  targetOfCompact(job.bits);
+  return job;
+}
+
+function parseDifficulty(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw malformed('difficulty');
+  if (targetOfDifficulty(value) === 0n) throw malformed('difficulty beyond any hash');
+  return value;
+}
+
+/** `[extranonce1 hex, extranonce2 size]` of a subscribe result or `set_extranonce`. Throws `malformed`. */
+export function parseExtranonce(extranonce1: unknown, extranonce2Size: unknown): Extranonce {
+  const bytes = hexBytes(extranonce1, 'extranonce1');
+  if (bytes.length > LIMITS.upstreamExtranonceBytes) throw malformed('extranonce1 too long');
+  if (
+    typeof extranonce2Size !== 'number' ||
+    !Number.isInteger(extranonce2Size) ||
+    extranonce2Size < 1 ||
+    extranonce2Size > LIMITS.upstreamExtranonceBytes
+  )
+    throw malformed('extranonce2 size');
+  return { extranonce1: bytes, extranonce2Size };
+}
+
+/**
+ * The result of `mining.subscribe`: `[subscriptions, extranonce1, extranonce2 size]`. Throws `malformed`.
+ */
+export function parseSubscribeResult(result: unknown): Extranonce {
+  if (!Array.isArray(result)) throw malformed('subscribe result');
+  return parseExtranonce(result[1], result[2]);
+}
+
+/** The version mask a `mining.configure` result grants, null when it grants none (BIP310). */
+export function parseConfigureResult(result: unknown): number | null {
+  if (!isRecord(result) || result['version-rolling'] !== true) return null;
+  const mask = result['version-rolling.mask'];
+  return typeof mask === 'string' && MASK.test(mask) ? Number.parseInt(mask, 16) : null;
+}
+
+const MASK = /^[0-9a-fA-F]{1,8}$/;
+
+function parseMask(value: unknown): number {
+  if (typeof value !== 'string' || !MASK.test(value)) throw malformed('version mask');
+  return Number.parseInt(value, 16);
+}
+
+function parseReconnect(params: readonly unknown[]): ServerMessage {
+  const [host, port, wait] = params;
+  const portNumber = decimal(port);
+  const waitSeconds = decimal(wait);
+  return {
+    type: 'reconnect',
+    host: typeof host === 'string' && host !== '' ? host.slice(0, 253) : null,
+    port: Number.isInteger(portNumber) && portNumber > 0 && portNumber < 65_536 ? portNumber : null,
+    waitMs: Number.isFinite(waitSeconds) && waitSeconds > 0 ? Math.min(waitSeconds, 3600) * 1000 : 0,
+  };
+}
+
+/** A number, or decimal digits as text (ports and waits come as either); NaN for the rest. */
+function decimal(value: unknown): number {
+  if (typeof value === 'number') return value;
+  return typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+}
+
+function parseError(error: unknown, rejectReason: unknown): WireError | null {
+  if (typeof rejectReason === 'string' && rejectReason !== '') {
+    const inner = parseError(error, undefined);
+    return { code: inner?.code ?? null, text: cleanText(rejectReason) };
+  }
+  if (error === undefined || error === null || error === false || error === '' || error === 0) return null;
+  if (typeof error === 'string') return { code: null, text: cleanText(error) };
+  if (Array.isArray(error)) {
+    if (error.length === 0) return null;
+    const code = errorCode(error[0]);
+    const text = error.find((part, at) => typeof part === 'string' && (at > 0 || code === null));
+    return { code, text: cleanText(text) };
+  }
+  if (isRecord(error)) return { code: errorCode(error['code']), text: cleanText(error['message']) };
+  return { code: errorCode(error), text: '' };
+}
+
+function errorCode(value: unknown): number | null {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+  return typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : null;
+}
+
+function requestId(id: unknown): RequestId {
+  return typeof id === 'number' || (typeof id === 'string' && id.length <= TEXT_CHARS) ? id : null;
+}
+
+/** Our ids are integers; some servers give them back as strings. */
+function replyId(id: unknown): number | null {
+  if (id === undefined || id === null) return null;
+  if (typeof id === 'number' && Number.isSafeInteger(id)) return id;
+  if (typeof id === 'string' && /^\d{1,15}$/.test(id)) return Number(id);
+  throw malformed('reply id');
+}
+
+/** A bounded text without control characters; empty for anything but a string. */
+function cleanText(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, TEXT_CHARS).replace(/\p{C}/gu, ' ') : '';
+}
+
+function hexBytes(value: unknown, field: string, size?: number): Uint8Array {
+  if (typeof value !== 'string' || value.length > 2 * LIMITS.coinbaseBytes || !isHex(value, size))
+    throw malformed(field);
+  return fromHex(value, size);
+}
+
+function hexU32(value: unknown, field: string): number {
+  if (!isHex(value, 4)) throw malformed(field);
+  return Number.parseInt(value, 16);
+}
+
+function malformed(what: string): CodedError {
+  return new CodedError('malformed', `from upstream: ${what}`);
+}
+
+/** A request line with its newline. Ids are integers: Braidpool answers no other. */
+export function requestLine(id: number, method: string, params: readonly unknown[]): string {
+  return `${JSON.stringify({ id, method, params })}\n`;
+}
+
+/** The answer to a request a server sent, with its newline. */
+export function answerLine(id: RequestId, result: string): string {
+  return `${JSON.stringify({ id, result, error: null })}\n`;
+}
+
+/**
+ * `mining.submit`. `versionBits` is left out (five params) when version rolling was not negotiated.
+ * @param workerJson the worker name, already as JSON text
+ */
+export function submitLine(
+  id: number,
+  workerJson: string,
+  share: {
+    readonly jobId: string;
+    readonly extranonce2: string;
+    readonly ntime: number;
+    readonly nonce: number;
+  },
+  versionBits: number | null,
+): string {
+  const sixth = versionBits === null ? '' : `,"${u32hex(versionBits)}"`;
+  return (
+    `{"id":${id},"method":"mining.submit","params":[${workerJson},${JSON.stringify(share.jobId)},` +
+    `"${share.extranonce2}","${u32hex(share.ntime)}","${u32hex(share.nonce)}"${sixth}]}\n`
+  );
+}

@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { FakePool, ok, plainPool, until } from './fake-pool.ts';
+import { notify, shareOf } from './work.ts';
+
+const cleanups: (() => void | Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+async function setup(accepts: () => boolean) {
+  const clock = new ManualClock();
+  const told: string[] = [];
+  const pool = await FakePool.listen((request, peer) => {
+    if (request.method !== 'mining.submit') return plainPool(request, peer);
+    clock.advance(80);
+    return accepts() ? ok(request, true) : JSON.stringify({ id: request.id, result: null, error: 'Low' });
+  });
+  const destination = new Destination(
+    {
+      name: 'own',
+      stream: 'own:own',
+      host: '127.0.0.1',
+      port: pool.port,
+      worker: 'w',
+      password: '',
+      userAgent: 'test',
+      profile: 'generic',
+      timeouts: { tickMs: 5 },
+    },
+    {
+      clock,
+      random: { bytes: (size) => new Uint8Array(size) },
+      log: silentLogger,
+      listener: {
+        onUp: (from) => told.push(`up ${from.name}`),
+        onDown: (from, code) => told.push(`down ${from.name} ${code}`),
+        onJob: (from, job) => told.push(`job ${from.stream} ${job.upstreamJobId}`),
+        onVerdict: (_from, verdict) => told.push(verdict.outcome),
+      },
+    },
+  );
+  cleanups.push(
+    () => destination.stop(),
+    () => pool.close(),
+  );
+  destination.start();
+  return { clock, told, pool, destination };
+}
+
+describe('Destination', () => {
+  it('knows its health', async () => {
+    let accept = true;
+    const { clock, told, pool, destination } = await setup(() => accept);
+    expect(destination.health).toMatchObject({ name: 'own', up: false, jobAgeMs: null, rttMs: null });
+    await until(() => destination.client.up);
+    pool.peer.send(notify());
+    await until(() => destination.lastJob !== null);
+    expect(told).toEqual(['up own', 'job own:own 1']);
+    clock.advance(1_500);
+    expect(destination.health).toMatchObject({ up: true, jobAgeMs: 1_500, verdicts: 0, rejectRatio: 0 });
+    const submit = async (): Promise<void> => {
+      const before = told.length;
+      destination.submit(shareOf(destination.lastJob!));
+      await until(() => told.length > before);
+    };
+    await submit();
+    expect(destination.health.rttMs).toBeCloseTo(10, 5);
+    accept = false;
+    await submit();
+    expect(destination.health).toMatchObject({ verdicts: 2, rejectRatio: 0.5 });
+    expect(destination.lastRefusal).toBe('Low');
+    for (let share = 0; share < 40; share += 1) await submit();
+    expect(destination.health.rejectRatio).toBeGreaterThan(0.9);
+    clock.advance(600_000);
+    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0 });
+  });
+
+  it('forgets its work and its past with the connection', async () => {
+    const { clock, told, pool, destination } = await setup(() => false);
+    await until(() => destination.client.up);
+    pool.peer.send(notify());
+    await until(() => destination.lastJob !== null);
+    const job = destination.lastJob!;
+    destination.submit(shareOf(job));
+    await until(() => told.includes('refused'));
+    pool.peer.drop();
+    await until(() => told.includes('down own upstream_closed'));
+    expect(destination.lastJob).toBeNull();
+    expect(destination.health).toMatchObject({ up: false, jobAgeMs: null, verdicts: 1 });
+    destination.submit(shareOf(job));
+    await until(() => told.includes('lost'));
+    expect(destination.health.verdicts).toBe(1);
+    clock.advance(60_000);
+    await until(() => destination.client.up);
+    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0 });
+  });
+});
+
+describe('upstreamExtranonce2', () => {
+  it('is zeros, then the session and the miner', () => {
+    const bytes = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8);
+    expect([...upstreamExtranonce2({ extranonce2Size: 10 }, bytes)]).toEqual([
+      0, 0, 1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
+    expect([...upstreamExtranonce2({ extranonce2Size: 8 }, bytes)]).toEqual([...bytes]);
+  });
+
+  it('refuses an upstream that leaves too little', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 32 }),
+        fc.uint8Array({ maxLength: 33 }),
+        (extranonce2Size, bytes) => {
+          try {
+            const out = upstreamExtranonce2({ extranonce2Size }, bytes);
+            expect(bytes.length).toBeLessThanOrEqual(extranonce2Size);
+            expect(out).toHaveLength(extranonce2Size);
+          } catch (error) {
+            if (!(error instanceof CodedError)) throw error;
+            expect(error.code).toBe('extranonce_too_small');
+            expect(bytes.length).toBeGreaterThan(extranonce2Size);
+          }
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,146 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  choose,
+  type DestinationHealth,
+  type FailoverState,
+  isHealthy,
+  isUsable,
+  newFailover,
+} from '../../src/upstream/failover.ts';
+
+const POLICY = { returnAfterMs: 60_000, maxRejectRatio: 0.5, minVerdicts: 20 };
+
+function health(name: string, overrides: Partial<DestinationHealth> = {}): DestinationHealth {
+  return {
+    name,
+    up: true,
+    jobAgeMs: 1_000,
+    jobAgeLimitMs: 900_000,
+    rejectRatio: 0,
+    verdicts: 0,
+    rttMs: null,
+    ...overrides,
+  };
+}
+
+const down = (name: string): DestinationHealth => health(name, { up: false, jobAgeMs: null });
+
+/** Chooses step after step; each step says who is there, best first. */
+function run(steps: readonly [nowMs: number, healths: readonly DestinationHealth[]][]): (string | null)[] {
+  let state = newFailover(POLICY);
+  return steps.map(([nowMs, healths]) => {
+    const result = choose(state, healths, nowMs);
+    state = result.state;
+    return result.choice;
+  });
+}
+
+describe('choose', () => {
+  it('takes the best at the start, leaves it at once, returns after it was healthy for long', () => {
+    const both = [health('a'), health('b')];
+    const onlyB = [down('a'), health('b')];
+    expect(
+      run([
+        [0, both],
+        [1_000, onlyB],
+        [2_000, both],
+        [30_000, onlyB],
+        [31_000, both],
+        [90_999, both],
+        [91_000, both],
+      ]),
+    ).toEqual(['a', 'b', 'b', 'b', 'b', 'b', 'a']);
+  });
+
+  it('prefers a steady destination to one that has just come back', () => {
+    const flapping = [down('a'), down('b'), health('c')];
+    expect(
+      run([
+        [0, [health('a'), down('b'), health('c')]],
+        [100_000, [down('a'), health('b'), health('c')]],
+        [130_000, flapping],
+        [131_000, [health('a'), health('b'), down('c')]],
+      ]),
+    ).toEqual(['a', 'c', 'c', 'a']);
+  });
+
+  it('avoids what is stuck or refuses, unless there is nothing else', () => {
+    const stuck = health('a', { jobAgeMs: 900_001 });
+    const refusing = health('b', { rejectRatio: 0.6, verdicts: 20 });
+    expect(run([[0, [stuck, refusing, health('c')]]])).toEqual(['c']);
+    expect(run([[0, [stuck, refusing, down('c')]]])).toEqual(['a']);
+    expect(run([[0, [health('a', { jobAgeMs: null }), down('b')]]])).toEqual([null]);
+    expect(run([[0, [health('a', { rejectRatio: 1, verdicts: 19 })]]])).toEqual(['a']);
+    expect(
+      run([
+        [0, [down('a'), refusing]],
+        [1, [stuck, refusing]],
+      ]),
+    ).toEqual(['b', 'b']);
+  });
+
+  it('forgets destinations that are gone', () => {
+    expect(
+      run([
+        [0, [health('a'), health('b')]],
+        [1, [health('b')]],
+        [2, []],
+      ]),
+    ).toEqual(['a', 'b', null]);
+  });
+});
+
+describe('any history', () => {
+  const names = ['a', 'b', 'c', 'd'];
+  const arbitraryHealth = (name: string): fc.Arbitrary<DestinationHealth> =>
+    fc
+      .record({
+        up: fc.boolean(),
+        jobAgeMs: fc.option(fc.constantFrom(0, 10, 2_000_000)),
+        rejectRatio: fc.constantFrom(0, 0, 0, 0.9),
+        verdicts: fc.constantFrom(0, 100),
+      })
+      .map((overrides) => health(name, overrides));
+  const history = fc.array(
+    fc.record({ elapsedMs: fc.nat({ max: 40_000 }), healths: fc.tuple(...names.map(arbitraryHealth)) }),
+    { maxLength: 60 },
+  );
+
+  it('keeps the rules', () => {
+    fc.assert(
+      fc.property(history, (steps) => {
+        let state: FailoverState = newFailover(POLICY);
+        let nowMs = 0;
+        const since = new Map<string, number>();
+        for (const { elapsedMs, healths } of steps) {
+          nowMs += elapsedMs;
+          const before = state.current;
+          const frozen = structuredClone(state);
+          const result = choose(state, healths, nowMs);
+          expect(state).toEqual(frozen);
+          expect(choose(state, healths, nowMs)).toEqual(result);
+          state = result.state;
+          const healthy = new Set(healths.filter((one) => isHealthy(POLICY, one)).map((one) => one.name));
+          const usable = new Set(healths.filter(isUsable).map((one) => one.name));
+          for (const name of names) {
+            if (!healthy.has(name)) since.delete(name);
+            else if (!since.has(name)) since.set(name, nowMs);
+          }
+          const { choice } = result;
+          if (healthy.size > 0) expect(healthy.has(choice!)).toBe(true);
+          else if (usable.size > 0) expect(usable.has(choice!)).toBe(true);
+          else expect(choice).toBeNull();
+          if (before === null || !healthy.has(before) || choice === before) continue;
+          expect(names.indexOf(choice!)).toBeLessThan(names.indexOf(before));
+          expect(nowMs - since.get(choice!)!).toBeGreaterThanOrEqual(POLICY.returnAfterMs);
+        }
+        const calm = names.map((name) => health(name));
+        choose(state, calm, nowMs);
+        state = choose(state, calm, nowMs).state;
+        expect(choose(state, calm, nowMs + POLICY.returnAfterMs).choice).toBe('a');
+      }),
+      { numRuns: 300 },
+    );
+  });
+});

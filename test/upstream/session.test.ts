@@ -1,0 +1,495 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { fromHex, toHex } from '../../src/base/bytes.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { targetOfCompact, targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import type { UpstreamJob } from '../../src/jobs/job.ts';
+import { rolledVersion, upstreamVersion } from '../../src/stratum/version-rolling.ts';
+import { PROFILES } from '../../src/upstream/profile.ts';
+import { type SessionEffect, type SessionOptions, UpstreamSession } from '../../src/upstream/session.ts';
+import { newUpstreamStats } from '../../src/upstream/stats.ts';
+import type { UpstreamVerdict } from '../../src/upstream/verdict.ts';
+import { call, hashOfShare, notify, readVectors, shareOf, stratumPrevHash } from './work.ts';
+
+type Request = { readonly id: number; readonly method: string; readonly params: readonly unknown[] };
+
+const MASK = 0x1fffe000;
+
+/** A session driven by hand: collects what it would do. */
+class Driver {
+  readonly stats = newUpstreamStats();
+  readonly session: UpstreamSession;
+  readonly sent: Request[] = [];
+  readonly jobs: UpstreamJob[] = [];
+  readonly verdicts: UpstreamVerdict[] = [];
+  readonly effects: SessionEffect[] = [];
+  nowMs = 1_000;
+
+  constructor(options: Partial<SessionOptions> = {}) {
+    const profile = options.profile ?? 'generic';
+    this.session = new UpstreamSession(
+      {
+        worker: 'me.1',
+        password: 'x',
+        userAgent: 'test/1',
+        profile,
+        versionMask: MASK,
+        versionReading: 'replace',
+        shareTarget: PROFILES[profile].shareTarget,
+        requestTimeoutMs: 10_000,
+        submitTimeoutMs: 30_000,
+        silenceMs: 180_000,
+        ...options,
+      },
+      { stats: this.stats },
+    );
+  }
+
+  start(): this {
+    return this.take(this.session.start(this.nowMs));
+  }
+
+  line(text: string): this {
+    return this.take(this.session.receive(Buffer.from(text), this.nowMs));
+  }
+
+  reply(result: unknown, error: unknown = null): this {
+    return this.line(JSON.stringify({ id: this.last.id, result, error }));
+  }
+
+  after(ms: number): this {
+    this.nowMs += ms;
+    return this.take(this.session.tick(this.nowMs));
+  }
+
+  submit(job: UpstreamJob, overrides: Parameters<typeof shareOf>[1] = {}): this {
+    return this.take(this.session.submit(shareOf(job, overrides), null, this.nowMs));
+  }
+
+  /** Through the handshake, with `en1` and eight bytes of extranonce2. */
+  up(extranonce1 = '0a0b0c0d', mask: string | null = '1fffe000'): this {
+    this.start();
+    if (this.last.method === 'mining.configure')
+      this.reply(mask === null ? null : { 'version-rolling': true, 'version-rolling.mask': mask });
+    this.reply([[['mining.notify', '1']], extranonce1, 8]).reply(true);
+    expect(this.session.phase).toBe('up');
+    return this;
+  }
+
+  take(effects: readonly SessionEffect[]): this {
+    this.effects.push(...effects);
+    for (const effect of effects) {
+      if (effect.type === 'send') this.sent.push(JSON.parse(effect.line) as Request);
+      if (effect.type === 'job') this.jobs.push(effect.job);
+      if (effect.type === 'verdict') this.verdicts.push(effect.verdict);
+    }
+    return this;
+  }
+
+  get last(): Request {
+    return this.sent.at(-1)!;
+  }
+
+  get job(): UpstreamJob {
+    return this.jobs.at(-1)!;
+  }
+
+  get closed(): SessionEffect | undefined {
+    return this.effects.find((effect) => effect.type === 'close');
+  }
+}
+
+describe('handshake', () => {
+  it('is configure, subscribe, authorize', () => {
+    const driver = new Driver().up();
+    expect(driver.sent).toEqual([
+      {
+        id: 1,
+        method: 'mining.configure',
+        params: [
+          ['version-rolling'],
+          { 'version-rolling.mask': '1fffe000', 'version-rolling.min-bit-count': 2 },
+        ],
+      },
+      { id: 2, method: 'mining.subscribe', params: ['test/1'] },
+      { id: 3, method: 'mining.authorize', params: ['me.1', 'x'] },
+    ]);
+    expect(driver.session.versionMask).toBe(MASK);
+    expect(driver.effects.filter((effect) => effect.type === 'up')).toHaveLength(1);
+  });
+
+  it('writes min-bit-count as eight hex digits for Braidpool', () => {
+    const driver = new Driver({ profile: 'braidpool' }).start();
+    expect(driver.last.params).toHaveLength(2);
+    expect(driver.last.params[1]).toMatchObject({ 'version-rolling.min-bit-count': '00000002' });
+  });
+
+  it('leaves configure out when no bits are wanted, and then sends five params', () => {
+    const driver = new Driver({ versionMask: 0 }).up().line(call('mining.set_version_mask', ['1fffe000']));
+    expect(driver.sent.map((request) => request.method)).toEqual(['mining.subscribe', 'mining.authorize']);
+    driver.line(notify()).submit(driver.job);
+    expect(driver.last.params).toHaveLength(5);
+  });
+
+  it.each([
+    ['an error', null, [20, 'unsupported', null]],
+    ['false', false, null],
+    ['false for the extension', { 'version-rolling': false }, null],
+    ['a reason for the extension', { 'version-rolling': 'not supported' }, null],
+  ])('goes on without version rolling after %s', (_what, result, error) => {
+    const driver = new Driver().start().reply(result, error);
+    expect(driver.last.method).toBe('mining.subscribe');
+    driver.reply([[], '00', 8]).reply(true).line(notify());
+    expect(driver.job.versionMask).toBe(0);
+    expect(driver.submit(driver.job).last.params).toHaveLength(5);
+  });
+
+  it('goes on after silence to configure, and takes a late grant', () => {
+    const driver = new Driver().start().after(9_999);
+    expect(driver.last.method).toBe('mining.configure');
+    driver.after(1);
+    expect(driver.last.method).toBe('mining.subscribe');
+    driver.line(
+      '{"id":1,"result":{"version-rolling":true,"version-rolling.mask":"1fffe000"},"error":null}',
+    );
+    expect(driver.session.versionMask).toBe(MASK);
+    expect(driver.session.phase).toBe('subscribe');
+  });
+
+  it('never takes more version bits than it asked for', () => {
+    const driver = new Driver().up('00', '5fffe000').line(notify());
+    expect(driver.job.versionMask).toBe(MASK);
+  });
+
+  it.each(['subscribe', 'authorize'] as const)('ends after silence to %s', (phase) => {
+    const driver = new Driver({ versionMask: 0 }).start();
+    if (phase === 'authorize') driver.reply([[], '00', 8]);
+    driver.after(10_000);
+    expect(driver.closed).toMatchObject({
+      code: 'upstream_timeout',
+      detail: `no answer to mining.${phase}`,
+    });
+  });
+
+  it.each([
+    ['false', false, null],
+    ['an error', null, [24, 'Unauthorized worker', null]],
+    ['null', null, null],
+  ])('ends when authorize is answered with %s', (_what, result, error) => {
+    const driver = new Driver({ versionMask: 0 }).start().reply([[], '00', 8]).reply(result, error);
+    expect(driver.closed).toMatchObject({ code: 'upstream_refused' });
+  });
+
+  it('ends when the subscribe reply is no extranonce', () => {
+    const driver = new Driver({ versionMask: 0 }).start().reply([[], '00', 0]);
+    expect(driver.closed).toMatchObject({ code: 'upstream_protocol' });
+  });
+
+  it('keeps work that comes before the authorize reply', () => {
+    const driver = new Driver({ versionMask: 0 }).start();
+    driver.line(call('mining.set_difficulty', [64])).line(notify({ jobId: 'a', clean: true }));
+    driver.reply([[], '0102', 4]).line(notify({ jobId: 'b' }));
+    expect(driver.jobs).toEqual([]);
+    driver.line('{"id":2,"result":true,"error":null}');
+    expect(driver.jobs).toHaveLength(1);
+    expect(driver.job).toMatchObject({ upstreamJobId: 'b', clean: true, extranonce2Size: 4 });
+    expect(driver.job.target).toBe(targetOfDifficulty(64));
+  });
+});
+
+describe('work', () => {
+  it('rebuilds the header of real blocks', ({ skip }) => {
+    type Block = {
+      readonly session: { readonly extranonce1: string };
+      readonly notify: { readonly params: readonly unknown[] };
+      readonly submit: { readonly params: readonly string[] };
+      readonly expected: { readonly hash_display: string; readonly network_target: string };
+    };
+    const blocks = readVectors('mainnet-blocks.json') as readonly Block[] | undefined;
+    if (blocks === undefined) return skip('vectors are absent');
+    expect(blocks.length).toBeGreaterThan(3);
+    for (const block of blocks) {
+      const driver = new Driver({ shareTarget: 'network' }).up(block.session.extranonce1);
+      driver.line(call('mining.notify', block.notify.params));
+      const [, , extranonce2, ntime, nonce] = block.submit.params;
+      const share = shareOf(driver.job, {
+        extranonce2: fromHex(extranonce2!),
+        ntime: Number.parseInt(ntime!, 16),
+        nonce: Number.parseInt(nonce!, 16),
+        versionBits: driver.job.version & MASK,
+      });
+      expect(hashOfShare(share)).toBe(block.expected.hash_display);
+      expect(targetToHex(driver.job.target)).toBe(block.expected.network_target);
+      expect(stratumPrevHash(driver.job)).toBe(block.notify.params[1]);
+    }
+  });
+
+  it('rebuilds and submits block 413567', ({ skip }) => {
+    type Vector = {
+      readonly subscribe: { readonly extranonce1: string };
+      readonly notify: readonly unknown[];
+      readonly submit: readonly [string, string, string, string, string];
+      readonly expect: { readonly hash: string };
+    };
+    const vector = readVectors('block413567-stratum.json') as Vector | undefined;
+    if (vector === undefined) return skip('vectors are absent');
+    const driver = new Driver({ versionMask: 0 }).up(vector.subscribe.extranonce1);
+    driver.line(call('mining.notify', vector.notify));
+    const share = shareOf(driver.job, {
+      extranonce2: fromHex(vector.submit[2]),
+      ntime: Number.parseInt(vector.submit[3], 16),
+      nonce: Number.parseInt(vector.submit[4], 16),
+    });
+    expect(hashOfShare(share)).toBe(vector.expect.hash);
+    driver.submit(driver.job, share);
+    expect(driver.last.params).toEqual(['me.1', ...vector.submit.slice(1)]);
+  });
+
+  it('lets a difficulty bite at the next notify', () => {
+    const driver = new Driver().up().line(call('mining.set_difficulty', [1.5]));
+    driver.line(notify({ jobId: 'a' })).line(call('mining.set_difficulty', [1000]));
+    expect(driver.job.target).toBe(targetOfDifficulty(1.5));
+    expect(driver.session.difficulty).toBe(1.5);
+    driver.line(notify({ jobId: 'b' }));
+    expect(driver.job.target).toBe(targetOfDifficulty(1000));
+    driver.line(call('mining.set_difficulty', [1000]));
+    expect(driver.effects.filter((effect) => effect.type === 'difficulty')).toHaveLength(2);
+  });
+
+  it('without a difficulty wants difficulty 1, or block solutions from Braidpool', () => {
+    const bits = '18058436';
+    expect(new Driver().up().line(notify({ bits })).job.target).toBe(targetOfDifficulty(1));
+    const braidpool = new Driver({ profile: 'braidpool' }).up().line(notify({ bits }));
+    expect(braidpool.job.target).toBe(targetOfCompact(0x18058436));
+    braidpool.line(call('mining.set_difficulty', [64])).line(notify({ bits, jobId: '2' }));
+    expect(braidpool.job.target).toBe(targetOfDifficulty(64));
+  });
+
+  it('infers clean from the prevhash', () => {
+    const driver = new Driver().up();
+    driver.line(notify({ jobId: '1' })).line(notify({ jobId: '2' }));
+    driver.line(notify({ jobId: '3', prevHash: 'ef'.repeat(32) }));
+    driver.line(notify({ jobId: '4', prevHash: 'ef'.repeat(32), clean: true }));
+    expect(driver.jobs.map((job) => job.clean)).toEqual([true, false, true, true]);
+  });
+
+  it('gives a repeated notify out once, and again once something changed', () => {
+    const driver = new Driver().up().line(notify()).line(notify());
+    expect(driver.jobs).toHaveLength(1);
+    expect(driver.stats.repeatedJobs).toBe(1);
+    driver.line(call('mining.set_difficulty', [8])).line(notify());
+    expect(driver.jobs).toHaveLength(2);
+  });
+
+  it('applies set_extranonce from the next notify, even under the same job id', () => {
+    const driver = new Driver().up('0a0b0c0d').line(notify());
+    driver.line(call('mining.set_extranonce', ['ffee', 4])).after(60_000);
+    expect(driver.jobs).toHaveLength(1);
+    driver.line(notify());
+    expect(driver.jobs).toHaveLength(2);
+    expect(driver.job).toMatchObject({ upstreamJobId: '1', clean: true, extranonce2Size: 4 });
+    expect(toHex(driver.job.extranonce1)).toBe('ffee');
+    expect(driver.session.extranonce).toMatchObject({ extranonce2Size: 4 });
+    driver.submit(driver.jobs[0]!);
+    expect(driver.last.params[2]).toBe('00'.repeat(8));
+  });
+
+  it('gives the last job out again when Braidpool changes the extranonce and sends no work', () => {
+    const driver = new Driver({ profile: 'braidpool' }).up().line(notify());
+    driver.line(call('mining.set_extranonce', ['ffee', 1])).after(249);
+    expect(driver.jobs).toHaveLength(1);
+    driver.after(1).after(1_000);
+    expect(driver.jobs).toHaveLength(2);
+    expect(driver.job).toMatchObject({ upstreamJobId: '1', clean: true, extranonce2Size: 1 });
+    driver.line(call('mining.set_extranonce', ['eeff', 1])).line(notify({ jobId: '2', clean: true }));
+    driver.after(1_000).after(1_000);
+    expect(driver.jobs).toHaveLength(3);
+    expect(driver.stats).toMatchObject({ repeatedJobs: 0, extranonceChanges: 2 });
+  });
+
+  it('applies a version mask at once, and takes bits back from work that is out', () => {
+    const driver = new Driver().up().line(notify());
+    driver.line(call('mining.set_version_mask', ['00ffe000']));
+    expect(driver.jobs.map((job) => [job.versionMask, job.clean])).toEqual([
+      [MASK, true],
+      [0x00ffe000, true],
+    ]);
+    driver.line(call('mining.set_version_mask', ['ffffffff']));
+    expect(driver.jobs).toHaveLength(2);
+    expect(driver.line(notify({ jobId: '2' })).job.versionMask).toBe(MASK);
+  });
+
+  it('answers get_version and ping with their id', () => {
+    const driver = new Driver().up();
+    driver.line('{"id":"v","method":"client.get_version","params":[]}');
+    expect(driver.last).toEqual({ id: 'v', result: 'test/1', error: null });
+    driver.line('{"id":77,"method":"mining.ping","params":[]}');
+    expect(driver.last).toEqual({ id: 77, result: 'pong', error: null });
+  });
+
+  it('asks for a sign of life from Braidpool, never from a pool', () => {
+    const braidpool = new Driver({ profile: 'braidpool' }).up().after(90_000);
+    expect(braidpool.last.method).toBe('mining.extranonce.subscribe');
+    braidpool.after(89_000);
+    expect(braidpool.sent).toHaveLength(4);
+    braidpool.reply(null, 'InvalidMethod').after(89_000);
+    expect(braidpool.closed).toBeUndefined();
+    expect(braidpool.stats.unknownReplies).toBe(0);
+    expect(new Driver().up().after(179_999).sent).toHaveLength(3);
+  });
+
+  it('takes a silent connection for dead', () => {
+    const driver = new Driver().up().line(notify()).after(179_999);
+    expect(driver.closed).toBeUndefined();
+    expect(driver.after(1).closed).toMatchObject({ code: 'upstream_timeout' });
+    expect(driver.line(notify({ jobId: '2' })).jobs).toHaveLength(1);
+  });
+
+  it('survives some garbage, not all', () => {
+    const driver = new Driver().up();
+    for (let line = 1; line < LIMITS.upstreamGarbageLines; line += 1) driver.line('GET / HTTP/1.1');
+    expect(driver.closed).toBeUndefined();
+    driver.line('');
+    expect(driver.line(notify()).jobs).toHaveLength(1);
+    expect(driver.line('{}').closed).toMatchObject({ code: 'upstream_protocol' });
+    expect(driver.stats.garbageLines).toBe(LIMITS.upstreamGarbageLines);
+  });
+});
+
+describe('shares', () => {
+  it.each([
+    ['true', '"result":true,"error":null', 'accepted', null, ''],
+    ['a code', '"result":null,"error":[23,"low difficulty",null]', 'refused', 23, 'low difficulty'],
+    ['a string', '"result":null,"error":"HashMismatch"', 'refused', null, 'HashMismatch'],
+    ['false', '"result":false,"error":null', 'refused', null, 'refused without a reason'],
+    ['null', '"result":null,"error":null', 'refused', null, 'refused without a reason'],
+    ['a reject-reason', '"result":false,"error":null,"reject-reason":"Stale"', 'refused', null, 'Stale'],
+    ['an object', '"result":null,"error":{"code":21,"message":"gone"}', 'refused', 21, 'gone'],
+    ['true with an error', '"result":true,"error":[20,"no"]', 'refused', 20, 'no'],
+  ] as const)('are judged by %s', (_what, body, outcome, code, reason) => {
+    const driver = new Driver().up().line(notify());
+    driver.submit(driver.job);
+    driver.nowMs += 40;
+    driver.line(`{"id":${driver.last.id},${body}}`);
+    expect(driver.verdicts).toEqual([{ outcome, code, reason, rttMs: 40 }]);
+    expect(driver.stats[outcome]).toBe(1);
+    driver.line(`{"id":${driver.last.id},${body}}`);
+    expect(driver.verdicts).toHaveLength(1);
+    expect(driver.stats.unknownReplies).toBe(1);
+  });
+
+  it('time out, each by its own age', () => {
+    const driver = new Driver().up().line(notify());
+    driver.submit(driver.job).after(20_000).submit(driver.job).after(10_000);
+    expect(driver.verdicts.map((verdict) => verdict.outcome)).toEqual(['timeout']);
+    driver.line(notify({ jobId: '2' })).after(20_000);
+    expect(driver.stats).toMatchObject({ timeout: 2, lost: 0 });
+    expect(driver.session.sharesInFlight).toBe(0);
+  });
+
+  it('are lost before the handshake, at the end, and for work of another connection', () => {
+    const driver = new Driver().up('aaaa').line(notify());
+    const other = new Driver().up('bbbb').line(notify());
+    other.submit(driver.job);
+    expect(other.verdicts).toEqual([
+      { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null },
+    ]);
+    new Driver().start().submit(driver.job).take([]);
+    driver.submit(driver.job).submit(driver.job).take(driver.session.closed());
+    expect(driver.stats.lost).toBe(2);
+    expect(driver.session.closed()).toEqual([]);
+    driver.submit(driver.job);
+    expect(driver.stats.lost).toBe(3);
+  });
+
+  it('go to a new connection that was given the same extranonce1', () => {
+    const before = new Driver().up('aaaa').line(notify());
+    const after = new Driver().up('aaaa').submit(before.job);
+    expect(after.last.method).toBe('mining.submit');
+  });
+
+  it('make room for the newest when too many are unanswered', () => {
+    const driver = new Driver().up().line(notify());
+    for (let nonce = 0; nonce <= LIMITS.upstreamSharesInFlight; nonce += 1)
+      driver.submit(driver.job, { nonce });
+    expect(driver.session.sharesInFlight).toBe(LIMITS.upstreamSharesInFlight);
+    expect(driver.verdicts).toMatchObject([{ outcome: 'lost', reason: 'overload' }]);
+    expect(driver.stats).toMatchObject({ lost: 1, evicted: 1 });
+    expect(driver.last.params[4]).toBe(LIMITS.upstreamSharesInFlight.toString(16).padStart(8, '0'));
+  });
+
+  it('carry version bits that every reading turns into the version that was hashed', () => {
+    const u32 = fc.integer({ min: 0, max: 0xffffffff });
+    const reading = fc.constantFrom('replace', 'xor', 'or');
+    fc.assert(
+      fc.property(reading, u32, u32, u32, (versionReading, version, mask, roll) => {
+        const hex = (value: number): string => value.toString(16).padStart(8, '0');
+        const driver = new Driver({ versionReading, versionMask: 0xffffffff }).up('00', hex(mask));
+        driver.line(notify({ version: hex(version) }));
+        const { job } = driver;
+        const versionBits = (roll & job.versionMask) >>> 0;
+        driver.submit(job, { versionBits });
+        const bits = Number.parseInt(String(driver.last.params[5]), 16);
+        const hashed = rolledVersion(version, job.versionMask, versionBits);
+        expect(upstreamVersion(versionReading, version, mask, bits)).toBe(hashed);
+        expect(bits & ~mask).toBe(0);
+      }),
+    );
+  });
+});
+
+describe('any upstream', () => {
+  const line = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('reply', 'refuse', 'notify', 'clean') },
+    fc.constantFrom(
+      call('mining.set_difficulty', [2]),
+      call('mining.set_difficulty', ['x']),
+      call('mining.set_extranonce', ['aa', 3]),
+      call('mining.set_version_mask', ['00002000']),
+      call('client.reconnect', []),
+      '{"id":1,"result":{"version-rolling":true,"version-rolling.mask":"1fffe000"}}',
+      '{"id":2,"result":[[],"0a",8],"error":null}',
+      '{"id":3,"result":true}',
+      'garbage',
+    ),
+    fc.string({ maxLength: 20 }),
+  );
+  const step = fc.oneof(
+    { weight: 3, arbitrary: line },
+    fc.constantFrom(5_000, 30_000),
+    fc.constant('submit' as const),
+  );
+
+  it('gives every submitted share exactly one verdict, and bounded work', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom('generic' as const, 'braidpool' as const),
+        fc.array(step, { maxLength: 80 }),
+        (profile, steps) => {
+          const driver = new Driver({ profile }).start();
+          let submitted = 0;
+          let jobId = 0;
+          for (const what of steps) {
+            if (typeof what === 'number') driver.after(what);
+            else if (what === 'submit') {
+              if (driver.jobs.length === 0) continue;
+              submitted += 1;
+              driver.submit(driver.jobs[submitted % driver.jobs.length]!);
+            } else if (what === 'reply') driver.reply(true);
+            else if (what === 'refuse') driver.reply(false);
+            else if (what === 'notify' || what === 'clean')
+              driver.line(notify({ jobId: `${jobId++}`, clean: what === 'clean' }));
+            else driver.line(what);
+          }
+          driver.take(driver.session.closed());
+          const { accepted, refused, timeout, lost } = driver.stats;
+          expect(driver.verdicts).toHaveLength(submitted);
+          expect(accepted + refused + timeout + lost).toBe(submitted);
+          expect(driver.effects.filter((effect) => effect.type === 'close').length).toBeLessThan(2);
+          expect(driver.session.sharesInFlight).toBe(0);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+});
