@@ -1,9 +1,13 @@
 /**
- * The durable journal. Everything goes through one append-only, hash-chained log with one writer; documents are a
- * projection of it (latest body of each key), kept in the same transaction.
+ * The durable journal. Everything goes through one append-only, hash-chained log with one writer;
+ * documents are a projection of it (latest body of each key), kept in the same transaction.
  */
 export type LedgerEntry =
-  /** Append-only rows of items `first .. first+count-1` of a stream, e.g. packed shares. */
+  /**
+   * Append-only rows of items `first .. first+count-1` of a stream, e.g. packed shares. The first row
+   * starts at 0 and every later one where the last ended, or the append fails with `ledger_conflict`: no
+   * item is written twice and none is left out, even when an append before it failed.
+   */
   | {
       readonly op: 'log';
       readonly kind: string;
@@ -19,6 +23,8 @@ export type LedgerEntry =
 
 export type LedgerDocument = { readonly id: string; readonly body: string };
 export type LedgerLogRow = {
+  /** Position in the journal: 1, 2, 3, ... */
+  readonly seq: number;
   readonly first: number;
   readonly count: number;
   readonly atMs: number;
@@ -39,20 +45,31 @@ export interface Ledger {
   readonly engine: string;
   readonly stats: LedgerStats;
   /**
-   * Group commit: resolves when these entries (all or none) and everything appended before them are on disk.
-   * Rejects with `ledger_conflict` (only this append fails), or `ledger_io` (the ledger is failed from then on),
-   * `ledger_closed`, `overload` (queue full, nothing was written).
+   * Group commit: resolves when these entries (all or none) and everything appended before them are on
+   * disk. Rejects with `ledger_conflict` (only this append fails), or `ledger_io` (the ledger is failed
+   * from then on), `ledger_closed`, `overload` (queue full, nothing was written).
    */
   append(entries: readonly LedgerEntry[]): Promise<void>;
   /** As `append`, but does not wait for company: for channel states. */
   appendNow(entries: readonly LedgerEntry[]): Promise<void>;
+  /** The latest body. Reads see at least everything acknowledged before they were called. */
   get(kind: string, id: string): Promise<string | undefined>;
   /** All documents of a kind whose id starts with `prefix`, ordered by id. */
   list(kind: string, prefix?: string): Promise<LedgerDocument[]>;
-  /** Log rows holding items from `fromItem` on, in order, at most `maxRows`. A row may start before `fromItem`. */
+  /**
+   * Log rows holding items from `fromItem` on, in order, at most `maxRows`. A row may start before
+   * `fromItem`.
+   */
   readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]>;
-  /** Log rows written at or after `sinceMs`, in journal order: to rebuild duplicate detection after a restart. */
-  readLogSince(kind: string, sinceMs: number): Promise<(LedgerLogRow & { readonly stream: string })[]>;
+  /**
+   * Log rows written at or after `sinceMs`, in journal order: to rebuild duplicate detection after a
+   * restart. With `page`, at most `maxRows` rows with a seq above `afterSeq`.
+   */
+  readLogSince(
+    kind: string,
+    sinceMs: number,
+    page?: { readonly afterSeq: number; readonly maxRows: number },
+  ): Promise<(LedgerLogRow & { readonly stream: string })[]>;
   /** Commits what is queued, checkpoints and closes. */
   close(): Promise<void>;
 }

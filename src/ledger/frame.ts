@@ -1,0 +1,205 @@
+import { assert } from '../base/assert.ts';
+import type { LedgerEntry } from './ledger.ts';
+
+/**
+ * How entries travel to the writer and what the hash chain covers: one spelling for both, so that the
+ * writer hashes the bytes it received. All integers little-endian:
+ *
+ *   0 previous hash (32) | 32 seq u64 | 40 at_ms u64 | 48 op u8 | 49 kind size u8 | 50 key size u16 | 52 body size u32
+ *   56 first u64 | 64 count u64 | 72 kind, key, body
+ *
+ * The record's hash is sha256 over all of it. The first 48 bytes are left zero by the sender and filled
+ * by the writer.
+ */
+export const RECORD_HEADER_SIZE = 72;
+export const HASH_SIZE = 32;
+const SEQ_AT = 32;
+const AT_MS_AT = 40;
+const OP_AT = 48;
+
+/** How an operation is stored. */
+export const OPS = { log: 1, put: 2, insert: 3 } as const satisfies Record<LedgerEntry['op'], number>;
+
+/** Longest kind and key (document id or stream), in bytes of UTF-8. */
+export const MAX_KIND_BYTES = 64;
+export const MAX_KEY_BYTES = 1024;
+
+export type JournalRecord = {
+  readonly op: number;
+  readonly kind: string;
+  /** Document id or stream. */
+  readonly key: string;
+  readonly first: number;
+  readonly count: number;
+  /** A view into the frame. */
+  readonly body: Uint8Array;
+  /** The whole record, header included: what is hashed. */
+  readonly record: Uint8Array;
+};
+
+/**
+ * The parts of an entry every engine checks and stores alike. Broken bounds are bugs of the caller and
+ * assert.
+ */
+export function entryKey(entry: LedgerEntry): string {
+  const key = entry.op === 'log' ? entry.stream : entry.id;
+  assert(entry.kind.length > 0 && Buffer.byteLength(entry.kind) <= MAX_KIND_BYTES, 'ledger_kind_size');
+  assert(key.length > 0 && Buffer.byteLength(key) <= MAX_KEY_BYTES, 'ledger_key_size', {
+    kind: entry.kind,
+  });
+  assert(/^[a-z][a-z0-9_-]*$/.test(entry.kind) && key.isWellFormed(), 'ledger_key_text', {
+    kind: entry.kind,
+  });
+  if (entry.op === 'log') {
+    assert(Number.isSafeInteger(entry.first) && entry.first >= 0, 'ledger_log_first', entry.first);
+    assert(Number.isSafeInteger(entry.count) && entry.count > 0, 'ledger_log_count', entry.count);
+  } else {
+    assert(entry.body.isWellFormed(), 'ledger_body_text', { kind: entry.kind });
+  }
+  return key;
+}
+
+/** Bytes of an entry's body as stored. */
+export function bodySize(entry: LedgerEntry): number {
+  return entry.op === 'log' ? entry.body.length : Buffer.byteLength(entry.body);
+}
+
+/** Bytes an append takes in a frame. */
+export function appendFrameSize(entries: readonly LedgerEntry[]): number {
+  let size = 4;
+  for (const entry of entries) {
+    const key = entry.op === 'log' ? entry.stream : entry.id;
+    size += RECORD_HEADER_SIZE + Buffer.byteLength(entry.kind) + Buffer.byteLength(key) + bodySize(entry);
+  }
+  return size;
+}
+
+/** Collects appends into one transferable buffer: per append a u32 count, then its records. */
+export class FrameWriter {
+  #buffer: Buffer<ArrayBuffer>;
+  #size = 0;
+
+  constructor(buffer: ArrayBuffer = new ArrayBuffer(16 * 1024)) {
+    this.#buffer = Buffer.from(buffer);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Copies the entries: their bodies may be reused at once. */
+  push(entries: readonly LedgerEntry[], frameSize: number): void {
+    this.#reserve(frameSize);
+    const buffer = this.#buffer;
+    buffer.writeUInt32LE(entries.length, this.#size);
+    this.#size += 4;
+    for (const entry of entries) this.#size = writeRecord(buffer, this.#size, entry);
+  }
+
+  /** The collected bytes; the buffer may then be transferred and this writer must not be used again. */
+  finish(): { readonly buffer: ArrayBuffer; readonly size: number } {
+    return { buffer: this.#buffer.buffer, size: this.#size };
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#size + more;
+    if (needed <= this.#buffer.length) return;
+    const grown = Buffer.from(new ArrayBuffer(2 ** Math.ceil(Math.log2(needed))));
+    grown.set(this.#buffer.subarray(0, this.#size));
+    this.#buffer = grown;
+  }
+}
+
+function writeRecord(buffer: Buffer, start: number, entry: LedgerEntry): number {
+  buffer.fill(0, start, start + OP_AT);
+  let at = start + RECORD_HEADER_SIZE;
+  const kindSize = buffer.write(entry.kind, at);
+  at += kindSize;
+  const keySize = buffer.write(entry.op === 'log' ? entry.stream : entry.id, at);
+  at += keySize;
+  if (entry.op === 'log') {
+    buffer.set(entry.body, at);
+    at += entry.body.length;
+  } else {
+    at += buffer.write(entry.body, at);
+  }
+  buffer[start + 48] = OPS[entry.op];
+  buffer[start + 49] = kindSize;
+  buffer.writeUInt16LE(keySize, start + 50);
+  buffer.writeUInt32LE(at - start - RECORD_HEADER_SIZE - kindSize - keySize, start + 52);
+  writeU64(buffer, entry.op === 'log' ? entry.first : 0, start + 56);
+  writeU64(buffer, entry.op === 'log' ? entry.count : 0, start + 64);
+  return at;
+}
+
+/** Reads the appends of a frame made by `FrameWriter`. */
+export function* readFrame(frame: Buffer): Generator<JournalRecord[]> {
+  let at = 0;
+  while (at < frame.length) {
+    const records: JournalRecord[] = [];
+    let left = frame.readUInt32LE(at);
+    at += 4;
+    for (; left > 0; left -= 1) {
+      const record = readRecord(frame, at);
+      records.push(record);
+      at += record.record.length;
+    }
+    yield records;
+  }
+}
+
+function readRecord(frame: Buffer, start: number): JournalRecord {
+  const keyAt = start + RECORD_HEADER_SIZE + frame[start + 49]!;
+  const bodyAt = keyAt + frame.readUInt16LE(start + 50);
+  const end = bodyAt + frame.readUInt32LE(start + 52);
+  return {
+    op: frame[start + OP_AT]!,
+    kind: frame.toString('utf8', start + RECORD_HEADER_SIZE, keyAt),
+    key: frame.toString('utf8', keyAt, bodyAt),
+    first: readU64(frame, start + 56),
+    count: readU64(frame, start + 64),
+    body: frame.subarray(bodyAt, end),
+    record: frame.subarray(start, end),
+  };
+}
+
+/** Fills what only the writer knows, in place; the record can then be hashed. */
+export function sealRecord(record: Uint8Array, previousHash: Uint8Array, seq: number, atMs: number): void {
+  const buffer = Buffer.from(record.buffer, record.byteOffset, record.length);
+  buffer.set(previousHash, 0);
+  writeU64(buffer, seq, SEQ_AT);
+  writeU64(buffer, atMs, AT_MS_AT);
+}
+
+/**
+ * A record rebuilt from stored columns, unsealed: for verification. Undefined when no such record can
+ * have been written.
+ */
+export function encodeRecord(row: Omit<JournalRecord, 'record'>): Uint8Array | undefined {
+  const kindSize = Buffer.byteLength(row.kind);
+  const keySize = Buffer.byteLength(row.key);
+  const isItem = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+  if (kindSize > MAX_KIND_BYTES || keySize > MAX_KEY_BYTES || !isItem(row.first) || !isItem(row.count)) {
+    return undefined;
+  }
+  const out = Buffer.from(new ArrayBuffer(RECORD_HEADER_SIZE + kindSize + keySize + row.body.length));
+  out[48] = row.op;
+  out[49] = kindSize;
+  out.writeUInt16LE(keySize, 50);
+  out.writeUInt32LE(row.body.length, 52);
+  writeU64(out, row.first, 56);
+  writeU64(out, row.count, 64);
+  out.write(row.kind, RECORD_HEADER_SIZE);
+  out.write(row.key, RECORD_HEADER_SIZE + kindSize);
+  out.set(row.body, RECORD_HEADER_SIZE + kindSize + keySize);
+  return out;
+}
+
+function writeU64(buffer: Buffer, value: number, at: number): void {
+  buffer.writeUInt32LE(value % 2 ** 32, at);
+  buffer.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
+}
+
+function readU64(buffer: Buffer, at: number): number {
+  return buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 2 ** 32;
+}

@@ -1,0 +1,224 @@
+import { type Clock, systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { bodySize, entryKey } from './frame.ts';
+import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
+
+type LogRow = LedgerLogRow & { readonly kind: string; readonly stream: string };
+type Document = { readonly kind: string; readonly id: string; readonly body: string };
+type Waiting = {
+  readonly entries: readonly LedgerEntry[];
+  readonly resolve: () => void;
+  readonly reject: (error: CodedError) => void;
+};
+
+export type MemoryLedgerOptions = { readonly maxQueuedWrites?: number; readonly maxRecordBytes?: number };
+
+/**
+ * The ledger without a disk: for tests and dry runs. Faults are injected by `failNext`, `hold` and
+ * `release`. Written apart from the SQLite engine, so that comparing them says something.
+ */
+export class MemoryLedger implements Ledger {
+  readonly engine = 'memory';
+  readonly stats: LedgerStats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
+  readonly #options: Required<MemoryLedgerOptions>;
+  readonly #clock: Clock;
+  readonly #onFailure: ((error: CodedError) => void) | undefined;
+  readonly #documents = new Map<string, Document>();
+  readonly #log: LogRow[] = [];
+  readonly #logEnds = new Map<string, number>();
+  #waiting: Waiting[] = [];
+  #seq = 0;
+  #scheduled = false;
+  #held = false;
+  #closed = false;
+  #nextFailure: CodedError | undefined;
+
+  constructor(
+    options: MemoryLedgerOptions = {},
+    deps: { readonly clock?: Clock; readonly onFailure?: (error: CodedError) => void } = {},
+  ) {
+    this.#options = {
+      maxQueuedWrites: options.maxQueuedWrites ?? LIMITS.ledgerQueuedWrites,
+      maxRecordBytes: options.maxRecordBytes ?? LIMITS.ledgerRecordBytes,
+    };
+    this.#clock = deps.clock ?? systemClock;
+    this.#onFailure = deps.onFailure;
+  }
+
+  /** The next append to be written rejects with this; `ledger_io` fails the ledger for good. */
+  failNext(error: CodedError): void {
+    this.#nextFailure = error;
+  }
+
+  /** Appends wait until `release`, as behind a slow disk. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#schedule();
+  }
+
+  append(entries: readonly LedgerEntry[]): Promise<void> {
+    const refusal = this.#refusal(entries);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    this.stats.queuedWrites += entries.length;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ entries: entries.map(copyEntry), resolve, reject });
+      this.#schedule();
+    });
+  }
+
+  appendNow(entries: readonly LedgerEntry[]): Promise<void> {
+    return this.append(entries);
+  }
+
+  async get(kind: string, id: string): Promise<string | undefined> {
+    this.#assertOpen();
+    return this.#documents.get(nameOf(kind, id))?.body;
+  }
+
+  async list(kind: string, prefix = ''): Promise<LedgerDocument[]> {
+    this.#assertOpen();
+    return [...this.#documents.values()]
+      .filter((document) => document.kind === kind && document.id.startsWith(prefix))
+      .map(({ id, body }) => ({ id, body }))
+      .sort((a, b) => Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)));
+  }
+
+  async readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]> {
+    this.#assertOpen();
+    return this.#log
+      .filter((row) => row.kind === kind && row.stream === stream && row.first + row.count > fromItem)
+      .slice(0, maxRows)
+      .map(({ seq, first, count, atMs, body }) => ({ seq, first, count, atMs, body: body.slice() }));
+  }
+
+  async readLogSince(
+    kind: string,
+    sinceMs: number,
+    page: { readonly afterSeq: number; readonly maxRows: number } = { afterSeq: 0, maxRows: 2 ** 31 - 1 },
+  ): Promise<(LedgerLogRow & { readonly stream: string })[]> {
+    this.#assertOpen();
+    return this.#log
+      .filter((row) => row.kind === kind && row.atMs >= sinceMs && row.seq > page.afterSeq)
+      .slice(0, page.maxRows)
+      .map(({ seq, stream, first, count, atMs, body }) => ({
+        seq,
+        stream,
+        first,
+        count,
+        atMs,
+        body: body.slice(),
+      }));
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#held = false;
+    this.#commit();
+    this.#closed = true;
+  }
+
+  #refusal(entries: readonly LedgerEntry[]): CodedError | undefined {
+    if (this.#closed) return new CodedError('ledger_closed');
+    if (this.stats.failed) return new CodedError('ledger_io', 'the ledger failed before');
+    for (const entry of entries) {
+      entryKey(entry);
+      if (bodySize(entry) > this.#options.maxRecordBytes) {
+        return new CodedError('overload', `a ${entry.kind} record is too large`, {
+          limit: 'ledgerRecordBytes',
+        });
+      }
+    }
+    if (this.stats.queuedWrites + entries.length > this.#options.maxQueuedWrites) {
+      return new CodedError('overload', 'too many ledger writes wait', { limit: 'ledgerQueuedWrites' });
+    }
+    return undefined;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#held) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#held) this.#commit();
+    });
+  }
+
+  #commit(): void {
+    const group = this.#waiting;
+    this.#waiting = [];
+    if (group.length === 0) return;
+    const nowMs = Math.max(this.#clock.nowMs(), this.stats.lastCommitAtMs);
+    for (const append of group) {
+      this.stats.queuedWrites -= append.entries.length;
+      const failure = this.#takeFailure() ?? this.#write(append.entries, nowMs);
+      if (failure === undefined) append.resolve();
+      else append.reject(failure);
+    }
+    if (this.stats.failed) return;
+    this.stats.commits += 1;
+    this.stats.lastCommitAtMs = nowMs;
+  }
+
+  #takeFailure(): CodedError | undefined {
+    if (this.stats.failed) return new CodedError('ledger_io', 'the ledger failed before');
+    const failure = this.#nextFailure;
+    this.#nextFailure = undefined;
+    if (failure?.code === 'ledger_io') {
+      this.stats.failed = true;
+      this.#onFailure?.(failure);
+    }
+    return failure;
+  }
+
+  /** All entries or none: nothing is kept until the last one fitted. */
+  #write(entries: readonly LedgerEntry[], atMs: number): CodedError | undefined {
+    const documents = new Map<string, Document>();
+    const ends = new Map<string, number>();
+    const rows: LogRow[] = [];
+    let seq = this.#seq;
+    for (const entry of entries) {
+      const name = nameOf(entry.kind, entryKey(entry));
+      if (entry.op === 'log') {
+        const end = ends.get(name) ?? this.#logEnds.get(name) ?? 0;
+        if (end !== entry.first) {
+          return new CodedError('ledger_conflict', `${entry.kind} ${entry.stream} continues at ${end}`);
+        }
+        ends.set(name, entry.first + entry.count);
+        seq += 1;
+        const { kind, stream, first, count, body } = entry;
+        rows.push({ kind, stream, first, count, body, atMs, seq });
+        continue;
+      }
+      const stored = documents.get(name) ?? this.#documents.get(name);
+      if (entry.op === 'insert' && stored !== undefined) {
+        if (stored.body === entry.body) continue;
+        return new CodedError('ledger_conflict', `${entry.kind} ${entry.id} is stored with another body`);
+      }
+      seq += 1;
+      documents.set(name, { kind: entry.kind, id: entry.id, body: entry.body });
+    }
+    for (const [name, document] of documents) this.#documents.set(name, document);
+    for (const [name, end] of ends) this.#logEnds.set(name, end);
+    this.#log.push(...rows);
+    this.stats.rows += seq - this.#seq;
+    this.#seq = seq;
+    return undefined;
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new CodedError('ledger_closed');
+  }
+}
+
+function nameOf(kind: string, id: string): string {
+  return `${kind}\0${id}`;
+}
+
+function copyEntry(entry: LedgerEntry): LedgerEntry {
+  return entry.op === 'log' ? { ...entry, body: entry.body.slice() } : entry;
+}

@@ -1,0 +1,253 @@
+import * as crypto from 'node:crypto';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { equal } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { encodeRecord, type JournalRecord, OPS, readFrame, sealRecord } from './frame.ts';
+import type { LedgerDocument, LedgerLogRow } from './ledger.ts';
+import { genesisHash } from './schema.ts';
+import type { SqliteFile } from './sqlite-file.ts';
+
+export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
+
+export type CommitResult = {
+  readonly rows: number;
+  /** Wall time stored with the rows. */
+  readonly atMs: number;
+  /** Which appends of the frame were refused, and why; the others are durable. */
+  readonly conflicts: readonly { readonly append: number; readonly detail: string }[];
+};
+
+const JOURNAL_COLUMNS = 'seq, at_ms, op, kind, key, first, count, hash, body';
+
+/** The journal in its database: synchronous, single-threaded, knows nothing of threads or promises. */
+export class SqliteJournal {
+  readonly #statements: ReturnType<typeof prepareStatements>;
+  #seq = 0;
+  #atMs = 0;
+  #hash: Uint8Array;
+  /** Where each log ends, by kind and stream; filled as streams are met. */
+  readonly #logEnds = new Map<string, number>();
+
+  /** Takes up the chain at its last row. Throws `ledger_corrupt` when that row does not match its hash. */
+  constructor(file: SqliteFile) {
+    this.#statements = prepareStatements(file.db);
+    this.#hash = genesisHash(file.instance);
+    const [last, before] = this.#statements.lastRows.all();
+    if (last === undefined) return;
+    const row = toJournalRow(last);
+    const previous = before === undefined ? this.#hash : bytes(before['hash']);
+    if (row.seq !== (before === undefined ? 1 : Number(before['seq']) + 1) || !rowMatches(row, previous)) {
+      throw new CodedError('ledger_corrupt', `journal row ${row.seq} does not match its hash`);
+    }
+    this.#seq = row.seq;
+    this.#atMs = row.atMs;
+    this.#hash = row.hash;
+  }
+
+  /**
+   * Writes every append of the frame that has no conflict in one transaction; returns when it is on disk.
+   * Anything thrown leaves it unknown what is on disk: the caller must not write again.
+   */
+  commit(frame: Uint8Array, nowMs: number): CommitResult {
+    this.#atMs = Math.max(this.#atMs, nowMs);
+    const conflicts: { append: number; detail: string }[] = [];
+    const before = this.#seq;
+    let append = 0;
+    this.#statements.begin.run();
+    for (const records of readFrame(Buffer.from(frame.buffer, frame.byteOffset, frame.length))) {
+      const checked = this.#check(records);
+      if (typeof checked === 'string') conflicts.push({ append, detail: checked });
+      else for (const record of checked) this.#write(record);
+      append += 1;
+    }
+    this.#statements.commit.run();
+    return { rows: this.#seq - before, atMs: this.#atMs, conflicts };
+  }
+
+  get(kind: string, id: string): string | undefined {
+    const body = this.#body(kind, id);
+    return body === undefined ? undefined : text(body);
+  }
+
+  list(kind: string, prefix: string): LedgerDocument[] {
+    const out: LedgerDocument[] = [];
+    for (const row of this.#statements.documents.iterate(kind, prefix)) {
+      const id = String(row['id']);
+      if (!id.startsWith(prefix)) break;
+      out.push({ id, body: text(bytes(row['body'])) });
+    }
+    return out;
+  }
+
+  readLog(kind: string, stream: string, fromItem: number, maxRows: number): LedgerLogRow[] {
+    return this.#statements.log.all(kind, stream, fromItem, maxRows).map(toLogRow);
+  }
+
+  readLogSince(kind: string, sinceMs: number, afterSeq: number, maxRows: number): LogRowOfStream[] {
+    const from = Math.max(this.#firstSeqAt(sinceMs), afterSeq + 1);
+    return this.#statements.logSince
+      .all(from, kind, maxRows)
+      .map((row) => ({ ...toLogRow(row), stream: String(row['key']) }));
+  }
+
+  /** The records to write, without those that are already there; or why the append is refused. */
+  #check(records: readonly JournalRecord[]): readonly JournalRecord[] | string {
+    if (records.every((record) => record.op === OPS.put)) return records;
+    const ends = new Map<string, number>();
+    const bodies = new Map<string, Uint8Array>();
+    const wanted: JournalRecord[] = [];
+    for (const record of records) {
+      const name = `${record.kind}\0${record.key}`;
+      if (record.op === OPS.log) {
+        const end = ends.get(name) ?? this.#logEnd(record.kind, record.key, name);
+        if (end !== record.first) {
+          return `${record.kind} ${record.key} continues at ${end}, not ${record.first}`;
+        }
+        ends.set(name, record.first + record.count);
+      } else {
+        if (record.op === OPS.insert) {
+          const stored = bodies.get(name) ?? this.#body(record.kind, record.key);
+          if (stored !== undefined && !equal(stored, record.body)) {
+            return `${record.kind} ${record.key} is stored with another body`;
+          }
+          if (stored !== undefined) continue;
+        }
+        bodies.set(name, record.body);
+      }
+      wanted.push(record);
+    }
+    for (const [name, end] of ends) this.#logEnds.set(name, end);
+    return wanted;
+  }
+
+  #write(row: JournalRecord): void {
+    sealRecord(row.record, this.#hash, this.#seq + 1, this.#atMs);
+    const hash = crypto.hash('sha256', row.record, 'buffer');
+    const { op, kind, key, first, count, body } = row;
+    this.#statements.insertRow.run(this.#seq + 1, this.#atMs, op, kind, key, first, count, hash, body);
+    this.#seq += 1;
+    this.#hash = hash;
+    if (op !== OPS.log) this.#statements.point.run(kind, key, this.#seq);
+  }
+
+  #body(kind: string, id: string): Uint8Array | undefined {
+    const row = this.#statements.document.get(kind, id);
+    return row === undefined ? undefined : bytes(row['body']);
+  }
+
+  #logEnd(kind: string, stream: string, name: string): number {
+    const known = this.#logEnds.get(name);
+    if (known !== undefined) return known;
+    const row = this.#statements.logEnd.get(kind, stream);
+    const end = Number(row?.['end'] ?? 0);
+    this.#logEnds.set(name, end);
+    return end;
+  }
+
+  /** The first row written at or after a time, by bisection: seq has no gaps and at_ms never falls. */
+  #firstSeqAt(sinceMs: number): number {
+    let low = 1;
+    const last = this.#statements.lastSeq.get();
+    let high = Number(last?.['seq'] ?? 0) + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const row = this.#statements.timeOf.get(middle);
+      if (Number(row?.['at_ms'] ?? 0) < sinceMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function prepareStatements(db: DatabaseSync) {
+  const prepare = (sql: string): StatementSync => db.prepare(sql);
+  return {
+    begin: prepare('BEGIN IMMEDIATE'),
+    commit: prepare('COMMIT'),
+    insertRow: prepare(`INSERT INTO journal (${JOURNAL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+    point: prepare(
+      'INSERT INTO document (kind, id, seq) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq',
+    ),
+    lastRows: prepare(`SELECT ${JOURNAL_COLUMNS} FROM journal ORDER BY seq DESC LIMIT 2`),
+    lastSeq: prepare('SELECT seq FROM journal ORDER BY seq DESC LIMIT 1'),
+    timeOf: prepare('SELECT at_ms FROM journal WHERE seq = ?'),
+    document: prepare(
+      'SELECT body FROM journal WHERE seq = (SELECT seq FROM document WHERE kind = ? AND id = ?)',
+    ),
+    documents: prepare(
+      'SELECT d.id AS id, j.body AS body FROM document AS d CROSS JOIN journal AS j ON j.seq = d.seq' +
+        ' WHERE d.kind = ? AND d.id >= ? ORDER BY d.id',
+    ),
+    logEnd: prepare(
+      'SELECT first + count AS end FROM journal WHERE op = 1 AND kind = ? AND key = ? ORDER BY first DESC LIMIT 1',
+    ),
+    // Rows are contiguous, so the last one that starts at or before the item is the only one that can hold it.
+    log: prepare(
+      `SELECT seq, at_ms, first, count, body FROM journal WHERE op = 1 AND kind = ?1 AND key = ?2
+        AND first >= coalesce((SELECT first FROM journal WHERE op = 1 AND kind = ?1 AND key = ?2 AND first <= ?3
+          ORDER BY first DESC LIMIT 1), 0)
+        AND first + count > ?3 ORDER BY first LIMIT ?4`,
+    ),
+    logSince: prepare(
+      'SELECT seq, at_ms, key, first, count, body FROM journal WHERE seq >= ? AND op = 1 AND +kind = ?' +
+        ' ORDER BY seq LIMIT ?',
+    ),
+  };
+}
+
+export type JournalRow = {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly op: number;
+  readonly kind: string;
+  readonly key: string;
+  readonly first: number;
+  readonly count: number;
+  readonly hash: Uint8Array;
+  readonly body: Uint8Array;
+};
+
+export const SELECT_JOURNAL = `SELECT ${JOURNAL_COLUMNS} FROM journal`;
+
+/** A row of `SELECT_JOURNAL`. */
+export function toJournalRow(row: Record<string, unknown>): JournalRow {
+  return {
+    seq: Number(row['seq']),
+    atMs: Number(row['at_ms']),
+    op: Number(row['op']),
+    kind: String(row['kind']),
+    key: String(row['key']),
+    first: Number(row['first']),
+    count: Number(row['count']),
+    hash: bytes(row['hash']),
+    body: bytes(row['body']),
+  };
+}
+
+/** True when the row's hash covers its columns and the hash before it. */
+export function rowMatches(row: JournalRow, previousHash: Uint8Array): boolean {
+  const record = encodeRecord(row);
+  if (record === undefined) return false;
+  sealRecord(record, previousHash, row.seq, row.atMs);
+  return equal(crypto.hash('sha256', record, 'buffer'), row.hash);
+}
+
+function toLogRow(row: Record<string, unknown>): LedgerLogRow {
+  return {
+    seq: Number(row['seq']),
+    first: Number(row['first']),
+    count: Number(row['count']),
+    atMs: Number(row['at_ms']),
+    body: bytes(row['body']),
+  };
+}
+
+function bytes(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array))
+    throw new CodedError('ledger_corrupt', 'a blob column holds something else');
+  return value;
+}
+
+function text(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8');
+}

@@ -1,0 +1,302 @@
+import { Worker } from 'node:worker_threads';
+import { assert, unreachable } from '../base/assert.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../log/logger.ts';
+import { AppendQueue, type QueueLimits } from './append-queue.ts';
+import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
+import type { CommitResult, LogRowOfStream } from './sqlite-journal.ts';
+import type { ReadRequest, WriterOptions, WriterReply, WriterRequest } from './sqlite-messages.ts';
+
+export type SqliteLedgerOptions = {
+  readonly path: string;
+  /** Pinned when the file is created; another value later is refused with `ledger_schema`. */
+  readonly instance?: string;
+  /**
+   * Commits start at least this far apart while there is something to write; after a quiet time the next
+   * one starts at once. 0 commits whenever the writer is idle. Default 5.
+   */
+  readonly groupCommitMs?: number;
+  /** Entries that start a commit before `groupCommitMs` is over. Default 4096. */
+  readonly maxRowsPerCommit?: number;
+  /** Entries waiting for their commit beyond which appends are refused with `overload`. */
+  readonly maxQueuedWrites?: number;
+  readonly maxQueuedBytes?: number;
+  /** Bytes of one body. */
+  readonly maxRecordBytes?: number;
+  /** For a look at a ledger, also while its writer runs: nothing can be appended. */
+  readonly readOnly?: boolean;
+};
+
+export type SqliteLedgerDeps = {
+  readonly log: Logger;
+  readonly clock?: Clock;
+  /** Called once, when the ledger has failed: nothing is written from then on. */
+  readonly onFailure?: (error: CodedError) => void;
+  readonly observeCommit?: (seconds: number, rows: number) => void;
+};
+
+/**
+ * Opens or creates the ledger, alone (`ledger_locked`). The writer is a thread of its own.
+ * Throws `ledger_version`, `ledger_settings`, `ledger_schema`, `ledger_corrupt`, `ledger_io`.
+ */
+export async function openSqliteLedger(
+  options: SqliteLedgerOptions,
+  deps: SqliteLedgerDeps,
+): Promise<Ledger> {
+  const clock = deps.clock ?? systemClock;
+  const workerData: WriterOptions = {
+    path: options.path,
+    nowMs: clock.nowMs(),
+    readOnly: options.readOnly ?? false,
+    ...(options.instance === undefined ? {} : { instance: options.instance }),
+  };
+  const file = import.meta.url.endsWith('.ts') ? './sqlite-worker.ts' : './sqlite-worker.js';
+  const worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [], name: 'ledger' });
+  const engine = await readyEngine(worker);
+  deps.log.info({ path: options.path, engine }, 'ledger opened');
+  return new SqliteLedger(options, { ...deps, clock }, worker, engine);
+}
+
+function readyEngine(worker: Worker): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const onReply = (reply: WriterReply): void => {
+      stop();
+      if (reply.type === 'ready') resolve(reply.engine);
+      else if (reply.type === 'failed') reject(new CodedError(reply.code, reply.detail));
+    };
+    const onError = (error: unknown): void => {
+      stop();
+      reject(new CodedError('ledger_io', `writer thread: ${String(error)}`));
+    };
+    const onExit = (): void => onError('ended at start');
+    const stop = (): void => {
+      worker.off('message', onReply);
+      worker.off('error', onError);
+      worker.off('exit', onExit);
+    };
+    worker.on('message', onReply);
+    worker.on('error', onError);
+    worker.on('exit', onExit);
+  });
+}
+
+type Read = { readonly resolve: (value: never) => void; readonly reject: (error: CodedError) => void };
+
+const FRAME_BUFFERS_KEPT = 4;
+
+class SqliteLedger implements Ledger {
+  readonly engine: string;
+  readonly stats: LedgerStats;
+  readonly #options: { readonly groupCommitMs: number; readonly maxRowsPerCommit: number };
+  readonly #readOnly: boolean;
+  readonly #deps: SqliteLedgerDeps & { readonly clock: Clock };
+  readonly #worker: Worker;
+  readonly #queue: AppendQueue;
+  readonly #reads = new Map<number, Read>();
+  readonly #spareBuffers: ArrayBuffer[] = [];
+  #readId = 0;
+  #lastFlushMs = Number.NEGATIVE_INFINITY;
+  #immediate: NodeJS.Immediate | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #failure: CodedError | undefined;
+  #closing: Promise<void> | undefined;
+  #closed: (() => void) | undefined;
+  #exited = false;
+
+  constructor(
+    options: SqliteLedgerOptions,
+    deps: SqliteLedgerDeps & { readonly clock: Clock },
+    worker: Worker,
+    engine: string,
+  ) {
+    this.engine = engine;
+    this.stats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
+    this.#options = {
+      groupCommitMs: options.groupCommitMs ?? 5,
+      maxRowsPerCommit: options.maxRowsPerCommit ?? 4096,
+    };
+    this.#readOnly = options.readOnly ?? false;
+    this.#deps = deps;
+    this.#queue = new AppendQueue(queueLimits(options), this.stats);
+    this.#worker = worker;
+    worker.on('message', (reply: WriterReply) => this.#onReply(reply));
+    worker.on('error', (error) =>
+      this.#fail(new CodedError('ledger_io', `writer thread: ${String(error)}`)),
+    );
+    worker.on('exit', () => this.#onExit());
+  }
+
+  append(entries: readonly LedgerEntry[]): Promise<void> {
+    return this.#append(entries, false);
+  }
+
+  appendNow(entries: readonly LedgerEntry[]): Promise<void> {
+    return this.#append(entries, true);
+  }
+
+  get(kind: string, id: string): Promise<string | undefined> {
+    return this.#read({ type: 'get', kind, id });
+  }
+
+  list(kind: string, prefix = ''): Promise<LedgerDocument[]> {
+    return this.#read({ type: 'list', kind, prefix });
+  }
+
+  readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]> {
+    return this.#read({ type: 'log', kind, stream, fromItem, maxRows });
+  }
+
+  readLogSince(
+    kind: string,
+    sinceMs: number,
+    page: { readonly afterSeq: number; readonly maxRows: number } = { afterSeq: 0, maxRows: 2 ** 31 - 1 },
+  ): Promise<LogRowOfStream[]> {
+    return this.#read({ type: 'log_since', kind, sinceMs, ...page });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  #append(entries: readonly LedgerEntry[], now: boolean): Promise<void> {
+    const refusal = this.#refusal() ?? this.#queue.refusal(entries);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const written = this.#queue.push(entries, this.#spareBuffers);
+    if (now) this.#flush();
+    else this.#schedule();
+    return written;
+  }
+
+  #refusal(): CodedError | undefined {
+    if (this.#closing !== undefined) return new CodedError('ledger_closed');
+    if (this.#failure !== undefined) return new CodedError('ledger_io', this.#failure.message);
+    if (this.#readOnly) return new CodedError('ledger_io', 'the ledger is open for reading only');
+    return undefined;
+  }
+
+  #schedule(): void {
+    const due = this.#queue.waitingWrites >= this.#options.maxRowsPerCommit;
+    if (due && this.#immediate === undefined) {
+      this.#immediate = setImmediate(() => this.#flush());
+      return;
+    }
+    const scheduled = this.#immediate !== undefined || this.#timer !== undefined;
+    if (scheduled || this.#queue.groupsInFlight > 0 || !this.#queue.isWaiting) return;
+    const waitMs = this.#lastFlushMs + this.#options.groupCommitMs - this.#deps.clock.monotonicMs();
+    if (waitMs <= 0) this.#immediate = setImmediate(() => this.#flush());
+    else this.#timer = setTimeout(() => this.#flush(), Math.min(waitMs, this.#options.groupCommitMs));
+  }
+
+  #flush(): void {
+    clearImmediate(this.#immediate);
+    clearTimeout(this.#timer);
+    this.#immediate = undefined;
+    this.#timer = undefined;
+    const group = this.#queue.takeGroup();
+    if (group === undefined) return;
+    this.#lastFlushMs = this.#deps.clock.monotonicMs();
+    this.#post({ type: 'commit', ...group, nowMs: this.#deps.clock.nowMs() }, [group.buffer]);
+  }
+
+  #read<T>(request: ReadRequest): Promise<T> {
+    if (this.#closing !== undefined) return Promise.reject(new CodedError('ledger_closed'));
+    if (this.#exited) return Promise.reject(new CodedError('ledger_io', 'the writer thread ended'));
+    return new Promise<T>((resolve, reject) => {
+      this.#readId += 1;
+      this.#reads.set(this.#readId, { resolve, reject });
+      this.#post({ type: 'read', id: this.#readId, request });
+    });
+  }
+
+  #post(request: WriterRequest, transfer: ArrayBuffer[] = []): void {
+    this.#worker.postMessage(request, transfer);
+  }
+
+  #onReply(reply: WriterReply): void {
+    switch (reply.type) {
+      case 'committed':
+        this.#onCommitted(reply.result, reply.seconds, reply.buffer);
+        break;
+      case 'read':
+        this.#takeRead(reply.id)?.resolve(reply.value as never);
+        break;
+      case 'read_failed':
+        this.#takeRead(reply.id)?.reject(new CodedError(reply.code, reply.detail));
+        break;
+      case 'failed':
+        this.#fail(new CodedError(reply.code, reply.detail));
+        break;
+      case 'ready':
+      case 'closed':
+        break;
+      default:
+        unreachable(reply);
+    }
+  }
+
+  #onCommitted(result: CommitResult, seconds: number, buffer: ArrayBuffer): void {
+    if (this.#spareBuffers.length < FRAME_BUFFERS_KEPT) this.#spareBuffers.push(buffer);
+    if (this.#failure !== undefined) return;
+    this.stats.commits += 1;
+    this.stats.rows += result.rows;
+    this.stats.lastCommitAtMs = result.atMs;
+    this.#deps.observeCommit?.(seconds, result.rows);
+    this.#queue.settleGroup(result.conflicts);
+    this.#schedule();
+  }
+
+  #takeRead(id: number): Read | undefined {
+    const read = this.#reads.get(id);
+    this.#reads.delete(id);
+    return read;
+  }
+
+  #onExit(): void {
+    this.#exited = true;
+    this.#fail(new CodedError('ledger_io', 'the writer thread ended'));
+    for (const read of this.#reads.values())
+      read.reject(new CodedError('ledger_io', 'the writer thread ended'));
+    this.#reads.clear();
+    this.#closed?.();
+  }
+
+  /**
+   * After a failed write nobody knows what is on disk: everything that waits is refused, and all that
+   * follows.
+   */
+  #fail(error: CodedError): void {
+    const isEndOfClose = this.#closing !== undefined && this.#queue.isEmpty;
+    if (this.#failure !== undefined || isEndOfClose) return;
+    this.#failure = error;
+    this.stats.failed = true;
+    clearImmediate(this.#immediate);
+    clearTimeout(this.#timer);
+    this.#deps.log.error({ code: error.code, detail: error.message }, 'the ledger failed');
+    this.#queue.failAll(() => new CodedError('ledger_io', error.message, {}, { cause: error }));
+    this.#deps.onFailure?.(error);
+  }
+
+  async #close(): Promise<void> {
+    this.#flush();
+    if (!this.#exited) {
+      const ended = new Promise<void>((resolve) => {
+        this.#closed = resolve;
+      });
+      this.#post({ type: 'close' });
+      await ended;
+    }
+    assert(this.#queue.isEmpty, 'ledger_close_left_writes');
+    this.#deps.log.info({}, 'ledger closed');
+  }
+}
+
+function queueLimits(options: SqliteLedgerOptions): QueueLimits {
+  return {
+    maxQueuedWrites: options.maxQueuedWrites ?? LIMITS.ledgerQueuedWrites,
+    maxQueuedBytes: options.maxQueuedBytes ?? LIMITS.ledgerQueuedBytes,
+    maxRecordBytes: options.maxRecordBytes ?? LIMITS.ledgerRecordBytes,
+  };
+}

@@ -1,0 +1,114 @@
+/** The writer thread of one ledger: the only place where its database is written. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { assert, unreachable } from '../base/assert.ts';
+import { openSqliteFile, openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
+import { SqliteJournal } from './sqlite-journal.ts';
+import type { ReadRequest, WriterOptions, WriterReply, WriterRequest } from './sqlite-messages.ts';
+
+class Writer {
+  readonly #port: MessagePort;
+  readonly #file: SqliteFile;
+  readonly #journal: SqliteJournal;
+  #failed = false;
+
+  constructor(port: MessagePort, file: SqliteFile) {
+    this.#port = port;
+    this.#file = file;
+    this.#journal = new SqliteJournal(file);
+  }
+
+  handle(request: WriterRequest): void {
+    switch (request.type) {
+      case 'commit':
+        this.#commit(request.buffer, request.size, request.nowMs);
+        break;
+      case 'read':
+        this.#read(request.id, request.request);
+        break;
+      case 'close':
+        this.#close();
+        break;
+      default:
+        unreachable(request);
+    }
+  }
+
+  #commit(buffer: ArrayBuffer, size: number, nowMs: number): void {
+    if (this.#failed) return;
+    const startMs = performance.now();
+    try {
+      const result = this.#journal.commit(new Uint8Array(buffer, 0, size), nowMs);
+      const seconds = (performance.now() - startMs) / 1000;
+      this.#reply({ type: 'committed', result, seconds, buffer }, [buffer]);
+    } catch (error) {
+      this.#failed = true;
+      this.#fail(error);
+    }
+  }
+
+  #read(id: number, request: ReadRequest): void {
+    try {
+      const value = this.#answer(request);
+      this.#reply({ type: 'read', id, value });
+    } catch (error) {
+      const { code, message } = toLedgerError(error);
+      this.#reply({ type: 'read_failed', id, code, detail: detailOf(code, message) });
+    }
+  }
+
+  #answer(request: ReadRequest): unknown {
+    switch (request.type) {
+      case 'get':
+        return this.#journal.get(request.kind, request.id);
+      case 'list':
+        return this.#journal.list(request.kind, request.prefix);
+      case 'log':
+        return this.#journal.readLog(request.kind, request.stream, request.fromItem, request.maxRows);
+      case 'log_since':
+        return this.#journal.readLogSince(request.kind, request.sinceMs, request.afterSeq, request.maxRows);
+      default:
+        return unreachable(request);
+    }
+  }
+
+  #close(): void {
+    try {
+      this.#file.close();
+      this.#reply({ type: 'closed' });
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#port.close();
+  }
+
+  #fail(error: unknown): void {
+    const { code, message } = toLedgerError(error);
+    this.#reply({ type: 'failed', code, detail: detailOf(code, message) });
+  }
+
+  #reply(reply: WriterReply, transfer: ArrayBuffer[] = []): void {
+    this.#port.postMessage(reply, transfer);
+  }
+}
+
+function detailOf(code: string, message: string): string {
+  return message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
+}
+
+function start(port: MessagePort, options: WriterOptions): void {
+  let file: SqliteFile | undefined;
+  try {
+    file = options.readOnly ? openSqliteFileForReading(options.path) : openSqliteFile(options);
+    const writer = new Writer(port, file);
+    port.on('message', (request: WriterRequest) => writer.handle(request));
+    port.postMessage({ type: 'ready', engine: file.engine } satisfies WriterReply);
+  } catch (error) {
+    file?.close();
+    const { code, message } = toLedgerError(error);
+    port.postMessage({ type: 'failed', code, detail: detailOf(code, message) } satisfies WriterReply);
+    port.close();
+  }
+}
+
+assert(parentPort !== null, 'ledger_writer_thread');
+start(parentPort, workerData as WriterOptions);

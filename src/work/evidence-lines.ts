@@ -1,0 +1,136 @@
+import { toHex, u32hex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { displayHash, swapWords } from '../bitcoin/header.ts';
+import { targetOfDifficulty, targetToHex, workOfTarget } from '../bitcoin/target.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import {
+  JOB_KIND,
+  type JobRecord,
+  jobDocumentId,
+  parseJobDocument,
+  SHARE_KIND,
+  SHARE_RECORD_SIZE,
+  type ShareRecord,
+  unpackShares,
+} from './evidence.ts';
+
+export type EvidenceOptions = {
+  /** First share, by seq. Default 0. */
+  readonly fromSeq?: number;
+  /** The share to stop before. Default: the end of the stream. */
+  readonly toSeq?: number;
+  /** Where the ledger keeps a job of a stream; default `jobDocumentId(jobId)`. */
+  readonly jobKey?: (stream: string, jobId: number) => string;
+};
+
+/** A share of a stream with its place in it. */
+export type SequencedShare = { readonly seq: number; readonly share: ShareRecord };
+
+const ROWS_PER_READ = 64;
+/** Targets kept while reading: a stream uses few difficulties at a time. */
+const WEIGHTS_KEPT = 1024;
+
+/**
+ * The lines of a stream's `evidence.jsonl`, without their newlines: each job before the first share that
+ * uses it. Throws `ledger_corrupt` when a record is missing or cannot be read.
+ */
+export async function* evidenceLines(
+  ledger: Ledger,
+  stream: string,
+  options: EvidenceOptions = {},
+): AsyncGenerator<string> {
+  const jobKey = options.jobKey ?? ((_stream: string, jobId: number) => jobDocumentId(jobId));
+  const told = new Map<number, string>();
+  const weights = new Map<number, ShareWeight>();
+  for await (const { seq, share } of readShares(ledger, stream, options)) {
+    let wireId = told.get(share.jobId);
+    if (wireId === undefined) {
+      const key = jobKey(stream, share.jobId);
+      const body = await ledger.get(JOB_KIND, key);
+      if (body === undefined) throw new CodedError('ledger_corrupt', `job ${key} of ${stream} is missing`);
+      const job = corruptUnlessRead(() => parseJobDocument(body));
+      wireId = job.wireId;
+      told.set(share.jobId, wireId);
+      yield jobLine(job);
+    }
+    yield shareLine(seq, wireId, share, weightOf(weights, share.difficulty));
+  }
+}
+
+/**
+ * The shares of a stream in order of their seq, in bounded memory.
+ * Throws `ledger_corrupt` when a share is missing or cannot be read.
+ */
+export async function* readShares(
+  ledger: Ledger,
+  stream: string,
+  options: { readonly fromSeq?: number; readonly toSeq?: number } = {},
+): AsyncGenerator<SequencedShare> {
+  const toSeq = options.toSeq ?? Number.POSITIVE_INFINITY;
+  let next = options.fromSeq ?? 0;
+  while (next < toSeq) {
+    const rows = await ledger.readLog(SHARE_KIND, stream, next, ROWS_PER_READ);
+    if (rows.length === 0) return;
+    for (const row of rows) {
+      if (next >= toSeq) return;
+      if (row.first > next || row.body.length !== row.count * SHARE_RECORD_SIZE) {
+        throw new CodedError('ledger_corrupt', `shares of ${stream} are not whole at ${row.first}`);
+      }
+      const shares = corruptUnlessRead(() => unpackShares(row.body));
+      for (; next < row.first + row.count && next < toSeq; next += 1) {
+        yield { seq: next, share: shares[next - row.first]! };
+      }
+    }
+  }
+}
+
+/** The `job` line of a job, as in the `mining.notify` its miners got. */
+export function jobLine(job: JobRecord): string {
+  return JSON.stringify({
+    type: 'job',
+    job: job.wireId,
+    version: u32hex(job.version),
+    prevhash: toHex(swapWords(job.prevHash)),
+    coinb1: toHex(job.coinb1),
+    coinb2: toHex(job.coinb2),
+    merkle_branches: job.branches.map(toHex),
+    nbits: u32hex(job.bits),
+  });
+}
+
+type ShareWeight = { readonly targetHex: string; readonly work: string };
+
+function shareLine(seq: number, wireId: string, share: ShareRecord, weight: ShareWeight): string {
+  return JSON.stringify({
+    type: 'share',
+    seq,
+    job: wireId,
+    extranonce1: toHex(share.extranonce1),
+    extranonce2: toHex(share.extranonce2),
+    ntime: u32hex(share.ntime),
+    nonce: u32hex(share.nonce),
+    version: u32hex(share.version),
+    target: weight.targetHex,
+    work: weight.work,
+    hash: displayHash(share.hash),
+  });
+}
+
+function weightOf(weights: Map<number, ShareWeight>, difficulty: number): ShareWeight {
+  const known = weights.get(difficulty);
+  if (known !== undefined) return known;
+  if (weights.size >= WEIGHTS_KEPT) weights.clear();
+  const target = targetOfDifficulty(difficulty);
+  const weight = { targetHex: targetToHex(target), work: workOfTarget(target).toString() };
+  weights.set(difficulty, weight);
+  return weight;
+}
+
+/** What our own ledger holds was checked when it was written: what cannot be read now was damaged. */
+function corruptUnlessRead<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new CodedError('ledger_corrupt', (error as Error).message, {}, { cause: error });
+  }
+}

@@ -1,0 +1,273 @@
+import { assert } from '../base/assert.ts';
+import { fromHex, isHex, toHex, u32hex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
+import { swapWords } from '../bitcoin/header.ts';
+import { difficultyOfTarget } from '../bitcoin/target.ts';
+import type { Job } from '../jobs/job.ts';
+import type { AcceptedShare } from '../shares/share.ts';
+
+/** Ledger kinds of the evidence: packed shares (log), jobs (insert), totals of a stream (put). */
+export const SHARE_KIND = 'share';
+export const JOB_KIND = 'job';
+export const STREAM_KIND = 'stream';
+
+/** Bytes of one packed share. */
+export const SHARE_RECORD_SIZE = 80;
+/** Room for each extranonce in a record; both are left-justified. */
+export const EXTRANONCE_ROOM = 8;
+
+const EXTRANONCE1_AT = 16;
+const EXTRANONCE2_AT = 24;
+const HASH_AT = 48;
+
+/** A share as recorded: all that is needed, with its job, to hash it again and to weigh it. */
+export type ShareRecord = {
+  readonly jobId: number;
+  /** As assigned; the target is exactly `targetOfDifficulty(difficulty)`. */
+  readonly difficulty: number;
+  readonly extranonce1: Uint8Array;
+  readonly extranonce2: Uint8Array;
+  readonly ntime: number;
+  readonly nonce: number;
+  /** As hashed. */
+  readonly version: number;
+  /** Internal byte order. */
+  readonly hash: Uint8Array;
+};
+
+/**
+ * Packs shares one behind the other into a buffer of `SHARE_RECORD_SIZE * shares` bytes. No allocation
+ * per share.
+ */
+export class SharePacker {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #view: DataView;
+  readonly #extranonce1Size: number;
+  #at = 0;
+
+  /** @param extranonce1Size bytes of a submission's extranonce that the miner knows as extranonce1 */
+  constructor(shares: number, extranonce1Size: number) {
+    this.bytes = new Uint8Array(shares * SHARE_RECORD_SIZE);
+    this.#view = new DataView(this.bytes.buffer);
+    this.#extranonce1Size = extranonce1Size;
+  }
+
+  add(share: AcceptedShare): void {
+    const { job, assigned, extranonce, ntime, nonce, version } = share.submission;
+    const extranonce2Size = extranonce.length - this.#extranonce1Size;
+    assert(extranonce2Size >= 0 && extranonce2Size <= EXTRANONCE_ROOM, 'evidence_extranonce_size');
+    const view = this.#view;
+    const at = this.#at;
+    view.setUint32(at, job.id % 2 ** 32, true);
+    view.setUint32(at + 4, Math.floor(job.id / 2 ** 32), true);
+    view.setFloat64(at + 8, assigned.difficulty, true);
+    for (let index = 0; index < this.#extranonce1Size; index += 1) {
+      this.bytes[at + EXTRANONCE1_AT + index] = extranonce[index]!;
+    }
+    for (let index = 0; index < extranonce2Size; index += 1) {
+      this.bytes[at + EXTRANONCE2_AT + index] = extranonce[this.#extranonce1Size + index]!;
+    }
+    view.setUint32(at + 32, ntime, true);
+    view.setUint32(at + 36, nonce, true);
+    view.setUint32(at + 40, version, true);
+    view.setUint8(at + 44, this.#extranonce1Size);
+    view.setUint8(at + 45, extranonce2Size);
+    this.bytes.set(share.hash, at + HASH_AT);
+    this.#at = at + SHARE_RECORD_SIZE;
+  }
+}
+
+/** One share as an 80-byte record. */
+export function packShare(share: AcceptedShare, extranonce1Size: number): Uint8Array {
+  const packer = new SharePacker(1, extranonce1Size);
+  packer.add(share);
+  return packer.bytes;
+}
+
+/**
+ * The shares of a packed body, in order. Strict, since the bytes may come from a peer: throws `malformed`
+ * for a size that is no multiple of 80, a job id above 2^53, a difficulty that is no positive number, or
+ * padding that is not zero.
+ */
+export function unpackShares(body: Uint8Array): ShareRecord[] {
+  if (body.length % SHARE_RECORD_SIZE !== 0) {
+    throw new CodedError('malformed', `${body.length} bytes are no whole number of share records`);
+  }
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  const out: ShareRecord[] = [];
+  for (let at = 0; at < body.length; at += SHARE_RECORD_SIZE) out.push(unpackShare(body, view, at));
+  return out;
+}
+
+function unpackShare(body: Uint8Array, view: DataView, at: number): ShareRecord {
+  const jobId = view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32;
+  const difficulty = view.getFloat64(at + 8, true);
+  if (!Number.isSafeInteger(jobId)) throw new CodedError('malformed', 'job id out of range');
+  if (!Number.isFinite(difficulty) || difficulty <= 0)
+    throw new CodedError('malformed', 'difficulty out of range');
+  if (view.getUint16(at + 46, true) !== 0) throw new CodedError('malformed', 'reserved bytes are not zero');
+  return {
+    jobId,
+    difficulty,
+    extranonce1: leftJustified(body, at + EXTRANONCE1_AT, view.getUint8(at + 44)),
+    extranonce2: leftJustified(body, at + EXTRANONCE2_AT, view.getUint8(at + 45)),
+    ntime: view.getUint32(at + 32, true),
+    nonce: view.getUint32(at + 36, true),
+    version: view.getUint32(at + 40, true),
+    hash: body.slice(at + HASH_AT, at + SHARE_RECORD_SIZE),
+  };
+}
+
+function leftJustified(body: Uint8Array, at: number, size: number): Uint8Array {
+  if (size > EXTRANONCE_ROOM) throw new CodedError('malformed', 'extranonce too long');
+  for (let index = size; index < EXTRANONCE_ROOM; index += 1) {
+    if (body[at + index] !== 0) throw new CodedError('malformed', 'extranonce padding is not zero');
+  }
+  return body.slice(at, at + size);
+}
+
+/** The inverse of `unpackShares`. */
+export function packRecords(records: readonly ShareRecord[]): Uint8Array {
+  const out = new Uint8Array(records.length * SHARE_RECORD_SIZE);
+  const view = new DataView(out.buffer);
+  records.forEach((record, index) => {
+    const at = index * SHARE_RECORD_SIZE;
+    view.setUint32(at, record.jobId % 2 ** 32, true);
+    view.setUint32(at + 4, Math.floor(record.jobId / 2 ** 32), true);
+    view.setFloat64(at + 8, record.difficulty, true);
+    out.set(record.extranonce1, at + EXTRANONCE1_AT);
+    out.set(record.extranonce2, at + EXTRANONCE2_AT);
+    view.setUint32(at + 32, record.ntime, true);
+    view.setUint32(at + 36, record.nonce, true);
+    view.setUint32(at + 40, record.version, true);
+    view.setUint8(at + 44, record.extranonce1.length);
+    view.setUint8(at + 45, record.extranonce2.length);
+    out.set(record.hash, at + HASH_AT);
+  });
+  return out;
+}
+
+/** A job as its miners saw it; byte strings as they are hashed. */
+export type JobRecord = {
+  readonly id: number;
+  readonly wireId: string;
+  readonly stream: string;
+  readonly version: number;
+  readonly versionMask: number;
+  /** Internal byte order. */
+  readonly prevHash: Uint8Array;
+  readonly coinb1: Uint8Array;
+  readonly coinb2: Uint8Array;
+  readonly branches: readonly Uint8Array[];
+  readonly bits: number;
+  readonly time: number;
+  /** Bytes between coinb1 and coinb2. */
+  readonly extranonceSize: number;
+  /** Display only. */
+  readonly upstreamDifficulty: number;
+};
+
+/** The ledger id of a job: 16 hex digits, so that ids order as numbers do. */
+export function jobDocumentId(jobId: number): string {
+  return jobId.toString(16).padStart(16, '0');
+}
+
+/** The JSON of a job, one spelling for one job: what is stored once and what a peer is told. */
+export function jobDocument(job: Job): string {
+  return JSON.stringify({
+    job: job.wireId,
+    version: u32hex(job.version),
+    prevhash: toHex(swapWords(job.prevHash)),
+    coinb1: toHex(job.coinb1),
+    coinb2: toHex(job.coinb2),
+    merkle_branches: job.branches.map(toHex),
+    nbits: u32hex(job.bits),
+    ntime: u32hex(job.time),
+    stream: job.stream,
+    version_mask: u32hex(job.versionMask),
+    extranonce_size: job.extranonceSize,
+    upstream_difficulty: difficultyOfTarget(job.upstreamTarget),
+  });
+}
+
+/** The inverse of `jobDocument`. Throws `malformed`. */
+export function parseJobDocument(body: string): JobRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    throw new CodedError('malformed', 'the job is not JSON');
+  }
+  return readJobRecord(value);
+}
+
+/** A job from parsed JSON, every field checked and bounded: it may come from a peer. Throws `malformed`. */
+export function readJobRecord(value: unknown): JobRecord {
+  if (!isRecord(value)) throw new CodedError('malformed', 'a job must be an object');
+  const wireId = value['job'];
+  if (typeof wireId !== 'string' || !/^(?:0|[1-9a-f][0-9a-f]{0,13})$/.test(wireId)) {
+    throw new CodedError('malformed', 'job must be lower-case hex without leading zeros');
+  }
+  const id = Number.parseInt(wireId, 16);
+  const stream = value['stream'];
+  const extranonceSize = value['extranonce_size'];
+  const upstreamDifficulty = value['upstream_difficulty'];
+  if (!Number.isSafeInteger(id)) throw new CodedError('malformed', 'job id out of range');
+  if (typeof stream !== 'string' || stream.length === 0 || stream.length > 256) {
+    throw new CodedError('malformed', 'stream must be a short text');
+  }
+  if (typeof extranonceSize !== 'number' || !isExtranonceSize(extranonceSize)) {
+    throw new CodedError('malformed', 'extranonce_size out of range');
+  }
+  if (typeof upstreamDifficulty !== 'number' || upstreamDifficulty < 0) {
+    throw new CodedError('malformed', 'upstream_difficulty must be a number');
+  }
+  const coinb1 = hexField(value, 'coinb1');
+  const coinb2 = hexField(value, 'coinb2');
+  if (coinb1.length + extranonceSize + coinb2.length > LIMITS.coinbaseBytes) {
+    throw new CodedError('malformed', 'the coinbase is too large');
+  }
+  return {
+    id,
+    wireId,
+    stream,
+    version: u32Field(value, 'version'),
+    versionMask: u32Field(value, 'version_mask'),
+    prevHash: swapWords(hexField(value, 'prevhash', 32)),
+    coinb1,
+    coinb2,
+    branches: branchesField(value),
+    bits: u32Field(value, 'nbits'),
+    time: u32Field(value, 'ntime'),
+    extranonceSize,
+    upstreamDifficulty,
+  };
+}
+
+function isExtranonceSize(size: number): boolean {
+  return Number.isInteger(size) && size >= 0 && size <= 2 * EXTRANONCE_ROOM;
+}
+
+function branchesField(value: Record<string, unknown>): Uint8Array[] {
+  const branches = value['merkle_branches'];
+  if (!Array.isArray(branches) || branches.length > LIMITS.merkleBranches) {
+    throw new CodedError('malformed', `merkle_branches must be a list of at most ${LIMITS.merkleBranches}`);
+  }
+  return branches.map((branch: unknown) => {
+    if (!isHex(branch, 32)) throw new CodedError('malformed', 'a merkle branch must be 32 bytes of hex');
+    return fromHex(branch);
+  });
+}
+
+function hexField(value: Record<string, unknown>, key: string, size?: number): Uint8Array {
+  const text = value[key];
+  if (!isHex(text, size)) throw new CodedError('malformed', `${key} must be hex`);
+  return fromHex(text);
+}
+
+function u32Field(value: Record<string, unknown>, key: string): number {
+  const bytes = hexField(value, key, 4);
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
+}
