@@ -1,0 +1,103 @@
+import type { Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { type ChannelParams, channelFacts } from './params.ts';
+import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
+import { dustSat, feeOfVsize } from './sizes.ts';
+import {
+  buildSplit,
+  channelDigest,
+  finishJoint,
+  type SignedState,
+  type SignedTransaction,
+  signatureBytes,
+  stateAmounts,
+} from './states.ts';
+
+export type ChannelRole = 'miner' | 'maker';
+
+/**
+ * The lowest fee that relays, 0.1 sat/vB, and the most: the top of the ladder. Both in sats, for a close of
+ * this channel.
+ */
+export function closeFeeBounds(params: ChannelParams): {
+  readonly minSat: bigint;
+  readonly maxSat: bigint;
+} {
+  const { stateVsize } = channelFacts(params);
+  return {
+    minSat: feeOfVsize(stateVsize, 100),
+    maxSat: feeOfVsize(stateVsize, params.terms.feeLadderSatPerKvb.at(-1)!),
+  };
+}
+
+/**
+ * The cooperative close X: the split of the last state at a fee of its own, taken from the miner's output.
+ * Throws `over_budget`, and `bad_amount` for a fee outside `closeFeeBounds` or above what the miner has.
+ */
+export function buildClose(params: ChannelParams, workHashes: bigint, feeSat: bigint): Transaction {
+  const { minSat, maxSat } = closeFeeBounds(params);
+  if (feeSat < minSat || feeSat > maxSat) {
+    throw new CodedError('bad_amount', `the fee of a close must be from ${minSat} to ${maxSat} sat`);
+  }
+  const { minerSat } = stateAmounts(params.terms, workHashes);
+  if (minerSat - feeSat < dustSat(params.minerPayoutScript)) {
+    throw new CodedError('bad_amount', 'the miner cannot pay this fee');
+  }
+  return buildSplit(params, workHashes, feeSat);
+}
+
+/**
+ * One side's signature of the close, 64 bytes in hex. Takes the last state this side holds, so that it can
+ * never sign away what a state already gives it; after signing, neither side may go on. Throws as
+ * `buildClose`, and `bad_key_file`.
+ */
+export function signClose(
+  params: ChannelParams,
+  last: SignedState,
+  feeSat: bigint,
+  role: ChannelRole,
+  signer: Signer,
+): string {
+  const transaction = buildClose(params, last.workHashes, feeSat);
+  checkSignerKey(signer, 'channel', channelKeyOf(params, role));
+  return toHex(signer.signEcdsa('channel', channelDigest(params, transaction)));
+}
+
+/**
+ * Throws `bad_signature` unless it is the named side's signature of the close of this state; as
+ * `buildClose` for the rest.
+ */
+export function verifyClose(
+  params: ChannelParams,
+  last: SignedState,
+  feeSat: bigint,
+  role: ChannelRole,
+  signature: string,
+): void {
+  const digest = channelDigest(params, buildClose(params, last.workHashes, feeSat));
+  const bytes = signatureBytes(signature);
+  if (bytes === undefined || !isEcdsaSignature(digest, channelKeyOf(params, role), bytes)) {
+    throw new CodedError('bad_signature', `the signature of the ${role} does not verify for this close`);
+  }
+}
+
+/** Both signatures into a close that is ready to broadcast. Throws `bad_signature`, and as `buildClose`. */
+export function finalizeClose(
+  params: ChannelParams,
+  last: SignedState,
+  feeSat: bigint,
+  signatures: { readonly miner: string; readonly maker: string },
+): SignedTransaction {
+  const transaction = buildClose(params, last.workHashes, feeSat);
+  const maker = signatureBytes(signatures.maker);
+  const miner = signatureBytes(signatures.miner);
+  if (maker === undefined || miner === undefined) {
+    throw new CodedError('bad_signature', 'a signature is 64 bytes of lower-case hex');
+  }
+  return finishJoint(params, transaction, maker, miner);
+}
+
+function channelKeyOf(params: ChannelParams, role: ChannelRole): Uint8Array {
+  return role === 'miner' ? params.keys.minerChannel : params.keys.makerChannel;
+}

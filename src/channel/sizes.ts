@@ -1,0 +1,97 @@
+import { assert } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+
+/**
+ * Longest ECDSA signature in a witness: DER with a 33-byte r and, being low, a 32-byte s, and the hash
+ * type.
+ */
+const DER_BYTES = 72;
+
+/** Version, locktime, the two counts (4 + 4 + 1 + 1 bytes), and the segwit marker and flag. */
+const FRAME_WEIGHT = 10 * 4 + 2;
+
+/** Outpoint, empty script, sequence. */
+const INPUT_WEIGHT = (36 + 1 + 4) * 4;
+
+type ScriptKind = 'p2wpkh' | 'p2wsh' | 'p2tr';
+
+function kindOf(script: Uint8Array): ScriptKind | undefined {
+  if (script.length === 22 && script[0] === 0x00 && script[1] === 0x14) return 'p2wpkh';
+  if (script.length === 34 && script[0] === 0x00 && script[1] === 0x20) return 'p2wsh';
+  if (script.length === 34 && script[0] === 0x51 && script[1] === 0x20) return 'p2tr';
+  return undefined;
+}
+
+/**
+ * Only outputs of known size and relay policy are paid to. Throws `bad_terms` for anything but P2WPKH,
+ * P2WSH and P2TR.
+ */
+export function checkPayoutScript(script: Uint8Array, name: string): void {
+  if (kindOf(script) === undefined) {
+    throw new CodedError('bad_terms', `${name} must be a P2WPKH, P2WSH or P2TR output script`);
+  }
+}
+
+/** The smallest output nodes relay: 294 sat for P2WPKH, 330 for P2WSH and P2TR. */
+export function dustSat(script: Uint8Array): bigint {
+  return kindOf(script) === 'p2wpkh' ? 294n : 330n;
+}
+
+export function outputWeight(script: Uint8Array): number {
+  return (8 + 1 + script.length) * 4;
+}
+
+/** Most weight of a P2WPKH input with its witness. */
+export const WALLET_INPUT_WEIGHT = INPUT_WEIGHT + 1 + (1 + DER_BYTES) + (1 + 33);
+
+/** Weight of a funding transaction that no side's own inputs and change cause. */
+export function fundingCommonWeight(channelOutput: Uint8Array): number {
+  return FRAME_WEIGHT + outputWeight(channelOutput);
+}
+
+function virtualSize(weight: number): number {
+  return Math.ceil(weight / 4);
+}
+
+/**
+ * Most virtual bytes of a state or a close. With two P2WPKH outputs and a script of 113 bytes this is 180,
+ * and 179 once a signature happens to be a byte shorter.
+ */
+export function jointSpendVsize(script: Uint8Array, outputs: readonly Uint8Array[]): number {
+  const witness = 1 + 2 * (1 + DER_BYTES) + 2 + (1 + script.length);
+  return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + sum(outputs));
+}
+
+/** Most virtual bytes of the refund: 130 to P2WPKH. */
+export function refundVsize(script: Uint8Array, output: Uint8Array): number {
+  const witness = 1 + (1 + DER_BYTES) + 1 + (1 + script.length);
+  return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
+}
+
+function sum(outputs: readonly Uint8Array[]): number {
+  return outputs.reduce((total, script) => total + outputWeight(script), 0);
+}
+
+/** Fee of a size at a rate, rounded up. */
+export function feeOfVsize(vsize: number, feeRateSatPerKvb: number): bigint {
+  assert(Number.isInteger(vsize) && Number.isInteger(feeRateSatPerKvb), 'fee_of_integers');
+  return (BigInt(vsize) * BigInt(feeRateSatPerKvb) + 999n) / 1000n;
+}
+
+/**
+ * Fee of a part of a transaction: whole virtual bytes, as nodes count, so that the parts together never pay
+ * too little.
+ */
+export function feeOfWeight(weight: number, feeRateSatPerKvb: number): bigint {
+  return feeOfVsize(virtualSize(weight), feeRateSatPerKvb);
+}
+
+/**
+ * Throws `bad_amount` for a rate that no one would mean: not an integer from 100 (relay minimum) to 1000000
+ * sat/kvB.
+ */
+export function checkFeeRate(feeRateSatPerKvb: number): void {
+  if (!Number.isInteger(feeRateSatPerKvb) || feeRateSatPerKvb < 100 || feeRateSatPerKvb > 1_000_000) {
+    throw new CodedError('bad_amount', 'the fee rate must be an integer from 100 to 1000000 sat per kvB');
+  }
+}

@@ -1,0 +1,385 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { assert } from '../base/assert.ts';
+import { bigToBe, bigToLe, concat, fromHex, toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { sha256, taggedHash } from '../base/hash.ts';
+import type { Json } from '../base/json.ts';
+import { owedSat, parseDecimal } from '../base/units.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { type ChannelParams, capacitySat, channelFacts, readHex, readRecord } from './params.ts';
+import { derSignature, jointWitness } from './scripts.ts';
+import {
+  checkSignerKey,
+  isEcdsaSignature,
+  isSchnorrSignature,
+  nodeIdBytes,
+  type Signer,
+} from './signer.ts';
+import { dustSat, feeOfVsize } from './sizes.ts';
+
+/** A split of the channel, before the miner's fee. Bonds would add two more amounts. */
+export type StateAmounts = {
+  /** `a_n`: cumulative pay. */
+  readonly paidSat: bigint;
+  /** `r0 + a_n`. */
+  readonly minerSat: bigint;
+  /** `R + B - a_n`. */
+  readonly makerSat: bigint;
+};
+
+/** State n as the maker signs it and the miner keeps it: a bearer proof. */
+export type SignedState = {
+  readonly n: number;
+  /** Cumulative verified work. */
+  readonly workHashes: bigint;
+  /** Cumulative pay, `a_n`. */
+  readonly paidSat: bigint;
+  /**
+   * The maker's signature of every rung the miner can afford, lowest fee first: 64 bytes `r || s` in hex,
+   * low s.
+   */
+  readonly signatures: readonly string[];
+  /** BIP340 by the maker's node key over the state hash: 64 bytes in hex. */
+  readonly receiptSignature: string;
+};
+
+/** Version 3: relayed under the TRUC rules (BIP431). Not final, and replaceable by a higher rung. */
+export const STATE_VERSION = 3;
+export const STATE_SEQUENCE = 0xffff_fffd;
+
+/**
+ * The amounts of a state with this much work (`channel.md` 2.1): floored once over the whole, never sums of
+ * rounded steps. Throws `over_budget` for more work or pay than the contract has.
+ */
+export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmounts {
+  assert(workHashes >= 0n, 'work_is_not_negative', workHashes);
+  const paidSat = owedSat(workHashes, terms.priceMsatPerEh);
+  if (workHashes > terms.workTotalHashes || paidSat > terms.budgetSat) {
+    throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
+  }
+  const minerSat = terms.minerReserveSat + paidSat;
+  const makerSat = terms.reserveSat + terms.budgetSat - paidSat;
+  assert(minerSat + makerSat === capacitySat(terms), 'amounts_conserved');
+  return { paidSat, minerSat, makerSat };
+}
+
+/** The fee of each rung the miner can pay and still have an output that relays; at least one. */
+export function affordableFeesSat(params: ChannelParams, workHashes: bigint): readonly bigint[] {
+  const { minerSat } = stateAmounts(params.terms, workHashes);
+  const { stateVsize } = channelFacts(params);
+  const keep = dustSat(params.minerPayoutScript);
+  const fees = params.terms.feeLadderSatPerKvb
+    .map((rate) => feeOfVsize(stateVsize, rate))
+    .filter((feeSat) => minerSat - feeSat >= keep);
+  assert(fees.length > 0, 'one_rung_is_affordable');
+  return fees;
+}
+
+/**
+ * The unsigned transaction of a state: F0 to P (less the fee) and MM, in this order.
+ * Throws `over_budget`, and `bad_amount` for a rung that is not affordable.
+ */
+export function buildState(params: ChannelParams, workHashes: bigint, rung: number): Transaction {
+  const feeSat = affordableFeesSat(params, workHashes)[rung];
+  if (feeSat === undefined) throw new CodedError('bad_amount', `rung ${rung} is not affordable`);
+  return buildSplit(params, workHashes, feeSat);
+}
+
+/** The unsigned split of a channel at any fee: what states and closes are made of. */
+export function buildSplit(params: ChannelParams, workHashes: bigint, feeSat: bigint): Transaction {
+  const facts = channelFacts(params);
+  const { minerSat, makerSat } = stateAmounts(params.terms, workHashes);
+  assert(feeSat > 0n && minerSat - feeSat >= dustSat(params.minerPayoutScript), 'miner_output_relays');
+  assert(makerSat >= dustSat(params.makerPayoutScript), 'maker_output_relays');
+  const transaction = new Transaction();
+  transaction.version = STATE_VERSION;
+  transaction.addInput(facts.fundingHash, params.funding.vout, STATE_SEQUENCE);
+  transaction.addOutput(params.minerPayoutScript, minerSat - feeSat);
+  transaction.addOutput(params.makerPayoutScript, makerSat);
+  return transaction;
+}
+
+/** BIP143 digest, SIGHASH_ALL, of a transaction whose only input spends the channel. */
+export function channelDigest(params: ChannelParams, transaction: Transaction): Uint8Array {
+  const facts = channelFacts(params);
+  return transaction.hashForWitnessV0(0, facts.script, facts.capacitySat, Transaction.SIGHASH_ALL);
+}
+
+function buildRungs(params: ChannelParams, workHashes: bigint): Transaction[] {
+  return affordableFeesSat(params, workHashes).map((feeSat) => buildSplit(params, workHashes, feeSat));
+}
+
+/**
+ * What the receipt of the maker and the ack of the miner commit to: the channel (and with it every
+ * parameter), the contract, n, work, pay and the txid of every rung. 32 bytes.
+ */
+export function stateHash(params: ChannelParams, n: number, workHashes: bigint): Uint8Array {
+  return hashOfRungs(params, n, workHashes, buildRungs(params, workHashes));
+}
+
+function hashOfRungs(
+  params: ChannelParams,
+  n: number,
+  workHashes: bigint,
+  rungs: readonly Transaction[],
+): Uint8Array {
+  const { paidSat } = stateAmounts(params.terms, workHashes);
+  return taggedHash(
+    'sharestream/state/1',
+    concat(
+      channelFacts(params).id,
+      bigToLe(BigInt(n), 8),
+      fromHex(params.contractId, 32),
+      bigToBe(workHashes, 32),
+      bigToLe(paidSat, 8),
+      sha256(concat(...rungs.map((rung) => rung.getHash(false)))),
+    ),
+  );
+}
+
+/**
+ * Signs state n as the maker. It has no memory: use `MonotoneSigner`, which refuses to go back or to say
+ * two things. Deterministic: the same state gives the same bytes. Throws `over_budget`,
+ * `wrong_state_number`, `bad_amount`, `bad_key_file`.
+ */
+export function signState(
+  params: ChannelParams,
+  n: number,
+  workHashes: bigint,
+  signer: Signer,
+): SignedState {
+  checkNumber(n, workHashes);
+  const { paidSat } = stateAmounts(params.terms, workHashes);
+  checkSignerKey(signer, 'channel', params.keys.makerChannel);
+  if (toHex(nodeIdBytes(signer)) !== params.terms.makerNodeId) {
+    throw new CodedError('bad_key_file', 'the seed does not hold the node key of the maker');
+  }
+  const rungs = buildRungs(params, workHashes);
+  return {
+    n,
+    workHashes,
+    paidSat,
+    signatures: rungs.map((rung) => toHex(signer.signEcdsa('channel', channelDigest(params, rung)))),
+    receiptSignature: toHex(signer.signSchnorr('node', hashOfRungs(params, n, workHashes, rungs))),
+  };
+}
+
+/** State 0 is of no work and every state of work is above 0. Throws `wrong_state_number`, `bad_amount`. */
+function checkNumber(n: number, workHashes: bigint): void {
+  if (!Number.isSafeInteger(n) || n < 0)
+    throw new CodedError('wrong_state_number', `no state has number ${n}`);
+  if (workHashes < 0n || (n === 0 && workHashes !== 0n)) {
+    throw new CodedError('bad_amount', 'state 0 is of no work, and no work is negative');
+  }
+}
+
+/** The same number, work and pay, and so the same transactions, whatever the signatures. */
+export function sameState(a: SignedState, b: SignedState): boolean {
+  return a.n === b.n && a.workHashes === b.workHashes && a.paidSat === b.paidSat;
+}
+
+/**
+ * Checks a state by itself: amounts, every rung's signature and the receipt. This is the proof a miner
+ * shows to a maker that lost its memory. Throws `wrong_state_number`, `over_budget`, `bad_amount`,
+ * `bad_signature`.
+ */
+export function verifySignedState(params: ChannelParams, state: SignedState): void {
+  checkNumber(state.n, state.workHashes);
+  if (state.paidSat > params.terms.budgetSat) throw new CodedError('over_budget');
+  const { paidSat } = stateAmounts(params.terms, state.workHashes);
+  if (state.paidSat !== paidSat) {
+    throw new CodedError(
+      'bad_amount',
+      `${state.workHashes} hashes earn ${paidSat} sat, not ${state.paidSat}`,
+    );
+  }
+  const rungs = buildRungs(params, state.workHashes);
+  if (state.signatures.length !== rungs.length) {
+    throw new CodedError('bad_signature', `${rungs.length} rungs need as many signatures`);
+  }
+  rungs.forEach((rung, index) => {
+    if (!isMakerSignature(params, rung, state.signatures[index]!)) {
+      throw new CodedError('bad_signature', `the signature of rung ${index} does not verify`);
+    }
+  });
+  const digest = hashOfRungs(params, state.n, state.workHashes, rungs);
+  if (!isNodeSignature(digest, params.terms.makerNodeId, state.receiptSignature)) {
+    throw new CodedError('bad_signature', 'the receipt does not verify');
+  }
+}
+
+function isMakerSignature(params: ChannelParams, rung: Transaction, signature: string): boolean {
+  const bytes = signatureBytes(signature);
+  return (
+    bytes !== undefined && isEcdsaSignature(channelDigest(params, rung), params.keys.makerChannel, bytes)
+  );
+}
+
+function isNodeSignature(digest: Uint8Array, nodeId: string, signature: string): boolean {
+  const bytes = signatureBytes(signature);
+  return bytes !== undefined && isSchnorrSignature(digest, fromHex(nodeId, 32), bytes);
+}
+
+/** 64 bytes of lower-case hex, or undefined. */
+export function signatureBytes(text: unknown): Uint8Array | undefined {
+  return typeof text === 'string' && /^[0-9a-f]{128}$/.test(text) ? fromHex(text) : undefined;
+}
+
+/**
+ * The miner's check of what the maker sent, against the last state it has on disk. `same` is a repetition
+ * of it: nothing to store. Throws `wrong_state_number` unless it is the next (state 0 first),
+ * `not_monotone` unless its work is more, `over_budget`, `bad_amount`, `bad_signature`, and `equivocation`
+ * for a well signed state with the number of the last and another content: keep both.
+ */
+export function verifyState(
+  params: ChannelParams,
+  previous: SignedState | undefined,
+  next: SignedState,
+): 'next' | 'same' {
+  if (previous !== undefined && next.n === previous.n) {
+    verifySignedState(params, next);
+    if (sameState(previous, next)) return 'same';
+    throw new CodedError('equivocation', `two contents for state ${next.n}`);
+  }
+  const expected = previous === undefined ? 0 : previous.n + 1;
+  if (next.n !== expected) {
+    throw new CodedError('wrong_state_number', `expected state ${expected}, got ${next.n}`);
+  }
+  if (
+    previous !== undefined &&
+    (next.workHashes <= previous.workHashes || next.paidSat < previous.paidSat)
+  ) {
+    throw new CodedError('not_monotone', `state ${next.n} is not above state ${previous.n}`);
+  }
+  verifySignedState(params, next);
+  return 'next';
+}
+
+/** The lowest rung of a state that pays at least this rate; the highest it has where none does. */
+export function rungForFeeRate(
+  params: ChannelParams,
+  state: SignedState,
+  feeRateSatPerKvb: number,
+): number {
+  const highest = state.signatures.length - 1;
+  const rung = params.terms.feeLadderSatPerKvb.findIndex((rate) => rate >= feeRateSatPerKvb);
+  return rung === -1 ? highest : Math.min(rung, highest);
+}
+
+export type SignedTransaction = {
+  readonly hex: string;
+  /** As displayed. */
+  readonly txid: string;
+  readonly feeSat: bigint;
+  readonly vsize: number;
+};
+
+/**
+ * Completes a rung with the miner's signature: ready to broadcast. Checks the stored signature once more.
+ * Throws `bad_amount` for a rung the state does not have, `bad_signature`, `bad_key_file`.
+ */
+export function finalizeState(
+  params: ChannelParams,
+  state: SignedState,
+  rung: number,
+  signer: Signer,
+): SignedTransaction {
+  checkSignerKey(signer, 'channel', params.keys.minerChannel);
+  const transaction = buildState(params, state.workHashes, rung);
+  const makerSignature = signatureBytes(state.signatures[rung]);
+  if (makerSignature === undefined) throw new CodedError('bad_signature', `no signature for rung ${rung}`);
+  const digest = channelDigest(params, transaction);
+  return finishJoint(params, transaction, makerSignature, signer.signEcdsa('channel', digest));
+}
+
+/** Puts both signatures into a split after verifying them. Throws `bad_signature`. */
+export function finishJoint(
+  params: ChannelParams,
+  transaction: Transaction,
+  makerSignature: Uint8Array,
+  minerSignature: Uint8Array,
+): SignedTransaction {
+  const digest = channelDigest(params, transaction);
+  if (!isEcdsaSignature(digest, params.keys.makerChannel, makerSignature)) {
+    throw new CodedError('bad_signature', 'the signature of the maker does not verify');
+  }
+  if (!isEcdsaSignature(digest, params.keys.minerChannel, minerSignature)) {
+    throw new CodedError('bad_signature', 'the signature of the miner does not verify');
+  }
+  const { script } = channelFacts(params);
+  transaction.setWitness(
+    0,
+    jointWitness(derSignature(makerSignature), derSignature(minerSignature), script),
+  );
+  return signedTransaction(params, transaction);
+}
+
+/** The finished form of a transaction that spends the channel and nothing else. */
+export function signedTransaction(params: ChannelParams, transaction: Transaction): SignedTransaction {
+  const paidOutSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
+  return {
+    hex: transaction.toHex(),
+    txid: transaction.getId(),
+    feeSat: channelFacts(params).capacitySat - paidOutSat,
+    vsize: transaction.virtualSize(),
+  };
+}
+
+/** What the miner's ack of a state signs, 32 bytes. */
+export function ackHash(params: ChannelParams, state: SignedState): Uint8Array {
+  return taggedHash(
+    'sharestream/ack/1',
+    concat(bigToLe(BigInt(state.n), 8), stateHash(params, state.n, state.workHashes)),
+  );
+}
+
+/** The miner's receipt for a state, by its node key: 64 bytes in hex. Only after the state is on disk. */
+export function signAck(params: ChannelParams, state: SignedState, signer: Signer): string {
+  if (toHex(nodeIdBytes(signer)) !== params.terms.minerNodeId) {
+    throw new CodedError('bad_key_file', 'the seed does not hold the node key of the miner');
+  }
+  return toHex(signer.signSchnorr('node', ackHash(params, state)));
+}
+
+/** Throws `bad_signature` unless the ack is the miner's for exactly this state. */
+export function verifyAck(params: ChannelParams, state: SignedState, signature: string): void {
+  if (!isNodeSignature(ackHash(params, state), params.terms.minerNodeId, signature)) {
+    throw new CodedError('bad_signature', `the ack of state ${state.n} does not verify`);
+  }
+}
+
+export function signedStateToJson(state: SignedState): { readonly [key: string]: Json } {
+  return {
+    n: state.n,
+    work_hashes: state.workHashes.toString(),
+    paid_sat: state.paidSat.toString(),
+    signatures: state.signatures,
+    receipt_signature: state.receiptSignature,
+  };
+}
+
+/** The shape only: `verifyState` judges the content. Throws `protocol`. */
+export function parseSignedState(value: unknown): SignedState {
+  const record = readRecord(value, 'state', [
+    'n',
+    'work_hashes',
+    'paid_sat',
+    'signatures',
+    'receipt_signature',
+  ]);
+  const n = record['n'];
+  if (typeof n !== 'number' || !Number.isSafeInteger(n) || n < 0 || Object.is(n, -0)) {
+    throw new CodedError('protocol', 'state.n must be an integer from 0');
+  }
+  const signatures = record['signatures'];
+  if (!Array.isArray(signatures) || signatures.length < 1 || signatures.length > 8) {
+    throw new CodedError('protocol', 'state.signatures must be a list of 1 to 8');
+  }
+  return {
+    n,
+    workHashes: parseDecimal(record['work_hashes'], 'state.work_hashes'),
+    paidSat: parseDecimal(record['paid_sat'], 'state.paid_sat'),
+    signatures: signatures.map((signature) => toHex(readHex(signature, 'state.signatures', 64))),
+    receiptSignature: toHex(readHex(record['receipt_signature'], 'state.receipt_signature', 64)),
+  };
+}

@@ -1,0 +1,274 @@
+import { assert, unreachable } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import { owedSat } from '../base/units.ts';
+import { type Accounting, accountingOf, depletionWork } from './accounting.ts';
+import type { ContractTerms } from './terms.ts';
+
+export type StreamRole = 'miner' | 'maker';
+
+/**
+ * `pending` until state 0 is signed, the funding is deep enough and both sides are ready; `live` while work
+ * is asked for; `paused` while the miner's hashrate is elsewhere for a reason that will pass; `ending` once
+ * no more work is asked for but what was verified is still to be signed; `ended` once the channel is spent.
+ */
+export type StreamStatus = 'pending' | 'live' | 'paused' | 'ending' | 'ended';
+
+export type StatePoint = { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint };
+
+/** A running fixed-price contract as one side sees it. A value: every change makes a new one. */
+export type StreamState = {
+  readonly status: StreamStatus;
+  /** Confirmations of the funding, and whether both sides said they are ready. */
+  readonly fundingDepth: number;
+  readonly ready: boolean;
+  /** True from `live` on: without it no work is credited, whatever came after. */
+  readonly opened: boolean;
+  /** W: credited work; never falls, never above the contract's total. */
+  readonly verifiedWork: bigint;
+  /** Work reported beyond the total or after the end: credited nothing. */
+  readonly uncreditedWork: bigint;
+  /** The newest state that is signed (maker: on disk and released; miner: verified and on disk). */
+  readonly signed: StatePoint | undefined;
+  /** The state the maker is signing. */
+  readonly signing: { readonly n: number; readonly workHashes: bigint } | undefined;
+  /** Since when a whole step is unsigned, wall time in ms. */
+  readonly dueSinceMs: number | undefined;
+  /** The miner stopped delivering because too much is unsigned. */
+  readonly exposed: boolean;
+};
+
+export type EndReason = 'completed' | 'expiry_near' | 'close_requested';
+
+export type StreamEvent =
+  /** Confirmations of the funding transaction at this tip. */
+  | { readonly type: 'funded'; readonly confirmations: number }
+  /** Both sides said they are ready. */
+  | { readonly type: 'channel_open' }
+  /** All work of the contract's evidence so far (cumulative), verified and durable. */
+  | { readonly type: 'work_verified'; readonly workHashes: bigint }
+  /** A state passed all checks and is on disk. After a restart: the newest one. */
+  | ({ readonly type: 'state_signed' } & StatePoint)
+  | { readonly type: 'pause' }
+  | { readonly type: 'resume' }
+  | { readonly type: 'expiry_near' }
+  | { readonly type: 'close_requested' }
+  /** The channel's output is spent. */
+  | { readonly type: 'closed' }
+  /** Time passes; for the miner's patience. */
+  | { readonly type: 'tick' };
+
+export type StreamEffect =
+  | { readonly type: 'opened' }
+  /** Maker: sign state n now. One at a time: the next comes after `state_signed`. */
+  | { readonly type: 'sign_due'; readonly n: number; readonly workHashes: bigint }
+  /** Miner: send the hashrate to the fallback; and back again. */
+  | { readonly type: 'exposure_reached'; readonly exposureSat: bigint }
+  | { readonly type: 'exposure_cleared' }
+  /** No more work is asked for. */
+  | { readonly type: 'ending'; readonly reason: EndReason }
+  /** All that can be paid is signed: the channel can be closed. */
+  | { readonly type: 'settled' };
+
+export type StreamOptions = {
+  readonly terms: ContractTerms;
+  readonly role: StreamRole;
+  /**
+   * The miner stops delivering when a whole step stays unsigned for longer; without it only the number of
+   * steps counts.
+   */
+  readonly unpaidTimeoutMs?: number;
+};
+
+export type StreamTransition = { readonly state: StreamState; readonly effects: readonly StreamEffect[] };
+
+export const PENDING_STREAM: StreamState = {
+  status: 'pending',
+  fundingDepth: 0,
+  ready: false,
+  opened: false,
+  verifiedWork: 0n,
+  uncreditedWork: 0n,
+  signed: undefined,
+  signing: undefined,
+  dueSinceMs: undefined,
+  exposed: false,
+};
+
+/**
+ * One step of a stream; pure. A stream is restored by feeding `state_signed`, `funded`, `channel_open` and
+ * `work_verified` with what the ledger holds to `PENDING_STREAM`. Throws `protocol` for work before the
+ * channel is open (I3).
+ * @param nowMs wall time
+ */
+export function transition(
+  options: StreamOptions,
+  state: StreamState,
+  event: StreamEvent,
+  nowMs: number,
+): StreamTransition {
+  const effects: StreamEffect[] = [];
+  let next = applied(options, state, event);
+  if (next.status === 'pending' && isOpenable(options, next)) {
+    next = { ...next, status: 'live', opened: true };
+    effects.push({ type: 'opened' });
+  }
+  const reason = endReason(options, next, event);
+  if (reason !== undefined) {
+    next = { ...next, status: 'ending' };
+    effects.push({ type: 'ending', reason });
+  }
+  next = followed(options, next, nowMs, effects);
+  const wasSettled = isSettled(options, state);
+  if (!wasSettled && isSettled(options, next)) effects.push({ type: 'settled' });
+  return { state: next, effects };
+}
+
+/** What an event says, before any consequence. */
+function applied(options: StreamOptions, state: StreamState, event: StreamEvent): StreamState {
+  switch (event.type) {
+    case 'funded':
+      return { ...state, fundingDepth: event.confirmations };
+    case 'channel_open':
+      return { ...state, ready: true };
+    case 'work_verified':
+      return credited(options, state, event.workHashes);
+    case 'state_signed':
+      return signedUpTo(options, state, event);
+    case 'pause':
+      return state.status === 'live' ? { ...state, status: 'paused' } : state;
+    case 'resume':
+      return state.status === 'paused' ? { ...state, status: 'live' } : state;
+    case 'closed':
+      return { ...state, status: 'ended', signing: undefined };
+    case 'expiry_near':
+    case 'close_requested':
+    case 'tick':
+      return state;
+    default:
+      return unreachable(event);
+  }
+}
+
+function credited(options: StreamOptions, state: StreamState, totalHashes: bigint): StreamState {
+  if (!state.opened) throw new CodedError('protocol', 'work before the channel is open');
+  const { workTotalHashes } = options.terms;
+  const cap = totalHashes < workTotalHashes ? totalHashes : workTotalHashes;
+  const verifiedWork = state.status === 'ended' || cap < state.verifiedWork ? state.verifiedWork : cap;
+  const beyond = totalHashes - verifiedWork;
+  const uncreditedWork = beyond > state.uncreditedWork ? beyond : state.uncreditedWork;
+  return { ...state, verifiedWork, uncreditedWork };
+}
+
+function signedUpTo(options: StreamOptions, state: StreamState, point: StatePoint): StreamState {
+  const { signed } = state;
+  if (signed !== undefined && point.n <= signed.n) return state;
+  const { n, workHashes, paidSat } = point;
+  assert(paidSat === owedSat(workHashes, options.terms.priceMsatPerEh), 'paid_is_owed', point);
+  assert(signed === undefined || workHashes >= signed.workHashes, 'signed_work_never_falls', point);
+  return { ...state, signed: { n, workHashes, paidSat }, signing: undefined };
+}
+
+function isOpenable(options: StreamOptions, state: StreamState): boolean {
+  return state.ready && state.signed !== undefined && state.fundingDepth >= options.terms.minDepth;
+}
+
+function endReason(options: StreamOptions, state: StreamState, event: StreamEvent): EndReason | undefined {
+  if (state.status === 'ending' || state.status === 'ended') return undefined;
+  if (event.type === 'expiry_near' || event.type === 'close_requested') return event.type;
+  return state.verifiedWork >= options.terms.workTotalHashes ? 'completed' : undefined;
+}
+
+/** What follows for each role: the maker's next signature, the miner's exposure. */
+function followed(
+  options: StreamOptions,
+  state: StreamState,
+  nowMs: number,
+  effects: StreamEffect[],
+): StreamState {
+  if (!state.opened || state.status === 'ended') return { ...state, dueSinceMs: undefined };
+  const isDue = unsignedWork(state) >= options.terms.stepHashes;
+  const next = { ...state, dueSinceMs: isDue ? (state.dueSinceMs ?? nowMs) : undefined };
+  return options.role === 'maker'
+    ? withSignature(options, next, effects)
+    : withExposure(options, next, nowMs, effects);
+}
+
+function withSignature(options: StreamOptions, state: StreamState, effects: StreamEffect[]): StreamState {
+  const { signed } = state;
+  if (signed === undefined || state.signing !== undefined) return state;
+  const isStep = unsignedWork(state) >= options.terms.stepHashes;
+  const isRest = state.status === 'ending' && exposureSat(options.terms, state) > 0n;
+  if (!isStep && !isRest) return state;
+  const signing = { n: signed.n + 1, workHashes: state.verifiedWork };
+  effects.push({ type: 'sign_due', ...signing });
+  return { ...state, signing };
+}
+
+/**
+ * Stops at `maxUnpaidSteps` unsigned steps or after the timeout; goes on when one step less is unsigned.
+ * Never waits for less than a step, which a maker need not sign.
+ */
+function withExposure(
+  options: StreamOptions,
+  state: StreamState,
+  nowMs: number,
+  effects: StreamEffect[],
+): StreamState {
+  const { stepHashes, maxUnpaidSteps } = options.terms;
+  const unsigned = unsignedWork(state);
+  const isLate =
+    options.unpaidTimeoutMs !== undefined &&
+    state.dueSinceMs !== undefined &&
+    nowMs - state.dueSinceMs >= options.unpaidTimeoutMs;
+  if (!state.exposed && (isLate || unsigned >= BigInt(maxUnpaidSteps) * stepHashes)) {
+    effects.push({ type: 'exposure_reached', exposureSat: exposureSat(options.terms, state) });
+    return { ...state, exposed: true };
+  }
+  const calm = BigInt(Math.max(1, maxUnpaidSteps - 1)) * stepHashes;
+  if (state.exposed && !isLate && unsigned < calm) {
+    effects.push({ type: 'exposure_cleared' });
+    return { ...state, exposed: false };
+  }
+  return state;
+}
+
+/** Ending, and no state could pay more than the newest does. */
+function isSettled(options: StreamOptions, state: StreamState): boolean {
+  return state.status === 'ending' && exposureSat(options.terms, state) === 0n;
+}
+
+/** True while the miner should mine for this contract. */
+export function isDelivering(state: StreamState): boolean {
+  return state.status === 'live' && !state.exposed;
+}
+
+/** Verified work that no signed state covers, in hashes. */
+export function unsignedWork(state: StreamState): bigint {
+  const signedWork = state.signed?.workHashes ?? 0n;
+  return state.verifiedWork > signedWork ? state.verifiedWork - signedWork : 0n;
+}
+
+/** What the miner would lose if nothing more were signed, in sats. */
+export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
+  return streamAccounting(terms, state).debtSat;
+}
+
+/** The accounts of a stream: D is the budget, nothing is refunded before the close. */
+export function streamAccounting(terms: ContractTerms, state: StreamState): Accounting {
+  return accountingOf({
+    priceMsatPerEh: terms.priceMsatPerEh,
+    depositedSat: terms.budgetSat,
+    workHashes: state.verifiedWork,
+    paidSat: state.signed?.paidSat ?? 0n,
+    refundedSat: 0n,
+  });
+}
+
+/** The least work the budget would not pay for; above the contract's total whenever the terms are sound. */
+export function streamDepletionWork(terms: ContractTerms): bigint {
+  return depletionWork({
+    priceMsatPerEh: terms.priceMsatPerEh,
+    depositedSat: terms.budgetSat,
+    refundedSat: 0n,
+  });
+}

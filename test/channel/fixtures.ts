@@ -1,0 +1,130 @@
+import fc from 'fast-check';
+import { toHex } from '../../src/base/bytes.ts';
+import { codeOf } from '../../src/base/errors.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import { owedSat } from '../../src/base/units.ts';
+import type { ChannelParams } from '../../src/channel/params.ts';
+import { type ChannelKeys, publicKeyHashOutput } from '../../src/channel/scripts.ts';
+import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
+import {
+  type ContractTerms,
+  contractIdOf,
+  DEFAULT_FEE_LADDER_SAT_PER_KVB,
+} from '../../src/contract/terms.ts';
+
+export const EH = 10n ** 18n;
+
+/** The code of what a call throws. */
+export function code(run: () => unknown): string {
+  try {
+    run();
+    return 'nothing thrown';
+  } catch (error) {
+    return codeOf(error);
+  }
+}
+
+export function seedOf(text: string): Uint8Array {
+  return sha256(new TextEncoder().encode(text));
+}
+
+export const minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest', channelIndex: 7 });
+export const makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest', channelIndex: 7 });
+export const strangerSigner = new SeedSigner({
+  seed: seedOf('stranger'),
+  network: 'regtest',
+  channelIndex: 7,
+});
+
+/** 1000 EH at 485 sats, steps of 1 EH, over 485000 sats. */
+export function makeTerms(changes: Partial<ContractTerms> = {}): ContractTerms {
+  return {
+    network: 'regtest',
+    minerNodeId: toHex(nodeIdBytes(minerSigner)),
+    makerNodeId: toHex(nodeIdBytes(makerSigner)),
+    priceMsatPerEh: 485_060n,
+    workTotalHashes: 1000n * EH,
+    stepHashes: EH,
+    maxUnpaidSteps: 3,
+    budgetSat: 485_060n,
+    reserveSat: 1000n,
+    minerReserveSat: 6000n,
+    expiryHeight: 920_000,
+    minDepth: 3,
+    feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
+    maxTargetHex: `00000000${'f'.repeat(56)}`,
+    binding: { type: 'none' },
+    staleGraceSeconds: 30,
+    nonceHex: '00112233445566778899aabbccddeeff',
+    ...changes,
+  };
+}
+
+export const keys: ChannelKeys = {
+  minerChannel: minerSigner.publicKey('channel'),
+  makerChannel: makerSigner.publicKey('channel'),
+  makerRefund: makerSigner.publicKey('refund'),
+};
+
+export const p2wpkh = (text: string): Uint8Array =>
+  publicKeyHashOutput(new SeedSigner({ seed: seedOf(text), network: 'regtest' }).publicKey('wallet'));
+export const p2wsh = (text: string): Uint8Array => Uint8Array.of(0x00, 0x20, ...seedOf(text));
+export const p2tr = (text: string): Uint8Array => Uint8Array.of(0x51, 0x20, ...seedOf(text));
+
+export function makeParams(
+  changes: Partial<ChannelParams> = {},
+  terms: ContractTerms = makeTerms(),
+): ChannelParams {
+  return {
+    terms,
+    contractId: contractIdOf(terms),
+    keys,
+    minerPayoutScript: p2wpkh('miner payout'),
+    makerPayoutScript: p2wpkh('maker payout'),
+    funding: { txid: toHex(seedOf('funding')), vout: 1 },
+    ...changes,
+  };
+}
+
+export const PAYOUTS = { p2wpkh, p2wsh, p2tr };
+
+/** Sound terms of any size. */
+export const anyTerms: fc.Arbitrary<ContractTerms> = fc
+  .record({
+    priceMsatPerEh: fc.bigInt(1n, 10_000_000n),
+    stepHashes: fc.bigInt(1n, 100n * EH),
+    steps: fc.bigInt(1n, 5000n),
+    rest: fc.bigInt(0n, 99n),
+    spareSat: fc.bigInt(0n, 100_000n),
+    reserveSat: fc.bigInt(1000n, 100_000n),
+    minerReserveSat: fc.bigInt(1000n, 200_000n),
+    maxUnpaidSteps: fc.integer({ min: 1, max: 6 }),
+    expiryHeight: fc.integer({ min: 1, max: 8_388_607 }),
+  })
+  .map(({ steps, rest, spareSat, ...terms }) => {
+    const workTotalHashes = terms.stepHashes * steps + (terms.stepHashes * rest) / 100n;
+    const budgetSat = owedSat(workTotalHashes, terms.priceMsatPerEh) + spareSat;
+    return makeTerms({ ...terms, workTotalHashes, budgetSat });
+  });
+
+const anyPayout = fc
+  .tuple(fc.constantFrom(p2wpkh, p2wsh, p2tr), fc.constantFrom('a', 'b', 'c'))
+  .map(([make, text]) => make(text));
+
+export const anyParams: fc.Arbitrary<ChannelParams> = fc
+  .record({ terms: anyTerms, miner: anyPayout, maker: anyPayout, vout: fc.integer({ min: 0, max: 300 }) })
+  .map(({ terms, miner, maker, vout }) =>
+    makeParams(
+      {
+        minerPayoutScript: miner,
+        makerPayoutScript: maker,
+        funding: { txid: toHex(seedOf('any funding')), vout },
+      },
+      terms,
+    ),
+  );
+
+/** Parameters and work within the contract. */
+export const anyWork: fc.Arbitrary<{ params: ChannelParams; workHashes: bigint }> = fc
+  .tuple(anyParams, fc.bigInt(0n, 10n ** 6n))
+  .map(([params, part]) => ({ params, workHashes: (params.terms.workTotalHashes * part) / 10n ** 6n }));
