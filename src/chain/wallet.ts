@@ -1,0 +1,97 @@
+import { payments, script, Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { ChainSource, Utxo } from './source.ts';
+
+/** Virtual bytes of a transaction without inputs and outputs, of a P2WPKH input and of a P2WPKH output. */
+export const OVERHEAD_VBYTES = 11;
+export const INPUT_VBYTES = 68;
+export const CHANGE_VBYTES = 31;
+/** A P2WSH or P2TR output. */
+export const SCRIPT_HASH_OUTPUT_VBYTES = 43;
+/** bitcoind's dust limit of a P2WPKH output. */
+export const CHANGE_DUST_SAT = 294n;
+
+/** The P2WPKH output script of a compressed public key (33 bytes). */
+export function p2wpkhScript(publicKey: Uint8Array): Uint8Array {
+  const { output } = payments.p2wpkh({ pubkey: publicKey });
+  if (output === undefined) throw new CodedError('malformed', 'not a compressed public key');
+  return output;
+}
+
+/** Confirmed unspent outputs of the P2WPKH address of a key, less those the mempool already spends. */
+export async function listUtxos(source: ChainSource, publicKey: Uint8Array): Promise<Utxo[]> {
+  const found = await source.utxos(toHex(p2wpkhScript(publicKey)));
+  const unspent: Utxo[] = [];
+  for (const utxo of found) {
+    if ((await source.txOut(utxo.txid, utxo.vout)) !== undefined) unspent.push(utxo);
+  }
+  return unspent;
+}
+
+export type CoinSelection = {
+  readonly inputs: readonly Utxo[];
+  readonly feeSat: bigint;
+  /** 0 when the rest would be dust; it is in the fee then. */
+  readonly changeSat: bigint;
+};
+
+/**
+ * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same coins give the same
+ * choice. Throws `insufficient_funds`.
+ * @param outputsVbytes virtual bytes of the outputs paid, without change; default one P2WSH output
+ */
+export function selectCoins(
+  utxos: readonly Utxo[],
+  amountSat: bigint,
+  feeRateSatPerKvb: number,
+  outputsVbytes: number = SCRIPT_HASH_OUTPUT_VBYTES,
+): CoinSelection {
+  const sorted = [...utxos].sort(largestFirst);
+  const inputs: Utxo[] = [];
+  let totalSat = 0n;
+  for (const utxo of sorted) {
+    inputs.push(utxo);
+    totalSat += utxo.valueSat;
+    const vbytes = OVERHEAD_VBYTES + outputsVbytes + inputs.length * INPUT_VBYTES;
+    const bareFeeSat = feeOf(vbytes, feeRateSatPerKvb);
+    if (totalSat < amountSat + bareFeeSat) continue;
+    const feeSat = feeOf(vbytes + CHANGE_VBYTES, feeRateSatPerKvb);
+    const changeSat = totalSat - amountSat - feeSat;
+    return changeSat >= CHANGE_DUST_SAT
+      ? { inputs, feeSat, changeSat }
+      : { inputs, feeSat: totalSat - amountSat, changeSat: 0n };
+  }
+  const meta = { haveSat: totalSat.toString(), amountSat: amountSat.toString() };
+  throw new CodedError(
+    'insufficient_funds',
+    `${totalSat} sat do not cover ${amountSat} sat and the fee`,
+    meta,
+  );
+}
+
+/** Fee of a number of virtual bytes, rounded up. */
+export function feeOf(vbytes: number, feeRateSatPerKvb: number): bigint {
+  return (BigInt(vbytes) * BigInt(Math.ceil(feeRateSatPerKvb)) + 999n) / 1000n;
+}
+
+function largestFirst(a: Utxo, b: Utxo): number {
+  if (a.valueSat !== b.valueSat) return a.valueSat > b.valueSat ? -1 : 1;
+  const [left, right] = [`${a.txid}:${a.vout}`, `${b.txid}:${b.vout}`];
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Signs 32 bytes with ECDSA: 64 bytes, low S. */
+export type SignHash = (hash: Uint8Array) => Uint8Array;
+
+/** The witness of a P2WPKH input: SIGHASH_ALL signature and public key. */
+export function p2wpkhWitness(
+  transaction: Transaction,
+  index: number,
+  spent: { readonly valueSat: bigint; readonly publicKey: Uint8Array },
+  sign: SignHash,
+): Uint8Array[] {
+  const { output: scriptCode } = payments.p2pkh({ pubkey: spent.publicKey });
+  const hash = transaction.hashForWitnessV0(index, scriptCode!, spent.valueSat, Transaction.SIGHASH_ALL);
+  return [script.signature.encode(sign(hash), Transaction.SIGHASH_ALL), spent.publicKey];
+}

@@ -1,0 +1,66 @@
+/** What a Braidpool node's Stratum port does differently from other pools (`braidpool.md` 1.2), each by itself. */
+export type BraidpoolQuirks = {
+  /** A request whose id is not an unsigned integer, or that has no `params`, is logged and gets no reply. */
+  readonly silentOnBadRequests: boolean;
+  /** `mining.configure` takes exactly two parameters, and a min-bit-count only as a string of eight hex digits. */
+  readonly strictConfigure: boolean;
+  /** `mining.suggest_difficulty` is answered by a `mining.set_difficulty` without id and result. */
+  readonly bareSuggestReply: boolean;
+  /** Errors are strings instead of `[code, message, data]`. */
+  readonly stringErrors: boolean;
+  /** Each successful request but submit is followed by a `mining.notify` once subscribed and authorised. */
+  readonly repeatedNotify: boolean;
+  /** `clean_jobs` is false even on a new block. */
+  readonly neverClean: boolean;
+  /** Once version rolling is configured a submit without version bits is an error. */
+  readonly versionBitsMandatory: boolean;
+  /** A hash above the target is answered `false` instead of an error. */
+  readonly falseWhenAboveTarget: boolean;
+  /** A share sent twice is answered `true` twice. */
+  readonly duplicatesAccepted: boolean;
+  /** Eight random bytes as extranonce1; otherwise a counter. */
+  readonly randomExtranonce1: boolean;
+  readonly extranonce1Size: number;
+  readonly extranonce2Size: number;
+};
+
+export type BraidpoolProfileName = 'asIs' | 'spec';
+
+/** `asIs` is the server as its code of July 2026 behaves; `spec` is what its specification asks for. */
+export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, BraidpoolQuirks>> = {
+  asIs: {
+    silentOnBadRequests: true,
+    strictConfigure: true,
+    bareSuggestReply: true,
+    stringErrors: true,
+    repeatedNotify: true,
+    neverClean: true,
+    versionBitsMandatory: true,
+    falseWhenAboveTarget: true,
+    duplicatesAccepted: true,
+    randomExtranonce1: true,
+    extranonce1Size: 8,
+    extranonce2Size: 8,
+  },
+  spec: {
+    silentOnBadRequests: false,
+    strictConfigure: false,
+    bareSuggestReply: false,
+    stringErrors: false,
+    repeatedNotify: false,
+    neverClean: false,
+    versionBitsMandatory: false,
+    falseWhenAboveTarget: false,
+    duplicatesAccepted: false,
+    randomExtranonce1: false,
+    extranonce1Size: 8,
+    extranonce2Size: 8,
+  },
+};
+
+export const BRAIDPOOL_VERSION_MASK = 0x1fffe000;
+/** Templates a submit may still refer to. */
+export const BRAIDPOOL_TEMPLATES = 90;
+export const BRAIDPOOL_MAX_LINE_BYTES = 65_536;
+/** What the coinbase commits to today instead of the bead's metadata: these 32 bytes, literally. */
+export const BRAIDPOOL_COMMITMENT = 'braidpool_bead_metadata_hash_32b';

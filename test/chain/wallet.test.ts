@@ -1,0 +1,85 @@
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../src/base/clock.ts';
+import type { Utxo } from '../../src/chain/source.ts';
+import {
+  CHANGE_DUST_SAT,
+  CHANGE_VBYTES,
+  feeOf,
+  INPUT_VBYTES,
+  listUtxos,
+  OVERHEAD_VBYTES,
+  SCRIPT_HASH_OUTPUT_VBYTES,
+  selectCoins,
+} from '../../src/chain/wallet.ts';
+import { DevnetChain } from '../../src/devnet/chain.ts';
+import { createDevnetChainSource } from '../../src/devnet/chain-source.ts';
+import { pay, testKey } from '../devnet/wallets.ts';
+
+const utxosOf = (values: readonly bigint[]): Utxo[] =>
+  values.map((valueSat, vout) => ({ txid: 'aa'.repeat(32), vout, valueSat, height: 1 }));
+
+describe('coin selection', () => {
+  it('takes the fewest coins, largest first, and gives change', () => {
+    const { inputs, feeSat, changeSat } = selectCoins(utxosOf([10_000n, 50_000n, 30_000n]), 60_000n, 1_000);
+    expect(inputs.map((input) => input.valueSat)).toEqual([50_000n, 30_000n]);
+    expect(feeSat).toBe(BigInt(11 + 43 + 2 * 68 + 31));
+    expect(changeSat).toBe(80_000n - 60_000n - feeSat);
+  });
+
+  it('gives dust to the fee and says when there is not enough', () => {
+    const { changeSat, feeSat } = selectCoins(utxosOf([10_000n]), 9_700n, 1_000);
+    expect([changeSat, feeSat]).toEqual([0n, 300n]);
+    expect(() => selectCoins(utxosOf([10_000n]), 9_900n, 1_000)).toThrow(/insufficient_funds/);
+    expect(() => selectCoins([], 1n, 1_000)).toThrow(/insufficient_funds/);
+  });
+
+  it('balances to the satoshi and pays at least the rate', () => {
+    const values = fc.array(fc.bigInt({ min: 1n, max: 1_000_000n }), { maxLength: 12 });
+    const rate = fc.integer({ min: 1, max: 50_000 });
+    fc.assert(
+      fc.property(values, fc.bigInt({ min: 1n, max: 3_000_000n }), rate, (sats, amountSat, satPerKvb) => {
+        const all = utxosOf(sats);
+        let chosen: ReturnType<typeof selectCoins>;
+        try {
+          chosen = selectCoins(all, amountSat, satPerKvb);
+        } catch {
+          const total = sats.reduce((sum, value) => sum + value, 0n);
+          const vbytes = OVERHEAD_VBYTES + SCRIPT_HASH_OUTPUT_VBYTES + sats.length * INPUT_VBYTES;
+          const useful = sats.every((value) => value > feeOf(INPUT_VBYTES, satPerKvb));
+          if (useful) expect(total).toBeLessThan(amountSat + feeOf(vbytes, satPerKvb));
+          return;
+        }
+        const { inputs, feeSat, changeSat } = chosen;
+        const inSat = inputs.reduce((sum, input) => sum + input.valueSat, 0n);
+        expect(inSat).toBe(amountSat + feeSat + changeSat);
+        expect(changeSat === 0n || changeSat >= CHANGE_DUST_SAT).toBe(true);
+        const change = changeSat === 0n ? 0 : CHANGE_VBYTES;
+        const vbytes = OVERHEAD_VBYTES + SCRIPT_HASH_OUTPUT_VBYTES + inputs.length * INPUT_VBYTES + change;
+        expect(feeSat).toBeGreaterThanOrEqual(feeOf(vbytes, satPerKvb));
+        expect(new Set(inputs.map((input) => input.vout)).size).toBe(inputs.length);
+      }),
+    );
+  });
+});
+
+describe('the coins of a key', () => {
+  it('are those on its address that the mempool leaves', async () => {
+    const key = testKey(5);
+    const premine = [
+      { scriptHex: key.scriptHex, valueSat: 70_000n },
+      { scriptHex: key.scriptHex, valueSat: 80_000n },
+      { scriptHex: testKey(6).scriptHex, valueSat: 90_000n },
+    ];
+    const chain = new DevnetChain({ premine }, { clock: new ManualClock() });
+    const source = createDevnetChainSource(chain);
+    const before = await listUtxos(source, key.publicKey);
+    expect(new Set(before.map((utxo) => utxo.valueSat))).toEqual(new Set([70_000n, 80_000n]));
+    const spent = before.find((utxo) => utxo.valueSat === 70_000n)!;
+    const to = [{ scriptHex: key.scriptHex, valueSat: 69_000n }];
+    const payment = pay({ from: [spent], key, to });
+    chain.broadcast(payment.toHex());
+    expect((await listUtxos(source, key.publicKey)).map((utxo) => utxo.valueSat)).toEqual([80_000n]);
+    expect(payment.virtualSize()).toBeLessThanOrEqual(OVERHEAD_VBYTES + INPUT_VBYTES + CHANGE_VBYTES);
+  });
+});

@@ -1,0 +1,165 @@
+import { createHash } from 'node:crypto';
+import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { serializeHeader } from '../../src/bitcoin/header.ts';
+import { type AsicFleet, type AsicFleetOptions, startAsics } from '../../src/devnet/asic.ts';
+import type { AsicReport, AsicSpec } from '../../src/devnet/asic-spec.ts';
+import { startBraidpoolNode } from '../../src/devnet/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain.ts';
+import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const clock = systemClock;
+const log = silentLogger;
+
+/** Blocks too hard for the ASICs follow after `easyBlocks` mined at once. */
+function newChain(bits: number, easyBlocks = 1): DevnetChain {
+  const chain = new DevnetChain({ bits, easyBlocks }, { clock });
+  while (chain.height < easyBlocks) chain.generate(1);
+  return chain;
+}
+
+/** Replaces the last block by another. */
+function moveTip(chain: DevnetChain): void {
+  chain.invalidateTip();
+  chain.generate(1);
+}
+
+async function startPool(options: DevnetPoolOptions): Promise<{ chain: DevnetChain; pool: DevnetPool }> {
+  const chain = newChain(0x1d00ffff, 3);
+  const pool = await startDevnetPool(options, { chain, log, clock });
+  closers.push(() => pool.close());
+  return { chain, pool };
+}
+
+async function fleetOf(
+  specs: readonly Partial<AsicSpec>[],
+  port: number,
+  options: AsicFleetOptions = {},
+): Promise<AsicFleet> {
+  const full = specs.map((spec, index) => ({ host: '127.0.0.1', port, worker: `rig.${index}`, ...spec }));
+  const fleet = await startAsics(full, { trackAccepted: true, ...options });
+  closers.push(() => fleet.stop());
+  return fleet;
+}
+
+async function until(
+  fleet: AsicFleet,
+  done: (reports: readonly AsicReport[]) => boolean,
+): Promise<readonly AsicReport[]> {
+  for (;;) {
+    const reports = await fleet.refresh();
+    if (done(reports)) return reports;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Stops hashing and waits for the last answers. */
+async function settle(fleet: AsicFleet): Promise<readonly AsicReport[]> {
+  for (const index of fleet.reports().keys()) fleet.setRate(index, 0);
+  return until(fleet, (reports) => reports.every((report) => report.pending === 0));
+}
+
+describe('with the simulated Braidpool node', () => {
+  it('finds a real block over real TCP, rolling versions', async () => {
+    const chain = newChain(0x1e7fffff);
+    const random = { bytes: (size: number) => new Uint8Array(size).fill(7) };
+    const deps = { chain, log, clock, random };
+    const node = await startBraidpoolNode({}, deps);
+    closers.push(() => node.close());
+    const fleet = await fleetOf(
+      [{ worker: 'bcrt1qbuyer.rig', hashesPerSecond: 1_000_000, initialDifficulty: 2 ** -15 }],
+      node.port,
+    );
+    while (chain.height < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+    await settle(fleet);
+    const block = chain.blockAt(2)!;
+    const inner = createHash('sha256').update(serializeHeader(block.header)).digest();
+    const hash = createHash('sha256').update(inner).digest().reverse().toString('hex');
+    expect(hash).toBe(block.hash);
+    expect(hash < `00007fffff${'0'.repeat(54)}`).toBe(true);
+    expect(block.transactions.length).toBeGreaterThanOrEqual(9);
+    expect(node.bead(hash)?.payoutAddress).toBe('bcrt1qbuyer.rig');
+    expect(fleet.acceptedHashes(0)).toContain(hash);
+  });
+});
+
+describe('with an ordinary pool', () => {
+  it('is credited for exactly what it reports as accepted', async () => {
+    const { pool } = await startPool({ difficulty: 2 ** -17 });
+    const fleet = await fleetOf([{}, { versionRolling: false }, { hashesPerSecond: 0 }], pool.port);
+    await until(fleet, ([first, second]) => first!.accepted >= 5 && second!.accepted >= 5);
+    const reports = await settle(fleet);
+    for (const report of reports.slice(0, 2)) {
+      expect(pool.credits().get(report.worker)?.shares).toBe(report.accepted);
+      expect(report.rejected).toEqual({});
+      expect(report.submitted).toBe(report.accepted);
+    }
+    expect(reports[2]).toMatchObject({ connected: true, submitted: 0, hashes: 0 });
+    const hashes = fleet.acceptedHashes();
+    expect(new Set(hashes).size).toBe(reports[0]!.accepted + reports[1]!.accepted);
+  });
+
+  it('is told 22, 21 and 23 when it repeats, lags or exaggerates', async () => {
+    const { chain, pool } = await startPool({ difficulty: 2 ** -17 });
+    const behaviours = ['duplicate', 'stale', 'low_difficulty'] as const;
+    const fleet = await fleetOf(
+      behaviours.map((behaviour) => ({ behaviour })),
+      pool.port,
+    );
+    await until(fleet, (reports) => reports.every((report) => report.accepted >= 1));
+    while ((await fleet.refresh())[1]!.rejected['21'] === undefined) {
+      moveTip(chain);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    await until(fleet, (reports) => reports[0]!.rejected['22']! >= 1 && reports[2]!.rejected['23']! >= 1);
+    const [duplicate, stale, low] = await settle(fleet);
+    expect(Object.keys(stale!.rejected)).toEqual(['21']);
+    expect(duplicate!.rejected['23']).toBeUndefined();
+    expect(low!.rejected['22']).toBeUndefined();
+  });
+
+  it('obeys a new difficulty from the next job on', async () => {
+    const { pool } = await startPool({ difficulty: 2 ** -17 });
+    const fleet = await fleetOf([{}], pool.port);
+    await until(fleet, ([report]) => report!.accepted >= 1);
+    pool.setDifficulty(2 ** -16);
+    await until(fleet, ([report]) => report!.difficulty === 2 ** -16);
+    const before = (await fleet.refresh())[0]!.accepted;
+    await until(fleet, ([report]) => report!.accepted > before);
+    expect((await settle(fleet))[0]!.rejected).toEqual({});
+  });
+
+  it('comes back after its connection dies and sends nothing twice', async () => {
+    const { pool } = await startPool({ difficulty: 2 ** -17 });
+    const fleet = await fleetOf([{}], pool.port);
+    await until(fleet, ([report]) => report!.accepted >= 1);
+    pool.disconnectAll();
+    const [back] = await until(fleet, ([report]) => report!.connections === 2 && report!.connected);
+    await until(fleet, ([report]) => report!.accepted > back!.accepted);
+    const [report] = await settle(fleet);
+    expect(report!.rejected).toEqual({});
+    expect(report!.submitted).toBe(report!.accepted + report!.unanswered);
+    expect(pool.credits().get('rig.0')!.shares).toBeGreaterThanOrEqual(report!.accepted);
+  });
+
+  it('never exceeds its rate', async () => {
+    const { pool } = await startPool({ difficulty: 1 });
+    const began = performance.now();
+    const fleet = await fleetOf([{ hashesPerSecond: 50_000 }], pool.port);
+    const [report] = await until(fleet, ([first]) => first!.hashes >= 10_000);
+    expect(report!.hashes).toBeLessThanOrEqual((50_000 * (performance.now() - began)) / 1000);
+  });
+
+  it('is refused with a number when not authorised, and tries again later', async () => {
+    const { pool } = await startPool({ acceptsWorker: (worker) => worker !== 'rig.0' });
+    const fleet = await fleetOf([{}], pool.port);
+    const [report] = await until(fleet, ([first]) => first!.connections >= 2);
+    expect(report).toMatchObject({ submitted: 0, accepted: 0 });
+  });
+});
