@@ -8,7 +8,10 @@ export class InvariantError extends Error {
   }
 }
 
-/** Holds in production too. `code` is a short snake_case name of the invariant; `state` goes into the crash log. */
+/**
+ * Holds in production too. `code` is a short snake_case name of the invariant; `state` goes into the crash
+ * log.
+ */
 export function assert(condition: unknown, code: string, state?: unknown): asserts condition {
   if (!condition) throw new InvariantError(code, state);
 }

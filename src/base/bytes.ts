@@ -13,7 +13,8 @@ export function isHex(text: unknown, size?: number): text is string {
 }
 
 /**
- * Strict: throws `malformed` for anything but an even number of hex digits (Node's own decoder stops silently).
+ * Strict: throws `malformed` for anything but an even number of hex digits (Node's own decoder stops
+ * silently).
  * @param size exact length in bytes, when it is known
  */
 export function fromHex(text: string, size?: number): Uint8Array {

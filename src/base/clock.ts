@@ -1,4 +1,7 @@
-/** The one source of time. `nowMs` is wall time since the epoch; `monotonicMs` never steps back and is for durations. */
+/**
+ * The one source of time. `nowMs` is wall time since the epoch; `monotonicMs` never steps back and is for
+ * durations.
+ */
 export type Clock = {
   readonly nowMs: () => number;
   readonly monotonicMs: () => number;

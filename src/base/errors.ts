@@ -1,6 +1,6 @@
 /**
- * Every coded error of the product, in one table. A code is stable: it is a metric label, a log field and, where the
- * columns say so, the number that goes on the wire.
+ * Every coded error of the product, in one table. A code is stable: it is a metric label, a log field and,
+ * where the columns say so, the number that goes on the wire.
  *
  * - `stratum`: the Stratum v1 error number sent to an ASIC (field practice, 20 to 25).
  * - `rpc`: the JSON-RPC 2.0 error number sent to a peer (`channel.md` section 7).
@@ -117,7 +117,10 @@ export type ErrorCode = keyof typeof ERROR_TABLE;
 type ErrorRow = { readonly hint: string; readonly stratum?: number; readonly rpc?: number };
 const ROWS: Readonly<Record<ErrorCode, ErrorRow>> = ERROR_TABLE;
 
-/** What the world did wrong: a peer, a disk, a miner, a file. Carries a stable code, never crashes the process. */
+/**
+ * What the world did wrong: a peer, a disk, a miner, a file. Carries a stable code, never crashes the
+ * process.
+ */
 export class CodedError extends Error {
   readonly code: ErrorCode;
   readonly meta: Readonly<Record<string, unknown>>;
@@ -140,7 +143,10 @@ export class CodedError extends Error {
   }
 }
 
-/** The code of anything thrown, for metric labels and logs: coded errors keep theirs, the rest is `internal`. */
+/**
+ * The code of anything thrown, for metric labels and logs: coded errors keep theirs, the rest is
+ * `internal`.
+ */
 export function codeOf(error: unknown): ErrorCode | 'internal' {
   return error instanceof CodedError ? error.code : 'internal';
 }

@@ -3,7 +3,10 @@
  * (`limit_hits_total{limit="..."}` with the key as label).
  */
 export const LIMITS = {
-  /** ckpool takes 1 KiB, SRI 64 KiB; a submit is under 250 B and the longest honest line (suggest, configure) under 2 KiB. */
+  /**
+   * ckpool takes 1 KiB, SRI 64 KiB; a submit is under 250 B and the longest honest line (suggest,
+   * configure) under 2 KiB.
+   */
   downstreamLineBytes: 16 * 1024,
   /** A notify with 32 branches and a 16 KiB coinbase is under 40 KiB; Braidpool's own limit is 64 KiB. */
   upstreamLineBytes: 256 * 1024,
@@ -35,11 +38,17 @@ export const LIMITS = {
   sessionSharesInFlight: 1024,
   /** Shares hashed in one kernel call. */
   batchShares: 1024,
-  /** Shares waiting for the kernel; beyond it submits are answered `overload`. At 250 k/s this is a quarter of a second. */
+  /**
+   * Shares waiting for the kernel; beyond it submits are answered `overload`. At 250 k/s this is a quarter
+   * of a second.
+   */
   queuedShares: 65_536,
   /** Shares accepted and waiting for their commit: one second at 250 k/s, under 200 B each. */
   uncommittedShares: 262_144,
-  /** Shares sent upstream without being credited (stale, low), kept so that none is sent twice; past it a repeat is sent. */
+  /**
+   * Shares sent upstream without being credited (stale, low), kept so that none is sent twice; past it a
+   * repeat is sent.
+   */
   forwardedHashes: 65_536,
   /** Jobs alive per destination: at 150 ms between tips and 60 s of grace, 400. */
   jobsPerDestination: 512,

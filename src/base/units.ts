@@ -22,7 +22,10 @@ export function owedSat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
 
 const DECIMAL = /^(?:0|[1-9][0-9]{0,77})$/;
 
-/** A non-negative canonical decimal integer (no sign, no leading zero, at most 78 digits), as on the wire. Throws `protocol`. */
+/**
+ * A non-negative canonical decimal integer (no sign, no leading zero, at most 78 digits), as on the wire.
+ * Throws `protocol`.
+ */
 export function parseDecimal(text: unknown, field: string): bigint {
   if (typeof text !== 'string' || !DECIMAL.test(text)) {
     throw new CodedError(

@@ -20,7 +20,10 @@ export function heightPush(height: number): Uint8Array {
   return Uint8Array.of(bytes.length, ...bytes);
 }
 
-/** A coinbase cut around its extranonce, in the serialisation without witness that the txid and the merkle root use. */
+/**
+ * A coinbase cut around its extranonce, in the serialisation without witness that the txid and the merkle
+ * root use.
+ */
 export type SplitCoinbase = { readonly coinb1: Uint8Array; readonly coinb2: Uint8Array };
 
 /**
@@ -60,7 +63,9 @@ function u64le(value: bigint): Uint8Array {
   return out;
 }
 
-/** The outputs of a serialised coinbase (without witness). Throws `malformed` for anything that is not one. */
+/**
+ * The outputs of a serialised coinbase (without witness). Throws `malformed` for anything that is not one.
+ */
 export function coinbaseOutputs(transaction: Uint8Array): CoinbaseOutput[] {
   const reader = new ByteReader(transaction);
   reader.skip(4);

@@ -12,8 +12,8 @@ export function merkleRootFromBranches(
 }
 
 /**
- * The path of the first leaf, from the txids of all other transactions (internal order): what a pool sends so that the
- * miner can vary the coinbase.
+ * The path of the first leaf, from the txids of all other transactions (internal order): what a pool sends
+ * so that the miner can vary the coinbase.
  */
 export function branchesForCoinbase(otherTxids: readonly Uint8Array[]): Uint8Array[] {
   const branches: Uint8Array[] = [];

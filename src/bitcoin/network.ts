@@ -2,7 +2,9 @@ import { type Network, networks } from 'bitcoinjs-lib';
 
 export type NetworkName = 'mainnet' | 'testnet' | 'signet' | 'regtest';
 
-/** What differs between the networks: address prefixes for bitcoinjs-lib and the genesis hash peers compare. */
+/**
+ * What differs between the networks: address prefixes for bitcoinjs-lib and the genesis hash peers compare.
+ */
 export const NETWORKS: Readonly<
   Record<NetworkName, { readonly params: Network; readonly genesisHash: string }>
 > = {

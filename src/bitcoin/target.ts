@@ -18,8 +18,8 @@ export function workOfTarget(target: bigint): bigint {
 }
 
 /**
- * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for the decimal that travels in `set_difficulty`: 0.1 is one tenth, not
- * the double nearest to it.
+ * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for the decimal that travels in `set_difficulty`: 0.1 is
+ * one tenth, not the double nearest to it.
  * @param difficulty a positive finite number; fractions are allowed
  * @returns at most MAX_TARGET
  */
@@ -35,7 +35,10 @@ export function targetOfDifficulty(difficulty: number): bigint {
   return target > MAX_TARGET ? MAX_TARGET : target;
 }
 
-/** `value = digits * 10^exponent`, from the shortest decimal that reads back as this double: what JSON carries. */
+/**
+ * `value = digits * 10^exponent`, from the shortest decimal that reads back as this double: what JSON
+ * carries.
+ */
 function decimalParts(value: number): [digits: bigint, exponent: number] {
   const [mantissa = '', power = '0'] = value.toString().split('e');
   const [whole = '', fraction = ''] = mantissa.split('.');

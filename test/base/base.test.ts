@@ -40,10 +40,7 @@ describe('hex', () => {
 describe('little-endian bigints', () => {
   it('survive the round trip', () => {
     fc.assert(
-      fc.property(
-        fc.bigInt({ min: 0n, max: (1n << 256n) - 1n }),
-        (n) => void expect(bigFromLe(bigToLe(n, 32))).toBe(n),
-      ),
+      fc.property(fc.bigInt({ min: 0n, max: (1n << 256n) - 1n }), (n) => bigFromLe(bigToLe(n, 32)) === n),
     );
   });
 
@@ -93,10 +90,7 @@ describe('decimal strings', () => {
 
   it('survive the round trip', () => {
     fc.assert(
-      fc.property(
-        fc.bigInt({ min: 0n, max: 10n ** 77n }),
-        (n) => void expect(parseDecimal(n.toString(), 'n')).toBe(n),
-      ),
+      fc.property(fc.bigInt({ min: 0n, max: 10n ** 77n }), (n) => parseDecimal(n.toString(), 'n') === n),
     );
   });
 });

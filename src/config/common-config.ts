@@ -1,0 +1,75 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChainAuth, ChainConfig, ProxyConfig } from './config.ts';
+import { resolvePath, secretFileProblem } from './secrets.ts';
+import type { HostPort } from './values.ts';
+
+export type Env = Readonly<Record<string, string | undefined>>;
+
+/** What the checks that span several options need. */
+export type Context = {
+  readonly refuse: (path: string, message: string) => void;
+  /** Absolute path of a path in the configuration. */
+  readonly path: (path: string) => string;
+  /** As `path`, and refuses a file that others may read or that is not there. */
+  readonly secretFile: (option: string, path: string) => string;
+};
+
+export function contextOf(base: string, env: Env, refuse: Context['refuse']): Context {
+  const path = (text: string): string => resolvePath(text, base, env);
+  const secretFile = (option: string, text: string): string => {
+    const file = path(text);
+    const problem = secretFileProblem(file, env);
+    if (problem !== undefined) refuse(option, `cannot be used: ${problem}`);
+    return file;
+  };
+  return { refuse, path, secretFile };
+}
+
+type CommonValues = {
+  readonly network: ProxyConfig['network'];
+  readonly dataDir: string;
+  readonly log: ProxyConfig['log'];
+  readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
+  readonly keys: { readonly seedFile: string | undefined };
+};
+
+type CommonConfig = Pick<ProxyConfig, 'network' | 'dataDir' | 'log' | 'metrics' | 'keys'>;
+
+export function commonOf(values: CommonValues, context: Context): CommonConfig {
+  const { network, log, metrics, keys } = values;
+  const dataDir = context.path(values.dataDir);
+  const seedFile = keys.seedFile === undefined ? join(dataDir, 'seed') : context.path(keys.seedFile);
+  // A seed that does not exist yet is for `keys new` to make; one that others can read is refused now.
+  if (existsSync(seedFile)) context.secretFile('keys.seed_file', seedFile);
+  return { network, dataDir, log, metrics, keys: { seedFile } };
+}
+
+type ChainValues = {
+  readonly user: string | undefined;
+  readonly passwordFile: string | undefined;
+  readonly cookieFile: string | undefined;
+  readonly poll: number;
+  readonly feeRate: number;
+};
+
+export function chainOf(values: ChainValues, rpcUrl: string, context: Context): ChainConfig {
+  return { rpcUrl, auth: authOf(values, context), pollMs: values.poll, feeRateSatPerKvb: values.feeRate };
+}
+
+function authOf(values: ChainValues, context: Context): ChainAuth {
+  const { user, passwordFile, cookieFile } = values;
+  if (cookieFile !== undefined) {
+    if (passwordFile !== undefined || user !== undefined) {
+      context.refuse('chain.cookie_file', 'and chain.user with password_file exclude each other');
+    }
+    return { type: 'cookie', cookieFile: context.path(cookieFile) };
+  }
+  if (user === undefined && passwordFile === undefined) return { type: 'none' };
+  if (user === undefined || passwordFile === undefined) {
+    const missing = user === undefined ? 'chain.user' : 'chain.password_file';
+    context.refuse(missing, 'is missing: user and password_file belong together');
+    return { type: 'none' };
+  }
+  return { type: 'password', user, passwordFile: context.secretFile('chain.password_file', passwordFile) };
+}

@@ -1,0 +1,67 @@
+import { option, optional, section } from './options.ts';
+import { choice, DURATION, FEE_RATE, HTTP_URL, LISTEN, listOf, PATH, SECRET_PATH, TEXT } from './values.ts';
+
+export const NETWORK = option(choice('mainnet', 'testnet', 'signet', 'regtest'), 'mainnet', {
+  doc: 'The bitcoin network. Both parties of a contract must be on the same one.',
+});
+
+export const LOG = section('What is written to the standard output, one JSON object a line.', {
+  level: option(choice('debug', 'info', 'warn', 'error'), 'info', {
+    doc: 'The least important level that is written. debug writes a line per message and is for finding faults.',
+  }),
+});
+
+export const FEE_RATE_OPTION = option(FEE_RATE, '5 sat/vB', {
+  min: '1 sat/vB',
+  max: '1000 sat/vB',
+  doc: 'Fee rate of a transaction where the bitcoin node has no estimate.',
+});
+
+export const CHAIN_ACCESS = {
+  user: optional(TEXT, 'sharestream', {
+    doc: 'User name at the bitcoin node, together with password_file.',
+  }),
+  passwordFile: optional(SECRET_PATH, '/etc/sharestream/rpc-password', {
+    secret: true,
+    doc: 'File with the password of the user, mode 0600.',
+  }),
+  cookieFile: optional(PATH, '/var/lib/bitcoind/.cookie', {
+    secret: true,
+    doc: "The bitcoin node's cookie file, instead of user and password_file. Read again at each connection.",
+  }),
+  poll: option(DURATION, '5s', {
+    min: '100ms',
+    max: '10m',
+    doc: 'How often the bitcoin node is asked for a new block.',
+  }),
+  feeRate: FEE_RATE_OPTION,
+} as const;
+
+export const RPC_URL = {
+  url: HTTP_URL,
+  doc: 'JSON-RPC of a bitcoin full node. It is asked for blocks, confirmations and fees, and broadcasts.',
+} as const;
+
+export const KEYS = section('Keys of this node.', {
+  seedFile: optional(SECRET_PATH, '/etc/sharestream/seed', {
+    secret: true,
+    doc: 'File with the seed, 64 hex digits, mode 0600; made by `sharestream keys new`. Default: `seed` in data_dir.',
+  }),
+});
+
+export function metricsSection(listen: string) {
+  return section('Metrics, health and status over HTTP. Keep it on a private address.', {
+    listen: option(LISTEN, listen, {
+      doc: 'Where /metrics, /livez, /readyz and /api/v1 are served.',
+    }),
+    allowedHosts: option(listOf(TEXT), [], {
+      doc: 'Host names, beside localhost and addresses, by which it may be reached: a defence against DNS rebinding.',
+    }),
+  });
+}
+
+export function dataDir(role: string) {
+  return option(PATH, `~/.sharestream/${role}`, {
+    doc: 'Where the ledger, the evidence and the API token are kept. Relative paths start at the folder of this file.',
+  });
+}

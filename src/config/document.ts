@@ -1,0 +1,72 @@
+import type { Role } from './config.ts';
+import { optionsOf } from './load.ts';
+import { ENV_PREFIX, fileKey, flatRows, type Nodes, type Row } from './options.ts';
+import { tomlValue } from './reader.ts';
+
+const LINE_CHARS = 100;
+
+/**
+ * The text of `config/<role>.example.toml`: every option, with its default, or commented out with an example.
+ */
+export function exampleToml(role: Role): string {
+  const title = role === 'proxy' ? 'Stratum proxy of a miner' : 'market maker';
+  const intro =
+    `Sharestream, ${title}. Every option with its default; what is commented out has none and shows an example. ` +
+    `An option can also be set in the environment (${ENV_PREFIX}LOG__LEVEL=debug) and by a flag (--log.level debug): ` +
+    'a flag wins over the environment, which wins over this file. Secrets are read from files.';
+  return `${comment(intro).join('\n')}\n${exampleNodes(optionsOf(role), '')}`;
+}
+
+function exampleNodes(nodes: Nodes, prefix: string): string {
+  return Object.entries(nodes)
+    .map(([key, node]) => {
+      const path = prefix + fileKey(key);
+      if (node.node === 'row') return `\n${exampleRow(node, fileKey(key))}\n`;
+      const header = node.node === 'tables' ? `[[${path}]]` : `[${path}]`;
+      return `\n${comment(node.doc).join('\n')}\n${header}\n${exampleNodes(node.rows, `${path}.`)}`;
+    })
+    .join('');
+}
+
+function exampleRow(row: Row<unknown>, key: string): string {
+  const value = row.default ?? row.example ?? '';
+  const line = `${key} = ${tomlValue(value)}`;
+  const shown = row.default !== undefined || row.required ? line : `# ${line}`;
+  return [...comment(`${row.doc} (${kindText(row)})`), shown].join('\n');
+}
+
+function kindText(row: Row<unknown>): string {
+  const least = row.min === undefined ? '' : `, at least ${tomlValue(row.min)}`;
+  const most = row.max === undefined ? '' : `, at most ${tomlValue(row.max)}`;
+  return `${row.kind.name}${least}${most}${row.required ? ', required' : ''}`;
+}
+
+function comment(text: string): string[] {
+  const lines = [''];
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)!;
+    if (line.length + word.length + 3 > LINE_CHARS) lines.push(word);
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
+  }
+  return lines.map((line) => `# ${line}`);
+}
+
+/** The options of a role for `--help`: one flag a paragraph. */
+export function helpText(role: Role): string {
+  return flatRows(optionsOf(role))
+    .map(({ path, row }) => {
+      const value = row.default === undefined ? '' : ` Default ${tomlValue(row.default)}.`;
+      return `  --${path} <${row.kind.name}>\n      ${row.doc}${value}`;
+    })
+    .join('\n');
+}
+
+/** The options of a role as a Markdown table, for the README. */
+export function optionTable(role: Role): string {
+  const rows = flatRows(optionsOf(role)).map(({ path, row }) => {
+    const value =
+      row.default === undefined ? (row.required ? 'required' : '') : `\`${tomlValue(row.default)}\``;
+    return `| \`${path}\` | ${row.kind.name} | ${value} | ${row.doc} |`.replaceAll('[[', '\\[\\[');
+  });
+  return `${['| Option | Kind | Default | Meaning |', '|---|---|---|---|', ...rows].join('\n')}\n`;
+}

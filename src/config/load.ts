@@ -1,0 +1,98 @@
+import { dirname, resolve } from 'node:path';
+import { contextOf, type Env } from './common-config.ts';
+import type { MakerConfig, ProxyConfig, Role } from './config.ts';
+import { makerConfigOf } from './maker-config.ts';
+import { MAKER_OPTIONS } from './maker-options.ts';
+import { envName, fileKey, type Input, type Nodes } from './options.ts';
+import { configError, type Source } from './problems.ts';
+import { proxyConfigOf } from './proxy-config.ts';
+import { PROXY_OPTIONS } from './proxy-options.ts';
+import { Reader, tomlValue } from './reader.ts';
+import { type Entries, type Entry, readEnv, readFlags, readTomlFile } from './sources.ts';
+
+/** Where values come from, weakest first: defaults, then the file, the environment, the flags. */
+export type ConfigInput = {
+  /** Path of a TOML file. */
+  readonly file?: string;
+  readonly env: Env;
+  /** By option path: `{ 'stratum.listen': '0.0.0.0:3333' }`. */
+  readonly flags?: Readonly<Record<string, string | boolean>>;
+};
+
+export type ConfigOf<R extends Role> = { readonly proxy: ProxyConfig; readonly maker: MakerConfig }[R];
+
+/**
+ * The whole configuration of a role, checked and frozen. Throws `config_unreadable`, or `config_invalid`
+ * naming every problem at once with its line, variable or flag (also in `meta.problems`).
+ */
+export function loadConfig<R extends Role>(role: R, input: ConfigInput): ConfigOf<R> {
+  return open(role, input).config as ConfigOf<R>;
+}
+
+export type ExplainedOption = {
+  readonly path: string;
+  readonly env: string;
+  /** As TOML; `undefined` when the option has no value, "(hidden)" for a secret that was set. */
+  readonly value: string | undefined;
+  readonly source: Source['type'];
+};
+
+/**
+ * Every option in force and where it came from, secrets hidden: for `config print --effective`. Throws as
+ * `loadConfig`.
+ */
+export function explainConfig(role: Role, input: ConfigInput): ExplainedOption[] {
+  const { layers } = open(role, input);
+  const values = new Map<string, Entry>([...layers.file.values, ...layers.env, ...layers.flags]);
+  return explain(optionsOf(role), '', values);
+}
+
+export function optionsOf(role: Role): Nodes {
+  return role === 'proxy' ? PROXY_OPTIONS : MAKER_OPTIONS;
+}
+
+type Layers = {
+  readonly file: Entries;
+  readonly env: Map<string, Entry>;
+  readonly flags: Map<string, Entry>;
+};
+
+function open(role: Role, input: ConfigInput): { config: ProxyConfig | MakerConfig; layers: Layers } {
+  const file =
+    input.file === undefined ? { values: new Map(), sections: new Map() } : readTomlFile(input.file);
+  const layers: Layers = { file, env: readEnv(input.env), flags: readFlags(input.flags ?? {}) };
+  const reader = new Reader(layers);
+  const base = input.file === undefined ? process.cwd() : dirname(resolve(input.file));
+  const context = contextOf(base, input.env, (path, message) => reader.refuse(path, message));
+  const config =
+    role === 'proxy'
+      ? proxyConfigOf(reader.read(PROXY_OPTIONS), context)
+      : makerConfigOf(reader.read(MAKER_OPTIONS), context);
+  if (reader.problems.length > 0) throw configError(reader.problems, input.file);
+  return { config: deepFreeze(config), layers };
+}
+
+function explain(nodes: Nodes, prefix: string, values: ReadonlyMap<string, Entry>): ExplainedOption[] {
+  return Object.entries(nodes).flatMap(([key, node]): ExplainedOption[] => {
+    const path = prefix + fileKey(key);
+    if (node.node === 'section') return explain(node.rows, `${path}.`, values);
+    if (node.node === 'tables') {
+      const used = [...values.keys()].filter((known) => known.startsWith(`${path}.`));
+      const indexes = [...new Set(used.map((known) => known.slice(path.length + 1).split('.')[0]!))].sort();
+      return indexes.flatMap((index) => explain(node.rows, `${path}.${index}.`, values));
+    }
+    const entry = values.get(path);
+    const input = (entry?.value as Input | undefined) ?? node.default;
+    const shown = input === undefined ? undefined : tomlValue(input);
+    const value = node.secret === true && entry !== undefined ? '(hidden)' : shown;
+    return [{ path, env: envName(path), value, source: entry?.source.type ?? 'default' }];
+  });
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const item of Object.values(value)) deepFreeze(item);
+  }
+  return value;
+}

@@ -1,0 +1,91 @@
+import type { Kind } from './values.ts';
+
+/** What TOML can carry for one option. */
+export type Input = string | number | boolean | readonly string[];
+
+type RowText = {
+  /** What it does, what to set it to. One or two sentences. */
+  readonly doc: string;
+  /** The smallest and largest value, written as in the file. */
+  readonly min?: Input;
+  readonly max?: Input;
+  /** Never printed by `config print`. */
+  readonly secret?: true;
+};
+
+/** One option: one row of the table from which loader, example file, help and README are made. */
+export type Row<T> = RowText & {
+  readonly node: 'row';
+  readonly kind: Kind<T>;
+  /** Absent: the option has no value unless it is set. */
+  readonly default?: Input;
+  readonly required: boolean;
+  readonly example?: Input;
+};
+
+export type Nodes = { readonly [key: string]: Row<unknown> | Section<Nodes> | Tables<Nodes> };
+
+export type Section<N> = { readonly node: 'section'; readonly doc: string; readonly rows: N };
+
+/** An array of tables, `[[name]]`. */
+export type Tables<N> = {
+  readonly node: 'tables';
+  readonly doc: string;
+  readonly min: number;
+  readonly rows: N;
+};
+
+/** The typed values of a table of options. */
+export type Values<N> = { readonly [K in keyof N]: ValueOf<N[K]> };
+
+type ValueOf<N> =
+  N extends Row<infer T>
+    ? T
+    : N extends Section<infer M>
+      ? Values<M>
+      : N extends Tables<infer M>
+        ? readonly Values<M>[]
+        : never;
+
+export function option<T>(kind: Kind<T>, defaultValue: Input, text: RowText): Row<T> {
+  return { node: 'row', kind, default: defaultValue, required: false, ...text };
+}
+
+export function required<T>(kind: Kind<T>, example: Input, text: RowText): Row<T> {
+  return { node: 'row', kind, required: true, example, ...text };
+}
+
+export function optional<T>(kind: Kind<T>, example: Input, text: RowText): Row<T | undefined> {
+  return { node: 'row', kind, required: false, example, ...text };
+}
+
+export function section<N extends Nodes>(doc: string, rows: N): Section<N> {
+  return { node: 'section', doc, rows };
+}
+
+export function tables<N extends Nodes>(doc: string, min: number, rows: N): Tables<N> {
+  return { node: 'tables', doc, min, rows };
+}
+
+/** `sharesPerMinute` in the code is `shares_per_minute` in the file. */
+export function fileKey(key: string): string {
+  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** `stratum.listen` is `SHARESTREAM_STRATUM__LISTEN` in the environment. */
+export function envName(path: string): string {
+  return `${ENV_PREFIX}${path.replaceAll('.', '__').toUpperCase()}`;
+}
+
+export const ENV_PREFIX = 'SHARESTREAM_';
+
+export type FlatRow = { readonly path: string; readonly row: Row<unknown> };
+
+/** Every option with its path; items of a list of tables are at index 0. */
+export function flatRows(nodes: Nodes, prefix = ''): FlatRow[] {
+  return Object.entries(nodes).flatMap(([key, node]) => {
+    const path = prefix + fileKey(key);
+    if (node.node === 'row') return [{ path, row: node }];
+    return flatRows(node.rows, node.node === 'tables' ? `${path}.0.` : `${path}.`);
+  });
+}

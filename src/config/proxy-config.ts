@@ -1,0 +1,141 @@
+import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
+import { type Context, chainOf, commonOf } from './common-config.ts';
+import type {
+  ContractConfig,
+  DestinationConfig,
+  PayoutConfig,
+  ProxyConfig,
+  SecretSource,
+} from './config.ts';
+import type { Values } from './options.ts';
+import type { PROXY_OPTIONS } from './proxy-options.ts';
+import type { HostPort } from './values.ts';
+
+type ProxyValues = Values<typeof PROXY_OPTIONS>;
+
+/** From checked single values to the configuration, with the relations between them. */
+export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfig {
+  const { stratum } = values;
+  const { difficulty } = stratum;
+  if (difficulty.min > difficulty.max) {
+    context.refuse('stratum.difficulty.min', 'must not exceed stratum.difficulty.max');
+  } else if (difficulty.start < difficulty.min || difficulty.start > difficulty.max) {
+    context.refuse('stratum.difficulty.start', 'must lie between stratum.difficulty.min and max');
+  }
+  if (samePort(stratum.listen, values.metrics.listen)) {
+    context.refuse('metrics.listen', 'must be another port than stratum.listen');
+  }
+  const chain =
+    values.chain.rpcUrl === undefined ? undefined : chainOf(values.chain, values.chain.rpcUrl, context);
+  return {
+    ...commonOf(values, context),
+    stratum,
+    destinations: destinationsOf(values, context),
+    contract: values.contract.enabled ? contractOf(values, context) : undefined,
+    chain,
+  };
+}
+
+function destinationsOf(values: ProxyValues, context: Context): DestinationConfig[] {
+  const names = new Set<string>();
+  const destinations = values.destination.map((item, index): DestinationConfig => {
+    const path = `destination.${index}`;
+    if (names.has(item.name))
+      context.refuse(`${path}.name`, `"${item.name}" is taken by another destination`);
+    names.add(item.name);
+    if (samePort(values.stratum.listen, item.url) && isLoopback(item.url.host)) {
+      context.refuse(`${path}.url`, 'is the address of the proxy itself (stratum.listen)');
+    }
+    const { name, worker, profile, role, priority } = item;
+    const password = passwordOf(item.password, item.passwordFile, `${path}.password_file`, context);
+    return { name, host: item.url.host, port: item.url.port, worker, password, profile, role, priority };
+  });
+  const forContract = destinations.filter(({ role }) => role === 'contract').length;
+  if (forContract > 1) context.refuse('destination', 'has more than one with role = "contract"');
+  if (values.contract.enabled && forContract === 0) {
+    context.refuse('destination', 'needs one with role = "contract" while contract.enabled is true');
+  }
+  const rank = (item: DestinationConfig): number => (item.role === 'contract' ? -1 : item.priority);
+  return destinations.sort((a, b) => rank(a) - rank(b));
+}
+
+function passwordOf(text: string, file: string | undefined, path: string, context: Context): SecretSource {
+  if (file === undefined) return { type: 'text', text };
+  return { type: 'file', file: context.secretFile(path, file) };
+}
+
+const REQUIRED = {
+  makerUrl: 'contract.maker_url',
+  makerNodeId: 'contract.maker_node_id',
+  price: 'contract.price',
+  workTotal: 'contract.work_total',
+} as const;
+
+function contractOf(values: ProxyValues, context: Context): ContractConfig | undefined {
+  const { contract } = values;
+  const payout = payoutOf(values, context);
+  for (const [key, path] of Object.entries(REQUIRED)) {
+    if (contract[key as keyof typeof REQUIRED] === undefined) {
+      context.refuse(path, 'is missing: contract.enabled needs it');
+    }
+  }
+  if (values.chain.rpcUrl === undefined)
+    context.refuse('chain.rpc_url', 'is missing: contract.enabled needs it');
+  if (values.stratum.difficulty.min < contract.minShareDifficulty) {
+    context.refuse(
+      'stratum.difficulty.min',
+      `must be at least contract.min_share_difficulty (${contract.minShareDifficulty}), or shares would be refused`,
+    );
+  }
+  const { makerUrl, makerNodeId, price, workTotal } = contract;
+  if (makerUrl === undefined || makerNodeId === undefined || price === undefined) return undefined;
+  if (workTotal === undefined || payout === undefined) return undefined;
+  const budgetSat = contract.budget ?? roundedUpSat(workTotal, price);
+  if (workTotal < contract.step) context.refuse('contract.work_total', 'must be at least contract.step');
+  if (owedMsat(workTotal, price) / 1000n > budgetSat) {
+    const needed = roundedUpSat(workTotal, price);
+    context.refuse('contract.budget', `does not cover work_total at this price: that earns ${needed} sat`);
+  }
+  return {
+    maker: makerUrl,
+    makerNodeId,
+    priceMsatPerEh: price,
+    workTotalHashes: workTotal,
+    stepHashes: contract.step,
+    maxUnpaidSteps: contract.maxUnpaidSteps,
+    budgetSat,
+    reserveSat: contract.reserve,
+    minerReserveSat: contract.minerReserve,
+    expiryBlocks: contract.expiryBlocks,
+    minDepth: contract.minDepth,
+    minShareDifficulty: contract.minShareDifficulty,
+    bindingScriptHex: contract.bindingScript,
+    staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
+    payout,
+  };
+}
+
+function payoutOf(values: ProxyValues, context: Context): PayoutConfig | undefined {
+  const { address, script } = values.payout;
+  if (address !== undefined && script !== undefined) {
+    context.refuse('payout.script', 'and payout.address exclude each other');
+  }
+  if (script !== undefined) return { type: 'script', scriptHex: script };
+  if (address !== undefined) return { type: 'address', address };
+  context.refuse('payout.address', 'is missing: contract.enabled needs it (or payout.script)');
+  return undefined;
+}
+
+/** What the work earns, in whole sats, rounded up. */
+function roundedUpSat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
+  const sat = HASHES_PER_EH * 1000n;
+  return (workHashes * priceMsatPerEh + sat - 1n) / sat;
+}
+
+function samePort(a: HostPort, b: HostPort): boolean {
+  return a.port === b.port && a.port !== 0;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}

@@ -1,0 +1,166 @@
+import { LIMITS } from '../base/limits.ts';
+import { CHAIN_ACCESS, dataDir, KEYS, LOG, metricsSection, NETWORK, RPC_URL } from './common-options.ts';
+import { option, optional, required, section, tables } from './options.ts';
+import {
+  AMOUNT,
+  BOOLEAN,
+  choice,
+  DURATION,
+  ENDPOINT,
+  hex,
+  INTEGER,
+  LISTEN,
+  NAME,
+  POSITIVE,
+  PRICE,
+  SECRET_PATH,
+  STRATUM_URL,
+  TEXT,
+  VERSION_MASK,
+  WORK,
+} from './values.ts';
+
+const DIFFICULTY_SECTION = section('How hard the shares are that each miner is asked for.', {
+  mode: option(choice('vardiff', 'fixed'), 'vardiff', {
+    doc: 'vardiff follows the speed of each miner; fixed keeps `start`.',
+  }),
+  start: option(POSITIVE, 16_384, { doc: 'Difficulty of a new connection.' }),
+  min: option(POSITIVE, 512, {
+    doc: 'The easiest; must not be under contract.min_share_difficulty.',
+  }),
+  max: option(POSITIVE, 1_000_000_000, { doc: 'The hardest.' }),
+  sharesPerMinute: option(POSITIVE, 12, {
+    min: 1,
+    max: 600,
+    doc: 'Shares a minute that vardiff aims at for each miner.',
+  }),
+});
+
+const STRATUM = section('Where the miners connect (Stratum v1).', {
+  listen: option(LISTEN, '127.0.0.1:3333', {
+    doc: 'Address and port for miners. Use "0.0.0.0:3333" to serve the local network.',
+  }),
+  versionMask: option(VERSION_MASK, '1fffe000', {
+    doc: 'Version bits that miners may roll (BIP320), as far as the upstream allows it too.',
+  }),
+  maxSessions: option(INTEGER, 10_000, {
+    min: 1,
+    max: LIMITS.sessions,
+    doc: 'Connections in all; about 8 KiB of memory each.',
+  }),
+  difficulty: DIFFICULTY_SECTION,
+});
+
+const DESTINATION = tables(
+  'A Braidpool node or a pool to mine to. Write one [[destination]] for each.',
+  1,
+  {
+    name: required(NAME, 'own', { doc: 'A short name, unique; it labels metrics and evidence.' }),
+    url: required(STRATUM_URL, 'stratum+tcp://node.example:3333', { doc: 'Its address.' }),
+    worker: required(TEXT, 'bc1qexampleaddress.rig', {
+      doc: 'Worker name there. Braidpool takes the payout address, pools an account.',
+    }),
+    password: option(TEXT, 'x', {
+      secret: true,
+      doc: 'Password there. Most pools ignore it or read options from it; for a real one use password_file.',
+    }),
+    passwordFile: optional(SECRET_PATH, '/etc/sharestream/pool-password', {
+      secret: true,
+      doc: 'File with the password, mode 0600, instead of password.',
+    }),
+    profile: option(choice('generic', 'braidpool'), 'generic', {
+      doc: 'Which dialect of Stratum it speaks.',
+    }),
+    role: option(choice('contract', 'fallback'), 'fallback', {
+      doc: 'contract: work done for the market maker goes here. fallback: your own pool, used when no contract runs.',
+    }),
+    priority: option(INTEGER, 0, {
+      min: 0,
+      max: 1000,
+      doc: 'Among the fallbacks the lowest that is up is used.',
+    }),
+  },
+);
+
+const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is used unless enabled.', {
+  enabled: option(BOOLEAN, false, { doc: 'Propose this contract to the market maker and serve it.' }),
+  makerUrl: optional(ENDPOINT, 'maker.example:7333', { doc: 'Address of the market maker.' }),
+  makerNodeId: optional(hex(32), 'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5', {
+    doc: 'Node id of the market maker (x-only public key), as it publishes it.',
+  }),
+  price: optional(PRICE, '46000 sat/PH/day', {
+    doc: 'What verified work earns: per hashrate and day, or per EH such as "532 sat/EH". Floored to a msat per EH.',
+  }),
+  workTotal: optional(WORK, '100 EH', {
+    doc: 'Work after which the contract is complete; nothing beyond it is credited.',
+  }),
+  step: option(WORK, '1 EH', {
+    min: '1 H',
+    doc: 'Work after which the market maker signs the next state. Smaller steps risk less and cost more messages.',
+  }),
+  maxUnpaidSteps: option(INTEGER, 3, {
+    min: 1,
+    max: 1000,
+    doc: 'Steps of verified but unsigned work at which the hashrate goes to the fallback: the most you can lose.',
+  }),
+  budget: optional(AMOUNT, '60000 sat', {
+    doc: 'What the market maker locks up. Default: what work_total earns at this price, rounded up.',
+  }),
+  reserve: option(AMOUNT, '1000 sat', {
+    min: '1000 sat',
+    doc: "The market maker's reserve, which keeps its output above dust.",
+  }),
+  minerReserve: option(AMOUNT, '6000 sat', {
+    min: '1000 sat',
+    doc: 'Your own sats in the channel, for the fees of closing it.',
+  }),
+  expiryBlocks: option(INTEGER, 1548, {
+    min: 288,
+    max: 52_560,
+    doc: "Blocks until the market maker may take back what is not closed. Default: a week's work and two days to close.",
+  }),
+  minDepth: option(INTEGER, 3, {
+    min: 1,
+    max: 144,
+    doc: 'Confirmations of the funding before work is delivered.',
+  }),
+  minShareDifficulty: option(POSITIVE, 512, {
+    doc: 'No share of the contract is easier: it bounds how many there are to verify.',
+  }),
+  bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
+    doc: 'Script (hex) the coinbase of every job must pay, so that work is bound to its buyer. Default: not checked.',
+  }),
+  staleGrace: option(DURATION, '30s', {
+    min: '0s',
+    max: '1h',
+    doc: 'A share may arrive this long after its block was replaced.',
+  }),
+});
+
+const PAYOUT = section('Where the sats of a closed channel go. A contract needs one of the two.', {
+  address: optional(TEXT, 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4', {
+    doc: 'Address on the network above.',
+  }),
+  script: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
+    doc: 'Output script in hex, instead of an address.',
+  }),
+});
+
+const CHAIN = section('The bitcoin full node. Only a contract needs it.', {
+  rpcUrl: optional(RPC_URL.url, 'http://127.0.0.1:8332', { doc: RPC_URL.doc }),
+  ...CHAIN_ACCESS,
+});
+
+/** Every option of `sharestream proxy`, in the order of the example file. */
+export const PROXY_OPTIONS = {
+  network: NETWORK,
+  dataDir: dataDir('proxy'),
+  log: LOG,
+  stratum: STRATUM,
+  destination: DESTINATION,
+  contract: CONTRACT,
+  payout: PAYOUT,
+  chain: CHAIN,
+  metrics: metricsSection('127.0.0.1:9332'),
+  keys: KEYS,
+} as const;

@@ -1,0 +1,295 @@
+import { HASHES_PER_EH, MAX_SATS, SATS_PER_BTC } from '../base/units.ts';
+
+/** Why a value was refused, as the end of a sentence that starts with the name of the option. */
+export class Invalid {
+  readonly why: string;
+  constructor(why: string) {
+    this.why = why;
+  }
+}
+
+/**
+ * What an option may be: a name for the reader and a parser from what TOML, the environment or a flag
+ * carries.
+ */
+export type Kind<T> = { readonly name: string; readonly parse: (input: unknown) => T | Invalid };
+
+export type HostPort = { readonly host: string; readonly port: number };
+
+function show(input: unknown): string {
+  return (typeof input === 'bigint' ? input.toString() : (JSON.stringify(input) ?? String(input))).slice(
+    0,
+    80,
+  );
+}
+
+function expected(what: string, input: unknown): Invalid {
+  return new Invalid(`must be ${what}, got ${show(input)}`);
+}
+
+/** A kind whose values are written as strings. */
+function textKind<T>(
+  name: string,
+  what: string,
+  parse: (text: string) => T | Invalid | undefined,
+): Kind<T> {
+  return {
+    name,
+    parse: (input) =>
+      typeof input === 'string' ? (parse(input.trim()) ?? expected(what, input)) : expected(what, input),
+  };
+}
+
+const DECIMAL = /^\d+(?:\.\d+)?$/;
+
+/**
+ * `digits` (a decimal such as "1.5", underscores may group) times `unit` as a fraction; undefined when it is
+ * none.
+ */
+function product(
+  digits: string,
+  unit: bigint,
+): { readonly top: bigint; readonly bottom: bigint } | undefined {
+  const text = digits.replaceAll('_', '');
+  if (!DECIMAL.test(text) || text.length > 60) return undefined;
+  const [whole = '0', fraction = ''] = text.split('.');
+  return { top: BigInt(whole + fraction) * unit, bottom: 10n ** BigInt(fraction.length) };
+}
+
+/** As `product`, floored. */
+function scaled(digits: string, unit: bigint): bigint | undefined {
+  const exact = product(digits, unit);
+  return exact === undefined ? undefined : exact.top / exact.bottom;
+}
+
+/** "12.5 kH" -> ["12.5", "kH"]. */
+function split(text: string): [digits: string, unit: string] | undefined {
+  const match = /^([\d_.]+)\s*(\D.*)?$/.exec(text);
+  return match === null ? undefined : [match[1]!, (match[2] ?? '').trim()];
+}
+
+function unitKind(name: string, what: string, units: Readonly<Record<string, bigint>>): Kind<bigint> {
+  return textKind(name, what, (text) => {
+    const parts = split(text);
+    const unit = parts !== undefined && Object.hasOwn(units, parts[1]) ? units[parts[1]] : undefined;
+    return parts === undefined || unit === undefined ? undefined : scaled(parts[0], unit);
+  });
+}
+
+function toNumber(kind: Kind<bigint>): Kind<number> {
+  return {
+    name: kind.name,
+    parse: (input) => {
+      const value = kind.parse(input);
+      if (value instanceof Invalid) return value;
+      return value > BigInt(Number.MAX_SAFE_INTEGER) ? new Invalid('is too large') : Number(value);
+    },
+  };
+}
+
+/** Any text of one line. */
+export const TEXT = textKind('text', 'text of 1 to 255 characters on one line', (text) =>
+  /^[^\p{Cc}]{1,255}$/u.test(text) ? text : undefined,
+);
+
+/** A name that is used as a metric label and in file names. */
+export const NAME = textKind('name', 'a name of 1 to 32 letters, digits, "-" or "_"', (text) =>
+  /^[\w-]{1,32}$/.test(text) ? text : undefined,
+);
+
+export const BOOLEAN: Kind<boolean> = {
+  name: 'boolean',
+  parse: (input) => {
+    if (typeof input === 'boolean') return input;
+    if (input === 'true' || input === 'false') return input === 'true';
+    return expected('true or false', input);
+  },
+};
+
+export const INTEGER: Kind<number> = {
+  name: 'integer',
+  parse: (input) => {
+    const text = typeof input === 'string' ? input.trim() : '';
+    const value = /^-?\d{1,16}$/.test(text) ? Number(text) : input;
+    return typeof value === 'number' && Number.isSafeInteger(value) ? value : expected('an integer', input);
+  },
+};
+
+/** Fractions and exponents are allowed. */
+export const POSITIVE: Kind<number> = {
+  name: 'positive number',
+  parse: (input) => {
+    const text = typeof input === 'string' ? input.trim() : '';
+    const value = /^\d+(?:\.\d+)?(?:e\d+)?$/.test(text) ? Number(text) : input;
+    const fits = typeof value === 'number' && Number.isFinite(value) && value > 0;
+    return fits ? value : expected('a positive number', input);
+  },
+};
+
+export function choice<const T extends string>(...names: readonly T[]): Kind<T> {
+  const list = names.map((name) => JSON.stringify(name)).join(', ');
+  return textKind(`one of ${list}`, `one of ${list}`, (text) => names.find((name) => name === text));
+}
+
+/** Milliseconds, from "250ms", "30s", "10m", "2h", "1d". */
+export const DURATION: Kind<number> = toNumber(
+  unitKind('duration', 'a duration such as "30s", "10m" or "2h"', {
+    ms: 1n,
+    s: 1000n,
+    m: 60_000n,
+    h: 3_600_000n,
+    d: 86_400_000n,
+  }),
+);
+
+/** Bytes, from "512B", "64KiB", "1MiB", "2GiB" (and the decimal "kB", "MB", "GB"). */
+export const SIZE: Kind<number> = toNumber(
+  unitKind('size', 'a size such as "64KiB" or "1MiB"', {
+    B: 1n,
+    KiB: 1024n,
+    MiB: 1024n ** 2n,
+    GiB: 1024n ** 3n,
+    kB: 1000n,
+    MB: 1000n ** 2n,
+    GB: 1000n ** 3n,
+  }),
+);
+
+const AMOUNT_EXAMPLE = 'an amount such as "12000 sat" or "0.01 BTC"';
+
+/** Satoshis, from "12000 sat" or "0.01 BTC". A fraction of a satoshi is refused. */
+export const AMOUNT: Kind<bigint> = textKind('amount', AMOUNT_EXAMPLE, (text) => {
+  const parts = split(text);
+  const unit = parts?.[1] === 'sat' ? 1n : parts?.[1] === 'BTC' ? SATS_PER_BTC : undefined;
+  if (parts === undefined || unit === undefined) return undefined;
+  const exact = product(parts[0], unit);
+  if (exact === undefined) return undefined;
+  if (exact.top % exact.bottom !== 0n) return new Invalid('must be a whole number of satoshis');
+  const sats = exact.top / exact.bottom;
+  return sats > MAX_SATS ? new Invalid('is more than all bitcoin there can be') : sats;
+});
+
+const HASH_UNITS: Readonly<Record<string, bigint>> = {
+  H: 1n,
+  kH: 10n ** 3n,
+  MH: 10n ** 6n,
+  GH: 10n ** 9n,
+  TH: 10n ** 12n,
+  PH: 10n ** 15n,
+  EH: 10n ** 18n,
+  ZH: 10n ** 21n,
+};
+
+/** Hashes, from "1 EH", "1.5 PH" or "500 kH". */
+export const WORK: Kind<bigint> = unitKind(
+  'work',
+  'an amount of hashes such as "1 EH" or "500 TH"',
+  HASH_UNITS,
+);
+
+const MSAT_UNITS: Readonly<Record<string, bigint>> = { msat: 1n, sat: 1000n, BTC: 1000n * SATS_PER_BTC };
+const SECONDS_PER_DAY = 86_400n;
+
+/**
+ * Millisatoshis per EH, floored, from a price of work ("520 sat/EH", "520000 msat/EH") or of hashrate over
+ * time ("46000 sat/PH/day": 46,000 sat for 1 PH/s kept up for a day, which is 86.4 EH).
+ */
+export const PRICE: Kind<bigint> = textKind(
+  'price',
+  'a price such as "46000 sat/PH/day" or "520 sat/EH"',
+  (text) => {
+    const match = /^([\d_.]+)\s*(msat|sat|BTC)\/([A-Za-z]+)(\/day)?$/.exec(text);
+    const hashes =
+      match !== null && Object.hasOwn(HASH_UNITS, match[3]!) ? HASH_UNITS[match[3]!] : undefined;
+    if (match === null || hashes === undefined) return undefined;
+    const work = match[4] === undefined ? hashes : hashes * SECONDS_PER_DAY;
+    const amount = scaled(match[1]!, MSAT_UNITS[match[2]!]! * HASHES_PER_EH);
+    if (amount === undefined) return undefined;
+    const price = amount / work;
+    return price === 0n ? new Invalid('comes to less than 1 msat per EH') : price;
+  },
+);
+
+/** Satoshis per 1000 virtual bytes, from "5 sat/vB" or "1100 sat/kvB". */
+export const FEE_RATE: Kind<number> = toNumber(
+  unitKind('fee rate', 'a fee rate such as "5 sat/vB"', { 'sat/vB': 1000n, 'sat/kvB': 1n }),
+);
+
+function parseHostPort(text: string): HostPort | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]{1,253})):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  return match === null || port > 65_535 ? undefined : { host: (match[1] ?? match[2])!, port };
+}
+
+/** Where to listen; port 0 takes any free port. */
+export const LISTEN = textKind(
+  'listen address',
+  'host:port such as "127.0.0.1:3333" or "[::1]:3333"',
+  parseHostPort,
+);
+
+/** Where to connect. */
+export const ENDPOINT = textKind('host:port', 'host:port such as "maker.example:7333"', (text) => {
+  const parsed = parseHostPort(text);
+  return parsed === undefined || parsed.port === 0 ? undefined : parsed;
+});
+
+/** A plain TCP Stratum v1 server. */
+export const STRATUM_URL = textKind('Stratum URL', '"stratum+tcp://host:port"', (text) => {
+  if (/^stratum\+(?:ssl|tls|tcps):/.test(text))
+    return new Invalid('must use stratum+tcp; TLS to a pool is not supported');
+  return text.startsWith('stratum+tcp://')
+    ? ENDPOINT.parse(text.slice('stratum+tcp://'.length))
+    : undefined;
+});
+
+/** An HTTP address without credentials: those belong into a file. */
+export const HTTP_URL = textKind('URL', 'an address such as "http://127.0.0.1:8332"', (text) => {
+  const url = /^https?:\/\//.test(text) ? URL.parse(text) : null;
+  if (url === null) return undefined;
+  const bare = url.username === '' && url.password === '';
+  return bare
+    ? text.replace(/\/$/, '')
+    : new Invalid('must not carry a password; use user and password_file');
+});
+
+/** Lower-case hex of exactly `size` bytes, or of 1 to 10,000 bytes. */
+export function hex(size?: number): Kind<string> {
+  const what = size === undefined ? 'an even number of hex digits' : `${size * 2} hex digits`;
+  return textKind(what, what, (text) => {
+    const even = /^(?:[0-9a-fA-F]{2}){1,10000}$/.test(text);
+    return even && (size === undefined || text.length === size * 2) ? text.toLowerCase() : undefined;
+  });
+}
+
+/** A mask of 32 version bits, as 8 hex digits. */
+export const VERSION_MASK = textKind('version mask', '8 hex digits such as "1fffe000"', (text) =>
+  /^[0-9a-fA-F]{8}$/.test(text) ? Number.parseInt(text, 16) : undefined,
+);
+
+/** A path; relative ones and `~/` are resolved by the loader. */
+export const PATH = textKind('path', 'a path', (text) =>
+  /^[^\p{Cc}]{1,4096}$/u.test(text) ? text : undefined,
+);
+
+/** A path to a file that only its owner may read. */
+export const SECRET_PATH: Kind<string> = { ...PATH, name: 'path of a secret' };
+
+/** A list in TOML; text separated by commas in the environment and in flags. */
+export function listOf<T>(item: Kind<T>): Kind<readonly T[]> {
+  return {
+    name: `list of ${item.name}`,
+    parse: (input) => {
+      const parts =
+        typeof input === 'string' ? input.split(',').filter((part) => part.trim() !== '') : input;
+      if (!Array.isArray(parts) || parts.length > 1000) return expected(`a list of ${item.name}`, input);
+      const values: T[] = [];
+      for (const part of parts as readonly unknown[]) {
+        const value = item.parse(part);
+        if (value instanceof Invalid) return new Invalid(`has an item that ${value.why}`);
+        values.push(value);
+      }
+      return values;
+    },
+  };
+}

@@ -1,0 +1,273 @@
+import { ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+
+/** In front of every name, the defaults of prom-client included. */
+export const METRIC_PREFIX = 'sharestream_';
+
+export type MetricRole = 'proxy' | 'maker';
+
+export type MetricRow = {
+  /**
+   * Counters only rise while the process lives; gauges do as they like; histograms are observed, not read.
+   */
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** The values of a label where they form a closed set; a series exists for each of them from the start. */
+  readonly values?: Readonly<Record<string, readonly string[]>>;
+  readonly buckets?: readonly number[];
+  readonly roles: readonly MetricRole[];
+  /** Filled by `createMetrics` itself, without a source. */
+  readonly builtin?: true;
+};
+
+const BOTH = ['proxy', 'maker'] as const;
+const PROXY = ['proxy'] as const;
+
+const CODES = Object.keys(ERROR_TABLE) as ErrorCode[];
+const ERROR_CODES: readonly string[] = [...CODES, 'internal'];
+const LEDGER_CODES = CODES.filter((code) => code.startsWith('ledger_'));
+const PEER_CODES = CODES.filter((code) => 'rpc' in ERROR_TABLE[code]);
+
+/** What a share or submit can be refused for, in the order of the checks. */
+const REJECT_REASONS = [
+  'malformed',
+  'unknown_method',
+  'not_subscribed',
+  'not_authorized',
+  'unknown_job',
+  'bad_extranonce2',
+  'bad_ntime',
+  'bad_version',
+  'stale',
+  'low_difficulty',
+  'duplicate',
+  'overload',
+] as const satisfies readonly ErrorCode[];
+
+/** From a commit alone on an idle disk (0.4 ms) to one that makes miners give up. */
+const FAST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10] as const;
+const POWERS_OF_TWO = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] as const;
+
+/**
+ * Every metric, once: names without the prefix. Dashboards, alerts and the README table are tested against
+ * it.
+ */
+export const CATALOGUE = {
+  build_info: {
+    type: 'gauge',
+    help: 'Always 1; the labels say what is running.',
+    labels: ['version', 'commit', 'node', 'kernel', 'ledger'],
+    roles: BOTH,
+    builtin: true,
+  },
+  start_time_seconds: {
+    type: 'gauge',
+    help: 'When the process started, seconds since the epoch.',
+    roles: BOTH,
+    builtin: true,
+  },
+  event_loop_utilization_ratio: {
+    type: 'gauge',
+    help: 'Share of time the event loop was busy since the last scrape, 0 to 1.',
+    roles: BOTH,
+    builtin: true,
+  },
+  metrics_failures_total: {
+    type: 'counter',
+    help: 'Metrics that could not be read at a scrape.',
+    roles: BOTH,
+    builtin: true,
+  },
+
+  downstream_sessions: { type: 'gauge', help: 'Miners connected.', roles: PROXY },
+  downstream_connections_total: {
+    type: 'counter',
+    help: 'Connections of miners, by what became of them.',
+    labels: ['result'],
+    values: { result: ['accepted', 'refused'] },
+    roles: PROXY,
+  },
+  shares_submitted_total: { type: 'counter', help: 'Shares that miners sent.', roles: PROXY },
+  shares_accepted_total: { type: 'counter', help: 'Shares that were credited.', roles: BOTH },
+  shares_rejected_total: {
+    type: 'counter',
+    help: 'Shares and requests that were refused, by reason.',
+    labels: ['reason'],
+    values: { reason: REJECT_REASONS },
+    roles: PROXY,
+  },
+  downstream_work_hashes_total: {
+    type: 'counter',
+    help: 'Credited work in hashes; its rate is the hashrate in H/s.',
+    roles: PROXY,
+  },
+  blocks_found_total: { type: 'counter', help: 'Shares that solve a block.', roles: PROXY },
+  share_ack_seconds: {
+    type: 'histogram',
+    help: 'From the arrival of a submit to its answer, the commit to disk included.',
+    buckets: FAST_SECONDS,
+    roles: PROXY,
+  },
+  validation_batch_shares: {
+    type: 'histogram',
+    help: 'Shares hashed in one call of the kernel.',
+    buckets: POWERS_OF_TWO,
+    roles: BOTH,
+  },
+  validation_batch_seconds: {
+    type: 'histogram',
+    help: 'Time of one call of the kernel with everything around it.',
+    buckets: [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1],
+    roles: BOTH,
+  },
+  validation_queue_shares: { type: 'gauge', help: 'Shares waiting for the kernel.', roles: BOTH },
+
+  job_age_seconds: {
+    type: 'gauge',
+    help: 'Age of the newest job that miners work on.',
+    roles: PROXY,
+  },
+  upstream_up: {
+    type: 'gauge',
+    help: '1 while the destination is connected, authorised and has a job.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_shares_total: {
+    type: 'counter',
+    help: "Shares forwarded to a destination, by the destination's verdict.",
+    labels: ['target', 'result'],
+    roles: PROXY,
+  },
+  upstream_failovers_total: {
+    type: 'counter',
+    help: 'Times that the hashrate was moved to another destination.',
+    roles: PROXY,
+  },
+
+  contract_state: {
+    type: 'gauge',
+    help: 'Contracts in each state.',
+    labels: ['state'],
+    values: { state: ['pending', 'live', 'paused', 'ending', 'ended'] },
+    roles: BOTH,
+  },
+  contract_delivered_work_hashes_total: {
+    type: 'counter',
+    help: 'Verified work delivered under contracts, in hashes.',
+    roles: BOTH,
+  },
+  contract_work_hashes: {
+    type: 'gauge',
+    help: 'Work that the contracts which have not ended ask for in all, in hashes.',
+    roles: BOTH,
+  },
+  channel_state: {
+    type: 'gauge',
+    help: 'Channels in each state; frozen means that storage failed.',
+    labels: ['state'],
+    values: { state: ['opening', 'open', 'closing', 'closed', 'frozen'] },
+    roles: BOTH,
+  },
+  channel_balance_sats: {
+    type: 'gauge',
+    help: 'Sats of each side by the newest signed state of the open channels.',
+    labels: ['side'],
+    values: { side: ['miner', 'maker'] },
+    roles: BOTH,
+  },
+  channel_updates_total: {
+    type: 'counter',
+    help: 'Channel states, by what became of them.',
+    labels: ['result'],
+    values: { result: ['signed', 'refused'] },
+    roles: BOTH,
+  },
+  channel_unsigned_sats: {
+    type: 'gauge',
+    help: 'Exposure: what verified work earned that no signed state covers yet.',
+    roles: BOTH,
+  },
+  channel_unsigned_limit_sats: {
+    type: 'gauge',
+    help: 'Exposure at which the proxy stops delivering.',
+    roles: BOTH,
+  },
+  channel_expiry_blocks: {
+    type: 'gauge',
+    help: 'Blocks left of the open channel that expires first.',
+    roles: BOTH,
+  },
+  market_peer_up: {
+    type: 'gauge',
+    help: 'Peers connected: the market maker of a proxy, the miners of a maker.',
+    roles: BOTH,
+  },
+  market_protocol_errors_total: {
+    type: 'counter',
+    help: 'Requests between peers that were answered with an error, by code.',
+    labels: ['code'],
+    values: { code: PEER_CODES },
+    roles: BOTH,
+  },
+
+  ledger_commit_seconds: {
+    type: 'histogram',
+    help: 'Time of one durable commit.',
+    buckets: FAST_SECONDS,
+    roles: BOTH,
+  },
+  ledger_commits_total: { type: 'counter', help: 'Durable commits.', roles: BOTH },
+  ledger_rows_total: { type: 'counter', help: 'Rows written.', roles: BOTH },
+  ledger_queue_rows: { type: 'gauge', help: 'Writes waiting for a commit.', roles: BOTH },
+  ledger_last_commit_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When the last commit was durable, seconds since the epoch.',
+    roles: BOTH,
+  },
+  ledger_errors_total: {
+    type: 'counter',
+    help: 'Failed reads and writes of the ledger, by code.',
+    labels: ['code'],
+    values: { code: LEDGER_CODES },
+    roles: BOTH,
+  },
+  chain_tip_height: {
+    type: 'gauge',
+    help: 'Height of the best block the bitcoin node knows.',
+    roles: BOTH,
+  },
+  chain_tip_age_seconds: {
+    type: 'gauge',
+    help: 'Time since the bitcoin node last told of a new tip.',
+    roles: BOTH,
+  },
+  limit_hits_total: {
+    type: 'counter',
+    help: 'Times that a limit of base/limits.ts was reached.',
+    labels: ['limit'],
+    values: { limit: Object.keys(LIMITS) },
+    roles: BOTH,
+  },
+  errors_total: {
+    type: 'counter',
+    help: 'Errors by their stable code, the one in the log.',
+    labels: ['code'],
+    values: { code: ERROR_CODES },
+    roles: BOTH,
+  },
+} as const satisfies Readonly<Record<string, MetricRow>>;
+
+export type MetricName = keyof typeof CATALOGUE;
+
+export const METRIC_ROWS: Readonly<Record<MetricName, MetricRow>> = CATALOGUE;
+
+/** The catalogue as a Markdown table, for the README. */
+export function metricTable(): string {
+  const rows = Object.entries(METRIC_ROWS).map(([name, row]) => {
+    const labels = (row.labels ?? []).map((label) => `\`${label}\``).join(', ');
+    return `| \`${METRIC_PREFIX}${name}\` | ${row.type} | ${labels} | ${row.roles.join(', ')} | ${row.help} |`;
+  });
+  return `${['| Metric | Type | Labels | Role | Meaning |', '|---|---|---|---|---|', ...rows].join('\n')}\n`;
+}

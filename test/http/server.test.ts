@@ -1,0 +1,278 @@
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import { CodedError } from '../../src/base/errors.ts';
+import { OpsServer, type OpsServerDeps } from '../../src/http/server.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { createMetrics } from '../../src/metrics/metrics.ts';
+
+const TOKEN = 'a1'.repeat(32);
+const open: OpsServer[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((server) => server.close()));
+});
+
+async function start(deps: Partial<OpsServerDeps> = {}): Promise<{ port: number; server: OpsServer }> {
+  const build = { version: '1', commit: 'c', kernel: 'k', ledger: 'l' };
+  const server = new OpsServer(
+    {
+      listen: { host: '127.0.0.1', port: 0 },
+      allowedHosts: ['Proxy.example'],
+      token: TOKEN,
+      checkTimeoutMs: 50,
+    },
+    {
+      metrics: createMetrics({ role: 'proxy', build }, {}),
+      checks: {},
+      status: () => ({}),
+      log: silentLogger,
+      ...deps,
+    },
+  );
+  open.push(server);
+  return { port: (await server.start()).port, server };
+}
+
+type Answer = { status: number; headers: IncomingHttpHeaders; body: string };
+
+function ask(
+  port: number,
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: string } = {},
+): Promise<Answer> {
+  const { method = 'GET', headers = {}, body } = options;
+  return new Promise((resolve, reject) => {
+    const request = httpRequest({ host: '127.0.0.1', port, path, method, headers }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: text }),
+      );
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+function post(
+  port: number,
+  path: string,
+  body: string,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const defaults = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
+  return ask(port, path, { method: 'POST', headers: { ...defaults, ...headers }, body });
+}
+
+describe('health', () => {
+  it('is alive whatever its dependencies do', async () => {
+    const { port } = await start({ checks: { ledger: () => 'broken' } });
+    expect(await ask(port, '/livez')).toMatchObject({ status: 200, body: 'ok\n' });
+  });
+
+  it('is ready while every check is', async () => {
+    const { port } = await start({
+      checks: { ledger: () => true, upstream: () => Promise.resolve(true as const) },
+    });
+    expect(await ask(port, '/readyz')).toMatchObject({ status: 200, body: 'ready\n' });
+    expect((await ask(port, '/readyz?verbose')).body).toBe('[+]ledger ok\n[+]upstream ok\nready\n');
+  });
+
+  it('names what is not ready, without the text of an exception', async () => {
+    const { port } = await start({
+      checks: {
+        ledger: () => true,
+        upstream: () => 'no job for 90 s',
+        chain: () => {
+          throw new Error('secret path /etc/x');
+        },
+      },
+    });
+    expect(await ask(port, '/readyz')).toMatchObject({ status: 503, body: 'not ready\n' });
+    const verbose = await ask(port, '/readyz?verbose');
+    expect(verbose.status).toBe(503);
+    expect(verbose.body).toBe(
+      '[+]ledger ok\n[-]upstream failed: no job for 90 s\n[-]chain failed\nnot ready\n',
+    );
+  });
+
+  it('answers though a check hangs', async () => {
+    const { port } = await start({ checks: { chain: () => new Promise<true>(() => {}) } });
+    expect((await ask(port, '/readyz?verbose')).body).toContain('[-]chain failed: no answer');
+  });
+});
+
+describe('metrics and status', () => {
+  it('serves the text of the registry', async () => {
+    const { port } = await start();
+    const answer = await ask(port, '/metrics');
+    expect(answer.status).toBe(200);
+    expect(answer.headers['content-type']).toContain('text/plain; version=0.0.4');
+    expect(answer.body).toContain('sharestream_build_info{');
+  });
+
+  it('answers HEAD without a body', async () => {
+    const { port } = await start();
+    const answer = await ask(port, '/metrics', { method: 'HEAD' });
+    expect(answer).toMatchObject({ status: 200, body: '' });
+    expect(Number(answer.headers['content-length'])).toBeGreaterThan(1000);
+  });
+
+  it('writes bigints as decimal strings', async () => {
+    const { port } = await start({
+      status: () => ({ work: 10n ** 20n, miners: 3, nested: [{ paidSat: 5n }] }),
+    });
+    const answer = await ask(port, '/api/v1/status');
+    expect(answer.headers['content-type']).toContain('application/json');
+    expect(answer.headers['cache-control']).toBe('no-store');
+    expect(JSON.parse(answer.body)).toEqual({
+      work: '100000000000000000000',
+      miners: 3,
+      nested: [{ paidSat: '5' }],
+    });
+  });
+
+  it('hides the text of an unexpected error, and goes on', async () => {
+    const { port, server } = await start({
+      status: () => {
+        throw new TypeError('cannot read /var/lib/secret');
+      },
+    });
+    const answer = await ask(port, '/api/v1/status');
+    expect(answer.status).toBe(500);
+    expect(JSON.parse(answer.body)).toEqual({ error: { code: 'internal', hint: 'the log says more' } });
+    expect(server.stats.failed).toBe(1);
+    expect((await ask(port, '/livez')).status).toBe(200);
+  });
+});
+
+describe('actions', () => {
+  const actions = {
+    echo: (input: unknown) => ({ input }),
+    refuse: () => {
+      throw new CodedError('exposure_limit', 'three steps unpaid');
+    },
+    nothing: () => undefined,
+  };
+
+  it('run with the token, and answer JSON', async () => {
+    const { port } = await start({ actions });
+    expect(JSON.parse((await post(port, '/api/v1/echo', '{"a":1}')).body)).toEqual({ input: { a: 1 } });
+    expect(await post(port, '/api/v1/nothing', '')).toMatchObject({ status: 200, body: 'null\n' });
+  });
+
+  it.each([
+    ['no token', { authorization: '' }],
+    ['a wrong token', { authorization: `Bearer ${'a2'.repeat(32)}` }],
+    ['part of the token', { authorization: `Bearer ${TOKEN.slice(1)}` }],
+    ['another scheme', { authorization: `Basic ${TOKEN}` }],
+  ])('are refused with %s', async (_name, headers) => {
+    let runs = 0;
+    const { port, server } = await start({ actions: { run: () => (runs += 1) } });
+    const answer = await post(port, '/api/v1/run', '{}', headers);
+    expect(answer.status).toBe(401);
+    expect(answer.headers['www-authenticate']).toBe('Bearer');
+    expect(runs).toBe(0);
+    expect(server.stats.refused).toBe(1);
+  });
+
+  it('tell coded errors with their hint', async () => {
+    const { port } = await start({ actions });
+    const answer = await post(port, '/api/v1/refuse', '{}');
+    expect(answer.status).toBe(422);
+    expect(JSON.parse(answer.body)).toEqual({
+      error: {
+        code: 'exposure_limit',
+        message: 'exposure_limit: three steps unpaid',
+        hint: 'unpaid verified work reached the limit; hashrate went to the fallback',
+      },
+    });
+  });
+
+  it.each([
+    ['{"a":', {}, 400],
+    [`"${'x'.repeat(70_000)}"`, {}, 413],
+    ['{}', { 'content-type': 'text/plain' }, 415],
+    ['{}', { origin: 'http://evil.example' }, 403],
+  ] as const)('refuse the body or headers %#', async (body, headers, status) => {
+    const { port } = await start({ actions });
+    expect((await post(port, '/api/v1/echo', body, headers)).status).toBe(status);
+  });
+
+  it('exist only by their own names', async () => {
+    const { port } = await start({ actions });
+    for (const name of ['toString', '__proto__', 'constructor', 'echo/', '', 'ECHO']) {
+      expect((await post(port, `/api/v1/${name}`, '{}')).status, name).toBe(404);
+    }
+  });
+});
+
+describe('the door', () => {
+  it('knows its methods and paths', async () => {
+    const { port } = await start({ actions: { run: () => 1 } });
+    const wrong = await ask(port, '/livez', { method: 'POST' });
+    expect(wrong.status).toBe(405);
+    expect(wrong.headers.allow).toBe('GET, HEAD');
+    expect((await ask(port, '/api/v1/run')).headers.allow).toBe('POST');
+    expect((await ask(port, '/')).status).toBe(404);
+    expect((await ask(port, '/livez/')).status).toBe(404);
+    expect((await ask(port, '/../livez')).status).toBe(404);
+  });
+
+  it.each([
+    ['127.0.0.1:9332', 200],
+    ['localhost', 200],
+    ['[::1]:9332', 200],
+    ['proxy.example:9332', 200],
+    ['PROXY.example', 200],
+    ['evil.example', 403],
+    ['127.0.0.1.evil.example:9332', 403],
+    ['localhost.evil.example', 403],
+    ['[evil]', 403],
+    ['a@localhost', 403],
+  ])('lets Host %s in or not: %i', async (host, status) => {
+    const { port } = await start();
+    expect((await ask(port, '/metrics', { headers: { host } })).status).toBe(status);
+  });
+
+  it('survives garbage and half a request', async () => {
+    const { port } = await start();
+    for (const bytes of ['\u0000\u0001garbage\r\n\r\n', 'GET /livez HTTP/1.1\r\nHost: a\r\nX: ']) {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      await new Promise<void>((resolve) => socket.write(bytes, () => resolve()));
+      socket.destroy();
+    }
+    expect((await ask(port, '/livez')).status).toBe(200);
+  });
+
+  it('says when its port is taken', async () => {
+    const { port } = await start();
+    const second = new OpsServer(
+      { listen: { host: '127.0.0.1', port }, token: TOKEN },
+      {
+        metrics: { contentType: '', text: () => Promise.resolve('') },
+        checks: {},
+        status: () => 1,
+        log: silentLogger,
+      },
+    );
+    await expect(second.start()).rejects.toMatchObject({ code: 'address_in_use' });
+    await second.close();
+  });
+
+  it('finishes what it is answering when it is closed', async () => {
+    const gate = Promise.withResolvers<number>();
+    const { port, server } = await start({ status: () => gate.promise });
+    const answer = ask(port, '/api/v1/status');
+    while (server.stats.requests === 0) await new Promise((resolve) => setImmediate(resolve));
+    const closed = server.close();
+    gate.resolve(7);
+    expect((await answer).body).toBe('7\n');
+    await closed;
+    await expect(ask(port, '/livez')).rejects.toThrow();
+  });
+});

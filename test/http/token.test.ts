@@ -1,0 +1,51 @@
+import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { isAuthorized, loadOrCreateToken } from '../../src/http/token.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'token-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('loadOrCreateToken', () => {
+  it('makes a token once, for its owner only', () => {
+    const file = join(folder, 'token');
+    const token = loadOrCreateToken(file);
+    expect(token).toMatch(/^[0-9a-f]{64}$/);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(loadOrCreateToken(file)).toBe(token);
+    expect(readFileSync(file, 'utf8').trim()).toBe(token);
+    expect(loadOrCreateToken(join(folder, 'other'))).not.toBe(token);
+  });
+
+  it('refuses a file that others can read, or that holds no token', () => {
+    const file = join(folder, 'open');
+    loadOrCreateToken(file);
+    chmodSync(file, 0o644);
+    expect(() => loadOrCreateToken(file)).toThrow(/bad_key_file.*chmod 600/);
+    writeFileSync(file, 'short\n');
+    chmodSync(file, 0o600);
+    expect(() => loadOrCreateToken(file)).toThrow(/bad_key_file.*64 hex/);
+    expect(() => loadOrCreateToken(join(folder, 'none', 'token'))).toThrow(/bad_key_file.*ENOENT/);
+  });
+});
+
+describe('isAuthorized', () => {
+  it('accepts only the token', () => {
+    expect(isAuthorized('Bearer abc', 'abc')).toBe(true);
+    expect(isAuthorized('bearer abc', 'abc')).toBe(true);
+    for (const header of [
+      undefined,
+      '',
+      'abc',
+      'Bearer',
+      'Bearer ',
+      'Bearer abcd',
+      'Bearer ab',
+      'Bearer abc abc',
+    ]) {
+      expect(isAuthorized(header, 'abc'), header).toBe(false);
+    }
+    expect(isAuthorized('Bearer ', '')).toBe(false);
+  });
+});
