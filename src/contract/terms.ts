@@ -8,7 +8,10 @@ import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
 /** How a share is tied to the buyer: the job's coinbase must pay this script, or nothing is checked. */
 export type Binding = { readonly type: 'coinbase'; readonly scriptHex: string } | { readonly type: 'none' };
 
-/** The signed terms of a fixed-price contract (`channel.md` 7, `streams.md` 2.4). Amounts in the units of their names. */
+/**
+ * The signed terms of a fixed-price contract (`channel.md` 7, `streams.md` 2.4). Amounts in the units of
+ * their names.
+ */
 export type ContractTerms = {
   readonly network: NetworkName;
   /** x-only node keys, 64 hex digits. */

@@ -1,0 +1,361 @@
+import { toHex } from '../base/bytes.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { nodeIdBytes } from '../channel/signer.ts';
+import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
+import { contractIdOf } from '../contract/terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { handler, Serial } from '../peering/calls.ts';
+import { createTlsIdentity } from '../peering/certificate.ts';
+import { authenticate } from '../peering/handshake.ts';
+import type { Params, Result } from '../peering/messages.ts';
+import { identityOfSigner, type SignerTree, signTerms, verifyTermsSignature } from '../peering/opening.ts';
+import {
+  type ChannelStatus,
+  CONTRACT_KIND,
+  type ContractRecord,
+  contractEntry,
+  nextChannelIndex,
+} from '../peering/records.ts';
+import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peering/rpc-peer.ts';
+import {
+  DEFAULT_TRANSPORT,
+  type PeerConnection,
+  PeerServer,
+  type TransportOptions,
+} from '../peering/transport.ts';
+import { DuplicateSet } from '../shares/duplicates.ts';
+import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import { parseJobDocument } from '../work/evidence.ts';
+import { recentShareHashes } from '../work/meters.ts';
+import { BlockView } from './block-view.ts';
+import { DEFAULT_INTAKE, type IntakeOptions } from './intake.ts';
+import { MakerBook } from './maker-book.ts';
+import { MakerChannel } from './maker-channel.ts';
+import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
+import { judgeTerms, type MakerPolicy } from './policy.ts';
+import { ShareVerifier } from './verification.ts';
+
+export type MakerOptions = {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  /** Node ids that may connect; undefined lets everyone try who proves a key. */
+  readonly allowedNodeIds?: ReadonlySet<string>;
+  readonly maxConnections?: number;
+  readonly policy: MakerPolicy;
+  readonly opening?: Partial<MakerOpeningOptions>;
+  /** An opening not signed by the miner for this long gives its coins free. */
+  readonly openingTimeoutMs?: number;
+  readonly intake?: Partial<IntakeOptions>;
+  /** Confirmations at which a close is final. */
+  readonly finalDepth?: number;
+  readonly authTimeoutMs?: number;
+  readonly transport?: TransportOptions;
+  readonly rpc?: RpcOptions;
+};
+
+export type MakerDeps = {
+  readonly ledger: Ledger;
+  readonly chain: ChainSource;
+  readonly signer: SignerTree;
+  readonly kernel: ShareKernel;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** After everything that may have changed the status. */
+  readonly onStatus?: () => void;
+};
+
+export type MakerContractStatus = {
+  readonly contractId: string;
+  readonly minerNodeId: string;
+  readonly connected: boolean;
+  readonly channel: ChannelStatus | 'none';
+  readonly stream: StreamStatus;
+  readonly verifiedWorkHashes: bigint;
+  readonly unsignedWorkHashes: bigint;
+  readonly n: number;
+  readonly ackedN: number;
+  readonly paidSat: bigint;
+  readonly sharesCredited: number;
+  readonly refused: Readonly<Record<string, number>>;
+  readonly fundingTxid: string | undefined;
+  readonly fundingDepth: number;
+  readonly frozen: string | undefined;
+};
+
+const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
+/** No block lasts this long: what was credited earlier is on blocks whose work is stale. */
+const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
+const CONTRACTS_PER_SESSION = 1000;
+
+/**
+ * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels, verifies work and signs
+ * it. Everything is restored from the ledger.
+ */
+export class Maker {
+  readonly stats = { connections: 0, refused: {} as Record<string, number> };
+  readonly #options: MakerOptions;
+  readonly #deps: MakerDeps;
+  readonly #nodeId: string;
+  readonly #view: BlockView;
+  readonly #verifier: ShareVerifier;
+  readonly #channels = new Map<string, MakerChannel>();
+  readonly #openedAtMs = new Map<string, number>();
+  /** One contract or funding at a time: channel indexes and coins are promised once. */
+  readonly #desk = new Serial();
+  #server: PeerServer | undefined;
+  #stopTip: (() => void) | undefined;
+
+  constructor(options: MakerOptions, deps: MakerDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#nodeId = toHex(nodeIdBytes(deps.signer));
+    this.#view = new BlockView(deps);
+    this.#verifier = new ShareVerifier({ kernel: deps.kernel, duplicates: new DuplicateSet() });
+  }
+
+  /** Restores every contract, then listens. Resolves with the port. Throws `ledger_corrupt`, `address_in_use`. */
+  async start(): Promise<number> {
+    const { ledger, chain, log, clock, random } = this.#deps;
+    for (const { id } of await ledger.list(CONTRACT_KIND)) {
+      const book = await MakerBook.load(id, this.#deps);
+      if (book !== undefined) this.#add(book);
+    }
+    await this.#rememberHashes();
+    const genesisHash = await chain.genesisHash();
+    this.#view.onTip(await chain.tip());
+    this.#stopTip = chain.watchTip((tip) => {
+      this.#view.onTip(tip);
+      for (const channel of this.#channels.values()) channel.lookAtChain();
+      this.#giveUpOpenings();
+    });
+    const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
+    this.#server = new PeerServer(
+      {
+        ...transport,
+        host: this.#options.host,
+        port: this.#options.port,
+        maxConnections: this.#options.maxConnections ?? 1000,
+        tls: createTlsIdentity({ random, nowMs: clock.nowMs() }),
+      },
+      {
+        log,
+        onConnection: (connection) => {
+          this.#serve(connection, genesisHash).catch((error: unknown) => {
+            if (!(error instanceof CodedError)) throw error;
+            this.#countRefusal(error);
+          });
+        },
+      },
+    );
+    return this.#server.listen();
+  }
+
+  get nodeId(): string {
+    return this.#nodeId;
+  }
+
+  /** All contracts, closed ones too. */
+  get status(): readonly MakerContractStatus[] {
+    return [...this.#channels.values()].map((channel) => {
+      const { book, intake } = channel;
+      return {
+        contractId: book.contractId,
+        minerNodeId: book.terms.minerNodeId,
+        connected: channel.connected,
+        channel: book.channel?.status ?? 'none',
+        stream: book.stream.status,
+        verifiedWorkHashes: book.delivery.verifiedWorkHashes,
+        unsignedWorkHashes: unsignedWork(book.stream),
+        n: book.last?.n ?? -1,
+        ackedN: book.ackedN,
+        paidSat: book.last?.paidSat ?? 0n,
+        sharesCredited: intake.stats.sharesCredited,
+        refused: intake.stats.refused,
+        fundingTxid: book.channel?.fundingTxid,
+        fundingDepth: book.stream.fundingDepth,
+        frozen: book.frozen?.message,
+      };
+    });
+  }
+
+  /** Ends all connections; the channels stay as they are. */
+  async close(): Promise<void> {
+    this.#stopTip?.();
+    await this.#server?.close();
+    await this.#desk.run(async () => {});
+    for (const channel of this.#channels.values()) await channel.idle();
+  }
+
+  async #serve(connection: PeerConnection, genesisHash: string): Promise<void> {
+    const peer = new RpcPeer(connection, this.#options.rpc ?? DEFAULT_RPC, { log: this.#deps.log });
+    const { allowedNodeIds } = this.#options;
+    const nodeId = await authenticate(peer, 'server', {
+      identity: identityOfSigner(this.#deps.signer),
+      genesisHash,
+      features: [],
+      isKnown: (id) => allowedNodeIds === undefined || allowedNodeIds.has(id),
+      random: this.#deps.random,
+      timeoutMs: this.#options.authTimeoutMs ?? 10_000,
+    });
+    peer.serve(this.#handlers(peer, nodeId), 'unknown_method');
+    this.stats.connections += 1;
+    this.#deps.log.info({ peer: connection.remoteAddress, nodeId }, 'miner connected');
+    this.#deps.onStatus?.();
+    const reason = await peer.closed;
+    this.#deps.log.info({ nodeId, code: reason.code }, 'miner disconnected');
+    this.#deps.onStatus?.();
+  }
+
+  #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {
+    const attached = new Set<MakerChannel>();
+    const touch = (channel: MakerChannel): MakerChannel => {
+      if (attached.has(channel)) channel.intake.contactAtMs = this.#deps.clock.nowMs();
+      return channel;
+    };
+    const channelOf = (contractId: string): MakerChannel => touch(this.#channelOf(contractId, nodeId));
+    return {
+      ping: async () => {
+        for (const channel of attached) touch(channel);
+        return {};
+      },
+      'contract.propose': handler('contract.propose', (params) => this.#propose(params, nodeId)),
+      'channel.open': handler('channel.open', (params) => this.#open(params, nodeId)),
+      'channel.tx_signatures': handler('channel.tx_signatures', (params) => this.#fund(params, nodeId)),
+      'channel.reestablish': handler('channel.reestablish', async (params) => {
+        const channel = this.#channelOf(params.contractId, nodeId);
+        const answer = await channel.reestablish(peer, params);
+        if (attached.size < CONTRACTS_PER_SESSION) attached.add(channel);
+        return answer;
+      }),
+      'channel.ready': handler('channel.ready', (p) => channelOf(p.contractId).minerReady(peer, p)),
+      'job.announce': handler('job.announce', (p) => channelOf(p.contractId).announce(peer, p)),
+      'work.batch': handler('work.batch', (p) => channelOf(p.contractId).takeBatch(peer, p)),
+      'channel.shutdown': handler('channel.shutdown', (p) => channelOf(p.contractId).shutdown(peer)),
+      'close.sig': handler('close.sig', (p) => channelOf(p.contractId).closeSignature(peer, p)),
+    };
+  }
+
+  /** Contracts of others are unknown to a peer. */
+  #channelOf(contractId: string, nodeId: string): MakerChannel {
+    const channel = this.#channels.get(contractId);
+    if (channel?.book.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
+    return channel;
+  }
+
+  /** Stored before the signature leaves; the same terms again get the same signature. */
+  #propose(
+    { terms, signature }: Params<'contract.propose'>,
+    nodeId: string,
+  ): Promise<Result<'contract.propose'>> {
+    return this.#desk.run(async () => {
+      const contractId = contractIdOf(terms);
+      const known = this.#channels.get(contractId);
+      if (known !== undefined && known.book.terms.minerNodeId === nodeId) {
+        return { contractId, signature: known.book.contract.makerSignature };
+      }
+      const open = [...this.#channels.values()].map(({ book }) => book).filter((book) => !book.isClosed);
+      const { height } = await this.#deps.chain.tip();
+      judgeTerms(this.#options.policy, terms, {
+        makerNodeId: this.#nodeId,
+        peerNodeId: nodeId,
+        height,
+        openContractsOfPeer: open.filter((book) => book.terms.minerNodeId === nodeId).length,
+        openBudgetSat: open.reduce((sum, book) => sum + book.terms.budgetSat, 0n),
+      });
+      verifyTermsSignature(terms, nodeId, signature);
+      const record: ContractRecord = {
+        version: 1,
+        role: 'maker',
+        terms,
+        minerSignature: signature,
+        makerSignature: signTerms(terms, this.#deps.signer),
+        channelIndex: await nextChannelIndex(this.#deps.ledger),
+      };
+      await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
+      this.#add(MakerBook.create(contractId, record, this.#deps));
+      this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
+      return { contractId, signature: record.makerSignature };
+    });
+  }
+
+  #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
+    return this.#desk.run(async () => {
+      const { book } = this.#channelOf(params.contractId, nodeId);
+      const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.book)));
+      const options = { ...DEFAULT_OPENING, ...this.#options.opening };
+      return acceptOpening(book, params, reserved, options, this.#deps);
+    });
+  }
+
+  #fund(
+    { contractId, signatures }: Params<'channel.tx_signatures'>,
+    nodeId: string,
+  ): Promise<Result<'channel.tx_signatures'>> {
+    return this.#desk.run(async () => {
+      const channel = this.#channelOf(contractId, nodeId);
+      const answer = await completeFunding(channel.book, signatures, this.#deps);
+      channel.lookAtChain();
+      return answer;
+    });
+  }
+
+  #add(book: MakerBook): void {
+    const options = {
+      intake: { ...DEFAULT_INTAKE, ...this.#options.intake },
+      finalDepth: this.#options.finalDepth ?? 6,
+    };
+    const channel = new MakerChannel(book, options, {
+      ...this.#deps,
+      view: this.#view,
+      verifier: this.#verifier,
+      onChange: () => this.#deps.onStatus?.(),
+    });
+    this.#channels.set(book.contractId, channel);
+    this.#openedAtMs.set(book.contractId, this.#deps.clock.monotonicMs());
+  }
+
+  /** Coins promised to a miner who never signs become free; the contract is over. */
+  #giveUpOpenings(): void {
+    const beforeMs = this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? 3_600_000);
+    for (const { book } of this.#channels.values()) {
+      const isLate = (this.#openedAtMs.get(book.contractId) ?? 0) < beforeMs;
+      if (!isLate || book.channel?.status !== 'opening' || book.frozen !== undefined) continue;
+      this.#desk
+        .run(async () => {
+          if (book.channel?.status === 'opening') {
+            await book.setStatus('failed', { reason: 'the miner never signed the funding' });
+          }
+        })
+        .catch((error: unknown) => {
+          if (!(error instanceof CodedError)) throw error;
+        });
+    }
+  }
+
+  /** Fills duplicate detection with everything credited of late. */
+  async #rememberHashes(): Promise<void> {
+    const generations = new Map<string, string | undefined>();
+    const sinceMs = this.#deps.clock.nowMs() - DUPLICATE_MEMORY_MS;
+    for await (const { stream, jobId, hash } of recentShareHashes(this.#deps.ledger, sinceMs)) {
+      const key = `${stream}:${jobId}`;
+      let generation = generations.get(key);
+      if (!generations.has(key)) {
+        const body = await this.#channels.get(stream)?.book.storedJob(jobId);
+        generation = body === undefined ? undefined : toHex(parseJobDocument(body).prevHash);
+        generations.set(key, generation);
+      }
+      if (generation !== undefined) this.#verifier.duplicates.add(generation, hash);
+    }
+  }
+
+  #countRefusal(error: CodedError): void {
+    const code = codeOf(error);
+    this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
+    this.#deps.log.debug({ code }, 'connection ended before it was authenticated');
+  }
+}

@@ -1,0 +1,145 @@
+import { concat, toHex } from '../base/bytes.ts';
+import { CodedError, type ErrorCode } from '../base/errors.ts';
+import { coinbaseOutputs } from '../bitcoin/coinbase.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { WireShare } from '../peering/messages.ts';
+import { type DuplicateSet, generationOf } from '../shares/duplicates.ts';
+import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import { meets, ntimeInWindow } from '../shares/rules.ts';
+import { type ShareTarget, shareTargetOf } from '../shares/share.ts';
+import { type ShareInput, verifyShares } from '../shares/verify.ts';
+import { BIP323_VERSION_MASK } from '../stratum/version-rolling.ts';
+import type { JobRecord } from '../work/evidence.ts';
+
+/** Version, input count and outpoint of a coinbase, then the length of its script: where the script begins. */
+const SCRIPT_AT = 4 + 1 + 36 + 1;
+const MAX_SCRIPT_SIZE = 100;
+
+export type ShareCode = Extract<ErrorCode, `share_${string}` | 'over_budget' | 'bad_ntime'>;
+
+/** What a share is judged before it is hashed against its target. */
+export type ShareRules = {
+  readonly terms: ContractTerms;
+  /** The easiest target of a share. */
+  readonly maxTarget: bigint;
+  /**
+   * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its hash is known,
+   * which a maker that trusts reported difficulties cannot see (a share is worth its difficulty).
+   */
+  readonly fixedTarget: boolean;
+};
+
+export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareRules {
+  return { terms, maxTarget: BigInt(`0x${terms.maxTargetHex}`), fixedTarget };
+}
+
+/**
+ * A job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of its input (anywhere else a
+ * miner could move the outputs with it), `share_unbound` unless it pays the script the terms bind to. Undefined when good.
+ */
+export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
+  const { coinb1, coinb2, extranonceSize } = job;
+  const coinbase = concat(coinb1, new Uint8Array(extranonceSize), coinb2);
+  const scriptSize = coinbase[SCRIPT_AT - 1] ?? 0;
+  const extranonceEnd = coinb1.length + extranonceSize;
+  if (
+    scriptSize > MAX_SCRIPT_SIZE ||
+    coinb1.length < SCRIPT_AT ||
+    extranonceEnd > SCRIPT_AT + scriptSize ||
+    (job.versionMask & ~BIP323_VERSION_MASK) !== 0
+  ) {
+    return 'share_bad';
+  }
+  const { binding } = terms;
+  try {
+    const outputs = coinbaseOutputs(coinbase);
+    if (binding.type === 'none') return undefined;
+    const paid = outputs.some(
+      (output) => output.valueSat > 0n && toHex(output.script) === binding.scriptHex,
+    );
+    return paid ? undefined : 'share_unbound';
+  } catch (error) {
+    if (error instanceof CodedError) return 'share_bad';
+    throw error;
+  }
+}
+
+/** What can be said of a share without its hash; undefined when nothing is wrong. */
+export function checkShare(
+  rules: ShareRules,
+  job: JobRecord,
+  share: WireShare,
+  target: bigint,
+  nowMs: number,
+): ShareCode | undefined {
+  if (share.extranonce1.length + share.extranonce2.length !== job.extranonceSize) return 'share_bad';
+  if (((share.version ^ job.version) & ~job.versionMask) !== 0) return 'share_bad';
+  if (target > rules.maxTarget || (rules.fixedTarget && target !== rules.maxTarget)) return 'share_low';
+  return ntimeInWindow(share.ntime, job.time, nowMs) ? undefined : 'bad_ntime';
+}
+
+/** A share of a batch on its way through the checks. */
+export type ShareCase = {
+  readonly share: WireShare;
+  readonly job: JobRecord | undefined;
+  /** The first thing found wrong. */
+  code: ShareCode | undefined;
+  target: ShareTarget | undefined;
+  /** Internal byte order, once hashed. */
+  hash: Uint8Array | undefined;
+};
+
+/** Targets kept: a stream uses few difficulties at a time. */
+const TARGETS_KEPT = 1024;
+
+/** Hashes the shares of a batch in one go with the miners' own kernel and finds the low and the known ones. */
+export class ShareVerifier {
+  readonly #kernel: ShareKernel;
+  readonly #targets = new Map<number, ShareTarget>();
+  /** One for all contracts: a share is paid once, whoever sells it. */
+  readonly duplicates: DuplicateSet;
+
+  constructor(deps: { readonly kernel: ShareKernel; readonly duplicates: DuplicateSet }) {
+    this.#kernel = deps.kernel;
+    this.duplicates = deps.duplicates;
+  }
+
+  targetOf(difficulty: number): ShareTarget {
+    const known = this.#targets.get(difficulty);
+    if (known !== undefined) return known;
+    if (this.#targets.size >= TARGETS_KEPT) this.#targets.clear();
+    const target = shareTargetOf(difficulty);
+    this.#targets.set(difficulty, target);
+    return target;
+  }
+
+  /** Fills in hash and code of the cases without one; new hashes are remembered as known. Throws `overload`. */
+  hashAll(cases: readonly ShareCase[]): void {
+    const open = cases.filter((each) => each.code === undefined);
+    if (this.duplicates.size + open.length >= this.duplicates.maxHashes) {
+      throw new CodedError('overload', 'too many hashes are remembered', { limit: 'duplicateHashes' });
+    }
+    const jobs = [...new Set(open.map(({ job }) => job!))];
+    const indexOf = new Map(jobs.map((job, index) => [job, index]));
+    const inputs: ShareInput[] = open.map(({ share, job }) => ({
+      job: indexOf.get(job!)!,
+      extranonce: concat(share.extranonce1, share.extranonce2),
+      ntime: share.ntime,
+      nonce: share.nonce,
+      version: share.version,
+    }));
+    const hashes = verifyShares(this.#kernel, jobs, inputs);
+    open.forEach((each, index) => {
+      each.hash = hashes.slice(index * 32, index * 32 + 32);
+      if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';
+      else if (!this.duplicates.add(generationOf(each.job!), each.hash)) each.code = 'share_duplicate';
+    });
+  }
+
+  /** Takes back what `hashAll` remembered, after the batch was not written. */
+  forget(cases: readonly ShareCase[]): void {
+    for (const { code, job, hash } of cases) {
+      if (code === undefined && hash !== undefined) this.duplicates.delete(generationOf(job!), hash);
+    }
+  }
+}

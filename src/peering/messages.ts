@@ -1,0 +1,228 @@
+import { toHex, u32hex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Json } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
+import { swapWords } from '../bitcoin/header.ts';
+import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
+import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
+import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
+import { EXTRANONCE_ROOM, type JobRecord, readJobRecord, type ShareRecord } from '../work/evidence.ts';
+import {
+  bytesUpTo,
+  type Codec,
+  type CodecValue,
+  decimal,
+  hexOf,
+  hexUpTo,
+  integer,
+  listOf,
+  nullable,
+  object,
+  positiveNumber,
+  text,
+} from './codec.ts';
+
+/**
+ * Every message between miner and maker (`channel.md` 7), one codec for parameters and one for the result. Sats, msat and
+ * hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
+ */
+
+const contractId = hexOf(32);
+const stateNumber = integer(0, 2 ** 31);
+const sequence = integer(0, Number.MAX_SAFE_INTEGER);
+const script = bytesUpTo(64, 1);
+const publicKey = bytesUpTo(33, 33);
+const signature = hexOf(64);
+/** A u32 as eight hex digits, big-endian. */
+const u32: Codec<number> = {
+  parse: (value) => Number.parseInt(hexOf(4).parse(value), 16),
+  print: u32hex,
+};
+const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
+const jobIdText = text(14, /^(?:0|[1-9a-f][0-9a-f]{0,13})$/);
+/** A job's id: hex without leading zeros on the wire, as in `mining.notify`. */
+const jobId: Codec<number> = {
+  parse: (value) => {
+    const id = Number.parseInt(jobIdText.parse(value), 16);
+    if (!Number.isSafeInteger(id)) throw new CodedError('protocol', 'job id out of range');
+    return id;
+  },
+  print: (value) => value.toString(16),
+};
+const empty = object<Record<never, never>>({});
+
+export type Hello = {
+  readonly protocol: number;
+  readonly chainHash: string;
+  readonly nodeId: string;
+  readonly features: readonly number[];
+  readonly nonce: string;
+};
+
+export const helloCodec: Codec<Hello> = object<Hello>({
+  protocol: ['protocol', integer(0, 65_535)],
+  chainHash: ['chain_hash', hexOf(32)],
+  nodeId: ['node_id', hexOf(32)],
+  features: ['features', listOf(integer(0, 1023), 64)],
+  nonce: ['nonce', hexOf(32)],
+});
+
+export const authCodec = object({ signature: ['signature', signature] });
+
+const stateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
+const sideCodec: Codec<FundingSide> = { parse: parseFundingSide, print: fundingSideToJson };
+
+/** A share as its job and session make it; what it hashes to is recomputed by who receives it. */
+const shareCodec = object<Omit<ShareRecord, 'hash'>>({
+  jobId: ['job', jobId],
+  extranonce1: ['extranonce1', bytesUpTo(EXTRANONCE_ROOM)],
+  extranonce2: ['extranonce2', bytesUpTo(EXTRANONCE_ROOM)],
+  ntime: ['ntime', u32],
+  nonce: ['nonce', u32],
+  version: ['version', u32],
+  difficulty: ['difficulty', positiveNumber],
+});
+export type WireShare = CodecValue<typeof shareCodec>;
+
+/** A job as its miners saw it; byte strings as they are hashed. Refused with `protocol`. */
+const jobCodec: Codec<JobRecord> = {
+  parse: (value) => {
+    try {
+      return readJobRecord(value);
+    } catch (error) {
+      throw new CodedError('protocol', (error as Error).message);
+    }
+  },
+  print: jobRecordToJson,
+};
+
+/** One spelling of a job: as `jobDocument` writes it. */
+export function jobRecordToJson(job: JobRecord): { readonly [key: string]: Json } {
+  return {
+    job: job.wireId,
+    version: u32hex(job.version),
+    prevhash: toHex(swapWords(job.prevHash)),
+    coinb1: toHex(job.coinb1),
+    coinb2: toHex(job.coinb2),
+    merkle_branches: job.branches.map(toHex),
+    nbits: u32hex(job.bits),
+    ntime: u32hex(job.time),
+    stream: job.stream,
+    version_mask: u32hex(job.versionMask),
+    extranonce_size: job.extranonceSize,
+    upstream_difficulty: job.upstreamDifficulty,
+  };
+}
+
+const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
+
+export const methods = {
+  'contract.propose': {
+    params: object({ terms: ['terms', termsCodec], signature: ['signature', signature] }),
+    result: object({ contractId: ['contract_id', contractId], signature: ['signature', signature] }),
+  },
+  'channel.open': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      keys: ['keys', object({ minerChannel: ['miner_channel', publicKey] })],
+      payoutScript: ['payout_script', script],
+      funding: ['funding', sideCodec],
+    }),
+    result: object({
+      keys: [
+        'keys',
+        object({ makerChannel: ['maker_channel', publicKey], makerRefund: ['maker_refund', publicKey] }),
+      ],
+      payoutScript: ['payout_script', script],
+      funding: ['funding', sideCodec],
+      feeRateSatPerKvb: ['fee_rate_sat_per_kvb', integer(100, 10_000_000)],
+      state0: ['state0', stateCodec],
+    }),
+  },
+  'channel.tx_signatures': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      signatures: ['signatures', listOf(signature, LIMITS.fundingInputs, 1)],
+    }),
+    result: object({ fundingTx: ['funding_tx', transaction] }),
+  },
+  'channel.ready': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      txid: ['txid', hexOf(32)],
+      height: ['height', integer(0, 500_000_000)],
+    }),
+    result: empty,
+  },
+  'job.announce': {
+    params: object({ contractId: ['contract_id', contractId], job: ['job', jobCodec] }),
+    result: empty,
+  },
+  'work.batch': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      firstSeq: ['first_seq', sequence],
+      shares: ['shares', listOf(shareCodec, LIMITS.peerBatchShares, 1)],
+      workTotal: ['work_total', decimal],
+    }),
+    result: object({
+      nextSeq: ['next_seq', sequence],
+      verifiedWork: ['verified_work', decimal],
+      refused: [
+        'refused',
+        listOf(
+          object({ seq: ['seq', sequence], code: ['code', text(40, /^[a-z_]+$/)] }),
+          LIMITS.peerBatchShares,
+        ),
+      ],
+    }),
+  },
+  'state.sign': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      state: ['state', stateCodec],
+    }),
+    result: object({ n: ['n', stateNumber], ackSignature: ['ack_signature', signature] }),
+  },
+  'channel.reestablish': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      n: ['n', stateNumber],
+      state: ['state', nullable(stateCodec)],
+      nextSeq: ['next_seq', sequence],
+    }),
+    result: object({
+      n: ['n', stateNumber],
+      state: ['state', nullable(stateCodec)],
+      nextSeq: ['next_seq', sequence],
+      verifiedWork: ['verified_work', decimal],
+    }),
+  },
+  'channel.shutdown': {
+    params: object({ contractId: ['contract_id', contractId] }),
+    result: object({ n: ['n', stateNumber] }),
+  },
+  'close.sig': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      n: ['n', stateNumber],
+      feeSat: ['fee_sat', decimal],
+      signature: ['signature', signature],
+    }),
+    result: object({ closeTx: ['close_tx', transaction] }),
+  },
+} as const;
+
+export type MethodName = keyof typeof methods;
+export type Params<M extends MethodName> = CodecValue<(typeof methods)[M]['params']>;
+export type Result<M extends MethodName> = CodecValue<(typeof methods)[M]['result']>;
+
+type MethodCodecs = {
+  readonly [M in MethodName]: { readonly params: Codec<Params<M>>; readonly result: Codec<Result<M>> };
+};
+const codecs: MethodCodecs = methods;
+
+/** The codecs of a method. */
+export function codecsOf<M extends MethodName>(method: M): MethodCodecs[M] {
+  return codecs[method];
+}

@@ -1,0 +1,490 @@
+import { assert } from '../base/assert.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import type { ChainSource, ChainTip } from '../chain/source.ts';
+import { signAck } from '../channel/states.ts';
+import { exposureSat, type StreamEffect, type StreamStatus, unsignedWork } from '../contract/stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import type { StreamTotal } from '../work/meters.ts';
+import { call, handler, Serial } from './calls.ts';
+import { authenticate } from './handshake.ts';
+import type { Result } from './messages.ts';
+import { MinerBook } from './miner-book.ts';
+import { type CloseMargins, DEFAULT_CLOSE_MARGINS, MinerChain } from './miner-chain.ts';
+import { MinerFeed } from './miner-feed.ts';
+import { openChannel } from './miner-opening.ts';
+import { identityOfSigner, type SignerTree, walletScript } from './opening.ts';
+import type { ChannelStatus } from './records.ts';
+import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from './rpc-peer.ts';
+import { connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from './transport.ts';
+
+export type MinerSideOptions = {
+  readonly terms: ContractTerms;
+  readonly host: string;
+  readonly port: number;
+  /** Where the miner is paid. Default: the wallet's own script. */
+  readonly payoutScript?: Uint8Array;
+  readonly maxFeeRateSatPerKvb?: number;
+  readonly batchWindow?: number;
+  readonly batchIntervalMs?: number;
+  readonly reconnectMinMs?: number;
+  readonly reconnectMaxMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** See `MinerBookOptions`. */
+  readonly maxRefusedPercent?: number;
+  readonly unpaidTimeoutMs?: number;
+  readonly margins?: CloseMargins;
+  readonly transport?: TransportOptions;
+  readonly rpc?: RpcOptions;
+};
+
+type Settings = MinerSideOptions &
+  Required<Omit<MinerSideOptions, 'payoutScript' | 'unpaidTimeoutMs' | 'terms' | 'host' | 'port'>>;
+
+const DEFAULTS: Omit<Settings, 'terms' | 'host' | 'port'> = {
+  maxFeeRateSatPerKvb: 200_000,
+  batchWindow: 2,
+  batchIntervalMs: 250,
+  reconnectMinMs: 1_000,
+  reconnectMaxMs: 60_000,
+  connectTimeoutMs: 10_000,
+  maxRefusedPercent: 1,
+  margins: DEFAULT_CLOSE_MARGINS,
+  transport: DEFAULT_TRANSPORT,
+  rpc: DEFAULT_RPC,
+};
+
+export type MinerSideDeps = {
+  readonly ledger: Ledger;
+  readonly chain: ChainSource;
+  readonly signer: SignerTree;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** After everything that may have changed the status. */
+  readonly onStatus?: (status: MinerStatus) => void;
+};
+
+export type MinerStatus = {
+  readonly contractId: string;
+  /** Authenticated and reestablished. */
+  readonly connected: boolean;
+  /** True while hashrate may go to this contract; the maker need not be connected. */
+  readonly live: boolean;
+  readonly channel: ChannelStatus | 'none';
+  readonly stream: StreamStatus;
+  readonly signed:
+    | { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint }
+    | undefined;
+  readonly ownWorkHashes: bigint;
+  readonly judgedWorkHashes: bigint;
+  readonly refusedWorkHashes: bigint;
+  /** Own work, less what was refused, that no state covers. */
+  readonly exposureHashes: bigint;
+  readonly exposureSat: bigint;
+  readonly fundingTxid: string | undefined;
+  readonly fundingDepth: number;
+  readonly frozen: string | undefined;
+  /** What ended the last connection, or refused it. */
+  readonly lastError: string | undefined;
+};
+
+/**
+ * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every state on disk
+ * before it is acked, and closes. `MinerBook` is what it knows, `MinerFeed` what it sends, `MinerChain` what it does on
+ * chain; this connects them to one maker, again and again.
+ */
+export class MinerSide {
+  readonly stats = {
+    connections: 0,
+    statesTaken: 0,
+    batchesJudged: 0,
+    refused: {} as Record<string, number>,
+  };
+  readonly #options: Settings;
+  readonly #deps: MinerSideDeps;
+  readonly #serial = new Serial();
+  readonly #abort = new AbortController();
+  readonly #finished = Promise.withResolvers<void>();
+  #book: MinerBook | undefined;
+  #onChain: MinerChain | undefined;
+  #peer: RpcPeer | undefined;
+  #feed: MinerFeed | undefined;
+  #connected = false;
+  #makerReady = false;
+  #readySent = false;
+  #closing = false;
+  #lastError: string | undefined;
+  #stopTip: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #loop: Promise<void> | undefined;
+  #tip: ChainTip | undefined;
+  /** The connection over which the close was asked for: once on each. */
+  #closeAsked: RpcPeer | undefined;
+
+  constructor(options: MinerSideOptions, deps: MinerSideDeps) {
+    this.#options = { ...DEFAULTS, ...options };
+    this.#deps = deps;
+  }
+
+  /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
+  async start(): Promise<void> {
+    const { terms, maxRefusedPercent, unpaidTimeoutMs, margins } = this.#options;
+    const options = {
+      terms,
+      maxRefusedPercent,
+      ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
+    };
+    this.#book = await MinerBook.load(options, this.#deps);
+    this.#onChain = new MinerChain(this.#book, margins, this.#deps);
+    const genesisHash = await this.#deps.chain.genesisHash();
+    this.#stopTip = this.#deps.chain.watchTip((tip) => {
+      this.#tip = tip;
+      this.#lookAtChain();
+    });
+    this.#timer = setInterval(() => {
+      if (this.#book?.stream.opened) this.#follow(this.#book.apply({ type: 'tick' }));
+    }, 1_000);
+    this.#loop = this.#connectLoop(genesisHash);
+  }
+
+  /** Evidence of a stream became durable; `total` is its durable total. Streams of others are ignored. */
+  onDurable(stream: string, total: StreamTotal): void {
+    if (stream !== this.#book?.contractId) return;
+    this.#follow(this.#book.workChanged(total));
+    this.#feed?.wake();
+    this.#closeIfDue();
+  }
+
+  get status(): MinerStatus {
+    const book = this.#book;
+    assert(book !== undefined, 'miner_side_started');
+    return {
+      contractId: book.contractId,
+      connected: this.#connected,
+      live: book.live && !this.#closing,
+      channel: book.channel?.status ?? 'none',
+      stream: book.stream.status,
+      signed: book.stream.signed,
+      ownWorkHashes: book.own.workHashes,
+      judgedWorkHashes: book.delivery.verifiedWorkHashes,
+      refusedWorkHashes: book.refusedWorkHashes,
+      exposureHashes: unsignedWork(book.stream),
+      exposureSat: exposureSat(book.terms, book.stream),
+      fundingTxid: book.channel?.fundingTxid,
+      fundingDepth: book.stream.fundingDepth,
+      frozen: book.frozen?.message,
+      lastError: this.#lastError,
+    };
+  }
+
+  /** Ends the contract: no more work, the rest is signed, both close. Resolves once the close is deep, or at `stop`. */
+  close(): Promise<void> {
+    const book = this.#book;
+    assert(book !== undefined, 'miner_side_started');
+    if (book.channel === undefined || book.channel.status === 'closed') this.#finished.resolve();
+    this.#requestClose();
+    return this.#finished.promise;
+  }
+
+  /** Broadcasts the newest state without the maker; the last resort. */
+  async closeAlone(): Promise<void> {
+    await this.#serial.run(async () => this.#onChain?.closeAlone());
+    this.#notify();
+  }
+
+  /** Ends the connection and all timers; the channel stays as it is. */
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    this.#stopTip?.();
+    clearInterval(this.#timer);
+    this.#peer?.close();
+    await this.#loop;
+    await this.#serial.run(async () => {});
+    this.#finished.resolve();
+  }
+
+  #requestClose(): void {
+    this.#closing = true;
+    this.#follow(this.#book!.apply({ type: 'close_requested' }));
+    this.#closeIfDue();
+  }
+
+  async #connectLoop(genesisHash: string): Promise<void> {
+    const { reconnectMinMs, reconnectMaxMs } = this.#options;
+    let delayMs = reconnectMinMs;
+    while (!this.#isOver) {
+      try {
+        const before = this.stats.connections;
+        const reason = await this.#session(genesisHash).catch((error: unknown) => error);
+        if (!(reason instanceof CodedError)) throw reason;
+        this.#lastError = reason.code;
+        this.#deps.log.info({ code: reason.code, detail: reason.message }, 'connection to the maker ended');
+        if (this.stats.connections > before) delayMs = reconnectMinMs;
+      } finally {
+        this.#disconnected();
+      }
+      const jitter = 0.5 + this.#deps.random.bytes(1)[0]! / 512;
+      await this.#sleep(delayMs * jitter);
+      delayMs = Math.min(delayMs * 2, reconnectMaxMs);
+    }
+  }
+
+  get #isOver(): boolean {
+    const book = this.#book!;
+    const isCancelled = this.#closing && book.fundingTx === undefined;
+    return this.#abort.signal.aborted || isCancelled || book.channel?.status === 'closed';
+  }
+
+  #disconnected(): void {
+    this.#peer = undefined;
+    this.#connected = false;
+    this.#makerReady = false;
+    this.#readySent = false;
+    this.#feed?.stop();
+    this.#feed = undefined;
+    this.#notify();
+  }
+
+  /** One connection, from TLS to its end; returns or throws what ended it. */
+  async #session(genesisHash: string): Promise<CodedError> {
+    const { host, port, transport, rpc, connectTimeoutMs, terms } = this.#options;
+    const { signer, random, log } = this.#deps;
+    const connection = await connectPeer({
+      ...transport,
+      host,
+      port,
+      connectTimeoutMs,
+      signal: this.#abort.signal,
+    });
+    const peer = new RpcPeer(connection, rpc, { log });
+    this.#peer = peer;
+    await authenticate(peer, 'client', {
+      identity: identityOfSigner(signer),
+      genesisHash,
+      features: [],
+      isKnown: (nodeId) => nodeId === terms.makerNodeId,
+      random,
+      timeoutMs: connectTimeoutMs,
+    });
+    peer.serve(this.#handlers(), 'unknown_method');
+    try {
+      await this.#establish(peer);
+    } catch (error) {
+      peer.close(error instanceof CodedError ? error : undefined);
+      throw error;
+    }
+    return peer.closed;
+  }
+
+  async #establish(peer: RpcPeer): Promise<void> {
+    const book = this.#book!;
+    const { ledger, clock, signer } = this.#deps;
+    if (book.fundingTx === undefined) {
+      const payoutScript = this.#options.payoutScript ?? walletScript(signer);
+      const { maxFeeRateSatPerKvb } = this.#options;
+      await this.#serial.run(() =>
+        openChannel(peer, book, { payoutScript, maxFeeRateSatPerKvb }, this.#deps),
+      );
+      await this.#onChain!.broadcastFunding();
+    }
+    const feed = new MinerFeed(
+      peer,
+      {
+        contractId: book.contractId,
+        batchWindow: this.#options.batchWindow,
+        batchIntervalMs: this.#options.batchIntervalMs,
+      },
+      {
+        ledger,
+        clock,
+        durableSeq: () => book.own.seq,
+        onJudged: (nextSeq, own, result) => this.#judged(nextSeq, own, result),
+      },
+    );
+    const isAgreed = await this.#serial.run(() => this.#reestablish(peer, feed));
+    this.#feed = isAgreed ? feed : undefined;
+    this.#connected = true;
+    this.stats.connections += 1;
+    this.#notify();
+    this.#lookAtChain();
+  }
+
+  /**
+   * Both say where they stand; the newer state wins (`channel.md` 7, reestablish). False when the maker has evidence that is
+   * lost here: nothing can be added to it, and the contract ends.
+   */
+  async #reestablish(peer: RpcPeer, feed: MinerFeed): Promise<boolean> {
+    const book = this.#book!;
+    assert(book.last !== undefined, 'miner_state_before_reestablish');
+    const { contractId, last } = book;
+    const { nextSeq } = book.delivery;
+    const answer = await call(peer, 'channel.reestablish', { contractId, n: last.n, state: last, nextSeq });
+    if (answer.state !== null) this.#follow(await book.adoptState(answer.state));
+    if (answer.n !== book.last.n) {
+      throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${book.last.n}`);
+    }
+    try {
+      const own = await feed.seek(answer.nextSeq, book.delivery);
+      this.#follow(book.delivered(answer.nextSeq, own, answer.verifiedWork));
+      return true;
+    } catch (error) {
+      if (codeOf(error) !== 'bad_sequence') throw error;
+      this.#deps.log.error({ contract: contractId }, 'evidence was lost here; the contract ends');
+      this.#requestClose();
+      return false;
+    }
+  }
+
+  #handlers(): RpcHandlers {
+    return {
+      ping: async () => ({}),
+      'state.sign': handler('state.sign', ({ contractId, state }) =>
+        this.#serial.run(async () => {
+          const book = this.#bookOf(contractId);
+          assert(book.assembled !== undefined, 'miner_channel_before_state');
+          const effects = await book.takeState(state);
+          this.stats.statesTaken += 1;
+          const ackSignature = signAck(book.assembled.params, state, this.#deps.signer);
+          this.#follow(effects);
+          return { n: state.n, ackSignature };
+        }),
+      ),
+      'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {
+        if (this.#bookOf(contractId).channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
+        this.#makerReady = true;
+        this.#lookAtChain();
+        return {};
+      }),
+      'channel.shutdown': handler('channel.shutdown', async ({ contractId }) => {
+        const book = this.#bookOf(contractId);
+        this.#requestClose();
+        return { n: book.last?.n ?? 0 };
+      }),
+    };
+  }
+
+  #bookOf(contractId: string): MinerBook {
+    const book = this.#book;
+    if (book?.contractId !== contractId || book.last === undefined) throw new CodedError('unknown_channel');
+    return book;
+  }
+
+  #judged(nextSeq: number, ownWorkHashes: bigint, result: Result<'work.batch'>): void {
+    this.stats.batchesJudged += 1;
+    for (const { code } of result.refused) {
+      this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
+    }
+    this.#follow(this.#book!.delivered(nextSeq, ownWorkHashes, result.verifiedWork));
+    this.#closeIfDue();
+  }
+
+  /** After each tip and each change of the connection: depth, readiness, expiry, close. */
+  #lookAtChain(): void {
+    const tip = this.#tip;
+    if (tip === undefined || this.#abort.signal.aborted) return;
+    this.#serial
+      .run(async () => {
+        await this.#onChain!.onTip(tip);
+        this.#follow(this.#book!.workChanged());
+        await this.#becomeReady(tip);
+      })
+      .then(
+        () => {
+          const status = this.#book?.channel?.status;
+          if (status === 'closed') {
+            this.#finished.resolve();
+            this.#peer?.close();
+          }
+          this.#closeIfDue();
+          this.#notify();
+        },
+        (error: unknown) => {
+          if (!(error instanceof CodedError)) throw error;
+          this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
+          this.#notify();
+        },
+      );
+  }
+
+  async #becomeReady(tip: ChainTip): Promise<void> {
+    const book = this.#book!;
+    const { channel } = book;
+    if (!this.#connected || channel === undefined || !this.#onChain!.isDeep) return;
+    if (channel.status !== 'funding' && channel.status !== 'open') return;
+    if (!this.#readySent) {
+      this.#readySent = true;
+      const { contractId } = book;
+      await call(this.#peer!, 'channel.ready', {
+        contractId,
+        txid: channel.fundingTxid,
+        height: tip.height,
+      });
+    }
+    if (!this.#makerReady) return;
+    if (channel.status === 'funding') await book.setStatus('open');
+    this.#follow(book.apply({ type: 'channel_open' }));
+    this.#follow(book.workChanged());
+    this.#startFeed();
+  }
+
+  #startFeed(): void {
+    const feed = this.#feed;
+    const peer = this.#peer;
+    if (feed === undefined || peer === undefined || feed.isRunning) return;
+    feed.run().catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      peer.close(error);
+    });
+  }
+
+  /** Closes together once the contract ends and the maker has judged everything. */
+  #closeIfDue(): void {
+    const book = this.#book!;
+    const status = book.channel?.status;
+    const isEnding =
+      book.stream.status === 'ending' || (status === 'closing' && book.channel?.closeTx === null);
+    if (!isEnding || !this.#connected || (this.#feed?.isRunning && !this.#feed.drained)) return;
+    if (status !== 'open' && status !== 'funding' && status !== 'closing') return;
+    if (book.channel?.closeTx) return;
+    const peer = this.#peer!;
+    if (this.#closeAsked === peer) return;
+    this.#closeAsked = peer;
+    this.#onChain!.closeTogether(peer).then(
+      () => this.#lookAtChain(),
+      (error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing together failed');
+        peer.close(error);
+      },
+    );
+  }
+
+  #follow(effects: readonly StreamEffect[]): void {
+    for (const effect of effects) {
+      this.#deps.log.info({ contract: this.#book!.contractId, ...effect }, 'contract');
+      if (effect.type === 'ending') this.#closeIfDue();
+    }
+    this.#notify();
+  }
+
+  #notify(): void {
+    if (this.#book !== undefined) this.#deps.onStatus?.(this.status);
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const { signal } = this.#abort;
+      if (this.#isOver) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      signal.addEventListener('abort', done);
+    });
+  }
+}

@@ -1,0 +1,250 @@
+import {
+  createJSONRPCErrorResponse,
+  isJSONRPCRequest,
+  isJSONRPCResponse,
+  JSONRPCClient,
+  JSONRPCErrorException,
+  JSONRPCServer,
+  JSONRPCServerAndClient,
+} from 'json-rpc-2.0';
+import { InvariantError } from '../base/assert.ts';
+import { CodedError, codeOf, ERROR_TABLE, type ErrorCode, rpcNumber } from '../base/errors.ts';
+import { isRecord, type Json } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../log/logger.ts';
+import type { PeerConnection } from './transport.ts';
+
+/** Answers one method; throws `CodedError` to refuse. Parameters are unparsed. */
+export type RpcHandler = (params: unknown) => Promise<Json>;
+export type RpcHandlers = Readonly<Record<string, RpcHandler>>;
+
+export type RpcOptions = {
+  /** A request not answered for this long ends the connection with `peer_timeout`. */
+  readonly requestTimeoutMs: number;
+  /** A `ping` goes out this often, which keeps the connection from falling silent. */
+  readonly pingIntervalMs: number;
+};
+
+export const DEFAULT_RPC: RpcOptions = { requestTimeoutMs: 30_000, pingIntervalMs: 15_000 };
+
+/** Deeper JSON than any message of `messages.ts` has. */
+const MAX_DEPTH = 12;
+const INTERNAL_ERROR = -32603;
+
+/**
+ * JSON-RPC 2.0 in both directions over one connection. One message a line; batches, notifications other than `error`, deep
+ * JSON and anything that is no JSON-RPC message are refused. Errors carry our code as `data.code`.
+ */
+export class RpcPeer {
+  readonly connection: PeerConnection;
+  /** Resolves, never rejects, with the reason once the connection has ended. */
+  readonly closed: Promise<CodedError>;
+  readonly stats = { requestsSent: 0, requestsServed: 0, refused: 0, ignored: 0 };
+  readonly #options: RpcOptions;
+  readonly #log: Logger;
+  readonly #rpc: JSONRPCServerAndClient;
+  readonly #settleClosed: (reason: CodedError) => void;
+  readonly #pinger: NodeJS.Timeout;
+  #handlers: RpcHandlers = {};
+  #unknownMethod: ErrorCode = 'unauthenticated';
+  #sending = 0;
+  #serving = 0;
+  #reason: CodedError | undefined;
+
+  constructor(connection: PeerConnection, options: RpcOptions, deps: { readonly log: Logger }) {
+    this.connection = connection;
+    this.#options = options;
+    this.#log = deps.log;
+    const { promise, resolve } = Promise.withResolvers<CodedError>();
+    this.closed = promise;
+    this.#settleClosed = resolve;
+    const silent = { errorListener: () => {} };
+    const client = new JSONRPCClient((payload) => connection.send(JSON.stringify(payload)));
+    this.#rpc = new JSONRPCServerAndClient(new JSONRPCServer(silent), client, silent);
+    this.#rpc.server.mapErrorToJSONRPCErrorResponse = (id, error) => this.#errorResponse(id, error);
+    this.#rpc.server.handleMethodNotFound = (request) => {
+      this.stats.refused += 1;
+      const error = new CodedError(this.#unknownMethod, request.method.slice(0, 60));
+      return Promise.resolve(this.#errorResponse(request.id ?? null, error));
+    };
+    this.#pinger = setInterval(() => this.#ping(), options.pingIntervalMs);
+  }
+
+  get isClosed(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  /** Starts to serve. Methods not in the table are answered with `unknownMethod`. May be called again to replace the table. */
+  serve(handlers: RpcHandlers, unknownMethod: ErrorCode): void {
+    const first = Object.keys(this.#handlers).length === 0;
+    for (const method of Object.keys(this.#handlers)) this.#rpc.removeMethod(method);
+    this.#handlers = handlers;
+    this.#unknownMethod = unknownMethod;
+    for (const [method, handler] of Object.entries(handlers)) this.#rpc.addMethod(method, handler);
+    if (!first) return;
+    this.connection.listen({
+      onLine: (line) => this.#receive(line),
+      onClose: (reason) => this.#ended(reason),
+    });
+  }
+
+  /**
+   * Sends a request and returns the unparsed result. Throws what the peer answered as a `CodedError` with `meta.remote`;
+   * `peer_timeout` or `peer_closed` when no answer came, `overload` when too many requests wait.
+   */
+  async request(method: string, params: Json): Promise<unknown> {
+    if (this.#reason !== undefined) throw this.#reason;
+    if (this.#sending >= LIMITS.peerRequestsInFlight)
+      throw new CodedError('overload', 'requests to the peer');
+    this.#sending += 1;
+    this.stats.requestsSent += 1;
+    let timedOut = false;
+    const requester = this.#rpc.client.timeout(this.#options.requestTimeoutMs, (id) => {
+      timedOut = true;
+      return createJSONRPCErrorResponse(id, rpcNumber('peer_timeout'), `no answer to ${method}`);
+    });
+    try {
+      return await requester.request(method, params);
+    } catch (error) {
+      if (this.#reason !== undefined) throw this.#reason;
+      if (!timedOut) throw errorFromPeer(error);
+      const reason = new CodedError('peer_timeout', `no answer to ${method}`);
+      this.close(reason);
+      throw reason;
+    } finally {
+      this.#sending -= 1;
+    }
+  }
+
+  /** Tells the peer why, as an `error` notification, and ends the connection. */
+  closeWithError(error: CodedError): void {
+    if (this.#reason !== undefined) return;
+    this.#rpc.notify('error', { code: error.code, message: error.message });
+    this.close(error);
+  }
+
+  close(reason?: CodedError): void {
+    this.connection.close(reason);
+  }
+
+  #ended(reason: CodedError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    clearInterval(this.#pinger);
+    this.#rpc.rejectAllPendingRequests('closed');
+    this.#settleClosed(reason);
+  }
+
+  #ping(): void {
+    this.request('ping', {}).catch(() => {});
+  }
+
+  #receive(line: string): void {
+    let payload: unknown;
+    try {
+      payload = parseBoundedJson(line);
+    } catch (error) {
+      this.#violation(error as CodedError);
+      return;
+    }
+    if (isRecord(payload) && isJSONRPCResponse(payload)) {
+      this.#rpc.client.receive(payload);
+      return;
+    }
+    if (!isRecord(payload) || !isJSONRPCRequest(payload) || typeof payload.method !== 'string') {
+      this.#violation(new CodedError('protocol', 'one JSON-RPC 2.0 message a line; no batches'));
+      return;
+    }
+    if (payload.id === undefined || payload.id === null) {
+      this.#notified(payload.method, payload.params);
+      return;
+    }
+    if (this.#serving >= LIMITS.peerRequestsInFlight) {
+      this.stats.refused += 1;
+      this.#send(this.#errorResponse(payload.id, new CodedError('overload', 'requests from the peer')));
+      return;
+    }
+    this.#serving += 1;
+    this.stats.requestsServed += 1;
+    this.#rpc
+      .receiveAndSend(payload, undefined, undefined)
+      .then(undefined, (error: unknown) => this.#log.warn({ error: String(error) }, 'reply not sent'))
+      .finally(() => {
+        this.#serving -= 1;
+      });
+  }
+
+  #notified(method: string, params: unknown): void {
+    this.stats.ignored += 1;
+    if (method !== 'error') return;
+    const code = isRecord(params) ? String(params['code']).slice(0, 60) : '';
+    const text = isRecord(params) ? String(params['message']).slice(0, 300) : '';
+    this.#log.warn({ code, text, peer: this.connection.remoteAddress }, 'the peer reports an error');
+  }
+
+  #violation(error: CodedError): void {
+    this.stats.refused += 1;
+    this.#send(this.#errorResponse(null, error));
+    this.close(error);
+  }
+
+  #send(payload: unknown): void {
+    this.connection.send(JSON.stringify(payload));
+  }
+
+  #errorResponse(
+    id: string | number | null,
+    error: unknown,
+  ): ReturnType<typeof createJSONRPCErrorResponse> {
+    if (error instanceof CodedError) {
+      const data = { code: error.code, hint: error.hint };
+      return createJSONRPCErrorResponse(id, rpcNumber(error.code), error.message, data);
+    }
+    if (error instanceof InvariantError) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+    this.#log.error({ error: String(error), code: codeOf(error) }, 'a peer request failed inside');
+    return createJSONRPCErrorResponse(id, INTERNAL_ERROR, 'internal');
+  }
+}
+
+/** What the peer answered instead of a result, as our error. An unknown code becomes `protocol`. */
+function errorFromPeer(error: unknown): CodedError {
+  if (!(error instanceof JSONRPCErrorException)) {
+    return new CodedError('protocol', 'the answer is no JSON-RPC response', { remote: true });
+  }
+  const data: unknown = error.data;
+  const code = isRecord(data) ? data['code'] : undefined;
+  const text = String(error.message).slice(0, 300);
+  const known = typeof code === 'string' && Object.hasOwn(ERROR_TABLE, code);
+  return new CodedError(known ? (code as ErrorCode) : 'protocol', `peer: ${text}`, { remote: true });
+}
+
+/** True for an error that the peer answered, false for one of the connection or of ours. */
+export function isRemote(error: unknown): error is CodedError {
+  return error instanceof CodedError && error.meta['remote'] === true;
+}
+
+/** `JSON.parse` for what a peer sent: throws `malformed` for bad JSON, and for nesting beyond any message of ours. */
+export function parseBoundedJson(text: string): unknown {
+  let depth = 0;
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text.charCodeAt(at);
+    if (quoted) {
+      if (char === 0x5c) at += 1;
+      else if (char === 0x22) quoted = false;
+    } else if (char === 0x22) quoted = true;
+    else if (char === 0x5b || char === 0x7b) {
+      depth += 1;
+      if (depth > MAX_DEPTH) throw new CodedError('malformed', 'JSON is nested too deep');
+    } else if (char === 0x5d || char === 0x7d) depth -= 1;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new CodedError('malformed', 'not JSON');
+  }
+}

@@ -1,0 +1,238 @@
+import * as tls from 'node:tls';
+import { assert } from '../base/assert.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../log/logger.ts';
+import { LineFramer } from '../stratum/framing.ts';
+import type { TlsIdentity } from './certificate.ts';
+
+/** RFC 5705 label: the exporter value signed in `session.auth` is unique to one TLS connection. */
+const EXPORTER_LABEL = 'EXPORTER-sharestream-auth-1';
+const EXPORTER_SIZE = 32;
+
+export type TransportOptions = {
+  /** Without a byte from the peer for this long, the connection ends with `peer_timeout`. */
+  readonly idleTimeoutMs: number;
+  /** Bytes waiting for a peer that does not read; beyond it the connection ends with `slow_reader`. */
+  readonly writeBytes: number;
+};
+
+export const DEFAULT_TRANSPORT: TransportOptions = {
+  idleTimeoutMs: 45_000,
+  writeBytes: 4 * LIMITS.peerLineBytes,
+};
+
+type LineHandlers = {
+  readonly onLine: (line: string) => void;
+  /** Once, with the reason; nothing is delivered after it. */
+  readonly onClose: (reason: CodedError) => void;
+};
+
+/**
+ * Newline-delimited UTF-8 text over one TLS 1.3 connection. Lines are bounded by `LIMITS.peerLineBytes`; a longer line or
+ * invalid UTF-8 ends the connection.
+ */
+export class PeerConnection {
+  readonly remoteAddress: string;
+  /** 32 bytes that both ends of this TLS connection know, and nobody else. */
+  readonly exporter: Uint8Array;
+  readonly #socket: tls.TLSSocket;
+  readonly #options: TransportOptions;
+  readonly #framer = new LineFramer(LIMITS.peerLineBytes);
+  readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  #handlers: LineHandlers | undefined;
+  #reason: CodedError | undefined;
+
+  constructor(socket: tls.TLSSocket, options: TransportOptions) {
+    assert(socket.getProtocol() === 'TLSv1.3', 'peer_tls_version', socket.getProtocol());
+    this.#socket = socket;
+    this.#options = options;
+    this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    const exported = socket.exportKeyingMaterial(EXPORTER_SIZE, EXPORTER_LABEL, Buffer.alloc(0));
+    this.exporter = new Uint8Array(exported);
+    socket.setNoDelay(true);
+    socket.setTimeout(options.idleTimeoutMs, () => this.close(new CodedError('peer_timeout', 'silent')));
+    socket.on('error', (error) => this.close(new CodedError('peer_closed', error.message)));
+    socket.on('close', () => this.close(new CodedError('peer_closed')));
+    socket.pause();
+  }
+
+  get closed(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  /** Starts delivery. Lines that arrived before wait in the socket. */
+  listen(handlers: LineHandlers): void {
+    assert(this.#handlers === undefined, 'peer_connection_listened_twice');
+    this.#handlers = handlers;
+    if (this.#reason !== undefined) {
+      handlers.onClose(this.#reason);
+      return;
+    }
+    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    this.#socket.resume();
+  }
+
+  /** Sends one line; `text` has no newline. A closed connection swallows it. */
+  send(text: string): void {
+    if (this.#reason !== undefined) return;
+    if (Buffer.byteLength(text) + 1 > LIMITS.peerLineBytes) {
+      this.close(new CodedError('line_too_long', 'an outgoing line exceeds the limit'));
+      return;
+    }
+    this.#socket.write(`${text}\n`);
+    if (this.#socket.writableLength > this.#options.writeBytes) this.close(new CodedError('slow_reader'));
+  }
+
+  /** Ends the connection; what was sent before is flushed for a good close, dropped for a bad one. */
+  close(reason = new CodedError('peer_closed')): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#socket.removeAllListeners('data');
+    if (reason.code === 'slow_reader' || reason.code === 'peer_timeout') this.#socket.destroy();
+    else this.#socket.destroySoon();
+    this.#handlers?.onClose(reason);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    this.#framer.push(chunk, {
+      onLine: (bytes, start, end) => this.#deliver(bytes.subarray(start, end)),
+      onLineTooLong: () => {
+        this.close(new CodedError('line_too_long'));
+        return false;
+      },
+    });
+  }
+
+  #deliver(line: Uint8Array): boolean {
+    let text: string;
+    try {
+      text = this.#decoder.decode(line);
+    } catch {
+      this.close(new CodedError('malformed', 'not UTF-8'));
+      return false;
+    }
+    this.#handlers?.onLine(text);
+    return this.#reason === undefined;
+  }
+}
+
+export type PeerServerOptions = TransportOptions & {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly maxConnections: number;
+  readonly tls: TlsIdentity;
+};
+
+/** Accepts TLS 1.3 connections; what a connection may do is decided by the handshake. */
+export class PeerServer {
+  readonly #server: tls.Server;
+  readonly #options: PeerServerOptions;
+  readonly #connections = new Set<PeerConnection>();
+  readonly stats = { connections: 0, handshakeFailures: 0 };
+
+  constructor(
+    options: PeerServerOptions,
+    deps: { readonly log: Logger; readonly onConnection: (connection: PeerConnection) => void },
+  ) {
+    this.#options = options;
+    this.#server = tls.createServer(
+      {
+        key: options.tls.key,
+        cert: options.tls.cert,
+        minVersion: 'TLSv1.3',
+        maxVersion: 'TLSv1.3',
+        handshakeTimeout: 10_000,
+      },
+      (socket) => {
+        const connection = new PeerConnection(socket, options);
+        this.#connections.add(connection);
+        this.stats.connections += 1;
+        socket.on('close', () => this.#connections.delete(connection));
+        deps.onConnection(connection);
+      },
+    );
+    this.#server.maxConnections = options.maxConnections;
+    this.#server.on('tlsClientError', (error) => {
+      this.stats.handshakeFailures += 1;
+      deps.log.debug({ error: error.message }, 'tls handshake failed');
+    });
+  }
+
+  /** Resolves with the bound port. Throws `address_in_use`. */
+  listen(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(error.code === 'EADDRINUSE' ? new CodedError('address_in_use', error.message) : error);
+      });
+      this.#server.listen(this.#options.port, this.#options.host, () => {
+        const address = this.#server.address();
+        assert(address !== null && typeof address === 'object', 'peer_server_address');
+        resolve(address.port);
+      });
+    });
+  }
+
+  /** Ends every connection and the listener. */
+  close(): Promise<void> {
+    for (const connection of this.#connections) connection.close();
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+    });
+  }
+}
+
+/**
+ * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter of this very
+ * connection. Throws `peer_closed` or `peer_timeout`.
+ */
+export function connectPeer(
+  options: TransportOptions & {
+    readonly host: string;
+    readonly port: number;
+    readonly connectTimeoutMs: number;
+    readonly signal?: AbortSignal;
+  },
+): Promise<PeerConnection> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: options.host,
+      port: options.port,
+      minVersion: 'TLSv1.3',
+      maxVersion: 'TLSv1.3',
+      rejectUnauthorized: false,
+    });
+    const fail = (error: CodedError): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+      socket.on('error', () => {});
+      socket.destroy();
+      reject(error);
+    };
+    const onError = (error: Error): void => fail(new CodedError('peer_closed', error.message));
+    const onClose = (): void => fail(new CodedError('peer_closed'));
+    const onAbort = (): void => fail(new CodedError('peer_closed', 'shutting down'));
+    const timer = setTimeout(
+      () => fail(new CodedError('peer_timeout', 'no TLS connection')),
+      options.connectTimeoutMs,
+    );
+    socket.once('error', onError);
+    socket.once('close', onClose);
+    options.signal?.addEventListener('abort', onAbort);
+    if (options.signal?.aborted === true) onAbort();
+    socket.once('secureConnect', () => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', onAbort);
+      socket.off('error', onError);
+      socket.off('close', onClose);
+      resolve(new PeerConnection(socket, options));
+    });
+  });
+}
+
+/** True when trying again may help; false when the peer said that it will not serve us. */
+export function isTransient(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== 'unknown_peer' && code !== 'wrong_chain' && code !== 'unsupported';
+}

@@ -1,0 +1,147 @@
+import { describe, expect, it } from 'vitest';
+import { owedSat } from '../../src/base/units.ts';
+import type { AcceptedShare } from '../../src/shares/share.ts';
+import { unpackShares } from '../../src/work/evidence.ts';
+import { type MortalLedger, SHARE, until, World } from './world.ts';
+
+const STATES = 3;
+const SHARES_PER_STATE = 4;
+
+type Death = {
+  readonly side: 'miner' | 'maker';
+  readonly append: number;
+  readonly when: 'before' | 'after';
+};
+
+/** The whole life of a contract while one side dies once; it is started again on what is on its disk. */
+class MortalLife {
+  readonly world = new World();
+  readonly #death: Death | undefined;
+  deaths = 0;
+
+  constructor(death?: Death) {
+    this.#death = death;
+    this.#arm();
+  }
+
+  #arm(): void {
+    const death = this.#death;
+    if (death === undefined) return;
+    const ledger: MortalLedger = death.side === 'miner' ? this.world.minerLedger : this.world.makerLedger;
+    ledger.deathAt = () => (ledger.appends === death.append ? death.when : undefined);
+  }
+
+  /** Until something holds, with the dead side started again. */
+  async #until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+    await until(what, async () => {
+      await this.#revive();
+      return holds();
+    });
+  }
+
+  async #revive(): Promise<void> {
+    const { world } = this;
+    if (!world.minerLedger.isDead && !world.makerLedger.isDead) return;
+    this.deaths += 1;
+    await this.#checkAcked();
+    if (world.makerLedger.isDead) await world.restartMaker();
+    if (world.minerLedger.isDead) await world.restartMiner();
+  }
+
+  /** What the maker believes acked is on the miner's disk, byte for byte. */
+  async #checkAcked(): Promise<void> {
+    const { world } = this;
+    const ack = await world.makerStore.get('ack', world.contractId);
+    if (ack === undefined) return;
+    const { n } = JSON.parse(ack) as { n: number };
+    const [miner, maker] = [await world.states(world.minerStore), await world.states(world.makerStore)];
+    expect(miner.get(n)).toBeDefined();
+    for (const [number, body] of miner) expect(maker.get(number)).toBe(body);
+  }
+
+  async #deliver(shares: readonly AcceptedShare[]): Promise<void> {
+    const { world } = this;
+    const before = world.meters.total(world.contractId).seq;
+    while (world.meters.total(world.contractId).seq === before) {
+      let written = false;
+      const ledger = world.minerLedger;
+      const commit = world.deliver(shares).then(() => {
+        written = true;
+      });
+      commit.catch(() => {});
+      await this.#until('shares durable', () => written || world.minerLedger !== ledger);
+    }
+  }
+
+  async run(): Promise<void> {
+    const { world } = this;
+    await world.startMaker();
+    await world.startMiner();
+    await this.#until('open', () => {
+      const { height } = world.chain;
+      const isSent = world.chain.mempoolEntries().length > 0 || height > world.startHeight;
+      if (isSent && height < world.startHeight + world.terms.minDepth) world.chain.generate(1);
+      return world.miner.status.live && world.maker.status[0]?.channel === 'open';
+    });
+    for (let n = 1; n <= STATES; n += 1) {
+      await this.#deliver(world.find(world.job(), SHARES_PER_STATE));
+      await this.#until(`state ${n}`, () => {
+        return world.miner.status.signed?.n === n && world.maker.status[0]?.ackedN === n;
+      });
+    }
+    const openHeight = world.chain.height;
+    let asked: unknown;
+    await this.#until('closed', () => {
+      if (asked !== world.miner) void world.miner.close();
+      asked = world.miner;
+      const isDeep = world.chain.height >= openHeight + 2;
+      if (world.chain.mempoolEntries().length > 0 || (world.chain.height > openHeight && !isDeep)) {
+        world.chain.generate(1);
+      }
+      return world.miner.status.channel === 'closed' && world.maker.status[0]?.channel === 'closed';
+    });
+  }
+
+  /** Every share is credited once on both sides, and paid. */
+  async check(): Promise<void> {
+    const { world } = this;
+    const count = STATES * SHARES_PER_STATE;
+    const workHashes = BigInt(count) * SHARE.workHashes;
+    for (const store of [world.minerStore, world.makerStore]) {
+      const rows = await store.readLog('share', world.contractId, 0, 1000);
+      const hashes = rows.flatMap((row) => unpackShares(row.body).map(({ hash }) => hash.join()));
+      expect(hashes).toHaveLength(count);
+      expect(new Set(hashes).size).toBe(count);
+      expect(await store.get('stream', world.contractId)).toBe(`{"seq":${count},"work":"${workHashes}"}`);
+    }
+    const paidSat = owedSat(workHashes, world.terms.priceMsatPerEh);
+    expect(world.miner.status.signed).toEqual({ n: STATES, workHashes, paidSat });
+    await this.#checkAcked();
+    await world.stop();
+  }
+}
+
+describe('a process that dies at a write and starts again', () => {
+  it.each(['miner', 'maker'] as const)('loses and repeats nothing: %s', async (side) => {
+    const calm = new MortalLife();
+    await calm.run();
+    await calm.check();
+    const { appends } = side === 'miner' ? calm.world.minerLedger : calm.world.makerLedger;
+    expect(appends).toBeGreaterThan(8);
+    for (let append = 1; append <= appends; append += 1) {
+      for (const when of ['before', 'after'] as const) {
+        const life = new MortalLife({ side, append, when });
+        await life.run().catch((error: unknown) => {
+          const { miner, maker } = life.world;
+          const where = JSON.stringify(
+            { side, append, when, miner: miner.status, maker: maker.status },
+            (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value),
+          );
+          throw new Error(`${String(error)} ${where}`);
+        });
+        expect(life.deaths).toBe(1);
+        await life.check();
+      }
+    }
+  });
+});

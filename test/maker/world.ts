@@ -1,0 +1,353 @@
+import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { parseDisplayHash } from '../../src/bitcoin/header.ts';
+import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
+import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import type { ChainSource } from '../../src/chain/source.ts';
+import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
+import type { ContractTerms } from '../../src/contract/terms.ts';
+import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB } from '../../src/contract/terms.ts';
+import { DevnetChain } from '../../src/devnet/chain.ts';
+import { createDevnetChainSource } from '../../src/devnet/chain-source.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import { JobTable } from '../../src/jobs/job-table.ts';
+import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
+import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
+import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { meets } from '../../src/shares/rules.ts';
+import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
+import { Meters } from '../../src/work/meters.ts';
+import { random } from '../peering/tls-pair.ts';
+
+/** About 16 hashes a share, so that a test finds hundreds. */
+export const SHARE: ShareTarget = shareTargetOf(2 ** -28);
+export const MAKER_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
+
+export function seedOf(text: string): Uint8Array {
+  return sha256(new TextEncoder().encode(text));
+}
+
+/** Waits for something to become true; fails after ten seconds. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > endMs) throw new Error(`did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing is answered; the
+ * store behind it goes on with new objects.
+ */
+export class MortalLedger implements Ledger {
+  readonly engine = 'mortal';
+  readonly store: MemoryLedger;
+  readonly stats;
+  appends = 0;
+  isDead = false;
+  #isDying = false;
+  /** Called for each append; returning a word kills the process there. */
+  deathAt: (entries: readonly LedgerEntry[]) => 'before' | 'after' | undefined = () => undefined;
+
+  constructor(store: MemoryLedger) {
+    this.store = store;
+    this.stats = store.stats;
+  }
+  async append(entries: readonly LedgerEntry[]): Promise<void> {
+    if (this.isDead || this.#isDying) return never();
+    this.appends += 1;
+    const death = this.deathAt(entries);
+    if (death === undefined) return this.store.append(entries);
+    this.#isDying = true;
+    if (death === 'after') await this.store.append(entries);
+    this.isDead = true;
+    return never();
+  }
+  appendNow(entries: readonly LedgerEntry[]): Promise<void> {
+    return this.append(entries);
+  }
+  get(kind: string, id: string): Promise<string | undefined> {
+    return this.isDead ? never() : this.store.get(kind, id);
+  }
+  list(kind: string, prefix?: string): ReturnType<Ledger['list']> {
+    return this.isDead ? never() : this.store.list(kind, prefix);
+  }
+  readLog(...args: Parameters<Ledger['readLog']>): ReturnType<Ledger['readLog']> {
+    return this.isDead ? never() : this.store.readLog(...args);
+  }
+  readLogSince(...args: Parameters<Ledger['readLogSince']>): ReturnType<Ledger['readLogSince']> {
+    return this.isDead ? never() : this.store.readLogSince(...args);
+  }
+  async close(): Promise<void> {}
+}
+
+function never(): Promise<never> {
+  return new Promise<never>(() => {});
+}
+
+export type WorldOptions = {
+  readonly terms?: Partial<ContractTerms>;
+  readonly policy?: Partial<MakerPolicy>;
+  readonly maker?: Partial<MakerOptions>;
+  readonly miner?: Partial<MinerSideOptions>;
+};
+
+/** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
+export class World {
+  readonly chain: DevnetChain;
+  readonly source: ChainSource;
+  readonly minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest' });
+  readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
+  readonly minerStore = new MemoryLedger();
+  readonly makerStore = new MemoryLedger();
+  readonly terms: ContractTerms;
+  readonly contractId: string;
+  readonly table: JobTable;
+  readonly startHeight: number;
+  readonly #options: WorldOptions;
+  readonly #kernel = createPortableKernel(64);
+  meters = new Meters();
+  minerLedger = new MortalLedger(this.minerStore);
+  makerLedger = new MortalLedger(this.makerStore);
+  maker!: Maker;
+  miner!: MinerSide;
+  port = 0;
+  #nonce = 0;
+
+  constructor(options: WorldOptions = {}) {
+    this.#options = options;
+    const walletOf = (signer: SeedSigner): string => toHex(p2wpkhScript(signer.publicKey('wallet')));
+    this.chain = new DevnetChain(
+      {
+        premine: [
+          { scriptHex: walletOf(this.makerSigner), valueSat: 10_000_000n },
+          { scriptHex: walletOf(this.makerSigner), valueSat: 5_000_000n },
+          { scriptHex: walletOf(this.minerSigner), valueSat: 300_000n },
+        ],
+      },
+      { clock: systemClock },
+    );
+    this.chain.generate(3);
+    this.startHeight = this.chain.height;
+    this.source = createDevnetChainSource(this.chain, { feeRateSatPerKvb: 2000 });
+    this.table = new JobTable({
+      run: 1,
+      sessionIdSize: 4,
+      minerExtranonce2Size: 4,
+      versionMask: 0x1fffe000,
+      staleGraceMs: 60_000,
+    });
+    this.terms = {
+      network: 'regtest',
+      minerNodeId: toHex(nodeIdBytes(this.minerSigner)),
+      makerNodeId: toHex(nodeIdBytes(this.makerSigner)),
+      // 10 sat a hash.
+      priceMsatPerEh: 10_000n * 10n ** 18n,
+      workTotalHashes: 100_000n,
+      stepHashes: 4n * SHARE.workHashes,
+      maxUnpaidSteps: 3,
+      budgetSat: 1_000_000n,
+      reserveSat: 1000n,
+      minerReserveSat: 6000n,
+      expiryHeight: 2000,
+      minDepth: 2,
+      feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
+      maxTargetHex: targetToHex(SHARE.target),
+      binding: { type: 'coinbase', scriptHex: MAKER_SCRIPT_HEX },
+      staleGraceSeconds: 30,
+      nonceHex: '00112233445566778899aabbccddeeff',
+      ...options.terms,
+    };
+    this.contractId = contractIdOf(this.terms);
+  }
+
+  get policy(): MakerPolicy {
+    return {
+      network: 'regtest',
+      maxPriceMsatPerEh: 10_000n * 10n ** 18n,
+      maxBudgetSat: 1_000_000n,
+      maxTotalBudgetSat: 2_000_000n,
+      maxOpenContractsPerMiner: 2,
+      minStepHashes: 1n,
+      maxUnpaidSteps: 5,
+      minShareWorkHashes: 16n,
+      minExpiryBlocks: 500,
+      maxExpiryBlocks: 5000,
+      minDepth: 2,
+      maxStaleGraceSeconds: 120,
+      bindingScriptHex: MAKER_SCRIPT_HEX,
+      ...this.#options.policy,
+    };
+  }
+
+  async startMaker(changes: Partial<MakerOptions> = {}): Promise<void> {
+    this.maker = new Maker(
+      {
+        host: '127.0.0.1',
+        port: this.port,
+        allowedNodeIds: new Set([this.terms.minerNodeId]),
+        policy: this.policy,
+        finalDepth: 2,
+        ...this.#options.maker,
+        ...changes,
+        intake: { unknownBlockWaitMs: 0, ...this.#options.maker?.intake, ...changes.intake },
+      },
+      {
+        ledger: this.makerLedger,
+        chain: this.source,
+        signer: this.makerSigner,
+        kernel: createPortableKernel(64),
+        clock: systemClock,
+        random,
+        log: silentLogger,
+      },
+    );
+    this.port = await this.maker.start();
+  }
+
+  async startMiner(changes: Partial<MinerSideOptions> = {}): Promise<void> {
+    this.meters = await Meters.load(this.minerLedger);
+    this.miner = new MinerSide(
+      {
+        terms: this.terms,
+        host: '127.0.0.1',
+        port: this.port,
+        batchIntervalMs: 0,
+        reconnectMinMs: 10,
+        reconnectMaxMs: 50,
+        margins: { askBlocks: 288, broadcastBlocks: 144, urgentBlocks: 36, finalDepth: 2 },
+        ...this.#options.miner,
+        ...changes,
+      },
+      {
+        ledger: this.minerLedger,
+        chain: this.source,
+        signer: this.minerSigner,
+        clock: systemClock,
+        random,
+        log: silentLogger,
+      },
+    );
+    await this.miner.start();
+  }
+
+  /** Both sides, the channel funded and open. */
+  async open(): Promise<void> {
+    await this.startMaker();
+    await this.startMiner();
+    await until('funding broadcast', () => this.chain.mempoolEntries().length > 0);
+    this.chain.generate(this.terms.minDepth);
+    await until('live', () => this.miner.status.live);
+    await until('maker open', () => this.maker.status[0]?.channel === 'open');
+  }
+
+  /** Ends the process of the maker where it stands, and starts another on what is stored. */
+  async restartMaker(): Promise<void> {
+    void this.maker.close();
+    this.makerLedger.isDead = true;
+    this.makerLedger = new MortalLedger(this.makerStore);
+    await this.startMaker();
+  }
+
+  async restartMiner(): Promise<void> {
+    void this.miner.stop();
+    this.minerLedger.isDead = true;
+    this.minerLedger = new MortalLedger(this.minerStore);
+    await this.startMiner();
+  }
+
+  async stop(): Promise<void> {
+    if (this.minerLedger.isDead) void this.miner?.stop();
+    else await this.miner?.stop();
+    if (this.makerLedger.isDead) void this.maker?.close();
+    else await this.maker?.close();
+  }
+
+  /** Work on the tip that pays the maker, as the proxy would have it. */
+  job(changes: { readonly payScriptHex?: string; readonly stream?: string } = {}): Job {
+    const template = this.chain.template();
+    const { coinb1, coinb2 } = buildCoinbase({
+      height: template.height,
+      extranonceSize: 12,
+      tag: new TextEncoder().encode('/test/'),
+      outputs: [
+        {
+          script: fromHex(changes.payScriptHex ?? MAKER_SCRIPT_HEX),
+          valueSat: template.coinbaseValueSat,
+        },
+        { script: template.witnessCommitmentScript, valueSat: 0n },
+      ],
+    });
+    return this.table.add(
+      'maker',
+      changes.stream ?? this.contractId,
+      {
+        upstreamJobId: `u${template.id}`,
+        prevHash: parseDisplayHash(template.previousHash),
+        coinb1,
+        coinb2,
+        branches: branchesForCoinbase(template.transactions.map((each) => Uint8Array.from(each.getHash()))),
+        version: template.version,
+        bits: template.bits,
+        time: template.time,
+        clean: false,
+        extranonce1: new Uint8Array(4),
+        extranonce2Size: 8,
+        target: SHARE.target,
+        versionMask: 0x1fffe000,
+      },
+      systemClock.monotonicMs(),
+    );
+  }
+
+  /** Finds shares of a job: real hashes at or below the target, each another one. */
+  find(job: Job, count: number, assigned: ShareTarget = SHARE): AcceptedShare[] {
+    const found: AcceptedShare[] = [];
+    while (found.length < count) {
+      const submissions = Array.from({ length: 64 }, () => {
+        this.#nonce += 1;
+        const extranonce = concat(Uint8Array.of(0, 0, 0, 7), new Uint8Array(job.extranonceSize - 4));
+        return { job, assigned, extranonce, ntime: job.time, nonce: this.#nonce, version: job.version };
+      });
+      const hashes = verifyShares(
+        this.#kernel,
+        [job],
+        submissions.map((each) => ({ ...each, job: 0 })),
+      );
+      submissions.forEach((submission, index) => {
+        const hash = hashes.slice(index * 32, index * 32 + 32);
+        if (found.length < count && meets(hash, 0, assigned.words)) found.push({ submission, hash });
+      });
+    }
+    return found;
+  }
+
+  /** Makes shares durable at the miner, as the proxy does, and tells its side. */
+  async deliver(shares: readonly AcceptedShare[]): Promise<void> {
+    await this.meters.commit(this.minerLedger, shares);
+    this.miner.onDurable(this.contractId, this.meters.total(this.contractId));
+  }
+
+  /** So many shares on a new job. */
+  async work(count: number): Promise<void> {
+    await this.deliver(this.find(this.job(), count));
+  }
+
+  /** The signed states as stored, by number. */
+  async states(store: MemoryLedger): Promise<Map<number, string>> {
+    const documents = await store.list('state', `${this.contractId}:`);
+    return new Map(documents.map(({ id, body }) => [Number(id.slice(65)), body]));
+  }
+}
+
+export { CodedError, targetOfDifficulty };
