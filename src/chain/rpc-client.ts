@@ -8,7 +8,10 @@ export type RpcClientOptions = {
   readonly url: string;
   readonly user?: string;
   readonly password?: string;
-  /** bitcoind's `.cookie`; read again when the node refuses it, since each start of the node writes a new one. */
+  /**
+   * bitcoind's `.cookie`; read again when the node refuses it, since each start of the node writes a new
+   * one.
+   */
   readonly cookieFile?: string;
   readonly timeoutMs: number;
 };
@@ -22,7 +25,8 @@ export type RpcFailure = { readonly rpcCode: number; readonly rpcMessage: string
 export const RPC_NOT_FOUND = -5;
 
 /**
- * JSON-RPC over HTTP to a bitcoin node, in both dialects (2.0 with status 200, and the older one with errors in a 500).
+ * JSON-RPC over HTTP to a bitcoin node, in both dialects (2.0 with status 200, and the older one with
+ * errors in a 500).
  * Numbers in results that are not safe integers come as their source text.
  */
 export class ChainRpcClient {
@@ -46,7 +50,10 @@ export class ChainRpcClient {
     });
   }
 
-  /** Throws `chain_unreachable` when there is no answer, `chain_rpc` (meta: `RpcFailure`) when it is an error. */
+  /**
+   * Throws `chain_unreachable` when there is no answer, `chain_rpc` (meta: `RpcFailure`) when it is an
+   * error.
+   */
   async call(method: string, params: readonly unknown[]): Promise<unknown> {
     this.stats.requests += 1;
     const id = this.stats.requests;

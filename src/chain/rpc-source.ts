@@ -12,19 +12,26 @@ export type RpcChainSourceOptions = RpcClientOptions & {
   readonly pollMs: number;
 };
 
-/** Outputs asked for by `confirmations`: a transaction of ours has at most five, and not all are spent at once. */
+/**
+ * Outputs asked for by `confirmations`: a transaction of ours has at most five, and not all are spent at
+ * once.
+ */
 const OUTPUTS_PROBED = 5;
 const SCAN_ATTEMPTS = 20;
 const SCAN_RETRY_MS = 250;
 /** bitcoind: "Scan already in progress". */
 const RPC_INVALID_PARAMETER = -8;
-/** bitcoind: the transaction is refused for its inputs, refused by policy or rules, already in a block; undecodable. */
+/**
+ * bitcoind: the transaction is refused for its inputs, refused by policy or rules, already in a block;
+ * undecodable.
+ */
 const RPC_REFUSALS: readonly number[] = [-25, -26, -22];
 const RPC_ALREADY_IN_CHAIN = -27;
 
 /**
  * A full node behind its JSON-RPC: bitcoind, btcd, or the devnet chain.
- * `confirmations` needs `-txindex` to find a confirmed transaction whose outputs are all spent; `utxos` needs bitcoind.
+ * `confirmations` needs `-txindex` to find a confirmed transaction whose outputs are all spent; `utxos`
+ * needs bitcoind.
  */
 export function createRpcChainSource(
   options: RpcChainSourceOptions,

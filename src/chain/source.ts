@@ -27,7 +27,10 @@ export type Utxo = {
   readonly height: number;
 };
 
-/** A bitcoin full node, or the devnet chain that speaks the same JSON-RPC. Throws `chain_unreachable`, `chain_rpc`. */
+/**
+ * A bitcoin full node, or the devnet chain that speaks the same JSON-RPC. Throws `chain_unreachable`,
+ * `chain_rpc`.
+ */
 export interface ChainSource {
   /** The genesis block hash: peers on another chain are refused. */
   genesisHash(): Promise<string>;

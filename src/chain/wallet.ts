@@ -37,7 +37,8 @@ export type CoinSelection = {
 };
 
 /**
- * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same coins give the same
+ * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same
+ * coins give the same
  * choice. Throws `insufficient_funds`.
  * @param outputsVbytes virtual bytes of the outputs paid, without change; default one P2WSH output
  */

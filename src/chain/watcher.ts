@@ -1,6 +1,6 @@
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
-import type { ChainSource, ChainTip } from './source.ts';
+import type { ChainSource } from './source.ts';
 
 export type Outpoint = { readonly txid: string; readonly vout: number };
 
@@ -13,7 +13,10 @@ export type ConfirmationWatch = {
   readonly txid: string;
   /** Confirmations wanted; 1 is "in a block". */
   readonly depth: number;
-  /** On each change below the depth: 0 in the mempool, undefined when the node lost sight of it (reorg, eviction). */
+  /**
+   * On each change below the depth: 0 in the mempool, undefined when the node lost sight of it (reorg,
+   * eviction).
+   */
   readonly onProgress?: (confirmations: number | undefined) => void;
   /** Once; the watch ends with it. */
   readonly onConfirmed: (confirmations: number) => void;
@@ -21,7 +24,10 @@ export type ConfirmationWatch = {
 
 export type SpendWatch = {
   readonly outpoint: Outpoint;
-  /** True when the output is known to have existed; otherwise it must be seen unspent before it can be spent. */
+  /**
+   * True when the output is known to have existed; otherwise it must be seen unspent before it can be
+   * spent.
+   */
   readonly existed: boolean;
   /** Once, when it is spent (a spend in the mempool counts); the watch ends with it. */
   readonly onSpent: (outpoint: Outpoint) => void;
@@ -36,95 +42,108 @@ export type ChainWatcher = {
   close(): void;
 };
 
-/** Looks at watched transactions and outputs at each tip and each `pollMs`, one at a time. A failed look is tried again. */
-export function createChainWatcher(
-  options: ChainWatcherOptions,
-  deps: { readonly source: ChainSource; readonly log: Logger },
-): ChainWatcher {
-  const stats = { checks: 0, failures: 0 };
-  const looks = new Map<symbol, () => Promise<void>>();
-  let stopTip: (() => void) | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let running = false;
-  let again = false;
-  let failing = false;
+type Look = (end: () => boolean) => Promise<void>;
+type Deps = { readonly source: ChainSource; readonly log: Logger };
 
-  async function round(): Promise<void> {
-    if (running) {
-      again = true;
-      return;
-    }
-    running = true;
-    do {
-      again = false;
-      for (const [key, look] of [...looks]) if (looks.has(key)) await tryLook(look);
-    } while (again);
-    running = false;
+/**
+ * Looks at watched transactions and outputs at each tip and each `pollMs`, one at a time. A failed look is
+ * tried again.
+ */
+export function createChainWatcher(options: ChainWatcherOptions, deps: Deps): ChainWatcher {
+  return new Watcher(options, deps);
+}
+
+class Watcher implements ChainWatcher {
+  readonly stats = { checks: 0, failures: 0 };
+  readonly #options: ChainWatcherOptions;
+  readonly #deps: Deps;
+  readonly #looks = new Map<symbol, () => Promise<void>>();
+  #stopTip: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #running = false;
+  #again = false;
+  #failing = false;
+
+  constructor(options: ChainWatcherOptions, deps: Deps) {
+    this.#options = options;
+    this.#deps = deps;
   }
 
-  async function tryLook(look: () => Promise<void>): Promise<void> {
-    stats.checks += 1;
-    try {
-      await look();
-      failing = false;
-    } catch (error) {
-      if (codeOf(error) === 'internal') throw error;
-      stats.failures += 1;
-      if (!failing) deps.log.warn({ error: codeOf(error), detail: String(error) }, 'chain watch failed');
-      failing = true;
-    }
+  watchConfirmation(watch: ConfirmationWatch): () => void {
+    let last: number | undefined | null = null;
+    return this.#add(async (end) => {
+      const confirmations = await this.#deps.source.confirmations(watch.txid);
+      if (confirmations !== undefined && confirmations >= watch.depth) {
+        if (end()) watch.onConfirmed(confirmations);
+      } else if (confirmations !== last) {
+        last = confirmations;
+        watch.onProgress?.(confirmations);
+      }
+    });
+  }
+
+  watchSpend(watch: SpendWatch): () => void {
+    let { existed } = watch;
+    return this.#add(async (end) => {
+      const output = await this.#deps.source.txOut(watch.outpoint.txid, watch.outpoint.vout);
+      if (output !== undefined) {
+        existed = true;
+      } else if (existed) {
+        if (end()) watch.onSpent(watch.outpoint);
+      }
+    });
+  }
+
+  close(): void {
+    this.#looks.clear();
+    this.#pause();
   }
 
   /** `end` tells whether the watch was still wanted: it may have been ended while its look was under way. */
-  function add(look: (end: () => boolean) => Promise<void>): () => boolean {
+  #add(look: Look): () => void {
     const key = Symbol('watch');
     const end = (): boolean => {
-      const wanted = looks.delete(key);
-      if (looks.size === 0) pause();
+      const wanted = this.#looks.delete(key);
+      if (this.#looks.size === 0) this.#pause();
       return wanted;
     };
-    looks.set(key, () => look(end));
-    stopTip ??= deps.source.watchTip((_tip: ChainTip) => void round());
-    timer ??= setInterval(() => void round(), options.pollMs);
-    void round();
+    this.#looks.set(key, () => look(end));
+    this.#stopTip ??= this.#deps.source.watchTip(() => void this.#round());
+    this.#timer ??= setInterval(() => void this.#round(), this.#options.pollMs);
+    void this.#round();
     return end;
   }
 
-  function pause(): void {
-    stopTip?.();
-    clearInterval(timer);
-    stopTip = undefined;
-    timer = undefined;
+  #pause(): void {
+    this.#stopTip?.();
+    clearInterval(this.#timer);
+    this.#stopTip = undefined;
+    this.#timer = undefined;
   }
 
-  return {
-    stats,
-    watchConfirmation: (watch) => {
-      let last: number | undefined | null = null;
-      return add(async (end) => {
-        const confirmations = await deps.source.confirmations(watch.txid);
-        if (confirmations !== undefined && confirmations >= watch.depth) {
-          if (end()) watch.onConfirmed(confirmations);
-        } else if (confirmations !== last) {
-          last = confirmations;
-          watch.onProgress?.(confirmations);
-        }
-      });
-    },
-    watchSpend: (watch) => {
-      let existed = watch.existed;
-      return add(async (end) => {
-        const output = await deps.source.txOut(watch.outpoint.txid, watch.outpoint.vout);
-        if (output !== undefined) {
-          existed = true;
-        } else if (existed) {
-          if (end()) watch.onSpent(watch.outpoint);
-        }
-      });
-    },
-    close: () => {
-      looks.clear();
-      pause();
-    },
-  };
+  async #round(): Promise<void> {
+    this.#again = this.#running;
+    if (this.#running) return;
+    this.#running = true;
+    do {
+      this.#again = false;
+      for (const [key, look] of [...this.#looks]) if (this.#looks.has(key)) await this.#tryLook(look);
+    } while (this.#again);
+    this.#running = false;
+  }
+
+  async #tryLook(look: () => Promise<void>): Promise<void> {
+    this.stats.checks += 1;
+    try {
+      await look();
+      this.#failing = false;
+    } catch (error) {
+      if (codeOf(error) === 'internal') throw error;
+      this.stats.failures += 1;
+      if (!this.#failing) {
+        this.#deps.log.warn({ error: codeOf(error), detail: String(error) }, 'chain watch failed');
+      }
+      this.#failing = true;
+    }
+  }
 }

@@ -15,14 +15,20 @@ export type AsicFleet = {
   reports(): readonly AsicReport[];
   /** Asks the thread and returns what is true now. */
   refresh(): Promise<readonly AsicReport[]>;
-  /** Header hashes (displayed) of the accepted shares so far, of one ASIC or of all; needs `trackAccepted`. */
+  /**
+   * Header hashes (displayed) of the accepted shares so far, of one ASIC or of all; needs
+   * `trackAccepted`.
+   */
   acceptedHashes(index?: number): readonly string[];
   setRate(index: number, hashesPerSecond: number): void;
   /** Disconnects all and returns the final reports. */
   stop(): Promise<readonly AsicReport[]>;
 };
 
-/** Starts simulated ASICs in one worker thread. Each hashes for real at its own rate and speaks Stratum over TCP. */
+/**
+ * Starts simulated ASICs in one worker thread. Each hashes for real at its own rate and speaks Stratum
+ * over TCP.
+ */
 export async function startAsics(
   specs: readonly AsicSpec[],
   options: AsicFleetOptions = {},
@@ -32,7 +38,7 @@ export async function startAsics(
     trackAccepted: options.trackAccepted ?? false,
     reportIntervalMs: options.reportIntervalMs ?? 250,
   };
-  const worker = new Worker(workerUrl(import.meta.url, 'asic-worker'), { workerData: data });
+  const worker = new Worker(workerUrl('./asic-worker.ts', import.meta.url), { workerData: data });
   const fleet = new Fleet(worker, specs.length, options);
   await fleet.refresh();
   return fleet;

@@ -16,7 +16,10 @@ export type BlockTimerOptions = {
 
 const DEFAULT_HASHES_PER_SECOND = 2_000_000;
 
-/** Mines a block with real proof of work whenever the chain stands still too long. Returns the function that ends it. */
+/**
+ * Mines a block with real proof of work whenever the chain stands still too long. Returns the function
+ * that ends it.
+ */
 export function startBlockTimer(
   options: BlockTimerOptions,
   deps: { readonly chain: DevnetChain; readonly log: Logger },
@@ -50,7 +53,7 @@ export function startBlockTimer(
   }
 
   function startWorker(): Worker {
-    const started = new Worker(workerUrl(import.meta.url, 'grind-worker'));
+    const started = new Worker(workerUrl('./grind-worker.ts', import.meta.url));
     started.unref();
     started.on('message', (result: GrindResult) => {
       if (result.order !== orders || submit === undefined) return;

@@ -4,7 +4,7 @@ import { sha256d } from '../base/hash.ts';
 import { heightPush } from '../bitcoin/coinbase.ts';
 import type { Header } from '../bitcoin/header.ts';
 import { merkleRoot } from '../bitcoin/merkle.ts';
-import { type Coin, refusal } from './chain-rules.ts';
+import { type Coin, RPC_DESERIALIZATION_ERROR, refusal } from './chain-rules.ts';
 
 /** A block the chain accepted. `transactions` and `spent` are dropped from blocks far below the tip. */
 export type BlockRecord = {
@@ -49,14 +49,26 @@ export function witnessCommitmentScript(transactions: readonly Transaction[]): U
   return concat(COMMITMENT_HEADER, sha256d(concat(merkleRoot(leaves), WITNESS_NONCE)));
 }
 
-/** Parses a coinbase as miners submit it (without witness) and gives it the witness nonce of zeros. */
+/**
+ * Parses a coinbase as miners submit it (without witness) and gives it the witness nonce of zeros.
+ * Throws `tx_refused`.
+ */
 export function parseCoinbase(bytes: Uint8Array): Transaction {
-  const coinbase = Transaction.fromBuffer(bytes);
+  const coinbase = decodeTransaction(bytes);
   const first = coinbase.ins[0];
   if (coinbase.ins.length === 1 && first !== undefined && first.witness.length === 0) {
     coinbase.setWitness(0, [WITNESS_NONCE]);
   }
   return coinbase;
+}
+
+/** Throws `tx_refused` for bytes that are no transaction. */
+export function decodeTransaction(bytes: Uint8Array): Transaction {
+  try {
+    return Transaction.fromBuffer(bytes);
+  } catch {
+    throw refusal('TX decode failed', RPC_DESERIALIZATION_ERROR);
+  }
 }
 
 /** The merkle root over txids, internal order. */

@@ -37,11 +37,17 @@ export type BraidpoolNodeOptions = {
   readonly quirks?: Partial<BraidpoolQuirks>;
   /** Paid by every block. Default: anyone can spend. */
   readonly poolScriptHex?: string;
-  /** Sends `set_difficulty` and takes shares of this difficulty as beads. Default: none, only blocks count. */
+  /**
+   * Sends `set_difficulty` and takes shares of this difficulty as beads. Default: none, only blocks
+   * count.
+   */
   readonly weakTargetDifficulty?: number;
   /** Mines a block by itself when nobody found one for this long. Default: never. */
   readonly blockIntervalMs?: number;
-  /** Transactions in a template at least, as far as the chain has filler coins; 8 make four branches. Default 8. */
+  /**
+   * Transactions in a template at least, as far as the chain has filler coins; 8 make four branches.
+   * Default 8.
+   */
   readonly minTransactions?: number;
 };
 
@@ -49,7 +55,10 @@ export type BraidpoolNode = {
   readonly host: string;
   readonly port: number;
   readonly stats: BraidpoolNodeStats;
-  /** Faults to play: connections dropped as during the initial block download; requests read but not answered. */
+  /**
+   * Faults to play: connections dropped as during the initial block download; requests read but not
+   * answered.
+   */
   readonly faults: { initialBlockDownload: boolean; silent: boolean };
   beads(): Bead[];
   bead(hash: string): Bead | undefined;

@@ -1,8 +1,14 @@
-/** What a Braidpool node's Stratum port does differently from other pools (`braidpool.md` 1.2), each by itself. */
+/**
+ * What a Braidpool node's Stratum port does differently from other pools (`braidpool.md` 1.2), each by
+ * itself.
+ */
 export type BraidpoolQuirks = {
   /** A request whose id is not an unsigned integer, or that has no `params`, is logged and gets no reply. */
   readonly silentOnBadRequests: boolean;
-  /** `mining.configure` takes exactly two parameters, and a min-bit-count only as a string of eight hex digits. */
+  /**
+   * `mining.configure` takes exactly two parameters, and a min-bit-count only as a string of eight hex
+   * digits.
+   */
   readonly strictConfigure: boolean;
   /** `mining.suggest_difficulty` is answered by a `mining.set_difficulty` without id and result. */
   readonly bareSuggestReply: boolean;

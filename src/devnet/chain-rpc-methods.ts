@@ -7,7 +7,7 @@ import { NETWORKS } from '../bitcoin/network.ts';
 import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '../bitcoin/target.ts';
 import type { BlockRecord } from './block.ts';
 import type { DevnetChain } from './chain.ts';
-import type { Coin } from './chain-rules.ts';
+import { type Coin, RPC_DESERIALIZATION_ERROR } from './chain-rules.ts';
 
 /** An error of bitcoind's JSON-RPC: its number and its words. */
 export class RpcError extends Error {
@@ -24,7 +24,6 @@ const RPC_MISC_ERROR = -1;
 const RPC_TYPE_ERROR = -3;
 const RPC_INVALID_ADDRESS_OR_KEY = -5;
 const RPC_INVALID_PARAMETER = -8;
-const RPC_DESERIALIZATION_ERROR = -22;
 
 const MAX_GENERATED = 10_000;
 
@@ -40,7 +39,10 @@ export function btc(sat: bigint): RawJson {
   return rawJson(`${digits.slice(0, -8)}.${digits.slice(-8)}`);
 }
 
-/** bitcoind's methods over a devnet chain, by name. Names, shapes and error numbers are those of Bitcoin Core 28 to 30. */
+/**
+ * bitcoind's methods over a devnet chain, by name. Names, shapes and error numbers are those of Bitcoin
+ * Core 28 to 30.
+ */
 export function chainRpcMethods(
   chain: DevnetChain,
   options: { readonly estimateSatPerKvb?: number } = {},

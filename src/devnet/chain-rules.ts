@@ -28,6 +28,7 @@ export type RuleContext = {
 export type CheckedInputs = { readonly feeSat: bigint; readonly coins: readonly Coin[] };
 
 /** The JSON-RPC numbers bitcoind gives with a refused transaction. */
+export const RPC_DESERIALIZATION_ERROR = -22;
 export const RPC_VERIFY_ERROR = -25;
 export const RPC_VERIFY_REJECTED = -26;
 export const RPC_VERIFY_ALREADY_IN_CHAIN = -27;
@@ -113,7 +114,10 @@ export function checkInputs(transaction: Transaction, context: RuleContext): Che
   return { feeSat: inSat - outSat, coins };
 }
 
-/** bitcoind's dust limit at its 3 sat/vB: what spending the output would cost. Zero for unspendable outputs. */
+/**
+ * bitcoind's dust limit at its 3 sat/vB: what spending the output would cost. Zero for unspendable
+ * outputs.
+ */
 export function dustLimitSat(script: Uint8Array): bigint {
   if (script[0] === 0x6a) return 0n;
   const witness = script.length >= 4 && script.length <= 42 && isWitnessVersion(script[0]!);

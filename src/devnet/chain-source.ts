@@ -3,7 +3,10 @@ import type { ChainSource, ChainTip } from '../chain/source.ts';
 import type { DevnetChain } from './chain.ts';
 import { RPC_VERIFY_ALREADY_IN_CHAIN } from './chain-rules.ts';
 
-/** The chain of this process behind the interface of a full node, without a socket between: for tests and simulations. */
+/**
+ * The chain of this process behind the interface of a full node, without a socket between: for tests and
+ * simulations.
+ */
 export function createDevnetChainSource(
   chain: DevnetChain,
   options: { readonly feeRateSatPerKvb?: number } = {},

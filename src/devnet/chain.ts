@@ -1,17 +1,9 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
-import { equal, fromHex, toHex } from '../base/bytes.ts';
+import { concat, equal, fromHex, isHex, toHex, u32le } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { buildCoinbase } from '../bitcoin/coinbase.ts';
-import {
-  displayHash,
-  type Header,
-  headerHash,
-  parseDisplayHash,
-  parseHeader,
-  serializeHeader,
-} from '../bitcoin/header.ts';
+import { displayHash, type Header, headerHash, parseHeader } from '../bitcoin/header.ts';
 import { hashToNumber, targetOfCompact } from '../bitcoin/target.ts';
 import type { ChainHeader, ChainTip, Utxo } from '../chain/source.ts';
 import {
@@ -22,6 +14,7 @@ import {
   checkCoinbaseShape,
   checkWitnessCommitment,
   coinsOf,
+  decodeTransaction,
   parseCoinbase,
   REGTEST_GENESIS,
   witnessCommitmentScript,
@@ -38,17 +31,24 @@ import {
 import { Grinder } from './grinder.ts';
 import { verifyScripts } from './interpreter.ts';
 import { Mempool, type MempoolEntry } from './mempool.ts';
+import { buildWork, type HashedSolution, hashSolution, submitSolved } from './work.ts';
 
 export type PremineOutput = { readonly scriptHex: string; readonly valueSat: bigint };
 
 export type DevnetChainOptions = {
   /** nBits of the blocks; there is no retarget. Default 207fffff: every other hash is a block. */
   readonly bits?: number;
-  /** Blocks up to this height have nBits 207fffff all the same, so that a chain begins at once. Default 1, the premine. */
+  /**
+   * Blocks up to this height have nBits 207fffff all the same, so that a chain begins at once. Default
+   * 1, the premine.
+   */
   readonly easyBlocks?: number;
   /** Outputs of block 1, spendable at once and beyond the subsidy. */
   readonly premine?: readonly PremineOutput[];
-  /** Coins in the premine that anyone can spend, from which `fillMempool` makes a block's other transactions. Default 10. */
+  /**
+   * Coins in the premine that anyone can spend, from which `fillMempool` makes a block's other
+   * transactions. Default 10.
+   */
   readonly fillerCoins?: number;
   /** Paid by blocks the chain mines itself. Default: P2WSH of OP_TRUE, which anyone can spend. */
   readonly minerScriptHex?: string;
@@ -64,12 +64,15 @@ export const ANYONE_SCRIPT_HEX = '00204ae81572f06e1b88fd5ced7a1a000945432e83e155
 
 const FILLER_VALUE_SAT = 100_000_000n;
 const MAX_FUTURE_SECONDS = 7200;
+const MAX_VERIFIED = 10_000;
 const MAX_BLOCK_WEIGHT = 3_990_000;
 const BLOCK_VERSION = 0x20000000;
 
 /**
- * A bitcoin chain in this process, with the rules of regtest that matter here: real proof of work, heights, median
- * time, UTXO set, maturity, locks (BIP65, 68, 112, 113), scripts, witness commitment, mempool. One branch at a time:
+ * A bitcoin chain in this process, with the rules of regtest that matter here: real proof of work,
+ * heights, median
+ * time, UTXO set, maturity, locks (BIP65, 68, 112, 113), scripts, witness commitment, mempool. One
+ * branch at a time:
  * a block must build on the tip, and a reorg is made with `invalidateTip`.
  */
 export class DevnetChain {
@@ -205,9 +208,12 @@ export class DevnetChain {
     return found;
   }
 
-  /** Adds a transaction to the mempool; one that is there already is fine. Throws `tx_refused` with bitcoind's reason. */
+  /**
+   * Adds a transaction to the mempool; one that is there already is fine. Throws `tx_refused` with
+   * bitcoind's reason.
+   */
   broadcast(transactionHex: string): string {
-    const transaction = decodeTransaction(transactionHex);
+    const transaction = decodeTransaction(hexBytes(transactionHex));
     const txid = transaction.getId();
     if (this.#mempool.get(txid) !== undefined) return txid;
     if (this.#transactions.has(txid)) {
@@ -218,7 +224,7 @@ export class DevnetChain {
 
   /** What `broadcast` would say, without doing it. Throws `tx_refused`. */
   check(transactionHex: string): { txid: string; vsize: number; feeSat: bigint } {
-    const transaction = decodeTransaction(transactionHex);
+    const transaction = decodeTransaction(hexBytes(transactionHex));
     const txid = transaction.getId();
     if (this.#mempool.get(txid) !== undefined) throw refusal('txn-already-in-mempool');
     if (this.#transactions.has(txid)) throw refusal('txn-already-known');
@@ -279,7 +285,10 @@ export class DevnetChain {
     }
   }
 
-  /** Mines blocks now, with real proof of work, on the calling thread: for easy `bits`. Returns their hashes. */
+  /**
+   * Mines blocks now, with real proof of work, on the calling thread: for easy `bits`. Returns their
+   * hashes.
+   */
   generate(count: number, scriptHex: string = this.#options.minerScriptHex): string[] {
     return Array.from({ length: count }, () => {
       const candidate = this.candidate(scriptHex);
@@ -300,31 +309,22 @@ export class DevnetChain {
     const template = this.template();
     const premine = template.height === 1 ? this.#premine : [];
     this.#extra += 1;
-    const tag = new Uint8Array(8);
-    new DataView(tag.buffer).setUint32(4, this.#extra);
-    const { coinb1, coinb2 } = buildCoinbase({
-      height: template.height,
+    const work = buildWork(template, {
+      jobId: '',
+      poolScript: fromHex(scriptHex),
       extranonceSize: 0,
-      tag,
-      outputs: [
-        { script: fromHex(scriptHex), valueSat: template.coinbaseValueSat },
-        { script: template.witnessCommitmentScript, valueSat: 0n },
-        ...premine.map((output) => ({ script: fromHex(output.scriptHex), valueSat: output.valueSat })),
-      ],
+      tag: concat(u32le(this.#extra), u32le(0)),
+      extraOutputs: premine.map((output) => ({
+        script: fromHex(output.scriptHex),
+        valueSat: output.valueSat,
+      })),
     });
-    const coinbase = Uint8Array.from([...coinb1, ...coinb2]);
-    const header: Header = {
-      version: template.version,
-      prevHash: parseDisplayHash(template.previousHash),
-      merkleRoot: blockMerkleRoot([parseCoinbase(coinbase), ...template.transactions]),
-      time: template.time,
-      bits: template.bits,
-      nonce: 0,
-    };
+    const { time: ntime, version } = template;
+    const solve = (nonce: number): HashedSolution =>
+      hashSolution(work, { extranonce: new Uint8Array(0), ntime, nonce, version });
     return {
-      header: serializeHeader(header),
-      submit: (nonce) =>
-        this.submitBlock(serializeHeader({ ...header, nonce }), coinbase, template.transactions),
+      header: solve(0).header,
+      submit: (nonce) => submitSolved(this, work, solve(nonce)),
     };
   }
 
@@ -366,6 +366,8 @@ export class DevnetChain {
   #enter(transaction: Transaction): MempoolEntry {
     try {
       const entry = this.#mempool.add(transaction, this.#mempoolContext());
+      // Forgetting costs a second run of the scripts, no more.
+      if (this.#verified.size >= MAX_VERIFIED) this.#verified.clear();
       this.#verified.add(toHex(transaction.getHash(true)));
       return entry;
     } catch (error) {
@@ -486,10 +488,6 @@ export class DevnetChain {
   }
 }
 
-function decodeTransaction(transactionHex: string): Transaction {
-  try {
-    return Transaction.fromHex(transactionHex);
-  } catch {
-    throw refusal('TX decode failed', -22);
-  }
+function hexBytes(transactionHex: string): Uint8Array {
+  return isHex(transactionHex) ? fromHex(transactionHex) : new Uint8Array(0);
 }

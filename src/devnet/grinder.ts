@@ -21,7 +21,10 @@ declare const WebAssembly: {
 
 let compiled: WasmModule | undefined;
 
-/** Searches nonces of one header at a time: real double SHA-256, the first block's midstate reused. Synchronous. */
+/**
+ * Searches nonces of one header at a time: real double SHA-256, the first block's midstate reused.
+ * Synchronous.
+ */
 export class Grinder {
   readonly #scan: Scan;
   readonly #view: DataView;

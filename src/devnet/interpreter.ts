@@ -31,7 +31,10 @@ type Bitcore = {
   readonly Script: (new (bytes: Buffer) => ScriptObject) & { readonly Interpreter: InterpreterClass };
 };
 
-/** CLEANSTACK is left out: bitcore fails native segwit with it, and witness v0 has a clean stack by consensus. */
+/**
+ * CLEANSTACK is left out: bitcore fails native segwit with it, and witness v0 has a clean stack by
+ * consensus.
+ */
 const FLAGS = [
   'SCRIPT_VERIFY_P2SH',
   'SCRIPT_VERIFY_STRICTENC',

@@ -2,7 +2,8 @@ import * as net from 'node:net';
 import type { Logger } from '../log/logger.ts';
 
 /**
- * JSON lines over TCP, both directions, for everything the devnet plays. It shares no code with the product's own framing,
+ * JSON lines over TCP, both directions, for everything the devnet plays. It shares no code with the
+ * product's own framing,
  * so that a mistake there cannot cancel itself out in a test.
  */
 export type LinePeer = {

@@ -56,7 +56,10 @@ const MAX_LINE_BYTES = 16 * 1024;
 const MAX_SEEN = 1_000_000;
 const NTIME_AHEAD_SECONDS = 7200;
 
-/** Starts a pool of the ordinary kind (ckpool's manners: 4+8 extranonce, numbered errors) on a devnet chain. */
+/**
+ * Starts a pool of the ordinary kind (ckpool's manners: 4+8 extranonce, numbered errors) on a devnet
+ * chain.
+ */
 export async function startDevnetPool(options: DevnetPoolOptions, deps: Deps): Promise<DevnetPool> {
   const pool = new Pool(options, deps);
   await pool.start();

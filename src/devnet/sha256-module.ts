@@ -1,10 +1,15 @@
 /**
- * Writes, byte by byte, a WebAssembly module that hashes block headers four abreast. It exists so that simulated ASICs and
- * the chain's own miner really hash without taking the machine, and is built at run time: no binary, no build step.
+ * Writes, byte by byte, a WebAssembly module that hashes block headers four abreast. It exists so that
+ * simulated ASICs and
+ * the chain's own miner really hash without taking the machine, and is built at run time: no binary, no
+ * build step.
  *
- * Exports `memory` and `scan(nonce: i32, groups: i32) -> i32`. Memory (byte offsets): 0 midstate of the first 64 header
- * bytes, eight native u32; 32 the next three header words as SHA-256 reads them; 44 the most significant u32 of the target.
- * `scan` hashes nonces `nonce + 4g + {0..3}` and returns the first group g in which a hash's most significant u32 is at
+ * Exports `memory` and `scan(nonce: i32, groups: i32) -> i32`. Memory (byte offsets): 0 midstate of the
+ * first 64 header
+ * bytes, eight native u32; 32 the next three header words as SHA-256 reads them; 44 the most significant
+ * u32 of the target.
+ * `scan` hashes nonces `nonce + 4g + {0..3}` and returns the first group g in which a hash's most
+ * significant u32 is at
  * most the target's, or `groups`.
  */
 export const MIDSTATE_OFFSET = 0;
@@ -133,7 +138,10 @@ const schedule = (round: number): Code => [
   ...[...ADD, ...set(word(round))],
 ];
 
-/** The 64 rounds over the word locals; the registers are renamed instead of moved, and end where they began. */
+/**
+ * The 64 rounds over the word locals; the registers are renamed instead of moved, and end where they
+ * began.
+ */
 function rounds(): Code {
   const code: Code = [];
   let registers = Array.from({ length: 8 }, (_, index) => LOCAL_STATE + index);
@@ -163,7 +171,10 @@ function rounds(): Code {
   return code;
 }
 
-/** Both SHA-256 passes for one group of four nonces; leaves the most significant words of the hashes on the stack. */
+/**
+ * Both SHA-256 passes for one group of four nonces; leaves the most significant words of the hashes on
+ * the stack.
+ */
 function hashGroup(): Code {
   const code: Code = [];
   for (let index = 0; index < 3; index += 1)

@@ -1,5 +1,8 @@
-/** The file of a worker beside the calling module, with the caller's own extension: `.ts` in the tree, `.js` when built. */
-export function workerUrl(callerUrl: string, name: string): URL {
-  const extension = callerUrl.endsWith('.ts') ? '.ts' : '.js';
-  return new URL(`${name}${extension}`, callerUrl);
+/**
+ * The file of a worker beside the calling module, with the caller's own extension: `.ts` in the tree, `.js`
+ * when built.
+ * @param file as in the tree: `./name.ts`
+ */
+export function workerUrl(file: string, callerUrl: string): URL {
+  return new URL(callerUrl.endsWith('.ts') ? file : file.replace(/\.ts$/, '.js'), callerUrl);
 }

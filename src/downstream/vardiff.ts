@@ -24,8 +24,8 @@ export type VardiffState = {
   readonly silent: boolean;
 };
 
-/** Shares after which a rate inside the band counts as found: its deviation is then a sixth. */
-const SETTLED_SHARES = 36;
+/** Shares after which a rate inside the band counts as found: its deviation is then an eighth. */
+const SETTLED_SHARES = 60;
 /** The band in which nothing changes. It is wider than one step of two, so that no rate sits between two steps. */
 const TOO_FAST = 1.9;
 const TOO_SLOW = 0.5;

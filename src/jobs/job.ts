@@ -1,4 +1,7 @@
-/** Work as an upstream sent it, parsed. Byte strings are as they go into the coinbase or header (internal order). */
+/**
+ * Work as an upstream sent it, parsed. Byte strings are as they go into the coinbase or header (internal
+ * order).
+ */
 export type UpstreamJob = {
   /** The upstream's own job id, echoed in `mining.submit`. */
   readonly upstreamJobId: string;
@@ -10,12 +13,17 @@ export type UpstreamJob = {
   readonly version: number;
   readonly bits: number;
   readonly time: number;
-  /** True when work on earlier jobs is lost: `clean_jobs`, or a new prevhash where the upstream never sets it. */
+  /**
+   * True when work on earlier jobs is lost: `clean_jobs`, or a new prevhash where the upstream never sets
+   * it.
+   */
   readonly clean: boolean;
   /** The extranonce in force when this job arrived. */
   readonly extranonce1: Uint8Array;
   readonly extranonce2Size: number;
-  /** A share at or below this target is wanted by the upstream (its difficulty, or nBits where it has none). */
+  /**
+   * A share at or below this target is wanted by the upstream (its difficulty, or nBits where it has none).
+   */
   readonly target: bigint;
   /** Version bits the upstream lets us roll; 0 without version rolling. */
   readonly versionMask: number;
@@ -30,11 +38,16 @@ export type Job = {
   /** The evidence stream its shares are credited to: a contract id, or `own:<destination>`. */
   readonly stream: string;
   readonly prevHash: Uint8Array;
-  /** `upstream coinb1 || upstream extranonce1 || zeros`: what `mining.notify` carries (architecture, Extranonce). */
+  /**
+   * `upstream coinb1 || upstream extranonce1 || zeros`: what `mining.notify` carries (architecture,
+   * Extranonce).
+   */
   readonly coinb1: Uint8Array;
   readonly coinb2: Uint8Array;
   readonly branches: readonly Uint8Array[];
-  /** With the bits of `versionMask` cleared, so that replace, OR and XOR readings agree (`stratum.md` 1.6). */
+  /**
+   * With the bits of `versionMask` cleared, so that replace, OR and XOR readings agree (`stratum.md` 1.6).
+   */
   readonly version: number;
   readonly versionMask: number;
   readonly bits: number;

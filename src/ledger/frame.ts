@@ -5,14 +5,13 @@ import type { LedgerEntry } from './ledger.ts';
  * How entries travel to the writer and what the hash chain covers: one spelling for both, so that the
  * writer hashes the bytes it received. All integers little-endian:
  *
- *   0 previous hash (32) | 32 seq u64 | 40 at_ms u64 | 48 op u8 | 49 kind size u8 | 50 key size u16 | 52 body size u32
- *   56 first u64 | 64 count u64 | 72 kind, key, body
+ *   0 previous hash (32) | 32 seq u64 | 40 at_ms u64 | 48 op u8 | 49 kind size u8 | 50 key size u16
+ *   52 body size u32 | 56 first u64 | 64 count u64 | 72 kind, key, body
  *
  * The record's hash is sha256 over all of it. The first 48 bytes are left zero by the sender and filled
  * by the writer.
  */
 export const RECORD_HEADER_SIZE = 72;
-export const HASH_SIZE = 32;
 const SEQ_AT = 32;
 const AT_MS_AT = 40;
 const OP_AT = 48;

@@ -179,13 +179,14 @@ function prepareStatements(db: DatabaseSync) {
         ' WHERE d.kind = ? AND d.id >= ? ORDER BY d.id',
     ),
     logEnd: prepare(
-      'SELECT first + count AS end FROM journal WHERE op = 1 AND kind = ? AND key = ? ORDER BY first DESC LIMIT 1',
+      'SELECT first + count AS end FROM journal WHERE op = 1 AND kind = ? AND key = ?' +
+        ' ORDER BY first DESC LIMIT 1',
     ),
-    // Rows are contiguous, so the last one that starts at or before the item is the only one that can hold it.
+    // Rows are contiguous: only the last one that starts at or before the item can hold it.
     log: prepare(
       `SELECT seq, at_ms, first, count, body FROM journal WHERE op = 1 AND kind = ?1 AND key = ?2
-        AND first >= coalesce((SELECT first FROM journal WHERE op = 1 AND kind = ?1 AND key = ?2 AND first <= ?3
-          ORDER BY first DESC LIMIT 1), 0)
+        AND first >= coalesce((SELECT first FROM journal
+          WHERE op = 1 AND kind = ?1 AND key = ?2 AND first <= ?3 ORDER BY first DESC LIMIT 1), 0)
         AND first + count > ?3 ORDER BY first LIMIT ?4`,
     ),
     logSince: prepare(

@@ -4,6 +4,7 @@ import { displayHash, swapWords } from '../bitcoin/header.ts';
 import { targetOfDifficulty, targetToHex, workOfTarget } from '../bitcoin/target.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import {
+  corruptUnlessRead,
   JOB_KIND,
   type JobRecord,
   jobDocumentId,
@@ -124,13 +125,4 @@ function weightOf(weights: Map<number, ShareWeight>, difficulty: number): ShareW
   const weight = { targetHex: targetToHex(target), work: workOfTarget(target).toString() };
   weights.set(difficulty, weight);
   return weight;
-}
-
-/** What our own ledger holds was checked when it was written: what cannot be read now was damaged. */
-function corruptUnlessRead<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new CodedError('ledger_corrupt', (error as Error).message, {}, { cause: error });
-  }
 }

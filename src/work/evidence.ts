@@ -271,3 +271,12 @@ function u32Field(value: Record<string, unknown>, key: string): number {
   const bytes = hexField(value, key, 4);
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0);
 }
+
+/** What our own ledger holds was checked when it was written: what cannot be read now was damaged. */
+export function corruptUnlessRead<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new CodedError('ledger_corrupt', (error as Error).message, {}, { cause: error });
+  }
+}

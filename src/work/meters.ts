@@ -7,6 +7,7 @@ import type { Job } from '../jobs/job.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { AcceptedShare, ShareTarget } from '../shares/share.ts';
 import {
+  corruptUnlessRead,
   EXTRANONCE_ROOM,
   JOB_KIND,
   jobDocument,
@@ -106,7 +107,7 @@ export class Meters {
     return [...this.#streams.keys()];
   }
 
-  /** Work reserved but not yet durable, over all streams. */
+  /** Shares reserved but not yet durable, over all streams. */
   pendingShares(): number {
     let shares = 0;
     for (const meter of this.#streams.values()) shares += meter.reserved.seq - meter.durable.seq;
@@ -242,7 +243,8 @@ export async function* recentShareHashes(ledger: Ledger, sinceMs: number): Async
   for (;;) {
     const rows = await ledger.readLogSince(SHARE_KIND, sinceMs, { afterSeq, maxRows });
     for (const row of rows) {
-      for (const { jobId, hash } of unpackShares(row.body)) yield { stream: row.stream, jobId, hash };
+      const shares = corruptUnlessRead(() => unpackShares(row.body));
+      for (const { jobId, hash } of shares) yield { stream: row.stream, jobId, hash };
       afterSeq = row.seq;
     }
     if (rows.length < maxRows) return;

@@ -89,6 +89,28 @@ describe('with the simulated Braidpool node', () => {
   });
 });
 
+describe('with a node that does not answer', () => {
+  it('counts the submits it lost with the connection, and goes on', async () => {
+    const chain = newChain(0x1d00ffff, 3);
+    const random = { bytes: (size: number) => new Uint8Array(size) };
+    const options = { weakTargetDifficulty: 2 ** -17 };
+    const node = await startBraidpoolNode(options, { chain, log, clock, random });
+    closers.push(() => node.close());
+    const fleet = await fleetOf([{}], node.port);
+    await until(fleet, ([report]) => report!.accepted >= 1);
+    node.faults.silent = true;
+    await until(fleet, ([report]) => report!.pending >= 1);
+    node.faults.silent = false;
+    node.disconnectAll();
+    const [lost] = await until(fleet, ([report]) => report!.connections === 2);
+    expect(lost!.unanswered).toBeGreaterThanOrEqual(1);
+    await until(fleet, ([report]) => report!.accepted > lost!.accepted);
+    const [report] = await settle(fleet);
+    expect(report!.submitted).toBe(report!.accepted + report!.unanswered);
+    expect(node.beads().map((bead) => bead.hash)).toEqual(fleet.acceptedHashes(0));
+  });
+});
+
 describe('with an ordinary pool', () => {
   it('is credited for exactly what it reports as accepted', async () => {
     const { pool } = await startPool({ difficulty: 2 ** -17 });

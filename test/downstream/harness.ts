@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { ManualClock } from '../../src/base/clock.ts';
+import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import {
   type DownstreamDeps,
   type DownstreamOptions,
@@ -8,6 +9,7 @@ import {
 import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { plainWork } from '../jobs/upstream-jobs.ts';
 
 export type Line = { readonly [key: string]: unknown };
 
@@ -193,4 +195,38 @@ export function submitOf(
     method: 'mining.submit',
     params: changes.bits === undefined ? params : [...params, changes.bits],
   };
+}
+
+/** Work harder than any session's difficulty, so that the difficulty is the session's own. */
+export const HARD = { target: targetOfDifficulty(2 ** 40), bits: 0x17034219 };
+
+/** A server whose pool already has work. */
+export async function withWork(changes: Parameters<typeof startServer>[0] = {}): Promise<TestServer> {
+  const test = await startServer(changes);
+  test.jobs.add('pool', 'own:pool', plainWork(1, HARD), test.clock.nowMs());
+  return test;
+}
+
+/** Adds a job to the pool and sends it; returns its id. */
+export function broadcast(
+  test: TestServer,
+  seed: number,
+  changes: Parameters<typeof plainWork>[1] = {},
+): string {
+  const job = test.jobs.add(
+    'pool',
+    'own:pool',
+    plainWork(seed, { ...HARD, ...changes }),
+    test.clock.nowMs(),
+  );
+  test.server.broadcast(job);
+  return job.wireId;
+}
+
+export function paramsOf(line: Line | undefined): unknown[] {
+  return line?.['params'] as unknown[];
+}
+
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }

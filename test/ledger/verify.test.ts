@@ -22,7 +22,8 @@ async function written(name: string): Promise<string> {
 function tamper(path: string, sql: string): void {
   const db = new DatabaseSync(path);
   db.exec(
-    'DROP TRIGGER journal_is_never_updated; DROP TRIGGER journal_is_never_deleted; PRAGMA foreign_keys = OFF',
+    'DROP TRIGGER journal_is_never_updated; DROP TRIGGER journal_is_never_deleted;' +
+      ' PRAGMA foreign_keys = OFF',
   );
   db.exec(sql);
   db.close();

@@ -154,7 +154,7 @@ describe('a batch', () => {
 });
 
 describe('a batch that was not written', () => {
-  it('gives back its place and takes down those behind it; work in the log and the totals stay one', async () => {
+  it('gives back its place and takes down those behind it; log and totals stay one', async () => {
     await fc.assert(
       fc.asyncProperty(
         shares,

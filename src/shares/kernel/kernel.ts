@@ -13,15 +13,18 @@ export type KernelJob = {
 export type KernelJobHandle = number;
 
 /**
- * Hashes batches of shares: coinbase -> merkle root -> header -> SHA-256d. Synchronous, no allocation per share.
- * Use: `put(0..count-1)`, `run(count)`, then read `hashes` before the next `put`.
+ * Hashes batches of shares: coinbase -> merkle root -> header -> SHA-256d. Synchronous, no allocation per
+ * share. Use: `put(0..count-1)`, `run(count)`, then read `hashes` before the next `put`.
  */
 export interface ShareKernel {
   /** For `build_info`: "simd", "portable", ... */
   readonly name: string;
   /** Slots per batch. */
   readonly capacity: number;
-  /** 32 bytes a slot: header hashes in internal (little-endian) order, valid after `run` until the next `put`. */
+  /**
+   * 32 bytes a slot: header hashes in internal (little-endian) order, valid after `run` until the next
+   * `put`.
+   */
   readonly hashes: Uint8Array;
   addJob(job: KernelJob): KernelJobHandle;
   /** Frees the job's memory; the handle must not be used again. */

@@ -1,0 +1,77 @@
+import { CodedError, codeOf } from '../base/errors.ts';
+import type { MakerConfig, ProxyConfig } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { createLogger, type RootLogger } from '../log/pino-logger.ts';
+import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
+
+/** A running daemon, as the process sees it. */
+export type Daemon = {
+  /** Answered on standard output when everything listens. */
+  readonly ready: Readonly<Record<string, unknown>>;
+  /** Stops in reverse order of start; resolves when the ledger is closed. */
+  close(): Promise<void>;
+};
+
+/**
+ * An orderly stop takes a second; past this the process ends anyway, and the ledger recovers at the next
+ * start.
+ */
+const STOP_DEADLINE_MS = 20_000;
+
+export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  config: { type: 'string', value: 'FILE', help: 'configuration (TOML)' },
+  pretty: { type: 'boolean', help: 'readable log lines instead of JSON' },
+};
+
+type RoleConfig = { readonly proxy: ProxyConfig; readonly maker: MakerConfig };
+
+/**
+ * Runs a daemon until SIGINT or SIGTERM; a second signal ends the process at once. Resolves to the exit
+ * code.
+ */
+export async function serve<R extends keyof RoleConfig>(
+  role: R,
+  options: ParsedOptions,
+  io: CommandIo,
+  start: (config: RoleConfig[R], log: RootLogger) => Promise<Daemon>,
+): Promise<number> {
+  const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
+  const config = loadConfig(role, {
+    ...(file === undefined ? {} : { file }),
+    env: io.env,
+  }) as RoleConfig[R];
+  const log = createLogger({
+    level: config.log.level,
+    output: options.flag('json') ? 'stderr' : 'stdout',
+    pretty: options.flag('pretty'),
+  });
+  const die = (error: unknown): void => {
+    log.error({ code: codeOf(error), err: error }, 'fatal');
+    log.flush();
+    process.exit(1);
+  };
+  process.on('uncaughtException', die).on('unhandledRejection', die);
+  try {
+    const daemon = await start(config, log);
+    log.info({ ...daemon.ready, pid: process.pid }, 'ready');
+    if (options.flag('json')) io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
+    const signal = await stopSignal();
+    log.info({ signal }, 'stopping');
+    process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
+    setTimeout(
+      () => die(new CodedError('ledger_closed', 'the stop took too long')),
+      STOP_DEADLINE_MS,
+    ).unref();
+    await daemon.close();
+    log.info({}, 'stopped');
+    return 0;
+  } finally {
+    log.flush();
+  }
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGINT', resolve).once('SIGTERM', resolve);
+  });
+}

@@ -1,0 +1,71 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { CodedError } from '../base/errors.ts';
+
+const STOP_MS = 15_000;
+
+/** One daemon of ours as a process of its own, the way an operator runs it. */
+export class DaemonProcess {
+  readonly #role: 'proxy' | 'maker';
+  readonly #configFile: string;
+  readonly #logFile: string;
+  #child: ChildProcess | undefined;
+  #exited: Promise<number | null> = Promise.resolve(null);
+
+  constructor(options: { role: 'proxy' | 'maker'; configFile: string; logFile: string }) {
+    this.#role = options.role;
+    this.#configFile = options.configFile;
+    this.#logFile = options.logFile;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /**
+   * Starts it and resolves with what it says when it is ready. Throws `usage` with the end of its log when
+   * it ends first.
+   */
+  async start(timeoutMs = 30_000): Promise<Record<string, unknown>> {
+    const log = openSync(this.#logFile, 'a', 0o600);
+    const main = new URL(import.meta.url.endsWith('.ts') ? '../main.ts' : '../main.js', import.meta.url);
+    const words = [main.pathname, this.#role, '--config', this.#configFile, '--json'];
+    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', log] });
+    closeSync(log);
+    this.#child = child;
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', (code) => resolve(code));
+    });
+    const lines = createInterface({ input: child.stdout! });
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    try {
+      for await (const line of lines) return JSON.parse(line) as Record<string, unknown>;
+    } finally {
+      clearTimeout(timer);
+    }
+    throw new CodedError('usage', `the ${this.#role} did not start; its log is ${this.#logFile}`);
+  }
+
+  /** As a power cut: nothing is told, nothing is flushed. */
+  async kill(): Promise<void> {
+    this.#child?.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** An orderly stop; resolves to the exit code. */
+  async stop(): Promise<number | null> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    const code = await this.#exited;
+    clearTimeout(timer);
+    return code;
+  }
+
+  /** Resolves when the process ends by itself or otherwise. */
+  get exited(): Promise<number | null> {
+    return this.#exited;
+  }
+}

@@ -1,0 +1,148 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.ts';
+import { LIMITS } from '../base/limits.ts';
+import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { loadOrCreateSeed } from '../channel/key-file.ts';
+import { SeedSigner } from '../channel/signer.ts';
+import type { MakerConfig } from '../config/config.ts';
+import { OpsServer } from '../http/server.ts';
+import { loadOrCreateToken } from '../http/token.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { Maker } from '../maker/maker.ts';
+import type { MakerPolicy } from '../maker/policy.ts';
+import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { createKernel } from '../shares/kernel/create-kernel.ts';
+import { chainSource, ledgerCheck } from './proxy.ts';
+import { ledgerSources } from './shared-metrics.ts';
+import { COMMIT, VERSION } from './version.ts';
+
+const clock = systemClock;
+const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
+
+export type RunningMaker = {
+  readonly ready: Readonly<Record<string, unknown>>;
+  close(): Promise<void>;
+};
+
+/**
+ * Builds the market maker in order: keys, ledger, kernel, chain, contracts and peers, status page. `close`
+ * undoes it.
+ */
+export async function startMaker(config: MakerConfig, log: Logger): Promise<RunningMaker> {
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const seed = loadOrCreateSeed(config.keys.seedFile, random);
+  const signer = new SeedSigner({ seed, network: config.network });
+  const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
+  let observe: Partial<MetricObservers<'maker'>> = {};
+  const ledger = await openSqliteLedger(
+    { path: join(config.dataDir, 'ledger.sqlite') },
+    {
+      log: log.child({ part: 'ledger' }),
+      clock,
+      onFailure: (error) =>
+        log.error({ code: error.code, err: error }, 'the ledger failed; nothing is signed'),
+      observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
+    },
+  );
+  const kernel = createKernel(LIMITS.batchShares);
+  const chain = chainSource(config.chain, log);
+  const maker = new Maker(
+    {
+      ...config.peer.listen,
+      allowedNodeIds: new Set(config.peers.allow),
+      policy: policyOf(config),
+      opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
+    },
+    { ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
+  );
+  const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
+  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger));
+  observe = metrics.observe;
+  const port = await maker.start();
+  const ops = new OpsServer(
+    { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
+    {
+      ...{ metrics, log: log.child({ part: 'http' }) },
+      checks: { ledger: () => ledgerCheck(ledger), chain: () => chainCheck(chain) },
+      status: () => ({
+        version: VERSION,
+        role: 'maker',
+        node_id: maker.nodeId,
+        network: config.network,
+        connections: maker.stats.connections,
+        refused_connections: maker.stats.refused,
+        contracts: maker.status,
+      }),
+    },
+  );
+  const httpAt = await ops.start();
+  return {
+    ready: {
+      peer: `${config.peer.listen.host}:${port}`,
+      http: `${httpAt.host}:${httpAt.port}`,
+      node_id: maker.nodeId,
+    },
+    close: async () => {
+      await maker.close();
+      chain.close();
+      await ledger.close();
+      await ops.close();
+    },
+  };
+}
+
+function policyOf({ network, policy }: MakerConfig): MakerPolicy {
+  return {
+    ...{ network, maxPriceMsatPerEh: policy.maxPriceMsatPerEh, maxBudgetSat: policy.maxBudgetSat },
+    maxTotalBudgetSat: policy.maxTotalBudgetSat,
+    maxOpenContractsPerMiner: policy.maxContractsPerMiner,
+    ...{ minStepHashes: policy.minStepHashes, maxStepHashes: policy.maxStepHashes },
+    maxUnpaidSteps: policy.maxUnpaidSteps,
+    minShareWorkHashes: workOfTarget(targetOfDifficulty(policy.minShareDifficulty)),
+    ...{ minExpiryBlocks: policy.minExpiryBlocks, maxExpiryBlocks: policy.maxExpiryBlocks },
+    minDepth: policy.minDepth,
+    maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
+    bindingScriptHex: policy.bindingScriptHex,
+  };
+}
+
+async function chainCheck(chain: ChainSource): Promise<true | string> {
+  try {
+    await chain.tip();
+    return true;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Where each metric of the maker is read at a scrape. */
+function makerSources(maker: Maker, ledger: Ledger): MetricSources<'maker'> {
+  const count = (values: readonly string[]): Record<string, number> => {
+    const counts: Record<string, number> = {};
+    for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
+    return counts;
+  };
+  return {
+    ...ledgerSources(ledger),
+    shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
+    contract_state: () => count(maker.status.map((row) => row.stream)),
+    contract_delivered_work_hashes_total: () =>
+      maker.status.reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),
+    channel_state: () =>
+      count(
+        maker.status
+          .filter((row) => row.channel !== 'none')
+          .map((row) => (row.frozen === undefined ? row.channel : 'frozen')),
+      ),
+    channel_updates_total: () => ({
+      signed: maker.status.reduce((sum, row) => sum + Math.max(0, row.n), 0),
+    }),
+    market_peer_up: () => maker.status.filter((row) => row.connected).length,
+    market_protocol_errors_total: () => maker.stats.refused,
+  };
+}

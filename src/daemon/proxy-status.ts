@@ -1,0 +1,103 @@
+import { toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { formatSi } from '../base/units.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
+import type { ProxyConfig } from '../config/config.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Destination } from '../upstream/destination.ts';
+import type { Hashrate } from '../work/hashrate.ts';
+import type { Meters } from '../work/meters.ts';
+import type { ContractReport } from './contract-report.ts';
+import type { Mining } from './mining.ts';
+import type { Selling } from './selling.ts';
+import { VERSION } from './version.ts';
+
+/** Everything the status page and the metrics read; the contract's parts come once they have started. */
+export type ProxyParts = {
+  readonly config: ProxyConfig;
+  readonly mining: Mining;
+  readonly meters: Meters;
+  readonly hashrate: Hashrate;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly signer: SeedSigner;
+  readonly parts: { readonly selling?: Selling; readonly chain?: ChainSource };
+};
+
+/** Sessions listed on the status page; the rest is only counted. */
+const SESSIONS_LISTED = 500;
+
+export type ProxyStatus = {
+  readonly version: string;
+  readonly role: 'proxy';
+  readonly node_id: string;
+  readonly network: string;
+  readonly sessions: number;
+  readonly destination: string;
+  readonly hashrate: { readonly text: string; readonly hashes_per_second: number };
+  readonly shares: {
+    readonly submitted: number;
+    readonly accepted: number;
+    readonly rejected: Readonly<Record<string, number>>;
+  };
+  readonly blocks_found: number;
+  readonly streams: readonly {
+    readonly id: string;
+    readonly shares: number;
+    readonly work_hashes: bigint;
+  }[];
+  readonly destinations: readonly unknown[];
+  readonly miners: readonly unknown[];
+  readonly contract: (ContractReport & { readonly connected: boolean; readonly live: boolean }) | null;
+  readonly last_peer_error: string | null;
+};
+
+/** The body of `/api/v1/status`. */
+export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
+  const { mining, meters, config, parts } = facts;
+  const { server } = mining;
+  const rate = facts.hashrate.rates().oneMinute;
+  const side = parts.selling?.side.status;
+  return {
+    version: VERSION,
+    role: 'proxy',
+    node_id: toHex(nodeIdBytes(facts.signer)),
+    network: config.network,
+    sessions: server.sessionCount,
+    destination: mining.destination,
+    hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },
+    shares: {
+      submitted: server.stats.sharesSubmitted,
+      accepted: server.stats.sharesAccepted,
+      rejected: server.stats.rejected,
+    },
+    blocks_found: mining.stats.blocksFound,
+    streams: meters.streams().map((id) => {
+      const { seq, workHashes } = meters.total(id);
+      return { id, shares: seq, work_hashes: workHashes };
+    }),
+    destinations: mining.destinations.map(destinationStatus),
+    miners: server.sessions().slice(0, SESSIONS_LISTED),
+    contract:
+      parts.selling === undefined || side === undefined
+        ? null
+        : { ...(await parts.selling.report()), connected: side.connected, live: side.live },
+    last_peer_error: side?.lastError ?? null,
+  };
+}
+
+function destinationStatus(destination: Destination): unknown {
+  const { health } = destination;
+  const { accepted, refused, timeout, lost } = destination.client.stats;
+  return {
+    name: destination.name,
+    up: health.up,
+    job_age_ms: health.jobAgeMs,
+    reject_ratio: health.rejectRatio,
+    rtt_ms: health.rttMs,
+    shares: { accepted, refused, timeout, lost },
+    last_refusal: destination.lastRefusal,
+    last_failure: destination.client.lastFailure,
+  };
+}

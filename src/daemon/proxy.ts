@@ -1,0 +1,177 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { createRpcChainSource } from '../chain/rpc-source.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { loadOrCreateSeed } from '../channel/key-file.ts';
+import { SeedSigner } from '../channel/signer.ts';
+import type { ChainConfig, ProxyConfig } from '../config/config.ts';
+import { readSecretFile } from '../config/secrets.ts';
+import { OpsServer } from '../http/server.ts';
+import { loadOrCreateToken } from '../http/token.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import type { MetricObservers } from '../metrics/metrics.ts';
+import { createMetrics } from '../metrics/metrics.ts';
+import { DuplicateSet } from '../shares/duplicates.ts';
+import { createKernel } from '../shares/kernel/create-kernel.ts';
+import { Hashrate } from '../work/hashrate.ts';
+import { Meters } from '../work/meters.ts';
+import { Mining, SESSION_ID_SIZE } from './mining.ts';
+import { proxySources } from './proxy-metrics.ts';
+import { type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { nextRun, rememberShares } from './restart.ts';
+import { Selling } from './selling.ts';
+import { COMMIT, VERSION } from './version.ts';
+
+const clock = systemClock;
+const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
+
+/** A ledger that has not committed for this long while it has something to write is not ready. */
+const COMMIT_AGE_MS = 10_000;
+
+export type RunningProxy = {
+  readonly ready: Readonly<Record<string, unknown>>;
+  close(): Promise<void>;
+};
+
+/**
+ * Builds the proxy in order: keys, ledger, what the ledger remembers, mining, status page, contract; `close` undoes it
+ * in reverse. Throws coded errors for what the configuration, the disk or a port refuses.
+ */
+export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
+  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+  const seed = loadOrCreateSeed(config.keys.seedFile, random);
+  const signer = new SeedSigner({ seed, network: config.network });
+  const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
+  const observers: Observers = {};
+  const memory = await openMemory(config.dataDir, observers, log);
+  const { ledger, meters, kernel } = memory;
+  const hashrate = new Hashrate({ clock });
+  const parts: { selling?: Selling; chain?: ChainSource } = {};
+  const mining = new Mining(config, memory.run, {
+    ...{ kernel, duplicates: memory.duplicates, clock, random, log, env: process.env },
+    commit: async (shares) => {
+      const credit = await meters.commit(ledger, shares);
+      for (const part of credit.parts) {
+        hashrate.add(Number(part.workHashes));
+        parts.selling?.side.onDurable(part.stream, meters.total(part.stream));
+      }
+    },
+    observeBatch: (shares, seconds) => {
+      observers.observe?.validation_batch_shares(shares);
+      observers.observe?.validation_batch_seconds(seconds);
+    },
+    observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
+  });
+  const facts: ProxyParts = { config, mining, meters, hashrate, ledger, clock, signer, parts };
+  const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
+  const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
+  observers.observe = metrics.observe;
+  const ops = new OpsServer(
+    { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
+    {
+      ...{ metrics, log: log.child({ part: 'http' }) },
+      checks: readyChecks(mining, ledger, () => parts.selling?.side.status.frozen),
+      status: () => proxyStatus(facts),
+      actions: { 'channel/close': () => closeChannel(parts.selling) },
+    },
+  );
+  const httpAt = await ops.start();
+  if (config.contract !== undefined && config.chain !== undefined) {
+    parts.chain = chainSource(config.chain, log);
+    parts.selling = await Selling.start(config.network, config.contract, {
+      ...{ ledger, chain: parts.chain, signer, clock, random, log: log.child({ part: 'contract' }) },
+      onStatus: (status) => mining.setContract(status.contractId, status.live),
+    });
+    const { contractId, live } = parts.selling.side.status;
+    mining.setContract(contractId, live);
+  }
+  await mining.start();
+  return {
+    ready: {
+      stratum: addressText(mining.server.addresses()[0]!),
+      http: `${httpAt.host}:${httpAt.port}`,
+      contract: parts.selling?.contractId ?? null,
+    },
+    close: async () => {
+      await mining.stop();
+      await parts.selling?.side.stop();
+      parts.chain?.close();
+      await ledger.close();
+      await ops.close();
+    },
+  };
+}
+
+/** Histograms exist only once everything they describe does. */
+type Observers = { observe?: MetricObservers<'proxy'> };
+
+/** The ledger and what has to be read from it before the first miner is served. */
+async function openMemory(dataDir: string, observers: Observers, log: Logger) {
+  const ledger = await openSqliteLedger(
+    { path: join(dataDir, 'ledger.sqlite') },
+    {
+      log: log.child({ part: 'ledger' }),
+      clock,
+      onFailure: (error) =>
+        log.error({ code: error.code, error }, 'the ledger failed; nothing is credited'),
+      observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
+    },
+  );
+  const run = await nextRun(ledger);
+  const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
+  const duplicates = new DuplicateSet();
+  const remembered = await rememberShares(ledger, duplicates, clock);
+  const kernel = createKernel(LIMITS.batchShares);
+  log.info({ run, remembered, kernel: kernel.name, ledger: ledger.engine }, 'ledger read');
+  return { ledger, run, meters, duplicates, kernel };
+}
+
+function addressText({ address, port }: AddressInfo): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** A node of the configuration; its password is read now, a cookie at each connection. */
+export function chainSource(config: ChainConfig, log: Logger): ChainSource {
+  const { auth } = config;
+  const access =
+    auth.type === 'password'
+      ? { user: auth.user, password: readSecretFile(auth.passwordFile, process.env) }
+      : auth.type === 'cookie'
+        ? { cookieFile: auth.cookieFile }
+        : {};
+  return createRpcChainSource(
+    { url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: 10_000 },
+    { log: log.child({ part: 'chain' }), clock },
+  );
+}
+
+function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | undefined) {
+  return {
+    ledger: () => ledgerCheck(ledger),
+    upstream: () =>
+      mining.destinations.some((destination) => destination.client.up) || 'no destination is up',
+    channel: () => frozen() === undefined || `frozen: ${frozen()}`,
+  } as const;
+}
+
+/** For `/readyz`: the ledger takes writes and does not lag. */
+export function ledgerCheck(ledger: Ledger): true | string {
+  const { failed, queuedWrites, lastCommitAtMs } = ledger.stats;
+  if (failed) return 'failed';
+  const isLate = queuedWrites > 0 && clock.nowMs() - lastCommitAtMs > COMMIT_AGE_MS;
+  return isLate ? 'commits are late' : true;
+}
+
+/** Answers at once; the status page shows how far it is. */
+function closeChannel(selling: Selling | undefined): unknown {
+  if (selling === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
+  void selling.side.close();
+  return { contract: selling.contractId, closing: true };
+}

@@ -1,0 +1,133 @@
+import { address as addresses } from 'bitcoinjs-lib';
+import { fromHex, toHex } from '../base/bytes.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
+import type { ContractConfig, PayoutConfig } from '../config/config.ts';
+import {
+  type ContractTerms,
+  contractIdOf,
+  DEFAULT_FEE_LADDER_SAT_PER_KVB,
+  parseTerms,
+  termsToJson,
+} from '../contract/terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { MinerSide, type MinerStatus } from '../peering/miner-side.ts';
+import { loadContract } from '../peering/records.ts';
+import { type ContractReport, contractReport } from './contract-report.ts';
+
+/** What was last proposed: kept so that a restart goes on with the same contract. */
+const PROPOSAL_KIND = 'proposal';
+const PROPOSAL_ID = 'current';
+
+/** A state that is due this long without coming: the hashrate goes to the fallback. */
+const UNPAID_TIMEOUT_MS = 120_000;
+
+export type SellingDeps = {
+  readonly ledger: Ledger;
+  readonly chain: ChainSource;
+  readonly signer: SeedSigner;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly onStatus: (status: MinerStatus) => void;
+};
+
+/**
+ * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
+ * closed.
+ */
+export class Selling {
+  readonly terms: ContractTerms;
+  readonly contractId: string;
+  readonly side: MinerSide;
+  readonly #deps: SellingDeps;
+
+  private constructor(terms: ContractTerms, side: MinerSide, deps: SellingDeps) {
+    this.terms = terms;
+    this.contractId = contractIdOf(terms);
+    this.side = side;
+    this.#deps = deps;
+  }
+
+  static async start(network: NetworkName, contract: ContractConfig, deps: SellingDeps): Promise<Selling> {
+    const terms = (await proposedTerms(deps.ledger)) ?? (await propose(network, contract, deps));
+    const { host, port } = contract.maker;
+    const payoutScript = payoutScriptOf(contract.payout, network);
+    const options = { terms, host, port, payoutScript, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
+    const side = new MinerSide({ ...options, reconnectMaxMs: 15_000 }, deps);
+    const selling = new Selling(terms, side, deps);
+    await side.start();
+    return selling;
+  }
+
+  async report(): Promise<ContractReport> {
+    const { status } = this.side;
+    return contractReport(this.terms, {
+      stored: await loadContract(this.#deps.ledger, this.contractId),
+      chain: this.#deps.chain,
+      workHashes: status.ownWorkHashes,
+      stream: status.stream,
+      exposureSat: status.exposureSat,
+      exposureHashes: status.exposureHashes,
+    });
+  }
+}
+
+/** The contract of an earlier run, unless it is over. */
+async function proposedTerms(ledger: Ledger): Promise<ContractTerms | undefined> {
+  const body = await ledger.get(PROPOSAL_KIND, PROPOSAL_ID);
+  if (body === undefined) return undefined;
+  const terms = parseTerms(JSON.parse(body));
+  const stored = await loadContract(ledger, contractIdOf(terms));
+  const isOver = stored?.channel?.status === 'closed' || stored?.channel?.status === 'failed';
+  return isOver ? undefined : terms;
+}
+
+async function propose(
+  network: NetworkName,
+  contract: ContractConfig,
+  deps: SellingDeps,
+): Promise<ContractTerms> {
+  const tip = await deps.chain.tip();
+  const terms = parseTerms(
+    termsToJson({
+      network,
+      minerNodeId: toHex(nodeIdBytes(deps.signer)),
+      makerNodeId: contract.makerNodeId,
+      priceMsatPerEh: contract.priceMsatPerEh,
+      workTotalHashes: contract.workTotalHashes,
+      stepHashes: contract.stepHashes,
+      maxUnpaidSteps: contract.maxUnpaidSteps,
+      budgetSat: contract.budgetSat,
+      reserveSat: contract.reserveSat,
+      minerReserveSat: contract.minerReserveSat,
+      expiryHeight: tip.height + contract.expiryBlocks,
+      minDepth: contract.minDepth,
+      feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
+      maxTargetHex: targetToHex(targetOfDifficulty(contract.minShareDifficulty)),
+      binding:
+        contract.bindingScriptHex === undefined
+          ? { type: 'none' }
+          : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
+      staleGraceSeconds: contract.staleGraceSeconds,
+      nonceHex: toHex(deps.random.bytes(16)),
+    }),
+  );
+  const body = JSON.stringify(termsToJson(terms));
+  await deps.ledger.appendNow([{ op: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body }]);
+  return terms;
+}
+
+function payoutScriptOf(payout: PayoutConfig, network: NetworkName): Uint8Array {
+  if (payout.type === 'script') return fromHex(payout.scriptHex);
+  try {
+    return addresses.toOutputScript(payout.address, NETWORKS[network].params);
+  } catch {
+    throw new CodedError('config_invalid', `payout.address is no address of ${network}: ${payout.address}`);
+  }
+}
