@@ -1,0 +1,174 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { exampleToml } from '../../src/config/document.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { envName, flatRows } from '../../src/config/options.ts';
+import { PROXY_OPTIONS } from '../../src/config/proxy-options.ts';
+import { parseYaml, type Yaml } from './yaml.ts';
+
+const ROOT = new URL('../../', import.meta.url);
+
+function read(path: string): string {
+  return readFileSync(new URL(path, ROOT), 'utf8');
+}
+
+/** The value at a path of keys and indexes. */
+function at(value: Yaml, ...path: (string | number)[]): Yaml {
+  let here: Yaml = value;
+  for (const key of path) {
+    if (typeof here === 'string') throw new Error(`${path.join('.')}: ${here} has no ${key}`);
+    const next = (here as { readonly [key: string]: Yaml })[key];
+    if (next === undefined) throw new Error(`${path.join('.')}: no ${key}`);
+    here = next;
+  }
+  return here;
+}
+
+describe.each(['proxy', 'maker'] as const)('config/%s.example.toml', (role) => {
+  it('is what the table of options makes', () => {
+    expect(read(`config/${role}.example.toml`)).toBe(exampleToml(role));
+  });
+
+  it('loads as it is', () => {
+    const file = fileURLToPath(new URL(`config/${role}.example.toml`, ROOT));
+    expect(loadConfig(role, { file, env: { HOME: '/h' } }).network).toBe('mainnet');
+  });
+});
+
+describe('config/compose.yaml', () => {
+  const compose = parseYaml(read('config/compose.yaml'));
+  const services = Object.entries(at(compose, 'services') as { readonly [key: string]: Yaml });
+
+  it('publishes ports on the loopback only, and runs nothing as root', () => {
+    expect(services.map(([name]) => name)).toEqual(['proxy', 'prometheus', 'grafana']);
+    for (const [name, service] of services) {
+      for (const port of at(service, 'ports') as readonly string[]) {
+        expect(port, name).toMatch(/^(127\.0\.0\.1|\$\{STRATUM_BIND:-127\.0\.0\.1\}):\d+:\d+$/);
+      }
+      expect(at(service, 'user'), name).toMatch(/^[1-9]\d*:\d+$/);
+      expect(at(service, 'cap_drop'), name).toEqual(['ALL']);
+      expect(at(service, 'security_opt'), name).toEqual(['no-new-privileges:true']);
+    }
+  });
+
+  it('pins images, checks health and mounts what exists', () => {
+    for (const [name, service] of services) {
+      expect(at(service, 'image'), name).toMatch(/:(?!latest)[\w.]+$/);
+      if (name !== 'proxy') expect(at(service, 'healthcheck', 'test', 0), name).toBe('CMD');
+      for (const mount of at(service, 'volumes') as readonly string[]) {
+        const [from = ''] = mount.split(':');
+        if (from.startsWith('./'))
+          expect(readdirSync(new URL(`config/${from}`, ROOT)), mount).not.toEqual([]);
+        else expect(Object.keys(at(compose, 'volumes')), mount).toContain(from);
+      }
+    }
+    expect(read('Dockerfile')).toMatch(/^HEALTHCHECK /m);
+  });
+
+  it('gives the proxy an environment that it understands', () => {
+    const environment = at(compose, 'services', 'proxy', 'environment') as Readonly<Record<string, string>>;
+    const known = flatRows(PROXY_OPTIONS).map(({ path }) => envName(path));
+    for (const name of Object.keys(environment)) expect(known).toContain(name);
+    const pool = { POOL_URL: 'stratum+tcp://pool.example:3333', POOL_WORKER: 'w' };
+    const env = Object.fromEntries(
+      Object.entries(environment).map(([name, value]) => [
+        name,
+        value.replace(
+          /\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}/,
+          (_all, variable: string, fallback: string | undefined) => {
+            return pool[variable as keyof typeof pool] ?? fallback ?? '';
+          },
+        ),
+      ]),
+    );
+    const config = loadConfig('proxy', { env });
+    expect(config.stratum.listen).toEqual({ host: '0.0.0.0', port: 3333 });
+    expect(config.destinations[0]).toMatchObject({ host: 'pool.example', worker: 'w' });
+    const scraped = at(
+      parseYaml(read('config/prometheus/prometheus.yml')),
+      'scrape_configs',
+      0,
+      'static_configs',
+      0,
+    );
+    expect(at(scraped, 'targets')).toEqual([
+      `${config.metrics.allowedHosts[0]}:${config.metrics.listen.port}`,
+    ]);
+  });
+});
+
+describe('provisioning', () => {
+  it('joins Prometheus, Grafana and the dashboards', () => {
+    const source = parseYaml(read('config/grafana/provisioning/datasources/prometheus.yml'));
+    expect(at(source, 'apiVersion')).toBe('1');
+    expect(at(source, 'datasources', 0, 'url')).toBe('http://prometheus:9090');
+    const provider = parseYaml(read('config/grafana/provisioning/dashboards/provider.yml'));
+    const folder = at(provider, 'providers', 0, 'options', 'path') as string;
+    const mounts = at(parseYaml(read('config/compose.yaml')), 'services', 'grafana', 'volumes');
+    expect(mounts).toContain(`./grafana/dashboards:${folder}:ro`);
+    expect(at(parseYaml(read('config/prometheus/prometheus.yml')), 'rule_files')).toEqual(['rules/*.yml']);
+  });
+});
+
+describe.each(['proxy', 'maker'] as const)('systemd unit of %s', (role) => {
+  const unit = new Map<string, string[]>();
+  let section = '';
+  for (const line of read(`config/systemd/sharestream-${role}.service`).split('\n')) {
+    const header = /^\[(\w+)\]$/.exec(line);
+    const entry = /^([A-Za-z]+)=(.*)$/.exec(line);
+    if (header !== null) section = header[1]!;
+    else if (entry !== null)
+      unit.set(`${section}.${entry[1]}`, [...(unit.get(`${section}.${entry[1]}`) ?? []), entry[2]!]);
+    else if (line !== '' && !line.startsWith('#')) throw new Error(`not a unit line: ${line}`);
+  }
+  const value = (key: string): string | undefined => unit.get(key)?.[0];
+
+  it('starts its role with a state directory of its own', () => {
+    expect(value('Service.ExecStart')).toBe(
+      `/usr/bin/node /opt/sharestream/dist/main.js ${role} --config /etc/sharestream/${role}.toml`,
+    );
+    expect(value('Service.StateDirectory')).toBe(`sharestream-${role}`);
+    expect(unit.get('Service.Environment')).toContain(`SHARESTREAM_DATA_DIR=/var/lib/sharestream-${role}`);
+    expect(value('Service.Restart')).toBe('on-failure');
+    expect(Number(value('Service.TimeoutStopSec'))).toBeGreaterThanOrEqual(30);
+  });
+
+  it('is confined, but not so that V8 cannot start', () => {
+    for (const key of [
+      'NoNewPrivileges',
+      'DynamicUser',
+      'ProtectHome',
+      'PrivateTmp',
+      'PrivateDevices',
+      'LockPersonality',
+    ]) {
+      expect(value(`Service.${key}`), key).toBe('yes');
+    }
+    expect(value('Service.ProtectSystem')).toBe('strict');
+    expect(value('Service.CapabilityBoundingSet')).toBe('');
+    expect(unit.has('Service.MemoryDenyWriteExecute')).toBe(false);
+  });
+});
+
+describe('Dockerfile', () => {
+  const lines = read('Dockerfile').split('\n');
+
+  it('builds in one stage and runs in another, as nobody special', () => {
+    const stages = lines.filter((line) => line.startsWith('FROM '));
+    expect(stages).toEqual(['FROM node:24-bookworm-slim AS build', 'FROM node:24-bookworm-slim']);
+    expect(lines).toContain('USER node');
+    expect(lines.lastIndexOf('USER node')).toBeGreaterThan(lines.indexOf(stages[1]!));
+    expect(lines).toContain('STOPSIGNAL SIGTERM');
+    expect(lines).toContain('ENTRYPOINT ["node", "dist/main.js"]');
+  });
+
+  it('copies only what .dockerignore lets through', () => {
+    const allowed = read('.dockerignore')
+      .split('\n')
+      .filter((line) => line.startsWith('!'));
+    for (const line of lines.filter((text) => text.startsWith('COPY ') && !text.includes('--from'))) {
+      for (const source of line.split(' ').slice(1, -1)) expect(allowed, line).toContain(`!${source}`);
+    }
+  });
+});
