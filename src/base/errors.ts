@@ -100,6 +100,8 @@ export const ERROR_TABLE = {
   // chain
   chain_unreachable: { hint: 'the bitcoin node does not answer; check [chain]' },
   chain_rpc: { hint: 'the bitcoin node answered with an error; see the message' },
+  chain_network: { hint: 'the bitcoin node is on another network; check [chain] and the network' },
+  chain_syncing: { hint: 'the bitcoin node is still catching up with the network; it is asked again' },
   tx_refused: { hint: 'the bitcoin node refused the transaction; see the message' },
 
   // configuration, command line
@@ -109,6 +111,7 @@ export const ERROR_TABLE = {
     hint: 'the key file must be 64 hex digits, mode 0600; make one with `sharestream keys new`',
   },
   address_in_use: { hint: 'another program listens on this port; choose another' },
+  daemon_start: { hint: 'its last words are above; correct what they name' },
   usage: { hint: 'see --help' },
 } as const satisfies Record<string, ErrorRow>;
 

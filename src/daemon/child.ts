@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { CodedError } from '../base/errors.ts';
 
@@ -24,7 +24,7 @@ export class DaemonProcess {
   }
 
   /**
-   * Starts it and resolves with what it says when it is ready. Throws `usage` with the end of its log when
+   * Starts it and resolves with what it says when it is ready. Throws `daemon_start` with the end of its log when
    * it ends first.
    */
   async start(timeoutMs = 30_000): Promise<Record<string, unknown>> {
@@ -44,7 +44,11 @@ export class DaemonProcess {
     } finally {
       clearTimeout(timer);
     }
-    throw new CodedError('usage', `the ${this.#role} did not start; its log is ${this.#logFile}`);
+    const end = readFileSync(this.#logFile, 'utf8').trim().split('\n').slice(-4).join('\n');
+    throw new CodedError(
+      'daemon_start',
+      `the ${this.#role} did not start; the end of ${this.#logFile}:\n${end}`,
+    );
   }
 
   /** As a power cut: nothing is told, nothing is flushed. */

@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { generatedReadme, README } from './readme.ts';
+
+const text = readFileSync(README, 'utf8');
+
+describe('README.md', () => {
+  it('has the tables that the source makes; `node test/ops/readme.ts` writes them', () => {
+    expect(generatedReadme(text)).toBe(text);
+  });
+
+  it('names each dependency and what it is for', () => {
+    const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+      dependencies: Record<string, string>;
+      devDependencies: Record<string, string>;
+    };
+    const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
+    expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+  });
+
+  it('shows its two commands and a picture on the first screen', () => {
+    const screen = text.split('\n').slice(0, 40).join('\n');
+    expect(screen).toContain('npm ci && npm run demo');
+    expect(screen).toContain('npm ci && npm test');
+    expect(screen).toContain('market maker');
+  });
+
+  it('links only to headings it has', () => {
+    const anchors = [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replace(/[^a-z0-9 -]/g, '')
+        .replaceAll(' ', '-'),
+    );
+    const links = [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor!);
+    expect(links.filter((link) => !anchors.includes(link))).toEqual([]);
+  });
+});
