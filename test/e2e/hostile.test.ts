@@ -3,7 +3,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
@@ -58,33 +57,42 @@ type Reply = {
 /** A miner that says exactly what it is told to. */
 class RawMiner {
   readonly #socket: Socket;
-  readonly #lines: Interface;
+  readonly #replies: Reply[] = [];
   readonly closed: Promise<void>;
+  #wake: () => void = () => {};
+  #isClosed = false;
 
   constructor() {
     this.#socket = connect(stage.stratum.port, stage.stratum.host);
     this.#socket.on('error', () => {});
-    this.#lines = createInterface({ input: this.#socket });
-    this.closed = new Promise((resolve) => this.#socket.once('close', () => resolve()));
+    let rest = '';
+    this.#socket.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split('\n');
+      rest = lines.pop()!;
+      this.#replies.push(...lines.map((line) => JSON.parse(line) as Reply));
+      this.#wake();
+    });
+    this.closed = new Promise((resolve) => {
+      this.#socket.once('close', () => {
+        this.#isClosed = true;
+        this.#wake();
+        resolve();
+      });
+    });
   }
 
   send(text: string): void {
     this.#socket.write(text);
   }
 
+  /** The first reply that fits, of those that came and those to come. */
   async next(wanted: (reply: Reply) => boolean): Promise<Reply> {
-    for await (const [line] of this.#events()) {
-      const reply = JSON.parse(line) as Reply;
-      if (wanted(reply)) return reply;
-    }
-    throw new Error('the connection ended first');
-  }
-
-  async *#events(): AsyncGenerator<[string]> {
     for (;;) {
-      yield await new Promise<[string]>((resolve, reject) => {
-        this.#lines.once('line', (line) => resolve([line]));
-        this.#lines.once('close', () => reject(new Error('closed')));
+      const reply = this.#replies.find(wanted);
+      if (reply !== undefined) return reply;
+      if (this.#isClosed) throw new Error('the connection ended first');
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
       });
     }
   }
@@ -123,8 +131,8 @@ describe('a hostile miner', () => {
   it('sending a malformed line gets its coded error, is counted, and changes nothing', async () => {
     const rise = await counting('errors_total{code="malformed"}', async () => {
       const miner = new RawMiner();
-      const reply = miner.next((candidate) => candidate.error !== null);
-      miner.send('{"id":7,"method":"mining.subscribe","params":{"not":"a list"}}\n');
+      const reply = miner.next((candidate) => Array.isArray(candidate.error));
+      miner.send('{"id":7,"method":"mining.subscribe","params":[}\n');
       expect((await reply).error?.[0]).toBe(20);
       miner.end();
     });
@@ -134,7 +142,7 @@ describe('a hostile miner', () => {
   it('sending 1 MB without a newline is cut off at the limit, is counted, and changes nothing', async () => {
     const rise = await counting('limit_hits_total{limit="downstreamLineBytes"}', async () => {
       const miner = new RawMiner();
-      miner.send('x'.repeat(1024 * 1024));
+      miner.send(`{"id":1,"method":"${'x'.repeat(1024 * 1024)}`);
       await miner.closed;
     });
     expect(rise).toBe(1);
