@@ -21,6 +21,10 @@ const STOP_DEADLINE_MS = 20_000;
 export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   config: { type: 'string', value: 'FILE', help: 'configuration (TOML)' },
   pretty: { type: 'boolean', help: 'readable log lines instead of JSON' },
+  'with-parent': {
+    type: 'boolean',
+    help: 'stop when standard input ends, as when the parent process dies',
+  },
 };
 
 type RoleConfig = { readonly proxy: ProxyConfig; readonly maker: MakerConfig };
@@ -55,7 +59,7 @@ export async function serve<R extends keyof RoleConfig>(
     const daemon = await start(config, log);
     log.info({ ...daemon.ready, pid: process.pid }, 'ready');
     if (options.flag('json')) io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
-    const signal = await stopSignal();
+    const signal = await stopSignal(options.flag('with-parent'));
     log.info({ signal }, 'stopping');
     process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
     setTimeout(
@@ -66,12 +70,14 @@ export async function serve<R extends keyof RoleConfig>(
     log.info({}, 'stopped');
     return 0;
   } finally {
+    process.stdin.destroy();
     log.flush();
   }
 }
 
-function stopSignal(): Promise<string> {
+function stopSignal(withParent: boolean): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGINT', resolve).once('SIGTERM', resolve);
+    if (withParent) process.stdin.once('end', () => resolve('stdin')).resume();
   });
 }

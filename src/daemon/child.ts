@@ -5,7 +5,10 @@ import { CodedError } from '../base/errors.ts';
 
 const STOP_MS = 15_000;
 
-/** One daemon of ours as a process of its own, the way an operator runs it. */
+/**
+ * One daemon of ours as a process of its own, the way an operator runs it. It is no part of the terminal's process
+ * group, so that Ctrl+C stops it in order, and it ends by itself when this process dies.
+ */
 export class DaemonProcess {
   readonly #role: 'proxy' | 'maker';
   readonly #configFile: string;
@@ -30,8 +33,8 @@ export class DaemonProcess {
   async start(timeoutMs = 30_000): Promise<Record<string, unknown>> {
     const log = openSync(this.#logFile, 'a', 0o600);
     const main = new URL(import.meta.url.endsWith('.ts') ? '../main.ts' : '../main.js', import.meta.url);
-    const words = [main.pathname, this.#role, '--config', this.#configFile, '--json'];
-    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', log] });
+    const words = [main.pathname, this.#role, '--config', this.#configFile, '--json', '--with-parent'];
+    const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', log], detached: true });
     closeSync(log);
     this.#child = child;
     this.#exited = new Promise((resolve) => {

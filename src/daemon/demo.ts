@@ -32,7 +32,8 @@ const SHARE_DIFFICULTY = 2 ** -15;
 const STEP_HASHES = 2n ** 19n;
 const BLOCK_HASHES = 2n ** 20n;
 const PRICE_MSAT_PER_EH = 2n * 10n ** 18n;
-const WORK_TOTAL_HASHES = STEP_HASHES * 200_000n;
+/** The miners do a little over one step a second: the contract is then about half done. */
+const STEPS_PER_SECOND = 2.5;
 
 const BLOCK_INTERVAL_MS = 3_000;
 const VIEW_MS = 500;
@@ -154,7 +155,7 @@ function stageOptions(directory: string, options: DemoOptions): StageOptions {
     blockIntervalMs: BLOCK_INTERVAL_MS,
     shareDifficulty: SHARE_DIFFICULTY,
     stepHashes: STEP_HASHES,
-    workTotalHashes: WORK_TOTAL_HASHES,
+    workTotalHashes: STEP_HASHES * BigInt(Math.ceil(options.seconds * STEPS_PER_SECOND) + 10),
     priceMsatPerEh: PRICE_MSAT_PER_EH,
   };
 }
