@@ -44,6 +44,13 @@ export const ERROR_TABLE = {
     hint: 'this destination leaves too few extranonce2 bytes to be shared; use per_session mode',
   },
 
+  braidpool_unreachable: {
+    hint: 'the JSON-RPC port of the Braidpool node does not answer; check its address',
+  },
+  braidpool_rpc: {
+    hint: 'the Braidpool node answered with an error or in an unknown shape; see the message',
+  },
+
   // ledger
   ledger_version: { hint: 'SQLite below 3.51.3 can corrupt a WAL; use the Node that package.json names' },
   ledger_settings: { hint: 'the database did not accept WAL with synchronous=FULL' },
@@ -75,6 +82,13 @@ export const ERROR_TABLE = {
   },
   bad_funding: { rpc: -32041, hint: 'the funding transaction is not what was agreed' },
   insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },
+  bad_psbt: { rpc: -32042, hint: 'the PSBT is not the signing request it answers; see the message' },
+  cold_key: {
+    hint: 'this key is not in the program: export the request as a PSBT, sign it where the key is, import it',
+  },
+  bad_signer_file: {
+    hint: 'the memory of the signer is not that of this channel; restore it from the ledger',
+  },
 
   // peering
   unauthenticated: { rpc: -32001, hint: 'the peer did not prove its node key' },

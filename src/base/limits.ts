@@ -18,6 +18,17 @@ export const LIMITS = {
   upstreamGarbageLines: 16,
   /** Bytes of extranonce1, and of extranonce2; a coinbase script holds 100 in all. */
   upstreamExtranonceBytes: 32,
+  /**
+   * Jobs of one upstream given out in a second; of more only the newest. Braid tips come every 150 ms at
+   * most, and each job costs a line to every miner.
+   */
+  upstreamJobsPerSecond: 20,
+  /** Bytes of one answer of a Braidpool node: a bead lists the txids of a block, some 70 B each. */
+  braidpoolReplyBytes: 4 * 1024 * 1024,
+  /** Unanswered requests to a Braidpool node's JSON-RPC; past it a call fails at once. */
+  braidpoolRequestsInFlight: 64,
+  /** Forwarded shares whose bead is being looked for; past it the oldest is counted as unknown. */
+  watchedBeads: 4096,
   /** Characters of an upstream's job id; real ones are under 40. */
   upstreamJobIdChars: 128,
   /** A work batch of `peerBatchShares` is under 300 KiB. */
@@ -26,12 +37,24 @@ export const LIMITS = {
   peerBatchShares: 1024,
   /** Coins one side brings into a funding; 2 x 64 inputs are under 9 kvB and their count fits one byte. */
   fundingInputs: 64,
+  /** Characters of a PSBT in base64: 128 inputs with previous transactions of 2 kB each are under 400 k. */
+  psbtChars: 1024 * 1024,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */
   sessions: 60_000,
   /** A farm may sit behind one NAT address. */
   sessionsPerAddress: 20_000,
+  /** Ended sessions kept for ten minutes to be resumed; under 2 KiB each. */
+  resumableSessions: 16_384,
+  /** Connections taken a second, unless set otherwise: a farm of 10,000 is back in five seconds. */
+  acceptsPerSecond: 2_000,
+  /** The same from one address, behind which a whole farm may sit. */
+  acceptsPerSecondPerAddress: 1_000,
+  /** Lines a second of one session, unless set otherwise: a hundred times what vardiff aims at for a farm. */
+  sessionLinesPerSecond: 1_000,
+  /** Addresses with a ban, strikes or a rate of connections that are remembered; 200 B each. */
+  trackedAddresses: 65_536,
   /** Bytes waiting for a miner that does not read: some fifty jobs. */
   sessionWriteBytes: 256 * 1024,
   /** Submits of one session awaiting their commit; real firmware keeps under ten in flight. */

@@ -1,6 +1,8 @@
 import type { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { type CloseSettlement, closeAmounts } from './amounts.ts';
+import type { ChannelRole } from './keys.ts';
 import { type ChannelParams, channelFacts } from './params.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { dustSat, feeOfVsize } from './sizes.ts';
@@ -11,10 +13,10 @@ import {
   type SignedState,
   type SignedTransaction,
   signatureBytes,
-  stateAmounts,
 } from './states.ts';
 
-export type ChannelRole = 'miner' | 'maker';
+export type { CloseSettlement } from './amounts.ts';
+export type { ChannelRole } from './keys.ts';
 
 /**
  * The lowest fee that relays, 0.1 sat/vB, and the most: the top of the ladder. Both in sats, for a close of
@@ -32,19 +34,30 @@ export function closeFeeBounds(params: ChannelParams): {
 }
 
 /**
- * The cooperative close X: the split of the last state at a fee of its own, taken from the miner's output.
- * Throws `over_budget`, and `bad_amount` for a fee outside `closeFeeBounds` or above what the miner has.
+ * The cooperative close X: the pay of the last state at a fee of its own, taken from the miner's output, and
+ * no bond outputs. Throws `over_budget`, and `bad_amount` for a fee outside `closeFeeBounds` or above what
+ * the miner has, or where bonds are left and nothing says whose they are.
+ * @param settlement who has the bonds that did not vest: what both must have agreed on
  */
-export function buildClose(params: ChannelParams, workHashes: bigint, feeSat: bigint): Transaction {
+export function buildClose(
+  params: ChannelParams,
+  workHashes: bigint,
+  feeSat: bigint,
+  settlement?: CloseSettlement,
+): Transaction {
   const { minSat, maxSat } = closeFeeBounds(params);
   if (feeSat < minSat || feeSat > maxSat) {
     throw new CodedError('bad_amount', `the fee of a close must be from ${minSat} to ${maxSat} sat`);
   }
-  const { minerSat } = stateAmounts(params.terms, workHashes);
+  const { minerSat, makerSat } = closeAmounts(params.terms, workHashes, settlement);
   if (minerSat - feeSat < dustSat(params.minerPayoutScript)) {
     throw new CodedError('bad_amount', 'the miner cannot pay this fee');
   }
-  return buildSplit(params, workHashes, feeSat);
+  const outputs = [
+    { name: 'miner', script: params.minerPayoutScript, valueSat: minerSat },
+    { name: 'maker', script: params.makerPayoutScript, valueSat: makerSat },
+  ] as const;
+  return buildSplit(params, outputs, feeSat);
 }
 
 /**
@@ -58,8 +71,9 @@ export function signClose(
   feeSat: bigint,
   role: ChannelRole,
   signer: Signer,
+  settlement?: CloseSettlement,
 ): string {
-  const transaction = buildClose(params, last.workHashes, feeSat);
+  const transaction = buildClose(params, last.workHashes, feeSat, settlement);
   checkSignerKey(signer, 'channel', channelKeyOf(params, role));
   return toHex(signer.signEcdsa('channel', channelDigest(params, transaction)));
 }
@@ -74,8 +88,9 @@ export function verifyClose(
   feeSat: bigint,
   role: ChannelRole,
   signature: string,
+  settlement?: CloseSettlement,
 ): void {
-  const digest = channelDigest(params, buildClose(params, last.workHashes, feeSat));
+  const digest = channelDigest(params, buildClose(params, last.workHashes, feeSat, settlement));
   const bytes = signatureBytes(signature);
   if (bytes === undefined || !isEcdsaSignature(digest, channelKeyOf(params, role), bytes)) {
     throw new CodedError('bad_signature', `the signature of the ${role} does not verify for this close`);
@@ -88,8 +103,9 @@ export function finalizeClose(
   last: SignedState,
   feeSat: bigint,
   signatures: { readonly miner: string; readonly maker: string },
+  settlement?: CloseSettlement,
 ): SignedTransaction {
-  const transaction = buildClose(params, last.workHashes, feeSat);
+  const transaction = buildClose(params, last.workHashes, feeSat, settlement);
   const maker = signatureBytes(signatures.maker);
   const miner = signatureBytes(signatures.miner);
   if (maker === undefined || miner === undefined) {

@@ -7,15 +7,10 @@ import type { Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { MAX_SATS, parseDecimal } from '../base/units.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import {
-  capacitySat,
-  isTxid,
-  isVout,
-  makerContributionSat,
-  minerContributionSat,
-  readHex,
-  readRecord,
-} from './params.ts';
+import { capacitySat, makerContributionSat, minerContributionSat } from './amounts.ts';
+import { isTxid, isVout, readHex, readRecord } from './fields.ts';
+import { checkKeysForTerms } from './keys.ts';
+import { sealOutput } from './params.ts';
 import {
   type ChannelKeys,
   channelScript,
@@ -67,6 +62,8 @@ export type Funding = {
   readonly hex: string;
   readonly txid: string;
   readonly vout: number;
+  /** The output of the seal, where the terms have one. */
+  readonly sealVout?: number;
   readonly capacitySat: bigint;
   readonly feeSat: bigint;
   /** 0 where a side has no change output. */
@@ -82,27 +79,21 @@ export function fundingInputScript(input: FundingInput): string {
 
 /**
  * Builds F, version 2: inputs by (txid, vout), outputs by (value, script) as BIP69. Each side pays for its
- * own inputs and change, the maker also for the common part; change below dust goes to the fee. Throws
- * `insufficient_funds` (meta: role, missingSat), `bad_funding`, `bad_terms`, `bad_amount` (fee rate).
+ * own inputs and change, the miner also for the seal, the maker for the rest; change below dust goes to the
+ * fee. Throws `insufficient_funds` (meta: role, missingSat), `bad_funding`, `bad_terms`, `bad_amount` (fee
+ * rate).
  */
 export function buildFunding(request: FundingRequest): Funding {
   checkFeeRate(request.feeRateSatPerKvb);
-  const { terms, keys, feeRateSatPerKvb } = request;
+  const { terms, keys } = request;
+  checkKeysForTerms(keys, terms);
   const channelOutput = witnessScriptHashOutput(channelScript(keys, terms.expiryHeight));
-  const inputs = orderedInputs(request, channelOutput);
-  const changeSat = {
-    maker: changeOf('maker', request.maker, {
-      contributionSat: makerContributionSat(terms),
-      commonWeight: fundingCommonWeight(channelOutput),
-      feeRateSatPerKvb,
-    }),
-    miner: changeOf('miner', request.miner, {
-      contributionSat: minerContributionSat(terms),
-      commonWeight: 0,
-      feeRateSatPerKvb,
-    }),
-  };
+  const seal = sealOutput(terms, keys)?.outputScript;
+  const inputs = orderedInputs(request, seal === undefined ? [channelOutput] : [channelOutput, seal]);
+  const changeSat = changesOf(request, channelOutput, seal);
   const outputs = [{ script: channelOutput, valueSat: capacitySat(terms) }];
+  if (seal !== undefined && terms.seal !== undefined)
+    outputs.push({ script: seal, valueSat: terms.seal.sealSat });
   for (const role of ['maker', 'miner'] as const) {
     if (changeSat[role] > 0n)
       outputs.push({ script: request[role].changeScript, valueSat: changeSat[role] });
@@ -120,7 +111,8 @@ export function buildFunding(request: FundingRequest): Funding {
   return {
     hex: transaction.toHex(),
     txid: transaction.getId(),
-    vout: outputs.findIndex((output) => equal(output.script, channelOutput)),
+    vout: outputs.findIndex((output) => output.script === channelOutput),
+    ...(seal === undefined ? {} : { sealVout: outputs.findIndex((output) => output.script === seal) }),
     capacitySat: capacitySat(terms),
     feeSat: inSat - outSat,
     changeSat,
@@ -128,12 +120,33 @@ export function buildFunding(request: FundingRequest): Funding {
   };
 }
 
-function orderedInputs(request: FundingRequest, channelOutput: Uint8Array): Funding['inputs'] {
+/** The change of both sides: what their coins hold beyond contribution and fee. */
+function changesOf(
+  request: FundingRequest,
+  channelOutput: Uint8Array,
+  seal: Uint8Array | undefined,
+): Funding['changeSat'] {
+  const { terms, feeRateSatPerKvb } = request;
+  return {
+    maker: changeOf('maker', request.maker, {
+      contributionSat: makerContributionSat(terms),
+      commonWeight: fundingCommonWeight(channelOutput),
+      feeRateSatPerKvb,
+    }),
+    miner: changeOf('miner', request.miner, {
+      contributionSat: minerContributionSat(terms),
+      commonWeight: seal === undefined ? 0 : outputWeight(seal),
+      feeRateSatPerKvb,
+    }),
+  };
+}
+
+function orderedInputs(request: FundingRequest, ownOutputs: readonly Uint8Array[]): Funding['inputs'] {
   const inputs: (FundingInput & { role: FundingRole })[] = [];
   for (const role of ['maker', 'miner'] as const) {
     const side = request[role];
     checkFundingSide(side);
-    if (equal(side.changeScript, channelOutput)) {
+    if (ownOutputs.some((output) => equal(side.changeScript, output))) {
       throw new CodedError('bad_funding', `the change of the ${role} is the channel itself`);
     }
     for (const input of side.inputs) inputs.push({ ...input, role });

@@ -3,12 +3,19 @@ import type { ChannelParams } from './params.ts';
 import type { Signer } from './signer.ts';
 import { type SignedState, sameState, signState, verifySignedState } from './states.ts';
 
+/** What signs states under the monotone rules: in this process, in a file's keeping, or in a device. */
+export type StateSigner = {
+  readonly last: SignedState | undefined;
+  sign(n: number, workHashes: bigint): SignedState;
+  adopt(state: SignedState): boolean;
+};
+
 /**
  * The maker's only way to sign a state: never a lower n, never one skipped, never less work, never over
  * budget, never two contents for one n. `last` is its whole memory; the caller puts each returned state on
  * disk before it leaves the process, and gives the newest one back at the next start.
  */
-export class MonotoneSigner {
+export class MonotoneSigner implements StateSigner {
   readonly #params: ChannelParams;
   readonly #signer: Signer;
   #last: SignedState | undefined;

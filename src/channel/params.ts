@@ -1,21 +1,51 @@
-import { fromHex, isHex, reversed, toHex } from '../base/bytes.ts';
+import { fromHex, reversed, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
-import { canonicalJson, isRecord, type Json } from '../base/json.ts';
+import { canonicalJson, type Json } from '../base/json.ts';
+import { bondsOf, sealExpiryHeight } from '../contract/bond-terms.ts';
 import {
   type ContractTerms,
   checkTerms,
   contractIdOf,
   parseTerms,
   termsToJson,
+  termsVersion,
 } from '../contract/terms.ts';
-import { type ChannelKeys, channelScript, checkChannelKeys, witnessScriptHashOutput } from './scripts.ts';
-import { checkPayoutScript, dustSat, feeOfVsize, jointSpendVsize } from './sizes.ts';
+import { capacitySat, stateAmounts } from './amounts.ts';
+import { isTxid, isVout, readHex, readRecord } from './fields.ts';
+import { auditorKeyOf, channelKeysToJson, checkKeysForTerms, parseChannelKeys } from './keys.ts';
+import {
+  auditedBondScript,
+  type ChannelKeys,
+  channelScript,
+  hostageBondScript,
+  sealScript,
+  witnessScriptHashOutput,
+} from './scripts.ts';
+import {
+  checkPayoutScript,
+  dustSat,
+  feeOfVsize,
+  jointSpendVsize,
+  refundVsize,
+  SEAL_DATA_OUTPUT_BYTES,
+} from './sizes.ts';
+
+export { capacitySat, makerContributionSat, minerContributionSat } from './amounts.ts';
+export { isTxid, isVout, readHex, readRecord } from './fields.ts';
+export { channelKeysToJson, parseChannelKeys } from './keys.ts';
 
 export type Outpoint = {
   /** As displayed: 64 lower-case hex digits. */
   readonly txid: string;
   readonly vout: number;
+};
+
+/** The seal of a channel: an output of the same funding transaction. */
+export type ChannelSeal = {
+  readonly vout: number;
+  /** Output script of the maker's next seal, which every claim pays and commits to. */
+  readonly nextScript: Uint8Array;
 };
 
 /** Everything a channel's transactions follow from. */
@@ -26,32 +56,25 @@ export type ChannelParams = {
   readonly minerPayoutScript: Uint8Array;
   readonly makerPayoutScript: Uint8Array;
   readonly funding: Outpoint;
+  /** There exactly when the terms have a seal. */
+  readonly seal?: ChannelSeal;
 };
 
-/** `V = B + R + r0`: the value of the channel's output. Bonds would add to it. */
-export function capacitySat(terms: ContractTerms): bigint {
-  return makerContributionSat(terms) + minerContributionSat(terms);
-}
-
-/** What the maker puts in, before fees: `B + R`. */
-export function makerContributionSat(terms: ContractTerms): bigint {
-  return terms.budgetSat + terms.reserveSat;
-}
-
-/** What the miner puts in, before fees: `r0`. */
-export function minerContributionSat(terms: ContractTerms): bigint {
-  return terms.minerReserveSat;
-}
+/** A P2WSH output: its witness script and its output script. */
+export type ScriptOutput = { readonly script: Uint8Array; readonly outputScript: Uint8Array };
 
 /** What every transaction of a channel shares, worked out once. */
-export type ChannelFacts = {
-  readonly script: Uint8Array;
-  readonly outputScript: Uint8Array;
+export type ChannelFacts = ScriptOutput & {
   readonly capacitySat: bigint;
   /** Internal byte order. */
   readonly fundingHash: Uint8Array;
+  /** Most virtual bytes of a split in two: of a close, and of a state without bond outputs. */
   readonly stateVsize: number;
   readonly id: Uint8Array;
+  /** Where states have bond outputs. */
+  readonly bonds?: { readonly miner: ScriptOutput; readonly maker: ScriptOutput };
+  /** Where the terms have a seal. */
+  readonly seal?: ScriptOutput;
 };
 
 const facts = new WeakMap<ChannelParams, ChannelFacts>();
@@ -61,17 +84,47 @@ export function channelFacts(params: ChannelParams): ChannelFacts {
   const known = facts.get(params);
   if (known !== undefined) return known;
   checkChannelParams(params);
-  const script = channelScript(params.keys, params.terms.expiryHeight);
+  const channel = scriptOutput(channelScript(params.keys, params.terms.expiryHeight));
+  const bonds = bondScripts(params);
+  const seal = sealOutput(params.terms, params.keys);
   const made: ChannelFacts = {
-    script,
-    outputScript: witnessScriptHashOutput(script),
+    ...channel,
     capacitySat: capacitySat(params.terms),
     fundingHash: reversed(fromHex(params.funding.txid, 32)),
-    stateVsize: jointSpendVsize(script, [params.minerPayoutScript, params.makerPayoutScript]),
+    stateVsize: jointSpendVsize(channel.script, [params.minerPayoutScript, params.makerPayoutScript]),
     id: idOf(params),
+    ...(bonds === undefined ? {} : { bonds }),
+    ...(seal === undefined ? {} : { seal }),
   };
   facts.set(params, made);
   return made;
+}
+
+function scriptOutput(script: Uint8Array): ScriptOutput {
+  return { script, outputScript: witnessScriptHashOutput(script) };
+}
+
+function bondScripts(params: Pick<ChannelParams, 'keys' | 'terms'>): ChannelFacts['bonds'] {
+  const bonds = bondsOf(params.terms);
+  const { minerBond: miner, makerBond: maker, minerExit, makerExit } = params.keys;
+  if (miner === undefined || maker === undefined) return undefined;
+  if (bonds.bondMode === 'hostage') {
+    const bond = scriptOutput(hostageBondScript(miner, maker));
+    return { miner: bond, maker: bond };
+  }
+  const auditor = auditorKeyOf(params.terms);
+  if (bonds.bondMode !== 'auditor' || !auditor || !minerExit || !makerExit) return undefined;
+  const bondOf = (owner: Uint8Array): ScriptOutput =>
+    scriptOutput(auditedBondScript({ miner, maker, auditor, owner }, bonds.bondCsvBlocks));
+  return { miner: bondOf(minerExit), maker: bondOf(makerExit) };
+}
+
+/** F1, where the terms have a seal. Throws `bad_terms` where its keys are not there. */
+export function sealOutput(terms: ContractTerms, keys: ChannelKeys): ScriptOutput | undefined {
+  if (terms.seal === undefined) return undefined;
+  const { minerSeal: miner, makerSeal: maker, minerSealExit: exit } = keys;
+  if (!miner || !maker || !exit) throw new CodedError('bad_terms', 'the keys of the seal are missing');
+  return scriptOutput(sealScript({ miner, maker, exit }, sealExpiryHeight(terms)));
 }
 
 /**
@@ -97,17 +150,28 @@ export function checkChannelParams(params: ChannelParams): void {
     throw new CodedError('unknown_channel', 'the contract id is not the hash of the terms');
   }
   checkTerms(terms);
-  checkChannelKeys(keys);
+  checkKeysForTerms(keys, terms);
   checkPayoutScript(params.minerPayoutScript, 'the payout of the miner');
   checkPayoutScript(params.makerPayoutScript, 'the payout of the maker');
   if (!isTxid(funding.txid)) {
     throw new CodedError('bad_terms', 'the funding txid must be 64 lower-case hex digits');
   }
   if (!isVout(funding.vout)) throw new CodedError('bad_terms', 'the funding output index is out of range');
-  const script = channelScript(keys, terms.expiryHeight);
-  const vsize = jointSpendVsize(script, [params.minerPayoutScript, params.makerPayoutScript]);
+  checkFirstState(params);
+  checkSeal(params);
+}
+
+/** State 0 must pay for itself at the lowest rung: what it is for comes before anything is at risk. */
+function checkFirstState(params: ChannelParams): void {
+  const { terms, keys } = params;
+  const { minerSat, minerBondOutputSat, makerBondOutputSat } = stateAmounts(terms, 0n);
+  const bonds = bondScripts(params);
+  const outputs = [params.minerPayoutScript, params.makerPayoutScript];
+  if (bonds !== undefined && minerBondOutputSat > 0n) outputs.push(bonds.miner.outputScript);
+  if (bonds !== undefined && makerBondOutputSat > 0n) outputs.push(bonds.maker.outputScript);
+  const vsize = jointSpendVsize(channelScript(keys, terms.expiryHeight), outputs);
   const firstFee = feeOfVsize(vsize, terms.feeLadderSatPerKvb[0]!);
-  if (terms.minerReserveSat - firstFee < dustSat(params.minerPayoutScript)) {
+  if (minerSat - firstFee < dustSat(params.minerPayoutScript)) {
     throw new CodedError(
       'bad_terms',
       'the reserve of the miner does not pay for state 0 at the lowest fee',
@@ -115,32 +179,40 @@ export function checkChannelParams(params: ChannelParams): void {
   }
 }
 
-export function isTxid(value: unknown): value is string {
-  return isHex(value, 32) && value === value.toLowerCase();
-}
-
-export function isVout(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+function checkSeal(params: ChannelParams): void {
+  const { terms, seal } = params;
+  const output = sealOutput(terms, params.keys);
+  if ((seal === undefined) !== (terms.seal === undefined)) {
+    throw new CodedError('bad_terms', 'a channel has a seal exactly when its terms have one');
+  }
+  if (seal === undefined || terms.seal === undefined || output === undefined) return;
+  checkPayoutScript(seal.nextScript, 'the next seal of the maker');
+  if (!isVout(seal.vout) || seal.vout === params.funding.vout) {
+    throw new CodedError('bad_terms', 'the seal must be another output of the funding');
+  }
+  const { sealSat, claimFeeRateSatPerKvb } = terms.seal;
+  const data = new Uint8Array(SEAL_DATA_OUTPUT_BYTES);
+  const claimVsize = jointSpendVsize(output.script, [data, seal.nextScript]);
+  if (sealSat - feeOfVsize(claimVsize, claimFeeRateSatPerKvb) < dustSat(seal.nextScript)) {
+    throw new CodedError('bad_terms', 'the seal does not pay for its claim');
+  }
+  if (sealSat - feeOfVsize(refundVsize(output.script, params.minerPayoutScript), 1000) < 330n) {
+    throw new CodedError('bad_terms', 'the seal does not pay for its refund');
+  }
 }
 
 /** One spelling, for peers and the ledger. */
 export function channelParamsToJson(params: ChannelParams): { readonly [key: string]: Json } {
+  const { seal } = params;
   return {
-    version: 1,
+    version: termsVersion(params.terms),
     terms: termsToJson(params.terms),
     contract_id: params.contractId,
     keys: channelKeysToJson(params.keys),
     miner_payout_script: toHex(params.minerPayoutScript),
     maker_payout_script: toHex(params.makerPayoutScript),
     funding: { txid: params.funding.txid, vout: params.funding.vout },
-  };
-}
-
-export function channelKeysToJson(keys: ChannelKeys): { readonly [key: string]: Json } {
-  return {
-    miner_channel: toHex(keys.minerChannel),
-    maker_channel: toHex(keys.makerChannel),
-    maker_refund: toHex(keys.makerRefund),
+    ...(seal === undefined ? {} : { seal: { vout: seal.vout, next_script: toHex(seal.nextScript) } }),
   };
 }
 
@@ -149,7 +221,7 @@ export function channelKeysToJson(keys: ChannelKeys): { readonly [key: string]: 
  * content.
  */
 export function parseChannelParams(value: unknown): ChannelParams {
-  const record = readRecord(value, 'channel', [
+  const fields = [
     'version',
     'terms',
     'contract_id',
@@ -157,10 +229,11 @@ export function parseChannelParams(value: unknown): ChannelParams {
     'miner_payout_script',
     'maker_payout_script',
     'funding',
-  ]);
-  if (record['version'] !== 1) throw new CodedError('protocol', 'channel version must be 1');
-  const funding = readRecord(record['funding'], 'funding', ['txid', 'vout']);
-  const { txid, vout } = funding;
+  ];
+  const record = readRecord(value, 'channel', fields, ['seal']);
+  const { version } = record;
+  if (version !== 1 && version !== 2) throw new CodedError('protocol', 'channel version must be 1 or 2');
+  const { txid, vout } = readRecord(record['funding'], 'funding', ['txid', 'vout']);
   if (!isTxid(txid)) throw new CodedError('protocol', 'funding.txid must be 64 lower-case hex digits');
   if (!isVout(vout)) throw new CodedError('protocol', 'funding.vout must be an output index');
   const params: ChannelParams = {
@@ -170,46 +243,17 @@ export function parseChannelParams(value: unknown): ChannelParams {
     minerPayoutScript: readHex(record['miner_payout_script'], 'miner_payout_script'),
     makerPayoutScript: readHex(record['maker_payout_script'], 'maker_payout_script'),
     funding: { txid, vout },
+    ...(record['seal'] === undefined ? {} : { seal: parseSeal(record['seal']) }),
   };
+  if (version !== termsVersion(params.terms)) {
+    throw new CodedError('protocol', `channel version must be ${termsVersion(params.terms)} for its terms`);
+  }
   checkChannelParams(params);
   return params;
 }
 
-/** Throws `protocol` for the shape, `bad_terms` unless the keys are valid and differ. */
-export function parseChannelKeys(value: unknown): ChannelKeys {
-  const record = readRecord(value, 'keys', ['miner_channel', 'maker_channel', 'maker_refund']);
-  const keys: ChannelKeys = {
-    minerChannel: readHex(record['miner_channel'], 'keys.miner_channel', 33),
-    makerChannel: readHex(record['maker_channel'], 'keys.maker_channel', 33),
-    makerRefund: readHex(record['maker_refund'], 'keys.maker_refund', 33),
-  };
-  checkChannelKeys(keys);
-  return keys;
-}
-
-/** An object with exactly these fields. Throws `protocol`. */
-export function readRecord(
-  value: unknown,
-  name: string,
-  fields: readonly string[],
-): Record<string, unknown> {
-  if (!isRecord(value)) throw new CodedError('protocol', `${name} must be an object`);
-  for (const field of fields) {
-    if (!Object.hasOwn(value, field)) throw new CodedError('protocol', `${name} lacks ${field}`);
-  }
-  if (Object.keys(value).length !== fields.length) {
-    throw new CodedError('protocol', `${name} has fields that are not known`);
-  }
-  return value;
-}
-
-/**
- * Lower-case hex of `size` bytes; without a size at most 10000 bytes, the longest script. Throws
- * `protocol`.
- */
-export function readHex(value: unknown, name: string, size?: number): Uint8Array {
-  if (!isHex(value, size) || value !== value.toLowerCase() || value.length > 20_000) {
-    throw new CodedError('protocol', `${name} must be ${size ?? 'some'} bytes of lower-case hex`);
-  }
-  return fromHex(value);
+function parseSeal(value: unknown): ChannelSeal {
+  const { vout, next_script: script } = readRecord(value, 'seal', ['vout', 'next_script']);
+  if (!isVout(vout)) throw new CodedError('protocol', 'seal.vout must be an output index');
+  return { vout, nextScript: readHex(script, 'seal.next_script') };
 }

@@ -1,14 +1,16 @@
 import { Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type ChannelParams, channelFacts } from './params.ts';
 import { derSignature, refundWitness } from './scripts.ts';
-import { checkSignerKey, type Signer } from './signer.ts';
+import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { checkFeeRate, dustSat, feeOfVsize, refundVsize } from './sizes.ts';
 import {
   channelDigest,
   type SignedTransaction,
   STATE_SEQUENCE,
   STATE_VERSION,
+  signatureBytes,
   signedTransaction,
 } from './states.ts';
 
@@ -32,15 +34,32 @@ export function buildRefund(params: ChannelParams, feeRateSatPerKvb: number): Tr
   return transaction;
 }
 
-/** Builds and signs the refund with the `refund` key. Throws as `buildRefund`, and `bad_key_file`. */
+/**
+ * Builds and signs the refund with the `refund` key. Throws as `buildRefund`, `bad_key_file`, and `cold_key`
+ * where the key is elsewhere: then `refundRequest` and `finalizeRefund`.
+ */
 export function signRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,
   signer: Signer,
 ): SignedTransaction {
   checkSignerKey(signer, 'refund', params.keys.makerRefund);
+  const digest = channelDigest(params, buildRefund(params, feeRateSatPerKvb));
+  return finalizeRefund(params, feeRateSatPerKvb, toHex(signer.signEcdsa('refund', digest)));
+}
+
+/** The same with a signature from elsewhere. Throws `bad_signature`, and as `buildRefund`. */
+export function finalizeRefund(
+  params: ChannelParams,
+  feeRateSatPerKvb: number,
+  signature: string,
+): SignedTransaction {
   const transaction = buildRefund(params, feeRateSatPerKvb);
-  const signature = signer.signEcdsa('refund', channelDigest(params, transaction));
-  transaction.setWitness(0, refundWitness(derSignature(signature), channelFacts(params).script));
+  const bytes = signatureBytes(signature);
+  const { makerRefund } = params.keys;
+  if (bytes === undefined || !isEcdsaSignature(channelDigest(params, transaction), makerRefund, bytes)) {
+    throw new CodedError('bad_signature', 'the signature of the refund does not verify');
+  }
+  transaction.setWitness(0, refundWitness(derSignature(bytes), channelFacts(params).script));
   return signedTransaction(params, transaction);
 }

@@ -1,55 +1,152 @@
 import { script as bitcoinScript, crypto, opcodes } from 'bitcoinjs-lib';
 import * as ecc from 'tiny-secp256k1';
-import { concat, equal } from '../base/bytes.ts';
+import { concat, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
 
-/** The keys of the channel script, each a compressed public key of 33 bytes. */
+/** The keys of a channel's scripts, each a compressed public key of 33 bytes. */
 export type ChannelKeys = {
+  /** `P_c`. */
   readonly minerChannel: Uint8Array;
-  /** Signs every state: hot. Alone it moves nothing. */
+  /** `M_c`: signs every state: hot. Alone it moves nothing. */
   readonly makerChannel: Uint8Array;
-  /** Takes the channel back after its expiry: may be cold. */
+  /** `M_r`: takes the channel back after its expiry: may be cold. */
   readonly makerRefund: Uint8Array;
+  /** `P_b` and `M_b`: agree on a bond. */
+  readonly minerBond?: Uint8Array;
+  readonly makerBond?: Uint8Array;
+  /** `P_x` and `M_x`: take the own bond after the delay: may be cold. */
+  readonly minerExit?: Uint8Array;
+  readonly makerExit?: Uint8Array;
+  /** `P_s` and `M_s`: sign claims of the seal. */
+  readonly minerSeal?: Uint8Array;
+  readonly makerSeal?: Uint8Array;
+  /** `P_x2`: takes the seal back after its expiry: may be cold. */
+  readonly minerSealExit?: Uint8Array;
 };
 
-/** Throws `bad_terms` unless the keys are three different points, compressed. */
-export function checkChannelKeys(keys: ChannelKeys): void {
-  const all = [keys.minerChannel, keys.makerChannel, keys.makerRefund];
-  for (const key of all) {
-    if (key.length !== 33 || !ecc.isPointCompressed(key)) {
-      throw new CodedError('bad_terms', 'a channel key is not a compressed public key');
-    }
-  }
-  const xs = all.map((key) => key.subarray(1));
-  if (equal(xs[0]!, xs[1]!) || equal(xs[0]!, xs[2]!) || equal(xs[1]!, xs[2]!)) {
-    throw new CodedError('bad_terms', 'the channel keys must differ');
+/** Throws `bad_terms` for anything but a point in compressed form. */
+function checkPublicKey(key: Uint8Array): void {
+  if (key.length !== 33 || !ecc.isPointCompressed(key)) {
+    throw new CodedError('bad_terms', 'a channel key is not a compressed public key');
   }
 }
 
 /**
- * F0 of `channel.md` 2.2: `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`; 113 bytes for the
- * heights of this century.
+ * Throws `bad_terms` unless the keys there are, with those of `others`, are different points, compressed:
+ * one key for one purpose, since whoever has two of them might sign for the other.
+ */
+export function checkChannelKeys(keys: ChannelKeys, others: readonly Uint8Array[] = []): void {
+  const all = [...Object.values(keys), ...others];
+  for (const key of all) checkPublicKey(key);
+  const xs = new Set(all.map((key) => toHex(key.subarray(1))));
+  if (xs.size !== all.length) throw new CodedError('bad_terms', 'the channel keys must differ');
+}
+
+function checkHeight(height: number): void {
+  if (!Number.isInteger(height) || height < 1 || height > 499_999_999) {
+    throw new CodedError('bad_terms', 'the expiry must be a block height');
+  }
+}
+
+/**
+ * `or_i(and_v(v:pk(first),pk(second)),and_v(v:pk(alone),after(height)))`: both at any time, or one after a
+ * height (BIP65). 113 bytes for the heights of this century.
+ */
+function jointOrAfterScript(
+  keys: { readonly first: Uint8Array; readonly second: Uint8Array; readonly alone: Uint8Array },
+  height: number,
+): Uint8Array {
+  checkHeight(height);
+  return bitcoinScript.compile([
+    opcodes['OP_IF']!,
+    keys.first,
+    opcodes['OP_CHECKSIGVERIFY']!,
+    keys.second,
+    opcodes['OP_CHECKSIG']!,
+    opcodes['OP_ELSE']!,
+    keys.alone,
+    opcodes['OP_CHECKSIGVERIFY']!,
+    bitcoinScript.number.encode(height),
+    opcodes['OP_CHECKLOCKTIMEVERIFY']!,
+    opcodes['OP_ENDIF']!,
+  ]);
+}
+
+/**
+ * F0 of `channel.md` 2.2: `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`.
  * @param expiryHeight 1 to 499999999, else it would be read as a time (BIP65)
  */
 export function channelScript(keys: ChannelKeys, expiryHeight: number): Uint8Array {
   checkChannelKeys(keys);
-  if (!Number.isInteger(expiryHeight) || expiryHeight < 1 || expiryHeight > 499_999_999) {
-    throw new CodedError('bad_terms', 'the expiry must be a block height');
+  const { minerChannel, makerChannel, makerRefund } = keys;
+  return jointOrAfterScript(
+    { first: minerChannel, second: makerChannel, alone: makerRefund },
+    expiryHeight,
+  );
+}
+
+/**
+ * F1 of `channel.md` 2.2: `or_i(and_v(v:pk(P_s),pk(M_s)),and_v(v:pk(P_x2),after(T_seal)))`.
+ * @param expiryHeight `T_seal`
+ */
+export function sealScript(
+  keys: { readonly miner: Uint8Array; readonly maker: Uint8Array; readonly exit: Uint8Array },
+  expiryHeight: number,
+): Uint8Array {
+  for (const key of Object.values(keys)) checkPublicKey(key);
+  return jointOrAfterScript({ first: keys.miner, second: keys.maker, alone: keys.exit }, expiryHeight);
+}
+
+/**
+ * A bond of the `auditor` mode: `or_d(multi(2,P_b,M_b,A_b),and_v(v:pk(owner),older(csvBlocks)))`, 147 bytes
+ * for 2016 blocks.
+ */
+export function auditedBondScript(
+  keys: {
+    readonly miner: Uint8Array;
+    readonly maker: Uint8Array;
+    readonly auditor: Uint8Array;
+    readonly owner: Uint8Array;
+  },
+  csvBlocks: number,
+): Uint8Array {
+  for (const key of Object.values(keys)) checkPublicKey(key);
+  if (!Number.isInteger(csvBlocks) || csvBlocks < 1 || csvBlocks > 65_535) {
+    throw new CodedError('bad_terms', 'the delay of a bond must be 1 to 65535 blocks');
   }
   return bitcoinScript.compile([
-    opcodes['OP_IF']!,
-    keys.minerChannel,
+    opcodes['OP_2']!,
+    keys.miner,
+    keys.maker,
+    keys.auditor,
+    opcodes['OP_3']!,
+    opcodes['OP_CHECKMULTISIG']!,
+    opcodes['OP_IFDUP']!,
+    opcodes['OP_NOTIF']!,
+    keys.owner,
     opcodes['OP_CHECKSIGVERIFY']!,
-    keys.makerChannel,
-    opcodes['OP_CHECKSIG']!,
-    opcodes['OP_ELSE']!,
-    keys.makerRefund,
-    opcodes['OP_CHECKSIGVERIFY']!,
-    bitcoinScript.number.encode(expiryHeight),
-    opcodes['OP_CHECKLOCKTIMEVERIFY']!,
+    bitcoinScript.number.encode(csvBlocks),
+    opcodes['OP_CHECKSEQUENCEVERIFY']!,
     opcodes['OP_ENDIF']!,
   ]);
+}
+
+/** A bond of the `hostage` mode: `multi(2,P_b,M_b)`, 71 bytes. */
+export function hostageBondScript(miner: Uint8Array, maker: Uint8Array): Uint8Array {
+  for (const key of [miner, maker]) checkPublicKey(key);
+  return bitcoinScript.compile([
+    opcodes['OP_2']!,
+    miner,
+    maker,
+    opcodes['OP_2']!,
+    opcodes['OP_CHECKMULTISIG']!,
+  ]);
+}
+
+/** `OP_RETURN` with one push of at most 75 bytes. */
+export function dataOutput(data: Uint8Array): Uint8Array {
+  return bitcoinScript.compile([opcodes['OP_RETURN']!, data]);
 }
 
 /** The P2WSH output script of a witness script. */
@@ -62,14 +159,28 @@ export function publicKeyHashOutput(publicKey: Uint8Array): Uint8Array {
   return concat(Uint8Array.of(0x00, 0x14), crypto.hash160(publicKey));
 }
 
-/** Witness of a state or a close: the branch both sign. Signatures in DER with their hash type. */
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Witness of a state, a close or a seal claim: the branch both sign. Signatures in DER with their hash type.
+ */
 export function jointWitness(makerDer: Uint8Array, minerDer: Uint8Array, script: Uint8Array): Uint8Array[] {
   return [makerDer, minerDer, Uint8Array.of(1), script];
 }
 
-/** Witness of the refund: the branch of the maker alone. */
+/** Witness of a refund, of the channel or the seal: the branch of one alone. */
 export function refundWitness(refundDer: Uint8Array, script: Uint8Array): Uint8Array[] {
-  return [refundDer, new Uint8Array(0), script];
+  return [refundDer, NOTHING, script];
+}
+
+/** Witness of a bond by two keys, their signatures in the order of the keys in the script. */
+export function twoKeysWitness(ders: readonly [Uint8Array, Uint8Array], script: Uint8Array): Uint8Array[] {
+  return [NOTHING, ...ders, script];
+}
+
+/** Witness of an audited bond by its owner after the delay. */
+export function ownerWitness(ownerDer: Uint8Array, script: Uint8Array): Uint8Array[] {
+  return [ownerDer, NOTHING, NOTHING, NOTHING, script];
 }
 
 /** SIGHASH_ALL in DER, as it stands in a witness. */

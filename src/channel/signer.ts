@@ -1,15 +1,34 @@
-import { BIP32Factory } from 'bip32';
+import { BIP32Factory, type BIP32Interface } from 'bip32';
+import { ECPairFactory, type ECPairInterface } from 'ecpair';
 import * as ecc from 'tiny-secp256k1';
 import { assert } from '../base/assert.ts';
-import { equal } from '../base/bytes.ts';
+import { equal, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 
 /**
- * What a key is for. `channel` and `refund` differ per channel, `node` and `wallet` are one for the life of
- * the seed.
+ * What a key is for. `node` and `wallet` are one for the life of the seed, the others differ per channel:
+ * `channel` and `bond` sign with the other side, `refund` (maker) and `exit` take back what is one's own
+ * after a delay, `seal` signs claims and `sealExit` (miner) takes the seal back, `auditor` rules on bonds.
  */
-export type KeyRole = 'node' | 'wallet' | 'channel' | 'refund';
+export type KeyRole =
+  | 'node'
+  | 'wallet'
+  | 'channel'
+  | 'refund'
+  | 'bond'
+  | 'exit'
+  | 'seal'
+  | 'sealExit'
+  | 'auditor';
+
+/** Where a key comes from, for signing requests: hardware finds its key by it (BIP32, BIP174). */
+export type KeyOrigin = {
+  /** Of the master key, 8 hex digits. */
+  readonly fingerprintHex: string;
+  /** From the master key, as `m/84'/0'/0'/0/0`. */
+  readonly path: string;
+};
 
 /**
  * Holds the private keys; nothing else in the program does. A hardware or cloud signer is another
@@ -22,28 +41,44 @@ export interface Signer {
   signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array;
   /** BIP340 over a 32-byte digest: 64 bytes, for the x-only form of the public key. */
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array;
+  /** Where the key of a role comes from; a signer that does not say cannot be used with hardware. */
+  origin?(role: KeyRole): KeyOrigin;
 }
 
 const MAX_CHANNEL_INDEX = 0x7fff_ffff;
 
+/** The branch of each role that differs per channel, in the paths of seeds and of cold accounts. */
+export const CHANNEL_ROLE_BRANCH: Readonly<Record<Exclude<KeyRole, 'node' | 'wallet'>, number>> = {
+  channel: 1,
+  refund: 2,
+  bond: 3,
+  exit: 4,
+  seal: 5,
+  sealExit: 6,
+  auditor: 7,
+};
+
 export type SeedSignerOptions = {
-  /** 32 bytes. */
+  /** 32 bytes, or the 64 of a mnemonic (BIP39). */
   readonly seed: Uint8Array;
   readonly network: NetworkName;
-  /**
-   * Which channel's `channel` and `refund` keys: an integer from 0 to 2^31-1, never used for two channels.
-   */
+  /** Which channel's keys: an integer from 0 to 2^31-1, never used for two channels. */
   readonly channelIndex?: number;
 };
 
 /**
- * Keys of one 32-byte seed, derived by BIP32:
+ * Keys of one seed, derived by BIP32:
  *
  * | role | path |
  * |---|---|
  * | node | `m/7363'/0'` |
  * | channel | `m/7363'/1'/index'` |
  * | refund | `m/7363'/2'/index'` |
+ * | bond | `m/7363'/3'/index'` |
+ * | exit | `m/7363'/4'/index'` |
+ * | seal | `m/7363'/5'/index'` |
+ * | sealExit | `m/7363'/6'/index'` |
+ * | auditor | `m/7363'/7'/index'`, the index the auditor's own |
  * | wallet | `m/84'/coin'/0'/0/0`, coin 0 on mainnet and 1 elsewhere: the first address of a BIP84 wallet |
  *
  * Signatures are deterministic (RFC6979; BIP340 without auxiliary randomness), so signing the same thing
@@ -51,10 +86,10 @@ export type SeedSignerOptions = {
  */
 export class SeedSigner implements Signer {
   readonly #options: SeedSignerOptions;
-  readonly #keys = new Map<KeyRole, { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array }>();
+  readonly #keys = new Map<KeyRole, ECPairInterface>();
 
   constructor(options: SeedSignerOptions) {
-    assert(options.seed.length === 32, 'seed_size');
+    assert(options.seed.length === 32 || options.seed.length === 64, 'seed_size');
     this.#options = { ...options, seed: Uint8Array.from(options.seed) };
     const index = options.channelIndex ?? 0;
     assert(Number.isInteger(index) && index >= 0 && index <= MAX_CHANNEL_INDEX, 'channel_index', index);
@@ -70,30 +105,43 @@ export class SeedSigner implements Signer {
   }
 
   signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array {
-    return ecc.sign(digest, this.#key(role).privateKey);
+    return this.#key(role).sign(digest);
   }
 
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
-    return ecc.signSchnorr(digest, this.#key(role).privateKey);
+    return this.#key(role).signSchnorr(digest);
   }
 
-  #key(role: KeyRole): { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array } {
+  origin(role: KeyRole): KeyOrigin {
+    return { fingerprintHex: toHex(this.#root().fingerprint), path: this.#path(role) };
+  }
+
+  #key(role: KeyRole): ECPairInterface {
     const known = this.#keys.get(role);
     if (known !== undefined) return known;
-    const { seed, network, channelIndex = 0 } = this.#options;
-    const coin = network === 'mainnet' ? 0 : 1;
-    const paths: Readonly<Record<KeyRole, string>> = {
-      node: "m/7363'/0'",
-      channel: `m/7363'/1'/${channelIndex}'`,
-      refund: `m/7363'/2'/${channelIndex}'`,
-      wallet: `m/84'/${coin}'/0'/0/0`,
-    };
-    const node = BIP32Factory(ecc).fromSeed(seed, NETWORKS[network].params).derivePath(paths[role]);
+    const node = this.#root().derivePath(this.#path(role));
     assert(node.privateKey !== undefined, 'derived_key_is_private');
-    const key = { privateKey: node.privateKey, publicKey: node.publicKey };
+    const key = ECPairFactory(ecc).fromPrivateKey(node.privateKey);
     this.#keys.set(role, key);
     return key;
   }
+
+  #root(): BIP32Interface {
+    const { seed, network } = this.#options;
+    return BIP32Factory(ecc).fromSeed(seed, NETWORKS[network].params);
+  }
+
+  #path(role: KeyRole): string {
+    const { network, channelIndex = 0 } = this.#options;
+    if (role === 'node') return "m/7363'/0'";
+    if (role === 'wallet') return `m/84'/${coinTypeOf(network)}'/0'/0/0`;
+    return `m/7363'/${CHANNEL_ROLE_BRANCH[role]}'/${channelIndex}'`;
+  }
+}
+
+/** The coin type of BIP44 paths. */
+export function coinTypeOf(network: NetworkName): 0 | 1 {
+  return network === 'mainnet' ? 0 : 1;
 }
 
 /** The 32-byte x-only key of a signer's node, as node ids are written. */
@@ -102,8 +150,8 @@ export function nodeIdBytes(signer: Signer): Uint8Array {
 }
 
 /** Throws `bad_key_file` unless the signer's key is the one agreed for the role. */
-export function checkSignerKey(signer: Signer, role: KeyRole, expected: Uint8Array): void {
-  if (!equal(signer.publicKey(role), expected)) {
+export function checkSignerKey(signer: Signer, role: KeyRole, expected: Uint8Array | undefined): void {
+  if (expected === undefined || !equal(signer.publicKey(role), expected)) {
     throw new CodedError('bad_key_file', `the seed does not hold the ${role} key of this channel`);
   }
 }

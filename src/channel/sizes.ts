@@ -13,6 +13,9 @@ const FRAME_WEIGHT = 10 * 4 + 2;
 /** Outpoint, empty script, sequence. */
 const INPUT_WEIGHT = (36 + 1 + 4) * 4;
 
+/** `OP_RETURN`, a push, four bytes of tag and a hash: the first output of a seal claim. */
+export const SEAL_DATA_OUTPUT_BYTES = 2 + 4 + 32;
+
 type ScriptKind = 'p2wpkh' | 'p2wsh' | 'p2tr';
 
 function kindOf(script: Uint8Array): ScriptKind | undefined {
@@ -65,6 +68,18 @@ export function jointSpendVsize(script: Uint8Array, outputs: readonly Uint8Array
 /** Most virtual bytes of the refund: 130 to P2WPKH. */
 export function refundVsize(script: Uint8Array, output: Uint8Array): number {
   const witness = 1 + (1 + DER_BYTES) + 1 + (1 + script.length);
+  return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
+}
+
+/** Most virtual bytes of a bond spent by two keys to one output: 157 for a script of 147 bytes to P2WPKH. */
+export function twoKeysVsize(script: Uint8Array, output: Uint8Array): number {
+  const witness = 1 + 1 + 2 * (1 + DER_BYTES) + (1 + script.length);
+  return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
+}
+
+/** Most virtual bytes of a bond spent by its owner to one output: 139 for a script of 147 bytes to P2WPKH. */
+export function ownerVsize(script: Uint8Array, output: Uint8Array): number {
+  const witness = 1 + (1 + DER_BYTES) + 3 + (1 + script.length);
   return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
 }
 

@@ -4,9 +4,10 @@ import { bigToBe, bigToLe, concat, fromHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import type { Json } from '../base/json.ts';
-import { owedSat, parseDecimal } from '../base/units.ts';
-import type { ContractTerms } from '../contract/terms.ts';
-import { type ChannelParams, capacitySat, channelFacts, readHex, readRecord } from './params.ts';
+import { parseDecimal } from '../base/units.ts';
+import { stateAmounts } from './amounts.ts';
+import { readHex, readRecord } from './fields.ts';
+import { type ChannelParams, channelFacts } from './params.ts';
 import { derSignature, jointWitness } from './scripts.ts';
 import {
   checkSignerKey,
@@ -15,17 +16,9 @@ import {
   nodeIdBytes,
   type Signer,
 } from './signer.ts';
-import { dustSat, feeOfVsize } from './sizes.ts';
+import { dustSat, feeOfVsize, jointSpendVsize } from './sizes.ts';
 
-/** A split of the channel, before the miner's fee. Bonds would add two more amounts. */
-export type StateAmounts = {
-  /** `a_n`: cumulative pay. */
-  readonly paidSat: bigint;
-  /** `r0 + a_n`. */
-  readonly minerSat: bigint;
-  /** `R + B - a_n`. */
-  readonly makerSat: bigint;
-};
+export { type StateAmounts, stateAmounts } from './amounts.ts';
 
 /** State n as the maker signs it and the miner keeps it: a bearer proof. */
 export type SignedState = {
@@ -47,56 +40,89 @@ export type SignedState = {
 export const STATE_VERSION = 3;
 export const STATE_SEQUENCE = 0xffff_fffd;
 
+/** An output of a split. */
+export type SplitOutput = {
+  readonly name: 'miner' | 'maker' | 'minerBond' | 'makerBond';
+  readonly script: Uint8Array;
+  readonly valueSat: bigint;
+};
+
 /**
- * The amounts of a state with this much work (`channel.md` 2.1): floored once over the whole, never sums of
- * rounded steps. Throws `over_budget` for more work or pay than the contract has.
+ * The outputs of a state in their order, before the miner's fee: P, MM, and what there is of bondP and
+ * bondM. Throws `over_budget`.
  */
-export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmounts {
-  assert(workHashes >= 0n, 'work_is_not_negative', workHashes);
-  const paidSat = owedSat(workHashes, terms.priceMsatPerEh);
-  if (workHashes > terms.workTotalHashes || paidSat > terms.budgetSat) {
-    throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
+export function stateOutputs(params: ChannelParams, workHashes: bigint): readonly SplitOutput[] {
+  const amounts = stateAmounts(params.terms, workHashes);
+  const { bonds } = channelFacts(params);
+  const outputs: SplitOutput[] = [
+    { name: 'miner', script: params.minerPayoutScript, valueSat: amounts.minerSat },
+    { name: 'maker', script: params.makerPayoutScript, valueSat: amounts.makerSat },
+  ];
+  for (const side of ['miner', 'maker'] as const) {
+    const valueSat = amounts[`${side}BondOutputSat`];
+    if (valueSat === 0n) continue;
+    assert(bonds !== undefined, 'bond_has_a_script');
+    outputs.push({ name: `${side}Bond`, script: bonds[side].outputScript, valueSat });
   }
-  const minerSat = terms.minerReserveSat + paidSat;
-  const makerSat = terms.reserveSat + terms.budgetSat - paidSat;
-  assert(minerSat + makerSat === capacitySat(terms), 'amounts_conserved');
-  return { paidSat, minerSat, makerSat };
+  return outputs;
+}
+
+/** Most virtual bytes of a state with these outputs: 180 with two of P2WPKH, 266 with both bonds. */
+function vsizeOf(params: ChannelParams, outputs: readonly SplitOutput[]): number {
+  const scripts = outputs.map(({ script }) => script);
+  return jointSpendVsize(channelFacts(params).script, scripts);
 }
 
 /** The fee of each rung the miner can pay and still have an output that relays; at least one. */
 export function affordableFeesSat(params: ChannelParams, workHashes: bigint): readonly bigint[] {
-  const { minerSat } = stateAmounts(params.terms, workHashes);
-  const { stateVsize } = channelFacts(params);
+  const outputs = stateOutputs(params, workHashes);
+  const vsize = vsizeOf(params, outputs);
   const keep = dustSat(params.minerPayoutScript);
   const fees = params.terms.feeLadderSatPerKvb
-    .map((rate) => feeOfVsize(stateVsize, rate))
-    .filter((feeSat) => minerSat - feeSat >= keep);
+    .map((rate) => feeOfVsize(vsize, rate))
+    .filter((feeSat) => outputs[0]!.valueSat - feeSat >= keep);
   assert(fees.length > 0, 'one_rung_is_affordable');
   return fees;
 }
 
 /**
- * The unsigned transaction of a state: F0 to P (less the fee) and MM, in this order.
+ * The unsigned transaction of a state: F0 to P (less the fee), MM and the bonds there are, in this order.
  * Throws `over_budget`, and `bad_amount` for a rung that is not affordable.
  */
 export function buildState(params: ChannelParams, workHashes: bigint, rung: number): Transaction {
   const feeSat = affordableFeesSat(params, workHashes)[rung];
   if (feeSat === undefined) throw new CodedError('bad_amount', `rung ${rung} is not affordable`);
-  return buildSplit(params, workHashes, feeSat);
+  return buildSplit(params, stateOutputs(params, workHashes), feeSat);
 }
 
-/** The unsigned split of a channel at any fee: what states and closes are made of. */
-export function buildSplit(params: ChannelParams, workHashes: bigint, feeSat: bigint): Transaction {
+/**
+ * The unsigned split of a channel, its fee taken from the first output: what states and closes are made of.
+ */
+export function buildSplit(
+  params: ChannelParams,
+  outputs: readonly SplitOutput[],
+  feeSat: bigint,
+): Transaction {
   const facts = channelFacts(params);
-  const { minerSat, makerSat } = stateAmounts(params.terms, workHashes);
-  assert(feeSat > 0n && minerSat - feeSat >= dustSat(params.minerPayoutScript), 'miner_output_relays');
-  assert(makerSat >= dustSat(params.makerPayoutScript), 'maker_output_relays');
   const transaction = new Transaction();
   transaction.version = STATE_VERSION;
   transaction.addInput(facts.fundingHash, params.funding.vout, STATE_SEQUENCE);
-  transaction.addOutput(params.minerPayoutScript, minerSat - feeSat);
-  transaction.addOutput(params.makerPayoutScript, makerSat);
+  outputs.forEach(({ script, valueSat }, index) => {
+    const paidSat = index === 0 ? valueSat - feeSat : valueSat;
+    assert(paidSat >= dustSat(script), 'output_relays', index);
+    transaction.addOutput(script, paidSat);
+  });
+  const outSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
+  assert(feeSat > 0n && outSat + feeSat === facts.capacitySat, 'split_conserves');
   return transaction;
+}
+
+/**
+ * The rung of a state with this txid, undefined where it has none: finds the state a spend on the chain is.
+ */
+export function rungOfTxid(params: ChannelParams, workHashes: bigint, txid: string): number | undefined {
+  const rung = buildRungs(params, workHashes).findIndex((transaction) => transaction.getId() === txid);
+  return rung === -1 ? undefined : rung;
 }
 
 /** BIP143 digest, SIGHASH_ALL, of a transaction whose only input spends the channel. */
@@ -106,7 +132,8 @@ export function channelDigest(params: ChannelParams, transaction: Transaction): 
 }
 
 function buildRungs(params: ChannelParams, workHashes: bigint): Transaction[] {
-  return affordableFeesSat(params, workHashes).map((feeSat) => buildSplit(params, workHashes, feeSat));
+  const outputs = stateOutputs(params, workHashes);
+  return affordableFeesSat(params, workHashes).map((feeSat) => buildSplit(params, outputs, feeSat));
 }
 
 /**
@@ -285,11 +312,25 @@ export function finalizeState(
   signer: Signer,
 ): SignedTransaction {
   checkSignerKey(signer, 'channel', params.keys.minerChannel);
+  const digest = channelDigest(params, buildState(params, state.workHashes, rung));
+  return joinState(params, state, rung, toHex(signer.signEcdsa('channel', digest)));
+}
+
+/**
+ * The same with the miner's signature from elsewhere, 64 bytes in hex. Throws `bad_amount`, `bad_signature`.
+ */
+export function joinState(
+  params: ChannelParams,
+  state: SignedState,
+  rung: number,
+  minerSignature: string,
+): SignedTransaction {
   const transaction = buildState(params, state.workHashes, rung);
-  const makerSignature = signatureBytes(state.signatures[rung]);
-  if (makerSignature === undefined) throw new CodedError('bad_signature', `no signature for rung ${rung}`);
-  const digest = channelDigest(params, transaction);
-  return finishJoint(params, transaction, makerSignature, signer.signEcdsa('channel', digest));
+  const maker = signatureBytes(state.signatures[rung]);
+  const miner = signatureBytes(minerSignature);
+  if (maker === undefined || miner === undefined)
+    throw new CodedError('bad_signature', `no signature for rung ${rung}`);
+  return finishJoint(params, transaction, maker, miner);
 }
 
 /** Puts both signatures into a split after verifying them. Throws `bad_signature`. */

@@ -4,6 +4,17 @@ import { taggedHash } from '../base/hash.ts';
 import { canonicalJson, isRecord, type Json } from '../base/json.ts';
 import { MAX_SATS, owedSat, parseDecimal } from '../base/units.ts';
 import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
+import {
+  type BondTerms,
+  bondsOf,
+  bondTermsToJson,
+  checkBondTerms,
+  checkSealTerms,
+  parseBondTerms,
+  parseSealTerms,
+  type SealTerms,
+  sealTermsToJson,
+} from './bond-terms.ts';
 
 /** How a share is tied to the buyer: the job's coinbase must pay this script, or nothing is checked. */
 export type Binding = { readonly type: 'coinbase'; readonly scriptHex: string } | { readonly type: 'none' };
@@ -32,19 +43,30 @@ export type ContractTerms = {
   readonly expiryHeight: number;
   readonly minDepth: number;
   readonly feeLadderSatPerKvb: readonly number[];
-  /** No share may be assigned an easier target: bounds the number of shares. 64 hex digits, big-endian. */
+  /** The target of every share, or with another intake the easiest. 64 hex digits, big-endian. */
   readonly maxTargetHex: string;
   readonly binding: Binding;
   /** A share may arrive this long after its block was replaced. */
   readonly staleGraceSeconds: number;
   /** Makes two contracts with equal terms different. 32 hex digits. */
   readonly nonceHex: string;
+  /** Left out: no bonds (mode `none`, C = D = 0). */
+  readonly bonds?: BondTerms;
+  /** Left out: no seal channel. */
+  readonly seal?: SealTerms;
 };
+
+/** 1 for terms without bonds and seal, 2 for those with either; each has its own one spelling. */
+export function termsVersion(terms: ContractTerms): 1 | 2 {
+  return terms.bonds === undefined && terms.seal === undefined ? 1 : 2;
+}
 
 /** One spelling of the terms: what both parties sign. */
 export function termsToJson(terms: ContractTerms): { readonly [key: string]: Json } {
   return {
-    version: 1,
+    ...(terms.bonds === undefined ? {} : { bonds: bondTermsToJson(terms.bonds) }),
+    ...(terms.seal === undefined ? {} : { seal: sealTermsToJson(terms.seal) }),
+    version: termsVersion(terms),
     network: terms.network,
     miner_node_id: terms.minerNodeId,
     maker_node_id: terms.makerNodeId,
@@ -78,7 +100,10 @@ export function contractIdOf(terms: ContractTerms): string {
   return toHex(termsHash(terms));
 }
 
-/** Parses terms from a peer or a file: every field present, in range, no unknown ones. Throws `bad_terms`. */
+/**
+ * Parses terms from a peer or a file: every field present, in range, no unknown ones. The groups `bonds` and
+ * `seal` belong to version 2, which has at least one of them. Throws `bad_terms`.
+ */
 export function parseTerms(value: unknown): ContractTerms {
   if (!isRecord(value)) throw new CodedError('bad_terms', 'terms must be an object');
   const terms = readTerms(value);
@@ -113,7 +138,11 @@ function readTerms(value: Record<string, unknown>): ContractTerms {
     }
     return text;
   };
-  if (value['version'] !== 1) throw new CodedError('bad_terms', 'version must be 1');
+  const { version, bonds, seal } = value;
+  if (version !== 1 && version !== 2) throw new CodedError('bad_terms', 'version must be 1 or 2');
+  if ((version === 2) !== (bonds !== undefined || seal !== undefined)) {
+    throw new CodedError('bad_terms', 'version 2 has bonds or a seal, and version 1 has neither');
+  }
   const network = value['network'];
   if (!isNetworkName(network)) throw new CodedError('bad_terms', 'network is not known');
   const ladder = value['fee_ladder_sat_per_kvb'];
@@ -138,6 +167,8 @@ function readTerms(value: Record<string, unknown>): ContractTerms {
     binding: readBinding(value['binding']),
     staleGraceSeconds: integer('stale_grace_seconds', 0, 3600),
     nonceHex: hex('nonce', 16),
+    ...(bonds === undefined ? {} : { bonds: parseBondTerms(bonds) }),
+    ...(seal === undefined ? {} : { seal: parseSealTerms(seal) }),
   };
 }
 
@@ -170,8 +201,13 @@ export function checkTerms(terms: ContractTerms): void {
   if (owedSat(terms.workTotalHashes, terms.priceMsatPerEh) > terms.budgetSat) {
     refuse('budget does not cover work_total at this price');
   }
-  if (terms.budgetSat + terms.reserveSat + terms.minerReserveSat > MAX_SATS)
+  const { makerBondSat, collateralSat } = bondsOf(terms);
+  const sealSat = terms.seal?.sealSat ?? 0n;
+  const own = terms.budgetSat + terms.reserveSat + terms.minerReserveSat;
+  if (own + makerBondSat + collateralSat + sealSat > MAX_SATS)
     refuse('amounts exceed the supply of bitcoin');
+  checkBondTerms(terms);
+  checkSealTerms(terms);
   if (terms.minerNodeId === terms.makerNodeId) refuse('miner and maker must be two nodes');
   const ladder = terms.feeLadderSatPerKvb;
   if (ladder.length < 1 || ladder.length > 8) refuse('the fee ladder has 1 to 8 rungs');

@@ -16,7 +16,7 @@ import {
   signFundingInputs,
   verifyFundingSignatures,
 } from '../../src/channel/funding.ts';
-import { capacitySat } from '../../src/channel/params.ts';
+import { capacitySat, channelFacts } from '../../src/channel/params.ts';
 import { channelScript, witnessScriptHashOutput } from '../../src/channel/scripts.ts';
 import type { Signer } from '../../src/channel/signer.ts';
 import { dustSat } from '../../src/channel/sizes.ts';
@@ -24,10 +24,14 @@ import { secondDigest, spend } from './consensus.ts';
 import {
   code,
   keys,
+  keysOf,
+  makeBonds,
+  makeParams,
   makerSigner,
   makeTerms,
   minerSigner,
   PAYOUTS,
+  SEAL,
   seedOf,
   strangerSigner,
 } from './fixtures.ts';
@@ -213,6 +217,72 @@ describe('buildFunding', () => {
     );
     for (const feeRateSatPerKvb of [0, 99, -5, 1.5, Number.NaN, 1_000_001]) {
       expect(code(() => buildFunding(request({ feeRateSatPerKvb })))).toBe('bad_amount');
+    }
+  });
+});
+
+describe('a funding with bonds and a seal', () => {
+  const sealed = makeTerms({ bonds: makeBonds('auditor'), seal: SEAL });
+  const all = keysOf(sealed);
+  const of = (changes: Partial<FundingRequest> = {}): FundingRequest => ({
+    ...request({ terms: sealed, keys: all }),
+    maker: { ...request().maker, inputs: [coin('maker', 'a', 600_000n)] },
+    miner: { ...request().miner, inputs: [coin('miner', 'b', 80_000n)] },
+    ...changes,
+  });
+
+  it('takes B + R + D from the maker, C + r0 and the seal with its fee from the miner', () => {
+    const funding = buildFunding(of());
+    const minerFee = (68n + 31n + 43n) * 5n;
+    const makerFee = (68n + 31n + 54n) * 5n;
+    expect(funding.changeSat).toEqual({
+      maker: 600_000n - 526_060n - makerFee,
+      miner: 80_000n - 66_000n - 2000n - minerFee,
+    });
+    expect(funding.feeSat).toBe(minerFee + makerFee);
+    const { outs } = Transaction.fromHex(funding.hex);
+    expect(outs[funding.vout]).toEqual({
+      script: witnessScriptHashOutput(channelScript(all, sealed.expiryHeight)),
+      value: capacitySat(sealed),
+    });
+    const params = makeParams(
+      {
+        funding: { txid: funding.txid, vout: funding.vout },
+        seal: { vout: funding.sealVout!, nextScript: PAYOUTS.p2wpkh('next') },
+      },
+      sealed,
+    );
+    expect(outs[funding.sealVout!]).toEqual({
+      script: channelFacts(params).seal!.outputScript,
+      value: SEAL.sealSat,
+    });
+    const final = attachFundingWitnesses(funding, signed(funding));
+    expect(funding.feeSat).toBeGreaterThanOrEqual(BigInt(final.vsize) * 5n);
+    expect(funding.feeSat).toBeLessThanOrEqual(BigInt(final.vsize + 5) * 5n);
+  });
+
+  it('has no seal output where the terms have no seal', () => {
+    expect(buildFunding(request()).sealVout).toBeUndefined();
+  });
+
+  it('refuses keys the terms do not need, lacking keys, and change to the seal', () => {
+    const { minerSealExit, ...without } = all;
+    expect(minerSealExit).toBeDefined();
+    expect(code(() => buildFunding(of({ keys: without })))).toBe('bad_terms');
+    expect(code(() => buildFunding(of({ keys })))).toBe('bad_terms');
+    expect(code(() => buildFunding(request({ keys: all })))).toBe('bad_terms');
+    const funding = buildFunding(of());
+    const changeScript = Transaction.fromHex(funding.hex).outs[funding.sealVout!]!.script;
+    expect(code(() => buildFunding(of({ miner: { ...of().miner, changeScript } })))).toBe('bad_funding');
+  });
+
+  it('says what the miner lacks, its collateral and seal included', () => {
+    const poor = of({ miner: { ...of().miner, inputs: [coin('miner', 'b', 68_000n)] } });
+    try {
+      buildFunding(poor);
+      expect.unreachable();
+    } catch (error) {
+      expect((error as CodedError).meta).toEqual({ role: 'miner', missingSat: (68n + 43n) * 5n });
     }
   });
 });

@@ -9,13 +9,29 @@ import {
   channelParamsToJson,
   parseChannelParams,
 } from '../../src/channel/params.ts';
-import { anyParams, code, keys, makeParams, makeTerms, PAYOUTS } from './fixtures.ts';
+import { signState } from '../../src/channel/states.ts';
+import {
+  anyBondedParams,
+  anyParams,
+  code,
+  EH,
+  keys,
+  makeBonds,
+  makeParams,
+  makerSigner,
+  makeTerms,
+  minerSigner,
+  PAYOUTS,
+  SEAL,
+} from './fixtures.ts';
 
 const params = makeParams();
+const bonded = makeParams({}, makeTerms({ bonds: makeBonds('auditor'), seal: SEAL }));
 
 /** The JSON of the parameters with one field, named by its path, replaced or (undefined) removed. */
-function changed(path: readonly string[], value: unknown): unknown {
-  const copy = structuredClone(channelParamsToJson(params)) as Record<string, unknown>;
+function changed(path: readonly string[], value: unknown, of: ChannelParams = params): unknown {
+  const copy = structuredClone(channelParamsToJson(of)) as Record<string, unknown>;
+  if (path.length === 0) return copy;
   let at = copy;
   for (const key of path.slice(0, -1)) at = at[key] as Record<string, unknown>;
   if (value === undefined) delete at[path.at(-1)!];
@@ -34,6 +50,24 @@ describe('channel parameters', () => {
         expect(channelIdOf(parsed)).toBe(channelIdOf(of));
       }),
     );
+  });
+
+  it('with bonds and a seal survive the round trip too, under version 2', () => {
+    fc.assert(
+      fc.property(anyBondedParams, (of) => {
+        const parsed = parseChannelParams(JSON.parse(JSON.stringify(channelParamsToJson(of))));
+        expect(parsed).toEqual(of);
+        expect(channelIdOf(parsed)).toBe(channelIdOf(of));
+        expect(channelParamsToJson(of)['version']).toBe(2);
+      }),
+    );
+  });
+
+  it('without bonds have the id they had before there were any', () => {
+    expect(channelIdOf(params)).toBe('58dfd74387d2f7a8e3e956faeaaffcddc7c1a149fc92632f146efc57e9819074');
+    const { receiptSignature, signatures } = signState(params, 1, EH, makerSigner);
+    expect(receiptSignature.slice(0, 32)).toBe('bdf84d878034e7ffdc66292ff6062a5c');
+    expect(signatures[0]!.slice(0, 32)).toBe('b85405920bb92708f442208f31214abf');
   });
 
   it('hold B + R + r0', () => {
@@ -86,6 +120,30 @@ describe('channel parameters', () => {
     expect(code(() => parseChannelParams(changed(path, value)))).toBe(expected);
   });
 
+  it.each([
+    [['version'], 1, 'protocol'],
+    [['version'], 3, 'protocol'],
+    [['terms', 'version'], 1, 'bad_terms'],
+    [['terms', 'bonds', 'collateral_sat'], '60001', 'unknown_channel'],
+    [['keys', 'miner_bond'], undefined, 'bad_terms'],
+    [['keys', 'maker_exit'], undefined, 'bad_terms'],
+    [['keys', 'miner_seal_exit'], undefined, 'bad_terms'],
+    [['keys', 'miner_bond'], '02', 'protocol'],
+    [['keys', 'maker_bond'], toHex(bonded.keys.minerBond!), 'bad_terms'],
+    [['keys', 'maker_seal'], toHex(bonded.keys.makerRefund), 'bad_terms'],
+    [['keys', 'maker_seal_exit'], toHex(minerSigner.publicKey('node')), 'protocol'],
+    [['seal'], undefined, 'bad_terms'],
+    [['seal'], null, 'protocol'],
+    [['seal', 'vout'], 1, 'bad_terms'],
+    [['seal', 'vout'], -1, 'protocol'],
+    [['seal', 'next_script'], '6a', 'bad_terms'],
+    [['seal', 'next_script'], 'zz', 'protocol'],
+    [['seal', 'more'], 1, 'protocol'],
+  ] as const)('with bonds and a seal, with %j = %j are refused: %s', (path, value, expected) => {
+    expect(code(() => parseChannelParams(changed(path, value, bonded)))).toBe(expected);
+    expect(code(() => parseChannelParams(changed([], undefined, bonded)))).not.toBe(expected);
+  });
+
   it('that are not JSON objects at all are refused', () => {
     fc.assert(
       fc.property(fc.anything(), (value) => {
@@ -103,7 +161,13 @@ describe('channel parameters', () => {
       { ...params, funding: { ...params.funding, vout: 0.5 } },
       makeParams({}, makeTerms({ feeLadderSatPerKvb: [40_000] })),
       makeParams({}, makeTerms({ budgetSat: 1n })),
+      makeParams({}, makeTerms({ bonds: makeBonds('auditor'), feeLadderSatPerKvb: [21_500] })),
+      makeParams({}, makeTerms({ seal: { sealSat: 1000n, claimFeeRateSatPerKvb: 3610 } })),
+      { ...params, seal: { vout: 5, nextScript: PAYOUTS.p2wpkh('x') } },
     ];
+    const rate = (feeLadderSatPerKvb: number[]): ChannelParams =>
+      makeParams({}, makeTerms({ bonds: makeBonds('auditor'), feeLadderSatPerKvb }));
+    expect(channelFacts(rate([21_400])).bonds).toBeDefined();
     for (const of of bad) {
       expect(code(() => channelFacts(of))).toMatch(/^(unknown_channel|bad_terms)$/);
     }

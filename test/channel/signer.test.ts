@@ -25,7 +25,17 @@ import {
 import { signState, verifyState } from '../../src/channel/states.ts';
 import { code, EH, makeParams, makerSigner, minerSigner, seedOf } from './fixtures.ts';
 
-const ROLES: readonly KeyRole[] = ['node', 'wallet', 'channel', 'refund'];
+const ROLES: readonly KeyRole[] = [
+  'node',
+  'wallet',
+  'channel',
+  'refund',
+  'bond',
+  'exit',
+  'seal',
+  'sealExit',
+  'auditor',
+];
 
 describe('SeedSigner', () => {
   const seed = fromHex('000102030405060708090a0b0c0d0e0f000102030405060708090a0b0c0d0e0f');
@@ -38,24 +48,33 @@ describe('SeedSigner', () => {
       node: "m/7363'/0'",
       channel: "m/7363'/1'/5'",
       refund: "m/7363'/2'/5'",
+      bond: "m/7363'/3'/5'",
+      exit: "m/7363'/4'/5'",
+      seal: "m/7363'/5'/5'",
+      sealExit: "m/7363'/6'/5'",
+      auditor: "m/7363'/7'/5'",
       wallet: "m/84'/0'/0'/0/0",
     };
     for (const role of ROLES) {
       expect(signer.publicKey(role)).toEqual(root.derivePath(paths[role]).publicKey);
+      expect(signer.origin(role)).toEqual({
+        fingerprintHex: toHex(root.fingerprint),
+        path: paths[role],
+      });
     }
     const testnet = new SeedSigner({ seed, network: 'signet' });
     expect(testnet.publicKey('wallet')).toEqual(root.derivePath("m/84'/1'/0'/0/0").publicKey);
     expect(testnet.publicKey('channel')).toEqual(root.derivePath("m/7363'/1'/0'").publicKey);
   });
 
-  it('has another channel and refund key for each channel, and one node and wallet', () => {
+  it('has other keys for each channel, and one node and wallet', () => {
     const other = signer.forChannel(6);
     for (const role of ROLES) {
       expect(toHex(other.publicKey(role)) === toHex(signer.publicKey(role))).toBe(
         role === 'node' || role === 'wallet',
       );
     }
-    expect(new Set(ROLES.map((role) => toHex(signer.publicKey(role)))).size).toBe(4);
+    expect(new Set(ROLES.map((role) => toHex(signer.publicKey(role)))).size).toBe(ROLES.length);
     expect(() => signer.forChannel(-1)).toThrow('channel_index');
     expect(() => signer.forChannel(2 ** 31)).toThrow('channel_index');
     expect(() => new SeedSigner({ seed: seed.subarray(1), network: 'mainnet' })).toThrow('seed_size');

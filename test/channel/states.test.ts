@@ -90,6 +90,8 @@ describe('amounts', () => {
       paidSat: 485_060n,
       minerSat: 491_060n,
       makerSat: 1000n,
+      minerBondOutputSat: 0n,
+      makerBondOutputSat: 0n,
     });
     expect(code(() => stateAmounts(params.terms, 1000n * EH + 1n))).toBe('over_budget');
   });

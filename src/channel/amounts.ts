@@ -1,0 +1,114 @@
+import { assert } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import { owedSat } from '../base/units.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { vestingOf } from '../contract/vesting.ts';
+
+/** A split of the channel, before the miner's fee. The four parts are all of its value. */
+export type StateAmounts = {
+  /** `a_n`: cumulative pay. */
+  readonly paidSat: bigint;
+  /** `r0 + a_n + vC_n`, and the unvested bond of the maker where it is forfeited. */
+  readonly minerSat: bigint;
+  /** `R + B - a_n + vD_n`, and the unvested collateral where it is forfeited. */
+  readonly makerSat: bigint;
+  /** Unvested collateral in an output of its own: 0, or at least 1000. */
+  readonly minerBondOutputSat: bigint;
+  /** Unvested bond of the maker in an output of its own: 0, or at least 1000. */
+  readonly makerBondOutputSat: bigint;
+};
+
+/** Who takes the unvested bonds when both sides close together. */
+export type CloseSettlement =
+  /** Each has its own back. */
+  | 'returned'
+  /** The maker has both. */
+  | 'miner_forfeits'
+  /** The miner has both. */
+  | 'maker_forfeits';
+
+/** `V = B + R + D + C + r0`: the value of the channel's output. */
+export function capacitySat(terms: ContractTerms): bigint {
+  const { makerBondSat, collateralSat } = bondsOf(terms);
+  return terms.budgetSat + terms.reserveSat + makerBondSat + collateralSat + terms.minerReserveSat;
+}
+
+/** What the maker puts in, before fees: `B + R + D`. */
+export function makerContributionSat(terms: ContractTerms): bigint {
+  return terms.budgetSat + terms.reserveSat + bondsOf(terms).makerBondSat;
+}
+
+/** What the miner puts in, before fees: `C + r0`, and the value of the seal. */
+export function minerContributionSat(terms: ContractTerms): bigint {
+  return bondsOf(terms).collateralSat + terms.minerReserveSat + (terms.seal?.sealSat ?? 0n);
+}
+
+/** `a_n`. Throws `over_budget` for more work or pay than the contract has. */
+function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
+  assert(workHashes >= 0n, 'work_is_not_negative', workHashes);
+  const paidSat = owedSat(workHashes, terms.priceMsatPerEh);
+  if (workHashes > terms.workTotalHashes || paidSat > terms.budgetSat) {
+    throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
+  }
+  return paidSat;
+}
+
+/**
+ * The amounts of a state with this much work (`channel.md` 2.1): floored once over the whole, never sums of
+ * rounded steps. Throws `over_budget` for more work or pay than the contract has.
+ */
+export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmounts {
+  const paidSat = paidOf(terms, workHashes);
+  const vesting = vestingOf(terms, workHashes);
+  const { unvestedCollateralSat, unvestedMakerBondSat } = vesting;
+  const isForfeited = bondsOf(terms).bondMode === 'forfeit_to_mm';
+  const amounts: StateAmounts = {
+    paidSat,
+    minerSat:
+      terms.minerReserveSat +
+      paidSat +
+      vesting.vestedCollateralSat +
+      (isForfeited ? unvestedMakerBondSat : 0n),
+    makerSat:
+      terms.reserveSat +
+      terms.budgetSat -
+      paidSat +
+      vesting.vestedMakerBondSat +
+      (isForfeited ? unvestedCollateralSat : 0n),
+    minerBondOutputSat: isForfeited ? 0n : unvestedCollateralSat,
+    makerBondOutputSat: isForfeited ? 0n : unvestedMakerBondSat,
+  };
+  const sumSat =
+    amounts.minerSat + amounts.makerSat + amounts.minerBondOutputSat + amounts.makerBondOutputSat;
+  assert(sumSat === capacitySat(terms), 'amounts_conserved');
+  return amounts;
+}
+
+/**
+ * The two parts of a cooperative close at this much work, before the miner's fee: bonds have no outputs
+ * there, and `settlement` says who has what did not vest. Throws `over_budget`, and `bad_amount` where
+ * something did not vest and no settlement is given.
+ */
+export function closeAmounts(
+  terms: ContractTerms,
+  workHashes: bigint,
+  settlement?: CloseSettlement,
+): Pick<StateAmounts, 'minerSat' | 'makerSat'> {
+  const paidSat = paidOf(terms, workHashes);
+  const { collateralSat, makerBondSat } = bondsOf(terms);
+  const { unvestedCollateralSat, unvestedMakerBondSat } = vestingOf(terms, workHashes);
+  if (settlement === undefined && unvestedCollateralSat + unvestedMakerBondSat > 0n) {
+    throw new CodedError('bad_amount', 'a close before all bonds vested must say who has the rest');
+  }
+  const toMakerSat =
+    settlement === 'miner_forfeits'
+      ? unvestedCollateralSat
+      : settlement === 'maker_forfeits'
+        ? -unvestedMakerBondSat
+        : 0n;
+  return {
+    minerSat: terms.minerReserveSat + paidSat + collateralSat - toMakerSat,
+    makerSat: terms.reserveSat + terms.budgetSat - paidSat + makerBondSat + toMakerSat,
+  };
+}

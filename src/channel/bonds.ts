@@ -1,0 +1,211 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { assert } from '../base/assert.ts';
+import { fromHex, reversed, toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
+import { auditorKeyOf, type ChannelRole } from './keys.ts';
+import { type ChannelParams, channelFacts } from './params.ts';
+import { derSignature, ownerWitness, twoKeysWitness } from './scripts.ts';
+import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
+import { checkFeeRate, dustSat, feeOfVsize, ownerVsize, twoKeysVsize } from './sizes.ts';
+import {
+  buildState,
+  type SignedTransaction,
+  STATE_SEQUENCE,
+  STATE_VERSION,
+  signatureBytes,
+  stateOutputs,
+} from './states.ts';
+
+/** A bond output of a state on the chain. */
+export type BondCoin = {
+  /** Whose bond it is: bondP is the miner's, bondM the maker's. */
+  readonly owner: ChannelRole;
+  readonly txid: string;
+  readonly vout: number;
+  readonly valueSat: bigint;
+  /** The witness script. */
+  readonly script: Uint8Array;
+};
+
+/** Who may sign for a bond, in the order of the keys in its script. */
+export type BondSignatory = ChannelRole | 'auditor';
+const SIGNATORIES: readonly BondSignatory[] = ['miner', 'maker', 'auditor'];
+
+/** Where a bond goes: to a side's payout script, in a transaction of its own (Z of `channel.md` 2.3). */
+export type BondSpend = {
+  readonly coin: BondCoin;
+  readonly payee: ChannelRole;
+  readonly feeRateSatPerKvb: number;
+};
+
+/** The bond outputs of a rung of a state, none once all has vested. Throws as `buildState`. */
+export function bondCoins(params: ChannelParams, workHashes: bigint, rung: number): readonly BondCoin[] {
+  const { bonds } = channelFacts(params);
+  const txid = buildState(params, workHashes, rung).getId();
+  return stateOutputs(params, workHashes).flatMap(({ name, valueSat }, vout): BondCoin[] => {
+    if (bonds === undefined || (name !== 'minerBond' && name !== 'makerBond')) return [];
+    const owner = name === 'minerBond' ? 'miner' : 'maker';
+    return [{ owner, txid, vout, valueSat, script: bonds[owner].script }];
+  });
+}
+
+/** BIP143 digest, SIGHASH_ALL, of a transaction whose only input is this bond. */
+export function bondDigest(coin: BondCoin, transaction: Transaction): Uint8Array {
+  return transaction.hashForWitnessV0(0, coin.script, coin.valueSat, Transaction.SIGHASH_ALL);
+}
+
+/**
+ * The unsigned transaction that two keys sign: valid as soon as the state is. Throws `bad_amount` for a fee
+ * rate out of range or above what the bond holds.
+ */
+export function buildBondSpend(params: ChannelParams, spend: BondSpend): Transaction {
+  return buildSpend(params, spend, twoKeysVsize, STATE_SEQUENCE);
+}
+
+/**
+ * The unsigned transaction with which the owner alone takes its bond, `bondCsvBlocks` after the state
+ * confirmed (BIP68, BIP112). Throws `bad_terms` where the bond has no such way (`hostage`), `bad_amount`.
+ */
+export function buildBondReturn(
+  params: ChannelParams,
+  coin: BondCoin,
+  feeRateSatPerKvb: number,
+): Transaction {
+  const bonds = bondsOf(params.terms);
+  if (bonds.bondMode !== 'auditor')
+    throw new CodedError('bad_terms', 'this bond has no way for its owner alone');
+  return buildSpend(params, { coin, payee: coin.owner, feeRateSatPerKvb }, ownerVsize, bonds.bondCsvBlocks);
+}
+
+function buildSpend(
+  params: ChannelParams,
+  spend: BondSpend,
+  vsizeOf: (script: Uint8Array, output: Uint8Array) => number,
+  sequence: number,
+): Transaction {
+  const { coin, payee, feeRateSatPerKvb } = spend;
+  checkFeeRate(feeRateSatPerKvb);
+  const output = payee === 'miner' ? params.minerPayoutScript : params.makerPayoutScript;
+  const valueSat = coin.valueSat - feeOfVsize(vsizeOf(coin.script, output), feeRateSatPerKvb);
+  if (valueSat < dustSat(output)) {
+    throw new CodedError('bad_amount', 'the bond does not pay for its spend at this fee rate');
+  }
+  const transaction = new Transaction();
+  transaction.version = STATE_VERSION;
+  transaction.addInput(reversed(fromHex(coin.txid, 32)), coin.vout, sequence);
+  transaction.addOutput(output, valueSat);
+  return transaction;
+}
+
+/**
+ * One of the two signatures of a bond spend, 64 bytes in hex: of a side, or the auditor's ruling. Throws as
+ * `buildBondSpend`, and `bad_key_file`.
+ */
+export function signBondSpend(
+  params: ChannelParams,
+  spend: BondSpend,
+  signatory: BondSignatory,
+  signer: Signer,
+): string {
+  const transaction = buildBondSpend(params, spend);
+  const role = signatory === 'auditor' ? 'auditor' : 'bond';
+  checkSignerKey(signer, role, bondKeyOf(params, signatory));
+  return toHex(signer.signEcdsa(role, bondDigest(spend.coin, transaction)));
+}
+
+/** Throws `bad_signature` unless it is the signatory's for exactly this spend; as `buildBondSpend`. */
+export function verifyBondSpend(
+  params: ChannelParams,
+  spend: BondSpend,
+  signatory: BondSignatory,
+  signature: string,
+): void {
+  const digest = bondDigest(spend.coin, buildBondSpend(params, spend));
+  const key = bondKeyOf(params, signatory);
+  const bytes = signatureBytes(signature);
+  if (key === undefined || bytes === undefined || !isEcdsaSignature(digest, key, bytes)) {
+    throw new CodedError(
+      'bad_signature',
+      `the signature of the ${signatory} does not verify for this bond`,
+    );
+  }
+}
+
+/**
+ * Two signatures into a bond spend that is ready to broadcast. Throws `bad_signature` unless there are
+ * exactly two and both verify; as `buildBondSpend`.
+ */
+export function finalizeBondSpend(
+  params: ChannelParams,
+  spend: BondSpend,
+  signatures: Readonly<Partial<Record<BondSignatory, string>>>,
+): SignedTransaction {
+  const ders: Uint8Array[] = [];
+  for (const signatory of SIGNATORIES) {
+    const signature = signatures[signatory];
+    if (signature === undefined) continue;
+    verifyBondSpend(params, spend, signatory, signature);
+    ders.push(derSignature(fromHex(signature, 64)));
+  }
+  const [first, second] = ders;
+  if (first === undefined || second === undefined || ders.length !== 2)
+    throw new CodedError('bad_signature', `a bond takes two signatures, not ${ders.length}`);
+  const transaction = buildBondSpend(params, spend);
+  transaction.setWitness(0, twoKeysWitness([first, second], spend.coin.script));
+  return finished(spend.coin, transaction);
+}
+
+/**
+ * Builds and signs the return of a bond to its owner with the `exit` key. Throws as `buildBondReturn`, and
+ * `bad_key_file`, `cold_key`.
+ */
+export function signBondReturn(
+  params: ChannelParams,
+  coin: BondCoin,
+  feeRateSatPerKvb: number,
+  signer: Signer,
+): SignedTransaction {
+  const transaction = buildBondReturn(params, coin, feeRateSatPerKvb);
+  checkSignerKey(signer, 'exit', exitKeyOf(params, coin));
+  const signature = signer.signEcdsa('exit', bondDigest(coin, transaction));
+  return finalizeBondReturn(params, coin, feeRateSatPerKvb, toHex(signature));
+}
+
+/** The same with a signature from elsewhere. Throws `bad_signature`, and as `buildBondReturn`. */
+export function finalizeBondReturn(
+  params: ChannelParams,
+  coin: BondCoin,
+  feeRateSatPerKvb: number,
+  signature: string,
+): SignedTransaction {
+  const transaction = buildBondReturn(params, coin, feeRateSatPerKvb);
+  const key = exitKeyOf(params, coin);
+  const bytes = signatureBytes(signature);
+  if (!key || !bytes || !isEcdsaSignature(bondDigest(coin, transaction), key, bytes))
+    throw new CodedError('bad_signature', 'the signature of the owner does not verify');
+  transaction.setWitness(0, ownerWitness(derSignature(bytes), coin.script));
+  return finished(coin, transaction);
+}
+
+/** The key of a signatory in the scripts of the bonds. */
+export function bondKeyOf(params: ChannelParams, signatory: BondSignatory): Uint8Array | undefined {
+  if (signatory === 'auditor') return auditorKeyOf(params.terms);
+  return signatory === 'miner' ? params.keys.minerBond : params.keys.makerBond;
+}
+
+/** The key with which the owner of a bond takes it alone. */
+export function exitKeyOf(params: ChannelParams, coin: BondCoin): Uint8Array | undefined {
+  return coin.owner === 'miner' ? params.keys.minerExit : params.keys.makerExit;
+}
+
+function finished(coin: BondCoin, transaction: Transaction): SignedTransaction {
+  const [output] = transaction.outs;
+  assert(output !== undefined && transaction.outs.length === 1, 'bond_spend_has_one_output');
+  return {
+    hex: transaction.toHex(),
+    txid: transaction.getId(),
+    feeSat: coin.valueSat - output.value,
+    vsize: transaction.virtualSize(),
+  };
+}

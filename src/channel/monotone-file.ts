@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { CodedError, codeOf } from '../base/errors.ts';
+import type { Json } from '../base/json.ts';
+import { type ReplaceStep, replaceFile } from './durable-file.ts';
+import { readRecord } from './fields.ts';
+import { MonotoneSigner, type StateSigner } from './monotone-signer.ts';
+import { type ChannelParams, channelIdOf } from './params.ts';
+import type { Signer } from './signer.ts';
+import { parseSignedState, type SignedState, signedStateToJson } from './states.ts';
+
+/** The whole memory of a `MonotoneSigner`, bound to its channel. */
+export function monotoneMemoryToJson(
+  params: ChannelParams,
+  last: SignedState | undefined,
+): { readonly [key: string]: Json } {
+  return {
+    version: 1,
+    channel_id: channelIdOf(params),
+    last: last === undefined ? null : signedStateToJson(last),
+  };
+}
+
+/**
+ * The newest state of a memory. The state proves itself by its signatures: `MonotoneSigner` checks them.
+ * Throws `bad_signer_file` for another shape, version or channel.
+ */
+export function parseMonotoneMemory(params: ChannelParams, value: unknown): SignedState | undefined {
+  try {
+    const record = readRecord(value, 'memory', ['version', 'channel_id', 'last']);
+    if (record['version'] !== 1) throw new CodedError('protocol', 'version must be 1');
+    if (record['channel_id'] !== channelIdOf(params))
+      throw new CodedError('protocol', 'it is that of another channel');
+    return record['last'] === null ? undefined : parseSignedState(record['last']);
+  } catch (cause) {
+    if (codeOf(cause) !== 'protocol') throw cause;
+    throw new CodedError('bad_signer_file', (cause as Error).message, {}, { cause });
+  }
+}
+
+export type FileMonotoneSignerOptions = {
+  readonly params: ChannelParams;
+  /** One file for one channel and one process; `path.tmp` beside it is used while it is replaced. */
+  readonly path: string;
+  /** The newest state the caller has elsewhere; the file may be ahead of it, never silently behind. */
+  readonly last?: SignedState;
+  readonly onStep?: (step: ReplaceStep) => void;
+};
+
+/**
+ * A `MonotoneSigner` whose memory outlives the process, whatever its caller remembers: a state is in the
+ * file, durably, before it is returned. Where it cannot be written the signer stops for good
+ * (`channel_frozen`), since it knows a state that its next start may not.
+ */
+export class FileMonotoneSigner implements StateSigner {
+  readonly #options: FileMonotoneSignerOptions;
+  readonly #inner: MonotoneSigner;
+  #frozen: CodedError | undefined;
+
+  /**
+   * Throws `bad_signer_file` for a file that cannot be read or is of another channel, `equivocation` where
+   * file and `last` hold two contents for one n, and as `verifySignedState` for states not its own.
+   */
+  constructor(options: FileMonotoneSignerOptions, deps: { signer: Signer }) {
+    this.#options = options;
+    const { params } = options;
+    const last = readMemory(options);
+    this.#inner = new MonotoneSigner(last === undefined ? { params } : { params, last }, deps);
+    if (options.last !== undefined) this.adopt(options.last);
+  }
+
+  get last(): SignedState | undefined {
+    return this.#inner.last;
+  }
+
+  /** As `MonotoneSigner.sign`, and durable. Throws also `channel_frozen`. */
+  sign(n: number, workHashes: bigint): SignedState {
+    const before = this.#thawed().last;
+    const state = this.#inner.sign(n, workHashes);
+    if (state !== before) this.#write();
+    return state;
+  }
+
+  /** As `MonotoneSigner.adopt`, and durable. Throws also `channel_frozen`. */
+  adopt(state: SignedState): boolean {
+    const isNewer = this.#thawed().adopt(state);
+    if (isNewer) this.#write();
+    return isNewer;
+  }
+
+  #thawed(): MonotoneSigner {
+    if (this.#frozen !== undefined) throw this.#frozen;
+    return this.#inner;
+  }
+
+  #write(): void {
+    const { params, path, onStep } = this.#options;
+    try {
+      replaceFile(path, `${JSON.stringify(monotoneMemoryToJson(params, this.#inner.last))}\n`, onStep);
+    } catch (cause) {
+      this.#frozen = new CodedError('channel_frozen', `cannot write ${path}`, {}, { cause });
+      throw this.#frozen;
+    }
+  }
+}
+
+function readMemory({ params, path }: FileMonotoneSignerOptions): SignedState | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw new CodedError('bad_signer_file', `cannot read ${path}`, {}, { cause });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new CodedError('bad_signer_file', `${path} is not JSON`, {}, { cause });
+  }
+  return parseMonotoneMemory(params, value);
+}

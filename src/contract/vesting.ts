@@ -1,0 +1,38 @@
+import { assert } from '../base/assert.ts';
+import { bondsOf, hasBondOutputs, MIN_BOND_OUTPUT_SAT } from './bond-terms.ts';
+import type { ContractTerms } from './terms.ts';
+
+/** How much of each bond the work has released to its owner, and how much is still at stake. */
+export type Vesting = {
+  /** `vC_n` and the rest of C. */
+  readonly vestedCollateralSat: bigint;
+  readonly unvestedCollateralSat: bigint;
+  /** `vD_n` and the rest of D. */
+  readonly vestedMakerBondSat: bigint;
+  readonly unvestedMakerBondSat: bigint;
+};
+
+/**
+ * Vesting at this much work (`channel.md` 2.1): `floor(bond * min(w, W) / W)`, floored once over the whole.
+ * A rest below 1000 sats has vested where it would need an output of its own; where bonds are forfeited
+ * there is none, and releasing it early would make the miner's part fall.
+ */
+export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
+  assert(workHashes >= 0n, 'vesting_of_work');
+  const { collateralSat, makerBondSat } = bondsOf(terms);
+  const least = hasBondOutputs(terms) ? MIN_BOND_OUTPUT_SAT : 0n;
+  const total = terms.workTotalHashes;
+  const work = workHashes < total ? workHashes : total;
+  const vested = (bondSat: bigint): bigint => {
+    const sat = (bondSat * work) / total;
+    return bondSat - sat < least ? bondSat : sat;
+  };
+  const vestedCollateralSat = vested(collateralSat);
+  const vestedMakerBondSat = vested(makerBondSat);
+  return {
+    vestedCollateralSat,
+    unvestedCollateralSat: collateralSat - vestedCollateralSat,
+    vestedMakerBondSat,
+    unvestedMakerBondSat: makerBondSat - vestedMakerBondSat,
+  };
+}
