@@ -3,7 +3,10 @@ import { describe } from 'vitest';
 
 const FOLDER = new URL('../../shared/vectors/', import.meta.url);
 
-/** Whether the mainnet data beside the project is there; tests that need it are skipped with a message where it is not. */
+/**
+ * Whether the mainnet data beside the project is there; tests that need it are skipped with a message where
+ * it is not.
+ */
 export const haveSharedVectors = existsSync(FOLDER);
 
 /** A file of mainnet data, by name. */

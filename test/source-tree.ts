@@ -31,7 +31,10 @@ export function isOurTypeScript(path: string): boolean {
 
 export type Import = { readonly specifier: string; readonly typeOnly: boolean };
 
-/** Static, re-exported, dynamic and required imports, and files named in `new URL('./x.ts', import.meta.url)`. */
+/**
+ * Static, re-exported, dynamic and required imports, and files named in `new URL('./x.ts',
+ * import.meta.url)`.
+ */
 export function importsOf(source: string): Import[] {
   const code = withoutComments(source);
   const imports: Import[] = [];
@@ -74,8 +77,11 @@ export function codeOnly(source: string): string {
   return blank(source, (token) => /^(?:\/\/|\/\*|['"`])/.test(token));
 }
 
-const TOKEN =
-  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\[\s\S])*`|(?<=[=(,:[!&|?{};\n]\s*|\breturn\s+)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/g;
+const COMMENT = /\/\/[^\n]*|\/\*[\s\S]*?\*\//.source;
+const STRING = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|`(?:[^`\\]|\\[\s\S])*`/.source;
+const REGEXP = /(?<=[=(,:[!&|?{};\n]\s*|\breturn\s+)\/(?:[^/\\\n[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/
+  .source;
+const TOKEN = new RegExp(`${COMMENT}|${STRING}|${REGEXP}`, 'g');
 
 function blank(source: string, drop: (token: string) => boolean): string {
   return source.replace(TOKEN, (token) => (drop(token) ? token.replaceAll(/[^\n]/g, ' ') : token));

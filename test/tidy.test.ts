@@ -365,13 +365,15 @@ describe('folders', () => {
   it('and files have names in kebab-case, and none is a barrel', () => {
     const wrong = typescript.filter((path) => {
       const name = path.slice(path.lastIndexOf('/') + 1);
-      return name === 'index.ts' || !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+)*\.ts$/.test(name);
+      return (
+        name === 'index.ts' || !/^[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+(?:-[a-z0-9]+)*)*\.ts$/.test(name)
+      );
     });
     expect(wrong).toEqual([]);
   });
 
   it('of tests mirror those of src', () => {
-    const extra = new Set(['bench', 'e2e', 'ops', 'property', 'sim', 'ui']);
+    const extra = new Set(['bench', 'chain-node', 'e2e', 'ops', 'property', 'sim', 'ui']);
     const wrong = tests.filter((path) => {
       const [, folder = '', ...rest] = path.split('/');
       return rest.length > 0 && !extra.has(folder) && !existsSync(join(ROOT, 'src', folder));

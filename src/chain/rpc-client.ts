@@ -23,6 +23,7 @@ export type RpcFailure = { readonly rpcCode: number; readonly rpcMessage: string
 
 /** bitcoind: the address, block or transaction is not known. */
 export const RPC_NOT_FOUND = -5;
+export const RPC_METHOD_NOT_FOUND = -32601;
 
 /**
  * JSON-RPC over HTTP to a bitcoin node, in both dialects (2.0 with status 200, and the older one with

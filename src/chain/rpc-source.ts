@@ -1,15 +1,37 @@
 import { Transaction } from 'bitcoinjs-lib';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { isRecord } from '../base/json.ts';
+import { NETWORKS } from '../bitcoin/network.ts';
 import type { Logger } from '../log/logger.ts';
-import { amountText, satsOfBtc } from './amounts.ts';
-import { ChainRpcClient, RPC_NOT_FOUND, type RpcClientOptions, type RpcClientStats } from './rpc-client.ts';
-import type { ChainHeader, ChainSource, ChainTip, TxOut, Utxo } from './source.ts';
+import { btcdQueries } from './btcd-queries.ts';
+import { bitcoindQueries, type NodeQueries, txOutOf } from './node-queries.ts';
+import {
+  ChainRpcClient,
+  RPC_METHOD_NOT_FOUND,
+  type RpcClientOptions,
+  type RpcClientStats,
+} from './rpc-client.ts';
+import { integer, orNotFound, record, rpcCodeOf, text } from './rpc-fields.ts';
+import type { ChainSource, ChainTip, TxOut } from './source.ts';
+import { TipWatch } from './tip-watch.ts';
 
 export type RpcChainSourceOptions = RpcClientOptions & {
   /** How often the node is asked for its tip while somebody watches. */
   readonly pollMs: number;
+  /** The chain the node must be on. Without it any is taken. */
+  readonly genesisHash?: string;
+};
+
+/** How the last answer of the node left it. */
+export type ChainNodeState = 'unknown' | 'ready' | 'syncing' | 'unreachable' | 'other_network';
+
+export type RpcChainSource = ChainSource & {
+  readonly stats: RpcClientStats;
+  readonly state: ChainNodeState;
+  /**
+   * Parents first: as one package where the node takes packages, else one by one. Throws `tx_refused`.
+   */
+  broadcastPackage(transactionsHex: readonly string[]): Promise<void>;
 };
 
 /**
@@ -17,42 +39,48 @@ export type RpcChainSourceOptions = RpcClientOptions & {
  * once.
  */
 const OUTPUTS_PROBED = 5;
-const SCAN_ATTEMPTS = 20;
-const SCAN_RETRY_MS = 250;
-/** bitcoind: "Scan already in progress". */
-const RPC_INVALID_PARAMETER = -8;
 /**
- * bitcoind: the transaction is refused for its inputs, refused by policy or rules, already in a block;
- * undecodable.
+ * The transaction is refused for its inputs, refused by policy or rules; undecodable.
  */
 const RPC_REFUSALS: readonly number[] = [-25, -26, -22];
 const RPC_ALREADY_IN_CHAIN = -27;
+const RPC_MISC = -1;
 
 /**
- * A full node behind its JSON-RPC: bitcoind, btcd, or the devnet chain.
- * `confirmations` needs `-txindex` to find a confirmed transaction whose outputs are all spent; `utxos`
- * needs bitcoind.
+ * A full node behind its JSON-RPC: bitcoind, btcd, or the devnet chain. What it is and which chain it is on
+ * is asked at the first call, and again after each time it did not answer.
+ * `confirmations` needs a transaction index to find a confirmed transaction whose outputs are all spent.
  */
 export function createRpcChainSource(
   options: RpcChainSourceOptions,
   deps: { readonly log: Logger; readonly clock: Clock },
-): ChainSource & { readonly stats: RpcClientStats } {
+): RpcChainSource {
   const client = new ChainRpcClient(options);
-  const watch = new TipWatch(options.pollMs, () => tipOf(client), deps.log);
-  let genesis: string | undefined;
+  const node = new Node(client, options.genesisHash);
+  const watch = new TipWatch(options.pollMs, () => node.tip(), deps.log);
   return {
     stats: client.stats,
-    genesisHash: async () => {
-      genesis ??= text(await client.call('getblockhash', [0]), 'getblockhash');
-      return genesis;
+    get state() {
+      return node.state;
     },
-    tip: () => tipOf(client),
-    header: (hash) => headerOf(client, hash),
-    txOut: (txid, vout) => txOutOf(client, txid, vout),
-    confirmations: (txid) => confirmationsOf(client, txid),
-    broadcast: (transactionHex) => broadcast(client, transactionHex),
-    utxos: (scriptHex) => scan(client, scriptHex),
-    feeRateSatPerKvb: (targetBlocks, fallback) => feeRate(client, targetBlocks, fallback),
+    genesisHash: () => node.genesisHash(),
+    tip: () => node.tip(),
+    header: (hash) => node.use((queries) => queries.header(hash)),
+    txOut: (txid, vout, withMempool = true) =>
+      node.use((queries) => queries.txOut(txid, vout, withMempool)),
+    confirmations: (txid) => node.use(() => confirmationsOf(client, txid)),
+    broadcast: (transactionHex) => node.use(() => broadcast(client, transactionHex)),
+    broadcastPackage: (transactionsHex) =>
+      node.use(async (queries) => {
+        if (queries.submitPackage !== undefined) return queries.submitPackage(transactionsHex);
+        for (const transactionHex of transactionsHex) await broadcast(client, transactionHex);
+      }),
+    utxos: (scriptHex) => node.use((queries) => queries.utxos(scriptHex)),
+    feeRateSatPerKvb: (targetBlocks, fallback) =>
+      node.use(async (queries) => {
+        const rate = (await queries.estimateSatPerKvb(targetBlocks)) ?? fallback;
+        return Math.max(rate, (await queries.minimumSatPerKvb()) ?? 0);
+      }),
     watchTip: (onTip) => watch.add(onTip),
     close: () => {
       watch.close();
@@ -61,50 +89,108 @@ export function createRpcChainSource(
   };
 }
 
-async function tipOf(client: ChainRpcClient): Promise<ChainTip> {
-  const hash = text(await client.call('getbestblockhash', []), 'getbestblockhash');
-  const header = await headerOf(client, hash);
-  if (header === undefined) throw new CodedError('chain_rpc', `the node does not know its tip ${hash}`);
-  return { height: header.height, hash, timeSeconds: header.timeSeconds };
-}
+type KnownNode = { readonly queries: NodeQueries; readonly genesisHash: string };
 
-async function headerOf(client: ChainRpcClient, hash: string): Promise<ChainHeader | undefined> {
-  const value = await orNotFound(client.call('getblockheader', [hash, true]));
-  if (value === undefined) return undefined;
-  const fields = record(value, 'getblockheader');
-  const next = fields['nextblockhash'];
-  return {
-    height: integer(fields['height'], 'height'),
-    hash: text(fields['hash'], 'hash'),
-    previousHash: text(fields['previousblockhash'] ?? '00'.repeat(32), 'previousblockhash'),
-    timeSeconds: integer(fields['time'], 'time'),
-    bits: Number.parseInt(text(fields['bits'], 'bits'), 16),
-    confirmations: integer(fields['confirmations'], 'confirmations'),
-    // btcd sends an empty string at the tip.
-    ...(typeof next === 'string' && next !== '' ? { nextHash: next } : {}),
-  };
-}
+/** The node as it was when it last began to answer. */
+class Node {
+  state: ChainNodeState = 'unknown';
+  readonly #client: ChainRpcClient;
+  readonly #expectedGenesis: string | undefined;
+  #known: Promise<KnownNode> | undefined;
 
-async function txOutOf(client: ChainRpcClient, txid: string, vout: number): Promise<TxOut | undefined> {
-  const value = await client.call('gettxout', [txid, vout, true]);
-  if (value === null) return undefined;
-  const fields = record(value, 'gettxout');
-  return {
-    valueSat: satsOfBtc(amountText(fields['value'], 'value')),
-    scriptHex: text(record(fields['scriptPubKey'], 'scriptPubKey')['hex'], 'scriptPubKey.hex'),
-    confirmations: integer(fields['confirmations'], 'confirmations'),
-  };
+  constructor(client: ChainRpcClient, expectedGenesis: string | undefined) {
+    this.#client = client;
+    this.#expectedGenesis = expectedGenesis;
+  }
+
+  genesisHash(): Promise<string> {
+    return this.#watched(async () => (await this.#meet()).genesisHash);
+  }
+
+  tip(): Promise<ChainTip> {
+    return this.#watched(async () => this.#presentTip((await this.#meet()).queries));
+  }
+
+  /** Asks a node that stands in the present: one that catches up knows neither coins nor spends. */
+  use<T>(ask: (queries: NodeQueries) => Promise<T>): Promise<T> {
+    return this.#watched(async () => {
+      const { queries } = await this.#meet();
+      if (this.state !== 'ready') await this.#presentTip(queries);
+      return ask(queries);
+    });
+  }
+
+  /** Throws `chain_syncing`. */
+  async #presentTip(queries: NodeQueries): Promise<ChainTip> {
+    const { tip, isSyncing } = await queries.standing();
+    this.state = isSyncing ? 'syncing' : 'ready';
+    if (isSyncing) throw new CodedError('chain_syncing', `the node is at height ${tip.height}`);
+    return tip;
+  }
+
+  async #watched<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask();
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'chain_network') this.state = 'other_network';
+      if (code === 'chain_unreachable') {
+        this.state = 'unreachable';
+        // It may come back as another one.
+        this.#known = undefined;
+      }
+      throw error;
+    }
+  }
+
+  async #meet(): Promise<KnownNode> {
+    this.#known ??= this.#ask();
+    const known = this.#known;
+    try {
+      return await known;
+    } catch (error) {
+      if (this.#known === known) this.#known = undefined;
+      throw error;
+    }
+  }
+
+  async #ask(): Promise<KnownNode> {
+    const genesisHash = text(await this.#client.call('getblockhash', [0]), 'getblockhash');
+    if (this.#expectedGenesis !== undefined && genesisHash !== this.#expectedGenesis) {
+      throw new CodedError('chain_network', `the chain of the node begins with ${genesisHash}`);
+    }
+    return { genesisHash, queries: await this.#queries(genesisHash) };
+  }
+
+  /** btcd lists `getnetworkinfo` among the methods it does not have. */
+  async #queries(genesisHash: string): Promise<NodeQueries> {
+    try {
+      await this.#client.call('getnetworkinfo', []);
+    } catch (error) {
+      const code = rpcCodeOf(error);
+      if (code !== RPC_MISC && code !== RPC_METHOD_NOT_FOUND) throw error;
+      const network = Object.values(NETWORKS).find((each) => each.genesisHash === genesisHash);
+      return btcdQueries(this.#client, network?.params);
+    }
+    return bitcoindQueries(this.#client);
+  }
 }
 
 async function confirmationsOf(client: ChainRpcClient, txid: string): Promise<number | undefined> {
   for (let vout = 0; vout < OUTPUTS_PROBED; vout += 1) {
-    const output = await txOutOf(client, txid, vout);
+    const output = await anyTxOut(client, txid, vout);
     if (output !== undefined) return output.confirmations;
   }
-  const value = await orNotFound(client.call('getrawtransaction', [txid, 1]), true);
+  const value = await orNotFound(client.call('getrawtransaction', [txid, 1]));
   if (value === undefined) return undefined;
   const confirmations = record(value, 'getrawtransaction')['confirmations'];
   return confirmations === undefined ? 0 : Math.max(integer(confirmations, 'confirmations'), 0);
+}
+
+/** btcd answers an output beyond those of a transaction in its mempool with an error. */
+async function anyTxOut(client: ChainRpcClient, txid: string, vout: number): Promise<TxOut | undefined> {
+  const value = await orNotFound(client.call('gettxout', [txid, vout, true]));
+  return value === undefined ? undefined : txOutOf(value);
 }
 
 async function broadcast(client: ChainRpcClient, transactionHex: string): Promise<string> {
@@ -122,125 +208,4 @@ async function broadcast(client: ChainRpcClient, transactionHex: string): Promis
     if (!RPC_REFUSALS.includes(Number(rpcCode))) throw error;
     throw new CodedError('tx_refused', `${rpcMessage} (${rpcCode})`, error.meta, { cause: error });
   }
-}
-
-async function scan(client: ChainRpcClient, scriptHex: string): Promise<Utxo[]> {
-  const value = await scanWhenFree(client, scriptHex, SCAN_ATTEMPTS);
-  const unspents = record(value, 'scantxoutset')['unspents'];
-  if (!Array.isArray(unspents)) throw new CodedError('chain_rpc', 'scantxoutset: unspents is not a list');
-  return unspents.map((unspent: unknown) => {
-    const fields = record(unspent, 'unspent');
-    return {
-      txid: text(fields['txid'], 'txid'),
-      vout: integer(fields['vout'], 'vout'),
-      valueSat: satsOfBtc(amountText(fields['amount'], 'amount')),
-      height: integer(fields['height'], 'height'),
-    };
-  });
-}
-
-/** A node runs one scan at a time. */
-async function scanWhenFree(client: ChainRpcClient, scriptHex: string, attempts: number): Promise<unknown> {
-  try {
-    return await client.call('scantxoutset', ['start', [`raw(${scriptHex})`]]);
-  } catch (error) {
-    const busy = error instanceof CodedError && error.meta['rpcCode'] === RPC_INVALID_PARAMETER;
-    if (!busy || attempts <= 1) throw error;
-    await new Promise((resolve) => setTimeout(resolve, SCAN_RETRY_MS));
-    return scanWhenFree(client, scriptHex, attempts - 1);
-  }
-}
-
-async function feeRate(client: ChainRpcClient, targetBlocks: number, fallback: number): Promise<number> {
-  const value = await client.call('estimatesmartfee', [targetBlocks]);
-  const rate = record(value, 'estimatesmartfee')['feerate'];
-  return rate === undefined ? fallback : Number(satsOfBtc(amountText(rate, 'feerate')));
-}
-
-/** Asks for the tip at a fixed pace and tells of each change; silent while the node does not answer. */
-class TipWatch {
-  readonly #pollMs: number;
-  readonly #read: () => Promise<ChainTip>;
-  readonly #log: Logger;
-  readonly #listeners = new Map<symbol, (tip: ChainTip) => void>();
-  #timer: NodeJS.Timeout | undefined;
-  #last: ChainTip | undefined;
-  #failing = false;
-  #closed = false;
-
-  constructor(pollMs: number, read: () => Promise<ChainTip>, log: Logger) {
-    this.#pollMs = pollMs;
-    this.#read = read;
-    this.#log = log;
-  }
-
-  add(onTip: (tip: ChainTip) => void): () => void {
-    const key = Symbol('watch');
-    const first = this.#last;
-    this.#listeners.set(key, onTip);
-    if (first !== undefined) queueMicrotask(() => this.#listeners.get(key)?.(first));
-    if (this.#listeners.size === 1) this.#schedule(0);
-    return () => {
-      this.#listeners.delete(key);
-      if (this.#listeners.size === 0) clearTimeout(this.#timer);
-    };
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#listeners.clear();
-    clearTimeout(this.#timer);
-  }
-
-  #schedule(delayMs: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#poll(), delayMs);
-  }
-
-  async #poll(): Promise<void> {
-    try {
-      const tip = await this.#read();
-      if (this.#failing) this.#log.info({ height: tip.height }, 'bitcoin node answers again');
-      this.#failing = false;
-      const changed = this.#last?.hash !== tip.hash;
-      this.#last = tip;
-      if (changed) for (const listener of [...this.#listeners.values()]) listener(tip);
-    } catch (error) {
-      if (codeOf(error) === 'internal') throw error;
-      if (!this.#failing && !this.#closed) {
-        this.#log.warn({ error: codeOf(error), detail: String(error) }, 'bitcoin node does not answer');
-      }
-      this.#failing = true;
-    }
-    if (!this.#closed && this.#listeners.size > 0) this.#schedule(this.#pollMs);
-  }
-}
-
-/**
- * Undefined for "not found". Nodes without a transaction index refuse the look-up with other numbers:
- * @param anyFailure takes every error of the node as "not found"
- */
-async function orNotFound(call: Promise<unknown>, anyFailure = false): Promise<unknown> {
-  try {
-    return await call;
-  } catch (error) {
-    if (!(error instanceof CodedError) || error.code !== 'chain_rpc') throw error;
-    if (anyFailure || error.meta['rpcCode'] === RPC_NOT_FOUND) return undefined;
-    throw error;
-  }
-}
-
-function record(value: unknown, field: string): Record<string, unknown> {
-  if (!isRecord(value)) throw new CodedError('chain_rpc', `${field} is not an object`);
-  return value;
-}
-
-function text(value: unknown, field: string): string {
-  if (typeof value !== 'string') throw new CodedError('chain_rpc', `${field} is not a string`);
-  return value;
-}
-
-function integer(value: unknown, field: string): number {
-  if (typeof value !== 'number') throw new CodedError('chain_rpc', `${field} is not an integer`);
-  return value;
 }

@@ -34,18 +34,25 @@ export type Utxo = {
 export interface ChainSource {
   /** The genesis block hash: peers on another chain are refused. */
   genesisHash(): Promise<string>;
+  /** Throws `chain_syncing` while the node is far behind: its height would be taken for the present. */
   tip(): Promise<ChainTip>;
   /** Undefined when the node does not know the block. */
   header(hash: string): Promise<ChainHeader | undefined>;
-  /** Undefined when spent or unknown; the mempool counts. */
-  txOut(txid: string, vout: number): Promise<TxOut | undefined>;
+  /**
+   * Undefined when spent or unknown. The mempool counts, unless `withMempool` is false: then an output is
+   * spent once a block spends it.
+   */
+  txOut(txid: string, vout: number, withMempool?: boolean): Promise<TxOut | undefined>;
   /** Confirmations of a transaction: 0 in the mempool, undefined when unknown. */
   confirmations(txid: string): Promise<number | undefined>;
   /** Returns the txid; a transaction the node already has is not an error. Throws `tx_refused`. */
   broadcast(transactionHex: string): Promise<string>;
-  /** Unspent outputs of a script (hex); needs `scantxoutset`. */
+  /** Unspent outputs of a script (hex) in blocks; by `scantxoutset`, or btcd's address index. */
   utxos(scriptHex: string): Promise<Utxo[]>;
-  /** sat per 1000 virtual bytes; the given default where the node has no estimate. */
+  /**
+   * sat per 1000 virtual bytes: the node's estimate or the given default, and never less than what it takes
+   * into its mempool.
+   */
   feeRateSatPerKvb(targetBlocks: number, fallback: number): Promise<number>;
   /** Calls back on each new tip (and on the first), until the returned function is called. */
   watchTip(onTip: (tip: ChainTip) => void): () => void;

@@ -18,6 +18,7 @@ type CommonConfig = {
 export type ProxyConfig = CommonConfig & {
   readonly stratum: {
     readonly listen: HostPort;
+    readonly reusePort: boolean;
     /** 32 bits; 0 turns version rolling off. */
     readonly versionMask: number;
     readonly maxSessions: number;
@@ -76,8 +77,8 @@ export type ContractConfig = {
   /** Counted from the tip at the proposal. */
   readonly expiryBlocks: number;
   readonly minDepth: number;
-  /** The target of this difficulty is the easiest one a share may be assigned. */
-  readonly minShareDifficulty: number;
+  /** Of every share of the contract. */
+  readonly shareDifficulty: number;
   readonly bindingScriptHex: string | undefined;
   readonly staleGraceSeconds: number;
   readonly payout: PayoutConfig;

@@ -81,12 +81,6 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
   }
   if (values.chain.rpcUrl === undefined)
     context.refuse('chain.rpc_url', 'is missing: contract.enabled needs it');
-  if (values.stratum.difficulty.min < contract.minShareDifficulty) {
-    context.refuse(
-      'stratum.difficulty.min',
-      `must be at least contract.min_share_difficulty (${contract.minShareDifficulty}), or shares would be refused`,
-    );
-  }
   const { makerUrl, makerNodeId, price, workTotal } = contract;
   if (makerUrl === undefined || makerNodeId === undefined || price === undefined) return undefined;
   if (workTotal === undefined || payout === undefined) return undefined;
@@ -108,7 +102,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     minerReserveSat: contract.minerReserve,
     expiryBlocks: contract.expiryBlocks,
     minDepth: contract.minDepth,
-    minShareDifficulty: contract.minShareDifficulty,
+    shareDifficulty: contract.shareDifficulty,
     bindingScriptHex: contract.bindingScript,
     staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
     payout,

@@ -26,7 +26,7 @@ const DIFFICULTY_SECTION = section('How hard the shares are that each miner is a
   }),
   start: option(POSITIVE, 16_384, { doc: 'Difficulty of a new connection.' }),
   min: option(POSITIVE, 512, {
-    doc: 'The easiest; must not be under contract.min_share_difficulty.',
+    doc: 'The easiest. Work for a contract is asked for at contract.share_difficulty instead.',
   }),
   max: option(POSITIVE, 1_000_000_000, { doc: 'The hardest.' }),
   sharesPerMinute: option(POSITIVE, 12, {
@@ -39,6 +39,9 @@ const DIFFICULTY_SECTION = section('How hard the shares are that each miner is a
 const STRATUM = section('Where the miners connect (Stratum v1).', {
   listen: option(LISTEN, '127.0.0.1:3333', {
     doc: 'Address and port for miners. Use "0.0.0.0:3333" to serve the local network.',
+  }),
+  reusePort: option(BOOLEAN, false, {
+    doc: 'Share the port with other proxies on this machine, each with its own data_dir and metrics.listen (Linux).',
   }),
   versionMask: option(VERSION_MASK, '1fffe000', {
     doc: 'Version bits that miners may roll (BIP320), as far as the upstream allows it too.',
@@ -124,8 +127,8 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     max: 144,
     doc: 'Confirmations of the funding before work is delivered.',
   }),
-  minShareDifficulty: option(POSITIVE, 512, {
-    doc: 'No share of the contract is easier: it bounds how many there are to verify.',
+  shareDifficulty: option(POSITIVE, 65_536, {
+    doc: 'Difficulty of every share of the contract, for all miners: fixed beforehand, or it could be chosen by the hash.',
   }),
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
     doc: 'Script (hex) the coinbase of every job must pay, so that work is bound to its buyer. Default: not checked.',

@@ -6,8 +6,8 @@ import { CodedError } from '../base/errors.ts';
 const STOP_MS = 15_000;
 
 /**
- * One daemon of ours as a process of its own, the way an operator runs it. It is no part of the terminal's process
- * group, so that Ctrl+C stops it in order, and it ends by itself when this process dies.
+ * One daemon of ours as a process of its own, the way an operator runs it. It is no part of the terminal's
+ * process group, so that Ctrl+C stops it in order, and it ends by itself when this process dies.
  */
 export class DaemonProcess {
   readonly #role: 'proxy' | 'maker';
@@ -27,8 +27,8 @@ export class DaemonProcess {
   }
 
   /**
-   * Starts it and resolves with what it says when it is ready. Throws `daemon_start` with the end of its log when
-   * it ends first.
+   * Starts it and resolves with what it says when it is ready. Throws `daemon_start` with the end of its
+   * log when it ends first.
    */
   async start(timeoutMs = 30_000): Promise<Record<string, unknown>> {
     const log = openSync(this.#logFile, 'a', 0o600);

@@ -50,12 +50,13 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const kernel = createKernel(LIMITS.batchShares);
-  const chain = chainSource(config.chain, log);
+  const chain = chainSource(config.network, config.chain, log);
   const maker = new Maker(
     {
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
       policy: policyOf(config),
+      intake: { fixedTarget: true },
       opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
     },
     { ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },

@@ -60,6 +60,7 @@ export class Mining {
   #failover = newFailover();
   #destination = NOWHERE;
   #stream: string | undefined;
+  #contractDifficulty: number | undefined;
   #isDelivering = false;
   #firstSubmitMs = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -94,7 +95,13 @@ export class Mining {
     );
     this.server = new DownstreamServer(
       {
-        listeners: [{ ...config.stratum.listen, difficulty: difficultyOptions(config.stratum.difficulty) }],
+        listeners: [
+          {
+            ...config.stratum.listen,
+            reusePort: config.stratum.reusePort,
+            difficulty: difficultyOptions(config.stratum.difficulty),
+          },
+        ],
         extranonce2Size: EXTRANONCE2_SIZE,
         versionMask: config.stratum.versionMask,
         sessions: config.stratum.maxSessions,
@@ -132,12 +139,14 @@ export class Mining {
   }
 
   /**
-   * The contract that is running, if any, and whether it wants hashrate now.
+   * The contract that is running, and whether it wants hashrate now.
    * @param stream the contract id: shares of its destination's jobs are credited to it
+   * @param difficulty of all of them
    */
-  setContract(stream: string | undefined, isDelivering: boolean): void {
+  setContract(stream: string, difficulty: number, isDelivering: boolean): void {
     if (stream === this.#stream && isDelivering === this.#isDelivering) return;
     this.#stream = stream;
+    this.#contractDifficulty = difficulty;
     this.#isDelivering = isDelivering;
     this.#reroute();
   }
@@ -166,6 +175,11 @@ export class Mining {
     );
   }
 
+  /** Work for a contract is asked for at the one difficulty that its terms name. */
+  #difficultyOf(stream: string): number | undefined {
+    return stream === this.#stream ? this.#contractDifficulty : undefined;
+  }
+
   /** The evidence stream of a destination's work; undefined while nobody would be credited for it. */
   #streamOf(name: string): string | undefined {
     return name === this.#contractName ? this.#stream : ownStream(name);
@@ -180,7 +194,13 @@ export class Mining {
     const stream = this.#streamOf(destination.name);
     if (stream === undefined) return false;
     try {
-      const job = this.jobs.add(destination.name, stream, upstream, clock.nowMs());
+      const job = this.jobs.add(
+        destination.name,
+        stream,
+        upstream,
+        clock.nowMs(),
+        this.#difficultyOf(stream),
+      );
       this.server.broadcast(job);
       return true;
     } catch (error) {

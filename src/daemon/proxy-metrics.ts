@@ -15,8 +15,8 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
     ...ledgerSources(ledger),
     downstream_sessions: () => server.sessionCount,
     downstream_connections_total: () => {
-      const refused = server.stats.limitHits.sessions + server.stats.limitHits.sessionsPerAddress;
-      return { accepted: server.stats.connections - refused, refused };
+      const { connections, connectionsRefused } = server.stats;
+      return { accepted: connections - connectionsRefused, refused: connectionsRefused };
     },
     shares_submitted_total: () => server.stats.sharesSubmitted,
     shares_accepted_total: () => server.stats.sharesAccepted,

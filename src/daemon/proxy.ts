@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { createRpcChainSource } from '../chain/rpc-source.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
@@ -18,6 +19,7 @@ import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
+import type { MinerStatus } from '../peering/miner-side.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { Hashrate } from '../work/hashrate.ts';
@@ -41,8 +43,8 @@ export type RunningProxy = {
 };
 
 /**
- * Builds the proxy in order: keys, ledger, what the ledger remembers, mining, status page, contract; `close` undoes it
- * in reverse. Throws coded errors for what the configuration, the disk or a port refuses.
+ * Builds the proxy in order: keys, ledger, what the ledger remembers, mining, status page, contract;
+ * `close` undoes it in reverse. Throws coded errors for what the configuration, the disk or a port refuses.
  */
 export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
@@ -84,13 +86,18 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   );
   const httpAt = await ops.start();
   if (config.contract !== undefined && config.chain !== undefined) {
-    parts.chain = chainSource(config.chain, log);
-    parts.selling = await Selling.start(config.network, config.contract, {
-      ...{ ledger, chain: parts.chain, signer, clock, random, log: log.child({ part: 'contract' }) },
-      onStatus: (status) => mining.setContract(status.contractId, status.live),
-    });
-    const { contractId, live } = parts.selling.side.status;
-    mining.setContract(contractId, live);
+    parts.chain = chainSource(config.network, config.chain, log);
+    const onStatus = contractListener(mining, config.contract.shareDifficulty);
+    const deps = {
+      ledger,
+      chain: parts.chain,
+      signer,
+      clock,
+      random,
+      log: log.child({ part: 'contract' }),
+    };
+    parts.selling = await Selling.start(config.network, config.contract, { ...deps, onStatus });
+    onStatus(parts.selling.side.status);
   }
   await mining.start();
   return {
@@ -107,6 +114,10 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       await ops.close();
     },
   };
+}
+
+function contractListener(mining: Mining, shareDifficulty: number): (status: MinerStatus) => void {
+  return ({ contractId, live }) => mining.setContract(contractId, shareDifficulty, live);
 }
 
 /** Histograms exist only once everything they describe does. */
@@ -138,7 +149,7 @@ function addressText({ address, port }: AddressInfo): string {
 }
 
 /** A node of the configuration; its password is read now, a cookie at each connection. */
-export function chainSource(config: ChainConfig, log: Logger): ChainSource {
+export function chainSource(network: NetworkName, config: ChainConfig, log: Logger): ChainSource {
   const { auth } = config;
   const access =
     auth.type === 'password'
@@ -147,7 +158,10 @@ export function chainSource(config: ChainConfig, log: Logger): ChainSource {
         ? { cookieFile: auth.cookieFile }
         : {};
   return createRpcChainSource(
-    { url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: 10_000 },
+    {
+      ...{ url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: 10_000 },
+      genesisHash: NETWORKS[network].genesisHash,
+    },
     { log: log.child({ part: 'chain' }), clock },
   );
 }

@@ -39,7 +39,8 @@ export type SellingDeps = {
 
 /**
  * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
- * closed.
+ * closed. All its shares have one difficulty: were it not fixed before the hash is known, a share could be
+ * sold at the highest target it happens to meet.
  */
 export class Selling {
   readonly terms: ContractTerms;
@@ -56,6 +57,12 @@ export class Selling {
 
   static async start(network: NetworkName, contract: ContractConfig, deps: SellingDeps): Promise<Selling> {
     const terms = (await proposedTerms(deps.ledger)) ?? (await propose(network, contract, deps));
+    if (targetToHex(targetOfDifficulty(contract.shareDifficulty)) !== terms.maxTargetHex) {
+      throw new CodedError(
+        'config_invalid',
+        'contract.share_difficulty is not that of the running contract',
+      );
+    }
     const { host, port } = contract.maker;
     const payoutScript = payoutScriptOf(contract.payout, network);
     const options = { terms, host, port, payoutScript, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
@@ -109,7 +116,7 @@ async function propose(
       expiryHeight: tip.height + contract.expiryBlocks,
       minDepth: contract.minDepth,
       feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
-      maxTargetHex: targetToHex(targetOfDifficulty(contract.minShareDifficulty)),
+      maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
       binding:
         contract.bindingScriptHex === undefined
           ? { type: 'none' }

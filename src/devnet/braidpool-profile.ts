@@ -1,6 +1,6 @@
 /**
- * What a Braidpool node's Stratum port does differently from other pools (`braidpool.md` 1.2), each by
- * itself.
+ * What a Braidpool node does differently from other pools and from its own specification (`braidpool.md`
+ * 1.2 to 1.5), each by itself.
  */
 export type BraidpoolQuirks = {
   /** A request whose id is not an unsigned integer, or that has no `params`, is logged and gets no reply. */
@@ -14,6 +14,8 @@ export type BraidpoolQuirks = {
   readonly bareSuggestReply: boolean;
   /** Errors are strings instead of `[code, message, data]`. */
   readonly stringErrors: boolean;
+  /** Notifications have no `id` member; otherwise it is null. */
+  readonly notificationsWithoutId: boolean;
   /** Each successful request but submit is followed by a `mining.notify` once subscribed and authorised. */
   readonly repeatedNotify: boolean;
   /** `clean_jobs` is false even on a new block. */
@@ -24,10 +26,24 @@ export type BraidpoolQuirks = {
   readonly falseWhenAboveTarget: boolean;
   /** A share sent twice is answered `true` twice. */
   readonly duplicatesAccepted: boolean;
+  /** ntime and nonce may lack leading zeros. */
+  readonly unpaddedNumbers: boolean;
   /** Eight random bytes as extranonce1; otherwise a counter. */
   readonly randomExtranonce1: boolean;
   readonly extranonce1Size: number;
   readonly extranonce2Size: number;
+  /** A bead's parents are the tips when its share arrives; otherwise those its job was made on. */
+  readonly parentsAtSubmit: boolean;
+  /** `addbead` asks for a hash below the header's nBits; otherwise below the bead's weak target. */
+  readonly beadsNeedNetworkTarget: boolean;
+  /** A bead counts as a whole block of nBits in `total_work`; otherwise as its weak target. */
+  readonly workFromNetworkTarget: boolean;
+  /** `weak_target` and `min_target` are the constant 1d00ffff; otherwise what the job was sent with. */
+  readonly placeholderTargets: boolean;
+  /** Audit mode: `mining.set_extranonce` at each job of the upstream, even when nothing changed. */
+  readonly repeatedSetExtranonce: boolean;
+  /** Audit mode: jobs of the upstream go to every connection, subscribed or not. */
+  readonly notifiesUnsubscribed: boolean;
 };
 
 export type BraidpoolProfileName = 'asIs' | 'spec';
@@ -39,28 +55,44 @@ export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, Braidpool
     strictConfigure: true,
     bareSuggestReply: true,
     stringErrors: true,
+    notificationsWithoutId: true,
     repeatedNotify: true,
     neverClean: true,
     versionBitsMandatory: true,
     falseWhenAboveTarget: true,
     duplicatesAccepted: true,
+    unpaddedNumbers: true,
     randomExtranonce1: true,
     extranonce1Size: 8,
     extranonce2Size: 8,
+    parentsAtSubmit: true,
+    beadsNeedNetworkTarget: true,
+    workFromNetworkTarget: true,
+    placeholderTargets: true,
+    repeatedSetExtranonce: true,
+    notifiesUnsubscribed: true,
   },
   spec: {
     silentOnBadRequests: false,
     strictConfigure: false,
     bareSuggestReply: false,
     stringErrors: false,
+    notificationsWithoutId: false,
     repeatedNotify: false,
     neverClean: false,
     versionBitsMandatory: false,
     falseWhenAboveTarget: false,
     duplicatesAccepted: false,
+    unpaddedNumbers: false,
     randomExtranonce1: false,
     extranonce1Size: 8,
     extranonce2Size: 8,
+    parentsAtSubmit: false,
+    beadsNeedNetworkTarget: false,
+    workFromNetworkTarget: false,
+    placeholderTargets: false,
+    repeatedSetExtranonce: false,
+    notifiesUnsubscribed: false,
   },
 };
 

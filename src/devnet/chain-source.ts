@@ -16,8 +16,8 @@ export function createDevnetChainSource(
     genesisHash: () => Promise.resolve(chain.blockAt(0)!.hash),
     tip: () => Promise.resolve(chain.tip()),
     header: (hash) => Promise.resolve(chain.header(hash)),
-    txOut: (txid, vout) => {
-      const coin = chain.coin(txid, vout);
+    txOut: (txid, vout, withMempool = true) => {
+      const coin = chain.coin(txid, vout, withMempool);
       if (coin === undefined) return Promise.resolve(undefined);
       return Promise.resolve({
         valueSat: coin.valueSat,

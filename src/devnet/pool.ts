@@ -1,65 +1,123 @@
 import { concat, fromHex, toHex, u32hex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
-import { isRecord } from '../base/json.ts';
-import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
+import { workOfTarget } from '../bitcoin/target.ts';
 import type { Logger } from '../log/logger.ts';
 import { ANYONE_SCRIPT_HEX, type DevnetChain } from './chain.ts';
 import { type LinePeer, type LineServer, startLineServer } from './line-server.ts';
-import { parseSubmitFields, rolledVersion } from './submit-fields.ts';
-import { fillMempool } from './traffic.ts';
-import { buildWork, hashSolution, notifyParams, submitSolved, type Work } from './work.ts';
+import { type PoolErrorShape, type PoolRefusal, refusalReply } from './pool-errors.ts';
+import { type PoolJob, PoolJobs } from './pool-jobs.ts';
+import {
+  configurePool,
+  isPoolReady,
+  JobScoped,
+  KeptSessions,
+  type PoolExtranonce,
+  type PoolSession,
+  poolDifficulty,
+} from './pool-session.ts';
+import { PoolVardiff, type PoolVardiffOptions } from './pool-vardiff.ts';
+import { noFaults, type ReplyFaults } from './reply-faults.ts';
+import { parseStratumRequest, type StratumRequest } from './stratum-request.ts';
+import { parseSubmitFields, rolledVersion, type SubmitFields } from './submit-fields.ts';
+import { type HashedSolution, hashSolution, notifyParams, submitSolved } from './work.ts';
 
 export type DevnetPoolOptions = {
   readonly host?: string;
   /** Default 0: any free port. */
   readonly port?: number;
-  /** Share difficulty. Default 0.001. */
+  readonly name?: string;
+  /** Share difficulty at the start. Default 0.001. */
   readonly difficulty?: number;
+  /** Each session's difficulty follows its rate. Default: it stays. */
+  readonly vardiff?: PoolVardiffOptions;
+  /** Difficulties for everyone at set times after the start. */
+  readonly difficultySteps?: readonly { readonly afterMs: number; readonly difficulty: number }[];
   readonly poolScriptHex?: string;
   /** A new notify at least this often. Default 30 000. */
   readonly notifyMs?: number;
   readonly minTransactions?: number;
   /** Default 1fffe000; 0 refuses version rolling. */
   readonly versionMask?: number;
+  /** Sends `mining.set_version_mask` after a configure that asked for version rolling. Default false. */
+  readonly pushVersionMask?: boolean;
   /** A worker name this refuses is not authorised. Default: all are. */
   readonly acceptsWorker?: (worker: string) => boolean;
+  /** A session may be resumed for this long after its connection ended. Default 600 000; 0 never. */
+  readonly resumeMs?: number;
+  /** Bytes. Default 4 and 8. */
+  readonly extranonce1Size?: number;
+  readonly extranonce2Size?: number;
+  /** Default `array`. */
+  readonly errorShape?: PoolErrorShape;
+  /** Keeps the header hash of every accepted share. Default false. */
+  readonly trackAccepted?: boolean;
+  /** Draws the random ones among the faults; from 0 up to 1. */
+  readonly faultRandom?: () => number;
 };
 
 export type PoolCredit = { shares: number; workHashes: bigint; rejected: Record<number, number> };
 
+/** A share the pool accepted. */
+export type PoolShare = {
+  /** As displayed. */
+  readonly hash: string;
+  readonly worker: string;
+  readonly workHashes: bigint;
+};
+
 export type DevnetPool = {
+  readonly name: string;
   readonly host: string;
   readonly port: number;
-  readonly stats: { connections: number; shares: number; blocks: number };
+  readonly stats: PoolStats;
+  readonly faults: ReplyFaults;
   /** By worker name. */
   credits(): ReadonlyMap<string, PoolCredit>;
-  /** From the next notify, which goes out at once. */
-  setDifficulty(difficulty: number): void;
+  /** In the order they came; needs `trackAccepted`. */
+  acceptedShares(): readonly PoolShare[];
+  /**
+   * For all sessions and new ones, from the next notify, which goes out at once unless `notify` is false.
+   */
+  setDifficulty(difficulty: number, options?: { readonly notify: boolean }): void;
+  /** Sends new work to everyone. */
+  announce(clean: boolean): void;
+  /** `mining.set_version_mask` to all that configured; in force at once. */
+  setVersionMask(mask: number): void;
+  /**
+   * `mining.set_extranonce` with a new extranonce1 to every session, asked for or not, and then a notify
+   * unless `notify` is false: it is in force from the next one.
+   */
+  changeExtranonces(options?: { readonly notify: boolean }): void;
+  /** `client.reconnect` to everyone, to the same address unless another is given. */
+  sendReconnect(to?: { readonly host: string; readonly port: number; readonly waitSeconds: number }): void;
+  setErrorShape(shape: PoolErrorShape): void;
   disconnectAll(): void;
+  /**
+   * Closes the port, waits, and opens it again. Sessions and jobs are forgotten, credits are kept. Default
+   * 100 ms.
+   */
+  restart(downMs?: number): Promise<void>;
   close(): Promise<void>;
 };
 
-type Deps = { readonly chain: DevnetChain; readonly log: Logger; readonly clock: Clock };
-type Job = { readonly work: Work; readonly difficulty: number; readonly target: bigint };
-type Session = {
-  readonly extranonce1: Uint8Array;
-  mask: number;
-  subscribed: boolean;
-  worker: string | undefined;
+export type PoolStats = {
+  connections: number;
+  shares: number;
+  blocks: number;
+  resumed: number;
+  unanswered: number;
+  restarts: number;
 };
-type Request = { readonly id: unknown; readonly method: string; readonly params: readonly unknown[] };
-type Refusal = readonly [code: number, message: string];
 
-const EXTRANONCE1_SIZE = 4;
-const EXTRANONCE2_SIZE = 8;
+type Deps = { readonly chain: DevnetChain; readonly log: Logger; readonly clock: Clock };
+type Answer = { readonly result: unknown } | { readonly refusal: PoolRefusal };
+
 const MAX_LINE_BYTES = 16 * 1024;
 const MAX_SEEN = 1_000_000;
-const NTIME_AHEAD_SECONDS = 7200;
+const NTIME_AHEAD_SECONDS = 7000;
+const DEFAULT_DOWN_MS = 100;
 
-/**
- * Starts a pool of the ordinary kind (ckpool's manners: 4+8 extranonce, numbered errors) on a devnet
- * chain.
- */
+/** Starts a pool of the ordinary kind, with ckpool's manners, on a devnet chain. */
 export async function startDevnetPool(options: DevnetPoolOptions, deps: Deps): Promise<DevnetPool> {
   const pool = new Pool(options, deps);
   await pool.start();
@@ -67,43 +125,72 @@ export async function startDevnetPool(options: DevnetPoolOptions, deps: Deps): P
 }
 
 class Pool implements DevnetPool {
-  readonly stats = { connections: 0, shares: 0, blocks: 0 };
+  readonly name: string;
+  readonly stats: PoolStats = {
+    connections: 0,
+    shares: 0,
+    blocks: 0,
+    resumed: 0,
+    unanswered: 0,
+    restarts: 0,
+  };
+  readonly faults: ReplyFaults = noFaults();
   readonly #options: DevnetPoolOptions;
   readonly #deps: Deps;
-  readonly #sessions = new Map<LinePeer, Session>();
-  readonly #jobs = new Map<string, Job>();
+  readonly #sessions = new Map<LinePeer, PoolSession>();
+  readonly #kept: KeptSessions;
+  readonly #jobs: PoolJobs;
   readonly #credits = new Map<string, PoolCredit>();
+  readonly #accepted: PoolShare[] = [];
   /** Header hashes of this block's shares. */
   readonly #seen = new Set<string>();
-  #latest: Job | undefined;
+  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #extranonce1Size: number;
+  readonly #extranonce2Size: number;
+  #errorShape: PoolErrorShape;
   #difficulty: number;
-  #jobCounter = 0;
+  #extranonces = 0;
   #server: LineServer | undefined;
-  #timer: NodeJS.Timeout | undefined;
   #stopListening = (): void => {};
 
   constructor(options: DevnetPoolOptions, deps: Deps) {
     this.#options = options;
     this.#deps = deps;
+    this.name = options.name ?? 'pool';
     this.#difficulty = options.difficulty ?? 0.001;
+    this.#errorShape = options.errorShape ?? 'array';
+    this.#kept = new KeptSessions(options.resumeMs ?? 600_000);
+    this.#extranonce1Size = options.extranonce1Size ?? 4;
+    this.#extranonce2Size = options.extranonce2Size ?? 8;
+    this.#jobs = new PoolJobs(
+      {
+        poolScriptHex: options.poolScriptHex ?? ANYONE_SCRIPT_HEX,
+        minTransactions: options.minTransactions ?? 8,
+        extranonceSize: this.#extranonce1Size + this.#extranonce2Size,
+      },
+      deps.chain,
+    );
   }
 
   async start(): Promise<void> {
-    const { host = '127.0.0.1', port = 0, notifyMs = 30_000 } = this.#options;
-    this.#newJob();
+    const { host = '127.0.0.1', port = 0, notifyMs = 30_000, difficultySteps = [] } = this.#options;
+    this.#jobs.make(this.#nowMs());
     this.#stopListening = this.#deps.chain.onTip(() => this.#onTip());
-    this.#timer = setInterval(() => this.#announce(false), notifyMs);
+    this.#timers.push(setInterval(() => this.announce(false), notifyMs));
+    for (const { afterMs, difficulty } of difficultySteps) {
+      this.#timers.push(setTimeout(() => this.setDifficulty(difficulty), afterMs));
+    }
+    const random = this.#options.faultRandom ?? Math.random;
     this.#server = await startLineServer(
-      { host, port, maxLineBytes: MAX_LINE_BYTES },
+      { host, port, maxLineBytes: MAX_LINE_BYTES, faults: this.faults, random },
       {
         onOpen: (peer) => {
           this.stats.connections += 1;
-          const extranonce1 = fromHex(u32hex(this.stats.connections), EXTRANONCE1_SIZE);
-          this.#sessions.set(peer, { extranonce1, mask: 0, subscribed: false, worker: undefined });
+          this.#sessions.set(peer, this.#newSession());
           return true;
         },
         onLine: (peer, line) => this.#onLine(peer, line),
-        onClose: (peer) => this.#sessions.delete(peer),
+        onClose: (peer) => this.#onClose(peer),
       },
       { log: this.#deps.log },
     );
@@ -121,158 +208,245 @@ class Pool implements DevnetPool {
     return this.#credits;
   }
 
-  setDifficulty(difficulty: number): void {
+  acceptedShares(): readonly PoolShare[] {
+    return this.#accepted;
+  }
+
+  setDifficulty(difficulty: number, { notify } = { notify: true }): void {
     this.#difficulty = difficulty;
-    for (const [peer, session] of this.#sessions) if (isReady(session)) this.#sendDifficulty(peer);
-    this.#announce(false);
+    for (const [peer, session] of this.#sessions) this.#changeDifficulty(peer, session, difficulty);
+    if (notify) this.announce(false);
+  }
+
+  announce(clean: boolean): void {
+    this.#jobs.make(this.#nowMs());
+    for (const [peer, session] of this.#sessions) if (isPoolReady(session)) this.#notify(peer, clean);
+  }
+
+  setVersionMask(mask: number): void {
+    for (const [peer, session] of this.#sessions) {
+      if (!session.configured) continue;
+      session.mask = mask;
+      peer.send({ id: null, method: 'mining.set_version_mask', params: [u32hex(mask)] });
+    }
+  }
+
+  changeExtranonces({ notify } = { notify: true }): void {
+    for (const [peer, session] of this.#sessions) {
+      if (!session.subscribed) continue;
+      const next = this.#newExtranonce();
+      session.extranonce.set(this.#jobs.next, next);
+      const params = [toHex(next.extranonce1), next.extranonce2Size];
+      peer.send({ id: null, method: 'mining.set_extranonce', params });
+    }
+    if (notify) this.announce(true);
+  }
+
+  sendReconnect(to?: { readonly host: string; readonly port: number; readonly waitSeconds: number }): void {
+    const params = to === undefined ? [] : [to.host, to.port, to.waitSeconds];
+    for (const peer of this.#sessions.keys()) peer.send({ id: null, method: 'client.reconnect', params });
+  }
+
+  setErrorShape(shape: PoolErrorShape): void {
+    this.#errorShape = shape;
   }
 
   disconnectAll(): void {
     this.#server!.disconnectAll();
   }
 
+  async restart(downMs = DEFAULT_DOWN_MS): Promise<void> {
+    this.stats.restarts += 1;
+    const back = this.#server!.restart(downMs);
+    this.#jobs.clear();
+    this.#jobs.make(this.#nowMs());
+    await back;
+    this.#kept.clear();
+  }
+
   async close(): Promise<void> {
     this.#stopListening();
-    clearInterval(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
     await this.#server!.close();
   }
 
+  #newSession(): PoolSession {
+    const { vardiff } = this.#options;
+    const extranonce = this.#newExtranonce();
+    return {
+      id: toHex(extranonce.extranonce1).padStart(8, '0'),
+      extranonce: new JobScoped(extranonce),
+      difficulty: new JobScoped(poolDifficulty(this.#difficulty)),
+      vardiff: vardiff === undefined ? undefined : new PoolVardiff(vardiff, this.#nowMs()),
+      mask: 0,
+      configured: false,
+      subscribed: false,
+      workers: new Set(),
+    };
+  }
+
+  #newExtranonce(): PoolExtranonce {
+    this.#extranonces += 1;
+    const extranonce1 = fromHex(this.#extranonces.toString(16).padStart(this.#extranonce1Size * 2, '0'));
+    return { extranonce1, extranonce2Size: this.#extranonce2Size };
+  }
+
+  #onClose(peer: LinePeer): void {
+    const session = this.#sessions.get(peer);
+    this.#sessions.delete(peer);
+    if (session?.subscribed === true) this.#kept.keep(session, this.#nowMs());
+  }
+
   #onTip(): void {
-    this.#jobs.clear();
+    this.#jobs.retire();
     this.#seen.clear();
-    this.#announce(true);
-  }
-
-  #announce(clean: boolean): void {
-    this.#newJob();
-    for (const [peer, session] of this.#sessions) if (isReady(session)) this.#notify(peer, clean);
-  }
-
-  #newJob(): void {
-    fillMempool(this.#deps.chain, this.#options.minTransactions ?? 8);
-    this.#jobCounter += 1;
-    const work = buildWork(this.#deps.chain.template(), {
-      jobId: this.#jobCounter.toString(16).padStart(16, '0'),
-      poolScript: fromHex(this.#options.poolScriptHex ?? ANYONE_SCRIPT_HEX),
-      extranonceSize: EXTRANONCE1_SIZE + EXTRANONCE2_SIZE,
-      tag: new TextEncoder().encode('/devnet-pool/'),
-    });
-    this.#latest = { work, difficulty: this.#difficulty, target: targetOfDifficulty(this.#difficulty) };
-    this.#jobs.set(work.jobId, this.#latest);
+    this.announce(true);
   }
 
   #notify(peer: LinePeer, clean: boolean): void {
-    peer.send({ id: null, method: 'mining.notify', params: notifyParams(this.#latest!.work, clean) });
+    const params = notifyParams(this.#jobs.latest.work, clean);
+    peer.send({ id: null, method: 'mining.notify', params });
   }
 
-  #sendDifficulty(peer: LinePeer): void {
-    peer.send({ id: null, method: 'mining.set_difficulty', params: [this.#difficulty] });
+  #changeDifficulty(peer: LinePeer, session: PoolSession, difficulty: number): void {
+    session.difficulty.set(this.#jobs.next, poolDifficulty(difficulty));
+    if (isPoolReady(session)) this.#sendDifficulty(peer, difficulty);
+  }
+
+  #sendDifficulty(peer: LinePeer, difficulty: number): void {
+    peer.send({ id: null, method: 'mining.set_difficulty', params: [difficulty] });
   }
 
   #onLine(peer: LinePeer, line: string): void {
     const session = this.#sessions.get(peer);
-    const request = parseRequest(line);
     if (session === undefined) return;
-    if (request === undefined) {
-      peer.send({ id: null, result: null, error: [20, 'Invalid JSON', null] });
+    if (this.faults.silent) {
+      this.stats.unanswered += 1;
       return;
     }
-    const wasReady = isReady(session);
-    const reply =
-      request.method === 'mining.submit'
-        ? this.#submit(session, request.params)
-        : this.#handle(session, request);
-    if (Array.isArray(reply) && request.method !== 'mining.subscribe') {
-      peer.send({ id: request.id, result: null, error: [...reply, null] });
-    } else {
-      peer.send({ id: request.id, result: reply, error: null });
+    const request = parseStratumRequest(line);
+    if (request === undefined) {
+      peer.reply(refusalReply(null, { code: 20, message: 'Invalid JSON' }, this.#errorShape));
+      return;
     }
-    if (isReady(session) && !wasReady) {
-      this.#sendDifficulty(peer);
-      this.#notify(peer, true);
+    const wasReady = isPoolReady(session);
+    const answer = this.#handle(peer, session, request);
+    if ('refusal' in answer) peer.reply(refusalReply(request.id, answer.refusal, this.#errorShape));
+    else peer.reply({ id: request.id, result: answer.result, error: null });
+    const current = this.#sessions.get(peer);
+    if (current === undefined) return;
+    if (
+      request.method === 'mining.configure' &&
+      this.#options.pushVersionMask === true &&
+      current.configured
+    ) {
+      peer.send({ id: null, method: 'mining.set_version_mask', params: [u32hex(current.mask)] });
     }
+    if (isPoolReady(current) && !wasReady) this.#onReady(peer, current);
   }
 
-  /** A result, or a refusal (an array) for anything but subscribe. */
-  #handle(session: Session, { method, params }: Request): unknown {
+  /** The latest job goes out with what is in force now, whatever it was when the job was made. */
+  #onReady(peer: LinePeer, { difficulty, extranonce }: PoolSession): void {
+    const { number } = this.#jobs.latest;
+    difficulty.set(number, difficulty.latest);
+    extranonce.set(number, extranonce.latest);
+    this.#sendDifficulty(peer, difficulty.latest.difficulty);
+    this.#notify(peer, true);
+  }
+
+  #handle(peer: LinePeer, session: PoolSession, { method, params }: StratumRequest): Answer {
     switch (method) {
       case 'mining.configure':
-        return this.#configure(session, params);
+        return { result: configurePool(session, params, this.#options.versionMask ?? 0x1fffe000) };
       case 'mining.subscribe':
-        session.subscribed = true;
-        return [
-          [['mining.notify', toHex(session.extranonce1)]],
-          toHex(session.extranonce1),
-          EXTRANONCE2_SIZE,
-        ];
+        return { result: this.#subscribe(peer, session, params) };
       case 'mining.authorize': {
         const [worker] = params;
         const accepts = this.#options.acceptsWorker ?? (() => true);
-        if (typeof worker !== 'string' || worker === '' || !accepts(worker)) return false;
-        session.worker = worker;
-        return true;
+        if (typeof worker !== 'string' || worker === '' || !accepts(worker)) return { result: false };
+        session.workers.add(worker);
+        return { result: true };
       }
+      case 'mining.submit':
+        return this.#submit(peer, session, params);
       case 'mining.suggest_difficulty':
       case 'mining.extranonce.subscribe':
-        return true;
+        return { result: true };
       default:
-        return [20, 'Unsupported method'] satisfies Refusal;
+        return refused(20, 'Unsupported method');
     }
   }
 
-  /** Answers what was asked for and nothing else. */
-  #configure(session: Session, params: readonly unknown[]): Record<string, unknown> {
-    const [extensions, values] = params;
-    const result: Record<string, unknown> = {};
-    for (const extension of Array.isArray(extensions) ? extensions : []) result[String(extension)] = false;
-    if (result['version-rolling'] === undefined) return result;
-    const asked = isRecord(values) ? values['version-rolling.mask'] : undefined;
-    const requested = typeof asked === 'string' ? Number.parseInt(asked, 16) : 0xffffffff;
-    session.mask = (requested & (this.#options.versionMask ?? 0x1fffe000)) >>> 0;
-    if (session.mask === 0) return result;
-    return { ...result, 'version-rolling': true, 'version-rolling.mask': u32hex(session.mask) };
-  }
-
-  #submit(session: Session, params: readonly unknown[]): true | Refusal {
-    if (session.worker === undefined) return [24, 'Unauthorized worker'];
-    if (!session.subscribed) return [25, 'Not subscribed'];
-    const verdict = this.#judge(session, params);
-    const credit = this.#creditOf(session.worker);
-    if (verdict !== true) {
-      const [code] = verdict;
-      credit.rejected[code] = (credit.rejected[code] ?? 0) + 1;
+  /** The second parameter may name a session that ended: it goes on with the same extranonce1. */
+  #subscribe(peer: LinePeer, fresh: PoolSession, params: readonly unknown[]): unknown {
+    const old = fresh.subscribed ? undefined : this.#kept.take(params[1], this.#nowMs());
+    let session = fresh;
+    if (old !== undefined) {
+      this.stats.resumed += 1;
+      const { mask, configured } = fresh;
+      session = { ...old, mask, configured, workers: new Set(fresh.workers) };
+      this.#sessions.set(peer, session);
     }
-    return verdict;
+    session.subscribed = true;
+    const { extranonce1, extranonce2Size } = session.extranonce.latest;
+    return [[['mining.notify', session.id]], toHex(extranonce1), extranonce2Size];
   }
 
-  #judge(session: Session, params: readonly unknown[]): true | Refusal {
-    const fields = parseSubmitFields(params, EXTRANONCE2_SIZE);
-    if (fields === undefined) return [20, 'Invalid params'];
-    if (fields.worker !== session.worker) return [20, 'Worker mismatch'];
+  #submit(peer: LinePeer, session: PoolSession, params: readonly unknown[]): Answer {
+    if (session.workers.size === 0) return refused(24, 'Unauthorized worker');
+    if (!session.subscribed) return refused(25, 'Not subscribed');
+    const [worker] = params;
+    const answer = this.#judge(peer, session, params);
+    if ('refusal' in answer) {
+      const name = typeof worker === 'string' && session.workers.has(worker) ? worker : firstOf(session);
+      const { rejected } = this.#creditOf(name);
+      rejected[answer.refusal.code] = (rejected[answer.refusal.code] ?? 0) + 1;
+    }
+    return answer;
+  }
+
+  #judge(peer: LinePeer, session: PoolSession, params: readonly unknown[]): Answer {
+    const fields = parseSubmitFields(params, session.extranonce.latest.extranonce2Size);
+    if (fields === undefined) return refused(20, 'Invalid params');
+    if (!session.workers.has(fields.worker)) return refused(20, 'Worker mismatch');
     const job = this.#jobs.get(fields.jobId);
-    if (job === undefined) return [21, 'Stale'];
+    if (job === undefined) return refused(21, 'Invalid JobID');
     const bits = fields.versionBits ?? 0;
-    if ((bits & ~session.mask) !== 0) return [20, 'Invalid version mask'];
+    if ((bits & ~session.mask) !== 0) return refused(20, 'Invalid version mask');
     const { template } = job.work;
-    if (fields.ntime < template.minTime || fields.ntime > template.time + NTIME_AHEAD_SECONDS) {
-      return [20, 'Ntime out of range'];
-    }
     const solved = hashSolution(job.work, {
-      extranonce: concat(session.extranonce1, fields.extranonce2),
+      extranonce: concat(session.extranonce.at(job.number).extranonce1, fields.extranonce2),
       ntime: fields.ntime,
       nonce: fields.nonce,
       version: rolledVersion(template.version, session.mask, bits),
     });
     const isBlock = solved.hashNumber <= job.work.networkTarget;
-    if (!isBlock && solved.hashNumber > job.target) return [23, 'Above target'];
-    if (this.#seen.has(solved.hash)) return [22, 'Duplicate'];
-    if (this.#seen.size < MAX_SEEN) this.#seen.add(solved.hash);
-    const credit = this.#creditOf(session.worker);
+    if (isBlock) queueMicrotask(() => this.#submitBlock(job, solved));
+    if (this.#jobs.isStale(job)) return refused(21, 'Stale');
+    if (fields.ntime < template.minTime || fields.ntime > template.time + NTIME_AHEAD_SECONDS) {
+      return refused(20, 'Ntime out of range');
+    }
+    const { difficulty, target } = session.difficulty.at(job.number);
+    if (!isBlock && solved.hashNumber > target) return refused(23, 'Above target');
+    if (this.#seen.has(solved.hash)) return refused(22, 'Duplicate');
+    this.#accept(fields, solved, target);
+    const next = session.vardiff?.onShare(difficulty, session.difficulty.latest.difficulty, this.#nowMs());
+    if (next !== undefined) this.#changeDifficulty(peer, session, next);
+    return { result: true };
+  }
+
+  #accept({ worker }: SubmitFields, { hash }: HashedSolution, target: bigint): void {
+    if (this.#seen.size < MAX_SEEN) this.#seen.add(hash);
+    const workHashes = workOfTarget(target);
+    const credit = this.#creditOf(worker);
     credit.shares += 1;
-    credit.workHashes += workOfTarget(job.target);
+    credit.workHashes += workHashes;
     this.stats.shares += 1;
-    if (isBlock && submitSolved(this.#deps.chain, job.work, solved).accepted) this.stats.blocks += 1;
-    return true;
+    if (this.#options.trackAccepted === true) this.#accepted.push({ hash, worker, workHashes });
+  }
+
+  #submitBlock(job: PoolJob, solved: HashedSolution): void {
+    if (submitSolved(this.#deps.chain, job.work, solved).accepted) this.stats.blocks += 1;
   }
 
   #creditOf(worker: string): PoolCredit {
@@ -283,20 +457,17 @@ class Pool implements DevnetPool {
     }
     return credit;
   }
-}
 
-function isReady(session: Session): boolean {
-  return session.subscribed && session.worker !== undefined;
-}
-
-function parseRequest(line: string): Request | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch {
-    return undefined;
+  #nowMs(): number {
+    return this.#deps.clock.nowMs();
   }
-  if (!isRecord(value) || typeof value['method'] !== 'string') return undefined;
-  const { id = null, params } = value;
-  return { id, method: value['method'], params: Array.isArray(params) ? params : [] };
+}
+
+function firstOf(session: PoolSession): string {
+  for (const worker of session.workers) return worker;
+  return '';
+}
+
+function refused(code: number, message: string): Answer {
+  return { refusal: { code, message } };
 }

@@ -167,7 +167,7 @@ step = "${options.stepHashes} H"
 max_unpaid_steps = 5
 expiry_blocks = 20000
 min_depth = 1
-min_share_difficulty = ${options.shareDifficulty}
+share_difficulty = ${options.shareDifficulty}
 binding_script = "${POOL_SCRIPT_HEX}"
 
 [payout]

@@ -10,14 +10,22 @@ export type SubmitFields = {
   readonly versionBits: number | undefined;
 };
 
-/** Undefined for anything but five or six strings of the right sizes. */
+const U32 = /^[0-9a-fA-F]{1,8}$/;
+
+/**
+ * Undefined for anything but five or six strings of the right sizes.
+ * @param options.unpadded takes ntime and nonce without their leading zeros
+ */
 export function parseSubmitFields(
   params: readonly unknown[],
   extranonce2Size: number,
+  options: { readonly unpadded: boolean } = { unpadded: false },
 ): SubmitFields | undefined {
   const [worker, jobId, extranonce2, ntime, nonce, versionBits] = params;
+  const isU32 = (text: unknown): text is string =>
+    options.unpadded ? typeof text === 'string' && U32.test(text) : isHex(text, 4);
   if (typeof worker !== 'string' || typeof jobId !== 'string') return undefined;
-  if (!isHex(extranonce2, extranonce2Size) || !isHex(ntime, 4) || !isHex(nonce, 4)) return undefined;
+  if (!isHex(extranonce2, extranonce2Size) || !isU32(ntime) || !isU32(nonce)) return undefined;
   if (versionBits !== undefined && !isHex(versionBits, 4)) return undefined;
   return {
     worker,

@@ -1,4 +1,7 @@
-/** Fragment of a user agent, lower case -> class. The first that fits wins, so special names stand before general ones. */
+/**
+ * Fragment of a user agent, lower case -> class. The first that fits wins, so special names stand before
+ * general ones.
+ */
 const AGENTS: readonly (readonly [fragment: string, name: string])[] = [
   ['nerdqaxe', 'nerdqaxe'],
   ['nerdminer', 'nerdminer'],
@@ -24,7 +27,10 @@ const AGENTS: readonly (readonly [fragment: string, name: string])[] = [
   ['sharestream', 'sharestream'],
 ];
 
-/** The kind of firmware behind a user agent: one of some twenty names or `other`, so that it can label a metric. */
+/**
+ * The kind of firmware behind a user agent: one of some twenty names or `other`, so that it can label a
+ * metric.
+ */
 export function agentClass(userAgent: string): string {
   const agent = userAgent.toLowerCase();
   return AGENTS.find(([fragment]) => agent.includes(fragment))?.[1] ?? 'other';

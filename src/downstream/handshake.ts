@@ -17,8 +17,10 @@ export type HandshakeState = {
 };
 
 export type HandshakeContext = {
-  /** The session id as hex. */
+  /** As hex. */
   readonly extranonce1: string;
+  /** What the miner may name later to go on with this session. */
+  readonly sessionId: string;
   readonly extranonce2Size: number;
   /** Our side of version rolling; 0 refuses it. */
   readonly versionMask: number;
@@ -45,6 +47,11 @@ export type HandshakeStep = {
 };
 
 export type HandshakeRequest = Exclude<ClientRequest, SubmitRequest>;
+
+type ResponseLine = Extract<ClientRequest, { kind: 'response' }>;
+
+/** Id of our `client.get_version`. */
+export const VERSION_ID = '"version"';
 
 export const INITIAL_HANDSHAKE: HandshakeState = { subscribed: false, userAgent: '', workers: [] };
 
@@ -82,8 +89,9 @@ export function handshake(
       return reply(state, printResult(id, context.version));
     case 'ping':
       return reply(state, printResult(id, 'pong'));
-    case 'capabilities':
     case 'response':
+      return { state: named(state, request), effects: [] };
+    case 'capabilities':
       return { state, effects: [] };
     case 'multi_version':
     case 'unknown_method':
@@ -101,7 +109,10 @@ function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeSt
   return { state, effects: [{ kind: 'refused', code, line: printError(id, code) }] };
 }
 
-/** BIP310: an answer for every requested extension, and for nothing else, since Whatsminer breaks off at extra keys. */
+/**
+ * BIP310: an answer for every requested extension, and for nothing else, since Whatsminer breaks off at
+ * extra keys.
+ */
 function configure(
   state: HandshakeState,
   request: ConfigureRequest,
@@ -135,12 +146,12 @@ function subscribe(
   request: Extract<ClientRequest, { kind: 'subscribe' }>,
   context: HandshakeContext,
 ): HandshakeStep {
-  const { extranonce1, extranonce2Size } = context;
+  const { extranonce1, extranonce2Size, sessionId } = context;
   const subscriptions = [
-    ['mining.set_difficulty', extranonce1],
-    ['mining.notify', extranonce1],
+    ['mining.set_difficulty', sessionId],
+    ['mining.notify', sessionId],
   ];
-  const userAgent = printable(request.userAgent).slice(0, LIMITS.userAgentChars) || state.userAgent;
+  const userAgent = agentName(request.userAgent) || state.userAgent;
   return reply(
     { ...state, subscribed: true, userAgent },
     printResult(request.id, [subscriptions, extranonce1, extranonce2Size]),
@@ -175,11 +186,24 @@ function suggest(state: HandshakeState, id: string, difficulty: number): Handsha
 
 const PASSWORD_DIFFICULTY = /(?:^|[\s,;&])(?:d|diff)=([0-9]{1,15}(?:\.[0-9]{1,12})?)(?=$|[\s,;&])/i;
 
-/** `d=` or `diff=` among the fields of a password, the only place where rented hashrate can ask (`stratum.md` finding 9). */
+/**
+ * `d=` or `diff=` among the fields of a password, the only place where rented hashrate can ask
+ * (`stratum.md` finding 9).
+ */
 export function passwordDifficulty(password: string): number | undefined {
   const match = PASSWORD_DIFFICULTY.exec(password.slice(0, 256));
   const difficulty = match === null ? 0 : Number(match[1]);
   return difficulty > 0 ? difficulty : undefined;
+}
+
+/** The answer to `client.get_version` names a miner that did not when it subscribed. */
+function named(state: HandshakeState, { id, result }: ResponseLine): HandshakeState {
+  if (id !== VERSION_ID || result === undefined || state.userAgent !== '') return state;
+  return { ...state, userAgent: agentName(result) };
+}
+
+function agentName(text: string): string {
+  return printable(text).slice(0, LIMITS.userAgentChars);
 }
 
 /** Without control characters: names reach logs, labels and pages. */

@@ -4,8 +4,16 @@ import type { ShareTarget } from '../shares/share.ts';
 import { printNotify } from '../stratum/server-messages.ts';
 import { powerOfTwoBelow } from './vardiff.ts';
 
-/** A job as sessions were sent it: its shares are judged and credited by this target. One object for all who got the same. */
-export type SentJob = { readonly job: Job; readonly target: ShareTarget };
+/**
+ * A job as sessions were sent it: its shares are judged and credited by this target. One object for all
+ * who got the same.
+ */
+export type SentJob = {
+  readonly job: Job;
+  readonly target: ShareTarget;
+  /** Jobs of the same text can be solved by the same headers. */
+  readonly work: string;
+};
 
 /** What is the same for all sessions of a job, made once. */
 export class PreparedJob {
@@ -14,14 +22,19 @@ export class PreparedJob {
   readonly cleanNotify: Buffer;
   readonly plainNotify: Buffer;
   /**
-   * No session may be assigned more, or it would keep shares to itself that the upstream (or the network) wants.
-   * A power of two.
+   * No session may be assigned more, or it would keep shares to itself that the upstream (or the network)
+   * wants. A power of two.
    */
   readonly maxDifficulty: number;
+  readonly work: string;
+  /** An earlier job was the same work, so sessions that had that get this one at the same difficulty. */
+  readonly isRepeat: boolean;
   readonly #sent = new Map<ShareTarget, SentJob>();
 
-  constructor(job: Job) {
+  constructor(job: Job, work: { readonly key: string; readonly isRepeat: boolean }) {
     this.job = job;
+    this.work = work.key;
+    this.isRepeat = work.isRepeat;
     const { wireId, ...fields } = job;
     this.cleanNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: true }), 'latin1');
     this.plainNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: false }), 'latin1');
@@ -32,13 +45,16 @@ export class PreparedJob {
   sentWith(target: ShareTarget): SentJob {
     const known = this.#sent.get(target);
     if (known !== undefined) return known;
-    const sent = { job: this.job, target };
+    const sent = { job: this.job, target, work: this.work };
     this.#sent.set(target, sent);
     return sent;
   }
 }
 
-/** The largest power of two whose target is not below the given one; the double of a difficulty may be rounded up. */
+/**
+ * The largest power of two whose target is not below the given one; the double of a difficulty may be
+ * rounded up.
+ */
 function easyEnough(target: bigint): number {
   const reachable = target < MAX_TARGET ? target : MAX_TARGET;
   let difficulty = powerOfTwoBelow(difficultyOfTarget(reachable));

@@ -3,9 +3,12 @@ import type { SentJob } from './prepared-job.ts';
 /** At one job in 150 ms some ten seconds of them, more than any firmware keeps. */
 const CAPACITY = 64;
 
-/** The jobs a session was sent, newest first: it may submit to no others. A ring that grows to its capacity. */
+/**
+ * The jobs a session was sent, newest first: it may submit to no others. A ring that grows to its
+ * capacity.
+ */
 export class SentJobs {
-  readonly #ring: SentJob[] = [];
+  #ring: SentJob[] = [];
   #newest = -1;
 
   add(sent: SentJob): void {
@@ -23,5 +26,20 @@ export class SentJobs {
       if (sent.job.id === jobId) return sent;
     }
     return undefined;
+  }
+
+  /** The newest job of this work. */
+  findWork(work: string): SentJob | undefined {
+    return this.list().findLast((sent) => sent.work === work);
+  }
+
+  forgetWork(work: string): void {
+    this.#ring = this.list().filter((sent) => sent.work !== work);
+    this.#newest = this.#ring.length - 1;
+  }
+
+  /** Oldest first. */
+  list(): SentJob[] {
+    return [...this.#ring.slice(this.#newest + 1), ...this.#ring.slice(0, this.#newest + 1)];
   }
 }

@@ -1,94 +1,27 @@
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import { assert } from '../base/assert.ts';
-import type { Clock, Random } from '../base/clock.ts';
-import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Job } from '../jobs/job.ts';
-import type { JobTable } from '../jobs/job-table.ts';
-import type { Logger } from '../log/logger.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../shares/share.ts';
-import { SessionIds } from '../stratum/extranonce.ts';
+import { printReconnect, printServerMessage, printShowMessage } from '../stratum/server-messages.ts';
 import { SubmitFields } from '../stratum/submit-parser.ts';
-import { PreparedJob } from './prepared-job.ts';
+import { addressGroup } from './addresses.ts';
+import { Admission } from './admission.ts';
+import { checkLadderOptions, type LadderStep } from './bans.ts';
+import { FreshWork } from './fresh-work.ts';
+import { Identities } from './identities.ts';
+import { Listeners } from './listeners.ts';
+import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
+import { PreparedJob, type SentJob } from './prepared-job.ts';
+import { RecentWork } from './recent-work.ts';
 import { Session } from './session.ts';
 import type { CloseReason, SessionHost } from './session-host.ts';
+import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 import { type DownstreamStats, emptyStats } from './stats.ts';
 import type { DownstreamSubmission } from './submission.ts';
-import { checkVardiffOptions, type VardiffOptions } from './vardiff.ts';
-
-export type ListenerOptions = {
-  readonly host: string;
-  /** 0 takes a free one. */
-  readonly port: number;
-  readonly difficulty: VardiffOptions;
-};
-
-export type DownstreamOptions = {
-  readonly listeners: readonly ListenerOptions[];
-  /** What miners see; other sizes break firmware. The same as the job table's. */
-  readonly extranonce2Size: 4 | 8;
-  readonly versionMask: number;
-  /** How far ntime may run ahead of its job or the clock, whichever is later. */
-  readonly ntimeAheadSeconds?: number;
-  readonly subscribeTimeoutMs?: number;
-  readonly authorizeTimeoutMs?: number;
-  readonly idleTimeoutMs?: number;
-  /** Session ids rest as long as jobs of their sessions can live. */
-  readonly quarantineMs?: number;
-  readonly sessions?: number;
-  readonly sessionsPerAddress?: number;
-  readonly lineBytes?: number;
-  readonly writeBytes?: number;
-  readonly sharesInFlight?: number;
-  /** Refusals without an accepted share between them after which a connection is closed. */
-  readonly invalidInRow?: number;
-  readonly drainMs?: number;
-  /** Reply to `client.get_version`. */
-  readonly agentVersion?: string;
-};
-
-export type DownstreamDeps = {
-  readonly jobs: Pick<JobTable, 'current' | 'isKnown' | 'refresh'>;
-  readonly engine: { submit(submission: DownstreamSubmission): void };
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  /** The destination of a session that just became ready. */
-  readonly route: (session: Session) => string;
-  /** Refuses a worker by returning false; all are taken without it. */
-  readonly mayAuthorize?: (session: Session, worker: string, password: string) => boolean;
-  readonly onAuthorized?: (session: Session, worker: string) => void;
-  readonly onClosed?: (session: Session, reason: CloseReason) => void;
-};
-
-export type WorkerSnapshot = {
-  readonly name: string;
-  readonly accepted: number;
-  readonly rejected: number;
-  readonly acceptedDifficulty: number;
-  readonly hashesPerSecond: number;
-  /** 0 before the first. */
-  readonly lastShareAtMs: number;
-};
-
-export type SessionSnapshot = {
-  readonly id: number;
-  readonly address: string;
-  readonly listener: number;
-  readonly agentClass: string;
-  readonly userAgent: string;
-  readonly destination: string;
-  readonly workers: readonly WorkerSnapshot[];
-  readonly difficulty: number;
-  readonly hashesPerSecond: number;
-  readonly accepted: number;
-  readonly rejected: number;
-  readonly inFlight: number;
-  readonly versionRolling: boolean;
-  readonly connectedAtMs: number;
-  readonly lastSeenMs: number;
-  readonly lastShareAtMs: number;
-};
+import { dueFor } from './upkeep.ts';
+import { checkVardiffOptions } from './vardiff.ts';
 
 const SESSION_ID_SIZE = 4;
 const TICK_MS = 1000;
@@ -97,6 +30,11 @@ const FOLD_TICKS = 5;
 const NTIME_AHEAD_SECONDS = 7200;
 const LINGER_MS = 2000;
 const SHARE_TARGETS = 4096;
+/** Miners leave after two minutes without a job, some after one. */
+const KEEP_ALIVE_MS = 55_000;
+/** A connection that said nothing for so long may be gone unseen. */
+const SILENT_MS = 10_000;
+const PING = printServerMessage({ kind: 'ping', id: '"ping"' });
 
 /** The side the miners see: sockets, sessions, the work they get and the answers to their shares. */
 export class DownstreamServer {
@@ -104,14 +42,17 @@ export class DownstreamServer {
   readonly #options: DownstreamOptions;
   readonly #deps: DownstreamDeps;
   readonly #host: SessionHost;
-  readonly #sessionIds: SessionIds;
+  readonly #identities: Identities<Session>;
+  readonly #admission: Admission;
+  readonly #listeners: Listeners;
+  readonly #fresh: FreshWork;
+  readonly #work = new RecentWork();
   readonly #sessions = new Map<number, Session>();
   readonly #byDestination = new Map<string, Set<Session>>();
   readonly #prepared = new Map<string, PreparedJob>();
-  readonly #perAddress = new Map<string, number>();
-  readonly #shareTargets = new Map<number, ShareTarget>();
+  readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
   readonly #lingering = new Map<Socket, number>();
-  readonly #servers: Server[] = [];
+  readonly #throttled = new Set<Session>();
   #dirty: Session[] = [];
   #flushScheduled = false;
   #nextId = 1;
@@ -124,31 +65,40 @@ export class DownstreamServer {
 
   constructor(options: DownstreamOptions, deps: DownstreamDeps) {
     for (const listener of options.listeners) checkVardiffOptions(listener.difficulty);
+    checkLadderOptions({ ...DEFAULT_LADDER, ...options.ladder });
+    const { quarantineMs = LIMITS.jobAgeMs + 60_000, resumeMs, resumable } = options;
     this.#options = options;
     this.#deps = deps;
-    this.#sessionIds = new SessionIds(
-      { size: SESSION_ID_SIZE, quarantineMs: options.quarantineMs ?? LIMITS.jobAgeMs + 60_000 },
-      deps.random,
-    );
     this.#host = this.#makeHost();
+    this.#identities = new Identities(
+      {
+        ...{ idSize: SESSION_ID_SIZE, quarantineMs },
+        ...(resumeMs === undefined ? {} : { resumeMs }),
+        ...(resumable === undefined ? {} : { resumable }),
+      },
+      { random: deps.random, nowMs: () => this.#host.nowMs },
+    );
+    this.#admission = new Admission(options, this.stats, this.#host.nowMs);
+    this.#listeners = new Listeners(options.listeners, {
+      log: deps.log,
+      mayOpen: () => this.#mayOpen(),
+      mayServe: (address) => this.#admission.mayServe(address, this.#host.nowMs),
+      serve: (socket, address, listener) => this.#onConnection(socket, address, listener),
+    });
+    this.#fresh = new FreshWork(deps.jobs);
     this.#foldedAtMs = this.#host.nowMs;
   }
 
-  /** Opens all listeners. Throws `address_in_use`; then none stays open. */
+  /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
   async listen(): Promise<AddressInfo[]> {
-    try {
-      for (const [index, listener] of this.#options.listeners.entries()) await this.#open(index, listener);
-    } catch (error) {
-      for (const server of this.#servers.splice(0)) server.close();
-      throw error;
-    }
+    await this.#listeners.open();
     this.#timer = setInterval(() => this.tick(), TICK_MS);
     return this.addresses();
   }
 
   /** Where it listens, in the order of the options. */
   addresses(): AddressInfo[] {
-    return this.#servers.map((server) => server.address() as AddressInfo);
+    return this.#listeners.addresses();
   }
 
   get sessionCount(): number {
@@ -163,7 +113,10 @@ export class DownstreamServer {
     return this.#sessions.get(id);
   }
 
-  /** Sends a job to every session of its destination. To be called once a job, right after the table made it. */
+  /**
+   * Sends a job to every session of its destination. To be called once a job, right after the table made
+   * it.
+   */
   broadcast(job: Job): void {
     this.#host.nowMs = this.#deps.clock.nowMs();
     const prepared = this.#prepare(job);
@@ -172,8 +125,9 @@ export class DownstreamServer {
   }
 
   /**
-   * Moves one session or all to a destination, with its current job if there is one; else its next job moves them. The
-   * shares of jobs they had stay valid as long as the table says so.
+   * Moves one session or all to a destination, with its current job if there is one; else its next job,
+   * which is clean, moves them. The shares of jobs they had stay valid as long as the table says so.
+   * Sessions that are not ready yet will be routed when they are.
    */
   assign(which: Session | 'all', destination: string): void {
     this.#host.nowMs = this.#deps.clock.nowMs();
@@ -204,37 +158,64 @@ export class DownstreamServer {
     return Array.from(this.#sessions.values(), snapshotOf);
   }
 
-  /** The one timer: timeouts, averages, lingering sockets. Runs every second; tests call it. */
+  /** Shows a text to the owner of one miner or of all, where the firmware can. */
+  showMessage(which: Session | 'all', text: string): void {
+    const line = printShowMessage(text);
+    for (const session of which === 'all' ? this.#sessions.values() : [which]) {
+      if (session.started) session.tell(line);
+    }
+  }
+
+  /** The one timer: timeouts, jobs for who waits, averages, lingering sockets. Runs every second. */
   tick(): void {
     const nowMs = this.#deps.clock.nowMs();
     this.#host.nowMs = nowMs;
     for (const session of this.#sessions.values()) {
-      if (this.#isOverdue(session, nowMs)) session.close('idle_timeout');
+      const due = dueFor(session, this.#options, nowMs);
+      if (due === 'end') session.close('idle_timeout');
+      else if (due === 'ping' && session.started) {
+        session.pinged = true;
+        session.tell(PING);
+      }
     }
+    this.#keepAlive(nowMs);
+    for (const session of this.#throttled) {
+      if (this.#closing || !session.isInBudget()) continue;
+      this.#throttled.delete(session);
+      session.resume();
+    }
+    this.#listeners.tick(nowMs);
+    this.#admission.tick(nowMs);
     this.#ticks += 1;
     if (this.#ticks % FOLD_TICKS === 0 && nowMs > this.#foldedAtMs) {
       for (const session of this.#sessions.values()) session.foldHashrate(nowMs - this.#foldedAtMs);
       this.#foldedAtMs = nowMs;
+      this.#identities.expire();
+      this.stats.limitHits.resumableSessions = this.#identities.stats.forgotten;
     }
     for (const [socket, untilMs] of this.#lingering) if (nowMs > untilMs) socket.destroy();
   }
 
-  /** Takes no more connections or shares, answers what is in flight (or gives up after `drainMs`), closes all. */
+  /**
+   * Takes no more connections or shares, answers what is in flight (or gives up after `drainMs`), closes
+   * all.
+   */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    const closed = this.#servers.map(
-      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
-    );
+    const closed = this.#listeners.close();
     for (const session of this.#sessions.values()) session.pause();
     await this.#drained();
     clearInterval(this.#timer);
     this.flush();
-    for (const session of [...this.#sessions.values()]) session.close('shutdown');
+    for (const session of [...this.#sessions.values()]) {
+      if (this.#options.reconnectAtClose === true) session.tell(printReconnect());
+      session.close('shutdown');
+    }
     const cut = setTimeout(() => {
       for (const socket of this.#lingering.keys()) socket.destroy();
     }, LINGER_MS);
-    await Promise.all(closed);
+    await closed;
     clearTimeout(cut);
   }
 
@@ -262,12 +243,13 @@ export class DownstreamServer {
       writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
       sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
       lineBytes: options.lineBytes ?? LIMITS.downstreamLineBytes,
-      invalidInRow: options.invalidInRow ?? 1000,
+      ladder: { ...DEFAULT_LADDER, ...options.ladder },
+      lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
       nowMs: clock.nowMs(),
       markDirty: (session) => this.#markDirty(session),
-      allocateSessionId: () => this.#allocateSessionId(),
-      sessionIdBytes: (id) => this.#sessionIds.bytesOf(id),
+      identify: (session, token) => this.#identify(session, token),
+      sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
       shareTarget: (difficulty) => this.#shareTarget(difficulty),
       mayAuthorize: (session, worker, password) =>
         this.#deps.mayAuthorize?.(session, worker, password) ?? true,
@@ -277,6 +259,12 @@ export class DownstreamServer {
         this.#inFlight += 1;
         engine.submit(submission);
       },
+      onInvalid: (session, step) => this.#onInvalid(session, step),
+      onThrottled: (session) => {
+        this.stats.limitHits.sessionLinesPerSecond += 1;
+        this.#throttled.add(session);
+        session.pause();
+      },
       onClosed: (session, reason) => this.#onClosed(session, reason),
       linger: (socket) => {
         this.#lingering.set(socket, this.#host.nowMs + LINGER_MS);
@@ -285,83 +273,98 @@ export class DownstreamServer {
     };
   }
 
-  async #open(index: number, listener: ListenerOptions): Promise<void> {
-    const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
-      (socket) => this.#onConnection(socket, index, listener),
-    );
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        const where = `${listener.host}:${listener.port}`;
-        reject(error.code === 'EADDRINUSE' ? new CodedError('address_in_use', where) : error);
-      });
-      server.listen({ host: listener.host, port: listener.port, backlog: 4096 }, resolve);
-    });
-    server.on('error', (error) => this.#deps.log.error({ error: error.message }, 'listener failed'));
-    this.#servers.push(server);
+  #mayOpen(): boolean {
+    this.stats.connections += 1;
+    if (this.#closing) return false;
+    return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending, this.#host.nowMs);
   }
 
-  #onConnection(socket: Socket, listener: number, options: ListenerOptions): void {
-    this.stats.connections += 1;
-    const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
-    if (!this.#hasRoom(address)) {
-      socket.on('error', () => {});
-      socket.destroy();
-      return;
-    }
+  #onConnection(socket: Socket, address: string, listener: number): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    const session = new Session({ id, address, listener, vardiff: options.difficulty }, socket, this.#host);
+    const vardiff = this.#options.listeners[listener]!.difficulty;
+    const session = new Session({ id, address, listener, vardiff }, socket, this.#host);
     this.#sessions.set(id, session);
-    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
+    this.#admission.entered(address);
     socket.on('data', (chunk: Buffer) => session.onData(chunk));
-    socket.on('error', () => session.close('socket_error'));
-    socket.on('close', () => {
-      session.close('closed_by_miner');
+    socket.on('close', (hadError: boolean) => {
+      session.close(hadError ? 'socket_error' : 'closed_by_miner');
       this.#lingering.delete(socket);
     });
-  }
-
-  #hasRoom(address: string): boolean {
-    if (this.#closing) return false;
-    if (this.#sessions.size >= (this.#options.sessions ?? LIMITS.sessions)) {
-      this.stats.limitHits.sessions += 1;
-      return false;
-    }
-    const limit = this.#options.sessionsPerAddress ?? LIMITS.sessionsPerAddress;
-    if ((this.#perAddress.get(address) ?? 0) < limit) return true;
-    this.stats.limitHits.sessionsPerAddress += 1;
-    return false;
   }
 
   #onClosed(session: Session, reason: CloseReason): void {
     this.stats.closed[reason] = (this.stats.closed[reason] ?? 0) + 1;
     this.#sessions.delete(session.id);
     this.#leave(session);
-    const others = (this.#perAddress.get(session.address) ?? 1) - 1;
-    if (others === 0) this.#perAddress.delete(session.address);
-    else this.#perAddress.set(session.address, others);
-    if (session.sessionId !== undefined) this.#sessionIds.release(session.sessionId, this.#host.nowMs);
+    this.#throttled.delete(session);
+    this.#admission.left(session.address);
+    if (session.identity !== undefined) {
+      const mayResume = session.started && reason !== 'banned' && !this.#closing;
+      this.#identities.leave(session.identity, mayResume ? session.memory() : undefined);
+    }
     if (reason !== 'not_stratum') {
       this.#deps.log.debug({ session: session.id, address: session.address, reason }, 'session closed');
     }
     this.#deps.onClosed?.(session, reason);
   }
 
-  #isOverdue(session: Session, nowMs: number): boolean {
-    const { subscribeTimeoutMs, authorizeTimeoutMs, idleTimeoutMs } = this.#options;
-    const ageMs = nowMs - session.connectedAtMs;
-    if (!session.subscribed && ageMs > (subscribeTimeoutMs ?? 15_000)) return true;
-    if (!session.authorized && ageMs > (authorizeTimeoutMs ?? 60_000)) return true;
-    return nowMs - session.lastSeenMs > (idleTimeoutMs ?? 15 * 60_000);
+  /**
+   * A known session id gives back what the miner had: what an earlier connection left, or what one holds
+   * that is silent, since its end may not have been seen. One that speaks keeps it.
+   */
+  #identify(session: Session, token: string | undefined): ReturnType<SessionHost['identify']> {
+    if (token !== undefined) {
+      const holder = this.#identities.holderOf(token);
+      if (holder !== undefined && this.#host.nowMs - holder.lastSeenMs >= SILENT_MS)
+        holder.close('resumed');
+      const before = this.#identities.resume(token, session);
+      if (before !== undefined) {
+        this.stats.resumed += 1;
+        return before;
+      }
+    }
+    const identity = this.#identities.open(session);
+    return identity === undefined ? undefined : { identity };
   }
 
-  #allocateSessionId(): number | undefined {
-    try {
-      return this.#sessionIds.allocate(this.#host.nowMs);
-    } catch (error) {
-      if (error instanceof CodedError) return undefined;
-      throw error;
+  #sentBefore(jobId: number, difficulty: number): SentJob | undefined {
+    const job = this.#deps.jobs.byId(jobId);
+    if (job === undefined) return undefined;
+    return { job, target: this.#shareTarget(difficulty), work: this.#work.keyOf(job) };
+  }
+
+  /** An address behind which others earn is not banned for one of its machines. */
+  #onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void {
+    const { address } = session;
+    const { nowMs } = this.#host;
+    if (step === 'resend') {
+      if (session.started && !session.closed) this.#sendWork(session);
+      return;
+    }
+    if (step === 'reconnect') {
+      session.tell(printReconnect());
+      if (!this.#admission.strike(address, nowMs)) return;
+    }
+    session.close('banned');
+    const group = addressGroup(address);
+    const earns = (other: Session): boolean => other.accepted > 0 && addressGroup(other.address) === group;
+    if ([...this.#sessions.values()].some(earns)) this.#admission.forgive(address);
+    else this.#admission.ban(address, nowMs);
+  }
+
+  /** Those of a destination get the same job again at the same time, however long ago each got its last. */
+  #keepAlive(nowMs: number): void {
+    const waitMs = this.#options.keepAliveMs ?? KEEP_ALIVE_MS;
+    for (const [destination, sessions] of this.#byDestination) {
+      let oldestMs = nowMs;
+      for (const session of sessions) oldestMs = Math.min(oldestMs, session.lastJobAtMs);
+      const isDue = nowMs - oldestMs >= waitMs;
+      const job = isDue ? this.#fresh.of(destination, nowMs) : undefined;
+      if (job === undefined) continue;
+      this.stats.keepAlives += 1;
+      const prepared = this.#prepare(job);
+      for (const session of sessions) session.sendJob(prepared, false);
     }
   }
 
@@ -374,23 +377,29 @@ export class DownstreamServer {
     setImmediate(() => this.flush());
   }
 
-  /** Work a session was already sent would make it find the same shares again, so it gets it with a later ntime. */
   #move(session: Session, destination: string): void {
     this.#leave(session);
     session.destination = destination;
-    session.needsClean = true;
     let members = this.#byDestination.get(destination);
     if (members === undefined) {
       members = new Set();
       this.#byDestination.set(destination, members);
     }
     members.add(session);
+    this.#sendWork(session);
+  }
+
+  /**
+   * Work a session was already sent would make it find the same shares again, so it gets it with a later
+   * ntime where that is possible.
+   */
+  #sendWork(session: Session): void {
+    const { destination } = session;
     const current = this.#deps.jobs.current(destination);
     if (current === undefined) return;
-    const job = session.wasSent(current.id)
-      ? (this.#deps.jobs.refresh(destination, this.#deps.clock.nowMs()) ?? current)
-      : current;
-    session.sendJob(this.#prepare(job), true);
+    const wasSent = session.wasSent(current.id);
+    const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.nowMs()) : undefined;
+    session.sendJob(this.#prepare(fresh ?? current), true, wasSent);
   }
 
   #leave(session: Session): void {
@@ -408,7 +417,8 @@ export class DownstreamServer {
       'job_extranonce_size',
       job.extranonceSize,
     );
-    const prepared = new PreparedJob(job);
+    const work = { key: this.#work.keyOf(job), isRepeat: this.#work.isRepeat(job) };
+    const prepared = new PreparedJob(job, work);
     this.#prepared.set(job.destination, prepared);
     return prepared;
   }
@@ -416,28 +426,8 @@ export class DownstreamServer {
   #shareTarget(difficulty: number): ShareTarget {
     const known = this.#shareTargets.get(difficulty);
     if (known !== undefined) return known;
-    if (this.#shareTargets.size >= SHARE_TARGETS) this.#shareTargets.clear();
     const target = shareTargetOf(difficulty);
     this.#shareTargets.set(difficulty, target);
     return target;
   }
-}
-
-function snapshotOf(session: Session): SessionSnapshot {
-  const { id, address, listener, userAgent, destination, difficulty, hashesPerSecond } = session;
-  const { accepted, rejected, inFlight, versionRolling, connectedAtMs, lastSeenMs, lastShareAtMs } =
-    session;
-  return {
-    ...{ id, address, listener, agentClass: session.agentClass, userAgent, destination },
-    workers: session.workers.map((worker) => ({
-      name: worker.name,
-      accepted: worker.accepted,
-      rejected: worker.rejected,
-      acceptedDifficulty: worker.acceptedDifficulty,
-      hashesPerSecond: worker.hashesPerSecond,
-      lastShareAtMs: worker.lastShareAtMs,
-    })),
-    ...{ difficulty, hashesPerSecond, accepted, rejected, inFlight, versionRolling },
-    ...{ connectedAtMs, lastSeenMs, lastShareAtMs },
-  };
 }

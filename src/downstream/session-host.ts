@@ -3,9 +3,13 @@ import type { ErrorCode } from '../base/errors.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { ShareTarget } from '../shares/share.ts';
 import type { SubmitFields } from '../stratum/submit-parser.ts';
+import type { LadderOptions, LadderStep } from './bans.ts';
+import type { Identity, SessionMemory } from './identities.ts';
+import type { SentJob } from './prepared-job.ts';
 import type { Session } from './session.ts';
 import type { DownstreamStats } from './stats.ts';
 import type { DownstreamSubmission } from './submission.ts';
+import type { Rate } from './token-bucket.ts';
 
 /** Why a connection ended: a code of the table, or an ordinary end. */
 export type CloseReason =
@@ -13,6 +17,8 @@ export type CloseReason =
   | 'closed_by_miner'
   | 'socket_error'
   | 'not_stratum'
+  /** The miner came back by another connection before this one was seen to be gone. */
+  | 'resumed'
   | 'shutdown';
 
 /** What all sessions of a server share. */
@@ -26,21 +32,34 @@ export type SessionHost = {
   readonly writeBytes: number;
   readonly sharesInFlight: number;
   readonly lineBytes: number;
-  readonly invalidInRow: number;
+  readonly ladder: LadderOptions;
+  /** Lines of one session; no bound without it. */
+  readonly lineRate: Rate | undefined;
   readonly agentVersion: string;
   /** Wall time, at most a tick old: enough for idle times and ntime windows. */
   nowMs: number;
   /** The session has something to write or to start in this turn. */
   markDirty(session: Session): void;
-  /** Undefined when none is free. */
-  allocateSessionId(): number | undefined;
-  sessionIdBytes(id: number): Uint8Array;
+  /**
+   * Who the session is: who it was, with what it left behind, when it names a session id that may be
+   * resumed. Undefined when no id is free.
+   */
+  identify(
+    session: Session,
+    token: string | undefined,
+  ): { readonly identity: Identity; readonly memory?: SessionMemory } | undefined;
+  /** A job of before as it was sent; undefined when it is no longer known. */
+  sentBefore(jobId: number, difficulty: number): SentJob | undefined;
   shareTarget(difficulty: number): ShareTarget;
   mayAuthorize(session: Session, worker: string, password: string): boolean;
   onAuthorized(session: Session, worker: string): void;
   /** Subscribed and authorised for the first time: gives it a destination and its first job. */
   onReady(session: Session): void;
   submit(submission: DownstreamSubmission): void;
+  /** The session sent too much that is not valid. */
+  onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void;
+  /** The session sent more than it may: it is paused until the next tick at least. */
+  onThrottled(session: Session): void;
   onClosed(session: Session, reason: CloseReason): void;
   /** The socket has something left to write; it is destroyed when that is done, or took too long. */
   linger(socket: Socket): void;

@@ -1,12 +1,12 @@
 import type { Socket } from 'node:net';
 import { toHex } from '../base/bytes.ts';
-import type { ShareTarget, Verdict } from '../shares/share.ts';
+import type { Verdict } from '../shares/share.ts';
 import { parseClientLine } from '../stratum/client-messages.ts';
 import type { RawId } from '../stratum/envelope.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
 import {
-  errorSuffix,
   printError,
+  printServerMessage,
   printSetDifficulty,
   printSetVersionMask,
   TRUE_SUFFIX,
@@ -18,35 +18,31 @@ import {
   type SubmitFields,
 } from '../stratum/submit-parser.ts';
 import { agentClass } from './agents.ts';
+import { ladderStep } from './bans.ts';
 import {
-  type DifficultyWish,
   type HandshakeEffect,
   type HandshakeRequest,
   type HandshakeState,
   handshake,
   INITIAL_HANDSHAKE,
   isReady,
+  VERSION_ID,
 } from './handshake.ts';
+import type { Identity, SessionMemory } from './identities.ts';
 import type { PreparedJob, SentJob } from './prepared-job.ts';
-import { SentJobs } from './sent-jobs.ts';
 import type { CloseReason, SessionHost } from './session-host.ts';
+import { SessionWork } from './session-work.ts';
 import type { SubmitCode } from './stats.ts';
 import { DownstreamSubmission } from './submission.ts';
-import {
-  countShare,
-  fixedVardiff,
-  nextVardiff,
-  restartedVardiff,
-  startVardiff,
-  suggestedVardiff,
-  type VardiffOptions,
-  type VardiffState,
-} from './vardiff.ts';
+import { ERROR_SUFFIXES } from './submit-errors.ts';
+import { TokenBucket } from './token-bucket.ts';
+import { countShare, type VardiffOptions } from './vardiff.ts';
 import { SessionWorker } from './worker.ts';
 
-/** A gap between jobs after which silence says nothing about the miner. */
-const WORK_GAP_MS = 120_000;
 const OPEN_BRACE = 0x7b;
+/** Bytes that count like a line: twice a submit. */
+const BYTES_A_LINE = 256;
+const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
 const FIRST_BYTES = new Set([OPEN_BRACE, 0x20, 0x09, 0x0a, 0x0d]);
 
 /** One connection of a miner. */
@@ -62,28 +58,27 @@ export class Session implements LineSink {
   started = false;
   closed = false;
   dirty = false;
-  /** The next job starts afresh: the first one, and the first of another destination. */
-  needsClean = true;
   lastSeenMs: number;
   inFlight = 0;
   accepted = 0;
   rejected = 0;
-  sessionId: number | undefined;
+  /** Undefined before subscribe. */
+  identity: Identity | undefined;
+  /** Asked for a sign of life since it was last heard of. */
+  pinged = false;
   extranonce1: Uint8Array = new Uint8Array(0);
-  readonly workers: SessionWorker[] = [];
+  workers: readonly SessionWorker[] = [];
   readonly #socket: Socket;
   readonly #host: SessionHost;
   readonly #framer: LineFramer;
   #handshake: HandshakeState = INITIAL_HANDSHAKE;
-  #vardiffOptions: VardiffOptions;
-  #vardiff: VardiffState;
+  readonly #budget: TokenBucket | undefined;
   #out = '';
   #sawLine = false;
   #lastWorker: SessionWorker | undefined;
-  readonly #sent = new SentJobs();
+  readonly #work: SessionWork;
   #sentDifficulty = 0;
   #sentMask = 0;
-  #lastJobAtMs = 0;
   #invalidInRow = 0;
 
   constructor(
@@ -101,8 +96,8 @@ export class Session implements LineSink {
     this.listener = options.listener;
     this.connectedAtMs = host.nowMs;
     this.lastSeenMs = host.nowMs;
-    this.#vardiffOptions = options.vardiff;
-    this.#vardiff = startVardiff(options.vardiff, host.nowMs);
+    this.#work = new SessionWork(options.vardiff, host);
+    this.#budget = host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.nowMs);
     this.#socket = socket;
     this.#host = host;
     this.#framer = new LineFramer(host.lineBytes);
@@ -133,22 +128,30 @@ export class Session implements LineSink {
     return this.#sentDifficulty;
   }
 
-  get lastShareAtMs(): number {
-    return this.workers.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0);
-  }
-
-  get hashesPerSecond(): number {
-    return this.workers.reduce((sum, worker) => sum + worker.hashesPerSecond, 0);
+  /** When it was last sent a job; 0 before the first. */
+  get lastJobAtMs(): number {
+    return this.#work.lastJobAtMs;
   }
 
   onData(chunk: Uint8Array): void {
     if (this.closed) return;
-    this.lastSeenMs = this.#host.nowMs;
+    const { stats, nowMs } = this.#host;
+    this.lastSeenMs = nowMs;
+    this.pinged = false;
     if (!this.#sawLine && this.#framer.pendingBytes === 0 && !FIRST_BYTES.has(chunk[0]!)) {
       this.close('not_stratum');
       return;
     }
+    const linesBefore = stats.lines;
     this.#framer.push(chunk, this);
+    if (this.#budget === undefined) return;
+    const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
+    if (!this.#budget.spend(cost, nowMs) && !this.closed) this.#host.onThrottled(this);
+  }
+
+  /** True when it may send again after it was throttled. */
+  isInBudget(): boolean {
+    return this.#budget?.spend(0, this.#host.nowMs) ?? true;
   }
 
   onLine(bytes: Uint8Array, start: number, end: number): boolean {
@@ -178,17 +181,18 @@ export class Session implements LineSink {
 
   /** True when this very job is among those the miner still may submit. */
   wasSent(jobId: number): boolean {
-    return this.#sent.find(jobId) !== undefined;
+    return this.#work.sent.find(jobId) !== undefined;
   }
 
   /**
-   * Sends a job, and before it what changed: the version mask, the difficulty. A change of difficulty leaves only here,
-   * since firmware that is sent the same work twice finds the same shares twice (`stratum.md` finding 6).
+   * Sends a job, and before it what changed: the version mask, the difficulty. A change of difficulty
+   * leaves only here, since firmware that is sent the same work twice finds the same shares twice
+   * (`stratum.md` finding 6).
+   * @param isAgain the same work may have been sent before: then its difficulty stays
    */
-  sendJob(prepared: PreparedJob, clean: boolean): void {
+  sendJob(prepared: PreparedJob, clean: boolean, isAgain: boolean = prepared.isRepeat): void {
     if (this.closed) return;
-    const nowMs = this.#host.nowMs;
-    const target = this.#nextTarget(prepared.maxDifficulty, nowMs);
+    const { target, isClean } = this.#work.give(prepared, isAgain);
     let before = '';
     const { versionMask } = this.#handshake;
     if (versionMask !== undefined) {
@@ -200,11 +204,8 @@ export class Session implements LineSink {
       before += printSetDifficulty(target.difficulty);
       this.#sentDifficulty = target.difficulty;
     }
-    this.#sent.add(prepared.sentWith(target));
-    this.#lastJobAtMs = nowMs;
     this.#host.stats.notifies += 1;
-    this.#writeNotify(before, clean || this.needsClean ? prepared.cleanNotify : prepared.plainNotify);
-    this.needsClean = false;
+    this.#writeNotify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
   }
 
   /** The outcome of a submit: counts it and queues the reply, which leaves at the end of the turn. */
@@ -212,7 +213,7 @@ export class Session implements LineSink {
     this.inFlight -= 1;
     const { worker, requestId } = submission;
     if (verdict !== 'accepted') {
-      this.#refuse(requestId, verdict, worker);
+      this.#refuse(requestId, verdict, worker, this.inFlight > 0);
       return;
     }
     const { difficulty } = submission.assigned;
@@ -222,7 +223,7 @@ export class Session implements LineSink {
     this.accepted += 1;
     this.#invalidInRow = 0;
     worker.accept(difficulty, this.#host.nowMs);
-    countShare(this.#vardiff, difficulty);
+    countShare(this.#work.vardiff, difficulty);
     this.#write(idPrefix(requestId) + TRUE_SUFFIX);
   }
 
@@ -233,6 +234,7 @@ export class Session implements LineSink {
     if (!this.started && isReady(this.#handshake)) {
       this.started = true;
       this.#host.onReady(this);
+      if (this.userAgent === '') this.#out += ASK_VERSION;
     }
     if (this.#out !== '') {
       const text = this.#out;
@@ -249,6 +251,20 @@ export class Session implements LineSink {
   /** Stops reading: what is in flight is still answered. */
   pause(): void {
     this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Sends a line, newline included, at the end of the turn. */
+  tell(line: string): void {
+    this.#write(line);
+  }
+
+  /** What it leaves behind for the miner's next connection. */
+  memory(): SessionMemory {
+    return this.#work.memory(this.accepted + this.inFlight > 0);
   }
 
   /** Writes what is queued and ends the connection; a slow reader is cut off at once. */
@@ -268,17 +284,12 @@ export class Session implements LineSink {
 
   #shakeHands(request: HandshakeRequest): void {
     const host = this.#host;
-    if (request.kind === 'subscribe' && this.sessionId === undefined) {
-      this.sessionId = host.allocateSessionId();
-      if (this.sessionId === undefined) {
-        this.close('session_limit');
-        return;
-      }
-      this.extranonce1 = host.sessionIdBytes(this.sessionId);
-    }
+    if (request.kind === 'subscribe' && this.identity === undefined) this.#identify(request.sessionId);
+    if (this.closed) return;
     const before = this.#handshake.versionMask;
     const step = handshake(this.#handshake, request, {
       extranonce1: toHex(this.extranonce1),
+      sessionId: this.identity?.token ?? '',
       extranonce2Size: host.extranonce2Size,
       versionMask: host.versionMask,
       mayAuthorize:
@@ -302,34 +313,32 @@ export class Session implements LineSink {
         if (effect.code === 'malformed') this.#countInvalid();
         return;
       case 'authorized':
-        this.workers.push(new SessionWorker(effect.worker));
+        this.workers = [...this.workers, new SessionWorker(effect.worker)];
         this.#host.onAuthorized(this, effect.worker);
         return;
       case 'difficulty':
-        this.#wish(effect);
+        this.#work.wish(effect);
     }
   }
 
-  #wish(wish: DifficultyWish): void {
-    const { nowMs } = this.#host;
-    const options = this.#vardiffOptions;
-    if (wish.how === 'fixed') this.#vardiff = fixedVardiff(options, wish.difficulty, nowMs);
-    else if (wish.how === 'suggested') {
-      this.#vardiff = suggestedVardiff(options, this.#vardiff, wish.difficulty, nowMs);
-    } else {
-      const floor = Math.min(Math.max(options.floor, wish.difficulty), options.ceiling);
-      this.#vardiffOptions = { ...options, floor };
-      if (this.#vardiff.difficulty < floor && !this.#vardiff.fixed) {
-        this.#vardiff = startVardiff({ ...options, floor, start: floor }, nowMs);
-      }
+  /** The same extranonce1 and jobs as before when it names a session that may be resumed. */
+  #identify(token: string | undefined): void {
+    const host = this.#host;
+    const who = host.identify(this, token);
+    if (who === undefined) {
+      this.close('session_limit');
+      return;
     }
+    this.identity = who.identity;
+    this.extranonce1 = who.identity.extranonce1;
+    if (who.memory !== undefined) this.#work.recall(who.memory);
   }
 
   #submit(fields: SubmitFields): void {
     const host = this.#host;
     host.stats.sharesSubmitted += 1;
     const worker = this.#findWorker(fields);
-    const sent = this.#sent.find(fields.jobId);
+    const sent = this.#work.sent.find(fields.jobId);
     const refusal = this.#refusalOf(fields, worker, sent);
     if (refusal !== undefined || worker === undefined || sent === undefined) {
       this.#refuse(fields.id, refusal ?? 'malformed', worker);
@@ -386,18 +395,24 @@ export class Session implements LineSink {
     return undefined;
   }
 
-  #refuse(id: number | RawId, code: SubmitCode, worker?: SessionWorker): void {
+  /** @param mayWait the line may leave with the answer to a share that is still being judged or written */
+  #refuse(id: number | RawId, code: SubmitCode, worker?: SessionWorker, mayWait = false): void {
     this.#host.stats.rejected[code] += 1;
     this.rejected += 1;
     if (worker !== undefined) worker.rejected += 1;
-    this.#write(idPrefix(id) + ERROR_SUFFIXES[code]);
+    const line = idPrefix(id) + ERROR_SUFFIXES[code];
+    if (mayWait) this.#out += line;
+    else this.#write(line);
     if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
   }
 
   /** A miner that sends nothing valid for so long costs without earning anything. */
   #countInvalid(): void {
+    const { ladder } = this.#host;
+    if (this.#invalidInRow >= ladder.banAfter) return;
     this.#invalidInRow += 1;
-    if (this.#invalidInRow >= this.#host.invalidInRow) this.close('banned');
+    const step = ladderStep(this.#invalidInRow, ladder);
+    if (step !== 'none') this.#host.onInvalid(this, step);
   }
 
   #findWorker(fields: SubmitFields): SessionWorker | undefined {
@@ -406,16 +421,6 @@ export class Session implements LineSink {
     const found = this.workers.find((worker) => sameName(worker, fields));
     if (found !== undefined) this.#lastWorker = found;
     return found;
-  }
-
-  #nextTarget(maxDifficulty: number, nowMs: number): ShareTarget {
-    const gap = nowMs - this.#lastJobAtMs > WORK_GAP_MS;
-    const before = gap ? restartedVardiff(this.#vardiff, nowMs) : this.#vardiff;
-    this.#vardiff = nextVardiff(this.#vardiffOptions, before, nowMs);
-    const { difficulty } = this.#vardiff;
-    if (difficulty > before.difficulty) this.#host.stats.vardiffUp += 1;
-    if (difficulty < before.difficulty) this.#host.stats.vardiffDown += 1;
-    return this.#host.shareTarget(Math.min(difficulty, maxDifficulty));
   }
 
   #write(text: string): void {
@@ -457,17 +462,3 @@ function sameName(worker: SessionWorker, fields: SubmitFields): boolean {
     if (bytes[at] !== workerBytes[workerStart + at]) return false;
   return true;
 }
-
-const ERROR_SUFFIXES: Readonly<Record<SubmitCode, string>> = {
-  malformed: errorSuffix('malformed'),
-  not_subscribed: errorSuffix('not_subscribed'),
-  not_authorized: errorSuffix('not_authorized'),
-  unknown_job: errorSuffix('unknown_job'),
-  bad_extranonce2: errorSuffix('bad_extranonce2'),
-  bad_ntime: errorSuffix('bad_ntime'),
-  bad_version: errorSuffix('bad_version'),
-  overload: errorSuffix('overload'),
-  stale: errorSuffix('stale'),
-  low_difficulty: errorSuffix('low_difficulty'),
-  duplicate: errorSuffix('duplicate'),
-};

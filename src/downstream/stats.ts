@@ -20,6 +20,14 @@ export type SubmitCode = Extract<
 /** Counters since start; plain numbers, read on scrape. */
 export type DownstreamStats = {
   connections: number;
+  /** Of these, turned away for any reason. */
+  connectionsRefused: number;
+  readonly refusedByAddress: { denied: number; banned: number };
+  /** Addresses banned. */
+  bans: number;
+  /** Sessions that went on where an earlier connection ended. */
+  resumed: number;
+  keepAlives: number;
   lines: number;
   notifies: number;
   sharesSubmitted: number;
@@ -35,6 +43,10 @@ export type DownstreamStats = {
   readonly limitHits: {
     sessions: number;
     sessionsPerAddress: number;
+    acceptsPerSecond: number;
+    acceptsPerSecondPerAddress: number;
+    sessionLinesPerSecond: number;
+    resumableSessions: number;
     downstreamLineBytes: number;
     sessionWriteBytes: number;
     sessionSharesInFlight: number;
@@ -44,6 +56,11 @@ export type DownstreamStats = {
 export function emptyStats(): DownstreamStats {
   return {
     connections: 0,
+    connectionsRefused: 0,
+    refusedByAddress: { denied: 0, banned: 0 },
+    bans: 0,
+    resumed: 0,
+    keepAlives: 0,
     lines: 0,
     notifies: 0,
     sharesSubmitted: 0,
@@ -69,6 +86,10 @@ export function emptyStats(): DownstreamStats {
     limitHits: {
       sessions: 0,
       sessionsPerAddress: 0,
+      acceptsPerSecond: 0,
+      acceptsPerSecondPerAddress: 0,
+      sessionLinesPerSecond: 0,
+      resumableSessions: 0,
       downstreamLineBytes: 0,
       sessionWriteBytes: 0,
       sessionSharesInFlight: 0,

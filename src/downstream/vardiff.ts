@@ -9,7 +9,10 @@ export type VardiffOptions = {
   readonly ceiling: number;
 };
 
-/** Judged lazily, when the next job is about to leave: until then an accepted share only adds to two numbers. */
+/**
+ * Judged lazily, when the next job is about to leave: until then an accepted share only adds to two
+ * numbers.
+ */
 export type VardiffState = {
   readonly difficulty: number;
   /** Asked for by the miner (password `d=`): never changed by us. */
@@ -18,20 +21,34 @@ export type VardiffState = {
   /** Sum of the difficulties of the accepted shares of the window, and their number. */
   windowDifficulty: number;
   windowShares: number;
-  /** The rate was found; before that a coarse estimate is taken early. */
+  /** The rate was found. Before that it is searched for, with more shares than in the end. */
   readonly settled: boolean;
-  /** The last change was made because no share came at all. */
-  readonly silent: boolean;
+  /**
+   * Of the search, before the window: shares, and the time they took in units of what is wanted, each
+   * part of it over the difficulty it was spent at. Their quotient estimates the ideal difficulty.
+   */
+  readonly foundShares: number;
+  readonly foundTime: number;
 };
 
 /** Shares after which a rate inside the band counts as found: its deviation is then an eighth. */
 const SETTLED_SHARES = 60;
-/** The band in which nothing changes. It is wider than one step of two, so that no rate sits between two steps. */
+/**
+ * The band in which nothing changes. It is wider than one step of two, so that no rate sits between two
+ * steps.
+ */
 const TOO_FAST = 1.9;
 const TOO_SLOW = 0.5;
-/** Standard deviations of a Poisson count that must speak for a change: fewer while the rate is still to be found. */
+/** Standard deviations of a Poisson count that must speak for a change. */
 const DEVIATIONS = 3;
-const FIRST_DEVIATIONS = 2;
+/** Shares of a search after which the estimate is taken: its deviation is then a fifth. */
+const FOUND_SHARES = 24;
+/** A search looks for shares this much more often than they are wanted, to be done sooner. */
+const SEARCH_SPEED = 4;
+/** Shares that should have come before silence is taken for an answer in a search. */
+const SEARCH_SILENCE = 2;
+/** How far below the difficulty that silence speaks against a search goes on. */
+const SEARCH_STRIDE = 8;
 /** A window older than this says little about now. */
 const WINDOW_MAX_MS = 10 * 60_000;
 
@@ -58,7 +75,9 @@ export function suggestedVardiff(
   return freshWindow(clamp(powerOfTwo(difficulty), options), nowMs, {});
 }
 
-/** A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one. */
+/**
+ * A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one.
+ */
 export function fixedVardiff(options: VardiffOptions, difficulty: number, nowMs: number): VardiffState {
   return freshWindow(clamp(Math.fround(difficulty), options), nowMs, { fixed: true });
 }
@@ -70,34 +89,63 @@ export function countShare(state: VardiffState, difficulty: number): void {
 }
 
 /**
- * The state for the next job. The ideal difficulty is the observed difficulty per minute over the wanted rate. When it
- * left the band around the present one by more than chance explains, the nearest power of two to a cautious estimate of
- * it is taken: one deviation nearer to the present one than what was observed.
+ * The state for the next job. The ideal difficulty is the observed difficulty per minute over the wanted
+ * rate. When it left the band around the present one by more than chance explains, the nearest power of
+ * two to a cautious estimate of it is taken: one deviation nearer to the present one than what was
+ * observed.
  */
 export function nextVardiff(options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState {
   const minutes = (nowMs - state.windowStartMs) / 60_000;
   if (state.fixed || minutes <= 0) return state;
   const expected = minutes * options.sharesPerMinute;
+  if (!state.settled) return searched(options, state, expected, nowMs);
   const ratio = state.windowDifficulty / (expected * state.difficulty);
   const shares = state.windowShares;
   const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
-  const deviations = state.settled ? DEVIATIONS : FIRST_DEVIATIONS;
-  if (ratio > TOO_FAST && ratio * (1 - deviations * spread) > 1) {
+  if (ratio > TOO_FAST && ratio * (1 - DEVIATIONS * spread) > 1) {
     return moved(options, state, ratio * (1 - spread), nowMs);
   }
-  if (ratio < TOO_SLOW && ratio * (1 + deviations * spread) + deviations ** 2 / expected < 1) {
-    return shares === 0
-      ? silenced(options, state, expected, nowMs)
-      : moved(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
+  if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
+    if (shares > 0) return moved(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
+    return freshWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, {});
   }
   if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
     return freshWindow(state.difficulty, nowMs, { settled: true });
   }
   const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
-  return isOld ? freshWindow(state.difficulty, nowMs, { settled: state.settled }) : state;
+  return isOld ? freshWindow(state.difficulty, nowMs, { settled: true }) : state;
 }
 
-/** The window begins again, for example after a time without work, whose silence says nothing of the miner. */
+/**
+ * The search for a rate that may be many powers of two away: down in strides while nothing comes, then at
+ * a difficulty low enough to count quickly, until enough was counted. Too low for the time between two
+ * jobs is cheap, too high costs that time.
+ */
+function searched(
+  options: VardiffOptions,
+  state: VardiffState,
+  expected: number,
+  nowMs: number,
+): VardiffState {
+  const { windowShares, windowDifficulty } = state;
+  const difficulty = windowShares === 0 ? state.difficulty : windowDifficulty / windowShares;
+  const foundShares = state.foundShares + windowShares;
+  const foundTime = state.foundTime + expected / difficulty;
+  const ideal = foundShares / foundTime;
+  if (foundShares >= FOUND_SHARES) {
+    return freshWindow(clamp(powerOfTwo(ideal), options), nowMs, { settled: true });
+  }
+  const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
+  if (foundShares === 0 && !isSilent) return state;
+  const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
+  const next = clamp(powerOfTwo(aim), options);
+  return next < state.difficulty ? freshWindow(next, nowMs, { foundShares, foundTime }) : state;
+}
+
+/**
+ * The window begins again, for example after a time without work, whose silence says nothing of the
+ * miner.
+ */
 export function restartedVardiff(state: VardiffState, nowMs: number): VardiffState {
   return freshWindow(state.difficulty, nowMs, state);
 }
@@ -110,19 +158,7 @@ export function powerOfTwoBelow(value: number): number {
 }
 
 function moved(options: VardiffOptions, state: VardiffState, ratio: number, nowMs: number): VardiffState {
-  const { settled } = state;
-  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { settled });
-}
-
-/** Silence only bounds the rate from above; the second time in a row a miner is taken to be far smaller. */
-function silenced(
-  options: VardiffOptions,
-  state: VardiffState,
-  expected: number,
-  nowMs: number,
-): VardiffState {
-  const ratio = state.silent ? expected ** -2 : 1 / expected;
-  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { silent: true });
+  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { settled: true });
 }
 
 /** The nearest power of two by ratio. */
@@ -134,11 +170,12 @@ function clamp(value: number, options: VardiffOptions): number {
   return Math.min(Math.max(value, options.floor), options.ceiling);
 }
 
-function freshWindow(
-  difficulty: number,
-  nowMs: number,
-  flags: { readonly fixed?: boolean; readonly settled?: boolean; readonly silent?: boolean },
-): VardiffState {
-  const { fixed = false, settled = false, silent = false } = flags;
-  return { difficulty, fixed, windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0, settled, silent };
+type Flags = Partial<Pick<VardiffState, 'fixed' | 'settled' | 'foundShares' | 'foundTime'>>;
+
+function freshWindow(difficulty: number, nowMs: number, flags: Flags): VardiffState {
+  const { fixed = false, settled = false, foundShares = 0, foundTime = 0 } = flags;
+  return {
+    ...{ difficulty, fixed, settled, foundShares, foundTime },
+    ...{ windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0 },
+  };
 }

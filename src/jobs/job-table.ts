@@ -8,7 +8,10 @@ import { commonMask } from '../stratum/version-rolling.ts';
 import type { Job, UpstreamJob } from './job.ts';
 
 export type JobTableOptions = {
-  /** Number of this run of the program, 0 to 2^20-1: ids are `run * 2^32 + counter`, so none is ever used twice. */
+  /**
+   * Number of this run of the program, 0 to 2^20-1: ids are `run * 2^32 + counter`, so none is ever used
+   * twice.
+   */
   readonly run: number;
   readonly sessionIdSize: number;
   readonly minerExtranonce2Size: number;
@@ -18,7 +21,9 @@ export type JobTableOptions = {
   readonly staleGraceMs: number;
   /** The same for single destinations, by name. */
   readonly staleGraceMsOf?: Readonly<Record<string, number>>;
-  /** How long after its end a job is still known, so that late shares are judged (and solved blocks seen). */
+  /**
+   * How long after its end a job is still known, so that late shares are judged (and solved blocks seen).
+   */
   readonly retainMs?: number;
   readonly jobAgeMs?: number;
   readonly jobsPerDestination?: number;
@@ -30,17 +35,27 @@ export type JobTableDeps = {
 };
 
 const DEFAULT_RETAIN_MS = 60_000;
-/** Between the last moment a share of a job can be submitted and `onRetired`: far above any wait in a queue. */
+/**
+ * Between the last moment a share of a job can be submitted and `onRetired`: far above any wait in a
+ * queue.
+ */
 const RETIRE_DELAY_MS = 5_000;
 const COUNTERS = 2 ** 32;
 const MAX_RUN = 2 ** 20;
+
+/** Of a job for one session alone, whose miner fills the upstream's whole extranonce2. */
+export type OwnExtranonce = {
+  /** See `Job.minerExtranonce1Size`: the upstream's extranonce1 size, or 0 for a miner that has none. */
+  readonly minerExtranonce1Size: number;
+};
 
 type Entry = { readonly job: Job; endedAtMs: number };
 type Leaving = { readonly job: Job; readonly atMs: number };
 
 /**
- * The life of every job: current -> ended (a clean job replaced it, or it is too old) -> retired (unknown to all).
- * Bounded per destination; all times are the caller's monotonic or wall milliseconds, of one kind.
+ * The life of every job: current -> ended (a clean job replaced it, or it is too old) -> retired (unknown
+ * to all). Bounded per destination; all times are the caller's monotonic or wall milliseconds, of one
+ * kind.
  */
 export class JobTable {
   readonly #options: JobTableOptions;
@@ -67,14 +82,24 @@ export class JobTable {
   }
 
   /**
-   * Makes a job of upstream work and ends the destination's earlier ones when it is clean or on another prevhash.
-   * Throws `malformed` (sizes over a limit, nbits no target) and `extranonce_too_small`; the table is then unchanged.
+   * Makes a job of upstream work and ends the destination's earlier ones when it is clean, on another
+   * prevhash, or the first after the destination was ended. Throws `malformed` (sizes over a limit, nbits
+   * no target) and `extranonce_too_small`; the table is then unchanged.
+   * @param own for a job that one session gets alone; its `destination` is then one of its own too
    */
-  add(destination: string, stream: string, upstream: UpstreamJob, nowMs: number): Job {
+  add(
+    destination: string,
+    stream: string,
+    upstream: UpstreamJob,
+    nowMs: number,
+    fixedDifficulty?: number,
+    own?: OwnExtranonce,
+  ): Job {
     const earlier = this.#destinations.get(destination);
-    const previous = earlier?.at(-1)?.job;
+    const previous = this.current(destination);
     const clean = upstream.clean || previous === undefined || !equal(previous.prevHash, upstream.prevHash);
-    const job = this.#make(destination, stream, upstream, clean, nowMs);
+    const given = { destination, stream, clean, createdAtMs: nowMs, fixedDifficulty };
+    const job = this.#make(upstream, own === undefined ? given : { ...given, ...own });
     this.#counter += 1;
     const entries = earlier ?? [];
     if (clean) {
@@ -94,15 +119,17 @@ export class JobTable {
   }
 
   /**
-   * The destination's current work again with a later ntime, for miners that leave when they hear nothing for two
-   * minutes. A new header, so no work is repeated. Undefined when there is no current job.
+   * The destination's current work again with a later ntime, for miners that leave when they hear nothing
+   * for two minutes. A new header, so no work is repeated. Undefined when there is no current job.
    */
   refresh(destination: string, nowMs: number): Job | undefined {
     const current = this.current(destination);
     if (current === undefined) return undefined;
     const elapsedSeconds = Math.max(1, Math.floor((nowMs - current.createdAtMs) / 1000));
     const upstream = { ...current.upstream, time: current.time + elapsedSeconds, clean: false };
-    return this.add(destination, current.stream, upstream, nowMs);
+    const { stream, fixedDifficulty, minerExtranonce1Size } = current;
+    const own = minerExtranonce1Size === undefined ? undefined : { minerExtranonce1Size };
+    return this.add(destination, stream, upstream, nowMs, fixedDifficulty, own);
   }
 
   /** The newest job of a destination, if it has one that is not ended. */
@@ -131,7 +158,10 @@ export class JobTable {
     return false;
   }
 
-  /** True when a share of this job earns nothing any more: it ended longer ago than the grace of its destination. */
+  /**
+   * True when a share of this job earns nothing any more: it ended longer ago than the grace of its
+   * destination.
+   */
   isStale(job: Job, nowMs: number): boolean {
     const entry = this.#entries.get(job.id);
     if (entry === undefined) return true;
@@ -182,12 +212,19 @@ export class JobTable {
     this.#leaving.push({ job: entry.job, atMs: nowMs + RETIRE_DELAY_MS });
   }
 
-  #make(destination: string, stream: string, upstream: UpstreamJob, clean: boolean, nowMs: number): Job {
-    const { padSize, extranonceSize } = extranonceLayout({
-      upstreamExtranonce2Size: upstream.extranonce2Size,
-      sessionIdSize: this.#options.sessionIdSize,
-      minerExtranonce2Size: this.#options.minerExtranonce2Size,
-    });
+  #make(
+    upstream: UpstreamJob,
+    given: Pick<
+      Job,
+      'destination' | 'stream' | 'clean' | 'createdAtMs' | 'fixedDifficulty' | 'minerExtranonce1Size'
+    >,
+  ): Job {
+    const { extranonce2Size } = upstream;
+    const { padSize, extranonceSize } =
+      given.minerExtranonce1Size === undefined
+        ? extranonceLayout({ upstreamExtranonce2Size: extranonce2Size, ...this.#options })
+        : { padSize: 0, extranonceSize: extranonce2Size };
+    assert((given.minerExtranonce1Size ?? 0) <= upstream.extranonce1.length, 'extranonce1_within_coinb1');
     checkSizes(upstream);
     assert(this.#counter < COUNTERS, 'job_counter_range');
     const id = this.#options.run * COUNTERS + this.#counter;
@@ -195,8 +232,7 @@ export class JobTable {
     return {
       id,
       wireId: id.toString(16),
-      destination,
-      stream,
+      ...given,
       prevHash: upstream.prevHash,
       coinb1: concat(upstream.coinb1, upstream.extranonce1, new Uint8Array(padSize)),
       coinb2: upstream.coinb2,
@@ -205,12 +241,10 @@ export class JobTable {
       versionMask,
       bits: upstream.bits,
       time: upstream.time,
-      clean,
       extranonceSize,
       networkTarget: targetOfCompact(upstream.bits),
       upstreamTarget: upstream.target,
       upstream,
-      createdAtMs: nowMs,
     };
   }
 }

@@ -55,6 +55,16 @@ export type Job = {
   readonly clean: boolean;
   /** Bytes between coinb1 and coinb2: session id + the miner's extranonce2. */
   readonly extranonceSize: number;
+  /**
+   * Of a job for one session alone: bytes at the end of `coinb1` that its miner has as its extranonce1, so
+   * that `mining.notify` carries coinb1 without them. Left out where the session id is the extranonce1.
+   */
+  readonly minerExtranonce1Size?: number;
+  /**
+   * What every session is asked for, because the terms its work is sold under name one target; undefined
+   * where each session has its own.
+   */
+  readonly fixedDifficulty: number | undefined;
   /** nBits expanded: a hash at or below it solves a block. */
   readonly networkTarget: bigint;
   readonly upstreamTarget: bigint;

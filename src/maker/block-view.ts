@@ -5,7 +5,7 @@ import type { ChainSource, ChainTip } from '../chain/source.ts';
 export type BlockStanding =
   | { readonly status: 'unknown' }
   | { readonly status: 'current'; readonly height: number; readonly bits: number }
-  /** `sinceMs`: wall time when another block took its place; 0 when it was never on the best chain we saw. */
+  /** `sinceMs`: wall time when another block took its place; 0 when that cannot be told. */
   | {
       readonly status: 'superseded';
       readonly height: number;
@@ -16,7 +16,8 @@ export type BlockStanding =
 const MAX_TIPS = 256;
 
 /**
- * Which blocks work may build on, by the maker's own node. When a tip was replaced is when this program saw it happen;
+ * Which blocks work may build on, by the maker's own node. When a tip was replaced is when this program saw
+ * it happen;
  * for what happened before it ran, the time in the header of the next block.
  */
 export class BlockView {
@@ -26,6 +27,8 @@ export class BlockView {
   readonly #leftAtMs = new Map<string, number>();
   readonly #known = new Map<string, BlockStanding>();
   #tip: ChainTip | undefined;
+  /** What was below this tip had been replaced by then. */
+  #first: { readonly height: number; readonly atMs: number } | undefined;
 
   constructor(deps: { readonly chain: ChainSource; readonly clock: Clock }) {
     this.#chain = deps.chain;
@@ -45,6 +48,7 @@ export class BlockView {
         this.#leftAtMs.delete(oldest!);
       }
     }
+    this.#first ??= { height: tip.height, atMs: this.#clock.nowMs() };
     this.#tip = tip;
     this.#known.clear();
   }
@@ -72,7 +76,9 @@ export class BlockView {
     const leftAtMs = this.#leftAtMs.get(hash);
     if (leftAtMs !== undefined) return { status: 'superseded', height, bits, sinceMs: leftAtMs };
     const next = header.nextHash === undefined ? undefined : await this.#chain.header(header.nextHash);
-    const sinceMs = next === undefined ? 0 : Math.min(next.timeSeconds * 1000, this.#clock.nowMs());
+    const isEarlier = this.#first !== undefined && height < this.#first.height;
+    const latestMs = isEarlier ? this.#first!.atMs : this.#clock.nowMs();
+    const sinceMs = next === undefined ? 0 : Math.min(next.timeSeconds * 1000, latestMs);
     return { status: 'superseded', height, bits, sinceMs };
   }
 }

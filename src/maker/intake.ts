@@ -20,7 +20,7 @@ import {
 export type IntakeOptions = {
   /** See `ShareRules`. */
   readonly fixedTarget: boolean;
-  /** How long a share waits for its block to reach the own node. */
+  /** How long a batch waits for a block to reach the own node. */
   readonly unknownBlockWaitMs: number;
   /** How long after a reconnect work on blocks that were replaced meanwhile is taken. */
   readonly backlogWindowMs: number;
@@ -79,7 +79,7 @@ export class Intake {
     this.contactAtMs = book.delivery.contactAtMs || deps.clock.nowMs();
   }
 
-  /** The miner is there again: work it could not send is taken even if its block was replaced since the last contact. */
+  /** The miner is there again: work on blocks replaced since the last contact is taken, so far as it fits. */
   openBacklog(): void {
     const nowMs = this.#deps.clock.nowMs();
     const { terms } = this.#book;
@@ -93,7 +93,10 @@ export class Intake {
     this.contactAtMs = nowMs;
   }
 
-  /** Remembers a job. What is wrong with it is said of its shares. Throws `equivocation` for another job of the same id. */
+  /**
+   * Remembers a job. What is wrong with it is said of its shares. Throws `equivocation` for another job of
+   * the same id.
+   */
   async announce(job: JobRecord): Promise<void> {
     const known = await this.#jobOf(job.id);
     const body = JSON.stringify(jobRecordToJson(job));
@@ -104,7 +107,10 @@ export class Intake {
     this.#remember({ job, code: checkJob(this.#book.terms, job), stored: false });
   }
 
-  /** Verifies, credits and stores a batch; it is on disk when this resolves. Throws `bad_sequence`, `overload`, `channel_frozen`. */
+  /**
+   * Verifies, credits and stores a batch; it is on disk when this resolves.
+   * Throws `bad_sequence`, `overload`, `channel_frozen`.
+   */
   async take(batch: Params<'work.batch'>): Promise<Result<'work.batch'>> {
     const book = this.#book;
     const { firstSeq, shares } = batch;
@@ -139,6 +145,7 @@ export class Intake {
   /** Everything that can be said without hashing. */
   async #prepare(shares: readonly WireShare[]): Promise<ShareCase[]> {
     const nowMs = this.#deps.clock.nowMs();
+    const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
     const standings = new Map<JobRecord, BlockStanding>();
     const cases: ShareCase[] = [];
     for (const share of shares) {
@@ -155,7 +162,7 @@ export class Intake {
       if (each.code !== undefined) continue;
       let standing = standings.get(job);
       if (standing === undefined) {
-        standing = await this.#standingOf(job);
+        standing = await this.#standingOf(job, waitUntilMs);
         standings.set(job, standing);
       }
       if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
@@ -163,14 +170,13 @@ export class Intake {
     return cases;
   }
 
-  /** The own node may hear of a block a little later than the miner's. */
-  async #standingOf(job: JobRecord): Promise<BlockStanding> {
+  /** The own node may hear of a block a little later than the miner's: a batch waits once. */
+  async #standingOf(job: JobRecord, waitUntilMs: number): Promise<BlockStanding> {
     const hash = displayHash(job.prevHash);
     const { clock, view } = this.#deps;
-    const untilMs = clock.monotonicMs() + this.#options.unknownBlockWaitMs;
     for (;;) {
       const standing = await view.standing(hash);
-      if (standing.status !== 'unknown' || clock.monotonicMs() >= untilMs) return standing;
+      if (standing.status !== 'unknown' || clock.monotonicMs() >= waitUntilMs) return standing;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }

@@ -62,13 +62,17 @@ export type Credit = {
   readonly ownWorkHashes: bigint;
 };
 
-/** The ledger id of a miner's job: wire ids of different miners may be alike. Give it to `evidenceLines` as `jobKey`. */
+/**
+ * The ledger id of a miner's job: wire ids of different miners may be alike. Give it to `evidenceLines` as
+ * `jobKey`.
+ */
 export function makerJobKey(contractId: string, jobId: number): string {
   return `${contractId}:${jobDocumentId(jobId)}`;
 }
 
 /**
- * The maker's durable memory of one contract. What the miner will rely on is on disk when a method resolves; a write that
+ * The maker's durable memory of one contract. What the miner will rely on is on disk when a method
+ * resolves; a write that
  * fails freezes the book, and with it the channel, until the program starts anew.
  */
 export class MakerBook {
@@ -125,7 +129,10 @@ export class MakerBook {
     return this.contract.terms;
   }
 
-  /** The newest state on disk. The signer may be ahead of it while a write is under way, and after one that failed. */
+  /**
+   * The newest state on disk. The signer may be ahead of it while a write is under way, and after one that
+   * failed.
+   */
   get last(): SignedState | undefined {
     return this.#last;
   }
@@ -200,7 +207,10 @@ export class MakerBook {
     if (status === 'closed') this.apply({ type: 'closed' });
   }
 
-  /** Stores what a batch is credited; on disk when it resolves. Throws `overload` with nothing changed, `channel_frozen`. */
+  /**
+   * Stores what a batch is credited; on disk when it resolves. Throws `overload` with nothing changed,
+   * `channel_frozen`.
+   */
   async credit(credit: Credit): Promise<readonly StreamEffect[]> {
     const { contractId, evidence } = this;
     const { shares, jobs } = credit;
@@ -257,7 +267,8 @@ export class MakerBook {
   }
 
   /**
-   * Takes over a newer state that this maker signed and then lost: its work counts as verified, the shares behind it are never
+   * Takes over a newer state that this maker signed and then lost: its work counts as verified, the shares
+   * behind it are never
    * taken again, nor any on blocks up to `height` (`channel.md` 4). Throws as `MonotoneSigner.adopt`.
    */
   async adopt(state: SignedState, nextSeq: number, height: number): Promise<void> {
@@ -280,7 +291,8 @@ export class MakerBook {
   }
 
   /**
-   * A state with the number of the newest: throws `equivocation`, with both kept as evidence and the channel frozen, when it is
+   * A state with the number of the newest: throws `equivocation`, with both kept as evidence and the
+   * channel frozen, when it is
    * well signed and another one; `bad_signature` and the like when it is not ours.
    */
   async compare(shown: SignedState): Promise<void> {

@@ -23,7 +23,8 @@ export type MakerChannelDeps = IntakeDeps &
   };
 
 /**
- * The maker's end of one contract once its opening is stored: takes work, signs a state for each step, resends what was not
+ * The maker's end of one contract once its opening is stored: takes work, signs a state for each step,
+ * resends what was not
  * acked, and closes. One task at a time, so that what is checked is still so when it is written.
  */
 export class MakerChannel {
@@ -50,7 +51,10 @@ export class MakerChannel {
     return this.#peer !== undefined;
   }
 
-  /** `channel.reestablish`: the four cases of `channel.md` 7. The miner's newer state, well signed by us, is taken over. */
+  /**
+   * `channel.reestablish`: the four cases of `channel.md` 7. The miner's newer state, well signed by us, is
+   * taken over.
+   */
   reestablish(
     peer: RpcPeer,
     { n, state, nextSeq }: Params<'channel.reestablish'>,
@@ -208,7 +212,9 @@ export class MakerChannel {
     );
   }
 
-  /** Signs the next state when a step is verified and the last one acked; then offers whatever is not acked. */
+  /**
+   * Signs the next state when a step is verified and the last one acked; then offers whatever is not acked.
+   */
   #signIfDue(): void {
     this.#run(async () => {
       const { book } = this;

@@ -26,7 +26,8 @@ export type MakerOpeningOptions = {
 type OpeningDeps = { readonly chain: ChainSource; readonly signer: SignerTree };
 
 /**
- * Answers `channel.open`: own coins, keys and state 0, all stored before they leave. The same message again gets the same
+ * Answers `channel.open`: own coins, keys and state 0, all stored before they leave. The same message again
+ * gets the same
  * answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
  */
 export async function acceptOpening(
@@ -61,7 +62,8 @@ export async function acceptOpening(
 }
 
 /**
- * Answers `channel.tx_signatures`: verifies the miner's, adds its own, stores the funding and broadcasts it. Again: the same
+ * Answers `channel.tx_signatures`: verifies the miner's, adds its own, stores the funding and broadcasts
+ * it. Again: the same
  * transaction. Throws `bad_signature`, `bad_funding` when coins are gone or the opening was given up.
  */
 export async function completeFunding(

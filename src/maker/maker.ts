@@ -36,7 +36,7 @@ import { MakerBook } from './maker-book.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { judgeTerms, type MakerPolicy } from './policy.ts';
-import { ShareVerifier } from './verification.ts';
+import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
   readonly host: string;
@@ -88,12 +88,11 @@ export type MakerContractStatus = {
 };
 
 const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
-/** No block lasts this long: what was credited earlier is on blocks whose work is stale. */
-const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
 const CONTRACTS_PER_SESSION = 1000;
 
 /**
- * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels, verifies work and signs
+ * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels,
+ * verifies work and signs
  * it. Everything is restored from the ledger.
  */
 export class Maker {
@@ -115,10 +114,13 @@ export class Maker {
     this.#deps = deps;
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new BlockView(deps);
-    this.#verifier = new ShareVerifier({ kernel: deps.kernel, duplicates: new DuplicateSet() });
+    this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
   }
 
-  /** Restores every contract, then listens. Resolves with the port. Throws `ledger_corrupt`, `address_in_use`. */
+  /**
+   * Restores every contract, then listens. Resolves with the port. Throws `ledger_corrupt`,
+   * `address_in_use`.
+   */
   async start(): Promise<number> {
     const { ledger, chain, log, clock, random } = this.#deps;
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
@@ -132,6 +134,7 @@ export class Maker {
       this.#view.onTip(tip);
       for (const channel of this.#channels.values()) channel.lookAtChain();
       this.#giveUpOpenings();
+      this.#verifier.dropOld();
     });
     const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
     this.#server = new PeerServer(
@@ -349,7 +352,7 @@ export class Maker {
         generation = body === undefined ? undefined : toHex(parseJobDocument(body).prevHash);
         generations.set(key, generation);
       }
-      if (generation !== undefined) this.#verifier.duplicates.add(generation, hash);
+      if (generation !== undefined) this.#verifier.remember(generation, hash);
     }
   }
 

@@ -1,7 +1,7 @@
 import { CodedError } from '../base/errors.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
-import type { ContractTerms } from '../contract/terms.ts';
+import { type ContractTerms, termsVersion } from '../contract/terms.ts';
 
 /** The contracts a maker takes without asking anyone. */
 export type MakerPolicy = {
@@ -12,6 +12,7 @@ export type MakerPolicy = {
   readonly maxTotalBudgetSat: bigint;
   readonly maxOpenContractsPerMiner: number;
   readonly minStepHashes: bigint;
+  readonly maxStepHashes: bigint;
   readonly maxUnpaidSteps: number;
   /** Least work of one share: bounds what verification costs. */
   readonly minShareWorkHashes: bigint;
@@ -20,7 +21,10 @@ export type MakerPolicy = {
   readonly maxExpiryBlocks: number;
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
-  /** The script every job must pay; undefined takes contracts without a binding, for a maker that is the upstream itself. */
+  /**
+   * The script every job must pay; undefined takes contracts without a binding, for a maker that is the
+   * upstream itself.
+   */
   readonly bindingScriptHex: string | undefined;
 };
 
@@ -34,7 +38,10 @@ export type PolicyContext = {
   readonly openBudgetSat: bigint;
 };
 
-/** Pure. Throws `bad_terms` with the first reason not to take a contract; `parseTerms` has checked it in itself. */
+/**
+ * Pure. Throws `bad_terms` with the first reason not to take a contract; `parseTerms` has checked it in
+ * itself.
+ */
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
   const blocks = terms.expiryHeight - context.height;
   const shareWork = workOfTarget(BigInt(`0x${terms.maxTargetHex}`));
@@ -54,6 +61,8 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `a miner may have ${policy.maxOpenContractsPerMiner} contracts`,
     ],
     [terms.stepHashes >= policy.minStepHashes, `a step must be at least ${policy.minStepHashes} hashes`],
+    [terms.stepHashes <= policy.maxStepHashes, `a step may be at most ${policy.maxStepHashes} hashes`],
+    [termsVersion(terms) === 1, 'contracts with bonds or a seal are not served'],
     [terms.maxUnpaidSteps <= policy.maxUnpaidSteps, `at most ${policy.maxUnpaidSteps} steps are unpaid`],
     [
       shareWork >= policy.minShareWorkHashes,

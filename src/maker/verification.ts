@@ -1,4 +1,5 @@
 import { concat, toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { coinbaseOutputs } from '../bitcoin/coinbase.ts';
 import type { ContractTerms } from '../contract/terms.ts';
@@ -11,7 +12,9 @@ import { type ShareInput, verifyShares } from '../shares/verify.ts';
 import { BIP323_VERSION_MASK } from '../stratum/version-rolling.ts';
 import type { JobRecord } from '../work/evidence.ts';
 
-/** Version, input count and outpoint of a coinbase, then the length of its script: where the script begins. */
+/**
+ * Version, input count and outpoint of a coinbase, then the length of its script: where the script begins.
+ */
 const SCRIPT_AT = 4 + 1 + 36 + 1;
 const MAX_SCRIPT_SIZE = 100;
 
@@ -23,7 +26,8 @@ export type ShareRules = {
   /** The easiest target of a share. */
   readonly maxTarget: bigint;
   /**
-   * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its hash is known,
+   * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its
+   * hash is known,
    * which a maker that trusts reported difficulties cannot see (a share is worth its difficulty).
    */
   readonly fixedTarget: boolean;
@@ -34,8 +38,10 @@ export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareR
 }
 
 /**
- * A job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of its input (anywhere else a
- * miner could move the outputs with it), `share_unbound` unless it pays the script the terms bind to. Undefined when good.
+ * A job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of its
+ * input (anywhere else a
+ * miner could move the outputs with it), `share_unbound` unless it pays the script the terms bind to.
+ * Undefined when good.
  */
 export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
   const { coinb1, coinb2, extranonceSize } = job;
@@ -89,19 +95,50 @@ export type ShareCase = {
   hash: Uint8Array | undefined;
 };
 
+/** No block lasts this long, so what was credited earlier is on blocks whose work is stale. */
+export const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
+
 /** Targets kept: a stream uses few difficulties at a time. */
 const TARGETS_KEPT = 1024;
 
-/** Hashes the shares of a batch in one go with the miners' own kernel and finds the low and the known ones. */
+/**
+ * Hashes the shares of a batch in one go with the miners' own kernel and finds the low and the known ones.
+ */
 export class ShareVerifier {
   readonly #kernel: ShareKernel;
   readonly #targets = new Map<number, ShareTarget>();
+  readonly #clock: Clock;
+  /** When each generation of hashes was last added to, monotonic ms. */
+  readonly #usedAtMs = new Map<string, number>();
   /** One for all contracts: a share is paid once, whoever sells it. */
   readonly duplicates: DuplicateSet;
 
-  constructor(deps: { readonly kernel: ShareKernel; readonly duplicates: DuplicateSet }) {
+  constructor(deps: {
+    readonly kernel: ShareKernel;
+    readonly duplicates: DuplicateSet;
+    readonly clock: Clock;
+  }) {
     this.#kernel = deps.kernel;
+    this.#clock = deps.clock;
     this.duplicates = deps.duplicates;
+  }
+
+  /** Remembers a hash as credited. False when it was known. */
+  remember(generation: string, hash: Uint8Array): boolean {
+    this.#usedAtMs.set(generation, this.#clock.monotonicMs());
+    return this.duplicates.add(generation, hash);
+  }
+
+  /**
+   * Forgets the generations that nothing was added to for a day: their work is stale however late it comes.
+   */
+  dropOld(): void {
+    const beforeMs = this.#clock.monotonicMs() - DUPLICATE_MEMORY_MS;
+    for (const [generation, usedAtMs] of this.#usedAtMs) {
+      if (usedAtMs >= beforeMs) continue;
+      this.duplicates.dropGeneration(generation);
+      this.#usedAtMs.delete(generation);
+    }
   }
 
   targetOf(difficulty: number): ShareTarget {
@@ -113,7 +150,9 @@ export class ShareVerifier {
     return target;
   }
 
-  /** Fills in hash and code of the cases without one; new hashes are remembered as known. Throws `overload`. */
+  /**
+   * Fills in hash and code of the cases without one; new hashes are remembered as known. Throws `overload`.
+   */
   hashAll(cases: readonly ShareCase[]): void {
     const open = cases.filter((each) => each.code === undefined);
     if (this.duplicates.size + open.length >= this.duplicates.maxHashes) {
@@ -132,7 +171,7 @@ export class ShareVerifier {
     open.forEach((each, index) => {
       each.hash = hashes.slice(index * 32, index * 32 + 32);
       if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';
-      else if (!this.duplicates.add(generationOf(each.job!), each.hash)) each.code = 'share_duplicate';
+      else if (!this.remember(generationOf(each.job!), each.hash)) each.code = 'share_duplicate';
     });
   }
 

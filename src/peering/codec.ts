@@ -3,7 +3,10 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord, type Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 
-/** One wire shape, both ways: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything else. */
+/**
+ * One wire shape, both ways: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything
+ * else.
+ */
 export type Codec<T> = {
   readonly parse: (value: unknown) => T;
   readonly print: (value: T) => Json;

@@ -8,7 +8,10 @@ import type { RpcPeer } from './rpc-peer.ts';
 
 export const PROTOCOL_VERSION = 1;
 
-/** Feature bits this program knows. Even bits are required by who sets them, odd ones may be ignored (as BOLT9). */
+/**
+ * Feature bits this program knows. Even bits are required by who sets them, odd ones may be ignored (as
+ * BOLT9).
+ */
 export const KNOWN_FEATURES: readonly number[] = [];
 
 /** Who we are to peers: an x-only secp256k1 key and what signs with it (BIP340). */
@@ -32,8 +35,10 @@ export type HandshakeOptions = {
 };
 
 /**
- * The digest that `role` signs: `taggedHash("shc/auth/1", role || id_client || id_server || nonce_client || nonce_server ||
- * exporter)`, with role one byte, 0 for the client (`channel.md` 7). The exporter ties it to one TLS connection.
+ * The digest that `role` signs: `taggedHash("shc/auth/1", role || id_client || id_server || nonce_client ||
+ * nonce_server ||
+ * exporter)`, with role one byte, 0 for the client (`channel.md` 7). The exporter ties it to one TLS
+ * connection.
  */
 export function authDigest(
   role: HandshakeRole,
@@ -83,7 +88,8 @@ function checkAuth(digest: Uint8Array, nodeId: string, signatureHex: string): vo
 }
 
 /**
- * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only after the
+ * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only
+ * after the
  * client has proven a key on its list. Until it resolves nothing else is answered.
  * @returns the node id of the peer. On failure the connection is ended and the coded error thrown.
  */

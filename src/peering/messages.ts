@@ -23,7 +23,8 @@ import {
 } from './codec.ts';
 
 /**
- * Every message between miner and maker (`channel.md` 7), one codec for parameters and one for the result. Sats, msat and
+ * Every message between miner and maker (`channel.md` 7), one codec for parameters and one for the result.
+ * Sats, msat and
  * hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
  */
 

@@ -38,7 +38,10 @@ import {
 
 export type MinerBookOptions = {
   readonly terms: ContractTerms;
-  /** Work the maker may refuse, as a part of all own work in percent, before delivery pauses; one step is always allowed. */
+  /**
+   * Work the maker may refuse, as a part of all own work in percent, before delivery pauses; one step is
+   * always allowed.
+   */
   readonly maxRefusedPercent: number;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
@@ -47,7 +50,8 @@ export type MinerBookOptions = {
 export type MinerBookDeps = { readonly ledger: Ledger; readonly clock: Clock; readonly log: Logger };
 
 /**
- * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once its records are on
+ * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once
+ * its records are on
  * disk; a write that fails freezes the book, and with it the channel, until the program starts anew.
  */
 export class MinerBook {
@@ -75,7 +79,10 @@ export class MinerBook {
     this.contractId = contractIdOf(options.terms);
   }
 
-  /** The book as the ledger has it. Throws `ledger_corrupt`, `bad_signature` for a stored state that does not verify. */
+  /**
+   * The book as the ledger has it. Throws `ledger_corrupt`, `bad_signature` for a stored state that does
+   * not verify.
+   */
   static async load(options: MinerBookOptions, deps: MinerBookDeps): Promise<MinerBook> {
     const book = new MinerBook(options, deps);
     const { contractId } = book;
@@ -95,9 +102,10 @@ export class MinerBook {
     return book;
   }
 
-  /** True while hashrate may go to this contract. */
+  /** True while hashrate may go to this contract: never while its funding lacks depth, as after a reorg. */
   get live(): boolean {
-    return this.frozen === undefined && this.channel?.status === 'open' && isDelivering(this.stream);
+    if (this.frozen !== undefined || this.channel?.status !== 'open') return false;
+    return isDelivering(this.stream) && this.stream.fundingDepth >= this.terms.minDepth;
   }
 
   /** Work the maker judged and did not credit. */
@@ -199,7 +207,8 @@ export class MinerBook {
   }
 
   /**
-   * The next state from the maker: checked against the last one and the own evidence, on disk when this resolves. Throws as
+   * The next state from the maker: checked against the last one and the own evidence, on disk when this
+   * resolves. Throws as
    * `verifyState`, `bad_amount` for more work than was delivered, `channel_frozen`.
    */
   async takeState(next: SignedState): Promise<readonly StreamEffect[]> {
@@ -213,7 +222,8 @@ export class MinerBook {
   }
 
   /**
-   * A newer state that the maker still has and this side lost. It may skip numbers, and may be of work whose evidence is lost
+   * A newer state that the maker still has and this side lost. It may skip numbers, and may be of work
+   * whose evidence is lost
    * here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
    */
   async adoptState(shown: SignedState): Promise<readonly StreamEffect[]> {

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import type { ChainSource, ChainTip, TxOut } from '../chain/source.ts';
 import { buildClose, closeFeeBounds, signClose } from '../channel/close.ts';
 import { channelFacts } from '../channel/params.ts';
 import { dustSat, feeOfVsize } from '../channel/sizes.ts';
@@ -10,6 +10,7 @@ import { call } from './calls.ts';
 import type { MinerBook } from './miner-book.ts';
 import { txidOf } from './miner-opening.ts';
 import type { SignerTree } from './opening.ts';
+import type { ChannelRecord } from './records.ts';
 import type { RpcPeer } from './rpc-peer.ts';
 
 /** Blocks before the expiry, and the depth at which a close is final (`channel.md` 2.6). */
@@ -38,12 +39,17 @@ export type MinerChainDeps = {
   readonly log: Logger;
 };
 
-/** What the miner does on the chain: sees the funding confirm, closes together or alone, and sees the close confirm. */
+/**
+ * What the miner does on the chain: sees the funding confirm, closes together or alone, and sees the close
+ * confirm.
+ */
 export class MinerChain {
   readonly #book: MinerBook;
   readonly #margins: CloseMargins;
   readonly #deps: MinerChainDeps;
+  /** Height of the first tip that showed the channel spent in a block. */
   #spentAtHeight: number | undefined;
+  #isSpent = false;
 
   constructor(book: MinerBook, margins: CloseMargins, deps: MinerChainDeps) {
     this.#book = book;
@@ -56,16 +62,22 @@ export class MinerChain {
     return this.#book.stream.fundingDepth >= this.#book.terms.minDepth;
   }
 
-  /** Looks at the channel's output at a new tip. Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
+  /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  /**
+   * Looks at the channel's output at a new tip. Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`.
+   */
   async onTip(tip: ChainTip): Promise<void> {
     const { channel } = this.#book;
     if (channel === undefined || this.#book.frozen !== undefined) return;
-    const coin = await this.#deps.chain.txOut(channel.fundingTxid, channel.fundingVout);
-    if (coin !== undefined) {
-      this.#spentAtHeight = undefined;
-      this.#book.apply({ type: 'funded', confirmations: coin.confirmations });
-    }
-    if (channel.status === 'funding' && coin === undefined) await this.broadcastFunding();
+    const coin = await this.#fundingCoin(channel);
+    this.#isSpent = coin === undefined && channel.status !== 'opening' && channel.status !== 'funding';
+    if (coin !== undefined) this.#book.apply({ type: 'funded', confirmations: coin.confirmations });
+    // The own signatures may have reached the maker and its answer not us: the chain tells.
+    if (channel.status === 'opening' && coin !== undefined) await this.#book.setStatus('funding');
     if (channel.status === 'open' && coin === undefined) {
       await this.#book.setStatus('closing', { reason: 'spent by the other side' });
     }
@@ -73,12 +85,34 @@ export class MinerChain {
     if (this.#book.channel?.status === 'closing') await this.#watchClose(tip, coin === undefined);
   }
 
-  /** Both sides broadcast: who is first does not matter. */
-  async broadcastFunding(): Promise<void> {
-    if (this.#book.fundingTx !== undefined) await this.#broadcast(this.#book.fundingTx);
+  /**
+   * The channel's output. One that is not there may be spent, or its funding may have left the chain and the
+   * mempool: sent again, it is there if it was not spent.
+   */
+  async #fundingCoin(channel: ChannelRecord): Promise<TxOut | undefined> {
+    const { fundingTxid, fundingVout, status } = channel;
+    const coin = await this.#deps.chain.txOut(fundingTxid, fundingVout);
+    if (coin !== undefined || this.#book.fundingTx === undefined || status === 'closed') return coin;
+    await this.broadcastFunding();
+    return this.#deps.chain.txOut(fundingTxid, fundingVout);
   }
 
-  /** The close that both sign (`channel.md` 2.3, X): after it neither side goes on. The maker's answer is broadcast. */
+  /** Both sides broadcast: who is first does not matter. */
+  async broadcastFunding(): Promise<void> {
+    const { fundingTx } = this.#book;
+    if (fundingTx === undefined) return;
+    await this.#deps.chain.broadcast(fundingTx).catch((error: unknown) => {
+      // Refused also where a block holds it and its outputs are spent.
+      if (codeOf(error) !== 'tx_refused') throw error;
+      if (this.#book.channel?.status !== 'funding') return;
+      this.#deps.log.warn({ detail: String(error) }, 'the funding was refused; it is sent again');
+    });
+  }
+
+  /**
+   * The close that both sign (`channel.md` 2.3, X): after it neither side goes on. The maker's answer is
+   * broadcast.
+   */
   async closeTogether(peer: RpcPeer): Promise<void> {
     const book = this.#book;
     const { contractId } = book;
@@ -124,24 +158,29 @@ export class MinerChain {
     else if (left <= this.#margins.askBlocks) this.#book.apply({ type: 'expiry_near' });
   }
 
+  /**
+   * Any spend that a block holds ends the channel once it is deep: also a rung below the newest, or another
+   * state. Until a block holds one, the ladder is climbed before the expiry, over a close by both as well.
+   */
   async #watchClose(tip: ChainTip, isSpent: boolean): Promise<void> {
     const { channel, terms } = this.#book;
-    const left = terms.expiryHeight - tip.height;
-    if (!isSpent) {
-      if (channel?.closeTx) await this.#broadcast(channel.closeTx);
-      if (left <= this.#margins.broadcastBlocks) await this.closeAlone(left <= this.#margins.urgentBlocks);
+    assert(channel !== undefined, 'miner_channel_before_close');
+    if (!isSpent && channel.closeTx) await this.#broadcast(channel.closeTx);
+    const { fundingTxid, fundingVout, closeTx } = channel;
+    const inBlocks = await this.#deps.chain.txOut(fundingTxid, fundingVout, false);
+    if (!isSpent || inBlocks !== undefined) {
+      this.#spentAtHeight = undefined;
+      const left = terms.expiryHeight - tip.height;
+      const isOurs = !isSpent || closeTx !== null;
+      if (isOurs && left <= this.#margins.broadcastBlocks) {
+        await this.closeAlone(left <= this.#margins.urgentBlocks);
+      }
       return;
     }
     this.#spentAtHeight ??= tip.height;
-    const txid = channel?.closeTx ? txidOf(channel.closeTx) : undefined;
-    const confirmations =
-      txid === undefined
-        ? tip.height - this.#spentAtHeight + 1
-        : ((await this.#deps.chain.confirmations(txid)) ?? 0);
-    if (confirmations >= this.#margins.finalDepth) await this.#book.setStatus('closed');
-    else if (confirmations === 0 && channel?.reason === 'alone' && left <= this.#margins.broadcastBlocks) {
-      await this.closeAlone(left <= this.#margins.urgentBlocks);
-    }
+    const own = closeTx ? await this.#deps.chain.confirmations(txidOf(closeTx)) : undefined;
+    const depth = own || tip.height - this.#spentAtHeight + 1;
+    if (depth >= this.#margins.finalDepth) await this.#book.setStatus('closed');
   }
 
   /** What blocks ask for at the moment, within what a close may pay and the miner has. */

@@ -39,7 +39,8 @@ export type FeedDeps = {
 const ROWS_PER_READ = 64;
 
 /**
- * Sends the shares of one stream over one connection, in order and each once: the job of a share first, then batches, a few
+ * Sends the shares of one stream over one connection, in order and each once: the job of a share first,
+ * then batches, a few
  * in flight. It starts where the maker stands and reads what is durable from the ledger.
  */
 export class MinerFeed {
@@ -71,7 +72,8 @@ export class MinerFeed {
   }
 
   /**
-   * The own work of all shares before `nextSeq`, from the nearest known point. Throws `bad_sequence` when the maker has more
+   * The own work of all shares before `nextSeq`, from the nearest known point. Throws `bad_sequence` when
+   * the maker has more
    * shares than the ledger.
    */
   async seek(nextSeq: number, from: DeliveryRecord): Promise<bigint> {

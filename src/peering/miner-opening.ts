@@ -26,8 +26,10 @@ export type MinerOpeningOptions = {
 type OpeningDeps = { readonly chain: ChainSource; readonly signer: SignerTree };
 
 /**
- * Brings the contract from terms to a signed funding (`channel.md` 2.4), from wherever the book stands: each answer of the
- * maker is on disk before the next step, each step may be asked for twice. State 0 is on disk before the miner signs.
+ * Brings the contract from terms to a signed funding (`channel.md` 2.4), from wherever the book stands:
+ * each answer of the
+ * maker is on disk before the next step, each step may be asked for twice. State 0 is on disk before the
+ * miner signs.
  */
 export async function openChannel(
   peer: RpcPeer,

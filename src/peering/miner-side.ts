@@ -92,8 +92,10 @@ export type MinerStatus = {
 };
 
 /**
- * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every state on disk
- * before it is acked, and closes. `MinerBook` is what it knows, `MinerFeed` what it sends, `MinerChain` what it does on
+ * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every
+ * state on disk
+ * before it is acked, and closes. `MinerBook` is what it knows, `MinerFeed` what it sends, `MinerChain`
+ * what it does on
  * chain; this connects them to one maker, again and again.
  */
 export class MinerSide {
@@ -180,7 +182,10 @@ export class MinerSide {
     };
   }
 
-  /** Ends the contract: no more work, the rest is signed, both close. Resolves once the close is deep, or at `stop`. */
+  /**
+   * Ends the contract: no more work, the rest is signed, both close. Resolves once the close is deep, or at
+   * `stop`.
+   */
   close(): Promise<void> {
     const book = this.#book;
     assert(book !== undefined, 'miner_side_started');
@@ -234,8 +239,8 @@ export class MinerSide {
 
   get #isOver(): boolean {
     const book = this.#book!;
-    const isCancelled = this.#closing && book.fundingTx === undefined;
-    return this.#abort.signal.aborted || isCancelled || book.channel?.status === 'closed';
+    const isNeverOpened = this.#closing && book.assembled === undefined;
+    return this.#abort.signal.aborted || isNeverOpened || book.channel?.status === 'closed';
   }
 
   #disconnected(): void {
@@ -313,7 +318,8 @@ export class MinerSide {
   }
 
   /**
-   * Both say where they stand; the newer state wins (`channel.md` 7, reestablish). False when the maker has evidence that is
+   * Both say where they stand; the newer state wins (`channel.md` 7, reestablish). False when the maker has
+   * evidence that is
    * lost here: nothing can be added to it, and the contract ends.
    */
   async #reestablish(peer: RpcPeer, feed: MinerFeed): Promise<boolean> {
@@ -446,9 +452,9 @@ export class MinerSide {
     const status = book.channel?.status;
     const isEnding =
       book.stream.status === 'ending' || (status === 'closing' && book.channel?.closeTx === null);
-    if (!isEnding || !this.#connected || (this.#feed?.isRunning && !this.#feed.drained)) return;
+    if (!isEnding || !this.#connected || this.#feed?.drained === false) return;
     if (status !== 'open' && status !== 'funding' && status !== 'closing') return;
-    if (book.channel?.closeTx) return;
+    if (book.channel?.closeTx || this.#onChain!.isSpent) return;
     const peer = this.#peer!;
     if (this.#closeAsked === peer) return;
     this.#closeAsked = peer;

@@ -104,7 +104,8 @@ export function outpointName(coin: Pick<Utxo, 'txid' | 'vout'>): string {
 }
 
 /**
- * The chain must show every coin the other side brings, confirmed, with the value and the script it said, else the funding
+ * The chain must show every coin the other side brings, confirmed, with the value and the script it said,
+ * else the funding
  * can never confirm. Throws `bad_funding`.
  */
 export async function checkCoins(side: FundingSide, chain: ChainSource): Promise<void> {

@@ -65,8 +65,10 @@ const openingCodec = object({
 export type OpeningRecord = CodecValue<typeof openingCodec>;
 
 /**
- * `opening` until the funding is signed by both, `funding` until it is deep enough, `open` while states are signed, `closing`
- * once a transaction that spends the channel is signed, `closed` when that is deep. `frozen` and `failed` wait for a human.
+ * `opening` until the funding is signed by both, `funding` until it is deep enough, `open` while states are
+ * signed, `closing`
+ * once a transaction that spends the channel is signed, `closed` when that is deep. `frozen` and `failed`
+ * wait for a human.
  */
 export const CHANNEL_STATUSES = [
   'opening',
@@ -108,7 +110,9 @@ const deliveryCodec = object({
   verifiedWorkHashes: ['verified_work', decimal],
   /** When the maker last heard of the miner, wall time in ms; 0 at the miner. */
   contactAtMs: ['contact_at_ms', count],
-  /** Maker: after a restore, shares on blocks up to this height may have been credited before; 0 otherwise. */
+  /**
+   * Maker: after a restore, shares on blocks up to this height may have been credited before; 0 otherwise.
+   */
   restoredHeight: ['restored_height', count],
 });
 export type DeliveryRecord = CodecValue<typeof deliveryCodec>;

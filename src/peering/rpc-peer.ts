@@ -32,7 +32,8 @@ const MAX_DEPTH = 12;
 const INTERNAL_ERROR = -32603;
 
 /**
- * JSON-RPC 2.0 in both directions over one connection. One message a line; batches, notifications other than `error`, deep
+ * JSON-RPC 2.0 in both directions over one connection. One message a line; batches, notifications other
+ * than `error`, deep
  * JSON and anything that is no JSON-RPC message are refused. Errors carry our code as `data.code`.
  */
 export class RpcPeer {
@@ -74,7 +75,10 @@ export class RpcPeer {
     return this.#reason !== undefined;
   }
 
-  /** Starts to serve. Methods not in the table are answered with `unknownMethod`. May be called again to replace the table. */
+  /**
+   * Starts to serve. Methods not in the table are answered with `unknownMethod`. May be called again to
+   * replace the table.
+   */
   serve(handlers: RpcHandlers, unknownMethod: ErrorCode): void {
     const first = Object.keys(this.#handlers).length === 0;
     for (const method of Object.keys(this.#handlers)) this.#rpc.removeMethod(method);
@@ -89,7 +93,8 @@ export class RpcPeer {
   }
 
   /**
-   * Sends a request and returns the unparsed result. Throws what the peer answered as a `CodedError` with `meta.remote`;
+   * Sends a request and returns the unparsed result. Throws what the peer answered as a `CodedError` with
+   * `meta.remote`;
    * `peer_timeout` or `peer_closed` when no answer came, `overload` when too many requests wait.
    */
   async request(method: string, params: Json): Promise<unknown> {
@@ -227,7 +232,10 @@ export function isRemote(error: unknown): error is CodedError {
   return error instanceof CodedError && error.meta['remote'] === true;
 }
 
-/** `JSON.parse` for what a peer sent: throws `malformed` for bad JSON, and for nesting beyond any message of ours. */
+/**
+ * `JSON.parse` for what a peer sent: throws `malformed` for bad JSON, and for nesting beyond any message of
+ * ours.
+ */
 export function parseBoundedJson(text: string): unknown {
   let depth = 0;
   let quoted = false;

@@ -1,6 +1,6 @@
 import * as tls from 'node:tls';
-import { assert } from '../base/assert.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
+import { assert, InvariantError } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer } from '../stratum/framing.ts';
@@ -29,7 +29,8 @@ type LineHandlers = {
 };
 
 /**
- * Newline-delimited UTF-8 text over one TLS 1.3 connection. Lines are bounded by `LIMITS.peerLineBytes`; a longer line or
+ * Newline-delimited UTF-8 text over one TLS 1.3 connection. Lines are bounded by `LIMITS.peerLineBytes`; a
+ * longer line or
  * invalid UTF-8 ends the connection.
  */
 export class PeerConnection {
@@ -117,6 +118,18 @@ export class PeerConnection {
   }
 }
 
+/** Undefined for a socket that was closed meanwhile: it has no exporter any more. */
+function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerConnection | undefined {
+  try {
+    return new PeerConnection(socket, options);
+  } catch (error) {
+    if (error instanceof InvariantError) throw error;
+    socket.on('error', () => {});
+    socket.destroy();
+    return undefined;
+  }
+}
+
 export type PeerServerOptions = TransportOptions & {
   readonly host: string;
   /** 0 lets the system choose. */
@@ -146,7 +159,8 @@ export class PeerServer {
         handshakeTimeout: 10_000,
       },
       (socket) => {
-        const connection = new PeerConnection(socket, options);
+        const connection = openConnection(socket, options);
+        if (connection === undefined) return;
         this.#connections.add(connection);
         this.stats.connections += 1;
         socket.on('close', () => this.#connections.delete(connection));
@@ -154,6 +168,7 @@ export class PeerServer {
       },
     );
     this.#server.maxConnections = options.maxConnections;
+    this.#server.on('error', (error) => deps.log.warn({ error: error.message }, 'listener failed'));
     this.#server.on('tlsClientError', (error) => {
       this.stats.handshakeFailures += 1;
       deps.log.debug({ error: error.message }, 'tls handshake failed');
@@ -184,7 +199,8 @@ export class PeerServer {
 }
 
 /**
- * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter of this very
+ * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter
+ * of this very
  * connection. Throws `peer_closed` or `peer_timeout`.
  */
 export function connectPeer(
@@ -226,13 +242,9 @@ export function connectPeer(
       options.signal?.removeEventListener('abort', onAbort);
       socket.off('error', onError);
       socket.off('close', onClose);
-      resolve(new PeerConnection(socket, options));
+      const connection = openConnection(socket, options);
+      if (connection === undefined) fail(new CodedError('peer_closed', 'no TLS exporter'));
+      else resolve(connection);
     });
   });
-}
-
-/** True when trying again may help; false when the peer said that it will not serve us. */
-export function isTransient(error: unknown): boolean {
-  const code = codeOf(error);
-  return code !== 'unknown_peer' && code !== 'wrong_chain' && code !== 'unsupported';
 }

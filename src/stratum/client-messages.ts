@@ -22,7 +22,10 @@ export type ConfigureRequest = {
   readonly minimumDifficulty?: number;
 };
 
-/** The parameters as text; `submit-parser.ts` gives them meaning. `versionBits` is absent without version rolling. */
+/**
+ * The parameters as text; `submit-parser.ts` gives them meaning. `versionBits` is absent without version
+ * rolling.
+ */
 export type SubmitRequest = {
   readonly kind: 'submit';
   readonly id: RawId;
@@ -54,11 +57,14 @@ export type ClientRequest =
   | { readonly kind: 'ping'; readonly id: RawId }
   | { readonly kind: 'capabilities'; readonly id: RawId }
   /** An answer to a request of ours, ESP-Miner's `"method":"pong"` included. */
-  | { readonly kind: 'response'; readonly id: RawId }
+  | { readonly kind: 'response'; readonly id: RawId; readonly result?: string }
   | { readonly kind: 'unknown_method'; readonly id: RawId; readonly method: string }
   | { readonly kind: 'malformed'; readonly id: RawId; readonly detail: string };
 
-/** One line of a client. Never throws: what cannot be understood is `malformed`, with its id when it has one. */
+/**
+ * One line of a client. Never throws: what cannot be understood is `malformed`, with its id when it has
+ * one.
+ */
 export function parseClientLine(text: string): ClientRequest {
   let id: RawId = 'null';
   try {
@@ -117,7 +123,8 @@ function responseOf({ id, record }: Envelope): ClientRequest {
   if (!Object.hasOwn(record, 'result') && !Object.hasOwn(record, 'error')) {
     throw new CodedError('malformed', 'neither a method nor a result');
   }
-  return { kind: 'response', id };
+  const { result } = record;
+  return typeof result === 'string' ? { kind: 'response', id, result } : { kind: 'response', id };
 }
 
 const CALL_FORM = /^mining\.(suggest_difficulty|get_transactions)\((.{0,80})\)$/;
@@ -195,7 +202,10 @@ function target(value: unknown): bigint {
   return parsed;
 }
 
-/** The line of a request, newline included. The inverse of `parseClientLine`; `malformed` cannot be printed. */
+/**
+ * The line of a request, newline included. The inverse of `parseClientLine`; `malformed` cannot be
+ * printed.
+ */
 export function printClientRequest(request: Exclude<ClientRequest, { kind: 'malformed' }>): string {
   switch (request.kind) {
     case 'configure':
@@ -226,7 +236,7 @@ export function printClientRequest(request: Exclude<ClientRequest, { kind: 'malf
     case 'capabilities':
       return call(request.id, 'mining.capabilities', [{}]);
     case 'response':
-      return `{"id":${request.id},"result":null,"error":null}\n`;
+      return `{"id":${request.id},"result":${asciiJson(request.result ?? null)},"error":null}\n`;
     case 'unknown_method':
       return call(request.id, request.method, []);
   }

@@ -2,8 +2,8 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 
 /**
- * The JSON text of a message id: `7`, `"auth"`, `null`. Echoed so that a client finds the value it sent, whatever its
- * type; numbers beyond the safe integers keep their spelling.
+ * The JSON text of a message id: `7`, `"auth"`, `null`. Echoed so that a client finds the value it sent,
+ * whatever its type; numbers beyond the safe integers keep their spelling.
  */
 export type RawId = string;
 
@@ -17,7 +17,10 @@ export type Envelope = {
   readonly record: Readonly<Record<string, unknown>>;
 };
 
-/** One line as a JSON object with an id that can be echoed. Throws `malformed`; tolerates absent id and params. */
+/**
+ * One line as a JSON object with an id that can be echoed. Throws `malformed`; tolerates absent id and
+ * params.
+ */
 export function parseEnvelope(text: string): Envelope {
   const record = parseObject(text);
   const id = idText(record['id'], text);
@@ -66,7 +69,10 @@ function sourceOfId(text: string): string {
   }
 }
 
-/** JSON text with everything outside ASCII escaped, so that what is written to a socket is one byte a character. */
+/**
+ * JSON text with everything outside ASCII escaped, so that what is written to a socket is one byte a
+ * character.
+ */
 export function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\uffff]/g,
@@ -77,14 +83,18 @@ export function asciiJson(value: unknown): string {
 const U32_HEX = /^[0-9a-fA-F]{1,8}$/;
 
 /**
- * A u32 from 1 to 8 hex digits, big-endian. Short forms are taken as padded left: NerdMiner does not pad its nonce.
+ * A u32 from 1 to 8 hex digits, big-endian. Short forms are taken as padded left: NerdMiner does not pad
+ * its nonce.
  * @returns undefined for anything else
  */
 export function parseU32Hex(text: unknown): number | undefined {
   return typeof text === 'string' && U32_HEX.test(text) ? Number.parseInt(text, 16) : undefined;
 }
 
-/** A positive finite number, also from a decimal string as some firmware sends it; undefined for anything else. */
+/**
+ * A positive finite number, also from a decimal string as some firmware sends it; undefined for anything
+ * else.
+ */
 export function parsePositive(value: unknown): number | undefined {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : undefined;

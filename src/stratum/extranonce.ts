@@ -10,8 +10,8 @@ export type ExtranonceLayout = {
 };
 
 /**
- * How the upstream's extranonce2 of b bytes is divided: `zeros(b - s - m) || session id (s) || miner's extranonce2 (m)`.
- * Throws `extranonce_too_small` when it does not fit.
+ * How the upstream's extranonce2 of b bytes is divided: `zeros(b - s - m) || session id (s) || miner's
+ * extranonce2 (m)`. Throws `extranonce_too_small` when it does not fit.
  */
 export function extranonceLayout(sizes: {
   readonly upstreamExtranonce2Size: number;
@@ -23,14 +23,18 @@ export function extranonceLayout(sizes: {
   if (padSize < 0) {
     throw new CodedError(
       'extranonce_too_small',
-      `the destination leaves ${sizes.upstreamExtranonce2Size} bytes of extranonce2; sharing it between sessions ` +
-        `needs ${sizes.sessionIdSize} for the session and ${sizes.minerExtranonce2Size} for the miner`,
+      `the destination leaves ${sizes.upstreamExtranonce2Size} bytes of extranonce2; ` +
+        `sharing it between sessions needs ${sizes.sessionIdSize} for the session and ` +
+        `${sizes.minerExtranonce2Size} for the miner`,
     );
   }
   return { padSize, extranonceSize };
 }
 
-/** What goes upstream as extranonce2: `extranonce` (session id || miner's extranonce2), padded left with zeros. */
+/**
+ * What goes upstream as extranonce2: `extranonce` (session id || miner's extranonce2), padded left with
+ * zeros.
+ */
 export function upstreamExtranonce2(extranonce: Uint8Array, upstreamExtranonce2Size: number): Uint8Array {
   assert(extranonce.length <= upstreamExtranonce2Size, 'extranonce_fits_upstream');
   const out = new Uint8Array(upstreamExtranonce2Size);
@@ -41,12 +45,13 @@ export function upstreamExtranonce2(extranonce: Uint8Array, upstreamExtranonce2S
 const BLOCKS = 256;
 
 /**
- * Session ids: unique among live sessions, in sequence from a random start, and not given again for `quarantineMs`
- * after their session ended, since its jobs may live on and the same prefix would repeat its work (`stratum.md` 1.4).
+ * Session ids: unique among live sessions, in sequence from a random start, and not given again for
+ * `quarantineMs` after their session ended, since its jobs may live on and the same prefix would repeat
+ * its work (`stratum.md` 1.4).
  *
- * The quarantine costs no memory an id: the space is cut into 256 blocks walked in a circle, a block keeps the time of
- * its last release, and the walk enters a block only when that is long enough ago. Ids released ahead of the walk inside
- * the block being walked are skipped.
+ * The quarantine costs no memory an id: the space is cut into 256 blocks walked in a circle, a block
+ * keeps the time of its last release, and the walk enters a block only when that is long enough ago. Ids
+ * released ahead of the walk inside the block being walked are skipped.
  */
 export class SessionIds {
   readonly #size: number;
@@ -71,7 +76,10 @@ export class SessionIds {
     return this.#live.size;
   }
 
-  /** A free id; its bytes are its big-endian form. Throws `session_limit` when all are in use or in quarantine. */
+  /**
+   * A free id; its bytes are its big-endian form. Throws `session_limit` when all are in use or in
+   * quarantine.
+   */
   allocate(nowMs: number): number {
     for (let entered = 0; entered <= BLOCKS; entered += 1) {
       const id = this.#nextInBlock();

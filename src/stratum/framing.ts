@@ -4,7 +4,10 @@ import { assert } from '../base/assert.ts';
 export type LineSink = {
   /** The line is `bytes[start, end)`, without its terminator and never empty. Valid during the call only. */
   onLine(bytes: Uint8Array, start: number, end: number): boolean;
-  /** A line exceeded the limit (`line_too_long`): told once a line, whose bytes are dropped up to its newline. */
+  /**
+   * A line exceeded the limit (`line_too_long`): told once a line, whose bytes are dropped up to its
+   * newline.
+   */
   onLineTooLong(): boolean;
 };
 
@@ -13,9 +16,9 @@ const CARRIAGE_RETURN = 0x0d;
 const FIRST_PENDING_BYTES = 256;
 
 /**
- * Cuts a byte stream into lines at `\n`; one `\r` before it is dropped, empty lines are skipped. Lines that lie whole in
- * a chunk are reported in place; only the unfinished rest is copied, and never more than `maxLineBytes`.
- * What is reported does not depend on how the stream is cut into chunks.
+ * Cuts a byte stream into lines at `\n`; one `\r` before it is dropped, empty lines are skipped. Lines
+ * that lie whole in a chunk are reported in place; only the unfinished rest is copied, and never more
+ * than `maxLineBytes`. What is reported does not depend on how the stream is cut into chunks.
  */
 export class LineFramer {
   readonly #maxLineBytes: number;
@@ -33,7 +36,10 @@ export class LineFramer {
     return this.#pendingSize;
   }
 
-  /** Returns false when the sink stopped; the rest of the chunk is then lost, and the framer must not be used again. */
+  /**
+   * Returns false when the sink stopped; the rest of the chunk is then lost, and the framer must not be
+   * used again.
+   */
   push(chunk: Uint8Array, sink: LineSink): boolean {
     let start = 0;
     while (start < chunk.length) {

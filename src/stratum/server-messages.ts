@@ -109,7 +109,10 @@ function responseOf({ id, record }: Envelope): ResponseMessage {
   return error === undefined ? { kind: 'response', id, result } : { kind: 'response', id, result, error };
 }
 
-/** `[code,"text",null]`, `{code,message}`, a bare string, string codes, ckpool's `reject-reason` beside a false result. */
+/**
+ * `[code,"text",null]`, `{code,message}`, a bare string, string codes, ckpool's `reject-reason` beside a
+ * false result.
+ */
 function errorOf(error: unknown, rejectReason: unknown): StratumError | undefined {
   if (error === undefined || error === null || error === false) {
     return typeof rejectReason === 'string' ? { message: rejectReason.slice(0, 500) } : undefined;
@@ -190,7 +193,10 @@ function reconnectOf(params: readonly unknown[]): ServerMessage {
 
 export type SubscribeResult = Extranonce & { readonly sessionId?: string };
 
-/** The result of `mining.subscribe`: `[[["mining.notify","<session>"]],"<extranonce1>",<size>]`. Throws `malformed`. */
+/**
+ * The result of `mining.subscribe`: `[[["mining.notify","<session>"]],"<extranonce1>",<size>]`. Throws
+ * `malformed`.
+ */
 export function parseSubscribeResult(result: unknown): SubscribeResult {
   if (!Array.isArray(result) || result.length < 3) {
     throw new CodedError('malformed', 'a subscribe result has three elements');
@@ -212,8 +218,8 @@ function sessionIdOf(subscriptions: unknown): string | undefined {
 }
 
 /**
- * The version mask granted by the result of `mining.configure`, cut to what was requested (AntPool has answered more
- * than it was asked); 0 when version rolling was refused.
+ * The version mask granted by the result of `mining.configure`, cut to what was requested (AntPool has
+ * answered more than it was asked); 0 when version rolling was refused.
  */
 export function parseConfigureResult(result: unknown, requestedMask: number): number {
   if (!isRecord(result) || result['version-rolling'] !== true) return 0;
@@ -241,7 +247,8 @@ export function printSetVersionMask(mask: number): string {
 }
 
 export function printSetExtranonce(extranonce1: Uint8Array, extranonce2Size: number): string {
-  return `{"id":null,"method":"mining.set_extranonce","params":["${toHex(extranonce1)}",${extranonce2Size}]}\n`;
+  const params = `["${toHex(extranonce1)}",${extranonce2Size}]`;
+  return `{"id":null,"method":"mining.set_extranonce","params":${params}}\n`;
 }
 
 export function printReconnect(): string {

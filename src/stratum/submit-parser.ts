@@ -10,8 +10,8 @@ export const NO_VERSION_BITS = -2;
 export const MAX_EXTRANONCE2 = 16;
 
 /**
- * The parameters of one `mining.submit`, parsed. One object is filled again for every line, so that a share costs no
- * allocation here; nothing of it may be kept but the numbers and the id.
+ * The parameters of one `mining.submit`, parsed. One object is filled again for every line, so that a
+ * share costs no allocation here; nothing of it may be kept but the numbers and the id.
  */
 export class SubmitFields {
   /** The id for the reply: a safe integer as a number, anything else as JSON text. */
@@ -22,7 +22,10 @@ export class SubmitFields {
   workerEnd = 0;
   /** The job id as a number; BAD_FIELD unless it is lower-case hex without leading zeros, as our ids are. */
   jobId = BAD_FIELD;
-  /** `extranonce2[0, extranonce2Size)`; the size is BAD_FIELD for odd length, other characters or too many. */
+  /**
+   * `extranonce2[0, extranonce2Size)`; the size is BAD_FIELD for odd length, other characters or too
+   * many.
+   */
   readonly extranonce2 = new Uint8Array(MAX_EXTRANONCE2);
   extranonce2Size = BAD_FIELD;
   /** u32 from 1 to 8 hex digits, or BAD_FIELD. */
@@ -62,9 +65,10 @@ const FAILED = -1;
 const MAX_ID_DIGITS = 15;
 
 /**
- * Reads `mining.submit` in the shapes firmware prints: the keys `id`, `method` and `params` once each in any order, an id
- * that is an integer, a plain string or null, and 5 or 6 plain ASCII strings.
- * @returns false when the line is anything else, which then takes the way through `JSON.parse`; `out` is then undefined
+ * Reads `mining.submit` in the shapes firmware prints: the keys `id`, `method` and `params` once each in
+ * any order, an id that is an integer, a plain string or null, and 5 or 6 plain ASCII strings.
+ * @returns false when the line is anything else, which then takes the way through `JSON.parse`; `out` is
+ * then undefined
  */
 export function parseSubmitFast(bytes: Uint8Array, start: number, end: number, out: SubmitFields): boolean {
   let at = start;

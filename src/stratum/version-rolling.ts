@@ -4,7 +4,10 @@ export const DEFAULT_VERSION_MASK = 0x1fffe000;
 /** BIP323 adds eight lower bits. */
 export const BIP323_VERSION_MASK = 0x1fffffe0;
 
-/** How an upstream combines the sixth parameter of `mining.submit` with its job's version (`stratum.md` 1.6). */
+/**
+ * How an upstream combines the sixth parameter of `mining.submit` with its job's version (`stratum.md`
+ * 1.6).
+ */
 export type VersionReading = 'replace' | 'xor' | 'or';
 
 /** The bits every party allows. All masks are u32. */
@@ -23,16 +26,16 @@ export function bitsWithin(bits: number, mask: number): boolean {
 }
 
 /**
- * The mask to offer downstream for one upstream job. An upstream that ORs cannot clear bits its own version has set, so
- * those may not be rolled.
+ * The mask to offer downstream for one upstream job. An upstream that ORs cannot clear bits its own
+ * version has set, so those may not be rolled.
  */
 export function rollableMask(reading: VersionReading, upstreamVersion: number, mask: number): number {
   return (reading === 'or' ? mask & ~upstreamVersion : mask) >>> 0;
 }
 
 /**
- * The sixth parameter that makes an upstream arrive at `version`, which must differ from `upstreamVersion` only inside
- * `mask` (as `rollableMask` gave it).
+ * The sixth parameter that makes an upstream arrive at `version`, which must differ from
+ * `upstreamVersion` only inside `mask` (as `rollableMask` gave it).
  */
 export function upstreamVersionBits(
   reading: VersionReading,

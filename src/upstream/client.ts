@@ -6,12 +6,14 @@ import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
-import { DEFAULT_VERSION_MASK, type VersionReading } from '../stratum/version-rolling.ts';
+import { DEFAULT_VERSION_MASK } from '../stratum/version-rolling.ts';
 import { type Backoff, backoffMs } from './backoff.ts';
+import { sameExtranonce } from './job-source.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
-import { type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';
+import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';
 import { newUpstreamStats, type UpstreamStats } from './stats.ts';
-import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import { ReadingBook, type ReadingState, type VersionReadingOption } from './version-reading.ts';
 import type { Extranonce } from './wire.ts';
 
 export type UpstreamTls = {
@@ -32,6 +34,8 @@ export type UpstreamTimeouts = {
   readonly silenceMs: number;
   /** A connection up for this long forgets earlier failures. */
   readonly stableMs: number;
+  /** Shares unanswered for this long are not sent again after a resume. */
+  readonly resumeMs: number;
   /** How often time-outs are looked at. */
   readonly tickMs: number;
 };
@@ -50,8 +54,16 @@ export type UpstreamClientOptions = {
    * on it.
    */
   readonly versionMask?: number;
-  /** How this upstream reads version bits; `replace` (BIP310) by default. */
-  readonly versionReading?: VersionReading;
+  /** How this upstream reads version bits; `replace` (BIP310) by default, `auto` learns it. */
+  readonly versionReading?: VersionReadingOption;
+  /** Take up the session of a lost connection, with its unanswered shares; by default as the profile says. */
+  readonly resume?: boolean;
+  /** Ask for `set_extranonce`. Some pools hang up on the question, so not by default. */
+  readonly extranonceSubscribe?: boolean;
+  /** A difficulty to ask for; the upstream may ignore it. Never sent to a Braidpool node. */
+  readonly suggestDifficulty?: number;
+  /** Jobs given out per second; of what comes faster only the newest. */
+  readonly jobsPerSecond?: number;
   /** Which shares are wanted while the upstream has sent no difficulty; the profile's by default. */
   readonly shareTarget?: ShareTargetRule;
   /** Follow `client.reconnect` to another host. */
@@ -79,6 +91,8 @@ export type UpstreamClientDeps = {
   readonly random: Random;
   readonly log: Logger;
   readonly listener: UpstreamListener;
+  /** Counted into; several clients of one destination may share it. */
+  readonly stats?: UpstreamStats;
 };
 
 const TIMEOUTS: Omit<UpstreamTimeouts, 'silenceMs'> = {
@@ -86,6 +100,7 @@ const TIMEOUTS: Omit<UpstreamTimeouts, 'silenceMs'> = {
   requestMs: 10_000,
   submitMs: 30_000,
   stableMs: 60_000,
+  resumeMs: 120_000,
   tickMs: 250,
 };
 
@@ -114,12 +129,14 @@ type Address = { readonly host: string; readonly port: number };
  * does.
  */
 export class UpstreamClient {
-  readonly stats: UpstreamStats = newUpstreamStats();
+  readonly stats: UpstreamStats;
   readonly #options: UpstreamClientOptions;
   readonly #timeouts: UpstreamTimeouts;
   readonly #backoff: Backoff;
   readonly #deps: UpstreamClientDeps;
   readonly #log: Logger;
+  readonly #reading: ReadingBook;
+  #resume: ResumePoint | null = null;
   #ticker: NodeJS.Timeout | null = null;
   #connection: Connection | null = null;
   #attempt = 0;
@@ -128,7 +145,9 @@ export class UpstreamClient {
   #lastFailure: string | null = null;
 
   constructor(options: UpstreamClientOptions, deps: UpstreamClientDeps) {
+    this.stats = deps.stats ?? newUpstreamStats();
     this.#options = options;
+    this.#reading = new ReadingBook(options.versionReading ?? 'replace');
     this.#timeouts = { ...TIMEOUTS, silenceMs: PROFILES[options.profile].silenceMs, ...options.timeouts };
     this.#backoff = { ...BACKOFF, ...options.backoff };
     this.#deps = deps;
@@ -159,8 +178,14 @@ export class UpstreamClient {
     return this.#connection?.session.versionMask ?? null;
   }
 
+  /** Without a verdict: sent, or waiting for the session to be resumed. */
   get sharesInFlight(): number {
-    return this.#connection?.session.sharesInFlight ?? 0;
+    return this.#connection?.session.sharesInFlight ?? this.#resume?.shares.length ?? 0;
+  }
+
+  /** How version bits are read; under `auto`, what is assumed now. */
+  get versionReading(): { readonly option: VersionReadingOption } & ReadingState {
+    return { option: this.#reading.option, ...this.#reading.state };
   }
 
   /** Time since this connection's last `mining.notify`; null before the first. */
@@ -189,24 +214,46 @@ export class UpstreamClient {
     this.#ticker = null;
     const connection = this.#connection;
     if (connection !== null) this.#end(connection, 'upstream_closed', 'stopped');
+    this.#loseResume(() => true);
+    this.#resume = null;
   }
 
   /**
    * Sends a share at once; never blocks. `done` and `onVerdict` are called exactly once each, never from
-   * within this call. A share that cannot be sent (no connection, or its job is of another one) is `lost`.
+   * within this call. A share that cannot be sent (no connection, or its job is of another one) is `lost`,
+   * unless the session may yet be resumed: then it waits.
    */
   submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
     const connection = this.#connection;
     if (connection === null) {
-      this.stats.lost += 1;
-      const verdict = { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null } as const;
-      queueMicrotask(() => this.#tell(verdict, share, done));
+      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: null, resent: false });
       return;
     }
     for (const effect of connection.session.submit(share, done, this.#now())) {
       if (effect.type === 'verdict') queueMicrotask(() => this.#run(connection, effect));
       else this.#run(connection, effect);
     }
+  }
+
+  #submitLater(sent: SentShare): void {
+    const resume = this.#resume;
+    const room = resume !== null && resume.shares.length < LIMITS.upstreamSharesInFlight;
+    if (room && this.#ticker !== null && sameExtranonce(sent.share.job, resume.extranonce))
+      this.#resume = { ...resume, shares: [...resume.shares, sent] };
+    else this.#lose(sent, queueMicrotask);
+  }
+
+  #loseResume(isLost: (sent: SentShare) => boolean): void {
+    const resume = this.#resume;
+    if (resume === null || !resume.shares.some(isLost)) return;
+    this.#resume = { ...resume, shares: resume.shares.filter((sent) => !isLost(sent)) };
+    for (const sent of resume.shares.filter(isLost)) this.#lose(sent);
+  }
+
+  #lose({ share, done }: SentShare, when = (tell: () => void): void => tell()): void {
+    this.stats.lost += 1;
+    const verdict = { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null } as const;
+    when(() => this.#tell(verdict, share, done));
   }
 
   #now(): number {
@@ -217,6 +264,7 @@ export class UpstreamClient {
     const now = this.#now();
     const connection = this.#connection;
     if (connection === null) {
+      this.#loseResume((sent) => now - sent.sentAtMs > this.#timeouts.resumeMs);
       if (now >= this.#nextAttemptAtMs) this.#connect(now);
       return;
     }
@@ -245,24 +293,31 @@ export class UpstreamClient {
       notices: 0,
     };
     this.#connection = connection;
+    this.#resume = null;
     this.#wire(connection, secure === undefined ? 'connect' : 'secureConnect');
   }
 
   #sessionOptions(): SessionOptions {
-    const { worker, password, userAgent, profile, versionMask, versionReading, shareTarget } =
-      this.#options;
-    const { requestMs, submitMs, silenceMs } = this.#timeouts;
+    const options = this.#options;
+    const { worker, password, userAgent, profile } = options;
+    const traits = PROFILES[profile];
+    const { requestMs, submitMs, silenceMs, resumeMs } = this.#timeouts;
     return {
       worker,
       password,
       userAgent,
       profile,
-      versionMask: versionMask ?? DEFAULT_VERSION_MASK,
-      versionReading: versionReading ?? 'replace',
-      shareTarget: shareTarget ?? PROFILES[profile].shareTarget,
+      versionMask: options.versionMask ?? DEFAULT_VERSION_MASK,
+      reading: this.#reading,
+      shareTarget: options.shareTarget ?? traits.shareTarget,
       requestTimeoutMs: requestMs,
       submitTimeoutMs: submitMs,
       silenceMs,
+      jobsPerSecond: options.jobsPerSecond ?? LIMITS.upstreamJobsPerSecond,
+      extranonceSubscribe: options.extranonceSubscribe ?? false,
+      suggestDifficulty: options.suggestDifficulty ?? null,
+      resumeMs: (options.resume ?? traits.resumes) ? resumeMs : 0,
+      resume: this.#resume,
     };
   }
 
@@ -403,6 +458,7 @@ export class UpstreamClient {
     this.#connection = null;
     const now = this.#now();
     const { session, socket, upAtMs } = connection;
+    if (this.#ticker !== null) this.#resume = session.detach();
     const effects = session.closed();
     socket.destroy();
     if (upAtMs !== null && now - upAtMs >= this.#timeouts.stableMs) this.#attempt = 0;

@@ -8,15 +8,24 @@ import {
   type UpstreamClientOptions,
   type UpstreamListener,
 } from './client.ts';
+import { CombinationCounter, type Combinations } from './combinations.ts';
 import type { DestinationHealth } from './failover.ts';
 import { PROFILES } from './profile.ts';
+import {
+  type LinkMode,
+  linkMode,
+  type SessionLink,
+  type SessionLinkListener,
+  SessionLinks,
+  type SessionLinksOptions,
+} from './session-links.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
 
 /** One verdict weighs 1/64: some seventy verdicts forget the past by two thirds. */
 const REJECT_WEIGHT = 1 / 64;
 
-/** After this time without a verdict the past is forgotten, so that an avoided upstream is tried again. */
-const REJECT_MEMORY_MS = 10 * 60_000;
+/** After this time without an answer the past is forgotten, so that an avoided upstream is tried again. */
+const MEMORY_MS = 10 * 60_000;
 
 /** As TCP smooths its round-trip times (RFC 6298). */
 const RTT_WEIGHT = 1 / 8;
@@ -26,6 +35,10 @@ export type DestinationOptions = UpstreamClientOptions & {
   readonly stream: string;
   /** Job age at which it counts as stuck; the profile's by default. */
   readonly jobAgeLimitMs?: number;
+  /** What sharing one connection takes of the upstream's extranonce2; 4 and 4 bytes by default. */
+  readonly sharing?: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number };
+  /** For an upstream that leaves less than that: one connection for each session. */
+  readonly links?: Omit<SessionLinksOptions, 'client'>;
 };
 
 export type DestinationListener = {
@@ -36,6 +49,8 @@ export type DestinationListener = {
   readonly onDifficulty?: (destination: Destination, difficulty: number) => void;
   /** For a histogram. */
   readonly observeRttSeconds?: (destination: Destination, seconds: number) => void;
+  /** What the links of sessions tell; their verdicts come by `onVerdict`. */
+  readonly links?: Omit<SessionLinkListener, 'onVerdict' | 'onRtt'>;
 };
 
 export type DestinationDeps = Omit<UpstreamClientDeps, 'listener'> & {
@@ -49,12 +64,18 @@ export type DestinationDeps = Omit<UpstreamClientDeps, 'listener'> & {
 export class Destination {
   readonly name: string;
   readonly stream: string;
+  /** The shared connection. In `per_session` mode its jobs cannot be mined: it only shows the health. */
   readonly client: UpstreamClient;
+  /** One connection for each session; started when the upstream turns out to need that. */
+  readonly links: SessionLinks;
+  readonly #sharing: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number };
+  readonly #combinations = new CombinationCounter();
   readonly #jobAgeLimitMs: number;
   readonly #listener: DestinationListener;
   readonly #clock: Clock;
   #lastJob: UpstreamJob | null = null;
   #rttMs: number | null = null;
+  #rttAtMs = Number.NEGATIVE_INFINITY;
   #rejectRatio = 0;
   #verdicts = 0;
   #verdictAtMs = Number.NEGATIVE_INFINITY;
@@ -66,7 +87,26 @@ export class Destination {
     this.#jobAgeLimitMs = options.jobAgeLimitMs ?? PROFILES[options.profile].jobAgeLimitMs;
     this.#listener = deps.listener;
     this.#clock = deps.clock;
+    this.#sharing = options.sharing ?? { sessionIdSize: 4, minerExtranonce2Size: 4 };
     this.client = new UpstreamClient(options, { ...deps, listener: this.#clientListener() });
+    const { clock, random, log, listener } = deps;
+    this.links = new SessionLinks(
+      { ...options.links, client: options },
+      {
+        ...{ clock, random, log, stats: this.client.stats },
+        listener: {
+          ...listener.links,
+          onVerdict: (_link, verdict, share) => this.#onVerdict(verdict, share),
+          onRtt: (rttMs) => this.#onRtt(rttMs),
+        },
+      },
+    );
+  }
+
+  /** Null before the upstream's first subscribe reply. */
+  get mode(): LinkMode | null {
+    const { extranonce } = this.client;
+    return extranonce === null ? null : linkMode(extranonce.extranonce2Size, this.#sharing);
   }
 
   /** The newest job of the live connection; null while there is none. */
@@ -80,7 +120,8 @@ export class Destination {
   }
 
   get health(): DestinationHealth {
-    const remembered = this.#clock.monotonicMs() - this.#verdictAtMs < REJECT_MEMORY_MS;
+    const nowMs = this.#clock.monotonicMs();
+    const remembered = nowMs - this.#verdictAtMs < MEMORY_MS;
     return {
       name: this.name,
       up: this.client.up,
@@ -88,7 +129,7 @@ export class Destination {
       jobAgeLimitMs: this.#jobAgeLimitMs,
       rejectRatio: remembered ? this.#rejectRatio : 0,
       verdicts: remembered ? this.#verdicts : 0,
-      rttMs: this.#rttMs,
+      rttMs: nowMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : null,
     };
   }
 
@@ -98,11 +139,43 @@ export class Destination {
 
   stop(): void {
     this.client.stop();
+    this.links.stop();
   }
 
-  /** See `UpstreamClient.submit`. */
-  submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
-    this.client.submit(share, done);
+  /** Forwarded shares by our verdict and theirs. */
+  get combinations(): Readonly<Combinations> {
+    return this.#combinations.counts;
+  }
+
+  /**
+   * See `UpstreamClient.submit`.
+   * @param token stands for the share in `judged`; without one it is not counted in `combinations`
+   * @param link of the session, in `per_session` mode
+   */
+  submit(
+    share: UpstreamShare,
+    done: VerdictCallback | null = null,
+    token: object | null = null,
+    link: SessionLink | null = null,
+  ): void {
+    const sender = link ?? this.client;
+    if (token === null) {
+      sender.submit(share, done);
+      return;
+    }
+    this.#combinations.forwarded(token);
+    sender.submit(share, (verdict) => {
+      this.#combinations.resolved(token, verdict.outcome);
+      done?.(verdict);
+    });
+  }
+
+  /**
+   * Our own verdict on a share, which may come before or after the upstream's. May be called for every
+   * share: one that was not forwarded here is ignored.
+   */
+  judged(token: object, accepted: boolean): void {
+    this.#combinations.judged(token, accepted);
   }
 
   #clientListener(): UpstreamListener {
@@ -110,6 +183,7 @@ export class Destination {
     return {
       onUp: () => {
         this.#forget();
+        if (this.mode === 'per_session') this.links.start();
         listener.onUp?.(this);
       },
       onDown: (code, detail) => {
@@ -120,16 +194,23 @@ export class Destination {
         this.#lastJob = job;
         listener.onJob?.(this, job);
       },
-      onVerdict: (verdict, share) => {
-        this.#weigh(verdict);
-        listener.onVerdict?.(this, verdict, share);
-      },
+      onVerdict: (verdict, share) => this.#onVerdict(verdict, share),
       onDifficulty: (difficulty) => listener.onDifficulty?.(this, difficulty),
-      onRtt: (rttMs) => {
-        this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
-        listener.observeRttSeconds?.(this, rttMs / 1000);
-      },
+      onRtt: (rttMs) => this.#onRtt(rttMs),
     };
+  }
+
+  #onVerdict(verdict: UpstreamVerdict, share: UpstreamShare): void {
+    this.#weigh(verdict);
+    this.#listener.onVerdict?.(this, verdict, share);
+  }
+
+  #onRtt(rttMs: number): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = null;
+    this.#rttAtMs = nowMs;
+    this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
+    this.#listener.observeRttSeconds?.(this, rttMs / 1000);
   }
 
   #forget(): void {
@@ -142,7 +223,7 @@ export class Destination {
     if (verdict.outcome === 'refused') this.#lastRefusal = verdict.reason;
     if (verdict.outcome === 'lost') return;
     const now = this.#clock.monotonicMs();
-    if (now - this.#verdictAtMs >= REJECT_MEMORY_MS) this.#forget();
+    if (now - this.#verdictAtMs >= MEMORY_MS) this.#forget();
     this.#verdictAtMs = now;
     this.#verdicts += 1;
     const weight = Math.max(REJECT_WEIGHT, 1 / this.#verdicts);

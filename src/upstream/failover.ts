@@ -24,12 +24,15 @@ export type FailoverPolicy = {
   readonly maxRejectRatio: number;
   /** Verdicts below which `rejectRatio` says nothing. */
   readonly minVerdicts: number;
+  /** Above this mean round trip a destination is avoided while there is another; without it never. */
+  readonly maxRttMs?: number;
 };
 
 export const FAILOVER_POLICY: FailoverPolicy = {
   returnAfterMs: 60_000,
   maxRejectRatio: 0.5,
   minVerdicts: 20,
+  maxRttMs: 10_000,
 };
 
 export type FailoverState = {
@@ -49,11 +52,12 @@ export function isUsable(health: DestinationHealth): boolean {
   return health.up && health.jobAgeMs !== null;
 }
 
-/** Usable, with fresh work and shares that are accepted. */
+/** Usable, with fresh work, answers in time and shares that are accepted. */
 export function isHealthy(policy: FailoverPolicy, health: DestinationHealth): boolean {
   const fresh = health.jobAgeMs !== null && health.jobAgeMs <= health.jobAgeLimitMs;
   const refuses = health.verdicts >= policy.minVerdicts && health.rejectRatio > policy.maxRejectRatio;
-  return isUsable(health) && fresh && !refuses;
+  const slow = health.rttMs !== null && health.rttMs > (policy.maxRttMs ?? Number.POSITIVE_INFINITY);
+  return isUsable(health) && fresh && !refuses && !slow;
 }
 
 /**

@@ -22,6 +22,13 @@ type ProfileTraits = {
    * one.
    */
   readonly extranonceRepeatMs: number | null;
+  /**
+   * Takes `mining.suggest_difficulty`. Braidpool answers it with a `set_difficulty` that changes nothing
+   * in its own judgement, and would so make us send it shares it refuses.
+   */
+  readonly takesSuggestion: boolean;
+  /** Resumes a session by the id of its subscribe reply; Braidpool's ids are the same for everybody. */
+  readonly resumes: boolean;
   /** Age at which a job is taken for a sign of trouble. Braidpool sends templates on a new tip only. */
   readonly jobAgeLimitMs: number;
 };
@@ -33,6 +40,8 @@ export const PROFILES: Readonly<Record<UpstreamProfile, ProfileTraits>> = {
     silenceMs: 180_000,
     probe: false,
     extranonceRepeatMs: null,
+    takesSuggestion: true,
+    resumes: true,
     jobAgeLimitMs: LIMITS.jobAgeMs,
   },
   braidpool: {
@@ -41,6 +50,8 @@ export const PROFILES: Readonly<Record<UpstreamProfile, ProfileTraits>> = {
     silenceMs: 180_000,
     probe: true,
     extranonceRepeatMs: 250,
+    takesSuggestion: false,
+    resumes: false,
     jobAgeLimitMs: 2 * 3600_000,
   },
 };

@@ -1,30 +1,21 @@
 import { assert } from '../base/assert.ts';
-import { equal, toHex } from '../base/bytes.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import { rollableMask, type VersionReading } from '../stratum/version-rolling.ts';
+import { JobSource, sameExtranonce } from './job-source.ts';
+import { Outbox } from './outbox.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
-import {
-  type SentShare,
-  SentShares,
-  type UpstreamShare,
-  type UpstreamVerdict,
-  type VerdictCallback,
-  versionParam,
-} from './verdict.ts';
+import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { ReadingBook } from './version-reading.ts';
 import {
   answerLine,
   type Extranonce,
-  type NotifyParams,
   parseConfigureResult,
   parseServerLine,
   parseSubscribeResult,
   requestLine,
   type ServerMessage,
-  submitLine,
 } from './wire.ts';
 
 export type SessionOptions = {
@@ -34,12 +25,34 @@ export type SessionOptions = {
   readonly profile: UpstreamProfile;
   /** Version bits to ask for; 0 leaves `mining.configure` out. */
   readonly versionMask: number;
-  readonly versionReading: VersionReading;
+  readonly reading: ReadingBook;
   readonly shareTarget: ShareTargetRule;
   readonly requestTimeoutMs: number;
   readonly submitTimeoutMs: number;
   readonly silenceMs: number;
+  readonly jobsPerSecond: number;
+  /** Send `mining.extranonce.subscribe` once authorised. */
+  readonly extranonceSubscribe: boolean;
+  /** Send `mining.suggest_difficulty` once authorised; null does not. */
+  readonly suggestDifficulty: number | null;
+  /** Shares older than this are not sent again after a resume; 0 resumes nothing. */
+  readonly resumeMs: number;
+  /** What an earlier connection left. */
+  readonly resume: ResumePoint | null;
 };
+
+/** What is needed to go on with a session on another connection. */
+export type ResumePoint = {
+  readonly sessionId: string;
+  readonly extranonce: Extranonce;
+  /** Without an answer; oldest first. */
+  readonly shares: readonly SentShare[];
+  /** Connections that ended with this point unanswered. */
+  readonly tries: number;
+};
+
+/** A server that hangs up twice on a session id does not know what it is. */
+const RESUME_TRIES = 2;
 
 /** What the shell of a session must do, in this order. */
 export type SessionEffect =
@@ -74,7 +87,6 @@ type Handshake = Extract<SessionPhase, 'configure' | 'subscribe' | 'authorize'>;
 export class UpstreamSession {
   readonly #options: SessionOptions;
   readonly #stats: UpstreamStats;
-  readonly #workerJson: string;
   #effects: SessionEffect[] = [];
   #phase: SessionPhase = 'idle';
   #nextId = 1;
@@ -84,24 +96,28 @@ export class UpstreamSession {
   #probeId = 0;
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #garbage = 0;
-
-  /** Null until version rolling was granted. */
-  #mask: number | null = null;
-  #difficulty: number | null = null;
-  #nextDifficulty: number | null = null;
-  #extranonce: Extranonce | null = null;
-  #nextExtranonce: Extranonce | null = null;
-  #repeatAtMs: number | null = null;
-  #held: NotifyParams | null = null;
-  #last: { readonly params: NotifyParams; readonly job: UpstreamJob } | null = null;
+  #courtesyIds: readonly number[] = [];
   #notifiedAtMs: number | null = null;
-  readonly #jobs = new WeakSet<UpstreamJob>();
-  readonly #sent = new SentShares(LIMITS.upstreamSharesInFlight);
+  #sessionId: string | null = null;
+  #resume: ResumePoint | null;
+  readonly #source: JobSource;
+  readonly #outbox: Outbox;
 
   constructor(options: SessionOptions, deps: { readonly stats: UpstreamStats }) {
     this.#options = options;
     this.#stats = deps.stats;
-    this.#workerJson = JSON.stringify(options.worker);
+    this.#resume = options.resume;
+    this.#outbox = new Outbox(
+      { ...options, unsent: options.resume?.shares ?? [] },
+      {
+        stats: deps.stats,
+        send: (line) => this.#send(line),
+        resolve: ({ share, done }, verdict) =>
+          this.#effects.push({ type: 'verdict', share, done, verdict }),
+      },
+    );
+    const { extranonceRepeatMs } = PROFILES[options.profile];
+    this.#source = new JobSource({ ...options, extranonceRepeatMs }, deps);
   }
 
   get phase(): SessionPhase {
@@ -109,21 +125,21 @@ export class UpstreamSession {
   }
 
   get extranonce(): Extranonce | null {
-    return this.#extranonce;
+    return this.#source.extranonce;
   }
 
   /** The difficulty in force for the jobs given out; null when the upstream never sent one. */
   get difficulty(): number | null {
-    return this.#difficulty;
+    return this.#source.difficulty;
   }
 
   /** Version bits granted; null without version rolling. */
   get versionMask(): number | null {
-    return this.#mask;
+    return this.#source.versionMask;
   }
 
   get sharesInFlight(): number {
-    return this.#sent.size;
+    return this.#outbox.size;
   }
 
   /** When the last `mining.notify` came, repeated or not; null before the first. */
@@ -164,10 +180,8 @@ export class UpstreamSession {
       if (this.#phase === 'configure') this.#subscribe(nowMs);
       else this.#close('upstream_timeout', `no answer to mining.${this.#phase}`);
     }
-    for (const sent of this.#sent.takeSentBefore(nowMs - submitTimeoutMs))
-      this.#resolve(sent, { outcome: 'timeout', code: null, reason: 'upstream_timeout', rttMs: null });
-    if (this.#repeatAtMs !== null && nowMs >= this.#repeatAtMs && this.#last !== null)
-      this.#giveJob(this.#last.params);
+    this.#outbox.timeOut(nowMs - submitTimeoutMs);
+    this.#giveJob(this.#source.tick(nowMs));
     const silentMs = nowMs - this.#receivedAtMs;
     if (silentMs >= silenceMs)
       this.#close('upstream_timeout', `silent for ${Math.round(silentMs / 1000)} s`);
@@ -177,40 +191,53 @@ export class UpstreamSession {
   }
 
   /**
-   * Sends a share, or resolves it as lost. One for a job of another connection goes only under the same
-   * extranonce1.
+   * Sends a share, keeps it for a resume, or resolves it as lost. One for a job of another connection goes
+   * only under the same extranonce1.
    */
   submit(share: UpstreamShare, done: VerdictCallback | null, nowMs: number): SessionEffect[] {
-    const { job } = share;
-    assert(share.extranonce2.length === job.extranonce2Size, 'upstream_extranonce2_size');
-    const bits = versionParam(this.#options.versionReading, share);
-    const sent: SentShare = { share, done, sentAtMs: nowMs };
-    if (this.#phase !== 'up' || !this.#knows(job)) {
-      this.#resolve(sent, LOST_CLOSED);
-      return this.#take();
-    }
-    const id = this.#nextId++;
-    const given = this.#sent.add(id, sent);
-    if (given !== undefined) {
-      this.#stats.evicted += 1;
-      this.#resolve(given, { outcome: 'lost', code: null, reason: 'overload', rttMs: null });
-    }
-    const fields = {
-      jobId: job.upstreamJobId,
-      extranonce2: toHex(share.extranonce2),
-      ntime: share.ntime,
-      nonce: share.nonce,
-    };
-    this.#send(submitLine(id, this.#workerJson, fields, this.#mask === null ? null : bits));
+    assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
+    const sent: SentShare = { share, done, sentAtMs: nowMs, guess: null, resent: false };
+    if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
+    else if (this.#mayKeep(share.job)) this.#outbox.keep(sent);
+    else this.#outbox.lose(sent);
     return this.#take();
+  }
+
+  /**
+   * Takes what another connection can go on with, when there is hope that this server resumes sessions; to
+   * be called before `closed`. A share is then in the one or in the other.
+   */
+  detach(): ResumePoint | null {
+    const resume = this.#resume;
+    const { extranonce } = this.#source;
+    const { resumeMs } = this.#options;
+    if (resume !== null) {
+      const tries = resume.tries + (this.#requestId.subscribe === 0 ? 0 : 1);
+      if (tries >= RESUME_TRIES) return null;
+      return { ...resume, tries, shares: this.#outbox.takeAll() };
+    }
+    if (resumeMs === 0 || this.#sessionId === null || extranonce === null) return null;
+    return { sessionId: this.#sessionId, extranonce, tries: 0, shares: this.#outbox.takeAll() };
   }
 
   /** The connection is gone: shares in flight are lost. */
   closed(): SessionEffect[] {
     this.#phase = 'closed';
-    for (const sent of this.#sent.takeSentBefore(Number.POSITIVE_INFINITY))
-      this.#resolve(sent, LOST_CLOSED);
+    this.#outbox.loseAll();
     return this.#take();
+  }
+
+  /** True while the connection is not up but may take up the session this job is of. */
+  #mayKeep(job: UpstreamJob): boolean {
+    if (this.#phase === 'closed') return false;
+    if (this.#resume !== null) return sameExtranonce(job, this.#resume.extranonce);
+    return this.#phase === 'authorize' && this.#source.knows(job);
+  }
+
+  #sendShare(sent: SentShare): void {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    this.#outbox.send(id, sent, this.#source.versionMask);
   }
 
   #onMessage(message: ServerMessage, nowMs: number): void {
@@ -219,18 +246,19 @@ export class UpstreamSession {
         this.#onReply(message, nowMs);
         return;
       case 'notify':
-        this.#onNotify(message.job, nowMs);
+        this.#notifiedAtMs = nowMs;
+        this.#giveJob(this.#source.notify(message.job, nowMs));
         return;
       case 'difficulty':
-        if (message.difficulty === this.#nextDifficulty) return;
-        this.#nextDifficulty = message.difficulty;
-        this.#effects.push({ type: 'difficulty', difficulty: message.difficulty });
+        if (this.#source.setDifficulty(message.difficulty))
+          this.#effects.push({ type: 'difficulty', difficulty: message.difficulty });
         return;
       case 'extranonce':
-        this.#onExtranonce(message.extranonce, nowMs);
+        this.#stats.extranonceChanges += 1;
+        this.#source.setExtranonce(message.extranonce, nowMs);
         return;
       case 'versionMask':
-        this.#onMask(message.mask);
+        this.#giveJob(this.#source.setMask(message.mask, nowMs));
         return;
       case 'reconnect':
         this.#effects.push(message);
@@ -255,50 +283,63 @@ export class UpstreamSession {
       if (reply.error !== null) this.#effects.push({ type: 'message', text: reply.error.text });
       return;
     }
-    const sent = this.#sent.take(reply.id);
-    if (sent !== undefined) {
-      const rttMs = nowMs - sent.sentAtMs;
+    const { id } = reply;
+    const rttMs = this.#outbox.answer({ ...reply, id }, nowMs);
+    if (rttMs !== null) {
       this.#effects.push({ type: 'rtt', rttMs });
-      if (reply.result === true && reply.error === null)
-        this.#resolve(sent, { outcome: 'accepted', code: null, reason: '', rttMs });
-      else {
-        const reason = reply.error?.text || 'refused without a reason';
-        this.#resolve(sent, { outcome: 'refused', code: reply.error?.code ?? null, reason, rttMs });
-      }
       return;
     }
     const { configure, subscribe, authorize } = this.#requestId;
-    if (reply.id === configure) this.#onConfigured(reply.result, nowMs);
-    else if (reply.id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, nowMs);
-    else if (reply.id === authorize && this.#phase === 'authorize') this.#onAuthorized(reply, nowMs);
-    else if (reply.id !== this.#probeId) this.#stats.unknownReplies += 1;
+    if (id === configure) this.#onConfigured(reply.result, nowMs);
+    else if (id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, nowMs);
+    else if (id === authorize && this.#phase === 'authorize') this.#onAuthorized(reply, nowMs);
+    else if (id !== this.#probeId && !this.#courtesyIds.includes(id)) this.#stats.unknownReplies += 1;
   }
 
   /** An error, a refusal and silence all mean: no version rolling. A late grant still counts. */
   #onConfigured(result: unknown, nowMs: number): void {
     const mask = parseConfigureResult(result);
-    if (mask !== null) this.#mask = (mask & this.#options.versionMask) >>> 0;
+    if (mask !== null) this.#source.grant(mask);
     if (this.#phase === 'configure') this.#subscribe(nowMs);
   }
 
   #onSubscribed(reply: Extract<ServerMessage, { type: 'reply' }>, nowMs: number): void {
     if (reply.error !== null) {
-      this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
+      if (this.#resume === null) this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
+      else this.#startAfresh(nowMs);
       return;
     }
     try {
-      this.#extranonce = parseSubscribeResult(reply.result);
+      const { sessionId, ...extranonce } = parseSubscribeResult(reply.result);
+      this.#sessionId = sessionId;
+      this.#source.subscribed(extranonce);
+      this.#onResumeAnswered(extranonce);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       this.#stats.garbageLines += 1;
       this.#close('upstream_protocol', error.message);
       return;
     }
-    this.#nextExtranonce ??= this.#extranonce;
     this.#rtt(nowMs);
     this.#phase = 'authorize';
     const { worker, password } = this.#options;
     this.#requestId.authorize = this.#request('mining.authorize', [worker, password], nowMs);
+  }
+
+  /** The server does not like the session id: once more without it. */
+  #startAfresh(nowMs: number): void {
+    this.#resume = null;
+    this.#outbox.loseAll();
+    this.#subscribe(nowMs);
+  }
+
+  /** The session goes on when the extranonce1 is the same, and then it holds all its shares. */
+  #onResumeAnswered(extranonce: Extranonce): void {
+    const resume = this.#resume;
+    if (resume === null) return;
+    this.#resume = null;
+    if (sameExtranonce(resume.extranonce, extranonce)) this.#stats.resumed += 1;
+    else this.#outbox.loseAll();
   }
 
   #onAuthorized(reply: Extract<ServerMessage, { type: 'reply' }>, nowMs: number): void {
@@ -309,78 +350,38 @@ export class UpstreamSession {
     this.#rtt(nowMs);
     this.#phase = 'up';
     this.#effects.push({ type: 'up' });
-    const held = this.#held;
-    this.#held = null;
-    if (held !== null) this.#giveJob(held);
+    this.#sendUnsent(nowMs);
+    this.#sendCourtesies();
+    this.#giveJob(this.#source.open(nowMs));
   }
 
-  #onNotify(params: NotifyParams, nowMs: number): void {
-    this.#notifiedAtMs = nowMs;
-    if (this.#phase !== 'up') {
-      const clean = params.clean || (this.#held?.clean ?? false);
-      this.#held = { ...params, clean };
-      return;
+  #sendUnsent(nowMs: number): void {
+    for (const sent of this.#outbox.takeUnsent()) {
+      const tooOld = nowMs - sent.sentAtMs > this.#options.resumeMs;
+      if (tooOld || !this.#source.knows(sent.share.job)) this.#outbox.lose(sent);
+      else {
+        this.#stats.resent += 1;
+        this.#sendShare({ ...sent, sentAtMs: nowMs, resent: true });
+      }
     }
-    this.#giveJob(params);
   }
 
-  #onExtranonce(extranonce: Extranonce, nowMs: number): void {
-    this.#stats.extranonceChanges += 1;
-    this.#nextExtranonce = extranonce;
-    const { extranonceRepeatMs } = PROFILES[this.#options.profile];
-    if (extranonceRepeatMs !== null && this.#last !== null) this.#repeatAtMs = nowMs + extranonceRepeatMs;
+  /** What only some servers know; whatever they answer is no news. */
+  #sendCourtesies(): void {
+    const { extranonceSubscribe, suggestDifficulty, profile } = this.#options;
+    const requests: [method: string, params: readonly unknown[]][] = [];
+    if (extranonceSubscribe) requests.push(['mining.extranonce.subscribe', []]);
+    if (suggestDifficulty !== null && PROFILES[profile].takesSuggestion)
+      requests.push(['mining.suggest_difficulty', [suggestDifficulty]]);
+    this.#courtesyIds = requests.map(([method, params]) => {
+      const id = this.#nextId++;
+      this.#send(requestLine(id, method, params));
+      return id;
+    });
   }
 
-  /** Immediate (BIP310). When bits are taken away, the last job is given out again without them. */
-  #onMask(mask: number): void {
-    if (this.#options.versionMask === 0) return;
-    const before = this.#mask ?? 0;
-    this.#mask = (mask & this.#options.versionMask) >>> 0;
-    const last = this.#last;
-    if (last !== null && (before & ~this.#mask) !== 0) this.#giveJob({ ...last.params, clean: true });
-  }
-
-  /** Difficulty and extranonce that came since the last job take effect here. */
-  #giveJob(params: NotifyParams): void {
-    const next = this.#nextExtranonce;
-    assert(next !== null, 'job_after_subscribe');
-    const last = this.#last;
-    const moved = last !== null && !sameExtranonce(last.job, next);
-    this.#difficulty = this.#nextDifficulty;
-    this.#extranonce = next;
-    this.#repeatAtMs = null;
-    const job: UpstreamJob = {
-      upstreamJobId: params.jobId,
-      prevHash: params.prevHash,
-      coinb1: params.coinb1,
-      coinb2: params.coinb2,
-      branches: params.branches,
-      version: params.version,
-      bits: params.bits,
-      time: params.time,
-      clean: params.clean || moved || last === null || !equal(last.job.prevHash, params.prevHash),
-      extranonce1: next.extranonce1,
-      extranonce2Size: next.extranonce2Size,
-      target: this.#target(params.bits),
-      versionMask: rollableMask(this.#options.versionReading, params.version, this.#mask ?? 0),
-    };
-    if (last !== null && !job.clean && sameWork(last.job, job)) {
-      this.#stats.repeatedJobs += 1;
-      return;
-    }
-    this.#last = { params, job };
-    this.#jobs.add(job);
-    this.#stats.jobs += 1;
-    this.#effects.push({ type: 'job', job });
-  }
-
-  #target(bits: number): bigint {
-    if (this.#difficulty !== null) return targetOfDifficulty(this.#difficulty);
-    return this.#options.shareTarget === 'network' ? targetOfCompact(bits) : targetOfDifficulty(1);
-  }
-
-  #knows(job: UpstreamJob): boolean {
-    return this.#jobs.has(job) || (this.#extranonce !== null && sameExtranonce(job, this.#extranonce));
+  #giveJob(job: UpstreamJob | null): void {
+    if (job !== null) this.#effects.push({ type: 'job', job });
   }
 
   #configure(nowMs: number): void {
@@ -399,7 +400,9 @@ export class UpstreamSession {
 
   #subscribe(nowMs: number): void {
     this.#phase = 'subscribe';
-    this.#requestId.subscribe = this.#request('mining.subscribe', [this.#options.userAgent], nowMs);
+    const { userAgent } = this.#options;
+    const params = this.#resume === null ? [userAgent] : [userAgent, this.#resume.sessionId];
+    this.#requestId.subscribe = this.#request('mining.subscribe', params, nowMs);
   }
 
   /** Answered with an error by Braidpool, which changes nothing and needs no new template. */
@@ -418,11 +421,6 @@ export class UpstreamSession {
 
   #rtt(nowMs: number): void {
     this.#effects.push({ type: 'rtt', rttMs: nowMs - this.#requestAtMs });
-  }
-
-  #resolve(sent: SentShare, verdict: UpstreamVerdict): void {
-    this.#stats[verdict.outcome] += 1;
-    this.#effects.push({ type: 'verdict', share: sent.share, done: sent.done, verdict });
   }
 
   #onGarbage(detail: string): void {
@@ -446,30 +444,4 @@ export class UpstreamSession {
     this.#effects = [];
     return effects;
   }
-}
-
-const LOST_CLOSED: UpstreamVerdict = {
-  outcome: 'lost',
-  code: null,
-  reason: 'upstream_closed',
-  rttMs: null,
-};
-
-function sameExtranonce(a: Extranonce, b: Extranonce): boolean {
-  return a.extranonce2Size === b.extranonce2Size && equal(a.extranonce1, b.extranonce1);
-}
-
-function sameWork(a: UpstreamJob, b: UpstreamJob): boolean {
-  return (
-    a.upstreamJobId === b.upstreamJobId &&
-    a.version === b.version &&
-    a.bits === b.bits &&
-    a.time === b.time &&
-    a.target === b.target &&
-    a.versionMask === b.versionMask &&
-    equal(a.coinb1, b.coinb1) &&
-    equal(a.coinb2, b.coinb2) &&
-    a.branches.length === b.branches.length &&
-    a.branches.every((branch, at) => equal(branch, b.branches[at]!))
-  );
 }

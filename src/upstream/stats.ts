@@ -11,7 +11,15 @@ export type UpstreamStats = {
   lost: number;
   /** Of `lost`: given up because too many were unanswered. */
   evicted: number;
+  /** Sessions the upstream took up again, with the extranonce1 they had. */
+  resumed: number;
+  /** Shares in flight at a disconnect, or made during it, that were sent again after a resume. */
+  resent: number;
+  /** Of `resent`: called a duplicate, so the first copy had arrived and only its answer was `lost`. */
+  resentDuplicates: number;
   jobs: number;
+  /** Notifies replaced by a later one before they were given out, since they came too fast. */
+  jobsSkipped: number;
   /** Notifies that said nothing new. */
   repeatedJobs: number;
   extranonceChanges: number;
@@ -21,6 +29,8 @@ export type UpstreamStats = {
   unknownReplies: number;
   /** `client.reconnect` to another host, not followed. */
   redirectsRefused: number;
+  /** How often the reading of version bits was given up for the other, under `auto`. */
+  readingChanges: number;
   bytesIn: number;
   bytesOut: number;
 };
@@ -34,13 +44,18 @@ export function newUpstreamStats(): UpstreamStats {
     timeout: 0,
     lost: 0,
     evicted: 0,
+    resumed: 0,
+    resent: 0,
+    resentDuplicates: 0,
     jobs: 0,
+    jobsSkipped: 0,
     repeatedJobs: 0,
     extranonceChanges: 0,
     garbageLines: 0,
     unknownMethods: 0,
     unknownReplies: 0,
     redirectsRefused: 0,
+    readingChanges: 0,
     bytesIn: 0,
     bytesOut: 0,
   };

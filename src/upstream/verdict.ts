@@ -1,11 +1,5 @@
-import { assert } from '../base/assert.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import {
-  bitsWithin,
-  rolledVersion,
-  upstreamVersionBits,
-  type VersionReading,
-} from '../stratum/version-rolling.ts';
+import type { ReadingGuess } from './version-reading.ts';
 
 /** A share for the upstream that sent `job`. */
 export type UpstreamShare = {
@@ -36,21 +30,14 @@ export type UpstreamVerdict = {
 
 export type VerdictCallback = (verdict: UpstreamVerdict) => void;
 
-/**
- * The sixth param for an upstream with this reading.
- * @returns u32
- */
-export function versionParam(reading: VersionReading, share: UpstreamShare): number {
-  const { version, versionMask } = share.job;
-  assert(bitsWithin(share.versionBits, versionMask), 'version_bits_within_mask', share.versionBits);
-  const hashed = rolledVersion(version, versionMask, share.versionBits);
-  return upstreamVersionBits(reading, version, versionMask, hashed);
-}
-
 export type SentShare = {
   readonly share: UpstreamShare;
   readonly done: VerdictCallback | null;
   readonly sentAtMs: number;
+  /** The reading of version bits its sixth param was made under, when its verdict tells about that. */
+  readonly guess: ReadingGuess | null;
+  /** Sent on an earlier connection too, or held while there was none. */
+  readonly resent: boolean;
 };
 
 /** Shares sent and not answered, oldest first. Bounded: the oldest makes room for the newest. */

@@ -141,13 +141,34 @@ export function parseExtranonce(extranonce1: unknown, extranonce2Size: unknown):
   return { extranonce1: bytes, extranonce2Size };
 }
 
+export type Subscription = Extranonce & {
+  /** What a later `mining.subscribe` resumes this session by; null when the server gave none. */
+  readonly sessionId: string | null;
+};
+
 /**
  * The result of `mining.subscribe`: `[subscriptions, extranonce1, extranonce2 size]`. Throws `malformed`.
  */
-export function parseSubscribeResult(result: unknown): Extranonce {
+export function parseSubscribeResult(result: unknown): Subscription {
   if (!Array.isArray(result)) throw malformed('subscribe result');
-  return parseExtranonce(result[1], result[2]);
+  return { ...parseExtranonce(result[1], result[2]), sessionId: parseSessionId(result[0]) };
 }
+
+/** The id of the `mining.notify` subscription, or of the first; pairs come nested, or as one flat pair. */
+function parseSessionId(subscriptions: unknown): string | null {
+  if (!Array.isArray(subscriptions)) return null;
+  const list: readonly unknown[] = subscriptions;
+  const pairs = (typeof list[0] === 'string' ? [list] : list.slice(0, 8)).filter(isPair);
+  const id = (pairs.find(([method]) => method === 'mining.notify') ?? pairs[0])?.[1];
+  return id !== undefined && SESSION_ID.test(id) ? id : null;
+}
+
+function isPair(value: unknown): value is readonly [method: string, id: string] {
+  return Array.isArray(value) && typeof value[0] === 'string' && typeof value[1] === 'string';
+}
+
+/** Printable, and as long as a job id may be. */
+const SESSION_ID = /^[\x21-\x7e]{1,128}$/;
 
 /** The version mask a `mining.configure` result grants, null when it grants none (BIP310). */
 export function parseConfigureResult(result: unknown): number | null {

@@ -201,7 +201,7 @@ function ratePerSecond(run: () => void, roundMs: number): number {
   return (batches * BATCH * 1000) / (performance.now() - started);
 }
 
-function table(rows: readonly KernelBenchRow[]): string {
+export function kernelTable(rows: readonly KernelBenchRow[]): string {
   const lines = rows.map(
     (row) =>
       `${row.kernel.padEnd(16)} ${row.sharesPerSecond.toFixed(0).padStart(10)} ` +
@@ -212,5 +212,5 @@ function table(rows: readonly KernelBenchRow[]): string {
 
 if (import.meta.main) {
   const rows = benchKernels(process.argv.includes('--slow') ? 100_000 : 20_000);
-  process.stdout.write(process.argv.includes('--json') ? `${JSON.stringify(rows)}\n` : table(rows));
+  process.stdout.write(process.argv.includes('--json') ? `${JSON.stringify(rows)}\n` : kernelTable(rows));
 }

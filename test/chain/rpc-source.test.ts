@@ -208,18 +208,6 @@ describe('a node that misbehaves', () => {
     const silent = sourceOf(await answering(() => {}), { timeoutMs: 50 });
     expect(await codeOfRejection(silent.tip())).toBe('chain_unreachable');
   });
-
-  it('is asked again when its one scan is busy', async () => {
-    let calls = 0;
-    const url = await answering((_request, response) => {
-      calls += 1;
-      const busy = '{"result":null,"error":{"code":-8,"message":"Scan already in progress"},"id":1}';
-      const done = '{"result":{"success":true,"unspents":[]},"error":null,"id":1}';
-      response.end(calls === 1 ? busy : done);
-    });
-    expect(await sourceOf(url).utxos('51')).toEqual([]);
-    expect(calls).toBe(2);
-  });
 });
 
 describe('the watcher', () => {

@@ -240,10 +240,6 @@ worker = "w"
       'destination needs one with role = "contract" while contract.enabled is true',
     ],
     [
-      CONTRACT.replace('min = 1024', 'min = 256'),
-      'stratum.difficulty.min must be at least contract.min_share_difficulty (512), or shares would be refused',
-    ],
-    [
       CONTRACT.replace(/\[payout\]\n.*\n/, ''),
       'payout.address is missing: contract.enabled needs it (or payout.script)',
     ],

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { targetOfCompact, targetOfDifficulty } from '../../src/bitcoin/target.ts';
+import { beadFault, compareHashes } from '../../src/devnet/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,
@@ -129,8 +130,9 @@ describe('as it is', () => {
 
   it('knows no other method', async () => {
     const { client } = await setUp();
-    const expected = { id: 7, result: null, error: 'InvalidMethod' };
-    expect(await client.call(7, 'mining.extranonce.subscribe', [])).toEqual(expected);
+    const error = 'InvalidMethod { method: "mining.extranonce.subscribe" }';
+    const reply = await client.call(7, 'mining.extranonce.subscribe', []);
+    expect(reply).toEqual({ id: 7, result: null, error });
   });
 
   it('makes a block of the chain of a hash that meets nBits, and a bead of the worker', async () => {
@@ -147,7 +149,7 @@ describe('as it is', () => {
     expect(chain.tip()).toMatchObject({ height: 2, hash: found.hash });
     expect(chain.blockAt(2)!.transactions.length).toBeGreaterThanOrEqual(9);
     expect(node.beads()).toMatchObject([
-      { hash: found.hash, payoutAddress: 'bcrt1qworker.rig', parents: [], weak: false },
+      { hash: found.hash, payoutAddress: 'bcrt1qworker.rig', parents: node.braid.genesis(), weak: false },
     ]);
     const again = await client.call(11, 'mining.submit', submitParams('bcrt1qworker.rig', found));
     expect(again['result']).toBe(true);
@@ -203,12 +205,12 @@ describe('as it is', () => {
     expect(known['error']).toBeNull();
     chain.generate(1);
     const forgotten = await client.call(11, 'mining.submit', params);
-    expect(forgotten['error']).toBe('JobNotFound');
+    expect(forgotten['error']).toBe('MiningJobNotFound { job_id: "1" }');
   });
 
   it('drops connections during the initial block download and over-long lines at any time', async () => {
     const { client, node } = await setUp();
-    node.faults.initialBlockDownload = true;
+    node.faults.refusing = true;
     const dropped = await RawClient.connect(node.port);
     await dropped.untilClosed();
     expect(client.closed).toBe(false);
@@ -250,7 +252,7 @@ describe('as specified', () => {
       fits: (hash) => hash <= weak,
     });
     await client.call(13, 'mining.submit', submitParams('w', next));
-    expect(node.beads().map((bead) => bead.parents)).toEqual([[], [found.hash]]);
+    expect(node.beads().map((bead) => bead.parents)).toEqual([node.braid.genesis(), [found.hash]]);
   });
 
   it('answers any id, and takes one configure parameter', async () => {
@@ -258,6 +260,52 @@ describe('as specified', () => {
     client.send({ id: 'text', method: 'mining.configure', params: [['version-rolling']] });
     const reply = await client.first((message) => message['id'] === 'text');
     expect(reply['error']).toBeNull();
+  });
+});
+
+describe('with tips that move all the time', () => {
+  it('sends templates that are not clean, and grows a braid with branches and cohorts', async () => {
+    const difficulty = 1e-7;
+    const weak = targetOfDifficulty(difficulty);
+    const { client, node } = await setUp({
+      profile: 'spec',
+      weakTargetDifficulty: difficulty,
+      tipIntervalMs: 20,
+      peerBeadsPerTip: 2,
+    });
+    const { extranonce1 } = await handshake(client, false);
+    const notifies = (): Message[] => client.notifications('mining.notify');
+    await client.until(() => notifies().length >= 4);
+    const seen = notifies().map((notify) => notify['params'] as unknown[]);
+    expect(new Set(seen.map((params) => params[1])).size).toBe(1);
+    expect(seen.slice(1).map((params) => params[8])).toEqual(seen.slice(1).map(() => false));
+    const found = mine(notifies()[1]!, {
+      extranonce1,
+      extranonce2: '00'.repeat(8),
+      fits: (hash) => hash <= weak && hash > network,
+    });
+    expect((await client.call(10, 'mining.submit', submitParams('w', found)))['result']).toBe(true);
+    const { bead } = node.bead(found.hash)!;
+    const { parents, weak_target } = bead.committed_metadata;
+    expect(parents.length).toBeGreaterThanOrEqual(2);
+    expect(parents).toEqual([...parents].sort(compareHashes));
+    expect(targetOfCompact(weak_target) >= weak).toBe(true);
+    expect(node.beads().every((entry) => beadFault(entry.bead, 'weak') === undefined)).toBe(true);
+    expect(node.stats.peerBeads).toBeGreaterThanOrEqual(6);
+    expect(node.braid.cohortCount).toBeLessThan(node.braid.size);
+    expect(node.braid.orphanCount).toBe(0);
+  });
+});
+
+describe('to all its miners', () => {
+  it('says why it closes, and sends a template when asked', async () => {
+    const { client, node } = await setUp();
+    await handshake(client);
+    node.announce();
+    await client.until(() => client.notifications('mining.notify').length === 2);
+    node.disconnectAllWithMessage('going down');
+    await client.untilClosed();
+    expect(client.messages.at(-1)).toEqual({ id: null, result: null, error: [20, 'going down', null] });
   });
 });
 

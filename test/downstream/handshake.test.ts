@@ -14,6 +14,7 @@ import { parseClientLine } from '../../src/stratum/client-messages.ts';
 
 const CONTEXT: HandshakeContext = {
   extranonce1: '0a0b0c0d',
+  sessionId: '0a0b0c0d5e55105e',
   extranonce2Size: 4,
   versionMask: 0x1fffe000,
   mayAuthorize: true,
@@ -106,8 +107,8 @@ describe('handshake', () => {
       id: 1,
       result: [
         [
-          ['mining.set_difficulty', '0a0b0c0d'],
-          ['mining.notify', '0a0b0c0d'],
+          ['mining.set_difficulty', '0a0b0c0d5e55105e'],
+          ['mining.notify', '0a0b0c0d5e55105e'],
         ],
         '0a0b0c0d',
         4,

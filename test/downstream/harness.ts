@@ -1,11 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { ManualClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import {
-  type DownstreamDeps,
-  type DownstreamOptions,
-  DownstreamServer,
-} from '../../src/downstream/server.ts';
+import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/options.ts';
+import { DownstreamServer } from '../../src/downstream/server.ts';
 import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -22,8 +19,8 @@ export class TestMiner {
   isClosed = false;
   readonly closed: Promise<void>;
 
-  constructor(port: number) {
-    this.#socket = connect({ host: '127.0.0.1', port });
+  constructor(to: number | Socket) {
+    this.#socket = typeof to === 'number' ? connect({ host: '127.0.0.1', port: to }) : to;
     this.#socket.on('data', (chunk: Buffer) => {
       const parts = (this.#rest + chunk.toString('latin1')).split('\n');
       this.#rest = parts.pop()!;
@@ -89,14 +86,27 @@ export class TestMiner {
     this.#socket.destroy();
   }
 
-  /** Subscribes and authorises; returns extranonce1 and all lines up to the first notify. */
-  async start(worker = 'rig.1', password = 'x'): Promise<{ extranonce1: string; lines: Line[] }> {
+  /**
+   * Subscribes, by the id of an earlier session if there is one, and authorises; returns what it got up to
+   * the first notify.
+   */
+  async start(
+    worker = 'rig.1',
+    password = 'x',
+    session?: string,
+  ): Promise<{ extranonce1: string; session: string; lines: Line[] }> {
     this.send(
-      { id: 1, method: 'mining.subscribe', params: ['test/1'] },
+      {
+        id: 1,
+        method: 'mining.subscribe',
+        params: session === undefined ? ['test/1'] : ['test/1', session],
+      },
       { id: 2, method: 'mining.authorize', params: [worker, password] },
     );
     const lines = await this.until('method', 'mining.notify');
-    return { extranonce1: (lines[0]!['result'] as unknown[])[1] as string, lines };
+    const subscribed = lines.find((line) => line['id'] === 1)!;
+    const [subscriptions, extranonce1] = subscribed['result'] as [string[][], string];
+    return { extranonce1, session: subscriptions[0]![1]!, lines };
   }
 }
 
@@ -106,7 +116,7 @@ export type TestServer = {
   readonly clock: ManualClock;
   /** What the engine got, in order. */
   readonly submissions: DownstreamSubmission[];
-  readonly miner: (listener?: number) => TestMiner;
+  readonly miner: (listener?: number | Socket) => TestMiner;
   /** Waits until the engine has this many submissions. */
   readonly submitted: (count: number) => Promise<void>;
 };
@@ -169,7 +179,8 @@ export async function startServer(
   return {
     ...{ server, jobs, clock, submissions },
     miner: (listener = 0) => {
-      const miner = new TestMiner(server.addresses()[listener]!.port);
+      const to = typeof listener === 'number' ? server.addresses()[listener]!.port : listener;
+      const miner = new TestMiner(to);
       miners.push(miner);
       return miner;
     },

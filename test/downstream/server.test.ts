@@ -73,11 +73,37 @@ describe('jobs', () => {
     test.clock.advance(10_000);
     test.server.tick();
     expect(await miner.settled()).toEqual([]);
-    broadcast(test, 1);
+    broadcast(test, 1, { coinb2: Uint8Array.of(7) });
     const after = await miner.until('method', 'mining.notify');
     expect(after.map((line) => line['method'])).toEqual(['mining.set_difficulty', 'mining.notify']);
     expect(paramsOf(after[0])[0]).toBeGreaterThan(8 * 1024);
     expect(test.server.stats.vardiffUp).toBe(1);
+  });
+
+  it('do not punish a miner for a time without work', async () => {
+    const test = await withWork();
+    const miner = test.miner();
+    await miner.start();
+    test.clock.advance(121_000);
+    broadcast(test, 2);
+    expect(await miner.until('method', 'mining.notify')).toHaveLength(1);
+    test.clock.advance(119_000);
+    broadcast(test, 3);
+    const lines = await miner.until('method', 'mining.notify');
+    expect(lines.map((line) => line['method'])).toEqual(['mining.set_difficulty', 'mining.notify']);
+    expect(test.server.stats.vardiffDown).toBe(1);
+  });
+
+  it('move a session later when the destination has none yet', async () => {
+    const test = await withWork();
+    const miner = test.miner();
+    await miner.start();
+    test.jobs.add('backup', 's', plainWork(7, HARD), 0);
+    test.jobs.endDestination('backup', 0);
+    test.server.assign('all', 'backup');
+    expect(await miner.settled()).toEqual([]);
+    test.server.broadcast(test.jobs.add('backup', 's', plainWork(7, HARD), 0));
+    expect(paramsOf(await miner.next())[8]).toBe(true);
   });
 });
 
@@ -103,7 +129,9 @@ describe('limits', () => {
   });
 
   it('answer bad lines and end the connection after too many', async () => {
-    const test = await withWork({ options: { invalidInRow: 3 } });
+    const test = await withWork({
+      options: { ladder: { resendAfter: 3, reconnectAfter: 3, banAfter: 3 } },
+    });
     const miner = test.miner();
     miner.send('{"id":1,', '{"id":2,"method":"mining.suggest_difficulty","params":[-1]}', '{}');
     expect([(await miner.next())['id'], (await miner.next())['id']]).toEqual([null, 2]);

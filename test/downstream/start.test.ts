@@ -22,7 +22,7 @@ describe('the first messages', () => {
     expect(paramsOf(lines[3])[8]).toBe(true);
   });
 
-  it('tell the mask of the job before the difficulty when it is narrower than the one agreed on', async () => {
+  it('tell the mask of a job that allows fewer bits, before the difficulty', async () => {
     const test = await startServer();
     test.jobs.add('pool', 's', plainWork(1, { ...HARD, versionMask: 0x00ffe000 }), 0);
     const miner = test.miner();
@@ -43,7 +43,7 @@ describe('the first messages', () => {
     const test = await startServer();
     const miner = test.miner();
     miner.send(
-      { id: 1, method: 'mining.subscribe', params: [] },
+      { id: 1, method: 'mining.subscribe', params: ['test/1'] },
       { id: 2, method: 'mining.authorize', params: ['a', ''] },
     );
     await miner.until('id', 2);

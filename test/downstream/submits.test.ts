@@ -127,13 +127,15 @@ describe('submits', () => {
     const first = paramsOf(lines.at(-1))[0] as string;
     miner.send({ id: 5, method: 'mining.suggest_difficulty', params: [8] });
     expect(await miner.settled()).toHaveLength(1);
-    const second = broadcast(test, 1);
+    const second = broadcast(test, 1, { coinb2: Uint8Array.of(7) });
     const after = await miner.until('method', 'mining.notify');
     expect(after.map((line) => line['method'])).toEqual(['mining.set_difficulty', 'mining.notify']);
     miner.send(submitOf(1, first), submitOf(2, second));
     await test.submitted(2);
     expect(test.submissions.map((submission) => submission.assigned.difficulty)).toEqual([1024, 8]);
     expect(test.submissions[0]!.assigned.target).toBe(targetOfDifficulty(1024));
+    for (const submission of test.submissions) test.server.settle(submission, 'accepted');
+    expect(test.server.stats.acceptedDifficulty).toBe(1032);
   });
 
   it('are answered with their own ids, in any order, as the verdicts come', async () => {

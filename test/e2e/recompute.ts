@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 
 /**
- * Recomputes evidence as a stranger would, from the format in the README alone: nothing of the product is imported.
+ * Recomputes evidence as a stranger would, from the format in the README alone: nothing of the product is
+ * imported.
  */
 export type Recomputed = {
   readonly shares: number;

@@ -125,6 +125,20 @@ describe('storage that fails', () => {
     await world.stop();
   });
 
+  it('that is slow keeps the result of a batch until the shares are on disk', async () => {
+    const world = await opened();
+    const before = world.miner.stats.batchesJudged;
+    world.makerStore.hold();
+    await world.work(2);
+    await until('written', () => world.makerStore.stats.queuedWrites > 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(world.miner.stats.batchesJudged).toBe(before);
+    expect(world.maker.status[0]!.verifiedWorkHashes).toBe(4n * SHARE.workHashes);
+    world.makerStore.release();
+    await until('judged', () => world.miner.stats.batchesJudged > before);
+    await world.stop();
+  });
+
   it('freezes the maker before its signatures leave', async () => {
     const world = await opened();
     await world.deliver(world.find(world.job(), 3));

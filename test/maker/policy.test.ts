@@ -18,6 +18,7 @@ const policy: MakerPolicy = {
   maxTotalBudgetSat: 2n * terms.budgetSat,
   maxOpenContractsPerMiner: 2,
   minStepHashes: EH,
+  maxStepHashes: 100n * EH,
   maxUnpaidSteps: 3,
   minShareWorkHashes: 4_398_113_619_979n,
   minExpiryBlocks: 1000,

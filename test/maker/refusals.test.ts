@@ -34,13 +34,12 @@ describe('shares that are not paid', () => {
     await world.stop();
   });
 
-  it('a share sold under two contracts', async () => {
+  it('the same header as a share of another job', async () => {
     const world = await opened();
     const job = world.job();
     const shares = world.find(job, 2);
     await world.deliver(shares);
     await judged(world);
-    // The same header as a share of another job of the same contract: same bytes, another id.
     const twin = { ...job, id: job.id + 1000, wireId: (job.id + 1000).toString(16) };
     const again = shares.map(({ submission, hash }) => ({
       submission: { ...submission, job: twin },

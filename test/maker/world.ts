@@ -46,7 +46,8 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /**
- * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing is answered; the
+ * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing
+ * is answered; the
  * store behind it goes on with new objects.
  */
 export class MortalLedger implements Ledger {
@@ -179,6 +180,7 @@ export class World {
       maxTotalBudgetSat: 2_000_000n,
       maxOpenContractsPerMiner: 2,
       minStepHashes: 1n,
+      maxStepHashes: 10n ** 30n,
       maxUnpaidSteps: 5,
       minShareWorkHashes: 16n,
       minExpiryBlocks: 500,

@@ -3,7 +3,10 @@ import { ERROR_TABLE } from '../../src/base/errors.ts';
 import { exampleToml, optionTable } from '../../src/config/document.ts';
 import { metricTable } from '../../src/metrics/catalogue.ts';
 
-/** Parts of files that follow from tables in the source. `node test/ops/readme.ts` writes them, a test compares them. */
+/**
+ * Parts of files that follow from tables in the source. `node test/ops/readme.ts` writes them, a test
+ * compares them.
+ */
 export const README = new URL('../../README.md', import.meta.url);
 
 export const EXAMPLES = {

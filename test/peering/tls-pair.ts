@@ -33,8 +33,11 @@ export type TlsPair = {
   readonly close: () => Promise<void>;
 };
 
-/** Two ends of one real TLS connection on loopback. */
-export async function createTlsPair(options: Partial<TransportOptions> = {}): Promise<TlsPair> {
+/** Two ends of one real TLS connection on loopback. The client has the server's options unless given. */
+export async function createTlsPair(
+  options: Partial<TransportOptions> = {},
+  clientOptions: Partial<TransportOptions> = options,
+): Promise<TlsPair> {
   const transport = { ...DEFAULT_TRANSPORT, ...options };
   const accepted = Promise.withResolvers<PeerConnection>();
   const listener = new PeerServer(
@@ -48,7 +51,13 @@ export async function createTlsPair(options: Partial<TransportOptions> = {}): Pr
     { log: silentLogger, onConnection: accepted.resolve },
   );
   const port = await listener.listen();
-  const client = await connectPeer({ ...transport, host: '127.0.0.1', port, connectTimeoutMs: 5_000 });
+  const client = await connectPeer({
+    ...DEFAULT_TRANSPORT,
+    ...clientOptions,
+    host: '127.0.0.1',
+    port,
+    connectTimeoutMs: 5_000,
+  });
   const server = await accepted.promise;
   return {
     client,

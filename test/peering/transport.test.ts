@@ -111,7 +111,7 @@ describe('the line transport', () => {
   });
 
   it('ends a silent connection with peer_timeout', async () => {
-    const pair = await createTlsPair({ idleTimeoutMs: 100 });
+    const pair = await createTlsPair({ idleTimeoutMs: 100 }, {});
     expect(await closeReason(pair.server)).toBe('peer_timeout');
     await pair.close();
   });

@@ -25,6 +25,7 @@ export function makeJob(changes: Partial<Job> = {}): Job {
     id,
     wireId: id.toString(16),
     destination: 'pool',
+    fixedDifficulty: undefined,
     stream: 'own:pool',
     versionMask: 0,
     clean: false,

@@ -98,7 +98,8 @@ describe('client messages', () => {
     ],
     [
       'LuxOS subscribes with four parameters',
-      '{"id":1,"method":"mining.subscribe","params":["Antminer S19k Pro|LUXminer 1|x",null,"host:3333",null]}',
+      '{"id":1,"method":"mining.subscribe",' +
+        '"params":["Antminer S19k Pro|LUXminer 1|x",null,"host:3333",null]}',
       { kind: 'subscribe', userAgent: 'Antminer S19k Pro|LUXminer 1|x' },
     ],
     [
@@ -118,7 +119,8 @@ describe('client messages', () => {
     ],
     [
       'Whatsminer asks for a mask without a bit count',
-      '{"id":1,"method":"mining.configure","params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}',
+      '{"id":1,"method":"mining.configure",' +
+        '"params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}',
       { kind: 'configure', versionMask: 0xffffffff, extensions: ['version-rolling'] },
     ],
     ['absent params', '{"id":1,"method":"mining.extranonce.subscribe"}', { kind: 'extranonce_subscribe' }],

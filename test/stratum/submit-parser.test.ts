@@ -76,7 +76,8 @@ const firmware: readonly [who: string, line: string, expected: Record<string, un
   ],
   [
     'upper-case hex',
-    `{"id":5,"method":"mining.submit","params":["bc1q.rig-1","1f00000002","0BADCAFE","57478DB3","7E5FB903"]}`,
+    `{"id":5,"method":"mining.submit",` +
+      `"params":["bc1q.rig-1","1f00000002","0BADCAFE","57478DB3","7E5FB903"]}`,
     { ...FIELD, id: 5 },
   ],
 ];

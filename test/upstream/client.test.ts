@@ -183,7 +183,7 @@ describe('a connection', () => {
     const pool = await poolOf((request, peer) =>
       request.method === 'mining.submit' ? undefined : plainPool(request, peer),
     );
-    const watched = await new Watched(pool.port).working(pool);
+    const watched = await new Watched(pool.port, { resume: false }).working(pool);
     for (let nonce = 0; nonce < 3; nonce += 1) watched.client.submit(shareOf(watched.job, { nonce }));
     await until(() => pool.methods.filter((method) => method === 'mining.submit').length === 3);
     pool.peer.drop();
@@ -249,6 +249,65 @@ describe('a connection', () => {
       }
     } finally {
       rmSync(directory, { recursive: true });
+    }
+  });
+});
+
+describe('a session taken up again', () => {
+  /** Answers no submit on the first connection. */
+  const forgetful = (extranonces: readonly string[]): Handler => {
+    let connections = 0;
+    return (request, peer) => {
+      if (request.method === 'mining.subscribe') {
+        const extranonce1 = extranonces[Math.min(connections, extranonces.length - 1)];
+        connections += 1;
+        return ok(request, [[['mining.notify', 's1']], extranonce1, 8]);
+      }
+      if (request.method === 'mining.submit' && connections === 1) return undefined;
+      return plainPool(request, peer);
+    };
+  };
+
+  it('sends again what was in flight and what was made meanwhile', async () => {
+    const pool = await poolOf(forgetful(['aa', 'aa']));
+    const watched = await new Watched(pool.port).working(pool);
+    watched.client.submit(shareOf(watched.job, { nonce: 1 }));
+    await until(() => pool.methods.includes('mining.submit'));
+    pool.peer.drop();
+    await until(() => !watched.client.up);
+    watched.client.submit(shareOf(watched.job, { nonce: 2 }));
+    expect(watched.client.sharesInFlight).toBe(2);
+    expect(watched.verdicts).toEqual([]);
+    watched.clock.advance(60_000);
+    await until(() => watched.verdicts.length === 2);
+    expect(watched.verdicts.map((verdict) => verdict.outcome)).toEqual(['accepted', 'accepted']);
+    expect(pool.peer.requests[1]?.params).toEqual(['test/1', 's1']);
+    expect(watched.client.stats).toMatchObject({ resumed: 1, resent: 2, lost: 0 });
+  });
+
+  it('loses them with another extranonce1, after too long, and when it is stopped', async () => {
+    const cut = async (extranonce1: string): Promise<[FakePool, Watched]> => {
+      const pool = await poolOf(forgetful(['aa', extranonce1]));
+      const watched = await new Watched(pool.port).working(pool);
+      watched.client.submit(shareOf(watched.job));
+      await until(() => pool.methods.includes('mining.submit'));
+      pool.accepting = false;
+      pool.peer.drop();
+      await until(() => !watched.client.up);
+      return [pool, watched];
+    };
+    const [pool, other] = await cut('bb');
+    pool.accepting = true;
+    other.clock.advance(60_000);
+    await until(() => other.verdicts.length === 1);
+    const [, waiting] = await cut('aa');
+    waiting.clock.advance(120_001);
+    await until(() => waiting.verdicts.length === 1);
+    const [, stopped] = await cut('aa');
+    stopped.client.stop();
+    for (const { verdicts, client } of [other, waiting, stopped]) {
+      expect(verdicts).toMatchObject([{ outcome: 'lost' }]);
+      expect(client.stats).toMatchObject({ lost: 1, resent: 0 });
     }
   });
 });

@@ -31,6 +31,7 @@ async function setup(accepts: () => boolean) {
       password: '',
       userAgent: 'test',
       profile: 'generic',
+      resume: false,
       timeouts: { tickMs: 5 },
     },
     {
@@ -78,7 +79,7 @@ describe('Destination', () => {
     for (let share = 0; share < 40; share += 1) await submit();
     expect(destination.health.rejectRatio).toBeGreaterThan(0.9);
     clock.advance(600_000);
-    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0 });
+    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0, rttMs: null });
   });
 
   it('forgets its work and its past with the connection', async () => {
@@ -99,6 +100,45 @@ describe('Destination', () => {
     clock.advance(60_000);
     await until(() => destination.client.up);
     expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0 });
+  });
+
+  it('counts its verdicts against ours, whichever is first', async () => {
+    let accept = true;
+    const { pool, destination } = await setup(() => accept);
+    await until(() => destination.client.up);
+    pool.peer.send(notify());
+    await until(() => destination.lastJob !== null);
+    const share = shareOf(destination.lastJob!);
+    const submit = async (token: object, ours: boolean, oursFirst: boolean): Promise<void> => {
+      let theirs = false;
+      destination.submit(
+        share,
+        () => {
+          theirs = true;
+        },
+        token,
+      );
+      if (oursFirst) destination.judged(token, ours);
+      await until(() => theirs);
+      destination.judged(token, ours);
+    };
+    await submit({}, true, true);
+    await submit({}, false, false);
+    accept = false;
+    await submit({}, true, false);
+    pool.peer.drop();
+    await until(() => !destination.client.up);
+    await submit({}, false, true);
+    destination.judged({}, true);
+    expect(destination.combinations).toEqual({
+      weAcceptedTheyAccepted: 1,
+      weAcceptedTheyRejected: 1,
+      weAcceptedTheySilent: 0,
+      weRejectedTheyAccepted: 1,
+      weRejectedTheyRejected: 0,
+      weRejectedTheySilent: 1,
+      incomplete: 0,
+    });
   });
 });
 

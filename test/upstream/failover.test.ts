@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   choose,
   type DestinationHealth,
+  FAILOVER_POLICY,
   type FailoverState,
   isHealthy,
   isUsable,
@@ -80,6 +81,35 @@ describe('choose', () => {
     ).toEqual(['b', 'b']);
   });
 
+  it('leaves what refuses once, and does not return while its reject ratio crosses the limit', () => {
+    const at = (rejectRatio: number): readonly DestinationHealth[] => [
+      health('a', { rejectRatio, verdicts: 50 }),
+      health('b'),
+    ];
+    const steps = Array.from({ length: 600 }, (_, second): [number, readonly DestinationHealth[]] => [
+      second * 1_000,
+      at(second % 40 < 20 ? 0.45 : 0.55),
+    ]);
+    const choices = run(steps);
+    expect(choices.slice(0, 21)).toEqual([...Array(20).fill('a'), 'b']);
+    expect(new Set(choices.slice(20))).toEqual(new Set(['b']));
+    expect(
+      run([
+        [0, at(0.55)],
+        [1_000, at(0.45)],
+        [60_999, at(0.45)],
+        [61_000, at(0.45)],
+      ]),
+    ).toEqual(['b', 'b', 'b', 'a']);
+  });
+
+  it('avoids what answers late, when there is a limit', () => {
+    const slow = health('a', { rttMs: 10_001 });
+    expect(isHealthy(FAILOVER_POLICY, slow)).toBe(false);
+    expect(isHealthy(FAILOVER_POLICY, health('a', { rttMs: 10_000 }))).toBe(true);
+    expect(isHealthy(POLICY, slow)).toBe(true);
+  });
+
   it('forgets destinations that are gone', () => {
     expect(
       run([
@@ -106,6 +136,26 @@ describe('any history', () => {
     fc.record({ elapsedMs: fc.nat({ max: 40_000 }), healths: fc.tuple(...names.map(arbitraryHealth)) }),
     { maxLength: 60 },
   );
+
+  it('of reject ratios returns to a better destination at most once in the time it must be healthy', () => {
+    const ratios = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 300 });
+    fc.assert(
+      fc.property(ratios, (history) => {
+        let state = newFailover(POLICY);
+        let returnedAtMs = Number.NEGATIVE_INFINITY;
+        for (const [second, rejectRatio] of history.entries()) {
+          const nowMs = second * 5_000;
+          const before = state.current;
+          const result = choose(state, [health('a', { rejectRatio, verdicts: 30 }), health('b')], nowMs);
+          state = result.state;
+          if (rejectRatio > POLICY.maxRejectRatio) expect(result.choice).toBe('b');
+          if (before !== 'b' || result.choice !== 'a') continue;
+          expect(nowMs - returnedAtMs).toBeGreaterThanOrEqual(POLICY.returnAfterMs);
+          returnedAtMs = nowMs;
+        }
+      }),
+    );
+  });
 
   it('keeps the rules', () => {
     fc.assert(

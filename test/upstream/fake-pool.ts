@@ -30,8 +30,9 @@ export const plainPool: Handler = (request) => {
 };
 
 /**
- * A Braidpool node in normal mode (`braidpool.md` 1.2): no answer to an id that is not u64, exactly two configure
- * params, min-bit-count as eight hex digits, errors as strings, `false` for a share above nBits, work after authorize.
+ * A Braidpool node in normal mode (`braidpool.md` 1.2): no answer to an id that is not u64, exactly two
+ * configure params, min-bit-count as eight hex digits, errors as strings, `false` for a share above nBits,
+ * work after authorize.
  */
 export function braidpoolNode(options: { readonly work: string; readonly solves: () => boolean }): Handler {
   let authorized = false;
@@ -149,9 +150,9 @@ export class FakePool {
   }
 }
 
-/** Waits until `condition` holds; fails after five seconds. */
+/** Waits until `condition` holds; fails after twenty seconds. */
 export async function until(condition: () => boolean, what = 'condition'): Promise<void> {
-  const deadline = performance.now() + 5_000;
+  const deadline = performance.now() + 20_000;
   while (!condition()) {
     if (performance.now() > deadline)
       throw new Error(`waited in vain for ${what}: ${condition.toString()}`);

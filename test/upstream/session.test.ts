@@ -3,101 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { targetOfCompact, targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
-import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { rolledVersion, upstreamVersion } from '../../src/stratum/version-rolling.ts';
-import { PROFILES } from '../../src/upstream/profile.ts';
-import { type SessionEffect, type SessionOptions, UpstreamSession } from '../../src/upstream/session.ts';
-import { newUpstreamStats } from '../../src/upstream/stats.ts';
-import type { UpstreamVerdict } from '../../src/upstream/verdict.ts';
+import { ReadingBook } from '../../src/upstream/version-reading.ts';
+import { Driver, MASK } from './driver.ts';
 import { call, hashOfShare, notify, readVectors, shareOf, stratumPrevHash } from './work.ts';
-
-type Request = { readonly id: number; readonly method: string; readonly params: readonly unknown[] };
-
-const MASK = 0x1fffe000;
-
-/** A session driven by hand: collects what it would do. */
-class Driver {
-  readonly stats = newUpstreamStats();
-  readonly session: UpstreamSession;
-  readonly sent: Request[] = [];
-  readonly jobs: UpstreamJob[] = [];
-  readonly verdicts: UpstreamVerdict[] = [];
-  readonly effects: SessionEffect[] = [];
-  nowMs = 1_000;
-
-  constructor(options: Partial<SessionOptions> = {}) {
-    const profile = options.profile ?? 'generic';
-    this.session = new UpstreamSession(
-      {
-        worker: 'me.1',
-        password: 'x',
-        userAgent: 'test/1',
-        profile,
-        versionMask: MASK,
-        versionReading: 'replace',
-        shareTarget: PROFILES[profile].shareTarget,
-        requestTimeoutMs: 10_000,
-        submitTimeoutMs: 30_000,
-        silenceMs: 180_000,
-        ...options,
-      },
-      { stats: this.stats },
-    );
-  }
-
-  start(): this {
-    return this.take(this.session.start(this.nowMs));
-  }
-
-  line(text: string): this {
-    return this.take(this.session.receive(Buffer.from(text), this.nowMs));
-  }
-
-  reply(result: unknown, error: unknown = null): this {
-    return this.line(JSON.stringify({ id: this.last.id, result, error }));
-  }
-
-  after(ms: number): this {
-    this.nowMs += ms;
-    return this.take(this.session.tick(this.nowMs));
-  }
-
-  submit(job: UpstreamJob, overrides: Parameters<typeof shareOf>[1] = {}): this {
-    return this.take(this.session.submit(shareOf(job, overrides), null, this.nowMs));
-  }
-
-  /** Through the handshake, with `en1` and eight bytes of extranonce2. */
-  up(extranonce1 = '0a0b0c0d', mask: string | null = '1fffe000'): this {
-    this.start();
-    if (this.last.method === 'mining.configure')
-      this.reply(mask === null ? null : { 'version-rolling': true, 'version-rolling.mask': mask });
-    this.reply([[['mining.notify', '1']], extranonce1, 8]).reply(true);
-    expect(this.session.phase).toBe('up');
-    return this;
-  }
-
-  take(effects: readonly SessionEffect[]): this {
-    this.effects.push(...effects);
-    for (const effect of effects) {
-      if (effect.type === 'send') this.sent.push(JSON.parse(effect.line) as Request);
-      if (effect.type === 'job') this.jobs.push(effect.job);
-      if (effect.type === 'verdict') this.verdicts.push(effect.verdict);
-    }
-    return this;
-  }
-
-  get last(): Request {
-    return this.sent.at(-1)!;
-  }
-
-  get job(): UpstreamJob {
-    return this.jobs.at(-1)!;
-  }
-
-  get closed(): SessionEffect | undefined {
-    return this.effects.find((effect) => effect.type === 'close');
-  }
-}
 
 describe('handshake', () => {
   it('is configure, subscribe, authorize', () => {
@@ -424,7 +333,10 @@ describe('shares', () => {
     fc.assert(
       fc.property(reading, u32, u32, u32, (versionReading, version, mask, roll) => {
         const hex = (value: number): string => value.toString(16).padStart(8, '0');
-        const driver = new Driver({ versionReading, versionMask: 0xffffffff }).up('00', hex(mask));
+        const driver = new Driver({ reading: new ReadingBook(versionReading), versionMask: 0xffffffff }).up(
+          '00',
+          hex(mask),
+        );
         driver.line(notify({ version: hex(version) }));
         const { job } = driver;
         const versionBits = (roll & job.versionMask) >>> 0;

@@ -143,10 +143,31 @@ describe('other calls', () => {
     expect(() => parse(`{"id":null,"method":"${method}","params":${params}}`)).toThrow(/malformed/);
   });
 
+  it.each([
+    [
+      [
+        ['mining.set_difficulty', 'a'],
+        ['mining.notify', 'b'],
+      ],
+      'b',
+    ],
+    [[['mining.set_difficulty', 'a']], 'a'],
+    [['mining.notify', 'b'], 'b'],
+    [[['mining.notify', 7]], null],
+    [[['mining.notify', 'with space']], null],
+    [[['mining.notify', 'x'.repeat(129)]], null],
+    [[], null],
+    [null, null],
+    ['mining.notify', null],
+  ])('reads the session id of %j as %j', (subscriptions, sessionId) => {
+    expect(parseSubscribeResult([subscriptions, '00', 4]).sessionId).toBe(sessionId);
+  });
+
   it('reads the results of the handshake', () => {
     expect(parseSubscribeResult([[['mining.notify', '1']], '0011', 8])).toEqual({
       extranonce1: Uint8Array.of(0, 0x11),
       extranonce2Size: 8,
+      sessionId: '1',
     });
     expect(() => parseSubscribeResult(true)).toThrow(/malformed/);
     expect(parseConfigureResult({ 'version-rolling': true, 'version-rolling.mask': '1fffe000' })).toBe(

@@ -26,6 +26,7 @@ export function sampleJob(id: number, stream = 'own:pool', changes: Partial<Job>
     id,
     wireId: id.toString(16),
     destination: 'pool',
+    fixedDifficulty: undefined,
     stream,
     prevHash: upstream.prevHash,
     coinb1: upstream.coinb1,

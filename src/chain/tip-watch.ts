@@ -1,0 +1,65 @@
+import { codeOf } from '../base/errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { ChainTip } from './source.ts';
+
+/** Asks for the tip at a fixed pace and tells of each change; silent while the node does not answer. */
+export class TipWatch {
+  readonly #pollMs: number;
+  readonly #read: () => Promise<ChainTip>;
+  readonly #log: Logger;
+  readonly #listeners = new Map<symbol, (tip: ChainTip) => void>();
+  #timer: NodeJS.Timeout | undefined;
+  #last: ChainTip | undefined;
+  /** The code of the failure that lasts. */
+  #failing: string | undefined;
+  #closed = false;
+
+  constructor(pollMs: number, read: () => Promise<ChainTip>, log: Logger) {
+    this.#pollMs = pollMs;
+    this.#read = read;
+    this.#log = log;
+  }
+
+  /** The last tip at once where one is known; returns the function that ends it. */
+  add(onTip: (tip: ChainTip) => void): () => void {
+    const key = Symbol('watch');
+    const first = this.#last;
+    this.#listeners.set(key, onTip);
+    if (first !== undefined) queueMicrotask(() => this.#listeners.get(key)?.(first));
+    if (this.#listeners.size === 1) this.#schedule(0);
+    return () => {
+      this.#listeners.delete(key);
+      if (this.#listeners.size === 0) clearTimeout(this.#timer);
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#listeners.clear();
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(delayMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#poll(), delayMs);
+  }
+
+  async #poll(): Promise<void> {
+    try {
+      const tip = await this.#read();
+      if (this.#failing !== undefined) this.#log.info({ height: tip.height }, 'bitcoin node answers again');
+      this.#failing = undefined;
+      const changed = this.#last?.hash !== tip.hash;
+      this.#last = tip;
+      if (changed) for (const listener of [...this.#listeners.values()]) listener(tip);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'internal') throw error;
+      if (this.#failing !== code && !this.#closed) {
+        this.#log.warn({ error: code, detail: String(error) }, 'no tip from the bitcoin node');
+      }
+      this.#failing = code;
+    }
+    if (!this.#closed && this.#listeners.size > 0) this.#schedule(this.#pollMs);
+  }
+}

@@ -1,0 +1,253 @@
+import type { Clock } from '../base/clock.ts';
+import { codeOf } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Bead } from './bead.ts';
+
+/**
+ * `confirmed`: the share is a bead that pays the right address. `wrong_payout`: it pays another.
+ * `missing`: the node says it has no such bead. `unknown`: the node could not be asked in time.
+ */
+export type BeadOutcome = 'confirmed' | 'wrong_payout' | 'missing' | 'unknown';
+
+export type BeadWatchPolicy = {
+  /** After this time a share without a bead is given up. */
+  readonly timeoutMs: number;
+  /** The first question comes at once, the second after this time, each later one after twice as long. */
+  readonly firstRetryMs: number;
+  readonly maxRetryMs: number;
+  /** Questions on the way at once. */
+  readonly queries: number;
+  /** Shares watched at once; the oldest is given up for the newest. */
+  readonly watched: number;
+};
+
+export const BEAD_WATCH_POLICY: BeadWatchPolicy = {
+  timeoutMs: 60_000,
+  firstRetryMs: 250,
+  maxRetryMs: 8_000,
+  queries: 8,
+  watched: LIMITS.watchedBeads,
+};
+
+type Watched = {
+  readonly payoutAddress: string;
+  readonly sinceMs: number;
+  readonly askAtMs: number;
+  readonly asked: number;
+  readonly asking: boolean;
+  /** The node said at least once that it has no such bead. */
+  readonly denied: boolean;
+};
+
+export type BeadWatchState = {
+  readonly policy: BeadWatchPolicy;
+  /** By bead hash as displayed, in the order of arrival. */
+  readonly watched: ReadonlyMap<string, Watched>;
+};
+
+export type BeadWatchEvent =
+  /** The upstream answered `true` to a share with this header hash. */
+  | { readonly type: 'forwarded'; readonly hash: string; readonly payoutAddress: string }
+  /** A bead was seen, asked for or not. */
+  | { readonly type: 'bead'; readonly hash: string; readonly payoutAddress: string }
+  | { readonly type: 'absent'; readonly hash: string }
+  /** The question got no answer. */
+  | { readonly type: 'failed'; readonly hash: string }
+  | { readonly type: 'tick' };
+
+export type BeadWatchEffect =
+  | { readonly type: 'query'; readonly hash: string }
+  | {
+      readonly type: 'outcome';
+      readonly hash: string;
+      readonly outcome: BeadOutcome;
+      readonly expected: string;
+      /** What the bead pays; null when there is none. */
+      readonly paid: string | null;
+      readonly waitedMs: number;
+    };
+
+export function newBeadWatch(policy: BeadWatchPolicy = BEAD_WATCH_POLICY): BeadWatchState {
+  return { policy, watched: new Map() };
+}
+
+/** Whether forwarded shares became beads with the right payout address. Pure. @param nowMs monotonic */
+export function watchBeads(
+  state: BeadWatchState,
+  event: BeadWatchEvent,
+  nowMs: number,
+): { readonly state: BeadWatchState; readonly effects: readonly BeadWatchEffect[] } {
+  const watched = new Map(state.watched);
+  const effects: BeadWatchEffect[] = [];
+  const end = (hash: string, outcome: BeadOutcome, paid: string | null): void => {
+    const { payoutAddress, sinceMs } = watched.get(hash)!;
+    watched.delete(hash);
+    effects.push({
+      type: 'outcome',
+      hash,
+      outcome,
+      expected: payoutAddress,
+      paid,
+      waitedMs: nowMs - sinceMs,
+    });
+  };
+  apply(state, watched, event, nowMs, end);
+  for (const [hash, entry] of watched) {
+    if (nowMs - entry.sinceMs < state.policy.timeoutMs) break;
+    end(hash, entry.denied ? 'missing' : 'unknown', null);
+  }
+  ask(state.policy, watched, nowMs, effects);
+  return { state: { ...state, watched }, effects };
+}
+
+function apply(
+  { policy }: BeadWatchState,
+  watched: Map<string, Watched>,
+  event: BeadWatchEvent,
+  nowMs: number,
+  end: (hash: string, outcome: BeadOutcome, paid: string | null) => void,
+): void {
+  if (event.type === 'tick') return;
+  const { hash } = event;
+  const entry = watched.get(hash);
+  if (event.type === 'forwarded') {
+    if (entry !== undefined) return;
+    const { payoutAddress } = event;
+    watched.set(hash, {
+      ...{ payoutAddress, sinceMs: nowMs, askAtMs: nowMs },
+      ...{ asked: 0, asking: false, denied: false },
+    });
+    for (const oldest of watched.keys()) {
+      if (watched.size <= policy.watched) break;
+      end(oldest, 'unknown', null);
+    }
+  } else if (entry === undefined) return;
+  else if (event.type === 'bead') {
+    const paid = event.payoutAddress;
+    end(hash, paid === entry.payoutAddress ? 'confirmed' : 'wrong_payout', paid);
+  } else {
+    const waitMs = Math.min(policy.maxRetryMs, policy.firstRetryMs * 2 ** Math.min(entry.asked - 1, 30));
+    const denied = entry.denied || event.type === 'absent';
+    watched.set(hash, { ...entry, asking: false, denied, askAtMs: nowMs + waitMs });
+  }
+}
+
+function ask(
+  policy: BeadWatchPolicy,
+  watched: Map<string, Watched>,
+  nowMs: number,
+  effects: BeadWatchEffect[],
+): void {
+  let asking = 0;
+  for (const entry of watched.values()) if (entry.asking) asking += 1;
+  for (const [hash, entry] of watched) {
+    if (asking >= policy.queries) return;
+    if (entry.asking || entry.askAtMs > nowMs) continue;
+    watched.set(hash, { ...entry, asking: true, asked: entry.asked + 1 });
+    effects.push({ type: 'query', hash });
+    asking += 1;
+  }
+}
+
+/**
+ * The payout address a Braidpool node puts into the bead of a share. In normal mode that is the whole worker
+ * name; in audit mode what stands before its last dot.
+ */
+export function beadPayoutAddress(worker: string, mode: 'normal' | 'audit'): string {
+  const dot = worker.lastIndexOf('.');
+  return mode === 'normal' || dot < 0 ? worker : worker.slice(0, dot);
+}
+
+export type BeadWatchDeps = {
+  /** Null when the node does not know the bead; rejects when it cannot be asked. */
+  readonly getBead: (hash: string) => Promise<Bead | null>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly onOutcome?: (outcome: Extract<BeadWatchEffect, { type: 'outcome' }>) => void;
+};
+
+const TICK_MS = 250;
+
+/** Follows forwarded shares of one Braidpool node and counts what became of them. */
+export class BeadWatch {
+  readonly stats: Record<BeadOutcome, number> & { queries: number; failures: number } = {
+    ...{ confirmed: 0, wrong_payout: 0, missing: 0, unknown: 0 },
+    ...{ queries: 0, failures: 0 },
+  };
+  readonly #deps: BeadWatchDeps;
+  readonly #tickMs: number;
+  #state: BeadWatchState;
+  #ticker: NodeJS.Timeout | null = null;
+
+  constructor(
+    options: { readonly policy?: Partial<BeadWatchPolicy>; readonly tickMs?: number },
+    deps: BeadWatchDeps,
+  ) {
+    this.#deps = deps;
+    this.#tickMs = options.tickMs ?? TICK_MS;
+    this.#state = newBeadWatch({ ...BEAD_WATCH_POLICY, ...options.policy });
+  }
+
+  /** Shares whose outcome is open. */
+  get pending(): number {
+    return this.#state.watched.size;
+  }
+
+  start(): void {
+    this.#ticker ??= setInterval(() => this.#on({ type: 'tick' }), this.#tickMs);
+  }
+
+  stop(): void {
+    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ticker = null;
+  }
+
+  /**
+   * To be called when the upstream accepted a forwarded share.
+   * @param hash of its header, as displayed
+   * @param payoutAddress see `beadPayoutAddress`
+   */
+  forwarded(hash: string, payoutAddress: string): void {
+    this.#on({ type: 'forwarded', hash, payoutAddress });
+  }
+
+  /** A bead of the subscription: spares a question. */
+  seen(bead: Bead): void {
+    if (this.#state.watched.has(bead.hash))
+      this.#on({ type: 'bead', hash: bead.hash, payoutAddress: bead.payoutAddress });
+  }
+
+  #on(event: BeadWatchEvent): void {
+    if (event.type === 'tick' && this.#state.watched.size === 0) return;
+    const { state, effects } = watchBeads(this.#state, event, this.#deps.clock.monotonicMs());
+    this.#state = state;
+    for (const effect of effects) {
+      if (effect.type === 'query') void this.#query(effect.hash);
+      else this.#tell(effect);
+    }
+  }
+
+  async #query(hash: string): Promise<void> {
+    this.stats.queries += 1;
+    try {
+      const bead = await this.#deps.getBead(hash);
+      if (bead === null) this.#on({ type: 'absent', hash });
+      else this.#on({ type: 'bead', hash, payoutAddress: bead.payoutAddress });
+    } catch (error) {
+      this.stats.failures += 1;
+      this.#deps.log.debug({ code: codeOf(error), err: error, bead: hash }, 'a bead cannot be asked for');
+      this.#on({ type: 'failed', hash });
+    }
+  }
+
+  #tell(outcome: Extract<BeadWatchEffect, { type: 'outcome' }>): void {
+    this.stats[outcome.outcome] += 1;
+    if (outcome.outcome !== 'confirmed') {
+      const { hash, expected, paid, waitedMs } = outcome;
+      const fields = { bead: hash, outcome: outcome.outcome, expected, paid, waitedMs };
+      this.#deps.log.warn(fields, 'a forwarded share is not a bead that pays the right address');
+    }
+    this.#deps.onOutcome?.(outcome);
+  }
+}

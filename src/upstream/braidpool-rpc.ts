@@ -1,0 +1,248 @@
+import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type Bead, count, fromText, hash, hashes, list, parseBead, record, text, work } from './bead.ts';
+import { parseWideJson } from './wide-json.ts';
+
+export type BraidpoolRpcOptions = {
+  /** `http://127.0.0.1:6682`. The port has no authentication: it must not be reachable by others. */
+  readonly url: string;
+  readonly timeoutMs?: number;
+};
+
+export type BraidpoolRpcStats = {
+  requests: number;
+  /** No answer, or none in time. */
+  unreachable: number;
+  /** Answers that are errors. */
+  errors: number;
+};
+
+/** The node's error numbers (`braidpool.md` 1.4) and those of JSON-RPC itself, by meaning. */
+export type BraidpoolErrorKind =
+  | 'bad_input'
+  | 'internal'
+  | 'not_found'
+  | 'invalid_bead'
+  | 'unavailable'
+  | 'out_of_range'
+  | 'empty'
+  | 'unknown_method'
+  | 'other';
+
+const KINDS: ReadonlyMap<number, BraidpoolErrorKind> = new Map([
+  [1, 'bad_input'],
+  [2, 'internal'],
+  [3, 'not_found'],
+  [4, 'invalid_bead'],
+  [5, 'unavailable'],
+  [6, 'out_of_range'],
+  [7, 'empty'],
+  [-32_601, 'unknown_method'],
+  [-32_602, 'bad_input'],
+]);
+
+/** The `meta` of a `braidpool_rpc` error that the node gave. */
+export type BraidpoolFailure = {
+  readonly kind: BraidpoolErrorKind;
+  readonly rpcCode: number;
+};
+
+export type BraidInfo = {
+  readonly beadCount: number;
+  readonly cohortCount: number;
+  readonly orphanCount: number;
+  readonly tips: readonly string[];
+  readonly genesisBeads: readonly string[];
+  /** Expected hashes, from the nBits of the beads: no measure of pay. */
+  readonly totalWork: bigint;
+};
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+/**
+ * The JSON-RPC of a Braidpool node over HTTP. Every method throws `braidpool_unreachable` when there is no
+ * answer in time, and `braidpool_rpc` when it is an error (then with a `BraidpoolFailure` as meta) or has
+ * another shape. Older nodes' results, which are JSON as text, are taken too.
+ */
+export class BraidpoolRpc {
+  readonly stats: BraidpoolRpcStats = { requests: 0, unreachable: 0, errors: 0 };
+  readonly #options: BraidpoolRpcOptions;
+  readonly #client: JSONRPCClient;
+  readonly #closing = new AbortController();
+  /** Requests that got no answer: the client library would turn their errors into answers. */
+  readonly #unanswered = new Map<unknown, unknown>();
+  #inFlight = 0;
+
+  constructor(options: BraidpoolRpcOptions) {
+    this.#options = options;
+    this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
+      try {
+        this.#client.receive(await this.#exchange(payload));
+      } catch (error) {
+        this.#unanswered.set(payload.id, error);
+        throw error;
+      }
+    });
+  }
+
+  /** Null when the node does not know it. The hash is checked against the bead's header. */
+  async getBead(beadHash: string): Promise<Bead | null> {
+    try {
+      const bead = parseBead(await this.call('getbead', [beadHash]));
+      if (bead.hash !== beadHash.toLowerCase())
+        throw new CodedError('braidpool_rpc', 'getbead: another bead than the one asked for');
+      return bead;
+    } catch (error) {
+      if (kindOf(error) === 'not_found') return null;
+      throw error;
+    }
+  }
+
+  async getTips(): Promise<string[]> {
+    return hashes(fromText(await this.call('gettips', [])), 'gettips');
+  }
+
+  async getBeadCount(): Promise<number> {
+    return count(await this.call('getbeadcount', []), 'getbeadcount');
+  }
+
+  async getCohortCount(): Promise<number> {
+    return count(await this.call('getcohortcount', []), 'getcohortcount');
+  }
+
+  /** @param id 0 is the cohort of the genesis bead */
+  async getCohortById(id: number): Promise<string[]> {
+    return hashes(fromText(await this.call('getcohortbyid', [id])), 'getcohortbyid');
+  }
+
+  async getParents(beadHash: string): Promise<string[]> {
+    return hashes(fromText(await this.call('getparents', [beadHash])), 'getparents');
+  }
+
+  async getChildren(beadHash: string): Promise<string[]> {
+    return hashes(fromText(await this.call('getchildren', [beadHash])), 'getchildren');
+  }
+
+  /** The heaviest chain of beads, newest last as the node orders it. @param length 1 to 255 */
+  async getHighestWorkPath(length: number): Promise<string[]> {
+    const result = await this.call('gethighestworkpathbycount', [length]);
+    return hashes(fromText(result), 'gethighestworkpathbycount');
+  }
+
+  async getGenesis(): Promise<string> {
+    return hash(await this.call('getgenesis', []), 'getgenesis');
+  }
+
+  /** `ip:port` of the miners connected to the node. */
+  async getMinerInfo(): Promise<string[]> {
+    const result = fromText(await this.call('getminerinfo', []));
+    return list(result, 'getminerinfo').map((item) => text(item, 'getminerinfo'));
+  }
+
+  async getBraidInfo(): Promise<BraidInfo> {
+    const info = record(fromText(await this.call('getbraidinfo', [])), 'getbraidinfo');
+    return {
+      beadCount: count(info['bead_count'], 'bead_count'),
+      cohortCount: count(info['cohort_count'], 'cohort_count'),
+      orphanCount: count(info['orphan_count'] ?? 0, 'orphan_count'),
+      tips: hashes(info['tips'] ?? [], 'tips'),
+      genesisBeads: hashes(info['genesis_beads'] ?? [], 'genesis_beads'),
+      totalWork: work(info['total_work'], 'total_work'),
+    };
+  }
+
+  /** Any method; the result as parsed JSON in which large integers are bigints. */
+  async call(method: string, params: readonly unknown[]): Promise<unknown> {
+    if (this.#inFlight >= LIMITS.braidpoolRequestsInFlight)
+      throw new CodedError('braidpool_unreachable', `${method}: too many requests are unanswered`);
+    this.stats.requests += 1;
+    const id = this.stats.requests;
+    this.#inFlight += 1;
+    let response: JSONRPCResponse;
+    try {
+      response = await this.#client.requestAdvanced({ jsonrpc: '2.0', id, method, params: [...params] });
+    } finally {
+      this.#inFlight -= 1;
+    }
+    const cause = this.#unanswered.get(id);
+    if (this.#unanswered.delete(id)) {
+      this.stats.unreachable += 1;
+      if (cause instanceof CodedError) throw cause;
+      throw new CodedError('braidpool_unreachable', `${method}: ${reasonOf(cause)}`, {}, { cause });
+    }
+    if (response.error === undefined) return response.result as unknown;
+    this.stats.errors += 1;
+    throw failureOf(method, response.error);
+  }
+
+  /** Ends what is in flight; calls from now on fail. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  async #exchange(payload: { readonly id: number }): Promise<JSONRPCResponse> {
+    const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const response = await fetch(this.#options.url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(payload),
+      redirect: 'error',
+      signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]),
+    });
+    const body = await boundedText(response);
+    let answer: unknown;
+    try {
+      answer = parseWideJson(body);
+    } catch {
+      throw new CodedError('braidpool_unreachable', `status ${response.status}, not JSON`);
+    }
+    return responseOf(payload.id, answer);
+  }
+}
+
+/** What a `braidpool_rpc` error means; null for any other. */
+export function kindOf(error: unknown): BraidpoolErrorKind | null {
+  if (!(error instanceof CodedError) || error.code !== 'braidpool_rpc') return null;
+  return (error.meta as Partial<BraidpoolFailure>).kind ?? null;
+}
+
+/** An error answer as an error of ours. */
+export function failureOf(
+  method: string,
+  error: { readonly code: number; readonly message: string },
+): CodedError {
+  const failure: BraidpoolFailure = { kind: KINDS.get(error.code) ?? 'other', rpcCode: error.code };
+  return new CodedError('braidpool_rpc', `${method}: ${error.message} (${error.code})`, { ...failure });
+}
+
+/** A parsed answer as JSON-RPC 2.0. Throws `braidpool_unreachable` when it is none. */
+export function responseOf(id: number, answer: unknown): JSONRPCResponse {
+  if (!isRecord(answer)) throw new CodedError('braidpool_unreachable', 'the answer is not JSON-RPC');
+  const error = answer['error'];
+  if (isRecord(error)) {
+    const code = typeof error['code'] === 'number' ? error['code'] : 0;
+    const message = String(error['message']).slice(0, 200).replace(/\p{C}/gu, ' ');
+    return { jsonrpc: '2.0', id, error: { code, message } };
+  }
+  if (!('result' in answer)) throw new CodedError('braidpool_unreachable', 'an answer without a result');
+  return { jsonrpc: '2.0', id, result: answer['result'] };
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > LIMITS.braidpoolReplyBytes)
+      throw new CodedError('braidpool_unreachable', `more than ${LIMITS.braidpoolReplyBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}

@@ -1,0 +1,129 @@
+import { toHex } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { UpstreamStats } from './stats.ts';
+import { type SentShare, SentShares, type UpstreamVerdict } from './verdict.ts';
+import type { ReadingBook } from './version-reading.ts';
+import { submitLine, type WireError } from './wire.ts';
+
+/** Bound to an outbox: what it wants done. */
+export type OutboxDeps = {
+  readonly stats: UpstreamStats;
+  readonly send: (line: string) => void;
+  readonly resolve: (sent: SentShare, verdict: UpstreamVerdict) => void;
+};
+
+/**
+ * The shares of one connection that have no verdict: sent and not answered, or waiting for a resume. Each
+ * that is put in is resolved once or taken out. Bounded: the oldest makes room for the newest.
+ */
+export class Outbox {
+  readonly #workerJson: string;
+  readonly #reading: ReadingBook;
+  readonly #deps: OutboxDeps;
+  readonly #sent = new SentShares(LIMITS.upstreamSharesInFlight);
+  #unsent: SentShare[];
+
+  /** @param unsent of an earlier connection, oldest first */
+  constructor(
+    options: {
+      readonly worker: string;
+      readonly reading: ReadingBook;
+      readonly unsent: readonly SentShare[];
+    },
+    deps: OutboxDeps,
+  ) {
+    this.#workerJson = JSON.stringify(options.worker);
+    this.#reading = options.reading;
+    this.#unsent = [...options.unsent];
+    this.#deps = deps;
+  }
+
+  get size(): number {
+    return this.#sent.size + this.#unsent.length;
+  }
+
+  /** Sends `mining.submit` under a request id. @param granted version bits granted, null without rolling */
+  send(id: number, sent: SentShare, granted: number | null): void {
+    const { share } = sent;
+    const { bits, guess } = this.#reading.param(share, granted ?? 0);
+    const given = this.#sent.add(id, { ...sent, guess: granted === null ? null : guess });
+    if (given !== undefined) this.#giveUp(given);
+    const fields = {
+      jobId: share.job.upstreamJobId,
+      extranonce2: toHex(share.extranonce2),
+      ntime: share.ntime,
+      nonce: share.nonce,
+    };
+    this.#deps.send(submitLine(id, this.#workerJson, fields, granted === null ? null : bits));
+  }
+
+  /** Holds a share until the session is resumed or not. */
+  keep(sent: SentShare): void {
+    this.#unsent.push(sent);
+    if (this.#unsent.length > LIMITS.upstreamSharesInFlight) this.#giveUp(this.#unsent.shift()!);
+  }
+
+  /** Takes out what waits for a resume. */
+  takeUnsent(): SentShare[] {
+    const unsent = this.#unsent;
+    this.#unsent = [];
+    return unsent;
+  }
+
+  takeAll(): SentShare[] {
+    return [...this.takeUnsent(), ...this.#sent.takeSentBefore(Number.POSITIVE_INFINITY)];
+  }
+
+  /** @returns the round trip, or null when no share was sent under this id */
+  answer(
+    reply: { readonly id: number; readonly result: unknown; readonly error: WireError | null },
+    nowMs: number,
+  ): number | null {
+    const sent = this.#sent.take(reply.id);
+    if (sent === undefined) return null;
+    const rttMs = nowMs - sent.sentAtMs;
+    const { result, error } = reply;
+    const code = error?.code ?? null;
+    if (result === true && error === null)
+      this.#resolve(sent, { outcome: 'accepted', code, reason: '', rttMs });
+    else if (sent.resent && isDuplicate(error)) {
+      this.#deps.stats.resentDuplicates += 1;
+      this.#resolve(sent, { outcome: 'lost', code, reason: 'upstream_closed', rttMs });
+    } else {
+      const reason = error?.text || 'refused without a reason';
+      this.#resolve(sent, { outcome: 'refused', code, reason, rttMs });
+    }
+    return rttMs;
+  }
+
+  /** Silence is a verdict: shares sent at or before this time have timed out. */
+  timeOut(beforeMs: number): void {
+    for (const sent of this.#sent.takeSentBefore(beforeMs))
+      this.#resolve(sent, { outcome: 'timeout', code: null, reason: 'upstream_timeout', rttMs: null });
+  }
+
+  lose(sent: SentShare): void {
+    this.#resolve(sent, { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null });
+  }
+
+  loseAll(): void {
+    for (const sent of this.takeAll()) this.lose(sent);
+  }
+
+  #giveUp(sent: SentShare): void {
+    this.#deps.stats.evicted += 1;
+    this.#resolve(sent, { outcome: 'lost', code: null, reason: 'overload', rttMs: null });
+  }
+
+  #resolve(sent: SentShare, verdict: UpstreamVerdict): void {
+    const { stats } = this.#deps;
+    stats[verdict.outcome] += 1;
+    if (sent.guess !== null && this.#reading.judge(sent.guess, verdict)) stats.readingChanges += 1;
+    this.#deps.resolve(sent, verdict);
+  }
+}
+
+/** "Duplicate" in every dialect: to a share sent again it means that the first copy had arrived. */
+function isDuplicate(error: WireError | null): boolean {
+  return error !== null && (error.code === 22 || /duplicate/i.test(error.text));
+}

@@ -1,0 +1,373 @@
+import { assert } from '../base/assert.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { UpstreamJob } from '../jobs/job.ts';
+import type { Logger } from '../log/logger.ts';
+import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
+import { sameExtranonce } from './job-source.ts';
+import type { UpstreamStats } from './stats.ts';
+import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { Extranonce } from './wire.ts';
+
+/** Whether an upstream's extranonce2 can be divided between sessions, or each needs a connection. */
+export type LinkMode = 'shared' | 'per_session';
+
+/** Pure. @param sizes what a shared connection takes of the upstream's extranonce2 */
+export function linkMode(
+  extranonce2Size: number,
+  sizes: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number },
+): LinkMode {
+  return extranonce2Size < sizes.sessionIdSize + sizes.minerExtranonce2Size ? 'per_session' : 'shared';
+}
+
+/**
+ * What a session must be told when the extranonce of its link changes: nothing, `mining.set_extranonce`
+ * before the next job, or it must connect again. Pure.
+ * @param session what its miner was given; `canSet` when it subscribed to changes, or is known to take them
+ */
+export function extranonceMove(
+  session: { readonly before: Extranonce; readonly canSet: boolean },
+  after: Extranonce,
+): 'none' | 'set' | 'reconnect' {
+  if (sameExtranonce(session.before, after)) return 'none';
+  return session.canSet ? 'set' : 'reconnect';
+}
+
+const SEPARATOR = '#';
+
+/** The name under which the job table and the sessions know a link: a destination of one session. */
+export function linkName(destination: string, key: number): string {
+  return `${destination}${SEPARATOR}${key}`;
+}
+
+/** The destination a link, or a destination, belongs to: for accounts, metrics and views. */
+export function destinationOfLink(name: string): string {
+  const at = name.lastIndexOf(SEPARATOR);
+  return at < 0 ? name : name.slice(0, at);
+}
+
+export type SessionLinksOptions = {
+  /** As for the destination; `name` is its name. */
+  readonly client: UpstreamClientOptions;
+  /** Connections in all. */
+  readonly maxLinks?: number;
+  /** Kept ready for miners to come, so that their subscribe is answered at once. */
+  readonly spareLinks?: number;
+  /** Connections being made at the same time; more wait their turn. */
+  readonly opening?: number;
+  /** A session whose miner sends no share for this long loses its link. */
+  readonly idleMs?: number;
+  /** A link without extranonce and job after this time is given up; so is one that is down for as long. */
+  readonly readyMs?: number;
+  /** How long answers to shares in flight are waited for when the session is gone. */
+  readonly lingerMs?: number;
+  /**
+   * Miners get an empty extranonce1 and the upstream's goes into coinb1: then no change of it concerns
+   * them. Not all firmware takes it.
+   */
+  readonly emptyExtranonce1?: boolean;
+  readonly tickMs?: number;
+};
+
+export type SessionLinkListener = {
+  /** An attached link that was not ready can be used: `extranonce` and `lastJob` are there. */
+  readonly onReady?: (link: SessionLink) => void;
+  /** A job after that, under `link.extranonce`. */
+  readonly onJob?: (link: SessionLink, job: UpstreamJob) => void;
+  /** Before the first job under another extranonce; see `extranonceMove`. May detach the session. */
+  readonly onExtranonce?: (link: SessionLink, before: Extranonce) => void;
+  /** Its jobs are void until the next; the link connects again by itself. */
+  readonly onDown?: (link: SessionLink, code: ErrorCode, detail: string) => void;
+  /** The link is gone while its session is there: the miner must connect again. */
+  readonly onClosed?: (session: number, code: LinkEnd) => void;
+  readonly onVerdict?: (link: SessionLink, verdict: UpstreamVerdict, share: UpstreamShare) => void;
+  readonly onRtt?: (rttMs: number) => void;
+};
+
+export type LinkEnd = Extract<ErrorCode, 'idle_timeout' | 'upstream_timeout'>;
+
+export type SessionLinksDeps = {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly listener: SessionLinkListener;
+  /** Counted into by all links together. */
+  readonly stats?: UpstreamStats;
+};
+
+export type SessionLinksStats = {
+  opened: number;
+  /** Sessions refused since there were too many links. */
+  refused: number;
+  extranonceChanges: number;
+  closed: Partial<Record<LinkEnd, number>>;
+};
+
+const DEFAULTS = {
+  maxLinks: 256,
+  spareLinks: 2,
+  opening: 16,
+  idleMs: 15 * 60_000,
+  readyMs: 15_000,
+  lingerMs: 5_000,
+  emptyExtranonce1: false,
+  tickMs: 250,
+};
+
+/** One connection upstream for one session, or a spare one. */
+export class SessionLink {
+  /** For the job table and the session's destination. */
+  readonly name: string;
+  readonly client: UpstreamClient;
+  /** The session it is attached to; null for a spare one, or after its session is gone. */
+  session: number | null = null;
+  /** Of the jobs being given out, as the miner has to know it. */
+  extranonce: Extranonce | null = null;
+  lastJob: UpstreamJob | null = null;
+  /** Monotonic, like all times here: since when its session waits for it; null while it is ready. */
+  waitingSinceMs: number | null = null;
+  shareAtMs: number;
+  /** Its session was given the extranonce. */
+  told = false;
+  /** Set when its session is gone: it ends when its shares are answered, or then. */
+  endAtMs: number | null = null;
+  started = false;
+  ended = false;
+  readonly #clock: Clock;
+
+  constructor(name: string, client: UpstreamClient, clock: Clock) {
+    this.name = name;
+    this.client = client;
+    this.#clock = clock;
+    this.shareAtMs = clock.monotonicMs();
+  }
+
+  /** Its session can be given an extranonce and a job. */
+  get ready(): boolean {
+    return this.lastJob !== null && !this.ended;
+  }
+
+  /** See `UpstreamClient.submit`. */
+  submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
+    this.shareAtMs = this.#clock.monotonicMs();
+    this.client.submit(share, done);
+  }
+}
+
+/**
+ * Connections to one destination whose extranonce2 is too small to be shared (a Braidpool node in audit
+ * mode leaves one byte): one for each session, bounded, with a few ready in advance. A link is never used
+ * for a second session: its extranonce1 would make the next miner find the same shares again.
+ */
+export class SessionLinks {
+  readonly stats: SessionLinksStats = { opened: 0, refused: 0, extranonceChanges: 0, closed: {} };
+  readonly #options: Required<SessionLinksOptions>;
+  readonly #deps: SessionLinksDeps;
+  readonly #links = new Map<string, SessionLink>();
+  readonly #bySession = new Map<number, SessionLink>();
+  #nextKey = 1;
+  #ticker: NodeJS.Timeout | null = null;
+
+  constructor(options: SessionLinksOptions, deps: SessionLinksDeps) {
+    this.#options = { ...DEFAULTS, ...options };
+    this.#deps = deps;
+  }
+
+  /** Connections, spare ones too. */
+  get size(): number {
+    return this.#links.size;
+  }
+
+  get attached(): number {
+    return this.#bySession.size;
+  }
+
+  /** Ready and without a session. */
+  get spare(): number {
+    return [...this.#links.values()].filter((link) => isSpare(link) && link.ready).length;
+  }
+
+  /** Begins to keep spare links. Idempotent. */
+  start(): void {
+    if (this.#ticker !== null) return;
+    this.#ticker = setInterval(() => this.#tick(), this.#options.tickMs);
+    this.#tick();
+  }
+
+  /** Ends all links; sessions are not told. Idempotent. */
+  stop(): void {
+    if (this.#ticker === null) return;
+    clearInterval(this.#ticker);
+    this.#ticker = null;
+    this.#bySession.clear();
+    for (const link of this.#links.values()) this.#remove(link);
+  }
+
+  /**
+   * A link for a session, ready at once where a spare one is; else `onReady` follows, or `onClosed`. Null
+   * when there are too many.
+   * @param session the proxy's own number of the session, not attached yet
+   */
+  attach(session: number): SessionLink | null {
+    assert(!this.#bySession.has(session), 'session_has_no_link', session);
+    const spares = [...this.#links.values()].filter(isSpare);
+    const link = spares.find((spare) => spare.ready) ?? spares[0] ?? this.#open();
+    if (link === null || this.#ticker === null) {
+      this.stats.refused += 1;
+      return null;
+    }
+    const now = this.#now();
+    link.session = session;
+    link.told = link.ready;
+    link.waitingSinceMs = link.ready ? null : now;
+    link.shareAtMs = now;
+    this.#bySession.set(session, link);
+    this.#refill();
+    this.#startWaiting();
+    return link;
+  }
+
+  /** The session is gone. Its link ends when the shares in flight are answered. */
+  detach(session: number): void {
+    const link = this.#bySession.get(session);
+    if (link === undefined) return;
+    this.#bySession.delete(session);
+    link.session = null;
+    link.endAtMs = this.#now() + this.#options.lingerMs;
+    if (link.client.sharesInFlight === 0) this.#remove(link);
+  }
+
+  of(session: number): SessionLink | undefined {
+    return this.#bySession.get(session);
+  }
+
+  /** By `Job.destination`. Also a link whose session is gone, as long as its shares may be in flight. */
+  byName(name: string): SessionLink | undefined {
+    return this.#links.get(name);
+  }
+
+  /** For the job table: how the extranonce of a link's job is divided. */
+  ownExtranonce(job: UpstreamJob): { readonly minerExtranonce1Size: number } {
+    return { minerExtranonce1Size: this.#options.emptyExtranonce1 ? 0 : job.extranonce1.length };
+  }
+
+  #now(): number {
+    return this.#deps.clock.monotonicMs();
+  }
+
+  #tick(): void {
+    const now = this.#now();
+    const { readyMs, idleMs } = this.#options;
+    for (const link of this.#links.values()) {
+      const { waitingSinceMs } = link;
+      if (link.endAtMs !== null) {
+        if (now >= link.endAtMs || link.client.sharesInFlight === 0) this.#remove(link);
+      } else if (link.session === null) continue;
+      else if (waitingSinceMs !== null && now - waitingSinceMs >= readyMs)
+        this.#close(link, 'upstream_timeout');
+      else if (now - link.shareAtMs >= idleMs) this.#close(link, 'idle_timeout');
+    }
+    this.#refill();
+    this.#startWaiting();
+  }
+
+  #refill(): void {
+    if (this.#ticker === null) return;
+    let spares = 0;
+    for (const link of this.#links.values()) if (isSpare(link)) spares += 1;
+    while (spares < this.#options.spareLinks && this.#open() !== null) spares += 1;
+  }
+
+  /** Those with a session first. */
+  #startWaiting(): void {
+    const links = [...this.#links.values()];
+    let opening = links.filter((link) => link.started && !link.ready).length;
+    const waiting = links.filter((link) => !link.started);
+    waiting.sort((a, b) => Number(a.session === null) - Number(b.session === null));
+    for (const link of waiting) {
+      if (opening >= this.#options.opening) return;
+      opening += 1;
+      link.started = true;
+      link.client.start();
+    }
+  }
+
+  #open(): SessionLink | null {
+    if (this.#links.size >= this.#options.maxLinks) return null;
+    const { client } = this.#options;
+    const name = linkName(client.name, this.#nextKey++);
+    const { clock, random, log, stats, listener } = this.#deps;
+    const link: SessionLink = new SessionLink(
+      name,
+      new UpstreamClient(
+        { ...client, name },
+        {
+          ...{ clock, random, log },
+          ...(stats === undefined ? {} : { stats }),
+          listener: {
+            onJob: (job) => this.#onJob(link, job),
+            onDown: (code, detail) => this.#onDown(link, code, detail),
+            onVerdict: (verdict, share) => listener.onVerdict?.(link, verdict, share),
+            onRtt: (rttMs) => listener.onRtt?.(rttMs),
+          },
+        },
+      ),
+      clock,
+    );
+    this.stats.opened += 1;
+    this.#links.set(name, link);
+    if (this.#ticker !== null) this.#startWaiting();
+    return link;
+  }
+
+  #onJob(link: SessionLink, job: UpstreamJob): void {
+    if (link.ended) return;
+    const { listener } = this.#deps;
+    const before = link.extranonce;
+    const extranonce1 = this.#options.emptyExtranonce1 ? new Uint8Array(0) : job.extranonce1;
+    const extranonce = { extranonce1, extranonce2Size: job.extranonce2Size };
+    link.extranonce = extranonce;
+    link.lastJob = job;
+    link.waitingSinceMs = null;
+    if (link.session === null) return;
+    if (!link.told || before === null) {
+      link.told = true;
+      listener.onReady?.(link);
+      return;
+    }
+    if (!sameExtranonce(before, extranonce)) {
+      this.stats.extranonceChanges += 1;
+      listener.onExtranonce?.(link, before);
+    }
+    if (link.session !== null) listener.onJob?.(link, job);
+  }
+
+  /** A spare one goes on trying too, with its growing delays. */
+  #onDown(link: SessionLink, code: ErrorCode, detail: string): void {
+    link.lastJob = null;
+    if (link.session === null) return;
+    link.waitingSinceMs = this.#now();
+    this.#deps.listener.onDown?.(link, code, detail);
+  }
+
+  #close(link: SessionLink, code: LinkEnd): void {
+    const { session } = link;
+    assert(session !== null, 'closed_link_has_session');
+    this.stats.closed[code] = (this.stats.closed[code] ?? 0) + 1;
+    this.#bySession.delete(session);
+    this.#remove(link);
+    this.#deps.listener.onClosed?.(session, code);
+  }
+
+  #remove(link: SessionLink): void {
+    if (link.ended) return;
+    link.ended = true;
+    link.session = null;
+    this.#links.delete(link.name);
+    link.client.stop();
+  }
+}
+
+function isSpare(link: SessionLink): boolean {
+  return link.session === null && link.endAtMs === null && !link.ended;
+}

@@ -1,0 +1,323 @@
+/** What a destination is to get. */
+export type SplitWish =
+  /** This much, as long as there is that much; in the order of the list. */
+  | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
+  /** A part of what the rates leave, in proportion to all weights; above 0. */
+  | { readonly type: 'weight'; readonly weight: number }
+  /** What is left when no weighted destination is usable: the miner's own node. The first usable one. */
+  | { readonly type: 'rest' };
+
+export type SplitDestination = {
+  readonly name: string;
+  readonly wish: SplitWish;
+  /** Unusable ones get nothing (`isHealthy`, or `isUsable` when all are ill). */
+  readonly usable: boolean;
+};
+
+export type SplitSession = {
+  readonly id: number;
+  /** Measured; 0 while unknown, then it counts as the mean of the others. */
+  readonly hashesPerSecond: bigint;
+  /** Where it mines to now; null nowhere. */
+  readonly destination: string | null;
+  /** Cannot be moved: its extranonce is its upstream's. */
+  readonly pinned?: boolean;
+};
+
+export type SplitPolicy = {
+  /** A session stays at least this long, unless its destination fails. */
+  readonly minStayMs: number;
+  /** Parts of its target by which a destination may be off before sessions are moved. */
+  readonly tolerance: number;
+  /**
+   * What is missing is made up for within about this time, so that the average is met even where no
+   * assignment meets the targets. 0 settles for the nearest assignment.
+   */
+  readonly sliceMs: number;
+  /** Sessions moved in one round; those without a usable destination always are. */
+  readonly maxMoves: number;
+};
+
+export const SPLIT_POLICY: SplitPolicy = {
+  minStayMs: 60_000,
+  tolerance: 0.01,
+  sliceMs: 300_000,
+  maxMoves: 1_000,
+};
+
+export type SplitState = {
+  readonly policy: SplitPolicy;
+  /** Monotonic; null before the first round. */
+  readonly atMs: number | null;
+  readonly movedAtMs: ReadonlyMap<number, number>;
+  /** By destination, in hashes * 1000: what it should have got and has not, exactly, within bounds. */
+  readonly missing: ReadonlyMap<string, bigint>;
+  /** By destination: target less assigned, in hashes per second, since `atMs`. */
+  readonly shortfall: ReadonlyMap<string, bigint>;
+};
+
+export type SplitMove = {
+  readonly session: number;
+  readonly from: string | null;
+  /** Null when no destination is usable. */
+  readonly to: string | null;
+};
+
+/** One for each destination, in their order. Over the usable ones targets add up to all that is assigned. */
+export type SplitAccount = {
+  readonly name: string;
+  readonly targetHashesPerSecond: bigint;
+  /** After the moves. */
+  readonly assignedHashesPerSecond: bigint;
+  readonly sessions: number;
+  readonly missingHashes: bigint;
+};
+
+export function newSplit(policy: SplitPolicy = SPLIT_POLICY): SplitState {
+  return { policy, atMs: null, movedAtMs: new Map(), missing: new Map(), shortfall: new Map() };
+}
+
+/** Of a session, that its move improves the sum: it must be at most 2/3 of what the two places are off. */
+const GAIN_NUMERATOR = 2n;
+const GAIN_DENOMINATOR = 3n;
+const WEIGHT_SCALE = 1_000_000;
+
+type Place = {
+  readonly name: string;
+  readonly target: bigint;
+  /** Target and what is missing, per second. */
+  readonly wanted: bigint;
+  readonly tolerance: bigint;
+  assigned: bigint;
+  sessions: number;
+  /** Sessions that may leave, weakest first. */
+  readonly movable: Rated[];
+};
+
+type Rated = { readonly session: SplitSession; readonly rate: bigint };
+
+/**
+ * Which session mines to which destination. Sessions whose destination is not usable move at once; others
+ * only when that brings the destinations nearer to their targets by a margin, so that nothing moves forth
+ * and back by itself. Pure.
+ * @param input destinations best first
+ * @param nowMs monotonic
+ */
+export function splitHashrate(
+  state: SplitState,
+  input: { readonly sessions: readonly SplitSession[]; readonly destinations: readonly SplitDestination[] },
+  nowMs: number,
+): { readonly state: SplitState; readonly moves: SplitMove[]; readonly accounts: SplitAccount[] } {
+  const { policy } = state;
+  const rated = ratesOf(input.sessions);
+  const total = rated.reduce((sum, { rate }) => sum + rate, 0n);
+  const targets = targetsOf(input.destinations, total);
+  const largest = rated.reduce((most, { rate }) => (rate > most ? rate : most), 0n);
+  const missing = missingNow(state, [...targets.keys()], largest, nowMs);
+  const places = [...targets].map(([name, target]) =>
+    placeOf(policy, name, target, missing.get(name) ?? 0n),
+  );
+  const moves: SplitMove[] = [];
+  const movedAtMs = new Map<number, number>();
+  const homeless = settle(places, rated, (session) => {
+    const since = state.movedAtMs.get(session.id);
+    if (since !== undefined) movedAtMs.set(session.id, since);
+    return since === undefined || nowMs - since >= policy.minStayMs;
+  });
+  for (const one of homeless) moves.push(...house(places, one));
+  balance(places, policy.maxMoves, moves);
+  for (const { session } of moves) movedAtMs.set(session, nowMs);
+  const shortfall = new Map(places.map(({ name, target, assigned }) => [name, target - assigned]));
+  return {
+    state: { policy, atMs: nowMs, movedAtMs, missing, shortfall },
+    moves,
+    accounts: input.destinations.map(({ name }) => accountOf(name, places, missing)),
+  };
+}
+
+function ratesOf(sessions: readonly SplitSession[]): Rated[] {
+  const known = sessions.filter((session) => session.hashesPerSecond > 0n);
+  const sum = known.reduce((all, session) => all + session.hashesPerSecond, 0n);
+  const mean = known.length === 0 ? 1n : sum / BigInt(known.length) || 1n;
+  return sessions.map((session) => ({
+    session,
+    rate: session.hashesPerSecond > 0n ? session.hashesPerSecond : mean,
+  }));
+}
+
+/**
+ * Hashes per second for each usable destination; they add up to the total. What nobody wants goes to the
+ * last usable one. Pure.
+ */
+export function targetsOf(
+  destinations: readonly SplitDestination[],
+  total: bigint,
+): ReadonlyMap<string, bigint> {
+  const usable = destinations.filter((destination) => destination.usable);
+  const targets = new Map(usable.map(({ name }) => [name, 0n]));
+  let left = total;
+  for (const { name, wish } of usable) {
+    if (wish.type !== 'rate') continue;
+    const rate = wish.hashesPerSecond < left ? wish.hashesPerSecond : left;
+    targets.set(name, rate);
+    left -= rate;
+  }
+  const weights = usable.flatMap(({ name, wish }) =>
+    wish.type === 'weight' ? [{ name, weight: BigInt(Math.round(wish.weight * WEIGHT_SCALE)) }] : [],
+  );
+  const sum = weights.reduce((all, { weight }) => all + weight, 0n);
+  const weighed = left;
+  for (const { name, weight } of weights) {
+    const part = sum === 0n ? 0n : (weighed * weight) / sum;
+    targets.set(name, part);
+    left -= part;
+  }
+  const rest = weights.find(({ weight }) => weight > 0n) ?? usable.find(({ wish }) => wish.type === 'rest');
+  const taker = rest?.name ?? usable.at(-1)?.name;
+  if (taker !== undefined) targets.set(taker, (targets.get(taker) ?? 0n) + left);
+  return targets;
+}
+
+/** Bounded, so that a destination that was starved for long is not owed the hashrate of a whole day. */
+function missingNow(
+  { policy, atMs, missing, shortfall }: SplitState,
+  names: readonly string[],
+  largest: bigint,
+  nowMs: number,
+): ReadonlyMap<string, bigint> {
+  if (policy.sliceMs === 0) return new Map();
+  const elapsedMs = BigInt(Math.max(0, Math.round(nowMs - (atMs ?? nowMs))));
+  const most = 2n * largest * BigInt(Math.round(Math.max(policy.sliceMs, policy.minStayMs)));
+  return new Map(
+    names.map((name) => {
+      const sum = (missing.get(name) ?? 0n) + (shortfall.get(name) ?? 0n) * elapsedMs;
+      return [name, sum > most ? most : sum < -most ? -most : sum];
+    }),
+  );
+}
+
+function placeOf(policy: SplitPolicy, name: string, target: bigint, missing: bigint): Place {
+  const wanted = policy.sliceMs === 0 ? target : target + missing / BigInt(Math.round(policy.sliceMs));
+  const tolerance = (target * BigInt(Math.round(policy.tolerance * WEIGHT_SCALE))) / BigInt(WEIGHT_SCALE);
+  return { name, target, wanted, tolerance, assigned: 0n, sessions: 0, movable: [] };
+}
+
+/** Puts every session where it is. @returns those that are nowhere, strongest first */
+function settle(
+  places: readonly Place[],
+  rated: readonly Rated[],
+  mayMove: (session: SplitSession) => boolean,
+): Rated[] {
+  const byName = new Map(places.map((place) => [place.name, place]));
+  const homeless: Rated[] = [];
+  for (const one of rated) {
+    const { session } = one;
+    const place = session.destination === null ? undefined : byName.get(session.destination);
+    const free = mayMove(session);
+    if (place === undefined) homeless.push(one);
+    else {
+      put(place, one);
+      if (free && session.pinned !== true) place.movable.push(one);
+    }
+  }
+  for (const { movable } of places) movable.sort((a, b) => compare(a.rate, b.rate));
+  return homeless.sort((a, b) => compare(b.rate, a.rate));
+}
+
+/** A pinned session stays where it is, for it has nowhere to go. */
+function house(places: readonly Place[], one: Rated): SplitMove[] {
+  const { id, destination, pinned } = one.session;
+  if (pinned === true) return [];
+  const wanting = places.filter(({ target }) => target > 0n);
+  const best = wanting.reduce<Place | undefined>(
+    (most, place) => (most === undefined || gapOf(place) > gapOf(most) ? place : most),
+    undefined,
+  );
+  if (best !== undefined) put(best, one);
+  const to = best?.name ?? null;
+  return to === destination ? [] : [{ session: id, from: destination, to }];
+}
+
+function balance(places: readonly Place[], maxMoves: number, moves: SplitMove[]): void {
+  const isOff = (place: Place): boolean => {
+    const gap = gapOf(place);
+    return gap > place.tolerance || -gap > place.tolerance;
+  };
+  if (!places.some(isOff)) return;
+  for (let left = maxMoves - moves.length; left > 0; left -= 1) {
+    const move = bestMove(places);
+    if (move === null) return;
+    const { from, to, one } = move;
+    from.movable.splice(from.movable.indexOf(one), 1);
+    from.assigned -= one.rate;
+    from.sessions -= 1;
+    put(to, one);
+    moves.push({ session: one.session.id, from: from.name, to: to.name });
+  }
+}
+
+/** From the place with the most too much to the one with the most too little, if a session there fits. */
+function bestMove(
+  places: readonly Place[],
+): { readonly from: Place; readonly to: Place; readonly one: Rated } | null {
+  const byGap = [...places].sort((a, b) => compare(gapOf(b), gapOf(a)));
+  for (const from of byGap.toReversed()) {
+    const surplus = -gapOf(from);
+    if (surplus <= 0n) return null;
+    for (const to of byGap) {
+      const gap = gapOf(to);
+      if (gap <= 0n) break;
+      const one = to.target > 0n ? bestSession(from.movable, surplus + gap) : undefined;
+      if (one !== undefined) return { from, to, one };
+    }
+  }
+  return null;
+}
+
+/** The session nearest to half of what the two are off, if its move is worth it. */
+function bestSession(movable: readonly Rated[], off: bigint): Rated | undefined {
+  let low = 0;
+  let high = movable.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (2n * movable[middle]!.rate < off) low = middle + 1;
+    else high = middle;
+  }
+  const [above, below] = [movable[low], movable[low - 1]];
+  const nearest =
+    above !== undefined && (below === undefined || 2n * above.rate - off < off - 2n * below.rate)
+      ? above
+      : below;
+  const fits = (one: Rated | undefined): boolean =>
+    one !== undefined && one.rate * GAIN_DENOMINATOR <= off * GAIN_NUMERATOR;
+  if (fits(nearest)) return nearest;
+  return fits(below) ? below : undefined;
+}
+
+function put(place: Place, one: Rated): void {
+  place.assigned += one.rate;
+  place.sessions += 1;
+}
+
+function gapOf(place: Place): bigint {
+  return place.wanted - place.assigned;
+}
+
+function compare(a: bigint, b: bigint): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function accountOf(
+  name: string,
+  places: readonly Place[],
+  missing: ReadonlyMap<string, bigint>,
+): SplitAccount {
+  const place = places.find((one) => one.name === name);
+  return {
+    name,
+    targetHashesPerSecond: place?.target ?? 0n,
+    assignedHashesPerSecond: place?.assigned ?? 0n,
+    sessions: place?.sessions ?? 0,
+    missingHashes: (missing.get(name) ?? 0n) / 1000n,
+  };
+}

@@ -1,0 +1,80 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { afterEach, describe, expect, it } from 'vitest';
+import { BenchChild } from './child.ts';
+import { checkRules, shareCounters } from './rules-check.ts';
+import { measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
+
+const running: BenchChild[] = [];
+afterEach(async () => {
+  for (const child of running.splice(0)) await child.stop();
+});
+
+const OPTIONS = { port: 0, branches: 12, difficulty: 2 ** -32, blockSeconds: 0 };
+
+async function startProxy(changes: Partial<typeof OPTIONS & { reusePort: boolean }> = {}) {
+  const proxy = startProxyProcess({ ...OPTIONS, ...changes });
+  running.push(proxy);
+  return { proxy, ...(await proxy.ask<Ports>('ports')) };
+}
+
+describe('the proxy that is measured', () => {
+  it('holds the rules, and has on disk every share it answered true', async () => {
+    const { proxy, port, metricsPort } = await startProxy();
+    const told = await checkRules({ port, metricsPort }, () => proxy.ask('newBlock'));
+    expect(told.filter((what) => what === 'duplicate')).toHaveLength(2);
+
+    const shape = { connections: 20, window: 4 };
+    const row = await measureLoad(proxy, shape, { seconds: 0.3, isProxy: true, warmMs: 200 });
+    expect(row.accepted).toBeGreaterThan(100);
+    expect(row.cpuMicrosPerShare).toBeGreaterThan(0);
+    expect(row.p99Ms).toBeGreaterThanOrEqual(row.p50Ms);
+
+    const accepted = row.acceptedInAll + 1;
+    expect((await shareCounters(metricsPort)).get('accepted')).toBe(accepted);
+    expect(await proxy.ask('close')).toBe(accepted);
+  });
+
+  it('is served alone for a load from outside', async () => {
+    const file = new URL('bench.ts', import.meta.url).pathname;
+    const child = spawn(process.execPath, [file, 'serve', '--branches', '3'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    const [text] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+    const line = JSON.parse(text) as { pid: number; port: number; metrics_port: number };
+    expect(line.pid).toBe(child.pid);
+    expect(line.port).toBeGreaterThan(0);
+    expect(line.metrics_port).toBeGreaterThan(0);
+    child.kill('SIGTERM');
+    expect(await exited).toBe(0);
+  });
+});
+
+describe.skipIf(process.platform !== 'linux')('proxies that share a port', () => {
+  it('all serve miners, each with a ledger of its own', async () => {
+    const first = await startProxy({ reusePort: true });
+    const second = await startProxy({ reusePort: true, port: first.port });
+    expect(second.port).toBe(first.port);
+
+    const load = BenchChild.start('load-process.ts', []);
+    running.push(load);
+    await load.ask('connect', { port: first.port, connections: 64, window: 2 });
+    await load.ask('start');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { accepted } = await load.ask<{ accepted: number }>('stop');
+    await load.ask('disconnect');
+
+    const inLedgers = await Promise.all([first, second].map(({ proxy }) => proxy.ask<number>('close')));
+    expect(inLedgers.every((shares) => shares > 0)).toBe(true);
+    expect(inLedgers[0]! + inLedgers[1]!).toBe(accepted);
+  });
+
+  it('are refused a port that was not meant to be shared', async () => {
+    const { port } = await startProxy();
+    const second = startProxyProcess({ ...OPTIONS, port, reusePort: true });
+    running.push(second);
+    await expect(second.ask('ports')).rejects.toThrow('address_in_use');
+  });
+});

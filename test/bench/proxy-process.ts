@@ -1,0 +1,23 @@
+import { serveParent, usage } from './child.ts';
+import { type ServedProxy, type ServeOptions, serveProxy } from './served-proxy.ts';
+
+if (import.meta.main) {
+  const served: Promise<ServedProxy> = serveProxy(JSON.parse(process.argv[2]!) as ServeOptions);
+  let closed: Promise<number> | undefined;
+  const close = (): Promise<number> => {
+    closed ??= served.then((proxy) => proxy.close());
+    return closed;
+  };
+  serveParent(
+    {
+      ports: async () => {
+        const { port, metricsPort } = await served;
+        return { port, metricsPort };
+      },
+      newBlock: async () => (await served).newBlock(),
+      usage,
+      close,
+    },
+    async () => void (await close()),
+  );
+}

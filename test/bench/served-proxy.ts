@@ -1,0 +1,107 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ProxyConfig } from '../../src/config/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { startProxy } from '../../src/daemon/proxy.ts';
+import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { createLogger } from '../../src/log/pino-logger.ts';
+import { Meters } from '../../src/work/meters.ts';
+import { BenchChild } from './child.ts';
+
+export type ServeOptions = {
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly branches: number;
+  readonly difficulty: number;
+  /** 0: only when asked. */
+  readonly blockSeconds: number;
+  /** Shares the port with other proxies of the bench. */
+  readonly reusePort?: boolean;
+};
+
+export type ServedProxy = {
+  readonly pid: number;
+  readonly port: number;
+  readonly metricsPort: number;
+  readonly upstreamPort: number;
+  /** When the new block's job left the upstream, in ms of `hrtime`. */
+  newBlock(): Promise<number>;
+  /** Stops in order. @returns the shares in its ledger, counted anew from the file */
+  close(): Promise<number>;
+};
+
+/**
+ * The proxy as `sharestream proxy` runs it, in this process: upstream client, job table, sessions, share
+ * engine, SQLite ledger on disk, metrics. Its upstream is a process of its own.
+ */
+export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
+  const directory = mkdtempSync(join(tmpdir(), 'sharestream-bench-'));
+  const pool = BenchChild.start('pool-process.ts', [options.branches.toString()]);
+  const upstreamPort = await pool.ask<number>('port');
+  const log = createLogger({ level: 'error', output: 'stderr' });
+  const proxy = await startProxy(configOf(options, directory, upstreamPort), log).catch(
+    (error: unknown) => {
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    },
+  );
+  const timer =
+    options.blockSeconds > 0
+      ? setInterval(() => void pool.ask('newBlock'), options.blockSeconds * 1000)
+      : undefined;
+  return {
+    pid: process.pid,
+    port: portOf(proxy.ready['stratum']),
+    metricsPort: portOf(proxy.ready['http']),
+    upstreamPort,
+    newBlock: () => pool.ask<number>('newBlock'),
+    close: async () => {
+      clearInterval(timer);
+      await proxy.close();
+      await pool.stop();
+      const shares = await sharesInLedger(join(directory, 'ledger.sqlite'));
+      rmSync(directory, { recursive: true, force: true });
+      return shares;
+    },
+  };
+}
+
+async function sharesInLedger(path: string): Promise<number> {
+  const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
+  const meters = await Meters.load(ledger);
+  await ledger.close();
+  return meters.streams().reduce((sum, stream) => sum + meters.total(stream).seq, 0);
+}
+
+function portOf(address: unknown): number {
+  return Number(String(address).split(':').at(-1));
+}
+
+function configOf(options: ServeOptions, directory: string, upstreamPort: number): ProxyConfig {
+  const file = join(directory, 'proxy.toml');
+  const { port, difficulty, reusePort = false } = options;
+  writeFileSync(
+    file,
+    `network = "regtest"
+data_dir = ${JSON.stringify(directory)}
+[stratum]
+listen = "127.0.0.1:${port}"
+reuse_port = ${reusePort}
+max_sessions = 60000
+[stratum.difficulty]
+mode = "fixed"
+start = ${difficulty}
+min = ${difficulty}
+max = ${difficulty}
+[[destination]]
+name = "bench"
+url = "stratum+tcp://127.0.0.1:${upstreamPort}"
+worker = "bench"
+[metrics]
+listen = "127.0.0.1:0"
+`,
+  );
+  return loadConfig('proxy', { file, env: {} });
+}

@@ -1,0 +1,83 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { expect } from 'vitest';
+import { equal } from '../../src/base/bytes.ts';
+import { owedSat } from '../../src/base/units.ts';
+import { SHARE } from '../maker/world.ts';
+import { MAKER_COIN_SAT, MINER_COIN_SAT, type NodeWorld } from './world.ts';
+
+/** Virtual bytes of a spend of the channel to two P2WPKH outputs, and of the refund to one. */
+export const SPLIT_VBYTES = 179n;
+export const REFUND_VBYTES = 130n;
+
+export function feeSat(vbytes: bigint, satPerKvb: number): bigint {
+  return (vbytes * BigInt(satPerKvb) + 999n) / 1000n;
+}
+
+/** `a_n` of so many shares, from the contract's price alone. */
+export function paySat(world: NodeWorld, shares: number): bigint {
+  return owedSat(BigInt(shares) * SHARE.workHashes, world.terms.priceMsatPerEh);
+}
+
+/** What the parties' nodes estimate unless a row says otherwise. */
+export const ESTIMATE = 2_000;
+/** The fee of the rung above it. */
+export const RUNG_FEE_SAT = feeSat(SPLIT_VBYTES, 5_000);
+
+export type Balances = { readonly minerSat: bigint; readonly makerSat: bigint };
+
+/** Who should have what of the channel when it was split after these shares, before the fee. */
+export function splitOf(world: NodeWorld, shares: number): Balances {
+  const { minerReserveSat, reserveSat, budgetSat } = world.terms;
+  const paidSat = paySat(world, shares);
+  return { minerSat: minerReserveSat + paidSat, makerSat: reserveSat + budgetSat - paidSat };
+}
+
+/**
+ * Asserts, from the node's unspent outputs alone, that each side was paid exactly this out of the channel,
+ * that the wallets hold what the funding left them, and that every sat is accounted for.
+ */
+export async function expectBalances(
+  world: NodeWorld,
+  paid: Balances,
+  channelFeeSat: bigint,
+): Promise<void> {
+  const { minerParty, makerParty, terms } = world;
+  const actual = {
+    minerSat: await world.balanceSat(minerParty.payoutScript),
+    makerSat: await world.balanceSat(makerParty.payoutScript),
+  };
+  expect(actual).toEqual(paid);
+  const wallets = {
+    minerSat: await world.balanceSat(minerParty.walletScript),
+    makerSat: await world.balanceSat(makerParty.walletScript),
+  };
+  const { funding } = await world.channel();
+  const transaction = Transaction.fromHex(await world.node.hexOf(funding.txid));
+  const changeTo = (script: Uint8Array): bigint =>
+    transaction.outs.find((output) => equal(output.script, script))?.value ?? 0n;
+  expect(wallets).toEqual({
+    minerSat: changeTo(minerParty.walletScript),
+    makerSat: changeTo(makerParty.walletScript),
+  });
+  const capacitySat = terms.budgetSat + terms.reserveSat + terms.minerReserveSat;
+  expect(transaction.outs[funding.vout]!.value).toBe(capacitySat);
+  const outSat = transaction.outs.reduce((sum, output) => sum + output.value, 0n);
+  const fundingFeeSat = MAKER_COIN_SAT + MINER_COIN_SAT - outSat;
+  expect(fundingFeeSat).toBe(funding.feeSat);
+  const heldSat = actual.minerSat + actual.makerSat + wallets.minerSat + wallets.makerSat;
+  expect(heldSat + fundingFeeSat + channelFeeSat).toBe(MAKER_COIN_SAT + MINER_COIN_SAT);
+}
+
+/** The channel was split after so many shares; the miner paid the fee. */
+export async function expectSplit(world: NodeWorld, shares: number, channelFeeSat: bigint): Promise<void> {
+  const { minerSat, makerSat } = splitOf(world, shares);
+  await expectBalances(world, { minerSat: minerSat - channelFeeSat, makerSat }, channelFeeSat);
+}
+
+/** The maker took everything back after the expiry. */
+export async function expectRefund(world: NodeWorld): Promise<void> {
+  const { budgetSat, reserveSat, minerReserveSat } = world.terms;
+  const fee = feeSat(REFUND_VBYTES, ESTIMATE);
+  const makerSat = budgetSat + reserveSat + minerReserveSat - fee;
+  await expectBalances(world, { minerSat: 0n, makerSat }, fee);
+}

@@ -1,0 +1,185 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import * as fs from 'node:fs/promises';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { btcdProgram } from './btcd-program.ts';
+import { type NodeAccess, TestNode } from './node.ts';
+import { Switchboard } from './switchboard.ts';
+
+const START_TIMEOUT_MS = 20_000;
+const USER = 'suite';
+const PASSWORD = 'suite';
+const COPIED_AT_ONCE = 500;
+
+/** A btcd of this process: regtest, no peers, data in a temporary directory, killed at the end by its pid. */
+export class BtcdNode extends TestNode {
+  readonly kind = 'btcd';
+  readonly #board: Switchboard;
+  readonly #extra: readonly string[];
+  #process: BtcdProcess;
+
+  private constructor(
+    access: NodeAccess,
+    board: Switchboard,
+    extra: readonly string[],
+    process: BtcdProcess,
+  ) {
+    super(access);
+    this.#board = board;
+    this.#extra = extra;
+    this.#process = process;
+    board.targetPort = process.port;
+  }
+
+  /** @param extra more options of btcd, the last one given counting */
+  static async start(extra: readonly string[] = []): Promise<BtcdNode> {
+    const board = await Switchboard.listen();
+    const process = await BtcdProcess.start(extra);
+    const url = `http://127.0.0.1:${board.port}`;
+    const node = new BtcdNode({ url, user: USER, password: PASSWORD }, board, extra, process);
+    await node.grow();
+    return node;
+  }
+
+  async generate(count: number): Promise<void> {
+    if (count > 0) await this.call('generate', count);
+  }
+
+  async minimumSatPerKvb(): Promise<number> {
+    const { relayfee } = (await this.call('getinfo')) as { relayfee: string | number };
+    return Math.round(Number(relayfee) * 1e8);
+  }
+
+  /** btcd clears its regtest data when it starts: another one is given the blocks, then takes its place. */
+  async restart(options: { readonly minRelayBtcPerKvb?: string } = {}): Promise<void> {
+    const { minRelayBtcPerKvb } = options;
+    const extra = minRelayBtcPerKvb === undefined ? [] : [`--minrelaytxfee=${minRelayBtcPerKvb}`];
+    const old = this.#process;
+    this.#process = await BtcdProcess.start([...this.#extra, ...extra]);
+    await this.#process.copyBlocks(old);
+    this.#board.targetPort = this.#process.port;
+    await old.close();
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.#board.close();
+    await this.#process.close();
+  }
+}
+
+class BtcdProcess {
+  readonly port: number;
+  readonly #child: ChildProcess;
+  readonly #directory: string;
+  readonly #ended: Promise<void>;
+
+  private constructor(child: ChildProcess, ended: Promise<void>, directory: string, port: number) {
+    this.#child = child;
+    this.#ended = ended;
+    this.#directory = directory;
+    this.port = port;
+  }
+
+  static async start(extra: readonly string[]): Promise<BtcdProcess> {
+    const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'btcd-'));
+    const child = spawn(btcdProgram(), [...optionsOf(directory), ...extra], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const killAtExit = (): void => void child.kill('SIGKILL');
+    process.once('exit', killAtExit);
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', () => {
+        process.off('exit', killAtExit);
+        resolve();
+      });
+    });
+    return new BtcdProcess(child, ended, directory, await listeningPort(child));
+  }
+
+  /** The best chain of another process, without what waits in its mempool. */
+  async copyBlocks(from: BtcdProcess): Promise<void> {
+    const [height] = await from.#batch([['getblockcount']]);
+    for (let next = 1; next <= Number(height); next += COPIED_AT_ONCE) {
+      const count = Math.min(COPIED_AT_ONCE, Number(height) - next + 1);
+      const heights = Array.from({ length: count }, (_, index) => next + index);
+      const hashes = await from.#batch(heights.map((each) => ['getblockhash', each]));
+      const blocks = await from.#batch(hashes.map((hash) => ['getblock', hash, 0]));
+      const refusals = await this.#batch(blocks.map((block) => ['submitblock', block]));
+      const refusal = refusals.find((answer) => answer !== null);
+      if (refusal !== undefined) throw new Error(`submitblock: ${String(refusal)}`);
+    }
+  }
+
+  /** Many calls in one request, each a method and its parameters; the results in their order. */
+  async #batch(calls: readonly (readonly [string, ...unknown[]])[]): Promise<readonly unknown[]> {
+    const response = await fetch(`http://127.0.0.1:${this.port}`, {
+      method: 'POST',
+      headers: { authorization: `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString('base64')}` },
+      body: JSON.stringify(
+        calls.map(([method, ...params], id) => ({ jsonrpc: '2.0', id, method, params })),
+      ),
+    });
+    const answers = (await response.json()) as { id: number; result?: unknown; error?: unknown }[];
+    return answers
+      .sort((one, other) => one.id - other.id)
+      .map(({ result, error }) => {
+        if (error !== undefined && error !== null) throw new Error(JSON.stringify(error));
+        return result;
+      });
+  }
+
+  async close(): Promise<void> {
+    this.#child.kill('SIGTERM');
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5_000);
+    await this.#ended;
+    clearTimeout(timer);
+    await fs.rm(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function optionsOf(directory: string): readonly string[] {
+  return [
+    '--regtest',
+    `--configfile=${path.join(directory, 'none.conf')}`,
+    `--datadir=${path.join(directory, 'data')}`,
+    `--logdir=${path.join(directory, 'logs')}`,
+    '--notls',
+    `--rpcuser=${USER}`,
+    `--rpcpass=${PASSWORD}`,
+    '--rpclisten=127.0.0.1:0',
+    '--rpcmaxclients=200',
+    '--nolisten',
+    '--nodnsseed',
+    '--txindex',
+    '--addrindex',
+    '--nocfilters',
+    `--miningaddr=${TestNode.bankAddress}`,
+  ];
+}
+
+/** The port btcd says it listens on; its output goes on unread after that. */
+function listeningPort(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let output = '';
+    const fail = (why: string): void => {
+      child.kill('SIGKILL');
+      reject(new Error(`btcd ${why}: ${output.slice(-1000)}`));
+    };
+    const timer = setTimeout(() => fail('does not listen'), START_TIMEOUT_MS);
+    const onExit = (): void => fail('ended');
+    child.once('error', (error) => fail(String(error)));
+    child.once('exit', onExit);
+    const read = (chunk: Buffer): void => {
+      output = (output + chunk.toString()).slice(-4000);
+      const match = /RPC server listening on 127\.0\.0\.1:([0-9]+)/.exec(output);
+      if (match === null) return;
+      clearTimeout(timer);
+      child.off('exit', onExit);
+      child.stdout?.off('data', read).resume();
+      resolve(Number(match[1]));
+    };
+    child.stdout?.on('data', read);
+    child.stderr?.resume();
+  });
+}

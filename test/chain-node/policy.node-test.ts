@@ -1,0 +1,223 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { codeOf } from '../../src/base/errors.ts';
+import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import { buildClose, finalizeClose, signClose } from '../../src/channel/close.ts';
+import { signRefund } from '../../src/channel/refund.ts';
+import { finalizeState, type SignedState } from '../../src/channel/states.ts';
+import { pay } from '../devnet/wallets.ts';
+import { Bank } from './bank.ts';
+import { BtcdNode } from './btcd.ts';
+import type { TestNode } from './node.ts';
+import { RATE, StakedChannel } from './staked-channel.ts';
+import { NODE_KIND, startNode } from './suite.ts';
+
+const EH = 10n ** 18n;
+let node: TestNode;
+let bank: Bank;
+
+beforeAll(async () => {
+  node = await startNode();
+  bank = new Bank(node);
+});
+afterAll(() => node?.close());
+
+async function openOn(on: TestNode, from: Bank): Promise<StakedChannel> {
+  return StakedChannel.open(on, from, () => ({}));
+}
+
+function rungOf(channel: StakedChannel, state: SignedState, rung: number): Transaction {
+  return Transaction.fromHex(finalizeState(channel.params, state, rung, channel.signers.miner).hex);
+}
+
+/** A child that spends the output of a side, of this version and fee. */
+function childOf(
+  channel: StakedChannel,
+  parent: Transaction,
+  side: 'miner' | 'maker',
+  changes: { readonly version: number; readonly feeSat: bigint; readonly outputs?: number },
+): Transaction {
+  const vout = side === 'miner' ? 0 : 1;
+  const { value } = parent.outs[vout]!;
+  const signer = channel.payouts[side];
+  const { version, feeSat, outputs = 1 } = changes;
+  return pay({
+    from: [{ txid: parent.getId(), vout, valueSat: value }],
+    key: {
+      publicKey: signer.publicKey('wallet'),
+      scriptHex: '',
+      sign: (hash) => signer.signEcdsa('wallet', hash),
+    },
+    to: Array.from({ length: outputs }, () => ({
+      scriptHex: toHex(p2wpkhScript(signer.publicKey('wallet'))),
+      valueSat: (value - feeSat) / BigInt(outputs),
+    })),
+    version,
+  });
+}
+
+describe(`what ${NODE_KIND} relays`, () => {
+  it('each rung of a state replaces the one below, and a lower one is refused', async () => {
+    const channel = await openOn(node, bank);
+    const state = channel.state(1, 500n * EH);
+    expect(state.signatures).toHaveLength(5);
+    const rungs = state.signatures.map((_, rung) => rungOf(channel, state, rung));
+    for (const [index, rung] of rungs.entries()) {
+      expect(await channel.verdict(rung.toHex())).toBe('taken');
+      const below = rungs[index - 1];
+      if (below === undefined) continue;
+      expect(await channel.verdict(below.toHex())).toBe('tx_refused');
+      expect(await node.mempool()).not.toContain(below.getId());
+    }
+    await node.generate(1);
+    expect(await channel.isUnspent(rungs.at(-1)!.getId(), 0)).toBe(true);
+    channel.close();
+  });
+
+  it('a child pays for its parent, and goes with it when a rung above replaces both', async () => {
+    const channel = await openOn(node, bank);
+    const state = channel.state(1, 500n * EH);
+    const low = rungOf(channel, state, 1);
+    await channel.send(low.toHex());
+    const child = childOf(channel, low, 'miner', { version: 3, feeSat: 2_000n });
+    await channel.send(child.toHex());
+    expect(await channel.verdict(rungOf(channel, state, 2).toHex())).toBe('taken');
+    expect(await node.mempool()).not.toContain(child.getId());
+    channel.close();
+  });
+
+  it('no refund enters a block before its height', async () => {
+    const channel = await openOn(node, bank);
+    const { hex } = signRefund(channel.params, RATE, channel.signers.maker);
+    const verdict = await channel.verdict(hex);
+    expect(verdict).toBe(NODE_KIND === 'btcd' ? 'taken' : 'tx_refused');
+    await node.generate(3);
+    expect(await channel.isUnspent(channel.params.funding.txid, channel.params.funding.vout)).toBe(true);
+    channel.close();
+  });
+});
+
+describe.skipIf(NODE_KIND !== 'btcd')('what btcd lacks', () => {
+  it('relays version 3 only with non-standard relay, its default on regtest alone', async () => {
+    const strict = await BtcdNode.start(['--rejectnonstd']);
+    try {
+      const channel = await openOn(strict, new Bank(strict));
+      const state = rungOf(channel, channel.state(1, 500n * EH), 1);
+      await expect(channel.send(state.toHex())).rejects.toThrow('version 3 is not in the valid range');
+      channel.close();
+    } finally {
+      await strict.close();
+    }
+  });
+
+  it('knows no packages: a parent below its minimum stays out, whatever its child pays', async () => {
+    const channel = await openOn(node, bank);
+    const { params, signers } = channel;
+    const last = channel.state(1, 500n * EH);
+    const feeSat = 40n;
+    const signatures = {
+      miner: signClose(params, last, feeSat, 'miner', signers.miner),
+      maker: signClose(params, last, feeSat, 'maker', signers.maker),
+    };
+    const parent = Transaction.fromHex(finalizeClose(params, last, feeSat, signatures).hex);
+    expect(parent.getId()).toBe(buildClose(params, last.workHashes, feeSat).getId());
+    const child = childOf(channel, parent, 'miner', { version: 3, feeSat: 5_000n });
+    expect(await channel.verdict(parent.toHex())).toBe('tx_refused');
+    await expect(channel.sendPackage([parent.toHex(), child.toHex()])).rejects.toThrow('tx_refused');
+    channel.close();
+  });
+});
+
+describe.skipIf(NODE_KIND !== 'bitcoind')('what bitcoind has beyond btcd', () => {
+  it('a parent below the minimum comes in with its child, as one package', async () => {
+    const channel = await openOn(node, bank);
+    const { params, signers } = channel;
+    const last = channel.state(1, 500n * EH);
+    // 0.2 sat/vB: below what bitcoind takes alone up to version 29; from 30 on both ways are taken.
+    const feeSat = 36n;
+    const signatures = {
+      miner: signClose(params, last, feeSat, 'miner', signers.miner),
+      maker: signClose(params, last, feeSat, 'maker', signers.maker),
+    };
+    const parent = Transaction.fromHex(finalizeClose(params, last, feeSat, signatures).hex);
+    const child = childOf(channel, parent, 'miner', { version: 3, feeSat: 5_000n });
+    if ((await node.minimumSatPerKvb()) >= 1_000) {
+      expect(await channel.verdict(parent.toHex())).toBe('tx_refused');
+    }
+    await channel.sendPackage([parent.toHex(), child.toHex()]);
+    expect(await node.mempool()).toEqual(expect.arrayContaining([parent.getId(), child.getId()]));
+    await node.generate(1);
+    channel.close();
+  });
+
+  it('the rules of version 3: a child of version 2 is refused, so is one above 1000 vB', async () => {
+    const channel = await openOn(node, bank);
+    const parent = rungOf(channel, channel.state(1, 500n * EH), 1);
+    await channel.send(parent.toHex());
+    const older = childOf(channel, parent, 'miner', { version: 2, feeSat: 5_000n });
+    expect(await channel.verdict(older.toHex())).toBe('tx_refused');
+    const large = childOf(channel, parent, 'miner', { version: 3, feeSat: 50_000n, outputs: 40 });
+    expect(large.virtualSize()).toBeGreaterThan(1_000);
+    expect(await channel.verdict(large.toHex())).toBe('tx_refused');
+    channel.close();
+  });
+
+  it('the rules of version 3: a second child puts the first out, if it pays more', async () => {
+    const channel = await openOn(node, bank);
+    const parent = rungOf(channel, channel.state(1, 500n * EH), 1);
+    await channel.send(parent.toHex());
+    const pin = childOf(channel, parent, 'maker', { version: 3, feeSat: 1_000n });
+    await channel.send(pin.toHex());
+    const cheap = childOf(channel, parent, 'miner', { version: 3, feeSat: 900n });
+    expect(await channel.verdict(cheap.toHex())).toBe('tx_refused');
+    const better = childOf(channel, parent, 'miner', { version: 3, feeSat: 3_000n });
+    expect(await channel.verdict(better.toHex())).toBe('taken');
+    expect(await node.mempool()).not.toContain(pin.getId());
+    channel.close();
+  });
+
+  it('a transaction that does not signal it is replaced all the same', async () => {
+    const channel = await openOn(node, bank);
+    const parent = rungOf(channel, channel.state(1, 500n * EH), 1);
+    await channel.send(parent.toHex());
+    await node.generate(1);
+    const spend = (feeSat: bigint): Transaction => {
+      const signer = channel.payouts.miner;
+      const { value } = parent.outs[0]!;
+      return pay({
+        from: [{ txid: parent.getId(), vout: 0, valueSat: value }],
+        key: {
+          publicKey: signer.publicKey('wallet'),
+          scriptHex: '',
+          sign: (hash) => signer.signEcdsa('wallet', hash),
+        },
+        to: [{ scriptHex: toHex(channel.params.minerPayoutScript), valueSat: value - feeSat }],
+        sequence: 0xffff_ffff,
+      });
+    };
+    await channel.send(spend(500n).toHex());
+    expect(await channel.verdict(spend(5_000n).toHex())).toBe('taken');
+    channel.close();
+  });
+
+  it('its wallet pays into the wallet of a side', async () => {
+    const name = `suite-${Date.now()}`;
+    await node.call('createwallet', name);
+    const client = node.wallet(name);
+    try {
+      const own = String(await client.call('getnewaddress', []));
+      await node.call('generatetoaddress', 101, own);
+      const channel = await openOn(node, bank);
+      const before = await channel.balanceSat(channel.params.minerPayoutScript);
+      await client.call('sendtoaddress', [channel.minerPayoutAddress, '0.00100000']);
+      await node.generate(1);
+      const after = await channel.balanceSat(channel.params.minerPayoutScript);
+      expect(after - before).toBe(100_000n);
+      channel.close();
+    } finally {
+      client.close();
+      await node.call('unloadwallet', name).catch((error: unknown) => codeOf(error));
+    }
+  });
+});

@@ -1,0 +1,202 @@
+import { describe, expect, it } from 'vitest';
+import { codeOf } from '../../src/base/errors.ts';
+import { signRefund } from '../../src/channel/refund.ts';
+import type { LedgerEntry } from '../../src/ledger/ledger.ts';
+import {
+  ESTIMATE,
+  expectRefund,
+  expectSplit,
+  feeSat,
+  paySat,
+  RUNG_FEE_SAT,
+  SPLIT_VBYTES,
+} from './accounts.ts';
+import { setStage } from './stage.ts';
+import { NODE_KIND } from './suite.ts';
+
+const stage = setStage();
+const writesState = (entries: readonly LedgerEntry[]): boolean =>
+  entries.some((entry) => entry.op !== 'log' && entry.kind === 'state');
+const writesClosing = (entries: readonly LedgerEntry[]): boolean =>
+  entries.some((entry) => entry.op !== 'log' && entry.kind === 'channel' && /closing/.test(entry.body));
+
+describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
+  it('nothing goes wrong: both close together, and what was verified is paid', async () => {
+    const world = await stage.open();
+    await world.stream(3);
+    await world.deliver(2);
+    const closed = world.miner!.close();
+    await world.until('close broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(6);
+    await closed;
+    await world.untilClosed();
+    await expectSplit(world, 14, feeSat(SPLIT_VBYTES, ESTIMATE));
+  });
+
+  it('the miner stops, then closes', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    await world.miner!.closeAlone();
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 8, RUNG_FEE_SAT);
+  });
+
+  it('the miner stops and vanishes: the maker has all back at the expiry, not one block before', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    await world.stopMiner();
+    await world.mineTo(world.terms.expiryHeight - 1);
+    expect(await world.spenderOfChannel()).toBeUndefined();
+    await world.mine(1);
+    await world.until('refund broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(6);
+    await world.untilClosed();
+    await expectRefund(world);
+  });
+
+  it('the maker broadcasts early: no block takes the refund before the expiry', async () => {
+    const world = await stage.open();
+    await world.stream(1);
+    await world.stopMiner();
+    await world.stopMaker();
+    const { params, funding, channelIndex } = await world.channel();
+    const refund = signRefund(params, ESTIMATE, world.makerParty.signer.forChannel(channelIndex));
+    const send = (): Promise<string> => world.makerParty.source.broadcast(refund.hex);
+    await world.mineTo(world.terms.expiryHeight - 1);
+    const early = await send().catch((error: unknown) => codeOf(error));
+    // btcd takes it and holds it back, as it relays what is not standard; bitcoind refuses it.
+    expect(early).toBe(NODE_KIND === 'btcd' ? refund.txid : 'tx_refused');
+    await world.mine(1);
+    expect(await world.node.height()).toBe(world.terms.expiryHeight);
+    expect(await world.makerParty.source.txOut(funding.txid, funding.vout, false)).toBeDefined();
+    expect(await send()).toBe(refund.txid);
+    await world.mine(1);
+    await expectRefund(world);
+  });
+
+  it('the maker stops signing: the miner leaves at three steps and closes with the last state', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    world.makerParty.ledger.holds = writesState;
+    await world.deliver(12);
+    await world.until('the miner leaves', () => world.miner!.status.live === false);
+    expect(world.miner!.status.exposureSat).toBe(paySat(world, 20) - paySat(world, 8));
+    await world.miner!.closeAlone();
+    await world.mine(6);
+    world.makerParty.ledger.release();
+    await world.untilClosed();
+    await expectSplit(world, 8, RUNG_FEE_SAT);
+  });
+
+  it('the maker is offline: the same', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    await world.stopMaker();
+    await world.deliver(12);
+    await world.until('the miner leaves', () => world.miner!.status.live === false);
+    await world.miner!.closeAlone();
+    await world.mine(6);
+    await world.untilClosed();
+    await world.startMaker();
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 8, RUNG_FEE_SAT);
+  });
+
+  it('the miner broadcasts an old state: less for the miner, more for the maker', async () => {
+    const world = await stage.open();
+    await world.stream(1);
+    const old = await world.lastState();
+    await world.stream(3);
+    const transaction = await world.stateTransaction(old, 1);
+    await world.minerParty.source.broadcast(transaction.toHex());
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 4, RUNG_FEE_SAT);
+  });
+
+  it('the maker refuses the cooperative close: the miner closes alone, 144 blocks before the expiry', async () => {
+    const world = await stage.open();
+    await world.stream(3);
+    world.makerParty.ledger.holds = writesClosing;
+    void world.miner!.close();
+    await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
+    await world.node.generate(world.terms.expiryHeight - 145 - (await world.node.height()));
+    await world.calmMiner();
+    expect(await world.spenderOfChannel()).toBeUndefined();
+    await world.node.generate(1);
+    await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    world.makerParty.ledger.release();
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 12, RUNG_FEE_SAT);
+  });
+
+  it('both vanish and the miner is back first: the miner has its pay', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    await world.stopMiner();
+    await world.stopMaker();
+    await world.mineTo(world.terms.expiryHeight + 5);
+    await world.startMiner();
+    await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(1);
+    await world.startMaker();
+    await world.mine(6);
+    await world.untilClosed();
+    // Past the expiry there is no time to save: the highest rung the miner can pay.
+    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
+  });
+
+  it('both vanish and the maker is back first: the maker has all', async () => {
+    const world = await stage.open();
+    await world.stream(2);
+    await world.stopMiner();
+    await world.stopMaker();
+    await world.mineTo(world.terms.expiryHeight + 5);
+    await world.startMaker();
+    await world.until('refund broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(1);
+    await world.startMiner();
+    await world.mine(6);
+    await world.untilClosed();
+    await expectRefund(world);
+  });
+
+  it('the miner lost its newest states: the maker still has them', async () => {
+    const world = await stage.open();
+    await world.stream(1);
+    const { appends } = world.minerParty.ledger;
+    await world.stream(3);
+    await world.stopMiner();
+    world.minerParty.ledger = await world.minerParty.ledger.copyAt(appends);
+    expect((await world.lastState()).n).toBe(1);
+    await world.startMiner();
+    await world.until('healed', () => world.miner!.status.signed?.n === 3);
+    await world.until('close broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 12, feeSat(SPLIT_VBYTES, ESTIMATE));
+  });
+
+  it('the maker lost its newest states: the miner proves them, and the stream goes on', async () => {
+    const world = await stage.open();
+    await world.stream(1);
+    const { appends } = world.makerParty.ledger;
+    await world.stream(3);
+    await world.stopMaker();
+    world.makerParty.ledger = await world.makerParty.ledger.copyAt(appends);
+    await world.startMaker();
+    await world.until('healed', () => world.maker!.status[0]?.n === 3);
+    await world.mine(1);
+    await world.until('live', () => world.miner!.status.live);
+    await world.stream(4);
+    const closed = world.miner!.close();
+    await world.until('close broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    await world.mine(6);
+    await closed;
+    await world.untilClosed();
+    await expectSplit(world, 16, feeSat(SPLIT_VBYTES, ESTIMATE));
+  });
+});

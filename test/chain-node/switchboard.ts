@@ -1,0 +1,45 @@
+import type { AddressInfo } from 'node:net';
+import * as net from 'node:net';
+
+/** A port that stays while the node behind it is replaced by another process. */
+export class Switchboard {
+  readonly #server: net.Server;
+  readonly #open = new Set<net.Socket>();
+  targetPort = 0;
+
+  private constructor() {
+    this.#server = net.createServer((socket) => this.#connect(socket));
+  }
+
+  static async listen(): Promise<Switchboard> {
+    const board = new Switchboard();
+    await new Promise<void>((resolve) => board.#server.listen(0, '127.0.0.1', resolve));
+    return board;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#open) socket.destroy();
+    await closed;
+  }
+
+  #connect(socket: net.Socket): void {
+    const target = net.connect(this.targetPort, '127.0.0.1');
+    for (const [one, other] of [
+      [socket, target],
+      [target, socket],
+    ] as const) {
+      this.#open.add(one);
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        this.#open.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import { describe, expect, it } from 'vitest';
+import { fromHex } from '../../src/base/bytes.ts';
+import { ManualClock } from '../../src/base/clock.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
+import { BlockView } from '../../src/maker/block-view.ts';
+import { checkJob, checkShare, ShareVerifier, shareRulesOf } from '../../src/maker/verification.ts';
+import { DuplicateSet } from '../../src/shares/duplicates.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import type { JobRecord } from '../../src/work/evidence.ts';
+import { makeTerms } from '../channel/fixtures.ts';
+
+const scriptHex = `0014${'ab'.repeat(20)}`;
+const terms = makeTerms({
+  binding: { type: 'coinbase', scriptHex },
+  maxTargetHex: targetToHex(targetOfDifficulty(16)),
+});
+
+function jobOf(changes: Partial<JobRecord> = {}, outputs = [{ scriptHex, valueSat: 1n }]): JobRecord {
+  const { coinb1, coinb2 } = buildCoinbase({
+    height: 900_000,
+    extranonceSize: 8,
+    tag: new Uint8Array(4),
+    outputs: outputs.map(({ scriptHex: hex, valueSat }) => ({ script: fromHex(hex), valueSat })),
+  });
+  return {
+    id: 1,
+    wireId: '1',
+    stream: 's',
+    version: 0x20000000,
+    versionMask: 0x1fffe000,
+    prevHash: new Uint8Array(32).fill(1),
+    coinb1,
+    coinb2,
+    branches: [],
+    bits: 0x1d00ffff,
+    time: 1000,
+    extranonceSize: 8,
+    upstreamDifficulty: 1,
+    ...changes,
+  };
+}
+
+const share = {
+  jobId: 1,
+  difficulty: 16,
+  extranonce1: new Uint8Array(4),
+  extranonce2: new Uint8Array(4),
+  ntime: 1000,
+  nonce: 0,
+  version: 0x20000000,
+};
+
+describe('a job', () => {
+  it('is good when its coinbase pays the bound script, wherever', () => {
+    expect(checkJob(terms, jobOf())).toBeUndefined();
+    const others = { scriptHex: '51', valueSat: 312_500_000n };
+    expect(checkJob(terms, jobOf({}, [others, { scriptHex, valueSat: 1n }]))).toBeUndefined();
+  });
+
+  it('is unbound when it pays nothing, or something else', () => {
+    expect(checkJob(terms, jobOf({}, [{ scriptHex, valueSat: 0n }]))).toBe('share_unbound');
+    expect(checkJob(terms, jobOf({}, [{ scriptHex: '51', valueSat: 9n }]))).toBe('share_unbound');
+    const unbound = makeTerms({ binding: { type: 'none' } });
+    expect(checkJob(unbound, jobOf({}, [{ scriptHex: '51', valueSat: 9n }]))).toBeUndefined();
+  });
+
+  it('is bad when the extranonce may change anything but the script of the input', () => {
+    const job = jobOf();
+    const all = new Uint8Array([...job.coinb1, ...new Uint8Array(8), ...job.coinb2]);
+    for (let at = 0; at + 8 <= all.length; at += 1) {
+      const cut = { ...job, coinb1: all.slice(0, at), coinb2: all.slice(at + 8) };
+      const scriptSize = job.coinb1[41]!;
+      const isInside = at >= 42 && at + 8 <= 42 + scriptSize;
+      // With the bytes of the extranonce taken as zeros the coinbase may still parse; only the place decides.
+      if (!isInside) expect(checkJob(terms, cut)).toBe('share_bad');
+    }
+  });
+
+  it('is bad when it is no coinbase or lets more version bits roll than anyone may', () => {
+    expect(checkJob(terms, jobOf({ coinb2: new Uint8Array(3) }))).toBe('share_bad');
+    expect(checkJob(terms, jobOf({ coinb1: new Uint8Array(0), coinb2: new Uint8Array(0) }))).toBe(
+      'share_bad',
+    );
+    expect(checkJob(terms, jobOf({ versionMask: 0xffffffff }))).toBe('share_bad');
+  });
+});
+
+describe('a share', () => {
+  const rules = shareRulesOf(terms, false);
+  const check = (changes: Partial<typeof share>, target = rules.maxTarget, nowMs = 1_000_000): unknown =>
+    checkShare(rules, jobOf(), { ...share, ...changes }, target, nowMs);
+
+  it('passes at both ends of every window', () => {
+    expect(check({})).toBeUndefined();
+    expect(check({ ntime: 8200 })).toBeUndefined();
+    expect(check({ version: 0x20000000 | 0x1fffe000 })).toBeUndefined();
+    expect(check({}, rules.maxTarget - 1n)).toBeUndefined();
+  });
+
+  it('is refused one beyond them', () => {
+    expect(check({ ntime: 999 })).toBe('bad_ntime');
+    expect(check({ ntime: 8201 })).toBe('bad_ntime');
+    expect(check({ version: 0x20001000 })).toBe('share_bad');
+    expect(check({}, rules.maxTarget + 1n)).toBe('share_low');
+    expect(check({ extranonce2: new Uint8Array(3) })).toBe('share_bad');
+    const fixed = shareRulesOf(terms, true);
+    expect(checkShare(fixed, jobOf(), share, rules.maxTarget, 1_000_000)).toBeUndefined();
+    expect(checkShare(fixed, jobOf(), share, rules.maxTarget - 1n, 1_000_000)).toBe('share_low');
+  });
+
+  it('is known again until it is forgotten, and generations not used for a day are dropped', () => {
+    const easy = {
+      difficulty: 1,
+      target: 1n << 255n,
+      words: new Uint32Array(8).fill(0xffffffff),
+      workHashes: 2n,
+    };
+    const clock = new ManualClock();
+    const verifier = new ShareVerifier({
+      kernel: createPortableKernel(4),
+      duplicates: new DuplicateSet(),
+      clock,
+    });
+    const cases = [1, 2, 1].map((nonce) => ({
+      share: { ...share, nonce },
+      job: jobOf(),
+      code: undefined,
+      target: easy,
+      hash: undefined,
+    }));
+    verifier.hashAll(cases);
+    expect(cases.map(({ code }) => code)).toEqual([undefined, undefined, 'share_duplicate']);
+    verifier.forget(cases);
+    expect(verifier.duplicates.size).toBe(0);
+    const again = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
+    verifier.hashAll(again);
+    expect(again[0]!.code).toBeUndefined();
+    clock.advance(24 * 3_600_000 - 1);
+    verifier.dropOld();
+    expect(verifier.duplicates.size).toBe(1);
+    clock.advance(2);
+    verifier.dropOld();
+    expect(verifier.duplicates.size).toBe(0);
+  });
+});
+
+describe('the block view', () => {
+  const header = (hash: string, changes: Partial<ChainHeader>): ChainHeader => ({
+    height: 10,
+    hash,
+    previousHash: 'p',
+    timeSeconds: 100,
+    bits: 1,
+    confirmations: 2,
+    ...changes,
+  });
+
+  function viewOf(headers: readonly ChainHeader[]): { view: BlockView; clock: ManualClock } {
+    const clock = new ManualClock(1_000_000);
+    const known = new Map(headers.map((each) => [each.hash, each]));
+    const chain = { header: async (hash: string) => known.get(hash) } as unknown as ChainSource;
+    return { view: new BlockView({ chain, clock }), clock };
+  }
+
+  it('says since when a block it saw as tip is superseded', async () => {
+    const { view, clock } = viewOf([header('a', { nextHash: 'b' }), header('b', { confirmations: 1 })]);
+    view.onTip({ height: 10, hash: 'a', timeSeconds: 0 });
+    expect(await view.standing('a')).toMatchObject({ status: 'current' });
+    clock.advance(500);
+    view.onTip({ height: 11, hash: 'b', timeSeconds: 0 });
+    expect(await view.standing('a')).toEqual({
+      status: 'superseded',
+      height: 10,
+      bits: 1,
+      sinceMs: 1_000_500,
+    });
+    expect(await view.standing('b')).toMatchObject({ status: 'current' });
+    expect(await view.standing('c')).toEqual({ status: 'unknown' });
+  });
+
+  it('takes the time of the next header for blocks before its time, but never a time to come', async () => {
+    const { view, clock } = viewOf([
+      header('a', { nextHash: 'b' }),
+      header('b', { nextHash: 'c', timeSeconds: 400 }),
+      header('c', { confirmations: 1, timeSeconds: 5000 }),
+      header('orphan', { confirmations: -1 }),
+    ]);
+    view.onTip({ height: 12, hash: 'c', timeSeconds: 0 });
+    clock.advance(50_000);
+    expect(await view.standing('a')).toMatchObject({ status: 'superseded', sinceMs: 400_000 });
+    expect(await view.standing('b')).toMatchObject({ status: 'superseded', sinceMs: 1_000_000 });
+    expect(await view.standing('orphan')).toMatchObject({ status: 'superseded', sinceMs: 0 });
+  });
+});

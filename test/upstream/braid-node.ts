@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import type { Random } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { buildBead } from '../../src/devnet/bead.ts';
+import {
+  type BraidpoolNode,
+  type BraidpoolNodeOptions,
+  startBraidpoolNode,
+} from '../../src/devnet/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+
+export const realRandom: Random = { bytes: (size) => new Uint8Array(randomBytes(size)) };
+
+/** A simulated Braidpool node on a chain where every second hash is a block. */
+export async function startNode(
+  options: BraidpoolNodeOptions = {},
+): Promise<{ readonly node: BraidpoolNode; readonly chain: DevnetChain }> {
+  const chain = new DevnetChain({ bits: 0x207fffff }, { clock: systemClock });
+  const node = await startBraidpoolNode(options, {
+    chain,
+    log: silentLogger,
+    clock: systemClock,
+    random: realRandom,
+  });
+  return { node, chain };
+}
+
+/** Adds beads one after the other, each the child of all tips: each is a cohort of its own. */
+export function addChain(node: BraidpoolNode, length: number): void {
+  for (let at = 0; at < length; at += 1) {
+    const parents = node.braid.tips().map((hash) => {
+      const { start_timestamp: startTimestamp } = node.bead(hash)!.bead.committed_metadata;
+      return { hash, startTimestamp };
+    });
+    const time = 1_700_000_000 + node.braid.size;
+    const bead = buildBead({
+      header: {
+        version: 0x20000000,
+        prevHash: new Uint8Array(32),
+        merkleRoot: realRandom.bytes(32),
+        time,
+        bits: 0x207fffff,
+        nonce: 0,
+      },
+      transactionIds: [],
+      parents,
+      payoutAddress: `payee ${node.braid.size}`,
+      startTimestamp: time,
+      broadcastTimestamp: time,
+      minTarget: 0x207fffff,
+      weakTarget: 0x207fffff,
+      minerIp: '10.0.0.1:1',
+      extranonce1: 2n ** 63n,
+      extranonce2: 2n ** 60n + 1n,
+    });
+    node.braid.add(bead, true);
+  }
+}

@@ -1,0 +1,196 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain.ts';
+import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool.ts';
+import type { UpstreamJob } from '../../src/jobs/job.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { BeadWatch, beadPayoutAddress } from '../../src/upstream/bead-watch.ts';
+import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
+import {
+  Destination,
+  type DestinationListener,
+  type DestinationOptions,
+} from '../../src/upstream/destination.ts';
+import type { UpstreamShare } from '../../src/upstream/verdict.ts';
+import { realRandom } from './braid-node.ts';
+import { until } from './fake-pool.ts';
+import { hashOfShare, shareOf } from './work.ts';
+
+const closers: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+const deps = { clock: systemClock, log: silentLogger, random: realRandom };
+
+async function poolOf(options: DevnetPoolOptions = {}): Promise<{ pool: DevnetPool; chain: DevnetChain }> {
+  const chain = new DevnetChain({ bits: 0x1f00ffff }, { clock: systemClock });
+  const pool = await startDevnetPool({ difficulty: 2 ** -28, ...options }, { chain, ...deps });
+  closers.push(() => pool.close());
+  return { pool, chain };
+}
+
+function destinationTo(
+  port: number,
+  options: Partial<DestinationOptions> = {},
+  listener: DestinationListener = {},
+): Destination {
+  const destination = new Destination(
+    {
+      ...{ name: 'there', stream: 's', host: '127.0.0.1', port, worker: 'bcrt1qmaker.proxy', password: '' },
+      ...{
+        userAgent: 'test',
+        profile: 'generic',
+        backoff: { baseMs: 20, maxMs: 50 },
+        timeouts: { tickMs: 5 },
+      },
+      ...options,
+    },
+    { ...deps, listener },
+  );
+  closers.push(() => destination.stop());
+  destination.start();
+  return destination;
+}
+
+let nonces = 0;
+
+/** The next share of a job that meets its target, filled into the last byte of extranonce2 and the nonce. */
+function mined(job: UpstreamJob): UpstreamShare {
+  for (;;) {
+    nonces += 1;
+    const share = shareOf(job, { nonce: nonces });
+    if (BigInt(`0x${hashOfShare(share)}`) <= job.target) return share;
+  }
+}
+
+describe('a simulated pool', () => {
+  it('resumes the session, and takes a share that was made while it was gone', async () => {
+    const { pool } = await poolOf();
+    const destination = destinationTo(pool.port);
+    await until(() => destination.lastJob !== null);
+    const job = destination.lastJob!;
+    const outcomes: string[] = [];
+    const tell = ({ outcome }: { outcome: string }): void => void outcomes.push(outcome);
+    destination.submit(mined(job), tell);
+    await until(() => outcomes.length === 1);
+    pool.disconnectAll();
+    await until(() => !destination.client.up);
+    destination.submit(mined(job), tell);
+    await until(() => outcomes.length === 2);
+    expect(outcomes).toEqual(['accepted', 'accepted']);
+    expect(destination.client.stats).toMatchObject({ resumed: 1, resent: 1, lost: 0 });
+  });
+
+  it('starts a new session when it forgot the old one', async () => {
+    const { pool } = await poolOf({ resumeMs: 0 });
+    const destination = destinationTo(pool.port);
+    await until(() => destination.lastJob !== null);
+    const job = destination.lastJob!;
+    pool.disconnectAll();
+    await until(() => !destination.client.up);
+    let outcome = '';
+    destination.submit(mined(job), (verdict) => {
+      outcome = verdict.outcome;
+    });
+    await until(() => outcome !== '');
+    expect(outcome).toBe('lost');
+    await until(() => destination.client.up);
+    expect(destination.client.stats).toMatchObject({ resumed: 0, resent: 0 });
+  });
+});
+
+describe('a simulated node in audit mode', () => {
+  async function audit(listener: DestinationListener = {}): Promise<{
+    pool: DevnetPool;
+    chain: DevnetChain;
+    node: BraidpoolNode;
+    destination: Destination;
+  }> {
+    const { pool, chain } = await poolOf();
+    const node = await startBraidpoolNode(
+      {
+        audit: { upstream: { host: '127.0.0.1', port: pool.port, username: 'bcrt1qnode' } },
+        profile: 'asIs',
+      },
+      { chain, ...deps },
+    );
+    closers.push(() => node.close());
+    const destination = destinationTo(node.port, { profile: 'braidpool', links: { tickMs: 5 } }, listener);
+    return { pool, chain, node, destination };
+  }
+
+  it('gets a connection for each session, and shares of each are beads that pay the right address', async () => {
+    const { node, destination } = await audit();
+    await until(() => destination.links.spare === 2, 'spare links');
+    expect(destination.mode).toBe('per_session');
+    const links = [destination.links.attach(1)!, destination.links.attach(2)!];
+    const rpc = new BraidpoolRpc({ url: node.rpcUrl });
+    const watch = new BeadWatch({ tickMs: 5 }, { ...deps, getBead: (hash) => rpc.getBead(hash) });
+    closers.push(
+      () => watch.stop(),
+      () => rpc.close(),
+    );
+    watch.start();
+    const extranonces = links.map((link) => toHex(link.extranonce!.extranonce1));
+    expect(new Set(extranonces).size).toBe(2);
+    expect(links.map((link) => link.extranonce!.extranonce2Size)).toEqual([1, 1]);
+    for (const link of links) {
+      const share = mined(link.lastJob!);
+      const token = {};
+      destination.submit(
+        share,
+        ({ outcome }) => {
+          if (outcome === 'accepted')
+            watch.forwarded(hashOfShare(share), beadPayoutAddress('bcrt1qmaker.proxy', 'audit'));
+        },
+        token,
+        link,
+      );
+      destination.judged(token, true);
+    }
+    await until(() => watch.stats.confirmed === 2, 'two beads');
+    expect(destination.combinations).toMatchObject({ weAcceptedTheyAccepted: 2 });
+    expect(destination.health.verdicts).toBe(2);
+    expect(node.audit!.records()).toHaveLength(2);
+  });
+
+  it('moves every session to a new extranonce1 with the next generation', async () => {
+    const told: string[] = [];
+    const { node, pool, chain, destination } = await audit({
+      links: {
+        onExtranonce: (link) => told.push(`en1 ${link.session}`),
+        onJob: (link) => told.push(`job ${link.session}`),
+      },
+    });
+    await until(() => destination.links.spare === 2, 'spare links');
+    const link = destination.links.attach(5)!;
+    const before = link.extranonce!;
+    let outcome = '';
+    const submit = async (): Promise<string> => {
+      outcome = '';
+      destination.submit(
+        mined(link.lastJob!),
+        (verdict) => {
+          outcome = verdict.outcome;
+        },
+        null,
+        link,
+      );
+      await until(() => outcome !== '');
+      return outcome;
+    };
+    expect(await submit()).toBe('accepted');
+    expect(pool.host).toBe('127.0.0.1');
+    chain.generate(1);
+    await until(() => told.includes('job 5'));
+    expect(told.slice(0, 2)).toEqual(['en1 5', 'job 5']);
+    const [old, now] = [toHex(before.extranonce1), toHex(link.extranonce!.extranonce1)];
+    expect(now).not.toBe(old);
+    expect(now.slice(0, -10)).toBe(old.slice(0, -10));
+    expect(now.slice(-10)).toBe(node.audit!.commitment);
+    expect(await submit()).toBe('accepted');
+  });
+});
