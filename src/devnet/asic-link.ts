@@ -66,6 +66,20 @@ export class AsicLink {
     return this.#requests;
   }
 
+  /** Sends bytes that are no request. */
+  sendText(text: string): void {
+    if (this.#socket?.writable === true) this.#socket.write(text);
+  }
+
+  /** Reads no more until `resume`; what the server sends piles up on its side. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   /** The server works as it should: the next pause starts small again. */
   settled(): void {
     this.#retryMs = FIRST_RETRY_MS;
@@ -83,7 +97,7 @@ export class AsicLink {
   }
 
   #write(message: object): void {
-    if (this.#socket?.writable === true) this.#socket.write(`${JSON.stringify(message)}\n`);
+    this.sendText(`${JSON.stringify(message)}\n`);
   }
 
   #onClose(): void {

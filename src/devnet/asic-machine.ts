@@ -3,9 +3,10 @@ import { CodedError } from '../base/errors.ts';
 import { sha256d } from '../base/hash.ts';
 import { isRecord } from '../base/json.ts';
 import { displayHash } from '../bitcoin/header.ts';
-import { targetOfDifficulty } from '../bitcoin/target.ts';
+import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import { type AsicJob, asicHeader, parseAsicJob } from './asic-job.ts';
 import { AsicLink } from './asic-link.ts';
+import { AsicMisdeeds } from './asic-misdeeds.ts';
 import { type AsicReport, type AsicSpec, DEFAULT_HASHES_PER_SECOND } from './asic-spec.ts';
 import type { Grinder } from './grinder.ts';
 
@@ -19,7 +20,11 @@ type Unit = {
   nextNonce: number;
 };
 
-type Share = { readonly params: readonly unknown[]; readonly hash: string };
+type Share = {
+  readonly params: readonly string[];
+  readonly hash: string;
+  readonly target: bigint;
+};
 
 const VERSION_MASK = 0x1fffe000;
 /** A new extranonce2 and version this often, long before 2^32 nonces are used up. */
@@ -28,6 +33,8 @@ const STALE_MS = 10_000;
 const DUPLICATE_EACH = 5;
 const LOW_EACH = 3;
 const NONCE_RANGE = 2 ** 32;
+/** Where extranonce2 has fewer bytes than this, it is changed only with the job: few values, many nonces. */
+const ROOMY_EXTRANONCE2 = 4;
 
 /** One simulated ASIC: speaks Stratum v1 over TCP and hashes for real at a fixed rate. */
 export class AsicMachine {
@@ -35,10 +42,13 @@ export class AsicMachine {
   readonly #grinder: Grinder;
   readonly #random: () => number;
   readonly #link: AsicLink;
-  /** Submits without an answer yet: request id to header hash. */
-  readonly #pending = new Map<number, string>();
+  readonly #misdeeds: AsicMisdeeds;
+  /** Submits without an answer yet, by request id. */
+  readonly #pending = new Map<number, Share>();
   readonly #rejected: Record<string, number> = {};
   #accepted: string[] = [];
+  #unanswered: string[] = [];
+  #workHashes = 0n;
   readonly #counts = { submitted: 0, accepted: 0, unanswered: 0, hashes: 0, jobs: 0 };
   #hashesPerSecond: number;
   #handshake = { configure: 0, subscribe: 0, authorize: 0 };
@@ -70,6 +80,14 @@ export class AsicMachine {
         onNotification: (method, params) => this.#onNotification(method, params),
       },
     });
+    this.#misdeeds = new AsicMisdeeds(spec.behaviour ?? 'honest', {
+      link: this.#link,
+      random: deps.random,
+    });
+  }
+
+  get hashesPerSecond(): number {
+    return this.#hashesPerSecond;
   }
 
   start(): void {
@@ -92,6 +110,8 @@ export class AsicMachine {
       connected: this.#link.connected,
       connections: this.#link.connections,
       ...this.#counts,
+      workHashes: this.#workHashes,
+      misdeeds: this.#misdeeds.count,
       pending: this.#pending.size,
       rejected: { ...this.#rejected },
       difficulty: this.#job?.difficulty ?? this.#difficulty,
@@ -105,9 +125,20 @@ export class AsicMachine {
     return taken;
   }
 
-  /** Hashes as much as `elapsedMs` at the fixed rate allows. */
-  hash(elapsedMs: number, nowMs: number): void {
-    this.#credit += (this.#hashesPerSecond * elapsedMs) / 1000;
+  /** The same of submits whose connection died before the answer. */
+  takeUnanswered(): string[] {
+    const taken = this.#unanswered;
+    this.#unanswered = [];
+    return taken;
+  }
+
+  /**
+   * Hashes as much as `elapsedMs` at the fixed rate allows.
+   * @param scale from 0 to 1: what is left of the rate when all together ask for too much
+   */
+  hash(elapsedMs: number, nowMs: number, scale: number): void {
+    if (this.#link.connected) this.#misdeeds.tick(nowMs);
+    this.#credit += (this.#hashesPerSecond * scale * elapsedMs) / 1000;
     const budget = Math.floor(this.#credit / 4) * 4;
     this.#credit -= budget;
     if (this.#nextJob !== undefined && nowMs >= this.#nextJob.dueMs) this.#switchJob();
@@ -129,7 +160,8 @@ export class AsicMachine {
     const job = this.#job;
     if (job === undefined || !this.#link.connected) return undefined;
     const unit = this.#unit;
-    if (unit?.job === job && nowMs - unit.startedAtMs < UNIT_MS) return unit;
+    const isRoomy = job.extranonce2Size >= ROOMY_EXTRANONCE2;
+    if (unit?.job === job && (!isRoomy || nowMs - unit.startedAtMs < UNIT_MS)) return unit;
     this.#extranonce2Counter += 1n;
     const extranonce2 = new Uint8Array(job.extranonce2Size);
     let rest = this.#extranonce2Counter;
@@ -140,7 +172,8 @@ export class AsicMachine {
     const versionBits = (Math.floor(this.#random() * NONCE_RANGE) & this.#mask) >>> 0;
     const version = ((job.version & ~this.#mask) | versionBits) >>> 0;
     const header = asicHeader(job, extranonce2, version);
-    this.#unit = { job, extranonce2, versionBits, header, startedAtMs: nowMs, nextNonce: 0 };
+    const nextNonce = isRoomy ? 0 : Math.floor(this.#random() * (NONCE_RANGE / 8)) * 4;
+    this.#unit = { job, extranonce2, versionBits, header, startedAtMs: nowMs, nextNonce };
     return this.#unit;
   }
 
@@ -150,6 +183,8 @@ export class AsicMachine {
     this.#submit(share);
     const { behaviour } = this.#spec;
     if (behaviour === 'duplicate' && this.#sharesFound % DUPLICATE_EACH === 0) this.#submit(share);
+    if (behaviour === 'respelled' && this.#sharesFound % DUPLICATE_EACH === 0)
+      this.#submit(respelled(share));
     if (behaviour === 'low_difficulty' && this.#sharesFound % LOW_EACH === 0) {
       this.#submit(this.#shareOf(unit, (nonce ^ 0x80000000) >>> 0));
     }
@@ -165,12 +200,13 @@ export class AsicMachine {
       u32hex(nonce),
       ...(this.#mask === 0 ? [] : [u32hex(unit.versionBits)]),
     ];
-    return { params, hash: displayHash(sha256d(this.#grinder.header(nonce))) };
+    const hash = displayHash(sha256d(this.#grinder.header(nonce)));
+    return { params, hash, target: unit.job.target };
   }
 
   #submit(share: Share): void {
     this.#counts.submitted += 1;
-    this.#pending.set(this.#link.request('mining.submit', share.params), share.hash);
+    this.#pending.set(this.#link.request('mining.submit', share.params), share);
   }
 
   #switchJob(): void {
@@ -190,6 +226,7 @@ export class AsicMachine {
 
   #onDown(): void {
     this.#counts.unanswered += this.#pending.size;
+    for (const { hash } of this.#pending.values()) this.#unanswered.push(hash);
     this.#pending.clear();
     this.#job = undefined;
     this.#nextJob = undefined;
@@ -214,12 +251,13 @@ export class AsicMachine {
   }
 
   #onVerdict(id: number, reply: Record<string, unknown>): void {
-    const hash = this.#pending.get(id);
-    if (hash === undefined) return;
+    const share = this.#pending.get(id);
+    if (share === undefined) return;
     this.#pending.delete(id);
     if (reply['result'] === true) {
       this.#counts.accepted += 1;
-      this.#accepted.push(hash);
+      this.#accepted.push(share.hash);
+      this.#workHashes += workOfTarget(share.target);
       return;
     }
     const reason = rejectReason(reply['error']);
@@ -280,6 +318,15 @@ export class AsicMachine {
       this.#job = job;
     }
   }
+}
+
+/** The same share in other words: upper-case hex, ntime and nonce without their leading zeros. */
+function respelled(share: Share): Share {
+  const [worker, jobId, extranonce2, ntime, nonce, ...bits] = share.params;
+  const upper = (hex: string | undefined): string => hex!.toUpperCase();
+  const bare = (hex: string | undefined): string => upper(hex).replace(/^0+(?=.)/, '');
+  const params = [worker!, jobId!, upper(extranonce2), bare(ntime), bare(nonce), ...bits.map(upper)];
+  return { ...share, params };
 }
 
 function targetOf(difficulty: number): bigint {

@@ -2,21 +2,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { AsicMachine } from './asic-machine.ts';
 import type { AsicCommand, AsicMessage, AsicThreadData } from './asic-spec.ts';
 import { Grinder } from './grinder.ts';
+import { seededRandom } from './seeded-random.ts';
 
 const TICK_MS = 20;
 /** After a stall the lost time is not made up for beyond this. */
 const MAX_TICK_MS = 200;
 
-/** A small seeded generator (mulberry32), from 0 to 1. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+/** At most this many get their turn in one tick: a large farm costs no more than a small one. */
+const MACHINES_PER_TICK = 100;
 
 /** Runs all ASICs of one thread: time is handed out in turns, commands and reports go by messages. */
 function run(data: AsicThreadData, post: (message: AsicMessage) => void): (command: AsicCommand) => void {
@@ -24,28 +17,40 @@ function run(data: AsicThreadData, post: (message: AsicMessage) => void): (comma
   const machines = data.specs.map(
     (spec, index) => new AsicMachine(spec, { grinder, random: seededRandom(spec.seed ?? index + 1) }),
   );
-  let lastMs = performance.now();
+  const turns = Math.max(1, Math.ceil(machines.length / MACHINES_PER_TICK));
+  const lastMs = machines.map(() => performance.now());
+  let turn = 0;
   const ticker = setInterval(() => {
     const nowMs = performance.now();
-    const elapsedMs = Math.min(nowMs - lastMs, MAX_TICK_MS);
-    lastMs = nowMs;
-    for (const machine of machines) machine.hash(elapsedMs, nowMs);
+    const total = machines.reduce((sum, machine) => sum + machine.hashesPerSecond, 0);
+    const scale = Math.min(1, data.maxHashesPerSecond / Math.max(total, 1));
+    turn = (turn + 1) % turns;
+    for (let index = turn; index < machines.length; index += turns) {
+      const elapsedMs = Math.min(nowMs - lastMs[index]!, MAX_TICK_MS * turns);
+      lastMs[index] = nowMs;
+      machines[index]!.hash(elapsedMs, nowMs, scale);
+    }
   }, TICK_MS);
   const report = (request?: number): void => {
     const accepted = machines.map((machine) => machine.takeAccepted());
+    const unanswered = machines.map((machine) => machine.takeUnanswered());
     post({
       reports: machines.map((machine) => machine.report()),
       accepted: data.trackAccepted ? accepted : [],
+      unanswered: data.trackAccepted ? unanswered : [],
       ...(request === undefined ? {} : { request }),
     });
   };
   const reporter = setInterval(report, data.reportIntervalMs);
-  for (const machine of machines) machine.start();
+  const starts = machines.map((machine, index) =>
+    setTimeout(() => machine.start(), (data.rampMs * index) / machines.length),
+  );
   return (command) => {
     if (command.type === 'rate') machines[command.index]?.setRate(command.hashesPerSecond);
     if (command.type === 'stop') {
       clearInterval(ticker);
       clearInterval(reporter);
+      for (const start of starts) clearTimeout(start);
       for (const machine of machines) machine.stop();
     }
     if (command.type !== 'rate') report(command.request);

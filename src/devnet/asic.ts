@@ -3,10 +3,17 @@ import type { AsicCommand, AsicMessage, AsicReport, AsicSpec, AsicThreadData } f
 import { workerUrl } from './worker-url.ts';
 
 export type AsicFleetOptions = {
-  /** Keep the header hashes of accepted shares. Default false. */
+  /** Keep the header hashes of accepted and of unanswered shares. Default false. */
   readonly trackAccepted?: boolean;
   /** Default 250. */
   readonly reportIntervalMs?: number;
+  /**
+   * All together hash no faster than this, for real: rates are cut in proportion. Default 2 000 000, half a
+   * core of an ordinary machine.
+   */
+  readonly maxHashesPerSecond?: number;
+  /** They connect one after the other over this time. Default 0: all at once. */
+  readonly rampMs?: number;
   readonly onReport?: (reports: readonly AsicReport[]) => void;
 };
 
@@ -20,6 +27,8 @@ export type AsicFleet = {
    * `trackAccepted`.
    */
   acceptedHashes(index?: number): readonly string[];
+  /** The same of submits whose connection died before the answer: the server may have taken them. */
+  unansweredHashes(index?: number): readonly string[];
   setRate(index: number, hashesPerSecond: number): void;
   /** Disconnects all and returns the final reports. */
   stop(): Promise<readonly AsicReport[]>;
@@ -37,6 +46,8 @@ export async function startAsics(
     specs,
     trackAccepted: options.trackAccepted ?? false,
     reportIntervalMs: options.reportIntervalMs ?? 250,
+    maxHashesPerSecond: options.maxHashesPerSecond ?? 2_000_000,
+    rampMs: options.rampMs ?? 0,
   };
   const worker = new Worker(workerUrl('./asic-worker.ts', import.meta.url), { workerData: data });
   const fleet = new Fleet(worker, specs.length, options);
@@ -47,6 +58,7 @@ export async function startAsics(
 class Fleet implements AsicFleet {
   readonly #worker: Worker;
   readonly #accepted: string[][];
+  readonly #unanswered: string[][];
   readonly #options: AsicFleetOptions;
   readonly #waiting = new Map<
     number,
@@ -61,6 +73,7 @@ class Fleet implements AsicFleet {
     this.#worker = worker;
     this.#options = options;
     this.#accepted = Array.from({ length: size }, () => []);
+    this.#unanswered = Array.from({ length: size }, () => []);
     worker.on('message', (message: AsicMessage) => this.#onMessage(message));
     worker.on('error', (error: unknown) => this.#fail(error));
     worker.on('exit', () => this.#fail(new Error('the ASIC thread ended')));
@@ -76,6 +89,10 @@ class Fleet implements AsicFleet {
 
   acceptedHashes(index?: number): readonly string[] {
     return index === undefined ? this.#accepted.flat() : [...(this.#accepted[index] ?? [])];
+  }
+
+  unansweredHashes(index?: number): readonly string[] {
+    return index === undefined ? this.#unanswered.flat() : [...(this.#unanswered[index] ?? [])];
   }
 
   setRate(index: number, hashesPerSecond: number): void {
@@ -107,6 +124,7 @@ class Fleet implements AsicFleet {
   #onMessage(message: AsicMessage): void {
     this.#reports = message.reports;
     for (const [index, hashes] of message.accepted.entries()) this.#accepted[index]!.push(...hashes);
+    for (const [index, hashes] of message.unanswered.entries()) this.#unanswered[index]!.push(...hashes);
     this.#options.onReport?.(message.reports);
     if (message.request === undefined) return;
     this.#waiting.get(message.request)?.resolve(message.reports);

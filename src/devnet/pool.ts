@@ -47,6 +47,8 @@ export type DevnetPoolOptions = {
   /** Bytes. Default 4 and 8. */
   readonly extranonce1Size?: number;
   readonly extranonce2Size?: number;
+  /** Takes ntime and nonce without their leading zeros, as few pools do. Default false. */
+  readonly unpaddedNumbers?: boolean;
   /** Default `array`. */
   readonly errorShape?: PoolErrorShape;
   /** Keeps the header hash of every accepted share. Default false. */
@@ -406,7 +408,9 @@ class Pool implements DevnetPool {
   }
 
   #judge(peer: LinePeer, session: PoolSession, params: readonly unknown[]): Answer {
-    const fields = parseSubmitFields(params, session.extranonce.latest.extranonce2Size);
+    const { extranonce2Size } = session.extranonce.latest;
+    const unpadded = this.#options.unpaddedNumbers ?? false;
+    const fields = parseSubmitFields(params, extranonce2Size, { unpadded });
     if (fields === undefined) return refused(20, 'Invalid params');
     if (!session.workers.has(fields.worker)) return refused(20, 'Worker mismatch');
     const job = this.#jobs.get(fields.jobId);

@@ -174,7 +174,7 @@ function authorize(
   if (!known) effects.push({ kind: 'authorized', worker });
   const fixed = passwordDifficulty(password);
   if (fixed !== undefined) effects.push({ kind: 'difficulty', how: 'fixed', difficulty: fixed });
-  return { state: known ? state : { ...state, workers: [...state.workers, worker] }, effects };
+  return { state: known ? state : { ...state, workers: state.workers.concat(worker) }, effects };
 }
 
 /** bfgminer suggests with id null, which asks for no answer. */

@@ -12,8 +12,12 @@ export class SentJobs {
   #newest = -1;
 
   add(sent: SentJob): void {
-    if (this.#ring.length < CAPACITY) this.#newest = this.#ring.push(sent) - 1;
-    else {
+    if (this.#ring.length < CAPACITY) {
+      // Not `push`, which makes room for sixteen more: most sessions hold few jobs, and there are many
+      // sessions.
+      this.#ring = this.#ring.concat(sent);
+      this.#newest = this.#ring.length - 1;
+    } else {
       this.#newest = (this.#newest + 1) % CAPACITY;
       this.#ring[this.#newest] = sent;
     }

@@ -313,7 +313,7 @@ export class Session implements LineSink {
         if (effect.code === 'malformed') this.#countInvalid();
         return;
       case 'authorized':
-        this.workers = [...this.workers, new SessionWorker(effect.worker)];
+        this.workers = this.workers.concat(new SessionWorker(effect.worker));
         this.#host.onAuthorized(this, effect.worker);
         return;
       case 'difficulty':

@@ -2,11 +2,15 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { serializeHeader } from '../../src/bitcoin/header.ts';
+import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { type AsicFleet, type AsicFleetOptions, startAsics } from '../../src/devnet/asic.ts';
+import { garbageLine } from '../../src/devnet/asic-misdeeds.ts';
 import type { AsicReport, AsicSpec } from '../../src/devnet/asic-spec.ts';
 import { startBraidpoolNode } from '../../src/devnet/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain.ts';
+import { farmOf, MIXED_FARM } from '../../src/devnet/farm.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool.ts';
+import { seededRandom } from '../../src/devnet/seeded-random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 
 const closers: (() => unknown)[] = [];
@@ -86,6 +90,44 @@ describe('with the simulated Braidpool node', () => {
     expect(block.transactions.length).toBeGreaterThanOrEqual(9);
     expect(node.bead(hash)?.payoutAddress).toBe('bcrt1qbuyer.rig');
     expect(fleet.acceptedHashes(0)).toContain(hash);
+  });
+});
+
+describe('with the node in audit mode', () => {
+  it('follows each set_extranonce with its one byte of extranonce2 and wastes nothing', async () => {
+    const { chain, pool } = await startPool({ difficulty: 2 ** -18, trackAccepted: true });
+    const random = { bytes: (size: number) => new Uint8Array(size).fill(7) };
+    const upstream = { host: pool.host, port: pool.port, username: 'node' };
+    const audit = { upstream, minerDifficulty: 2 ** -20 };
+    const node = await startBraidpoolNode({ audit }, { chain, log, clock, random });
+    closers.push(() => node.close());
+    const fleet = await fleetOf([{}, {}, { versionRolling: false }], node.port);
+    for (let job = 0; job < 3; job += 1) {
+      const before = node.beads().length;
+      await until(fleet, () => node.beads().length >= before + 8);
+      pool.announce(false);
+    }
+    const reports = await settle(fleet);
+    for (const { rejected, submitted, accepted } of reports) {
+      const stale = rejected['false'] ?? 0;
+      expect(submitted).toBe(accepted + stale);
+      expect(stale).toBeLessThanOrEqual(6);
+    }
+    const beads = node.beads().map((bead) => bead.hash);
+    expect([...fleet.acceptedHashes()].sort()).toEqual([...beads].sort());
+    while (node.audit!.stats.upstreamAccepted < node.audit!.stats.forwarded) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(node.audit!.stats.upstreamRejected).toBe(0);
+    const forwarded = node.audit!.records().filter((record) => record.upstreamEligible);
+    expect(
+      pool
+        .acceptedShares()
+        .map(({ hash }) => hash)
+        .sort(),
+    ).toEqual(forwarded.map(({ shareId }) => shareId).sort());
+    expect(forwarded.length).toBeGreaterThan(0);
+    expect(forwarded.length).toBeLessThan(beads.length);
   });
 });
 
@@ -183,5 +225,93 @@ describe('with an ordinary pool', () => {
     const fleet = await fleetOf([{}], pool.port);
     const [report] = await until(fleet, ([first]) => first!.connections >= 2);
     expect(report).toMatchObject({ submitted: 0, accepted: 0 });
+  });
+});
+
+describe('misbehaving', () => {
+  it('spells a share anew: a server that reads liberally has to see through it', async () => {
+    const { pool } = await startPool({ difficulty: 2 ** -20, unpaddedNumbers: true, trackAccepted: true });
+    const fleet = await fleetOf([{ behaviour: 'respelled' }], pool.port);
+    await until(fleet, ([report]) => (report!.rejected['22'] ?? 0) >= 2);
+    const [report] = await settle(fleet);
+    expect(Object.keys(report!.rejected)).toEqual(['22']);
+    expect(report!.workHashes).toBe(pool.credits().get('rig.0')!.workHashes);
+    expect([...fleet.acceptedHashes()]).toEqual(pool.acceptedShares().map(({ hash }) => hash));
+  });
+
+  it('hangs up, stops reading, talks nonsense, and counts it', async () => {
+    const { pool } = await startPool({ difficulty: 2 ** -18 });
+    const kinds = ['flaky', 'slow_reader', 'garbage'] as const;
+    const behaviours = Array.from({ length: 24 }, (_, index) => kinds[index % 3]!);
+    const fleet = await fleetOf(
+      behaviours.map((behaviour) => ({ behaviour, hashesPerSecond: 20_000 })),
+      pool.port,
+    );
+    const did = (reports: readonly AsicReport[], kind: string): AsicReport | undefined =>
+      reports.find(({ behaviour, misdeeds }) => behaviour === kind && misdeeds > 0);
+    const reports = await until(fleet, (all) => kinds.every((kind) => did(all, kind) !== undefined));
+    const flaky = reports.filter(({ behaviour }) => behaviour === 'flaky');
+    const drops = flaky.reduce((sum, { misdeeds }) => sum + misdeeds, 0);
+    await until(fleet, (all) => {
+      const made = all.filter(({ behaviour }) => behaviour === 'flaky');
+      return made.reduce((sum, { connections }) => sum + connections, 0) >= made.length + drops;
+    });
+  });
+
+  it('sends nonsense of many kinds, a line each', () => {
+    const random = seededRandom(3);
+    const lines = Array.from({ length: 200 }, () => garbageLine(random));
+    expect(lines.every((line) => line.indexOf('\n') === line.length - 1)).toBe(true);
+    expect(new Set(lines.map((line) => line.slice(0, 5))).size).toBeGreaterThan(10);
+  });
+});
+
+describe('a farm', () => {
+  it('is the same for the same seed, mixed as asked for', () => {
+    const options = { host: 'h', port: 1, count: 500, seed: 9, difficulty: 2 ** -20, sharesPerMinute: 6 };
+    const specs = farmOf(options);
+    expect(farmOf(options)).toEqual(specs);
+    expect(farmOf({ ...options, seed: 10 })).not.toEqual(specs);
+    const counts = Object.keys(MIXED_FARM).map((behaviour) => {
+      const { length } = specs.filter((spec) => spec.behaviour === behaviour);
+      return [behaviour, length >= 5, length];
+    });
+    expect(counts.every(([, enough]) => enough)).toBe(true);
+    expect(specs[0]!.hashesPerSecond).toBeCloseTo(4096 / 10, 0);
+    expect(new Set(specs.map((spec) => spec.seed)).size).toBe(500);
+    const only = farmOf({ ...options, mix: { stale: 1 } });
+    expect(new Set(only.map((spec) => spec.behaviour))).toEqual(new Set(['stale']));
+  });
+
+  it('of 500 hashes no faster than allowed and agrees with the pool to the hash', async () => {
+    const difficulty = 2 ** -20;
+    const { pool } = await startPool({ difficulty, trackAccepted: true, unpaddedNumbers: true });
+    const { host, port } = pool;
+    const specs = farmOf({ host, port, count: 500, seed: 5, difficulty, sharesPerMinute: 60 });
+    const maxHashesPerSecond = 1_000_000;
+    const began = performance.now();
+    const fleet = await startAsics(specs, { trackAccepted: true, maxHashesPerSecond, rampMs: 500 });
+    closers.push(() => fleet.stop());
+    await until(fleet, (reports) => reports.reduce((sum, { accepted }) => sum + accepted, 0) >= 500);
+    const reports = await fleet.stop();
+    const hashes = reports.reduce((sum, report) => sum + report.hashes, 0);
+    expect(hashes).toBeLessThanOrEqual((maxHashesPerSecond * (performance.now() - began)) / 1000);
+    const accepted = fleet.acceptedHashes();
+    const unanswered = new Set(fleet.unansweredHashes());
+    const taken = new Set(pool.acceptedShares().map((share) => share.hash));
+    expect(new Set(accepted).size).toBe(accepted.length);
+    expect(accepted.every((hash) => taken.has(hash))).toBe(true);
+    const known = new Set([...accepted, ...unanswered]);
+    expect([...taken].every((hash) => known.has(hash))).toBe(true);
+    const work = reports.reduce((sum, report) => sum + report.workHashes, 0n);
+    expect(work).toBe(BigInt(accepted.length) * workOfTarget(targetOfDifficulty(difficulty)));
+    for (const [index, report] of reports.entries()) {
+      expect(fleet.acceptedHashes(index)).toHaveLength(report.accepted);
+      const rejected = Object.values(report.rejected).reduce((sum, count) => sum + count, 0);
+      expect(report.submitted).toBe(report.accepted + rejected + report.unanswered);
+      expect(fleet.unansweredHashes(index)).toHaveLength(report.unanswered);
+    }
+    const honest = reports.filter((report) => report.behaviour === 'honest');
+    expect(honest.every((report) => Object.keys(report.rejected).length === 0)).toBe(true);
   });
 });
