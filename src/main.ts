@@ -1,30 +1,34 @@
 #!/usr/bin/env node
 import { CodedError } from './base/errors.ts';
 import { type Command, type CommandIo, helpOf, parseOptions } from './cli/command.ts';
-import { configCommand } from './cli/config.ts';
-import { demoCommand } from './cli/demo.ts';
-import { keysCommand } from './cli/keys.ts';
-import { ledgerCommand } from './cli/ledger.ts';
-import { makerCommand } from './cli/maker.ts';
-import { proxyCommand } from './cli/proxy.ts';
 
-const COMMANDS: readonly Command[] = [
-  demoCommand,
-  proxyCommand,
-  makerCommand,
-  keysCommand,
-  configCommand,
-  ledgerCommand,
-];
+/** Loaded when it is called for: most commands need a small part of the program. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import('./cli/demo.ts')).demoCommand,
+  proxy: async () => (await import('./cli/proxy.ts')).proxyCommand,
+  maker: async () => (await import('./cli/maker.ts')).makerCommand,
+  keys: async () => (await import('./cli/keys.ts')).keysCommand,
+  config: async () => (await import('./cli/config.ts')).configCommand,
+  ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,
+  'channel list': async () => (await import('./cli/channel.ts')).channelList,
+  'channel show': async () => (await import('./cli/channel.ts')).channelShow,
+  'channel close': async () => (await import('./cli/channel.ts')).channelClose,
+  'channel force-close': async () => (await import('./cli/channel.ts')).channelForceClose,
+  'channel export': async () => (await import('./cli/channel.ts')).channelExport,
+  'channel recover': async () => (await import('./cli/recover.ts')).channelRecover,
+};
 
-function overview(): string {
-  const width = Math.max(...COMMANDS.map((command) => command.name.length));
+/** @param group only the commands of this first word */
+async function overview(group?: string): Promise<string> {
+  const names = Object.keys(COMMANDS).filter((name) => group === undefined || name.startsWith(`${group} `));
+  const commands = await Promise.all(names.map((name) => COMMANDS[name]!()));
+  const width = Math.max(...names.map((name) => name.length));
   return [
     'Sharestream: a Stratum v1 proxy that verifies every share and streams bitcoin to the miner per verified EH.',
     '',
     'usage: sharestream COMMAND [OPTIONS]',
     '',
-    ...COMMANDS.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
+    ...commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`),
     '',
     'sharestream COMMAND --help explains a command.',
     '',
@@ -32,14 +36,22 @@ function overview(): string {
 }
 
 async function main(words: readonly string[], io: CommandIo): Promise<number> {
-  const [name, ...rest] = words;
-  if (name === undefined || name === '--help' || name === 'help') {
-    io.stdout.write(overview());
-    return name === undefined ? 2 : 0;
+  const [first, second] = words;
+  if (first === undefined || first === '--help' || first === 'help') {
+    io.stdout.write(await overview());
+    return first === undefined ? 2 : 0;
   }
-  const command = COMMANDS.find((candidate) => candidate.name === name);
-  if (command === undefined) throw new CodedError('usage', `there is no command ${JSON.stringify(name)}`);
-  const options = parseOptions(command, rest);
+  const isGroup = Object.keys(COMMANDS).some((name) => name.startsWith(`${first} `));
+  if (isGroup && (second === undefined || second === '--help')) {
+    io.stdout.write(await overview(first));
+    return second === undefined ? 2 : 0;
+  }
+  const name = isGroup ? `${first} ${second}` : first;
+  if (!Object.hasOwn(COMMANDS, name)) {
+    throw new CodedError('usage', `there is no command ${JSON.stringify(name)}`);
+  }
+  const command = await COMMANDS[name]!();
+  const options = parseOptions(command, words.slice(isGroup ? 2 : 1));
   if (options.flag('help')) {
     io.stdout.write(helpOf(command));
     return 0;

@@ -50,6 +50,12 @@ export const ERROR_TABLE = {
   braidpool_rpc: {
     hint: 'the Braidpool node answered with an error or in an unknown shape; see the message',
   },
+  bead_wrong_payout: {
+    hint: 'the Braidpool node credits your share to another address; check worker and payout_mode',
+  },
+  bead_missing: {
+    hint: 'the Braidpool node accepted your share and has no bead of it; check that it is in step with its peers',
+  },
 
   // ledger
   ledger_version: { hint: 'SQLite below 3.51.3 can corrupt a WAL; use the Node that package.json names' },
@@ -82,10 +88,23 @@ export const ERROR_TABLE = {
   },
   bad_funding: { rpc: -32041, hint: 'the funding transaction is not what was agreed' },
   insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },
+  bad_blob: { hint: 'what the peer keeps was not sealed by this seed for this contract' },
+  bonds_at_stake: {
+    rpc: -32043,
+    hint: 'the maker does not close together so while bonds are at stake: deliver the rest, or close alone',
+  },
+  funding_unsigned: {
+    rpc: -32044,
+    hint: 'the funding waits for a wallet elsewhere to sign it; it is asked again',
+  },
   bad_psbt: { rpc: -32042, hint: 'the PSBT is not the signing request it answers; see the message' },
   cold_key: {
     hint: 'this key is not in the program: export the request as a PSBT, sign it where the key is, import it',
   },
+  not_expired: {
+    hint: 'the market maker may take the channel back from its expiry on; until then ask for a cooperative close',
+  },
+  bad_export: { hint: 'the file is not an export of `sharestream channel export`, or was altered' },
   bad_signer_file: {
     hint: 'the memory of the signer is not that of this channel; restore it from the ledger',
   },
@@ -122,7 +141,13 @@ export const ERROR_TABLE = {
   config_invalid: { hint: 'correct the configuration; every problem is listed' },
   config_unreadable: { hint: 'check the path and the permissions of the file' },
   bad_key_file: {
-    hint: 'the key file must be 64 hex digits, mode 0600; make one with `sharestream keys new`',
+    hint: 'the key file must be 64 hex digits or a mnemonic, mode 0600; make one with `sharestream keys new`',
+  },
+  output_refused: {
+    hint: 'name a new file on a disk that keeps file modes: what only its owner may read is never written over',
+  },
+  daemon_unreachable: {
+    hint: 'start the daemon of this configuration; `channel force-close` works without it',
   },
   address_in_use: { hint: 'another program listens on this port; choose another' },
   daemon_start: { hint: 'its last words are above; correct what they name' },

@@ -35,10 +35,19 @@ export const LIMITS = {
   peerLineBytes: 1024 * 1024,
   /** Shares in one `work.batch`; a batch is verified in one kernel call. */
   peerBatchShares: 1024,
+  /**
+   * Jobs of a contract that a market maker holds in memory: where each miner has jobs of its own, a few batches
+   * may name as many. Some 2 KB each.
+   */
+  peerJobs: 4096,
   /** Coins one side brings into a funding; 2 x 64 inputs are under 9 kvB and their count fits one byte. */
   fundingInputs: 64,
   /** Characters of a PSBT in base64: 128 inputs with previous transactions of 2 kB each are under 400 k. */
   psbtChars: 1024 * 1024,
+  /** Runs of refused shares between two claims of a seal; a miner pauses long before. */
+  refusedRanges: 4096,
+  /** Blobs given back at once, newest contracts first; of 10 kB each they fill half a line. */
+  peerBlobs: 50,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */
@@ -47,6 +56,11 @@ export const LIMITS = {
   sessionsPerAddress: 20_000,
   /** Ended sessions kept for ten minutes to be resumed; under 2 KiB each. */
   resumableSessions: 16_384,
+  /**
+   * Lines in a row that are not Stratum, per connection, before it is closed; no firmware sends two. Each
+   * costs as much as a share.
+   */
+  downstreamGarbageLines: 16,
   /** Connections taken a second, unless set otherwise: a farm of 10,000 is back in five seconds. */
   acceptsPerSecond: 2_000,
   /** The same from one address, behind which a whole farm may sit. */

@@ -13,6 +13,7 @@ import {
 } from './rpc-client.ts';
 import { integer, orNotFound, record, rpcCodeOf, text } from './rpc-fields.ts';
 import type { ChainSource, ChainTip, TxOut } from './source.ts';
+import { spenderOf } from './spender.ts';
 import { TipWatch } from './tip-watch.ts';
 
 export type RpcChainSourceOptions = RpcClientOptions & {
@@ -28,10 +29,6 @@ export type ChainNodeState = 'unknown' | 'ready' | 'syncing' | 'unreachable' | '
 export type RpcChainSource = ChainSource & {
   readonly stats: RpcClientStats;
   readonly state: ChainNodeState;
-  /**
-   * Parents first: as one package where the node takes packages, else one by one. Throws `tx_refused`.
-   */
-  broadcastPackage(transactionsHex: readonly string[]): Promise<void>;
 };
 
 /**
@@ -69,6 +66,7 @@ export function createRpcChainSource(
     txOut: (txid, vout, withMempool = true) =>
       node.use((queries) => queries.txOut(txid, vout, withMempool)),
     confirmations: (txid) => node.use(() => confirmationsOf(client, txid)),
+    spender: (txid, vout, blocks) => node.use(() => spenderOf(client, { txid, vout }, blocks)),
     broadcast: (transactionHex) => node.use(() => broadcast(client, transactionHex)),
     broadcastPackage: (transactionsHex) =>
       node.use(async (queries) => {

@@ -20,6 +20,16 @@ export type TxOut = {
   readonly confirmations: number;
 };
 
+/** The transaction that spends an output. */
+export type Spender = {
+  readonly txid: string;
+  readonly hex: string;
+  /** 0 while in the mempool. */
+  readonly confirmations: number;
+  /** The block that holds it. */
+  readonly blockHash?: string;
+};
+
 export type Utxo = {
   readonly txid: string;
   readonly vout: number;
@@ -45,8 +55,18 @@ export interface ChainSource {
   txOut(txid: string, vout: number, withMempool?: boolean): Promise<TxOut | undefined>;
   /** Confirmations of a transaction: 0 in the mempool, undefined when unknown. */
   confirmations(txid: string): Promise<number | undefined>;
+  /**
+   * What spends an output: in the mempool, or in one of the last `blocks` blocks. Undefined where nothing
+   * does, and where the node no longer has those blocks (pruned).
+   */
+  spender(txid: string, vout: number, blocks: number): Promise<Spender | undefined>;
   /** Returns the txid; a transaction the node already has is not an error. Throws `tx_refused`. */
   broadcast(transactionHex: string): Promise<string>;
+  /**
+   * A parent and its child: as one package where the node takes packages, so that the child pays for both,
+   * else one by one. Throws `tx_refused`.
+   */
+  broadcastPackage(transactionsHex: readonly string[]): Promise<void>;
   /** Unspent outputs of a script (hex) in blocks; by `scantxoutset`, or btcd's address index. */
   utxos(scriptHex: string): Promise<Utxo[]>;
   /**

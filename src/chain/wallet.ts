@@ -1,5 +1,6 @@
 import { payments, script, Transaction } from 'bitcoinjs-lib';
-import { toHex } from '../base/bytes.ts';
+import { assert } from '../base/assert.ts';
+import { equal, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainSource, Utxo } from './source.ts';
 
@@ -29,8 +30,10 @@ export async function listUtxos(source: ChainSource, publicKey: Uint8Array): Pro
   return unspent;
 }
 
-export type CoinSelection = {
-  readonly inputs: readonly Utxo[];
+type Coin = Pick<Utxo, 'txid' | 'vout' | 'valueSat'>;
+
+export type CoinSelection<C extends Coin> = {
+  readonly inputs: readonly C[];
   readonly feeSat: bigint;
   /** 0 when the rest would be dust; it is in the fee then. */
   readonly changeSat: bigint;
@@ -42,14 +45,14 @@ export type CoinSelection = {
  * choice. Throws `insufficient_funds`.
  * @param outputsVbytes virtual bytes of the outputs paid, without change; default one P2WSH output
  */
-export function selectCoins(
-  utxos: readonly Utxo[],
+export function selectCoins<C extends Coin>(
+  utxos: readonly C[],
   amountSat: bigint,
   feeRateSatPerKvb: number,
   outputsVbytes: number = SCRIPT_HASH_OUTPUT_VBYTES,
-): CoinSelection {
+): CoinSelection<C> {
   const sorted = [...utxos].sort(largestFirst);
-  const inputs: Utxo[] = [];
+  const inputs: C[] = [];
   let totalSat = 0n;
   for (const utxo of sorted) {
     inputs.push(utxo);
@@ -76,10 +79,38 @@ export function feeOf(vbytes: number, feeRateSatPerKvb: number): bigint {
   return (BigInt(vbytes) * BigInt(Math.ceil(feeRateSatPerKvb)) + 999n) / 1000n;
 }
 
-function largestFirst(a: Utxo, b: Utxo): number {
+function largestFirst(a: Coin, b: Coin): number {
   if (a.valueSat !== b.valueSat) return a.valueSat > b.valueSat ? -1 : 1;
   const [left, right] = [`${a.txid}:${a.vout}`, `${b.txid}:${b.vout}`];
   return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/** Virtual bytes of a transaction from one P2WPKH output to another: a child that pays for its parent. */
+export const CHILD_VBYTES = OVERHEAD_VBYTES + INPUT_VBYTES + CHANGE_VBYTES;
+
+/**
+ * Spends a P2WPKH output of a transaction that waits to the same script, so that the fee pays for both. Of
+ * the version of its parent: nodes take no others as children of version 3 (BIP431).
+ */
+export function buildChild(
+  parent: Transaction,
+  vout: number,
+  feeSat: bigint,
+  key: { readonly publicKey: Uint8Array; readonly sign: SignHash },
+): Transaction {
+  const output = parent.outs[vout];
+  assert(
+    output !== undefined && equal(output.script, p2wpkhScript(key.publicKey)),
+    'child_spends_own_output',
+  );
+  assert(output.value - feeSat >= CHANGE_DUST_SAT, 'child_output_relays');
+  const child = new Transaction();
+  child.version = parent.version;
+  child.addInput(parent.getHash(false), vout, 0xffff_fffd);
+  child.addOutput(output.script, output.value - feeSat);
+  const spent = { valueSat: output.value, publicKey: key.publicKey };
+  child.setWitness(0, p2wpkhWitness(child, 0, spent, key.sign));
+  return child;
 }
 
 /** Signs 32 bytes with ECDSA: 64 bytes, low S. */

@@ -1,149 +1,432 @@
-import { codeOf } from '../base/errors.ts';
-import type { Logger } from '../log/logger.ts';
-import type { ChainSource } from './source.ts';
+import { assert } from '../base/assert.ts';
 
-export type Outpoint = { readonly txid: string; readonly vout: number };
+export type WatchRole = 'miner' | 'maker';
 
-export type ChainWatcherOptions = {
-  /** How often watched things are looked at between tips, so that mempool changes are seen. */
-  readonly pollMs: number;
+/** Blocks before the expiry, and depths of a close (`channel.md` 2.6). */
+export type CloseMargins = {
+  /** No new work; ask for the close. */
+  readonly askBlocks: number;
+  /** Broadcast the newest state. */
+  readonly broadcastBlocks: number;
+  /** At any fee of the ladder. */
+  readonly urgentBlocks: number;
+  /** A close this deep is taken for final: LDK calls it the assumption everything else rests on. */
+  readonly finalDepth: number;
+  /** A close is watched until it is this deep, and made again where a reorganisation undid it. */
+  readonly watchDepth?: number;
 };
 
-export type ConfirmationWatch = {
-  readonly txid: string;
-  /** Confirmations wanted; 1 is "in a block". */
-  readonly depth: number;
-  /**
-   * On each change below the depth: 0 in the mempool, undefined when the node lost sight of it (reorg,
-   * eviction).
-   */
-  readonly onProgress?: (confirmations: number | undefined) => void;
-  /** Once; the watch ends with it. */
-  readonly onConfirmed: (confirmations: number) => void;
+export const DEFAULT_CLOSE_MARGINS: Required<CloseMargins> = {
+  askBlocks: 288,
+  broadcastBlocks: 144,
+  urgentBlocks: 36,
+  finalDepth: 6,
+  watchDepth: 100,
 };
 
-export type SpendWatch = {
-  readonly outpoint: Outpoint;
-  /**
-   * True when the output is known to have existed; otherwise it must be seen unspent before it can be
-   * spent.
-   */
-  readonly existed: boolean;
-  /** Once, when it is spent (a spend in the mempool counts); the watch ends with it. */
-  readonly onSpent: (outpoint: Outpoint) => void;
+/** Blocks a funding may wait in the mempool before its maker pays more for it. */
+export const FUNDING_PATIENCE_BLOCKS = 6;
+
+/** Of an own output that waits, the most its child may pay for it. */
+export const CHILD_SHARE_PERCENT = 50n;
+
+/** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
+const INCREMENT_SAT = 1n;
+
+export type WatchOptions = {
+  readonly role: WatchRole;
+  readonly minDepth: number;
+  readonly expiryHeight: number;
+  readonly margins: CloseMargins;
 };
 
-export type ChainWatcher = {
-  readonly stats: { checks: number; failures: number };
-  /** Returns the function that ends the watch. */
-  watchConfirmation(watch: ConfirmationWatch): () => void;
-  /** Returns the function that ends the watch. */
-  watchSpend(watch: SpendWatch): () => void;
-  close(): void;
+/** As the ledger has it: the rest of a channel's statuses is not for the chain to change. */
+export type WatchStatus = 'opening' | 'funding' | 'open' | 'closing' | 'closed';
+
+/** The transaction this side wants in a block. */
+export type PendingClose = {
+  readonly kind: 'state' | 'together' | 'refund';
+  readonly feeSat: bigint;
+  readonly vsize: number;
 };
 
-type Look = (end: () => boolean) => Promise<void>;
-type Deps = { readonly source: ChainSource; readonly log: Logger };
+/** Where the channel's output stands: what is known of it is only ever as old as the last tip. */
+export type Standing = 'unspent' | 'missing' | 'spent_in_mempool' | 'spent_in_block';
 
-/**
- * Looks at watched transactions and outputs at each tip and each `pollMs`, one at a time. A failed look is
- * tried again.
- */
-export function createChainWatcher(options: ChainWatcherOptions, deps: Deps): ChainWatcher {
-  return new Watcher(options, deps);
+export type WatchState = {
+  /** Both are on disk: whoever starts anew begins with them, and forgets nothing that costs money. */
+  readonly status: WatchStatus;
+  readonly close: PendingClose | undefined;
+  /** What the child of `close` pays; 0 without one. */
+  readonly childFeeSat: bigint;
+  /** The same for the child of a funding that waits. */
+  readonly pushFeeSat: bigint;
+  readonly standing: Standing;
+  /** Since which height a block spends the channel. */
+  readonly spentSince: number | undefined;
+  readonly fundingDepth: number;
+  /** Since which height the funding waits in the mempool. */
+  readonly waitsSince: number | undefined;
+  /** Since which height a close that both signed is not to be seen. */
+  readonly lostSince: number | undefined;
+  /** The end is so deep that nothing is watched any more. */
+  readonly isOver: boolean;
+};
+
+export type Rung = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
+
+/** A transaction that waits, whose output this side could spend to pay for it. */
+export type Pushable = {
+  readonly feeSat: bigint;
+  readonly vsize: number;
+  readonly childVsize: number;
+  /** The most a child may pay. */
+  readonly availableSat: bigint;
+};
+
+/** What the own node shows of a channel. */
+export type ChannelView = {
+  /** Confirmations of the channel's output: undefined where it is spent, or not there. */
+  readonly coinDepth: number | undefined;
+  /** Confirmations of what spends it: undefined where nothing is found that does. */
+  readonly spendDepth: number | undefined;
+  /** What spends it is the stored close. */
+  readonly isOurs: boolean;
+  /** The funding could be sent once more, to tell an output that is spent from one that is not there. */
+  readonly canResend: boolean;
+  /** What blocks ask for at the moment; 0 where `wantsFeeRate` is false. */
+  readonly satPerKvb: number;
+  /** The rungs of the newest state, lowest first. Miner. */
+  readonly ladder: readonly Rung[];
+  /** Virtual bytes of the refund. Maker. */
+  readonly refundVsize: number;
+  /** A child of the own output of a close, before the close's fee; absent where its key is not known. */
+  readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
+  /** The funding, where an own change output can pay for it. */
+  readonly push?: Pushable;
+};
+
+export type WatchEvent =
+  /** A tip, and what the node shows at it; the same tip any number of times. */
+  | { readonly type: 'tip'; readonly view: ChannelView }
+  /** Somebody wants the channel closed without the other side. */
+  | { readonly type: 'close_alone'; readonly view: ChannelView };
+
+export type WatchEffect =
+  | { readonly type: 'funded'; readonly confirmations: number }
+  /** Broadcast the funding, and look again. */
+  | { readonly type: 'send_funding' }
+  | { readonly type: 'push_funding'; readonly feeSat: bigint }
+  /** To be stored before anything that follows. */
+  | { readonly type: 'status'; readonly status: WatchStatus; readonly reason?: string }
+  | { readonly type: 'refuse_steps' }
+  /** Complete this rung of the newest state, store it, broadcast it. */
+  | { readonly type: 'close_alone'; readonly rung: number }
+  /** Broadcast what is stored. */
+  | { readonly type: 'send_close' }
+  /** Spend the own output of the stored close with this fee; both as one package. */
+  | { readonly type: 'pay_child'; readonly feeSat: bigint }
+  /** Sign the refund at this rate, store it, broadcast it. */
+  | { readonly type: 'refund'; readonly satPerKvb: number }
+  | { readonly type: 'final' }
+  | { readonly type: 'reopened' }
+  | { readonly type: 'over' };
+
+export type WatchTransition = { readonly state: WatchState; readonly effects: readonly WatchEffect[] };
+
+/** What a side knows when it starts, of a channel with this record. */
+export function watchFrom(status: WatchStatus, close: PendingClose | undefined): WatchState {
+  return {
+    status,
+    close,
+    childFeeSat: 0n,
+    pushFeeSat: 0n,
+    standing: 'unspent',
+    spentSince: undefined,
+    fundingDepth: 0,
+    waitsSince: undefined,
+    lostSince: undefined,
+    isOver: false,
+  };
 }
 
-class Watcher implements ChainWatcher {
-  readonly stats = { checks: 0, failures: 0 };
-  readonly #options: ChainWatcherOptions;
-  readonly #deps: Deps;
-  readonly #looks = new Map<symbol, () => Promise<void>>();
-  #stopTip: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #running = false;
-  #again = false;
-  #failing = false;
+/** Throws where the margins contradict each other: each gives the next one its time. */
+export function checkMargins(margins: CloseMargins): Required<CloseMargins> {
+  const { watchDepth = Math.max(DEFAULT_CLOSE_MARGINS.watchDepth, margins.finalDepth) } = margins;
+  const { askBlocks, broadcastBlocks, urgentBlocks, finalDepth } = margins;
+  // Work that nobody is paid for would come in between otherwise, or a close without time for its fees.
+  assert(0 <= urgentBlocks && urgentBlocks <= broadcastBlocks, 'urgent_within_broadcast');
+  assert(broadcastBlocks <= askBlocks, 'broadcast_after_asking');
+  assert(1 <= finalDepth && finalDepth <= watchDepth, 'watched_beyond_final');
+  return { askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth };
+}
 
-  constructor(options: ChainWatcherOptions, deps: Deps) {
-    this.#options = options;
-    this.#deps = deps;
+/** Whether the next decision may depend on the fee rate: it is one more question to the node. */
+export function wantsFeeRate(
+  { role, expiryHeight, margins }: WatchOptions,
+  state: WatchState,
+  view: Pick<ChannelView, 'coinDepth' | 'spendDepth'>,
+  height: number,
+): boolean {
+  if (view.spendDepth !== undefined && view.spendDepth > 0) return false;
+  if (view.coinDepth === 0) return true;
+  if (role === 'maker') return height >= expiryHeight;
+  return (
+    state.status === 'closing' ||
+    state.status === 'closed' ||
+    height >= expiryHeight - margins.broadcastBlocks
+  );
+}
+
+type Draft = { state: WatchState; readonly effects: WatchEffect[] };
+
+/**
+ * One step of a channel's life on the chain; pure. Deadlines count from `height` alone, and a state says
+ * nothing about the chain that the next view does not say better: views may be late, repeated or skipped.
+ * @param height of the tip that the view was taken at
+ */
+export function transition(
+  options: WatchOptions,
+  state: WatchState,
+  event: WatchEvent,
+  height: number,
+): WatchTransition {
+  return looked(options, state, event.view, height, event.type === 'close_alone');
+}
+
+function looked(
+  options: WatchOptions,
+  state: WatchState,
+  view: ChannelView,
+  height: number,
+  isForced: boolean,
+): WatchTransition {
+  if (state.isOver) return { state, effects: [] };
+  const isMissing = view.coinDepth === undefined && view.spendDepth === undefined;
+  if (isMissing && view.canResend) return { state, effects: [{ type: 'send_funding' }] };
+  const draft: Draft = { state: standingOf(state, view, height), effects: [] };
+  if (view.coinDepth !== undefined) draft.effects.push({ type: 'funded', confirmations: view.coinDepth });
+  pushFunding(draft, view, height);
+  if (options.role === 'miner') minerSteps(options, draft, view, height, isForced);
+  else makerSteps(options, draft, view, height);
+  endOf(options, draft, depthOf(draft.state, view, height));
+  return draft;
+}
+
+/** What the view says, before any consequence. */
+function standingOf(state: WatchState, view: ChannelView, height: number): WatchState {
+  const { coinDepth, spendDepth } = view;
+  const wasThere = state.status !== 'opening' && state.status !== 'funding';
+  const standing: Standing =
+    coinDepth !== undefined
+      ? 'unspent'
+      : spendDepth === 0
+        ? 'spent_in_mempool'
+        : spendDepth !== undefined || wasThere
+          ? 'spent_in_block'
+          : 'missing';
+  const first = spendDepth === undefined ? (state.spentSince ?? height) : height - spendDepth + 1;
+  const isWaiting = coinDepth === 0;
+  return {
+    ...state,
+    standing,
+    spentSince: standing === 'spent_in_block' ? first : undefined,
+    fundingDepth: coinDepth ?? (standing === 'missing' ? 0 : state.fundingDepth),
+    waitsSince: isWaiting ? (state.waitsSince ?? height) : undefined,
+    pushFeeSat: isWaiting ? state.pushFeeSat : 0n,
+    // A child goes where its parent goes.
+    childFeeSat: standing === 'spent_in_mempool' ? state.childFeeSat : 0n,
+  };
+}
+
+/** Confirmations of what spends the channel; counted from when it was seen where the block is not known. */
+function depthOf(state: WatchState, view: ChannelView, height: number): number {
+  if (state.standing !== 'spent_in_block') return 0;
+  return view.spendDepth ?? Math.max(height - (state.spentSince ?? height) + 1, 1);
+}
+
+function setStatus(draft: Draft, status: WatchStatus, reason?: string): void {
+  draft.state = { ...draft.state, status };
+  draft.effects.push(
+    reason === undefined ? { type: 'status', status } : { type: 'status', status, reason },
+  );
+}
+
+/** A funding that blocks leave behind, paid for by a child of the own change. */
+function pushFunding(draft: Draft, { push, satPerKvb }: ChannelView, height: number): void {
+  const { waitsSince, status } = draft.state;
+  if (push === undefined || waitsSince === undefined || status !== 'funding') return;
+  if (height - waitsSince < FUNDING_PATIENCE_BLOCKS) return;
+  const feeSat = childFee(push, satPerKvb, draft.state.pushFeeSat) ?? draft.state.pushFeeSat;
+  if (feeSat === 0n) return;
+  draft.state = { ...draft.state, pushFeeSat: feeSat };
+  draft.effects.push({ type: 'push_funding', feeSat });
+}
+
+/** What a child must pay so that both have this rate; undefined where that is no more than is paid. */
+function childFee(parent: Pushable, satPerKvb: number, paidSat: bigint): bigint | undefined {
+  const wantedSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
+  const feeSat = wantedSat < parent.availableSat ? wantedSat : parent.availableSat;
+  const relaySat = BigInt(parent.childVsize) * INCREMENT_SAT;
+  if (feeSat < paidSat + relaySat || feeAt(parent.vsize, satPerKvb) <= parent.feeSat) return undefined;
+  return feeSat;
+}
+
+function feeAt(vsize: number, satPerKvb: number): bigint {
+  return (BigInt(vsize) * BigInt(Math.ceil(satPerKvb)) + 999n) / 1000n;
+}
+
+function minerSteps(
+  options: WatchOptions,
+  draft: Draft,
+  view: ChannelView,
+  height: number,
+  isForced: boolean,
+): void {
+  const left = options.expiryHeight - height;
+  const { standing } = draft.state;
+  if (draft.state.status === 'opening' && standing === 'unspent') setStatus(draft, 'funding');
+  if (draft.state.status === 'open' && standing !== 'unspent') {
+    setStatus(draft, 'closing', 'spent by the other side');
   }
-
-  watchConfirmation(watch: ConfirmationWatch): () => void {
-    let last: number | undefined | null = null;
-    return this.#add(async (end) => {
-      const confirmations = await this.#deps.source.confirmations(watch.txid);
-      if (confirmations !== undefined && confirmations >= watch.depth) {
-        if (end()) watch.onConfirmed(confirmations);
-      } else if (confirmations !== last) {
-        last = confirmations;
-        watch.onProgress?.(confirmations);
-      }
-    });
+  const { status } = draft.state;
+  if (status === 'opening') return;
+  if (status === 'funding' || status === 'open') {
+    const isDue = isForced || left <= options.margins.broadcastBlocks;
+    if (isDue) climb(options, draft, view, height, true);
+    else if (left <= options.margins.askBlocks) draft.effects.push({ type: 'refuse_steps' });
+    return;
   }
+  if (standing === 'spent_in_block') return;
+  if (status === 'closed') reopen(draft);
+  climb(options, draft, view, height, isForced);
+}
 
-  watchSpend(watch: SpendWatch): () => void {
-    let { existed } = watch;
-    return this.#add(async (end) => {
-      const output = await this.#deps.source.txOut(watch.outpoint.txid, watch.outpoint.vout);
-      if (output !== undefined) {
-        existed = true;
-      } else if (existed) {
-        if (end()) watch.onSpent(watch.outpoint);
-      }
-    });
-  }
+/** A close that was final left the chain. */
+function reopen(draft: Draft): void {
+  setStatus(draft, 'closing');
+  draft.effects.push({ type: 'reopened' });
+}
 
-  close(): void {
-    this.#looks.clear();
-    this.#pause();
-  }
-
-  /** `end` tells whether the watch was still wanted: it may have been ended while its look was under way. */
-  #add(look: Look): () => void {
-    const key = Symbol('watch');
-    const end = (): boolean => {
-      const wanted = this.#looks.delete(key);
-      if (this.#looks.size === 0) this.#pause();
-      return wanted;
-    };
-    this.#looks.set(key, () => look(end));
-    this.#stopTip ??= this.#deps.source.watchTip(() => void this.#round());
-    this.#timer ??= setInterval(() => void this.#round(), this.#options.pollMs);
-    void this.#round();
-    return end;
-  }
-
-  #pause(): void {
-    this.#stopTip?.();
-    clearInterval(this.#timer);
-    this.#stopTip = undefined;
-    this.#timer = undefined;
-  }
-
-  async #round(): Promise<void> {
-    this.#again = this.#running;
-    if (this.#running) return;
-    this.#running = true;
-    do {
-      this.#again = false;
-      for (const [key, look] of [...this.#looks]) if (this.#looks.has(key)) await this.#tryLook(look);
-    } while (this.#again);
-    this.#running = false;
-  }
-
-  async #tryLook(look: () => Promise<void>): Promise<void> {
-    this.stats.checks += 1;
-    try {
-      await look();
-      this.#failing = false;
-    } catch (error) {
-      if (codeOf(error) === 'internal') throw error;
-      this.stats.failures += 1;
-      if (!this.#failing) {
-        this.#deps.log.warn({ error: codeOf(error), detail: String(error) }, 'chain watch failed');
-      }
-      this.#failing = true;
+/**
+ * Gets the close of the miner into a block: by the lowest rung of the newest state that pays what blocks
+ * ask for, and beyond the highest by a child. A close that both signed stays until the expiry is near.
+ */
+function climb(
+  options: WatchOptions,
+  draft: Draft,
+  view: ChannelView,
+  height: number,
+  isForced: boolean,
+): void {
+  const left = options.expiryHeight - height;
+  const { close } = draft.state;
+  const isDue = isForced || close?.kind === 'state' || left <= options.margins.broadcastBlocks;
+  if (isDue) {
+    const wanted = left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
+    const rung = rungAbove(view.ladder, wanted, pendingSat(draft.state));
+    const chosen = view.ladder[rung ?? -1];
+    if (rung !== undefined && chosen !== undefined) {
+      const { feeSat, vsize } = chosen;
+      draft.state = {
+        ...draft.state,
+        status: 'closing',
+        close: { kind: 'state', feeSat, vsize },
+        childFeeSat: 0n,
+      };
+      draft.effects.push({ type: 'close_alone', rung });
+      payChild(draft, view);
+      return;
     }
   }
+  if (close === undefined) return;
+  // Also where another one waits, which may pay less: a refusal costs nothing.
+  if (!(view.isOurs && draft.state.standing === 'spent_in_mempool'))
+    draft.effects.push({ type: 'send_close' });
+  payChild(draft, view);
+}
+
+/** What a replacement must beat. */
+function pendingSat({ close, childFeeSat, standing }: WatchState): bigint | undefined {
+  if (close === undefined) return undefined;
+  return standing === 'spent_in_mempool' ? close.feeSat + childFeeSat : close.feeSat;
+}
+
+/** The lowest rung of at least this rate (the highest where none is), if it pays more than what waits. */
+function rungAbove(
+  ladder: readonly Rung[],
+  wanted: number,
+  paidSat: bigint | undefined,
+): number | undefined {
+  const first = ladder.findIndex(({ satPerKvb }) => satPerKvb >= wanted);
+  const from = first === -1 ? ladder.length - 1 : first;
+  for (let rung = Math.max(from, 0); rung < ladder.length; rung += 1) {
+    if (paidSat === undefined || ladder[rung]!.feeSat > paidSat) return rung;
+    // What waits pays this rate already.
+    if (first !== -1) return undefined;
+  }
+  return undefined;
+}
+
+/** A child that was paid is sent again with what it paid: it may have been forgotten. */
+function payChild(draft: Draft, { child, satPerKvb }: ChannelView): void {
+  const { close, childFeeSat } = draft.state;
+  if (child === undefined || close === undefined) return;
+  const availableSat = shareOf(child.outputSat - close.feeSat, child.dustSat);
+  const raisedSat = childFee({ ...close, childVsize: child.vsize, availableSat }, satPerKvb, childFeeSat);
+  const feeSat = raisedSat ?? childFeeSat;
+  if (feeSat === 0n) return;
+  draft.state = { ...draft.state, childFeeSat: feeSat };
+  draft.effects.push({ type: 'pay_child', feeSat });
+}
+
+/** What of an output may go into fees. */
+export function shareOf(outputSat: bigint, dustSat: bigint): bigint {
+  const shareSat = (outputSat * CHILD_SHARE_PERCENT) / 100n;
+  const freeSat = outputSat - dustSat;
+  return shareSat < freeSat ? shareSat : freeSat;
+}
+
+function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, height: number): void {
+  const { standing } = draft.state;
+  if (draft.state.status === 'opening' || standing === 'missing') return;
+  if (draft.state.status === 'open' && standing !== 'unspent') {
+    setStatus(draft, 'closing', 'spent by the miner');
+  }
+  if (standing === 'spent_in_block') return;
+  if (draft.state.status === 'closed') reopen(draft);
+  const { close } = draft.state;
+  const isLost = close?.kind === 'together' && standing === 'unspent';
+  draft.state = { ...draft.state, lostSince: isLost ? (draft.state.lostSince ?? height) : undefined };
+  if (height >= options.expiryHeight && refund(options, draft, view, height)) return;
+  if (standing === 'unspent' && close !== undefined) draft.effects.push({ type: 'send_close' });
+}
+
+/**
+ * `channel.md` 2.6: the maker alone, from the expiry on; again at a higher fee while no block holds it. A
+ * state of the miner that waits is left alone, and a close that both signed has its time to come back.
+ */
+function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: number): boolean {
+  const { close, standing, lostSince } = draft.state;
+  const isOurs = close?.kind === 'refund';
+  if (standing !== 'unspent' && !isOurs) return false;
+  if (lostSince !== undefined && height - lostSince < options.margins.finalDepth) return false;
+  const vsize = view.refundVsize;
+  const feeSat = feeAt(vsize, view.satPerKvb);
+  if (isOurs && feeSat < close.feeSat + BigInt(vsize) * INCREMENT_SAT) return false;
+  draft.state = { ...draft.state, status: 'closing', close: { kind: 'refund', feeSat, vsize } };
+  draft.effects.push({ type: 'refund', satPerKvb: Math.ceil(view.satPerKvb) });
+  return true;
+}
+
+/** Any spend that a block holds ends the channel once it is deep: also a lower rung, or another state. */
+function endOf({ margins }: WatchOptions, draft: Draft, depth: number): void {
+  if (draft.state.status === 'closing' && depth >= margins.finalDepth) {
+    setStatus(draft, 'closed');
+    draft.effects.push({ type: 'final' });
+  }
+  const { watchDepth = DEFAULT_CLOSE_MARGINS.watchDepth } = margins;
+  if (draft.state.status !== 'closed' || depth < watchDepth) return;
+  draft.state = { ...draft.state, isOver: true };
+  draft.effects.push({ type: 'over' });
 }

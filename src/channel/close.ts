@@ -34,6 +34,24 @@ export function closeFeeBounds(params: ChannelParams): {
 }
 
 /**
+ * The fee to offer for a close at this rate: within `closeFeeBounds`, and no more than the miner has above
+ * what its output must keep. Throws `over_budget`.
+ */
+export function closeFeeFor(
+  params: ChannelParams,
+  last: SignedState,
+  feeRateSatPerKvb: number,
+  settlement: CloseSettlement = 'returned',
+): bigint {
+  const { minSat, maxSat } = closeFeeBounds(params);
+  const { minerSat } = closeAmounts(params.terms, last.workHashes, settlement);
+  const haveSat = minerSat - dustSat(params.minerPayoutScript);
+  const wantSat = feeOfVsize(channelFacts(params).stateVsize, Math.ceil(feeRateSatPerKvb));
+  const mostSat = maxSat < haveSat ? maxSat : haveSat;
+  return wantSat < minSat ? minSat : wantSat > mostSat ? mostSat : wantSat;
+}
+
+/**
  * The cooperative close X: the pay of the last state at a fee of its own, taken from the miner's output, and
  * no bond outputs. Throws `over_budget`, and `bad_amount` for a fee outside `closeFeeBounds` or above what
  * the miner has, or where bonds are left and nothing says whose they are.

@@ -99,6 +99,18 @@ export class ColdSigner implements Signer {
   }
 }
 
+/** Who can say where one key of a cold account comes from. Throws as `ColdSigner`. */
+export function coldHolder(
+  key: ColdKey,
+  network: NetworkName,
+  child: readonly [branch: number, index: number],
+): Required<Pick<Signer, 'publicKey' | 'origin'>> {
+  const [branch, index] = child;
+  const publicKey = Uint8Array.from(readAccount(key, network).derive(branch).derive(index).publicKey);
+  const origin = { fingerprintHex: key.fingerprintHex, path: `${key.path}/${child.join('/')}` };
+  return { publicKey: () => publicKey, origin: () => origin };
+}
+
 function readAccount(key: ColdKey, network: NetworkName): BIP32Interface {
   if (!/^m(?:\/[0-9]{1,10}')+$/.test(key.path))
     throw new CodedError('bad_key_file', "the path of a cold account is like m/87'/0'/0'");

@@ -1,40 +1,41 @@
-import {
-  closeSync,
-  constants,
-  fchmodSync,
-  fstatSync,
-  fsyncSync,
-  openSync,
-  readSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { fromHex, isHex, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { entropyOfMnemonic, mnemonicOfEntropy, seedOfMnemonic, type WordList } from './mnemonic.ts';
+import { writePrivateFile } from '../base/private-file.ts';
+import { entropyOfMnemonic, mnemonicOfEntropy, seedOfMnemonic } from './mnemonic.ts';
 
 const SEED_BYTES = 32;
-/** Twenty-four words of at most eight letters of four bytes, and one newline. */
-const FILE_BYTES = 24 * (8 * 4 + 1);
+/** Twenty-four words of at most eight letters, with what stands between and behind them. */
+const FILE_BYTES = 24 * (8 + 1);
 
-/**
- * The seed of a key file, readable by its owner alone: 32 bytes from 64 hex digits, or, where a word list is
- * given, 64 bytes from a mnemonic (BIP39, no passphrase); a newline allowed. Throws `bad_key_file`.
- */
-export function loadSeed(path: string, words?: WordList): Uint8Array {
-  const seed = readSeed(path, words);
-  if (seed === undefined) throw new CodedError('bad_key_file', `${path} does not exist`);
-  return seed;
+/** What a key file holds: 64 hex digits, or the words of a mnemonic (BIP39, English, no passphrase). */
+export type KeyFile = {
+  readonly kind: 'raw' | 'mnemonic';
+  /** As it stands in the file, without the newline. Secret. */
+  readonly text: string;
+  /** 32 bytes of a raw seed, 64 of a mnemonic. Secret. */
+  readonly seed: Uint8Array;
+};
+
+/** A key file readable by its owner alone; a newline at its end is allowed. Throws `bad_key_file`. */
+export function loadKeyFile(path: string): KeyFile {
+  const found = readKeyFile(path);
+  if (found === undefined) throw new CodedError('bad_key_file', `${path} does not exist`);
+  return found;
+}
+
+/** The seed of a key file. Throws `bad_key_file`. */
+export function loadSeed(path: string): Uint8Array {
+  return loadKeyFile(path).seed;
 }
 
 /**
  * Makes a key file with a fresh mnemonic of 24 words, never over an existing one, and returns its seed.
  * Throws `bad_key_file`.
  */
-export function createMnemonicFile(path: string, random: Random, words: WordList): Uint8Array {
-  const mnemonic = mnemonicOfEntropy(freshEntropy(random), words);
+export function createMnemonicFile(path: string, random: Random): Uint8Array {
+  const mnemonic = mnemonicOfEntropy(freshEntropy(random));
   createFile(path, `${mnemonic}\n`);
   return seedOfMnemonic(mnemonic);
 }
@@ -44,8 +45,8 @@ export function createMnemonicFile(path: string, random: Random, words: WordList
  * seed is used. Throws `bad_key_file`.
  */
 export function loadOrCreateSeed(path: string, random: Random): Uint8Array {
-  const known = readSeed(path);
-  if (known !== undefined) return known;
+  const known = readKeyFile(path);
+  if (known !== undefined) return known.seed;
   const seed = freshEntropy(random);
   createFile(path, `${toHex(seed)}\n`);
   return seed;
@@ -60,36 +61,14 @@ function freshEntropy(random: Random): Uint8Array {
 }
 
 function createFile(path: string, text: string): void {
-  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
-  const file = openOrThrow(path, flags, `cannot create ${path}`);
   try {
-    fchmodSync(file, 0o600);
-    const bytes = Buffer.from(text);
-    if (writeSync(file, bytes) !== bytes.length) throw new Error('short write');
-    fsyncSync(file);
+    writePrivateFile(path, text);
   } catch (cause) {
-    unlinkSync(path);
-    throw new CodedError('bad_key_file', `cannot write ${path}`, {}, { cause });
-  } finally {
-    closeSync(file);
-  }
-  const directory = openOrThrow(dirname(path), constants.O_RDONLY, `cannot open the directory of ${path}`);
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
+    throw new CodedError('bad_key_file', `${path} exists already or cannot be made`, {}, { cause });
   }
 }
 
-function openOrThrow(path: string, flags: number, what: string): number {
-  try {
-    return openSync(path, flags, 0o600);
-  } catch (cause) {
-    throw new CodedError('bad_key_file', what, {}, { cause });
-  }
-}
-
-function readSeed(path: string, words?: WordList): Uint8Array | undefined {
+function readKeyFile(path: string): KeyFile | undefined {
   let file: number;
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -104,13 +83,17 @@ function readSeed(path: string, words?: WordList): Uint8Array | undefined {
       throw new CodedError('bad_key_file', `${path} may be read by others; run chmod 600 on it`);
     }
     const bytes = Buffer.alloc(FILE_BYTES + 1);
-    const text = bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
-    const line = text.endsWith('\n') ? text.slice(0, -1) : text;
-    if (isHex(line, SEED_BYTES)) return fromHex(line);
-    if (words === undefined) throw new CodedError('bad_key_file', `${path} is not 64 hex digits`);
-    entropyOfMnemonic(line, words);
-    return seedOfMnemonic(line);
+    return parseKeyText(bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0)), path);
   } finally {
     closeSync(file);
   }
+}
+
+/** Throws `bad_key_file`, never with what it read. */
+function parseKeyText(content: string, path: string): KeyFile {
+  const text = content.endsWith('\n') ? content.slice(0, -1) : content;
+  if (isHex(text, SEED_BYTES)) return { kind: 'raw', text, seed: fromHex(text) };
+  if (!/^[a-z]+ [a-z]+ /.test(text)) throw new CodedError('bad_key_file', `${path} is not 64 hex digits`);
+  entropyOfMnemonic(text);
+  return { kind: 'mnemonic', text, seed: seedOfMnemonic(text) };
 }

@@ -130,6 +130,27 @@ export function psbtFundingSignatures(
 }
 
 /**
+ * The funding as a PSBT with the signatures of one side, 64 bytes in hex in the order of the transaction.
+ * @param holder of the keys of that side
+ */
+export function fundingPsbt(
+  funding: Funding,
+  network: NetworkName,
+  role: FundingRole,
+  signatures: readonly string[],
+  holder: KeyHolder,
+): string {
+  const psbt = Psbt.fromBase64(exportPsbt(fundingRequest(funding, network), [holder]));
+  const own = funding.inputs.flatMap((input, index) => (input.role === role ? [{ input, index }] : []));
+  own.forEach(({ input, index }, position) => {
+    const pubkey = fromHex(input.publicKeyHex, 33);
+    const signature = derSignature(fromHex(signatures[position]!, 64));
+    psbt.updateInput(index, { partialSig: [{ pubkey, signature }] });
+  });
+  return psbt.toBase64();
+}
+
+/**
  * Adds every signature a signer can give to a PSBT that asks for exactly what `request` says, which the
  * signer works out from its own records. Nothing is signed unless all of it agrees, and the maker's states
  * never are. Throws as `readPsbt`, `bad_key_file` where the signer has no key of it, `cold_key`.

@@ -85,6 +85,20 @@ export function affordableFeesSat(params: ChannelParams, workHashes: bigint): re
   return fees;
 }
 
+/** The rungs of a state that the miner can pay, lowest first, with the most virtual bytes each can have. */
+export function ladderOf(
+  params: ChannelParams,
+  workHashes: bigint,
+): readonly { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number }[] {
+  const vsize = vsizeOf(params, stateOutputs(params, workHashes));
+  const rates = params.terms.feeLadderSatPerKvb;
+  return affordableFeesSat(params, workHashes).map((feeSat, rung) => ({
+    satPerKvb: rates[rung]!,
+    feeSat,
+    vsize,
+  }));
+}
+
 /**
  * The unsigned transaction of a state: F0 to P (less the fee), MM and the bonds there are, in this order.
  * Throws `over_budget`, and `bad_amount` for a rung that is not affordable.

@@ -1,22 +1,28 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { payments } from 'bitcoinjs-lib';
-import { toHex } from '../base/bytes.ts';
+import { existsSync, fstatSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
-import { isNetworkName, NETWORKS, type NetworkName } from '../bitcoin/network.ts';
-import { loadOrCreateSeed, loadSeed } from '../channel/key-file.ts';
-import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
-import type { Command } from './command.ts';
+import { writePrivateFile } from '../base/private-file.ts';
+import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
+import { createMnemonicFile, loadKeyFile, loadOrCreateSeed, loadSeed } from '../channel/key-file.ts';
+import { type PublicKeys, publicKeysOf } from '../channel/public-keys.ts';
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
+
+const MAX_CHANNEL_INDEX = 0x7fff_ffff;
+const STANDARD_OUTPUT = 1;
 
 export const keysCommand: Command = {
   name: 'keys',
-  summary: 'make a key file, or show the node id and the address of one',
-  usage: 'new|show --file FILE [--network NAME]',
+  summary: 'make a key file, show what others may know of one, or back it up',
+  usage: 'new|show|backup --file FILE [--network NAME]',
   help: [
-    'new   writes a fresh seed to FILE (64 hex digits, mode 0600); never over an existing file.',
-    'show  prints the node id, which the other party puts on its list of peers, and the address that funds channels.',
+    'new     writes fresh keys to FILE (mode 0600; never over an existing file): 64 hex digits, or with --mnemonic the 24 words',
+    '        of BIP39, which can be written down.',
+    'show    prints the node id, which the other party puts on its list of peers, the address that funds channels, and every',
+    '        public key with its BIP32 path; no secret.',
+    'backup  with --reveal prints the words or digits of FILE, or writes them to --out FILE (mode 0600, never over another).',
     '',
-    'The seed holds the money of every channel: keep a copy of the file somewhere safe.',
+    'The keys hold the money of every channel. With them, the ledger or an export gets it back (`channel recover`).',
   ],
   options: {
     file: { type: 'string', value: 'FILE', help: 'the key file' },
@@ -25,34 +31,105 @@ export const keysCommand: Command = {
       value: 'NAME',
       help: 'mainnet, testnet, signet or regtest (default mainnet)',
     },
+    raw: { type: 'boolean', help: 'new: 64 hex digits (the default)' },
+    mnemonic: { type: 'boolean', help: 'new: 24 words' },
+    channel: { type: 'string', value: 'INDEX', help: 'show: the keys of this channel (default 0)' },
+    out: { type: 'string', value: 'FILE', help: 'backup: where to' },
+    reveal: { type: 'boolean', help: 'backup: yes, show the secret' },
   },
   run: (options, io) => {
-    const [action] = options.positionals;
+    const [action, ...rest] = options.positionals;
+    if (rest.length > 0 || (action !== 'new' && action !== 'show' && action !== 'backup')) {
+      throw new CodedError('usage', 'say `keys new`, `keys show` or `keys backup`');
+    }
     const file = options.text('file');
-    const network = options.text('network') ?? 'mainnet';
-    if (action !== 'new' && action !== 'show')
-      throw new CodedError('usage', 'say `keys new` or `keys show`');
     if (file === undefined) throw new CodedError('usage', '--file is missing');
-    if (!isNetworkName(network))
-      throw new CodedError('usage', `there is no network ${JSON.stringify(network)}`);
-    if (action === 'new' && existsSync(file))
-      throw new CodedError('bad_key_file', `${file} exists already`);
-    const seed = action === 'new' ? loadOrCreateSeed(file, { bytes: randomBytes }) : loadSeed(file);
-    const shown = publicFacts(seed, network);
-    const text = options.flag('json')
-      ? JSON.stringify({ file, network, ...shown })
-      : `key file  ${file}\nnode id   ${shown.node_id}\naddress   ${shown.address}`;
-    io.stdout.write(`${text}\n`);
+    if (action === 'backup') backUp(file, options, io);
+    else show(file, action === 'new' ? create(file, options) : loadSeed(file), options, io);
     return Promise.resolve(0);
   },
 };
 
-/** What others may know of a seed. */
-export function publicFacts(seed: Uint8Array, network: NetworkName): { node_id: string; address: string } {
-  const signer = new SeedSigner({ seed, network });
-  const payment = payments.p2wpkh({
-    pubkey: signer.publicKey('wallet'),
-    network: NETWORKS[network].params,
-  });
-  return { node_id: toHex(nodeIdBytes(signer)), address: payment.address! };
+function create(file: string, options: ParsedOptions): Uint8Array {
+  if (options.flag('raw') && options.flag('mnemonic')) {
+    throw new CodedError('usage', '--raw and --mnemonic exclude each other');
+  }
+  networkOf(options);
+  if (existsSync(file)) throw new CodedError('bad_key_file', `${file} exists already`);
+  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
+  return options.flag('mnemonic') ? createMnemonicFile(file, random) : loadOrCreateSeed(file, random);
+}
+
+function networkOf(options: ParsedOptions): NetworkName {
+  const network = options.text('network') ?? 'mainnet';
+  if (!isNetworkName(network)) {
+    throw new CodedError('usage', `there is no network ${JSON.stringify(network)}`);
+  }
+  return network;
+}
+
+function show(file: string, seed: Uint8Array, options: ParsedOptions, io: CommandIo): void {
+  const network = networkOf(options);
+  const index = Number(options.text('channel') ?? 0);
+  if (!Number.isInteger(index) || index < 0 || index > MAX_CHANNEL_INDEX) {
+    throw new CodedError('usage', '--channel must be an index from 0');
+  }
+  const known = publicKeysOf(seed, network, index);
+  const { nodeId, address, fingerprint, walletAccount, keys } = known;
+  const rows = keys.map(({ role, path, publicKey, xpub }) => ({ role, path, public_key: publicKey, xpub }));
+  const json = {
+    ...{ file, network, node_id: nodeId, address, fingerprint, channel: index },
+    wallet_account: walletAccount,
+    keys: rows,
+  };
+  io.stdout.write(`${options.flag('json') ? JSON.stringify(json) : textOf(file, known)}\n`);
+}
+
+function textOf(file: string, { nodeId, address, fingerprint, walletAccount, keys }: PublicKeys): string {
+  return [
+    `key file     ${file}`,
+    `node id      ${nodeId}`,
+    `address      ${address}`,
+    `fingerprint  ${fingerprint}`,
+    `wallet       ${walletAccount.path}  ${walletAccount.xpub}`,
+    '',
+    ...keys.map(({ role, path, publicKey }) => `${role.padEnd(9)} ${path.padEnd(18)} ${publicKey}`),
+  ].join('\n');
+}
+
+function backUp(file: string, options: ParsedOptions, io: CommandIo): void {
+  if (!options.flag('reveal')) {
+    throw new CodedError('usage', 'a backup shows the secret keys: say --reveal where nobody looks on');
+  }
+  const { kind, text } = loadKeyFile(file);
+  const out = options.text('out');
+  if (out === undefined) {
+    assertPrivateOutput();
+    io.stdout.write(`${options.flag('json') ? JSON.stringify({ kind, secret: text }) : text}\n`);
+    return;
+  }
+  const path = resolve(out);
+  assertPrivatePlace(path);
+  writePrivateFile(path, `${text}\n`);
+  const said = options.flag('json') ? JSON.stringify({ kind, file: path }) : `written to ${path} (${kind})`;
+  io.stdout.write(`${said}\n`);
+}
+
+/** Standard output may have been sent to a file that others read. Throws `output_refused`. */
+function assertPrivateOutput(): void {
+  const status = fstatSync(STANDARD_OUTPUT);
+  if (status.isFile() && (status.mode & 0o077) !== 0) {
+    throw new CodedError('output_refused', 'standard output is a file that others may read; use --out');
+  }
+}
+
+/** Whoever may write to a folder may put another file in the place of ours. Throws `output_refused`. */
+function assertPrivatePlace(path: string): void {
+  const folder = dirname(path);
+  const mode = statSync(folder, { throwIfNoEntry: false })?.mode;
+  if (mode === undefined) throw new CodedError('output_refused', `${folder} does not exist`);
+  const isSticky = (mode & 0o1000) !== 0;
+  if ((mode & 0o022) !== 0 && !isSticky) {
+    throw new CodedError('output_refused', `others may write to ${folder}`);
+  }
 }

@@ -1,5 +1,7 @@
 import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
+import { backupLedger } from '../ledger/backup.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../ledger/verify.ts';
 import { silentLogger } from '../log/logger.ts';
@@ -10,17 +12,20 @@ import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 export const ledgerCommand: Command = {
   name: 'ledger',
-  summary: 'verify a ledger, list its streams, or export the evidence of one',
-  usage: 'verify|streams|evidence --path FILE [--stream ID]',
+  summary: 'verify a ledger, back it up, list its streams, or export the evidence of one',
+  usage: 'verify|backup|streams|evidence --path FILE [--out FILE] [--stream ID]',
   help: [
     'verify    replays the hash-chained journal and compares it with the documents.',
+    'backup    copies it to --out FILE (mode 0600, never over another file), and verifies the copy.',
     'streams   lists the evidence streams with their shares and their work.',
     'evidence  prints a stream as JSON lines, from which anyone can recompute every hash and every sat.',
     '',
-    'All of them work beside a running daemon.',
+    'All of them work beside a running daemon. Never copy the file of a running ledger: the copy may be torn.',
+    'To restore, stop the daemon, put the copy in the place of ledger.sqlite, remove ledger.sqlite-wal and -shm, and start.',
   ],
   options: {
     path: { type: 'string', value: 'FILE', help: 'the ledger, ledger.sqlite in the data directory' },
+    out: { type: 'string', value: 'FILE', help: 'where the backup goes' },
     stream: { type: 'string', value: 'ID', help: 'a contract id, or own:<destination>' },
   },
   run: async (options, io) => {
@@ -28,8 +33,9 @@ export const ledgerCommand: Command = {
     const path = options.text('path');
     if (path === undefined) throw new CodedError('usage', '--path is missing');
     if (action === 'verify') return await verify(path, options, io);
+    if (action === 'backup') return await backUp(path, options, io);
     if (action !== 'streams' && action !== 'evidence') {
-      throw new CodedError('usage', 'say `ledger verify`, `ledger streams` or `ledger evidence`');
+      throw new CodedError('usage', 'say `ledger verify`, `backup`, `streams` or `evidence`');
     }
     const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
     try {
@@ -61,4 +67,14 @@ async function verify(path: string, options: ParsedOptions, io: CommandIo): Prom
     : `row ${result.firstBadSeq}: ${result.problem}`;
   io.stdout.write(`${options.flag('json') ? JSON.stringify(result) : text}\n`);
   return result.ok ? 0 : 1;
+}
+
+async function backUp(path: string, options: ParsedOptions, io: CommandIo): Promise<number> {
+  const out = options.text('out');
+  if (out === undefined) throw new CodedError('usage', '--out is missing');
+  const file = resolve(out);
+  const { rows, headHash } = await backupLedger(path, file);
+  const text = `${rows} rows copied to ${file} and verified, head ${headHash}`;
+  io.stdout.write(`${options.flag('json') ? JSON.stringify({ file, rows, headHash }) : text}\n`);
+  return 0;
 }

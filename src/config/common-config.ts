@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChainAuth, ChainConfig, ProxyConfig } from './config.ts';
-import { resolvePath, secretFileProblem } from './secrets.ts';
+import { resolvePath, secretFileProblem, textFileProblem } from './secrets.ts';
 import type { HostPort } from './values.ts';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -13,6 +13,8 @@ export type Context = {
   readonly path: (path: string) => string;
   /** As `path`, and refuses a file that others may read or that is not there. */
   readonly secretFile: (option: string, path: string) => string;
+  /** As `path`, and refuses a file that is not there. */
+  readonly textFile: (option: string, path: string) => string;
 };
 
 export function contextOf(base: string, env: Env, refuse: Context['refuse']): Context {
@@ -23,7 +25,13 @@ export function contextOf(base: string, env: Env, refuse: Context['refuse']): Co
     if (problem !== undefined) refuse(option, `cannot be used: ${problem}`);
     return file;
   };
-  return { refuse, path, secretFile };
+  const textFile = (option: string, text: string): string => {
+    const file = path(text);
+    const problem = textFileProblem(file);
+    if (problem !== undefined) refuse(option, `cannot be used: ${problem}`);
+    return file;
+  };
+  return { refuse, path, secretFile, textFile };
 }
 
 type CommonValues = {

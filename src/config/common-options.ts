@@ -45,7 +45,7 @@ export const RPC_URL = {
 export const KEYS = section('Keys of this node.', {
   seedFile: optional(SECRET_PATH, '/etc/sharestream/seed', {
     secret: true,
-    doc: 'File with the seed, 64 hex digits, mode 0600; made by `sharestream keys new`. Default: `seed` in data_dir.',
+    doc: 'File with the keys, 64 hex digits or a mnemonic, mode 0600; made by `sharestream keys new`. Default: `seed` in data_dir.',
   }),
 });
 

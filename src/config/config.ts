@@ -16,16 +16,11 @@ type CommonConfig = {
 };
 
 export type ProxyConfig = CommonConfig & {
-  readonly stratum: {
-    readonly listen: HostPort;
-    readonly reusePort: boolean;
-    /** 32 bits; 0 turns version rolling off. */
-    readonly versionMask: number;
-    readonly maxSessions: number;
-    readonly difficulty: DifficultyConfig;
-  };
+  readonly stratum: StratumConfig;
   /** At least one. The contract destination first, then the fallbacks by priority. */
   readonly destinations: readonly DestinationConfig[];
+  readonly failover: FailoverConfig;
+  readonly split: SplitConfig;
   /** Undefined unless `contract.enabled`. */
   readonly contract: ContractConfig | undefined;
   /** Always there when `contract` is. */
@@ -38,6 +33,63 @@ export type MakerConfig = CommonConfig & {
   readonly peers: { readonly allow: readonly string[] };
   readonly policy: PolicyConfig;
   readonly chain: ChainConfig;
+  readonly wallet: WalletConfig;
+};
+
+export type StratumConfig = {
+  readonly listen: HostPort;
+  /** Ports beside `listen`. */
+  readonly listeners: readonly ListenerConfig[];
+  readonly reusePort: boolean;
+  readonly reconnectAtClose: boolean;
+  /** 32 bits; 0 turns version rolling off. */
+  readonly versionMask: number;
+  readonly maxSessions: number;
+  readonly limits: StratumLimits;
+  readonly difficulty: DifficultyConfig;
+};
+
+export type ListenerConfig = {
+  readonly listen: HostPort;
+  /** To be read with `readTextFile` and `readSecretFile`. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Addresses and ranges of balancers that speak the PROXY protocol. */
+  readonly proxies: readonly string[];
+  /** Floor and start instead of those of `stratum.difficulty`. */
+  readonly difficulty: number | undefined;
+};
+
+export type StratumLimits = {
+  readonly maxSessionsPerAddress: number;
+  readonly acceptsPerSecond: number;
+  readonly acceptsPerSecondPerAddress: number;
+  readonly linesPerSecond: number;
+  readonly subscribeTimeoutMs: number;
+  readonly authorizeTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly keepAliveMs: number;
+  /** 0: sessions cannot be resumed. */
+  readonly resumeForMs: number;
+  readonly resendAfter: number;
+  readonly reconnectAfter: number;
+  readonly banAfter: number;
+  readonly banForMs: number;
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+};
+
+export type FailoverConfig = {
+  readonly returnAfterMs: number;
+  /** 0 to 1. */
+  readonly maxRejectRatio: number;
+  readonly maxRoundTripMs: number;
+};
+
+export type SplitConfig = {
+  readonly minStayMs: number;
+  readonly sliceMs: number;
+  /** 0 to 1. */
+  readonly tolerance: number;
 };
 
 export type DifficultyConfig = {
@@ -58,6 +110,38 @@ export type DestinationConfig = {
   readonly profile: 'generic' | 'braidpool';
   readonly role: 'contract' | 'fallback';
   readonly priority: number;
+  /** Its part of the hashrate; undefined unless `split` is wished for. */
+  readonly wish: WishConfig | undefined;
+  /** Undefined: plain TCP. */
+  readonly tls: UpstreamTlsConfig | undefined;
+  readonly versionReading: 'auto' | 'replace' | 'xor' | 'or';
+  /** 32 bits; 0 leaves `mining.configure` out. */
+  readonly versionMask: number;
+  /** Undefined: as the profile says. */
+  readonly resume: boolean | undefined;
+  readonly extranonceSubscribe: boolean;
+  readonly suggestDifficulty: number | undefined;
+  readonly allowRedirect: boolean;
+  /** JSON-RPC of a Braidpool node. */
+  readonly rpcUrl: string | undefined;
+  readonly payoutMode: 'normal' | 'audit';
+  /** Where each miner gets a connection of its own. */
+  readonly links: {
+    readonly max: number;
+    readonly spare: number;
+    readonly extranonce1: 'auto' | 'upstream' | 'empty';
+  };
+};
+
+export type WishConfig =
+  | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
+  | { readonly type: 'weight'; readonly weight: number };
+
+export type UpstreamTlsConfig = {
+  /** To be read with `readTextFile`. */
+  readonly caFile: string | undefined;
+  readonly serverName: string | undefined;
+  readonly verify: boolean;
 };
 
 export type SecretSource =
@@ -81,8 +165,19 @@ export type ContractConfig = {
   readonly shareDifficulty: number;
   readonly bindingScriptHex: string | undefined;
   readonly staleGraceSeconds: number;
+  readonly bonds: BondsConfig | undefined;
+  /** Signs, when the maker asks, that it has its bond back after a close alone. */
+  readonly returnsBonds: boolean;
+  readonly seal: SealConfig | undefined;
   readonly payout: PayoutConfig;
 };
+
+export type BondsConfig = { readonly makerBondSat: bigint; readonly collateralSat: bigint } & (
+  | { readonly bondMode: 'auditor'; readonly bondCsvBlocks: number; readonly auditorKeyHex: string }
+  | { readonly bondMode: 'hostage' | 'forfeit_to_mm' }
+);
+
+export type SealConfig = { readonly sealSat: bigint; readonly claimFeeRateSatPerKvb: number };
 
 export type PayoutConfig =
   | { readonly type: 'address'; readonly address: string }
@@ -102,6 +197,21 @@ export type PolicyConfig = {
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
   readonly bindingScriptHex: string | undefined;
+  readonly stakes: StakesConfig;
+};
+
+/** What a maker takes of bonds and seals. */
+export type StakesConfig = {
+  readonly bondModes: readonly (BondsConfig['bondMode'] | 'none')[];
+  readonly maxMakerBondSat: bigint;
+  readonly minCollateralSat: bigint;
+  readonly auditorKeysHex: readonly string[];
+  readonly minBondCsvBlocks: number;
+  readonly maxBondCsvBlocks: number;
+  readonly seal: 'never' | 'allowed' | 'required';
+  readonly minClaimFeeRateSatPerKvb: number;
+  readonly earlyClose: 'refused' | 'returned' | 'miner_forfeits';
+  readonly returnsBonds: boolean;
 };
 
 export type ChainConfig = {
@@ -111,6 +221,16 @@ export type ChainConfig = {
   /** Where the node has no estimate. */
   readonly feeRateSatPerKvb: number;
 };
+
+export type WalletConfig =
+  | { readonly type: 'key' }
+  | { readonly type: 'node'; readonly name: string }
+  | {
+      readonly type: 'file';
+      readonly account: { readonly xpub: string; readonly fingerprintHex: string; readonly path: string };
+      /** Absolute. */
+      readonly folder: string;
+    };
 
 export type ChainAuth =
   | { readonly type: 'none' }

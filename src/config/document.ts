@@ -17,22 +17,25 @@ export function exampleToml(role: Role): string {
   return `${comment(intro).join('\n')}\n${exampleNodes(optionsOf(role), '')}`;
 }
 
-function exampleNodes(nodes: Nodes, prefix: string): string {
+/** @param isOff within a list that may be empty: then nothing of it is in force */
+function exampleNodes(nodes: Nodes, prefix: string, isOff = false): string {
   return Object.entries(nodes)
     .map(([key, node]) => {
       const path = prefix + fileKey(key);
-      if (node.node === 'row') return `\n${exampleRow(node, fileKey(key))}\n`;
+      if (node.node === 'row') return `\n${exampleRow(node, fileKey(key), isOff)}\n`;
       const header = node.node === 'tables' ? `[[${path}]]` : `[${path}]`;
-      return `\n${comment(node.doc).join('\n')}\n${header}\n${exampleNodes(node.rows, `${path}.`)}`;
+      const isEmpty = isOff || (node.node === 'tables' && node.min === 0);
+      const shown = isEmpty ? `# ${header}` : header;
+      return `\n${comment(node.doc).join('\n')}\n${shown}\n${exampleNodes(node.rows, `${path}.`, isEmpty)}`;
     })
     .join('');
 }
 
-function exampleRow(row: Row<unknown>, key: string): string {
+function exampleRow(row: Row<unknown>, key: string, isOff: boolean): string {
   const value = row.default ?? row.example ?? '';
   const line = `${key} = ${tomlValue(value)}`;
-  const shown = row.default !== undefined || row.required ? line : `# ${line}`;
-  return [...comment(`${row.doc} (${kindText(row)})`), shown].join('\n');
+  const isInForce = !isOff && (row.default !== undefined || row.required);
+  return [...comment(`${row.doc} (${kindText(row)})`), isInForce ? line : `# ${line}`].join('\n');
 }
 
 function kindText(row: Row<unknown>): string {

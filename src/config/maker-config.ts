@@ -1,5 +1,6 @@
+import { join } from 'node:path';
 import { type Context, chainOf, commonOf } from './common-config.ts';
-import type { MakerConfig } from './config.ts';
+import type { MakerConfig, StakesConfig, WalletConfig } from './config.ts';
 import type { MAKER_OPTIONS } from './maker-options.ts';
 import type { Values } from './options.ts';
 
@@ -34,7 +35,45 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       minDepth: policy.minDepth,
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
       bindingScriptHex: policy.bindingScript,
+      stakes: stakesOf(policy, context),
     },
     chain: chainOf(values.chain, values.chain.rpcUrl, context),
+    wallet: walletOf(values, context),
+  };
+}
+
+function walletOf({ wallet, dataDir }: Values<typeof MAKER_OPTIONS>, context: Context): WalletConfig {
+  const { type, name, xpub, fingerprint, path, folder } = wallet;
+  if (type === 'key') return { type };
+  if (type === 'node') {
+    if (name === undefined) context.refuse('wallet.name', 'is missing: type node needs it');
+    return { type, name: name ?? '' };
+  }
+  for (const [key, value] of Object.entries({ xpub, fingerprint, path })) {
+    if (value === undefined) context.refuse(`wallet.${key}`, 'is missing: type file needs it');
+  }
+  const account = { xpub: xpub ?? '', fingerprintHex: fingerprint ?? '', path: path ?? '' };
+  return { type, account, folder: context.path(folder ?? join(dataDir, 'psbt')) };
+}
+
+function stakesOf({ bonds, seal }: Values<typeof MAKER_OPTIONS>['policy'], context: Context): StakesConfig {
+  if (bonds.minCsvBlocks > bonds.maxCsvBlocks) {
+    context.refuse('policy.bonds.min_csv_blocks', 'must not exceed policy.bonds.max_csv_blocks');
+  }
+  if (bonds.modes.includes('auditor') && bonds.auditors.length === 0) {
+    context.refuse('policy.bonds.auditors', 'is empty: mode auditor needs one');
+  }
+  if (bonds.modes.length === 0) context.refuse('policy.bonds.modes', 'must name one mode at least');
+  return {
+    bondModes: [...new Set(bonds.modes)],
+    maxMakerBondSat: bonds.maxMakerBond,
+    minCollateralSat: bonds.minCollateral,
+    auditorKeysHex: [...new Set(bonds.auditors)],
+    minBondCsvBlocks: bonds.minCsvBlocks,
+    maxBondCsvBlocks: bonds.maxCsvBlocks,
+    seal: seal.mode,
+    minClaimFeeRateSatPerKvb: seal.minClaimFeeRate,
+    earlyClose: bonds.earlyClose,
+    returnsBonds: bonds.release,
   };
 }

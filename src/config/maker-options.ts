@@ -1,6 +1,8 @@
 import { CHAIN_ACCESS, dataDir, KEYS, LOG, metricsSection, NETWORK, RPC_URL } from './common-options.ts';
 import { option, optional, required, section } from './options.ts';
+import { POLICY_BONDS, POLICY_SEAL } from './stake-options.ts';
 import { AMOUNT, DURATION, hex, INTEGER, LISTEN, listOf, POSITIVE, PRICE, WORK } from './values.ts';
+import { WALLET } from './wallet-options.ts';
 
 const POLICY = section('Which contracts are accepted. A proposal outside of any of these is refused.', {
   maxPrice: required(PRICE, '46000 sat/PH/day', { doc: 'The most that is paid for verified work.' }),
@@ -53,6 +55,8 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
     doc: 'Script (hex) the coinbase of every job must pay. Default: a contract may leave work unbound.',
   }),
+  bonds: POLICY_BONDS,
+  seal: POLICY_SEAL,
 });
 
 /** Every option of `sharestream maker`, in the order of the example file. */
@@ -73,6 +77,7 @@ export const MAKER_OPTIONS = {
     rpcUrl: option(RPC_URL.url, 'http://127.0.0.1:8332', { doc: RPC_URL.doc }),
     ...CHAIN_ACCESS,
   }),
+  wallet: WALLET,
   metrics: metricsSection('127.0.0.1:9333'),
   keys: KEYS,
 } as const;

@@ -1,36 +1,35 @@
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
+  BondsConfig,
   ContractConfig,
   DestinationConfig,
   PayoutConfig,
   ProxyConfig,
-  SecretSource,
+  SealConfig,
 } from './config.ts';
+import { destinationOf } from './destination-config.ts';
 import type { Values } from './options.ts';
 import type { PROXY_OPTIONS } from './proxy-options.ts';
-import type { HostPort } from './values.ts';
+import { isLoopback, samePort, stratumOf } from './stratum-config.ts';
 
 type ProxyValues = Values<typeof PROXY_OPTIONS>;
 
 /** From checked single values to the configuration, with the relations between them. */
 export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfig {
-  const { stratum } = values;
-  const { difficulty } = stratum;
-  if (difficulty.min > difficulty.max) {
-    context.refuse('stratum.difficulty.min', 'must not exceed stratum.difficulty.max');
-  } else if (difficulty.start < difficulty.min || difficulty.start > difficulty.max) {
-    context.refuse('stratum.difficulty.start', 'must lie between stratum.difficulty.min and max');
-  }
-  if (samePort(stratum.listen, values.metrics.listen)) {
-    context.refuse('metrics.listen', 'must be another port than stratum.listen');
-  }
+  const { failover, split } = values;
   const chain =
     values.chain.rpcUrl === undefined ? undefined : chainOf(values.chain, values.chain.rpcUrl, context);
   return {
     ...commonOf(values, context),
-    stratum,
+    stratum: stratumOf(values.stratum, values.metrics.listen, context),
     destinations: destinationsOf(values, context),
+    failover: {
+      returnAfterMs: failover.returnAfter,
+      maxRejectRatio: failover.maxRejectRatio,
+      maxRoundTripMs: failover.maxRoundTrip,
+    },
+    split: { minStayMs: split.minStay, sliceMs: split.slice, tolerance: split.tolerance },
     contract: values.contract.enabled ? contractOf(values, context) : undefined,
     chain,
   };
@@ -43,12 +42,11 @@ function destinationsOf(values: ProxyValues, context: Context): DestinationConfi
     if (names.has(item.name))
       context.refuse(`${path}.name`, `"${item.name}" is taken by another destination`);
     names.add(item.name);
-    if (samePort(values.stratum.listen, item.url) && isLoopback(item.url.host)) {
+    const ports = [values.stratum, ...values.stratum.listener];
+    if (isLoopback(item.url.host) && ports.some(({ listen }) => samePort(listen, item.url))) {
       context.refuse(`${path}.url`, 'is the address of the proxy itself (stratum.listen)');
     }
-    const { name, worker, profile, role, priority } = item;
-    const password = passwordOf(item.password, item.passwordFile, `${path}.password_file`, context);
-    return { name, host: item.url.host, port: item.url.port, worker, password, profile, role, priority };
+    return destinationOf(item, path, values.stratum.versionMask, context);
   });
   const forContract = destinations.filter(({ role }) => role === 'contract').length;
   if (forContract > 1) context.refuse('destination', 'has more than one with role = "contract"');
@@ -57,11 +55,6 @@ function destinationsOf(values: ProxyValues, context: Context): DestinationConfi
   }
   const rank = (item: DestinationConfig): number => (item.role === 'contract' ? -1 : item.priority);
   return destinations.sort((a, b) => rank(a) - rank(b));
-}
-
-function passwordOf(text: string, file: string | undefined, path: string, context: Context): SecretSource {
-  if (file === undefined) return { type: 'text', text };
-  return { type: 'file', file: context.secretFile(path, file) };
 }
 
 const REQUIRED = {
@@ -105,8 +98,34 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     shareDifficulty: contract.shareDifficulty,
     bindingScriptHex: contract.bindingScript,
     staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
+    bonds: bondsOf(contract.bonds, context),
+    returnsBonds: contract.bonds.release,
+    seal: sealOf(contract.seal),
     payout,
   };
+}
+
+/** The shape; the relations of the amounts are those of the terms. */
+function bondsOf(bonds: ProxyValues['contract']['bonds'], context: Context): BondsConfig | undefined {
+  const { mode: bondMode, makerBond: makerBondSat, collateral: collateralSat } = bonds;
+  if (bondMode === 'none') {
+    if (makerBondSat + collateralSat > 0n)
+      context.refuse('contract.bonds.mode', 'is "none": there are no bonds then');
+    return undefined;
+  }
+  if (makerBondSat + collateralSat === 0n)
+    context.refuse('contract.bonds.collateral', 'or contract.bonds.maker_bond must be above 0');
+  if (bondMode !== 'auditor') return { bondMode, makerBondSat, collateralSat };
+  const { auditorKey: auditorKeyHex, csvBlocks: bondCsvBlocks } = bonds;
+  if (auditorKeyHex === undefined) {
+    context.refuse('contract.bonds.auditor_key', 'is missing: mode auditor needs it');
+    return undefined;
+  }
+  return { bondMode, makerBondSat, collateralSat, bondCsvBlocks, auditorKeyHex };
+}
+
+function sealOf({ enabled, value, claimFeeRate }: ProxyValues['contract']['seal']): SealConfig | undefined {
+  return enabled ? { sealSat: value, claimFeeRateSatPerKvb: claimFeeRate } : undefined;
 }
 
 function payoutOf(values: ProxyValues, context: Context): PayoutConfig | undefined {
@@ -124,12 +143,4 @@ function payoutOf(values: ProxyValues, context: Context): PayoutConfig | undefin
 function roundedUpSat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
   const sat = HASHES_PER_EH * 1000n;
   return (workHashes * priceMsatPerEh + sat - 1n) / sat;
-}
-
-function samePort(a: HostPort, b: HostPort): boolean {
-  return a.port === b.port && a.port !== 0;
-}
-
-function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }

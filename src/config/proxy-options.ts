@@ -1,89 +1,20 @@
-import { LIMITS } from '../base/limits.ts';
 import { CHAIN_ACCESS, dataDir, KEYS, LOG, metricsSection, NETWORK, RPC_URL } from './common-options.ts';
-import { option, optional, required, section, tables } from './options.ts';
+import { DESTINATION, FAILOVER, SPLIT } from './destination-options.ts';
+import { option, optional, section } from './options.ts';
+import { CONTRACT_BONDS, CONTRACT_SEAL } from './stake-options.ts';
+import { STRATUM } from './stratum-options.ts';
 import {
   AMOUNT,
   BOOLEAN,
-  choice,
   DURATION,
   ENDPOINT,
   hex,
   INTEGER,
-  LISTEN,
-  NAME,
   POSITIVE,
   PRICE,
-  SECRET_PATH,
-  STRATUM_URL,
   TEXT,
-  VERSION_MASK,
   WORK,
 } from './values.ts';
-
-const DIFFICULTY_SECTION = section('How hard the shares are that each miner is asked for.', {
-  mode: option(choice('vardiff', 'fixed'), 'vardiff', {
-    doc: 'vardiff follows the speed of each miner; fixed keeps `start`.',
-  }),
-  start: option(POSITIVE, 16_384, { doc: 'Difficulty of a new connection.' }),
-  min: option(POSITIVE, 512, {
-    doc: 'The easiest. Work for a contract is asked for at contract.share_difficulty instead.',
-  }),
-  max: option(POSITIVE, 1_000_000_000, { doc: 'The hardest.' }),
-  sharesPerMinute: option(POSITIVE, 12, {
-    min: 1,
-    max: 600,
-    doc: 'Shares a minute that vardiff aims at for each miner.',
-  }),
-});
-
-const STRATUM = section('Where the miners connect (Stratum v1).', {
-  listen: option(LISTEN, '127.0.0.1:3333', {
-    doc: 'Address and port for miners. Use "0.0.0.0:3333" to serve the local network.',
-  }),
-  reusePort: option(BOOLEAN, false, {
-    doc: 'Share the port with other proxies on this machine, each with its own data_dir and metrics.listen (Linux).',
-  }),
-  versionMask: option(VERSION_MASK, '1fffe000', {
-    doc: 'Version bits that miners may roll (BIP320), as far as the upstream allows it too.',
-  }),
-  maxSessions: option(INTEGER, 10_000, {
-    min: 1,
-    max: LIMITS.sessions,
-    doc: 'Connections in all; about 8 KiB of memory each.',
-  }),
-  difficulty: DIFFICULTY_SECTION,
-});
-
-const DESTINATION = tables(
-  'A Braidpool node or a pool to mine to. Write one [[destination]] for each.',
-  1,
-  {
-    name: required(NAME, 'own', { doc: 'A short name, unique; it labels metrics and evidence.' }),
-    url: required(STRATUM_URL, 'stratum+tcp://node.example:3333', { doc: 'Its address.' }),
-    worker: required(TEXT, 'bc1qexampleaddress.rig', {
-      doc: 'Worker name there. Braidpool takes the payout address, pools an account.',
-    }),
-    password: option(TEXT, 'x', {
-      secret: true,
-      doc: 'Password there. Most pools ignore it or read options from it; for a real one use password_file.',
-    }),
-    passwordFile: optional(SECRET_PATH, '/etc/sharestream/pool-password', {
-      secret: true,
-      doc: 'File with the password, mode 0600, instead of password.',
-    }),
-    profile: option(choice('generic', 'braidpool'), 'generic', {
-      doc: 'Which dialect of Stratum it speaks.',
-    }),
-    role: option(choice('contract', 'fallback'), 'fallback', {
-      doc: 'contract: work done for the market maker goes here. fallback: your own pool, used when no contract runs.',
-    }),
-    priority: option(INTEGER, 0, {
-      min: 0,
-      max: 1000,
-      doc: 'Among the fallbacks the lowest that is up is used.',
-    }),
-  },
-);
 
 const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is used unless enabled.', {
   enabled: option(BOOLEAN, false, { doc: 'Propose this contract to the market maker and serve it.' }),
@@ -138,6 +69,8 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     max: '1h',
     doc: 'A share may arrive this long after its block was replaced.',
   }),
+  bonds: CONTRACT_BONDS,
+  seal: CONTRACT_SEAL,
 });
 
 const PAYOUT = section('Where the sats of a closed channel go. A contract needs one of the two.', {
@@ -161,6 +94,8 @@ export const PROXY_OPTIONS = {
   log: LOG,
   stratum: STRATUM,
   destination: DESTINATION,
+  failover: FAILOVER,
+  split: SPLIT,
   contract: CONTRACT,
   payout: PAYOUT,
   chain: CHAIN,

@@ -4,7 +4,9 @@ import { CodedError } from '../base/errors.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-const MAX_SECRET_BYTES = 4096;
+/** Room for a private key with its certificates. */
+const MAX_SECRET_BYTES = 64 * 1024;
+const MAX_TEXT_BYTES = 1024 * 1024;
 
 /**
  * Absolute path of a path in the configuration: `~/` and `$CREDENTIALS_DIRECTORY/` are known, the rest is
@@ -41,15 +43,38 @@ export function secretFileProblem(file: string, env: Env): string | undefined {
   return `${file} can be read by others (mode ${(mode & 0o777).toString(8).padStart(4, '0')}); run chmod 600 on it`;
 }
 
+/** Why a file that is no secret cannot be used, or undefined. */
+export function textFileProblem(file: string): string | undefined {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) return `${file} is not a file`;
+    return stat.size > MAX_TEXT_BYTES ? `${file} is larger than ${MAX_TEXT_BYTES} bytes` : undefined;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return code === 'ENOENT' ? `${file} does not exist` : `${file} cannot be read (${code})`;
+  }
+}
+
+/** The whole text of a file that is no secret, such as a certificate. Throws `config_unreadable`. */
+export function readTextFile(file: string): string {
+  const problem = textFileProblem(file);
+  if (problem !== undefined) throw new CodedError('config_unreadable', problem);
+  return readText(file);
+}
+
 /**
- * The text of a secret file without the white space around it. Throws `config_unreadable`, never with the
- * content.
+ * The text of a secret file, all lines of it, without the white space around it. Throws `config_unreadable`,
+ * never with the content.
  */
 export function readSecretFile(file: string, env: Env): string {
   const problem = secretFileProblem(file, env);
   if (problem !== undefined) throw new CodedError('config_unreadable', problem);
+  return readText(file).trim();
+}
+
+function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8').trim();
+    return readFileSync(file, 'utf8');
   } catch (error) {
     throw new CodedError(
       'config_unreadable',

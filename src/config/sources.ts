@@ -13,7 +13,7 @@ export type Entry = { readonly value: unknown; readonly source: Source };
 export type Entries = { readonly values: Map<string, Entry>; readonly sections: Map<string, Source> };
 
 /** Not options: the path of the file, and the commit that a build was made from. */
-const RESERVED_ENV = new Set([`${ENV_PREFIX}CONFIG`, `${ENV_PREFIX}COMMIT`]);
+const RESERVED_ENV = new Set(['CONFIG', 'COMMIT', 'CRASH_AT'].map((name) => `${ENV_PREFIX}${name}`));
 
 const MAX_FILE_CHARS = 1024 * 1024;
 

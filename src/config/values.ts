@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { HASHES_PER_EH, MAX_SATS, SATS_PER_BTC } from '../base/units.ts';
 
 /** Why a value was refused, as the end of a sentence that starts with the name of the option. */
@@ -187,6 +188,13 @@ export const WORK: Kind<bigint> = unitKind(
   HASH_UNITS,
 );
 
+/** Hashes per second, from "5 PH/s" or "500 TH/s". */
+export const HASHRATE: Kind<bigint> = unitKind(
+  'hashrate',
+  'a hashrate such as "5 PH/s" or "500 TH/s"',
+  Object.fromEntries(Object.entries(HASH_UNITS).map(([unit, hashes]) => [`${unit}/s`, hashes])),
+);
+
 const MSAT_UNITS: Readonly<Record<string, bigint>> = { msat: 1n, sat: 1000n, BTC: 1000n * SATS_PER_BTC };
 const SECONDS_PER_DAY = 86_400n;
 
@@ -234,14 +242,26 @@ export const ENDPOINT = textKind('host:port', 'host:port such as "maker.example:
   return parsed === undefined || parsed.port === 0 ? undefined : parsed;
 });
 
-/** A plain TCP Stratum v1 server. */
-export const STRATUM_URL = textKind('Stratum URL', '"stratum+tcp://host:port"', (text) => {
-  if (/^stratum\+(?:ssl|tls|tcps):/.test(text))
-    return new Invalid('must use stratum+tcp; TLS to a pool is not supported');
-  return text.startsWith('stratum+tcp://')
-    ? ENDPOINT.parse(text.slice('stratum+tcp://'.length))
-    : undefined;
-});
+export type StratumUrl = HostPort & { readonly secure: boolean };
+
+const STRATUM_SCHEMES: Readonly<Record<string, boolean>> = {
+  'stratum+tcp': false,
+  'stratum+ssl': true,
+  'stratum+tls': true,
+};
+
+/** A Stratum v1 server, over plain TCP or TLS. */
+export const STRATUM_URL: Kind<StratumUrl> = textKind(
+  'Stratum URL',
+  '"stratum+tcp://host:port" or, with TLS, "stratum+ssl://host:port"',
+  (text) => {
+    const match = /^([a-z+0-9]+):\/\/(.*)$/.exec(text);
+    const scheme = match?.[1] ?? '';
+    if (match === null || !Object.hasOwn(STRATUM_SCHEMES, scheme)) return undefined;
+    const address = ENDPOINT.parse(match[2]!.replace(/\/$/, ''));
+    return address instanceof Invalid ? undefined : { ...address, secure: STRATUM_SCHEMES[scheme]! };
+  },
+);
 
 /** An HTTP address without credentials: those belong into a file. */
 export const HTTP_URL = textKind('URL', 'an address such as "http://127.0.0.1:8332"', (text) => {
@@ -293,3 +313,15 @@ export function listOf<T>(item: Kind<T>): Kind<readonly T[]> {
     },
   };
 }
+
+/** An address or a range: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. */
+export const ADDRESS_RANGE = textKind(
+  'address range',
+  'an IP address or a range such as "10.0.0.0/8"',
+  (text) => {
+    const [address = '', bits, ...rest] = text.split('/');
+    const most = isIP(address) === 6 ? 128 : 32;
+    const isNumber = bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most);
+    return isIP(address) !== 0 && rest.length === 0 && isNumber ? text : undefined;
+  },
+);

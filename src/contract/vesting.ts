@@ -36,3 +36,9 @@ export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
     unvestedMakerBondSat: makerBondSat - vestedMakerBondSat,
   };
 }
+
+/** True while some bond has not vested. */
+export function isAtStake(terms: ContractTerms, workHashes: bigint): boolean {
+  const { unvestedCollateralSat, unvestedMakerBondSat } = vestingOf(terms, workHashes);
+  return unvestedCollateralSat + unvestedMakerBondSat > 0n;
+}

@@ -27,14 +27,20 @@ export class DaemonProcess {
   }
 
   /**
-   * Starts it and resolves with what it says when it is ready. Throws `daemon_start` with the end of its
+   * Starts it, with `env` added to the environment, and resolves with what it says when it is ready. Throws `daemon_start` with the end of its
    * log when it ends first.
    */
-  async start(timeoutMs = 30_000): Promise<Record<string, unknown>> {
+  async start(
+    timeoutMs = 30_000,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Record<string, unknown>> {
     const log = openSync(this.#logFile, 'a', 0o600);
     const main = new URL(import.meta.url.endsWith('.ts') ? '../main.ts' : '../main.js', import.meta.url);
     const words = [main.pathname, this.#role, '--config', this.#configFile, '--json', '--with-parent'];
-    const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', log], detached: true });
+    const child = spawn(process.execPath, words, {
+      ...{ stdio: ['pipe', 'pipe', log], detached: true },
+      env: { ...process.env, ...env },
+    });
     closeSync(log);
     this.#child = child;
     this.#exited = new Promise((resolve) => {

@@ -6,6 +6,8 @@ import { LIMITS } from '../base/limits.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
+import { FileMonotoneSigner } from '../channel/monotone-file.ts';
+import { channelIdOf } from '../channel/params.ts';
 import { SeedSigner } from '../channel/signer.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
@@ -14,10 +16,15 @@ import type { Ledger } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { Maker } from '../maker/maker.ts';
+import type { OpenStateSigner } from '../maker/maker-book.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { PeerServer } from '../peering/transport.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
-import { chainSource, ledgerCheck } from './proxy.ts';
+import { chainSource, fundingWallet } from './chain-access.ts';
+import { makerChannelActions } from './channel-actions.ts';
+import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { ledgerCheck } from './proxy.ts';
 import { ledgerSources } from './shared-metrics.ts';
 import { COMMIT, VERSION } from './version.ts';
 
@@ -39,7 +46,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   const signer = new SeedSigner({ seed, network: config.network });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
   let observe: Partial<MetricObservers<'maker'>> = {};
-  const ledger = await openSqliteLedger(
+  const crash = armCrashPoint('maker', config.network, process.env, { log, random });
+  const opened = await openSqliteLedger(
     { path: join(config.dataDir, 'ledger.sqlite') },
     {
       log: log.child({ part: 'ledger' }),
@@ -49,17 +57,22 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
     },
   );
+  const ledger = crash.ledger(opened);
   const kernel = createKernel(LIMITS.batchShares);
   const chain = chainSource(config.network, config.chain, log);
   const maker = new Maker(
     {
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
-      policy: policyOf(config),
-      intake: { fixedTarget: true },
+      ...{ policy: policyOf(config), intake: { fixedTarget: true } },
       opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
     },
-    { ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
+    {
+      ...{ ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
+      ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
+      openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
+      openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
+    },
   );
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger));
@@ -70,15 +83,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     {
       ...{ metrics, log: log.child({ part: 'http' }) },
       checks: { ledger: () => ledgerCheck(ledger), chain: () => chainCheck(chain) },
-      status: () => ({
-        version: VERSION,
-        role: 'maker',
-        node_id: maker.nodeId,
-        network: config.network,
-        connections: maker.stats.connections,
-        refused_connections: maker.stats.refused,
-        contracts: maker.status,
-      }),
+      status: () => makerStatus(maker, config),
+      actions: makerChannelActions(maker),
     },
   );
   const httpAt = await ops.start();
@@ -97,6 +103,31 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   };
 }
 
+function makerStatus(maker: Maker, { network }: MakerConfig): object {
+  return {
+    version: VERSION,
+    role: 'maker',
+    node_id: maker.nodeId,
+    network,
+    connections: maker.stats.connections,
+    refused_connections: maker.stats.refused,
+    contracts: maker.status,
+  };
+}
+
+/**
+ * What signs states, each with a file of its own that it keeps whatever becomes of the ledger. A channel
+ * whose opening was lost leaves a file behind, which nothing asks for again.
+ */
+function stateSigners(directory: string, onStep: CrashPoint['onSignerStep']): OpenStateSigner {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return (options, deps) =>
+    new FileMonotoneSigner(
+      { ...options, path: join(directory, `${channelIdOf(options.params)}.json`), onStep },
+      deps,
+    );
+}
+
 function policyOf({ network, policy }: MakerConfig): MakerPolicy {
   return {
     ...{ network, maxPriceMsatPerEh: policy.maxPriceMsatPerEh, maxBudgetSat: policy.maxBudgetSat },
@@ -109,6 +140,7 @@ function policyOf({ network, policy }: MakerConfig): MakerPolicy {
     minDepth: policy.minDepth,
     maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
     bindingScriptHex: policy.bindingScriptHex,
+    stakes: policy.stakes,
   };
 }
 

@@ -1,10 +1,9 @@
 import type { Clock, Random } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
-import type { DestinationConfig, DifficultyConfig, ProxyConfig } from '../config/config.ts';
-import { readSecretFile } from '../config/secrets.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { DestinationConfig, ProxyConfig } from '../config/config.ts';
 import { DownstreamServer } from '../downstream/server.ts';
 import type { DownstreamSubmission } from '../downstream/submission.ts';
-import type { VardiffOptions } from '../downstream/vardiff.ts';
 import type { Job, UpstreamJob } from '../jobs/job.ts';
 import { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
@@ -15,8 +14,15 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
 import { Destination, upstreamExtranonce2 } from '../upstream/destination.ts';
-import { newFailover } from '../upstream/failover.ts';
-import { NOWHERE, route } from './routing.ts';
+import { destinationOfLink } from '../upstream/session-links.ts';
+import type { UpstreamVerdict } from '../upstream/verdict.ts';
+import { type BraidpoolNodeView, braidpoolNodes } from './braidpool.ts';
+import { ownStream } from './destination-work.ts';
+import { downstreamOptions } from './downstream-options.ts';
+import { LinkedSessions } from './linked-sessions.ts';
+import { Router } from './router.ts';
+import { NOWHERE, type RoutedDestination } from './routing.ts';
+import { failoverPolicy, splitPolicy, upstreamOptions } from './upstream-options.ts';
 import { USER_AGENT } from './version.ts';
 
 /** Bytes of the session id and of the miner's own extranonce2 (architecture, Extranonce). */
@@ -29,6 +35,8 @@ export const EXTRANONCE2_SIZE = 4;
  */
 const STALE_GRACE_MS = 500;
 const TICK_MS = 1_000;
+/** Longer than any job that a session was sent can live after it: its id must not find the same work. */
+const SESSION_ID_REST_MS = LIMITS.jobAgeMs + 120_000;
 
 export type MiningDeps = {
   readonly kernel: ShareKernel;
@@ -54,11 +62,15 @@ export class Mining {
   readonly engine: ShareEngine<DownstreamSubmission>;
   readonly jobs: JobTable;
   readonly destinations: readonly Destination[];
-  readonly stats = { blocksFound: 0, failovers: 0 };
+  readonly router: Router;
+  readonly linked: LinkedSessions;
+  /** By destination. */
+  readonly braidpool: ReadonlyMap<string, BraidpoolNodeView>;
+  readonly stats = { blocksFound: 0 };
   readonly #deps: MiningDeps;
   readonly #contractName: string | undefined;
-  #failover = newFailover();
-  #destination = NOWHERE;
+  readonly #rows: readonly DestinationConfig[];
+  readonly #byName: ReadonlyMap<string, Destination>;
   #stream: string | undefined;
   #contractDifficulty: number | undefined;
   #isDelivering = false;
@@ -68,6 +80,7 @@ export class Mining {
   constructor(config: ProxyConfig, run: number, deps: MiningDeps) {
     this.#deps = deps;
     const { clock, random, log } = deps;
+    this.#rows = config.destinations;
     this.#contractName = config.destinations.find((row) => row.role === 'contract')?.name;
     this.jobs = new JobTable(
       {
@@ -89,22 +102,19 @@ export class Mining {
         isStale: (job) => this.jobs.isStale(job, clock.nowMs()),
         forward: (submission, hash) => this.#forward(submission, hash),
         commit: (shares) => this.#commit(shares),
-        settle: (submission, verdict) => this.server.settle(submission, verdict),
+        settle: (submission, verdict) => {
+          this.#destinationOf(submission.job)?.judged(submission, verdict === 'accepted');
+          this.server.settle(submission, verdict);
+        },
+        onSettled: () => this.server.flush(),
         observeBatch: deps.observeBatch,
       },
     );
     this.server = new DownstreamServer(
       {
-        listeners: [
-          {
-            ...config.stratum.listen,
-            reusePort: config.stratum.reusePort,
-            difficulty: difficultyOptions(config.stratum.difficulty),
-          },
-        ],
+        ...downstreamOptions(config.stratum, deps.env),
         extranonce2Size: EXTRANONCE2_SIZE,
-        versionMask: config.stratum.versionMask,
-        sessions: config.stratum.maxSessions,
+        quarantineMs: SESSION_ID_REST_MS,
         agentVersion: USER_AGENT,
       },
       {
@@ -113,20 +123,27 @@ export class Mining {
         clock,
         random,
         log: log.child({ part: 'downstream' }),
-        route: () => this.#destination,
+        route: (session) => this.router.route(session),
+        place: (session, destination) => this.linked.place(session, destination),
+        onClosed: (session) => this.linked.closed(session),
       },
     );
+    this.router = this.#makeRouter(config);
+    this.linked = this.#linkSessions();
+    this.braidpool = braidpoolNodes(this.#rows, { clock, random, log: log.child({ part: 'braidpool' }) });
     this.destinations = config.destinations.map((row) => this.#makeDestination(row));
+    this.#byName = new Map(this.destinations.map((destination) => [destination.name, destination]));
   }
 
-  /** Where all sessions mine to now; `none` when nowhere. */
+  /** Where sessions mine to now, of several the first; `none` when nowhere. */
   get destination(): string {
-    return this.#destination;
+    return this.router.destinations[0] ?? NOWHERE;
   }
 
   async start(): Promise<void> {
     await this.server.listen();
     for (const destination of this.destinations) destination.start();
+    for (const node of this.braidpool.values()) node.start();
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
 
@@ -136,6 +153,7 @@ export class Mining {
     await this.server.close();
     await this.engine.drain();
     for (const destination of this.destinations) destination.stop();
+    for (const node of this.braidpool.values()) node.stop();
   }
 
   /**
@@ -151,14 +169,36 @@ export class Mining {
     this.#reroute();
   }
 
+  #makeRouter({ failover, split }: ProxyConfig): Router {
+    const { clock, log } = this.#deps;
+    return new Router(
+      { failover: failoverPolicy(failover), split: splitPolicy(split) },
+      {
+        ...{ server: () => this.server, clock, log },
+        prepare: (name) => this.#prepare(name),
+        onNowhere: (left) => {
+          for (const name of left) this.jobs.endDestination(name, clock.nowMs());
+        },
+      },
+    );
+  }
+
+  #linkSessions(): LinkedSessions {
+    const { clock, log } = this.#deps;
+    return new LinkedSessions({
+      ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
+      streamOf: (name) => this.#streamOf(name),
+      difficultyOf: (stream) => this.#difficultyOf(stream),
+      isUrgent: (from, to) => from === this.#contractName || to === this.#contractName,
+      route: (session) => this.router.route(session),
+    });
+  }
+
   #makeDestination(row: DestinationConfig): Destination {
     const { clock, random, log, env } = this.#deps;
-    const { host, port, worker, profile } = row;
-    const password =
-      row.password.type === 'text' ? row.password.text : readSecretFile(row.password.file, env);
-    const options = { name: row.name, host, port, worker, password, profile, userAgent: USER_AGENT };
-    return new Destination(
-      { ...options, stream: ownStream(row.name) },
+    const links = { maxLinks: row.links.max, spareLinks: row.links.spare };
+    const destination = new Destination(
+      { ...upstreamOptions(row, env), stream: ownStream(row.name), links },
       {
         clock,
         random,
@@ -170,9 +210,12 @@ export class Mining {
             this.jobs.endDestination(destination.name, clock.nowMs());
             this.#reroute();
           },
+          links: this.linked.listener,
         },
       },
     );
+    this.linked.add(destination, row.links);
+    return destination;
   }
 
   /** Work for a contract is asked for at the one difficulty that its terms name. */
@@ -186,7 +229,7 @@ export class Mining {
   }
 
   #onJob(destination: Destination, upstream: UpstreamJob): void {
-    if (this.#giveJob(destination, upstream)) this.#reroute();
+    if (destination.mode === 'per_session' || this.#giveJob(destination, upstream)) this.#reroute();
   }
 
   #giveJob(destination: Destination, upstream: UpstreamJob): boolean {
@@ -211,42 +254,36 @@ export class Mining {
 
   /** Points every session at the destination that is right now. */
   #reroute(): void {
-    const { clock, log } = this.#deps;
-    const healths = this.destinations.map((destination) => destination.health);
-    const wanted = route(
-      this.#failover,
-      {
-        contract:
-          this.#isDelivering && this.#stream !== undefined
-            ? healths.find((health) => health.name === this.#contractName)
-            : undefined,
-        fallbacks: healths.filter((health) => health.name !== this.#contractName),
-      },
-      clock.monotonicMs(),
-    );
-    this.#failover = wanted.state;
-    const to = wanted.destination;
-    const target = this.destinations.find((destination) => destination.name === to);
-    const current = this.jobs.current(to);
-    if (target !== undefined && target.lastJob !== null && current?.stream !== this.#streamOf(to)) {
-      this.#giveJob(target, target.lastJob);
-    }
-    if (to === this.#destination) return;
-    log.info({ from: this.#destination, to }, 'hashrate moves');
-    const left = this.#destination;
-    this.#destination = to;
-    this.stats.failovers += 1;
-    this.server.assign('all', to);
-    if (to === NOWHERE) this.jobs.endDestination(left, clock.nowMs());
+    const routed = this.#rows.map((row): RoutedDestination & { readonly isContract: boolean } => ({
+      health: this.#byName.get(row.name)!.health,
+      wish: row.wish,
+      isContract: row.role === 'contract',
+    }));
+    const isWanted = this.#isDelivering && this.#stream !== undefined;
+    this.router.update({
+      contract: isWanted ? routed.find(({ isContract }) => isContract) : undefined,
+      fallbacks: routed.filter(({ isContract }) => !isContract),
+    });
+  }
+
+  /** Makes sure that a destination's current job is credited to the stream of now. */
+  #prepare(name: string): void {
+    const destination = this.#byName.get(name);
+    const upstream = destination?.lastJob ?? null;
+    if (destination === undefined || upstream === null) return;
+    if (destination.mode === 'per_session') this.linked.renew(destination);
+    else if (this.jobs.current(name)?.stream !== this.#streamOf(name)) this.#giveJob(destination, upstream);
   }
 
   #tick(): void {
     this.jobs.expire(this.#deps.clock.nowMs());
     this.#reroute();
+    this.router.balance();
   }
 
   #submit(submission: DownstreamSubmission): void {
     if (this.#firstSubmitMs === 0) this.#firstSubmitMs = this.#deps.clock.monotonicMs();
+    this.linked.linkOf(submission.job)?.touch();
     this.engine.submit(submission);
   }
 
@@ -260,28 +297,26 @@ export class Mining {
   #forward(submission: DownstreamSubmission, hash: Uint8Array): void {
     const { job, ntime, nonce, version, extranonce } = submission;
     if (meets(hash, 0, wordsOfTarget(job.networkTarget))) this.stats.blocksFound += 1;
-    const destination = this.destinations.find((candidate) => candidate.name === job.destination);
-    destination?.submit({
+    const share = {
       job: job.upstream,
       extranonce2: upstreamExtranonce2(job.upstream, extranonce),
       ntime,
       nonce,
       versionBits: version & job.upstream.versionMask,
-    });
+    };
+    const destination = this.#destinationOf(job);
+    if (destination === undefined) return;
+    const node = this.braidpool.get(destination.name);
+    const onVerdict = node === undefined ? null : (verdict: UpstreamVerdict) => node.judged(hash, verdict);
+    destination.submit(share, onVerdict, submission, this.linked.linkOf(job) ?? null);
+  }
+
+  #destinationOf(job: Job): Destination | undefined {
+    return this.#byName.get(job.destination) ?? this.#byName.get(destinationOfLink(job.destination));
   }
 
   #onRetired(job: Job): void {
     this.engine.retire(job);
     if (!this.jobs.hasPrevHash(job.prevHash)) this.engine.dropGeneration(generationOf(job));
   }
-}
-
-/** Evidence of work for the miner's own destination. */
-export function ownStream(name: string): string {
-  return `own:${name}`;
-}
-
-function difficultyOptions({ mode, start, min, max, sharesPerMinute }: DifficultyConfig): VardiffOptions {
-  const [floor, ceiling] = mode === 'fixed' ? [start, start] : [min, max];
-  return { start, floor, ceiling, sharesPerMinute };
 }

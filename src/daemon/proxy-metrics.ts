@@ -1,23 +1,19 @@
 import type { MetricSources } from '../metrics/metrics.ts';
 import type { Destination } from '../upstream/destination.ts';
+import { braidpoolSources } from './braidpool.ts';
+import { combinationCounts, sessionsByDestination } from './destination-status.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { ledgerSources, limitSum } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger, clock, parts } = facts;
-  const { server, engine, destinations } = mining;
+  const { mining, meters, ledger, parts } = facts;
+  const { server, engine } = mining;
   const side = () => parts.selling?.side.status;
   const terms = () => parts.selling?.terms;
-  const byName = (value: (destination: Destination) => number) => () =>
-    Object.fromEntries(destinations.map((destination) => [destination.name, value(destination)]));
   return {
     ...ledgerSources(ledger),
-    downstream_sessions: () => server.sessionCount,
-    downstream_connections_total: () => {
-      const { connections, connectionsRefused } = server.stats;
-      return { accepted: connections - connectionsRefused, refused: connectionsRefused };
-    },
+    ...downstreamSources(facts),
     shares_submitted_total: () => server.stats.sharesSubmitted,
     shares_accepted_total: () => server.stats.sharesAccepted,
     shares_rejected_total: () => server.stats.rejected,
@@ -25,19 +21,7 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
       meters.streams().reduce((sum, id) => sum + Number(meters.total(id).workHashes), 0),
     blocks_found_total: () => mining.stats.blocksFound,
     validation_queue_shares: () => engine.stats.queued,
-    job_age_seconds: () => {
-      const current = mining.jobs.current(mining.destination);
-      return current === undefined ? 0 : (clock.nowMs() - current.createdAtMs) / 1000;
-    },
-    upstream_up: byName(({ client }) => (client.up ? 1 : 0)),
-    upstream_shares_total: () =>
-      Object.fromEntries(
-        destinations.map(({ name, client }) => {
-          const { accepted, refused, timeout, lost } = client.stats;
-          return [name, { accepted, refused, timeout, lost }];
-        }),
-      ),
-    upstream_failovers_total: () => mining.stats.failovers,
+    ...upstreamSources(facts),
     contract_state: () => {
       const stream = side()?.stream;
       return stream === undefined ? {} : { [stream]: 1 };
@@ -64,5 +48,68 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
     limit_hits_total: () =>
       limitSum(server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits),
     errors_total: () => server.stats.refused,
+  };
+}
+
+function downstreamSources({ mining: { server } }: ProxyParts) {
+  const { stats } = server;
+  return {
+    downstream_sessions: () => server.sessionCount,
+    downstream_connections_total: () => {
+      const { connections, connectionsRefused } = stats;
+      return { accepted: connections - connectionsRefused, refused: connectionsRefused };
+    },
+    downstream_connections_refused_total: () => ({
+      ...stats.refusedByAddress,
+      sessions: stats.limitHits.sessions,
+      sessions_per_address: stats.limitHits.sessionsPerAddress,
+      rate: stats.limitHits.acceptsPerSecond,
+      rate_per_address: stats.limitHits.acceptsPerSecondPerAddress,
+      bad_proxy_header: stats.badProxyHeaders,
+    }),
+    downstream_disconnects_total: () => stats.closed,
+    downstream_bans_total: () => stats.bans,
+    downstream_resumed_total: () => stats.resumed,
+    downstream_keep_alives_total: () => stats.keepAlives,
+    vardiff_retargets_total: () => ({ up: stats.vardiffUp, down: stats.vardiffDown }),
+  };
+}
+
+function upstreamSources({ mining, work }: ProxyParts) {
+  const { destinations, router } = mining;
+  const byName =
+    <T>(value: (destination: Destination) => T) =>
+    () =>
+      Object.fromEntries(destinations.map((destination) => [destination.name, value(destination)]));
+  return {
+    job_age_seconds: () => {
+      const active = destinations.filter(({ name }) => router.destinations.includes(name));
+      return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
+    },
+    upstream_up: byName(({ client }) => (client.up ? 1 : 0)),
+    upstream_shares_total: byName(({ client: { stats } }) => {
+      const { accepted, refused, timeout, lost } = stats;
+      return { accepted, refused, timeout, lost };
+    }),
+    upstream_combinations_total: byName(combinationCounts),
+    upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),
+    upstream_sessions: () => sessionsByDestination(mining),
+    upstream_wanted_hashes_per_second: () =>
+      Object.fromEntries(
+        router.accounts.map(({ name, targetHashesPerSecond }) => [name, Number(targetHashesPerSecond)]),
+      ),
+    upstream_reject_ratio: byName(({ health }) => health.rejectRatio),
+    upstream_round_trip_seconds: byName(({ health: { rttMs } }) =>
+      rttMs === null ? undefined : rttMs / 1000,
+    ),
+    upstream_connects_total: byName(({ client }) => client.stats.connects),
+    upstream_disconnects_total: byName(({ client }) => client.stats.disconnects),
+    upstream_resumed_total: byName(({ client }) => client.stats.resumed),
+    upstream_redirects_refused_total: byName(({ client }) => client.stats.redirectsRefused),
+    upstream_failovers_total: () => router.stats.failovers,
+    upstream_session_moves_total: () => router.stats.moves,
+    upstream_links: byName(({ links: { attached, spare } }) => ({ attached, spare })),
+    upstream_links_refused_total: byName(({ links }) => links.stats.refused),
+    ...braidpoolSources(mining.braidpool),
   };
 }

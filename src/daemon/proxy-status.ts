@@ -5,10 +5,12 @@ import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import type { Destination } from '../upstream/destination.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
+import type { BraidpoolStatus } from './braidpool.ts';
 import type { ContractReport } from './contract-report.ts';
+import { type DestinationStatus, destinationStatus } from './destination-status.ts';
+import type { DestinationWork } from './destination-work.ts';
 import type { Mining } from './mining.ts';
 import type { Selling } from './selling.ts';
 import { VERSION } from './version.ts';
@@ -19,6 +21,7 @@ export type ProxyParts = {
   readonly mining: Mining;
   readonly meters: Meters;
   readonly hashrate: Hashrate;
+  readonly work: DestinationWork;
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly signer: SeedSigner;
@@ -47,7 +50,9 @@ export type ProxyStatus = {
     readonly shares: number;
     readonly work_hashes: bigint;
   }[];
-  readonly destinations: readonly unknown[];
+  readonly destinations: readonly DestinationStatus[];
+  /** Of the destinations that name an RPC; their braids are in `/api/v1/dag`. */
+  readonly braidpool: readonly BraidpoolStatus[];
   readonly miners: readonly unknown[];
   readonly contract: (ContractReport & { readonly connected: boolean; readonly live: boolean }) | null;
   readonly last_peer_error: string | null;
@@ -77,27 +82,13 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
       const { seq, workHashes } = meters.total(id);
       return { id, shares: seq, work_hashes: workHashes };
     }),
-    destinations: mining.destinations.map(destinationStatus),
+    destinations: destinationStatus(facts),
+    braidpool: [...mining.braidpool.values()].map(({ status }) => status),
     miners: server.sessions().slice(0, SESSIONS_LISTED),
     contract:
       parts.selling === undefined || side === undefined
         ? null
         : { ...(await parts.selling.report()), connected: side.connected, live: side.live },
     last_peer_error: side?.lastError ?? null,
-  };
-}
-
-function destinationStatus(destination: Destination): unknown {
-  const { health } = destination;
-  const { accepted, refused, timeout, lost } = destination.client.stats;
-  return {
-    name: destination.name,
-    up: health.up,
-    job_age_ms: health.jobAgeMs,
-    reject_ratio: health.rejectRatio,
-    rtt_ms: health.rttMs,
-    shares: { accepted, refused, timeout, lost },
-    last_refusal: destination.lastRefusal,
-    last_failure: destination.client.lastFailure,
   };
 }

@@ -3,15 +3,11 @@ import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
-import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
-import { createRpcChainSource } from '../chain/rpc-source.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
-import type { ChainConfig, ProxyConfig } from '../config/config.ts';
-import { readSecretFile } from '../config/secrets.ts';
+import type { ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -24,6 +20,10 @@ import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import { Meters } from '../work/meters.ts';
+import { chainSource } from './chain-access.ts';
+import { proxyChannelActions } from './channel-actions.ts';
+import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { DestinationWork, type DestinationWorkOptions } from './destination-work.ts';
 import { Mining, SESSION_ID_SIZE } from './mining.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
@@ -52,16 +52,19 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const signer = new SeedSigner({ seed, network: config.network });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
   const observers: Observers = {};
-  const memory = await openMemory(config.dataDir, observers, log);
+  const crash = armCrashPoint('miner', config.network, process.env, { log, random });
+  const memory = await openMemory(config.dataDir, observers, crash, log);
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
   const parts: { selling?: Selling; chain?: ChainSource } = {};
+  const work = new DestinationWork(destinationNames(config), { clock, meters });
   const mining = new Mining(config, memory.run, {
     ...{ kernel, duplicates: memory.duplicates, clock, random, log, env: process.env },
     commit: async (shares) => {
       const credit = await meters.commit(ledger, shares);
       for (const part of credit.parts) {
         hashrate.add(Number(part.workHashes));
+        work.add(part);
         parts.selling?.side.onDurable(part.stream, meters.total(part.stream));
       }
     },
@@ -71,7 +74,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  const facts: ProxyParts = { config, mining, meters, hashrate, ledger, clock, signer, parts };
+  const facts: ProxyParts = { config, mining, meters, hashrate, work, ledger, clock, signer, parts };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
   observers.observe = metrics.observe;
@@ -81,21 +84,17 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       ...{ metrics, log: log.child({ part: 'http' }) },
       checks: readyChecks(mining, ledger, () => parts.selling?.side.status.frozen),
       status: () => proxyStatus(facts),
-      actions: { 'channel/close': () => closeChannel(parts.selling) },
+      views: { dag: () => [...mining.braidpool.values()].map(({ newest }) => newest) },
+      actions: proxyChannelActions(() => parts.selling),
     },
   );
   const httpAt = await ops.start();
   if (config.contract !== undefined && config.chain !== undefined) {
     parts.chain = chainSource(config.network, config.chain, log);
     const onStatus = contractListener(mining, config.contract.shareDifficulty);
-    const deps = {
-      ledger,
-      chain: parts.chain,
-      signer,
-      clock,
-      random,
-      log: log.child({ part: 'contract' }),
-    };
+    const contractLog = log.child({ part: 'contract' });
+    const { connect } = crash;
+    const deps = { ledger, chain: parts.chain, signer, clock, random, log: contractLog, connect };
     parts.selling = await Selling.start(config.network, config.contract, { ...deps, onStatus });
     onStatus(parts.selling.side.status);
   }
@@ -103,16 +102,24 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   return {
     ready: {
       stratum: addressText(mining.server.addresses()[0]!),
+      listeners: mining.server.addresses().slice(1).map(addressText),
       http: `${httpAt.host}:${httpAt.port}`,
       contract: parts.selling?.contractId ?? null,
     },
     close: async () => {
       await mining.stop();
-      await parts.selling?.side.stop();
+      await parts.selling?.stop();
       parts.chain?.close();
       await ledger.close();
       await ops.close();
     },
+  };
+}
+
+function destinationNames({ destinations }: ProxyConfig): DestinationWorkOptions {
+  return {
+    names: destinations.map(({ name }) => name),
+    contract: destinations.find(({ role }) => role === 'contract')?.name,
   };
 }
 
@@ -124,8 +131,8 @@ function contractListener(mining: Mining, shareDifficulty: number): (status: Min
 type Observers = { observe?: MetricObservers<'proxy'> };
 
 /** The ledger and what has to be read from it before the first miner is served. */
-async function openMemory(dataDir: string, observers: Observers, log: Logger) {
-  const ledger = await openSqliteLedger(
+async function openMemory(dataDir: string, observers: Observers, crash: CrashPoint, log: Logger) {
+  const opened = await openSqliteLedger(
     { path: join(dataDir, 'ledger.sqlite') },
     {
       log: log.child({ part: 'ledger' }),
@@ -135,6 +142,7 @@ async function openMemory(dataDir: string, observers: Observers, log: Logger) {
       observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
     },
   );
+  const ledger = crash.ledger(opened);
   const run = await nextRun(ledger);
   const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
   const duplicates = new DuplicateSet();
@@ -146,24 +154,6 @@ async function openMemory(dataDir: string, observers: Observers, log: Logger) {
 
 function addressText({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-/** A node of the configuration; its password is read now, a cookie at each connection. */
-export function chainSource(network: NetworkName, config: ChainConfig, log: Logger): ChainSource {
-  const { auth } = config;
-  const access =
-    auth.type === 'password'
-      ? { user: auth.user, password: readSecretFile(auth.passwordFile, process.env) }
-      : auth.type === 'cookie'
-        ? { cookieFile: auth.cookieFile }
-        : {};
-  return createRpcChainSource(
-    {
-      ...{ url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: 10_000 },
-      genesisHash: NETWORKS[network].genesisHash,
-    },
-    { log: log.child({ part: 'chain' }), clock },
-  );
 }
 
 function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | undefined) {
@@ -181,11 +171,4 @@ export function ledgerCheck(ledger: Ledger): true | string {
   if (failed) return 'failed';
   const isLate = queuedWrites > 0 && clock.nowMs() - lastCommitAtMs > COMMIT_AGE_MS;
   return isLate ? 'commits are late' : true;
-}
-
-/** Answers at once; the status page shows how far it is. */
-function closeChannel(selling: Selling | undefined): unknown {
-  if (selling === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
-  void selling.side.close();
-  return { contract: selling.contractId, closing: true };
 }

@@ -7,6 +7,7 @@ import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
+import { hasBondOutputs } from '../contract/bond-terms.ts';
 import {
   type ContractTerms,
   contractIdOf,
@@ -14,10 +15,18 @@ import {
   parseTerms,
   termsToJson,
 } from '../contract/terms.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MinerSide, type MinerStatus } from '../peering/miner-side.ts';
-import { loadContract } from '../peering/records.ts';
+import {
+  CONTRACT_KIND,
+  loadContract,
+  REMAINS_KIND,
+  type StoredContract,
+  WATCHED_KIND,
+} from '../peering/records.ts';
+import { healFromMaker } from '../peering/recovery.ts';
+import type { connectPeer } from '../peering/transport.ts';
 import { type ContractReport, contractReport } from './contract-report.ts';
 
 /** What was last proposed: kept so that a restart goes on with the same contract. */
@@ -26,6 +35,7 @@ const PROPOSAL_ID = 'current';
 
 /** A state that is due this long without coming: the hashrate goes to the fallback. */
 const UNPAID_TIMEOUT_MS = 120_000;
+const HEAL_TIMEOUT_MS = 5_000;
 
 export type SellingDeps = {
   readonly ledger: Ledger;
@@ -35,6 +45,7 @@ export type SellingDeps = {
   readonly random: Random;
   readonly log: Logger;
   readonly onStatus: (status: MinerStatus) => void;
+  readonly connect?: typeof connectPeer;
 };
 
 /**
@@ -46,6 +57,8 @@ export class Selling {
   readonly terms: ContractTerms;
   readonly contractId: string;
   readonly side: MinerSide;
+  /** Contracts before this one that are not at their end: they close, and bring back what was staked. */
+  readonly earlier: MinerSide[] = [];
   readonly #deps: SellingDeps;
 
   private constructor(terms: ContractTerms, side: MinerSide, deps: SellingDeps) {
@@ -56,7 +69,10 @@ export class Selling {
   }
 
   static async start(network: NetworkName, contract: ContractConfig, deps: SellingDeps): Promise<Selling> {
-    const terms = (await proposedTerms(deps.ledger)) ?? (await propose(network, contract, deps));
+    const terms =
+      (await proposedTerms(deps.ledger)) ??
+      (await healedTerms(contract, deps)) ??
+      (await propose(network, contract, deps));
     if (targetToHex(targetOfDifficulty(contract.shareDifficulty)) !== terms.maxTargetHex) {
       throw new CodedError(
         'config_invalid',
@@ -65,11 +81,29 @@ export class Selling {
     }
     const { host, port } = contract.maker;
     const payoutScript = payoutScriptOf(contract.payout, network);
-    const options = { terms, host, port, payoutScript, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
+    const { returnsBonds } = contract;
+    const options = { terms, host, port, payoutScript, returnsBonds, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
     const side = new MinerSide({ ...options, reconnectMaxMs: 15_000 }, deps);
     const selling = new Selling(terms, side, deps);
     await side.start();
+    await selling.#startEarlier(options);
     return selling;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.side, ...this.earlier].map((side) => side.stop()));
+  }
+
+  async #startEarlier(options: ConstructorParameters<typeof MinerSide>[0]): Promise<void> {
+    const { onStatus: _ofThisContract, ...deps } = this.#deps;
+    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
+      const stored = id === this.contractId ? undefined : await loadContract(deps.ledger, id);
+      if (stored === undefined || !(await hasRest(stored, deps.ledger))) continue;
+      const side = new MinerSide({ ...options, terms: stored.contract.terms }, deps);
+      this.earlier.push(side);
+      await side.start();
+      if (stored.channel?.status !== 'closed') void side.close();
+    }
   }
 
   async report(): Promise<ContractReport> {
@@ -83,6 +117,44 @@ export class Selling {
       exposureHashes: status.exposureHashes,
     });
   }
+}
+
+/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
+async function hasRest(
+  { contractId, contract, channel }: StoredContract,
+  ledger: Ledger,
+): Promise<boolean> {
+  if (channel === undefined || channel.status === 'failed') return false;
+  if (channel.status !== 'closed') return true;
+  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
+  const { terms } = contract;
+  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
+  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
+}
+
+/**
+ * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is asked
+ * what it keeps for this seed. One that does not answer is no reason not to mine.
+ */
+async function healedTerms(
+  { maker, makerNodeId }: ContractConfig,
+  deps: SellingDeps,
+): Promise<ContractTerms | undefined> {
+  if ((await deps.ledger.list(CONTRACT_KIND)).length > 0) return undefined;
+  const target = { ...maker, nodeId: makerNodeId, timeoutMs: HEAL_TIMEOUT_MS };
+  try {
+    const [terms] = await healFromMaker(target, deps);
+    if (terms !== undefined) await deps.ledger.appendNow([proposalEntry(terms)]);
+    return terms;
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    deps.log.info({ code: error.code }, 'the maker could not be asked for contracts of an earlier ledger');
+    return undefined;
+  }
+}
+
+function proposalEntry(terms: ContractTerms): LedgerEntry {
+  return { op: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body: JSON.stringify(termsToJson(terms)) };
 }
 
 /** The contract of an earlier run, unless it is over. */
@@ -123,10 +195,11 @@ async function propose(
           : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
       staleGraceSeconds: contract.staleGraceSeconds,
       nonceHex: toHex(deps.random.bytes(16)),
+      ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
+      ...(contract.seal === undefined ? {} : { seal: contract.seal }),
     }),
   );
-  const body = JSON.stringify(termsToJson(terms));
-  await deps.ledger.appendNow([{ op: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body }]);
+  await deps.ledger.appendNow([proposalEntry(terms)]);
   return terms;
 }
 

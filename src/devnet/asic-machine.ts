@@ -222,6 +222,7 @@ export class AsicMachine {
       subscribe: this.#link.request('mining.subscribe', [userAgent]),
       authorize: this.#link.request('mining.authorize', [worker, password]),
     };
+    if (this.#spec.extranonceSubscribe === true) this.#link.request('mining.extranonce.subscribe', []);
   }
 
   #onDown(): void {

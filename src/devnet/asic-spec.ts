@@ -30,6 +30,8 @@ export type AsicSpec = {
   readonly seed?: number;
   /** Configures and rolls version bits. Default true. */
   readonly versionRolling?: boolean;
+  /** Asks to be told of another extranonce1. It takes one in any case. Default false. */
+  readonly extranonceSubscribe?: boolean;
   /** Until the first `mining.set_difficulty`. Default 1, as in real firmware. */
   readonly initialDifficulty?: number;
   /** Sent in `mining.subscribe`. */

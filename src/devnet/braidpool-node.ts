@@ -1,3 +1,4 @@
+import { toHex } from '../base/bytes.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import type { Logger } from '../log/logger.ts';
 import { genesisBead } from './bead.ts';
@@ -76,6 +77,8 @@ export type BraidpoolNode = {
   beads(): BraidBead[];
   bead(hash: string): BraidBead | undefined;
   tips(): string[];
+  /** Connected miners and their extranonce1 (hex), in order of arrival. */
+  connections(): readonly { readonly address: string; readonly extranonce1: string }[];
   /** Sends a new template to everyone, as when a transaction was removed. Not in audit mode. */
   announce(): void;
   disconnectAll(): void;
@@ -173,7 +176,7 @@ class Node implements BraidpoolNode {
         methods: braidpoolRpcMethods({
           braid: this.braid,
           quirks: this.#quirks,
-          miners: () => [...this.#stratum.sessions()].map((session) => session.peer.address),
+          miners: () => this.connections().map(({ address }) => address),
           staged: () => this.#work?.latestWork().template.transactions ?? [],
         }),
         subscriptions: braidpoolRpcSubscriptions(this.braid),
@@ -247,6 +250,13 @@ class Node implements BraidpoolNode {
 
   tips(): string[] {
     return this.braid.tips();
+  }
+
+  connections(): readonly { readonly address: string; readonly extranonce1: string }[] {
+    return [...this.#stratum.sessions()].map(({ peer, extranonce1 }) => ({
+      address: peer.address,
+      extranonce1: toHex(extranonce1),
+    }));
   }
 
   announce(): void {

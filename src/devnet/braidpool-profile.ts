@@ -44,6 +44,8 @@ export type BraidpoolQuirks = {
   readonly repeatedSetExtranonce: boolean;
   /** Audit mode: jobs of the upstream go to every connection, subscribed or not. */
   readonly notifiesUnsubscribed: boolean;
+  /** Results of the RPC are texts that hold JSON, as those of nodes before 2026. In no profile. */
+  readonly textResults: boolean;
 };
 
 export type BraidpoolProfileName = 'asIs' | 'spec';
@@ -71,6 +73,7 @@ export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, Braidpool
     placeholderTargets: true,
     repeatedSetExtranonce: true,
     notifiesUnsubscribed: true,
+    textResults: false,
   },
   spec: {
     silentOnBadRequests: false,
@@ -93,6 +96,7 @@ export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, Braidpool
     placeholderTargets: false,
     repeatedSetExtranonce: false,
     notifiesUnsubscribed: false,
+    textResults: false,
   },
 };
 

@@ -11,7 +11,7 @@ import {
   type JsonRpcMethod,
   type JsonRpcSubscription,
 } from './json-rpc-server.ts';
-import { parseJson } from './json-text.ts';
+import { parseJson, printJson } from './json-text.ts';
 
 export type BraidpoolRpcView = {
   readonly braid: Braid;
@@ -41,7 +41,7 @@ export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpc
     call: ([hash]) => call(findBead(braid, hash)),
   });
   const plain = (call: () => unknown): JsonRpcMethod => ({ names: [], call });
-  return new Map<string, JsonRpcMethod>([
+  const methods = new Map<string, JsonRpcMethod>([
     ['getbead', hashMethod((entry) => entry.bead)],
     ['addbead', { names: ['bead_data'], call: ([text]) => addBead(view, text) }],
     ['gettips', plain(() => braid.tips())],
@@ -62,6 +62,18 @@ export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpc
     ['unstagetransactions', { names: ['txid'], call: () => notSimulated() }],
     ['bitcoinproxy', { names: ['method', 'params'], call: () => noBitcoinRpc() }],
   ]);
+  if (!view.quirks.textResults) return methods;
+  return new Map([...methods].map(([name, method]) => [name, withTextResult(method)]));
+}
+
+function withTextResult({ names, call }: JsonRpcMethod): JsonRpcMethod {
+  return {
+    names,
+    call: (params) => {
+      const result = call(params);
+      return typeof result === 'string' ? result : printJson(result);
+    },
+  };
 }
 
 export function braidpoolRpcSubscriptions(braid: Braid): Map<string, JsonRpcSubscription> {

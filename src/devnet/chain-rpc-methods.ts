@@ -2,6 +2,7 @@ import { address, type Transaction } from 'bitcoinjs-lib';
 import { isHex, toHex, u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { compactSize } from '../bitcoin/coinbase.ts';
 import { displayHash, serializeHeader } from '../bitcoin/header.ts';
 import { NETWORKS } from '../bitcoin/network.ts';
 import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '../bitcoin/target.ts';
@@ -79,6 +80,15 @@ function blockMethods(chain: DevnetChain): RpcMethods {
   return {
     getblockcount: () => chain.height,
     getbestblockhash: () => chain.tip().hash,
+    getblock: (params) => {
+      const block = chain.block(hashParam(params, 0, 'blockhash'));
+      if (block === undefined) throw new RpcError(RPC_INVALID_ADDRESS_OR_KEY, 'Block not found');
+      if (block.height > 0 && block.transactions.length === 0) {
+        throw new RpcError(RPC_MISC_ERROR, 'Block not available (pruned data)');
+      }
+      if (params[1] !== 0) throw new RpcError(RPC_INVALID_PARAMETER, 'devnet gives blocks as bytes only');
+      return blockHex(block);
+    },
     getblockhash: (params) => {
       const block = chain.blockAt(integerParam(params, 0, 'height'));
       if (block === undefined) throw new RpcError(RPC_INVALID_PARAMETER, 'Block height out of range');
@@ -117,6 +127,11 @@ function blockMethods(chain: DevnetChain): RpcMethods {
       return null;
     },
   };
+}
+
+function blockHex({ header, transactions }: BlockRecord): string {
+  const bodies = transactions.map((transaction) => transaction.toHex());
+  return `${toHex(serializeHeader(header))}${toHex(compactSize(transactions.length))}${bodies.join('')}`;
 }
 
 function chainWork(chain: DevnetChain, block: BlockRecord): bigint {
@@ -177,6 +192,17 @@ function transactionMethods(chain: DevnetChain): RpcMethods {
         : found.transaction.toHex();
     },
     sendrawtransaction: (params) => asRpcError(() => chain.broadcast(hexParam(params, 0))),
+    submitpackage: (params) => submitPackage(chain, params),
+    gettxspendingprevout: (params) => {
+      if (!Array.isArray(params[0])) throw new RpcError(RPC_INVALID_PARAMETER, 'outputs are missing');
+      return params[0].map((outpoint: unknown) => {
+        const fields = isRecord(outpoint) ? outpoint : {};
+        const txid = hashParam([fields['txid']], 0, 'txid');
+        const vout = integerParam([fields['vout']], 0, 'vout');
+        const spendingtxid = chain.mempoolSpender(txid, vout);
+        return { txid, vout, ...(spendingtxid === undefined ? {} : { spendingtxid }) };
+      });
+    },
     testmempoolaccept: (params) => {
       const list = params[0];
       if (!Array.isArray(list) || list.length === 0 || list.length > 25) {
@@ -199,6 +225,22 @@ function testAccept(chain: DevnetChain, hex: string): object {
     // Core says "missing-inputs" here where sendrawtransaction says "bad-txns-inputs-missingorspent".
     const missing = rpcError.message === 'bad-txns-inputs-missingorspent';
     return { allowed: false, 'reject-reason': missing ? 'missing-inputs' : rpcError.message };
+  }
+}
+
+/** A parent and its child, as `submitpackage` of two. */
+function submitPackage(chain: DevnetChain, params: readonly unknown[]): object {
+  const [list] = params;
+  if (!Array.isArray(list) || list.length !== 2) {
+    throw new RpcError(RPC_INVALID_PARAMETER, 'devnet takes packages of a parent and its child');
+  }
+  const hexes = [hexParam(list, 0), hexParam(list, 1)] as const;
+  try {
+    chain.broadcastPackage(hexes);
+    return { package_msg: 'success', 'tx-results': {} };
+  } catch (error) {
+    const { message } = refusedAs(error);
+    return { package_msg: 'transaction failed', 'tx-results': { [hexes[1]]: { error: message } } };
   }
 }
 

@@ -1,7 +1,8 @@
+import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import type { ChainSource, ChainTip, Spender } from '../chain/source.ts';
 import type { DevnetChain } from './chain.ts';
-import { RPC_VERIFY_ALREADY_IN_CHAIN } from './chain-rules.ts';
+import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from './chain-rules.ts';
 
 /**
  * The chain of this process behind the interface of a full node, without a socket between: for tests and
@@ -38,6 +39,11 @@ export function createDevnetChainSource(
         return known ? Promise.resolve(String(error.meta['txid'])) : Promise.reject(error as Error);
       }
     },
+    broadcastPackage: async ([parentHex, childHex]) => {
+      assert(parentHex !== undefined && childHex !== undefined, 'package_of_two');
+      chain.broadcastPackage([parentHex, childHex]);
+    },
+    spender: (txid, vout, blocks) => Promise.resolve(spenderOf(chain, txid, vout, blocks)),
     utxos: (scriptHex) => Promise.resolve(chain.utxos(scriptHex)),
     feeRateSatPerKvb: (_targetBlocks, fallback) => Promise.resolve(options.feeRateSatPerKvb ?? fallback),
     watchTip: (onTip: (tip: ChainTip) => void) => {
@@ -54,4 +60,21 @@ export function createDevnetChainSource(
       watchers.clear();
     },
   };
+}
+
+function spenderOf(chain: DevnetChain, txid: string, vout: number, blocks: number): Spender | undefined {
+  const waiting = chain.mempoolSpender(txid, vout);
+  if (waiting !== undefined) {
+    return { txid: waiting, hex: chain.transaction(waiting)!.transaction.toHex(), confirmations: 0 };
+  }
+  const outpoint = `${txid}:${vout}`;
+  for (let confirmations = 1; confirmations <= blocks; confirmations += 1) {
+    const block = chain.blockAt(chain.height - confirmations + 1);
+    const found = block?.transactions.find(({ ins }) =>
+      ins.some((input) => outpointOf(input) === outpoint),
+    );
+    if (found === undefined) continue;
+    return { txid: found.getId(), hex: found.toHex(), confirmations, blockHash: block!.hash };
+  }
+  return undefined;
 }

@@ -222,6 +222,13 @@ export class DevnetChain {
     return this.#enter(transaction).txid;
   }
 
+  /** A parent and its child; one the mempool has already is fine. Throws `tx_refused`. */
+  broadcastPackage([parentHex, childHex]: readonly [string, string]): void {
+    const [parent, child] = [decodeTransaction(hexBytes(parentHex)), decodeTransaction(hexBytes(childHex))];
+    if (this.#mempool.get(parent.getId()) !== undefined) this.broadcast(childHex);
+    else this.#mempool.addPackage(parent, child, this.#mempoolContext());
+  }
+
   /** What `broadcast` would say, without doing it. Throws `tx_refused`. */
   check(transactionHex: string): { txid: string; vsize: number; feeSat: bigint } {
     const transaction = decodeTransaction(hexBytes(transactionHex));

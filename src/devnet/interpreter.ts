@@ -63,12 +63,31 @@ function load(): { readonly bitcore: Bitcore; readonly flags: number } {
   return loaded;
 }
 
+/** Spends that passed, by all that their scripts can see: forgetting one costs a second run, no more. */
+const passed = new Set<string>();
+const MAX_PASSED = 5_000;
+
+function nameOf(transaction: Transaction, spent: readonly SpentOutput[]): string {
+  const outputs = spent.map(({ script, valueSat }) => `${toHex(script)}:${valueSat}`);
+  return `${toHex(transaction.getHash(true))}:${outputs.join()}`;
+}
+
 /**
  * Runs the scripts of every input (legacy, P2SH, witness v0, taproot; BIP65 and BIP112 included).
  * @param spent the outputs spent, one per input, in input order
  * @returns the name of the script error (`SCRIPT_ERR_...`), or undefined when every input is good
  */
 export function verifyScripts(transaction: Transaction, spent: readonly SpentOutput[]): string | undefined {
+  const name = nameOf(transaction, spent);
+  if (passed.has(name)) return undefined;
+  const error = runScripts(transaction, spent);
+  if (error !== undefined) return error;
+  if (passed.size >= MAX_PASSED) passed.clear();
+  passed.add(name);
+  return undefined;
+}
+
+function runScripts(transaction: Transaction, spent: readonly SpentOutput[]): string | undefined {
   const { bitcore, flags } = load();
   const parsed = new bitcore.Transaction(toHex(transaction.toBuffer()));
   const scripts = spent.map((output) => new bitcore.Script(Buffer.from(output.script)));

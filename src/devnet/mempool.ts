@@ -68,15 +68,22 @@ export class Mempool {
     return { valueSat: output.value, script: output.script, height, coinbase: false, confirmed: false };
   }
 
-  /** Everything but the insertion. Throws `tx_refused`. */
-  check(transaction: Transaction, context: RuleContext): Candidate {
+  /**
+   * Everything but the insertion. Throws `tx_refused`.
+   * @param minimumSatPerKvb 0 for a parent that its child pays for
+   */
+  check(
+    transaction: Transaction,
+    context: RuleContext,
+    minimumSatPerKvb: bigint = this.#policy.minRelaySatPerKvb,
+  ): Candidate {
     checkShape(transaction);
     for (const output of transaction.outs) {
       if (output.value < dustLimitSat(output.script)) throw refusal('dust');
     }
     const checked = checkInputs(transaction, context);
     const candidate = this.#candidateOf(transaction, checked);
-    const minimum = relayFee(candidate.vsize, this.#policy.minRelaySatPerKvb);
+    const minimum = relayFee(candidate.vsize, minimumSatPerKvb);
     if (candidate.feeSat < minimum) {
       throw refusal(`min relay fee not met, ${candidate.feeSat} < ${minimum}`);
     }
@@ -91,7 +98,30 @@ export class Mempool {
 
   /** Checks and inserts; evicts what it replaces. Throws `tx_refused`. */
   add(transaction: Transaction, context: RuleContext): MempoolEntry {
-    const candidate = this.check(transaction, context);
+    return this.#insert(this.check(transaction, context));
+  }
+
+  /**
+   * A parent and its child, of which the child may pay for both. The parent is not there yet, and replaces
+   * by its own fee only. Throws `tx_refused`; then neither is in.
+   */
+  addPackage(parent: Transaction, child: Transaction, context: RuleContext): void {
+    const entry = this.#insert(this.check(parent, context, 0n));
+    try {
+      const { feeSat, vsize } = this.check(child, context);
+      const size = entry.vsize + vsize;
+      const totalSat = entry.feeSat + feeSat;
+      const minimum = relayFee(size, this.#policy.minRelaySatPerKvb);
+      if (totalSat < minimum) throw refusal(`package feerate too low, ${totalSat} < ${minimum}`);
+    } catch (error) {
+      if (entry.feeSat < relayFee(entry.vsize, this.#policy.minRelaySatPerKvb)) this.#remove(entry.txid);
+      throw error;
+    }
+    this.add(child, context);
+  }
+
+  #insert(candidate: Candidate): MempoolEntry {
+    const { transaction } = candidate;
     for (const replaced of candidate.replaces) this.#remove(replaced.txid);
     this.#entries.set(candidate.txid, candidate);
     for (const input of transaction.ins) this.#spenders.set(outpointOf(input), candidate.txid);

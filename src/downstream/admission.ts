@@ -54,14 +54,15 @@ export class Admission {
     return this.#bans.size;
   }
 
-  /** Bounds on all together. @param open connections there are */
-  mayOpen(open: number, nowMs: number): boolean {
-    if (open >= (this.#options.sessions ?? LIMITS.sessions)) return this.#limited('sessions');
-    if (this.#inAll?.take(nowMs) === false) return this.#limited('acceptsPerSecond');
-    return true;
+  /** @param open connections there are */
+  mayOpen(open: number): boolean {
+    return open < (this.#options.sessions ?? LIMITS.sessions) || this.#limited('sessions');
   }
 
-  /** Bounds on one address, whoever it is. */
+  /**
+   * Bounds on one address, whoever it is, and behind them the rate of all: what an address is refused takes
+   * nothing of it, so that one that storms does not keep the others out.
+   */
   mayServe(address: string, nowMs: number): boolean {
     const isAllowed = this.#allow === undefined || isListed(this.#allow, address);
     if (!isAllowed || isListed(this.#deny, address)) return this.#refused('denied');
@@ -72,7 +73,7 @@ export class Admission {
     if (this.#bucketOf(group, nowMs)?.take(nowMs) === false) {
       return this.#limited('acceptsPerSecondPerAddress');
     }
-    return true;
+    return this.#inAll?.take(nowMs) !== false || this.#limited('acceptsPerSecond');
   }
 
   entered(address: string): void {

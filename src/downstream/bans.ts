@@ -10,7 +10,8 @@ export type LadderOptions = {
   readonly banAfter: number;
 };
 
-export type LadderStep = 'none' | 'resend' | 'reconnect' | 'ban';
+/** `evict`: closed at once, for lines that are not Stratum. */
+export type LadderStep = 'none' | 'resend' | 'reconnect' | 'evict' | 'ban';
 
 /** What the latest refusal leads to. @param invalidInRow counts it in */
 export function ladderStep(invalidInRow: number, options: LadderOptions): LadderStep {

@@ -26,4 +26,9 @@ export class FreshWork {
     }
     return bucket.take(nowMs) ? this.#jobs.refresh(destination, nowMs) : undefined;
   }
+
+  /** The destination is gone for good. */
+  forget(destination: string): void {
+    this.#buckets.delete(destination);
+  }
 }

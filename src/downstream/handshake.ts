@@ -14,6 +14,8 @@ export type HandshakeState = {
   readonly workers: readonly string[];
   /** Version bits the miner may roll: its request cut to ours; undefined before `mining.configure`. */
   readonly versionMask?: number;
+  /** It asked to be told of another extranonce1. Most firmware knows no `mining.set_extranonce`. */
+  readonly setsExtranonce: boolean;
 };
 
 export type HandshakeContext = {
@@ -53,7 +55,12 @@ type ResponseLine = Extract<ClientRequest, { kind: 'response' }>;
 /** Id of our `client.get_version`. */
 export const VERSION_ID = '"version"';
 
-export const INITIAL_HANDSHAKE: HandshakeState = { subscribed: false, userAgent: '', workers: [] };
+export const INITIAL_HANDSHAKE: HandshakeState = {
+  subscribed: false,
+  userAgent: '',
+  workers: [],
+  setsExtranonce: false,
+};
 
 /** Workers on one connection: more is a proxy that should open more connections. */
 const MAX_WORKERS = 256;
@@ -82,7 +89,7 @@ export function handshake(
     case 'suggest_target':
       return suggest(state, id, difficultyOfTarget(request.target));
     case 'extranonce_subscribe':
-      return reply(state, printResult(id, true));
+      return reply({ ...state, setsExtranonce: true }, printResult(id, true));
     case 'get_transactions':
       return reply(state, printResult(id, []));
     case 'get_version':
@@ -135,6 +142,7 @@ function configure(
       }
     } else {
       result[extension] = extension === 'subscribe-extranonce' || extension === 'info';
+      if (extension === 'subscribe-extranonce') next = { ...next, setsExtranonce: true };
     }
   }
   return { state: next, effects: [{ kind: 'reply', line: printResult(request.id, result) }, ...effects] };
@@ -151,11 +159,15 @@ function subscribe(
     ['mining.set_difficulty', sessionId],
     ['mining.notify', sessionId],
   ];
-  const userAgent = agentName(request.userAgent) || state.userAgent;
   return reply(
-    { ...state, subscribed: true, userAgent },
+    { ...withAgent(state, request.userAgent), subscribed: true },
     printResult(request.id, [subscriptions, extranonce1, extranonce2Size]),
   );
+}
+
+/** The state with the name a miner gave itself, if it gave one. */
+export function withAgent(state: HandshakeState, userAgent: string): HandshakeState {
+  return { ...state, userAgent: agentName(userAgent) || state.userAgent };
 }
 
 function authorize(
@@ -199,7 +211,7 @@ export function passwordDifficulty(password: string): number | undefined {
 /** The answer to `client.get_version` names a miner that did not when it subscribed. */
 function named(state: HandshakeState, { id, result }: ResponseLine): HandshakeState {
   if (id !== VERSION_ID || result === undefined || state.userAgent !== '') return state;
-  return { ...state, userAgent: agentName(result) };
+  return withAgent(state, result);
 }
 
 function agentName(text: string): string {

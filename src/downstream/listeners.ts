@@ -5,6 +5,7 @@ import { CodedError } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { addressList, isListed, plainAddress } from './addresses.ts';
 import { MAX_PROXY_HEADER_BYTES, parseProxyHeader } from './proxy-protocol.ts';
+import { SharedReads } from './shared-reads.ts';
 import type { VardiffOptions } from './vardiff.ts';
 
 export type ListenerOptions = {
@@ -33,8 +34,11 @@ export type ListenersDeps = {
   readonly mayOpen: () => boolean;
   /** Of the address behind the balancer, where there is one. */
   readonly mayServe: (address: string) => boolean;
-  /** A miner's connection, its errors taken care of; what it already sent comes as `data`. */
-  readonly serve: (socket: Socket, address: string, listener: number) => void;
+  /**
+   * A miner's connection, its errors taken care of. What it sends goes to the function returned, and is valid
+   * during the call only.
+   */
+  readonly serve: (socket: Socket, address: string, listener: number) => (chunk: Buffer) => void;
 };
 
 type Listening = {
@@ -54,6 +58,10 @@ export class Listeners {
   readonly #listening: Listening[] = [];
   /** Connections of balancers that have not said whom they bring, and until when they may. */
   readonly #pending = new Map<Socket, number>();
+  readonly #reads = new SharedReads();
+  /** Connections whose end the servers do not wait for, since their sockets were replaced. */
+  #adopted = 0;
+  #onAllEnded: (() => void) | undefined;
   readonly stats = { badProxyHeaders: 0 };
 
   constructor(options: readonly ListenerOptions[], deps: ListenersDeps) {
@@ -93,12 +101,16 @@ export class Listeners {
     await Promise.all(
       this.#listening.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
+    if (this.#adopted === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onAllEnded = resolve;
+    });
   }
 
   async #open(index: number, listener: ListenerOptions): Promise<void> {
     const { host, port, reusePort = false, tls, proxies = [] } = listener;
     const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, pauseOnConnect: tls === undefined },
       (socket) => this.#onConnection(socket, index),
     );
     const secureContext = tls === undefined ? undefined : secureContextOf(tls);
@@ -150,6 +162,7 @@ export class Listeners {
     };
     socket.on('data', onData);
     socket.once('close', () => this.#pending.delete(socket));
+    socket.resume();
   }
 
   #serve(socket: Socket, address: string, index: number): void {
@@ -158,10 +171,24 @@ export class Listeners {
       return;
     }
     const { secureContext } = this.#listening[index]!;
+    let onBytes: ((chunk: Buffer) => void) | undefined;
+    const adopted =
+      secureContext === undefined ? this.#reads.adopt(socket, (chunk) => onBytes?.(chunk)) : undefined;
+    if (adopted !== undefined) {
+      adopted.on('error', ignore);
+      this.#adopted += 1;
+      adopted.once('close', () => {
+        this.#adopted -= 1;
+        if (this.#adopted === 0) this.#onAllEnded?.();
+      });
+      onBytes = this.#deps.serve(adopted, address, index);
+      adopted.resume();
+      return;
+    }
     const stream =
       secureContext === undefined ? socket : new TLSSocket(socket, { isServer: true, secureContext });
     if (stream !== socket) stream.on('error', ignore);
-    this.#deps.serve(stream, address, index);
+    stream.on('data', this.#deps.serve(stream, address, index));
     stream.resume();
   }
 }

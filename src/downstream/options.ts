@@ -4,6 +4,7 @@ import type { Logger } from '../log/logger.ts';
 import type { AdmissionOptions } from './admission.ts';
 import type { LadderOptions } from './bans.ts';
 import type { ListenerOptions } from './listeners.ts';
+import type { PlaceSession } from './placement.ts';
 import type { Session } from './session.ts';
 import type { CloseReason } from './session-host.ts';
 import type { DownstreamSubmission } from './submission.ts';
@@ -50,6 +51,8 @@ export type DownstreamDeps = {
   readonly log: Logger;
   /** The destination of a session that just became ready. */
   readonly route: (session: Session) => string;
+  /** Without it all sessions of a destination share its jobs. */
+  readonly place?: PlaceSession;
   /** Refuses a worker by returning false; all are taken without it. */
   readonly mayAuthorize?: (session: Session, worker: string, password: string) => boolean;
   readonly onAuthorized?: (session: Session, worker: string) => void;

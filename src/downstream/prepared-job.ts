@@ -35,7 +35,8 @@ export class PreparedJob {
     this.job = job;
     this.work = work.key;
     this.isRepeat = work.isRepeat;
-    const { wireId, ...fields } = job;
+    const { wireId, minerExtranonce1Size = 0 } = job;
+    const fields = { ...job, coinb1: job.coinb1.subarray(0, job.coinb1.length - minerExtranonce1Size) };
     this.cleanNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: true }), 'latin1');
     this.plainNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: false }), 'latin1');
     const easiest = job.upstreamTarget > job.networkTarget ? job.upstreamTarget : job.networkTarget;

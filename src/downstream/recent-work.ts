@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Job } from '../jobs/job.ts';
 
-/** Above the jobs of all destinations that any session can still submit. */
-const REMEMBERED = 1024;
+/** Above the jobs that any session can still submit, also where each session has its own. */
+const REMEMBERED = 8192;
 
 /**
  * Which jobs are the same work: a header may solve either, since they differ at most in time and version.

@@ -13,6 +13,7 @@ import { FreshWork } from './fresh-work.ts';
 import { Identities } from './identities.ts';
 import { Listeners } from './listeners.ts';
 import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
+import { type Placement, type SessionFeed, SHARED } from './placement.ts';
 import { PreparedJob, type SentJob } from './prepared-job.ts';
 import { RecentWork } from './recent-work.ts';
 import { Session } from './session.ts';
@@ -55,6 +56,7 @@ export class DownstreamServer {
   readonly #throttled = new Set<Session>();
   #dirty: Session[] = [];
   #flushScheduled = false;
+  readonly #flushTurn = (): void => this.flush();
   #nextId = 1;
   #inFlight = 0;
   #ticks = 0;
@@ -119,9 +121,10 @@ export class DownstreamServer {
    */
   broadcast(job: Job): void {
     this.#host.nowMs = this.#deps.clock.nowMs();
+    const members = this.#byDestination.get(job.destination);
+    if (members === undefined) return;
     const prepared = this.#prepare(job);
-    for (const session of this.#byDestination.get(job.destination) ?? [])
-      session.sendJob(prepared, job.clean);
+    for (const session of members) session.sendJob(prepared, job.clean);
   }
 
   /**
@@ -137,6 +140,27 @@ export class DownstreamServer {
         this.#move(session, destination);
       }
     }
+  }
+
+  /**
+   * What a session waits for, or the same feed with another extranonce: its miner is told before the next
+   * job. The feed's current job has to be in the table.
+   * @returns true when the feed is new to the session, which got its current job or will when it is ready
+   */
+  feed(id: number, feed: SessionFeed): boolean {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return false;
+    this.#host.nowMs = this.#deps.clock.nowMs();
+    const isNew = session.feed?.name !== feed.name;
+    if (isNew && session.started) this.#join(session, feed.name, feed);
+    else if (!session.changeFeed(feed)) this.reconnect(session);
+    return isNew;
+  }
+
+  /** Ends a session whose miner is to come back by another connection. */
+  reconnect(session: Session): void {
+    if (session.started) session.tell(printReconnect());
+    session.close('moved');
   }
 
   /** The engine's verdict on a submission; the reply leaves with all others of the turn. */
@@ -185,6 +209,7 @@ export class DownstreamServer {
       session.resume();
     }
     this.#listeners.tick(nowMs);
+    this.stats.badProxyHeaders = this.#listeners.stats.badProxyHeaders;
     this.#admission.tick(nowMs);
     this.#ticks += 1;
     if (this.#ticks % FOLD_TICKS === 0 && nowMs > this.#foldedAtMs) {
@@ -249,12 +274,13 @@ export class DownstreamServer {
       nowMs: clock.nowMs(),
       markDirty: (session) => this.#markDirty(session),
       identify: (session, token) => this.#identify(session, token),
+      place: (session) => this.#place(session),
       sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
       shareTarget: (difficulty) => this.#shareTarget(difficulty),
       mayAuthorize: (session, worker, password) =>
         this.#deps.mayAuthorize?.(session, worker, password) ?? true,
       onAuthorized: (session, worker) => this.#deps.onAuthorized?.(session, worker),
-      onReady: (session) => this.#move(session, this.#deps.route(session)),
+      onReady: (session) => this.#onReady(session),
       submit: (submission) => {
         this.#inFlight += 1;
         engine.submit(submission);
@@ -276,21 +302,21 @@ export class DownstreamServer {
   #mayOpen(): boolean {
     this.stats.connections += 1;
     if (this.#closing) return false;
-    return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending, this.#host.nowMs);
+    return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
   }
 
-  #onConnection(socket: Socket, address: string, listener: number): void {
+  #onConnection(socket: Socket, address: string, listener: number): (chunk: Buffer) => void {
     const id = this.#nextId;
     this.#nextId += 1;
     const vardiff = this.#options.listeners[listener]!.difficulty;
     const session = new Session({ id, address, listener, vardiff }, socket, this.#host);
     this.#sessions.set(id, session);
     this.#admission.entered(address);
-    socket.on('data', (chunk: Buffer) => session.onData(chunk));
     socket.on('close', (hadError: boolean) => {
       session.close(hadError ? 'socket_error' : 'closed_by_miner');
       this.#lingering.delete(socket);
     });
+    return (chunk) => session.onData(chunk);
   }
 
   #onClosed(session: Session, reason: CloseReason): void {
@@ -342,11 +368,11 @@ export class DownstreamServer {
       if (session.started && !session.closed) this.#sendWork(session);
       return;
     }
-    if (step === 'reconnect') {
-      session.tell(printReconnect());
-      if (!this.#admission.strike(address, nowMs)) return;
-    }
-    session.close('banned');
+    if (step === 'reconnect') session.tell(printReconnect());
+    if (step === 'evict') this.stats.limitHits.downstreamGarbageLines += 1;
+    const isBanned = step === 'ban' || this.#admission.strike(address, nowMs);
+    if (isBanned || step === 'evict') session.close('banned');
+    if (!isBanned) return;
     const group = addressGroup(address);
     const earns = (other: Session): boolean => other.accepted > 0 && addressGroup(other.address) === group;
     if ([...this.#sessions.values()].some(earns)) this.#admission.forgive(address);
@@ -374,18 +400,55 @@ export class DownstreamServer {
     this.#dirty.push(session);
     if (this.#flushScheduled) return;
     this.#flushScheduled = true;
-    setImmediate(() => this.flush());
+    setImmediate(this.#flushTurn);
   }
 
+  /** Who waits for a feed keeps its connection and nothing to do; who is refused keeps what it has. */
   #move(session: Session, destination: string): void {
-    this.#leave(session);
-    session.destination = destination;
-    let members = this.#byDestination.get(destination);
-    if (members === undefined) {
-      members = new Set();
-      this.#byDestination.set(destination, members);
+    const placement = this.#deps.place?.(session, destination) ?? SHARED;
+    switch (placement.kind) {
+      case 'shared':
+        this.#join(session, destination, undefined);
+        return;
+      case 'fed':
+        this.#join(session, placement.feed.name, placement.feed);
+        return;
+      case 'waiting':
+        this.#leave(session);
+        session.destination = destination;
+        return;
+      case 'reconnect':
+        this.reconnect(session);
+        return;
+      case 'stay':
+      case 'refused':
+        return;
     }
-    members.add(session);
+  }
+
+  #onReady(session: Session): void {
+    const { feed } = session;
+    if (feed === undefined) this.#move(session, this.#deps.route(session));
+    else this.#join(session, feed.name, feed);
+  }
+
+  #place(session: Session): 'ready' | 'waiting' {
+    const { place, route } = this.#deps;
+    const placement: Placement = place?.(session, route(session)) ?? SHARED;
+    if (placement.kind === 'fed') session.feed = placement.feed;
+    else if (placement.kind === 'refused') session.close('session_limit');
+    return placement.kind === 'waiting' ? 'waiting' : 'ready';
+  }
+
+  #join(session: Session, destination: string, feed: SessionFeed | undefined): void {
+    this.#leave(session);
+    if (!session.changeFeed(feed)) {
+      this.reconnect(session);
+      return;
+    }
+    session.destination = destination;
+    const members = this.#byDestination.get(destination) ?? new Set();
+    this.#byDestination.set(destination, members.add(session));
     this.#sendWork(session);
   }
 
@@ -406,14 +469,18 @@ export class DownstreamServer {
     const members = this.#byDestination.get(session.destination);
     if (members === undefined) return;
     members.delete(session);
-    if (members.size === 0) this.#byDestination.delete(session.destination);
+    if (members.size > 0) return;
+    this.#byDestination.delete(session.destination);
+    this.#prepared.delete(session.destination);
+    if (session.destination === session.feed?.name) this.#fresh.forget(session.destination);
   }
 
   #prepare(job: Job): PreparedJob {
     const known = this.#prepared.get(job.destination);
     if (known?.job === job) return known;
     assert(
-      job.extranonceSize === SESSION_ID_SIZE + this.#options.extranonce2Size,
+      job.minerExtranonce1Size !== undefined ||
+        job.extranonceSize === SESSION_ID_SIZE + this.#options.extranonce2Size,
       'job_extranonce_size',
       job.extranonceSize,
     );

@@ -19,6 +19,8 @@ export type CloseReason =
   | 'not_stratum'
   /** The miner came back by another connection before this one was seen to be gone. */
   | 'resumed'
+  /** It works on with other extranonces, of which its miner cannot be told. */
+  | 'moved'
   | 'shutdown';
 
 /** What all sessions of a server share. */
@@ -48,6 +50,8 @@ export type SessionHost = {
     session: Session,
     token: string | undefined,
   ): { readonly identity: Identity; readonly memory?: SessionMemory } | undefined;
+  /** Whether its subscribe can be answered now. May close the session. */
+  place(session: Session): 'ready' | 'waiting';
   /** A job of before as it was sent; undefined when it is no longer known. */
   sentBefore(jobId: number, difficulty: number): SentJob | undefined;
   shareTarget(difficulty: number): ShareTarget;

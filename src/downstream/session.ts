@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { toHex } from '../base/bytes.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Verdict } from '../shares/share.ts';
 import { parseClientLine } from '../stratum/client-messages.ts';
 import type { RawId } from '../stratum/envelope.ts';
@@ -8,6 +9,7 @@ import {
   printError,
   printServerMessage,
   printSetDifficulty,
+  printSetExtranonce,
   printSetVersionMask,
   TRUE_SUFFIX,
 } from '../stratum/server-messages.ts';
@@ -27,23 +29,27 @@ import {
   INITIAL_HANDSHAKE,
   isReady,
   VERSION_ID,
+  withAgent,
 } from './handshake.ts';
 import type { Identity, SessionMemory } from './identities.ts';
-import type { PreparedJob, SentJob } from './prepared-job.ts';
+import { type MissedJob, Outlet } from './outlet.ts';
+import { HeldRequests, type MinerExtranonce, type SessionFeed, sameMinerExtranonce } from './placement.ts';
+import type { PreparedJob } from './prepared-job.ts';
 import type { CloseReason, SessionHost } from './session-host.ts';
 import { SessionWork } from './session-work.ts';
 import type { SubmitCode } from './stats.ts';
 import { DownstreamSubmission } from './submission.ts';
-import { ERROR_SUFFIXES } from './submit-errors.ts';
+import { extranonceOf, refusalOf } from './submit-checks.ts';
+import { ERROR_SUFFIXES, idPrefix } from './submit-errors.ts';
 import { TokenBucket } from './token-bucket.ts';
 import { countShare, type VardiffOptions } from './vardiff.ts';
 import { SessionWorker } from './worker.ts';
 
-const OPEN_BRACE = 0x7b;
+const NO_BYTES = new Uint8Array(0);
 /** Bytes that count like a line: twice a submit. */
 const BYTES_A_LINE = 256;
 const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
-const FIRST_BYTES = new Set([OPEN_BRACE, 0x20, 0x09, 0x0a, 0x0d]);
+const FIRST_BYTES = new Set(Buffer.from('{ \t\n\r'));
 
 /** One connection of a miner. */
 export class Session implements LineSink {
@@ -66,20 +72,27 @@ export class Session implements LineSink {
   identity: Identity | undefined;
   /** Asked for a sign of life since it was last heard of. */
   pinged = false;
-  extranonce1: Uint8Array = new Uint8Array(0);
+  /** Of its identity: its miner's own where the work is shared. */
+  extranonce1: Uint8Array = NO_BYTES;
+  /** Where its work is its own. Changed by the server alone. */
+  feed: SessionFeed | undefined;
   workers: readonly SessionWorker[] = [];
   readonly #socket: Socket;
   readonly #host: SessionHost;
   readonly #framer: LineFramer;
   #handshake: HandshakeState = INITIAL_HANDSHAKE;
   readonly #budget: TokenBucket | undefined;
-  #out = '';
+  readonly #outlet: Outlet;
   #sawLine = false;
   #lastWorker: SessionWorker | undefined;
   readonly #work: SessionWork;
+  readonly #held = new HeldRequests();
+  /** What its miner was told last. */
+  #told: MinerExtranonce | undefined;
   #sentDifficulty = 0;
   #sentMask = 0;
   #invalidInRow = 0;
+  #garbageInRow = 0;
 
   constructor(
     options: {
@@ -99,6 +112,7 @@ export class Session implements LineSink {
     this.#work = new SessionWork(options.vardiff, host);
     this.#budget = host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.nowMs);
     this.#socket = socket;
+    this.#outlet = new Outlet(socket);
     this.#host = host;
     this.#framer = new LineFramer(host.lineBytes);
   }
@@ -111,8 +125,25 @@ export class Session implements LineSink {
     return agentClass(this.#handshake.userAgent);
   }
 
+  /** Or about to be. */
   get subscribed(): boolean {
-    return this.#handshake.subscribed;
+    return this.#handshake.subscribed || this.#held.waiting;
+  }
+
+  /** Its miner asked to be told of other extranonces. */
+  get takesExtranonce(): boolean {
+    return this.#handshake.setsExtranonce;
+  }
+
+  /** Its miner can be told of another extranonce, or was told of none yet. */
+  get canChangeExtranonce(): boolean {
+    return this.#told === undefined || this.takesExtranonce;
+  }
+
+  /** As its miner has to use them from the next job on. */
+  get extranonce(): MinerExtranonce {
+    const { extranonce1 } = this;
+    return this.feed ?? { extranonce1, extranonce2Size: this.#host.extranonce2Size };
   }
 
   get authorized(): boolean {
@@ -192,6 +223,10 @@ export class Session implements LineSink {
    */
   sendJob(prepared: PreparedJob, clean: boolean, isAgain: boolean = prepared.isRepeat): void {
     if (this.closed) return;
+    if (this.#outlet.isFull) {
+      this.#miss({ prepared, clean, isAgain });
+      return;
+    }
     const { target, isClean } = this.#work.give(prepared, isAgain);
     let before = '';
     const { versionMask } = this.#handshake;
@@ -205,7 +240,33 @@ export class Session implements LineSink {
       this.#sentDifficulty = target.difficulty;
     }
     this.#host.stats.notifies += 1;
-    this.#writeNotify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
+    this.#outlet.notify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
+    this.#checkReader();
+  }
+
+  /** A miner that does not read misses jobs, and gets the newest when it does. */
+  #miss(job: MissedJob): void {
+    this.#host.stats.notifiesMissed += 1;
+    const onRead = ({ prepared, clean, isAgain }: MissedJob): void =>
+      this.sendJob(prepared, clean, isAgain);
+    if (!this.#outlet.keep(job, this.#host.nowMs, onRead)) this.#cutOff();
+  }
+
+  /**
+   * Gives it work of its own, of another extranonce, or shared work again; answers the subscribe that waited
+   * for it.
+   * @returns false when its miner would have to be told of other extranonces and cannot be
+   */
+  changeFeed(feed: SessionFeed | undefined): boolean {
+    this.feed = feed;
+    this.#outlet.forget();
+    for (const request of this.#held.take()) if (!this.closed) this.#shakeHands(request);
+    const { extranonce } = this;
+    if (this.#told === undefined || sameMinerExtranonce(this.#told, extranonce)) return true;
+    if (!this.canChangeExtranonce) return false;
+    this.#told = extranonce;
+    this.#write(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
+    return true;
   }
 
   /** The outcome of a submit: counts it and queues the reply, which leaves at the end of the turn. */
@@ -234,13 +295,9 @@ export class Session implements LineSink {
     if (!this.started && isReady(this.#handshake)) {
       this.started = true;
       this.#host.onReady(this);
-      if (this.userAgent === '') this.#out += ASK_VERSION;
+      if (this.userAgent === '') this.#outlet.text += ASK_VERSION;
     }
-    if (this.#out !== '') {
-      const text = this.#out;
-      this.#out = '';
-      this.#socket.write(text, 'latin1');
-    }
+    this.#outlet.flush();
     this.#checkReader();
   }
 
@@ -271,12 +328,12 @@ export class Session implements LineSink {
   close(reason: CloseReason): void {
     if (this.closed) return;
     this.closed = true;
-    const out = this.#out;
-    this.#out = '';
+    const { text } = this.#outlet;
+    this.#outlet.text = '';
     if (reason === 'slow_reader' || reason === 'socket_error' || reason === 'not_stratum') {
       this.#socket.destroy();
     } else {
-      this.#socket.end(out, 'latin1');
+      this.#socket.end(text, 'latin1');
       this.#host.linger(this.#socket);
     }
     this.#host.onClosed(this, reason);
@@ -284,13 +341,21 @@ export class Session implements LineSink {
 
   #shakeHands(request: HandshakeRequest): void {
     const host = this.#host;
-    if (request.kind === 'subscribe' && this.identity === undefined) this.#identify(request.sessionId);
-    if (this.closed) return;
+    if (this.#held.waiting) {
+      if (!this.#held.add(request)) this.#write(printError(request.id, 'overload'));
+      return;
+    }
+    if (request.kind === 'subscribe') {
+      this.#handshake = withAgent(this.#handshake, request.userAgent);
+      if (this.identity === undefined && !this.#enter(request)) return;
+      this.#told = this.extranonce;
+    }
+    const { extranonce1, extranonce2Size } = this.extranonce;
     const before = this.#handshake.versionMask;
     const step = handshake(this.#handshake, request, {
-      extranonce1: toHex(this.extranonce1),
+      extranonce1: toHex(extranonce1),
       sessionId: this.identity?.token ?? '',
-      extranonce2Size: host.extranonce2Size,
+      extranonce2Size,
       versionMask: host.versionMask,
       mayAuthorize:
         request.kind !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
@@ -305,12 +370,13 @@ export class Session implements LineSink {
   #apply(effect: HandshakeEffect): void {
     switch (effect.kind) {
       case 'reply':
+        this.#garbageInRow = 0;
         this.#write(effect.line);
         return;
       case 'refused':
         this.#host.stats.refused[effect.code] = (this.#host.stats.refused[effect.code] ?? 0) + 1;
         this.#write(effect.line);
-        if (effect.code === 'malformed') this.#countInvalid();
+        if (effect.code === 'malformed') this.#countGarbage();
         return;
       case 'authorized':
         this.workers = this.workers.concat(new SessionWorker(effect.worker));
@@ -319,6 +385,18 @@ export class Session implements LineSink {
       case 'difficulty':
         this.#work.wish(effect);
     }
+  }
+
+  /** Before its subscribe is answered: who it is, and what extranonces it has. False: not now, or never. */
+  #enter(request: Extract<HandshakeRequest, { kind: 'subscribe' }>): boolean {
+    this.#identify(request.sessionId);
+    if (this.closed) return false;
+    if (this.#host.place(this) === 'waiting') {
+      this.#held.begin();
+      this.#held.add(request);
+      return false;
+    }
+    return !this.closed;
   }
 
   /** The same extranonce1 and jobs as before when it names a session that may be resumed. */
@@ -337,20 +415,18 @@ export class Session implements LineSink {
   #submit(fields: SubmitFields): void {
     const host = this.#host;
     host.stats.sharesSubmitted += 1;
+    this.#garbageInRow = 0;
     const worker = this.#findWorker(fields);
     const sent = this.#work.sent.find(fields.jobId);
-    const refusal = this.#refusalOf(fields, worker, sent);
+    const refusal =
+      refusalOf(fields, worker !== undefined, sent, this.extranonce1, this.#handshake, host) ??
+      this.#overload();
     if (refusal !== undefined || worker === undefined || sent === undefined) {
       this.#refuse(fields.id, refusal ?? 'malformed', worker);
       return;
     }
     const { job, target } = sent;
-    const extranonce = new Uint8Array(job.extranonceSize);
-    const prefixSize = this.extranonce1.length;
-    for (let at = 0; at < prefixSize; at += 1) extranonce[at] = this.extranonce1[at]!;
-    for (let at = prefixSize; at < extranonce.length; at += 1) {
-      extranonce[at] = fields.extranonce2[at - prefixSize]!;
-    }
+    const extranonce = extranonceOf(job, this.extranonce1, fields);
     const bits = fields.versionBits === NO_VERSION_BITS ? 0 : fields.versionBits;
     this.inFlight += 1;
     host.submit(
@@ -368,31 +444,10 @@ export class Session implements LineSink {
     );
   }
 
-  /** Everything that can be known before the hash, in the order most pools answer (`stratum.md` 1.8). */
-  #refusalOf(
-    fields: SubmitFields,
-    worker: SessionWorker | undefined,
-    sent: SentJob | undefined,
-  ): SubmitCode | undefined {
-    const host = this.#host;
-    const { ntime, nonce, versionBits, extranonce2Size } = fields;
-    if (ntime < 0 || nonce < 0) return 'malformed';
-    if (!this.#handshake.subscribed) return 'not_subscribed';
-    if (worker === undefined) return 'not_authorized';
-    if (sent === undefined || !host.jobs.isKnown(sent.job)) return 'unknown_job';
-    if (extranonce2Size !== host.extranonce2Size) return 'bad_extranonce2';
-    const { job } = sent;
-    const latest = Math.max(job.time, Math.floor(host.nowMs / 1000)) + host.ntimeAheadSeconds;
-    if (ntime < job.time || ntime > latest) return 'bad_ntime';
-    if (versionBits !== NO_VERSION_BITS) {
-      const mask = (this.#handshake.versionMask ?? 0) & job.versionMask;
-      if (versionBits < 0 || (versionBits & ~mask) !== 0) return 'bad_version';
-    }
-    if (this.inFlight >= host.sharesInFlight) {
-      host.stats.limitHits.sessionSharesInFlight += 1;
-      return 'overload';
-    }
-    return undefined;
+  #overload(): 'overload' | undefined {
+    if (this.inFlight < this.#host.sharesInFlight) return undefined;
+    this.#host.stats.limitHits.sessionSharesInFlight += 1;
+    return 'overload';
   }
 
   /** @param mayWait the line may leave with the answer to a share that is still being judged or written */
@@ -401,7 +456,7 @@ export class Session implements LineSink {
     this.rejected += 1;
     if (worker !== undefined) worker.rejected += 1;
     const line = idPrefix(id) + ERROR_SUFFIXES[code];
-    if (mayWait) this.#out += line;
+    if (mayWait) this.#outlet.text += line;
     else this.#write(line);
     if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
   }
@@ -415,50 +470,32 @@ export class Session implements LineSink {
     if (step !== 'none') this.#host.onInvalid(this, step);
   }
 
+  #countGarbage(): void {
+    this.#garbageInRow += 1;
+    if (this.#garbageInRow < LIMITS.downstreamGarbageLines) this.#countInvalid();
+    else this.#host.onInvalid(this, 'evict');
+  }
+
   #findWorker(fields: SubmitFields): SessionWorker | undefined {
     const last = this.#lastWorker;
-    if (last !== undefined && sameName(last, fields)) return last;
-    const found = this.workers.find((worker) => sameName(worker, fields));
+    if (last?.isNamedIn(fields) === true) return last;
+    const found = this.workers.find((worker) => worker.isNamedIn(fields));
     if (found !== undefined) this.#lastWorker = found;
     return found;
   }
 
   #write(text: string): void {
     if (this.closed) return;
-    this.#out += text;
+    this.#outlet.text += text;
     if (!this.dirty) this.#host.markDirty(this);
   }
 
-  /** At once and in order: what is queued, then the changes, then the shared line. */
-  #writeNotify(before: string, notify: Buffer): void {
-    const text = this.#out + before;
-    this.#out = '';
-    if (text === '') this.#socket.write(notify);
-    else {
-      this.#socket.cork();
-      this.#socket.write(text, 'latin1');
-      this.#socket.write(notify);
-      this.#socket.uncork();
-    }
-    this.#checkReader();
+  #checkReader(): void {
+    if (this.#outlet.unreadBytes > this.#host.writeBytes) this.#cutOff();
   }
 
-  #checkReader(): void {
-    if (this.#socket.writableLength <= this.#host.writeBytes) return;
+  #cutOff(): void {
     this.#host.stats.limitHits.sessionWriteBytes += 1;
     this.close('slow_reader');
   }
-}
-
-function idPrefix(id: number | RawId): string {
-  return `{"id":${id}`;
-}
-
-function sameName(worker: SessionWorker, fields: SubmitFields): boolean {
-  const { bytes } = worker;
-  const { workerBytes, workerStart } = fields;
-  if (bytes.length !== fields.workerEnd - workerStart) return false;
-  for (let at = 0; at < bytes.length; at += 1)
-    if (bytes[at] !== workerBytes[workerStart + at]) return false;
-  return true;
 }

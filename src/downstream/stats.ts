@@ -23,6 +23,8 @@ export type DownstreamStats = {
   /** Of these, turned away for any reason. */
   connectionsRefused: number;
   readonly refusedByAddress: { denied: number; banned: number };
+  /** Connections of balancers that did not say whom they bring. */
+  badProxyHeaders: number;
   /** Addresses banned. */
   bans: number;
   /** Sessions that went on where an earlier connection ended. */
@@ -30,6 +32,8 @@ export type DownstreamStats = {
   keepAlives: number;
   lines: number;
   notifies: number;
+  /** Not sent to miners that had not read the ones before. */
+  notifiesMissed: number;
   sharesSubmitted: number;
   sharesAccepted: number;
   /** Sum of the difficulties of accepted shares; display only. */
@@ -48,6 +52,7 @@ export type DownstreamStats = {
     sessionLinesPerSecond: number;
     resumableSessions: number;
     downstreamLineBytes: number;
+    downstreamGarbageLines: number;
     sessionWriteBytes: number;
     sessionSharesInFlight: number;
   };
@@ -58,11 +63,13 @@ export function emptyStats(): DownstreamStats {
     connections: 0,
     connectionsRefused: 0,
     refusedByAddress: { denied: 0, banned: 0 },
+    badProxyHeaders: 0,
     bans: 0,
     resumed: 0,
     keepAlives: 0,
     lines: 0,
     notifies: 0,
+    notifiesMissed: 0,
     sharesSubmitted: 0,
     sharesAccepted: 0,
     acceptedDifficulty: 0,
@@ -91,6 +98,7 @@ export function emptyStats(): DownstreamStats {
       sessionLinesPerSecond: 0,
       resumableSessions: 0,
       downstreamLineBytes: 0,
+      downstreamGarbageLines: 0,
       sessionWriteBytes: 0,
       sessionSharesInFlight: 0,
     },

@@ -1,3 +1,4 @@
+import type { RawId } from '../stratum/envelope.ts';
 import { errorSuffix } from '../stratum/server-messages.ts';
 import type { SubmitCode } from './stats.ts';
 
@@ -15,3 +16,8 @@ export const ERROR_SUFFIXES: Readonly<Record<SubmitCode, string>> = {
   low_difficulty: errorSuffix('low_difficulty'),
   duplicate: errorSuffix('duplicate'),
 };
+
+/** How the line of an answer begins. */
+export function idPrefix(id: number | RawId): string {
+  return `{"id":${id}`;
+}

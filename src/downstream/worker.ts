@@ -1,3 +1,5 @@
+import type { SubmitFields } from '../stratum/submit-parser.ts';
+
 /** Hashes of one unit of difficulty: `2^256 / (0xffff * 2^208)`. For display; credit is exact elsewhere. */
 const HASHES_PER_DIFFICULTY = 2 ** 48 / 0xffff;
 
@@ -20,6 +22,15 @@ export class SessionWorker {
   constructor(name: string) {
     this.name = name;
     this.bytes = Buffer.from(name, 'utf8');
+  }
+
+  /** The submit names this worker. */
+  isNamedIn({ workerBytes, workerStart, workerEnd }: SubmitFields): boolean {
+    const { bytes } = this;
+    if (bytes.length !== workerEnd - workerStart) return false;
+    for (let at = 0; at < bytes.length; at += 1)
+      if (bytes[at] !== workerBytes[workerStart + at]) return false;
+    return true;
   }
 
   accept(difficulty: number, nowMs: number): void {

@@ -33,6 +33,8 @@ export type OpsServerDeps = {
   readonly checks: Readonly<Record<string, ReadyCheck>>;
   /** `/api/v1/status`; bigints become decimal strings. */
   readonly status: () => unknown;
+  /** `GET /api/v1/<name>`: what is too much for the status. */
+  readonly views?: Readonly<Record<string, () => unknown>>;
   /** `POST /api/v1/<name>`. */
   readonly actions?: Readonly<Record<string, Action>>;
   readonly log: Logger;
@@ -144,7 +146,7 @@ export class OpsServer {
         allow(request, 'GET');
         return jsonReply(200, await this.#deps.status());
       default:
-        return await this.#act(path, request);
+        return await this.#view(path, request);
     }
   }
 
@@ -164,9 +166,17 @@ export class OpsServer {
     return textReply(failed ? 503 : 200, `${[...(verbose ? lines : []), verdict].join('\n')}\n`);
   }
 
-  async #act(path: string, request: IncomingMessage): Promise<Reply> {
-    const actions = this.#deps.actions ?? {};
+  async #view(path: string, request: IncomingMessage): Promise<Reply> {
+    const views = this.#deps.views ?? {};
     const name = path.startsWith(API) ? path.slice(API.length) : '';
+    const view = Object.hasOwn(views, name) ? views[name] : undefined;
+    if (view === undefined) return await this.#act(name, request);
+    allow(request, 'GET');
+    return jsonReply(200, await view());
+  }
+
+  async #act(name: string, request: IncomingMessage): Promise<Reply> {
+    const actions = this.#deps.actions ?? {};
     const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
     if (action === undefined) throw new Refused('not_found');
     allow(request, 'POST');

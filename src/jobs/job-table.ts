@@ -40,6 +40,8 @@ const DEFAULT_RETAIN_MS = 60_000;
  * queue.
  */
 const RETIRE_DELAY_MS = 5_000;
+/** Bytes of extranonce2 that a session of its own may have: more is not taken by firmware, nor by evidence. */
+const MAX_OWN_EXTRANONCE2 = 8;
 const COUNTERS = 2 ** 32;
 const MAX_RUN = 2 ** 20;
 
@@ -225,6 +227,12 @@ export class JobTable {
         ? extranonceLayout({ upstreamExtranonce2Size: extranonce2Size, ...this.#options })
         : { padSize: 0, extranonceSize: extranonce2Size };
     assert((given.minerExtranonce1Size ?? 0) <= upstream.extranonce1.length, 'extranonce1_within_coinb1');
+    if (given.minerExtranonce1Size !== undefined && extranonceSize > MAX_OWN_EXTRANONCE2) {
+      throw new CodedError(
+        'malformed',
+        `${extranonceSize} bytes of extranonce2 exceed ${MAX_OWN_EXTRANONCE2}`,
+      );
+    }
     checkSizes(upstream);
     assert(this.#counter < COUNTERS, 'job_counter_range');
     const id = this.#options.run * COUNTERS + this.#counter;

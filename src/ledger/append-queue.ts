@@ -38,6 +38,10 @@ export class AppendQueue {
     return this.#waiting.writes;
   }
 
+  get waitingBytes(): number {
+    return this.#waiting.bytes;
+  }
+
   /** True when a group could be taken, be it of empty appends. */
   get isWaiting(): boolean {
     return this.#waiting.appends.length > 0;

@@ -45,22 +45,28 @@ export class SqliteJournal {
   }
 
   /**
-   * Writes every append of the frame that has no conflict in one transaction; returns when it is on disk.
+   * Writes every append of the frames that has no conflict in one transaction; returns when it is on disk.
    * Anything thrown leaves it unknown what is on disk: the caller must not write again.
+   * @returns for each frame
    */
-  commit(frame: Uint8Array, nowMs: number): CommitResult {
+  commit(frames: readonly Uint8Array[], nowMs: number): CommitResult[] {
     this.#atMs = Math.max(this.#atMs, nowMs);
+    this.#statements.begin.run();
+    const results = frames.map((frame) => this.#writeFrame(frame));
+    this.#statements.commit.run();
+    return results;
+  }
+
+  #writeFrame(frame: Uint8Array): CommitResult {
     const conflicts: { append: number; detail: string }[] = [];
     const before = this.#seq;
     let append = 0;
-    this.#statements.begin.run();
     for (const records of readFrame(Buffer.from(frame.buffer, frame.byteOffset, frame.length))) {
       const checked = this.#check(records);
       if (typeof checked === 'string') conflicts.push({ append, detail: checked });
       else for (const record of checked) this.#write(record);
       append += 1;
     }
-    this.#statements.commit.run();
     return { rows: this.#seq - before, atMs: this.#atMs, conflicts };
   }
 

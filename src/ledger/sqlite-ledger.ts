@@ -20,6 +20,11 @@ export type SqliteLedgerOptions = {
   readonly groupCommitMs?: number;
   /** Entries that start a commit before `groupCommitMs` is over. Default 4096. */
   readonly maxRowsPerCommit?: number;
+  /**
+   * Bytes that do the same, also while the writer is busy. Default 16 KiB: about what a commit of one share
+   * writes.
+   */
+  readonly maxBytesPerCommit?: number;
   /** Entries waiting for their commit beyond which appends are refused with `overload`. */
   readonly maxQueuedWrites?: number;
   readonly maxQueuedBytes?: number;
@@ -89,7 +94,9 @@ const FRAME_BUFFERS_KEPT = 4;
 class SqliteLedger implements Ledger {
   readonly engine: string;
   readonly stats: LedgerStats;
-  readonly #options: { readonly groupCommitMs: number; readonly maxRowsPerCommit: number };
+  readonly #options: Required<
+    Pick<SqliteLedgerOptions, 'groupCommitMs' | 'maxRowsPerCommit' | 'maxBytesPerCommit'>
+  >;
   readonly #readOnly: boolean;
   readonly #deps: SqliteLedgerDeps & { readonly clock: Clock };
   readonly #worker: Worker;
@@ -98,7 +105,10 @@ class SqliteLedger implements Ledger {
   readonly #spareBuffers: ArrayBuffer[] = [];
   #readId = 0;
   #lastFlushMs = Number.NEGATIVE_INFINITY;
-  #immediate: NodeJS.Immediate | undefined;
+  #flushesSoon = false;
+  readonly #flushSoon = (): void => {
+    if (this.#flushesSoon) this.#flush();
+  };
   #timer: NodeJS.Timeout | undefined;
   #failure: CodedError | undefined;
   #closing: Promise<void> | undefined;
@@ -116,6 +126,7 @@ class SqliteLedger implements Ledger {
     this.#options = {
       groupCommitMs: options.groupCommitMs ?? 5,
       maxRowsPerCommit: options.maxRowsPerCommit ?? 4096,
+      maxBytesPerCommit: options.maxBytesPerCommit ?? 16 * 1024,
     };
     this.#readOnly = options.readOnly ?? false;
     this.#deps = deps;
@@ -177,24 +188,24 @@ class SqliteLedger implements Ledger {
     return undefined;
   }
 
+  /** A commit begins behind what runs now, so that it takes everything that is appended there. */
   #schedule(): void {
-    const due = this.#queue.waitingWrites >= this.#options.maxRowsPerCommit;
-    if (due && this.#immediate === undefined) {
-      this.#immediate = setImmediate(() => this.#flush());
-      return;
-    }
-    const scheduled = this.#immediate !== undefined || this.#timer !== undefined;
-    if (scheduled || this.#queue.groupsInFlight > 0 || !this.#queue.isWaiting) return;
-    const waitMs = this.#lastFlushMs + this.#options.groupCommitMs - this.#deps.clock.monotonicMs();
-    if (waitMs <= 0) this.#immediate = setImmediate(() => this.#flush());
-    else this.#timer = setTimeout(() => this.#flush(), Math.min(waitMs, this.#options.groupCommitMs));
+    if (this.#flushesSoon || !this.#queue.isWaiting) return;
+    const { groupCommitMs, maxRowsPerCommit, maxBytesPerCommit } = this.#options;
+    const isFull =
+      this.#queue.waitingWrites >= maxRowsPerCommit || this.#queue.waitingBytes >= maxBytesPerCommit;
+    if (!isFull && (this.#timer !== undefined || this.#queue.groupsInFlight > 0)) return;
+    const waitMs = this.#lastFlushMs + groupCommitMs - this.#deps.clock.monotonicMs();
+    if (isFull || waitMs <= 0) {
+      this.#flushesSoon = true;
+      process.nextTick(this.#flushSoon);
+    } else this.#timer = setTimeout(() => this.#flush(), Math.min(waitMs, groupCommitMs));
   }
 
   #flush(): void {
-    clearImmediate(this.#immediate);
     clearTimeout(this.#timer);
-    this.#immediate = undefined;
     this.#timer = undefined;
+    this.#flushesSoon = false;
     const group = this.#queue.takeGroup();
     if (group === undefined) return;
     this.#lastFlushMs = this.#deps.clock.monotonicMs();
@@ -218,7 +229,7 @@ class SqliteLedger implements Ledger {
   #onReply(reply: WriterReply): void {
     switch (reply.type) {
       case 'committed':
-        this.#onCommitted(reply.result, reply.seconds, reply.buffer);
+        this.#onCommitted(reply.results, reply.seconds, reply.buffers);
         break;
       case 'read':
         this.#takeRead(reply.id)?.resolve(reply.value as never);
@@ -237,14 +248,19 @@ class SqliteLedger implements Ledger {
     }
   }
 
-  #onCommitted(result: CommitResult, seconds: number, buffer: ArrayBuffer): void {
-    if (this.#spareBuffers.length < FRAME_BUFFERS_KEPT) this.#spareBuffers.push(buffer);
+  #onCommitted(results: readonly CommitResult[], seconds: number, buffers: readonly ArrayBuffer[]): void {
+    for (const buffer of buffers)
+      if (this.#spareBuffers.length < FRAME_BUFFERS_KEPT) this.#spareBuffers.push(buffer);
     if (this.#failure !== undefined) return;
     this.stats.commits += 1;
-    this.stats.rows += result.rows;
-    this.stats.lastCommitAtMs = result.atMs;
-    this.#deps.observeCommit?.(seconds, result.rows);
-    this.#queue.settleGroup(result.conflicts);
+    let rows = 0;
+    for (const result of results) {
+      rows += result.rows;
+      this.stats.lastCommitAtMs = result.atMs;
+    }
+    this.stats.rows += rows;
+    this.#deps.observeCommit?.(seconds, rows);
+    for (const { conflicts } of results) this.#queue.settleGroup(conflicts);
     this.#schedule();
   }
 
@@ -272,7 +288,7 @@ class SqliteLedger implements Ledger {
     if (this.#failure !== undefined || isEndOfClose) return;
     this.#failure = error;
     this.stats.failed = true;
-    clearImmediate(this.#immediate);
+    this.#flushesSoon = false;
     clearTimeout(this.#timer);
     this.#deps.log.error({ code: error.code, detail: error.message }, 'the ledger failed');
     this.#queue.failAll(() => new CodedError('ledger_io', error.message, {}, { cause: error }));

@@ -27,27 +27,29 @@ export type ReadRequest =
       readonly maxRows: number;
     };
 
+export type CommitRequest = {
+  readonly type: 'commit';
+  /** Transferred; `size` bytes of it are the frame. */
+  readonly buffer: ArrayBuffer;
+  readonly size: number;
+  readonly nowMs: number;
+};
+
 /** Ledger to writer; handled strictly in order. */
 export type WriterRequest =
-  | {
-      readonly type: 'commit';
-      /** Transferred; `size` bytes of it are the frame. */
-      readonly buffer: ArrayBuffer;
-      readonly size: number;
-      readonly nowMs: number;
-    }
+  | CommitRequest
   | { readonly type: 'read'; readonly id: number; readonly request: ReadRequest }
   | { readonly type: 'close' };
 
-/** Writer to ledger. Commits are answered in the order they were sent. */
+/** Writer to ledger. Commits are answered in the order they were sent, those made as one in one answer. */
 export type WriterReply =
   | { readonly type: 'ready'; readonly engine: string }
-  /** The buffer comes back for the next frame. */
+  /** The buffers come back for the next frames. */
   | {
       readonly type: 'committed';
-      readonly result: CommitResult;
+      readonly results: readonly CommitResult[];
       readonly seconds: number;
-      readonly buffer: ArrayBuffer;
+      readonly buffers: readonly ArrayBuffer[];
     }
   | { readonly type: 'read'; readonly id: number; readonly value: unknown }
   | { readonly type: 'read_failed'; readonly id: number; readonly code: ErrorCode; readonly detail: string }

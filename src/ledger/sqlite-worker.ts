@@ -1,9 +1,18 @@
 /** The writer thread of one ledger: the only place where its database is written. */
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../base/assert.ts';
 import { openSqliteFile, openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
 import { SqliteJournal } from './sqlite-journal.ts';
-import type { ReadRequest, WriterOptions, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import type {
+  CommitRequest,
+  ReadRequest,
+  WriterOptions,
+  WriterReply,
+  WriterRequest,
+} from './sqlite-messages.ts';
+
+/** Groups made durable by one write to disk: what came while the last one was under way. */
+const GROUPS_PER_COMMIT = 64;
 
 class Writer {
   readonly #port: MessagePort;
@@ -17,29 +26,41 @@ class Writer {
     this.#journal = new SqliteJournal(file);
   }
 
-  handle(request: WriterRequest): void {
-    switch (request.type) {
-      case 'commit':
-        this.#commit(request.buffer, request.size, request.nowMs);
-        break;
-      case 'read':
-        this.#read(request.id, request.request);
-        break;
-      case 'close':
+  /** Takes a request and all that wait behind it. */
+  handle(first: WriterRequest): void {
+    let next: WriterRequest | undefined = first;
+    while (next !== undefined) {
+      if (next.type === 'commit') {
+        const commits: CommitRequest[] = [];
+        do {
+          commits.push(next);
+          next = this.#receive();
+        } while (next?.type === 'commit' && commits.length < GROUPS_PER_COMMIT);
+        this.#commit(commits);
+        continue;
+      }
+      if (next.type === 'close') {
         this.#close();
-        break;
-      default:
-        unreachable(request);
+        return;
+      }
+      this.#read(next.id, next.request);
+      next = this.#receive();
     }
   }
 
-  #commit(buffer: ArrayBuffer, size: number, nowMs: number): void {
+  #receive(): WriterRequest | undefined {
+    return receiveMessageOnPort(this.#port)?.message as WriterRequest | undefined;
+  }
+
+  #commit(commits: readonly CommitRequest[]): void {
     if (this.#failed) return;
     const startMs = performance.now();
     try {
-      const result = this.#journal.commit(new Uint8Array(buffer, 0, size), nowMs);
+      const frames = commits.map(({ buffer, size }) => new Uint8Array(buffer, 0, size));
+      const results = this.#journal.commit(frames, commits.at(-1)!.nowMs);
       const seconds = (performance.now() - startMs) / 1000;
-      this.#reply({ type: 'committed', result, seconds, buffer }, [buffer]);
+      const buffers = commits.map(({ buffer }) => buffer);
+      this.#reply({ type: 'committed', results, seconds, buffers }, buffers);
     } catch (error) {
       this.#failed = true;
       this.#fail(error);

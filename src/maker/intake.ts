@@ -121,12 +121,16 @@ export class Intake {
     this.#deps.verifier.hashAll(cases);
     const credited = this.#cap(cases);
     const nextSeq = firstSeq + shares.length;
+    const refused = cases.flatMap(({ code }, index) =>
+      code === undefined ? [] : [{ seq: firstSeq + index, code }],
+    );
     try {
       await book.credit({
         shares: credited.map(({ share, hash }): ShareRecord => ({ ...share, hash: hash! })),
         workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
         jobs: this.#newJobs(credited),
         nextSeq,
+        refusedSeqs: refused.map(({ seq }) => seq),
         ownWorkHashes: batch.workTotal,
       });
     } catch (error) {
@@ -135,9 +139,6 @@ export class Intake {
     }
     this.#markStored(credited);
     this.stats.sharesCredited += credited.length;
-    const refused = cases.flatMap(({ code }, index) =>
-      code === undefined ? [] : [{ seq: firstSeq + index, code }],
-    );
     for (const { code } of refused) this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
     return { nextSeq, verifiedWork: book.delivery.verifiedWorkHashes, refused };
   }
@@ -222,10 +223,12 @@ export class Intake {
     return this.#remember({ job, code: checkJob(this.#book.terms, job), stored: true });
   }
 
+  /** What is stored can be read again, so that goes first. */
   #remember(known: KnownJob): KnownJob {
-    if (this.#jobs.size >= LIMITS.jobsPerDestination) {
+    if (this.#jobs.size >= LIMITS.peerJobs) {
       const [oldest] = this.#jobs.keys();
-      this.#jobs.delete(oldest!);
+      const stored = this.#jobs.entries().find(([, job]) => job.stored)?.[0];
+      this.#jobs.delete(stored ?? oldest!);
     }
     this.#jobs.set(known.job.id, known);
     return known;

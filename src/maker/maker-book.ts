@@ -1,7 +1,10 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { MonotoneSigner } from '../channel/monotone-signer.ts';
+import { MonotoneSigner, type StateSigner } from '../channel/monotone-signer.ts';
+import type { ChannelParams } from '../channel/params.ts';
+import type { SignedSealClaim } from '../channel/seal.ts';
+import type { Signer } from '../channel/signer.ts';
 import { type SignedState, sameState, verifySignedState } from '../channel/states.ts';
 import {
   PENDING_STREAM,
@@ -14,7 +17,7 @@ import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { Serial } from '../peering/calls.ts';
-import { jobRecordToJson } from '../peering/messages.ts';
+import { jobRecordToJson, type Params } from '../peering/messages.ts';
 import { type AssembledChannel, assembleChannel, type SignerTree } from '../peering/opening.ts';
 import {
   ackEntry,
@@ -32,6 +35,7 @@ import {
   openingEntry,
   stateEntry,
 } from '../peering/records.ts';
+import type { ClaimPoint } from '../peering/seal-codecs.ts';
 import {
   JOB_KIND,
   type JobRecord,
@@ -42,13 +46,34 @@ import {
   STREAM_KIND,
 } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import {
+  claimRequest,
+  loadSeal,
+  type MakerSeal,
+  openSeal,
+  restoredSeal,
+  sealEntry,
+  withAsked,
+  withClaim,
+  withShares,
+} from './maker-seal.ts';
 
 export type MakerBookDeps = {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly log: Logger;
   readonly signer: SignerTree;
+  /**
+   * What signs the states of a channel; default: a `MonotoneSigner`, which knows only what the ledger has.
+   * One that remembers by itself may be ahead of `last`.
+   */
+  readonly openStateSigner?: OpenStateSigner;
 };
+
+export type OpenStateSigner = (
+  options: { readonly params: ChannelParams; readonly last?: SignedState },
+  deps: { readonly signer: Signer },
+) => StateSigner;
 
 /** A batch after all checks. */
 export type Credit = {
@@ -58,9 +83,15 @@ export type Credit = {
   /** Jobs of these shares that are not stored yet. */
   readonly jobs: readonly JobRecord[];
   readonly nextSeq: number;
+  /** Of the shares that are not credited. */
+  readonly refusedSeqs: readonly number[];
   /** What the miner says it has delivered so far. */
   readonly ownWorkHashes: bigint;
 };
+
+function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
+  return shares.map(({ hash }) => hash);
+}
 
 /**
  * The ledger id of a miner's job: wire ids of different miners may be alike. Give it to `evidenceLines` as
@@ -87,8 +118,10 @@ export class MakerBook {
   evidence: StreamTotal = { seq: 0, workHashes: 0n };
   stream: StreamState = PENDING_STREAM;
   ackedN = -1;
+  /** What there is of the seal, from the funding on. */
+  seal: MakerSeal | undefined;
   frozen: CodedError | undefined;
-  #monotone: MonotoneSigner | undefined;
+  #monotone: StateSigner | undefined;
   #last: SignedState | undefined;
   readonly #deps: MakerBookDeps;
   readonly #serial = new Serial();
@@ -114,6 +147,7 @@ export class MakerBook {
     book.channel = stored.channel;
     book.delivery = stored.delivery ?? NOTHING_DELIVERED;
     book.ackedN = stored.ackedN;
+    book.seal = await loadSeal(deps.ledger, contractId);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) book.evidence = parseStreamTotal(contractId, total);
     if (stored.opening?.accept) {
@@ -141,6 +175,11 @@ export class MakerBook {
   get offered(): SignedState | undefined {
     const { last } = this;
     return last !== undefined && last.n > this.ackedN ? last : undefined;
+  }
+
+  /** The newest claim of the seal. */
+  get sealClaim(): SignedSealClaim | undefined {
+    return this.seal?.claim;
   }
 
   get isClosed(): boolean {
@@ -194,9 +233,17 @@ export class MakerBook {
     return opening.accept!;
   }
 
-  async saveFunding(fundingTx: string): Promise<void> {
-    await this.#change({ status: 'funding' }, [fundingEntry(this.contractId, fundingTx)]);
+  /**
+   * Stored before the own inputs are signed away. Throws as `openSeal` for another claim than 0.
+   * @param claim 0 of the seal, where the terms have one
+   */
+  async saveFunding(fundingTx: string, claim?: SignedSealClaim): Promise<void> {
+    assert(this.assembled !== undefined, 'maker_channel_before_funding');
+    const seal = claim === undefined ? undefined : openSeal(this.assembled.params, claim);
+    const entries = seal === undefined ? [] : [sealEntry(this.contractId, seal)];
+    await this.#change({ status: 'funding' }, [fundingEntry(this.contractId, fundingTx), ...entries]);
     this.fundingTx = fundingTx;
+    this.seal = seal;
   }
 
   async setStatus(
@@ -244,20 +291,72 @@ export class MakerBook {
       entries.push({ op: 'put', kind: STREAM_KIND, id: contractId, body });
     }
     entries.push(deliveryEntry(contractId, delivery));
+    const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);
+    if (seal !== undefined) entries.push(sealEntry(contractId, seal));
     await this.#write(entries, true);
+    this.seal = seal;
     this.evidence = total;
     this.delivery = delivery;
     return this.apply({ type: 'work_verified', workHashes: delivery.verifiedWorkHashes });
   }
 
-  /** Signs the next state over all verified work; on disk when it resolves, and only then may it leave. */
+  /** Whether the next state can be signed: where there is a seal, its claim comes first. */
+  get isClaimed(): boolean {
+    return this.seal === undefined || this.seal.claim.n > (this.#last?.n ?? -1);
+  }
+
+  /** The request for the claim of the next state, on disk when it resolves; the same until it is given. */
+  async askClaim(): Promise<Params<'seal.claim'>> {
+    const { last, seal } = this;
+    assert(seal !== undefined && last !== undefined, 'maker_seal_before_claim');
+    const { nextSeq } = this.delivery;
+    await this.#saveSeal(withAsked(seal, last.n + 1, this.stream.verifiedWork, nextSeq));
+    return claimRequest(this.contractId, this.seal!)!;
+  }
+
+  /** The claim that was asked for; on disk when it resolves. Throws as `withClaim`. */
+  async takeClaim(claim: SignedSealClaim): Promise<void> {
+    assert(this.seal !== undefined && this.assembled !== undefined, 'maker_seal_before_claim');
+    await this.#saveSeal(withClaim(this.assembled.params, this.seal, claim));
+  }
+
+  /** A claim that the miner shows after a restore. Throws as `restoredSeal`. */
+  async restoreClaim(shown: ClaimPoint): Promise<void> {
+    if (this.assembled?.params.seal === undefined || this.#last === undefined) return;
+    const now = { lastN: this.#last.n, nextSeq: this.delivery.nextSeq };
+    const seal = restoredSeal(this.assembled.params, this.seal, shown, now);
+    if (seal !== undefined) await this.#saveSeal(seal);
+  }
+
+  async #saveSeal(seal: MakerSeal): Promise<void> {
+    if (seal === this.seal) return;
+    await this.#write([sealEntry(this.contractId, seal)]);
+    this.seal = seal;
+  }
+
+  /**
+   * Signs the next state over all verified work, or over what is claimed of it; on disk when it resolves, and
+   * only then may it leave.
+   */
   async signNext(): Promise<readonly StreamEffect[]> {
     const { last } = this;
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
+    assert(this.isClaimed, 'maker_claim_before_state');
     this.#assertThawed();
-    const state = this.#monotone.sign(last.n + 1, this.stream.verifiedWork);
-    return this.#saveState(state);
+    const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
+    return this.#saveState(this.#signed(last.n + 1, workHashes));
+  }
+
+  /** A signer that cannot write its own memory stops for good, and with it the channel. */
+  #signed(n: number, workHashes: bigint): SignedState {
+    assert(this.#monotone !== undefined, 'maker_state_0_before_next');
+    try {
+      return this.#monotone.sign(n, workHashes);
+    } catch (error) {
+      if (codeOf(error) === 'channel_frozen') this.freeze(error as CodedError);
+      throw error;
+    }
   }
 
   /** The miner has this state on disk. */
@@ -272,9 +371,31 @@ export class MakerBook {
    * taken again, nor any on blocks up to `height` (`channel.md` 4). Throws as `MonotoneSigner.adopt`.
    */
   async adopt(state: SignedState, nextSeq: number, height: number): Promise<void> {
-    assert(this.#monotone !== undefined, 'maker_state_0_before_next');
+    assert(this.#monotone !== undefined && this.#last !== undefined, 'maker_state_0_before_next');
     this.#assertThawed();
-    if (!this.#monotone.adopt(state)) return;
+    this.#monotone.adopt(state);
+    if (state.n <= this.#last.n) return;
+    await this.#takeOver(state, nextSeq, height);
+    this.ackedN = state.n;
+    this.#deps.log.warn({ contract: this.contractId, n: state.n }, 'restored from the state of the miner');
+  }
+
+  /**
+   * Catches up with a signer that remembers a state the ledger does not: one that was signed and not stored
+   * before a crash, or many after an older ledger was restored. It is offered as if just signed.
+   */
+  async recover(height: number): Promise<void> {
+    const remembered = this.#monotone?.last;
+    if (this.frozen !== undefined || remembered === undefined || this.#last === undefined) return;
+    if (remembered.n <= this.#last.n) return;
+    const isStored = remembered.workHashes <= this.delivery.verifiedWorkHashes;
+    const { nextSeq, restoredHeight } = this.delivery;
+    await this.#takeOver(remembered, nextSeq, isStored ? restoredHeight : height);
+    this.#deps.log.warn({ contract: this.contractId, n: remembered.n }, 'restored from the signer');
+  }
+
+  /** A newer state of the own. Where its work is not in the ledger, nothing up to `height` counts again. */
+  async #takeOver(state: SignedState, nextSeq: number, height: number): Promise<void> {
     const { delivery } = this;
     const more = state.workHashes > delivery.verifiedWorkHashes;
     const restored: DeliveryRecord = {
@@ -285,9 +406,7 @@ export class MakerBook {
     };
     await this.#saveState(state, [deliveryEntry(this.contractId, restored)]);
     this.delivery = restored;
-    this.ackedN = state.n;
     if (this.stream.opened) this.apply({ type: 'work_verified', workHashes: restored.verifiedWorkHashes });
-    this.#deps.log.warn({ contract: this.contractId, n: state.n }, 'restored from the state of the miner');
   }
 
   /**
@@ -328,11 +447,12 @@ export class MakerBook {
     return this.apply({ type: 'state_signed', n, workHashes, paidSat });
   }
 
-  #createSigner(last: SignedState | undefined): MonotoneSigner {
+  #createSigner(last: SignedState | undefined): StateSigner {
     assert(this.assembled !== undefined, 'maker_channel_before_signer');
     const signer = this.#deps.signer.forChannel(this.contract.channelIndex);
     const { params } = this.assembled;
-    return new MonotoneSigner(last === undefined ? { params } : { params, last }, { signer });
+    const options = last === undefined ? { params } : { params, last };
+    return this.#deps.openStateSigner?.(options, { signer }) ?? new MonotoneSigner(options, { signer });
   }
 
   /** Changes the channel record, one change at a time, together with other entries. */

@@ -1,118 +1,107 @@
-import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip, TxOut } from '../chain/source.ts';
+import { Transaction } from 'bitcoinjs-lib';
+import { assert, InvariantError } from '../base/assert.ts';
+import { equal } from '../base/bytes.ts';
+import type { ChainTip } from '../chain/source.ts';
+import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
+import { type ChannelView, DEFAULT_CLOSE_MARGINS, type Pushable, shareOf } from '../chain/watcher.ts';
+import { channelFacts } from '../channel/params.ts';
 import { signRefund } from '../channel/refund.ts';
-import type { Logger } from '../log/logger.ts';
-import { txidOf } from '../peering/miner-opening.ts';
-import type { SignerTree } from '../peering/opening.ts';
-import type { ChannelRecord } from '../peering/records.ts';
+import { dustSat, refundVsize } from '../channel/sizes.ts';
+import {
+  ChannelWatch,
+  type ChannelWatchDeps,
+  outputOf,
+  type RoleEffect,
+} from '../peering/channel-watch.ts';
+import { walletScript } from '../peering/opening.ts';
 import type { MakerBook } from './maker-book.ts';
 
-const FALLBACK_SAT_PER_KVB = 5000;
-
-export type MakerChainDeps = {
-  readonly chain: ChainSource;
-  readonly signer: SignerTree;
-  readonly log: Logger;
-};
+export type MakerChainDeps = ChannelWatchDeps;
 
 /**
- * What the maker does on the chain: sees the funding confirm, sees it spent, takes it back after the
- * expiry.
+ * What the maker does on the chain: sees the funding confirm, sees it spent, takes it back after the expiry.
+ * When is the watcher's to say (`transition`).
  */
 export class MakerChain {
   readonly #book: MakerBook;
-  readonly #finalDepth: number;
+  readonly #watch: ChannelWatch;
   readonly #deps: MakerChainDeps;
-  #spentAtHeight: number | undefined;
 
   constructor(book: MakerBook, finalDepth: number, deps: MakerChainDeps) {
     this.#book = book;
-    this.#finalDepth = finalDepth;
     this.#deps = deps;
+    const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
+    const margins = { ...DEFAULT_CLOSE_MARGINS, finalDepth };
+    this.#watch = new ChannelWatch({ role: 'maker', margins }, book, side, deps);
   }
 
   get isDeep(): boolean {
     return this.#book.stream.fundingDepth >= this.#book.terms.minDepth;
   }
 
-  /**
-   * Looks at the channel's output at a new tip. Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`.
-   */
+  /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
   async onTip(tip: ChainTip): Promise<void> {
-    const book = this.#book;
-    const { channel } = book;
-    if (channel === undefined || book.frozen !== undefined || book.isClosed) return;
-    if (channel.status === 'opening') return;
-    const coin = await this.#fundingCoin(channel);
-    if (coin !== undefined) {
-      book.apply({ type: 'funded', confirmations: coin.confirmations });
-    } else if (channel.status === 'open') {
-      await book.setStatus('closing', { reason: 'spent by the miner' });
-    }
-    if (tip.height >= book.terms.expiryHeight) await this.#refund(coin !== undefined);
-    if (book.channel?.status === 'closing') await this.#watchClose(tip, coin === undefined);
-  }
-
-  /**
-   * The channel's output. One that is not there may be spent, or its funding may have left the chain and the
-   * mempool: sent again, it is there if it was not spent.
-   */
-  async #fundingCoin({ fundingTxid, fundingVout, status }: ChannelRecord): Promise<TxOut | undefined> {
-    const { chain, log } = this.#deps;
-    const coin = await chain.txOut(fundingTxid, fundingVout);
-    const { fundingTx } = this.#book;
-    if (coin !== undefined || fundingTx === undefined) return coin;
-    await chain.broadcast(fundingTx).catch((error: unknown) => {
-      // Refused also where a block holds it and its outputs are spent.
-      if (codeOf(error) !== 'tx_refused') throw error;
-      if (status !== 'funding') return;
-      log.warn({ detail: String(error) }, 'the funding was refused; it is sent again');
-    });
-    return chain.txOut(fundingTxid, fundingVout);
+    await this.#watch.look(tip);
   }
 
   async broadcast(transactionHex: string): Promise<void> {
-    try {
-      await this.#deps.chain.broadcast(transactionHex);
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      this.#deps.log.warn({ code: error.code, detail: error.message }, 'broadcast failed; tried again');
-    }
+    await this.#watch.broadcast(transactionHex);
   }
 
-  /**
-   * `channel.md` 2.6: the maker alone, from the expiry on; again at a higher fee while no block holds it.
-   * @param isUnspent false while the mempool holds a spend: our own refund, or a state of the miner
-   */
-  async #refund(isUnspent: boolean): Promise<void> {
-    const { assembled, contract, contractId, channel } = this.#book;
-    if (assembled === undefined || channel === undefined) return;
-    const isOurs = channel.reason === 'refund';
-    if (!isUnspent && !isOurs) return;
-    const rate = Math.ceil(await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+  #details(): Partial<ChannelView> {
+    const { assembled } = this.#book;
+    if (assembled === undefined) return {};
+    const { params } = assembled;
+    const push = this.#push();
+    return {
+      refundVsize: refundVsize(channelFacts(params).script, params.makerPayoutScript),
+      ...(push === undefined ? {} : { push }),
+    };
+  }
+
+  /** The own change of a funding that waits can pay for it. */
+  #push(): Pushable | undefined {
+    const { assembled, opening, fundingTx, channel } = this.#book;
+    if (!assembled || !opening?.accept || !fundingTx || channel?.status !== 'funding') return undefined;
+    const { feeSat, changeSat } = assembled.funding;
+    const script = opening.accept.funding.changeScript;
+    if (changeSat.maker === 0n || !equal(script, walletScript(this.#deps.signer))) return undefined;
+    return {
+      feeSat,
+      vsize: Transaction.fromHex(fundingTx).virtualSize(),
+      childVsize: CHILD_VBYTES,
+      availableSat: shareOf(changeSat.maker, dustSat(script)),
+    };
+  }
+
+  async #perform(effect: RoleEffect): Promise<void> {
+    if (effect.type === 'refund') return this.#refund(effect.satPerKvb);
+    if (effect.type === 'push_funding') return this.#pushFunding(effect.feeSat);
+    throw new InvariantError(`the maker has no ${effect.type}`);
+  }
+
+  /** Stored before it is sent: a later start goes on with it. */
+  async #refund(satPerKvb: number): Promise<void> {
+    const { assembled, contract, contractId } = this.#book;
+    assert(assembled !== undefined, 'maker_channel_before_refund');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const { hex, feeSat, vsize } = signRefund(assembled.params, rate, signer);
-    // A replacement pays for its own relay as well (BIP125), at the usual 1 sat/vB.
-    if (isOurs && feeSat < (channel.closeFeeSat ?? 0n) + BigInt(vsize)) return;
+    const { hex, feeSat } = signRefund(assembled.params, satPerKvb, signer);
     await this.#book.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
     this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
-    if (!isUnspent) await this.broadcast(hex);
+    await this.#watch.broadcast(hex);
   }
 
-  /** Any spend that a block holds ends the channel once it is deep; one in the mempool does not count. */
-  async #watchClose(tip: ChainTip, isSpent: boolean): Promise<void> {
-    const { channel } = this.#book;
-    if (channel === undefined) return;
-    const { closeTx, fundingTxid, fundingVout } = channel;
-    if (!isSpent && closeTx) await this.broadcast(closeTx);
-    const inBlocks = await this.#deps.chain.txOut(fundingTxid, fundingVout, false);
-    if (!isSpent || inBlocks !== undefined) {
-      this.#spentAtHeight = undefined;
-      return;
-    }
-    this.#spentAtHeight ??= tip.height;
-    const own = closeTx ? await this.#deps.chain.confirmations(txidOf(closeTx)) : undefined;
-    const depth = own || tip.height - this.#spentAtHeight + 1;
-    if (depth >= this.#finalDepth) await this.#book.setStatus('closed');
+  async #pushFunding(feeSat: bigint): Promise<void> {
+    const { fundingTx, opening, contractId } = this.#book;
+    assert(fundingTx !== undefined && opening?.accept, 'maker_funding_before_child');
+    const { signer, log } = this.#deps;
+    const parent = Transaction.fromHex(fundingTx);
+    const vout = outputOf(parent, opening.accept.funding.changeScript);
+    const child = buildChild(parent, vout, feeSat, {
+      publicKey: signer.publicKey('wallet'),
+      sign: (hash) => signer.signEcdsa('wallet', hash),
+    });
+    log.warn({ contract: contractId, feeSat }, 'a child pays for the funding');
+    await this.#watch.broadcastPackage(fundingTx, child.toHex());
   }
 }

@@ -1,22 +1,35 @@
 import { assert } from '../base/assert.ts';
+import type { Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
-import { finalizeClose, signClose, verifyClose } from '../channel/close.ts';
+import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
 import { exposureSat } from '../contract/stream.ts';
+import { isAtStake } from '../contract/vesting.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import { answerForBond, askForBond, type BondSide } from '../peering/bond-release.ts';
 import { call, Serial } from '../peering/calls.ts';
 import type { Params, Result } from '../peering/messages.ts';
 import type { SignerTree } from '../peering/opening.ts';
+import { leaveBlob } from '../peering/peer-blob.ts';
+import { Remains, type SealStanding } from '../peering/remains.ts';
 import type { RpcPeer } from '../peering/rpc-peer.ts';
 import { Intake, type IntakeDeps, type IntakeOptions } from './intake.ts';
 import type { MakerBook } from './maker-book.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
+import type { StakesPolicy } from './policy.ts';
 
-export type MakerChannelOptions = { readonly intake: IntakeOptions; readonly finalDepth: number };
+export type MakerChannelOptions = {
+  readonly intake: IntakeOptions;
+  readonly finalDepth: number;
+  readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
+};
 
 export type MakerChannelDeps = IntakeDeps &
   MakerChainDeps & {
+    readonly ledger: Ledger;
+    readonly random: Random;
     readonly signer: SignerTree;
     readonly log: Logger;
     readonly onChange: () => void;
@@ -31,20 +44,33 @@ export class MakerChannel {
   readonly book: MakerBook;
   readonly intake: Intake;
   readonly stats = { statesSigned: 0, statesAcked: 0 };
+  readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
   readonly #serial = new Serial();
   readonly #onChain: MakerChain;
+  readonly #remains: Remains;
   #peer: RpcPeer | undefined;
   #minerReady = false;
   #readySent = false;
   #offering = false;
+  /** The connections over which a claim was asked for, and refused. */
+  #asking: RpcPeer | undefined;
+  #claimRefused: RpcPeer | undefined;
+  #bondAsked: RpcPeer | undefined;
   #settled: (() => void)[] = [];
 
   constructor(book: MakerBook, options: MakerChannelOptions, deps: MakerChannelDeps) {
     this.book = book;
     this.#deps = deps;
+    this.#stakes = options.stakes;
     this.intake = new Intake(book, options.intake, deps);
     this.#onChain = new MakerChain(book, options.finalDepth, deps);
+    this.#remains = new Remains('maker', book, deps);
+  }
+
+  /** What became of the seal. */
+  get seal(): SealStanding {
+    return this.#remains.seal;
   }
 
   get connected(): boolean {
@@ -57,7 +83,7 @@ export class MakerChannel {
    */
   reestablish(
     peer: RpcPeer,
-    { n, state, nextSeq }: Params<'channel.reestablish'>,
+    { n, state, nextSeq, claimed }: Params<'channel.reestablish'>,
   ): Promise<Result<'channel.reestablish'>> {
     return this.#serial.run(async () => {
       const { book } = this;
@@ -71,6 +97,7 @@ export class MakerChannel {
       } else if (n === last.n && state !== null) {
         await book.compare(state);
       }
+      if (claimed !== undefined) await book.restoreClaim(claimed);
       this.#attach(peer);
       return {
         n: book.last!.n,
@@ -120,6 +147,7 @@ export class MakerChannel {
     this.#assertAttached(peer);
     this.#assertThawed();
     await this.#serial.run(async () => {
+      this.#checkEarly(this.book.delivery.verifiedWorkHashes, undefined);
       this.book.apply({ type: 'close_requested' });
     });
     this.#signIfDue();
@@ -130,10 +158,44 @@ export class MakerChannel {
     return { n: this.book.last!.n };
   }
 
+  /**
+   * Asks the miner to end the contract, so that both close: it answers at once and then asks for the rest to
+   * be signed. Throws `peer_closed` while it is not connected.
+   */
+  async requestClose(): Promise<void> {
+    const peer = this.#peer;
+    if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
+    this.#assertThawed();
+    await call(peer, 'channel.shutdown', { contractId: this.book.contractId });
+  }
+
+  /** `bond.release`: see `answerForBond`. */
+  releaseBond(asked: Params<'bond.release'>): Promise<Result<'bond.release'>> {
+    return this.#serial.run(() => answerForBond(asked, this.#bondSide, this.#deps));
+  }
+
+  get #bondSide(): BondSide {
+    return {
+      ...{ role: 'maker', book: this.book, remains: this.#remains },
+      returnsBonds: this.#stakes.returnsBonds ?? false,
+    };
+  }
+
+  /** Once on each connection: the own bond, without waiting for its delay. */
+  #askForBond(): void {
+    const peer = this.#peer;
+    if (peer === undefined || this.#bondAsked === peer || this.#remains.bonds === undefined) return;
+    this.#bondAsked = peer;
+    askForBond(peer, this.#bondSide, this.#deps).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      this.#deps.log.info({ code: error.code }, 'the miner does not release the bond');
+    });
+  }
+
   /** `close.sig`: after it no state is signed any more. */
   closeSignature(
     peer: RpcPeer,
-    { n, feeSat, signature }: Params<'close.sig'>,
+    { n, feeSat, signature, settlement }: Params<'close.sig'>,
   ): Promise<Result<'close.sig'>> {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
@@ -146,15 +208,25 @@ export class MakerChannel {
       }
       if (n !== last.n) throw new CodedError('wrong_state_number', `the newest state is ${last.n}`);
       const { params } = assembled;
-      verifyClose(params, last, feeSat, 'miner', signature);
+      this.#checkEarly(last.workHashes, settlement);
+      verifyClose(params, last, feeSat, 'miner', signature, settlement);
       const signer = this.#deps.signer.forChannel(contract.channelIndex);
-      const maker = signClose(params, last, feeSat, 'maker', signer);
-      const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker });
+      const maker = signClose(params, last, feeSat, 'maker', signer, settlement);
+      const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
       await this.book.setStatus('closing', { reason: 'cooperative', closeTx: hex, closeFeeSat: feeSat });
       await this.#onChain.broadcast(hex);
       this.#deps.onChange();
       return { closeTx: hex };
     });
+  }
+
+  /** While bonds are at stake, the policy says whether both may close together, and who has them. */
+  #checkEarly(workHashes: bigint, settlement: CloseSettlement | undefined): void {
+    if (!isAtStake(this.book.terms, workHashes)) return;
+    const wanted = this.#stakes.earlyClose;
+    if (wanted === 'refused' || (settlement !== undefined && settlement !== wanted)) {
+      throw new CodedError('bonds_at_stake', wanted === 'refused' ? undefined : `settle as ${wanted}`);
+    }
   }
 
   /** After each tip and each message that may make the channel ready. */
@@ -163,6 +235,8 @@ export class MakerChannel {
     if (tip === undefined) return;
     this.#run(async () => {
       await this.#onChain.onTip(tip);
+      await this.#remains.onTip(tip);
+      this.#askForBond();
       await this.#becomeReady(tip);
     });
   }
@@ -188,6 +262,14 @@ export class MakerChannel {
     setImmediate(() => {
       this.lookAtChain();
       this.#signIfDue();
+      this.#leaveBlob(peer);
+    });
+  }
+
+  /** For the day this ledger is gone: the miner gives it back with the next reestablish. */
+  #leaveBlob(peer: RpcPeer): void {
+    leaveBlob(peer, this.book.contractId, this.#deps).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
     });
   }
 
@@ -220,12 +302,33 @@ export class MakerChannel {
       const { book } = this;
       const isOpen = book.channel?.status === 'open' && book.frozen === undefined;
       if (isOpen && book.offered === undefined && book.stream.signing !== undefined) {
-        await book.signNext();
-        this.stats.statesSigned += 1;
-        this.#deps.onChange();
+        if (book.isClaimed) {
+          await book.signNext();
+          this.stats.statesSigned += 1;
+          this.#deps.onChange();
+        } else await this.#askClaim();
       }
       this.#offer();
     });
+  }
+
+  /** The seal's claim of the work, before it is paid. A miner that refuses it is paid no more. */
+  async #askClaim(): Promise<void> {
+    const peer = this.#peer;
+    if (peer === undefined || this.#asking === peer || this.#remains.seal === 'lost') return;
+    this.#asking = peer;
+    call(peer, 'seal.claim', await this.book.askClaim())
+      .then(async ({ claim }) => {
+        await this.#serial.run(() => this.book.takeClaim(claim));
+        this.#asking = undefined;
+        this.#signIfDue();
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        this.#deps.log.warn({ contract: this.book.contractId, code: error.code }, 'the claim was refused');
+        this.#claimRefused = peer;
+        this.#wakeSettled();
+      });
   }
 
   /** Sends the newest state until it is acked; it was stored before. */
@@ -258,6 +361,8 @@ export class MakerChannel {
   #isSettled(): boolean {
     const { book } = this;
     if (book.offered !== undefined) return false;
+    const isUnclaimable = this.#peer !== undefined && this.#claimRefused === this.#peer;
+    if (isUnclaimable || this.#remains.seal === 'lost') return true;
     return book.stream.status !== 'ending' || exposureSat(book.terms, book.stream) === 0n;
   }
 

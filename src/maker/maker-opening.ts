@@ -2,13 +2,16 @@ import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { canonicalJson } from '../base/json.ts';
 import type { ChainSource } from '../chain/source.ts';
-import { attachFundingWitnesses, signFundingInputs, verifyFundingSignatures } from '../channel/funding.ts';
+import { attachFundingWitnesses } from '../channel/funding.ts';
+import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
+import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
+import { type FundingWallet, keyWallet } from '../peering/funding-wallet.ts';
 import { codecsOf, type Params, type Result } from '../peering/messages.ts';
 import {
   assembleChannel,
   checkCoins,
-  chooseFundingSide,
+  checkForeign,
   outpointName,
   type SignerTree,
   walletScript,
@@ -18,12 +21,19 @@ import type { MakerBook } from './maker-book.ts';
 export type MakerOpeningOptions = {
   /** Where the maker is paid; the wallet's own script unless given. */
   readonly payoutScript?: Uint8Array;
+  /** Where claims of seals go, for the maker to sell on; the wallet's own script unless given. */
+  readonly nextSealScript?: Uint8Array;
   /** Blocks within which a funding should confirm. */
   readonly fundingTargetBlocks: number;
   readonly fallbackFeeRateSatPerKvb: number;
 };
 
-type OpeningDeps = { readonly chain: ChainSource; readonly signer: SignerTree };
+type OpeningDeps = {
+  readonly chain: ChainSource;
+  readonly signer: SignerTree;
+  /** Default: the wallet key of the signer. */
+  readonly wallet?: FundingWallet;
+};
 
 /**
  * Answers `channel.open`: own coins, keys and state 0, all stored before they leave. The same message again
@@ -43,45 +53,55 @@ export async function acceptOpening(
     if (!same) throw new CodedError('bad_funding', 'the channel was opened with other parameters');
     return book.opening.accept;
   }
+  checkForeign(open.funding, deps.signer);
   await checkCoins(open.funding, deps.chain);
   const { fundingTargetBlocks, fallbackFeeRateSatPerKvb } = options;
   const rate = await deps.chain.feeRateSatPerKvb(fundingTargetBlocks, fallbackFeeRateSatPerKvb);
   const feeRateSatPerKvb = Math.ceil(rate);
-  const funding = await chooseFundingSide(
-    { contributionSat: makerContributionSat(book.terms), feeRateSatPerKvb, reserved },
-    deps,
-  );
+  const wallet = deps.wallet ?? keyWallet(deps);
+  const contributionSat = makerContributionSat(book.terms);
+  const funding = await wallet.choose({ contributionSat, feeRateSatPerKvb, reserved });
   const keys = deps.signer.forChannel(book.contract.channelIndex);
   const accept = {
-    keys: { makerChannel: keys.publicKey('channel'), makerRefund: keys.publicKey('refund') },
-    payoutScript: options.payoutScript ?? walletScript(deps.signer),
+    keys: makerKeysOf(keys, book.terms),
+    payoutScript: options.payoutScript ?? (await wallet.payoutScript()),
     funding,
     feeRateSatPerKvb,
+    ...(book.terms.seal === undefined
+      ? {}
+      : { nextSealScript: options.nextSealScript ?? walletScript(deps.signer) }),
   };
   return book.saveOpening(open, accept, assembleChannel(book.terms, open, accept));
 }
 
 /**
- * Answers `channel.tx_signatures`: verifies the miner's, adds its own, stores the funding and broadcasts
- * it. Again: the same
- * transaction. Throws `bad_signature`, `bad_funding` when coins are gone or the opening was given up.
+ * Answers `channel.tx_signatures`: reads the miner's PSBT, which must be exactly the funding both worked out,
+ * signs the own inputs, stores the funding, and gives the own signatures as a PSBT. Again: the same. Throws
+ * as `readPsbt`, `bad_funding` when coins are gone or the opening was given up.
  */
 export async function completeFunding(
   book: MakerBook,
-  signatures: readonly string[],
+  { psbt, claim }: Params<'channel.tx_signatures'>,
   deps: OpeningDeps,
 ): Promise<Result<'channel.tx_signatures'>> {
-  if (book.fundingTx !== undefined) return { fundingTx: book.fundingTx };
   const { assembled, opening, channel } = book;
   if (!assembled || !opening?.accept || !channel) throw new CodedError('unknown_channel', 'not opened');
-  if (channel.status !== 'opening') throw new CodedError('bad_funding', 'the opening was given up');
-  verifyFundingSignatures(assembled.funding, 'miner', signatures);
-  await checkCoins(opening.open.funding, deps.chain);
-  await checkCoins(opening.accept.funding, deps.chain);
-  const maker = signFundingInputs(assembled.funding, 'maker', deps.signer);
-  const { hex } = attachFundingWitnesses(assembled.funding, { miner: signatures, maker });
-  await book.saveFunding(hex);
-  return { fundingTx: hex };
+  const { funding } = assembled;
+  const { network } = book.terms;
+  const miner = psbtFundingSignatures(funding, 'miner', network, psbt);
+  if (book.fundingTx === undefined) {
+    if (channel.status !== 'opening') throw new CodedError('bad_funding', 'the opening was given up');
+    if ((claim === undefined) !== (book.terms.seal === undefined))
+      throw new CodedError('bad_terms', 'claim 0 comes with the funding exactly where there is a seal');
+    await checkCoins(opening.open.funding, deps.chain);
+    await checkCoins(opening.accept.funding, deps.chain);
+  }
+  const wallet = deps.wallet ?? keyWallet(deps);
+  const { contractId } = book;
+  const maker = await wallet.sign({ contractId, network }, funding, 'maker');
+  const { hex } = attachFundingWitnesses(funding, { miner, maker });
+  if (book.fundingTx === undefined) await book.saveFunding(hex, claim);
+  return { psbt: fundingPsbt(funding, network, 'maker', maker, deps.signer) };
 }
 
 /** Outpoints promised to a channel that may still be funded. */

@@ -1,6 +1,7 @@
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
@@ -9,21 +10,30 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { handler, Serial } from '../peering/calls.ts';
 import { createTlsIdentity } from '../peering/certificate.ts';
+import type { FundingWallet } from '../peering/funding-wallet.ts';
 import { authenticate } from '../peering/handshake.ts';
 import type { Params, Result } from '../peering/messages.ts';
 import { identityOfSigner, type SignerTree, signTerms, verifyTermsSignature } from '../peering/opening.ts';
+import { blobEntry, openBlob } from '../peering/peer-blob.ts';
 import {
+  BLOB_KIND,
   type ChannelStatus,
   CONTRACT_KIND,
   type ContractRecord,
   contractEntry,
+  NOTHING_DELIVERED,
   nextChannelIndex,
 } from '../peering/records.ts';
+import { entriesOf } from '../peering/recovery.ts';
+import type { SealStanding } from '../peering/remains.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peering/rpc-peer.ts';
 import {
   DEFAULT_TRANSPORT,
-  type PeerConnection,
+  type PeerLink,
+  type PeerListener,
   PeerServer,
+  type PeerServerDeps,
+  type PeerServerOptions,
   type TransportOptions,
 } from '../peering/transport.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
@@ -32,10 +42,10 @@ import { parseJobDocument } from '../work/evidence.ts';
 import { recentShareHashes } from '../work/meters.ts';
 import { BlockView } from './block-view.ts';
 import { DEFAULT_INTAKE, type IntakeOptions } from './intake.ts';
-import { MakerBook } from './maker-book.ts';
+import { MakerBook, type OpenStateSigner } from './maker-book.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
-import { judgeTerms, type MakerPolicy } from './policy.ts';
+import { judgeTerms, lockedSat, type MakerPolicy, stakesOf } from './policy.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
@@ -61,12 +71,18 @@ export type MakerDeps = {
   readonly ledger: Ledger;
   readonly chain: ChainSource;
   readonly signer: SignerTree;
+  /** See `MakerBookDeps`. */
+  readonly openStateSigner?: OpenStateSigner;
+  /** Where the money of fundings comes from. Default: the wallet key of the signer. */
+  readonly wallet?: FundingWallet;
   readonly kernel: ShareKernel;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   /** After everything that may have changed the status. */
   readonly onStatus?: () => void;
+  /** Another network than TLS over TCP. */
+  readonly openServer?: (options: PeerServerOptions, deps: PeerServerDeps) => PeerListener;
 };
 
 export type MakerContractStatus = {
@@ -84,6 +100,8 @@ export type MakerContractStatus = {
   readonly refused: Readonly<Record<string, number>>;
   readonly fundingTxid: string | undefined;
   readonly fundingDepth: number;
+  /** `none` where the terms have none. */
+  readonly seal: SealStanding;
   readonly frozen: string | undefined;
 };
 
@@ -106,7 +124,7 @@ export class Maker {
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
   readonly #desk = new Serial();
-  #server: PeerServer | undefined;
+  #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
 
   constructor(options: MakerOptions, deps: MakerDeps) {
@@ -129,7 +147,9 @@ export class Maker {
     }
     await this.#rememberHashes();
     const genesisHash = await chain.genesisHash();
-    this.#view.onTip(await chain.tip());
+    const tip = await chain.tip();
+    this.#view.onTip(tip);
+    for (const { book } of this.#channels.values()) await book.recover(tip.height);
     this.#stopTip = chain.watchTip((tip) => {
       this.#view.onTip(tip);
       for (const channel of this.#channels.values()) channel.lookAtChain();
@@ -137,7 +157,8 @@ export class Maker {
       this.#verifier.dropOld();
     });
     const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
-    this.#server = new PeerServer(
+    const { openServer = (...words) => new PeerServer(...words) } = this.#deps;
+    this.#server = openServer(
       {
         ...transport,
         host: this.#options.host,
@@ -181,9 +202,28 @@ export class Maker {
         refused: intake.stats.refused,
         fundingTxid: book.channel?.fundingTxid,
         fundingDepth: book.stream.fundingDepth,
+        seal: channel.seal,
         frozen: book.frozen?.message,
       };
     });
+  }
+
+  /** See `MakerChannel.requestClose`. Throws `unknown_channel`. */
+  async requestClose(contractId: string): Promise<void> {
+    await this.#known(contractId).requestClose();
+  }
+
+  /** Looks at the chain now: an expired channel is taken back. Throws `unknown_channel`. */
+  async lookAtChain(contractId: string): Promise<void> {
+    const channel = this.#known(contractId);
+    channel.lookAtChain();
+    await channel.idle();
+  }
+
+  #known(contractId: string): MakerChannel {
+    const channel = this.#channels.get(contractId);
+    if (channel === undefined) throw new CodedError('unknown_channel');
+    return channel;
   }
 
   /** Ends all connections; the channels stay as they are. */
@@ -194,7 +234,7 @@ export class Maker {
     for (const channel of this.#channels.values()) await channel.idle();
   }
 
-  async #serve(connection: PeerConnection, genesisHash: string): Promise<void> {
+  async #serve(connection: PeerLink, genesisHash: string): Promise<void> {
     const peer = new RpcPeer(connection, this.#options.rpc ?? DEFAULT_RPC, { log: this.#deps.log });
     const { allowedNodeIds } = this.#options;
     const nodeId = await authenticate(peer, 'server', {
@@ -229,7 +269,14 @@ export class Maker {
       'contract.propose': handler('contract.propose', (params) => this.#propose(params, nodeId)),
       'channel.open': handler('channel.open', (params) => this.#open(params, nodeId)),
       'channel.tx_signatures': handler('channel.tx_signatures', (params) => this.#fund(params, nodeId)),
+      'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
+        channelOf(contractId);
+        await this.#deps.ledger.appendNow([blobEntry(contractId, blob)]);
+        return {};
+      }),
+      'peer_storage.get': handler('peer_storage.get', async () => this.#blobsFor(nodeId)),
       'channel.reestablish': handler('channel.reestablish', async (params) => {
+        await this.#bringBack(params, nodeId);
         const channel = this.#channelOf(params.contractId, nodeId);
         const answer = await channel.reestablish(peer, params);
         if (attached.size < CONTRACTS_PER_SESSION) attached.add(channel);
@@ -239,8 +286,45 @@ export class Maker {
       'job.announce': handler('job.announce', (p) => channelOf(p.contractId).announce(peer, p)),
       'work.batch': handler('work.batch', (p) => channelOf(p.contractId).takeBatch(peer, p)),
       'channel.shutdown': handler('channel.shutdown', (p) => channelOf(p.contractId).shutdown(peer)),
+      'bond.release': handler('bond.release', (p) => channelOf(p.contractId).releaseBond(p)),
       'close.sig': handler('close.sig', (p) => channelOf(p.contractId).closeSignature(peer, p)),
     };
+  }
+
+  /** What a miner left here for its open contracts. */
+  async #blobsFor(nodeId: string): Promise<Result<'peer_storage.get'>> {
+    const blobs: { contractId: string; blob: string }[] = [];
+    let left = LIMITS.peerLineBytes / 2;
+    for (const { book } of [...this.#channels.values()].reverse()) {
+      if (book.isClosed || book.terms.minerNodeId !== nodeId || blobs.length >= LIMITS.peerBlobs) continue;
+      const blob = await this.#deps.ledger.get(BLOB_KIND, book.contractId);
+      if (blob === undefined || blob.length > left) continue;
+      left -= blob.length;
+      blobs.push({ contractId: book.contractId, blob });
+    }
+    return { blobs };
+  }
+
+  /** A contract that the ledger lost comes back from what the miner kept of it. Throws `bad_blob`. */
+  async #bringBack(
+    { contractId, blob, nextSeq }: Params<'channel.reestablish'>,
+    nodeId: string,
+  ): Promise<void> {
+    if (blob === undefined || this.#channels.has(contractId)) return;
+    await this.#desk.run(async () => {
+      if (this.#channels.has(contractId)) return;
+      const opened = openBlob(contractId, 'maker', blob, this.#deps.signer);
+      if (opened.contract.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
+      const { height } = await this.#deps.chain.tip();
+      const { workHashes: verifiedWorkHashes } = opened.state;
+      const delivery = { ...NOTHING_DELIVERED, nextSeq, verifiedWorkHashes, restoredHeight: height };
+      await this.#deps.ledger.appendNow(entriesOf(contractId, opened, delivery));
+      const book = await MakerBook.load(contractId, this.#deps);
+      if (book === undefined) return;
+      await book.recover(height);
+      this.#add(book);
+      this.#deps.log.warn({ contract: contractId }, 'a lost contract came back from its miner');
+    });
   }
 
   /** Contracts of others are unknown to a peer. */
@@ -268,7 +352,7 @@ export class Maker {
         peerNodeId: nodeId,
         height,
         openContractsOfPeer: open.filter((book) => book.terms.minerNodeId === nodeId).length,
-        openBudgetSat: open.reduce((sum, book) => sum + book.terms.budgetSat, 0n),
+        openBudgetSat: open.reduce((sum, { terms: each }) => sum + lockedSat(each), 0n),
       });
       verifyTermsSignature(terms, nodeId, signature);
       const record: ContractRecord = {
@@ -295,13 +379,10 @@ export class Maker {
     });
   }
 
-  #fund(
-    { contractId, signatures }: Params<'channel.tx_signatures'>,
-    nodeId: string,
-  ): Promise<Result<'channel.tx_signatures'>> {
+  #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
     return this.#desk.run(async () => {
-      const channel = this.#channelOf(contractId, nodeId);
-      const answer = await completeFunding(channel.book, signatures, this.#deps);
+      const channel = this.#channelOf(params.contractId, nodeId);
+      const answer = await completeFunding(channel.book, params, this.#deps);
       channel.lookAtChain();
       return answer;
     });
@@ -311,6 +392,7 @@ export class Maker {
     const options = {
       intake: { ...DEFAULT_INTAKE, ...this.#options.intake },
       finalDepth: this.#options.finalDepth ?? 6,
+      stakes: stakesOf(this.#options.policy),
     };
     const channel = new MakerChannel(book, options, {
       ...this.#deps,

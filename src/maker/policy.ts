@@ -1,7 +1,9 @@
 import { CodedError } from '../base/errors.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
-import { type ContractTerms, termsVersion } from '../contract/terms.ts';
+import { type CloseSettlement, makerContributionSat, minerContributionSat } from '../channel/amounts.ts';
+import { type BondMode, bondsOf } from '../contract/bond-terms.ts';
+import type { ContractTerms } from '../contract/terms.ts';
 
 /** The contracts a maker takes without asking anyone. */
 export type MakerPolicy = {
@@ -26,7 +28,47 @@ export type MakerPolicy = {
    * upstream itself.
    */
   readonly bindingScriptHex: string | undefined;
+  /** Left out: contracts with bonds or a seal are not served. */
+  readonly stakes?: StakesPolicy;
 };
+
+/** What a maker takes of bonds and seals. */
+export type StakesPolicy = {
+  readonly bondModes: readonly BondMode[];
+  /** D of one contract. It counts as budget in the other limits. */
+  readonly maxMakerBondSat: bigint;
+  /** The least C where there are bonds. */
+  readonly minCollateralSat: bigint;
+  /** Keys of the auditors whose rulings are trusted, compressed, in hex. */
+  readonly auditorKeysHex: readonly string[];
+  /** Blocks of `bondCsvBlocks`: time for a ruling, and how long the own bond may be locked. */
+  readonly minBondCsvBlocks: number;
+  readonly maxBondCsvBlocks: number;
+  readonly seal: 'never' | 'allowed' | 'required';
+  /** The least fee rate of claims, which must confirm before the seal expires. */
+  readonly minClaimFeeRateSatPerKvb: number;
+  /** Who has bonds that did not vest where the miner asks for the close; `refused`: then it closes alone. */
+  readonly earlyClose: CloseSettlement | 'refused';
+  /** Signs, when a miner asks, that it has its collateral back after a close alone. */
+  readonly returnsBonds?: boolean;
+};
+
+const NO_STAKES: StakesPolicy = {
+  bondModes: ['none'],
+  maxMakerBondSat: 0n,
+  minCollateralSat: 0n,
+  auditorKeysHex: [],
+  minBondCsvBlocks: 1,
+  maxBondCsvBlocks: 65_535,
+  seal: 'never',
+  minClaimFeeRateSatPerKvb: 100,
+  earlyClose: 'refused',
+};
+
+/** What a policy says of bonds and seals, also where it leaves them out. */
+export function stakesOf(policy: MakerPolicy): StakesPolicy {
+  return policy.stakes ?? NO_STAKES;
+}
 
 /** What terms are judged against. */
 export type PolicyContext = {
@@ -35,8 +77,48 @@ export type PolicyContext = {
   readonly peerNodeId: string;
   readonly height: number;
   readonly openContractsOfPeer: number;
+  /** `lockedSat` of all contracts that are not closed. */
   readonly openBudgetSat: bigint;
 };
+
+/** What a contract ties up of the maker's money, the reserve apart. */
+export function lockedSat(terms: ContractTerms): bigint {
+  return terms.budgetSat + bondsOf(terms).makerBondSat;
+}
+
+type Rule = readonly [holds: boolean, reason: string];
+
+function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
+  const bonds = bondsOf(terms);
+  const { bondMode, makerBondSat, collateralSat } = bonds;
+  const rules: Rule[] = [
+    [stakes.bondModes.includes(bondMode), `bonds of mode ${bondMode} are not served`],
+    [makerBondSat <= stakes.maxMakerBondSat, `maker_bond may be at most ${stakes.maxMakerBondSat} sat`],
+    [
+      bondMode === 'none' || collateralSat >= stakes.minCollateralSat,
+      `the collateral must be at least ${stakes.minCollateralSat} sat`,
+    ],
+    [
+      stakes.seal === 'allowed' || (terms.seal === undefined) === (stakes.seal === 'never'),
+      stakes.seal === 'never' ? 'contracts with a seal are not served' : 'a contract needs a seal',
+    ],
+    [
+      terms.seal === undefined || terms.seal.claimFeeRateSatPerKvb >= stakes.minClaimFeeRateSatPerKvb,
+      `claims must pay at least ${stakes.minClaimFeeRateSatPerKvb} sat per kvB`,
+    ],
+  ];
+  if (bonds.bondMode !== 'auditor') return rules;
+  const { bondCsvBlocks, auditorKeyHex } = bonds;
+  const { minBondCsvBlocks, maxBondCsvBlocks } = stakes;
+  return [
+    ...rules,
+    [stakes.auditorKeysHex.includes(auditorKeyHex), 'this auditor is not trusted here'],
+    [
+      bondCsvBlocks >= minBondCsvBlocks && bondCsvBlocks <= maxBondCsvBlocks,
+      `bond_csv_blocks must be from ${minBondCsvBlocks} to ${maxBondCsvBlocks}`,
+    ],
+  ];
+}
 
 /**
  * Pure. Throws `bad_terms` with the first reason not to take a contract; `parseTerms` has checked it in
@@ -46,7 +128,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   const blocks = terms.expiryHeight - context.height;
   const shareWork = workOfTarget(BigInt(`0x${terms.maxTargetHex}`));
   const { binding } = terms;
-  const rules: readonly (readonly [holds: boolean, reason: string])[] = [
+  const rules: readonly Rule[] = [
     [terms.network === policy.network, `the network must be ${policy.network}`],
     [terms.makerNodeId === context.makerNodeId, 'the maker of the terms is another node'],
     [terms.minerNodeId === context.peerNodeId, 'the miner of the terms is another node'],
@@ -55,14 +137,13 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `the price may be at most ${policy.maxPriceMsatPerEh}`,
     ],
     [terms.budgetSat <= policy.maxBudgetSat, `the budget may be at most ${policy.maxBudgetSat} sat`],
-    [terms.budgetSat + context.openBudgetSat <= policy.maxTotalBudgetSat, 'all budgets are in use'],
+    [lockedSat(terms) + context.openBudgetSat <= policy.maxTotalBudgetSat, 'all budgets are in use'],
     [
       context.openContractsOfPeer < policy.maxOpenContractsPerMiner,
       `a miner may have ${policy.maxOpenContractsPerMiner} contracts`,
     ],
     [terms.stepHashes >= policy.minStepHashes, `a step must be at least ${policy.minStepHashes} hashes`],
     [terms.stepHashes <= policy.maxStepHashes, `a step may be at most ${policy.maxStepHashes} hashes`],
-    [termsVersion(terms) === 1, 'contracts with bonds or a seal are not served'],
     [terms.maxUnpaidSteps <= policy.maxUnpaidSteps, `at most ${policy.maxUnpaidSteps} steps are unpaid`],
     [
       shareWork >= policy.minShareWorkHashes,
@@ -82,6 +163,11 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
         (binding.type === 'coinbase' && binding.scriptHex === policy.bindingScriptHex),
       'the binding must be to the script of the maker',
     ],
+    [
+      minerContributionSat(terms) <= makerContributionSat(terms),
+      'the miner may not put more into the channel than the maker',
+    ],
+    ...stakeRules(stakesOf(policy), terms),
   ];
   const broken = rules.find(([holds]) => !holds);
   if (broken !== undefined) throw new CodedError('bad_terms', broken[1]);

@@ -45,6 +45,21 @@ const REJECT_REASONS = [
   'overload',
 ] as const satisfies readonly ErrorCode[];
 
+/** Why a connection of a miner ended. */
+const CLOSE_REASONS = [
+  'line_too_long',
+  'session_limit',
+  'idle_timeout',
+  'banned',
+  'slow_reader',
+  'closed_by_miner',
+  'socket_error',
+  'not_stratum',
+  'resumed',
+  'moved',
+  'shutdown',
+] as const;
+
 /** From a commit alone on an idle disk (0.4 ms) to one that makes miners give up. */
 const FAST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10] as const;
 const POWERS_OF_TWO = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] as const;
@@ -88,6 +103,47 @@ export const CATALOGUE = {
     values: { result: ['accepted', 'refused'] },
     roles: PROXY,
   },
+  downstream_connections_refused_total: {
+    type: 'counter',
+    help: 'Connections turned away at once, by reason: a denied or banned address, a limit, a bad PROXY header.',
+    labels: ['reason'],
+    values: {
+      reason: [
+        ...['denied', 'banned', 'sessions', 'sessions_per_address', 'rate', 'rate_per_address'],
+        'bad_proxy_header',
+      ],
+    },
+    roles: PROXY,
+  },
+  downstream_disconnects_total: {
+    type: 'counter',
+    help: 'Connections of miners that ended, by reason.',
+    labels: ['reason'],
+    values: { reason: CLOSE_REASONS },
+    roles: PROXY,
+  },
+  downstream_bans_total: {
+    type: 'counter',
+    help: 'Addresses banned for sending nothing valid.',
+    roles: PROXY,
+  },
+  downstream_resumed_total: {
+    type: 'counter',
+    help: 'Sessions that went on where an earlier connection ended.',
+    roles: PROXY,
+  },
+  downstream_keep_alives_total: {
+    type: 'counter',
+    help: 'Jobs made only so that miners do not leave for lack of news.',
+    roles: PROXY,
+  },
+  vardiff_retargets_total: {
+    type: 'counter',
+    help: "Changes of a miner's difficulty.",
+    labels: ['direction'],
+    values: { direction: ['up', 'down'] },
+    roles: PROXY,
+  },
   shares_submitted_total: { type: 'counter', help: 'Shares that miners sent.', roles: PROXY },
   shares_accepted_total: { type: 'counter', help: 'Shares that were credited.', roles: BOTH },
   shares_rejected_total: {
@@ -125,7 +181,7 @@ export const CATALOGUE = {
 
   job_age_seconds: {
     type: 'gauge',
-    help: 'Age of the newest job that miners work on.',
+    help: 'Time since the last job of the destination that miners work for; of several the longest.',
     roles: PROXY,
   },
   upstream_up: {
@@ -140,9 +196,129 @@ export const CATALOGUE = {
     labels: ['target', 'result'],
     roles: PROXY,
   },
+  upstream_combinations_total: {
+    type: 'counter',
+    help: 'Forwarded shares by our verdict and theirs. We accepted and they rejected: they judge by another rule.',
+    labels: ['target', 'verdicts'],
+    roles: PROXY,
+  },
+  upstream_work_hashes_total: {
+    type: 'counter',
+    help: 'Credited work by destination, in hashes; its rate is the hashrate there in H/s.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_sessions: {
+    type: 'gauge',
+    help: 'Miners that work for a destination.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_wanted_hashes_per_second: {
+    type: 'gauge',
+    help: 'Hashrate that a destination is to get while the hashrate is split by weight or rate.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_reject_ratio: {
+    type: 'gauge',
+    help: 'Moving part of the answers that were not true, silence included, 0 to 1.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_round_trip_seconds: {
+    type: 'gauge',
+    help: 'Moving mean of the time to an answer.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_connects_total: {
+    type: 'counter',
+    help: 'Connections to a destination that were tried.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_disconnects_total: {
+    type: 'counter',
+    help: 'Connections to a destination that ended and attempts that failed, by reason.',
+    labels: ['target', 'reason'],
+    roles: PROXY,
+  },
+  upstream_resumed_total: {
+    type: 'counter',
+    help: 'Sessions at a destination that were taken up again, with the shares that had no answer.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_redirects_refused_total: {
+    type: 'counter',
+    help: 'Requests of a destination to connect to another host that were not followed.',
+    labels: ['target'],
+    roles: PROXY,
+  },
   upstream_failovers_total: {
     type: 'counter',
-    help: 'Times that the hashrate was moved to another destination.',
+    help: 'Times that the hashrate was moved to other destinations.',
+    roles: PROXY,
+  },
+  upstream_session_moves_total: {
+    type: 'counter',
+    help: 'Miners moved one by one to keep the hashrate split by weight or rate.',
+    roles: PROXY,
+  },
+
+  upstream_links: {
+    type: 'gauge',
+    help: 'Connections to a destination that leaves too little extranonce2 to be shared: of miners, and spare.',
+    labels: ['target', 'state'],
+    roles: PROXY,
+  },
+  upstream_links_refused_total: {
+    type: 'counter',
+    help: 'Miners that got none of these, since there were too many.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_up: {
+    type: 'gauge',
+    help: '1 while the JSON-RPC of the Braidpool node answers.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_subscribed: {
+    type: 'gauge',
+    help: '1 while the Braidpool node tells of new beads by itself.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_shares_total: {
+    type: 'counter',
+    help: 'Shares the Braidpool node accepted, by what became of them: a bead that pays you, or another, or none.',
+    labels: ['target', 'outcome'],
+    roles: PROXY,
+  },
+  braidpool_beads: {
+    type: 'gauge',
+    help: 'Beads in the braid, as its node sees it.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_cohorts: {
+    type: 'gauge',
+    help: 'Cohorts in the braid.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_tips: {
+    type: 'gauge',
+    help: 'Beads of the braid that nobody built upon yet.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  braidpool_orphans: {
+    type: 'gauge',
+    help: 'Beads that wait for their parents at the node.',
+    labels: ['target'],
     roles: PROXY,
   },
 

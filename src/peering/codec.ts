@@ -109,33 +109,41 @@ export function nullable<T>(inner: Codec<T>): Codec<T | null> {
 
 type Fields<T> = { readonly [K in keyof T]: readonly [wireName: string, codec: Codec<T[K]>] };
 
-/** An object with exactly these fields, each given as `[name on the wire, codec]`. */
-export function object<T>(fields: Fields<T>): Codec<Readonly<T>> {
-  const keys = Object.keys(fields) as (keyof T & string)[];
-  const names = new Set(keys.map((key) => fields[key][0]));
+/**
+ * An object with exactly these fields, each given as `[name on the wire, codec]`.
+ * @param optional fields that may be left out
+ */
+export function object<T, O = Record<never, never>>(
+  required: Fields<T>,
+  optional: Fields<O> = {} as Fields<O>,
+): Codec<Readonly<T & Partial<O>>> {
+  const fields = Object.entries<readonly [string, Codec<unknown>]>({ ...required, ...optional });
+  const names = new Set(fields.map(([, [wireName]]) => wireName));
   return {
     parse: (value) => {
       if (!isRecord(value)) return refuse('an object', value);
       for (const key of Object.keys(value)) {
         if (!names.has(key)) throw new CodedError('protocol', `unknown field ${excerpt(key)}`);
       }
-      const out: Partial<T> = {};
-      for (const key of keys) {
-        const [wireName, codec] = fields[key];
-        if (!Object.hasOwn(value, wireName)) throw new CodedError('protocol', `${wireName} is missing`);
+      const out: Record<string, unknown> = {};
+      for (const [key, [wireName, codec]] of fields) {
+        if (!Object.hasOwn(value, wireName)) {
+          if (Object.hasOwn(optional, key)) continue;
+          throw new CodedError('protocol', `${wireName} is missing`);
+        }
         try {
           out[key] = codec.parse(value[wireName]);
         } catch (error) {
           throw inField(wireName, error);
         }
       }
-      return out as T;
+      return out as Readonly<T & Partial<O>>;
     },
     print: (value) => {
       const out: Record<string, Json> = {};
-      for (const key of keys) {
-        const [wireName, codec] = fields[key];
-        out[wireName] = codec.print(value[key]);
+      const record: Readonly<Record<string, unknown>> = value;
+      for (const [key, [wireName, codec]] of fields) {
+        if (record[key] !== undefined) out[wireName] = codec.print(record[key]);
       }
       return out;
     },

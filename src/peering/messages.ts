@@ -18,9 +18,11 @@ import {
   listOf,
   nullable,
   object,
+  oneOf,
   positiveNumber,
   text,
 } from './codec.ts';
+import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 
 /**
  * Every message between miner and maker (`channel.md` 7), one codec for parameters and one for the result.
@@ -40,6 +42,8 @@ const u32: Codec<number> = {
   print: u32hex,
 };
 const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
+/** Of 65531 bytes at most, base64 (BOLT1, peer storage). */
+const blob = text(87_376, /^[A-Za-z0-9+/]+={0,2}$/);
 const jobIdText = text(14, /^(?:0|[1-9a-f][0-9a-f]{0,13})$/);
 /** A job's id: hex without leading zeros on the wire, as in `mining.notify`. */
 const jobId: Codec<number> = {
@@ -51,6 +55,26 @@ const jobId: Codec<number> = {
   print: (value) => value.toString(16),
 };
 const empty = object<Record<never, never>>({});
+/** BIP174 version 0, base64. */
+const psbt = text(LIMITS.psbtChars, /^[A-Za-z0-9+/]+={0,2}$/);
+/** What each side brings to the keys of a channel; which of the optional ones, the terms say. */
+const minerKeys = object(
+  { minerChannel: ['miner_channel', publicKey] },
+  {
+    minerBond: ['miner_bond', publicKey],
+    minerExit: ['miner_exit', publicKey],
+    minerSeal: ['miner_seal', publicKey],
+    minerSealExit: ['miner_seal_exit', publicKey],
+  },
+);
+const makerKeys = object(
+  { makerChannel: ['maker_channel', publicKey], makerRefund: ['maker_refund', publicKey] },
+  {
+    makerBond: ['maker_bond', publicKey],
+    makerExit: ['maker_exit', publicKey],
+    makerSeal: ['maker_seal', publicKey],
+  },
+);
 
 export type Hello = {
   readonly protocol: number;
@@ -125,27 +149,27 @@ export const methods = {
   'channel.open': {
     params: object({
       contractId: ['contract_id', contractId],
-      keys: ['keys', object({ minerChannel: ['miner_channel', publicKey] })],
+      keys: ['keys', minerKeys],
       payoutScript: ['payout_script', script],
       funding: ['funding', sideCodec],
     }),
-    result: object({
-      keys: [
-        'keys',
-        object({ makerChannel: ['maker_channel', publicKey], makerRefund: ['maker_refund', publicKey] }),
-      ],
-      payoutScript: ['payout_script', script],
-      funding: ['funding', sideCodec],
-      feeRateSatPerKvb: ['fee_rate_sat_per_kvb', integer(100, 10_000_000)],
-      state0: ['state0', stateCodec],
-    }),
+    result: object(
+      {
+        keys: ['keys', makerKeys],
+        payoutScript: ['payout_script', script],
+        funding: ['funding', sideCodec],
+        feeRateSatPerKvb: ['fee_rate_sat_per_kvb', integer(100, 10_000_000)],
+        state0: ['state0', stateCodec],
+      },
+      { nextSealScript: ['next_seal_script', script] },
+    ),
   },
   'channel.tx_signatures': {
-    params: object({
-      contractId: ['contract_id', contractId],
-      signatures: ['signatures', listOf(signature, LIMITS.fundingInputs, 1)],
-    }),
-    result: object({ fundingTx: ['funding_tx', transaction] }),
+    params: object(
+      { contractId: ['contract_id', contractId], psbt: ['psbt', psbt] },
+      { claim: ['claim', claimCodec] },
+    ),
+    result: object({ psbt: ['psbt', psbt] }),
   },
   'channel.ready': {
     params: object({
@@ -178,6 +202,17 @@ export const methods = {
       ],
     }),
   },
+  'seal.claim': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      n: ['n', stateNumber],
+      workHashes: ['work', decimal],
+      nextSeq: ['next_seq', sequence],
+      refused: ['refused', rangesCodec],
+      shareRoot: ['share_root', bytesUpTo(32, 32)],
+    }),
+    result: object({ claim: ['claim', claimCodec] }),
+  },
   'state.sign': {
     params: object({
       contractId: ['contract_id', contractId],
@@ -186,12 +221,15 @@ export const methods = {
     result: object({ n: ['n', stateNumber], ackSignature: ['ack_signature', signature] }),
   },
   'channel.reestablish': {
-    params: object({
-      contractId: ['contract_id', contractId],
-      n: ['n', stateNumber],
-      state: ['state', nullable(stateCodec)],
-      nextSeq: ['next_seq', sequence],
-    }),
+    params: object(
+      {
+        contractId: ['contract_id', contractId],
+        n: ['n', stateNumber],
+        state: ['state', nullable(stateCodec)],
+        nextSeq: ['next_seq', sequence],
+      },
+      { claimed: ['claimed', claimPointCodec], blob: ['blob', blob] },
+    ),
     result: object({
       n: ['n', stateNumber],
       state: ['state', nullable(stateCodec)],
@@ -199,17 +237,44 @@ export const methods = {
       verifiedWork: ['verified_work', decimal],
     }),
   },
+  'bond.release': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      txid: ['txid', hexOf(32)],
+      vout: ['vout', integer(0, 0xffff_ffff)],
+      payee: ['payee', oneOf('miner', 'maker')],
+      feeRateSatPerKvb: ['fee_rate_sat_per_kvb', integer(100, 10_000_000)],
+      signature: ['signature', signature],
+    }),
+    result: object({ signature: ['signature', signature] }),
+  },
+  'peer_storage.put': {
+    params: object({ contractId: ['contract_id', contractId], blob: ['blob', blob] }),
+    result: empty,
+  },
+  'peer_storage.get': {
+    params: empty,
+    result: object({
+      blobs: [
+        'blobs',
+        listOf(object({ contractId: ['contract_id', contractId], blob: ['blob', blob] }), LIMITS.peerBlobs),
+      ],
+    }),
+  },
   'channel.shutdown': {
     params: object({ contractId: ['contract_id', contractId] }),
     result: object({ n: ['n', stateNumber] }),
   },
   'close.sig': {
-    params: object({
-      contractId: ['contract_id', contractId],
-      n: ['n', stateNumber],
-      feeSat: ['fee_sat', decimal],
-      signature: ['signature', signature],
-    }),
+    params: object(
+      {
+        contractId: ['contract_id', contractId],
+        n: ['n', stateNumber],
+        feeSat: ['fee_sat', decimal],
+        signature: ['signature', signature],
+      },
+      { settlement: ['settlement', oneOf('returned', 'miner_forfeits', 'maker_forfeits')] },
+    ),
     result: object({ closeTx: ['close_tx', transaction] }),
   },
 } as const;

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import type { SignedSealClaim } from '../channel/seal.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
 import {
   isDelivering,
@@ -18,6 +19,7 @@ import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
 import { Serial } from './calls.ts';
 import { type AssembledChannel, assembleChannel } from './opening.ts';
 import {
+  bodyOf,
   type ChannelRecord,
   type ChannelStatus,
   type ContractRecord,
@@ -33,8 +35,11 @@ import {
   nextChannelIndex,
   type OpeningRecord,
   openingEntry,
+  parseBody,
+  SEAL_KIND,
   stateEntry,
 } from './records.ts';
+import { type ClaimPoint, claimPointCodec } from './seal-codecs.ts';
 
 export type MinerBookOptions = {
   readonly terms: ContractTerms;
@@ -64,6 +69,8 @@ export class MinerBook {
   channel: ChannelRecord | undefined;
   last: SignedState | undefined;
   delivery: DeliveryRecord = NOTHING_DELIVERED;
+  /** The newest claim given, from before the funding is signed on, where there is a seal. */
+  claimed: ClaimPoint | undefined;
   stream: StreamState = PENDING_STREAM;
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
@@ -93,6 +100,8 @@ export class MinerBook {
     book.channel = stored?.channel;
     book.last = stored?.last;
     book.delivery = stored?.delivery ?? NOTHING_DELIVERED;
+    const claimed = await deps.ledger.get(SEAL_KIND, contractId);
+    if (claimed !== undefined) book.claimed = parseBody(SEAL_KIND, claimPointCodec, claimed);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) book.own = parseStreamTotal(contractId, total);
     if (book.opening?.accept) {
@@ -100,6 +109,11 @@ export class MinerBook {
     }
     book.#restoreStream();
     return book;
+  }
+
+  /** The newest claim of the seal. */
+  get sealClaim(): SignedSealClaim | undefined {
+    return this.claimed?.claim;
   }
 
   /** True while hashrate may go to this contract: never while its funding lacks depth, as after a reorg. */
@@ -193,6 +207,14 @@ export class MinerBook {
     this.apply({ type: 'state_signed', ...pointOf(state0) });
   }
 
+  /** A claim about to be given; on disk when this resolves. */
+  async saveClaim(claimed: ClaimPoint): Promise<void> {
+    if (claimed === this.claimed) return;
+    const body = bodyOf(claimPointCodec, claimed);
+    await this.#write([{ op: 'put', kind: SEAL_KIND, id: this.contractId, body }]);
+    this.claimed = claimed;
+  }
+
   async saveFunding(fundingTx: string): Promise<void> {
     await this.#change({ status: 'funding' }, [fundingEntry(this.contractId, fundingTx)]);
     this.fundingTx = fundingTx;
@@ -217,6 +239,9 @@ export class MinerBook {
     if ((await this.#verified(next)) === 'same') return [];
     if (next.workHashes > this.own.workHashes) {
       throw new CodedError('bad_amount', `state ${next.n} is of more work than was delivered`);
+    }
+    if (this.sealClaim?.n === next.n && this.sealClaim.workHashes !== next.workHashes) {
+      throw new CodedError('bad_amount', `state ${next.n} does not pay what was claimed`);
     }
     return this.#saveState(next);
   }

@@ -105,7 +105,9 @@ export class MinerFeed {
         await this.#sleep(waitMs);
         continue;
       }
-      const shares = await this.#take(LIMITS.peerBatchShares);
+      // The log may hold more than was acknowledged to us; that is not ours to sell yet.
+      const waiting = this.#deps.durableSeq() - this.#sentSeq;
+      const shares = await this.#take(Math.min(LIMITS.peerBatchShares, waiting));
       if (this.#stopped) return;
       await this.#announce(shares);
       if (this.#stopped) return;

@@ -1,94 +1,44 @@
 import { assert } from '../base/assert.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
-import { exposureSat, type StreamEffect, type StreamStatus, unsignedWork } from '../contract/stream.ts';
-import type { ContractTerms } from '../contract/terms.ts';
+import { exposureSat, type StreamEffect, unsignedWork } from '../contract/stream.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { StreamTotal } from '../work/meters.ts';
+import { answerForBond, askForBond, type BondSide } from './bond-release.ts';
 import { call, handler, Serial } from './calls.ts';
 import { authenticate } from './handshake.ts';
 import type { Result } from './messages.ts';
 import { MinerBook } from './miner-book.ts';
-import { type CloseMargins, DEFAULT_CLOSE_MARGINS, MinerChain } from './miner-chain.ts';
+import { MinerChain } from './miner-chain.ts';
 import { MinerFeed } from './miner-feed.ts';
-import { openChannel } from './miner-opening.ts';
-import { identityOfSigner, type SignerTree, walletScript } from './opening.ts';
-import type { ChannelStatus } from './records.ts';
-import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from './rpc-peer.ts';
-import { connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from './transport.ts';
+import { type OpeningDeps, openChannel } from './miner-opening.ts';
+import {
+  DEFAULT_SETTINGS,
+  type MinerSettings,
+  type MinerSideOptions,
+  type MinerStatus,
+} from './miner-options.ts';
+import { giveClaim } from './miner-seal.ts';
+import { identityOfSigner, walletScript } from './opening.ts';
+import { blobEntry, leaveBlob } from './peer-blob.ts';
+import { BLOB_KIND } from './records.ts';
+import { Remains } from './remains.ts';
+import { type RpcHandlers, RpcPeer } from './rpc-peer.ts';
+import { connectPeer } from './transport.ts';
 
-export type MinerSideOptions = {
-  readonly terms: ContractTerms;
-  readonly host: string;
-  readonly port: number;
-  /** Where the miner is paid. Default: the wallet's own script. */
-  readonly payoutScript?: Uint8Array;
-  readonly maxFeeRateSatPerKvb?: number;
-  readonly batchWindow?: number;
-  readonly batchIntervalMs?: number;
-  readonly reconnectMinMs?: number;
-  readonly reconnectMaxMs?: number;
-  readonly connectTimeoutMs?: number;
-  /** See `MinerBookOptions`. */
-  readonly maxRefusedPercent?: number;
-  readonly unpaidTimeoutMs?: number;
-  readonly margins?: CloseMargins;
-  readonly transport?: TransportOptions;
-  readonly rpc?: RpcOptions;
-};
+export type { MinerSideOptions, MinerStatus } from './miner-options.ts';
 
-type Settings = MinerSideOptions &
-  Required<Omit<MinerSideOptions, 'payoutScript' | 'unpaidTimeoutMs' | 'terms' | 'host' | 'port'>>;
-
-const DEFAULTS: Omit<Settings, 'terms' | 'host' | 'port'> = {
-  maxFeeRateSatPerKvb: 200_000,
-  batchWindow: 2,
-  batchIntervalMs: 250,
-  reconnectMinMs: 1_000,
-  reconnectMaxMs: 60_000,
-  connectTimeoutMs: 10_000,
-  maxRefusedPercent: 1,
-  margins: DEFAULT_CLOSE_MARGINS,
-  transport: DEFAULT_TRANSPORT,
-  rpc: DEFAULT_RPC,
-};
-
-export type MinerSideDeps = {
+export type MinerSideDeps = OpeningDeps & {
   readonly ledger: Ledger;
-  readonly chain: ChainSource;
-  readonly signer: SignerTree;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
   /** After everything that may have changed the status. */
   readonly onStatus?: (status: MinerStatus) => void;
-};
-
-export type MinerStatus = {
-  readonly contractId: string;
-  /** Authenticated and reestablished. */
-  readonly connected: boolean;
-  /** True while hashrate may go to this contract; the maker need not be connected. */
-  readonly live: boolean;
-  readonly channel: ChannelStatus | 'none';
-  readonly stream: StreamStatus;
-  readonly signed:
-    | { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint }
-    | undefined;
-  readonly ownWorkHashes: bigint;
-  readonly judgedWorkHashes: bigint;
-  readonly refusedWorkHashes: bigint;
-  /** Own work, less what was refused, that no state covers. */
-  readonly exposureHashes: bigint;
-  readonly exposureSat: bigint;
-  readonly fundingTxid: string | undefined;
-  readonly fundingDepth: number;
-  readonly frozen: string | undefined;
-  /** What ended the last connection, or refused it. */
-  readonly lastError: string | undefined;
+  readonly connect?: typeof connectPeer;
 };
 
 /**
@@ -105,13 +55,14 @@ export class MinerSide {
     batchesJudged: 0,
     refused: {} as Record<string, number>,
   };
-  readonly #options: Settings;
+  readonly #options: MinerSettings;
   readonly #deps: MinerSideDeps;
   readonly #serial = new Serial();
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   #book: MinerBook | undefined;
   #onChain: MinerChain | undefined;
+  #remains: Remains | undefined;
   #peer: RpcPeer | undefined;
   #feed: MinerFeed | undefined;
   #connected = false;
@@ -125,9 +76,10 @@ export class MinerSide {
   #tip: ChainTip | undefined;
   /** The connection over which the close was asked for: once on each. */
   #closeAsked: RpcPeer | undefined;
+  #bondAsked: RpcPeer | undefined;
 
   constructor(options: MinerSideOptions, deps: MinerSideDeps) {
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...DEFAULT_SETTINGS, ...options };
     this.#deps = deps;
   }
 
@@ -141,6 +93,7 @@ export class MinerSide {
     };
     this.#book = await MinerBook.load(options, this.#deps);
     this.#onChain = new MinerChain(this.#book, margins, this.#deps);
+    this.#remains = new Remains('miner', this.#book, this.#deps);
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
       this.#tip = tip;
@@ -177,6 +130,7 @@ export class MinerSide {
       exposureSat: exposureSat(book.terms, book.stream),
       fundingTxid: book.channel?.fundingTxid,
       fundingDepth: book.stream.fundingDepth,
+      seal: this.#remains!.seal,
       frozen: book.frozen?.message,
       lastError: this.#lastError,
     };
@@ -240,7 +194,8 @@ export class MinerSide {
   get #isOver(): boolean {
     const book = this.#book!;
     const isNeverOpened = this.#closing && book.assembled === undefined;
-    return this.#abort.signal.aborted || isNeverOpened || book.channel?.status === 'closed';
+    const isDone = book.channel?.status === 'closed' && !this.#remains!.needsPeer;
+    return this.#abort.signal.aborted || isNeverOpened || isDone;
   }
 
   #disconnected(): void {
@@ -257,7 +212,7 @@ export class MinerSide {
   async #session(genesisHash: string): Promise<CodedError> {
     const { host, port, transport, rpc, connectTimeoutMs, terms } = this.#options;
     const { signer, random, log } = this.#deps;
-    const connection = await connectPeer({
+    const connection = await (this.#deps.connect ?? connectPeer)({
       ...transport,
       host,
       port,
@@ -315,6 +270,7 @@ export class MinerSide {
     this.stats.connections += 1;
     this.#notify();
     this.#lookAtChain();
+    await leaveBlob(peer, book.contractId, this.#deps);
   }
 
   /**
@@ -327,7 +283,12 @@ export class MinerSide {
     assert(book.last !== undefined, 'miner_state_before_reestablish');
     const { contractId, last } = book;
     const { nextSeq } = book.delivery;
-    const answer = await call(peer, 'channel.reestablish', { contractId, n: last.n, state: last, nextSeq });
+    const blob = await this.#deps.ledger.get(BLOB_KIND, contractId);
+    const answer = await call(peer, 'channel.reestablish', {
+      ...{ contractId, n: last.n, state: last, nextSeq },
+      ...(book.claimed === undefined ? {} : { claimed: book.claimed }),
+      ...(blob === undefined ? {} : { blob }),
+    });
     if (answer.state !== null) this.#follow(await book.adoptState(answer.state));
     if (answer.n !== book.last.n) {
       throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${book.last.n}`);
@@ -358,6 +319,22 @@ export class MinerSide {
           return { n: state.n, ackSignature };
         }),
       ),
+      'seal.claim': handler('seal.claim', (asked) =>
+        this.#serial.run(async () => ({
+          claim: await giveClaim(this.#bookOf(asked.contractId), asked, this.#deps),
+        })),
+      ),
+      'bond.release': handler('bond.release', (asked) =>
+        this.#serial.run(() => {
+          this.#bookOf(asked.contractId);
+          return answerForBond(asked, this.#bondSide, this.#deps);
+        }),
+      ),
+      'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
+        this.#bookOf(contractId);
+        await this.#deps.ledger.appendNow([blobEntry(contractId, blob)]);
+        return {};
+      }),
       'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {
         if (this.#bookOf(contractId).channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
         this.#makerReady = true;
@@ -394,16 +371,15 @@ export class MinerSide {
     this.#serial
       .run(async () => {
         await this.#onChain!.onTip(tip);
+        await this.#remains!.onTip(tip);
+        this.#askForBond();
         this.#follow(this.#book!.workChanged());
         await this.#becomeReady(tip);
       })
       .then(
         () => {
-          const status = this.#book?.channel?.status;
-          if (status === 'closed') {
-            this.#finished.resolve();
-            this.#peer?.close();
-          }
+          if (this.#book?.channel?.status === 'closed') this.#finished.resolve();
+          if (this.#isOver) this.#peer?.close();
           this.#closeIfDue();
           this.#notify();
         },
@@ -436,6 +412,23 @@ export class MinerSide {
     this.#startFeed();
   }
 
+  get #bondSide(): BondSide {
+    const { returnsBonds } = this.#options;
+    return { role: 'miner', book: this.#book!, remains: this.#remains!, returnsBonds };
+  }
+
+  /** Once on each connection: the own bond, without waiting for its delay. */
+  #askForBond(): void {
+    const peer = this.#peer;
+    if (!this.#connected || peer === undefined || this.#bondAsked === peer) return;
+    if (this.#remains!.bonds === undefined) return;
+    this.#bondAsked = peer;
+    askForBond(peer, this.#bondSide, this.#deps).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      this.#deps.log.info({ code: error.code }, 'the maker does not release the bond');
+    });
+  }
+
   #startFeed(): void {
     const feed = this.#feed;
     const peer = this.#peer;
@@ -452,18 +445,23 @@ export class MinerSide {
     const status = book.channel?.status;
     const isEnding =
       book.stream.status === 'ending' || (status === 'closing' && book.channel?.closeTx === null);
-    if (!isEnding || !this.#connected || this.#feed?.drained === false) return;
+    if (!isEnding || !this.#connected) return;
+    // Once a close was signed here nothing more can be sold: there is nothing to wait for.
+    if (status !== 'closing' && this.#feed?.drained === false) return;
     if (status !== 'open' && status !== 'funding' && status !== 'closing') return;
     if (book.channel?.closeTx || this.#onChain!.isSpent) return;
     const peer = this.#peer!;
     if (this.#closeAsked === peer) return;
     this.#closeAsked = peer;
+    // Work sold from here on would be paid by a state above the one that is closed.
+    this.#feed?.stop();
     this.#onChain!.closeTogether(peer).then(
       () => this.#lookAtChain(),
       (error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
         this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing together failed');
-        peer.close(error);
+        if (error.code === 'bonds_at_stake') this.#lastError = error.code;
+        else peer.close(error);
       },
     );
   }

@@ -53,6 +53,11 @@ export function assembleChannel(
     miner: open.funding,
     feeRateSatPerKvb: accept.feeRateSatPerKvb,
   });
+  const { sealVout } = funding;
+  const { nextSealScript: nextScript } = accept;
+  if ((sealVout === undefined) !== (nextScript === undefined)) {
+    throw new CodedError('bad_terms', 'the maker names its next seal exactly where the terms have one');
+  }
   const params: ChannelParams = {
     terms,
     contractId: contractIdOf(terms),
@@ -60,6 +65,7 @@ export function assembleChannel(
     minerPayoutScript: open.payoutScript,
     makerPayoutScript: accept.payoutScript,
     funding: { txid: funding.txid, vout: funding.vout },
+    ...(sealVout === undefined || nextScript === undefined ? {} : { seal: { vout: sealVout, nextScript } }),
   };
   checkChannelParams(params);
   return { params, funding };
@@ -71,42 +77,52 @@ export function walletScript(signer: Signer): Uint8Array {
 }
 
 /**
- * Coins of the wallet key for a contribution, largest first; change goes back to the wallet.
+ * Coins of the P2WPKH script of a key for a contribution, largest first; change goes back to it.
  * @param reserved outpoints `txid:vout` promised elsewhere
  * Throws `insufficient_funds`
  */
-export async function chooseFundingSide(
+export async function chooseCoins(
   request: {
     readonly contributionSat: bigint;
     readonly feeRateSatPerKvb: number;
     readonly reserved: ReadonlySet<string>;
   },
+  publicKey: Uint8Array,
+  chain: ChainSource,
+): Promise<FundingSide> {
+  const coins = await listUtxos(chain, publicKey);
+  const free = coins.filter((coin) => !request.reserved.has(outpointName(coin)));
+  const { inputs } = selectCoins(free, request.contributionSat, request.feeRateSatPerKvb);
+  const publicKeyHex = toHex(publicKey);
+  return {
+    inputs: inputs.map(({ txid, vout, valueSat }) => ({ txid, vout, valueSat, publicKeyHex })),
+    changeScript: publicKeyHashOutput(publicKey),
+  };
+}
+
+/** Coins of the wallet key of the seed. Throws `insufficient_funds`. */
+export function chooseFundingSide(
+  request: Parameters<typeof chooseCoins>[0],
   deps: { readonly chain: ChainSource; readonly signer: Signer },
 ): Promise<FundingSide> {
-  const publicKey = deps.signer.publicKey('wallet');
-  const free = (await listUtxos(deps.chain, publicKey)).filter(
-    (coin) => !request.reserved.has(outpointName(coin)),
-  );
-  const { inputs } = selectCoins(free, request.contributionSat, request.feeRateSatPerKvb);
-  return {
-    inputs: inputs.map(({ txid, vout, valueSat }) => ({
-      txid,
-      vout,
-      valueSat,
-      publicKeyHex: toHex(publicKey),
-    })),
-    changeScript: walletScript(deps.signer),
-  };
+  return chooseCoins(request, deps.signer.publicKey('wallet'), deps.chain);
 }
 
 export function outpointName(coin: Pick<Utxo, 'txid' | 'vout'>): string {
   return `${coin.txid}:${coin.vout}`;
 }
 
+/** A coin of the own wallet is not the other side's to bring. Throws `bad_funding`. */
+export function checkForeign(side: FundingSide, signer: Signer): void {
+  const own = toHex(signer.publicKey('wallet'));
+  const taken = side.inputs.find(({ publicKeyHex }) => publicKeyHex === own);
+  if (taken !== undefined)
+    throw new CodedError('bad_funding', `the coin ${outpointName(taken)} is of the own wallet`);
+}
+
 /**
  * The chain must show every coin the other side brings, confirmed, with the value and the script it said,
- * else the funding
- * can never confirm. Throws `bad_funding`.
+ * else the funding can never confirm. Throws `bad_funding`.
  */
 export async function checkCoins(side: FundingSide, chain: ChainSource): Promise<void> {
   for (const input of side.inputs) {

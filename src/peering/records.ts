@@ -29,6 +29,12 @@ import { methods } from './messages.ts';
  * | `channel` | put | status and newest state: small, written with every state |
  * | `delivery` | put | how far the peer has taken the evidence |
  * | `ack` | put | maker: the miner's receipt of the newest state |
+ * | `seal` | put | the newest claim of the seal, and what the next one builds on (`seal-records.ts`) |
+ * | `blob` | put | what the other side left here, sealed (`peer-blob.ts`) |
+ * | `award` | put | a bond's spend with both signatures, hex; id `<contract>:<txid>:<vout>` |
+ * | `watched` | put | the close is so deep that the channel's output is looked at no more |
+ * | `remains` | put | nothing is left of the channel on the chain |
+ * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
  * | `equivocation` | insert | both contents of one state number; id as a state |
  */
 export const CONTRACT_KIND = 'contract';
@@ -38,6 +44,12 @@ export const STATE_KIND = 'state';
 export const CHANNEL_KIND = 'channel';
 export const DELIVERY_KIND = 'delivery';
 export const ACK_KIND = 'ack';
+export const REQUEST_KIND = 'request';
+export const SEAL_KIND = 'seal';
+export const BLOB_KIND = 'blob';
+export const AWARD_KIND = 'award';
+export const REMAINS_KIND = 'remains';
+export const WATCHED_KIND = 'watched';
 export const EQUIVOCATION_KIND = 'equivocation';
 
 const role = oneOf('miner', 'maker');
@@ -45,7 +57,7 @@ const signature = hexOf(64);
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 
-const contractCodec = object({
+export const contractCodec = object({
   version: ['version', integer(1, 1)],
   role: ['role', role],
   terms: ['terms', termsCodec],
@@ -56,7 +68,7 @@ const contractCodec = object({
 });
 export type ContractRecord = CodecValue<typeof contractCodec>;
 
-const openingCodec = object({
+export const openingCodec = object({
   version: ['version', integer(1, 1)],
   open: ['open', methods['channel.open'].params],
   /** Null until the maker has answered. */
@@ -127,7 +139,7 @@ export const NOTHING_DELIVERED: DeliveryRecord = {
   restoredHeight: 0,
 };
 
-const stateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
+export const signedStateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
 
 export function stateDocumentId(contractId: string, n: number): string {
   return `${contractId}:${n.toString().padStart(10, '0')}`;
@@ -147,7 +159,7 @@ export function fundingEntry(contractId: string, fundingTx: string): LedgerEntry
 
 export function stateEntry(contractId: string, state: SignedState): LedgerEntry {
   const id = stateDocumentId(contractId, state.n);
-  return { op: 'insert', kind: STATE_KIND, id, body: bodyOf(stateCodec, state) };
+  return { op: 'insert', kind: STATE_KIND, id, body: bodyOf(signedStateCodec, state) };
 }
 
 export function channelEntry(contractId: string, record: ChannelRecord): LedgerEntry {
@@ -163,13 +175,38 @@ export function ackEntry(contractId: string, n: number, ackSignature: string): L
   return { op: 'put', kind: ACK_KIND, id: contractId, body };
 }
 
+export function awardId(
+  contractId: string,
+  coin: { readonly txid: string; readonly vout: number },
+): string {
+  return `${contractId}:${coin.txid}:${coin.vout}`;
+}
+
+/** @param what the kind of the signing request */
+export function requestEntry(contractId: string, what: string, psbt: string): LedgerEntry {
+  return {
+    op: 'put',
+    kind: REQUEST_KIND,
+    id: `${contractId}:${what}`,
+    body: JSON.stringify({ what, psbt }),
+  };
+}
+
+export function watchedEntry(contractId: string): LedgerEntry {
+  return { op: 'put', kind: WATCHED_KIND, id: contractId, body: '{"over":true}' };
+}
+
+export function remainsEntry(contractId: string): LedgerEntry {
+  return { op: 'put', kind: REMAINS_KIND, id: contractId, body: '{"over":true}' };
+}
+
 /** Two well signed contents for one number, kept as evidence. */
 export function equivocationEntry(contractId: string, held: SignedState, shown: SignedState): LedgerEntry {
   const body = JSON.stringify({ held: signedStateToJson(held), shown: signedStateToJson(shown) });
   return { op: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
 }
 
-function bodyOf<T>(codec: Codec<T>, record: T): string {
+export function bodyOf<T>(codec: Codec<T>, record: T): string {
   return JSON.stringify(codec.print(record));
 }
 
@@ -209,7 +246,7 @@ export async function loadContract(
     last:
       channel === undefined
         ? undefined
-        : await read(STATE_KIND, stateCodec, stateDocumentId(contractId, channel.n)),
+        : await read(STATE_KIND, signedStateCodec, stateDocumentId(contractId, channel.n)),
     delivery: await read(DELIVERY_KIND, deliveryCodec),
     ackedN: ack === undefined ? -1 : Number((JSON.parse(ack) as { n: Json }).n),
   };
@@ -221,7 +258,7 @@ export async function loadOpening(ledger: Ledger, contractId: string): Promise<O
   return body === undefined ? undefined : parseBody(OPENING_KIND, openingCodec, body);
 }
 
-function parseBody<T>(kind: string, codec: Codec<T>, body: string): T {
+export function parseBody<T>(kind: string, codec: Codec<T>, body: string): T {
   try {
     return codec.parse(JSON.parse(body));
   } catch (error) {

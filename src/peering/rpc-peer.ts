@@ -12,7 +12,7 @@ import { CodedError, codeOf, ERROR_TABLE, type ErrorCode, rpcNumber } from '../b
 import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
-import type { PeerConnection } from './transport.ts';
+import type { PeerLink } from './transport.ts';
 
 /** Answers one method; throws `CodedError` to refuse. Parameters are unparsed. */
 export type RpcHandler = (params: unknown) => Promise<Json>;
@@ -37,7 +37,7 @@ const INTERNAL_ERROR = -32603;
  * JSON and anything that is no JSON-RPC message are refused. Errors carry our code as `data.code`.
  */
 export class RpcPeer {
-  readonly connection: PeerConnection;
+  readonly connection: PeerLink;
   /** Resolves, never rejects, with the reason once the connection has ended. */
   readonly closed: Promise<CodedError>;
   readonly stats = { requestsSent: 0, requestsServed: 0, refused: 0, ignored: 0 };
@@ -52,7 +52,7 @@ export class RpcPeer {
   #serving = 0;
   #reason: CodedError | undefined;
 
-  constructor(connection: PeerConnection, options: RpcOptions, deps: { readonly log: Logger }) {
+  constructor(connection: PeerLink, options: RpcOptions, deps: { readonly log: Logger }) {
     this.connection = connection;
     this.#options = options;
     this.#log = deps.log;

@@ -118,6 +118,12 @@ export class PeerConnection {
   }
 }
 
+/** A connection as those see it who speak over it: bounded lines in order, and one end. */
+export type PeerLink = Pick<
+  PeerConnection,
+  'remoteAddress' | 'exporter' | 'closed' | 'listen' | 'send' | 'close'
+>;
+
 /** Undefined for a socket that was closed meanwhile: it has no exporter any more. */
 function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerConnection | undefined {
   try {
@@ -129,6 +135,13 @@ function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerC
     return undefined;
   }
 }
+
+/** What listens for peers; `PeerServer` unless another network is given. */
+export type PeerListener = Pick<PeerServer, 'listen' | 'close'>;
+export type PeerServerDeps = {
+  readonly log: Logger;
+  readonly onConnection: (connection: PeerLink) => void;
+};
 
 export type PeerServerOptions = TransportOptions & {
   readonly host: string;
@@ -145,10 +158,7 @@ export class PeerServer {
   readonly #connections = new Set<PeerConnection>();
   readonly stats = { connections: 0, handshakeFailures: 0 };
 
-  constructor(
-    options: PeerServerOptions,
-    deps: { readonly log: Logger; readonly onConnection: (connection: PeerConnection) => void },
-  ) {
+  constructor(options: PeerServerOptions, deps: PeerServerDeps) {
     this.#options = options;
     this.#server = tls.createServer(
       {
@@ -198,19 +208,19 @@ export class PeerServer {
   }
 }
 
+export type ConnectOptions = TransportOptions & {
+  readonly host: string;
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  readonly signal?: AbortSignal;
+};
+
 /**
  * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter
  * of this very
  * connection. Throws `peer_closed` or `peer_timeout`.
  */
-export function connectPeer(
-  options: TransportOptions & {
-    readonly host: string;
-    readonly port: number;
-    readonly connectTimeoutMs: number;
-    readonly signal?: AbortSignal;
-  },
-): Promise<PeerConnection> {
+export function connectPeer(options: ConnectOptions): Promise<PeerLink> {
   return new Promise((resolve, reject) => {
     const socket = tls.connect({
       host: options.host,

@@ -25,6 +25,8 @@ export function generationOf(job: { readonly prevHash: Uint8Array }): string {
 export class DuplicateSet {
   readonly maxHashes: number;
   readonly #generations = new Map<string, Generation>();
+  #lastName = '';
+  #last: Generation | undefined;
   #size = 0;
 
   constructor(options: { readonly maxHashes?: number } = {}) {
@@ -51,7 +53,7 @@ export class DuplicateSet {
    */
   add(generation: string, hash: Uint8Array, offset = 0): boolean {
     assert(!this.isFull, 'duplicates_full', this.#size);
-    let group = this.#generations.get(generation);
+    let group = this.#group(generation);
     if (group === undefined) {
       group = new Generation();
       this.#generations.set(generation, group);
@@ -62,14 +64,14 @@ export class DuplicateSet {
   }
 
   has(generation: string, hash: Uint8Array, offset = 0): boolean {
-    return this.#generations.get(generation)?.has(hash, offset) ?? false;
+    return this.#group(generation)?.has(hash, offset) ?? false;
   }
 
   /** @returns true when the hash was there */
   delete(generation: string, hash: Uint8Array, offset = 0): boolean {
     const group = this.#generations.get(generation);
     if (group === undefined || !group.delete(hash, offset)) return false;
-    if (group.size === 0) this.#generations.delete(generation);
+    if (group.size === 0) this.#forget(generation);
     this.#size -= 1;
     return true;
   }
@@ -77,9 +79,24 @@ export class DuplicateSet {
   /** Forgets a generation. @returns the number of hashes it held */
   dropGeneration(generation: string): number {
     const dropped = this.#generations.get(generation)?.size ?? 0;
-    this.#generations.delete(generation);
+    this.#forget(generation);
     this.#size -= dropped;
     return dropped;
+  }
+
+  /** One share after the other is of the same generation. */
+  #group(generation: string): Generation | undefined {
+    if (generation !== this.#lastName || this.#last === undefined) {
+      this.#lastName = generation;
+      this.#last = this.#generations.get(generation);
+    }
+    return this.#last;
+  }
+
+  #forget(generation: string): void {
+    this.#generations.delete(generation);
+    this.#lastName = '';
+    this.#last = undefined;
   }
 }
 
@@ -94,7 +111,9 @@ function readKey(hash: Uint8Array, offset: number): void {
 }
 
 function keyIsZero(): boolean {
-  return key.every((word) => word === 0);
+  let bits = 0;
+  for (let word = 0; word < WORDS; word += 1) bits |= key[word]!;
+  return bits === 0;
 }
 
 class Generation {
@@ -155,7 +174,8 @@ class Shard {
       this.#grow();
       row = this.#find();
     }
-    this.#rows.set(key, ~row * WORDS);
+    const at = ~row * WORDS;
+    for (let word = 0; word < WORDS; word += 1) this.#rows[at + word] = key[word]!;
     this.#size += 1;
     return true;
   }

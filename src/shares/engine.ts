@@ -1,4 +1,4 @@
-import { assert, InvariantError } from '../base/assert.ts';
+import { InvariantError } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -31,6 +31,8 @@ export type ShareEngineDeps<S extends Submission> = {
   readonly commit: (shares: readonly AcceptedShare<S>[]) => Promise<void>;
   /** Answers the miner. Exactly once for each submission. */
   readonly settle: (submission: S, verdict: Verdict) => void;
+  /** Everything that can be answered now was settled: the answers may leave. */
+  readonly onSettled?: () => void;
   /** Runs a callback once after the I/O of the present turn of the event loop; default `setImmediate`. */
   readonly schedule?: (run: () => void) => void;
   /** One kernel call with everything around it. */
@@ -46,6 +48,9 @@ type Entry = {
   readonly networkWords: Uint32Array;
   /** Submissions of this job in the queue. */
   queued: number;
+  /** Of the batch with this number. */
+  isStale: boolean;
+  judgedIn: number;
 };
 
 /**
@@ -152,6 +157,8 @@ export class ShareEngine<S extends Submission> {
       upstreamWords: wordsOfTarget(job.upstreamTarget),
       networkWords: wordsOfTarget(job.networkTarget),
       queued: 0,
+      isStale: false,
+      judgedIn: -1,
     };
     this.#entries.set(job, entry);
     this.stats.kernelJobs += 1;
@@ -200,44 +207,57 @@ export class ShareEngine<S extends Submission> {
   }
 
   #judgeBatch(submissions: readonly S[], entries: readonly Entry[], first: number, count: number): void {
-    const { hashes } = this.#deps.kernel;
+    const hashes = this.#deps.kernel.hashes.slice(0, count * 32);
     const accepted: AcceptedShare<S>[] = [];
     for (let slot = 0; slot < count; slot += 1) {
       const submission = submissions[first + slot]!;
       const entry = entries[first + slot]!;
       const verdict = this.#judge(submission, entry, hashes, slot * 32, accepted.length);
-      if (verdict === 'accepted') accepted.push({ submission, hash: copyHash(hashes, slot * 32) });
+      if (verdict === 'accepted') accepted.push(new JudgedShare(submission, hashes, slot * 32));
       else this.#reject(submission, verdict);
       entry.queued -= 1;
       if (entry.queued === 0 && this.#retired.has(entry.job)) this.#removeEntry(entry);
     }
     if (accepted.length > 0) this.#commit(accepted);
+    if (accepted.length < count) this.#deps.onSettled?.();
   }
 
   /** @param acceptedBefore shares of this batch accepted already, not yet counted as uncommitted */
   #judge(submission: S, entry: Entry, hashes: Uint8Array, at: number, acceptedBefore: number): Verdict {
-    const { duplicates, isStale } = this.#deps;
+    const { duplicates } = this.#deps;
     const { generation } = entry;
     const isWanted = meets(hashes, at, entry.upstreamWords) || meets(hashes, at, entry.networkWords);
     const isFirst =
       isWanted && !duplicates.has(generation, hashes, at) && !this.#forwarded.has(generation, hashes, at);
     if (isFirst) {
       this.stats.sharesForwarded += 1;
-      this.#deps.forward(submission, copyHash(hashes, at));
+      this.#deps.forward(submission, hashes.slice(at, at + 32));
     }
-    let verdict: Verdict = 'accepted';
-    if (isStale(submission.job)) verdict = 'stale';
+    let verdict: Verdict;
+    if (this.#isStale(entry)) verdict = 'stale';
     else if (!meets(hashes, at, submission.assigned.words)) verdict = 'low_difficulty';
-    else if (duplicates.has(generation, hashes, at)) verdict = 'duplicate';
-    else if (this.stats.uncommitted + acceptedBefore >= this.#maxUncommitted) {
-      this.stats.limitHits.uncommittedShares += 1;
-      verdict = 'overload';
-    } else if (duplicates.isFull) {
-      this.stats.limitHits.duplicateHashes += 1;
-      verdict = 'overload';
-    } else duplicates.add(generation, hashes, at);
+    else verdict = this.#credit(generation, hashes, at, acceptedBefore);
     if (isFirst && verdict !== 'accepted') this.#rememberForwarded(generation, hashes, at);
     return verdict;
+  }
+
+  #credit(generation: string, hashes: Uint8Array, at: number, acceptedBefore: number): Verdict {
+    const { duplicates } = this.#deps;
+    const isBehind = this.stats.uncommitted + acceptedBefore >= this.#maxUncommitted;
+    if (!isBehind && !duplicates.isFull)
+      return duplicates.add(generation, hashes, at) ? 'accepted' : 'duplicate';
+    if (duplicates.has(generation, hashes, at)) return 'duplicate';
+    this.stats.limitHits[isBehind ? 'uncommittedShares' : 'duplicateHashes'] += 1;
+    return 'overload';
+  }
+
+  /** All shares of a job in one batch are judged at one time. */
+  #isStale(entry: Entry): boolean {
+    if (entry.judgedIn !== this.stats.batches) {
+      entry.judgedIn = this.stats.batches;
+      entry.isStale = this.#deps.isStale(entry.job);
+    }
+    return entry.isStale;
   }
 
   #rememberForwarded(generation: string, hashes: Uint8Array, at: number): void {
@@ -259,6 +279,7 @@ export class ShareEngine<S extends Submission> {
     this.stats.uncommitted -= accepted.length;
     this.stats.sharesAccepted += accepted.length;
     for (const { submission } of accepted) this.#deps.settle(submission, 'accepted');
+    this.#deps.onSettled?.();
   }
 
   /** Nothing of the batch is durable: the miner may send the shares again, so they are no duplicates. */
@@ -281,6 +302,7 @@ export class ShareEngine<S extends Submission> {
         this.#rememberForwarded(generation, hash, 0);
       this.#reject(submission, 'overload');
     }
+    this.#deps.onSettled?.();
   }
 
   #reject(submission: S, verdict: Exclude<Verdict, 'accepted'>): void {
@@ -289,7 +311,22 @@ export class ShareEngine<S extends Submission> {
   }
 }
 
-function copyHash(hashes: Uint8Array, at: number): Uint8Array {
-  assert(at + 32 <= hashes.length, 'engine_hash_offset', at);
-  return hashes.slice(at, at + 32);
+/**
+ * No object literal: those V8 may come to allocate old at once, and then each dead batch keeps all its
+ * shares alive until the next full collection.
+ */
+class JudgedShare<S extends Submission> implements AcceptedShare<S> {
+  readonly submission: S;
+  readonly hashes: Uint8Array;
+  readonly hashAt: number;
+
+  constructor(submission: S, hashes: Uint8Array, hashAt: number) {
+    this.submission = submission;
+    this.hashes = hashes;
+    this.hashAt = hashAt;
+  }
+
+  get hash(): Uint8Array {
+    return this.hashes.subarray(this.hashAt, this.hashAt + 32);
+  }
 }

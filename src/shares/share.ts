@@ -40,8 +40,11 @@ export type Verdict =
   | 'accepted'
   | Extract<ErrorCode, 'stale' | 'low_difficulty' | 'duplicate' | 'overload'>;
 
-/** A share to be made durable: the submission and its header hash (internal order, a copy). */
+/** A share to be made durable: the submission and its header hash, internal order. */
 export type AcceptedShare<S extends Submission = Submission> = {
   readonly submission: S;
   readonly hash: Uint8Array;
+  /** The same 32 bytes, from `hashAt` on in those of a whole batch: read without a view for each share. */
+  readonly hashes?: Uint8Array;
+  readonly hashAt?: number;
 };

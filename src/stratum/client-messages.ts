@@ -67,6 +67,9 @@ export type ClientRequest =
  */
 export function parseClientLine(text: string): ClientRequest {
   let id: RawId = 'null';
+  const stackTraceLimit = Error.stackTraceLimit;
+  // A stack costs more than the rest of the line, and says nothing that the detail does not.
+  Error.stackTraceLimit = 0;
   try {
     const envelope = parseEnvelope(text);
     id = envelope.id;
@@ -74,6 +77,8 @@ export function parseClientLine(text: string): ClientRequest {
   } catch (error) {
     if (error instanceof CodedError) return { kind: 'malformed', id, detail: error.message };
     throw error;
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 

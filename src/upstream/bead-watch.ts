@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { codeOf } from '../base/errors.ts';
+import { codeOf, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Bead } from './bead.ts';
@@ -169,6 +169,12 @@ export type BeadWatchDeps = {
 
 const TICK_MS = 250;
 
+const CODES: Readonly<Record<Exclude<BeadOutcome, 'confirmed'>, ErrorCode>> = {
+  wrong_payout: 'bead_wrong_payout',
+  missing: 'bead_missing',
+  unknown: 'braidpool_unreachable',
+};
+
 /** Follows forwarded shares of one Braidpool node and counts what became of them. */
 export class BeadWatch {
   readonly stats: Record<BeadOutcome, number> & { queries: number; failures: number } = {
@@ -245,7 +251,8 @@ export class BeadWatch {
     this.stats[outcome.outcome] += 1;
     if (outcome.outcome !== 'confirmed') {
       const { hash, expected, paid, waitedMs } = outcome;
-      const fields = { bead: hash, outcome: outcome.outcome, expected, paid, waitedMs };
+      const code = CODES[outcome.outcome];
+      const fields = { code, bead: hash, outcome: outcome.outcome, expected, paid, waitedMs };
       this.#deps.log.warn(fields, 'a forwarded share is not a bead that pays the right address');
     }
     this.#deps.onOutcome?.(outcome);

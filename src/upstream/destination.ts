@@ -73,6 +73,7 @@ export class Destination {
   readonly #jobAgeLimitMs: number;
   readonly #listener: DestinationListener;
   readonly #clock: Clock;
+  #mode: LinkMode | null = null;
   #lastJob: UpstreamJob | null = null;
   #rttMs: number | null = null;
   #rttAtMs = Number.NEGATIVE_INFINITY;
@@ -103,10 +104,11 @@ export class Destination {
     );
   }
 
-  /** Null before the upstream's first subscribe reply. */
+  /** By the last subscribe reply; null before the first. */
   get mode(): LinkMode | null {
     const { extranonce } = this.client;
-    return extranonce === null ? null : linkMode(extranonce.extranonce2Size, this.#sharing);
+    if (extranonce !== null) this.#mode = linkMode(extranonce.extranonce2Size, this.#sharing);
+    return this.#mode;
   }
 
   /** The newest job of the live connection; null while there is none. */
@@ -192,6 +194,7 @@ export class Destination {
       },
       onJob: (job) => {
         this.#lastJob = job;
+        if (this.mode === 'per_session') this.links.start();
         listener.onJob?.(this, job);
       },
       onVerdict: (verdict, share) => this.#onVerdict(verdict, share),

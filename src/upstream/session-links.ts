@@ -20,19 +20,7 @@ export function linkMode(
   return extranonce2Size < sizes.sessionIdSize + sizes.minerExtranonce2Size ? 'per_session' : 'shared';
 }
 
-/**
- * What a session must be told when the extranonce of its link changes: nothing, `mining.set_extranonce`
- * before the next job, or it must connect again. Pure.
- * @param session what its miner was given; `canSet` when it subscribed to changes, or is known to take them
- */
-export function extranonceMove(
-  session: { readonly before: Extranonce; readonly canSet: boolean },
-  after: Extranonce,
-): 'none' | 'set' | 'reconnect' {
-  if (sameExtranonce(session.before, after)) return 'none';
-  return session.canSet ? 'set' : 'reconnect';
-}
-
+const NO_BYTES = new Uint8Array(0);
 const SEPARATOR = '#';
 
 /** The name under which the job table and the sessions know a link: a destination of one session. */
@@ -61,21 +49,14 @@ export type SessionLinksOptions = {
   readonly readyMs?: number;
   /** How long answers to shares in flight are waited for when the session is gone. */
   readonly lingerMs?: number;
-  /**
-   * Miners get an empty extranonce1 and the upstream's goes into coinb1: then no change of it concerns
-   * them. Not all firmware takes it.
-   */
-  readonly emptyExtranonce1?: boolean;
   readonly tickMs?: number;
 };
 
 export type SessionLinkListener = {
-  /** An attached link that was not ready can be used: `extranonce` and `lastJob` are there. */
+  /** An attached link that was not ready can be used: its `lastJob` is there. */
   readonly onReady?: (link: SessionLink) => void;
-  /** A job after that, under `link.extranonce`. */
+  /** A job after that; its extranonce may be another than before. */
   readonly onJob?: (link: SessionLink, job: UpstreamJob) => void;
-  /** Before the first job under another extranonce; see `extranonceMove`. May detach the session. */
-  readonly onExtranonce?: (link: SessionLink, before: Extranonce) => void;
   /** Its jobs are void until the next; the link connects again by itself. */
   readonly onDown?: (link: SessionLink, code: ErrorCode, detail: string) => void;
   /** The link is gone while its session is there: the miner must connect again. */
@@ -99,6 +80,7 @@ export type SessionLinksStats = {
   opened: number;
   /** Sessions refused since there were too many links. */
   refused: number;
+  /** That miners had to be told of. */
   extranonceChanges: number;
   closed: Partial<Record<LinkEnd, number>>;
 };
@@ -110,7 +92,6 @@ const DEFAULTS = {
   idleMs: 15 * 60_000,
   readyMs: 15_000,
   lingerMs: 5_000,
-  emptyExtranonce1: false,
   tickMs: 250,
 };
 
@@ -121,16 +102,21 @@ export class SessionLink {
   readonly client: UpstreamClient;
   /** The session it is attached to; null for a spare one, or after its session is gone. */
   session: number | null = null;
-  /** Of the jobs being given out, as the miner has to know it. */
-  extranonce: Extranonce | null = null;
+  /**
+   * The miner has an empty extranonce1 and the upstream's goes into coinb1: then no change of it concerns
+   * the miner. Not all firmware takes it.
+   */
+  emptyExtranonce1 = false;
   lastJob: UpstreamJob | null = null;
   /** Monotonic, like all times here: since when its session waits for it; null while it is ready. */
   waitingSinceMs: number | null = null;
   shareAtMs: number;
-  /** Its session was given the extranonce. */
-  told = false;
+  /** The extranonce its session was given last. */
+  told: Extranonce | null = null;
   /** Set when its session is gone: it ends when its shares are answered, or then. */
   endAtMs: number | null = null;
+  /** But not before. */
+  keptUntilMs = 0;
   started = false;
   ended = false;
   readonly #clock: Clock;
@@ -147,9 +133,19 @@ export class SessionLink {
     return this.lastJob !== null && !this.ended;
   }
 
+  /** As the miner has to know it for a job of this link. */
+  extranonceOf({ extranonce1, extranonce2Size }: UpstreamJob): Extranonce {
+    return { extranonce1: this.emptyExtranonce1 ? NO_BYTES : extranonce1, extranonce2Size };
+  }
+
+  /** Its session sent a share, whether the upstream wants it or not. */
+  touch(): void {
+    this.shareAtMs = this.#clock.monotonicMs();
+  }
+
   /** See `UpstreamClient.submit`. */
   submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
-    this.shareAtMs = this.#clock.monotonicMs();
+    this.touch();
     this.client.submit(share, done);
   }
 }
@@ -182,6 +178,11 @@ export class SessionLinks {
     return this.#bySession.size;
   }
 
+  /** No session more can be attached. */
+  get full(): boolean {
+    return this.#links.size >= this.#options.maxLinks && ![...this.#links.values()].some(isSpare);
+  }
+
   /** Ready and without a session. */
   get spare(): number {
     return [...this.#links.values()].filter((link) => isSpare(link) && link.ready).length;
@@ -207,8 +208,9 @@ export class SessionLinks {
    * A link for a session, ready at once where a spare one is; else `onReady` follows, or `onClosed`. Null
    * when there are too many.
    * @param session the proxy's own number of the session, not attached yet
+   * @param emptyExtranonce1 see `SessionLink`
    */
-  attach(session: number): SessionLink | null {
+  attach(session: number, emptyExtranonce1 = false): SessionLink | null {
     assert(!this.#bySession.has(session), 'session_has_no_link', session);
     const spares = [...this.#links.values()].filter(isSpare);
     const link = spares.find((spare) => spare.ready) ?? spares[0] ?? this.#open();
@@ -218,7 +220,8 @@ export class SessionLinks {
     }
     const now = this.#now();
     link.session = session;
-    link.told = link.ready;
+    link.emptyExtranonce1 = emptyExtranonce1;
+    link.told = link.ready ? link.extranonceOf(link.lastJob!) : null;
     link.waitingSinceMs = link.ready ? null : now;
     link.shareAtMs = now;
     this.#bySession.set(session, link);
@@ -227,14 +230,19 @@ export class SessionLinks {
     return link;
   }
 
-  /** The session is gone. Its link ends when the shares in flight are answered. */
-  detach(session: number): void {
+  /**
+   * The session is gone. Its link ends when the shares in flight are answered.
+   * @param keepMs shares of it may still come for so long
+   */
+  detach(session: number, keepMs = 0): void {
     const link = this.#bySession.get(session);
     if (link === undefined) return;
     this.#bySession.delete(session);
     link.session = null;
-    link.endAtMs = this.#now() + this.#options.lingerMs;
-    if (link.client.sharesInFlight === 0) this.#remove(link);
+    const now = this.#now();
+    link.endAtMs = now + this.#options.lingerMs;
+    link.keptUntilMs = now + keepMs;
+    if (keepMs === 0 && link.client.sharesInFlight === 0) this.#remove(link);
   }
 
   of(session: number): SessionLink | undefined {
@@ -244,11 +252,6 @@ export class SessionLinks {
   /** By `Job.destination`. Also a link whose session is gone, as long as its shares may be in flight. */
   byName(name: string): SessionLink | undefined {
     return this.#links.get(name);
-  }
-
-  /** For the job table: how the extranonce of a link's job is divided. */
-  ownExtranonce(job: UpstreamJob): { readonly minerExtranonce1Size: number } {
-    return { minerExtranonce1Size: this.#options.emptyExtranonce1 ? 0 : job.extranonce1.length };
   }
 
   #now(): number {
@@ -261,7 +264,8 @@ export class SessionLinks {
     for (const link of this.#links.values()) {
       const { waitingSinceMs } = link;
       if (link.endAtMs !== null) {
-        if (now >= link.endAtMs || link.client.sharesInFlight === 0) this.#remove(link);
+        const answered = now >= link.keptUntilMs && link.client.sharesInFlight === 0;
+        if (answered || now >= link.endAtMs) this.#remove(link);
       } else if (link.session === null) continue;
       else if (waitingSinceMs !== null && now - waitingSinceMs >= readyMs)
         this.#close(link, 'upstream_timeout');
@@ -323,23 +327,18 @@ export class SessionLinks {
   #onJob(link: SessionLink, job: UpstreamJob): void {
     if (link.ended) return;
     const { listener } = this.#deps;
-    const before = link.extranonce;
-    const extranonce1 = this.#options.emptyExtranonce1 ? new Uint8Array(0) : job.extranonce1;
-    const extranonce = { extranonce1, extranonce2Size: job.extranonce2Size };
-    link.extranonce = extranonce;
+    const before = link.told;
+    const extranonce = link.extranonceOf(job);
     link.lastJob = job;
     link.waitingSinceMs = null;
     if (link.session === null) return;
-    if (!link.told || before === null) {
-      link.told = true;
+    link.told = extranonce;
+    if (before === null) {
       listener.onReady?.(link);
       return;
     }
-    if (!sameExtranonce(before, extranonce)) {
-      this.stats.extranonceChanges += 1;
-      listener.onExtranonce?.(link, before);
-    }
-    if (link.session !== null) listener.onJob?.(link, job);
+    if (!sameExtranonce(before, extranonce)) this.stats.extranonceChanges += 1;
+    listener.onJob?.(link, job);
   }
 
   /** A spare one goes on trying too, with its growing delays. */

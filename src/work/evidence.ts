@@ -47,7 +47,10 @@ export class SharePacker {
   readonly #extranonce1Size: number;
   #at = 0;
 
-  /** @param extranonce1Size bytes of a submission's extranonce that the miner knows as extranonce1 */
+  /**
+   * @param extranonce1Size bytes of a submission's extranonce that the miner knows as extranonce1. Where a
+   * session has jobs of its own its extranonce1 is part of their coinb1, and none.
+   */
   constructor(shares: number, extranonce1Size: number) {
     this.bytes = new Uint8Array(shares * SHARE_RECORD_SIZE);
     this.#view = new DataView(this.bytes.buffer);
@@ -56,25 +59,28 @@ export class SharePacker {
 
   add(share: AcceptedShare): void {
     const { job, assigned, extranonce, ntime, nonce, version } = share.submission;
-    const extranonce2Size = extranonce.length - this.#extranonce1Size;
+    const extranonce1Size = job.minerExtranonce1Size === undefined ? this.#extranonce1Size : 0;
+    const extranonce2Size = extranonce.length - extranonce1Size;
     assert(extranonce2Size >= 0 && extranonce2Size <= EXTRANONCE_ROOM, 'evidence_extranonce_size');
     const view = this.#view;
     const at = this.#at;
     view.setUint32(at, job.id % 2 ** 32, true);
     view.setUint32(at + 4, Math.floor(job.id / 2 ** 32), true);
     view.setFloat64(at + 8, assigned.difficulty, true);
-    for (let index = 0; index < this.#extranonce1Size; index += 1) {
-      this.bytes[at + EXTRANONCE1_AT + index] = extranonce[index]!;
+    const { bytes } = this;
+    for (let index = 0; index < extranonce1Size; index += 1) {
+      bytes[at + EXTRANONCE1_AT + index] = extranonce[index]!;
     }
     for (let index = 0; index < extranonce2Size; index += 1) {
-      this.bytes[at + EXTRANONCE2_AT + index] = extranonce[this.#extranonce1Size + index]!;
+      bytes[at + EXTRANONCE2_AT + index] = extranonce[extranonce1Size + index]!;
     }
     view.setUint32(at + 32, ntime, true);
     view.setUint32(at + 36, nonce, true);
     view.setUint32(at + 40, version, true);
-    view.setUint8(at + 44, this.#extranonce1Size);
+    view.setUint8(at + 44, extranonce1Size);
     view.setUint8(at + 45, extranonce2Size);
-    this.bytes.set(share.hash, at + HASH_AT);
+    const { hashes = share.hash, hashAt = 0 } = share;
+    for (let index = 0; index < 32; index += 1) bytes[at + HASH_AT + index] = hashes[hashAt + index]!;
     this.#at = at + SHARE_RECORD_SIZE;
   }
 }

@@ -61,8 +61,11 @@ type StreamMeter = {
   readonly jobs: Set<number>;
 };
 
-/** Jobs remembered per stream as stored; writing one again is harmless, the ledger keeps the first. */
-const JOBS_REMEMBERED = 2 * LIMITS.jobsPerDestination;
+/**
+ * Jobs remembered per stream as stored, also where each session has jobs of its own; writing one again is
+ * harmless, the ledger keeps the first.
+ */
+const JOBS_REMEMBERED = 16 * LIMITS.jobsPerDestination;
 
 /**
  * Exact credited work per stream. A batch is reserved by `credit`, appended by the caller, then either
@@ -296,7 +299,9 @@ function remember(jobs: Set<number>, id: number): void {
 function splitByStream(accepted: readonly AcceptedShare[]): (readonly AcceptedShare[])[] {
   const first = accepted[0]?.submission.job.stream;
   if (first === undefined) return [];
-  if (accepted.every((share) => share.submission.job.stream === first)) return [accepted];
+  let isOne = true;
+  for (const share of accepted) isOne &&= share.submission.job.stream === first;
+  if (isOne) return [accepted];
   const streams = new Map<string, AcceptedShare[]>();
   for (const share of accepted) {
     const { stream } = share.submission.job;

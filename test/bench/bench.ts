@@ -6,10 +6,12 @@ import { benchKernels, type KernelBenchRow, kernelTable } from './kernel-bench.t
 import { checkRules, shareCounters } from './rules-check.ts';
 import { serveProxy } from './served-proxy.ts';
 import { type SoakRow, soak } from './soak.ts';
+import { measureStorm, STORM, stormText } from './storm.ts';
 import { type LoadRow, measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
 
 const HELP = `usage: npm run bench -- [--json] [--seconds S] [--sessions N]
        npm run bench -- --soak MINUTES [--json]
+       npm run bench -- --storm [--json]
        npm run bench -- serve [--port P] [--branches N] [--difficulty D] [--block-seconds S] [--reuse-port]
 
 Without a command: checks the rules, then measures the kernels, the whole proxy under load and 10,000 idle sessions;
@@ -20,6 +22,8 @@ its upstream and the load: CPU time is what the operating system counts for all 
   --seconds S      length of each measurement under load (3)
   --sessions N     idle sessions (10000)
   --soak MINUTES   instead: load for so long, with the resident memory of the proxy
+  --storm          instead: 500 honest miners beside 5,000 connections that come and go, 2,000 that do not read and 1,000
+                   that send nonsense
 
 serve: the proxy alone, for a load generator from outside. Prints one line of JSON with its pid and ports; SIGTERM ends it.
 
@@ -153,7 +157,7 @@ async function main(words: readonly string[]): Promise<void> {
     args: [...words],
     allowPositionals: true,
     options: {
-      ...{ json: flag, help: flag, seconds: text, sessions: text, soak: text },
+      ...{ json: flag, help: flag, seconds: text, sessions: text, soak: text, storm: flag },
       ...{ port: text, branches: text, difficulty: text, 'block-seconds': text, 'reuse-port': flag },
     },
   });
@@ -168,6 +172,11 @@ async function main(words: readonly string[]): Promise<void> {
       tell(soakLine(row));
     });
     if (values.json === true) say(`${JSON.stringify(rows)}\n`);
+  } else if (values.storm === true) {
+    const result = await measureStorm({ ...STORM, seed: Date.now() % 2 ** 32 });
+    tell(stormText(result));
+    const metrics = Object.fromEntries(result.metrics);
+    if (values.json === true) say(`${JSON.stringify({ ...result, metrics })}\n`);
   } else {
     const result = await bench(Number(values.seconds ?? 3), Number(values.sessions ?? 10_000), tell);
     if (values.json === true) say(`${JSON.stringify(result)}\n`);

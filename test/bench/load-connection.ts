@@ -91,6 +91,7 @@ const kernel = createKernel(1024);
 export class LoadConnection {
   readonly ready: Promise<void>;
   inFlight = 0;
+  submitted = 0;
   readonly #counts: LoadCounts;
   readonly #window: number;
   readonly #pauseMs: number;
@@ -110,6 +111,7 @@ export class LoadConnection {
   #next = 0;
   /** By extranonce2: the first nonce of that coinbase that meets the target. */
   #nonces = new Uint8Array(0);
+  readonly #findsNonces: boolean;
   #isRunning = false;
 
   constructor(
@@ -119,12 +121,15 @@ export class LoadConnection {
       readonly window: number;
       /** Between an answer and the next submit. */
       readonly pauseMs: number;
+      /** Every submit meets the share target, on whatever job; `prepare` is not needed then. */
+      readonly findsNonces: boolean;
     },
     counts: LoadCounts,
   ) {
     this.#counts = counts;
     this.#window = options.window;
     this.#pauseMs = options.pauseMs;
+    this.#findsNonces = options.findsNonces;
     this.#worker = `bench.w${options.index}`;
     this.#sentAtMs = new Float64Array(options.window);
     this.ready = new Promise((resolve) => {
@@ -143,6 +148,12 @@ export class LoadConnection {
   }
 
   prepare(shares: number): void {
+    this.#nonces = new Uint8Array(0);
+    this.#search(shares);
+  }
+
+  /** Finds the nonces up to `shares` that are not known yet. */
+  #search(shares: number): void {
     const [, prevHash, coinb1, coinb2, branches, version, bits, time] = this.#job!;
     const words = wordsOfTarget(targetOfDifficulty(this.#difficulty));
     const handle = kernel.addJob({
@@ -154,12 +165,14 @@ export class LoadConnection {
       extranonceSize: this.#extranonce1.length + 4,
     });
     const rolled = (Number.parseInt(version, 16) | VERSION_BITS) >>> 0;
+    const known = this.#nonces.length;
     const nonces = new Uint8Array(shares);
+    nonces.set(this.#nonces);
     const ntime = Number.parseInt(time, 16);
     const extranonce = concat(this.#extranonce1, new Uint8Array(4));
     const extranonce2 = new DataView(extranonce.buffer, this.#extranonce1.length);
     let batch: number[] = [];
-    for (let next = 0; next < shares || batch.length > 0; ) {
+    for (let next = known; next < shares || batch.length > 0; ) {
       while (batch.length < kernel.capacity && next < shares) {
         batch.push(next);
         next += 1;
@@ -225,12 +238,14 @@ export class LoadConnection {
       const slot = slots[at]!;
       const extranonce2 = this.#next;
       this.#next += 1;
+      if (this.#findsNonces && this.#nonces.length <= extranonce2) this.#search(extranonce2 + 1);
       this.#lines.copy(out, at * size, slot * size, (slot + 1) * size);
       writeHex(out, at * size + this.#extranonce2At, extranonce2);
       writeHex(out, at * size + this.#nonceAt, this.#nonces[extranonce2] ?? 0);
       this.#sentAtMs[slot] = nowMs;
     }
     this.inFlight += slots.length;
+    this.submitted += slots.length;
     this.#socket.write(out);
   }
 

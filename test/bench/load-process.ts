@@ -6,6 +6,8 @@ export type LoadShape = {
   readonly window: number;
   /** Default 0. */
   readonly pauseMs?: number;
+  /** Searches a valid nonce for every submit, so that jobs may come as they like. Default false. */
+  readonly findsNonces?: boolean;
 };
 
 export type LoadSample = {
@@ -15,6 +17,9 @@ export type LoadSample = {
   readonly p50Ms: number;
   readonly p99Ms: number;
 };
+
+/** Since the start. */
+export type LoadTotals = { readonly submitted: number; readonly unanswered: number };
 
 const CONNECTING_AT_ONCE = 64;
 
@@ -32,11 +37,12 @@ class Load {
     connections,
     window,
     pauseMs = 0,
+    findsNonces = false,
   }: LoadShape & { readonly port: number }): Promise<void> {
     const waiting = Array.from({ length: connections }, (_, index) => index);
     const connectSome = async (): Promise<void> => {
       for (let index = waiting.pop(); index !== undefined; index = waiting.pop()) {
-        const connection = new LoadConnection({ port, index, window, pauseMs }, this.#counts);
+        const connection = new LoadConnection({ port, index, window, pauseMs, findsNonces }, this.#counts);
         this.#connections.push(connection);
         await connection.ready;
       }
@@ -70,6 +76,12 @@ class Load {
     return this.#counts.take();
   }
 
+  totals(): LoadTotals {
+    const sum = (of: (connection: LoadConnection) => number): number =>
+      this.#connections.reduce((total, connection) => total + of(connection), 0);
+    return { submitted: sum(({ submitted }) => submitted), unanswered: sum(({ inFlight }) => inFlight) };
+  }
+
   /** Resolves when `count` more notifies arrived, with the arrival of the last in ms of `hrtime`. */
   notified({ count }: { readonly count: number }): Promise<number> {
     return this.#counts.notified(count);
@@ -90,6 +102,7 @@ if (import.meta.main) {
       start: () => load.start(),
       sample: () => load.sample(),
       stop: () => load.stop(),
+      totals: () => load.totals(),
       notified: (wanted: { count: number }) => load.notified(wanted),
       disconnect: () => load.disconnect(),
       usage,

@@ -31,15 +31,24 @@ export class BenchPool {
   /** A job on a new block, to all. @returns when it left, on the clock all processes share, in ms */
   newBlock(): number {
     this.#prevHash = toHex(this.#bytes(32));
-    const line = this.#notify();
-    const leftAtMs = Number(process.hrtime.bigint()) / 1e6;
-    for (const socket of this.#sockets) socket.write(line);
-    return leftAtMs;
+    return this.#announce(true);
+  }
+
+  /** A job on the same block, which ends no other, to all. @returns as `newBlock` */
+  newJob(): number {
+    return this.#announce(false);
   }
 
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #announce(clean: boolean): number {
+    const line = this.#notify(clean);
+    const leftAtMs = Number(process.hrtime.bigint()) / 1e6;
+    for (const socket of this.#sockets) socket.write(line);
+    return leftAtMs;
   }
 
   #serve(socket: Socket): void {
@@ -61,10 +70,10 @@ export class BenchPool {
     say({ id: null, method: 'mining.set_difficulty', params: [DIFFICULTY] });
     this.#sockets.add(socket);
     this.#prevHash ||= toHex(this.#bytes(32));
-    socket.write(this.#notify());
+    socket.write(this.#notify(true));
   }
 
-  #notify(): string {
+  #notify(clean: boolean): string {
     this.#jobs += 1;
     const branches = Array.from({ length: this.#branches }, () => toHex(this.#bytes(32)));
     const time = u32hex(Math.floor(Date.now() / 1000));
@@ -73,7 +82,7 @@ export class BenchPool {
     return `${JSON.stringify({
       id: null,
       method: 'mining.notify',
-      params: [...params, '20000000', BITS, time, true],
+      params: [...params, '20000000', BITS, time, clean],
     })}\n`;
   }
 }
@@ -86,5 +95,7 @@ const RESULTS: Readonly<Record<string, unknown>> = {
 if (import.meta.main) {
   const pool = new BenchPool(Number(process.argv[2]));
   const port = pool.listen();
-  serveParent({ port: () => port, newBlock: () => pool.newBlock() }, () => pool.close());
+  serveParent({ port: () => port, newBlock: () => pool.newBlock(), newJob: () => pool.newJob() }, () =>
+    pool.close(),
+  );
 }

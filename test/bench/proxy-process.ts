@@ -15,6 +15,7 @@ if (import.meta.main) {
         return { port, metricsPort };
       },
       newBlock: async () => (await served).newBlock(),
+      newJob: async () => (await served).newJob(),
       usage,
       close,
     },

@@ -28,6 +28,8 @@ export type ServedProxy = {
   readonly upstreamPort: number;
   /** When the new block's job left the upstream, in ms of `hrtime`. */
   newBlock(): Promise<number>;
+  /** The same for a job that ends no other. */
+  newJob(): Promise<number>;
   /** Stops in order. @returns the shares in its ledger, counted anew from the file */
   close(): Promise<number>;
 };
@@ -57,6 +59,7 @@ export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
     metricsPort: portOf(proxy.ready['http']),
     upstreamPort,
     newBlock: () => pool.ask<number>('newBlock'),
+    newJob: () => pool.ask<number>('newJob'),
     close: async () => {
       clearInterval(timer);
       await proxy.close();

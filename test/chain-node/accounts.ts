@@ -2,7 +2,9 @@ import { Transaction } from 'bitcoinjs-lib';
 import { expect } from 'vitest';
 import { equal } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
+import { capacitySat } from '../../src/channel/amounts.ts';
 import { SHARE } from '../maker/world.ts';
+import { recordEnd } from './rows.ts';
 import { MAKER_COIN_SAT, MINER_COIN_SAT, type NodeWorld } from './world.ts';
 
 /** Virtual bytes of a spend of the channel to two P2WPKH outputs, and of the refund to one. */
@@ -32,6 +34,16 @@ export function splitOf(world: NodeWorld, shares: number): Balances {
   return { minerSat: minerReserveSat + paidSat, makerSat: reserveSat + budgetSat - paidSat };
 }
 
+/** What of a channel with bonds or a seal went elsewhere than to the payout scripts. */
+export type Rest = {
+  /** Bonds that are still where the close put them. */
+  readonly lockedSat?: bigint;
+  /** Fees of what moved bonds and the seal. */
+  readonly stakeFeesSat?: bigint;
+  /** The maker's next seal. */
+  readonly sealSat?: bigint;
+};
+
 /**
  * Asserts, from the node's unspent outputs alone, that each side was paid exactly this out of the channel,
  * that the wallets hold what the funding left them, and that every sat is accounted for.
@@ -40,6 +52,7 @@ export async function expectBalances(
   world: NodeWorld,
   paid: Balances,
   channelFeeSat: bigint,
+  rest: Rest = {},
 ): Promise<void> {
   const { minerParty, makerParty, terms } = world;
   const actual = {
@@ -59,13 +72,17 @@ export async function expectBalances(
     minerSat: changeTo(minerParty.walletScript),
     makerSat: changeTo(makerParty.walletScript),
   });
-  const capacitySat = terms.budgetSat + terms.reserveSat + terms.minerReserveSat;
-  expect(transaction.outs[funding.vout]!.value).toBe(capacitySat);
+  expect(transaction.outs[funding.vout]!.value).toBe(capacitySat(terms));
   const outSat = transaction.outs.reduce((sum, output) => sum + output.value, 0n);
   const fundingFeeSat = MAKER_COIN_SAT + MINER_COIN_SAT - outSat;
   expect(fundingFeeSat).toBe(funding.feeSat);
   const heldSat = actual.minerSat + actual.makerSat + wallets.minerSat + wallets.makerSat;
-  expect(heldSat + fundingFeeSat + channelFeeSat).toBe(MAKER_COIN_SAT + MINER_COIN_SAT);
+  const lockedSat = rest.lockedSat ?? 0n;
+  const feesSat = channelFeeSat + (rest.stakeFeesSat ?? 0n);
+  const sealSat = rest.sealSat ?? 0n;
+  expect(heldSat + lockedSat + sealSat + fundingFeeSat + feesSat).toBe(MAKER_COIN_SAT + MINER_COIN_SAT);
+  const makerSat = actual.makerSat + sealSat;
+  recordEnd({ minerSat: actual.minerSat, makerSat, feesSat, ...(lockedSat > 0n ? { lockedSat } : {}) });
 }
 
 /** The channel was split after so many shares; the miner paid the fee. */
@@ -75,9 +92,8 @@ export async function expectSplit(world: NodeWorld, shares: number, channelFeeSa
 }
 
 /** The maker took everything back after the expiry. */
-export async function expectRefund(world: NodeWorld): Promise<void> {
-  const { budgetSat, reserveSat, minerReserveSat } = world.terms;
-  const fee = feeSat(REFUND_VBYTES, ESTIMATE);
-  const makerSat = budgetSat + reserveSat + minerReserveSat - fee;
+export async function expectRefund(world: NodeWorld, satPerKvb: number = ESTIMATE): Promise<void> {
+  const fee = feeSat(REFUND_VBYTES, satPerKvb);
+  const makerSat = capacitySat(world.terms) - fee;
   await expectBalances(world, { minerSat: 0n, makerSat }, fee);
 }

@@ -2,16 +2,19 @@ import { Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { NodeWallet } from '../../src/chain/node-wallet.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { buildClose, finalizeClose, signClose } from '../../src/channel/close.ts';
 import { signRefund } from '../../src/channel/refund.ts';
 import { finalizeState, type SignedState } from '../../src/channel/states.ts';
+import { nodeWallet } from '../../src/peering/funding-wallet.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
 import { BtcdNode } from './btcd.ts';
 import type { TestNode } from './node.ts';
 import { RATE, StakedChannel } from './staked-channel.ts';
-import { NODE_KIND, startNode } from './suite.ts';
+import { describeOn, NODE_KIND, startNode } from './suite.ts';
+import { NodeWorld } from './world.ts';
 
 const EH = 10n ** 18n;
 let node: TestNode;
@@ -25,6 +28,10 @@ afterAll(() => node?.close());
 
 async function openOn(on: TestNode, from: Bank): Promise<StakedChannel> {
   return StakedChannel.open(on, from, () => ({}));
+}
+
+function makerKeyOf(world: NodeWorld): Uint8Array {
+  return world.makerParty.signer.publicKey('wallet');
 }
 
 function rungOf(channel: StakedChannel, state: SignedState, rung: number): Transaction {
@@ -98,7 +105,7 @@ describe(`what ${NODE_KIND} relays`, () => {
   });
 });
 
-describe.skipIf(NODE_KIND !== 'btcd')('what btcd lacks', () => {
+describeOn('btcd', 'what btcd lacks', () => {
   it('relays version 3 only with non-standard relay, its default on regtest alone', async () => {
     const strict = await BtcdNode.start(['--rejectnonstd']);
     try {
@@ -129,7 +136,7 @@ describe.skipIf(NODE_KIND !== 'btcd')('what btcd lacks', () => {
   });
 });
 
-describe.skipIf(NODE_KIND !== 'bitcoind')('what bitcoind has beyond btcd', () => {
+describeOn('bitcoind', 'what bitcoind has beyond btcd', () => {
   it('a parent below the minimum comes in with its child, as one package', async () => {
     const channel = await openOn(node, bank);
     const { params, signers } = channel;
@@ -199,6 +206,27 @@ describe.skipIf(NODE_KIND !== 'bitcoind')('what bitcoind has beyond btcd', () =>
     await channel.send(spend(500n).toHex());
     expect(await channel.verdict(spend(5_000n).toHex())).toBe('taken');
     channel.close();
+  });
+
+  it('its wallet funds a channel and signs for it', async () => {
+    const name = `suite-funding-${Date.now()}`;
+    await node.call('createwallet', name);
+    const client = node.wallet(name);
+    const wallet = nodeWallet(new NodeWallet(client));
+    const world = await NodeWorld.create(node, bank, { makerWallet: wallet });
+    try {
+      await node.call('generatetoaddress', 101, String(await client.call('getnewaddress', ['', 'bech32'])));
+      await world.open();
+      const { funding } = await world.channel();
+      const own = funding.inputs.filter(({ role }) => role === 'maker');
+      expect(own.every(({ publicKeyHex }) => publicKeyHex !== toHex(makerKeyOf(world)))).toBe(true);
+      await world.stream(1);
+      expect(world.miner!.status.signed?.n).toBe(1);
+    } finally {
+      await world.stop();
+      client.close();
+      await node.call('unloadwallet', name).catch((error: unknown) => codeOf(error));
+    }
   });
 
   it('its wallet pays into the wallet of a side', async () => {

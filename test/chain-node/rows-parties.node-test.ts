@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { signRefund } from '../../src/channel/refund.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
@@ -11,6 +11,7 @@ import {
   RUNG_FEE_SAT,
   SPLIT_VBYTES,
 } from './accounts.ts';
+import { row } from './rows.ts';
 import { setStage } from './stage.ts';
 import { NODE_KIND } from './suite.ts';
 
@@ -21,7 +22,7 @@ const writesClosing = (entries: readonly LedgerEntry[]): boolean =>
   entries.some((entry) => entry.op !== 'log' && entry.kind === 'channel' && /closing/.test(entry.body));
 
 describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
-  it('nothing goes wrong: both close together, and what was verified is paid', async () => {
+  row('Both close together', 'what was verified is paid', async () => {
     const world = await stage.open();
     await world.stream(3);
     await world.deliver(2);
@@ -33,7 +34,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 14, feeSat(SPLIT_VBYTES, ESTIMATE));
   });
 
-  it('the miner stops, then closes', async () => {
+  row('Miner stops, then closes', 'no bonds', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.miner!.closeAlone();
@@ -42,20 +43,24 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 8, RUNG_FEE_SAT);
   });
 
-  it('the miner stops and vanishes: the maker has all back at the expiry, not one block before', async () => {
-    const world = await stage.open();
-    await world.stream(2);
-    await world.stopMiner();
-    await world.mineTo(world.terms.expiryHeight - 1);
-    expect(await world.spenderOfChannel()).toBeUndefined();
-    await world.mine(1);
-    await world.until('refund broadcast', async () => (await world.spenderOfChannel()) !== undefined);
-    await world.mine(6);
-    await world.untilClosed();
-    await expectRefund(world);
-  });
+  row(
+    'Miner stops and vanishes',
+    'the maker has all back at the expiry, not one block before',
+    async () => {
+      const world = await stage.open();
+      await world.stream(2);
+      await world.stopMiner();
+      await world.mineTo(world.terms.expiryHeight - 1);
+      expect(await world.spenderOfChannel()).toBeUndefined();
+      await world.mine(1);
+      await world.until('refund broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+      await world.mine(6);
+      await world.untilClosed();
+      await expectRefund(world);
+    },
+  );
 
-  it('the maker broadcasts early: no block takes the refund before the expiry', async () => {
+  row('MM broadcasts early', 'no block takes the refund before the expiry', async () => {
     const world = await stage.open();
     await world.stream(1);
     await world.stopMiner();
@@ -75,21 +80,25 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectRefund(world);
   });
 
-  it('the maker stops signing: the miner leaves at three steps and closes with the last state', async () => {
-    const world = await stage.open();
-    await world.stream(2);
-    world.makerParty.ledger.holds = writesState;
-    await world.deliver(12);
-    await world.until('the miner leaves', () => world.miner!.status.live === false);
-    expect(world.miner!.status.exposureSat).toBe(paySat(world, 20) - paySat(world, 8));
-    await world.miner!.closeAlone();
-    await world.mine(6);
-    world.makerParty.ledger.release();
-    await world.untilClosed();
-    await expectSplit(world, 8, RUNG_FEE_SAT);
-  });
+  row(
+    'MM stops signing / refuses',
+    'the miner leaves at three steps and closes with the last state',
+    async () => {
+      const world = await stage.open();
+      await world.stream(2);
+      world.makerParty.ledger.holds = writesState;
+      await world.deliver(12);
+      await world.until('the miner leaves', () => world.miner!.status.live === false);
+      expect(world.miner!.status.exposureSat).toBe(paySat(world, 20) - paySat(world, 8));
+      await world.miner!.closeAlone();
+      await world.mine(6);
+      world.makerParty.ledger.release();
+      await world.untilClosed();
+      await expectSplit(world, 8, RUNG_FEE_SAT);
+    },
+  );
 
-  it('the maker is offline: the same', async () => {
+  row('MM offline', 'the miner leaves at three steps and closes with the last state', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.stopMaker();
@@ -104,7 +113,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 8, RUNG_FEE_SAT);
   });
 
-  it('the miner broadcasts an old state: less for the miner, more for the maker', async () => {
+  row('P broadcasts old state', 'less for the miner, more for the maker', async () => {
     const world = await stage.open();
     await world.stream(1);
     const old = await world.lastState();
@@ -116,24 +125,28 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 4, RUNG_FEE_SAT);
   });
 
-  it('the maker refuses the cooperative close: the miner closes alone, 144 blocks before the expiry', async () => {
-    const world = await stage.open();
-    await world.stream(3);
-    world.makerParty.ledger.holds = writesClosing;
-    void world.miner!.close();
-    await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
-    await world.node.generate(world.terms.expiryHeight - 145 - (await world.node.height()));
-    await world.calmMiner();
-    expect(await world.spenderOfChannel()).toBeUndefined();
-    await world.node.generate(1);
-    await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
-    world.makerParty.ledger.release();
-    await world.mine(6);
-    await world.untilClosed();
-    await expectSplit(world, 12, RUNG_FEE_SAT);
-  });
+  row(
+    'MM refuses coop close at the end',
+    'the miner closes alone, 144 blocks before the expiry',
+    async () => {
+      const world = await stage.open();
+      await world.stream(3);
+      world.makerParty.ledger.holds = writesClosing;
+      void world.miner!.close();
+      await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
+      await world.node.generate(world.terms.expiryHeight - 145 - (await world.node.height()));
+      await world.calmMiner();
+      expect(await world.spenderOfChannel()).toBeUndefined();
+      await world.node.generate(1);
+      await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+      world.makerParty.ledger.release();
+      await world.mine(6);
+      await world.untilClosed();
+      await expectSplit(world, 12, RUNG_FEE_SAT);
+    },
+  );
 
-  it('both vanish and the miner is back first: the miner has its pay', async () => {
+  row('Both vanish', 'the miner is back first and has its pay', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.stopMiner();
@@ -149,7 +162,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
   });
 
-  it('both vanish and the maker is back first: the maker has all', async () => {
+  row('Both vanish', 'the maker is back first and has all', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.stopMiner();
@@ -164,7 +177,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectRefund(world);
   });
 
-  it('the miner lost its newest states: the maker still has them', async () => {
+  row('P loses DB', 'the maker still has the newest states', async () => {
     const world = await stage.open();
     await world.stream(1);
     const { appends } = world.minerParty.ledger;
@@ -180,7 +193,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 12, feeSat(SPLIT_VBYTES, ESTIMATE));
   });
 
-  it('the maker lost its newest states: the miner proves them, and the stream goes on', async () => {
+  row('MM loses DB', 'the miner proves the newest state, and the stream goes on', async () => {
     const world = await stage.open();
     await world.stream(1);
     const { appends } = world.makerParty.ledger;

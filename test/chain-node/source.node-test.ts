@@ -7,14 +7,13 @@ import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource, type RpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
 import { listUtxos, p2wpkhScript } from '../../src/chain/wallet.ts';
-import { createChainWatcher } from '../../src/chain/watcher.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { type Coins, pay } from '../devnet/wallets.ts';
 import { until } from '../maker/world.ts';
 import { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
-import { NODE_KIND, startNode } from './suite.ts';
+import { itOn, NODE_KIND, startNode } from './suite.ts';
 
 const log = silentLogger;
 const FEE_SAT = 1_000n;
@@ -223,33 +222,28 @@ describe(`watching ${NODE_KIND}`, () => {
     expect(new Set(seen.map(({ hash }) => hash)).size).toBe(seen.length - 1);
   });
 
-  it('sees a spend in the mempool and its depth, over a reorg', async () => {
+  it('finds what spends an output, in the mempool and in blocks, over a reorg', async () => {
     const [alice, bob] = [newWallet(), newWallet()];
     const [coin] = await fund(alice, 100_000n);
-    const watcher = createChainWatcher({ pollMs: 10 }, { source, log });
-    closers.push(() => watcher.close());
+    const { txid, vout } = coin!;
     const transaction = payment(coin!, alice, bob);
-    const events: string[] = [];
-    watcher.watchSpend({ outpoint: coin!, existed: false, onSpent: () => events.push('spent') });
-    watcher.watchConfirmation({
-      txid: transaction.getId(),
-      depth: 3,
-      onProgress: (confirmations) => events.push(`at ${confirmations}`),
-      onConfirmed: (confirmations) => events.push(`confirmed at ${confirmations}`),
-    });
-    await until('unknown', () => events.includes('at undefined'));
+    const found = { txid: transaction.getId(), hex: transaction.toHex() };
+    expect(await source.spender(txid, vout, 5)).toBeUndefined();
     await source.broadcast(transaction.toHex());
-    await until('spent', () => events.includes('spent') && events.includes('at 0'));
+    expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 0 });
     await node.generate(1);
-    await until('one block', () => events.includes('at 1'));
-    await node.invalidate(1);
-    await until('none', () => events.at(-1) === 'at 0');
-    await node.generate(3);
-    await until('deep', () => events.includes('confirmed at 3'));
-    expect(events.filter((event) => event === 'spent')).toHaveLength(1);
+    const blockHash = await node.call('getbestblockhash');
+    expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 1, blockHash });
+    await node.generate(2);
+    expect(await source.spender(txid, vout, 2)).toBeUndefined();
+    expect(await source.spender(txid, vout, 3)).toEqual({ ...found, confirmations: 3, blockHash });
+    await node.invalidate(3);
+    expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 0 });
+    await node.generate(1);
+    expect(await source.spender(txid, vout, 5)).toMatchObject({ ...found, confirmations: 1 });
   });
 
-  it.skipIf(NODE_KIND === 'bitcoind')('goes on when the node is back', async () => {
+  itOn('btcd', 'goes on when the node is back', async () => {
     const heights: number[] = [];
     const watched = node.source(5);
     closers.push(() => watched.close());

@@ -8,6 +8,8 @@ export type Stage = {
   readonly node: TestNode;
   /** A funded contract with its channel open. It is stopped when the test ends. */
   open(options?: WorldOptions): Promise<NodeWorld>;
+  /** The same before anybody has started. */
+  create(options?: WorldOptions): Promise<NodeWorld>;
 };
 
 /** One node and one bank for the tests of a file. */
@@ -28,9 +30,13 @@ export function setStage(): Stage {
       if (node === undefined) throw new Error('the node runs during tests only');
       return node;
     },
-    async open(options = {}) {
+    async create(options = {}) {
       const world = await NodeWorld.create(this.node, bank!, options);
       worlds.push(world);
+      return world;
+    },
+    async open(options = {}) {
+      const world = await this.create(options);
       await world.open();
       return world;
     },

@@ -40,6 +40,12 @@ export class WatchedSource implements ChainSource {
   broadcast(transactionHex: string): Promise<string> {
     return this.#count(this.#inner.broadcast(transactionHex));
   }
+  broadcastPackage(transactionsHex: readonly string[]): Promise<void> {
+    return this.#count(this.#inner.broadcastPackage(transactionsHex));
+  }
+  spender(txid: string, vout: number, blocks: number): ReturnType<ChainSource['spender']> {
+    return this.#count(this.#inner.spender(txid, vout, blocks));
+  }
   utxos(scriptHex: string): ReturnType<ChainSource['utxos']> {
     return this.#count(this.#inner.utxos(scriptHex));
   }

@@ -17,6 +17,8 @@ import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
+import type { StakesPolicy } from '../../src/maker/policy.ts';
+import type { FundingWallet } from '../../src/peering/funding-wallet.ts';
 import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
 import { type AssembledChannel, assembleChannel } from '../../src/peering/opening.ts';
 import { loadContract } from '../../src/peering/records.ts';
@@ -38,11 +40,22 @@ const MAKER_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 const QUIET_MS = 40;
 const KERNEL = createPortableKernel(64);
 
+/** Whom both sides trust with the bonds. */
+export const AUDITOR = new SeedSigner({ seed: new Uint8Array(32).fill(7), network: 'regtest' });
+
 export type WorldOptions = {
   readonly terms?: Partial<ContractTerms>;
   /** Blocks from the start to the expiry. */
   readonly lifeBlocks?: number;
   readonly maker?: Partial<MakerOptions>;
+  /** Where the maker's money comes from; its own key unless given. */
+  readonly makerWallet?: FundingWallet;
+  /** Who has bonds that did not vest where both close together. */
+  readonly earlyClose?: StakesPolicy['earlyClose'];
+  /** The maker signs that the miner has its own bond back where only both can. */
+  readonly returnsBonds?: boolean;
+  /** The miner is paid to the wallet it signs with. */
+  readonly paysOwnWallet?: boolean;
   readonly miner?: Partial<MinerSideOptions>;
 };
 
@@ -50,13 +63,15 @@ export type WorldOptions = {
 export class Party {
   readonly signer: SeedSigner;
   readonly payoutSigner: SeedSigner;
+  readonly sealSigner: SeedSigner;
   readonly source: WatchedSource;
   ledger = new RecordedLedger();
 
-  constructor(node: TestNode) {
+  constructor(node: TestNode, paysOwnWallet = false) {
     const seed = (): Uint8Array => new Uint8Array(crypto.randomBytes(32));
     this.signer = new SeedSigner({ seed: seed(), network: 'regtest' });
-    this.payoutSigner = new SeedSigner({ seed: seed(), network: 'regtest' });
+    this.payoutSigner = paysOwnWallet ? this.signer : new SeedSigner({ seed: seed(), network: 'regtest' });
+    this.sealSigner = new SeedSigner({ seed: seed(), network: 'regtest' });
     this.source = new WatchedSource(node.source(), () => node.minimumSatPerKvb());
   }
 
@@ -66,6 +81,11 @@ export class Party {
 
   get payoutScript(): Uint8Array {
     return p2wpkhScript(this.payoutSigner.publicKey('wallet'));
+  }
+
+  /** Where the maker's claims of a seal go. */
+  get nextSealScript(): Uint8Array {
+    return p2wpkhScript(this.sealSigner.publicKey('wallet'));
   }
 }
 
@@ -90,7 +110,7 @@ export class NodeWorld {
   private constructor(node: TestNode, options: WorldOptions, startHeight: number) {
     this.node = node;
     this.#options = options;
-    this.minerParty = new Party(node);
+    this.minerParty = new Party(node, options.paysOwnWallet);
     this.makerParty = new Party(node);
     this.#observer = new WatchedSource(node.source(), () => node.minimumSatPerKvb());
     this.#table = new JobTable({
@@ -135,7 +155,7 @@ export class NodeWorld {
   }
 
   async startMaker(): Promise<void> {
-    const { source: chain, signer, ledger, payoutScript } = this.makerParty;
+    const { source: chain, signer, ledger, payoutScript, nextSealScript } = this.makerParty;
     this.maker = new Maker(
       {
         host: '127.0.0.1',
@@ -156,9 +176,21 @@ export class NodeWorld {
           minDepth: 2,
           maxStaleGraceSeconds: 120,
           bindingScriptHex: MAKER_SCRIPT_HEX,
+          stakes: {
+            bondModes: ['none', 'auditor', 'hostage', 'forfeit_to_mm'],
+            maxMakerBondSat: 100_000n,
+            minCollateralSat: 1_000n,
+            auditorKeysHex: [toHex(AUDITOR.publicKey('auditor'))],
+            minBondCsvBlocks: 1,
+            maxBondCsvBlocks: 2_016,
+            seal: 'allowed',
+            minClaimFeeRateSatPerKvb: 1_000,
+            earlyClose: this.#options.earlyClose ?? 'refused',
+            returnsBonds: this.#options.returnsBonds ?? false,
+          },
         },
         intake: { unknownBlockWaitMs: 0 },
-        opening: { payoutScript },
+        opening: { payoutScript, nextSealScript },
         ...this.#options.maker,
       },
       {
@@ -169,6 +201,7 @@ export class NodeWorld {
         clock: systemClock,
         random,
         log: this.#log('maker'),
+        ...(this.#options.makerWallet === undefined ? {} : { wallet: this.#options.makerWallet }),
       },
     );
     this.#port = await this.maker.start();
@@ -346,6 +379,10 @@ export class NodeWorld {
     const { funding } = await this.channel();
     const txid = await this.node.spender(funding.txid, funding.vout);
     return txid === undefined ? undefined : Transaction.fromHex(await this.node.hexOf(txid));
+  }
+
+  async vsizeOf(txid: string): Promise<number> {
+    return Transaction.fromHex(await this.node.hexOf(txid)).virtualSize();
   }
 
   /** What a script holds in blocks. */

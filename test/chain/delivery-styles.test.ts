@@ -103,6 +103,18 @@ class StyledWorld extends World {
     await until(`ack ${n}`, () => this.maker.status[0]?.ackedN === n);
   }
 
+  /** Bonds and the seal that no block has moved yet. */
+  stakesLeft(): number {
+    const spends = [...Array(this.chain.height + 1).keys()].flatMap(
+      (height) => this.chain.blockAt(height)!.transactions,
+    );
+    // The claim has a data output; a bond comes back by the sequence of its delay.
+    const claims = spends.filter(({ outs }) => outs[0]!.script[0] === 0x6a && outs[0]!.value === 0n);
+    const returns = spends.filter(({ ins }) => ins[0]!.sequence === CSV_BLOCKS);
+    const isSeal = claims.some(({ outs }) => outs.length === 2 && outs[0]!.script.length === 38);
+    return 2 - returns.length + (isSeal ? 0 : 1);
+  }
+
   /** What a run comes to: how both sides stand on their disks, and who has what. */
   async end(): Promise<object> {
     const holdings = (signer: World['minerSigner']): bigint =>
@@ -153,8 +165,12 @@ const OPTIONS: WorldOptions = {
   terms: { expiryHeight: 4 + LIFE_BLOCKS },
 };
 
-async function inWorld(style: Style, run: (world: StyledWorld) => Promise<void>): Promise<object> {
-  const world = new StyledWorld(style, OPTIONS);
+async function inWorld(
+  style: Style,
+  run: (world: StyledWorld) => Promise<void>,
+  options: WorldOptions = OPTIONS,
+): Promise<object> {
+  const world = new StyledWorld(style, options);
   try {
     await world.open();
     await run(world);
@@ -228,6 +244,57 @@ const isLate = (style: Style): Promise<object> =>
     await untilClosed(world, ['miner']);
   });
 
+const AUDITOR_KEY_HEX = `02${'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5'}`;
+const CSV_BLOCKS = 6;
+const STAKED: WorldOptions = {
+  ...OPTIONS,
+  terms: {
+    ...OPTIONS.terms,
+    bonds: {
+      bondMode: 'auditor',
+      makerBondSat: 40_000n,
+      collateralSat: 60_000n,
+      bondCsvBlocks: CSV_BLOCKS,
+      auditorKeyHex: AUDITOR_KEY_HEX,
+    },
+    seal: { sealSat: 2_000n, claimFeeRateSatPerKvb: 2_000 },
+  },
+  policy: {
+    ...OPTIONS.policy,
+    stakes: {
+      bondModes: ['auditor'],
+      maxMakerBondSat: 40_000n,
+      minCollateralSat: 1_000n,
+      auditorKeysHex: [AUDITOR_KEY_HEX],
+      minBondCsvBlocks: 1,
+      maxBondCsvBlocks: 2_016,
+      seal: 'required',
+      minClaimFeeRateSatPerKvb: 1_000,
+      earlyClose: 'refused',
+    },
+  },
+};
+
+/** The close comes off the chain once; the seal is claimed, and each has its bond back after the delay. */
+const movesStakes = (style: Style): Promise<object> =>
+  inWorld(
+    style,
+    async (world) => {
+      await world.step(1);
+      await world.step(2);
+      await world.miner.closeAlone();
+      await world.connect(1);
+      await world.reorg(1);
+      await untilClosed(world, ['miner', 'maker']);
+      await world.connect(CSV_BLOCKS);
+      await until('both bonds and the seal moved', async () => {
+        if (world.chain.mempoolEntries().length > 0) await world.connect(1);
+        return world.stakesLeft() === 0;
+      });
+    },
+    STAKED,
+  );
+
 describe('blocks delivered in eleven ways come to the same end', () => {
   const plain = STYLES['full blocks']!;
   it.each([
@@ -235,6 +302,7 @@ describe('blocks delivered in eleven ways come to the same end', () => {
     ['a close together', closesTogether],
     ['a refund', vanishes],
     ['a close at the deadline', isLate],
+    ['a close with bonds and a seal', movesStakes],
   ])('%s', async (_title, run) => {
     const expected = await run(plain);
     expect(expected).toMatchObject({ waiting: 0 });

@@ -143,6 +143,30 @@ describe.each([
   });
 });
 
+describe.each([
+  ['bitcoind', BITCOIND, -1],
+  ['btcd', BTCD, -5],
+])('a pruned %s', (_kind, methods, code) => {
+  it('does not tell what spent an output in a block it dropped, and fails at nothing else', async () => {
+    const { node, source } = await setUp({
+      ...methods,
+      getbestblockhash: () => 'ab'.repeat(32),
+      gettxspendingprevout: () => [{ txid: TXID, vout: 0 }],
+      gettxout: () => coin(4),
+      getblock: () => {
+        throw new Failure(code, 'Block not available (pruned data)');
+      },
+    });
+    expect(await source.spender(TXID, 0, 10)).toBeUndefined();
+    expect(node.calls.filter(({ method }) => method === 'getblock')).toHaveLength(1);
+    expect(await source.txOut(TXID, 0)).toMatchObject({ confirmations: 4 });
+    expect((await source.tip()).height).toBe(7);
+    node.methods['getblock'] = () => `${'00'.repeat(36)}${'12'.repeat(32)}00000000`;
+    node.methods['getbestblockhash'] = () => 'cd'.repeat(32);
+    expect(await codeOfRejection(source.spender(TXID, 0, 10))).toBe('chain_rpc');
+  });
+});
+
 describe('a bitcoind', () => {
   it('is asked again when its one scan is busy', async () => {
     let scans = 0;

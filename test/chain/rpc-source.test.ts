@@ -9,7 +9,6 @@ import { codeOf } from '../../src/base/errors.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
-import { createChainWatcher } from '../../src/chain/watcher.ts';
 import { DevnetChain } from '../../src/devnet/chain.ts';
 import { type ChainRpcServerOptions, startChainRpcServer } from '../../src/devnet/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -210,55 +209,53 @@ describe('a node that misbehaves', () => {
   });
 });
 
-describe('the watcher', () => {
-  it('tells of progress, depth and spends, each once', async () => {
+describe('what spends an output', () => {
+  it('is found in the mempool and in blocks, with its depth, over a reorganisation', async () => {
     const { chain, source, coin, payment } = await setUp();
-    const watcher = createChainWatcher({ pollMs: 10 }, { source, log });
-    closers.push(() => watcher.close());
+    const { txid, vout } = coin;
+    expect(await source.spender(txid, vout, 10)).toBeUndefined();
     const transaction = payment(1_000n);
-    const progress: (number | undefined)[] = [];
-    const confirmed: number[] = [];
-    const spent: string[] = [];
-    watcher.watchConfirmation({
-      txid: transaction.getId(),
-      depth: 3,
-      onProgress: (confirmations) => progress.push(confirmations),
-      onConfirmed: (confirmations) => confirmed.push(confirmations),
-    });
-    watcher.watchSpend({
-      outpoint: coin,
-      existed: false,
-      onSpent: (outpoint) => spent.push(outpoint.txid),
-    });
-    await until(() => progress.length === 1);
-    const checked = watcher.stats.checks;
-    await until(() => watcher.stats.checks > checked + 2);
-    chain.broadcast(transaction.toHex());
-    await until(() => progress.length === 2 && spent.length === 1);
-    chain.generate(1);
-    await until(() => progress.length === 3);
-    chain.invalidateTip();
-    await until(() => progress.length === 4);
-    chain.generate(3);
-    await until(() => confirmed.length === 1);
-    expect(progress).toEqual([undefined, 0, 1, 0]);
-    expect(confirmed).toEqual([3]);
-    expect(spent).toEqual([coin.txid]);
+    const found = { txid: transaction.getId(), hex: transaction.toHex() };
+    await source.broadcast(transaction.toHex());
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0 });
+    const [hash] = chain.generate(1);
+    const inBlock = { ...found, confirmations: 1, blockHash: hash };
+    expect(await source.spender(txid, vout, 10)).toEqual(inBlock);
+    chain.generate(2);
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...inBlock, confirmations: 3 });
+    expect(await source.spender(txid, vout, 3)).toEqual({ ...inBlock, confirmations: 3 });
+    expect(await source.spender(txid, vout, 2)).toBeUndefined();
+    chain.invalidateTip(3);
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0 });
   });
 
-  it('does not take an output for spent that never was', async () => {
-    const { source, coin } = await setUp();
-    const watcher = createChainWatcher({ pollMs: 5 }, { source, log });
-    closers.push(() => watcher.close());
-    const spent: number[] = [];
-    const outpoint = { txid: 'ab'.repeat(32), vout: 0 };
-    watcher.watchSpend({ outpoint, existed: false, onSpent: () => spent.push(0) });
-    await until(() => watcher.stats.checks >= 3);
-    expect(spent).toEqual([]);
-    watcher.watchSpend({ outpoint, existed: true, onSpent: () => spent.push(1) });
-    await until(() => spent.length === 1);
-    const end = watcher.watchSpend({ outpoint: coin, existed: true, onSpent: () => spent.push(2) });
-    end();
-    expect(spent).toEqual([1]);
+  it('is not another output of the same transaction', async () => {
+    const { chain, source, coin, payment } = await setUp();
+    await source.broadcast(payment(1_000n).toHex());
+    chain.generate(1);
+    expect(await source.spender(coin.txid, coin.vout + 1, 10)).toBeUndefined();
+  });
+});
+
+describe('a package', () => {
+  it('brings in a parent that pays too little by itself', async () => {
+    const { chain, source, payment } = await setUp();
+    const parent = payment(0n);
+    const output = { txid: parent.getId(), vout: 0, valueSat: parent.outs[0]!.value };
+    const child = (feeSat: bigint) =>
+      pay({
+        from: [output],
+        key: bob,
+        to: [{ scriptHex: bob.scriptHex, valueSat: output.valueSat - feeSat }],
+      });
+    expect(await codeOfRejection(source.broadcast(parent.toHex()))).toBe('tx_refused');
+    const poor = source.broadcastPackage([parent.toHex(), child(5n).toHex()]);
+    expect(await codeOfRejection(poor)).toBe('tx_refused');
+    expect(chain.mempoolSize).toBe(0);
+    await source.broadcastPackage([parent.toHex(), child(2_000n).toHex()]);
+    expect(chain.mempoolSize).toBe(2);
+    await source.broadcastPackage([parent.toHex(), child(4_000n).toHex()]);
+    chain.generate(1);
+    expect(await source.confirmations(child(4_000n).getId())).toBe(1);
   });
 });

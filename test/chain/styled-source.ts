@@ -57,6 +57,14 @@ export class StyledSource implements ChainSource {
   broadcast(transactionHex: string): Promise<string> {
     return this.#ask(() => this.#inner.broadcast(transactionHex));
   }
+  broadcastPackage(transactionsHex: readonly string[]): Promise<void> {
+    return this.#ask(() => this.#inner.broadcastPackage(transactionsHex));
+  }
+  async spender(txid: string, vout: number, blocks: number): ReturnType<ChainSource['spender']> {
+    const found = await this.#ask(() => this.#inner.spender(txid, vout, blocks + this.lagBlocks));
+    if (found === undefined) return undefined;
+    return { ...found, confirmations: Math.max(found.confirmations - this.lagBlocks, 0) };
+  }
   utxos(scriptHex: string): ReturnType<ChainSource['utxos']> {
     return this.#ask(() => this.#inner.utxos(scriptHex));
   }

@@ -184,7 +184,10 @@ worker = "w"
       ['foo is not an option', 7],
       ['metrics.listen is one value, not a section', 8],
       ['destination.0.name must be a name of 1 to 32 letters, digits, "-" or "_", got "a b"', 11],
-      ['destination.0.url must be "stratum+tcp://host:port", got "x"', 12],
+      [
+        'destination.0.url must be "stratum+tcp://host:port" or, with TLS, "stratum+ssl://host:port", got "x"',
+        12,
+      ],
       ['log.level must be one of "debug", "info", "warn", "error", got "loud"', undefined],
       ['contract.step must be at least "1 H"', undefined],
     ];

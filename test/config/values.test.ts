@@ -1,12 +1,14 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  ADDRESS_RANGE,
   AMOUNT,
   BOOLEAN,
   choice,
   DURATION,
   ENDPOINT,
   FEE_RATE,
+  HASHRATE,
   HTTP_URL,
   hex,
   INTEGER,
@@ -83,6 +85,11 @@ describe('units', () => {
       ['1 H', 1n],
     ]);
     refuses(WORK, ['1', '1 eh', '1 EH/s', '-1 EH', '1,5 EH', 1n]);
+    accepts(HASHRATE, [
+      ['5 PH/s', 5n * 10n ** 15n],
+      ['0.5 kH/s', 500n],
+    ]);
+    refuses(HASHRATE, ['5 PH', '5 PH/S', '5 PH/day', 5]);
   });
 
   it('reads every spelling of a price as msat per EH', () => {
@@ -142,11 +149,18 @@ describe('addresses', () => {
   });
 
   it('reads Stratum and HTTP addresses', () => {
-    accepts(STRATUM_URL, [['stratum+tcp://pool.example:3333', { host: 'pool.example', port: 3333 }]]);
+    const pool = { host: 'pool.example', port: 3333 };
+    accepts(STRATUM_URL, [
+      ['stratum+tcp://pool.example:3333', { ...pool, secure: false }],
+      ['stratum+ssl://pool.example:3333/', { ...pool, secure: true }],
+      ['stratum+tls://[::1]:3333', { host: '::1', port: 3333, secure: true }],
+    ]);
     refuses(STRATUM_URL, [
       'pool.example:3333',
-      'stratum+ssl://pool.example:3333',
+      'stratum+ssl://pool.example',
       'stratum+tcp://pool.example',
+      'stratum2+tcp://pool.example:1',
+      'constructor://a:1',
       'tcp://a:1',
     ]);
     accepts(HTTP_URL, [
@@ -154,6 +168,23 @@ describe('addresses', () => {
       ['https://node.example/wallet/a/', 'https://node.example/wallet/a'],
     ]);
     refuses(HTTP_URL, ['127.0.0.1:8332', 'ftp://a', 'http://', 'file:///etc/passwd']);
+  });
+
+  it('reads addresses and ranges', () => {
+    const good = ['192.0.2.7', '10.0.0.0/8', '0.0.0.0/0', '2001:db8::/32', '::1', '::/128'];
+    accepts(
+      ADDRESS_RANGE,
+      good.map((text) => [text, text] as const),
+    );
+    refuses(ADDRESS_RANGE, [
+      '',
+      'localhost',
+      '10.0.0.0/33',
+      '::/129',
+      '10.0.0.0/8/8',
+      '10.0.0/8',
+      '1.2.3.4/-1',
+    ]);
   });
 
   it('refuses a password in a URL without repeating it', () => {

@@ -1,9 +1,12 @@
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
 import { paramsOf, stopServers, submitOf, type TestMiner, until, withWork } from './harness.ts';
 
 afterEach(stopServers);
 
 const LADDER = { resendAfter: 3, reconnectAfter: 5, banAfter: 8 };
+const LADDER_OF_THOUSANDS = { resendAfter: 1000, reconnectAfter: 1000, banAfter: 1000 };
 const BANNED_MS = 60_000;
 
 /** Submits that are refused, one after the other. */
@@ -100,7 +103,64 @@ describe('a miner that sends nothing valid', () => {
   });
 });
 
+describe('lines that are not Stratum', () => {
+  const junk = '{"id":1,"method":7}';
+  const nearly = new Array<string>(LIMITS.downstreamGarbageLines - 1).fill(junk);
+
+  it('are each answered with a code, and end the connection when nothing else comes between them', async () => {
+    const test = await withWork({ options: { ladder: LADDER_OF_THOUSANDS, banMs: BANNED_MS } });
+    for (let visit = 0; visit < 5; visit += 1) {
+      const miner = test.miner();
+      miner.send(...nearly, junk, junk);
+      for (let count = 0; count <= nearly.length; count += 1)
+        expect((await miner.next())['error']).toEqual([20, 'malformed', null]);
+      await miner.closed;
+      await expect(miner.next()).rejects.toThrow('closed');
+    }
+    await test.miner().closed;
+    expect(test.server.stats.limitHits.downstreamGarbageLines).toBe(5);
+    test.server.tick();
+    expect(test.server.stats.refused.malformed).toBe(5 * LIMITS.downstreamGarbageLines);
+    expect(test.server.stats).toMatchObject({ bans: 1, refusedByAddress: { banned: 1 } });
+  });
+
+  it('are borne from a miner that also says something else', async () => {
+    const options = { ladder: LADDER_OF_THOUSANDS };
+    const test = await withWork({ options, verdict: () => 'low_difficulty' });
+    const miner = test.miner();
+    const job = paramsOf((await miner.start()).lines.at(-1))[0] as string;
+    for (let round = 0; round < 3; round += 1) {
+      miner.send(...nearly, { id: 'sign of life', method: 'mining.ping', params: [] });
+      await miner.until('id', 'sign of life');
+      miner.send(...nearly, submitOf('share', job, { nonce: round.toString() }));
+      await miner.until('id', 'share');
+    }
+    expect(miner.isClosed).toBe(false);
+  });
+});
+
 describe('rates', () => {
+  it('of all are not used up by one address that is over its own', async () => {
+    const test = await withWork({
+      options: {
+        acceptRate: { perSecond: 1, burst: 4 },
+        acceptRatePerAddress: { perSecond: 1, burst: 2 },
+      },
+    });
+    const { port } = test.server.addresses()[0]!;
+    for (let count = 0; count < 10; count += 1) {
+      const stormer = test.miner();
+      if (count < 2) await stormer.start();
+      else await stormer.closed;
+    }
+    const elsewhere = test.miner(connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' }));
+    await elsewhere.start();
+    expect(test.server.stats.limitHits).toMatchObject({
+      acceptsPerSecond: 0,
+      acceptsPerSecondPerAddress: 8,
+    });
+  });
+
   it('bound the connections taken, in all and per address', async () => {
     const test = await withWork({ options: { acceptRatePerAddress: { perSecond: 1, burst: 2 } } });
     await test.miner().start();

@@ -36,6 +36,18 @@ export const DEVICES: readonly Device[] = [
     reply: '{"id":4,"result":true,"error":null}',
   },
   {
+    who: 'Antminer of old firmware, with #xnsub behind its address and no name at its second try',
+    agent: 'other',
+    says: [
+      '{"id": 1, "method": "mining.subscribe", "params": []}',
+      '{"id": 2, "method": "mining.extranonce.subscribe", "params": []}',
+      '{"id": 3, "method": "mining.authorize", "params": ["rig.1", "x"]}',
+    ],
+    submit: (job) =>
+      `{"params": ["rig.1", "${job}", "00000001", "6553f100", "00000001"], "id": 4, "method": "mining.submit"}`,
+    reply: '{"id":4,"result":true,"error":null}',
+  },
+  {
     who: 'Whatsminer',
     agent: 'whatsminer',
     version: 0x3fffe000,
@@ -89,6 +101,7 @@ export const DEVICES: readonly Device[] = [
   {
     who: 'NerdQAxe, which configures after it subscribed',
     agent: 'nerdqaxe',
+    difficulty: 2048,
     version: 0x20006000,
     configured: ROLLING,
     says: [
@@ -96,11 +109,13 @@ export const DEVICES: readonly Device[] = [
       '{"id":2,"method":"mining.configure",' +
         '"params":[["version-rolling"],{"version-rolling.mask":"1fffe000"}]}',
       '{"id":3,"method":"mining.authorize","params":["rig.1","x"]}',
+      '{"id":4,"method":"mining.suggest_difficulty","params":[2048]}',
+      '{"id":5,"method":"mining.extranonce.subscribe","params":[]}',
     ],
     submit: (job) =>
-      `{"id":4,"method":"mining.submit",` +
+      `{"id":6,"method":"mining.submit",` +
       `"params":["rig.1","${job}","00000001","6553f100","00000001","00006000"]}`,
-    reply: '{"id":4,"result":true,"error":null}',
+    reply: '{"id":6,"result":true,"error":null}',
   },
   {
     who: 'NerdMiner, with a nonce that is not padded',

@@ -10,13 +10,10 @@ import { DaemonProcess } from '../../src/daemon/child.ts';
 import { act, readStatus } from '../../src/daemon/status-client.ts';
 import { startAsics } from '../../src/devnet/asic.ts';
 import { demoAsics, type Stage, startStage } from '../../src/devnet/stage.ts';
-import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
-import { verifyLedger } from '../../src/ledger/verify.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { makerJobKey } from '../../src/maker/maker-book.ts';
-import { STREAM_KIND } from '../../src/work/evidence.ts';
-import { evidenceLines } from '../../src/work/evidence-lines.ts';
-import { payOf, type Recomputed, recompute } from './recompute.ts';
+import { evidenceOf, until } from './evidence.ts';
+import { payOf } from './recompute.ts';
 
 const KILLS = 10;
 const PRICE = 2n * 10n ** 18n;
@@ -55,34 +52,6 @@ async function startAll(): Promise<{ stage: Stage; proxy: DaemonProcess; maker: 
   const proxy = daemon('proxy');
   await proxy.start();
   return { stage, proxy, maker };
-}
-
-/** Polls until the condition holds; fails the test with the last status when it takes too long. */
-async function until<T>(what: string, look: () => Promise<T | undefined>, timeoutMs = 60_000): Promise<T> {
-  const endMs = performance.now() + timeoutMs;
-  for (;;) {
-    const value = await look();
-    if (value !== undefined) return value;
-    if (performance.now() > endMs) throw new Error(`${what} took longer than ${timeoutMs} ms`);
-    await sleep(200);
-  }
-}
-
-async function evidenceOf(
-  dataDir: string,
-  options: Parameters<typeof evidenceLines>[2] = {},
-): Promise<Map<string, Recomputed>> {
-  const path = join(dataDir, 'ledger.sqlite');
-  expect(await verifyLedger(path)).toMatchObject({ ok: true });
-  const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
-  const streams = new Map<string, Recomputed>();
-  for (const { id } of await ledger.list(STREAM_KIND)) {
-    const lines: string[] = [];
-    for await (const line of evidenceLines(ledger, id, options)) lines.push(line);
-    streams.set(id, recompute(lines.join('\n')));
-  }
-  await ledger.close();
-  return streams;
 }
 
 describe('kill -9', () => {

@@ -9,6 +9,8 @@ export type Recomputed = {
   readonly workHashes: bigint;
   /** Displayed hashes, in order. */
   readonly hashes: readonly string[];
+  /** Of each: its work, and the coinbase after its extranonces, by which destinations are told apart. */
+  readonly works: readonly { readonly workHashes: bigint; readonly coinb2: string }[];
 };
 
 type JobLine = {
@@ -47,6 +49,7 @@ const u32 = (hex: string): Buffer => Buffer.from(hex, 'hex').reverse();
 export function recompute(jsonl: string): Recomputed {
   const jobs = new Map<string, JobLine>();
   const hashes: string[] = [];
+  const works: { readonly workHashes: bigint; readonly coinb2: string }[] = [];
   let workHashes = 0n;
   for (const line of jsonl.trim().split('\n')) {
     const record = JSON.parse(line) as JobLine | ShareLine;
@@ -63,8 +66,9 @@ export function recompute(jsonl: string): Recomputed {
     if (work !== BigInt(record.work)) throw new Error(`share ${record.seq} is ${work} hashes of work`);
     workHashes += work;
     hashes.push(hash);
+    works.push({ workHashes: work, coinb2: jobs.get(record.job)!.coinb2 });
   }
-  return { shares: hashes.length, workHashes, hashes };
+  return { shares: hashes.length, workHashes, hashes, works };
 }
 
 function hashOf(share: ShareLine, job: JobLine | undefined): string {

@@ -135,6 +135,15 @@ describe('metrics and status', () => {
     });
   });
 
+  it('serves views by their own names, to be read only', async () => {
+    const { port } = await start({ views: { dag: () => [{ work: 2n ** 70n }] } });
+    const answer = await ask(port, '/api/v1/dag');
+    expect([answer.status, answer.body.trim()]).toEqual([200, `[{"work":"${2n ** 70n}"}]`]);
+    expect((await post(port, '/api/v1/dag', '{}')).status).toBe(405);
+    expect((await ask(port, '/api/v1/toString')).status).toBe(404);
+    expect((await ask(port, '/api/v1/')).status).toBe(404);
+  });
+
   it('hides the text of an unexpected error, and goes on', async () => {
     const { port, server } = await start({
       status: () => {

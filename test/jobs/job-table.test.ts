@@ -49,6 +49,16 @@ describe('JobTable', () => {
     expect(job.networkTarget).toBe(0xffffn << 208n);
   });
 
+  it('gives one session the whole extranonce2, as far as it is not more than anyone takes', () => {
+    const { jobs } = table();
+    const own = { minerExtranonce1Size: 2 };
+    const job = jobs.add('pool#1', 's', plainWork(1, { extranonce2Size: 1 }), 0, undefined, own);
+    expect([toHex(job.coinb1), job.extranonceSize, job.minerExtranonce1Size]).toEqual(['010203aabb', 1, 2]);
+    const wide = plainWork(1, { extranonce2Size: 9 });
+    expect(() => jobs.add('pool#1', 's', wide, 0, undefined, own)).toThrow(/malformed/);
+    expect(jobs.current('pool#1')).toBe(job);
+  });
+
   it('is clean on another previous block, whatever the upstream says', () => {
     const { jobs } = table();
     jobs.add('pool', 's', plainWork(1), 0);

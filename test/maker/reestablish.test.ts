@@ -2,30 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { signedStateToJson, signState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { MakerBook } from '../../src/maker/maker-book.ts';
-import { MortalLedger, SHARE, until, World } from './world.ts';
-
-const KINDS = ['contract', 'opening', 'funding', 'state', 'channel', 'delivery', 'ack', 'job', 'stream'];
-
-/** A backup: what a ledger holds now. */
-async function backup(store: MemoryLedger, contractId: string): Promise<LedgerEntry[]> {
-  const entries: LedgerEntry[] = [];
-  for (const kind of KINDS) {
-    for (const { id, body } of await store.list(kind)) entries.push({ op: 'put', kind, id, body });
-  }
-  for (const { first, count, body } of await store.readLog('share', contractId, 0, 100_000)) {
-    entries.push({ op: 'log', kind: 'share', stream: contractId, first, count, body });
-  }
-  return entries;
-}
-
-async function restore(entries: readonly LedgerEntry[]): Promise<MortalLedger> {
-  const store = new MemoryLedger();
-  await store.append(entries);
-  return new MortalLedger(store);
-}
+import { backup, restore } from './backup.ts';
+import { SHARE, until, World } from './world.ts';
 
 async function stateReached(world: World, n: number): Promise<void> {
   await until(`state ${n}`, () => {

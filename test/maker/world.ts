@@ -18,7 +18,8 @@ import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
+import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
+import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
@@ -101,6 +102,8 @@ export type WorldOptions = {
   readonly policy?: Partial<MakerPolicy>;
   readonly maker?: Partial<MakerOptions>;
   readonly miner?: Partial<MinerSideOptions>;
+  /** What signs the maker's states. */
+  readonly openStateSigner?: OpenStateSigner;
 };
 
 /** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
@@ -192,7 +195,7 @@ export class World {
     };
   }
 
-  async startMaker(changes: Partial<MakerOptions> = {}): Promise<void> {
+  async startMaker(changes: Partial<MakerOptions> = {}, deps: Partial<MakerDeps> = {}): Promise<void> {
     this.maker = new Maker(
       {
         host: '127.0.0.1',
@@ -212,6 +215,10 @@ export class World {
         clock: systemClock,
         random,
         log: silentLogger,
+        ...(this.#options.openStateSigner === undefined
+          ? {}
+          : { openStateSigner: this.#options.openStateSigner }),
+        ...deps,
       },
     );
     this.port = await this.maker.start();

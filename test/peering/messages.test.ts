@@ -3,6 +3,7 @@ import * as ecc from 'tiny-secp256k1';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
+import { ShareTree } from '../../src/channel/share-tree.ts';
 import {
   authCodec,
   codecsOf,
@@ -30,6 +31,7 @@ const publicKey = fc
   .map((point) => Uint8Array.from(point));
 const contractId = hex(32);
 const none = fc.constant({});
+const psbt = fc.base64String({ minLength: 4, maxLength: 200 });
 
 const side = fc.record({
   inputs: fc.array(
@@ -49,6 +51,17 @@ const state = fc.record({
   paidSat: amount,
   signatures: fc.array(hex(64), { minLength: 1, maxLength: 8 }),
   receiptSignature: hex(64),
+});
+const claim = fc.record({ n, workHashes: amount, shareRoot: bytes(32), signature: hex(64) });
+const claimed = fc.record({
+  claim,
+  nextSeq: seq,
+  workHashes: amount,
+  tree: fc.array(bytes(32), { maxLength: 9 }).map((hashes) => {
+    const tree = new ShareTree();
+    for (const hash of hashes) tree.append(hash);
+    return tree;
+  }),
 });
 const share = fc.record({
   jobId: seq,
@@ -94,21 +107,43 @@ const samples: Samples = {
   'channel.open': {
     params: fc.record({
       contractId,
-      keys: fc.record({ minerChannel: publicKey }),
+      keys: fc.record(
+        {
+          minerChannel: publicKey,
+          minerBond: publicKey,
+          minerExit: publicKey,
+          minerSeal: publicKey,
+          minerSealExit: publicKey,
+        },
+        { requiredKeys: ['minerChannel'] },
+      ),
       payoutScript: script,
       funding: side,
     }),
-    result: fc.record({
-      keys: fc.record({ makerChannel: publicKey, makerRefund: publicKey }),
-      payoutScript: script,
-      funding: side,
-      feeRateSatPerKvb: fc.integer({ min: 100, max: 10_000_000 }),
-      state0: state,
-    }),
+    result: fc.record(
+      {
+        keys: fc.record(
+          {
+            makerChannel: publicKey,
+            makerRefund: publicKey,
+            makerBond: publicKey,
+            makerExit: publicKey,
+            makerSeal: publicKey,
+          },
+          { requiredKeys: ['makerChannel', 'makerRefund'] },
+        ),
+        payoutScript: script,
+        funding: side,
+        feeRateSatPerKvb: fc.integer({ min: 100, max: 10_000_000 }),
+        state0: state,
+        nextSealScript: script,
+      },
+      { requiredKeys: ['keys', 'payoutScript', 'funding', 'feeRateSatPerKvb', 'state0'] },
+    ),
   },
   'channel.tx_signatures': {
-    params: fc.record({ contractId, signatures: fc.array(hex(64), { minLength: 1, maxLength: 4 }) }),
-    result: fc.record({ fundingTx: bytesUpTo(300, 10).map(toHex) }),
+    params: fc.record({ contractId, psbt, claim }, { requiredKeys: ['contractId', 'psbt'] }),
+    result: fc.record({ psbt }),
   },
   'channel.ready': {
     params: fc.record({ contractId, txid: hex(32), height: fc.nat({ max: 500_000_000 }) }),
@@ -130,17 +165,58 @@ const samples: Samples = {
       }),
     }),
   },
+  'seal.claim': {
+    params: fc.record({
+      contractId,
+      n,
+      workHashes: amount,
+      nextSeq: seq,
+      refused: fc.array(fc.record({ first: seq, count: fc.integer({ min: 1, max: 1000 }) }), {
+        maxLength: 4,
+      }),
+      shareRoot: bytes(32),
+    }),
+    result: fc.record({ claim }),
+  },
   'state.sign': {
     params: fc.record({ contractId, state }),
     result: fc.record({ n, ackSignature: hex(64) }),
   },
   'channel.reestablish': {
-    params: fc.record({ contractId, n, state: fc.option(state), nextSeq: seq }),
+    params: fc.record(
+      { contractId, n, state: fc.option(state), nextSeq: seq, claimed, blob: psbt },
+      { requiredKeys: ['contractId', 'n', 'state', 'nextSeq'] },
+    ),
     result: fc.record({ n, state: fc.option(state), nextSeq: seq, verifiedWork: amount }),
+  },
+  'bond.release': {
+    params: fc.record({
+      contractId,
+      txid: hex(32),
+      vout: u32,
+      payee: fc.constantFrom('miner', 'maker'),
+      feeRateSatPerKvb: fc.integer({ min: 100, max: 10_000_000 }),
+      signature: hex(64),
+    }),
+    result: fc.record({ signature: hex(64) }),
+  },
+  'peer_storage.put': { params: fc.record({ contractId, blob: psbt }), result: none },
+  'peer_storage.get': {
+    params: none,
+    result: fc.record({ blobs: fc.array(fc.record({ contractId, blob: psbt }), { maxLength: 4 }) }),
   },
   'channel.shutdown': { params: fc.record({ contractId }), result: fc.record({ n }) },
   'close.sig': {
-    params: fc.record({ contractId, n, feeSat: amount, signature: hex(64) }),
+    params: fc.record(
+      {
+        contractId,
+        n,
+        feeSat: amount,
+        signature: hex(64),
+        settlement: fc.constantFrom('returned', 'miner_forfeits', 'maker_forfeits'),
+      },
+      { requiredKeys: ['contractId', 'n', 'feeSat', 'signature'] },
+    ),
     result: fc.record({ closeTx: bytesUpTo(300, 10).map(toHex) }),
   },
 };

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { isRemote, parseBoundedJson } from '../../src/peering/rpc-peer.ts';
-import type { PeerConnection } from '../../src/peering/transport.ts';
+import type { PeerLink } from '../../src/peering/transport.ts';
 import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
 
 const handlers = {
@@ -18,7 +18,7 @@ const handlers = {
   hang: () => new Promise<null>(() => {}),
 };
 
-function firstLine(connection: PeerConnection): { line: Promise<string>; reason: Promise<string> } {
+function firstLine(connection: PeerLink): { line: Promise<string>; reason: Promise<string> } {
   const line = Promise.withResolvers<string>();
   const reason = Promise.withResolvers<string>();
   connection.listen({ onLine: line.resolve, onClose: (error) => reason.resolve(error.code) });

@@ -9,7 +9,7 @@ import { RpcPeer } from '../../src/peering/rpc-peer.ts';
 import {
   connectPeer,
   DEFAULT_TRANSPORT,
-  type PeerConnection,
+  type PeerLink,
   PeerServer,
   type TransportOptions,
 } from '../../src/peering/transport.ts';
@@ -28,8 +28,8 @@ export function identityOf(name: string): NodeIdentity {
 export const RPC = { requestTimeoutMs: 5_000, pingIntervalMs: 1_000 };
 
 export type TlsPair = {
-  readonly client: PeerConnection;
-  readonly server: PeerConnection;
+  readonly client: PeerLink;
+  readonly server: PeerLink;
   readonly close: () => Promise<void>;
 };
 
@@ -39,7 +39,7 @@ export async function createTlsPair(
   clientOptions: Partial<TransportOptions> = options,
 ): Promise<TlsPair> {
   const transport = { ...DEFAULT_TRANSPORT, ...options };
-  const accepted = Promise.withResolvers<PeerConnection>();
+  const accepted = Promise.withResolvers<PeerLink>();
   const listener = new PeerServer(
     {
       ...transport,
@@ -69,6 +69,6 @@ export async function createTlsPair(
   };
 }
 
-export function rpcOver(connection: PeerConnection, options = RPC): RpcPeer {
+export function rpcOver(connection: PeerLink, options = RPC): RpcPeer {
   return new RpcPeer(connection, options, { log: silentLogger });
 }

@@ -4,15 +4,10 @@ import { toHex } from '../../src/base/bytes.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import {
-  connectPeer,
-  DEFAULT_TRANSPORT,
-  type PeerConnection,
-  PeerServer,
-} from '../../src/peering/transport.ts';
+import { connectPeer, DEFAULT_TRANSPORT, type PeerLink, PeerServer } from '../../src/peering/transport.ts';
 import { createTlsPair, random } from './tls-pair.ts';
 
-function collect(connection: PeerConnection, count: number): Promise<string[]> {
+function collect(connection: PeerLink, count: number): Promise<string[]> {
   const lines: string[] = [];
   return new Promise((resolve, reject) => {
     connection.listen({
@@ -25,7 +20,7 @@ function collect(connection: PeerConnection, count: number): Promise<string[]> {
   });
 }
 
-function closeReason(connection: PeerConnection): Promise<string> {
+function closeReason(connection: PeerLink): Promise<string> {
   return new Promise((resolve) => {
     connection.listen({ onLine: () => {}, onClose: (reason) => resolve(reason.code) });
   });

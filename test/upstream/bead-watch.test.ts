@@ -187,12 +187,13 @@ describe('BeadWatch', () => {
     const clock = new ManualClock();
     let fails = false;
     const told: string[] = [];
+    const codes: unknown[] = [];
     const watch = new BeadWatch(
       { tickMs: 2 },
       {
         getBead: () => (fails ? Promise.reject(new Error('gone')) : Promise.resolve(null)),
         clock,
-        log: silentLogger,
+        log: { ...silentLogger, warn: ({ code }) => codes.push(code) },
         onOutcome: ({ outcome }) => told.push(outcome),
       },
     );
@@ -210,5 +211,6 @@ describe('BeadWatch', () => {
     clock.advance(60_000);
     await until(() => watch.stats.unknown === 1);
     expect(told).toEqual(['missing', 'unknown']);
+    expect(codes).toEqual(['bead_missing', 'braidpool_unreachable']);
   });
 });

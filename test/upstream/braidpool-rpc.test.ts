@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import type { BraidpoolNodeOptions } from '../../src/devnet/braidpool-node.ts';
 import { BraidpoolRpc, kindOf } from '../../src/upstream/braidpool-rpc.ts';
 import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
@@ -13,8 +14,8 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-async function nodeWithBeads() {
-  const { node } = await startNode({ tipIntervalMs: 5, peerBeadsPerTip: 2 });
+async function nodeWithBeads(quirks: BraidpoolNodeOptions['quirks'] = {}) {
+  const { node } = await startNode({ tipIntervalMs: 5, peerBeadsPerTip: 2, quirks });
   closers.push(() => node.close());
   const rpc = new BraidpoolRpc({ url: node.rpcUrl });
   closers.push(() => rpc.close());
@@ -58,8 +59,8 @@ async function failure(call: Promise<unknown>): Promise<unknown> {
 }
 
 describe('a simulated node', () => {
-  it('tells beads, tips, counts, cohorts and relations', async () => {
-    const { node, rpc } = await nodeWithBeads();
+  it.each([false, true])('tells beads, counts, cohorts, relations (as text: %s)', async (textResults) => {
+    const { node, rpc } = await nodeWithBeads({ textResults });
     const { hash } = node.beads().at(-3)!;
     const bead = await rpc.getBead(hash.toUpperCase());
     expect(bead).toMatchObject({

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
+import { concat, toHex } from '../../src/base/bytes.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, headerHash } from '../../src/bitcoin/header.ts';
@@ -11,7 +11,6 @@ import { silentLogger } from '../../src/log/logger.ts';
 import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
 import {
   destinationOfLink,
-  extranonceMove,
   linkMode,
   linkName,
   type SessionLink,
@@ -63,11 +62,8 @@ async function setup(options: Partial<SessionLinksOptions> = {}, handler: Handle
       ...{ clock, random: realRandom, log: silentLogger },
       listener: {
         onReady: (link) => told.push(`ready ${link.session}`),
-        onJob: (link, job) => told.push(`job ${link.session} ${job.upstreamJobId}`),
-        onExtranonce: (link, before) =>
-          told.push(
-            `en1 ${link.session} ${toHex(before.extranonce1)} ${toHex(link.extranonce!.extranonce1)}`,
-          ),
+        onJob: (link, job) =>
+          told.push(`job ${link.session} ${job.upstreamJobId} ${toHex(link.told!.extranonce1)}`),
         onDown: (link) => told.push(`down ${link.session}`),
         onClosed: (session, code) => told.push(`closed ${session} ${code}`),
         onVerdict: (link, verdict) => told.push(`${verdict.outcome} ${link.name}`),
@@ -90,15 +86,6 @@ describe('the decision', () => {
     ]);
   });
 
-  it('what to tell the miner follows from what it can take', () => {
-    const before = { extranonce1: fromHex('aa01'), extranonce2Size: 1 };
-    const after = { extranonce1: fromHex('aa02'), extranonce2Size: 1 };
-    expect(extranonceMove({ before, canSet: false }, { ...before })).toBe('none');
-    expect(extranonceMove({ before, canSet: true }, after)).toBe('set');
-    expect(extranonceMove({ before, canSet: false }, after)).toBe('reconnect');
-    expect(extranonceMove({ before, canSet: true }, { ...before, extranonce2Size: 2 })).toBe('set');
-  });
-
   it('the name of a link leads back to the destination', () => {
     expect(destinationOfLink(linkName('pool#1', 7))).toBe('pool#1');
     expect(destinationOfLink('plain')).toBe('plain');
@@ -112,8 +99,8 @@ describe('SessionLinks', () => {
     const first = links.attach(1)!;
     const second = links.attach(2)!;
     expect([first.ready, second.ready]).toEqual([true, true]);
-    expect(first.extranonce).toMatchObject({ extranonce2Size: 1 });
-    expect(toHex(first.extranonce!.extranonce1)).not.toBe(toHex(second.extranonce!.extranonce1));
+    expect(first.told).toMatchObject({ extranonce2Size: 1 });
+    expect(toHex(first.told!.extranonce1)).not.toBe(toHex(second.told!.extranonce1));
     expect([links.of(1), links.byName(first.name)]).toEqual([first, first]);
     await until(() => links.spare === 2);
     expect([links.size, links.attached, pool.peers.length]).toEqual([4, 2, 4]);
@@ -128,31 +115,26 @@ describe('SessionLinks', () => {
     expect(link.lastJob?.upstreamJobId).toBe('first');
   });
 
-  it('passes jobs on, and changes of the extranonce before the job they come with', async () => {
+  it('passes jobs on with the extranonce of each', async () => {
     const { links, pool, told } = await setup({ spareLinks: 0 });
     links.attach(1);
     await until(() => told.length === 1);
     pool.peer.send(notify({ jobId: '2' }));
     pool.peer.send(call('mining.set_extranonce', ['aabbccdd00010908070605', 1]), notify({ jobId: '3' }));
-    await until(() => told.length === 4);
-    expect(told).toEqual([
-      'ready 1',
-      'job 1 2',
-      'en1 1 aabbccdd00010102030405 aabbccdd00010908070605',
-      'job 1 3',
-    ]);
+    await until(() => told.length === 3);
+    expect(told).toEqual(['ready 1', 'job 1 2 aabbccdd00010102030405', 'job 1 3 aabbccdd00010908070605']);
     expect(links.stats.extranonceChanges).toBe(1);
   });
 
   it('keeps changes of the extranonce from miners that have an empty one', async () => {
-    const { links, pool, told } = await setup({ spareLinks: 0, emptyExtranonce1: true });
-    const link = links.attach(1)!;
+    const { links, pool, told } = await setup({ spareLinks: 0 });
+    const link = links.attach(1, true)!;
     await until(() => told.length === 1);
-    expect(link.extranonce).toEqual({ extranonce1: new Uint8Array(0), extranonce2Size: 1 });
+    expect(link.told).toEqual({ extranonce1: new Uint8Array(0), extranonce2Size: 1 });
     pool.peer.send(call('mining.set_extranonce', ['aabbccdd00010908070605', 1]), notify({ jobId: '3' }));
     await until(() => told.length === 2);
-    expect(told[1]).toBe('job 1 3');
-    expect(links.ownExtranonce(link.lastJob!)).toEqual({ minerExtranonce1Size: 0 });
+    expect(told[1]).toBe('job 1 3 ');
+    expect(links.stats.extranonceChanges).toBe(0);
   });
 
   it('is bounded, and refuses sessions beyond that', async () => {
@@ -164,6 +146,7 @@ describe('SessionLinks', () => {
       false,
     ]);
     expect(links.stats.refused).toBe(1);
+    expect(links.full).toBe(true);
     links.detach(2);
     expect(links.attach(4)).not.toBeNull();
     expect(links.size).toBe(3);
@@ -243,8 +226,9 @@ describe('SessionLinks', () => {
     pool.peer.drop();
     await until(() => told.length === 2);
     clock.advance(60_000);
-    await until(() => told.length === 4);
-    expect(told.map((text) => text.split(' ')[0])).toEqual(['ready', 'down', 'en1', 'job']);
+    await until(() => told.length === 3);
+    expect(told.map((text) => text.split(' ')[0])).toEqual(['ready', 'down', 'job']);
+    expect(links.stats.extranonceChanges).toBe(1);
   });
 
   it('holds its bounds for any history of sessions', async () => {
@@ -294,11 +278,12 @@ describe('a job of one session', () => {
   it.each([false, true])(
     'is the header the upstream builds (empty extranonce1: %s)',
     async (emptyExtranonce1) => {
-      const { links } = await setup({ spareLinks: 0, emptyExtranonce1 });
-      const link = links.attach(1)!;
+      const { links } = await setup({ spareLinks: 0 });
+      const link = links.attach(1, emptyExtranonce1)!;
       await until(() => link.ready);
       const upstream = link.lastJob!;
-      const job = table.add(link.name, 's', upstream, 0, undefined, links.ownExtranonce(upstream));
+      const own = { minerExtranonce1Size: link.told!.extranonce1.length };
+      const job = table.add(link.name, 's', upstream, 0, undefined, own);
       expect(job.extranonceSize).toBe(1);
       const extranonce2 = Uint8Array.of(0x5a);
       const share = shareOf(upstream, {
@@ -306,7 +291,7 @@ describe('a job of one session', () => {
         nonce: 99,
         versionBits: upstream.version & upstream.versionMask,
       });
-      expect(minersHash(job, link.extranonce!.extranonce1, extranonce2, 99)).toBe(hashOfShare(share));
+      expect(minersHash(job, link.told!.extranonce1, extranonce2, 99)).toBe(hashOfShare(share));
       const again = table.refresh(link.name, 5_000)!;
       expect([again.extranonceSize, again.minerExtranonce1Size]).toEqual([1, job.minerExtranonce1Size]);
       expect(() => table.add('shared', 's', upstream, 0)).toThrow(/extranonce_too_small/);

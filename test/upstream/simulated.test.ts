@@ -134,9 +134,9 @@ describe('a simulated node in audit mode', () => {
       () => rpc.close(),
     );
     watch.start();
-    const extranonces = links.map((link) => toHex(link.extranonce!.extranonce1));
+    const extranonces = links.map((link) => toHex(link.told!.extranonce1));
     expect(new Set(extranonces).size).toBe(2);
-    expect(links.map((link) => link.extranonce!.extranonce2Size)).toEqual([1, 1]);
+    expect(links.map((link) => link.told!.extranonce2Size)).toEqual([1, 1]);
     for (const link of links) {
       const share = mined(link.lastJob!);
       const token = {};
@@ -161,13 +161,12 @@ describe('a simulated node in audit mode', () => {
     const told: string[] = [];
     const { node, pool, chain, destination } = await audit({
       links: {
-        onExtranonce: (link) => told.push(`en1 ${link.session}`),
         onJob: (link) => told.push(`job ${link.session}`),
       },
     });
     await until(() => destination.links.spare === 2, 'spare links');
     const link = destination.links.attach(5)!;
-    const before = link.extranonce!;
+    const before = link.told!;
     let outcome = '';
     const submit = async (): Promise<string> => {
       outcome = '';
@@ -186,8 +185,8 @@ describe('a simulated node in audit mode', () => {
     expect(pool.host).toBe('127.0.0.1');
     chain.generate(1);
     await until(() => told.includes('job 5'));
-    expect(told.slice(0, 2)).toEqual(['en1 5', 'job 5']);
-    const [old, now] = [toHex(before.extranonce1), toHex(link.extranonce!.extranonce1)];
+    expect(destination.links.stats.extranonceChanges).toBe(1);
+    const [old, now] = [toHex(before.extranonce1), toHex(link.told!.extranonce1)];
     expect(now).not.toBe(old);
     expect(now.slice(0, -10)).toBe(old.slice(0, -10));
     expect(now.slice(-10)).toBe(node.audit!.commitment);

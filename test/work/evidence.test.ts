@@ -66,6 +66,17 @@ describe('packed shares', () => {
     });
   });
 
+  it('have no extranonce1 where the job of a session alone has it in its coinb1', () => {
+    const target = shareTargetOf(1024);
+    const job = sampleJob(7, 'own:pool', { extranonceSize: 1, minerExtranonce1Size: 11 });
+    const [own] = unpackShares(packShare(sampleShare(job, target, 3), 4));
+    expect([own!.extranonce1.length, own!.extranonce2.length]).toEqual([0, 1]);
+    expect(own!.extranonce2).toEqual(sampleShare(job, target, 3).submission.extranonce);
+    const shared = sampleJob(8, 'own:pool');
+    const [other] = unpackShares(packShare(sampleShare(shared, target, 3), 4));
+    expect([other!.extranonce1.length, other!.extranonce2.length]).toEqual([4, 4]);
+  });
+
   it('pack the same from a submission and from its record', () => {
     fc.assert(
       fc.property(

@@ -1,0 +1,45 @@
+import type { WatchRole } from './watcher.ts';
+
+/** What spends an output: nothing, a transaction that waits, or one in a block. */
+export type Spent = 'no' | 'in_mempool' | 'in_block';
+
+export type SealView = {
+  readonly spent: Spent;
+  /** What spends it is the maker's claim. */
+  readonly isClaim: boolean;
+  /** The channel's output is spent, if only in the mempool. */
+  readonly isChannelMoving: boolean;
+};
+
+/**
+ * What a side does about the seal at a tip (`channel.md` 2.6); pure. The maker's claim is due as soon as the
+ * channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal alone.
+ * Done again at each tip until a block holds it.
+ * @param at the height of the tip, the expiry of the channel, and `T_seal`
+ */
+export function sealStep(
+  role: WatchRole,
+  view: SealView,
+  at: { readonly height: number; readonly expiryHeight: number; readonly sealExpiryHeight: number },
+): 'publish_claim' | 'take_back' | 'wait' {
+  const { spent, isClaim, isChannelMoving } = view;
+  if (spent === 'in_block') return 'wait';
+  if (role === 'miner') return spent === 'no' && at.height >= at.sealExpiryHeight ? 'take_back' : 'wait';
+  const isMoving = spent === 'in_mempool' && !isClaim;
+  const isWaiting = spent === 'in_mempool' && isClaim;
+  const isDue = isChannelMoving || isMoving || at.height >= at.expiryHeight;
+  return isDue && !isWaiting ? 'publish_claim' : 'wait';
+}
+
+/**
+ * What the owner of a bond does about it at a tip; pure. Two of three may move it at any time, its owner
+ * alone once the close is as deep as the delay (BIP68: the block of the close counts as the first).
+ * @param csvBlocks undefined where the owner has no way alone (`hostage`)
+ */
+export function bondStep(
+  view: { readonly spent: Spent; readonly closeDepth: number },
+  csvBlocks: number | undefined,
+): 'take_back' | 'wait' {
+  const isDue = csvBlocks !== undefined && view.closeDepth >= csvBlocks;
+  return view.spent === 'no' && isDue ? 'take_back' : 'wait';
+}

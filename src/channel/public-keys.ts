@@ -1,0 +1,58 @@
+import { BIP32Factory, type BIP32Interface } from 'bip32';
+import { payments } from 'bitcoinjs-lib';
+import * as ecc from 'tiny-secp256k1';
+import { toHex } from '../base/bytes.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { CHANNEL_ROLE_BRANCH, coinTypeOf, type KeyRole, SeedSigner } from './signer.ts';
+
+/** One key of a seed as others may know it. */
+export type PublicKeyRow = {
+  readonly role: KeyRole;
+  /** BIP32, from the master key. */
+  readonly path: string;
+  /** Compressed, hex. */
+  readonly publicKey: string;
+  /** Extended public key at this path (BIP32 serialisation). */
+  readonly xpub: string;
+};
+
+/** What others may know of a seed. */
+export type PublicKeys = {
+  /** x-only node key, hex: how peers name this node. */
+  readonly nodeId: string;
+  /** Of the master key, 8 hex digits: how signing requests name it. */
+  readonly fingerprint: string;
+  /** P2WPKH of the wallet key: funds channels. */
+  readonly address: string;
+  /** BIP84 account of the wallet: shows every address of it to a watching wallet. */
+  readonly walletAccount: { readonly path: string; readonly xpub: string };
+  readonly keys: readonly PublicKeyRow[];
+};
+
+/**
+ * The public half of every key of a seed, those of one channel among them.
+ * @param seed 32 bytes, or the 64 of a mnemonic
+ */
+export function publicKeysOf(seed: Uint8Array, network: NetworkName, channelIndex: number): PublicKeys {
+  const { params } = NETWORKS[network];
+  const root = BIP32Factory(ecc).fromSeed(seed, params);
+  const signer = new SeedSigner({ seed, network, channelIndex });
+  const roles = ['node', 'wallet', ...Object.keys(CHANNEL_ROLE_BRANCH)] as KeyRole[];
+  const keys = roles.map((role): PublicKeyRow => {
+    const { path } = signer.origin(role);
+    const node = root.derivePath(path);
+    return { role, path, publicKey: toHex(node.publicKey), xpub: xpubOf(node) };
+  });
+  const account = `m/84'/${coinTypeOf(network)}'/0'`;
+  return {
+    nodeId: toHex(signer.publicKey('node').subarray(1)),
+    fingerprint: toHex(root.fingerprint),
+    address: payments.p2wpkh({ pubkey: signer.publicKey('wallet'), network: params }).address!,
+    walletAccount: { path: account, xpub: xpubOf(root.derivePath(account)) },
+    keys,
+  };
+}
+
+function xpubOf(node: BIP32Interface): string {
+  return node.neutered().toBase58();
+}

@@ -1,0 +1,85 @@
+import { option, optional, section } from './options.ts';
+import { AMOUNT, BOOLEAN, choice, FEE_RATE, hex, INTEGER, listOf } from './values.ts';
+
+const AUDITOR_EXAMPLE = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
+const BOND_MODE = choice('none', 'auditor', 'hostage', 'forfeit_to_mm');
+
+/** `[contract.bonds]`: what both sides stake on a contract. */
+export const CONTRACT_BONDS = section(
+  'Bonds that both stake on the contract, and that vest with the work. They decide who loses what by stopping.',
+  {
+    mode: option(BOND_MODE, 'none', {
+      doc: 'Who decides on bonds not vested at an early close: two of three keys, both sides, nobody (the other side has them).',
+    }),
+    collateral: option(AMOUNT, '0 sat', {
+      doc: 'Your own bond: sats that come back with the work you deliver.',
+    }),
+    makerBond: option(AMOUNT, '0 sat', {
+      doc: "The market maker's bond. Must be below what all the work earns.",
+    }),
+    auditorKey: optional(hex(33), AUDITOR_EXAMPLE, {
+      doc: 'Compressed public key of the auditor; mode auditor needs it.',
+    }),
+    csvBlocks: option(INTEGER, 2016, {
+      min: 1,
+      max: 65_535,
+      doc: 'Mode auditor: blocks after the close from which each side has its own bond back alone.',
+    }),
+    release: option(BOOLEAN, false, {
+      doc: 'Sign, when the market maker asks, that it has its bond back at once. Mode hostage has no other way.',
+    }),
+  },
+);
+
+/** `[contract.seal]`: the proof that the work was sold once. */
+export const CONTRACT_SEAL = section(
+  'A single-use seal: the market maker can prove on chain that this work was sold to it, and once.',
+  {
+    enabled: option(BOOLEAN, false, {
+      doc: 'Fund a seal with the channel, and sign a claim for each state.',
+    }),
+    value: option(AMOUNT, '2000 sat', {
+      min: '1000 sat',
+      doc: 'Sats in the seal; they go to the market maker with the claim, or back to you 2016 blocks after the expiry.',
+    }),
+    claimFeeRate: option(FEE_RATE, '5 sat/vB', { doc: 'What every claim pays, out of the seal.' }),
+  },
+);
+
+/** `[policy.bonds]`: the bonds a market maker takes. */
+export const POLICY_BONDS = section('Which bonds a contract may have. By default it has none.', {
+  modes: option(listOf(BOND_MODE), ['none'], { doc: 'The modes that are accepted.' }),
+  maxMakerBond: option(AMOUNT, '0 sat', {
+    doc: 'The most of your own that one contract may stake. It counts as budget in the limits above.',
+  }),
+  minCollateral: option(AMOUNT, '0 sat', { doc: 'The least a miner stakes where there are bonds.' }),
+  auditors: option(listOf(hex(33)), [], {
+    doc: 'Compressed public keys of the auditors whose rulings you accept.',
+  }),
+  minCsvBlocks: option(INTEGER, 144, {
+    min: 1,
+    max: 65_535,
+    doc: 'Mode auditor: the shortest delay, the time there is for a ruling.',
+  }),
+  maxCsvBlocks: option(INTEGER, 4320, {
+    min: 1,
+    max: 65_535,
+    doc: 'Mode auditor: the longest delay, for which your own bond may be locked.',
+  }),
+  release: option(BOOLEAN, false, {
+    doc: 'Sign, when a miner asks, that it has its collateral back at once. Mode hostage has no other way.',
+  }),
+  earlyClose: option(choice('refused', 'returned', 'miner_forfeits'), 'refused', {
+    doc: 'A miner that asks to close while bonds are at stake: refuse (it closes alone), give both back, or keep both.',
+  }),
+});
+
+/** `[policy.seal]`: the seals a market maker takes. */
+export const POLICY_SEAL = section('Whether contracts may or must have a seal.', {
+  mode: option(choice('never', 'allowed', 'required'), 'never', {
+    doc: 'A proposal that differs is refused.',
+  }),
+  minClaimFeeRate: option(FEE_RATE, '2 sat/vB', {
+    doc: 'The least that claims pay: they must confirm before the seal expires.',
+  }),
+});

@@ -1,0 +1,121 @@
+import { join } from 'node:path';
+import { CodedError } from '../base/errors.ts';
+import type { NetworkName } from '../bitcoin/network.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { loadSeed } from '../channel/key-file.ts';
+import { SeedSigner } from '../channel/signer.ts';
+import type { ChainConfig, MakerConfig, ProxyConfig, Role } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import type { HostPort } from '../config/values.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { chainSource } from './chain-access.ts';
+
+/** Where a market maker is reached, and who it must prove to be. */
+export type MakerAddress = HostPort & { readonly nodeId: string };
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** Where a channel's things are: from the configuration of a daemon, or named one by one. */
+export type ChannelAccess = {
+  readonly ledgerFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly chain: ChainConfig | undefined;
+  /** Undefined without a configuration: then the records say. */
+  readonly network: NetworkName | undefined;
+  /** Of the daemon that serves this ledger. */
+  readonly daemon: { readonly url: string; readonly dataDir: string } | undefined;
+  /** Of the market maker, in the configuration of a proxy that has a contract. */
+  readonly maker: MakerAddress | undefined;
+};
+
+export type AccessOptions = {
+  readonly configFile: string | undefined;
+  readonly ledgerFile: string | undefined;
+  readonly keyFile: string | undefined;
+  readonly node: ChainConfig | undefined;
+  readonly env: Env;
+};
+
+/** What is named beats what the configuration says. Throws as `loadConfig`. */
+export function channelAccess(options: AccessOptions): ChannelAccess {
+  const named = { ledgerFile: options.ledgerFile, keyFile: options.keyFile, chain: options.node };
+  if (options.configFile === undefined) {
+    return { ...named, network: undefined, daemon: undefined, maker: undefined };
+  }
+  const config = loadEither(options.configFile, options.env);
+  const { dataDir } = config;
+  return {
+    ledgerFile: named.ledgerFile ?? join(dataDir, 'ledger.sqlite'),
+    keyFile: named.keyFile ?? config.keys.seedFile,
+    chain: named.chain ?? config.chain,
+    network: config.network,
+    daemon: { url: urlOf(config.metrics.listen), dataDir },
+    maker: 'contract' in config ? makerOf(config) : undefined,
+  };
+}
+
+function makerOf({ contract }: ProxyConfig): MakerAddress | undefined {
+  return contract === undefined ? undefined : { ...contract.maker, nodeId: contract.makerNodeId };
+}
+
+/** A configuration says by its options whose it is; one that is neither is told what the likelier lacks. */
+function loadEither(file: string, env: Env): ProxyConfig | MakerConfig {
+  const failures: CodedError[] = [];
+  for (const role of ['proxy', 'maker'] as const satisfies readonly Role[]) {
+    try {
+      return loadConfig(role, { file, env });
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'config_invalid') throw error;
+      failures.push(error);
+    }
+  }
+  const count = (error: CodedError): number => (error.meta['problems'] as readonly unknown[]).length;
+  throw failures.reduce((best, error) => (count(error) < count(best) ? error : best));
+}
+
+/** A wildcard is where a daemon listens, not where it is called. */
+function urlOf({ host, port }: HostPort): string {
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+}
+
+/** For a look, also while the daemon runs. Throws `usage` where none is named, and as `openSqliteLedger`. */
+export function openForReading(access: ChannelAccess, log: Logger): Promise<Ledger> {
+  return openSqliteLedger({ path: ledgerFileOf(access), readOnly: true }, { log });
+}
+
+/** Throws `ledger_locked` while the daemon runs, and as `openForReading`. */
+export function openForWriting(access: ChannelAccess, log: Logger): Promise<Ledger> {
+  return openSqliteLedger({ path: ledgerFileOf(access) }, { log });
+}
+
+export function ledgerFileOf(access: ChannelAccess): string {
+  if (access.ledgerFile === undefined) {
+    throw new CodedError('usage', 'say where the ledger is: --config FILE or --ledger FILE');
+  }
+  return access.ledgerFile;
+}
+
+/** Throws `usage` where no key file is named, `bad_key_file`. */
+export function signerOf(access: ChannelAccess, network: NetworkName): SeedSigner {
+  if (access.keyFile === undefined) {
+    throw new CodedError('usage', 'say where the keys are: --config FILE or --keys FILE');
+  }
+  return new SeedSigner({ seed: loadSeed(access.keyFile), network });
+}
+
+/** Undefined where no node is named. The caller closes it. */
+export function chainOf(access: ChannelAccess, network: NetworkName, log: Logger): ChainSource | undefined {
+  return access.chain === undefined ? undefined : chainSource(network, access.chain, log);
+}
+
+/** Throws `usage` where no node is named. */
+export function requireChain(access: ChannelAccess, network: NetworkName, log: Logger): ChainSource {
+  const chain = chainOf(access, network, log);
+  if (chain === undefined) {
+    throw new CodedError('usage', 'say which bitcoin node: [chain] of the configuration, or --rpc-url');
+  }
+  return chain;
+}

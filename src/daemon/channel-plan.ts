@@ -1,0 +1,170 @@
+import { bondCoins } from '../channel/bonds.ts';
+import { closeFeeFor } from '../channel/close.ts';
+import type { ChannelParams } from '../channel/params.ts';
+import type { Signer } from '../channel/signer.ts';
+import { rungForFeeRate, type SignedState } from '../channel/states.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
+import type { CheckedExport, CheckedTransaction } from './channel-import.ts';
+import type { OnChain } from './channel-report.ts';
+import {
+  type Party,
+  sharesOf,
+  type TransactionView,
+  viewBondReturn,
+  viewClose,
+  viewRefund,
+  viewSealRefund,
+  viewState,
+} from './transaction-view.ts';
+
+/** What a command would do: `--dry-run` shows it, nothing is broadcast or written. */
+export type ClosePlan = {
+  readonly action: 'close' | 'force-close' | 'recover';
+  readonly contract: string;
+  readonly role: Party;
+  readonly state_number: number;
+  readonly transaction: TransactionView;
+  readonly shares: ReturnType<typeof sharesOf>;
+  /** Every fee this transaction could have, lowest first. */
+  readonly ladder: readonly { readonly txid: string; readonly fee_sat: bigint; readonly rate: number }[];
+  /** What comes back to this side afterwards, and when. */
+  readonly later: readonly TransactionView[];
+  readonly can_confirm: {
+    readonly now: boolean;
+    readonly from_height: number | null;
+    readonly before_height: number | null;
+    readonly why: string;
+  };
+  readonly chain: OnChain | null;
+  readonly chain_problem: string | null;
+};
+
+/** A channel and its newest state, from a ledger or an export. */
+export type Subject = {
+  readonly contractId: string;
+  readonly role: Party;
+  readonly params: ChannelParams;
+  readonly last: SignedState;
+};
+
+export type PlanInput = {
+  readonly subject: Subject;
+  /** The fee of a cooperative close that was asked for already. */
+  readonly closeFeeSat: bigint | null;
+  /** Of the channel's index; without it the transactions are shown unsigned. */
+  readonly signer?: Signer | undefined;
+  readonly onChain: OnChain | null;
+  /** Why the node said nothing. */
+  readonly problem: string | null;
+  /** Where no node said a rate. */
+  readonly fallbackSatPerKvb: number;
+  /** At the highest fee of the ladder. */
+  readonly urgent: boolean;
+};
+
+/** The miner's newest state, or the maker's refund. Throws as `finalizeState`, `signRefund`. */
+export function planForceClose(input: PlanInput, action: ClosePlan['action'] = 'force-close'): ClosePlan {
+  const { subject, signer, onChain } = input;
+  const { params, last, role } = subject;
+  const rate = onChain?.fee_rate_sat_per_kvb ?? input.fallbackSatPerKvb;
+  if (role === 'maker') {
+    const ladder = params.terms.feeLadderSatPerKvb;
+    const satPerKvb = input.urgent ? ladder.at(-1)! : rate;
+    const transaction = viewRefund(params, satPerKvb, signer);
+    return planOf(input, action, transaction, [transaction], []);
+  }
+  const rung = rungForFeeRate(params, last, input.urgent ? Number.MAX_SAFE_INTEGER : rate);
+  const views = last.signatures.map((_signature, each) => viewState(params, last, each));
+  return planOf(input, action, viewState(params, last, rung, signer), views, laterOf(input, rung, rate));
+}
+
+/** What `recover` would broadcast of an export: signed there already. */
+export function planFromFile(
+  file: CheckedExport,
+  chosen: CheckedTransaction,
+  said: Pick<PlanInput, 'onChain' | 'problem'>,
+): ClosePlan {
+  const { contractId, role, params, state: last, transactions } = file;
+  const view = (each: CheckedTransaction): TransactionView => ({
+    ...(each.kind === 'refund'
+      ? viewRefund(params, each.targetSatPerKvb)
+      : viewState(params, last, each.rung ?? 0)),
+    hex: each.hex,
+    vsize: each.vsize,
+    signed: true,
+  });
+  const ladder = transactions.filter(({ kind }) => kind === chosen.kind).map(view);
+  const input = { subject: { contractId, role, params, last }, ...said };
+  return planOf(input, 'recover', view(chosen), ladder, []);
+}
+
+/** The close both sign, at the fee the miner would offer now; unsigned. Throws as `buildClose`. */
+export function planClose(input: PlanInput): ClosePlan {
+  const { subject, onChain } = input;
+  const { params, last } = subject;
+  const rate = onChain?.fee_rate_sat_per_kvb ?? input.fallbackSatPerKvb;
+  const feeSat = input.closeFeeSat ?? closeFeeFor(params, last, rate);
+  const transaction = viewClose(params, last, feeSat);
+  return planOf(input, 'close', transaction, [transaction], []);
+}
+
+function laterOf({ subject, signer }: PlanInput, rung: number, rate: number): readonly TransactionView[] {
+  const { params, last, role } = subject;
+  const bonds =
+    bondsOf(params.terms).bondMode === 'auditor'
+      ? bondCoins(params, last.workHashes, rung)
+          .filter((coin) => coin.owner === role)
+          .map((coin) => viewBondReturn(params, coin, rate, signer))
+      : [];
+  return params.seal === undefined ? bonds : [...bonds, viewSealRefund(params, rate, signer)];
+}
+
+function planOf(
+  input: Pick<PlanInput, 'subject' | 'onChain' | 'problem'>,
+  action: ClosePlan['action'],
+  transaction: TransactionView,
+  ladder: readonly TransactionView[],
+  later: readonly TransactionView[],
+): ClosePlan {
+  const { subject, onChain, problem } = input;
+  return {
+    action,
+    contract: subject.contractId,
+    role: subject.role,
+    state_number: subject.last.n,
+    transaction,
+    shares: sharesOf(transaction),
+    ladder: ladder.map((view) => ({
+      txid: view.txid,
+      fee_sat: view.fee_sat,
+      rate: view.fee_rate_sat_per_kvb,
+    })),
+    later,
+    can_confirm: canConfirm(subject, transaction, onChain, problem),
+    chain: onChain,
+    chain_problem: problem,
+  };
+}
+
+function canConfirm(
+  { params }: Subject,
+  { valid_from_height: from }: TransactionView,
+  onChain: OnChain | null,
+  problem: string | null,
+): ClosePlan['can_confirm'] {
+  const { expiryHeight } = params.terms;
+  const bounds = { from_height: from, before_height: from === null ? expiryHeight : null };
+  if (onChain === null) return { now: false, ...bounds, why: problem ?? 'no bitcoin node was asked' };
+  const { tip_height: tip, funding, spent_by: spentBy } = onChain;
+  if (funding === 'spent') return { now: false, ...bounds, why: `the channel is spent by ${spentBy}` };
+  if (funding === 'missing')
+    return { now: false, ...bounds, why: 'the node does not know the funding transaction' };
+  if (from !== null && tip < from) {
+    return { now: false, ...bounds, why: `in ${from - tip} blocks: the tip is at ${tip}` };
+  }
+  const isLate = from === null && tip >= expiryHeight;
+  const why = isLate
+    ? 'at once, in a race with the refund of the market maker: the channel has expired'
+    : 'at once';
+  return { now: true, ...bounds, why };
+}

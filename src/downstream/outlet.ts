@@ -1,0 +1,85 @@
+import type { Socket } from 'node:net';
+import type { PreparedJob } from './prepared-job.ts';
+
+/** A job for a miner that has not read what came before it. */
+export type MissedJob = {
+  readonly prepared: PreparedJob;
+  readonly clean: boolean;
+  readonly isAgain: boolean;
+};
+
+/** How long a miner may leave unread what it was sent, while there are new jobs for it. */
+const UNREAD_MS = 60_000;
+
+/**
+ * What leaves for one miner. Jobs do not pile up behind what a miner has not read: it misses those that are
+ * stale by then, and gets the newest.
+ */
+export class Outlet {
+  /** Lines for the end of the turn. */
+  text = '';
+  readonly #socket: Socket;
+  #missed: MissedJob | undefined;
+  #missedSinceMs = 0;
+  #isWaiting = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+  }
+
+  /** No more jobs should be written until the miner has read. */
+  get isFull(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  /** Bytes that the system does not take, since the miner does not. */
+  get unreadBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  /** All lines in one write. */
+  flush(): void {
+    if (this.text === '') return;
+    const { text } = this;
+    this.text = '';
+    this.#socket.write(text, 'latin1');
+  }
+
+  /** At once and in order: what is queued, then the changes, then the line that all sessions share. */
+  notify(before: string, line: Buffer): void {
+    const text = this.text + before;
+    this.text = '';
+    if (text === '') this.#socket.write(line);
+    else {
+      this.#socket.cork();
+      this.#socket.write(text, 'latin1');
+      this.#socket.write(line);
+      this.#socket.uncork();
+    }
+  }
+
+  /**
+   * Keeps a job while it is full.
+   * @param onRead called with the newest of them once the miner has read what came before
+   * @returns false when the miner has not read for too long
+   */
+  keep(job: MissedJob, nowMs: number, onRead: (job: MissedJob) => void): boolean {
+    const before = this.#missed;
+    this.#missed = before?.clean === true ? { ...job, clean: true } : job;
+    if (this.#isWaiting) return nowMs - this.#missedSinceMs <= UNREAD_MS;
+    this.#isWaiting = true;
+    this.#missedSinceMs = nowMs;
+    this.#socket.once('drain', () => {
+      const missed = this.#missed;
+      this.#missed = undefined;
+      this.#isWaiting = false;
+      if (missed !== undefined) onRead(missed);
+    });
+    return true;
+  }
+
+  /** What it has missed is not its work any more. */
+  forget(): void {
+    this.#missed = undefined;
+  }
+}

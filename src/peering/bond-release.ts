@@ -1,0 +1,110 @@
+import { assert } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import {
+  type BondSignatory,
+  type BondSpend,
+  bondKeyOf,
+  finalizeBondSpend,
+  signBondSpend,
+  verifyBondSpend,
+} from '../channel/bonds.ts';
+import type { ChannelRole } from '../channel/keys.ts';
+import { psbtSignature } from '../channel/psbt.ts';
+import { bondSpendRequest } from '../channel/signing-requests.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
+import { call } from './calls.ts';
+import type { Params, Result } from './messages.ts';
+import { AWARD_KIND, awardId } from './records.ts';
+import { FALLBACK_SAT_PER_KVB, type Remains, type RemainsDeps, type StakedBook } from './remains.ts';
+import type { RpcPeer } from './rpc-peer.ts';
+
+/** One side of a channel whose bonds are on the chain. */
+export type BondSide = {
+  readonly role: ChannelRole;
+  readonly book: StakedBook;
+  readonly remains: Remains;
+  /** Signs, when asked, that the other side has its own bond back. */
+  readonly returnsBonds: boolean;
+};
+
+function otherOf(role: ChannelRole): ChannelRole {
+  return role === 'miner' ? 'maker' : 'miner';
+}
+
+/** A bond's spend with two signatures, which `Remains` broadcasts until a block holds it. */
+function awardEntry(book: StakedBook, spend: BondSpend, signatures: Signatures): LedgerEntry {
+  assert(book.assembled !== undefined, 'channel_before_award');
+  const body = finalizeBondSpend(book.assembled.params, spend, signatures).hex;
+  return { op: 'put', kind: AWARD_KIND, id: awardId(book.contractId, spend.coin), body };
+}
+
+type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
+
+/**
+ * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask for
+ * where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
+ */
+export async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDeps): Promise<void> {
+  const { role, book, remains } = side;
+  const { assembled, contract, contractId } = book;
+  const coin = remains.bonds?.find(({ owner }) => owner === role);
+  if (!assembled || !contract || coin === undefined) return;
+  if ((await deps.chain.txOut(coin.txid, coin.vout)) === undefined) return;
+  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+  const spend: BondSpend = { coin, payee: role, feeRateSatPerKvb };
+  const own = signBondSpend(assembled.params, spend, role, deps.signer.forChannel(contract.channelIndex));
+  const { txid, vout } = coin;
+  const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
+  const { signature } = await call(peer, 'bond.release', request);
+  const award = awardEntry(book, spend, { [role]: own, [otherOf(role)]: signature });
+  await deps.ledger.appendNow([award]);
+  await deps.chain.broadcast(award.body as string);
+}
+
+/**
+ * Answers `bond.release`: signs where the bond comes to this side, or goes back to its owner and this side
+ * returns bonds. Stored before the signature leaves. Throws `bonds_at_stake`, `unknown_channel` for a bond the
+ * own node does not show, and as `verifyBondSpend`.
+ */
+export async function answerForBond(
+  asked: Params<'bond.release'>,
+  side: BondSide,
+  deps: RemainsDeps,
+): Promise<Result<'bond.release'>> {
+  const { role, book, remains } = side;
+  const { assembled, contract } = book;
+  const { txid, vout, payee, feeRateSatPerKvb } = asked;
+  const coin = remains.bonds?.find((each) => each.txid === txid && each.vout === vout);
+  if (!assembled || !contract || coin === undefined)
+    throw new CodedError('unknown_channel', 'no such bond');
+  if (payee !== role && !(side.returnsBonds && payee === coin.owner)) {
+    throw new CodedError('bonds_at_stake', 'this bond is not released');
+  }
+  const spend: BondSpend = { coin, payee, feeRateSatPerKvb };
+  verifyBondSpend(assembled.params, spend, otherOf(role), asked.signature);
+  const signer = deps.signer.forChannel(contract.channelIndex);
+  const signature = signBondSpend(assembled.params, spend, role, signer);
+  await deps.ledger.appendNow([
+    awardEntry(book, spend, { [role]: signature, [otherOf(role)]: asked.signature }),
+  ]);
+  return { signature };
+}
+
+/**
+ * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
+ * `Remains` to broadcast. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
+ */
+export async function takeRuling(
+  side: Pick<BondSide, 'role' | 'book'>,
+  spend: BondSpend,
+  psbt: string,
+  deps: Pick<RemainsDeps, 'ledger' | 'signer'>,
+): Promise<void> {
+  const { role, book } = side;
+  const { assembled, contract } = book;
+  if (!assembled || !contract) throw new CodedError('unknown_channel');
+  const { params } = assembled;
+  const auditor = psbtSignature(bondSpendRequest(params, spend), psbt, bondKeyOf(params, 'auditor'));
+  const own = signBondSpend(params, spend, role, deps.signer.forChannel(contract.channelIndex));
+  await deps.ledger.appendNow([awardEntry(book, spend, { [role]: own, auditor })]);
+}

@@ -1,0 +1,72 @@
+import type { StreamStatus } from '../contract/stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
+import type { ChannelStatus } from './records.ts';
+import type { SealStanding } from './remains.ts';
+import { DEFAULT_RPC, type RpcOptions } from './rpc-peer.ts';
+import { DEFAULT_TRANSPORT, type TransportOptions } from './transport.ts';
+
+export type MinerSideOptions = {
+  readonly terms: ContractTerms;
+  readonly host: string;
+  readonly port: number;
+  /** Where the miner is paid. Default: the wallet's own script. */
+  readonly payoutScript?: Uint8Array;
+  readonly maxFeeRateSatPerKvb?: number;
+  readonly batchWindow?: number;
+  readonly batchIntervalMs?: number;
+  readonly reconnectMinMs?: number;
+  readonly reconnectMaxMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** See `MinerBookOptions`. */
+  readonly maxRefusedPercent?: number;
+  readonly unpaidTimeoutMs?: number;
+  /** See `BondSide`. */
+  readonly returnsBonds?: boolean;
+  readonly margins?: CloseMargins;
+  readonly transport?: TransportOptions;
+  readonly rpc?: RpcOptions;
+};
+
+export type MinerSettings = MinerSideOptions &
+  Required<Omit<MinerSideOptions, 'payoutScript' | 'unpaidTimeoutMs' | 'terms' | 'host' | 'port'>>;
+
+export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = {
+  maxFeeRateSatPerKvb: 200_000,
+  batchWindow: 2,
+  batchIntervalMs: 250,
+  reconnectMinMs: 1_000,
+  reconnectMaxMs: 60_000,
+  connectTimeoutMs: 10_000,
+  maxRefusedPercent: 1,
+  returnsBonds: false,
+  margins: DEFAULT_CLOSE_MARGINS,
+  transport: DEFAULT_TRANSPORT,
+  rpc: DEFAULT_RPC,
+};
+
+export type MinerStatus = {
+  readonly contractId: string;
+  /** Authenticated and reestablished. */
+  readonly connected: boolean;
+  /** True while hashrate may go to this contract; the maker need not be connected. */
+  readonly live: boolean;
+  readonly channel: ChannelStatus | 'none';
+  readonly stream: StreamStatus;
+  readonly signed:
+    | { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint }
+    | undefined;
+  readonly ownWorkHashes: bigint;
+  readonly judgedWorkHashes: bigint;
+  readonly refusedWorkHashes: bigint;
+  /** Own work, less what was refused, that no state covers. */
+  readonly exposureHashes: bigint;
+  readonly exposureSat: bigint;
+  readonly fundingTxid: string | undefined;
+  readonly fundingDepth: number;
+  /** `none` where the terms have none. */
+  readonly seal: SealStanding;
+  readonly frozen: string | undefined;
+  /** What ended the last connection, or refused it. */
+  readonly lastError: string | undefined;
+};

@@ -1,0 +1,40 @@
+import * as fs from 'node:fs';
+import { expect, inject, it } from 'vitest';
+import type { TestNode } from './node.ts';
+import type { RowEnd, RowName } from './row-names.ts';
+import { NODE_KIND } from './suite.ts';
+
+const ends = new Map<string, RowEnd>();
+
+/** What a case of a row came to; once a case, when everything is asserted. */
+export function recordEnd(end: RowEnd): void {
+  ends.set(expect.getState().currentTestName ?? '', end);
+}
+
+/**
+ * A case of a row on the real node. It must say who has what in the end (`recordEnd`), which the table at the
+ * end of the suite shows.
+ * @param only the kind of node that can play it
+ */
+export function row(
+  name: RowName,
+  detail: string,
+  run: () => Promise<void>,
+  only?: TestNode['kind'],
+): void {
+  if (only !== undefined && only !== NODE_KIND) return;
+  it(`${name}: ${detail}`, async () => {
+    await run();
+    const end = ends.get(expect.getState().currentTestName ?? '');
+    expect(end, 'the case says who has what').toBeDefined();
+    const texts = Object.entries(end!).map(([key, value]) => [key, value.toString()]);
+    const record = { row: name, detail, ...Object.fromEntries(texts) };
+    fs.appendFileSync(inject('rowsFile'), `${JSON.stringify(record)}\n`);
+  });
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    rowsFile: string;
+  }
+}

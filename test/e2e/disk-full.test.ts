@@ -1,0 +1,58 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { readStatus } from '../../src/daemon/status-client.ts';
+import { CrashLife, type Daemon } from './crash-life.ts';
+import { until } from './evidence.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'sharestream-disk-full-'));
+const cleanups: (() => Promise<unknown>)[] = [
+  () => Promise.resolve(rmSync(directory, { recursive: true, force: true })),
+];
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+/** From now on no file of the process grows beyond what the journal has: its next commit finds no room. */
+function fillDisk(life: CrashLife, daemon: Daemon): void {
+  const size = statSync(join(life.stage[daemon].dataDir, 'ledger.sqlite-wal')).size;
+  execFileSync('prlimit', ['--pid', String(life.pidOf(daemon)), `--fsize=${size}`]);
+}
+
+async function readiness(life: CrashLife, daemon: Daemon): Promise<string> {
+  const response = await fetch(`${life.stage[daemon].metricsUrl}/readyz`);
+  return `${response.status} ${await response.text()}`;
+}
+
+const stateOf = async (life: CrashLife): Promise<number> =>
+  (await readStatus(life.stage.proxy.metricsUrl))?.contract?.channel.state_number ?? -1;
+
+describe('a disk without room', () => {
+  it('stops acknowledgements and signatures with a coded error, and both go on when there is room', async () => {
+    const life = await CrashLife.start(join(directory, 'life'), (step) => cleanups.push(step));
+    await life.strikeAll({ proxy: [], maker: [] });
+    await life.earn();
+    for (const daemon of ['proxy', 'maker'] as const) {
+      fillDisk(life, daemon);
+      await until(`${daemon} says so`, async () => {
+        return (await readiness(life, daemon)).startsWith('503') || undefined;
+      });
+      const [state, accepted] = [await stateOf(life), await life.acceptedCount()];
+      expect(await readiness(life, daemon)).toMatch(/ledger.*failed/);
+      expect(readFileSync(join(directory, 'life', `${daemon}.log`), 'utf8')).toContain(
+        '"code":"ledger_io"',
+      );
+      await until('miners go on finding shares', async () => {
+        return (await life.submittedCount()) > accepted + 20 || undefined;
+      });
+      if (daemon === 'proxy') expect(await life.acceptedCount()).toBe(accepted);
+      expect(await stateOf(life)).toBe(state);
+      await life.restart(daemon);
+      await until('a state after it', async () => ((await stateOf(life)) > state ? true : undefined));
+    }
+    const contract = await life.close({ proxy: [], maker: [] });
+    await life.check([contract]);
+  }, 240_000);
+});

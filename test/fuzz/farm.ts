@@ -1,0 +1,102 @@
+import { concat, fromHex } from '../../src/base/bytes.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { parseDisplayHash } from '../../src/bitcoin/header.ts';
+import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
+import type { DevnetChain } from '../../src/devnet/chain.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import { JobTable } from '../../src/jobs/job-table.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { meets } from '../../src/shares/rules.ts';
+import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
+
+/** About four hashes a share: real proof of work, at no cost. */
+export const SHARE: ShareTarget = shareTargetOf(2 ** -30);
+export const BOUND_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
+
+const kernel = createPortableKernel(64);
+
+export type FarmDeps = { readonly chain: DevnetChain; readonly nowMs: () => number };
+
+/** Finds shares on the tip of a chain for one contract. */
+export class Farm {
+  readonly #contractId: string;
+  readonly #deps: FarmDeps;
+  /** Everything found so far, oldest first. */
+  readonly found: AcceptedShare[] = [];
+  #table!: JobTable;
+  #job: Job | undefined;
+  #run = 0;
+  #nonce = 0;
+
+  constructor(contractId: string, deps: FarmDeps) {
+    this.#contractId = contractId;
+    this.#deps = deps;
+    this.newRun();
+  }
+
+  /** The proxy starts anew: no job id is used again. */
+  newRun(): void {
+    this.#run += 1;
+    this.#job = undefined;
+    this.#table = new JobTable({
+      run: this.#run,
+      sessionIdSize: 4,
+      minerExtranonce2Size: 4,
+      versionMask: 0x1fffe000,
+      staleGraceMs: 60_000,
+    });
+  }
+
+  /** So many shares on the current tip, each another hash. */
+  find(count: number): AcceptedShare[] {
+    const job = this.#current();
+    const found: AcceptedShare[] = [];
+    while (found.length < count) {
+      const submissions = Array.from({ length: 16 }, () => {
+        this.#nonce += 1;
+        const extranonce = concat(Uint8Array.of(0, 0, 0, 7), new Uint8Array(job.extranonceSize - 4));
+        return {
+          ...{ job, assigned: SHARE, extranonce, ntime: job.time },
+          ...{ nonce: this.#nonce, version: job.version },
+        };
+      });
+      const hashes = verifyShares(
+        kernel,
+        [job],
+        submissions.map((each) => ({ ...each, job: 0 })),
+      );
+      submissions.forEach((submission, index) => {
+        const hash = hashes.slice(index * 32, index * 32 + 32);
+        if (found.length < count && meets(hash, 0, SHARE.words)) found.push({ submission, hash });
+      });
+    }
+    this.found.push(...found);
+    return found;
+  }
+
+  #current(): Job {
+    const { chain, nowMs } = this.#deps;
+    const prevHash = parseDisplayHash(chain.tip().hash);
+    if (this.#job !== undefined && Buffer.compare(this.#job.prevHash, prevHash) === 0) return this.#job;
+    const template = chain.template();
+    const { coinb1, coinb2 } = buildCoinbase({
+      height: template.height,
+      extranonceSize: 12,
+      tag: new TextEncoder().encode('/fuzz/'),
+      outputs: [
+        { script: fromHex(BOUND_SCRIPT_HEX), valueSat: template.coinbaseValueSat },
+        { script: template.witnessCommitmentScript, valueSat: 0n },
+      ],
+    });
+    const transactions = template.transactions.map((each) => Uint8Array.from(each.getHash()));
+    const upstream = {
+      ...{ upstreamJobId: `u${template.id}`, prevHash, coinb1, coinb2 },
+      ...{ branches: branchesForCoinbase(transactions), version: template.version, bits: template.bits },
+      ...{ time: template.time, clean: false, extranonce1: new Uint8Array(4), extranonce2Size: 8 },
+      ...{ target: SHARE.target, versionMask: 0x1fffe000 },
+    };
+    this.#job = this.#table.add('maker', this.#contractId, upstream, nowMs());
+    return this.#job;
+  }
+}

@@ -1,0 +1,176 @@
+import { CodedError } from '../../src/base/errors.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import type {
+  ConnectOptions,
+  PeerLink,
+  PeerListener,
+  PeerServerDeps,
+} from '../../src/peering/transport.ts';
+
+export type Side = 'miner' | 'maker';
+export const otherSide = (side: Side): Side => (side === 'miner' ? 'maker' : 'miner');
+
+/** The end of a connection, behind the lines that were sent before it. */
+const END = Symbol('end');
+type Item = string | typeof END;
+type Handlers = Parameters<PeerLink['listen']>[0];
+
+class LinkEnd implements PeerLink {
+  readonly remoteAddress = 'memory:0';
+  readonly exporter: Uint8Array;
+  readonly #send: (item: Item) => void;
+  #handlers: Handlers | undefined;
+  #reason: CodedError | undefined;
+  /** The process behind it is dead: it says and hears nothing. */
+  isDead = false;
+
+  constructor(exporter: Uint8Array, send: (item: Item) => void) {
+    this.exporter = exporter;
+    this.#send = send;
+  }
+
+  get closed(): boolean {
+    return this.#reason !== undefined;
+  }
+
+  get isListening(): boolean {
+    return this.#handlers !== undefined;
+  }
+
+  listen(handlers: Handlers): void {
+    this.#handlers = handlers;
+    if (this.#reason !== undefined) handlers.onClose(this.#reason);
+  }
+
+  send(text: string): void {
+    if (!this.closed && !this.isDead) this.#send(text);
+  }
+
+  close(reason: CodedError = new CodedError('peer_closed')): void {
+    if (this.closed) return;
+    this.#reason = reason;
+    if (!this.isDead) this.#send(END);
+    this.#handlers?.onClose(reason);
+  }
+
+  receive(item: Item): void {
+    if (this.closed || this.isDead) return;
+    if (item === END) this.close();
+    else this.#handlers?.onLine(item);
+  }
+}
+
+class Link {
+  readonly ends: Readonly<Record<Side, LinkEnd>>;
+  /** What is on its way to each side, oldest first. */
+  readonly lines: Readonly<Record<Side, Item[]>> = { miner: [], maker: [] };
+  /** Nothing passes any more, whether the ends know it or not. */
+  isBroken = false;
+
+  constructor(number: number, onSend: (from: Side, text: string) => void) {
+    const exporter = sha256(new TextEncoder().encode(`link ${number}`));
+    const end = (side: Side): LinkEnd =>
+      new LinkEnd(exporter, (item) => {
+        if (item !== END) onSend(side, item);
+        if (!this.isBroken) this.lines[otherSide(side)].push(item);
+      });
+    this.ends = { miner: end('miner'), maker: end('maker') };
+  }
+}
+
+export type NetworkDeps = {
+  /** Each line as it leaves a process, before anything else can happen. */
+  readonly onSend: (link: number, from: Side, text: string) => void;
+};
+
+/** Connections between one miner and one maker; a line moves only when the schedule says so. */
+export class Network {
+  readonly #deps: NetworkDeps;
+  readonly #links: Link[] = [];
+  #accept: ((end: PeerLink) => void) | undefined;
+  #count = 0;
+
+  constructor(deps: NetworkDeps) {
+    this.#deps = deps;
+  }
+
+  /** For `MinerSideDeps.connect`. */
+  connect(_options: ConnectOptions): Promise<PeerLink> {
+    const accept = this.#accept;
+    if (accept === undefined) return Promise.reject(new CodedError('peer_closed', 'connection refused'));
+    this.#count += 1;
+    const number = this.#count;
+    const link = new Link(number, (from, text) => this.#deps.onSend(number, from, text));
+    this.#links.push(link);
+    accept(link.ends.maker);
+    return Promise.resolve(link.ends.miner);
+  }
+
+  /** For `MakerDeps.openServer`. */
+  openServer(deps: PeerServerDeps): PeerListener {
+    const accept = (end: PeerLink): void => deps.onConnection(end);
+    return {
+      listen: () => {
+        this.#accept = accept;
+        return Promise.resolve(1);
+      },
+      close: () => {
+        if (this.#accept === accept) this.#accept = undefined;
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** Delivers the next line to a side over one of its connections. False when none is on its way. */
+  deliver(to: Side, choice: number): boolean {
+    const open = this.#links.filter((link) => {
+      const end = link.ends[to];
+      return link.lines[to].length > 0 && (end.isListening || end.closed || end.isDead);
+    });
+    const link = open[choice % Math.max(1, open.length)];
+    if (link === undefined) return false;
+    link.ends[to].receive(link.lines[to].shift()!);
+    this.#forgetOver();
+    return true;
+  }
+
+  /** A connection breaks: what is on its way is lost, and only those named are told. */
+  cut(choice: number, told: readonly Side[]): void {
+    const link = this.#links[choice % Math.max(1, this.#links.length)];
+    if (link === undefined) return;
+    link.isBroken = true;
+    for (const side of told) link.ends[side].receive(END);
+    link.lines.miner.length = 0;
+    link.lines.maker.length = 0;
+    this.#forgetOver();
+  }
+
+  /** A process died: its ends fall silent, and the other side will be told behind what was sent before. */
+  died(side: Side): void {
+    if (side === 'maker') this.#accept = undefined;
+    for (const link of this.#links) {
+      if (link.ends[side].closed || link.ends[side].isDead) continue;
+      link.ends[side].isDead = true;
+      link.lines[otherSide(side)].push(END);
+    }
+    this.#forgetOver();
+  }
+
+  /** Tells both ends of every connection that one end has left without a word. */
+  breakHalfOpen(): void {
+    for (const link of this.#links) {
+      for (const side of ['miner', 'maker'] as const) {
+        const other = link.ends[otherSide(side)];
+        const isSilent = other.closed || other.isDead || link.isBroken;
+        if (isSilent && link.lines[side].at(-1) !== END) link.lines[side].push(END);
+      }
+    }
+  }
+
+  #forgetOver(): void {
+    for (const link of [...this.#links]) {
+      const isOver = (side: Side): boolean => link.ends[side].closed || link.ends[side].isDead;
+      if (isOver('miner') && isOver('maker')) this.#links.splice(this.#links.indexOf(link), 1);
+    }
+  }
+}

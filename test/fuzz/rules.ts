@@ -1,0 +1,229 @@
+import { owedSat } from '../../src/base/units.ts';
+import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { Side } from './network.ts';
+
+/** What a run found wrong: the rule, and what was seen. */
+export class Violation extends Error {
+  constructor(rule: string, seen: unknown) {
+    super(`${rule}: ${typeof seen === 'string' ? seen : JSON.stringify(seen)}`);
+    this.name = 'Violation';
+  }
+}
+
+type Message = {
+  readonly id?: unknown;
+  readonly method?: string;
+  readonly params?: Fields;
+  readonly result?: Fields;
+};
+type Fields = Readonly<Record<string, unknown>>;
+type StateFields = { readonly n: number; readonly work_hashes: string; readonly paid_sat: string };
+
+export type RulesDeps = {
+  readonly contractId: string;
+  readonly terms: ContractTerms;
+  /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
+  readonly durable: (side: Side) => ReadonlyMap<string, string>;
+};
+
+/**
+ * Holds each line and each transaction, as it leaves a process, against what is durable at that moment
+ * (`channel.md` 4): what another party will rely on was on disk before. Remembers what each side was told,
+ * to find two contents of one state, and anything that falls.
+ */
+export class Rules {
+  readonly #deps: RulesDeps;
+  /** Methods of unanswered requests, by link, side and id. */
+  readonly #asked = new Map<string, string>();
+  /** Every state that ever left the maker, by number. */
+  readonly released = new Map<number, string>();
+  ackedN = -1;
+  /** The newest acked state when a transaction first left for the chain, by its hex. */
+  readonly ackedBefore = new Map<string, number>();
+  toldWork = 0n;
+  #minerN = -1;
+  #minerPaidSat = 0n;
+  #makerN = -1;
+
+  constructor(deps: RulesDeps) {
+    this.#deps = deps;
+  }
+
+  /** A line leaves a process. Throws `Violation`. */
+  sent(link: number, from: Side, text: string): void {
+    const message = JSON.parse(text) as Message;
+    if (message.method !== undefined) {
+      this.#asked.set(`${link} ${from} ${String(message.id)}`, message.method);
+      this.#request(from, message.method, message.params ?? {});
+      return;
+    }
+    const asker = from === 'miner' ? 'maker' : 'miner';
+    const method = this.#asked.get(`${link} ${asker} ${String(message.id)}`);
+    if (method !== undefined && message.result !== undefined) this.#answer(from, method, message.result);
+  }
+
+  /** A transaction leaves a process for the chain. Throws `Violation`. */
+  broadcast(from: Side, hex: string): void {
+    const isFunding = this.#read(from, 'funding') === hex;
+    const isClose = this.#channel(from)?.['close_tx'] === hex;
+    if (!this.ackedBefore.has(hex)) this.ackedBefore.set(hex, this.ackedN);
+    if (!isFunding && !isClose) throw new Violation('broadcast before it was on disk', { from });
+  }
+
+  /** After each step: what is durable never falls, and an acked state is never lost. Throws `Violation`. */
+  check(): void {
+    const miner = this.#channel('miner');
+    const maker = this.#channel('maker');
+    if (miner !== undefined) {
+      const [n, paidSat] = [Number(miner['n']), BigInt(String(miner['paid_sat']))];
+      if (n < this.#minerN) throw new Violation('the newest state of the miner fell', n);
+      if (paidSat < this.#minerPaidSat) throw new Violation('paid fell', String(paidSat));
+      if (paidSat !== owedSat(BigInt(String(miner['work'])), this.#deps.terms.priceMsatPerEh)) {
+        throw new Violation('paid is not what the work is worth', String(paidSat));
+      }
+      this.#minerN = n;
+      this.#minerPaidSat = paidSat;
+    }
+    if (maker !== undefined) {
+      const n = Number(maker['n']);
+      if (n < this.#makerN) throw new Violation('the newest state of the maker fell', n);
+      this.#makerN = n;
+    }
+    if (this.#minerN < this.ackedN) {
+      throw new Violation('an acked state is lost', { acked: this.ackedN, best: this.#minerN });
+    }
+    for (const side of ['miner', 'maker'] as const) {
+      if (this.#channel(side)?.['status'] === 'frozen') throw new Violation('frozen', { side });
+    }
+  }
+
+  #request(from: Side, method: string, params: Fields): void {
+    switch (method) {
+      case 'channel.open':
+        this.#mustHold(from, 'opening', method);
+        break;
+      case 'channel.tx_signatures':
+        this.#mustHold(from, this.#stateName(0), 'funding signatures before state 0');
+        break;
+      case 'work.batch':
+        this.#workSent(from, params);
+        break;
+      case 'state.sign':
+        this.#stateLeaves(from, params['state'] as StateFields);
+        break;
+      case 'channel.reestablish':
+        if (params['state'] !== null) this.#stateShown(from, params['state'] as StateFields);
+        break;
+      case 'close.sig': {
+        const channel = this.#channel(from);
+        if (channel?.['status'] !== 'closing' || channel['close_fee_sat'] !== params['fee_sat']) {
+          throw new Violation('a close was signed before that was on disk', { from });
+        }
+        break;
+      }
+      default:
+    }
+  }
+
+  #answer(from: Side, method: string, result: Fields): void {
+    switch (method) {
+      case 'contract.propose':
+        this.#mustHold(from, 'contract', method);
+        break;
+      case 'channel.open':
+        this.#mustHold(from, 'opening', method);
+        this.#stateLeaves(from, result['state0'] as StateFields);
+        break;
+      case 'channel.tx_signatures':
+        this.#mustHold(from, 'funding', method);
+        break;
+      case 'work.batch':
+        this.#workTold(from, result);
+        break;
+      case 'channel.reestablish':
+        if (result['state'] !== null) this.#stateLeaves(from, result['state'] as StateFields);
+        this.#workTold(from, result);
+        break;
+      case 'state.sign':
+        this.#acked(from, Number(result['n']));
+        break;
+      case 'close.sig':
+        if (this.#channel(from)?.['close_tx'] !== result['close_tx']) {
+          throw new Violation('a close left before it was on disk', { from });
+        }
+        break;
+      default:
+    }
+  }
+
+  /** A state leaves the maker: on its disk, and the only one of its number that ever left. */
+  #stateLeaves(from: Side, state: StateFields): void {
+    const text = JSON.stringify(state);
+    const held = this.#read(from, 'state', `${this.#deps.contractId}:${ten(state.n)}`);
+    const known = this.released.get(state.n);
+    if (known !== undefined && known !== text) throw new Violation('two contents for one n', state.n);
+    this.released.set(state.n, text);
+    if (held !== text) throw new Violation('a state left before it was on disk', state.n);
+  }
+
+  #stateShown(from: Side, state: StateFields): void {
+    if (this.#document(from, this.#stateName(state.n)) !== JSON.stringify(state)) {
+      throw new Violation('a state was shown that is not on disk', { from, n: state.n });
+    }
+  }
+
+  #acked(from: Side, n: number): void {
+    const held = this.#document(from, this.#stateName(n));
+    if (held === undefined) throw new Violation('an ack left before its state was on disk', n);
+    if (held !== this.released.get(n)) throw new Violation('another state is acked than was sent', n);
+    this.ackedN = Math.max(this.ackedN, n);
+  }
+
+  #workSent(from: Side, params: Fields): void {
+    const total = this.#read(from, 'stream');
+    const seq = total === undefined ? 0 : Number((JSON.parse(total) as Fields)['seq']);
+    const next = Number(params['first_seq']) + (params['shares'] as unknown[]).length;
+    if (next > seq) throw new Violation('work was sent before it was on disk', { next, seq });
+  }
+
+  /** What the maker says it has verified is on its disk, and never less than it said before. */
+  #workTold(from: Side, result: Fields): void {
+    const work = BigInt(String(result['verified_work']));
+    const delivery = this.#read(from, 'delivery');
+    const held = delivery === undefined ? {} : (JSON.parse(delivery) as Fields);
+    if (work > BigInt(String(held['verified_work'] ?? 0))) {
+      throw new Violation('work was credited before that was on disk', String(work));
+    }
+    if (Number(result['next_seq']) > Number(held['next_seq'] ?? 0)) {
+      throw new Violation('work was judged before that was on disk', result['next_seq']);
+    }
+    if (work < this.toldWork) throw new Violation('credited work fell', String(work));
+    this.toldWork = work;
+  }
+
+  #stateName(n: number): string {
+    return `state ${this.#deps.contractId}:${ten(n)}`;
+  }
+
+  #mustHold(side: Side, name: string, what: string): void {
+    const key = name.includes(' ') ? name : `${name} ${this.#deps.contractId}`;
+    if (this.#document(side, key) === undefined) throw new Violation('it left before it was on disk', what);
+  }
+
+  #read(side: Side, kind: string, id = this.#deps.contractId): string | undefined {
+    return this.#document(side, `${kind} ${id}`);
+  }
+
+  #document(side: Side, key: string): string | undefined {
+    return this.#deps.durable(side).get(key);
+  }
+
+  #channel(side: Side): Fields | undefined {
+    const body = this.#read(side, 'channel');
+    return body === undefined ? undefined : (JSON.parse(body) as Fields);
+  }
+}
+
+function ten(n: number): string {
+  return n.toString().padStart(10, '0');
+}

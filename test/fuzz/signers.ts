@@ -1,0 +1,43 @@
+import { toHex } from '../../src/base/bytes.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import { type KeyRole, SeedSigner } from '../../src/channel/signer.ts';
+
+const MAX_REMEMBERED = 20_000;
+
+/**
+ * A `SeedSigner` that remembers what it has signed. Its signatures are deterministic, so the bytes are the
+ * same; ten thousand runs of one contract sign the same few things again and again.
+ */
+export class CachedSigner extends SeedSigner {
+  readonly #channels = new Map<number, SeedSigner>();
+  readonly #signatures = new Map<string, Uint8Array>();
+  readonly #name: string;
+
+  constructor(name: string, channelIndex = 0) {
+    super({ seed: sha256(new TextEncoder().encode(name)), network: 'regtest', channelIndex });
+    this.#name = name;
+  }
+
+  override forChannel(channelIndex: number): SeedSigner {
+    const signer = this.#channels.get(channelIndex) ?? new CachedSigner(this.#name, channelIndex);
+    this.#channels.set(channelIndex, signer);
+    return signer;
+  }
+
+  override signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array {
+    return this.#once(`e ${role} ${toHex(digest)}`, () => super.signEcdsa(role, digest));
+  }
+
+  override signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
+    return this.#once(`s ${role} ${toHex(digest)}`, () => super.signSchnorr(role, digest));
+  }
+
+  #once(key: string, sign: () => Uint8Array): Uint8Array {
+    const known = this.#signatures.get(key);
+    if (known !== undefined) return Uint8Array.from(known);
+    if (this.#signatures.size >= MAX_REMEMBERED) this.#signatures.clear();
+    const signature = sign();
+    this.#signatures.set(key, signature);
+    return Uint8Array.from(signature);
+  }
+}

@@ -1,0 +1,58 @@
+import type { SeedSigner } from '../../src/channel/signer.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { createTlsIdentity } from '../../src/peering/certificate.ts';
+import { authenticate } from '../../src/peering/handshake.ts';
+import { identityOfSigner } from '../../src/peering/opening.ts';
+import { type RpcHandlers, RpcPeer } from '../../src/peering/rpc-peer.ts';
+import { connectPeer, DEFAULT_TRANSPORT, PeerServer } from '../../src/peering/transport.ts';
+import { RPC, random } from '../peering/tls-pair.ts';
+import type { World } from './world.ts';
+
+function handshakeOf(world: World, signer: SeedSigner) {
+  return {
+    identity: identityOfSigner(signer),
+    genesisHash: world.chain.blockAt(0)!.hash,
+    features: [],
+    isKnown: () => true,
+    random,
+    timeoutMs: 5_000,
+  };
+}
+
+/** An authenticated connection to the maker of a world, with the keys of any node. */
+export async function connectAsMiner(
+  world: World,
+  signer: SeedSigner = world.minerSigner,
+): Promise<RpcPeer> {
+  const target = { host: '127.0.0.1', port: world.port, connectTimeoutMs: 5_000 };
+  const connection = await connectPeer({ ...DEFAULT_TRANSPORT, ...target });
+  const peer = new RpcPeer(connection, RPC, { log: silentLogger });
+  await authenticate(peer, 'client', handshakeOf(world, signer));
+  peer.serve({ ping: async () => ({}) }, 'unknown_method');
+  return peer;
+}
+
+/** A server in the place of the maker of a world, with its keys. Resolves with how to end it. */
+export async function serveAsMaker(world: World, handlers: RpcHandlers): Promise<() => Promise<void>> {
+  const server = new PeerServer(
+    {
+      ...DEFAULT_TRANSPORT,
+      host: '127.0.0.1',
+      port: 0,
+      maxConnections: 4,
+      tls: createTlsIdentity({ random, nowMs: Date.now() }),
+    },
+    {
+      log: silentLogger,
+      onConnection: (connection) => {
+        const peer = new RpcPeer(connection, RPC, { log: silentLogger });
+        authenticate(peer, 'server', handshakeOf(world, world.makerSigner)).then(
+          () => peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method'),
+          () => {},
+        );
+      },
+    },
+  );
+  world.port = await server.listen();
+  return () => server.close();
+}
