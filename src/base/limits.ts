@@ -27,8 +27,11 @@ export const LIMITS = {
   braidpoolReplyBytes: 4 * 1024 * 1024,
   /** Unanswered requests to a Braidpool node's JSON-RPC; past it a call fails at once. */
   braidpoolRequestsInFlight: 64,
-  /** Forwarded shares whose bead is being looked for; past it the oldest is counted as unknown. */
-  watchedBeads: 4096,
+  /**
+   * Accepted shares whose bead is being looked for; past it the oldest is counted as unknown. At 50 a second
+   * (256 miners, 12 a minute each) what a node that is away for 20 s has to be asked later.
+   */
+  watchedBeads: 1024,
   /** Characters of an upstream's job id; real ones are under 40. */
   upstreamJobIdChars: 128,
   /** A work batch of `peerBatchShares` is under 300 KiB. */
@@ -36,8 +39,8 @@ export const LIMITS = {
   /** Shares in one `work.batch`; a batch is verified in one kernel call. */
   peerBatchShares: 1024,
   /**
-   * Jobs of a contract that a market maker holds in memory: where each miner has jobs of its own, a few batches
-   * may name as many. Some 2 KB each.
+   * Jobs of a contract that a market maker holds in memory: where each miner has jobs of its own, a few
+   * batches may name as many. Some 2 KB each.
    */
   peerJobs: 4096,
   /** Coins one side brings into a funding; 2 x 64 inputs are under 9 kvB and their count fits one byte. */
@@ -61,6 +64,11 @@ export const LIMITS = {
    * costs as much as a share.
    */
   downstreamGarbageLines: 16,
+  /**
+   * Bytes read from connections that do not mine yet and not looked at, in a storm; beyond it they are looked
+   * at at once.
+   */
+  newcomerBytes: 16 * 1024 * 1024,
   /** Connections taken a second, unless set otherwise: a farm of 10,000 is back in five seconds. */
   acceptsPerSecond: 2_000,
   /** The same from one address, behind which a whole farm may sit. */
@@ -69,7 +77,12 @@ export const LIMITS = {
   sessionLinesPerSecond: 1_000,
   /** Addresses with a ban, strikes or a rate of connections that are remembered; 200 B each. */
   trackedAddresses: 65_536,
-  /** Bytes waiting for a miner that does not read: some fifty jobs. */
+  /**
+   * Bytes waiting for a miner that does not read, some ten jobs: past it new jobs wait too, and only the
+   * newest of them is kept.
+   */
+  sessionUnreadBytes: 64 * 1024,
+  /** Bytes waiting for a miner that does not read, past which it is cut off: some fifty jobs. */
   sessionWriteBytes: 256 * 1024,
   /** Submits of one session awaiting their commit; real firmware keeps under ten in flight. */
   sessionSharesInFlight: 1024,

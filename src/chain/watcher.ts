@@ -389,7 +389,12 @@ export function shareOf(outputSat: bigint, dustSat: bigint): bigint {
 
 function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, height: number): void {
   const { standing } = draft.state;
-  if (draft.state.status === 'opening' || standing === 'missing') return;
+  if (draft.state.status === 'opening') return;
+  if (standing === 'missing') {
+    // Its coins are free again; should it come after all, it is taken back.
+    if (height >= options.expiryHeight) setStatus(draft, 'closed', 'the funding never confirmed');
+    return;
+  }
   if (draft.state.status === 'open' && standing !== 'unspent') {
     setStatus(draft, 'closing', 'spent by the miner');
   }

@@ -47,6 +47,7 @@ export function planText(plan: ClosePlan): string {
     `Nothing is broadcast. \`${plan.action}\` of ${plan.contract} (${plan.role}) at state ${plan.state_number}:`,
     '',
     ...transactionLines(transaction),
+    ...(plan.psbt === null ? [] : [`  psbt         ${plan.psbt}`]),
     `  confirms     ${when.now ? 'now' : 'not now'}: ${when.why}`,
   ];
   if (ladder.length > 1) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
@@ -6,7 +7,13 @@ import { openForReading, signerOf } from '../daemon/channel-access.ts';
 import { buildExport, exportText, recordsOf, transactionsOf } from '../daemon/channel-export.ts';
 import { planClose, planForceClose } from '../daemon/channel-plan.ts';
 import { channelDetail, channelRow, funded } from '../daemon/channel-report.ts';
-import { type CloseResult, forceClose, requestClose, waitForClose } from '../daemon/channel-tools.ts';
+import {
+  broadcastSigned,
+  type CloseResult,
+  forceClose,
+  requestClose,
+  waitForClose,
+} from '../daemon/channel-tools.ts';
 import {
   ACT_OPTIONS,
   accessOf,
@@ -100,7 +107,18 @@ export const channelForceClose: Command = {
     'Goes through the running daemon, which then watches it and raises the fee; without one it is broadcast from here,',
     'and the daemon goes on with it at its next start. The miner can do this until the expiry, the market maker from it on.',
   ],
-  options: { ...ACT_OPTIONS, 'dry-run': DRY_RUN, yes: YES, urgent: URGENT, wait: WAIT },
+  options: {
+    ...ACT_OPTIONS,
+    'dry-run': DRY_RUN,
+    yes: YES,
+    urgent: URGENT,
+    wait: WAIT,
+    signed: {
+      type: 'string',
+      value: 'FILE',
+      help: 'the PSBT of a dry run, signed where the key is: broadcast that',
+    },
+  },
   run: async (options, io) => {
     const access = accessOf(options, io);
     const channel = funded(await channelOf(access, options));
@@ -110,7 +128,11 @@ export const channelForceClose: Command = {
       return 0;
     }
     assertConfirmed(options, 'The fee of closing alone is higher, and bonds stay locked.');
-    const broadcast = await forceClose(access, channel, { urgent: options.flag('urgent') }, DEPS);
+    const signed = options.text('signed');
+    const broadcast =
+      signed === undefined
+        ? await forceClose(access, channel, { urgent: options.flag('urgent') }, DEPS)
+        : await broadcastSigned(access, channel, readPsbtFile(resolve(signed)), DEPS);
     const wait = secondsOption(options, 'wait');
     const result =
       wait === undefined
@@ -173,3 +195,12 @@ export const channelExport: Command = {
     return 0;
   },
 };
+
+function readPsbtFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new CodedError('bad_psbt', `${path} cannot be read (${code})`);
+  }
+}

@@ -97,7 +97,7 @@ export const DESTINATION = tables(
       doc: 'Of these kept ready, so that a new miner need not wait for its own.',
     }),
     linkExtranonce1: option(choice('auto', 'upstream', 'empty'), 'auto', {
-      doc: 'Extranonce1 of such miners. That of upstream may change with each job; auto gives it to miners that take that, or no empty one.',
+      doc: 'Extranonce1 of such miners. That of upstream may change with each job; auto gives it to those that take that, or no empty one.',
     }),
   },
 );

@@ -126,7 +126,10 @@ export const STRATUM = section('Where the miners connect (Stratum v1).', {
     doc: 'Address and port for miners. Use "0.0.0.0:3333" to serve the local network.',
   }),
   reusePort: option(BOOLEAN, false, {
-    doc: 'Share the port with other proxies on this machine, each with its own data_dir and metrics.listen (Linux).',
+    doc:
+      'Share the port with other proxies on this machine, each with its own data_dir and metrics.listen ' +
+      '(Linux). Each has upstream connections of its own, and a pool gives each connection another ' +
+      'extranonce1, so no two of them give out the same work.',
   }),
   versionMask: option(VERSION_MASK, '1fffe000', {
     doc: 'Version bits that miners may roll (BIP320), as far as the upstream allows it too.',

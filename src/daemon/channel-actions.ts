@@ -2,31 +2,31 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
+import type { MinerSide } from '../peering/miner-side.ts';
 import type { Selling } from './selling.ts';
 
 type Actions = Readonly<Record<string, Action>>;
 
-/** `POST /api/v1/channel/...` of a proxy; both answer at once, the status page shows how far it is. */
+/** `POST /api/v1/channel/...` of a proxy, of its contract unless the body names an earlier one. */
 export function proxyChannelActions(selling: () => Selling | undefined): Actions {
-  const served = (input: unknown): Selling => {
+  const served = (input: unknown): MinerSide => {
     const running = selling();
     if (running === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
-    const wanted = contractOf(input);
-    if (wanted !== undefined && wanted !== running.contractId) {
-      throw new CodedError('unknown_channel', `the running contract is ${running.contractId}`);
-    }
-    return running;
+    const wanted = contractOf(input) ?? running.contractId;
+    const side = [running.side, ...running.earlier].find(({ status }) => status.contractId === wanted);
+    if (side === undefined) throw new CodedError('unknown_channel', `${wanted} is not served here`);
+    return side;
   };
   return {
     'channel/close': (input) => {
-      const { side, contractId } = served(input);
+      const side = served(input);
       void side.close();
-      return { contract: contractId, closing: true };
+      return { contract: side.status.contractId, closing: true };
     },
     'channel/force-close': async (input) => {
-      const { side, contractId } = served(input);
+      const side = served(input);
       await side.closeAlone();
-      return { contract: contractId, closing: true };
+      return { contract: side.status.contractId, closing: isClosing(side.status.channel) };
     },
   };
 }
@@ -45,9 +45,15 @@ export function makerChannelActions(maker: Maker): Actions {
     },
     'channel/force-close': async (input) => {
       await maker.lookAtChain(contract(input));
-      return { contract: contract(input), closing: true };
+      const row = maker.status.find(({ contractId }) => contractId === contract(input));
+      return { contract: contract(input), closing: isClosing(row?.channel) };
     },
   };
+}
+
+/** False where there was nothing to broadcast, as before the expiry of a market maker's channel. */
+function isClosing(status: string | undefined): boolean {
+  return status === 'closing' || status === 'closed';
 }
 
 /** Throws `unknown_channel` for anything but a contract id. */

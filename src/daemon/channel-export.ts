@@ -11,6 +11,7 @@ import {
   ACK_KIND,
   CHANNEL_KIND,
   CONTRACT_KIND,
+  channelEntry,
   DELIVERY_KIND,
   FUNDING_KIND,
   OPENING_KIND,
@@ -67,10 +68,17 @@ export async function recordsOf(ledger: Ledger, channel: FundedChannel): Promise
   const records: ExportedRecord[] = [];
   for (const kind of EXPORTED_KINDS) {
     const id = kind === STATE_KIND ? stateDocumentId(contractId, channel.last.n) : contractId;
-    const body = await ledger.get(kind, id);
+    // The ledger may have gone on meanwhile: its record must name the state that goes with it.
+    const body = kind === CHANNEL_KIND ? channelBody(channel) : await ledger.get(kind, id);
     if (body !== undefined) records.push({ kind, id, body });
   }
   return records;
+}
+
+function channelBody({ stored }: FundedChannel): string | undefined {
+  const { channel, contractId } = stored;
+  const entry = channel === undefined ? undefined : channelEntry(contractId, channel);
+  return entry?.op === 'put' ? entry.body : undefined;
 }
 
 /**

@@ -1,7 +1,14 @@
 import { bondCoins } from '../channel/bonds.ts';
 import { closeFeeFor } from '../channel/close.ts';
 import type { ChannelParams } from '../channel/params.ts';
+import { exportPsbt } from '../channel/psbt.ts';
 import type { Signer } from '../channel/signer.ts';
+import {
+  closeRequest,
+  refundRequest,
+  type SigningRequest,
+  stateRequest,
+} from '../channel/signing-requests.ts';
 import { rungForFeeRate, type SignedState } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
 import type { CheckedExport, CheckedTransaction } from './channel-import.ts';
@@ -24,6 +31,8 @@ export type ClosePlan = {
   readonly role: Party;
   readonly state_number: number;
   readonly transaction: TransactionView;
+  /** What is to be signed, for keys that are kept elsewhere (BIP174, base64); null where all is signed. */
+  readonly psbt: string | null;
   readonly shares: ReturnType<typeof sharesOf>;
   /** Every fee this transaction could have, lowest first. */
   readonly ladder: readonly { readonly txid: string; readonly fee_sat: bigint; readonly rate: number }[];
@@ -71,11 +80,20 @@ export function planForceClose(input: PlanInput, action: ClosePlan['action'] = '
     const ladder = params.terms.feeLadderSatPerKvb;
     const satPerKvb = input.urgent ? ladder.at(-1)! : rate;
     const transaction = viewRefund(params, satPerKvb, signer);
-    return planOf(input, action, transaction, [transaction], []);
+    return planOf(input, action, {
+      transaction,
+      ladder: [transaction],
+      request: refundRequest(params, satPerKvb),
+    });
   }
   const rung = rungForFeeRate(params, last, input.urgent ? Number.MAX_SAFE_INTEGER : rate);
   const views = last.signatures.map((_signature, each) => viewState(params, last, each));
-  return planOf(input, action, viewState(params, last, rung, signer), views, laterOf(input, rung, rate));
+  return planOf(input, action, {
+    transaction: viewState(params, last, rung, signer),
+    ladder: views,
+    later: laterOf(input, rung, rate),
+    request: stateRequest(params, last.workHashes, rung),
+  });
 }
 
 /** What `recover` would broadcast of an export: signed there already. */
@@ -95,7 +113,7 @@ export function planFromFile(
   });
   const ladder = transactions.filter(({ kind }) => kind === chosen.kind).map(view);
   const input = { subject: { contractId, role, params, last }, ...said };
-  return planOf(input, 'recover', view(chosen), ladder, []);
+  return planOf(input, 'recover', { transaction: view(chosen), ladder });
 }
 
 /** The close both sign, at the fee the miner would offer now; unsigned. Throws as `buildClose`. */
@@ -105,7 +123,8 @@ export function planClose(input: PlanInput): ClosePlan {
   const rate = onChain?.fee_rate_sat_per_kvb ?? input.fallbackSatPerKvb;
   const feeSat = input.closeFeeSat ?? closeFeeFor(params, last, rate);
   const transaction = viewClose(params, last, feeSat);
-  return planOf(input, 'close', transaction, [transaction], []);
+  const request = closeRequest(params, last, feeSat, 'returned');
+  return planOf(input, 'close', { transaction, ladder: [transaction], request });
 }
 
 function laterOf({ subject, signer }: PlanInput, rung: number, rate: number): readonly TransactionView[] {
@@ -120,19 +139,24 @@ function laterOf({ subject, signer }: PlanInput, rung: number, rate: number): re
 }
 
 function planOf(
-  input: Pick<PlanInput, 'subject' | 'onChain' | 'problem'>,
+  input: Pick<PlanInput, 'subject' | 'onChain' | 'problem' | 'signer'>,
   action: ClosePlan['action'],
-  transaction: TransactionView,
-  ladder: readonly TransactionView[],
-  later: readonly TransactionView[],
+  parts: {
+    readonly transaction: TransactionView;
+    readonly ladder: readonly TransactionView[];
+    readonly later?: readonly TransactionView[];
+    readonly request?: SigningRequest;
+  },
 ): ClosePlan {
-  const { subject, onChain, problem } = input;
+  const { subject, onChain, problem, signer } = input;
+  const { transaction, ladder, later = [], request } = parts;
   return {
     action,
     contract: subject.contractId,
     role: subject.role,
     state_number: subject.last.n,
     transaction,
+    psbt: request === undefined ? null : exportPsbt(request, signer === undefined ? [] : [signer]),
     shares: sharesOf(transaction),
     ladder: ladder.map((view) => ({
       txid: view.txid,

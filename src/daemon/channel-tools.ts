@@ -6,7 +6,7 @@ import type { ChainSource } from '../chain/source.ts';
 import { channelFacts } from '../channel/params.ts';
 import { signRefund } from '../channel/refund.ts';
 import type { SeedSigner } from '../channel/signer.ts';
-import { finalizeState, rungForFeeRate } from '../channel/states.ts';
+import { finalizeState, rungForFeeRate, type SignedTransaction } from '../channel/states.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MakerBook } from '../maker/maker-book.ts';
@@ -23,6 +23,7 @@ import {
   signerOf,
 } from './channel-access.ts';
 import { type FundedChannel, lookAtChain, type OnChain, SPENDER_BLOCKS } from './channel-report.ts';
+import { signedElsewhere } from './signed-elsewhere.ts';
 import { act } from './status-client.ts';
 
 export type ToolDeps = { readonly clock: Clock; readonly log: Logger };
@@ -90,7 +91,7 @@ export async function forceClose(
     if (channel.role === 'maker') assertExpired(channel, onChain);
     const all = { ...deps, chain };
     const by = await closeByWhoOwns(access, channel, all);
-    if (by !== 'frozen' && !options.urgent) return await broadcastStored(by, access, channel, all);
+    if (by !== 'unable' && !options.urgent) return await broadcastStored(by, access, channel, all);
     return await broadcastBest(access, channel, options, all);
   } finally {
     chain.close();
@@ -116,8 +117,11 @@ function ownClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResul
 
 type ChainDeps = ToolDeps & { readonly chain: ChainSource };
 
-/** A channel that is frozen writes nothing more: what it would broadcast is then made by the caller. */
-type Closer = CloseResult['by'] | 'frozen';
+/**
+ * `unable`: the channel is frozen, and writes nothing more, or its daemon does not answer. What would be
+ * broadcast is then made from what the ledger has.
+ */
+type Closer = CloseResult['by'] | 'unable';
 
 async function closeByWhoOwns(
   access: ChannelAccess,
@@ -146,8 +150,9 @@ async function closeByDaemon(
     await act(daemon.url, daemon.dataDir, 'channel/force-close', { contract: channel.stored.contractId });
     return 'daemon';
   } catch (error) {
-    if (codeOf(error) !== 'channel_frozen') throw error;
-    return 'frozen';
+    const code = codeOf(error);
+    if (code !== 'channel_frozen' && code !== 'daemon_unreachable') throw error;
+    return 'unable';
   }
 }
 
@@ -162,16 +167,39 @@ async function closeInPlace(
   const all = { ...deps, ledger, signer };
   if (role === 'maker') {
     const book = await MakerBook.load(stored.contractId, all);
-    if (book === undefined || book.frozen !== undefined) return 'frozen';
+    if (book === undefined || book.frozen !== undefined) return 'unable';
     await new MakerChain(book, FINAL_DEPTH, all).onTip(await deps.chain.tip());
     return 'command';
   }
   const book = await MinerBook.load({ terms: params.terms, maxRefusedPercent: MAX_REFUSED_PERCENT }, all);
-  if (book.frozen !== undefined) return 'frozen';
+  if (book.frozen !== undefined) return 'unable';
   const onChain = new MinerChain(book, DEFAULT_CLOSE_MARGINS, all);
   await onChain.broadcastFunding();
   await onChain.closeAlone();
   return 'command';
+}
+
+/**
+ * Broadcasts what was signed where the keys are, after all checks. Throws as `signedElsewhere`, and as
+ * `forceClose`.
+ */
+export async function broadcastSigned(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  psbt: string,
+  deps: ToolDeps,
+): Promise<CloseResult> {
+  const signed = signedElsewhere(channel, psbt);
+  const chain = requireChain(access, channel.params.terms.network, deps.log);
+  try {
+    const onChain = await lookAtChain(chain, channel.params, fallbackOf(access));
+    const done = ownClose(channel, onChain);
+    if (done !== undefined) return done;
+    if (channel.role === 'maker') assertExpired(channel, onChain);
+    return await broadcastOne(chain, channel, signed);
+  } finally {
+    chain.close();
+  }
 }
 
 /** The newest state, or the refund, at today's fee or the highest, from what the ledger holds. */
@@ -186,10 +214,18 @@ async function broadcastBest(
   const signer = signerOf(access, network).forChannel(stored.contract.channelIndex);
   const estimate = Math.ceil(await chain.feeRateSatPerKvb(6, fallbackOf(access)));
   const rate = options.urgent ? feeLadderSatPerKvb.at(-1)! : estimate;
-  const { hex, txid, feeSat } =
+  const signed =
     role === 'maker'
       ? signRefund(params, rate, signer)
       : finalizeState(params, last, rungForFeeRate(params, last, rate), signer);
+  return broadcastOne(chain, channel, signed);
+}
+
+async function broadcastOne(
+  chain: ChainSource,
+  { stored }: FundedChannel,
+  { hex, txid, feeSat }: SignedTransaction,
+): Promise<CloseResult> {
   const confirmations = await broadcastOrFind(chain, hex, txid);
   return {
     ...{ contract: stored.contractId, by: 'command', close_txid: txid, close_tx: hex },

@@ -27,8 +27,8 @@ export class DaemonProcess {
   }
 
   /**
-   * Starts it, with `env` added to the environment, and resolves with what it says when it is ready. Throws `daemon_start` with the end of its
-   * log when it ends first.
+   * Starts it, with `env` added to the environment, and resolves with what it says when it is ready. Throws
+   * `daemon_start` with the end of its log when it ends first.
    */
   async start(
     timeoutMs = 30_000,

@@ -8,7 +8,7 @@ import type { Job, UpstreamJob } from '../jobs/job.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Destination, DestinationListener } from '../upstream/destination.ts';
-import { FAILOVER_POLICY, isHealthy } from '../upstream/failover.ts';
+import { type FailoverPolicy, isHealthy } from '../upstream/failover.ts';
 import { destinationOfLink, type SessionLink } from '../upstream/session-links.ts';
 import { NOWHERE } from './routing.ts';
 
@@ -20,7 +20,6 @@ const SUBMIT_MS = 1_000;
 const STAY: Placement = { kind: 'stay' };
 const WAITING: Placement = { kind: 'waiting' };
 const RECONNECT: Placement = { kind: 'reconnect' };
-const REFUSED: Placement = { kind: 'refused' };
 
 export type LinkedSessionsDeps = {
   readonly jobs: JobTable;
@@ -31,10 +30,14 @@ export type LinkedSessionsDeps = {
   readonly streamOf: (destination: string) => string | undefined;
   /** Of all shares of a stream; undefined where each session has its own. */
   readonly difficultyOf: (stream: string) => number | undefined;
+  /** By which a destination counts as healthy. */
+  readonly policy: FailoverPolicy;
   /** A session may not stay where it is for the sake of its connection. */
   readonly isUrgent: (from: string, to: string) => boolean;
   /** Where a session should be now. */
   readonly route: (session: Session) => string;
+  /** Where a session can be that gets no connection; undefined for nowhere. */
+  readonly instead: () => string | undefined;
 };
 
 type LinksConfig = DestinationConfig['links'];
@@ -135,7 +138,7 @@ export class LinkedSessions {
     if (to === NOWHERE) return true;
     if (from.links.of(session.id)?.ready !== true) return false;
     const { health } = from;
-    return !health.up || isHealthy(FAILOVER_POLICY, health);
+    return !health.up || isHealthy(this.#deps.policy, health);
   }
 
   #link(session: Session, to: Destination, before: Destination | undefined): Placement {
@@ -144,7 +147,7 @@ export class LinkedSessions {
     const link = links.attach(session.id, this.#wantsEmpty(session, name));
     if (link === null) {
       this.#deps.log.warn({ code: 'session_limit', target: name }, 'no connection is left for a miner');
-      return REFUSED;
+      return { kind: 'refused', instead: this.#deps.instead() };
     }
     if (before !== undefined) this.#unlink(session.id, before);
     this.#linked.set(session.id, to);

@@ -14,6 +14,7 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
 import { Destination, upstreamExtranonce2 } from '../upstream/destination.ts';
+import { type FailoverPolicy, isUsable } from '../upstream/failover.ts';
 import { destinationOfLink } from '../upstream/session-links.ts';
 import type { UpstreamVerdict } from '../upstream/verdict.ts';
 import { type BraidpoolNodeView, braidpoolNodes } from './braidpool.ts';
@@ -129,7 +130,7 @@ export class Mining {
       },
     );
     this.router = this.#makeRouter(config);
-    this.linked = this.#linkSessions();
+    this.linked = this.#linkSessions(failoverPolicy(config.failover));
     this.braidpool = braidpoolNodes(this.#rows, { clock, random, log: log.child({ part: 'braidpool' }) });
     this.destinations = config.destinations.map((row) => this.#makeDestination(row));
     this.#byName = new Map(this.destinations.map((destination) => [destination.name, destination]));
@@ -183,14 +184,16 @@ export class Mining {
     );
   }
 
-  #linkSessions(): LinkedSessions {
+  #linkSessions(policy: FailoverPolicy): LinkedSessions {
     const { clock, log } = this.#deps;
     return new LinkedSessions({
       ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
+      policy,
       streamOf: (name) => this.#streamOf(name),
       difficultyOf: (stream) => this.#difficultyOf(stream),
       isUrgent: (from, to) => from === this.#contractName || to === this.#contractName,
       route: (session) => this.router.route(session),
+      instead: () => this.#sharedFallback()?.name,
     });
   }
 
@@ -264,6 +267,13 @@ export class Mining {
       contract: isWanted ? routed.find(({ isContract }) => isContract) : undefined,
       fallbacks: routed.filter(({ isContract }) => !isContract),
     });
+  }
+
+  /** The best of the miner's own that works and takes any number of sessions. */
+  #sharedFallback(): Destination | undefined {
+    return this.destinations.find(
+      ({ name, mode, health }) => name !== this.#contractName && mode === 'shared' && isUsable(health),
+    );
   }
 
   /** Makes sure that a destination's current job is credited to the stream of now. */

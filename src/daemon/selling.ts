@@ -133,8 +133,8 @@ async function hasRest(
 }
 
 /**
- * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is asked
- * what it keeps for this seed. One that does not answer is no reason not to mine.
+ * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is
+ * asked what it keeps for this seed. One that does not answer is no reason not to mine.
  */
 async function healedTerms(
   { maker, makerNodeId }: ContractConfig,

@@ -151,6 +151,7 @@ url = "stratum+tcp://${node.host}:${node.port}"
 worker = "${maker.scriptHex}"
 profile = "braidpool"
 role = "contract"
+rpc_url = "${node.rpcUrl}"
 
 [[destination]]
 name = "own-pool"

@@ -62,8 +62,9 @@ export class Bans {
     return record?.banned === true && nowMs < record.untilMs;
   }
 
-  /** One of its sessions was asked to connect anew. True when that makes a ban. */
+  /** One of its sessions was sent away. True when that makes a ban, false when there is one already. */
   strike(group: string, nowMs: number): boolean {
+    if (this.isBanned(group, nowMs)) return false;
     const known = this.#records.get(group);
     const strikes = known !== undefined && nowMs < known.untilMs ? known.strikes + 1 : 1;
     const banned = strikes >= this.#options.strikes;

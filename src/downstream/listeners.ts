@@ -2,6 +2,7 @@ import { constants } from 'node:crypto';
 import { type AddressInfo, type BlockList, createServer, isIPv4, type Server, type Socket } from 'node:net';
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { addressList, isListed, plainAddress } from './addresses.ts';
 import { MAX_PROXY_HEADER_BYTES, parseProxyHeader } from './proxy-protocol.ts';
@@ -110,7 +111,11 @@ export class Listeners {
   async #open(index: number, listener: ListenerOptions): Promise<void> {
     const { host, port, reusePort = false, tls, proxies = [] } = listener;
     const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, pauseOnConnect: tls === undefined },
+      {
+        ...{ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 },
+        highWaterMark: LIMITS.sessionUnreadBytes,
+        pauseOnConnect: tls === undefined,
+      },
       (socket) => this.#onConnection(socket, index),
     );
     const secureContext = tls === undefined ? undefined : secureContextOf(tls);

@@ -27,7 +27,7 @@ export class Outlet {
     this.#socket = socket;
   }
 
-  /** No more jobs should be written until the miner has read. */
+  /** `LIMITS.sessionUnreadBytes` wait, or did and are not all gone: no more jobs should. */
   get isFull(): boolean {
     return this.#socket.writableNeedDrain;
   }

@@ -22,8 +22,8 @@ export type Placement =
   | { readonly kind: 'stay' }
   /** By another connection of the miner, which cannot be told of another extranonce. */
   | { readonly kind: 'reconnect' }
-  /** Not at all. */
-  | { readonly kind: 'refused' };
+  /** Not there; by the shared jobs of another destination if there is one, else where it is, if anywhere. */
+  | { readonly kind: 'refused'; readonly instead: string | undefined };
 
 export const SHARED: Placement = { kind: 'shared' };
 

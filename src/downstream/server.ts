@@ -12,8 +12,9 @@ import { checkLadderOptions, type LadderStep } from './bans.ts';
 import { FreshWork } from './fresh-work.ts';
 import { Identities } from './identities.ts';
 import { Listeners } from './listeners.ts';
+import { Newcomers } from './newcomers.ts';
 import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
-import { type Placement, type SessionFeed, SHARED } from './placement.ts';
+import { type SessionFeed, SHARED } from './placement.ts';
 import { PreparedJob, type SentJob } from './prepared-job.ts';
 import { RecentWork } from './recent-work.ts';
 import { Session } from './session.ts';
@@ -21,6 +22,7 @@ import type { CloseReason, SessionHost } from './session-host.ts';
 import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 import { type DownstreamStats, emptyStats } from './stats.ts';
 import type { DownstreamSubmission } from './submission.ts';
+import { Turn } from './turn.ts';
 import { dueFor } from './upkeep.ts';
 import { checkVardiffOptions } from './vardiff.ts';
 
@@ -54,9 +56,10 @@ export class DownstreamServer {
   readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
   readonly #lingering = new Map<Socket, number>();
   readonly #throttled = new Set<Session>();
-  #dirty: Session[] = [];
-  #flushScheduled = false;
-  readonly #flushTurn = (): void => this.flush();
+  readonly #turn = new Turn<Session>();
+  readonly #newcomers = new Newcomers<Session>(() => {
+    this.stats.limitHits.newcomerBytes += 1;
+  });
   #nextId = 1;
   #inFlight = 0;
   #ticks = 0;
@@ -172,10 +175,7 @@ export class DownstreamServer {
 
   /** Writes what is queued now instead of at the end of the turn. */
   flush(): void {
-    this.#flushScheduled = false;
-    const dirty = this.#dirty;
-    this.#dirty = [];
-    for (const session of dirty) session.flush();
+    this.#turn.flush();
   }
 
   sessions(): SessionSnapshot[] {
@@ -272,7 +272,7 @@ export class DownstreamServer {
       lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
       nowMs: clock.nowMs(),
-      markDirty: (session) => this.#markDirty(session),
+      markDirty: (session) => this.#turn.mark(session),
       identify: (session, token) => this.#identify(session, token),
       place: (session) => this.#place(session),
       sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
@@ -316,7 +316,7 @@ export class DownstreamServer {
       session.close(hadError ? 'socket_error' : 'closed_by_miner');
       this.#lingering.delete(socket);
     });
-    return (chunk) => session.onData(chunk);
+    return (chunk) => this.#newcomers.onData(session, chunk);
   }
 
   #onClosed(session: Session, reason: CloseReason): void {
@@ -394,21 +394,12 @@ export class DownstreamServer {
     }
   }
 
-  #markDirty(session: Session): void {
-    if (session.dirty) return;
-    session.dirty = true;
-    this.#dirty.push(session);
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(this.#flushTurn);
-  }
-
-  /** Who waits for a feed keeps its connection and nothing to do; who is refused keeps what it has. */
+  /** Who waits for a feed keeps its connection and nothing to do. */
   #move(session: Session, destination: string): void {
     const placement = this.#deps.place?.(session, destination) ?? SHARED;
     switch (placement.kind) {
       case 'shared':
-        this.#join(session, destination, undefined);
+        this.#join(session, destination);
         return;
       case 'fed':
         this.#join(session, placement.feed.name, placement.feed);
@@ -420,9 +411,10 @@ export class DownstreamServer {
       case 'reconnect':
         this.reconnect(session);
         return;
-      case 'stay':
       case 'refused':
+        if (placement.instead !== undefined) this.assign(session, placement.instead);
         return;
+      case 'stay':
     }
   }
 
@@ -433,14 +425,13 @@ export class DownstreamServer {
   }
 
   #place(session: Session): 'ready' | 'waiting' {
-    const { place, route } = this.#deps;
-    const placement: Placement = place?.(session, route(session)) ?? SHARED;
+    const placement = this.#deps.place?.(session, this.#deps.route(session)) ?? SHARED;
     if (placement.kind === 'fed') session.feed = placement.feed;
-    else if (placement.kind === 'refused') session.close('session_limit');
+    if (placement.kind === 'refused' && placement.instead === undefined) session.close('session_limit');
     return placement.kind === 'waiting' ? 'waiting' : 'ready';
   }
 
-  #join(session: Session, destination: string, feed: SessionFeed | undefined): void {
+  #join(session: Session, destination: string, feed?: SessionFeed): void {
     this.#leave(session);
     if (!session.changeFeed(feed)) {
       this.reconnect(session);

@@ -246,7 +246,7 @@ export class Session implements LineSink {
 
   /** A miner that does not read misses jobs, and gets the newest when it does. */
   #miss(job: MissedJob): void {
-    this.#host.stats.notifiesMissed += 1;
+    this.#host.stats.limitHits.sessionUnreadBytes += 1;
     const onRead = ({ prepared, clean, isAgain }: MissedJob): void =>
       this.sendJob(prepared, clean, isAgain);
     if (!this.#outlet.keep(job, this.#host.nowMs, onRead)) this.#cutOff();
@@ -426,7 +426,6 @@ export class Session implements LineSink {
       return;
     }
     const { job, target } = sent;
-    const extranonce = extranonceOf(job, this.extranonce1, fields);
     const bits = fields.versionBits === NO_VERSION_BITS ? 0 : fields.versionBits;
     this.inFlight += 1;
     host.submit(
@@ -436,7 +435,7 @@ export class Session implements LineSink {
         fields.id,
         job,
         target,
-        extranonce,
+        extranonceOf(job, this.extranonce1, fields),
         fields.ntime,
         fields.nonce,
         (job.version | bits) >>> 0,

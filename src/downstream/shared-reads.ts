@@ -10,9 +10,9 @@ const VIEWS = 2048;
  * what came into an array of its own and passes that through a stream: a quarter of what a bare server spends
  * on a connection that sends one short line at a time.
  *
- * `net.Socket` has this as its option `onread`, but a server makes its sockets without it. So the handle of an
- * accepted connection is moved to a socket made with it: `_handle` and the option `handle` are used by Node's
- * own modules and are not in its documentation. Where they are not as expected, `adopt` does nothing.
+ * `net.Socket` has this as its option `onread`, but a server makes its sockets without it. So the handle of
+ * an accepted connection is moved to a socket made with it: `_handle` and the option `handle` are used by
+ * Node's own modules and are not in its documentation. Where they are not as expected, `adopt` does nothing.
  */
 export class SharedReads {
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -32,7 +32,11 @@ export class SharedReads {
       onBytes(this.#view(size));
       return true;
     };
-    const options = { handle, onread: { buffer: this.#buffer, callback } };
+    const options = {
+      handle,
+      onread: { buffer: this.#buffer, callback },
+      writableHighWaterMark: accepted.writableHighWaterMark,
+    };
     inner._handle = null;
     const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
     accepted.destroy();

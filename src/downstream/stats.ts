@@ -32,8 +32,6 @@ export type DownstreamStats = {
   keepAlives: number;
   lines: number;
   notifies: number;
-  /** Not sent to miners that had not read the ones before. */
-  notifiesMissed: number;
   sharesSubmitted: number;
   sharesAccepted: number;
   /** Sum of the difficulties of accepted shares; display only. */
@@ -53,6 +51,9 @@ export type DownstreamStats = {
     resumableSessions: number;
     downstreamLineBytes: number;
     downstreamGarbageLines: number;
+    newcomerBytes: number;
+    /** Jobs not sent to miners that had not read those before. */
+    sessionUnreadBytes: number;
     sessionWriteBytes: number;
     sessionSharesInFlight: number;
   };
@@ -69,7 +70,6 @@ export function emptyStats(): DownstreamStats {
     keepAlives: 0,
     lines: 0,
     notifies: 0,
-    notifiesMissed: 0,
     sharesSubmitted: 0,
     sharesAccepted: 0,
     acceptedDifficulty: 0,
@@ -99,6 +99,8 @@ export function emptyStats(): DownstreamStats {
       resumableSessions: 0,
       downstreamLineBytes: 0,
       downstreamGarbageLines: 0,
+      newcomerBytes: 0,
+      sessionUnreadBytes: 0,
       sessionWriteBytes: 0,
       sessionSharesInFlight: 0,
     },

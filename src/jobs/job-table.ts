@@ -40,7 +40,7 @@ const DEFAULT_RETAIN_MS = 60_000;
  * queue.
  */
 const RETIRE_DELAY_MS = 5_000;
-/** Bytes of extranonce2 that a session of its own may have: more is not taken by firmware, nor by evidence. */
+/** Bytes of extranonce2 in a job of one session: firmware takes no more, and evidence holds no more. */
 const MAX_OWN_EXTRANONCE2 = 8;
 const COUNTERS = 2 ** 32;
 const MAX_RUN = 2 ** 20;

@@ -1,12 +1,17 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert, InvariantError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
+import { codeOf } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import { type ChannelView, DEFAULT_CLOSE_MARGINS, type Pushable, shareOf } from '../chain/watcher.ts';
-import { channelFacts } from '../channel/params.ts';
+import { type ChannelParams, channelFacts } from '../channel/params.ts';
+import { exportPsbt } from '../channel/psbt.ts';
 import { signRefund } from '../channel/refund.ts';
+import type { Signer } from '../channel/signer.ts';
+import { refundRequest } from '../channel/signing-requests.ts';
 import { dustSat, refundVsize } from '../channel/sizes.ts';
+import type { SignedTransaction } from '../channel/states.ts';
 import {
   ChannelWatch,
   type ChannelWatchDeps,
@@ -14,6 +19,7 @@ import {
   type RoleEffect,
 } from '../peering/channel-watch.ts';
 import { walletScript } from '../peering/opening.ts';
+import { requestEntry } from '../peering/records.ts';
 import type { MakerBook } from './maker-book.ts';
 
 export type MakerChainDeps = ChannelWatchDeps;
@@ -85,10 +91,30 @@ export class MakerChain {
     const { assembled, contract, contractId } = this.#book;
     assert(assembled !== undefined, 'maker_channel_before_refund');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const { hex, feeSat } = signRefund(assembled.params, satPerKvb, signer);
+    const refund = this.#signedRefund(assembled.params, satPerKvb, signer);
+    if (refund === undefined) {
+      // The key is cold: the request waits in the ledger for whoever holds it.
+      const psbt = exportPsbt(refundRequest(assembled.params, satPerKvb), [signer]);
+      await this.#deps.ledger.appendNow([requestEntry(contractId, 'refund', psbt)]);
+      this.#deps.log.error(
+        { contract: contractId },
+        'the channel expired; its refund is to be signed elsewhere',
+      );
+      return;
+    }
+    const { hex, feeSat } = refund;
     await this.#book.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
     this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
     await this.#watch.broadcast(hex);
+  }
+
+  #signedRefund(params: ChannelParams, satPerKvb: number, signer: Signer): SignedTransaction | undefined {
+    try {
+      return signRefund(params, satPerKvb, signer);
+    } catch (error) {
+      if (codeOf(error) !== 'cold_key') throw error;
+      return undefined;
+    }
   }
 
   async #pushFunding(feeSat: bigint): Promise<void> {

@@ -316,8 +316,9 @@ export class MakerChannel {
   async #askClaim(): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined || this.#asking === peer || this.#remains.seal === 'lost') return;
+    const request = await this.book.askClaim();
     this.#asking = peer;
-    call(peer, 'seal.claim', await this.book.askClaim())
+    call(peer, 'seal.claim', request)
       .then(async ({ claim }) => {
         await this.#serial.run(() => this.book.takeClaim(claim));
         this.#asking = undefined;
@@ -325,6 +326,8 @@ export class MakerChannel {
       })
       .catch((error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
+        // It had no room just now, which is no refusal: asked again at the next connection.
+        if (error.code === 'overload') return this.#peerFailed(peer, error);
         this.#deps.log.warn({ contract: this.book.contractId, code: error.code }, 'the claim was refused');
         this.#claimRefused = peer;
         this.#wakeSettled();

@@ -41,8 +41,8 @@ function awardEntry(book: StakedBook, spend: BondSpend, signatures: Signatures):
 type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
 
 /**
- * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask for
- * where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
+ * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask
+ * for where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
  */
 export async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDeps): Promise<void> {
   const { role, book, remains } = side;
@@ -62,9 +62,9 @@ export async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDep
 }
 
 /**
- * Answers `bond.release`: signs where the bond comes to this side, or goes back to its owner and this side
- * returns bonds. Stored before the signature leaves. Throws `bonds_at_stake`, `unknown_channel` for a bond the
- * own node does not show, and as `verifyBondSpend`.
+ * Answers `bond.release`: signs where the other's bond comes to this side, or goes back and this side
+ * returns bonds. Stored before the signature leaves. Throws `bonds_at_stake`, `unknown_channel` for a bond
+ * the own node does not show, and as `verifyBondSpend`.
  */
 export async function answerForBond(
   asked: Params<'bond.release'>,
@@ -77,7 +77,8 @@ export async function answerForBond(
   const coin = remains.bonds?.find((each) => each.txid === txid && each.vout === vout);
   if (!assembled || !contract || coin === undefined)
     throw new CodedError('unknown_channel', 'no such bond');
-  if (payee !== role && !(side.returnsBonds && payee === coin.owner)) {
+  // The own bond is for this side to ask for: at a fee of its choosing the other could burn it.
+  if (coin.owner === role || (payee !== role && !side.returnsBonds)) {
     throw new CodedError('bonds_at_stake', 'this bond is not released');
   }
   const spend: BondSpend = { coin, payee, feeRateSatPerKvb };

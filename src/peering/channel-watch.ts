@@ -231,7 +231,9 @@ export class ChannelWatch {
     }
     const isYoung = status === 'opening' || status === 'funding';
     const missed = tip.height - (this.#searchedHeight ?? tip.height - (isYoung ? 0 : SEARCHED_BLOCKS));
-    const blocks = canResend ? 0 : Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
+    const isUnsigned = status === 'opening';
+    const blocks =
+      canResend || isUnsigned ? 0 : Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
     this.#spender = await chain.spender(fundingTxid, fundingVout, blocks);
     if (blocks > 0) this.#searchedHeight = tip.height;
     return this.#spender;

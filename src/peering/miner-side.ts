@@ -58,6 +58,8 @@ export class MinerSide {
   readonly #options: MinerSettings;
   readonly #deps: MinerSideDeps;
   readonly #serial = new Serial();
+  /** Apart from what may wait for the maker: deadlines are the chain's. */
+  readonly #chainSerial = new Serial();
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   #book: MinerBook | undefined;
@@ -150,7 +152,7 @@ export class MinerSide {
 
   /** Broadcasts the newest state without the maker; the last resort. */
   async closeAlone(): Promise<void> {
-    await this.#serial.run(async () => this.#onChain?.closeAlone());
+    await this.#chainSerial.run(async () => this.#onChain?.closeAlone());
     this.#notify();
   }
 
@@ -161,7 +163,7 @@ export class MinerSide {
     clearInterval(this.#timer);
     this.#peer?.close();
     await this.#loop;
-    await this.#serial.run(async () => {});
+    for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
     this.#finished.resolve();
   }
 
@@ -366,29 +368,33 @@ export class MinerSide {
 
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */
   #lookAtChain(): void {
-    const tip = this.#tip;
-    if (tip === undefined || this.#abort.signal.aborted) return;
-    this.#serial
+    if (this.#tip === undefined || this.#abort.signal.aborted) return;
+    const looked = (): void => {
+      if (this.#book?.channel?.status === 'closed') this.#finished.resolve();
+      if (this.#isOver) this.#peer?.close();
+      this.#closeIfDue();
+      this.#notify();
+    };
+    this.#chainSerial
       .run(async () => {
+        const tip = this.#tip!;
         await this.#onChain!.onTip(tip);
         await this.#remains!.onTip(tip);
-        this.#askForBond();
-        this.#follow(this.#book!.workChanged());
-        await this.#becomeReady(tip);
+        return tip;
       })
-      .then(
-        () => {
-          if (this.#book?.channel?.status === 'closed') this.#finished.resolve();
-          if (this.#isOver) this.#peer?.close();
-          this.#closeIfDue();
-          this.#notify();
-        },
-        (error: unknown) => {
-          if (!(error instanceof CodedError)) throw error;
-          this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
-          this.#notify();
-        },
-      );
+      .then((tip) => {
+        looked();
+        return this.#serial.run(async () => {
+          this.#askForBond();
+          this.#follow(this.#book!.workChanged());
+          await this.#becomeReady(tip);
+        });
+      })
+      .then(looked, (error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
+        this.#notify();
+      });
   }
 
   async #becomeReady(tip: ChainTip): Promise<void> {
@@ -399,14 +405,13 @@ export class MinerSide {
     if (!this.#readySent) {
       this.#readySent = true;
       const { contractId } = book;
-      await call(this.#peer!, 'channel.ready', {
-        contractId,
-        txid: channel.fundingTxid,
-        height: tip.height,
-      });
+      const { fundingTxid: txid } = channel;
+      await call(this.#peer!, 'channel.ready', { contractId, txid, height: tip.height });
     }
-    if (!this.#makerReady) return;
-    if (channel.status === 'funding') await book.setStatus('open');
+    // The chain may have had its say while the maker was asked.
+    const status = book.channel?.status;
+    if (!this.#makerReady || (status !== 'funding' && status !== 'open')) return;
+    if (status === 'funding') await book.setStatus('open');
     this.#follow(book.apply({ type: 'channel_open' }));
     this.#follow(book.workChanged());
     this.#startFeed();

@@ -58,10 +58,10 @@ export type RemainsDeps = {
 export type SealStanding = 'none' | 'intact' | 'claimed' | 'lost';
 
 /**
- * What outlives the channel's own output: the bonds of a state on the chain, and the seal. Brings back what is
- * the own side's, as the terms say: its bond once the delay is over (`auditor`); the maker's claim of the seal
- * as soon as the channel moves or expires; the miner's seal from its expiry on, where nobody claimed it. What
- * a cold key must sign is left in the ledger as a PSBT.
+ * What outlives the channel's own output: the bonds of a state on the chain, and the seal. Brings back
+ * what is the own side's, as the terms say: its bond once the delay is over (`auditor`); the maker's claim
+ * of the seal as soon as the channel moves or expires; the miner's seal from its expiry on, where nobody
+ * claimed it. What a cold key must sign is left in the ledger as a PSBT.
  */
 export class Remains {
   seal: SealStanding = 'none';
@@ -97,16 +97,16 @@ export class Remains {
     await this.#deps.ledger.appendNow([remainsEntry(contractId)]);
   }
 
-  /** True where bonds are on the chain that only both sides together can move. */
+  /** True where bonds are, or may be, on the chain that only both sides together can move. */
   get needsPeer(): boolean {
-    const isShared = bondsOf(this.#book.terms).bondMode === 'hostage';
-    return isShared && this.#isOver !== true && (this.bonds ?? []).length > this.#goneAtHeight.size;
+    if (bondsOf(this.#book.terms).bondMode !== 'hostage' || this.#isOver === true) return false;
+    return this.bonds === undefined || this.bonds.length > this.#goneAtHeight.size;
   }
 
   /** True when no bond can move any more. */
   async #lookAtBonds(params: ChannelParams, tip: ChainTip, channel: ChannelRecord): Promise<boolean> {
     if (!hasBondOutputs(params.terms)) return true;
-    if (channel.status !== 'closing' && channel.status !== 'closed') return false;
+    if (!(await this.#isEnding(channel))) return false;
     this.bonds ??= await this.#findBonds(params, channel);
     if (this.bonds === undefined) return false;
     let areGone = true;
@@ -114,6 +114,12 @@ export class Remains {
       if (!(await this.#lookAtBond(params, tip, coin))) areGone = false;
     }
     return areGone;
+  }
+
+  /** A frozen channel may be closed by the other side, or by hand: only the chain tells. */
+  async #isEnding({ status, fundingTxid, fundingVout }: ChannelRecord): Promise<boolean> {
+    if (status !== 'frozen') return status === 'closing' || status === 'closed';
+    return (await this.#deps.chain.txOut(fundingTxid, fundingVout)) === undefined;
   }
 
   /** True when a block spends it for good. */
@@ -182,7 +188,7 @@ export class Remains {
     const isInBlocks = isUnspent || (await chain.txOut(funding.txid, seal.vout, false)) !== undefined;
     const spent = isUnspent ? 'no' : isInBlocks ? 'in_mempool' : 'in_block';
     this.seal = isUnspent ? 'intact' : await this.#sealSpentAs(params, seal.vout, spent === 'in_block');
-    const isChannelMoving = channel.status === 'closing' || channel.status === 'closed';
+    const isChannelMoving = await this.#isEnding(channel);
     const step = sealStep(
       this.#role,
       { spent, isClaim: this.seal === 'claimed', isChannelMoving },

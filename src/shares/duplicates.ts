@@ -94,6 +94,7 @@ export class DuplicateSet {
   }
 
   #forget(generation: string): void {
+    this.#generations.get(generation)?.free();
     this.#generations.delete(generation);
     this.#lastName = '';
     this.#last = undefined;
@@ -118,7 +119,7 @@ function keyIsZero(): boolean {
 
 class Generation {
   size = 0;
-  readonly #shards: (Shard | undefined)[] = new Array<Shard | undefined>(SHARDS).fill(undefined);
+  #shards: (Shard | undefined)[] = new Array<Shard | undefined>(SHARDS).fill(undefined);
   /** An empty place is all zeros, so the all-zero key is kept apart. */
   #hasZero = false;
 
@@ -155,6 +156,20 @@ class Generation {
     this.size -= 1;
     return true;
   }
+
+  /** It must not be used afterwards. */
+  free(): void {
+    for (const shard of this.#shards) shard?.free();
+    this.#shards = [];
+  }
+}
+
+/**
+ * Gives memory back now. The collector sees these tables as a few small objects, would come late for them,
+ * and would come often because of their size.
+ */
+function freeRows(rows: Uint32Array<ArrayBuffer>): void {
+  rows.buffer.transfer(0);
 }
 
 /**
@@ -163,7 +178,7 @@ class Generation {
  * a miner pays the work of a share for each hash it wants placed.
  */
 class Shard {
-  #rows = new Uint32Array(FIRST_CAPACITY * WORDS);
+  #rows: Uint32Array<ArrayBuffer> = new Uint32Array(FIRST_CAPACITY * WORDS);
   #capacity = FIRST_CAPACITY;
   #size = 0;
 
@@ -182,6 +197,11 @@ class Shard {
 
   has(): boolean {
     return this.#find() >= 0;
+  }
+
+  /** It must not be used afterwards. */
+  free(): void {
+    freeRows(this.#rows);
   }
 
   /** Shifts the rows behind back instead of leaving a tombstone, so that lookups stay short. */
@@ -239,6 +259,7 @@ class Shard {
       while (!this.#isEmpty(row)) row = (row + 1) & mask;
       for (let word = 0; word < WORDS; word += 1) this.#rows[row * WORDS + word] = old[at + word]!;
     }
+    freeRows(old);
   }
 }
 

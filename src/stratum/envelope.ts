@@ -30,7 +30,11 @@ export function parseEnvelope(text: string): Envelope {
   return typeof method === 'string' ? { id, method, params: list, record } : { id, params: list, record };
 }
 
+const BRACES = /^[ \t\r\n]*\{[\s\S]*\}[ \t\r\n]*$/;
+
+/** What cannot be an object is not parsed: an exception of the parser costs as much as ten shares. */
 function parseObject(text: string): Record<string, unknown> {
+  if (!BRACES.test(text)) throw new CodedError('malformed', 'not a JSON object');
   let value: unknown;
   try {
     value = JSON.parse(text);

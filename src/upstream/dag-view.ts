@@ -69,6 +69,7 @@ export class DagPoller {
   #view: DagView = EMPTY;
   #ticker: NodeJS.Timeout | null = null;
   #polling: Promise<void> | null = null;
+  #stopped = false;
 
   constructor(options: DagPollerOptions, deps: DagPollerDeps) {
     const { addresses = [], ...rest } = options;
@@ -88,6 +89,7 @@ export class DagPoller {
   }
 
   stop(): void {
+    this.#stopped = true;
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#ticker = null;
   }
@@ -131,6 +133,7 @@ export class DagPoller {
         },
       };
     } catch (error) {
+      if (this.#stopped) return;
       this.stats.failures += 1;
       if (this.#view.reachable || this.#view.error === null)
         this.#deps.log.warn({ code: codeOf(error), err: error }, 'the braid cannot be read');

@@ -82,6 +82,8 @@ export type SessionLinksStats = {
   refused: number;
   /** That miners had to be told of. */
   extranonceChanges: number;
+  /** Links that got the extranonce1 of another: their miners find each other's shares. */
+  sameExtranonces: number;
   closed: Partial<Record<LinkEnd, number>>;
 };
 
@@ -156,7 +158,13 @@ export class SessionLink {
  * for a second session: its extranonce1 would make the next miner find the same shares again.
  */
 export class SessionLinks {
-  readonly stats: SessionLinksStats = { opened: 0, refused: 0, extranonceChanges: 0, closed: {} };
+  readonly stats: SessionLinksStats = {
+    opened: 0,
+    refused: 0,
+    extranonceChanges: 0,
+    sameExtranonces: 0,
+    closed: {},
+  };
   readonly #options: Required<SessionLinksOptions>;
   readonly #deps: SessionLinksDeps;
   readonly #links = new Map<string, SessionLink>();
@@ -300,7 +308,8 @@ export class SessionLinks {
     if (this.#links.size >= this.#options.maxLinks) return null;
     const { client } = this.#options;
     const name = linkName(client.name, this.#nextKey++);
-    const { clock, random, log, stats, listener } = this.#deps;
+    const { clock, random, stats, listener } = this.#deps;
+    const log = hushed(this.#deps.log);
     const link: SessionLink = new SessionLink(
       name,
       new UpstreamClient(
@@ -329,6 +338,7 @@ export class SessionLinks {
     const { listener } = this.#deps;
     const before = link.told;
     const extranonce = link.extranonceOf(job);
+    if (link.lastJob === null || !sameExtranonce(link.lastJob, job)) this.#compare(link, job);
     link.lastJob = job;
     link.waitingSinceMs = null;
     if (link.session === null) return;
@@ -339,6 +349,18 @@ export class SessionLinks {
     }
     if (!sameExtranonce(before, extranonce)) this.stats.extranonceChanges += 1;
     listener.onJob?.(link, job);
+  }
+
+  /** Braidpool before its pull request 472 gave the same one to everybody. */
+  #compare(link: SessionLink, job: UpstreamJob): void {
+    for (const other of this.#links.values()) {
+      if (other === link || other.lastJob === null || !sameExtranonce(other.lastJob, job)) continue;
+      this.stats.sameExtranonces += 1;
+      const reason =
+        'several connections have the same extranonce1, so miners repeat the work of each other';
+      this.#deps.log.warn({ code: 'upstream_protocol', target: this.#options.client.name }, reason);
+      return;
+    }
   }
 
   /** A spare one goes on trying too, with its growing delays. */
@@ -365,6 +387,16 @@ export class SessionLinks {
     this.#links.delete(link.name);
     link.client.stop();
   }
+}
+
+/** What befalls an upstream is said once, by the destination: the same of each link is for debugging. */
+function hushed(log: Logger): Logger {
+  const debug: Logger['debug'] = (fields, message) => log.debug(fields, message);
+  return {
+    ...{ debug, info: debug, warn: debug },
+    error: (fields, message) => log.error(fields, message),
+    child: (fields) => hushed(log.child(fields)),
+  };
 }
 
 function isSpare(link: SessionLink): boolean {

@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
+import { TestMiner } from '../downstream/harness.ts';
 import { BenchChild } from './child.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
+import type { ServeOptions } from './served-proxy.ts';
 import { measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
 
 const running: BenchChild[] = [];
@@ -11,28 +13,34 @@ afterEach(async () => {
   for (const child of running.splice(0)) await child.stop();
 });
 
-const OPTIONS = { port: 0, branches: 12, difficulty: 2 ** -32, blockSeconds: 0 };
+const OPTIONS: ServeOptions = { port: 0, branches: 12, difficulty: 2 ** -32, blockSeconds: 0 };
 
-async function startProxy(changes: Partial<typeof OPTIONS & { reusePort: boolean }> = {}) {
+async function startProxy(changes: Partial<ServeOptions> = {}) {
   const proxy = startProxyProcess({ ...OPTIONS, ...changes });
   running.push(proxy);
   return { proxy, ...(await proxy.ask<Ports>('ports')) };
 }
 
+/** As its own metrics tell. */
+async function sessionsOf({ metricsPort }: Ports): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  return Number(/^sharestream_downstream_sessions (\d+)$/m.exec(text)?.[1]);
+}
+
 describe('the proxy that is measured', () => {
   it('holds the rules, and has on disk every share it answered true', async () => {
-    const { proxy, port, metricsPort } = await startProxy();
-    const told = await checkRules({ port, metricsPort }, () => proxy.ask('newBlock'));
+    const { proxy, ...ports } = await startProxy();
+    const told = await checkRules(ports, () => proxy.ask('newBlock'));
     expect(told.filter((what) => what === 'duplicate')).toHaveLength(2);
 
     const shape = { connections: 20, window: 4 };
-    const row = await measureLoad(proxy, shape, { seconds: 0.3, isProxy: true, warmMs: 200 });
+    const row = await measureLoad([proxy], shape, { seconds: 0.3, isProxy: true, warmMs: 200 });
     expect(row.accepted).toBeGreaterThan(100);
     expect(row.cpuMicrosPerShare).toBeGreaterThan(0);
     expect(row.p99Ms).toBeGreaterThanOrEqual(row.p50Ms);
 
     const accepted = row.acceptedInAll + 1;
-    expect((await shareCounters(metricsPort)).get('accepted')).toBe(accepted);
+    expect((await shareCounters(ports.metricsPort)).get('accepted')).toBe(accepted);
     expect(await proxy.ask('close')).toBe(accepted);
   });
 
@@ -69,6 +77,29 @@ describe.skipIf(process.platform !== 'linux')('proxies that share a port', () =>
     const inLedgers = await Promise.all([first, second].map(({ proxy }) => proxy.ask<number>('close')));
     expect(inLedgers.every((shares) => shares > 0)).toBe(true);
     expect(inLedgers[0]! + inLedgers[1]!).toBe(accepted);
+  });
+
+  it('never hand out the same work, since each has an upstream connection of its own', async () => {
+    const first = await startProxy({ reusePort: true });
+    const { port, upstreamPort } = first;
+    const second = await startProxy({ reusePort: true, port, upstreamPort });
+    const miners: TestMiner[] = [];
+    const given = new Set<string>();
+    const upstreams = new Set<string>();
+    for (let count = 0; count < 200 && upstreams.size < 2; count += 1) {
+      const miner = new TestMiner(port);
+      miners.push(miner);
+      const { extranonce1, lines } = await miner.start();
+      const [, , coinb1] = lines.at(-1)!['params'] as string[];
+      given.add(coinb1!.slice(-8) + extranonce1);
+      upstreams.add(coinb1!.slice(-8));
+    }
+    expect(upstreams.size).toBe(2);
+    expect(given.size).toBe(miners.length);
+    const sessions = await Promise.all([first, second].map(sessionsOf));
+    expect(sessions.every((count) => count > 0)).toBe(true);
+    expect(sessions[0]! + sessions[1]!).toBe(miners.length);
+    for (const miner of miners) miner.destroy();
   });
 
   it('are refused a port that was not meant to be shared', async () => {

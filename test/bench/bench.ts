@@ -5,11 +5,13 @@ import { type IdleResult, measureIdle } from './idle-sessions.ts';
 import { benchKernels, type KernelBenchRow, kernelTable } from './kernel-bench.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
 import { serveProxy } from './served-proxy.ts';
+import { benchSharedPort, sharedPortTable } from './shared-port.ts';
 import { type SoakRow, soak } from './soak.ts';
 import { measureStorm, STORM, stormText } from './storm.ts';
 import { type LoadRow, measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
 
 const HELP = `usage: npm run bench -- [--json] [--seconds S] [--sessions N]
+       npm run bench -- --processes N [--json] [--seconds S]
        npm run bench -- --soak MINUTES [--json]
        npm run bench -- --storm [--json]
        npm run bench -- serve [--port P] [--branches N] [--difficulty D] [--block-seconds S] [--reuse-port]
@@ -21,6 +23,7 @@ its upstream and the load: CPU time is what the operating system counts for all 
   --json           one JSON object as the last line of standard output
   --seconds S      length of each measurement under load (3)
   --sessions N     idle sessions (10000)
+  --processes N    instead: one proxy, then N that share its port
   --soak MINUTES   instead: load for so long, with the resident memory of the proxy
   --storm          instead: 500 honest miners beside 5,000 connections that come and go, 2,000 that do not read and 1,000
                    that send nonsense
@@ -89,8 +92,8 @@ async function benchLoad(
     let answeredTrue = rules.filter((what) => what === 'accepted').length;
     for (const shape of SHAPES) {
       const row = {
-        bare: await measureLoad(bare, shape, { seconds, isProxy: false }),
-        proxy: await measureLoad(proxy, shape, { seconds, isProxy: true }),
+        bare: await measureLoad([bare], shape, { seconds, isProxy: false }),
+        proxy: await measureLoad([proxy], shape, { seconds, isProxy: true }),
       };
       load.push(row);
       answeredTrue += row.proxy.acceptedInAll;
@@ -136,6 +139,7 @@ function soakLine({ minute, answeredPerSecond, cpuMicrosPerShare, residentMiB }:
 }
 
 async function serve(values: Record<string, string | boolean | undefined>, say: Say): Promise<void> {
+  const ended = new Promise((resolve) => process.once('SIGTERM', resolve).once('SIGINT', resolve));
   const served = await serveProxy({
     port: Number(values['port'] ?? 0),
     branches: Number(values['branches'] ?? 12),
@@ -144,7 +148,6 @@ async function serve(values: Record<string, string | boolean | undefined>, say: 
     reusePort: values['reuse-port'] === true,
   });
   const { pid, port, metricsPort, upstreamPort } = served;
-  const ended = new Promise((resolve) => process.once('SIGTERM', resolve).once('SIGINT', resolve));
   say(`${JSON.stringify({ pid, port, metrics_port: metricsPort, upstream_port: upstreamPort })}\n`);
   await ended;
   await served.close();
@@ -157,7 +160,15 @@ async function main(words: readonly string[]): Promise<void> {
     args: [...words],
     allowPositionals: true,
     options: {
-      ...{ json: flag, help: flag, seconds: text, sessions: text, soak: text, storm: flag },
+      ...{
+        json: flag,
+        help: flag,
+        seconds: text,
+        sessions: text,
+        processes: text,
+        soak: text,
+        storm: flag,
+      },
       ...{ port: text, branches: text, difficulty: text, 'block-seconds': text, 'reuse-port': flag },
     },
   });
@@ -172,6 +183,10 @@ async function main(words: readonly string[]): Promise<void> {
       tell(soakLine(row));
     });
     if (values.json === true) say(`${JSON.stringify(rows)}\n`);
+  } else if (values.processes !== undefined) {
+    const results = await benchSharedPort(Number(values.processes), Number(values.seconds ?? 3));
+    tell(sharedPortTable(results));
+    if (values.json === true) say(`${JSON.stringify(results)}\n`);
   } else if (values.storm === true) {
     const result = await measureStorm({ ...STORM, seed: Date.now() % 2 ** 32 });
     tell(stormText(result));

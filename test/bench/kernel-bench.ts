@@ -115,30 +115,49 @@ export function assertAgreement(kernels: readonly ShareKernel[], shares: readonl
   }
 }
 
+export type Coverage = {
+  readonly coinbaseSizes: Set<number>;
+  readonly branches: Set<number>;
+  readonly batchSizes: Set<number>;
+};
+
+/** Coinbases of 60 to 1,000 bytes: a prime number of sizes, so that steps of any size come by all. */
+const COINBASE_SIZES = 941;
+
 /**
- * Batches of every size up to 1024 over random shapes, several jobs mixed; throws at the first
- * disagreement.
+ * Batches of 1 to 1024 with several jobs mixed, of each size of coinbase and number of branches in turn;
+ * throws at the first disagreement.
  */
-export function assertRandomAgreement(kernels: readonly ShareKernel[], shares: number, seed: number): void {
+export function assertRandomAgreement(
+  kernels: readonly ShareKernel[],
+  shares: number,
+  seed: number,
+): Coverage {
   const bytes = seededBytes(seed);
   const pick = (bound: number): number => randomU32(bytes) % bound;
+  const covered: Coverage = { coinbaseSizes: new Set(), branches: new Set(), batchSizes: new Set() };
+  let made = 0;
+  const makeJob = (): KernelJob => {
+    const coinbase = 60 + ((made * 389) % COINBASE_SIZES);
+    const branches = made % 17;
+    made += 1;
+    const extranonce = pick(33);
+    const coinb1 = pick(coinbase - extranonce + 1);
+    covered.coinbaseSizes.add(coinbase);
+    covered.branches.add(branches);
+    return randomJob(bytes, { coinb1, coinb2: coinbase - extranonce - coinb1, extranonce, branches });
+  };
   for (let left = shares; left > 0; ) {
-    const jobs = Array.from({ length: 1 + pick(6) }, () => {
-      const extranonce = pick(33);
-      const coinbase = Math.max(60 + pick(941), extranonce);
-      const coinb1 = pick(coinbase - extranonce + 1);
-      return randomJob(bytes, {
-        coinb1,
-        coinb2: coinbase - extranonce - coinb1,
-        extranonce,
-        branches: pick(17),
-      });
-    });
-    const size = Math.min(left, 1 + pick(pick(4) === 0 ? 1024 : 24));
-    const batch = Array.from({ length: size }, () => randomShare(bytes, jobs[pick(jobs.length)]!));
+    const size = Math.min(left, 1 + pick(pick(8) === 0 ? 1024 : 32));
+    const jobs = Array.from({ length: Math.min(size, 1 + pick(6)) }, makeJob);
+    const batch = Array.from({ length: size }, (_, slot) =>
+      randomShare(bytes, jobs[slot] ?? jobs[pick(jobs.length)]!),
+    );
     assertAgreement(kernels, batch);
+    covered.batchSizes.add(size);
     left -= size;
   }
+  return covered;
 }
 
 const BATCH = 1024;

@@ -6,6 +6,7 @@ import { seededBytes } from './kernel-bench.ts';
 /** Mainnet's of a block of 2026: nothing the bench hashes solves it. */
 const BITS = '1702f128';
 const DIFFICULTY = 1e9;
+const FIRST_EXTRANONCE1 = 0x5eed0000;
 
 /**
  * The upstream of the bench, in a process of its own so that nothing of it counts as the proxy's: gives
@@ -18,6 +19,7 @@ export class BenchPool {
   readonly #server = createServer({ noDelay: true }, (socket) => this.#serve(socket));
   #prevHash = '';
   #jobs = 0;
+  #connections = 0;
 
   constructor(branches: number) {
     this.#branches = branches;
@@ -64,13 +66,22 @@ export class BenchPool {
 
   #answer(socket: Socket, { id, method }: { id: unknown; method: string }): void {
     const say = (message: object): void => void socket.write(`${JSON.stringify(message)}\n`);
-    const result = RESULTS[method] ?? true;
-    say({ id, result, error: null });
+    say({
+      id,
+      result: method === 'mining.subscribe' ? this.#extranonce() : (RESULTS[method] ?? true),
+      error: null,
+    });
     if (method !== 'mining.authorize') return;
     say({ id: null, method: 'mining.set_difficulty', params: [DIFFICULTY] });
     this.#sockets.add(socket);
     this.#prevHash ||= toHex(this.#bytes(32));
     socket.write(this.#notify(true));
+  }
+
+  /** Another extranonce1 for each connection, as every pool gives. */
+  #extranonce(): readonly unknown[] {
+    this.#connections += 1;
+    return [[['mining.notify', '1']], u32hex(FIRST_EXTRANONCE1 + this.#connections), 8];
   }
 
   #notify(clean: boolean): string {
@@ -89,7 +100,6 @@ export class BenchPool {
 
 const RESULTS: Readonly<Record<string, unknown>> = {
   'mining.configure': { 'version-rolling': true, 'version-rolling.mask': '1fffe000' },
-  'mining.subscribe': [[['mining.notify', '1']], '5eed5eed', 8],
 };
 
 if (import.meta.main) {

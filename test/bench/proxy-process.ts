@@ -11,8 +11,8 @@ if (import.meta.main) {
   serveParent(
     {
       ports: async () => {
-        const { port, metricsPort } = await served;
-        return { port, metricsPort };
+        const { port, metricsPort, upstreamPort } = await served;
+        return { port, metricsPort, upstreamPort };
       },
       newBlock: async () => (await served).newBlock(),
       newJob: async () => (await served).newJob(),

@@ -19,6 +19,8 @@ export type ServeOptions = {
   readonly blockSeconds: number;
   /** Shares the port with other proxies of the bench. */
   readonly reusePort?: boolean;
+  /** The upstream of another proxy of the bench instead of one of its own. */
+  readonly upstreamPort?: number;
 };
 
 export type ServedProxy = {
@@ -40,8 +42,8 @@ export type ServedProxy = {
  */
 export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
   const directory = mkdtempSync(join(tmpdir(), 'sharestream-bench-'));
-  const pool = BenchChild.start('pool-process.ts', [options.branches.toString()]);
-  const upstreamPort = await pool.ask<number>('port');
+  const pool = startPool(options);
+  const upstreamPort = options.upstreamPort ?? (await pool!.ask<number>('port'));
   const log = createLogger({ level: 'error', output: 'stderr' });
   const proxy = await startProxy(configOf(options, directory, upstreamPort), log).catch(
     (error: unknown) => {
@@ -51,24 +53,32 @@ export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
   );
   const timer =
     options.blockSeconds > 0
-      ? setInterval(() => void pool.ask('newBlock'), options.blockSeconds * 1000)
+      ? setInterval(() => void pool?.ask('newBlock'), options.blockSeconds * 1000)
       : undefined;
   return {
     pid: process.pid,
     port: portOf(proxy.ready['stratum']),
     metricsPort: portOf(proxy.ready['http']),
     upstreamPort,
-    newBlock: () => pool.ask<number>('newBlock'),
-    newJob: () => pool.ask<number>('newJob'),
+    newBlock: () => pool!.ask<number>('newBlock'),
+    newJob: () => pool!.ask<number>('newJob'),
     close: async () => {
       clearInterval(timer);
       await proxy.close();
-      await pool.stop();
-      const shares = await sharesInLedger(join(directory, 'ledger.sqlite'));
-      rmSync(directory, { recursive: true, force: true });
-      return shares;
+      await pool?.stop();
+      try {
+        return await sharesInLedger(join(directory, 'ledger.sqlite'));
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
     },
   };
+}
+
+function startPool({ branches, upstreamPort }: ServeOptions): BenchChild | undefined {
+  return upstreamPort === undefined
+    ? BenchChild.start('pool-process.ts', [branches.toString()])
+    : undefined;
 }
 
 async function sharesInLedger(path: string): Promise<number> {

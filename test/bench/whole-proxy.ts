@@ -17,7 +17,7 @@ export type LoadRow = LoadShape & {
   readonly generatorMicrosPerShare: number;
 };
 
-export type Ports = { readonly port: number; readonly metricsPort: number };
+export type Ports = { readonly port: number; readonly metricsPort: number; readonly upstreamPort: number };
 
 export function startProxyProcess(options: ServeOptions, nodeFlags: readonly string[] = []): BenchChild {
   return BenchChild.start('proxy-process.ts', [JSON.stringify(options)], nodeFlags);
@@ -28,13 +28,16 @@ const WARM_MS = 1500;
 /** Submits made ready per second of load: above what any server here answers. */
 const PREPARED_PER_SECOND = 130_000;
 
-/** A closed loop over loopback: the server and the generator are processes of their own. */
+/**
+ * A closed loop over loopback: the servers and the generator are processes of their own.
+ * @param servers of one port
+ */
 export async function measureLoad(
-  server: BenchChild,
+  servers: readonly [BenchChild, ...BenchChild[]],
   shape: LoadShape,
   options: { readonly seconds: number; readonly isProxy: boolean; readonly warmMs?: number },
 ): Promise<LoadRow> {
-  const { port } = await server.ask<Ports>('ports');
+  const { port } = await servers[0].ask<Ports>('ports');
   const { seconds, isProxy, warmMs = WARM_MS } = options;
   const load = BenchChild.start('load-process.ts', []);
   try {
@@ -43,9 +46,9 @@ export async function measureLoad(
     if (isProxy) await load.ask('prepare', { shares });
     await load.ask('start');
     await sleep(warmMs);
-    const before = await snapshot(server, load);
+    const before = await snapshot(servers, load);
     await sleep(seconds * 1000);
-    const after = await snapshot(server, load);
+    const after = await snapshot(servers, load);
     const rest = await load.ask<LoadSample>('stop');
     await load.ask('disconnect');
     const { accepted, rejected, p50Ms, p99Ms } = after.sample;
@@ -55,7 +58,7 @@ export async function measureLoad(
       answeredPerSecond: (answered * 1000) / (after.atMs - before.atMs),
       ...{ accepted, rejected, p50Ms, p99Ms },
       acceptedInAll: before.sample.accepted + accepted + rest.accepted,
-      cpuMicrosPerShare: (after.server.cpuMicros - before.server.cpuMicros) / answered,
+      cpuMicrosPerShare: (after.cpuMicros - before.cpuMicros) / answered,
       generatorMicrosPerShare: (after.load.cpuMicros - before.load.cpuMicros) / answered,
     };
   } finally {
@@ -63,11 +66,12 @@ export async function measureLoad(
   }
 }
 
-async function snapshot(server: BenchChild, load: BenchChild) {
+async function snapshot(servers: readonly BenchChild[], load: BenchChild) {
   const [used, sample, loadUsed] = await Promise.all([
-    server.ask<Usage>('usage'),
+    Promise.all(servers.map((server) => server.ask<Usage>('usage'))),
     load.ask<LoadSample>('sample'),
     load.ask<Usage>('usage'),
   ]);
-  return { atMs: performance.now(), server: used, sample, load: loadUsed };
+  const cpuMicros = used.reduce((sum, usage) => sum + usage.cpuMicros, 0);
+  return { atMs: performance.now(), cpuMicros, sample, load: loadUsed };
 }

@@ -1,6 +1,18 @@
 import { describe, expect } from 'vitest';
 import { FUNDING_PATIENCE_BLOCKS } from '../../src/chain/watcher.ts';
-import { expectRefund, expectSplit, feeSat, paySat, RUNG_FEE_SAT, SPLIT_VBYTES } from './accounts.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { healFromMaker } from '../../src/peering/recovery.ts';
+import { random } from '../peering/tls-pair.ts';
+import {
+  ESTIMATE,
+  expectRefund,
+  expectSplit,
+  feeSat,
+  paySat,
+  RUNG_FEE_SAT,
+  SPLIT_VBYTES,
+} from './accounts.ts';
+import { RecordedLedger } from './recorded-ledger.ts';
 import { recordEnd, row } from './rows.ts';
 import { setStage } from './stage.ts';
 import { NODE_KIND } from './suite.ts';
@@ -119,5 +131,58 @@ describe(`channel.md 2.7 on ${NODE_KIND}: children that pay`, () => {
     expect(minerSat).toBe(6_000n + paySat(world, 8) - RUNG_FEE_SAT);
     expect(minerSat + makerSat + RUNG_FEE_SAT).toBe(funding.capacitySat);
     recordEnd({ minerSat, makerSat: makerSat - childFee, feesSat: RUNG_FEE_SAT + childFee });
+  });
+});
+
+describe(`channel.md 2.7 on ${NODE_KIND}: a ledger that is gone`, () => {
+  const kept = async (world: NodeWorld): Promise<void> => {
+    const ledgers = [world.minerParty.ledger, world.makerParty.ledger];
+    await world.until('each keeps something for the other', async () => {
+      const lists = await Promise.all(ledgers.map((ledger) => ledger.list('blob')));
+      return lists.every((list) => list.length === 1);
+    });
+  };
+
+  row('P loses DB', 'all of it: the seed and the maker bring it back, and it is paid', async () => {
+    const world = await stage.open();
+    await kept(world);
+    await world.stream(2);
+    await world.stopMiner();
+    world.minerParty.ledger = new RecordedLedger();
+    const { ledger, signer, source: chain } = world.minerParty;
+    const target = {
+      host: '127.0.0.1',
+      port: world.port,
+      nodeId: world.terms.makerNodeId,
+      timeoutMs: 5_000,
+    };
+    expect(await healFromMaker(target, { ledger, signer, chain, random, log: silentLogger })).toHaveLength(
+      1,
+    );
+    await world.startMiner();
+    await world.until('healed', () => world.miner!.status.signed?.n === 2);
+    await untilSpent(world);
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, ESTIMATE));
+  });
+
+  row('MM loses DB', 'all of it: the miner brings it back, and the stream goes on', async () => {
+    const world = await stage.open();
+    await kept(world);
+    await world.stream(2);
+    await world.stopMaker();
+    world.makerParty.ledger = new RecordedLedger();
+    await world.startMaker();
+    await world.until('healed', () => world.maker!.status[0]?.n === 2);
+    await world.mine(1);
+    await world.until('open', () => world.maker!.status[0]?.channel === 'open' && world.miner!.status.live);
+    await world.stream(3);
+    const closed = world.miner!.close();
+    await untilSpent(world);
+    await world.mine(6);
+    await closed;
+    await world.untilClosed();
+    await expectSplit(world, 12, feeSat(SPLIT_VBYTES, ESTIMATE));
   });
 });

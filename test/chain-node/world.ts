@@ -269,6 +269,11 @@ export class NodeWorld {
     await this.until('maker open', () => this.maker?.status[0]?.channel === 'open');
   }
 
+  /** Where the maker listens. */
+  get port(): number {
+    return this.#port;
+  }
+
   async stopMaker(): Promise<void> {
     await this.maker?.close();
     this.maker = undefined;

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type ChannelView,
   type CloseMargins,
   checkMargins,
   DEFAULT_CLOSE_MARGINS,
@@ -197,6 +198,25 @@ describe('a funding that waits', () => {
     chain.mine(false);
     expect(feeAt(20_000)).toBeUndefined();
     expect(maker.state.pushFeeSat).toBe(0n);
+  });
+});
+
+describe('a funding that never comes', () => {
+  it('is given up by the maker at the expiry, and taken back should it come after all', () => {
+    const { maker, chain } = setUp();
+    const lost: ChannelView = { ...chain.view(false, undefined), coinDepth: undefined };
+    const look = (view: ChannelView): string[] => {
+      const event = { type: 'tip', view } as const;
+      const { state, effects } = transition(maker.options, maker.state, event, chain.height);
+      maker.state = state;
+      return types(effects);
+    };
+    expect(look({ ...lost, canResend: true })).toEqual(['send_funding']);
+    expect(look(lost)).toEqual([]);
+    for (let left = LIFE; left > 0; left -= 1) chain.mine(true);
+    expect(look(lost)).toEqual(['status']);
+    expect(maker.state.status).toBe('closed');
+    expect(look({ ...lost, coinDepth: 1 })).toEqual(['funded', 'status', 'reopened', 'refund']);
   });
 });
 

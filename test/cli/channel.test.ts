@@ -1,5 +1,5 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { Transaction } from 'bitcoinjs-lib';
+import { Psbt, Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { SHARE } from '../maker/world.ts';
@@ -11,6 +11,7 @@ type Plan = {
   dry_run: true;
   state_number: number;
   transaction: View;
+  psbt: string | null;
   shares: { miner_sat: string; maker_sat: string };
   ladder: { txid: string; fee_sat: string; rate: number }[];
   can_confirm: { now: boolean; from_height: number | null; before_height: number | null; why: string };
@@ -152,6 +153,19 @@ describe('a dry run', () => {
     expect(plan.transaction).toMatchObject({ kind: 'close', signed: false });
     expect(plan.shares.maker_sat).toBe(makerSat.toString());
     expect(scene.verdict(plan.transaction.hex)).toBeDefined();
+  });
+
+  it.each(['miner', 'maker'] as const)('gives the %s a PSBT for keys that are elsewhere', async (side) => {
+    const words = ['channel', 'force-close', ...on(side), '--dry-run'];
+    const { psbt, transaction } = await answer<Plan>(words);
+    const asked = Psbt.fromBase64(psbt!);
+    const unsigned = Transaction.fromBuffer(asked.data.globalMap.unsignedTx.toBuffer());
+    expect(unsigned.getId()).toBe(transaction.txid);
+    const signer = scene.world[`${side}Signer`].forChannel(0);
+    const role = side === 'miner' ? 'channel' : 'refund';
+    const [input] = asked.data.inputs;
+    const { path } = signer.origin(role);
+    expect(input!.bip32Derivation).toMatchObject([{ path, pubkey: signer.publicKey(role) }]);
   });
 
   it('needs neither keys nor a node: then it is not signed, and says so', async () => {

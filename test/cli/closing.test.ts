@@ -1,6 +1,6 @@
-import { copyFileSync, existsSync, rmSync, statSync } from 'node:fs';
-import { Transaction } from 'bitcoinjs-lib';
-import { afterEach, describe, expect, it } from 'vitest';
+import { copyFileSync, existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { Psbt, Transaction } from 'bitcoinjs-lib';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
@@ -8,6 +8,9 @@ import { silentLogger } from '../../src/log/logger.ts';
 import { SHARE } from '../maker/world.ts';
 import { Aftermath } from './ledgers.ts';
 import { answer, refusal, sharestream } from './program.ts';
+
+/** Processes that start and blocks that are mined: slow on a machine that does other things too. */
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 type Result = {
   by: string;
@@ -122,6 +125,49 @@ describe('channel force-close without a daemon', () => {
     expectClosedAt(3, await answer<Result>(words));
   });
 
+  it.each(['miner', 'maker'] as const)('broadcasts what the %s signed where its keys are', async (side) => {
+    await start();
+    const { chain } = scene.world;
+    const on = ['channel', 'force-close', '--ledger', scene.path(side, 'ledger.sqlite')];
+    const node = ['--rpc-url', scene.rpc.url];
+    const { psbt } = await answer<{ psbt: string }>([...on, ...node, '--dry-run']);
+    const signer = scene.world[`${side}Signer`].forChannel(0);
+    const role = side === 'miner' ? 'channel' : 'refund';
+    const asked = Psbt.fromBase64(psbt);
+    const file = scene.path('signed.psbt');
+    writeFileSync(file, psbt);
+    expect(await refusal([...on, ...node, '--yes', '--signed', file])).toBe('1 bad_signature');
+    asked.signInput(0, {
+      publicKey: signer.publicKey(role),
+      sign: (digest) => signer.signEcdsa(role, digest),
+    });
+    writeFileSync(file, asked.toBase64());
+    if (side === 'maker') {
+      expect(await refusal([...on, ...node, '--yes', '--signed', file])).toBe('1 not_expired');
+      chain.generate(EXPIRY - chain.height);
+    }
+    const result = await answer<Result>([...on, ...node, '--yes', '--signed', file]);
+    if (side === 'miner') expectClosedAt(3, result);
+    chain.generate(1);
+    expect(chain.transaction(result.close_txid)?.block).toBeDefined();
+    writeFileSync(file, 'nonsense');
+    expect(await refusal([...on, ...node, '--yes', '--signed', file])).toBe('1 bad_psbt');
+  });
+
+  it('closes beside a daemon that holds the ledger and does not answer', async () => {
+    await start();
+    const ledger = await openSqliteLedger(
+      { path: scene.path('miner', 'ledger.sqlite') },
+      { log: silentLogger },
+    );
+    const on = ['--config', scene.config('miner')];
+    expect(await refusal(['channel', 'close', ...on, '--yes'])).toBe('1 daemon_unreachable');
+    const result = await answer<Result>(['channel', 'force-close', ...on, '--yes']);
+    expect(result.by).toBe('command');
+    expectClosedAt(3, result);
+    await ledger.close();
+  });
+
   it('closes a channel that is frozen, whose records change no more', async () => {
     await start();
     const ledger = await openSqliteLedger(
@@ -168,6 +214,19 @@ describe('channel recover', () => {
     chain.generate(1);
     expect(settled(result.close_txid)).toMatchObject({ minerSat: 0n, feeSat: BigInt(result.fee_sat) });
     expect(Transaction.fromHex(result.close_tx).locktime).toBe(EXPIRY);
+  });
+
+  it('takes the export of a maker over with its keys, and takes the channel back', async () => {
+    await start();
+    const { chain } = scene.world;
+    const file = await exported('maker', '--with-keys');
+    const config = scene.writeHome('new', 'maker', { keys: false });
+    chain.generate(EXPIRY - chain.height);
+    const words = ['channel', 'recover', '--from', file, '--config', config, '--yes'];
+    const result = await answer<Result>(words);
+    expect(result).toMatchObject({ way: 'alone', state_number: 3 });
+    chain.generate(1);
+    expect(settled(result.close_txid)).toMatchObject({ minerSat: 0n, feeSat: BigInt(result.fee_sat) });
   });
 
   it('takes an export with keys over into another data directory, asks the maker, and closes together', async () => {

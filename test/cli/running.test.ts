@@ -2,16 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import { readStatus } from '../../src/daemon/status-client.ts';
+import { act, readStatus } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { until } from '../e2e/evidence.ts';
 import { answer, refusal } from './program.ts';
+
+/** Processes that start and blocks that are mined: slow on a machine that does other things too. */
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 type Closed = { by: string; close_txid: string; confirmations: number };
 type Row = { contract: string; role: string; status: string; state_number: number };
@@ -111,6 +114,16 @@ describe('beside running daemons', () => {
         body: JSON.stringify(body),
       });
     expect((await post({ contract: 'ab'.repeat(32) })).status).toBe(401);
+    const { metricsUrl, dataDir } = stage.proxy;
+    for (const input of [{ contract: 'ab'.repeat(32) }, { contract: 5 }]) {
+      const asked = act(metricsUrl, dataDir, 'channel/force-close', input);
+      await expect(asked).rejects.toMatchObject({ code: 'unknown_channel' });
+    }
+    const unnamed = act(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/close');
+    await expect(unnamed).rejects.toMatchObject({ code: 'unknown_channel' });
+    const early = { contract: (await rowsOf('maker'))[0]!.contract };
+    const idle = act(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/force-close', early);
+    await expect(idle).resolves.toMatchObject({ closing: false });
   });
 
   it('the market maker asks for a close, and both sides sign it', async () => {

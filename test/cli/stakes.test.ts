@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Transaction } from 'bitcoinjs-lib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { verifyScripts } from '../../src/devnet/interpreter.ts';
 import { seedOf } from '../maker/world.ts';
 import { Aftermath } from './ledgers.ts';
 import { answer } from './program.ts';
+
+/** Processes that start and blocks that are mined: slow on a machine that does other things too. */
+vi.setConfig({ testTimeout: 180_000, hookTimeout: 180_000 });
 
 type View = {
   kind: string;

@@ -85,8 +85,8 @@ describe('a destination that leaves one byte of extranonce2', () => {
     pool.announce(false);
     await until(() => node.audit!.commitment !== commitment, 'the next generation');
     await until(moreThan(fleet, 80), 'shares of it');
+    await until(() => node.connections().length === 4 + 1 + 2, 'spare connections');
     const extranonces = node.connections().map(({ extranonce1 }) => extranonce1.slice(0, 12));
-    expect(extranonces.length).toBe(4 + 1 + 2);
     expect(new Set(extranonces).size).toBe(extranonces.length);
     expect((await proxy.status()).destinations[0]).toMatchObject({
       sessions: 4,
@@ -106,9 +106,10 @@ describe('a destination that leaves one byte of extranonce2', () => {
     expect(new Set(node.beads().map(({ payoutAddress }) => payoutAddress))).toEqual(
       new Set(['bcrt1qmaker']),
     );
-    await until(() => node.audit!.stats.upstreamAccepted === node.audit!.stats.forwarded, 'the pool');
-    expect(pool.credits().get('node.audit')!.shares).toBe(node.audit!.stats.forwarded);
-    expect(node.audit!.stats.forwarded).toBeGreaterThan(5);
+    const { stats } = node.audit!;
+    await until(() => stats.upstreamAccepted + stats.upstreamRejected === stats.forwarded, 'the pool');
+    expect(pool.credits().get('node.audit')!.shares).toBe(stats.upstreamAccepted);
+    expect(stats.upstreamAccepted).toBeGreaterThan(5);
     await until(async () => (await proxy.status()).braidpool[0]!.shares.pending === 0, 'the beads');
     const { destinations, braidpool } = await proxy.status();
     expect(destinations[0]!.shares).toEqual({
@@ -125,17 +126,17 @@ describe('a destination that leaves one byte of extranonce2', () => {
   });
 
   it('lets go of the connection when its miner goes, and gives each miner another', async () => {
-    const all = await world('spare_links = 1');
+    const all = await world('spare_links = 0');
     const { node, proxy } = all;
     for (const count of [3, 1, 2]) {
       const fleet = await mine(all, count);
       await until(moreThan(fleet, 5), 'shares');
-      await until(() => node.connections().length === count + 1 + 1, 'a spare connection');
+      await until(() => node.connections().length === count + 1, 'a connection each');
       await fleet.stop();
-      await until(() => node.connections().length === 1 + 1, 'the end of the connections');
-      expect((await proxy.status()).destinations[0]!.links).toEqual({ attached: 0, spare: 1, refused: 0 });
+      await until(() => node.connections().length === 1, 'the end of the connections');
+      expect((await proxy.status()).destinations[0]!.links).toEqual({ attached: 0, spare: 0, refused: 0 });
     }
-    expect(await proxy.metric('upstream_links{target="audit",state="spare"}')).toBe(1);
+    expect(await proxy.metric('upstream_links{target="audit",state="spare"}')).toBe(0);
   });
 
   it('comes back from a restart of the node without a share lost or credited twice', async () => {
@@ -198,18 +199,17 @@ async function expectCreditedOnce(
   expect(credited.filter((hash) => !unanswered.has(hash)).sort()).toEqual(accepted);
 }
 
+const destinationToml = (pool: DevnetPool): string => `
+[[destination]]
+name = "own"
+url = "stratum+tcp://${pool.host}:${pool.port}"
+worker = "farm"
+priority = 1`;
+
 describe('such a destination', () => {
   it('gives its miners to a pool while it is away, and gets them back', async () => {
     const { pool: other } = await startPool({ difficulty: DIFFICULTY, name: 'other' });
-    const all = await world(
-      '',
-      `
-[[destination]]
-name = "own"
-url = "stratum+tcp://${other.host}:${other.port}"
-worker = "farm"
-priority = 1`,
-    );
+    const all = await world('', destinationToml(other));
     const { node, proxy } = all;
     const fleet = await mine(all, BOTH);
     await until(moreThan(fleet, 20), 'shares');
@@ -224,6 +224,18 @@ priority = 1`,
     expect(reports[0]!.connections).toBe(1);
     expect(reports[1]!.connections).toBeGreaterThanOrEqual(3);
     await expectCreditedOnce(proxy, fleet, ['own:audit', 'own:own']);
+  });
+
+  it('shares its miners with a pool when there are too many', async () => {
+    const { pool: other } = await startPool({ difficulty: DIFFICULTY, name: 'other' });
+    const all = await world('max_links = 1\nspare_links = 0', destinationToml(other));
+    await until(async () => (await all.proxy.status()).destinations.every(({ up }) => up), 'both');
+    const fleet = await mine(all, 2);
+    await until(() => all.node.beads().length > 5, 'beads');
+    await until(() => (other.credits().get('farm')?.shares ?? 0) > 5, 'shares for the pool');
+    const reports = await quiet(fleet);
+    expect(reports.map(({ connections }) => connections)).toEqual([1, 1]);
+    await expectCreditedOnce(all.proxy, fleet, ['own:audit', 'own:own']);
   });
 
   it('may take the place of one that could be shared', async () => {

@@ -3,7 +3,7 @@ import { startAsics } from '../../src/devnet/asic.ts';
 import { startFaults } from '../../src/devnet/faults.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { evidenceOf } from '../e2e/evidence.ts';
-import { closeAll, onClose, runProxy, startNode, startPool, until } from './braidpool-stage.ts';
+import { closeAll, onClose, quiet, runProxy, startNode, startPool, until } from './braidpool-stage.ts';
 
 afterEach(closeAll);
 
@@ -70,10 +70,9 @@ ${destination('pool', pool, 'priority = 2')}`);
   await faults.stop();
   const before = fleet.acceptedHashes().length;
   await until(() => fleet.acceptedHashes().length > before + 20, 'shares afterwards');
-  await fleet.stop();
+  await quiet(fleet);
   const accepted = [...fleet.acceptedHashes()].sort();
   expect(new Set(accepted).size).toBe(accepted.length);
-  await new Promise((resolve) => setTimeout(resolve, 500));
   const { destinations, shares } = await proxy.status();
   await proxy.running.close();
   const evidence = await evidenceOf(proxy.dataDir);

@@ -21,10 +21,10 @@ const WORKER = 'bcrt1qmaker.rig';
 
 async function world(
   payoutMode: string,
-  quirks: BraidpoolNodeOptions['quirks'] = {},
+  options: BraidpoolNodeOptions = {},
 ): Promise<{ readonly node: BraidpoolNode; readonly proxy: ProxyUnderTest }> {
   const { chain } = await startPool({}, BITS);
-  const node = await startNode({ profile: 'asIs', quirks, peerBeadsPerTip: 1, tipIntervalMs: 150 }, chain);
+  const node = await startNode({ peerBeadsPerTip: 1, tipIntervalMs: 150, ...options }, chain);
   const proxy = await runProxy(`
 [stratum]
 listen = "127.0.0.1:0"
@@ -109,9 +109,7 @@ describe('the RPC of a Braidpool node', () => {
 describe('a node of before the longer extranonces', () => {
   it('leaves four bytes, and so gets a connection for each miner', async () => {
     const { node, proxy } = await world('normal', {
-      extranonce1Size: 4,
-      extranonce2Size: 4,
-      textResults: true,
+      quirks: { extranonce1Size: 4, extranonce2Size: 4, textResults: true },
     });
     await mine(proxy, async () => (await shares(proxy)).confirmed > 5);
     const status = await proxy.status();
@@ -119,5 +117,20 @@ describe('a node of before the longer extranonces', () => {
     expect(status.braidpool[0]!.shares).toMatchObject({ wrong_payout: 0, missing: 0, unknown: 0 });
     expect(status.destinations[0]!.links).not.toBeNull();
     expect(node.beads().filter(({ payoutAddress }) => payoutAddress === WORKER).length).toBeGreaterThan(5);
+  });
+});
+
+describe('a node as it is specified', () => {
+  it('takes every share as a bead, at a new template each 150 ms', async () => {
+    const { node, proxy } = await world('normal', { profile: 'spec', weakTargetDifficulty: 2 ** -19 });
+    const accepted = await mine(proxy, async () => (await shares(proxy)).confirmed > 40);
+    await until(async () => (await shares(proxy)).pending === 0, 'the last beads');
+    const beads = new Set(node.beads().map(({ hash }) => hash));
+    expect(accepted.filter((hash) => !beads.has(hash))).toEqual([]);
+    expect(await shares(proxy)).toMatchObject({ wrong_payout: 0, missing: 0, unknown: 0 });
+    const [destination] = (await proxy.status()).destinations;
+    expect(destination!.shares).toMatchObject({ refused: 0, timeout: 0, lost: 0 });
+    expect(destination!.shares.accepted).toBeGreaterThanOrEqual(accepted.length);
+    expect(node.stats.weakShares).toBeGreaterThan(5);
   });
 });

@@ -91,6 +91,10 @@ it('no bytes of a miner harm the server or its neighbours', async () => {
 
 it('every line of any bytes is answered with a code, or the connection ends', async () => {
   const test = await withWork({ options: { lineBytes: 2048, ladder: NEVER }, verdict: () => 'accepted' });
+  const earning = test.miner();
+  const job = paramsOf((await earning.start()).lines.at(-1))[0] as string;
+  earning.send(submitOf(1, job));
+  await earning.until('id', 1);
   const line = fc.oneof(
     anyBytes,
     fc.string({ maxLength: 100 }).map((text) => Buffer.from(text)),

@@ -102,7 +102,7 @@ describe('a session with work of its own', () => {
   });
 
   it('is closed when there is none for it', async () => {
-    const test = await placing({ kind: 'refused' });
+    const test = await placing({ kind: 'refused', instead: undefined });
     const miner = test.miner();
     miner.send(SUBSCRIBE, AUTHORIZE);
     await miner.closed;
@@ -195,7 +195,7 @@ describe('a move', () => {
   it('leaves who is pinned or refused where it is', async () => {
     const test = await placing(
       ...[{ kind: 'shared' } as const, { kind: 'shared' } as const],
-      ...[{ kind: 'stay' } as const, { kind: 'refused' } as const],
+      ...[{ kind: 'stay' } as const, { kind: 'refused', instead: undefined } as const],
     );
     test.jobs.add('audit', 'own:pool', plainWork(1, HARD), 0);
     const miner = test.miner();
@@ -205,6 +205,20 @@ describe('a move', () => {
     expect(test.asked).toEqual(['audit', 'audit', 'there', 'there']);
     expect(test.server.session(1)!.destination).toBe('audit');
     expect(await miner.settled()).toEqual([]);
+  });
+});
+
+describe('a refusal', () => {
+  it('is no reason to idle where there is other work', async () => {
+    const refused = { kind: 'refused', instead: 'pool' } as const;
+    const test = await placing(refused, refused, { kind: 'shared' }, refused);
+    test.jobs.add('pool', 'own:pool', plainWork(1, HARD), 0);
+    const miner = test.miner();
+    await miner.start();
+    expect(test.server.session(1)!.destination).toBe('pool');
+    test.server.assign('all', 'audit');
+    expect(await miner.settled()).toEqual([]);
+    expect(test.asked).toEqual(['audit', 'audit', 'pool', 'audit']);
   });
 });
 

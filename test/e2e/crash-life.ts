@@ -176,6 +176,7 @@ export class CrashLife {
   /** Starts a daemon that will die at a point, and waits until it has, by its own hand. */
   async #strike(daemon: Daemon, point: string): Promise<void> {
     const child = this.#daemons[daemon];
+    const startMs = performance.now();
     // It may die before it is ready.
     let said = '';
     await child.start(POINT_TIMEOUT_MS, { [CRASH_ENV]: point }).catch((error: unknown) => {
@@ -189,6 +190,7 @@ export class CrashLife {
     late.abort();
     // Null: ended by a signal, and nobody else sends one here.
     expect(outcome, `${point} after ${this.died.join(' ')}: ${said}`).toBe(null);
+    expect(performance.now() - startMs, `${point} was reached`).toBeLessThan(POINT_TIMEOUT_MS);
     this.died.push(point);
   }
 

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import { CrashLife, type Daemon } from './crash-life.ts';
@@ -21,9 +22,8 @@ function fillDisk(life: CrashLife, daemon: Daemon): void {
   execFileSync('prlimit', ['--pid', String(life.pidOf(daemon)), `--fsize=${size}`]);
 }
 
-async function readiness(life: CrashLife, daemon: Daemon): Promise<string> {
-  const response = await fetch(`${life.stage[daemon].metricsUrl}/readyz`);
-  return `${response.status} ${await response.text()}`;
+async function isReady(life: CrashLife, daemon: Daemon): Promise<boolean> {
+  return (await fetch(`${life.stage[daemon].metricsUrl}/readyz`)).ok;
 }
 
 const stateOf = async (life: CrashLife): Promise<number> =>
@@ -36,11 +36,10 @@ describe('a disk without room', () => {
     await life.earn();
     for (const daemon of ['proxy', 'maker'] as const) {
       fillDisk(life, daemon);
-      await until(`${daemon} says so`, async () => {
-        return (await readiness(life, daemon)).startsWith('503') || undefined;
-      });
+      await until(`${daemon} says so`, async () => ((await isReady(life, daemon)) ? undefined : true));
+      // What was answered before is on its way.
+      await sleep(300);
       const [state, accepted] = [await stateOf(life), await life.acceptedCount()];
-      expect(await readiness(life, daemon)).toMatch(/ledger.*failed/);
       expect(readFileSync(join(directory, 'life', `${daemon}.log`), 'utf8')).toContain(
         '"code":"ledger_io"',
       );

@@ -1,7 +1,8 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
-import { capacitySat } from '../../src/channel/amounts.ts';
+import { capacitySat, stateAmounts } from '../../src/channel/amounts.ts';
 import { finalizeState } from '../../src/channel/states.ts';
+import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { assembleChannel } from '../../src/peering/opening.ts';
 import { loadContract, type StoredContract } from '../../src/peering/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
@@ -93,83 +94,87 @@ export async function checkMoney(world: FuzzWorld): Promise<void> {
 /** What the chain says in the end: nothing made, nothing lost, and each has what is his. */
 export async function checkEnd(world: FuzzWorld): Promise<void> {
   const { chain, terms } = world;
-  const miner = await storedOf(world, 'miner');
-  const channel = miner?.channel;
+  const channel = (await storedOf(world, 'miner'))?.channel;
+  const { paid, close } = history(world, channel);
   const sumOf = (side: Side): bigint =>
     chain.utxos(WALLETS[side]).reduce((sum, { valueSat }) => sum + valueSat, 0n);
   const beforeSat = MINER_COIN_SAT + MAKER_COINS_SAT.reduce((sum, sat) => sum + sat, 0n);
-  const haveSat = sumOf('miner') + sumOf('maker');
-  if (channel === undefined || chain.transaction(channel.fundingTxid)?.block === undefined) {
-    if (haveSat !== beforeSat) throw new Violation('funds are not conserved', String(haveSat));
-    return;
+  const feesSat = paid.reduce((sum, { feeSat }) => sum + feeSat, 0n);
+  const heldSat = paid.reduce((sum, { elsewhereSat }) => sum + elsewhereSat, 0n);
+  if (sumOf('miner') + sumOf('maker') + feesSat + heldSat !== beforeSat) {
+    throw new Violation('funds are not conserved', { feesSat: String(feesSat), heldSat: String(heldSat) });
   }
-  const coin = chain.coin(channel.fundingTxid, channel.fundingVout, false);
-  const [funding, close] = spends(world, channel.fundingTxid);
-  const fundingFeeSat = funding.inSat - funding.outSat;
-  if (coin !== undefined) {
-    if (coin.valueSat !== capacitySat(terms)) throw new Violation('the channel has another value', '');
-    if (haveSat + coin.valueSat + fundingFeeSat !== beforeSat) {
-      throw new Violation('funds are not conserved', String(haveSat));
-    }
-    return;
+  const { collateralSat, makerBondSat } = bondsOf(terms);
+  const bondsSat = close === undefined ? capacitySat(terms) : collateralSat + makerBondSat;
+  if (heldSat > bondsSat + (terms.seal?.sealSat ?? 0n)) {
+    throw new Violation('funds are where they should not be', String(heldSat));
   }
-  if (close === undefined) throw new Violation('the channel is gone', channel.fundingTxid);
-  const closeFeeSat = capacitySat(terms) - close.outSat;
-  if (closeFeeSat <= 0n || haveSat + closeFeeSat + fundingFeeSat !== beforeSat) {
-    throw new Violation('funds are not conserved', String(haveSat));
-  }
-  const acked = world.rules.released.get(world.rules.ackedBefore.get(close.hex) ?? world.rules.ackedN);
-  const ackedSat =
-    acked === undefined ? 0n : BigInt(String((JSON.parse(acked) as { paid_sat: string }).paid_sat));
-  const minerSat = close.toSat.miner;
-  const isRefund = minerSat === 0n;
-  if (isRefund) {
+  if (close !== undefined) await checkClose(world, close, collateralSat);
+}
+
+/** Whoever spent the channel: the miner has what was acked, the maker paid for what it bought. */
+async function checkClose(world: FuzzWorld, close: Paid, collateralSat: bigint): Promise<void> {
+  const { terms, rules } = world;
+  const acked = rules.released.get(rules.ackedBefore.get(close.hex) ?? rules.ackedN);
+  const ackedWork =
+    acked === undefined ? 0n : BigInt((JSON.parse(acked) as { work_hashes: string }).work_hashes);
+  const minerSat = close.toMinerSat;
+  if (minerSat === 0n) {
     if (close.height <= terms.expiryHeight) throw new Violation('taken back too early', close.height);
     if (world.isUp('miner')) throw new Violation('a miner that lives was not paid', close.height);
     return;
   }
-  if (minerSat + closeFeeSat < terms.minerReserveSat + ackedSat) {
+  const grossSat = minerSat + close.feeSat;
+  if (grossSat < stateAmounts(terms, ackedWork).minerSat) {
     throw new Violation('the miner has less than was acked', String(minerSat));
   }
-  const paidSat = minerSat + closeFeeSat - terms.minerReserveSat;
-  const boughtSat = owedSat(
-    BigInt((await hashesOf(world, 'maker')).length) * world.shareWorkHashes,
-    terms.priceMsatPerEh,
-  );
-  if (paidSat > boughtSat) throw new Violation('the maker paid for no work', String(paidSat));
+  const boughtHashes = BigInt((await hashesOf(world, 'maker')).length) * world.shareWorkHashes;
+  const boughtSat = owedSat(boughtHashes, terms.priceMsatPerEh);
+  if (grossSat > terms.minerReserveSat + collateralSat + boughtSat) {
+    throw new Violation('the maker paid for no work', String(grossSat));
+  }
 }
 
-type Spend = {
-  readonly inSat: bigint;
-  readonly outSat: bigint;
+/** A transaction of the two in a block. */
+type Paid = {
+  readonly feeSat: bigint;
   readonly height: number;
   readonly hex: string;
-  readonly toSat: Readonly<Record<Side, bigint>>;
+  readonly toMinerSat: bigint;
+  /** Unspent, and in no wallet: the channel, bonds, the seal. */
+  readonly elsewhereSat: bigint;
 };
 
-/** The funding, and what spends its channel, from the blocks. */
-function spends(world: FuzzWorld, fundingTxid: string): [Spend, Spend | undefined] {
-  let funding: Spend | undefined;
-  let close: Spend | undefined;
-  for (let height = world.startHeight + 1; height <= world.chain.height; height += 1) {
-    const block = world.chain.blockAt(height)!;
+/** All that blocks hold beside their coinbases, and among it what spent the channel. */
+function history(
+  world: FuzzWorld,
+  channel: { readonly fundingTxid: string; readonly fundingVout: number } | undefined,
+): { readonly paid: readonly Paid[]; readonly close: Paid | undefined } {
+  const { chain } = world;
+  const name = channel === undefined ? '' : `${channel.fundingTxid}:${channel.fundingVout}`;
+  const paid: Paid[] = [];
+  let close: Paid | undefined;
+  for (let height = world.startHeight + 1; height <= chain.height; height += 1) {
+    const block = chain.blockAt(height)!;
+    const made = new Map<string, bigint>();
     for (const transaction of block.transactions.slice(1)) {
-      const spent = new Map(block.spent);
-      const inSat = transaction.ins.reduce((sum, input) => {
-        const txid = toHex(Uint8Array.from(input.hash).reverse());
-        return sum + (spent.get(`${txid}:${input.index}`)?.valueSat ?? 0n);
-      }, 0n);
-      const toSat = { miner: 0n, maker: 0n };
-      for (const { script, value } of transaction.outs) {
-        if (toHex(script) === WALLETS.miner) toSat.miner += value;
-        if (toHex(script) === WALLETS.maker) toSat.maker += value;
+      const txid = transaction.getId();
+      const spent = new Map(block.spent.map(([outpoint, { valueSat }]) => [outpoint, valueSat]));
+      const inputs = transaction.ins.map(({ hash, index }) => `${toHex(hash.toReversed())}:${index}`);
+      const inSat = inputs.reduce((sum, each) => sum + (spent.get(each) ?? made.get(each) ?? 0n), 0n);
+      let [outSat, toMinerSat, elsewhereSat] = [0n, 0n, 0n];
+      for (const [vout, { script, value }] of transaction.outs.entries()) {
+        made.set(`${txid}:${vout}`, value);
+        outSat += value;
+        const to = toHex(script);
+        if (to === WALLETS.miner) toMinerSat += value;
+        const isHeld = to !== WALLETS.miner && to !== WALLETS.maker;
+        if (isHeld && chain.coin(txid, vout, false) !== undefined) elsewhereSat += value;
       }
-      const outSat = transaction.outs.reduce((sum, output) => sum + output.value, 0n);
-      const spend = { inSat, outSat, height, toSat, hex: transaction.toHex() };
-      if (transaction.getId() === fundingTxid) funding = spend;
-      else close = spend;
+      const each = { feeSat: inSat - outSat, height, hex: transaction.toHex(), toMinerSat, elsewhereSat };
+      paid.push(each);
+      if (inputs.includes(name)) close = each;
     }
   }
-  if (funding === undefined) throw new Violation('the funding is in no block', fundingTxid);
-  return [funding, close];
+  return { paid, close };
 }

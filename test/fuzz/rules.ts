@@ -1,3 +1,5 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import type { Side } from './network.ts';
@@ -17,6 +19,7 @@ type Message = {
   readonly result?: Fields;
 };
 type Fields = Readonly<Record<string, unknown>>;
+type ClaimFields = { readonly n: number };
 type StateFields = { readonly n: number; readonly work_hashes: string; readonly paid_sat: string };
 
 export type RulesDeps = {
@@ -37,6 +40,8 @@ export class Rules {
   readonly #asked = new Map<string, string>();
   /** Every state that ever left the maker, by number. */
   readonly released = new Map<number, string>();
+  /** Every claim of the seal that ever left the miner, by number. */
+  readonly #claims = new Map<number, string>();
   ackedN = -1;
   /** The newest acked state when a transaction first left for the chain, by its hex. */
   readonly ackedBefore = new Map<string, number>();
@@ -62,12 +67,23 @@ export class Rules {
     if (method !== undefined && message.result !== undefined) this.#answer(from, method, message.result);
   }
 
-  /** A transaction leaves a process for the chain. Throws `Violation`. */
+  /**
+   * A transaction leaves a process for the chain. What is made again from the disk at any time (a claim of
+   * the seal, a bond that comes back) need not be stored as it is. Throws `Violation`.
+   */
   broadcast(from: Side, hex: string): void {
-    const isFunding = this.#read(from, 'funding') === hex;
-    const isClose = this.#channel(from)?.['close_tx'] === hex;
     if (!this.ackedBefore.has(hex)) this.ackedBefore.set(hex, this.ackedN);
-    if (!isFunding && !isClose) throw new Violation('broadcast before it was on disk', { from });
+    if (this.#read(from, 'funding') === hex) return;
+    const channel = this.#channel(from);
+    if (channel?.['close_tx'] === hex) return;
+    const { ins } = Transaction.fromHex(hex);
+    const isSpend = ins.some(
+      ({ hash, index }) =>
+        toHex(hash.toReversed()) === channel?.['funding_txid'] && index === channel['funding_vout'],
+    );
+    if (isSpend || channel === undefined || channel['status'] === 'opening') {
+      throw new Violation('broadcast before it was on disk', { from });
+    }
   }
 
   /** After each step: what is durable never falls, and an acked state is never lost. Throws `Violation`. */
@@ -111,6 +127,9 @@ export class Rules {
       case 'state.sign':
         this.#stateLeaves(from, params['state'] as StateFields);
         break;
+      case 'seal.claim':
+        this.#claimAsked(from, params);
+        break;
       case 'channel.reestablish':
         if (params['state'] !== null) this.#stateShown(from, params['state'] as StateFields);
         break;
@@ -147,6 +166,9 @@ export class Rules {
       case 'state.sign':
         this.#acked(from, Number(result['n']));
         break;
+      case 'seal.claim':
+        this.#claimLeaves(from, result['claim'] as ClaimFields);
+        break;
       case 'close.sig':
         if (this.#channel(from)?.['close_tx'] !== result['close_tx']) {
           throw new Violation('a close left before it was on disk', { from });
@@ -164,6 +186,29 @@ export class Rules {
     if (known !== undefined && known !== text) throw new Violation('two contents for one n', state.n);
     this.released.set(state.n, text);
     if (held !== text) throw new Violation('a state left before it was on disk', state.n);
+    const claim = this.#seal(from)?.['claim'] as ClaimFields | undefined;
+    if (this.#deps.terms.seal !== undefined && state.n > 0 && (claim?.n ?? -1) < state.n) {
+      throw new Violation('a state left before its claim was on disk', state.n);
+    }
+  }
+
+  /** The maker asks for the claim it has on disk as asked for. */
+  #claimAsked(from: Side, params: Fields): void {
+    const asked = this.#seal(from)?.['asked'] as Fields | null | undefined;
+    if (asked?.['n'] !== params['n'] || asked?.['work'] !== params['work']) {
+      throw new Violation('a claim was asked for before that was on disk', params['n']);
+    }
+  }
+
+  /** A claim leaves the miner: on its disk, and the only one of its number that ever left. */
+  #claimLeaves(from: Side, claim: ClaimFields): void {
+    const text = JSON.stringify(claim);
+    const known = this.#claims.get(claim.n);
+    if (known !== undefined && known !== text) throw new Violation('two claims for one n', claim.n);
+    this.#claims.set(claim.n, text);
+    if (JSON.stringify(this.#seal(from)?.['claim']) !== text) {
+      throw new Violation('a claim left before it was on disk', claim.n);
+    }
   }
 
   #stateShown(from: Side, state: StateFields): void {
@@ -216,6 +261,11 @@ export class Rules {
 
   #document(side: Side, key: string): string | undefined {
     return this.#deps.durable(side).get(key);
+  }
+
+  #seal(side: Side): Fields | undefined {
+    const body = this.#read(side, 'seal');
+    return body === undefined ? undefined : (JSON.parse(body) as Fields);
   }
 
   #channel(side: Side): Fields | undefined {

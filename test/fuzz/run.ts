@@ -64,6 +64,15 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Says what differs from the line before. */
+function sayNews(): (line: string) => void {
+  let last = '';
+  return (line) => {
+    if (line !== last) say(line);
+    last = line;
+  };
+}
+
 /** The same program again, for a part of the runs; resolves to its exit code. */
 function runPart(options: Options, part: number): Promise<number> {
   const runs = Math.ceil(options.runs / options.workers);
@@ -95,7 +104,7 @@ async function runHere({ runs, seed, path, mutation, first }: Options): Promise<
   }
   const [bytes] = result.counterexample!;
   say(`seed ${seed}: failed after ${result.numRuns} schedules, made ${result.numShrinks} times smaller`);
-  await runSchedule(bytes, world, say).catch((error: unknown) => say(String(error)));
+  await runSchedule(bytes, world, sayNews()).catch((error: unknown) => say(String(error)));
   const broken = mutation === undefined ? '' : ` --mutation ${mutation}`;
   say(`replay: npm run test:fuzz -- --seed ${result.seed} --path ${result.counterexamplePath}${broken}`);
   return 1;

@@ -106,15 +106,17 @@ function end(world: FuzzWorld, byte: number): boolean {
 export type Trace = (line: string) => void;
 
 /**
- * Runs one schedule. The first byte says from where: from nothing, or with the channel open and some work
- * paid; the last how it ends. Throws `Violation`, or what broke.
+ * Runs one schedule. The first byte says from where (from nothing, or with the channel open and some work
+ * paid), by which kind of signer, and whether with bonds and seal; the last how it ends. Throws `Violation`,
+ * or what broke.
  */
 export async function runSchedule(
   bytes: Uint8Array,
   options: WorldOptions = {},
   trace: Trace = () => {},
 ): Promise<FuzzWorld> {
-  const world = new FuzzWorld(options);
+  const from = bytes[0] ?? 0;
+  const world = new FuzzWorld({ ...options, signerRemembers: from % 16 > 7, staked: from > 191 });
   const onStray = (error: unknown): void => world.fail(error);
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
@@ -130,7 +132,6 @@ export async function runSchedule(
     await world.time.settle();
     world.start('miner');
     await held('start');
-    const from = bytes[0] ?? 0;
     const last = bytes.at(-1) ?? 0;
     if (from % 8 !== 0) await prelude(world, from % 8 > 3 ? 2 : 0, held);
     for (let at = 1; at + 2 < bytes.length; at += 2) {

@@ -1,6 +1,10 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
+import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
+import { channelIdOf } from '../../src/channel/params.ts';
 import { type KeyRole, SeedSigner } from '../../src/channel/signer.ts';
+import type { SignedState } from '../../src/channel/states.ts';
+import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
 
 const MAX_REMEMBERED = 20_000;
 
@@ -40,4 +44,31 @@ export class CachedSigner extends SeedSigner {
     this.#signatures.set(key, signature);
     return Uint8Array.from(signature);
   }
+}
+
+/** The files of a maker's state signers, by channel: whatever is in one survives every crash. */
+export type SignerFiles = Map<string, SignedState>;
+
+/** As a `FileMonotoneSigner`: what it signs is durable before it is returned, whatever the ledger has. */
+export function rememberingSigners(files: SignerFiles): OpenStateSigner {
+  return ({ params, last }, deps) => {
+    const path = channelIdOf(params);
+    const remembered = files.get(path);
+    const inner = new MonotoneSigner(
+      remembered === undefined ? { params } : { params, last: remembered },
+      deps,
+    );
+    const saved = <T>(result: T): T => {
+      if (inner.last !== undefined) files.set(path, inner.last);
+      return result;
+    };
+    if (last !== undefined) saved(inner.adopt(last));
+    return {
+      get last() {
+        return inner.last;
+      },
+      sign: (n, workHashes) => saved(inner.sign(n, workHashes)),
+      adopt: (state) => saved(inner.adopt(state)),
+    };
+  };
 }

@@ -18,7 +18,7 @@ import { Disk, type DiskNature, never } from './disk.ts';
 import { BOUND_SCRIPT_HEX, Farm, SHARE } from './farm.ts';
 import { Network, type Side } from './network.ts';
 import { Rules, Violation } from './rules.ts';
-import { CachedSigner } from './signers.ts';
+import { CachedSigner, rememberingSigners, type SignerFiles } from './signers.ts';
 import { VirtualTime } from './virtual-time.ts';
 
 export const MINER_COIN_SAT = 300_000n;
@@ -35,7 +35,13 @@ export const WALLETS: Readonly<Record<Side, string>> = {
 };
 export const SIGNERS = { miner: minerSigner, maker: makerSigner };
 
-export type WorldOptions = { readonly disks?: Partial<Record<Side, DiskNature>> };
+export type WorldOptions = {
+  readonly disks?: Partial<Record<Side, DiskNature>>;
+  /** The maker's states are signed by one that remembers by itself, as in the daemon. */
+  readonly signerRemembers?: boolean;
+  /** With bonds that an auditor rules on, and with a seal. */
+  readonly staked?: boolean;
+};
 
 /** One life of a process. */
 type Life<T> = { readonly part: T; readonly ledger: Ledger; isReady: boolean; isDead: boolean };
@@ -58,6 +64,7 @@ export class FuzzWorld {
   /** Codes of everything logged at warn or error, for the account of a failed run. */
   readonly logged: string[] = [];
   problem: Error | undefined;
+  readonly #signerFiles: SignerFiles | undefined;
   #miner: Life<MinerSide> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
@@ -66,13 +73,14 @@ export class FuzzWorld {
 
   constructor(options: WorldOptions = {}) {
     const { clock } = this.time;
+    if (options.signerRemembers === true) this.#signerFiles = new Map();
     const premine = [
       { scriptHex: WALLETS.miner, valueSat: MINER_COIN_SAT },
       ...MAKER_COINS_SAT.map((valueSat) => ({ scriptHex: WALLETS.maker, valueSat })),
     ];
     this.chain = new DevnetChain({ premine, fillerCoins: 0 }, { clock });
     this.startHeight = this.chain.height;
-    this.terms = termsAt(this.startHeight);
+    this.terms = termsAt(this.startHeight, options.staked === true);
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
     this.disks = { miner: disk('miner'), maker: disk('maker') };
@@ -201,6 +209,7 @@ export class FuzzWorld {
   #startMaker(): void {
     const ledger = this.disks.maker.mount();
     const { clock } = this.time;
+    const files = this.#signerFiles;
     const part = new Maker(
       {
         ...{ host: 'memory', port: 1, allowedNodeIds: new Set([this.terms.minerNodeId]), finalDepth: 2 },
@@ -211,6 +220,7 @@ export class FuzzWorld {
         ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: makerSigner },
         ...{ chain: this.#source('maker', () => life.isDead), kernel: createPortableKernel(64) },
         openServer: (_options, deps) => this.network.openServer(deps),
+        ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
       },
     );
     const life: Life<Maker> = { part, ledger, isReady: false, isDead: false };
@@ -298,13 +308,16 @@ const NEVER = new Set([
   'wrong_state_number',
 ]);
 
-function termsAt(height: number): ContractTerms {
+const AUDITOR_KEY_HEX = toHex(new CachedSigner('auditor').publicKey('auditor'));
+const BOND_CSV_BLOCKS = 10;
+
+function termsAt(height: number, staked: boolean): ContractTerms {
   return {
     network: 'regtest',
     minerNodeId: toHex(nodeIdBytes(minerSigner)),
     makerNodeId: toHex(nodeIdBytes(makerSigner)),
-    // 10 sat a hash.
-    priceMsatPerEh: 10_000n * 10n ** 18n,
+    // 500 sat a hash.
+    priceMsatPerEh: 500_000n * 10n ** 18n,
     workTotalHashes: 40n * SHARE.workHashes,
     stepHashes: 4n * SHARE.workHashes,
     maxUnpaidSteps: 2,
@@ -318,15 +331,24 @@ function termsAt(height: number): ContractTerms {
     binding: { type: 'coinbase', scriptHex: BOUND_SCRIPT_HEX },
     staleGraceSeconds: 120,
     nonceHex: '00112233445566778899aabbccddeeff',
+    ...(staked ? STAKES : {}),
   };
 }
+
+const STAKES: Pick<ContractTerms, 'bonds' | 'seal'> = {
+  bonds: {
+    ...{ bondMode: 'auditor', makerBondSat: 30_000n, collateralSat: 40_000n },
+    ...{ bondCsvBlocks: BOND_CSV_BLOCKS, auditorKeyHex: AUDITOR_KEY_HEX },
+  },
+  seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
+};
 
 function policyOf(terms: ContractTerms): ConstructorParameters<typeof Maker>[0]['policy'] {
   return {
     network: 'regtest',
     maxPriceMsatPerEh: terms.priceMsatPerEh,
     maxBudgetSat: terms.budgetSat,
-    maxTotalBudgetSat: terms.budgetSat,
+    maxTotalBudgetSat: 2n * terms.budgetSat,
     maxOpenContractsPerMiner: 1,
     minStepHashes: 1n,
     maxStepHashes: terms.stepHashes,
@@ -337,5 +359,10 @@ function policyOf(terms: ContractTerms): ConstructorParameters<typeof Maker>[0][
     minDepth: 1,
     maxStaleGraceSeconds: 120,
     bindingScriptHex: BOUND_SCRIPT_HEX,
+    stakes: {
+      ...{ bondModes: ['none', 'auditor'], maxMakerBondSat: 30_000n, minCollateralSat: 40_000n },
+      ...{ auditorKeysHex: [AUDITOR_KEY_HEX], minBondCsvBlocks: 1, maxBondCsvBlocks: 100 },
+      ...{ seal: 'allowed', minClaimFeeRateSatPerKvb: 1_000, earlyClose: 'returned', returnsBonds: true },
+    },
   };
 }

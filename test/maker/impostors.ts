@@ -23,17 +23,22 @@ function handshakeOf(world: World, signer: SeedSigner) {
 export async function connectAsMiner(
   world: World,
   signer: SeedSigner = world.minerSigner,
+  handlers: RpcHandlers = {},
 ): Promise<RpcPeer> {
   const target = { host: '127.0.0.1', port: world.port, connectTimeoutMs: 5_000 };
   const connection = await connectPeer({ ...DEFAULT_TRANSPORT, ...target });
   const peer = new RpcPeer(connection, RPC, { log: silentLogger });
   await authenticate(peer, 'client', handshakeOf(world, signer));
-  peer.serve({ ping: async () => ({}) }, 'unknown_method');
+  peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
   return peer;
 }
 
 /** A server in the place of the maker of a world, with its keys. Resolves with how to end it. */
-export async function serveAsMaker(world: World, handlers: RpcHandlers): Promise<() => Promise<void>> {
+export async function serveAsMaker(
+  world: World,
+  handlers: RpcHandlers,
+  onPeer: (peer: RpcPeer) => void = () => {},
+): Promise<() => Promise<void>> {
   const server = new PeerServer(
     {
       ...DEFAULT_TRANSPORT,
@@ -47,7 +52,10 @@ export async function serveAsMaker(world: World, handlers: RpcHandlers): Promise
       onConnection: (connection) => {
         const peer = new RpcPeer(connection, RPC, { log: silentLogger });
         authenticate(peer, 'server', handshakeOf(world, world.makerSigner)).then(
-          () => peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method'),
+          () => {
+            peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
+            onPeer(peer);
+          },
           () => {},
         );
       },

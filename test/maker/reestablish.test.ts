@@ -1,11 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { codeOf } from '../../src/base/errors.ts';
 import { signedStateToJson, signState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { MakerBook } from '../../src/maker/maker-book.ts';
+import { call, handler } from '../../src/peering/calls.ts';
+import { assembleChannel } from '../../src/peering/opening.ts';
+import { loadContract } from '../../src/peering/records.ts';
 import { backup, restore } from './backup.ts';
-import { SHARE, until, World } from './world.ts';
+import { connectAsMiner, serveAsMaker } from './impostors.ts';
+import { MortalLedger, SHARE, until, World } from './world.ts';
 
 async function stateReached(world: World, n: number): Promise<void> {
   await until(`state ${n}`, () => {
@@ -111,5 +116,121 @@ describe('reestablish', () => {
     expect(world.maker.status[0]!.refused).toEqual({ share_stale: 2 });
     await until('live', () => world.miner.status.live);
     await world.stop();
+  });
+});
+
+describe('the four cases of reestablishing, over a broken connection', () => {
+  /** What passes when the miner connects again, seen from the stored states. */
+  async function again(world: World): Promise<void> {
+    await world.maker.close();
+    await until('gone', () => !world.miner.status.connected);
+    world.makerLedger = new MortalLedger(world.makerStore);
+    await world.startMaker();
+    await until('back', () => world.miner.status.connected && world.maker.status[0]!.connected);
+  }
+
+  it('equal: nothing is sent again, and the next state is the next number', async () => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    const before = await world.states(world.minerStore);
+    await again(world);
+    expect(await world.states(world.minerStore)).toEqual(before);
+    expect(world.miner.stats.statesTaken).toBe(1);
+    await until('live', () => world.miner.status.live);
+    await world.work(4);
+    await stateReached(world, 2);
+    expect(world.maker.status[0]!.sharesCredited).toBe(4);
+    await world.stop();
+  });
+
+  it('the miner is one behind, as its ack was lost: the same state comes again, and counts once', async () => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    world.minerLedger.deathAt = (entries) =>
+      entries.some(({ kind }) => kind === 'state') ? 'before' : undefined;
+    await world.work(4);
+    await until('died', () => world.minerLedger.isDead);
+    expect(world.maker.status[0]).toMatchObject({ n: 2, ackedN: 1 });
+    await world.restartMiner();
+    await stateReached(world, 2);
+    expect(await world.states(world.minerStore)).toEqual(await world.states(world.makerStore));
+    await world.work(4);
+    await stateReached(world, 3);
+    await world.stop();
+  });
+
+  it.each([
+    ['without the state', null, 'wrong_state_number'],
+    ['with a state that another key signed', 'forged', 'bad_signature'],
+  ])('the miner says it is ahead %s: refused, and nothing changes', async (_name, proof, code) => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    await world.miner.stop();
+    const { contractId } = world;
+    const { last } = (await loadContract(world.minerStore, contractId))!;
+    const forged = { ...last!, n: 2, workHashes: 2n * last!.workHashes, paidSat: 2n * last!.paidSat };
+    const peer = await connectAsMiner(world);
+    const state = proof === null ? null : forged;
+    const asked = call(peer, 'channel.reestablish', { contractId, n: 2, state, nextSeq: 8 });
+    expect(await asked.then(() => 'taken', codeOf)).toBe(code);
+    expect(world.maker.status[0]).toMatchObject({ n: 1, frozen: undefined });
+    peer.close();
+    await world.stop();
+  });
+
+  it('both are restored from copies as old: they go on from there, and lose the difference', async () => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    const maker = await backup(world.makerStore, world.contractId);
+    const miner = await backup(world.minerStore, world.contractId);
+    await world.work(4);
+    await stateReached(world, 2);
+    await world.stop();
+    // A signer that remembers by itself would bring state 2 back: `signer-memory.test.ts`.
+    world.makerLedger = await restore(maker);
+    world.minerLedger = await restore(miner);
+    await world.startMaker();
+    await world.startMiner();
+    await until('agreed', () => world.miner.status.connected);
+    expect(world.miner.status.signed?.n).toBe(1);
+    expect(world.maker.status[0]).toMatchObject({ n: 1, verifiedWorkHashes: 4n * SHARE.workHashes });
+    await until('live', () => world.miner.status.live);
+    await world.work(4);
+    await stateReached(world, 2);
+    await world.stop();
+  });
+
+  it('the maker shows the miner two contents for one number: it keeps both, and stops', async () => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    await world.maker.close();
+    const { opening, contract } = (await loadContract(world.makerStore, world.contractId))!;
+    const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
+    const keys = world.makerSigner.forChannel(contract.channelIndex);
+    const other = signState(params, 1, 3n * SHARE.workHashes, keys);
+    await world.miner.stop();
+    const close = await serveAsMaker(world, {
+      'channel.reestablish': handler('channel.reestablish', async ({ nextSeq }) => {
+        return { n: 1, state: other, nextSeq, verifiedWork: 4n * SHARE.workHashes };
+      }),
+    });
+    world.minerLedger = new MortalLedger(world.minerStore);
+    await world.startMiner();
+    await until('frozen', () => world.miner.status.frozen !== undefined);
+    expect(world.miner.status).toMatchObject({ live: false, channel: 'frozen', signed: { n: 1 } });
+    const [proof] = await world.minerStore.list('equivocation');
+    expect(proof?.id).toBe(`${world.contractId}:0000000001`);
+    await world.miner.stop();
+    await close();
   });
 });

@@ -93,14 +93,15 @@ describe('the seal', () => {
     const params = await paramsOf(world);
     expect(world.maker.status[0]).toMatchObject({ seal: 'intact' });
     const before = { miner: balanceSat(world, 'miner'), maker: balanceSat(world, 'maker') };
+    await world.work(2);
     const closed = world.miner.close();
     await until('closing', () => world.chain.mempoolEntries().length > 0);
     world.chain.generate(1);
     const { transaction, feeSat } = await waitingClaim(world, params);
-    const workHashes = 12n * SHARE.workHashes;
+    const workHashes = 14n * SHARE.workHashes;
     const shareRoot = await rootOf(world.makerStore, world);
     expect(await rootOf(world.minerStore, world)).toEqual(shareRoot);
-    const commitment = sealCommitment(params, { n: 3, workHashes, shareRoot });
+    const commitment = sealCommitment(params, { n: 4, workHashes, shareRoot });
     expect(toHex(transaction.outs[0]!.script)).toBe(`6a247368736c${toHex(commitment)}`);
     world.chain.generate(7);
     await closed;
@@ -230,6 +231,7 @@ describe('the seal over crashes', () => {
       }
       const claimOf = async (store: MemoryLedger) =>
         (JSON.parse((await store.get('seal', world.contractId))!) as { claim: unknown }).claim;
+      expect(seen).toBeGreaterThanOrEqual(nth);
       expect(await claimOf(world.makerStore)).toEqual(await claimOf(world.minerStore));
       expect(world.miner.status.signed?.workHashes).toBe(24n * SHARE.workHashes);
       await world.stop();

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import { codeOf } from '../../src/base/errors.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { capacitySat, closeAmounts, stateAmounts } from '../../src/channel/amounts.ts';
-import { type BondSpend, bondCoins } from '../../src/channel/bonds.ts';
+import { type BondSpend, bondCoins, signBondSpend } from '../../src/channel/bonds.ts';
 import type { ChannelParams } from '../../src/channel/params.ts';
 import { exportPsbt, signPsbt } from '../../src/channel/psbt.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
@@ -11,8 +12,10 @@ import type { BondMode, BondTerms } from '../../src/contract/bond-terms.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { takeRuling } from '../../src/peering/bond-release.ts';
+import { call } from '../../src/peering/calls.ts';
 import { assembleChannel } from '../../src/peering/opening.ts';
 import { loadContract } from '../../src/peering/records.ts';
+import { connectAsMiner } from './impostors.ts';
 import { MortalLedger, SHARE, seedOf, until, World, type WorldOptions } from './world.ts';
 
 const MODES = ['none', 'forfeit_to_mm', 'hostage', 'auditor'] as const;
@@ -274,6 +277,7 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     // Its bond is still there, so the miner goes on asking whoever is there.
     const port = world.port;
     await world.maker.close();
+    await world.restartMiner();
     world.makerLedger = new MortalLedger(world.makerStore);
     await world.startMaker({
       port,
@@ -282,6 +286,43 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     const second = await waitingFee(world);
     world.chain.generate(1);
     expect(purse.gained.miner).toBe(before.miner + bonds.minerBondOutputSat - second);
+    await world.stop();
+  });
+
+  it('hostage: a maker signs nothing that is not the miner’s to ask for', async () => {
+    const { world, bonds } = await closedAlone('hostage', false, false);
+    await until('seen', () => world.maker.status[0]!.channel === 'closing');
+    await world.miner.stop();
+    const { opening, contract } = (await loadContract(world.minerStore, world.contractId))!;
+    const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
+    const coins = bondCoins(params, workHashes, await rungOf(params, world));
+    const keys = world.minerSigner.forChannel(contract.channelIndex);
+    const peer = await connectAsMiner(world);
+    const ask = async (
+      owner: string,
+      payee: 'miner' | 'maker',
+      rate: number,
+      change = {},
+    ): Promise<string> => {
+      const coin = coins.find((each) => each.owner === owner)!;
+      const spend: BondSpend = { coin, payee, feeRateSatPerKvb: rate };
+      const signature = signBondSpend(params, spend, 'miner', keys);
+      const { contractId } = world;
+      const { txid, vout } = coin;
+      const request = { contractId, txid, vout, payee, feeRateSatPerKvb: rate, signature, ...change };
+      return call(peer, 'bond.release', request).then(() => 'signed', codeOf);
+    };
+    const ruinous = (Number(bonds.makerBondOutputSat) - 1000) * 6;
+    expect(await ask('maker', 'maker', ruinous)).toBe('bonds_at_stake');
+    expect(await ask('maker', 'miner', 2000)).toBe('bonds_at_stake');
+    expect(await ask('miner', 'miner', 2000)).toBe('bonds_at_stake');
+    expect(await ask('miner', 'maker', 2000, { txid: '11'.repeat(32) })).toBe('unknown_channel');
+    expect(await ask('miner', 'maker', 2000, { feeRateSatPerKvb: 2001 })).toBe('bad_signature');
+    expect(await world.makerStore.list('award')).toEqual([]);
+    // What the miner gives up the maker takes.
+    expect(await ask('miner', 'maker', 2000)).toBe('signed');
+    expect(await world.makerStore.list('award')).toHaveLength(1);
+    peer.close();
     await world.stop();
   });
 

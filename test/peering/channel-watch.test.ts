@@ -166,6 +166,25 @@ describe('a close that is final', () => {
   });
 });
 
+describe('a maker that answers nothing', () => {
+  it('does not keep the miner from its deadline', async () => {
+    const world = new MarketWorld({ terms: { expiryHeight: 600 }, policy: { minExpiryBlocks: 300 } });
+    await world.started(1);
+    world.makerStore.hold();
+    void world.miner.close();
+    await until('the maker is stuck', () => world.makerStore.stats.queuedWrites > 0);
+    const { connections } = world.maker.stats;
+    await world.restartMiner();
+    await until('asked again', () => world.maker.stats.connections > connections);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    world.chain.generate(600 - 144 - world.chain.height);
+    await until('broadcast', () => world.waiting().length === 1);
+    expect(world.miner.status.connected).toBe(false);
+    world.makerStore.release();
+    await world.stop();
+  });
+});
+
 const AUDITOR = new SeedSigner({ seed: seedOf('auditor'), network: 'regtest' });
 const BONDED: WorldOptions = {
   terms: {

@@ -7,7 +7,7 @@ import { displayHash, headerHash } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import { type Logger, silentLogger } from '../../src/log/logger.ts';
 import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
 import {
   destinationOfLink,
@@ -45,7 +45,11 @@ function auditPool(): Handler {
   };
 }
 
-async function setup(options: Partial<SessionLinksOptions> = {}, handler: Handler = auditPool()) {
+async function setup(
+  options: Partial<SessionLinksOptions> = {},
+  handler: Handler = auditPool(),
+  log: Logger = silentLogger,
+) {
   const clock = new ManualClock();
   const pool = await FakePool.listen(handler);
   const told: string[] = [];
@@ -59,7 +63,7 @@ async function setup(options: Partial<SessionLinksOptions> = {}, handler: Handle
       ...options,
     },
     {
-      ...{ clock, random: realRandom, log: silentLogger },
+      ...{ clock, random: realRandom, log },
       listener: {
         onReady: (link) => told.push(`ready ${link.session}`),
         onJob: (link, job) =>
@@ -229,6 +233,37 @@ describe('SessionLinks', () => {
     await until(() => told.length === 3);
     expect(told.map((text) => text.split(' ')[0])).toEqual(['ready', 'down', 'job']);
     expect(links.stats.extranonceChanges).toBe(1);
+  });
+
+  it('sees that an upstream gives the same extranonce1 to all', async () => {
+    const { links, pool } = await setup({ spareLinks: 2 }, (request, peer) => {
+      if (request.method !== 'mining.authorize') return plainPool(request, peer);
+      peer.send(ok(request, true), notify({ jobId: 'first' }));
+      return undefined;
+    });
+    await until(() => links.spare === 2);
+    expect(links.stats.sameExtranonces).toBe(1);
+    for (const peer of pool.peers) peer.send(notify({ jobId: 'second' }));
+    await settle();
+    expect(links.stats.sameExtranonces).toBe(1);
+    const apart = await setup({ spareLinks: 3 });
+    await until(() => apart.links.spare === 3);
+    expect(apart.links.stats.sameExtranonces).toBe(0);
+  });
+
+  it('leaves it to the destination to say what befalls the upstream', async () => {
+    const said: string[] = [];
+    const say = (level: string) => (_fields: unknown, message: string) =>
+      void said.push(`${level} ${message}`);
+    const log: Logger = {
+      ...{ debug: say('debug'), info: say('info'), warn: say('warn'), error: say('error') },
+      child: () => log,
+    };
+    const { pool, links } = await setup({ spareLinks: 1 }, auditPool(), log);
+    await until(() => links.spare === 1);
+    pool.peer.drop();
+    await until(() => said.length >= 2);
+    expect(said).toEqual(['debug upstream is up', 'debug upstream is down']);
   });
 
   it('holds its bounds for any history of sessions', async () => {
