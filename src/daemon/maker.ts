@@ -19,6 +19,7 @@ import { Maker } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-book.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { fileDesk } from '../peering/signing-desk.ts';
 import { PeerServer } from '../peering/transport.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { chainSource, fundingWallet } from './chain-access.ts';
@@ -70,6 +71,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     {
       ...{ ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
+      desk: fileDesk(join(config.dataDir, 'requests')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },

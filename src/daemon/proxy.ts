@@ -16,6 +16,7 @@ import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import type { MinerStatus } from '../peering/miner-side.ts';
+import { fileDesk } from '../peering/signing-desk.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { Hashrate } from '../work/hashrate.ts';
@@ -94,7 +95,8 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     const onStatus = contractListener(mining, config.contract.shareDifficulty);
     const contractLog = log.child({ part: 'contract' });
     const { connect } = crash;
-    const deps = { ledger, chain: parts.chain, signer, clock, random, log: contractLog, connect };
+    const desk = fileDesk(join(config.dataDir, 'requests'));
+    const deps = { ledger, chain: parts.chain, signer, clock, random, log: contractLog, connect, desk };
     parts.selling = await Selling.start(config.network, config.contract, { ...deps, onStatus });
     onStatus(parts.selling.side.status);
   }

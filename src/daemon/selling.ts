@@ -26,6 +26,7 @@ import {
   WATCHED_KIND,
 } from '../peering/records.ts';
 import { healFromMaker } from '../peering/recovery.ts';
+import type { SigningDesk } from '../peering/signing-desk.ts';
 import type { connectPeer } from '../peering/transport.ts';
 import { type ContractReport, contractReport } from './contract-report.ts';
 
@@ -44,6 +45,8 @@ export type SellingDeps = {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** See `RemainsDeps`. */
+  readonly desk?: SigningDesk;
   readonly onStatus: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
 };

@@ -60,9 +60,6 @@ export class Listeners {
   /** Connections of balancers that have not said whom they bring, and until when they may. */
   readonly #pending = new Map<Socket, number>();
   readonly #reads = new SharedReads();
-  /** Connections whose end the servers do not wait for, since their sockets were replaced. */
-  #adopted = 0;
-  #onAllEnded: (() => void) | undefined;
   readonly stats = { badProxyHeaders: 0 };
 
   constructor(options: readonly ListenerOptions[], deps: ListenersDeps) {
@@ -102,10 +99,6 @@ export class Listeners {
     await Promise.all(
       this.#listening.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve()))),
     );
-    if (this.#adopted === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onAllEnded = resolve;
-    });
   }
 
   async #open(index: number, listener: ListenerOptions): Promise<void> {
@@ -176,24 +169,11 @@ export class Listeners {
       return;
     }
     const { secureContext } = this.#listening[index]!;
-    let onBytes: ((chunk: Buffer) => void) | undefined;
-    const adopted =
-      secureContext === undefined ? this.#reads.adopt(socket, (chunk) => onBytes?.(chunk)) : undefined;
-    if (adopted !== undefined) {
-      adopted.on('error', ignore);
-      this.#adopted += 1;
-      adopted.once('close', () => {
-        this.#adopted -= 1;
-        if (this.#adopted === 0) this.#onAllEnded?.();
-      });
-      onBytes = this.#deps.serve(adopted, address, index);
-      adopted.resume();
-      return;
-    }
     const stream =
       secureContext === undefined ? socket : new TLSSocket(socket, { isServer: true, secureContext });
     if (stream !== socket) stream.on('error', ignore);
-    stream.on('data', this.#deps.serve(stream, address, index));
+    const onBytes = this.#deps.serve(stream, address, index);
+    if (!this.#reads.take(stream, onBytes)) stream.on('data', onBytes);
     stream.resume();
   }
 }

@@ -5,42 +5,43 @@ const READ_BYTES = 64 * 1024;
 /** Most reads of miners are one line or a few. */
 const VIEWS = 2048;
 
+/** Where a socket keeps its option `onread`, by the names Node gives its symbols. */
+type OnRead = { readonly buffer: symbol; readonly callback: symbol };
+type Inner = Record<symbol, unknown> & { readonly _handle?: { useUserBuffer?: (buffer: Buffer) => void } };
+
 /**
  * One buffer for the reads of all plain connections. Otherwise the runtime takes 64 KiB for each read, copies
- * what came into an array of its own and passes that through a stream: a quarter of what a bare server spends
+ * what came into an array of its own and passes that through a stream: a tenth of what a bare server spends
  * on a connection that sends one short line at a time.
  *
- * `net.Socket` has this as its option `onread`, but a server makes its sockets without it. So the handle of
- * an accepted connection is moved to a socket made with it: `_handle` and the option `handle` are used by
- * Node's own modules and are not in its documentation. Where they are not as expected, `adopt` does nothing.
+ * `net.Socket` has this as its option `onread`, but a server makes its sockets without options. So it is set
+ * afterwards, as the constructor would: `_handle` and the two symbols are not in Node's documentation. Where
+ * they are not as expected nothing is changed, and the socket emits `data` as ever.
  */
 export class SharedReads {
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   /** Of the first so many bytes; made once, used for each read of that size. */
   readonly #views: Buffer[] = [];
+  #onRead: OnRead | undefined;
 
   /**
-   * Takes over a connection that was accepted paused and not read from.
-   * @param onBytes what is read; valid during the call only
-   * @returns the socket to use instead, already reading; undefined when this one has to be used as it is
+   * To be called for a connection that was accepted paused and not read from, before it is resumed.
+   * @param onBytes gets what is read, valid during the call only
+   * @returns false when this socket has to be listened to for `data`
    */
-  adopt(accepted: Socket, onBytes: (chunk: Buffer) => void): Socket | undefined {
-    const inner = accepted as unknown as { _handle?: unknown };
+  take(socket: Socket, onBytes: (chunk: Buffer) => void): boolean {
+    if (socket.constructor !== Socket || socket.bytesRead > 0) return false;
+    const inner = socket as unknown as Inner;
+    this.#onRead ??= onReadOf(socket);
     const handle = inner._handle;
-    if (accepted.constructor !== Socket || accepted.bytesRead > 0 || !isHandle(handle)) return undefined;
-    const callback = (size: number): boolean => {
+    if (this.#onRead === undefined || typeof handle?.useUserBuffer !== 'function') return false;
+    inner[this.#onRead.buffer] = this.#buffer;
+    inner[this.#onRead.callback] = (size: number): boolean => {
       onBytes(this.#view(size));
       return true;
     };
-    const options = {
-      handle,
-      onread: { buffer: this.#buffer, callback },
-      writableHighWaterMark: accepted.writableHighWaterMark,
-    };
-    inner._handle = null;
-    const socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
-    accepted.destroy();
-    return socket;
+    handle.useUserBuffer(this.#buffer);
+    return true;
   }
 
   #view(size: number): Buffer {
@@ -54,6 +55,9 @@ export class SharedReads {
   }
 }
 
-function isHandle(handle: unknown): boolean {
-  return typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function';
+function onReadOf(socket: Socket): OnRead | undefined {
+  const symbols = Object.getOwnPropertySymbols(socket);
+  const buffer = symbols.find(({ description }) => description === 'kBuffer');
+  const callback = symbols.find(({ description }) => description === 'kBufferCb');
+  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
 }

@@ -6,10 +6,10 @@ import type { ChainTip } from '../chain/source.ts';
 import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import { type ChannelView, DEFAULT_CLOSE_MARGINS, type Pushable, shareOf } from '../chain/watcher.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
-import { exportPsbt } from '../channel/psbt.ts';
-import { signRefund } from '../channel/refund.ts';
+import { psbtSignature } from '../channel/psbt.ts';
+import { finalizeRefund, signRefund } from '../channel/refund.ts';
 import type { Signer } from '../channel/signer.ts';
-import { refundRequest } from '../channel/signing-requests.ts';
+import { refundRequest, type SigningRequest } from '../channel/signing-requests.ts';
 import { dustSat, refundVsize } from '../channel/sizes.ts';
 import type { SignedTransaction } from '../channel/states.ts';
 import {
@@ -19,7 +19,7 @@ import {
   type RoleEffect,
 } from '../peering/channel-watch.ts';
 import { walletScript } from '../peering/opening.ts';
-import { requestEntry } from '../peering/records.ts';
+import { askElsewhere } from '../peering/signing-desk.ts';
 import type { MakerBook } from './maker-book.ts';
 
 export type MakerChainDeps = ChannelWatchDeps;
@@ -91,17 +91,10 @@ export class MakerChain {
     const { assembled, contract, contractId } = this.#book;
     assert(assembled !== undefined, 'maker_channel_before_refund');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const refund = this.#signedRefund(assembled.params, satPerKvb, signer);
-    if (refund === undefined) {
-      // The key is cold: the request waits in the ledger for whoever holds it.
-      const psbt = exportPsbt(refundRequest(assembled.params, satPerKvb), [signer]);
-      await this.#deps.ledger.appendNow([requestEntry(contractId, 'refund', psbt)]);
-      this.#deps.log.error(
-        { contract: contractId },
-        'the channel expired; its refund is to be signed elsewhere',
-      );
-      return;
-    }
+    const refund =
+      this.#signedRefund(assembled.params, satPerKvb, signer) ??
+      (await this.#coldRefund(assembled.params, satPerKvb, signer));
+    if (refund === undefined) return;
     const { hex, feeSat } = refund;
     await this.#book.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
     this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
@@ -115,6 +108,23 @@ export class MakerChain {
       if (codeOf(error) !== 'cold_key') throw error;
       return undefined;
     }
+  }
+
+  /** The key is cold: the request waits for whoever holds it. */
+  async #coldRefund(
+    params: ChannelParams,
+    satPerKvb: number,
+    holder: Signer,
+  ): Promise<SignedTransaction | undefined> {
+    const { contractId } = this.#book;
+    const request = (rate: number): SigningRequest => refundRequest(params, rate);
+    const answer = await askElsewhere(
+      { contractId, what: 'refund', satPerKvb, request, holder },
+      this.#deps,
+    );
+    if (answer === undefined) return undefined;
+    const signature = psbtSignature(request(answer.satPerKvb), answer.signed, params.keys.makerRefund);
+    return finalizeRefund(params, answer.satPerKvb, signature);
   }
 
   async #pushFunding(feeSat: bigint): Promise<void> {

@@ -27,6 +27,7 @@ import {
 import { entriesOf } from '../peering/recovery.ts';
 import type { SealStanding } from '../peering/remains.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peering/rpc-peer.ts';
+import type { SigningDesk } from '../peering/signing-desk.ts';
 import {
   DEFAULT_TRANSPORT,
   type PeerLink,
@@ -71,6 +72,8 @@ export type MakerDeps = {
   readonly ledger: Ledger;
   readonly chain: ChainSource;
   readonly signer: SignerTree;
+  /** See `RemainsDeps`. */
+  readonly desk?: SigningDesk;
   /** See `MakerBookDeps`. */
   readonly openStateSigner?: OpenStateSigner;
   /** Where the money of fundings comes from. Default: the wallet key of the signer. */

@@ -1,22 +1,11 @@
-import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import {
-  type BondSignatory,
-  type BondSpend,
-  bondKeyOf,
-  finalizeBondSpend,
-  signBondSpend,
-  verifyBondSpend,
-} from '../channel/bonds.ts';
+import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
-import { psbtSignature } from '../channel/psbt.ts';
-import { bondSpendRequest } from '../channel/signing-requests.ts';
-import type { LedgerEntry } from '../ledger/ledger.ts';
 import { call } from './calls.ts';
 import type { Params, Result } from './messages.ts';
-import { AWARD_KIND, awardId } from './records.ts';
 import { FALLBACK_SAT_PER_KVB, type Remains, type RemainsDeps, type StakedBook } from './remains.ts';
 import type { RpcPeer } from './rpc-peer.ts';
+import { awardEntry } from './rulings.ts';
 
 /** One side of a channel whose bonds are on the chain. */
 export type BondSide = {
@@ -30,15 +19,6 @@ export type BondSide = {
 function otherOf(role: ChannelRole): ChannelRole {
   return role === 'miner' ? 'maker' : 'miner';
 }
-
-/** A bond's spend with two signatures, which `Remains` broadcasts until a block holds it. */
-function awardEntry(book: StakedBook, spend: BondSpend, signatures: Signatures): LedgerEntry {
-  assert(book.assembled !== undefined, 'channel_before_award');
-  const body = finalizeBondSpend(book.assembled.params, spend, signatures).hex;
-  return { op: 'put', kind: AWARD_KIND, id: awardId(book.contractId, spend.coin), body };
-}
-
-type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
 
 /**
  * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask
@@ -89,23 +69,4 @@ export async function answerForBond(
     awardEntry(book, spend, { [role]: signature, [otherOf(role)]: asked.signature }),
   ]);
   return { signature };
-}
-
-/**
- * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
- * `Remains` to broadcast. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
- */
-export async function takeRuling(
-  side: Pick<BondSide, 'role' | 'book'>,
-  spend: BondSpend,
-  psbt: string,
-  deps: Pick<RemainsDeps, 'ledger' | 'signer'>,
-): Promise<void> {
-  const { role, book } = side;
-  const { assembled, contract } = book;
-  if (!assembled || !contract) throw new CodedError('unknown_channel');
-  const { params } = assembled;
-  const auditor = psbtSignature(bondSpendRequest(params, spend), psbt, bondKeyOf(params, 'auditor'));
-  const own = signBondSpend(params, spend, role, deps.signer.forChannel(contract.channelIndex));
-  await deps.ledger.appendNow([awardEntry(book, spend, { [role]: own, auditor })]);
 }

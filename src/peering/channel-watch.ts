@@ -23,6 +23,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
 import { type ChannelRecord, WATCHED_KIND, watchedEntry } from './records.ts';
+import type { SigningDesk } from './signing-desk.ts';
 
 /** What both books have of a channel. */
 export type WatchedBook = {
@@ -51,6 +52,8 @@ export type ChannelWatchDeps = {
   readonly ledger: Ledger;
   readonly signer: SignerTree;
   readonly log: Logger;
+  /** For keys that are elsewhere. */
+  readonly desk?: SigningDesk;
 };
 
 export type ChannelSide = {

@@ -1,10 +1,15 @@
+import type { Clock, Random } from '../base/clock.ts';
 import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
+import type { OpeningDeps } from './miner-opening.ts';
 import type { ChannelStatus } from './records.ts';
 import type { SealStanding } from './remains.ts';
 import { DEFAULT_RPC, type RpcOptions } from './rpc-peer.ts';
-import { DEFAULT_TRANSPORT, type TransportOptions } from './transport.ts';
+import type { SigningDesk } from './signing-desk.ts';
+import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from './transport.ts';
 
 export type MinerSideOptions = {
   readonly terms: ContractTerms;
@@ -43,6 +48,18 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
   margins: DEFAULT_CLOSE_MARGINS,
   transport: DEFAULT_TRANSPORT,
   rpc: DEFAULT_RPC,
+};
+
+export type MinerSideDeps = OpeningDeps & {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** See `RemainsDeps`. */
+  readonly desk?: SigningDesk;
+  /** After everything that may have changed the status. */
+  readonly onStatus?: (status: MinerStatus) => void;
+  readonly connect?: typeof connectPeer;
 };
 
 export type MinerStatus = {

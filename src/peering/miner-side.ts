@@ -1,11 +1,8 @@
 import { assert } from '../base/assert.ts';
-import type { Clock, Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
 import { exposureSat, type StreamEffect, unsignedWork } from '../contract/stream.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import type { Logger } from '../log/logger.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import { answerForBond, askForBond, type BondSide } from './bond-release.ts';
 import { call, handler, Serial } from './calls.ts';
@@ -14,10 +11,11 @@ import type { Result } from './messages.ts';
 import { MinerBook } from './miner-book.ts';
 import { MinerChain } from './miner-chain.ts';
 import { MinerFeed } from './miner-feed.ts';
-import { type OpeningDeps, openChannel } from './miner-opening.ts';
+import { openChannel } from './miner-opening.ts';
 import {
   DEFAULT_SETTINGS,
   type MinerSettings,
+  type MinerSideDeps,
   type MinerSideOptions,
   type MinerStatus,
 } from './miner-options.ts';
@@ -29,17 +27,7 @@ import { Remains } from './remains.ts';
 import { type RpcHandlers, RpcPeer } from './rpc-peer.ts';
 import { connectPeer } from './transport.ts';
 
-export type { MinerSideOptions, MinerStatus } from './miner-options.ts';
-
-export type MinerSideDeps = OpeningDeps & {
-  readonly ledger: Ledger;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Logger;
-  /** After everything that may have changed the status. */
-  readonly onStatus?: (status: MinerStatus) => void;
-  readonly connect?: typeof connectPeer;
-};
+export type { MinerSideDeps, MinerSideOptions, MinerStatus } from './miner-options.ts';
 
 /**
  * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every

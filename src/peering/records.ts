@@ -182,14 +182,14 @@ export function awardId(
   return `${contractId}:${coin.txid}:${coin.vout}`;
 }
 
-/** @param what the kind of the signing request */
+export function requestId(contractId: string, what: string): string {
+  return `${contractId}:${what}`;
+}
+
+/** @param what the kind of the signing request, unique for the contract */
 export function requestEntry(contractId: string, what: string, psbt: string): LedgerEntry {
-  return {
-    op: 'put',
-    kind: REQUEST_KIND,
-    id: `${contractId}:${what}`,
-    body: JSON.stringify({ what, psbt }),
-  };
+  const body = JSON.stringify({ what, psbt });
+  return { op: 'put', kind: REQUEST_KIND, id: requestId(contractId, what), body };
 }
 
 export function watchedEntry(contractId: string): LedgerEntry {

@@ -3,13 +3,29 @@ import { toHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainSource, ChainTip } from '../chain/source.ts';
 import { bondStep, sealStep } from '../chain/stake-watch.ts';
-import { type BondCoin, bondCoins, signBondReturn } from '../channel/bonds.ts';
+import {
+  type BondCoin,
+  type BondSpend,
+  bondCoins,
+  bondKeyOf,
+  exitKeyOf,
+  finalizeBondReturn,
+  signBondReturn,
+} from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
-import { exportPsbt } from '../channel/psbt.ts';
-import { finalizeSealClaim, type SignedSealClaim, signSealRefund } from '../channel/seal.ts';
+import { psbtSignature } from '../channel/psbt.ts';
+import {
+  finalizeSealClaim,
+  finalizeSealRefund,
+  joinSealClaim,
+  type SignedSealClaim,
+  signSealRefund,
+} from '../channel/seal.ts';
+import type { Signer } from '../channel/signer.ts';
 import {
   bondReturnRequest,
+  bondSpendRequest,
   type SigningRequest,
   sealClaimRequest,
   sealRefundRequest,
@@ -20,14 +36,9 @@ import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
-import {
-  AWARD_KIND,
-  awardId,
-  type ChannelRecord,
-  REMAINS_KIND,
-  remainsEntry,
-  requestEntry,
-} from './records.ts';
+import { AWARD_KIND, awardId, type ChannelRecord, REMAINS_KIND, remainsEntry } from './records.ts';
+import { takeRuling } from './rulings.ts';
+import { askElsewhere, type SigningDesk } from './signing-desk.ts';
 
 export const FALLBACK_SAT_PER_KVB = 5000;
 /** How far back a close that is not the own newest state is looked for. */
@@ -52,6 +63,8 @@ export type RemainsDeps = {
   readonly chain: ChainSource;
   readonly signer: SignerTree;
   readonly log: Logger;
+  /** For keys that are elsewhere; without one requests are left in the ledger, and no auditor is asked. */
+  readonly desk?: SigningDesk;
 };
 
 /** `intact`: unspent. `lost`: spent by another transaction than the maker's claim. */
@@ -90,8 +103,8 @@ export class Remains {
     if (terms.seal === undefined && !hasBondOutputs(terms)) return;
     this.#isOver ??= (await this.#deps.ledger.get(REMAINS_KIND, contractId)) !== undefined;
     if (this.#isOver) return;
-    const bondsOver = await this.#lookAtBonds(assembled.params, tip, channel);
     const sealOver = await this.#lookAtSeal(assembled.params, tip, channel);
+    const bondsOver = await this.#lookAtBonds(assembled.params, tip, channel);
     if (!bondsOver || !sealOver || channel.status !== 'closed') return;
     this.#isOver = true;
     await this.#deps.ledger.appendNow([remainsEntry(contractId)]);
@@ -124,14 +137,12 @@ export class Remains {
 
   /** True when a block spends it for good. */
   async #lookAtBond(params: ChannelParams, tip: ChainTip, coin: BondCoin): Promise<boolean> {
-    const { chain, ledger } = this.#deps;
+    const { chain } = this.#deps;
     const inBlocks = await chain.txOut(coin.txid, coin.vout, false);
     if (inBlocks === undefined) return this.#isBondGone(tip, coin);
     this.#goneAtHeight.delete(coin.owner);
     const isWaiting = (await chain.txOut(coin.txid, coin.vout)) === undefined;
-    const award = isWaiting
-      ? undefined
-      : await ledger.get(AWARD_KIND, awardId(this.#book.contractId, coin));
+    const award = isWaiting ? undefined : await this.#awardOf(params, coin);
     if (award !== undefined) await this.#broadcast('bond_award', award);
     if (award !== undefined || coin.owner !== this.#role) return false;
     const bonds = bondsOf(params.terms);
@@ -139,12 +150,57 @@ export class Remains {
     const view = { spent: isWaiting ? 'in_mempool' : 'no', closeDepth: inBlocks.confirmations } as const;
     if (bondStep(view, csvBlocks) === 'wait') return false;
     const rate = await this.#feeRate();
-    await this.#send(
-      'bond_return',
-      (signer) => signBondReturn(params, coin, rate, signer),
-      () => bondReturnRequest(params, coin, rate),
-    );
+    const request = (satPerKvb: number): SigningRequest => bondReturnRequest(params, coin, satPerKvb);
+    await this.#send({
+      ...{ what: `bond_return-${coin.txid.slice(0, 8)}`, rate, request },
+      sign: (signer) => signBondReturn(params, coin, rate, signer),
+      finish: (satPerKvb, psbt) => {
+        const signature = psbtSignature(request(satPerKvb), psbt, exitKeyOf(params, coin));
+        return finalizeBondReturn(params, coin, satPerKvb, signature);
+      },
+    });
     return false;
+  }
+
+  /** A spend with two signatures: of both sides, or by a ruling. */
+  async #awardOf(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
+    const id = awardId(this.#book.contractId, coin);
+    const known = await this.#deps.ledger.get(AWARD_KIND, id);
+    if (known !== undefined) return known;
+    await this.#askAuditor(params, coin);
+    return this.#deps.ledger.get(AWARD_KIND, id);
+  }
+
+  /**
+   * A ruling that gives a bond to this side, asked for where there is a desk: what the auditor signed is
+   * stored with the own signature.
+   */
+  async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<void> {
+    const { contract, contractId } = this.#book;
+    const { desk, log, signer } = this.#deps;
+    if (desk === undefined || contract === undefined || bondKeyOf(params, 'auditor') === undefined) return;
+    const payee = this.#role;
+    const spendAt = (feeRateSatPerKvb: number): BondSpend => ({ coin, payee, feeRateSatPerKvb });
+    const answer = await askElsewhere(
+      {
+        ...{ contractId, what: `ruling-${coin.owner}-${coin.txid.slice(0, 8)}` },
+        satPerKvb: await this.#feeRate(),
+        request: (satPerKvb) => bondSpendRequest(params, spendAt(satPerKvb)),
+        holder: signer.forChannel(contract.channelIndex),
+      },
+      this.#deps,
+    );
+    if (answer === undefined) return;
+    try {
+      const side = { role: this.#role, book: this.#book };
+      await takeRuling(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      log.error(
+        { contract: contractId, code: error.code, detail: error.message },
+        'no ruling for this bond',
+      );
+    }
   }
 
   /** Spent, or its close left the chain in a reorganisation: then the bonds are looked for again. */
@@ -224,46 +280,48 @@ export class Remains {
   async #claimSeal(params: ChannelParams): Promise<void> {
     const { sealClaim: claim } = this.#book;
     if (claim === undefined) return;
-    await this.#send(
-      'seal_claim',
-      (signer) => finalizeSealClaim(params, claim, signer),
-      () => sealClaimRequest(params, claim),
-    );
+    const request = (): SigningRequest => sealClaimRequest(params, claim);
+    await this.#send({
+      ...{ what: 'seal_claim', rate: 1000, request },
+      sign: (signer) => finalizeSealClaim(params, claim, signer),
+      finish: (_rate, psbt) =>
+        joinSealClaim(params, claim, psbtSignature(request(), psbt, params.keys.makerSeal)),
+    });
   }
 
   async #takeSealBack(params: ChannelParams): Promise<void> {
     const rate = Math.min(await this.#feeRate(), sealRateLimit(params));
-    await this.#send(
-      'seal_refund',
-      (signer) => signSealRefund(params, rate, signer),
-      () => sealRefundRequest(params, rate),
-    );
+    const request = (satPerKvb: number): SigningRequest => sealRefundRequest(params, satPerKvb);
+    await this.#send({
+      ...{ what: 'seal_refund', rate, request },
+      sign: (signer) => signSealRefund(params, rate, signer),
+      finish: (satPerKvb, psbt) => {
+        const signature = psbtSignature(request(satPerKvb), psbt, params.keys.minerSealExit);
+        return finalizeSealRefund(params, satPerKvb, signature);
+      },
+    });
   }
 
   async #feeRate(): Promise<number> {
     return Math.ceil(await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
   }
 
-  /** Signs and broadcasts, or leaves the request where the key is cold. Tried again at the next tip. */
-  async #send(
-    what: string,
-    sign: (signer: ReturnType<SignerTree['forChannel']>) => SignedTransaction,
-    request: () => SigningRequest,
-  ): Promise<void> {
+  /** Signs and broadcasts, or has it signed elsewhere where the key is cold. Tried again at the next tip. */
+  async #send(spend: ColdSpend): Promise<void> {
     const { contract, contractId } = this.#book;
-    const { ledger, log, signer: tree } = this.#deps;
     if (contract === undefined) return;
-    const signer = tree.forChannel(contract.channelIndex);
+    const { what, rate: satPerKvb, request } = spend;
+    const holder = this.#deps.signer.forChannel(contract.channelIndex);
     try {
-      await this.#broadcast(what, sign(signer).hex);
+      await this.#broadcast(what, spend.sign(holder).hex);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      log.warn(
-        { contract: contractId, what, code: error.code, detail: error.message },
-        'not yet taken back',
-      );
-      if (codeOf(error) !== 'cold_key') return;
-      await ledger.appendNow([requestEntry(contractId, what, exportPsbt(request(), [signer]))]);
+      const { code, message: detail } = error;
+      this.#deps.log.warn({ contract: contractId, what, code, detail }, 'not yet taken back');
+      if (code !== 'cold_key') return;
+      const answer = await askElsewhere({ contractId, what, satPerKvb, request, holder }, this.#deps);
+      if (answer !== undefined)
+        await this.#broadcast(what, spend.finish(answer.satPerKvb, answer.signed).hex);
     }
   }
 
@@ -279,6 +337,17 @@ export class Remains {
     }
   }
 }
+
+/** A spend of the own side alone. */
+type ColdSpend = {
+  readonly what: string;
+  /** sat per kvB. */
+  readonly rate: number;
+  readonly sign: (signer: Signer) => SignedTransaction;
+  readonly request: (satPerKvb: number) => SigningRequest;
+  /** With the signature from a PSBT. */
+  readonly finish: (satPerKvb: number, psbt: string) => SignedTransaction;
+};
 
 /** The rate at which the refund of a seal still leaves the miner something. */
 function sealRateLimit(params: ChannelParams): number {

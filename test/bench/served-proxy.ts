@@ -19,6 +19,8 @@ export type ServeOptions = {
   readonly blockSeconds: number;
   /** Shares the port with other proxies of the bench. */
   readonly reusePort?: boolean;
+  /** The limits on rates as a farm has them; without, a load from one address may do what it can. */
+  readonly isLimited?: boolean;
   /** The upstream of another proxy of the bench instead of one of its own. */
   readonly upstreamPort?: number;
 };
@@ -92,6 +94,12 @@ function portOf(address: unknown): number {
   return Number(String(address).split(':').at(-1));
 }
 
+const NO_LIMITS = `[stratum.limits]
+max_sessions_per_address = 60000
+accepts_per_second = 100000
+accepts_per_second_per_address = 100000
+lines_per_second = 100000`;
+
 function configOf(options: ServeOptions, directory: string, upstreamPort: number): ProxyConfig {
   const file = join(directory, 'proxy.toml');
   const { port, difficulty, reusePort = false } = options;
@@ -103,6 +111,7 @@ data_dir = ${JSON.stringify(directory)}
 listen = "127.0.0.1:${port}"
 reuse_port = ${reusePort}
 max_sessions = 60000
+${options.isLimited === true ? '' : NO_LIMITS}
 [stratum.difficulty]
 mode = "fixed"
 start = ${difficulty}

@@ -53,7 +53,8 @@ const WARM_MS = 2_000;
  * upstream, the honest and the others are processes of their own; every crowd has an address of its own.
  */
 export async function measureStorm(options: StormOptions): Promise<StormResult> {
-  const proxy = startProxyProcess({ port: 0, branches: 12, difficulty: 2 ** -32, blockSeconds: 0 });
+  const served = { port: 0, branches: 12, difficulty: 2 ** -32, blockSeconds: 0, isLimited: true };
+  const proxy = startProxyProcess(served);
   const { port, metricsPort } = await proxy.ask<Ports>('ports');
   const { storm, slow, garbage, seed } = options;
   const shape: StormShape = { port, storm, slow, garbage, seed };

@@ -1,15 +1,17 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { BIP32Factory } from 'bip32';
+import { Psbt } from 'bitcoinjs-lib';
 import * as ecc from 'tiny-secp256k1';
-import { expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { capacitySat } from '../../src/channel/amounts.ts';
 import { type ColdKey, ColdSigner } from '../../src/channel/cold-signer.ts';
-import { psbtSignature } from '../../src/channel/psbt.ts';
-import { finalizeRefund } from '../../src/channel/refund.ts';
-import { refundRequest } from '../../src/channel/signing-requests.ts';
-import { assembleChannel } from '../../src/peering/opening.ts';
-import { loadContract } from '../../src/peering/records.ts';
+import { SeedSigner } from '../../src/channel/signer.ts';
+import type { MempoolEntry } from '../../src/devnet/mempool.ts';
+import { fileDesk, type SigningDesk } from '../../src/peering/signing-desk.ts';
 import { walletSign } from '../channel/psbt-fixtures.ts';
 import { seedOf, until, World } from './world.ts';
 
@@ -21,8 +23,25 @@ const account: ColdKey = {
   path: PATH,
 };
 
-it('a maker whose refund key is cold leaves the request in its ledger, and the vault completes it', async () => {
-  const world = new World({ terms: { expiryHeight: 600 }, policy: { minExpiryBlocks: 300 } });
+const folder = mkdtempSync(join(tmpdir(), 'desk-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let made = 0;
+
+/** A desk in a folder of its own, and how somebody answers what lies on it. */
+function deskWith(sign: (psbt: string, name: string) => string) {
+  const path = join(folder, String(made++));
+  const asked = (): string[] =>
+    (existsSync(path) ? readdirSync(path) : []).filter((n) => !n.includes('signed'));
+  const answer = (name: string): void => {
+    const signed = sign(readFileSync(join(path, name), 'utf8').trim(), name);
+    writeFileSync(join(path, name.replace('.psbt', '.signed.psbt')), signed);
+  };
+  return { desk: fileDesk(path), asked, answer };
+}
+
+it('a maker whose refund key is cold leaves the request, and goes on with what the vault signed', async () => {
+  const { desk, asked, answer } = deskWith((psbt) => walletSign(psbt, vault));
+  const world = new World({ desk, terms: { expiryHeight: 600 }, policy: { minExpiryBlocks: 300 } });
   const cold = new ColdSigner(
     { network: 'regtest', cold: { refund: account } },
     { hot: world.makerSigner },
@@ -33,23 +52,99 @@ it('a maker whose refund key is cold leaves the request in its ledger, and the v
   await until('state 1', () => world.maker.status[0]!.ackedN === 1);
   await world.miner.stop();
   world.chain.generate(600 - world.chain.height);
-  const asked = async (): Promise<string | undefined> =>
-    world.makerStore.get('request', `${world.contractId}:refund`);
-  await until('request', async () => (await asked()) !== undefined);
+  await until('request', () => asked().length === 1);
+  expect(asked()).toEqual([`${world.contractId}.refund.2000.psbt`]);
+  world.chain.generate(1);
+  await new Promise((resolve) => setTimeout(resolve, 50));
   expect(world.chain.mempoolEntries()).toEqual([]);
   expect(world.maker.status[0]).toMatchObject({ channel: 'open', frozen: undefined });
+  expect(await world.makerStore.get('request', `${world.contractId}:refund`)).toContain('psbt');
 
-  const { what, psbt } = JSON.parse((await asked())!) as { what: string; psbt: string };
-  expect(what).toBe('refund');
-  const { opening, contract } = (await loadContract(world.makerStore, world.contractId))!;
-  const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
-  const signed = walletSign(psbt, vault);
-  const signature = psbtSignature(refundRequest(params, 2000), signed, params.keys.makerRefund);
-  const { hex, feeSat } = finalizeRefund(params, 2000, signature);
-  world.chain.broadcast(hex);
+  answer(asked()[0]!);
+  world.chain.generate(1);
+  await until('refund', () => world.chain.mempoolEntries().length === 1);
+  const [{ feeSat, transaction }] = world.chain.mempoolEntries() as [MempoolEntry];
+  expect(transaction.outs[0]!.value).toBe(capacitySat(world.terms) - feeSat);
   world.chain.generate(2);
   await until('closed', () => world.maker.status[0]!.channel === 'closed');
-  const entry = (await world.source.utxos(toHex(params.makerPayoutScript))).map(({ valueSat }) => valueSat);
-  expect(entry).toContain(capacitySat(world.terms) - feeSat);
   await world.stop();
 });
+
+describe('a bond that an auditor rules on', () => {
+  const auditor = new SeedSigner({ seed: seedOf('auditor'), network: 'regtest', channelIndex: 5 });
+  const auditorKeyHex = toHex(auditor.publicKey('auditor'));
+
+  async function closedAlone(desk: SigningDesk): Promise<World> {
+    const world = new World({
+      desk,
+      terms: {
+        bonds: {
+          ...{ bondMode: 'auditor', bondCsvBlocks: 2016, auditorKeyHex },
+          ...{ makerBondSat: 40_000n, collateralSat: 60_000n },
+        },
+      },
+      policy: {
+        stakes: {
+          ...{ bondModes: ['auditor'], maxMakerBondSat: 40_000n, minCollateralSat: 1000n },
+          ...{ auditorKeysHex: [auditorKeyHex], minBondCsvBlocks: 1, maxBondCsvBlocks: 2016 },
+          ...{ seal: 'never', minClaimFeeRateSatPerKvb: 100, earlyClose: 'refused' },
+        },
+      },
+    });
+    await world.open();
+    await world.work(4);
+    await until('state 1', () => world.maker.status[0]!.ackedN === 1);
+    await world.miner.closeAlone();
+    world.chain.generate(2);
+    return world;
+  }
+
+  it('goes where the auditor signed, once the answer lies on the desk', async () => {
+    const sign = (psbt: string): string => signByKey(psbt, auditor);
+    const { desk, asked, answer } = deskWith(sign);
+    const world = await closedAlone(desk);
+    // Both sides ask for both bonds, each for itself; they share a desk here, so each is asked once.
+    await until('asked', () => asked().length === 2);
+    for (const name of asked()) answer(name);
+    world.chain.generate(1);
+    await until(
+      'moved',
+      async () =>
+        (await world.makerStore.list('award')).length > 0 ||
+        (await world.minerStore.list('award')).length > 0,
+    );
+    await until('in the mempool', () => world.chain.mempoolEntries().length === 2);
+    expect(world.chain.mempoolEntries().map(({ transaction }) => transaction.ins[0]!.sequence)).toEqual([
+      0xffff_fffd, 0xffff_fffd,
+    ]);
+    world.chain.generate(1);
+    await world.stop();
+  });
+
+  it('stays where the answer is not signed, or is another request', async () => {
+    const other = 'cHNidP8BAAoCAAAAAAAAAAAAAAAA';
+    const { desk, asked, answer } = deskWith((psbt, name) =>
+      name.includes('ruling-miner') ? psbt : other,
+    );
+    const world = await closedAlone(desk);
+    await until('asked', () => asked().length === 2);
+    for (const name of asked()) answer(name);
+    world.chain.generate(2);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await world.makerStore.list('award')).toEqual([]);
+    expect(await world.minerStore.list('award')).toEqual([]);
+    expect(world.chain.mempoolEntries()).toEqual([]);
+    await world.stop();
+  });
+});
+
+/** As a wallet that has one key and signs whatever names it. */
+function signByKey(text: string, signer: SeedSigner): string {
+  const psbt = Psbt.fromBase64(text);
+  const publicKey = signer.publicKey('auditor');
+  psbt.signInput(0, {
+    publicKey,
+    sign: (digest: Uint8Array) => signer.signEcdsa('auditor', digest),
+  });
+  return psbt.toBase64();
+}

@@ -11,10 +11,10 @@ import { bondSpendRequest } from '../../src/channel/signing-requests.ts';
 import type { BondMode, BondTerms } from '../../src/contract/bond-terms.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
-import { takeRuling } from '../../src/peering/bond-release.ts';
 import { call } from '../../src/peering/calls.ts';
 import { assembleChannel } from '../../src/peering/opening.ts';
 import { loadContract } from '../../src/peering/records.ts';
+import { takeRuling } from '../../src/peering/rulings.ts';
 import { connectAsMiner } from './impostors.ts';
 import { MortalLedger, SHARE, seedOf, until, World, type WorldOptions } from './world.ts';
 

@@ -22,6 +22,7 @@ import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.
 import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
+import type { SigningDesk } from '../../src/peering/signing-desk.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
@@ -104,6 +105,8 @@ export type WorldOptions = {
   readonly miner?: Partial<MinerSideOptions>;
   /** What signs the maker's states. */
   readonly openStateSigner?: OpenStateSigner;
+  /** Of both sides. */
+  readonly desk?: SigningDesk;
 };
 
 /** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
@@ -218,10 +221,15 @@ export class World {
         ...(this.#options.openStateSigner === undefined
           ? {}
           : { openStateSigner: this.#options.openStateSigner }),
+        ...this.#desk,
         ...deps,
       },
     );
     this.port = await this.maker.start();
+  }
+
+  get #desk(): { desk?: SigningDesk } {
+    return this.#options.desk === undefined ? {} : { desk: this.#options.desk };
   }
 
   async startMiner(changes: Partial<MinerSideOptions> = {}): Promise<void> {
@@ -244,6 +252,7 @@ export class World {
         signer: this.minerSigner,
         clock: systemClock,
         random,
+        ...this.#desk,
         log: silentLogger,
       },
     );
