@@ -73,6 +73,8 @@ export class MinerChain {
     const { n } = await call(peer, 'channel.shutdown', { contractId });
     const { assembled, last, channel, contract } = book;
     assert(assembled && last && channel && contract, 'miner_channel_before_close');
+    // Closed alone while the maker was asked: that fee is another transaction's.
+    if (channel.closeTx !== null) return;
     if (n !== last.n) throw new CodedError('wrong_state_number', `the maker closes at state ${n}`);
     const { params } = assembled;
     const feeSat = channel.closeFeeSat ?? (await this.#closeFeeSat());

@@ -38,6 +38,8 @@ export class Disk {
 
   /** The ledger of a new life of the process. */
   mount(): Ledger {
+    // The queue of a new process is empty.
+    this.refuseNext = false;
     this.#process = new DiskLedger(this);
     return this.#process;
   }

@@ -1,5 +1,5 @@
 import { fromHex, toHex, u32le } from '../../src/base/bytes.ts';
-import { CodedError } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
@@ -203,7 +203,7 @@ export class FuzzWorld {
       this.#meters = meters;
       return part.start();
     });
-    this.#ready(life, started);
+    this.#ready('miner', life, started);
   }
 
   #startMaker(): void {
@@ -225,15 +225,20 @@ export class FuzzWorld {
     );
     const life: Life<Maker> = { part, ledger, isReady: false, isDead: false };
     this.#maker = life;
-    this.#ready(life, part.start());
+    this.#ready('maker', life, part.start());
   }
 
-  #ready(life: Life<unknown>, started: Promise<unknown>): void {
+  /** A process whose disk fails while it starts ends, as the program does. */
+  #ready(side: Side, life: Life<unknown>, started: Promise<unknown>): void {
     started.then(
       () => {
         life.isReady = !life.isDead;
       },
-      (error: unknown) => this.fail(error),
+      (error: unknown) => {
+        const isOfDisk = ['ledger_io', 'channel_frozen', 'overload'].includes(codeOf(error));
+        if (isOfDisk) void this.kill(side, 0);
+        else this.fail(error);
+      },
     );
   }
 

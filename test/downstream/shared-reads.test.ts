@@ -1,0 +1,73 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { afterEach, expect, it } from 'vitest';
+import { SharedReads } from '../../src/downstream/shared-reads.ts';
+
+const closing: (Server | Socket)[] = [];
+afterEach(() => {
+  for (const one of closing.splice(0)) {
+    if ('listen' in one) one.close();
+    else one.destroy();
+  }
+});
+
+/** A connection as a listener accepts it, and its other end. */
+async function accepted(options = { pauseOnConnect: true }): Promise<{ ours: Socket; theirs: Socket }> {
+  const server = createServer(options).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const theirs = connect({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
+  const [ours] = (await once(server, 'connection')) as [Socket];
+  closing.push(server, theirs, ours);
+  return { ours, theirs };
+}
+
+it('gives each connection what it was sent, in order, whatever the others were sent', async () => {
+  const reads = new SharedReads();
+  const pairs = [await accepted(), await accepted()];
+  const got = ['', ''];
+  pairs.forEach(({ ours }, index) => {
+    expect(reads.take(ours, (chunk) => (got[index] += chunk.toString('latin1')))).toBe(true);
+    ours.resume();
+  });
+  const sent = ['', ''];
+  for (const size of [1, 10, 3000, 200_000, 7]) {
+    pairs.forEach(({ theirs }, index) => {
+      const text = `${index}${size}`.padEnd(size, index === 0 ? 'a' : 'b');
+      sent[index] += text;
+      theirs.write(text);
+    });
+    while (got.some((text, index) => text.length < sent[index]!.length))
+      await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(got[0] === sent[0] && got[1] === sent[1]).toBe(true);
+});
+
+it('leaves pausing, ending and being counted by the server as they are', async () => {
+  const { ours, theirs } = await accepted();
+  let got = 0;
+  new SharedReads().take(ours, (chunk) => {
+    got += chunk.length;
+    ours.pause();
+  });
+  ours.resume();
+  theirs.write('a');
+  while (got === 0) await new Promise((resolve) => setImmediate(resolve));
+  theirs.write('b');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(got).toBe(1);
+  ours.resume();
+  while (got === 1) await new Promise((resolve) => setImmediate(resolve));
+  const closed = once(ours, 'close');
+  ours.resume();
+  theirs.end();
+  await closed;
+  expect(got).toBe(2);
+});
+
+it('leaves a socket alone that was read from, or is more than a plain one', async () => {
+  const { ours, theirs } = await accepted({ pauseOnConnect: false });
+  theirs.write('early');
+  const [chunk] = (await once(ours, 'data')) as [Buffer];
+  expect(chunk.toString()).toBe('early');
+  expect(new SharedReads().take(ours, () => {})).toBe(false);
+});
