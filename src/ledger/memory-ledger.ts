@@ -29,6 +29,8 @@ export class MemoryLedger implements Ledger {
   readonly #logEnds = new Map<string, number>();
   #waiting: Waiting[] = [];
   #seq = 0;
+  /** Of the newest row: no row is older than one before it. */
+  #atMs = 0;
   #scheduled = false;
   #held = false;
   #closed = false;
@@ -152,7 +154,8 @@ export class MemoryLedger implements Ledger {
     const group = this.#waiting;
     this.#waiting = [];
     if (group.length === 0) return;
-    const nowMs = Math.max(this.#clock.nowMs(), this.stats.lastCommitAtMs);
+    const nowMs = Math.max(this.#clock.nowMs(), this.#atMs);
+    const before = this.#seq;
     for (const append of group) {
       this.stats.queuedWrites -= append.entries.length;
       const failure = this.#takeFailure() ?? this.#write(append.entries, nowMs);
@@ -162,6 +165,7 @@ export class MemoryLedger implements Ledger {
     if (this.stats.failed) return;
     this.stats.commits += 1;
     this.stats.lastCommitAtMs = nowMs;
+    if (this.#seq > before) this.#atMs = nowMs;
   }
 
   #takeFailure(): CodedError | undefined {

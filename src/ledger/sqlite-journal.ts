@@ -23,6 +23,7 @@ const JOURNAL_COLUMNS = 'seq, at_ms, op, kind, key, first, count, hash, body';
 export class SqliteJournal {
   readonly #statements: ReturnType<typeof prepareStatements>;
   #seq = 0;
+  /** Of the newest row: no row is older than one before it. */
   #atMs = 0;
   #hash: Uint8Array;
   /** Where each log ends, by kind and stream; filled as streams are met. */
@@ -50,24 +51,26 @@ export class SqliteJournal {
    * @returns for each frame
    */
   commit(frames: readonly Uint8Array[], nowMs: number): CommitResult[] {
-    this.#atMs = Math.max(this.#atMs, nowMs);
+    const atMs = Math.max(this.#atMs, nowMs);
+    const before = this.#seq;
     this.#statements.begin.run();
-    const results = frames.map((frame) => this.#writeFrame(frame));
+    const results = frames.map((frame) => this.#writeFrame(frame, atMs));
     this.#statements.commit.run();
+    if (this.#seq > before) this.#atMs = atMs;
     return results;
   }
 
-  #writeFrame(frame: Uint8Array): CommitResult {
+  #writeFrame(frame: Uint8Array, atMs: number): CommitResult {
     const conflicts: { append: number; detail: string }[] = [];
     const before = this.#seq;
     let append = 0;
     for (const records of readFrame(Buffer.from(frame.buffer, frame.byteOffset, frame.length))) {
       const checked = this.#check(records);
       if (typeof checked === 'string') conflicts.push({ append, detail: checked });
-      else for (const record of checked) this.#write(record);
+      else for (const record of checked) this.#write(record, atMs);
       append += 1;
     }
-    return { rows: this.#seq - before, atMs: this.#atMs, conflicts };
+    return { rows: this.#seq - before, atMs, conflicts };
   }
 
   get(kind: string, id: string): string | undefined {
@@ -126,11 +129,11 @@ export class SqliteJournal {
     return wanted;
   }
 
-  #write(row: JournalRecord): void {
-    sealRecord(row.record, this.#hash, this.#seq + 1, this.#atMs);
+  #write(row: JournalRecord, atMs: number): void {
+    sealRecord(row.record, this.#hash, this.#seq + 1, atMs);
     const hash = crypto.hash('sha256', row.record, 'buffer');
     const { op, kind, key, first, count, body } = row;
-    this.#statements.insertRow.run(this.#seq + 1, this.#atMs, op, kind, key, first, count, hash, body);
+    this.#statements.insertRow.run(this.#seq + 1, atMs, op, kind, key, first, count, hash, body);
     this.#seq += 1;
     this.#hash = hash;
     if (op !== OPS.log) this.#statements.point.run(kind, key, this.#seq);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { meets } from '../../src/shares/rules.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { SHARE, until, World } from './world.ts';
 
@@ -54,8 +55,8 @@ describe('shares that are not paid', () => {
   it('a hash above its target, and a target above the floor', async () => {
     const world = await opened();
     const job = world.job();
-    const good = world.find(job, 1)[0]!;
     const harder = shareTargetOf(2 ** -20);
+    const good = world.find(job, 4).find(({ hash }) => !meets(hash, 0, harder.words))!;
     await world.deliver([{ ...good, submission: { ...good.submission, assigned: harder } }]);
     await judged(world);
     expect(world.miner.stats.refused).toEqual({ share_low: 1 });
