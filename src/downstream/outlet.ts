@@ -37,12 +37,12 @@ export class Outlet {
     return this.#socket.writableLength;
   }
 
-  /** All lines in one write. */
-  flush(): void {
-    if (this.text === '') return;
+  /** All lines in one write. @returns false when it is full by then */
+  flush(): boolean {
+    if (this.text === '') return true;
     const { text } = this;
     this.text = '';
-    this.#socket.write(text, 'latin1');
+    return this.#socket.write(text, 'latin1');
   }
 
   /** At once and in order: what is queued, then the changes, then the line that all sessions share. */

@@ -4,13 +4,11 @@ import { LIMITS } from '../base/limits.ts';
 import type { Verdict } from '../shares/share.ts';
 import { parseClientLine } from '../stratum/client-messages.ts';
 import type { RawId } from '../stratum/envelope.ts';
-import { LineFramer, type LineSink } from '../stratum/framing.ts';
+import { type LineFramer, type LineSink, pushLines } from '../stratum/framing.ts';
 import {
   printError,
   printServerMessage,
-  printSetDifficulty,
   printSetExtranonce,
-  printSetVersionMask,
   TRUE_SUFFIX,
 } from '../stratum/server-messages.ts';
 import {
@@ -39,10 +37,11 @@ import type { CloseReason, SessionHost } from './session-host.ts';
 import { SessionWork } from './session-work.ts';
 import type { SubmitCode } from './stats.ts';
 import { DownstreamSubmission } from './submission.ts';
-import { extranonceOf, refusalOf } from './submit-checks.ts';
+import { extranonceOf, NOT_SUBSCRIBED, refusalOf } from './submit-checks.ts';
 import { ERROR_SUFFIXES, idPrefix } from './submit-errors.ts';
 import { TokenBucket } from './token-bucket.ts';
-import { countShare, type VardiffOptions } from './vardiff.ts';
+import { Told } from './told.ts';
+import type { VardiffOptions } from './vardiff.ts';
 import { SessionWorker } from './worker.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -51,8 +50,33 @@ const BYTES_A_LINE = 256;
 const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
 const FIRST_BYTES = new Set(Buffer.from('{ \t\n\r'));
 
-/** One connection of a miner. */
+/**
+ * One connection of a miner. What every share needs stands first: of thousands of sessions none is in a
+ * cache when its turn comes, so that each line of memory less is time.
+ */
 export class Session implements LineSink {
+  closed = false;
+  /** Routed and given work (or waiting for the destination's first job). */
+  started = false;
+  dirty = false;
+  /** Asked for a sign of life since it was last heard of. */
+  pinged = false;
+  /** A small integer, so that it stands here and not in an object of its own. */
+  #seenAtSeconds = 0;
+  inFlight = 0;
+  /** Holds the beginning of a line until its end comes. */
+  #framer: LineFramer | undefined;
+  readonly #host: SessionHost;
+  readonly #budget: TokenBucket | undefined;
+  readonly #work: SessionWork;
+  readonly #outlet: Outlet;
+  #lastWorker: SessionWorker | undefined;
+  /** Of its identity: its miner's own where the work is shared. */
+  extranonce1: Uint8Array = NO_BYTES;
+  #rollableMask = NOT_SUBSCRIBED;
+  #invalidInRow = 0;
+  #garbageInRow = 0;
+  #sawLine = false;
   readonly id: number;
   readonly address: string;
   /** Index of the listener it came in by. */
@@ -60,47 +84,19 @@ export class Session implements LineSink {
   readonly connectedAtMs: number;
   /** Where its work comes from; empty until it is ready. Changed by the server alone. */
   destination = '';
-  /** Routed and given work (or waiting for the destination's first job). */
-  started = false;
-  closed = false;
-  dirty = false;
-  lastSeenMs: number;
-  inFlight = 0;
-  accepted = 0;
   rejected = 0;
   /** Undefined before subscribe. */
   identity: Identity | undefined;
-  /** Asked for a sign of life since it was last heard of. */
-  pinged = false;
-  /** Of its identity: its miner's own where the work is shared. */
-  extranonce1: Uint8Array = NO_BYTES;
   /** Where its work is its own. Changed by the server alone. */
   feed: SessionFeed | undefined;
-  workers: readonly SessionWorker[] = [];
+  #workers: readonly SessionWorker[] = [];
   readonly #socket: Socket;
-  readonly #host: SessionHost;
-  readonly #framer: LineFramer;
   #handshake: HandshakeState = INITIAL_HANDSHAKE;
-  readonly #budget: TokenBucket | undefined;
-  readonly #outlet: Outlet;
-  #sawLine = false;
-  #lastWorker: SessionWorker | undefined;
-  readonly #work: SessionWork;
   readonly #held = new HeldRequests();
-  /** What its miner was told last. */
-  #told: MinerExtranonce | undefined;
-  #sentDifficulty = 0;
-  #sentMask = 0;
-  #invalidInRow = 0;
-  #garbageInRow = 0;
+  readonly #told = new Told();
 
   constructor(
-    options: {
-      readonly id: number;
-      readonly address: string;
-      readonly listener: number;
-      readonly vardiff: VardiffOptions;
-    },
+    options: Pick<Session, 'id' | 'address' | 'listener'> & { readonly vardiff: VardiffOptions },
     socket: Socket,
     host: SessionHost,
   ) {
@@ -108,13 +104,12 @@ export class Session implements LineSink {
     this.address = options.address;
     this.listener = options.listener;
     this.connectedAtMs = host.nowMs;
-    this.lastSeenMs = host.nowMs;
+    this.#seenAtSeconds = Math.floor(host.nowMs / 1000);
     this.#work = new SessionWork(options.vardiff, host);
     this.#budget = host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.nowMs);
     this.#socket = socket;
     this.#outlet = new Outlet(socket);
     this.#host = host;
-    this.#framer = new LineFramer(host.lineBytes);
   }
 
   get userAgent(): string {
@@ -137,7 +132,7 @@ export class Session implements LineSink {
 
   /** Its miner can be told of another extranonce, or was told of none yet. */
   get canChangeExtranonce(): boolean {
-    return this.#told === undefined || this.takesExtranonce;
+    return this.#told.extranonce === undefined || this.takesExtranonce;
   }
 
   /** As its miner has to use them from the next job on. */
@@ -147,7 +142,21 @@ export class Session implements LineSink {
   }
 
   get authorized(): boolean {
-    return this.workers.length > 0;
+    return this.#workers.length > 0;
+  }
+
+  get workers(): readonly SessionWorker[] {
+    this.#work.tally();
+    return this.#workers;
+  }
+
+  get accepted(): number {
+    return this.workers.reduce((sum, worker) => sum + worker.accepted, 0);
+  }
+
+  /** To the second. */
+  get lastSeenMs(): number {
+    return this.#seenAtSeconds * 1000;
   }
 
   get versionRolling(): boolean {
@@ -156,7 +165,7 @@ export class Session implements LineSink {
 
   /** As last sent; 0 before the first job. */
   get difficulty(): number {
-    return this.#sentDifficulty;
+    return this.#told.difficulty;
   }
 
   /** When it was last sent a job; 0 before the first. */
@@ -167,14 +176,14 @@ export class Session implements LineSink {
   onData(chunk: Uint8Array): void {
     if (this.closed) return;
     const { stats, nowMs } = this.#host;
-    this.lastSeenMs = nowMs;
+    this.#seenAtSeconds = Math.floor(nowMs / 1000);
     this.pinged = false;
-    if (!this.#sawLine && this.#framer.pendingBytes === 0 && !FIRST_BYTES.has(chunk[0]!)) {
+    if (!this.#sawLine && this.#framer === undefined && !FIRST_BYTES.has(chunk[0]!)) {
       this.close('not_stratum');
       return;
     }
     const linesBefore = stats.lines;
-    this.#framer.push(chunk, this);
+    this.#framer = pushLines(this.#framer, chunk, this.#host.lineBytes, this);
     if (this.#budget === undefined) return;
     const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
     if (!this.#budget.spend(cost, nowMs) && !this.closed) this.#host.onThrottled(this);
@@ -205,14 +214,14 @@ export class Session implements LineSink {
 
   onLineTooLong(): boolean {
     this.#host.stats.limitHits.downstreamLineBytes += 1;
-    this.#write(printError('null', 'line_too_long'));
+    this.tell(printError('null', 'line_too_long'));
     this.close('line_too_long');
     return false;
   }
 
   /** True when this very job is among those the miner still may submit. */
   wasSent(jobId: number): boolean {
-    return this.#work.sent.find(jobId) !== undefined;
+    return this.#work.find(jobId) !== undefined;
   }
 
   /**
@@ -228,17 +237,9 @@ export class Session implements LineSink {
       return;
     }
     const { target, isClean } = this.#work.give(prepared, isAgain);
-    let before = '';
     const { versionMask } = this.#handshake;
-    if (versionMask !== undefined) {
-      const mask = (versionMask & prepared.job.versionMask) >>> 0;
-      if (mask !== this.#sentMask) before += printSetVersionMask(mask);
-      this.#sentMask = mask;
-    }
-    if (target.difficulty !== this.#sentDifficulty) {
-      before += printSetDifficulty(target.difficulty);
-      this.#sentDifficulty = target.difficulty;
-    }
+    const mask = versionMask === undefined ? undefined : (versionMask & prepared.job.versionMask) >>> 0;
+    const before = this.#told.beforeJob(target.difficulty, mask);
     this.#host.stats.notifies += 1;
     this.#outlet.notify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
     this.#checkReader();
@@ -262,14 +263,18 @@ export class Session implements LineSink {
     this.#outlet.forget();
     for (const request of this.#held.take()) if (!this.closed) this.#shakeHands(request);
     const { extranonce } = this;
-    if (this.#told === undefined || sameMinerExtranonce(this.#told, extranonce)) return true;
+    const before = this.#told.extranonce;
+    if (before === undefined || sameMinerExtranonce(before, extranonce)) return true;
     if (!this.canChangeExtranonce) return false;
-    this.#told = extranonce;
-    this.#write(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
+    this.#told.extranonce = extranonce;
+    this.tell(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
     return true;
   }
 
-  /** The outcome of a submit: counts it and queues the reply, which leaves at the end of the turn. */
+  /**
+   * The outcome of a submit: counts it and queues the reply, which leaves at once when it is the last that
+   * the miner waits for.
+   */
   settle(submission: DownstreamSubmission, verdict: Verdict): void {
     this.inFlight -= 1;
     const { worker, requestId } = submission;
@@ -277,15 +282,16 @@ export class Session implements LineSink {
       this.#refuse(requestId, verdict, worker, this.inFlight > 0);
       return;
     }
-    const { difficulty } = submission.assigned;
+    const { assigned } = submission;
     const { stats } = this.#host;
     stats.sharesAccepted += 1;
-    stats.acceptedDifficulty += difficulty;
-    this.accepted += 1;
+    stats.acceptedDifficulty += assigned.difficulty;
     this.#invalidInRow = 0;
-    worker.accept(difficulty, this.#host.nowMs);
-    countShare(this.#work.vardiff, difficulty);
-    this.#write(idPrefix(requestId) + TRUE_SUFFIX);
+    this.#work.accept(worker, assigned);
+    if (this.closed) return;
+    this.#outlet.text += idPrefix(requestId) + TRUE_SUFFIX;
+    if (this.inFlight > 0) this.#host.markDirty(this);
+    else this.#leave();
   }
 
   /** Ends the turn: first work where the handshake is complete, then everything queued, in one write. */
@@ -297,8 +303,7 @@ export class Session implements LineSink {
       this.#host.onReady(this);
       if (this.userAgent === '') this.#outlet.text += ASK_VERSION;
     }
-    this.#outlet.flush();
-    this.#checkReader();
+    this.#leave();
   }
 
   foldHashrate(elapsedMs: number): void {
@@ -316,7 +321,9 @@ export class Session implements LineSink {
 
   /** Sends a line, newline included, at the end of the turn. */
   tell(line: string): void {
-    this.#write(line);
+    if (this.closed) return;
+    this.#outlet.text += line;
+    if (!this.dirty) this.#host.markDirty(this);
   }
 
   /** What it leaves behind for the miner's next connection. */
@@ -342,13 +349,13 @@ export class Session implements LineSink {
   #shakeHands(request: HandshakeRequest): void {
     const host = this.#host;
     if (this.#held.waiting) {
-      if (!this.#held.add(request)) this.#write(printError(request.id, 'overload'));
+      if (!this.#held.add(request)) this.tell(printError(request.id, 'overload'));
       return;
     }
     if (request.kind === 'subscribe') {
       this.#handshake = withAgent(this.#handshake, request.userAgent);
       if (this.identity === undefined && !this.#enter(request)) return;
-      this.#told = this.extranonce;
+      this.#told.extranonce = this.extranonce;
     }
     const { extranonce1, extranonce2Size } = this.extranonce;
     const before = this.#handshake.versionMask;
@@ -362,7 +369,8 @@ export class Session implements LineSink {
       version: host.agentVersion,
     });
     this.#handshake = step.state;
-    if (step.state.versionMask !== before) this.#sentMask = step.state.versionMask ?? 0;
+    if (step.state.subscribed) this.#rollableMask = step.state.versionMask ?? 0;
+    if (step.state.versionMask !== before) this.#told.versionMask = step.state.versionMask ?? 0;
     for (const effect of step.effects) this.#apply(effect);
     if (!this.started && isReady(this.#handshake)) host.markDirty(this);
   }
@@ -371,15 +379,15 @@ export class Session implements LineSink {
     switch (effect.kind) {
       case 'reply':
         this.#garbageInRow = 0;
-        this.#write(effect.line);
+        this.tell(effect.line);
         return;
       case 'refused':
         this.#host.stats.refused[effect.code] = (this.#host.stats.refused[effect.code] ?? 0) + 1;
-        this.#write(effect.line);
+        this.tell(effect.line);
         if (effect.code === 'malformed') this.#countGarbage();
         return;
       case 'authorized':
-        this.workers = this.workers.concat(new SessionWorker(effect.worker));
+        this.#workers = this.#workers.concat(new SessionWorker(effect.worker));
         this.#host.onAuthorized(this, effect.worker);
         return;
       case 'difficulty':
@@ -387,29 +395,23 @@ export class Session implements LineSink {
     }
   }
 
-  /** Before its subscribe is answered: who it is, and what extranonces it has. False: not now, or never. */
+  /**
+   * Before its subscribe is answered: who it is, and what extranonces it has. It has the same and its jobs as
+   * before when it names a session that may be resumed. False: not now, or never.
+   */
   #enter(request: Extract<HandshakeRequest, { kind: 'subscribe' }>): boolean {
-    this.#identify(request.sessionId);
-    if (this.closed) return false;
-    if (this.#host.place(this) === 'waiting') {
-      this.#held.begin();
-      this.#held.add(request);
-      return false;
-    }
-    return !this.closed;
-  }
-
-  /** The same extranonce1 and jobs as before when it names a session that may be resumed. */
-  #identify(token: string | undefined): void {
-    const host = this.#host;
-    const who = host.identify(this, token);
+    const who = this.#host.identify(this, request.sessionId);
     if (who === undefined) {
       this.close('session_limit');
-      return;
+      return false;
     }
     this.identity = who.identity;
     this.extranonce1 = who.identity.extranonce1;
     if (who.memory !== undefined) this.#work.recall(who.memory);
+    if (this.#host.place(this) !== 'waiting') return !this.closed;
+    this.#held.begin();
+    this.#held.add(request);
+    return false;
   }
 
   #submit(fields: SubmitFields): void {
@@ -417,9 +419,9 @@ export class Session implements LineSink {
     host.stats.sharesSubmitted += 1;
     this.#garbageInRow = 0;
     const worker = this.#findWorker(fields);
-    const sent = this.#work.sent.find(fields.jobId);
+    const sent = this.#work.find(fields.jobId);
     const refusal =
-      refusalOf(fields, worker !== undefined, sent, this.extranonce1, this.#handshake, host) ??
+      refusalOf(fields, worker !== undefined, sent, this.extranonce1, this.#rollableMask, host) ??
       this.#overload();
     if (refusal !== undefined || worker === undefined || sent === undefined) {
       this.#refuse(fields.id, refusal ?? 'malformed', worker);
@@ -456,7 +458,7 @@ export class Session implements LineSink {
     if (worker !== undefined) worker.rejected += 1;
     const line = idPrefix(id) + ERROR_SUFFIXES[code];
     if (mayWait) this.#outlet.text += line;
-    else this.#write(line);
+    else this.tell(line);
     if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
   }
 
@@ -478,15 +480,13 @@ export class Session implements LineSink {
   #findWorker(fields: SubmitFields): SessionWorker | undefined {
     const last = this.#lastWorker;
     if (last?.isNamedIn(fields) === true) return last;
-    const found = this.workers.find((worker) => worker.isNamedIn(fields));
+    const found = this.#workers.find((worker) => worker.isNamedIn(fields));
     if (found !== undefined) this.#lastWorker = found;
     return found;
   }
 
-  #write(text: string): void {
-    if (this.closed) return;
-    this.#outlet.text += text;
-    if (!this.dirty) this.#host.markDirty(this);
+  #leave(): void {
+    if (!this.#outlet.flush()) this.#checkReader();
   }
 
   #checkReader(): void {

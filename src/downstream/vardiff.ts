@@ -82,10 +82,10 @@ export function fixedVardiff(options: VardiffOptions, difficulty: number, nowMs:
   return freshWindow(clamp(Math.fround(difficulty), options), nowMs, { fixed: true });
 }
 
-/** Counts an accepted share of this difficulty. Mutates, since it runs for every share. */
-export function countShare(state: VardiffState, difficulty: number): void {
-  state.windowDifficulty += difficulty;
-  state.windowShares += 1;
+/** Counts accepted shares of one difficulty. Mutates, since it runs for every few shares. */
+export function countShares(state: VardiffState, shares: number, difficulty: number): void {
+  state.windowDifficulty += shares * difficulty;
+  state.windowShares += shares;
 }
 
 /**

@@ -9,34 +9,40 @@ const AVERAGE_MS = 5 * 60_000;
 /** A worker name on one connection: what it did, for status and metrics. */
 export class SessionWorker {
   readonly name: string;
-  /** The name in UTF-8, compared with submits without decoding them. */
-  readonly bytes: Uint8Array;
   accepted = 0;
   rejected = 0;
   acceptedDifficulty = 0;
   lastShareAtMs = 0;
+  /** The name in UTF-8 where that is not its characters. */
+  readonly #utf8: Uint8Array | undefined;
   #averaged = 0;
   #weight = 0;
   #folded = 0;
 
   constructor(name: string) {
     this.name = name;
-    this.bytes = Buffer.from(name, 'utf8');
+    const utf8 = Buffer.from(name, 'utf8');
+    this.#utf8 = utf8.length === name.length ? undefined : utf8;
   }
 
-  /** The submit names this worker. */
+  /** The submit names this worker; compared without decoding it. */
   isNamedIn({ workerBytes, workerStart, workerEnd }: SubmitFields): boolean {
-    const { bytes } = this;
-    if (bytes.length !== workerEnd - workerStart) return false;
-    for (let at = 0; at < bytes.length; at += 1)
-      if (bytes[at] !== workerBytes[workerStart + at]) return false;
+    const { name } = this;
+    const utf8 = this.#utf8;
+    const size = utf8 === undefined ? name.length : utf8.length;
+    if (size !== workerEnd - workerStart) return false;
+    for (let at = 0; at < size; at += 1) {
+      const byte = utf8 === undefined ? name.charCodeAt(at) : utf8[at];
+      if (byte !== workerBytes[workerStart + at]) return false;
+    }
     return true;
   }
 
-  accept(difficulty: number, nowMs: number): void {
-    this.accepted += 1;
-    this.acceptedDifficulty += difficulty;
-    this.lastShareAtMs = nowMs;
+  /** @param difficulty of each of the shares; @param lastAtMs when the last of them was accepted */
+  accept(shares: number, difficulty: number, lastAtMs: number): void {
+    this.accepted += shares;
+    this.acceptedDifficulty += shares * difficulty;
+    this.lastShareAtMs = lastAtMs;
   }
 
   /** Takes what was accepted since the last fold, `elapsedMs` ago, into the average. */

@@ -14,7 +14,6 @@ export type LineSink = {
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const FIRST_PENDING_BYTES = 256;
-
 /**
  * Cuts a byte stream into lines at `\n`; one `\r` before it is dropped, empty lines are skipped. Lines
  * that lie whole in a chunk are reported in place; only the unfinished rest is copied, and never more
@@ -34,6 +33,11 @@ export class LineFramer {
   /** Bytes held for an unfinished line: at most `maxLineBytes`. */
   get pendingBytes(): number {
     return this.#pendingSize;
+  }
+
+  /** It stands between two lines: a new one would go on as well. */
+  get isIdle(): boolean {
+    return this.#pendingSize === 0 && !this.#dropping;
   }
 
   /**
@@ -96,6 +100,30 @@ export class LineFramer {
     this.#pending = undefined;
     this.#pendingSize = 0;
   }
+}
+
+/**
+ * The same with a framer only while a line is unfinished, for connections that are many and mostly send whole
+ * lines.
+ * @param framer what the call before returned, undefined at first
+ * @returns undefined as long as nothing has to be kept, and when the sink stopped
+ */
+export function pushLines(
+  framer: LineFramer | undefined,
+  chunk: Uint8Array,
+  maxLineBytes: number,
+  sink: LineSink,
+): LineFramer | undefined {
+  let start = 0;
+  while (framer === undefined && start < chunk.length) {
+    const newline = chunk.indexOf(NEWLINE, start);
+    if (newline < 0 || newline - start > maxLineBytes) break;
+    if (!emit(chunk, start, newline, sink)) return undefined;
+    start = newline + 1;
+  }
+  if (start === chunk.length) return framer;
+  const kept = framer ?? new LineFramer(maxLineBytes);
+  return kept.push(chunk.subarray(start), sink) && !kept.isIdle ? kept : undefined;
 }
 
 function emit(bytes: Uint8Array, start: number, newline: number, sink: LineSink): boolean {

@@ -97,6 +97,40 @@ describe('submits', () => {
     expect(test.submissions.map((submission) => submission.version)).toEqual([0x20c02000, 0x20000000]);
   });
 
+  it('are counted for the worker they name, in any letters, also when workers take turns', async () => {
+    const test = await withWork({ verdict: () => 'accepted' });
+    const miner = test.miner();
+    const names = ['Schürfer.1', 'rig.é', 'rig.1'];
+    const { lines } = await miner.start(names[0]);
+    for (const name of names.slice(1))
+      miner.send({ id: 3, method: 'mining.authorize', params: [name, 'x'] });
+    const job = paramsOf(lines.at(-1))[0] as string;
+    const turns = [0, 1, 1, 2, 0, 2, 2];
+    miner.send(...turns.map((turn, id) => submitOf(10 + id, job, { worker: names[turn]! })));
+    miner.send(submitOf(20, job, { worker: 'rig.e' }));
+    await miner.until('id', 20);
+    test.clock.advance(5000);
+    test.server.tick();
+    miner.send(submitOf(21, job, { worker: names[1]! }));
+    await miner.until('id', 21);
+    const [session] = test.server.sessions();
+    const { difficulty } = session!;
+    const nowMs = test.clock.nowMs();
+    expect(
+      session!.workers.map(({ name, accepted, acceptedDifficulty, lastShareAtMs }) => [
+        name,
+        accepted,
+        acceptedDifficulty / difficulty,
+        nowMs - lastShareAtMs,
+      ]),
+    ).toEqual([
+      ['Schürfer.1', 2, 2, 5000],
+      ['rig.é', 3, 3, 0],
+      ['rig.1', 3, 3, 5000],
+    ]);
+    expect([session!.accepted, session!.rejected, session!.lastShareAtMs]).toEqual([8, 1, nowMs]);
+  });
+
   it('may name only jobs the session was sent', async () => {
     const test = await withWork({ verdict: () => 'accepted' });
     const other = test.jobs.add('elsewhere', 's', plainWork(5, HARD), test.clock.nowMs());

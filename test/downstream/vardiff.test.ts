@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   checkVardiffOptions,
-  countShare,
+  countShares,
   fixedVardiff,
   nextVardiff,
   powerOfTwoBelow,
@@ -41,7 +41,7 @@ function mine(
     difficulties.push(state.difficulty);
     const mean = (hashesPerSecond * jobMs) / 1000 / (state.difficulty * HASHES_PER_DIFFICULTY);
     const shares = Math.min(poisson(mean, random), 100_000);
-    for (let share = 0; share < shares; share += 1) countShare(state, state.difficulty);
+    for (let share = 0; share < shares; share += 1) countShares(state, 1, state.difficulty);
     state = nextVardiff(options, state, job * jobMs);
   }
   return difficulties;
@@ -127,7 +127,7 @@ describe('vardiff', () => {
     const run = (perJob: number, from: number): VardiffState => {
       for (let job = 1; job <= 12; job += 1) {
         for (let share = 1; share <= perJob / state.difficulty; share += 1)
-          countShare(state, state.difficulty);
+          countShares(state, 1, state.difficulty);
         state = nextVardiff(OPTIONS, state, from + job * 30_000);
       }
       return state;
@@ -149,7 +149,7 @@ describe('vardiff', () => {
 
   it('does nothing when no time passed', () => {
     const state = startVardiff(OPTIONS, 1000);
-    for (let share = 0; share < 100; share += 1) countShare(state, 1);
+    for (let share = 0; share < 100; share += 1) countShares(state, 1, 1);
     expect(nextVardiff(OPTIONS, state, 1000)).toBe(state);
     expect(nextVardiff(OPTIONS, state, 500)).toBe(state);
   });
@@ -176,7 +176,7 @@ describe('vardiff', () => {
           let nowMs = 0;
           for (const { shares, waitMs } of steps) {
             nowMs += waitMs;
-            for (let share = 0; share < shares; share += 1) countShare(state, state.difficulty);
+            for (let share = 0; share < shares; share += 1) countShares(state, 1, state.difficulty);
             state = nextVardiff(options, state, nowMs);
             expect(state.difficulty).toBeGreaterThanOrEqual(options.floor);
             expect(state.difficulty).toBeLessThanOrEqual(options.ceiling);

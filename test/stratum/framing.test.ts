@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LineFramer } from '../../src/stratum/framing.ts';
+import { LineFramer, pushLines } from '../../src/stratum/framing.ts';
 
 const MAX = 32;
 
@@ -92,5 +92,53 @@ describe('LineFramer', () => {
       }),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('pushLines', () => {
+  it('reports what one framer would, and keeps one only inside a line', () => {
+    fc.assert(
+      fc.property(stream, fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 }), (bytes, cuts) => {
+        const chunks: Uint8Array[] = [];
+        for (let at = 0; at < bytes.length; ) {
+          const size = cuts[chunks.length % (cuts.length + 1)] ?? 60;
+          chunks.push(bytes.subarray(at, at + size));
+          at += size;
+        }
+        const events: string[] = [];
+        const sink = {
+          onLine: (line: Uint8Array, start: number, end: number) => {
+            events.push(`line ${Buffer.from(line.subarray(start, end)).toString('latin1')}`);
+            return true;
+          },
+          onLineTooLong: () => {
+            events.push('too long');
+            return true;
+          },
+        };
+        let kept: LineFramer | undefined;
+        for (const chunk of chunks) {
+          kept = pushLines(kept, chunk, MAX, sink);
+          expect(kept === undefined).toBe(chunk.at(-1) === 0x0a);
+        }
+        expect(events).toEqual(frame([bytes]).events);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('stops when the sink says so', () => {
+    const lines: string[] = [];
+    const sink = {
+      onLine: (bytes: Uint8Array, start: number, end: number) => {
+        lines.push(Buffer.from(bytes.subarray(start, end)).toString());
+        return lines.length < 2;
+      },
+      onLineTooLong: () => false,
+    };
+    expect(pushLines(undefined, Buffer.from('one\ntwo\nthree\nfo'), MAX, sink)).toBe(undefined);
+    const kept = pushLines(undefined, Buffer.from('fo'), MAX, sink);
+    expect(pushLines(kept, Buffer.from('ur\nfive\nsi'), MAX, sink)).toBe(undefined);
+    expect(lines).toEqual(['one', 'two', 'four']);
   });
 });

@@ -1,0 +1,28 @@
+import { printSetDifficulty, printSetVersionMask } from '../stratum/server-messages.ts';
+import type { MinerExtranonce } from './placement.ts';
+
+/** What a miner was told last, so that it is told what has changed and nothing else. */
+export class Told {
+  /** Undefined before the reply to its subscribe. */
+  extranonce: MinerExtranonce | undefined;
+  /** 0 before the first job. */
+  difficulty = 0;
+  versionMask = 0;
+
+  /**
+   * The lines that have to stand before a job.
+   * @param versionMask what its miner may roll of this job; undefined where it rolls nothing
+   */
+  beforeJob(difficulty: number, versionMask: number | undefined): string {
+    let lines = '';
+    if (versionMask !== undefined && versionMask !== this.versionMask) {
+      lines += printSetVersionMask(versionMask);
+      this.versionMask = versionMask;
+    }
+    if (difficulty !== this.difficulty) {
+      lines += printSetDifficulty(difficulty);
+      this.difficulty = difficulty;
+    }
+    return lines;
+  }
+}
