@@ -20,10 +20,13 @@ export function generationOf(job: { readonly prevHash: Uint8Array }): string {
 
 /**
  * Header hashes already credited, by generation, so that a generation is dropped as a whole. Exact: all
- * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each.
+ * 256 bits are stored and compared. 32 bytes an entry at a load of 3/8 to 3/4: 43 to 85 bytes each, and as
+ * much again kept for the next generation. A generation begins with tables a quarter as large as those of the
+ * one before.
  */
 export class DuplicateSet {
   readonly maxHashes: number;
+  readonly #tables = new Tables();
   readonly #generations = new Map<string, Generation>();
   #lastName = '';
   #last: Generation | undefined;
@@ -55,7 +58,8 @@ export class DuplicateSet {
     assert(!this.isFull, 'duplicates_full', this.#size);
     let group = this.#group(generation);
     if (group === undefined) {
-      group = new Generation();
+      const newest = Array.from(this.#generations.values()).at(-1);
+      group = new Generation(this.#tables, Math.max(FIRST_CAPACITY, (newest?.capacity ?? 0) / 4));
       this.#generations.set(generation, group);
     }
     if (!group.add(hash, offset)) return false;
@@ -96,6 +100,7 @@ export class DuplicateSet {
   #forget(generation: string): void {
     this.#generations.get(generation)?.free();
     this.#generations.delete(generation);
+    this.#tables.trim();
     this.#lastName = '';
     this.#last = undefined;
   }
@@ -117,11 +122,75 @@ function keyIsZero(): boolean {
   return bits === 0;
 }
 
+/** Eight words a row. */
+type Rows = Uint32Array<ArrayBuffer>;
+
+/**
+ * Gives memory back now. The collector sees these tables as a few small objects, would come late for them,
+ * and would come often because of their size.
+ */
+function freeRows(rows: Rows): void {
+  rows.buffer.transfer(0);
+}
+
+/**
+ * Tables come and go with every block, tens of megabytes at a time. Those let go of are kept for the next,
+ * as many bytes as are in use: the allocator would put others in other places, until much of what it holds
+ * is gaps.
+ */
+class Tables {
+  readonly #spare = new Map<number, Rows[]>();
+  #spareWords = 0;
+  #usedWords = 0;
+
+  /** All zeros. */
+  take(capacity: number): Rows {
+    const words = capacity * WORDS;
+    this.#usedWords += words;
+    const rows = this.#spare.get(words)?.pop();
+    if (rows === undefined) return new Uint32Array(words);
+    this.#spareWords -= words;
+    return rows.fill(0);
+  }
+
+  /** The caller must not use it afterwards. */
+  give(rows: Rows): void {
+    this.#usedWords -= rows.length;
+    this.#spareWords += rows.length;
+    const same = this.#spare.get(rows.length);
+    if (same === undefined) this.#spare.set(rows.length, [rows]);
+    else same.push(rows);
+  }
+
+  /** Keeps no more than is in use. */
+  trim(): void {
+    for (const [words, tables] of this.#spare) {
+      while (this.#spareWords > this.#usedWords && tables.length > 0) {
+        this.#spareWords -= words;
+        freeRows(tables.pop()!);
+      }
+    }
+  }
+}
+
 class Generation {
   size = 0;
+  readonly #tables: Tables;
+  readonly #firstCapacity: number;
   #shards: (Shard | undefined)[] = new Array<Shard | undefined>(SHARDS).fill(undefined);
   /** An empty place is all zeros, so the all-zero key is kept apart. */
   #hasZero = false;
+
+  /** @param firstCapacity rows of each table at first, a power of two */
+  constructor(tables: Tables, firstCapacity: number) {
+    this.#tables = tables;
+    this.#firstCapacity = firstCapacity;
+  }
+
+  /** Rows of its largest table. */
+  get capacity(): number {
+    return this.#shards.reduce((most, shard) => Math.max(most, shard?.capacity ?? 0), 0);
+  }
 
   add(hash: Uint8Array, offset: number): boolean {
     readKey(hash, offset);
@@ -132,7 +201,7 @@ class Generation {
       const index = key[1]! % SHARDS;
       let shard = this.#shards[index];
       if (shard === undefined) {
-        shard = new Shard();
+        shard = new Shard(this.#tables, this.#firstCapacity);
         this.#shards[index] = shard;
       }
       if (!shard.add()) return false;
@@ -165,22 +234,25 @@ class Generation {
 }
 
 /**
- * Gives memory back now. The collector sees these tables as a few small objects, would come late for them,
- * and would come often because of their size.
- */
-function freeRows(rows: Uint32Array<ArrayBuffer>): void {
-  rows.buffer.transfer(0);
-}
-
-/**
  * Open addressing with linear probing over rows of eight words; a key's home is its first word modulo the
  * capacity. The first words of a header hash are its low-order ones, uniform whatever the difficulty, and
  * a miner pays the work of a share for each hash it wants placed.
  */
 class Shard {
-  #rows: Uint32Array<ArrayBuffer> = new Uint32Array(FIRST_CAPACITY * WORDS);
-  #capacity = FIRST_CAPACITY;
+  readonly #tables: Tables;
+  #rows: Rows;
+  #capacity: number;
   #size = 0;
+
+  constructor(tables: Tables, capacity: number) {
+    this.#tables = tables;
+    this.#rows = tables.take(capacity);
+    this.#capacity = capacity;
+  }
+
+  get capacity(): number {
+    return this.#capacity;
+  }
 
   add(): boolean {
     let row = this.#find();
@@ -201,7 +273,7 @@ class Shard {
 
   /** It must not be used afterwards. */
   free(): void {
-    freeRows(this.#rows);
+    this.#tables.give(this.#rows);
   }
 
   /** Shifts the rows behind back instead of leaving a tombstone, so that lookups stay short. */
@@ -251,7 +323,7 @@ class Shard {
   #grow(): void {
     const old = this.#rows;
     this.#capacity *= 2;
-    this.#rows = new Uint32Array(this.#capacity * WORDS);
+    this.#rows = this.#tables.take(this.#capacity);
     const mask = this.#capacity - 1;
     for (let at = 0; at < old.length; at += WORDS) {
       if (isZero(old, at)) continue;
@@ -259,7 +331,7 @@ class Shard {
       while (!this.#isEmpty(row)) row = (row + 1) & mask;
       for (let word = 0; word < WORDS; word += 1) this.#rows[row * WORDS + word] = old[at + word]!;
     }
-    freeRows(old);
+    this.#tables.give(old);
   }
 }
 

@@ -62,6 +62,23 @@ describe('DuplicateSet', () => {
     expect(set.generations).toBe(0);
   });
 
+  it('knows nothing of earlier generations in tables it uses again', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 3000 }), { minLength: 2, maxLength: 12 }), (sizes) => {
+        const set = new DuplicateSet();
+        const hashes = Array.from({ length: Math.max(...sizes) }, (_, index) => sha256(u32le(index)));
+        sizes.forEach((size, number) => {
+          const added = hashes.slice(0, size);
+          expect(added.every((hash) => set.add(`${number}`, hash))).toBe(true);
+          expect(hashes.every((hash, index) => set.has(`${number}`, hash) === index < size)).toBe(true);
+          if (number >= 2) expect(set.dropGeneration(`${number - 2}`)).toBe(sizes[number - 2]);
+          expect(set.size).toBe(size + (sizes[number - 1] ?? 0));
+        });
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   it('is bounded, and refuses a short hash', () => {
     expect(new DuplicateSet().maxHashes).toBe(LIMITS.duplicateHashes);
     const set = new DuplicateSet({ maxHashes: 2 });
