@@ -14,6 +14,7 @@ export type LineSink = {
 const NEWLINE = 0x0a;
 const CARRIAGE_RETURN = 0x0d;
 const FIRST_PENDING_BYTES = 256;
+
 /**
  * Cuts a byte stream into lines at `\n`; one `\r` before it is dropped, empty lines are skipped. Lines
  * that lie whole in a chunk are reported in place; only the unfinished rest is copied, and never more

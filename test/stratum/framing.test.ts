@@ -1,15 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LineFramer, pushLines } from '../../src/stratum/framing.ts';
+import { LineFramer, type LineSink, pushLines } from '../../src/stratum/framing.ts';
 
 const MAX = 32;
 
-function frame(chunks: readonly Uint8Array[], max = MAX): { events: string[]; largest: number } {
-  const framer = new LineFramer(max);
-  const events: string[] = [];
-  let largest = 0;
-  const sink = {
-    onLine: (bytes: Uint8Array, start: number, end: number) => {
+function recorder(events: string[]): LineSink {
+  return {
+    onLine: (bytes, start, end) => {
       events.push(`line ${Buffer.from(bytes.subarray(start, end)).toString('latin1')}`);
       return true;
     },
@@ -18,6 +15,13 @@ function frame(chunks: readonly Uint8Array[], max = MAX): { events: string[]; la
       return true;
     },
   };
+}
+
+function frame(chunks: readonly Uint8Array[], max = MAX): { events: string[]; largest: number } {
+  const framer = new LineFramer(max);
+  const events: string[] = [];
+  let largest = 0;
+  const sink = recorder(events);
   for (const chunk of chunks) {
     framer.push(chunk, sink);
     largest = Math.max(largest, framer.pendingBytes);
@@ -106,16 +110,7 @@ describe('pushLines', () => {
           at += size;
         }
         const events: string[] = [];
-        const sink = {
-          onLine: (line: Uint8Array, start: number, end: number) => {
-            events.push(`line ${Buffer.from(line.subarray(start, end)).toString('latin1')}`);
-            return true;
-          },
-          onLineTooLong: () => {
-            events.push('too long');
-            return true;
-          },
-        };
+        const sink = recorder(events);
         let kept: LineFramer | undefined;
         for (const chunk of chunks) {
           kept = pushLines(kept, chunk, MAX, sink);
