@@ -29,17 +29,16 @@ export type ListenerOptions = {
   readonly proxies?: readonly string[];
 };
 
-export type ListenersDeps = {
+export type ListenersDeps<R> = {
   readonly log: Logger;
   /** Before anything is read, for every connection. */
   readonly mayOpen: () => boolean;
   /** Of the address behind the balancer, where there is one. */
   readonly mayServe: (address: string) => boolean;
-  /**
-   * A miner's connection, its errors taken care of. What it sends goes to the function returned, and is valid
-   * during the call only.
-   */
-  readonly serve: (socket: Socket, address: string, listener: number) => (chunk: Buffer) => void;
+  /** A miner's connection, its errors taken care of. @returns who reads what it sends */
+  readonly serve: (socket: Socket, address: string, listener: number) => R;
+  /** @param chunk valid during the call only */
+  readonly onBytes: (reader: R, chunk: Buffer) => void;
 };
 
 type Listening = {
@@ -53,18 +52,19 @@ const HEADER_MS = 5000;
 const BACKLOG = 4096;
 
 /** The ports that miners connect to: plain or TLS, direct or behind a balancer. */
-export class Listeners {
+export class Listeners<R> {
   readonly #options: readonly ListenerOptions[];
-  readonly #deps: ListenersDeps;
+  readonly #deps: ListenersDeps<R>;
   readonly #listening: Listening[] = [];
   /** Connections of balancers that have not said whom they bring, and until when they may. */
   readonly #pending = new Map<Socket, number>();
-  readonly #reads = new SharedReads();
+  readonly #reads: SharedReads<R>;
   readonly stats = { badProxyHeaders: 0 };
 
-  constructor(options: readonly ListenerOptions[], deps: ListenersDeps) {
+  constructor(options: readonly ListenerOptions[], deps: ListenersDeps<R>) {
     this.#options = options;
     this.#deps = deps;
+    this.#reads = new SharedReads(deps.onBytes);
   }
 
   /** Opens all. Throws `address_in_use` or `config_invalid`; then none stays open. */
@@ -172,8 +172,9 @@ export class Listeners {
     const stream =
       secureContext === undefined ? socket : new TLSSocket(socket, { isServer: true, secureContext });
     if (stream !== socket) stream.on('error', ignore);
-    const onBytes = this.#deps.serve(stream, address, index);
-    if (!this.#reads.take(stream, onBytes)) stream.on('data', onBytes);
+    const { serve, onBytes } = this.#deps;
+    const reader = serve(stream, address, index);
+    if (!this.#reads.take(stream, reader)) stream.on('data', (chunk: Buffer) => onBytes(reader, chunk));
     stream.resume();
   }
 }

@@ -4,6 +4,7 @@ import { assert } from '../base/assert.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Job } from '../jobs/job.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../shares/share.ts';
+import { SharedFramer } from '../stratum/framing.ts';
 import { printReconnect, printServerMessage, printShowMessage } from '../stratum/server-messages.ts';
 import { SubmitFields } from '../stratum/submit-parser.ts';
 import { addressGroup } from './addresses.ts';
@@ -47,7 +48,7 @@ export class DownstreamServer {
   readonly #host: SessionHost;
   readonly #identities: Identities<Session>;
   readonly #admission: Admission;
-  readonly #listeners: Listeners;
+  readonly #listeners: Listeners<Session>;
   readonly #fresh: FreshWork;
   readonly #work = new RecentWork();
   readonly #sessions = new Map<number, Session>();
@@ -89,6 +90,7 @@ export class DownstreamServer {
       mayOpen: () => this.#mayOpen(),
       mayServe: (address) => this.#admission.mayServe(address, this.#host.nowMs),
       serve: (socket, address, listener) => this.#onConnection(socket, address, listener),
+      onBytes: (session, chunk) => this.#newcomers.onData(session, chunk),
     });
     this.#fresh = new FreshWork(deps.jobs);
     this.#foldedAtMs = this.#host.nowMs;
@@ -260,6 +262,7 @@ export class DownstreamServer {
     const options = this.#options;
     return {
       fields: new SubmitFields(),
+      framer: new SharedFramer(options.lineBytes ?? LIMITS.downstreamLineBytes),
       stats: this.stats,
       jobs,
       versionMask: options.versionMask,
@@ -267,7 +270,6 @@ export class DownstreamServer {
       ntimeAheadSeconds: options.ntimeAheadSeconds ?? NTIME_AHEAD_SECONDS,
       writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
       sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
-      lineBytes: options.lineBytes ?? LIMITS.downstreamLineBytes,
       ladder: { ...DEFAULT_LADDER, ...options.ladder },
       lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
@@ -305,7 +307,7 @@ export class DownstreamServer {
     return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
   }
 
-  #onConnection(socket: Socket, address: string, listener: number): (chunk: Buffer) => void {
+  #onConnection(socket: Socket, address: string, listener: number): Session {
     const id = this.#nextId;
     this.#nextId += 1;
     const vardiff = this.#options.listeners[listener]!.difficulty;
@@ -316,7 +318,7 @@ export class DownstreamServer {
       session.close(hadError ? 'socket_error' : 'closed_by_miner');
       this.#lingering.delete(socket);
     });
-    return (chunk) => this.#newcomers.onData(session, chunk);
+    return session;
   }
 
   #onClosed(session: Session, reason: CloseReason): void {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { ErrorCode } from '../base/errors.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { ShareTarget } from '../shares/share.ts';
+import type { SharedFramer } from '../stratum/framing.ts';
 import type { SubmitFields } from '../stratum/submit-parser.ts';
 import type { LadderOptions, LadderStep } from './bans.ts';
 import type { Identity, SessionMemory } from './identities.ts';
@@ -26,6 +27,7 @@ export type CloseReason =
 /** What all sessions of a server share. */
 export type SessionHost = {
   readonly fields: SubmitFields;
+  readonly framer: SharedFramer;
   readonly stats: DownstreamStats;
   readonly jobs: Pick<JobTable, 'isKnown'>;
   readonly versionMask: number;
@@ -33,7 +35,6 @@ export type SessionHost = {
   readonly ntimeAheadSeconds: number;
   readonly writeBytes: number;
   readonly sharesInFlight: number;
-  readonly lineBytes: number;
   readonly ladder: LadderOptions;
   /** Lines of one session; no bound without it. */
   readonly lineRate: Rate | undefined;

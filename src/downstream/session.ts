@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { Verdict } from '../shares/share.ts';
 import { parseClientLine } from '../stratum/client-messages.ts';
 import type { RawId } from '../stratum/envelope.ts';
-import { type LineFramer, type LineSink, pushLines } from '../stratum/framing.ts';
+import type { LineFramer, LineSink } from '../stratum/framing.ts';
 import {
   printError,
   printServerMessage,
@@ -71,8 +71,9 @@ export class Session implements LineSink {
   readonly #work: SessionWork;
   readonly #outlet: Outlet;
   #lastWorker: SessionWorker | undefined;
-  /** Of its identity: its miner's own where the work is shared. */
-  extranonce1: Uint8Array = NO_BYTES;
+  #lastName = '';
+  /** Of its identity, as a signed integer: that stands here, and an unsigned one may not. */
+  #identityId = 0;
   #rollableMask = NOT_SUBSCRIBED;
   #invalidInRow = 0;
   #garbageInRow = 0;
@@ -137,7 +138,7 @@ export class Session implements LineSink {
 
   /** As its miner has to use them from the next job on. */
   get extranonce(): MinerExtranonce {
-    const { extranonce1 } = this;
+    const extranonce1 = this.identity?.extranonce1 ?? NO_BYTES;
     return this.feed ?? { extranonce1, extranonce2Size: this.#host.extranonce2Size };
   }
 
@@ -183,7 +184,7 @@ export class Session implements LineSink {
       return;
     }
     const linesBefore = stats.lines;
-    this.#framer = pushLines(this.#framer, chunk, this.#host.lineBytes, this);
+    this.#framer = this.#host.framer.push(this.#framer, chunk, this);
     if (this.#budget === undefined) return;
     const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
     if (!this.#budget.spend(cost, nowMs) && !this.closed) this.#host.onThrottled(this);
@@ -406,7 +407,7 @@ export class Session implements LineSink {
       return false;
     }
     this.identity = who.identity;
-    this.extranonce1 = who.identity.extranonce1;
+    this.#identityId = who.identity.id | 0;
     if (who.memory !== undefined) this.#work.recall(who.memory);
     if (this.#host.place(this) !== 'waiting') return !this.closed;
     this.#held.begin();
@@ -421,8 +422,7 @@ export class Session implements LineSink {
     const worker = this.#findWorker(fields);
     const sent = this.#work.find(fields.jobId);
     const refusal =
-      refusalOf(fields, worker !== undefined, sent, this.extranonce1, this.#rollableMask, host) ??
-      this.#overload();
+      refusalOf(fields, worker !== undefined, sent, this.#rollableMask, host) ?? this.#overload();
     if (refusal !== undefined || worker === undefined || sent === undefined) {
       this.#refuse(fields.id, refusal ?? 'malformed', worker);
       return;
@@ -437,7 +437,7 @@ export class Session implements LineSink {
         fields.id,
         job,
         target,
-        extranonceOf(job, this.extranonce1, fields),
+        extranonceOf(job, this.#identityId, fields),
         fields.ntime,
         fields.nonce,
         (job.version | bits) >>> 0,
@@ -478,10 +478,10 @@ export class Session implements LineSink {
   }
 
   #findWorker(fields: SubmitFields): SessionWorker | undefined {
-    const last = this.#lastWorker;
-    if (last?.isNamedIn(fields) === true) return last;
-    const found = this.#workers.find((worker) => worker.isNamedIn(fields));
-    if (found !== undefined) this.#lastWorker = found;
+    if (this.#lastWorker !== undefined && fields.isWorker(this.#lastName)) return this.#lastWorker;
+    const found = this.#workers.find(({ wireName }) => fields.isWorker(wireName));
+    this.#lastWorker = found;
+    this.#lastName = found?.wireName ?? '';
     return found;
   }
 

@@ -1,5 +1,3 @@
-import type { SubmitFields } from '../stratum/submit-parser.ts';
-
 /** Hashes of one unit of difficulty: `2^256 / (0xffff * 2^208)`. For display; credit is exact elsewhere. */
 const HASHES_PER_DIFFICULTY = 2 ** 48 / 0xffff;
 
@@ -9,12 +7,12 @@ const AVERAGE_MS = 5 * 60_000;
 /** A worker name on one connection: what it did, for status and metrics. */
 export class SessionWorker {
   readonly name: string;
+  /** The bytes of the name in UTF-8, each as one character. */
+  readonly wireName: string;
   accepted = 0;
   rejected = 0;
   acceptedDifficulty = 0;
   lastShareAtMs = 0;
-  /** The name in UTF-8 where that is not its characters. */
-  readonly #utf8: Uint8Array | undefined;
   #averaged = 0;
   #weight = 0;
   #folded = 0;
@@ -22,20 +20,7 @@ export class SessionWorker {
   constructor(name: string) {
     this.name = name;
     const utf8 = Buffer.from(name, 'utf8');
-    this.#utf8 = utf8.length === name.length ? undefined : utf8;
-  }
-
-  /** The submit names this worker; compared without decoding it. */
-  isNamedIn({ workerBytes, workerStart, workerEnd }: SubmitFields): boolean {
-    const { name } = this;
-    const utf8 = this.#utf8;
-    const size = utf8 === undefined ? name.length : utf8.length;
-    if (size !== workerEnd - workerStart) return false;
-    for (let at = 0; at < size; at += 1) {
-      const byte = utf8 === undefined ? name.charCodeAt(at) : utf8[at];
-      if (byte !== workerBytes[workerStart + at]) return false;
-    }
-    return true;
+    this.wireName = utf8.length === name.length ? name : utf8.toString('latin1');
   }
 
   /** @param difficulty of each of the shares; @param lastAtMs when the last of them was accepted */

@@ -104,27 +104,29 @@ export class LineFramer {
 }
 
 /**
- * The same with a framer only while a line is unfinished, for connections that are many and mostly send whole
- * lines.
- * @param framer what the call before returned, undefined at first
- * @returns undefined as long as nothing has to be kept, and when the sink stopped
+ * For connections that are many and mostly send whole lines: between two lines they share one framer, and
+ * only inside a line each has its own.
  */
-export function pushLines(
-  framer: LineFramer | undefined,
-  chunk: Uint8Array,
-  maxLineBytes: number,
-  sink: LineSink,
-): LineFramer | undefined {
-  let start = 0;
-  while (framer === undefined && start < chunk.length) {
-    const newline = chunk.indexOf(NEWLINE, start);
-    if (newline < 0 || newline - start > maxLineBytes) break;
-    if (!emit(chunk, start, newline, sink)) return undefined;
-    start = newline + 1;
+export class SharedFramer {
+  readonly #maxLineBytes: number;
+  #between: LineFramer;
+
+  constructor(maxLineBytes: number) {
+    this.#maxLineBytes = maxLineBytes;
+    this.#between = new LineFramer(maxLineBytes);
   }
-  if (start === chunk.length) return framer;
-  const kept = framer ?? new LineFramer(maxLineBytes);
-  return kept.push(chunk.subarray(start), sink) && !kept.isIdle ? kept : undefined;
+
+  /**
+   * @param own what the call before returned for this connection, undefined at first
+   * @returns its own framer while a line is unfinished; undefined otherwise, and when the sink stopped
+   */
+  push(own: LineFramer | undefined, chunk: Uint8Array, sink: LineSink): LineFramer | undefined {
+    const framer = own ?? this.#between;
+    const goesOn = framer.push(chunk, sink);
+    if (goesOn && framer.isIdle) return undefined;
+    if (framer === this.#between) this.#between = new LineFramer(this.#maxLineBytes);
+    return goesOn ? framer : undefined;
+  }
 }
 
 function emit(bytes: Uint8Array, start: number, newline: number, sink: LineSink): boolean {

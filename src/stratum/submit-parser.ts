@@ -33,6 +33,17 @@ export class SubmitFields {
   nonce = BAD_FIELD;
   /** u32, BAD_FIELD or NO_VERSION_BITS. */
   versionBits = NO_VERSION_BITS;
+
+  /** The worker has this name. @param wireName its UTF-8 bytes, each as one character */
+  isWorker(wireName: string): boolean {
+    const { workerBytes, workerStart } = this;
+    const size = wireName.length;
+    if (size !== this.workerEnd - workerStart) return false;
+    for (let at = 0; at < size; at += 1) {
+      if (wireName.charCodeAt(at) !== workerBytes[workerStart + at]) return false;
+    }
+    return true;
+  }
 }
 
 const QUOTE = 0x22;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { LineFramer, type LineSink, pushLines } from '../../src/stratum/framing.ts';
+import { LineFramer, type LineSink, SharedFramer } from '../../src/stratum/framing.ts';
 
 const MAX = 32;
 
@@ -27,6 +27,15 @@ function frame(chunks: readonly Uint8Array[], max = MAX): { events: string[]; la
     largest = Math.max(largest, framer.pendingBytes);
   }
   return { events, largest };
+}
+
+/** None of them empty. */
+function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += chunks.at(-1)!.length) {
+    chunks.push(bytes.subarray(at, at + (sizes[chunks.length] ?? 60)));
+  }
+  return chunks;
 }
 
 /** Bytes rich in line ends. */
@@ -99,24 +108,25 @@ describe('LineFramer', () => {
   });
 });
 
-describe('pushLines', () => {
-  it('reports what one framer would, and keeps one only inside a line', () => {
+describe('SharedFramer', () => {
+  it('reports of each connection what a framer of its own would, and keeps one only inside a line', () => {
+    const cuts = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 });
     fc.assert(
-      fc.property(stream, fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 40 }), (bytes, cuts) => {
-        const chunks: Uint8Array[] = [];
-        for (let at = 0; at < bytes.length; ) {
-          const size = cuts[chunks.length % (cuts.length + 1)] ?? 60;
-          chunks.push(bytes.subarray(at, at + size));
-          at += size;
+      fc.property(fc.array(fc.tuple(stream, cuts), { minLength: 1, maxLength: 3 }), (connections) => {
+        const shared = new SharedFramer(MAX);
+        const waiting = connections.map(([bytes, cuts]) => {
+          const events: string[] = [];
+          return { bytes, chunks: cut(bytes, cuts), events, own: undefined as LineFramer | undefined };
+        });
+        while (waiting.some(({ chunks }) => chunks.length > 0)) {
+          for (const connection of waiting) {
+            const chunk = connection.chunks.shift();
+            if (chunk === undefined) continue;
+            connection.own = shared.push(connection.own, chunk, recorder(connection.events));
+            expect(connection.own === undefined).toBe(chunk.at(-1) === 0x0a);
+          }
         }
-        const events: string[] = [];
-        const sink = recorder(events);
-        let kept: LineFramer | undefined;
-        for (const chunk of chunks) {
-          kept = pushLines(kept, chunk, MAX, sink);
-          expect(kept === undefined).toBe(chunk.at(-1) === 0x0a);
-        }
-        expect(events).toEqual(frame([bytes]).events);
+        for (const { bytes, events } of waiting) expect(events).toEqual(frame([bytes]).events);
       }),
       { numRuns: 500 },
     );
@@ -131,9 +141,10 @@ describe('pushLines', () => {
       },
       onLineTooLong: () => false,
     };
-    expect(pushLines(undefined, Buffer.from('one\ntwo\nthree\nfo'), MAX, sink)).toBe(undefined);
-    const kept = pushLines(undefined, Buffer.from('fo'), MAX, sink);
-    expect(pushLines(kept, Buffer.from('ur\nfive\nsi'), MAX, sink)).toBe(undefined);
+    const framer = new SharedFramer(MAX);
+    expect(framer.push(undefined, Buffer.from('one\ntwo\nthree\nfo'), sink)).toBe(undefined);
+    const kept = framer.push(undefined, Buffer.from('fo'), sink);
+    expect(framer.push(kept, Buffer.from('ur\nfive\nsi'), sink)).toBe(undefined);
     expect(lines).toEqual(['one', 'two', 'four']);
   });
 });
