@@ -135,33 +135,26 @@ export class SimdKernel implements ShareKernel {
     nonce: number,
     version: number,
   ): void {
-    const size = this.#words[(job + this.#layout.JOB_EXTRANONCE_SIZE) >>> 2];
-    assert(extranonce.length === size || !this.#jobs.has(job), 'kernel_extranonce_size', extranonce.length);
-    this.putFields(slot, job, ntime, nonce, version);
-    const at = this.extranonceAt(slot);
-    for (let byte = 0; byte < extranonce.length; byte += 1) this.#bytes[at + byte] = extranonce[byte]!;
-  }
-
-  /** As `put`, but leaves the extranonce to be written into `memory` at `extranonceAt(slot)`. */
-  putFields(slot: number, job: KernelJobHandle, ntime: number, nonce: number, version: number): void {
     assert(slot >= 0 && slot < this.capacity, 'kernel_slot', slot);
+    const layout = this.#layout;
     const words = this.#words;
-    assert(words[(job + this.#layout.JOB_MAGIC) >>> 2] === this.#layout.MAGIC, 'kernel_job_unknown', job);
-    const at = (this.#slotsAt + slot * this.#layout.SLOT_SIZE) >>> 2;
+    assert(words[(job + layout.JOB_MAGIC) >>> 2] === layout.MAGIC, 'kernel_job_unknown', job);
+    const size = words[(job + layout.JOB_EXTRANONCE_SIZE) >>> 2];
+    assert(extranonce.length === size, 'kernel_extranonce_size', extranonce.length);
+    const address = this.#slotsAt + slot * layout.SLOT_SIZE;
+    const at = address >>> 2;
     words[at] = job;
     words[at + 1] = version;
     words[at + 2] = ntime;
     words[at + 3] = nonce;
+    const extranonceAt = address + layout.SLOT_EXTRANONCE;
+    for (let byte = 0; byte < extranonce.length; byte += 1)
+      this.#bytes[extranonceAt + byte] = extranonce[byte]!;
   }
 
-  /** Where a slot's extranonce is in `memory`. */
-  extranonceAt(slot: number): number {
-    return this.#slotsAt + slot * this.#layout.SLOT_SIZE + this.#layout.SLOT_EXTRANONCE;
-  }
-
-  /** The module's memory; another array after `addJob`. */
-  get memory(): Uint8Array {
-    return this.#bytes;
+  /** Of the module; it only grows. */
+  get memoryBytes(): number {
+    return this.#bytes.length;
   }
 
   run(count: number): void {
