@@ -324,7 +324,7 @@ export class Session implements LineSink {
   tell(line: string): void {
     if (this.closed) return;
     this.#outlet.text += line;
-    if (!this.dirty) this.#host.markDirty(this);
+    this.#host.markDirty(this);
   }
 
   /** What it leaves behind for the miner's next connection. */
