@@ -228,6 +228,11 @@ export class MinerBook {
     if (status === 'closed') this.apply({ type: 'closed' });
   }
 
+  /** No change is on its way to the disk: `last` is the newest state there. */
+  settled(): Promise<void> {
+    return this.#serial.run(async () => {});
+  }
+
   /**
    * The next state from the maker: checked against the last one and the own evidence, on disk when this
    * resolves. Throws as
@@ -293,21 +298,25 @@ export class MinerBook {
   }
 
   async #saveState(state: SignedState): Promise<readonly StreamEffect[]> {
-    await this.#change(pointOf(state), [
-      stateEntry(this.contractId, state),
-      deliveryEntry(this.contractId, this.delivery),
-    ]);
-    this.last = state;
+    const entries = [stateEntry(this.contractId, state), deliveryEntry(this.contractId, this.delivery)];
+    await this.#change(pointOf(state), entries, () => {
+      this.last = state;
+    });
     return this.apply({ type: 'state_signed', ...pointOf(state) });
   }
 
   /** Changes the channel record, one change at a time, together with other entries. */
-  #change(change: Partial<ChannelRecord>, entries: readonly LedgerEntry[]): Promise<void> {
+  #change(
+    change: Partial<ChannelRecord>,
+    entries: readonly LedgerEntry[],
+    onDisk: () => void = () => {},
+  ): Promise<void> {
     return this.#serial.run(async () => {
       assert(this.channel !== undefined, 'miner_channel_record');
       const channel = { ...this.channel, ...change };
       await this.#write([...entries, channelEntry(this.contractId, channel)]);
       this.channel = channel;
+      onDisk();
     });
   }
 

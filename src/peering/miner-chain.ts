@@ -123,8 +123,12 @@ export class MinerChain {
     throw new InvariantError(`the miner has no ${effect.type}`);
   }
 
-  /** Stored before it is sent: a later start goes on with it. */
+  /**
+   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it is
+   * there, and must not be left behind.
+   */
   async #sendState(rung: number): Promise<void> {
+    await this.#book.settled();
     const { assembled, last, channel, contract } = this.#book;
     assert(assembled && last && channel && contract, 'miner_channel_before_close');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);

@@ -3,6 +3,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import { STATE_KIND } from '../../src/peering/records.ts';
 import { SHARE, until, World } from './world.ts';
 
 async function opened(options: ConstructorParameters<typeof World>[0] = {}): Promise<World> {
@@ -46,6 +47,31 @@ describe('endings', () => {
     await world.startMaker();
     world.chain.generate(2);
     await until('maker sees it', () => world.maker.status[0]?.channel === 'closed');
+    await world.stop();
+  });
+
+  it('the miner closes alone by a state that was on its way to the disk', async () => {
+    const world = await opened();
+    const ledger = world.minerLedger;
+    const append = ledger.append.bind(ledger);
+    const [begun, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    ledger.append = async (entries) => {
+      if (entries.some(({ kind }) => kind === STATE_KIND)) {
+        begun.resolve();
+        await release.promise;
+      }
+      await append(entries);
+    };
+    await world.deliver(world.find(world.job(), 4));
+    await begun.promise;
+    const closed = world.miner.closeAlone();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    release.resolve();
+    await closed;
+    await until('acked', () => world.maker.status[0]?.ackedN === 2);
+    const [entry] = world.chain.mempoolEntries();
+    const paidSat = owedSat(8n * SHARE.workHashes, world.terms.priceMsatPerEh);
+    expect(entry!.transaction.outs[0]!.value).toBe(world.terms.minerReserveSat + paidSat - entry!.feeSat);
     await world.stop();
   });
 
