@@ -124,8 +124,8 @@ export class MinerChain {
   }
 
   /**
-   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it is
-   * there, and must not be left behind.
+   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it
+   * is there, and must not be left behind.
    */
   async #sendState(rung: number): Promise<void> {
     await this.#book.settled();
