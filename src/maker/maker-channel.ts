@@ -8,7 +8,7 @@ import { exposureSat } from '../contract/stream.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { answerForBond, askForBond, type BondSide } from '../peering/bond-release.ts';
+import { answerForBond, BondAsker, type BondSide } from '../peering/bond-release.ts';
 import { call, Serial } from '../peering/calls.ts';
 import type { Params, Result } from '../peering/messages.ts';
 import type { SignerTree } from '../peering/opening.ts';
@@ -49,6 +49,7 @@ export class MakerChannel {
   readonly #serial = new Serial();
   readonly #onChain: MakerChain;
   readonly #remains: Remains;
+  readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
   #minerReady = false;
   #readySent = false;
@@ -56,7 +57,6 @@ export class MakerChannel {
   /** The connections over which a claim was asked for, and refused. */
   #asking: RpcPeer | undefined;
   #claimRefused: RpcPeer | undefined;
-  #bondAsked: RpcPeer | undefined;
   #settled: (() => void)[] = [];
 
   constructor(book: MakerBook, options: MakerChannelOptions, deps: MakerChannelDeps) {
@@ -66,6 +66,7 @@ export class MakerChannel {
     this.intake = new Intake(book, options.intake, deps);
     this.#onChain = new MakerChain(book, options.finalDepth, deps);
     this.#remains = new Remains('maker', book, deps);
+    this.#bondAsker = new BondAsker(deps);
   }
 
   /** What became of the seal. */
@@ -181,17 +182,6 @@ export class MakerChannel {
     };
   }
 
-  /** Once on each connection: the own bond, without waiting for its delay. */
-  #askForBond(): void {
-    const peer = this.#peer;
-    if (peer === undefined || this.#bondAsked === peer || this.#remains.bonds === undefined) return;
-    this.#bondAsked = peer;
-    askForBond(peer, this.#bondSide, this.#deps).catch((error: unknown) => {
-      if (!(error instanceof CodedError)) throw error;
-      this.#deps.log.info({ code: error.code }, 'the miner does not release the bond');
-    });
-  }
-
   /** `close.sig`: after it no state is signed any more. */
   closeSignature(
     peer: RpcPeer,
@@ -236,7 +226,7 @@ export class MakerChannel {
     this.#run(async () => {
       await this.#onChain.onTip(tip);
       await this.#remains.onTip(tip);
-      this.#askForBond();
+      if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
       await this.#becomeReady(tip);
     });
   }

@@ -1,4 +1,5 @@
-import { CodedError } from '../base/errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, codeOf } from '../base/errors.ts';
 import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { call } from './calls.ts';
@@ -16,15 +17,55 @@ export type BondSide = {
   readonly returnsBonds: boolean;
 };
 
+/** Between two questions while a node does not show the close: doubled up to the longest. */
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 60_000;
+/** Of refusals that the next block, or the next minute, may end. */
+const NOT_YET: ReadonlySet<string> = new Set(['unknown_channel', 'chain_unreachable']);
+
 function otherOf(role: ChannelRole): ChannelRole {
   return role === 'miner' ? 'maker' : 'miner';
+}
+
+/** Asks for the own bond, without waiting for its delay: one question on each connection. */
+export class BondAsker {
+  readonly #deps: RemainsDeps;
+  #asked: RpcPeer | undefined;
+
+  constructor(deps: RemainsDeps) {
+    this.#deps = deps;
+  }
+
+  /** After each look at the chain. The question is put again where the other has not seen the close yet. */
+  ask(peer: RpcPeer, side: BondSide): void {
+    if (this.#asked === peer || side.remains.bonds === undefined) return;
+    this.#asked = peer;
+    this.#untilAnswered(peer, side).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      const { code } = error;
+      this.#deps.log.info({ code, contract: side.book.contractId }, 'the peer does not release the bond');
+    });
+  }
+
+  async #untilAnswered(peer: RpcPeer, side: BondSide): Promise<void> {
+    const left = new AbortController();
+    void peer.closed.then(() => left.abort());
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+      try {
+        return await askForBond(peer, side, this.#deps);
+      } catch (error) {
+        if (!NOT_YET.has(codeOf(error))) throw error;
+      }
+      await sleep(waitMs, undefined, { signal: left.signal }).catch(() => {});
+    }
+  }
 }
 
 /**
  * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask
  * for where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
  */
-export async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDeps): Promise<void> {
+async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDeps): Promise<void> {
   const { role, book, remains } = side;
   const { assembled, contract, contractId } = book;
   const coin = remains.bonds?.find(({ owner }) => owner === role);

@@ -4,7 +4,7 @@ import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
 import { exposureSat, type StreamEffect, unsignedWork } from '../contract/stream.ts';
 import type { StreamTotal } from '../work/meters.ts';
-import { answerForBond, askForBond, type BondSide } from './bond-release.ts';
+import { answerForBond, BondAsker, type BondSide } from './bond-release.ts';
 import { call, handler, Serial } from './calls.ts';
 import { authenticate } from './handshake.ts';
 import type { Result } from './messages.ts';
@@ -48,6 +48,7 @@ export class MinerSide {
   readonly #serial = new Serial();
   /** Apart from what may wait for the maker: deadlines are the chain's. */
   readonly #chainSerial = new Serial();
+  readonly #bondAsker: BondAsker;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   #book: MinerBook | undefined;
@@ -66,11 +67,11 @@ export class MinerSide {
   #tip: ChainTip | undefined;
   /** The connection over which the close was asked for: once on each. */
   #closeAsked: RpcPeer | undefined;
-  #bondAsked: RpcPeer | undefined;
 
   constructor(options: MinerSideOptions, deps: MinerSideDeps) {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
     this.#deps = deps;
+    this.#bondAsker = new BondAsker(deps);
   }
 
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
@@ -373,7 +374,7 @@ export class MinerSide {
       .then((tip) => {
         looked();
         return this.#serial.run(async () => {
-          this.#askForBond();
+          if (this.#connected) this.#bondAsker.ask(this.#peer!, this.#bondSide);
           this.#follow(this.#book!.workChanged());
           await this.#becomeReady(tip);
         });
@@ -408,18 +409,6 @@ export class MinerSide {
   get #bondSide(): BondSide {
     const { returnsBonds } = this.#options;
     return { role: 'miner', book: this.#book!, remains: this.#remains!, returnsBonds };
-  }
-
-  /** Once on each connection: the own bond, without waiting for its delay. */
-  #askForBond(): void {
-    const peer = this.#peer;
-    if (!this.#connected || peer === undefined || this.#bondAsked === peer) return;
-    if (this.#remains!.bonds === undefined) return;
-    this.#bondAsked = peer;
-    askForBond(peer, this.#bondSide, this.#deps).catch((error: unknown) => {
-      if (!(error instanceof CodedError)) throw error;
-      this.#deps.log.info({ code: error.code }, 'the maker does not release the bond');
-    });
   }
 
   #startFeed(): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { capacitySat, closeAmounts, stateAmounts } from '../../src/channel/amounts.ts';
 import { type BondSpend, bondCoins, signBondSpend } from '../../src/channel/bonds.ts';
@@ -98,6 +99,11 @@ async function opened(mode: BondMode, options: WorldOptions = {}): Promise<{ wor
   return { world, purse };
 }
 
+/** Long enough for both sides to have done what there is to do. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 60));
+}
+
 const workHashes = 12n * SHARE.workHashes;
 
 /** The fee of what the mempool holds, which must be one transaction. */
@@ -133,7 +139,7 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
 
     // Two blocks are over; the block of the close counts.
     world.chain.generate(CSV_BLOCKS - 3);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await pause();
     expect(world.chain.mempoolEntries()).toEqual([]);
     world.chain.generate(1);
     if (mode === 'auditor') {
@@ -146,7 +152,7 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
         maker: makerSat + makerBondOutputSat - returns[0]!,
       });
     } else {
-      await new Promise((resolve) => setTimeout(resolve, 60));
+      await pause();
       world.chain.generate(1);
       expect(purse.gained).toEqual({ miner: minerSat - feeSat, maker: makerSat });
     }
@@ -261,6 +267,33 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
       miner: before.miner + bonds.minerBondOutputSat - fees[0]!,
       maker: before.maker + bonds.makerBondOutputSat - fees[0]!,
     });
+    await world.stop();
+  });
+
+  it('hostage: whoever sees the close first asks again until the other sees it too', async () => {
+    const { world } = await opened('hostage', {
+      miner: { returnsBonds: true },
+      policy: { stakes: { ...stakes, returnsBonds: true } },
+    });
+    let lookAgain = (): void => {};
+    const blind: ChainSource = {
+      ...world.source,
+      watchTip: (onTip) => {
+        lookAgain = () => onTip(world.chain.tip());
+        lookAgain();
+        return () => {};
+      },
+    };
+    await world.restartMaker({ chain: blind });
+    await until('connected again', () => world.miner.stats.connections === 2);
+    await pause();
+    await world.miner.closeAlone();
+    await waitingFee(world);
+    world.chain.generate(1);
+    await pause();
+    expect(world.chain.mempoolEntries()).toEqual([]);
+    lookAgain();
+    await until('both released', () => world.chain.mempoolEntries().length === 2);
     await world.stop();
   });
 

@@ -270,11 +270,11 @@ export class World {
   }
 
   /** Ends the process of the maker where it stands, and starts another on what is stored. */
-  async restartMaker(): Promise<void> {
+  async restartMaker(deps: Partial<MakerDeps> = {}): Promise<void> {
     void this.maker.close();
     this.makerLedger.isDead = true;
     this.makerLedger = new MortalLedger(this.makerStore);
-    await this.startMaker();
+    await this.startMaker({}, deps);
   }
 
   async restartMiner(): Promise<void> {
