@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { PreparedJob } from './prepared-job.ts';
+import { handleOf, type SocketHandle, writePastStream } from './socket-handle.ts';
 
 /** A job for a miner that has not read what came before it. */
 export type MissedJob = {
@@ -14,10 +15,16 @@ const UNREAD_MS = 60_000;
 /**
  * What leaves for one miner. Jobs do not pile up behind what a miner has not read: it misses those that are
  * stale by then, and gets the newest.
+ *
+ * Answers leave past the stream: of thousands of sockets the state of none is in a cache. While anything
+ * waits they go through it, so that the order stays and what waits is counted.
  */
 export class Outlet {
   /** Lines for the end of the turn. */
   text = '';
+  /** Something may wait in the stream, or in the handle. */
+  #mayWait = false;
+  readonly #handle: SocketHandle | undefined;
   readonly #socket: Socket;
   #missed: MissedJob | undefined;
   #missedSinceMs = 0;
@@ -25,6 +32,7 @@ export class Outlet {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#handle = handleOf(socket);
   }
 
   /** `LIMITS.sessionUnreadBytes` wait, or did and are not all gone: no more jobs should. */
@@ -42,13 +50,23 @@ export class Outlet {
     if (this.text === '') return true;
     const { text } = this;
     this.text = '';
-    return this.#socket.write(text, 'latin1');
+    const handle = this.#handle;
+    if (handle === undefined || (this.#mayWait && this.#waits(handle))) {
+      return this.#socket.write(text, 'latin1');
+    }
+    this.#mayWait = !writePastStream(handle, text, this.#socket);
+    return true;
+  }
+
+  #waits(handle: SocketHandle): boolean {
+    return this.#socket.writableLength > 0 || handle.writeQueueSize > 0;
   }
 
   /** At once and in order: what is queued, then the changes, then the line that all sessions share. */
   notify(before: string, line: Buffer): void {
     const text = this.text + before;
     this.text = '';
+    this.#mayWait = true;
     if (text === '') this.#socket.write(line);
     else {
       this.#socket.cork();

@@ -1,16 +1,15 @@
-import { Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { bytesRead, handleOf, type SocketHandle } from './socket-handle.ts';
 
 /** What the runtime reads at most at once. */
 const READ_BYTES = 64 * 1024;
 /** Most reads of miners are one line or a few. */
 const VIEWS = 2048;
 
-/** Where a socket keeps its option `onread`, by the names Node gives its symbols. */
-type OnRead = { readonly buffer: symbol; readonly callback: symbol };
-type Inner = Record<symbol, unknown> & { readonly _handle?: { useUserBuffer?: (buffer: Buffer) => void } };
-
-/** Where a socket keeps whose bytes it reads. */
+/** Where a handle keeps whose bytes it reads. */
 const READER = Symbol('reader');
+
+type ReadingHandle<R> = SocketHandle & { [READER]?: R };
 
 /**
  * One buffer for the reads of all plain connections. Otherwise the runtime takes 64 KiB for each read, copies
@@ -18,24 +17,20 @@ const READER = Symbol('reader');
  * on a connection that sends one short line at a time.
  *
  * `net.Socket` has this as its option `onread`, but a server makes its sockets without options. So it is set
- * afterwards, as the constructor would: `_handle` and the two symbols are not in Node's documentation. Where
- * they are not as expected nothing is changed, and the socket emits `data` as ever.
+ * afterwards, and one step nearer to the system: of thousands of sockets the streams' state is in no cache.
+ * Where Node is not as expected nothing is changed, and the socket emits `data` as ever.
  */
 export class SharedReads<R> {
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   /** Of the first so many bytes; made once, used for each read of that size. */
   readonly #views: Buffer[] = [];
+  readonly #onBytes: (reader: R, chunk: Buffer) => void;
   /** One function for all sockets: of thousands, those of each would be in no cache. */
-  readonly #callback: (this: Inner, size: number) => boolean;
-  #onRead: OnRead | undefined;
+  #onRead: SocketHandle['onread'] | undefined;
 
   /** @param onBytes gets what a reader's socket brought, valid during the call only */
   constructor(onBytes: (reader: R, chunk: Buffer) => void) {
-    const view = (size: number): Buffer => this.#view(size);
-    this.#callback = function (this: Inner, size: number): boolean {
-      onBytes(this[READER] as R, view(size));
-      return true;
-    };
+    this.#onBytes = onBytes;
   }
 
   /**
@@ -43,16 +38,29 @@ export class SharedReads<R> {
    * @returns false when this socket has to be listened to for `data`
    */
   take(socket: Socket, reader: R): boolean {
-    if (socket.constructor !== Socket || socket.bytesRead > 0) return false;
-    const inner = socket as unknown as Inner;
-    this.#onRead ??= onReadOf(socket);
-    const handle = inner._handle;
-    if (this.#onRead === undefined || typeof handle?.useUserBuffer !== 'function') return false;
-    inner[this.#onRead.buffer] = this.#buffer;
-    inner[this.#onRead.callback] = this.#callback;
-    inner[READER] = reader;
+    const handle: ReadingHandle<R> | undefined = handleOf(socket);
+    const bufferKey = Object.getOwnPropertySymbols(socket).find(
+      ({ description }) => description === 'kBuffer',
+    );
+    if (handle === undefined || bufferKey === undefined || socket.bytesRead > 0) return false;
+    // With a buffer of its own a socket that is paused stops its handle.
+    Object.assign(socket, { [bufferKey]: this.#buffer });
     handle.useUserBuffer(this.#buffer);
+    this.#onRead ??= this.#reads(handle.onread);
+    handle[READER] = reader;
+    handle.onread = this.#onRead;
     return true;
+  }
+
+  /** @param onEnd what the runtime does with a read; it is left the end, and errors */
+  #reads(onEnd: SocketHandle['onread']): SocketHandle['onread'] {
+    const onBytes = this.#onBytes;
+    const view = (size: number): Buffer => this.#view(size);
+    return function (this: ReadingHandle<R>, ...words) {
+      const size = bytesRead();
+      if (size > 0) onBytes(this[READER] as R, view(size));
+      else onEnd.apply(this, words);
+    };
   }
 
   #view(size: number): Buffer {
@@ -64,11 +72,4 @@ export class SharedReads<R> {
     }
     return view;
   }
-}
-
-function onReadOf(socket: Socket): OnRead | undefined {
-  const symbols = Object.getOwnPropertySymbols(socket);
-  const buffer = symbols.find(({ description }) => description === 'kBuffer');
-  const callback = symbols.find(({ description }) => description === 'kBufferCb');
-  return buffer === undefined || callback === undefined ? undefined : { buffer, callback };
 }

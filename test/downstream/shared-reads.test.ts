@@ -1,25 +1,8 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
+import type { Socket } from 'node:net';
+import { expect, it } from 'vitest';
 import { SharedReads } from '../../src/downstream/shared-reads.ts';
-
-const closing: (Server | Socket)[] = [];
-afterEach(() => {
-  for (const one of closing.splice(0)) {
-    if ('listen' in one) one.close();
-    else one.destroy();
-  }
-});
-
-/** A connection as a listener accepts it, and its other end. */
-async function accepted(options = { pauseOnConnect: true }): Promise<{ ours: Socket; theirs: Socket }> {
-  const server = createServer(options).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const theirs = connect({ host: '127.0.0.1', port: (server.address() as AddressInfo).port });
-  const [ours] = (await once(server, 'connection')) as [Socket];
-  closing.push(server, theirs, ours);
-  return { ours, theirs };
-}
+import { accepted } from './accepted.ts';
 
 it('gives each connection what it was sent, in order, whatever the others were sent', async () => {
   const got = ['', ''];
