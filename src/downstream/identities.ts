@@ -1,19 +1,32 @@
 import { LRUCache } from 'lru-cache';
 import { assert } from '../base/assert.ts';
-import { toHex } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { SessionIds } from '../stratum/extranonce.ts';
 
+const TOKEN_BYTES = 8;
+
 /** Who a session is, over all its connections. */
-export type Identity = {
+export class Identity {
   /** Its bytes, big-endian, are the extranonce1. */
   readonly id: number;
-  readonly extranonce1: Uint8Array;
   /** The session id of the subscribe reply. Only who got it can know it: it is worth the work of a miner. */
   readonly token: string;
-};
+  readonly #size: number;
+
+  constructor(id: number, extranonce1: Uint8Array, random: Random) {
+    this.id = id;
+    this.#size = extranonce1.length;
+    this.token = toHex(extranonce1) + toHex(random.bytes(TOKEN_BYTES));
+  }
+
+  /** Made anew each time: kept, it would be the largest thing a session has here. */
+  get extranonce1(): Uint8Array {
+    return fromHex(this.token.slice(0, 2 * this.#size));
+  }
+}
 
 /** What a session that ended left behind, for the miner's next connection. */
 export type SessionMemory = {
@@ -37,7 +50,6 @@ export type IdentitiesOptions = {
 
 type Departed = { readonly identity: Identity; readonly memory: SessionMemory };
 
-const TOKEN_BYTES = 8;
 const RESUME_MS = 600_000;
 
 /**
@@ -86,10 +98,9 @@ export class Identities<Holder> {
   open(holder: Holder): Identity | undefined {
     const id = this.#allocate();
     if (id === undefined) return undefined;
-    const extranonce1 = this.#ids.bytesOf(id);
-    const token = toHex(extranonce1) + toHex(this.#random.bytes(TOKEN_BYTES));
-    this.#live.set(token, holder);
-    return { id, extranonce1, token };
+    const identity = new Identity(id, this.#ids.bytesOf(id), this.#random);
+    this.#live.set(identity.token, holder);
+    return identity;
   }
 
   /** The live session of a token. It has to leave before another can resume it. */

@@ -1,3 +1,4 @@
+import { toHex } from '../base/bytes.ts';
 import type { HandshakeRequest } from './handshake.ts';
 import type { Session } from './session.ts';
 
@@ -33,8 +34,9 @@ export const SHARED: Placement = { kind: 'shared' };
  */
 export type PlaceSession = (session: Session, destination: string) => Placement;
 
-export function sameMinerExtranonce(a: MinerExtranonce, b: MinerExtranonce): boolean {
-  return a.extranonce2Size === b.extranonce2Size && Buffer.compare(a.extranonce1, b.extranonce1) === 0;
+/** The same for the same extranonces. */
+export function extranonceKey({ extranonce1, extranonce2Size }: MinerExtranonce): string {
+  return `${toHex(extranonce1)}/${extranonce2Size}`;
 }
 
 /** Far more than any firmware sends without waiting for the reply to its subscribe. */

@@ -31,7 +31,7 @@ import {
 } from './handshake.ts';
 import type { Identity, SessionMemory } from './identities.ts';
 import { type MissedJob, Outlet } from './outlet.ts';
-import { HeldRequests, type MinerExtranonce, type SessionFeed, sameMinerExtranonce } from './placement.ts';
+import { extranonceKey, HeldRequests, type MinerExtranonce, type SessionFeed } from './placement.ts';
 import type { PreparedJob } from './prepared-job.ts';
 import type { CloseReason, SessionHost } from './session-host.ts';
 import { SessionWork } from './session-work.ts';
@@ -133,7 +133,7 @@ export class Session implements LineSink {
 
   /** Its miner can be told of another extranonce, or was told of none yet. */
   get canChangeExtranonce(): boolean {
-    return this.#told.extranonce === undefined || this.takesExtranonce;
+    return this.#told.extranonces === undefined || this.takesExtranonce;
   }
 
   /** As its miner has to use them from the next job on. */
@@ -264,10 +264,10 @@ export class Session implements LineSink {
     this.#outlet.forget();
     for (const request of this.#held.take()) if (!this.closed) this.#shakeHands(request);
     const { extranonce } = this;
-    const before = this.#told.extranonce;
-    if (before === undefined || sameMinerExtranonce(before, extranonce)) return true;
+    const key = extranonceKey(extranonce);
+    if ((this.#told.extranonces ?? key) === key) return true;
     if (!this.canChangeExtranonce) return false;
-    this.#told.extranonce = extranonce;
+    this.#told.extranonces = key;
     this.tell(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
     return true;
   }
@@ -356,7 +356,7 @@ export class Session implements LineSink {
     if (request.kind === 'subscribe') {
       this.#handshake = withAgent(this.#handshake, request.userAgent);
       if (this.identity === undefined && !this.#enter(request)) return;
-      this.#told.extranonce = this.extranonce;
+      this.#told.extranonces = extranonceKey(this.extranonce);
     }
     const { extranonce1, extranonce2Size } = this.extranonce;
     const before = this.#handshake.versionMask;

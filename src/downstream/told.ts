@@ -1,10 +1,9 @@
 import { printSetDifficulty, printSetVersionMask } from '../stratum/server-messages.ts';
-import type { MinerExtranonce } from './placement.ts';
 
 /** What a miner was told last, so that it is told what has changed and nothing else. */
 export class Told {
-  /** Undefined before the reply to its subscribe. */
-  extranonce: MinerExtranonce | undefined;
+  /** Their key; undefined before the reply to its subscribe. */
+  extranonces: string | undefined;
   /** 0 before the first job. */
   difficulty = 0;
   versionMask = 0;
