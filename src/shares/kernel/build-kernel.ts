@@ -1,23 +1,26 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { main as compile } from 'assemblyscript/asc';
+import { roundsSource } from './rounds-source.ts';
 
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const OUTPUT = join(FOLDER, 'simd-kernel.wasm.ts');
 const LINE_WIDTH = 100;
 
 /**
- * Compiles `assembly/kernel.ts`. The same source and compiler give the same bytes. Throws with the
- * compiler's messages.
+ * Compiles `assembly/kernel.ts` and the rounds it needs. The same source and compiler give the same bytes.
+ * Throws with the compiler's messages.
  */
 export async function compileKernel(): Promise<Uint8Array> {
   const scratch = await mkdtemp(join(tmpdir(), 'kernel-'));
   try {
     const wasm = join(scratch, 'kernel.wasm');
-    const source = join(FOLDER, 'assembly', 'kernel.ts');
-    const options = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--baseDir', FOLDER];
+    await cp(join(FOLDER, 'assembly'), scratch, { recursive: true });
+    await writeFile(join(scratch, 'rounds.ts'), roundsSource());
+    const source = join(scratch, 'kernel.ts');
+    const options = ['-O3', '--noAssert', '--runtime', 'stub', '--enable', 'simd', '--baseDir', scratch];
     const { error, stderr } = await compile([source, '--outFile', wasm, ...options]);
     if (error !== null) throw new Error(`kernel does not compile: ${stderr.toString()}`, { cause: error });
     return new Uint8Array(await readFile(wasm));

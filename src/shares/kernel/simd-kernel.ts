@@ -50,7 +50,7 @@ export function isSimdSupported(): boolean {
   return validateWasm(kernelBytes());
 }
 
-/** Four shares abreast in WebAssembly SIMD. Throws a CompileError where SIMD is not supported. */
+/** Eight shares abreast in WebAssembly SIMD. Throws a CompileError where SIMD is not supported. */
 export function createSimdKernel(capacity: number): SimdKernel {
   return new SimdKernel(capacity);
 }

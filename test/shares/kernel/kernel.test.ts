@@ -1,9 +1,11 @@
+import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, reversed, toHex } from '../../../src/base/bytes.ts';
 import { displayHash, swapWords } from '../../../src/bitcoin/header.ts';
 import { createKernel } from '../../../src/shares/kernel/create-kernel.ts';
 import type { KernelJob, ShareKernel } from '../../../src/shares/kernel/kernel.ts';
 import { createPortableKernel } from '../../../src/shares/kernel/portable-kernel.ts';
+import { hashesRight } from '../../../src/shares/kernel/self-check.ts';
 import { createSimdKernel } from '../../../src/shares/kernel/simd-kernel.ts';
 import {
   assertAgreement,
@@ -183,6 +185,33 @@ describe('createKernel', () => {
   it('takes SIMD where there is SIMD, and does without when told', () => {
     expect(createKernel(4).name).toBe('simd');
     expect(createKernel(4, 'portable').name).toBe('portable');
+  });
+
+  it('checks its hashes before it is used', () => {
+    for (const [, create] of KERNELS)
+      for (const size of [1, 9, 64]) expect(hashesRight(create(size))).toBe(true);
+    const simd = createSimdKernel(64);
+    const run = simd.run.bind(simd);
+    // Right but for one bit of one lane of a full batch.
+    simd.run = (count) => {
+      run(count);
+      simd.hashes[31 * 32 + 5]! ^= count === 32 ? 1 : 0;
+    };
+    expect(hashesRight(simd)).toBe(false);
+  });
+
+  it.skipIf(process.arch !== 'x64')('hashes right on processors without instructions of 256 bits', () => {
+    const bench = new URL('../../bench/kernel-bench.ts', import.meta.url).href;
+    const simd = new URL('../../../src/shares/kernel/simd-kernel.ts', import.meta.url).href;
+    const script = `
+      import { assertRandomAgreement } from ${JSON.stringify(bench)};
+      import { createSimdKernel } from ${JSON.stringify(simd)};
+      assertRandomAgreement([createSimdKernel(1024)], 5_000, 11);
+      process.stdout.write('agreed');`;
+    for (const flags of [['--no-enable-avx2'], ['--no-enable-avx2', '--no-enable-avx']]) {
+      const words = [...flags, '--input-type=module', '--eval', script];
+      expect(execFileSync(process.execPath, words, { encoding: 'utf8' })).toBe('agreed');
+    }
   });
 
   it('is compared with the straightforward way before it is measured', () => {

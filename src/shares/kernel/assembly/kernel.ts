@@ -1,11 +1,13 @@
 /*
- * Hashes shares four abreast: coinbase from its job's midstate, merkle path, header. Every stage runs
- * over all groups of four before the next begins, so that one loop of rounds at a time is in the
- * instruction cache.
+ * Hashes shares eight abreast: coinbase from its job's midstate, merkle path, header. Every stage runs
+ * over all groups of eight before the next begins, so that one loop of rounds at a time is in the
+ * instruction cache. What is done for four lanes at a time goes by `half`: 0 or 16 bytes into the eight.
+ * `./rounds` is written by `../rounds-source.ts`; to read it, print `roundsSource()`.
  */
 
-import { compressDigest, compressSchedule, compressSchedulePair, compressWords } from './rounds';
-import { BLEND, IV, K, LANES, NODE_PADDING, SCHEDULE, STAGE, WORDS } from './tables';
+import { compressDigest, compressSchedule, compressWords } from './rounds';
+import { BLEND, DIGEST_ROUNDS, HAS_BRANCH, IS_FIXED, IS_VARIABLE, IV, K, LANES } from './tables';
+import { NODE_PADDING, SCHEDULE, SCHEDULES, STAGE, WORDS } from './tables';
 import { absorb as absorbBlock, expand as expandBlock, fillTables, splat, startState } from './tables';
 
 /** Slot: job u32, version u32, ntime u32, nonce u32, extranonce 32 bytes. */
@@ -37,10 +39,16 @@ export const JOB_TAIL: usize = 256;
 /** In JOB_MAGIC while the job may be used. */
 export const MAGIC: u32 = 0x6a6f6221;
 
-/** A group's digest, and behind it a working state: eight v128 each. */
-const GROUP_SIZE: usize = 256;
-const WORKING: usize = 128;
+/** A group's digest, and behind it a working state: eight words each, eight abreast. */
+const GROUP_SIZE: usize = 512;
+const WORKING: usize = 256;
+/** Of the order: a pointer for each lane. */
+const POINTERS: usize = 32;
 
+let words: usize = 0;
+let constants: usize = 0;
+let initial: usize = 0;
+let digestRounds: usize = 0;
 let slots: usize = 0;
 let hashes: usize = 0;
 let order: usize = 0;
@@ -54,11 +62,12 @@ let expanded: usize = 0;
 /** Lays out memory. @returns where the host's job records may begin */
 export function configure(capacity: usize): usize {
   fillTables();
+  words = WORDS; constants = K; initial = IV; digestRounds = DIGEST_ROUNDS;
   slots = (__heap_base + 63) & ~63;
   hashes = slots + capacity * SLOT_SIZE;
   order = hashes + capacity * 32;
-  groups = (order + capacity * 4 + 16 + 63) & ~63;
-  return groups + ((capacity + 3) >> 2) * GROUP_SIZE;
+  groups = (order + capacity * 4 + POINTERS + 63) & ~63;
+  return groups + ((capacity + 7) >> 3) * GROUP_SIZE;
 }
 
 export function slotsAt(): usize { return slots; }
@@ -78,7 +87,7 @@ export function run(count: usize): bool {
   expanded = 0;
   for (let block: u32 = 0; block < mostBlocks; block++) hashCoinbaseBlock(block);
   const end = groups + groupCount * GROUP_SIZE;
-  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at, at);
+  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at, at, initial, constants, digestRounds);
   for (let branch: u32 = 0; branch < mostBranches; branch++) foldBranch(branch);
   hashHeaders();
   return true;
@@ -115,9 +124,9 @@ function group(count: usize): bool {
   }
   if (count > 0) {
     const last = pointer(position - 4);
-    for (let filler: usize = 0; filler < 3; filler++) store<usize>(position + (filler << 2), last);
+    for (let filler: usize = 0; filler < 7; filler++) store<usize>(position + (filler << 2), last);
   }
-  groupCount = (count + 3) >> 2;
+  groupCount = (count + 7) >> 3;
   return true;
 }
 
@@ -127,44 +136,49 @@ function abandon(jobs: usize): bool {
 }
 
 function hashCoinbaseBlock(block: u32): void {
-  for (let index: usize = 0; index < groupCount; index++) {
-    const lanes = order + (index << 4);
-    const at = groups + index * GROUP_SIZE;
-    const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
-    const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
-    if (block == 0) {
-      transpose(job0 + JOB_MIDSTATE, job1 + JOB_MIDSTATE, job2 + JOB_MIDSTATE, job3 + JOB_MIDSTATE, at);
-      const high = JOB_MIDSTATE + 16;
-      transpose(job0 + high, job1 + high, job2 + high, job3 + high, at + 64);
-    }
-    const blocks = gather(job0, job1, job2, job3, JOB_BLOCKS);
-    const variable = gather(job0, job1, job2, job3, JOB_VARIABLE_BLOCKS);
-    const isVariable = i32x4.gt_u(variable, i32x4.splat(block));
-    const isFixed = v128.andnot(i32x4.gt_u(blocks, i32x4.splat(block)), isVariable);
-    if (v128.any_true(isVariable)) {
-      for (let lane: usize = 0; lane < 4; lane++) {
+  const end = groups + groupCount * GROUP_SIZE;
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) {
+    for (let half: usize = 0; half < 32; half += 16) sortLanes(block, lanes + half, at + half, half);
+    if (any(IS_VARIABLE)) {
+      for (let lane: usize = 0; lane < 8; lane++) {
         composeBlock(pointer(lanes + (lane << 2)), block, LANES + (lane << 6));
       }
-      for (let part = LANES; part < LANES + 64; part += 16) {
-        transposeSwapped(part, part + 64, part + 128, part + 192, WORDS + ((part - LANES) << 2));
+      for (let part: usize = 0; part < 64; part += 16) {
+        const low = LANES + part, high = LANES + 256 + part, to = WORDS + (part << 3);
+        transposeSwapped(low, low + 64, low + 128, low + 192, to);
+        transposeSwapped(high, high + 64, high + 128, high + 192, to + 16);
       }
-      if (i32x4.all_true(isVariable)) compressWords(at, at);
+      if (all(IS_VARIABLE)) compressWords(at, at, words, constants);
       else {
-        compressWords(at, BLEND);
-        blend(at, isVariable);
+        compressWords(at, BLEND, words, constants);
+        blend(at, IS_VARIABLE);
       }
     }
-    if (v128.any_true(isFixed)) {
-      prepareSchedule(
-        scheduleOf(job0, block), scheduleOf(job1, block), scheduleOf(job2, block), scheduleOf(job3, block),
-      );
-      if (i32x4.all_true(isFixed)) compressSchedule(at, at, SCHEDULE);
+    if (any(IS_FIXED)) {
+      prepareSchedule(block, lanes);
+      if (all(IS_FIXED)) compressSchedule(at, at, SCHEDULE);
       else {
         compressSchedule(at, BLEND, SCHEDULE);
-        blend(at, isFixed);
+        blend(at, IS_FIXED);
       }
     }
   }
+}
+
+/** Which of four lanes have a variable or a fixed block; before the first, their midstates. */
+function sortLanes(block: u32, lanes: usize, at: usize, half: usize): void {
+  const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
+  const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
+  if (block == 0) {
+    transpose(job0 + JOB_MIDSTATE, job1 + JOB_MIDSTATE, job2 + JOB_MIDSTATE, job3 + JOB_MIDSTATE, at);
+    const high = JOB_MIDSTATE + 16;
+    transpose(job0 + high, job1 + high, job2 + high, job3 + high, at + 128);
+  }
+  const blocks = gather(job0, job1, job2, job3, JOB_BLOCKS);
+  const variable = gather(job0, job1, job2, job3, JOB_VARIABLE_BLOCKS);
+  const isVariable = i32x4.gt_u(variable, i32x4.splat(block));
+  v128.store(IS_VARIABLE + half, isVariable);
+  v128.store(IS_FIXED + half, v128.andnot(i32x4.gt_u(blocks, i32x4.splat(block)), isVariable));
 }
 
 /**
@@ -193,16 +207,25 @@ function scheduleOf(job: usize, block: u32): usize {
   return job + JOB_TAIL + (<usize>load<u32>(job, JOB_BRANCHES) << 5) + (<usize>(block - variable) << 8);
 }
 
-/** Brings four schedules to SCHEDULE. */
-function prepareSchedule(p0: usize, p1: usize, p2: usize, p3: usize): void {
-  if (p0 == p1 && p0 == p2 && p0 == p3) {
-    if (p0 == expanded) return;
-    splat(p0, SCHEDULE, 64);
-    expanded = p0;
+/** Brings eight schedules to SCHEDULE. */
+function prepareSchedule(block: u32, lanes: usize): void {
+  let isOne = true;
+  for (let lane: usize = 0; lane < POINTERS; lane += 4) {
+    store<usize>(SCHEDULES + lane, scheduleOf(pointer(pointer(lanes + lane)), block));
+    if (pointer(SCHEDULES + lane) != pointer(SCHEDULES)) isOne = false;
+  }
+  const first = pointer(SCHEDULES);
+  if (isOne) {
+    if (first != expanded) splat(first, SCHEDULE, 64);
+    expanded = first;
     return;
   }
-  for (let at: usize = 0; at < 256; at += 16) {
-    transpose(p0 + at, p1 + at, p2 + at, p3 + at, SCHEDULE + (at << 2));
+  for (let half: usize = 0; half < 32; half += 16) {
+    const p0 = pointer(SCHEDULES + half), p1 = pointer(SCHEDULES + half + 4);
+    const p2 = pointer(SCHEDULES + half + 8), p3 = pointer(SCHEDULES + half + 12);
+    for (let at: usize = 0; at < 256; at += 16) {
+      transpose(p0 + at, p1 + at, p2 + at, p3 + at, SCHEDULE + half + (at << 3));
+    }
   }
   expanded = 0;
 }
@@ -210,27 +233,28 @@ function prepareSchedule(p0: usize, p1: usize, p2: usize, p3: usize): void {
 /** `root = sha256d(root || branch)`; a job with fewer branches keeps its root. */
 function foldBranch(branch: u32): void {
   const end = groups + groupCount * GROUP_SIZE;
-  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) {
-    const b0 = branchOf(pointer(lanes), branch), b1 = branchOf(pointer(lanes + 4), branch);
-    const b2 = branchOf(pointer(lanes + 8), branch), b3 = branchOf(pointer(lanes + 12), branch);
-    memory.copy(WORDS, at, 128);
-    transposeSwapped(b0, b1, b2, b3, WORDS + 128);
-    transposeSwapped(b0 + 16, b1 + 16, b2 + 16, b3 + 16, WORDS + 192);
-    compressWords(IV, at + WORKING);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) {
+    memory.copy(WORDS, at, 256);
+    for (let half: usize = 0; half < 32; half += 16) {
+      const b0 = branchOf(pointer(lanes + half), branch), b1 = branchOf(pointer(lanes + half + 4), branch);
+      const b2 = branchOf(pointer(lanes + half + 8), branch), b3 = branchOf(pointer(lanes + half + 12), branch);
+      transposeSwapped(b0, b1, b2, b3, WORDS + 256 + half);
+      transposeSwapped(b0 + 16, b1 + 16, b2 + 16, b3 + 16, WORDS + 384 + half);
+    }
+    compressWords(initial, at + WORKING, words, constants);
   }
-  let padded = groups + WORKING;
-  for (; padded + GROUP_SIZE < end; padded += 2 * GROUP_SIZE) {
-    compressSchedulePair(padded, padded + GROUP_SIZE, NODE_PADDING);
-  }
-  if (padded < end) compressSchedule(padded, padded, NODE_PADDING);
-  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) {
-    const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
-    const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
-    const has = i32x4.gt_u(gather(job0, job1, job2, job3, JOB_BRANCHES), i32x4.splat(branch));
-    if (i32x4.all_true(has)) compressDigest(at + WORKING, at);
+  for (let at = groups + WORKING; at < end; at += GROUP_SIZE) compressSchedule(at, at, NODE_PADDING);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) {
+    for (let half: usize = 0; half < 32; half += 16) {
+      const job0 = pointer(pointer(lanes + half)), job1 = pointer(pointer(lanes + half + 4));
+      const job2 = pointer(pointer(lanes + half + 8)), job3 = pointer(pointer(lanes + half + 12));
+      const branches = gather(job0, job1, job2, job3, JOB_BRANCHES);
+      v128.store(HAS_BRANCH + half, i32x4.gt_u(branches, i32x4.splat(branch)));
+    }
+    if (all(HAS_BRANCH)) compressDigest(at + WORKING, at, initial, constants, digestRounds);
     else {
-      compressDigest(at + WORKING, BLEND);
-      blend(at, has);
+      compressDigest(at + WORKING, BLEND, initial, constants, digestRounds);
+      blend(at, HAS_BRANCH);
     }
   }
 }
@@ -243,56 +267,71 @@ function branchOf(slot: usize, branch: u32): usize {
 
 function hashHeaders(): void {
   const end = groups + groupCount * GROUP_SIZE;
-  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) headerStart(at, lanes);
-  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) headerEnd(at, lanes);
-  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at + WORKING, at);
-  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += 16) emit(at, lanes);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) headerStart(at, lanes);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) headerEnd(at, lanes);
+  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at + WORKING, at, initial, constants, digestRounds);
+  for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) emit(at, lanes);
 }
 
 /** Bytes 0 to 63: version, prevHash, 28 bytes of the root. */
 function headerStart(at: usize, lanes: usize): void {
-  const slot0 = pointer(lanes), slot1 = pointer(lanes + 4);
-  const slot2 = pointer(lanes + 8), slot3 = pointer(lanes + 12);
-  const prev0 = pointer(slot0) + JOB_PREV_HASH, prev1 = pointer(slot1) + JOB_PREV_HASH;
-  const prev2 = pointer(slot2) + JOB_PREV_HASH, prev3 = pointer(slot3) + JOB_PREV_HASH;
-  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 4)));
-  transpose(prev0, prev1, prev2, prev3, WORDS + 16);
-  transpose(prev0 + 16, prev1 + 16, prev2 + 16, prev3 + 16, WORDS + 80);
-  memory.copy(WORDS + 144, at, 112);
-  compressWords(IV, at + WORKING);
+  for (let half: usize = 0; half < 32; half += 16) {
+    const slot0 = pointer(lanes + half), slot1 = pointer(lanes + half + 4);
+    const slot2 = pointer(lanes + half + 8), slot3 = pointer(lanes + half + 12);
+    const prev0 = pointer(slot0) + JOB_PREV_HASH, prev1 = pointer(slot1) + JOB_PREV_HASH;
+    const prev2 = pointer(slot2) + JOB_PREV_HASH, prev3 = pointer(slot3) + JOB_PREV_HASH;
+    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 4)));
+    transpose(prev0, prev1, prev2, prev3, WORDS + 32 + half);
+    transpose(prev0 + 16, prev1 + 16, prev2 + 16, prev3 + 16, WORDS + 160 + half);
+  }
+  memory.copy(WORDS + 288, at, 224);
+  compressWords(initial, at + WORKING, words, constants);
 }
 
 /** Bytes 64 to 79, and the padding of an 80-byte message. */
 function headerEnd(at: usize, lanes: usize): void {
-  const slot0 = pointer(lanes), slot1 = pointer(lanes + 4);
-  const slot2 = pointer(lanes + 8), slot3 = pointer(lanes + 12);
-  v128.store(WORDS, v128.load(at, 112));
-  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 8)), 16);
-  const bits = gather(pointer(slot0), pointer(slot1), pointer(slot2), pointer(slot3), JOB_BITS);
-  v128.store(WORDS, swapBytes(bits), 32);
-  v128.store(WORDS, swapBytes(gather(slot0, slot1, slot2, slot3, 12)), 48);
-  v128.store(WORDS, i32x4.splat(0x80000000), 64);
-  memory.fill(WORDS + 80, 0, 160);
-  v128.store(WORDS, i32x4.splat(640), 240);
-  compressWords(at + WORKING, at + WORKING);
+  memory.copy(WORDS, at + 224, 32);
+  memory.fill(WORDS + 160, 0, 352);
+  for (let half: usize = 0; half < 32; half += 16) {
+    const slot0 = pointer(lanes + half), slot1 = pointer(lanes + half + 4);
+    const slot2 = pointer(lanes + half + 8), slot3 = pointer(lanes + half + 12);
+    const bits = gather(pointer(slot0), pointer(slot1), pointer(slot2), pointer(slot3), JOB_BITS);
+    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 8)), 32);
+    v128.store(WORDS + half, swapBytes(bits), 64);
+    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 12)), 96);
+    v128.store(WORDS + half, i32x4.splat(0x80000000), 128);
+    v128.store(WORDS + half, i32x4.splat(640), 480);
+  }
+  compressWords(at + WORKING, at + WORKING, words, constants);
 }
 
 /** Writes the digests to where the slots' hashes belong. */
 function emit(at: usize, lanes: usize): void {
-  transposeSwapped(at, at + 16, at + 32, at + 48, LANES);
-  transposeSwapped(at + 64, at + 80, at + 96, at + 112, LANES + 64);
-  for (let lane: usize = 0; lane < 4; lane++) {
-    const to = hashes + ((pointer(lanes + (lane << 2)) - slots) >> 1);
-    v128.store(to, v128.load(LANES + (lane << 4)));
-    v128.store(to, v128.load(LANES + 64 + (lane << 4)), 16);
+  for (let half: usize = 0; half < 32; half += 16) {
+    const low = at + half, high = low + 128;
+    columnsSwapped(low, LANES);
+    columnsSwapped(high, LANES + 64);
+    for (let lane: usize = 0; lane < 4; lane++) {
+      const to = hashes + ((pointer(lanes + half + (lane << 2)) - slots) >> 1);
+      v128.store(to, v128.load(LANES + (lane << 4)));
+      v128.store(to, v128.load(LANES + 64 + (lane << 4)), 16);
+    }
   }
 }
 
 /** Takes BLEND in the lanes of the mask. */
-function blend(at: usize, mask: v128): void {
-  for (let word: usize = 0; word < 128; word += 16) {
-    v128.store(at + word, v128.bitselect(v128.load(BLEND + word), v128.load(at + word), mask));
+function blend(at: usize, mask: usize): void {
+  for (let word: usize = 0; word < 256; word += 16) {
+    const taken = v128.load(mask + (word & 16));
+    v128.store(at + word, v128.bitselect(v128.load(BLEND + word), v128.load(at + word), taken));
   }
+}
+
+@inline function any(mask: usize): bool {
+  return v128.any_true(v128.or(v128.load(mask), v128.load(mask, 16)));
+}
+@inline function all(mask: usize): bool {
+  return i32x4.all_true(v128.and(v128.load(mask), v128.load(mask, 16)));
 }
 
 @inline function pointer(at: usize): usize { return load<usize>(at); }
@@ -310,26 +349,34 @@ function blend(at: usize, mask: v128): void {
   return i8x16.swizzle(words, i8x16(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
 }
 
-/** Four rows of four u32 to four columns, at `to`. */
+/** Four rows of four u32 to four columns, of four lanes of the words at `to`. */
 function transpose(p0: usize, p1: usize, p2: usize, p3: usize, to: usize): void {
-  storeColumns(v128.load(p0), v128.load(p1), v128.load(p2), v128.load(p3), to);
+  storeColumns(v128.load(p0), v128.load(p1), v128.load(p2), v128.load(p3), to, 32);
 }
 
 /** The same, with the bytes of every word reversed. */
 function transposeSwapped(p0: usize, p1: usize, p2: usize, p3: usize, to: usize): void {
   storeColumns(
     swapBytes(v128.load(p0)), swapBytes(v128.load(p1)),
-    swapBytes(v128.load(p2)), swapBytes(v128.load(p3)), to,
+    swapBytes(v128.load(p2)), swapBytes(v128.load(p3)), to, 32,
   );
 }
 
-@inline function storeColumns(r0: v128, r1: v128, r2: v128, r3: v128, to: usize): void {
+/** Back: four words of four lanes to four rows of bytes, one behind the other. */
+function columnsSwapped(from: usize, to: usize): void {
+  storeColumns(
+    swapBytes(v128.load(from)), swapBytes(v128.load(from, 32)),
+    swapBytes(v128.load(from, 64)), swapBytes(v128.load(from, 96)), to, 16,
+  );
+}
+
+@inline function storeColumns(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, apart: usize): void {
   const low01 = v128.shuffle<u32>(r0, r1, 0, 4, 1, 5);
   const low23 = v128.shuffle<u32>(r2, r3, 0, 4, 1, 5);
   const high01 = v128.shuffle<u32>(r0, r1, 2, 6, 3, 7);
   const high23 = v128.shuffle<u32>(r2, r3, 2, 6, 3, 7);
   v128.store(to, v128.shuffle<u64>(low01, low23, 0, 2));
-  v128.store(to, v128.shuffle<u64>(low01, low23, 1, 3), 16);
-  v128.store(to, v128.shuffle<u64>(high01, high23, 0, 2), 32);
-  v128.store(to, v128.shuffle<u64>(high01, high23, 1, 3), 48);
+  v128.store(to + apart, v128.shuffle<u64>(low01, low23, 1, 3));
+  v128.store(to + 2 * apart, v128.shuffle<u64>(high01, high23, 0, 2));
+  v128.store(to + 3 * apart, v128.shuffle<u64>(high01, high23, 1, 3));
 }

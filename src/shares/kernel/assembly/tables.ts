@@ -1,6 +1,6 @@
 /*
- * Fixed addresses in the module's memory: constants and scratch. "Four abreast" is a v128 that holds a
- * word of each lane.
+ * Fixed addresses in the module's memory: constants and scratch. "Eight abreast" is a word of each of eight
+ * lanes: two v128 side by side.
  */
 
 /** Round constants, FIPS 180-4, 4.2.2. */
@@ -23,22 +23,29 @@ const INITIAL = memory.data<u32>([
   0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 ], 16);
 
-/** ROUND_CONSTANTS four abreast. */
-export const K = memory.data(1024, 16);
-/** INITIAL four abreast. */
-export const IV = memory.data(128, 16);
-/** Words 8 to 15 of a padded 32-byte message with their round constants, four abreast. */
-export const DIGEST_ROUNDS = memory.data(128, 16);
-/** Schedule with round constants of the block that pads a 64-byte message, four abreast. */
-export const NODE_PADDING = memory.data(1024, 16);
-/** The 16 words of the block to be compressed, four abreast. */
-export const WORDS = memory.data(256, 16);
-/** A block's schedule with round constants, four abreast. */
-export const SCHEDULE = memory.data(1024, 16);
-/** The new state where only some lanes take it, four abreast. */
-export const BLEND = memory.data(128, 16);
-/** The raw blocks of four lanes. */
-export const LANES = memory.data(256, 16);
+/** ROUND_CONSTANTS eight abreast. */
+export const K = memory.data(2048, 32);
+/** INITIAL eight abreast. */
+export const IV = memory.data(256, 32);
+/** Words 8 to 15 of a padded 32-byte message with their round constants, eight abreast. */
+export const DIGEST_ROUNDS = memory.data(256, 32);
+/** Schedule with round constants of the block that pads a 64-byte message, eight abreast. */
+export const NODE_PADDING = memory.data(2048, 32);
+/** The 16 words of the block to be compressed, eight abreast. */
+export const WORDS = memory.data(512, 32);
+/** A block's schedule with round constants, eight abreast. */
+export const SCHEDULE = memory.data(2048, 32);
+/** The new state where only some lanes take it, eight abreast. */
+export const BLEND = memory.data(256, 32);
+/** Lanes of which a variable block, or a fixed one, is at hand. */
+export const IS_VARIABLE = memory.data(32, 32);
+export const IS_FIXED = memory.data(32, 32);
+/** Lanes whose job has the branch at hand. */
+export const HAS_BRANCH = memory.data(32, 32);
+/** Where the schedules of eight lanes are. */
+export const SCHEDULES = memory.data(32, 32);
+/** The raw blocks of eight lanes. */
+export const LANES = memory.data(512, 32);
 /** One raw block given by the host. */
 export const STAGE = memory.data(64, 16);
 /** A block's schedule with round constants, one message. */
@@ -51,7 +58,7 @@ export function fillTables(): void {
   for (let word: usize = 8; word < 16; word++) {
     const padding: u32 = word == 8 ? 0x80000000 : word == 15 ? 256 : 0;
     const constant = load<u32>(ROUND_CONSTANTS + (word << 2));
-    v128.store(DIGEST_ROUNDS + ((word - 8) << 4), i32x4.splat(padding + constant));
+    storeTwice(DIGEST_ROUNDS + ((word - 8) << 5), i32x4.splat(padding + constant));
   }
   memory.fill(STAGE, 0, 64);
   store<u8>(STAGE, 0x80);
@@ -60,11 +67,16 @@ export function fillTables(): void {
   splat(SINGLE, NODE_PADDING, 64);
 }
 
-/** Copies `words` u32 to four lanes each. */
+/** Copies `words` u32 to eight lanes each. */
 export function splat(from: usize, to: usize, words: usize): void {
   for (let word: usize = 0; word < words; word++) {
-    v128.store(to + (word << 4), v128.load32_splat(from + (word << 2)));
+    storeTwice(to + (word << 5), v128.load32_splat(from + (word << 2)));
   }
+}
+
+function storeTwice(to: usize, words: v128): void {
+  v128.store(to, words);
+  v128.store(to, words, 16);
 }
 
 /** Message schedule of one raw block, with round constants added: 64 u32. */

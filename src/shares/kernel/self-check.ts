@@ -1,0 +1,53 @@
+import { equal } from '../../base/bytes.ts';
+import type { KernelJob, ShareKernel } from './kernel.ts';
+import { createPortableKernel } from './portable-kernel.ts';
+
+/** Bytes of coinb1 and coinb2, and branches: they bring every stage of a kernel, and lanes that differ. */
+const SHAPES = [
+  [20, 30, 0],
+  [41, 160, 1],
+  [77, 150, 12],
+  [130, 600, 3],
+] as const;
+const EXTRANONCE_SIZE = 8;
+const SHARES = 32;
+
+/** True when its hashes are those of `node:crypto`: shares of one job, then of several in one batch. */
+export function hashesRight(kernel: ShareKernel): boolean {
+  const size = Math.min(SHARES, kernel.capacity);
+  const reference = createPortableKernel(size);
+  const jobs = SHAPES.map(([coinb1, coinb2, branches], seed) => jobOf(seed, coinb1, coinb2, branches));
+  const batches = [...jobs.map((job) => [job]), jobs];
+  return batches.every((batch) => equal(hashesOf(kernel, batch, size), hashesOf(reference, batch, size)));
+}
+
+function hashesOf(kernel: ShareKernel, jobs: readonly KernelJob[], size: number): Uint8Array {
+  const handles = jobs.map((job) => kernel.addJob(job));
+  for (let slot = 0; slot < size; slot += 1) {
+    const [time, nonce, version] = new Uint32Array(bytesOf(slot + 100, 12).buffer);
+    const handle = handles[slot % handles.length]!;
+    kernel.put(slot, handle, bytesOf(slot, EXTRANONCE_SIZE), time!, nonce!, version!);
+  }
+  kernel.run(size);
+  for (const handle of handles) kernel.removeJob(handle);
+  return kernel.hashes.slice(0, size * 32);
+}
+
+function jobOf(seed: number, coinb1: number, coinb2: number, branches: number): KernelJob {
+  return {
+    coinb1: bytesOf(seed, coinb1),
+    coinb2: bytesOf(seed + 10, coinb2),
+    branches: Array.from({ length: branches }, (_, index) => bytesOf(seed + index, 32)),
+    prevHash: bytesOf(seed + 20, 32),
+    bits: 0x1d00ffff - seed,
+    extranonceSize: EXTRANONCE_SIZE,
+  };
+}
+
+/** The same for the same seed, and of no pattern that a wrong hash could share. */
+function bytesOf(seed: number, size: number): Uint8Array {
+  return Uint8Array.from(
+    { length: size },
+    (_, at) => Math.imul(at + 1, 0x9e3779b1 + seed * 0x85ebca6b) >>> 13,
+  );
+}
