@@ -45,6 +45,7 @@ const WORKING: usize = 256;
 /** Of the order: a pointer for each lane. */
 const POINTERS: usize = 32;
 
+/** Tables for the rounds, by variable addresses: see `roundsSource`. */
 let words: usize = 0;
 let constants: usize = 0;
 let initial: usize = 0;
