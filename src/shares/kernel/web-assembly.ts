@@ -27,19 +27,21 @@ export function validateWasm(bytes: Uint8Array): boolean {
  * While a module is compiled: all of it now and by the optimising compiler, so that what is checked is what
  * runs later, and pairs of SIMD instructions made one of 256 bits where the processor has those.
  */
-const COMPILER_FLAGS = [
-  ['--no-liftoff', '--liftoff'],
-  ['--no-wasm-lazy-compilation', '--wasm-lazy-compilation'],
-  ['--experimental-wasm-revectorize', '--no-experimental-wasm-revectorize'],
-] as const;
+const OFF = ['liftoff', 'wasm-lazy-compilation'];
+/** V8 has it for this architecture alone, and complains of what it does not know. */
+const ON = process.arch === 'x64' ? ['experimental-wasm-revectorize'] : [];
 
 /** Compiles and starts a module without imports. */
 export function instantiateWasm(bytes: Uint8Array): Readonly<Record<string, unknown>> {
-  const flags = process.arch === 'x64' ? COMPILER_FLAGS : [];
-  for (const [during] of flags) setFlagsFromString(during);
+  setFlags(OFF, ON);
   try {
     return new WebAssembly.Instance(new WebAssembly.Module(bytes), {}).exports;
   } finally {
-    for (const [, after] of flags) setFlagsFromString(after);
+    setFlags(ON, OFF);
   }
+}
+
+function setFlags(off: readonly string[], on: readonly string[]): void {
+  for (const name of off) setFlagsFromString(`--no-${name}`);
+  for (const name of on) setFlagsFromString(`--${name}`);
 }
