@@ -50,7 +50,7 @@ export class BondAsker {
   async #untilAnswered(peer: RpcPeer, side: BondSide): Promise<void> {
     const left = new AbortController();
     void peer.closed.then(() => left.abort());
-    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+    for (let waitMs = FIRST_WAIT_MS; !peer.isClosed; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
       try {
         return await askForBond(peer, side, this.#deps);
       } catch (error) {

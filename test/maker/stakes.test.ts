@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
-import { codeOf } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { capacitySat, closeAmounts, stateAmounts } from '../../src/channel/amounts.ts';
@@ -270,7 +270,8 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     await world.stop();
   });
 
-  it('hostage: whoever sees the close first asks again until the other sees it too', async () => {
+  /** Closed alone under hostage terms: the miner's node shows it, the maker is told by `lookAgain`. */
+  async function closedUnseen(): Promise<{ world: World; lookAgain: () => void }> {
     const { world } = await opened('hostage', {
       miner: { returnsBonds: true },
       policy: { stakes: { ...stakes, returnsBonds: true } },
@@ -292,8 +293,29 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     world.chain.generate(1);
     await pause();
     expect(world.chain.mempoolEntries()).toEqual([]);
+    return { world, lookAgain };
+  }
+
+  it('hostage: whoever sees the close first asks again until the other sees it too', async () => {
+    const { world, lookAgain } = await closedUnseen();
     lookAgain();
     await until('both released', () => world.chain.mempoolEntries().length === 2);
+    await world.stop();
+  });
+
+  it('hostage: nobody is asked again over a connection that ended, also while the chain is away', async () => {
+    const { world } = await closedUnseen();
+    let asked = 0;
+    Object.assign(world.source, {
+      txOut: () => {
+        asked += 1;
+        return Promise.reject(new CodedError('chain_unreachable'));
+      },
+    });
+    await world.maker.close();
+    await until('alone', () => !world.miner.status.connected);
+    await pause();
+    expect(asked).toBeLessThan(5);
     await world.stop();
   });
 
