@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { assert } from '../base/assert.ts';
-import { fromHex, toHex } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -14,17 +14,17 @@ export class Identity {
   readonly id: number;
   /** The session id of the subscribe reply. Only who got it can know it: it is worth the work of a miner. */
   readonly token: string;
-  readonly #size: number;
+  readonly #ids: SessionIds;
 
-  constructor(id: number, extranonce1: Uint8Array, random: Random) {
+  constructor(id: number, ids: SessionIds, random: Random) {
     this.id = id;
-    this.#size = extranonce1.length;
-    this.token = toHex(extranonce1) + toHex(random.bytes(TOKEN_BYTES));
+    this.#ids = ids;
+    this.token = toHex(this.extranonce1) + toHex(random.bytes(TOKEN_BYTES));
   }
 
   /** Made anew each time: kept, it would be the largest thing a session has here. */
   get extranonce1(): Uint8Array {
-    return fromHex(this.token.slice(0, 2 * this.#size));
+    return this.#ids.bytesOf(this.id);
   }
 }
 
@@ -98,7 +98,7 @@ export class Identities<Holder> {
   open(holder: Holder): Identity | undefined {
     const id = this.#allocate();
     if (id === undefined) return undefined;
-    const identity = new Identity(id, this.#ids.bytesOf(id), this.#random);
+    const identity = new Identity(id, this.#ids, this.#random);
     this.#live.set(identity.token, holder);
     return identity;
   }

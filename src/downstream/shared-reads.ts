@@ -27,6 +27,7 @@ export class SharedReads<R> {
   readonly #onBytes: (reader: R, chunk: Buffer) => void;
   /** One function for all sockets: of thousands, those of each would be in no cache. */
   #onRead: SocketHandle['onread'] | undefined;
+  #bufferKey: symbol | undefined;
 
   /** @param onBytes gets what a reader's socket brought, valid during the call only */
   constructor(onBytes: (reader: R, chunk: Buffer) => void) {
@@ -39,12 +40,9 @@ export class SharedReads<R> {
    */
   take(socket: Socket, reader: R): boolean {
     const handle: ReadingHandle<R> | undefined = handleOf(socket);
-    const bufferKey = Object.getOwnPropertySymbols(socket).find(
-      ({ description }) => description === 'kBuffer',
-    );
-    if (handle === undefined || bufferKey === undefined || socket.bytesRead > 0) return false;
-    // With a buffer of its own a socket that is paused stops its handle.
-    Object.assign(socket, { [bufferKey]: this.#buffer });
+    this.#bufferKey ??= bufferKeyOf(socket);
+    if (handle === undefined || this.#bufferKey === undefined || socket.bytesRead > 0) return false;
+    Object.assign(socket, { [this.#bufferKey]: this.#buffer });
     handle.useUserBuffer(this.#buffer);
     this.#onRead ??= this.#reads(handle.onread);
     handle[READER] = reader;
@@ -72,4 +70,9 @@ export class SharedReads<R> {
     }
     return view;
   }
+}
+
+/** Where a socket keeps a buffer of its own: with one, pausing it stops its handle. */
+function bufferKeyOf(socket: Socket): symbol | undefined {
+  return Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'kBuffer');
 }

@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 
 /** Of a write that the system did not take whole: kept by the runtime until it has. */
-export type WriteRequest = { oncomplete?: (status: number) => void };
+type WriteRequest = { oncomplete?: (status: number) => void };
 
 /** What a plain socket reads and writes with; like the rest here not in Node's documentation. */
 export type SocketHandle = {
@@ -42,6 +42,7 @@ export function bytesRead(): number {
   return streamBaseState[kReadBytesOrError]!;
 }
 
+/** Not in use by any write. */
 let spare: WriteRequest | undefined;
 
 /**
@@ -50,14 +51,16 @@ let spare: WriteRequest | undefined;
  */
 export function writePastStream(handle: SocketHandle, text: string, socket: Socket): boolean {
   const { WriteWrap, streamBaseState, kLastWriteWasAsync } = streamBinding!;
-  spare ??= new WriteWrap();
-  const request = spare;
+  const request = spare ?? new WriteWrap();
+  spare = undefined;
   if (handle.writeLatin1String(request, text) !== 0) {
     socket.destroy();
     return true;
   }
-  if (streamBaseState[kLastWriteWasAsync] === 0) return true;
-  spare = undefined;
+  if (streamBaseState[kLastWriteWasAsync] === 0) {
+    spare = request;
+    return true;
+  }
   request.oncomplete = (status) => {
     if (status !== 0) socket.destroy();
   };

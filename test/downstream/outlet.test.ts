@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Outlet } from '../../src/downstream/outlet.ts';
 import { handleOf } from '../../src/downstream/socket-handle.ts';
 import { accepted } from './accepted.ts';
-import { broadcast, paramsOf, stopServers, submitOf, type TestServer, withWork } from './harness.ts';
+import { broadcast, paramsOf, stopServers, submitOf, type TestServer, until, withWork } from './harness.ts';
 
 afterEach(stopServers);
 
@@ -78,10 +78,6 @@ function heard(socket: Socket): { text: string } {
     all.text += chunk.toString('latin1');
   });
   return all;
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** More than the system takes of what nobody reads. */
