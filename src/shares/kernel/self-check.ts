@@ -1,11 +1,15 @@
 import { equal } from '../../base/bytes.ts';
+import { type ShareInput, verifyShares } from '../verify.ts';
 import type { KernelJob, ShareKernel } from './kernel.ts';
 import { createPortableKernel } from './portable-kernel.ts';
 
-/** Bytes of coinb1 and coinb2, and branches: they bring every stage of a kernel, and lanes that differ. */
+/**
+ * Bytes of coinb1 and coinb2, and branches: they bring every stage of a kernel, an extranonce that lies in
+ * two blocks, and lanes that differ.
+ */
 const SHAPES = [
   [20, 30, 0],
-  [41, 160, 1],
+  [60, 160, 1],
   [77, 150, 12],
   [130, 600, 3],
 ] as const;
@@ -14,23 +18,24 @@ const SHARES = 32;
 
 /** True when its hashes are those of `node:crypto`: shares of one job, then of several in one batch. */
 export function hashesRight(kernel: ShareKernel): boolean {
-  const size = Math.min(SHARES, kernel.capacity);
-  const reference = createPortableKernel(size);
+  const reference = createPortableKernel(SHARES);
   const jobs = SHAPES.map(([coinb1, coinb2, branches], seed) => jobOf(seed, coinb1, coinb2, branches));
   const batches = [...jobs.map((job) => [job]), jobs];
-  return batches.every((batch) => equal(hashesOf(kernel, batch, size), hashesOf(reference, batch, size)));
+  return batches.every((batch) => {
+    const shares = Array.from({ length: SHARES }, (_, index) => shareOf(index, index % batch.length));
+    return equal(verifyShares(kernel, batch, shares), verifyShares(reference, batch, shares));
+  });
 }
 
-function hashesOf(kernel: ShareKernel, jobs: readonly KernelJob[], size: number): Uint8Array {
-  const handles = jobs.map((job) => kernel.addJob(job));
-  for (let slot = 0; slot < size; slot += 1) {
-    const [time, nonce, version] = new Uint32Array(bytesOf(slot + 100, 12).buffer);
-    const handle = handles[slot % handles.length]!;
-    kernel.put(slot, handle, bytesOf(slot, EXTRANONCE_SIZE), time!, nonce!, version!);
-  }
-  kernel.run(size);
-  for (const handle of handles) kernel.removeJob(handle);
-  return kernel.hashes.slice(0, size * 32);
+function shareOf(seed: number, job: number): ShareInput {
+  const [ntime, nonce, version] = new Uint32Array(bytesOf(seed + 100, 12).buffer);
+  return {
+    job,
+    extranonce: bytesOf(seed, EXTRANONCE_SIZE),
+    ntime: ntime!,
+    nonce: nonce!,
+    version: version!,
+  };
 }
 
 function jobOf(seed: number, coinb1: number, coinb2: number, branches: number): KernelJob {

@@ -12,6 +12,9 @@ import { absorb as absorbBlock, expand as expandBlock, fillTables, splat, startS
 
 /** Slot: job u32, version u32, ntime u32, nonce u32, extranonce 32 bytes. */
 export const SLOT_SIZE: usize = 64;
+const SLOT_VERSION: usize = 4;
+const SLOT_NTIME: usize = 8;
+const SLOT_NONCE: usize = 12;
 export const SLOT_EXTRANONCE: usize = 16;
 
 /** Job record, u32 fields. Blocks are counted from the end of the midstate. */
@@ -73,7 +76,7 @@ export function configure(capacity: usize): usize {
 
 export function slotsAt(): usize { return slots; }
 export function hashesAt(): usize { return hashes; }
-/** 64 bytes that the host fills for \`absorb\` and \`expand\`. */
+/** 64 bytes that the host fills for `absorb` and `expand`. */
 export function stageAt(): usize { return STAGE; }
 
 export function start(state: usize): void { startState(state); }
@@ -168,18 +171,11 @@ function hashCoinbaseBlock(block: u32): void {
 
 /** Which of four lanes have a variable or a fixed block; before the first, their midstates. */
 function sortLanes(block: u32, lanes: usize, at: usize, half: usize): void {
-  const job0 = pointer(pointer(lanes)), job1 = pointer(pointer(lanes + 4));
-  const job2 = pointer(pointer(lanes + 8)), job3 = pointer(pointer(lanes + 12));
-  if (block == 0) {
-    transpose(job0 + JOB_MIDSTATE, job1 + JOB_MIDSTATE, job2 + JOB_MIDSTATE, job3 + JOB_MIDSTATE, at);
-    const high = JOB_MIDSTATE + 16;
-    transpose(job0 + high, job1 + high, job2 + high, job3 + high, at + 128);
-  }
-  const blocks = gather(job0, job1, job2, job3, JOB_BLOCKS);
-  const variable = gather(job0, job1, job2, job3, JOB_VARIABLE_BLOCKS);
-  const isVariable = i32x4.gt_u(variable, i32x4.splat(block));
+  if (block == 0) transposeJobs(lanes, JOB_MIDSTATE, at);
+  const isVariable = i32x4.gt_u(gatherJobs(lanes, JOB_VARIABLE_BLOCKS), i32x4.splat(block));
+  const isBlock = i32x4.gt_u(gatherJobs(lanes, JOB_BLOCKS), i32x4.splat(block));
   v128.store(IS_VARIABLE + half, isVariable);
-  v128.store(IS_FIXED + half, v128.andnot(i32x4.gt_u(blocks, i32x4.splat(block)), isVariable));
+  v128.store(IS_FIXED + half, v128.andnot(isBlock, isVariable));
 }
 
 /**
@@ -237,8 +233,9 @@ function foldBranch(branch: u32): void {
   for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) {
     memory.copy(WORDS, at, 256);
     for (let half: usize = 0; half < 32; half += 16) {
-      const b0 = branchOf(pointer(lanes + half), branch), b1 = branchOf(pointer(lanes + half + 4), branch);
-      const b2 = branchOf(pointer(lanes + half + 8), branch), b3 = branchOf(pointer(lanes + half + 12), branch);
+      const four = lanes + half;
+      const b0 = branchOf(pointer(four), branch), b1 = branchOf(pointer(four + 4), branch);
+      const b2 = branchOf(pointer(four + 8), branch), b3 = branchOf(pointer(four + 12), branch);
       transposeSwapped(b0, b1, b2, b3, WORDS + 256 + half);
       transposeSwapped(b0 + 16, b1 + 16, b2 + 16, b3 + 16, WORDS + 384 + half);
     }
@@ -247,9 +244,7 @@ function foldBranch(branch: u32): void {
   for (let at = groups + WORKING; at < end; at += GROUP_SIZE) compressSchedule(at, at, NODE_PADDING);
   for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) {
     for (let half: usize = 0; half < 32; half += 16) {
-      const job0 = pointer(pointer(lanes + half)), job1 = pointer(pointer(lanes + half + 4));
-      const job2 = pointer(pointer(lanes + half + 8)), job3 = pointer(pointer(lanes + half + 12));
-      const branches = gather(job0, job1, job2, job3, JOB_BRANCHES);
+      const branches = gatherJobs(lanes + half, JOB_BRANCHES);
       v128.store(HAS_BRANCH + half, i32x4.gt_u(branches, i32x4.splat(branch)));
     }
     if (all(HAS_BRANCH)) compressDigest(at + WORKING, at, initial, constants, digestRounds);
@@ -270,20 +265,17 @@ function hashHeaders(): void {
   const end = groups + groupCount * GROUP_SIZE;
   for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) headerStart(at, lanes);
   for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) headerEnd(at, lanes);
-  for (let at = groups; at < end; at += GROUP_SIZE) compressDigest(at + WORKING, at, initial, constants, digestRounds);
+  for (let at = groups; at < end; at += GROUP_SIZE) {
+    compressDigest(at + WORKING, at, initial, constants, digestRounds);
+  }
   for (let at = groups, lanes = order; at < end; at += GROUP_SIZE, lanes += POINTERS) emit(at, lanes);
 }
 
 /** Bytes 0 to 63: version, prevHash, 28 bytes of the root. */
 function headerStart(at: usize, lanes: usize): void {
   for (let half: usize = 0; half < 32; half += 16) {
-    const slot0 = pointer(lanes + half), slot1 = pointer(lanes + half + 4);
-    const slot2 = pointer(lanes + half + 8), slot3 = pointer(lanes + half + 12);
-    const prev0 = pointer(slot0) + JOB_PREV_HASH, prev1 = pointer(slot1) + JOB_PREV_HASH;
-    const prev2 = pointer(slot2) + JOB_PREV_HASH, prev3 = pointer(slot3) + JOB_PREV_HASH;
-    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 4)));
-    transpose(prev0, prev1, prev2, prev3, WORDS + 32 + half);
-    transpose(prev0 + 16, prev1 + 16, prev2 + 16, prev3 + 16, WORDS + 160 + half);
+    v128.store(WORDS + half, swapBytes(gatherSlots(lanes + half, SLOT_VERSION)));
+    transposeJobs(lanes + half, JOB_PREV_HASH, WORDS + 32 + half);
   }
   memory.copy(WORDS + 288, at, 224);
   compressWords(initial, at + WORKING, words, constants);
@@ -294,12 +286,9 @@ function headerEnd(at: usize, lanes: usize): void {
   memory.copy(WORDS, at + 224, 32);
   memory.fill(WORDS + 160, 0, 352);
   for (let half: usize = 0; half < 32; half += 16) {
-    const slot0 = pointer(lanes + half), slot1 = pointer(lanes + half + 4);
-    const slot2 = pointer(lanes + half + 8), slot3 = pointer(lanes + half + 12);
-    const bits = gather(pointer(slot0), pointer(slot1), pointer(slot2), pointer(slot3), JOB_BITS);
-    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 8)), 32);
-    v128.store(WORDS + half, swapBytes(bits), 64);
-    v128.store(WORDS + half, swapBytes(gather(slot0, slot1, slot2, slot3, 12)), 96);
+    v128.store(WORDS + half, swapBytes(gatherSlots(lanes + half, SLOT_NTIME)), 32);
+    v128.store(WORDS + half, swapBytes(gatherJobs(lanes + half, JOB_BITS)), 64);
+    v128.store(WORDS + half, swapBytes(gatherSlots(lanes + half, SLOT_NONCE)), 96);
     v128.store(WORDS + half, i32x4.splat(0x80000000), 128);
     v128.store(WORDS + half, i32x4.splat(640), 480);
   }
@@ -337,6 +326,19 @@ function blend(at: usize, mask: usize): void {
 
 @inline function pointer(at: usize): usize { return load<usize>(at); }
 
+/** One u32 of the slots of four lanes. */
+@inline function gatherSlots(lanes: usize, field: usize): v128 {
+  return gather(pointer(lanes), pointer(lanes + 4), pointer(lanes + 8), pointer(lanes + 12), field);
+}
+
+/** One u32 of the jobs of four lanes. */
+@inline function gatherJobs(lanes: usize, field: usize): v128 {
+  return gather(
+    pointer(pointer(lanes)), pointer(pointer(lanes + 4)),
+    pointer(pointer(lanes + 8)), pointer(pointer(lanes + 12)), field,
+  );
+}
+
 /** One u32 of each of four records. */
 @inline function gather(p0: usize, p1: usize, p2: usize, p3: usize, field: usize): v128 {
   let words = v128.load32_splat(p0 + field);
@@ -348,6 +350,14 @@ function blend(at: usize, mask: usize): void {
 /** Reverses the bytes of every u32. */
 @inline function swapBytes(words: v128): v128 {
   return i8x16.swizzle(words, i8x16(3, 2, 1, 0, 7, 6, 5, 4, 11, 10, 9, 8, 15, 14, 13, 12));
+}
+
+/** Eight words of the jobs of four lanes. */
+function transposeJobs(lanes: usize, field: usize, to: usize): void {
+  const p0 = pointer(pointer(lanes)) + field, p1 = pointer(pointer(lanes + 4)) + field;
+  const p2 = pointer(pointer(lanes + 8)) + field, p3 = pointer(pointer(lanes + 12)) + field;
+  transpose(p0, p1, p2, p3, to);
+  transpose(p0 + 16, p1 + 16, p2 + 16, p3 + 16, to + 128);
 }
 
 /** Four rows of four u32 to four columns, of four lanes of the words at `to`. */
