@@ -51,7 +51,7 @@ export type PendingClose = {
 };
 
 /** Where the channel's output stands: what is known of it is only ever as old as the last tip. */
-export type Standing = 'unspent' | 'missing' | 'spent_in_mempool' | 'spent_in_block';
+export type OutputStatus = 'unspent' | 'missing' | 'spent_in_mempool' | 'spent_in_block';
 
 export type WatchState = {
   /** Both are on disk: whoever starts anew begins with them, and forgets nothing that costs money. */
@@ -61,7 +61,7 @@ export type WatchState = {
   readonly childFeeSat: bigint;
   /** The same for the child of a funding that waits. */
   readonly pushFeeSat: bigint;
-  readonly standing: Standing;
+  readonly outputStatus: OutputStatus;
   /** Since which height a block spends the channel. */
   readonly spentSince: number | undefined;
   readonly fundingDepth: number;
@@ -73,7 +73,7 @@ export type WatchState = {
   readonly isOver: boolean;
 };
 
-export type Rung = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
+export type FeeLevel = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
 
 /** A transaction that waits, whose output this side could spend to pay for it. */
 export type Pushable = {
@@ -97,7 +97,7 @@ export type ChannelView = {
   /** What blocks ask for at the moment; 0 where `wantsFeeRate` is false. */
   readonly satPerKvb: number;
   /** The rungs of the newest state, lowest first. Miner. */
-  readonly ladder: readonly Rung[];
+  readonly ladder: readonly FeeLevel[];
   /** Virtual bytes of the refund. Maker. */
   readonly refundVsize: number;
   /** A child of the own output of a close, before the close's fee; absent where its key is not known. */
@@ -141,7 +141,7 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
     close,
     childFeeSat: 0n,
     pushFeeSat: 0n,
-    standing: 'unspent',
+    outputStatus: 'unspent',
     spentSince: undefined,
     fundingDepth: 0,
     waitsSince: undefined,
@@ -191,10 +191,10 @@ export function transition(
   event: WatchEvent,
   height: number,
 ): WatchTransition {
-  return looked(options, state, event.view, height, event.type === 'close_alone');
+  return evaluate(options, state, event.view, height, event.type === 'close_alone');
 }
 
-function looked(
+function evaluate(
   options: WatchOptions,
   state: WatchState,
   view: ChannelView,
@@ -204,9 +204,9 @@ function looked(
   if (state.isOver) return { state, effects: [] };
   const isMissing = view.coinDepth === undefined && view.spendDepth === undefined;
   if (isMissing && view.canResend) return { state, effects: [{ type: 'send_funding' }] };
-  const draft: Draft = { state: standingOf(state, view, height), effects: [] };
+  const draft: Draft = { state: withOutputStatus(state, view, height), effects: [] };
   if (view.coinDepth !== undefined) draft.effects.push({ type: 'funded', confirmations: view.coinDepth });
-  pushFunding(draft, view, height);
+  bumpFundingFee(draft, view, height);
   if (options.role === 'miner') minerSteps(options, draft, view, height, isForced);
   else makerSteps(options, draft, view, height);
   endOf(options, draft, depthOf(draft.state, view, height));
@@ -214,10 +214,10 @@ function looked(
 }
 
 /** What the view says, before any consequence. */
-function standingOf(state: WatchState, view: ChannelView, height: number): WatchState {
+function withOutputStatus(state: WatchState, view: ChannelView, height: number): WatchState {
   const { coinDepth, spendDepth } = view;
   const wasThere = state.status !== 'opening' && state.status !== 'funding';
-  const standing: Standing =
+  const outputStatus: OutputStatus =
     coinDepth !== undefined
       ? 'unspent'
       : spendDepth === 0
@@ -229,19 +229,19 @@ function standingOf(state: WatchState, view: ChannelView, height: number): Watch
   const isWaiting = coinDepth === 0;
   return {
     ...state,
-    standing,
-    spentSince: standing === 'spent_in_block' ? first : undefined,
-    fundingDepth: coinDepth ?? (standing === 'missing' ? 0 : state.fundingDepth),
+    outputStatus,
+    spentSince: outputStatus === 'spent_in_block' ? first : undefined,
+    fundingDepth: coinDepth ?? (outputStatus === 'missing' ? 0 : state.fundingDepth),
     waitsSince: isWaiting ? (state.waitsSince ?? height) : undefined,
     pushFeeSat: isWaiting ? state.pushFeeSat : 0n,
     // A child goes where its parent goes.
-    childFeeSat: standing === 'spent_in_mempool' ? state.childFeeSat : 0n,
+    childFeeSat: outputStatus === 'spent_in_mempool' ? state.childFeeSat : 0n,
   };
 }
 
 /** Confirmations of what spends the channel; counted from when it was seen where the block is not known. */
 function depthOf(state: WatchState, view: ChannelView, height: number): number {
-  if (state.standing !== 'spent_in_block') return 0;
+  if (state.outputStatus !== 'spent_in_block') return 0;
   return view.spendDepth ?? Math.max(height - (state.spentSince ?? height) + 1, 1);
 }
 
@@ -253,7 +253,7 @@ function setStatus(draft: Draft, status: WatchStatus, reason?: string): void {
 }
 
 /** A funding that blocks leave behind, paid for by a child of the own change. */
-function pushFunding(draft: Draft, { push, satPerKvb }: ChannelView, height: number): void {
+function bumpFundingFee(draft: Draft, { push, satPerKvb }: ChannelView, height: number): void {
   const { waitsSince, status } = draft.state;
   if (push === undefined || waitsSince === undefined || status !== 'funding') return;
   if (height - waitsSince < FUNDING_PATIENCE_BLOCKS) return;
@@ -284,22 +284,22 @@ function minerSteps(
   isForced: boolean,
 ): void {
   const left = options.expiryHeight - height;
-  const { standing } = draft.state;
-  if (draft.state.status === 'opening' && standing === 'unspent') setStatus(draft, 'funding');
-  if (draft.state.status === 'open' && standing !== 'unspent') {
+  const { outputStatus } = draft.state;
+  if (draft.state.status === 'opening' && outputStatus === 'unspent') setStatus(draft, 'funding');
+  if (draft.state.status === 'open' && outputStatus !== 'unspent') {
     setStatus(draft, 'closing', 'spent by the other side');
   }
   const { status } = draft.state;
   if (status === 'opening') return;
   if (status === 'funding' || status === 'open') {
     const isDue = isForced || left <= options.margins.broadcastBlocks;
-    if (isDue) climb(options, draft, view, height, true);
+    if (isDue) bumpCloseFee(options, draft, view, height, true);
     else if (left <= options.margins.askBlocks) draft.effects.push({ type: 'refuse_steps' });
     return;
   }
-  if (standing === 'spent_in_block') return;
+  if (outputStatus === 'spent_in_block') return;
   if (status === 'closed') reopen(draft);
-  climb(options, draft, view, height, isForced);
+  bumpCloseFee(options, draft, view, height, isForced);
 }
 
 /** A close that was final left the chain. */
@@ -312,7 +312,7 @@ function reopen(draft: Draft): void {
  * Gets the close of the miner into a block: by the lowest rung of the newest state that pays what blocks
  * ask for, and beyond the highest by a child. A close that both signed stays until the expiry is near.
  */
-function climb(
+function bumpCloseFee(
   options: WatchOptions,
   draft: Draft,
   view: ChannelView,
@@ -341,20 +341,20 @@ function climb(
   }
   if (close === undefined) return;
   // Also where another one waits, which may pay less: a refusal costs nothing.
-  if (!(view.isOurs && draft.state.standing === 'spent_in_mempool'))
+  if (!(view.isOurs && draft.state.outputStatus === 'spent_in_mempool'))
     draft.effects.push({ type: 'send_close' });
   payChild(draft, view);
 }
 
 /** What a replacement must beat. */
-function pendingSat({ close, childFeeSat, standing }: WatchState): bigint | undefined {
+function pendingSat({ close, childFeeSat, outputStatus }: WatchState): bigint | undefined {
   if (close === undefined) return undefined;
-  return standing === 'spent_in_mempool' ? close.feeSat + childFeeSat : close.feeSat;
+  return outputStatus === 'spent_in_mempool' ? close.feeSat + childFeeSat : close.feeSat;
 }
 
 /** The lowest rung of at least this rate (the highest where none is), if it pays more than what waits. */
 function rungAbove(
-  ladder: readonly Rung[],
+  ladder: readonly FeeLevel[],
   wanted: number,
   paidSat: bigint | undefined,
 ): number | undefined {
@@ -388,23 +388,23 @@ export function shareOf(outputSat: bigint, dustSat: bigint): bigint {
 }
 
 function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, height: number): void {
-  const { standing } = draft.state;
+  const { outputStatus } = draft.state;
   if (draft.state.status === 'opening') return;
-  if (standing === 'missing') {
+  if (outputStatus === 'missing') {
     // Its coins are free again; should it come after all, it is taken back.
     if (height >= options.expiryHeight) setStatus(draft, 'closed', 'the funding never confirmed');
     return;
   }
-  if (draft.state.status === 'open' && standing !== 'unspent') {
+  if (draft.state.status === 'open' && outputStatus !== 'unspent') {
     setStatus(draft, 'closing', 'spent by the miner');
   }
-  if (standing === 'spent_in_block') return;
+  if (outputStatus === 'spent_in_block') return;
   if (draft.state.status === 'closed') reopen(draft);
   const { close } = draft.state;
-  const isLost = close?.kind === 'together' && standing === 'unspent';
+  const isLost = close?.kind === 'together' && outputStatus === 'unspent';
   draft.state = { ...draft.state, lostSince: isLost ? (draft.state.lostSince ?? height) : undefined };
   if (height >= options.expiryHeight && refund(options, draft, view, height)) return;
-  if (standing === 'unspent' && close !== undefined) draft.effects.push({ type: 'send_close' });
+  if (outputStatus === 'unspent' && close !== undefined) draft.effects.push({ type: 'send_close' });
 }
 
 /**
@@ -412,9 +412,9 @@ function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, heig
  * state of the miner that waits is left alone, and a close that both signed has its time to come back.
  */
 function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: number): boolean {
-  const { close, standing, lostSince } = draft.state;
+  const { close, outputStatus, lostSince } = draft.state;
   const isOurs = close?.kind === 'refund';
-  if (standing !== 'unspent' && !isOurs) return false;
+  if (outputStatus !== 'unspent' && !isOurs) return false;
   if (lostSince !== undefined && height - lostSince < options.margins.finalDepth) return false;
   const vsize = view.refundVsize;
   const feeSat = feeAt(vsize, view.satPerKvb);

@@ -3,9 +3,10 @@ import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainAuth, ChainConfig } from '../config/config.ts';
-import { type ChannelAccess, chainOf, channelAccess, openForReading } from '../daemon/channel-access.ts';
-import type { PlanInput } from '../daemon/channel-plan.ts';
-import type { RecoveryDeps } from '../daemon/channel-recovery.ts';
+import { silentLogger } from '../log/logger.ts';
+import { type ChannelAccess, chainOf, channelAccess, openForReading } from '../operator/channel-access.ts';
+import type { PlanInput } from '../operator/channel-plan.ts';
+import type { RecoveryDeps } from '../operator/channel-recovery.ts';
 import {
   type ChannelSnapshot,
   type FundedChannel,
@@ -13,9 +14,8 @@ import {
   type OnChain,
   pickChannel,
   readChannels,
-} from '../daemon/channel-report.ts';
-import { channelSigner, fallbackOf } from '../daemon/channel-tools.ts';
-import { silentLogger } from '../log/logger.ts';
+} from '../operator/channel-report.ts';
+import { channelSigner, fallbackOf } from '../operator/channel-tools.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 
 /** Where a ledger is: enough to look. */

@@ -1,7 +1,7 @@
-import type { ClosePlan } from '../daemon/channel-plan.ts';
-import type { ChannelRow } from '../daemon/channel-report.ts';
-import type { CloseResult } from '../daemon/channel-tools.ts';
-import type { OutputView, TransactionView } from '../daemon/transaction-view.ts';
+import type { ClosePlan } from '../operator/channel-plan.ts';
+import type { ChannelRow } from '../operator/channel-report.ts';
+import type { CloseResult } from '../operator/channel-tools.ts';
+import type { OutputView, TransactionView } from '../operator/transaction-view.ts';
 
 const KINDS: Readonly<Record<TransactionView['kind'], string>> = {
   state: 'newest state, by the miner alone',

@@ -3,17 +3,17 @@ import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
 import { loadKeyFile } from '../channel/key-file.ts';
-import { openForReading, signerOf } from '../daemon/channel-access.ts';
-import { buildExport, exportText, recordsOf, transactionsOf } from '../daemon/channel-export.ts';
-import { planClose, planForceClose } from '../daemon/channel-plan.ts';
-import { channelDetail, channelRow, funded } from '../daemon/channel-report.ts';
+import { openForReading, signerOf } from '../operator/channel-access.ts';
+import { buildExport, exportText, recordsOf, transactionsOf } from '../operator/channel-export.ts';
+import { planClose, planForceClose } from '../operator/channel-plan.ts';
+import { channelDetail, channelRow, funded } from '../operator/channel-report.ts';
 import {
   broadcastSigned,
   type CloseResult,
   forceClose,
   requestClose,
   waitForClose,
-} from '../daemon/channel-tools.ts';
+} from '../operator/channel-tools.ts';
 import {
   ACT_OPTIONS,
   accessOf,

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type ChannelAccess, chainOf } from '../daemon/channel-access.ts';
-import { type CheckedExport, readExport } from '../daemon/channel-import.ts';
-import { planForceClose, planFromFile } from '../daemon/channel-plan.ts';
+import { type ChannelAccess, chainOf } from '../operator/channel-access.ts';
+import { type CheckedExport, readExport } from '../operator/channel-import.ts';
+import { planForceClose, planFromFile } from '../operator/channel-plan.ts';
 import {
   chooseTransaction,
   healLost,
@@ -10,9 +10,9 @@ import {
   recoverFromFile,
   recoverFromLedger,
   takeOver,
-} from '../daemon/channel-recovery.ts';
-import { funded, lookIfPossible } from '../daemon/channel-report.ts';
-import { fallbackOf } from '../daemon/channel-tools.ts';
+} from '../operator/channel-recovery.ts';
+import { funded, lookIfPossible } from '../operator/channel-report.ts';
+import { fallbackOf } from '../operator/channel-tools.ts';
 import {
   ACT_OPTIONS,
   accessOf,

@@ -111,7 +111,7 @@ export type DestinationConfig = {
   readonly role: 'contract' | 'fallback';
   readonly priority: number;
   /** Its part of the hashrate; undefined unless `split` is wished for. */
-  readonly wish: WishConfig | undefined;
+  readonly quota: WishConfig | undefined;
   /** Undefined: plain TCP. */
   readonly tls: UpstreamTlsConfig | undefined;
   readonly versionReading: 'auto' | 'replace' | 'xor' | 'or';

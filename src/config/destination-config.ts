@@ -23,7 +23,7 @@ export function destinationOf(
   return {
     ...{ name, host: url.host, port: url.port, worker, profile, role, priority, rpcUrl, payoutMode },
     password: passwordOf(item.password, item.passwordFile, `${path}.password_file`, context),
-    wish: wishOf(item, path, context),
+    quota: wishOf(item, path, context),
     tls: tlsOf(item, path, context),
     versionReading: item.versionReading,
     versionMask: item.versionMask ?? versionMask,

@@ -34,7 +34,7 @@ export type StreamState = {
   /** Since when a whole step is unsigned, wall time in ms. */
   readonly dueSinceMs: number | undefined;
   /** The miner stopped delivering because too much is unsigned. */
-  readonly exposed: boolean;
+  readonly exposureLimited: boolean;
 };
 
 export type EndReason = 'completed' | 'expiry_near' | 'close_requested';
@@ -91,7 +91,7 @@ export const PENDING_STREAM: StreamState = {
   signed: undefined,
   signing: undefined,
   dueSinceMs: undefined,
-  exposed: false,
+  exposureLimited: false,
 };
 
 /**
@@ -107,7 +107,7 @@ export function transition(
   nowMs: number,
 ): StreamTransition {
   const effects: StreamEffect[] = [];
-  let next = applied(options, state, event);
+  let next = applyEvent(options, state, event);
   if (next.status === 'pending' && isOpenable(options, next)) {
     next = { ...next, status: 'live', opened: true };
     effects.push({ type: 'opened' });
@@ -117,14 +117,14 @@ export function transition(
     next = { ...next, status: 'ending' };
     effects.push({ type: 'ending', reason });
   }
-  next = followed(options, next, nowMs, effects);
+  next = deriveEffects(options, next, nowMs, effects);
   const wasSettled = isSettled(options, state);
   if (!wasSettled && isSettled(options, next)) effects.push({ type: 'settled' });
   return { state: next, effects };
 }
 
 /** What an event says, before any consequence. */
-function applied(options: StreamOptions, state: StreamState, event: StreamEvent): StreamState {
+function applyEvent(options: StreamOptions, state: StreamState, event: StreamEvent): StreamState {
   switch (event.type) {
     case 'funded':
       return { ...state, fundingDepth: event.confirmations };
@@ -179,7 +179,7 @@ function endReason(options: StreamOptions, state: StreamState, event: StreamEven
 }
 
 /** What follows for each role: the maker's next signature, the miner's exposure. */
-function followed(
+function deriveEffects(
   options: StreamOptions,
   state: StreamState,
   nowMs: number,
@@ -220,14 +220,14 @@ function withExposure(
     options.unpaidTimeoutMs !== undefined &&
     state.dueSinceMs !== undefined &&
     nowMs - state.dueSinceMs >= options.unpaidTimeoutMs;
-  if (!state.exposed && (isLate || unsigned >= BigInt(maxUnpaidSteps) * stepHashes)) {
+  if (!state.exposureLimited && (isLate || unsigned >= BigInt(maxUnpaidSteps) * stepHashes)) {
     effects.push({ type: 'exposure_reached', exposureSat: exposureSat(options.terms, state) });
-    return { ...state, exposed: true };
+    return { ...state, exposureLimited: true };
   }
   const calm = BigInt(Math.max(1, maxUnpaidSteps - 1)) * stepHashes;
-  if (state.exposed && !isLate && unsigned < calm) {
+  if (state.exposureLimited && !isLate && unsigned < calm) {
     effects.push({ type: 'exposure_cleared' });
-    return { ...state, exposed: false };
+    return { ...state, exposureLimited: false };
   }
   return state;
 }
@@ -239,7 +239,7 @@ function isSettled(options: StreamOptions, state: StreamState): boolean {
 
 /** True while the miner should mine for this contract. */
 export function isDelivering(state: StreamState): boolean {
-  return state.status === 'live' && !state.exposed;
+  return state.status === 'live' && !state.exposureLimited;
 }
 
 /** Verified work that no signed state covers, in hashes. */

@@ -2,14 +2,14 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
-import type { MinerSide } from '../peering/miner-side.ts';
-import type { Selling } from './selling.ts';
+import type { MinerContract } from '../miner/miner-contract.ts';
+import type { ContractRunner } from './contract-runner.ts';
 
 type Actions = Readonly<Record<string, Action>>;
 
 /** `POST /api/v1/channel/...` of a proxy, of its contract unless the body names an earlier one. */
-export function proxyChannelActions(selling: () => Selling | undefined): Actions {
-  const served = (input: unknown): MinerSide => {
+export function proxyChannelActions(selling: () => ContractRunner | undefined): Actions {
+  const served = (input: unknown): MinerContract => {
     const running = selling();
     if (running === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
     const wanted = contractOf(input) ?? running.contractId;

@@ -5,7 +5,7 @@ import type { NetworkName } from '../bitcoin/network.ts';
 import type { ReplaceStep } from '../channel/durable-file.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { connectPeer, type PeerLink, type PeerServerDeps } from '../peering/transport.ts';
+import { connectPeer, type PeerLink, type PeerServerDeps } from '../peer/transport.ts';
 
 export const CRASH_ENV = 'SHARESTREAM_CRASH_AT';
 

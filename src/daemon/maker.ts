@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
@@ -16,18 +17,17 @@ import type { Ledger } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { Maker } from '../maker/maker.ts';
-import type { OpenStateSigner } from '../maker/maker-book.ts';
+import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
-import { fileDesk } from '../peering/signing-desk.ts';
-import { PeerServer } from '../peering/transport.ts';
+import { chainSource, fundingWallet } from '../operator/chain-access.ts';
+import { PeerServer } from '../peer/transport.ts';
+import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
-import { chainSource, fundingWallet } from './chain-access.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { ledgerCheck } from './proxy.ts';
 import { ledgerSources } from './shared-metrics.ts';
-import { COMMIT, VERSION } from './version.ts';
 
 const clock = systemClock;
 const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
@@ -71,7 +71,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     {
       ...{ ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
-      desk: fileDesk(join(config.dataDir, 'requests')),
+      externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },

@@ -1,7 +1,7 @@
 import type { MetricSources } from '../metrics/metrics.ts';
+import { braidpoolSources } from '../mining/braidpool-view.ts';
+import { sessionsByDestination, verdictMatrixCounts } from '../mining/destination-status.ts';
 import type { Destination } from '../upstream/destination.ts';
-import { braidpoolSources } from './braidpool.ts';
-import { combinationCounts, sessionsByDestination } from './destination-status.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { ledgerSources, limitSum } from './shared-metrics.ts';
 
@@ -91,7 +91,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
       const { accepted, refused, timeout, lost } = stats;
       return { accepted, refused, timeout, lost };
     }),
-    upstream_combinations_total: byName(combinationCounts),
+    upstream_combinations_total: byName(verdictMatrixCounts),
     upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),
     upstream_sessions: () => sessionsByDestination(mining),
     upstream_wanted_hashes_per_second: () =>

@@ -1,19 +1,19 @@
 import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatSi } from '../base/units.ts';
+import { VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { BraidpoolStatus } from '../mining/braidpool-view.ts';
+import { type DestinationStatus, destinationStatus } from '../mining/destination-status.ts';
+import type { DestinationWork } from '../mining/destination-work.ts';
+import type { Mining } from '../mining/mining.ts';
+import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
-import type { BraidpoolStatus } from './braidpool.ts';
-import type { ContractReport } from './contract-report.ts';
-import { type DestinationStatus, destinationStatus } from './destination-status.ts';
-import type { DestinationWork } from './destination-work.ts';
-import type { Mining } from './mining.ts';
-import type { Selling } from './selling.ts';
-import { VERSION } from './version.ts';
+import type { ContractRunner } from './contract-runner.ts';
 
 /** Everything the status page and the metrics read; the contract's parts come once they have started. */
 export type ProxyParts = {
@@ -25,7 +25,7 @@ export type ProxyParts = {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly signer: SeedSigner;
-  readonly parts: { readonly selling?: Selling; readonly chain?: ChainSource };
+  readonly parts: { readonly selling?: ContractRunner; readonly chain?: ChainSource };
 };
 
 /** Sessions listed on the status page; the rest is only counted. */

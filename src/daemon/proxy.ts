@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import { COMMIT, VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
@@ -15,22 +16,21 @@ import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
-import type { MinerStatus } from '../peering/miner-side.ts';
-import { fileDesk } from '../peering/signing-desk.ts';
+import type { MinerStatus } from '../miner/miner-contract.ts';
+import { DestinationWork, type DestinationWorkOptions } from '../mining/destination-work.ts';
+import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
+import { chainSource } from '../operator/chain-access.ts';
+import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import { Meters } from '../work/meters.ts';
-import { chainSource } from './chain-access.ts';
 import { proxyChannelActions } from './channel-actions.ts';
+import { ContractRunner } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
-import { DestinationWork, type DestinationWorkOptions } from './destination-work.ts';
-import { Mining, SESSION_ID_SIZE } from './mining.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
-import { nextRun, rememberShares } from './restart.ts';
-import { Selling } from './selling.ts';
-import { COMMIT, VERSION } from './version.ts';
+import { nextRun, rememberShares } from './startup-state.ts';
 
 const clock = systemClock;
 const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
@@ -57,7 +57,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const memory = await openMemory(config.dataDir, observers, crash, log);
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
-  const parts: { selling?: Selling; chain?: ChainSource } = {};
+  const parts: { selling?: ContractRunner; chain?: ChainSource } = {};
   const work = new DestinationWork(destinationNames(config), { clock, meters });
   const mining = new Mining(config, memory.run, {
     ...{ kernel, duplicates: memory.duplicates, clock, random, log, env: process.env },
@@ -95,9 +95,18 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     const onStatus = contractListener(mining, config.contract.shareDifficulty);
     const contractLog = log.child({ part: 'contract' });
     const { connect } = crash;
-    const desk = fileDesk(join(config.dataDir, 'requests'));
-    const deps = { ledger, chain: parts.chain, signer, clock, random, log: contractLog, connect, desk };
-    parts.selling = await Selling.start(config.network, config.contract, { ...deps, onStatus });
+    const externalSigning = fileExternalSigning(join(config.dataDir, 'requests'));
+    const deps = {
+      ledger,
+      chain: parts.chain,
+      signer,
+      clock,
+      random,
+      log: contractLog,
+      connect,
+      externalSigning,
+    };
+    parts.selling = await ContractRunner.start(config.network, config.contract, { ...deps, onStatus });
     onStatus(parts.selling.side.status);
   }
   await mining.start();

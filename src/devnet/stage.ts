@@ -7,11 +7,11 @@ import { p2wpkhScript } from '../chain/wallet.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
 import type { Logger } from '../log/logger.ts';
-import type { AsicSpec } from './asic-spec.ts';
-import { type BraidpoolNode, startBraidpoolNode } from './braidpool-node.ts';
-import { DevnetChain } from './chain.ts';
-import { startChainRpcServer } from './chain-rpc-server.ts';
-import { type DevnetPool, startDevnetPool } from './pool.ts';
+import type { AsicSpec } from './asic/asic-spec.ts';
+import { type BraidpoolNode, startBraidpoolNode } from './braidpool/braidpool-node.ts';
+import { DevnetChain } from './chain/chain.ts';
+import { startChainRpcServer } from './chain/chain-rpc-server.ts';
+import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
 
 export type StageOptions = {
   /** An empty or new directory: keys, configurations and ledgers go here. */

@@ -4,8 +4,8 @@ import { buildCoinbase, type CoinbaseOutput } from '../bitcoin/coinbase.ts';
 import { displayHash, parseDisplayHash, serializeHeader, swapWords } from '../bitcoin/header.ts';
 import { branchesForCoinbase, merkleRootFromBranches } from '../bitcoin/merkle.ts';
 import { hashToNumber, targetOfCompact } from '../bitcoin/target.ts';
-import type { BlockTemplate, BlockVerdict } from './block.ts';
-import type { DevnetChain } from './chain.ts';
+import type { BlockTemplate, BlockVerdict } from './chain/block.ts';
+import type { DevnetChain } from './chain/chain.ts';
 
 /** A template cut for Stratum: the coinbase around its extranonce, and the merkle branches. */
 export type Work = {

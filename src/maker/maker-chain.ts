@@ -17,10 +17,10 @@ import {
   type ChannelWatchDeps,
   outputOf,
   type RoleEffect,
-} from '../peering/channel-watch.ts';
-import { walletScript } from '../peering/opening.ts';
-import { askElsewhere } from '../peering/signing-desk.ts';
-import type { MakerBook } from './maker-book.ts';
+} from '../settlement/channel-watch.ts';
+import { requestExternalSignature } from '../settlement/external-signing.ts';
+import { walletScript } from '../settlement/opening.ts';
+import type { MakerStore } from './maker-store.ts';
 
 export type MakerChainDeps = ChannelWatchDeps;
 
@@ -29,20 +29,20 @@ export type MakerChainDeps = ChannelWatchDeps;
  * When is the watcher's to say (`transition`).
  */
 export class MakerChain {
-  readonly #book: MakerBook;
+  readonly #store: MakerStore;
   readonly #watch: ChannelWatch;
   readonly #deps: MakerChainDeps;
 
-  constructor(book: MakerBook, finalDepth: number, deps: MakerChainDeps) {
-    this.#book = book;
+  constructor(store: MakerStore, finalDepth: number, deps: MakerChainDeps) {
+    this.#store = store;
     this.#deps = deps;
     const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
     const margins = { ...DEFAULT_CLOSE_MARGINS, finalDepth };
-    this.#watch = new ChannelWatch({ role: 'maker', margins }, book, side, deps);
+    this.#watch = new ChannelWatch({ role: 'maker', margins }, store, side, deps);
   }
 
   get isDeep(): boolean {
-    return this.#book.stream.fundingDepth >= this.#book.terms.minDepth;
+    return this.#store.stream.fundingDepth >= this.#store.terms.minDepth;
   }
 
   /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
@@ -55,7 +55,7 @@ export class MakerChain {
   }
 
   #details(): Partial<ChannelView> {
-    const { assembled } = this.#book;
+    const { assembled } = this.#store;
     if (assembled === undefined) return {};
     const { params } = assembled;
     const push = this.#push();
@@ -67,7 +67,7 @@ export class MakerChain {
 
   /** The own change of a funding that waits can pay for it. */
   #push(): Pushable | undefined {
-    const { assembled, opening, fundingTx, channel } = this.#book;
+    const { assembled, opening, fundingTx, channel } = this.#store;
     if (!assembled || !opening?.accept || !fundingTx || channel?.status !== 'funding') return undefined;
     const { feeSat, changeSat } = assembled.funding;
     const script = opening.accept.funding.changeScript;
@@ -88,7 +88,7 @@ export class MakerChain {
 
   /** Stored before it is sent: a later start goes on with it. */
   async #refund(satPerKvb: number): Promise<void> {
-    const { assembled, contract, contractId } = this.#book;
+    const { assembled, contract, contractId } = this.#store;
     assert(assembled !== undefined, 'maker_channel_before_refund');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const refund =
@@ -96,7 +96,7 @@ export class MakerChain {
       (await this.#coldRefund(assembled.params, satPerKvb, signer));
     if (refund === undefined) return;
     const { hex, feeSat } = refund;
-    await this.#book.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
+    await this.#store.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
     this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
     await this.#watch.broadcast(hex);
   }
@@ -116,9 +116,9 @@ export class MakerChain {
     satPerKvb: number,
     holder: Signer,
   ): Promise<SignedTransaction | undefined> {
-    const { contractId } = this.#book;
+    const { contractId } = this.#store;
     const request = (rate: number): SigningRequest => refundRequest(params, rate);
-    const answer = await askElsewhere(
+    const answer = await requestExternalSignature(
       { contractId, what: 'refund', satPerKvb, request, holder },
       this.#deps,
     );
@@ -128,7 +128,7 @@ export class MakerChain {
   }
 
   async #pushFunding(feeSat: bigint): Promise<void> {
-    const { fundingTx, opening, contractId } = this.#book;
+    const { fundingTx, opening, contractId } = this.#store;
     assert(fundingTx !== undefined && opening?.accept, 'maker_funding_before_child');
     const { signer, log } = this.#deps;
     const parent = Transaction.fromHex(fundingTx);

@@ -8,25 +8,25 @@ import { exposureSat } from '../contract/stream.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { answerForBond, BondAsker, type BondSide } from '../peering/bond-release.ts';
-import { call, Serial } from '../peering/calls.ts';
-import type { Params, Result } from '../peering/messages.ts';
-import type { SignerTree } from '../peering/opening.ts';
-import { leaveBlob } from '../peering/peer-blob.ts';
-import { Remains, type SealStanding } from '../peering/remains.ts';
-import type { RpcPeer } from '../peering/rpc-peer.ts';
-import { Intake, type IntakeDeps, type IntakeOptions } from './intake.ts';
-import type { MakerBook } from './maker-book.ts';
+import { call, SerialQueue } from '../peer/calls.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
+import type { SignerTree } from '../settlement/opening.ts';
+import { leaveBlob } from '../settlement/peer-blob.ts';
+import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
+import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
+import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
 
 export type MakerChannelOptions = {
-  readonly intake: IntakeOptions;
+  readonly intake: BatchVerifierOptions;
   readonly finalDepth: number;
   readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
 };
 
-export type MakerChannelDeps = IntakeDeps &
+export type MakerChannelDeps = BatchVerifierDeps &
   MakerChainDeps & {
     readonly ledger: Ledger;
     readonly random: Random;
@@ -41,14 +41,14 @@ export type MakerChannelDeps = IntakeDeps &
  * acked, and closes. One task at a time, so that what is checked is still so when it is written.
  */
 export class MakerChannel {
-  readonly book: MakerBook;
-  readonly intake: Intake;
+  readonly store: MakerStore;
+  readonly intake: BatchVerifier;
   readonly stats = { statesSigned: 0, statesAcked: 0 };
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
-  readonly #serial = new Serial();
+  readonly #serial = new SerialQueue();
   readonly #onChain: MakerChain;
-  readonly #remains: Remains;
+  readonly #remains: StakeSettlement;
   readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
   #minerReady = false;
@@ -59,18 +59,18 @@ export class MakerChannel {
   #claimRefused: RpcPeer | undefined;
   #settled: (() => void)[] = [];
 
-  constructor(book: MakerBook, options: MakerChannelOptions, deps: MakerChannelDeps) {
-    this.book = book;
+  constructor(store: MakerStore, options: MakerChannelOptions, deps: MakerChannelDeps) {
+    this.store = store;
     this.#deps = deps;
     this.#stakes = options.stakes;
-    this.intake = new Intake(book, options.intake, deps);
-    this.#onChain = new MakerChain(book, options.finalDepth, deps);
-    this.#remains = new Remains('maker', book, deps);
+    this.intake = new BatchVerifier(store, options.intake, deps);
+    this.#onChain = new MakerChain(store, options.finalDepth, deps);
+    this.#remains = new StakeSettlement('maker', store, deps);
     this.#bondAsker = new BondAsker(deps);
   }
 
   /** What became of the seal. */
-  get seal(): SealStanding {
+  get seal(): SealStatus {
     return this.#remains.seal;
   }
 
@@ -87,31 +87,31 @@ export class MakerChannel {
     { n, state, nextSeq, claimed }: Params<'channel.reestablish'>,
   ): Promise<Result<'channel.reestablish'>> {
     return this.#serial.run(async () => {
-      const { book } = this;
-      const { last } = book;
+      const { store } = this;
+      const { last } = store;
       if (last === undefined) throw new CodedError('unknown_channel');
       if (state !== null && state.n !== n) throw new CodedError('protocol', 'another state than announced');
       if (n > last.n) {
         if (state === null) throw new CodedError('wrong_state_number', `no proof of state ${n}`);
-        const height = this.#deps.view.tip?.height ?? book.terms.expiryHeight;
-        await book.adopt(state, nextSeq, height);
+        const height = this.#deps.view.tip?.height ?? store.terms.expiryHeight;
+        await store.adopt(state, nextSeq, height);
       } else if (n === last.n && state !== null) {
-        await book.compare(state);
+        await store.compare(state);
       }
-      if (claimed !== undefined) await book.restoreClaim(claimed);
+      if (claimed !== undefined) await store.restoreClaim(claimed);
       this.#attach(peer);
       return {
-        n: book.last!.n,
+        n: store.last!.n,
         state: n < last.n ? last : null,
-        nextSeq: book.delivery.nextSeq,
-        verifiedWork: book.delivery.verifiedWorkHashes,
+        nextSeq: store.delivery.nextSeq,
+        verifiedWork: store.delivery.verifiedWorkHashes,
       };
     });
   }
 
   /** `channel.ready` of the miner. */
   async minerReady(peer: RpcPeer, { txid }: Params<'channel.ready'>): Promise<Result<'channel.ready'>> {
-    if (txid !== this.book.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
+    if (txid !== this.store.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
     this.#assertAttached(peer);
     this.#minerReady = true;
     this.lookAtChain();
@@ -130,8 +130,8 @@ export class MakerChannel {
     const taken = this.#serial.run(async () => {
       this.#assertAttached(peer);
       this.#assertThawed();
-      const { book } = this;
-      if (!book.stream.opened || book.channel?.status !== 'open') {
+      const { store } = this;
+      if (!store.stream.opened || store.channel?.status !== 'open') {
         throw new CodedError('protocol', 'the channel is not open');
       }
       return this.intake.take(batch);
@@ -148,15 +148,15 @@ export class MakerChannel {
     this.#assertAttached(peer);
     this.#assertThawed();
     await this.#serial.run(async () => {
-      this.#checkEarly(this.book.delivery.verifiedWorkHashes, undefined);
-      this.book.apply({ type: 'close_requested' });
+      this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
+      this.store.apply({ type: 'close_requested' });
     });
     this.#signIfDue();
     if (!this.#isSettled()) {
       const settled = new Promise<void>((resolve) => this.#settled.push(resolve));
       await Promise.race([settled, peer.closed]);
     }
-    return { n: this.book.last!.n };
+    return { n: this.store.last!.n };
   }
 
   /**
@@ -167,7 +167,7 @@ export class MakerChannel {
     const peer = this.#peer;
     if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
     this.#assertThawed();
-    await call(peer, 'channel.shutdown', { contractId: this.book.contractId });
+    await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
   }
 
   /** `bond.release`: see `answerForBond`. */
@@ -177,7 +177,7 @@ export class MakerChannel {
 
   get #bondSide(): BondSide {
     return {
-      ...{ role: 'maker', book: this.book, remains: this.#remains },
+      ...{ role: 'maker', store: this.store, remains: this.#remains },
       returnsBonds: this.#stakes.returnsBonds ?? false,
     };
   }
@@ -190,7 +190,7 @@ export class MakerChannel {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
       this.#assertThawed();
-      const { channel, last, assembled, contract } = this.book;
+      const { channel, last, assembled, contract } = this.store;
       assert(channel && last && assembled, 'maker_channel_before_close');
       if (channel.closeTx !== null) return { closeTx: channel.closeTx };
       if (channel.status !== 'open' && channel.status !== 'funding') {
@@ -203,7 +203,7 @@ export class MakerChannel {
       const signer = this.#deps.signer.forChannel(contract.channelIndex);
       const maker = signClose(params, last, feeSat, 'maker', signer, settlement);
       const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
-      await this.book.setStatus('closing', { reason: 'cooperative', closeTx: hex, closeFeeSat: feeSat });
+      await this.store.setStatus('closing', { reason: 'cooperative', closeTx: hex, closeFeeSat: feeSat });
       await this.#onChain.broadcast(hex);
       this.#deps.onChange();
       return { closeTx: hex };
@@ -212,7 +212,7 @@ export class MakerChannel {
 
   /** While bonds are at stake, the policy says whether both may close together, and who has them. */
   #checkEarly(workHashes: bigint, settlement: CloseSettlement | undefined): void {
-    if (!isAtStake(this.book.terms, workHashes)) return;
+    if (!isAtStake(this.store.terms, workHashes)) return;
     const wanted = this.#stakes.earlyClose;
     if (wanted === 'refused' || (settlement !== undefined && settlement !== wanted)) {
       throw new CodedError('bonds_at_stake', wanted === 'refused' ? undefined : `settle as ${wanted}`);
@@ -258,27 +258,27 @@ export class MakerChannel {
 
   /** For the day this ledger is gone: the miner gives it back with the next reestablish. */
   #leaveBlob(peer: RpcPeer): void {
-    leaveBlob(peer, this.book.contractId, this.#deps).catch((error: unknown) => {
+    leaveBlob(peer, this.store.contractId, this.#deps).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
     });
   }
 
   /** Both sides saw the funding at the agreed depth: work may come. */
   async #becomeReady(tip: ChainTip): Promise<void> {
-    const { book } = this;
+    const { store } = this;
     const peer = this.#peer;
-    const { channel } = book;
+    const { channel } = store;
     if (peer === undefined || channel === undefined || !this.#onChain.isDeep) return;
     if (channel.status !== 'funding' && channel.status !== 'open') return;
     if (this.#minerReady && channel.status === 'funding') {
-      await book.setStatus('open');
-      book.apply({ type: 'channel_open' });
-      book.apply({ type: 'work_verified', workHashes: book.delivery.verifiedWorkHashes });
+      await store.setStatus('open');
+      store.apply({ type: 'channel_open' });
+      store.apply({ type: 'work_verified', workHashes: store.delivery.verifiedWorkHashes });
       this.#deps.onChange();
     }
-    if (this.#readySent || book.channel?.status !== 'open') return;
+    if (this.#readySent || store.channel?.status !== 'open') return;
     this.#readySent = true;
-    const { contractId } = book;
+    const { contractId } = store;
     call(peer, 'channel.ready', { contractId, txid: channel.fundingTxid, height: tip.height }).catch(
       (error: unknown) => this.#peerFailed(peer, error),
     );
@@ -289,11 +289,11 @@ export class MakerChannel {
    */
   #signIfDue(): void {
     this.#run(async () => {
-      const { book } = this;
-      const isOpen = book.channel?.status === 'open' && book.frozen === undefined;
-      if (isOpen && book.offered === undefined && book.stream.signing !== undefined) {
-        if (book.isClaimed) {
-          await book.signNext();
+      const { store } = this;
+      const isOpen = store.channel?.status === 'open' && store.frozen === undefined;
+      if (isOpen && store.offered === undefined && store.stream.signing !== undefined) {
+        if (store.isClaimed) {
+          await store.signNext();
           this.stats.statesSigned += 1;
           this.#deps.onChange();
         } else await this.#askClaim();
@@ -306,11 +306,11 @@ export class MakerChannel {
   async #askClaim(): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined || this.#asking === peer || this.#remains.seal === 'lost') return;
-    const request = await this.book.askClaim();
+    const request = await this.store.askClaim();
     this.#asking = peer;
     call(peer, 'seal.claim', request)
       .then(async ({ claim }) => {
-        await this.#serial.run(() => this.book.takeClaim(claim));
+        await this.#serial.run(() => this.store.takeClaim(claim));
         this.#asking = undefined;
         this.#signIfDue();
       })
@@ -318,7 +318,7 @@ export class MakerChannel {
         if (!(error instanceof CodedError)) throw error;
         // It had no room just now, which is no refusal: asked again at the next connection.
         if (error.code === 'overload') return this.#peerFailed(peer, error);
-        this.#deps.log.warn({ contract: this.book.contractId, code: error.code }, 'the claim was refused');
+        this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'the claim was refused');
         this.#claimRefused = peer;
         this.#wakeSettled();
       });
@@ -326,17 +326,17 @@ export class MakerChannel {
 
   /** Sends the newest state until it is acked; it was stored before. */
   #offer(): void {
-    const state = this.book.offered;
+    const state = this.store.offered;
     const peer = this.#peer;
     if (this.#isSettled()) this.#wakeSettled();
     if (state === undefined || peer === undefined || this.#offering) return;
     this.#offering = true;
-    const { contractId, assembled } = this.book;
+    const { contractId, assembled } = this.store;
     call(peer, 'state.sign', { contractId, state })
       .then(async ({ n, ackSignature }) => {
         if (n !== state.n) throw new CodedError('wrong_state_number', `ack of ${n} for ${state.n}`);
         verifyAck(assembled!.params, state, ackSignature);
-        await this.#serial.run(() => this.book.ack(n, ackSignature));
+        await this.#serial.run(() => this.store.ack(n, ackSignature));
         if (this.#peer === peer) this.#offering = false;
         this.stats.statesAcked += 1;
         this.#deps.onChange();
@@ -347,16 +347,16 @@ export class MakerChannel {
 
   #peerFailed(peer: RpcPeer, error: unknown): void {
     if (!(error instanceof CodedError)) throw error;
-    this.#deps.log.warn({ contract: this.book.contractId, code: error.code }, 'the miner did not follow');
+    this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'the miner did not follow');
     peer.closeWithError(error);
   }
 
   #isSettled(): boolean {
-    const { book } = this;
-    if (book.offered !== undefined) return false;
+    const { store } = this;
+    if (store.offered !== undefined) return false;
     const isUnclaimable = this.#peer !== undefined && this.#claimRefused === this.#peer;
     if (isUnclaimable || this.#remains.seal === 'lost') return true;
-    return book.stream.status !== 'ending' || exposureSat(book.terms, book.stream) === 0n;
+    return store.stream.status !== 'ending' || exposureSat(store.terms, store.stream) === 0n;
   }
 
   #wakeSettled(): void {
@@ -370,14 +370,14 @@ export class MakerChannel {
   }
 
   #assertThawed(): void {
-    const { frozen } = this.book;
+    const { frozen } = this.store;
     if (frozen !== undefined) throw new CodedError('channel_frozen', frozen.code);
   }
 
   #run(task: () => Promise<void>): void {
     this.#serial.run(task).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
-      const fields = { contract: this.book.contractId, code: codeOf(error), detail: error.message };
+      const fields = { contract: this.store.contractId, code: codeOf(error), detail: error.message };
       this.#deps.log.warn(fields, 'a task of the channel failed');
     });
   }

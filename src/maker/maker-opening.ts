@@ -6,8 +6,8 @@ import { attachFundingWitnesses } from '../channel/funding.ts';
 import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
-import { type FundingWallet, keyWallet } from '../peering/funding-wallet.ts';
-import { codecsOf, type Params, type Result } from '../peering/messages.ts';
+import { codecsOf, type Params, type Result } from '../peer/messages.ts';
+import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
   assembleChannel,
   checkCoins,
@@ -15,8 +15,8 @@ import {
   outpointName,
   type SignerTree,
   walletScript,
-} from '../peering/opening.ts';
-import type { MakerBook } from './maker-book.ts';
+} from '../settlement/opening.ts';
+import type { MakerStore } from './maker-store.ts';
 
 export type MakerOpeningOptions = {
   /** Where the maker is paid; the wallet's own script unless given. */
@@ -41,17 +41,17 @@ type OpeningDeps = {
  * answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
  */
 export async function acceptOpening(
-  book: MakerBook,
+  store: MakerStore,
   open: Params<'channel.open'>,
   reserved: ReadonlySet<string>,
   options: MakerOpeningOptions,
   deps: OpeningDeps,
 ): Promise<Result<'channel.open'>> {
-  if (book.opening?.accept) {
+  if (store.opening?.accept) {
     const { params } = codecsOf('channel.open');
-    const same = canonicalJson(params.print(book.opening.open)) === canonicalJson(params.print(open));
+    const same = canonicalJson(params.print(store.opening.open)) === canonicalJson(params.print(open));
     if (!same) throw new CodedError('bad_funding', 'the channel was opened with other parameters');
-    return book.opening.accept;
+    return store.opening.accept;
   }
   checkForeign(open.funding, deps.signer);
   await checkCoins(open.funding, deps.chain);
@@ -59,19 +59,19 @@ export async function acceptOpening(
   const rate = await deps.chain.feeRateSatPerKvb(fundingTargetBlocks, fallbackFeeRateSatPerKvb);
   const feeRateSatPerKvb = Math.ceil(rate);
   const wallet = deps.wallet ?? keyWallet(deps);
-  const contributionSat = makerContributionSat(book.terms);
+  const contributionSat = makerContributionSat(store.terms);
   const funding = await wallet.choose({ contributionSat, feeRateSatPerKvb, reserved });
-  const keys = deps.signer.forChannel(book.contract.channelIndex);
+  const keys = deps.signer.forChannel(store.contract.channelIndex);
   const accept = {
-    keys: makerKeysOf(keys, book.terms),
+    keys: makerKeysOf(keys, store.terms),
     payoutScript: options.payoutScript ?? (await wallet.payoutScript()),
     funding,
     feeRateSatPerKvb,
-    ...(book.terms.seal === undefined
+    ...(store.terms.seal === undefined
       ? {}
       : { nextSealScript: options.nextSealScript ?? walletScript(deps.signer) }),
   };
-  return book.saveOpening(open, accept, assembleChannel(book.terms, open, accept));
+  return store.saveOpening(open, accept, assembleChannel(store.terms, open, accept));
 }
 
 /**
@@ -80,34 +80,34 @@ export async function acceptOpening(
  * as `readPsbt`, `bad_funding` when coins are gone or the opening was given up.
  */
 export async function completeFunding(
-  book: MakerBook,
+  store: MakerStore,
   { psbt, claim }: Params<'channel.tx_signatures'>,
   deps: OpeningDeps,
 ): Promise<Result<'channel.tx_signatures'>> {
-  const { assembled, opening, channel } = book;
+  const { assembled, opening, channel } = store;
   if (!assembled || !opening?.accept || !channel) throw new CodedError('unknown_channel', 'not opened');
   const { funding } = assembled;
-  const { network } = book.terms;
+  const { network } = store.terms;
   const miner = psbtFundingSignatures(funding, 'miner', network, psbt);
-  if (book.fundingTx === undefined) {
+  if (store.fundingTx === undefined) {
     if (channel.status !== 'opening') throw new CodedError('bad_funding', 'the opening was given up');
-    if ((claim === undefined) !== (book.terms.seal === undefined))
+    if ((claim === undefined) !== (store.terms.seal === undefined))
       throw new CodedError('bad_terms', 'claim 0 comes with the funding exactly where there is a seal');
     await checkCoins(opening.open.funding, deps.chain);
     await checkCoins(opening.accept.funding, deps.chain);
   }
   const wallet = deps.wallet ?? keyWallet(deps);
-  const { contractId } = book;
+  const { contractId } = store;
   const maker = await wallet.sign({ contractId, network }, funding, 'maker');
   const { hex } = attachFundingWitnesses(funding, { miner, maker });
-  if (book.fundingTx === undefined) await book.saveFunding(hex, claim);
+  if (store.fundingTx === undefined) await store.saveFunding(hex, claim);
   return { psbt: fundingPsbt(funding, network, 'maker', maker, deps.signer) };
 }
 
 /** Outpoints promised to a channel that may still be funded. */
-export function reservedBy(book: MakerBook): string[] {
-  const status = book.channel?.status;
+export function reservedBy(store: MakerStore): string[] {
+  const status = store.channel?.status;
   if (status !== 'opening' && status !== 'funding') return [];
-  assert(book.opening?.accept, 'maker_opening_of_status');
-  return book.opening.accept.funding.inputs.map(outpointName);
+  assert(store.opening?.accept, 'maker_opening_of_status');
+  return store.opening.accept.funding.inputs.map(outpointName);
 }

@@ -9,9 +9,8 @@ import {
 } from '../channel/seal.ts';
 import { ShareTree } from '../channel/share-tree.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
-import { type CodecValue, decimal, integer, nullable, object } from '../peering/codec.ts';
-import type { Params } from '../peering/messages.ts';
-import { bodyOf, parseBody, SEAL_KIND } from '../peering/records.ts';
+import { type CodecValue, decimal, integer, nullable, object } from '../peer/codec.ts';
+import type { Params } from '../peer/messages.ts';
 import {
   addToRanges,
   type ClaimPoint,
@@ -19,7 +18,8 @@ import {
   copyTree,
   rangesCodec,
   treeCodec,
-} from '../peering/seal-codecs.ts';
+} from '../peer/seal-codecs.ts';
+import { bodyOf, parseBody, SEAL_KIND } from '../settlement/records.ts';
 
 const sequence = integer(0, Number.MAX_SAFE_INTEGER);
 

@@ -8,26 +8,11 @@ import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { handler, Serial } from '../peering/calls.ts';
-import { createTlsIdentity } from '../peering/certificate.ts';
-import type { FundingWallet } from '../peering/funding-wallet.ts';
-import { authenticate } from '../peering/handshake.ts';
-import type { Params, Result } from '../peering/messages.ts';
-import { identityOfSigner, type SignerTree, signTerms, verifyTermsSignature } from '../peering/opening.ts';
-import { blobEntry, openBlob } from '../peering/peer-blob.ts';
-import {
-  BLOB_KIND,
-  type ChannelStatus,
-  CONTRACT_KIND,
-  type ContractRecord,
-  contractEntry,
-  NOTHING_DELIVERED,
-  nextChannelIndex,
-} from '../peering/records.ts';
-import { entriesOf } from '../peering/recovery.ts';
-import type { SealStanding } from '../peering/remains.ts';
-import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peering/rpc-peer.ts';
-import type { SigningDesk } from '../peering/signing-desk.ts';
+import { handler, SerialQueue } from '../peer/calls.ts';
+import { createTlsIdentity } from '../peer/certificate.ts';
+import { authenticate } from '../peer/handshake.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
 import {
   DEFAULT_TRANSPORT,
   type PeerLink,
@@ -36,16 +21,36 @@ import {
   type PeerServerDeps,
   type PeerServerOptions,
   type TransportOptions,
-} from '../peering/transport.ts';
+} from '../peer/transport.ts';
+import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { FundingWallet } from '../settlement/funding-wallet.ts';
+import {
+  identityOfSigner,
+  type SignerTree,
+  signTerms,
+  verifyTermsSignature,
+} from '../settlement/opening.ts';
+import { blobEntry, openBlob } from '../settlement/peer-blob.ts';
+import {
+  BLOB_KIND,
+  type ChannelStatus,
+  CONTRACT_KIND,
+  type ContractRecord,
+  contractEntry,
+  NOTHING_DELIVERED,
+  nextChannelIndex,
+} from '../settlement/records.ts';
+import { entriesOf } from '../settlement/recovery.ts';
+import type { SealStatus } from '../settlement/stake-settlement.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { parseJobDocument } from '../work/evidence.ts';
 import { recentShareHashes } from '../work/meters.ts';
-import { BlockView } from './block-view.ts';
-import { DEFAULT_INTAKE, type IntakeOptions } from './intake.ts';
-import { MakerBook, type OpenStateSigner } from './maker-book.ts';
+import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
+import { ChainTipTracker } from './chain-tip-tracker.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
+import { MakerStore, type OpenStateSigner } from './maker-store.ts';
 import { judgeTerms, lockedSat, type MakerPolicy, stakesOf } from './policy.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
@@ -60,7 +65,7 @@ export type MakerOptions = {
   readonly opening?: Partial<MakerOpeningOptions>;
   /** An opening not signed by the miner for this long gives its coins free. */
   readonly openingTimeoutMs?: number;
-  readonly intake?: Partial<IntakeOptions>;
+  readonly intake?: Partial<BatchVerifierOptions>;
   /** Confirmations at which a close is final. */
   readonly finalDepth?: number;
   readonly authTimeoutMs?: number;
@@ -72,9 +77,9 @@ export type MakerDeps = {
   readonly ledger: Ledger;
   readonly chain: ChainSource;
   readonly signer: SignerTree;
-  /** See `RemainsDeps`. */
-  readonly desk?: SigningDesk;
-  /** See `MakerBookDeps`. */
+  /** See `StakeSettlementDeps`. */
+  readonly externalSigning?: ExternalSigning;
+  /** See `MakerStoreDeps`. */
   readonly openStateSigner?: OpenStateSigner;
   /** Where the money of fundings comes from. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
@@ -104,7 +109,7 @@ export type MakerContractStatus = {
   readonly fundingTxid: string | undefined;
   readonly fundingDepth: number;
   /** `none` where the terms have none. */
-  readonly seal: SealStanding;
+  readonly seal: SealStatus;
   readonly frozen: string | undefined;
 };
 
@@ -121,12 +126,12 @@ export class Maker {
   readonly #options: MakerOptions;
   readonly #deps: MakerDeps;
   readonly #nodeId: string;
-  readonly #view: BlockView;
+  readonly #view: ChainTipTracker;
   readonly #verifier: ShareVerifier;
   readonly #channels = new Map<string, MakerChannel>();
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
-  readonly #desk = new Serial();
+  readonly #externalSigning = new SerialQueue();
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
 
@@ -134,7 +139,7 @@ export class Maker {
     this.#options = options;
     this.#deps = deps;
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
-    this.#view = new BlockView(deps);
+    this.#view = new ChainTipTracker(deps);
     this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
   }
 
@@ -145,14 +150,14 @@ export class Maker {
   async start(): Promise<number> {
     const { ledger, chain, log, clock, random } = this.#deps;
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
-      const book = await MakerBook.load(id, this.#deps);
-      if (book !== undefined) this.#add(book);
+      const store = await MakerStore.load(id, this.#deps);
+      if (store !== undefined) this.#add(store);
     }
     await this.#rememberHashes();
     const genesisHash = await chain.genesisHash();
     const tip = await chain.tip();
     this.#view.onTip(tip);
-    for (const { book } of this.#channels.values()) await book.recover(tip.height);
+    for (const { store } of this.#channels.values()) await store.recover(tip.height);
     this.#stopTip = chain.watchTip((tip) => {
       this.#view.onTip(tip);
       for (const channel of this.#channels.values()) channel.lookAtChain();
@@ -189,24 +194,24 @@ export class Maker {
   /** All contracts, closed ones too. */
   get status(): readonly MakerContractStatus[] {
     return [...this.#channels.values()].map((channel) => {
-      const { book, intake } = channel;
+      const { store, intake } = channel;
       return {
-        contractId: book.contractId,
-        minerNodeId: book.terms.minerNodeId,
+        contractId: store.contractId,
+        minerNodeId: store.terms.minerNodeId,
         connected: channel.connected,
-        channel: book.channel?.status ?? 'none',
-        stream: book.stream.status,
-        verifiedWorkHashes: book.delivery.verifiedWorkHashes,
-        unsignedWorkHashes: unsignedWork(book.stream),
-        n: book.last?.n ?? -1,
-        ackedN: book.ackedN,
-        paidSat: book.last?.paidSat ?? 0n,
+        channel: store.channel?.status ?? 'none',
+        stream: store.stream.status,
+        verifiedWorkHashes: store.delivery.verifiedWorkHashes,
+        unsignedWorkHashes: unsignedWork(store.stream),
+        n: store.last?.n ?? -1,
+        ackedN: store.ackedN,
+        paidSat: store.last?.paidSat ?? 0n,
         sharesCredited: intake.stats.sharesCredited,
         refused: intake.stats.refused,
-        fundingTxid: book.channel?.fundingTxid,
-        fundingDepth: book.stream.fundingDepth,
+        fundingTxid: store.channel?.fundingTxid,
+        fundingDepth: store.stream.fundingDepth,
         seal: channel.seal,
-        frozen: book.frozen?.message,
+        frozen: store.frozen?.message,
       };
     });
   }
@@ -233,7 +238,7 @@ export class Maker {
   async close(): Promise<void> {
     this.#stopTip?.();
     await this.#server?.close();
-    await this.#desk.run(async () => {});
+    await this.#externalSigning.run(async () => {});
     for (const channel of this.#channels.values()) await channel.idle();
   }
 
@@ -298,12 +303,13 @@ export class Maker {
   async #blobsFor(nodeId: string): Promise<Result<'peer_storage.get'>> {
     const blobs: { contractId: string; blob: string }[] = [];
     let left = LIMITS.peerLineBytes / 2;
-    for (const { book } of [...this.#channels.values()].reverse()) {
-      if (book.isClosed || book.terms.minerNodeId !== nodeId || blobs.length >= LIMITS.peerBlobs) continue;
-      const blob = await this.#deps.ledger.get(BLOB_KIND, book.contractId);
+    for (const { store } of [...this.#channels.values()].reverse()) {
+      if (store.isClosed || store.terms.minerNodeId !== nodeId || blobs.length >= LIMITS.peerBlobs)
+        continue;
+      const blob = await this.#deps.ledger.get(BLOB_KIND, store.contractId);
       if (blob === undefined || blob.length > left) continue;
       left -= blob.length;
-      blobs.push({ contractId: book.contractId, blob });
+      blobs.push({ contractId: store.contractId, blob });
     }
     return { blobs };
   }
@@ -314,7 +320,7 @@ export class Maker {
     nodeId: string,
   ): Promise<void> {
     if (blob === undefined || this.#channels.has(contractId)) return;
-    await this.#desk.run(async () => {
+    await this.#externalSigning.run(async () => {
       if (this.#channels.has(contractId)) return;
       const opened = openBlob(contractId, 'maker', blob, this.#deps.signer);
       if (opened.contract.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
@@ -322,10 +328,10 @@ export class Maker {
       const { workHashes: verifiedWorkHashes } = opened.state;
       const delivery = { ...NOTHING_DELIVERED, nextSeq, verifiedWorkHashes, restoredHeight: height };
       await this.#deps.ledger.appendNow(entriesOf(contractId, opened, delivery));
-      const book = await MakerBook.load(contractId, this.#deps);
-      if (book === undefined) return;
-      await book.recover(height);
-      this.#add(book);
+      const store = await MakerStore.load(contractId, this.#deps);
+      if (store === undefined) return;
+      await store.recover(height);
+      this.#add(store);
       this.#deps.log.warn({ contract: contractId }, 'a lost contract came back from its miner');
     });
   }
@@ -333,7 +339,7 @@ export class Maker {
   /** Contracts of others are unknown to a peer. */
   #channelOf(contractId: string, nodeId: string): MakerChannel {
     const channel = this.#channels.get(contractId);
-    if (channel?.book.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
+    if (channel?.store.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
     return channel;
   }
 
@@ -342,19 +348,21 @@ export class Maker {
     { terms, signature }: Params<'contract.propose'>,
     nodeId: string,
   ): Promise<Result<'contract.propose'>> {
-    return this.#desk.run(async () => {
+    return this.#externalSigning.run(async () => {
       const contractId = contractIdOf(terms);
       const known = this.#channels.get(contractId);
-      if (known !== undefined && known.book.terms.minerNodeId === nodeId) {
-        return { contractId, signature: known.book.contract.makerSignature };
+      if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
+        return { contractId, signature: known.store.contract.makerSignature };
       }
-      const open = [...this.#channels.values()].map(({ book }) => book).filter((book) => !book.isClosed);
+      const open = [...this.#channels.values()]
+        .map(({ store }) => store)
+        .filter((store) => !store.isClosed);
       const { height } = await this.#deps.chain.tip();
       judgeTerms(this.#options.policy, terms, {
         makerNodeId: this.#nodeId,
         peerNodeId: nodeId,
         height,
-        openContractsOfPeer: open.filter((book) => book.terms.minerNodeId === nodeId).length,
+        openContractsOfPeer: open.filter((store) => store.terms.minerNodeId === nodeId).length,
         openBudgetSat: open.reduce((sum, { terms: each }) => sum + lockedSat(each), 0n),
       });
       verifyTermsSignature(terms, nodeId, signature);
@@ -367,56 +375,56 @@ export class Maker {
         channelIndex: await nextChannelIndex(this.#deps.ledger),
       };
       await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
-      this.#add(MakerBook.create(contractId, record, this.#deps));
+      this.#add(MakerStore.create(contractId, record, this.#deps));
       this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
       return { contractId, signature: record.makerSignature };
     });
   }
 
   #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
-    return this.#desk.run(async () => {
-      const { book } = this.#channelOf(params.contractId, nodeId);
-      const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.book)));
+    return this.#externalSigning.run(async () => {
+      const { store } = this.#channelOf(params.contractId, nodeId);
+      const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
       const options = { ...DEFAULT_OPENING, ...this.#options.opening };
-      return acceptOpening(book, params, reserved, options, this.#deps);
+      return acceptOpening(store, params, reserved, options, this.#deps);
     });
   }
 
   #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
-    return this.#desk.run(async () => {
+    return this.#externalSigning.run(async () => {
       const channel = this.#channelOf(params.contractId, nodeId);
-      const answer = await completeFunding(channel.book, params, this.#deps);
+      const answer = await completeFunding(channel.store, params, this.#deps);
       channel.lookAtChain();
       return answer;
     });
   }
 
-  #add(book: MakerBook): void {
+  #add(store: MakerStore): void {
     const options = {
-      intake: { ...DEFAULT_INTAKE, ...this.#options.intake },
+      intake: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.intake },
       finalDepth: this.#options.finalDepth ?? 6,
       stakes: stakesOf(this.#options.policy),
     };
-    const channel = new MakerChannel(book, options, {
+    const channel = new MakerChannel(store, options, {
       ...this.#deps,
       view: this.#view,
       verifier: this.#verifier,
       onChange: () => this.#deps.onStatus?.(),
     });
-    this.#channels.set(book.contractId, channel);
-    this.#openedAtMs.set(book.contractId, this.#deps.clock.monotonicMs());
+    this.#channels.set(store.contractId, channel);
+    this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
   }
 
   /** Coins promised to a miner who never signs become free; the contract is over. */
   #giveUpOpenings(): void {
     const beforeMs = this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? 3_600_000);
-    for (const { book } of this.#channels.values()) {
-      const isLate = (this.#openedAtMs.get(book.contractId) ?? 0) < beforeMs;
-      if (!isLate || book.channel?.status !== 'opening' || book.frozen !== undefined) continue;
-      this.#desk
+    for (const { store } of this.#channels.values()) {
+      const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs;
+      if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
+      this.#externalSigning
         .run(async () => {
-          if (book.channel?.status === 'opening') {
-            await book.setStatus('failed', { reason: 'the miner never signed the funding' });
+          if (store.channel?.status === 'opening') {
+            await store.setStatus('failed', { reason: 'the miner never signed the funding' });
           }
         })
         .catch((error: unknown) => {
@@ -433,7 +441,7 @@ export class Maker {
       const key = `${stream}:${jobId}`;
       let generation = generations.get(key);
       if (!generations.has(key)) {
-        const body = await this.#channels.get(stream)?.book.storedJob(jobId);
+        const body = await this.#channels.get(stream)?.store.storedJob(jobId);
         generation = body === undefined ? undefined : toHex(parseJobDocument(body).prevHash);
         generations.set(key, generation);
       }

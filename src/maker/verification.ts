@@ -3,7 +3,7 @@ import type { Clock } from '../base/clock.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { coinbaseOutputs } from '../bitcoin/coinbase.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import type { WireShare } from '../peering/messages.ts';
+import type { WireShare } from '../peer/messages.ts';
 import { type DuplicateSet, generationOf } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets, ntimeInWindow } from '../shares/rules.ts';

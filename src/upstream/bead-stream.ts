@@ -6,7 +6,7 @@ import type { Logger } from '../log/logger.ts';
 import { type Backoff, backoffMs } from './backoff.ts';
 import { type Bead, parseBead } from './bead.ts';
 import { failureOf, responseOf } from './braidpool-rpc.ts';
-import { parseWideJson } from './wide-json.ts';
+import { parseJsonBigint } from './json-bigint.ts';
 
 export type BeadStreamOptions = {
   /** `ws://127.0.0.1:6682`: the port of the JSON-RPC. */
@@ -176,7 +176,7 @@ export class BeadStream {
     try {
       if (typeof data !== 'string' || data.length > LIMITS.braidpoolReplyBytes)
         throw new CodedError('braidpool_rpc', 'a message that is no text, or too long');
-      this.#onValue(link, parseWideJson(data));
+      this.#onValue(link, parseJsonBigint(data));
     } catch (error) {
       this.stats.garbage += 1;
       link.garbage += 1;

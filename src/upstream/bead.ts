@@ -2,7 +2,7 @@ import { isHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { displayHash, type Header, headerHash, parseDisplayHash } from '../bitcoin/header.ts';
-import { parseWideJson } from './wide-json.ts';
+import { parseJsonBigint } from './json-bigint.ts';
 
 /** A share in Braidpool's braid, as its node tells it. Hashes are as displayed, times in seconds. */
 export type Bead = {
@@ -80,7 +80,7 @@ function parseHeader(header: Record<string, unknown>): Header {
 export function fromText(result: unknown): unknown {
   if (typeof result !== 'string') return result;
   try {
-    return parseWideJson(result);
+    return parseJsonBigint(result);
   } catch {
     throw malformed('text');
   }

@@ -3,7 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Bead, count, fromText, hash, hashes, list, parseBead, record, text, work } from './bead.ts';
-import { parseWideJson } from './wide-json.ts';
+import { parseJsonBigint } from './json-bigint.ts';
 
 export type BraidpoolRpcOptions = {
   /** `http://127.0.0.1:6682`. The port has no authentication: it must not be reachable by others. */
@@ -194,7 +194,7 @@ export class BraidpoolRpc {
     const body = await boundedText(response);
     let answer: unknown;
     try {
-      answer = parseWideJson(body);
+      answer = parseJsonBigint(body);
     } catch {
       throw new CodedError('braidpool_unreachable', `status ${response.status}, not JSON`);
     }

@@ -8,11 +8,11 @@ import type { Logger } from '../log/logger.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
 import { DEFAULT_VERSION_MASK } from '../stratum/version-rolling.ts';
 import { type Backoff, backoffMs } from './backoff.ts';
-import { sameExtranonce } from './job-source.ts';
+import { sameExtranonce } from './job-assembler.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';
 import { newUpstreamStats, type UpstreamStats } from './stats.ts';
-import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import { ReadingBook, type ReadingState, type VersionReadingOption } from './version-reading.ts';
 import type { Extranonce } from './wire.ts';
 

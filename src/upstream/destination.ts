@@ -8,7 +8,6 @@ import {
   type UpstreamClientOptions,
   type UpstreamListener,
 } from './client.ts';
-import { CombinationCounter, type Combinations } from './combinations.ts';
 import type { DestinationHealth } from './failover.ts';
 import { PROFILES } from './profile.ts';
 import {
@@ -19,7 +18,8 @@ import {
   SessionLinks,
   type SessionLinksOptions,
 } from './session-links.ts';
-import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
+import { type VerdictMatrix, VerdictMatrixCounter } from './verdict-matrix.ts';
 
 /** One verdict weighs 1/64: some seventy verdicts forget the past by two thirds. */
 const REJECT_WEIGHT = 1 / 64;
@@ -69,7 +69,7 @@ export class Destination {
   /** One connection for each session; started when the upstream turns out to need that. */
   readonly links: SessionLinks;
   readonly #sharing: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number };
-  readonly #combinations = new CombinationCounter();
+  readonly #combinations = new VerdictMatrixCounter();
   readonly #jobAgeLimitMs: number;
   readonly #listener: DestinationListener;
   readonly #clock: Clock;
@@ -145,7 +145,7 @@ export class Destination {
   }
 
   /** Forwarded shares by our verdict and theirs. */
-  get combinations(): Readonly<Combinations> {
+  get combinations(): Readonly<VerdictMatrix> {
     return this.#combinations.counts;
   }
 

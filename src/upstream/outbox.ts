@@ -1,7 +1,7 @@
 import { toHex } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamStats } from './stats.ts';
-import { type SentShare, SentShares, type UpstreamVerdict } from './verdict.ts';
+import { type SentShare, SentShares, type UpstreamVerdict } from './upstream-share.ts';
 import type { ReadingBook } from './version-reading.ts';
 import { submitLine, type WireError } from './wire.ts';
 

@@ -4,9 +4,9 @@ import type { ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
-import { sameExtranonce } from './job-source.ts';
+import { sameExtranonce } from './job-assembler.ts';
 import type { UpstreamStats } from './stats.ts';
-import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import type { Extranonce } from './wire.ts';
 
 /** Whether an upstream's extranonce2 can be divided between sessions, or each needs a connection. */

@@ -2,11 +2,11 @@ import { assert } from '../base/assert.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import { JobSource, sameExtranonce } from './job-source.ts';
+import { JobAssembler, sameExtranonce } from './job-assembler.ts';
 import { Outbox } from './outbox.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
-import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './verdict.ts';
+import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import type { ReadingBook } from './version-reading.ts';
 import {
   answerLine,
@@ -100,7 +100,7 @@ export class UpstreamSession {
   #notifiedAtMs: number | null = null;
   #sessionId: string | null = null;
   #resume: ResumePoint | null;
-  readonly #source: JobSource;
+  readonly #source: JobAssembler;
   readonly #outbox: Outbox;
 
   constructor(options: SessionOptions, deps: { readonly stats: UpstreamStats }) {
@@ -117,7 +117,7 @@ export class UpstreamSession {
       },
     );
     const { extranonceRepeatMs } = PROFILES[options.profile];
-    this.#source = new JobSource({ ...options, extranonceRepeatMs }, deps);
+    this.#source = new JobAssembler({ ...options, extranonceRepeatMs }, deps);
   }
 
   get phase(): SessionPhase {

@@ -1,5 +1,5 @@
 /** What a destination is to get. */
-export type SplitWish =
+export type SplitQuota =
   /** This much, as long as there is that much; in the order of the list. */
   | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
   /** A part of what the rates leave, in proportion to all weights; above 0. */
@@ -9,7 +9,7 @@ export type SplitWish =
 
 export type SplitDestination = {
   readonly name: string;
-  readonly wish: SplitWish;
+  readonly quota: SplitQuota;
   /** Unusable ones get nothing (`isHealthy`, or `isUsable` when all are ill). */
   readonly usable: boolean;
 };
@@ -119,12 +119,12 @@ export function splitHashrate(
   );
   const moves: SplitMove[] = [];
   const movedAtMs = new Map<number, number>();
-  const homeless = settle(places, rated, (session) => {
+  const unassigned = assignCurrent(places, rated, (session) => {
     const since = state.movedAtMs.get(session.id);
     if (since !== undefined) movedAtMs.set(session.id, since);
     return since === undefined || nowMs - since >= policy.minStayMs;
   });
-  for (const one of homeless) moves.push(...house(places, one));
+  for (const one of unassigned) moves.push(...place(places, one));
   balance(places, policy.maxMoves, moves);
   for (const { session } of moves) movedAtMs.set(session, nowMs);
   const shortfall = new Map(places.map(({ name, target, assigned }) => [name, target - assigned]));
@@ -156,14 +156,14 @@ export function targetsOf(
   const usable = destinations.filter((destination) => destination.usable);
   const targets = new Map(usable.map(({ name }) => [name, 0n]));
   let left = total;
-  for (const { name, wish } of usable) {
-    if (wish.type !== 'rate') continue;
-    const rate = wish.hashesPerSecond < left ? wish.hashesPerSecond : left;
+  for (const { name, quota } of usable) {
+    if (quota.type !== 'rate') continue;
+    const rate = quota.hashesPerSecond < left ? quota.hashesPerSecond : left;
     targets.set(name, rate);
     left -= rate;
   }
-  const weights = usable.flatMap(({ name, wish }) =>
-    wish.type === 'weight' ? [{ name, weight: BigInt(Math.round(wish.weight * WEIGHT_SCALE)) }] : [],
+  const weights = usable.flatMap(({ name, quota }) =>
+    quota.type === 'weight' ? [{ name, weight: BigInt(Math.round(quota.weight * WEIGHT_SCALE)) }] : [],
   );
   const sum = weights.reduce((all, { weight }) => all + weight, 0n);
   const weighed = left;
@@ -172,7 +172,8 @@ export function targetsOf(
     targets.set(name, part);
     left -= part;
   }
-  const rest = weights.find(({ weight }) => weight > 0n) ?? usable.find(({ wish }) => wish.type === 'rest');
+  const rest =
+    weights.find(({ weight }) => weight > 0n) ?? usable.find(({ quota }) => quota.type === 'rest');
   const taker = rest?.name ?? usable.at(-1)?.name;
   if (taker !== undefined) targets.set(taker, (targets.get(taker) ?? 0n) + left);
   return targets;
@@ -203,29 +204,29 @@ function placeOf(policy: SplitPolicy, name: string, target: bigint, missing: big
 }
 
 /** Puts every session where it is. @returns those that are nowhere, strongest first */
-function settle(
+function assignCurrent(
   places: readonly Place[],
   rated: readonly Rated[],
   mayMove: (session: SplitSession) => boolean,
 ): Rated[] {
   const byName = new Map(places.map((place) => [place.name, place]));
-  const homeless: Rated[] = [];
+  const unassigned: Rated[] = [];
   for (const one of rated) {
     const { session } = one;
     const place = session.destination === null ? undefined : byName.get(session.destination);
     const free = mayMove(session);
-    if (place === undefined) homeless.push(one);
+    if (place === undefined) unassigned.push(one);
     else {
-      put(place, one);
+      assign(place, one);
       if (free && session.pinned !== true) place.movable.push(one);
     }
   }
   for (const { movable } of places) movable.sort((a, b) => compare(a.rate, b.rate));
-  return homeless.sort((a, b) => compare(b.rate, a.rate));
+  return unassigned.sort((a, b) => compare(b.rate, a.rate));
 }
 
 /** A pinned session stays where it is, for it has nowhere to go. */
-function house(places: readonly Place[], one: Rated): SplitMove[] {
+function place(places: readonly Place[], one: Rated): SplitMove[] {
   const { id, destination, pinned } = one.session;
   if (pinned === true) return [];
   const wanting = places.filter(({ target }) => target > 0n);
@@ -233,7 +234,7 @@ function house(places: readonly Place[], one: Rated): SplitMove[] {
     (most, place) => (most === undefined || gapOf(place) > gapOf(most) ? place : most),
     undefined,
   );
-  if (best !== undefined) put(best, one);
+  if (best !== undefined) assign(best, one);
   const to = best?.name ?? null;
   return to === destination ? [] : [{ session: id, from: destination, to }];
 }
@@ -251,7 +252,7 @@ function balance(places: readonly Place[], maxMoves: number, moves: SplitMove[])
     from.movable.splice(from.movable.indexOf(one), 1);
     from.assigned -= one.rate;
     from.sessions -= 1;
-    put(to, one);
+    assign(to, one);
     moves.push({ session: one.session.id, from: from.name, to: to.name });
   }
 }
@@ -294,7 +295,7 @@ function bestSession(movable: readonly Rated[], off: bigint): Rated | undefined 
   return fits(below) ? below : undefined;
 }
 
-function put(place: Place, one: Rated): void {
+function assign(place: Place, one: Rated): void {
   place.assigned += one.rate;
   place.sessions += 1;
 }

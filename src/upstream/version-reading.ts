@@ -7,7 +7,7 @@ import {
   upstreamVersionBits,
   type VersionReading,
 } from '../stratum/version-rolling.ts';
-import type { UpstreamShare, UpstreamVerdict } from './verdict.ts';
+import type { UpstreamShare, UpstreamVerdict } from './upstream-share.ts';
 
 /** `auto` finds out from the verdicts. */
 export type VersionReadingOption = VersionReading | 'auto';

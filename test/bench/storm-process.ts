@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { garbageLine } from '../../src/devnet/asic-misdeeds.ts';
+import { garbageLine } from '../../src/devnet/asic/asic-misdeeds.ts';
 import { seededRandom } from '../../src/devnet/seeded-random.ts';
 import { serveParent, usage } from './child.ts';
 

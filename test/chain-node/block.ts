@@ -9,8 +9,8 @@ import {
   serializeHeader,
 } from '../../src/bitcoin/header.ts';
 import { hashToNumber, targetOfCompact } from '../../src/bitcoin/target.ts';
-import { blockMerkleRoot, witnessCommitmentScript } from '../../src/devnet/block.ts';
-import { ANYONE_SCRIPT_HEX } from '../../src/devnet/chain.ts';
+import { blockMerkleRoot, witnessCommitmentScript } from '../../src/devnet/chain/block.ts';
+import { ANYONE_SCRIPT_HEX } from '../../src/devnet/chain/chain.ts';
 
 let blocks = 0;
 

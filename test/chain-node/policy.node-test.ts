@@ -7,7 +7,7 @@ import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { buildClose, finalizeClose, signClose } from '../../src/channel/close.ts';
 import { signRefund } from '../../src/channel/refund.ts';
 import { finalizeState, type SignedState } from '../../src/channel/states.ts';
-import { nodeWallet } from '../../src/peering/funding-wallet.ts';
+import { nodeWallet } from '../../src/settlement/funding-wallet.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
 import { BtcdNode } from './btcd.ts';

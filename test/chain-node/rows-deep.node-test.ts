@@ -1,8 +1,8 @@
 import { describe, expect } from 'vitest';
 import { FUNDING_PATIENCE_BLOCKS } from '../../src/chain/watcher.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { healFromMaker } from '../../src/peering/recovery.ts';
-import { random } from '../peering/tls-pair.ts';
+import { healFromMaker } from '../../src/settlement/recovery.ts';
+import { random } from '../peer/tls-pair.ts';
 import {
   ESTIMATE,
   expectRefund,

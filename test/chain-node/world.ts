@@ -18,17 +18,17 @@ import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
-import type { FundingWallet } from '../../src/peering/funding-wallet.ts';
-import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
-import { type AssembledChannel, assembleChannel } from '../../src/peering/opening.ts';
-import { loadContract } from '../../src/peering/records.ts';
+import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
+import type { FundingWallet } from '../../src/settlement/funding-wallet.ts';
+import { type AssembledChannel, assembleChannel } from '../../src/settlement/opening.ts';
+import { loadContract } from '../../src/settlement/records.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import type { AcceptedShare } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { SHARE, until } from '../maker/world.ts';
-import { random } from '../peering/tls-pair.ts';
+import { random } from '../peer/tls-pair.ts';
 import type { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
 import { RecordedLedger } from './recorded-ledger.ts';
@@ -56,7 +56,7 @@ export type WorldOptions = {
   readonly returnsBonds?: boolean;
   /** The miner is paid to the wallet it signs with. */
   readonly paysOwnWallet?: boolean;
-  readonly miner?: Partial<MinerSideOptions>;
+  readonly miner?: Partial<MinerContractOptions>;
 };
 
 /** One side with its keys, its disk and its node. */
@@ -101,7 +101,7 @@ export class NodeWorld {
   readonly #observer: WatchedSource;
   meters = new Meters();
   maker: Maker | undefined;
-  miner: MinerSide | undefined;
+  miner: MinerContract | undefined;
   /** The last lines both sides logged, for the message of a failure. */
   readonly #lines: string[] = [];
   #port = 0;
@@ -210,7 +210,7 @@ export class NodeWorld {
   async startMiner(): Promise<void> {
     const { source: chain, signer, ledger, payoutScript } = this.minerParty;
     this.meters = await Meters.load(ledger);
-    this.miner = new MinerSide(
+    this.miner = new MinerContract(
       {
         terms: this.terms,
         host: '127.0.0.1',

@@ -9,8 +9,11 @@ import { codeOf } from '../../src/base/errors.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { type ChainRpcServerOptions, startChainRpcServer } from '../../src/devnet/chain-rpc-server.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import {
+  type ChainRpcServerOptions,
+  startChainRpcServer,
+} from '../../src/devnet/chain/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { pay, testKey } from '../devnet/wallets.ts';
 

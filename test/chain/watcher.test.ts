@@ -429,7 +429,7 @@ describe('any schedule of blocks, reorganisations, looks and restarts', () => {
         'lostSince',
         'pushFeeSat',
         'spentSince',
-        'standing',
+        'outputStatus',
         'status',
         'waitsSince',
       ].sort(),

@@ -3,7 +3,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
-import { verifyScripts } from '../../src/devnet/interpreter.ts';
+import { verifyScripts } from '../../src/devnet/chain/interpreter.ts';
 import { seedOf } from '../maker/world.ts';
 import { Aftermath } from './ledgers.ts';
 import { answer } from './program.ts';

@@ -171,7 +171,7 @@ describe('destinations', () => {
     const config = load(OWN);
     expect(config.destinations[0]).toMatchObject({
       ...{ name: 'own', host: 'own.example', port: 3333, worker: 'w', profile: 'generic' },
-      ...{ role: 'fallback', priority: 0, wish: undefined, tls: undefined, versionReading: 'auto' },
+      ...{ role: 'fallback', priority: 0, quota: undefined, tls: undefined, versionReading: 'auto' },
       ...{ versionMask: 0x1fffe000, resume: undefined, extranonceSubscribe: false },
       ...{ suggestDifficulty: undefined, allowRedirect: false, rpcUrl: undefined, payoutMode: 'normal' },
       password: { type: 'text', text: 'x' },
@@ -211,11 +211,11 @@ tolerance = 0.05
         ...{ host: 'pool.example', port: 443, versionReading: 'xor', versionMask: 0, resume: false },
         ...{ extranonceSubscribe: true, suggestDifficulty: 1024, allowRedirect: true },
         tls: { caFile: cert, serverName: 'other.example', verify: false },
-        wish: { type: 'weight', weight: 2.5 },
+        quota: { type: 'weight', weight: 2.5 },
       },
       {
         ...{ versionMask: 0x1fffffe0, rpcUrl: 'http://[::1]:6682', payoutMode: 'audit', tls: undefined },
-        wish: { type: 'rate', hashesPerSecond: 5n * 10n ** 15n },
+        quota: { type: 'rate', hashesPerSecond: 5n * 10n ** 15n },
       },
     ]);
     expect(config.failover).toEqual({ returnAfterMs: 5000, maxRejectRatio: 0.2, maxRoundTripMs: 2000 });

@@ -268,8 +268,8 @@ describe('any schedule', () => {
           const reached = effects.some((effect) => effect.type === 'exposure_reached');
           const cleared = effects.some((effect) => effect.type === 'exposure_cleared');
           if (after.opened && after.status !== 'ended') {
-            expect(reached).toBe(!before.exposed && after.exposed);
-            expect(cleared).toBe(before.exposed && !after.exposed);
+            expect(reached).toBe(!before.exposureLimited && after.exposureLimited);
+            expect(cleared).toBe(before.exposureLimited && !after.exposureLimited);
           }
         });
       }),
@@ -372,10 +372,10 @@ describe('the miner', () => {
   it('never waits for less than a step, which the maker need not sign', () => {
     const strict = makeTerms({ maxUnpaidSteps: 1 });
     const stopped = run(options('miner', strict), [worked(2n * EH - 1n)], live('miner', strict));
-    expect(stopped.state.exposed).toBe(true);
+    expect(stopped.state.exposureLimited).toBe(true);
     const back = run(options('miner', strict), [signedOf(strict, 1, EH)], stopped.state);
     expect(unsignedWork(back.state)).toBe(EH - 1n);
-    expect(back.state.exposed).toBe(false);
+    expect(back.state.exposureLimited).toBe(false);
   });
 
   it('stops when a whole step stays unsigned too long', () => {

@@ -2,8 +2,8 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import { destinationToml, realRandom, STRATUM_TOML, Stand, until } from './stand.ts';
+import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import { destinationToml, realRandom, STRATUM_TOML, Stand, until } from '../mining/stand.ts';
 
 let stand: Stand;
 afterEach(() => stand.close());

@@ -14,9 +14,9 @@ import {
   encodeCommitted,
   genesisBead,
   parseBead,
-} from '../../src/devnet/bead.ts';
-import { Braid } from '../../src/devnet/braid.ts';
-import { parseJson, printJson } from '../../src/devnet/json-text.ts';
+} from '../../src/devnet/braidpool/bead.ts';
+import { Braid } from '../../src/devnet/braidpool/braid.ts';
+import { parseJson, printJson } from '../../src/devnet/net/json-text.ts';
 
 const EASY = 0x207fffff;
 const genesis = genesisBead(EASY, '0f'.repeat(32));

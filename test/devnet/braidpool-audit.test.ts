@@ -2,15 +2,15 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import { compareHashes, compositeHash } from '../../src/devnet/bead.ts';
-import type { BraidpoolAuditOptions } from '../../src/devnet/braidpool-audit.ts';
+import { compareHashes, compositeHash } from '../../src/devnet/braidpool/bead.ts';
+import type { BraidpoolAuditOptions } from '../../src/devnet/braidpool/braidpool-audit.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,
   startBraidpoolNode,
-} from '../../src/devnet/braidpool-node.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool.ts';
+} from '../../src/devnet/braidpool/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { type Found, mine, submitParams } from './mining.ts';
 import { type Message, RawClient } from './raw-client.ts';

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { targetOfCompact, targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import { beadFault, compareHashes } from '../../src/devnet/bead.ts';
+import { beadFault, compareHashes } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,
   startBraidpoolNode,
-} from '../../src/devnet/braidpool-node.ts';
-import { DevnetChain, type DevnetChainOptions } from '../../src/devnet/chain.ts';
+} from '../../src/devnet/braidpool/braidpool-node.ts';
+import { DevnetChain, type DevnetChainOptions } from '../../src/devnet/chain/chain.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { mine, submitParams } from './mining.ts';
 import { type Message, RawClient } from './raw-client.ts';

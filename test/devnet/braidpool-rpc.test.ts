@@ -3,14 +3,14 @@ import * as net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { targetOfCompact, workOfTarget } from '../../src/bitcoin/target.ts';
-import { type Bead, beadHash, compareHashes } from '../../src/devnet/bead.ts';
+import { type Bead, beadHash, compareHashes } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,
   startBraidpoolNode,
-} from '../../src/devnet/braidpool-node.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { printJson } from '../../src/devnet/json-text.ts';
+} from '../../src/devnet/braidpool/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { printJson } from '../../src/devnet/net/json-text.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { mine, submitParams } from './mining.ts';
 import { RawClient } from './raw-client.ts';

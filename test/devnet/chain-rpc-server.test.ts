@@ -3,8 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { startChainRpcServer } from '../../src/devnet/chain-rpc-server.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { pay, testKey } from './wallets.ts';
 

@@ -3,9 +3,9 @@ import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { startChainRpcServer } from '../../src/devnet/chain-rpc-server.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain-source.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
+import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { pay, testKey } from './wallets.ts';
 

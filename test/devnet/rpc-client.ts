@@ -1,4 +1,4 @@
-import { parseJson } from '../../src/devnet/json-text.ts';
+import { parseJson } from '../../src/devnet/net/json-text.ts';
 
 export type RpcReply = {
   readonly jsonrpc: string;

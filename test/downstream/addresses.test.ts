@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addressGroup, addressList, isListed, plainAddress } from '../../src/downstream/addresses.ts';
+import {
+  addressGroup,
+  addressList,
+  isListed,
+  plainAddress,
+} from '../../src/downstream/server/addresses.ts';
 
 describe('addresses', () => {
   it('lose their IPv6 form and their zone', () => {

@@ -45,6 +45,6 @@ describe('devices', () => {
     expect(share).toMatchObject({ ntime: 0x6553f100, nonce: 1, workerName: 'rig.1' });
     expect(share!.version).toBe(device.version ?? 0x20000000);
     expect(toHex(share!.extranonce)).toBe('1011121300000001');
-    expect(test.server.sessions()[0]!.agentClass).toBe(device.agent);
+    expect(test.server.sessions()[0]!.userAgentClass).toBe(device.agent);
   });
 });

@@ -3,8 +3,8 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
-import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import { random } from '../peering/tls-pair.ts';
+import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import { random } from '../peer/tls-pair.ts';
 import { DIFFICULTY, type Line, paramsOf, stopServers, submitOf, withWork } from './harness.ts';
 
 afterEach(stopServers);

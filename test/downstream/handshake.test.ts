@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { agentClass } from '../../src/downstream/agents.ts';
+import { userAgentClass } from '../../src/downstream/server/user-agents.ts';
 import {
   type HandshakeContext,
   type HandshakeEffect,
@@ -9,7 +9,7 @@ import {
   INITIAL_HANDSHAKE,
   isReady,
   passwordDifficulty,
-} from '../../src/downstream/handshake.ts';
+} from '../../src/downstream/session/handshake.ts';
 import { parseClientLine } from '../../src/stratum/client-messages.ts';
 
 const CONTEXT: HandshakeContext = {
@@ -200,9 +200,9 @@ it('finds the difficulty in a password', () => {
 });
 
 it('knows firmware by its user agent', () => {
-  expect(agentClass('bitaxe/BM1370/v2.8.0')).toBe('bitaxe');
-  expect(agentClass('Antminer S19k Pro|LUXminer 2024|x')).toBe('luxos');
-  expect(agentClass('Braiins OS 24.09')).toBe('braiins');
-  expect(agentClass('bmminer/2.0.0/Antminer S19/19.2')).toBe('antminer');
-  expect(agentClass('something new')).toBe('other');
+  expect(userAgentClass('bitaxe/BM1370/v2.8.0')).toBe('bitaxe');
+  expect(userAgentClass('Antminer S19k Pro|LUXminer 2024|x')).toBe('luxos');
+  expect(userAgentClass('Braiins OS 24.09')).toBe('braiins');
+  expect(userAgentClass('bmminer/2.0.0/Antminer S19/19.2')).toBe('antminer');
+  expect(userAgentClass('something new')).toBe('other');
 });

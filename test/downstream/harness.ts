@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
 import { ManualClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/options.ts';
-import { DownstreamServer } from '../../src/downstream/server.ts';
-import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
+import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
+import { DownstreamServer } from '../../src/downstream/server/server.ts';
+import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { plainWork } from '../jobs/upstream-jobs.ts';

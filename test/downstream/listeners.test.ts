@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ListenerOptions } from '../../src/downstream/listeners.ts';
-import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import { random } from '../peering/tls-pair.ts';
+import type { ListenerOptions } from '../../src/downstream/server/listeners.ts';
+import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import { random } from '../peer/tls-pair.ts';
 import {
   DIFFICULTY,
   paramsOf,

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MAX_PROXY_HEADER_BYTES, parseProxyHeader } from '../../src/downstream/proxy-protocol.ts';
+import { MAX_PROXY_HEADER_BYTES, parseProxyHeader } from '../../src/downstream/server/proxy-protocol.ts';
 
 const text = (line: string): Uint8Array => Buffer.from(line, 'latin1');
 const hex = (digits: string): Uint8Array => Buffer.from(digits.replaceAll(' ', ''), 'hex');

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import { PreparedJob } from '../../src/downstream/prepared-job.ts';
-import { SentJobs } from '../../src/downstream/sent-jobs.ts';
+import { PreparedJob } from '../../src/downstream/session/prepared-job.ts';
+import { SentJobs } from '../../src/downstream/session/sent-jobs.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';

@@ -254,7 +254,7 @@ describe('status', () => {
     const [session] = test.server.sessions();
     expect(session).toMatchObject({
       address: '127.0.0.1',
-      agentClass: 'other',
+      userAgentClass: 'other',
       userAgent: 'test/1',
       destination: 'pool',
       difficulty: 65_536,

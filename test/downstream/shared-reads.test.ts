@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { expect, it } from 'vitest';
-import { SharedReads } from '../../src/downstream/shared-reads.ts';
+import { SharedReads } from '../../src/downstream/io/shared-reads.ts';
 import { accepted } from './accepted.ts';
 
 it('gives each connection what it was sent, in order, whatever the others were sent', async () => {

@@ -1,11 +1,11 @@
 import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
-import { rememberShares } from '../../src/daemon/restart.ts';
-import { Grinder } from '../../src/devnet/grinder.ts';
-import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/options.ts';
-import { DownstreamServer } from '../../src/downstream/server.ts';
-import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
+import { rememberShares } from '../../src/daemon/startup-state.ts';
+import { Grinder } from '../../src/devnet/asic/grinder.ts';
+import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
+import { DownstreamServer } from '../../src/downstream/server/server.ts';
+import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
 import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';

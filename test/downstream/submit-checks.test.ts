@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
-import { extranonceOf } from '../../src/downstream/submit-checks.ts';
+import { extranonceOf } from '../../src/downstream/session/submit-checks.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { MAX_EXTRANONCE2, SubmitFields } from '../../src/stratum/submit-parser.ts';
 

@@ -5,7 +5,7 @@ import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, serializeHeader } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { hashToNumber, targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
+import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
 import { plainWork, upstreamJobOf } from '../jobs/upstream-jobs.ts';
 import { broadcast, HARD, paramsOf, startServer, stopServers, submitOf, withWork } from './harness.ts';
 

@@ -10,7 +10,7 @@ import {
   suggestedVardiff,
   type VardiffOptions,
   type VardiffState,
-} from '../../src/downstream/vardiff.ts';
+} from '../../src/downstream/session/vardiff.ts';
 
 const OPTIONS: VardiffOptions = { sharesPerMinute: 12, start: 16_384, floor: 2 ** -20, ceiling: 2 ** 50 };
 const HASHES_PER_DIFFICULTY = 2 ** 32;

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import type { AsicSpec } from '../../src/devnet/asic-spec.ts';
-import { farmOf } from '../../src/devnet/farm.ts';
-import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool.ts';
+import type { AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
+import { farmOf } from '../../src/devnet/asic/farm.ts';
+import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 

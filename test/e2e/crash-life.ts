@@ -8,14 +8,14 @@ import { systemClock } from '../../src/base/clock.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { CRASH_ENV } from '../../src/daemon/crash-points.ts';
-import { act, readStatus } from '../../src/daemon/status-client.ts';
-import { type AsicFleet, startAsics } from '../../src/devnet/asic.ts';
+import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { makerJobKey } from '../../src/maker/maker-book.ts';
-import { loadContract, type StoredContract } from '../../src/peering/records.ts';
+import { makerJobKey } from '../../src/maker/maker-store.ts';
+import { act, readStatus } from '../../src/operator/status-client.ts';
+import { loadContract, type StoredContract } from '../../src/settlement/records.ts';
 import { evidenceOf, until } from './evidence.ts';
 import { payOf } from './recompute.ts';
 

@@ -2,7 +2,7 @@ import { concat, fromHex } from '../../src/base/bytes.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
-import type { DevnetChain } from '../../src/devnet/chain.ts';
+import type { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';

@@ -1,9 +1,9 @@
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { parseSignedState } from '../../src/channel/states.ts';
-import { MakerBook } from '../../src/maker/maker-book.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
-import { MinerBook } from '../../src/peering/miner-book.ts';
-import { STATE_KIND } from '../../src/peering/records.ts';
+import { MinerStore } from '../../src/miner/miner-store.ts';
+import { STATE_KIND } from '../../src/settlement/records.ts';
 import type { WorldOptions } from './world.ts';
 
 export type Mutation = {
@@ -29,8 +29,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'ack-before-persist': {
     what: 'the miner acks a state whose write is under way',
     apply: () => {
-      const { takeState } = MinerBook.prototype;
-      MinerBook.prototype.takeState = function early(state) {
+      const { takeState } = MinerStore.prototype;
+      MinerStore.prototype.takeState = function early(state) {
         takeState.call(this, state).catch(() => {});
         return Promise.resolve([]);
       };
@@ -40,8 +40,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'credit-before-persist': {
     what: 'the maker answers for a batch whose write is under way',
     apply: () => {
-      const { credit } = MakerBook.prototype;
-      MakerBook.prototype.credit = function early(each) {
+      const { credit } = MakerStore.prototype;
+      MakerStore.prototype.credit = function early(each) {
         credit.call(this, each).catch(() => {});
         return Promise.resolve([]);
       };
@@ -68,19 +68,19 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'never-offered': {
     what: 'the maker signs states and sends none',
     apply: () => {
-      Object.defineProperty(MakerBook.prototype, 'offered', { get: () => undefined });
+      Object.defineProperty(MakerStore.prototype, 'offered', { get: () => undefined });
       return {};
     },
   },
   'old-state-restored': {
     what: 'the miner starts with a state that is not its newest',
     apply: () => {
-      const { load } = MinerBook;
-      MinerBook.load = async (options, deps) => {
-        const book = await load(options, deps);
-        const [first] = await deps.ledger.list(STATE_KIND, `${book.contractId}:`);
-        if (book.last !== undefined) book.last = parseSignedState(JSON.parse(first!.body));
-        return book;
+      const { load } = MinerStore;
+      MinerStore.load = async (options, deps) => {
+        const store = await load(options, deps);
+        const [first] = await deps.ledger.list(STATE_KIND, `${store.contractId}:`);
+        if (store.last !== undefined) store.last = parseSignedState(JSON.parse(first!.body));
+        return store;
       };
       return {};
     },
@@ -88,8 +88,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'close-unsaved': {
     what: 'the miner signs a close without a record of it',
     apply: () => {
-      const { setStatus } = MinerBook.prototype;
-      MinerBook.prototype.setStatus = function unsaved(status, change) {
+      const { setStatus } = MinerStore.prototype;
+      MinerStore.prototype.setStatus = function unsaved(status, change) {
         if (status === 'closing' && change?.reason === 'cooperative') return Promise.resolve();
         return setStatus.call(this, status, change);
       };

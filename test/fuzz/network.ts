@@ -1,11 +1,6 @@
 import { CodedError } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
-import type {
-  ConnectOptions,
-  PeerLink,
-  PeerListener,
-  PeerServerDeps,
-} from '../../src/peering/transport.ts';
+import type { ConnectOptions, PeerLink, PeerListener, PeerServerDeps } from '../../src/peer/transport.ts';
 
 export type Side = 'miner' | 'maker';
 export const otherSide = (side: Side): Side => (side === 'miner' ? 'maker' : 'miner');
@@ -94,7 +89,7 @@ export class Network {
     this.#deps = deps;
   }
 
-  /** For `MinerSideDeps.connect`. */
+  /** For `MinerContractDeps.connect`. */
   connect(_options: ConnectOptions): Promise<PeerLink> {
     const accept = this.#accept;
     if (accept === undefined) return Promise.reject(new CodedError('peer_closed', 'connection refused'));

@@ -4,7 +4,7 @@ import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
 import { type KeyRole, SeedSigner } from '../../src/channel/signer.ts';
 import type { SignedState } from '../../src/channel/states.ts';
-import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
+import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 
 const MAX_REMEMBERED = 20_000;
 

@@ -6,12 +6,12 @@ import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain-source.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker } from '../../src/maker/maker.ts';
-import { MinerSide } from '../../src/peering/miner-side.ts';
+import { MinerContract } from '../../src/miner/miner-contract.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { Disk, type DiskNature, never } from './disk.ts';
@@ -65,7 +65,7 @@ export class FuzzWorld {
   readonly logged: string[] = [];
   problem: Error | undefined;
   readonly #signerFiles: SignerFiles | undefined;
-  #miner: Life<MinerSide> | undefined;
+  #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
   #delivering = 0;
@@ -95,7 +95,7 @@ export class FuzzWorld {
     });
   }
 
-  get miner(): MinerSide | undefined {
+  get miner(): MinerContract | undefined {
     return this.#miner?.isReady === true ? this.#miner.part : undefined;
   }
 
@@ -162,7 +162,7 @@ export class FuzzWorld {
     this.problem ??= error instanceof Error ? error : new Error(String(error));
   }
 
-  #commit(life: Life<MinerSide>, shares: Parameters<Meters['commit']>[1]): void {
+  #commit(life: Life<MinerContract>, shares: Parameters<Meters['commit']>[1]): void {
     this.#delivering += 1;
     const meters = this.#meters;
     meters
@@ -187,7 +187,7 @@ export class FuzzWorld {
     this.farm.newRun();
     const connect = (...words: Parameters<Network['connect']>): ReturnType<Network['connect']> =>
       life.isDead ? never() : this.network.connect(...words);
-    const part = new MinerSide(
+    const part = new MinerContract(
       {
         ...{ terms: this.terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
         ...{ reconnectMinMs: 100, reconnectMaxMs: 2_000, payoutScript: fromHex(WALLETS.miner) },
@@ -197,7 +197,7 @@ export class FuzzWorld {
         chain: this.#source('miner', () => life.isDead),
       },
     );
-    const life: Life<MinerSide> = { part, ledger, isReady: false, isDead: false };
+    const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
     this.#miner = life;
     const started = Meters.load(ledger).then((meters) => {
       this.#meters = meters;

@@ -10,8 +10,8 @@ import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { capacitySat } from '../../src/channel/amounts.ts';
 import { type ColdKey, ColdSigner } from '../../src/channel/cold-signer.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
-import type { MempoolEntry } from '../../src/devnet/mempool.ts';
-import { fileDesk, type SigningDesk } from '../../src/peering/signing-desk.ts';
+import type { MempoolEntry } from '../../src/devnet/chain/mempool.ts';
+import { type ExternalSigning, fileExternalSigning } from '../../src/settlement/external-signing.ts';
 import { walletSign } from '../channel/psbt-fixtures.ts';
 import { seedOf, until, World } from './world.ts';
 
@@ -23,11 +23,11 @@ const account: ColdKey = {
   path: PATH,
 };
 
-const folder = mkdtempSync(join(tmpdir(), 'desk-'));
+const folder = mkdtempSync(join(tmpdir(), 'externalSigning-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let made = 0;
 
-/** A desk in a folder of its own, and how somebody answers what lies on it. */
+/** A externalSigning in a folder of its own, and how somebody answers what lies on it. */
 function deskWith(sign: (psbt: string, name: string) => string) {
   const path = join(folder, String(made++));
   const asked = (): string[] =>
@@ -36,12 +36,16 @@ function deskWith(sign: (psbt: string, name: string) => string) {
     const signed = sign(readFileSync(join(path, name), 'utf8').trim(), name);
     writeFileSync(join(path, name.replace('.psbt', '.signed.psbt')), signed);
   };
-  return { desk: fileDesk(path), asked, answer };
+  return { externalSigning: fileExternalSigning(path), asked, answer };
 }
 
 it('a maker whose refund key is cold leaves the request, and goes on with what the vault signed', async () => {
-  const { desk, asked, answer } = deskWith((psbt) => walletSign(psbt, vault));
-  const world = new World({ desk, terms: { expiryHeight: 600 }, policy: { minExpiryBlocks: 300 } });
+  const { externalSigning, asked, answer } = deskWith((psbt) => walletSign(psbt, vault));
+  const world = new World({
+    externalSigning,
+    terms: { expiryHeight: 600 },
+    policy: { minExpiryBlocks: 300 },
+  });
   const cold = new ColdSigner(
     { network: 'regtest', cold: { refund: account } },
     { hot: world.makerSigner },
@@ -74,9 +78,9 @@ describe('a bond that an auditor rules on', () => {
   const auditor = new SeedSigner({ seed: seedOf('auditor'), network: 'regtest', channelIndex: 5 });
   const auditorKeyHex = toHex(auditor.publicKey('auditor'));
 
-  async function closedAlone(desk: SigningDesk): Promise<World> {
+  async function closedAlone(externalSigning: ExternalSigning): Promise<World> {
     const world = new World({
-      desk,
+      externalSigning,
       terms: {
         bonds: {
           ...{ bondMode: 'auditor', bondCsvBlocks: 2016, auditorKeyHex },
@@ -99,11 +103,11 @@ describe('a bond that an auditor rules on', () => {
     return world;
   }
 
-  it('goes where the auditor signed, once the answer lies on the desk', async () => {
+  it('goes where the auditor signed, once the answer lies on the externalSigning', async () => {
     const sign = (psbt: string): string => signByKey(psbt, auditor);
-    const { desk, asked, answer } = deskWith(sign);
-    const world = await closedAlone(desk);
-    // Both sides ask for both bonds, each for itself; they share a desk here, so each is asked once.
+    const { externalSigning, asked, answer } = deskWith(sign);
+    const world = await closedAlone(externalSigning);
+    // Both sides ask for both bonds, each for itself; they share a externalSigning here, so each is asked once.
     await until('asked', () => asked().length === 2);
     for (const name of asked()) answer(name);
     world.chain.generate(1);
@@ -123,10 +127,10 @@ describe('a bond that an auditor rules on', () => {
 
   it('stays where the answer is not signed, or is another request', async () => {
     const other = 'cHNidP8BAAoCAAAAAAAAAAAAAAAA';
-    const { desk, asked, answer } = deskWith((psbt, name) =>
+    const { externalSigning, asked, answer } = deskWith((psbt, name) =>
       name.includes('ruling-miner') ? psbt : other,
     );
-    const world = await closedAlone(desk);
+    const world = await closedAlone(externalSigning);
     await until('asked', () => asked().length === 2);
     for (const name of asked()) answer(name);
     world.chain.generate(2);

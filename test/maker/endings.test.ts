@@ -3,7 +3,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
-import { STATE_KIND } from '../../src/peering/records.ts';
+import { STATE_KIND } from '../../src/settlement/records.ts';
 import { SHARE, until, World } from './world.ts';
 
 async function opened(options: ConstructorParameters<typeof World>[0] = {}): Promise<World> {

@@ -3,14 +3,14 @@ import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { type SignedState, signState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { MakerBook } from '../../src/maker/maker-book.ts';
-import { call, handler } from '../../src/peering/calls.ts';
-import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import { authenticate } from '../../src/peering/handshake.ts';
-import { identityOfSigner } from '../../src/peering/opening.ts';
-import { RpcPeer } from '../../src/peering/rpc-peer.ts';
-import { DEFAULT_TRANSPORT, PeerServer } from '../../src/peering/transport.ts';
-import { RPC, random } from '../peering/tls-pair.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
+import { call, handler } from '../../src/peer/calls.ts';
+import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import { authenticate } from '../../src/peer/handshake.ts';
+import { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { DEFAULT_TRANSPORT, PeerServer } from '../../src/peer/transport.ts';
+import { identityOfSigner } from '../../src/settlement/opening.ts';
+import { RPC, random } from '../peer/tls-pair.ts';
 import { MAKER_SCRIPT_HEX, SHARE, until, World } from './world.ts';
 
 /** A maker with the right keys that follows the protocol up to the states, which the tests write for it. */
@@ -96,9 +96,9 @@ describe('a maker that signs what it should not', () => {
     await world.maker.close();
     const { makerStore: ledger, makerSigner: signer } = world;
     const deps = { ledger, signer, clock: systemClock, log: silentLogger };
-    const book = (await MakerBook.load(world.contractId, deps))!;
-    const keys = signer.forChannel(book.contract.channelIndex);
-    signed = (n, workHashes) => signState(book.assembled!.params, n, workHashes, keys);
+    const store = (await MakerStore.load(world.contractId, deps))!;
+    const keys = signer.forChannel(store.contract.channelIndex);
+    signed = (n, workHashes) => signState(store.assembled!.params, n, workHashes, keys);
     await world.deliver(world.find(world.job({ payScriptHex: MAKER_SCRIPT_HEX }), 4));
     hostile = new HostileMaker(world);
     await hostile.start();

@@ -3,15 +3,15 @@ import { codeOf } from '../../src/base/errors.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import type { SignedState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { call, handler } from '../../src/peering/calls.ts';
-import { authenticate } from '../../src/peering/handshake.ts';
-import type { MethodName, Params, WireShare } from '../../src/peering/messages.ts';
-import { identityOfSigner, signTerms } from '../../src/peering/opening.ts';
-import { loadContract } from '../../src/peering/records.ts';
-import { RpcPeer } from '../../src/peering/rpc-peer.ts';
-import { connectPeer, DEFAULT_TRANSPORT } from '../../src/peering/transport.ts';
+import { call, handler } from '../../src/peer/calls.ts';
+import { authenticate } from '../../src/peer/handshake.ts';
+import type { MethodName, Params, WireShare } from '../../src/peer/messages.ts';
+import { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { connectPeer, DEFAULT_TRANSPORT } from '../../src/peer/transport.ts';
+import { identityOfSigner, signTerms } from '../../src/settlement/opening.ts';
+import { loadContract } from '../../src/settlement/records.ts';
 import { jobDocument, parseJobDocument } from '../../src/work/evidence.ts';
-import { RPC, random } from '../peering/tls-pair.ts';
+import { RPC, random } from '../peer/tls-pair.ts';
 import { SHARE, seedOf, until, World } from './world.ts';
 
 describe('a miner that sends what it should not', () => {

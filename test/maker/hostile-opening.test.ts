@@ -13,19 +13,19 @@ import { SeedSigner } from '../../src/channel/signer.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { MakerBook } from '../../src/maker/maker-book.ts';
 import { acceptOpening, completeFunding } from '../../src/maker/maker-opening.ts';
-import { call, handler } from '../../src/peering/calls.ts';
-import type { Params, Result } from '../../src/peering/messages.ts';
-import { firstClaim } from '../../src/peering/miner-seal.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
+import { firstClaim } from '../../src/miner/miner-seal.ts';
+import { call, handler } from '../../src/peer/calls.ts';
+import type { Params, Result } from '../../src/peer/messages.ts';
+import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import {
   type AssembledChannel,
   assembleChannel,
   chooseFundingSide,
   signTerms,
   walletScript,
-} from '../../src/peering/opening.ts';
-import type { RpcPeer } from '../../src/peering/rpc-peer.ts';
+} from '../../src/settlement/opening.ts';
 import { withInput, withTransaction } from '../channel/psbt-fixtures.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
 import { seedOf, until, World } from './world.ts';
@@ -275,7 +275,7 @@ describe('a miner that opens what it should not', () => {
   });
 });
 
-/** A maker that opens by the book, but for one answer. */
+/** A maker that opens by the store, but for one answer. */
 class CrookedMaker {
   readonly world = worldWithSeal();
   signaturesSeen = 0;
@@ -295,20 +295,20 @@ class CrookedMaker {
     const deps = { ledger, signer, clock: systemClock, log: silentLogger };
     const makerSignature = signTerms(terms, signer);
     const contractId = contractIdOf(terms);
-    let book: MakerBook | undefined;
+    let store: MakerStore | undefined;
     this.#close = await serveAsMaker(world, {
       'contract.propose': handler('contract.propose', async ({ signature: minerSignature }) => {
         const record = { version: 1, role: 'maker', terms, minerSignature, makerSignature } as const;
-        book ??= MakerBook.create(contractId, { ...record, channelIndex: 0 }, deps);
+        store ??= MakerStore.create(contractId, { ...record, channelIndex: 0 }, deps);
         return { contractId, signature: makerSignature };
       }),
       'channel.open': handler('channel.open', async (open) => {
         const options = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
-        return this.#change(await acceptOpening(book!, open, new Set(), options, { chain, signer }));
+        return this.#change(await acceptOpening(store!, open, new Set(), options, { chain, signer }));
       }),
       'channel.tx_signatures': handler('channel.tx_signatures', async (params) => {
         this.signaturesSeen += 1;
-        const { psbt } = await completeFunding(book!, params, { chain, signer });
+        const { psbt } = await completeFunding(store!, params, { chain, signer });
         return { psbt: this.#changePsbt(psbt) };
       }),
     });

@@ -1,11 +1,11 @@
 import type { SeedSigner } from '../../src/channel/signer.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { createTlsIdentity } from '../../src/peering/certificate.ts';
-import { authenticate } from '../../src/peering/handshake.ts';
-import { identityOfSigner } from '../../src/peering/opening.ts';
-import { type RpcHandlers, RpcPeer } from '../../src/peering/rpc-peer.ts';
-import { connectPeer, DEFAULT_TRANSPORT, PeerServer } from '../../src/peering/transport.ts';
-import { RPC, random } from '../peering/tls-pair.ts';
+import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import { authenticate } from '../../src/peer/handshake.ts';
+import { type RpcHandlers, RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { connectPeer, DEFAULT_TRANSPORT, PeerServer } from '../../src/peer/transport.ts';
+import { identityOfSigner } from '../../src/settlement/opening.ts';
+import { RPC, random } from '../peer/tls-pair.ts';
 import type { World } from './world.ts';
 
 function handshakeOf(world: World, signer: SeedSigner) {

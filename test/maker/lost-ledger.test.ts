@@ -5,11 +5,11 @@ import { SeedSigner } from '../../src/channel/signer.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { call } from '../../src/peering/calls.ts';
-import { blobOf, openBlob, sealBlob } from '../../src/peering/peer-blob.ts';
-import { loadContract } from '../../src/peering/records.ts';
-import { entriesOf, healFromMaker } from '../../src/peering/recovery.ts';
-import { random } from '../peering/tls-pair.ts';
+import { call } from '../../src/peer/calls.ts';
+import { blobOf, openBlob, sealBlob } from '../../src/settlement/peer-blob.ts';
+import { loadContract } from '../../src/settlement/records.ts';
+import { entriesOf, healFromMaker } from '../../src/settlement/recovery.ts';
+import { random } from '../peer/tls-pair.ts';
 import { connectAsMiner } from './impostors.ts';
 import { MortalLedger, SHARE, seedOf, until, World, type WorldOptions } from './world.ts';
 

@@ -4,10 +4,10 @@ import { codeOf } from '../../src/base/errors.ts';
 import { signedStateToJson, signState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { MakerBook } from '../../src/maker/maker-book.ts';
-import { call, handler } from '../../src/peering/calls.ts';
-import { assembleChannel } from '../../src/peering/opening.ts';
-import { loadContract } from '../../src/peering/records.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
+import { call, handler } from '../../src/peer/calls.ts';
+import { assembleChannel } from '../../src/settlement/opening.ts';
+import { loadContract } from '../../src/settlement/records.ts';
 import { backup, restore } from './backup.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
 import { MortalLedger, SHARE, until, World } from './world.ts';
@@ -79,9 +79,9 @@ describe('reestablish', () => {
       log: silentLogger,
       signer: world.makerSigner,
     };
-    const book = (await MakerBook.load(world.contractId, deps))!;
-    const keys = world.makerSigner.forChannel(book.contract.channelIndex);
-    const other = signState(book.assembled!.params, 1, 3n * SHARE.workHashes, keys);
+    const store = (await MakerStore.load(world.contractId, deps))!;
+    const keys = world.makerSigner.forChannel(store.contract.channelIndex);
+    const other = signState(store.assembled!.params, 1, 3n * SHARE.workHashes, keys);
     const entries = (await backup(world.makerStore, world.contractId)).map((entry): LedgerEntry => {
       if (entry.op !== 'put' || entry.kind !== 'state' || !entry.id.endsWith(':0000000001')) return entry;
       return { ...entry, body: JSON.stringify(signedStateToJson(other)) };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FileMonotoneSigner } from '../../src/channel/monotone-file.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
-import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
+import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 import { backup, restore } from './backup.ts';
 import { SHARE, until, World } from './world.ts';
 

@@ -12,10 +12,10 @@ import { bondSpendRequest } from '../../src/channel/signing-requests.ts';
 import type { BondMode, BondTerms } from '../../src/contract/bond-terms.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
-import { call } from '../../src/peering/calls.ts';
-import { assembleChannel } from '../../src/peering/opening.ts';
-import { loadContract } from '../../src/peering/records.ts';
-import { takeRuling } from '../../src/peering/rulings.ts';
+import { call } from '../../src/peer/calls.ts';
+import { takeAuditorAward } from '../../src/settlement/auditor-awards.ts';
+import { assembleChannel } from '../../src/settlement/opening.ts';
+import { loadContract } from '../../src/settlement/records.ts';
 import { connectAsMiner } from './impostors.ts';
 import { MortalLedger, SHARE, seedOf, until, World, type WorldOptions } from './world.ts';
 
@@ -383,23 +383,23 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
 
   it.each(['miner', 'maker'] as const)('auditor: a ruling for the %s moves both bonds', async (payee) => {
     const { world, purse, before, bonds } = await closedAlone('auditor', false, false);
-    const store = payee === 'miner' ? world.minerStore : world.makerStore;
+    const recording = payee === 'miner' ? world.minerStore : world.makerStore;
     const signer = payee === 'miner' ? world.minerSigner : world.makerSigner;
-    const stored = (await loadContract(store, world.contractId))!;
+    const stored = (await loadContract(recording, world.contractId))!;
     const { opening, contract, channel, last } = stored;
     const assembled = assembleChannel(contract.terms, opening!.open, opening!.accept!);
     const { params } = assembled;
     const rung = await rungOf(params, world);
-    const book = { contractId: world.contractId, terms: world.terms, sealClaim: undefined };
-    const side = { role: payee, book: { ...book, contract, assembled, channel, last } } as const;
+    const store = { contractId: world.contractId, terms: world.terms, sealClaim: undefined };
+    const side = { role: payee, store: { ...store, contract, assembled, channel, last } } as const;
     for (const coin of bondCoins(params, workHashes, rung)) {
       const spend: BondSpend = { coin, payee, feeRateSatPerKvb: 2000 };
       const request = bondSpendRequest(params, spend);
       const ruled = signPsbt(request, exportPsbt(request, [auditor]), auditor);
       const unsigned = exportPsbt(request, [auditor]);
-      const deps = { ledger: store, signer };
-      await expect(takeRuling(side, spend, unsigned, deps)).rejects.toThrow('bad_signature');
-      await takeRuling(side, spend, ruled, deps);
+      const deps = { ledger: recording, signer };
+      await expect(takeAuditorAward(side, spend, unsigned, deps)).rejects.toThrow('bad_signature');
+      await takeAuditorAward(side, spend, ruled, deps);
     }
     // At most 157 virtual bytes each, at 2 sat.
     const wonSat = bonds.minerBondOutputSat + bonds.makerBondOutputSat - 2n * 314n;

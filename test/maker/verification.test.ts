@@ -4,7 +4,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
-import { BlockView } from '../../src/maker/block-view.ts';
+import { ChainTipTracker } from '../../src/maker/chain-tip-tracker.ts';
 import { checkJob, checkShare, ShareVerifier, shareRulesOf } from '../../src/maker/verification.ts';
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
@@ -157,11 +157,11 @@ describe('the block view', () => {
     ...changes,
   });
 
-  function viewOf(headers: readonly ChainHeader[]): { view: BlockView; clock: ManualClock } {
+  function viewOf(headers: readonly ChainHeader[]): { view: ChainTipTracker; clock: ManualClock } {
     const clock = new ManualClock(1_000_000);
     const known = new Map(headers.map((each) => [each.hash, each]));
     const chain = { header: async (hash: string) => known.get(hash) } as unknown as ChainSource;
-    return { view: new BlockView({ chain, clock }), clock };
+    return { view: new ChainTipTracker({ chain, clock }), clock };
   }
 
   it('says since when a block it saw as tip is superseded', async () => {

@@ -11,24 +11,24 @@ import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB } from '../../src/contract/terms.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain-source.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
-import type { OpenStateSigner } from '../../src/maker/maker-book.ts';
+import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
-import { MinerSide, type MinerSideOptions } from '../../src/peering/miner-side.ts';
-import type { SigningDesk } from '../../src/peering/signing-desk.ts';
+import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
+import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import { Meters } from '../../src/work/meters.ts';
-import { random } from '../peering/tls-pair.ts';
+import { random } from '../peer/tls-pair.ts';
 
 /** About 16 hashes a share, so that a test finds hundreds. */
 export const SHARE: ShareTarget = shareTargetOf(2 ** -28);
@@ -102,11 +102,11 @@ export type WorldOptions = {
   readonly terms?: Partial<ContractTerms>;
   readonly policy?: Partial<MakerPolicy>;
   readonly maker?: Partial<MakerOptions>;
-  readonly miner?: Partial<MinerSideOptions>;
+  readonly miner?: Partial<MinerContractOptions>;
   /** What signs the maker's states. */
   readonly openStateSigner?: OpenStateSigner;
   /** Of both sides. */
-  readonly desk?: SigningDesk;
+  readonly externalSigning?: ExternalSigning;
 };
 
 /** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
@@ -127,7 +127,7 @@ export class World {
   minerLedger = new MortalLedger(this.minerStore);
   makerLedger = new MortalLedger(this.makerStore);
   maker!: Maker;
-  miner!: MinerSide;
+  miner!: MinerContract;
   port = 0;
   #nonce = 0;
 
@@ -221,20 +221,22 @@ export class World {
         ...(this.#options.openStateSigner === undefined
           ? {}
           : { openStateSigner: this.#options.openStateSigner }),
-        ...this.#desk,
+        ...this.#externalSigning,
         ...deps,
       },
     );
     this.port = await this.maker.start();
   }
 
-  get #desk(): { desk?: SigningDesk } {
-    return this.#options.desk === undefined ? {} : { desk: this.#options.desk };
+  get #externalSigning(): { externalSigning?: ExternalSigning } {
+    return this.#options.externalSigning === undefined
+      ? {}
+      : { externalSigning: this.#options.externalSigning };
   }
 
-  async startMiner(changes: Partial<MinerSideOptions> = {}): Promise<void> {
+  async startMiner(changes: Partial<MinerContractOptions> = {}): Promise<void> {
     this.meters = await Meters.load(this.minerLedger);
-    this.miner = new MinerSide(
+    this.miner = new MinerContract(
       {
         terms: this.terms,
         host: '127.0.0.1',
@@ -252,7 +254,7 @@ export class World {
         signer: this.minerSigner,
         clock: systemClock,
         random,
-        ...this.#desk,
+        ...this.#externalSigning,
         log: silentLogger,
       },
     );

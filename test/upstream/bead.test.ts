@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { count, hashes, parseBead, work } from '../../src/upstream/bead.ts';
-import { parseWideJson } from '../../src/upstream/wide-json.ts';
+import { parseJsonBigint } from '../../src/upstream/json-bigint.ts';
 
 const HASH = 'ab'.repeat(32);
 
@@ -27,7 +27,7 @@ const text = `{
 
 describe('parseBead', () => {
   it('loses no bit of a u64, and hashes the header', () => {
-    expect(parseBead(parseWideJson(text))).toMatchObject({
+    expect(parseBead(parseJsonBigint(text))).toMatchObject({
       hash: GENESIS,
       parents: ['cd'.repeat(32)],
       payoutAddress: 'bc1qminer.rig',
@@ -52,7 +52,7 @@ describe('parseBead', () => {
   });
 
   it('refuses everything else with a code', () => {
-    const whole = parseWideJson(text) as Record<string, Record<string, unknown>>;
+    const whole = parseJsonBigint(text) as Record<string, Record<string, unknown>>;
     const paths = Object.entries(whole).flatMap(([part, fields]) =>
       Object.keys(fields).map((field) => [part, field] as const),
     );
@@ -95,7 +95,7 @@ describe('values', () => {
   it('of JSON stay exact', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: -(1n << 70n), max: 1n << 70n }), (value) => {
-        const parsed = parseWideJson(`{"a":[${value}]}`) as { a: [number | bigint] };
+        const parsed = parseJsonBigint(`{"a":[${value}]}`) as { a: [number | bigint] };
         expect(BigInt(parsed.a[0])).toBe(value);
         expect(typeof parsed.a[0]).toBe(Number.isSafeInteger(Number(value)) ? 'number' : 'bigint');
       }),
@@ -103,7 +103,7 @@ describe('values', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         expect(
-          JSON.stringify(parseWideJson(JSON.stringify(value)), (_, one: unknown) =>
+          JSON.stringify(parseJsonBigint(JSON.stringify(value)), (_, one: unknown) =>
             typeof one === 'bigint' ? Number(one) : one,
           ),
         ).toBe(JSON.stringify(value));

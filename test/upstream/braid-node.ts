@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { Random } from '../../src/base/clock.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { buildBead } from '../../src/devnet/bead.ts';
+import { buildBead } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,
   startBraidpoolNode,
-} from '../../src/devnet/braidpool-node.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
+} from '../../src/devnet/braidpool/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 
 export const realRandom: Random = { bytes: (size) => new Uint8Array(randomBytes(size)) };

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import type { BraidpoolNodeOptions } from '../../src/devnet/braidpool-node.ts';
+import type { BraidpoolNodeOptions } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { BraidpoolRpc, kindOf } from '../../src/upstream/braidpool-rpc.ts';
 import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';

@@ -11,7 +11,7 @@ import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/client.ts';
-import type { UpstreamVerdict } from '../../src/upstream/verdict.ts';
+import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import { braidpoolNode, FakePool, type Handler, ok, plainPool, settle, until } from './fake-pool.ts';
 import { call, notify, shareOf } from './work.ts';
 

@@ -3,7 +3,7 @@ import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { PROFILES } from '../../src/upstream/profile.ts';
 import { type SessionEffect, type SessionOptions, UpstreamSession } from '../../src/upstream/session.ts';
 import { newUpstreamStats } from '../../src/upstream/stats.ts';
-import type { UpstreamVerdict } from '../../src/upstream/verdict.ts';
+import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import { ReadingBook } from '../../src/upstream/version-reading.ts';
 import { shareOf } from './work.ts';
 

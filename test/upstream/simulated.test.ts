@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
-import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool-node.ts';
-import { DevnetChain } from '../../src/devnet/chain.ts';
-import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool.ts';
+import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
+import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BeadWatch, beadPayoutAddress } from '../../src/upstream/bead-watch.ts';
@@ -13,7 +13,7 @@ import {
   type DestinationListener,
   type DestinationOptions,
 } from '../../src/upstream/destination.ts';
-import type { UpstreamShare } from '../../src/upstream/verdict.ts';
+import type { UpstreamShare } from '../../src/upstream/upstream-share.ts';
 import { realRandom } from './braid-node.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';

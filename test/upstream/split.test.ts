@@ -16,14 +16,14 @@ const TH = 1_000_000_000_000n;
 const weight = (name: string, value: number, usable = true): SplitDestination => ({
   name,
   usable,
-  wish: { type: 'weight', weight: value },
+  quota: { type: 'weight', weight: value },
 });
 const rate = (name: string, th: bigint, usable = true): SplitDestination => ({
   name,
   usable,
-  wish: { type: 'rate', hashesPerSecond: th * TH },
+  quota: { type: 'rate', hashesPerSecond: th * TH },
 });
-const rest = (name: string, usable = true): SplitDestination => ({ name, usable, wish: { type: 'rest' } });
+const rest = (name: string, usable = true): SplitDestination => ({ name, usable, quota: { type: 'rest' } });
 
 /** A farm whose sessions do as they are told. */
 class Farm {
@@ -185,12 +185,12 @@ describe('any farm', () => {
     fc.bigInt({ min: 1n, max: 500n }).map((th) => th * TH),
     { minLength: 1, maxLength: 30 },
   );
-  const wish = fc.oneof(
+  const quota = fc.oneof(
     fc.integer({ min: 1, max: 100 }).map((value) => ({ type: 'weight' as const, weight: value / 4 })),
     fc.bigInt({ min: 0n, max: 2_000n }).map((th) => ({ type: 'rate' as const, hashesPerSecond: th * TH })),
     fc.constant({ type: 'rest' as const }),
   );
-  const wishes = fc.array(wish, { minLength: 1, maxLength: 4 });
+  const wishes = fc.array(quota, { minLength: 1, maxLength: 4 });
   const steps = fc.array(
     fc.record({
       usable: fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }),
@@ -199,10 +199,10 @@ describe('any farm', () => {
     { minLength: 1, maxLength: 8 },
   );
   const named = (
-    list: readonly SplitDestination['wish'][],
+    list: readonly SplitDestination['quota'][],
     usable: readonly boolean[],
   ): SplitDestination[] =>
-    list.map((one, at) => ({ name: `d${at}`, wish: one, usable: usable[at] === true }));
+    list.map((one, at) => ({ name: `d${at}`, quota: one, usable: usable[at] === true }));
 
   it('is accounted for to the hash; the unusable get nothing, and nobody is moved too often', () => {
     fc.assert(

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rolledVersion, upstreamVersion, type VersionReading } from '../../src/stratum/version-rolling.ts';
-import type { UpstreamVerdict } from '../../src/upstream/verdict.ts';
+import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import {
   INITIAL_READING,
   mayBeWrongVersion,

@@ -4,7 +4,7 @@ import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, headerHash, swapWords } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
-import type { UpstreamShare } from '../../src/upstream/verdict.ts';
+import type { UpstreamShare } from '../../src/upstream/upstream-share.ts';
 
 /** Reads a file of the vectors beside the project; undefined when they are not there. */
 export function readVectors(name: string): unknown {

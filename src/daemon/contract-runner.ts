@@ -1,0 +1,220 @@
+import { address as addresses } from 'bitcoinjs-lib';
+import { fromHex, toHex } from '../base/bytes.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
+import type { ContractConfig, PayoutConfig } from '../config/config.ts';
+import { hasBondOutputs } from '../contract/bond-terms.ts';
+import {
+  type ContractTerms,
+  contractIdOf,
+  DEFAULT_FEE_LADDER_SAT_PER_KVB,
+  parseTerms,
+  termsToJson,
+} from '../contract/terms.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { MinerContract, type MinerStatus } from '../miner/miner-contract.ts';
+import { type ContractReport, contractReport } from '../operator/contract-report.ts';
+import type { connectPeer } from '../peer/transport.ts';
+import type { ExternalSigning } from '../settlement/external-signing.ts';
+import {
+  CONTRACT_KIND,
+  loadContract,
+  REMAINS_KIND,
+  type StoredContract,
+  WATCHED_KIND,
+} from '../settlement/records.ts';
+import { healFromMaker } from '../settlement/recovery.ts';
+
+/** What was last proposed: kept so that a restart goes on with the same contract. */
+const PROPOSAL_KIND = 'proposal';
+const PROPOSAL_ID = 'current';
+
+/** A state that is due this long without coming: the hashrate goes to the fallback. */
+const UNPAID_TIMEOUT_MS = 120_000;
+const HEAL_TIMEOUT_MS = 5_000;
+
+export type ContractRunnerDeps = {
+  readonly ledger: Ledger;
+  readonly chain: ChainSource;
+  readonly signer: SeedSigner;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** See `StakeSettlementDeps`. */
+  readonly externalSigning?: ExternalSigning;
+  readonly onStatus: (status: MinerStatus) => void;
+  readonly connect?: typeof connectPeer;
+};
+
+/**
+ * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
+ * closed. All its shares have one difficulty: were it not fixed before the hash is known, a share could be
+ * sold at the highest target it happens to meet.
+ */
+export class ContractRunner {
+  readonly terms: ContractTerms;
+  readonly contractId: string;
+  readonly side: MinerContract;
+  /** Contracts before this one that are not at their end: they close, and bring back what was staked. */
+  readonly earlier: MinerContract[] = [];
+  readonly #deps: ContractRunnerDeps;
+
+  private constructor(terms: ContractTerms, side: MinerContract, deps: ContractRunnerDeps) {
+    this.terms = terms;
+    this.contractId = contractIdOf(terms);
+    this.side = side;
+    this.#deps = deps;
+  }
+
+  static async start(
+    network: NetworkName,
+    contract: ContractConfig,
+    deps: ContractRunnerDeps,
+  ): Promise<ContractRunner> {
+    const terms =
+      (await proposedTerms(deps.ledger)) ??
+      (await healedTerms(contract, deps)) ??
+      (await propose(network, contract, deps));
+    if (targetToHex(targetOfDifficulty(contract.shareDifficulty)) !== terms.maxTargetHex) {
+      throw new CodedError(
+        'config_invalid',
+        'contract.share_difficulty is not that of the running contract',
+      );
+    }
+    const { host, port } = contract.maker;
+    const payoutScript = payoutScriptOf(contract.payout, network);
+    const { returnsBonds } = contract;
+    const options = { terms, host, port, payoutScript, returnsBonds, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
+    const side = new MinerContract({ ...options, reconnectMaxMs: 15_000 }, deps);
+    const selling = new ContractRunner(terms, side, deps);
+    await side.start();
+    await selling.#startEarlier(options);
+    return selling;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([this.side, ...this.earlier].map((side) => side.stop()));
+  }
+
+  async #startEarlier(options: ConstructorParameters<typeof MinerContract>[0]): Promise<void> {
+    const { onStatus: _ofThisContract, ...deps } = this.#deps;
+    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
+      const stored = id === this.contractId ? undefined : await loadContract(deps.ledger, id);
+      if (stored === undefined || !(await hasRest(stored, deps.ledger))) continue;
+      const side = new MinerContract({ ...options, terms: stored.contract.terms }, deps);
+      this.earlier.push(side);
+      await side.start();
+      if (stored.channel?.status !== 'closed') void side.close();
+    }
+  }
+
+  async report(): Promise<ContractReport> {
+    const { status } = this.side;
+    return contractReport(this.terms, {
+      stored: await loadContract(this.#deps.ledger, this.contractId),
+      chain: this.#deps.chain,
+      workHashes: status.ownWorkHashes,
+      stream: status.stream,
+      exposureSat: status.exposureSat,
+      exposureHashes: status.exposureHashes,
+    });
+  }
+}
+
+/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
+async function hasRest(
+  { contractId, contract, channel }: StoredContract,
+  ledger: Ledger,
+): Promise<boolean> {
+  if (channel === undefined || channel.status === 'failed') return false;
+  if (channel.status !== 'closed') return true;
+  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
+  const { terms } = contract;
+  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
+  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
+}
+
+/**
+ * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is
+ * asked what it keeps for this seed. One that does not answer is no reason not to mine.
+ */
+async function healedTerms(
+  { maker, makerNodeId }: ContractConfig,
+  deps: ContractRunnerDeps,
+): Promise<ContractTerms | undefined> {
+  if ((await deps.ledger.list(CONTRACT_KIND)).length > 0) return undefined;
+  const target = { ...maker, nodeId: makerNodeId, timeoutMs: HEAL_TIMEOUT_MS };
+  try {
+    const [terms] = await healFromMaker(target, deps);
+    if (terms !== undefined) await deps.ledger.appendNow([proposalEntry(terms)]);
+    return terms;
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    deps.log.info({ code: error.code }, 'the maker could not be asked for contracts of an earlier ledger');
+    return undefined;
+  }
+}
+
+function proposalEntry(terms: ContractTerms): LedgerEntry {
+  return { op: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body: JSON.stringify(termsToJson(terms)) };
+}
+
+/** The contract of an earlier run, unless it is over. */
+async function proposedTerms(ledger: Ledger): Promise<ContractTerms | undefined> {
+  const body = await ledger.get(PROPOSAL_KIND, PROPOSAL_ID);
+  if (body === undefined) return undefined;
+  const terms = parseTerms(JSON.parse(body));
+  const stored = await loadContract(ledger, contractIdOf(terms));
+  const isOver = stored?.channel?.status === 'closed' || stored?.channel?.status === 'failed';
+  return isOver ? undefined : terms;
+}
+
+async function propose(
+  network: NetworkName,
+  contract: ContractConfig,
+  deps: ContractRunnerDeps,
+): Promise<ContractTerms> {
+  const tip = await deps.chain.tip();
+  const terms = parseTerms(
+    termsToJson({
+      network,
+      minerNodeId: toHex(nodeIdBytes(deps.signer)),
+      makerNodeId: contract.makerNodeId,
+      priceMsatPerEh: contract.priceMsatPerEh,
+      workTotalHashes: contract.workTotalHashes,
+      stepHashes: contract.stepHashes,
+      maxUnpaidSteps: contract.maxUnpaidSteps,
+      budgetSat: contract.budgetSat,
+      reserveSat: contract.reserveSat,
+      minerReserveSat: contract.minerReserveSat,
+      expiryHeight: tip.height + contract.expiryBlocks,
+      minDepth: contract.minDepth,
+      feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
+      maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
+      binding:
+        contract.bindingScriptHex === undefined
+          ? { type: 'none' }
+          : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
+      staleGraceSeconds: contract.staleGraceSeconds,
+      nonceHex: toHex(deps.random.bytes(16)),
+      ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
+      ...(contract.seal === undefined ? {} : { seal: contract.seal }),
+    }),
+  );
+  await deps.ledger.appendNow([proposalEntry(terms)]);
+  return terms;
+}
+
+function payoutScriptOf(payout: PayoutConfig, network: NetworkName): Uint8Array {
+  if (payout.type === 'script') return fromHex(payout.scriptHex);
+  try {
+    return addresses.toOutputScript(payout.address, NETWORKS[network].params);
+  } catch {
+    throw new CodedError('config_invalid', `payout.address is no address of ${network}: ${payout.address}`);
+  }
+}

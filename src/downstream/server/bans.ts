@@ -1,0 +1,101 @@
+import { assert } from '../../base/assert.ts';
+
+/** What a miner that sends nothing valid meets, one after the other. */
+export type LadderOptions = {
+  /** Refusals in a row, without an accepted share between them, after which it gets new work. */
+  readonly resendAfter: number;
+  /** After which it is asked to connect anew, which heals more firmware than anything else. */
+  readonly reconnectAfter: number;
+  /** After which it is thrown out and its address refused. */
+  readonly banAfter: number;
+};
+
+/** `evict`: closed at once, for lines that are not Stratum. */
+export type LadderStep = 'none' | 'resend' | 'reconnect' | 'evict' | 'ban';
+
+/** What the latest refusal leads to. @param invalidInRow counts it in */
+export function ladderStep(invalidInRow: number, options: LadderOptions): LadderStep {
+  if (invalidInRow >= options.banAfter) return 'ban';
+  if (invalidInRow === options.reconnectAfter) return 'reconnect';
+  return invalidInRow === options.resendAfter ? 'resend' : 'none';
+}
+
+/** Throws unless the steps follow each other. */
+export function checkLadderOptions({ resendAfter, reconnectAfter, banAfter }: LadderOptions): void {
+  const isOrdered = resendAfter >= 1 && resendAfter <= reconnectAfter && reconnectAfter <= banAfter;
+  assert(isOrdered && Number.isFinite(banAfter), 'ladder_ordered', {
+    resendAfter,
+    reconnectAfter,
+    banAfter,
+  });
+}
+
+export type BanOptions = {
+  readonly banMs: number;
+  /** Requests to connect anew, each within `banMs` of the last, that make a ban too. */
+  readonly strikes: number;
+  /** Addresses remembered; of more the oldest is forgiven. */
+  readonly addresses: number;
+};
+
+type OutputStatus = { strikes: number; untilMs: number; banned: boolean };
+
+/** Who may not connect, until when. All times are the caller's milliseconds, of one clock. */
+export class Bans {
+  readonly #options: BanOptions;
+  /** The one heard of last is the last. */
+  readonly #records = new Map<string, OutputStatus>();
+  readonly stats = { bans: 0, forgiven: 0 };
+
+  constructor(options: BanOptions) {
+    assert(options.banMs > 0 && options.strikes >= 1 && options.addresses >= 1, 'ban_options', options);
+    this.#options = options;
+  }
+
+  /** Addresses with a strike or a ban. */
+  get size(): number {
+    return this.#records.size;
+  }
+
+  isBanned(group: string, nowMs: number): boolean {
+    const record = this.#records.get(group);
+    return record?.banned === true && nowMs < record.untilMs;
+  }
+
+  /** One of its sessions was sent away. True when that makes a ban, false when there is one already. */
+  strike(group: string, nowMs: number): boolean {
+    if (this.isBanned(group, nowMs)) return false;
+    const known = this.#records.get(group);
+    const strikes = known !== undefined && nowMs < known.untilMs ? known.strikes + 1 : 1;
+    const banned = strikes >= this.#options.strikes;
+    this.#remember(group, { strikes, untilMs: nowMs + this.#options.banMs, banned });
+    return banned;
+  }
+
+  ban(group: string, nowMs: number): void {
+    const strikes = this.#options.strikes;
+    this.#remember(group, { strikes, untilMs: nowMs + this.#options.banMs, banned: true });
+  }
+
+  /** Takes a ban back. */
+  forgive(group: string): void {
+    this.#records.delete(group);
+  }
+
+  /** Forgets what is over; to be called now and then. */
+  expire(nowMs: number): void {
+    for (const [group, { untilMs }] of this.#records) if (nowMs >= untilMs) this.#records.delete(group);
+  }
+
+  #remember(group: string, record: OutputStatus): void {
+    const nowMs = record.untilMs - this.#options.banMs;
+    if (record.banned && !this.isBanned(group, nowMs)) this.stats.bans += 1;
+    this.#records.delete(group);
+    if (this.#records.size >= this.#options.addresses) {
+      const [oldest] = this.#records.keys();
+      this.#records.delete(oldest!);
+      this.stats.forgiven += 1;
+    }
+    this.#records.set(group, record);
+  }
+}

@@ -1,0 +1,74 @@
+import { LIMITS } from '../../base/limits.ts';
+
+/** Of a session: what it is when its bytes come. */
+export type Reader = {
+  readonly started: boolean;
+  onData(chunk: Uint8Array): void;
+  pause(): void;
+  resume(): void;
+};
+
+/** Reads of newcomers in one turn; a handshake or an error for nonsense costs some 100 us. */
+const READS = 32;
+
+/**
+ * Reads of sessions that do not work yet: a few in each turn of the event loop, the others in the next
+ * turns. In a storm of thousands those at work would wait for all of them. In quiet times nothing waits.
+ */
+export class HandshakeThrottle<T extends Reader> {
+  /** In the order they came, each paused. */
+  readonly #waiting = new Map<T, Uint8Array>();
+  #bytes = 0;
+  #left = READS;
+  #isScheduled = false;
+  readonly #next = (): void => this.#turn();
+  readonly #onFull: () => void;
+
+  /** @param onFull a read was not put off, since too much waits */
+  constructor(onFull: () => void) {
+    this.#onFull = onFull;
+  }
+
+  /** @param chunk valid during the call only */
+  onData(session: T, chunk: Uint8Array): void {
+    const before = this.#waiting.size === 0 ? undefined : this.#waiting.get(session);
+    if (session.started && before === undefined) {
+      session.onData(chunk);
+      return;
+    }
+    const isFull = this.#bytes >= LIMITS.newcomerBytes;
+    if (before === undefined && (this.#left > 0 || isFull)) {
+      if (this.#left <= 0) this.#onFull();
+      this.#left -= 1;
+      session.onData(chunk);
+    } else {
+      session.pause();
+      this.#bytes += chunk.length;
+      this.#waiting.set(
+        session,
+        before === undefined ? Buffer.from(chunk) : Buffer.concat([before, chunk]),
+      );
+    }
+    this.#schedule();
+  }
+
+  #turn(): void {
+    this.#isScheduled = false;
+    this.#left = READS;
+    for (const [session, chunk] of this.#waiting) {
+      if (this.#left <= 0) break;
+      this.#left -= 1;
+      this.#waiting.delete(session);
+      this.#bytes -= chunk.length;
+      session.resume();
+      session.onData(chunk);
+    }
+    if (this.#waiting.size > 0) this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#next);
+  }
+}

@@ -1,0 +1,62 @@
+import type { Clock, Random } from '../../base/clock.ts';
+import type { JobTable } from '../../jobs/job-table.ts';
+import type { Logger } from '../../log/logger.ts';
+import type { ChooseJobRouting } from '../session/job-routing.ts';
+import type { Session } from '../session/session.ts';
+import type { CloseReason } from '../session/session-context.ts';
+import type { DownstreamSubmission } from '../session/submission.ts';
+import type { AdmissionOptions } from './admission.ts';
+import type { LadderOptions } from './bans.ts';
+import type { ListenerOptions } from './listeners.ts';
+import type { Rate } from './token-bucket.ts';
+
+export type DownstreamOptions = AdmissionOptions & {
+  readonly listeners: readonly ListenerOptions[];
+  /** What miners see; other sizes break firmware. The same as the job table's. */
+  readonly extranonce2Size: 4 | 8;
+  readonly versionMask: number;
+  /** How far ntime may run ahead of its job or the clock, whichever is later. */
+  readonly ntimeAheadSeconds?: number;
+  readonly subscribeTimeoutMs?: number;
+  readonly authorizeTimeoutMs?: number;
+  /** Silence of a miner; it is asked for a sign of life at half of it. */
+  readonly idleTimeoutMs?: number;
+  /** A miner that got no job for so long gets the present one again with a later time. */
+  readonly keepAliveMs?: number;
+  /** Session ids rest as long as jobs of their sessions can live. */
+  readonly quarantineMs?: number;
+  /** How long a session can be resumed by its id after its connection ended. */
+  readonly resumeMs?: number;
+  /** Ended sessions kept for that; 0 keeps none. */
+  readonly resumable?: number;
+  readonly lineBytes?: number;
+  /** Lines of one session, submits and others; above it the session is read more slowly. */
+  readonly lineRate?: Rate;
+  readonly writeBytes?: number;
+  readonly sharesInFlight?: number;
+  /** What refusals without an accepted share between them lead to. */
+  readonly ladder?: Partial<LadderOptions>;
+  readonly drainMs?: number;
+  /** Miners are told to connect anew when the server closes, so that they do not wait for a time-out. */
+  readonly reconnectAtClose?: boolean;
+  /** Reply to `client.get_version`. */
+  readonly agentVersion?: string;
+};
+
+export type DownstreamDeps = {
+  readonly jobs: Pick<JobTable, 'byId' | 'current' | 'isKnown' | 'refresh'>;
+  readonly engine: { submit(submission: DownstreamSubmission): void };
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** The destination of a session that just became ready. */
+  readonly route: (session: Session) => string;
+  /** Without it all sessions of a destination share its jobs. */
+  readonly place?: ChooseJobRouting;
+  /** Refuses a worker by returning false; all are taken without it. */
+  readonly mayAuthorize?: (session: Session, worker: string, password: string) => boolean;
+  readonly onAuthorized?: (session: Session, worker: string) => void;
+  readonly onClosed?: (session: Session, reason: CloseReason) => void;
+};
+
+export const DEFAULT_LADDER: LadderOptions = { resendAfter: 100, reconnectAfter: 300, banAfter: 1000 };

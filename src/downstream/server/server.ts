@@ -1,0 +1,493 @@
+import type { AddressInfo, Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
+import { assert } from '../../base/assert.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Job } from '../../jobs/job.ts';
+import { type ShareTarget, shareTargetOf, type Verdict } from '../../shares/share.ts';
+import { SharedFramer } from '../../stratum/framing.ts';
+import { printReconnect, printServerMessage, printShowMessage } from '../../stratum/server-messages.ts';
+import { SubmitFields } from '../../stratum/submit-parser.ts';
+import { Turn } from '../io/write-batcher.ts';
+import { JobRefresher } from '../session/job-refresher.ts';
+import { type SessionFeed, SHARED } from '../session/job-routing.ts';
+import { PreparedJob, type SentJob } from '../session/prepared-job.ts';
+import { Session } from '../session/session.ts';
+import type { CloseReason, SessionContext } from '../session/session-context.ts';
+import { dueFor } from '../session/session-timeouts.ts';
+import type { DownstreamSubmission } from '../session/submission.ts';
+import { checkVardiffOptions } from '../session/vardiff.ts';
+import { WorkIdentity } from '../session/work-identity.ts';
+import { addressGroup } from './addresses.ts';
+import { Admission } from './admission.ts';
+import { checkLadderOptions, type LadderStep } from './bans.ts';
+import { HandshakeThrottle } from './handshake-throttle.ts';
+import { Identities } from './identities.ts';
+import { Listeners } from './listeners.ts';
+import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
+import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
+import { type DownstreamStats, emptyStats } from './stats.ts';
+
+const SESSION_ID_SIZE = 4;
+const TICK_MS = 1000;
+const FOLD_TICKS = 5;
+/** Bitcoin's own limit on the future of a block's time. */
+const NTIME_AHEAD_SECONDS = 7200;
+const LINGER_MS = 2000;
+const SHARE_TARGETS = 4096;
+/** Miners leave after two minutes without a job, some after one. */
+const KEEP_ALIVE_MS = 55_000;
+/** A connection that said nothing for so long may be gone unseen. */
+const SILENT_MS = 10_000;
+const PING = printServerMessage({ kind: 'ping', id: '"ping"' });
+
+/** The side the miners see: sockets, sessions, the work they get and the answers to their shares. */
+export class DownstreamServer {
+  readonly stats: DownstreamStats = emptyStats();
+  readonly #options: DownstreamOptions;
+  readonly #deps: DownstreamDeps;
+  readonly #host: SessionContext;
+  readonly #identities: Identities<Session>;
+  readonly #admission: Admission;
+  readonly #listeners: Listeners<Session>;
+  readonly #fresh: JobRefresher;
+  readonly #work = new WorkIdentity();
+  readonly #sessions = new Map<number, Session>();
+  readonly #byDestination = new Map<string, Set<Session>>();
+  readonly #prepared = new Map<string, PreparedJob>();
+  readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
+  readonly #lingering = new Map<Socket, number>();
+  readonly #throttled = new Set<Session>();
+  readonly #turn = new Turn<Session>();
+  readonly #newcomers = new HandshakeThrottle<Session>(() => {
+    this.stats.limitHits.newcomerBytes += 1;
+  });
+  #nextId = 1;
+  #inFlight = 0;
+  #ticks = 0;
+  #foldedAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closing = false;
+  #onDrained: (() => void) | undefined;
+
+  constructor(options: DownstreamOptions, deps: DownstreamDeps) {
+    for (const listener of options.listeners) checkVardiffOptions(listener.difficulty);
+    checkLadderOptions({ ...DEFAULT_LADDER, ...options.ladder });
+    const { quarantineMs = LIMITS.jobAgeMs + 60_000, resumeMs, resumable } = options;
+    this.#options = options;
+    this.#deps = deps;
+    this.#host = this.#makeHost();
+    this.#identities = new Identities(
+      {
+        ...{ idSize: SESSION_ID_SIZE, quarantineMs },
+        ...(resumeMs === undefined ? {} : { resumeMs }),
+        ...(resumable === undefined ? {} : { resumable }),
+      },
+      { random: deps.random, nowMs: () => this.#host.nowMs },
+    );
+    this.#admission = new Admission(options, this.stats, this.#host.nowMs);
+    this.#listeners = new Listeners(options.listeners, {
+      log: deps.log,
+      mayOpen: () => this.#mayOpen(),
+      mayServe: (address) => this.#admission.mayServe(address, this.#host.nowMs),
+      serve: (socket, address, listener) => this.#onConnection(socket, address, listener),
+      onBytes: (session, chunk) => this.#newcomers.onData(session, chunk),
+    });
+    this.#fresh = new JobRefresher(deps.jobs);
+    this.#foldedAtMs = this.#host.nowMs;
+  }
+
+  /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
+  async listen(): Promise<AddressInfo[]> {
+    await this.#listeners.open();
+    this.#timer = setInterval(() => this.tick(), TICK_MS);
+    return this.addresses();
+  }
+
+  /** Where it listens, in the order of the options. */
+  addresses(): AddressInfo[] {
+    return this.#listeners.addresses();
+  }
+
+  get sessionCount(): number {
+    return this.#sessions.size;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  session(id: number): Session | undefined {
+    return this.#sessions.get(id);
+  }
+
+  /**
+   * Sends a job to every session of its destination. To be called once a job, right after the table made
+   * it.
+   */
+  broadcast(job: Job): void {
+    this.#host.nowMs = this.#deps.clock.nowMs();
+    const members = this.#byDestination.get(job.destination);
+    if (members === undefined) return;
+    const prepared = this.#prepare(job);
+    for (const session of members) session.sendJob(prepared, job.clean);
+  }
+
+  /**
+   * Moves one session or all to a destination, with its current job if there is one; else its next job,
+   * which is clean, moves them. The shares of jobs they had stay valid as long as the table says so.
+   * Sessions that are not ready yet will be routed when they are.
+   */
+  assign(which: Session | 'all', destination: string): void {
+    this.#host.nowMs = this.#deps.clock.nowMs();
+    const sessions = which === 'all' ? [...this.#sessions.values()] : [which];
+    for (const session of sessions) {
+      if (session.started && !session.closed && session.destination !== destination) {
+        this.#move(session, destination);
+      }
+    }
+  }
+
+  /**
+   * What a session waits for, or the same feed with another extranonce: its miner is told before the next
+   * job. The feed's current job has to be in the table.
+   * @returns true when the feed is new to the session, which got its current job or will when it is ready
+   */
+  feed(id: number, feed: SessionFeed): boolean {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return false;
+    this.#host.nowMs = this.#deps.clock.nowMs();
+    const isNew = session.feed?.name !== feed.name;
+    if (isNew && session.started) this.#join(session, feed.name, feed);
+    else if (!session.changeFeed(feed)) this.reconnect(session);
+    return isNew;
+  }
+
+  /** Ends a session whose miner is to come back by another connection. */
+  reconnect(session: Session): void {
+    if (session.started) session.tell(printReconnect());
+    session.close('moved');
+  }
+
+  /** The engine's verdict on a submission; the reply leaves with all others of the turn. */
+  settle(submission: DownstreamSubmission, verdict: Verdict): void {
+    this.#inFlight -= 1;
+    submission.session.settle(submission, verdict);
+    if (this.#inFlight === 0) this.#onDrained?.();
+  }
+
+  /** Writes what is queued now instead of at the end of the turn. */
+  flush(): void {
+    this.#turn.flush();
+  }
+
+  sessions(): SessionSnapshot[] {
+    return Array.from(this.#sessions.values(), snapshotOf);
+  }
+
+  /** Shows a text to the owner of one miner or of all, where the firmware can. */
+  showMessage(which: Session | 'all', text: string): void {
+    const line = printShowMessage(text);
+    for (const session of which === 'all' ? this.#sessions.values() : [which]) {
+      if (session.started) session.tell(line);
+    }
+  }
+
+  /** The one timer: timeouts, jobs for who waits, averages, lingering sockets. Runs every second. */
+  tick(): void {
+    const nowMs = this.#deps.clock.nowMs();
+    this.#host.nowMs = nowMs;
+    for (const session of this.#sessions.values()) {
+      const due = dueFor(session, this.#options, nowMs);
+      if (due === 'end') session.close('idle_timeout');
+      else if (due === 'ping' && session.started) {
+        session.pinged = true;
+        session.tell(PING);
+      }
+    }
+    this.#keepAlive(nowMs);
+    for (const session of this.#throttled) {
+      if (this.#closing || !session.isInBudget()) continue;
+      this.#throttled.delete(session);
+      session.resume();
+    }
+    this.#listeners.tick(nowMs);
+    this.stats.badProxyHeaders = this.#listeners.stats.badProxyHeaders;
+    this.#admission.tick(nowMs);
+    this.#ticks += 1;
+    if (this.#ticks % FOLD_TICKS === 0 && nowMs > this.#foldedAtMs) {
+      for (const session of this.#sessions.values()) session.foldHashrate(nowMs - this.#foldedAtMs);
+      this.#foldedAtMs = nowMs;
+      this.#identities.expire();
+      this.stats.limitHits.resumableSessions = this.#identities.stats.forgotten;
+    }
+    for (const [socket, untilMs] of this.#lingering) if (nowMs > untilMs) socket.destroy();
+  }
+
+  /**
+   * Takes no more connections or shares, answers what is in flight (or gives up after `drainMs`), closes
+   * all.
+   */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const closed = this.#listeners.close();
+    for (const session of this.#sessions.values()) session.pause();
+    await this.#drained();
+    clearInterval(this.#timer);
+    this.flush();
+    for (const session of [...this.#sessions.values()]) {
+      if (this.#options.reconnectAtClose === true) session.tell(printReconnect());
+      session.close('shutdown');
+    }
+    const cut = setTimeout(() => {
+      for (const socket of this.#lingering.keys()) socket.destroy();
+    }, LINGER_MS);
+    await closed;
+    clearTimeout(cut);
+  }
+
+  async #drained(): Promise<void> {
+    if (this.#inFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      const giveUp = setTimeout(resolve, this.#options.drainMs ?? 5000);
+      this.#onDrained = () => {
+        clearTimeout(giveUp);
+        resolve();
+      };
+    });
+  }
+
+  #makeHost(): SessionContext {
+    const { clock, jobs, engine } = this.#deps;
+    const options = this.#options;
+    return {
+      fields: new SubmitFields(),
+      framer: new SharedFramer(options.lineBytes ?? LIMITS.downstreamLineBytes),
+      stats: this.stats,
+      jobs,
+      versionMask: options.versionMask,
+      extranonce2Size: options.extranonce2Size,
+      ntimeAheadSeconds: options.ntimeAheadSeconds ?? NTIME_AHEAD_SECONDS,
+      writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
+      sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
+      ladder: { ...DEFAULT_LADDER, ...options.ladder },
+      lineRate: options.lineRate,
+      agentVersion: options.agentVersion ?? 'sharestream',
+      nowMs: clock.nowMs(),
+      markDirty: (session) => this.#turn.mark(session),
+      identify: (session, token) => this.#identify(session, token),
+      place: (session) => this.#place(session),
+      sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
+      shareTarget: (difficulty) => this.#shareTarget(difficulty),
+      mayAuthorize: (session, worker, password) =>
+        this.#deps.mayAuthorize?.(session, worker, password) ?? true,
+      onAuthorized: (session, worker) => this.#deps.onAuthorized?.(session, worker),
+      onReady: (session) => this.#onReady(session),
+      submit: (submission) => {
+        this.#inFlight += 1;
+        engine.submit(submission);
+      },
+      onInvalid: (session, step) => this.#onInvalid(session, step),
+      onThrottled: (session) => {
+        this.stats.limitHits.sessionLinesPerSecond += 1;
+        this.#throttled.add(session);
+        session.pause();
+      },
+      onClosed: (session, reason) => this.#onClosed(session, reason),
+      linger: (socket) => {
+        this.#lingering.set(socket, this.#host.nowMs + LINGER_MS);
+        socket.destroySoon();
+      },
+    };
+  }
+
+  #mayOpen(): boolean {
+    this.stats.connections += 1;
+    if (this.#closing) return false;
+    return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
+  }
+
+  #onConnection(socket: Socket, address: string, listener: number): Session {
+    const id = this.#nextId;
+    this.#nextId += 1;
+    const vardiff = this.#options.listeners[listener]!.difficulty;
+    const session = new Session({ id, address, listener, vardiff }, socket, this.#host);
+    this.#sessions.set(id, session);
+    this.#admission.entered(address);
+    socket.on('close', (hadError: boolean) => {
+      session.close(hadError ? 'socket_error' : 'closed_by_miner');
+      this.#lingering.delete(socket);
+    });
+    return session;
+  }
+
+  #onClosed(session: Session, reason: CloseReason): void {
+    this.stats.closed[reason] = (this.stats.closed[reason] ?? 0) + 1;
+    this.#sessions.delete(session.id);
+    this.#leave(session);
+    this.#throttled.delete(session);
+    this.#admission.left(session.address);
+    if (session.identity !== undefined) {
+      const mayResume = session.started && reason !== 'banned' && !this.#closing;
+      this.#identities.leave(session.identity, mayResume ? session.memory() : undefined);
+    }
+    if (reason !== 'not_stratum') {
+      this.#deps.log.debug({ session: session.id, address: session.address, reason }, 'session closed');
+    }
+    this.#deps.onClosed?.(session, reason);
+  }
+
+  /**
+   * A known session id gives back what the miner had: what an earlier connection left, or what one holds
+   * that is silent, since its end may not have been seen. One that speaks keeps it.
+   */
+  #identify(session: Session, token: string | undefined): ReturnType<SessionContext['identify']> {
+    if (token !== undefined) {
+      const holder = this.#identities.holderOf(token);
+      if (holder !== undefined && this.#host.nowMs - holder.lastSeenMs >= SILENT_MS)
+        holder.close('resumed');
+      const before = this.#identities.resume(token, session);
+      if (before !== undefined) {
+        this.stats.resumed += 1;
+        return before;
+      }
+    }
+    const identity = this.#identities.open(session);
+    return identity === undefined ? undefined : { identity };
+  }
+
+  #sentBefore(jobId: number, difficulty: number): SentJob | undefined {
+    const job = this.#deps.jobs.byId(jobId);
+    if (job === undefined) return undefined;
+    return { job, target: this.#shareTarget(difficulty), work: this.#work.keyOf(job) };
+  }
+
+  /** An address behind which others earn is not banned for one of its machines. */
+  #onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void {
+    const { address } = session;
+    const { nowMs } = this.#host;
+    if (step === 'resend') {
+      if (session.started && !session.closed) this.#sendWork(session);
+      return;
+    }
+    if (step === 'reconnect') session.tell(printReconnect());
+    if (step === 'evict') this.stats.limitHits.downstreamGarbageLines += 1;
+    const isBanned = step === 'ban' || this.#admission.strike(address, nowMs);
+    if (isBanned || step === 'evict') session.close('banned');
+    if (!isBanned) return;
+    const group = addressGroup(address);
+    const earns = (other: Session): boolean => other.accepted > 0 && addressGroup(other.address) === group;
+    if ([...this.#sessions.values()].some(earns)) this.#admission.forgive(address);
+    else this.#admission.ban(address, nowMs);
+  }
+
+  /** Those of a destination get the same job again at the same time, however long ago each got its last. */
+  #keepAlive(nowMs: number): void {
+    const waitMs = this.#options.keepAliveMs ?? KEEP_ALIVE_MS;
+    for (const [destination, sessions] of this.#byDestination) {
+      let oldestMs = nowMs;
+      for (const session of sessions) oldestMs = Math.min(oldestMs, session.lastJobAtMs);
+      const isDue = nowMs - oldestMs >= waitMs;
+      const job = isDue ? this.#fresh.of(destination, nowMs) : undefined;
+      if (job === undefined) continue;
+      this.stats.keepAlives += 1;
+      const prepared = this.#prepare(job);
+      for (const session of sessions) session.sendJob(prepared, false);
+    }
+  }
+
+  /** Who waits for a feed keeps its connection and nothing to do. */
+  #move(session: Session, destination: string): void {
+    const placement = this.#deps.place?.(session, destination) ?? SHARED;
+    switch (placement.kind) {
+      case 'shared':
+        this.#join(session, destination);
+        return;
+      case 'fed':
+        this.#join(session, placement.feed.name, placement.feed);
+        return;
+      case 'waiting':
+        this.#leave(session);
+        session.destination = destination;
+        return;
+      case 'reconnect':
+        this.reconnect(session);
+        return;
+      case 'refused':
+        if (placement.instead !== undefined) this.assign(session, placement.instead);
+        return;
+      case 'stay':
+    }
+  }
+
+  #onReady(session: Session): void {
+    const { feed } = session;
+    if (feed === undefined) this.#move(session, this.#deps.route(session));
+    else this.#join(session, feed.name, feed);
+  }
+
+  #place(session: Session): 'ready' | 'waiting' {
+    const placement = this.#deps.place?.(session, this.#deps.route(session)) ?? SHARED;
+    if (placement.kind === 'fed') session.feed = placement.feed;
+    if (placement.kind === 'refused' && placement.instead === undefined) session.close('session_limit');
+    return placement.kind === 'waiting' ? 'waiting' : 'ready';
+  }
+
+  #join(session: Session, destination: string, feed?: SessionFeed): void {
+    this.#leave(session);
+    if (!session.changeFeed(feed)) {
+      this.reconnect(session);
+      return;
+    }
+    session.destination = destination;
+    const members = this.#byDestination.get(destination) ?? new Set();
+    this.#byDestination.set(destination, members.add(session));
+    this.#sendWork(session);
+  }
+
+  /**
+   * Work a session was already sent would make it find the same shares again, so it gets it with a later
+   * ntime where that is possible.
+   */
+  #sendWork(session: Session): void {
+    const { destination } = session;
+    const current = this.#deps.jobs.current(destination);
+    if (current === undefined) return;
+    const wasSent = session.wasSent(current.id);
+    const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.nowMs()) : undefined;
+    session.sendJob(this.#prepare(fresh ?? current), true, wasSent);
+  }
+
+  #leave(session: Session): void {
+    const members = this.#byDestination.get(session.destination);
+    if (members === undefined) return;
+    members.delete(session);
+    if (members.size > 0) return;
+    this.#byDestination.delete(session.destination);
+    this.#prepared.delete(session.destination);
+    if (session.destination === session.feed?.name) this.#fresh.forget(session.destination);
+  }
+
+  #prepare(job: Job): PreparedJob {
+    const known = this.#prepared.get(job.destination);
+    if (known?.job === job) return known;
+    assert(
+      job.minerExtranonce1Size !== undefined ||
+        job.extranonceSize === SESSION_ID_SIZE + this.#options.extranonce2Size,
+      'job_extranonce_size',
+      job.extranonceSize,
+    );
+    const work = { key: this.#work.keyOf(job), isRepeat: this.#work.isRepeat(job) };
+    const prepared = new PreparedJob(job, work);
+    this.#prepared.set(job.destination, prepared);
+    return prepared;
+  }
+
+  #shareTarget(difficulty: number): ShareTarget {
+    const known = this.#shareTargets.get(difficulty);
+    if (known !== undefined) return known;
+    const target = shareTargetOf(difficulty);
+    this.#shareTargets.set(difficulty, target);
+    return target;
+  }
+}

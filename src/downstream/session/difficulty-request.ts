@@ -1,0 +1,27 @@
+import type { DifficultyRequest } from './handshake.ts';
+import {
+  fixedVardiff,
+  startVardiff,
+  suggestedVardiff,
+  type VardiffOptions,
+  type VardiffState,
+} from './vardiff.ts';
+
+export type Vardiff = { readonly options: VardiffOptions; readonly state: VardiffState };
+
+/** What a miner asked for, within the bounds of its listener. It acts at the next job. */
+export function granted({ options, state }: Vardiff, wish: DifficultyRequest, nowMs: number): Vardiff {
+  const { how, difficulty } = wish;
+  if (how === 'fixed') return { options, state: fixedVardiff(options, difficulty, nowMs) };
+  if (how === 'suggested') return { options, state: suggestedVardiff(options, state, difficulty, nowMs) };
+  const floor = Math.min(Math.max(options.floor, difficulty), options.ceiling);
+  const raised = { ...options, floor };
+  const isBelow = state.difficulty < floor && !state.fixed;
+  return { options: raised, state: isBelow ? startVardiff({ ...raised, start: floor }, nowMs) : state };
+}
+
+/** Goes on from the difficulty of an earlier connection, unless the miner fixed one on this. */
+export function resumed({ options, state }: Vardiff, difficulty: number, nowMs: number): Vardiff {
+  if (state.fixed) return { options, state };
+  return { options, state: startVardiff({ ...options, start: difficulty }, nowMs) };
+}

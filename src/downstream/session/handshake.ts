@@ -1,0 +1,224 @@
+import { u32hex } from '../../base/bytes.ts';
+import type { ErrorCode } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { difficultyOfTarget } from '../../bitcoin/target.ts';
+import type { ClientRequest, ConfigureRequest, SubmitRequest } from '../../stratum/client-messages.ts';
+import { printError, printResult } from '../../stratum/server-messages.ts';
+import { commonMask } from '../../stratum/version-rolling.ts';
+
+/** What a session and its miner have agreed on. */
+export type HandshakeState = {
+  readonly subscribed: boolean;
+  readonly userAgent: string;
+  /** Authorised worker names; submits must use one of them. */
+  readonly workers: readonly string[];
+  /** Version bits the miner may roll: its request cut to ours; undefined before `mining.configure`. */
+  readonly versionMask?: number;
+  /** It asked to be told of another extranonce1. Most firmware knows no `mining.set_extranonce`. */
+  readonly setsExtranonce: boolean;
+};
+
+export type HandshakeContext = {
+  /** As hex. */
+  readonly extranonce1: string;
+  /** What the miner may name later to go on with this session. */
+  readonly sessionId: string;
+  readonly extranonce2Size: number;
+  /** Our side of version rolling; 0 refuses it. */
+  readonly versionMask: number;
+  /** Whether this `mining.authorize` is acceptable to whoever decides that. */
+  readonly mayAuthorize: boolean;
+  readonly version: string;
+};
+
+export type DifficultyRequest = {
+  readonly how: 'fixed' | 'suggested' | 'minimum';
+  readonly difficulty: number;
+};
+
+/** `reply` lines leave in order, before anything else of the same turn. */
+export type HandshakeEffect =
+  | { readonly kind: 'reply'; readonly line: string }
+  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly line: string }
+  | { readonly kind: 'authorized'; readonly worker: string }
+  | ({ readonly kind: 'difficulty' } & DifficultyRequest);
+
+export type HandshakeStep = {
+  readonly state: HandshakeState;
+  readonly effects: readonly HandshakeEffect[];
+};
+
+export type HandshakeRequest = Exclude<ClientRequest, SubmitRequest>;
+
+type ResponseLine = Extract<ClientRequest, { kind: 'response' }>;
+
+/** Id of our `client.get_version`. */
+export const VERSION_ID = '"version"';
+
+export const INITIAL_HANDSHAKE: HandshakeState = {
+  subscribed: false,
+  userAgent: '',
+  workers: [],
+  setsExtranonce: false,
+};
+
+/** Workers on one connection: more is a proxy that should open more connections. */
+const MAX_WORKERS = 256;
+
+/** Both sides know enough to mine. */
+export function isReady(state: HandshakeState): boolean {
+  return state.subscribed && state.workers.length > 0;
+}
+
+/** Everything a miner says but its shares (`stratum.md` 1.2). Pure. */
+export function handshake(
+  state: HandshakeState,
+  request: HandshakeRequest,
+  context: HandshakeContext,
+): HandshakeStep {
+  const { id } = request;
+  switch (request.kind) {
+    case 'configure':
+      return configure(state, request, context);
+    case 'subscribe':
+      return subscribe(state, request, context);
+    case 'authorize':
+      return authorize(state, request, context);
+    case 'suggest_difficulty':
+      return suggest(state, id, request.difficulty);
+    case 'suggest_target':
+      return suggest(state, id, difficultyOfTarget(request.target));
+    case 'extranonce_subscribe':
+      return reply({ ...state, setsExtranonce: true }, printResult(id, true));
+    case 'get_transactions':
+      return reply(state, printResult(id, []));
+    case 'get_version':
+      return reply(state, printResult(id, context.version));
+    case 'ping':
+      return reply(state, printResult(id, 'pong'));
+    case 'response':
+      return { state: named(state, request), effects: [] };
+    case 'capabilities':
+      return { state, effects: [] };
+    case 'multi_version':
+    case 'unknown_method':
+      return refuse(state, id, 'unknown_method');
+    case 'malformed':
+      return refuse(state, id, 'malformed');
+  }
+}
+
+function reply(state: HandshakeState, line: string): HandshakeStep {
+  return { state, effects: [{ kind: 'reply', line }] };
+}
+
+function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeStep {
+  return { state, effects: [{ kind: 'refused', code, line: printError(id, code) }] };
+}
+
+/**
+ * BIP310: an answer for every requested extension, and for nothing else, since Whatsminer breaks off at
+ * extra keys.
+ */
+function configure(
+  state: HandshakeState,
+  request: ConfigureRequest,
+  context: HandshakeContext,
+): HandshakeStep {
+  const result: Record<string, unknown> = {};
+  const effects: HandshakeEffect[] = [];
+  let next = state;
+  for (const extension of request.extensions.slice(0, 16)) {
+    if (extension === 'version-rolling') {
+      const mask = commonMask(context.versionMask, request.versionMask ?? 0xffffffff);
+      result[extension] = context.versionMask !== 0;
+      if (context.versionMask === 0) continue;
+      result['version-rolling.mask'] = u32hex(mask);
+      next = { ...next, versionMask: mask };
+    } else if (extension === 'minimum-difficulty') {
+      result[extension] = request.minimumDifficulty !== undefined;
+      if (request.minimumDifficulty !== undefined) {
+        effects.push({ kind: 'difficulty', how: 'minimum', difficulty: request.minimumDifficulty });
+      }
+    } else {
+      result[extension] = extension === 'subscribe-extranonce' || extension === 'info';
+      if (extension === 'subscribe-extranonce') next = { ...next, setsExtranonce: true };
+    }
+  }
+  return { state: next, effects: [{ kind: 'reply', line: printResult(request.id, result) }, ...effects] };
+}
+
+/** The subscription list is nested and never empty: NerdMiner reads `result[0][0][1]`. */
+function subscribe(
+  state: HandshakeState,
+  request: Extract<ClientRequest, { kind: 'subscribe' }>,
+  context: HandshakeContext,
+): HandshakeStep {
+  const { extranonce1, extranonce2Size, sessionId } = context;
+  const subscriptions = [
+    ['mining.set_difficulty', sessionId],
+    ['mining.notify', sessionId],
+  ];
+  return reply(
+    { ...withAgent(state, request.userAgent), subscribed: true },
+    printResult(request.id, [subscriptions, extranonce1, extranonce2Size]),
+  );
+}
+
+/** The state with the name a miner gave itself, if it gave one. */
+export function withAgent(state: HandshakeState, userAgent: string): HandshakeState {
+  return { ...state, userAgent: agentName(userAgent) || state.userAgent };
+}
+
+function authorize(
+  state: HandshakeState,
+  request: Extract<ClientRequest, { kind: 'authorize' }>,
+  context: HandshakeContext,
+): HandshakeStep {
+  const { id, worker, password } = request;
+  const known = state.workers.includes(worker);
+  const acceptable =
+    worker !== '' && worker.length <= LIMITS.workerNameChars && printable(worker) === worker;
+  if (!context.mayAuthorize || !acceptable || (!known && state.workers.length >= MAX_WORKERS)) {
+    return refuse(state, id, 'not_authorized');
+  }
+  const effects: HandshakeEffect[] = [{ kind: 'reply', line: printResult(id, true) }];
+  if (!known) effects.push({ kind: 'authorized', worker });
+  const fixed = passwordDifficulty(password);
+  if (fixed !== undefined) effects.push({ kind: 'difficulty', how: 'fixed', difficulty: fixed });
+  return { state: known ? state : { ...state, workers: state.workers.concat(worker) }, effects };
+}
+
+/** bfgminer suggests with id null, which asks for no answer. */
+function suggest(state: HandshakeState, id: string, difficulty: number): HandshakeStep {
+  const wish = { kind: 'difficulty', how: 'suggested', difficulty } as const;
+  if (id === 'null') return { state, effects: [wish] };
+  return { state, effects: [{ kind: 'reply', line: printResult(id, true) }, wish] };
+}
+
+const PASSWORD_DIFFICULTY = /(?:^|[\s,;&])(?:d|diff)=([0-9]{1,15}(?:\.[0-9]{1,12})?)(?=$|[\s,;&])/i;
+
+/**
+ * `d=` or `diff=` among the fields of a password, the only place where rented hashrate can ask
+ * (`stratum.md` finding 9).
+ */
+export function passwordDifficulty(password: string): number | undefined {
+  const match = PASSWORD_DIFFICULTY.exec(password.slice(0, 256));
+  const difficulty = match === null ? 0 : Number(match[1]);
+  return difficulty > 0 ? difficulty : undefined;
+}
+
+/** The answer to `client.get_version` names a miner that did not when it subscribed. */
+function named(state: HandshakeState, { id, result }: ResponseLine): HandshakeState {
+  if (id !== VERSION_ID || result === undefined || state.userAgent !== '') return state;
+  return withAgent(state, result);
+}
+
+function agentName(text: string): string {
+  return printable(text).slice(0, LIMITS.userAgentChars);
+}
+
+/** Without control characters: names reach logs, labels and pages. */
+function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '');
+}

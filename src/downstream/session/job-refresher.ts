@@ -1,0 +1,34 @@
+import type { Job } from '../../jobs/job.ts';
+import type { JobTable } from '../../jobs/job-table.ts';
+import { TokenBucket } from '../server/token-bucket.ts';
+
+/**
+ * Each is a job in the table, which has room for some hundreds, and moves the time of the work ahead by a
+ * second at least: no miner may cause more of them than time passes.
+ */
+const RATE = { perSecond: 1, burst: 8 };
+
+/** The present work of a destination again with a later time, as often as the table can bear. */
+export class JobRefresher {
+  readonly #jobs: Pick<JobTable, 'refresh'>;
+  readonly #buckets = new Map<string, TokenBucket>();
+
+  constructor(jobs: Pick<JobTable, 'refresh'>) {
+    this.#jobs = jobs;
+  }
+
+  /** Undefined when there is no work, or it was made anew too often. */
+  of(destination: string, nowMs: number): Job | undefined {
+    let bucket = this.#buckets.get(destination);
+    if (bucket === undefined) {
+      bucket = new TokenBucket(RATE, nowMs);
+      this.#buckets.set(destination, bucket);
+    }
+    return bucket.take(nowMs) ? this.#jobs.refresh(destination, nowMs) : undefined;
+  }
+
+  /** The destination is gone for good. */
+  forget(destination: string): void {
+    this.#buckets.delete(destination);
+  }
+}

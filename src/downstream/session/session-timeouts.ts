@@ -1,0 +1,27 @@
+import type { Session } from './session.ts';
+
+export type SessionTimeoutOptions = {
+  readonly subscribeTimeoutMs?: number;
+  readonly authorizeTimeoutMs?: number;
+  readonly idleTimeoutMs?: number;
+};
+
+const SUBSCRIBE_MS = 15_000;
+const AUTHORIZE_MS = 60_000;
+const IDLE_MS = 15 * 60_000;
+
+/** What the time says of a session: whether it is to be ended, or asked for a sign of life. */
+export function dueFor(
+  session: Pick<Session, 'authorized' | 'connectedAtMs' | 'lastSeenMs' | 'pinged' | 'subscribed'>,
+  options: SessionTimeoutOptions,
+  nowMs: number,
+): 'end' | 'ping' | 'nothing' {
+  const { subscribeTimeoutMs = SUBSCRIBE_MS, authorizeTimeoutMs = AUTHORIZE_MS } = options;
+  const { idleTimeoutMs = IDLE_MS } = options;
+  const ageMs = nowMs - session.connectedAtMs;
+  if (!session.subscribed && ageMs > subscribeTimeoutMs) return 'end';
+  if (!session.authorized && ageMs > authorizeTimeoutMs) return 'end';
+  const silentMs = nowMs - session.lastSeenMs;
+  if (silentMs > idleTimeoutMs) return 'end';
+  return !session.pinged && silentMs > idleTimeoutMs / 2 ? 'ping' : 'nothing';
+}

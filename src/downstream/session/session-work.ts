@@ -1,0 +1,151 @@
+import type { ShareTarget } from '../../shares/share.ts';
+import type { SessionMemory } from '../server/identities.ts';
+import { granted, resumed } from './difficulty-request.ts';
+import type { DifficultyRequest } from './handshake.ts';
+import type { PreparedJob, SentJob } from './prepared-job.ts';
+import { SentJobs } from './sent-jobs.ts';
+import type { SessionContext } from './session-context.ts';
+import {
+  countShares,
+  nextVardiff,
+  restartedVardiff,
+  startVardiff,
+  type VardiffOptions,
+  type VardiffState,
+} from './vardiff.ts';
+import type { SessionWorker } from './worker.ts';
+
+/** A gap between jobs after which silence says nothing about the miner. */
+const WORK_GAP_MS = 120_000;
+/** An upstream that repeats the same work for so long holds up the search for the difficulty. */
+const SAME_WORK_MS = 120_000;
+
+/**
+ * What one session was given to do, how hard, and what it did of it.
+ *
+ * Every share comes by here twice, each time with thousands of others in between, so that what it reads is in
+ * no cache: what it needs stands in the first few fields, and the other objects are brought up to date for
+ * a row of shares at once.
+ */
+export class SessionWork {
+  /** Given last: what nearly all shares are of. */
+  #newest: SentJob | undefined;
+  /** A row of accepted shares of one worker at one difficulty, not counted elsewhere yet. */
+  #rowShares = 0;
+  #rowTarget: ShareTarget | undefined;
+  #rowWorker: SessionWorker | undefined;
+  /** Seconds, since V8 keeps a small integer in place and any other number in an object of its own. */
+  #rowAtSeconds = 0;
+  readonly #sent = new SentJobs();
+  /** Replaced at each job. */
+  #vardiff: VardiffState;
+  /** When it was last sent a job; 0 before the first. */
+  lastJobAtMs = 0;
+  readonly #host: SessionContext;
+  #options: VardiffOptions;
+  #newWorkAtMs = 0;
+  #wasFixed = false;
+
+  constructor(options: VardiffOptions, host: SessionContext) {
+    this.#options = options;
+    this.#host = host;
+    this.#vardiff = startVardiff(options, host.nowMs);
+  }
+
+  /** The job with this id as it was sent, if it was. */
+  find(jobId: number): SentJob | undefined {
+    return this.#newest?.job.id === jobId ? this.#newest : this.#sent.find(jobId);
+  }
+
+  /** A share of this worker was accepted at this target. */
+  accept(worker: SessionWorker, target: ShareTarget): void {
+    if (target !== this.#rowTarget || worker !== this.#rowWorker) {
+      this.tally();
+      this.#rowTarget = target;
+      this.#rowWorker = worker;
+    }
+    this.#rowShares += 1;
+    this.#rowAtSeconds = Math.floor(this.#host.nowMs / 1000);
+  }
+
+  /** Brings the worker and the window of the difficulty up to the last share, before either is read. */
+  tally(): void {
+    const shares = this.#rowShares;
+    if (shares === 0) return;
+    this.#rowShares = 0;
+    const { difficulty } = this.#rowTarget!;
+    this.#rowWorker!.accept(shares, difficulty, this.#rowAtSeconds * 1000);
+    countShares(this.#vardiff, shares, difficulty);
+  }
+
+  wish(wish: DifficultyRequest): void {
+    this.tally();
+    this.#take(granted({ options: this.#options, state: this.#vardiff }, wish, this.#host.nowMs));
+  }
+
+  /** Gives it a job, and says how hard and whether the work before it is void. */
+  give(
+    prepared: PreparedJob,
+    isAgain: boolean,
+  ): { readonly target: ShareTarget; readonly isClean: boolean } {
+    this.tally();
+    const { nowMs } = this.#host;
+    const { fixedDifficulty } = prepared.job;
+    const earlier = isAgain ? this.#sent.findWork(prepared.work) : undefined;
+    if (earlier === undefined) this.#newWorkAtMs = nowMs;
+    if (this.#wasFixed && fixedDifficulty === undefined)
+      this.#vardiff = restartedVardiff(this.#vardiff, nowMs);
+    this.#wasFixed = fixedDifficulty !== undefined;
+    let target: ShareTarget;
+    let isClean = false;
+    if (fixedDifficulty !== undefined) target = this.#host.shareTarget(fixedDifficulty);
+    else if (earlier === undefined) target = this.#nextTarget(prepared.maxDifficulty);
+    else if (nowMs - this.#newWorkAtMs <= SAME_WORK_MS) target = earlier.target;
+    else {
+      target = this.#nextTarget(prepared.maxDifficulty);
+      isClean = target.difficulty !== earlier.target.difficulty;
+      if (isClean) {
+        this.#sent.forgetWork(prepared.work);
+        this.#newWorkAtMs = nowMs;
+      }
+    }
+    this.lastJobAtMs = nowMs;
+    this.#newest = prepared.sentWith(target);
+    this.#sent.add(this.#newest);
+    return { target, isClean };
+  }
+
+  memory(hasEarned: boolean): SessionMemory {
+    this.tally();
+    const sent = this.#sent.list();
+    return {
+      sent: sent.map(({ job, target }) => ({ jobId: job.id, difficulty: target.difficulty })),
+      difficulty: this.#vardiff.difficulty,
+      hasEarned,
+    };
+  }
+
+  /** Goes on where an earlier connection ended. */
+  recall({ sent, difficulty }: SessionMemory): void {
+    const known = sent.map((before) => this.#host.sentBefore(before.jobId, before.difficulty));
+    for (const job of known.filter((job): job is SentJob => job !== undefined)) this.#sent.add(job);
+    this.#newWorkAtMs = this.#host.nowMs;
+    this.#take(resumed({ options: this.#options, state: this.#vardiff }, difficulty, this.#host.nowMs));
+  }
+
+  #take({ options, state }: { readonly options: VardiffOptions; readonly state: VardiffState }): void {
+    this.#options = options;
+    this.#vardiff = state;
+  }
+
+  #nextTarget(maxDifficulty: number): ShareTarget {
+    const { nowMs, stats } = this.#host;
+    const isGap = nowMs - this.lastJobAtMs > WORK_GAP_MS;
+    const before = isGap ? restartedVardiff(this.#vardiff, nowMs) : this.#vardiff;
+    this.#vardiff = nextVardiff(this.#options, before, nowMs);
+    const { difficulty } = this.#vardiff;
+    if (difficulty > before.difficulty) stats.vardiffUp += 1;
+    if (difficulty < before.difficulty) stats.vardiffDown += 1;
+    return this.#host.shareTarget(Math.min(difficulty, maxDifficulty));
+  }
+}

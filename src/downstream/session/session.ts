@@ -1,0 +1,500 @@
+import type { Socket } from 'node:net';
+import { toHex } from '../../base/bytes.ts';
+import { LIMITS } from '../../base/limits.ts';
+import type { Verdict } from '../../shares/share.ts';
+import { parseClientLine } from '../../stratum/client-messages.ts';
+import type { RawId } from '../../stratum/envelope.ts';
+import type { LineFramer, LineSink } from '../../stratum/framing.ts';
+import {
+  printError,
+  printServerMessage,
+  printSetExtranonce,
+  TRUE_SUFFIX,
+} from '../../stratum/server-messages.ts';
+import {
+  fillSubmitFields,
+  NO_VERSION_BITS,
+  parseSubmitFast,
+  type SubmitFields,
+} from '../../stratum/submit-parser.ts';
+import { type MissedJob, SocketWriter } from '../io/socket-writer.ts';
+import { ladderStep } from '../server/bans.ts';
+import type { Identity, SessionMemory } from '../server/identities.ts';
+import type { SubmitCode } from '../server/stats.ts';
+import { TokenBucket } from '../server/token-bucket.ts';
+import { userAgentClass } from '../server/user-agents.ts';
+import {
+  type HandshakeEffect,
+  type HandshakeRequest,
+  type HandshakeState,
+  handshake,
+  INITIAL_HANDSHAKE,
+  isReady,
+  VERSION_ID,
+  withAgent,
+} from './handshake.ts';
+import { extranonceKey, HeldRequests, type MinerExtranonce, type SessionFeed } from './job-routing.ts';
+import { LastSent } from './last-sent.ts';
+import type { PreparedJob } from './prepared-job.ts';
+import type { CloseReason, SessionContext } from './session-context.ts';
+import { SessionWork } from './session-work.ts';
+import { DownstreamSubmission } from './submission.ts';
+import { extranonceOf, NOT_SUBSCRIBED, refusalOf } from './submit-checks.ts';
+import { ERROR_SUFFIXES, idPrefix } from './submit-errors.ts';
+import type { VardiffOptions } from './vardiff.ts';
+import { SessionWorker } from './worker.ts';
+
+const NO_BYTES = new Uint8Array(0);
+/** Bytes that count like a line: twice a submit. */
+const BYTES_A_LINE = 256;
+const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
+const FIRST_BYTES = new Set(Buffer.from('{ \t\n\r'));
+
+/**
+ * One connection of a miner. What every share needs stands first: of thousands of sessions none is in a
+ * cache when its turn comes, so that each line of memory less is time.
+ */
+export class Session implements LineSink {
+  closed = false;
+  /** Routed and given work (or waiting for the destination's first job). */
+  started = false;
+  dirty = false;
+  /** Asked for a sign of life since it was last heard of. */
+  pinged = false;
+  /** A small integer, so that it stands here and not in an object of its own. */
+  #seenAtSeconds = 0;
+  inFlight = 0;
+  /** Holds the beginning of a line until its end comes. */
+  #framer: LineFramer | undefined;
+  readonly #host: SessionContext;
+  readonly #budget: TokenBucket | undefined;
+  readonly #work: SessionWork;
+  readonly #outlet: SocketWriter;
+  #lastWorker: SessionWorker | undefined;
+  #lastName = '';
+  /** Of its identity, as a signed integer: that stands here, and an unsigned one may not. */
+  #identityId = 0;
+  #rollableMask = NOT_SUBSCRIBED;
+  #invalidInRow = 0;
+  #garbageInRow = 0;
+  #sawLine = false;
+  readonly id: number;
+  readonly address: string;
+  /** Index of the listener it came in by. */
+  readonly listener: number;
+  readonly connectedAtMs: number;
+  /** Where its work comes from; empty until it is ready. Changed by the server alone. */
+  destination = '';
+  rejected = 0;
+  /** Undefined before subscribe. */
+  identity: Identity | undefined;
+  /** Where its work is its own. Changed by the server alone. */
+  feed: SessionFeed | undefined;
+  #workers: readonly SessionWorker[] = [];
+  readonly #socket: Socket;
+  #handshake: HandshakeState = INITIAL_HANDSHAKE;
+  readonly #held = new HeldRequests();
+  readonly #told = new LastSent();
+
+  constructor(
+    options: Pick<Session, 'id' | 'address' | 'listener'> & { readonly vardiff: VardiffOptions },
+    socket: Socket,
+    host: SessionContext,
+  ) {
+    this.id = options.id;
+    this.address = options.address;
+    this.listener = options.listener;
+    this.connectedAtMs = host.nowMs;
+    this.#seenAtSeconds = Math.floor(host.nowMs / 1000);
+    this.#work = new SessionWork(options.vardiff, host);
+    this.#budget = host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.nowMs);
+    this.#socket = socket;
+    this.#outlet = new SocketWriter(socket);
+    this.#host = host;
+  }
+
+  get userAgent(): string {
+    return this.#handshake.userAgent;
+  }
+
+  get userAgentClass(): string {
+    return userAgentClass(this.#handshake.userAgent);
+  }
+
+  /** Or about to be. */
+  get subscribed(): boolean {
+    return this.#handshake.subscribed || this.#held.waiting;
+  }
+
+  /** Its miner asked to be told of other extranonces. */
+  get takesExtranonce(): boolean {
+    return this.#handshake.setsExtranonce;
+  }
+
+  /** Its miner can be told of another extranonce, or was told of none yet. */
+  get canChangeExtranonce(): boolean {
+    return this.#told.extranonces === undefined || this.takesExtranonce;
+  }
+
+  /** As its miner has to use them from the next job on. */
+  get extranonce(): MinerExtranonce {
+    const extranonce1 = this.identity?.extranonce1 ?? NO_BYTES;
+    return this.feed ?? { extranonce1, extranonce2Size: this.#host.extranonce2Size };
+  }
+
+  get authorized(): boolean {
+    return this.#workers.length > 0;
+  }
+
+  get workers(): readonly SessionWorker[] {
+    this.#work.tally();
+    return this.#workers;
+  }
+
+  get accepted(): number {
+    return this.workers.reduce((sum, worker) => sum + worker.accepted, 0);
+  }
+
+  /** To the second. */
+  get lastSeenMs(): number {
+    return this.#seenAtSeconds * 1000;
+  }
+
+  get versionRolling(): boolean {
+    return this.#handshake.versionMask !== undefined;
+  }
+
+  /** As last sent; 0 before the first job. */
+  get difficulty(): number {
+    return this.#told.difficulty;
+  }
+
+  /** When it was last sent a job; 0 before the first. */
+  get lastJobAtMs(): number {
+    return this.#work.lastJobAtMs;
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.closed) return;
+    const { stats, nowMs } = this.#host;
+    this.#seenAtSeconds = Math.floor(nowMs / 1000);
+    this.pinged = false;
+    if (!this.#sawLine && this.#framer === undefined && !FIRST_BYTES.has(chunk[0]!)) {
+      this.close('not_stratum');
+      return;
+    }
+    const linesBefore = stats.lines;
+    this.#framer = this.#host.framer.push(this.#framer, chunk, this);
+    if (this.#budget === undefined) return;
+    const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
+    if (!this.#budget.spend(cost, nowMs) && !this.closed) this.#host.onThrottled(this);
+  }
+
+  /** True when it may send again after it was throttled. */
+  isInBudget(): boolean {
+    return this.#budget?.spend(0, this.#host.nowMs) ?? true;
+  }
+
+  onLine(bytes: Uint8Array, start: number, end: number): boolean {
+    const { fields, stats } = this.#host;
+    stats.lines += 1;
+    if (parseSubmitFast(bytes, start, end, fields)) {
+      this.#sawLine = true;
+      this.#submit(fields);
+      return !this.closed;
+    }
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
+    const request = parseClientLine(text);
+    this.#sawLine = true;
+    if (request.kind === 'submit') {
+      fillSubmitFields(request, fields);
+      this.#submit(fields);
+    } else this.#shakeHands(request);
+    return !this.closed;
+  }
+
+  onLineTooLong(): boolean {
+    this.#host.stats.limitHits.downstreamLineBytes += 1;
+    this.tell(printError('null', 'line_too_long'));
+    this.close('line_too_long');
+    return false;
+  }
+
+  /** True when this very job is among those the miner still may submit. */
+  wasSent(jobId: number): boolean {
+    return this.#work.find(jobId) !== undefined;
+  }
+
+  /**
+   * Sends a job, and before it what changed: the version mask, the difficulty. A change of difficulty
+   * leaves only here, since firmware that is sent the same work twice finds the same shares twice
+   * (`stratum.md` finding 6).
+   * @param isAgain the same work may have been sent before: then its difficulty stays
+   */
+  sendJob(prepared: PreparedJob, clean: boolean, isAgain: boolean = prepared.isRepeat): void {
+    if (this.closed) return;
+    if (this.#outlet.isFull) {
+      this.#miss({ prepared, clean, isAgain });
+      return;
+    }
+    const { target, isClean } = this.#work.give(prepared, isAgain);
+    const { versionMask } = this.#handshake;
+    const mask = versionMask === undefined ? undefined : (versionMask & prepared.job.versionMask) >>> 0;
+    const before = this.#told.beforeJob(target.difficulty, mask);
+    this.#host.stats.notifies += 1;
+    this.#outlet.notify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
+    this.#checkReader();
+  }
+
+  /** A miner that does not read misses jobs, and gets the newest when it does. */
+  #miss(job: MissedJob): void {
+    this.#host.stats.limitHits.sessionUnreadBytes += 1;
+    const onRead = ({ prepared, clean, isAgain }: MissedJob): void =>
+      this.sendJob(prepared, clean, isAgain);
+    if (!this.#outlet.keep(job, this.#host.nowMs, onRead)) this.#cutOff();
+  }
+
+  /**
+   * Gives it work of its own, of another extranonce, or shared work again; answers the subscribe that waited
+   * for it.
+   * @returns false when its miner would have to be told of other extranonces and cannot be
+   */
+  changeFeed(feed: SessionFeed | undefined): boolean {
+    this.feed = feed;
+    this.#outlet.forget();
+    for (const request of this.#held.take()) if (!this.closed) this.#shakeHands(request);
+    const { extranonce } = this;
+    const key = extranonceKey(extranonce);
+    if ((this.#told.extranonces ?? key) === key) return true;
+    if (!this.canChangeExtranonce) return false;
+    this.#told.extranonces = key;
+    this.tell(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
+    return true;
+  }
+
+  /**
+   * The outcome of a submit: counts it and queues the reply, which leaves at once when it is the last that
+   * the miner waits for.
+   */
+  settle(submission: DownstreamSubmission, verdict: Verdict): void {
+    this.inFlight -= 1;
+    const { worker, requestId } = submission;
+    if (verdict !== 'accepted') {
+      this.#refuse(requestId, verdict, worker, this.inFlight > 0);
+      return;
+    }
+    const { assigned } = submission;
+    const { stats } = this.#host;
+    stats.sharesAccepted += 1;
+    stats.acceptedDifficulty += assigned.difficulty;
+    this.#invalidInRow = 0;
+    this.#work.accept(worker, assigned);
+    if (this.closed) return;
+    this.#outlet.text += idPrefix(requestId) + TRUE_SUFFIX;
+    if (this.inFlight > 0) this.#host.markDirty(this);
+    else this.#leave();
+  }
+
+  /** Ends the turn: first work where the handshake is complete, then everything queued, in one write. */
+  flush(): void {
+    this.dirty = false;
+    if (this.closed) return;
+    if (!this.started && isReady(this.#handshake)) {
+      this.started = true;
+      this.#host.onReady(this);
+      if (this.userAgent === '') this.#outlet.text += ASK_VERSION;
+    }
+    this.#leave();
+  }
+
+  foldHashrate(elapsedMs: number): void {
+    for (const worker of this.workers) worker.fold(elapsedMs);
+  }
+
+  /** Stops reading: what is in flight is still answered. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  /** Sends a line, newline included, at the end of the turn. */
+  tell(line: string): void {
+    if (this.closed) return;
+    this.#outlet.text += line;
+    this.#host.markDirty(this);
+  }
+
+  /** What it leaves behind for the miner's next connection. */
+  memory(): SessionMemory {
+    return this.#work.memory(this.accepted + this.inFlight > 0);
+  }
+
+  /** Writes what is queued and ends the connection; a slow reader is cut off at once. */
+  close(reason: CloseReason): void {
+    if (this.closed) return;
+    this.closed = true;
+    const { text } = this.#outlet;
+    this.#outlet.text = '';
+    if (reason === 'slow_reader' || reason === 'socket_error' || reason === 'not_stratum') {
+      this.#socket.destroy();
+    } else {
+      this.#socket.end(text, 'latin1');
+      this.#host.linger(this.#socket);
+    }
+    this.#host.onClosed(this, reason);
+  }
+
+  #shakeHands(request: HandshakeRequest): void {
+    const host = this.#host;
+    if (this.#held.waiting) {
+      if (!this.#held.add(request)) this.tell(printError(request.id, 'overload'));
+      return;
+    }
+    if (request.kind === 'subscribe') {
+      this.#handshake = withAgent(this.#handshake, request.userAgent);
+      if (this.identity === undefined && !this.#enter(request)) return;
+      this.#told.extranonces = extranonceKey(this.extranonce);
+    }
+    const { extranonce1, extranonce2Size } = this.extranonce;
+    const before = this.#handshake.versionMask;
+    const step = handshake(this.#handshake, request, {
+      extranonce1: toHex(extranonce1),
+      sessionId: this.identity?.token ?? '',
+      extranonce2Size,
+      versionMask: host.versionMask,
+      mayAuthorize:
+        request.kind !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
+      version: host.agentVersion,
+    });
+    this.#handshake = step.state;
+    if (step.state.subscribed) this.#rollableMask = step.state.versionMask ?? 0;
+    if (step.state.versionMask !== before) this.#told.versionMask = step.state.versionMask ?? 0;
+    for (const effect of step.effects) this.#apply(effect);
+    if (!this.started && isReady(this.#handshake)) host.markDirty(this);
+  }
+
+  #apply(effect: HandshakeEffect): void {
+    switch (effect.kind) {
+      case 'reply':
+        this.#garbageInRow = 0;
+        this.tell(effect.line);
+        return;
+      case 'refused':
+        this.#host.stats.refused[effect.code] = (this.#host.stats.refused[effect.code] ?? 0) + 1;
+        this.tell(effect.line);
+        if (effect.code === 'malformed') this.#countGarbage();
+        return;
+      case 'authorized':
+        this.#workers = this.#workers.concat(new SessionWorker(effect.worker));
+        this.#host.onAuthorized(this, effect.worker);
+        return;
+      case 'difficulty':
+        this.#work.wish(effect);
+    }
+  }
+
+  /**
+   * Before its subscribe is answered: who it is, and what extranonces it has. It has the same and its jobs as
+   * before when it names a session that may be resumed. False: not now, or never.
+   */
+  #enter(request: Extract<HandshakeRequest, { kind: 'subscribe' }>): boolean {
+    const who = this.#host.identify(this, request.sessionId);
+    if (who === undefined) {
+      this.close('session_limit');
+      return false;
+    }
+    this.identity = who.identity;
+    this.#identityId = who.identity.id | 0;
+    if (who.memory !== undefined) this.#work.recall(who.memory);
+    if (this.#host.place(this) !== 'waiting') return !this.closed;
+    this.#held.begin();
+    this.#held.add(request);
+    return false;
+  }
+
+  #submit(fields: SubmitFields): void {
+    const host = this.#host;
+    host.stats.sharesSubmitted += 1;
+    this.#garbageInRow = 0;
+    const worker = this.#findWorker(fields);
+    const sent = this.#work.find(fields.jobId);
+    const refusal =
+      refusalOf(fields, worker !== undefined, sent, this.#rollableMask, host) ?? this.#overload();
+    if (refusal !== undefined || worker === undefined || sent === undefined) {
+      this.#refuse(fields.id, refusal ?? 'malformed', worker);
+      return;
+    }
+    const { job, target } = sent;
+    const bits = fields.versionBits === NO_VERSION_BITS ? 0 : fields.versionBits;
+    this.inFlight += 1;
+    host.submit(
+      new DownstreamSubmission(
+        this,
+        worker,
+        fields.id,
+        job,
+        target,
+        extranonceOf(job, this.#identityId, fields),
+        fields.ntime,
+        fields.nonce,
+        (job.version | bits) >>> 0,
+      ),
+    );
+  }
+
+  #overload(): 'overload' | undefined {
+    if (this.inFlight < this.#host.sharesInFlight) return undefined;
+    this.#host.stats.limitHits.sessionSharesInFlight += 1;
+    return 'overload';
+  }
+
+  /** @param mayWait the line may leave with the answer to a share that is still being judged or written */
+  #refuse(id: number | RawId, code: SubmitCode, worker?: SessionWorker, mayWait = false): void {
+    this.#host.stats.rejected[code] += 1;
+    this.rejected += 1;
+    if (worker !== undefined) worker.rejected += 1;
+    const line = idPrefix(id) + ERROR_SUFFIXES[code];
+    if (mayWait) this.#outlet.text += line;
+    else this.tell(line);
+    if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
+  }
+
+  /** A miner that sends nothing valid for so long costs without earning anything. */
+  #countInvalid(): void {
+    const { ladder } = this.#host;
+    if (this.#invalidInRow >= ladder.banAfter) return;
+    this.#invalidInRow += 1;
+    const step = ladderStep(this.#invalidInRow, ladder);
+    if (step !== 'none') this.#host.onInvalid(this, step);
+  }
+
+  #countGarbage(): void {
+    this.#garbageInRow += 1;
+    if (this.#garbageInRow < LIMITS.downstreamGarbageLines) this.#countInvalid();
+    else this.#host.onInvalid(this, 'evict');
+  }
+
+  #findWorker(fields: SubmitFields): SessionWorker | undefined {
+    if (this.#lastWorker !== undefined && fields.isWorker(this.#lastName)) return this.#lastWorker;
+    const found = this.#workers.find(({ wireName }) => fields.isWorker(wireName));
+    this.#lastWorker = found;
+    this.#lastName = found?.wireName ?? '';
+    return found;
+  }
+
+  #leave(): void {
+    if (!this.#outlet.flush()) this.#checkReader();
+  }
+
+  #checkReader(): void {
+    if (this.#outlet.unreadBytes > this.#host.writeBytes) this.#cutOff();
+  }
+
+  #cutOff(): void {
+    this.#host.stats.limitHits.sessionWriteBytes += 1;
+    this.close('slow_reader');
+  }
+}

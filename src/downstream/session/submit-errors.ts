@@ -1,0 +1,23 @@
+import type { RawId } from '../../stratum/envelope.ts';
+import { errorSuffix } from '../../stratum/server-messages.ts';
+import type { SubmitCode } from '../server/stats.ts';
+
+/** Everything after the id of the reply to a refused submit, made once. */
+export const ERROR_SUFFIXES: Readonly<Record<SubmitCode, string>> = {
+  malformed: errorSuffix('malformed'),
+  not_subscribed: errorSuffix('not_subscribed'),
+  not_authorized: errorSuffix('not_authorized'),
+  unknown_job: errorSuffix('unknown_job'),
+  bad_extranonce2: errorSuffix('bad_extranonce2'),
+  bad_ntime: errorSuffix('bad_ntime'),
+  bad_version: errorSuffix('bad_version'),
+  overload: errorSuffix('overload'),
+  stale: errorSuffix('stale'),
+  low_difficulty: errorSuffix('low_difficulty'),
+  duplicate: errorSuffix('duplicate'),
+};
+
+/** How the line of an answer begins. */
+export function idPrefix(id: number | RawId): string {
+  return `{"id":${id}`;
+}

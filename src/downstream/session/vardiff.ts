@@ -1,0 +1,181 @@
+import { assert } from '../../base/assert.ts';
+
+export type VardiffOptions = {
+  /** Shares a minute each session should send. */
+  readonly sharesPerMinute: number;
+  readonly start: number;
+  /** Inclusive bounds; fractions are allowed. */
+  readonly floor: number;
+  readonly ceiling: number;
+};
+
+/**
+ * Judged lazily, when the next job is about to leave: until then an accepted share only adds to two
+ * numbers.
+ */
+export type VardiffState = {
+  readonly difficulty: number;
+  /** Asked for by the miner (password `d=`): never changed by us. */
+  readonly fixed: boolean;
+  readonly windowStartMs: number;
+  /** Sum of the difficulties of the accepted shares of the window, and their number. */
+  windowDifficulty: number;
+  windowShares: number;
+  /** The rate was found. Before that it is searched for, with more shares than in the end. */
+  readonly settled: boolean;
+  /**
+   * Of the search, before the window: shares, and the time they took in units of what is wanted, each
+   * part of it over the difficulty it was spent at. Their quotient estimates the ideal difficulty.
+   */
+  readonly foundShares: number;
+  readonly foundTime: number;
+};
+
+/** Shares after which a rate inside the band counts as found: its deviation is then an eighth. */
+const SETTLED_SHARES = 60;
+/**
+ * The band in which nothing changes. It is wider than one step of two, so that no rate sits between two
+ * steps.
+ */
+const TOO_FAST = 1.9;
+const TOO_SLOW = 0.5;
+/** Standard deviations of a Poisson count that must speak for a change. */
+const DEVIATIONS = 3;
+/** Shares of a search after which the estimate is taken: its deviation is then a fifth. */
+const FOUND_SHARES = 24;
+/** A search looks for shares this much more often than they are wanted, to be done sooner. */
+const SEARCH_SPEED = 4;
+/** Shares that should have come before silence is taken for an answer in a search. */
+const SEARCH_SILENCE = 2;
+/** How far below the difficulty that silence speaks against a search goes on. */
+const SEARCH_STRIDE = 8;
+/** A window older than this says little about now. */
+const WINDOW_MAX_MS = 10 * 60_000;
+
+/** Throws unless the bounds are positive, ordered and finite. */
+export function checkVardiffOptions(options: VardiffOptions): void {
+  const { sharesPerMinute, floor, start, ceiling } = options;
+  assert(sharesPerMinute > 0 && Number.isFinite(sharesPerMinute), 'vardiff_rate_positive', options);
+  assert(floor > 0 && floor <= ceiling && Number.isFinite(ceiling), 'vardiff_bounds_ordered', options);
+  assert(start > 0 && Number.isFinite(start), 'vardiff_start_positive', options);
+}
+
+export function startVardiff(options: VardiffOptions, nowMs: number): VardiffState {
+  return freshWindow(clamp(powerOfTwo(options.start), options), nowMs, {});
+}
+
+/** A miner's wish as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
+export function suggestedVardiff(
+  options: VardiffOptions,
+  state: VardiffState,
+  difficulty: number,
+  nowMs: number,
+): VardiffState {
+  if (state.fixed) return state;
+  return freshWindow(clamp(powerOfTwo(difficulty), options), nowMs, {});
+}
+
+/**
+ * A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one.
+ */
+export function fixedVardiff(options: VardiffOptions, difficulty: number, nowMs: number): VardiffState {
+  return freshWindow(clamp(Math.fround(difficulty), options), nowMs, { fixed: true });
+}
+
+/** Counts accepted shares of one difficulty. Mutates, since it runs for every few shares. */
+export function countShares(state: VardiffState, shares: number, difficulty: number): void {
+  state.windowDifficulty += shares * difficulty;
+  state.windowShares += shares;
+}
+
+/**
+ * The state for the next job. The ideal difficulty is the observed difficulty per minute over the wanted
+ * rate. When it left the band around the present one by more than chance explains, the nearest power of
+ * two to a cautious estimate of it is taken: one deviation nearer to the present one than what was
+ * observed.
+ */
+export function nextVardiff(options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState {
+  const minutes = (nowMs - state.windowStartMs) / 60_000;
+  if (state.fixed || minutes <= 0) return state;
+  const expected = minutes * options.sharesPerMinute;
+  if (!state.settled) return searched(options, state, expected, nowMs);
+  const ratio = state.windowDifficulty / (expected * state.difficulty);
+  const shares = state.windowShares;
+  const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
+  if (ratio > TOO_FAST && ratio * (1 - DEVIATIONS * spread) > 1) {
+    return moved(options, state, ratio * (1 - spread), nowMs);
+  }
+  if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
+    if (shares > 0) return moved(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
+    return freshWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, {});
+  }
+  if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
+    return freshWindow(state.difficulty, nowMs, { settled: true });
+  }
+  const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
+  return isOld ? freshWindow(state.difficulty, nowMs, { settled: true }) : state;
+}
+
+/**
+ * The search for a rate that may be many powers of two away: down in strides while nothing comes, then at
+ * a difficulty low enough to count quickly, until enough was counted. Too low for the time between two
+ * jobs is cheap, too high costs that time.
+ */
+function searched(
+  options: VardiffOptions,
+  state: VardiffState,
+  expected: number,
+  nowMs: number,
+): VardiffState {
+  const { windowShares, windowDifficulty } = state;
+  const difficulty = windowShares === 0 ? state.difficulty : windowDifficulty / windowShares;
+  const foundShares = state.foundShares + windowShares;
+  const foundTime = state.foundTime + expected / difficulty;
+  const ideal = foundShares / foundTime;
+  if (foundShares >= FOUND_SHARES) {
+    return freshWindow(clamp(powerOfTwo(ideal), options), nowMs, { settled: true });
+  }
+  const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
+  if (foundShares === 0 && !isSilent) return state;
+  const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
+  const next = clamp(powerOfTwo(aim), options);
+  return next < state.difficulty ? freshWindow(next, nowMs, { foundShares, foundTime }) : state;
+}
+
+/**
+ * The window begins again, for example after a time without work, whose silence says nothing of the
+ * miner.
+ */
+export function restartedVardiff(state: VardiffState, nowMs: number): VardiffState {
+  return freshWindow(state.difficulty, nowMs, state);
+}
+
+/** The largest power of two not above `value`. */
+export function powerOfTwoBelow(value: number): number {
+  const power = 2 ** Math.floor(Math.log2(value));
+  if (power > value) return power / 2;
+  return power * 2 <= value ? power * 2 : power;
+}
+
+function moved(options: VardiffOptions, state: VardiffState, ratio: number, nowMs: number): VardiffState {
+  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { settled: true });
+}
+
+/** The nearest power of two by ratio. */
+function powerOfTwo(value: number): number {
+  return 2 ** Math.round(Math.log2(value));
+}
+
+function clamp(value: number, options: VardiffOptions): number {
+  return Math.min(Math.max(value, options.floor), options.ceiling);
+}
+
+type Flags = Partial<Pick<VardiffState, 'fixed' | 'settled' | 'foundShares' | 'foundTime'>>;
+
+function freshWindow(difficulty: number, nowMs: number, flags: Flags): VardiffState {
+  const { fixed = false, settled = false, foundShares = 0, foundTime = 0 } = flags;
+  return {
+    ...{ difficulty, fixed, settled, foundShares, foundTime },
+    ...{ windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0 },
+  };
+}

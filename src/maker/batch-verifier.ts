@@ -1,0 +1,248 @@
+import type { Clock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { displayHash } from '../bitcoin/header.ts';
+import type { Params, Result, WireShare } from '../peer/messages.ts';
+import { jobRecordToJson } from '../peer/messages.ts';
+import { type JobRecord, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import type { BlockStatus, ChainTipTracker } from './chain-tip-tracker.ts';
+import type { MakerStore } from './maker-store.ts';
+import {
+  checkJob,
+  checkShare,
+  type ShareCase,
+  type ShareCode,
+  type ShareRules,
+  type ShareVerifier,
+  shareRulesOf,
+} from './verification.ts';
+
+export type BatchVerifierOptions = {
+  /** See `ShareRules`. */
+  readonly fixedTarget: boolean;
+  /** How long a batch waits for a block to reach the own node. */
+  readonly unknownBlockWaitMs: number;
+  /** How long after a reconnect work on blocks that were replaced meanwhile is taken. */
+  readonly backlogWindowMs: number;
+  /** No backlog is older. */
+  readonly maxBacklogMs: number;
+};
+
+export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
+  fixedTarget: false,
+  unknownBlockWaitMs: 5_000,
+  backlogWindowMs: 10 * 60_000,
+  maxBacklogMs: 6 * 3_600_000,
+};
+
+export type BatchVerifierDeps = {
+  readonly view: ChainTipTracker;
+  readonly verifier: ShareVerifier;
+  readonly clock: Clock;
+};
+
+type KnownJob = {
+  readonly job: JobRecord;
+  readonly code: ShareCode | undefined;
+  /** True once it is in the ledger. */
+  stored: boolean;
+};
+
+/** Blocks replaced between `fromMs` and `toMs`, while the miner was away; it may be used until `untilMs`. */
+type Backlog = {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly untilMs: number;
+  leftHashes: bigint;
+};
+
+const POLL_MS = 100;
+
+/** Judges the work of one contract, credits what is good, and says of each refused share why. */
+export class BatchVerifier {
+  readonly stats = { sharesCredited: 0, refused: {} as Record<string, number> };
+  readonly #store: MakerStore;
+  readonly #options: BatchVerifierOptions;
+  readonly #deps: BatchVerifierDeps;
+  readonly #rules: ShareRules;
+  readonly #jobs = new Map<number, KnownJob>();
+  #backlog: Backlog | undefined;
+  /** When the miner was last heard of, wall time in ms. */
+  contactAtMs: number;
+
+  constructor(store: MakerStore, options: BatchVerifierOptions, deps: BatchVerifierDeps) {
+    this.#store = store;
+    this.#options = options;
+    this.#deps = deps;
+    this.#rules = shareRulesOf(store.terms, options.fixedTarget);
+    // Before the first delivery there is nothing a miner could have been kept from sending.
+    this.contactAtMs = store.delivery.contactAtMs || deps.clock.nowMs();
+  }
+
+  /** The miner is there again: work on blocks replaced since the last contact is taken, so far as it fits. */
+  openBacklog(): void {
+    const nowMs = this.#deps.clock.nowMs();
+    const { terms } = this.#store;
+    const oldestMs = nowMs - this.#options.maxBacklogMs;
+    this.#backlog = {
+      fromMs: Math.max(this.contactAtMs, oldestMs) - terms.staleGraceSeconds * 1000,
+      toMs: nowMs,
+      untilMs: nowMs + this.#options.backlogWindowMs,
+      leftHashes: BigInt(terms.maxUnpaidSteps + 1) * terms.stepHashes,
+    };
+    this.contactAtMs = nowMs;
+  }
+
+  /**
+   * Remembers a job. What is wrong with it is said of its shares. Throws `equivocation` for another job of
+   * the same id.
+   */
+  async announce(job: JobRecord): Promise<void> {
+    const known = await this.#jobOf(job.id);
+    const body = JSON.stringify(jobRecordToJson(job));
+    if (known !== undefined) {
+      if (JSON.stringify(jobRecordToJson(known.job)) === body) return;
+      throw new CodedError('equivocation', `job ${job.wireId} was another one before`);
+    }
+    this.#remember({ job, code: checkJob(this.#store.terms, job), stored: false });
+  }
+
+  /**
+   * Verifies, credits and stores a batch; it is on disk when this resolves.
+   * Throws `bad_sequence`, `overload`, `channel_frozen`.
+   */
+  async take(batch: Params<'work.batch'>): Promise<Result<'work.batch'>> {
+    const store = this.#store;
+    const { firstSeq, shares } = batch;
+    if (firstSeq !== store.delivery.nextSeq) {
+      throw new CodedError('bad_sequence', `expected share ${store.delivery.nextSeq}, got ${firstSeq}`);
+    }
+    const cases = await this.#prepare(shares);
+    this.#deps.verifier.hashAll(cases);
+    const credited = this.#cap(cases);
+    const nextSeq = firstSeq + shares.length;
+    const refused = cases.flatMap(({ code }, index) =>
+      code === undefined ? [] : [{ seq: firstSeq + index, code }],
+    );
+    try {
+      await store.credit({
+        shares: credited.map(({ share, hash }): ShareRecord => ({ ...share, hash: hash! })),
+        workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
+        jobs: this.#newJobs(credited),
+        nextSeq,
+        refusedSeqs: refused.map(({ seq }) => seq),
+        ownWorkHashes: batch.workTotal,
+      });
+    } catch (error) {
+      this.#deps.verifier.forget(cases);
+      throw error;
+    }
+    this.#markStored(credited);
+    this.stats.sharesCredited += credited.length;
+    for (const { code } of refused) this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
+    return { nextSeq, verifiedWork: store.delivery.verifiedWorkHashes, refused };
+  }
+
+  /** Everything that can be said without hashing. */
+  async #prepare(shares: readonly WireShare[]): Promise<ShareCase[]> {
+    const nowMs = this.#deps.clock.nowMs();
+    const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
+    const standings = new Map<JobRecord, BlockStatus>();
+    const cases: ShareCase[] = [];
+    for (const share of shares) {
+      const known = await this.#jobOf(share.jobId);
+      const target = this.#deps.verifier.targetOf(share.difficulty);
+      const each: ShareCase = { share, job: known?.job, code: undefined, target, hash: undefined };
+      cases.push(each);
+      if (known === undefined) {
+        each.code = 'share_bad';
+        continue;
+      }
+      const { job } = known;
+      each.code = known.code ?? checkShare(this.#rules, job, share, target.target, nowMs);
+      if (each.code !== undefined) continue;
+      let standing = standings.get(job);
+      if (standing === undefined) {
+        standing = await this.#standingOf(job, waitUntilMs);
+        standings.set(job, standing);
+      }
+      if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
+    }
+    return cases;
+  }
+
+  /** The own node may hear of a block a little later than the miner's: a batch waits once. */
+  async #standingOf(job: JobRecord, waitUntilMs: number): Promise<BlockStatus> {
+    const hash = displayHash(job.prevHash);
+    const { clock, view } = this.#deps;
+    for (;;) {
+      const standing = await view.standing(hash);
+      if (standing.status !== 'unknown' || clock.monotonicMs() >= waitUntilMs) return standing;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  #isTimely(standing: BlockStatus, workHashes: bigint): boolean {
+    if (standing.status === 'unknown') return false;
+    const { restoredHeight } = this.#store.delivery;
+    if (restoredHeight > 0 && standing.height <= restoredHeight) return false;
+    if (standing.status === 'current') return true;
+    const nowMs = this.#deps.clock.nowMs();
+    if (nowMs <= standing.sinceMs + this.#store.terms.staleGraceSeconds * 1000) return true;
+    const backlog = this.#backlog;
+    if (backlog === undefined || nowMs > backlog.untilMs) return false;
+    if (standing.sinceMs < backlog.fromMs || standing.sinceMs > backlog.toMs) return false;
+    if (backlog.leftHashes < workHashes) return false;
+    backlog.leftHashes -= workHashes;
+    return true;
+  }
+
+  /** The good ones up to the contract's total; the share that reaches it is the last. */
+  #cap(cases: readonly ShareCase[]): ShareCase[] {
+    const { terms, delivery } = this.#store;
+    let workHashes = delivery.verifiedWorkHashes;
+    const credited: ShareCase[] = [];
+    for (const each of cases) {
+      if (each.code !== undefined) continue;
+      if (workHashes >= terms.workTotalHashes) {
+        each.code = 'over_budget';
+        continue;
+      }
+      workHashes += each.target!.workHashes;
+      credited.push(each);
+    }
+    return credited;
+  }
+
+  async #jobOf(jobId: number): Promise<KnownJob | undefined> {
+    const known = this.#jobs.get(jobId);
+    if (known !== undefined) return known;
+    const body = await this.#store.storedJob(jobId);
+    if (body === undefined) return undefined;
+    const job = parseJobDocument(body);
+    return this.#remember({ job, code: checkJob(this.#store.terms, job), stored: true });
+  }
+
+  /** What is stored can be read again, so that goes first. */
+  #remember(known: KnownJob): KnownJob {
+    if (this.#jobs.size >= LIMITS.peerJobs) {
+      const [oldest] = this.#jobs.keys();
+      const stored = this.#jobs.entries().find(([, job]) => job.stored)?.[0];
+      this.#jobs.delete(stored ?? oldest!);
+    }
+    this.#jobs.set(known.job.id, known);
+    return known;
+  }
+
+  #newJobs(credited: readonly ShareCase[]): JobRecord[] {
+    const jobs = new Set(credited.map(({ job }) => job!));
+    return [...jobs].filter((job) => this.#jobs.get(job.id)?.stored !== true);
+  }
+
+  #markStored(credited: readonly ShareCase[]): void {
+    for (const { job } of credited) {
+      const known = this.#jobs.get(job!.id);
+      if (known !== undefined) known.stored = true;
+    }
+  }
+}

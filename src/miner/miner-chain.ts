@@ -1,0 +1,165 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { assert, InvariantError } from '../base/assert.ts';
+import { equal } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import type { ChainTip } from '../chain/source.ts';
+import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
+import type { ChannelView, CloseMargins } from '../chain/watcher.ts';
+import { buildClose, type CloseSettlement, closeFeeFor, signClose } from '../channel/close.ts';
+import { dustSat } from '../channel/sizes.ts';
+import { finalizeState, ladderOf, stateAmounts } from '../channel/states.ts';
+import { isAtStake } from '../contract/vesting.ts';
+import { call } from '../peer/calls.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import {
+  ChannelWatch,
+  type ChannelWatchDeps,
+  FALLBACK_SAT_PER_KVB,
+  outputOf,
+  type RoleEffect,
+} from '../settlement/channel-watch.ts';
+import { walletScript } from '../settlement/opening.ts';
+import { txidOf } from './miner-opening.ts';
+import type { MinerStore } from './miner-store.ts';
+
+export { type CloseMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+
+/** What the miner offers where bonds did not vest: each has its own back. */
+const EARLY_SETTLEMENT: CloseSettlement = 'returned';
+
+/**
+ * What the miner does on the chain: sees the funding confirm, closes together or alone, and sees the close
+ * confirm. When is the watcher's to say (`transition`).
+ */
+export class MinerChain {
+  readonly #store: MinerStore;
+  readonly #watch: ChannelWatch;
+  readonly #deps: ChannelWatchDeps;
+
+  constructor(store: MinerStore, margins: CloseMargins, deps: ChannelWatchDeps) {
+    this.#store = store;
+    this.#deps = deps;
+    const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
+    this.#watch = new ChannelWatch({ role: 'miner', margins }, store, side, deps);
+  }
+
+  /** True once the own node shows the funding at the agreed depth. */
+  get isDeep(): boolean {
+    return this.#store.stream.fundingDepth >= this.#store.terms.minDepth;
+  }
+
+  /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
+  get isSpent(): boolean {
+    return this.#watch.isSpent;
+  }
+
+  /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
+  async onTip(tip: ChainTip): Promise<void> {
+    await this.#watch.look(tip);
+  }
+
+  /** Both sides broadcast: who is first does not matter. */
+  async broadcastFunding(): Promise<void> {
+    await this.#watch.broadcastFunding();
+  }
+
+  /**
+   * The close that both sign (`channel.md` 2.3, X): after it neither side goes on. The maker's answer is
+   * broadcast.
+   */
+  async closeTogether(peer: RpcPeer): Promise<void> {
+    const store = this.#store;
+    const { contractId } = store;
+    const { n } = await call(peer, 'channel.shutdown', { contractId });
+    const { assembled, last, channel, contract } = store;
+    assert(assembled && last && channel && contract, 'miner_channel_before_close');
+    // Closed alone while the maker was asked: that fee is another transaction's.
+    if (channel.closeTx !== null) return;
+    if (n !== last.n) throw new CodedError('wrong_state_number', `the maker closes at state ${n}`);
+    const { params } = assembled;
+    const feeSat = channel.closeFeeSat ?? (await this.#closeFeeSat());
+    const signer = this.#deps.signer.forChannel(contract.channelIndex);
+    const settlement = isAtStake(params.terms, last.workHashes) ? EARLY_SETTLEMENT : undefined;
+    const signature = signClose(params, last, feeSat, 'miner', signer, settlement);
+    await store.setStatus('closing', { reason: 'cooperative', closeFeeSat: feeSat });
+    const request = {
+      contractId,
+      n,
+      feeSat,
+      signature,
+      ...(settlement === undefined ? {} : { settlement }),
+    };
+    const { closeTx } = await call(peer, 'close.sig', request);
+    if (txidOf(closeTx) !== buildClose(params, last.workHashes, feeSat, settlement).getId()) {
+      throw new CodedError('bad_funding', 'the closing transaction is another one');
+    }
+    await store.setStatus('closing', { closeTx });
+    await this.#watch.broadcast(closeTx);
+  }
+
+  /** Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. */
+  async closeAlone(): Promise<void> {
+    await this.#watch.look(await this.#deps.chain.tip(), true);
+  }
+
+  #details(): Partial<ChannelView> {
+    const { assembled, last } = this.#store;
+    if (assembled === undefined || last === undefined) return {};
+    const { params } = assembled;
+    const script = params.minerPayoutScript;
+    const dust = dustSat(script);
+    const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
+    // Only an output of the own wallet can be spent from here.
+    const isOwn = equal(script, walletScript(this.#deps.signer));
+    return {
+      ladder: ladderOf(params, last.workHashes),
+      ...(isOwn ? { child: { vsize: CHILD_VBYTES, outputSat, dustSat: dust } } : {}),
+    };
+  }
+
+  async #perform(effect: RoleEffect): Promise<void> {
+    if (effect.type === 'close_alone') return this.#sendState(effect.rung);
+    if (effect.type === 'pay_child') return this.#payChild(effect.feeSat);
+    throw new InvariantError(`the miner has no ${effect.type}`);
+  }
+
+  /**
+   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it
+   * is there, and must not be left behind.
+   */
+  async #sendState(rung: number): Promise<void> {
+    await this.#store.settled();
+    const { assembled, last, channel, contract } = this.#store;
+    assert(assembled && last && channel && contract, 'miner_channel_before_close');
+    const signer = this.#deps.signer.forChannel(contract.channelIndex);
+    const { hex, feeSat } = finalizeState(assembled.params, last, rung, signer);
+    if (channel.closeTx !== hex) {
+      await this.#store.setStatus('closing', { reason: 'alone', closeTx: hex, closeFeeSat: feeSat });
+      this.#deps.log.warn({ contract: this.#store.contractId, n: last.n, rung }, 'closing alone');
+    }
+    await this.#watch.broadcast(hex);
+  }
+
+  /** Beyond the ladder: spends the own output of the close, so that both together pay what blocks ask for. */
+  async #payChild(feeSat: bigint): Promise<void> {
+    const { channel, assembled } = this.#store;
+    assert(channel?.closeTx && assembled, 'miner_close_before_child');
+    const { signer, log } = this.#deps;
+    const parent = Transaction.fromHex(channel.closeTx);
+    const vout = outputOf(parent, assembled.params.minerPayoutScript);
+    const child = buildChild(parent, vout, feeSat, {
+      publicKey: signer.publicKey('wallet'),
+      sign: (hash) => signer.signEcdsa('wallet', hash),
+    });
+    log.warn({ contract: this.#store.contractId, feeSat }, 'a child pays for the close');
+    await this.#watch.broadcastPackage(channel.closeTx, child.toHex());
+  }
+
+  /** What blocks ask for at the moment, within what a close may pay and the miner has. */
+  async #closeFeeSat(): Promise<bigint> {
+    const { assembled, last } = this.#store;
+    assert(assembled && last, 'miner_channel_before_close');
+    const rate = await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB);
+    return closeFeeFor(assembled.params, last, rate, EARLY_SETTLEMENT);
+  }
+}

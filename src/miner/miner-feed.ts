@@ -1,0 +1,220 @@
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { call } from '../peer/calls.ts';
+import type { Result } from '../peer/messages.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import type { DeliveryRecord } from '../settlement/records.ts';
+import { shareTargetOf } from '../shares/share.ts';
+import {
+  JOB_KIND,
+  jobDocumentId,
+  parseJobDocument,
+  SHARE_KIND,
+  SHARE_RECORD_SIZE,
+  type ShareRecord,
+  unpackShares,
+} from '../work/evidence.ts';
+
+export type FeedOptions = {
+  readonly contractId: string;
+  /** Batches unanswered at a time. */
+  readonly batchWindow: number;
+  /** Batches start at least this far apart unless one is full. */
+  readonly batchIntervalMs: number;
+};
+
+export type FeedDeps = {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  /** Seq after the last durable share of the stream. */
+  readonly durableSeq: () => number;
+  /** The maker judged everything before `nextSeq`. */
+  readonly onJudged: (nextSeq: number, ownWorkHashes: bigint, result: Result<'work.batch'>) => void;
+};
+
+/** Log rows read at a time. */
+const ROWS_PER_READ = 64;
+
+/**
+ * Sends the shares of one stream over one connection, in order and each once: the job of a share first,
+ * then batches, a few
+ * in flight. It starts where the maker stands and reads what is durable from the ledger.
+ */
+export class MinerFeed {
+  readonly #options: FeedOptions;
+  readonly #deps: FeedDeps;
+  readonly #peer: RpcPeer;
+  readonly #announced = new Set<number>();
+  readonly #work = new Map<number, bigint>();
+  #sentSeq = 0;
+  #sentWorkHashes = 0n;
+  #judgedSeq = 0;
+  #inFlight = 0;
+  #lastBatchAtMs = Number.NEGATIVE_INFINITY;
+  #buffer: ShareRecord[] = [];
+  #wake: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #running = false;
+
+  constructor(peer: RpcPeer, options: FeedOptions, deps: FeedDeps) {
+    this.#peer = peer;
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  /** True when the maker has judged every durable share. */
+  get drained(): boolean {
+    return this.#judgedSeq >= this.#deps.durableSeq();
+  }
+
+  /**
+   * The own work of all shares before `nextSeq`, from the nearest known point. Throws `bad_sequence` when
+   * the maker has more
+   * shares than the ledger.
+   */
+  async seek(nextSeq: number, from: DeliveryRecord): Promise<bigint> {
+    if (nextSeq > this.#deps.durableSeq()) {
+      throw new CodedError('bad_sequence', `the maker has ${nextSeq} shares, the own ledger fewer`);
+    }
+    const known = from.nextSeq <= nextSeq;
+    this.#sentSeq = known ? from.nextSeq : 0;
+    this.#sentWorkHashes = known ? from.ownWorkHashes : 0n;
+    while (this.#sentSeq < nextSeq) {
+      const shares = await this.#take(Math.min(nextSeq - this.#sentSeq, LIMITS.peerBatchShares));
+      this.#advance(shares);
+    }
+    this.#judgedSeq = this.#sentSeq;
+    return this.#sentWorkHashes;
+  }
+
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
+  /** Runs until `stop` or the connection ends; rejects with what ended it. After `seek`. */
+  async run(): Promise<void> {
+    assert(!this.#running, 'miner_feed_runs_once');
+    this.#running = true;
+    while (!this.#stopped) {
+      const waitMs = this.#waitMs();
+      if (waitMs > 0) {
+        await this.#sleep(waitMs);
+        continue;
+      }
+      // The log may hold more than was acknowledged to us; that is not ours to sell yet.
+      const waiting = this.#deps.durableSeq() - this.#sentSeq;
+      const shares = await this.#take(Math.min(LIMITS.peerBatchShares, waiting));
+      if (this.#stopped) return;
+      await this.#announce(shares);
+      if (this.#stopped) return;
+      this.#send(shares);
+    }
+  }
+
+  /** Something became durable. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.wake();
+  }
+
+  /** Infinity: until woken. */
+  #waitMs(): number {
+    const waiting = this.#deps.durableSeq() - this.#sentSeq;
+    if (waiting <= 0 || this.#inFlight >= this.#options.batchWindow) return Number.POSITIVE_INFINITY;
+    if (waiting >= LIMITS.peerBatchShares) return 0;
+    return this.#lastBatchAtMs + this.#options.batchIntervalMs - this.#deps.clock.monotonicMs();
+  }
+
+  #sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        clearTimeout(this.#timer);
+        this.#wake = undefined;
+        resolve();
+      };
+      if (Number.isFinite(ms)) this.#timer = setTimeout(this.#wake, Math.ceil(ms));
+    });
+  }
+
+  async #take(max: number): Promise<readonly ShareRecord[]> {
+    if (this.#buffer.length === 0) {
+      const { contractId } = this.#options;
+      const rows = await this.#deps.ledger.readLog(SHARE_KIND, contractId, this.#sentSeq, ROWS_PER_READ);
+      let next = this.#sentSeq;
+      for (const row of rows) {
+        const skipped = Math.max(0, next - row.first);
+        if (row.first + skipped !== next || row.body.length !== row.count * SHARE_RECORD_SIZE) {
+          throw new CodedError('ledger_corrupt', `the shares of ${contractId} have a gap at ${next}`);
+        }
+        this.#buffer.push(...unpackShares(row.body.subarray(skipped * SHARE_RECORD_SIZE)));
+        next = row.first + row.count;
+      }
+      if (this.#buffer.length === 0) {
+        throw new CodedError('ledger_corrupt', `share ${this.#sentSeq} of ${contractId} is missing`);
+      }
+    }
+    return this.#buffer.splice(0, max);
+  }
+
+  async #announce(shares: readonly ShareRecord[]): Promise<void> {
+    for (const { jobId } of shares) {
+      if (this.#announced.has(jobId)) continue;
+      const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
+      if (body === undefined) throw new CodedError('ledger_corrupt', `job ${jobId} is missing`);
+      const job = parseJobDocument(body);
+      await call(this.#peer, 'job.announce', { contractId: this.#options.contractId, job });
+      this.#announced.add(jobId);
+    }
+  }
+
+  #send(shares: readonly ShareRecord[]): void {
+    const firstSeq = this.#sentSeq;
+    this.#advance(shares);
+    const nextSeq = this.#sentSeq;
+    const ownWorkHashes = this.#sentWorkHashes;
+    this.#inFlight += 1;
+    this.#lastBatchAtMs = this.#deps.clock.monotonicMs();
+    call(this.#peer, 'work.batch', {
+      contractId: this.#options.contractId,
+      firstSeq,
+      shares: shares.map(({ hash: _hash, ...share }) => share),
+      workTotal: ownWorkHashes,
+    })
+      .then((result) => {
+        if (result.nextSeq !== nextSeq) {
+          throw new CodedError('protocol', `a batch up to ${nextSeq} was answered with ${result.nextSeq}`);
+        }
+        this.#inFlight -= 1;
+        this.#judgedSeq = nextSeq;
+        if (!this.#stopped) this.#deps.onJudged(nextSeq, ownWorkHashes, result);
+        this.wake();
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        this.stop();
+        this.#peer.close(error);
+      });
+  }
+
+  #advance(shares: readonly ShareRecord[]): void {
+    for (const { difficulty } of shares) this.#sentWorkHashes += this.#workOf(difficulty);
+    this.#sentSeq += shares.length;
+  }
+
+  #workOf(difficulty: number): bigint {
+    const known = this.#work.get(difficulty);
+    if (known !== undefined) return known;
+    const { workHashes } = shareTargetOf(difficulty);
+    if (this.#work.size >= 1024) this.#work.clear();
+    this.#work.set(difficulty, workHashes);
+    return workHashes;
+  }
+}

@@ -1,0 +1,143 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { assert } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { attachFundingWitnesses } from '../channel/funding.ts';
+import { minerKeysOf } from '../channel/keys.ts';
+import { makerContributionSat, minerContributionSat } from '../channel/params.ts';
+import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
+import type { SignedSealClaim } from '../channel/seal.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { call } from '../peer/calls.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
+import {
+  type AssembledChannel,
+  assembleChannel,
+  checkCoins,
+  checkForeign,
+  type SignerTree,
+  signTerms,
+  verifyTermsSignature,
+} from '../settlement/opening.ts';
+import { firstClaim } from './miner-seal.ts';
+import type { MinerStore } from './miner-store.ts';
+
+export type MinerOpeningOptions = {
+  /** Where the miner is paid; the wallet's own script unless given. */
+  readonly payoutScript: Uint8Array;
+  /** The most the miner agrees to pay for its part of the funding, sat per kvB. */
+  readonly maxFeeRateSatPerKvb: number;
+};
+
+export type OpeningDeps = {
+  readonly chain: ChainSource;
+  readonly signer: SignerTree;
+  /** Default: the wallet key of the signer. */
+  readonly wallet?: FundingWallet;
+};
+
+/**
+ * Brings the contract from terms to a signed funding (`channel.md` 2.4), from wherever the store stands:
+ * each answer of the
+ * maker is on disk before the next step, each step may be asked for twice. State 0 is on disk before the
+ * miner signs.
+ */
+export async function openChannel(
+  peer: RpcPeer,
+  store: MinerStore,
+  options: MinerOpeningOptions,
+  deps: OpeningDeps,
+): Promise<void> {
+  const { contractId, terms } = store;
+  if (store.contract === undefined) {
+    checkOrder(terms);
+    const signature = signTerms(terms, deps.signer);
+    const answer = await call(peer, 'contract.propose', { terms, signature });
+    if (answer.contractId !== contractId) throw new CodedError('protocol', 'another contract id');
+    verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
+    await store.accept(signature, answer.signature);
+  }
+  if (store.opening === undefined) await makeOffer(store, options, deps);
+  if (store.assembled === undefined) await takeAcceptance(peer, store, options, deps);
+  if (store.fundingTx !== undefined) return;
+  const { assembled } = store;
+  assert(assembled !== undefined, 'miner_channel_before_signatures');
+  const { funding } = assembled;
+  const { network } = terms;
+  const wallet = deps.wallet ?? keyWallet(deps);
+  const miner = await wallet.sign({ contractId, network }, funding, 'miner');
+  const psbt = fundingPsbt(funding, network, 'miner', miner, deps.signer);
+  const claim = await claimOfNothing(store, assembled, deps);
+  const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim });
+  const maker = psbtFundingSignatures(funding, 'maker', network, answer.psbt);
+  await store.saveFunding(attachFundingWitnesses(funding, { miner, maker }).hex);
+}
+
+/** Claim 0, stored, where there is a seal: it leaves with the own signatures. */
+async function claimOfNothing(
+  store: MinerStore,
+  assembled: AssembledChannel,
+  deps: OpeningDeps,
+): Promise<{ claim?: SignedSealClaim }> {
+  if (store.terms.seal === undefined) return {};
+  assert(store.contract !== undefined, 'miner_contract_before_claim');
+  const signer = deps.signer.forChannel(store.contract.channelIndex);
+  await store.saveClaim(store.claimed ?? firstClaim(assembled, signer));
+  return { claim: store.claimed!.claim };
+}
+
+/**
+ * The miner's inputs are signed first, which is for the smaller contributor (BOLT2): whoever signs first can
+ * be kept waiting. Throws `bad_terms`.
+ */
+export function checkOrder(terms: ContractTerms): void {
+  if (minerContributionSat(terms) > makerContributionSat(terms))
+    throw new CodedError('bad_terms', 'the miner may not put more into the channel than the maker');
+}
+
+async function makeOffer(
+  store: MinerStore,
+  options: MinerOpeningOptions,
+  deps: OpeningDeps,
+): Promise<void> {
+  assert(store.contract !== undefined, 'miner_contract_before_offer');
+  const keys = deps.signer.forChannel(store.contract.channelIndex);
+  const funding = await (deps.wallet ?? keyWallet(deps)).choose({
+    contributionSat: minerContributionSat(store.terms),
+    feeRateSatPerKvb: options.maxFeeRateSatPerKvb,
+    reserved: new Set(),
+  });
+  await store.saveOffer({
+    contractId: store.contractId,
+    keys: minerKeysOf(keys, store.terms),
+    payoutScript: options.payoutScript,
+    funding,
+  });
+}
+
+async function takeAcceptance(
+  peer: RpcPeer,
+  store: MinerStore,
+  options: MinerOpeningOptions,
+  deps: OpeningDeps,
+): Promise<void> {
+  assert(store.opening !== undefined, 'miner_offer_before_acceptance');
+  const { open } = store.opening;
+  const accept = await call(peer, 'channel.open', open);
+  if (accept.feeRateSatPerKvb > options.maxFeeRateSatPerKvb) {
+    throw new CodedError('bad_funding', `a fee of ${accept.feeRateSatPerKvb} sat/kvB is more than agreed`);
+  }
+  checkForeign(accept.funding, deps.signer);
+  await checkCoins(accept.funding, deps.chain);
+  await store.saveAcceptance(accept, assembleChannel(store.terms, open, accept));
+}
+
+/** The txid of a transaction from a peer. Throws `protocol` for bytes that are none. */
+export function txidOf(transactionHex: string): string {
+  try {
+    return Transaction.fromHex(transactionHex).getId();
+  } catch {
+    throw new CodedError('protocol', 'not a transaction');
+  }
+}

@@ -1,0 +1,89 @@
+import type { Clock, Random } from '../base/clock.ts';
+import type { StreamStatus } from '../contract/stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { DEFAULT_RPC, type RpcOptions } from '../peer/rpc-peer.ts';
+import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from '../peer/transport.ts';
+import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { ChannelStatus } from '../settlement/records.ts';
+import type { SealStatus } from '../settlement/stake-settlement.ts';
+import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
+import type { OpeningDeps } from './miner-opening.ts';
+
+export type MinerContractOptions = {
+  readonly terms: ContractTerms;
+  readonly host: string;
+  readonly port: number;
+  /** Where the miner is paid. Default: the wallet's own script. */
+  readonly payoutScript?: Uint8Array;
+  readonly maxFeeRateSatPerKvb?: number;
+  readonly batchWindow?: number;
+  readonly batchIntervalMs?: number;
+  readonly reconnectMinMs?: number;
+  readonly reconnectMaxMs?: number;
+  readonly connectTimeoutMs?: number;
+  /** See `MinerStoreOptions`. */
+  readonly maxRefusedPercent?: number;
+  readonly unpaidTimeoutMs?: number;
+  /** See `BondSide`. */
+  readonly returnsBonds?: boolean;
+  readonly margins?: CloseMargins;
+  readonly transport?: TransportOptions;
+  readonly rpc?: RpcOptions;
+};
+
+export type MinerSettings = MinerContractOptions &
+  Required<Omit<MinerContractOptions, 'payoutScript' | 'unpaidTimeoutMs' | 'terms' | 'host' | 'port'>>;
+
+export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = {
+  maxFeeRateSatPerKvb: 200_000,
+  batchWindow: 2,
+  batchIntervalMs: 250,
+  reconnectMinMs: 1_000,
+  reconnectMaxMs: 60_000,
+  connectTimeoutMs: 10_000,
+  maxRefusedPercent: 1,
+  returnsBonds: false,
+  margins: DEFAULT_CLOSE_MARGINS,
+  transport: DEFAULT_TRANSPORT,
+  rpc: DEFAULT_RPC,
+};
+
+export type MinerContractDeps = OpeningDeps & {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** See `StakeSettlementDeps`. */
+  readonly externalSigning?: ExternalSigning;
+  /** After everything that may have changed the status. */
+  readonly onStatus?: (status: MinerStatus) => void;
+  readonly connect?: typeof connectPeer;
+};
+
+export type MinerStatus = {
+  readonly contractId: string;
+  /** Authenticated and reestablished. */
+  readonly connected: boolean;
+  /** True while hashrate may go to this contract; the maker need not be connected. */
+  readonly live: boolean;
+  readonly channel: ChannelStatus | 'none';
+  readonly stream: StreamStatus;
+  readonly signed:
+    | { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint }
+    | undefined;
+  readonly ownWorkHashes: bigint;
+  readonly judgedWorkHashes: bigint;
+  readonly refusedWorkHashes: bigint;
+  /** Own work, less what was refused, that no state covers. */
+  readonly exposureHashes: bigint;
+  readonly exposureSat: bigint;
+  readonly fundingTxid: string | undefined;
+  readonly fundingDepth: number;
+  /** `none` where the terms have none. */
+  readonly seal: SealStatus;
+  readonly frozen: string | undefined;
+  /** What ended the last connection, or refused it. */
+  readonly lastError: string | undefined;
+};

@@ -1,0 +1,122 @@
+import { formatSi } from '../base/units.ts';
+import type { DestinationConfig, ProxyConfig } from '../config/config.ts';
+import type { Destination } from '../upstream/destination.ts';
+import { destinationOfLink } from '../upstream/session-links.ts';
+import type { VerdictMatrix } from '../upstream/verdict-matrix.ts';
+import type { DestinationWork } from './destination-work.ts';
+import type { Mining } from './mining.ts';
+
+export type DestinationStatus = {
+  readonly name: string;
+  readonly role: DestinationConfig['role'];
+  readonly up: boolean;
+  readonly tls: boolean;
+  readonly job_age_ms: number | null;
+  readonly reject_ratio: number;
+  readonly rtt_ms: number | null;
+  /** Forwarded to it, by its verdict. */
+  readonly shares: Readonly<Record<'accepted' | 'refused' | 'timeout' | 'lost', number>>;
+  /** The same by both verdicts, `we_accepted_they_rejected` and so on. */
+  readonly combinations: Readonly<Record<string, number>>;
+  readonly last_refusal: string | null;
+  readonly last_failure: string | null;
+  /** Requests to connect to another host that were not followed. */
+  readonly redirects_refused: number;
+  /** How it reads version bits; under `auto`, as far as it is known. */
+  readonly version_reading: {
+    readonly option: string;
+    readonly guess: string;
+    readonly confirmed: boolean;
+  };
+  readonly sessions: number;
+  /** Connections of single miners and spare ones; null where one connection serves all. */
+  readonly links: { readonly attached: number; readonly spare: number; readonly refused: number } | null;
+  readonly hashrate: { readonly text: string; readonly hashes_per_second: number };
+  /** Credited since the ledger was made: the sum of its streams of evidence. */
+  readonly credited: { readonly shares: number; readonly work_hashes: bigint };
+  /** Null unless the hashrate is split by weight or rate. */
+  readonly split: {
+    readonly weight: number | null;
+    readonly rate_hashes_per_second: bigint | null;
+    readonly wanted_hashes_per_second: bigint;
+    readonly assigned_hashes_per_second: bigint;
+    readonly missing_hashes: bigint;
+  } | null;
+};
+
+type Facts = { readonly config: ProxyConfig; readonly mining: Mining; readonly work: DestinationWork };
+
+/** Every destination of the configuration, in its order of preference. */
+export function destinationStatus({ config, mining, work }: Facts): DestinationStatus[] {
+  const sessions = sessionsByDestination(mining);
+  return mining.destinations.map((destination, index) => {
+    const { name, health, client } = destination;
+    const row = config.destinations[index]!;
+    const { accepted, refused, timeout, lost } = client.stats;
+    const { option, guess, confirmed } = client.versionReading;
+    const rate = work.rates(name)?.oneMinute ?? 0;
+    const { seq, workHashes } = work.total(name);
+    return {
+      ...{ name, role: row.role, up: health.up, tls: row.tls !== undefined },
+      job_age_ms: health.jobAgeMs,
+      reject_ratio: health.rejectRatio,
+      rtt_ms: health.rttMs,
+      shares: { accepted, refused, timeout, lost },
+      combinations: verdictMatrixCounts(destination),
+      last_refusal: destination.lastRefusal,
+      last_failure: client.lastFailure,
+      redirects_refused: client.stats.redirectsRefused,
+      version_reading: { option, guess, confirmed },
+      sessions: sessions[name] ?? 0,
+      links: linksStatus(destination),
+      hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },
+      credited: { shares: seq, work_hashes: workHashes },
+      split: splitStatus(row, mining),
+    };
+  });
+}
+
+function linksStatus({ mode, links }: Destination): DestinationStatus['links'] {
+  if (mode !== 'per_session') return null;
+  return { attached: links.attached, spare: links.spare, refused: links.stats.refused };
+}
+
+function splitStatus({ name, quota }: DestinationConfig, { router }: Mining): DestinationStatus['split'] {
+  if (router.accounts.length === 0) return null;
+  const account = router.accounts.find((candidate) => candidate.name === name);
+  return {
+    weight: quota?.type === 'weight' ? quota.weight : null,
+    rate_hashes_per_second: quota?.type === 'rate' ? quota.hashesPerSecond : null,
+    wanted_hashes_per_second: account?.targetHashesPerSecond ?? 0n,
+    assigned_hashes_per_second: account?.assignedHashesPerSecond ?? 0n,
+    missing_hashes: account?.missingHashes ?? 0n,
+  };
+}
+
+const COMBINATIONS: Readonly<Record<keyof VerdictMatrix, string>> = {
+  weAcceptedTheyAccepted: 'we_accepted_they_accepted',
+  weAcceptedTheyRejected: 'we_accepted_they_rejected',
+  weAcceptedTheySilent: 'we_accepted_they_silent',
+  weRejectedTheyAccepted: 'we_rejected_they_accepted',
+  weRejectedTheyRejected: 'we_rejected_they_rejected',
+  weRejectedTheySilent: 'we_rejected_they_silent',
+  incomplete: 'incomplete',
+};
+
+/** Forwarded shares by both verdicts, by the name of the combination. */
+export function verdictMatrixCounts({ combinations }: Destination): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(COMBINATIONS).map(([key, name]) => [name, combinations[key as keyof VerdictMatrix]]),
+  );
+}
+
+/** Sessions that have a destination, by its name. */
+export function sessionsByDestination({ server, destinations }: Mining): Readonly<Record<string, number>> {
+  const counts = new Map(destinations.map(({ name }) => [name, 0]));
+  for (const { destination } of server.sessions()) {
+    const name = destinationOfLink(destination);
+    const count = counts.get(name);
+    if (count !== undefined) counts.set(name, count + 1);
+  }
+  return Object.fromEntries(counts);
+}

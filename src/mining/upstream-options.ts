@@ -1,0 +1,45 @@
+import { USER_AGENT } from '../base/version.ts';
+import type { Env } from '../config/common-config.ts';
+import type {
+  DestinationConfig,
+  FailoverConfig,
+  SplitConfig,
+  UpstreamTlsConfig,
+} from '../config/config.ts';
+import { readSecretFile, readTextFile } from '../config/secrets.ts';
+import type { UpstreamClientOptions, UpstreamTls } from '../upstream/client.ts';
+import { FAILOVER_POLICY, type FailoverPolicy } from '../upstream/failover.ts';
+import { SPLIT_POLICY, type SplitPolicy } from '../upstream/split.ts';
+
+/** What the configuration says about one upstream; passwords and certificates are read here. */
+export function upstreamOptions(row: DestinationConfig, env: Env): UpstreamClientOptions {
+  const { name, host, port, worker, profile, versionMask, versionReading } = row;
+  const password =
+    row.password.type === 'text' ? row.password.text : readSecretFile(row.password.file, env);
+  return {
+    ...{ name, host, port, worker, password, profile, versionMask, versionReading },
+    userAgent: USER_AGENT,
+    extranonceSubscribe: row.extranonceSubscribe,
+    allowRedirect: row.allowRedirect,
+    ...(row.tls === undefined ? {} : { tls: tlsOptions(row.tls) }),
+    ...(row.resume === undefined ? {} : { resume: row.resume }),
+    ...(row.suggestDifficulty === undefined ? {} : { suggestDifficulty: row.suggestDifficulty }),
+  };
+}
+
+function tlsOptions({ caFile, serverName, verify }: UpstreamTlsConfig): UpstreamTls {
+  return {
+    verify,
+    ...(caFile === undefined ? {} : { caPem: readTextFile(caFile) }),
+    ...(serverName === undefined ? {} : { serverName }),
+  };
+}
+
+export function failoverPolicy(config: FailoverConfig): FailoverPolicy {
+  const { returnAfterMs, maxRejectRatio, maxRoundTripMs } = config;
+  return { ...FAILOVER_POLICY, returnAfterMs, maxRejectRatio, maxRttMs: maxRoundTripMs };
+}
+
+export function splitPolicy({ minStayMs, sliceMs, tolerance }: SplitConfig): SplitPolicy {
+  return { ...SPLIT_POLICY, minStayMs, sliceMs, tolerance };
+}

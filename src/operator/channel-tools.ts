@@ -1,0 +1,325 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Transaction } from 'bitcoinjs-lib';
+import type { Clock } from '../base/clock.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import type { ChainSource } from '../chain/source.ts';
+import { channelFacts } from '../channel/params.ts';
+import { signRefund } from '../channel/refund.ts';
+import type { SeedSigner } from '../channel/signer.ts';
+import { finalizeState, rungForFeeRate, type SignedTransaction } from '../channel/states.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { MakerChain } from '../maker/maker-chain.ts';
+import { MakerStore } from '../maker/maker-store.ts';
+import { DEFAULT_CLOSE_MARGINS, MinerChain } from '../miner/miner-chain.ts';
+import { txidOf } from '../miner/miner-opening.ts';
+import { MinerStore } from '../miner/miner-store.ts';
+import { loadContract } from '../settlement/records.ts';
+import {
+  type ChannelAccess,
+  openForReading,
+  openForWriting,
+  requireChain,
+  signerOf,
+} from './channel-access.ts';
+import { type FundedChannel, lookAtChain, type OnChain, SPENDER_BLOCKS } from './channel-report.ts';
+import { readExternalSignature } from './external-signature.ts';
+import { act } from './status-client.ts';
+
+export type ToolDeps = { readonly clock: Clock; readonly log: Logger };
+
+/** What became of a request to close. */
+export type CloseResult = {
+  readonly contract: string;
+  /** Who broadcast: the running daemon, or this program in its place. */
+  readonly by: 'daemon' | 'command';
+  /** Null while the two sides have not signed a close yet. */
+  readonly close_txid: string | null;
+  readonly close_tx: string | null;
+  readonly fee_sat: bigint | null;
+  /** 0 in the mempool; null where the node was not asked. */
+  readonly confirmations: number | null;
+};
+
+const POLL_MS = 250;
+const MAX_REFUSED_PERCENT = 1;
+const FINAL_DEPTH = 6;
+
+/** Throws `unknown_channel` where something spent the channel, or its funding is nowhere. */
+export function assertUnspent(onChain: OnChain): void {
+  if (onChain.funding === 'unspent') return;
+  const detail =
+    onChain.funding === 'spent'
+      ? `the channel is spent by ${onChain.spent_by}`
+      : 'the node does not know the funding of this channel';
+  throw new CodedError('unknown_channel', detail);
+}
+
+/** Throws `not_expired` while the maker has no way out of its own. */
+export function assertExpired({ params }: Pick<FundedChannel, 'params'>, onChain: OnChain): void {
+  const { expiryHeight } = params.terms;
+  if (onChain.tip_height >= expiryHeight) return;
+  const left = expiryHeight - onChain.tip_height;
+  throw new CodedError(
+    'not_expired',
+    `the tip is at ${onChain.tip_height}, ${left} blocks before ${expiryHeight}`,
+  );
+}
+
+/** Asks the running daemon to close together. Throws `daemon_unreachable`, and what it refuses with. */
+export async function requestClose(access: ChannelAccess, channel: FundedChannel): Promise<void> {
+  const { daemon } = access;
+  if (daemon === undefined) throw new CodedError('usage', 'say which daemon: --config FILE');
+  await act(daemon.url, daemon.dataDir, 'channel/close', { contract: channel.stored.contractId });
+}
+
+/**
+ * Broadcasts what this side may alone: by the running daemon, which then watches it; else in its place, with
+ * the same records in the ledger. Throws `not_expired`, `unknown_channel`, `tx_refused`, `chain_unreachable`.
+ */
+export async function forceClose(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  options: { readonly urgent: boolean },
+  deps: ToolDeps,
+): Promise<CloseResult> {
+  const chain = requireChain(access, channel.params.terms.network, deps.log);
+  try {
+    const onChain = await lookAtChain(chain, channel.params, fallbackOf(access));
+    const done = ownClose(channel, onChain);
+    if (done !== undefined) return done;
+    if (channel.role === 'maker') assertExpired(channel, onChain);
+    const all = { ...deps, chain };
+    const by = await closeByWhoOwns(access, channel, all);
+    if (by !== 'unable' && !options.urgent) return await broadcastStored(by, access, channel, all);
+    return await broadcastBest(access, channel, options, all);
+  } finally {
+    chain.close();
+  }
+}
+
+/**
+ * The own close where it needs no more help; undefined while there is something to do. What waits in the
+ * mempool the miner can replace. Throws `unknown_channel` where another transaction spends the channel.
+ */
+function ownClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResult | undefined {
+  const { channel, contractId } = stored;
+  if (onChain.funding !== 'spent') return undefined;
+  const hex = channel?.closeTx ?? null;
+  const isOwn = hex !== null && txidOf(hex) === onChain.spent_by;
+  if (role === 'miner' && onChain.spent_confirmations === 0) return undefined;
+  if (!isOwn) assertUnspent(onChain);
+  return {
+    ...{ contract: contractId, by: 'command', close_txid: onChain.spent_by, close_tx: hex },
+    ...{ fee_sat: channel?.closeFeeSat ?? null, confirmations: onChain.spent_confirmations },
+  };
+}
+
+type ChainDeps = ToolDeps & { readonly chain: ChainSource };
+
+/**
+ * `unable`: the channel is frozen, and writes nothing more, or its daemon does not answer. What would be
+ * broadcast is then made from what the ledger has.
+ */
+type Closer = CloseResult['by'] | 'unable';
+
+async function closeByWhoOwns(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  deps: ChainDeps,
+): Promise<Closer> {
+  let ledger: Ledger;
+  try {
+    ledger = await openForWriting(access, deps.log);
+  } catch (error) {
+    if (codeOf(error) !== 'ledger_locked' || access.daemon === undefined) throw error;
+    return await closeByDaemon(access.daemon, channel);
+  }
+  try {
+    return await closeInPlace(ledger, access, channel, deps);
+  } finally {
+    await ledger.close();
+  }
+}
+
+async function closeByDaemon(
+  daemon: NonNullable<ChannelAccess['daemon']>,
+  channel: FundedChannel,
+): Promise<Closer> {
+  try {
+    await act(daemon.url, daemon.dataDir, 'channel/force-close', { contract: channel.stored.contractId });
+    return 'daemon';
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== 'channel_frozen' && code !== 'daemon_unreachable') throw error;
+    return 'unable';
+  }
+}
+
+async function closeInPlace(
+  ledger: Ledger,
+  access: ChannelAccess,
+  channel: FundedChannel,
+  deps: ChainDeps,
+): Promise<Closer> {
+  const { stored, params, role } = channel;
+  const signer = signerOf(access, params.terms.network);
+  const all = { ...deps, ledger, signer };
+  if (role === 'maker') {
+    const store = await MakerStore.load(stored.contractId, all);
+    if (store === undefined || store.frozen !== undefined) return 'unable';
+    await new MakerChain(store, FINAL_DEPTH, all).onTip(await deps.chain.tip());
+    return 'command';
+  }
+  const store = await MinerStore.load({ terms: params.terms, maxRefusedPercent: MAX_REFUSED_PERCENT }, all);
+  if (store.frozen !== undefined) return 'unable';
+  const onChain = new MinerChain(store, DEFAULT_CLOSE_MARGINS, all);
+  await onChain.broadcastFunding();
+  await onChain.closeAlone();
+  return 'command';
+}
+
+/**
+ * Broadcasts what was signed where the keys are, after all checks. Throws as `readExternalSignature`, and as
+ * `forceClose`.
+ */
+export async function broadcastSigned(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  psbt: string,
+  deps: ToolDeps,
+): Promise<CloseResult> {
+  const signed = readExternalSignature(channel, psbt);
+  const chain = requireChain(access, channel.params.terms.network, deps.log);
+  try {
+    const onChain = await lookAtChain(chain, channel.params, fallbackOf(access));
+    const done = ownClose(channel, onChain);
+    if (done !== undefined) return done;
+    if (channel.role === 'maker') assertExpired(channel, onChain);
+    return await broadcastOne(chain, channel, signed);
+  } finally {
+    chain.close();
+  }
+}
+
+/** The newest state, or the refund, at today's fee or the highest, from what the ledger holds. */
+async function broadcastBest(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  options: { readonly urgent: boolean },
+  { chain }: ChainDeps,
+): Promise<CloseResult> {
+  const { params, last, role, stored } = channel;
+  const { feeLadderSatPerKvb, network } = params.terms;
+  const signer = signerOf(access, network).forChannel(stored.contract.channelIndex);
+  const estimate = Math.ceil(await chain.feeRateSatPerKvb(6, fallbackOf(access)));
+  const rate = options.urgent ? feeLadderSatPerKvb.at(-1)! : estimate;
+  const signed =
+    role === 'maker'
+      ? signRefund(params, rate, signer)
+      : finalizeState(params, last, rungForFeeRate(params, last, rate), signer);
+  return broadcastOne(chain, channel, signed);
+}
+
+async function broadcastOne(
+  chain: ChainSource,
+  { stored }: FundedChannel,
+  { hex, txid, feeSat }: SignedTransaction,
+): Promise<CloseResult> {
+  const confirmations = await broadcastOrFind(chain, hex, txid);
+  return {
+    ...{ contract: stored.contractId, by: 'command', close_txid: txid, close_tx: hex },
+    ...{ fee_sat: feeSat, confirmations },
+  };
+}
+
+/** The node's own word on what was broadcast: a transaction it already has is not an error. */
+async function broadcastStored(
+  by: CloseResult['by'],
+  access: ChannelAccess,
+  channel: FundedChannel,
+  deps: ChainDeps,
+): Promise<CloseResult> {
+  const { contractId } = channel.stored;
+  const found = await storedClose(access, contractId, deps);
+  if (found === undefined)
+    throw new CodedError('unknown_channel', 'nothing was broadcast: see `channel show`');
+  const { hex, txid, feeSat } = found;
+  const confirmations = await broadcastOrFind(deps.chain, hex, txid);
+  return {
+    ...{ contract: contractId, by, close_txid: txid, close_tx: hex },
+    ...{ fee_sat: feeSat, confirmations },
+  };
+}
+
+async function broadcastOrFind(chain: ChainSource, hex: string, txid: string): Promise<number> {
+  const known = await chain.confirmations(txid);
+  if (known !== undefined) return known;
+  await chain.broadcast(hex);
+  return (await chain.confirmations(txid)) ?? 0;
+}
+
+/** The transaction that closes the channel, as the ledger has it by now. */
+async function storedClose(
+  access: ChannelAccess,
+  contractId: string,
+  deps: ToolDeps,
+): Promise<{ readonly hex: string; readonly txid: string; readonly feeSat: bigint | null } | undefined> {
+  const ledger = await openForReading(access, deps.log);
+  try {
+    const stored = await loadContract(ledger, contractId);
+    const hex = stored?.channel?.closeTx ?? null;
+    if (hex === null) return undefined;
+    return { hex, txid: txidOf(hex), feeSat: stored?.channel?.closeFeeSat ?? null };
+  } finally {
+    await ledger.close();
+  }
+}
+
+/** Waits until a block holds what spends the channel. Throws `peer_timeout`, saying how far it came. */
+export async function waitForClose(
+  access: ChannelAccess,
+  channel: FundedChannel,
+  options: { readonly timeoutMs: number; readonly by: CloseResult['by'] },
+  deps: ToolDeps,
+): Promise<CloseResult> {
+  const { params, stored } = channel;
+  const { txid, vout } = params.funding;
+  const chain = requireChain(access, params.terms.network, deps.log);
+  const endMs = deps.clock.monotonicMs() + options.timeoutMs;
+  try {
+    for (;;) {
+      const isThere = (await chain.txOut(txid, vout)) !== undefined;
+      const spender = isThere ? undefined : await chain.spender(txid, vout, SPENDER_BLOCKS);
+      if (spender !== undefined && spender.confirmations > 0) {
+        return {
+          ...{ contract: stored.contractId, by: options.by },
+          ...{ close_txid: spender.txid, close_tx: spender.hex, confirmations: spender.confirmations },
+          fee_sat: channelFacts(params).capacitySat - paidBy(spender.hex),
+        };
+      }
+      if (deps.clock.monotonicMs() > endMs) {
+        const state = spender === undefined ? 'nothing spends it' : `${spender.txid} is not confirmed`;
+        throw new CodedError('peer_timeout', `the channel is not closed yet: ${state}`);
+      }
+      await sleep(POLL_MS);
+    }
+  } finally {
+    chain.close();
+  }
+}
+
+function paidBy(hex: string): bigint {
+  return Transaction.fromHex(hex).outs.reduce((total, output) => total + output.value, 0n);
+}
+
+export function fallbackOf(access: ChannelAccess): number {
+  return access.chain?.feeRateSatPerKvb ?? 5000;
+}
+
+/** The signer of a channel, or undefined where no keys are named. Throws `bad_key_file`. */
+export function channelSigner(access: ChannelAccess, channel: FundedChannel): SeedSigner | undefined {
+  if (access.keyFile === undefined) return undefined;
+  const { network } = channel.params.terms;
+  return signerOf(access, network).forChannel(channel.stored.contract.channelIndex);
+}

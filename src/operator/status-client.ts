@@ -1,0 +1,80 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CodedError, ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import type { ProxyStatus } from '../daemon/proxy-status.ts';
+
+/** What JSON makes of a status: bigints arrive as decimal strings. */
+export type Wired<T> = T extends bigint
+  ? string
+  : T extends readonly (infer U)[]
+    ? readonly Wired<U>[]
+    : T extends object
+      ? { readonly [K in keyof T]: Wired<T[K]> }
+      : T;
+
+/** The status page of a daemon on this machine; undefined while it does not answer. */
+export async function readStatus(metricsUrl: string): Promise<Wired<ProxyStatus> | undefined> {
+  try {
+    const response = await fetch(`${metricsUrl}/api/v1/status`, { signal: AbortSignal.timeout(2_000) });
+    return response.ok ? ((await response.json()) as Wired<ProxyStatus>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`
+ * where nobody answers or the token is not taken, and what the daemon refused it with.
+ */
+export async function act(
+  metricsUrl: string,
+  dataDir: string,
+  action: string,
+  input?: Readonly<Record<string, unknown>>,
+): Promise<unknown> {
+  const body =
+    input === undefined
+      ? {}
+      : { body: JSON.stringify(input), headers: { 'content-type': 'application/json' } };
+  let response: Response;
+  try {
+    response = await fetch(`${metricsUrl}/api/v1/${action}`, {
+      ...body,
+      method: 'POST',
+      headers: { ...body.headers, authorization: `Bearer ${readToken(dataDir)}` },
+      signal: AbortSignal.timeout(10_000),
+    });
+  } catch (cause) {
+    if (cause instanceof CodedError) throw cause;
+    throw new CodedError('daemon_unreachable', `${metricsUrl} does not answer`, {}, { cause });
+  }
+  const text = await response.text();
+  if (!response.ok) throw refusalOf(action, response.status, text);
+  return JSON.parse(text) as unknown;
+}
+
+function readToken(dataDir: string): string {
+  const file = join(dataDir, 'api-token');
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new CodedError('daemon_unreachable', `${file} cannot be read (${code}): it never ran here`);
+  }
+}
+
+function refusalOf(action: string, status: number, text: string): CodedError {
+  let error: unknown;
+  try {
+    const reply: unknown = JSON.parse(text);
+    error = isRecord(reply) ? reply['error'] : undefined;
+  } catch {
+    error = undefined;
+  }
+  const { code, message } = isRecord(error) ? error : {};
+  if (typeof code === 'string' && typeof message === 'string' && Object.hasOwn(ERROR_TABLE, code)) {
+    return new CodedError(code as ErrorCode, message.replace(`${code}: `, ''));
+  }
+  return new CodedError('daemon_unreachable', `${action} was refused with ${status}: ${text.trim()}`);
+}

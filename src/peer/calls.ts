@@ -1,0 +1,32 @@
+import { codecsOf, type MethodName, type Params, type Result } from './messages.ts';
+import type { RpcHandler, RpcPeer } from './rpc-peer.ts';
+
+/** Asks the peer, typed. Throws as `RpcPeer.request`, and `protocol` for an answer of another shape. */
+export async function call<M extends MethodName>(
+  peer: RpcPeer,
+  method: M,
+  params: Params<M>,
+): Promise<Result<M>> {
+  const { params: printer, result: parser } = codecsOf(method);
+  return parser.parse(await peer.request(method, printer.print(params)));
+}
+
+/** Answers a method with typed parameters and result. */
+export function handler<M extends MethodName>(
+  method: M,
+  answer: (params: Params<M>) => Promise<Result<M>>,
+): RpcHandler {
+  const { params: parser, result: printer } = codecsOf(method);
+  return async (params) => printer.print(await answer(parser.parse(params)));
+}
+
+/** Runs tasks one after the other, in the order they came; a failed task does not stop the next. */
+export class SerialQueue {
+  #tail: Promise<unknown> = Promise.resolve();
+
+  run<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(task);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+}

@@ -1,0 +1,50 @@
+import { assert } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import {
+  type BondSignatory,
+  type BondSpend,
+  bondKeyOf,
+  finalizeBondSpend,
+  signBondSpend,
+} from '../channel/bonds.ts';
+import type { ChannelRole } from '../channel/keys.ts';
+import { psbtSignature } from '../channel/psbt.ts';
+import { bondSpendRequest } from '../channel/signing-requests.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { AssembledChannel, SignerTree } from './opening.ts';
+import { AWARD_KIND, awardId } from './records.ts';
+
+/** What of a contract's memory an award needs. */
+export type AwardStore = {
+  readonly contractId: string;
+  readonly contract: { readonly channelIndex: number } | undefined;
+  readonly assembled: AssembledChannel | undefined;
+};
+
+/** A bond's spend with two signatures, which `StakeSettlement` broadcasts until a block holds it. */
+export function awardEntry(store: AwardStore, spend: BondSpend, signatures: Signatures): LedgerEntry {
+  assert(store.assembled !== undefined, 'channel_before_award');
+  const body = finalizeBondSpend(store.assembled.params, spend, signatures).hex;
+  return { op: 'put', kind: AWARD_KIND, id: awardId(store.contractId, spend.coin), body };
+}
+
+type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
+
+/**
+ * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
+ * `StakeSettlement` to broadcast. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
+ */
+export async function takeAuditorAward(
+  side: { readonly role: ChannelRole; readonly store: AwardStore },
+  spend: BondSpend,
+  psbt: string,
+  deps: { readonly ledger: Ledger; readonly signer: SignerTree },
+): Promise<void> {
+  const { role, store } = side;
+  const { assembled, contract } = store;
+  if (!assembled || !contract) throw new CodedError('unknown_channel');
+  const { params } = assembled;
+  const auditor = psbtSignature(bondSpendRequest(params, spend), psbt, bondKeyOf(params, 'auditor'));
+  const own = signBondSpend(params, spend, role, deps.signer.forChannel(contract.channelIndex));
+  await deps.ledger.appendNow([awardEntry(store, spend, { [role]: own, auditor })]);
+}

@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, codeOf } from '../base/errors.ts';
+import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
+import type { ChannelRole } from '../channel/keys.ts';
+import { call } from '../peer/calls.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import { awardEntry } from './auditor-awards.ts';
+import {
+  FALLBACK_SAT_PER_KVB,
+  type StakedStore,
+  type StakeSettlement,
+  type StakeSettlementDeps,
+} from './stake-settlement.ts';
+
+/** One side of a channel whose bonds are on the chain. */
+export type BondSide = {
+  readonly role: ChannelRole;
+  readonly store: StakedStore;
+  readonly remains: StakeSettlement;
+  /** Signs, when asked, that the other side has its own bond back. */
+  readonly returnsBonds: boolean;
+};
+
+/** Between two questions while a node does not show the close: doubled up to the longest. */
+const FIRST_WAIT_MS = 250;
+const LONGEST_WAIT_MS = 60_000;
+/** Of refusals that the next block, or the next minute, may end. */
+const NOT_YET: ReadonlySet<string> = new Set(['unknown_channel', 'chain_unreachable']);
+
+function otherOf(role: ChannelRole): ChannelRole {
+  return role === 'miner' ? 'maker' : 'miner';
+}
+
+/** Asks for the own bond, without waiting for its delay: one question on each connection. */
+export class BondAsker {
+  readonly #deps: StakeSettlementDeps;
+  #asked: RpcPeer | undefined;
+
+  constructor(deps: StakeSettlementDeps) {
+    this.#deps = deps;
+  }
+
+  /** After each look at the chain. The question is put again where the other has not seen the close yet. */
+  ask(peer: RpcPeer, side: BondSide): void {
+    if (this.#asked === peer || side.remains.bonds === undefined) return;
+    this.#asked = peer;
+    this.#untilAnswered(peer, side).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      const { code } = error;
+      this.#deps.log.info({ code, contract: side.store.contractId }, 'the peer does not release the bond');
+    });
+  }
+
+  async #untilAnswered(peer: RpcPeer, side: BondSide): Promise<void> {
+    const left = new AbortController();
+    void peer.closed.then(() => left.abort());
+    for (let waitMs = FIRST_WAIT_MS; !peer.isClosed; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+      try {
+        return await askForBond(peer, side, this.#deps);
+      } catch (error) {
+        if (!NOT_YET.has(codeOf(error))) throw error;
+      }
+      await sleep(waitMs, undefined, { signal: left.signal }).catch(() => {});
+    }
+  }
+}
+
+/**
+ * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask
+ * for where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
+ */
+async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDeps): Promise<void> {
+  const { role, store, remains } = side;
+  const { assembled, contract, contractId } = store;
+  const coin = remains.bonds?.find(({ owner }) => owner === role);
+  if (!assembled || !contract || coin === undefined) return;
+  if ((await deps.chain.txOut(coin.txid, coin.vout)) === undefined) return;
+  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+  const spend: BondSpend = { coin, payee: role, feeRateSatPerKvb };
+  const own = signBondSpend(assembled.params, spend, role, deps.signer.forChannel(contract.channelIndex));
+  const { txid, vout } = coin;
+  const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
+  const { signature } = await call(peer, 'bond.release', request);
+  const award = awardEntry(store, spend, { [role]: own, [otherOf(role)]: signature });
+  await deps.ledger.appendNow([award]);
+  await deps.chain.broadcast(award.body as string);
+}
+
+/**
+ * Answers `bond.release`: signs where the other's bond comes to this side, or goes back and this side
+ * returns bonds. Stored before the signature leaves. Throws `bonds_at_stake`, `unknown_channel` for a bond
+ * the own node does not show, and as `verifyBondSpend`.
+ */
+export async function answerForBond(
+  asked: Params<'bond.release'>,
+  side: BondSide,
+  deps: StakeSettlementDeps,
+): Promise<Result<'bond.release'>> {
+  const { role, store, remains } = side;
+  const { assembled, contract } = store;
+  const { txid, vout, payee, feeRateSatPerKvb } = asked;
+  const coin = remains.bonds?.find((each) => each.txid === txid && each.vout === vout);
+  if (!assembled || !contract || coin === undefined)
+    throw new CodedError('unknown_channel', 'no such bond');
+  // The own bond is for this side to ask for: at a fee of its choosing the other could burn it.
+  if (coin.owner === role || (payee !== role && !side.returnsBonds)) {
+    throw new CodedError('bonds_at_stake', 'this bond is not released');
+  }
+  const spend: BondSpend = { coin, payee, feeRateSatPerKvb };
+  verifyBondSpend(assembled.params, spend, otherOf(role), asked.signature);
+  const signer = deps.signer.forChannel(contract.channelIndex);
+  const signature = signBondSpend(assembled.params, spend, role, signer);
+  await deps.ledger.appendNow([
+    awardEntry(store, spend, { [role]: signature, [otherOf(role)]: asked.signature }),
+  ]);
+  return { signature };
+}

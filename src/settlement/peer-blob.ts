@@ -1,0 +1,125 @@
+import * as crypto from 'node:crypto';
+import { concat } from '../base/bytes.ts';
+import type { Random } from '../base/clock.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import { sha256, taggedHash } from '../base/hash.ts';
+import type { ChannelRole } from '../channel/keys.ts';
+import type { Signer } from '../channel/signer.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { call } from '../peer/calls.ts';
+import { type CodecValue, hexUpTo, integer, object, oneOf } from '../peer/codec.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import {
+  BLOB_KIND,
+  CONTRACT_KIND,
+  contractCodec,
+  loadContract,
+  openingCodec,
+  type StoredContract,
+  signedStateCodec,
+} from './records.ts';
+
+/**
+ * What a side leaves with the other, sealed, for the day its ledger is gone: with its seed it is enough to
+ * close the channel, and to go on from the newest state, which the other side shows (`channel.md` 4).
+ */
+const blobCodec = object(
+  {
+    version: ['version', integer(1, 1)],
+    role: ['role', oneOf('miner', 'maker')],
+    contract: ['contract', contractCodec],
+    opening: ['opening', openingCodec],
+    state: ['state', signedStateCodec],
+  },
+  { fundingTx: ['funding_tx', hexUpTo(100_000, 10)] },
+);
+export type PeerBlob = CodecValue<typeof blobCodec>;
+
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const CIPHER = 'chacha20-poly1305';
+
+/** Undefined before both halves of the opening are there. */
+export function blobOf(stored: StoredContract | undefined): PeerBlob | undefined {
+  const { contract, opening, last, fundingTx } = stored ?? {};
+  if (contract === undefined || !opening?.accept || last === undefined) return undefined;
+  const { role } = contract;
+  const funding = fundingTx === undefined ? {} : { fundingTx };
+  return { version: 1, role, contract, opening, state: last, ...funding };
+}
+
+/**
+ * Sealed by ChaCha20-Poly1305 under a key that follows from the seed alone: nonce, ciphertext, tag; base64.
+ * The contract and the role are authenticated with it, so that it opens as nothing else.
+ */
+export function sealBlob(
+  contractId: string,
+  blob: PeerBlob,
+  deps: { signer: Signer; random: Random },
+): string {
+  const nonce = deps.random.bytes(NONCE_BYTES);
+  const cipher = crypto.createCipheriv(CIPHER, keyOf(deps.signer), nonce, { authTagLength: TAG_BYTES });
+  const text = new TextEncoder().encode(JSON.stringify(blobCodec.print(blob)));
+  cipher.setAAD(boundTo(contractId, blob.role), { plaintextLength: text.length });
+  const sealed = concat(cipher.update(text), cipher.final());
+  return Buffer.from(concat(nonce, sealed, cipher.getAuthTag())).toString('base64');
+}
+
+/** Throws `bad_blob` for one that this seed did not seal for this contract and role. */
+export function openBlob(contractId: string, role: ChannelRole, sealed: string, signer: Signer): PeerBlob {
+  const bytes = Uint8Array.from(Buffer.from(sealed, 'base64'));
+  const end = bytes.length - TAG_BYTES;
+  if (end < NONCE_BYTES) throw new CodedError('bad_blob', 'too short');
+  const text = bytes.subarray(NONCE_BYTES, end);
+  const nonce = bytes.subarray(0, NONCE_BYTES);
+  try {
+    const decipher = crypto.createDecipheriv(CIPHER, keyOf(signer), nonce, { authTagLength: TAG_BYTES });
+    decipher.setAAD(boundTo(contractId, role), { plaintextLength: text.length });
+    decipher.setAuthTag(bytes.subarray(end));
+    const opened = concat(decipher.update(text), decipher.final());
+    return blobCodec.parse(JSON.parse(new TextDecoder().decode(opened)));
+  } catch (cause) {
+    throw new CodedError('bad_blob', 'it does not open', { code: codeOf(cause) }, { cause });
+  }
+}
+
+/**
+ * A signature that never leaves: signatures are deterministic here, so it is the same after every restart,
+ * and needs nothing of a signer that it does not have.
+ */
+function keyOf(signer: Signer): Uint8Array {
+  return sha256(signer.signSchnorr('node', taggedHash('sharestream/blob-key/1', new Uint8Array(0))));
+}
+
+function boundTo(contractId: string, role: ChannelRole): Uint8Array {
+  return new TextEncoder().encode(`${contractId}:${role}`);
+}
+
+/** The other side's blob, to be kept for it. */
+export function blobEntry(contractId: string, sealed: string): LedgerEntry {
+  return { op: 'put', kind: BLOB_KIND, id: contractId, body: sealed };
+}
+
+/**
+ * Leaves the own blob with the other side, for the day this ledger is gone. A side that keeps nothing is no
+ * reason to end a connection. Throws `ledger_corrupt`, and what ended the connection.
+ */
+export async function leaveBlob(
+  peer: RpcPeer,
+  contractId: string,
+  deps: { readonly ledger: Ledger; readonly signer: Signer; readonly random: Random; readonly log: Logger },
+): Promise<void> {
+  const blob = blobOf(await loadContract(deps.ledger, contractId));
+  if (blob === undefined) return;
+  const sealed = sealBlob(contractId, blob, deps);
+  await call(peer, 'peer_storage.put', { contractId, blob: sealed }).catch((error: unknown) => {
+    if (!(error instanceof CodedError)) throw error;
+    deps.log.info({ contract: contractId, code: error.code }, 'the other side keeps nothing for us');
+  });
+}
+
+/** True where the ledger knows nothing of a contract. */
+export async function isForgotten(ledger: Ledger, contractId: string): Promise<boolean> {
+  return (await ledger.get(CONTRACT_KIND, contractId)) === undefined;
+}

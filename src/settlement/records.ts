@@ -1,0 +1,276 @@
+import { CodedError } from '../base/errors.ts';
+import type { Json } from '../base/json.ts';
+import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
+import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import {
+  type Codec,
+  type CodecValue,
+  decimal,
+  hexOf,
+  hexUpTo,
+  integer,
+  nullable,
+  object,
+  oneOf,
+  text,
+} from '../peer/codec.ts';
+import { methods } from '../peer/messages.ts';
+
+/**
+ * What both sides keep in the ledger about a contract, by contract id unless said otherwise:
+ *
+ * | kind | op | body |
+ * |---|---|---|
+ * | `contract` | insert | terms and both signatures |
+ * | `opening` | put | the `channel.open` message and its answer |
+ * | `funding` | insert | the signed funding transaction, hex |
+ * | `state` | insert | one signed state; id `<contract>:<n, ten digits>` |
+ * | `channel` | put | status and newest state: small, written with every state |
+ * | `delivery` | put | how far the peer has taken the evidence |
+ * | `ack` | put | maker: the miner's receipt of the newest state |
+ * | `seal` | put | the newest claim of the seal, and what the next one builds on (`seal-records.ts`) |
+ * | `blob` | put | what the other side left here, sealed (`peer-blob.ts`) |
+ * | `award` | put | a bond's spend with both signatures, hex; id `<contract>:<txid>:<vout>` |
+ * | `watched` | put | the close is so deep that the channel's output is looked at no more |
+ * | `remains` | put | nothing is left of the channel on the chain |
+ * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
+ * | `equivocation` | insert | both contents of one state number; id as a state |
+ */
+export const CONTRACT_KIND = 'contract';
+export const OPENING_KIND = 'opening';
+export const FUNDING_KIND = 'funding';
+export const STATE_KIND = 'state';
+export const CHANNEL_KIND = 'channel';
+export const DELIVERY_KIND = 'delivery';
+export const ACK_KIND = 'ack';
+export const REQUEST_KIND = 'request';
+export const SEAL_KIND = 'seal';
+export const BLOB_KIND = 'blob';
+export const AWARD_KIND = 'award';
+export const REMAINS_KIND = 'remains';
+export const WATCHED_KIND = 'watched';
+export const EQUIVOCATION_KIND = 'equivocation';
+
+const role = oneOf('miner', 'maker');
+const signature = hexOf(64);
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
+
+export const contractCodec = object({
+  version: ['version', integer(1, 1)],
+  role: ['role', role],
+  terms: ['terms', termsCodec],
+  minerSignature: ['miner_signature', signature],
+  makerSignature: ['maker_signature', signature],
+  /** Which keys of the seed are this channel's (`SeedSigner.forChannel`). */
+  channelIndex: ['channel_index', integer(0, 0x7fff_ffff)],
+});
+export type ContractRecord = CodecValue<typeof contractCodec>;
+
+export const openingCodec = object({
+  version: ['version', integer(1, 1)],
+  open: ['open', methods['channel.open'].params],
+  /** Null until the maker has answered. */
+  accept: ['accept', nullable(methods['channel.open'].result)],
+});
+export type OpeningRecord = CodecValue<typeof openingCodec>;
+
+/**
+ * `opening` until the funding is signed by both, `funding` until it is deep enough, `open` while states are
+ * signed, `closing`
+ * once a transaction that spends the channel is signed, `closed` when that is deep. `frozen` and `failed`
+ * wait for a human.
+ */
+export const CHANNEL_STATUSES = [
+  'opening',
+  'funding',
+  'open',
+  'closing',
+  'closed',
+  'frozen',
+  'failed',
+] as const;
+export type ChannelStatus = (typeof CHANNEL_STATUSES)[number];
+
+const channelCodec = object({
+  version: ['version', integer(1, 1)],
+  role: ['role', role],
+  status: ['status', oneOf(...CHANNEL_STATUSES)],
+  /** Why it is frozen, failed or closing; empty otherwise. */
+  reason: ['reason', text(300)],
+  fundingTxid: ['funding_txid', hexOf(32)],
+  fundingVout: ['funding_vout', integer(0, 0xffff_ffff)],
+  /** The newest state on disk. */
+  n: ['n', count],
+  workHashes: ['work', decimal],
+  paidSat: ['paid_sat', decimal],
+  /** The transaction that spends the channel, once there is one. */
+  closeTx: ['close_tx', nullable(hexUpTo(100_000))],
+  /** The fee of the cooperative close this side has signed. */
+  closeFeeSat: ['close_fee_sat', nullable(decimal)],
+});
+export type ChannelRecord = CodecValue<typeof channelCodec>;
+
+const deliveryCodec = object({
+  version: ['version', integer(1, 1)],
+  /** Seq of the miner's stream: everything before it was judged by the maker. */
+  nextSeq: ['next_seq', count],
+  /** The miner's own work up to there. */
+  ownWorkHashes: ['own_work', decimal],
+  /** What of it the maker credited. */
+  verifiedWorkHashes: ['verified_work', decimal],
+  /** When the maker last heard of the miner, wall time in ms; 0 at the miner. */
+  contactAtMs: ['contact_at_ms', count],
+  /**
+   * Maker: after a restore, shares on blocks up to this height may have been credited before; 0 otherwise.
+   */
+  restoredHeight: ['restored_height', count],
+});
+export type DeliveryRecord = CodecValue<typeof deliveryCodec>;
+
+/** Before the first batch. */
+export const NOTHING_DELIVERED: DeliveryRecord = {
+  version: 1,
+  nextSeq: 0,
+  ownWorkHashes: 0n,
+  verifiedWorkHashes: 0n,
+  contactAtMs: 0,
+  restoredHeight: 0,
+};
+
+export const signedStateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
+
+export function stateDocumentId(contractId: string, n: number): string {
+  return `${contractId}:${n.toString().padStart(10, '0')}`;
+}
+
+export function contractEntry(contractId: string, record: ContractRecord): LedgerEntry {
+  return { op: 'insert', kind: CONTRACT_KIND, id: contractId, body: bodyOf(contractCodec, record) };
+}
+
+export function openingEntry(contractId: string, record: OpeningRecord): LedgerEntry {
+  return { op: 'put', kind: OPENING_KIND, id: contractId, body: bodyOf(openingCodec, record) };
+}
+
+export function fundingEntry(contractId: string, fundingTx: string): LedgerEntry {
+  return { op: 'insert', kind: FUNDING_KIND, id: contractId, body: fundingTx };
+}
+
+export function stateEntry(contractId: string, state: SignedState): LedgerEntry {
+  const id = stateDocumentId(contractId, state.n);
+  return { op: 'insert', kind: STATE_KIND, id, body: bodyOf(signedStateCodec, state) };
+}
+
+export function channelEntry(contractId: string, record: ChannelRecord): LedgerEntry {
+  return { op: 'put', kind: CHANNEL_KIND, id: contractId, body: bodyOf(channelCodec, record) };
+}
+
+export function deliveryEntry(contractId: string, record: DeliveryRecord): LedgerEntry {
+  return { op: 'put', kind: DELIVERY_KIND, id: contractId, body: bodyOf(deliveryCodec, record) };
+}
+
+export function ackEntry(contractId: string, n: number, ackSignature: string): LedgerEntry {
+  const body = JSON.stringify({ n, signature: ackSignature });
+  return { op: 'put', kind: ACK_KIND, id: contractId, body };
+}
+
+export function awardId(
+  contractId: string,
+  coin: { readonly txid: string; readonly vout: number },
+): string {
+  return `${contractId}:${coin.txid}:${coin.vout}`;
+}
+
+export function requestId(contractId: string, what: string): string {
+  return `${contractId}:${what}`;
+}
+
+/** @param what the kind of the signing request, unique for the contract */
+export function requestEntry(contractId: string, what: string, psbt: string): LedgerEntry {
+  const body = JSON.stringify({ what, psbt });
+  return { op: 'put', kind: REQUEST_KIND, id: requestId(contractId, what), body };
+}
+
+export function watchedEntry(contractId: string): LedgerEntry {
+  return { op: 'put', kind: WATCHED_KIND, id: contractId, body: '{"over":true}' };
+}
+
+export function remainsEntry(contractId: string): LedgerEntry {
+  return { op: 'put', kind: REMAINS_KIND, id: contractId, body: '{"over":true}' };
+}
+
+/** Two well signed contents for one number, kept as evidence. */
+export function equivocationEntry(contractId: string, held: SignedState, shown: SignedState): LedgerEntry {
+  const body = JSON.stringify({ held: signedStateToJson(held), shown: signedStateToJson(shown) });
+  return { op: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
+}
+
+export function bodyOf<T>(codec: Codec<T>, record: T): string {
+  return JSON.stringify(codec.print(record));
+}
+
+/** Everything stored about one contract. */
+export type StoredContract = {
+  readonly contractId: string;
+  readonly contract: ContractRecord;
+  readonly opening: OpeningRecord | undefined;
+  readonly fundingTx: string | undefined;
+  readonly channel: ChannelRecord | undefined;
+  /** The newest state. */
+  readonly last: SignedState | undefined;
+  readonly delivery: DeliveryRecord | undefined;
+  /** The n of the newest ack. */
+  readonly ackedN: number;
+};
+
+/** Undefined when the ledger has no such contract. Throws `ledger_corrupt` for a body that cannot be read. */
+export async function loadContract(
+  ledger: Ledger,
+  contractId: string,
+): Promise<StoredContract | undefined> {
+  const read = async <T>(kind: string, codec: Codec<T>, id = contractId): Promise<T | undefined> => {
+    const body = await ledger.get(kind, id);
+    return body === undefined ? undefined : parseBody(kind, codec, body);
+  };
+  const contract = await read(CONTRACT_KIND, contractCodec);
+  if (contract === undefined) return undefined;
+  const channel = await read(CHANNEL_KIND, channelCodec);
+  const ack = await ledger.get(ACK_KIND, contractId);
+  return {
+    contractId,
+    contract,
+    opening: await read(OPENING_KIND, openingCodec),
+    fundingTx: await ledger.get(FUNDING_KIND, contractId),
+    channel,
+    last:
+      channel === undefined
+        ? undefined
+        : await read(STATE_KIND, signedStateCodec, stateDocumentId(contractId, channel.n)),
+    delivery: await read(DELIVERY_KIND, deliveryCodec),
+    ackedN: ack === undefined ? -1 : Number((JSON.parse(ack) as { n: Json }).n),
+  };
+}
+
+/** The miner's half of an opening, which exists before the contract is accepted. */
+export async function loadOpening(ledger: Ledger, contractId: string): Promise<OpeningRecord | undefined> {
+  const body = await ledger.get(OPENING_KIND, contractId);
+  return body === undefined ? undefined : parseBody(OPENING_KIND, openingCodec, body);
+}
+
+export function parseBody<T>(kind: string, codec: Codec<T>, body: string): T {
+  try {
+    return codec.parse(JSON.parse(body));
+  } catch (error) {
+    throw new CodedError('ledger_corrupt', `a ${kind} record: ${(error as Error).message}`);
+  }
+}
+
+/** The first channel index that no stored contract uses. */
+export async function nextChannelIndex(ledger: Ledger): Promise<number> {
+  let next = 0;
+  for (const { body } of await ledger.list(CONTRACT_KIND)) {
+    next = Math.max(next, parseBody(CONTRACT_KIND, contractCodec, body).channelIndex + 1);
+  }
+  return next;
+}

@@ -1,0 +1,200 @@
+import { assert } from '../base/assert.ts';
+import { equal } from '../base/bytes.ts';
+import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
+import type { UpstreamJob } from '../jobs/job.ts';
+import type { ShareTargetRule } from './profile.ts';
+import type { UpstreamStats } from './stats.ts';
+import type { ReadingBook } from './version-reading.ts';
+import type { Extranonce, NotifyParams } from './wire.ts';
+
+export type JobAssemblerOptions = {
+  /** Version bits asked for. */
+  readonly versionMask: number;
+  readonly reading: ReadingBook;
+  readonly shareTarget: ShareTargetRule;
+  /**
+   * After `set_extranonce` without a notify for this long, the last job is given out again with the new
+   * one; null never.
+   */
+  readonly extranonceRepeatMs: number | null;
+  /** Jobs given out per second, in bursts of twice as many; of what comes faster only the newest. */
+  readonly jobsPerSecond: number;
+};
+
+/**
+ * Makes jobs of what one connection is sent: notifies, and the difficulty, extranonce and version mask in
+ * force for each. Knows no socket and no clock.
+ */
+export class JobAssembler {
+  readonly #options: JobAssemblerOptions;
+  readonly #stats: UpstreamStats;
+  #open = false;
+  /** Null until version rolling was granted. */
+  #mask: number | null = null;
+  #difficulty: number | null = null;
+  #nextDifficulty: number | null = null;
+  #extranonce: Extranonce | null = null;
+  #nextExtranonce: Extranonce | null = null;
+  #repeatAtMs: number | null = null;
+  #waiting: NotifyParams | null = null;
+  #last: { readonly params: NotifyParams; readonly job: UpstreamJob } | null = null;
+  #tokens: number;
+  #tokensAtMs = 0;
+  readonly #jobs = new WeakSet<UpstreamJob>();
+
+  constructor(options: JobAssemblerOptions, deps: { readonly stats: UpstreamStats }) {
+    assert(options.jobsPerSecond > 0, 'jobs_per_second_positive', options.jobsPerSecond);
+    this.#options = options;
+    this.#stats = deps.stats;
+    this.#tokens = 2 * options.jobsPerSecond;
+  }
+
+  get extranonce(): Extranonce | null {
+    return this.#extranonce;
+  }
+
+  /** In force for the jobs given out; null when the upstream never sent one. */
+  get difficulty(): number | null {
+    return this.#difficulty;
+  }
+
+  /** Version bits granted; null without version rolling. */
+  get versionMask(): number | null {
+    return this.#mask;
+  }
+
+  /** The answer to `mining.configure`. */
+  grant(mask: number): void {
+    this.#mask = (mask & this.#options.versionMask) >>> 0;
+  }
+
+  /** The answer to `mining.subscribe`. A `set_extranonce` that came before it is newer. */
+  subscribed(extranonce: Extranonce): void {
+    this.#extranonce = extranonce;
+    this.#nextExtranonce ??= extranonce;
+  }
+
+  /** Shares may be sent now, so jobs may be given out. @returns the one that waited */
+  open(nowMs: number): UpstreamJob | null {
+    this.#open = true;
+    this.#tokensAtMs = nowMs;
+    return this.#giveWaiting(nowMs);
+  }
+
+  /** In force from the next job. @returns false when it is no news */
+  setDifficulty(difficulty: number): boolean {
+    if (difficulty === this.#nextDifficulty) return false;
+    this.#nextDifficulty = difficulty;
+    return true;
+  }
+
+  /** In force from the next job. */
+  setExtranonce(extranonce: Extranonce, nowMs: number): void {
+    this.#nextExtranonce = extranonce;
+    const { extranonceRepeatMs } = this.#options;
+    if (extranonceRepeatMs !== null && this.#last !== null) this.#repeatAtMs = nowMs + extranonceRepeatMs;
+  }
+
+  /**
+   * Immediate (BIP310). When bits are taken away, the last job is given out again without them.
+   * Ignored when no version rolling was asked for.
+   */
+  setMask(mask: number, nowMs: number): UpstreamJob | null {
+    if (this.#options.versionMask === 0) return null;
+    const before = this.#mask ?? 0;
+    this.grant(mask);
+    const last = this.#last;
+    if (last === null || (before & ~(this.#mask ?? 0)) === 0) return null;
+    return this.notify({ ...(this.#waiting ?? last.params), clean: true }, nowMs);
+  }
+
+  /** @returns the job to give out now, if any; one that must wait comes by `tick` */
+  notify(params: NotifyParams, nowMs: number): UpstreamJob | null {
+    const waiting = this.#waiting;
+    if (waiting !== null && this.#open) this.#stats.jobsSkipped += 1;
+    this.#waiting = waiting?.clean === true ? { ...params, clean: true } : params;
+    return this.#giveWaiting(nowMs);
+  }
+
+  /** What is due: a job that waited, or the last one again under a new extranonce. */
+  tick(nowMs: number): UpstreamJob | null {
+    if (this.#waiting !== null) return this.#giveWaiting(nowMs);
+    if (this.#repeatAtMs === null || nowMs < this.#repeatAtMs || this.#last === null) return null;
+    return this.notify(this.#last.params, nowMs);
+  }
+
+  /** True for a job whose shares this connection can take: its own, or one under the same extranonce1. */
+  knows(job: UpstreamJob): boolean {
+    return this.#jobs.has(job) || (this.#extranonce !== null && sameExtranonce(job, this.#extranonce));
+  }
+
+  #giveWaiting(nowMs: number): UpstreamJob | null {
+    const params = this.#waiting;
+    if (params === null || !this.#open || !this.#takeToken(nowMs)) return null;
+    this.#waiting = null;
+    return this.#make(params);
+  }
+
+  #takeToken(nowMs: number): boolean {
+    const { jobsPerSecond } = this.#options;
+    const earned = ((nowMs - this.#tokensAtMs) / 1000) * jobsPerSecond;
+    this.#tokens = Math.min(2 * jobsPerSecond, this.#tokens + earned);
+    this.#tokensAtMs = nowMs;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  /** Difficulty and extranonce that came since the last job take effect here. */
+  #make(params: NotifyParams): UpstreamJob | null {
+    const next = this.#nextExtranonce;
+    assert(next !== null, 'job_after_subscribe');
+    const last = this.#last;
+    const moved = last !== null && !sameExtranonce(last.job, next);
+    this.#difficulty = this.#nextDifficulty;
+    this.#extranonce = next;
+    this.#repeatAtMs = null;
+    const { jobId, clean, ...work } = params;
+    const job: UpstreamJob = {
+      ...work,
+      upstreamJobId: jobId,
+      clean: clean || moved || last === null || !equal(last.job.prevHash, params.prevHash),
+      extranonce1: next.extranonce1,
+      extranonce2Size: next.extranonce2Size,
+      target: this.#target(params.bits),
+      versionMask: this.#options.reading.mask(params.version, this.#mask ?? 0),
+    };
+    if (last !== null && !job.clean && sameWork(last.job, job)) {
+      this.#stats.repeatedJobs += 1;
+      return null;
+    }
+    this.#last = { params, job };
+    this.#jobs.add(job);
+    this.#stats.jobs += 1;
+    return job;
+  }
+
+  #target(bits: number): bigint {
+    if (this.#difficulty !== null) return targetOfDifficulty(this.#difficulty);
+    return this.#options.shareTarget === 'network' ? targetOfCompact(bits) : targetOfDifficulty(1);
+  }
+}
+
+export function sameExtranonce(a: Extranonce, b: Extranonce): boolean {
+  return a.extranonce2Size === b.extranonce2Size && equal(a.extranonce1, b.extranonce1);
+}
+
+function sameWork(a: UpstreamJob, b: UpstreamJob): boolean {
+  return (
+    a.upstreamJobId === b.upstreamJobId &&
+    a.version === b.version &&
+    a.bits === b.bits &&
+    a.time === b.time &&
+    a.target === b.target &&
+    a.versionMask === b.versionMask &&
+    equal(a.coinb1, b.coinb1) &&
+    equal(a.coinb2, b.coinb2) &&
+    a.branches.length === b.branches.length &&
+    a.branches.every((branch, at) => equal(branch, b.branches[at]!))
+  );
+}

@@ -1,0 +1,107 @@
+import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
+import type { ContractConfig } from '../../src/config/config.ts';
+import type { BondTerms } from '../../src/contract/bond-terms.ts';
+import { ContractRunner } from '../../src/daemon/contract-runner.ts';
+import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import type { StakesPolicy } from '../../src/maker/policy.ts';
+import { walletScript } from '../../src/settlement/opening.ts';
+import { MAKER_SCRIPT_HEX, MortalLedger, SHARE, until, World } from '../maker/world.ts';
+import { random } from '../peer/tls-pair.ts';
+
+const auditorKeyHex = `02${'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5'}`;
+const bonds: BondTerms = {
+  ...{ bondMode: 'auditor', bondCsvBlocks: 20, auditorKeyHex },
+  ...{ makerBondSat: 40_000n, collateralSat: 60_000n },
+};
+const seal = { sealSat: 3000n, claimFeeRateSatPerKvb: 2000 };
+const stakes: StakesPolicy = {
+  ...{ bondModes: ['auditor'], maxMakerBondSat: 40_000n, minCollateralSat: 1000n },
+  ...{ auditorKeysHex: [auditorKeyHex], minBondCsvBlocks: 1, maxBondCsvBlocks: 2016 },
+  ...{ seal: 'required', minClaimFeeRateSatPerKvb: 100, earlyClose: 'returned' },
+};
+
+function worldOf(): World {
+  return new World({ policy: { stakes, bindingScriptHex: MAKER_SCRIPT_HEX } });
+}
+
+function configOf(world: World): ContractConfig {
+  const { terms, minerSigner } = world;
+  return {
+    ...terms,
+    maker: { host: '127.0.0.1', port: world.port },
+    expiryBlocks: 600,
+    shareDifficulty: difficultyOfTarget(SHARE.target),
+    bindingScriptHex: MAKER_SCRIPT_HEX,
+    bonds,
+    returnsBonds: false,
+    seal,
+    payout: { type: 'script', scriptHex: toHex(walletScript(minerSigner)) },
+  };
+}
+
+async function start(world: World, store: MemoryLedger): Promise<ContractRunner> {
+  const { source: chain, minerSigner: signer } = world;
+  return ContractRunner.start('regtest', configOf(world), {
+    ...{ ledger: new MortalLedger(store), chain, signer, clock: systemClock, random },
+    ...{ log: silentLogger, onStatus: () => {} },
+  });
+}
+
+async function opened(): Promise<{ world: World; store: MemoryLedger; selling: ContractRunner }> {
+  const world = worldOf();
+  await world.startMaker();
+  const store = new MemoryLedger();
+  const selling = await start(world, store);
+  await until('funding', () => world.chain.mempoolEntries().length === 1);
+  world.chain.generate(2);
+  await until('live', () => selling.side.status.live);
+  await until('kept', async () => (await world.makerStore.list('blob')).length === 1);
+  return { world, store, selling };
+}
+
+describe('selling hashrate', () => {
+  it('proposes the bonds and the seal of the configuration, and takes back what is left when started anew', async () => {
+    const { world, store, selling } = await opened();
+    expect(selling.terms).toMatchObject({ bonds, seal });
+    await selling.side.closeAlone();
+    world.chain.generate(6);
+    await until('closed', () => selling.side.status.channel === 'closed');
+    const { contractId } = selling;
+    await selling.stop();
+
+    const next = await start(world, store);
+    expect(next.contractId).not.toBe(contractId);
+    expect(next.earlier.map(({ status }) => status.contractId)).toEqual([contractId]);
+    const before = world.chain.mempoolEntries().length;
+    world.chain.generate(20);
+    // Both bonds, and whatever the next contract has sent by now.
+    const returned = (): number =>
+      world.chain.mempoolEntries().filter(({ transaction }) => transaction.ins[0]!.sequence === 20).length;
+    await until('bonds', () => returned() === 2);
+    expect(before).toBeLessThanOrEqual(1);
+    await next.stop();
+    await world.maker.close();
+  });
+
+  it('asks the maker for the contract of a ledger that is gone, instead of proposing another', async () => {
+    const { world, selling } = await opened();
+    await selling.stop();
+    const healed = await start(world, new MemoryLedger());
+    expect(healed.contractId).toBe(selling.contractId);
+    await until('reestablished', () => healed.side.status.connected);
+    await healed.stop();
+    await world.maker.close();
+  });
+
+  it('proposes a contract where the maker keeps nothing or does not answer', async () => {
+    const world = worldOf();
+    world.port = 1;
+    const selling = await start(world, new MemoryLedger());
+    expect(selling.terms).toMatchObject({ bonds, seal });
+    await selling.stop();
+  });
+});

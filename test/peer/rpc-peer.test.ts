@@ -1,0 +1,157 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CodedError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { isRemote, parseBoundedJson } from '../../src/peer/rpc-peer.ts';
+import type { PeerLink } from '../../src/peer/transport.ts';
+import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
+
+const handlers = {
+  ping: async () => ({}),
+  echo: async (params: unknown) => params as string,
+  fail: async () => {
+    throw new CodedError('over_budget', 'one sat too many');
+  },
+  crash: async () => {
+    throw new TypeError('a secret of ours');
+  },
+  hang: () => new Promise<null>(() => {}),
+};
+
+function firstLine(connection: PeerLink): { line: Promise<string>; reason: Promise<string> } {
+  const line = Promise.withResolvers<string>();
+  const reason = Promise.withResolvers<string>();
+  connection.listen({ onLine: line.resolve, onClose: (error) => reason.resolve(error.code) });
+  return { line: line.promise, reason: reason.promise };
+}
+
+describe('JSON-RPC between peers', () => {
+  it('asks and answers in both directions at once', async () => {
+    const pair = await createTlsPair();
+    const [client, server] = [rpcOver(pair.client), rpcOver(pair.server)];
+    client.serve(handlers, 'unknown_method');
+    server.serve(handlers, 'unknown_method');
+    const answers = await Promise.all(
+      [1, 2, 3].flatMap((n) => [client.request('echo', { n }), server.request('echo', { n: -n })]),
+    );
+    expect(answers).toEqual([{ n: 1 }, { n: -1 }, { n: 2 }, { n: -2 }, { n: 3 }, { n: -3 }]);
+    await pair.close();
+  });
+
+  it('carries coded errors as themselves and hides everything else', async () => {
+    const pair = await createTlsPair();
+    const [client, server] = [rpcOver(pair.client), rpcOver(pair.server)];
+    client.serve(handlers, 'unknown_method');
+    server.serve(handlers, 'unknown_method');
+    const error = await client.request('fail', {}).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'over_budget' });
+    expect(isRemote(error)).toBe(true);
+    await expect(client.request('absent', {})).rejects.toMatchObject({ code: 'unknown_method' });
+    const internal = (await client.request('crash', {}).catch((caught: unknown) => caught)) as Error;
+    expect(internal.message).not.toContain('secret');
+    await pair.close();
+  });
+
+  it('sends our code and its number on the wire', async () => {
+    const pair = await createTlsPair();
+    rpcOver(pair.server).serve(handlers, 'unknown_method');
+    const { line } = firstLine(pair.client);
+    pair.client.send('{"jsonrpc":"2.0","id":7,"method":"fail"}');
+    expect(JSON.parse(await line)).toEqual({
+      jsonrpc: '2.0',
+      id: 7,
+      error: {
+        code: -32014,
+        message: 'over_budget: one sat too many',
+        data: { code: 'over_budget', hint: 'the state pays more than the budget' },
+      },
+    });
+    await pair.close();
+  });
+
+  it.each([
+    ['a batch', '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600],
+    ['bad JSON', '{"jsonrpc":', -32000],
+    ['JSON too deep', `{"jsonrpc":"2.0","id":1,"method":"echo","params":${'['.repeat(5000)}`, -32000],
+    ['no JSON-RPC', '{"id":1,"method":"ping"}', -32600],
+    ['a method that is no string', '{"jsonrpc":"2.0","id":1,"method":{"a":1}}', -32600],
+    ['null', 'null', -32600],
+  ])('answers %s with an error and ends the connection', async (_name, sent, number) => {
+    const pair = await createTlsPair();
+    rpcOver(pair.server).serve(handlers, 'unknown_method');
+    const { line, reason } = firstLine(pair.client);
+    pair.client.send(sent);
+    expect(JSON.parse(await line)).toMatchObject({ id: null, error: { code: number } });
+    expect(await reason).toBe('peer_closed');
+    await pair.close();
+  });
+
+  it('ends the connection when a request is not answered', async () => {
+    const pair = await createTlsPair();
+    const client = rpcOver(pair.client, { ...RPC, requestTimeoutMs: 50 });
+    client.serve(handlers, 'unknown_method');
+    rpcOver(pair.server).serve(handlers, 'unknown_method');
+    const error = await client.request('hang', {}).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: 'peer_timeout' });
+    expect(isRemote(error)).toBe(false);
+    expect(await client.closed).toMatchObject({ code: 'peer_timeout' });
+    await expect(client.request('echo', {})).rejects.toMatchObject({ code: 'peer_timeout' });
+    await pair.close();
+  });
+
+  it('rejects what waits when the peer goes away', async () => {
+    const pair = await createTlsPair();
+    const client = rpcOver(pair.client);
+    client.serve(handlers, 'unknown_method');
+    const server = rpcOver(pair.server);
+    server.serve(handlers, 'unknown_method');
+    const waiting = client.request('hang', {});
+    server.close();
+    await expect(waiting).rejects.toMatchObject({ code: 'peer_closed' });
+    await pair.close();
+  });
+
+  it('bounds the requests in flight on both sides', async () => {
+    const pair = await createTlsPair();
+    const client = rpcOver(pair.client);
+    client.serve(handlers, 'unknown_method');
+    rpcOver(pair.server).serve(handlers, 'unknown_method');
+    const waiting = Array.from({ length: LIMITS.peerRequestsInFlight }, () => client.request('hang', {}));
+    const settled = Promise.allSettled(waiting);
+    await expect(client.request('echo', {})).rejects.toMatchObject({ code: 'overload' });
+    pair.client.send('{"jsonrpc":"2.0","id":"extra","method":"hang"}');
+    await expect.poll(() => client.stats.ignored + client.stats.refused).toBe(0);
+    client.close();
+    expect((await settled).every(({ status }) => status === 'rejected')).toBe(true);
+    await pair.close();
+  });
+
+  it('keeps a quiet connection alive with pings', async () => {
+    const pair = await createTlsPair({ idleTimeoutMs: 150 });
+    const client = rpcOver(pair.client, { ...RPC, pingIntervalMs: 30 });
+    client.serve(handlers, 'unknown_method');
+    rpcOver(pair.server).serve(handlers, 'unknown_method');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await client.request('echo', 'still here')).toBe('still here');
+    await pair.close();
+  });
+
+  it('never crashes on any line', async () => {
+    const pair = await createTlsPair();
+    await pair.close();
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (line) => {
+        try {
+          parseBoundedJson(line);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'malformed' });
+        }
+      }),
+    );
+    for (const depth of [12, 13]) {
+      const nested = '['.repeat(depth) + ']'.repeat(depth);
+      if (depth === 12) expect(() => parseBoundedJson(nested)).not.toThrow();
+      else expect(() => parseBoundedJson(nested)).toThrow('malformed');
+    }
+  });
+});
