@@ -15,14 +15,19 @@ import {
   withoutComments,
 } from './source-tree.ts';
 
-const MAX_FILE_LINES = 500;
+/** Judgement before numbers: above the first a warning is printed, above the second the test fails. */
+const FILE_LINES = { warn: 500, fail: 800 };
 const MAX_LINE_CHARS = 110;
 const MAX_TEXT_LINE_CHARS = 140;
-const MAX_FUNCTION_LINES = 70;
+const FUNCTION_LINES = { warn: 70, fail: 100 };
 
 const sources = filesUnder('src').filter(isOurTypeScript);
 const tests = filesUnder('test').filter(isOurTypeScript);
 const typescript = [...sources, ...tests];
+
+function warn(text: string): void {
+  process.stderr.write(`warning: ${text}\n`);
+}
 
 /** `path:line: why` for each line of a file that matches. */
 function findings(path: string, text: string, pattern: RegExp, why: string): string[] {
@@ -33,7 +38,8 @@ function findings(path: string, text: string, pattern: RegExp, why: string): str
 
 describe('imports', () => {
   const CORE = ['base', 'bitcoin', 'stratum', 'jobs', 'shares'];
-  const FLOW = [...CORE, 'downstream', 'upstream', 'work', 'contract', 'channel', 'peering', 'maker'];
+  const LINE = [...CORE, 'downstream', 'upstream', 'work', 'contract', 'channel'];
+  const FLOW = [...LINE, 'peer', 'settlement', 'miner', 'maker', 'mining', 'operator'];
   const AROUND = ['chain', 'ledger', 'metrics', 'log', 'config', 'http', 'ui'];
   const upTo = (name: string): string[] => FLOW.slice(0, FLOW.indexOf(name));
 
@@ -46,11 +52,15 @@ describe('imports', () => {
     shares: ['base', 'bitcoin', 'stratum', 'jobs'],
     downstream: CORE,
     upstream: CORE,
-    work: [...upTo('work'), 'ledger'],
-    contract: upTo('contract'),
-    channel: upTo('channel'),
-    peering: [...upTo('peering'), 'chain', 'ledger'],
-    maker: [...upTo('maker'), 'chain', 'ledger'],
+    work: [...CORE, 'ledger'],
+    contract: [...CORE, 'work'],
+    channel: [...CORE, 'work', 'contract'],
+    peer: [...CORE, 'work', 'contract', 'channel'],
+    settlement: [...CORE, 'work', 'contract', 'channel', 'peer', 'chain', 'ledger'],
+    miner: [...CORE, 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
+    maker: [...CORE, 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
+    mining: [...LINE, 'config', 'ledger', 'log'],
+    operator: [...upTo('mining'), ...AROUND],
     chain: ['base', 'bitcoin'],
     ledger: ['base', 'bitcoin'],
     metrics: ['base'],
@@ -60,7 +70,7 @@ describe('imports', () => {
     ui: ['base', 'http'],
     devnet: [...FLOW, ...AROUND],
     daemon: [...FLOW, ...AROUND, 'devnet'],
-    cli: [...FLOW, ...AROUND, 'devnet', 'daemon'],
+    cli: [...FLOW, ...AROUND, 'daemon'],
     'main.ts': ['base', 'cli'],
   };
   /** The interfaces a folder may name without using the code behind them. */
@@ -95,6 +105,25 @@ describe('imports', () => {
       }
     }
     expect(wrong).toEqual([]);
+  });
+
+  it('make no circle of files, types included', () => {
+    const graph = new Map(
+      sources.map((path) => [
+        path,
+        importsOf(readSource(path)).flatMap(({ specifier }) => targetOf(path, specifier) ?? []),
+      ]),
+    );
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const visit = (path: string, way: readonly string[]): void => {
+      if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(' -> '));
+      if (done.has(path) || way.includes(path)) return;
+      for (const next of graph.get(path) ?? []) visit(next, [...way, path]);
+      done.add(path);
+    };
+    for (const path of sources) visit(path, []);
+    expect(circles).toEqual([]);
   });
 
   it('name files with their ending, and name files that exist', () => {
@@ -177,12 +206,15 @@ describe('imports', () => {
 });
 
 describe('sizes', () => {
-  it(`files stay under ${MAX_FILE_LINES} lines`, () => {
+  it(`files stay under ${FILE_LINES.fail} lines`, () => {
     const counts = typescript.map((path) => ({
       path,
       lines: readSource(path).trimEnd().split('\n').length,
     }));
-    expect(counts.filter(({ lines }) => lines > MAX_FILE_LINES)).toEqual([]);
+    for (const { path, lines } of counts) {
+      if (lines > FILE_LINES.warn) warn(`${path} has ${lines} lines`);
+    }
+    expect(counts.filter(({ lines }) => lines > FILE_LINES.fail)).toEqual([]);
   });
 
   it(`lines stay under ${MAX_LINE_CHARS} characters, but for texts, which are easier to find unbroken`, () => {
@@ -199,9 +231,13 @@ describe('sizes', () => {
     expect(wrong).toEqual([]);
   });
 
-  it(`functions of src stay under ${MAX_FUNCTION_LINES} lines`, () => {
-    const rule = `{"rules":{"eslint/max-lines-per-function":["error",{"max":${MAX_FUNCTION_LINES}}]},"categories":{"correctness":"off"}}`;
-    expect(lintSources(rule)).toEqual([]);
+  it(`functions of src stay under ${FUNCTION_LINES.fail} lines`, () => {
+    const longerThan = (max: number): string[] =>
+      lintSources(
+        `{"rules":{"eslint/max-lines-per-function":["error",{"max":${max}}]},"categories":{"correctness":"off"}}`,
+      );
+    for (const long of longerThan(FUNCTION_LINES.warn)) warn(long);
+    expect(longerThan(FUNCTION_LINES.fail)).toEqual([]);
   });
 });
 
@@ -354,12 +390,12 @@ describe('folders', () => {
     ...new Set(sources.filter((path) => path.split('/').length > 2).map((path) => path.split('/')[1]!)),
   ];
 
-  it.each(folders)('src/%s says in a README.md of 4 to 20 lines what it is for', (folder) => {
+  it.each(folders)('src/%s says in a README.md of 4 to 60 lines what it is for', (folder) => {
     const path = `src/${folder}/README.md`;
     expect(existsSync(join(ROOT, path)), `${path} is missing`).toBe(true);
     const lines = readSource(path).trimEnd().split('\n').length;
     expect(lines, `${path} has ${lines} lines`).toBeGreaterThanOrEqual(4);
-    expect(lines, `${path} has ${lines} lines`).toBeLessThanOrEqual(20);
+    expect(lines, `${path} has ${lines} lines`).toBeLessThanOrEqual(60);
   });
 
   it('and files have names in kebab-case, and none is a barrel', () => {

@@ -2,7 +2,6 @@ import { isHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord, type Json } from '../base/json.ts';
 import { owedSat, parseDecimal } from '../base/units.ts';
-import type { ContractTerms } from './terms.ts';
 
 /**
  * What happens to the unvested bonds when a channel closes early (`channel.md` 2.8): two of miner, maker and
@@ -39,6 +38,17 @@ export type SealTerms = {
   readonly claimFeeRateSatPerKvb: number;
 };
 
+/** Terms of a contract as far as bonds and seal depend on them. */
+export type StakedTerms = {
+  readonly bonds?: BondTerms;
+  readonly seal?: SealTerms;
+  readonly minerNodeId: string;
+  readonly makerNodeId: string;
+  readonly priceMsatPerEh: bigint;
+  readonly workTotalHashes: bigint;
+  readonly expiryHeight: number;
+};
+
 export const DEFAULT_BOND_CSV_BLOCKS = 2016;
 
 /** Blocks from the expiry of the channel to that of the seal: `T_seal = T_exp + 2016`. */
@@ -50,18 +60,18 @@ export const MIN_BOND_OUTPUT_SAT = 1000n;
 const NO_BONDS = { bondMode: 'none', makerBondSat: 0n, collateralSat: 0n } as const;
 
 /** The bonds of terms, also where they have none. */
-export function bondsOf(terms: ContractTerms): BondTerms | typeof NO_BONDS {
+export function bondsOf(terms: Pick<StakedTerms, 'bonds'>): BondTerms | typeof NO_BONDS {
   return terms.bonds ?? NO_BONDS;
 }
 
 /** True where states have bond outputs. */
-export function hasBondOutputs(terms: ContractTerms): boolean {
+export function hasBondOutputs(terms: Pick<StakedTerms, 'bonds'>): boolean {
   const { bondMode } = bondsOf(terms);
   return bondMode === 'auditor' || bondMode === 'hostage';
 }
 
 /** The height from which the miner has the seal back alone. */
-export function sealExpiryHeight(terms: ContractTerms): number {
+export function sealExpiryHeight(terms: Pick<StakedTerms, 'expiryHeight'>): number {
   return terms.expiryHeight + SEAL_EXTRA_BLOCKS;
 }
 
@@ -133,7 +143,7 @@ function readAmount(record: Record<string, unknown>, group: string, key: string)
  * miner than a newer one. Where bonds are forfeited to the other side at once D may not exceed C, else the
  * miner would gain by closing at state 0. Throws `bad_terms`.
  */
-export function checkBondTerms(terms: ContractTerms): void {
+export function checkBondTerms(terms: StakedTerms): void {
   const { bonds } = terms;
   if (bonds === undefined) return;
   const refuse = (why: string): never => {
@@ -163,7 +173,7 @@ export function checkBondTerms(terms: ContractTerms): void {
 }
 
 /** Throws `bad_terms`. Whether the value pays for a claim depends on its scripts: `checkChannelParams`. */
-export function checkSealTerms(terms: ContractTerms): void {
+export function checkSealTerms(terms: StakedTerms): void {
   const { seal } = terms;
   if (seal === undefined) return;
   if (seal.sealSat < 1000n) throw new CodedError('bad_terms', 'seal must be at least 1000 sat');

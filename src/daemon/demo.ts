@@ -9,11 +9,12 @@ import { type AsicFleet, startAsics } from '../devnet/asic/asic.ts';
 import { demoAsics, type Stage, type StageOptions, startStage } from '../devnet/stage.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { silentLogger } from '../log/logger.ts';
-import { act, readStatus, type Wired } from '../operator/status-client.ts';
+import { act } from '../operator/daemon-action.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { DaemonProcess } from './child.ts';
 import type { DemoSnapshot } from './demo-view.ts';
 import type { ProxyStatus } from './proxy-status.ts';
+import { readStatus, type Wired } from './status-client.ts';
 
 export type DemoOptions = {
   readonly seconds: number;

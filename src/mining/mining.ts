@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 import { USER_AGENT } from '../base/version.ts';
 import type { DestinationConfig, ProxyConfig } from '../config/config.ts';
 import { DownstreamServer } from '../downstream/server/server.ts';
-import type { DownstreamSubmission } from '../downstream/session/submission.ts';
+import type { SessionSubmission } from '../downstream/session/session.ts';
 import type { Job, UpstreamJob } from '../jobs/job.ts';
 import { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
@@ -60,7 +60,7 @@ export type MiningDeps = {
  */
 export class Mining {
   readonly server: DownstreamServer;
-  readonly engine: ShareEngine<DownstreamSubmission>;
+  readonly engine: ShareEngine<SessionSubmission>;
   readonly jobs: JobTable;
   readonly destinations: readonly Destination[];
   readonly router: Router;
@@ -93,7 +93,7 @@ export class Mining {
       },
       { onRetired: (job) => this.#onRetired(job) },
     );
-    this.engine = new ShareEngine<DownstreamSubmission>(
+    this.engine = new ShareEngine<SessionSubmission>(
       {},
       {
         kernel: deps.kernel,
@@ -291,7 +291,7 @@ export class Mining {
     this.router.balance();
   }
 
-  #submit(submission: DownstreamSubmission): void {
+  #submit(submission: SessionSubmission): void {
     if (this.#firstSubmitMs === 0) this.#firstSubmitMs = this.#deps.clock.monotonicMs();
     this.linked.linkOf(submission.job)?.touch();
     this.engine.submit(submission);
@@ -304,7 +304,7 @@ export class Mining {
     if (startedMs > 0) this.#deps.observeAck((this.#deps.clock.monotonicMs() - startedMs) / 1000);
   }
 
-  #forward(submission: DownstreamSubmission, hash: Uint8Array): void {
+  #forward(submission: SessionSubmission, hash: Uint8Array): void {
     const { job, ntime, nonce, version, extranonce } = submission;
     if (meets(hash, 0, wordsOfTarget(job.networkTarget))) this.stats.blocksFound += 1;
     const share = {

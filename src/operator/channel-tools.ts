@@ -23,8 +23,8 @@ import {
   signerOf,
 } from './channel-access.ts';
 import { type FundedChannel, lookAtChain, type OnChain, SPENDER_BLOCKS } from './channel-report.ts';
+import { act } from './daemon-action.ts';
 import { readExternalSignature } from './external-signature.ts';
-import { act } from './status-client.ts';
 
 export type ToolDeps = { readonly clock: Clock; readonly log: Logger };
 

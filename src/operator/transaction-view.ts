@@ -65,7 +65,7 @@ export type TransactionView = {
   readonly outputs: readonly OutputView[];
 };
 
-/** FeeLevel of a state; signed where a signer is given. Throws as `finalizeState`. */
+/** A state at one fee level; signed where a signer is given. Throws as `finalizeState`. */
 export function viewState(
   params: ChannelParams,
   state: SignedState,

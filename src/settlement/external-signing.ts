@@ -68,7 +68,7 @@ export type ExternalSigningRequest = {
 
 /**
  * The answer to a request, with the rate it was asked at; undefined until somebody signed. The first time it
- * is left in the ledger too, and on the externalSigning where there is one.
+ * is left in the ledger too, and in the requests' folder where there is one.
  */
 export async function requestExternalSignature(
   { contractId, what, satPerKvb, request, holder }: ExternalSigningRequest,

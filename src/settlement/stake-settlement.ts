@@ -172,8 +172,8 @@ export class StakeSettlement {
   }
 
   /**
-   * A ruling that gives a bond to this side, asked for where there is a externalSigning: what the auditor signed is
-   * stored with the own signature.
+   * A ruling that gives a bond to this side, asked for where external signing is possible: what the auditor
+   * signed is stored with the own signature.
    */
   async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<void> {
     const { contract, contractId } = this.#store;

@@ -1,5 +1,4 @@
 import type { UpstreamJob } from '../jobs/job.ts';
-import type { ReadingGuess } from './version-reading.ts';
 
 /** A share for the upstream that sent `job`. */
 export type UpstreamShare = {
@@ -29,6 +28,13 @@ export type UpstreamVerdict = {
 };
 
 export type VerdictCallback = (verdict: UpstreamVerdict) => void;
+
+/**
+ * What `auto` can tell apart. `kept`: the sixth param repeats the job's own bits, which is right for an
+ * upstream that replaces and for one that ORs; these two differ only when a bit of the job is cleared, and
+ * under `auto` none is. `xor`: the sixth param is the difference to the job's version.
+ */
+export type ReadingGuess = 'kept' | 'xor';
 
 export type SentShare = {
   readonly share: UpstreamShare;

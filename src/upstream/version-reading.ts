@@ -7,17 +7,10 @@ import {
   upstreamVersionBits,
   type VersionReading,
 } from '../stratum/version-rolling.ts';
-import type { UpstreamShare, UpstreamVerdict } from './upstream-share.ts';
+import type { ReadingGuess, UpstreamShare, UpstreamVerdict } from './upstream-share.ts';
 
 /** `auto` finds out from the verdicts. */
 export type VersionReadingOption = VersionReading | 'auto';
-
-/**
- * What `auto` can tell apart. `kept`: the sixth param repeats the job's own bits, which is right for an
- * upstream that replaces and for one that ORs; these two differ only when a bit of the job is cleared, and
- * under `auto` none is. `xor`: the sixth param is the difference to the job's version.
- */
-export type ReadingGuess = 'kept' | 'xor';
 
 export type ReadingState = {
   readonly guess: ReadingGuess;

@@ -6,10 +6,11 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { act, readStatus } from '../../src/operator/status-client.ts';
+import { act } from '../../src/operator/daemon-action.ts';
 import { until } from '../e2e/evidence.ts';
 import { answer, refusal } from './program.ts';
 

@@ -4,7 +4,7 @@ import { ManualClock, systemClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
-import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
+import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
 import { paramsOf, type TestMiner, until } from './harness.ts';
@@ -71,7 +71,7 @@ async function mining() {
   return { pool, stand, upstream, rigs };
 }
 
-function upstreamShare({ job, extranonce, ntime, nonce, version }: DownstreamSubmission) {
+function upstreamShare({ job, extranonce, ntime, nonce, version }: SessionSubmission) {
   const extranonce2 = upstreamExtranonce2(job.upstream, extranonce);
   return { job: job.upstream, extranonce2, ntime, nonce, versionBits: version & job.upstream.versionMask };
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Bans, checkLadderOptions, ladderStep } from '../../src/downstream/server/bans.ts';
-import { TokenBucket } from '../../src/downstream/server/token-bucket.ts';
+import { TokenBucket } from '../../src/base/token-bucket.ts';
+import { Bans, checkLadderOptions, ladderStep } from '../../src/downstream/session/bans.ts';
 
 const LADDER = { resendAfter: 2, reconnectAfter: 4, banAfter: 6 };
 

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { userAgentClass } from '../../src/downstream/server/user-agents.ts';
 import {
   type HandshakeContext,
   type HandshakeEffect,
@@ -10,6 +9,7 @@ import {
   isReady,
   passwordDifficulty,
 } from '../../src/downstream/session/handshake.ts';
+import { userAgentClass } from '../../src/downstream/session/user-agents.ts';
 import { parseClientLine } from '../../src/stratum/client-messages.ts';
 
 const CONTEXT: HandshakeContext = {

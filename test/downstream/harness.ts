@@ -3,7 +3,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
-import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
+import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { plainWork } from '../jobs/upstream-jobs.ts';
@@ -119,7 +119,7 @@ export type TestServer = {
   readonly jobs: JobTable;
   readonly clock: ManualClock;
   /** What the engine got, in order. */
-  readonly submissions: DownstreamSubmission[];
+  readonly submissions: SessionSubmission[];
   readonly miner: (listener?: number | Socket) => TestMiner;
   /** Waits until the engine has this many submissions. */
   readonly submitted: (count: number) => Promise<void>;
@@ -143,7 +143,7 @@ export async function startServer(
     readonly deps?: Partial<DownstreamDeps>;
     readonly table?: Partial<JobTableOptions>;
     /** Judges each submission at once; without it submissions wait for the test to settle them. */
-    readonly verdict?: (submission: DownstreamSubmission) => Parameters<DownstreamServer['settle']>[1];
+    readonly verdict?: (submission: SessionSubmission) => Parameters<DownstreamServer['settle']>[1];
   } = {},
 ): Promise<TestServer> {
   const clock = new ManualClock();
@@ -151,7 +151,7 @@ export async function startServer(
     ...{ run: 1, sessionIdSize: 4, minerExtranonce2Size: 4, versionMask: 0x1fffe000, staleGraceMs: 0 },
     ...changes.table,
   });
-  const submissions: DownstreamSubmission[] = [];
+  const submissions: SessionSubmission[] = [];
   let wake: (() => void) | undefined;
   const server = new DownstreamServer(
     {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
-import { Identities, type Identity, type SessionMemory } from '../../src/downstream/server/identities.ts';
+import { Identities, type Identity, type SessionMemory } from '../../src/downstream/session/identities.ts';
 
 const memoryOf = (hasEarned = true): SessionMemory => ({ sent: [], difficulty: 1, hasEarned });
 

@@ -5,7 +5,7 @@ import { rememberShares } from '../../src/daemon/startup-state.ts';
 import { Grinder } from '../../src/devnet/asic/grinder.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
-import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
+import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
@@ -28,7 +28,7 @@ export type StandOptions = {
   readonly difficulty?: number;
   readonly ledger?: Ledger;
   readonly clock?: ManualClock;
-  readonly forward?: (submission: DownstreamSubmission) => void;
+  readonly forward?: (submission: SessionSubmission) => void;
 };
 
 /** The way of a share as in the program: sockets, sessions, engine, kernel, meters, ledger. */
@@ -36,13 +36,13 @@ export class Stand {
   readonly clock: ManualClock;
   readonly jobs: JobTable;
   readonly server: DownstreamServer;
-  readonly engine: ShareEngine<DownstreamSubmission>;
+  readonly engine: ShareEngine<SessionSubmission>;
   readonly ledger: Ledger;
   readonly meters: Meters;
-  readonly submissions: DownstreamSubmission[] = [];
+  readonly submissions: SessionSubmission[] = [];
   readonly verdicts: Verdict[] = [];
   /** What went upstream, in order: hashes in internal order, as hex. */
-  readonly forwarded: { readonly submission: DownstreamSubmission; readonly hash: string }[] = [];
+  readonly forwarded: { readonly submission: SessionSubmission; readonly hash: string }[] = [];
   readonly #miners: TestMiner[] = [];
 
   private constructor(setup: StandOptions, ledger: Ledger, meters: Meters, duplicates: DuplicateSet) {
@@ -58,7 +58,7 @@ export class Stand {
       },
       { onRetired: (job) => this.#onRetired(job) },
     );
-    this.engine = new ShareEngine<DownstreamSubmission>(
+    this.engine = new ShareEngine<SessionSubmission>(
       {},
       {
         ...{ kernel: createKernel(256), duplicates, clock, log: silentLogger },

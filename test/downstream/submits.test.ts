@@ -5,7 +5,7 @@ import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, serializeHeader } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { hashToNumber, targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import type { DownstreamSubmission } from '../../src/downstream/session/submission.ts';
+import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { plainWork, upstreamJobOf } from '../jobs/upstream-jobs.ts';
 import { broadcast, HARD, paramsOf, startServer, stopServers, submitOf, withWork } from './harness.ts';
 
@@ -278,7 +278,7 @@ describe('the genesis block', () => {
   });
 });
 
-function hashOf(submission: DownstreamSubmission): Uint8Array {
+function hashOf(submission: SessionSubmission): Uint8Array {
   const { job, extranonce, version, ntime, nonce } = submission;
   const txid = sha256d(concat(job.coinb1, extranonce, job.coinb2));
   const merkleRoot = merkleRootFromBranches(txid, job.branches);

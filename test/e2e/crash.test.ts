@@ -7,11 +7,12 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import { demoAsics, type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { makerJobKey } from '../../src/maker/maker-store.ts';
-import { act, readStatus } from '../../src/operator/status-client.ts';
+import { act } from '../../src/operator/daemon-action.ts';
 import { evidenceOf, until } from './evidence.ts';
 import { payOf } from './recompute.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
-import { readStatus } from '../../src/operator/status-client.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
 import { CrashLife, type Daemon } from './crash-life.ts';
 import { until } from './evidence.ts';
 

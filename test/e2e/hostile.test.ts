@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { readStatus } from '../../src/operator/status-client.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sharestream-hostile-test-'));
 let stage: Stage;

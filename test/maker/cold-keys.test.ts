@@ -27,7 +27,7 @@ const folder = mkdtempSync(join(tmpdir(), 'externalSigning-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 let made = 0;
 
-/** A externalSigning in a folder of its own, and how somebody answers what lies on it. */
+/** External signing in a folder of its own, and how somebody answers what lies on it. */
 function deskWith(sign: (psbt: string, name: string) => string) {
   const path = join(folder, String(made++));
   const asked = (): string[] =>
@@ -107,7 +107,7 @@ describe('a bond that an auditor rules on', () => {
     const sign = (psbt: string): string => signByKey(psbt, auditor);
     const { externalSigning, asked, answer } = deskWith(sign);
     const world = await closedAlone(externalSigning);
-    // Both sides ask for both bonds, each for itself; they share a externalSigning here, so each is asked once.
+    // Both sides ask for both bonds, each for itself; they share a folder here, so each is asked once.
     await until('asked', () => asked().length === 2);
     for (const name of asked()) answer(name);
     world.chain.generate(1);

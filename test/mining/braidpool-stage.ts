@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type RunningProxy, startProxy } from '../../src/daemon/proxy.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
 import type { AsicFleet } from '../../src/devnet/asic/asic.ts';
 import type { AsicReport } from '../../src/devnet/asic/asic-spec.ts';
 import {
@@ -15,7 +16,6 @@ import {
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { readStatus } from '../../src/operator/status-client.ts';
 
 const deps = {
   clock: systemClock,

@@ -1,13 +1,5 @@
 import type { Socket } from 'node:net';
-import type { PreparedJob } from '../session/prepared-job.ts';
 import { handleOf, type SocketHandle, writePastStream } from './socket-handle.ts';
-
-/** A job for a miner that has not read what came before it. */
-export type MissedJob = {
-  readonly prepared: PreparedJob;
-  readonly clean: boolean;
-  readonly isAgain: boolean;
-};
 
 /** How long a miner may leave unread what it was sent, while there are new jobs for it. */
 const UNREAD_MS = 60_000;
@@ -19,7 +11,7 @@ const UNREAD_MS = 60_000;
  * Answers leave past the stream: of thousands of sockets the state of none is in a cache. While anything
  * waits they go through it, so that the order stays and what waits is counted.
  */
-export class SocketWriter {
+export class SocketWriter<MissedJob extends { readonly clean: boolean }> {
   /** Lines for the end of the turn. */
   text = '';
   /** Something may wait in the stream, or in the handle. */

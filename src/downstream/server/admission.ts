@@ -1,10 +1,10 @@
 import type { BlockList } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { LIMITS } from '../../base/limits.ts';
+import { type Rate, TokenBucket } from '../../base/token-bucket.ts';
+import { Bans } from '../session/bans.ts';
+import type { DownstreamStats } from '../session/stats.ts';
 import { addressGroup, addressList, isListed } from './addresses.ts';
-import { Bans } from './bans.ts';
-import type { DownstreamStats } from './stats.ts';
-import { type Rate, TokenBucket } from './token-bucket.ts';
 
 export type AdmissionOptions = {
   /** Connections in all, default `LIMITS.sessions`. */

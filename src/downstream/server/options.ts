@@ -1,14 +1,13 @@
 import type { Clock, Random } from '../../base/clock.ts';
+import type { Rate } from '../../base/token-bucket.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
 import type { Logger } from '../../log/logger.ts';
-import type { ChooseJobRouting } from '../session/job-routing.ts';
-import type { Session } from '../session/session.ts';
-import type { CloseReason } from '../session/session-context.ts';
-import type { DownstreamSubmission } from '../session/submission.ts';
+import type { LadderOptions } from '../session/bans.ts';
+import type { CloseReason } from '../session/close-reason.ts';
+import type { JobRouting } from '../session/job-routing.ts';
+import type { Session, SessionSubmission } from '../session/session.ts';
 import type { AdmissionOptions } from './admission.ts';
-import type { LadderOptions } from './bans.ts';
 import type { ListenerOptions } from './listeners.ts';
-import type { Rate } from './token-bucket.ts';
 
 export type DownstreamOptions = AdmissionOptions & {
   readonly listeners: readonly ListenerOptions[];
@@ -43,9 +42,15 @@ export type DownstreamOptions = AdmissionOptions & {
   readonly agentVersion?: string;
 };
 
+/**
+ * Decides how a session gets the work of a destination: at its subscribe, since the reply names the
+ * extranonces, and at each move. Jobs of a feed it had before end by themselves.
+ */
+export type ChooseJobRouting = (session: Session, destination: string) => JobRouting;
+
 export type DownstreamDeps = {
   readonly jobs: Pick<JobTable, 'byId' | 'current' | 'isKnown' | 'refresh'>;
-  readonly engine: { submit(submission: DownstreamSubmission): void };
+  readonly engine: { submit(submission: SessionSubmission): void };
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

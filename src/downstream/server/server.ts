@@ -8,24 +8,24 @@ import { SharedFramer } from '../../stratum/framing.ts';
 import { printReconnect, printServerMessage, printShowMessage } from '../../stratum/server-messages.ts';
 import { SubmitFields } from '../../stratum/submit-parser.ts';
 import { Turn } from '../io/write-batcher.ts';
+import { checkLadderOptions, type LadderStep } from '../session/bans.ts';
+import type { CloseReason } from '../session/close-reason.ts';
+import { Identities } from '../session/identities.ts';
 import { JobRefresher } from '../session/job-refresher.ts';
 import { type SessionFeed, SHARED } from '../session/job-routing.ts';
 import { PreparedJob, type SentJob } from '../session/prepared-job.ts';
-import { Session } from '../session/session.ts';
-import type { CloseReason, SessionContext } from '../session/session-context.ts';
+import { Session, type SessionSubmission } from '../session/session.ts';
+import type { SessionContext } from '../session/session-context.ts';
 import { dueFor } from '../session/session-timeouts.ts';
-import type { DownstreamSubmission } from '../session/submission.ts';
+import { type DownstreamStats, emptyStats } from '../session/stats.ts';
 import { checkVardiffOptions } from '../session/vardiff.ts';
 import { WorkIdentity } from '../session/work-identity.ts';
 import { addressGroup } from './addresses.ts';
 import { Admission } from './admission.ts';
-import { checkLadderOptions, type LadderStep } from './bans.ts';
 import { HandshakeThrottle } from './handshake-throttle.ts';
-import { Identities } from './identities.ts';
 import { Listeners } from './listeners.ts';
 import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
 import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
-import { type DownstreamStats, emptyStats } from './stats.ts';
 
 const SESSION_ID_SIZE = 4;
 const TICK_MS = 1000;
@@ -45,7 +45,7 @@ export class DownstreamServer {
   readonly stats: DownstreamStats = emptyStats();
   readonly #options: DownstreamOptions;
   readonly #deps: DownstreamDeps;
-  readonly #host: SessionContext;
+  readonly #host: SessionContext<Session>;
   readonly #identities: Identities<Session>;
   readonly #admission: Admission;
   readonly #listeners: Listeners<Session>;
@@ -169,7 +169,7 @@ export class DownstreamServer {
   }
 
   /** The engine's verdict on a submission; the reply leaves with all others of the turn. */
-  settle(submission: DownstreamSubmission, verdict: Verdict): void {
+  settle(submission: SessionSubmission, verdict: Verdict): void {
     this.#inFlight -= 1;
     submission.session.settle(submission, verdict);
     if (this.#inFlight === 0) this.#onDrained?.();
@@ -257,7 +257,7 @@ export class DownstreamServer {
     });
   }
 
-  #makeHost(): SessionContext {
+  #makeHost(): SessionContext<Session> {
     const { clock, jobs, engine } = this.#deps;
     const options = this.#options;
     return {
@@ -341,7 +341,7 @@ export class DownstreamServer {
    * A known session id gives back what the miner had: what an earlier connection left, or what one holds
    * that is silent, since its end may not have been seen. One that speaks keeps it.
    */
-  #identify(session: Session, token: string | undefined): ReturnType<SessionContext['identify']> {
+  #identify(session: Session, token: string | undefined): ReturnType<SessionContext<Session>['identify']> {
     if (token !== undefined) {
       const holder = this.#identities.holderOf(token);
       if (holder !== undefined && this.#host.nowMs - holder.lastSeenMs >= SILENT_MS)

@@ -1,6 +1,6 @@
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
-import { TokenBucket } from '../server/token-bucket.ts';
 
 /**
  * Each is a job in the table, which has room for some hundreds, and moves the time of the work ahead by a

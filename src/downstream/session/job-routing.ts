@@ -1,6 +1,5 @@
 import { toHex } from '../../base/bytes.ts';
 import type { HandshakeRequest } from './handshake.ts';
-import type { Session } from './session.ts';
 
 /** What a miner puts between coinb1 and coinb2: what it was given and what is its own to vary. */
 export type MinerExtranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
@@ -27,12 +26,6 @@ export type JobRouting =
   | { readonly kind: 'refused'; readonly instead: string | undefined };
 
 export const SHARED: JobRouting = { kind: 'shared' };
-
-/**
- * Decides how a session gets the work of a destination: at its subscribe, since the reply names the
- * extranonces, and at each move. Jobs of a feed it had before end by themselves.
- */
-export type ChooseJobRouting = (session: Session, destination: string) => JobRouting;
 
 /** The same for the same extranonces. */
 export function extranonceKey({ extranonce1, extranonce2Size }: MinerExtranonce): string {

@@ -1,31 +1,18 @@
 import type { Socket } from 'node:net';
-import type { ErrorCode } from '../../base/errors.ts';
+import type { Rate } from '../../base/token-bucket.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
 import type { ShareTarget } from '../../shares/share.ts';
 import type { SharedFramer } from '../../stratum/framing.ts';
 import type { SubmitFields } from '../../stratum/submit-parser.ts';
-import type { LadderOptions, LadderStep } from '../server/bans.ts';
-import type { Identity, SessionMemory } from '../server/identities.ts';
-import type { DownstreamStats } from '../server/stats.ts';
-import type { Rate } from '../server/token-bucket.ts';
+import type { LadderOptions, LadderStep } from './bans.ts';
+import type { CloseReason } from './close-reason.ts';
+import type { Identity, SessionMemory } from './identities.ts';
 import type { SentJob } from './prepared-job.ts';
-import type { Session } from './session.ts';
+import type { DownstreamStats } from './stats.ts';
 import type { DownstreamSubmission } from './submission.ts';
 
-/** Why a connection ended: a code of the table, or an ordinary end. */
-export type CloseReason =
-  | Extract<ErrorCode, 'line_too_long' | 'session_limit' | 'idle_timeout' | 'banned' | 'slow_reader'>
-  | 'closed_by_miner'
-  | 'socket_error'
-  | 'not_stratum'
-  /** The miner came back by another connection before this one was seen to be gone. */
-  | 'resumed'
-  /** It works on with other extranonces, of which its miner cannot be told. */
-  | 'moved'
-  | 'shutdown';
-
-/** What all sessions of a server share. */
-export type SessionContext = {
+/** What all sessions of a server share; `Session` is the class of the sessions. */
+export type SessionContext<Session> = {
   readonly fields: SubmitFields;
   readonly framer: SharedFramer;
   readonly stats: DownstreamStats;
@@ -60,7 +47,7 @@ export type SessionContext = {
   onAuthorized(session: Session, worker: string): void;
   /** Subscribed and authorised for the first time: gives it a destination and its first job. */
   onReady(session: Session): void;
-  submit(submission: DownstreamSubmission): void;
+  submit(submission: DownstreamSubmission<Session>): void;
   /** The session sent too much that is not valid. */
   onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void;
   /** The session sent more than it may: it is paused until the next tick at least. */

@@ -1,7 +1,7 @@
 import type { ShareTarget } from '../../shares/share.ts';
-import type { SessionMemory } from '../server/identities.ts';
 import { granted, resumed } from './difficulty-request.ts';
 import type { DifficultyRequest } from './handshake.ts';
+import type { SessionMemory } from './identities.ts';
 import type { PreparedJob, SentJob } from './prepared-job.ts';
 import { SentJobs } from './sent-jobs.ts';
 import type { SessionContext } from './session-context.ts';
@@ -14,6 +14,8 @@ import {
   type VardiffState,
 } from './vardiff.ts';
 import type { SessionWorker } from './worker.ts';
+
+type WorkContext = Pick<SessionContext<never>, 'nowMs' | 'sentBefore' | 'shareTarget' | 'stats'>;
 
 /** A gap between jobs after which silence says nothing about the miner. */
 const WORK_GAP_MS = 120_000;
@@ -41,12 +43,12 @@ export class SessionWork {
   #vardiff: VardiffState;
   /** When it was last sent a job; 0 before the first. */
   lastJobAtMs = 0;
-  readonly #host: SessionContext;
+  readonly #host: WorkContext;
   #options: VardiffOptions;
   #newWorkAtMs = 0;
   #wasFixed = false;
 
-  constructor(options: VardiffOptions, host: SessionContext) {
+  constructor(options: VardiffOptions, host: WorkContext) {
     this.#options = options;
     this.#host = host;
     this.#vardiff = startVardiff(options, host.nowMs);

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { toHex } from '../../base/bytes.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Verdict } from '../../shares/share.ts';
 import { parseClientLine } from '../../stratum/client-messages.ts';
 import type { RawId } from '../../stratum/envelope.ts';
@@ -17,12 +18,9 @@ import {
   parseSubmitFast,
   type SubmitFields,
 } from '../../stratum/submit-parser.ts';
-import { type MissedJob, SocketWriter } from '../io/socket-writer.ts';
-import { ladderStep } from '../server/bans.ts';
-import type { Identity, SessionMemory } from '../server/identities.ts';
-import type { SubmitCode } from '../server/stats.ts';
-import { TokenBucket } from '../server/token-bucket.ts';
-import { userAgentClass } from '../server/user-agents.ts';
+import { SocketWriter } from '../io/socket-writer.ts';
+import { ladderStep } from './bans.ts';
+import type { CloseReason } from './close-reason.ts';
 import {
   type HandshakeEffect,
   type HandshakeRequest,
@@ -33,14 +31,16 @@ import {
   VERSION_ID,
   withAgent,
 } from './handshake.ts';
+import type { Identity, SessionMemory } from './identities.ts';
 import { extranonceKey, HeldRequests, type MinerExtranonce, type SessionFeed } from './job-routing.ts';
 import { LastSent } from './last-sent.ts';
 import type { PreparedJob } from './prepared-job.ts';
-import type { CloseReason, SessionContext } from './session-context.ts';
+import type { SessionContext } from './session-context.ts';
 import { SessionWork } from './session-work.ts';
 import { DownstreamSubmission } from './submission.ts';
 import { extranonceOf, NOT_SUBSCRIBED, refusalOf } from './submit-checks.ts';
-import { ERROR_SUFFIXES, idPrefix } from './submit-errors.ts';
+import { ERROR_SUFFIXES, idPrefix, type SubmitCode } from './submit-errors.ts';
+import { userAgentClass } from './user-agents.ts';
 import type { VardiffOptions } from './vardiff.ts';
 import { SessionWorker } from './worker.ts';
 
@@ -49,6 +49,12 @@ const NO_BYTES = new Uint8Array(0);
 const BYTES_A_LINE = 256;
 const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
 const FIRST_BYTES = new Set(Buffer.from('{ \t\n\r'));
+
+/** A submit of a miner on its way through the share engine. */
+export type SessionSubmission = DownstreamSubmission<Session>;
+
+/** A job for a miner that has not read what came before it. */
+type MissedJob = { readonly prepared: PreparedJob; readonly clean: boolean; readonly isAgain: boolean };
 
 /**
  * One connection of a miner. What every share needs stands first: of thousands of sessions none is in a
@@ -66,10 +72,10 @@ export class Session implements LineSink {
   inFlight = 0;
   /** Holds the beginning of a line until its end comes. */
   #framer: LineFramer | undefined;
-  readonly #host: SessionContext;
+  readonly #host: SessionContext<Session>;
   readonly #budget: TokenBucket | undefined;
   readonly #work: SessionWork;
-  readonly #outlet: SocketWriter;
+  readonly #outlet: SocketWriter<MissedJob>;
   #lastWorker: SessionWorker | undefined;
   #lastName = '';
   /** Of its identity, as a signed integer: that stands here, and an unsigned one may not. */
@@ -99,7 +105,7 @@ export class Session implements LineSink {
   constructor(
     options: Pick<Session, 'id' | 'address' | 'listener'> & { readonly vardiff: VardiffOptions },
     socket: Socket,
-    host: SessionContext,
+    host: SessionContext<Session>,
   ) {
     this.id = options.id;
     this.address = options.address;
@@ -276,7 +282,7 @@ export class Session implements LineSink {
    * The outcome of a submit: counts it and queues the reply, which leaves at once when it is the last that
    * the miner waits for.
    */
-  settle(submission: DownstreamSubmission, verdict: Verdict): void {
+  settle(submission: SessionSubmission, verdict: Verdict): void {
     this.inFlight -= 1;
     const { worker, requestId } = submission;
     if (verdict !== 'accepted') {

@@ -1,11 +1,10 @@
 import type { Job } from '../../jobs/job.ts';
 import type { ShareTarget, Submission } from '../../shares/share.ts';
 import type { RawId } from '../../stratum/envelope.ts';
-import type { Session } from './session.ts';
 import type { SessionWorker } from './worker.ts';
 
 /** A submit on its way through the share engine, with what its reply needs. */
-export class DownstreamSubmission implements Submission {
+export class DownstreamSubmission<Session> implements Submission {
   readonly job: Job;
   readonly assigned: ShareTarget;
   readonly extranonce: Uint8Array;

@@ -1,8 +1,13 @@
 import type { Job } from '../../jobs/job.ts';
 import { NO_VERSION_BITS, type SubmitFields } from '../../stratum/submit-parser.ts';
-import type { SubmitCode } from '../server/stats.ts';
 import type { SentJob } from './prepared-job.ts';
 import type { SessionContext } from './session-context.ts';
+import type { SubmitCode } from './submit-errors.ts';
+
+type SubmitContext = Pick<
+  SessionContext<never>,
+  'extranonce2Size' | 'jobs' | 'nowMs' | 'ntimeAheadSeconds'
+>;
 
 /** In place of the version bits a miner may roll. */
 export const NOT_SUBSCRIBED = -1;
@@ -11,7 +16,7 @@ export const NOT_SUBSCRIBED = -1;
  * Bytes that the miner puts into a coinbase itself. Where the work is shared the session id stands before
  * them; in a job of its own everything else is in coinb1.
  */
-function extranonce2SizeOf(job: Job, host: SessionContext): number {
+function extranonce2SizeOf(job: Job, host: SubmitContext): number {
   return job.minerExtranonce1Size === undefined ? host.extranonce2Size : job.extranonceSize;
 }
 
@@ -26,7 +31,7 @@ export function refusalOf(
   isWorker: boolean,
   sent: SentJob | undefined,
   versionMask: number,
-  host: SessionContext,
+  host: SubmitContext,
 ): SubmitCode | undefined {
   const { ntime, nonce, versionBits, extranonce2Size } = fields;
   if (ntime < 0 || nonce < 0) return 'malformed';

@@ -1,6 +1,22 @@
+import type { ErrorCode } from '../../base/errors.ts';
 import type { RawId } from '../../stratum/envelope.ts';
 import { errorSuffix } from '../../stratum/server-messages.ts';
-import type { SubmitCode } from '../server/stats.ts';
+
+/** Everything a submit can be refused with. */
+export type SubmitCode = Extract<
+  ErrorCode,
+  | 'malformed'
+  | 'not_subscribed'
+  | 'not_authorized'
+  | 'unknown_job'
+  | 'bad_extranonce2'
+  | 'bad_ntime'
+  | 'bad_version'
+  | 'overload'
+  | 'stale'
+  | 'low_difficulty'
+  | 'duplicate'
+>;
 
 /** Everything after the id of the reply to a refused submit, made once. */
 export const ERROR_SUFFIXES: Readonly<Record<SubmitCode, string>> = {

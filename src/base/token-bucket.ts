@@ -1,4 +1,4 @@
-import { assert } from '../../base/assert.ts';
+import { assert } from './assert.ts';
 
 export type Rate = { readonly perSecond: number; readonly burst: number };
 

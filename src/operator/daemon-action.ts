@@ -2,26 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError, ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
-import type { ProxyStatus } from '../daemon/proxy-status.ts';
-
-/** What JSON makes of a status: bigints arrive as decimal strings. */
-export type Wired<T> = T extends bigint
-  ? string
-  : T extends readonly (infer U)[]
-    ? readonly Wired<U>[]
-    : T extends object
-      ? { readonly [K in keyof T]: Wired<T[K]> }
-      : T;
-
-/** The status page of a daemon on this machine; undefined while it does not answer. */
-export async function readStatus(metricsUrl: string): Promise<Wired<ProxyStatus> | undefined> {
-  try {
-    const response = await fetch(`${metricsUrl}/api/v1/status`, { signal: AbortSignal.timeout(2_000) });
-    return response.ok ? ((await response.json()) as Wired<ProxyStatus>) : undefined;
-  } catch {
-    return undefined;
-  }
-}
 
 /**
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`

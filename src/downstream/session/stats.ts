@@ -1,21 +1,6 @@
 import type { ErrorCode } from '../../base/errors.ts';
-import type { CloseReason } from '../session/session-context.ts';
-
-/** Everything a submit can be refused with. */
-export type SubmitCode = Extract<
-  ErrorCode,
-  | 'malformed'
-  | 'not_subscribed'
-  | 'not_authorized'
-  | 'unknown_job'
-  | 'bad_extranonce2'
-  | 'bad_ntime'
-  | 'bad_version'
-  | 'overload'
-  | 'stale'
-  | 'low_difficulty'
-  | 'duplicate'
->;
+import type { CloseReason } from './close-reason.ts';
+import type { SubmitCode } from './submit-errors.ts';
 
 /** Counters since start; plain numbers, read on scrape. */
 export type DownstreamStats = {
