@@ -54,7 +54,7 @@ describe('imports', () => {
     upstream: CORE,
     work: [...CORE, 'ledger'],
     contract: [...CORE, 'work'],
-    channel: [...CORE, 'work', 'contract'],
+    channel: [...CORE, 'chain', 'work', 'contract'],
     peer: [...CORE, 'work', 'contract', 'channel'],
     settlement: [...CORE, 'work', 'contract', 'channel', 'peer', 'chain', 'ledger'],
     miner: [...CORE, 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],

@@ -1,0 +1,575 @@
+import { unreachable } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
+import {
+  type ChannelView,
+  type CloseMargins,
+  type PendingClose,
+  type WatchEffect,
+  type WatchState,
+  transition as watch,
+  watchFrom,
+} from '../chain/watcher.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
+import {
+  exposureSat,
+  isDelivering as isStreamDelivering,
+  PENDING_STREAM,
+  type StatePoint,
+  type StreamEffect,
+  type StreamEvent,
+  type StreamState,
+  transition as stream,
+} from '../contract/stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { isAtStake } from '../contract/vesting.ts';
+
+export type LifecycleRole = 'miner' | 'maker';
+
+/**
+ * `proposed` once both have signed the terms, `opening` while the funding is agreed, `funding` until it is deep
+ * enough, `open` while states are signed, `closing` once a transaction that ends the channel is signed, `closed`
+ * when that is deep; `failed` where there never was a channel. A contract without a channel goes from
+ * `proposed` to `open` and `closed`.
+ */
+export const LIFECYCLE_STATUSES = [
+  'proposed',
+  'opening',
+  'funding',
+  'open',
+  'closing',
+  'closed',
+  'failed',
+] as const;
+export type LifecycleStatus = (typeof LIFECYCLE_STATUSES)[number];
+
+/**
+ * Why there are no new obligations. `suspended`: our own fault (a disk, a lock, a node), until it has passed.
+ * `broken`: signed proof against the other side, for good. Neither ever stops a close.
+ */
+export type Fault = { readonly type: 'suspended' | 'broken'; readonly code: string };
+
+/** The transaction that ends the channel, as far as this side has it. */
+export type CloseRecord = {
+  readonly kind: PendingClose['kind'];
+  /** Signed and complete, hex; undefined while the other side's signature is missing. */
+  readonly transactionHex: string | undefined;
+  readonly feeSat: bigint;
+  readonly vsize: number;
+};
+
+/** The connection to the other side, from its reestablish on. */
+export type LinkState = {
+  /** The other side said that it sees the funding. */
+  readonly isPeerReady: boolean;
+  /** We said so, and (miner) were answered. */
+  readonly ready: 'unsent' | 'sent' | 'answered';
+  /** Miner: the maker has judged all evidence. */
+  readonly isDrained: boolean;
+  /** Miner: the common close was asked for, once on each connection. */
+  readonly isCloseAsked: boolean;
+  /** Miner: evidence leaves. */
+  readonly isFeeding: boolean;
+  /** Maker: the state that is on its way to the miner. */
+  readonly offeredN: number | undefined;
+  /** Maker: the state whose claim of the seal was asked for; refused ones are not asked for again. */
+  readonly claimAskedN: number | undefined;
+  readonly isClaimRefused: boolean;
+};
+
+const NEW_LINK: LinkState = {
+  isPeerReady: false,
+  ready: 'unsent',
+  isDrained: false,
+  isCloseAsked: false,
+  isFeeding: false,
+  offeredN: undefined,
+  claimAskedN: undefined,
+  isClaimRefused: false,
+};
+
+/** A contract and its channel as one side sees them. A value: every change makes a new one. */
+export type LifecycleState = {
+  readonly status: LifecycleStatus;
+  /** Why it failed or ends; empty otherwise. */
+  readonly reason: string;
+  readonly fault: Fault | undefined;
+  readonly stream: StreamState;
+  readonly watch: WatchState;
+  readonly close: CloseRecord | undefined;
+  /** All work so far, as the `work` event says it; credited once the stream is open. */
+  readonly workHashes: bigint;
+  readonly isRefusedTooMuch: boolean;
+  /** Maker: the newest state that the miner has on disk; -1 before. */
+  readonly ackedN: number;
+  /** Maker: the state that is being signed and stored. */
+  readonly signingN: number | undefined;
+  /** Maker: the newest claim of the seal; undefined where there is none. */
+  readonly claimedN: number | undefined;
+  /** Maker: the seal was spent by another; nothing more is claimed, nor paid. */
+  readonly isSealLost: boolean;
+  readonly link: LinkState | undefined;
+};
+
+export type LifecycleOptions = {
+  readonly role: LifecycleRole;
+  readonly terms: ContractTerms;
+  readonly margins: CloseMargins;
+  /** See `StreamOptions`. */
+  readonly unpaidTimeoutMs?: number;
+  /** False: work is metered and nobody pays; there is no channel. */
+  readonly hasChannel: boolean;
+};
+
+export type LifecycleEvent =
+  /** Both have signed the terms, and they are stored. */
+  | { readonly type: 'contract_signed' }
+  /** Both halves of the opening and state 0 are stored. */
+  | { readonly type: 'opening_agreed' }
+  /** The funding is signed and stored. */
+  | { readonly type: 'funding_signed' }
+  /** The own side gives up what was never signed. */
+  | { readonly type: 'opening_given_up'; readonly reason: string }
+  | { readonly type: 'connected' }
+  | { readonly type: 'disconnected' }
+  /** The other side sees the funding at the agreed depth. */
+  | { readonly type: 'peer_ready' }
+  /** Miner: our `ready` was answered. */
+  | { readonly type: 'ready_answered' }
+  /** A tip, and what the node shows at it; the same tip any number of times. */
+  | { readonly type: 'tip'; readonly height: number; readonly view: ChannelView }
+  /** Somebody wants the channel closed without the other side. */
+  | { readonly type: 'close_alone'; readonly height: number; readonly view: ChannelView }
+  /** All verified and durable work so far. Maker: what was credited. Miner: the own, less what was refused. */
+  | { readonly type: 'work'; readonly workHashes: bigint; readonly isRefusedTooMuch: boolean }
+  /** Miner: the maker has judged all evidence, or there is more. */
+  | { readonly type: 'evidence'; readonly isDrained: boolean }
+  /** A state passed all checks, and is stored with this event. */
+  | ({ readonly type: 'state_stored' } & StatePoint)
+  /** Maker: the miner has this state on disk. */
+  | { readonly type: 'state_acked'; readonly n: number }
+  /** Maker: the claim of the seal for this state is stored. */
+  | { readonly type: 'claim_stored'; readonly n: number }
+  | { readonly type: 'claim_refused' }
+  | { readonly type: 'seal_lost' }
+  /** Either side, or a person, wants the end. */
+  | { readonly type: 'close_requested' }
+  /** The own signature of the common close is about to leave. */
+  | { readonly type: 'close_signed'; readonly feeSat: bigint; readonly vsize: number }
+  /** A complete transaction that ends the channel; before it is broadcast. */
+  | { readonly type: 'close_built'; readonly close: CloseRecord & { readonly transactionHex: string } }
+  | { readonly type: 'suspended'; readonly code: string }
+  | { readonly type: 'resumed' }
+  /** Signed proof against the other side, stored with this event. */
+  | { readonly type: 'broken'; readonly code: string }
+  | { readonly type: 'tick' };
+
+export type LifecycleEffect =
+  /** Store what changed before anything that follows; what the chain is due does not wait for it. */
+  | { readonly type: 'persist' }
+  | StreamEffect
+  | Exclude<WatchEffect, { readonly type: 'status' | 'funded' | 'refuse_steps' }>
+  /** Tell the other side that the funding is deep. */
+  | { readonly type: 'send_ready' }
+  /** Miner: evidence may leave from here on. */
+  | { readonly type: 'start_feed' }
+  /** Maker: ask for the seal's claim of this state, before it is paid. */
+  | { readonly type: 'ask_claim'; readonly n: number }
+  /** Maker: sign the state and store it. */
+  | { readonly type: 'sign_state'; readonly n: number }
+  /** Maker: send the newest state, which is stored. */
+  | { readonly type: 'offer_state'; readonly n: number }
+  /** Miner: close together with the maker. */
+  | { readonly type: 'ask_close' };
+
+export type LifecycleTransition = {
+  readonly state: LifecycleState;
+  readonly effects: readonly LifecycleEffect[];
+};
+
+/** Before the terms are signed. */
+export const UNSIGNED: LifecycleState = {
+  status: 'proposed',
+  reason: '',
+  fault: undefined,
+  stream: PENDING_STREAM,
+  watch: watchFrom('opening', undefined),
+  close: undefined,
+  workHashes: 0n,
+  isRefusedTooMuch: false,
+  ackedN: -1,
+  signingN: undefined,
+  claimedN: undefined,
+  isSealLost: false,
+  link: undefined,
+};
+
+/** What the record says of each kind of close. */
+const REASONS = { together: 'cooperative', state: 'alone', refund: 'refund' } as const;
+
+const ANYWHERE = LIFECYCLE_STATUSES;
+const CHANNEL: readonly LifecycleStatus[] = ['opening', 'funding', 'open', 'closing', 'closed'];
+
+/** Where each event may come; elsewhere it is refused with `wrong_status`. */
+export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly LifecycleStatus[]>> = {
+  contract_signed: ['proposed'],
+  opening_agreed: ['proposed'],
+  funding_signed: ['opening'],
+  opening_given_up: ['proposed', 'opening'],
+  connected: ANYWHERE,
+  disconnected: ANYWHERE,
+  peer_ready: ANYWHERE,
+  ready_answered: ANYWHERE,
+  tip: ANYWHERE,
+  close_alone: ANYWHERE,
+  work: ANYWHERE,
+  evidence: ANYWHERE,
+  state_stored: CHANNEL,
+  state_acked: CHANNEL,
+  claim_stored: CHANNEL,
+  claim_refused: ANYWHERE,
+  seal_lost: ANYWHERE,
+  close_requested: ANYWHERE,
+  close_signed: ['funding', 'open', 'closing'],
+  close_built: ['funding', 'open', 'closing', 'closed'],
+  suspended: ANYWHERE,
+  resumed: ANYWHERE,
+  broken: ANYWHERE,
+  tick: ANYWHERE,
+};
+
+type Draft = { state: LifecycleState; readonly effects: LifecycleEffect[] };
+
+/**
+ * One step of a contract's life; pure. Throws `wrong_status` for an event that cannot come where it stands.
+ * @param nowMs monotonic time
+ */
+export function transition(
+  options: LifecycleOptions,
+  state: LifecycleState,
+  event: LifecycleEvent,
+  nowMs: number,
+): LifecycleTransition {
+  if (!ACCEPTED_IN[event.type].includes(state.status)) {
+    throw new CodedError('wrong_status', `${event.type} while ${state.status}`);
+  }
+  const draft: Draft = { state, effects: [] };
+  applyEvent(options, draft, event, nowMs);
+  deriveSteps(options, draft, nowMs);
+  if (isRecordChanged(state, draft.state)) draft.effects.unshift({ type: 'persist' });
+  return draft;
+}
+
+/** What a side knows when it starts, of a contract with this record; as if it had seen it all. */
+export function restoreLifecycle(
+  options: LifecycleOptions,
+  stored: Pick<
+    LifecycleState,
+    'status' | 'reason' | 'fault' | 'close' | 'workHashes' | 'ackedN' | 'claimedN'
+  > & { readonly newest: StatePoint | undefined },
+  nowMs: number,
+): LifecycleState {
+  const { newest, ...record } = stored;
+  const draft: Draft = { state: { ...UNSIGNED, ...record }, effects: [] };
+  const { status } = record;
+  if (newest !== undefined) onStream(options, draft, { type: 'state_signed', ...newest }, nowMs);
+  if (status === 'open' || status === 'closing') {
+    onStream(options, draft, { type: 'channel_open' }, nowMs);
+    // The miner looks for itself; the maker credits what may come before its first look.
+    const confirmations = options.terms.minDepth;
+    if (options.role === 'maker') onStream(options, draft, { type: 'funded', confirmations }, nowMs);
+  }
+  if (status === 'closed') onStream(options, draft, { type: 'closed' }, nowMs);
+  return draft.state;
+}
+
+/** What an event says, before any consequence. */
+function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEvent, nowMs: number): Draft {
+  switch (event.type) {
+    case 'contract_signed':
+      return draft;
+    case 'opening_agreed':
+      return set(draft, { status: 'opening' });
+    case 'funding_signed':
+      return set(draft, { status: 'funding' });
+    case 'opening_given_up':
+      return set(draft, { status: 'failed', reason: event.reason });
+    case 'tip':
+    case 'close_alone':
+      return onChain(options, draft, event, nowMs);
+    case 'close_requested':
+    case 'tick':
+      return onStream(options, draft, event, nowMs);
+    case 'close_signed': {
+      const { feeSat, vsize } = event;
+      const close = { kind: 'together', transactionHex: undefined, feeSat, vsize } as const;
+      return set(draft, { status: 'closing', reason: REASONS.together, close });
+    }
+    case 'close_built':
+      return set(draft, { status: 'closing', reason: REASONS[event.close.kind], close: event.close });
+    case 'suspended':
+      return suspend(draft, event);
+    case 'broken':
+      return set(draft, { fault: { type: 'broken', code: event.code }, signingN: undefined });
+    case 'resumed':
+      return draft.state.fault?.type === 'suspended' ? set(draft, { fault: undefined }) : draft;
+    case 'work':
+    case 'state_stored':
+    case 'state_acked':
+    case 'claim_stored':
+    case 'seal_lost':
+      return onWork(options, draft, event, nowMs);
+    case 'connected':
+      return set(draft, { link: NEW_LINK });
+    case 'disconnected':
+      return set(draft, { link: undefined });
+    case 'peer_ready':
+      return setLink(draft, { isPeerReady: true });
+    case 'ready_answered':
+      return setLink(draft, { ready: 'answered' });
+    case 'evidence':
+      return setLink(draft, { isDrained: event.isDrained });
+    case 'claim_refused':
+      return setLink(draft, { isClaimRefused: true });
+    default:
+      return unreachable(event);
+  }
+}
+
+function set(draft: Draft, change: Partial<LifecycleState>): Draft {
+  draft.state = { ...draft.state, ...change };
+  return draft;
+}
+
+/** Of a connection that has ended nothing is kept. */
+function setLink(draft: Draft, change: Partial<LinkState>): Draft {
+  const { link } = draft.state;
+  return link === undefined ? draft : set(draft, { link: { ...link, ...change } });
+}
+
+/** A proof against the other side outlives our own faults. */
+function suspend(draft: Draft, { code }: { readonly code: string }): Draft {
+  const fault = draft.state.fault ?? ({ type: 'suspended', code } as const);
+  return set(draft, { fault, signingN: undefined });
+}
+
+/** The contract's sub-machine. */
+function onStream(options: LifecycleOptions, draft: Draft, event: StreamEvent, nowMs: number): Draft {
+  const { terms, role, unpaidTimeoutMs } = options;
+  const wanted = { terms, role, ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }) };
+  const { state, effects } = stream(wanted, draft.state.stream, event, nowMs);
+  const wasOpened = draft.state.stream.opened;
+  set(draft, { stream: state });
+  draft.effects.push(...effects);
+  // What was delivered before counts from here on.
+  return state.opened && !wasOpened ? creditWork(options, draft, nowMs) : draft;
+}
+
+/** Work and its pay. */
+function onWork(
+  options: LifecycleOptions,
+  draft: Draft,
+  event: Extract<
+    LifecycleEvent,
+    { readonly type: 'work' | 'state_stored' | 'state_acked' | 'claim_stored' | 'seal_lost' }
+  >,
+  nowMs: number,
+): Draft {
+  switch (event.type) {
+    case 'work': {
+      const { workHashes, isRefusedTooMuch } = event;
+      set(draft, { workHashes, isRefusedTooMuch });
+      return creditWork(options, draft, nowMs);
+    }
+    case 'state_stored': {
+      const { n, workHashes, paidSat } = event;
+      set(draft, { signingN: undefined });
+      return onStream(options, draft, { type: 'state_signed', n, workHashes, paidSat }, nowMs);
+    }
+    case 'state_acked':
+      set(draft, { ackedN: Math.max(draft.state.ackedN, event.n) });
+      return setLink(draft, { offeredN: undefined });
+    case 'claim_stored':
+      return set(draft, { claimedN: event.n });
+    case 'seal_lost':
+      return set(draft, { isSealLost: true });
+    default:
+      return unreachable(event);
+  }
+}
+
+/** What was delivered counts once the stream is open, whenever it came. */
+function creditWork(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
+  if (!draft.state.stream.opened) return draft;
+  const { workHashes, isRefusedTooMuch } = draft.state;
+  if (options.role === 'miner') {
+    onStream(options, draft, { type: isRefusedTooMuch ? 'pause' : 'resume' }, nowMs);
+  }
+  return onStream(options, draft, { type: 'work_verified', workHashes }, nowMs);
+}
+
+/** The chain's sub-machine. It is asked in every status in which there is, or may be, a channel. */
+function onChain(
+  options: LifecycleOptions,
+  draft: Draft,
+  event: Extract<LifecycleEvent, { readonly type: 'tip' | 'close_alone' }>,
+  nowMs: number,
+): Draft {
+  const { status, close } = draft.state;
+  if (status === 'proposed' || status === 'failed' || !options.hasChannel) return draft;
+  const { terms, role, margins } = options;
+  const { minDepth, expiryHeight } = terms;
+  const closesFrom = closingOf(options, draft.state);
+  const view = closesFrom === undefined ? event.view : { ...event.view, closesFrom };
+  const before: WatchState = { ...draft.state.watch, status, close: pendingOf(close) };
+  const wanted = { role, minDepth, expiryHeight, margins };
+  const looked = watch(wanted, before, { type: event.type, view }, event.height);
+  set(draft, { watch: looked.state });
+  for (const effect of looked.effects) {
+    if (effect.type === 'funded') onStream(options, draft, effect, nowMs);
+    else if (effect.type === 'refuse_steps') onStream(options, draft, { type: 'expiry_near' }, nowMs);
+    else if (effect.type === 'status') {
+      set(draft, { status: effect.status, reason: effect.reason ?? draft.state.reason });
+      if (effect.status === 'closed') onStream(options, draft, { type: 'closed' }, nowMs);
+    } else draft.effects.push(effect);
+  }
+  return draft;
+}
+
+/** What the chain's machine knows of the own close: one that is not complete cannot be sent. */
+function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
+  if (close?.transactionHex === undefined) return undefined;
+  const { kind, feeSat, vsize } = close;
+  return { kind, feeSat, vsize };
+}
+
+/**
+ * From when on the miner closes without being asked to. A proof against the maker closes at once, unless
+ * that would forfeit what has not vested.
+ */
+export function closingOf(options: LifecycleOptions, state: LifecycleState): ChannelView['closesFrom'] {
+  const { fault, stream } = state;
+  if (fault === undefined) return undefined;
+  const isForfeited = bondsOf(options.terms).bondMode === 'forfeit_to_mm';
+  const workHashes = stream.signed?.workHashes ?? 0n;
+  const costs = isForfeited && isAtStake(options.terms, workHashes);
+  return fault.type === 'broken' && !costs ? 'now' : 'asking';
+}
+
+/** What is due now, and was not done before. No new obligations while there is a fault. */
+function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): void {
+  if (draft.state.fault !== undefined) return;
+  if (!options.hasChannel) deriveMetering(draft);
+  else {
+    deriveReady(options, draft, nowMs);
+    if (options.role === 'miner') deriveCommonClose(draft);
+    else deriveSigning(draft);
+  }
+}
+
+/** Both say that the funding is deep; after that work is asked for. */
+function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): void {
+  const { status, link, stream } = draft.state;
+  const isOpenable = status === 'funding' || status === 'open';
+  if (link === undefined || !isOpenable || stream.fundingDepth < options.terms.minDepth) return;
+  // The maker opens first, and says so: work may come with the miner's next message.
+  const isOpening =
+    link.isPeerReady && (options.role === 'maker' ? status === 'funding' : link.ready === 'answered');
+  if (isOpening) {
+    set(draft, { status: 'open' });
+    if (!stream.ready) onStream(options, draft, { type: 'channel_open' }, nowMs);
+  }
+  if (isOpening && options.role === 'miner' && !link.isFeeding) {
+    setLink(draft, { isFeeding: true });
+    draft.effects.push({ type: 'start_feed' });
+  }
+  const mayTell = options.role === 'miner' || draft.state.status === 'open';
+  if (link.ready !== 'unsent' || !mayTell) return;
+  setLink(draft, { ready: 'sent' });
+  draft.effects.push({ type: 'send_ready' });
+}
+
+/** Miner: both close together once the contract ends and the maker has judged everything. */
+function deriveCommonClose(draft: Draft): void {
+  const { status, link, stream, close } = draft.state;
+  const isClosing = status === 'closing';
+  const isEnding = stream.status === 'ending' || isClosing;
+  if (link === undefined || link.isCloseAsked || !isEnding || close?.transactionHex !== undefined) return;
+  if (!isClosing && status !== 'open' && status !== 'funding') return;
+  // Once a close was signed here nothing more can be sold: there is nothing to wait for.
+  if ((!isClosing && !link.isDrained) || isSpent(draft.state)) return;
+  setLink(draft, { isCloseAsked: true });
+  draft.effects.push({ type: 'ask_close' });
+}
+
+/** Maker: one state at a time, over what the seal's claim covers where there is one. */
+function deriveSigning(draft: Draft): void {
+  const { status, stream, ackedN, signingN, claimedN, link, isSealLost } = draft.state;
+  const newestN = stream.signed?.n ?? -1;
+  const dueN = stream.signing?.n;
+  if (status === 'open' && dueN !== undefined && signingN === undefined && newestN <= ackedN) {
+    if (claimedN === undefined || claimedN >= dueN) {
+      set(draft, { signingN: dueN });
+      draft.effects.push({ type: 'sign_state', n: dueN });
+    } else if (link !== undefined && link.claimAskedN !== dueN && !isSealLost) {
+      setLink(draft, { claimAskedN: dueN });
+      draft.effects.push({ type: 'ask_claim', n: dueN });
+    }
+  }
+  if (link === undefined || newestN <= ackedN || draft.state.link?.offeredN !== undefined) return;
+  setLink(draft, { offeredN: newestN });
+  draft.effects.push({ type: 'offer_state', n: newestN });
+}
+
+/** A contract without a channel: open while both are there, closed when either wants it. */
+function deriveMetering(draft: Draft): void {
+  const { status, link, stream } = draft.state;
+  if (stream.status === 'ending') {
+    set(draft, { status: 'closed' });
+    return;
+  }
+  if (link === undefined) return;
+  if (status === 'proposed' && link.isPeerReady) set(draft, { status: 'open' });
+  if (link.ready === 'unsent') {
+    setLink(draft, { ready: 'sent' });
+    draft.effects.push({ type: 'send_ready' });
+  }
+  if (draft.state.status !== 'open' || link.isFeeding) return;
+  setLink(draft, { isFeeding: true });
+  draft.effects.push({ type: 'start_feed' });
+}
+
+/** What is stored of a state: everything else is asked for anew after a start. */
+function isRecordChanged(before: LifecycleState, after: LifecycleState): boolean {
+  return (
+    before.status !== after.status ||
+    before.reason !== after.reason ||
+    before.close !== after.close ||
+    before.stream.signed?.n !== after.stream.signed?.n ||
+    (after.fault?.type === 'broken' && before.fault?.type !== 'broken')
+  );
+}
+
+/** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
+export function isSpent({ watch }: LifecycleState): boolean {
+  return watch.outputStatus === 'spent_in_mempool' || watch.outputStatus === 'spent_in_block';
+}
+
+/** Miner: true while hashrate may go to this contract; never while its funding lacks depth, as after a reorg. */
+export function isDelivering({ terms, hasChannel }: LifecycleOptions, state: LifecycleState): boolean {
+  if (state.fault !== undefined || state.status !== 'open') return false;
+  if (!hasChannel) return !state.isRefusedTooMuch;
+  return isStreamDelivering(state.stream) && state.stream.fundingDepth >= terms.minDepth;
+}
+
+/** Maker: true once everything that can be paid is signed and acked. */
+export function isSettled({ terms }: LifecycleOptions, state: LifecycleState): boolean {
+  const { stream, ackedN, link, isSealLost } = state;
+  if ((stream.signed?.n ?? -1) > ackedN) return false;
+  if (link?.isClaimRefused === true || isSealLost) return true;
+  return stream.status !== 'ending' || exposureSat(terms, stream) === 0n;
+}
+
+/** True where nothing is left to be done with, or asked of, the chain or the other side. */
+export function isEnded({ status }: LifecycleState): boolean {
+  return status === 'closed' || status === 'failed';
+}
