@@ -156,6 +156,36 @@ describe('imports', () => {
     expect(dead.filter((path) => isOurTypeScript(path) || path.endsWith('.wasm.ts'))).toEqual([]);
   });
 
+  /** Project files that a file imports, be it for types, or starts as a worker. */
+  const neighboursOf = (path: string): string[] =>
+    [...withoutComments(readSource(path)).matchAll(/(['"`])(\.{1,2}\/[^'"`\n]+\.ts)\1/g)].map(
+      (match) => targetOf(path, match[2]!)!,
+    );
+  const reachedFrom = (start: string, neighbours: (node: string) => readonly string[]): Set<string> => {
+    const reached = new Set<string>();
+    const queue = [...neighbours(start)];
+    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
+      if (reached.has(node)) continue;
+      reached.add(node);
+      queue.push(...neighbours(node));
+    }
+    return reached;
+  };
+
+  it('make no circle of inner folders of devnet', () => {
+    const files = sources.filter((path) => folderOf(path) === 'devnet');
+    const inDevnet = (path: string): string[] =>
+      neighboursOf(path).filter((target) => folderOf(target) === 'devnet');
+    const inner = (path: string): string => path.split('/').slice(2, -1).join('/') || 'devnet itself';
+    const innerOf = (folder: string): string[] =>
+      files
+        .filter((path) => inner(path) === folder)
+        .flatMap((path) => inDevnet(path).map(inner))
+        .filter((to) => to !== folder);
+    const folders = [...new Set(files.map(inner))];
+    expect(folders.filter((folder) => reachedFrom(folder, innerOf).has(folder))).toEqual([]);
+  });
+
   it('use every package that package.json asks for, and no other', () => {
     const manifest = JSON.parse(readSource('package.json')) as {
       scripts: Record<string, string>;

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { garbageLine } from '../../src/devnet/asic/asic-misdeeds.ts';
-import { seededRandom } from '../../src/devnet/seeded-random.ts';
+import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 import { serveParent, usage } from './child.ts';
 
 export type StormShape = {

@@ -9,8 +9,8 @@ import type { AsicReport, AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
 import { farmOf, MIXED_FARM } from '../../src/devnet/asic/farm.ts';
 import { startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
-import { seededRandom } from '../../src/devnet/seeded-random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 
 const closers: (() => unknown)[] = [];

@@ -8,9 +8,9 @@ import { sha256d } from '../../src/base/hash.ts';
 import { serializeHeader } from '../../src/bitcoin/header.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { hashToNumber, targetOfCompact } from '../../src/bitcoin/target.ts';
-import { Grinder } from '../../src/devnet/asic/grinder.ts';
 import { parseCoinbase } from '../../src/devnet/chain/block.ts';
 import { DevnetChain, type DevnetChainOptions } from '../../src/devnet/chain/chain.ts';
+import { Grinder } from '../../src/devnet/hashing/grinder.ts';
 import { type Coins, pay, testKey } from './wallets.ts';
 
 const alice = testKey(1);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { Grinder } from '../../src/devnet/asic/grinder.ts';
+import { Grinder } from '../../src/devnet/hashing/grinder.ts';
 import type { Message } from './raw-client.ts';
 
 const sha256d = (bytes: Uint8Array): Buffer => {

@@ -2,7 +2,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
 import { rememberShares } from '../../src/daemon/startup-state.ts';
-import { Grinder } from '../../src/devnet/asic/grinder.ts';
+import { Grinder } from '../../src/devnet/hashing/grinder.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
 import type { SessionSubmission } from '../../src/downstream/session/session.ts';

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import type { BraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
+import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 import type { DevnetPool } from '../../src/devnet/pool/pool.ts';
-import { seededRandom } from '../../src/devnet/seeded-random.ts';
 import type { ChaosStage } from './chaos-stage.ts';
 
 type Act = (director: Director) => Promise<void> | void;

@@ -4,11 +4,11 @@ import { sha256d } from '../../base/hash.ts';
 import { isRecord } from '../../base/json.ts';
 import { displayHash } from '../../bitcoin/header.ts';
 import { targetOfDifficulty, workOfTarget } from '../../bitcoin/target.ts';
+import type { Grinder } from '../hashing/grinder.ts';
 import { type AsicJob, asicHeader, parseAsicJob } from './asic-job.ts';
 import { AsicLink } from './asic-link.ts';
 import { AsicMisdeeds } from './asic-misdeeds.ts';
 import { type AsicReport, type AsicSpec, DEFAULT_HASHES_PER_SECOND } from './asic-spec.ts';
-import type { Grinder } from './grinder.ts';
 
 /** One extranonce2 and version to search nonces of. */
 type Unit = {

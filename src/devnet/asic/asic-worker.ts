@@ -1,8 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { seededRandom } from '../seeded-random.ts';
+import { Grinder } from '../hashing/grinder.ts';
+import { seededRandom } from '../net/seeded-random.ts';
 import { AsicMachine } from './asic-machine.ts';
 import type { AsicCommand, AsicMessage, AsicThreadData } from './asic-spec.ts';
-import { Grinder } from './grinder.ts';
 
 const TICK_MS = 20;
 /** After a stall the lost time is not made up for beyond this. */

@@ -1,5 +1,5 @@
 import { targetOfDifficulty, workOfTarget } from '../../bitcoin/target.ts';
-import { seededRandom } from '../seeded-random.ts';
+import { seededRandom } from '../net/seeded-random.ts';
 import type { AsicBehaviour, AsicSpec } from './asic-spec.ts';
 
 export type FarmOptions = {

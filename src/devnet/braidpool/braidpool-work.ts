@@ -6,7 +6,6 @@ import { MAX_TARGET, targetOfDifficulty } from '../../bitcoin/target.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { DevnetChain } from '../chain/chain.ts';
 import { fillMempool } from '../chain/traffic.ts';
-import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
 import {
   buildWork,
   type HashedSolution,
@@ -14,7 +13,8 @@ import {
   notifyParams,
   submitSolved,
   type Work,
-} from '../work.ts';
+} from '../chain/work.ts';
+import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
 import { type Bead, buildBead, compactAtLeast, PLACEHOLDER_TARGET } from './bead.ts';
 import type { Braid } from './braid.ts';
 import {

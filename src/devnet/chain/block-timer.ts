@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { targetOfCompact } from '../../bitcoin/target.ts';
 import type { Logger } from '../../log/logger.ts';
-import type { GrindOrder, GrindResult } from '../asic/grind-worker.ts';
+import type { GrindOrder, GrindResult } from '../hashing/grind-worker.ts';
 import { workerUrl } from '../net/worker-url.ts';
 import type { DevnetChain } from './chain.ts';
 
@@ -53,7 +53,7 @@ export function startBlockTimer(
   }
 
   function startWorker(): Worker {
-    const started = new Worker(workerUrl('../asic/grind-worker.ts', import.meta.url));
+    const started = new Worker(workerUrl('../hashing/grind-worker.ts', import.meta.url));
     started.unref();
     started.on('message', (result: GrindResult) => {
       if (result.order !== orders || submit === undefined) return;

@@ -6,8 +6,7 @@ import { CodedError } from '../../base/errors.ts';
 import { displayHash, type Header, headerHash, parseHeader } from '../../bitcoin/header.ts';
 import { hashToNumber, targetOfCompact } from '../../bitcoin/target.ts';
 import type { ChainHeader, ChainTip, Utxo } from '../../chain/source.ts';
-import { Grinder } from '../asic/grinder.ts';
-import { buildWork, type HashedSolution, hashSolution, submitSolved } from '../work.ts';
+import { Grinder } from '../hashing/grinder.ts';
 import {
   type BlockRecord,
   type BlockTemplate,
@@ -32,6 +31,7 @@ import {
 } from './chain-rules.ts';
 import { verifyScripts } from './interpreter.ts';
 import { Mempool, type MempoolEntry } from './mempool.ts';
+import { buildWork, type HashedSolution, hashSolution, submitSolved } from './work.ts';
 
 export type PremineOutput = { readonly scriptHex: string; readonly valueSat: bigint };
 

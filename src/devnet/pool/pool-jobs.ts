@@ -1,7 +1,7 @@
 import { fromHex } from '../../base/bytes.ts';
 import type { DevnetChain } from '../chain/chain.ts';
 import { fillMempool } from '../chain/traffic.ts';
-import { buildWork, type Work } from '../work.ts';
+import { buildWork, type Work } from '../chain/work.ts';
 
 export type PoolJob = {
   readonly work: Work;

@@ -3,11 +3,11 @@ import type { Clock } from '../../base/clock.ts';
 import { workOfTarget } from '../../bitcoin/target.ts';
 import type { Logger } from '../../log/logger.ts';
 import { ANYONE_SCRIPT_HEX, type DevnetChain } from '../chain/chain.ts';
+import { type HashedSolution, hashSolution, notifyParams, submitSolved } from '../chain/work.ts';
 import { type LinePeer, type LineServer, startLineServer } from '../net/line-server.ts';
 import { noFaults, type ReplyFaults } from '../net/reply-faults.ts';
 import { parseStratumRequest, type StratumRequest } from '../net/stratum-request.ts';
 import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
-import { type HashedSolution, hashSolution, notifyParams, submitSolved } from '../work.ts';
 import { type PoolErrorShape, type PoolRefusal, refusalReply } from './pool-errors.ts';
 import { type PoolJob, PoolJobs } from './pool-jobs.ts';
 import {

@@ -1,11 +1,10 @@
-import { concat, toHex, u32hex } from '../base/bytes.ts';
-import { sha256d } from '../base/hash.ts';
-import { buildCoinbase, type CoinbaseOutput } from '../bitcoin/coinbase.ts';
-import { displayHash, parseDisplayHash, serializeHeader, swapWords } from '../bitcoin/header.ts';
-import { branchesForCoinbase, merkleRootFromBranches } from '../bitcoin/merkle.ts';
-import { hashToNumber, targetOfCompact } from '../bitcoin/target.ts';
-import type { BlockTemplate, BlockVerdict } from './chain/block.ts';
-import type { DevnetChain } from './chain/chain.ts';
+import { concat, toHex, u32hex } from '../../base/bytes.ts';
+import { sha256d } from '../../base/hash.ts';
+import { buildCoinbase, type CoinbaseOutput } from '../../bitcoin/coinbase.ts';
+import { displayHash, parseDisplayHash, serializeHeader, swapWords } from '../../bitcoin/header.ts';
+import { branchesForCoinbase, merkleRootFromBranches } from '../../bitcoin/merkle.ts';
+import { hashToNumber, targetOfCompact } from '../../bitcoin/target.ts';
+import type { BlockTemplate, BlockVerdict } from './block.ts';
 
 /** A template cut for Stratum: the coinbase around its extranonce, and the merkle branches. */
 export type Work = {
@@ -95,7 +94,16 @@ export function hashSolution(work: Work, solution: Solution): HashedSolution {
   return { header, coinbase, hash: displayHash(hash), hashNumber: hashToNumber(hash) };
 }
 
+/** The part of a chain that takes blocks. */
+export type BlockTaker = {
+  submitBlock(
+    header: Uint8Array,
+    coinbase: Uint8Array,
+    transactions: BlockTemplate['transactions'],
+  ): BlockVerdict;
+};
+
 /** Gives a solved block to the chain. */
-export function submitSolved(chain: DevnetChain, work: Work, solved: HashedSolution): BlockVerdict {
+export function submitSolved(chain: BlockTaker, work: Work, solved: HashedSolution): BlockVerdict {
   return chain.submitBlock(solved.header, solved.coinbase, work.template.transactions);
 }
