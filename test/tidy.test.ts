@@ -186,6 +186,23 @@ describe('imports', () => {
     expect(folders.filter((folder) => reachedFrom(folder, innerOf).has(folder))).toEqual([]);
   });
 
+  it('of devnet, from the rest of src, are those of the demo alone', () => {
+    const importers = sources.filter(
+      (path) =>
+        folderOf(path) !== 'devnet' && neighboursOf(path).some((target) => folderOf(target) === 'devnet'),
+    );
+    expect(importers).toEqual(['src/daemon/demo.ts']);
+  });
+
+  it.each(['src/daemon/proxy.ts', 'src/daemon/maker.ts', 'src/cli/proxy.ts', 'src/cli/maker.ts'])(
+    'of %s reach nothing of devnet',
+    (daemon) => {
+      const reached = [daemon, ...reachedFrom(daemon, neighboursOf)];
+      expect(reached.length).toBeGreaterThan(50);
+      expect(reached.filter((path) => folderOf(path) === 'devnet')).toEqual([]);
+    },
+  );
+
   it('use every package that package.json asks for, and no other', () => {
     const manifest = JSON.parse(readSource('package.json')) as {
       scripts: Record<string, string>;
