@@ -5,7 +5,7 @@ RUN npm ci --ignore-scripts
 COPY tsconfig.json ./
 COPY config/tsconfig.build.json config/
 COPY src src
-RUN npm run build && npm prune --omit=dev --ignore-scripts
+RUN npm run build && npm prune --omit=dev --omit=optional --ignore-scripts
 
 FROM node:24-bookworm-slim
 ARG COMMIT=unknown

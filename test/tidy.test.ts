@@ -25,6 +25,10 @@ const sources = filesUnder('src').filter(isOurTypeScript);
 const tests = filesUnder('test').filter(isOurTypeScript);
 const typescript = [...sources, ...tests];
 
+type Manifest = Readonly<
+  Record<'dependencies' | 'optionalDependencies' | 'devDependencies', Readonly<Record<string, string>>>
+>;
+
 function warn(text: string): void {
   process.stderr.write(`warning: ${text}\n`);
 }
@@ -195,20 +199,22 @@ describe('imports', () => {
   });
 
   it.each(['src/daemon/proxy.ts', 'src/daemon/maker.ts', 'src/cli/proxy.ts', 'src/cli/maker.ts'])(
-    'of %s reach nothing of devnet',
+    'of %s reach nothing of devnet, and no optional package',
     (daemon) => {
+      const { optionalDependencies } = JSON.parse(readSource('package.json')) as Manifest;
       const reached = [daemon, ...reachedFrom(daemon, neighboursOf)];
       expect(reached.length).toBeGreaterThan(50);
       expect(reached.filter((path) => folderOf(path) === 'devnet')).toEqual([]);
+      const packages = reached.flatMap((path) =>
+        importsOf(readSource(path)).map(({ specifier }) => specifier),
+      );
+      expect(packages.filter((name) => Object.hasOwn(optionalDependencies, packageOf(name)))).toEqual([]);
     },
   );
 
   it('use every package that package.json asks for, and no other', () => {
-    const manifest = JSON.parse(readSource('package.json')) as {
-      scripts: Record<string, string>;
-      dependencies: Record<string, string>;
-      devDependencies: Record<string, string>;
-    };
+    const manifest = JSON.parse(readSource('package.json')) as Manifest;
+    const installed = { ...manifest.dependencies, ...manifest.optionalDependencies };
     const used = (paths: readonly string[]): Set<string> => {
       const imports = paths.flatMap((path) => importsOf(readSource(path)));
       const packages = imports.filter(({ specifier }) => !/^(\.|node:)/.test(specifier));
@@ -229,7 +235,7 @@ describe('imports', () => {
     const inProgram = used(sources.filter((path) => !generators.includes(path)));
     const inTests = used([...tests, ...generators]);
     const wrong: string[] = [];
-    for (const name of Object.keys(manifest.dependencies)) {
+    for (const name of Object.keys(installed)) {
       if (inProgram.has(name)) continue;
       wrong.push(
         `${name} is a dependency, but ${inTests.has(name) ? 'only tests import' : 'nothing imports'} it`,
@@ -240,11 +246,10 @@ describe('imports', () => {
         wrong.push(`${name} is a devDependency, but no test imports it`);
     }
     for (const name of inProgram) {
-      if (!Object.hasOwn(manifest.dependencies, name))
-        wrong.push(`src imports ${name}, which is not a dependency`);
+      if (!Object.hasOwn(installed, name)) wrong.push(`src imports ${name}, which is not a dependency`);
     }
     for (const name of inTests) {
-      const known = { ...manifest.dependencies, ...manifest.devDependencies };
+      const known = { ...installed, ...manifest.devDependencies };
       if (!Object.hasOwn(known, name))
         wrong.push(`a test imports ${name}, which package.json does not name`);
     }

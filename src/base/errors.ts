@@ -151,6 +151,9 @@ export const ERROR_TABLE = {
     hint: 'start the daemon of this configuration; `channel force-close` works without it',
   },
   address_in_use: { hint: 'another program listens on this port; choose another' },
+  package_missing: {
+    hint: 'the simulated chain needs a package that is optional: install with `npm ci`, omitting none',
+  },
   daemon_start: { hint: 'its last words are above; correct what they name' },
   usage: { hint: 'see --help' },
 } as const satisfies Record<string, ErrorRow>;

@@ -18,12 +18,15 @@ const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 const compiled = mkdtempSync(join(tmpdir(), 'sharestream-compiled-'));
 process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
 
-/** `sharestream ...` as a process of its own, with no environment but what it needs. */
+/**
+ * `sharestream ...` as a process of its own, with no environment but what it needs.
+ * @param options.main the program of another copy of the project
+ */
 export async function sharestream(
   words: readonly string[],
-  options: { stdout?: number } = {},
+  options: { stdout?: number; main?: string } = {},
 ): Promise<Ran> {
-  const child = spawn(process.execPath, [MAIN, ...words], {
+  const child = spawn(process.execPath, [options.main ?? MAIN, ...words], {
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', NODE_COMPILE_CACHE: compiled },
   });

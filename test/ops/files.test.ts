@@ -163,6 +163,12 @@ describe('Dockerfile', () => {
     expect(lines).toContain('ENTRYPOINT ["node", "dist/main.js"]');
   });
 
+  it('leaves out what only a build, a test or the simulated chain needs', () => {
+    const at = (words: string): number => lines.findIndex((line) => line.includes(words));
+    expect(lines[at('npm prune')]).toMatch(/npm run build && npm prune --omit=dev --omit=optional /);
+    expect(at('npm prune')).toBeLessThan(at('/build/node_modules'));
+  });
+
   it('copies only what .dockerignore lets through', () => {
     const allowed = read('.dockerignore')
       .split('\n')

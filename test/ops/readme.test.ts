@@ -12,9 +12,11 @@ describe('README.md', () => {
   it('names each dependency and what it is for', () => {
     const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
       dependencies: Record<string, string>;
+      optionalDependencies: Record<string, string>;
       devDependencies: Record<string, string>;
     };
-    const names = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies });
+    const { dependencies, optionalDependencies, devDependencies } = manifest;
+    const names = Object.keys({ ...dependencies, ...optionalDependencies, ...devDependencies });
     expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 

@@ -29,7 +29,7 @@ import {
   type RuleContext,
   refusal,
 } from './chain-rules.ts';
-import { verifyScripts } from './interpreter.ts';
+import { requireInterpreter, verifyScripts } from './interpreter.ts';
 import { Mempool, type MempoolEntry } from './mempool.ts';
 import { buildWork, type HashedSolution, hashSolution, submitSolved } from './work.ts';
 
@@ -69,11 +69,9 @@ const MAX_BLOCK_WEIGHT = 3_990_000;
 const BLOCK_VERSION = 0x20000000;
 
 /**
- * A bitcoin chain in this process, with the rules of regtest that matter here: real proof of work,
- * heights, median
- * time, UTXO set, maturity, locks (BIP65, 68, 112, 113), scripts, witness commitment, mempool. One
- * branch at a time:
- * a block must build on the tip, and a reorg is made with `invalidateTip`.
+ * A bitcoin chain in this process, with the rules of regtest that matter here: real proof of work, heights,
+ * median time, UTXO set, maturity, locks (BIP65, 68, 112, 113), scripts, witness commitment, mempool. One
+ * branch at a time: a block must build on the tip, and a reorg is made with `invalidateTip`.
  */
 export class DevnetChain {
   readonly bits: number;
@@ -93,7 +91,9 @@ export class DevnetChain {
   #templates = 0;
   #extra = 0;
 
+  /** Throws `package_missing` where scripts cannot be run. */
   constructor(options: DevnetChainOptions, deps: { readonly clock: Clock }) {
+    requireInterpreter();
     this.#options = {
       bits: REGTEST_GENESIS.bits,
       easyBlocks: 1,

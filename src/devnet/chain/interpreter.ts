@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../base/bytes.ts';
+import { CodedError } from '../../base/errors.ts';
 
 /** An output being spent, in the order of the inputs that spend it. */
 export type SpentOutput = { readonly script: Uint8Array; readonly valueSat: bigint };
@@ -21,7 +22,7 @@ type InterpreterObject = {
 };
 type InterpreterClass = (new () => InterpreterObject) & Readonly<Record<string, number>>;
 
-/** The part of bitcore-lib used here; it ships no types. */
+/** The part used here of bitcore-lib, an optional dependency as no daemon needs it; it ships no types. */
 type Bitcore = {
   readonly Transaction: (new (
     hex: string,
@@ -51,11 +52,21 @@ const FLAGS = [
   'SCRIPT_VERIFY_TAPROOT',
 ] as const;
 
+/** Asks whether scripts can be run, without loading what runs them. Throws `package_missing`. */
+export function requireInterpreter(): void {
+  try {
+    createRequire(import.meta.url).resolve('bitcore-lib');
+  } catch (cause) {
+    throw new CodedError('package_missing', 'bitcore-lib is not installed', {}, { cause });
+  }
+}
+
 let loaded: { readonly bitcore: Bitcore; readonly flags: number } | undefined;
 
 /** Loading takes a noticeable time, so it waits until a script must run. */
 function load(): { readonly bitcore: Bitcore; readonly flags: number } {
   if (loaded === undefined) {
+    requireInterpreter();
     const bitcore = createRequire(import.meta.url)('bitcore-lib') as Bitcore;
     const flags = FLAGS.reduce((sum, name) => sum | (bitcore.Script.Interpreter[name] ?? 0), 0);
     loaded = { bitcore, flags };
