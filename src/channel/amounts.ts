@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { owedSat } from '../base/units.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { vestingOf } from '../contract/vesting.ts';
 
 /** A split of the channel, before the miner's fee. The four parts are all of its value. */
@@ -47,7 +48,7 @@ export function minerContributionSat(terms: ContractTerms): bigint {
 /** `a_n`. Throws `over_budget` for more work or pay than the contract has. */
 function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
   assert(workHashes >= 0n, 'work_is_not_negative', workHashes);
-  const paidSat = owedSat(workHashes, terms.priceMsatPerEh);
+  const paidSat = owedSat(workHashes, fixedPriceMsatPerEh(terms));
   if (workHashes > terms.workTotalHashes || paidSat > terms.budgetSat) {
     throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
   }

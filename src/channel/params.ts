@@ -232,7 +232,8 @@ export function parseChannelParams(value: unknown): ChannelParams {
   ];
   const record = readRecord(value, 'channel', fields, ['seal']);
   const { version } = record;
-  if (version !== 1 && version !== 2) throw new CodedError('protocol', 'channel version must be 1 or 2');
+  if (version !== 1 && version !== 2 && version !== 3)
+    throw new CodedError('protocol', 'channel version must be 1, 2 or 3');
   const { txid, vout } = readRecord(record['funding'], 'funding', ['txid', 'vout']);
   if (!isTxid(txid)) throw new CodedError('protocol', 'funding.txid must be 64 lower-case hex digits');
   if (!isVout(vout)) throw new CodedError('protocol', 'funding.vout must be an output index');

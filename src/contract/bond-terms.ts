@@ -147,7 +147,7 @@ export function checkBondTerms(terms: StakedTerms): void {
   const { bonds } = terms;
   if (bonds === undefined) return;
   const refuse = (why: string): never => {
-    throw new CodedError('bad_terms', why);
+    throw new CodedError('bad_terms', why, { path: 'bonds' });
   };
   const { makerBondSat, collateralSat } = bonds;
   for (const [name, sat] of [
@@ -176,13 +176,15 @@ export function checkBondTerms(terms: StakedTerms): void {
 export function checkSealTerms(terms: StakedTerms): void {
   const { seal } = terms;
   if (seal === undefined) return;
-  if (seal.sealSat < 1000n) throw new CodedError('bad_terms', 'seal must be at least 1000 sat');
+  if (seal.sealSat < 1000n)
+    throw new CodedError('bad_terms', 'seal must be at least 1000 sat', { path: 'seal' });
   const rate = seal.claimFeeRateSatPerKvb;
   if (!Number.isInteger(rate) || rate < 100 || rate > 1_000_000)
     throw new CodedError(
       'bad_terms',
       'claim_fee_sat_per_kvb must be an integer between 100 and 1000000 sat per kvB',
+      { path: 'seal' },
     );
   if (sealExpiryHeight(terms) > 499_999_999)
-    throw new CodedError('bad_terms', 'the expiry of the seal must be a block height');
+    throw new CodedError('bad_terms', 'the expiry of the seal must be a block height', { path: 'seal' });
 }

@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { owedSat } from '../base/units.ts';
 import { type Accounting, accountingOf, depletionWork } from './accounting.ts';
 import type { ContractTerms } from './terms.ts';
+import { fixedPriceMsatPerEh } from './terms-access.ts';
 
 export type StreamRole = 'miner' | 'maker';
 
@@ -163,7 +164,7 @@ function signedUpTo(options: StreamOptions, state: StreamState, point: StatePoin
   const { signed } = state;
   if (signed !== undefined && point.n <= signed.n) return state;
   const { n, workHashes, paidSat } = point;
-  assert(paidSat === owedSat(workHashes, options.terms.priceMsatPerEh), 'paid_is_owed', point);
+  assert(paidSat === owedSat(workHashes, fixedPriceMsatPerEh(options.terms)), 'paid_is_owed', point);
   assert(signed === undefined || workHashes >= signed.workHashes, 'signed_work_never_falls', point);
   return { ...state, signed: { n, workHashes, paidSat }, signing: undefined };
 }
@@ -256,7 +257,7 @@ export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
 /** The accounts of a stream: D is the budget, nothing is refunded before the close. */
 export function streamAccounting(terms: ContractTerms, state: StreamState): Accounting {
   return accountingOf({
-    priceMsatPerEh: terms.priceMsatPerEh,
+    priceMsatPerEh: fixedPriceMsatPerEh(terms),
     depositedSat: terms.budgetSat,
     workHashes: state.verifiedWork,
     paidSat: state.signed?.paidSat ?? 0n,
@@ -267,7 +268,7 @@ export function streamAccounting(terms: ContractTerms, state: StreamState): Acco
 /** The least work the budget would not pay for; above the contract's total whenever the terms are sound. */
 export function streamDepletionWork(terms: ContractTerms): bigint {
   return depletionWork({
-    priceMsatPerEh: terms.priceMsatPerEh,
+    priceMsatPerEh: fixedPriceMsatPerEh(terms),
     depositedSat: terms.budgetSat,
     refundedSat: 0n,
   });

@@ -15,6 +15,7 @@ import {
   parseTerms,
   termsToJson,
 } from '../contract/terms.ts';
+import { easiestTarget } from '../contract/terms-access.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MinerContract, type MinerStatus } from '../miner/miner-contract.ts';
@@ -80,7 +81,7 @@ export class ContractRunner {
       (await proposedTerms(deps.ledger)) ??
       (await healedTerms(contract, deps)) ??
       (await propose(network, contract, deps));
-    if (targetToHex(targetOfDifficulty(contract.shareDifficulty)) !== terms.maxTargetHex) {
+    if (targetOfDifficulty(contract.shareDifficulty) !== easiestTarget(terms)) {
       throw new CodedError(
         'config_invalid',
         'contract.share_difficulty is not that of the running contract',

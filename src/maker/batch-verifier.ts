@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { displayHash } from '../bitcoin/header.ts';
+import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
 import { jobRecordToJson } from '../peer/messages.ts';
 import { type JobRecord, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
@@ -83,7 +84,7 @@ export class BatchVerifier {
   openBacklog(): void {
     const nowMs = this.#deps.clock.nowMs();
     const { terms } = this.#store;
-    const oldestMs = nowMs - this.#options.maxBacklogMs;
+    const oldestMs = nowMs - Math.min(backlogMs(terms) ?? Infinity, this.#options.maxBacklogMs);
     this.#backlog = {
       fromMs: Math.max(this.contactAtMs, oldestMs) - terms.staleGraceSeconds * 1000,
       toMs: nowMs,

@@ -3,7 +3,14 @@ import type { NetworkName } from '../bitcoin/network.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
 import { type CloseSettlement, makerContributionSat, minerContributionSat } from '../channel/amounts.ts';
 import { type BondMode, bondsOf } from '../contract/bond-terms.ts';
+import { refuseTerm } from '../contract/fields.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import {
+  easiestTarget,
+  fixedPriceMsatPerEh,
+  notYetServed,
+  payeeScriptHex,
+} from '../contract/terms-access.ts';
 
 /** The contracts a maker takes without asking anyone. */
 export type MakerPolicy = {
@@ -125,15 +132,18 @@ function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
  * itself.
  */
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
+  const unserved = notYetServed(terms);
+  if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  if (terms.version === 3 && terms.fundingByHeight <= context.height)
+    refuseTerm('funding_by_height', `must be above ${context.height}`);
   const blocks = terms.expiryHeight - context.height;
-  const shareWork = workOfTarget(BigInt(`0x${terms.maxTargetHex}`));
-  const { binding } = terms;
+  const shareWork = workOfTarget(easiestTarget(terms));
   const rules: readonly Rule[] = [
     [terms.network === policy.network, `the network must be ${policy.network}`],
     [terms.makerNodeId === context.makerNodeId, 'the maker of the terms is another node'],
     [terms.minerNodeId === context.peerNodeId, 'the miner of the terms is another node'],
     [
-      terms.priceMsatPerEh <= policy.maxPriceMsatPerEh,
+      fixedPriceMsatPerEh(terms) <= policy.maxPriceMsatPerEh,
       `the price may be at most ${policy.maxPriceMsatPerEh}`,
     ],
     [terms.budgetSat <= policy.maxBudgetSat, `the budget may be at most ${policy.maxBudgetSat} sat`],
@@ -159,8 +169,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `stale_grace_seconds may be at most ${policy.maxStaleGraceSeconds}`,
     ],
     [
-      policy.bindingScriptHex === undefined ||
-        (binding.type === 'coinbase' && binding.scriptHex === policy.bindingScriptHex),
+      policy.bindingScriptHex === undefined || payeeScriptHex(terms) === policy.bindingScriptHex,
       'the binding must be to the script of the maker',
     ],
     [

@@ -1,8 +1,10 @@
+import { unreachable } from '../base/assert.ts';
 import { concat, toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
-import { coinbaseOutputs } from '../bitcoin/coinbase.ts';
+import { type CoinbaseOutput, coinbaseOutputs } from '../bitcoin/coinbase.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '../contract/terms-access.ts';
 import type { WireShare } from '../peer/messages.ts';
 import { type DuplicateSet, generationOf } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
@@ -25,6 +27,8 @@ export type ShareRules = {
   readonly terms: ContractTerms;
   /** The easiest target of a share. */
   readonly maxTarget: bigint;
+  /** The hardest. */
+  readonly minTarget: bigint;
   /**
    * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its
    * hash is known,
@@ -34,7 +38,7 @@ export type ShareRules = {
 };
 
 export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareRules {
-  return { terms, maxTarget: BigInt(`0x${terms.maxTargetHex}`), fixedTarget };
+  return { terms, maxTarget: easiestTarget(terms), minTarget: hardestTarget(terms), fixedTarget };
 }
 
 /**
@@ -56,17 +60,34 @@ export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | unde
   ) {
     return 'share_bad';
   }
-  const { binding } = terms;
   try {
     const outputs = coinbaseOutputs(coinbase);
-    if (binding.type === 'none') return undefined;
-    const paid = outputs.some(
-      (output) => output.valueSat > 0n && toHex(output.script) === binding.scriptHex,
-    );
-    return paid ? undefined : 'share_unbound';
+    return pays(coinbaseRule(terms), outputs) ? undefined : 'share_unbound';
   } catch (error) {
     if (error instanceof CodedError) return 'share_bad';
     throw error;
+  }
+}
+
+function pays(rule: CoinbaseRule, outputs: readonly CoinbaseOutput[]): boolean {
+  const paidSat = (scriptHex: string): bigint =>
+    outputs.reduce((sum, each) => (toHex(each.script) === scriptHex ? sum + each.valueSat : sum), 0n);
+  switch (rule.type) {
+    case 'none':
+      return true;
+    case 'some':
+      return paidSat(rule.scriptHex) > 0n;
+    case 'parts': {
+      const totalSat = outputs.reduce((sum, each) => sum + each.valueSat, 0n);
+      return (
+        totalSat > 0n &&
+        rule.outputs.every(
+          ({ scriptHex, ppm }) => paidSat(scriptHex) >= (totalSat * BigInt(ppm)) / 1_000_000n,
+        )
+      );
+    }
+    default:
+      return unreachable(rule);
   }
 }
 
@@ -80,7 +101,8 @@ export function checkShare(
 ): ShareCode | undefined {
   if (share.extranonce1.length + share.extranonce2.length !== job.extranonceSize) return 'share_bad';
   if (((share.version ^ job.version) & ~job.versionMask) !== 0) return 'share_bad';
-  if (target > rules.maxTarget || (rules.fixedTarget && target !== rules.maxTarget)) return 'share_low';
+  if (target > rules.maxTarget || target < rules.minTarget) return 'share_low';
+  if (rules.fixedTarget && target !== rules.maxTarget) return 'share_low';
   return ntimeInWindow(share.ntime, job.time, nowMs) ? undefined : 'bad_ntime';
 }
 

@@ -3,6 +3,7 @@ import type { ChainSource } from '../chain/source.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { type SignedState, stateAmounts } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { assembleChannel } from '../settlement/opening.ts';
 import { CONTRACT_KIND, loadContract, type StoredContract } from '../settlement/records.ts';
@@ -117,7 +118,7 @@ export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | null
   return {
     ...channelRow(snapshot),
     terms: {
-      price_msat_per_eh: terms.priceMsatPerEh,
+      price_msat_per_eh: fixedPriceMsatPerEh(terms),
       work_total_hashes: terms.workTotalHashes,
       step_hashes: terms.stepHashes,
       max_unpaid_steps: terms.maxUnpaidSteps,

@@ -20,11 +20,7 @@ import { type ChannelParams, channelFacts } from '../../src/channel/params.ts';
 import { finalizeSealClaim, type SignedSealClaim, signSealClaim } from '../../src/channel/seal.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { finalizeState, type SignedState } from '../../src/channel/states.ts';
-import {
-  type ContractTerms,
-  contractIdOf,
-  DEFAULT_FEE_LADDER_SAT_PER_KVB,
-} from '../../src/contract/terms.ts';
+import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
 import { EH } from '../channel/fixtures.ts';
 import type { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
@@ -68,10 +64,10 @@ export class StakedChannel {
   static async open(
     node: TestNode,
     bank: Bank,
-    groups: (auditorKeyHex: string) => Pick<ContractTerms, 'bonds' | 'seal'>,
+    groups: (auditorKeyHex: string) => Pick<TermsV1or2, 'bonds' | 'seal'>,
   ): Promise<StakedChannel> {
     const signers = { miner: anySigner(), maker: anySigner(), auditor: anySigner() };
-    const terms: ContractTerms = {
+    const terms: TermsV1or2 = {
       ...baseTerms(signers, (await node.height()) + 400),
       ...groups(toHex(signers.auditor.publicKey('auditor'))),
     };
@@ -205,7 +201,7 @@ function walletOf(signer: SeedSigner): Uint8Array {
 }
 
 /** 1000 EH at 485.06 sat. */
-function baseTerms(signers: Readonly<Record<Name, SeedSigner>>, expiryHeight: number): ContractTerms {
+function baseTerms(signers: Readonly<Record<Name, SeedSigner>>, expiryHeight: number): TermsV1or2 {
   return {
     network: 'regtest',
     minerNodeId: toHex(nodeIdBytes(signers.miner)),

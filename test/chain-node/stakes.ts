@@ -11,7 +11,7 @@ import {
 import type { SeedSigner } from '../../src/channel/signer.ts';
 import { type SignedState, stateAmounts } from '../../src/channel/states.ts';
 import type { BondTerms } from '../../src/contract/bond-terms.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import { SHARE } from '../maker/world.ts';
 import { type Balances, feeSat } from './accounts.ts';
 import { AUDITOR, type NodeWorld } from './world.ts';
@@ -28,7 +28,7 @@ export const CLAIM_FEE_SAT = feeSat(195n, RATE);
 export const BONDED_FEE_SAT = feeSat(265n, 5_000);
 
 /** Ten steps of four shares, with bonds that vest over all of them. */
-export function bondedTerms(bondMode: BondTerms['bondMode'] = 'auditor'): Partial<ContractTerms> {
+export function bondedTerms(bondMode: BondTerms['bondMode'] = 'auditor'): Partial<TermsV1or2> {
   const amounts = { makerBondSat: MAKER_BOND_SAT, collateralSat: COLLATERAL_SAT };
   const auditorKeyHex = toHex(AUDITOR.publicKey('auditor'));
   return {
@@ -42,7 +42,7 @@ export function bondedTerms(bondMode: BondTerms['bondMode'] = 'auditor'): Partia
   };
 }
 
-export const SEALED_TERMS: Partial<ContractTerms> = {
+export const SEALED_TERMS: Partial<TermsV1or2> = {
   seal: { sealSat: SEAL_SAT, claimFeeRateSatPerKvb: RATE },
 };
 

@@ -8,11 +8,7 @@ import { targetToHex } from '../../src/bitcoin/target.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { finalizeState, type SignedState } from '../../src/channel/states.ts';
-import {
-  type ContractTerms,
-  contractIdOf,
-  DEFAULT_FEE_LADDER_SAT_PER_KVB,
-} from '../../src/contract/terms.ts';
+import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Logger } from '../../src/log/logger.ts';
@@ -44,7 +40,7 @@ const KERNEL = createPortableKernel(64);
 export const AUDITOR = new SeedSigner({ seed: new Uint8Array(32).fill(7), network: 'regtest' });
 
 export type WorldOptions = {
-  readonly terms?: Partial<ContractTerms>;
+  readonly terms?: Partial<TermsV1or2>;
   /** Blocks from the start to the expiry. */
   readonly lifeBlocks?: number;
   readonly maker?: Partial<MakerOptions>;
@@ -94,7 +90,7 @@ export class NodeWorld {
   readonly node: TestNode;
   readonly minerParty: Party;
   readonly makerParty: Party;
-  readonly terms: ContractTerms;
+  readonly terms: TermsV1or2;
   readonly contractId: string;
   readonly #options: WorldOptions;
   readonly #table: JobTable;

@@ -16,7 +16,7 @@ import { signSealClaim, signSealRefund } from '../../src/channel/seal.ts';
 import type { Signer } from '../../src/channel/signer.ts';
 import { refundRequest, type SigningRequest } from '../../src/channel/signing-requests.ts';
 import { finalizeState, signState } from '../../src/channel/states.ts';
-import { type ContractTerms, checkTerms, parseTerms, termsToJson } from '../../src/contract/terms.ts';
+import { checkTerms, parseTerms, type TermsV1or2, termsToJson } from '../../src/contract/terms.ts';
 import {
   auditorSigner,
   code,
@@ -134,7 +134,7 @@ describe('networks', () => {
 });
 
 describe('outputs of dust', () => {
-  const unsound: readonly [string, Partial<ContractTerms>][] = [
+  const unsound: readonly [string, Partial<TermsV1or2>][] = [
     ['a reserve of the maker below 1000 sats', { reserveSat: 999n }],
     ['a reserve of the miner that state 0 uses up', { minerReserveSat: 1000n, feeLadderSatPerKvb: [4000] }],
     ['a collateral below 1000 sats', { bonds: makeBonds('auditor', { collateralSat: 500n }) }],

@@ -27,7 +27,7 @@ import {
   verifyState,
 } from '../../src/channel/states.ts';
 import { bondsOf, hasBondOutputs } from '../../src/contract/bond-terms.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   anyBondedWork,
@@ -42,7 +42,7 @@ import {
   PAYOUTS,
 } from './fixtures.ts';
 
-const bonded = (mode: (typeof BOND_MODES)[number], changes: Partial<ContractTerms> = {}): ChannelParams =>
+const bonded = (mode: (typeof BOND_MODES)[number], changes: Partial<TermsV1or2> = {}): ChannelParams =>
   makeParams({}, makeTerms({ bonds: makeBonds(mode), ...changes }));
 const audited = bonded('auditor');
 const HALF = 500n * EH;

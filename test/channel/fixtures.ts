@@ -12,6 +12,7 @@ import {
   type ContractTerms,
   contractIdOf,
   DEFAULT_FEE_LADDER_SAT_PER_KVB,
+  type TermsV1or2,
 } from '../../src/contract/terms.ts';
 
 export const EH = 10n ** 18n;
@@ -60,7 +61,7 @@ export function makeBonds(
 export const SEAL: SealTerms = { sealSat: 2000n, claimFeeRateSatPerKvb: 2000 };
 
 /** 1000 EH at 485 sats, steps of 1 EH, over 485000 sats. */
-export function makeTerms(changes: Partial<ContractTerms> = {}): ContractTerms {
+export function makeTerms(changes: Partial<TermsV1or2> = {}): TermsV1or2 {
   return {
     network: 'regtest',
     minerNodeId: toHex(nodeIdBytes(minerSigner)),
@@ -118,7 +119,7 @@ export function makeParams(
 export const PAYOUTS = { p2wpkh, p2wsh, p2tr };
 
 /** Sound terms of any size. */
-export const anyTerms: fc.Arbitrary<ContractTerms> = fc
+export const anyTerms: fc.Arbitrary<TermsV1or2> = fc
   .record({
     priceMsatPerEh: fc.bigInt(1n, 10_000_000n),
     stepHashes: fc.bigInt(1n, 100n * EH),
@@ -137,7 +138,7 @@ export const anyTerms: fc.Arbitrary<ContractTerms> = fc
   });
 
 /** Sound terms with bonds of any mode, and sizes at and around every threshold. */
-export const anyBondedTerms: fc.Arbitrary<ContractTerms> = fc
+export const anyBondedTerms: fc.Arbitrary<TermsV1or2> = fc
   .record({
     terms: anyTerms,
     bondMode: fc.constantFrom(...BOND_MODES),

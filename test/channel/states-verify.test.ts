@@ -12,6 +12,7 @@ import {
   verifySignedState,
   verifyState,
 } from '../../src/channel/states.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import {
   code,
   EH,
@@ -70,7 +71,7 @@ describe('verifyState', () => {
       const next = { ...state2, paidSat: state2.paidSat + by };
       expect(code(() => verifyState(params, state1, next))).toBe('bad_amount');
     }
-    expect(state2.paidSat).toBe(owedSat(3n * EH, params.terms.priceMsatPerEh));
+    expect(state2.paidSat).toBe(owedSat(3n * EH, fixedPriceMsatPerEh(params.terms)));
     expect(code(() => verifySignedState(params, { ...state0, workHashes: 1n }))).toBe('bad_amount');
     expect(code(() => verifySignedState(params, { ...state1, workHashes: -1n }))).toBe('bad_amount');
   });

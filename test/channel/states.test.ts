@@ -19,6 +19,7 @@ import {
   stateHash,
   verifyAck,
 } from '../../src/channel/states.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   anyWork,
@@ -78,7 +79,7 @@ describe('amounts', () => {
     fc.assert(
       fc.property(anyWork, ({ params: of, workHashes }) => {
         const { paidSat } = stateAmounts(of.terms, workHashes);
-        const exact = workHashes * of.terms.priceMsatPerEh;
+        const exact = workHashes * fixedPriceMsatPerEh(of.terms);
         expect(paidSat * 1000n * EH).toBeLessThanOrEqual(exact);
         expect((paidSat + 1n) * 1000n * EH).toBeGreaterThan(exact);
       }),

@@ -2,10 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bondsOf, hasBondOutputs, sealExpiryHeight } from '../../src/contract/bond-terms.ts';
 import {
-  type ContractTerms,
   checkTerms,
   contractIdOf,
   parseTerms,
+  type TermsV1or2,
   termsToJson,
   termsVersion,
 } from '../../src/contract/terms.ts';
@@ -13,7 +13,7 @@ import { anyBondedTerms, BOND_MODES, code, EH, makeBonds, makeTerms, SEAL } from
 
 const bonded = makeTerms({ bonds: makeBonds('auditor'), seal: SEAL });
 
-function json(terms: ContractTerms): Record<string, unknown> {
+function json(terms: TermsV1or2): Record<string, unknown> {
   return structuredClone(termsToJson(terms)) as Record<string, unknown>;
 }
 
@@ -105,11 +105,11 @@ describe('terms with bonds', () => {
   });
 
   it('are refused where a channel of them would be unsafe', () => {
-    const key = (auditorKeyHex: string): Partial<ContractTerms> => ({
-      bonds: { ...makeBonds('auditor'), auditorKeyHex } as ContractTerms['bonds'] & object,
+    const key = (auditorKeyHex: string): Partial<TermsV1or2> => ({
+      bonds: { ...makeBonds('auditor'), auditorKeyHex } as TermsV1or2['bonds'] & object,
     });
     const { minerNodeId, makerNodeId } = makeTerms();
-    const bad: Partial<ContractTerms>[] = [
+    const bad: Partial<TermsV1or2>[] = [
       { bonds: makeBonds('auditor', { makerBondSat: 0n, collateralSat: 0n }) },
       { bonds: makeBonds('hostage', { collateralSat: 999n }) },
       { bonds: makeBonds('hostage', { makerBondSat: 999n }) },
@@ -136,7 +136,7 @@ describe('terms with bonds', () => {
   it('need D below all that the work pays, which is at most B', () => {
     const pays = 485_060n;
     for (const mode of ['auditor', 'hostage'] as const) {
-      const terms = (makerBondSat: bigint, budgetSat = pays): ContractTerms =>
+      const terms = (makerBondSat: bigint, budgetSat = pays): TermsV1or2 =>
         makeTerms({ budgetSat, bonds: makeBonds(mode, { makerBondSat }) });
       checkTerms(terms(pays - 1n));
       expect(code(() => checkTerms(terms(pays)))).toBe('bad_terms');
@@ -147,7 +147,7 @@ describe('terms with bonds', () => {
   });
 
   it('need D at most C where bonds are forfeited at once, or the miner would gain at state 0', () => {
-    const terms = (makerBondSat: bigint): ContractTerms =>
+    const terms = (makerBondSat: bigint): TermsV1or2 =>
       makeTerms({ bonds: makeBonds('forfeit_to_mm', { makerBondSat, collateralSat: 60_000n }) });
     checkTerms(terms(0n));
     checkTerms(terms(60_000n));

@@ -16,7 +16,7 @@ import {
   transition,
   unsignedWork,
 } from '../../src/contract/stream.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import { anyTerms, code, EH, makeTerms } from '../channel/fixtures.ts';
 
 const terms = makeTerms();
@@ -38,20 +38,20 @@ function run(
   return { state, effects };
 }
 
-const signedOf = (of: ContractTerms, n: number, workHashes: bigint): StreamEvent => ({
+const signedOf = (of: TermsV1or2, n: number, workHashes: bigint): StreamEvent => ({
   type: 'state_signed',
   n,
   workHashes,
   paidSat: owedSat(workHashes, of.priceMsatPerEh),
 });
 const worked = (workHashes: bigint): StreamEvent => ({ type: 'work_verified', workHashes });
-const opening = (of: ContractTerms): StreamEvent[] => [
+const opening = (of: TermsV1or2): StreamEvent[] => [
   signedOf(of, 0, 0n),
   { type: 'funded', confirmations: of.minDepth },
   { type: 'channel_open' },
 ];
-const options = (role: StreamRole, of: ContractTerms = terms): StreamOptions => ({ terms: of, role });
-const live = (role: StreamRole, of: ContractTerms = terms): StreamState =>
+const options = (role: StreamRole, of: TermsV1or2 = terms): StreamOptions => ({ terms: of, role });
+const live = (role: StreamRole, of: TermsV1or2 = terms): StreamState =>
   run(options(role, of), opening(of)).state;
 
 /** Anything that can happen, with work as parts of the contract's total (up to one and a half of it). */
@@ -97,7 +97,7 @@ const LEGAL: Readonly<Record<StreamStatus, readonly StreamStatus[]>> = {
 type Seen = { readonly before: StreamState; readonly after: StreamState; readonly effects: StreamEffect[] };
 
 /** Plays a schedule as the driver of one side would, and shows every step to `look`. */
-function play(role: StreamRole, of: ContractTerms, ops: readonly Op[], look: (seen: Seen) => void): Seen[] {
+function play(role: StreamRole, of: TermsV1or2, ops: readonly Op[], look: (seen: Seen) => void): Seen[] {
   const seen: Seen[] = [];
   let state = run(options(role, of), [signedOf(of, 0, 0n)]).state;
   for (const op of ops) {
@@ -117,7 +117,7 @@ function play(role: StreamRole, of: ContractTerms, ops: readonly Op[], look: (se
   return seen;
 }
 
-function eventOf(op: Op, role: StreamRole, state: StreamState, of: ContractTerms): StreamEvent | undefined {
+function eventOf(op: Op, role: StreamRole, state: StreamState, of: TermsV1or2): StreamEvent | undefined {
   const { signed, signing, verifiedWork } = state;
   switch (op.op) {
     case 'work':

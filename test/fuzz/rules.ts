@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import type { Side } from './network.ts';
 
 /** What a run found wrong: the rule, and what was seen. */
@@ -24,7 +24,7 @@ type StateFields = { readonly n: number; readonly work_hashes: string; readonly 
 
 export type RulesDeps = {
   readonly contractId: string;
-  readonly terms: ContractTerms;
+  readonly terms: TermsV1or2;
   /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
 };

@@ -5,7 +5,7 @@ import { targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
-import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
+import { contractIdOf, type TermsV1or2 } from '../../src/contract/terms.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
@@ -53,7 +53,7 @@ type Life<T> = { readonly part: T; readonly ledger: Ledger; isReady: boolean; is
 export class FuzzWorld {
   readonly time = new VirtualTime();
   readonly chain: DevnetChain;
-  readonly terms: ContractTerms;
+  readonly terms: TermsV1or2;
   readonly contractId: string;
   readonly disks: Readonly<Record<Side, Disk>>;
   readonly network: Network;
@@ -316,7 +316,7 @@ const NEVER = new Set([
 const AUDITOR_KEY_HEX = toHex(new CachedSigner('auditor').publicKey('auditor'));
 const BOND_CSV_BLOCKS = 10;
 
-function termsAt(height: number, staked: boolean): ContractTerms {
+function termsAt(height: number, staked: boolean): TermsV1or2 {
   return {
     network: 'regtest',
     minerNodeId: toHex(nodeIdBytes(minerSigner)),
@@ -340,7 +340,7 @@ function termsAt(height: number, staked: boolean): ContractTerms {
   };
 }
 
-const STAKES: Pick<ContractTerms, 'bonds' | 'seal'> = {
+const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
   bonds: {
     ...{ bondMode: 'auditor', makerBondSat: 30_000n, collateralSat: 40_000n },
     ...{ bondCsvBlocks: BOND_CSV_BLOCKS, auditorKeyHex: AUDITOR_KEY_HEX },
@@ -348,7 +348,7 @@ const STAKES: Pick<ContractTerms, 'bonds' | 'seal'> = {
   seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
 };
 
-function policyOf(terms: ContractTerms): ConstructorParameters<typeof Maker>[0]['policy'] {
+function policyOf(terms: TermsV1or2): ConstructorParameters<typeof Maker>[0]['policy'] {
   return {
     network: 'regtest',
     maxPriceMsatPerEh: terms.priceMsatPerEh,

@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { codeOf } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
+import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { judgeTerms, type MakerPolicy, type PolicyContext } from '../../src/maker/policy.ts';
 import { EH, makeTerms } from '../channel/fixtures.ts';
+import { makeWholeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 
 const scriptHex = `0014${'cd'.repeat(20)}`;
 const terms = makeTerms({
@@ -37,7 +39,7 @@ const context: PolicyContext = {
 };
 
 function judge(
-  changes: Partial<ContractTerms> = {},
+  changes: Partial<TermsV1or2> = {},
   around: Partial<PolicyContext> = {},
   rules: Partial<MakerPolicy> = {},
 ): string {
@@ -56,7 +58,7 @@ describe('the policy of a maker', () => {
     expect(judge({}, { height: terms.expiryHeight - 2000 })).toBe('taken');
   });
 
-  it.each<[string, Partial<ContractTerms>]>([
+  it.each<[string, Partial<TermsV1or2>]>([
     ['another network', { network: 'signet' }],
     ['another maker', { makerNodeId: 'ee'.repeat(32) }],
     ['another miner', { minerNodeId: 'ee'.repeat(32) }],
@@ -83,5 +85,61 @@ describe('the policy of a maker', () => {
   it('takes any binding when it asks for none', () => {
     const bindingScriptHex = undefined;
     expect(judge({ binding: { type: 'none' } }, {}, { bindingScriptHex })).toBe('taken');
+  });
+
+  describe('of terms of version 3', () => {
+    const newer = termsV3From(terms, context.height + 72);
+    const pathOf = (changes: Partial<TermsV3>): string => {
+      try {
+        judgeTerms(policy, { ...newer, ...changes }, context);
+        return 'taken';
+      } catch (error) {
+        if (!(error instanceof CodedError) || error.code !== 'bad_terms') throw error;
+        return String(error.meta['path'] ?? error.message);
+      }
+    };
+    const whole = makeWholeTermsV3();
+    const { binding, target } = newer;
+
+    it('takes what says the same as terms of version 1', () => {
+      expect(pathOf({})).toBe('taken');
+      expect(pathOf({ fundingByHeight: context.height + 1 })).toBe('taken');
+    });
+
+    it.each<[string, Partial<TermsV3>]>([
+      ['price.type', { price: whole.price }],
+      ['binding.type', { binding: whole.binding }],
+      ['binding.outputs', { binding: { ...binding, outputs: [] } as TermsV3['binding'] }],
+      ['binding.min_fees_ppm', { binding: { ...binding, minFeesPpm: 1 } as TermsV3['binding'] }],
+      ['binding.sample_ppm', { binding: { ...binding, samplePpm: 1 } as TermsV3['binding'] }],
+      ['target.hardest', { target: { ...target, hardestHex: '01'.repeat(32) } }],
+      ['over_delivery', { overDelivery: 'refuse' }],
+      ['maker_fault.type', { makerFault: whole.makerFault }],
+      ['end.cancel_fee_ppm', { end: { cancelFeePpm: 1, noticeBlocks: 0 } }],
+      ['end.notice_blocks', { end: { cancelFeePpm: 0, noticeBlocks: 1 } }],
+      ['renew', { renew: 'offer' }],
+      ['rate', { rate: whole.rate! }],
+      ['start', { start: whole.start! }],
+      ['duration_blocks', { durationBlocks: 1 }],
+      ['delivery', { delivery: whole.delivery! }],
+      ['splits', { splits: whole.splits! }],
+      ['text_hash', { textHashHex: '11'.repeat(32) }],
+      ['predecessor', { predecessorHex: '11'.repeat(32) }],
+      ['stream', { streamHex: '11'.repeat(16) }],
+      ['funding_by_height', { fundingByHeight: context.height }],
+    ])('refuses %s that it cannot serve yet', (path, changes) => {
+      expect(pathOf(changes)).toBe(path);
+    });
+
+    it('refuses a price, a target and a payee beyond its limits', () => {
+      const price = { type: 'fixed' as const, msatPerEh: policy.maxPriceMsatPerEh + 1n };
+      expect(pathOf({ price })).toMatch('price');
+      const easier = targetToHex(targetOfDifficulty(1023));
+      expect(pathOf({ target: { easiestHex: easier, hardestHex: easier } })).toMatch('share');
+      const outputs = [{ scriptHex: '51', ppm: 1_000_000 }];
+      expect(pathOf({ binding: { ...binding, outputs } as TermsV3['binding'] })).toMatch(
+        'script of the maker',
+      );
+    });
   });
 });

@@ -10,7 +10,7 @@ import { exportPsbt, signPsbt } from '../../src/channel/psbt.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { bondSpendRequest } from '../../src/channel/signing-requests.ts';
 import type { BondMode, BondTerms } from '../../src/contract/bond-terms.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { call } from '../../src/peer/calls.ts';
 import { takeAuditorAward } from '../../src/settlement/auditor-awards.ts';
@@ -46,7 +46,7 @@ function bondsOfMode(bondMode: BondMode): BondTerms | undefined {
 /** 1000 hashes at 100 sat in all, so that a step of four shares frees a part of the bonds that counts. */
 function worldOf(mode: BondMode, options: WorldOptions = {}): World {
   const bonds = bondsOfMode(mode);
-  const terms: Partial<ContractTerms> = {
+  const terms: Partial<TermsV1or2> = {
     workTotalHashes: 1000n,
     priceMsatPerEh: 100_000n * 10n ** 18n,
     budgetSat: 100_000n,

@@ -9,8 +9,13 @@ import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
-import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB } from '../../src/contract/terms.ts';
+import {
+  type ContractTerms,
+  contractIdOf,
+  DEFAULT_FEE_LADDER_SAT_PER_KVB,
+  type TermsV1or2,
+} from '../../src/contract/terms.ts';
+import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import type { Job } from '../../src/jobs/job.ts';
@@ -99,7 +104,9 @@ function never(): Promise<never> {
 }
 
 export type WorldOptions = {
-  readonly terms?: Partial<ContractTerms>;
+  readonly terms?: Partial<TermsV1or2>;
+  /** Version 3 says the same. */
+  readonly isVersion3?: boolean;
   readonly policy?: Partial<MakerPolicy>;
   readonly maker?: Partial<MakerOptions>;
   readonly miner?: Partial<MinerContractOptions>;
@@ -117,7 +124,9 @@ export class World {
   readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
   readonly minerStore = new MemoryLedger();
   readonly makerStore = new MemoryLedger();
-  readonly terms: ContractTerms;
+  readonly terms: TermsV1or2;
+  /** What is proposed: the terms above, in the version asked for. */
+  readonly proposed: ContractTerms;
   readonly contractId: string;
   readonly table: JobTable;
   readonly startHeight: number;
@@ -175,7 +184,8 @@ export class World {
       nonceHex: '00112233445566778899aabbccddeeff',
       ...options.terms,
     };
-    this.contractId = contractIdOf(this.terms);
+    this.proposed = options.isVersion3 === true ? termsV3From(this.terms, 500) : this.terms;
+    this.contractId = contractIdOf(this.proposed);
   }
 
   get policy(): MakerPolicy {
@@ -238,7 +248,7 @@ export class World {
     this.meters = await Meters.load(this.minerLedger);
     this.miner = new MinerContract(
       {
-        terms: this.terms,
+        terms: this.proposed,
         host: '127.0.0.1',
         port: this.port,
         batchIntervalMs: 0,

@@ -14,7 +14,7 @@ import {
   streamAccounting,
   transition,
 } from '../../src/contract/stream.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { Meters, workOfShares } from '../../src/work/meters.ts';
@@ -27,21 +27,21 @@ const NOW = 1_700_000_000_000;
 
 function fed(
   role: StreamRole,
-  of: ContractTerms,
+  of: TermsV1or2,
   events: readonly StreamEvent[],
   from: StreamState,
 ): StreamState {
   return events.reduce((state, event) => transition({ terms: of, role }, state, event, NOW).state, from);
 }
 
-const signed = (of: ContractTerms, n: number, workHashes: bigint): StreamEvent => ({
+const signed = (of: TermsV1or2, n: number, workHashes: bigint): StreamEvent => ({
   type: 'state_signed',
   n,
   workHashes,
   paidSat: owedSat(workHashes, of.priceMsatPerEh),
 });
 
-const live = (role: StreamRole, of: ContractTerms): StreamState =>
+const live = (role: StreamRole, of: TermsV1or2): StreamState =>
   fed(
     role,
     of,
@@ -51,7 +51,7 @@ const live = (role: StreamRole, of: ContractTerms): StreamState =>
 
 /** Work as parts of the contract's total in percent, up to one and a half of it. */
 const anyParts = fc.array(fc.bigInt(0n, 150n), { maxLength: 30 });
-const workOf = (of: ContractTerms, part: bigint): bigint => (of.workTotalHashes * part) / 100n;
+const workOf = (of: TermsV1or2, part: bigint): bigint => (of.workTotalHashes * part) / 100n;
 
 describe('the numbered invariants of a stream', () => {
   it('are all in the table, and each test it names is there', () => {

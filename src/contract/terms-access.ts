@@ -1,0 +1,86 @@
+import { CodedError } from '../base/errors.ts';
+import type { ContractTerms } from './terms.ts';
+
+/**
+ * What a running contract asks of its terms where their versions spell it differently. What version 3 can
+ * say and no program can run yet is refused by `notYetServed` before a contract is signed.
+ */
+
+/** The one price, msat per EH. Throws `bad_terms` for a price that moves. */
+export function fixedPriceMsatPerEh(terms: ContractTerms): bigint {
+  if (terms.version !== 3) return terms.priceMsatPerEh;
+  if (terms.price.type === 'fixed') return terms.price.msatPerEh;
+  throw new CodedError('bad_terms', 'price.type must be fixed', { path: 'price.type' });
+}
+
+/** The easiest target of a share. */
+export function easiestTarget(terms: ContractTerms): bigint {
+  return BigInt(`0x${terms.version === 3 ? terms.target.easiestHex : terms.maxTargetHex}`);
+}
+
+/** The hardest target of a share, 0 where any is taken. */
+export function hardestTarget(terms: ContractTerms): bigint {
+  return terms.version === 3 ? BigInt(`0x${terms.target.hardestHex}`) : 0n;
+}
+
+/** What the coinbase of a job has to pay. */
+export type CoinbaseRule =
+  | { readonly type: 'none' }
+  /** Anything above zero to this script. */
+  | { readonly type: 'some'; readonly scriptHex: string }
+  /** Each script its part of the whole value, rounded down to a sat. */
+  | {
+      readonly type: 'parts';
+      readonly outputs: readonly { readonly scriptHex: string; readonly ppm: number }[];
+    };
+
+/** The part of the binding that the coinbase alone shows. */
+export function coinbaseRule(terms: ContractTerms): CoinbaseRule {
+  const { binding } = terms;
+  if (binding.type === 'coinbase') return { type: 'some', scriptHex: binding.scriptHex };
+  if (binding.type === 'payout') return { type: 'parts', outputs: binding.outputs };
+  return { type: 'none' };
+}
+
+/** The only script a coinbase has to pay; undefined where there is none, or more than one. */
+export function payeeScriptHex(terms: ContractTerms): string | undefined {
+  const rule = coinbaseRule(terms);
+  if (rule.type === 'some') return rule.scriptHex;
+  return rule.type === 'parts' && rule.outputs.length === 1 ? rule.outputs[0]!.scriptHex : undefined;
+}
+
+/** How old work may be that was kept while the peers were apart, ms; undefined where the terms do not say. */
+export function backlogMs(terms: ContractTerms): number | undefined {
+  return terms.version === 3 ? terms.backlogMinutes * 60_000 : undefined;
+}
+
+/**
+ * The first of the terms, by its path on the wire, that this program can read and not run yet; undefined
+ * where it can run them all. Everything of versions 1 and 2 runs.
+ */
+export function notYetServed(terms: ContractTerms): string | undefined {
+  if (terms.version !== 3) return undefined;
+  const { price, binding, target } = terms;
+  const parts: readonly (readonly [path: string, isServed: boolean])[] = [
+    ['price.type', price.type === 'fixed'],
+    ['binding.type', binding.type === 'payout'],
+    ['binding.outputs', binding.type === 'payout' && binding.outputs.length === 1],
+    ['binding.min_fees_ppm', binding.type === 'payout' && binding.minFeesPpm === 0],
+    ['binding.sample_ppm', binding.type === 'payout' && binding.samplePpm === 0],
+    ['target.hardest', target.hardestHex === target.easiestHex],
+    ['over_delivery', terms.overDelivery === 'credit'],
+    ['maker_fault.type', terms.makerFault.type === 'pause'],
+    ['end.cancel_fee_ppm', terms.end.cancelFeePpm === 0],
+    ['end.notice_blocks', terms.end.noticeBlocks === 0],
+    ['renew', terms.renew === 'none'],
+    ['rate', terms.rate === undefined],
+    ['start', terms.start === undefined],
+    ['duration_blocks', terms.durationBlocks === undefined],
+    ['delivery', terms.delivery === undefined],
+    ['splits', terms.splits === undefined],
+    ['text_hash', terms.textHashHex === undefined],
+    ['predecessor', terms.predecessorHex === undefined],
+    ['stream', terms.streamHex === undefined],
+  ];
+  return parts.find(([, isServed]) => !isServed)?.[0];
+}

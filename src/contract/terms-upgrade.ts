@@ -1,0 +1,47 @@
+import type { BondTerms } from './bond-terms.ts';
+import { refuseTerm } from './fields.ts';
+import { TERMS_DEFAULTS } from './terms-defaults.ts';
+import type { TermsV1or2 } from './terms-v1.ts';
+import type { TermsV3 } from './terms-v3.ts';
+
+/**
+ * Terms of version 3 that mean what these mean, with `TERMS_DEFAULTS` for what the older versions cannot say.
+ * Throws `bad_terms` for terms that bind to nothing: version 3 sells no such work.
+ * @param fundingByHeight block height by which the funding must be deep
+ */
+export function termsV3From(terms: TermsV1or2, fundingByHeight: number): TermsV3 {
+  const { version: _none, priceMsatPerEh, maxTargetHex, binding, bonds, ...common } = terms;
+  if (binding.type !== 'coinbase') return refuseTerm('binding', 'must be to a script');
+  const { fundingByBlocks: _blocks, ...defaults } = TERMS_DEFAULTS;
+  return {
+    ...defaults,
+    ...common,
+    version: 3,
+    price: { type: 'fixed', msatPerEh: priceMsatPerEh },
+    fundingByHeight,
+    target: { easiestHex: maxTargetHex, hardestHex: maxTargetHex },
+    binding: {
+      type: 'payout',
+      outputs: [{ scriptHex: binding.scriptHex, ppm: 1_000_000 }],
+      minFeesPpm: 0,
+      samplePpm: 0,
+      sampleSeconds: 10,
+    },
+    overDelivery: 'credit',
+    makerFault: { type: 'pause' },
+    end: { cancelFeePpm: 0, noticeBlocks: 0 },
+    renew: 'none',
+    ...(bonds === undefined ? {} : { bonds: statedBonds(bonds) }),
+  };
+}
+
+/** Bonds of the sizes they are stated to have. */
+function statedBonds(bonds: BondTerms): NonNullable<TermsV3['bonds']> {
+  const size = {
+    collateralPpm: 0,
+    worstCaseSat: bonds.collateralSat,
+    makerBondPpm: 0,
+    makerBondFloorSat: bonds.makerBondSat,
+  };
+  return { ...bonds, size };
+}

@@ -1,0 +1,238 @@
+import { owedSat } from '../base/units.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { bindingField, checkBinding } from './binding.ts';
+import { checkCommonTerms } from './common-terms.ts';
+import {
+  checkDelivery,
+  deliveryField,
+  endField,
+  makerFaultField,
+  overDeliveryField,
+  rateField,
+  startField,
+} from './delivery.ts';
+import {
+  amount,
+  type Field,
+  type FieldValue,
+  group,
+  height,
+  hexBytes,
+  integer,
+  label,
+  listOf,
+  oneOf,
+  outputScript,
+  ppm,
+  refuseTerm,
+  tagged,
+} from './fields.ts';
+import { checkPrice, highestMsatPerEh, lowestMsatPerEh, priceField } from './price.ts';
+
+const networkField: Field<NetworkName> = oneOf(...(Object.keys(NETWORKS) as NetworkName[]));
+
+/**
+ * What the sizes of the bonds follow from. Both sides can recompute them: the collateral is the larger of a
+ * part of the notional and the worst case, the maker's bond the larger of a part and a floor. The notional is
+ * what all the work earns at the highest price.
+ */
+const bondSize = group({
+  collateralPpm: ['collateral_ppm', ppm],
+  makerBondPpm: ['maker_bond_ppm', ppm],
+  makerBondFloorSat: ['maker_bond_floor_sat', amount],
+  /** The worst loss of a replay of the past, sats. */
+  worstCaseSat: ['worst_case_sat', amount],
+});
+
+const bondAmounts = {
+  makerBondSat: ['maker_bond_sat', amount],
+  collateralSat: ['collateral_sat', amount],
+  size: ['size', bondSize],
+} as const;
+
+const bondsField = tagged(['bondMode', 'bond_mode'], {
+  auditor: group({
+    ...bondAmounts,
+    bondCsvBlocks: ['bond_csv_blocks', integer(1, 65_535)],
+    auditorKeyHex: ['auditor_key', hexBytes(33)],
+  }),
+  hostage: group(bondAmounts),
+  forfeit_to_mm: group(bondAmounts),
+});
+
+const sealField = group({
+  sealSat: ['seal_sat', amount],
+  claimFeeRateSatPerKvb: ['claim_fee_sat_per_kvb', integer(100, 1_000_000)],
+});
+
+/** The part of what a close saves that its fee may take, while so many blocks are left to the expiry. */
+const feeCap = group({ blocksLeft: ['blocks_left', integer(0, 65_535)], ppm: ['ppm', ppm] });
+
+/** A payee of a part of the pay in every state, seeded out of the miner's reserve. */
+const split = group({
+  scriptHex: ['script', outputScript],
+  ppm: ['ppm', ppm],
+  seedSat: ['seed_sat', amount],
+  label: ['label', label(40)],
+});
+
+const required = {
+  version: ['version', integer(3, 3) as Field<3>],
+  network: ['network', networkField],
+  minerNodeId: ['miner_node_id', hexBytes(32)],
+  makerNodeId: ['maker_node_id', hexBytes(32)],
+  price: ['price', priceField],
+  workTotalHashes: ['work_total_hashes', amount],
+  stepHashes: ['step_hashes', amount],
+  maxUnpaidSteps: ['max_unpaid_steps', integer(1, 1000)],
+  /** Part of the work that the maker may refuse before delivery pauses. */
+  refusedPpm: ['refused_ppm', ppm],
+  /** Part of the solutions that may first come in a batch before credit pauses. */
+  latePpm: ['late_ppm', ppm],
+  /** Part of the work that may fall between two views of one new block. */
+  staleRaceAllowancePpm: ['stale_race_allowance_ppm', ppm],
+  staleGraceSeconds: ['stale_grace_seconds', integer(0, 3600)],
+  /** How old work may be that was kept while the peers were apart; duplicates are known as long. */
+  backlogMinutes: ['backlog_minutes', integer(0, 1440)],
+  budgetSat: ['budget_sat', amount],
+  reserveSat: ['reserve_sat', amount],
+  minerReserveSat: ['miner_reserve_sat', amount],
+  feeLadderSatPerKvb: ['fee_ladder_sat_per_kvb', listOf(integer(100, 1_000_000), 1, 8)],
+  feeCaps: ['fee_caps', listOf(feeCap, 1, 8)],
+  /** A funding that is not deep by then is cancelled. */
+  fundingByHeight: ['funding_by_height', height],
+  expiryHeight: ['expiry_height', height],
+  minDepth: ['min_depth', integer(1, 144)],
+  /** A share's target lies between the two, inclusive: 64 hex digits, big-endian. */
+  target: [
+    'target',
+    group({ easiestHex: ['easiest', hexBytes(32)], hardestHex: ['hardest', hexBytes(32)] }),
+  ],
+  binding: ['binding', bindingField],
+  overDelivery: ['over_delivery', overDeliveryField],
+  makerFault: ['maker_fault', makerFaultField],
+  end: ['end', endField],
+  renew: ['renew', oneOf('none', 'offer')],
+  nonceHex: ['nonce', hexBytes(16)],
+} as const;
+
+/** Left out, nothing of the kind was agreed. */
+const optional = {
+  rate: ['rate', rateField],
+  start: ['start', startField],
+  /** Blocks from the start after which the contract ends, whatever was delivered. */
+  durationBlocks: ['duration_blocks', integer(1, 105_120)],
+  delivery: ['delivery', deliveryField],
+  bonds: ['bonds', bondsField],
+  seal: ['seal', sealField],
+  splits: ['splits', listOf(split, 1, 8)],
+  /** SHA-256 of a text that both have. */
+  textHashHex: ['text_hash', hexBytes(32)],
+  /** The contract this one takes over from, and the row of contracts it belongs to. */
+  predecessorHex: ['predecessor', hexBytes(32)],
+  streamHex: ['stream', hexBytes(16)],
+} as const;
+
+const termsField = group(required, optional);
+
+/** The signed terms of a contract, version 3. */
+export type TermsV3 = FieldValue<typeof termsField>;
+
+/** One spelling of the terms. */
+export function termsV3ToJson(terms: TermsV3): ReturnType<typeof termsField.print> {
+  return termsField.print(terms);
+}
+
+/** Every term present and in range, none unknown, all relations hold. Throws `bad_terms` with the path. */
+export function parseTermsV3(value: Record<string, unknown>): TermsV3 {
+  const terms = termsField.parse(value, '');
+  checkTermsV3(terms);
+  return terms;
+}
+
+/** The relations between the terms that make a contract safe. Throws `bad_terms` with the path. */
+export function checkTermsV3(terms: TermsV3): void {
+  const { price, binding } = terms;
+  checkPrice(price);
+  checkBinding(binding);
+  checkTarget(terms);
+  checkFeeCaps(terms);
+  if (binding.type === 'none') {
+    checkAuditOnly(terms);
+    return;
+  }
+  checkCommonTerms(terms, { lowest: lowestMsatPerEh(price), highest: highestMsatPerEh(price) });
+  if (binding.type === 'work' && terms.staleGraceSeconds < 10)
+    refuseTerm('stale_grace_seconds', 'must be at least 10 where the maker gives the jobs');
+  checkDelivery(terms);
+  checkBondSizes(terms);
+  checkSplits(terms);
+}
+
+/** Without a binding nothing can be sold: no price, no channel. */
+function checkAuditOnly(terms: TermsV3): void {
+  const { price } = terms;
+  const why = 'must be 0 where no binding is agreed';
+  if (price.type !== 'fixed' || price.msatPerEh !== 0n) refuseTerm('price.msat_per_eh', why);
+  if (terms.budgetSat !== 0n) refuseTerm('budget_sat', why);
+  if (terms.reserveSat !== 0n) refuseTerm('reserve_sat', why);
+  if (terms.minerReserveSat !== 0n) refuseTerm('miner_reserve_sat', why);
+  for (const key of ['bonds', 'seal', 'splits'] as const) {
+    if (terms[key] !== undefined) refuseTerm(key, 'needs a binding');
+  }
+  if (terms.stepHashes === 0n) refuseTerm('step_hashes', 'must be positive');
+  if (terms.workTotalHashes < terms.stepHashes)
+    refuseTerm('work_total_hashes', 'must be at least one step');
+  if (terms.minerNodeId === terms.makerNodeId) refuseTerm('maker_node_id', 'must be another node');
+  checkDelivery(terms);
+}
+
+function checkTarget({ target }: TermsV3): void {
+  if (/^0+$/.test(target.hardestHex)) refuseTerm('target.hardest', 'must be positive');
+  // Hex of one length orders as its numbers do.
+  if (target.hardestHex > target.easiestHex) refuseTerm('target.hardest', 'is easier than the easiest');
+  if (target.easiestHex >= '8') refuseTerm('target.easiest', 'must be below 2^255');
+}
+
+function checkFeeCaps({ feeCaps }: TermsV3): void {
+  feeCaps.forEach((cap, index) => {
+    const before = feeCaps[index - 1];
+    if (before !== undefined && cap.blocksLeft >= before.blocksLeft)
+      refuseTerm(`fee_caps.${index}.blocks_left`, 'must fall');
+    if (before !== undefined && cap.ppm < before.ppm) refuseTerm(`fee_caps.${index}.ppm`, 'may not fall');
+  });
+  if (feeCaps.at(-1)?.blocksLeft !== 0) refuseTerm('fee_caps', 'must end at the expiry');
+}
+
+function checkBondSizes(terms: TermsV3): void {
+  const { bonds } = terms;
+  if (bonds === undefined) return;
+  const notionalSat = owedSat(terms.workTotalHashes, highestMsatPerEh(terms.price));
+  const sizeOf = (part: number, floorSat: bigint): bigint => {
+    const partSat = (notionalSat * BigInt(part)) / 1_000_000n;
+    return partSat > floorSat ? partSat : floorSat;
+  };
+  const collateralSat = sizeOf(bonds.size.collateralPpm, bonds.size.worstCaseSat);
+  const makerBondSat = sizeOf(bonds.size.makerBondPpm, bonds.size.makerBondFloorSat);
+  if (bonds.collateralSat !== collateralSat)
+    refuseTerm('bonds.collateral_sat', `must be ${collateralSat} by its rule`);
+  if (bonds.makerBondSat !== makerBondSat)
+    refuseTerm('bonds.maker_bond_sat', `must be ${makerBondSat} by its rule`);
+}
+
+/** The least seed of a split, sats: above the dust of every standard script. */
+const MIN_SEED_SAT = 546n;
+const MAX_SPLITS_PPM = 900_000;
+
+function checkSplits({ splits, minerReserveSat }: TermsV3): void {
+  if (splits === undefined) return;
+  const total = splits.reduce((sum, each) => sum + each.ppm, 0);
+  if (total > MAX_SPLITS_PPM) refuseTerm('splits', `may be ${MAX_SPLITS_PPM} ppm in all`);
+  splits.forEach((each, index) => {
+    if (each.ppm === 0) refuseTerm(`splits.${index}.ppm`, 'must be positive');
+    if (each.seedSat < MIN_SEED_SAT)
+      refuseTerm(`splits.${index}.seed_sat`, `must be at least ${MIN_SEED_SAT}`);
+  });
+  const seedSat = splits.reduce((sum, each) => sum + each.seedSat, 0n);
+  if (seedSat + 1000n > minerReserveSat) refuseTerm('splits', 'take more than the reserve of the miner');
+}
