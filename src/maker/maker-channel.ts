@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
@@ -8,7 +9,7 @@ import { exposureSat } from '../contract/stream.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { call, SerialQueue } from '../peer/calls.ts';
+import { call } from '../peer/calls.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';

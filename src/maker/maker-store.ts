@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
 import { MonotoneSigner, type StateSigner } from '../channel/monotone-signer.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
@@ -16,7 +17,6 @@ import {
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { SerialQueue } from '../peer/calls.ts';
 import { jobRecordToJson, type Params } from '../peer/messages.ts';
 import type { ClaimPoint } from '../peer/seal-codecs.ts';
 import { type AssembledChannel, assembleChannel, type SignerTree } from '../settlement/opening.ts';

@@ -1,9 +1,11 @@
 import { assert } from '../base/assert.ts';
+import { backoffMs } from '../base/backoff.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
 import { exposureSat, type StreamEffect, unsignedWork } from '../contract/stream.ts';
-import { call, handler, SerialQueue } from '../peer/calls.ts';
+import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
 import { type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
@@ -164,7 +166,7 @@ export class MinerContract {
 
   async #connectLoop(genesisHash: string): Promise<void> {
     const { reconnectMinMs, reconnectMaxMs } = this.#options;
-    let delayMs = reconnectMinMs;
+    let attempt = 0;
     while (!this.#isOver) {
       try {
         const before = this.stats.connections;
@@ -172,13 +174,13 @@ export class MinerContract {
         if (!(reason instanceof CodedError)) throw reason;
         this.#lastError = reason.code;
         this.#deps.log.info({ code: reason.code, detail: reason.message }, 'connection to the maker ended');
-        if (this.stats.connections > before) delayMs = reconnectMinMs;
+        if (this.stats.connections > before) attempt = 0;
       } finally {
         this.#disconnected();
       }
-      const jitter = 0.5 + this.#deps.random.bytes(1)[0]! / 512;
-      await this.#sleep(delayMs * jitter);
-      delayMs = Math.min(delayMs * 2, reconnectMaxMs);
+      const backoff = { baseMs: reconnectMinMs, maxMs: reconnectMaxMs };
+      await this.#sleep(backoffMs(backoff, attempt, this.#deps.random));
+      attempt += 1;
     }
   }
 

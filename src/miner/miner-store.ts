@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
 import {
@@ -14,7 +15,6 @@ import {
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { SerialQueue } from '../peer/calls.ts';
 import { type ClaimPoint, claimPointCodec } from '../peer/seal-codecs.ts';
 import { type AssembledChannel, assembleChannel } from '../settlement/opening.ts';
 import {

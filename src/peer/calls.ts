@@ -19,14 +19,3 @@ export function handler<M extends MethodName>(
   const { params: parser, result: printer } = codecsOf(method);
   return async (params) => printer.print(await answer(parser.parse(params)));
 }
-
-/** Runs tasks one after the other, in the order they came; a failed task does not stop the next. */
-export class SerialQueue {
-  #tail: Promise<unknown> = Promise.resolve();
-
-  run<T>(task: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(task);
-    this.#tail = result.catch(() => {});
-    return result;
-  }
-}

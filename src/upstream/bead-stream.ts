@@ -1,9 +1,9 @@
+import { type Backoff, backoffMs } from '../base/backoff.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
-import { type Backoff, backoffMs } from './backoff.ts';
 import { type Bead, parseBead } from './bead.ts';
 import { failureOf, responseOf } from './braidpool-rpc.ts';
 import { parseJsonBigint } from './json-bigint.ts';

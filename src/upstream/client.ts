@@ -1,5 +1,6 @@
 import * as net from 'node:net';
 import * as tls from 'node:tls';
+import { type Backoff, backoffMs } from '../base/backoff.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -7,7 +8,6 @@ import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
 import { DEFAULT_VERSION_MASK } from '../stratum/version-rolling.ts';
-import { type Backoff, backoffMs } from './backoff.ts';
 import { sameExtranonce } from './job-assembler.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';

@@ -1,4 +1,4 @@
-import type { Random } from '../base/clock.ts';
+import type { Random } from './clock.ts';
 
 export type Backoff = {
   /** The first delay. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { backoffMs } from '../../src/base/backoff.ts';
 import type { Random } from '../../src/base/clock.ts';
-import { backoffMs } from '../../src/upstream/backoff.ts';
 
 const always = (byte: number): Random => ({ bytes: (size) => new Uint8Array(size).fill(byte) });
 
