@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
 import type { ChainAuth, ChainConfig } from '../config/config.ts';
 import { silentLogger } from '../log/logger.ts';
 import { type ChannelAccess, chainOf, channelAccess, openForReading } from '../operator/channel-access.ts';
@@ -51,7 +51,7 @@ const MAX_WAIT_SECONDS = 30 * 24 * 3600;
 
 export const DEPS: RecoveryDeps = {
   clock: systemClock,
-  random: { bytes: (size) => new Uint8Array(randomBytes(size)) },
+  random: systemRandom,
   log: silentLogger,
 };
 

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync, fstatSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
+import { systemRandom } from '../base/random.ts';
 import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
 import { createMnemonicFile, loadKeyFile, loadOrCreateSeed, loadSeed } from '../channel/key-file.ts';
 import { type PublicKeys, publicKeysOf } from '../channel/public-keys.ts';
@@ -56,8 +56,9 @@ function create(file: string, options: ParsedOptions): Uint8Array {
   }
   networkOf(options);
   if (existsSync(file)) throw new CodedError('bad_key_file', `${file} exists already`);
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
-  return options.flag('mnemonic') ? createMnemonicFile(file, random) : loadOrCreateSeed(file, random);
+  return options.flag('mnemonic')
+    ? createMnemonicFile(file, systemRandom)
+    : loadOrCreateSeed(file, systemRandom);
 }
 
 function networkOf(options: ParsedOptions): NetworkName {

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
 import { compactOfTarget } from '../bitcoin/target.ts';
 import { type AsicFleet, startAsics } from '../devnet/asic/asic.ts';
 import { demoAsics, type Stage, type StageOptions, startStage } from '../devnet/stage.ts';
@@ -49,8 +49,11 @@ type Status = Wired<ProxyStatus>;
 export async function runDemo(options: DemoOptions): Promise<Record<string, unknown>> {
   const directory = prepareDirectory(options.directory);
   const log = silentLogger;
-  const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
-  const stage = await startStage(stageOptions(directory, options), { clock: systemClock, random, log });
+  const stage = await startStage(stageOptions(directory, options), {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
   const undo: (() => Promise<unknown>)[] = [() => stage.close()];
   try {
     const maker = daemonOf('maker', stage, directory);

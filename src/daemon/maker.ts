@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import { systemRandom } from '../base/random.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
@@ -30,7 +30,6 @@ import { ledgerCheck } from './proxy.ts';
 import { ledgerSources } from './shared-metrics.ts';
 
 const clock = systemClock;
-const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
 
 export type RunningMaker = {
   readonly ready: Readonly<Record<string, unknown>>;
@@ -43,11 +42,11 @@ export type RunningMaker = {
  */
 export async function startMaker(config: MakerConfig, log: Logger): Promise<RunningMaker> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const seed = loadOrCreateSeed(config.keys.seedFile, random);
+  const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
   const signer = new SeedSigner({ seed, network: config.network });
-  const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
+  const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
-  const crash = armCrashPoint('maker', config.network, process.env, { log, random });
+  const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom });
   const opened = await openSqliteLedger(
     { path: join(config.dataDir, 'ledger.sqlite') },
     {
@@ -69,7 +68,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
     },
     {
-      ...{ ledger, chain, signer, kernel, clock, random, log: log.child({ part: 'maker' }) },
+      ...{ ledger, chain, signer, kernel, clock, random: systemRandom, log: log.child({ part: 'maker' }) },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
+import { systemRandom } from '../base/random.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
@@ -33,7 +33,6 @@ import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { nextRun, rememberShares } from './startup-state.ts';
 
 const clock = systemClock;
-const random = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
 
 /** A ledger that has not committed for this long while it has something to write is not ready. */
 const COMMIT_AGE_MS = 10_000;
@@ -49,18 +48,18 @@ export type RunningProxy = {
  */
 export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const seed = loadOrCreateSeed(config.keys.seedFile, random);
+  const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
   const signer = new SeedSigner({ seed, network: config.network });
-  const token = loadOrCreateToken(join(config.dataDir, 'api-token'));
+  const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
-  const crash = armCrashPoint('miner', config.network, process.env, { log, random });
+  const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom });
   const memory = await openMemory(config.dataDir, observers, crash, log);
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
   const parts: { selling?: ContractRunner; chain?: ChainSource } = {};
   const work = new DestinationWork(destinationNames(config), { clock, meters });
   const mining = new Mining(config, memory.run, {
-    ...{ kernel, duplicates: memory.duplicates, clock, random, log, env: process.env },
+    ...{ kernel, duplicates: memory.duplicates, clock, random: systemRandom, log, env: process.env },
     commit: async (shares) => {
       const credit = await meters.commit(ledger, shares);
       for (const part of credit.parts) {
@@ -101,7 +100,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       chain: parts.chain,
       signer,
       clock,
-      random,
+      random: systemRandom,
       log: contractLog,
       connect,
       externalSigning,

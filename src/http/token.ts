@@ -1,5 +1,7 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { toHex } from '../base/bytes.ts';
+import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 
 const TOKEN = /^[0-9a-f]{64}$/;
@@ -8,9 +10,9 @@ const TOKEN = /^[0-9a-f]{64}$/;
  * The API token of this installation: 64 hex digits in `file`, made with mode 0600 when it is not there.
  * Throws `bad_key_file` when others can read it or it does not hold a token.
  */
-export function loadOrCreateToken(file: string): string {
+export function loadOrCreateToken(file: string, random: Random): string {
   try {
-    writeFileSync(file, `${randomBytes(32).toString('hex')}\n`, { flag: 'wx', mode: 0o600 });
+    writeFileSync(file, `${toHex(random.bytes(32))}\n`, { flag: 'wx', mode: 0o600 });
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code !== 'EEXIST') throw new CodedError('bad_key_file', `${file} cannot be written (${code})`);

@@ -2,8 +2,9 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
-import { destinationToml, realRandom, STRATUM_TOML, Stand, until } from '../mining/stand.ts';
+import { destinationToml, STRATUM_TOML, Stand, until } from '../mining/stand.ts';
 
 let stand: Stand;
 afterEach(() => stand.close());
@@ -78,7 +79,7 @@ async function proxyWith(toml: string) {
 describe('ports of the configuration', () => {
   it('serve TLS, harder shares and the miners behind a balancer beside the plain one', async () => {
     stand = new Stand();
-    const { cert, key } = createTlsIdentity({ nowMs: systemClock.nowMs(), random: realRandom });
+    const { cert, key } = createTlsIdentity({ nowMs: systemClock.nowMs(), random: systemRandom });
     stand.file('cert.pem', cert);
     stand.file('key.pem', key);
     const proxy = await proxyWith(`[stratum]

@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { compareHashes, compositeHash } from '../../src/devnet/braidpool/bead.ts';
 import type { BraidpoolAuditOptions } from '../../src/devnet/braidpool/braidpool-audit.ts';
@@ -40,11 +41,10 @@ async function setUp(
   while (chain.height < 3) chain.generate(1);
   const pool = await startDevnetPool({ difficulty: UPSTREAM, ...poolOptions }, { chain, log, clock });
   closers.push(() => pool.close());
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
   const upstream = { host: pool.host, port: pool.port, username: 'node.audit' };
   const node = await startBraidpoolNode(
     { audit: { upstream, minerDifficulty: MINER, ...audit }, ...options },
-    { chain, log, clock, random },
+    { chain, log, clock, random: systemRandom },
   );
   closers.push(() => node.close());
   return { pool, node, chain };

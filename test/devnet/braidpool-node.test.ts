@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { targetOfCompact, targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { beadFault, compareHashes } from '../../src/devnet/braidpool/bead.ts';
 import {
@@ -24,8 +24,7 @@ async function setUp(
 ): Promise<{ chain: DevnetChain; node: BraidpoolNode; client: RawClient }> {
   const clock = systemClock;
   const chain = new DevnetChain({ bits: 0x1f7fffff, ...chainOptions }, { clock });
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
-  const node = await startBraidpoolNode(options, { chain, log: silentLogger, clock, random });
+  const node = await startBraidpoolNode(options, { chain, log: silentLogger, clock, random: systemRandom });
   const client = await RawClient.connect(node.port);
   closers.push(
     () => client.close(),

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import * as net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { targetOfCompact, workOfTarget } from '../../src/bitcoin/target.ts';
 import { type Bead, beadHash, compareHashes } from '../../src/devnet/braidpool/bead.ts';
 import {
@@ -31,8 +31,7 @@ async function setUp(
 ): Promise<{ chain: DevnetChain; node: BraidpoolNode; client: RawClient }> {
   const clock = systemClock;
   const chain = new DevnetChain({ bits: BITS }, { clock });
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
-  const node = await startBraidpoolNode(options, { chain, log: silentLogger, clock, random });
+  const node = await startBraidpoolNode(options, { chain, log: silentLogger, clock, random: systemRandom });
   const client = await RawClient.connect(node.port);
   closers.push(
     () => client.close(),

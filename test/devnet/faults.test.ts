@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type FaultEvent, type FaultOptions, faultPlan, startFaults } from '../../src/devnet/net/faults.ts';
@@ -22,9 +22,8 @@ const clock = systemClock;
 
 async function world(): Promise<{ chain: DevnetChain; node: BraidpoolNode; pool: DevnetPool }> {
   const chain = new DevnetChain({ bits: 0x1f7fffff }, { clock });
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
   const faultRandom = seededRandom(1);
-  const node = await startBraidpoolNode({ faultRandom }, { chain, log, clock, random });
+  const node = await startBraidpoolNode({ faultRandom }, { chain, log, clock, random: systemRandom });
   const pool = await startDevnetPool({ faultRandom }, { chain, log, clock });
   closers.push(
     () => node.close(),

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -48,7 +48,7 @@ async function mining() {
     },
     {
       ...{ clock: systemClock, log: silentLogger },
-      random: { bytes: (size) => new Uint8Array(randomBytes(size)) },
+      random: systemRandom,
       listener: {
         onJob: (_destination, job) => void stand.give(job),
         onDown: () => stand.jobs.endDestination('pool', clock.nowMs()),

@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import type { AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
@@ -37,8 +37,7 @@ export async function startChaosStage(
   directory: string,
   undo: (step: () => Promise<unknown>) => void,
 ): Promise<ChaosStage> {
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
-  const deps = { clock: systemClock, random, log: silentLogger };
+  const deps = { clock: systemClock, random: systemRandom, log: silentLogger };
   const stage = await startStage(
     {
       directory,

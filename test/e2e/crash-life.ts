@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Transaction } from 'bitcoinjs-lib';
 import { expect } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { CRASH_ENV } from '../../src/daemon/crash-points.ts';
@@ -58,7 +58,7 @@ export class CrashLife {
       },
       {
         clock: systemClock,
-        random: { bytes: (size) => new Uint8Array(randomBytes(size)) },
+        random: systemRandom,
         log: silentLogger,
       },
     );

@@ -1,10 +1,11 @@
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
@@ -27,7 +28,6 @@ afterAll(async () => {
 });
 
 async function startAll(): Promise<{ stage: Stage; proxy: DaemonProcess; maker: DaemonProcess }> {
-  const random = { bytes: (size: number) => new Uint8Array(randomBytes(size)) };
   const stage = await startStage(
     {
       directory,
@@ -39,7 +39,7 @@ async function startAll(): Promise<{ stage: Stage; proxy: DaemonProcess; maker: 
       workTotalHashes: 2n ** 18n * 100_000n,
       priceMsatPerEh: PRICE,
     },
-    { clock: systemClock, random, log: silentLogger },
+    { clock: systemClock, random: systemRandom, log: silentLogger },
   );
   cleanups.push(() => stage.close());
   const daemon = (role: 'proxy' | 'maker') => {

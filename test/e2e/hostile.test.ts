@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
@@ -28,7 +28,7 @@ beforeAll(async () => {
     },
     {
       clock: systemClock,
-      random: { bytes: (size) => new Uint8Array(randomBytes(size)) },
+      random: systemRandom,
       log: silentLogger,
     },
   );

@@ -2,6 +2,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { systemRandom } from '../../src/base/random.ts';
 import { isAuthorized, loadOrCreateToken } from '../../src/http/token.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'token-'));
@@ -10,23 +11,25 @@ afterAll(() => rmSync(folder, { recursive: true }));
 describe('loadOrCreateToken', () => {
   it('makes a token once, for its owner only', () => {
     const file = join(folder, 'token');
-    const token = loadOrCreateToken(file);
+    const token = loadOrCreateToken(file, systemRandom);
     expect(token).toMatch(/^[0-9a-f]{64}$/);
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(loadOrCreateToken(file)).toBe(token);
+    expect(loadOrCreateToken(file, systemRandom)).toBe(token);
     expect(readFileSync(file, 'utf8').trim()).toBe(token);
-    expect(loadOrCreateToken(join(folder, 'other'))).not.toBe(token);
+    expect(loadOrCreateToken(join(folder, 'other'), systemRandom)).not.toBe(token);
   });
 
   it('refuses a file that others can read, or that holds no token', () => {
     const file = join(folder, 'open');
-    loadOrCreateToken(file);
+    loadOrCreateToken(file, systemRandom);
     chmodSync(file, 0o644);
-    expect(() => loadOrCreateToken(file)).toThrow(/bad_key_file.*chmod 600/);
+    expect(() => loadOrCreateToken(file, systemRandom)).toThrow(/bad_key_file.*chmod 600/);
     writeFileSync(file, 'short\n');
     chmodSync(file, 0o600);
-    expect(() => loadOrCreateToken(file)).toThrow(/bad_key_file.*64 hex/);
-    expect(() => loadOrCreateToken(join(folder, 'none', 'token'))).toThrow(/bad_key_file.*ENOENT/);
+    expect(() => loadOrCreateToken(file, systemRandom)).toThrow(/bad_key_file.*64 hex/);
+    expect(() => loadOrCreateToken(join(folder, 'none', 'token'), systemRandom)).toThrow(
+      /bad_key_file.*ENOENT/,
+    );
   });
 });
 

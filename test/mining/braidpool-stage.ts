@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type RunningProxy, startProxy } from '../../src/daemon/proxy.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
@@ -20,7 +20,7 @@ import { silentLogger } from '../../src/log/logger.ts';
 const deps = {
   clock: systemClock,
   log: silentLogger,
-  random: { bytes: (size: number) => new Uint8Array(randomBytes(size)) },
+  random: systemRandom,
 };
 
 const closers: (() => unknown)[] = [];

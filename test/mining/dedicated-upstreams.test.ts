@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { concat } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
@@ -15,15 +16,7 @@ import { readShares } from '../../src/work/evidence-lines.ts';
 import { makeTerms } from '../channel/fixtures.ts';
 import { FakePool, ok, plainPool } from '../upstream/fake-pool.ts';
 import { call, notify } from '../upstream/work.ts';
-import {
-  DIFFICULTY,
-  destinationToml,
-  type MiningStand,
-  realRandom,
-  STRATUM_TOML,
-  Stand,
-  until,
-} from './stand.ts';
+import { DIFFICULTY, destinationToml, type MiningStand, STRATUM_TOML, Stand, until } from './stand.ts';
 
 let stand: Stand;
 beforeEach(() => {
@@ -33,7 +26,7 @@ afterEach(() => stand.close());
 
 /** A node in audit mode before a pool of its own. */
 async function auditNode(): Promise<BraidpoolNode> {
-  const deps = { log: silentLogger, clock: systemClock, random: realRandom };
+  const deps = { log: silentLogger, clock: systemClock, random: systemRandom };
   const chain = new DevnetChain({ bits: 0x1e00ffff }, { clock: systemClock });
   const pool = await startDevnetPool({ difficulty: DIFFICULTY * 4, notifyMs: 1_000 }, { ...deps, chain });
   const upstream = { host: pool.host, port: pool.port, username: 'node.audit' };

@@ -2,10 +2,11 @@ import { type AddressInfo, connect } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import type { DevnetPool } from '../../src/devnet/pool/pool.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
-import { destinationToml, realRandom, STRATUM_TOML, Stand, until } from './stand.ts';
+import { destinationToml, STRATUM_TOML, Stand, until } from './stand.ts';
 
 let stand: Stand;
 afterEach(() => stand.close());
@@ -105,7 +106,7 @@ describe('verdicts', () => {
 });
 
 describe('a pool behind TLS', () => {
-  const { cert, key } = createTlsIdentity({ nowMs: systemClock.nowMs(), random: realRandom });
+  const { cert, key } = createTlsIdentity({ nowMs: systemClock.nowMs(), random: systemRandom });
 
   /** @returns its port */
   async function tlsBefore(pool: DevnetPool): Promise<number> {

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import type { ProxyConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type RunningProxy, startProxy } from '../../src/daemon/proxy.ts';
@@ -18,8 +18,6 @@ import { Mining } from '../../src/mining/mining.ts';
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
-
-export const realRandom = { bytes: (size: number): Uint8Array => new Uint8Array(randomBytes(size)) };
 
 /** Of every share here: 16,384 hashes. */
 export const DIFFICULTY = 2 ** -18;
@@ -86,7 +84,7 @@ export class Stand {
     const mining = new Mining(config, 1, {
       kernel: createKernel(1024),
       duplicates: new DuplicateSet(),
-      ...{ clock, random: realRandom, log: silentLogger, env: {} },
+      ...{ clock, random: systemRandom, log: silentLogger, env: {} },
       commit: async (shares) => {
         const { parts } = await meters.commit(ledger, shares);
         for (const part of parts) work.add(part);

@@ -1,7 +1,7 @@
-import * as crypto from 'node:crypto';
 import * as ecc from 'tiny-secp256k1';
 import { toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
 import type { NodeIdentity } from '../../src/peer/handshake.ts';
@@ -14,7 +14,7 @@ import {
   type TransportOptions,
 } from '../../src/peer/transport.ts';
 
-export const random = { bytes: (size: number): Uint8Array => new Uint8Array(crypto.randomBytes(size)) };
+export const random = systemRandom;
 
 /** A node key made from a name. */
 export function identityOf(name: string): NodeIdentity {

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { BeadStream, type BeadStreamOptions } from '../../src/upstream/bead-stream.ts';
-import { realRandom, startNode } from './braid-node.ts';
+import { startNode } from './braid-node.ts';
 import { settle, until } from './fake-pool.ts';
 
 const closers: (() => unknown)[] = [];
@@ -17,7 +18,7 @@ function watch(url: string, options: Partial<BeadStreamOptions> = {}, clock = sy
   const stream = new BeadStream(
     { url: url.replace('http', 'ws'), tickMs: 5, backoff: { baseMs: 20, maxMs: 50 }, ...options },
     {
-      ...{ clock, random: realRandom, log: silentLogger },
+      ...{ clock, random: systemRandom, log: silentLogger },
       onBead: (bead) => beads.push(bead),
       onUp: () => told.push('up'),
       onDown: (reason) => told.push(reason),

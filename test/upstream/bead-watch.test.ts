@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import {
   BEAD_WATCH_POLICY,
@@ -14,7 +15,7 @@ import {
 } from '../../src/upstream/bead-watch.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
 import { Destination } from '../../src/upstream/destination.ts';
-import { realRandom, startNode } from './braid-node.ts';
+import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';
 
@@ -147,7 +148,7 @@ describe('BeadWatch', () => {
         ...{ userAgent: 'test', profile: 'braidpool' },
       },
       {
-        ...{ clock: systemClock, random: realRandom, log: silentLogger },
+        ...{ clock: systemClock, random: systemRandom, log: silentLogger },
         listener: {
           onVerdict: (_from, verdict, share) => {
             if (verdict.outcome !== 'accepted') return;

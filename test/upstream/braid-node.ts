@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import type { Random } from '../../src/base/clock.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { buildBead } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
@@ -9,8 +8,6 @@ import {
 } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-
-export const realRandom: Random = { bytes: (size) => new Uint8Array(randomBytes(size)) };
 
 /** A simulated Braidpool node on a chain where every second hash is a block. */
 export async function startNode(
@@ -21,7 +18,7 @@ export async function startNode(
     chain,
     log: silentLogger,
     clock: systemClock,
-    random: realRandom,
+    random: systemRandom,
   });
   return { node, chain };
 }
@@ -38,7 +35,7 @@ export function addChain(node: BraidpoolNode, length: number): void {
       header: {
         version: 0x20000000,
         prevHash: new Uint8Array(32),
-        merkleRoot: realRandom.bytes(32),
+        merkleRoot: systemRandom.bytes(32),
         time,
         bits: 0x207fffff,
         nonce: 0,

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { displayHash, headerHash } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import type { Job } from '../../src/jobs/job.ts';
@@ -17,7 +18,6 @@ import {
   SessionLinks,
   type SessionLinksOptions,
 } from '../../src/upstream/session-links.ts';
-import { realRandom } from './braid-node.ts';
 import { FakePool, type Handler, ok, plainPool, settle, until } from './fake-pool.ts';
 import { call, hashOfShare, notify, shareOf } from './work.ts';
 
@@ -63,7 +63,7 @@ async function setup(
       ...options,
     },
     {
-      ...{ clock, random: realRandom, log },
+      ...{ clock, random: systemRandom, log },
       listener: {
         onReady: (link) => told.push(`ready ${link.session}`),
         onJob: (link, job) =>

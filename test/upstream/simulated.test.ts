@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemRandom } from '../../src/base/random.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -14,7 +15,6 @@ import {
   type DestinationOptions,
 } from '../../src/upstream/destination.ts';
 import type { UpstreamShare } from '../../src/upstream/upstream-share.ts';
-import { realRandom } from './braid-node.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';
 
@@ -23,7 +23,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-const deps = { clock: systemClock, log: silentLogger, random: realRandom };
+const deps = { clock: systemClock, log: silentLogger, random: systemRandom };
 
 async function poolOf(options: DevnetPoolOptions = {}): Promise<{ pool: DevnetPool; chain: DevnetChain }> {
   const chain = new DevnetChain({ bits: 0x1f00ffff }, { clock: systemClock });
