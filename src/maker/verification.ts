@@ -8,7 +8,7 @@ import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '.
 import type { WireShare } from '../peer/messages.ts';
 import { type DuplicateSet, generationOf } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
-import { meets, ntimeInWindow } from '../shares/rules.ts';
+import { meets, ntimeInWindow, versionInMask } from '../shares/rules.ts';
 import { type ShareTarget, shareTargetOf } from '../shares/share.ts';
 import { type ShareInput, verifyShares } from '../shares/verify.ts';
 import { BIP323_VERSION_MASK } from '../stratum/version-rolling.ts';
@@ -100,7 +100,7 @@ export function checkShare(
   nowMs: number,
 ): ShareCode | undefined {
   if (share.extranonce1.length + share.extranonce2.length !== job.extranonceSize) return 'share_bad';
-  if (((share.version ^ job.version) & ~job.versionMask) !== 0) return 'share_bad';
+  if (!versionInMask(share.version, job.version, job.versionMask)) return 'share_bad';
   if (target > rules.maxTarget || target < rules.minTarget) return 'share_low';
   if (rules.fixedTarget && target !== rules.maxTarget) return 'share_low';
   return ntimeInWindow(share.ntime, job.time, nowMs) ? undefined : 'bad_ntime';

@@ -1,5 +1,13 @@
+import { bitsWithin } from '../stratum/version-rolling.ts';
+
 /** How far ahead of the clock a header may be: consensus' two hours. */
 export const MAX_FUTURE_SECONDS = 7200;
+
+/**
+ * The same for whoever answers miners: what is taken here must not be refused by a buyer whose clock is behind.
+ * Each of the two clocks may be a minute off.
+ */
+export const SELLER_FUTURE_SECONDS = MAX_FUTURE_SECONDS - 120;
 
 /**
  * True when a header hash is at or below a target, both as little-endian 256-bit numbers.
@@ -17,25 +25,22 @@ export function meets(hash: Uint8Array, offset: number, words: Uint32Array): boo
 }
 
 /**
- * The window of a share's ntime: `[jobTime, now + 7200 s]`, both ends included. Below the time of its job
- * a header can break the median-time rule; above two hours from now no node takes it.
+ * The window of a share's ntime, both ends included: from the time of its job to `futureSeconds` from now. Below
+ * the time of its job a header can break the median-time rule; above two hours from now no node takes it.
  * @param ntime u32 seconds, as hashed
  * @param jobTime u32 seconds, of `mining.notify`
  * @param nowMs wall time, ms since the epoch
  */
-export function ntimeInWindow(ntime: number, jobTime: number, nowMs: number): boolean {
-  return ntime >= jobTime && ntime * 1000 <= nowMs + MAX_FUTURE_SECONDS * 1000;
+export function ntimeInWindow(
+  ntime: number,
+  jobTime: number,
+  nowMs: number,
+  futureSeconds = MAX_FUTURE_SECONDS,
+): boolean {
+  return ntime >= jobTime && ntime * 1000 <= nowMs + futureSeconds * 1000;
 }
 
-/** BIP310: bits outside the negotiated mask make a submit invalid. Both u32. */
-export function versionBitsAllowed(bits: number, mask: number): boolean {
-  return (bits & ~mask) === 0;
-}
-
-/**
- * BIP310: `(jobVersion & ~mask) | (bits & mask)`, the version as hashed.
- * @returns u32
- */
-export function rolledVersion(jobVersion: number, mask: number, bits: number): number {
-  return ((jobVersion & ~mask) | (bits & mask)) >>> 0;
+/** A version as hashed differs from its job's in bits of the job's mask only (BIP310). All u32. */
+export function versionInMask(version: number, jobVersion: number, mask: number): boolean {
+  return bitsWithin(version ^ jobVersion, mask);
 }

@@ -36,7 +36,7 @@ describe('submits', () => {
       [20, 'bad extranonce2', null],
     ],
     ['ntime before the job', (job) => submitOf(9, job, { ntime: '6553f0ff' }), [20, 'bad ntime', null]],
-    ['ntime too late', (job) => submitOf(9, job, { ntime: '65540d21' }), [20, 'bad ntime', null]],
+    ['ntime too late', (job) => submitOf(9, job, { ntime: '65540ca9' }), [20, 'bad ntime', null]],
     ['ntime not hex', (job) => submitOf(9, job, { ntime: 'x' }), [20, 'malformed', null]],
     ['nonce too long', (job) => submitOf(9, job, { nonce: '000000001' }), [20, 'malformed', null]],
     ['bits without configure', (job) => submitOf(9, job, { bits: '00002000' }), [20, 'bad version', null]],
@@ -66,11 +66,11 @@ describe('submits', () => {
     expect(await miner.next()).toMatchObject({ error: [25, 'not subscribed', null] });
   });
 
-  it('take ntime up to two hours ahead of the clock', async () => {
+  it('take ntime up to two hours less two minutes ahead of the clock', async () => {
     const test = await withWork({ verdict: () => 'accepted' });
     const miner = test.miner();
     const { lines } = await miner.start();
-    miner.send(submitOf(1, paramsOf(lines.at(-1))[0] as string, { ntime: '65540d20' }));
+    miner.send(submitOf(1, paramsOf(lines.at(-1))[0] as string, { ntime: '65540ca8' }));
     expect(await miner.next()).toMatchObject({ result: true });
   });
 

@@ -14,8 +14,6 @@ export type DownstreamOptions = AdmissionOptions & {
   /** What miners see; other sizes break firmware. The same as the job table's. */
   readonly extranonce2Size: 4 | 8;
   readonly versionMask: number;
-  /** How far ntime may run ahead of its job or the clock, whichever is later. */
-  readonly ntimeAheadSeconds?: number;
   readonly subscribeTimeoutMs?: number;
   readonly authorizeTimeoutMs?: number;
   /** Silence of a miner; it is asked for a sign of life at half of it. */

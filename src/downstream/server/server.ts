@@ -30,8 +30,6 @@ import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 const SESSION_ID_SIZE = 4;
 const TICK_MS = 1000;
 const FOLD_TICKS = 5;
-/** Bitcoin's own limit on the future of a block's time. */
-const NTIME_AHEAD_SECONDS = 7200;
 const LINGER_MS = 2000;
 const SHARE_TARGETS = 4096;
 /** Miners leave after two minutes without a job, some after one. */
@@ -267,7 +265,6 @@ export class DownstreamServer {
       jobs,
       versionMask: options.versionMask,
       extranonce2Size: options.extranonce2Size,
-      ntimeAheadSeconds: options.ntimeAheadSeconds ?? NTIME_AHEAD_SECONDS,
       writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
       sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
       ladder: { ...DEFAULT_LADDER, ...options.ladder },

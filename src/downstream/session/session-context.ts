@@ -19,7 +19,6 @@ export type SessionContext<Session> = {
   readonly jobs: Pick<JobTable, 'isKnown'>;
   readonly versionMask: number;
   readonly extranonce2Size: number;
-  readonly ntimeAheadSeconds: number;
   readonly writeBytes: number;
   readonly sharesInFlight: number;
   readonly ladder: LadderOptions;

@@ -1,13 +1,12 @@
 import type { Job } from '../../jobs/job.ts';
+import { ntimeInWindow, SELLER_FUTURE_SECONDS } from '../../shares/rules.ts';
 import { NO_VERSION_BITS, type SubmitFields } from '../../stratum/submit-parser.ts';
+import { bitsWithin } from '../../stratum/version-rolling.ts';
 import type { SentJob } from './prepared-job.ts';
 import type { SessionContext } from './session-context.ts';
 import type { SubmitCode } from './submit-errors.ts';
 
-type SubmitContext = Pick<
-  SessionContext<never>,
-  'extranonce2Size' | 'jobs' | 'nowMs' | 'ntimeAheadSeconds'
->;
+type SubmitContext = Pick<SessionContext<never>, 'extranonce2Size' | 'jobs' | 'nowMs'>;
 
 /** In place of the version bits a miner may roll. */
 export const NOT_SUBSCRIBED = -1;
@@ -40,11 +39,11 @@ export function refusalOf(
   if (sent === undefined || !host.jobs.isKnown(sent.job)) return 'unknown_job';
   const { job } = sent;
   if (extranonce2Size !== extranonce2SizeOf(job, host)) return 'bad_extranonce2';
-  const latest = Math.max(job.time, Math.floor(host.nowMs / 1000)) + host.ntimeAheadSeconds;
-  if (ntime < job.time || ntime > latest) return 'bad_ntime';
+  if (!ntimeInWindow(ntime, job.time, host.nowMs, SELLER_FUTURE_SECONDS)) return 'bad_ntime';
   if (versionBits === NO_VERSION_BITS) return undefined;
-  const mask = versionMask & job.versionMask;
-  return versionBits < 0 || (versionBits & ~mask) !== 0 ? 'bad_version' : undefined;
+  return versionBits >= 0 && bitsWithin(versionBits, versionMask & job.versionMask)
+    ? undefined
+    : 'bad_version';
 }
 
 /**
