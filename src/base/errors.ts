@@ -24,7 +24,10 @@ export const ERROR_TABLE = {
   not_authorized: { stratum: 24, hint: 'send mining.authorize with a worker name first' },
   not_subscribed: { stratum: 25, hint: 'send mining.subscribe first' },
   bad_extranonce2: { stratum: 20, hint: 'extranonce2 must have the size given in the subscribe reply' },
-  bad_ntime: { stratum: 20, hint: 'ntime is outside the window of its job; check the clocks of the miner and the proxy' },
+  bad_ntime: {
+    stratum: 20,
+    hint: 'ntime is outside the window of its job; check the clocks of the miner and the proxy',
+  },
   bad_version: {
     stratum: 20,
     hint: 'version bits outside the negotiated mask, or rolled without mining.configure',

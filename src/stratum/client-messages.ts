@@ -1,14 +1,8 @@
 import { isHex, u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
-import {
-  asciiJson,
-  type Envelope,
-  parseEnvelope,
-  parsePositive,
-  parseU32Hex,
-  type RawId,
-} from './envelope.ts';
+import { type Envelope, parseEnvelope, parsePositive, parseU32Hex, type RawId } from './envelope.ts';
+import type { RequestId } from './server-messages.ts';
 
 export type ConfigureRequest = {
   readonly kind: 'configure';
@@ -207,61 +201,34 @@ function target(value: unknown): bigint {
   return parsed;
 }
 
+/** A request line with its newline. Ids are integers: Braidpool answers no other. */
+export function printRequest(id: number, method: string, params: readonly unknown[]): string {
+  return `${JSON.stringify({ id, method, params })}\n`;
+}
+
+/** The answer to a request a server sent, with its newline. */
+export function printAnswer(id: RequestId, result: string): string {
+  return `${JSON.stringify({ id, result, error: null })}\n`;
+}
+
 /**
- * The line of a request, newline included. The inverse of `parseClientLine`; `malformed` cannot be
- * printed.
+ * `mining.submit`. `versionBits` is left out (five params) when version rolling was not negotiated.
+ * @param workerJson the worker name, already as JSON text
  */
-export function printClientRequest(request: Exclude<ClientRequest, { kind: 'malformed' }>): string {
-  switch (request.kind) {
-    case 'configure':
-      return call(request.id, 'mining.configure', [request.extensions, configureOptions(request)]);
-    case 'subscribe':
-      return call(request.id, 'mining.subscribe', [
-        request.userAgent,
-        ...(request.sessionId === undefined ? [] : [request.sessionId]),
-      ]);
-    case 'authorize':
-      return call(request.id, 'mining.authorize', [request.worker, request.password]);
-    case 'submit':
-      return printSubmit(request);
-    case 'suggest_difficulty':
-      return call(request.id, 'mining.suggest_difficulty', [request.difficulty]);
-    case 'suggest_target':
-      return call(request.id, 'mining.suggest_target', [request.target.toString(16).padStart(64, '0')]);
-    case 'extranonce_subscribe':
-      return call(request.id, 'mining.extranonce.subscribe', []);
-    case 'multi_version':
-      return call(request.id, 'mining.multi_version', [request.versions]);
-    case 'get_transactions':
-      return call(request.id, 'mining.get_transactions', [request.jobId]);
-    case 'get_version':
-      return call(request.id, 'client.get_version', []);
-    case 'ping':
-      return call(request.id, 'mining.ping', []);
-    case 'capabilities':
-      return call(request.id, 'mining.capabilities', [{}]);
-    case 'response':
-      return `{"id":${request.id},"result":${asciiJson(request.result ?? null)},"error":null}\n`;
-    case 'unknown_method':
-      return call(request.id, request.method, []);
-  }
-}
-
-function printSubmit(request: SubmitRequest): string {
-  const { worker, jobId, extranonce2, ntime, nonce, versionBits } = request;
-  const params = [worker, jobId, extranonce2, ntime, nonce];
-  return call(request.id, 'mining.submit', versionBits === undefined ? params : [...params, versionBits]);
-}
-
-function configureOptions(request: ConfigureRequest): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  if (request.versionMask !== undefined) options['version-rolling.mask'] = u32hex(request.versionMask);
-  if (request.minBitCount !== undefined) options['version-rolling.min-bit-count'] = request.minBitCount;
-  if (request.minimumDifficulty !== undefined)
-    options['minimum-difficulty.value'] = request.minimumDifficulty;
-  return options;
-}
-
-function call(id: RawId, method: string, params: readonly unknown[]): string {
-  return `{"id":${id},"method":${asciiJson(method)},"params":${asciiJson(params)}}\n`;
+export function printSubmit(
+  id: number,
+  workerJson: string,
+  share: {
+    readonly jobId: string;
+    readonly extranonce2: string;
+    readonly ntime: number;
+    readonly nonce: number;
+  },
+  versionBits: number | null,
+): string {
+  const sixth = versionBits === null ? '' : `,"${u32hex(versionBits)}"`;
+  return (
+    `{"id":${id},"method":"mining.submit","params":[${workerJson},${JSON.stringify(share.jobId)},` +
+    `"${share.extranonce2}","${u32hex(share.ntime)}","${u32hex(share.nonce)}"${sixth}]}\n`
+  );
 }

@@ -1,21 +1,20 @@
 import { fromHex, isHex, toHex, u32hex } from '../base/bytes.ts';
 import { CodedError, type ErrorCode, stratumNumber } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
 import { swapWords } from '../bitcoin/header.ts';
-import {
-  asciiJson,
-  type Envelope,
-  parseEnvelope,
-  parsePositive,
-  parseU32Hex,
-  type RawId,
-} from './envelope.ts';
+import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
+import { asciiJson, type RawId } from './envelope.ts';
 
-/** `mining.notify`. Byte strings as they are hashed: the word swap of prevhash is undone. */
-export type NotifyMessage = {
-  readonly kind: 'notify';
+/** Characters of any text an upstream sends that are kept for a log line or a reason. */
+const TEXT_CHARS = 200;
+
+/** Why an upstream said no. `code` is its number (20 to 25 in the field), null when it gave none. */
+export type WireError = { readonly code: number | null; readonly text: string };
+
+/** What `mining.notify` carries, in internal byte order. */
+export type NotifyParams = {
   readonly jobId: string;
-  /** Internal order. */
   readonly prevHash: Uint8Array;
   readonly coinb1: Uint8Array;
   readonly coinb2: Uint8Array;
@@ -26,209 +25,240 @@ export type NotifyMessage = {
   readonly clean: boolean;
 };
 
-/** An error in any of the shapes the field sends; `code` is undefined where there is none. */
-export type StratumError = { readonly code?: number; readonly message: string };
-
-export type ResponseMessage = {
-  readonly kind: 'response';
-  readonly id: RawId;
-  readonly result: unknown;
-  readonly error?: StratumError;
-};
-
-/** What a pool sends (`stratum.md` 1.3), and what we send to an ASIC. */
-export type ServerMessage =
-  | NotifyMessage
-  | ResponseMessage
-  | { readonly kind: 'set_difficulty'; readonly difficulty: number }
-  | { readonly kind: 'set_extranonce'; readonly extranonce1: Uint8Array; readonly extranonce2Size: number }
-  | { readonly kind: 'set_version_mask'; readonly mask: number }
-  | {
-      readonly kind: 'reconnect';
-      readonly host?: string;
-      readonly port?: number;
-      readonly waitSeconds?: number;
-    }
-  | { readonly kind: 'show_message'; readonly text: string }
-  | { readonly kind: 'get_version'; readonly id: RawId }
-  | { readonly kind: 'ping'; readonly id: RawId }
-  | { readonly kind: 'unknown_method'; readonly id: RawId; readonly method: string }
-  | { readonly kind: 'malformed'; readonly id: RawId; readonly detail: string };
-
-/** One line of a server. Never throws: what cannot be understood is `malformed`. */
-export function parseServerLine(text: string): ServerMessage {
-  let id: RawId = 'null';
-  try {
-    const envelope = parseEnvelope(text);
-    id = envelope.id;
-    return messageOf(envelope);
-  } catch (error) {
-    if (error instanceof CodedError) return { kind: 'malformed', id, detail: error.message };
-    throw error;
-  }
-}
-
-function messageOf(envelope: Envelope): ServerMessage {
-  const { id, method, params } = envelope;
-  switch (method) {
-    case undefined:
-      return responseOf(envelope);
-    case 'mining.notify':
-      return notifyOf(params);
-    case 'mining.set_difficulty': {
-      const difficulty = parsePositive(params[0]);
-      if (difficulty === undefined) throw new CodedError('malformed', 'difficulty must be positive');
-      return { kind: 'set_difficulty', difficulty };
-    }
-    case 'mining.set_extranonce':
-      return { kind: 'set_extranonce', ...extranonceOf(params[0], params[1]) };
-    case 'mining.set_version_mask': {
-      const mask = parseU32Hex(params[0]);
-      if (mask === undefined) throw new CodedError('malformed', 'version mask must be hex');
-      return { kind: 'set_version_mask', mask };
-    }
-    case 'client.reconnect':
-      return reconnectOf(params);
-    case 'client.show_message':
-      return { kind: 'show_message', text: String(params[0] ?? '').slice(0, 500) };
-    case 'client.get_version':
-      return { kind: 'get_version', id };
-    case 'mining.ping':
-      return { kind: 'ping', id };
-    default:
-      return { kind: 'unknown_method', id, method: method.slice(0, 80) };
-  }
-}
-
-function responseOf({ id, record }: Envelope): ResponseMessage {
-  if (!Object.hasOwn(record, 'result') && !Object.hasOwn(record, 'error')) {
-    throw new CodedError('malformed', 'neither a method nor a result');
-  }
-  const result = record['result'] ?? null;
-  const error = errorOf(record['error'], record['reject-reason']);
-  return error === undefined ? { kind: 'response', id, result } : { kind: 'response', id, result, error };
-}
-
-/**
- * `[code,"text",null]`, `{code,message}`, a bare string, string codes, ckpool's `reject-reason` beside a
- * false result.
- */
-function errorOf(error: unknown, rejectReason: unknown): StratumError | undefined {
-  if (error === undefined || error === null || error === false) {
-    return typeof rejectReason === 'string' ? { message: rejectReason.slice(0, 500) } : undefined;
-  }
-  if (Array.isArray(error)) return errorFrom(error[0], error[1]);
-  if (isRecord(error)) return errorFrom(error['code'], error['message']);
-  return { message: textOf(error) };
-}
-
-function errorFrom(code: unknown, message: unknown): StratumError {
-  const number = typeof code === 'string' && /^-?\d{1,6}$/.test(code) ? Number(code) : code;
-  const text = textOf(message);
-  return typeof number === 'number' && Number.isSafeInteger(number)
-    ? { code: number, message: text }
-    : { message: text };
-}
-
-function textOf(value: unknown): string {
-  if (value === undefined || value === null) return '';
-  return (typeof value === 'string' ? value : JSON.stringify(value)).slice(0, 500);
-}
-
-function notifyOf(params: readonly unknown[]): NotifyMessage {
-  const [jobId, prevHash, coinb1, coinb2, branches, version, bits, time, clean] = params;
-  if (typeof jobId !== 'string' && typeof jobId !== 'number') {
-    throw new CodedError('malformed', 'a job id is a string');
-  }
-  if (!Array.isArray(branches)) throw new CodedError('malformed', 'merkle branches are a list');
-  return {
-    kind: 'notify',
-    jobId: String(jobId),
-    prevHash: swapWords(hexField(prevHash, 'prevhash', 32)),
-    coinb1: hexField(coinb1, 'coinb1'),
-    coinb2: hexField(coinb2, 'coinb2'),
-    branches: branches.map((branch: unknown) => hexField(branch, 'merkle branch', 32)),
-    version: u32Field(version, 'version'),
-    bits: u32Field(bits, 'nbits'),
-    time: u32Field(time, 'ntime'),
-    clean: clean === true,
-  };
-}
-
-function hexField(value: unknown, name: string, size?: number): Uint8Array {
-  if (!isHex(value, size)) throw new CodedError('malformed', `${name} is not hex of the right size`);
-  return fromHex(value);
-}
-
-function u32Field(value: unknown, name: string): number {
-  const parsed = parseU32Hex(value);
-  if (parsed === undefined) throw new CodedError('malformed', `${name} is not a u32 in hex`);
-  return parsed;
-}
-
 export type Extranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
 
-/** Sizes up to 32 bytes: anything larger would not fit a coinbase script beside the height. */
-function extranonceOf(extranonce1: unknown, size: unknown): Extranonce {
-  const bytes = hexField(extranonce1, 'extranonce1');
-  const sizeNumber = typeof size === 'number' ? size : Number.NaN;
-  if (bytes.length > 32 || !Number.isInteger(sizeNumber) || sizeNumber < 0 || sizeNumber > 32) {
-    throw new CodedError('malformed', 'extranonce sizes are 0 to 32 bytes');
-  }
-  return { extranonce1: bytes, extranonce2Size: sizeNumber };
-}
+/** One line from a pool or node. */
+export type ServerMessage =
+  | {
+      readonly type: 'reply';
+      readonly id: number | null;
+      readonly result: unknown;
+      readonly error: WireError | null;
+    }
+  | { readonly type: 'notify'; readonly job: NotifyParams }
+  | { readonly type: 'difficulty'; readonly difficulty: number }
+  | { readonly type: 'extranonce'; readonly extranonce: Extranonce }
+  | { readonly type: 'versionMask'; readonly mask: number }
+  | {
+      readonly type: 'reconnect';
+      readonly host: string | null;
+      readonly port: number | null;
+      readonly waitMs: number;
+    }
+  | { readonly type: 'message'; readonly text: string }
+  | { readonly type: 'getVersion'; readonly id: RequestId }
+  | { readonly type: 'ping'; readonly id: RequestId }
+  | { readonly type: 'other'; readonly method: string };
 
-function reconnectOf(params: readonly unknown[]): ServerMessage {
-  const [host, port, wait] = params;
-  const portNumber = Number(port);
+/** The id of a request a server sends; echoed as it came. */
+export type RequestId = number | string | null;
+
+/**
+ * Parses one line of a server, without its newline (`stratum.md` 1.1, 1.3). Every shape of error is folded
+ * into `WireError`; unknown methods are `other`. Throws `malformed` for anything that is not Stratum v1.
+ */
+export function parseServerLine(line: Uint8Array): ServerMessage {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8'));
+  } catch {
+    throw malformed('not JSON');
+  }
+  if (!isRecord(value)) throw malformed('not a JSON object');
+  const method = value['method'];
+  if (typeof method === 'string') return parseCall(method, value['params'], requestId(value['id']));
+  if (!('result' in value) && !('error' in value)) throw malformed('neither method nor result');
   return {
-    kind: 'reconnect',
-    ...(typeof host === 'string' && host !== '' ? { host } : {}),
-    ...(port !== undefined && Number.isInteger(portNumber) && portNumber > 0 && portNumber < 65_536
-      ? { port: portNumber }
-      : {}),
-    ...(typeof wait === 'number' && wait >= 0 ? { waitSeconds: wait } : {}),
+    type: 'reply',
+    id: replyId(value['id']),
+    result: value['result'],
+    error: parseError(value['error'], value['reject-reason']),
   };
 }
 
-export type SubscribeResult = Extranonce & { readonly sessionId?: string };
-
-/**
- * The result of `mining.subscribe`: `[[["mining.notify","<session>"]],"<extranonce1>",<size>]`. Throws
- * `malformed`.
- */
-export function parseSubscribeResult(result: unknown): SubscribeResult {
-  if (!Array.isArray(result) || result.length < 3) {
-    throw new CodedError('malformed', 'a subscribe result has three elements');
+function parseCall(method: string, params: unknown, id: RequestId): ServerMessage {
+  const list: readonly unknown[] = Array.isArray(params) ? params : [];
+  switch (method) {
+    case 'mining.notify':
+      return { type: 'notify', job: parseNotify(list) };
+    case 'mining.set_difficulty':
+      return { type: 'difficulty', difficulty: parseDifficulty(list[0]) };
+    case 'mining.set_extranonce':
+      return { type: 'extranonce', extranonce: parseExtranonce(list[0], list[1]) };
+    case 'mining.set_version_mask':
+      return { type: 'versionMask', mask: parseMask(list[0]) };
+    case 'client.reconnect':
+      return parseReconnect(list);
+    case 'client.show_message':
+      return { type: 'message', text: cleanText(list[0]) };
+    case 'client.get_version':
+      return { type: 'getVersion', id };
+    case 'mining.ping':
+      return { type: 'ping', id };
+    default:
+      return { type: 'other', method: cleanText(method) };
   }
-  const [subscriptions, extranonce1, size] = result as readonly unknown[];
-  const sessionId = sessionIdOf(subscriptions);
-  const extranonce = extranonceOf(extranonce1, size);
-  return sessionId === undefined ? extranonce : { ...extranonce, sessionId };
 }
 
-/** Also the flat form `["mining.notify","<session>"]` of old pools. */
-function sessionIdOf(subscriptions: unknown): string | undefined {
-  if (!Array.isArray(subscriptions)) return undefined;
-  const pairs = (Array.isArray(subscriptions[0]) ? subscriptions : [subscriptions]) as readonly unknown[];
-  for (const pair of pairs) {
-    if (Array.isArray(pair) && pair[0] === 'mining.notify' && typeof pair[1] === 'string') return pair[1];
-  }
-  return undefined;
+function parseNotify(params: readonly unknown[]): NotifyParams {
+  const [jobId, prevHash, coinb1, coinb2, branches, version, bits, time, clean] = params;
+  if (typeof jobId !== 'string' || jobId.length === 0 || jobId.length > LIMITS.upstreamJobIdChars)
+    throw malformed('job id');
+  if (!Array.isArray(branches) || branches.length > LIMITS.merkleBranches) throw malformed('branches');
+  if (typeof clean !== 'boolean') throw malformed('clean_jobs');
+  const job = {
+    jobId,
+    prevHash: swapWords(hexBytes(prevHash, 'prevhash', 32)),
+    coinb1: hexBytes(coinb1, 'coinb1'),
+    coinb2: hexBytes(coinb2, 'coinb2'),
+    branches: branches.map((branch: unknown) => hexBytes(branch, 'branch', 32)),
+    version: hexU32(version, 'version'),
+    bits: hexU32(bits, 'nbits'),
+    time: hexU32(time, 'ntime'),
+    clean,
+  };
+  if (job.coinb1.length + job.coinb2.length > LIMITS.coinbaseBytes) throw malformed('coinbase too long');
+  targetOfCompact(job.bits);
+  return job;
 }
 
+function parseDifficulty(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw malformed('difficulty');
+  if (targetOfDifficulty(value) === 0n) throw malformed('difficulty beyond any hash');
+  return value;
+}
+
+/** `[extranonce1 hex, extranonce2 size]` of a subscribe result or `set_extranonce`. Throws `malformed`. */
+export function parseExtranonce(extranonce1: unknown, extranonce2Size: unknown): Extranonce {
+  const bytes = hexBytes(extranonce1, 'extranonce1');
+  if (bytes.length > LIMITS.upstreamExtranonceBytes) throw malformed('extranonce1 too long');
+  if (
+    typeof extranonce2Size !== 'number' ||
+    !Number.isInteger(extranonce2Size) ||
+    extranonce2Size < 1 ||
+    extranonce2Size > LIMITS.upstreamExtranonceBytes
+  )
+    throw malformed('extranonce2 size');
+  return { extranonce1: bytes, extranonce2Size };
+}
+
+export type Subscription = Extranonce & {
+  /** What a later `mining.subscribe` resumes this session by; null when the server gave none. */
+  readonly sessionId: string | null;
+};
+
 /**
- * The version mask granted by the result of `mining.configure`, cut to what was requested (AntPool has
- * answered more than it was asked); 0 when version rolling was refused.
+ * The result of `mining.subscribe`: `[subscriptions, extranonce1, extranonce2 size]`. Throws `malformed`.
  */
-export function parseConfigureResult(result: unknown, requestedMask: number): number {
-  if (!isRecord(result) || result['version-rolling'] !== true) return 0;
-  const mask = parseU32Hex(result['version-rolling.mask']);
-  return ((mask ?? 0) & requestedMask) >>> 0;
+export function parseSubscribeResult(result: unknown): Subscription {
+  if (!Array.isArray(result)) throw malformed('subscribe result');
+  return { ...parseExtranonce(result[1], result[2]), sessionId: parseSessionId(result[0]) };
+}
+
+/** The id of the `mining.notify` subscription, or of the first; pairs come nested, or as one flat pair. */
+function parseSessionId(subscriptions: unknown): string | null {
+  if (!Array.isArray(subscriptions)) return null;
+  const list: readonly unknown[] = subscriptions;
+  const pairs = (typeof list[0] === 'string' ? [list] : list.slice(0, 8)).filter(isPair);
+  const id = (pairs.find(([method]) => method === 'mining.notify') ?? pairs[0])?.[1];
+  return id !== undefined && SESSION_ID.test(id) ? id : null;
+}
+
+function isPair(value: unknown): value is readonly [method: string, id: string] {
+  return Array.isArray(value) && typeof value[0] === 'string' && typeof value[1] === 'string';
+}
+
+/** Printable, and as long as a job id may be. */
+const SESSION_ID = /^[\x21-\x7e]{1,128}$/;
+
+/** The version mask a `mining.configure` result grants, null when it grants none (BIP310). */
+export function parseConfigureResult(result: unknown): number | null {
+  if (!isRecord(result) || result['version-rolling'] !== true) return null;
+  const mask = result['version-rolling.mask'];
+  return typeof mask === 'string' && MASK.test(mask) ? Number.parseInt(mask, 16) : null;
+}
+
+const MASK = /^[0-9a-fA-F]{1,8}$/;
+
+function parseMask(value: unknown): number {
+  if (typeof value !== 'string' || !MASK.test(value)) throw malformed('version mask');
+  return Number.parseInt(value, 16);
+}
+
+function parseReconnect(params: readonly unknown[]): ServerMessage {
+  const [host, port, wait] = params;
+  const portNumber = decimal(port);
+  const waitSeconds = decimal(wait);
+  return {
+    type: 'reconnect',
+    host: typeof host === 'string' && host !== '' ? host.slice(0, 253) : null,
+    port: Number.isInteger(portNumber) && portNumber > 0 && portNumber < 65_536 ? portNumber : null,
+    waitMs: Number.isFinite(waitSeconds) && waitSeconds > 0 ? Math.min(waitSeconds, 3600) * 1000 : 0,
+  };
+}
+
+/** A number, or decimal digits as text (ports and waits come as either); NaN for the rest. */
+function decimal(value: unknown): number {
+  if (typeof value === 'number') return value;
+  return typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
+}
+
+function parseError(error: unknown, rejectReason: unknown): WireError | null {
+  if (typeof rejectReason === 'string' && rejectReason !== '') {
+    const inner = parseError(error, undefined);
+    return { code: inner?.code ?? null, text: cleanText(rejectReason) };
+  }
+  if (error === undefined || error === null || error === false || error === '' || error === 0) return null;
+  if (typeof error === 'string') return { code: null, text: cleanText(error) };
+  if (Array.isArray(error)) {
+    if (error.length === 0) return null;
+    const code = errorCode(error[0]);
+    const text = error.find((part, at) => typeof part === 'string' && (at > 0 || code === null));
+    return { code, text: cleanText(text) };
+  }
+  if (isRecord(error)) return { code: errorCode(error['code']), text: cleanText(error['message']) };
+  return { code: errorCode(error), text: '' };
+}
+
+function errorCode(value: unknown): number | null {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+  return typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : null;
+}
+
+function requestId(id: unknown): RequestId {
+  return typeof id === 'number' || (typeof id === 'string' && id.length <= TEXT_CHARS) ? id : null;
+}
+
+/** Our ids are integers; some servers give them back as strings. */
+function replyId(id: unknown): number | null {
+  if (id === undefined || id === null) return null;
+  if (typeof id === 'number' && Number.isSafeInteger(id)) return id;
+  if (typeof id === 'string' && /^\d{1,15}$/.test(id)) return Number(id);
+  throw malformed('reply id');
+}
+
+/** A bounded text without control characters; empty for anything but a string. */
+function cleanText(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, TEXT_CHARS).replace(/\p{C}/gu, ' ') : '';
+}
+
+function hexBytes(value: unknown, field: string, size?: number): Uint8Array {
+  if (typeof value !== 'string' || value.length > 2 * LIMITS.coinbaseBytes || !isHex(value, size))
+    throw malformed(field);
+  return fromHex(value, size);
+}
+
+function hexU32(value: unknown, field: string): number {
+  if (!isHex(value, 4)) throw malformed(field);
+  return Number.parseInt(value, 16);
+}
+
+function malformed(what: string): CodedError {
+  return new CodedError('malformed', `from upstream: ${what}`);
 }
 
 /** The line of `mining.notify`, newline included. */
-export function printNotify(message: Omit<NotifyMessage, 'kind'>): string {
+export function printNotify(message: NotifyParams): string {
   const branches = message.branches.map((branch) => `"${toHex(branch)}"`).join(',');
   return (
     `{"id":null,"method":"mining.notify","params":[${asciiJson(message.jobId)},` +
@@ -246,13 +276,21 @@ export function printSetVersionMask(mask: number): string {
   return `{"id":null,"method":"mining.set_version_mask","params":["${u32hex(mask)}"]}\n`;
 }
 
-export function printSetExtranonce(extranonce1: Uint8Array, extranonce2Size: number): string {
+export function printSetExtranonce({ extranonce1, extranonce2Size }: Extranonce): string {
   const params = `["${toHex(extranonce1)}",${extranonce2Size}]`;
   return `{"id":null,"method":"mining.set_extranonce","params":${params}}\n`;
 }
 
 export function printReconnect(): string {
   return '{"id":null,"method":"client.reconnect","params":[]}\n';
+}
+
+export function printGetVersion(id: RawId): string {
+  return `{"id":${id},"method":"client.get_version","params":[]}\n`;
+}
+
+export function printPing(id: RawId): string {
+  return `{"id":${id},"method":"mining.ping","params":[]}\n`;
 }
 
 export function printShowMessage(text: string): string {
@@ -280,41 +318,4 @@ export const TRUE_SUFFIX = ',"result":true,"error":null}\n';
 /** What an ASIC shows its owner: the code in words, `low difficulty`. */
 function errorText(code: ErrorCode): string {
   return code.replaceAll('_', ' ');
-}
-
-/** Prints any message but `malformed`: the inverse of `parseServerLine`. */
-export function printServerMessage(message: Exclude<ServerMessage, { kind: 'malformed' }>): string {
-  switch (message.kind) {
-    case 'notify':
-      return printNotify(message);
-    case 'set_difficulty':
-      return printSetDifficulty(message.difficulty);
-    case 'set_extranonce':
-      return printSetExtranonce(message.extranonce1, message.extranonce2Size);
-    case 'set_version_mask':
-      return printSetVersionMask(message.mask);
-    case 'show_message':
-      return printShowMessage(message.text);
-    case 'reconnect': {
-      const { host, port, waitSeconds } = message;
-      const params = host === undefined ? [] : [host, port ?? 0, waitSeconds ?? 0];
-      return `{"id":null,"method":"client.reconnect","params":${asciiJson(params)}}\n`;
-    }
-    case 'get_version':
-      return `{"id":${message.id},"method":"client.get_version","params":[]}\n`;
-    case 'ping':
-      return `{"id":${message.id},"method":"mining.ping","params":[]}\n`;
-    case 'unknown_method':
-      return `{"id":${message.id},"method":${asciiJson(message.method)},"params":[]}\n`;
-    case 'response':
-      return printResponse(message);
-  }
-}
-
-function printResponse({ id, result, error }: ResponseMessage): string {
-  const printed =
-    error === undefined
-      ? 'null'
-      : asciiJson(error.code === undefined ? error.message : [error.code, error.message, null]);
-  return `{"id":${id},"result":${asciiJson(result)},"error":${printed}}\n`;
 }

@@ -7,6 +7,7 @@ import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
+import type { Extranonce } from '../stratum/server-messages.ts';
 import { DEFAULT_VERSION_MASK } from '../stratum/version-rolling.ts';
 import { sameExtranonce } from './job-assembler.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
@@ -14,7 +15,6 @@ import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSess
 import { newUpstreamStats, type UpstreamStats } from './stats.ts';
 import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import { ReadingBook, type ReadingState, type VersionReadingOption } from './version-reading.ts';
-import type { Extranonce } from './wire.ts';
 
 export type UpstreamTls = {
   /** Certificates to trust instead of the system's, PEM. */

@@ -2,10 +2,10 @@ import { assert } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
+import type { Extranonce, NotifyParams } from '../stratum/server-messages.ts';
 import type { ShareTargetRule } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { ReadingBook } from './version-reading.ts';
-import type { Extranonce, NotifyParams } from './wire.ts';
 
 export type JobAssemblerOptions = {
   /** Version bits asked for. */

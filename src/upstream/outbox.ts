@@ -1,9 +1,10 @@
 import { toHex } from '../base/bytes.ts';
 import { LIMITS } from '../base/limits.ts';
+import { printSubmit } from '../stratum/client-messages.ts';
+import type { WireError } from '../stratum/server-messages.ts';
 import type { UpstreamStats } from './stats.ts';
 import { type SentShare, SentShares, type UpstreamVerdict } from './upstream-share.ts';
 import type { ReadingBook } from './version-reading.ts';
-import { submitLine, type WireError } from './wire.ts';
 
 /** Bound to an outbox: what it wants done. */
 export type OutboxDeps = {
@@ -54,7 +55,7 @@ export class Outbox {
       ntime: share.ntime,
       nonce: share.nonce,
     };
-    this.#deps.send(submitLine(id, this.#workerJson, fields, granted === null ? null : bits));
+    this.#deps.send(printSubmit(id, this.#workerJson, fields, granted === null ? null : bits));
   }
 
   /** Holds a share until the session is resumed or not. */

@@ -3,11 +3,11 @@ import type { Clock, Random } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
+import type { Extranonce } from '../stratum/server-messages.ts';
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
 import { sameExtranonce } from './job-assembler.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
-import type { Extranonce } from './wire.ts';
 
 /** Whether an upstream's extranonce2 can be divided between sessions, or each needs a connection. */
 export type LinkMode = 'shared' | 'per_session';

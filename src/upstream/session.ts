@@ -2,21 +2,20 @@ import { assert } from '../base/assert.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
+import { printAnswer, printRequest } from '../stratum/client-messages.ts';
+import {
+  type Extranonce,
+  parseConfigureResult,
+  parseServerLine,
+  parseSubscribeResult,
+  type ServerMessage,
+} from '../stratum/server-messages.ts';
 import { JobAssembler, sameExtranonce } from './job-assembler.ts';
 import { Outbox } from './outbox.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import type { ReadingBook } from './version-reading.ts';
-import {
-  answerLine,
-  type Extranonce,
-  parseConfigureResult,
-  parseServerLine,
-  parseSubscribeResult,
-  requestLine,
-  type ServerMessage,
-} from './wire.ts';
 
 export type SessionOptions = {
   readonly worker: string;
@@ -267,10 +266,10 @@ export class UpstreamSession {
         this.#effects.push(message);
         return;
       case 'getVersion':
-        this.#send(answerLine(message.id, this.#options.userAgent));
+        this.#send(printAnswer(message.id, this.#options.userAgent));
         return;
       case 'ping':
-        this.#send(answerLine(message.id, 'pong'));
+        this.#send(printAnswer(message.id, 'pong'));
         return;
       case 'other':
         this.#stats.unknownMethods += 1;
@@ -375,7 +374,7 @@ export class UpstreamSession {
       requests.push(['mining.suggest_difficulty', [suggestDifficulty]]);
     this.#courtesyIds = requests.map(([method, params]) => {
       const id = this.#nextId++;
-      this.#send(requestLine(id, method, params));
+      this.#send(printRequest(id, method, params));
       return id;
     });
   }
@@ -409,13 +408,13 @@ export class UpstreamSession {
   #probe(nowMs: number): void {
     this.#probedAtMs = nowMs;
     this.#probeId = this.#nextId++;
-    this.#send(requestLine(this.#probeId, 'mining.extranonce.subscribe', []));
+    this.#send(printRequest(this.#probeId, 'mining.extranonce.subscribe', []));
   }
 
   #request(method: string, params: readonly unknown[], nowMs: number): number {
     const id = this.#nextId++;
     this.#requestAtMs = nowMs;
-    this.#send(requestLine(id, method, params));
+    this.#send(printRequest(id, method, params));
     return id;
   }
 

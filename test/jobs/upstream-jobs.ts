@@ -10,9 +10,11 @@ export function upstreamJobOf(
   extranonce2Size: number,
   changes: Partial<UpstreamJob> = {},
 ): UpstreamJob {
-  const notify = parseServerLine(JSON.stringify({ id: null, method: 'mining.notify', params }));
-  if (notify.kind !== 'notify') throw new Error(JSON.stringify(notify));
-  const { kind: _kind, jobId, ...work } = notify;
+  const notify = parseServerLine(
+    Buffer.from(JSON.stringify({ id: null, method: 'mining.notify', params })),
+  );
+  if (notify.type !== 'notify') throw new Error(JSON.stringify(notify));
+  const { jobId, ...work } = notify.job;
   return {
     ...work,
     upstreamJobId: jobId,

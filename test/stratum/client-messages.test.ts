@@ -1,11 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  type ClientRequest,
-  parseClientLine,
-  printClientRequest,
-} from '../../src/stratum/client-messages.ts';
+import { type ClientRequest, parseClientLine } from '../../src/stratum/client-messages.ts';
 import { difficulty, rawId, u32 } from './arbitraries.ts';
+import { printClientRequest } from './print-client-request.ts';
 
 const name = fc.string({ unit: 'grapheme', maxLength: 40 });
 

@@ -1,183 +1,298 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
-import { fromHex, reversed, toHex } from '../../src/base/bytes.ts';
+import { describe, expect, it } from 'vitest';
+import { reversed, toHex } from '../../src/base/bytes.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { printSubmit } from '../../src/stratum/client-messages.ts';
 import {
   parseConfigureResult,
   parseServerLine,
   parseSubscribeResult,
   printError,
+  printGetVersion,
   printNotify,
-  printServerMessage,
+  printPing,
+  printReconnect,
+  printSetDifficulty,
+  printSetExtranonce,
+  printSetVersionMask,
+  printShowMessage,
   type ServerMessage,
 } from '../../src/stratum/server-messages.ts';
 import { describeWithVectors, haveSharedVectors, sharedJson } from '../shared-vectors.ts';
-import { bytes32, difficulty, rawId, u32 } from './arbitraries.ts';
+import { bytes32, difficulty, u32 } from './arbitraries.ts';
 
-const message: fc.Arbitrary<Exclude<ServerMessage, { kind: 'malformed' }>> = fc.oneof(
-  fc.record({
-    kind: fc.constant('notify' as const),
-    jobId: fc.string(),
-    prevHash: bytes32,
-    coinb1: fc.uint8Array({ maxLength: 200 }),
-    coinb2: fc.uint8Array({ maxLength: 200 }),
-    branches: fc.array(bytes32, { maxLength: 14 }),
-    version: u32,
-    bits: u32,
-    time: u32,
-    clean: fc.boolean(),
-  }),
-  fc.record({ kind: fc.constant('set_difficulty' as const), difficulty }),
-  fc.record({
-    kind: fc.constant('set_extranonce' as const),
-    extranonce1: fc.uint8Array({ maxLength: 32 }),
-    extranonce2Size: fc.nat({ max: 32 }),
-  }),
-  fc.record({ kind: fc.constant('set_version_mask' as const), mask: u32 }),
-  fc.record({
-    kind: fc.constant('show_message' as const),
-    text: fc.string({ unit: 'grapheme', maxLength: 99 }),
-  }),
-  fc.record({
-    kind: fc.constant('reconnect' as const),
-    host: fc.constantFrom('pool.example', '10.0.0.1'),
-    port: fc.integer({ min: 1, max: 65_535 }),
-    waitSeconds: fc.nat({ max: 60 }),
-  }),
-  fc.constant({ kind: 'reconnect' as const }),
-  fc.record({ kind: fc.constantFrom('ping', 'get_version'), id: rawId }),
-  fc.record({ kind: fc.constant('response' as const), id: rawId, result: fc.jsonValue({ maxDepth: 3 }) }),
-  fc.record({
-    kind: fc.constant('response' as const),
-    id: rawId,
-    result: fc.constantFrom(null, false),
-    error: fc.record(
-      { code: fc.integer({ min: -32_800, max: 400 }), message: fc.string({ maxLength: 40 }) },
-      { requiredKeys: ['message'] },
-    ),
-  }),
-);
+const parse = (text: string): ServerMessage => parseServerLine(Buffer.from(text));
+
+const NOTIFY = [
+  'j',
+  'c6c5ce115bd3005e4e0e86083ff6c64729b12b520542b54d0000000000000000',
+  '01',
+  '02',
+  ['aa'.repeat(32)],
+  '20000000',
+  '18058436',
+  '57478db3',
+  true,
+];
+const notify = (params: readonly unknown[]): string =>
+  JSON.stringify({ id: null, method: 'mining.notify', params });
+
+describe('replies', () => {
+  const rows: readonly [line: string, error: unknown][] = [
+    ['{"id":1,"result":null,"error":[21,"Job not found",null]}', { code: 21, text: 'Job not found' }],
+    ['{"id":1,"result":null,"error":["21","Job not found"]}', { code: 21, text: 'Job not found' }],
+    ['{"id":1,"result":null,"error":[-3,"Method not found",null]}', { code: -3, text: 'Method not found' }],
+    ['{"id":1,"result":null,"error":[40,"unfit, ignore"]}', { code: 40, text: 'unfit, ignore' }],
+    ['{"id":1,"result":null,"error":"Stale"}', { code: null, text: 'Stale' }],
+    ['{"id":1,"result":null,"error":["Stale"]}', { code: null, text: 'Stale' }],
+    ['{"id":1,"error":{"code":-32601,"message":"no"}}', { code: -32601, text: 'no' }],
+    [
+      '{"id":1,"result":false,"error":null,"reject-reason":"Above target"}',
+      { code: null, text: 'Above target' },
+    ],
+    ['{"id":1,"result":false,"error":[23,"x"],"reject-reason":"Low"}', { code: 23, text: 'Low' }],
+    ['{"id":1,"result":false,"error":7}', { code: 7, text: '' }],
+    ['{"id":1,"result":false,"error":true}', { code: null, text: '' }],
+    ['{"id":1,"result":true,"error":null,"reject-reason":null}', null],
+    ['{"id":1,"result":true}', null],
+    ['{"id":1,"result":true,"error":false}', null],
+    ['{"id":1,"result":true,"error":[]}', null],
+    ['{"id":1,"result":true,"error":""}', null],
+  ];
+  it.each(rows)('%s', (line, error) => {
+    expect(parse(line)).toMatchObject({ type: 'reply', id: 1, error });
+  });
+
+  it('takes ids back as integers, integer strings and null', () => {
+    expect(parse('{"id":"12","result":true}')).toMatchObject({ id: 12 });
+    expect(parse('{"id":null,"result":null,"error":[20,"bye",null]}')).toMatchObject({ id: null });
+    expect(() => parse('{"id":1.5,"result":true}')).toThrow(/malformed/);
+    expect(() => parse('{"id":{},"result":true}')).toThrow(/malformed/);
+  });
+
+  it('bounds and cleans the texts of an upstream', () => {
+    const line = JSON.stringify({ id: 1, result: null, error: `\u001b[31m\n${'x'.repeat(10_000)}` });
+    const message = parse(line);
+    if (message.type !== 'reply' || message.error === null) throw new Error('expected an error reply');
+    expect(message.error.text.length).toBe(200);
+    expect(message.error.text).not.toMatch(/\p{C}/u);
+  });
+});
+
+describe('notify', () => {
+  it('undoes the word swap of prevhash', () => {
+    const message = parse(notify(NOTIFY));
+    if (message.type !== 'notify') throw new Error('expected notify');
+    expect(toHex(message.job.prevHash)).toBe(
+      '11cec5c65e00d35b08860e4e47c6f63f522bb1294db542050000000000000000',
+    );
+    expect(message.job).toMatchObject({ jobId: 'j', version: 0x20000000, bits: 0x18058436, clean: true });
+  });
+
+  const bad: readonly [what: string, at: number, value: unknown][] = [
+    ['numeric job id', 0, 7],
+    ['empty job id', 0, ''],
+    ['endless job id', 0, 'j'.repeat(129)],
+    ['short prevhash', 1, 'aa'],
+    ['odd coinb1', 2, '0'],
+    ['non-hex coinb2', 3, 'zz'],
+    ['coinbase beyond the limit', 2, 'aa'.repeat(40 * 1024)],
+    ['branches as an object', 4, {}],
+    ['33 branches', 4, Array.from({ length: 33 }, () => 'aa'.repeat(32))],
+    ['a short branch', 4, ['aa']],
+    ['numeric version', 5, 536870912],
+    ['nbits of no target', 6, '00000000'],
+    ['negative nbits', 6, '18858436'],
+    ['short ntime', 7, '57478d'],
+    ['clean as a number', 8, 1],
+    ['clean missing', 8, undefined],
+  ];
+  it.each(bad)('refuses %s', (_what, at, value) => {
+    expect(() => parse(notify(NOTIFY.with(at, value as never)))).toThrow(/malformed/);
+  });
+
+  it('ignores params after the ninth', () => {
+    expect(parse(notify([...NOTIFY, 'more']))).toMatchObject({ type: 'notify' });
+  });
+});
+
+describe('other calls', () => {
+  it.each([
+    ['mining.set_difficulty', [0.001], { type: 'difficulty', difficulty: 0.001 }],
+    ['mining.set_version_mask', ['1fffe000'], { type: 'versionMask', mask: 0x1fffe000 }],
+    ['client.reconnect', [], { type: 'reconnect', host: null, port: null, waitMs: 0 }],
+    ['client.reconnect', ['h', '3334', 5], { type: 'reconnect', host: 'h', port: 3334, waitMs: 5000 }],
+    [
+      'client.reconnect',
+      ['h', 70_000, 1e9],
+      { type: 'reconnect', host: 'h', port: null, waitMs: 3_600_000 },
+    ],
+    ['client.reconnect', [{}, [[1]], 'x'], { type: 'reconnect', host: null, port: null, waitMs: 0 }],
+    ['client.show_message', ['hi'], { type: 'message', text: 'hi' }],
+    ['mining.ping', [], { type: 'ping', id: 9 }],
+    ['client.get_version', [], { type: 'getVersion', id: 9 }],
+    ['mining.set_goal', ['x'], { type: 'other', method: 'mining.set_goal' }],
+  ])('%s %j', (method, params, expected) => {
+    expect(parse(JSON.stringify({ id: 9, method, params }))).toEqual(expected);
+  });
+
+  it.each([
+    ['mining.set_difficulty', '[0]'],
+    ['mining.set_difficulty', '[-1]'],
+    ['mining.set_difficulty', '[1e400]'],
+    ['mining.set_difficulty', '[1e300]'],
+    ['mining.set_difficulty', '["1"]'],
+    ['mining.set_difficulty', '{}'],
+    ['mining.set_extranonce', '["zz",4]'],
+    ['mining.set_extranonce', '["aa",0]'],
+    ['mining.set_extranonce', '["aa",33]'],
+    ['mining.set_extranonce', '["aa",1.5]'],
+    [`mining.set_extranonce`, `["${'aa'.repeat(33)}",4]`],
+    ['mining.set_version_mask', '["-1"]'],
+    ['mining.set_version_mask', '[1]'],
+  ])('refuses %s %s', (method, params) => {
+    expect(() => parse(`{"id":null,"method":"${method}","params":${params}}`)).toThrow(/malformed/);
+  });
+
+  it.each([
+    [
+      [
+        ['mining.set_difficulty', 'a'],
+        ['mining.notify', 'b'],
+      ],
+      'b',
+    ],
+    [[['mining.set_difficulty', 'a']], 'a'],
+    [['mining.notify', 'b'], 'b'],
+    [[['mining.notify', 7]], null],
+    [[['mining.notify', 'with space']], null],
+    [[['mining.notify', 'x'.repeat(129)]], null],
+    [[], null],
+    [null, null],
+    ['mining.notify', null],
+  ])('reads the session id of %j as %j', (subscriptions, sessionId) => {
+    expect(parseSubscribeResult([subscriptions, '00', 4]).sessionId).toBe(sessionId);
+  });
+
+  it('reads the results of the handshake', () => {
+    expect(parseSubscribeResult([[['mining.notify', '1']], '0011', 8])).toEqual({
+      extranonce1: Uint8Array.of(0, 0x11),
+      extranonce2Size: 8,
+      sessionId: '1',
+    });
+    expect(() => parseSubscribeResult(true)).toThrow(/malformed/);
+    expect(parseConfigureResult({ 'version-rolling': true, 'version-rolling.mask': '1fffe000' })).toBe(
+      0x1fffe000,
+    );
+    expect(
+      parseConfigureResult({ 'version-rolling': 'no', 'version-rolling.mask': '1fffe000' }),
+    ).toBeNull();
+    expect(parseConfigureResult({ 'version-rolling': true })).toBeNull();
+    expect(parseConfigureResult(null)).toBeNull();
+  });
+
+  it('writes submits that parse as JSON', () => {
+    const share = { jobId: 'a"b', extranonce2: '00ff', ntime: 1, nonce: 0xffffffff };
+    expect(JSON.parse(printSubmit(5, JSON.stringify('w"é'), share, 0x2000))).toEqual({
+      id: 5,
+      method: 'mining.submit',
+      params: ['w"é', 'a"b', '00ff', '00000001', 'ffffffff', '00002000'],
+    });
+    expect(JSON.parse(printSubmit(5, '"w"', share, null)).params).toHaveLength(5);
+  });
+});
+
+describe('garbage', () => {
+  const isParsedOrMalformed = (line: Uint8Array): void => {
+    try {
+      parseServerLine(line);
+    } catch (error) {
+      expect(error).toBeInstanceOf(CodedError);
+      expect((error as CodedError).code).toBe('malformed');
+    }
+  };
+
+  it('is malformed, whatever the bytes', () => {
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), isParsedOrMalformed));
+  });
+
+  it('is malformed, whatever the values of a known method', () => {
+    const method = fc.constantFrom(
+      ...['mining.notify', 'mining.set_difficulty', 'mining.set_extranonce', 'mining.set_version_mask'],
+      ...['client.reconnect', 'client.show_message', 'client.get_version', 'mining.ping'],
+    );
+    const message = fc.oneof(
+      fc.record({ id: fc.jsonValue(), method, params: fc.jsonValue() }),
+      fc.record({ id: fc.jsonValue(), result: fc.jsonValue(), error: fc.jsonValue() }),
+      fc
+        .tuple(fc.nat({ max: 8 }), fc.jsonValue())
+        .map(([at, value]) => ({ method: 'mining.notify', params: (NOTIFY as unknown[]).with(at, value) })),
+    );
+    fc.assert(
+      fc.property(message, (value) => isParsedOrMalformed(Buffer.from(JSON.stringify(value)))),
+      { numRuns: 500 },
+    );
+  });
+
+  it('may be nested as deep as a line allows', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    for (const text of [
+      deep,
+      `{"id":1,"result":${deep},"error":${deep}}`,
+      `{"id":${deep},"result":1}`,
+      `{"method":"client.reconnect","params":[${deep},${deep},${deep}]}`,
+      `{"method":"mining.notify","params":${deep}}`,
+    ])
+      isParsedOrMalformed(Buffer.from(text));
+  });
+});
 
 it('parses what it prints, in ASCII and on one line', () => {
+  const bytes = fc.uint8Array({ maxLength: 200 });
+  const printed = fc.oneof(
+    fc
+      .record({
+        ...{ jobId: fc.string({ minLength: 1, maxLength: 128 }), prevHash: bytes32, coinb1: bytes },
+        ...{ coinb2: bytes, branches: fc.array(bytes32, { maxLength: 14 }), version: u32 },
+        ...{ bits: fc.constantFrom(0x1d00ffff, 0x17034219), time: u32, clean: fc.boolean() },
+      })
+      .map((job) => [printNotify(job), { type: 'notify', job }] as const),
+    difficulty.map(
+      (value) => [printSetDifficulty(value), { type: 'difficulty', difficulty: value }] as const,
+    ),
+    u32.map((mask) => [printSetVersionMask(mask), { type: 'versionMask', mask }] as const),
+    fc.string({ maxLength: 99 }).map((text) => [printShowMessage(text), { type: 'message' }] as const),
+    fc.constant([printReconnect(), { type: 'reconnect', host: null, port: null, waitMs: 0 }] as const),
+    fc.constant([printGetVersion('7'), { type: 'getVersion', id: 7 }] as const),
+    fc
+      .record({
+        extranonce1: fc.uint8Array({ maxLength: 32 }),
+        extranonce2Size: fc.integer({ min: 1, max: 32 }),
+      })
+      .map((extranonce) => [printSetExtranonce(extranonce), { type: 'extranonce', extranonce }] as const),
+    fc.constant([printPing('7'), { type: 'ping', id: 7 }] as const),
+  );
   fc.assert(
-    fc.property(message, (sent) => {
-      const line = printServerMessage(sent);
+    fc.property(printed, ([line, expected]) => {
       expect(line).toMatch(/^[\x20-\x7e]*\n$/);
-      const parsed = parseServerLine(line);
-      // -0 is no JSON value: both sides are compared as JSON would carry them.
-      expect(plain(parsed)).toEqual(plain(sent));
+      expect(plain(parse(line))).toMatchObject(plain(expected) as object);
     }),
     { numRuns: 500 },
   );
 });
 
+/** With byte strings as hex. */
 function plain(value: unknown): unknown {
   return JSON.parse(
     JSON.stringify(value, (_key, item: unknown) => (item instanceof Uint8Array ? toHex(item) : item)),
   );
 }
 
-const errors: readonly [
-  shape: string,
-  json: string,
-  expected: { code?: number; message: string } | undefined,
-][] = [
-  [
-    'a list',
-    '{"id":1,"result":null,"error":[23,"Low difficulty",null]}',
-    { code: 23, message: 'Low difficulty' },
-  ],
-  [
-    'an object',
-    '{"id":1,"result":null,"error":{"code":-32601,"message":"no"}}',
-    { code: -32601, message: 'no' },
-  ],
-  ['a bare string', '{"id":1,"result":null,"error":"Stale"}', { message: 'Stale' }],
-  [
-    'string codes',
-    '{"id":1,"result":null,"error":["21","job not found"]}',
-    { code: 21, message: 'job not found' },
-  ],
-  [
-    'AntPool',
-    '{"id":1,"result":null,"error":[40,"unfit, ignore"]}',
-    { code: 40, message: 'unfit, ignore' },
-  ],
-  [
-    'a sibling key',
-    '{"id":1,"result":false,"error":null,"reject-reason":"Above target"}',
-    { message: 'Above target' },
-  ],
-  ['null', '{"id":1,"result":false,"error":null}', undefined],
-  ['nothing', '{"id":1,"result":true}', undefined],
-];
-it.each(errors)('understands an error that is %s', (_shape, json, expected) => {
-  const parsed = parseServerLine(json);
-  expect(parsed.kind === 'response' ? parsed.error : 'not a response').toEqual(expected);
-});
-
 it("takes Braidpool's difficulty reply that has no id", () => {
-  expect(parseServerLine('{"method":"mining.set_difficulty","params":[7]}')).toEqual({
-    kind: 'set_difficulty',
+  expect(parse('{"method":"mining.set_difficulty","params":[7]}')).toEqual({
+    type: 'difficulty',
     difficulty: 7,
   });
-});
-
-const badNotifies: readonly [what: string, change: (params: unknown[]) => void][] = [
-  ['a short prevhash', (params) => params.splice(1, 1, '00'.repeat(31))],
-  ['odd hex', (params) => params.splice(2, 1, '012')],
-  ['branches that are no list', (params) => params.splice(4, 1, 'ff')],
-  ['a short branch', (params) => params.splice(4, 1, ['ff'])],
-  ['no ntime', (params) => params.splice(7, 1, null)],
-  ['no job id', (params) => params.splice(0, 1, null)],
-];
-it.each(badNotifies)('refuses a notify with %s', (_what, change) => {
-  const params: unknown[] = [
-    '1',
-    '00'.repeat(32),
-    '01',
-    '02',
-    [],
-    '20000000',
-    '1d00ffff',
-    '495fab29',
-    true,
-  ];
-  expect(parseServerLine(JSON.stringify({ id: null, method: 'mining.notify', params })).kind).toBe(
-    'notify',
-  );
-  change(params);
-  expect(parseServerLine(JSON.stringify({ id: null, method: 'mining.notify', params })).kind).toBe(
-    'malformed',
-  );
-});
-
-it('reads subscribe results of all pools', () => {
-  const nested = [
-    [
-      ['mining.set_difficulty', '34'],
-      ['mining.notify', '12'],
-    ],
-    '0011223344556677',
-    8,
-  ];
-  expect(parseSubscribeResult(nested)).toEqual({
-    extranonce1: fromHex('0011223344556677'),
-    extranonce2Size: 8,
-    sessionId: '12',
-  });
-  expect(parseSubscribeResult([['mining.notify', 'ab'], '00', 4]).sessionId).toBe('ab');
-  expect(parseSubscribeResult([[], '', 4])).toEqual({ extranonce1: new Uint8Array(), extranonce2Size: 4 });
-  for (const bad of [null, {}, [[], '0', 4], [[], '00', 4.5], [[], '00', -1], [[], '00', 99], [[], '00']]) {
-    expect(() => parseSubscribeResult(bad), JSON.stringify(bad)).toThrow(/malformed/);
-  }
-});
-
-it('cuts the granted mask to the requested one', () => {
-  expect(
-    parseConfigureResult({ 'version-rolling': true, 'version-rolling.mask': '5fffe000' }, 0x1fffe000),
-  ).toBe(0x1fffe000);
-  expect(parseConfigureResult({ 'version-rolling': false }, 0x1fffe000)).toBe(0);
-  expect(parseConfigureResult(null, 0x1fffe000)).toBe(0);
 });
 
 it('prints errors with the number of the table', () => {
@@ -194,10 +309,11 @@ describeWithVectors('mainnet prevhashes', () => {
   }[];
   it.each(rows)('$gbt_previousblockhash', (row) => {
     const params = ['1', row.stratum_prevhash, '', '', [], '20000000', '1d00ffff', '495fab29', false];
-    const notify = parseServerLine(JSON.stringify({ id: null, method: 'mining.notify', params }));
-    if (notify.kind !== 'notify') throw new Error(notify.kind);
-    expect(toHex(notify.prevHash)).toBe(row.header_bytes);
-    expect(toHex(reversed(notify.prevHash))).toBe(row.gbt_previousblockhash);
-    expect(printNotify(notify)).toContain(row.stratum_prevhash);
+    const message = parse(notify(params));
+    if (message.type !== 'notify') throw new Error(message.type);
+    const { job } = message;
+    expect(toHex(job.prevHash)).toBe(row.header_bytes);
+    expect(toHex(reversed(job.prevHash))).toBe(row.gbt_previousblockhash);
+    expect(printNotify(job)).toContain(row.stratum_prevhash);
   });
 });

@@ -5,7 +5,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Job } from '../../jobs/job.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../../shares/share.ts';
 import { SharedFramer } from '../../stratum/framing.ts';
-import { printReconnect, printServerMessage, printShowMessage } from '../../stratum/server-messages.ts';
+import { printPing, printReconnect, printShowMessage } from '../../stratum/server-messages.ts';
 import { SubmitFields } from '../../stratum/submit-parser.ts';
 import { Turn } from '../io/write-batcher.ts';
 import { checkLadderOptions, type LadderStep } from '../session/bans.ts';
@@ -36,7 +36,7 @@ const SHARE_TARGETS = 4096;
 const KEEP_ALIVE_MS = 55_000;
 /** A connection that said nothing for so long may be gone unseen. */
 const SILENT_MS = 10_000;
-const PING = printServerMessage({ kind: 'ping', id: '"ping"' });
+const PING = printPing('"ping"');
 
 /** The side the miners see: sockets, sessions, the work they get and the answers to their shares. */
 export class DownstreamServer {

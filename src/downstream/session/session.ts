@@ -8,7 +8,7 @@ import type { RawId } from '../../stratum/envelope.ts';
 import type { LineFramer, LineSink } from '../../stratum/framing.ts';
 import {
   printError,
-  printServerMessage,
+  printGetVersion,
   printSetExtranonce,
   TRUE_SUFFIX,
 } from '../../stratum/server-messages.ts';
@@ -47,7 +47,7 @@ import { SessionWorker } from './worker.ts';
 const NO_BYTES = new Uint8Array(0);
 /** Bytes that count like a line: twice a submit. */
 const BYTES_A_LINE = 256;
-const ASK_VERSION = printServerMessage({ kind: 'get_version', id: VERSION_ID });
+const ASK_VERSION = printGetVersion(VERSION_ID);
 const FIRST_BYTES = new Set(Buffer.from('{ \t\n\r'));
 
 /** A submit of a miner on its way through the share engine. */
@@ -274,7 +274,7 @@ export class Session implements LineSink {
     if ((this.#told.extranonces ?? key) === key) return true;
     if (!this.canChangeExtranonce) return false;
     this.#told.extranonces = key;
-    this.tell(printSetExtranonce(extranonce.extranonce1, extranonce.extranonce2Size));
+    this.tell(printSetExtranonce(extranonce));
     return true;
   }
 
