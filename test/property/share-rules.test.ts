@@ -56,7 +56,7 @@ it('a share that the proxy takes is never refused by a maker for its ntime or ve
         jobs: { isKnown: () => true },
         nowMs: (NOW + given.proxyOff) * 1000,
         extranonce2Size: 4,
-      } as unknown as SessionContext;
+      } as unknown as SessionContext<never>;
       const refusal = refusalOf(fields, true, { job } as SentJob, sessionMask, host);
       seen[refusal ?? 'taken'] = (seen[refusal ?? 'taken'] ?? 0) + 1;
 
