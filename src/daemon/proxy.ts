@@ -23,14 +23,16 @@ import { chainSource } from '../operator/chain-access.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
+import { jobDocumentId } from '../work/evidence.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import { Meters } from '../work/meters.ts';
+import { rememberShares } from '../work/recent-shares.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ContractRunner } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
-import { nextRun, rememberShares } from './startup-state.ts';
+import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 const clock = systemClock;
 
@@ -156,7 +158,12 @@ async function openMemory(dataDir: string, observers: Observers, crash: CrashPoi
   const run = await nextRun(ledger);
   const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
   const duplicates = new DuplicateSet();
-  const remembered = await rememberShares(ledger, duplicates, clock);
+  const remembered = await rememberShares(
+    ledger,
+    clock.nowMs() - REMEMBERED_MS,
+    (_stream, jobId) => jobDocumentId(jobId),
+    (generation, hash) => duplicates.add(generation, hash),
+  );
   const kernel = createKernel(LIMITS.batchShares);
   log.info({ run, remembered, kernel: kernel.name, ledger: ledger.engine }, 'ledger read');
   return { ledger, run, meters, duplicates, kernel };

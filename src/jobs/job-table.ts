@@ -4,6 +4,7 @@ import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { targetOfCompact } from '../bitcoin/target.ts';
 import { extranonceLayout } from '../stratum/extranonce.ts';
+import { parseJobId, printJobId } from '../stratum/job-id.ts';
 import { commonMask } from '../stratum/version-rolling.ts';
 import type { Job, UpstreamJob } from './job.ts';
 
@@ -145,8 +146,8 @@ export class JobTable {
   }
 
   byWireId(wireId: string): Job | undefined {
-    const job = /^[0-9a-f]{1,13}$/.test(wireId) ? this.byId(Number.parseInt(wireId, 16)) : undefined;
-    return job?.wireId === wireId ? job : undefined;
+    const id = parseJobId(wireId);
+    return id === undefined ? undefined : this.byId(id);
   }
 
   /** False once the job is retired: a share of it is then answered `unknown_job`. */
@@ -239,7 +240,7 @@ export class JobTable {
     const versionMask = commonMask(this.#options.versionMask, upstream.versionMask);
     return {
       id,
-      wireId: id.toString(16),
+      wireId: printJobId(id),
       ...given,
       prevHash: upstream.prevHash,
       coinb1: concat(upstream.coinb1, upstream.extranonce1, new Uint8Array(padSize)),

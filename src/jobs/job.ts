@@ -1,38 +1,27 @@
+import type { Extranonce } from '../stratum/extranonce.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import type { NotifyParams } from '../stratum/server-messages.ts';
 /**
  * Work as an upstream sent it, parsed. Byte strings are as they go into the coinbase or header (internal
  * order).
  */
-export type UpstreamJob = {
-  /** The upstream's own job id, echoed in `mining.submit`. */
-  readonly upstreamJobId: string;
-  /** Previous block hash, internal order (Stratum's word swap undone). */
-  readonly prevHash: Uint8Array;
-  readonly coinb1: Uint8Array;
-  readonly coinb2: Uint8Array;
-  readonly branches: readonly Uint8Array[];
-  readonly version: number;
-  readonly bits: number;
-  readonly time: number;
-  /**
-   * True when work on earlier jobs is lost: `clean_jobs`, or a new prevhash where the upstream never sets
-   * it.
-   */
-  readonly clean: boolean;
+export type UpstreamJob = Omit<NotifyParams, 'jobId'> &
   /** The extranonce in force when this job arrived. */
-  readonly extranonce1: Uint8Array;
-  readonly extranonce2Size: number;
-  /**
-   * A share at or below this target is wanted by the upstream (its difficulty, or nBits where it has none).
-   */
-  readonly target: bigint;
-  /** Version bits the upstream lets us roll; 0 without version rolling. */
-  readonly versionMask: number;
-};
+  Extranonce & {
+    /** The upstream's own job id, echoed in `mining.submit`. */
+    readonly upstreamJobId: string;
+    /**
+     * A share at or below this target is wanted by the upstream (its difficulty, or nBits where it has none).
+     */
+    readonly target: bigint;
+    /** Version bits the upstream lets us roll; 0 without version rolling. */
+    readonly versionMask: number;
+  };
 
 /** One piece of work as every session of a destination gets it. Immutable; its life is in the job table. */
 export type Job = {
   /** Unique for the life of the ledger, never reused. `wireId` is its lower-case hex. */
-  readonly id: number;
+  readonly id: JobId;
   readonly wireId: string;
   readonly destination: string;
   /** The evidence stream its shares are credited to: a contract id, or `own:<destination>`. */

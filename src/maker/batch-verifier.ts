@@ -4,8 +4,8 @@ import { LIMITS } from '../base/limits.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
-import { jobRecordToJson } from '../peer/messages.ts';
-import { type JobRecord, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
 import type { BlockStatus, ChainTipTracker } from './chain-tip-tracker.ts';
 import type { MakerStore } from './maker-store.ts';
 import {
@@ -100,9 +100,8 @@ export class BatchVerifier {
    */
   async announce(job: JobRecord): Promise<void> {
     const known = await this.#jobOf(job.id);
-    const body = JSON.stringify(jobRecordToJson(job));
     if (known !== undefined) {
-      if (JSON.stringify(jobRecordToJson(known.job)) === body) return;
+      if (jobDocument(known.job) === jobDocument(job)) return;
       throw new CodedError('equivocation', `job ${job.wireId} was another one before`);
     }
     this.#remember({ job, code: checkJob(this.#store.terms, job), stored: false });
@@ -215,7 +214,7 @@ export class BatchVerifier {
     return credited;
   }
 
-  async #jobOf(jobId: number): Promise<KnownJob | undefined> {
+  async #jobOf(jobId: JobId): Promise<KnownJob | undefined> {
     const known = this.#jobs.get(jobId);
     if (known !== undefined) return known;
     const body = await this.#store.storedJob(jobId);

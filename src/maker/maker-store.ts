@@ -17,7 +17,7 @@ import {
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { jobRecordToJson, type Params } from '../peer/messages.ts';
+import type { Params } from '../peer/messages.ts';
 import type { ClaimPoint } from '../peer/seal-codecs.ts';
 import { type AssembledChannel, assembleChannel, type SignerTree } from '../settlement/opening.ts';
 import {
@@ -36,9 +36,11 @@ import {
   openingEntry,
   stateEntry,
 } from '../settlement/records.ts';
+import type { JobId } from '../stratum/job-id.ts';
 import {
   JOB_KIND,
   type JobRecord,
+  jobDocument,
   jobDocumentId,
   packRecords,
   SHARE_KIND,
@@ -97,7 +99,7 @@ function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
  * The ledger id of a miner's job: wire ids of different miners may be alike. Give it to `evidenceLines` as
  * `jobKey`.
  */
-export function makerJobKey(contractId: string, jobId: number): string {
+export function makerJobKey(contractId: string, jobId: JobId): string {
   return `${contractId}:${jobDocumentId(jobId)}`;
 }
 
@@ -276,7 +278,7 @@ export class MakerStore {
       op: 'insert',
       kind: JOB_KIND,
       id: makerJobKey(contractId, job.id),
-      body: JSON.stringify(jobRecordToJson(job)),
+      body: jobDocument(job),
     }));
     if (shares.length > 0) {
       entries.push({
@@ -427,7 +429,7 @@ export class MakerStore {
   }
 
   /** Whether the ledger holds a job, and what it is. */
-  async storedJob(jobId: number): Promise<string | undefined> {
+  async storedJob(jobId: JobId): Promise<string | undefined> {
     return this.#deps.ledger.get(JOB_KIND, makerJobKey(this.contractId, jobId));
   }
 

@@ -45,13 +45,12 @@ import { entriesOf } from '../settlement/recovery.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
-import { parseJobDocument } from '../work/evidence.ts';
-import { recentShareHashes } from '../work/meters.ts';
+import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
 import { ChainTipTracker } from './chain-tip-tracker.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
-import { MakerStore, type OpenStateSigner } from './maker-store.ts';
+import { MakerStore, makerJobKey, type OpenStateSigner } from './maker-store.ts';
 import { judgeTerms, lockedSat, type MakerPolicy, stakesOf } from './policy.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
@@ -154,7 +153,9 @@ export class Maker {
       const store = await MakerStore.load(id, this.#deps);
       if (store !== undefined) this.#add(store);
     }
-    await this.#rememberHashes();
+    await rememberShares(ledger, clock.nowMs() - DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash) =>
+      this.#verifier.remember(generation, hash),
+    );
     const genesisHash = await chain.genesisHash();
     const tip = await chain.tip();
     this.#view.onTip(tip);
@@ -431,22 +432,6 @@ export class Maker {
         .catch((error: unknown) => {
           if (!(error instanceof CodedError)) throw error;
         });
-    }
-  }
-
-  /** Fills duplicate detection with everything credited of late. */
-  async #rememberHashes(): Promise<void> {
-    const generations = new Map<string, string | undefined>();
-    const sinceMs = this.#deps.clock.nowMs() - DUPLICATE_MEMORY_MS;
-    for await (const { stream, jobId, hash } of recentShareHashes(this.#deps.ledger, sinceMs)) {
-      const key = `${stream}:${jobId}`;
-      let generation = generations.get(key);
-      if (!generations.has(key)) {
-        const body = await this.#channels.get(stream)?.store.storedJob(jobId);
-        generation = body === undefined ? undefined : toHex(parseJobDocument(body).prevHash);
-        generations.set(key, generation);
-      }
-      if (generation !== undefined) this.#verifier.remember(generation, hash);
     }
   }
 

@@ -1,12 +1,17 @@
-import { toHex, u32hex } from '../base/bytes.ts';
+import { u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import type { Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
-import { swapWords } from '../bitcoin/header.ts';
 import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
-import { EXTRANONCE_ROOM, type JobRecord, readJobRecord, type ShareRecord } from '../work/evidence.ts';
+import { type JobId, parseJobId, printJobId } from '../stratum/job-id.ts';
+import {
+  EXTRANONCE_ROOM,
+  type JobRecord,
+  jobRecordToJson,
+  readJobRecord,
+  type ShareRecord,
+} from '../work/evidence.ts';
 import {
   bytesUpTo,
   type Codec,
@@ -44,15 +49,14 @@ const u32: Codec<number> = {
 const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
 /** Of 65531 bytes at most, base64 (BOLT1, peer storage). */
 const blob = text(87_376, /^[A-Za-z0-9+/]+={0,2}$/);
-const jobIdText = text(14, /^(?:0|[1-9a-f][0-9a-f]{0,13})$/);
-/** A job's id: hex without leading zeros on the wire, as in `mining.notify`. */
-const jobId: Codec<number> = {
+/** A job's id, as in `mining.notify`. */
+const jobId: Codec<JobId> = {
   parse: (value) => {
-    const id = Number.parseInt(jobIdText.parse(value), 16);
-    if (!Number.isSafeInteger(id)) throw new CodedError('protocol', 'job id out of range');
+    const id = parseJobId(value);
+    if (id === undefined) throw new CodedError('protocol', 'not a job id');
     return id;
   },
-  print: (value) => value.toString(16),
+  print: printJobId,
 };
 const empty = object<Record<never, never>>({});
 /** BIP174 version 0, base64. */
@@ -120,24 +124,6 @@ const jobCodec: Codec<JobRecord> = {
   },
   print: jobRecordToJson,
 };
-
-/** One spelling of a job: as `jobDocument` writes it. */
-export function jobRecordToJson(job: JobRecord): { readonly [key: string]: Json } {
-  return {
-    job: job.wireId,
-    version: u32hex(job.version),
-    prevhash: toHex(swapWords(job.prevHash)),
-    coinb1: toHex(job.coinb1),
-    coinb2: toHex(job.coinb2),
-    merkle_branches: job.branches.map(toHex),
-    nbits: u32hex(job.bits),
-    ntime: u32hex(job.time),
-    stream: job.stream,
-    version_mask: u32hex(job.versionMask),
-    extranonce_size: job.extranonceSize,
-    upstream_difficulty: job.upstreamDifficulty,
-  };
-}
 
 const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 

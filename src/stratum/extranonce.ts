@@ -1,6 +1,14 @@
 import { assert } from '../base/assert.ts';
+import { equal } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+
+/** What goes between coinb1 and coinb2: what a client was given, and how much is its own to vary. */
+export type Extranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
+
+export function sameExtranonce(a: Extranonce, b: Extranonce): boolean {
+  return a.extranonce2Size === b.extranonce2Size && equal(a.extranonce1, b.extranonce1);
+}
 
 export type ExtranonceLayout = {
   /** Zero bytes between the upstream's extranonce1 and the session id. */

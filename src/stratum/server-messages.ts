@@ -5,6 +5,7 @@ import { LIMITS } from '../base/limits.ts';
 import { swapWords } from '../bitcoin/header.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import { asciiJson, type RawId } from './envelope.ts';
+import type { Extranonce } from './extranonce.ts';
 
 /** Characters of any text an upstream sends that are kept for a log line or a reason. */
 const TEXT_CHARS = 200;
@@ -24,8 +25,6 @@ export type NotifyParams = {
   readonly time: number;
   readonly clean: boolean;
 };
-
-export type Extranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
 
 /** One line from a pool or node. */
 export type ServerMessage =

@@ -2,7 +2,8 @@ import { assert } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import type { Extranonce, NotifyParams } from '../stratum/server-messages.ts';
+import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
+import type { NotifyParams } from '../stratum/server-messages.ts';
 import type { ShareTargetRule } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { ReadingBook } from './version-reading.ts';
@@ -178,10 +179,6 @@ export class JobAssembler {
     if (this.#difficulty !== null) return targetOfDifficulty(this.#difficulty);
     return this.#options.shareTarget === 'network' ? targetOfCompact(bits) : targetOfDifficulty(1);
   }
-}
-
-export function sameExtranonce(a: Extranonce, b: Extranonce): boolean {
-  return a.extranonce2Size === b.extranonce2Size && equal(a.extranonce1, b.extranonce1);
 }
 
 function sameWork(a: UpstreamJob, b: UpstreamJob): boolean {

@@ -3,9 +3,8 @@ import type { Clock, Random } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
-import type { Extranonce } from '../stratum/server-messages.ts';
+import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
-import { sameExtranonce } from './job-assembler.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 

@@ -3,14 +3,14 @@ import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import { printAnswer, printRequest } from '../stratum/client-messages.ts';
+import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
 import {
-  type Extranonce,
   parseConfigureResult,
   parseServerLine,
   parseSubscribeResult,
   type ServerMessage,
 } from '../stratum/server-messages.ts';
-import { JobAssembler, sameExtranonce } from './job-assembler.ts';
+import { JobAssembler } from './job-assembler.ts';
 import { Outbox } from './outbox.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';

@@ -1,13 +1,15 @@
 import { toHex, u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { displayHash, swapWords } from '../bitcoin/header.ts';
+import { displayHash } from '../bitcoin/header.ts';
 import { targetOfDifficulty, targetToHex, workOfTarget } from '../bitcoin/target.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { JobId } from '../stratum/job-id.ts';
 import {
   corruptUnlessRead,
   JOB_KIND,
   type JobRecord,
   jobDocumentId,
+  jobRecordToJson,
   parseJobDocument,
   SHARE_KIND,
   SHARE_RECORD_SIZE,
@@ -21,7 +23,7 @@ export type EvidenceOptions = {
   /** The share to stop before. Default: the end of the stream. */
   readonly toSeq?: number;
   /** Where the ledger keeps a job of a stream; default `jobDocumentId(jobId)`. */
-  readonly jobKey?: (stream: string, jobId: number) => string;
+  readonly jobKey?: (stream: string, jobId: JobId) => string;
 };
 
 /** A share of a stream with its place in it. */
@@ -40,7 +42,7 @@ export async function* evidenceLines(
   stream: string,
   options: EvidenceOptions = {},
 ): AsyncGenerator<string> {
-  const jobKey = options.jobKey ?? ((_stream: string, jobId: number) => jobDocumentId(jobId));
+  const jobKey = options.jobKey ?? ((_stream: string, jobId: JobId) => jobDocumentId(jobId));
   const told = new Map<number, string>();
   const weights = new Map<number, ShareWeight>();
   for await (const { seq, share } of readShares(ledger, stream, options)) {
@@ -87,15 +89,16 @@ export async function* readShares(
 
 /** The `job` line of a job, as in the `mining.notify` its miners got. */
 export function jobLine(job: JobRecord): string {
+  const { job: id, version, prevhash, coinb1, coinb2, merkle_branches, nbits } = jobRecordToJson(job);
   return JSON.stringify({
     type: 'job',
-    job: job.wireId,
-    version: u32hex(job.version),
-    prevhash: toHex(swapWords(job.prevHash)),
-    coinb1: toHex(job.coinb1),
-    coinb2: toHex(job.coinb2),
-    merkle_branches: job.branches.map(toHex),
-    nbits: u32hex(job.bits),
+    job: id,
+    version,
+    prevhash,
+    coinb1,
+    coinb2,
+    merkle_branches,
+    nbits,
   });
 }
 

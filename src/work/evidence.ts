@@ -7,6 +7,7 @@ import { swapWords } from '../bitcoin/header.ts';
 import { difficultyOfTarget } from '../bitcoin/target.ts';
 import type { Job } from '../jobs/job.ts';
 import type { AcceptedShare } from '../shares/share.ts';
+import { type JobId, parseJobId, printJobId } from '../stratum/job-id.ts';
 
 /** Ledger kinds of the evidence: packed shares (log), jobs (insert), totals of a stream (put). */
 export const SHARE_KIND = 'share';
@@ -24,7 +25,7 @@ const HASH_AT = 48;
 
 /** A share as recorded: all that is needed, with its job, to hash it again and to weigh it. */
 export type ShareRecord = {
-  readonly jobId: number;
+  readonly jobId: JobId;
   /** As assigned; the target is exactly `targetOfDifficulty(difficulty)`. */
   readonly difficulty: number;
   readonly extranonce1: Uint8Array;
@@ -157,7 +158,7 @@ export function packRecords(records: readonly ShareRecord[]): Uint8Array {
 
 /** A job as its miners saw it; byte strings as they are hashed. */
 export type JobRecord = {
-  readonly id: number;
+  readonly id: JobId;
   readonly wireId: string;
   readonly stream: string;
   readonly version: number;
@@ -176,13 +177,23 @@ export type JobRecord = {
 };
 
 /** The ledger id of a job: 16 hex digits, so that ids order as numbers do. */
-export function jobDocumentId(jobId: number): string {
+export function jobDocumentId(jobId: JobId): string {
   return jobId.toString(16).padStart(16, '0');
 }
 
-/** The JSON of a job, one spelling for one job: what is stored once and what a peer is told. */
-export function jobDocument(job: Job): string {
-  return JSON.stringify({
+export function jobRecordOf(job: Job): JobRecord {
+  const { id, wireId, stream, version, versionMask, prevHash, coinb1, coinb2 } = job;
+  const { branches, bits, time, extranonceSize } = job;
+  return {
+    ...{ id, wireId, stream, version, versionMask, prevHash, coinb1, coinb2 },
+    ...{ branches, bits, time, extranonceSize },
+    upstreamDifficulty: difficultyOfTarget(job.upstreamTarget),
+  };
+}
+
+/** The JSON of a job, one spelling for one job: what is stored once, what a peer is told, what is compared. */
+export function jobRecordToJson(job: JobRecord) {
+  return {
     job: job.wireId,
     version: u32hex(job.version),
     prevhash: toHex(swapWords(job.prevHash)),
@@ -194,8 +205,13 @@ export function jobDocument(job: Job): string {
     stream: job.stream,
     version_mask: u32hex(job.versionMask),
     extranonce_size: job.extranonceSize,
-    upstream_difficulty: difficultyOfTarget(job.upstreamTarget),
-  });
+    upstream_difficulty: job.upstreamDifficulty,
+  };
+}
+
+/** What the ledger holds of a job. */
+export function jobDocument(job: JobRecord): string {
+  return JSON.stringify(jobRecordToJson(job));
 }
 
 /** The inverse of `jobDocument`. Throws `malformed`. */
@@ -212,15 +228,12 @@ export function parseJobDocument(body: string): JobRecord {
 /** A job from parsed JSON, every field checked and bounded: it may come from a peer. Throws `malformed`. */
 export function readJobRecord(value: unknown): JobRecord {
   if (!isRecord(value)) throw new CodedError('malformed', 'a job must be an object');
-  const wireId = value['job'];
-  if (typeof wireId !== 'string' || !/^(?:0|[1-9a-f][0-9a-f]{0,13})$/.test(wireId)) {
-    throw new CodedError('malformed', 'job must be lower-case hex without leading zeros');
-  }
-  const id = Number.parseInt(wireId, 16);
+  const id = parseJobId(value['job']);
   const stream = value['stream'];
   const extranonceSize = value['extranonce_size'];
   const upstreamDifficulty = value['upstream_difficulty'];
-  if (!Number.isSafeInteger(id)) throw new CodedError('malformed', 'job id out of range');
+  if (id === undefined)
+    throw new CodedError('malformed', 'job must be lower-case hex without leading zeros');
   if (typeof stream !== 'string' || stream.length === 0 || stream.length > 256) {
     throw new CodedError('malformed', 'stream must be a short text');
   }
@@ -237,7 +250,7 @@ export function readJobRecord(value: unknown): JobRecord {
   }
   return {
     id,
-    wireId,
+    wireId: printJobId(id),
     stream,
     version: u32Field(value, 'version'),
     versionMask: u32Field(value, 'version_mask'),

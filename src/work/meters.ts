@@ -7,16 +7,15 @@ import type { Job } from '../jobs/job.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { AcceptedShare, ShareTarget } from '../shares/share.ts';
 import {
-  corruptUnlessRead,
   EXTRANONCE_ROOM,
   JOB_KIND,
   jobDocument,
   jobDocumentId,
+  jobRecordOf,
   SHARE_KIND,
   SHARE_RECORD_SIZE,
   SharePacker,
   STREAM_KIND,
-  unpackShares,
 } from './evidence.ts';
 
 /**
@@ -234,26 +233,6 @@ export function workOfShares(shares: readonly AcceptedShare[]): bigint {
   return work;
 }
 
-export type RecentShare = { readonly stream: string; readonly jobId: number; readonly hash: Uint8Array };
-
-/**
- * Header hashes (internal order) of everything credited at or after `sinceMs`, in bounded memory: fills
- * duplicate detection after a restart, so that no share is credited twice across it.
- */
-export async function* recentShareHashes(ledger: Ledger, sinceMs: number): AsyncGenerator<RecentShare> {
-  const maxRows = 256;
-  let afterSeq = 0;
-  for (;;) {
-    const rows = await ledger.readLogSince(SHARE_KIND, sinceMs, { afterSeq, maxRows });
-    for (const row of rows) {
-      const shares = corruptUnlessRead(() => unpackShares(row.body));
-      for (const { jobId, hash } of shares) yield { stream: row.stream, jobId, hash };
-      afterSeq = row.seq;
-    }
-    if (rows.length < maxRows) return;
-  }
-}
-
 /** The total of a stream as stored. Throws `ledger_corrupt`. */
 export function parseStreamTotal(stream: string, body: string): StreamTotal {
   try {
@@ -314,7 +293,12 @@ function splitByStream(accepted: readonly AcceptedShare[]): (readonly AcceptedSh
 
 function appendEntries(entries: LedgerEntry[], part: CreditPart): void {
   for (const job of part.newJobs) {
-    entries.push({ op: 'insert', kind: JOB_KIND, id: jobDocumentId(job.id), body: jobDocument(job) });
+    entries.push({
+      op: 'insert',
+      kind: JOB_KIND,
+      id: jobDocumentId(job.id),
+      body: jobDocument(jobRecordOf(job)),
+    });
   }
   const { stream, first, count, body } = part;
   const total = after(part);

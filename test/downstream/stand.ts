@@ -1,7 +1,7 @@
 import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
-import { rememberShares } from '../../src/daemon/startup-state.ts';
+import { REMEMBERED_MS } from '../../src/daemon/startup-state.ts';
 import { Grinder } from '../../src/devnet/hashing/grinder.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
@@ -15,7 +15,9 @@ import { DuplicateSet, generationOf } from '../../src/shares/duplicates.ts';
 import { ShareEngine } from '../../src/shares/engine.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import type { Verdict } from '../../src/shares/share.ts';
+import { jobDocumentId } from '../../src/work/evidence.ts';
 import { Meters, type StreamTotal } from '../../src/work/meters.ts';
+import { rememberShares } from '../../src/work/recent-shares.ts';
 import { type Line, paramsOf, TestMiner } from './harness.ts';
 
 /** Some thousand hashes a share. */
@@ -101,7 +103,12 @@ export class Stand {
     const ledger = setup.ledger ?? new MemoryLedger({}, { clock });
     const meters = await Meters.load(ledger);
     const duplicates = new DuplicateSet();
-    await rememberShares(ledger, duplicates, clock);
+    await rememberShares(
+      ledger,
+      clock.nowMs() - REMEMBERED_MS,
+      (_stream, jobId) => jobDocumentId(jobId),
+      (generation, hash) => duplicates.add(generation, hash),
+    );
     const stand = new Stand({ ...setup, clock }, ledger, meters, duplicates);
     await stand.server.listen();
     running.push(stand);

@@ -10,7 +10,7 @@ import { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { connectPeer, DEFAULT_TRANSPORT } from '../../src/peer/transport.ts';
 import { identityOfSigner, signTerms } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
-import { jobDocument, parseJobDocument } from '../../src/work/evidence.ts';
+import { jobDocument, jobRecordOf, parseJobDocument } from '../../src/work/evidence.ts';
 import { RPC, random } from '../peer/tls-pair.ts';
 import { SHARE, seedOf, until, World } from './world.ts';
 
@@ -135,7 +135,7 @@ describe('a miner that sends what it should not', () => {
   });
 
   it('cannot change a job it announced', async () => {
-    const job = parseJobDocument(jobDocument(world.job()));
+    const job = parseJobDocument(jobDocument(jobRecordOf(world.job())));
     expect(await ask('job.announce', { contractId, job })).toBe('answered');
     expect(await ask('job.announce', { contractId, job })).toBe('answered');
     expect(await ask('job.announce', { contractId, job: { ...job, time: job.time + 1 } })).toBe(

@@ -8,7 +8,7 @@ import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { targetToHex, workOfTarget } from '../../src/bitcoin/target.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
-import { jobDocument } from '../../src/work/evidence.ts';
+import { jobDocument, jobRecordOf } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { sampleJob, sampleShare } from './samples.ts';
@@ -106,7 +106,9 @@ describe('evidenceLines', () => {
 
   it('finds jobs where it is told to look', async () => {
     const { ledger } = await threeBatches();
-    await ledger.append([{ op: 'put', kind: 'job', id: 'own:pool/10', body: jobDocument(sampleJob(99)) }]);
+    await ledger.append([
+      { op: 'put', kind: 'job', id: 'own:pool/10', body: jobDocument(jobRecordOf(sampleJob(99))) },
+    ]);
     const source = evidenceLines(ledger, 'own:pool', {
       toSeq: 1,
       jobKey: (stream, jobId) => `${stream}/${jobId}`,

@@ -7,7 +7,8 @@ import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { type AcceptedShare, shareTargetOf } from '../../src/shares/share.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
-import { Meters, recentShareHashes, type StreamTotal, workOfShares } from '../../src/work/meters.ts';
+import { Meters, type StreamTotal, workOfShares } from '../../src/work/meters.ts';
+import { recentShares } from '../../src/work/recent-shares.ts';
 import { overload, sampleJob, sampleShare } from './samples.ts';
 
 const STREAMS = ['own:pool', 'aa', 'bb'] as const;
@@ -278,7 +279,7 @@ describe('a restart', () => {
       await meters.commit(ledger, [share]);
     }
     for (const from of [0, 1, 400, 699]) {
-      const found = await collect(recentShareHashes(ledger, times[from]!));
+      const found = await collect(recentShares(ledger, times[from]!));
       expect(found).toEqual(
         all.slice(from).map(({ submission, hash }) => ({
           stream: submission.job.stream,
@@ -287,6 +288,6 @@ describe('a restart', () => {
         })),
       );
     }
-    expect(await collect(recentShareHashes(ledger, clock.nowMs() + 1))).toEqual([]);
+    expect(await collect(recentShares(ledger, clock.nowMs() + 1))).toEqual([]);
   });
 });

@@ -5,6 +5,7 @@ import { LIMITS } from '../../base/limits.ts';
 import type { Job } from '../../jobs/job.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../../shares/share.ts';
 import { SharedFramer } from '../../stratum/framing.ts';
+import type { JobId } from '../../stratum/job-id.ts';
 import { printPing, printReconnect, printShowMessage } from '../../stratum/server-messages.ts';
 import { SubmitFields } from '../../stratum/submit-parser.ts';
 import { Turn } from '../io/write-batcher.ts';
@@ -353,7 +354,7 @@ export class DownstreamServer {
     return identity === undefined ? undefined : { identity };
   }
 
-  #sentBefore(jobId: number, difficulty: number): SentJob | undefined {
+  #sentBefore(jobId: JobId, difficulty: number): SentJob | undefined {
     const job = this.#deps.jobs.byId(jobId);
     if (job === undefined) return undefined;
     return { job, target: this.#shareTarget(difficulty), work: this.#work.keyOf(job) };

@@ -5,6 +5,7 @@ import type { Random } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
 import { SessionIds } from '../../stratum/extranonce.ts';
+import type { JobId } from '../../stratum/job-id.ts';
 
 const TOKEN_BYTES = 8;
 
@@ -31,7 +32,7 @@ export class Identity {
 /** What a session that ended left behind, for the miner's next connection. */
 export type SessionMemory = {
   /** The jobs it may still submit with their difficulties, oldest first. */
-  readonly sent: readonly { readonly jobId: number; readonly difficulty: number }[];
+  readonly sent: readonly { readonly jobId: JobId; readonly difficulty: number }[];
   /** Of its next job. */
   readonly difficulty: number;
   /** It earned something, so there may be more to come. */

@@ -1,11 +1,9 @@
 import { toHex } from '../../base/bytes.ts';
+import type { Extranonce } from '../../stratum/extranonce.ts';
 import type { HandshakeRequest } from './handshake.ts';
 
-/** What a miner puts between coinb1 and coinb2: what it was given and what is its own to vary. */
-export type MinerExtranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
-
 /** Work of a session alone, from a connection upstream of its own. */
-export type SessionFeed = MinerExtranonce & {
+export type SessionFeed = Extranonce & {
   /** `Job.destination` of its jobs; no other session has them. */
   readonly name: string;
 };
@@ -28,7 +26,7 @@ export type JobRouting =
 export const SHARED: JobRouting = { kind: 'shared' };
 
 /** The same for the same extranonces. */
-export function extranonceKey({ extranonce1, extranonce2Size }: MinerExtranonce): string {
+export function extranonceKey({ extranonce1, extranonce2Size }: Extranonce): string {
   return `${toHex(extranonce1)}/${extranonce2Size}`;
 }
 

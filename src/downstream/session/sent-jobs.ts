@@ -1,3 +1,4 @@
+import type { JobId } from '../../stratum/job-id.ts';
 import type { SentJob } from './prepared-job.ts';
 
 /** At one job in 150 ms some ten seconds of them, more than any firmware keeps. */
@@ -23,7 +24,7 @@ export class SentJobs {
     }
   }
 
-  find(jobId: number): SentJob | undefined {
+  find(jobId: JobId): SentJob | undefined {
     const count = this.#ring.length;
     for (let back = 0; back < count; back += 1) {
       const sent = this.#ring[(this.#newest - back + count) % count]!;

@@ -3,6 +3,7 @@ import type { Rate } from '../../base/token-bucket.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
 import type { ShareTarget } from '../../shares/share.ts';
 import type { SharedFramer } from '../../stratum/framing.ts';
+import type { JobId } from '../../stratum/job-id.ts';
 import type { SubmitFields } from '../../stratum/submit-parser.ts';
 import type { LadderOptions, LadderStep } from './bans.ts';
 import type { CloseReason } from './close-reason.ts';
@@ -40,7 +41,7 @@ export type SessionContext<Session> = {
   /** Whether its subscribe can be answered now. May close the session. */
   place(session: Session): 'ready' | 'waiting';
   /** A job of before as it was sent; undefined when it is no longer known. */
-  sentBefore(jobId: number, difficulty: number): SentJob | undefined;
+  sentBefore(jobId: JobId, difficulty: number): SentJob | undefined;
   shareTarget(difficulty: number): ShareTarget;
   mayAuthorize(session: Session, worker: string, password: string): boolean;
   onAuthorized(session: Session, worker: string): void;

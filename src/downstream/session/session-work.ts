@@ -1,4 +1,5 @@
 import type { ShareTarget } from '../../shares/share.ts';
+import type { JobId } from '../../stratum/job-id.ts';
 import { granted, resumed } from './difficulty-request.ts';
 import type { DifficultyRequest } from './handshake.ts';
 import type { SessionMemory } from './identities.ts';
@@ -55,7 +56,7 @@ export class SessionWork {
   }
 
   /** The job with this id as it was sent, if it was. */
-  find(jobId: number): SentJob | undefined {
+  find(jobId: JobId): SentJob | undefined {
     return this.#newest?.job.id === jobId ? this.#newest : this.#sent.find(jobId);
   }
 

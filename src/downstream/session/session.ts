@@ -5,7 +5,9 @@ import { TokenBucket } from '../../base/token-bucket.ts';
 import type { Verdict } from '../../shares/share.ts';
 import { parseClientLine } from '../../stratum/client-messages.ts';
 import type { RawId } from '../../stratum/envelope.ts';
+import type { Extranonce } from '../../stratum/extranonce.ts';
 import type { LineFramer, LineSink } from '../../stratum/framing.ts';
+import type { JobId } from '../../stratum/job-id.ts';
 import {
   printError,
   printGetVersion,
@@ -32,7 +34,7 @@ import {
   withAgent,
 } from './handshake.ts';
 import type { Identity, SessionMemory } from './identities.ts';
-import { extranonceKey, HeldRequests, type MinerExtranonce, type SessionFeed } from './job-routing.ts';
+import { extranonceKey, HeldRequests, type SessionFeed } from './job-routing.ts';
 import { LastSent } from './last-sent.ts';
 import type { PreparedJob } from './prepared-job.ts';
 import type { SessionContext } from './session-context.ts';
@@ -143,7 +145,7 @@ export class Session implements LineSink {
   }
 
   /** As its miner has to use them from the next job on. */
-  get extranonce(): MinerExtranonce {
+  get extranonce(): Extranonce {
     const extranonce1 = this.identity?.extranonce1 ?? NO_BYTES;
     return this.feed ?? { extranonce1, extranonce2Size: this.#host.extranonce2Size };
   }
@@ -227,7 +229,7 @@ export class Session implements LineSink {
   }
 
   /** True when this very job is among those the miner still may submit. */
-  wasSent(jobId: number): boolean {
+  wasSent(jobId: JobId): boolean {
     return this.#work.find(jobId) !== undefined;
   }
 

@@ -1,0 +1,51 @@
+import { CodedError } from '../base/errors.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { generationOf } from '../shares/duplicates.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import { corruptUnlessRead, JOB_KIND, parseJobDocument, SHARE_KIND, unpackShares } from './evidence.ts';
+
+export type RecentShare = { readonly stream: string; readonly jobId: JobId; readonly hash: Uint8Array };
+
+const ROWS_PER_READ = 256;
+
+/** Everything credited at or after `sinceMs`, header hashes in internal order, in bounded memory. */
+export async function* recentShares(ledger: Ledger, sinceMs: number): AsyncGenerator<RecentShare> {
+  let afterSeq = 0;
+  for (;;) {
+    const rows = await ledger.readLogSince(SHARE_KIND, sinceMs, { afterSeq, maxRows: ROWS_PER_READ });
+    for (const row of rows) {
+      const shares = corruptUnlessRead(() => unpackShares(row.body));
+      for (const { jobId, hash } of shares) yield { stream: row.stream, jobId, hash };
+      afterSeq = row.seq;
+    }
+    if (rows.length < ROWS_PER_READ) return;
+  }
+}
+
+/**
+ * Fills duplicate detection after a restart, so that no share is credited twice across it. Resolves to the
+ * number of shares. Throws `ledger_corrupt` when the job of one is missing.
+ * @param jobKey where the ledger keeps a job of a stream
+ */
+export async function rememberShares(
+  ledger: Ledger,
+  sinceMs: number,
+  jobKey: (stream: string, jobId: JobId) => string,
+  remember: (generation: string, hash: Uint8Array) => void,
+): Promise<number> {
+  const generations = new Map<string, string>();
+  let count = 0;
+  for await (const { stream, jobId, hash } of recentShares(ledger, sinceMs)) {
+    const key = jobKey(stream, jobId);
+    let generation = generations.get(key);
+    if (generation === undefined) {
+      const body = await ledger.get(JOB_KIND, key);
+      if (body === undefined) throw new CodedError('ledger_corrupt', `job ${key} of a share is missing`);
+      generation = generationOf(corruptUnlessRead(() => parseJobDocument(body)));
+      generations.set(key, generation);
+    }
+    remember(generation, hash);
+    count += 1;
+  }
+  return count;
+}
