@@ -16,11 +16,14 @@ export type CloseMargins = {
   readonly watchDepth?: number;
 };
 
+/** Confirmations of what is taken for final, on every side and for every output of a contract. */
+export const FINAL_DEPTH = 6;
+
 export const DEFAULT_CLOSE_MARGINS: Required<CloseMargins> = {
   askBlocks: 288,
   broadcastBlocks: 144,
   urgentBlocks: 36,
-  finalDepth: 6,
+  finalDepth: FINAL_DEPTH,
   watchDepth: 100,
 };
 

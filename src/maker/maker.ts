@@ -4,6 +4,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { FINAL_DEPTH } from '../chain/watcher.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -404,7 +405,7 @@ export class Maker {
   #add(store: MakerStore): void {
     const options = {
       intake: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.intake },
-      finalDepth: this.#options.finalDepth ?? 6,
+      finalDepth: this.#options.finalDepth ?? FINAL_DEPTH,
       stakes: stakesOf(this.#options.policy),
     };
     const channel = new MakerChannel(store, options, {

@@ -3,6 +3,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { FINAL_DEPTH } from '../chain/watcher.ts';
 import { channelFacts } from '../channel/params.ts';
 import { signRefund } from '../channel/refund.ts';
 import type { SeedSigner } from '../channel/signer.ts';
@@ -43,7 +44,6 @@ export type CloseResult = {
 
 const POLL_MS = 250;
 const MAX_REFUSED_PERCENT = 1;
-const FINAL_DEPTH = 6;
 
 /** Throws `unknown_channel` where something spent the channel, or its funding is nowhere. */
 export function assertUnspent(onChain: OnChain): void {

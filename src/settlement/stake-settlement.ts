@@ -3,6 +3,7 @@ import { toHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainSource, ChainTip } from '../chain/source.ts';
 import { bondStep, sealStep } from '../chain/stake-watch.ts';
+import { FINAL_DEPTH } from '../chain/watcher.ts';
 import {
   type BondCoin,
   type BondSpend,
@@ -43,8 +44,6 @@ import { AWARD_KIND, awardId, type ChannelRecord, REMAINS_KIND, remainsEntry } f
 export const FALLBACK_SAT_PER_KVB = 5000;
 /** How far back a close that is not the own newest state is looked for. */
 const SEARCH_BLOCKS = 144;
-/** A spend is final at this depth. */
-const FINAL_DEPTH = 6;
 
 /** What of a contract's memory this needs; both sides' stores have it. */
 export type StakedStore = {

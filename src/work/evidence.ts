@@ -191,7 +191,7 @@ export function jobRecordOf(job: Job): JobRecord {
   };
 }
 
-/** The JSON of a job, one spelling for one job: what is stored once, what a peer is told, what is compared. */
+/** The JSON of a job, one spelling for one job: what is stored, told to a peer, and compared. */
 export function jobRecordToJson(job: JobRecord) {
   return {
     job: job.wireId,
