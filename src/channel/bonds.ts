@@ -1,5 +1,4 @@
-import { Transaction } from 'bitcoinjs-lib';
-import { assert } from '../base/assert.ts';
+import type { Transaction } from 'bitcoinjs-lib';
 import { fromHex, reversed, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
@@ -7,15 +6,16 @@ import { auditorKeyOf, type ChannelRole } from './keys.ts';
 import { type ChannelParams, channelFacts } from './params.ts';
 import { derSignature, ownerWitness, twoKeysWitness } from './scripts.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
-import { checkFeeRate, dustSat, feeOfVsize, ownerVsize, twoKeysVsize } from './sizes.ts';
+import { ownerVsize, twoKeysVsize } from './sizes.ts';
 import {
-  buildState,
+  buildSweep,
+  finishSpend,
   type SignedTransaction,
-  STATE_SEQUENCE,
-  STATE_VERSION,
+  type SpendLock,
   signatureBytes,
-  stateOutputs,
-} from './states.ts';
+  spendDigest,
+} from './spend.ts';
+import { buildState, stateOutputs } from './states.ts';
 
 /** A bond output of a state on the chain. */
 export type BondCoin = {
@@ -50,9 +50,9 @@ export function bondCoins(params: ChannelParams, workHashes: bigint, rung: numbe
   });
 }
 
-/** BIP143 digest, SIGHASH_ALL, of a transaction whose only input is this bond. */
+/** What a signature of a transaction that spends this bond signs. */
 export function bondDigest(coin: BondCoin, transaction: Transaction): Uint8Array {
-  return transaction.hashForWitnessV0(0, coin.script, coin.valueSat, Transaction.SIGHASH_ALL);
+  return spendDigest(coin, transaction);
 }
 
 /**
@@ -60,7 +60,7 @@ export function bondDigest(coin: BondCoin, transaction: Transaction): Uint8Array
  * rate out of range or above what the bond holds.
  */
 export function buildBondSpend(params: ChannelParams, spend: BondSpend): Transaction {
-  return buildSpend(params, spend, twoKeysVsize, STATE_SEQUENCE);
+  return sweepBond(params, spend, twoKeysVsize);
 }
 
 /**
@@ -75,27 +75,25 @@ export function buildBondReturn(
   const bonds = bondsOf(params.terms);
   if (bonds.bondMode !== 'auditor')
     throw new CodedError('bad_terms', 'this bond has no way for its owner alone');
-  return buildSpend(params, { coin, payee: coin.owner, feeRateSatPerKvb }, ownerVsize, bonds.bondCsvBlocks);
+  const spend = { coin, payee: coin.owner, feeRateSatPerKvb };
+  return sweepBond(params, spend, ownerVsize, { sequence: bonds.bondCsvBlocks });
 }
 
-function buildSpend(
+function sweepBond(
   params: ChannelParams,
-  spend: BondSpend,
+  { coin, payee, feeRateSatPerKvb }: BondSpend,
   vsizeOf: (script: Uint8Array, output: Uint8Array) => number,
-  sequence: number,
+  lock?: SpendLock,
 ): Transaction {
-  const { coin, payee, feeRateSatPerKvb } = spend;
-  checkFeeRate(feeRateSatPerKvb);
   const output = payee === 'miner' ? params.minerPayoutScript : params.makerPayoutScript;
-  const valueSat = coin.valueSat - feeOfVsize(vsizeOf(coin.script, output), feeRateSatPerKvb);
-  if (valueSat < dustSat(output)) {
-    throw new CodedError('bad_amount', 'the bond does not pay for its spend at this fee rate');
-  }
-  const transaction = new Transaction();
-  transaction.version = STATE_VERSION;
-  transaction.addInput(reversed(fromHex(coin.txid, 32)), coin.vout, sequence);
-  transaction.addOutput(output, valueSat);
-  return transaction;
+  const from = { ...coin, hash: reversed(fromHex(coin.txid, 32)) };
+  return buildSweep(
+    from,
+    output,
+    { vsize: vsizeOf(coin.script, output), satPerKvb: feeRateSatPerKvb },
+    'bond',
+    lock,
+  );
 }
 
 /**
@@ -152,8 +150,7 @@ export function finalizeBondSpend(
   if (first === undefined || second === undefined || ders.length !== 2)
     throw new CodedError('bad_signature', `a bond takes two signatures, not ${ders.length}`);
   const transaction = buildBondSpend(params, spend);
-  transaction.setWitness(0, twoKeysWitness([first, second], spend.coin.script));
-  return finished(spend.coin, transaction);
+  return finishSpend(spend.coin, transaction, twoKeysWitness([first, second], spend.coin.script));
 }
 
 /**
@@ -184,8 +181,7 @@ export function finalizeBondReturn(
   const bytes = signatureBytes(signature);
   if (!key || !bytes || !isEcdsaSignature(bondDigest(coin, transaction), key, bytes))
     throw new CodedError('bad_signature', 'the signature of the owner does not verify');
-  transaction.setWitness(0, ownerWitness(derSignature(bytes), coin.script));
-  return finished(coin, transaction);
+  return finishSpend(coin, transaction, ownerWitness(derSignature(bytes), coin.script));
 }
 
 /** The key of a signatory in the scripts of the bonds. */
@@ -197,15 +193,4 @@ export function bondKeyOf(params: ChannelParams, signatory: BondSignatory): Uint
 /** The key with which the owner of a bond takes it alone. */
 export function exitKeyOf(params: ChannelParams, coin: BondCoin): Uint8Array | undefined {
   return coin.owner === 'miner' ? params.keys.minerExit : params.keys.makerExit;
-}
-
-function finished(coin: BondCoin, transaction: Transaction): SignedTransaction {
-  const [output] = transaction.outs;
-  assert(output !== undefined && transaction.outs.length === 1, 'bond_spend_has_one_output');
-  return {
-    hex: transaction.toHex(),
-    txid: transaction.getId(),
-    feeSat: coin.valueSat - output.value,
-    vsize: transaction.virtualSize(),
-  };
 }

@@ -6,14 +6,8 @@ import type { ChannelRole } from './keys.ts';
 import { type ChannelParams, channelFacts } from './params.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { dustSat, feeOfVsize } from './sizes.ts';
-import {
-  buildSplit,
-  channelDigest,
-  finishJoint,
-  type SignedState,
-  type SignedTransaction,
-  signatureBytes,
-} from './states.ts';
+import { type SignedTransaction, signatureBytes } from './spend.ts';
+import { buildSplit, channelDigest, finishJoint, type SignedState } from './states.ts';
 
 export type { CloseSettlement } from './amounts.ts';
 export type { ChannelRole } from './keys.ts';

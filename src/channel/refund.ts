@@ -1,37 +1,22 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { type ChannelParams, channelFacts } from './params.ts';
+import type { ChannelParams } from './params.ts';
 import { derSignature, refundWitness } from './scripts.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
-import { checkFeeRate, dustSat, feeOfVsize, refundVsize } from './sizes.ts';
-import {
-  channelDigest,
-  type SignedTransaction,
-  STATE_SEQUENCE,
-  STATE_VERSION,
-  signatureBytes,
-  signedTransaction,
-} from './states.ts';
+import { refundVsize } from './sizes.ts';
+import { buildSweep, finishSpend, type SignedTransaction, signatureBytes } from './spend.ts';
+import { channelDigest, channelOutput } from './states.ts';
 
 /**
  * The refund R: the whole channel to the maker, locked until the expiry (final in a block above
  * `expiryHeight`). Throws `bad_amount` for a fee rate out of range or more than the channel holds.
  */
 export function buildRefund(params: ChannelParams, feeRateSatPerKvb: number): Transaction {
-  checkFeeRate(feeRateSatPerKvb);
-  const facts = channelFacts(params);
-  const feeSat = feeOfVsize(refundVsize(facts.script, params.makerPayoutScript), feeRateSatPerKvb);
-  const valueSat = facts.capacitySat - feeSat;
-  if (valueSat < dustSat(params.makerPayoutScript)) {
-    throw new CodedError('bad_amount', 'the channel does not pay for its refund at this fee rate');
-  }
-  const transaction = new Transaction();
-  transaction.version = STATE_VERSION;
-  transaction.locktime = params.terms.expiryHeight;
-  transaction.addInput(facts.fundingHash, params.funding.vout, STATE_SEQUENCE);
-  transaction.addOutput(params.makerPayoutScript, valueSat);
-  return transaction;
+  const output = channelOutput(params);
+  const { makerPayoutScript: to, terms } = params;
+  const fee = { vsize: refundVsize(output.script, to), satPerKvb: feeRateSatPerKvb };
+  return buildSweep(output, to, fee, 'channel', { locktime: terms.expiryHeight });
 }
 
 /**
@@ -60,6 +45,6 @@ export function finalizeRefund(
   if (bytes === undefined || !isEcdsaSignature(channelDigest(params, transaction), makerRefund, bytes)) {
     throw new CodedError('bad_signature', 'the signature of the refund does not verify');
   }
-  transaction.setWitness(0, refundWitness(derSignature(bytes), channelFacts(params).script));
-  return signedTransaction(params, transaction);
+  const output = channelOutput(params);
+  return finishSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
 }

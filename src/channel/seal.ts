@@ -1,4 +1,4 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { bigToBe, bigToLe, concat, equal, fromHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
@@ -7,11 +7,19 @@ import type { Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 import { type SealTerms, sealExpiryHeight } from '../contract/bond-terms.ts';
 import { readHex, readRecord } from './fields.ts';
-import { type ChannelParams, type ChannelSeal, channelFacts, type ScriptOutput } from './params.ts';
+import { type ChannelParams, type ChannelSeal, channelFacts } from './params.ts';
 import { dataOutput, derSignature, jointWitness, refundWitness } from './scripts.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
-import { checkFeeRate, dustSat, feeOfVsize, jointSpendVsize, refundVsize } from './sizes.ts';
-import { type SignedTransaction, STATE_SEQUENCE, STATE_VERSION, signatureBytes } from './states.ts';
+import { dustSat, feeOfVsize, jointSpendVsize, refundVsize } from './sizes.ts';
+import {
+  buildSpend,
+  buildSweep,
+  finishSpend,
+  type SignedTransaction,
+  type SpentOutput,
+  signatureBytes,
+  spendDigest,
+} from './spend.ts';
 
 /** What a claim `Q_n` says the miner delivered: the other direction of the tie (`channel.md` 2.3). */
 export type SealClaim = {
@@ -33,13 +41,14 @@ export type SignedSealClaim = SealClaim & {
 const SEAL_TAG = Uint8Array.of(0x73, 0x68, 0x73, 0x6c);
 
 /** What a channel with a seal has. Throws `bad_terms` for one without. */
-function sealOf(params: ChannelParams): { terms: SealTerms; output: ScriptOutput; seal: ChannelSeal } {
-  const { seal: output } = channelFacts(params);
+function sealOf(params: ChannelParams): { terms: SealTerms; output: SpentOutput; seal: ChannelSeal } {
+  const { seal: output, fundingHash: hash } = channelFacts(params);
   const { seal } = params;
   const { seal: terms } = params.terms;
   if (terms === undefined || output === undefined || seal === undefined)
     throw new CodedError('bad_terms', 'this channel has no seal');
-  return { terms, output, seal };
+  const { script } = output;
+  return { terms, output: { hash, vout: seal.vout, valueSat: terms.sealSat, script }, seal };
 }
 
 /**
@@ -71,12 +80,10 @@ export function buildSealClaim(params: ChannelParams, claim: SealClaim): Transac
   const vsize = jointSpendVsize(output.script, [data, seal.nextScript]);
   const valueSat = terms.sealSat - feeOfVsize(vsize, terms.claimFeeRateSatPerKvb);
   assert(valueSat >= dustSat(seal.nextScript), 'seal_pays_for_its_claim');
-  const transaction = new Transaction();
-  transaction.version = STATE_VERSION;
-  transaction.addInput(channelFacts(params).fundingHash, seal.vout, STATE_SEQUENCE);
-  transaction.addOutput(data, 0n);
-  transaction.addOutput(seal.nextScript, valueSat);
-  return transaction;
+  return buildSpend(output, [
+    { script: data, valueSat: 0n },
+    { script: seal.nextScript, valueSat },
+  ]);
 }
 
 function checkClaim(params: ChannelParams, claim: SealClaim): void {
@@ -89,10 +96,9 @@ function checkClaim(params: ChannelParams, claim: SealClaim): void {
     throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
 }
 
-/** BIP143 digest, SIGHASH_ALL, of a transaction whose only input is the seal. */
+/** What a signature of a transaction that spends the seal signs. */
 export function sealDigest(params: ChannelParams, transaction: Transaction): Uint8Array {
-  const { terms, output } = sealOf(params);
-  return transaction.hashForWitnessV0(0, output.script, terms.sealSat, Transaction.SIGHASH_ALL);
+  return spendDigest(sealOf(params).output, transaction);
 }
 
 /**
@@ -164,8 +170,7 @@ export function joinSealClaim(
     throw new CodedError('bad_signature', 'the signature of the maker does not verify for this claim');
   const miner = derSignature(fromHex(claim.signature, 64));
   const { output } = sealOf(params);
-  transaction.setWitness(0, jointWitness(derSignature(maker), miner, output.script));
-  return finished(params, transaction);
+  return finishSpend(output, transaction, jointWitness(derSignature(maker), miner, output.script));
 }
 
 /**
@@ -173,18 +178,10 @@ export function joinSealClaim(
  * a seal, `bad_amount` for a fee rate out of range or above what the seal holds.
  */
 export function buildSealRefund(params: ChannelParams, feeRateSatPerKvb: number): Transaction {
-  checkFeeRate(feeRateSatPerKvb);
-  const { terms, output, seal } = sealOf(params);
-  const feeSat = feeOfVsize(refundVsize(output.script, params.minerPayoutScript), feeRateSatPerKvb);
-  const valueSat = terms.sealSat - feeSat;
-  if (valueSat < dustSat(params.minerPayoutScript))
-    throw new CodedError('bad_amount', 'the seal does not pay for its refund at this fee rate');
-  const transaction = new Transaction();
-  transaction.version = STATE_VERSION;
-  transaction.locktime = sealExpiryHeight(params.terms);
-  transaction.addInput(channelFacts(params).fundingHash, seal.vout, STATE_SEQUENCE);
-  transaction.addOutput(params.minerPayoutScript, valueSat);
-  return transaction;
+  const { output } = sealOf(params);
+  const to = params.minerPayoutScript;
+  const fee = { vsize: refundVsize(output.script, to), satPerKvb: feeRateSatPerKvb };
+  return buildSweep(output, to, fee, 'seal', { locktime: sealExpiryHeight(params.terms) });
 }
 
 /** Builds and signs it with the miner's `sealExit` key. Throws as `buildSealRefund`, and `bad_key_file`. */
@@ -209,18 +206,8 @@ export function finalizeSealRefund(
   const bytes = signatureBytes(signature);
   if (!key || !bytes || !isEcdsaSignature(sealDigest(params, transaction), key, bytes))
     throw new CodedError('bad_signature', 'the signature of the seal’s refund does not verify');
-  transaction.setWitness(0, refundWitness(derSignature(bytes), sealOf(params).output.script));
-  return finished(params, transaction);
-}
-
-function finished(params: ChannelParams, transaction: Transaction): SignedTransaction {
-  const outSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
-  return {
-    hex: transaction.toHex(),
-    txid: transaction.getId(),
-    feeSat: sealOf(params).terms.sealSat - outSat,
-    vsize: transaction.virtualSize(),
-  };
+  const { output } = sealOf(params);
+  return finishSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
 }
 
 export function signedSealClaimToJson(claim: SignedSealClaim): { readonly [key: string]: Json } {

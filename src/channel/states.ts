@@ -1,4 +1,4 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { bigToBe, bigToLe, concat, fromHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
@@ -17,6 +17,14 @@ import {
   type Signer,
 } from './signer.ts';
 import { dustSat, feeOfVsize, jointSpendVsize } from './sizes.ts';
+import {
+  buildSpend,
+  finishSpend,
+  type SignedTransaction,
+  type SpentOutput,
+  signatureBytes,
+  spendDigest,
+} from './spend.ts';
 
 export { type StateAmounts, stateAmounts } from './amounts.ts';
 
@@ -35,10 +43,6 @@ export type SignedState = {
   /** BIP340 by the maker's node key over the state hash: 64 bytes in hex. */
   readonly receiptSignature: string;
 };
-
-/** Version 3: relayed under the TRUC rules (BIP431). Not final, and replaceable by a higher rung. */
-export const STATE_VERSION = 3;
-export const STATE_SEQUENCE = 0xffff_fffd;
 
 /** An output of a split. */
 export type SplitOutput = {
@@ -117,18 +121,15 @@ export function buildSplit(
   outputs: readonly SplitOutput[],
   feeSat: bigint,
 ): Transaction {
-  const facts = channelFacts(params);
-  const transaction = new Transaction();
-  transaction.version = STATE_VERSION;
-  transaction.addInput(facts.fundingHash, params.funding.vout, STATE_SEQUENCE);
-  outputs.forEach(({ script, valueSat }, index) => {
+  const { capacitySat } = channelFacts(params);
+  const paid = outputs.map(({ script, valueSat }, index) => {
     const paidSat = index === 0 ? valueSat - feeSat : valueSat;
     assert(paidSat >= dustSat(script), 'output_relays', index);
-    transaction.addOutput(script, paidSat);
+    return { script, valueSat: paidSat };
   });
-  const outSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
-  assert(feeSat > 0n && outSat + feeSat === facts.capacitySat, 'split_conserves');
-  return transaction;
+  const outSat = paid.reduce((total, { valueSat }) => total + valueSat, 0n);
+  assert(feeSat > 0n && outSat + feeSat === capacitySat, 'split_conserves');
+  return buildSpend(channelOutput(params), paid);
 }
 
 /**
@@ -139,10 +140,15 @@ export function rungOfTxid(params: ChannelParams, workHashes: bigint, txid: stri
   return rung === -1 ? undefined : rung;
 }
 
-/** BIP143 digest, SIGHASH_ALL, of a transaction whose only input spends the channel. */
+/** F0, as what spends it needs it. */
+export function channelOutput(params: ChannelParams): SpentOutput {
+  const { fundingHash: hash, capacitySat: valueSat, script } = channelFacts(params);
+  return { hash, vout: params.funding.vout, valueSat, script };
+}
+
+/** What a signature of a transaction that spends the channel signs. */
 export function channelDigest(params: ChannelParams, transaction: Transaction): Uint8Array {
-  const facts = channelFacts(params);
-  return transaction.hashForWitnessV0(0, facts.script, facts.capacitySat, Transaction.SIGHASH_ALL);
+  return spendDigest(channelOutput(params), transaction);
 }
 
 function buildRungs(params: ChannelParams, workHashes: bigint): Transaction[] {
@@ -261,11 +267,6 @@ function isNodeSignature(digest: Uint8Array, nodeId: string, signature: string):
   return bytes !== undefined && isSchnorrSignature(digest, fromHex(nodeId, 32), bytes);
 }
 
-/** 64 bytes of lower-case hex, or undefined. */
-export function signatureBytes(text: unknown): Uint8Array | undefined {
-  return typeof text === 'string' && /^[0-9a-f]{128}$/.test(text) ? fromHex(text) : undefined;
-}
-
 /**
  * The miner's check of what the maker sent, against the last state it has on disk. `same` is a repetition
  * of it: nothing to store. Throws `wrong_state_number` unless it is the next (state 0 first),
@@ -306,14 +307,6 @@ export function rungForFeeRate(
   const rung = params.terms.feeLadderSatPerKvb.findIndex((rate) => rate >= feeRateSatPerKvb);
   return rung === -1 ? highest : Math.min(rung, highest);
 }
-
-export type SignedTransaction = {
-  readonly hex: string;
-  /** As displayed. */
-  readonly txid: string;
-  readonly feeSat: bigint;
-  readonly vsize: number;
-};
 
 /**
  * Completes a rung with the miner's signature: ready to broadcast. Checks the stored signature once more.
@@ -361,23 +354,9 @@ export function finishJoint(
   if (!isEcdsaSignature(digest, params.keys.minerChannel, minerSignature)) {
     throw new CodedError('bad_signature', 'the signature of the miner does not verify');
   }
-  const { script } = channelFacts(params);
-  transaction.setWitness(
-    0,
-    jointWitness(derSignature(makerSignature), derSignature(minerSignature), script),
-  );
-  return signedTransaction(params, transaction);
-}
-
-/** The finished form of a transaction that spends the channel and nothing else. */
-export function signedTransaction(params: ChannelParams, transaction: Transaction): SignedTransaction {
-  const paidOutSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
-  return {
-    hex: transaction.toHex(),
-    txid: transaction.getId(),
-    feeSat: channelFacts(params).capacitySat - paidOutSat,
-    vsize: transaction.virtualSize(),
-  };
+  const output = channelOutput(params);
+  const signatures = [derSignature(makerSignature), derSignature(minerSignature)] as const;
+  return finishSpend(output, transaction, jointWitness(...signatures, output.script));
 }
 
 /** What the miner's ack of a state signs, 32 bytes. */

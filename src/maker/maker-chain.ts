@@ -11,7 +11,7 @@ import { finalizeRefund, signRefund } from '../channel/refund.ts';
 import type { Signer } from '../channel/signer.ts';
 import { refundRequest, type SigningRequest } from '../channel/signing-requests.ts';
 import { dustSat, refundVsize } from '../channel/sizes.ts';
-import type { SignedTransaction } from '../channel/states.ts';
+import type { SignedTransaction } from '../channel/spend.ts';
 import {
   ChannelWatch,
   type ChannelWatchDeps,

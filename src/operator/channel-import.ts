@@ -12,13 +12,8 @@ import {
   parseSignedSealClaim,
   type SignedSealClaim,
 } from '../channel/seal.ts';
-import {
-  joinState,
-  parseSignedState,
-  type SignedState,
-  type SignedTransaction,
-  verifySignedState,
-} from '../channel/states.ts';
+import type { SignedTransaction } from '../channel/spend.ts';
+import { joinState, parseSignedState, type SignedState, verifySignedState } from '../channel/states.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import { CONTRACT_KIND, FUNDING_KIND, SEAL_KIND, STATE_KIND } from '../settlement/records.ts';
 import { EXPORT_FORMAT, EXPORT_VERSION, EXPORTED_KINDS, type ExportedRecord } from './channel-export.ts';

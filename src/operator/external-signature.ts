@@ -5,7 +5,8 @@ import { psbtSignature } from '../channel/psbt.ts';
 import { finalizeRefund } from '../channel/refund.ts';
 import { refundRequest, stateRequest } from '../channel/signing-requests.ts';
 import { refundVsize } from '../channel/sizes.ts';
-import { joinState, rungOfTxid, type SignedTransaction } from '../channel/states.ts';
+import type { SignedTransaction } from '../channel/spend.ts';
+import { joinState, rungOfTxid } from '../channel/states.ts';
 import type { FundedChannel } from './channel-report.ts';
 
 /**

@@ -14,13 +14,8 @@ import {
 } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { jointSpendVsize, ownerVsize, refundVsize } from '../channel/sizes.ts';
-import {
-  buildState,
-  finalizeState,
-  type SignedState,
-  type SignedTransaction,
-  stateOutputs,
-} from '../channel/states.ts';
+import type { SignedTransaction } from '../channel/spend.ts';
+import { buildState, finalizeState, type SignedState, stateOutputs } from '../channel/states.ts';
 import { bondsOf, sealExpiryHeight } from '../contract/bond-terms.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../miner/miner-chain.ts';
 

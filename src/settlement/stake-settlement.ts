@@ -31,7 +31,8 @@ import {
   sealClaimRequest,
   sealRefundRequest,
 } from '../channel/signing-requests.ts';
-import type { SignedState, SignedTransaction } from '../channel/states.ts';
+import type { SignedTransaction } from '../channel/spend.ts';
+import type { SignedState } from '../channel/states.ts';
 import { bondsOf, hasBondOutputs, sealExpiryHeight } from '../contract/bond-terms.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
