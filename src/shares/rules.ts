@@ -4,8 +4,8 @@ import { bitsWithin } from '../stratum/version-rolling.ts';
 export const MAX_FUTURE_SECONDS = 7200;
 
 /**
- * The same for whoever answers miners: what it takes must not be refused by a buyer whose clock is behind. Each
- * of the two clocks may be a minute off.
+ * The same for whoever answers miners: what it takes must not be refused by a buyer whose clock is behind.
+ * Each of the two clocks may be a minute off.
  */
 export const SELLER_FUTURE_SECONDS = MAX_FUTURE_SECONDS - 120;
 
@@ -26,7 +26,8 @@ export function meets(hash: Uint8Array, offset: number, words: Uint32Array): boo
 
 /**
  * The window of a share's ntime, both ends included: from the time of its job to `futureSeconds` from now.
- * Below the time of its job a header can break the median-time rule; above two hours from now no node takes it.
+ * Below the time of its job a header can break the median-time rule; above two hours from now no node takes
+ * it.
  * @param ntime u32 seconds, as hashed
  * @param jobTime u32 seconds, of `mining.notify`
  * @param nowMs wall time, ms since the epoch
