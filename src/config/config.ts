@@ -165,6 +165,8 @@ export type ContractConfig = {
   readonly shareDifficulty: number;
   readonly bindingScriptHex: string | undefined;
   readonly staleGraceSeconds: number;
+  /** 2 stands for 1 too, where there are neither bonds nor a seal. */
+  readonly termsVersion: 2 | 3;
   readonly bonds: BondsConfig | undefined;
   /** Signs, when the maker asks, that it has its bond back after a close alone. */
   readonly returnsBonds: boolean;

@@ -83,6 +83,8 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     const needed = roundedUpSat(workTotal, price);
     context.refuse('contract.budget', `does not cover work_total at this price: that earns ${needed} sat`);
   }
+  if (contract.termsVersion === 3 && contract.bindingScript === undefined)
+    context.refuse('contract.binding_script', 'is missing: contract.terms_version 3 sells no unbound work');
   return {
     maker: makerUrl,
     makerNodeId,
@@ -98,6 +100,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     shareDifficulty: contract.shareDifficulty,
     bindingScriptHex: contract.bindingScript,
     staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
+    termsVersion: contract.termsVersion === 3 ? 3 : 2,
     bonds: bondsOf(contract.bonds, context),
     returnsBonds: contract.bonds.release,
     seal: sealOf(contract.seal),

@@ -69,6 +69,11 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     max: '1h',
     doc: 'A share may arrive this long after its block was replaced.',
   }),
+  termsVersion: option(INTEGER, 2, {
+    min: 2,
+    max: 3,
+    doc: 'Version of the proposed terms: 2 is read by every market maker; 3 needs one that knows it, and binding_script.',
+  }),
   bonds: CONTRACT_BONDS,
   seal: CONTRACT_SEAL,
 });

@@ -13,9 +13,12 @@ import {
   contractIdOf,
   DEFAULT_FEE_LADDER_SAT_PER_KVB,
   parseTerms,
+  type TermsV1or2,
   termsToJson,
 } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
+import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
+import { termsV3From } from '../contract/terms-upgrade.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MinerContract, type MinerStatus } from '../miner/miner-contract.ts';
@@ -181,32 +184,33 @@ async function propose(
   deps: ContractRunnerDeps,
 ): Promise<ContractTerms> {
   const tip = await deps.chain.tip();
-  const terms = parseTerms(
-    termsToJson({
-      network,
-      minerNodeId: toHex(nodeIdBytes(deps.signer)),
-      makerNodeId: contract.makerNodeId,
-      priceMsatPerEh: contract.priceMsatPerEh,
-      workTotalHashes: contract.workTotalHashes,
-      stepHashes: contract.stepHashes,
-      maxUnpaidSteps: contract.maxUnpaidSteps,
-      budgetSat: contract.budgetSat,
-      reserveSat: contract.reserveSat,
-      minerReserveSat: contract.minerReserveSat,
-      expiryHeight: tip.height + contract.expiryBlocks,
-      minDepth: contract.minDepth,
-      feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
-      maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
-      binding:
-        contract.bindingScriptHex === undefined
-          ? { type: 'none' }
-          : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
-      staleGraceSeconds: contract.staleGraceSeconds,
-      nonceHex: toHex(deps.random.bytes(16)),
-      ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
-      ...(contract.seal === undefined ? {} : { seal: contract.seal }),
-    }),
-  );
+  const older: TermsV1or2 = {
+    network,
+    minerNodeId: toHex(nodeIdBytes(deps.signer)),
+    makerNodeId: contract.makerNodeId,
+    priceMsatPerEh: contract.priceMsatPerEh,
+    workTotalHashes: contract.workTotalHashes,
+    stepHashes: contract.stepHashes,
+    maxUnpaidSteps: contract.maxUnpaidSteps,
+    budgetSat: contract.budgetSat,
+    reserveSat: contract.reserveSat,
+    minerReserveSat: contract.minerReserveSat,
+    expiryHeight: tip.height + contract.expiryBlocks,
+    minDepth: contract.minDepth,
+    feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
+    maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
+    binding:
+      contract.bindingScriptHex === undefined
+        ? { type: 'none' }
+        : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
+    staleGraceSeconds: contract.staleGraceSeconds,
+    nonceHex: toHex(deps.random.bytes(16)),
+    ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
+    ...(contract.seal === undefined ? {} : { seal: contract.seal }),
+  };
+  const wanted =
+    contract.termsVersion === 3 ? termsV3From(older, tip.height + TERMS_DEFAULTS.fundingByBlocks) : older;
+  const terms = parseTerms(termsToJson(wanted));
   await deps.ledger.appendNow([proposalEntry(terms)]);
   return terms;
 }

@@ -12,6 +12,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { handler } from '../peer/calls.ts';
 import { createTlsIdentity } from '../peer/certificate.ts';
+import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
@@ -72,6 +73,8 @@ export type MakerOptions = {
   readonly authTimeoutMs?: number;
   readonly transport?: TransportOptions;
   readonly rpc?: RpcOptions;
+  /** Feature bits to announce: see `FEATURE_TABLE`. */
+  readonly features?: readonly number[];
 };
 
 export type MakerDeps = {
@@ -251,7 +254,7 @@ export class Maker {
     const nodeId = await authenticate(peer, 'server', {
       identity: identityOfSigner(this.#deps.signer),
       genesisHash,
-      features: [],
+      features: this.#options.features ?? OFFERED_FEATURES,
       isKnown: (id) => allowedNodeIds === undefined || allowedNodeIds.has(id),
       random: this.#deps.random,
       timeoutMs: this.#options.authTimeoutMs ?? 10_000,

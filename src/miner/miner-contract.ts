@@ -217,7 +217,7 @@ export class MinerContract {
     await authenticate(peer, 'client', {
       identity: identityOfSigner(signer),
       genesisHash,
-      features: [],
+      features: this.#options.features,
       isKnown: (nodeId) => nodeId === terms.makerNodeId,
       random,
       timeoutMs: connectTimeoutMs,

@@ -52,6 +52,8 @@ export async function openChannel(
   const { contractId, terms } = store;
   if (store.contract === undefined) {
     checkOrder(terms);
+    if (terms.version === 3 && !peer.features.has('terms_v3'))
+      throw new CodedError('unsupported', 'the maker does not read terms of version 3');
     const signature = signTerms(terms, deps.signer);
     const answer = await call(peer, 'contract.propose', { terms, signature });
     if (answer.contractId !== contractId) throw new CodedError('protocol', 'another contract id');

@@ -3,6 +3,7 @@ import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import { OFFERED_FEATURES } from '../peer/features.ts';
 import { DEFAULT_RPC, type RpcOptions } from '../peer/rpc-peer.ts';
 import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
@@ -31,6 +32,8 @@ export type MinerContractOptions = {
   readonly margins?: CloseMargins;
   readonly transport?: TransportOptions;
   readonly rpc?: RpcOptions;
+  /** Feature bits to announce: see `FEATURE_TABLE`. */
+  readonly features?: readonly number[];
 };
 
 export type MinerSettings = MinerContractOptions &
@@ -48,6 +51,7 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
   margins: DEFAULT_CLOSE_MARGINS,
   transport: DEFAULT_TRANSPORT,
   rpc: DEFAULT_RPC,
+  features: OFFERED_FEATURES,
 };
 
 export type MinerContractDeps = OpeningDeps & {

@@ -3,16 +3,11 @@ import { concat, fromHex, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
+import { commonFeatures, missingFeature } from './features.ts';
 import { authCodec, type Hello, helloCodec } from './messages.ts';
 import type { RpcPeer } from './rpc-peer.ts';
 
 export const PROTOCOL_VERSION = 1;
-
-/**
- * Feature bits this program knows. Even bits are required by who sets them, odd ones may be ignored (as
- * BOLT9).
- */
-export const KNOWN_FEATURES: readonly number[] = [];
 
 /** Who we are to peers: an x-only secp256k1 key and what signs with it (BIP340). */
 export type NodeIdentity = {
@@ -27,6 +22,7 @@ export type HandshakeOptions = {
   readonly identity: NodeIdentity;
   /** Displayed hex of block 0: both peers must agree. */
   readonly genesisHash: string;
+  /** Feature bits to announce: see `FEATURE_TABLE`. */
   readonly features: readonly number[];
   /** Whether a proven node id may go on: the allow-list of a server, the expected id of a client. */
   readonly isKnown: (nodeId: string) => boolean;
@@ -74,7 +70,7 @@ export function checkHello(theirs: Hello, options: HandshakeOptions): void {
   if (theirs.protocol !== PROTOCOL_VERSION) {
     throw new CodedError('unsupported', `protocol ${theirs.protocol}, here ${PROTOCOL_VERSION}`);
   }
-  const unknown = theirs.features.find((bit) => bit % 2 === 0 && !KNOWN_FEATURES.includes(bit));
+  const unknown = missingFeature(options.features, theirs.features);
   if (unknown !== undefined) throw new CodedError('unsupported', `feature ${unknown}`);
   if (theirs.chainHash !== options.genesisHash) throw new CodedError('wrong_chain');
   if (theirs.nodeId === options.identity.nodeId)
@@ -91,7 +87,7 @@ function checkAuth(digest: Uint8Array, nodeId: string, signatureHex: string): vo
  * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only
  * after the
  * client has proven a key on its list. Until it resolves nothing else is answered.
- * @returns the node id of the peer. On failure the connection is ended and the coded error thrown.
+ * @returns the node id of the peer, and `peer.features` is what both announced. On failure the connection is ended and the coded error thrown.
  */
 export async function authenticate(
   peer: RpcPeer,
@@ -129,6 +125,7 @@ async function proveToServer(peer: RpcPeer, options: HandshakeOptions): Promise<
   const signature = toHex(options.identity.sign(authDigest('client', client, server, exporter)));
   const answer = authCodec.parse(await peer.request('session.auth', authCodec.print({ signature })));
   checkAuth(authDigest('server', client, server, exporter), server.nodeId, answer.signature);
+  peer.features = commonFeatures(client.features, server.features);
   return server.nodeId;
 }
 
@@ -163,6 +160,7 @@ function serveProof(peer: RpcPeer, options: HandshakeOptions): Promise<string> {
           if (!options.isKnown(client.nodeId)) throw new CodedError('unknown_peer');
           const digest = authDigest('server', client, server, exporter);
           const proof = authCodec.print({ signature: toHex(options.identity.sign(digest)) });
+          peer.features = commonFeatures(server.features, client.features);
           resolve(client.nodeId);
           return proof;
         } catch (error) {

@@ -12,6 +12,7 @@ import { CodedError, codeOf, ERROR_TABLE, type ErrorCode, rpcNumber } from '../b
 import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
+import { type FeatureSet, NO_FEATURES } from './features.ts';
 import type { PeerLink } from './transport.ts';
 
 /** Answers one method; throws `CodedError` to refuse. Parameters are unparsed. */
@@ -40,6 +41,8 @@ export class RpcPeer {
   readonly connection: PeerLink;
   /** Resolves, never rejects, with the reason once the connection has ended. */
   readonly closed: Promise<CodedError>;
+  /** What both sides announced, from the handshake on. */
+  features: FeatureSet = NO_FEATURES;
   readonly stats = { requestsSent: 0, requestsServed: 0, refused: 0, ignored: 0 };
   readonly #options: RpcOptions;
   readonly #log: Logger;

@@ -6,6 +6,7 @@ import { contractIdOf } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
+import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import { DEFAULT_RPC, RpcPeer } from '../peer/rpc-peer.ts';
 import { connectPeer, DEFAULT_TRANSPORT } from '../peer/transport.ts';
@@ -43,7 +44,7 @@ export async function healFromMaker(
   const peer = new RpcPeer(connection, DEFAULT_RPC, { log: deps.log });
   try {
     await authenticate(peer, 'client', {
-      ...{ genesisHash, timeoutMs, random: deps.random, features: [] },
+      ...{ genesisHash, timeoutMs, random: deps.random, features: OFFERED_FEATURES },
       identity: identityOfSigner(deps.signer),
       isKnown: (nodeId) => nodeId === target.nodeId,
     });

@@ -3,7 +3,8 @@ import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
-import type { BondTerms } from '../../src/contract/bond-terms.ts';
+import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
+import { termsToJson } from '../../src/contract/terms.ts';
 import { ContractRunner } from '../../src/daemon/contract-runner.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -28,7 +29,7 @@ function worldOf(): World {
   return new World({ policy: { stakes, bindingScriptHex: MAKER_SCRIPT_HEX } });
 }
 
-function configOf(world: World): ContractConfig {
+function configOf(world: World, termsVersion: 2 | 3 = 2): ContractConfig {
   const { terms, minerSigner } = world;
   return {
     ...terms,
@@ -36,6 +37,7 @@ function configOf(world: World): ContractConfig {
     expiryBlocks: 600,
     shareDifficulty: difficultyOfTarget(SHARE.target),
     bindingScriptHex: MAKER_SCRIPT_HEX,
+    termsVersion,
     bonds,
     returnsBonds: false,
     seal,
@@ -43,9 +45,9 @@ function configOf(world: World): ContractConfig {
   };
 }
 
-async function start(world: World, store: MemoryLedger): Promise<ContractRunner> {
+async function start(world: World, store: MemoryLedger, termsVersion?: 2 | 3): Promise<ContractRunner> {
   const { source: chain, minerSigner: signer } = world;
-  return ContractRunner.start('regtest', configOf(world), {
+  return ContractRunner.start('regtest', configOf(world, termsVersion), {
     ...{ ledger: new MortalLedger(store), chain, signer, clock: systemClock, random },
     ...{ log: silentLogger, onStatus: () => {} },
   });
@@ -104,4 +106,31 @@ describe('selling hashrate', () => {
     expect(selling.terms).toMatchObject({ bonds, seal });
     await selling.stop();
   });
+});
+
+it.each([
+  [[1, 3, 5], 3],
+  [[], 2],
+] as const)(
+  'a maker of features %j takes terms of version %i, with bonds and a seal',
+  async (features, version) => {
+    const world = worldOf();
+    await world.startMaker({ features });
+    const selling = await start(world, new MemoryLedger(), version);
+    await until('funding', () => world.chain.mempoolEntries().length === 1);
+    expect(termsToJson(selling.terms)['version']).toBe(version);
+    expect(bondsOf(selling.terms)).toMatchObject(bonds);
+    await selling.stop();
+    await world.stop();
+  },
+);
+
+it('terms of version 3 are not proposed to a maker that does not read them', async () => {
+  const world = worldOf();
+  await world.startMaker({ features: [] });
+  const selling = await start(world, new MemoryLedger(), 3);
+  await until('refusal', () => selling.side.status.lastError === 'unsupported');
+  expect(world.maker.status).toEqual([]);
+  await selling.stop();
+  await world.stop();
 });

@@ -20,6 +20,19 @@ function optionsOf(of: 'miner' | 'maker', changes: Partial<HandshakeOptions> = {
   };
 }
 
+/** What each side takes for agreed after a handshake. */
+async function agreed(client: readonly number[], server: readonly number[]): Promise<string[][]> {
+  const pair = await createTlsPair();
+  const peers = [rpcOver(pair.client), rpcOver(pair.server)] as const;
+  expect(peers.map(({ features }) => features.size)).toEqual([0, 0]);
+  await Promise.all([
+    authenticate(peers[0], 'client', optionsOf('miner', { features: client })),
+    authenticate(peers[1], 'server', optionsOf('maker', { features: server })),
+  ]);
+  await pair.close();
+  return peers.map(({ features }) => [...features]);
+}
+
 async function shake(
   client: Partial<HandshakeOptions> = {},
   server: Partial<HandshakeOptions> = {},
@@ -52,11 +65,28 @@ describe('the handshake', () => {
     expect(client).toBe('unknown_peer');
   });
 
+  it('agrees on the features that both announce, whether as needed or as known', async () => {
+    const none: string[][] = [[], []];
+    const packed = ['packed_shares'];
+    expect(await agreed([1, 3, 5], [])).toEqual(none);
+    expect(await agreed([], [1, 3, 5])).toEqual(none);
+    expect(await agreed([1], [5, 77])).toEqual(none);
+    expect(await agreed([0, 5], [1, 3])).toEqual([packed, packed]);
+    expect(await agreed([5, 3, 1], [1, 5])).toEqual([
+      ['packed_shares', 'terms_v3'],
+      ['packed_shares', 'terms_v3'],
+    ]);
+  });
+
   it('refuses another chain and a required feature it does not know', async () => {
     const mainnet = { genesisHash: NETWORKS.mainnet.genesisHash };
     expect(await shake(mainnet)).toEqual(['wrong_chain', 'wrong_chain']);
     expect(await shake({ features: [2] })).toEqual(['unsupported', 'unsupported']);
     expect((await shake({}, { features: [4] }))[0]).toBe('unsupported');
+    expect(await shake({ features: [64] }, { features: [1, 3, 5] })).toEqual([
+      'unsupported',
+      'unsupported',
+    ]);
   });
 
   it('refuses a peer that claims a key it does not hold', async () => {

@@ -1,0 +1,46 @@
+/**
+ * What a peer may be able to do beyond the first protocol, as pairs of bits in `session.hello` (as BOLT9): the
+ * even bit 2k says that its sender needs the other side to know it, the odd bit 2k + 1 that it would use it. A
+ * feature is used where both announce either bit. A bit is never given another meaning.
+ */
+export const FEATURE_TABLE = [
+  {
+    name: 'packed_shares',
+    bit: 0,
+    meaning: 'work.batch carries its shares in one packed field',
+  },
+  {
+    name: 'state_commitments',
+    bit: 2,
+    meaning:
+      'state.sign carries a signed commitment to shares, jobs and faults, and its ack a countersignature',
+  },
+  { name: 'terms_v3', bit: 4, meaning: 'terms of version 3 are read' },
+] as const;
+
+/** The name of a feature of the table. */
+export type Feature = (typeof FEATURE_TABLE)[number]['name'];
+
+/** What both sides of a connection announced. */
+export type FeatureSet = ReadonlySet<Feature>;
+
+/** Of a connection before its handshake, or with a peer that announces nothing. */
+export const NO_FEATURES: FeatureSet = new Set();
+
+/** What this program announces unless it is told otherwise: what it can do, and it needs nothing. */
+export const OFFERED_FEATURES: readonly number[] = [5];
+
+function has(bits: readonly number[], bit: number): boolean {
+  return bits.includes(bit) || bits.includes(bit + 1);
+}
+
+/** What both announce. Bits outside the table mean nothing. */
+export function commonFeatures(ours: readonly number[], theirs: readonly number[]): FeatureSet {
+  const common = FEATURE_TABLE.filter(({ bit }) => has(ours, bit) && has(theirs, bit));
+  return new Set(common.map(({ name }) => name));
+}
+
+/** A bit that the peer needs and we do not announce, undefined where there is none. */
+export function missingFeature(ours: readonly number[], theirs: readonly number[]): number | undefined {
+  return theirs.find((bit) => bit % 2 === 0 && !has(ours, bit));
+}
