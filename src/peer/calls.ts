@@ -1,4 +1,4 @@
-import { codecsOf, type MethodName, type Params, type Result } from './messages.ts';
+import { codecsOf, type MethodName, type Params, printParams, type Result } from './messages.ts';
 import type { RpcHandler, RpcPeer } from './rpc-peer.ts';
 
 /** Asks the peer, typed. Throws as `RpcPeer.request`, and `protocol` for an answer of another shape. */
@@ -7,8 +7,8 @@ export async function call<M extends MethodName>(
   method: M,
   params: Params<M>,
 ): Promise<Result<M>> {
-  const { params: printer, result: parser } = codecsOf(method);
-  return parser.parse(await peer.request(method, printer.print(params)));
+  const answer = await peer.request(method, printParams(method, params, peer.features));
+  return codecsOf(method).result.parse(answer);
 }
 
 /** Answers a method with typed parameters and result. */

@@ -1,7 +1,7 @@
 /**
- * What a peer may be able to do beyond the first protocol, as pairs of bits in `session.hello` (as BOLT9): the
- * even bit 2k says that its sender needs the other side to know it, the odd bit 2k + 1 that it would use it. A
- * feature is used where both announce either bit. A bit is never given another meaning.
+ * What a peer may be able to do beyond the first protocol, as pairs of bits in `session.hello` (as BOLT9):
+ * the even bit 2k says that its sender needs the other side to know it, the odd bit 2k + 1 that it would use
+ * it. A feature is used where both announce either bit. A bit is never given another meaning.
  */
 export const FEATURE_TABLE = [
   {
@@ -28,7 +28,7 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** What this program announces unless it is told otherwise: what it can do, and it needs nothing. */
-export const OFFERED_FEATURES: readonly number[] = [5];
+export const OFFERED_FEATURES: readonly number[] = [1, 5];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

@@ -87,7 +87,8 @@ function checkAuth(digest: Uint8Array, nodeId: string, signatureHex: string): vo
  * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only
  * after the
  * client has proven a key on its list. Until it resolves nothing else is answered.
- * @returns the node id of the peer, and `peer.features` is what both announced. On failure the connection is ended and the coded error thrown.
+ * @returns the node id of the peer, and `peer.features` is what both announced. On failure the connection
+ * is ended and the coded error thrown.
  */
 export async function authenticate(
   peer: RpcPeer,

@@ -1,17 +1,12 @@
 import { u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
 import { type JobId, parseJobId, printJobId } from '../stratum/job-id.ts';
-import {
-  EXTRANONCE_ROOM,
-  type JobRecord,
-  jobRecordToJson,
-  readJobRecord,
-  type ShareRecord,
-} from '../work/evidence.ts';
+import { EXTRANONCE_ROOM, type JobRecord, jobRecordToJson, readJobRecord } from '../work/evidence.ts';
 import {
   bytesUpTo,
   type Codec,
@@ -27,6 +22,8 @@ import {
   positiveNumber,
   text,
 } from './codec.ts';
+import type { FeatureSet } from './features.ts';
+import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 
 /**
@@ -98,11 +95,12 @@ export const helloCodec: Codec<Hello> = object<Hello>({
 
 export const authCodec = object({ signature: ['signature', signature] });
 
+export type { WireShare } from './packed-shares.ts';
+
 const stateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
 const sideCodec: Codec<FundingSide> = { parse: parseFundingSide, print: fundingSideToJson };
 
-/** A share as its job and session make it; what it hashes to is recomputed by who receives it. */
-const shareCodec = object<Omit<ShareRecord, 'hash'>>({
+const shareCodec = object<WireShare>({
   jobId: ['job', jobId],
   extranonce1: ['extranonce1', bytesUpTo(EXTRANONCE_ROOM)],
   extranonce2: ['extranonce2', bytesUpTo(EXTRANONCE_ROOM)],
@@ -111,7 +109,26 @@ const shareCodec = object<Omit<ShareRecord, 'hash'>>({
   version: ['version', u32],
   difficulty: ['difficulty', positiveNumber],
 });
-export type WireShare = CodecValue<typeof shareCodec>;
+
+const listedBatch = object({
+  contractId: ['contract_id', contractId],
+  firstSeq: ['first_seq', sequence],
+  shares: ['shares', listOf(shareCodec, LIMITS.peerBatchShares, 1)],
+  workTotal: ['work_total', decimal],
+});
+const packedBatch = object({
+  contractId: ['contract_id', contractId],
+  firstSeq: ['first_seq', sequence],
+  shares: ['packed', packedSharesCodec],
+  workTotal: ['work_total', decimal],
+});
+
+/** A batch of shares, as a list or packed: told apart by the name of the field. Printed as a list. */
+const batchCodec: Codec<CodecValue<typeof listedBatch>> = {
+  parse: (value) =>
+    (isRecord(value) && Object.hasOwn(value, 'packed') ? packedBatch : listedBatch).parse(value),
+  print: listedBatch.print,
+};
 
 /** A job as its miners saw it; byte strings as they are hashed. Refused with `protocol`. */
 const jobCodec: Codec<JobRecord> = {
@@ -170,12 +187,7 @@ export const methods = {
     result: empty,
   },
   'work.batch': {
-    params: object({
-      contractId: ['contract_id', contractId],
-      firstSeq: ['first_seq', sequence],
-      shares: ['shares', listOf(shareCodec, LIMITS.peerBatchShares, 1)],
-      workTotal: ['work_total', decimal],
-    }),
+    params: batchCodec,
     result: object({
       nextSeq: ['next_seq', sequence],
       verifiedWork: ['verified_work', decimal],
@@ -273,6 +285,17 @@ type MethodCodecs = {
   readonly [M in MethodName]: { readonly params: Codec<Params<M>>; readonly result: Codec<Result<M>> };
 };
 const codecs: MethodCodecs = methods;
+
+/** Parameters as a peer that agreed on these features reads them best. */
+export function printParams<M extends MethodName>(
+  method: M,
+  params: Params<M>,
+  features: FeatureSet,
+): Json {
+  if (method === 'work.batch' && features.has('packed_shares'))
+    return packedBatch.print(params as Params<'work.batch'>);
+  return codecsOf(method).params.print(params);
+}
 
 /** The codecs of a method. */
 export function codecsOf<M extends MethodName>(method: M): MethodCodecs[M] {
