@@ -11,16 +11,3 @@ export const systemClock: Clock = { nowMs: () => Date.now(), monotonicMs: () => 
 
 /** The one source of randomness. */
 export type Random = { readonly bytes: (size: number) => Uint8Array };
-
-/** A clock that tests move by hand. */
-export class ManualClock implements Clock {
-  #ms: number;
-  constructor(startMs = 1_700_000_000_000) {
-    this.#ms = startMs;
-  }
-  readonly nowMs = (): number => this.#ms;
-  readonly monotonicMs = (): number => this.#ms;
-  advance(ms: number): void {
-    this.#ms += ms;
-  }
-}

@@ -8,33 +8,33 @@ export class TokenBucket {
   #tokens: number;
   #atMs: number;
 
-  constructor(rate: Rate, nowMs: number) {
+  constructor(rate: Rate, monotonicMs: number) {
     assert(rate.perSecond > 0 && rate.burst >= 1, 'token_bucket_rate', rate);
     this.#rate = rate;
     this.#tokens = rate.burst;
-    this.#atMs = nowMs;
+    this.#atMs = monotonicMs;
   }
 
   /** Takes one token; false when there is none. */
-  take(nowMs: number): boolean {
-    this.#refill(nowMs);
+  take(monotonicMs: number): boolean {
+    this.#refill(monotonicMs);
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;
   }
 
   /** Takes what was already used, into debt if need be; false while there is a debt. */
-  spend(cost: number, nowMs: number): boolean {
-    this.#refill(nowMs);
+  spend(cost: number, monotonicMs: number): boolean {
+    this.#refill(monotonicMs);
     this.#tokens -= cost;
     return this.#tokens >= 0;
   }
 
   /** A clock that stepped back adds nothing. */
-  #refill(nowMs: number): void {
+  #refill(monotonicMs: number): void {
     const { perSecond, burst } = this.#rate;
-    const seconds = Math.max(0, nowMs - this.#atMs) / 1000;
+    const seconds = Math.max(0, monotonicMs - this.#atMs) / 1000;
     this.#tokens = Math.min(burst, this.#tokens + seconds * perSecond);
-    this.#atMs = nowMs;
+    this.#atMs = monotonicMs;
   }
 }

@@ -57,8 +57,8 @@ type Leaving = { readonly job: Job; readonly atMs: number };
 
 /**
  * The life of every job: current -> ended (a clean job replaced it, or it is too old) -> retired (unknown
- * to all). Bounded per destination; all times are the caller's monotonic or wall milliseconds, of one
- * kind.
+ * to all). Bounded per destination; all times are monotonic
+ * milliseconds.
  */
 export class JobTable {
   readonly #options: JobTableOptions;
@@ -94,19 +94,19 @@ export class JobTable {
     destination: string,
     stream: string,
     upstream: UpstreamJob,
-    nowMs: number,
+    monotonicMs: number,
     fixedDifficulty?: number,
     own?: OwnExtranonce,
   ): Job {
     const earlier = this.#destinations.get(destination);
     const previous = this.current(destination);
     const clean = upstream.clean || previous === undefined || !equal(previous.prevHash, upstream.prevHash);
-    const given = { destination, stream, clean, createdAtMs: nowMs, fixedDifficulty };
+    const given = { destination, stream, clean, createdAtMonotonicMs: monotonicMs, fixedDifficulty };
     const job = this.#make(upstream, own === undefined ? given : { ...given, ...own });
     this.#counter += 1;
     const entries = earlier ?? [];
     if (clean) {
-      for (const entry of entries) entry.endedAtMs = Math.min(entry.endedAtMs, nowMs);
+      for (const entry of entries) entry.endedAtMs = Math.min(entry.endedAtMs, monotonicMs);
       this.stats.cleanJobs += 1;
     }
     const entry = { job, endedAtMs: Number.POSITIVE_INFINITY };
@@ -116,7 +116,7 @@ export class JobTable {
     this.stats.jobsAdded += 1;
     if (entries.length > (this.#options.jobsPerDestination ?? LIMITS.jobsPerDestination)) {
       this.stats.limitHits.jobsPerDestination += 1;
-      this.#forget(entries.shift()!, nowMs);
+      this.#forget(entries.shift()!, monotonicMs);
     }
     return job;
   }
@@ -125,14 +125,14 @@ export class JobTable {
    * The destination's current work again with a later ntime, for miners that leave when they hear nothing
    * for two minutes. A new header, so no work is repeated. Undefined when there is no current job.
    */
-  refresh(destination: string, nowMs: number): Job | undefined {
+  refresh(destination: string, monotonicMs: number): Job | undefined {
     const current = this.current(destination);
     if (current === undefined) return undefined;
-    const elapsedSeconds = Math.max(1, Math.floor((nowMs - current.createdAtMs) / 1000));
+    const elapsedSeconds = Math.max(1, Math.floor((monotonicMs - current.createdAtMonotonicMs) / 1000));
     const upstream = { ...current.upstream, time: current.time + elapsedSeconds, clean: false };
     const { stream, fixedDifficulty, minerExtranonce1Size } = current;
     const own = minerExtranonce1Size === undefined ? undefined : { minerExtranonce1Size };
-    return this.add(destination, stream, upstream, nowMs, fixedDifficulty, own);
+    return this.add(destination, stream, upstream, monotonicMs, fixedDifficulty, own);
   }
 
   /** The newest job of a destination, if it has one that is not ended. */
@@ -165,32 +165,34 @@ export class JobTable {
    * True when a share of this job earns nothing any more: it ended longer ago than the grace of its
    * destination.
    */
-  isStale(job: Job, nowMs: number): boolean {
+  isStale(job: Job, monotonicMs: number): boolean {
     const entry = this.#entries.get(job.id);
     if (entry === undefined) return true;
-    if (nowMs - job.createdAtMs >= this.#jobAgeMs) return true;
-    return entry.endedAtMs !== Number.POSITIVE_INFINITY && nowMs > entry.endedAtMs + this.#graceMs(job);
+    if (monotonicMs - job.createdAtMonotonicMs >= this.#jobAgeMs) return true;
+    return (
+      entry.endedAtMs !== Number.POSITIVE_INFINITY && monotonicMs > entry.endedAtMs + this.#graceMs(job)
+    );
   }
 
   /** Ends all jobs of a destination: its upstream is gone and nobody wants their shares. */
-  endDestination(destination: string, nowMs: number): void {
+  endDestination(destination: string, monotonicMs: number): void {
     for (const entry of this.#destinations.get(destination) ?? []) {
-      entry.endedAtMs = Math.min(entry.endedAtMs, nowMs);
+      entry.endedAtMs = Math.min(entry.endedAtMs, monotonicMs);
     }
   }
 
   /** Retires what is over; to be called every few seconds. */
-  expire(nowMs: number): void {
+  expire(monotonicMs: number): void {
     for (const [destination, entries] of this.#destinations) {
-      const kept = entries.filter((entry) => !this.#isOver(entry, nowMs));
+      const kept = entries.filter((entry) => !this.#isOver(entry, monotonicMs));
       if (kept.length === entries.length) continue;
-      for (const entry of entries) if (this.#isOver(entry, nowMs)) this.#forget(entry, nowMs);
+      for (const entry of entries) if (this.#isOver(entry, monotonicMs)) this.#forget(entry, monotonicMs);
       if (kept.length === 0) this.#destinations.delete(destination);
       else this.#destinations.set(destination, kept);
     }
-    const due = this.#leaving.filter((leaving) => leaving.atMs <= nowMs);
+    const due = this.#leaving.filter((leaving) => leaving.atMs <= monotonicMs);
     if (due.length === 0) return;
-    this.#leaving = this.#leaving.filter((leaving) => leaving.atMs > nowMs);
+    this.#leaving = this.#leaving.filter((leaving) => leaving.atMs > monotonicMs);
     for (const { job } of due) {
       this.stats.jobsRetired += 1;
       this.#deps.onRetired?.(job);
@@ -205,21 +207,28 @@ export class JobTable {
     return this.#options.staleGraceMsOf?.[job.destination] ?? this.#options.staleGraceMs;
   }
 
-  #isOver(entry: Entry, nowMs: number): boolean {
+  #isOver(entry: Entry, monotonicMs: number): boolean {
     const retainMs = Math.max(this.#options.retainMs ?? DEFAULT_RETAIN_MS, this.#graceMs(entry.job));
-    return nowMs > Math.min(entry.endedAtMs, entry.job.createdAtMs + this.#jobAgeMs) + retainMs;
+    return (
+      monotonicMs > Math.min(entry.endedAtMs, entry.job.createdAtMonotonicMs + this.#jobAgeMs) + retainMs
+    );
   }
 
-  #forget(entry: Entry, nowMs: number): void {
+  #forget(entry: Entry, monotonicMs: number): void {
     this.#entries.delete(entry.job.id);
-    this.#leaving.push({ job: entry.job, atMs: nowMs + RETIRE_DELAY_MS });
+    this.#leaving.push({ job: entry.job, atMs: monotonicMs + RETIRE_DELAY_MS });
   }
 
   #make(
     upstream: UpstreamJob,
     given: Pick<
       Job,
-      'destination' | 'stream' | 'clean' | 'createdAtMs' | 'fixedDifficulty' | 'minerExtranonce1Size'
+      | 'destination'
+      | 'stream'
+      | 'clean'
+      | 'createdAtMonotonicMs'
+      | 'fixedDifficulty'
+      | 'minerExtranonce1Size'
     >,
   ): Job {
     const { extranonce2Size } = upstream;

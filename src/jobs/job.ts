@@ -58,5 +58,6 @@ export type Job = {
   readonly networkTarget: bigint;
   readonly upstreamTarget: bigint;
   readonly upstream: UpstreamJob;
-  readonly createdAtMs: number;
+  /** By the monotonic clock: its age is a duration. */
+  readonly createdAtMonotonicMs: number;
 };

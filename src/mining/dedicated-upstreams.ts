@@ -70,7 +70,7 @@ export class DedicatedUpstreams {
       onJob: (link) => this.#give(link),
       onDown: (link) => {
         const session = this.#deps.server().session(link.session!);
-        this.#deps.jobs.endDestination(link.name, this.#deps.clock.nowMs());
+        this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
         if (session?.started === true) this.#deps.server().assign(session, this.#deps.route(session));
       },
       onClosed: (session, code) => {
@@ -79,7 +79,7 @@ export class DedicatedUpstreams {
         const lost = server().session(session);
         log.debug({ session, code }, 'the connection of a session is gone');
         if (lost === undefined) return;
-        if (lost.feed !== undefined) jobs.endDestination(lost.feed.name, clock.nowMs());
+        if (lost.feed !== undefined) jobs.endDestination(lost.feed.name, clock.monotonicMs());
         server().reconnect(lost);
       },
     };
@@ -165,7 +165,7 @@ export class DedicatedUpstreams {
   #unlink(session: number, from: Destination, keepMs = SUBMIT_MS): void {
     this.#linked.delete(session);
     const link = from.links.of(session);
-    if (link !== undefined) this.#deps.jobs.endDestination(link.name, this.#deps.clock.nowMs());
+    if (link !== undefined) this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
     from.links.detach(session, keepMs);
   }
 
@@ -185,7 +185,7 @@ export class DedicatedUpstreams {
     if (stream === undefined) return undefined;
     const own = { minerExtranonce1Size: link.extranonceOf(upstream).extranonce1.length };
     try {
-      return jobs.add(link.name, stream, upstream, clock.nowMs(), difficultyOf(stream), own);
+      return jobs.add(link.name, stream, upstream, clock.monotonicMs(), difficultyOf(stream), own);
     } catch (error) {
       log.warn({ code: codeOf(error), target: link.name, err: error }, 'job refused');
       return undefined;

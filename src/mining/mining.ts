@@ -100,7 +100,7 @@ export class Mining {
         duplicates: deps.duplicates,
         clock,
         log: log.child({ part: 'shares' }),
-        isStale: (job) => this.jobs.isStale(job, clock.nowMs()),
+        isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
         forward: (submission, hash) => this.#forward(submission, hash),
         commit: (shares) => this.#commit(shares),
         settle: (submission, verdict) => {
@@ -178,7 +178,7 @@ export class Mining {
         ...{ server: () => this.server, clock, log },
         prepare: (name) => this.#prepare(name),
         onNowhere: (left) => {
-          for (const name of left) this.jobs.endDestination(name, clock.nowMs());
+          for (const name of left) this.jobs.endDestination(name, clock.monotonicMs());
         },
       },
     );
@@ -210,7 +210,7 @@ export class Mining {
           onJob: (destination, job) => this.#onJob(destination, job),
           onUp: () => this.#reroute(),
           onDown: (destination) => {
-            this.jobs.endDestination(destination.name, clock.nowMs());
+            this.jobs.endDestination(destination.name, clock.monotonicMs());
             this.#reroute();
           },
           links: this.linked.listener,
@@ -244,7 +244,7 @@ export class Mining {
         destination.name,
         stream,
         upstream,
-        clock.nowMs(),
+        clock.monotonicMs(),
         this.#difficultyOf(stream),
       );
       this.server.broadcast(job);
@@ -286,7 +286,7 @@ export class Mining {
   }
 
   #tick(): void {
-    this.jobs.expire(this.#deps.clock.nowMs());
+    this.jobs.expire(this.#deps.clock.monotonicMs());
     this.#reroute();
     this.router.balance();
   }

@@ -88,23 +88,23 @@ export class SessionIds {
    * A free id; its bytes are its big-endian form. Throws `session_limit` when all are in use or in
    * quarantine.
    */
-  allocate(nowMs: number): number {
+  allocate(monotonicMs: number): number {
     for (let entered = 0; entered <= BLOCKS; entered += 1) {
       const id = this.#nextInBlock();
       if (id !== undefined) {
         this.#live.add(id);
         return id;
       }
-      this.#enterNextBlock(nowMs);
+      this.#enterNextBlock(monotonicMs);
     }
     throw new CodedError('session_limit', 'no session id is free');
   }
 
   /** Ends the use of an id, which then stays in quarantine. */
-  release(id: number, nowMs: number): void {
+  release(id: number, monotonicMs: number): void {
     assert(this.#live.delete(id), 'session_id_live', id);
     const block = Math.floor(id / this.#blockSize);
-    this.#releasedAtMs[block] = nowMs;
+    this.#releasedAtMs[block] = monotonicMs;
     if (block === this.#block && id % this.#blockSize >= this.#offset) this.#skip.add(id);
   }
 
@@ -125,10 +125,10 @@ export class SessionIds {
     return undefined;
   }
 
-  #enterNextBlock(nowMs: number): void {
+  #enterNextBlock(monotonicMs: number): void {
     this.#skip.clear();
     this.#block = (this.#block + 1) % BLOCKS;
-    const rested = nowMs - this.#releasedAtMs[this.#block]! >= this.#quarantineMs;
+    const rested = monotonicMs - this.#releasedAtMs[this.#block]! >= this.#quarantineMs;
     this.#offset = rested ? 0 : this.#blockSize;
   }
 }

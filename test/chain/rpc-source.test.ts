@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
@@ -15,6 +15,7 @@ import {
   startChainRpcServer,
 } from '../../src/devnet/chain/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { pay, testKey } from '../devnet/wallets.ts';
 
 const closers: (() => unknown)[] = [];

@@ -1,6 +1,5 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import type { Utxo } from '../../src/chain/source.ts';
 import {
   CHANGE_DUST_SAT,
@@ -14,6 +13,7 @@ import {
 } from '../../src/chain/wallet.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { pay, testKey } from '../devnet/wallets.ts';
 
 const utxosOf = (values: readonly bigint[]): Utxo[] =>

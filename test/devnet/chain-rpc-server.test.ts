@@ -1,11 +1,11 @@
 import { address } from 'bitcoinjs-lib';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { pay, testKey } from './wallets.ts';
 
 const closers: (() => unknown)[] = [];

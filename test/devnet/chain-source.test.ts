@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
@@ -7,6 +7,7 @@ import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
 import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { pay, testKey } from './wallets.ts';
 
 const closers: (() => unknown)[] = [];

@@ -2,7 +2,6 @@ import { opcodes, payments, script, Transaction } from 'bitcoinjs-lib';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex, reversed, toHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { serializeHeader } from '../../src/bitcoin/header.ts';
@@ -11,6 +10,7 @@ import { hashToNumber, targetOfCompact } from '../../src/bitcoin/target.ts';
 import { parseCoinbase } from '../../src/devnet/chain/block.ts';
 import { DevnetChain, type DevnetChainOptions } from '../../src/devnet/chain/chain.ts';
 import { Grinder } from '../../src/devnet/hashing/grinder.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { type Coins, pay, testKey } from './wallets.ts';
 
 const alice = testKey(1);

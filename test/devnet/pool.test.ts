@@ -1,11 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { targetOfCompact, targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import type { PoolErrorShape } from '../../src/devnet/pool/pool-errors.ts';
 import { PoolVardiff } from '../../src/devnet/pool/pool-vardiff.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { type Found, mine, submitParams } from './mining.ts';
 import { type Message, RawClient } from './raw-client.ts';
 

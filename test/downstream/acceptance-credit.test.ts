@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { plainWork } from '../jobs/upstream-jobs.ts';
 import { temporaryDirectory } from '../ledger/temporary.ts';
 import { HARD, type Line, paramsOf, type TestMiner, until } from './harness.ts';
@@ -127,7 +127,7 @@ describe('acceptance case 2: a share is credited once', () => {
   it('as two jobs of the same work', async () => {
     const { stand, share, miner } = await credited();
     const later = stand.give({ ...WORK, time: WORK.time - 10 });
-    const kept = stand.jobs.refresh('pool', stand.clock.nowMs())!;
+    const kept = stand.jobs.refresh('pool', stand.clock.monotonicMs())!;
     await miner.until('method', 'mining.notify');
     expect(await codesOf(miner, [share.with(1, later.wireId), share.with(1, kept.wireId)])).toEqual([
       22, 21,

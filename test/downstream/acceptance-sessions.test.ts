@@ -176,7 +176,7 @@ describe('acceptance case 6: what a session may rely on', () => {
       if (count % 3 === 0) stand.give(plainWork(1 + (count % 4), HARD));
       if (count % 5 === 0) stand.server.assign('all', count % 2 === 0 ? 'pool' : 'backup');
       if (count % 7 === 0) stand.give(plainWork(1, HARD), 'backup');
-      stand.jobs.expire(stand.clock.nowMs());
+      stand.jobs.expire(stand.clock.monotonicMs());
       stand.server.tick();
       seen.push(...(await miner.settled()));
     }

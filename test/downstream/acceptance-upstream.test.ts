@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
@@ -7,6 +7,7 @@ import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts'
 import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { paramsOf, type TestMiner, until } from './harness.ts';
 import { codesOf, everyShare, SHARE_DIFFICULTY, Stand, stopStands } from './stand.ts';
 
@@ -51,7 +52,7 @@ async function mining() {
       random: systemRandom,
       listener: {
         onJob: (_destination, job) => void stand.give(job),
-        onDown: () => stand.jobs.endDestination('pool', clock.nowMs()),
+        onDown: () => stand.jobs.endDestination('pool', clock.monotonicMs()),
       },
     },
   );

@@ -1,11 +1,11 @@
 import { connect, type Socket } from 'node:net';
-import { ManualClock } from '../../src/base/clock.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
 import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { plainWork } from '../jobs/upstream-jobs.ts';
 
 export type Line = { readonly [key: string]: unknown };
@@ -218,7 +218,7 @@ export const HARD = { target: targetOfDifficulty(2 ** 40), bits: 0x17034219 };
 /** A server whose pool already has work. */
 export async function withWork(changes: Parameters<typeof startServer>[0] = {}): Promise<TestServer> {
   const test = await startServer(changes);
-  test.jobs.add('pool', 'own:pool', plainWork(1, HARD), test.clock.nowMs());
+  test.jobs.add('pool', 'own:pool', plainWork(1, HARD), test.clock.monotonicMs());
   return test;
 }
 
@@ -232,7 +232,7 @@ export function broadcast(
     'pool',
     'own:pool',
     plainWork(seed, { ...HARD, ...changes }),
-    test.clock.nowMs(),
+    test.clock.monotonicMs(),
   );
   test.server.broadcast(job);
   return job.wireId;

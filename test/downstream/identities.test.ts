@@ -6,7 +6,7 @@ import { Identities, type Identity, type SessionMemory } from '../../src/downstr
 const memoryOf = (hasEarned = true): SessionMemory => ({ sent: [], difficulty: 1, hasEarned });
 
 function make(options: { resumable?: number; resumeMs?: number; idSize?: 1 | 4 } = {}) {
-  const clock = { nowMs: 1_000_000 };
+  const clock = { monotonicMs: 1_000_000 };
   let seed = 0;
   const random = {
     bytes: (size: number) => {
@@ -16,7 +16,7 @@ function make(options: { resumable?: number; resumeMs?: number; idSize?: 1 | 4 }
   };
   const identities = new Identities<string>(
     { idSize: 4, quarantineMs: 5000, resumeMs: 1000, ...options },
-    { random, nowMs: () => clock.nowMs },
+    { random, monotonicMs: () => clock.monotonicMs },
   );
   return { identities, clock };
 }
@@ -35,12 +35,12 @@ describe('identities', () => {
     const { identities, clock } = make();
     const identity = identities.open('a')!;
     identities.leave(identity, memoryOf());
-    clock.nowMs += 1000;
+    clock.monotonicMs += 1000;
     expect(identities.resume(identity.token, 'b')).toEqual({ identity, memory: memoryOf() });
     expect(identities.resume(identity.token, 'c')).toBeUndefined();
     expect(identities.holderOf(identity.token)).toBe('b');
     identities.leave(identity, memoryOf());
-    clock.nowMs += 1001;
+    clock.monotonicMs += 1001;
     expect(identities.resume(identity.token, 'd')).toBeUndefined();
     expect(identities.departedCount).toBe(0);
   });
@@ -73,7 +73,7 @@ describe('identities', () => {
           for (const other of live.values()) expect(other.id).not.toBe(identity.id);
           const before = seen.get(identity.id);
           if (before !== undefined && before.token !== identity.token) {
-            expect(clock.nowMs - before.lastLiveMs).toBeGreaterThanOrEqual(5000);
+            expect(clock.monotonicMs - before.lastLiveMs).toBeGreaterThanOrEqual(5000);
           }
           live.set(identity.token, identity);
           seen.set(identity.id, { token: identity.token, lastLiveMs: Number.POSITIVE_INFINITY });
@@ -89,12 +89,12 @@ describe('identities', () => {
             if (identities.holderOf(token) !== undefined) continue;
             const resumed = identities.resume(token, 'x');
             if (resumed !== undefined) enter(resumed.identity);
-          } else if (act === 'wait') clock.nowMs += pick % 700;
+          } else if (act === 'wait') clock.monotonicMs += pick % 700;
           else if (act === 'expire') identities.expire();
           else if (present !== undefined) {
             identities.leave(present, act === 'ban' ? undefined : memoryOf(pick % 2 === 0));
             live.delete(present.token);
-            seen.set(present.id, { token: present.token, lastLiveMs: clock.nowMs });
+            seen.set(present.id, { token: present.token, lastLiveMs: clock.monotonicMs });
           }
           expect(identities.liveCount).toBe(live.size);
           expect(identities.departedCount).toBeLessThanOrEqual(20);

@@ -37,7 +37,9 @@ function give(test: TestServer, seed: number, feed: SessionFeed): void {
     extranonce1: extranonce1.length === 0 ? fromHex(EN1) : extranonce1,
   });
   const own = { minerExtranonce1Size: extranonce1.length };
-  test.server.broadcast(test.jobs.add(name, 'own:audit', upstream, test.clock.nowMs(), undefined, own));
+  test.server.broadcast(
+    test.jobs.add(name, 'own:audit', upstream, test.clock.monotonicMs(), undefined, own),
+  );
 }
 
 /** A server whose sessions go where `answers` says, one after the other; shared at the end. */

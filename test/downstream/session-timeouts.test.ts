@@ -54,7 +54,7 @@ describe('keep-alive', () => {
       test.server.tick();
     }
     expect(test.server.stats.keepAlives).toBe(0);
-    test.jobs.endDestination('pool', test.clock.nowMs());
+    test.jobs.endDestination('pool', test.clock.monotonicMs());
     test.clock.advance(200_000);
     test.server.tick();
     expect(test.server.stats.keepAlives).toBe(0);
@@ -62,7 +62,7 @@ describe('keep-alive', () => {
 
   it('never lets miners push the time of the work ahead of the clock', async () => {
     const test = await withWork();
-    test.jobs.add('backup', 's', test.jobs.current('pool')!.upstream, test.clock.nowMs());
+    test.jobs.add('backup', 's', test.jobs.current('pool')!.upstream, test.clock.monotonicMs());
     const miner = test.miner();
     await miner.start();
     for (let move = 0; move < 200; move += 1) test.server.assign('all', move % 2 === 0 ? 'backup' : 'pool');

@@ -1,4 +1,3 @@
-import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
 import { REMEMBERED_MS } from '../../src/daemon/startup-state.ts';
@@ -18,6 +17,7 @@ import type { Verdict } from '../../src/shares/share.ts';
 import { jobDocumentId } from '../../src/work/evidence.ts';
 import { Meters, type StreamTotal } from '../../src/work/meters.ts';
 import { rememberShares } from '../../src/work/recent-shares.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { type Line, paramsOf, TestMiner } from './harness.ts';
 
 /** Some thousand hashes a share. */
@@ -64,7 +64,7 @@ export class Stand {
       {},
       {
         ...{ kernel: createKernel(256), duplicates, clock, log: silentLogger },
-        isStale: (job) => this.jobs.isStale(job, clock.nowMs()),
+        isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
         forward: (submission, hash) => {
           this.forwarded.push({ submission, hash: Buffer.from(hash).toString('hex') });
           setup.forward?.(submission);
@@ -117,7 +117,7 @@ export class Stand {
 
   /** Work for the pool that all sessions get at once. */
   give(upstream: UpstreamJob, destination = 'pool', fixedDifficulty?: number): Job {
-    const now = this.clock.nowMs();
+    const now = this.clock.monotonicMs();
     const job = this.jobs.add(destination, `own:${destination}`, upstream, now, fixedDifficulty);
     this.server.broadcast(job);
     return job;

@@ -133,7 +133,7 @@ describe('submits', () => {
 
   it('may name only jobs the session was sent', async () => {
     const test = await withWork({ verdict: () => 'accepted' });
-    const other = test.jobs.add('elsewhere', 's', plainWork(5, HARD), test.clock.nowMs());
+    const other = test.jobs.add('elsewhere', 's', plainWork(5, HARD), test.clock.monotonicMs());
     const miner = test.miner();
     await miner.start();
     miner.send(submitOf(1, other.wireId));
@@ -149,7 +149,7 @@ describe('submits', () => {
     await miner.until('method', 'mining.notify');
     miner.send(submitOf(1, old));
     expect(await miner.next()).toMatchObject({ error: [21, 'stale', null] });
-    test.jobs.expire(test.clock.nowMs() + 1001);
+    test.jobs.expire(test.clock.monotonicMs() + 1001);
     miner.send(submitOf(2, old));
     expect(await miner.next()).toMatchObject({ error: [21, 'unknown job', null] });
   });

@@ -1,12 +1,12 @@
 import * as fs from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { openSqliteFile } from '../../src/ledger/sqlite-file.ts';
 import { openSqliteLedger, type SqliteLedgerOptions } from '../../src/ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { codeOfRejection, insert, ledgerSuite, log, put } from './suite.ts';
 import { temporaryDirectory } from './temporary.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 
 export type SuiteOptions = {
   readonly clock: ManualClock;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { limited } from '../../src/log/limited.ts';
 import type { Logger } from '../../src/log/logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 
 function recorder(lines: unknown[][]): Logger {
   return {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
@@ -9,6 +8,7 @@ import { checkJob, checkShare, ShareVerifier, shareRulesOf } from '../../src/mak
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { makeTerms } from '../channel/fixtures.ts';
 
 const scriptHex = `0014${'ab'.repeat(20)}`;

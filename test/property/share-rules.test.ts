@@ -70,7 +70,9 @@ it('a share that the proxy takes is never refused by a maker for its ntime or ve
         ...{ ntime: fields.ntime, nonce: 1, version },
       };
       const makerMs = (NOW + given.makerOff) * 1000;
-      expect(checkShare(rules, job as unknown as JobRecord, share, rules.maxTarget, makerMs)).toBeUndefined();
+      expect(
+        checkShare(rules, job as unknown as JobRecord, share, rules.maxTarget, makerMs),
+      ).toBeUndefined();
     }),
     { numRuns: 5000 },
   );

@@ -2,7 +2,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { InvariantError } from '../../src/base/assert.ts';
 import { toHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -12,6 +11,7 @@ import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import type { AcceptedShare, ShareTarget, Submission, Verdict } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { EASY, EVEN, IMPOSSIBLE, makeJob, makeSubmission } from './jobs.ts';
 
 type Commit = {

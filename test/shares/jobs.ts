@@ -41,7 +41,7 @@ export function makeJob(changes: Partial<Job> = {}): Job {
       target: 0n,
       versionMask: 0,
     },
-    createdAtMs: 0,
+    createdAtMonotonicMs: 0,
     ...changes,
   };
 }

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { BeadStream, type BeadStreamOptions } from '../../src/upstream/bead-stream.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { startNode } from './braid-node.ts';
 import { settle, until } from './fake-pool.ts';
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, systemClock } from '../../src/base/clock.ts';
+import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import {
@@ -15,6 +15,7 @@ import {
 } from '../../src/upstream/bead-watch.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
 import { Destination } from '../../src/upstream/destination.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';

@@ -5,13 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock, type Random } from '../../src/base/clock.ts';
+import type { Random } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/client.ts';
 import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { braidpoolNode, FakePool, type Handler, ok, plainPool, settle, until } from './fake-pool.ts';
 import { call, notify, shareOf } from './work.ts';
 

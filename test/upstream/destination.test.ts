@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { FakePool, ok, plainPool, until } from './fake-pool.ts';
 import { notify, shareOf } from './work.ts';
 

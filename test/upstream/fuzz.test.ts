@@ -3,11 +3,11 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { UpstreamClient } from '../../src/upstream/client.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { plainPool, until } from './fake-pool.ts';
 import { notify } from './work.ts';
 

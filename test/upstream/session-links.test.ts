@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
-import { ManualClock } from '../../src/base/clock.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { displayHash, headerHash } from '../../src/bitcoin/header.ts';
@@ -18,6 +17,7 @@ import {
   SessionLinks,
   type SessionLinksOptions,
 } from '../../src/upstream/session-links.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { FakePool, type Handler, ok, plainPool, settle, until } from './fake-pool.ts';
 import { call, hashOfShare, notify, shareOf } from './work.ts';
 

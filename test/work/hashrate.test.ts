@@ -1,8 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { Hashrate } from '../../src/work/hashrate.ts';
 import { WorkWindow } from '../../src/work/windows.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 
 describe('Hashrate', () => {
   const feed = (

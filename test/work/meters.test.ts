@@ -1,6 +1,5 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ManualClock } from '../../src/base/clock.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
@@ -9,6 +8,7 @@ import { unpackShares } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
 import { Meters, type StreamTotal, workOfShares } from '../../src/work/meters.ts';
 import { recentShares } from '../../src/work/recent-shares.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 import { overload, sampleJob, sampleShare } from './samples.ts';
 
 const STREAMS = ['own:pool', 'aa', 'bb'] as const;

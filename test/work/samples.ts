@@ -41,7 +41,7 @@ export function sampleJob(id: number, stream = 'own:pool', changes: Partial<Job>
     networkTarget: shareTargetOf(1).target,
     upstreamTarget: upstream.target,
     upstream,
-    createdAtMs: 0,
+    createdAtMonotonicMs: 0,
     ...changes,
   };
 }

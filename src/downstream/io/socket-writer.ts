@@ -73,12 +73,12 @@ export class SocketWriter<MissedJob extends { readonly clean: boolean }> {
    * @param onRead called with the newest of them once the miner has read what came before
    * @returns false when the miner has not read for too long
    */
-  keep(job: MissedJob, nowMs: number, onRead: (job: MissedJob) => void): boolean {
+  keep(job: MissedJob, monotonicMs: number, onRead: (job: MissedJob) => void): boolean {
     const before = this.#missed;
     this.#missed = before?.clean === true ? { ...job, clean: true } : job;
-    if (this.#isWaiting) return nowMs - this.#missedSinceMs <= UNREAD_MS;
+    if (this.#isWaiting) return monotonicMs - this.#missedSinceMs <= UNREAD_MS;
     this.#isWaiting = true;
-    this.#missedSinceMs = nowMs;
+    this.#missedSinceMs = monotonicMs;
     this.#socket.once('drain', () => {
       const missed = this.#missed;
       this.#missed = undefined;

@@ -39,13 +39,13 @@ export class Admission {
   readonly #sessions = new Map<string, number>();
 
   /** Throws `config_invalid` when a range is none. */
-  constructor(options: AdmissionOptions, stats: DownstreamStats, nowMs: number) {
+  constructor(options: AdmissionOptions, stats: DownstreamStats, monotonicMs: number) {
     const { allow = [], deny = [], acceptRate } = options;
     this.#options = options;
     this.#stats = stats;
     this.#allow = allow.length === 0 ? undefined : addressList(allow);
     this.#deny = addressList(deny);
-    this.#inAll = acceptRate === undefined ? undefined : new TokenBucket(acceptRate, nowMs);
+    this.#inAll = acceptRate === undefined ? undefined : new TokenBucket(acceptRate, monotonicMs);
     const banMs = options.banMs ?? BAN_MS;
     this.#bans = new Bans({ banMs, strikes: STRIKES, addresses: LIMITS.trackedAddresses });
   }
@@ -63,17 +63,17 @@ export class Admission {
    * Bounds on one address, whoever it is, and behind them the rate of all: what an address is refused takes
    * nothing of it, so that one that storms does not keep the others out.
    */
-  mayServe(address: string, nowMs: number): boolean {
+  mayServe(address: string, monotonicMs: number): boolean {
     const isAllowed = this.#allow === undefined || isListed(this.#allow, address);
     if (!isAllowed || isListed(this.#deny, address)) return this.#refused('denied');
     const group = addressGroup(address);
-    if (this.#bans.isBanned(group, nowMs)) return this.#refused('banned');
+    if (this.#bans.isBanned(group, monotonicMs)) return this.#refused('banned');
     const limit = this.#options.sessionsPerAddress ?? LIMITS.sessionsPerAddress;
     if ((this.#sessions.get(group) ?? 0) >= limit) return this.#limited('sessionsPerAddress');
-    if (this.#bucketOf(group, nowMs)?.take(nowMs) === false) {
+    if (this.#bucketOf(group, monotonicMs)?.take(monotonicMs) === false) {
       return this.#limited('acceptsPerSecondPerAddress');
     }
-    return this.#inAll?.take(nowMs) !== false || this.#limited('acceptsPerSecond');
+    return this.#inAll?.take(monotonicMs) !== false || this.#limited('acceptsPerSecond');
   }
 
   entered(address: string): void {
@@ -89,12 +89,12 @@ export class Admission {
   }
 
   /** One of its sessions sent nothing valid and is asked to connect anew. True when it was so too often. */
-  strike(address: string, nowMs: number): boolean {
-    return this.#bans.strike(addressGroup(address), nowMs);
+  strike(address: string, monotonicMs: number): boolean {
+    return this.#bans.strike(addressGroup(address), monotonicMs);
   }
 
-  ban(address: string, nowMs: number): void {
-    this.#bans.ban(addressGroup(address), nowMs);
+  ban(address: string, monotonicMs: number): void {
+    this.#bans.ban(addressGroup(address), monotonicMs);
   }
 
   /** A ban or the strikes on the way to one are forgotten. */
@@ -102,17 +102,17 @@ export class Admission {
     this.#bans.forgive(addressGroup(address));
   }
 
-  tick(nowMs: number): void {
-    this.#bans.expire(nowMs);
+  tick(monotonicMs: number): void {
+    this.#bans.expire(monotonicMs);
     this.#stats.bans = this.#bans.stats.bans;
   }
 
-  #bucketOf(group: string, nowMs: number): TokenBucket | undefined {
+  #bucketOf(group: string, monotonicMs: number): TokenBucket | undefined {
     const rate = this.#options.acceptRatePerAddress;
     if (rate === undefined) return undefined;
     const known = this.#buckets.get(group);
     if (known !== undefined) return known;
-    const bucket = new TokenBucket(rate, nowMs);
+    const bucket = new TokenBucket(rate, monotonicMs);
     this.#buckets.set(group, bucket);
     return bucket;
   }

@@ -86,10 +86,10 @@ export class Listeners<R> {
   }
 
   /** Cuts off balancers that do not say whom they bring. */
-  tick(nowMs: number): void {
+  tick(monotonicMs: number): void {
     for (const [socket, untilMs] of this.#pending) {
-      if (untilMs === 0) this.#pending.set(socket, nowMs + HEADER_MS);
-      else if (nowMs > untilMs) socket.destroy();
+      if (untilMs === 0) this.#pending.set(socket, monotonicMs + HEADER_MS);
+      else if (monotonicMs > untilMs) socket.destroy();
     }
   }
 

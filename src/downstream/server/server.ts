@@ -81,18 +81,18 @@ export class DownstreamServer {
         ...(resumeMs === undefined ? {} : { resumeMs }),
         ...(resumable === undefined ? {} : { resumable }),
       },
-      { random: deps.random, nowMs: () => this.#host.nowMs },
+      { random: deps.random, monotonicMs: () => this.#host.monotonicMs },
     );
-    this.#admission = new Admission(options, this.stats, this.#host.nowMs);
+    this.#admission = new Admission(options, this.stats, this.#host.monotonicMs);
     this.#listeners = new Listeners(options.listeners, {
       log: deps.log,
       mayOpen: () => this.#mayOpen(),
-      mayServe: (address) => this.#admission.mayServe(address, this.#host.nowMs),
+      mayServe: (address) => this.#admission.mayServe(address, this.#host.monotonicMs),
       serve: (socket, address, listener) => this.#onConnection(socket, address, listener),
       onBytes: (session, chunk) => this.#newcomers.onData(session, chunk),
     });
     this.#fresh = new JobRefresher(deps.jobs);
-    this.#foldedAtMs = this.#host.nowMs;
+    this.#foldedAtMs = this.#host.monotonicMs;
   }
 
   /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
@@ -124,7 +124,7 @@ export class DownstreamServer {
    * it.
    */
   broadcast(job: Job): void {
-    this.#host.nowMs = this.#deps.clock.nowMs();
+    this.#readClock();
     const members = this.#byDestination.get(job.destination);
     if (members === undefined) return;
     const prepared = this.#prepare(job);
@@ -137,7 +137,7 @@ export class DownstreamServer {
    * Sessions that are not ready yet will be routed when they are.
    */
   assign(which: Session | 'all', destination: string): void {
-    this.#host.nowMs = this.#deps.clock.nowMs();
+    this.#readClock();
     const sessions = which === 'all' ? [...this.#sessions.values()] : [which];
     for (const session of sessions) {
       if (session.started && !session.closed && session.destination !== destination) {
@@ -154,7 +154,7 @@ export class DownstreamServer {
   feed(id: number, feed: SessionFeed): boolean {
     const session = this.#sessions.get(id);
     if (session === undefined) return false;
-    this.#host.nowMs = this.#deps.clock.nowMs();
+    this.#readClock();
     const isNew = session.feed?.name !== feed.name;
     if (isNew && session.started) this.#join(session, feed.name, feed);
     else if (!session.changeFeed(feed)) this.reconnect(session);
@@ -180,7 +180,8 @@ export class DownstreamServer {
   }
 
   sessions(): SessionSnapshot[] {
-    return Array.from(this.#sessions.values(), snapshotOf);
+    this.#readClock();
+    return Array.from(this.#sessions.values(), (session) => snapshotOf(session, this.#host));
   }
 
   /** Shows a text to the owner of one miner or of all, where the firmware can. */
@@ -193,33 +194,33 @@ export class DownstreamServer {
 
   /** The one timer: timeouts, jobs for who waits, averages, lingering sockets. Runs every second. */
   tick(): void {
-    const nowMs = this.#deps.clock.nowMs();
-    this.#host.nowMs = nowMs;
+    this.#readClock();
+    const { monotonicMs } = this.#host;
     for (const session of this.#sessions.values()) {
-      const due = dueFor(session, this.#options, nowMs);
+      const due = dueFor(session, this.#options, monotonicMs);
       if (due === 'end') session.close('idle_timeout');
       else if (due === 'ping' && session.started) {
         session.pinged = true;
         session.tell(PING);
       }
     }
-    this.#keepAlive(nowMs);
+    this.#keepAlive(monotonicMs);
     for (const session of this.#throttled) {
       if (this.#closing || !session.isInBudget()) continue;
       this.#throttled.delete(session);
       session.resume();
     }
-    this.#listeners.tick(nowMs);
+    this.#listeners.tick(monotonicMs);
     this.stats.badProxyHeaders = this.#listeners.stats.badProxyHeaders;
-    this.#admission.tick(nowMs);
+    this.#admission.tick(monotonicMs);
     this.#ticks += 1;
-    if (this.#ticks % FOLD_TICKS === 0 && nowMs > this.#foldedAtMs) {
-      for (const session of this.#sessions.values()) session.foldHashrate(nowMs - this.#foldedAtMs);
-      this.#foldedAtMs = nowMs;
+    if (this.#ticks % FOLD_TICKS === 0 && monotonicMs > this.#foldedAtMs) {
+      for (const session of this.#sessions.values()) session.foldHashrate(monotonicMs - this.#foldedAtMs);
+      this.#foldedAtMs = monotonicMs;
       this.#identities.expire();
       this.stats.limitHits.resumableSessions = this.#identities.stats.forgotten;
     }
-    for (const [socket, untilMs] of this.#lingering) if (nowMs > untilMs) socket.destroy();
+    for (const [socket, untilMs] of this.#lingering) if (monotonicMs > untilMs) socket.destroy();
   }
 
   /**
@@ -272,6 +273,7 @@ export class DownstreamServer {
       lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
       nowMs: clock.nowMs(),
+      monotonicMs: clock.monotonicMs(),
       markDirty: (session) => this.#turn.mark(session),
       identify: (session, token) => this.#identify(session, token),
       place: (session) => this.#place(session),
@@ -293,10 +295,15 @@ export class DownstreamServer {
       },
       onClosed: (session, reason) => this.#onClosed(session, reason),
       linger: (socket) => {
-        this.#lingering.set(socket, this.#host.nowMs + LINGER_MS);
+        this.#lingering.set(socket, this.#host.monotonicMs + LINGER_MS);
         socket.destroySoon();
       },
     };
+  }
+
+  #readClock(): void {
+    this.#host.nowMs = this.#deps.clock.nowMs();
+    this.#host.monotonicMs = this.#deps.clock.monotonicMs();
   }
 
   #mayOpen(): boolean {
@@ -342,7 +349,7 @@ export class DownstreamServer {
   #identify(session: Session, token: string | undefined): ReturnType<SessionContext<Session>['identify']> {
     if (token !== undefined) {
       const holder = this.#identities.holderOf(token);
-      if (holder !== undefined && this.#host.nowMs - holder.lastSeenMs >= SILENT_MS)
+      if (holder !== undefined && this.#host.monotonicMs - holder.seenAtMonotonicMs >= SILENT_MS)
         holder.close('resumed');
       const before = this.#identities.resume(token, session);
       if (before !== undefined) {
@@ -363,30 +370,30 @@ export class DownstreamServer {
   /** An address behind which others earn is not banned for one of its machines. */
   #onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void {
     const { address } = session;
-    const { nowMs } = this.#host;
+    const { monotonicMs } = this.#host;
     if (step === 'resend') {
       if (session.started && !session.closed) this.#sendWork(session);
       return;
     }
     if (step === 'reconnect') session.tell(printReconnect());
     if (step === 'evict') this.stats.limitHits.downstreamGarbageLines += 1;
-    const isBanned = step === 'ban' || this.#admission.strike(address, nowMs);
+    const isBanned = step === 'ban' || this.#admission.strike(address, monotonicMs);
     if (isBanned || step === 'evict') session.close('banned');
     if (!isBanned) return;
     const group = addressGroup(address);
     const earns = (other: Session): boolean => other.accepted > 0 && addressGroup(other.address) === group;
     if ([...this.#sessions.values()].some(earns)) this.#admission.forgive(address);
-    else this.#admission.ban(address, nowMs);
+    else this.#admission.ban(address, monotonicMs);
   }
 
   /** Those of a destination get the same job again at the same time, however long ago each got its last. */
-  #keepAlive(nowMs: number): void {
+  #keepAlive(monotonicMs: number): void {
     const waitMs = this.#options.keepAliveMs ?? KEEP_ALIVE_MS;
     for (const [destination, sessions] of this.#byDestination) {
-      let oldestMs = nowMs;
-      for (const session of sessions) oldestMs = Math.min(oldestMs, session.lastJobAtMs);
-      const isDue = nowMs - oldestMs >= waitMs;
-      const job = isDue ? this.#fresh.of(destination, nowMs) : undefined;
+      let oldestMs = monotonicMs;
+      for (const session of sessions) oldestMs = Math.min(oldestMs, session.jobAtMonotonicMs);
+      const isDue = monotonicMs - oldestMs >= waitMs;
+      const job = isDue ? this.#fresh.of(destination, monotonicMs) : undefined;
       if (job === undefined) continue;
       this.stats.keepAlives += 1;
       const prepared = this.#prepare(job);
@@ -452,7 +459,7 @@ export class DownstreamServer {
     const current = this.#deps.jobs.current(destination);
     if (current === undefined) return;
     const wasSent = session.wasSent(current.id);
-    const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.nowMs()) : undefined;
+    const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.monotonicMs()) : undefined;
     session.sendJob(this.#prepare(fresh ?? current), true, wasSent);
   }
 

@@ -1,4 +1,7 @@
 import type { Session } from '../session/session.ts';
+import type { SessionContext } from '../session/session-context.ts';
+
+type Now = Pick<SessionContext<never>, 'nowMs' | 'monotonicMs'>;
 
 export type WorkerSnapshot = {
   readonly name: string;
@@ -29,10 +32,14 @@ export type SessionSnapshot = {
   readonly lastShareAtMs: number;
 };
 
-/** A session as it is now, for the status. */
-export function snapshotOf(session: Session): SessionSnapshot {
+/**
+ * A session as it is now, for the status. Its dates are of the wall clock as it is set now: what is kept of
+ * them is how long ago they were.
+ */
+export function snapshotOf(session: Session, now: Now): SessionSnapshot {
   const { id, address, listener, userAgentClass, userAgent, destination, difficulty } = session;
-  const { accepted, rejected, inFlight, versionRolling, connectedAtMs, lastSeenMs } = session;
+  const { accepted, rejected, inFlight, versionRolling } = session;
+  const dateOf = (monotonicMs: number): number => Math.round(now.nowMs - (now.monotonicMs - monotonicMs));
   const workers = session.workers.map((worker) => ({
     name: worker.name,
     accepted: worker.accepted,
@@ -43,7 +50,9 @@ export function snapshotOf(session: Session): SessionSnapshot {
   }));
   return {
     ...{ id, address, listener, userAgentClass, userAgent, destination, workers, difficulty },
-    ...{ accepted, rejected, inFlight, versionRolling, connectedAtMs, lastSeenMs },
+    ...{ accepted, rejected, inFlight, versionRolling },
+    connectedAtMs: dateOf(session.connectedAtMonotonicMs),
+    lastSeenMs: dateOf(session.seenAtMonotonicMs),
     hashesPerSecond: workers.reduce((sum, worker) => sum + worker.hashesPerSecond, 0),
     lastShareAtMs: workers.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0),
   };

@@ -40,7 +40,7 @@ export type BanOptions = {
 
 type OutputStatus = { strikes: number; untilMs: number; banned: boolean };
 
-/** Who may not connect, until when. All times are the caller's milliseconds, of one clock. */
+/** Who may not connect, until when. All times are monotonic milliseconds. */
 export class Bans {
   readonly #options: BanOptions;
   /** The one heard of last is the last. */
@@ -57,24 +57,24 @@ export class Bans {
     return this.#records.size;
   }
 
-  isBanned(group: string, nowMs: number): boolean {
+  isBanned(group: string, monotonicMs: number): boolean {
     const record = this.#records.get(group);
-    return record?.banned === true && nowMs < record.untilMs;
+    return record?.banned === true && monotonicMs < record.untilMs;
   }
 
   /** One of its sessions was sent away. True when that makes a ban, false when there is one already. */
-  strike(group: string, nowMs: number): boolean {
-    if (this.isBanned(group, nowMs)) return false;
+  strike(group: string, monotonicMs: number): boolean {
+    if (this.isBanned(group, monotonicMs)) return false;
     const known = this.#records.get(group);
-    const strikes = known !== undefined && nowMs < known.untilMs ? known.strikes + 1 : 1;
+    const strikes = known !== undefined && monotonicMs < known.untilMs ? known.strikes + 1 : 1;
     const banned = strikes >= this.#options.strikes;
-    this.#remember(group, { strikes, untilMs: nowMs + this.#options.banMs, banned });
+    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, banned });
     return banned;
   }
 
-  ban(group: string, nowMs: number): void {
+  ban(group: string, monotonicMs: number): void {
     const strikes = this.#options.strikes;
-    this.#remember(group, { strikes, untilMs: nowMs + this.#options.banMs, banned: true });
+    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, banned: true });
   }
 
   /** Takes a ban back. */
@@ -83,13 +83,14 @@ export class Bans {
   }
 
   /** Forgets what is over; to be called now and then. */
-  expire(nowMs: number): void {
-    for (const [group, { untilMs }] of this.#records) if (nowMs >= untilMs) this.#records.delete(group);
+  expire(monotonicMs: number): void {
+    for (const [group, { untilMs }] of this.#records)
+      if (monotonicMs >= untilMs) this.#records.delete(group);
   }
 
   #remember(group: string, record: OutputStatus): void {
-    const nowMs = record.untilMs - this.#options.banMs;
-    if (record.banned && !this.isBanned(group, nowMs)) this.stats.bans += 1;
+    const monotonicMs = record.untilMs - this.#options.banMs;
+    if (record.banned && !this.isBanned(group, monotonicMs)) this.stats.bans += 1;
     this.#records.delete(group);
     if (this.#records.size >= this.#options.addresses) {
       const [oldest] = this.#records.keys();

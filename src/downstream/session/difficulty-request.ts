@@ -10,18 +10,26 @@ import {
 export type Vardiff = { readonly options: VardiffOptions; readonly state: VardiffState };
 
 /** What a miner asked for, within the bounds of its listener. It acts at the next job. */
-export function granted({ options, state }: Vardiff, wish: DifficultyRequest, nowMs: number): Vardiff {
+export function granted(
+  { options, state }: Vardiff,
+  wish: DifficultyRequest,
+  monotonicMs: number,
+): Vardiff {
   const { how, difficulty } = wish;
-  if (how === 'fixed') return { options, state: fixedVardiff(options, difficulty, nowMs) };
-  if (how === 'suggested') return { options, state: suggestedVardiff(options, state, difficulty, nowMs) };
+  if (how === 'fixed') return { options, state: fixedVardiff(options, difficulty, monotonicMs) };
+  if (how === 'suggested')
+    return { options, state: suggestedVardiff(options, state, difficulty, monotonicMs) };
   const floor = Math.min(Math.max(options.floor, difficulty), options.ceiling);
   const raised = { ...options, floor };
   const isBelow = state.difficulty < floor && !state.fixed;
-  return { options: raised, state: isBelow ? startVardiff({ ...raised, start: floor }, nowMs) : state };
+  return {
+    options: raised,
+    state: isBelow ? startVardiff({ ...raised, start: floor }, monotonicMs) : state,
+  };
 }
 
 /** Goes on from the difficulty of an earlier connection, unless the miner fixed one on this. */
-export function resumed({ options, state }: Vardiff, difficulty: number, nowMs: number): Vardiff {
+export function resumed({ options, state }: Vardiff, difficulty: number, monotonicMs: number): Vardiff {
   if (state.fixed) return { options, state };
-  return { options, state: startVardiff({ ...options, start: difficulty }, nowMs) };
+  return { options, state: startVardiff({ ...options, start: difficulty }, monotonicMs) };
 }

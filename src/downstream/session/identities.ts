@@ -67,17 +67,20 @@ export class Identities<Holder> {
   /** Those of which there was no more room. */
   readonly stats = { forgotten: 0 };
 
-  constructor(options: IdentitiesOptions, deps: { readonly random: Random; readonly nowMs: () => number }) {
+  constructor(
+    options: IdentitiesOptions,
+    deps: { readonly random: Random; readonly monotonicMs: () => number },
+  ) {
     const { idSize, quarantineMs } = options;
     this.#ids = new SessionIds({ size: idSize, quarantineMs }, deps.random);
     this.#random = deps.random;
-    this.#now = deps.nowMs;
+    this.#now = deps.monotonicMs;
     this.#resumable = options.resumable ?? LIMITS.resumableSessions;
     this.#departed = new LRUCache({
       max: Math.max(1, this.#resumable),
       ttl: options.resumeMs ?? RESUME_MS,
       ttlResolution: 0,
-      perf: { now: deps.nowMs },
+      perf: { now: deps.monotonicMs },
       dispose: ({ identity }, _token, reason) => {
         if (reason === 'delete') return;
         if (reason === 'evict') this.stats.forgotten += 1;

@@ -18,13 +18,13 @@ export class JobRefresher {
   }
 
   /** Undefined when there is no work, or it was made anew too often. */
-  of(destination: string, nowMs: number): Job | undefined {
+  of(destination: string, monotonicMs: number): Job | undefined {
     let bucket = this.#buckets.get(destination);
     if (bucket === undefined) {
-      bucket = new TokenBucket(RATE, nowMs);
+      bucket = new TokenBucket(RATE, monotonicMs);
       this.#buckets.set(destination, bucket);
     }
-    return bucket.take(nowMs) ? this.#jobs.refresh(destination, nowMs) : undefined;
+    return bucket.take(monotonicMs) ? this.#jobs.refresh(destination, monotonicMs) : undefined;
   }
 
   /** The destination is gone for good. */

@@ -26,8 +26,10 @@ export type SessionContext<Session> = {
   /** Lines of one session; no bound without it. */
   readonly lineRate: Rate | undefined;
   readonly agentVersion: string;
-  /** Wall time, at most a tick old: enough for idle times and ntime windows. */
+  /** Wall time, at most a tick old: enough for the ntime window. */
   nowMs: number;
+  /** Monotonic time, as old: for idle times, budgets and the difficulty. */
+  monotonicMs: number;
   /** The session has something to write or to start in this turn. */
   markDirty(session: Session): void;
   /**

@@ -12,16 +12,19 @@ const IDLE_MS = 15 * 60_000;
 
 /** What the time says of a session: whether it is to be ended, or asked for a sign of life. */
 export function dueFor(
-  session: Pick<Session, 'authorized' | 'connectedAtMs' | 'lastSeenMs' | 'pinged' | 'subscribed'>,
+  session: Pick<
+    Session,
+    'authorized' | 'connectedAtMonotonicMs' | 'seenAtMonotonicMs' | 'pinged' | 'subscribed'
+  >,
   options: SessionTimeoutOptions,
-  nowMs: number,
+  monotonicMs: number,
 ): 'end' | 'ping' | 'nothing' {
   const { subscribeTimeoutMs = SUBSCRIBE_MS, authorizeTimeoutMs = AUTHORIZE_MS } = options;
   const { idleTimeoutMs = IDLE_MS } = options;
-  const ageMs = nowMs - session.connectedAtMs;
+  const ageMs = monotonicMs - session.connectedAtMonotonicMs;
   if (!session.subscribed && ageMs > subscribeTimeoutMs) return 'end';
   if (!session.authorized && ageMs > authorizeTimeoutMs) return 'end';
-  const silentMs = nowMs - session.lastSeenMs;
+  const silentMs = monotonicMs - session.seenAtMonotonicMs;
   if (silentMs > idleTimeoutMs) return 'end';
   return !session.pinged && silentMs > idleTimeoutMs / 2 ? 'ping' : 'nothing';
 }

@@ -16,7 +16,10 @@ import {
 } from './vardiff.ts';
 import type { SessionWorker } from './worker.ts';
 
-type WorkContext = Pick<SessionContext<never>, 'nowMs' | 'sentBefore' | 'shareTarget' | 'stats'>;
+type WorkContext = Pick<
+  SessionContext<never>,
+  'nowMs' | 'monotonicMs' | 'sentBefore' | 'shareTarget' | 'stats'
+>;
 
 /** A gap between jobs after which silence says nothing about the miner. */
 const WORK_GAP_MS = 120_000;
@@ -37,22 +40,22 @@ export class SessionWork {
   #rowShares = 0;
   #rowTarget: ShareTarget | undefined;
   #rowWorker: SessionWorker | undefined;
-  /** Seconds, since V8 keeps a small integer in place and any other number in an object of its own. */
+  /** Wall time, for the status. Seconds, since V8 keeps a small integer in place and any other number in an object of its own. */
   #rowAtSeconds = 0;
   readonly #sent = new SentJobs();
   /** Replaced at each job. */
   #vardiff: VardiffState;
-  /** When it was last sent a job; 0 before the first. */
-  lastJobAtMs = 0;
+  /** When it was last sent a job, monotonic; minus infinity before the first. */
+  jobAtMonotonicMs = Number.NEGATIVE_INFINITY;
   readonly #host: WorkContext;
   #options: VardiffOptions;
-  #newWorkAtMs = 0;
+  #newWorkAtMonotonicMs = 0;
   #wasFixed = false;
 
   constructor(options: VardiffOptions, host: WorkContext) {
     this.#options = options;
     this.#host = host;
-    this.#vardiff = startVardiff(options, host.nowMs);
+    this.#vardiff = startVardiff(options, host.monotonicMs);
   }
 
   /** The job with this id as it was sent, if it was. */
@@ -83,7 +86,7 @@ export class SessionWork {
 
   wish(wish: DifficultyRequest): void {
     this.tally();
-    this.#take(granted({ options: this.#options, state: this.#vardiff }, wish, this.#host.nowMs));
+    this.#take(granted({ options: this.#options, state: this.#vardiff }, wish, this.#host.monotonicMs));
   }
 
   /** Gives it a job, and says how hard and whether the work before it is void. */
@@ -92,27 +95,27 @@ export class SessionWork {
     isAgain: boolean,
   ): { readonly target: ShareTarget; readonly isClean: boolean } {
     this.tally();
-    const { nowMs } = this.#host;
+    const { monotonicMs } = this.#host;
     const { fixedDifficulty } = prepared.job;
     const earlier = isAgain ? this.#sent.findWork(prepared.work) : undefined;
-    if (earlier === undefined) this.#newWorkAtMs = nowMs;
+    if (earlier === undefined) this.#newWorkAtMonotonicMs = monotonicMs;
     if (this.#wasFixed && fixedDifficulty === undefined)
-      this.#vardiff = restartedVardiff(this.#vardiff, nowMs);
+      this.#vardiff = restartedVardiff(this.#vardiff, monotonicMs);
     this.#wasFixed = fixedDifficulty !== undefined;
     let target: ShareTarget;
     let isClean = false;
     if (fixedDifficulty !== undefined) target = this.#host.shareTarget(fixedDifficulty);
     else if (earlier === undefined) target = this.#nextTarget(prepared.maxDifficulty);
-    else if (nowMs - this.#newWorkAtMs <= SAME_WORK_MS) target = earlier.target;
+    else if (monotonicMs - this.#newWorkAtMonotonicMs <= SAME_WORK_MS) target = earlier.target;
     else {
       target = this.#nextTarget(prepared.maxDifficulty);
       isClean = target.difficulty !== earlier.target.difficulty;
       if (isClean) {
         this.#sent.forgetWork(prepared.work);
-        this.#newWorkAtMs = nowMs;
+        this.#newWorkAtMonotonicMs = monotonicMs;
       }
     }
-    this.lastJobAtMs = nowMs;
+    this.jobAtMonotonicMs = monotonicMs;
     this.#newest = prepared.sentWith(target);
     this.#sent.add(this.#newest);
     return { target, isClean };
@@ -132,8 +135,10 @@ export class SessionWork {
   recall({ sent, difficulty }: SessionMemory): void {
     const known = sent.map((before) => this.#host.sentBefore(before.jobId, before.difficulty));
     for (const job of known.filter((job): job is SentJob => job !== undefined)) this.#sent.add(job);
-    this.#newWorkAtMs = this.#host.nowMs;
-    this.#take(resumed({ options: this.#options, state: this.#vardiff }, difficulty, this.#host.nowMs));
+    this.#newWorkAtMonotonicMs = this.#host.monotonicMs;
+    this.#take(
+      resumed({ options: this.#options, state: this.#vardiff }, difficulty, this.#host.monotonicMs),
+    );
   }
 
   #take({ options, state }: { readonly options: VardiffOptions; readonly state: VardiffState }): void {
@@ -142,10 +147,10 @@ export class SessionWork {
   }
 
   #nextTarget(maxDifficulty: number): ShareTarget {
-    const { nowMs, stats } = this.#host;
-    const isGap = nowMs - this.lastJobAtMs > WORK_GAP_MS;
-    const before = isGap ? restartedVardiff(this.#vardiff, nowMs) : this.#vardiff;
-    this.#vardiff = nextVardiff(this.#options, before, nowMs);
+    const { monotonicMs, stats } = this.#host;
+    const isGap = monotonicMs - this.jobAtMonotonicMs > WORK_GAP_MS;
+    const before = isGap ? restartedVardiff(this.#vardiff, monotonicMs) : this.#vardiff;
+    this.#vardiff = nextVardiff(this.#options, before, monotonicMs);
     const { difficulty } = this.#vardiff;
     if (difficulty > before.difficulty) stats.vardiffUp += 1;
     if (difficulty < before.difficulty) stats.vardiffDown += 1;

@@ -69,7 +69,7 @@ export class Session implements LineSink {
   dirty = false;
   /** Asked for a sign of life since it was last heard of. */
   pinged = false;
-  /** A small integer, so that it stands here and not in an object of its own. */
+  /** Monotonic. A small integer, so that it stands here and not in an object of its own. */
   #seenAtSeconds = 0;
   inFlight = 0;
   /** Holds the beginning of a line until its end comes. */
@@ -90,7 +90,7 @@ export class Session implements LineSink {
   readonly address: string;
   /** Index of the listener it came in by. */
   readonly listener: number;
-  readonly connectedAtMs: number;
+  readonly connectedAtMonotonicMs: number;
   /** Where its work comes from; empty until it is ready. Changed by the server alone. */
   destination = '';
   rejected = 0;
@@ -112,10 +112,11 @@ export class Session implements LineSink {
     this.id = options.id;
     this.address = options.address;
     this.listener = options.listener;
-    this.connectedAtMs = host.nowMs;
-    this.#seenAtSeconds = Math.floor(host.nowMs / 1000);
+    this.connectedAtMonotonicMs = host.monotonicMs;
+    this.#seenAtSeconds = Math.floor(host.monotonicMs / 1000);
     this.#work = new SessionWork(options.vardiff, host);
-    this.#budget = host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.nowMs);
+    this.#budget =
+      host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.monotonicMs);
     this.#socket = socket;
     this.#outlet = new SocketWriter(socket);
     this.#host = host;
@@ -163,8 +164,8 @@ export class Session implements LineSink {
     return this.workers.reduce((sum, worker) => sum + worker.accepted, 0);
   }
 
-  /** To the second. */
-  get lastSeenMs(): number {
+  /** Monotonic, to the second. */
+  get seenAtMonotonicMs(): number {
     return this.#seenAtSeconds * 1000;
   }
 
@@ -177,15 +178,15 @@ export class Session implements LineSink {
     return this.#told.difficulty;
   }
 
-  /** When it was last sent a job; 0 before the first. */
-  get lastJobAtMs(): number {
-    return this.#work.lastJobAtMs;
+  /** When it was last sent a job, monotonic; minus infinity before the first. */
+  get jobAtMonotonicMs(): number {
+    return this.#work.jobAtMonotonicMs;
   }
 
   onData(chunk: Uint8Array): void {
     if (this.closed) return;
-    const { stats, nowMs } = this.#host;
-    this.#seenAtSeconds = Math.floor(nowMs / 1000);
+    const { stats, monotonicMs } = this.#host;
+    this.#seenAtSeconds = Math.floor(monotonicMs / 1000);
     this.pinged = false;
     if (!this.#sawLine && this.#framer === undefined && !FIRST_BYTES.has(chunk[0]!)) {
       this.close('not_stratum');
@@ -195,12 +196,12 @@ export class Session implements LineSink {
     this.#framer = this.#host.framer.push(this.#framer, chunk, this);
     if (this.#budget === undefined) return;
     const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
-    if (!this.#budget.spend(cost, nowMs) && !this.closed) this.#host.onThrottled(this);
+    if (!this.#budget.spend(cost, monotonicMs) && !this.closed) this.#host.onThrottled(this);
   }
 
   /** True when it may send again after it was throttled. */
   isInBudget(): boolean {
-    return this.#budget?.spend(0, this.#host.nowMs) ?? true;
+    return this.#budget?.spend(0, this.#host.monotonicMs) ?? true;
   }
 
   onLine(bytes: Uint8Array, start: number, end: number): boolean {
@@ -259,7 +260,7 @@ export class Session implements LineSink {
     this.#host.stats.limitHits.sessionUnreadBytes += 1;
     const onRead = ({ prepared, clean, isAgain }: MissedJob): void =>
       this.sendJob(prepared, clean, isAgain);
-    if (!this.#outlet.keep(job, this.#host.nowMs, onRead)) this.#cutOff();
+    if (!this.#outlet.keep(job, this.#host.monotonicMs, onRead)) this.#cutOff();
   }
 
   /**

@@ -60,8 +60,8 @@ export function checkVardiffOptions(options: VardiffOptions): void {
   assert(start > 0 && Number.isFinite(start), 'vardiff_start_positive', options);
 }
 
-export function startVardiff(options: VardiffOptions, nowMs: number): VardiffState {
-  return freshWindow(clamp(powerOfTwo(options.start), options), nowMs, {});
+export function startVardiff(options: VardiffOptions, monotonicMs: number): VardiffState {
+  return freshWindow(clamp(powerOfTwo(options.start), options), monotonicMs, {});
 }
 
 /** A miner's wish as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
@@ -69,17 +69,21 @@ export function suggestedVardiff(
   options: VardiffOptions,
   state: VardiffState,
   difficulty: number,
-  nowMs: number,
+  monotonicMs: number,
 ): VardiffState {
   if (state.fixed) return state;
-  return freshWindow(clamp(powerOfTwo(difficulty), options), nowMs, {});
+  return freshWindow(clamp(powerOfTwo(difficulty), options), monotonicMs, {});
 }
 
 /**
  * A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one.
  */
-export function fixedVardiff(options: VardiffOptions, difficulty: number, nowMs: number): VardiffState {
-  return freshWindow(clamp(Math.fround(difficulty), options), nowMs, { fixed: true });
+export function fixedVardiff(
+  options: VardiffOptions,
+  difficulty: number,
+  monotonicMs: number,
+): VardiffState {
+  return freshWindow(clamp(Math.fround(difficulty), options), monotonicMs, { fixed: true });
 }
 
 /** Counts accepted shares of one difficulty. Mutates, since it runs for every few shares. */
@@ -94,26 +98,30 @@ export function countShares(state: VardiffState, shares: number, difficulty: num
  * two to a cautious estimate of it is taken: one deviation nearer to the present one than what was
  * observed.
  */
-export function nextVardiff(options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState {
-  const minutes = (nowMs - state.windowStartMs) / 60_000;
+export function nextVardiff(
+  options: VardiffOptions,
+  state: VardiffState,
+  monotonicMs: number,
+): VardiffState {
+  const minutes = (monotonicMs - state.windowStartMs) / 60_000;
   if (state.fixed || minutes <= 0) return state;
   const expected = minutes * options.sharesPerMinute;
-  if (!state.settled) return searched(options, state, expected, nowMs);
+  if (!state.settled) return searched(options, state, expected, monotonicMs);
   const ratio = state.windowDifficulty / (expected * state.difficulty);
   const shares = state.windowShares;
   const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
   if (ratio > TOO_FAST && ratio * (1 - DEVIATIONS * spread) > 1) {
-    return moved(options, state, ratio * (1 - spread), nowMs);
+    return moved(options, state, ratio * (1 - spread), monotonicMs);
   }
   if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
-    if (shares > 0) return moved(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
-    return freshWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, {});
+    if (shares > 0) return moved(options, state, ratio * (1 + spread) + 1 / expected, monotonicMs);
+    return freshWindow(clamp(powerOfTwo(state.difficulty / expected), options), monotonicMs, {});
   }
   if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
-    return freshWindow(state.difficulty, nowMs, { settled: true });
+    return freshWindow(state.difficulty, monotonicMs, { settled: true });
   }
-  const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
-  return isOld ? freshWindow(state.difficulty, nowMs, { settled: true }) : state;
+  const isOld = monotonicMs - state.windowStartMs > WINDOW_MAX_MS;
+  return isOld ? freshWindow(state.difficulty, monotonicMs, { settled: true }) : state;
 }
 
 /**
@@ -125,7 +133,7 @@ function searched(
   options: VardiffOptions,
   state: VardiffState,
   expected: number,
-  nowMs: number,
+  monotonicMs: number,
 ): VardiffState {
   const { windowShares, windowDifficulty } = state;
   const difficulty = windowShares === 0 ? state.difficulty : windowDifficulty / windowShares;
@@ -133,21 +141,21 @@ function searched(
   const foundTime = state.foundTime + expected / difficulty;
   const ideal = foundShares / foundTime;
   if (foundShares >= FOUND_SHARES) {
-    return freshWindow(clamp(powerOfTwo(ideal), options), nowMs, { settled: true });
+    return freshWindow(clamp(powerOfTwo(ideal), options), monotonicMs, { settled: true });
   }
   const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
   if (foundShares === 0 && !isSilent) return state;
   const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
   const next = clamp(powerOfTwo(aim), options);
-  return next < state.difficulty ? freshWindow(next, nowMs, { foundShares, foundTime }) : state;
+  return next < state.difficulty ? freshWindow(next, monotonicMs, { foundShares, foundTime }) : state;
 }
 
 /**
  * The window begins again, for example after a time without work, whose silence says nothing of the
  * miner.
  */
-export function restartedVardiff(state: VardiffState, nowMs: number): VardiffState {
-  return freshWindow(state.difficulty, nowMs, state);
+export function restartedVardiff(state: VardiffState, monotonicMs: number): VardiffState {
+  return freshWindow(state.difficulty, monotonicMs, state);
 }
 
 /** The largest power of two not above `value`. */
@@ -157,8 +165,13 @@ export function powerOfTwoBelow(value: number): number {
   return power * 2 <= value ? power * 2 : power;
 }
 
-function moved(options: VardiffOptions, state: VardiffState, ratio: number, nowMs: number): VardiffState {
-  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, { settled: true });
+function moved(
+  options: VardiffOptions,
+  state: VardiffState,
+  ratio: number,
+  monotonicMs: number,
+): VardiffState {
+  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), monotonicMs, { settled: true });
 }
 
 /** The nearest power of two by ratio. */
@@ -172,10 +185,10 @@ function clamp(value: number, options: VardiffOptions): number {
 
 type Flags = Partial<Pick<VardiffState, 'fixed' | 'settled' | 'foundShares' | 'foundTime'>>;
 
-function freshWindow(difficulty: number, nowMs: number, flags: Flags): VardiffState {
+function freshWindow(difficulty: number, monotonicMs: number, flags: Flags): VardiffState {
   const { fixed = false, settled = false, foundShares = 0, foundTime = 0 } = flags;
   return {
     ...{ difficulty, fixed, settled, foundShares, foundTime },
-    ...{ windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0 },
+    ...{ windowStartMs: monotonicMs, windowDifficulty: 0, windowShares: 0 },
   };
 }
