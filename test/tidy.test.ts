@@ -376,6 +376,12 @@ describe('words', () => {
       why: 'time and chance come from the injected clock and random',
       but: /^(test\/|src\/(base\/clock\.ts|cli\/|devnet\/))|-worker\.ts$/,
     },
+    {
+      pattern:
+        /(?<![.\w])(?:set(?:Timeout|Interval|Immediate)|clear(?:Timeout|Interval|Immediate))\b|\bprocess\.nextTick\b|\bAbortSignal\.timeout\b/,
+      why: 'timers come from the injected ones',
+      but: /^(test\/|src\/(base\/system-timers\.ts|devnet\/))/,
+    },
   ];
 
   it('in code are those of our language', () => {
@@ -386,6 +392,13 @@ describe('words', () => {
       );
     });
     expect(wrong).toEqual([]);
+  });
+
+  it('of the modules for timers name none', () => {
+    const modules = sources
+      .filter((path) => !path.startsWith('src/devnet/'))
+      .flatMap((path) => importsOf(readSource(path)).map(({ specifier }) => `${path}: ${specifier}`));
+    expect(modules.filter((line) => /: node:timers/.test(line))).toEqual([]);
   });
 
   it('in comments leave nothing undone or switched off', () => {

@@ -1,3 +1,4 @@
+import { sleep } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
 import {
@@ -119,7 +120,7 @@ async function scanWhenFree(client: ChainRpcClient, scriptHex: string, attempts:
     return await client.call('scantxoutset', ['start', [`raw(${scriptHex})`]]);
   } catch (error) {
     if (rpcCodeOf(error) !== RPC_INVALID_PARAMETER || attempts <= 1) throw error;
-    await new Promise((resolve) => setTimeout(resolve, SCAN_RETRY_MS));
+    await sleep(client.timers, SCAN_RETRY_MS);
     return scanWhenFree(client, scriptHex, attempts - 1);
   }
 }

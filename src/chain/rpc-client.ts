@@ -1,5 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
+import { type Timers, withTimeout } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { parseExactJson } from './amounts.ts';
@@ -32,6 +33,7 @@ export const RPC_METHOD_NOT_FOUND = -32601;
  */
 export class ChainRpcClient {
   readonly stats: RpcClientStats = { requests: 0, failures: 0 };
+  readonly timers: Timers;
   readonly #options: RpcClientOptions;
   readonly #client: JSONRPCClient;
   readonly #closing = new AbortController();
@@ -39,8 +41,9 @@ export class ChainRpcClient {
   readonly #unanswered = new Map<unknown, unknown>();
   #authorization: string | undefined;
 
-  constructor(options: RpcClientOptions) {
+  constructor(options: RpcClientOptions, deps: { readonly timers: Timers }) {
     this.#options = options;
+    this.timers = deps.timers;
     this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
       try {
         this.#client.receive(await this.#exchange(payload));
@@ -94,16 +97,19 @@ export class ChainRpcClient {
 
   async #post(payload: object): Promise<{ status: number; text: string }> {
     const authorization = await this.#credentials();
-    const response = await fetch(this.#options.url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        ...(authorization === undefined ? {} : { authorization }),
-      },
-      body: JSON.stringify(payload),
-      signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(this.#options.timeoutMs)]),
-    });
-    return { status: response.status, text: await response.text() };
+    const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
+      const response = await fetch(this.#options.url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        body: JSON.stringify(payload),
+        signal,
+      });
+      return { status: response.status, text: await response.text() };
+    };
+    return withTimeout(this.timers, this.#options.timeoutMs, ask, this.#closing.signal);
   }
 
   async #credentials(): Promise<string | undefined> {

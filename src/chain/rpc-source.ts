@@ -1,5 +1,5 @@
 import { Transaction } from 'bitcoinjs-lib';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { NETWORKS } from '../bitcoin/network.ts';
 import type { Logger } from '../log/logger.ts';
@@ -50,11 +50,11 @@ const RPC_MISC = -1;
  */
 export function createRpcChainSource(
   options: RpcChainSourceOptions,
-  deps: { readonly log: Logger; readonly clock: Clock },
+  deps: { readonly log: Logger; readonly clock: Clock; readonly timers: Timers },
 ): RpcChainSource {
-  const client = new ChainRpcClient(options);
+  const client = new ChainRpcClient(options, deps);
   const node = new Node(client, options.genesisHash);
-  const watch = new TipWatch(options.pollMs, () => node.tip(), deps.log);
+  const watch = new TipWatch(options.pollMs, () => node.tip(), deps);
   return {
     stats: client.stats,
     get state() {

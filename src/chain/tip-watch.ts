@@ -1,23 +1,28 @@
+import type { Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChainTip } from './source.ts';
+
+export type TipWatchDeps = { readonly log: Logger; readonly timers: Timers };
 
 /** Asks for the tip at a fixed pace and tells of each change; silent while the node does not answer. */
 export class TipWatch {
   readonly #pollMs: number;
   readonly #read: () => Promise<ChainTip>;
   readonly #log: Logger;
+  readonly #timers: Timers;
   readonly #listeners = new Map<symbol, (tip: ChainTip) => void>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #last: ChainTip | undefined;
   /** The code of the failure that lasts. */
   #failing: string | undefined;
   #closed = false;
 
-  constructor(pollMs: number, read: () => Promise<ChainTip>, log: Logger) {
+  constructor(pollMs: number, read: () => Promise<ChainTip>, deps: TipWatchDeps) {
     this.#pollMs = pollMs;
     this.#read = read;
-    this.#log = log;
+    this.#log = deps.log;
+    this.#timers = deps.timers;
   }
 
   /** The last tip at once where one is known; returns the function that ends it. */
@@ -29,19 +34,19 @@ export class TipWatch {
     if (this.#listeners.size === 1) this.#schedule(0);
     return () => {
       this.#listeners.delete(key);
-      if (this.#listeners.size === 0) clearTimeout(this.#timer);
+      if (this.#listeners.size === 0) this.#timer?.cancel();
     };
   }
 
   close(): void {
     this.#closed = true;
     this.#listeners.clear();
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
   }
 
   #schedule(delayMs: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#poll(), delayMs);
+    this.#timer?.cancel();
+    this.#timer = this.#timers.after(delayMs, () => void this.#poll());
   }
 
   async #poll(): Promise<void> {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import type { ChainAuth, ChainConfig } from '../config/config.ts';
 import { silentLogger } from '../log/logger.ts';
 import { type ChannelAccess, chainOf, channelAccess, openForReading } from '../operator/channel-access.ts';
@@ -51,6 +52,7 @@ const MAX_WAIT_SECONDS = 30 * 24 * 3600;
 
 export const DEPS: RecoveryDeps = {
   clock: systemClock,
+  timers: systemTimers,
   random: systemRandom,
   log: silentLogger,
 };

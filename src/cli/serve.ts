@@ -1,4 +1,5 @@
 import { CodedError, codeOf } from '../base/errors.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import type { MakerConfig, ProxyConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
@@ -62,11 +63,10 @@ export async function serve<R extends keyof RoleConfig>(
     const signal = await stopSignal(options.flag('with-parent'));
     log.info({ signal }, 'stopping');
     process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
-    setTimeout(
-      () => die(new CodedError('ledger_closed', 'the stop took too long')),
-      STOP_DEADLINE_MS,
-    ).unref();
-    await daemon.close();
+    const deadline = systemTimers.after(STOP_DEADLINE_MS, () =>
+      die(new CodedError('ledger_closed', 'the stop took too long')),
+    );
+    await daemon.close().finally(() => deadline.cancel());
     log.info({}, 'stopped');
     return 0;
   } finally {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 
 const STOP_MS = 15_000;
@@ -13,10 +14,15 @@ export class DaemonProcess {
   readonly #role: 'proxy' | 'maker';
   readonly #configFile: string;
   readonly #logFile: string;
+  readonly #timers: Timers;
   #child: ChildProcess | undefined;
   #exited: Promise<number | null> = Promise.resolve(null);
 
-  constructor(options: { role: 'proxy' | 'maker'; configFile: string; logFile: string }) {
+  constructor(
+    options: { role: 'proxy' | 'maker'; configFile: string; logFile: string },
+    deps: { readonly timers: Timers },
+  ) {
+    this.#timers = deps.timers;
     this.#role = options.role;
     this.#configFile = options.configFile;
     this.#logFile = options.logFile;
@@ -47,11 +53,11 @@ export class DaemonProcess {
       child.once('exit', (code) => resolve(code));
     });
     const lines = createInterface({ input: child.stdout! });
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const timer = this.#timers.after(timeoutMs, () => child.kill('SIGKILL'));
     try {
       for await (const line of lines) return JSON.parse(line) as Record<string, unknown>;
     } finally {
-      clearTimeout(timer);
+      timer.cancel();
     }
     const end = readFileSync(this.#logFile, 'utf8').trim().split('\n').slice(-4).join('\n');
     throw new CodedError(
@@ -71,9 +77,9 @@ export class DaemonProcess {
     const child = this.#child;
     if (child === undefined || child.exitCode !== null) return child?.exitCode ?? null;
     child.kill('SIGTERM');
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    const timer = this.#timers.after(STOP_MS, () => child.kill('SIGKILL'));
     const code = await this.#exited;
-    clearTimeout(timer);
+    timer.cancel();
     return code;
   }
 

@@ -1,6 +1,6 @@
 import { address as addresses } from 'bitcoinjs-lib';
 import { fromHex, toHex } from '../base/bytes.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
@@ -47,6 +47,7 @@ export type ContractRunnerDeps = {
   readonly chain: ChainSource;
   readonly signer: SeedSigner;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */

@@ -1,4 +1,4 @@
-import type { Random } from '../base/clock.ts';
+import type { Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
@@ -9,6 +9,7 @@ import { connectPeer, type PeerLink, type PeerServerDeps } from '../peer/transpo
 
 export const CRASH_ENV = 'SHARESTREAM_CRASH_AT';
 
+type MomentDeps = { readonly random: Random; readonly timers: Timers };
 type CrashRole = 'miner' | 'maker';
 type Write = { readonly role: CrashRole; readonly name: string; readonly what: string };
 
@@ -93,7 +94,7 @@ export function armCrashPoint(
   role: CrashRole,
   network: NetworkName,
   env: Readonly<Record<string, string | undefined>>,
-  deps: { readonly log: Logger; readonly random: Random },
+  deps: { readonly log: Logger; readonly random: Random; readonly timers: Timers },
 ): CrashPoint {
   const text = env[CRASH_ENV] ?? '';
   if (text === '') return NOWHERE;
@@ -107,10 +108,10 @@ export function armCrashPoint(
     );
   }
   deps.log.warn({ point: name, count: Number(count) }, 'this process will kill itself');
-  return armed(role, name, Number(count), deps.random);
+  return armed(role, name, Number(count), deps);
 }
 
-function armed(role: CrashRole, point: string, count: number, random: Random): CrashPoint {
+function armed(role: CrashRole, point: string, count: number, deps: MomentDeps): CrashPoint {
   let left = count;
   /** True the time it counts. */
   const isDue = (name: string): boolean => {
@@ -132,8 +133,8 @@ function armed(role: CrashRole, point: string, count: number, random: Random): C
     },
   });
   return {
-    ledger: (ledger) => crashingLedger(ledger, role, isDue, random),
-    connect: async (options) => watched(await connectPeer(options)),
+    ledger: (ledger) => crashingLedger(ledger, role, isDue, deps),
+    connect: async (...words) => watched(await connectPeer(...words)),
     accept: (deps) => ({ ...deps, onConnection: (link) => deps.onConnection(watched(link)) }),
     onSignerStep: (step) => {
       if (isDue(`maker.signer.${step}`)) die();
@@ -145,7 +146,7 @@ function crashingLedger(
   inner: Ledger,
   role: CrashRole,
   isDue: (name: string) => boolean,
-  random: Random,
+  { random, timers }: MomentDeps,
 ): Ledger {
   const crashing =
     (append: Ledger['append']): Ledger['append'] =>
@@ -154,7 +155,7 @@ function crashingLedger(
       if (isDue(`${name}.before`)) die();
       const written = append(entries);
       const isDuring = isDue(`${name}.during`);
-      if (isDuring) setTimeout(die, (random.bytes(1)[0]! / 256) * DURING_MS);
+      if (isDuring) timers.after((random.bytes(1)[0]! / 256) * DURING_MS, die);
       await written;
       if (isDuring || isDue(`${name}.after`)) die();
     };

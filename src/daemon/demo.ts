@@ -1,9 +1,9 @@
 import { createWriteStream, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { systemClock } from '../base/clock.ts';
+import { sleep, systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { compactOfTarget } from '../bitcoin/target.ts';
 import { type AsicFleet, startAsics } from '../devnet/asic/asic.ts';
 import { demoAsics, type Stage, type StageOptions, startStage } from '../devnet/stage.ts';
@@ -102,7 +102,7 @@ class Demo {
           `${phase} took too long; see the logs in ${this.#options.directory}`,
         );
       }
-      await sleep(VIEW_MS);
+      await sleep(systemTimers, VIEW_MS);
     }
   }
 
@@ -112,9 +112,7 @@ class Demo {
     while (systemClock.monotonicMs() < endMs && !this.#options.signal.aborted) {
       await this.#look('streaming');
       const left = endMs - systemClock.monotonicMs();
-      await sleep(Math.max(0, Math.min(VIEW_MS, left)), undefined, { signal: this.#options.signal }).catch(
-        () => {},
-      );
+      await sleep(systemTimers, Math.max(0, Math.min(VIEW_MS, left)), this.#options.signal);
     }
   }
 
@@ -165,11 +163,10 @@ function stageOptions(directory: string, options: DemoOptions): StageOptions {
 }
 
 function daemonOf(role: 'proxy' | 'maker', stage: Stage, directory: string): DaemonProcess {
-  return new DaemonProcess({
-    role,
-    configFile: stage[role].configFile,
-    logFile: join(directory, `${role}.log`),
-  });
+  return new DaemonProcess(
+    { role, configFile: stage[role].configFile, logFile: join(directory, `${role}.log`) },
+    { timers: systemTimers },
+  );
 }
 
 /** A fresh directory; only one that an earlier demo made is emptied. Throws `usage`. */

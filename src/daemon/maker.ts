@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
@@ -30,6 +31,7 @@ import { ledgerCheck } from './proxy.ts';
 import { ledgerSources } from './shared-metrics.ts';
 
 const clock = systemClock;
+const timers = systemTimers;
 
 export type RunningMaker = {
   readonly ready: Readonly<Record<string, unknown>>;
@@ -46,12 +48,13 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   const signer = new SeedSigner({ seed, network: config.network });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
-  const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom });
+  const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });
   const opened = await openSqliteLedger(
     { path: join(config.dataDir, 'ledger.sqlite') },
     {
       log: log.child({ part: 'ledger' }),
       clock,
+      timers,
       onFailure: (error) =>
         log.error({ code: error.code, err: error }, 'the ledger failed; nothing is signed'),
       observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
@@ -68,7 +71,16 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
     },
     {
-      ...{ ledger, chain, signer, kernel, clock, random: systemRandom, log: log.child({ part: 'maker' }) },
+      ...{
+        ledger,
+        chain,
+        signer,
+        kernel,
+        clock,
+        timers,
+        random: systemRandom,
+        log: log.child({ part: 'maker' }),
+      },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
@@ -82,7 +94,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   const ops = new OpsServer(
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
-      ...{ metrics, log: log.child({ part: 'http' }) },
+      ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: { ledger: () => ledgerCheck(ledger), chain: () => chainCheck(chain) },
       status: () => makerStatus(maker, config),
       actions: makerChannelActions(maker),

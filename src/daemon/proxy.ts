@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
@@ -35,6 +36,7 @@ import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 const clock = systemClock;
+const timers = systemTimers;
 
 /** A ledger that has not committed for this long while it has something to write is not ready. */
 const COMMIT_AGE_MS = 10_000;
@@ -54,14 +56,22 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const signer = new SeedSigner({ seed, network: config.network });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
-  const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom });
+  const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
   const memory = await openMemory(config.dataDir, observers, crash, log);
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
   const parts: { selling?: ContractRunner; chain?: ChainSource } = {};
   const work = new DestinationWork(destinationNames(config), { clock, meters });
   const mining = new Mining(config, memory.run, {
-    ...{ kernel, duplicates: memory.duplicates, clock, random: systemRandom, log, env: process.env },
+    ...{
+      kernel,
+      duplicates: memory.duplicates,
+      clock,
+      timers,
+      random: systemRandom,
+      log,
+      env: process.env,
+    },
     commit: async (shares) => {
       const credit = await meters.commit(ledger, shares);
       for (const part of credit.parts) {
@@ -83,7 +93,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const ops = new OpsServer(
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
-      ...{ metrics, log: log.child({ part: 'http' }) },
+      ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: readyChecks(mining, ledger, () => parts.selling?.side.status.frozen),
       status: () => proxyStatus(facts),
       views: { dag: () => [...mining.braidpool.values()].map(({ newest }) => newest) },
@@ -102,6 +112,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       chain: parts.chain,
       signer,
       clock,
+      timers,
       random: systemRandom,
       log: contractLog,
       connect,
@@ -149,6 +160,7 @@ async function openMemory(dataDir: string, observers: Observers, crash: CrashPoi
     {
       log: log.child({ part: 'ledger' }),
       clock,
+      timers,
       onFailure: (error) =>
         log.error({ code: error.code, error }, 'the ledger failed; nothing is credited'),
       observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),

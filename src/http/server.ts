@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -38,6 +39,7 @@ export type OpsServerDeps = {
   /** `POST /api/v1/<name>`. */
   readonly actions?: Readonly<Record<string, Action>>;
   readonly log: Logger;
+  readonly timers: Timers;
 };
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -155,7 +157,7 @@ export class OpsServer {
     const results = await Promise.all(
       Object.entries(this.#deps.checks).map(async ([name, check]) => ({
         name,
-        result: await settled(check, limit),
+        result: await settled(check, limit, this.#deps.timers),
       })),
     );
     const failed = results.some(({ result }) => result !== true);
@@ -199,9 +201,9 @@ function allow(request: IncomingMessage, method: 'GET' | 'POST'): void {
     throw new Refused('method_not_allowed', { allow: allowed.join(', ') });
 }
 
-async function settled(check: ReadyCheck, timeoutMs: number): Promise<true | string> {
+async function settled(check: ReadyCheck, timeoutMs: number, timers: Timers): Promise<true | string> {
   const late = Promise.withResolvers<string>();
-  const timer = setTimeout(() => late.resolve('failed: no answer'), timeoutMs);
+  const timer = timers.after(timeoutMs, () => late.resolve('failed: no answer'));
   try {
     const result = await Promise.race([check(), late.promise]);
     return result === true
@@ -210,7 +212,7 @@ async function settled(check: ReadyCheck, timeoutMs: number): Promise<true | str
   } catch {
     return 'failed';
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
   }
 }
 

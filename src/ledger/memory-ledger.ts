@@ -1,6 +1,7 @@
-import { type Clock, systemClock } from '../base/clock.ts';
+import { type Clock, systemClock, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { bodySize, entryKey } from './frame.ts';
 import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
 
@@ -14,6 +15,12 @@ type Waiting = {
 
 export type MemoryLedgerOptions = { readonly maxQueuedWrites?: number; readonly maxRecordBytes?: number };
 
+export type MemoryLedgerDeps = {
+  readonly clock?: Clock;
+  readonly timers?: Timers;
+  readonly onFailure?: (error: CodedError) => void;
+};
+
 /**
  * The ledger without a disk: for tests and dry runs. Faults are injected by `failNext`, `hold` and
  * `release`. Written apart from the SQLite engine, so that comparing them says something.
@@ -23,6 +30,7 @@ export class MemoryLedger implements Ledger {
   readonly stats: LedgerStats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
   readonly #options: Required<MemoryLedgerOptions>;
   readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #onFailure: ((error: CodedError) => void) | undefined;
   readonly #documents = new Map<string, Document>();
   readonly #log: LogRow[] = [];
@@ -36,15 +44,13 @@ export class MemoryLedger implements Ledger {
   #closed = false;
   #nextFailure: CodedError | undefined;
 
-  constructor(
-    options: MemoryLedgerOptions = {},
-    deps: { readonly clock?: Clock; readonly onFailure?: (error: CodedError) => void } = {},
-  ) {
+  constructor(options: MemoryLedgerOptions = {}, deps: MemoryLedgerDeps = {}) {
     this.#options = {
       maxQueuedWrites: options.maxQueuedWrites ?? LIMITS.ledgerQueuedWrites,
       maxRecordBytes: options.maxRecordBytes ?? LIMITS.ledgerRecordBytes,
     };
     this.#clock = deps.clock ?? systemClock;
+    this.#timers = deps.timers ?? systemTimers;
     this.#onFailure = deps.onFailure;
   }
 
@@ -144,7 +150,7 @@ export class MemoryLedger implements Ledger {
   #schedule(): void {
     if (this.#scheduled || this.#held) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    this.#timers.afterTurn(() => {
       this.#scheduled = false;
       if (!this.#held) this.#commit();
     });

@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import { assert, unreachable } from '../base/assert.ts';
-import { type Clock, systemClock } from '../base/clock.ts';
+import { type Clock, systemClock, type Timer, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import type { Logger } from '../log/logger.ts';
 import { AppendQueue, type QueueLimits } from './append-queue.ts';
 import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
@@ -37,6 +38,7 @@ export type SqliteLedgerOptions = {
 export type SqliteLedgerDeps = {
   readonly log: Logger;
   readonly clock?: Clock;
+  readonly timers?: Timers;
   /** Called once, when the ledger has failed: nothing is written from then on. */
   readonly onFailure?: (error: CodedError) => void;
   readonly observeCommit?: (seconds: number, rows: number) => void;
@@ -50,7 +52,7 @@ export async function openSqliteLedger(
   options: SqliteLedgerOptions,
   deps: SqliteLedgerDeps,
 ): Promise<Ledger> {
-  const clock = deps.clock ?? systemClock;
+  const { clock = systemClock, timers = systemTimers } = deps;
   const workerData: WriterOptions = {
     path: options.path,
     nowMs: clock.nowMs(),
@@ -61,7 +63,7 @@ export async function openSqliteLedger(
   const worker = new Worker(new URL(file, import.meta.url), { workerData, execArgv: [], name: 'ledger' });
   const engine = await readyEngine(worker);
   deps.log.info({ path: options.path, engine }, 'ledger opened');
-  return new SqliteLedger(options, { ...deps, clock }, worker, engine);
+  return new SqliteLedger(options, { ...deps, clock, timers }, worker, engine);
 }
 
 function readyEngine(worker: Worker): Promise<string> {
@@ -98,7 +100,7 @@ class SqliteLedger implements Ledger {
     Pick<SqliteLedgerOptions, 'groupCommitMs' | 'maxRowsPerCommit' | 'maxBytesPerCommit'>
   >;
   readonly #readOnly: boolean;
-  readonly #deps: SqliteLedgerDeps & { readonly clock: Clock };
+  readonly #deps: SqliteLedgerDeps & { readonly clock: Clock; readonly timers: Timers };
   readonly #worker: Worker;
   readonly #queue: AppendQueue;
   readonly #reads = new Map<number, Read>();
@@ -109,7 +111,7 @@ class SqliteLedger implements Ledger {
   readonly #flushSoon = (): void => {
     if (this.#flushesSoon) this.#flush();
   };
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #failure: CodedError | undefined;
   #closing: Promise<void> | undefined;
   #closed: (() => void) | undefined;
@@ -117,7 +119,7 @@ class SqliteLedger implements Ledger {
 
   constructor(
     options: SqliteLedgerOptions,
-    deps: SqliteLedgerDeps & { readonly clock: Clock },
+    deps: SqliteLedgerDeps & { readonly clock: Clock; readonly timers: Timers },
     worker: Worker,
     engine: string,
   ) {
@@ -198,12 +200,12 @@ class SqliteLedger implements Ledger {
     const waitMs = this.#lastFlushMs + groupCommitMs - this.#deps.clock.monotonicMs();
     if (isFull || waitMs <= 0) {
       this.#flushesSoon = true;
-      process.nextTick(this.#flushSoon);
-    } else this.#timer = setTimeout(() => this.#flush(), Math.min(waitMs, groupCommitMs));
+      this.#deps.timers.afterCall(this.#flushSoon);
+    } else this.#timer = this.#deps.timers.after(Math.min(waitMs, groupCommitMs), () => this.#flush());
   }
 
   #flush(): void {
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#timer = undefined;
     this.#flushesSoon = false;
     const group = this.#queue.takeGroup();
@@ -289,7 +291,7 @@ class SqliteLedger implements Ledger {
     this.#failure = error;
     this.stats.failed = true;
     this.#flushesSoon = false;
-    clearTimeout(this.#timer);
+    this.#timer?.cancel();
     this.#deps.log.error({ code: error.code, detail: error.message }, 'the ledger failed');
     this.#queue.failAll(() => new CodedError('ledger_io', error.message, {}, { cause: error }));
     this.#deps.onFailure?.(error);

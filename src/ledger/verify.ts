@@ -1,5 +1,7 @@
 import { toHex } from '../base/bytes.ts';
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { OPS } from './frame.ts';
 import { genesisHash } from './schema.ts';
 import { openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
@@ -27,7 +29,10 @@ const ROWS_PER_TURN = 2000;
  * what the journal says. Reads only, also beside a running writer. Throws `ledger_schema`,
  * `ledger_corrupt` or `ledger_io` when the file cannot be read at all.
  */
-export async function verifyLedger(path: string): Promise<Verification> {
+export async function verifyLedger(
+  path: string,
+  { timers }: { readonly timers: Timers } = { timers: systemTimers },
+): Promise<Verification> {
   const file = openSqliteFileForReading(path);
   try {
     // One snapshot: rows committed meanwhile belong to the next verification.
@@ -40,7 +45,7 @@ export async function verifyLedger(path: string): Promise<Verification> {
       const problem = replay.take(toJournalRow(row));
       if (problem !== undefined) return replay.result(problem);
       read += 1;
-      if (read % ROWS_PER_TURN === 0) await new Promise(setImmediate);
+      if (read % ROWS_PER_TURN === 0) await new Promise<void>((resolve) => timers.afterTurn(resolve));
     }
     const problem = replay.compareDocuments(file);
     return replay.result(problem?.text, problem?.seq);

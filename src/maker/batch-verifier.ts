@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { displayHash } from '../bitcoin/header.ts';
@@ -40,6 +40,7 @@ export type BatchVerifierDeps = {
   readonly view: ChainTipTracker;
   readonly verifier: ShareVerifier;
   readonly clock: Clock;
+  readonly timers: Timers;
 };
 
 type KnownJob = {
@@ -174,11 +175,11 @@ export class BatchVerifier {
   /** The own node may hear of a block a little later than the miner's: a batch waits once. */
   async #standingOf(job: JobRecord, waitUntilMs: number): Promise<BlockStatus> {
     const hash = displayHash(job.prevHash);
-    const { clock, view } = this.#deps;
+    const { clock, timers, view } = this.#deps;
     for (;;) {
       const standing = await view.standing(hash);
       if (standing.status !== 'unknown' || clock.monotonicMs() >= waitUntilMs) return standing;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(timers, POLL_MS);
     }
   }
 

@@ -250,7 +250,7 @@ export class MakerChannel {
       this.#deps.onChange();
     });
     // The answer leaves first: a peer serves our requests only once its own is answered.
-    setImmediate(() => {
+    this.#deps.timers.afterTurn(() => {
       this.lookAtChain();
       this.#signIfDue();
       this.#leaveBlob(peer);

@@ -1,5 +1,5 @@
 import { toHex } from '../base/bytes.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
@@ -89,6 +89,7 @@ export type MakerDeps = {
   readonly wallet?: FundingWallet;
   readonly kernel: ShareKernel;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   /** After everything that may have changed the status. */
@@ -249,7 +250,7 @@ export class Maker {
   }
 
   async #serve(connection: PeerLink, genesisHash: string): Promise<void> {
-    const peer = new RpcPeer(connection, this.#options.rpc ?? DEFAULT_RPC, { log: this.#deps.log });
+    const peer = new RpcPeer(connection, this.#options.rpc ?? DEFAULT_RPC, this.#deps);
     const { allowedNodeIds } = this.#options;
     const nodeId = await authenticate(peer, 'server', {
       identity: identityOfSigner(this.#deps.signer),
@@ -257,6 +258,7 @@ export class Maker {
       features: this.#options.features ?? OFFERED_FEATURES,
       isKnown: (id) => allowedNodeIds === undefined || allowedNodeIds.has(id),
       random: this.#deps.random,
+      timers: this.#deps.timers,
       timeoutMs: this.#options.authTimeoutMs ?? 10_000,
     });
     peer.serve(this.#handlers(peer, nodeId), 'unknown_method');

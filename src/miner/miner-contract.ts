@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { backoffMs } from '../base/backoff.ts';
+import { sleep, type Timer } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainTip } from '../chain/source.ts';
@@ -64,7 +65,7 @@ export class MinerContract {
   #closing = false;
   #lastError: string | undefined;
   #stopTip: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
   /** The connection over which the close was asked for: once on each. */
@@ -92,9 +93,9 @@ export class MinerContract {
       this.#tip = tip;
       this.#lookAtChain();
     });
-    this.#timer = setInterval(() => {
+    this.#timer = this.#deps.timers.every(1_000, () => {
       if (this.#store?.stream.opened) this.#follow(this.#store.apply({ type: 'tick' }));
-    }, 1_000);
+    });
     this.#loop = this.#connectLoop(genesisHash);
   }
 
@@ -151,7 +152,7 @@ export class MinerContract {
   async stop(): Promise<void> {
     this.#abort.abort();
     this.#stopTip?.();
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
     this.#peer?.close();
     await this.#loop;
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
@@ -204,15 +205,12 @@ export class MinerContract {
   /** One connection, from TLS to its end; returns or throws what ended it. */
   async #session(genesisHash: string): Promise<CodedError> {
     const { host, port, transport, rpc, connectTimeoutMs, terms } = this.#options;
-    const { signer, random, log } = this.#deps;
-    const connection = await (this.#deps.connect ?? connectPeer)({
-      ...transport,
-      host,
-      port,
-      connectTimeoutMs,
-      signal: this.#abort.signal,
-    });
-    const peer = new RpcPeer(connection, rpc, { log });
+    const { signer, timers, random, log } = this.#deps;
+    const connection = await (this.#deps.connect ?? connectPeer)(
+      { ...transport, host, port, connectTimeoutMs, signal: this.#abort.signal },
+      { timers },
+    );
+    const peer = new RpcPeer(connection, rpc, { log, timers });
     this.#peer = peer;
     await authenticate(peer, 'client', {
       identity: identityOfSigner(signer),
@@ -220,6 +218,7 @@ export class MinerContract {
       features: this.#options.features,
       isKnown: (nodeId) => nodeId === terms.makerNodeId,
       random,
+      timers,
       timeoutMs: connectTimeoutMs,
     });
     peer.serve(this.#handlers(), 'unknown_method');
@@ -234,7 +233,7 @@ export class MinerContract {
 
   async #establish(peer: RpcPeer): Promise<void> {
     const store = this.#store!;
-    const { ledger, clock, signer } = this.#deps;
+    const { ledger, clock, timers, signer } = this.#deps;
     if (store.fundingTx === undefined) {
       const payoutScript = this.#options.payoutScript ?? walletScript(signer);
       const { maxFeeRateSatPerKvb } = this.#options;
@@ -253,6 +252,7 @@ export class MinerContract {
       {
         ledger,
         clock,
+        timers,
         durableSeq: () => store.own.seq,
         onJudged: (nextSeq, own, result) => this.#judged(nextSeq, own, result),
       },
@@ -464,16 +464,6 @@ export class MinerContract {
   }
 
   #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#abort;
-      if (this.#isOver) return resolve();
-      const done = (): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
-    });
+    return this.#isOver ? Promise.resolve() : sleep(this.#deps.timers, ms, this.#abort.signal);
   }
 }

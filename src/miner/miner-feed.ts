@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -29,6 +29,7 @@ export type FeedOptions = {
 export type FeedDeps = {
   readonly ledger: Ledger;
   readonly clock: Clock;
+  readonly timers: Timers;
   /** Seq after the last durable share of the stream. */
   readonly durableSeq: () => number;
   /** The maker judged everything before `nextSeq`. */
@@ -56,7 +57,7 @@ export class MinerFeed {
   #lastBatchAtMs = Number.NEGATIVE_INFINITY;
   #buffer: ShareRecord[] = [];
   #wake: (() => void) | undefined;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #stopped = false;
   #running = false;
 
@@ -136,11 +137,11 @@ export class MinerFeed {
   #sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.#wake = () => {
-        clearTimeout(this.#timer);
+        this.#timer?.cancel();
         this.#wake = undefined;
         resolve();
       };
-      if (Number.isFinite(ms)) this.#timer = setTimeout(this.#wake, Math.ceil(ms));
+      if (Number.isFinite(ms)) this.#timer = this.#deps.timers.after(Math.ceil(ms), this.#wake);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timers } from '../base/clock.ts';
 import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -57,6 +57,7 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
 export type MinerContractDeps = OpeningDeps & {
   readonly ledger: Ledger;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timers } from '../base/clock.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { DestinationConfig } from '../config/config.ts';
 import { limited } from '../log/limited.ts';
@@ -37,7 +37,12 @@ export type BraidpoolDag = BraidpoolStatus & {
   readonly newest_beads: readonly (Omit<DagBead, 'payoutAddress'> & { readonly payout_address: string })[];
 };
 
-type Deps = { readonly clock: Clock; readonly random: Random; readonly log: Logger };
+type Deps = {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Logger;
+};
 
 /** The JSON-RPC of the Braidpool node behind a destination: what became of our shares, and its braid. */
 export class BraidpoolNodeView {
@@ -50,18 +55,18 @@ export class BraidpoolNodeView {
 
   constructor(
     row: Pick<DestinationConfig, 'name' | 'worker' | 'payoutMode'> & { readonly rpcUrl: string },
-    { clock, random, log: parent }: Deps,
+    { clock, timers, random, log: parent }: Deps,
   ) {
     const log = limited(parent.child({ target: row.name }), WARN_EVERY_MS, clock);
     this.name = row.name;
     this.#payoutAddress = beadPayoutAddress(row.worker, row.payoutMode);
-    this.rpc = new BraidpoolRpc({ url: row.rpcUrl });
-    this.watch = new BeadWatch({}, { getBead: (hash) => this.rpc.getBead(hash), clock, log });
-    this.dag = new DagPoller({ addresses: [this.#payoutAddress] }, { rpc: this.rpc, clock, log });
+    this.rpc = new BraidpoolRpc({ url: row.rpcUrl }, { timers });
+    this.watch = new BeadWatch({}, { getBead: (hash) => this.rpc.getBead(hash), clock, timers, log });
+    this.dag = new DagPoller({ addresses: [this.#payoutAddress] }, { rpc: this.rpc, clock, timers, log });
     this.stream = new BeadStream(
       { url: row.rpcUrl.replace(/^http/, 'ws') },
       {
-        ...{ clock, random, log },
+        ...{ clock, timers, random, log },
         onBead: (bead) => {
           this.watch.seen(bead);
           this.dag.seen(bead);

@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { USER_AGENT } from '../base/version.ts';
@@ -44,6 +44,7 @@ export type MiningDeps = {
   /** Filled from the ledger. */
   readonly duplicates: DuplicateSet;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -76,11 +77,11 @@ export class Mining {
   #contractDifficulty: number | undefined;
   #isDelivering = false;
   #firstSubmitMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
 
   constructor(config: ProxyConfig, run: number, deps: MiningDeps) {
     this.#deps = deps;
-    const { clock, random, log } = deps;
+    const { clock, timers, random, log } = deps;
     this.#rows = config.destinations;
     this.#contractName = config.destinations.find((row) => row.role === 'contract')?.name;
     this.jobs = new JobTable(
@@ -99,6 +100,7 @@ export class Mining {
         kernel: deps.kernel,
         duplicates: deps.duplicates,
         clock,
+        timers,
         log: log.child({ part: 'shares' }),
         isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
         forward: (submission, hash) => this.#forward(submission, hash),
@@ -122,6 +124,7 @@ export class Mining {
         jobs: this.jobs,
         engine: { submit: (submission) => this.#submit(submission) },
         clock,
+        timers,
         random,
         log: log.child({ part: 'downstream' }),
         route: (session) => this.router.route(session),
@@ -131,7 +134,12 @@ export class Mining {
     );
     this.router = this.#makeRouter(config);
     this.linked = this.#linkSessions(failoverPolicy(config.failover));
-    this.braidpool = braidpoolNodes(this.#rows, { clock, random, log: log.child({ part: 'braidpool' }) });
+    this.braidpool = braidpoolNodes(this.#rows, {
+      clock,
+      timers,
+      random,
+      log: log.child({ part: 'braidpool' }),
+    });
     this.destinations = config.destinations.map((row) => this.#makeDestination(row));
     this.#byName = new Map(this.destinations.map((destination) => [destination.name, destination]));
   }
@@ -145,12 +153,12 @@ export class Mining {
     await this.server.listen();
     for (const destination of this.destinations) destination.start();
     for (const node of this.braidpool.values()) node.start();
-    this.#timer = setInterval(() => this.#tick(), TICK_MS);
+    this.#timer = this.#deps.timers.every(TICK_MS, () => this.#tick());
   }
 
   /** Answers what is in flight, then closes the miners' connections and the upstreams. */
   async stop(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
     await this.server.close();
     await this.engine.drain();
     for (const destination of this.destinations) destination.stop();
@@ -198,12 +206,13 @@ export class Mining {
   }
 
   #makeDestination(row: DestinationConfig): Destination {
-    const { clock, random, log, env } = this.#deps;
+    const { clock, timers, random, log, env } = this.#deps;
     const links = { maxLinks: row.links.max, spareLinks: row.links.spare };
     const destination = new Destination(
       { ...upstreamOptions(row, env), stream: ownStream(row.name), links },
       {
         clock,
+        timers,
         random,
         log: log.child({ part: 'upstream' }),
         listener: {

@@ -1,4 +1,5 @@
 import { systemClock } from '../base/clock.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { NodeWallet } from '../chain/node-wallet.ts';
 import { ChainRpcClient, type RpcClientOptions } from '../chain/rpc-client.ts';
@@ -25,7 +26,7 @@ export function chainSource(network: NetworkName, config: ChainConfig, log: Logg
       ...{ url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: TIMEOUT_MS },
       genesisHash: NETWORKS[network].genesisHash,
     },
-    { log: log.child({ part: 'chain' }), clock: systemClock },
+    { log: log.child({ part: 'chain' }), clock: systemClock, timers: systemTimers },
   );
 }
 
@@ -37,6 +38,9 @@ export function fundingWallet(
   if (wallet.type === 'key') return {};
   if (wallet.type === 'file') return { wallet: fileWallet({ ...wallet, network }, deps) };
   const url = `${node.rpcUrl.replace(/\/$/, '')}/wallet/${encodeURIComponent(wallet.name)}`;
-  const client = new ChainRpcClient({ url, ...accessTo(node), timeoutMs: TIMEOUT_MS });
+  const client = new ChainRpcClient(
+    { url, ...accessTo(node), timeoutMs: TIMEOUT_MS },
+    { timers: systemTimers },
+  );
   return { wallet: nodeWallet(new NodeWallet(client)) };
 }

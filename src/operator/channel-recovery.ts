@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Clock, Random } from '../base/clock.ts';
+import { type Clock, type Random, sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
@@ -22,7 +21,12 @@ import { type CheckedExport, type CheckedTransaction, importRecords } from './ch
 import { type FundedChannel, funded, lookAtChain, snapshotOf } from './channel-report.ts';
 import { assertExpired, assertUnspent, type CloseResult, fallbackOf, forceClose } from './channel-tools.ts';
 
-export type RecoveryDeps = { readonly clock: Clock; readonly random: Random; readonly log: Logger };
+export type RecoveryDeps = {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: Logger;
+};
 
 export type RecoveryOptions = {
   readonly urgent: boolean;
@@ -142,7 +146,7 @@ async function closeWithPeer(
   const waitFor = async (holds: () => boolean | Promise<boolean>): Promise<boolean> => {
     while (!(await holds())) {
       if (deps.clock.monotonicMs() > endMs) return false;
-      await sleep(POLL_MS);
+      await sleep(deps.timers, POLL_MS);
     }
     return true;
   };

@@ -1,6 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Transaction } from 'bitcoinjs-lib';
-import type { Clock } from '../base/clock.ts';
+import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { FINAL_DEPTH } from '../chain/watcher.ts';
@@ -28,7 +27,7 @@ import { type FundedChannel, lookAtChain, type OnChain, SPENDER_BLOCKS } from '.
 import { act } from './daemon-action.ts';
 import { readExternalSignature } from './external-signature.ts';
 
-export type ToolDeps = { readonly clock: Clock; readonly log: Logger };
+export type ToolDeps = { readonly clock: Clock; readonly timers: Timers; readonly log: Logger };
 
 /** What became of a request to close. */
 export type CloseResult = {
@@ -303,7 +302,7 @@ export async function waitForClose(
         const state = spender === undefined ? 'nothing spends it' : `${spender.txid} is not confirmed`;
         throw new CodedError('peer_timeout', `the channel is not closed yet: ${state}`);
       }
-      await sleep(POLL_MS);
+      await sleep(deps.timers, POLL_MS);
     }
   } finally {
     chain.close();

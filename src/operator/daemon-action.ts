@@ -1,7 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { withTimeout } from '../base/clock.ts';
 import { CodedError, ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { systemTimers } from '../base/system-timers.ts';
+
+const ACTION_TIMEOUT_MS = 10_000;
 
 /**
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`
@@ -17,20 +21,24 @@ export async function act(
     input === undefined
       ? {}
       : { body: JSON.stringify(input), headers: { 'content-type': 'application/json' } };
-  let response: Response;
-  try {
-    response = await fetch(`${metricsUrl}/api/v1/${action}`, {
+  const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
+    const response = await fetch(`${metricsUrl}/api/v1/${action}`, {
       ...body,
       method: 'POST',
       headers: { ...body.headers, authorization: `Bearer ${readToken(dataDir)}` },
-      signal: AbortSignal.timeout(10_000),
+      signal,
     });
+    return { status: response.status, text: await response.text() };
+  };
+  let reply: { readonly status: number; readonly text: string };
+  try {
+    reply = await withTimeout(systemTimers, ACTION_TIMEOUT_MS, ask);
   } catch (cause) {
     if (cause instanceof CodedError) throw cause;
     throw new CodedError('daemon_unreachable', `${metricsUrl} does not answer`, {}, { cause });
   }
-  const text = await response.text();
-  if (!response.ok) throw refusalOf(action, response.status, text);
+  const { status, text } = reply;
+  if (status < 200 || status > 299) throw refusalOf(action, status, text);
   return JSON.parse(text) as unknown;
 }
 

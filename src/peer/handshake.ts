@@ -1,6 +1,6 @@
 import * as ecc from 'tiny-secp256k1';
 import { concat, fromHex, toHex } from '../base/bytes.ts';
-import type { Random } from '../base/clock.ts';
+import type { Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
 import { commonFeatures, missingFeature } from './features.ts';
@@ -27,6 +27,7 @@ export type HandshakeOptions = {
   /** Whether a proven node id may go on: the allow-list of a server, the expected id of a client. */
   readonly isKnown: (nodeId: string) => boolean;
   readonly random: Random;
+  readonly timers: Timers;
   readonly timeoutMs: number;
 };
 
@@ -96,9 +97,8 @@ export async function authenticate(
   options: HandshakeOptions,
 ): Promise<string> {
   const { promise: expired, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => reject(new CodedError('peer_timeout', 'not authenticated in time')),
-    options.timeoutMs,
+  const timer = options.timers.after(options.timeoutMs, () =>
+    reject(new CodedError('peer_timeout', 'not authenticated in time')),
   );
   const ended = peer.closed.then((reason): never => {
     throw reason;
@@ -111,7 +111,7 @@ export async function authenticate(
     peer.close(error instanceof CodedError ? error : new CodedError('unauthenticated'));
     throw error;
   } finally {
-    clearTimeout(timer);
+    timer.cancel();
   }
 }
 
@@ -136,7 +136,7 @@ function serveProof(peer: RpcPeer, options: HandshakeOptions): Promise<string> {
   const server = createHello(options);
   const refuseBy = (error: unknown): never => {
     // The error answer leaves first: a turn of the event loop later the connection ends.
-    setImmediate(() => reject(error as Error));
+    options.timers.afterTurn(() => reject(error as Error));
     throw error;
   };
   peer.serve(

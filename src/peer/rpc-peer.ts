@@ -8,6 +8,7 @@ import {
   JSONRPCServerAndClient,
 } from 'json-rpc-2.0';
 import { InvariantError } from '../base/assert.ts';
+import type { Timer, Timers } from '../base/clock.ts';
 import { CodedError, codeOf, ERROR_TABLE, type ErrorCode, rpcNumber } from '../base/errors.ts';
 import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -28,6 +29,8 @@ export type RpcOptions = {
 
 export const DEFAULT_RPC: RpcOptions = { requestTimeoutMs: 30_000, pingIntervalMs: 15_000 };
 
+export type RpcPeerDeps = { readonly log: Logger; readonly timers: Timers };
+
 /** Deeper JSON than any message of `messages.ts` has. */
 const MAX_DEPTH = 12;
 const INTERNAL_ERROR = -32603;
@@ -46,19 +49,21 @@ export class RpcPeer {
   readonly stats = { requestsSent: 0, requestsServed: 0, refused: 0, ignored: 0 };
   readonly #options: RpcOptions;
   readonly #log: Logger;
+  readonly #timers: Timers;
   readonly #rpc: JSONRPCServerAndClient;
   readonly #settleClosed: (reason: CodedError) => void;
-  readonly #pinger: NodeJS.Timeout;
+  readonly #pinger: Timer;
   #handlers: RpcHandlers = {};
   #unknownMethod: ErrorCode = 'unauthenticated';
   #sending = 0;
   #serving = 0;
   #reason: CodedError | undefined;
 
-  constructor(connection: PeerLink, options: RpcOptions, deps: { readonly log: Logger }) {
+  constructor(connection: PeerLink, options: RpcOptions, deps: RpcPeerDeps) {
     this.connection = connection;
     this.#options = options;
     this.#log = deps.log;
+    this.#timers = deps.timers;
     const { promise, resolve } = Promise.withResolvers<CodedError>();
     this.closed = promise;
     this.#settleClosed = resolve;
@@ -71,7 +76,7 @@ export class RpcPeer {
       const error = new CodedError(this.#unknownMethod, request.method.slice(0, 60));
       return Promise.resolve(this.#errorResponse(request.id ?? null, error));
     };
-    this.#pinger = setInterval(() => this.#ping(), options.pingIntervalMs);
+    this.#pinger = deps.timers.every(options.pingIntervalMs, () => this.#ping());
   }
 
   get isClosed(): boolean {
@@ -106,20 +111,17 @@ export class RpcPeer {
       throw new CodedError('overload', 'requests to the peer');
     this.#sending += 1;
     this.stats.requestsSent += 1;
-    let timedOut = false;
-    const requester = this.#rpc.client.timeout(this.#options.requestTimeoutMs, (id) => {
-      timedOut = true;
-      return createJSONRPCErrorResponse(id, rpcNumber('peer_timeout'), `no answer to ${method}`);
-    });
-    try {
-      return await requester.request(method, params);
-    } catch (error) {
-      if (this.#reason !== undefined) throw this.#reason;
-      if (!timedOut) throw errorFromPeer(error);
+    const timer = this.#timers.after(this.#options.requestTimeoutMs, () => {
       const reason = new CodedError('peer_timeout', `no answer to ${method}`);
       this.close(reason);
-      throw reason;
+      this.#ended(reason);
+    });
+    try {
+      return await this.#rpc.client.request(method, params);
+    } catch (error) {
+      throw this.#reason ?? errorFromPeer(error);
     } finally {
+      timer.cancel();
       this.#sending -= 1;
     }
   }
@@ -138,7 +140,7 @@ export class RpcPeer {
   #ended(reason: CodedError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    clearInterval(this.#pinger);
+    this.#pinger.cancel();
     this.#rpc.rejectAllPendingRequests('closed');
     this.#settleClosed(reason);
   }

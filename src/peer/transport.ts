@@ -1,5 +1,6 @@
 import * as tls from 'node:tls';
 import { assert, InvariantError } from '../base/assert.ts';
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
@@ -220,7 +221,10 @@ export type ConnectOptions = TransportOptions & {
  * of this very
  * connection. Throws `peer_closed` or `peer_timeout`.
  */
-export function connectPeer(options: ConnectOptions): Promise<PeerLink> {
+export function connectPeer(
+  options: ConnectOptions,
+  { timers }: { readonly timers: Timers },
+): Promise<PeerLink> {
   return new Promise((resolve, reject) => {
     const socket = tls.connect({
       host: options.host,
@@ -230,7 +234,7 @@ export function connectPeer(options: ConnectOptions): Promise<PeerLink> {
       rejectUnauthorized: false,
     });
     const fail = (error: CodedError): void => {
-      clearTimeout(timer);
+      timer.cancel();
       options.signal?.removeEventListener('abort', onAbort);
       socket.on('error', () => {});
       socket.destroy();
@@ -239,16 +243,15 @@ export function connectPeer(options: ConnectOptions): Promise<PeerLink> {
     const onError = (error: Error): void => fail(new CodedError('peer_closed', error.message));
     const onClose = (): void => fail(new CodedError('peer_closed'));
     const onAbort = (): void => fail(new CodedError('peer_closed', 'shutting down'));
-    const timer = setTimeout(
-      () => fail(new CodedError('peer_timeout', 'no TLS connection')),
-      options.connectTimeoutMs,
+    const timer = timers.after(options.connectTimeoutMs, () =>
+      fail(new CodedError('peer_timeout', 'no TLS connection')),
     );
     socket.once('error', onError);
     socket.once('close', onClose);
     options.signal?.addEventListener('abort', onAbort);
     if (options.signal?.aborted === true) onAbort();
     socket.once('secureConnect', () => {
-      clearTimeout(timer);
+      timer.cancel();
       options.signal?.removeEventListener('abort', onAbort);
       socket.off('error', onError);
       socket.off('close', onClose);

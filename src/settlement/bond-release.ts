@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
@@ -32,12 +32,14 @@ function otherOf(role: ChannelRole): ChannelRole {
   return role === 'miner' ? 'maker' : 'miner';
 }
 
+export type BondAskerDeps = StakeSettlementDeps & { readonly timers: Timers };
+
 /** Asks for the own bond, without waiting for its delay: one question on each connection. */
 export class BondAsker {
-  readonly #deps: StakeSettlementDeps;
+  readonly #deps: BondAskerDeps;
   #asked: RpcPeer | undefined;
 
-  constructor(deps: StakeSettlementDeps) {
+  constructor(deps: BondAskerDeps) {
     this.#deps = deps;
   }
 
@@ -61,7 +63,7 @@ export class BondAsker {
       } catch (error) {
         if (!NOT_YET.has(codeOf(error))) throw error;
       }
-      await sleep(waitMs, undefined, { signal: left.signal }).catch(() => {});
+      await sleep(this.#deps.timers, waitMs, left.signal);
     }
   }
 }

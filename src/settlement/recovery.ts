@@ -1,4 +1,4 @@
-import type { Random } from '../base/clock.ts';
+import type { Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainSource } from '../chain/source.ts';
 import type { ContractTerms } from '../contract/terms.ts';
@@ -36,15 +36,18 @@ export async function healFromMaker(
     readonly nodeId: string;
     readonly timeoutMs: number;
   },
-  deps: RecoveryDeps & { readonly chain: ChainSource; readonly random: Random },
+  deps: RecoveryDeps & { readonly chain: ChainSource; readonly random: Random; readonly timers: Timers },
 ): Promise<readonly ContractTerms[]> {
   const { host, port, timeoutMs } = target;
   const genesisHash = await deps.chain.genesisHash();
-  const connection = await connectPeer({ ...DEFAULT_TRANSPORT, host, port, connectTimeoutMs: timeoutMs });
-  const peer = new RpcPeer(connection, DEFAULT_RPC, { log: deps.log });
+  const connection = await connectPeer(
+    { ...DEFAULT_TRANSPORT, host, port, connectTimeoutMs: timeoutMs },
+    deps,
+  );
+  const peer = new RpcPeer(connection, DEFAULT_RPC, deps);
   try {
     await authenticate(peer, 'client', {
-      ...{ genesisHash, timeoutMs, random: deps.random, features: OFFERED_FEATURES },
+      ...{ genesisHash, timeoutMs, random: deps.random, timers: deps.timers, features: OFFERED_FEATURES },
       identity: identityOfSigner(deps.signer),
       isKnown: (nodeId) => nodeId === target.nodeId,
     });

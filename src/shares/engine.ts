@@ -1,5 +1,5 @@
 import { InvariantError } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Job } from '../jobs/job.ts';
@@ -22,6 +22,8 @@ export type ShareEngineDeps<S extends Submission> = {
   /** Header hashes credited; filled from the ledger at start, generations dropped by `dropGeneration`. */
   readonly duplicates: DuplicateSet;
   readonly clock: Clock;
+  /** A batch is what arrived in one turn. */
+  readonly timers: Pick<Timers, 'afterTurn'>;
   readonly log: Logger;
   /** True when the job was retired longer ago than its grace. */
   readonly isStale: (job: Job) => boolean;
@@ -33,8 +35,6 @@ export type ShareEngineDeps<S extends Submission> = {
   readonly settle: (submission: S, verdict: Verdict) => void;
   /** Everything that can be answered now was settled: the answers may leave. */
   readonly onSettled?: () => void;
-  /** Runs a callback once after the I/O of the present turn of the event loop; default `setImmediate`. */
-  readonly schedule?: (run: () => void) => void;
   /** One kernel call with everything around it. */
   readonly observeBatch?: (shares: number, seconds: number) => void;
 };
@@ -78,7 +78,6 @@ export class ShareEngine<S extends Submission> {
     limitHits: { queuedShares: 0, uncommittedShares: 0, duplicateHashes: 0, forwardedHashes: 0 },
   };
   readonly #deps: ShareEngineDeps<S>;
-  readonly #schedule: (run: () => void) => void;
   readonly #maxQueued: number;
   readonly #maxUncommitted: number;
   /** Sent upstream but not credited, so that a repeat is not sent again. */
@@ -100,7 +99,6 @@ export class ShareEngine<S extends Submission> {
 
   constructor(options: ShareEngineOptions, deps: ShareEngineDeps<S>) {
     this.#deps = deps;
-    this.#schedule = deps.schedule ?? setImmediate;
     this.#maxQueued = options.maxQueued ?? LIMITS.queuedShares;
     this.#maxUncommitted = options.maxUncommitted ?? LIMITS.uncommittedShares;
   }
@@ -146,7 +144,7 @@ export class ShareEngine<S extends Submission> {
   #arm(): void {
     if (this.#isScheduled || this.stats.queued === 0) return;
     this.#isScheduled = true;
-    this.#schedule(this.#runTurn);
+    this.#deps.timers.afterTurn(this.#runTurn);
   }
 
   #addEntry(job: Job): Entry {

@@ -1,5 +1,5 @@
 import { type Backoff, backoffMs } from '../base/backoff.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -21,6 +21,7 @@ export type BeadStreamOptions = {
 
 export type BeadStreamDeps = {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   /** The latest bead. In a burst the node leaves beads out. */
@@ -70,7 +71,7 @@ export class BeadStream {
   readonly #backoff: Backoff;
   readonly #deps: BeadStreamDeps;
   readonly #log: Logger;
-  #ticker: NodeJS.Timeout | null = null;
+  #ticker: Timer | null = null;
   #link: Link | null = null;
   #attempt = 0;
   #nextAttemptAtMs = 0;
@@ -95,7 +96,7 @@ export class BeadStream {
   /** Idempotent. */
   start(): void {
     if (this.#ticker !== null) return;
-    this.#ticker = setInterval(() => this.#tick(), this.#options.tickMs);
+    this.#ticker = this.#deps.timers.every(this.#options.tickMs, () => this.#tick());
     this.#nextAttemptAtMs = this.#now();
     this.#tick();
   }
@@ -103,7 +104,7 @@ export class BeadStream {
   /** Idempotent. */
   stop(): void {
     if (this.#ticker === null) return;
-    clearInterval(this.#ticker);
+    this.#ticker.cancel();
     this.#ticker = null;
     if (this.#link !== null) this.#end(this.#link, 'stopped');
   }

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { codeOf, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
@@ -163,6 +163,7 @@ export type BeadWatchDeps = {
   /** Null when the node does not know the bead; rejects when it cannot be asked. */
   readonly getBead: (hash: string) => Promise<Bead | null>;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Logger;
   readonly onOutcome?: (outcome: Extract<BeadWatchEffect, { type: 'outcome' }>) => void;
 };
@@ -184,7 +185,7 @@ export class BeadWatch {
   readonly #deps: BeadWatchDeps;
   readonly #tickMs: number;
   #state: BeadWatchState;
-  #ticker: NodeJS.Timeout | null = null;
+  #ticker: Timer | null = null;
 
   constructor(
     options: { readonly policy?: Partial<BeadWatchPolicy>; readonly tickMs?: number },
@@ -201,11 +202,11 @@ export class BeadWatch {
   }
 
   start(): void {
-    this.#ticker ??= setInterval(() => this.#on({ type: 'tick' }), this.#tickMs);
+    this.#ticker ??= this.#deps.timers.every(this.#tickMs, () => this.#on({ type: 'tick' }));
   }
 
   stop(): void {
-    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ticker?.cancel();
     this.#ticker = null;
   }
 

@@ -1,4 +1,5 @@
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
+import { type Timers, withTimeout } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -69,14 +70,16 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 export class BraidpoolRpc {
   readonly stats: BraidpoolRpcStats = { requests: 0, unreachable: 0, errors: 0 };
   readonly #options: BraidpoolRpcOptions;
+  readonly #timers: Timers;
   readonly #client: JSONRPCClient;
   readonly #closing = new AbortController();
   /** Requests that got no answer: the client library would turn their errors into answers. */
   readonly #unanswered = new Map<unknown, unknown>();
   #inFlight = 0;
 
-  constructor(options: BraidpoolRpcOptions) {
+  constructor(options: BraidpoolRpcOptions, deps: { readonly timers: Timers }) {
     this.#options = options;
+    this.#timers = deps.timers;
     this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
       try {
         this.#client.receive(await this.#exchange(payload));
@@ -184,19 +187,22 @@ export class BraidpoolRpc {
 
   async #exchange(payload: { readonly id: number }): Promise<JSONRPCResponse> {
     const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const response = await fetch(this.#options.url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(payload),
-      redirect: 'error',
-      signal: AbortSignal.any([this.#closing.signal, AbortSignal.timeout(timeoutMs)]),
-    });
-    const body = await boundedText(response);
+    const ask = async (signal: AbortSignal): Promise<{ status: number; body: string }> => {
+      const response = await fetch(this.#options.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(payload),
+        redirect: 'error',
+        signal,
+      });
+      return { status: response.status, body: await boundedText(response) };
+    };
+    const { status, body } = await withTimeout(this.#timers, timeoutMs, ask, this.#closing.signal);
     let answer: unknown;
     try {
       answer = parseJsonBigint(body);
     } catch {
-      throw new CodedError('braidpool_unreachable', `status ${response.status}, not JSON`);
+      throw new CodedError('braidpool_unreachable', `status ${status}, not JSON`);
     }
     return responseOf(payload.id, answer);
   }

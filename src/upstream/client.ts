@@ -1,7 +1,7 @@
 import * as net from 'node:net';
 import * as tls from 'node:tls';
 import { type Backoff, backoffMs } from '../base/backoff.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
@@ -87,6 +87,7 @@ export type UpstreamListener = {
 
 export type UpstreamClientDeps = {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   readonly listener: UpstreamListener;
@@ -136,7 +137,7 @@ export class UpstreamClient {
   readonly #log: Logger;
   readonly #reading: ReadingBook;
   #resume: ResumePoint | null = null;
-  #ticker: NodeJS.Timeout | null = null;
+  #ticker: Timer | null = null;
   #connection: Connection | null = null;
   #attempt = 0;
   #nextAttemptAtMs = 0;
@@ -201,7 +202,7 @@ export class UpstreamClient {
   /** Begins to connect. Idempotent. */
   start(): void {
     if (this.#ticker !== null) return;
-    this.#ticker = setInterval(() => this.#tick(), this.#timeouts.tickMs);
+    this.#ticker = this.#deps.timers.every(this.#timeouts.tickMs, () => this.#tick());
     this.#nextAttemptAtMs = this.#now();
     this.#tick();
   }
@@ -209,7 +210,7 @@ export class UpstreamClient {
   /** Closes the connection for good; shares in flight are resolved as lost. Idempotent. */
   stop(): void {
     if (this.#ticker === null) return;
-    clearInterval(this.#ticker);
+    this.#ticker.cancel();
     this.#ticker = null;
     const connection = this.#connection;
     if (connection !== null) this.#end(connection, 'upstream_closed', 'stopped');

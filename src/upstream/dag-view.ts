@@ -1,4 +1,4 @@
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Bead } from './bead.ts';
@@ -47,6 +47,7 @@ export type DagPollerOptions = {
 export type DagPollerDeps = {
   readonly rpc: Pick<BraidpoolRpc, 'getBraidInfo' | 'getCohortById' | 'getBead'>;
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly log: Logger;
 };
 
@@ -67,7 +68,7 @@ export class DagPoller {
   readonly #deps: DagPollerDeps;
   readonly #beads = new Map<string, DagBead>();
   #view: DagView = EMPTY;
-  #ticker: NodeJS.Timeout | null = null;
+  #ticker: Timer | null = null;
   #polling: Promise<void> | null = null;
   #stopped = false;
 
@@ -84,13 +85,13 @@ export class DagPoller {
 
   start(): void {
     if (this.#ticker !== null) return;
-    this.#ticker = setInterval(() => void this.poll(), this.#options.pollMs);
+    this.#ticker = this.#deps.timers.every(this.#options.pollMs, () => void this.poll());
     void this.poll();
   }
 
   stop(): void {
     this.#stopped = true;
-    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ticker?.cancel();
     this.#ticker = null;
   }
 

@@ -90,11 +90,11 @@ export class Destination {
     this.#clock = deps.clock;
     this.#sharing = options.sharing ?? { sessionIdSize: 4, minerExtranonce2Size: 4 };
     this.client = new UpstreamClient(options, { ...deps, listener: this.#clientListener() });
-    const { clock, random, log, listener } = deps;
+    const { clock, timers, random, log, listener } = deps;
     this.links = new SessionLinks(
       { ...options.links, client: options },
       {
-        ...{ clock, random, log, stats: this.client.stats },
+        ...{ clock, timers, random, log, stats: this.client.stats },
         listener: {
           ...listener.links,
           onVerdict: (_link, verdict, share) => this.#onVerdict(verdict, share),

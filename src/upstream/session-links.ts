@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
@@ -68,6 +68,7 @@ export type LinkEnd = Extract<ErrorCode, 'idle_timeout' | 'upstream_timeout'>;
 
 export type SessionLinksDeps = {
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   readonly listener: SessionLinkListener;
@@ -169,7 +170,7 @@ export class SessionLinks {
   readonly #links = new Map<string, SessionLink>();
   readonly #bySession = new Map<number, SessionLink>();
   #nextKey = 1;
-  #ticker: NodeJS.Timeout | null = null;
+  #ticker: Timer | null = null;
 
   constructor(options: SessionLinksOptions, deps: SessionLinksDeps) {
     this.#options = { ...DEFAULTS, ...options };
@@ -198,14 +199,14 @@ export class SessionLinks {
   /** Begins to keep spare links. Idempotent. */
   start(): void {
     if (this.#ticker !== null) return;
-    this.#ticker = setInterval(() => this.#tick(), this.#options.tickMs);
+    this.#ticker = this.#deps.timers.every(this.#options.tickMs, () => this.#tick());
     this.#tick();
   }
 
   /** Ends all links; sessions are not told. Idempotent. */
   stop(): void {
     if (this.#ticker === null) return;
-    clearInterval(this.#ticker);
+    this.#ticker.cancel();
     this.#ticker = null;
     this.#bySession.clear();
     for (const link of this.#links.values()) this.#remove(link);
@@ -307,14 +308,14 @@ export class SessionLinks {
     if (this.#links.size >= this.#options.maxLinks) return null;
     const { client } = this.#options;
     const name = linkName(client.name, this.#nextKey++);
-    const { clock, random, stats, listener } = this.#deps;
+    const { clock, timers, random, stats, listener } = this.#deps;
     const log = hushed(this.#deps.log);
     const link: SessionLink = new SessionLink(
       name,
       new UpstreamClient(
         { ...client, name },
         {
-          ...{ clock, random, log },
+          ...{ clock, timers, random, log },
           ...(stats === undefined ? {} : { stats }),
           listener: {
             onJob: (job) => this.#onJob(link, job),

@@ -1,5 +1,6 @@
 import { address, type Transaction } from 'bitcoinjs-lib';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { ChainRpcClient } from '../../src/chain/rpc-client.ts';
 import { createRpcChainSource, type RpcChainSource } from '../../src/chain/rpc-source.ts';
@@ -25,7 +26,7 @@ export abstract class TestNode {
 
   constructor(access: NodeAccess) {
     this.access = access;
-    this.#client = new ChainRpcClient({ ...access, timeoutMs: 60_000 });
+    this.#client = new ChainRpcClient({ ...access, timeoutMs: 60_000 }, { timers: systemTimers });
   }
 
   static readonly bankAddress: string = BANK_ADDRESS;
@@ -37,7 +38,7 @@ export abstract class TestNode {
   /** The calls of a wallet that the node has loaded; bitcoind only. */
   wallet(name: string): ChainRpcClient {
     const url = `${this.access.url}/wallet/${encodeURIComponent(name)}`;
-    return new ChainRpcClient({ ...this.access, url, timeoutMs: 60_000 });
+    return new ChainRpcClient({ ...this.access, url, timeoutMs: 60_000 }, { timers: systemTimers });
   }
 
   /** Mines blocks with what is in the mempool. */
@@ -55,7 +56,7 @@ export abstract class TestNode {
     const { genesisHash } = NETWORKS.regtest;
     return createRpcChainSource(
       { ...this.access, pollMs, timeoutMs: 10_000, genesisHash },
-      { log: silentLogger, clock: systemClock },
+      { timers: systemTimers, log: silentLogger, clock: systemClock },
     );
   }
 

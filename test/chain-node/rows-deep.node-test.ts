@@ -1,4 +1,5 @@
 import { describe, expect } from 'vitest';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { FUNDING_PATIENCE_BLOCKS } from '../../src/chain/watcher.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { healFromMaker } from '../../src/settlement/recovery.ts';
@@ -156,9 +157,16 @@ describe(`channel.md 2.7 on ${NODE_KIND}: a ledger that is gone`, () => {
       nodeId: world.terms.makerNodeId,
       timeoutMs: 5_000,
     };
-    expect(await healFromMaker(target, { ledger, signer, chain, random, log: silentLogger })).toHaveLength(
-      1,
-    );
+    expect(
+      await healFromMaker(target, {
+        timers: systemTimers,
+        ledger,
+        signer,
+        chain,
+        random,
+        log: silentLogger,
+      }),
+    ).toHaveLength(1);
     await world.startMiner();
     await world.until('healed', () => world.miner!.status.signed?.n === 2);
     await untilSpent(world);

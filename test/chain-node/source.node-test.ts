@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource, type RpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
@@ -71,7 +72,7 @@ describe(`the chain of ${NODE_KIND}`, () => {
     const { genesisHash } = NETWORKS.mainnet;
     const other = createRpcChainSource(
       { ...node.access, pollMs: 10, timeoutMs: 5_000, genesisHash },
-      { log, clock: systemClock },
+      { timers: systemTimers, log, clock: systemClock },
     );
     closers.push(() => other.close());
     expect(await codeOfRejection(other.tip())).toBe('chain_network');
@@ -81,7 +82,7 @@ describe(`the chain of ${NODE_KIND}`, () => {
   it('is not told to who cannot say the password', async () => {
     const stranger = createRpcChainSource(
       { ...node.access, password: 'another', pollMs: 10, timeoutMs: 5_000 },
-      { log, clock: systemClock },
+      { timers: systemTimers, log, clock: systemClock },
     );
     closers.push(() => stranger.close());
     expect(await codeOfRejection(stranger.tip())).toBe('chain_unreachable');

@@ -2,6 +2,7 @@ import * as crypto from 'node:crypto';
 import { Transaction } from 'bitcoinjs-lib';
 import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
@@ -190,6 +191,7 @@ export class NodeWorld {
         ...this.#options.maker,
       },
       {
+        timers: systemTimers,
         ledger,
         chain,
         signer,
@@ -218,7 +220,7 @@ export class NodeWorld {
         rpc: { requestTimeoutMs: 2_000, pingIntervalMs: 1_000 },
         ...this.#options.miner,
       },
-      { ledger, chain, signer, clock: systemClock, random, log: this.#log('miner') },
+      { timers: systemTimers, ledger, chain, signer, clock: systemClock, random, log: this.#log('miner') },
     );
     await this.miner.start();
   }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import {
   createRpcChainSource,
@@ -23,7 +24,7 @@ async function setUp(
   closers.push(() => node.close());
   const source = createRpcChainSource(
     { url: node.url, pollMs: 5, timeoutMs: 2_000, ...options },
-    { log: silentLogger, clock: systemClock },
+    { timers: systemTimers, log: silentLogger, clock: systemClock },
   );
   closers.push(() => source.close());
   return { node, source };

@@ -6,6 +6,7 @@ import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
@@ -47,7 +48,7 @@ async function setUp(serverOptions: Partial<ChainRpcServerOptions> = {}, options
 function sourceOf(url: string, options: object = {}) {
   const source = createRpcChainSource(
     { url, pollMs: 10, timeoutMs: 2_000, ...options },
-    { log, clock: systemClock },
+    { timers: systemTimers, log, clock: systemClock },
   );
   closers.push(() => source.close());
   return source;

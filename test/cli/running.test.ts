@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
@@ -29,7 +30,10 @@ let fleet: AsicFleet | undefined;
 const on = (role: 'proxy' | 'maker'): string[] => ['--config', stage[role].configFile];
 const daemon = (role: 'proxy' | 'maker'): DaemonProcess => {
   const { configFile } = stage[role];
-  return new DaemonProcess({ role, configFile, logFile: join(directory, `${role}.log`) });
+  return new DaemonProcess(
+    { role, configFile, logFile: join(directory, `${role}.log`) },
+    { timers: systemTimers },
+  );
 };
 
 beforeAll(async () => {

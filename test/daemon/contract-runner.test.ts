@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
@@ -48,6 +49,7 @@ function configOf(world: World, termsVersion: 2 | 3 = 2): ContractConfig {
 async function start(world: World, store: MemoryLedger, termsVersion?: 2 | 3): Promise<ContractRunner> {
   const { source: chain, minerSigner: signer } = world;
   return ContractRunner.start('regtest', configOf(world, termsVersion), {
+    timers: systemTimers,
     ...{ ledger: new MortalLedger(store), chain, signer, clock: systemClock, random },
     ...{ log: silentLogger, onStatus: () => {} },
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import {
   armCrashPoint,
   CRASH_ENV,
@@ -16,7 +17,7 @@ const arm = (
   log: Logger = silentLogger,
 ): CrashPoint => {
   const env = point === undefined ? {} : { [CRASH_ENV]: point };
-  return armCrashPoint('miner', network, env, { log, random });
+  return armCrashPoint('miner', network, env, { timers: systemTimers, log, random });
 };
 const codeFor = (...words: Parameters<typeof arm>): string => {
   try {

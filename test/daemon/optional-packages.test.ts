@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
@@ -84,7 +85,10 @@ describe('without optional packages', () => {
     )) as typeof import('../../src/daemon/child.ts');
     const daemons = (['maker', 'proxy'] as const).map((role) => {
       const { configFile } = stage[role];
-      return new DaemonProcess({ role, configFile, logFile: join(directory, `${role}.log`) });
+      return new DaemonProcess(
+        { role, configFile, logFile: join(directory, `${role}.log`) },
+        { timers: systemTimers },
+      );
     });
     const { host, port } = stage.stratum;
     const fleet = await startAsics([{ host, port, worker: 'farm.rig', hashesPerSecond: 60_000 }]);

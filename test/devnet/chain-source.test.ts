@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
@@ -24,7 +25,7 @@ describe('the chain in this process and the chain over JSON-RPC', () => {
     const server = await startChainRpcServer({}, { chain, log: silentLogger });
     const remote = createRpcChainSource(
       { url: server.url, pollMs: 10, timeoutMs: 2_000 },
-      { log: silentLogger, clock: systemClock },
+      { timers: systemTimers, log: silentLogger, clock: systemClock },
     );
     const local = createDevnetChainSource(chain);
     closers.push(

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -48,6 +49,7 @@ async function mining() {
       backoff: { baseMs: 20, maxMs: 50 },
     },
     {
+      timers: systemTimers,
       ...{ clock: systemClock, log: silentLogger },
       random: systemRandom,
       listener: {

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { DownstreamDeps, DownstreamOptions } from '../../src/downstream/server/options.ts';
 import { DownstreamServer } from '../../src/downstream/server/server.ts';
@@ -162,6 +163,7 @@ export async function startServer(
       ...changes.options,
     },
     {
+      timers: systemTimers,
       jobs,
       clock,
       log: silentLogger,

@@ -1,4 +1,5 @@
 import { sha256d } from '../../src/base/hash.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
 import { REMEMBERED_MS } from '../../src/daemon/startup-state.ts';
 import { Grinder } from '../../src/devnet/hashing/grinder.ts';
@@ -63,6 +64,7 @@ export class Stand {
     this.engine = new ShareEngine<SessionSubmission>(
       {},
       {
+        timers: systemTimers,
         ...{ kernel: createKernel(256), duplicates, clock, log: silentLogger },
         isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
         forward: (submission, hash) => {
@@ -84,6 +86,7 @@ export class Stand {
         ...setup.options,
       },
       {
+        timers: systemTimers,
         ...{ jobs: this.jobs, clock, log: silentLogger, route: () => 'pool' },
         engine: {
           submit: (submission) => {

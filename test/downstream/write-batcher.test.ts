@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { Turn } from '../../src/downstream/io/write-batcher.ts';
 import { HandshakeThrottle } from '../../src/downstream/server/handshake-throttle.ts';
 
@@ -48,7 +49,7 @@ describe('the end of a turn', () => {
   it('is the end of it for all at work, for newcomers in their order over the next turns', async () => {
     const log: Fake[] = [];
     const { newcomers, worker } = crowd(log);
-    const turn = new Turn<Fake>();
+    const turn = new Turn<Fake>({ timers: systemTimers });
     for (const session of [...newcomers, worker, worker]) turn.mark(session);
     await nextTurn();
     expect(log.filter((session) => session === worker)).toHaveLength(1);
@@ -64,7 +65,7 @@ describe('the end of a turn', () => {
   it('is now, for all, when it is asked for', () => {
     const log: Fake[] = [];
     const { newcomers } = crowd(log);
-    const turn = new Turn<Fake>();
+    const turn = new Turn<Fake>({ timers: systemTimers });
     for (const session of newcomers) turn.mark(session);
     turn.flush();
     expect(log).toEqual(newcomers);
@@ -75,7 +76,10 @@ describe('what newcomers say', () => {
   it('is heard at once while few speak, and whole and in order when thousands do', async () => {
     const log: Fake[] = [];
     const { newcomers, worker } = crowd(log);
-    const reads = new HandshakeThrottle<Fake>(() => expect.fail('nothing is full'));
+    const reads = new HandshakeThrottle<Fake>({
+      timers: systemTimers,
+      onFull: () => expect.fail('nothing is full'),
+    });
     const shared = Buffer.from('one');
     reads.onData(newcomers[0]!, shared);
     expect(log).toHaveLength(1);
@@ -98,8 +102,11 @@ describe('what newcomers say', () => {
   it('is not kept beyond a bound', () => {
     const log: Fake[] = [];
     let hits = 0;
-    const reads = new HandshakeThrottle<Fake>(() => {
-      hits += 1;
+    const reads = new HandshakeThrottle<Fake>({
+      timers: systemTimers,
+      onFull: () => {
+        hits += 1;
+      },
     });
     const { newcomers } = crowd(log);
     const chunk = Buffer.alloc(1024 * 1024, 'x');

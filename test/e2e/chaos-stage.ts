@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import type { AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
@@ -65,7 +66,10 @@ export async function startChaosStage(
   writeConfig(stage.proxy.configFile, spare);
   const daemon = (role: 'proxy' | 'maker'): DaemonProcess => {
     const { configFile } = stage[role];
-    const child = new DaemonProcess({ role, configFile, logFile: join(directory, `${role}.log`) });
+    const child = new DaemonProcess(
+      { role, configFile, logFile: join(directory, `${role}.log`) },
+      { timers: systemTimers },
+    );
     undo(() => child.kill());
     return child;
   };

@@ -5,6 +5,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { expect } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { CRASH_ENV } from '../../src/daemon/crash-points.ts';
@@ -65,7 +66,10 @@ export class CrashLife {
     undo(() => stage.close());
     const daemon = (role: Daemon): DaemonProcess => {
       const { configFile } = stage[role];
-      const child = new DaemonProcess({ role, configFile, logFile: join(directory, `${role}.log`) });
+      const child = new DaemonProcess(
+        { role, configFile, logFile: join(directory, `${role}.log`) },
+        { timers: systemTimers },
+      );
       undo(() => child.kill());
       return child;
     };

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
@@ -44,7 +45,10 @@ async function startAll(): Promise<{ stage: Stage; proxy: DaemonProcess; maker: 
   cleanups.push(() => stage.close());
   const daemon = (role: 'proxy' | 'maker') => {
     const { configFile } = stage[role];
-    const child = new DaemonProcess({ role, configFile, logFile: join(directory, `${role}.log`) });
+    const child = new DaemonProcess(
+      { role, configFile, logFile: join(directory, `${role}.log`) },
+      { timers: systemTimers },
+    );
     cleanups.push(() => child.kill());
     return child;
   };

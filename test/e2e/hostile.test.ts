@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
@@ -32,11 +33,14 @@ beforeAll(async () => {
       log: silentLogger,
     },
   );
-  proxy = new DaemonProcess({
-    role: 'proxy',
-    configFile: stage.proxy.configFile,
-    logFile: join(directory, 'proxy.log'),
-  });
+  proxy = new DaemonProcess(
+    {
+      role: 'proxy',
+      configFile: stage.proxy.configFile,
+      logFile: join(directory, 'proxy.log'),
+    },
+    { timers: systemTimers },
+  );
   await proxy.start();
 });
 

@@ -1,7 +1,7 @@
 import { CodedError } from '../../src/base/errors.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
-import type { VirtualTime } from './virtual-time.ts';
+import type { VirtualTime } from '../base/virtual-time.ts';
 
 type Append = {
   readonly entries: readonly LedgerEntry[];
@@ -33,7 +33,7 @@ export class Disk {
   constructor(nature: DiskNature, time: VirtualTime) {
     this.nature = nature;
     this.#time = time;
-    this.store = new MemoryLedger({}, { clock: time.clock });
+    this.store = new MemoryLedger({}, { clock: time.clock, timers: time.timers });
   }
 
   /** The ledger of a new life of the process. */

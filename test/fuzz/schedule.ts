@@ -120,7 +120,6 @@ export async function runSchedule(
   const onStray = (error: unknown): void => world.fail(error);
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
-  const uninstall = world.time.install();
   const held = async (name: string): Promise<void> => {
     await world.time.settle();
     if (world.problem === undefined) checkRules(world);
@@ -148,7 +147,6 @@ export async function runSchedule(
     await world.kill('miner', 0);
     await world.kill('maker', 0);
     await world.time.settle();
-    uninstall();
     process.off('unhandledRejection', onStray);
     process.off('uncaughtException', onStray);
   }

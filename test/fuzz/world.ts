@@ -14,12 +14,12 @@ import { Maker } from '../../src/maker/maker.ts';
 import { MinerContract } from '../../src/miner/miner-contract.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { Disk, type DiskNature, never } from './disk.ts';
 import { BOUND_SCRIPT_HEX, Farm, SHARE } from './farm.ts';
 import { Network, type Side } from './network.ts';
 import { Rules, Violation } from './rules.ts';
 import { CachedSigner, rememberingSigners, type SignerFiles } from './signers.ts';
-import { VirtualTime } from './virtual-time.ts';
 
 export const MINER_COIN_SAT = 300_000n;
 export const MAKER_COINS_SAT = [10_000_000n, 5_000_000n] as const;
@@ -193,6 +193,7 @@ export class FuzzWorld {
         ...{ reconnectMinMs: 100, reconnectMaxMs: 2_000, payoutScript: fromHex(WALLETS.miner) },
       },
       {
+        timers: this.time.timers,
         ...{ ledger, clock, random: this.#random(), log: this.#log('miner'), signer: minerSigner, connect },
         chain: this.#source('miner', () => life.isDead),
       },
@@ -217,6 +218,7 @@ export class FuzzWorld {
         intake: { unknownBlockWaitMs: 0 },
       },
       {
+        timers: this.time.timers,
         ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: makerSigner },
         ...{ chain: this.#source('maker', () => life.isDead), kernel: createPortableKernel(64) },
         openServer: (_options, deps) => this.network.openServer(deps),

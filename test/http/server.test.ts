@@ -2,6 +2,7 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { OpsServer, type OpsServerDeps } from '../../src/http/server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
@@ -22,6 +23,7 @@ async function start(deps: Partial<OpsServerDeps> = {}): Promise<{ port: number;
       checkTimeoutMs: 50,
     },
     {
+      timers: systemTimers,
       metrics: createMetrics({ role: 'proxy', build }, {}),
       checks: {},
       status: () => ({}),
@@ -263,6 +265,7 @@ describe('the door', () => {
     const second = new OpsServer(
       { listen: { host: '127.0.0.1', port }, token: TOKEN },
       {
+        timers: systemTimers,
         metrics: { contentType: '', text: () => Promise.resolve('') },
         checks: {},
         status: () => 1,

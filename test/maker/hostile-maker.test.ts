@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { type SignedState, signState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
@@ -32,8 +33,9 @@ class HostileMaker {
       {
         log: silentLogger,
         onConnection: (connection) => {
-          const peer = new RpcPeer(connection, RPC, { log: silentLogger });
+          const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
           authenticate(peer, 'server', {
+            timers: systemTimers,
             identity: identityOfSigner(world.makerSigner),
             genesisHash: world.chain.blockAt(0)!.hash,
             features: [],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import type { SignedState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -23,10 +24,13 @@ describe('a miner that sends what it should not', () => {
 
   async function connect(signer: SeedSigner): Promise<RpcPeer> {
     const target = { host: '127.0.0.1', port: world.port, connectTimeoutMs: 5_000 };
-    const made = new RpcPeer(await connectPeer({ ...DEFAULT_TRANSPORT, ...target }), RPC, {
-      log: silentLogger,
-    });
+    const made = new RpcPeer(
+      await connectPeer({ ...DEFAULT_TRANSPORT, ...target }, { timers: systemTimers }),
+      RPC,
+      { timers: systemTimers, log: silentLogger },
+    );
     await authenticate(made, 'client', {
+      timers: systemTimers,
       identity: identityOfSigner(signer),
       genesisHash: world.chain.blockAt(0)!.hash,
       features: [],

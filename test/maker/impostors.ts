@@ -1,3 +1,4 @@
+import { systemTimers } from '../../src/base/system-timers.ts';
 import type { SeedSigner } from '../../src/channel/signer.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
@@ -15,6 +16,7 @@ function handshakeOf(world: World, signer: SeedSigner) {
     features: [],
     isKnown: () => true,
     random,
+    timers: systemTimers,
     timeoutMs: 5_000,
   };
 }
@@ -26,8 +28,8 @@ export async function connectAsMiner(
   handlers: RpcHandlers = {},
 ): Promise<RpcPeer> {
   const target = { host: '127.0.0.1', port: world.port, connectTimeoutMs: 5_000 };
-  const connection = await connectPeer({ ...DEFAULT_TRANSPORT, ...target });
-  const peer = new RpcPeer(connection, RPC, { log: silentLogger });
+  const connection = await connectPeer({ ...DEFAULT_TRANSPORT, ...target }, { timers: systemTimers });
+  const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
   await authenticate(peer, 'client', handshakeOf(world, signer));
   peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
   return peer;
@@ -50,7 +52,7 @@ export async function serveAsMaker(
     {
       log: silentLogger,
       onConnection: (connection) => {
-        const peer = new RpcPeer(connection, RPC, { log: silentLogger });
+        const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
         authenticate(peer, 'server', handshakeOf(world, world.makerSigner)).then(
           () => {
             peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');

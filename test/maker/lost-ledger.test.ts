@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
@@ -37,7 +38,7 @@ async function opened(options: WorldOptions = {}): Promise<World> {
 function healing(world: World, signer = world.minerSigner) {
   const target = { host: '127.0.0.1', port: world.port, nodeId: world.terms.makerNodeId, timeoutMs: 5000 };
   const ledger = new MortalLedger(new MemoryLedger());
-  const deps = { ledger, signer, chain: world.source, random, log: silentLogger };
+  const deps = { ledger, signer, chain: world.source, timers: systemTimers, random, log: silentLogger };
   return { ledger, heal: () => healFromMaker(target, deps) };
 }
 

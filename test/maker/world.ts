@@ -2,6 +2,7 @@ import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
@@ -221,6 +222,7 @@ export class World {
         intake: { unknownBlockWaitMs: 0, ...this.#options.maker?.intake, ...changes.intake },
       },
       {
+        timers: systemTimers,
         ledger: this.makerLedger,
         chain: this.source,
         signer: this.makerSigner,
@@ -259,6 +261,7 @@ export class World {
         ...changes,
       },
       {
+        timers: systemTimers,
         ledger: this.minerLedger,
         chain: this.source,
         signer: this.minerSigner,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import type { ProxyConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type RunningProxy, startProxy } from '../../src/daemon/proxy.ts';
@@ -82,6 +83,7 @@ export class Stand {
       { clock, meters },
     );
     const mining = new Mining(config, 1, {
+      timers: systemTimers,
       kernel: createKernel(1024),
       duplicates: new DuplicateSet(),
       ...{ clock, random: systemRandom, log: silentLogger, env: {} },

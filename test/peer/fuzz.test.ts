@@ -5,6 +5,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
@@ -33,6 +34,7 @@ async function listen(onLink: (link: PeerLink) => void): Promise<number> {
 
 const proving = (link: PeerLink): void => {
   authenticate(rpcOver(link), 'server', {
+    timers: systemTimers,
     identity: identityOf('maker'),
     genesisHash: NETWORKS.regtest.genesisHash,
     features: [],
@@ -120,7 +122,7 @@ describe.each(SIDES)('whatever bytes a peer sends %s', (_who, onLink) => {
     const port = await listen(onLink);
     const good = await listen(proven);
     const options = { ...DEFAULT_TRANSPORT, host: '127.0.0.1', port: good, connectTimeoutMs: 5_000 };
-    const link = await connectPeer(options);
+    const link = await connectPeer(options, { timers: systemTimers });
     const neighbour = rpcOver(link, RPC);
     neighbour.serve({}, 'unknown_method');
     closers.push(() => link.close());

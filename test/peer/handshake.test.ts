@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { authDigest, authenticate, type HandshakeOptions } from '../../src/peer/handshake.ts';
 import { createTlsPair, identityOf, random, rpcOver } from './tls-pair.ts';
@@ -10,6 +11,7 @@ const stranger = identityOf('stranger');
 
 function optionsOf(of: 'miner' | 'maker', changes: Partial<HandshakeOptions> = {}): HandshakeOptions {
   return {
+    timers: systemTimers,
     identity: of === 'miner' ? miner : maker,
     genesisHash: NETWORKS.regtest.genesisHash,
     features: [],

@@ -2,6 +2,7 @@ import * as ecc from 'tiny-secp256k1';
 import { toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
 import type { NodeIdentity } from '../../src/peer/handshake.ts';
@@ -51,13 +52,16 @@ export async function createTlsPair(
     { log: silentLogger, onConnection: accepted.resolve },
   );
   const port = await listener.listen();
-  const client = await connectPeer({
-    ...DEFAULT_TRANSPORT,
-    ...clientOptions,
-    host: '127.0.0.1',
-    port,
-    connectTimeoutMs: 5_000,
-  });
+  const client = await connectPeer(
+    {
+      ...DEFAULT_TRANSPORT,
+      ...clientOptions,
+      host: '127.0.0.1',
+      port,
+      connectTimeoutMs: 5_000,
+    },
+    { timers: systemTimers },
+  );
   const server = await accepted.promise;
   return {
     client,
@@ -70,5 +74,5 @@ export async function createTlsPair(
 }
 
 export function rpcOver(connection: PeerLink, options = RPC): RpcPeer {
-  return new RpcPeer(connection, options, { log: silentLogger });
+  return new RpcPeer(connection, options, { timers: systemTimers, log: silentLogger });
 }

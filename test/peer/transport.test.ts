@@ -2,6 +2,7 @@ import * as tls from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
 import { connectPeer, DEFAULT_TRANSPORT, type PeerLink, PeerServer } from '../../src/peer/transport.ts';
@@ -123,8 +124,12 @@ describe('the line transport', () => {
     const port = Number(pair.client.remoteAddress.split(':').at(-1));
     await pair.close();
     const options = { ...DEFAULT_TRANSPORT, host: '127.0.0.1', port, connectTimeoutMs: 2_000 };
-    await expect(connectPeer(options)).rejects.toMatchObject({ code: 'peer_closed' });
-    await expect(connectPeer({ ...options, signal: AbortSignal.abort() })).rejects.toMatchObject({
+    await expect(connectPeer(options, { timers: systemTimers })).rejects.toMatchObject({
+      code: 'peer_closed',
+    });
+    await expect(
+      connectPeer({ ...options, signal: AbortSignal.abort() }, { timers: systemTimers }),
+    ).rejects.toMatchObject({
       code: 'peer_closed',
     });
   });

@@ -7,6 +7,7 @@ import * as ecc from 'tiny-secp256k1';
 import { afterEach, describe, expect, it } from 'vitest';
 import { equal, fromHex, toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { NodeWallet } from '../../src/chain/node-wallet.ts';
 import { ChainRpcClient } from '../../src/chain/rpc-client.ts';
@@ -127,7 +128,10 @@ describe('the wallet of a bitcoind', () => {
   async function open(methods: FakeMethods) {
     const node = await startFakeNode(methods);
     closers.push(() => node.close());
-    const client = new ChainRpcClient({ url: `${node.url}/wallet/maker`, timeoutMs: 2_000 });
+    const client = new ChainRpcClient(
+      { url: `${node.url}/wallet/maker`, timeoutMs: 2_000 },
+      { timers: systemTimers },
+    );
     const wallet = new NodeWallet(client);
     closers.push(() => wallet.close());
     return { node, wallet };

@@ -42,7 +42,7 @@ function makeRig(options: ShareEngineOptions & { maxHashes?: number; capacity?: 
         commits.push({ shares, resolve, reject });
       }),
     settle: (submission, verdict) => events.push(`${verdict} ${label(submission)}`),
-    schedule: (run) => turns.push(run),
+    timers: { afterTurn: (run) => void turns.push(run) },
     observeBatch: (shares) => batches.push(shares),
   });
   /** Lets one turn of the event loop pass, and the promises settled in it. */

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { BeadStream, type BeadStreamOptions } from '../../src/upstream/bead-stream.ts';
@@ -19,6 +20,7 @@ function watch(url: string, options: Partial<BeadStreamOptions> = {}, clock = sy
   const stream = new BeadStream(
     { url: url.replace('http', 'ws'), tickMs: 5, backoff: { baseMs: 20, maxMs: 50 }, ...options },
     {
+      timers: systemTimers,
       ...{ clock, random: systemRandom, log: silentLogger },
       onBead: (bead) => beads.push(bead),
       onUp: () => told.push('up'),

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import {
   BEAD_WATCH_POLICY,
@@ -137,10 +138,10 @@ afterEach(async () => {
 describe('BeadWatch', () => {
   it('confirms a forwarded share at a simulated node, and sees where another is paid', async () => {
     const { node } = await startNode();
-    const rpc = new BraidpoolRpc({ url: node.rpcUrl });
+    const rpc = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
     const watch = new BeadWatch(
       { tickMs: 10 },
-      { getBead: (hash) => rpc.getBead(hash), clock: systemClock, log: silentLogger },
+      { timers: systemTimers, getBead: (hash) => rpc.getBead(hash), clock: systemClock, log: silentLogger },
     );
     const worker = 'bcrt1qmaker.proxy';
     const destination = new Destination(
@@ -149,6 +150,7 @@ describe('BeadWatch', () => {
         ...{ userAgent: 'test', profile: 'braidpool' },
       },
       {
+        timers: systemTimers,
         ...{ clock: systemClock, random: systemRandom, log: silentLogger },
         listener: {
           onVerdict: (_from, verdict, share) => {
@@ -193,6 +195,7 @@ describe('BeadWatch', () => {
     const watch = new BeadWatch(
       { tickMs: 2 },
       {
+        timers: systemTimers,
         getBead: () => (fails ? Promise.reject(new Error('gone')) : Promise.resolve(null)),
         clock,
         log: { ...silentLogger, warn: ({ code }) => codes.push(code) },

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import type { BraidpoolNodeOptions } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { BraidpoolRpc, kindOf } from '../../src/upstream/braidpool-rpc.ts';
 import { startNode } from './braid-node.ts';
@@ -17,7 +18,7 @@ afterEach(async () => {
 async function nodeWithBeads(quirks: BraidpoolNodeOptions['quirks'] = {}) {
   const { node } = await startNode({ tipIntervalMs: 5, peerBeadsPerTip: 2, quirks });
   closers.push(() => node.close());
-  const rpc = new BraidpoolRpc({ url: node.rpcUrl });
+  const rpc = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
   closers.push(() => rpc.close());
   await until(() => node.beads().length >= 8, 'beads');
   return { node, rpc };
@@ -34,10 +35,13 @@ async function serverOf(
     request.on('end', () => answer(Buffer.concat(chunks).toString(), response));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const rpc = new BraidpoolRpc({
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    timeoutMs,
-  });
+  const rpc = new BraidpoolRpc(
+    {
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      timeoutMs,
+    },
+    { timers: systemTimers },
+  );
   closers.push(() => {
     rpc.close();
     server.closeAllConnections();
@@ -95,7 +99,7 @@ describe('a simulated node', () => {
 
   it('may be silent, slow or gone', async () => {
     const { node, rpc } = await nodeWithBeads();
-    const hasty = new BraidpoolRpc({ url: node.rpcUrl, timeoutMs: 100 });
+    const hasty = new BraidpoolRpc({ url: node.rpcUrl, timeoutMs: 100 }, { timers: systemTimers });
     node.rpcFaults.silent = true;
     expect(codeOf(await failure(hasty.getTips()))).toBe('braidpool_unreachable');
     node.rpcFaults.silent = false;
@@ -122,7 +126,7 @@ describe('another node', () => {
   it('may not answer with another bead than the one asked for', async () => {
     const { node } = await nodeWithBeads();
     const { hash } = node.beads()[0]!;
-    const real = new BraidpoolRpc({ url: node.rpcUrl });
+    const real = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
     const other = await real.call('getbead', [hash]);
     const text = JSON.stringify(other, (_key, value: unknown) => (typeof value === 'bigint' ? 1 : value));
     const lying = await answerOf(JSON.parse(text));

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Random } from '../../src/base/clock.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -60,6 +61,7 @@ class Watched {
         timeouts: { tickMs: 5, ...options.timeouts },
       },
       {
+        timers: systemTimers,
         clock: this.clock,
         random: zeroRandom,
         log: silentLogger,

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
 import { DagPoller } from '../../src/upstream/dag-view.ts';
@@ -14,7 +15,7 @@ afterEach(async () => {
 async function setup() {
   const { node } = await startNode();
   addChain(node, 30);
-  const rpc = new BraidpoolRpc({ url: node.rpcUrl });
+  const rpc = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
   closers.push(
     () => node.close(),
     () => rpc.close(),
@@ -28,7 +29,7 @@ describe('DagPoller', () => {
     const { node, rpc } = await setup();
     const poller = new DagPoller(
       { cohorts: 5, beads: 20, addresses: [node.beads()[0]!.payoutAddress] },
-      { rpc, clock: systemClock, log: silentLogger },
+      { timers: systemTimers, rpc, clock: systemClock, log: silentLogger },
     );
     expect(poller.view).toMatchObject({ reachable: false, updatedAtMs: null, tips: [] });
     await poller.poll();
@@ -58,7 +59,10 @@ describe('DagPoller', () => {
         return rpc.getCohortById(id);
       },
     };
-    const poller = new DagPoller({ cohorts: 10 }, { rpc: counting, clock: systemClock, log: silentLogger });
+    const poller = new DagPoller(
+      { cohorts: 10 },
+      { timers: systemTimers, rpc: counting, clock: systemClock, log: silentLogger },
+    );
     await poller.poll();
     expect(asked).toHaveLength(10);
     const { cohortCount } = poller.view;
@@ -72,9 +76,12 @@ describe('DagPoller', () => {
 
   it('keeps the last view when the node is gone, and says so', async () => {
     const { node } = await setup();
-    const rpc = new BraidpoolRpc({ url: node.rpcUrl, timeoutMs: 300 });
+    const rpc = new BraidpoolRpc({ url: node.rpcUrl, timeoutMs: 300 }, { timers: systemTimers });
     closers.push(() => rpc.close());
-    const poller = new DagPoller({ pollMs: 10 }, { rpc, clock: systemClock, log: silentLogger });
+    const poller = new DagPoller(
+      { pollMs: 10 },
+      { timers: systemTimers, rpc, clock: systemClock, log: silentLogger },
+    );
     closers.push(() => poller.stop());
     poller.start();
     await until(() => poller.view.reachable);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
@@ -35,6 +36,7 @@ async function setup(accepts: () => boolean) {
       timeouts: { tickMs: 5 },
     },
     {
+      timers: systemTimers,
       clock,
       random: { bytes: (size) => new Uint8Array(size) },
       log: silentLogger,

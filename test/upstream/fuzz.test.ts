@@ -4,6 +4,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { UpstreamClient } from '../../src/upstream/client.ts';
@@ -67,6 +68,7 @@ function startClient(port: number) {
       backoff: { baseMs: 1, maxMs: 2 },
     },
     {
+      timers: systemTimers,
       ...{ clock, log: silentLogger, random: { bytes: (size: number) => new Uint8Array(size) } },
       listener: {
         onJob: (job: UpstreamJob) => {

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { displayHash, headerHash } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import type { Job } from '../../src/jobs/job.ts';
@@ -63,6 +64,7 @@ async function setup(
       ...options,
     },
     {
+      timers: systemTimers,
       ...{ clock, random: systemRandom, log },
       listener: {
         onReady: (link) => told.push(`ready ${link.session}`),

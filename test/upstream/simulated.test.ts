@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -48,7 +49,7 @@ function destinationTo(
       },
       ...options,
     },
-    { ...deps, listener },
+    { timers: systemTimers, ...deps, listener },
   );
   closers.push(() => destination.stop());
   destination.start();
@@ -127,8 +128,11 @@ describe('a simulated node in audit mode', () => {
     await until(() => destination.links.spare === 2, 'spare links');
     expect(destination.mode).toBe('per_session');
     const links = [destination.links.attach(1)!, destination.links.attach(2)!];
-    const rpc = new BraidpoolRpc({ url: node.rpcUrl });
-    const watch = new BeadWatch({ tickMs: 5 }, { ...deps, getBead: (hash) => rpc.getBead(hash) });
+    const rpc = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
+    const watch = new BeadWatch(
+      { tickMs: 5 },
+      { timers: systemTimers, ...deps, getBead: (hash) => rpc.getBead(hash) },
+    );
     closers.push(
       () => watch.stop(),
       () => rpc.close(),

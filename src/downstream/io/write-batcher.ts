@@ -1,3 +1,5 @@
+import type { Timers } from '../../base/clock.ts';
+
 /** Of a session: whether it works already, and whether it has something to write. */
 export type Writer = { readonly started: boolean; dirty: boolean; flush(): void };
 
@@ -12,9 +14,14 @@ const NEWCOMERS = 64;
  * Those at work all in this turn, of those that only come a few, the others in the next turns.
  */
 export class Turn<T extends Writer> {
+  readonly #timers: Pick<Timers, 'afterTurn'>;
   #dirty: T[] = [];
   #isScheduled = false;
   readonly #end = (): void => this.#flush(NEWCOMERS);
+
+  constructor(deps: { readonly timers: Pick<Timers, 'afterTurn'> }) {
+    this.#timers = deps.timers;
+  }
 
   /** It has something to write. */
   mark(session: T): void {
@@ -45,6 +52,6 @@ export class Turn<T extends Writer> {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#end);
+    this.#timers.afterTurn(this.#end);
   }
 }

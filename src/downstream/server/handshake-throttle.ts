@@ -1,3 +1,4 @@
+import type { Timers } from '../../base/clock.ts';
 import { LIMITS } from '../../base/limits.ts';
 
 /** Of a session: what it is when its bytes come. */
@@ -6,6 +7,12 @@ export type Reader = {
   onData(chunk: Uint8Array): void;
   pause(): void;
   resume(): void;
+};
+
+export type HandshakeThrottleDeps = {
+  readonly timers: Pick<Timers, 'afterTurn'>;
+  /** A read was not put off, since too much waits. */
+  readonly onFull: () => void;
 };
 
 /** Reads of newcomers in one turn; a handshake or an error for nonsense costs some 100 us. */
@@ -22,11 +29,10 @@ export class HandshakeThrottle<T extends Reader> {
   #left = READS;
   #isScheduled = false;
   readonly #next = (): void => this.#turn();
-  readonly #onFull: () => void;
+  readonly #deps: HandshakeThrottleDeps;
 
-  /** @param onFull a read was not put off, since too much waits */
-  constructor(onFull: () => void) {
-    this.#onFull = onFull;
+  constructor(deps: HandshakeThrottleDeps) {
+    this.#deps = deps;
   }
 
   /** @param chunk valid during the call only */
@@ -38,7 +44,7 @@ export class HandshakeThrottle<T extends Reader> {
     }
     const isFull = this.#bytes >= LIMITS.newcomerBytes;
     if (before === undefined && (this.#left > 0 || isFull)) {
-      if (this.#left <= 0) this.#onFull();
+      if (this.#left <= 0) this.#deps.onFull();
       this.#left -= 1;
       session.onData(chunk);
     } else {
@@ -69,6 +75,6 @@ export class HandshakeThrottle<T extends Reader> {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#next);
+    this.#deps.timers.afterTurn(this.#next);
   }
 }

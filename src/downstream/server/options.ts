@@ -1,4 +1,4 @@
-import type { Clock, Random } from '../../base/clock.ts';
+import type { Clock, Random, Timers } from '../../base/clock.ts';
 import type { Rate } from '../../base/token-bucket.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
 import type { Logger } from '../../log/logger.ts';
@@ -50,6 +50,7 @@ export type DownstreamDeps = {
   readonly jobs: Pick<JobTable, 'byId' | 'current' | 'isKnown' | 'refresh'>;
   readonly engine: { submit(submission: SessionSubmission): void };
   readonly clock: Clock;
+  readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
   /** The destination of a session that just became ready. */

@@ -1,6 +1,7 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { assert } from '../../base/assert.ts';
+import type { Timer } from '../../base/clock.ts';
 import { LIMITS } from '../../base/limits.ts';
 import type { Job } from '../../jobs/job.ts';
 import { type ShareTarget, shareTargetOf, type Verdict } from '../../shares/share.ts';
@@ -56,15 +57,13 @@ export class DownstreamServer {
   readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
   readonly #lingering = new Map<Socket, number>();
   readonly #throttled = new Set<Session>();
-  readonly #turn = new Turn<Session>();
-  readonly #newcomers = new HandshakeThrottle<Session>(() => {
-    this.stats.limitHits.newcomerBytes += 1;
-  });
+  readonly #turn: Turn<Session>;
+  readonly #newcomers: HandshakeThrottle<Session>;
   #nextId = 1;
   #inFlight = 0;
   #ticks = 0;
   #foldedAtMs = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Timer | undefined;
   #closing = false;
   #onDrained: (() => void) | undefined;
 
@@ -74,6 +73,13 @@ export class DownstreamServer {
     const { quarantineMs = LIMITS.jobAgeMs + 60_000, resumeMs, resumable } = options;
     this.#options = options;
     this.#deps = deps;
+    this.#turn = new Turn(deps);
+    this.#newcomers = new HandshakeThrottle({
+      timers: deps.timers,
+      onFull: () => {
+        this.stats.limitHits.newcomerBytes += 1;
+      },
+    });
     this.#host = this.#makeHost();
     this.#identities = new Identities(
       {
@@ -98,7 +104,7 @@ export class DownstreamServer {
   /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
   async listen(): Promise<AddressInfo[]> {
     await this.#listeners.open();
-    this.#timer = setInterval(() => this.tick(), TICK_MS);
+    this.#timer = this.#deps.timers.every(TICK_MS, () => this.tick());
     return this.addresses();
   }
 
@@ -233,25 +239,25 @@ export class DownstreamServer {
     const closed = this.#listeners.close();
     for (const session of this.#sessions.values()) session.pause();
     await this.#drained();
-    clearInterval(this.#timer);
+    this.#timer?.cancel();
     this.flush();
     for (const session of [...this.#sessions.values()]) {
       if (this.#options.reconnectAtClose === true) session.tell(printReconnect());
       session.close('shutdown');
     }
-    const cut = setTimeout(() => {
+    const cut = this.#deps.timers.after(LINGER_MS, () => {
       for (const socket of this.#lingering.keys()) socket.destroy();
-    }, LINGER_MS);
+    });
     await closed;
-    clearTimeout(cut);
+    cut.cancel();
   }
 
   async #drained(): Promise<void> {
     if (this.#inFlight === 0) return;
     await new Promise<void>((resolve) => {
-      const giveUp = setTimeout(resolve, this.#options.drainMs ?? 5000);
+      const giveUp = this.#deps.timers.after(this.#options.drainMs ?? 5000, resolve);
       this.#onDrained = () => {
-        clearTimeout(giveUp);
+        giveUp.cancel();
         resolve();
       };
     });
