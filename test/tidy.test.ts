@@ -351,6 +351,13 @@ type LintReport = {
 };
 
 describe('words', () => {
+  /** Dates of the ledger, of certificates, of the status and of what is exported; ntime; the last contact. */
+  const WALL_TIME = new RegExp(
+    [
+      '^test/|^src/(devnet|ledger)/|^src/maker/(batch-verifier|chain-tip-tracker|maker|maker-store).ts$',
+      '^src/(cli/channel|downstream/server/server|upstream/dag-view).ts$',
+    ].join('|'),
+  );
   /** Constructs that are left out of the language we use. Looked for in code, not in comments and strings. */
   const BANNED: readonly { readonly pattern: RegExp; readonly why: string; readonly but?: RegExp }[] = [
     {
@@ -378,9 +385,14 @@ describe('words', () => {
     },
     {
       pattern:
-        /(?<![.\w])(?:set(?:Timeout|Interval|Immediate)|clear(?:Timeout|Interval|Immediate))\b|\bprocess\.nextTick\b|\bAbortSignal\.timeout\b/,
+        /(?<![.\w])(?:set|clear)(?:Timeout|Interval|Immediate)\b|\bprocess\.nextTick\b|Signal\.timeout\b/,
       why: 'timers come from the injected ones',
       but: /^(test\/|src\/(base\/system-timers\.ts|devnet\/))/,
+    },
+    {
+      pattern: /\bnowMs\(\)/,
+      why: 'wall time is for dates, and each place that reads it stands here: a duration is monotonic',
+      but: WALL_TIME,
     },
   ];
 

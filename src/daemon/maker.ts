@@ -95,7 +95,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: { ledger: () => ledgerCheck(ledger), chain: () => chainCheck(chain) },
+      checks: { ledger: () => ledgerCheck(ledger, clock), chain: () => chainCheck(chain) },
       status: () => makerStatus(maker, config),
       actions: makerChannelActions(maker),
     },

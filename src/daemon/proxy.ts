@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { systemClock } from '../base/clock.ts';
+import { type Clock, systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
@@ -172,7 +172,7 @@ async function openMemory(dataDir: string, observers: Observers, crash: CrashPoi
   const duplicates = new DuplicateSet();
   const remembered = await rememberShares(
     ledger,
-    clock.nowMs() - REMEMBERED_MS,
+    REMEMBERED_MS,
     (_stream, jobId) => jobDocumentId(jobId),
     (generation, hash) => duplicates.add(generation, hash),
   );
@@ -187,7 +187,7 @@ function addressText({ address, port }: AddressInfo): string {
 
 function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | undefined) {
   return {
-    ledger: () => ledgerCheck(ledger),
+    ledger: () => ledgerCheck(ledger, clock),
     upstream: () =>
       mining.destinations.some((destination) => destination.client.up) || 'no destination is up',
     channel: () => frozen() === undefined || `frozen: ${frozen()}`,
@@ -195,9 +195,9 @@ function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | unde
 }
 
 /** For `/readyz`: the ledger takes writes and does not lag. */
-export function ledgerCheck(ledger: Ledger): true | string {
-  const { failed, queuedWrites, lastCommitAtMs } = ledger.stats;
+export function ledgerCheck({ stats }: Pick<Ledger, 'stats'>, { monotonicMs }: Clock): true | string {
+  const { failed, queuedWrites, lastCommitAtMonotonicMs } = stats;
   if (failed) return 'failed';
-  const isLate = queuedWrites > 0 && clock.nowMs() - lastCommitAtMs > COMMIT_AGE_MS;
+  const isLate = queuedWrites > 0 && monotonicMs() - lastCommitAtMonotonicMs > COMMIT_AGE_MS;
   return isLate ? 'commits are late' : true;
 }

@@ -37,6 +37,8 @@ export type LedgerStats = {
   queuedWrites: number;
   /** Wall time of the last durable commit, ms since the epoch. */
   lastCommitAtMs: number;
+  /** The same by the monotonic clock; before the first, when the ledger was opened. */
+  lastCommitAtMonotonicMs: number;
   failed: boolean;
 };
 

@@ -27,7 +27,7 @@ export type MemoryLedgerDeps = {
  */
 export class MemoryLedger implements Ledger {
   readonly engine = 'memory';
-  readonly stats: LedgerStats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
+  readonly stats: LedgerStats;
   readonly #options: Required<MemoryLedgerOptions>;
   readonly #clock: Clock;
   readonly #timers: Timers;
@@ -51,6 +51,10 @@ export class MemoryLedger implements Ledger {
     };
     this.#clock = deps.clock ?? systemClock;
     this.#timers = deps.timers ?? systemTimers;
+    this.stats = {
+      ...{ commits: 0, rows: 0, queuedWrites: 0, failed: false },
+      ...{ lastCommitAtMs: 0, lastCommitAtMonotonicMs: this.#clock.monotonicMs() },
+    };
     this.#onFailure = deps.onFailure;
   }
 
@@ -171,6 +175,7 @@ export class MemoryLedger implements Ledger {
     if (this.stats.failed) return;
     this.stats.commits += 1;
     this.stats.lastCommitAtMs = nowMs;
+    this.stats.lastCommitAtMonotonicMs = this.#clock.monotonicMs();
     if (this.#seq > before) this.#atMs = nowMs;
   }
 

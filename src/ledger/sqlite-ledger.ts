@@ -124,7 +124,10 @@ class SqliteLedger implements Ledger {
     engine: string,
   ) {
     this.engine = engine;
-    this.stats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
+    this.stats = {
+      ...{ commits: 0, rows: 0, queuedWrites: 0, failed: false },
+      ...{ lastCommitAtMs: 0, lastCommitAtMonotonicMs: deps.clock.monotonicMs() },
+    };
     this.#options = {
       groupCommitMs: options.groupCommitMs ?? 5,
       maxRowsPerCommit: options.maxRowsPerCommit ?? 4096,
@@ -255,6 +258,7 @@ class SqliteLedger implements Ledger {
       if (this.#spareBuffers.length < FRAME_BUFFERS_KEPT) this.#spareBuffers.push(buffer);
     if (this.#failure !== undefined) return;
     this.stats.commits += 1;
+    this.stats.lastCommitAtMonotonicMs = this.#deps.clock.monotonicMs();
     let rows = 0;
     for (const result of results) {
       rows += result.rows;

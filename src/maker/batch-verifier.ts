@@ -50,7 +50,10 @@ type KnownJob = {
   stored: boolean;
 };
 
-/** Blocks replaced between `fromMs` and `toMs`, while the miner was away; it may be used until `untilMs`. */
+/**
+ * Blocks replaced between `fromMs` and `toMs`, while the miner was away; it may be used until `untilMs`. All
+ * monotonic.
+ */
 type Backlog = {
   readonly fromMs: number;
   readonly toMs: number;
@@ -59,6 +62,16 @@ type Backlog = {
 };
 
 const POLL_MS = 100;
+
+/**
+ * How long the miner was silent when the program began, by the date of its last batch in the ledger. A wall
+ * clock that was set meanwhile makes it neither negative nor longer than any backlog. Before the first batch
+ * there is nothing a miner could have been kept from sending.
+ */
+function silenceMs(store: MakerStore, { maxBacklogMs }: BatchVerifierOptions, clock: Clock): number {
+  const { contactAtMs } = store.delivery;
+  return contactAtMs === 0 ? 0 : Math.min(Math.max(0, clock.nowMs() - contactAtMs), maxBacklogMs);
+}
 
 /** Judges the work of one contract, credits what is good, and says of each refused share why. */
 export class BatchVerifier {
@@ -69,30 +82,29 @@ export class BatchVerifier {
   readonly #rules: ShareRules;
   readonly #jobs = new Map<number, KnownJob>();
   #backlog: Backlog | undefined;
-  /** When the miner was last heard of, wall time in ms. */
-  contactAtMs: number;
+  /** When the miner was last heard of. */
+  contactAtMonotonicMs: number;
 
   constructor(store: MakerStore, options: BatchVerifierOptions, deps: BatchVerifierDeps) {
     this.#store = store;
     this.#options = options;
     this.#deps = deps;
     this.#rules = shareRulesOf(store.terms, options.fixedTarget);
-    // Before the first delivery there is nothing a miner could have been kept from sending.
-    this.contactAtMs = store.delivery.contactAtMs || deps.clock.nowMs();
+    this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, options, deps.clock);
   }
 
   /** The miner is there again: work on blocks replaced since the last contact is taken, so far as it fits. */
   openBacklog(): void {
-    const nowMs = this.#deps.clock.nowMs();
+    const monotonicMs = this.#deps.clock.monotonicMs();
     const { terms } = this.#store;
-    const oldestMs = nowMs - Math.min(backlogMs(terms) ?? Infinity, this.#options.maxBacklogMs);
+    const oldestMs = monotonicMs - Math.min(backlogMs(terms) ?? Infinity, this.#options.maxBacklogMs);
     this.#backlog = {
-      fromMs: Math.max(this.contactAtMs, oldestMs) - terms.staleGraceSeconds * 1000,
-      toMs: nowMs,
-      untilMs: nowMs + this.#options.backlogWindowMs,
+      fromMs: Math.max(this.contactAtMonotonicMs, oldestMs) - terms.staleGraceSeconds * 1000,
+      toMs: monotonicMs,
+      untilMs: monotonicMs + this.#options.backlogWindowMs,
       leftHashes: BigInt(terms.maxUnpaidSteps + 1) * terms.stepHashes,
     };
-    this.contactAtMs = nowMs;
+    this.contactAtMonotonicMs = monotonicMs;
   }
 
   /**
@@ -188,11 +200,12 @@ export class BatchVerifier {
     const { restoredHeight } = this.#store.delivery;
     if (restoredHeight > 0 && standing.height <= restoredHeight) return false;
     if (standing.status === 'current') return true;
-    const nowMs = this.#deps.clock.nowMs();
-    if (nowMs <= standing.sinceMs + this.#store.terms.staleGraceSeconds * 1000) return true;
+    const { sinceMonotonicMs } = standing;
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    if (monotonicMs <= sinceMonotonicMs + this.#store.terms.staleGraceSeconds * 1000) return true;
     const backlog = this.#backlog;
-    if (backlog === undefined || nowMs > backlog.untilMs) return false;
-    if (standing.sinceMs < backlog.fromMs || standing.sinceMs > backlog.toMs) return false;
+    if (backlog === undefined || monotonicMs > backlog.untilMs) return false;
+    if (sinceMonotonicMs < backlog.fromMs || sinceMonotonicMs > backlog.toMs) return false;
     if (backlog.leftHashes < workHashes) return false;
     backlog.leftHashes -= workHashes;
     return true;

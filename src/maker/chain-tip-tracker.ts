@@ -5,12 +5,12 @@ import type { ChainSource, ChainTip } from '../chain/source.ts';
 export type BlockStatus =
   | { readonly status: 'unknown' }
   | { readonly status: 'current'; readonly height: number; readonly bits: number }
-  /** `sinceMs`: wall time when another block took its place; 0 when that cannot be told. */
+  /** When another block took its place, monotonic; minus infinity when that cannot be told. */
   | {
       readonly status: 'superseded';
       readonly height: number;
       readonly bits: number;
-      readonly sinceMs: number;
+      readonly sinceMonotonicMs: number;
     };
 
 const MAX_TIPS = 256;
@@ -18,21 +18,25 @@ const MAX_TIPS = 256;
 /**
  * Which blocks work may build on, by the maker's own node. When a tip was replaced is when this program saw
  * it happen;
- * for what happened before it ran, the time in the header of the next block.
+ * for what happened before it ran, the time in the header of the next block, by the wall clock as it was set
+ * when this program began.
  */
 export class ChainTipTracker {
   readonly #chain: ChainSource;
   readonly #clock: Clock;
+  /** Wall time at the zero of the monotonic clock. */
+  readonly #wallAtZeroMs: number;
   /** When each former tip was left, oldest first. */
-  readonly #leftAtMs = new Map<string, number>();
+  readonly #leftAtMonotonicMs = new Map<string, number>();
   readonly #known = new Map<string, BlockStatus>();
   #tip: ChainTip | undefined;
   /** What was below this tip had been replaced by then. */
-  #first: { readonly height: number; readonly atMs: number } | undefined;
+  #first: { readonly height: number; readonly atMonotonicMs: number } | undefined;
 
   constructor(deps: { readonly chain: ChainSource; readonly clock: Clock }) {
     this.#chain = deps.chain;
     this.#clock = deps.clock;
+    this.#wallAtZeroMs = deps.clock.nowMs() - deps.clock.monotonicMs();
   }
 
   get tip(): ChainTip | undefined {
@@ -42,13 +46,13 @@ export class ChainTipTracker {
   /** A new tip of the own node. */
   onTip(tip: ChainTip): void {
     if (this.#tip !== undefined && this.#tip.hash !== tip.hash) {
-      this.#leftAtMs.set(this.#tip.hash, this.#clock.nowMs());
-      if (this.#leftAtMs.size > MAX_TIPS) {
-        const [oldest] = this.#leftAtMs.keys();
-        this.#leftAtMs.delete(oldest!);
+      this.#leftAtMonotonicMs.set(this.#tip.hash, this.#clock.monotonicMs());
+      if (this.#leftAtMonotonicMs.size > MAX_TIPS) {
+        const [oldest] = this.#leftAtMonotonicMs.keys();
+        this.#leftAtMonotonicMs.delete(oldest!);
       }
     }
-    this.#first ??= { height: tip.height, atMs: this.#clock.nowMs() };
+    this.#first ??= { height: tip.height, atMonotonicMs: this.#clock.monotonicMs() };
     this.#tip = tip;
     this.#known.clear();
   }
@@ -73,12 +77,15 @@ export class ChainTipTracker {
     if (hash === tip.hash) return { status: 'current', height, bits };
     // The node may be ahead of the tip we were told of: what has no successor on the best chain is current.
     if (header.confirmations === 1) return { status: 'current', height, bits };
-    const leftAtMs = this.#leftAtMs.get(hash);
-    if (leftAtMs !== undefined) return { status: 'superseded', height, bits, sinceMs: leftAtMs };
+    const leftAt = this.#leftAtMonotonicMs.get(hash);
+    if (leftAt !== undefined) return { status: 'superseded', height, bits, sinceMonotonicMs: leftAt };
     const next = header.nextHash === undefined ? undefined : await this.#chain.header(header.nextHash);
     const isEarlier = this.#first !== undefined && height < this.#first.height;
-    const latestMs = isEarlier ? this.#first!.atMs : this.#clock.nowMs();
-    const sinceMs = next === undefined ? 0 : Math.min(next.timeSeconds * 1000, latestMs);
-    return { status: 'superseded', height, bits, sinceMs };
+    const latest = isEarlier ? this.#first!.atMonotonicMs : this.#clock.monotonicMs();
+    const sinceMonotonicMs =
+      next === undefined
+        ? Number.NEGATIVE_INFINITY
+        : Math.min(next.timeSeconds * 1000 - this.#wallAtZeroMs, latest);
+    return { status: 'superseded', height, bits, sinceMonotonicMs };
   }
 }

@@ -190,7 +190,7 @@ export class MakerStore {
 
   apply(event: StreamEvent): readonly StreamEffect[] {
     const options = { terms: this.terms, role: 'maker' as const };
-    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.nowMs());
+    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.monotonicMs());
     this.stream = state;
     for (const effect of effects) {
       this.#deps.log.debug({ contract: this.contractId, ...effect }, 'contract');

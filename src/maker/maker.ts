@@ -158,7 +158,7 @@ export class Maker {
       const store = await MakerStore.load(id, this.#deps);
       if (store !== undefined) this.#add(store);
     }
-    await rememberShares(ledger, clock.nowMs() - DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash) =>
+    await rememberShares(ledger, DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash) =>
       this.#verifier.remember(generation, hash),
     );
     const genesisHash = await chain.genesisHash();
@@ -273,7 +273,7 @@ export class Maker {
   #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {
     const attached = new Set<MakerChannel>();
     const touch = (channel: MakerChannel): MakerChannel => {
-      if (attached.has(channel)) channel.intake.contactAtMs = this.#deps.clock.nowMs();
+      if (attached.has(channel)) channel.intake.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
       return channel;
     };
     const channelOf = (contractId: string): MakerChannel => touch(this.#channelOf(contractId, nodeId));

@@ -136,7 +136,7 @@ export class MinerStore {
       role: 'miner' as const,
       ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
     };
-    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.nowMs());
+    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.monotonicMs());
     this.stream = state;
     return effects;
   }

@@ -8,8 +8,14 @@ export type RecentShare = { readonly stream: string; readonly jobId: JobId; read
 
 const ROWS_PER_READ = 256;
 
-/** Everything credited at or after `sinceMs`, header hashes in internal order, in bounded memory. */
-export async function* recentShares(ledger: Ledger, sinceMs: number): AsyncGenerator<RecentShare> {
+/**
+ * Everything credited in the last `memoryMs` before the newest share, header hashes in internal order, in
+ * bounded memory. By the dates of the ledger alone: a wall clock that was set meanwhile would empty it.
+ */
+export async function* recentShares(ledger: Ledger, memoryMs: number): AsyncGenerator<RecentShare> {
+  const newestAtMs = await newestShareAtMs(ledger);
+  if (newestAtMs === undefined) return;
+  const sinceMs = newestAtMs - memoryMs;
   let afterSeq = 0;
   for (;;) {
     const rows = await ledger.readLogSince(SHARE_KIND, sinceMs, { afterSeq, maxRows: ROWS_PER_READ });
@@ -22,20 +28,38 @@ export async function* recentShares(ledger: Ledger, sinceMs: number): AsyncGener
   }
 }
 
+/** The date of the newest row of shares: halving finds it, since the journal is read forwards alone. */
+async function newestShareAtMs(ledger: Ledger): Promise<number | undefined> {
+  const next = async (afterSeq: number) =>
+    (await ledger.readLogSince(SHARE_KIND, 0, { afterSeq, maxRows: 1 }))[0];
+  let newest = await next(0);
+  if (newest === undefined) return undefined;
+  let step = 1;
+  for (;;) {
+    const later = await next(newest.seq + step - 1);
+    if (later !== undefined) {
+      newest = later;
+      step *= 2;
+    } else if (step > 1) step = Math.floor(step / 2);
+    else return newest.atMs;
+  }
+}
+
 /**
  * Fills duplicate detection after a restart, so that no share is credited twice across it. Resolves to the
  * number of shares. Throws `ledger_corrupt` when the job of one is missing.
+ * @param memoryMs see `recentShares`
  * @param jobKey where the ledger keeps a job of a stream
  */
 export async function rememberShares(
   ledger: Ledger,
-  sinceMs: number,
+  memoryMs: number,
   jobKey: (stream: string, jobId: JobId) => string,
   remember: (generation: string, hash: Uint8Array) => void,
 ): Promise<number> {
   const generations = new Map<string, string>();
   let count = 0;
-  for await (const { stream, jobId, hash } of recentShares(ledger, sinceMs)) {
+  for await (const { stream, jobId, hash } of recentShares(ledger, memoryMs)) {
     const key = jobKey(stream, jobId);
     let generation = generations.get(key);
     if (generation === undefined) {

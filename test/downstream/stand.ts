@@ -108,7 +108,7 @@ export class Stand {
     const duplicates = new DuplicateSet();
     await rememberShares(
       ledger,
-      clock.nowMs() - REMEMBERED_MS,
+      REMEMBERED_MS,
       (_stream, jobId) => jobDocumentId(jobId),
       (generation, hash) => duplicates.add(generation, hash),
     );

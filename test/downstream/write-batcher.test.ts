@@ -76,10 +76,8 @@ describe('what newcomers say', () => {
   it('is heard at once while few speak, and whole and in order when thousands do', async () => {
     const log: Fake[] = [];
     const { newcomers, worker } = crowd(log);
-    const reads = new HandshakeThrottle<Fake>({
-      timers: systemTimers,
-      onFull: () => expect.fail('nothing is full'),
-    });
+    const limitHits = { newcomerBytes: 0 };
+    const reads = new HandshakeThrottle<Fake>({ timers: systemTimers, limitHits });
     const shared = Buffer.from('one');
     reads.onData(newcomers[0]!, shared);
     expect(log).toHaveLength(1);
@@ -97,21 +95,17 @@ describe('what newcomers say', () => {
     expect(newcomers.slice(0, -1).every(({ got, paused }) => got.join() === 'one' && !paused)).toBe(true);
     expect(newcomers.at(-1)!.got).toEqual(['onetwo']);
     expect(worker.got).toEqual(['two']);
+    expect(limitHits.newcomerBytes).toBe(0);
   });
 
   it('is not kept beyond a bound', () => {
     const log: Fake[] = [];
-    let hits = 0;
-    const reads = new HandshakeThrottle<Fake>({
-      timers: systemTimers,
-      onFull: () => {
-        hits += 1;
-      },
-    });
+    const limitHits = { newcomerBytes: 0 };
+    const reads = new HandshakeThrottle<Fake>({ timers: systemTimers, limitHits });
     const { newcomers } = crowd(log);
     const chunk = Buffer.alloc(1024 * 1024, 'x');
     for (const session of newcomers.slice(0, 100)) reads.onData(session, chunk);
     expect(newcomers.filter(({ paused }) => paused)).toHaveLength(16);
-    expect([hits, log.length]).toEqual([100 - 16 - 32, 100 - 16]);
+    expect([limitHits.newcomerBytes, log.length]).toEqual([100 - 16 - 32, 100 - 16]);
   });
 });

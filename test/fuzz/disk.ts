@@ -118,7 +118,10 @@ export class Disk {
 /** What one life of a process sees of its disk. A dead process is never answered. */
 class DiskLedger implements Ledger {
   readonly engine = 'fuzz';
-  readonly stats = { commits: 0, rows: 0, queuedWrites: 0, lastCommitAtMs: 0, failed: false };
+  readonly stats = {
+    ...{ commits: 0, rows: 0, queuedWrites: 0, failed: false },
+    ...{ lastCommitAtMs: 0, lastCommitAtMonotonicMs: 0 },
+  };
   readonly #disk: Disk;
   isDead = false;
 

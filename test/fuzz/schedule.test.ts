@@ -5,7 +5,7 @@ import { MUTATIONS } from './mutations.ts';
 
 const RUN = new URL('run.ts', import.meta.url).pathname;
 
-/** In a process of its own: a run has the timers of its whole process, and a mutation breaks it for good. */
+/** In a process of its own: a mutation breaks it for good. */
 async function run(...words: string[]): Promise<{ readonly code: number | null; readonly said: string }> {
   const child = spawn(process.execPath, [RUN, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = new Promise<number | null>((resolve) => {

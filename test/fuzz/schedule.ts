@@ -163,7 +163,7 @@ function checkRules(world: FuzzWorld): void {
 type Held = (name: string) => Promise<void>;
 
 /** A quiet day until the channel is open and so many steps are paid. */
-async function prelude(world: FuzzWorld, steps: number, held: Held): Promise<void> {
+export async function prelude(world: FuzzWorld, steps: number, held: Held): Promise<void> {
   const isOpen = (): boolean =>
     world.miner?.status.live === true && world.maker?.status[0]?.channel === 'open';
   await calm(world, held, 'opening', isOpen);
@@ -181,7 +181,12 @@ async function converge(world: FuzzWorld, held: Held): Promise<void> {
 const CALM_ROUNDS = 400;
 const BLOCKS_PER_CALM = 24;
 
-async function calm(world: FuzzWorld, held: Held, what: string, holds: () => boolean): Promise<void> {
+export async function calm(
+  world: FuzzWorld,
+  held: Held,
+  what: string,
+  holds: () => boolean,
+): Promise<void> {
   let blocks = 0;
   for (let round = 0; round < CALM_ROUNDS; round += 1) {
     await flow(world);

@@ -41,6 +41,8 @@ export type WorldOptions = {
   readonly signerRemembers?: boolean;
   /** With bonds that an auditor rules on, and with a seal. */
   readonly staked?: boolean;
+  /** See `StreamOptions`. */
+  readonly unpaidTimeoutMs?: number;
 };
 
 /** One life of a process. */
@@ -65,6 +67,7 @@ export class FuzzWorld {
   readonly logged: string[] = [];
   problem: Error | undefined;
   readonly #signerFiles: SignerFiles | undefined;
+  readonly #options: WorldOptions;
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
@@ -73,6 +76,7 @@ export class FuzzWorld {
 
   constructor(options: WorldOptions = {}) {
     const { clock } = this.time;
+    this.#options = options;
     if (options.signerRemembers === true) this.#signerFiles = new Map();
     const premine = [
       { scriptHex: WALLETS.miner, valueSat: MINER_COIN_SAT },
@@ -184,6 +188,7 @@ export class FuzzWorld {
   #startMiner(): void {
     const ledger = this.disks.miner.mount();
     const { clock } = this.time;
+    const { unpaidTimeoutMs } = this.#options;
     this.farm.newRun();
     const connect = (...words: Parameters<Network['connect']>): ReturnType<Network['connect']> =>
       life.isDead ? never() : this.network.connect(...words);
@@ -191,6 +196,7 @@ export class FuzzWorld {
       {
         ...{ terms: this.terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
         ...{ reconnectMinMs: 100, reconnectMaxMs: 2_000, payoutScript: fromHex(WALLETS.miner) },
+        ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
       },
       {
         timers: this.time.timers,

@@ -250,6 +250,7 @@ export function ledgerSuite(name: string, open: (options: SuiteOptions) => Promi
           rows: 3,
           queuedWrites: 0,
           lastCommitAtMs: clock.nowMs(),
+          lastCommitAtMonotonicMs: clock.monotonicMs(),
           failed: false,
         });
       }));

@@ -137,6 +137,7 @@ describe('a share', () => {
     const again = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
     verifier.hashAll(again);
     expect(again[0]!.code).toBeUndefined();
+    clock.setWall(30 * 24 * 3_600_000);
     clock.advance(24 * 3_600_000 - 1);
     verifier.dropOld();
     expect(verifier.duplicates.size).toBe(1);
@@ -166,6 +167,7 @@ describe('the block view', () => {
 
   it('says since when a block it saw as tip is superseded', async () => {
     const { view, clock } = viewOf([header('a', { nextHash: 'b' }), header('b', { confirmations: 1 })]);
+    const startMs = clock.monotonicMs();
     view.onTip({ height: 10, hash: 'a', timeSeconds: 0 });
     expect(await view.standing('a')).toMatchObject({ status: 'current' });
     clock.advance(500);
@@ -174,7 +176,7 @@ describe('the block view', () => {
       status: 'superseded',
       height: 10,
       bits: 1,
-      sinceMs: 1_000_500,
+      sinceMonotonicMs: startMs + 500,
     });
     expect(await view.standing('b')).toMatchObject({ status: 'current' });
     expect(await view.standing('c')).toEqual({ status: 'unknown' });
@@ -187,10 +189,13 @@ describe('the block view', () => {
       header('c', { confirmations: 1, timeSeconds: 5000 }),
       header('orphan', { confirmations: -1 }),
     ]);
+    const startMs = clock.monotonicMs();
     view.onTip({ height: 12, hash: 'c', timeSeconds: 0 });
     clock.advance(50_000);
-    expect(await view.standing('a')).toMatchObject({ status: 'superseded', sinceMs: 400_000 });
-    expect(await view.standing('b')).toMatchObject({ status: 'superseded', sinceMs: 1_000_000 });
-    expect(await view.standing('orphan')).toMatchObject({ status: 'superseded', sinceMs: 0 });
+    clock.setWall(86_400_000);
+    const since = (hash: string) => view.standing(hash);
+    expect(await since('a')).toMatchObject({ sinceMonotonicMs: startMs - 600_000 });
+    expect(await since('b')).toMatchObject({ sinceMonotonicMs: startMs });
+    expect(await since('orphan')).toMatchObject({ sinceMonotonicMs: Number.NEGATIVE_INFINITY });
   });
 });

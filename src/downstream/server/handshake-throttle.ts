@@ -11,8 +11,8 @@ export type Reader = {
 
 export type HandshakeThrottleDeps = {
   readonly timers: Pick<Timers, 'afterTurn'>;
-  /** A read was not put off, since too much waits. */
-  readonly onFull: () => void;
+  /** Counts the reads that were not put off, since too much waits. */
+  readonly limitHits: { newcomerBytes: number };
 };
 
 /** Reads of newcomers in one turn; a handshake or an error for nonsense costs some 100 us. */
@@ -44,7 +44,7 @@ export class HandshakeThrottle<T extends Reader> {
     }
     const isFull = this.#bytes >= LIMITS.newcomerBytes;
     if (before === undefined && (this.#left > 0 || isFull)) {
-      if (this.#left <= 0) this.#deps.onFull();
+      if (this.#left <= 0) this.#deps.limitHits.newcomerBytes += 1;
       this.#left -= 1;
       session.onData(chunk);
     } else {

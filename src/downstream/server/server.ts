@@ -74,12 +74,7 @@ export class DownstreamServer {
     this.#options = options;
     this.#deps = deps;
     this.#turn = new Turn(deps);
-    this.#newcomers = new HandshakeThrottle({
-      timers: deps.timers,
-      onFull: () => {
-        this.stats.limitHits.newcomerBytes += 1;
-      },
-    });
+    this.#newcomers = new HandshakeThrottle({ timers: deps.timers, limitHits: this.stats.limitHits });
     this.#host = this.#makeHost();
     this.#identities = new Identities(
       {
@@ -186,8 +181,8 @@ export class DownstreamServer {
   }
 
   sessions(): SessionSnapshot[] {
-    this.#readClock();
-    return Array.from(this.#sessions.values(), (session) => snapshotOf(session, this.#host));
+    const now = this.#readClock();
+    return Array.from(this.#sessions.values(), (session) => snapshotOf(session, now));
   }
 
   /** Shows a text to the owner of one miner or of all, where the firmware can. */
@@ -200,8 +195,7 @@ export class DownstreamServer {
 
   /** The one timer: timeouts, jobs for who waits, averages, lingering sockets. Runs every second. */
   tick(): void {
-    this.#readClock();
-    const { monotonicMs } = this.#host;
+    const { monotonicMs } = this.#readClock();
     for (const session of this.#sessions.values()) {
       const due = dueFor(session, this.#options, monotonicMs);
       if (due === 'end') session.close('idle_timeout');
@@ -278,8 +272,7 @@ export class DownstreamServer {
       ladder: { ...DEFAULT_LADDER, ...options.ladder },
       lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
-      nowMs: clock.nowMs(),
-      monotonicMs: clock.monotonicMs(),
+      ...{ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() },
       markDirty: (session) => this.#turn.mark(session),
       identify: (session, token) => this.#identify(session, token),
       place: (session) => this.#place(session),
@@ -307,9 +300,10 @@ export class DownstreamServer {
     };
   }
 
-  #readClock(): void {
+  #readClock(): SessionContext<Session> {
     this.#host.nowMs = this.#deps.clock.nowMs();
     this.#host.monotonicMs = this.#deps.clock.monotonicMs();
+    return this.#host;
   }
 
   #mayOpen(): boolean {

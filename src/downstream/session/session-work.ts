@@ -40,7 +40,7 @@ export class SessionWork {
   #rowShares = 0;
   #rowTarget: ShareTarget | undefined;
   #rowWorker: SessionWorker | undefined;
-  /** Wall time, for the status. Seconds, since V8 keeps a small integer in place and any other number in an object of its own. */
+  /** Wall time in seconds: V8 keeps a small integer in place, any other number in an object of its own. */
   #rowAtSeconds = 0;
   readonly #sent = new SentJobs();
   /** Replaced at each job. */

@@ -115,8 +115,7 @@ export class Session implements LineSink {
     this.connectedAtMonotonicMs = host.monotonicMs;
     this.#seenAtSeconds = Math.floor(host.monotonicMs / 1000);
     this.#work = new SessionWork(options.vardiff, host);
-    this.#budget =
-      host.lineRate === undefined ? undefined : new TokenBucket(host.lineRate, host.monotonicMs);
+    this.#budget = host.lineRate && new TokenBucket(host.lineRate, host.monotonicMs);
     this.#socket = socket;
     this.#outlet = new SocketWriter(socket);
     this.#host = host;

@@ -23,7 +23,7 @@ export class SessionWorker {
     this.wireName = utf8.length === name.length ? name : utf8.toString('latin1');
   }
 
-  /** @param difficulty of each of the shares; @param lastAtMs when the last of them was accepted, wall time */
+  /** @param difficulty of each of the shares; @param lastAtMs wall time of the last of them */
   accept(shares: number, difficulty: number, lastAtMs: number): void {
     this.accepted += shares;
     this.acceptedDifficulty += shares * difficulty;
