@@ -2,6 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
+import { codecsOf } from '../../src/peer/messages.ts';
 import type { Side } from './network.ts';
 
 /** What a run found wrong: the rule, and what was seen. */
@@ -227,7 +228,8 @@ export class Rules {
   #workSent(from: Side, params: Fields): void {
     const total = this.#read(from, 'stream');
     const seq = total === undefined ? 0 : Number((JSON.parse(total) as Fields)['seq']);
-    const next = Number(params['first_seq']) + (params['shares'] as unknown[]).length;
+    const { firstSeq, shares } = codecsOf('work.batch').params.parse(params);
+    const next = firstSeq + shares.length;
     if (next > seq) throw new Violation('work was sent before it was on disk', { next, seq });
   }
 
