@@ -55,15 +55,15 @@ export function newRouting(policy: FailoverPolicy): RoutingState {
 export function route(
   state: RoutingState,
   input: RoutingInput,
-  nowMs: number,
+  monotonicMs: number,
 ): { readonly state: RoutingState; readonly plan: Plan } {
   const { policy } = state.failover;
   const wished = input.fallbacks.filter(({ quota }) => quota !== undefined);
   const others = input.fallbacks.filter(({ quota }) => quota === undefined).map(({ health }) => health);
-  const partaking = nextPartaking(policy, state.partaking, wished, nowMs);
-  const fallback = choose(state.failover, others, nowMs);
+  const partaking = nextPartaking(policy, state.partaking, wished, monotonicMs);
+  const fallback = choose(state.failover, others, monotonicMs);
   const rest = others.find(({ name }) => name === fallback.choice);
-  const own = ownDestinations(policy, partaking, wished, rest, nowMs);
+  const own = ownDestinations(policy, partaking, wished, rest, monotonicMs);
   const { contract } = input;
   const served = contract !== undefined && isUsable(contract.health) ? [contract] : [];
   const next = { failover: fallback.state, partaking };
@@ -91,10 +91,10 @@ function ownDestinations(
   partaking: Partaking,
   wished: readonly RoutedDestination[],
   rest: DestinationHealth | undefined,
-  nowMs: number,
+  monotonicMs: number,
 ): readonly SplitDestination[] {
   const behind = rest === undefined ? [] : [splitDestination({ health: rest, quota: undefined })];
-  const steady = wished.filter(({ health: { name } }) => isSteady(policy, partaking, name, nowMs));
+  const steady = wished.filter(({ health: { name } }) => isSteady(policy, partaking, name, monotonicMs));
   if (steady.length > 0) {
     const leavesNothing = steady.some(({ quota }) => quota?.type === 'weight');
     const isRestHealthy = rest !== undefined && isHealthy(policy, rest);
@@ -107,17 +107,22 @@ function ownDestinations(
   return usable.length > 0 ? usable.map(splitDestination) : behind;
 }
 
-function isSteady(policy: FailoverPolicy, partaking: Partaking, name: string, nowMs: number): boolean {
+function isSteady(
+  policy: FailoverPolicy,
+  partaking: Partaking,
+  name: string,
+  monotonicMs: number,
+): boolean {
   const since = partaking.healthySinceMs.get(name);
   if (since === undefined) return false;
-  return !partaking.failed.has(name) || nowMs - since >= policy.returnAfterMs;
+  return !partaking.failed.has(name) || monotonicMs - since >= policy.returnAfterMs;
 }
 
 function nextPartaking(
   policy: FailoverPolicy,
   before: Partaking,
   wished: readonly RoutedDestination[],
-  nowMs: number,
+  monotonicMs: number,
 ): Partaking {
   const healthySinceMs = new Map<string, number>();
   const failed = new Set<string>();
@@ -125,8 +130,9 @@ function nextPartaking(
     const { name } = health;
     const since = before.healthySinceMs.get(name);
     if (isHealthy(policy, health)) {
-      healthySinceMs.set(name, since ?? nowMs);
-      if (before.failed.has(name) && nowMs - (since ?? nowMs) < policy.returnAfterMs) failed.add(name);
+      healthySinceMs.set(name, since ?? monotonicMs);
+      if (before.failed.has(name) && monotonicMs - (since ?? monotonicMs) < policy.returnAfterMs)
+        failed.add(name);
     } else if (since !== undefined || before.failed.has(name)) failed.add(name);
   }
   return { healthySinceMs, failed };

@@ -72,11 +72,11 @@ export function newBeadWatch(policy: BeadWatchPolicy = BEAD_WATCH_POLICY): BeadW
   return { policy, watched: new Map() };
 }
 
-/** Whether forwarded shares became beads with the right payout address. Pure. @param nowMs monotonic */
+/** Whether forwarded shares became beads with the right payout address. Pure. */
 export function watchBeads(
   state: BeadWatchState,
   event: BeadWatchEvent,
-  nowMs: number,
+  monotonicMs: number,
 ): { readonly state: BeadWatchState; readonly effects: readonly BeadWatchEffect[] } {
   const watched = new Map(state.watched);
   const effects: BeadWatchEffect[] = [];
@@ -89,15 +89,15 @@ export function watchBeads(
       outcome,
       expected: payoutAddress,
       paid,
-      waitedMs: nowMs - sinceMs,
+      waitedMs: monotonicMs - sinceMs,
     });
   };
-  apply(state, watched, event, nowMs, end);
+  apply(state, watched, event, monotonicMs, end);
   for (const [hash, entry] of watched) {
-    if (nowMs - entry.sinceMs < state.policy.timeoutMs) break;
+    if (monotonicMs - entry.sinceMs < state.policy.timeoutMs) break;
     end(hash, entry.denied ? 'missing' : 'unknown', null);
   }
-  ask(state.policy, watched, nowMs, effects);
+  ask(state.policy, watched, monotonicMs, effects);
   return { state: { ...state, watched }, effects };
 }
 
@@ -105,7 +105,7 @@ function apply(
   { policy }: BeadWatchState,
   watched: Map<string, Watched>,
   event: BeadWatchEvent,
-  nowMs: number,
+  monotonicMs: number,
   end: (hash: string, outcome: BeadOutcome, paid: string | null) => void,
 ): void {
   if (event.type === 'tick') return;
@@ -115,7 +115,7 @@ function apply(
     if (entry !== undefined) return;
     const { payoutAddress } = event;
     watched.set(hash, {
-      ...{ payoutAddress, sinceMs: nowMs, askAtMs: nowMs },
+      ...{ payoutAddress, sinceMs: monotonicMs, askAtMs: monotonicMs },
       ...{ asked: 0, asking: false, denied: false },
     });
     for (const oldest of watched.keys()) {
@@ -129,21 +129,21 @@ function apply(
   } else {
     const waitMs = Math.min(policy.maxRetryMs, policy.firstRetryMs * 2 ** Math.min(entry.asked - 1, 30));
     const denied = entry.denied || event.type === 'absent';
-    watched.set(hash, { ...entry, asking: false, denied, askAtMs: nowMs + waitMs });
+    watched.set(hash, { ...entry, asking: false, denied, askAtMs: monotonicMs + waitMs });
   }
 }
 
 function ask(
   policy: BeadWatchPolicy,
   watched: Map<string, Watched>,
-  nowMs: number,
+  monotonicMs: number,
   effects: BeadWatchEffect[],
 ): void {
   let asking = 0;
   for (const entry of watched.values()) if (entry.asking) asking += 1;
   for (const [hash, entry] of watched) {
     if (asking >= policy.queries) return;
-    if (entry.asking || entry.askAtMs > nowMs) continue;
+    if (entry.asking || entry.askAtMs > monotonicMs) continue;
     watched.set(hash, { ...entry, asking: true, asked: entry.asked + 1 });
     effects.push({ type: 'query', hash });
     asking += 1;

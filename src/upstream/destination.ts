@@ -122,8 +122,8 @@ export class Destination {
   }
 
   get health(): DestinationHealth {
-    const nowMs = this.#clock.monotonicMs();
-    const remembered = nowMs - this.#verdictAtMs < MEMORY_MS;
+    const monotonicMs = this.#clock.monotonicMs();
+    const remembered = monotonicMs - this.#verdictAtMs < MEMORY_MS;
     return {
       name: this.name,
       up: this.client.up,
@@ -131,7 +131,7 @@ export class Destination {
       jobAgeLimitMs: this.#jobAgeLimitMs,
       rejectRatio: remembered ? this.#rejectRatio : 0,
       verdicts: remembered ? this.#verdicts : 0,
-      rttMs: nowMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : null,
+      rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : null,
     };
   }
 
@@ -209,9 +209,9 @@ export class Destination {
   }
 
   #onRtt(rttMs: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = null;
-    this.#rttAtMs = nowMs;
+    const monotonicMs = this.#clock.monotonicMs();
+    if (monotonicMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = null;
+    this.#rttAtMs = monotonicMs;
     this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
     this.#listener.observeRttSeconds?.(this, rttMs / 1000);
   }

@@ -64,23 +64,22 @@ export function isHealthy(policy: FailoverPolicy, health: DestinationHealth): bo
  * Where to mine now. A healthy current destination is left only for a better one that has been healthy for
  * `returnAfterMs`; an unhealthy one at once, for the best that is steady, else healthy, else usable. Pure.
  * @param healths best first
- * @param nowMs monotonic
  * @returns the new state, and the name of the choice or null when nothing is usable
  */
 export function choose(
   state: FailoverState,
   healths: readonly DestinationHealth[],
-  nowMs: number,
+  monotonicMs: number,
 ): { readonly state: FailoverState; readonly choice: string | null } {
   const { policy, current } = state;
   const healthySinceMs = new Map<string, number>();
   for (const health of healths) {
     if (isHealthy(policy, health))
-      healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? nowMs);
+      healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? monotonicMs);
   }
   const steady = (name: string): boolean => {
     const since = healthySinceMs.get(name);
-    return since !== undefined && nowMs - since >= policy.returnAfterMs;
+    return since !== undefined && monotonicMs - since >= policy.returnAfterMs;
   };
   const names = healths.map((health) => health.name);
   const choice = pick(names, current, steady, healthySinceMs, healths);

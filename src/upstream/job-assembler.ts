@@ -76,10 +76,10 @@ export class JobAssembler {
   }
 
   /** Shares may be sent now, so jobs may be given out. @returns the one that waited */
-  open(nowMs: number): UpstreamJob | null {
+  open(monotonicMs: number): UpstreamJob | null {
     this.#open = true;
-    this.#tokensAtMs = nowMs;
-    return this.#giveWaiting(nowMs);
+    this.#tokensAtMs = monotonicMs;
+    return this.#giveWaiting(monotonicMs);
   }
 
   /** In force from the next job. @returns false when it is no news */
@@ -90,38 +90,39 @@ export class JobAssembler {
   }
 
   /** In force from the next job. */
-  setExtranonce(extranonce: Extranonce, nowMs: number): void {
+  setExtranonce(extranonce: Extranonce, monotonicMs: number): void {
     this.#nextExtranonce = extranonce;
     const { extranonceRepeatMs } = this.#options;
-    if (extranonceRepeatMs !== null && this.#last !== null) this.#repeatAtMs = nowMs + extranonceRepeatMs;
+    if (extranonceRepeatMs !== null && this.#last !== null)
+      this.#repeatAtMs = monotonicMs + extranonceRepeatMs;
   }
 
   /**
    * Immediate (BIP310). When bits are taken away, the last job is given out again without them.
    * Ignored when no version rolling was asked for.
    */
-  setMask(mask: number, nowMs: number): UpstreamJob | null {
+  setMask(mask: number, monotonicMs: number): UpstreamJob | null {
     if (this.#options.versionMask === 0) return null;
     const before = this.#mask ?? 0;
     this.grant(mask);
     const last = this.#last;
     if (last === null || (before & ~(this.#mask ?? 0)) === 0) return null;
-    return this.notify({ ...(this.#waiting ?? last.params), clean: true }, nowMs);
+    return this.notify({ ...(this.#waiting ?? last.params), clean: true }, monotonicMs);
   }
 
   /** @returns the job to give out now, if any; one that must wait comes by `tick` */
-  notify(params: NotifyParams, nowMs: number): UpstreamJob | null {
+  notify(params: NotifyParams, monotonicMs: number): UpstreamJob | null {
     const waiting = this.#waiting;
     if (waiting !== null && this.#open) this.#stats.jobsSkipped += 1;
     this.#waiting = waiting?.clean === true ? { ...params, clean: true } : params;
-    return this.#giveWaiting(nowMs);
+    return this.#giveWaiting(monotonicMs);
   }
 
   /** What is due: a job that waited, or the last one again under a new extranonce. */
-  tick(nowMs: number): UpstreamJob | null {
-    if (this.#waiting !== null) return this.#giveWaiting(nowMs);
-    if (this.#repeatAtMs === null || nowMs < this.#repeatAtMs || this.#last === null) return null;
-    return this.notify(this.#last.params, nowMs);
+  tick(monotonicMs: number): UpstreamJob | null {
+    if (this.#waiting !== null) return this.#giveWaiting(monotonicMs);
+    if (this.#repeatAtMs === null || monotonicMs < this.#repeatAtMs || this.#last === null) return null;
+    return this.notify(this.#last.params, monotonicMs);
   }
 
   /** True for a job whose shares this connection can take: its own, or one under the same extranonce1. */
@@ -129,18 +130,18 @@ export class JobAssembler {
     return this.#jobs.has(job) || (this.#extranonce !== null && sameExtranonce(job, this.#extranonce));
   }
 
-  #giveWaiting(nowMs: number): UpstreamJob | null {
+  #giveWaiting(monotonicMs: number): UpstreamJob | null {
     const params = this.#waiting;
-    if (params === null || !this.#open || !this.#takeToken(nowMs)) return null;
+    if (params === null || !this.#open || !this.#takeToken(monotonicMs)) return null;
     this.#waiting = null;
     return this.#make(params);
   }
 
-  #takeToken(nowMs: number): boolean {
+  #takeToken(monotonicMs: number): boolean {
     const { jobsPerSecond } = this.#options;
-    const earned = ((nowMs - this.#tokensAtMs) / 1000) * jobsPerSecond;
+    const earned = ((monotonicMs - this.#tokensAtMs) / 1000) * jobsPerSecond;
     this.#tokens = Math.min(2 * jobsPerSecond, this.#tokens + earned);
-    this.#tokensAtMs = nowMs;
+    this.#tokensAtMs = monotonicMs;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
     return true;

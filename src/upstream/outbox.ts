@@ -78,11 +78,11 @@ export class Outbox {
   /** @returns the round trip, or null when no share was sent under this id */
   answer(
     reply: { readonly id: number; readonly result: unknown; readonly error: WireError | null },
-    nowMs: number,
+    monotonicMs: number,
   ): number | null {
     const sent = this.#sent.take(reply.id);
     if (sent === undefined) return null;
-    const rttMs = nowMs - sent.sentAtMs;
+    const rttMs = monotonicMs - sent.sentAtMs;
     const { result, error } = reply;
     const code = error?.code ?? null;
     if (result === true && error === null)

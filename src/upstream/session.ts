@@ -147,18 +147,18 @@ export class UpstreamSession {
   }
 
   /** The connection is made. */
-  start(nowMs: number): SessionEffect[] {
+  start(monotonicMs: number): SessionEffect[] {
     assert(this.#phase === 'idle', 'session_started_once');
-    this.#receivedAtMs = nowMs;
-    if (this.#options.versionMask !== 0) this.#configure(nowMs);
-    else this.#subscribe(nowMs);
+    this.#receivedAtMs = monotonicMs;
+    if (this.#options.versionMask !== 0) this.#configure(monotonicMs);
+    else this.#subscribe(monotonicMs);
     return this.#take();
   }
 
   /** A line arrived, without its newline. Garbage is counted and, past the limit, ends the connection. */
-  receive(line: Uint8Array, nowMs: number): SessionEffect[] {
+  receive(line: Uint8Array, monotonicMs: number): SessionEffect[] {
     if (this.#phase === 'closed' || line.length === 0) return [];
-    this.#receivedAtMs = nowMs;
+    this.#receivedAtMs = monotonicMs;
     let message: ServerMessage;
     try {
       message = parseServerLine(line);
@@ -167,25 +167,25 @@ export class UpstreamSession {
       this.#onGarbage(error.message);
       return this.#take();
     }
-    this.#onMessage(message, nowMs);
+    this.#onMessage(message, monotonicMs);
     return this.#take();
   }
 
   /** Time passed: time-outs, silence, due repeats. */
-  tick(nowMs: number): SessionEffect[] {
+  tick(monotonicMs: number): SessionEffect[] {
     if (this.#phase === 'closed' || this.#phase === 'idle') return [];
     const { requestTimeoutMs, submitTimeoutMs, silenceMs, profile } = this.#options;
-    if (this.#phase !== 'up' && nowMs - this.#requestAtMs >= requestTimeoutMs) {
-      if (this.#phase === 'configure') this.#subscribe(nowMs);
+    if (this.#phase !== 'up' && monotonicMs - this.#requestAtMs >= requestTimeoutMs) {
+      if (this.#phase === 'configure') this.#subscribe(monotonicMs);
       else this.#close('upstream_timeout', `no answer to mining.${this.#phase}`);
     }
-    this.#outbox.timeOut(nowMs - submitTimeoutMs);
-    this.#giveJob(this.#source.tick(nowMs));
-    const silentMs = nowMs - this.#receivedAtMs;
+    this.#outbox.timeOut(monotonicMs - submitTimeoutMs);
+    this.#giveJob(this.#source.tick(monotonicMs));
+    const silentMs = monotonicMs - this.#receivedAtMs;
     if (silentMs >= silenceMs)
       this.#close('upstream_timeout', `silent for ${Math.round(silentMs / 1000)} s`);
     else if (PROFILES[profile].probe && silentMs >= silenceMs / 2 && this.#probedAtMs < this.#receivedAtMs)
-      this.#probe(nowMs);
+      this.#probe(monotonicMs);
     return this.#take();
   }
 
@@ -193,9 +193,9 @@ export class UpstreamSession {
    * Sends a share, keeps it for a resume, or resolves it as lost. One for a job of another connection goes
    * only under the same extranonce1.
    */
-  submit(share: UpstreamShare, done: VerdictCallback | null, nowMs: number): SessionEffect[] {
+  submit(share: UpstreamShare, done: VerdictCallback | null, monotonicMs: number): SessionEffect[] {
     assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
-    const sent: SentShare = { share, done, sentAtMs: nowMs, guess: null, resent: false };
+    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: null, resent: false };
     if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
     else if (this.#mayKeep(share.job)) this.#outbox.keep(sent);
     else this.#outbox.lose(sent);
@@ -239,14 +239,14 @@ export class UpstreamSession {
     this.#outbox.send(id, sent, this.#source.versionMask);
   }
 
-  #onMessage(message: ServerMessage, nowMs: number): void {
+  #onMessage(message: ServerMessage, monotonicMs: number): void {
     switch (message.type) {
       case 'reply':
-        this.#onReply(message, nowMs);
+        this.#onReply(message, monotonicMs);
         return;
       case 'notify':
-        this.#notifiedAtMs = nowMs;
-        this.#giveJob(this.#source.notify(message.job, nowMs));
+        this.#notifiedAtMs = monotonicMs;
+        this.#giveJob(this.#source.notify(message.job, monotonicMs));
         return;
       case 'difficulty':
         if (this.#source.setDifficulty(message.difficulty))
@@ -254,10 +254,10 @@ export class UpstreamSession {
         return;
       case 'extranonce':
         this.#stats.extranonceChanges += 1;
-        this.#source.setExtranonce(message.extranonce, nowMs);
+        this.#source.setExtranonce(message.extranonce, monotonicMs);
         return;
       case 'versionMask':
-        this.#giveJob(this.#source.setMask(message.mask, nowMs));
+        this.#giveJob(this.#source.setMask(message.mask, monotonicMs));
         return;
       case 'reconnect':
         this.#effects.push(message);
@@ -277,35 +277,35 @@ export class UpstreamSession {
     }
   }
 
-  #onReply(reply: Extract<ServerMessage, { type: 'reply' }>, nowMs: number): void {
+  #onReply(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
     if (reply.id === null) {
       if (reply.error !== null) this.#effects.push({ type: 'message', text: reply.error.text });
       return;
     }
     const { id } = reply;
-    const rttMs = this.#outbox.answer({ ...reply, id }, nowMs);
+    const rttMs = this.#outbox.answer({ ...reply, id }, monotonicMs);
     if (rttMs !== null) {
       this.#effects.push({ type: 'rtt', rttMs });
       return;
     }
     const { configure, subscribe, authorize } = this.#requestId;
-    if (id === configure) this.#onConfigured(reply.result, nowMs);
-    else if (id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, nowMs);
-    else if (id === authorize && this.#phase === 'authorize') this.#onAuthorized(reply, nowMs);
+    if (id === configure) this.#onConfigured(reply.result, monotonicMs);
+    else if (id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, monotonicMs);
+    else if (id === authorize && this.#phase === 'authorize') this.#onAuthorized(reply, monotonicMs);
     else if (id !== this.#probeId && !this.#courtesyIds.includes(id)) this.#stats.unknownReplies += 1;
   }
 
   /** An error, a refusal and silence all mean: no version rolling. A late grant still counts. */
-  #onConfigured(result: unknown, nowMs: number): void {
+  #onConfigured(result: unknown, monotonicMs: number): void {
     const mask = parseConfigureResult(result);
     if (mask !== null) this.#source.grant(mask);
-    if (this.#phase === 'configure') this.#subscribe(nowMs);
+    if (this.#phase === 'configure') this.#subscribe(monotonicMs);
   }
 
-  #onSubscribed(reply: Extract<ServerMessage, { type: 'reply' }>, nowMs: number): void {
+  #onSubscribed(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
     if (reply.error !== null) {
       if (this.#resume === null) this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
-      else this.#startAfresh(nowMs);
+      else this.#startAfresh(monotonicMs);
       return;
     }
     try {
@@ -319,17 +319,17 @@ export class UpstreamSession {
       this.#close('upstream_protocol', error.message);
       return;
     }
-    this.#rtt(nowMs);
+    this.#rtt(monotonicMs);
     this.#phase = 'authorize';
     const { worker, password } = this.#options;
-    this.#requestId.authorize = this.#request('mining.authorize', [worker, password], nowMs);
+    this.#requestId.authorize = this.#request('mining.authorize', [worker, password], monotonicMs);
   }
 
   /** The server does not like the session id: once more without it. */
-  #startAfresh(nowMs: number): void {
+  #startAfresh(monotonicMs: number): void {
     this.#resume = null;
     this.#outbox.loseAll();
-    this.#subscribe(nowMs);
+    this.#subscribe(monotonicMs);
   }
 
   /** The session goes on when the extranonce1 is the same, and then it holds all its shares. */
@@ -341,26 +341,26 @@ export class UpstreamSession {
     else this.#outbox.loseAll();
   }
 
-  #onAuthorized(reply: Extract<ServerMessage, { type: 'reply' }>, nowMs: number): void {
+  #onAuthorized(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
     if (reply.result !== true || reply.error !== null) {
       this.#close('upstream_refused', `mining.authorize: ${reply.error?.text ?? 'false'}`);
       return;
     }
-    this.#rtt(nowMs);
+    this.#rtt(monotonicMs);
     this.#phase = 'up';
     this.#effects.push({ type: 'up' });
-    this.#sendUnsent(nowMs);
+    this.#sendUnsent(monotonicMs);
     this.#sendCourtesies();
-    this.#giveJob(this.#source.open(nowMs));
+    this.#giveJob(this.#source.open(monotonicMs));
   }
 
-  #sendUnsent(nowMs: number): void {
+  #sendUnsent(monotonicMs: number): void {
     for (const sent of this.#outbox.takeUnsent()) {
-      const tooOld = nowMs - sent.sentAtMs > this.#options.resumeMs;
+      const tooOld = monotonicMs - sent.sentAtMs > this.#options.resumeMs;
       if (tooOld || !this.#source.knows(sent.share.job)) this.#outbox.lose(sent);
       else {
         this.#stats.resent += 1;
-        this.#sendShare({ ...sent, sentAtMs: nowMs, resent: true });
+        this.#sendShare({ ...sent, sentAtMs: monotonicMs, resent: true });
       }
     }
   }
@@ -383,7 +383,7 @@ export class UpstreamSession {
     if (job !== null) this.#effects.push({ type: 'job', job });
   }
 
-  #configure(nowMs: number): void {
+  #configure(monotonicMs: number): void {
     this.#phase = 'configure';
     const { versionMask, profile } = this.#options;
     const mask = versionMask.toString(16).padStart(8, '0');
@@ -393,33 +393,33 @@ export class UpstreamSession {
         ['version-rolling'],
         { 'version-rolling.mask': mask, 'version-rolling.min-bit-count': PROFILES[profile].minBitCount },
       ],
-      nowMs,
+      monotonicMs,
     );
   }
 
-  #subscribe(nowMs: number): void {
+  #subscribe(monotonicMs: number): void {
     this.#phase = 'subscribe';
     const { userAgent } = this.#options;
     const params = this.#resume === null ? [userAgent] : [userAgent, this.#resume.sessionId];
-    this.#requestId.subscribe = this.#request('mining.subscribe', params, nowMs);
+    this.#requestId.subscribe = this.#request('mining.subscribe', params, monotonicMs);
   }
 
   /** Answered with an error by Braidpool, which changes nothing and needs no new template. */
-  #probe(nowMs: number): void {
-    this.#probedAtMs = nowMs;
+  #probe(monotonicMs: number): void {
+    this.#probedAtMs = monotonicMs;
     this.#probeId = this.#nextId++;
     this.#send(printRequest(this.#probeId, 'mining.extranonce.subscribe', []));
   }
 
-  #request(method: string, params: readonly unknown[], nowMs: number): number {
+  #request(method: string, params: readonly unknown[], monotonicMs: number): number {
     const id = this.#nextId++;
-    this.#requestAtMs = nowMs;
+    this.#requestAtMs = monotonicMs;
     this.#send(printRequest(id, method, params));
     return id;
   }
 
-  #rtt(nowMs: number): void {
-    this.#effects.push({ type: 'rtt', rttMs: nowMs - this.#requestAtMs });
+  #rtt(monotonicMs: number): void {
+    this.#effects.push({ type: 'rtt', rttMs: monotonicMs - this.#requestAtMs });
   }
 
   #onGarbage(detail: string): void {

@@ -101,19 +101,18 @@ type Rated = { readonly session: SplitSession; readonly rate: bigint };
  * only when that brings the destinations nearer to their targets by a margin, so that nothing moves forth
  * and back by itself. Pure.
  * @param input destinations best first
- * @param nowMs monotonic
  */
 export function splitHashrate(
   state: SplitState,
   input: { readonly sessions: readonly SplitSession[]; readonly destinations: readonly SplitDestination[] },
-  nowMs: number,
+  monotonicMs: number,
 ): { readonly state: SplitState; readonly moves: SplitMove[]; readonly accounts: SplitAccount[] } {
   const { policy } = state;
   const rated = ratesOf(input.sessions);
   const total = rated.reduce((sum, { rate }) => sum + rate, 0n);
   const targets = targetsOf(input.destinations, total);
   const largest = rated.reduce((most, { rate }) => (rate > most ? rate : most), 0n);
-  const missing = missingNow(state, [...targets.keys()], largest, nowMs);
+  const missing = missingNow(state, [...targets.keys()], largest, monotonicMs);
   const places = [...targets].map(([name, target]) =>
     placeOf(policy, name, target, missing.get(name) ?? 0n),
   );
@@ -122,14 +121,14 @@ export function splitHashrate(
   const unassigned = assignCurrent(places, rated, (session) => {
     const since = state.movedAtMs.get(session.id);
     if (since !== undefined) movedAtMs.set(session.id, since);
-    return since === undefined || nowMs - since >= policy.minStayMs;
+    return since === undefined || monotonicMs - since >= policy.minStayMs;
   });
   for (const one of unassigned) moves.push(...place(places, one));
   balance(places, policy.maxMoves, moves);
-  for (const { session } of moves) movedAtMs.set(session, nowMs);
+  for (const { session } of moves) movedAtMs.set(session, monotonicMs);
   const shortfall = new Map(places.map(({ name, target, assigned }) => [name, target - assigned]));
   return {
-    state: { policy, atMs: nowMs, movedAtMs, missing, shortfall },
+    state: { policy, atMs: monotonicMs, movedAtMs, missing, shortfall },
     moves,
     accounts: input.destinations.map(({ name }) => accountOf(name, places, missing)),
   };
@@ -184,10 +183,10 @@ function missingNow(
   { policy, atMs, missing, shortfall }: SplitState,
   names: readonly string[],
   largest: bigint,
-  nowMs: number,
+  monotonicMs: number,
 ): ReadonlyMap<string, bigint> {
   if (policy.sliceMs === 0) return new Map();
-  const elapsedMs = BigInt(Math.max(0, Math.round(nowMs - (atMs ?? nowMs))));
+  const elapsedMs = BigInt(Math.max(0, Math.round(monotonicMs - (atMs ?? monotonicMs))));
   const most = 2n * largest * BigInt(Math.round(Math.max(policy.sliceMs, policy.minStayMs)));
   return new Map(
     names.map((name) => {

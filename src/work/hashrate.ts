@@ -34,15 +34,15 @@ export class Hashrate {
 
   /** @param workHashes as a double: what a share or a batch of shares earned */
   add(workHashes: number): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#foldedMs >= FOLD_MS) this.#fold(nowMs);
+    const monotonicMs = this.#clock.monotonicMs();
+    if (monotonicMs - this.#foldedMs >= FOLD_MS) this.#fold(monotonicMs);
     this.#waitingHashes += workHashes;
   }
 
   rates(): Hashrates {
-    const nowMs = this.#clock.monotonicMs();
-    this.#fold(nowMs);
-    const ageSeconds = (nowMs - this.#startMs) / 1000;
+    const monotonicMs = this.#clock.monotonicMs();
+    this.#fold(monotonicMs);
+    const ageSeconds = (monotonicMs - this.#startMs) / 1000;
     return {
       oneMinute: unbiased(this.#oneMinute, HASHRATE_WINDOWS.oneMinute, ageSeconds),
       fiveMinutes: unbiased(this.#fiveMinutes, HASHRATE_WINDOWS.fiveMinutes, ageSeconds),
@@ -51,15 +51,15 @@ export class Hashrate {
   }
 
   /** Work that came since the last fold is spread evenly over that time. */
-  #fold(nowMs: number): void {
-    const seconds = (nowMs - this.#foldedMs) / 1000;
+  #fold(monotonicMs: number): void {
+    const seconds = (monotonicMs - this.#foldedMs) / 1000;
     if (seconds <= 0) return;
     const rate = this.#waitingHashes / seconds;
     this.#oneMinute = towards(this.#oneMinute, rate, seconds / HASHRATE_WINDOWS.oneMinute);
     this.#fiveMinutes = towards(this.#fiveMinutes, rate, seconds / HASHRATE_WINDOWS.fiveMinutes);
     this.#oneHour = towards(this.#oneHour, rate, seconds / HASHRATE_WINDOWS.oneHour);
     this.#waitingHashes = 0;
-    this.#foldedMs = nowMs;
+    this.#foldedMs = monotonicMs;
   }
 }
 

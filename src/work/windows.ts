@@ -50,16 +50,16 @@ export class WorkWindow {
   }
 
   sum(): WindowSum {
-    const nowMs = this.#clock.monotonicMs();
-    this.#advance(nowMs);
+    const monotonicMs = this.#clock.monotonicMs();
+    this.#advance(monotonicMs);
     const oldestMs = (this.#newest - this.#work.length + 1) * this.#bucketMs;
-    const seconds = (nowMs - Math.max(oldestMs, this.#startMs)) / 1000;
+    const seconds = (monotonicMs - Math.max(oldestMs, this.#startMs)) / 1000;
     return { workHashes: this.#totalWork, shares: this.#totalShares, seconds };
   }
 
   /** Drops what is older than the window. */
-  #advance(nowMs: number): void {
-    const newest = Math.floor(nowMs / this.#bucketMs);
+  #advance(monotonicMs: number): void {
+    const newest = Math.floor(monotonicMs / this.#bucketMs);
     const steps = Math.min(newest - this.#newest, this.#work.length);
     for (let step = 1; step <= steps; step += 1) {
       const slot = (newest - steps + step) % this.#work.length;
