@@ -1,8 +1,7 @@
 import * as fs from 'node:fs/promises';
-import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
-import { type Timers, withTimeout } from '../base/clock.ts';
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { isRecord } from '../base/json.ts';
+import { JsonRpcClient } from '../base/json-rpc-client.ts';
 import { parseExactJson } from './amounts.ts';
 
 export type RpcClientOptions = {
@@ -27,30 +26,26 @@ export const RPC_NOT_FOUND = -5;
 export const RPC_METHOD_NOT_FOUND = -32601;
 
 /**
- * JSON-RPC over HTTP to a bitcoin node, in both dialects (2.0 with status 200, and the older one with
- * errors in a 500).
- * Numbers in results that are not safe integers come as their source text.
+ * JSON-RPC to a bitcoin node. Numbers in results that are not safe integers come as their source text.
  */
 export class ChainRpcClient {
   readonly stats: RpcClientStats = { requests: 0, failures: 0 };
   readonly timers: Timers;
   readonly #options: RpcClientOptions;
-  readonly #client: JSONRPCClient;
-  readonly #closing = new AbortController();
-  /** Requests that got no answer: the client library would turn their errors into answers. */
-  readonly #unanswered = new Map<unknown, unknown>();
+  readonly #client: JsonRpcClient;
   #authorization: string | undefined;
 
   constructor(options: RpcClientOptions, deps: { readonly timers: Timers }) {
     this.#options = options;
     this.timers = deps.timers;
-    this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
-      try {
-        this.#client.receive(await this.#exchange(payload));
-      } catch (error) {
-        this.#unanswered.set(payload.id, error);
-        throw error;
-      }
+    const { url, timeoutMs, cookieFile } = options;
+    this.#client = new JsonRpcClient(deps, {
+      ...{ url, timeoutMs, unreachable: 'chain_unreachable', parse: parseExactJson },
+      authorization: () => this.#credentials(),
+      onRefused: () => {
+        this.#authorization = undefined;
+        return cookieFile !== undefined;
+      },
     });
   }
 
@@ -60,56 +55,20 @@ export class ChainRpcClient {
    */
   async call(method: string, params: readonly unknown[]): Promise<unknown> {
     this.stats.requests += 1;
-    const id = this.stats.requests;
-    const response = await this.#client.requestAdvanced({
-      jsonrpc: '2.0',
-      id,
-      method,
-      params: [...params],
-    });
-    if (response.error === undefined) return response.result as unknown;
-    this.stats.failures += 1;
-    const cause = this.#unanswered.get(id);
-    if (this.#unanswered.delete(id)) {
-      if (cause instanceof CodedError) throw cause;
-      throw new CodedError('chain_unreachable', `${method}: ${reasonOf(cause)}`, {}, { cause });
+    try {
+      const { result, error } = await this.#client.call(method, params);
+      if (error === undefined) return result as unknown;
+      const { code: rpcCode, message: rpcMessage } = error;
+      const failure: RpcFailure = { rpcCode, rpcMessage };
+      throw new CodedError('chain_rpc', `${method}: ${rpcMessage} (${rpcCode})`, { ...failure });
+    } catch (error) {
+      this.stats.failures += 1;
+      throw error;
     }
-    const { code: rpcCode, message: rpcMessage } = response.error;
-    const failure: RpcFailure = { rpcCode, rpcMessage };
-    throw new CodedError('chain_rpc', `${method}: ${rpcMessage} (${rpcCode})`, { ...failure });
   }
 
   close(): void {
-    this.#closing.abort();
-  }
-
-  async #exchange(payload: { readonly id: number }): Promise<JSONRPCResponse> {
-    let { status, text } = await this.#post(payload);
-    if (status === 401 && this.#options.cookieFile !== undefined) {
-      this.#authorization = undefined;
-      ({ status, text } = await this.#post(payload));
-    }
-    if (status === 401 || status === 403) {
-      throw new CodedError('chain_unreachable', `the node refuses the credentials (status ${status})`);
-    }
-    return normalizedResponse(payload.id, status, text);
-  }
-
-  async #post(payload: object): Promise<{ status: number; text: string }> {
-    const authorization = await this.#credentials();
-    const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
-      const response = await fetch(this.#options.url, {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          ...(authorization === undefined ? {} : { authorization }),
-        },
-        body: JSON.stringify(payload),
-        signal,
-      });
-      return { status: response.status, text: await response.text() };
-    };
-    return withTimeout(this.timers, this.#options.timeoutMs, ask, this.#closing.signal);
+    this.#client.close();
   }
 
   async #credentials(): Promise<string | undefined> {
@@ -128,29 +87,4 @@ function basic(userAndPassword: string | undefined): string | undefined {
   return userAndPassword === undefined
     ? undefined
     : `Basic ${Buffer.from(userAndPassword).toString('base64')}`;
-}
-
-/** Both dialects as JSON-RPC 2.0. */
-function normalizedResponse(id: number, status: number, text: string): JSONRPCResponse {
-  let body: unknown;
-  try {
-    body = parseExactJson(text);
-  } catch {
-    throw new CodedError('chain_unreachable', `status ${status}, not JSON: ${text.slice(0, 80)}`);
-  }
-  if (!isRecord(body)) throw new CodedError('chain_unreachable', 'the answer is not a JSON-RPC response');
-  const error = body['error'];
-  if (isRecord(error)) {
-    const code = typeof error['code'] === 'number' ? error['code'] : -1;
-    return { jsonrpc: '2.0', id, error: { code, message: String(error['message']).slice(0, 500) } };
-  }
-  if (body['result'] === undefined) {
-    throw new CodedError('chain_unreachable', `status ${status} without a result`);
-  }
-  return { jsonrpc: '2.0', id, result: body['result'] };
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

@@ -2,10 +2,11 @@ import { type Backoff, backoffMs } from '../base/backoff.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { responseOf } from '../base/json-rpc-client.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { type Bead, parseBead } from './bead.ts';
-import { failureOf, responseOf } from './braidpool-rpc.ts';
+import { failureOf } from './braidpool-rpc.ts';
 import { parseJsonBigint } from './json-bigint.ts';
 
 export type BeadStreamOptions = {
@@ -156,7 +157,7 @@ export class BeadStream {
   /** At once, since the first bead may be right behind. */
   #onSubscribed(link: Link, answer: Record<string, unknown>): void {
     if (link.subscription !== null) return;
-    const { error, result } = responseOf(SUBSCRIBE_ID, answer);
+    const { error, result } = responseOf(SUBSCRIBE_ID, answer, 'braidpool_unreachable');
     const isId = typeof result === 'number' || typeof result === 'bigint' || typeof result === 'string';
     if (error !== undefined || !isId) {
       const reason = error === undefined ? 'no subscription id' : failureOf('subscribebead', error).message;

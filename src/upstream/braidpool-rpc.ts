@@ -1,7 +1,6 @@
-import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
-import { type Timers, withTimeout } from '../base/clock.ts';
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { isRecord } from '../base/json.ts';
+import { JsonRpcClient } from '../base/json-rpc-client.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type Bead, count, fromText, hash, hashes, list, parseBead, record, text, work } from './bead.ts';
 import { parseJsonBigint } from './json-bigint.ts';
@@ -69,24 +68,14 @@ const DEFAULT_TIMEOUT_MS = 10_000;
  */
 export class BraidpoolRpc {
   readonly stats: BraidpoolRpcStats = { requests: 0, unreachable: 0, errors: 0 };
-  readonly #options: BraidpoolRpcOptions;
-  readonly #timers: Timers;
-  readonly #client: JSONRPCClient;
-  readonly #closing = new AbortController();
-  /** Requests that got no answer: the client library would turn their errors into answers. */
-  readonly #unanswered = new Map<unknown, unknown>();
+  readonly #client: JsonRpcClient;
   #inFlight = 0;
 
   constructor(options: BraidpoolRpcOptions, deps: { readonly timers: Timers }) {
-    this.#options = options;
-    this.#timers = deps.timers;
-    this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
-      try {
-        this.#client.receive(await this.#exchange(payload));
-      } catch (error) {
-        this.#unanswered.set(payload.id, error);
-        throw error;
-      }
+    const { url, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    this.#client = new JsonRpcClient(deps, {
+      ...{ url, timeoutMs, unreachable: 'braidpool_unreachable', parse: parseJsonBigint },
+      maxReplyBytes: LIMITS.braidpoolReplyBytes,
     });
   }
 
@@ -161,50 +150,24 @@ export class BraidpoolRpc {
     if (this.#inFlight >= LIMITS.braidpoolRequestsInFlight)
       throw new CodedError('braidpool_unreachable', `${method}: too many requests are unanswered`);
     this.stats.requests += 1;
-    const id = this.stats.requests;
     this.#inFlight += 1;
-    let response: JSONRPCResponse;
-    try {
-      response = await this.#client.requestAdvanced({ jsonrpc: '2.0', id, method, params: [...params] });
-    } finally {
-      this.#inFlight -= 1;
-    }
-    const cause = this.#unanswered.get(id);
-    if (this.#unanswered.delete(id)) {
-      this.stats.unreachable += 1;
-      if (cause instanceof CodedError) throw cause;
-      throw new CodedError('braidpool_unreachable', `${method}: ${reasonOf(cause)}`, {}, { cause });
-    }
-    if (response.error === undefined) return response.result as unknown;
+    const { result, error } = await this.#client
+      .call(method, params)
+      .catch((error: unknown) => {
+        this.stats.unreachable += 1;
+        throw error;
+      })
+      .finally(() => {
+        this.#inFlight -= 1;
+      });
+    if (error === undefined) return result as unknown;
     this.stats.errors += 1;
-    throw failureOf(method, response.error);
+    throw failureOf(method, error);
   }
 
   /** Ends what is in flight; calls from now on fail. */
   close(): void {
-    this.#closing.abort();
-  }
-
-  async #exchange(payload: { readonly id: number }): Promise<JSONRPCResponse> {
-    const timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-    const ask = async (signal: AbortSignal): Promise<{ status: number; body: string }> => {
-      const response = await fetch(this.#options.url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify(payload),
-        redirect: 'error',
-        signal,
-      });
-      return { status: response.status, body: await boundedText(response) };
-    };
-    const { status, body } = await withTimeout(this.#timers, timeoutMs, ask, this.#closing.signal);
-    let answer: unknown;
-    try {
-      answer = parseJsonBigint(body);
-    } catch {
-      throw new CodedError('braidpool_unreachable', `status ${status}, not JSON`);
-    }
-    return responseOf(payload.id, answer);
+    this.#client.close();
   }
 }
 
@@ -221,34 +184,4 @@ export function failureOf(
 ): CodedError {
   const failure: BraidpoolFailure = { kind: KINDS.get(error.code) ?? 'other', rpcCode: error.code };
   return new CodedError('braidpool_rpc', `${method}: ${error.message} (${error.code})`, { ...failure });
-}
-
-/** A parsed answer as JSON-RPC 2.0. Throws `braidpool_unreachable` when it is none. */
-export function responseOf(id: number, answer: unknown): JSONRPCResponse {
-  if (!isRecord(answer)) throw new CodedError('braidpool_unreachable', 'the answer is not JSON-RPC');
-  const error = answer['error'];
-  if (isRecord(error)) {
-    const code = typeof error['code'] === 'number' ? error['code'] : 0;
-    const message = String(error['message']).slice(0, 200).replace(/\p{C}/gu, ' ');
-    return { jsonrpc: '2.0', id, error: { code, message } };
-  }
-  if (!('result' in answer)) throw new CodedError('braidpool_unreachable', 'an answer without a result');
-  return { jsonrpc: '2.0', id, result: answer['result'] };
-}
-
-async function boundedText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > LIMITS.braidpoolReplyBytes)
-      throw new CodedError('braidpool_unreachable', `more than ${LIMITS.braidpoolReplyBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }

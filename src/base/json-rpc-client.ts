@@ -1,0 +1,137 @@
+import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
+import { type Timers, withTimeout } from './clock.ts';
+import { CodedError } from './errors.ts';
+import { isRecord } from './json.ts';
+
+/** The code of the error where there is no answer. */
+type Unreachable = 'chain_unreachable' | 'braidpool_unreachable';
+
+export type JsonRpcClientOptions = {
+  readonly url: string;
+  readonly timeoutMs: number;
+  readonly unreachable: Unreachable;
+  /** Throws for what is not JSON. */
+  readonly parse: (text: string) => unknown;
+  /** Default: whatever comes is read. */
+  readonly maxReplyBytes?: number;
+  /** The `Authorization` header; none without it. */
+  readonly authorization?: () => Promise<string | undefined>;
+  /** The server answered 401: true when another try has other credentials. */
+  readonly onRefused?: () => boolean;
+};
+
+/**
+ * JSON-RPC over HTTP, in both dialects: 2.0 with status 200, and the older one with errors in a 500. What the
+ * answers mean is for its owner.
+ */
+export class JsonRpcClient {
+  readonly #options: JsonRpcClientOptions;
+  readonly #timers: Timers;
+  readonly #client: JSONRPCClient;
+  readonly #closing = new AbortController();
+  /** Requests that got no answer: the client library would turn their errors into answers. */
+  readonly #unanswered = new Map<unknown, unknown>();
+  #lastId = 0;
+
+  constructor(deps: { readonly timers: Timers }, options: JsonRpcClientOptions) {
+    this.#timers = deps.timers;
+    this.#options = options;
+    this.#client = new JSONRPCClient(async (payload: { readonly id: number }) => {
+      try {
+        this.#client.receive(await this.#exchange(payload));
+      } catch (error) {
+        this.#unanswered.set(payload.id, error);
+        throw error;
+      }
+    });
+  }
+
+  /** Resolves with the answer, an error of the server too. Throws `unreachable` where there is none. */
+  async call(method: string, params: readonly unknown[]): Promise<JSONRPCResponse> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    const response = await this.#client.requestAdvanced({
+      jsonrpc: '2.0',
+      id,
+      method,
+      params: [...params],
+    });
+    const cause = this.#unanswered.get(id);
+    if (!this.#unanswered.delete(id)) return response;
+    if (cause instanceof CodedError) throw cause;
+    throw new CodedError(this.#options.unreachable, `${method}: ${reasonOf(cause)}`, {}, { cause });
+  }
+
+  /** Ends what is in flight; calls from now on fail. */
+  close(): void {
+    this.#closing.abort();
+  }
+
+  async #exchange(payload: { readonly id: number }): Promise<JSONRPCResponse> {
+    const { unreachable, parse, onRefused } = this.#options;
+    let { status, text } = await this.#post(payload);
+    if (status === 401 && onRefused?.() === true) ({ status, text } = await this.#post(payload));
+    if (status === 401 || status === 403)
+      throw new CodedError(unreachable, `the node refuses the credentials (status ${status})`);
+    let answer: unknown;
+    try {
+      answer = parse(text);
+    } catch {
+      throw new CodedError(unreachable, `status ${status}, not JSON: ${printable(text, 80)}`);
+    }
+    return responseOf(payload.id, answer, unreachable);
+  }
+
+  async #post(payload: object): Promise<{ status: number; text: string }> {
+    const { url, timeoutMs } = this.#options;
+    const authorization = await this.#options.authorization?.();
+    const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
+      const response = await fetch(url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          ...(authorization === undefined ? {} : { authorization }),
+        },
+        body: JSON.stringify(payload),
+        redirect: 'error',
+        signal,
+      });
+      return { status: response.status, text: await this.#textOf(response) };
+    };
+    return withTimeout(this.#timers, timeoutMs, ask, this.#closing.signal);
+  }
+
+  async #textOf(response: Response): Promise<string> {
+    const { maxReplyBytes, unreachable } = this.#options;
+    if (maxReplyBytes === undefined) return response.text();
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of response.body ?? []) {
+      size += chunk.length;
+      if (size > maxReplyBytes) throw new CodedError(unreachable, `more than ${maxReplyBytes} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks).toString('utf8');
+  }
+}
+
+/** A parsed answer as JSON-RPC 2.0. Throws `unreachable` when it is none. */
+export function responseOf(id: number, answer: unknown, unreachable: Unreachable): JSONRPCResponse {
+  if (!isRecord(answer)) throw new CodedError(unreachable, 'the answer is not JSON-RPC');
+  const error = answer['error'];
+  if (isRecord(error)) {
+    const code = typeof error['code'] === 'number' ? error['code'] : 0;
+    return { jsonrpc: '2.0', id, error: { code, message: printable(String(error['message']), 500) } };
+  }
+  if (!('result' in answer)) throw new CodedError(unreachable, 'an answer without a result');
+  return { jsonrpc: '2.0', id, result: answer['result'] };
+}
+
+function printable(text: string, max: number): string {
+  return text.slice(0, max).replace(/\p{C}/gu, ' ');
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
+}
