@@ -121,5 +121,3 @@ export const LIMITS = {
   /** Bytes of one ledger record. */
   ledgerRecordBytes: 4 * 1024 * 1024,
 } as const;
-
-export type LimitName = keyof typeof LIMITS;

@@ -143,19 +143,6 @@ export const DURATION: Kind<number> = toNumber(
   }),
 );
 
-/** Bytes, from "512B", "64KiB", "1MiB", "2GiB" (and the decimal "kB", "MB", "GB"). */
-export const SIZE: Kind<number> = toNumber(
-  unitKind('size', 'a size such as "64KiB" or "1MiB"', {
-    B: 1n,
-    KiB: 1024n,
-    MiB: 1024n ** 2n,
-    GiB: 1024n ** 3n,
-    kB: 1000n,
-    MB: 1000n ** 2n,
-    GB: 1000n ** 3n,
-  }),
-);
-
 const AMOUNT_EXAMPLE = 'an amount such as "12000 sat" or "0.01 BTC"';
 
 /** Satoshis, from "12000 sat" or "0.01 BTC". A fraction of a satoshi is refused. */

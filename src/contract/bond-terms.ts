@@ -49,8 +49,6 @@ export type StakedTerms = {
   readonly expiryHeight: number;
 };
 
-export const DEFAULT_BOND_CSV_BLOCKS = 2016;
-
 /** Blocks from the expiry of the channel to that of the seal: `T_seal = T_exp + 2016`. */
 export const SEAL_EXTRA_BLOCKS = 2016;
 

@@ -4,7 +4,7 @@ import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { targetOfCompact } from '../bitcoin/target.ts';
 import { extranonceLayout } from '../stratum/extranonce.ts';
-import { parseJobId, printJobId } from '../stratum/job-id.ts';
+import { printJobId } from '../stratum/job-id.ts';
 import { commonMask } from '../stratum/version-rolling.ts';
 import type { Job, UpstreamJob } from './job.ts';
 
@@ -143,11 +143,6 @@ export class JobTable {
 
   byId(id: number): Job | undefined {
     return this.#entries.get(id)?.job;
-  }
-
-  byWireId(wireId: string): Job | undefined {
-    const id = parseJobId(wireId);
-    return id === undefined ? undefined : this.byId(id);
   }
 
   /** False once the job is retired: a share of it is then answered `unknown_job`. */

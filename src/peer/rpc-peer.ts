@@ -232,11 +232,6 @@ function errorFromPeer(error: unknown): CodedError {
   return new CodedError(known ? (code as ErrorCode) : 'protocol', `peer: ${text}`, { remote: true });
 }
 
-/** True for an error that the peer answered, false for one of the connection or of ours. */
-export function isRemote(error: unknown): error is CodedError {
-  return error instanceof CodedError && error.meta['remote'] === true;
-}
-
 /**
  * `JSON.parse` for what a peer sent: throws `malformed` for bad JSON, and for nesting beyond any message of
  * ours.

@@ -86,13 +86,6 @@ export class SharePacker {
   }
 }
 
-/** One share as an 80-byte record. */
-export function packShare(share: AcceptedShare, extranonce1Size: number): Uint8Array {
-  const packer = new SharePacker(1, extranonce1Size);
-  packer.add(share);
-  return packer.bytes;
-}
-
 /**
  * The shares of a packed body, in order. Strict, since the bytes may come from a peer: throws `malformed`
  * for a size that is no multiple of 80, a job id above 2^53, a difficulty that is no positive number, or

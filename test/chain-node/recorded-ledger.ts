@@ -1,5 +1,5 @@
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
 /** A ledger that can be copied as it was at any append, and whose disk can stop answering. */
 export class RecordedLedger implements Ledger {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import type { ChainTip } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
+import { createDevnetChainSource } from '../devnet/chain-source.ts';
 import { until, World, type WorldOptions } from '../maker/world.ts';
 import { StyledSource } from './styled-source.ts';
 

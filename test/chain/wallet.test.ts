@@ -12,8 +12,8 @@ import {
   selectCoins,
 } from '../../src/chain/wallet.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { createDevnetChainSource } from '../devnet/chain-source.ts';
 import { pay, testKey } from '../devnet/wallets.ts';
 
 const utxosOf = (values: readonly bigint[]): Utxo[] =>

@@ -7,9 +7,9 @@ import { capacitySat } from '../../src/channel/amounts.ts';
 import { type ChainRpcServer, startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
 import type { SpentOutput } from '../../src/devnet/chain/interpreter.ts';
 import { verifyScripts } from '../../src/devnet/chain/interpreter.ts';
-import type { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import type { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { seedOf, until, World, type WorldOptions } from '../maker/world.ts';
 
 const KINDS = [

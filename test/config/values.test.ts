@@ -19,7 +19,6 @@ import {
   NAME,
   POSITIVE,
   PRICE,
-  SIZE,
   STRATUM_URL,
   TEXT,
   VERSION_MASK,
@@ -45,16 +44,6 @@ describe('units', () => {
       ['0s', 0],
     ]);
     refuses(DURATION, ['30', 30, '-1s', '1e3s', '1w', '', 's', '1s2', '9999999999999999d', null]);
-  });
-
-  it('reads sizes as bytes', () => {
-    accepts(SIZE, [
-      ['1MiB', 1_048_576],
-      ['1.5 KiB', 1536],
-      ['2MB', 2_000_000],
-      ['7B', 7],
-    ]);
-    refuses(SIZE, ['1', '1mib', '-1B', 1024]);
   });
 
   it('reads amounts as sats, exactly', () => {
@@ -247,7 +236,6 @@ describe('plain kinds', () => {
       WORK,
       PRICE,
       DURATION,
-      SIZE,
       FEE_RATE,
       LISTEN,
       STRATUM_URL,

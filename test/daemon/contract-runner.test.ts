@@ -7,10 +7,10 @@ import type { ContractConfig } from '../../src/config/config.ts';
 import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
 import { termsToJson } from '../../src/contract/terms.ts';
 import { ContractRunner } from '../../src/daemon/contract-runner.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { MAKER_SCRIPT_HEX, MortalLedger, SHARE, until, World } from '../maker/world.ts';
 import { random } from '../peer/tls-pair.ts';
 

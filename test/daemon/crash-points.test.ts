@@ -7,8 +7,8 @@ import {
   type CrashPoint,
   crashPointNames,
 } from '../../src/daemon/crash-points.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { type Logger, silentLogger } from '../../src/log/logger.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
 const random = { bytes: (size: number) => new Uint8Array(size) };
 const arm = (

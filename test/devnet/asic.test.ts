@@ -6,12 +6,12 @@ import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { type AsicFleet, type AsicFleetOptions, startAsics } from '../../src/devnet/asic/asic.ts';
 import { garbageLine } from '../../src/devnet/asic/asic-misdeeds.ts';
 import type { AsicReport, AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
-import { farmOf, MIXED_FARM } from '../../src/devnet/asic/farm.ts';
 import { startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { farmOf, MIXED_FARM } from './asic-farm.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {

@@ -6,9 +6,9 @@ import { createRpcChainSource } from '../../src/chain/rpc-source.ts';
 import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { createDevnetChainSource } from './chain-source.ts';
 import { pay, testKey } from './wallets.ts';
 
 const closers: (() => unknown)[] = [];

@@ -4,11 +4,11 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
-import { type FaultEvent, type FaultOptions, faultPlan, startFaults } from '../../src/devnet/net/faults.ts';
 import { noFaults } from '../../src/devnet/net/reply-faults.ts';
 import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { type FaultEvent, type FaultOptions, faultPlan, startFaults } from './faults.ts';
 import { RawClient } from './raw-client.ts';
 import { callRpc } from './rpc-client.ts';
 

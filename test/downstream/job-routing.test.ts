@@ -71,7 +71,7 @@ describe('a session with work of its own', () => {
     const { lines } = await miner.start();
     expect(extranoncesOf(lines[0]!)).toEqual([EN1, 1]);
     const notify = paramsOf(lines.at(-1));
-    const job = test.jobs.byWireId(notify[0] as string)!;
+    const job = test.jobs.byId(Number.parseInt(notify[0] as string, 16))!;
     expect(toHex(job.coinb1)).toBe(`${notify[2] as string}${EN1}`);
     expect(test.asked).toEqual(['audit']);
     miner.send(submitOf(9, job.wireId, { extranonce2: '5a' }));
@@ -87,7 +87,7 @@ describe('a session with work of its own', () => {
     const { lines } = await test.miner().start();
     expect(extranoncesOf(lines[0]!)).toEqual(['', 1]);
     const notify = paramsOf(lines.at(-1));
-    expect(toHex(test.jobs.byWireId(notify[0] as string)!.coinb1)).toBe(notify[2]);
+    expect(toHex(test.jobs.byId(Number.parseInt(notify[0] as string, 16))!.coinb1)).toBe(notify[2]);
   });
 
   it('hears nothing before the reply to its subscribe, however long that takes', async () => {

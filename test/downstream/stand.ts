@@ -9,7 +9,6 @@ import type { SessionSubmission } from '../../src/downstream/session/session.ts'
 import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { DuplicateSet, generationOf } from '../../src/shares/duplicates.ts';
 import { ShareEngine } from '../../src/shares/engine.ts';
@@ -19,6 +18,7 @@ import { jobDocumentId } from '../../src/work/evidence.ts';
 import { Meters, type StreamTotal } from '../../src/work/meters.ts';
 import { rememberShares } from '../../src/work/recent-shares.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { type Line, paramsOf, TestMiner } from './harness.ts';
 
 /** Some thousand hashes a share. */

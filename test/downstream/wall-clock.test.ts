@@ -129,7 +129,7 @@ describe.each(SETTINGS)('a wall clock that is set %s', (_by, byMs) => {
   it('ends no job and keeps none', async () => {
     const test = await withWork({ table: { jobAgeMs: 10 * MINUTE_MS, retainMs: MINUTE_MS } });
     const miner = test.miner();
-    const job = test.jobs.byWireId(jobOf((await miner.start()).lines))!;
+    const job = test.jobs.byId(Number.parseInt(jobOf((await miner.start()).lines), 16))!;
     test.clock.setWall(byMs);
     test.jobs.expire(test.clock.monotonicMs());
     expect(test.jobs.isStale(job, test.clock.monotonicMs())).toBe(false);

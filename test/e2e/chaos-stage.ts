@@ -6,10 +6,10 @@ import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import type { AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
-import { farmOf } from '../../src/devnet/asic/farm.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { farmOf } from '../devnet/asic-farm.ts';
 
 /** What the blocks of the second pool pay. */
 export const SPARE_SCRIPT_HEX = `0014${'5a'.repeat(20)}`;

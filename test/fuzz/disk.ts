@@ -1,7 +1,7 @@
 import { CodedError } from '../../src/base/errors.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import type { VirtualTime } from '../base/virtual-time.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
 type Append = {
   readonly entries: readonly LedgerEntry[];

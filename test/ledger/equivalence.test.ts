@@ -1,11 +1,11 @@
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { MemoryLedger } from './memory-ledger.ts';
 import { codeOfRejection, log } from './suite.ts';
 import { temporaryDirectory } from './temporary.ts';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
+import { MemoryLedger } from './memory-ledger.ts';
 import { codeOfRejection, ledgerSuite, put } from './suite.ts';
 
 ledgerSuite('memory', async ({ clock, ...options }) => new MemoryLedger(options, { clock }));

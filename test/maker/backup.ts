@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { MortalLedger } from './world.ts';
 
 const KINDS = [

@@ -11,7 +11,6 @@ import { fundingPsbt } from '../../src/channel/psbt.ts';
 import { publicKeyHashOutput } from '../../src/channel/scripts.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { acceptOpening, completeFunding } from '../../src/maker/maker-opening.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
@@ -27,6 +26,7 @@ import {
   walletScript,
 } from '../../src/settlement/opening.ts';
 import { withInput, withTransaction } from '../channel/psbt-fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
 import { seedOf, until, World } from './world.ts';
 

@@ -9,10 +9,10 @@ import { derSignature, jointWitness } from '../../src/channel/scripts.ts';
 import { sealCommitment, sealDigest } from '../../src/channel/seal.ts';
 import { ShareTree } from '../../src/channel/share-tree.ts';
 import { SPEND_SEQUENCE, SPEND_VERSION } from '../../src/channel/spend.ts';
-import type { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { assembleChannel } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
+import type { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { backup, restore } from './backup.ts';
 import { SHARE, until, World, type WorldOptions } from './world.ts';
 

@@ -18,11 +18,9 @@ import {
 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
@@ -34,6 +32,8 @@ import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import { Meters } from '../../src/work/meters.ts';
+import { createDevnetChainSource } from '../devnet/chain-source.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { random } from '../peer/tls-pair.ts';
 
 /** About 16 hashes a share, so that a test finds hundreds. */

@@ -1,7 +1,7 @@
 import { afterEach, expect, it } from 'vitest';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
-import { startFaults } from '../../src/devnet/net/faults.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { startFaults } from '../devnet/faults.ts';
 import { evidenceOf } from '../e2e/evidence.ts';
 import { closeAll, onClose, quiet, runProxy, startNode, startPool, until } from './braidpool-stage.ts';
 

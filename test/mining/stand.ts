@@ -12,13 +12,13 @@ import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
 import { readStatus, type Wired } from '../../src/daemon/status-client.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { DestinationWork } from '../../src/mining/destination-work.ts';
 import { Mining } from '../../src/mining/mining.ts';
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
 /** Of every share here: 16,384 hashes. */
 export const DIFFICULTY = 2 ** -18;

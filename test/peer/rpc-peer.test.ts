@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { isRemote, parseBoundedJson } from '../../src/peer/rpc-peer.ts';
+import { parseBoundedJson } from '../../src/peer/rpc-peer.ts';
 import type { PeerLink } from '../../src/peer/transport.ts';
 import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
 
@@ -45,7 +45,7 @@ describe('JSON-RPC between peers', () => {
     server.serve(handlers, 'unknown_method');
     const error = await client.request('fail', {}).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'over_budget' });
-    expect(isRemote(error)).toBe(true);
+    expect(error).toMatchObject({ meta: { remote: true } });
     await expect(client.request('absent', {})).rejects.toMatchObject({ code: 'unknown_method' });
     const internal = (await client.request('crash', {}).catch((caught: unknown) => caught)) as Error;
     expect(internal.message).not.toContain('secret');
@@ -93,7 +93,7 @@ describe('JSON-RPC between peers', () => {
     rpcOver(pair.server).serve(handlers, 'unknown_method');
     const error = await client.request('hang', {}).catch((caught: unknown) => caught);
     expect(error).toMatchObject({ code: 'peer_timeout' });
-    expect(isRemote(error)).toBe(false);
+    expect(error).not.toMatchObject({ meta: { remote: true } });
     expect(await client.closed).toMatchObject({ code: 'peer_timeout' });
     await expect(client.request('echo', {})).rejects.toMatchObject({ code: 'peer_timeout' });
     await pair.close();

@@ -15,10 +15,10 @@ import {
   transition,
 } from '../../src/contract/stream.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { Meters, workOfShares } from '../../src/work/meters.ts';
 import { anyTerms, anyWork } from '../channel/fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { ROOT } from '../source-tree.ts';
 import { sampleJob, sampleShare } from '../work/samples.ts';
 import { INVARIANTS } from './invariants.ts';

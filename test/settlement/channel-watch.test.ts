@@ -5,7 +5,7 @@ import { CodedError } from '../../src/base/errors.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
-import { createDevnetChainSource } from '../../src/devnet/chain/chain-source.ts';
+import { createDevnetChainSource } from '../devnet/chain-source.ts';
 import { seedOf, until, World, type WorldOptions } from '../maker/world.ts';
 
 /** A world whose fee rate and mempool minimum are the test's to set. */

@@ -6,11 +6,11 @@ import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, headerHash, swapWords } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { targetToHex, workOfTarget } from '../../src/bitcoin/target.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { jobDocument, jobRecordOf } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
 import { Meters } from '../../src/work/meters.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { sampleJob, sampleShare } from './samples.ts';
 
 type Line = Readonly<Record<string, unknown>> & { readonly type: string };

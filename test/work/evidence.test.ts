@@ -10,14 +10,13 @@ import {
   jobDocumentId,
   jobRecordOf,
   packRecords,
-  packShare,
   parseJobDocument,
   readJobRecord,
   SHARE_RECORD_SIZE,
   type ShareRecord,
   unpackShares,
 } from '../../src/work/evidence.ts';
-import { sampleJob, sampleShare } from './samples.ts';
+import { packShare, sampleJob, sampleShare } from './samples.ts';
 
 const u32 = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const room = fc.uint8Array({ maxLength: 8 });

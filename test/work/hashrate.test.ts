@@ -1,7 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Hashrate } from '../../src/work/hashrate.ts';
-import { WorkWindow } from '../../src/work/windows.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 
 describe('Hashrate', () => {
@@ -80,42 +79,5 @@ describe('Hashrate', () => {
     meter.add(1e12);
     clock.advance(1);
     expect(meter.rates().oneMinute).toBeLessThan(1.2e11);
-  });
-});
-
-describe('WorkWindow', () => {
-  it('is the exact sum of what is younger than the window, to a bucket', () => {
-    const step = fc.tuple(fc.nat(4000), fc.bigInt({ min: 0n, max: 10n ** 20n }), fc.nat(5));
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 12 }), (steps, buckets) => {
-        const clock = new ManualClock();
-        const window = new WorkWindow({ windowSeconds: 12, buckets }, { clock });
-        const bucketMs = 12_000 / buckets;
-        const bucketOf = (ms: number): number => Math.floor(ms / bucketMs);
-        const added: { readonly ms: number; readonly work: bigint; readonly shares: number }[] = [];
-        for (const [ms, work, shares] of steps) {
-          clock.advance(ms);
-          window.add(work, shares);
-          added.push({ ms: clock.monotonicMs(), work, shares });
-          const kept = added.filter((item) => bucketOf(item.ms) > bucketOf(clock.monotonicMs()) - buckets);
-          const sum = window.sum();
-          expect(sum.workHashes).toBe(kept.reduce((total, item) => total + item.work, 0n));
-          expect(sum.shares).toBe(kept.reduce((total, item) => total + item.shares, 0));
-          expect(sum.seconds).toBeLessThanOrEqual(12);
-        }
-      }),
-    );
-  });
-
-  it('says how much time it covers', () => {
-    const clock = new ManualClock(1_000_000);
-    const window = new WorkWindow({ windowSeconds: 60 }, { clock });
-    expect(window.sum().seconds).toBe(0);
-    clock.advance(30_000);
-    window.add(600n, 2);
-    expect(window.sum()).toEqual({ workHashes: 600n, shares: 2, seconds: 30 });
-    clock.advance(300_000);
-    expect(window.sum()).toMatchObject({ workHashes: 0n, shares: 0 });
-    expect(window.sum().seconds).toBeGreaterThan(58);
   });
 });

@@ -2,13 +2,13 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
-import { MemoryLedger } from '../../src/ledger/memory-ledger.ts';
 import { type AcceptedShare, shareTargetOf } from '../../src/shares/share.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
 import { Meters, type StreamTotal, workOfShares } from '../../src/work/meters.ts';
 import { recentShares } from '../../src/work/recent-shares.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { overload, sampleJob, sampleShare } from './samples.ts';
 
 const STREAMS = ['own:pool', 'aa', 'bb'] as const;

@@ -1,6 +1,7 @@
 import { CodedError } from '../../src/base/errors.ts';
 import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
+import { SharePacker } from '../../src/work/evidence.ts';
 
 const fill = (size: number, seed: number): Uint8Array =>
   Uint8Array.from({ length: size }, (_, index) => (index * 7 + seed) % 256);
@@ -64,3 +65,10 @@ export function sampleShare(job: Job, assigned: ShareTarget, number: number): Ac
 }
 
 export const overload = (): CodedError => new CodedError('overload');
+
+/** One share as an 80-byte record. */
+export function packShare(share: AcceptedShare, extranonce1Size: number): Uint8Array {
+  const packer = new SharePacker(1, extranonce1Size);
+  packer.add(share);
+  return packer.bytes;
+}

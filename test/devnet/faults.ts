@@ -1,6 +1,6 @@
-import type { Logger } from '../../log/logger.ts';
-import type { ReplyFaults } from './reply-faults.ts';
-import { seededRandom } from './seeded-random.ts';
+import type { ReplyFaults } from '../../src/devnet/net/reply-faults.ts';
+import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
+import type { Logger } from '../../src/log/logger.ts';
 
 /** What can go wrong with a node or a pool. */
 export type FaultKind =

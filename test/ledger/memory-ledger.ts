@@ -1,9 +1,15 @@
-import { type Clock, systemClock, type Timers } from '../base/clock.ts';
-import { CodedError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
-import { systemTimers } from '../base/system-timers.ts';
-import { bodySize, entryKey } from './frame.ts';
-import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
+import { type Clock, systemClock, type Timers } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
+import { bodySize, entryKey } from '../../src/ledger/frame.ts';
+import type {
+  Ledger,
+  LedgerDocument,
+  LedgerEntry,
+  LedgerLogRow,
+  LedgerStats,
+} from '../../src/ledger/ledger.ts';
 
 type LogRow = LedgerLogRow & { readonly kind: string; readonly stream: string };
 type Document = { readonly kind: string; readonly id: string; readonly body: string };

@@ -1,8 +1,8 @@
-import { assert } from '../../base/assert.ts';
-import { CodedError } from '../../base/errors.ts';
-import type { ChainSource, ChainTip, Spender } from '../../chain/source.ts';
-import type { DevnetChain } from './chain.ts';
-import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from './chain-rules.ts';
+import { assert } from '../../src/base/assert.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import type { ChainSource, ChainTip, Spender } from '../../src/chain/source.ts';
+import type { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from '../../src/devnet/chain/chain-rules.ts';
 
 /**
  * The chain of this process behind the interface of a full node, without a socket between: for tests and

@@ -1,6 +1,6 @@
-import { targetOfDifficulty, workOfTarget } from '../../bitcoin/target.ts';
-import { seededRandom } from '../net/seeded-random.ts';
-import type { AsicBehaviour, AsicSpec } from './asic-spec.ts';
+import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
+import type { AsicBehaviour, AsicSpec } from '../../src/devnet/asic/asic-spec.ts';
+import { seededRandom } from '../../src/devnet/net/seeded-random.ts';
 
 export type FarmOptions = {
   readonly host: string;
