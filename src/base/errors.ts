@@ -109,6 +109,9 @@ export const ERROR_TABLE = {
     hint: 'the market maker may take the channel back from its expiry on; until then ask for a cooperative close',
   },
   bad_export: { hint: 'the file is not an export of `sharestream channel export`, or was altered' },
+  bad_ladder: {
+    hint: 'the ladder file is torn, altered or of a newer program; the next state writes it anew',
+  },
   bad_signer_file: {
     hint: 'the memory of the signer is not that of this channel; restore it from the ledger',
   },

@@ -1,4 +1,5 @@
 import { closeSync, constants, fsyncSync, openSync, renameSync, writeSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** What has been done when a process might die. */
@@ -35,4 +36,26 @@ export function replaceFile(
     closeSync(directory);
   }
   onStep('durable');
+}
+
+/**
+ * The same without holding up the program: for what nobody waits for. Not for two writers of one path at a
+ * time.
+ */
+export async function replaceFileAsync(path: string, text: string): Promise<void> {
+  const beside = `${path}.tmp`;
+  const file = await open(beside, 'w', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(beside, path);
+  const directory = await open(dirname(path), 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }

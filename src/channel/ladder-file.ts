@@ -1,0 +1,274 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { concat, equal, fromHex, reversed, toHex } from '../base/bytes.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import { sha256, taggedHash } from '../base/hash.ts';
+import { canonicalJson, type Json } from '../base/json.ts';
+import { parseDecimal } from '../base/units.ts';
+import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
+import { stateAmounts } from './amounts.ts';
+import { isTxid, isVout, readHex, readRecord } from './fields.ts';
+import { type ChannelParams, channelFacts, channelIdOf } from './params.ts';
+import type { Signer } from './signer.ts';
+import type { SignedTransaction } from './spend.ts';
+import { finalizeState, type SignedState } from './states.ts';
+
+/** A close of the channel that is complete: whoever has it can broadcast it. */
+export type LadderRung = SignedTransaction & { readonly satPerKvb: number };
+
+/**
+ * All that a closer needs who has neither ledger nor keys: the newest state of one channel as transactions,
+ * what they spend, and by when. Whoever reads it can close the channel, and can take nothing.
+ */
+export type Ladder = {
+  readonly network: NetworkName;
+  /** Both 64 hex digits. */
+  readonly contractId: string;
+  readonly channelId: string;
+  /** The state: its number, cumulative work in hashes, cumulative pay. */
+  readonly n: number;
+  readonly workHashes: bigint;
+  readonly paidSat: bigint;
+  /** What the state is worth to the miner before the fee: what a close saves. */
+  readonly minerSat: bigint;
+  readonly funding: {
+    readonly txid: string;
+    readonly vout: number;
+    readonly valueSat: bigint;
+    /** The output script, P2WSH. */
+    readonly script: Uint8Array;
+  };
+  /** Heights from which the other side is asked, a rung is broadcast, every fee is right, all is lost. */
+  readonly deadlines: Deadlines;
+  /** Lowest fee first. */
+  readonly rungs: readonly LadderRung[];
+  /** Wall time, ms. */
+  readonly writtenAtMs: number;
+};
+
+type Deadlines = {
+  readonly askHeight: number;
+  readonly broadcastHeight: number;
+  readonly urgentHeight: number;
+  readonly expiryHeight: number;
+};
+
+/** Blocks before the expiry. */
+export type LadderMargins = {
+  readonly askBlocks: number;
+  readonly broadcastBlocks: number;
+  readonly urgentBlocks: number;
+};
+
+const FORMAT = 'sharestream-ladder';
+const VERSION = 1;
+const MAX_RUNGS = 8;
+/** Eight rungs of 300 virtual bytes in hex are under 8 kB. */
+export const MAX_LADDER_CHARS = 64 * 1024;
+
+/**
+ * The ladder of a verified state: every rung signed as the miner. Throws `bad_signature` for a state whose
+ * signatures do not verify, `bad_key_file` for another signer.
+ */
+export function makeLadder(
+  params: ChannelParams,
+  state: SignedState,
+  margins: LadderMargins,
+  signer: Signer,
+  nowMs: number,
+): Ladder {
+  const { terms, funding } = params;
+  const { capacitySat, outputScript } = channelFacts(params);
+  const { expiryHeight } = terms;
+  return {
+    network: terms.network,
+    contractId: params.contractId,
+    channelId: channelIdOf(params),
+    n: state.n,
+    workHashes: state.workHashes,
+    paidSat: state.paidSat,
+    minerSat: stateAmounts(terms, state.workHashes).minerSat,
+    funding: { ...funding, valueSat: capacitySat, script: outputScript },
+    deadlines: {
+      askHeight: Math.max(0, expiryHeight - margins.askBlocks),
+      broadcastHeight: Math.max(0, expiryHeight - margins.broadcastBlocks),
+      urgentHeight: Math.max(0, expiryHeight - margins.urgentBlocks),
+      expiryHeight,
+    },
+    rungs: state.signatures.map((_signature, rung) => ({
+      satPerKvb: terms.feeLadderSatPerKvb[rung]!,
+      ...finalizeState(params, state, rung, signer),
+    })),
+    writtenAtMs: Math.max(0, Math.floor(nowMs)),
+  };
+}
+
+function bodyOf(ladder: Ladder): { readonly [key: string]: Json } {
+  const { funding, deadlines } = ladder;
+  return {
+    format: FORMAT,
+    version: VERSION,
+    network: ladder.network,
+    contract_id: ladder.contractId,
+    channel_id: ladder.channelId,
+    n: ladder.n,
+    work_hashes: ladder.workHashes.toString(),
+    paid_sat: ladder.paidSat.toString(),
+    miner_sat: ladder.minerSat.toString(),
+    funding: {
+      txid: funding.txid,
+      vout: funding.vout,
+      value_sat: funding.valueSat.toString(),
+      script: toHex(funding.script),
+    },
+    ask_height: deadlines.askHeight,
+    broadcast_height: deadlines.broadcastHeight,
+    urgent_height: deadlines.urgentHeight,
+    expiry_height: deadlines.expiryHeight,
+    rungs: ladder.rungs.map((rung) => ({
+      sat_per_kvb: rung.satPerKvb,
+      fee_sat: rung.feeSat.toString(),
+      vsize: rung.vsize,
+      txid: rung.txid,
+      hex: rung.hex,
+    })),
+    written_at_ms: ladder.writtenAtMs,
+  };
+}
+
+function checksumOf(body: { readonly [key: string]: Json }): string {
+  return toHex(taggedHash('sharestream/ladder/1', new TextEncoder().encode(canonicalJson(body))));
+}
+
+/** The text of a ladder file: one line of JSON with a checksum over the canonical rest. */
+export function printLadder(ladder: Ladder): string {
+  const body = bodyOf(ladder);
+  return `${JSON.stringify({ ...body, checksum: checksumOf(body) })}\n`;
+}
+
+/**
+ * The ladder of a file. Nothing of it is believed that does not hold together: checksum, shape, and that each
+ * rung spends the funding, pays the fee it says, and carries the script that the funding is locked by. Throws
+ * `bad_ladder`, with `meta.type` `torn` for what is no whole file, `version` for one of a later program,
+ * `content` for the rest.
+ */
+export function parseLadder(text: string): Ladder {
+  if (text.length > MAX_LADDER_CHARS) return refuse('torn', 'the file is too large');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refuse('torn', 'the file is not whole');
+  }
+  try {
+    return readLadder(value);
+  } catch (error) {
+    if (codeOf(error) !== 'protocol' && codeOf(error) !== 'malformed') throw error;
+    return refuse('content', (error as Error).message);
+  }
+}
+
+function refuse(type: 'torn' | 'version' | 'content', why: string): never {
+  throw new CodedError('bad_ladder', why, { type });
+}
+
+const FIELDS = ['network', 'contract_id', 'channel_id', 'n', 'work_hashes', 'paid_sat', 'miner_sat'];
+const HEIGHTS = ['ask_height', 'broadcast_height', 'urgent_height', 'expiry_height'];
+
+function readLadder(value: unknown): Ladder {
+  const head = value as { readonly format?: unknown; readonly version?: unknown } | null;
+  if (head?.format === FORMAT && head.version !== VERSION) refuse('version', `version ${head.version}`);
+  const record = readRecord(value, 'ladder', [
+    ...['format', 'version', 'checksum', 'funding', 'rungs', 'written_at_ms'],
+    ...[...FIELDS, ...HEIGHTS],
+  ]);
+  if (record['format'] !== FORMAT) refuse('content', 'it is no ladder');
+  const { network } = record;
+  if (!isNetworkName(network)) return refuse('content', 'the network is not known');
+  const funding = readFunding(record['funding']);
+  const deadlines = readDeadlines(record);
+  const ladder: Ladder = {
+    network,
+    contractId: toHex(readHex(record['contract_id'], 'contract_id', 32)),
+    channelId: toHex(readHex(record['channel_id'], 'channel_id', 32)),
+    n: readCount(record, 'n'),
+    workHashes: parseDecimal(record['work_hashes'], 'work_hashes'),
+    paidSat: parseDecimal(record['paid_sat'], 'paid_sat'),
+    minerSat: parseDecimal(record['miner_sat'], 'miner_sat'),
+    funding,
+    deadlines,
+    rungs: readRungs(record['rungs'], funding),
+    writtenAtMs: readCount(record, 'written_at_ms'),
+  };
+  const isWhole = record['checksum'] === checksumOf(bodyOf(ladder));
+  return isWhole ? ladder : refuse('content', 'the checksum is another');
+}
+
+function readCount(record: Record<string, unknown>, name: string): number {
+  const value = record[name];
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
+    return refuse('content', `${name} must be an integer from 0`);
+  return value;
+}
+
+function readDeadlines(record: Record<string, unknown>): Deadlines {
+  const [ask, broadcast, urgent, expiry] = HEIGHTS.map((name) => readCount(record, name));
+  if (ask! > broadcast! || broadcast! > urgent! || urgent! > expiry! || expiry! > 499_999_999)
+    refuse('content', 'the heights must rise to the expiry');
+  return { askHeight: ask!, broadcastHeight: broadcast!, urgentHeight: urgent!, expiryHeight: expiry! };
+}
+
+function readFunding(value: unknown): Ladder['funding'] {
+  const record = readRecord(value, 'funding', ['txid', 'vout', 'value_sat', 'script']);
+  const { txid, vout } = record;
+  if (!isTxid(txid) || !isVout(vout)) return refuse('content', 'the funding is no outpoint');
+  const script = readHex(record['script'], 'funding.script', 34);
+  return { txid, vout, valueSat: parseDecimal(record['value_sat'], 'funding.value_sat'), script };
+}
+
+function readRungs(value: unknown, funding: Ladder['funding']): readonly LadderRung[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_RUNGS)
+    return refuse('content', `a ladder has 1 to ${MAX_RUNGS} rungs`);
+  const rungs = value.map((each) => readRung(each, funding));
+  rungs.forEach((rung, index) => {
+    const below = rungs[index - 1];
+    if (below !== undefined && (rung.satPerKvb <= below.satPerKvb || rung.feeSat <= below.feeSat))
+      refuse('content', 'the fees must rise');
+  });
+  return rungs;
+}
+
+function readRung(value: unknown, funding: Ladder['funding']): LadderRung {
+  const record = readRecord(value, 'rung', ['sat_per_kvb', 'fee_sat', 'vsize', 'txid', 'hex']);
+  const hex = toHex(readHex(record['hex'], 'rung.hex'));
+  let transaction: Transaction;
+  try {
+    transaction = Transaction.fromHex(hex);
+  } catch {
+    return refuse('content', 'a rung is no transaction');
+  }
+  const [input, ...others] = transaction.ins;
+  const script = input?.witness.at(-1);
+  const spends =
+    others.length === 0 &&
+    input !== undefined &&
+    script !== undefined &&
+    equal(input.hash, reversed(fromHex(funding.txid, 32))) &&
+    input.index === funding.vout &&
+    equal(concat(Uint8Array.of(0x00, 0x20), sha256(script)), funding.script);
+  if (!spends) refuse('content', 'a rung does not spend the funding');
+  const outSat = transaction.outs.reduce((total, output) => total + output.value, 0n);
+  const rung: LadderRung = {
+    satPerKvb: readCount(record, 'sat_per_kvb'),
+    feeSat: funding.valueSat - outSat,
+    vsize: transaction.virtualSize(),
+    txid: transaction.getId(),
+    hex,
+  };
+  const isAsSaid =
+    transaction.toHex() === hex &&
+    rung.feeSat > 0n &&
+    record['fee_sat'] === rung.feeSat.toString() &&
+    record['vsize'] === rung.vsize &&
+    record['txid'] === rung.txid;
+  return isAsSaid ? rung : refuse('content', 'a rung is not what the file says of it');
+}

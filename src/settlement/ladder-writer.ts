@@ -1,0 +1,92 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '../base/clock.ts';
+import { codeOf } from '../base/errors.ts';
+import { replaceFileAsync } from '../channel/durable-file.ts';
+import { type LadderMargins, makeLadder, printLadder } from '../channel/ladder-file.ts';
+import type { ChannelParams } from '../channel/params.ts';
+import type { Signer } from '../channel/signer.ts';
+import type { SignedState } from '../channel/states.ts';
+import type { Logger } from '../log/logger.ts';
+
+/** Where the ladder of a contract lies. */
+export function ladderPath(directory: string, contractId: string): string {
+  return join(directory, `${contractId}.ladder.json`);
+}
+
+export type LadderWriterDeps = {
+  readonly clock: Clock;
+  /** Says a repeated warning seldom: see `limited`. */
+  readonly log: Logger;
+  /** Default: writes, syncs and renames. */
+  readonly replace?: (path: string, text: string) => Promise<void>;
+};
+
+/** A state whose ladder is to be written. */
+export type LadderRequest = {
+  readonly params: ChannelParams;
+  readonly state: SignedState;
+  readonly margins: LadderMargins;
+  readonly signer: Signer;
+};
+
+/**
+ * Keeps one ladder file for each channel, of the newest state. Nobody waits for it and nothing depends on it:
+ * a write that fails is counted and said, and the next state tries again. One write of a file at a time; of
+ * states that came meanwhile only the newest is written.
+ */
+export class LadderWriter {
+  readonly stats = { written: 0, failed: 0 };
+  readonly #directory: string;
+  readonly #deps: LadderWriterDeps;
+  /** By contract: the newest state taken, and the one that waits for the write under way. */
+  readonly #newest = new Map<string, number>();
+  readonly #waiting = new Map<string, LadderRequest>();
+  readonly #writing = new Map<string, Promise<void>>();
+
+  constructor(directory: string, deps: LadderWriterDeps) {
+    this.#directory = directory;
+    this.#deps = deps;
+  }
+
+  /** Takes a verified state. Never throws; an older state than the newest is left out. */
+  write(request: LadderRequest): void {
+    const { contractId } = request.params;
+    if (request.state.n < (this.#newest.get(contractId) ?? 0)) return;
+    this.#newest.set(contractId, request.state.n);
+    this.#waiting.set(contractId, request);
+    if (this.#writing.has(contractId)) return;
+    this.#writing.set(contractId, this.#drain(contractId));
+  }
+
+  /** Resolves once nothing is being written. */
+  async idle(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.all(this.#writing.values());
+  }
+
+  async #drain(contractId: string): Promise<void> {
+    // What the state leads to goes first.
+    await new Promise((resolve) => setImmediate(resolve));
+    for (;;) {
+      const request = this.#waiting.get(contractId);
+      if (request === undefined) break;
+      this.#waiting.delete(contractId);
+      await this.#replace(contractId, request);
+    }
+    this.#writing.delete(contractId);
+  }
+
+  async #replace(contractId: string, { params, state, margins, signer }: LadderRequest): Promise<void> {
+    const { replace = replaceFileAsync, clock, log } = this.#deps;
+    try {
+      const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs()));
+      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await replace(ladderPath(this.#directory, contractId), text);
+      this.stats.written += 1;
+    } catch (error) {
+      this.stats.failed += 1;
+      const code = (error as NodeJS.ErrnoException).code ?? codeOf(error);
+      log.warn({ code, detail: (error as Error).message, contract: contractId }, 'ladder file not written');
+    }
+  }
+}

@@ -1,0 +1,159 @@
+import { Transaction } from 'bitcoinjs-lib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CodedError } from '../../src/base/errors.ts';
+import {
+  type Ladder,
+  MAX_LADDER_CHARS,
+  makeLadder,
+  parseLadder,
+  printLadder,
+} from '../../src/channel/ladder-file.ts';
+import { channelFacts } from '../../src/channel/params.ts';
+import { signState, stateAmounts } from '../../src/channel/states.ts';
+import { spend } from './consensus.ts';
+import {
+  anyBondedParams,
+  code,
+  EH,
+  makeParams,
+  makerSigner,
+  minerSigner,
+  strangerSigner,
+} from './fixtures.ts';
+
+const MARGINS = { askBlocks: 288, broadcastBlocks: 144, urgentBlocks: 36 };
+const NOW = 1_800_000_000_000;
+const params = makeParams();
+const state = signState(params, 7, 400n * EH, makerSigner);
+const ladder = makeLadder(params, state, MARGINS, minerSigner, NOW);
+const text = printLadder(ladder);
+
+/** `taken`, or what is wrong with a file. */
+function refused(file: string): string {
+  try {
+    parseLadder(file);
+    return 'taken';
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== 'bad_ladder') throw error;
+    return String(error.meta['type']);
+  }
+}
+
+/** The file with another content and the checksum that belongs to it. */
+function altered(change: (of: Ladder) => Ladder): string {
+  return printLadder(change(parseLadder(text)));
+}
+
+describe('a ladder file', () => {
+  it('has all rungs of the state, each of them valid, and what a closer has to know', () => {
+    const { capacitySat, outputScript } = channelFacts(params);
+    expect(ladder.rungs).toHaveLength(5);
+    for (const { hex, feeSat } of ladder.rungs) {
+      const transaction = Transaction.fromHex(hex);
+      expect(spend(transaction, 0, { script: outputScript, valueSat: capacitySat })).toBe('ok');
+      expect(transaction.outs[0]!.value).toBe(
+        stateAmounts(params.terms, state.workHashes).minerSat - feeSat,
+      );
+    }
+    expect(ladder).toMatchObject({
+      network: 'regtest',
+      contractId: params.contractId,
+      ...{ n: 7, workHashes: 400n * EH, paidSat: state.paidSat, writtenAtMs: NOW },
+      funding: { ...params.funding, valueSat: capacitySat },
+      deadlines: {
+        askHeight: 919_712,
+        broadcastHeight: 919_856,
+        urgentHeight: 919_964,
+        expiryHeight: 920_000,
+      },
+    });
+  });
+
+  it('comes back as it was, of any channel', () => {
+    expect(parseLadder(text)).toEqual(ladder);
+    fc.assert(
+      fc.property(anyBondedParams, fc.nat({ max: 100 }), (of, percent) => {
+        const workHashes = (of.terms.workTotalHashes * BigInt(percent)) / 100n;
+        const made = makeLadder(
+          of,
+          signState(of, percent === 0 ? 0 : 3, percent === 0 ? 0n : workHashes, makerSigner),
+          MARGINS,
+          minerSigner,
+          NOW,
+        );
+        expect(parseLadder(printLadder(made))).toEqual(made);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it('is refused wherever it was cut off, and with any byte of it another', () => {
+    for (let size = 0; size < text.length - 1; size += 1) expect(refused(text.slice(0, size))).toBe('torn');
+    fc.assert(
+      fc.property(fc.nat({ max: text.length - 3 }), fc.integer({ min: 1, max: 127 }), (at, by) => {
+        const changed = String.fromCharCode((text.charCodeAt(at) + by) % 128);
+        const file = text.slice(0, at) + changed + text.slice(at + 1);
+        fc.pre(canonicalOf(file) !== canonicalOf(text));
+        expect(refused(file)).not.toBe('taken');
+      }),
+      { numRuns: 1000 },
+    );
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (file) => {
+        expect(refused(file)).not.toBe('taken');
+      }),
+    );
+    expect(refused('['.repeat(30_000) + ']'.repeat(30_000))).toBe('content');
+    expect(refused(text + ' '.repeat(MAX_LADDER_CHARS))).toBe('torn');
+  });
+
+  it('of a later version says so', () => {
+    expect(refused(text.replace('"version":1', '"version":2'))).toBe('version');
+    expect(refused(text.replace('sharestream-ladder', 'sharestream-chute'))).toBe('content');
+  });
+
+  it('is refused where its parts do not belong together, whatever its checksum', () => {
+    const other = makeLadder(
+      makeParams({ funding: { txid: '77'.repeat(32), vout: 1 } }),
+      signState(makeParams({ funding: { txid: '77'.repeat(32), vout: 1 } }), 7, EH, makerSigner),
+      MARGINS,
+      minerSigner,
+      NOW,
+    );
+    const rung = ladder.rungs[1]!;
+    const changes: readonly ((of: Ladder) => Ladder)[] = [
+      (of) => ({ ...of, rungs: other.rungs }),
+      (of) => ({ ...of, rungs: of.rungs.toReversed() }),
+      (of) => ({ ...of, rungs: [] }),
+      (of) => ({ ...of, rungs: [{ ...rung, feeSat: rung.feeSat + 1n }] }),
+      (of) => ({ ...of, rungs: [{ ...rung, txid: '11'.repeat(32) }] }),
+      (of) => ({ ...of, rungs: [{ ...rung, vsize: rung.vsize + 1 }] }),
+      (of) => ({ ...of, rungs: [{ ...rung, hex: `${rung.hex}00` }] }),
+      (of) => ({ ...of, funding: { ...of.funding, valueSat: of.funding.valueSat + 1n } }),
+      (of) => ({ ...of, funding: { ...of.funding, vout: 0 } }),
+      (of) => ({ ...of, funding: { ...of.funding, script: new Uint8Array(34) } }),
+      (of) => ({ ...of, deadlines: { ...of.deadlines, askHeight: 920_001 } }),
+      (of) => ({ ...of, n: -1 }),
+      (of) => ({ ...of, network: 'moon' as Ladder['network'] }),
+    ];
+    for (const [index, change] of changes.entries())
+      expect(refused(altered(change)), `change ${index}`).toBe('content');
+    expect(refused(altered((of) => of))).toBe('taken');
+  });
+
+  it('is made of no state that does not verify, and with no other key', () => {
+    const bad = { ...state, signatures: state.signatures.map(() => '11'.repeat(64)) };
+    expect(code(() => makeLadder(params, bad, MARGINS, minerSigner, NOW))).toBe('bad_signature');
+    expect(code(() => makeLadder(params, state, MARGINS, strangerSigner, NOW))).toBe('bad_key_file');
+  });
+});
+
+/** Equal for texts that say the same. */
+function canonicalOf(file: string): string {
+  try {
+    return JSON.stringify(JSON.parse(file));
+  } catch {
+    return file;
+  }
+}

@@ -1,0 +1,78 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { replaceFileAsync } from '../../src/channel/durable-file.ts';
+import { parseLadder } from '../../src/channel/ladder-file.ts';
+import { signState } from '../../src/channel/states.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { type LadderRequest, LadderWriter, ladderPath } from '../../src/settlement/ladder-writer.ts';
+import { EH, makeParams, makerSigner, minerSigner, strangerSigner } from '../channel/fixtures.ts';
+
+const params = makeParams();
+const margins = { askBlocks: 288, broadcastBlocks: 144, urgentBlocks: 36 };
+const requestOf = (n: number): LadderRequest => ({
+  params,
+  state: signState(params, n, BigInt(n) * EH, makerSigner),
+  margins,
+  signer: minerSigner,
+});
+
+const directory = mkdtempSync(join(tmpdir(), 'ladder-'));
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+const deps = { clock: systemClock, log: silentLogger };
+const path = ladderPath(directory, params.contractId);
+const nOnDisk = (): number => parseLadder(readFileSync(path, 'utf8')).n;
+
+it('keeps one file of the newest state, readable by its owner alone, whatever came before', async () => {
+  const writer = new LadderWriter(directory, deps);
+  writer.write(requestOf(1));
+  await writer.idle();
+  expect(nOnDisk()).toBe(1);
+  for (const n of [2, 3, 4, 5]) writer.write(requestOf(n));
+  writer.write(requestOf(3));
+  await writer.idle();
+  expect(nOnDisk()).toBe(5);
+  expect(readdirSync(directory)).toEqual([`${params.contractId}.ladder.json`]);
+  expect(writer.stats.failed).toBe(0);
+  expect(writer.stats.written).toBeLessThan(5);
+
+  // A writer that died in the middle leaves the file as it was, and the next writes over its rest.
+  writeFileSync(`${path}.tmp`, readFileSync(path, 'utf8').slice(0, 1000));
+  expect(nOnDisk()).toBe(5);
+  writer.write(requestOf(6));
+  await writer.idle();
+  expect(nOnDisk()).toBe(6);
+});
+
+it('counts what it cannot write, waits for nobody, and tries again with the next state', async () => {
+  let fails = true;
+  const writer = new LadderWriter(directory, {
+    ...deps,
+    replace: async (to, text) => {
+      if (fails) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+      await replaceFileAsync(to, text);
+    },
+  });
+  writer.write(requestOf(1));
+  await writer.idle();
+  expect(writer.stats).toEqual({ written: 0, failed: 1 });
+  fails = false;
+  writer.write({ ...requestOf(2), signer: strangerSigner });
+  await writer.idle();
+  expect(writer.stats).toEqual({ written: 0, failed: 2 });
+  writer.write(requestOf(2));
+  await writer.idle();
+  expect(writer.stats).toEqual({ written: 1, failed: 2 });
+  expect(nOnDisk()).toBe(2);
+});
+
+it('a directory that cannot be made costs the file, and no more', async () => {
+  writeFileSync(`${directory}.file`, '');
+  const writer = new LadderWriter(`${directory}.file/within`, deps);
+  writer.write(requestOf(1));
+  await writer.idle();
+  expect(writer.stats).toEqual({ written: 0, failed: 1 });
+  rmSync(`${directory}.file`);
+});
