@@ -85,6 +85,10 @@ export const ERROR_TABLE = {
   over_budget: { rpc: -32014, hint: 'the state pays more than the budget' },
   bad_amount: { rpc: -32015, hint: 'the amounts of the state do not follow from its work' },
   equivocation: { rpc: -32016, hint: 'two different contents for one state number; keep both as evidence' },
+  bad_commitment: {
+    rpc: -32017,
+    hint: 'the evidence of the two sides differs from what the state commits to; keep the ledger, and ask the peer',
+  },
   expiry_near: { rpc: -32030, hint: 'the channel is too close to its expiry' },
   channel_frozen: {
     rpc: -32040,

@@ -1,0 +1,78 @@
+import { bigToBe, bigToLe, concat, fromHex, toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { taggedHash } from '../base/hash.ts';
+import { type ChannelParams, channelFacts } from './params.ts';
+import { isSchnorrSignature, nodeIdBytes, type Signer } from './signer.ts';
+import { signatureBytes } from './spend.ts';
+
+/** What a state was paid for: signed by the maker with the state, and by the miner with its ack. */
+export type StateCommitment = {
+  /** The state's number, above 0, and its cumulative work in hashes. */
+  readonly n: number;
+  readonly workHashes: bigint;
+  /** `ShareTree.root` over the hashes of all credited shares. 32 bytes, as the two below. */
+  readonly shareRoot: Uint8Array;
+  /** See `EvidenceSegment.end`. */
+  readonly jobSetRoot: Uint8Array;
+  /** The newest hash of the chain of faults both sides recorded; `EMPTY_FAULT_LOG` where there are none. */
+  readonly faultLogHead: Uint8Array;
+  /** Seq of the miner's stream: every share before it was judged. */
+  readonly nextSeq: number;
+};
+
+/**
+ * What both sign, 32 bytes: channel id, contract id, n (u64 little-endian), work (32 bytes big-endian), share
+ * root, job set root, fault log head, next seq (u64 little-endian), tagged `sharestream/commitment/1`. Throws
+ * `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of range.
+ */
+export function commitmentHash(params: ChannelParams, commitment: StateCommitment): Uint8Array {
+  const { n, workHashes, shareRoot, jobSetRoot, faultLogHead, nextSeq } = commitment;
+  if (!Number.isSafeInteger(n) || n < 1)
+    throw new CodedError('wrong_state_number', `state ${n} commits to nothing`);
+  if (workHashes <= 0n || workHashes >> 256n !== 0n)
+    throw new CodedError('bad_amount', 'the work of a commitment is positive');
+  if (!Number.isSafeInteger(nextSeq) || nextSeq < 1)
+    throw new CodedError('bad_sequence', 'a commitment is of some share');
+  if ([shareRoot, jobSetRoot, faultLogHead].some((root) => root.length !== 32))
+    throw new CodedError('bad_commitment', 'a root has 32 bytes');
+  return taggedHash(
+    'sharestream/commitment/1',
+    concat(
+      channelFacts(params).id,
+      fromHex(params.contractId, 32),
+      bigToLe(BigInt(n), 8),
+      bigToBe(workHashes, 32),
+      shareRoot,
+      jobSetRoot,
+      faultLogHead,
+      bigToLe(BigInt(nextSeq), 8),
+    ),
+  );
+}
+
+/**
+ * BIP340 by the node key of either side, 64 bytes in hex; deterministic. Throws as `commitmentHash`, and
+ * `bad_key_file` for a signer of neither side.
+ */
+export function signCommitment(params: ChannelParams, commitment: StateCommitment, signer: Signer): string {
+  const digest = commitmentHash(params, commitment);
+  const { minerNodeId, makerNodeId } = params.terms;
+  const nodeId = toHex(nodeIdBytes(signer));
+  if (nodeId !== minerNodeId && nodeId !== makerNodeId)
+    throw new CodedError('bad_key_file', 'the seed holds the node key of neither side');
+  return toHex(signer.signSchnorr('node', digest));
+}
+
+/** Throws `bad_signature` unless this side signed exactly this commitment; as `commitmentHash`. */
+export function verifyCommitment(
+  params: ChannelParams,
+  commitment: StateCommitment,
+  by: 'miner' | 'maker',
+  signature: string,
+): void {
+  const digest = commitmentHash(params, commitment);
+  const nodeId = by === 'miner' ? params.terms.minerNodeId : params.terms.makerNodeId;
+  const bytes = signatureBytes(signature);
+  if (bytes === undefined || !isSchnorrSignature(digest, fromHex(nodeId, 32), bytes))
+    throw new CodedError('bad_signature', `the ${by} did not sign commitment ${commitment.n}`);
+}
