@@ -291,9 +291,7 @@ function minerSteps(
   const left = options.expiryHeight - height;
   const { outputStatus } = draft.state;
   if (draft.state.status === 'opening' && outputStatus === 'unspent') setStatus(draft, 'funding');
-  if (draft.state.status === 'open' && outputStatus !== 'unspent') {
-    setStatus(draft, 'closing', 'spent by the other side');
-  }
+  if (isSpentUnasked(draft.state)) setStatus(draft, 'closing', 'spent by the other side');
   const { status } = draft.state;
   if (status === 'opening') return;
   if (status === 'funding' || status === 'open') {
@@ -305,6 +303,12 @@ function minerSteps(
   if (outputStatus === 'spent_in_block') return;
   if (status === 'closed') reopen(draft);
   bumpCloseFee(options, draft, view, height, isForced);
+}
+
+/** Spent before this side began to close it; also a funding that never came to be used. */
+function isSpentUnasked({ status, outputStatus }: WatchState): boolean {
+  if (status !== 'funding' && status !== 'open') return false;
+  return outputStatus === 'spent_in_mempool' || outputStatus === 'spent_in_block';
 }
 
 /** A close that was final left the chain. */
@@ -400,9 +404,7 @@ function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, heig
     if (height >= options.expiryHeight) setStatus(draft, 'closed', 'the funding never confirmed');
     return;
   }
-  if (draft.state.status === 'open' && outputStatus !== 'unspent') {
-    setStatus(draft, 'closing', 'spent by the miner');
-  }
+  if (isSpentUnasked(draft.state)) setStatus(draft, 'closing', 'spent by the miner');
   if (outputStatus === 'spent_in_block') return;
   if (draft.state.status === 'closed') reopen(draft);
   const { close } = draft.state;
