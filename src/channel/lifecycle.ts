@@ -26,10 +26,10 @@ import { isAtStake } from '../contract/vesting.ts';
 export type LifecycleRole = 'miner' | 'maker';
 
 /**
- * `proposed` once both have signed the terms, `opening` while the funding is agreed, `funding` until it is deep
- * enough, `open` while states are signed, `closing` once a transaction that ends the channel is signed, `closed`
- * when that is deep; `failed` where there never was a channel. A contract without a channel goes from
- * `proposed` to `open` and `closed`.
+ * `proposed` once both have signed the terms, `opening` while the funding is agreed, `funding` until it is
+ * deep enough, `open` while states are signed, `closing` once a transaction that ends the channel is signed,
+ * `closed` when that is deep; `failed` where there never was a channel. A contract without a channel goes
+ * from `proposed` to `open` and `closed`. `PROTOCOL.md` has the table of all events.
  */
 export const LIFECYCLE_STATUSES = [
   'proposed',
@@ -125,7 +125,7 @@ export type LifecycleEvent =
   | { readonly type: 'contract_signed' }
   /** Both halves of the opening and state 0 are stored. */
   | { readonly type: 'opening_agreed' }
-  /** The funding is signed and stored. */
+  /** The funding is signed and stored; the chain may have shown it before. */
   | { readonly type: 'funding_signed' }
   /** The own side gives up what was never signed. */
   | { readonly type: 'opening_given_up'; readonly reason: string }
@@ -139,7 +139,7 @@ export type LifecycleEvent =
   | { readonly type: 'tip'; readonly height: number; readonly view: ChannelView }
   /** Somebody wants the channel closed without the other side. */
   | { readonly type: 'close_alone'; readonly height: number; readonly view: ChannelView }
-  /** All verified and durable work so far. Maker: what was credited. Miner: the own, less what was refused. */
+  /** All verified and durable work so far. Maker: what was credited. Miner: the own, less the refused. */
   | { readonly type: 'work'; readonly workHashes: bigint; readonly isRefusedTooMuch: boolean }
   /** Miner: the maker has judged all evidence, or there is more. */
   | { readonly type: 'evidence'; readonly isDrained: boolean }
@@ -213,7 +213,7 @@ const CHANNEL: readonly LifecycleStatus[] = ['opening', 'funding', 'open', 'clos
 export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly LifecycleStatus[]>> = {
   contract_signed: ['proposed'],
   opening_agreed: ['proposed'],
-  funding_signed: ['opening'],
+  funding_signed: CHANNEL,
   opening_given_up: ['proposed', 'opening'],
   connected: ANYWHERE,
   disconnected: ANYWHERE,
@@ -265,11 +265,12 @@ export function restoreLifecycle(
   stored: Pick<
     LifecycleState,
     'status' | 'reason' | 'fault' | 'close' | 'workHashes' | 'ackedN' | 'claimedN'
-  > & { readonly newest: StatePoint | undefined },
+  > & { readonly newest: StatePoint | undefined; readonly isOver?: boolean },
   nowMs: number,
 ): LifecycleState {
-  const { newest, ...record } = stored;
-  const draft: Draft = { state: { ...UNSIGNED, ...record }, effects: [] };
+  const { newest, isOver = false, ...record } = stored;
+  const watch = { ...UNSIGNED.watch, isOver };
+  const draft: Draft = { state: { ...UNSIGNED, ...record, watch }, effects: [] };
   const { status } = record;
   if (newest !== undefined) onStream(options, draft, { type: 'state_signed', ...newest }, nowMs);
   if (status === 'open' || status === 'closing') {
@@ -290,7 +291,7 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'opening_agreed':
       return set(draft, { status: 'opening' });
     case 'funding_signed':
-      return set(draft, { status: 'funding' });
+      return draft.state.status === 'opening' ? set(draft, { status: 'funding' }) : draft;
     case 'opening_given_up':
       return set(draft, { status: 'failed', reason: event.reason });
     case 'tip':
@@ -299,17 +300,12 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'close_requested':
     case 'tick':
       return onStream(options, draft, event, nowMs);
-    case 'close_signed': {
-      const { feeSat, vsize } = event;
-      const close = { kind: 'together', transactionHex: undefined, feeSat, vsize } as const;
-      return set(draft, { status: 'closing', reason: REASONS.together, close });
-    }
+    case 'close_signed':
     case 'close_built':
-      return set(draft, { status: 'closing', reason: REASONS[event.close.kind], close: event.close });
+      return onClose(draft, event);
     case 'suspended':
-      return suspend(draft, event);
     case 'broken':
-      return set(draft, { fault: { type: 'broken', code: event.code }, signingN: undefined });
+      return onFault(draft, event);
     case 'resumed':
       return draft.state.fault?.type === 'suspended' ? set(draft, { fault: undefined }) : draft;
     case 'work':
@@ -346,10 +342,32 @@ function setLink(draft: Draft, change: Partial<LinkState>): Draft {
   return link === undefined ? draft : set(draft, { link: { ...link, ...change } });
 }
 
-/** A proof against the other side outlives our own faults. */
-function suspend(draft: Draft, { code }: { readonly code: string }): Draft {
-  const fault = draft.state.fault ?? ({ type: 'suspended', code } as const);
-  return set(draft, { fault, signingN: undefined });
+/** A proof against the other side outlives our own faults; the first is the one that is stored. */
+function onFault(
+  draft: Draft,
+  { type, code }: Extract<LifecycleEvent, { readonly type: 'suspended' | 'broken' }>,
+): Draft {
+  const { fault } = draft.state;
+  const isKept = fault !== undefined && (type === 'suspended' || fault.type === 'broken');
+  return set(draft, { fault: isKept ? fault : { type, code }, signingN: undefined });
+}
+
+/** A transaction of the own that ends the channel, or the half of one that both sign. */
+function onClose(
+  draft: Draft,
+  event: Extract<LifecycleEvent, { readonly type: 'close_signed' | 'close_built' }>,
+): Draft {
+  const { status, close } = draft.state;
+  if (event.type === 'close_built') {
+    // Built while another spend became final: kept for the day a reorganisation undoes that one.
+    if (status === 'closed') return set(draft, { close: event.close });
+    return set(draft, { status: 'closing', reason: REASONS[event.close.kind], close: event.close });
+  }
+  // What is complete can be sent: half of another one is no reason to forget it.
+  if (close?.transactionHex !== undefined) return draft;
+  const { feeSat, vsize } = event;
+  const half = { kind: 'together', transactionHex: undefined, feeSat, vsize } as const;
+  return set(draft, { status: 'closing', reason: REASONS.together, close: half });
 }
 
 /** The contract's sub-machine. */
@@ -382,14 +400,16 @@ function onWork(
     }
     case 'state_stored': {
       const { n, workHashes, paidSat } = event;
-      set(draft, { signingN: undefined });
+      const { signingN } = draft.state;
+      if (signingN !== undefined && n >= signingN) set(draft, { signingN: undefined });
       return onStream(options, draft, { type: 'state_signed', n, workHashes, paidSat }, nowMs);
     }
     case 'state_acked':
       set(draft, { ackedN: Math.max(draft.state.ackedN, event.n) });
-      return setLink(draft, { offeredN: undefined });
+      // One that was acked late says nothing of the one on its way.
+      return event.n < (draft.state.link?.offeredN ?? 0) ? draft : setLink(draft, { offeredN: undefined });
     case 'claim_stored':
-      return set(draft, { claimedN: event.n });
+      return set(draft, { claimedN: Math.max(draft.state.claimedN ?? 0, event.n) });
     case 'seal_lost':
       return set(draft, { isSealLost: true });
     default:
@@ -430,7 +450,11 @@ function onChain(
     else if (effect.type === 'status') {
       set(draft, { status: effect.status, reason: effect.reason ?? draft.state.reason });
       if (effect.status === 'closed') onStream(options, draft, { type: 'closed' }, nowMs);
-    } else draft.effects.push(effect);
+    } else {
+      draft.effects.push(effect);
+      // Also where it cannot be built: nothing more is sold to a channel that should be closed.
+      if (effect.type === 'close_alone') onStream(options, draft, { type: 'close_requested' }, nowMs);
+    }
   }
   return draft;
 }
@@ -457,7 +481,8 @@ export function closingOf(options: LifecycleOptions, state: LifecycleState): Cha
 
 /** What is due now, and was not done before. No new obligations while there is a fault. */
 function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): void {
-  if (draft.state.fault !== undefined) return;
+  if (!options.hasChannel) endMetering(options, draft, nowMs);
+  if (draft.state.fault !== undefined || isEnded(draft.state)) return;
   if (!options.hasChannel) deriveMetering(draft);
   else {
     deriveReady(options, draft, nowMs);
@@ -468,8 +493,9 @@ function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): vo
 
 /** Both say that the funding is deep; after that work is asked for. */
 function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): void {
-  const { status, link, stream } = draft.state;
-  const isOpenable = status === 'funding' || status === 'open';
+  const { status, link, stream, watch } = draft.state;
+  // Nothing opens that a deadline has just closed.
+  const isOpenable = (status === 'funding' || status === 'open') && watch.close === undefined;
   if (link === undefined || !isOpenable || stream.fundingDepth < options.terms.minDepth) return;
   // The maker opens first, and says so: work may come with the miner's next message.
   const isOpening =
@@ -490,13 +516,15 @@ function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): vo
 
 /** Miner: both close together once the contract ends and the maker has judged everything. */
 function deriveCommonClose(draft: Draft): void {
-  const { status, link, stream, close } = draft.state;
+  const { status, link, stream, close, watch } = draft.state;
   const isClosing = status === 'closing';
   const isEnding = stream.status === 'ending' || isClosing;
   if (link === undefined || link.isCloseAsked || !isEnding || close?.transactionHex !== undefined) return;
   if (!isClosing && status !== 'open' && status !== 'funding') return;
   // Once a close was signed here nothing more can be sold: there is nothing to wait for.
   if ((!isClosing && !link.isDrained) || isSpent(draft.state)) return;
+  // A state is on its way to the chain: the time for agreeing is over.
+  if (watch.close?.kind === 'state') return;
   setLink(draft, { isCloseAsked: true });
   draft.effects.push({ type: 'ask_close' });
 }
@@ -520,13 +548,16 @@ function deriveSigning(draft: Draft): void {
   draft.effects.push({ type: 'offer_state', n: newestN });
 }
 
-/** A contract without a channel: open while both are there, closed when either wants it. */
+/** A contract without a channel is closed when either wants it: there is nothing to wait for. */
+function endMetering(options: LifecycleOptions, draft: Draft, nowMs: number): void {
+  if (draft.state.stream.status !== 'ending' || isEnded(draft.state)) return;
+  set(draft, { status: 'closed' });
+  onStream(options, draft, { type: 'closed' }, nowMs);
+}
+
+/** A contract without a channel is open once both are there. */
 function deriveMetering(draft: Draft): void {
-  const { status, link, stream } = draft.state;
-  if (stream.status === 'ending') {
-    set(draft, { status: 'closed' });
-    return;
-  }
+  const { status, link } = draft.state;
   if (link === undefined) return;
   if (status === 'proposed' && link.isPeerReady) set(draft, { status: 'open' });
   if (link.ready === 'unsent') {
@@ -543,10 +574,16 @@ function isRecordChanged(before: LifecycleState, after: LifecycleState): boolean
   return (
     before.status !== after.status ||
     before.reason !== after.reason ||
-    before.close !== after.close ||
+    !isSameClose(before.close, after.close) ||
     before.stream.signed?.n !== after.stream.signed?.n ||
     (after.fault?.type === 'broken' && before.fault?.type !== 'broken')
   );
+}
+
+function isSameClose(a: CloseRecord | undefined, b: CloseRecord | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const isSameTransaction = a.kind === b.kind && a.transactionHex === b.transactionHex;
+  return isSameTransaction && a.feeSat === b.feeSat && a.vsize === b.vsize;
 }
 
 /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
@@ -554,7 +591,7 @@ export function isSpent({ watch }: LifecycleState): boolean {
   return watch.outputStatus === 'spent_in_mempool' || watch.outputStatus === 'spent_in_block';
 }
 
-/** Miner: true while hashrate may go to this contract; never while its funding lacks depth, as after a reorg. */
+/** Miner: whether hashrate may go to this contract; never while its funding lacks depth, as after a reorg. */
 export function isDelivering({ terms, hasChannel }: LifecycleOptions, state: LifecycleState): boolean {
   if (state.fault !== undefined || state.status !== 'open') return false;
   if (!hasChannel) return !state.isRefusedTooMuch;

@@ -1,0 +1,452 @@
+import fc from 'fast-check';
+import { unreachable } from '../../src/base/assert.ts';
+import { codeOf } from '../../src/base/errors.ts';
+import { owedSat } from '../../src/base/units.ts';
+import type { ChannelView } from '../../src/chain/watcher.ts';
+import {
+  type LifecycleEffect,
+  type LifecycleEvent,
+  type LifecycleOptions,
+  type LifecycleRole,
+  type LifecycleState,
+  restoreLifecycle,
+  transition,
+  UNSIGNED,
+} from '../../src/channel/lifecycle.ts';
+import type { ContractTerms } from '../../src/contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
+import { CHILD, LADDER, REFUND_VSIZE } from '../chain/watch-model.ts';
+import { EH, makeBonds, makeTerms, SEAL } from './fixtures.ts';
+
+export const MARGINS = {
+  askBlocks: 12,
+  broadcastBlocks: 8,
+  urgentBlocks: 3,
+  finalDepth: 3,
+  watchDepth: 10,
+};
+export const EXPIRY = 1_040;
+export const START = 1_000;
+/** Ten steps of one EH, at most three of them unpaid. */
+export const TERMS = makeTerms({ expiryHeight: EXPIRY, minDepth: 2, workTotalHashes: 10n * EH });
+
+export function optionsFor(role: LifecycleRole, change: Partial<LifecycleOptions> = {}): LifecycleOptions {
+  return { role, terms: TERMS, margins: MARGINS, hasChannel: true, unpaidTimeoutMs: 60_000, ...change };
+}
+
+export function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    for (const each of Object.values(value)) deepFreeze(each);
+  }
+  return value;
+}
+
+export const EMPTY_VIEW: ChannelView = {
+  coinDepth: undefined,
+  spendDepth: undefined,
+  isOurs: false,
+  canResend: false,
+  satPerKvb: 2_000,
+  ladder: LADDER,
+  refundVsize: REFUND_VSIZE,
+};
+export const unspent = (coinDepth: number): ChannelView => ({ ...EMPTY_VIEW, coinDepth });
+export const spent = (spendDepth: number, isOurs = true): ChannelView => ({
+  ...EMPTY_VIEW,
+  spendDepth,
+  isOurs,
+});
+export const tip = (height: number, view: ChannelView): LifecycleEvent => ({ type: 'tip', height, view });
+export const workOf = (workHashes: bigint): LifecycleEvent => ({
+  type: 'work',
+  workHashes,
+  isRefusedTooMuch: false,
+});
+export const stored = (n: number, workHashes: bigint, terms: ContractTerms = TERMS): LifecycleEvent => ({
+  type: 'state_stored',
+  n,
+  workHashes,
+  paidSat: owedSat(workHashes, fixedPriceMsatPerEh(terms)),
+});
+export const built = (kind: 'state' | 'together' | 'refund', feeSat = 1_325n): LifecycleEvent => ({
+  type: 'close_built',
+  close: {
+    kind,
+    transactionHex: `${kind}:${feeSat}`,
+    feeSat,
+    vsize: kind === 'refund' ? REFUND_VSIZE : 265,
+  },
+});
+
+export type Step = {
+  readonly options: LifecycleOptions;
+  readonly before: LifecycleState;
+  readonly event: LifecycleEvent;
+  readonly after: LifecycleState;
+  readonly effects: readonly LifecycleEffect[];
+};
+
+/** The machine with its state, each step shown to `look`. Inputs are frozen: what changes them throws. */
+export class Life {
+  readonly options: LifecycleOptions;
+  state: LifecycleState;
+  nowMs = 1_000;
+  readonly steps: Step[] = [];
+  readonly #look: (step: Step) => void;
+
+  constructor(
+    options: LifecycleOptions,
+    look: (step: Step) => void = () => {},
+    state: LifecycleState = UNSIGNED,
+  ) {
+    this.options = deepFreeze(options);
+    this.state = deepFreeze(state);
+    this.#look = look;
+  }
+
+  /** The types of the effects of one event. */
+  step(event: LifecycleEvent): string[] {
+    const before = this.state;
+    const { state, effects } = transition(this.options, before, deepFreeze(event), this.nowMs);
+    this.state = deepFreeze(state);
+    const step = { options: this.options, before, event, after: state, effects };
+    this.steps.push(step);
+    this.#look(step);
+    return effects.map(({ type }) => type);
+  }
+
+  /** The same of many, in order. */
+  run(events: readonly LifecycleEvent[]): string[] {
+    return events.flatMap((event) => this.step(event));
+  }
+
+  /** The effects of the last step, without what only tells how it stands. */
+  get last(): readonly LifecycleEffect[] {
+    return this.steps.at(-1)!.effects;
+  }
+
+  /** As if the program had ended here and started again, with what the record keeps. */
+  restarted(): Life {
+    const { status, reason, fault, close, workHashes, ackedN, claimedN, stream, watch } = this.state;
+    const record = {
+      ...{ status, reason, close, workHashes, ackedN, claimedN },
+      fault: fault?.type === 'broken' ? fault : undefined,
+      newest: stream.signed,
+      isOver: watch.isOver,
+    };
+    return new Life(this.options, () => {}, restoreLifecycle(this.options, deepFreeze(record), this.nowMs));
+  }
+}
+
+/** From signed terms to where work is asked for. */
+export function opening(role: LifecycleRole): LifecycleEvent[] {
+  const own: LifecycleEvent[] = role === 'miner' ? [] : [{ type: 'state_acked', n: 0 }];
+  return [{ type: 'contract_signed' }, { type: 'opening_agreed' }, stored(0, 0n), ...own];
+}
+
+/** A connection over which both say that they see the funding. */
+function linkOf(role: LifecycleRole): LifecycleEvent[] {
+  const own: LifecycleEvent[] = role === 'miner' ? [{ type: 'ready_answered' }] : [];
+  return [{ type: 'connected' }, { type: 'peer_ready' }, ...own];
+}
+
+export function opened(role: LifecycleRole): LifecycleEvent[] {
+  const [connected, ...ready] = linkOf(role);
+  const funding: LifecycleEvent[] = [{ type: 'funding_signed' }, tip(START, unspent(0))];
+  return [...opening(role), ...funding, connected!, tip(START + 2, unspent(2)), ...ready];
+}
+
+const HOLDERS: readonly LifecycleEffect['type'][] = [
+  'opened',
+  'ending',
+  'settled',
+  'sign_due',
+  'exposure_reached',
+  'exposure_cleared',
+];
+/** What something is done about; the rest tells how the stream stands. */
+export function isAct({ type }: Pick<LifecycleEffect, 'type'>): boolean {
+  return !HOLDERS.includes(type);
+}
+
+/** What happens in a random life. `follow` does what an effect asked for, as a driver would. */
+export type Op =
+  | { readonly op: 'follow' }
+  | { readonly op: 'work'; readonly part: number; readonly isRefusedTooMuch: boolean }
+  | { readonly op: 'state'; readonly back: number }
+  | { readonly op: 'ack'; readonly back: number }
+  | { readonly op: 'claim'; readonly ahead: number }
+  | { readonly op: 'built'; readonly isTogether: boolean; readonly rung: number }
+  | { readonly op: 'look'; readonly height: number; readonly view: ChannelView; readonly isForced: boolean }
+  | { readonly op: 'event'; readonly event: LifecycleEvent }
+  | { readonly op: 'wait'; readonly ms: number };
+
+const anyView: fc.Arbitrary<ChannelView> = fc
+  .record({
+    where: fc.constantFrom('coin', 'coin', 'coin', 'spend', 'spend', 'nowhere'),
+    depth: fc.constantFrom(0, 0, 0, 1, 2, 2, 3, 4, 9, 10, 12),
+    isOurs: fc.boolean(),
+    canResend: fc.boolean(),
+    satPerKvb: fc.constantFrom(0, 1_000, 2_000, 6_000, 100_000),
+    hasChild: fc.boolean(),
+  })
+  .map(({ where, depth, hasChild, isOurs, ...rest }) => ({
+    ...EMPTY_VIEW,
+    ...rest,
+    coinDepth: where === 'coin' ? Math.min(depth, 5) : undefined,
+    spendDepth: where === 'spend' ? depth : undefined,
+    isOurs: isOurs && where === 'spend',
+    ...(hasChild
+      ? { child: CHILD, push: { feeSat: 600n, vsize: 300, childVsize: 110, availableSat: 50_000n } }
+      : {}),
+  }));
+
+const BOTH: readonly LifecycleEvent[] = [
+  { type: 'contract_signed' },
+  { type: 'opening_agreed' },
+  { type: 'funding_signed' },
+  { type: 'opening_given_up', reason: 'too late' },
+  { type: 'connected' },
+  { type: 'connected' },
+  { type: 'disconnected' },
+  { type: 'peer_ready' },
+  { type: 'peer_ready' },
+  { type: 'close_requested' },
+  { type: 'suspended', code: 'ledger_io' },
+  { type: 'resumed' },
+  { type: 'resumed' },
+  { type: 'broken', code: 'equivocation' },
+  { type: 'broken', code: 'bad_signature' },
+  { type: 'tick' },
+];
+const OWN: Readonly<Record<LifecycleRole, readonly LifecycleEvent[]>> = {
+  miner: [
+    { type: 'ready_answered' },
+    { type: 'ready_answered' },
+    { type: 'evidence', isDrained: true },
+    { type: 'evidence', isDrained: false },
+    { type: 'close_signed', feeSat: 200n, vsize: 180 },
+    { type: 'close_signed', feeSat: 300n, vsize: 180 },
+  ],
+  maker: [{ type: 'claim_refused' }, { type: 'seal_lost' }],
+};
+
+function anyOp(role: LifecycleRole, hasChannel: boolean): fc.Arbitrary<Op> {
+  const common = BOTH.filter(({ type }) => hasChannel || !/^(opening|funding|broken)/.test(type));
+  const events = fc.constantFrom(
+    ...common,
+    ...OWN[role].filter(({ type }) => type !== 'close_signed' || hasChannel),
+  );
+  const look = fc.record({
+    op: fc.constant('look' as const),
+    height: fc.integer({ min: START, max: EXPIRY + 15 }),
+    view: anyView,
+    isForced: fc.nat(9).map((dice) => dice === 0),
+  });
+  const back = fc.constantFrom(0, 0, 0, 1);
+  const own = role === 'maker' ? 3 : 1;
+  const work = fc.record({
+    op: fc.constant('work' as const),
+    part: fc.integer({ min: 0, max: 110 }),
+    isRefusedTooMuch: fc.nat(9).map((dice) => dice === 0),
+  });
+  const both = [
+    { weight: 12, arbitrary: fc.constant<Op>({ op: 'follow' }) },
+    { weight: 8, arbitrary: work as fc.Arbitrary<Op> },
+    { weight: 12, arbitrary: events.map((event): Op => ({ op: 'event', event })) },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 90_000 }).map((ms): Op => ({ op: 'wait', ms })) },
+    { weight: 3, arbitrary: look as fc.Arbitrary<Op> },
+  ];
+  if (!hasChannel) return fc.oneof(...both);
+  return fc.oneof(
+    ...both,
+    { weight: own, arbitrary: fc.record({ op: fc.constant('state' as const), back }) as fc.Arbitrary<Op> },
+    { weight: own, arbitrary: fc.record({ op: fc.constant('ack' as const), back }) as fc.Arbitrary<Op> },
+    { weight: 1, arbitrary: fc.nat(2).map((ahead): Op => ({ op: 'claim', ahead })) },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        op: fc.constant('built' as const),
+        isTogether: fc.boolean(),
+        rung: fc.nat(3),
+      }) as fc.Arbitrary<Op>,
+    },
+  );
+}
+
+/** What an op means where the life stands; undefined where it means nothing. */
+function eventOf(life: Life, op: Op, asked: LifecycleEffect[]): LifecycleEvent | undefined {
+  const { state, options } = life;
+  const { terms, role } = options;
+  const newest = state.stream.signed;
+  switch (op.op) {
+    case 'follow': {
+      const effect = asked.shift();
+      return effect === undefined ? undefined : followed(life, effect);
+    }
+    case 'work': {
+      const { isRefusedTooMuch } = op;
+      const workHashes = (terms.workTotalHashes * BigInt(op.part)) / 100n;
+      return { type: 'work', workHashes, isRefusedTooMuch: role === 'miner' && isRefusedTooMuch };
+    }
+    case 'state': {
+      const n = (newest?.n ?? -1) + 1 - op.back;
+      const isNew = op.back === 0 && newest !== undefined;
+      const wanted = isNew ? (state.workHashes * 9n) / 10n : (newest?.workHashes ?? 0n);
+      const least = newest?.workHashes ?? 0n;
+      const most = wanted > terms.workTotalHashes ? terms.workTotalHashes : wanted;
+      return n < 0 ? undefined : stored(n, most > least ? most : least, terms);
+    }
+    case 'ack':
+      if (role === 'miner' || newest === undefined) return undefined;
+      return { type: 'state_acked', n: Math.max(newest.n - op.back, 0) };
+    case 'claim':
+      if (role === 'miner' || terms.seal === undefined) return undefined;
+      return { type: 'claim_stored', n: Math.max((newest?.n ?? 0) + op.ahead - 1, 0) };
+    case 'built': {
+      const alone = role === 'miner' ? 'state' : 'refund';
+      return built(op.isTogether ? 'together' : alone, LADDER[op.rung]!.feeSat);
+    }
+    case 'look':
+      return { type: op.isForced ? 'close_alone' : 'tip', height: op.height, view: op.view };
+    case 'event':
+      return op.event;
+    case 'wait':
+      life.nowMs += op.ms;
+      return { type: 'tick' };
+    default:
+      return undefined;
+  }
+}
+
+/** What a driver says once it did what an effect asks for; undefined where it says nothing. */
+function followed({ state, options }: Life, effect: LifecycleEffect): LifecycleEvent | undefined {
+  const { type } = effect;
+  if (type === 'sign_state') return stored(effect.n, state.stream.verifiedWork, options.terms);
+  if (type === 'offer_state') return { type: 'state_acked', n: effect.n };
+  if (type === 'ask_claim') return { type: 'claim_stored', n: effect.n };
+  if (type === 'send_ready' && options.role === 'miner') return { type: 'ready_answered' };
+  if (type === 'close_alone') return built('state', LADDER[effect.rung]!.feeSat);
+  if (type === 'refund') return built('refund', BigInt(effect.satPerKvb * REFUND_VSIZE) / 1_000n);
+  if (type === 'ask_close') return { type: 'close_signed', feeSat: 200n, vsize: 180 };
+  return undefined;
+}
+
+/** Feeds a life with what an op means, if anything, unless it cannot come where the life stands. */
+export function play(life: Life, ops: readonly Op[]): void {
+  const asked: LifecycleEffect[] = [];
+  for (const op of ops) {
+    const event = eventOf(life, op, asked);
+    if (event === undefined) continue;
+    try {
+      life.step(event);
+      // Stored with the opening.
+      if (event.type === 'opening_agreed') life.run(opening(life.options.role).slice(2));
+      asked.push(...life.last.filter((effect) => followed(life, effect) !== undefined));
+    } catch (error) {
+      if (codeOf(error) !== 'wrong_status') throw error;
+    }
+  }
+}
+
+/** In which order funding, work and the connection came; and how far of all that a life has come. */
+export type Way = 'usual' | 'peer_last' | 'link_first' | 'chain_last' | 'waiting' | 'faulty';
+export type Schedule = {
+  readonly options: LifecycleOptions;
+  readonly way: Way;
+  readonly workEh: bigint;
+  /** Somebody wanted the end before there was a channel. */
+  readonly isEnding: boolean;
+  readonly prefix: number;
+  readonly ops: readonly Op[];
+};
+
+function wayOf({ way, workEh, isEnding, options }: Omit<Schedule, 'ops'>): readonly LifecycleEvent[] {
+  const { role, terms, hasChannel } = options;
+  if (!hasChannel) return [{ type: 'contract_signed' }, ...linkOf('maker')];
+  const isSealed = role === 'maker' && terms.seal !== undefined;
+  const agreed: LifecycleEvent[] = [
+    ...opening(role),
+    ...(isSealed ? [{ type: 'claim_stored', n: way === 'peer_last' ? 1 : 0 } as const] : []),
+    workOf(workEh * EH),
+    ...(isEnding ? [{ type: 'close_requested' } as const] : []),
+  ];
+  const funded = { type: 'funding_signed' } as const;
+  const deep = tip(START + 2, unspent(2));
+  const link = linkOf(role);
+  const [connected, ...ready] = link;
+  switch (way) {
+    case 'usual':
+      return [...agreed, ...opened(role).slice(opening(role).length)];
+    case 'peer_last':
+      return [...agreed, funded, connected!, deep, ...ready.toReversed()];
+    case 'link_first':
+      return [...agreed, ...link, deep, funded];
+    case 'chain_last':
+      return [...agreed, ...link, funded, deep];
+    case 'waiting':
+      return [...agreed, funded, tip(START, unspent(0)), ...link];
+    case 'faulty':
+      return [...agreed, { type: 'suspended', code: 'ledger_io' }, funded, ...link, deep];
+    default:
+      return unreachable(way);
+  }
+}
+
+/** Where a random life begins: nearly always somewhere on the way to an open channel. */
+export function start(schedule: Schedule, look: (step: Step) => void): Life {
+  const { options, prefix } = schedule;
+  const life = new Life(options, look);
+  const judged: LifecycleEvent[] = options.role === 'miner' ? [{ type: 'evidence', isDrained: true }] : [];
+  const events = wayOf(schedule).flatMap((each) =>
+    each.type === 'connected' ? [each, ...judged] : [each],
+  );
+  const count = Math.floor((events.length * prefix) / 10);
+  life.run(events.slice(0, count === 2 ? opening(options.role).length : count));
+  return life;
+}
+
+const RARE_WAYS = ['link_first', 'chain_last', 'waiting', 'faulty'] as const;
+const BONDS = [
+  {},
+  { bonds: makeBonds('auditor', { makerBondSat: 1_000n, collateralSat: 2_000n }) },
+  { bonds: makeBonds('forfeit_to_mm', { makerBondSat: 1_000n, collateralSat: 2_000n }) },
+];
+
+export const anySchedule: fc.Arbitrary<Schedule> = fc
+  .record({
+    role: fc.constantFrom<LifecycleRole>('miner', 'maker'),
+    bonds: fc.constantFrom(...BONDS),
+    hasSeal: fc.boolean(),
+    hasChannel: fc.nat(9).map((dice) => dice > 0),
+    way: fc.constantFrom<Way>('usual', 'usual', 'usual', 'peer_last', ...RARE_WAYS),
+    isEnding: fc.nat(7).map((dice) => dice === 0),
+    workEh: fc.constantFrom(0n, 0n, 0n, 2n, 4n, 11n),
+    prefix: fc.constantFrom(0, 3, 5, 7, 9, 10, 10, 10, 10, 10),
+  })
+  .chain(({ role, bonds, hasSeal, hasChannel, prefix, ...rest }) => {
+    const terms = { ...TERMS, ...bonds, ...(hasSeal ? { seal: SEAL } : {}) };
+    const options = optionsFor(role, { terms, hasChannel });
+    return fc
+      .array(anyOp(role, hasChannel), { maxLength: 60, size: 'max' })
+      .map((ops) => ({ ...rest, options, prefix, ops }));
+  });
+
+export const RUNS = 800;
+
+/** Plays random lives; a failure prints the seed with which it comes again. */
+export function always(
+  look: (step: Step) => void,
+  atEnd: (life: Life) => void = () => {},
+  parameters: fc.Parameters<[Schedule]> = {},
+): void {
+  fc.assert(
+    fc.property(anySchedule, (schedule) => {
+      const life = start(schedule, look);
+      play(life, schedule.ops);
+      atEnd(life);
+    }),
+    { numRuns: RUNS, ...parameters },
+  );
+}
