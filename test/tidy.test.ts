@@ -144,11 +144,13 @@ describe('imports', () => {
 
   /** Makes committed code; never runs in the product. */
   const GENERATORS = /^src\/shares\/kernel\/(?:build-kernel\.ts|rounds-source\.ts|assembly\/)/;
-  /** Written before their callers, which come with the next change of the contract's life. */
+  /** Written before their callers, which come with the next changes. */
   const AWAITED = [
+    'src/channel/commitment.ts',
+    'src/channel/evidence-point.ts',
+    'src/channel/ladder-file.ts',
     'src/channel/lifecycle.ts',
-    'src/contract/terms-defaults.ts',
-    'src/contract/terms-upgrade.ts',
+    'src/settlement/ladder-writer.ts',
   ];
 
   it('reach every file of src from the program: what tests alone need is theirs', () => {
@@ -161,6 +163,22 @@ describe('imports', () => {
     }
     const dead = filesUnder('src').filter((path) => path.endsWith('.ts') && !reached.has(path));
     expect(dead.filter((path) => !GENERATORS.test(path) && !AWAITED.includes(path))).toEqual([]);
+  });
+
+  /** What documents are made with, and the other halves of what the program does itself. */
+  const UNUSED_EXPORTS = ['depletionWork', 'metricTable', 'optionTable', 'signPsbt'];
+
+  it('export nothing that no code of src names again: what tests alone need is theirs', () => {
+    const code = new Map(sources.map((path) => [path, withoutComments(readSource(path))]));
+    const named = new Map<string, number>();
+    for (const [word] of [...code.values()].flatMap((text) => [...text.matchAll(/[A-Za-z_$][\w$]*/g)]))
+      named.set(word, (named.get(word) ?? 0) + 1);
+    const declared = /^export (?:async )?(?:abstract )?(?:type|const|function\*?|class) (\w+)/gm;
+    const unused = [...code]
+      .filter(([path]) => !GENERATORS.test(path) && !AWAITED.includes(path))
+      .flatMap(([path, text]) => [...text.matchAll(declared)].map((match) => ({ path, name: match[1]! })))
+      .filter(({ name }) => named.get(name) === 1 && !UNUSED_EXPORTS.includes(name));
+    expect(unused).toEqual([]);
   });
 
   /** Project files that a file imports, be it for types, or starts as a worker. */

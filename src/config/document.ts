@@ -54,16 +54,6 @@ function comment(text: string): string[] {
   return lines.map((line) => `# ${line}`);
 }
 
-/** The options of a role for `--help`: one flag a paragraph. */
-export function helpText(role: Role): string {
-  return flatRows(optionsOf(role))
-    .map(({ path, row }) => {
-      const value = row.default === undefined ? '' : ` Default ${tomlValue(row.default)}.`;
-      return `  --${path} <${row.kind.name}>\n      ${row.doc}${value}`;
-    })
-    .join('\n');
-}
-
 /** The options of a role as a Markdown table, for the README. */
 export function optionTable(role: Role): string {
   const rows = flatRows(optionsOf(role)).map(({ path, row }) => {

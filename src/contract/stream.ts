@@ -1,7 +1,7 @@
 import { assert, unreachable } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { owedSat } from '../base/units.ts';
-import { type Accounting, accountingOf, depletionWork } from './accounting.ts';
+import { type Accounting, accountingOf } from './accounting.ts';
 import type { ContractTerms } from './terms.ts';
 import { fixedPriceMsatPerEh } from './terms-access.ts';
 
@@ -261,15 +261,6 @@ export function streamAccounting(terms: ContractTerms, state: StreamState): Acco
     depositedSat: terms.budgetSat,
     workHashes: state.verifiedWork,
     paidSat: state.signed?.paidSat ?? 0n,
-    refundedSat: 0n,
-  });
-}
-
-/** The least work the budget would not pay for; above the contract's total whenever the terms are sound. */
-export function streamDepletionWork(terms: ContractTerms): bigint {
-  return depletionWork({
-    priceMsatPerEh: fixedPriceMsatPerEh(terms),
-    depositedSat: terms.budgetSat,
     refundedSat: 0n,
   });
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exampleToml, helpText, optionTable } from '../../src/config/document.ts';
+import { exampleToml, optionTable } from '../../src/config/document.ts';
 import { loadConfig, optionsOf } from '../../src/config/load.ts';
 import { flatRows } from '../../src/config/options.ts';
 import { Invalid } from '../../src/config/values.ts';
@@ -22,12 +22,11 @@ describe.each(ROLES)('the table of %s', (role) => {
     }
   });
 
-  it('is complete in the example, the help and the README table', () => {
+  it('is complete in the example and the README table', () => {
     const example = exampleToml(role);
     for (const { path } of rows) {
       const key = path.slice(path.lastIndexOf('.') + 1);
       expect(example, path).toMatch(new RegExp(`^(# )?${key} = `, 'm'));
-      expect(helpText(role)).toContain(`--${path} <`);
       expect(optionTable(role)).toContain(`| \`${path}\` |`);
     }
     expect(example.split('\n').filter((line) => line.length > 110)).toEqual([]);

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { owedMsat, owedSat } from '../../src/base/units.ts';
 import { accountingOf, depletionWork } from '../../src/contract/accounting.ts';
-import { streamDepletionWork } from '../../src/contract/stream.ts';
 import { anyTerms, EH } from '../channel/fixtures.ts';
 
 describe('accounting', () => {
@@ -58,7 +57,10 @@ describe('accounting', () => {
   it('never depletes a sound contract before its end', () => {
     fc.assert(
       fc.property(anyTerms, (of) => {
-        expect(streamDepletionWork(of)).toBeGreaterThan(of.workTotalHashes);
+        const { priceMsatPerEh, budgetSat: depositedSat } = of;
+        expect(depletionWork({ priceMsatPerEh, depositedSat, refundedSat: 0n })).toBeGreaterThan(
+          of.workTotalHashes,
+        );
       }),
     );
   });

@@ -50,7 +50,6 @@ export const PLACEHOLDER_TARGET = 0x1d00ffff;
 export const PLACEHOLDER_PUBLIC_KEY = '02'.repeat(33);
 /** DER of r = s = 1. */
 const PLACEHOLDER_SIGNATURE = { signature: '3006020101020101', sighash_type: 'SIGHASH_ALL' };
-const SIGHASH_ALL = '01';
 /** The least a time of the absolute locktime type can be. */
 const LEAST_TIME = 500_000_000;
 const MAX_TEXT = 1024;
@@ -203,20 +202,6 @@ export function encodeCommitted({ committed_metadata: committed }: Bead): Uint8A
 /** Audit mode's identity of a bead: sha256d(header || committed metadata), internal order. */
 export function compositeHash(bead: Bead): Uint8Array {
   return sha256d(concat(serializeHeader(beadHeader(bead)), encodeCommitted(bead)));
-}
-
-/** The whole bead in consensus encoding; the signature is a string there, hash type included. */
-export function encodeBead(bead: Bead): Uint8Array {
-  const { uncommitted_metadata: uncommitted } = bead;
-  const signature = new TextEncoder().encode(uncommitted.signature.signature + SIGHASH_ALL);
-  return concat(
-    serializeHeader(beadHeader(bead)),
-    encodeCommitted(bead),
-    u64le(uncommitted.extra_nonce_1),
-    u64le(uncommitted.extra_nonce_2),
-    u32le(uncommitted.broadcast_timestamp),
-    concat(compactSize(signature.length), signature),
-  );
 }
 
 function u64le(value: bigint | number): Uint8Array {
