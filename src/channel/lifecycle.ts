@@ -5,11 +5,12 @@ import {
   type CloseMargins,
   type PendingClose,
   type WatchEffect,
+  type WatchOptions,
   type WatchState,
+  wantsFeeRate,
   transition as watch,
   watchFrom,
 } from '../chain/watcher.ts';
-import { bondsOf } from '../contract/bond-terms.ts';
 import {
   exposureSat,
   isDelivering as isStreamDelivering,
@@ -21,7 +22,7 @@ import {
   transition as stream,
 } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import { isAtStake } from '../contract/vesting.ts';
+import { forfeitsBond } from '../contract/vesting.ts';
 
 export type LifecycleRole = 'miner' | 'maker';
 
@@ -54,6 +55,7 @@ export type CloseRecord = {
   /** Signed and complete, hex; undefined while the other side's signature is missing. */
   readonly transactionHex: string | undefined;
   readonly feeSat: bigint;
+  /** Most virtual bytes; 0 while it is not complete. */
   readonly vsize: number;
 };
 
@@ -124,7 +126,7 @@ export type LifecycleEvent =
   /** Both have signed the terms, and they are stored. */
   | { readonly type: 'contract_signed' }
   /** Both halves of the opening and state 0 are stored. */
-  | { readonly type: 'opening_agreed' }
+  | ({ readonly type: 'opening_agreed' } & StatePoint)
   /** The funding is signed and stored; the chain may have shown it before. */
   | { readonly type: 'funding_signed' }
   /** The own side gives up what was never signed. */
@@ -154,7 +156,7 @@ export type LifecycleEvent =
   /** Either side, or a person, wants the end. */
   | { readonly type: 'close_requested' }
   /** The own signature of the common close is about to leave. */
-  | { readonly type: 'close_signed'; readonly feeSat: bigint; readonly vsize: number }
+  | { readonly type: 'close_signed'; readonly feeSat: bigint }
   /** A complete transaction that ends the channel; before it is broadcast. */
   | { readonly type: 'close_built'; readonly close: CloseRecord & { readonly transactionHex: string } }
   | { readonly type: 'suspended'; readonly code: string }
@@ -288,9 +290,13 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
   switch (event.type) {
     case 'contract_signed':
       return draft;
-    case 'opening_agreed':
-      return set(draft, { status: 'opening' });
+    case 'opening_agreed': {
+      const { n, workHashes, paidSat } = event;
+      set(draft, { status: 'opening', ackedN: n });
+      return onStream(options, draft, { type: 'state_signed', n, workHashes, paidSat }, nowMs);
+    }
     case 'funding_signed':
+      // The other side may have broadcast it before: then the chain was first.
       return draft.state.status === 'opening' ? set(draft, { status: 'funding' }) : draft;
     case 'opening_given_up':
       return set(draft, { status: 'failed', reason: event.reason });
@@ -365,8 +371,7 @@ function onClose(
   }
   // What is complete can be sent: half of another one is no reason to forget it.
   if (close?.transactionHex !== undefined) return draft;
-  const { feeSat, vsize } = event;
-  const half = { kind: 'together', transactionHex: undefined, feeSat, vsize } as const;
+  const half = { kind: 'together', transactionHex: undefined, feeSat: event.feeSat, vsize: 0 } as const;
   return set(draft, { status: 'closing', reason: REASONS.together, close: half });
 }
 
@@ -436,13 +441,10 @@ function onChain(
 ): Draft {
   const { status, close } = draft.state;
   if (status === 'proposed' || status === 'failed' || !options.hasChannel) return draft;
-  const { terms, role, margins } = options;
-  const { minDepth, expiryHeight } = terms;
   const closesFrom = closingOf(options, draft.state);
   const view = closesFrom === undefined ? event.view : { ...event.view, closesFrom };
   const before: WatchState = { ...draft.state.watch, status, close: pendingOf(close) };
-  const wanted = { role, minDepth, expiryHeight, margins };
-  const looked = watch(wanted, before, { type: event.type, view }, event.height);
+  const looked = watch(watchOptionsOf(options), before, { type: event.type, view }, event.height);
   set(draft, { watch: looked.state });
   for (const effect of looked.effects) {
     if (effect.type === 'funded') onStream(options, draft, effect, nowMs);
@@ -459,6 +461,11 @@ function onChain(
   return draft;
 }
 
+function watchOptionsOf({ terms, role, margins }: LifecycleOptions): WatchOptions {
+  const { minDepth, expiryHeight } = terms;
+  return { role, minDepth, expiryHeight, margins };
+}
+
 /** What the chain's machine knows of the own close: one that is not complete cannot be sent. */
 function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
   if (close?.transactionHex === undefined) return undefined;
@@ -473,9 +480,7 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
 export function closingOf(options: LifecycleOptions, state: LifecycleState): ChannelView['closesFrom'] {
   const { fault, stream } = state;
   if (fault === undefined) return undefined;
-  const isForfeited = bondsOf(options.terms).bondMode === 'forfeit_to_mm';
-  const workHashes = stream.signed?.workHashes ?? 0n;
-  const costs = isForfeited && isAtStake(options.terms, workHashes);
+  const costs = forfeitsBond(options.terms, stream.signed?.workHashes ?? 0n);
   return fault.type === 'broken' && !costs ? 'now' : 'asking';
 }
 
@@ -584,6 +589,20 @@ function isSameClose(a: CloseRecord | undefined, b: CloseRecord | undefined): bo
   if (a === undefined || b === undefined) return a === b;
   const isSameTransaction = a.kind === b.kind && a.transactionHex === b.transactionHex;
   return isSameTransaction && a.feeSat === b.feeSat && a.vsize === b.vsize;
+}
+
+/** Whether the next decision may depend on the fee rate: it is one more question to the node. */
+export function mayPayFees(
+  options: LifecycleOptions,
+  state: LifecycleState,
+  known: Pick<ChannelView, 'coinDepth' | 'spendDepth'>,
+  height: number,
+): boolean {
+  const { status } = state;
+  if (status === 'proposed' || status === 'failed') return false;
+  const closesFrom = closingOf(options, state);
+  const view = closesFrom === undefined ? known : { ...known, closesFrom };
+  return wantsFeeRate(watchOptionsOf(options), { ...state.watch, status }, view, height);
 }
 
 /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */

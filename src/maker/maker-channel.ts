@@ -2,10 +2,8 @@ import { assert } from '../base/assert.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
-import type { ChainTip } from '../chain/source.ts';
 import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
-import { exposureSat } from '../contract/stream.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -13,9 +11,11 @@ import { call } from '../peer/calls.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
+import type { ContractEffect } from '../settlement/contract-store.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 import { leaveBlob } from '../settlement/peer-blob.ts';
 import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
+import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
 import type { MakerStore } from './maker-store.ts';
@@ -23,7 +23,6 @@ import type { StakesPolicy } from './policy.ts';
 
 export type MakerChannelOptions = {
   readonly intake: BatchVerifierOptions;
-  readonly finalDepth: number;
   readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
 };
 
@@ -39,7 +38,8 @@ export type MakerChannelDeps = BatchVerifierDeps &
 /**
  * The maker's end of one contract once its opening is stored: takes work, signs a state for each step,
  * resends what was not
- * acked, and closes. One task at a time, so that what is checked is still so when it is written.
+ * acked, and closes. One task at a time, so that what is checked is still so when it is written; the chain
+ * has its say apart.
  */
 export class MakerChannel {
   readonly store: MakerStore;
@@ -48,16 +48,12 @@ export class MakerChannel {
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
   readonly #serial = new SerialQueue();
+  /** Apart from what may wait for the disk or the miner: deadlines are the chain's. */
+  readonly #chainSerial = new SerialQueue();
   readonly #onChain: MakerChain;
   readonly #remains: StakeSettlement;
   readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
-  #minerReady = false;
-  #readySent = false;
-  #offering = false;
-  /** The connections over which a claim was asked for, and refused. */
-  #asking: RpcPeer | undefined;
-  #claimRefused: RpcPeer | undefined;
   #settled: (() => void)[] = [];
 
   constructor(store: MakerStore, options: MakerChannelOptions, deps: MakerChannelDeps) {
@@ -65,7 +61,8 @@ export class MakerChannel {
     this.#deps = deps;
     this.#stakes = options.stakes;
     this.intake = new BatchVerifier(store, options.intake, deps);
-    this.#onChain = new MakerChain(store, options.finalDepth, deps);
+    this.store.onEffects = (effects) => this.#follow(effects);
+    this.#onChain = new MakerChain(store, deps);
     this.#remains = new StakeSettlement('maker', store, deps);
     this.#bondAsker = new BondAsker(deps);
   }
@@ -114,7 +111,7 @@ export class MakerChannel {
   async minerReady(peer: RpcPeer, { txid }: Params<'channel.ready'>): Promise<Result<'channel.ready'>> {
     if (txid !== this.store.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
     this.#assertAttached(peer);
-    this.#minerReady = true;
+    this.#run(() => this.store.commit({ type: 'peer_ready' }));
     this.lookAtChain();
     return {};
   }
@@ -128,32 +125,26 @@ export class MakerChannel {
   }
 
   takeBatch(peer: RpcPeer, batch: Params<'work.batch'>): Promise<Result<'work.batch'>> {
-    const taken = this.#serial.run(async () => {
+    return this.#serial.run(async () => {
       this.#assertAttached(peer);
-      this.#assertThawed();
+      this.store.assertThawed();
       const { store } = this;
       if (!store.stream.opened || store.channel?.status !== 'open') {
         throw new CodedError('protocol', 'the channel is not open');
       }
       return this.intake.take(batch);
     });
-    taken.then(
-      () => this.#signIfDue(),
-      () => {},
-    );
-    return taken;
   }
 
   /** `channel.shutdown`: no more work is asked for; answers once all that can be paid is signed and acked. */
   async shutdown(peer: RpcPeer): Promise<Result<'channel.shutdown'>> {
     this.#assertAttached(peer);
-    this.#assertThawed();
+    this.store.assertThawed();
     await this.#serial.run(async () => {
       this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
       this.store.apply({ type: 'close_requested' });
     });
-    this.#signIfDue();
-    if (!this.#isSettled()) {
+    if (!this.store.isSettled) {
       const settled = new Promise<void>((resolve) => this.#settled.push(resolve));
       await Promise.race([settled, peer.closed]);
     }
@@ -167,7 +158,7 @@ export class MakerChannel {
   async requestClose(): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
-    this.#assertThawed();
+    this.store.assertThawed();
     await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
   }
 
@@ -190,7 +181,7 @@ export class MakerChannel {
   ): Promise<Result<'close.sig'>> {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
-      this.#assertThawed();
+      this.store.assertThawed();
       const { channel, last, assembled, contract } = this.store;
       assert(channel && last && assembled, 'maker_channel_before_close');
       if (channel.closeTx !== null) return { closeTx: channel.closeTx };
@@ -204,7 +195,8 @@ export class MakerChannel {
       const signer = this.#deps.signer.forChannel(contract.channelIndex);
       const maker = signClose(params, last, feeSat, 'maker', signer, settlement);
       const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
-      await this.store.setStatus('closing', { reason: 'cooperative', closeTx: hex, closeFeeSat: feeSat });
+      const close = { kind: 'together', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+      await this.store.commit({ type: 'close_built', close });
       await this.#onChain.broadcast(hex);
       this.#deps.onChange();
       return { closeTx: hex };
@@ -225,34 +217,45 @@ export class MakerChannel {
     const tip = this.#deps.view.tip;
     if (tip === undefined) return;
     this.#run(async () => {
-      await this.#onChain.onTip(tip);
-      await this.#remains.onTip(tip);
-      if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
-      await this.#becomeReady(tip);
-    });
+      // The one that fails holds up no other.
+      try {
+        await this.#onChain.onTip(tip);
+      } finally {
+        await this.#remains.onTip(tip);
+      }
+      if (this.#remains.seal === 'lost') this.store.apply({ type: 'seal_lost' });
+      this.#run(async () => {
+        if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
+      });
+    }, this.#chainSerial);
+  }
+
+  /** Takes the channel back. Throws as `MakerChain.closeAlone`. */
+  async closeAlone(): Promise<void> {
+    await this.#chainSerial.run(() => this.#onChain.closeAlone()).finally(() => this.#deps.onChange());
   }
 
   /** Resolves when everything queued is done. */
   async idle(): Promise<void> {
-    await this.#serial.run(async () => {});
+    for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
   }
 
   #attach(peer: RpcPeer): void {
     if (this.#peer !== undefined && this.#peer !== peer) this.#peer.close();
     this.#peer = peer;
-    this.#minerReady = false;
-    this.#readySent = false;
-    this.#offering = false;
+    this.store.apply({ type: 'disconnected' });
     this.intake.openBacklog();
     void peer.closed.then(() => {
       if (this.#peer !== peer) return;
       this.#peer = undefined;
+      this.store.apply({ type: 'disconnected' });
       this.#deps.onChange();
     });
     // The answer leaves first: a peer serves our requests only once its own is answered.
     this.#deps.timers.afterTurn(() => {
+      if (this.#peer !== peer) return;
+      this.store.apply({ type: 'connected' });
       this.lookAtChain();
-      this.#signIfDue();
       this.#leaveBlob(peer);
     });
   }
@@ -264,84 +267,62 @@ export class MakerChannel {
     });
   }
 
-  /** Both sides saw the funding at the agreed depth: work may come. */
-  async #becomeReady(tip: ChainTip): Promise<void> {
-    const { store } = this;
-    const peer = this.#peer;
-    const { channel } = store;
-    if (peer === undefined || channel === undefined || !this.#onChain.isDeep) return;
-    if (channel.status !== 'funding' && channel.status !== 'open') return;
-    if (this.#minerReady && channel.status === 'funding') {
-      await store.setStatus('open');
-      store.apply({ type: 'channel_open' });
-      store.apply({ type: 'work_verified', workHashes: store.delivery.verifiedWorkHashes });
-      this.#deps.onChange();
+  #follow(effects: readonly ContractEffect[]): void {
+    for (const effect of effects) {
+      this.#deps.log.debug({ contract: this.store.contractId, ...effect }, 'contract');
+      if (effect.type === 'send_ready') this.#sendReady();
+      if (effect.type === 'sign_state') this.#run(() => this.#signNext());
+      if (effect.type === 'ask_claim') this.#run(() => this.#askClaim());
+      if (effect.type === 'offer_state') this.#offer();
     }
-    if (this.#readySent || store.channel?.status !== 'open') return;
-    this.#readySent = true;
-    const { contractId } = store;
-    call(peer, 'channel.ready', { contractId, txid: channel.fundingTxid, height: tip.height }).catch(
-      (error: unknown) => this.#peerFailed(peer, error),
-    );
+    if (this.store.isSettled) this.#wakeSettled();
+    this.#deps.onChange();
   }
 
-  /**
-   * Signs the next state when a step is verified and the last one acked; then offers whatever is not acked.
-   */
-  #signIfDue(): void {
-    this.#run(async () => {
-      const { store } = this;
-      const isOpen = store.channel?.status === 'open' && store.frozen === undefined;
-      if (isOpen && store.offered === undefined && store.stream.signing !== undefined) {
-        if (store.isClaimed) {
-          await store.signNext();
-          this.stats.statesSigned += 1;
-          this.#deps.onChange();
-        } else await this.#askClaim();
-      }
-      this.#offer();
-    });
+  /** Both sides saw the funding at the agreed depth: work may come. */
+  #sendReady(): void {
+    const peer = this.#peer;
+    const { contractId, channel } = this.store;
+    if (peer === undefined || channel === undefined) return;
+    const ready = { contractId, txid: channel.fundingTxid, height: this.#deps.view.tip?.height ?? 0 };
+    call(peer, 'channel.ready', ready).catch((error: unknown) => this.#peerFailed(peer, error));
+  }
+
+  async #signNext(): Promise<void> {
+    await this.store.signNext();
+    this.stats.statesSigned += 1;
   }
 
   /** The seal's claim of the work, before it is paid. A miner that refuses it is paid no more. */
   async #askClaim(): Promise<void> {
     const peer = this.#peer;
-    if (peer === undefined || this.#asking === peer || this.#remains.seal === 'lost') return;
+    if (peer === undefined) return;
     const request = await this.store.askClaim();
-    this.#asking = peer;
     call(peer, 'seal.claim', request)
-      .then(async ({ claim }) => {
-        await this.#serial.run(() => this.store.takeClaim(claim));
-        this.#asking = undefined;
-        this.#signIfDue();
-      })
+      .then(({ claim }) => this.#serial.run(() => this.store.takeClaim(claim)))
       .catch((error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
         // It had no room just now, which is no refusal: asked again at the next connection.
         if (error.code === 'overload') return this.#peerFailed(peer, error);
         this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'the claim was refused');
-        this.#claimRefused = peer;
+        if (this.#peer === peer) this.store.apply({ type: 'claim_refused' });
         this.#wakeSettled();
       });
   }
 
   /** Sends the newest state until it is acked; it was stored before. */
   #offer(): void {
-    const state = this.store.offered;
+    const { offered: state, contractId, assembled } = this.store;
     const peer = this.#peer;
-    if (this.#isSettled()) this.#wakeSettled();
-    if (state === undefined || peer === undefined || this.#offering) return;
-    this.#offering = true;
-    const { contractId, assembled } = this.store;
+    if (state === undefined || peer === undefined) return;
     call(peer, 'state.sign', { contractId, state })
       .then(async ({ n, ackSignature }) => {
         if (n !== state.n) throw new CodedError('wrong_state_number', `ack of ${n} for ${state.n}`);
         verifyAck(assembled!.params, state, ackSignature);
         await this.#serial.run(() => this.store.ack(n, ackSignature));
-        if (this.#peer === peer) this.#offering = false;
         this.stats.statesAcked += 1;
+        if (this.store.isSettled) this.#wakeSettled();
         this.#deps.onChange();
-        this.#signIfDue();
       })
       .catch((error: unknown) => this.#peerFailed(peer, error));
   }
@@ -350,14 +331,6 @@ export class MakerChannel {
     if (!(error instanceof CodedError)) throw error;
     this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'the miner did not follow');
     peer.closeWithError(error);
-  }
-
-  #isSettled(): boolean {
-    const { store } = this;
-    if (store.offered !== undefined) return false;
-    const isUnclaimable = this.#peer !== undefined && this.#claimRefused === this.#peer;
-    if (isUnclaimable || this.#remains.seal === 'lost') return true;
-    return store.stream.status !== 'ending' || exposureSat(store.terms, store.stream) === 0n;
   }
 
   #wakeSettled(): void {
@@ -370,13 +343,8 @@ export class MakerChannel {
     if (this.#peer !== peer) throw new CodedError('protocol', 'reestablish the channel first');
   }
 
-  #assertThawed(): void {
-    const { frozen } = this.store;
-    if (frozen !== undefined) throw new CodedError('channel_frozen', frozen.code);
-  }
-
-  #run(task: () => Promise<void>): void {
-    this.#serial.run(task).catch((error: unknown) => {
+  #run(task: () => Promise<void>, serial = this.#serial): void {
+    serial.run(task).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
       const fields = { contract: this.store.contractId, code: codeOf(error), detail: error.message };
       this.#deps.log.warn(fields, 'a task of the channel failed');

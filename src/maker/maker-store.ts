@@ -1,39 +1,25 @@
 import { assert } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { SerialQueue } from '../base/serial-queue.ts';
+import { checkMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { isEnded, isSettled } from '../channel/lifecycle.ts';
 import { MonotoneSigner, type StateSigner } from '../channel/monotone-signer.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { type SignedState, sameState, verifySignedState } from '../channel/states.ts';
-import {
-  PENDING_STREAM,
-  type StreamEffect,
-  type StreamEvent,
-  type StreamState,
-  transition,
-} from '../contract/stream.ts';
-import type { ContractTerms } from '../contract/terms.ts';
-import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
-import type { Logger } from '../log/logger.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { Params } from '../peer/messages.ts';
 import type { ClaimPoint } from '../peer/seal-codecs.ts';
-import { type AssembledChannel, assembleChannel, type SignerTree } from '../settlement/opening.ts';
+import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
+import type { AssembledChannel, SignerTree } from '../settlement/opening.ts';
 import {
   ackEntry,
-  type ChannelRecord,
-  type ChannelStatus,
   type ContractRecord,
-  channelEntry,
   type DeliveryRecord,
   deliveryEntry,
-  equivocationEntry,
   fundingEntry,
   loadContract,
-  NOTHING_DELIVERED,
   type OpeningRecord,
-  openingEntry,
   stateEntry,
 } from '../settlement/records.ts';
 import type { JobId } from '../stratum/job-id.ts';
@@ -60,11 +46,10 @@ import {
   withShares,
 } from './maker-seal.ts';
 
-export type MakerStoreDeps = {
-  readonly ledger: Ledger;
-  readonly clock: Clock;
-  readonly log: Logger;
+export type MakerStoreDeps = ContractStoreDeps & {
   readonly signer: SignerTree;
+  /** Confirmations at which a close is final. */
+  readonly finalDepth?: number;
   /**
    * What signs the states of a channel; default: a `MonotoneSigner`, which knows only what the ledger has.
    * One that remembers by itself may be ahead of `last`.
@@ -104,32 +89,21 @@ export function makerJobKey(contractId: string, jobId: JobId): string {
 }
 
 /**
- * The maker's durable memory of one contract. What the miner will rely on is on disk when a method
- * resolves; a write that
- * fails freezes the store, and with it the channel, until the program starts anew.
+ * The maker's durable memory of one contract. What the miner will rely on is on disk when a method resolves.
  */
-export class MakerStore {
-  readonly contractId: string;
-  readonly contract: ContractRecord;
-  opening: OpeningRecord | undefined;
-  assembled: AssembledChannel | undefined;
-  fundingTx: string | undefined;
-  channel: ChannelRecord | undefined;
-  delivery: DeliveryRecord = NOTHING_DELIVERED;
+export class MakerStore extends ContractStore {
+  declare contract: ContractRecord;
   /** The own evidence: what was credited. */
   evidence: StreamTotal = { seq: 0, workHashes: 0n };
-  stream: StreamState = PENDING_STREAM;
-  ackedN = -1;
   /** What there is of the seal, from the funding on. */
   seal: MakerSeal | undefined;
-  frozen: CodedError | undefined;
   #monotone: StateSigner | undefined;
-  #last: SignedState | undefined;
   readonly #deps: MakerStoreDeps;
-  readonly #serial = new SerialQueue();
 
   private constructor(contractId: string, contract: ContractRecord, deps: MakerStoreDeps) {
-    this.contractId = contractId;
+    const { finalDepth = DEFAULT_CLOSE_MARGINS.finalDepth } = deps;
+    const margins = checkMargins({ ...DEFAULT_CLOSE_MARGINS, finalDepth });
+    super(contractId, { role: 'maker', terms: contract.terms, margins, hasChannel: true }, deps);
     this.contract = contract;
     this.#deps = deps;
   }
@@ -145,32 +119,16 @@ export class MakerStore {
     if (stored === undefined) return undefined;
     const store = new MakerStore(contractId, stored.contract, deps);
     store.opening = stored.opening;
-    store.fundingTx = stored.fundingTx;
-    store.channel = stored.channel;
-    store.delivery = stored.delivery ?? NOTHING_DELIVERED;
-    store.ackedN = stored.ackedN;
     store.seal = await loadSeal(deps.ledger, contractId);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.evidence = parseStreamTotal(contractId, total);
-    if (stored.opening?.accept) {
-      store.assembled = assembleChannel(store.terms, stored.opening.open, stored.opening.accept);
-      store.#last = stored.last;
-      store.#monotone = store.#createSigner(stored.last);
-      store.#restoreStream();
-    }
+    store.restore(stored, {
+      workHashes: stored.delivery?.verifiedWorkHashes ?? 0n,
+      ackedN: stored.ackedN,
+      claimedN: store.seal?.claim.n,
+    });
+    if (store.assembled !== undefined) store.#monotone = store.#createSigner(stored.last);
     return store;
-  }
-
-  get terms(): ContractTerms {
-    return this.contract.terms;
-  }
-
-  /**
-   * The newest state on disk. The signer may be ahead of it while a write is under way, and after one that
-   * failed.
-   */
-  get last(): SignedState | undefined {
-    return this.#last;
   }
 
   /** The newest state while its ack is missing. */
@@ -179,23 +137,23 @@ export class MakerStore {
     return last !== undefined && last.n > this.ackedN ? last : undefined;
   }
 
+  /** The n of the newest state that the miner has on disk; -1 before. */
+  get ackedN(): number {
+    return this.state.ackedN;
+  }
+
   /** The newest claim of the seal. */
   get sealClaim(): SignedSealClaim | undefined {
     return this.seal?.claim;
   }
 
   get isClosed(): boolean {
-    return this.channel?.status === 'closed' || this.channel?.status === 'failed';
+    return isEnded(this.state);
   }
 
-  apply(event: StreamEvent): readonly StreamEffect[] {
-    const options = { terms: this.terms, role: 'maker' as const };
-    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.monotonicMs());
-    this.stream = state;
-    for (const effect of effects) {
-      this.#deps.log.debug({ contract: this.contractId, ...effect }, 'contract');
-    }
-    return effects;
+  /** Everything that can be paid is signed and acked. */
+  get isSettled(): boolean {
+    return isSettled(this.options, this.state);
   }
 
   /** Signs state 0 and stores it with both halves of the opening, before the answer leaves. */
@@ -204,35 +162,11 @@ export class MakerStore {
     accept: Omit<NonNullable<OpeningRecord['accept']>, 'state0'>,
     assembled: AssembledChannel,
   ): Promise<NonNullable<OpeningRecord['accept']>> {
-    this.assembled = assembled;
-    const monotone = this.#createSigner(undefined);
-    const state0 = monotone.sign(0, 0n);
-    const opening: OpeningRecord = { version: 1, open, accept: { ...accept, state0 } };
-    const channel: ChannelRecord = {
-      version: 1,
-      role: 'maker',
-      status: 'opening',
-      reason: '',
-      fundingTxid: assembled.funding.txid,
-      fundingVout: assembled.funding.vout,
-      n: 0,
-      workHashes: 0n,
-      paidSat: 0n,
-      closeTx: null,
-      closeFeeSat: null,
-    };
-    await this.#write([
-      openingEntry(this.contractId, opening),
-      stateEntry(this.contractId, state0),
-      channelEntry(this.contractId, channel),
-    ]);
-    this.opening = opening;
-    this.channel = channel;
+    const monotone = this.#createSigner(undefined, assembled);
+    const answer = { ...accept, state0: monotone.sign(0, 0n) };
+    await this.agree({ version: 1, open, accept: answer }, assembled);
     this.#monotone = monotone;
-    this.#last = state0;
-    this.ackedN = 0;
-    this.apply({ type: 'state_signed', n: 0, workHashes: 0n, paidSat: 0n });
-    return opening.accept!;
+    return answer;
   }
 
   /**
@@ -243,24 +177,22 @@ export class MakerStore {
     assert(this.assembled !== undefined, 'maker_channel_before_funding');
     const seal = claim === undefined ? undefined : openSeal(this.assembled.params, claim);
     const entries = seal === undefined ? [] : [sealEntry(this.contractId, seal)];
-    await this.#change({ status: 'funding' }, [fundingEntry(this.contractId, fundingTx), ...entries]);
-    this.fundingTx = fundingTx;
-    this.seal = seal;
-  }
-
-  async setStatus(
-    status: ChannelStatus,
-    change: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>> = {},
-  ): Promise<void> {
-    await this.#change({ ...change, status }, []);
-    if (status === 'closed') this.apply({ type: 'closed' });
+    await this.commit(
+      { type: 'funding_signed' },
+      [fundingEntry(this.contractId, fundingTx), ...entries],
+      () => {
+        this.fundingTx = fundingTx;
+        this.seal = seal;
+      },
+    );
+    if (seal !== undefined) this.apply({ type: 'claim_stored', n: seal.claim.n });
   }
 
   /**
    * Stores what a batch is credited; on disk when it resolves. Throws `overload` with nothing changed,
    * `channel_frozen`.
    */
-  async credit(credit: Credit): Promise<readonly StreamEffect[]> {
+  async credit(credit: Credit): Promise<void> {
     const { contractId, evidence } = this;
     const { shares, jobs } = credit;
     const delivery: DeliveryRecord = {
@@ -295,16 +227,16 @@ export class MakerStore {
     entries.push(deliveryEntry(contractId, delivery));
     const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);
     if (seal !== undefined) entries.push(sealEntry(contractId, seal));
-    await this.#write(entries, true);
+    await this.write(entries);
     this.seal = seal;
     this.evidence = total;
     this.delivery = delivery;
-    return this.apply({ type: 'work_verified', workHashes: delivery.verifiedWorkHashes });
+    this.#workChanged();
   }
 
-  /** Whether the next state can be signed: where there is a seal, its claim comes first. */
-  get isClaimed(): boolean {
-    return this.seal === undefined || this.seal.claim.n > (this.#last?.n ?? -1);
+  #workChanged(): void {
+    const { verifiedWorkHashes: workHashes } = this.delivery;
+    this.apply({ type: 'work', workHashes, isRefusedTooMuch: false });
   }
 
   /** The request for the claim of the next state, on disk when it resolves; the same until it is given. */
@@ -320,19 +252,22 @@ export class MakerStore {
   async takeClaim(claim: SignedSealClaim): Promise<void> {
     assert(this.seal !== undefined && this.assembled !== undefined, 'maker_seal_before_claim');
     await this.#saveSeal(withClaim(this.assembled.params, this.seal, claim));
+    this.apply({ type: 'claim_stored', n: claim.n });
   }
 
   /** A claim that the miner shows after a restore. Throws as `restoredSeal`. */
   async restoreClaim(shown: ClaimPoint): Promise<void> {
-    if (this.assembled?.params.seal === undefined || this.#last === undefined) return;
-    const now = { lastN: this.#last.n, nextSeq: this.delivery.nextSeq };
+    if (this.assembled?.params.seal === undefined || this.last === undefined) return;
+    const now = { lastN: this.last.n, nextSeq: this.delivery.nextSeq };
     const seal = restoredSeal(this.assembled.params, this.seal, shown, now);
-    if (seal !== undefined) await this.#saveSeal(seal);
+    if (seal === undefined) return;
+    await this.#saveSeal(seal);
+    this.apply({ type: 'claim_stored', n: seal.claim.n });
   }
 
   async #saveSeal(seal: MakerSeal): Promise<void> {
     if (seal === this.seal) return;
-    await this.#write([sealEntry(this.contractId, seal)]);
+    await this.write([sealEntry(this.contractId, seal)]);
     this.seal = seal;
   }
 
@@ -340,14 +275,19 @@ export class MakerStore {
    * Signs the next state over all verified work, or over what is claimed of it; on disk when it resolves, and
    * only then may it leave.
    */
-  async signNext(): Promise<readonly StreamEffect[]> {
+  async signNext(): Promise<void> {
     const { last } = this;
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
-    assert(this.isClaimed, 'maker_claim_before_state');
-    this.#assertThawed();
+    this.assertThawed();
     const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
-    return this.#saveState(this.#signed(last.n + 1, workHashes));
+    try {
+      await this.#save(this.#signed(last.n + 1, workHashes));
+    } catch (error) {
+      // The signer knows it already: no other content may follow.
+      if (codeOf(error) === 'overload') this.suspend(error as CodedError);
+      throw error;
+    }
   }
 
   /** A signer that cannot write its own memory stops for good, and with it the channel. */
@@ -356,15 +296,14 @@ export class MakerStore {
     try {
       return this.#monotone.sign(n, workHashes);
     } catch (error) {
-      if (codeOf(error) === 'channel_frozen') this.freeze(error as CodedError);
+      if (codeOf(error) === 'channel_frozen') this.suspend(error as CodedError);
       throw error;
     }
   }
 
   /** The miner has this state on disk. */
   async ack(n: number, ackSignature: string): Promise<void> {
-    await this.#write([ackEntry(this.contractId, n, ackSignature)]);
-    this.ackedN = Math.max(this.ackedN, n);
+    await this.commit({ type: 'state_acked', n }, [ackEntry(this.contractId, n, ackSignature)]);
   }
 
   /**
@@ -373,12 +312,12 @@ export class MakerStore {
    * taken again, nor any on blocks up to `height` (`channel.md` 4). Throws as `MonotoneSigner.adopt`.
    */
   async adopt(state: SignedState, nextSeq: number, height: number): Promise<void> {
-    assert(this.#monotone !== undefined && this.#last !== undefined, 'maker_state_0_before_next');
-    this.#assertThawed();
+    assert(this.#monotone !== undefined && this.last !== undefined, 'maker_state_0_before_next');
+    this.assertThawed();
     this.#monotone.adopt(state);
-    if (state.n <= this.#last.n) return;
+    if (state.n <= this.last.n) return;
     await this.#takeOver(state, nextSeq, height);
-    this.ackedN = state.n;
+    this.apply({ type: 'state_acked', n: state.n });
     this.#deps.log.warn({ contract: this.contractId, n: state.n }, 'restored from the state of the miner');
   }
 
@@ -388,8 +327,8 @@ export class MakerStore {
    */
   async recover(height: number): Promise<void> {
     const remembered = this.#monotone?.last;
-    if (this.frozen !== undefined || remembered === undefined || this.#last === undefined) return;
-    if (remembered.n <= this.#last.n) return;
+    if (this.frozen !== undefined || remembered === undefined || this.last === undefined) return;
+    if (remembered.n <= this.last.n) return;
     const isStored = remembered.workHashes <= this.delivery.verifiedWorkHashes;
     const { nextSeq, restoredHeight } = this.delivery;
     await this.#takeOver(remembered, nextSeq, isStored ? restoredHeight : height);
@@ -406,9 +345,9 @@ export class MakerStore {
       verifiedWorkHashes: more ? state.workHashes : delivery.verifiedWorkHashes,
       restoredHeight: height,
     };
-    await this.#saveState(state, [deliveryEntry(this.contractId, restored)]);
+    await this.#save(state, [deliveryEntry(this.contractId, restored)]);
     this.delivery = restored;
-    if (this.stream.opened) this.apply({ type: 'work_verified', workHashes: restored.verifiedWorkHashes });
+    this.#workChanged();
   }
 
   /**
@@ -421,11 +360,11 @@ export class MakerStore {
     assert(this.assembled !== undefined && last?.n === shown.n, 'maker_compares_same_number');
     verifySignedState(this.assembled.params, shown);
     if (sameState(last, shown)) return;
-    const proof = equivocationEntry(this.contractId, last, shown);
-    await this.#change({ status: 'frozen', reason: `two contents for state ${last.n}` }, [proof]);
-    const error = new CodedError('equivocation', `two contents for state ${last.n}`);
-    this.freeze(error);
-    throw error;
+    await this.breakContract(
+      last,
+      shown,
+      new CodedError('equivocation', `two contents for state ${last.n}`),
+    );
   }
 
   /** Whether the ledger holds a job, and what it is. */
@@ -433,67 +372,15 @@ export class MakerStore {
     return this.#deps.ledger.get(JOB_KIND, makerJobKey(this.contractId, jobId));
   }
 
-  freeze(reason: CodedError): void {
-    if (this.frozen !== undefined) return;
-    this.frozen = reason;
-    this.#deps.log.error({ contract: this.contractId, code: reason.code }, 'channel frozen');
+  async #save(state: SignedState, entries: readonly LedgerEntry[] = []): Promise<void> {
+    await this.saveState(state, [stateEntry(this.contractId, state), ...entries]);
   }
 
-  async #saveState(
-    state: SignedState,
-    entries: readonly LedgerEntry[] = [],
-  ): Promise<readonly StreamEffect[]> {
-    const { n, workHashes, paidSat } = state;
-    await this.#change({ n, workHashes, paidSat }, [stateEntry(this.contractId, state), ...entries]);
-    this.#last = state;
-    return this.apply({ type: 'state_signed', n, workHashes, paidSat });
-  }
-
-  #createSigner(last: SignedState | undefined): StateSigner {
-    assert(this.assembled !== undefined, 'maker_channel_before_signer');
+  #createSigner(last: SignedState | undefined, assembled = this.assembled): StateSigner {
+    assert(assembled !== undefined, 'maker_channel_before_signer');
     const signer = this.#deps.signer.forChannel(this.contract.channelIndex);
-    const { params } = this.assembled;
+    const { params } = assembled;
     const options = last === undefined ? { params } : { params, last };
     return this.#deps.openStateSigner?.(options, { signer }) ?? new MonotoneSigner(options, { signer });
-  }
-
-  /** Changes the channel record, one change at a time, together with other entries. */
-  #change(change: Partial<ChannelRecord>, entries: readonly LedgerEntry[]): Promise<void> {
-    return this.#serial.run(async () => {
-      assert(this.channel !== undefined, 'maker_channel_record');
-      const channel = { ...this.channel, ...change };
-      await this.#write([...entries, channelEntry(this.contractId, channel)]);
-      this.channel = channel;
-    });
-  }
-
-  #assertThawed(): void {
-    if (this.frozen !== undefined) throw new CodedError('channel_frozen', this.frozen.code);
-  }
-
-  /** @param mayRefuse a full queue is passed on; for a state it freezes, since the signer already knows it */
-  async #write(entries: readonly LedgerEntry[], mayRefuse = false): Promise<void> {
-    this.#assertThawed();
-    try {
-      await this.#deps.ledger.appendNow(entries);
-    } catch (error) {
-      if (mayRefuse && codeOf(error) === 'overload') throw error;
-      this.freeze(new CodedError('channel_frozen', codeOf(error), {}, { cause: error }));
-      throw this.frozen!;
-    }
-  }
-
-  #restoreStream(): void {
-    const { channel, last } = this;
-    if (channel === undefined || last === undefined) return;
-    if (channel.status === 'frozen') this.freeze(new CodedError('channel_frozen', channel.reason));
-    const { n, workHashes, paidSat } = last;
-    this.apply({ type: 'state_signed', n, workHashes, paidSat });
-    if (channel.status === 'open' || channel.status === 'closing') {
-      this.apply({ type: 'channel_open' });
-      this.apply({ type: 'funded', confirmations: this.terms.minDepth });
-      this.apply({ type: 'work_verified', workHashes: this.delivery.verifiedWorkHashes });
-    }
-    if (channel.status === 'closed') this.apply({ type: 'closed' });
   }
 }

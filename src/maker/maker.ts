@@ -4,7 +4,6 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
-import { FINAL_DEPTH } from '../chain/watcher.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -52,7 +51,7 @@ import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './bat
 import { ChainTipTracker } from './chain-tip-tracker.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
-import { MakerStore, makerJobKey, type OpenStateSigner } from './maker-store.ts';
+import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
 import { judgeTerms, lockedSat, type MakerPolicy, stakesOf } from './policy.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
@@ -118,7 +117,7 @@ export type MakerContractStatus = {
   readonly frozen: string | undefined;
 };
 
-const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
+const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6 };
 const CONTRACTS_PER_SESSION = 1000;
 
 /**
@@ -136,7 +135,7 @@ export class Maker {
   readonly #channels = new Map<string, MakerChannel>();
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
-  readonly #externalSigning = new SerialQueue();
+  readonly #openings = new SerialQueue();
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
 
@@ -155,7 +154,7 @@ export class Maker {
   async start(): Promise<number> {
     const { ledger, chain, log, clock, random } = this.#deps;
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
-      const store = await MakerStore.load(id, this.#deps);
+      const store = await MakerStore.load(id, this.#storeDeps);
       if (store !== undefined) this.#add(store);
     }
     await rememberShares(ledger, DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash) =>
@@ -228,11 +227,14 @@ export class Maker {
     await this.#known(contractId).requestClose();
   }
 
-  /** Looks at the chain now: an expired channel is taken back. Throws `unknown_channel`. */
-  async lookAtChain(contractId: string): Promise<void> {
-    const channel = this.#known(contractId);
-    channel.lookAtChain();
-    await channel.idle();
+  /** See `MakerChain.closeAlone`. Throws `unknown_channel`. */
+  async closeAlone(contractId: string): Promise<void> {
+    await this.#known(contractId).closeAlone();
+  }
+
+  get #storeDeps(): MakerStoreDeps {
+    const { finalDepth } = this.#options;
+    return { ...this.#deps, ...(finalDepth === undefined ? {} : { finalDepth }) };
   }
 
   #known(contractId: string): MakerChannel {
@@ -245,7 +247,7 @@ export class Maker {
   async close(): Promise<void> {
     this.#stopTip?.();
     await this.#server?.close();
-    await this.#externalSigning.run(async () => {});
+    await this.#openings.run(async () => {});
     for (const channel of this.#channels.values()) await channel.idle();
   }
 
@@ -328,7 +330,7 @@ export class Maker {
     nodeId: string,
   ): Promise<void> {
     if (blob === undefined || this.#channels.has(contractId)) return;
-    await this.#externalSigning.run(async () => {
+    await this.#openings.run(async () => {
       if (this.#channels.has(contractId)) return;
       const opened = openBlob(contractId, 'maker', blob, this.#deps.signer);
       if (opened.contract.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
@@ -336,7 +338,7 @@ export class Maker {
       const { workHashes: verifiedWorkHashes } = opened.state;
       const delivery = { ...NOTHING_DELIVERED, nextSeq, verifiedWorkHashes, restoredHeight: height };
       await this.#deps.ledger.appendNow(entriesOf(contractId, opened, delivery));
-      const store = await MakerStore.load(contractId, this.#deps);
+      const store = await MakerStore.load(contractId, this.#storeDeps);
       if (store === undefined) return;
       await store.recover(height);
       this.#add(store);
@@ -356,7 +358,7 @@ export class Maker {
     { terms, signature }: Params<'contract.propose'>,
     nodeId: string,
   ): Promise<Result<'contract.propose'>> {
-    return this.#externalSigning.run(async () => {
+    return this.#openings.run(async () => {
       const contractId = contractIdOf(terms);
       const known = this.#channels.get(contractId);
       if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
@@ -383,14 +385,14 @@ export class Maker {
         channelIndex: await nextChannelIndex(this.#deps.ledger),
       };
       await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
-      this.#add(MakerStore.create(contractId, record, this.#deps));
+      this.#add(MakerStore.create(contractId, record, this.#storeDeps));
       this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
       return { contractId, signature: record.makerSignature };
     });
   }
 
   #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
-    return this.#externalSigning.run(async () => {
+    return this.#openings.run(async () => {
       const { store } = this.#channelOf(params.contractId, nodeId);
       const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
       const options = { ...DEFAULT_OPENING, ...this.#options.opening };
@@ -399,7 +401,7 @@ export class Maker {
   }
 
   #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
-    return this.#externalSigning.run(async () => {
+    return this.#openings.run(async () => {
       const channel = this.#channelOf(params.contractId, nodeId);
       const answer = await completeFunding(channel.store, params, this.#deps);
       channel.lookAtChain();
@@ -410,7 +412,6 @@ export class Maker {
   #add(store: MakerStore): void {
     const options = {
       intake: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.intake },
-      finalDepth: this.#options.finalDepth ?? FINAL_DEPTH,
       stakes: stakesOf(this.#options.policy),
     };
     const channel = new MakerChannel(store, options, {
@@ -429,10 +430,11 @@ export class Maker {
     for (const { store } of this.#channels.values()) {
       const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs;
       if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
-      this.#externalSigning
+      this.#openings
         .run(async () => {
           if (store.channel?.status === 'opening') {
-            await store.setStatus('failed', { reason: 'the miner never signed the funding' });
+            const reason = 'the miner never signed the funding';
+            await store.commit({ type: 'opening_given_up', reason });
           }
         })
         .catch((error: unknown) => {

@@ -4,7 +4,7 @@ import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
-import type { ChannelView, CloseMargins } from '../chain/watcher.ts';
+import type { ChannelView } from '../chain/watcher.ts';
 import { buildClose, type CloseSettlement, closeFeeFor, signClose } from '../channel/close.ts';
 import { dustSat } from '../channel/sizes.ts';
 import { finalizeState, ladderOf, stateAmounts } from '../channel/states.ts';
@@ -14,11 +14,11 @@ import type { RpcPeer } from '../peer/rpc-peer.ts';
 import {
   ChannelWatch,
   type ChannelWatchDeps,
-  FALLBACK_SAT_PER_KVB,
   outputOf,
   type RoleEffect,
 } from '../settlement/channel-watch.ts';
 import { walletScript } from '../settlement/opening.ts';
+import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { txidOf } from './miner-opening.ts';
 import type { MinerStore } from './miner-store.ts';
 
@@ -36,24 +36,14 @@ export class MinerChain {
   readonly #watch: ChannelWatch;
   readonly #deps: ChannelWatchDeps;
 
-  constructor(store: MinerStore, margins: CloseMargins, deps: ChannelWatchDeps) {
+  constructor(store: MinerStore, deps: ChannelWatchDeps) {
     this.#store = store;
     this.#deps = deps;
     const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
-    this.#watch = new ChannelWatch({ role: 'miner', margins }, store, side, deps);
+    this.#watch = new ChannelWatch(store, side, deps);
   }
 
-  /** True once the own node shows the funding at the agreed depth. */
-  get isDeep(): boolean {
-    return this.#store.stream.fundingDepth >= this.#store.terms.minDepth;
-  }
-
-  /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
-  get isSpent(): boolean {
-    return this.#watch.isSpent;
-  }
-
-  /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
+  /** Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     await this.#watch.look(tip);
   }
@@ -81,7 +71,7 @@ export class MinerChain {
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const settlement = isAtStake(params.terms, last.workHashes) ? EARLY_SETTLEMENT : undefined;
     const signature = signClose(params, last, feeSat, 'miner', signer, settlement);
-    await store.setStatus('closing', { reason: 'cooperative', closeFeeSat: feeSat });
+    await store.commit({ type: 'close_signed', feeSat });
     const request = {
       contractId,
       n,
@@ -93,26 +83,41 @@ export class MinerChain {
     if (txidOf(closeTx) !== buildClose(params, last.workHashes, feeSat, settlement).getId()) {
       throw new CodedError('bad_funding', 'the closing transaction is another one');
     }
-    await store.setStatus('closing', { closeTx });
+    const close = {
+      kind: 'together',
+      transactionHex: closeTx,
+      feeSat,
+      vsize: vsizeOfHex(closeTx),
+    } as const;
+    await store.record({ type: 'close_built', close });
     await this.#watch.broadcast(closeTx);
   }
 
-  /** Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. */
+  /**
+   * Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. Throws
+   * `unknown_channel` where there is nothing to close, and `tx_refused` and the like where nothing left.
+   */
   async closeAlone(): Promise<void> {
     await this.#watch.look(await this.#deps.chain.tip(), true);
+    const status = this.#store.channel?.status;
+    if (status !== 'closing' && status !== 'closed') {
+      throw new CodedError('unknown_channel', 'there is no funded channel to close');
+    }
+    const { refusal } = this.#watch;
+    if (refusal !== undefined && !this.#store.isSpent) throw refusal;
   }
 
   #details(): Partial<ChannelView> {
-    const { assembled, last } = this.#store;
-    if (assembled === undefined || last === undefined) return {};
+    const { assembled, best } = this.#store;
+    if (assembled === undefined || best === undefined) return {};
     const { params } = assembled;
     const script = params.minerPayoutScript;
     const dust = dustSat(script);
-    const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
+    const { minerSat: outputSat } = stateAmounts(params.terms, best.workHashes);
     // Only an output of the own wallet can be spent from here.
     const isOwn = equal(script, walletScript(this.#deps.signer));
     return {
-      ladder: ladderOf(params, last.workHashes),
+      ladder: ladderOf(params, best.workHashes),
       ...(isOwn ? { child: { vsize: CHILD_VBYTES, outputSat, dustSat: dust } } : {}),
     };
   }
@@ -124,18 +129,18 @@ export class MinerChain {
   }
 
   /**
-   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it
-   * is there, and must not be left behind.
+   * Recorded before it is sent, where the disk allows: a later start goes on with it. A state on its way to
+   * the disk may be acked once it is there, and must not be left behind.
    */
   async #sendState(rung: number): Promise<void> {
-    await this.#store.settled();
-    const { assembled, last, channel, contract } = this.#store;
-    assert(assembled && last && channel && contract, 'miner_channel_before_close');
+    const { assembled, best, channel, contract } = this.#store;
+    assert(assembled && best && channel && contract, 'miner_channel_before_close');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const { hex, feeSat } = finalizeState(assembled.params, last, rung, signer);
+    const { hex, feeSat } = finalizeState(assembled.params, best, rung, signer);
     if (channel.closeTx !== hex) {
-      await this.#store.setStatus('closing', { reason: 'alone', closeTx: hex, closeFeeSat: feeSat });
-      this.#deps.log.warn({ contract: this.#store.contractId, n: last.n, rung }, 'closing alone');
+      const close = { kind: 'state', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+      await this.#store.record({ type: 'close_built', close });
+      this.#deps.log.warn({ contract: this.#store.contractId, n: best.n, rung }, 'closing alone');
     }
     await this.#watch.broadcast(hex);
   }
@@ -159,7 +164,7 @@ export class MinerChain {
   async #closeFeeSat(): Promise<bigint> {
     const { assembled, last } = this.#store;
     assert(assembled && last, 'miner_channel_before_close');
-    const rate = await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB);
+    const rate = await this.#deps.chain.feeRateSatPerKvb(6);
     return closeFeeFor(assembled.params, last, rate, EARLY_SETTLEMENT);
   }
 }

@@ -5,13 +5,14 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
-import { exposureSat, type StreamEffect, unsignedWork } from '../contract/stream.ts';
+import { exposureSat, unsignedWork } from '../contract/stream.ts';
 import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
 import { type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
 import { connectPeer } from '../peer/transport.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
+import type { ContractEffect } from '../settlement/contract-store.ts';
 import { identityOfSigner, walletScript } from '../settlement/opening.ts';
 import { blobEntry, leaveBlob } from '../settlement/peer-blob.ts';
 import { BLOB_KIND } from '../settlement/records.ts';
@@ -59,17 +60,11 @@ export class MinerContract {
   #remains: StakeSettlement | undefined;
   #peer: RpcPeer | undefined;
   #feed: MinerFeed | undefined;
-  #connected = false;
-  #makerReady = false;
-  #readySent = false;
-  #closing = false;
   #lastError: string | undefined;
   #stopTip: (() => void) | undefined;
   #timer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
-  /** The connection over which the close was asked for: once on each. */
-  #closeAsked: RpcPeer | undefined;
 
   constructor(options: MinerContractOptions, deps: MinerContractDeps) {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
@@ -80,13 +75,10 @@ export class MinerContract {
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
   async start(): Promise<void> {
     const { terms, maxRefusedPercent, unpaidTimeoutMs, margins } = this.#options;
-    const options = {
-      terms,
-      maxRefusedPercent,
-      ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
-    };
-    this.#store = await MinerStore.load(options, this.#deps);
-    this.#onChain = new MinerChain(this.#store, margins, this.#deps);
+    const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
+    this.#store = await MinerStore.load({ terms, maxRefusedPercent, margins, ...waits }, this.#deps);
+    this.#store.onEffects = (effects) => this.#follow(effects);
+    this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#remains = new StakeSettlement('miner', this.#store, this.#deps);
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
@@ -94,7 +86,7 @@ export class MinerContract {
       this.#lookAtChain();
     });
     this.#timer = this.#deps.timers.every(1_000, () => {
-      if (this.#store?.stream.opened) this.#follow(this.#store.apply({ type: 'tick' }));
+      if (this.#store?.stream.opened) this.#store.apply({ type: 'tick' });
     });
     this.#loop = this.#connectLoop(genesisHash);
   }
@@ -102,9 +94,12 @@ export class MinerContract {
   /** Evidence of a stream became durable; `total` is its durable total. Streams of others are ignored. */
   onDurable(stream: string, total: StreamTotal): void {
     if (stream !== this.#store?.contractId) return;
-    this.#follow(this.#store.workChanged(total));
+    this.#store.ownDurable(total);
     this.#feed?.wake();
-    this.#closeIfDue();
+    // First: the work may be the last, and the close waits until it is judged.
+    this.#toldOfEvidence();
+    this.#store.workChanged();
+    this.#notify();
   }
 
   get status(): MinerStatus {
@@ -112,8 +107,8 @@ export class MinerContract {
     assert(store !== undefined, 'miner_side_started');
     return {
       contractId: store.contractId,
-      connected: this.#connected,
-      live: store.live && !this.#closing,
+      connected: this.#isConnected,
+      live: store.live,
       channel: store.channel?.status ?? 'none',
       stream: store.stream.status,
       signed: store.stream.signed,
@@ -142,10 +137,11 @@ export class MinerContract {
     return this.#finished.promise;
   }
 
-  /** Broadcasts the newest state without the maker; the last resort. */
+  /** Broadcasts the newest state without the maker; the last resort. Throws as `MinerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
-    await this.#chainSerial.run(async () => this.#onChain?.closeAlone());
-    this.#notify();
+    assert(this.#onChain !== undefined, 'miner_side_started');
+    const onChain = this.#onChain;
+    await this.#chainSerial.run(() => onChain.closeAlone()).finally(() => this.#notify());
   }
 
   /** Ends the connection and all timers; the channel stays as it is. */
@@ -160,9 +156,17 @@ export class MinerContract {
   }
 
   #requestClose(): void {
-    this.#closing = true;
-    this.#follow(this.#store!.apply({ type: 'close_requested' }));
-    this.#closeIfDue();
+    this.#store!.apply({ type: 'close_requested' });
+    this.#notify();
+  }
+
+  get #isConnected(): boolean {
+    return this.#store?.state.link !== undefined;
+  }
+
+  /** Whether the maker has judged everything: where evidence was lost here there is nothing to wait for. */
+  #toldOfEvidence(): void {
+    this.#store!.apply({ type: 'evidence', isDrained: this.#feed?.drained ?? true });
   }
 
   async #connectLoop(genesisHash: string): Promise<void> {
@@ -187,16 +191,14 @@ export class MinerContract {
 
   get #isOver(): boolean {
     const store = this.#store!;
-    const isNeverOpened = this.#closing && store.assembled === undefined;
+    const isNeverOpened = store.stream.status === 'ending' && store.assembled === undefined;
     const isDone = store.channel?.status === 'closed' && !this.#remains!.needsPeer;
     return this.#abort.signal.aborted || isNeverOpened || isDone;
   }
 
   #disconnected(): void {
     this.#peer = undefined;
-    this.#connected = false;
-    this.#makerReady = false;
-    this.#readySent = false;
+    this.#store!.apply({ type: 'disconnected' });
     this.#feed?.stop();
     this.#feed = undefined;
     this.#notify();
@@ -257,9 +259,13 @@ export class MinerContract {
         onJudged: (nextSeq, own, result) => this.#judged(nextSeq, own, result),
       },
     );
-    const isAgreed = await this.#serial.run(() => this.#reestablish(peer, feed));
-    this.#feed = isAgreed ? feed : undefined;
-    this.#connected = true;
+    // What the maker sends next is served after this.
+    await this.#serial.run(async () => {
+      const isAgreed = await this.#reestablish(peer, feed);
+      this.#feed = isAgreed ? feed : undefined;
+      store.apply({ type: 'connected' });
+      this.#toldOfEvidence();
+    });
     this.stats.connections += 1;
     this.#notify();
     this.#lookAtChain();
@@ -282,13 +288,15 @@ export class MinerContract {
       ...(store.claimed === undefined ? {} : { claimed: store.claimed }),
       ...(blob === undefined ? {} : { blob }),
     });
-    if (answer.state !== null) this.#follow(await store.adoptState(answer.state));
+    if (answer.state !== null) {
+      await store.adoptState(answer.state).finally(() => this.#lookIfBroken());
+    }
     if (answer.n !== store.last.n) {
       throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${store.last.n}`);
     }
     try {
       const own = await feed.seek(answer.nextSeq, store.delivery);
-      this.#follow(store.delivered(answer.nextSeq, own, answer.verifiedWork));
+      store.delivered(answer.nextSeq, own, answer.verifiedWork);
       return true;
     } catch (error) {
       if (codeOf(error) !== 'bad_sequence') throw error;
@@ -303,46 +311,48 @@ export class MinerContract {
       ping: async () => ({}),
       'state.sign': handler('state.sign', ({ contractId, state }) =>
         this.#serial.run(async () => {
-          const store = this.#bookOf(contractId);
+          const store = this.#storeOf(contractId);
           assert(store.assembled !== undefined, 'miner_channel_before_state');
-          const effects = await store.takeState(state);
+          // What it throws may be a reason to close.
+          await store.takeState(state).finally(() => this.#lookIfBroken());
           this.stats.statesTaken += 1;
           const ackSignature = signAck(store.assembled.params, state, this.#deps.signer);
-          this.#follow(effects);
+          this.#notify();
           return { n: state.n, ackSignature };
         }),
       ),
       'seal.claim': handler('seal.claim', (asked) =>
         this.#serial.run(async () => ({
-          claim: await giveClaim(this.#bookOf(asked.contractId), asked, this.#deps),
+          claim: await giveClaim(this.#storeOf(asked.contractId), asked, this.#deps),
         })),
       ),
       'bond.release': handler('bond.release', (asked) =>
         this.#serial.run(() => {
-          this.#bookOf(asked.contractId);
+          this.#storeOf(asked.contractId);
           return answerForBond(asked, this.#bondSide, this.#deps);
         }),
       ),
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
-        this.#bookOf(contractId);
+        this.#storeOf(contractId);
         await this.#deps.ledger.appendNow([blobEntry(contractId, blob)]);
         return {};
       }),
       'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {
-        if (this.#bookOf(contractId).channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
-        this.#makerReady = true;
+        const store = this.#storeOf(contractId);
+        if (store.channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
+        await this.#serial.run(() => store.commit({ type: 'peer_ready' }));
         this.#lookAtChain();
         return {};
       }),
       'channel.shutdown': handler('channel.shutdown', async ({ contractId }) => {
-        const store = this.#bookOf(contractId);
+        const store = this.#storeOf(contractId);
         this.#requestClose();
         return { n: store.last?.n ?? 0 };
       }),
     };
   }
 
-  #bookOf(contractId: string): MinerStore {
+  #storeOf(contractId: string): MinerStore {
     const store = this.#store;
     if (store?.contractId !== contractId || store.last === undefined)
       throw new CodedError('unknown_channel');
@@ -354,8 +364,14 @@ export class MinerContract {
     for (const { code } of result.refused) {
       this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
     }
-    this.#follow(this.#store!.delivered(nextSeq, ownWorkHashes, result.verifiedWork));
-    this.#closeIfDue();
+    this.#store!.delivered(nextSeq, ownWorkHashes, result.verifiedWork);
+    this.#toldOfEvidence();
+    this.#notify();
+  }
+
+  /** A maker that broke the contract is not waited for until the next block. */
+  #lookIfBroken(): void {
+    if (this.#store?.state.fault?.type === 'broken') this.#lookAtChain();
   }
 
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */
@@ -364,22 +380,23 @@ export class MinerContract {
     const looked = (): void => {
       if (this.#store?.channel?.status === 'closed') this.#finished.resolve();
       if (this.#isOver) this.#peer?.close();
-      this.#closeIfDue();
       this.#notify();
     };
     this.#chainSerial
       .run(async () => {
         const tip = this.#tip!;
-        await this.#onChain!.onTip(tip);
-        await this.#remains!.onTip(tip);
-        return tip;
+        // The one that fails holds up no other.
+        try {
+          await this.#onChain!.onTip(tip);
+        } finally {
+          await this.#remains!.onTip(tip);
+        }
       })
-      .then((tip) => {
+      .then(() => {
         looked();
         return this.#serial.run(async () => {
-          if (this.#connected) this.#bondAsker.ask(this.#peer!, this.#bondSide);
-          this.#follow(this.#store!.workChanged());
-          await this.#becomeReady(tip);
+          if (this.#isConnected) this.#bondAsker.ask(this.#peer!, this.#bondSide);
+          this.#store!.workChanged();
         });
       })
       .then(looked, (error: unknown) => {
@@ -389,24 +406,22 @@ export class MinerContract {
       });
   }
 
-  async #becomeReady(tip: ChainTip): Promise<void> {
+  /** `channel.ready`: both have to see the funding. */
+  #sendReady(): void {
     const store = this.#store!;
-    const { channel } = store;
-    if (!this.#connected || channel === undefined || !this.#onChain!.isDeep) return;
-    if (channel.status !== 'funding' && channel.status !== 'open') return;
-    if (!this.#readySent) {
-      this.#readySent = true;
-      const { contractId } = store;
-      const { fundingTxid: txid } = channel;
-      await call(this.#peer!, 'channel.ready', { contractId, txid, height: tip.height });
-    }
-    // The chain may have had its say while the maker was asked.
-    const status = store.channel?.status;
-    if (!this.#makerReady || (status !== 'funding' && status !== 'open')) return;
-    if (status === 'funding') await store.setStatus('open');
-    this.#follow(store.apply({ type: 'channel_open' }));
-    this.#follow(store.workChanged());
-    this.#startFeed();
+    const peer = this.#peer;
+    const { contractId, channel } = store;
+    if (peer === undefined || channel === undefined) return;
+    const ready = { contractId, txid: channel.fundingTxid, height: this.#tip?.height ?? 0 };
+    call(peer, 'channel.ready', ready)
+      .then(async () => {
+        if (this.#peer === peer) await store.commit({ type: 'ready_answered' });
+        this.#notify();
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        this.#deps.log.warn({ code: error.code, detail: error.message }, 'the maker did not follow');
+      });
   }
 
   get #bondSide(): BondSide {
@@ -424,20 +439,9 @@ export class MinerContract {
     });
   }
 
-  /** Closes together once the contract ends and the maker has judged everything. */
-  #closeIfDue(): void {
-    const store = this.#store!;
-    const status = store.channel?.status;
-    const isEnding =
-      store.stream.status === 'ending' || (status === 'closing' && store.channel?.closeTx === null);
-    if (!isEnding || !this.#connected) return;
-    // Once a close was signed here nothing more can be sold: there is nothing to wait for.
-    if (status !== 'closing' && this.#feed?.drained === false) return;
-    if (status !== 'open' && status !== 'funding' && status !== 'closing') return;
-    if (store.channel?.closeTx || this.#onChain!.isSpent) return;
-    const peer = this.#peer!;
-    if (this.#closeAsked === peer) return;
-    this.#closeAsked = peer;
+  #closeTogether(): void {
+    const peer = this.#peer;
+    if (peer === undefined) return;
     // Work sold from here on would be paid by a state above the one that is closed.
     this.#feed?.stop();
     this.#onChain!.closeTogether(peer).then(
@@ -451,10 +455,12 @@ export class MinerContract {
     );
   }
 
-  #follow(effects: readonly StreamEffect[]): void {
+  #follow(effects: readonly ContractEffect[]): void {
     for (const effect of effects) {
       this.#deps.log.info({ contract: this.#store!.contractId, ...effect }, 'contract');
-      if (effect.type === 'ending') this.#closeIfDue();
+      if (effect.type === 'send_ready') this.#sendReady();
+      if (effect.type === 'start_feed') this.#startFeed();
+      if (effect.type === 'ask_close') this.#closeTogether();
     }
     this.#notify();
   }

@@ -1,32 +1,19 @@
 import { assert } from '../base/assert.ts';
-import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { SerialQueue } from '../base/serial-queue.ts';
+import { type CloseMargins, checkMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { isDelivering } from '../channel/lifecycle.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
-import {
-  isDelivering,
-  PENDING_STREAM,
-  type StreamEffect,
-  type StreamEvent,
-  type StreamState,
-  transition,
-} from '../contract/stream.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
-import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
-import type { Logger } from '../log/logger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import { type ClaimPoint, claimPointCodec } from '../peer/seal-codecs.ts';
-import { type AssembledChannel, assembleChannel } from '../settlement/opening.ts';
+import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
+import type { AssembledChannel } from '../settlement/opening.ts';
 import {
   bodyOf,
-  type ChannelRecord,
-  type ChannelStatus,
   type ContractRecord,
-  channelEntry,
   contractEntry,
-  type DeliveryRecord,
   deliveryEntry,
-  equivocationEntry,
   fundingEntry,
   loadContract,
   loadOpening,
@@ -50,40 +37,36 @@ export type MinerStoreOptions = {
   readonly maxRefusedPercent: number;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
+  readonly margins?: CloseMargins;
 };
 
-export type MinerStoreDeps = { readonly ledger: Ledger; readonly clock: Clock; readonly log: Logger };
+export type MinerStoreDeps = ContractStoreDeps;
 
 /**
- * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once
- * its records are on
- * disk; a write that fails freezes the store, and with it the channel, until the program starts anew.
+ * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once its
+ * records are on disk.
  */
-export class MinerStore {
-  readonly contractId: string;
-  readonly terms: ContractTerms;
-  contract: ContractRecord | undefined;
-  opening: OpeningRecord | undefined;
-  assembled: AssembledChannel | undefined;
-  fundingTx: string | undefined;
-  channel: ChannelRecord | undefined;
-  last: SignedState | undefined;
-  delivery: DeliveryRecord = NOTHING_DELIVERED;
+export class MinerStore extends ContractStore {
   /** The newest claim given, from before the funding is signed on, where there is a seal. */
   claimed: ClaimPoint | undefined;
-  stream: StreamState = PENDING_STREAM;
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
-  frozen: CodedError | undefined;
-  readonly #options: MinerStoreOptions;
-  readonly #deps: MinerStoreDeps;
-  readonly #serial = new SerialQueue();
+  readonly #maxRefusedPercent: number;
+  readonly #ledger: Ledger;
 
   private constructor(options: MinerStoreOptions, deps: MinerStoreDeps) {
-    this.#options = options;
-    this.#deps = deps;
-    this.terms = options.terms;
-    this.contractId = contractIdOf(options.terms);
+    const { terms, margins = DEFAULT_CLOSE_MARGINS, unpaidTimeoutMs, maxRefusedPercent } = options;
+    const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
+    const lifecycle = {
+      role: 'miner',
+      terms,
+      margins: checkMargins(margins),
+      hasChannel: true,
+      ...waits,
+    } as const;
+    super(contractIdOf(terms), lifecycle, deps);
+    this.#maxRefusedPercent = maxRefusedPercent;
+    this.#ledger = deps.ledger;
   }
 
   /**
@@ -94,20 +77,12 @@ export class MinerStore {
     const store = new MinerStore(options, deps);
     const { contractId } = store;
     const stored = await loadContract(deps.ledger, contractId);
-    store.contract = stored?.contract;
     store.opening = await loadOpening(deps.ledger, contractId);
-    store.fundingTx = stored?.fundingTx;
-    store.channel = stored?.channel;
-    store.last = stored?.last;
-    store.delivery = stored?.delivery ?? NOTHING_DELIVERED;
     const claimed = await deps.ledger.get(SEAL_KIND, contractId);
     if (claimed !== undefined) store.claimed = parseBody(SEAL_KIND, claimPointCodec, claimed);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.own = parseStreamTotal(contractId, total);
-    if (store.opening?.accept) {
-      store.assembled = assembleChannel(options.terms, store.opening.open, store.opening.accept);
-    }
-    store.#restoreStream();
+    store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined });
     return store;
   }
 
@@ -116,10 +91,9 @@ export class MinerStore {
     return this.claimed?.claim;
   }
 
-  /** True while hashrate may go to this contract: never while its funding lacks depth, as after a reorg. */
+  /** True while hashrate may go to this contract. */
   get live(): boolean {
-    if (this.frozen !== undefined || this.channel?.status !== 'open') return false;
-    return isDelivering(this.stream) && this.stream.fundingDepth >= this.terms.minDepth;
+    return isDelivering(this.options, this.state);
   }
 
   /** Work the maker judged and did not credit. */
@@ -128,31 +102,20 @@ export class MinerStore {
     return ownWorkHashes > verifiedWorkHashes ? ownWorkHashes - verifiedWorkHashes : 0n;
   }
 
-  /** One event of the stream; the effects are for the caller to follow. */
-  apply(event: StreamEvent): readonly StreamEffect[] {
-    const { unpaidTimeoutMs } = this.#options;
-    const options = {
-      terms: this.terms,
-      role: 'miner' as const,
-      ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
-    };
-    const { state, effects } = transition(options, this.stream, event, this.#deps.clock.monotonicMs());
-    this.stream = state;
-    return effects;
+  /** Own work became durable; `workChanged` follows. */
+  ownDurable(total: StreamTotal): void {
+    if (total.seq >= this.own.seq) this.own = total;
   }
 
   /** Own work became durable, or the maker judged some: exposure follows. */
-  workChanged(total: StreamTotal = this.own): readonly StreamEffect[] {
-    if (total.seq >= this.own.seq) this.own = total;
-    if (!this.stream.opened) return [];
+  workChanged(): void {
     const refused = this.refusedWorkHashes;
-    const percent = BigInt(Math.floor(this.#options.maxRefusedPercent));
+    const percent = BigInt(Math.floor(this.#maxRefusedPercent));
     const allowance = (this.own.workHashes * percent) / 100n;
-    const tooMuch = refused > (allowance > this.terms.stepHashes ? allowance : this.terms.stepHashes);
-    const effects = [...this.apply({ type: tooMuch ? 'pause' : 'resume' })];
-    const owedWork = this.own.workHashes > refused ? this.own.workHashes - refused : 0n;
-    effects.push(...this.apply({ type: 'work_verified', workHashes: owedWork }));
-    return effects;
+    const { stepHashes } = this.terms;
+    const isRefusedTooMuch = refused > (allowance > stepHashes ? allowance : stepHashes);
+    const workHashes = this.own.workHashes > refused ? this.own.workHashes - refused : 0n;
+    this.apply({ type: 'work', workHashes, isRefusedTooMuch });
   }
 
   /** Both signed the terms. */
@@ -163,16 +126,16 @@ export class MinerStore {
       terms: this.terms,
       minerSignature,
       makerSignature,
-      channelIndex: await nextChannelIndex(this.#deps.ledger),
+      channelIndex: await nextChannelIndex(this.#ledger),
     };
-    await this.#write([contractEntry(this.contractId, record)]);
+    await this.commit({ type: 'contract_signed' }, [contractEntry(this.contractId, record)]);
     this.contract = record;
   }
 
   /** What the maker is about to be offered, kept so that a second offer is the same. */
   async saveOffer(open: OpeningRecord['open']): Promise<void> {
     const record: OpeningRecord = { version: 1, open, accept: null };
-    await this.#write([openingEntry(this.contractId, record)]);
+    await this.write([openingEntry(this.contractId, record)]);
     this.opening = record;
   }
 
@@ -182,169 +145,81 @@ export class MinerStore {
     assembled: AssembledChannel,
   ): Promise<void> {
     assert(this.opening !== undefined, 'miner_offer_before_acceptance');
-    const { state0 } = accept;
-    verifyState(assembled.params, undefined, state0);
-    const opening: OpeningRecord = { ...this.opening, accept };
-    const channel: ChannelRecord = {
-      version: 1,
-      role: 'miner',
-      status: 'opening',
-      reason: '',
-      fundingTxid: assembled.funding.txid,
-      fundingVout: assembled.funding.vout,
-      n: state0.n,
-      workHashes: state0.workHashes,
-      paidSat: state0.paidSat,
-      closeTx: null,
-      closeFeeSat: null,
-    };
-    await this.#write([
-      openingEntry(this.contractId, opening),
-      stateEntry(this.contractId, state0),
-      channelEntry(this.contractId, channel),
-    ]);
-    Object.assign(this, { opening, channel, assembled, last: state0 });
-    this.apply({ type: 'state_signed', ...pointOf(state0) });
+    verifyState(assembled.params, undefined, accept.state0);
+    await this.agree({ ...this.opening, accept }, assembled);
   }
 
   /** A claim about to be given; on disk when this resolves. */
   async saveClaim(claimed: ClaimPoint): Promise<void> {
     if (claimed === this.claimed) return;
     const body = bodyOf(claimPointCodec, claimed);
-    await this.#write([{ op: 'put', kind: SEAL_KIND, id: this.contractId, body }]);
+    await this.write([{ op: 'put', kind: SEAL_KIND, id: this.contractId, body }]);
     this.claimed = claimed;
   }
 
   async saveFunding(fundingTx: string): Promise<void> {
-    await this.#change({ status: 'funding' }, [fundingEntry(this.contractId, fundingTx)]);
-    this.fundingTx = fundingTx;
-  }
-
-  async setStatus(
-    status: ChannelStatus,
-    change: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>> = {},
-  ): Promise<void> {
-    await this.#change({ ...change, status }, []);
-    if (status === 'closed') this.apply({ type: 'closed' });
-  }
-
-  /** No change is on its way to the disk: `last` is the newest state there. */
-  settled(): Promise<void> {
-    return this.#serial.run(async () => {});
+    await this.commit({ type: 'funding_signed' }, [fundingEntry(this.contractId, fundingTx)], () => {
+      this.fundingTx = fundingTx;
+    });
   }
 
   /**
    * The next state from the maker: checked against the last one and the own evidence, on disk when this
-   * resolves. Throws as
-   * `verifyState`, `bad_amount` for more work than was delivered, `channel_frozen`.
+   * resolves. Throws as `verifyState`, `bad_amount` for more work than was delivered, `channel_frozen`.
    */
-  async takeState(next: SignedState): Promise<readonly StreamEffect[]> {
-    this.#assertThawed();
-    assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
-    if ((await this.#verified(next)) === 'same') return [];
+  async takeState(next: SignedState): Promise<void> {
+    this.assertUnbroken();
+    assert(this.last !== undefined, 'miner_channel_before_state');
+    const isSame = (await this.#compare(next)) === 'same';
+    if (isSame && next.n === this.last.n) return;
     if (next.workHashes > this.own.workHashes) {
       throw new CodedError('bad_amount', `state ${next.n} is of more work than was delivered`);
     }
     if (this.sealClaim?.n === next.n && this.sealClaim.workHashes !== next.workHashes) {
       throw new CodedError('bad_amount', `state ${next.n} does not pay what was claimed`);
     }
-    return this.#saveState(next);
+    await this.#save(next);
   }
 
   /**
-   * A newer state that the maker still has and this side lost. It may skip numbers, and may be of work
-   * whose evidence is lost
-   * here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
+   * A newer state that the maker still has and this side lost. It may skip numbers, and may be of work whose
+   * evidence is lost here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
    */
-  async adoptState(shown: SignedState): Promise<readonly StreamEffect[]> {
-    this.#assertThawed();
-    assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
-    if (shown.n === this.last.n) {
-      await this.#verified(shown);
-      return [];
+  async adoptState(shown: SignedState): Promise<void> {
+    this.assertUnbroken();
+    const { best, assembled } = this;
+    assert(assembled !== undefined && best !== undefined, 'miner_channel_before_state');
+    if (shown.n === best.n) {
+      await this.#compare(shown);
+      if (shown.n !== this.last?.n) await this.#save(shown);
+      return;
     }
-    verifySignedState(this.assembled.params, shown);
-    if (shown.n < this.last.n || shown.workHashes <= this.last.workHashes) {
-      throw new CodedError('not_monotone', `state ${shown.n} is not above state ${this.last.n}`);
+    verifySignedState(assembled.params, shown);
+    if (shown.n < best.n || shown.workHashes <= best.workHashes) {
+      throw new CodedError('not_monotone', `state ${shown.n} is not above state ${best.n}`);
     }
-    return this.#saveState(shown);
+    await this.#save(shown);
   }
 
   /** How far the maker has judged; kept in memory, and on disk with the next state. */
-  delivered(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): readonly StreamEffect[] {
+  delivered(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): void {
     this.delivery = { ...NOTHING_DELIVERED, nextSeq, ownWorkHashes, verifiedWorkHashes };
-    return this.workChanged();
+    this.workChanged();
   }
 
-  /** Stops everything for a reason that a human must look at. */
-  freeze(reason: CodedError): void {
-    if (this.frozen !== undefined) return;
-    this.frozen = reason;
-    this.#deps.log.error({ contract: this.contractId, code: reason.code }, 'channel frozen');
-  }
-
-  async #verified(next: SignedState): Promise<'next' | 'same'> {
-    assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
+  async #compare(next: SignedState): Promise<'next' | 'same'> {
+    const { best, assembled } = this;
+    assert(assembled !== undefined && best !== undefined, 'miner_channel_before_state');
     try {
-      return verifyState(this.assembled.params, this.last, next);
+      return verifyState(assembled.params, best, next);
     } catch (error) {
-      if (codeOf(error) === 'equivocation') {
-        const proof = equivocationEntry(this.contractId, this.last, next);
-        await this.#change({ status: 'frozen', reason: `two contents for state ${next.n}` }, [proof]);
-        this.freeze(error as CodedError);
-      }
+      if (codeOf(error) === 'equivocation') await this.breakContract(best, next, error as CodedError);
       throw error;
     }
   }
 
-  async #saveState(state: SignedState): Promise<readonly StreamEffect[]> {
-    const entries = [stateEntry(this.contractId, state), deliveryEntry(this.contractId, this.delivery)];
-    await this.#change(pointOf(state), entries, () => {
-      this.last = state;
-    });
-    return this.apply({ type: 'state_signed', ...pointOf(state) });
+  async #save(state: SignedState): Promise<void> {
+    const { contractId, delivery } = this;
+    await this.saveState(state, [stateEntry(contractId, state), deliveryEntry(contractId, delivery)]);
   }
-
-  /** Changes the channel record, one change at a time, together with other entries. */
-  #change(
-    change: Partial<ChannelRecord>,
-    entries: readonly LedgerEntry[],
-    onDisk: () => void = () => {},
-  ): Promise<void> {
-    return this.#serial.run(async () => {
-      assert(this.channel !== undefined, 'miner_channel_record');
-      const channel = { ...this.channel, ...change };
-      await this.#write([...entries, channelEntry(this.contractId, channel)]);
-      this.channel = channel;
-      onDisk();
-    });
-  }
-
-  #assertThawed(): void {
-    if (this.frozen !== undefined) throw new CodedError('channel_frozen', this.frozen.code);
-  }
-
-  async #write(entries: readonly LedgerEntry[]): Promise<void> {
-    this.#assertThawed();
-    try {
-      await this.#deps.ledger.appendNow(entries);
-    } catch (error) {
-      if (codeOf(error) === 'overload') throw error;
-      this.freeze(new CodedError('channel_frozen', codeOf(error), {}, { cause: error }));
-      throw this.frozen!;
-    }
-  }
-
-  #restoreStream(): void {
-    const { channel, last } = this;
-    if (last !== undefined) this.apply({ type: 'state_signed', ...pointOf(last) });
-    if (channel === undefined) return;
-    if (channel.status === 'frozen') this.freeze(new CodedError('channel_frozen', channel.reason));
-    if (channel.status === 'open' || channel.status === 'closing') this.apply({ type: 'channel_open' });
-    if (channel.status === 'closed') this.apply({ type: 'closed' });
-  }
-}
-
-function pointOf(state: SignedState): { n: number; workHashes: bigint; paidSat: bigint } {
-  return { n: state.n, workHashes: state.workHashes, paidSat: state.paidSat };
 }

@@ -1,17 +1,14 @@
 import { sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { optional } from '../chain/source.ts';
 import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { call } from '../peer/calls.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { awardEntry } from './auditor-awards.ts';
-import {
-  FALLBACK_SAT_PER_KVB,
-  type StakedStore,
-  type StakeSettlement,
-  type StakeSettlementDeps,
-} from './stake-settlement.ts';
+import { unstored } from './records.ts';
+import type { StakedStore, StakeSettlement, StakeSettlementDeps } from './stake-settlement.ts';
 
 /** One side of a channel whose bonds are on the chain. */
 export type BondSide = {
@@ -78,14 +75,15 @@ async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDe
   const coin = remains.bonds?.find(({ owner }) => owner === role);
   if (!assembled || !contract || coin === undefined) return;
   if ((await deps.chain.txOut(coin.txid, coin.vout)) === undefined) return;
-  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6));
   const spend: BondSpend = { coin, payee: role, feeRateSatPerKvb };
   const own = signBondSpend(assembled.params, spend, role, deps.signer.forChannel(contract.channelIndex));
   const { txid, vout } = coin;
   const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
   const { signature } = await call(peer, 'bond.release', request);
   const award = awardEntry(store, spend, { [role]: own, [otherOf(role)]: signature });
-  await deps.ledger.appendNow([award]);
+  // It leaves also where it cannot be stored: it is the own money.
+  await optional(() => deps.ledger.appendNow([award]), unstored(store.contractId, deps.log));
   await deps.chain.broadcast(award.body as string);
 }
 

@@ -1,49 +1,22 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { unreachable } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip, Spender } from '../chain/source.ts';
-import {
-  type ChannelView,
-  checkMargins,
-  type PendingClose,
-  transition,
-  type WatchEffect,
-  type WatchEvent,
-  type WatchOptions,
-  type WatchState,
-  type WatchStatus,
-  wantsFeeRate,
-  watchFrom,
-} from '../chain/watcher.ts';
-import type { SignedState } from '../channel/states.ts';
-import type { StreamEvent } from '../contract/stream.ts';
-import type { ContractTerms } from '../contract/terms.ts';
+import { type CodedError, codeOf } from '../base/errors.ts';
+import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
+import type { ChannelView } from '../chain/watcher.ts';
+import { mayPayFees } from '../channel/lifecycle.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ChainEffect, ContractStore } from './contract-store.ts';
 import type { ExternalSigning } from './external-signing.ts';
-import type { AssembledChannel, SignerTree } from './opening.ts';
-import { type ChannelRecord, WATCHED_KIND, watchedEntry } from './records.ts';
-
-/** What both stores have of a channel. */
-export type WatchedStore = {
-  readonly contractId: string;
-  readonly terms: ContractTerms;
-  readonly assembled: AssembledChannel | undefined;
-  readonly fundingTx: string | undefined;
-  readonly channel: ChannelRecord | undefined;
-  readonly last: SignedState | undefined;
-  readonly frozen: CodedError | undefined;
-  apply(event: StreamEvent): unknown;
-  setStatus(
-    status: WatchStatus,
-    change?: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>>,
-  ): Promise<void>;
-};
+import type { SignerTree } from './opening.ts';
+import { unstored, watchedEntry } from './records.ts';
+import { txidOfHex } from './transaction-facts.ts';
 
 /** What only one side does. */
 export type RoleEffect = Extract<
-  WatchEffect,
+  ChainEffect,
   { readonly type: 'close_alone' | 'pay_child' | 'refund' | 'push_funding' }
 >;
 
@@ -62,7 +35,6 @@ export type ChannelSide = {
   readonly details: () => Partial<ChannelView>;
 };
 
-export const FALLBACK_SAT_PER_KVB = 5000;
 const CLOSE_TARGET_BLOCKS = 6;
 const URGENT_TARGET_BLOCKS = 2;
 /** Blocks searched for what spent a channel while this program did not run; two days. */
@@ -71,72 +43,48 @@ const SEARCHED_BLOCKS = 288;
 const SEARCHED_AGAIN = 6;
 
 /**
- * Brings one channel and the chain together: looks with the own node, lets `transition` decide, and does
- * what it says, in its order. Decisions are there, I/O is here.
+ * Brings one channel and the chain together: looks with the own node, lets the contract's machine decide, and
+ * does what it says, in its order. Decisions are there, I/O is here. Nothing but the end of the channel stops
+ * it: no fault of the contract, no failed ledger, no question that the node does not answer if the answer is
+ * not needed.
  */
 export class ChannelWatch {
-  readonly #options: WatchOptions;
-  readonly #store: WatchedStore;
+  readonly #store: ContractStore;
   readonly #side: ChannelSide;
   readonly #deps: ChannelWatchDeps;
-  #state: WatchState = watchFrom('opening', undefined);
-  #isNew = true;
   #spender: Spender | undefined;
   /** Up to this height no block holds what spends the channel. */
   #searchedHeight: number | undefined;
+  /** Why the last broadcast failed. */
+  #refusal: CodedError | undefined;
 
-  constructor(
-    options: Pick<WatchOptions, 'role' | 'margins'>,
-    store: WatchedStore,
-    side: ChannelSide,
-    deps: ChannelWatchDeps,
-  ) {
-    const { minDepth, expiryHeight } = store.terms;
-    const margins = checkMargins(options.margins);
-    this.#options = { role: options.role, margins, minDepth, expiryHeight };
+  constructor(store: ContractStore, side: ChannelSide, deps: ChannelWatchDeps) {
     this.#store = store;
     this.#side = side;
     this.#deps = deps;
   }
 
-  /** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
-  get isSpent(): boolean {
-    return this.#state.outputStatus === 'spent_in_mempool' || this.#state.outputStatus === 'spent_in_block';
-  }
-
-  /** True once nothing of the channel is looked at any more. */
-  get isOver(): boolean {
-    return this.#state.isOver;
+  /** Why the last broadcast failed; undefined where it did not. */
+  get refusal(): CodedError | undefined {
+    return this.#refusal;
   }
 
   /**
-   * Looks at the channel at a tip. Throws `chain_unreachable`, `chain_rpc`, `chain_syncing`,
-   * `channel_frozen`.
+   * Looks at the channel at a tip. Throws `chain_unreachable`, `chain_rpc`, `chain_syncing`.
    * @param isForced close without the other side, whatever the height
    */
   async look(tip: ChainTip, isForced = false): Promise<void> {
-    if (await this.#wasOver()) return;
     let canResend = this.#store.fundingTx !== undefined;
     for (;;) {
-      const status = this.#status;
-      if (status === undefined) return;
+      const { status, watch } = this.#store.state;
+      if (this.#store.channel === undefined || status === 'failed' || watch.isOver) return;
       const view = await this.#view(tip, { canResend, isForced });
-      const effects = this.#step(status, { type: isForced ? 'close_alone' : 'tip', view }, tip.height);
+      const type = isForced ? 'close_alone' : 'tip';
+      const effects = await this.#store.record({ type, height: tip.height, view });
       for (const effect of effects) await this.#follow(effect);
       if (!effects.some(({ type }) => type === 'send_funding')) return;
       canResend = false;
     }
-  }
-
-  /** Asked of the ledger once, where the channel was closed before this program started. */
-  async #wasOver(): Promise<boolean> {
-    const { channel, contractId } = this.#store;
-    if (this.#isNew && channel?.status === 'closed') {
-      const isOver = (await this.#deps.ledger.get(WATCHED_KIND, contractId)) !== undefined;
-      this.#state = { ...this.#state, isOver };
-    }
-    if (channel !== undefined) this.#isNew = false;
-    return this.#state.isOver;
   }
 
   /** Both sides broadcast: who is first does not matter. */
@@ -153,36 +101,27 @@ export class ChannelWatch {
 
   /** A transaction that the next look sends again where the node did not take it. */
   async broadcast(transactionHex: string): Promise<void> {
-    await this.#try(() => this.#deps.chain.broadcast(transactionHex));
+    this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcast(transactionHex));
   }
 
   /** A parent with the child that pays for it. */
   async broadcastPackage(parentHex: string, childHex: string): Promise<void> {
-    await this.#try(() => this.#deps.chain.broadcastPackage([parentHex, childHex]));
+    this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcastPackage([parentHex, childHex]));
   }
 
-  async #try(send: () => Promise<unknown>): Promise<void> {
-    try {
-      await send();
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
+  async #failureOf(send: () => Promise<unknown>): Promise<CodedError | undefined> {
+    let failure: CodedError | undefined;
+    await optional(send, (error) => {
+      failure = error;
       this.#deps.log.warn({ code: error.code, detail: error.message }, 'broadcast failed; tried again');
-    }
+    });
+    return failure;
   }
 
-  /** Undefined while the chain has no say: nothing is agreed, or a human must look. */
-  get #status(): WatchStatus | undefined {
-    const { channel, frozen } = this.#store;
-    if (channel === undefined || frozen !== undefined) return undefined;
-    return channel.status === 'frozen' || channel.status === 'failed' ? undefined : channel.status;
-  }
-
-  /** What is on disk is taken from there each time: others write it too. */
-  #step(status: WatchStatus, event: WatchEvent, height: number): readonly WatchEffect[] {
-    const before = { ...this.#state, status, close: pendingClose(this.#store.channel) };
-    const { state, effects } = transition(this.#options, before, event, height);
-    this.#state = state;
-    return effects;
+  #unanswered(what: string): (error: CodedError) => void {
+    const { contractId: contract } = this.#store;
+    return ({ code, message: detail }) =>
+      this.#deps.log.warn({ contract, code, detail }, `${what} does not answer; gone on without`);
   }
 
   async #view(
@@ -195,10 +134,9 @@ export class ChannelWatch {
       this.#spender = undefined;
       this.#searchedHeight = tip.height;
     }
-    const spender = coin === undefined ? await this.#findSpender(tip, canResend) : undefined;
+    const spender = coin === undefined ? await this.#spenderOrDepth(tip, canResend) : undefined;
     const known = { coinDepth: coin?.confirmations, spendDepth: spender?.confirmations };
-    const status = this.#status ?? 'opening';
-    const wanted = isForced || wantsFeeRate(this.#options, { ...this.#state, status }, known, tip.height);
+    const wanted = isForced || mayPayFees(this.#store.options, this.#store.state, known, tip.height);
     return {
       ...known,
       isOurs: spender !== undefined && closeTx !== null && txidOfHex(closeTx) === spender.txid,
@@ -210,10 +148,30 @@ export class ChannelWatch {
     };
   }
 
-  #feeRate(height: number): Promise<number> {
-    const isUrgent = this.#options.expiryHeight - height <= this.#options.margins.urgentBlocks;
+  async #feeRate(height: number): Promise<number> {
+    const { terms, options } = this.#store;
+    const isUrgent = terms.expiryHeight - height <= options.margins.urgentBlocks;
     const target = isUrgent ? URGENT_TARGET_BLOCKS : CLOSE_TARGET_BLOCKS;
-    return this.#deps.chain.feeRateSatPerKvb(target, FALLBACK_SAT_PER_KVB);
+    return boundedRate(await this.#deps.chain.feeRateSatPerKvb(target));
+  }
+
+  /**
+   * What spends the channel; where the node does not tell, whether a block does it. Then it is taken for one
+   * that waits: the own close is sent on.
+   */
+  async #spenderOrDepth(tip: ChainTip, canResend: boolean): Promise<Partial<Spender> | undefined> {
+    let isAnswered = true;
+    const spender = await optional(
+      () => this.#findSpender(tip, canResend),
+      (error) => {
+        isAnswered = false;
+        this.#unanswered('what spends the channel')(error);
+      },
+    );
+    if (isAnswered) return spender;
+    const { fundingTxid, fundingVout } = this.#store.channel!;
+    const inBlocks = await this.#deps.chain.txOut(fundingTxid, fundingVout, false);
+    return inBlocks === undefined ? undefined : { confirmations: 0 };
   }
 
   /**
@@ -242,21 +200,11 @@ export class ChannelWatch {
     return this.#spender;
   }
 
-  async #follow(effect: WatchEffect): Promise<void> {
+  async #follow(effect: ChainEffect): Promise<void> {
     const { contractId } = this.#store;
     switch (effect.type) {
-      case 'funded':
-        this.#store.apply(effect);
-        return;
       case 'send_funding':
-        return this.broadcastFunding();
-      case 'status':
-        return this.#store.setStatus(
-          effect.status,
-          effect.reason === undefined ? {} : { reason: effect.reason },
-        );
-      case 'refuse_steps':
-        this.#store.apply({ type: 'expiry_near' });
+        await this.#failureOf(() => this.broadcastFunding());
         return;
       case 'send_close':
         return this.broadcast(this.#store.channel!.closeTx!);
@@ -268,42 +216,23 @@ export class ChannelWatch {
         return;
       case 'over':
         this.#deps.log.info({ contract: contractId }, 'the channel is watched no more');
-        return this.#deps.ledger.appendNow([watchedEntry(contractId)]);
-      case 'close_alone':
+        await optional(
+          () => this.#deps.ledger.appendNow([watchedEntry(contractId)]),
+          unstored(contractId, this.#deps.log),
+        );
+        return;
       case 'pay_child':
       case 'push_funding':
+        // What only speeds something up holds nothing up.
+        await this.#failureOf(() => this.#side.perform(effect));
+        return;
+      case 'close_alone':
       case 'refund':
         return this.#side.perform(effect);
       default:
         return unreachable(effect);
     }
   }
-}
-
-const transactions = new Map<string, { readonly txid: string; readonly vsize: number }>();
-const MAX_REMEMBERED = 256;
-
-/** Parsed once: the same few transactions are looked at at each tip. */
-function factsOf(hex: string): { readonly txid: string; readonly vsize: number } {
-  const known = transactions.get(hex);
-  if (known !== undefined) return known;
-  const transaction = Transaction.fromHex(hex);
-  const facts = { txid: transaction.getId(), vsize: transaction.virtualSize() };
-  if (transactions.size >= MAX_REMEMBERED) transactions.clear();
-  transactions.set(hex, facts);
-  return facts;
-}
-
-function txidOfHex(hex: string): string {
-  return factsOf(hex).txid;
-}
-
-/** What is stored of the transaction this side wants in a block. */
-export function pendingClose(channel: ChannelRecord | undefined): PendingClose | undefined {
-  if (channel === undefined || channel.closeTx === null || channel.closeFeeSat === null) return undefined;
-  const { reason, closeTx, closeFeeSat: feeSat } = channel;
-  const kind = reason === 'cooperative' ? 'together' : reason === 'refund' ? 'refund' : 'state';
-  return { kind, feeSat, vsize: factsOf(closeTx).vsize };
 }
 
 /** The index of the output that pays a script. */

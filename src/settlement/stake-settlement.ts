@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import { type ChainSource, type ChainTip, optional } from '../chain/source.ts';
 import { bondStep, sealStep } from '../chain/stake-watch.ts';
 import { FINAL_DEPTH } from '../chain/watcher.ts';
 import {
@@ -31,6 +31,7 @@ import {
   sealClaimRequest,
   sealRefundRequest,
 } from '../channel/signing-requests.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
 import type { SignedState } from '../channel/states.ts';
 import { bondsOf, hasBondOutputs, sealExpiryHeight } from '../contract/bond-terms.ts';
@@ -40,9 +41,15 @@ import type { Logger } from '../log/logger.ts';
 import { takeAuditorAward } from './auditor-awards.ts';
 import { type ExternalSigning, requestExternalSignature } from './external-signing.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
-import { AWARD_KIND, awardId, type ChannelRecord, REMAINS_KIND, remainsEntry } from './records.ts';
+import {
+  AWARD_KIND,
+  awardId,
+  type ChannelRecord,
+  REMAINS_KIND,
+  remainsEntry,
+  unstored,
+} from './records.ts';
 
-export const FALLBACK_SAT_PER_KVB = 5000;
 /** How far back a close that is not the own newest state is looked for. */
 const SEARCH_BLOCKS = 144;
 
@@ -101,13 +108,23 @@ export class StakeSettlement {
     if (assembled === undefined || channel === undefined) return;
     if (channel.status === 'opening' || channel.status === 'failed') return;
     if (terms.seal === undefined && !hasBondOutputs(terms)) return;
-    this.#isOver ??= (await this.#deps.ledger.get(REMAINS_KIND, contractId)) !== undefined;
+    this.#isOver ??= (await this.#stored(REMAINS_KIND, contractId)) !== undefined;
     if (this.#isOver) return;
-    const sealOver = await this.#lookAtSeal(assembled.params, tip, channel);
-    const bondsOver = await this.#lookAtBonds(assembled.params, tip, channel);
-    if (!bondsOver || !sealOver || channel.status !== 'closed') return;
+    const { params } = assembled;
+    let isSealOver = false;
+    let areBondsOver = false;
+    // What fails for the one holds up no other.
+    try {
+      isSealOver = await this.#lookAtSeal(params, tip, channel);
+    } finally {
+      areBondsOver = await this.#lookAtBonds(params, tip, channel);
+    }
+    if (!areBondsOver || !isSealOver || channel.status !== 'closed') return;
     this.#isOver = true;
-    await this.#deps.ledger.appendNow([remainsEntry(contractId)]);
+    await optional(
+      () => this.#deps.ledger.appendNow([remainsEntry(contractId)]),
+      unstored(contractId, this.#deps.log),
+    );
   }
 
   /** True where bonds are, or may be, on the chain that only both sides together can move. */
@@ -119,7 +136,7 @@ export class StakeSettlement {
   /** True when no bond can move any more. */
   async #lookAtBonds(params: ChannelParams, tip: ChainTip, channel: ChannelRecord): Promise<boolean> {
     if (!hasBondOutputs(params.terms)) return true;
-    if (!(await this.#isEnding(channel))) return false;
+    if (!isEnding(channel)) return false;
     this.bonds ??= await this.#findBonds(params, channel);
     if (this.bonds === undefined) return false;
     let areGone = true;
@@ -127,12 +144,6 @@ export class StakeSettlement {
       if (!(await this.#lookAtBond(params, tip, coin))) areGone = false;
     }
     return areGone;
-  }
-
-  /** A frozen channel may be closed by the other side, or by hand: only the chain tells. */
-  async #isEnding({ status, fundingTxid, fundingVout }: ChannelRecord): Promise<boolean> {
-    if (status !== 'frozen') return status === 'closing' || status === 'closed';
-    return (await this.#deps.chain.txOut(fundingTxid, fundingVout)) === undefined;
   }
 
   /** True when a block spends it for good. */
@@ -165,25 +176,31 @@ export class StakeSettlement {
   /** A spend with two signatures: of both sides, or by a ruling. */
   async #awardOf(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const id = awardId(this.#store.contractId, coin);
-    const known = await this.#deps.ledger.get(AWARD_KIND, id);
-    if (known !== undefined) return known;
-    await this.#askAuditor(params, coin);
-    return this.#deps.ledger.get(AWARD_KIND, id);
+    return (await this.#stored(AWARD_KIND, id)) ?? this.#askAuditor(params, coin);
+  }
+
+  /** Of the own memory; nothing where it cannot be read: what is the own side's comes back all the same. */
+  #stored(kind: string, id: string): Promise<string | undefined> {
+    const { contractId: contract } = this.#store;
+    return optional(
+      () => this.#deps.ledger.get(kind, id),
+      ({ code, message: detail }) =>
+        this.#deps.log.error(
+          { contract, kind, code, detail },
+          'the ledger cannot be read; gone on without',
+        ),
+    );
   }
 
   /**
    * A ruling that gives a bond to this side, asked for where external signing is possible: what the auditor
    * signed is stored with the own signature.
    */
-  async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<void> {
+  async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const { contract, contractId } = this.#store;
     const { externalSigning, log, signer } = this.#deps;
-    if (
-      externalSigning === undefined ||
-      contract === undefined ||
-      bondKeyOf(params, 'auditor') === undefined
-    )
-      return;
+    if (externalSigning === undefined || contract === undefined) return undefined;
+    if (bondKeyOf(params, 'auditor') === undefined) return undefined;
     const payee = this.#role;
     const spendAt = (feeRateSatPerKvb: number): BondSpend => ({ coin, payee, feeRateSatPerKvb });
     const answer = await requestExternalSignature(
@@ -195,16 +212,17 @@ export class StakeSettlement {
       },
       this.#deps,
     );
-    if (answer === undefined) return;
+    if (answer === undefined) return undefined;
     try {
       const side = { role: this.#role, store: this.#store };
-      await takeAuditorAward(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
+      return await takeAuditorAward(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       log.error(
         { contract: contractId, code: error.code, detail: error.message },
         'no ruling for this bond',
       );
+      return undefined;
     }
   }
 
@@ -249,7 +267,7 @@ export class StakeSettlement {
     const isInBlocks = isUnspent || (await chain.txOut(funding.txid, seal.vout, false)) !== undefined;
     const spent = isUnspent ? 'no' : isInBlocks ? 'in_mempool' : 'in_block';
     this.seal = isUnspent ? 'intact' : await this.#sealSpentAs(params, seal.vout, spent === 'in_block');
-    const isChannelMoving = await this.#isEnding(channel);
+    const isChannelMoving = isEnding(channel);
     const step = sealStep(
       this.#role,
       { spent, isClaim: this.seal === 'claimed', isChannelMoving },
@@ -308,7 +326,7 @@ export class StakeSettlement {
   }
 
   async #feeRate(): Promise<number> {
-    return Math.ceil(await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+    return boundedRate(await this.#deps.chain.feeRateSatPerKvb(6));
   }
 
   /** Signs and broadcasts, or has it signed elsewhere where the key is cold. Tried again at the next tip. */
@@ -344,6 +362,10 @@ export class StakeSettlement {
       log.warn({ contract: contractId, what, detail: (error as Error).message }, 'refused; tried again');
     }
   }
+}
+
+function isEnding({ status }: ChannelRecord): boolean {
+  return status === 'closing' || status === 'closed';
 }
 
 /** A spend of the own side alone. */

@@ -139,7 +139,7 @@ describe('whatever came before', () => {
 const POINT = stored(0, 0n) as LifecycleEvent;
 const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   contract_signed: { type: 'contract_signed' },
-  opening_agreed: { type: 'opening_agreed' },
+  opening_agreed: { type: 'opening_agreed', n: 0, workHashes: 0n, paidSat: 0n },
   funding_signed: { type: 'funding_signed' },
   opening_given_up: { type: 'opening_given_up', reason: 'too late' },
   connected: { type: 'connected' },
@@ -156,7 +156,7 @@ const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   claim_refused: { type: 'claim_refused' },
   seal_lost: { type: 'seal_lost' },
   close_requested: { type: 'close_requested' },
-  close_signed: { type: 'close_signed', feeSat: 1n, vsize: 180 },
+  close_signed: { type: 'close_signed', feeSat: 1n },
   close_built: built('together'),
   suspended: { type: 'suspended', code: 'ledger_io' },
   resumed: { type: 'resumed' },

@@ -140,9 +140,8 @@ export class Life {
 }
 
 /** From signed terms to where work is asked for. */
-export function opening(role: LifecycleRole): LifecycleEvent[] {
-  const own: LifecycleEvent[] = role === 'miner' ? [] : [{ type: 'state_acked', n: 0 }];
-  return [{ type: 'contract_signed' }, { type: 'opening_agreed' }, stored(0, 0n), ...own];
+export function opening(): LifecycleEvent[] {
+  return [{ type: 'contract_signed' }, { type: 'opening_agreed', n: 0, workHashes: 0n, paidSat: 0n }];
 }
 
 /** A connection over which both say that they see the funding. */
@@ -154,7 +153,7 @@ function linkOf(role: LifecycleRole): LifecycleEvent[] {
 export function opened(role: LifecycleRole): LifecycleEvent[] {
   const [connected, ...ready] = linkOf(role);
   const funding: LifecycleEvent[] = [{ type: 'funding_signed' }, tip(START, unspent(0))];
-  return [...opening(role), ...funding, connected!, tip(START + 2, unspent(2)), ...ready];
+  return [...opening(), ...funding, connected!, tip(START + 2, unspent(2)), ...ready];
 }
 
 const HOLDERS: readonly LifecycleEffect['type'][] = [
@@ -204,7 +203,7 @@ const anyView: fc.Arbitrary<ChannelView> = fc
 
 const BOTH: readonly LifecycleEvent[] = [
   { type: 'contract_signed' },
-  { type: 'opening_agreed' },
+  { type: 'opening_agreed', n: 0, workHashes: 0n, paidSat: 0n },
   { type: 'funding_signed' },
   { type: 'opening_given_up', reason: 'too late' },
   { type: 'connected' },
@@ -226,8 +225,8 @@ const OWN: Readonly<Record<LifecycleRole, readonly LifecycleEvent[]>> = {
     { type: 'ready_answered' },
     { type: 'evidence', isDrained: true },
     { type: 'evidence', isDrained: false },
-    { type: 'close_signed', feeSat: 200n, vsize: 180 },
-    { type: 'close_signed', feeSat: 300n, vsize: 180 },
+    { type: 'close_signed', feeSat: 200n },
+    { type: 'close_signed', feeSat: 300n },
   ],
   maker: [{ type: 'claim_refused' }, { type: 'seal_lost' }],
 };
@@ -329,7 +328,7 @@ function followed({ state, options }: Life, effect: LifecycleEffect): LifecycleE
   if (type === 'send_ready' && options.role === 'miner') return { type: 'ready_answered' };
   if (type === 'close_alone') return built('state', LADDER[effect.rung]!.feeSat);
   if (type === 'refund') return built('refund', BigInt(effect.satPerKvb * REFUND_VSIZE) / 1_000n);
-  if (type === 'ask_close') return { type: 'close_signed', feeSat: 200n, vsize: 180 };
+  if (type === 'ask_close') return { type: 'close_signed', feeSat: 200n };
   return undefined;
 }
 
@@ -341,8 +340,6 @@ export function play(life: Life, ops: readonly Op[]): void {
     if (event === undefined) continue;
     try {
       life.step(event);
-      // Stored with the opening.
-      if (event.type === 'opening_agreed') life.run(opening(life.options.role).slice(2));
       asked.push(...life.last.filter((effect) => followed(life, effect) !== undefined));
     } catch (error) {
       if (codeOf(error) !== 'wrong_status') throw error;
@@ -367,7 +364,7 @@ function wayOf({ way, workEh, isEnding, options }: Omit<Schedule, 'ops'>): reado
   if (!hasChannel) return [{ type: 'contract_signed' }, ...linkOf('maker')];
   const isSealed = role === 'maker' && terms.seal !== undefined;
   const agreed: LifecycleEvent[] = [
-    ...opening(role),
+    ...opening(),
     ...(isSealed ? [{ type: 'claim_stored', n: way === 'peer_last' ? 1 : 0 } as const] : []),
     workOf(workEh * EH),
     ...(isEnding ? [{ type: 'close_requested' } as const] : []),
@@ -378,7 +375,7 @@ function wayOf({ way, workEh, isEnding, options }: Omit<Schedule, 'ops'>): reado
   const [connected, ...ready] = link;
   switch (way) {
     case 'usual':
-      return [...agreed, ...opened(role).slice(opening(role).length)];
+      return [...agreed, ...opened(role).slice(opening().length)];
     case 'peer_last':
       return [...agreed, funded, connected!, deep, ...ready.toReversed()];
     case 'link_first':
@@ -403,7 +400,7 @@ export function start(schedule: Schedule, look: (step: Step) => void): Life {
     each.type === 'connected' ? [each, ...judged] : [each],
   );
   const count = Math.floor((events.length * prefix) / 10);
-  life.run(events.slice(0, count === 2 ? opening(options.role).length : count));
+  life.run(events.slice(0, count === 2 ? opening().length : count));
   return life;
 }
 

@@ -59,7 +59,7 @@ function watchToTheEnd(life: Life, from: number): void {
 describe('the opening', () => {
   it('of the miner: ready first, feeds once the maker is', () => {
     const life = new Life(optionsFor('miner'));
-    expect(life.run(opening('miner'))).toEqual(['persist', 'persist']);
+    expect(life.run(opening())).toEqual(['persist']);
     expect(act(life, { type: 'funding_signed' })).toEqual(['persist']);
     expect(act(life, { type: 'connected' })).toEqual([]);
     expect(act(life, tip(START, { ...EMPTY_VIEW, canResend: true }))).toEqual(['send_funding']);
@@ -73,7 +73,7 @@ describe('the opening', () => {
 
   it('of the maker: open as soon as the miner is ready, and says so then', () => {
     const life = new Life(optionsFor('maker'));
-    life.run(opening('maker'));
+    life.run(opening());
     life.run([{ type: 'funding_signed' }, { type: 'connected' }]);
     expect(act(life, tip(START + 2, unspent(2)))).toEqual([]);
     expect(act(life, { type: 'peer_ready' })).toEqual(['persist', 'send_ready']);
@@ -83,7 +83,7 @@ describe('the opening', () => {
   it('is given up while nothing is signed, and not after', () => {
     for (const role of ['miner', 'maker'] as const) {
       const life = new Life(optionsFor(role));
-      life.run(opening(role));
+      life.run(opening());
       expect(act(life, { type: 'opening_given_up', reason: 'too late' })).toEqual(['persist']);
       expect(life.state).toMatchObject({ status: 'failed', reason: 'too late' });
       expect(act(life, { type: 'connected' })).toEqual([]);
@@ -94,7 +94,7 @@ describe('the opening', () => {
 
   it('the chain may show the funding before the answer that signs it has come', () => {
     const life = new Life(optionsFor('miner'));
-    life.run(opening('miner'));
+    life.run(opening());
     expect(act(life, tip(START, unspent(0)))).toEqual(['persist']);
     expect(life.state.status).toBe('funding');
     expect(act(life, { type: 'funding_signed' })).toEqual([]);
@@ -103,14 +103,14 @@ describe('the opening', () => {
 
   it('a maker that keeps its signatures back until late is closed on as soon as the funding shows', () => {
     const life = new Life(optionsFor('miner'));
-    life.run(opening('miner'));
+    life.run(opening());
     const late = tip(EXPIRY - MARGINS.broadcastBlocks, unspent(0));
     expect(act(life, late)).toEqual(['persist', 'close_alone']);
   });
 
   it('a funding that never confirms: the maker gives up at the expiry, and takes back what comes after', () => {
     const life = new Life(optionsFor('maker'));
-    life.run(opening('maker'));
+    life.run(opening());
     life.step({ type: 'funding_signed' });
     expect(act(life, tip(EXPIRY - 1, EMPTY_VIEW))).toEqual([]);
     expect(act(life, tip(EXPIRY, EMPTY_VIEW))).toEqual(['persist']);
@@ -123,7 +123,7 @@ describe('the opening', () => {
   it('a funding that nobody used and the other side spent is closed like any other', () => {
     for (const role of ['miner', 'maker'] as const) {
       const life = new Life(optionsFor(role));
-      life.run(opening(role));
+      life.run(opening());
       life.run([{ type: 'funding_signed' }, tip(START + 2, unspent(2))]);
       expect(act(life, tip(START + 3, spent(1, false)))).toEqual(['persist']);
       expect(life.state.status).toBe('closing');
@@ -148,7 +148,7 @@ describe('work and pay', () => {
 
   it('where there is a seal its claim comes first; a refused one is asked for on the next connection', () => {
     const life = new Life(optionsFor('maker', { terms: { ...TERMS, seal: SEAL } }));
-    life.run([...opening('maker'), { type: 'claim_stored', n: 0 }, ...opened('maker').slice(4)]);
+    life.run([...opening(), { type: 'claim_stored', n: 0 }, ...opened('maker').slice(4)]);
     expect(act(life, workOf(EH))).toEqual(['ask_claim']);
     expect(act(life, { type: 'claim_refused' })).toEqual([]);
     expect(act(life, workOf(2n * EH))).toEqual([]);
@@ -196,7 +196,7 @@ describe('the end', () => {
     expect(act(life, { type: 'close_requested' })).toEqual([]);
     expect(act(life, { type: 'evidence', isDrained: true })).toEqual(['ask_close']);
     expect(act(life, { type: 'evidence', isDrained: true })).toEqual([]);
-    expect(act(life, { type: 'close_signed', feeSat: 200n, vsize: 180 })).toEqual(['persist']);
+    expect(act(life, { type: 'close_signed', feeSat: 200n })).toEqual(['persist']);
     expect(life.state).toMatchObject({ status: 'closing', reason: 'cooperative' });
     life.step({ type: 'disconnected' });
     expect(act(life, { type: 'connected' })).toEqual(['ask_close']);
@@ -255,12 +255,7 @@ describe('the end', () => {
   it('nothing opens that a deadline closes', () => {
     for (const role of ['miner', 'maker'] as const) {
       const life = new Life(optionsFor(role));
-      life.run([
-        ...opening(role),
-        { type: 'funding_signed' },
-        { type: 'connected' },
-        { type: 'peer_ready' },
-      ]);
+      life.run([...opening(), { type: 'funding_signed' }, { type: 'connected' }, { type: 'peer_ready' }]);
       const due = role === 'miner' ? 'close_alone' : 'refund';
       expect(act(life, tip(EXPIRY, unspent(2)))).toEqual([due]);
       expect(life.state.status).toBe('funding');
@@ -303,7 +298,7 @@ describe('the end', () => {
   it('half of a close does not take the place of a whole one', () => {
     const life = live('miner');
     life.step(built('state'));
-    expect(act(life, { type: 'close_signed', feeSat: 200n, vsize: 180 })).toEqual([]);
+    expect(act(life, { type: 'close_signed', feeSat: 200n })).toEqual([]);
     expect(life.state.close).toMatchObject({ kind: 'state', transactionHex: 'state:1325' });
   });
 });
@@ -368,7 +363,7 @@ const SCRIPTS: Readonly<Record<string, { role: 'miner' | 'maker'; events: readon
       stored(1, EH),
       { type: 'evidence', isDrained: true },
       { type: 'close_requested' },
-      { type: 'close_signed', feeSat: 200n, vsize: 180 },
+      { type: 'close_signed', feeSat: 200n },
       built('together', 200n),
       ...[tip(START + 9, spent(0)), tip(START + 12, spent(3)), tip(START + 19, spent(10))],
     ],
@@ -391,7 +386,7 @@ const SCRIPTS: Readonly<Record<string, { role: 'miner' | 'maker'; events: readon
   },
   'miner, given up': {
     role: 'miner',
-    events: [...opening('miner'), { type: 'opening_given_up', reason: 'too late' }, tip(START, EMPTY_VIEW)],
+    events: [...opening(), { type: 'opening_given_up', reason: 'too late' }, tip(START, EMPTY_VIEW)],
   },
   'maker, together': {
     role: 'maker',
@@ -418,7 +413,7 @@ const SCRIPTS: Readonly<Record<string, { role: 'miner' | 'maker'; events: readon
   'maker, never confirmed': {
     role: 'maker',
     events: [
-      ...[...opening('maker'), { type: 'funding_signed' } as const, tip(START, EMPTY_VIEW)],
+      ...[...opening(), { type: 'funding_signed' } as const, tip(START, EMPTY_VIEW)],
       ...[tip(EXPIRY, EMPTY_VIEW), tip(EXPIRY + 1, unspent(1)), built('refund', 260n)],
     ],
   },

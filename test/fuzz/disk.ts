@@ -21,6 +21,8 @@ export class Disk {
   readonly store: MemoryLedger;
   readonly nature: DiskNature;
   /** The documents that are durable now: what would be read after a power cut. */
+  /** Every channel record that was to be written. */
+  readonly askedChannels: string[] = [];
   readonly documents = new Map<string, string>();
   readonly #queue: Append[] = [];
   /** Durable appends whose process has not been answered. */
@@ -55,6 +57,13 @@ export class Disk {
   push(append: Append): void {
     this.#queue.push(append);
     if (this.nature === 'lies') append.resolve();
+  }
+
+  /** Whether it was asked to keep this close, and be it in vain. */
+  wasAskedFor(closeTx: string): boolean {
+    return this.askedChannels.some(
+      (body) => (JSON.parse(body) as { close_tx: unknown }).close_tx === closeTx,
+    );
   }
 
   /** The oldest append becomes durable. */
@@ -131,6 +140,9 @@ class DiskLedger implements Ledger {
 
   append(entries: readonly LedgerEntry[]): Promise<void> {
     if (this.isDead) return never();
+    for (const entry of entries) {
+      if (entry.op === 'put' && entry.kind === 'channel') this.#disk.askedChannels.push(entry.body);
+    }
     if (this.stats.failed) return Promise.reject(new CodedError('ledger_io', 'the ledger failed before'));
     if (this.#disk.refuseNext) {
       this.#disk.refuseNext = false;

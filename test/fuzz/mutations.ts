@@ -32,7 +32,7 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       const { takeState } = MinerStore.prototype;
       MinerStore.prototype.takeState = function early(state) {
         takeState.call(this, state).catch(() => {});
-        return Promise.resolve([]);
+        return Promise.resolve();
       };
       return {};
     },
@@ -43,7 +43,7 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       const { credit } = MakerStore.prototype;
       MakerStore.prototype.credit = function early(each) {
         credit.call(this, each).catch(() => {});
-        return Promise.resolve([]);
+        return Promise.resolve();
       };
       return {};
     },
@@ -79,7 +79,9 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
       MinerStore.load = async (options, deps) => {
         const store = await load(options, deps);
         const [first] = await deps.ledger.list(STATE_KIND, `${store.contractId}:`);
-        if (store.last !== undefined) store.last = parseSignedState(JSON.parse(first!.body));
+        if (store.last !== undefined) {
+          Object.defineProperty(store, 'last', { value: parseSignedState(JSON.parse(first!.body)) });
+        }
         return store;
       };
       return {};
@@ -88,10 +90,9 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'close-unsaved': {
     what: 'the miner signs a close without a record of it',
     apply: () => {
-      const { setStatus } = MinerStore.prototype;
-      MinerStore.prototype.setStatus = function unsaved(status, change) {
-        if (status === 'closing' && change?.reason === 'cooperative') return Promise.resolve();
-        return setStatus.call(this, status, change);
+      const { commit } = MinerStore.prototype;
+      MinerStore.prototype.commit = function unsaved(event, ...rest) {
+        return event.type === 'close_signed' ? Promise.resolve() : commit.call(this, event, ...rest);
       };
       return {};
     },

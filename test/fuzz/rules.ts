@@ -28,6 +28,9 @@ export type RulesDeps = {
   readonly terms: TermsV1or2;
   /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
+  /** Its disk takes no write any more: the close leaves from memory. */
+  /** The side's disk was asked to keep this close, and be it in vain: what is due does not wait for it. */
+  readonly wasAskedFor: (side: Side, closeTx: string) => boolean;
 };
 
 /**
@@ -82,6 +85,7 @@ export class Rules {
       ({ hash, index }) =>
         toHex(hash.toReversed()) === channel?.['funding_txid'] && index === channel['funding_vout'],
     );
+    if (isSpend && this.#deps.wasAskedFor(from, hex)) return;
     if (isSpend || channel === undefined || channel['status'] === 'opening') {
       throw new Violation('broadcast before it was on disk', { from });
     }
@@ -110,7 +114,10 @@ export class Rules {
       throw new Violation('an acked state is lost', { acked: this.ackedN, best: this.#minerN });
     }
     for (const side of ['miner', 'maker'] as const) {
-      if (this.#channel(side)?.['status'] === 'frozen') throw new Violation('frozen', { side });
+      const held = this.#channel(side);
+      const proof =
+        held && this.#read(side, 'equivocation', `${this.#deps.contractId}:${ten(Number(held['n']))}`);
+      if (proof !== undefined) throw new Violation('broken', { side });
     }
   }
 

@@ -93,6 +93,7 @@ export class FuzzWorld {
       contractId: this.contractId,
       terms: this.terms,
       durable: (side) => this.disks[side].documents,
+      wasAskedFor: (side, closeTx) => this.disks[side].wasAskedFor(closeTx),
     });
     this.network = new Network({
       onSend: (link, from, text) => this.#held(() => this.rules.sent(link, from, text)),

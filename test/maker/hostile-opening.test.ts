@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { signFundingInputs } from '../../src/channel/funding.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
@@ -292,7 +293,7 @@ class CrookedMaker {
     const { world } = this;
     const { terms, makerSigner: signer, source: chain } = world;
     const ledger = new MemoryLedger();
-    const deps = { ledger, signer, clock: systemClock, log: silentLogger };
+    const deps = { ledger, signer, clock: systemClock, timers: systemTimers, log: silentLogger };
     const makerSignature = signTerms(terms, signer);
     const contractId = contractIdOf(terms);
     let store: MakerStore | undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { signedStateToJson, signState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -76,6 +77,7 @@ describe('reestablish', () => {
     const deps = {
       ledger: world.makerStore,
       clock: systemClock,
+      timers: systemTimers,
       log: silentLogger,
       signer: world.makerSigner,
     };
@@ -89,7 +91,7 @@ describe('reestablish', () => {
     world.makerLedger = await restore(entries);
     await world.startMaker();
     await until('frozen', () => world.maker.status[0]?.frozen !== undefined);
-    expect(world.maker.status[0]).toMatchObject({ channel: 'frozen', n: 1 });
+    expect(world.maker.status[0]).toMatchObject({ channel: 'open', n: 1 });
     const [proof] = await world.makerLedger.store.list('equivocation');
     expect(proof?.id).toBe(`${world.contractId}:0000000001`);
     expect(Object.keys(JSON.parse(proof!.body) as object)).toEqual(['held', 'shown']);
@@ -208,7 +210,7 @@ describe('the four cases of reestablishing, over a broken connection', () => {
     await world.stop();
   });
 
-  it('the maker shows the miner two contents for one number: it keeps both, and stops', async () => {
+  it('the maker shows the miner two contents for one number: it keeps both, and closes', async () => {
     const world = new World();
     await world.open();
     await world.work(4);
@@ -227,7 +229,8 @@ describe('the four cases of reestablishing, over a broken connection', () => {
     world.minerLedger = new MortalLedger(world.minerStore);
     await world.startMiner();
     await until('frozen', () => world.miner.status.frozen !== undefined);
-    expect(world.miner.status).toMatchObject({ live: false, channel: 'frozen', signed: { n: 1 } });
+    expect(world.miner.status).toMatchObject({ live: false, signed: { n: 1 } });
+    await until('closed alone', () => world.chain.mempoolEntries().length === 1);
     const [proof] = await world.minerStore.list('equivocation');
     expect(proof?.id).toBe(`${world.contractId}:0000000001`);
     await world.miner.stop();

@@ -1,0 +1,366 @@
+import { assert } from '../base/assert.ts';
+import type { Clock, Timers } from '../base/clock.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
+import type { WatchEffect } from '../chain/watcher.ts';
+import {
+  type CloseRecord,
+  isSpent,
+  type LifecycleEffect,
+  type LifecycleEvent,
+  type LifecycleOptions,
+  type LifecycleState,
+  restoreLifecycle,
+  transition,
+  UNSIGNED,
+} from '../channel/lifecycle.ts';
+import type { SignedState } from '../channel/states.ts';
+import type { StreamState } from '../contract/stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { type AssembledChannel, assembleChannel } from './opening.ts';
+import {
+  type ChannelRecord,
+  type ContractRecord,
+  channelEntry,
+  type DeliveryRecord,
+  equivocationEntry,
+  NOTHING_DELIVERED,
+  type OpeningRecord,
+  openingEntry,
+  type StoredContract,
+  standingStatus,
+  stateEntry,
+  unstored,
+} from './records.ts';
+import { vsizeOfHex } from './transaction-facts.ts';
+
+export type ContractStoreDeps = {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+};
+
+/** How long what must happen waits for its record: a disk may answer late, or never. */
+const RECORD_WAIT_MS = 2_000;
+
+/** Effects that the watch of the chain performs; all others are the contract's own. */
+const CHAIN_EFFECTS: ReadonlySet<string> = new Set<WatchEffect['type']>([
+  'send_funding',
+  'push_funding',
+  'close_alone',
+  'send_close',
+  'pay_child',
+  'refund',
+  'final',
+  'reopened',
+  'over',
+]);
+export type ChainEffect = Extract<WatchEffect, LifecycleEffect>;
+export type ContractEffect = Exclude<LifecycleEffect, ChainEffect | { readonly type: 'persist' }>;
+
+/**
+ * The durable memory of one contract, of either side, and the only place where its machine runs. What the other
+ * side will rely on is on disk when `commit` resolves; what is due on the chain goes on from memory. A write
+ * that fails suspends the contract: no new promise is made until the program starts anew.
+ */
+export abstract class ContractStore {
+  contract: ContractRecord | undefined;
+  opening: OpeningRecord | undefined;
+  assembled: AssembledChannel | undefined;
+  fundingTx: string | undefined;
+  delivery: DeliveryRecord = NOTHING_DELIVERED;
+  /** Told of what is to be done besides the chain, after it may be done. */
+  onEffects: (effects: readonly ContractEffect[]) => void = () => {};
+  /** The newest state on disk. */
+  protected lastStored: SignedState | undefined;
+  #verified: SignedState | undefined;
+  #state: LifecycleState = UNSIGNED;
+  readonly #options: LifecycleOptions;
+  readonly #deps: ContractStoreDeps;
+  readonly #queue = new SerialQueue();
+  /** What the chain showed was refused by a full queue: it is written with what comes next. */
+  #isUnstored = false;
+
+  readonly contractId: string;
+
+  protected constructor(contractId: string, options: LifecycleOptions, deps: ContractStoreDeps) {
+    this.contractId = contractId;
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  get terms(): ContractTerms {
+    return this.#options.terms;
+  }
+
+  get options(): LifecycleOptions {
+    return this.#options;
+  }
+
+  /** Where the contract stands. */
+  get state(): LifecycleState {
+    return this.#state;
+  }
+
+  get stream(): StreamState {
+    return this.#state.stream;
+  }
+
+  /** As it is stored; undefined before there is a channel. */
+  get channel(): ChannelRecord | undefined {
+    return this.#recordOf(this.#state);
+  }
+
+  /** The newest state on disk. */
+  get last(): SignedState | undefined {
+    return this.lastStored;
+  }
+
+  /** The newest state that passed all checks, on disk or not, acked or not: a close is by this one. */
+  get best(): SignedState | undefined {
+    const { last } = this;
+    const verified = this.#verified;
+    return verified !== undefined && verified.n > (last?.n ?? -1) ? verified : last;
+  }
+
+  /** Why no new promise is made. */
+  get frozen(): CodedError | undefined {
+    const { fault } = this.#state;
+    if (fault === undefined) return undefined;
+    return fault.type === 'broken'
+      ? new CodedError('equivocation', 'two contents for one state')
+      : new CodedError('channel_frozen', fault.code);
+  }
+
+  get isSpent(): boolean {
+    return isSpent(this.#state);
+  }
+
+  /** The own node shows the funding at the agreed depth. */
+  get isDeep(): boolean {
+    return this.stream.fundingDepth >= this.terms.minDepth;
+  }
+
+  /** An event that changes nothing on disk: in memory, at once. */
+  apply(event: LifecycleEvent): void {
+    const effects = this.#take(event);
+    assert(effects[0]?.type !== 'persist', 'applied_event_is_not_stored', event.type);
+    this.#tell(effects);
+  }
+
+  /**
+   * A promise, or the answer to one: on disk, with what belongs to it, when it resolves, and only then told.
+   * Throws `channel_frozen`, `wrong_status`, and `overload` with nothing changed.
+   */
+  commit(
+    event: LifecycleEvent,
+    entries: readonly LedgerEntry[] = [],
+    onDisk: () => void = () => {},
+  ): Promise<void> {
+    return this.#queue.run(async () => {
+      const { state, effects } = this.#step(event);
+      if (entries.length > 0 || effects[0]?.type === 'persist') {
+        await this.write([...entries, ...this.#channelEntries(state)]);
+      }
+      onDisk();
+      // Once more: the chain may have had its say while this was written.
+      this.#tell(this.#take(event));
+    });
+  }
+
+  /**
+   * What the chain shows, or what is about to be done there: so at once, and on disk as soon as that can be.
+   * Never fails, and waits for the disk no longer than it may. Resolves with what is due on the chain.
+   */
+  async record(
+    event: LifecycleEvent,
+    entries: readonly LedgerEntry[] = [],
+  ): Promise<readonly ChainEffect[]> {
+    const effects = this.#take(event);
+    const isChanged = effects[0]?.type === 'persist' || entries.length > 0;
+    if (isChanged || this.#isUnstored) await this.#writeSoon(entries);
+    this.#tell(effects);
+    return effects.filter((effect) => CHAIN_EFFECTS.has(effect.type)) as ChainEffect[];
+  }
+
+  /** No change is on its way to the disk. */
+  settled(): Promise<void> {
+    return this.#queue.run(async () => {});
+  }
+
+  /** Stops every new promise for a reason that passes, or that a person must look at; the close is not one. */
+  suspend(reason: CodedError): void {
+    const isNew = this.#state.fault === undefined;
+    this.apply({ type: 'suspended', code: codeOf(reason.cause ?? reason) });
+    if (isNew) this.#logFault(reason);
+  }
+
+  /** Two contents for one number, both well signed: kept as proof. Throws `equivocation`. */
+  protected async breakContract(held: SignedState, shown: SignedState, error: CodedError): Promise<never> {
+    this.#logFault(error);
+    const proof = equivocationEntry(this.contractId, held, shown);
+    await this.record({ type: 'broken', code: codeOf(error) }, [proof]);
+    throw error;
+  }
+
+  /** Both halves of the opening, and state 0, which is verified: on disk when this resolves. */
+  protected async agree(
+    opening: OpeningRecord & { readonly accept: NonNullable<OpeningRecord['accept']> },
+    assembled: AssembledChannel,
+  ): Promise<void> {
+    const { state0 } = opening.accept;
+    const { contractId } = this;
+    const { n, workHashes, paidSat } = state0;
+    this.assembled = assembled;
+    try {
+      await this.commit(
+        { type: 'opening_agreed', n, workHashes, paidSat },
+        [openingEntry(contractId, opening), stateEntry(contractId, state0)],
+        () => {
+          this.opening = opening;
+          this.lastStored = state0;
+        },
+      );
+    } catch (error) {
+      // Nothing may be signed for a channel whose state 0 is not on disk.
+      this.assembled = undefined;
+      throw error;
+    }
+  }
+
+  /** Of a state that passed all checks: it is kept for a close even where it cannot be stored, or acked. */
+  protected async saveState(state: SignedState, entries: readonly LedgerEntry[]): Promise<void> {
+    this.#verified = state;
+    const { n, workHashes, paidSat } = state;
+    await this.commit({ type: 'state_stored', n, workHashes, paidSat }, entries, () => {
+      this.lastStored = state;
+    });
+  }
+
+  protected restore(
+    stored: StoredContract | undefined,
+    known: Pick<LifecycleState, 'workHashes' | 'ackedN' | 'claimedN'>,
+  ): void {
+    this.contract = stored?.contract;
+    this.fundingTx = stored?.fundingTx;
+    this.delivery = stored?.delivery ?? NOTHING_DELIVERED;
+    this.lastStored = stored?.last;
+    if (this.opening?.accept) {
+      this.assembled = assembleChannel(this.terms, this.opening.open, this.opening.accept);
+    }
+    const { channel } = stored ?? {};
+    if (stored === undefined || channel === undefined) return;
+    const { last } = stored;
+    this.#state = restoreLifecycle(
+      this.#options,
+      {
+        ...known,
+        status: standingStatus(channel, this.fundingTx),
+        reason: channel.reason,
+        fault:
+          stored.isBroken || channel.status === 'frozen'
+            ? { type: 'broken', code: 'equivocation' }
+            : undefined,
+        close: closeOf(channel),
+        isOver: stored.isOver,
+        newest: last && { n: last.n, workHashes: last.workHashes, paidSat: last.paidSat },
+      },
+      this.#deps.clock.monotonicMs(),
+    );
+  }
+
+  /** Throws `channel_frozen`. */
+  assertThawed(): void {
+    const { fault } = this.#state;
+    if (fault !== undefined) throw new CodedError('channel_frozen', fault.code);
+  }
+
+  /** Throws `channel_frozen` where the other side broke the contract. */
+  protected assertUnbroken(): void {
+    if (this.#state.fault?.type === 'broken') this.assertThawed();
+  }
+
+  /** Throws `channel_frozen`, and `overload` with nothing changed. */
+  protected async write(entries: readonly LedgerEntry[]): Promise<void> {
+    this.assertThawed();
+    await this.#append(entries);
+  }
+
+  #step(event: LifecycleEvent): ReturnType<typeof transition> {
+    return transition(this.#options, this.#state, event, this.#deps.clock.monotonicMs());
+  }
+
+  #take(event: LifecycleEvent): readonly LifecycleEffect[] {
+    const { state, effects } = this.#step(event);
+    this.#state = state;
+    return effects;
+  }
+
+  #tell(effects: readonly LifecycleEffect[]): void {
+    const own = effects.filter(({ type }) => type !== 'persist' && !CHAIN_EFFECTS.has(type));
+    if (own.length > 0) this.onEffects(own as ContractEffect[]);
+  }
+
+  async #writeSoon(entries: readonly LedgerEntry[]): Promise<void> {
+    // What was on its way before is on disk by then, and this says what stands by then.
+    this.#isUnstored = true;
+    const written = this.#queue.run(async () => {
+      const isNow = [...entries, ...this.#channelEntries(this.#state)];
+      this.#isUnstored = false;
+      await this.#append(isNow).catch((error: unknown) => {
+        this.#isUnstored = codeOf(error) === 'overload';
+        throw error;
+      });
+    });
+    const late = Promise.withResolvers<void>();
+    const timer = this.#deps.timers.after(RECORD_WAIT_MS, late.resolve);
+    await Promise.race([written.catch(unstored(this.contractId, this.#deps.log)), late.promise]);
+    timer.cancel();
+  }
+
+  async #append(entries: readonly LedgerEntry[]): Promise<void> {
+    try {
+      await this.#deps.ledger.appendNow(entries);
+    } catch (error) {
+      if (codeOf(error) === 'overload') throw error;
+      const frozen = new CodedError('channel_frozen', codeOf(error), {}, { cause: error });
+      this.suspend(frozen);
+      throw frozen;
+    }
+  }
+
+  #channelEntries(state: LifecycleState): readonly LedgerEntry[] {
+    const record = this.#recordOf(state);
+    return record === undefined ? [] : [channelEntry(this.contractId, record)];
+  }
+
+  #recordOf({ status, reason, close, stream }: LifecycleState): ChannelRecord | undefined {
+    const { signed } = stream;
+    if (this.assembled === undefined || signed === undefined || status === 'proposed') return undefined;
+    const { txid, vout } = this.assembled.funding;
+    return {
+      ...{ version: 1, role: this.#options.role, status, reason },
+      ...{ fundingTxid: txid, fundingVout: vout },
+      ...{ n: signed.n, workHashes: signed.workHashes, paidSat: signed.paidSat },
+      closeTx: close?.transactionHex ?? null,
+      closeFeeSat: close?.feeSat ?? null,
+    };
+  }
+
+  #logFault(reason: CodedError): void {
+    const { code, message: detail } = reason;
+    const fields = { contract: this.contractId, code, detail, expiryHeight: this.terms.expiryHeight };
+    this.#deps.log.error(fields, 'nothing new is promised for this contract; its close stays armed');
+  }
+}
+
+/** The close of a stored channel. */
+function closeOf({ reason, closeTx, closeFeeSat }: ChannelRecord): CloseRecord | undefined {
+  if (closeFeeSat === null) return undefined;
+  const kind = reason === 'cooperative' ? 'together' : reason === 'refund' ? 'refund' : 'state';
+  if (closeTx === null) return { kind, transactionHex: undefined, feeSat: closeFeeSat, vsize: 0 };
+  return { kind, transactionHex: closeTx, feeSat: closeFeeSat, vsize: vsizeOfHex(closeTx) };
+}
