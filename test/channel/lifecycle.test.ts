@@ -148,7 +148,7 @@ describe('work and pay', () => {
 
   it('where there is a seal its claim comes first; a refused one is asked for on the next connection', () => {
     const life = new Life(optionsFor('maker', { terms: { ...TERMS, seal: SEAL } }));
-    life.run([...opening(), { type: 'claim_stored', n: 0 }, ...opened('maker').slice(4)]);
+    life.run([...opening(), { type: 'claim_stored', n: 0 }, ...opened('maker').slice(opening().length)]);
     expect(act(life, workOf(EH))).toEqual(['ask_claim']);
     expect(act(life, { type: 'claim_refused' })).toEqual([]);
     expect(act(life, workOf(2n * EH))).toEqual([]);
