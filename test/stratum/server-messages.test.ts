@@ -18,7 +18,7 @@ import {
   printShowMessage,
   type ServerMessage,
 } from '../../src/stratum/server-messages.ts';
-import { describeWithVectors, haveSharedVectors, sharedJson } from '../shared-vectors.ts';
+import { prevHashes } from '../vectors.ts';
 import { bytes32, difficulty, u32 } from './arbitraries.ts';
 
 const parse = (text: string): ServerMessage => parseServerLine(Buffer.from(text));
@@ -301,19 +301,14 @@ it('prints errors with the number of the table', () => {
   );
 });
 
-describeWithVectors('mainnet prevhashes', () => {
-  const rows = (haveSharedVectors ? sharedJson('prevhash-swaps.json') : []) as {
-    stratum_prevhash: string;
-    header_bytes: string;
-    gbt_previousblockhash: string;
-  }[];
-  it.each(rows)('$gbt_previousblockhash', (row) => {
-    const params = ['1', row.stratum_prevhash, '', '', [], '20000000', '1d00ffff', '495fab29', false];
+describe('mainnet prevhashes', () => {
+  it.each(prevHashes())('$hash', (row) => {
+    const params = ['1', row.stratum, '', '', [], '20000000', '1d00ffff', '495fab29', false];
     const message = parse(notify(params));
     if (message.type !== 'notify') throw new Error(message.type);
     const { job } = message;
-    expect(toHex(job.prevHash)).toBe(row.header_bytes);
-    expect(toHex(reversed(job.prevHash))).toBe(row.gbt_previousblockhash);
-    expect(printNotify(job)).toContain(row.stratum_prevhash);
+    expect(toHex(job.prevHash)).toBe(row.header);
+    expect(toHex(reversed(job.prevHash))).toBe(row.hash);
+    expect(printNotify(job)).toContain(row.stratum);
   });
 });
