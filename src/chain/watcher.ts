@@ -107,7 +107,7 @@ export type ChannelView = {
   readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
-  /** Miner: closes alone from here on, where something is wrong: at once, or once it would ask for a close. */
+  /** Miner, where something is wrong: closes alone at once, or once it would ask for a close. */
   readonly closesFrom?: 'now' | 'asking';
 };
 

@@ -34,7 +34,8 @@ type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
 
 /**
  * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
- * `StakeSettlement` to broadcast; returns it, also where it could not be stored. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
+ * `StakeSettlement` to broadcast; returns it, also where it could not be stored. Throws as `readPsbt`,
+ * `bad_signature` where the auditor did not sign.
  */
 export async function takeAuditorAward(
   side: { readonly role: ChannelRole; readonly store: AwardStore },

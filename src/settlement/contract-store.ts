@@ -62,9 +62,9 @@ export type ChainEffect = Extract<WatchEffect, LifecycleEffect>;
 export type ContractEffect = Exclude<LifecycleEffect, ChainEffect | { readonly type: 'persist' }>;
 
 /**
- * The durable memory of one contract, of either side, and the only place where its machine runs. What the other
- * side will rely on is on disk when `commit` resolves; what is due on the chain goes on from memory. A write
- * that fails suspends the contract: no new promise is made until the program starts anew.
+ * The durable memory of one contract, of either side, and the only place where its machine runs. What the
+ * other side will rely on is on disk when `commit` resolves; what is due on the chain goes on from memory. A
+ * write that fails suspends the contract: no new promise is made until the program starts anew.
  */
 export abstract class ContractStore {
   contract: ContractRecord | undefined;
@@ -191,7 +191,7 @@ export abstract class ContractStore {
     return this.#queue.run(async () => {});
   }
 
-  /** Stops every new promise for a reason that passes, or that a person must look at; the close is not one. */
+  /** Stops every new promise, for a reason that passes or that a person must look at; no close is one. */
   suspend(reason: CodedError): void {
     const isNew = this.#state.fault === undefined;
     this.apply({ type: 'suspended', code: codeOf(reason.cause ?? reason) });

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { replaceFileAsync } from '../channel/durable-file.ts';
 import { type LadderMargins, makeLadder, printLadder } from '../channel/ladder-file.ts';
@@ -16,6 +16,7 @@ export function ladderPath(directory: string, contractId: string): string {
 
 export type LadderWriterDeps = {
   readonly clock: Clock;
+  readonly timers: Timers;
   /** Says a repeated warning seldom: see `limited`. */
   readonly log: Logger;
   /** Default: writes, syncs and renames. */
@@ -66,7 +67,7 @@ export class LadderWriter {
 
   async #drain(contractId: string): Promise<void> {
     // What the state leads to goes first.
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.#deps.timers.afterTurn(resolve));
     for (;;) {
       const request = this.#waiting.get(contractId);
       if (request === undefined) break;

@@ -112,7 +112,6 @@ const channelCodec = object({
   closeFeeSat: ['close_fee_sat', nullable(decimal)],
 });
 export type ChannelRecord = CodecValue<typeof channelCodec>;
-export type StatusChange = Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>>;
 
 const deliveryCodec = object({
   version: ['version', integer(1, 1)],

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { replaceFileAsync } from '../../src/channel/durable-file.ts';
 import { parseLadder } from '../../src/channel/ladder-file.ts';
 import { signState } from '../../src/channel/states.ts';
@@ -21,7 +22,7 @@ const requestOf = (n: number): LadderRequest => ({
 
 const directory = mkdtempSync(join(tmpdir(), 'ladder-'));
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
-const deps = { clock: systemClock, log: silentLogger };
+const deps = { timers: systemTimers, clock: systemClock, log: silentLogger };
 const path = ladderPath(directory, params.contractId);
 const nOnDisk = (): number => parseLadder(readFileSync(path, 'utf8')).n;
 

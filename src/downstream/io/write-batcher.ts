@@ -4,8 +4,8 @@ import type { Timers } from '../../base/clock.ts';
 export type Writer = { readonly started: boolean; dirty: boolean; flush(): void };
 
 /**
- * Newcomers answered in one turn: each costs a job, some 50 us. In a storm of thousands those at work would wait
- * for all of them.
+ * Newcomers answered in one turn: each costs a job, some 50 us. In a storm of thousands those at work would
+ * wait for all of them.
  */
 const NEWCOMERS = 64;
 
