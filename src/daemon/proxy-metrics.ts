@@ -86,11 +86,8 @@ function upstreamSources({ mining, work }: ProxyParts) {
       const active = destinations.filter(({ name }) => router.destinations.includes(name));
       return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
     },
-    upstream_up: byName(({ client }) => (client.up ? 1 : 0)),
-    upstream_shares_total: byName(({ client: { stats } }) => {
-      const { accepted, refused, timeout, lost } = stats;
-      return { accepted, refused, timeout, lost };
-    }),
+    upstream_up: byName(({ health }) => (health.up ? 1 : 0)),
+    upstream_shares_total: byName(({ figures }) => figures.shares),
     upstream_combinations_total: byName(verdictMatrixCounts),
     upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),
     upstream_sessions: () => sessionsByDestination(mining),
@@ -102,14 +99,16 @@ function upstreamSources({ mining, work }: ProxyParts) {
     upstream_round_trip_seconds: byName(({ health: { rttMs } }) =>
       rttMs === null ? undefined : rttMs / 1000,
     ),
-    upstream_connects_total: byName(({ client }) => client.stats.connects),
-    upstream_disconnects_total: byName(({ client }) => client.stats.disconnects),
-    upstream_resumed_total: byName(({ client }) => client.stats.resumed),
-    upstream_redirects_refused_total: byName(({ client }) => client.stats.redirectsRefused),
+    upstream_connects_total: byName(({ figures }) => figures.connection?.connects),
+    upstream_disconnects_total: byName(({ figures }) => figures.connection?.disconnects ?? {}),
+    upstream_resumed_total: byName(({ figures }) => figures.connection?.resumed),
+    upstream_redirects_refused_total: byName(({ figures }) => figures.connection?.redirectsRefused),
     upstream_failovers_total: () => router.stats.failovers,
     upstream_session_moves_total: () => router.stats.moves,
-    upstream_links: byName(({ links: { attached, spare } }) => ({ attached, spare })),
-    upstream_links_refused_total: byName(({ links }) => links.stats.refused),
+    upstream_links: byName(({ figures: { links } }) =>
+      links === undefined ? {} : { attached: links.attached, spare: links.spare },
+    ),
+    upstream_links_refused_total: byName(({ figures }) => figures.links?.refused),
     ...braidpoolSources(mining.braidpool),
   };
 }

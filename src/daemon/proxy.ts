@@ -188,8 +188,7 @@ function addressText({ address, port }: AddressInfo): string {
 function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | undefined) {
   return {
     ledger: () => ledgerCheck(ledger, clock),
-    upstream: () =>
-      mining.destinations.some((destination) => destination.client.up) || 'no destination is up',
+    upstream: () => mining.destinations.some(({ health }) => health.up) || 'no destination is up',
     channel: () => frozen() === undefined || `frozen: ${frozen()}`,
   } as const;
 }

@@ -7,9 +7,9 @@ import type { Session } from '../downstream/session/session.ts';
 import type { Job, UpstreamJob } from '../jobs/job.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
-import type { Destination, DestinationListener } from '../upstream/destination.ts';
+import type { Destination, DestinationLink, DestinationListener } from '../upstream/destination.ts';
 import { type FailoverPolicy, isHealthy } from '../upstream/failover.ts';
-import { destinationOfLink, type SessionLink } from '../upstream/session-links.ts';
+import { destinationOfLink } from '../upstream/session-links.ts';
 import { NOWHERE } from './routing.ts';
 
 /** Firmware that gives up at an empty extranonce1: NerdMiner and its many children. */
@@ -104,16 +104,16 @@ export class DedicatedUpstreams {
   }
 
   /** The connection a job came by; undefined for a job that sessions share. */
-  linkOf(job: Job): SessionLink | undefined {
+  linkOf(job: Job): DestinationLink | undefined {
     if (job.minerExtranonce1Size === undefined) return undefined;
-    return this.#destinations.get(destinationOfLink(job.destination))?.at.links.byName(job.destination);
+    return this.#destinations.get(destinationOfLink(job.destination))?.at.links?.byName(job.destination);
   }
 
   /** Work again for those whose work goes to another stream now, or was shared before. */
   renew(destination: Destination): void {
     if (!this.#unshared.has(destination)) this.#separate(destination);
     for (const [id, linkedTo] of this.#linked) {
-      const link = destination.links.of(id);
+      const link = destination.links?.of(id);
       if (linkedTo !== destination || link?.ready !== true) continue;
       if (this.#deps.jobs.current(link.name)?.stream === this.#deps.streamOf(destination.name)) continue;
       this.#give(link);
@@ -136,16 +136,16 @@ export class DedicatedUpstreams {
   #isPinned(session: Session, from: Destination, to: string): boolean {
     if (this.#deps.isUrgent(from.name, to)) return false;
     if (to === NOWHERE) return true;
-    if (from.links.of(session.id)?.ready !== true) return false;
+    if (from.links?.of(session.id)?.ready !== true) return false;
     const { health } = from;
     return !health.up || isHealthy(this.#deps.policy, health);
   }
 
   #link(session: Session, to: Destination, before: Destination | undefined): JobRouting {
     const { links, name } = to;
-    if (!session.canChangeExtranonce && !links.full) return RECONNECT;
-    const link = links.attach(session.id, this.#wantsEmpty(session, name));
-    if (link === null) {
+    if (!session.canChangeExtranonce && links?.full === false) return RECONNECT;
+    const link = links?.attach(session.id, this.#wantsEmpty(session, name));
+    if (link === undefined) {
       this.#deps.log.warn({ code: 'session_limit', target: name }, 'no connection is left for a miner');
       return { kind: 'refused', instead: this.#deps.instead() };
     }
@@ -164,22 +164,22 @@ export class DedicatedUpstreams {
   /** @param keepMs see `SessionLinks.detach` */
   #unlink(session: number, from: Destination, keepMs = SUBMIT_MS): void {
     this.#linked.delete(session);
-    const link = from.links.of(session);
+    const link = from.links?.of(session);
     if (link !== undefined) this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
-    from.links.detach(session, keepMs);
+    from.links?.detach(session, keepMs);
   }
 
   /** The last job of a link to its session. */
-  #give(link: SessionLink): void {
+  #give(link: DestinationLink): void {
     const { session } = link;
     const server = this.#deps.server();
     const job = this.#giveJob(link, link.lastJob!);
-    if (job === undefined || session === null) return;
+    if (job === undefined || session === undefined) return;
     if (!server.feed(session, feedOf(link))) server.broadcast(job);
   }
 
   /** Undefined when the job cannot be mined, or nobody would be credited for it. */
-  #giveJob(link: SessionLink, upstream: UpstreamJob): Job | undefined {
+  #giveJob(link: DestinationLink, upstream: UpstreamJob): Job | undefined {
     const { jobs, clock, log, streamOf, difficultyOf } = this.#deps;
     const stream = streamOf(destinationOfLink(link.name));
     if (stream === undefined) return undefined;
@@ -193,6 +193,6 @@ export class DedicatedUpstreams {
   }
 }
 
-function feedOf(link: SessionLink): SessionFeed {
+function feedOf(link: DestinationLink): SessionFeed {
   return { name: link.name, ...link.extranonceOf(link.lastJob!) };
 }

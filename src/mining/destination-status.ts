@@ -22,12 +22,12 @@ export type DestinationStatus = {
   readonly last_failure: string | null;
   /** Requests to connect to another host that were not followed. */
   readonly redirects_refused: number;
-  /** How it reads version bits; under `auto`, as far as it is known. */
+  /** How it reads version bits; under `auto`, as far as it is known; null where none are sent. */
   readonly version_reading: {
     readonly option: string;
     readonly guess: string;
     readonly confirmed: boolean;
-  };
+  } | null;
   readonly sessions: number;
   /** Connections of single miners and spare ones; null where one connection serves all. */
   readonly links: { readonly attached: number; readonly spare: number; readonly refused: number } | null;
@@ -50,23 +50,22 @@ type Facts = { readonly config: ProxyConfig; readonly mining: Mining; readonly w
 export function destinationStatus({ config, mining, work }: Facts): DestinationStatus[] {
   const sessions = sessionsByDestination(mining);
   return mining.destinations.map((destination, index) => {
-    const { name, health, client } = destination;
+    const { name, health, figures } = destination;
     const row = config.destinations[index]!;
-    const { accepted, refused, timeout, lost } = client.stats;
-    const { option, guess, confirmed } = client.versionReading;
+    const { connection } = figures;
     const rate = work.rates(name)?.oneMinute ?? 0;
     const { seq, workHashes } = work.total(name);
     return {
-      ...{ name, role: row.role, up: health.up, tls: row.tls !== undefined },
+      ...{ name, role: row.role, up: health.up, tls: connection?.isTls === true },
       job_age_ms: health.jobAgeMs,
       reject_ratio: health.rejectRatio,
       rtt_ms: health.rttMs,
-      shares: { accepted, refused, timeout, lost },
+      shares: figures.shares,
       combinations: verdictMatrixCounts(destination),
-      last_refusal: destination.lastRefusal,
-      last_failure: client.lastFailure,
-      redirects_refused: client.stats.redirectsRefused,
-      version_reading: { option, guess, confirmed },
+      last_refusal: figures.lastRefusal ?? null,
+      last_failure: connection?.lastFailure ?? null,
+      redirects_refused: connection?.redirectsRefused ?? 0,
+      version_reading: connection?.versionReading ?? null,
       sessions: sessions[name] ?? 0,
       links: linksStatus(destination),
       hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },
@@ -76,9 +75,8 @@ export function destinationStatus({ config, mining, work }: Facts): DestinationS
   });
 }
 
-function linksStatus({ mode, links }: Destination): DestinationStatus['links'] {
-  if (mode !== 'per_session') return null;
-  return { attached: links.attached, spare: links.spare, refused: links.stats.refused };
+function linksStatus({ mode, figures }: Destination): DestinationStatus['links'] {
+  return mode === 'per_session' ? (figures.links ?? null) : null;
 }
 
 function splitStatus({ name, quota }: DestinationConfig, { router }: Mining): DestinationStatus['split'] {
@@ -104,9 +102,11 @@ const COMBINATIONS: Readonly<Record<keyof VerdictMatrix, string>> = {
 };
 
 /** Forwarded shares by both verdicts, by the name of the combination. */
-export function verdictMatrixCounts({ combinations }: Destination): Readonly<Record<string, number>> {
+export function verdictMatrixCounts({
+  figures: { verdicts },
+}: Destination): Readonly<Record<string, number>> {
   return Object.fromEntries(
-    Object.entries(COMBINATIONS).map(([key, name]) => [name, combinations[key as keyof VerdictMatrix]]),
+    Object.entries(COMBINATIONS).map(([key, name]) => [name, verdicts[key as keyof VerdictMatrix]]),
   );
 }
 

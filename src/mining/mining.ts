@@ -14,8 +14,9 @@ import { ShareEngine } from '../shares/engine.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
-import { Destination, upstreamExtranonce2 } from '../upstream/destination.ts';
+import { type Destination, upstreamExtranonce2 } from '../upstream/destination.ts';
 import { type FailoverPolicy, isUsable } from '../upstream/failover.ts';
+import { PoolDestination } from '../upstream/pool-destination.ts';
 import { destinationOfLink } from '../upstream/session-links.ts';
 import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
 import { type BraidpoolNodeView, braidpoolNodes } from './braidpool-view.ts';
@@ -208,8 +209,8 @@ export class Mining {
   #makeDestination(row: DestinationConfig): Destination {
     const { clock, timers, random, log, env } = this.#deps;
     const links = { maxLinks: row.links.max, spareLinks: row.links.spare };
-    const destination = new Destination(
-      { ...upstreamOptions(row, env), stream: ownStream(row.name), links },
+    const destination = new PoolDestination(
+      { ...upstreamOptions(row, env), links },
       {
         clock,
         timers,
@@ -288,8 +289,8 @@ export class Mining {
   /** Makes sure that a destination's current job is credited to the stream of now. */
   #prepare(name: string): void {
     const destination = this.#byName.get(name);
-    const upstream = destination?.lastJob ?? null;
-    if (destination === undefined || upstream === null) return;
+    const upstream = destination?.lastJob;
+    if (destination === undefined || upstream === undefined) return;
     if (destination.mode === 'per_session') this.linked.renew(destination);
     else if (this.jobs.current(name)?.stream !== this.#streamOf(name)) this.#giveJob(destination, upstream);
   }
@@ -326,8 +327,9 @@ export class Mining {
     const destination = this.#destinationOf(job);
     if (destination === undefined) return;
     const node = this.braidpool.get(destination.name);
-    const onVerdict = node === undefined ? null : (verdict: UpstreamVerdict) => node.judged(hash, verdict);
-    destination.submit(share, onVerdict, submission, this.linked.linkOf(job) ?? null);
+    const onVerdict =
+      node === undefined ? undefined : (verdict: UpstreamVerdict) => node.judged(hash, verdict);
+    destination.submit(share, onVerdict, submission, this.linked.linkOf(job));
   }
 
   #destinationOf(job: Job): Destination | undefined {

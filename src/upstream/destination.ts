@@ -1,46 +1,52 @@
-import type { Clock } from '../base/clock.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import { upstreamExtranonce2 as paddedExtranonce2 } from '../stratum/extranonce.ts';
-import {
-  UpstreamClient,
-  type UpstreamClientDeps,
-  type UpstreamClientOptions,
-  type UpstreamListener,
-} from './client.ts';
+import { type Extranonce, upstreamExtranonce2 as paddedExtranonce2 } from '../stratum/extranonce.ts';
 import type { DestinationHealth } from './failover.ts';
-import { PROFILES } from './profile.ts';
-import {
-  type LinkMode,
-  linkMode,
-  type SessionLink,
-  type SessionLinkListener,
-  SessionLinks,
-  type SessionLinksOptions,
-} from './session-links.ts';
-import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
-import { type VerdictMatrix, VerdictMatrixCounter } from './verdict-matrix.ts';
+import type {
+  ReadingGuess,
+  UpstreamOutcome,
+  UpstreamShare,
+  UpstreamVerdict,
+  VerdictCallback,
+} from './upstream-share.ts';
+import type { VerdictMatrix } from './verdict-matrix.ts';
+import type { VersionReadingOption } from './version-reading.ts';
 
-/** One verdict weighs 1/64: some seventy verdicts forget the past by two thirds. */
-const REJECT_WEIGHT = 1 / 64;
+/** Whether an upstream's extranonce2 can be divided between sessions, or each needs a connection. */
+export type LinkMode = 'shared' | 'per_session';
 
-/** After this time without an answer the past is forgotten, so that an avoided upstream is tried again. */
-const MEMORY_MS = 10 * 60_000;
-
-/** As TCP smooths its round-trip times (RFC 6298). */
-const RTT_WEIGHT = 1 / 8;
-
-export type DestinationOptions = UpstreamClientOptions & {
-  /** The evidence stream of its shares: a contract id, or `own:<name>`. */
-  readonly stream: string;
-  /** Job age at which it counts as stuck; the profile's by default. */
-  readonly jobAgeLimitMs?: number;
-  /** What sharing one connection takes of the upstream's extranonce2; 4 and 4 bytes by default. */
-  readonly sharing?: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number };
-  /** For an upstream that leaves less than that: one connection for each session. */
-  readonly links?: Omit<SessionLinksOptions, 'client'>;
+/**
+ * A named place to mine to: it gives jobs by its listener, takes shares, and knows its health. A pool or node
+ * behind a connection of its own is one kind (`PoolDestination`); whoever mines to it needs to know no more.
+ */
+export type Destination = {
+  readonly name: string;
+  /** Undefined until the upstream has said how much extranonce2 it leaves. */
+  readonly mode: LinkMode | undefined;
+  readonly health: DestinationHealth;
+  /** The newest job that is still valid. In `per_session` mode it only shows that there is one. */
+  readonly lastJob: UpstreamJob | undefined;
+  /** Connections of single sessions; undefined where it can only be shared. */
+  readonly links: DestinationLinks | undefined;
+  readonly figures: DestinationFigures;
+  /** Idempotent. */
+  start(): void;
+  /** For good; shares without a verdict are resolved as lost. Idempotent. */
+  stop(): void;
+  /**
+   * Sends a share at once and never blocks. `done` is called exactly once, never from within this call.
+   * @param token stands for the share in `judged`; without one it is not counted in `figures.verdicts`
+   * @param link of the session, in `per_session` mode
+   */
+  submit(share: UpstreamShare, done?: VerdictCallback, token?: object, link?: DestinationLink): void;
+  /**
+   * Our own verdict on a share, which may come before or after the destination's. May be called for every
+   * share: one that was not forwarded here is ignored.
+   */
+  judged(token: object, isAccepted: boolean): void;
 };
 
+/** What a destination tells. Callbacks run in order and may call the destination. */
 export type DestinationListener = {
   readonly onUp?: (destination: Destination) => void;
   readonly onDown?: (destination: Destination, code: ErrorCode, detail: string) => void;
@@ -50,189 +56,94 @@ export type DestinationListener = {
   /** For a histogram. */
   readonly observeRttSeconds?: (destination: Destination, seconds: number) => void;
   /** What the links of sessions tell; their verdicts come by `onVerdict`. */
-  readonly links?: Omit<SessionLinkListener, 'onVerdict' | 'onRtt'>;
+  readonly links?: DestinationLinkListener;
 };
 
-export type DestinationDeps = Omit<UpstreamClientDeps, 'listener'> & {
-  readonly listener: DestinationListener;
+/** The connections of a destination that belong to one session each. */
+export type DestinationLinks = {
+  /** No session more can be attached. */
+  readonly full: boolean;
+  /**
+   * A link for a session that has none, ready at once where a spare one is; else `onReady` follows, or
+   * `onClosed`. Undefined when there are too many.
+   * @param session the proxy's own number of the session
+   * @param emptyExtranonce1 see `DestinationLink.extranonceOf`
+   */
+  attach(session: number, emptyExtranonce1?: boolean): DestinationLink | undefined;
+  /**
+   * The session is gone. Its link ends when the shares in flight are answered.
+   * @param keepMs shares of it may still come for so long
+   */
+  detach(session: number, keepMs?: number): void;
+  of(session: number): DestinationLink | undefined;
+  /** By `Job.destination`. Also a link whose session is gone, as long as its shares may be in flight. */
+  byName(name: string): DestinationLink | undefined;
 };
 
-/**
- * A named place to mine to: an upstream, the account on it, the stream of evidence of its shares, its
- * health.
- */
-export class Destination {
+/** A connection for one session. */
+export type DestinationLink = {
+  /** For the job table and the session's destination. */
   readonly name: string;
-  readonly stream: string;
-  /** The shared connection. In `per_session` mode its jobs cannot be mined: it only shows the health. */
-  readonly client: UpstreamClient;
-  /** One connection for each session; started when the upstream turns out to need that. */
-  readonly links: SessionLinks;
-  readonly #sharing: { readonly sessionIdSize: number; readonly minerExtranonce2Size: number };
-  readonly #combinations = new VerdictMatrixCounter();
-  readonly #jobAgeLimitMs: number;
-  readonly #listener: DestinationListener;
-  readonly #clock: Clock;
-  #mode: LinkMode | null = null;
-  #lastJob: UpstreamJob | null = null;
-  #rttMs: number | null = null;
-  #rttAtMs = Number.NEGATIVE_INFINITY;
-  #rejectRatio = 0;
-  #verdicts = 0;
-  #verdictAtMs = Number.NEGATIVE_INFINITY;
-  #lastRefusal: string | null = null;
+  /** The session it is attached to; undefined for a spare one, or after its session is gone. */
+  readonly session: number | undefined;
+  /** Its session can be given an extranonce and a job. */
+  readonly ready: boolean;
+  readonly lastJob: UpstreamJob | undefined;
+  /** As the miner has to know it for a job: with an empty extranonce1 where that was asked for. */
+  extranonceOf(job: UpstreamJob): Extranonce;
+  /** Its session sent a share, whether the destination wants it or not. */
+  touch(): void;
+  /** See `Destination.submit`. */
+  submit(share: UpstreamShare, done?: VerdictCallback): void;
+};
 
-  constructor(options: DestinationOptions, deps: DestinationDeps) {
-    this.name = options.name;
-    this.stream = options.stream;
-    this.#jobAgeLimitMs = options.jobAgeLimitMs ?? PROFILES[options.profile].jobAgeLimitMs;
-    this.#listener = deps.listener;
-    this.#clock = deps.clock;
-    this.#sharing = options.sharing ?? { sessionIdSize: 4, minerExtranonce2Size: 4 };
-    this.client = new UpstreamClient(options, { ...deps, listener: this.#clientListener() });
-    const { clock, timers, random, log, listener } = deps;
-    this.links = new SessionLinks(
-      { ...options.links, client: options },
-      {
-        ...{ clock, timers, random, log, stats: this.client.stats },
-        listener: {
-          ...listener.links,
-          onVerdict: (_link, verdict, share) => this.#onVerdict(verdict, share),
-          onRtt: (rttMs) => this.#onRtt(rttMs),
-        },
-      },
-    );
-  }
+export type LinkEnd = Extract<ErrorCode, 'idle_timeout' | 'upstream_timeout'>;
 
-  /** By the last subscribe reply; null before the first. */
-  get mode(): LinkMode | null {
-    const { extranonce } = this.client;
-    if (extranonce !== null) this.#mode = linkMode(extranonce.extranonce2Size, this.#sharing);
-    return this.#mode;
-  }
+export type DestinationLinkListener = {
+  /** An attached link that was not ready can be used: its `lastJob` is there. */
+  readonly onReady?: (link: DestinationLink) => void;
+  /** A job after that; its extranonce may be another than before. */
+  readonly onJob?: (link: DestinationLink, job: UpstreamJob) => void;
+  /** Its jobs are void until the next; the link connects again by itself. */
+  readonly onDown?: (link: DestinationLink, code: ErrorCode, detail: string) => void;
+  /** The link is gone while its session is there: the miner must connect again. */
+  readonly onClosed?: (session: number, code: LinkEnd) => void;
+};
 
-  /** The newest job of the live connection; null while there is none. */
-  get lastJob(): UpstreamJob | null {
-    return this.#lastJob;
-  }
-
+/** Counts for status and metrics; made to be read now and then, not for each share. */
+export type DestinationFigures = {
+  /** Shares sent to it, by its verdict. */
+  readonly shares: Readonly<Record<UpstreamOutcome, number>>;
+  /** Without a verdict yet. */
+  readonly sharesInFlight: number;
+  /** Forwarded shares by our verdict and theirs; counts on. */
+  readonly verdicts: Readonly<VerdictMatrix>;
   /** Why the last refused share was refused. */
-  get lastRefusal(): string | null {
-    return this.#lastRefusal;
-  }
+  readonly lastRefusal: string | undefined;
+  /** Of a destination that is a pool or node behind connections of its own. */
+  readonly connection: ConnectionFigures | undefined;
+  readonly links: LinkFigures | undefined;
+};
 
-  get health(): DestinationHealth {
-    const monotonicMs = this.#clock.monotonicMs();
-    const remembered = monotonicMs - this.#verdictAtMs < MEMORY_MS;
-    return {
-      name: this.name,
-      up: this.client.up,
-      jobAgeMs: this.client.jobAgeMs,
-      jobAgeLimitMs: this.#jobAgeLimitMs,
-      rejectRatio: remembered ? this.#rejectRatio : 0,
-      verdicts: remembered ? this.#verdicts : 0,
-      rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : null,
-    };
-  }
+export type ConnectionFigures = {
+  readonly isTls: boolean;
+  readonly connects: number;
+  readonly disconnects: Readonly<Partial<Record<ErrorCode, number>>>;
+  readonly resumed: number;
+  /** Requests to connect to another host that were not followed. */
+  readonly redirectsRefused: number;
+  /** Why the last connection or attempt ended. */
+  readonly lastFailure: string | undefined;
+  /** How it reads version bits; under `auto`, as far as it is known. */
+  readonly versionReading: {
+    readonly option: VersionReadingOption;
+    readonly guess: ReadingGuess;
+    readonly confirmed: boolean;
+  };
+};
 
-  start(): void {
-    this.client.start();
-  }
-
-  stop(): void {
-    this.client.stop();
-    this.links.stop();
-  }
-
-  /** Forwarded shares by our verdict and theirs. */
-  get combinations(): Readonly<VerdictMatrix> {
-    return this.#combinations.counts;
-  }
-
-  /**
-   * See `UpstreamClient.submit`.
-   * @param token stands for the share in `judged`; without one it is not counted in `combinations`
-   * @param link of the session, in `per_session` mode
-   */
-  submit(
-    share: UpstreamShare,
-    done: VerdictCallback | null = null,
-    token: object | null = null,
-    link: SessionLink | null = null,
-  ): void {
-    const sender = link ?? this.client;
-    if (token === null) {
-      sender.submit(share, done);
-      return;
-    }
-    this.#combinations.forwarded(token);
-    sender.submit(share, (verdict) => {
-      this.#combinations.resolved(token, verdict.outcome);
-      done?.(verdict);
-    });
-  }
-
-  /**
-   * Our own verdict on a share, which may come before or after the upstream's. May be called for every
-   * share: one that was not forwarded here is ignored.
-   */
-  judged(token: object, accepted: boolean): void {
-    this.#combinations.judged(token, accepted);
-  }
-
-  #clientListener(): UpstreamListener {
-    const listener = this.#listener;
-    return {
-      onUp: () => {
-        this.#forget();
-        if (this.mode === 'per_session') this.links.start();
-        listener.onUp?.(this);
-      },
-      onDown: (code, detail) => {
-        this.#lastJob = null;
-        listener.onDown?.(this, code, detail);
-      },
-      onJob: (job) => {
-        this.#lastJob = job;
-        if (this.mode === 'per_session') this.links.start();
-        listener.onJob?.(this, job);
-      },
-      onVerdict: (verdict, share) => this.#onVerdict(verdict, share),
-      onDifficulty: (difficulty) => listener.onDifficulty?.(this, difficulty),
-      onRtt: (rttMs) => this.#onRtt(rttMs),
-    };
-  }
-
-  #onVerdict(verdict: UpstreamVerdict, share: UpstreamShare): void {
-    this.#weigh(verdict);
-    this.#listener.onVerdict?.(this, verdict, share);
-  }
-
-  #onRtt(rttMs: number): void {
-    const monotonicMs = this.#clock.monotonicMs();
-    if (monotonicMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = null;
-    this.#rttAtMs = monotonicMs;
-    this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
-    this.#listener.observeRttSeconds?.(this, rttMs / 1000);
-  }
-
-  #forget(): void {
-    this.#rejectRatio = 0;
-    this.#verdicts = 0;
-  }
-
-  /** A lost share says nothing about the upstream's judgement. The first verdicts weigh as a plain mean. */
-  #weigh(verdict: UpstreamVerdict): void {
-    if (verdict.outcome === 'refused') this.#lastRefusal = verdict.reason;
-    if (verdict.outcome === 'lost') return;
-    const now = this.#clock.monotonicMs();
-    if (now - this.#verdictAtMs >= MEMORY_MS) this.#forget();
-    this.#verdictAtMs = now;
-    this.#verdicts += 1;
-    const weight = Math.max(REJECT_WEIGHT, 1 / this.#verdicts);
-    this.#rejectRatio += ((verdict.outcome === 'accepted' ? 0 : 1) - this.#rejectRatio) * weight;
-  }
-}
+/** Connections of single sessions and spare ones, and sessions that got none. */
+export type LinkFigures = { readonly attached: number; readonly spare: number; readonly refused: number };
 
 /**
  * The extranonce2 an upstream gets for a share of one of many sessions: `zeros || session id || miner's

@@ -5,11 +5,15 @@ import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
+import type {
+  DestinationLink,
+  DestinationLinkListener,
+  DestinationLinks,
+  LinkEnd,
+  LinkMode,
+} from './destination.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
-
-/** Whether an upstream's extranonce2 can be divided between sessions, or each needs a connection. */
-export type LinkMode = 'shared' | 'per_session';
 
 /** Pure. @param sizes what a shared connection takes of the upstream's extranonce2 */
 export function linkMode(
@@ -51,20 +55,10 @@ export type SessionLinksOptions = {
   readonly tickMs?: number;
 };
 
-export type SessionLinkListener = {
-  /** An attached link that was not ready can be used: its `lastJob` is there. */
-  readonly onReady?: (link: SessionLink) => void;
-  /** A job after that; its extranonce may be another than before. */
-  readonly onJob?: (link: SessionLink, job: UpstreamJob) => void;
-  /** Its jobs are void until the next; the link connects again by itself. */
-  readonly onDown?: (link: SessionLink, code: ErrorCode, detail: string) => void;
-  /** The link is gone while its session is there: the miner must connect again. */
-  readonly onClosed?: (session: number, code: LinkEnd) => void;
+export type SessionLinkListener = DestinationLinkListener & {
   readonly onVerdict?: (link: SessionLink, verdict: UpstreamVerdict, share: UpstreamShare) => void;
   readonly onRtt?: (rttMs: number) => void;
 };
-
-export type LinkEnd = Extract<ErrorCode, 'idle_timeout' | 'upstream_timeout'>;
 
 export type SessionLinksDeps = {
   readonly clock: Clock;
@@ -98,18 +92,16 @@ const DEFAULTS = {
 };
 
 /** One connection upstream for one session, or a spare one. */
-export class SessionLink {
-  /** For the job table and the session's destination. */
+export class SessionLink implements DestinationLink {
   readonly name: string;
   readonly client: UpstreamClient;
-  /** The session it is attached to; null for a spare one, or after its session is gone. */
-  session: number | null = null;
+  session: number | undefined;
   /**
    * The miner has an empty extranonce1 and the upstream's goes into coinb1: then no change of it concerns
    * the miner. Not all firmware takes it.
    */
   emptyExtranonce1 = false;
-  lastJob: UpstreamJob | null = null;
+  lastJob: UpstreamJob | undefined;
   /** Monotonic, like all times here: since when its session waits for it; null while it is ready. */
   waitingSinceMs: number | null = null;
   shareAtMs: number;
@@ -132,23 +124,20 @@ export class SessionLink {
 
   /** Its session can be given an extranonce and a job. */
   get ready(): boolean {
-    return this.lastJob !== null && !this.ended;
+    return this.lastJob !== undefined && !this.ended;
   }
 
-  /** As the miner has to know it for a job of this link. */
   extranonceOf({ extranonce1, extranonce2Size }: UpstreamJob): Extranonce {
     return { extranonce1: this.emptyExtranonce1 ? NO_BYTES : extranonce1, extranonce2Size };
   }
 
-  /** Its session sent a share, whether the upstream wants it or not. */
   touch(): void {
     this.shareAtMs = this.#clock.monotonicMs();
   }
 
-  /** See `UpstreamClient.submit`. */
-  submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
+  submit(share: UpstreamShare, done?: VerdictCallback): void {
     this.touch();
-    this.client.submit(share, done);
+    this.client.submit(share, done ?? null);
   }
 }
 
@@ -157,7 +146,7 @@ export class SessionLink {
  * mode leaves one byte): one for each session, bounded, with a few ready in advance. A link is never used
  * for a second session: its extranonce1 would make the next miner find the same shares again.
  */
-export class SessionLinks {
+export class SessionLinks implements DestinationLinks {
   readonly stats: SessionLinksStats = {
     opened: 0,
     refused: 0,
@@ -182,11 +171,17 @@ export class SessionLinks {
     return this.#links.size;
   }
 
+  /** Shares of all links without a verdict. */
+  get sharesInFlight(): number {
+    let shares = 0;
+    for (const { client } of this.#links.values()) shares += client.sharesInFlight;
+    return shares;
+  }
+
   get attached(): number {
     return this.#bySession.size;
   }
 
-  /** No session more can be attached. */
   get full(): boolean {
     return this.#links.size >= this.#options.maxLinks && ![...this.#links.values()].some(isSpare);
   }
@@ -212,19 +207,13 @@ export class SessionLinks {
     for (const link of this.#links.values()) this.#remove(link);
   }
 
-  /**
-   * A link for a session, ready at once where a spare one is; else `onReady` follows, or `onClosed`. Null
-   * when there are too many.
-   * @param session the proxy's own number of the session, not attached yet
-   * @param emptyExtranonce1 see `SessionLink`
-   */
-  attach(session: number, emptyExtranonce1 = false): SessionLink | null {
+  attach(session: number, emptyExtranonce1 = false): SessionLink | undefined {
     assert(!this.#bySession.has(session), 'session_has_no_link', session);
     const spares = [...this.#links.values()].filter(isSpare);
     const link = spares.find((spare) => spare.ready) ?? spares[0] ?? this.#open();
-    if (link === null || this.#ticker === null) {
+    if (link === undefined || this.#ticker === null) {
       this.stats.refused += 1;
-      return null;
+      return undefined;
     }
     const now = this.#now();
     link.session = session;
@@ -238,15 +227,11 @@ export class SessionLinks {
     return link;
   }
 
-  /**
-   * The session is gone. Its link ends when the shares in flight are answered.
-   * @param keepMs shares of it may still come for so long
-   */
   detach(session: number, keepMs = 0): void {
     const link = this.#bySession.get(session);
     if (link === undefined) return;
     this.#bySession.delete(session);
-    link.session = null;
+    link.session = undefined;
     const now = this.#now();
     link.endAtMs = now + this.#options.lingerMs;
     link.keptUntilMs = now + keepMs;
@@ -257,7 +242,6 @@ export class SessionLinks {
     return this.#bySession.get(session);
   }
 
-  /** By `Job.destination`. Also a link whose session is gone, as long as its shares may be in flight. */
   byName(name: string): SessionLink | undefined {
     return this.#links.get(name);
   }
@@ -274,7 +258,7 @@ export class SessionLinks {
       if (link.endAtMs !== null) {
         const answered = now >= link.keptUntilMs && link.client.sharesInFlight === 0;
         if (answered || now >= link.endAtMs) this.#remove(link);
-      } else if (link.session === null) continue;
+      } else if (link.session === undefined) continue;
       else if (waitingSinceMs !== null && now - waitingSinceMs >= readyMs)
         this.#close(link, 'upstream_timeout');
       else if (now - link.shareAtMs >= idleMs) this.#close(link, 'idle_timeout');
@@ -287,7 +271,7 @@ export class SessionLinks {
     if (this.#ticker === null) return;
     let spares = 0;
     for (const link of this.#links.values()) if (isSpare(link)) spares += 1;
-    while (spares < this.#options.spareLinks && this.#open() !== null) spares += 1;
+    while (spares < this.#options.spareLinks && this.#open() !== undefined) spares += 1;
   }
 
   /** Those with a session first. */
@@ -295,7 +279,7 @@ export class SessionLinks {
     const links = [...this.#links.values()];
     let opening = links.filter((link) => link.started && !link.ready).length;
     const waiting = links.filter((link) => !link.started);
-    waiting.sort((a, b) => Number(a.session === null) - Number(b.session === null));
+    waiting.sort((a, b) => Number(a.session === undefined) - Number(b.session === undefined));
     for (const link of waiting) {
       if (opening >= this.#options.opening) return;
       opening += 1;
@@ -304,8 +288,8 @@ export class SessionLinks {
     }
   }
 
-  #open(): SessionLink | null {
-    if (this.#links.size >= this.#options.maxLinks) return null;
+  #open(): SessionLink | undefined {
+    if (this.#links.size >= this.#options.maxLinks) return undefined;
     const { client } = this.#options;
     const name = linkName(client.name, this.#nextKey++);
     const { clock, timers, random, stats, listener } = this.#deps;
@@ -338,10 +322,10 @@ export class SessionLinks {
     const { listener } = this.#deps;
     const before = link.told;
     const extranonce = link.extranonceOf(job);
-    if (link.lastJob === null || !sameExtranonce(link.lastJob, job)) this.#compare(link, job);
+    if (link.lastJob === undefined || !sameExtranonce(link.lastJob, job)) this.#compare(link, job);
     link.lastJob = job;
     link.waitingSinceMs = null;
-    if (link.session === null) return;
+    if (link.session === undefined) return;
     link.told = extranonce;
     if (before === null) {
       listener.onReady?.(link);
@@ -354,7 +338,7 @@ export class SessionLinks {
   /** Braidpool before its pull request 472 gave the same one to everybody. */
   #compare(link: SessionLink, job: UpstreamJob): void {
     for (const other of this.#links.values()) {
-      if (other === link || other.lastJob === null || !sameExtranonce(other.lastJob, job)) continue;
+      if (other === link || other.lastJob === undefined || !sameExtranonce(other.lastJob, job)) continue;
       this.stats.sameExtranonces += 1;
       const reason =
         'several connections have the same extranonce1, so miners repeat the work of each other';
@@ -365,15 +349,15 @@ export class SessionLinks {
 
   /** A spare one goes on trying too, with its growing delays. */
   #onDown(link: SessionLink, code: ErrorCode, detail: string): void {
-    link.lastJob = null;
-    if (link.session === null) return;
+    link.lastJob = undefined;
+    if (link.session === undefined) return;
     link.waitingSinceMs = this.#now();
     this.#deps.listener.onDown?.(link, code, detail);
   }
 
   #close(link: SessionLink, code: LinkEnd): void {
     const { session } = link;
-    assert(session !== null, 'closed_link_has_session');
+    assert(session !== undefined, 'closed_link_has_session');
     this.stats.closed[code] = (this.stats.closed[code] ?? 0) + 1;
     this.#bySession.delete(session);
     this.#remove(link);
@@ -383,7 +367,7 @@ export class SessionLinks {
   #remove(link: SessionLink): void {
     if (link.ended) return;
     link.ended = true;
-    link.session = null;
+    link.session = undefined;
     this.#links.delete(link.name);
     link.client.stop();
   }
@@ -400,5 +384,5 @@ function hushed(log: Logger): Logger {
 }
 
 function isSpare(link: SessionLink): boolean {
-  return link.session === null && link.endAtMs === null && !link.ended;
+  return link.session === undefined && link.endAtMs === null && !link.ended;
 }

@@ -7,7 +7,8 @@ import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { PoolDestination } from '../../src/upstream/pool-destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { paramsOf, type TestMiner, until } from './harness.ts';
 import { codesOf, everyShare, SHARE_DIFFICULTY, Stand, stopStands } from './stand.ts';
@@ -35,16 +36,16 @@ async function mining() {
     { difficulty: SHARE_DIFFICULTY, trackAccepted: true },
     { chain, log: silentLogger, clock: systemClock },
   );
-  let destination: Destination | undefined;
+  let destination: PoolDestination | undefined;
   const clock = new ManualClock(Date.now());
   const stand = await Stand.start({
     clock,
     forward: (submission) => destination?.submit(upstreamShare(submission)),
   });
-  destination = new Destination(
+  destination = new PoolDestination(
     {
       ...{ name: 'pool', host: '127.0.0.1', port: pool.port, worker: 'us.1', password: 'x' },
-      ...{ userAgent: 'test/1', profile: 'generic', stream: 'own:pool' },
+      ...{ userAgent: 'test/1', profile: 'generic' },
       timeouts: { submitMs: 300, tickMs: 20 },
       backoff: { baseMs: 20, maxMs: 50 },
     },
@@ -101,7 +102,7 @@ async function nextJob(rig: Rig): Promise<void> {
 }
 
 /** Whatever became of a share upstream, it is counted there once. */
-function expectAllCounted(stand: Stand, upstream: Destination, pool: DevnetPool): void {
+function expectAllCounted(stand: Stand, upstream: PoolDestination, pool: DevnetPool): void {
   const { accepted, refused, timeout, lost } = upstream.client.stats;
   expect(accepted + refused + timeout + lost).toBe(stand.forwarded.length);
   const hashes = pool.acceptedShares().map(({ hash }) => hash);
@@ -168,7 +169,7 @@ describe('acceptance case 7: the loss of an upstream', () => {
   });
 });
 
-function resolvedOf(upstream: Destination): number {
+function resolvedOf(upstream: PoolDestination): number {
   const { accepted, refused, timeout, lost } = upstream.client.stats;
   return accepted + refused + timeout + lost;
 }

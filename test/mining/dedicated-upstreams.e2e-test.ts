@@ -82,7 +82,7 @@ describe('work for a contract, by connections of single miners', () => {
     const kept = own();
     await until(() => own() > kept + 10, 'own work again');
     const atPause = sold('c1');
-    expect(mining.destinations[0]!.links.attached).toBe(0);
+    expect(mining.destinations[0]!.figures.links!.attached).toBe(0);
     const later = own();
     await until(() => own() > later + 20, 'more own work');
     expect(sold('c1')).toBe(atPause);
@@ -100,7 +100,7 @@ describe('work for a contract, by connections of single miners', () => {
   it('is what the buyer can verify from the job and the share alone', async () => {
     const { mining, ledger, fleet, node } = await world();
     mining.setContract('c1', DIFFICULTY, true);
-    await until(() => mining.destinations[0]!.client.stats.accepted > 30, 'sold work');
+    await until(() => mining.destinations[0]!.figures.shares.accepted > 30, 'sold work');
     await fleet.stop();
     const terms = makeTerms({
       binding: { type: 'none' },
@@ -156,8 +156,7 @@ worker = "w"`);
     stand.onClose(() => fleet.stop());
     const places = (): string[] => mining.server.sessions().map(({ destination }) => destination);
     await until(() => places().join() === 'pool,pool', 'both share');
-    const { links } = mining.destinations[0]!;
-    expect(links.size).toBe(0);
+    expect(mining.destinations[0]!.figures.links).toMatchObject({ attached: 0, spare: 0 });
     pool.peer.send(call('mining.set_extranonce', ['0a0b0c0d', 1]), notify({ jobId: 'second' }));
     const own = (): number => places().filter((place) => place.startsWith('pool#')).length;
     await until(() => own() === 2, 'each has its own');

@@ -81,14 +81,14 @@ describe('verdicts', () => {
       })),
     );
     stand.onClose(() => fleet.stop());
-    const counts = mining.destinations.map(({ combinations }) => combinations);
+    const counts = mining.destinations.map(({ figures }) => figures.verdicts);
     await until(
       () => counts.every((one) => one.weAcceptedTheyAccepted > 20 && one.weAcceptedTheyRejected > 0),
       'shares of a block just replaced: we pay for them, the pool does not',
     );
     for (const index of fleet.reports().keys()) fleet.setRate(index, 0);
     await until(async () => {
-      const inFlight = mining.destinations.reduce((sum, { client }) => sum + client.sharesInFlight, 0);
+      const inFlight = mining.destinations.reduce((sum, { figures }) => sum + figures.sharesInFlight, 0);
       return inFlight === 0 && (await fleet.refresh()).every(({ pending }) => pending === 0);
     }, 'everything is answered');
     for (const [index, one] of counts.entries()) {

@@ -33,7 +33,7 @@ async function settled(fleet: Fleet, { mining }: MiningStand) {
   await until(async () => {
     const reports = await fleet.refresh();
     const isQuiet = mining.engine.stats.queued + mining.engine.stats.uncommitted === 0;
-    const inFlight = mining.destinations.reduce((sum, { client }) => sum + client.sharesInFlight, 0);
+    const inFlight = mining.destinations.reduce((sum, { figures }) => sum + figures.sharesInFlight, 0);
     return isQuiet && inFlight === 0 && reports.every(({ pending }) => pending === 0);
   }, 'everything is answered');
   return fleet.refresh();
@@ -104,13 +104,13 @@ describe('hashrate split by weight', () => {
       [big, 'big'],
       [small, 'small'],
     ] as const) {
-      const { combinations } = at.mining.destinations.find((one) => one.name === name)!;
+      const { verdicts } = at.mining.destinations.find((one) => one.name === name)!.figures;
       const { seq, workHashes } = at.work.total(name);
       const credit = creditOf(pool);
-      expect(credit.shares).toBe(combinations.weAcceptedTheyAccepted + combinations.weRejectedTheyAccepted);
-      expect(combinations.weAcceptedTheyAccepted + combinations.weAcceptedTheyRejected).toBe(seq);
-      expect(combinations.incomplete + combinations.weAcceptedTheySilent).toBe(0);
-      if (combinations.weAcceptedTheyRejected + combinations.weRejectedTheyAccepted === 0) {
+      expect(credit.shares).toBe(verdicts.weAcceptedTheyAccepted + verdicts.weRejectedTheyAccepted);
+      expect(verdicts.weAcceptedTheyAccepted + verdicts.weAcceptedTheyRejected).toBe(seq);
+      expect(verdicts.incomplete + verdicts.weAcceptedTheySilent).toBe(0);
+      if (verdicts.weAcceptedTheyRejected + verdicts.weRejectedTheyAccepted === 0) {
         expect(credit.work).toBe(workHashes);
       }
     }
@@ -143,8 +143,7 @@ describe('a pool that fails while the hashrate is split', () => {
     await until(() => placed('small') === 4, 'all go to the other');
     expect(router.destinations).toEqual(['small']);
     await restarted;
-    const [{ client }] = at.mining.destinations as [(typeof at.mining.destinations)[0]];
-    await until(() => client.up, 'it is back');
+    await until(() => at.mining.destinations[0]!.health.up, 'it is back');
     const backAtMs = performance.now();
     await until(() => router.destinations.length === 2, 'it takes part again');
     expect(performance.now() - backAtMs).toBeGreaterThan(1_800);

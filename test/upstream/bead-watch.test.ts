@@ -15,7 +15,7 @@ import {
   watchBeads,
 } from '../../src/upstream/bead-watch.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
-import { Destination } from '../../src/upstream/destination.ts';
+import { PoolDestination } from '../../src/upstream/pool-destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
@@ -144,9 +144,9 @@ describe('BeadWatch', () => {
       { timers: systemTimers, getBead: (hash) => rpc.getBead(hash), clock: systemClock, log: silentLogger },
     );
     const worker = 'bcrt1qmaker.proxy';
-    const destination = new Destination(
+    const destination = new PoolDestination(
       {
-        ...{ name: 'node', stream: 's', host: node.host, port: node.port, worker, password: '' },
+        ...{ name: 'node', host: node.host, port: node.port, worker, password: '' },
         ...{ userAgent: 'test', profile: 'braidpool' },
       },
       {
@@ -170,7 +170,7 @@ describe('BeadWatch', () => {
     watch.start();
     destination.start();
     const mine = async (parity: number): Promise<void> => {
-      await until(() => destination.lastJob !== null, 'a job');
+      await until(() => destination.lastJob !== undefined, 'a job');
       const job = destination.lastJob!;
       const { target } = job;
       let nonce = parity;

@@ -10,11 +10,8 @@ import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BeadWatch, beadPayoutAddress } from '../../src/upstream/bead-watch.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
-import {
-  Destination,
-  type DestinationListener,
-  type DestinationOptions,
-} from '../../src/upstream/destination.ts';
+import type { DestinationListener } from '../../src/upstream/destination.ts';
+import { PoolDestination, type PoolDestinationOptions } from '../../src/upstream/pool-destination.ts';
 import type { UpstreamShare } from '../../src/upstream/upstream-share.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';
@@ -35,12 +32,12 @@ async function poolOf(options: DevnetPoolOptions = {}): Promise<{ pool: DevnetPo
 
 function destinationTo(
   port: number,
-  options: Partial<DestinationOptions> = {},
+  options: Partial<PoolDestinationOptions> = {},
   listener: DestinationListener = {},
-): Destination {
-  const destination = new Destination(
+): PoolDestination {
+  const destination = new PoolDestination(
     {
-      ...{ name: 'there', stream: 's', host: '127.0.0.1', port, worker: 'bcrt1qmaker.proxy', password: '' },
+      ...{ name: 'there', host: '127.0.0.1', port, worker: 'bcrt1qmaker.proxy', password: '' },
       ...{
         userAgent: 'test',
         profile: 'generic',
@@ -71,7 +68,7 @@ describe('a simulated pool', () => {
   it('resumes the session, and takes a share that was made while it was gone', async () => {
     const { pool } = await poolOf();
     const destination = destinationTo(pool.port);
-    await until(() => destination.lastJob !== null);
+    await until(() => destination.lastJob !== undefined);
     const job = destination.lastJob!;
     const outcomes: string[] = [];
     const tell = ({ outcome }: { outcome: string }): void => void outcomes.push(outcome);
@@ -88,7 +85,7 @@ describe('a simulated pool', () => {
   it('starts a new session when it forgot the old one', async () => {
     const { pool } = await poolOf({ resumeMs: 0 });
     const destination = destinationTo(pool.port);
-    await until(() => destination.lastJob !== null);
+    await until(() => destination.lastJob !== undefined);
     const job = destination.lastJob!;
     pool.disconnectAll();
     await until(() => !destination.client.up);
@@ -108,7 +105,7 @@ describe('a simulated node in audit mode', () => {
     pool: DevnetPool;
     chain: DevnetChain;
     node: BraidpoolNode;
-    destination: Destination;
+    destination: PoolDestination;
   }> {
     const { pool, chain } = await poolOf();
     const node = await startBraidpoolNode(
@@ -156,7 +153,7 @@ describe('a simulated node in audit mode', () => {
       destination.judged(token, true);
     }
     await until(() => watch.stats.confirmed === 2, 'two beads');
-    expect(destination.combinations).toMatchObject({ weAcceptedTheyAccepted: 2 });
+    expect(destination.figures.verdicts).toMatchObject({ weAcceptedTheyAccepted: 2 });
     expect(destination.health.verdicts).toBe(2);
     expect(node.audit!.records()).toHaveLength(2);
   });
@@ -179,7 +176,7 @@ describe('a simulated node in audit mode', () => {
         (verdict) => {
           outcome = verdict.outcome;
         },
-        null,
+        undefined,
         link,
       );
       await until(() => outcome !== '');

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { Destination, upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { PoolDestination } from '../../src/upstream/pool-destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { FakePool, ok, plainPool, until } from './fake-pool.ts';
 import { notify, shareOf } from './work.ts';
@@ -22,10 +23,9 @@ async function setup(accepts: () => boolean) {
     clock.advance(80);
     return accepts() ? ok(request, true) : JSON.stringify({ id: request.id, result: null, error: 'Low' });
   });
-  const destination = new Destination(
+  const destination = new PoolDestination(
     {
       name: 'own',
-      stream: 'own:own',
       host: '127.0.0.1',
       port: pool.port,
       worker: 'w',
@@ -43,7 +43,7 @@ async function setup(accepts: () => boolean) {
       listener: {
         onUp: (from) => told.push(`up ${from.name}`),
         onDown: (from, code) => told.push(`down ${from.name} ${code}`),
-        onJob: (from, job) => told.push(`job ${from.stream} ${job.upstreamJobId}`),
+        onJob: (from, job) => told.push(`job ${from.name} ${job.upstreamJobId}`),
         onVerdict: (_from, verdict) => told.push(verdict.outcome),
       },
     },
@@ -56,15 +56,15 @@ async function setup(accepts: () => boolean) {
   return { clock, told, pool, destination };
 }
 
-describe('Destination', () => {
+describe('PoolDestination', () => {
   it('knows its health', async () => {
     let accept = true;
     const { clock, told, pool, destination } = await setup(() => accept);
     expect(destination.health).toMatchObject({ name: 'own', up: false, jobAgeMs: null, rttMs: null });
     await until(() => destination.client.up);
     pool.peer.send(notify());
-    await until(() => destination.lastJob !== null);
-    expect(told).toEqual(['up own', 'job own:own 1']);
+    await until(() => destination.lastJob !== undefined);
+    expect(told).toEqual(['up own', 'job own 1']);
     clock.advance(1_500);
     expect(destination.health).toMatchObject({ up: true, jobAgeMs: 1_500, verdicts: 0, rejectRatio: 0 });
     const submit = async (): Promise<void> => {
@@ -77,7 +77,7 @@ describe('Destination', () => {
     accept = false;
     await submit();
     expect(destination.health).toMatchObject({ verdicts: 2, rejectRatio: 0.5 });
-    expect(destination.lastRefusal).toBe('Low');
+    expect(destination.figures.lastRefusal).toBe('Low');
     for (let share = 0; share < 40; share += 1) await submit();
     expect(destination.health.rejectRatio).toBeGreaterThan(0.9);
     clock.advance(600_000);
@@ -88,13 +88,13 @@ describe('Destination', () => {
     const { clock, told, pool, destination } = await setup(() => false);
     await until(() => destination.client.up);
     pool.peer.send(notify());
-    await until(() => destination.lastJob !== null);
+    await until(() => destination.lastJob !== undefined);
     const job = destination.lastJob!;
     destination.submit(shareOf(job));
     await until(() => told.includes('refused'));
     pool.peer.drop();
     await until(() => told.includes('down own upstream_closed'));
-    expect(destination.lastJob).toBeNull();
+    expect(destination.lastJob).toBeUndefined();
     expect(destination.health).toMatchObject({ up: false, jobAgeMs: null, verdicts: 1 });
     destination.submit(shareOf(job));
     await until(() => told.includes('lost'));
@@ -109,7 +109,7 @@ describe('Destination', () => {
     const { pool, destination } = await setup(() => accept);
     await until(() => destination.client.up);
     pool.peer.send(notify());
-    await until(() => destination.lastJob !== null);
+    await until(() => destination.lastJob !== undefined);
     const share = shareOf(destination.lastJob!);
     const submit = async (token: object, ours: boolean, oursFirst: boolean): Promise<void> => {
       let theirs = false;
@@ -132,7 +132,7 @@ describe('Destination', () => {
     await until(() => !destination.client.up);
     await submit({}, false, true);
     destination.judged({}, true);
-    expect(destination.combinations).toEqual({
+    expect(destination.figures.verdicts).toEqual({
       weAcceptedTheyAccepted: 1,
       weAcceptedTheyRejected: 1,
       weAcceptedTheySilent: 0,
