@@ -274,7 +274,7 @@ export class Mining {
     }));
     const isWanted = this.#isDelivering && this.#stream !== undefined;
     this.router.update({
-      contract: isWanted ? routed.find(({ isContract }) => isContract) : undefined,
+      contracts: isWanted ? routed.filter(({ isContract }) => isContract) : [],
       fallbacks: routed.filter(({ isContract }) => !isContract),
     });
   }

@@ -15,13 +15,16 @@ export const NOWHERE = 'none';
 
 export type RoutedDestination = {
   readonly health: DestinationHealth;
-  /** Undefined: it takes what those with a quota leave, or all. */
+  /**
+   * Undefined: a contract gets the same part as each other, of the miner's own one takes what those with a
+   * quota leave, or all.
+   */
   readonly quota: WishConfig | undefined;
 };
 
 export type RoutingInput = {
-  /** The contract's destination, while the contract wants hashrate; of wishes only a rate counts. */
-  readonly contract: RoutedDestination | undefined;
+  /** The contracts that want hashrate, each by a name of its own. */
+  readonly contracts: readonly RoutedDestination[];
   /** The miner's own, best first. */
   readonly fallbacks: readonly RoutedDestination[];
 };
@@ -49,8 +52,9 @@ export function newRouting(policy: FailoverPolicy): RoutingState {
 }
 
 /**
- * The contract first while it is served and its upstream works, with all or with the rate it wishes for;
- * then the miner's own: those with a weight or a rate share, without one the best that works gets all. Pure.
+ * First the contracts that want hashrate and whose upstream works: those with a rate get it, the others
+ * divide by weight what rates leave. Only what they leave, or all while there are none, is for the miner's own:
+ * those with a weight or a rate share, without one the best that works gets all. Pure.
  */
 export function route(
   state: RoutingState,
@@ -64,18 +68,17 @@ export function route(
   const fallback = choose(state.failover, others, monotonicMs);
   const rest = others.find(({ name }) => name === fallback.choice);
   const own = ownDestinations(policy, partaking, wished, rest, monotonicMs);
-  const { contract } = input;
-  const served = contract !== undefined && isUsable(contract.health) ? [contract] : [];
+  const served = input.contracts.filter(({ health }) => isUsable(health));
   const next = { failover: fallback.state, partaking };
   return { state: next, plan: planOf(served, own) };
 }
 
+const EQUAL_PART: WishConfig = { type: 'weight', weight: 1 };
+
 function planOf(served: readonly RoutedDestination[], own: readonly SplitDestination[]): Plan {
-  const [contract] = served;
-  if (contract !== undefined && (contract.quota?.type !== 'rate' || own.length === 0)) {
-    return { type: 'one', destination: contract.health.name };
-  }
-  const all = [...served.map(splitDestination), ...own];
+  const leavesNothing = served.some(({ quota }) => quota?.type !== 'rate');
+  const sold = served.map(({ health, quota }) => splitDestination({ health, quota: quota ?? EQUAL_PART }));
+  const all = leavesNothing ? sold : [...sold, ...own];
   const [only] = all;
   if (all.length <= 1) return { type: 'one', destination: only?.name ?? NOWHERE };
   return { type: 'split', destinations: all };

@@ -43,7 +43,7 @@ function plansOf(...steps: readonly (readonly [atMs: number, input: RoutingInput
 }
 
 function planOf(contract: RoutedDestination | undefined, ...fallbacks: RoutedDestination[]): string {
-  return plansOf([0, { contract, fallbacks }])[0]!;
+  return plansOf([0, { contracts: contract === undefined ? [] : [contract], fallbacks }])[0]!;
 }
 
 describe('without weights and rates', () => {
@@ -65,7 +65,7 @@ describe('without weights and rates', () => {
 
   it('returns to a better destination after a time only', () => {
     const at = (how: How): RoutingInput => ({
-      contract: undefined,
+      contracts: [],
       fallbacks: [destination('own', how), destination('s', 'up')],
     });
     expect(
@@ -96,7 +96,7 @@ describe('any history of health', () => {
         for (const { afterMs, hows } of steps) {
           atMs += afterMs;
           const all = wishes.map((own, at) => destination(`d${at}`, hows[at]!, own));
-          const next = route(state, { contract: undefined, fallbacks: all }, atMs);
+          const next = route(state, { contracts: [], fallbacks: all }, atMs);
           state = next.state;
           const names = planText(next.plan).split('+');
           const states = names.map((name) => hows[Number(name.slice(1))]);
@@ -147,7 +147,7 @@ describe('with weights and rates', () => {
 
   it('takes a new one at once, and one that failed after a time of health', () => {
     const at = (how: How): RoutingInput => ({
-      contract: undefined,
+      contracts: [],
       fallbacks: [destination('a', how, weight(3)), b],
     });
     expect(
@@ -170,11 +170,79 @@ describe('with weights and rates', () => {
 
   it('takes those on probation when nobody is steady', () => {
     const at = (howA: How, howB: How): RoutingInput => ({
-      contract: undefined,
+      contracts: [],
       fallbacks: [destination('a', howA, weight(3)), destination('b', howB, weight(1))],
     });
     expect(
       plansOf([0, at('up', 'up')], [1, at('down', 'up')], [2, at('up', 'down')], [3, at('up', 'up')]),
     ).toEqual(['split a+b', 'one b', 'one a', 'split a+b']);
+  });
+});
+
+describe('several contracts', () => {
+  const several = (contracts: RoutedDestination[], ...fallbacks: RoutedDestination[]): string =>
+    plansOf([0, { contracts, fallbacks }])[0]!;
+  const own = destination('own', 'up');
+
+  it('share all hashrate by weight, and the own get what rates leave', () => {
+    const [x, y] = [destination('x', 'up'), destination('y', 'up')];
+    expect(several([x, y], own)).toBe('split x+y');
+    expect(several([x, destination('y', 'down')], own)).toBe('one x');
+    expect(several([destination('x', 'down'), destination('y', 'down')], own)).toBe('one own');
+    const [ratedX, ratedY] = [destination('x', 'up', rate(5n)), destination('y', 'up', rate(3n))];
+    expect(several([ratedX, ratedY], own)).toBe('split x+y+own');
+    expect(several([ratedX, y], own)).toBe('split x+y');
+    expect(several([ratedX, ratedY])).toBe('split x+y');
+  });
+
+  it('get equal parts, those by weight, and rates before both', () => {
+    const quotasOf = (...contracts: RoutedDestination[]): unknown => {
+      const { plan } = route(newRouting(POLICY), { contracts, fallbacks: [own] }, 0);
+      return plan.type === 'split' ? plan.destinations.map(({ quota }) => quota) : plan.destination;
+    };
+    expect(quotasOf(destination('x', 'up'), destination('y', 'up', weight(3)))).toEqual([
+      weight(1),
+      weight(3),
+    ]);
+    expect(quotasOf(destination('x', 'up', rate(4n)), destination('y', 'up'))).toEqual([
+      rate(4n),
+      weight(1),
+    ]);
+    expect(quotasOf(destination('x', 'up', rate(4n)))).toEqual([rate(4n), { type: 'rest' }]);
+  });
+
+  const contract = fc.record({
+    how: fc.constantFrom<How>('up', 'down', 'sick'),
+    isDelivering: fc.boolean(),
+    quota: fc.option(
+      fc.oneof(
+        fc.integer({ min: 1, max: 9 }).map(weight),
+        fc.bigInt({ min: 1n, max: 9n }).map((hashes) => rate(hashes)),
+      ),
+      { nil: undefined },
+    ),
+  });
+
+  it('are served exactly while they deliver and work, whatever the own do; the own only beside rates', () => {
+    const steps = fc.array(fc.array(contract, { maxLength: 5 }));
+    fc.assert(
+      fc.property(steps, fc.constantFrom<How>('up', 'down', 'sick'), (rounds, howOwn) => {
+        let state = newRouting(POLICY);
+        for (const [round, contracts] of rounds.entries()) {
+          const wanting = contracts.flatMap(({ how, isDelivering, quota }, at) =>
+            isDelivering ? [destination(`c${at}`, how, quota)] : [],
+          );
+          const input = { contracts: wanting, fallbacks: [destination('own', howOwn)] };
+          const next = route(state, input, round * 1_000);
+          state = next.state;
+          const names = planText(next.plan).split('+');
+          const served = wanting.filter(({ health }) => health.up);
+          const sold = served.map(({ health }) => health.name);
+          expect(names.filter((name) => name.startsWith('c'))).toEqual(sold);
+          const leavesRest = served.every(({ quota }) => quota?.type === 'rate');
+          expect(names.includes('own')).toBe(leavesRest && howOwn !== 'down');
+        }
+      }),
+    );
   });
 });
