@@ -1,6 +1,6 @@
 import type { MetricSources } from '../metrics/metrics.ts';
 import { braidpoolSources } from '../mining/braidpool-view.ts';
-import { sessionsByDestination, verdictMatrixCounts } from '../mining/destination-status.ts';
+import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mining/destination-status.ts';
 import type { Destination } from '../upstream/destination.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { ledgerSources, limitSum } from './shared-metrics.ts';
@@ -76,14 +76,14 @@ function downstreamSources({ mining: { server } }: ProxyParts) {
 }
 
 function upstreamSources({ mining, work }: ProxyParts) {
-  const { destinations, router } = mining;
+  const { router } = mining;
   const byName =
     <T>(value: (destination: Destination) => T) =>
     () =>
-      Object.fromEntries(destinations.map((destination) => [destination.name, value(destination)]));
+      Object.fromEntries(mining.destinations.map((destination) => [destination.name, value(destination)]));
   return {
     job_age_seconds: () => {
-      const active = destinations.filter(({ name }) => router.destinations.includes(name));
+      const active = mining.destinations.filter(({ name }) => mining.activeDestinations.includes(name));
       return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
     },
     upstream_up: byName(({ health }) => (health.up ? 1 : 0)),
@@ -93,7 +93,10 @@ function upstreamSources({ mining, work }: ProxyParts) {
     upstream_sessions: () => sessionsByDestination(mining),
     upstream_wanted_hashes_per_second: () =>
       Object.fromEntries(
-        router.accounts.map(({ name, targetHashesPerSecond }) => [name, Number(targetHashesPerSecond)]),
+        splitAccounts(mining).map(({ name, targetHashesPerSecond }) => [
+          name,
+          Number(targetHashesPerSecond),
+        ]),
       ),
     upstream_reject_ratio: byName(({ health }) => health.rejectRatio),
     upstream_round_trip_seconds: byName(({ health: { rttMs } }) =>
@@ -109,6 +112,6 @@ function upstreamSources({ mining, work }: ProxyParts) {
       links === undefined ? {} : { attached: links.attached, spare: links.spare },
     ),
     upstream_links_refused_total: byName(({ figures }) => figures.links?.refused),
-    ...braidpoolSources(mining.braidpool),
+    ...braidpoolSources(() => mining.braidpoolNodes),
   };
 }

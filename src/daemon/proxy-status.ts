@@ -5,11 +5,13 @@ import { VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
+import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { BraidpoolStatus } from '../mining/braidpool-view.ts';
 import { type DestinationStatus, destinationStatus } from '../mining/destination-status.ts';
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
+import { withoutContract } from '../mining/work-routes.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
@@ -83,12 +85,17 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
       return { id, shares: seq, work_hashes: workHashes };
     }),
     destinations: destinationStatus(facts),
-    braidpool: [...mining.braidpool.values()].map(({ status }) => status),
-    miners: server.sessions().slice(0, SESSIONS_LISTED),
+    braidpool: mining.braidpoolNodes.map(({ status }) => status),
+    miners: server.sessions().slice(0, SESSIONS_LISTED).map(minerOf),
     contract:
       parts.selling === undefined || side === undefined
         ? null
         : { ...(await parts.selling.report()), connected: side.connected, live: side.live },
     last_peer_error: side?.lastError ?? null,
   };
+}
+
+/** A miner with the name of the destination, or of its own link there, that it mines to. */
+function minerOf({ destination, ...session }: SessionSnapshot): SessionSnapshot {
+  return { ...session, destination: withoutContract(destination) };
 }

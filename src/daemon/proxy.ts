@@ -18,7 +18,7 @@ import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import type { MinerStatus } from '../miner/miner-contract.ts';
-import { DestinationWork, type DestinationWorkOptions } from '../mining/destination-work.ts';
+import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
 import { chainSource } from '../operator/chain-access.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
@@ -61,7 +61,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
   const parts: { selling?: ContractRunner; chain?: ChainSource } = {};
-  const work = new DestinationWork(destinationNames(config), { clock, meters });
+  const work = new DestinationWork({ contract: contractDestination(config) }, { clock, meters });
   const mining = new Mining(config, memory.run, {
     ...{
       kernel,
@@ -96,14 +96,18 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: readyChecks(mining, ledger, () => parts.selling?.side.status.frozen),
       status: () => proxyStatus(facts),
-      views: { dag: () => [...mining.braidpool.values()].map(({ newest }) => newest) },
+      views: { dag: () => mining.braidpoolNodes.map(({ newest }) => newest) },
       actions: proxyChannelActions(() => parts.selling),
     },
   );
   const httpAt = await ops.start();
   if (config.contract !== undefined && config.chain !== undefined) {
     parts.chain = chainSource(config.network, config.chain, log);
-    const onStatus = contractListener(mining, config.contract.shareDifficulty);
+    const onStatus = contractListener(
+      mining,
+      contractDestination(config)!,
+      config.contract.shareDifficulty,
+    );
     const contractLog = log.child({ part: 'contract' });
     const { connect } = crash;
     const externalSigning = fileExternalSigning(join(config.dataDir, 'requests'));
@@ -139,15 +143,17 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   };
 }
 
-function destinationNames({ destinations }: ProxyConfig): DestinationWorkOptions {
-  return {
-    names: destinations.map(({ name }) => name),
-    contract: destinations.find(({ role }) => role === 'contract')?.name,
-  };
+function contractDestination({ destinations }: ProxyConfig): string | undefined {
+  return destinations.find(({ role }) => role === 'contract')?.name;
 }
 
-function contractListener(mining: Mining, shareDifficulty: number): (status: MinerStatus) => void {
-  return ({ contractId, live }) => mining.setContract(contractId, shareDifficulty, live);
+function contractListener(
+  mining: Mining,
+  destination: string,
+  shareDifficulty: number,
+): (status: MinerStatus) => void {
+  return ({ contractId, live }) =>
+    mining.setContract({ contractId, destination, difficulty: shareDifficulty, isDelivering: live });
 }
 
 /** Histograms exist only once everything they describe does. */

@@ -123,25 +123,12 @@ export class BraidpoolNodeView {
   }
 }
 
-/** The nodes of all destinations that name an RPC. */
-export function braidpoolNodes(
-  rows: readonly DestinationConfig[],
-  deps: Deps,
-): ReadonlyMap<string, BraidpoolNodeView> {
-  const nodes = new Map<string, BraidpoolNodeView>();
-  for (const { name, worker, payoutMode, rpcUrl } of rows) {
-    if (rpcUrl === undefined) continue;
-    nodes.set(name, new BraidpoolNodeView({ name, worker, payoutMode, rpcUrl }, deps));
-  }
-  return nodes;
-}
-
 /** Where the metrics of Braidpool nodes are read at a scrape. */
-export function braidpoolSources(nodes: ReadonlyMap<string, BraidpoolNodeView>) {
+export function braidpoolSources(nodes: () => readonly BraidpoolNodeView[]) {
   const byName =
     <T>(value: (node: BraidpoolNodeView) => T) =>
     () =>
-      Object.fromEntries([...nodes].map(([name, node]) => [name, value(node)]));
+      Object.fromEntries(nodes().map((node) => [node.name, value(node)]));
   return {
     braidpool_up: byName(({ dag }) => (dag.view.reachable ? 1 : 0)),
     braidpool_subscribed: byName(({ stream }) => (stream.up ? 1 : 0)),

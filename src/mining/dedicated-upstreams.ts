@@ -1,16 +1,15 @@
 import type { Clock } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
-import type { DestinationConfig } from '../config/config.ts';
 import type { DownstreamServer } from '../downstream/server/server.ts';
 import { type JobRouting, type SessionFeed, SHARED } from '../downstream/session/job-routing.ts';
 import type { Session } from '../downstream/session/session.ts';
 import type { Job, UpstreamJob } from '../jobs/job.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
-import type { Destination, DestinationLink, DestinationListener } from '../upstream/destination.ts';
+import type { Destination, DestinationLink, DestinationLinkListener } from '../upstream/destination.ts';
 import { type FailoverPolicy, isHealthy } from '../upstream/failover.ts';
-import { destinationOfLink } from '../upstream/session-links.ts';
 import { NOWHERE } from './routing.ts';
+import type { DestinationSetup, WorkRoute, WorkRoutes } from './work-routes.ts';
 
 /** Firmware that gives up at an empty extranonce1: NerdMiner and its many children. */
 const NEEDS_EXTRANONCE1 = /nerdminer|nmminer|leafminer|microminer|sparkminer|esp32|esp8266|arduino/i;
@@ -26,21 +25,15 @@ export type DedicatedUpstreamsDeps = {
   readonly server: () => DownstreamServer;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The evidence stream of a destination's work; undefined while nobody would be credited for it. */
-  readonly streamOf: (destination: string) => string | undefined;
-  /** Of all shares of a stream; undefined where each session has its own. */
-  readonly difficultyOf: (stream: string) => number | undefined;
+  readonly routes: WorkRoutes;
   /** By which a destination counts as healthy. */
   readonly policy: FailoverPolicy;
-  /** A session may not stay where it is for the sake of its connection. */
-  readonly isUrgent: (from: string, to: string) => boolean;
   /** Where a session should be now. */
   readonly route: (session: Session) => string;
-  /** Where a session can be that gets no connection; undefined for nowhere. */
-  readonly instead: () => string | undefined;
 };
 
-type LinksConfig = DestinationConfig['links'];
+/** Where a session has a connection of its own, and the name of the route it mines by. */
+type Linked = { readonly at: Destination; readonly route: string };
 
 /**
  * Sessions with a connection upstream of their own, where a destination leaves too little extranonce2 to be
@@ -48,9 +41,8 @@ type LinksConfig = DestinationConfig['links'];
  */
 export class DedicatedUpstreams {
   readonly #deps: DedicatedUpstreamsDeps;
-  readonly #destinations = new Map<string, { readonly at: Destination; readonly config: LinksConfig }>();
   /** By session. */
-  readonly #linked = new Map<number, Destination>();
+  readonly #linked = new Map<number, Linked>();
   /** Those that were seen to need a connection for each session. */
   readonly #unshared = new Set<Destination>();
 
@@ -58,13 +50,13 @@ export class DedicatedUpstreams {
     this.#deps = deps;
   }
 
-  /** To be called with every destination, whether it turns out to be shared or not. */
-  add(destination: Destination, config: LinksConfig): void {
-    this.#destinations.set(destination.name, { at: destination, config });
+  /** Of a session that has a connection of its own. */
+  routeOf(session: number): string | undefined {
+    return this.#linked.get(session)?.route;
   }
 
-  /** For the destinations to be added. */
-  get listener(): NonNullable<DestinationListener['links']> {
+  /** For the destinations. */
+  get listener(): DestinationLinkListener {
     return {
       onReady: (link) => this.#give(link),
       onJob: (link) => this.#give(link),
@@ -85,38 +77,45 @@ export class DedicatedUpstreams {
     };
   }
 
-  /** See `ChooseJobRouting`. */
+  /** See `ChooseJobRouting`. @param to the name of a route */
   place(session: Session, to: string): JobRouting {
     const before = this.#linked.get(session.id);
-    const wanted = this.#destinations.get(to)?.at;
-    if (before !== undefined && (before === wanted || this.#isPinned(session, before, to))) return STAY;
-    if (wanted?.mode === 'per_session') return this.#link(session, wanted, before);
-    if (wanted !== undefined) this.#unshared.delete(wanted);
-    if (before !== undefined) this.#unlink(session.id, before);
+    const wanted = this.#deps.routes.byName(to);
+    const isThere = before !== undefined && before.route === to;
+    if (isThere || (before !== undefined && this.#isPinned(session, before, to))) return STAY;
+    if (wanted?.at.destination.mode === 'per_session') {
+      if (before?.at === wanted.at.destination) return this.#credit(session, wanted);
+      return this.#link(session, wanted, before);
+    }
+    if (wanted !== undefined) this.#unshared.delete(wanted.at.destination);
+    if (before !== undefined) this.#unlink(session.id, before.at);
     return SHARED;
   }
 
   /** A session is gone. */
   closed(session: Session): void {
-    const destination = this.#linked.get(session.id);
-    if (destination === undefined) return;
-    this.#unlink(session.id, destination, session.inFlight > 0 ? SUBMIT_MS : 0);
+    const linked = this.#linked.get(session.id);
+    if (linked === undefined) return;
+    this.#unlink(session.id, linked.at, session.inFlight > 0 ? SUBMIT_MS : 0);
   }
 
   /** The connection a job came by; undefined for a job that sessions share. */
   linkOf(job: Job): DestinationLink | undefined {
     if (job.minerExtranonce1Size === undefined) return undefined;
-    return this.#destinations.get(destinationOfLink(job.destination))?.at.links?.byName(job.destination);
+    return this.#deps.routes.destinationOf(job)?.destination.links?.byName(job.destination);
   }
 
-  /** Work again for those whose work goes to another stream now, or was shared before. */
-  renew(destination: Destination): void {
+  /** Work again for those whose work is credited in another way now, or who shared it before. */
+  renew({ at: { destination } }: WorkRoute): void {
     if (!this.#unshared.has(destination)) this.#separate(destination);
-    for (const [id, linkedTo] of this.#linked) {
+    for (const [id, { at, route }] of this.#linked) {
       const link = destination.links?.of(id);
-      if (linkedTo !== destination || link?.ready !== true) continue;
-      if (this.#deps.jobs.current(link.name)?.stream === this.#deps.streamOf(destination.name)) continue;
-      this.#give(link);
+      if (at !== destination || link?.ready !== true) continue;
+      const current = this.#deps.jobs.current(link.name);
+      const now = this.#deps.routes.byName(route);
+      const isSame =
+        current?.stream === now?.stream && current?.fixedDifficulty === now?.contract?.difficulty;
+      if (!isSame) this.#give(link);
     }
   }
 
@@ -125,43 +124,53 @@ export class DedicatedUpstreams {
     this.#unshared.add(destination);
     const server = this.#deps.server();
     for (const snapshot of server.sessions()) {
-      const session = snapshot.destination === destination.name ? server.session(snapshot.id) : undefined;
-      if (session === undefined || this.#linked.has(session.id)) continue;
+      const route = this.#deps.routes.byName(snapshot.destination);
+      const session = route?.at.destination === destination ? server.session(snapshot.id) : undefined;
+      if (route === undefined || session === undefined || this.#linked.has(session.id)) continue;
       server.assign(session, NOWHERE);
-      server.assign(session, destination.name);
+      server.assign(session, route.name);
     }
   }
 
   /** A connection that works is worth more than a better place, but not than what a contract is owed. */
-  #isPinned(session: Session, from: Destination, to: string): boolean {
-    if (this.#deps.isUrgent(from.name, to)) return false;
+  #isPinned(session: Session, { at, route }: Linked, to: string): boolean {
+    const { routes, policy } = this.#deps;
+    const from = routes.byName(route);
+    if (from === undefined || !routes.isLive(from)) return false;
+    if (from.contract !== undefined || routes.byName(to)?.contract !== undefined) return false;
     if (to === NOWHERE) return true;
-    if (from.links?.of(session.id)?.ready !== true) return false;
-    const { health } = from;
-    return !health.up || isHealthy(this.#deps.policy, health);
+    if (at.links?.of(session.id)?.ready !== true) return false;
+    const { health } = at;
+    return !health.up || isHealthy(policy, health);
   }
 
-  #link(session: Session, to: Destination, before: Destination | undefined): JobRouting {
-    const { links, name } = to;
+  /** The connection stays; what it brings is for another stream from now on. */
+  #credit(session: Session, to: WorkRoute): JobRouting {
+    const { destination } = to.at;
+    const link = destination.links?.of(session.id);
+    this.#linked.set(session.id, { at: destination, route: to.name });
+    if (link === undefined) return STAY;
+    this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
+    if (!link.ready || this.#giveJob(link, link.lastJob!) === undefined) return STAY;
+    return { kind: 'fed', feed: feedOf(link) };
+  }
+
+  #link(session: Session, to: WorkRoute, before: Linked | undefined): JobRouting {
+    const { destination } = to.at;
+    const { links, name } = destination;
     if (!session.canChangeExtranonce && links?.full === false) return RECONNECT;
-    const link = links?.attach(session.id, this.#wantsEmpty(session, name));
+    const link = links?.attach(session.id, wantsEmpty(session, to.at.setup.extranonce1));
     if (link === undefined) {
       this.#deps.log.warn({ code: 'session_limit', target: name }, 'no connection is left for a miner');
-      return { kind: 'refused', instead: this.#deps.instead() };
+      return { kind: 'refused', instead: this.#deps.routes.sharedFallback()?.name };
     }
-    if (before !== undefined) this.#unlink(session.id, before);
-    this.#linked.set(session.id, to);
+    if (before !== undefined) this.#unlink(session.id, before.at);
+    this.#linked.set(session.id, { at: destination, route: to.name });
     if (!link.ready || this.#giveJob(link, link.lastJob!) === undefined) return WAITING;
     return { kind: 'fed', feed: feedOf(link) };
   }
 
-  #wantsEmpty(session: Session, destination: string): boolean {
-    const choice = this.#destinations.get(destination)!.config.extranonce1;
-    if (choice !== 'auto') return choice === 'empty';
-    return !session.takesExtranonce && !NEEDS_EXTRANONCE1.test(session.userAgent);
-  }
-
-  /** @param keepMs see `SessionLinks.detach` */
+  /** @param keepMs see `DestinationLinks.detach` */
   #unlink(session: number, from: Destination, keepMs = SUBMIT_MS): void {
     this.#linked.delete(session);
     const link = from.links?.of(session);
@@ -178,19 +187,26 @@ export class DedicatedUpstreams {
     if (!server.feed(session, feedOf(link))) server.broadcast(job);
   }
 
-  /** Undefined when the job cannot be mined, or nobody would be credited for it. */
+  /** Undefined when the job cannot be mined, or no session would be credited for it. */
   #giveJob(link: DestinationLink, upstream: UpstreamJob): Job | undefined {
-    const { jobs, clock, log, streamOf, difficultyOf } = this.#deps;
-    const stream = streamOf(destinationOfLink(link.name));
-    if (stream === undefined) return undefined;
+    const { jobs, clock, log } = this.#deps;
+    const linked = link.session === undefined ? undefined : this.#linked.get(link.session);
+    const route = linked === undefined ? undefined : this.#deps.routes.byName(linked.route);
+    if (route === undefined) return undefined;
     const own = { minerExtranonce1Size: link.extranonceOf(upstream).extranonce1.length };
     try {
-      return jobs.add(link.name, stream, upstream, clock.monotonicMs(), difficultyOf(stream), own);
+      const difficulty = route.contract?.difficulty;
+      return jobs.add(link.name, route.stream, upstream, clock.monotonicMs(), difficulty, own);
     } catch (error) {
       log.warn({ code: codeOf(error), target: link.name, err: error }, 'job refused');
       return undefined;
     }
   }
+}
+
+function wantsEmpty(session: Session, choice: DestinationSetup['extranonce1']): boolean {
+  if (choice !== 'auto') return choice === 'empty';
+  return !session.takesExtranonce && !NEEDS_EXTRANONCE1.test(session.userAgent);
 }
 
 function feedOf(link: DestinationLink): SessionFeed {

@@ -1,10 +1,11 @@
 import { formatSi } from '../base/units.ts';
-import type { DestinationConfig, ProxyConfig } from '../config/config.ts';
+import type { DestinationConfig } from '../config/config.ts';
 import type { Destination } from '../upstream/destination.ts';
-import { destinationOfLink } from '../upstream/session-links.ts';
+import type { SplitAccount } from '../upstream/split.ts';
 import type { VerdictMatrix } from '../upstream/verdict-matrix.ts';
 import type { DestinationWork } from './destination-work.ts';
 import type { Mining } from './mining.ts';
+import { type DestinationSetup, destinationOfRoute } from './work-routes.ts';
 
 export type DestinationStatus = {
   readonly name: string;
@@ -44,19 +45,18 @@ export type DestinationStatus = {
   } | null;
 };
 
-type Facts = { readonly config: ProxyConfig; readonly mining: Mining; readonly work: DestinationWork };
+type Facts = { readonly mining: Mining; readonly work: DestinationWork };
 
-/** Every destination of the configuration, in its order of preference. */
-export function destinationStatus({ config, mining, work }: Facts): DestinationStatus[] {
+/** Every destination, best first. */
+export function destinationStatus({ mining, work }: Facts): DestinationStatus[] {
   const sessions = sessionsByDestination(mining);
-  return mining.destinations.map((destination, index) => {
+  return mining.routes.destinations.map(({ setup, destination }) => {
     const { name, health, figures } = destination;
-    const row = config.destinations[index]!;
     const { connection } = figures;
     const rate = work.rates(name)?.oneMinute ?? 0;
     const { seq, workHashes } = work.total(name);
     return {
-      ...{ name, role: row.role, up: health.up, tls: connection?.isTls === true },
+      ...{ name, role: setup.role, up: health.up, tls: connection?.isTls === true },
       job_age_ms: health.jobAgeMs,
       reject_ratio: health.rejectRatio,
       rtt_ms: health.rttMs,
@@ -70,7 +70,7 @@ export function destinationStatus({ config, mining, work }: Facts): DestinationS
       links: linksStatus(destination),
       hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },
       credited: { shares: seq, work_hashes: workHashes },
-      split: splitStatus(row, mining),
+      split: splitStatus(setup, mining),
     };
   });
 }
@@ -79,9 +79,26 @@ function linksStatus({ mode, figures }: Destination): DestinationStatus['links']
   return mode === 'per_session' ? (figures.links ?? null) : null;
 }
 
-function splitStatus({ name, quota }: DestinationConfig, { router }: Mining): DestinationStatus['split'] {
-  if (router.accounts.length === 0) return null;
-  const account = router.accounts.find((candidate) => candidate.name === name);
+/** Of the last round of the split, by destination: sums over its routes. */
+export function splitAccounts({ router }: Mining): readonly Omit<SplitAccount, 'sessions'>[] {
+  const sums = new Map<string, Omit<SplitAccount, 'sessions'>>();
+  for (const account of router.accounts) {
+    const name = destinationOfRoute(account.name);
+    const sum = sums.get(name);
+    sums.set(name, {
+      name,
+      targetHashesPerSecond: account.targetHashesPerSecond + (sum?.targetHashesPerSecond ?? 0n),
+      assignedHashesPerSecond: account.assignedHashesPerSecond + (sum?.assignedHashesPerSecond ?? 0n),
+      missingHashes: account.missingHashes + (sum?.missingHashes ?? 0n),
+    });
+  }
+  return [...sums.values()];
+}
+
+function splitStatus({ name, quota }: DestinationSetup, mining: Mining): DestinationStatus['split'] {
+  const accounts = splitAccounts(mining);
+  if (accounts.length === 0) return null;
+  const account = accounts.find((candidate) => candidate.name === name);
   return {
     weight: quota?.type === 'weight' ? quota.weight : null,
     rate_hashes_per_second: quota?.type === 'rate' ? quota.hashesPerSecond : null,
@@ -114,7 +131,7 @@ export function verdictMatrixCounts({
 export function sessionsByDestination({ server, destinations }: Mining): Readonly<Record<string, number>> {
   const counts = new Map(destinations.map(({ name }) => [name, 0]));
   for (const { destination } of server.sessions()) {
-    const name = destinationOfLink(destination);
+    const name = destinationOfRoute(destination);
     const count = counts.get(name);
     if (count !== undefined) counts.set(name, count + 1);
   }

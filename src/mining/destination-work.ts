@@ -10,8 +10,7 @@ export function ownStream(name: string): string {
 }
 
 export type DestinationWorkOptions = {
-  readonly names: readonly string[];
-  /** The destination of contracts: every stream that is not a destination's own is one. */
+  /** The destination of contracts of which no other is known, such as those of an earlier run. */
   readonly contract: string | undefined;
 };
 
@@ -19,17 +18,32 @@ export type DestinationWorkOptions = {
 export class DestinationWork {
   readonly #options: DestinationWorkOptions;
   readonly #meters: Meters;
-  readonly #hashrates: ReadonlyMap<string, Hashrate>;
+  readonly #deps: { readonly clock: Clock; readonly meters: Meters };
+  readonly #hashrates = new Map<string, Hashrate>();
+  /** By contract. */
+  readonly #destinations = new Map<string, string>();
 
   constructor(options: DestinationWorkOptions, deps: { readonly clock: Clock; readonly meters: Meters }) {
     this.#options = options;
+    this.#deps = deps;
     this.#meters = deps.meters;
-    this.#hashrates = new Map(options.names.map((name) => [name, new Hashrate(deps)]));
+  }
+
+  /** A contract is mined for there from now on. Its work from before is counted there too. */
+  assign(contractId: string, destination: string): void {
+    this.#destinations.set(contractId, destination);
   }
 
   /** After a part of a batch was durable. */
   add({ stream, workHashes }: CreditPart): void {
-    this.#hashrates.get(this.destinationOf(stream) ?? '')?.add(Number(workHashes));
+    const name = this.destinationOf(stream);
+    if (name === undefined) return;
+    let hashrate = this.#hashrates.get(name);
+    if (hashrate === undefined) {
+      hashrate = new Hashrate(this.#deps);
+      this.#hashrates.set(name, hashrate);
+    }
+    hashrate.add(Number(workHashes));
   }
 
   /** Shares and work since the ledger was made. */
@@ -50,6 +64,7 @@ export class DestinationWork {
 
   /** Undefined for a contract's stream when no destination is for contracts any more. */
   destinationOf(stream: string): string | undefined {
-    return stream.startsWith(OWN) ? stream.slice(OWN.length) : this.#options.contract;
+    if (stream.startsWith(OWN)) return stream.slice(OWN.length);
+    return this.#destinations.get(stream) ?? this.#options.contract;
   }
 }

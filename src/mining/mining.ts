@@ -14,18 +14,27 @@ import { ShareEngine } from '../shares/engine.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
-import { type Destination, upstreamExtranonce2 } from '../upstream/destination.ts';
-import { type FailoverPolicy, isUsable } from '../upstream/failover.ts';
+import {
+  type Destination,
+  type DestinationListener,
+  upstreamExtranonce2,
+} from '../upstream/destination.ts';
 import { PoolDestination } from '../upstream/pool-destination.ts';
-import { destinationOfLink } from '../upstream/session-links.ts';
 import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
-import { type BraidpoolNodeView, braidpoolNodes } from './braidpool-view.ts';
+import { BraidpoolNodeView } from './braidpool-view.ts';
 import { DedicatedUpstreams } from './dedicated-upstreams.ts';
-import { ownStream } from './destination-work.ts';
 import { downstreamOptions } from './downstream-options.ts';
 import { Router } from './router.ts';
-import { NOWHERE, type RoutedDestination } from './routing.ts';
+import { NOWHERE } from './routing.ts';
 import { failoverPolicy, splitPolicy, upstreamOptions } from './upstream-options.ts';
+import {
+  type ContractWork,
+  type DestinationSetup,
+  destinationOfRoute,
+  type MinedDestination,
+  type WorkRoute,
+  WorkRoutes,
+} from './work-routes.ts';
 
 /** Bytes of the session id and of the miner's own extranonce2 (architecture, Extranonce). */
 export const SESSION_ID_SIZE = 4;
@@ -37,6 +46,10 @@ export const EXTRANONCE2_SIZE = 4;
  */
 const STALE_GRACE_MS = 500;
 const TICK_MS = 1_000;
+/** A removed destination is kept for so long, since shares of its jobs may still come, ... */
+const KEEP_MS = 2 * STALE_GRACE_MS;
+/** ... and for so long at most, where it does not answer those that came. */
+const LINGER_MS = 5_000;
 /** Longer than any job that a session was sent can live after it: its id must not find the same work. */
 const SESSION_ID_REST_MS = LIMITS.jobAgeMs + 120_000;
 
@@ -58,33 +71,26 @@ export type MiningDeps = {
 
 /**
  * The mining side of the proxy: upstreams, jobs, sessions and the share engine, wired. Hashrate goes where
- * `setContract` and the health of the destinations say; everything about money is elsewhere.
+ * the running contracts (`setContract`) and the health of the destinations say; both come and go at any time.
+ * Everything about money is elsewhere.
  */
 export class Mining {
   readonly server: DownstreamServer;
   readonly engine: ShareEngine<SessionSubmission>;
   readonly jobs: JobTable;
-  readonly destinations: readonly Destination[];
+  readonly routes = new WorkRoutes();
   readonly router: Router;
   readonly linked: DedicatedUpstreams;
-  /** By destination. */
-  readonly braidpool: ReadonlyMap<string, BraidpoolNodeView>;
   readonly stats = { blocksFound: 0 };
   readonly #deps: MiningDeps;
-  readonly #contractName: string | undefined;
-  readonly #rows: readonly DestinationConfig[];
-  readonly #byName: ReadonlyMap<string, Destination>;
-  #stream: string | undefined;
-  #contractDifficulty: number | undefined;
-  #isDelivering = false;
+  #leaving: readonly Leaving[] = [];
+  #isStarted = false;
   #firstSubmitMs = 0;
   #timer: Timer | undefined;
 
   constructor(config: ProxyConfig, run: number, deps: MiningDeps) {
     this.#deps = deps;
     const { clock, timers, random, log } = deps;
-    this.#rows = config.destinations;
-    this.#contractName = config.destinations.find((row) => row.role === 'contract')?.name;
     this.jobs = new JobTable(
       {
         run,
@@ -107,7 +113,7 @@ export class Mining {
         forward: (submission, hash) => this.#forward(submission, hash),
         commit: (shares) => this.#commit(shares),
         settle: (submission, verdict) => {
-          this.#destinationOf(submission.job)?.judged(submission, verdict === 'accepted');
+          this.routes.destinationOf(submission.job)?.destination.judged(submission, verdict === 'accepted');
           this.server.settle(submission, verdict);
         },
         onSettled: () => this.server.flush(),
@@ -134,26 +140,39 @@ export class Mining {
       },
     );
     this.router = this.#makeRouter(config);
-    this.linked = this.#linkSessions(failoverPolicy(config.failover));
-    this.braidpool = braidpoolNodes(this.#rows, {
-      clock,
-      timers,
-      random,
-      log: log.child({ part: 'braidpool' }),
+    this.linked = new DedicatedUpstreams({
+      ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
+      routes: this.routes,
+      policy: failoverPolicy(config.failover),
+      route: (session) => this.router.route(session),
     });
-    this.destinations = config.destinations.map((row) => this.#makeDestination(row));
-    this.#byName = new Map(this.destinations.map((destination) => [destination.name, destination]));
+    for (const row of config.destinations) this.addPool(row);
+  }
+
+  /** Best first. */
+  get destinations(): readonly Destination[] {
+    return this.routes.destinations.map(({ destination }) => destination);
+  }
+
+  /** The names of the destinations that sessions mine to now, best first. */
+  get activeDestinations(): readonly string[] {
+    return [...new Set(this.router.routes.map(destinationOfRoute))];
   }
 
   /** Where sessions mine to now, of several the first; `none` when nowhere. */
   get destination(): string {
-    return this.router.destinations[0] ?? NOWHERE;
+    return this.activeDestinations[0] ?? NOWHERE;
+  }
+
+  /** Of the destinations that have one. */
+  get braidpoolNodes(): readonly BraidpoolNodeView[] {
+    return this.routes.destinations.flatMap(({ node }) => (node === undefined ? [] : [node]));
   }
 
   async start(): Promise<void> {
     await this.server.listen();
-    for (const destination of this.destinations) destination.start();
-    for (const node of this.braidpool.values()) node.start();
+    this.#isStarted = true;
+    for (const mined of this.routes.destinations) start(mined);
     this.#timer = this.#deps.timers.every(TICK_MS, () => this.#tick());
   }
 
@@ -162,21 +181,82 @@ export class Mining {
     this.#timer?.cancel();
     await this.server.close();
     await this.engine.drain();
-    for (const destination of this.destinations) destination.stop();
-    for (const node of this.braidpool.values()) node.stop();
+    for (const mined of this.routes.destinations) stop(mined);
+    for (const { mined } of this.#leaving) stop(mined);
+  }
+
+  /** A pool or node to mine to from now on. Throws `config_invalid` when the name is taken. */
+  addPool(row: DestinationConfig): void {
+    const { clock, timers, random, log, env } = this.#deps;
+    const { name, role, priority, quota, links, worker, payoutMode, rpcUrl } = row;
+    const options = {
+      ...upstreamOptions(row, env),
+      links: { maxLinks: links.max, spareLinks: links.spare },
+    };
+    const deps = { clock, timers, random, log: log.child({ part: 'upstream' }) };
+    const node =
+      rpcUrl === undefined
+        ? undefined
+        : new BraidpoolNodeView(
+            { name, worker, payoutMode, rpcUrl },
+            { clock, timers, random, log: log.child({ part: 'braidpool' }) },
+          );
+    this.addDestination(
+      { name, role, priority, quota, extranonce1: links.extranonce1 },
+      (listener) => new PoolDestination(options, { ...deps, listener }),
+      node,
+    );
   }
 
   /**
-   * The contract that is running, and whether it wants hashrate now.
-   * @param stream the contract id: shares of its destination's jobs are credited to it
-   * @param difficulty of all of them
+   * A destination of any kind to mine to from now on. Throws `config_invalid` when the name is taken.
+   * @param make called at once; it is started when mining is
    */
-  setContract(stream: string, difficulty: number, isDelivering: boolean): void {
-    if (stream === this.#stream && isDelivering === this.#isDelivering) return;
-    this.#stream = stream;
-    this.#contractDifficulty = difficulty;
-    this.#isDelivering = isDelivering;
+  addDestination(
+    setup: DestinationSetup,
+    make: (listener: DestinationListener) => Destination,
+    node?: BraidpoolNodeView,
+  ): void {
+    const mined = { setup, destination: make(this.#listener()), node };
+    this.routes.add(mined);
+    // Shares of the one that had the name before go nowhere now, so it need not stay for their verdicts.
+    this.#dismiss(({ mined: before }) => before.setup.name === setup.name);
+    if (this.#isStarted) start(mined);
+  }
+
+  /**
+   * Sessions that mine there move at once, and its contracts end. Shares in flight are still judged and sent
+   * on; it is closed when they are answered, or after a few seconds.
+   * @returns false when there is none of that name
+   */
+  removeDestination(name: string): boolean {
+    const mined = this.routes.destinations.find(({ setup }) => setup.name === name);
+    if (mined === undefined) return false;
+    const ended = this.routes.remove(mined);
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#leaving = [...this.#leaving, { mined, keptUntilMs: nowMs + KEEP_MS, endAtMs: nowMs + LINGER_MS }];
     this.#reroute();
+    this.#end(ended);
+    return true;
+  }
+
+  /**
+   * A contract that is running, and whether it wants hashrate now; to be called whenever that changes. Throws
+   * `config_invalid` when there is no such destination.
+   */
+  setContract(contract: ContractWork): void {
+    const change = this.routes.setContract(contract);
+    if (change === undefined) return;
+    this.#reroute();
+    if (change.ended !== undefined) this.#end([change.ended]);
+  }
+
+  /** Its hashrate goes elsewhere, and its jobs end: shares of them count as long as those of a replaced block. */
+  endContract(contractId: string): void {
+    const route = this.routes.endContract(contractId);
+    if (route === undefined) return;
+    this.#reroute();
+    this.#end([route]);
   }
 
   #makeRouter({ failover, split }: ProxyConfig): Router {
@@ -186,6 +266,7 @@ export class Mining {
       {
         ...{ server: () => this.server, clock, log },
         prepare: (name) => this.#prepare(name),
+        routeOf: (session, destination) => this.linked.routeOf(session) ?? destination,
         onNowhere: (left) => {
           for (const name of left) this.jobs.endDestination(name, clock.monotonicMs());
         },
@@ -193,112 +274,91 @@ export class Mining {
     );
   }
 
-  #linkSessions(policy: FailoverPolicy): DedicatedUpstreams {
-    const { clock, log } = this.#deps;
-    return new DedicatedUpstreams({
-      ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
-      policy,
-      streamOf: (name) => this.#streamOf(name),
-      difficultyOf: (stream) => this.#difficultyOf(stream),
-      isUrgent: (from, to) => from === this.#contractName || to === this.#contractName,
-      route: (session) => this.router.route(session),
-      instead: () => this.#sharedFallback()?.name,
-    });
-  }
-
-  #makeDestination(row: DestinationConfig): Destination {
-    const { clock, timers, random, log, env } = this.#deps;
-    const links = { maxLinks: row.links.max, spareLinks: row.links.spare };
-    const destination = new PoolDestination(
-      { ...upstreamOptions(row, env), links },
-      {
-        clock,
-        timers,
-        random,
-        log: log.child({ part: 'upstream' }),
-        listener: {
-          onJob: (destination, job) => this.#onJob(destination, job),
-          onUp: () => this.#reroute(),
-          onDown: (destination) => {
-            this.jobs.endDestination(destination.name, clock.monotonicMs());
-            this.#reroute();
-          },
-          links: this.linked.listener,
-        },
+  #listener(): DestinationListener {
+    return {
+      onJob: (destination, job) => this.#onJob(destination, job),
+      onUp: () => this.#reroute(),
+      onDown: (destination) => {
+        const nowMs = this.#deps.clock.monotonicMs();
+        for (const { name } of this.routes.of(destination)) this.jobs.endDestination(name, nowMs);
+        this.#reroute();
       },
-    );
-    this.linked.add(destination, row.links);
-    return destination;
-  }
-
-  /** Work for a contract is asked for at the one difficulty that its terms name. */
-  #difficultyOf(stream: string): number | undefined {
-    return stream === this.#stream ? this.#contractDifficulty : undefined;
-  }
-
-  /** The evidence stream of a destination's work; undefined while nobody would be credited for it. */
-  #streamOf(name: string): string | undefined {
-    return name === this.#contractName ? this.#stream : ownStream(name);
+      links: this.linked.listener,
+    };
   }
 
   #onJob(destination: Destination, upstream: UpstreamJob): void {
-    if (destination.mode === 'per_session' || this.#giveJob(destination, upstream)) this.#reroute();
+    if (destination.mode !== 'per_session') {
+      const given = this.routes.of(destination).map((route) => this.#giveJob(route, upstream));
+      if (!given.includes(true)) return;
+    }
+    this.#reroute();
   }
 
-  #giveJob(destination: Destination, upstream: UpstreamJob): boolean {
+  /** Each route of a destination gets a job of its own for the same upstream work. */
+  #giveJob({ name, stream, contract }: WorkRoute, upstream: UpstreamJob): boolean {
     const { clock, log } = this.#deps;
-    const stream = this.#streamOf(destination.name);
-    if (stream === undefined) return false;
     try {
-      const job = this.jobs.add(
-        destination.name,
-        stream,
-        upstream,
-        clock.monotonicMs(),
-        this.#difficultyOf(stream),
+      this.server.broadcast(
+        this.jobs.add(name, stream, upstream, clock.monotonicMs(), contract?.difficulty),
       );
-      this.server.broadcast(job);
       return true;
     } catch (error) {
-      log.warn({ code: codeOf(error), target: destination.name, err: error }, 'job refused');
+      log.warn({ code: codeOf(error), target: name, err: error }, 'job refused');
       return false;
     }
   }
 
   /** Points every session at the destination that is right now. */
   #reroute(): void {
-    const routed = this.#rows.map((row): RoutedDestination & { readonly isContract: boolean } => ({
-      health: this.#byName.get(row.name)!.health,
-      quota: row.quota,
-      isContract: row.role === 'contract',
-    }));
-    const isWanted = this.#isDelivering && this.#stream !== undefined;
-    this.router.update({
-      contracts: isWanted ? routed.filter(({ isContract }) => isContract) : [],
-      fallbacks: routed.filter(({ isContract }) => !isContract),
-    });
+    this.router.update(this.routes.routed());
   }
 
-  /** The best of the miner's own that works and takes any number of sessions. */
-  #sharedFallback(): Destination | undefined {
-    return this.destinations.find(
-      ({ name, mode, health }) => name !== this.#contractName && mode === 'shared' && isUsable(health),
-    );
+  /** Nobody mines by these any more: sessions that still do move, and their jobs are over. */
+  #end(routes: readonly WorkRoute[]): void {
+    const { clock } = this.#deps;
+    const names = new Set(routes.map(({ name }) => name));
+    for (const { id, destination } of this.server.sessions()) {
+      const session = this.server.session(id);
+      if (session === undefined || !names.has(this.linked.routeOf(id) ?? destination)) continue;
+      this.server.assign(session, this.router.route(session));
+    }
+    for (const name of names) this.jobs.endDestination(name, clock.monotonicMs());
+    this.routes.ended(routes, clock.monotonicMs());
   }
 
-  /** Makes sure that a destination's current job is credited to the stream of now. */
+  /** Makes sure that the current job of a route is there, and is credited as it should be now. */
   #prepare(name: string): void {
-    const destination = this.#byName.get(name);
-    const upstream = destination?.lastJob;
-    if (destination === undefined || upstream === undefined) return;
-    if (destination.mode === 'per_session') this.linked.renew(destination);
-    else if (this.jobs.current(name)?.stream !== this.#streamOf(name)) this.#giveJob(destination, upstream);
+    const route = this.routes.byName(name);
+    const upstream = route?.at.destination.lastJob;
+    if (route === undefined || upstream === undefined) return;
+    if (route.at.destination.mode === 'per_session') {
+      this.linked.renew(route);
+      return;
+    }
+    const current = this.jobs.current(name);
+    const isRight =
+      current?.stream === route.stream && current.fixedDifficulty === route.contract?.difficulty;
+    if (!isRight) this.#giveJob(route, upstream);
+  }
+
+  #dismiss(isDue: (leaving: Leaving) => boolean): void {
+    if (this.#leaving.length === 0) return;
+    const due = this.#leaving.filter(isDue);
+    this.#leaving = this.#leaving.filter((one) => !due.includes(one));
+    for (const { mined } of due) stop(mined);
   }
 
   #tick(): void {
     this.jobs.expire(this.#deps.clock.monotonicMs());
     this.#reroute();
     this.router.balance();
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#dismiss(({ mined, keptUntilMs, endAtMs }) => {
+      const isAnswered = nowMs >= keptUntilMs && mined.destination.figures.sharesInFlight === 0;
+      return isAnswered || nowMs >= endAtMs;
+    });
+    this.routes.sweep(nowMs);
   }
 
   #submit(submission: SessionSubmission): void {
@@ -324,20 +384,29 @@ export class Mining {
       nonce,
       versionBits: version & job.upstream.versionMask,
     };
-    const destination = this.#destinationOf(job);
-    if (destination === undefined) return;
-    const node = this.braidpool.get(destination.name);
+    const at = this.routes.destinationOf(job);
+    if (at === undefined) return;
+    const { destination, node } = at;
     const onVerdict =
       node === undefined ? undefined : (verdict: UpstreamVerdict) => node.judged(hash, verdict);
     destination.submit(share, onVerdict, submission, this.linked.linkOf(job));
-  }
-
-  #destinationOf(job: Job): Destination | undefined {
-    return this.#byName.get(job.destination) ?? this.#byName.get(destinationOfLink(job.destination));
   }
 
   #onRetired(job: Job): void {
     this.engine.retire(job);
     if (!this.jobs.hasPrevHash(job.prevHash)) this.engine.dropGeneration(generationOf(job));
   }
+}
+
+/** A destination that was removed, and is kept for the shares that are on their way. */
+type Leaving = { readonly mined: MinedDestination; readonly keptUntilMs: number; readonly endAtMs: number };
+
+function start({ destination, node }: MinedDestination): void {
+  destination.start();
+  node?.start();
+}
+
+function stop({ destination, node }: MinedDestination): void {
+  destination.stop();
+  node?.stop();
 }

@@ -3,7 +3,6 @@ import type { DownstreamServer } from '../downstream/server/server.ts';
 import type { Session } from '../downstream/session/session.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FailoverPolicy } from '../upstream/failover.ts';
-import { destinationOfLink } from '../upstream/session-links.ts';
 import {
   newSplit,
   type SplitAccount,
@@ -31,8 +30,10 @@ export type RouterDeps = {
   readonly server: () => Pick<DownstreamServer, 'assign' | 'session' | 'sessions'>;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Before sessions are moved to a destination: its current job has to be there. */
-  readonly prepare: (destination: string) => void;
+  /** Before sessions are moved to a route: its current job has to be there. */
+  readonly prepare: (route: string) => void;
+  /** Of a session that has the link of its own, or the route, that is named. */
+  readonly routeOf: (session: number, destination: string) => string;
   /** Nobody mines any more, and before all mined to these. */
   readonly onNowhere: (left: readonly string[]) => void;
 };
@@ -43,7 +44,7 @@ const MEASURED_SHARES = 8;
 /** As `splitHashrate` counts a session while the hashrate of none is known. */
 const UNMEASURED = 1n;
 
-/** Who mines where: follows the plan, and divides sessions where the plan has several destinations. */
+/** Who mines where: follows the plan, and divides sessions where the plan has several routes. */
 export class Router {
   readonly stats = { failovers: 0, moves: 0 };
   readonly #deps: RouterDeps;
@@ -51,7 +52,7 @@ export class Router {
   #split: SplitState;
   #plan: Plan = { type: 'one', destination: NOWHERE };
   #accounts: readonly SplitAccount[] = [];
-  /** Assigned hashrate by destination as of the last round, with what was routed since. */
+  /** Assigned hashrate by route as of the last round, with what was routed since. */
   #assigned = new Map<string, bigint>();
   #mean = UNMEASURED;
   /** Sessions routed since the last round. */
@@ -63,12 +64,12 @@ export class Router {
     this.#split = newSplit(options.split);
   }
 
-  /** Where sessions mine to now, best first; empty when nowhere. */
-  get destinations(): readonly string[] {
+  /** The routes by which sessions mine now, best first; empty when nowhere. */
+  get routes(): readonly string[] {
     return namesOf(this.#plan);
   }
 
-  /** Of the last round; empty while all mine to one destination. */
+  /** Of the last round, by route; empty while all mine by one. */
   get accounts(): readonly SplitAccount[] {
     return this.#accounts;
   }
@@ -103,7 +104,7 @@ export class Router {
     const { clock, log } = this.#deps;
     const server = this.#deps.server();
     const { destinations } = this.#plan;
-    const sessions = splitSessions(server.sessions(), destinations);
+    const sessions = splitSessions(server.sessions(), destinations, this.#deps.routeOf);
     const round = splitHashrate(this.#split, { sessions, destinations }, clock.monotonicMs());
     this.#split = round.state;
     this.#accounts = round.accounts;
@@ -120,7 +121,7 @@ export class Router {
     if (round.moves.length > 0) log.debug({ sessions: round.moves.length }, 'sessions move');
   }
 
-  /** The destination of a session that has none yet: the one that lacks most. */
+  /** For a session that has none yet: the one that lacks most. */
   route(session: Session): string {
     if (this.#plan.type === 'one') return this.#plan.destination;
     const { destinations } = this.#plan;
@@ -149,11 +150,12 @@ type Snapshots = ReturnType<DownstreamServer['sessions']>;
 function splitSessions(
   snapshots: Snapshots,
   destinations: readonly SplitDestination[],
+  routeOf: RouterDeps['routeOf'],
 ): readonly SplitSession[] {
   const names = new Set(destinations.map(({ name }) => name));
   return snapshots.flatMap(({ id, destination, hashesPerSecond, accepted }): SplitSession[] => {
     if (destination === '') return [];
-    const name = destinationOfLink(destination);
+    const name = routeOf(id, destination);
     const isMeasured = accepted >= MEASURED_SHARES;
     return [
       {

@@ -29,7 +29,7 @@ export type RoutingInput = {
   readonly fallbacks: readonly RoutedDestination[];
 };
 
-/** Where the hashrate goes: all to one, or divided by `splitHashrate`. */
+/** Where the hashrate goes, by names of routes: all to one, or divided by `splitHashrate`. */
 export type Plan =
   | { readonly type: 'one'; readonly destination: string }
   | { readonly type: 'split'; readonly destinations: readonly SplitDestination[] };

@@ -68,6 +68,8 @@ ${destinationToml(pool, 'own')}`);
   return { ...made, fleet, node };
 }
 
+const contract = { destination: 'sold', difficulty: DIFFICULTY };
+
 describe('work for a contract, by connections of single miners', () => {
   it('flows while it is wanted and at no other time, to the contract of now', async () => {
     const { mining, meters, fleet } = await world();
@@ -76,9 +78,9 @@ describe('work for a contract, by connections of single miners', () => {
     await until(() => own() > 10, 'own work');
     expect(fleet.reports().map(({ connections }) => connections)).toEqual([1, 1]);
 
-    mining.setContract('c1', DIFFICULTY, true);
+    mining.setContract({ ...contract, contractId: 'c1', isDelivering: true });
     await until(() => sold('c1') > 20, 'sold work');
-    mining.setContract('c1', DIFFICULTY, false);
+    mining.setContract({ ...contract, contractId: 'c1', isDelivering: false });
     const kept = own();
     await until(() => own() > kept + 10, 'own work again');
     const atPause = sold('c1');
@@ -87,9 +89,10 @@ describe('work for a contract, by connections of single miners', () => {
     await until(() => own() > later + 20, 'more own work');
     expect(sold('c1')).toBe(atPause);
 
-    mining.setContract('c1', DIFFICULTY, true);
+    mining.setContract({ ...contract, contractId: 'c1', isDelivering: true });
     await until(() => sold('c1') > atPause + 10, 'sold work again');
-    mining.setContract('c2', DIFFICULTY, true);
+    mining.setContract({ ...contract, contractId: 'c2', isDelivering: true });
+    mining.endContract('c1');
     await until(() => sold('c2') > 20, 'work for the next contract');
     const [told, untold] = await fleet.stop();
     expect(told!.connections).toBe(1);
@@ -99,7 +102,7 @@ describe('work for a contract, by connections of single miners', () => {
 
   it('is what the buyer can verify from the job and the share alone', async () => {
     const { mining, ledger, fleet, node } = await world();
-    mining.setContract('c1', DIFFICULTY, true);
+    mining.setContract({ ...contract, contractId: 'c1', isDelivering: true });
     await until(() => mining.destinations[0]!.figures.shares.accepted > 30, 'sold work');
     await fleet.stop();
     const terms = makeTerms({

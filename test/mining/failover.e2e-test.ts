@@ -72,7 +72,7 @@ describe('verdicts', () => {
     const pools = [await stand.pool({ bits: EASY_BITS }), await stand.pool({ bits: EASY_BITS })];
     const [left, right] = pools.map((pool, index) => destinationToml(pool, `pool${index}`, 'weight = 1'));
     const { mining, work } = await stand.mining(`${STRATUM_TOML}${left}${right}`);
-    await until(() => mining.router.destinations.length === 2, 'both are up');
+    await until(() => mining.activeDestinations.length === 2, 'both are up');
     const { port } = mining.server.addresses()[0]!;
     const fleet = await startAsics(
       ['honest', 'stale', 'honest', 'stale'].map((behaviour, index) => ({

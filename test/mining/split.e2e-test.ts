@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import type { DevnetPool } from '../../src/devnet/pool/pool.ts';
 import { ownStream } from '../../src/mining/destination-work.ts';
+import { destinationOfRoute } from '../../src/mining/work-routes.ts';
 import { SHARE_KIND, unpackShares } from '../../src/work/evidence.ts';
 import { DIFFICULTY, destinationToml, type MiningStand, STRATUM_TOML, Stand, until } from './stand.ts';
 
@@ -77,8 +78,8 @@ describe('hashrate split by weight', () => {
       destinationToml(await stand.pool(), 'spare'),
     ];
     const at = await stand.mining(toml.join(''));
-    await until(() => at.mining.router.destinations.length === 2, 'both are up');
-    expect(at.mining.router.destinations).toEqual(['big', 'small']);
+    await until(() => at.mining.activeDestinations.length === 2, 'both are up');
+    expect(at.mining.activeDestinations).toEqual(['big', 'small']);
     const fleet = await fleetOf(at, RATES);
     await sleep(4_500);
     const [bigBefore, smallBefore] = workOf(at, ['big', 'small']);
@@ -133,7 +134,7 @@ describe('a pool that fails while the hashrate is split', () => {
     const { router, server } = at.mining;
     const placed = (name: string): number =>
       server.sessions().filter(({ destination }) => destination === name).length;
-    await until(() => router.destinations.length === 2, 'both are up');
+    await until(() => router.routes.length === 2, 'both are up');
     const rates = [100_000, 100_000, 100_000, 100_000];
     const fleet = await fleetOf(at, rates);
     await until(() => placed('big') === 3 && placed('small') === 1, 'three to one from the start');
@@ -141,11 +142,11 @@ describe('a pool that fails while the hashrate is split', () => {
 
     const restarted = big.restart(500);
     await until(() => placed('small') === 4, 'all go to the other');
-    expect(router.destinations).toEqual(['small']);
+    expect(at.mining.activeDestinations).toEqual(['small']);
     await restarted;
     await until(() => at.mining.destinations[0]!.health.up, 'it is back');
     const backAtMs = performance.now();
-    await until(() => router.destinations.length === 2, 'it takes part again');
+    await until(() => router.routes.length === 2, 'it takes part again');
     expect(performance.now() - backAtMs).toBeGreaterThan(1_800);
     await until(() => placed('big') >= 2, 'and gets miners');
 
@@ -158,6 +159,7 @@ describe('a pool that fails while the hashrate is split', () => {
 
 describe('a contract with a rate', () => {
   const CONTRACT = 'c0'.repeat(32);
+  const contract = { contractId: CONTRACT, destination: 'buyer', difficulty: DIFFICULTY };
 
   it('gets it while it wants hashrate, the own ones the rest by weight, and all of it in a pause', async () => {
     stand = new Stand();
@@ -174,11 +176,12 @@ describe('a contract with a rate', () => {
     const placed = (): Record<string, number> => {
       const counts: Record<string, number> = {};
       for (const { destination } of mining.server.sessions()) {
-        counts[destination] = (counts[destination] ?? 0) + 1;
+        const name = destinationOfRoute(destination);
+        counts[name] = (counts[name] ?? 0) + 1;
       }
       return counts;
     };
-    await until(() => mining.router.destinations.length === 2, 'the own ones are up');
+    await until(() => mining.activeDestinations.length === 2, 'the own ones are up');
     const fleet = await fleetOf(
       at,
       RATES.map(() => 100_000),
@@ -188,18 +191,18 @@ describe('a contract with a rate', () => {
     expect(workOf(at, ['buyer'])).toEqual([0n]);
 
     await until(() => mining.server.sessions().every(({ accepted }) => accepted >= 12), 'speeds are known');
-    mining.setContract(CONTRACT, DIFFICULTY, true);
-    expect(mining.router.destinations).toEqual(['buyer', 'a', 'b']);
+    mining.setContract({ ...contract, isDelivering: true });
+    expect(mining.activeDestinations).toEqual(['buyer', 'a', 'b']);
     await until(() => {
       const { buyer = 0, a = 0, b = 0 } = placed();
       return buyer >= 3 && buyer <= 5 && a >= 1 && b >= 1;
     }, 'the contract has about half');
     await until(() => at.meters.total(CONTRACT).seq > 50, 'work is delivered');
 
-    mining.setContract(CONTRACT, DIFFICULTY, false);
+    mining.setContract({ ...contract, isDelivering: false });
     expect(placed()['buyer'], 'at once').toBeUndefined();
-    expect(mining.router.destinations).toEqual(['a', 'b']);
-    mining.setContract(CONTRACT, DIFFICULTY, true);
+    expect(mining.activeDestinations).toEqual(['a', 'b']);
+    mining.setContract({ ...contract, isDelivering: true });
     await until(() => (placed()['buyer'] ?? 0) >= 3, 'and back');
 
     const reports = await settled(fleet, at);

@@ -76,10 +76,7 @@ export class Stand {
     const ledger = new MemoryLedger({}, { clock });
     const meters = new Meters({ extranonce1Size: 4 });
     const work = new DestinationWork(
-      {
-        names: config.destinations.map(({ name }) => name),
-        contract: config.destinations.find(({ role }) => role === 'contract')?.name,
-      },
+      { contract: config.destinations.find(({ role }) => role === 'contract')?.name },
       { clock, meters },
     );
     const mining = new Mining(config, 1, {
