@@ -451,16 +451,17 @@ export class DownstreamServer {
   }
 
   /**
-   * Work a session was already sent would make it find the same shares again, so it gets it with a later
-   * ntime where that is possible.
+   * Work a session was already sent, by this job or by one of another destination for the same upstream work,
+   * would make it find the same shares again, so it gets it with a later ntime where that is possible.
    */
   #sendWork(session: Session): void {
     const { destination } = session;
     const current = this.#deps.jobs.current(destination);
     if (current === undefined) return;
-    const wasSent = session.wasSent(current.id);
+    const prepared = this.#prepare(current);
+    const wasSent = session.wasSent(prepared);
     const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.monotonicMs()) : undefined;
-    session.sendJob(this.#prepare(fresh ?? current), true, wasSent);
+    session.sendJob(fresh === undefined ? prepared : this.#prepare(fresh), true, wasSent);
   }
 
   #leave(session: Session): void {

@@ -63,6 +63,13 @@ export class SessionWork {
     return this.#newest?.job.id === jobId ? this.#newest : this.#sent.find(jobId);
   }
 
+  /** True when this job is among those that may be submitted, or the same work with its time or a later one. */
+  wasSent({ job, work }: PreparedJob): boolean {
+    if (this.find(job.id) !== undefined) return true;
+    const sent = this.#sent.findWork(work);
+    return sent !== undefined && sent.job.time >= job.time;
+  }
+
   /** A share of this worker was accepted at this target. */
   accept(worker: SessionWorker, target: ShareTarget): void {
     if (target !== this.#rowTarget || worker !== this.#rowWorker) {

@@ -7,7 +7,6 @@ import { parseClientLine } from '../../stratum/client-messages.ts';
 import type { RawId } from '../../stratum/envelope.ts';
 import type { Extranonce } from '../../stratum/extranonce.ts';
 import type { LineFramer, LineSink } from '../../stratum/framing.ts';
-import type { JobId } from '../../stratum/job-id.ts';
 import {
   printError,
   printGetVersion,
@@ -228,9 +227,9 @@ export class Session implements LineSink {
     return false;
   }
 
-  /** True when this very job is among those the miner still may submit. */
-  wasSent(jobId: JobId): boolean {
-    return this.#work.find(jobId) !== undefined;
+  /** True when the miner has this job, or the same work with its time or a later one. */
+  wasSent(prepared: PreparedJob): boolean {
+    return this.#work.wasSent(prepared);
   }
 
   /**
