@@ -3,17 +3,20 @@ import { isRecord } from '../base/json.ts';
 import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
-import type { ContractRunner } from './contract-runner.ts';
+import type { RunningContracts } from './running-contracts.ts';
 
 type Actions = Readonly<Record<string, Action>>;
 
-/** `POST /api/v1/channel/...` of a proxy, of its contract unless the body names an earlier one. */
-export function proxyChannelActions(selling: () => ContractRunner | undefined): Actions {
+/** `POST /api/v1/channel/...` of a proxy, of its one contract unless the body names another. */
+export function proxyChannelActions(contracts: RunningContracts): Actions {
   const served = (input: unknown): MinerContract => {
-    const running = selling();
-    if (running === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
-    const wanted = contractOf(input) ?? running.contractId;
-    const side = [running.side, ...running.earlier].find(({ status }) => status.contractId === wanted);
+    const { first, all } = contracts;
+    if (first === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
+    const named = contractOf(input);
+    if (named === undefined && all.length > 1)
+      throw new CodedError('unknown_channel', 'say which contract');
+    const wanted = named ?? first.contractId;
+    const side = contracts.side(wanted);
     if (side === undefined) throw new CodedError('unknown_channel', `${wanted} is not served here`);
     return side;
   };

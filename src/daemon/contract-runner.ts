@@ -7,7 +7,6 @@ import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
-import { hasBondOutputs } from '../contract/bond-terms.ts';
 import {
   type ContractTerms,
   contractIdOf,
@@ -21,17 +20,11 @@ import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import { termsV3From } from '../contract/terms-upgrade.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { MinerContract, type MinerStatus } from '../miner/miner-contract.ts';
+import { MinerContract, type MinerContractOptions, type MinerStatus } from '../miner/miner-contract.ts';
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
 import type { connectPeer } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
-import {
-  CONTRACT_KIND,
-  loadContract,
-  REMAINS_KIND,
-  type StoredContract,
-  WATCHED_KIND,
-} from '../settlement/records.ts';
+import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
 
 /** What was last proposed: kept so that a restart goes on with the same contract. */
@@ -65,14 +58,15 @@ export class ContractRunner {
   readonly terms: ContractTerms;
   readonly contractId: string;
   readonly side: MinerContract;
-  /** Contracts before this one that are not at their end: they close, and bring back what was staked. */
-  readonly earlier: MinerContract[] = [];
+  /** How its maker is reached and the miner is paid. */
+  readonly options: MinerContractOptions;
   readonly #deps: ContractRunnerDeps;
 
-  private constructor(terms: ContractTerms, side: MinerContract, deps: ContractRunnerDeps) {
-    this.terms = terms;
-    this.contractId = contractIdOf(terms);
-    this.side = side;
+  private constructor(options: MinerContractOptions, deps: ContractRunnerDeps) {
+    this.options = options;
+    this.terms = options.terms;
+    this.contractId = contractIdOf(options.terms);
+    this.side = new MinerContract(options, deps);
     this.#deps = deps;
   }
 
@@ -95,27 +89,9 @@ export class ContractRunner {
     const payoutScript = payoutScriptOf(contract.payout, network);
     const { returnsBonds } = contract;
     const options = { terms, host, port, payoutScript, returnsBonds, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
-    const side = new MinerContract({ ...options, reconnectMaxMs: 15_000 }, deps);
-    const selling = new ContractRunner(terms, side, deps);
-    await side.start();
-    await selling.#startEarlier(options);
-    return selling;
-  }
-
-  async stop(): Promise<void> {
-    await Promise.all([this.side, ...this.earlier].map((side) => side.stop()));
-  }
-
-  async #startEarlier(options: ConstructorParameters<typeof MinerContract>[0]): Promise<void> {
-    const { onStatus: _ofThisContract, ...deps } = this.#deps;
-    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
-      const stored = id === this.contractId ? undefined : await loadContract(deps.ledger, id);
-      if (stored === undefined || !(await hasRest(stored, deps.ledger))) continue;
-      const side = new MinerContract({ ...options, terms: stored.contract.terms }, deps);
-      this.earlier.push(side);
-      await side.start();
-      if (stored.channel?.status !== 'closed') void side.close();
-    }
+    const runner = new ContractRunner({ ...options, reconnectMaxMs: 15_000 }, deps);
+    await runner.side.start();
+    return runner;
   }
 
   async report(): Promise<ContractReport> {
@@ -129,19 +105,6 @@ export class ContractRunner {
       exposureHashes: status.exposureHashes,
     });
   }
-}
-
-/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
-async function hasRest(
-  { contractId, contract, channel }: StoredContract,
-  ledger: Ledger,
-): Promise<boolean> {
-  if (channel === undefined || channel.status === 'failed') return false;
-  if (channel.status !== 'closed') return true;
-  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
-  const { terms } = contract;
-  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
-  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
 }
 
 /**

@@ -2,15 +2,14 @@ import type { MetricSources } from '../metrics/metrics.ts';
 import { braidpoolSources } from '../mining/braidpool-view.ts';
 import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mining/destination-status.ts';
 import type { Destination } from '../upstream/destination.ts';
+import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { ledgerSources, limitSum } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger, parts } = facts;
+  const { mining, meters, ledger } = facts;
   const { server, engine } = mining;
-  const side = () => parts.selling?.side.status;
-  const terms = () => parts.selling?.terms;
   return {
     ...ledgerSources(ledger),
     ...downstreamSources(facts),
@@ -22,33 +21,46 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
     blocks_found_total: () => mining.stats.blocksFound,
     validation_queue_shares: () => engine.stats.queued,
     ...upstreamSources(facts),
-    contract_state: () => {
-      const stream = side()?.stream;
-      return stream === undefined ? {} : { [stream]: 1 };
-    },
-    contract_delivered_work_hashes_total: () => Number(side()?.ownWorkHashes ?? 0n),
-    contract_work_hashes: () => Number(terms()?.workTotalHashes ?? 0n),
-    channel_state: () => {
-      const status = side();
-      if (status === undefined || status.channel === 'none') return {};
-      return { [status.frozen === undefined ? status.channel : 'frozen']: 1 };
-    },
-    channel_balance_sats: () => {
-      const paidSat = side()?.signed?.paidSat ?? 0n;
-      const agreed = terms();
-      if (agreed === undefined) return {};
-      return {
-        miner: Number(agreed.minerReserveSat + paidSat),
-        maker: Number(agreed.reserveSat + agreed.budgetSat - paidSat),
-      };
-    },
-    channel_updates_total: () => ({ signed: parts.selling?.side.stats.statesTaken ?? 0 }),
-    channel_unsigned_sats: () => Number(side()?.exposureSat ?? 0n),
-    market_peer_up: () => (side()?.connected === true ? 1 : 0),
+    ...contractSources(facts),
     limit_hits_total: () =>
       limitSum(server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits),
     errors_total: () => server.stats.refused,
   };
+}
+
+/** Sums over the contracts that run; a state is counted by the contracts that are in it. */
+function contractSources({ contracts }: ProxyParts) {
+  const statuses = () => contracts.all.map(({ side }) => side.status);
+  const sum = (value: (runner: ContractRunner) => bigint): number =>
+    Number(contracts.all.reduce((total, runner) => total + value(runner), 0n));
+  return {
+    contract_state: () => countsOf(statuses().map(({ stream }) => stream)),
+    contract_delivered_work_hashes_total: () => sum(({ side }) => side.status.ownWorkHashes),
+    contract_work_hashes: () => sum(({ terms }) => terms.workTotalHashes),
+    channel_state: () => {
+      const channels = statuses().filter(({ channel }) => channel !== 'none');
+      return countsOf(channels.map(({ channel, frozen }) => (frozen === undefined ? channel : 'frozen')));
+    },
+    channel_balance_sats: () => {
+      if (contracts.all.length === 0) return {};
+      const paidSat = ({ side }: ContractRunner): bigint => side.status.signed?.paidSat ?? 0n;
+      return {
+        miner: sum((runner) => runner.terms.minerReserveSat + paidSat(runner)),
+        maker: sum((runner) => runner.terms.reserveSat + runner.terms.budgetSat - paidSat(runner)),
+      };
+    },
+    channel_updates_total: () => ({
+      signed: contracts.all.reduce((total, { side }) => total + side.stats.statesTaken, 0),
+    }),
+    channel_unsigned_sats: () => Number(contracts.exposureSat),
+    market_peer_up: () => (statuses().some(({ connected }) => connected) ? 1 : 0),
+  };
+}
+
+function countsOf(names: readonly string[]): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
+  return counts;
 }
 
 function downstreamSources({ mining: { server } }: ProxyParts) {

@@ -2,7 +2,6 @@ import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatSi } from '../base/units.ts';
 import { VERSION } from '../base/version.ts';
-import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
@@ -16,8 +15,9 @@ import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import type { RunningContracts } from './running-contracts.ts';
 
-/** Everything the status page and the metrics read; the contract's parts come once they have started. */
+/** Everything the status page and the metrics read; contracts come once they have started. */
 export type ProxyParts = {
   readonly config: ProxyConfig;
   readonly mining: Mining;
@@ -27,7 +27,7 @@ export type ProxyParts = {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly signer: SeedSigner;
-  readonly parts: { readonly selling?: ContractRunner; readonly chain?: ChainSource };
+  readonly contracts: RunningContracts;
 };
 
 /** Sessions listed on the status page; the rest is only counted. */
@@ -56,16 +56,22 @@ export type ProxyStatus = {
   /** Of the destinations that name an RPC; their braids are in `/api/v1/dag`. */
   readonly braidpool: readonly BraidpoolStatus[];
   readonly miners: readonly unknown[];
-  readonly contract: (ContractReport & { readonly connected: boolean; readonly live: boolean }) | null;
+  /** The first of `contracts`. */
+  readonly contract: ContractStatus | null;
+  readonly contracts: readonly ContractStatus[];
+  /** Work that is delivered and not signed for, over all contracts. */
+  readonly exposure_sat: bigint;
   readonly last_peer_error: string | null;
 };
 
+type ContractStatus = ContractReport & { readonly connected: boolean; readonly live: boolean };
+
 /** The body of `/api/v1/status`. */
 export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
-  const { mining, meters, config, parts } = facts;
+  const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
-  const side = parts.selling?.side.status;
+  const contracts = await Promise.all(facts.contracts.all.map(contractStatus));
   return {
     version: VERSION,
     role: 'proxy',
@@ -87,12 +93,20 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
     miners: server.sessions().slice(0, SESSIONS_LISTED).map(minerOf),
-    contract:
-      parts.selling === undefined || side === undefined
-        ? null
-        : { ...(await parts.selling.report()), connected: side.connected, live: side.live },
-    last_peer_error: side?.lastError ?? null,
+    contract: contracts[0] ?? null,
+    contracts,
+    exposure_sat: facts.contracts.exposureSat,
+    last_peer_error: lastPeerError(facts.contracts) ?? null,
   };
+}
+
+async function contractStatus(runner: ContractRunner): Promise<ContractStatus> {
+  const { connected, live } = runner.side.status;
+  return { ...(await runner.report()), connected, live };
+}
+
+function lastPeerError({ all }: RunningContracts): string | undefined {
+  return all.map(({ side }) => side.status.lastError).find((error) => error !== undefined);
 }
 
 /** A miner with the name of the destination, or of its own link there, that it mines to. */

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
@@ -9,7 +10,7 @@ import { COMMIT, VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
-import type { ProxyConfig } from '../config/config.ts';
+import type { ContractConfig, ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -29,10 +30,10 @@ import { Hashrate } from '../work/hashrate.ts';
 import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { proxyChannelActions } from './channel-actions.ts';
-import { ContractRunner } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { RunningContracts } from './running-contracts.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 const clock = systemClock;
@@ -60,24 +61,17 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const memory = await openMemory(config.dataDir, observers, crash, log);
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
-  const parts: { selling?: ContractRunner; chain?: ChainSource } = {};
+  const contracts = new RunningContracts();
   const work = new DestinationWork({ contract: contractDestination(config) }, { clock, meters });
   const mining = new Mining(config, memory.run, {
-    ...{
-      kernel,
-      duplicates: memory.duplicates,
-      clock,
-      timers,
-      random: systemRandom,
-      log,
-      env: process.env,
-    },
+    ...{ kernel, duplicates: memory.duplicates, clock, timers, random: systemRandom, log },
+    env: process.env,
     commit: async (shares) => {
       const credit = await meters.commit(ledger, shares);
       for (const part of credit.parts) {
         hashrate.add(Number(part.workHashes));
         work.add(part);
-        parts.selling?.side.onDurable(part.stream, meters.total(part.stream));
+        contracts.onDurable(part.stream, meters.total(part.stream));
       }
     },
     observeBatch: (shares, seconds) => {
@@ -86,7 +80,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  const facts: ProxyParts = { config, mining, meters, hashrate, work, ledger, clock, signer, parts };
+  const facts: ProxyParts = { config, mining, meters, hashrate, work, ledger, clock, signer, contracts };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
   observers.observe = metrics.observe;
@@ -94,49 +88,26 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: readyChecks(mining, ledger, () => parts.selling?.side.status.frozen),
+      checks: readyChecks(mining, ledger, contracts),
       status: () => proxyStatus(facts),
       views: { dag: () => mining.braidpoolNodes.map(({ newest }) => newest) },
-      actions: proxyChannelActions(() => parts.selling),
+      actions: proxyChannelActions(contracts),
     },
   );
   const httpAt = await ops.start();
-  if (config.contract !== undefined && config.chain !== undefined) {
-    parts.chain = chainSource(config.network, config.chain, log);
-    const onStatus = contractListener(
-      mining,
-      contractDestination(config)!,
-      config.contract.shareDifficulty,
-    );
-    const contractLog = log.child({ part: 'contract' });
-    const { connect } = crash;
-    const externalSigning = fileExternalSigning(join(config.dataDir, 'requests'));
-    const deps = {
-      ledger,
-      chain: parts.chain,
-      signer,
-      clock,
-      timers,
-      random: systemRandom,
-      log: contractLog,
-      connect,
-      externalSigning,
-    };
-    parts.selling = await ContractRunner.start(config.network, config.contract, { ...deps, onStatus });
-    onStatus(parts.selling.side.status);
-  }
+  const chain = await serveContract(facts, crash, log);
   await mining.start();
   return {
     ready: {
       stratum: addressText(mining.server.addresses()[0]!),
       listeners: mining.server.addresses().slice(1).map(addressText),
       http: `${httpAt.host}:${httpAt.port}`,
-      contract: parts.selling?.contractId ?? null,
+      contract: contracts.first?.contractId ?? null,
     },
     close: async () => {
       await mining.stop();
-      await parts.selling?.stop();
-      parts.chain?.close();
+      await contracts.stop();
+      chain?.close();
       await ledger.close();
       await ops.close();
     },
@@ -147,13 +118,39 @@ function contractDestination({ destinations }: ProxyConfig): string | undefined 
   return destinations.find(({ role }) => role === 'contract')?.name;
 }
 
+/** The contract of the configuration, if it has one. @returns the node that it asks, to be closed after it */
+async function serveContract(
+  facts: ProxyParts,
+  crash: CrashPoint,
+  log: Logger,
+): Promise<ChainSource | undefined> {
+  const { config, contracts, mining, work, ledger, signer } = facts;
+  if (config.contract === undefined || config.chain === undefined) return undefined;
+  const chain = chainSource(config.network, config.chain, log);
+  const onStatus = contractListener(mining, work, config, config.contract);
+  const { side } = await contracts.start(config.network, config.contract, {
+    ...{ ledger, chain, signer, clock, timers, random: systemRandom, onStatus },
+    log: log.child({ part: 'contract' }),
+    connect: crash.connect,
+    externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
+  });
+  onStatus(side.status);
+  return chain;
+}
+
+/** Tells mining what a contract wants: its work is that of the destination for contracts. */
 function contractListener(
   mining: Mining,
-  destination: string,
-  shareDifficulty: number,
+  work: DestinationWork,
+  config: ProxyConfig,
+  { shareDifficulty: difficulty }: ContractConfig,
 ): (status: MinerStatus) => void {
-  return ({ contractId, live }) =>
-    mining.setContract({ contractId, destination, difficulty: shareDifficulty, isDelivering: live });
+  const destination = contractDestination(config);
+  assert(destination !== undefined, 'contract_has_destination');
+  return ({ contractId, live }) => {
+    work.assign(contractId, destination);
+    mining.setContract({ contractId, destination, difficulty, isDelivering: live });
+  };
 }
 
 /** Histograms exist only once everything they describe does. */
@@ -191,11 +188,11 @@ function addressText({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function readyChecks(mining: Mining, ledger: Ledger, frozen: () => string | undefined) {
+function readyChecks(mining: Mining, ledger: Ledger, contracts: RunningContracts) {
   return {
     ledger: () => ledgerCheck(ledger, clock),
     upstream: () => mining.destinations.some(({ health }) => health.up) || 'no destination is up',
-    channel: () => frozen() === undefined || `frozen: ${frozen()}`,
+    channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
   } as const;
 }
 

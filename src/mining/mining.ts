@@ -251,7 +251,7 @@ export class Mining {
     if (change.ended !== undefined) this.#end([change.ended]);
   }
 
-  /** Its hashrate goes elsewhere, and its jobs end: shares of them count as long as those of a replaced block. */
+  /** Its hashrate goes elsewhere and its jobs end; their shares count as after another block. */
   endContract(contractId: string): void {
     const route = this.routes.endContract(contractId);
     if (route === undefined) return;

@@ -53,8 +53,8 @@ export function newRouting(policy: FailoverPolicy): RoutingState {
 
 /**
  * First the contracts that want hashrate and whose upstream works: those with a rate get it, the others
- * divide by weight what rates leave. Only what they leave, or all while there are none, is for the miner's own:
- * those with a weight or a rate share, without one the best that works gets all. Pure.
+ * divide by weight what rates leave. Only what they leave, or all while there are none, is for the miner's
+ * own: those with a weight or a rate share, without one the best that works gets all. Pure.
  */
 export function route(
   state: RoutingState,

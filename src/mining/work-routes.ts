@@ -37,8 +37,8 @@ export type ContractWork = {
 };
 
 /**
- * A way to use a destination's work: for one contract, or for the miner's own account. Each has jobs of its own,
- * so that a share is credited to exactly one stream of evidence.
+ * A way to use a destination's work: for one contract, or for the miner's own account. Each has jobs of its
+ * own, so that a share is credited to exactly one stream of evidence.
  */
 export type WorkRoute = {
   /** `Job.destination` of its shared jobs, and what sessions are assigned to. */

@@ -6,7 +6,8 @@ import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
 import { termsToJson } from '../../src/contract/terms.ts';
-import { ContractRunner } from '../../src/daemon/contract-runner.ts';
+import type { ContractRunner } from '../../src/daemon/contract-runner.ts';
+import { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
@@ -46,16 +47,22 @@ function configOf(world: World, termsVersion: 2 | 3 = 2): ContractConfig {
   };
 }
 
-async function start(world: World, store: MemoryLedger, termsVersion?: 2 | 3): Promise<ContractRunner> {
+type Selling = Pick<ContractRunner, 'side' | 'terms' | 'contractId'> & {
+  readonly contracts: RunningContracts;
+};
+
+async function start(world: World, store: MemoryLedger, termsVersion?: 2 | 3): Promise<Selling> {
   const { source: chain, minerSigner: signer } = world;
-  return ContractRunner.start('regtest', configOf(world, termsVersion), {
+  const contracts = new RunningContracts();
+  const { side, terms, contractId } = await contracts.start('regtest', configOf(world, termsVersion), {
     timers: systemTimers,
     ...{ ledger: new MortalLedger(store), chain, signer, clock: systemClock, random },
     ...{ log: silentLogger, onStatus: () => {} },
   });
+  return { contracts, side, terms, contractId };
 }
 
-async function opened(): Promise<{ world: World; store: MemoryLedger; selling: ContractRunner }> {
+async function opened(): Promise<{ world: World; store: MemoryLedger; selling: Selling }> {
   const world = worldOf();
   await world.startMaker();
   const store = new MemoryLedger();
@@ -75,11 +82,11 @@ describe('selling hashrate', () => {
     world.chain.generate(6);
     await until('closed', () => selling.side.status.channel === 'closed');
     const { contractId } = selling;
-    await selling.stop();
+    await selling.contracts.stop();
 
     const next = await start(world, store);
     expect(next.contractId).not.toBe(contractId);
-    expect(next.earlier.map(({ status }) => status.contractId)).toEqual([contractId]);
+    expect(next.contracts.earlier.map(({ status }) => status.contractId)).toEqual([contractId]);
     const before = world.chain.mempoolEntries().length;
     world.chain.generate(20);
     // Both bonds, and whatever the next contract has sent by now.
@@ -87,17 +94,17 @@ describe('selling hashrate', () => {
       world.chain.mempoolEntries().filter(({ transaction }) => transaction.ins[0]!.sequence === 20).length;
     await until('bonds', () => returned() === 2);
     expect(before).toBeLessThanOrEqual(1);
-    await next.stop();
+    await next.contracts.stop();
     await world.maker.close();
   });
 
   it('asks the maker for the contract of a ledger that is gone, instead of proposing another', async () => {
     const { world, selling } = await opened();
-    await selling.stop();
+    await selling.contracts.stop();
     const healed = await start(world, new MemoryLedger());
     expect(healed.contractId).toBe(selling.contractId);
     await until('reestablished', () => healed.side.status.connected);
-    await healed.stop();
+    await healed.contracts.stop();
     await world.maker.close();
   });
 
@@ -106,7 +113,7 @@ describe('selling hashrate', () => {
     world.port = 1;
     const selling = await start(world, new MemoryLedger());
     expect(selling.terms).toMatchObject({ bonds, seal });
-    await selling.stop();
+    await selling.contracts.stop();
   });
 });
 
@@ -122,7 +129,7 @@ it.each([
     await until('funding', () => world.chain.mempoolEntries().length === 1);
     expect(termsToJson(selling.terms)['version']).toBe(version);
     expect(bondsOf(selling.terms)).toMatchObject(bonds);
-    await selling.stop();
+    await selling.contracts.stop();
     await world.stop();
   },
 );
@@ -133,6 +140,6 @@ it('terms of version 3 are not proposed to a maker that does not read them', asy
   const selling = await start(world, new MemoryLedger(), 3);
   await until('refusal', () => selling.side.status.lastError === 'unsupported');
   expect(world.maker.status).toEqual([]);
-  await selling.stop();
+  await selling.contracts.stop();
   await world.stop();
 });

@@ -11,7 +11,7 @@ import { SeedSigner } from '../../src/channel/signer.ts';
 import { type SignedState, signState } from '../../src/channel/states.ts';
 import type { BondTerms } from '../../src/contract/bond-terms.ts';
 import { makerChannelActions, proxyChannelActions } from '../../src/daemon/channel-actions.ts';
-import type { ContractRunner } from '../../src/daemon/contract-runner.ts';
+import type { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import { chainRpcMethods, RpcError } from '../../src/devnet/chain/chain-rpc-methods.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -101,11 +101,16 @@ async function expectRefunded(world: World, before: bigint): Promise<void> {
   expect(balanceOf(world, 'maker') - before).toBe(budgetSat + reserveSat + minerReserveSat - feeSat);
 }
 
+/** The miner's contract as the only one of a proxy. */
+function contractsOf({ miner: side, contractId }: World): RunningContracts {
+  const first = { side, contractId };
+  return { first, all: [first], side: () => side } as unknown as RunningContracts;
+}
+
 /** `POST /api/v1/channel/force-close` of the proxy. */
 async function forceClose(world: World): Promise<unknown> {
-  const { miner: side, contractId } = world;
-  const selling = { side, contractId, earlier: [] } as unknown as ContractRunner;
-  return proxyChannelActions(() => selling)['channel/force-close']!({ contract: contractId });
+  const { contractId } = world;
+  return proxyChannelActions(contractsOf(world))['channel/force-close']!({ contract: contractId });
 }
 
 async function states(world: World): Promise<(n: number, workHashes: bigint) => SignedState> {
@@ -593,9 +598,8 @@ describe('a close by hand that does nothing', () => {
     failAt(world, 'miner', 'state');
     await world.work(4);
     await until('frozen', () => world.miner.status.frozen !== undefined);
-    const { miner: side, contractId } = world;
-    const selling = { side, contractId, earlier: [] } as unknown as ContractRunner;
-    const action = proxyChannelActions(() => selling)['channel/close']!;
+    const { contractId } = world;
+    const action = proxyChannelActions(contractsOf(world))['channel/close']!;
     const asked = (async () => action({ contract: contractId }))();
     expect(await asked.catch(codeOf)).toBe('channel_frozen');
     await world.stop();

@@ -63,7 +63,7 @@ export class SessionWork {
     return this.#newest?.job.id === jobId ? this.#newest : this.#sent.find(jobId);
   }
 
-  /** True when this job is among those that may be submitted, or the same work with its time or a later one. */
+  /** True for a job that may be submitted, and for the same work as one of its time or a later one. */
   wasSent({ job, work }: PreparedJob): boolean {
     if (this.find(job.id) !== undefined) return true;
     const sent = this.#sent.findWork(work);

@@ -1,0 +1,97 @@
+import type { NetworkName } from '../bitcoin/network.ts';
+import type { ContractConfig } from '../config/config.ts';
+import { hasBondOutputs } from '../contract/bond-terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { MinerContract } from '../miner/miner-contract.ts';
+import {
+  CONTRACT_KIND,
+  loadContract,
+  REMAINS_KIND,
+  type StoredContract,
+  WATCHED_KIND,
+} from '../settlement/records.ts';
+import type { StreamTotal } from '../work/meters.ts';
+import { ContractRunner, type ContractRunnerDeps } from './contract-runner.ts';
+
+/** The contracts a proxy serves, and those of earlier runs that are not at their end. */
+export class RunningContracts {
+  readonly #runners = new Map<string, ContractRunner>();
+  readonly #earlier = new Map<string, MinerContract>();
+
+  /** In the order they were started. */
+  get all(): readonly ContractRunner[] {
+    return [...this.#runners.values()];
+  }
+
+  /** They close, and bring back what was staked. */
+  get earlier(): readonly MinerContract[] {
+    return [...this.#earlier.values()];
+  }
+
+  /** The one that is shown where there is room for one. */
+  get first(): ContractRunner | undefined {
+    return this.all[0];
+  }
+
+  /** Work that is delivered and not signed for, over all. */
+  get exposureSat(): bigint {
+    return this.all.reduce((sum, { side }) => sum + side.status.exposureSat, 0n);
+  }
+
+  /** Why one of them is frozen, if any is. */
+  get frozen(): string | undefined {
+    return this.all.map(({ side }) => side.status.frozen).find((reason) => reason !== undefined);
+  }
+
+  /** Of a contract that is served, or of an earlier one. */
+  side(contractId: string): MinerContract | undefined {
+    return this.#runners.get(contractId)?.side ?? this.#earlier.get(contractId);
+  }
+
+  /** Serves the contract of a configuration, and brings to their end those that were served before it. */
+  async start(
+    network: NetworkName,
+    contract: ContractConfig,
+    deps: ContractRunnerDeps,
+  ): Promise<ContractRunner> {
+    const runner = await ContractRunner.start(network, contract, deps);
+    this.#runners.set(runner.contractId, runner);
+    await this.#startEarlier(runner, deps);
+    return runner;
+  }
+
+  /** Evidence of a stream became durable; those of the miner's own concern nobody here. */
+  onDurable(stream: string, total: StreamTotal): void {
+    this.#runners.get(stream)?.side.onDurable(stream, total);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.all.map(({ side }) => side), ...this.earlier].map((side) => side.stop()));
+  }
+
+  /** By the connection and the payout of the contract that comes after them. */
+  async #startEarlier({ options }: ContractRunner, deps: ContractRunnerDeps): Promise<void> {
+    const { onStatus: _ofThatContract, ...others } = deps;
+    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
+      const stored = this.side(id) === undefined ? await loadContract(deps.ledger, id) : undefined;
+      if (stored === undefined || !(await hasRest(stored, deps.ledger))) continue;
+      const side = new MinerContract({ ...options, terms: stored.contract.terms }, others);
+      this.#earlier.set(id, side);
+      await side.start();
+      if (stored.channel?.status !== 'closed') void side.close();
+    }
+  }
+}
+
+/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
+async function hasRest(
+  { contractId, contract, channel }: StoredContract,
+  ledger: Ledger,
+): Promise<boolean> {
+  if (channel === undefined || channel.status === 'failed') return false;
+  if (channel.status !== 'closed') return true;
+  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
+  const { terms } = contract;
+  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
+  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
+}
