@@ -233,8 +233,11 @@ export class Mining {
     const mined = this.routes.destinations.find(({ setup }) => setup.name === name);
     if (mined === undefined) return false;
     const ended = this.routes.remove(mined);
-    const nowMs = this.#deps.clock.monotonicMs();
-    this.#leaving = [...this.#leaving, { mined, keptUntilMs: nowMs + KEEP_MS, endAtMs: nowMs + LINGER_MS }];
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    this.#leaving = [
+      ...this.#leaving,
+      { mined, keptUntilMs: monotonicMs + KEEP_MS, endAtMs: monotonicMs + LINGER_MS },
+    ];
     this.#reroute();
     this.#end(ended);
     return true;
@@ -279,8 +282,8 @@ export class Mining {
       onJob: (destination, job) => this.#onJob(destination, job),
       onUp: () => this.#reroute(),
       onDown: (destination) => {
-        const nowMs = this.#deps.clock.monotonicMs();
-        for (const { name } of this.routes.of(destination)) this.jobs.endDestination(name, nowMs);
+        const monotonicMs = this.#deps.clock.monotonicMs();
+        for (const { name } of this.routes.of(destination)) this.jobs.endDestination(name, monotonicMs);
         this.#reroute();
       },
       links: this.linked.listener,
@@ -353,12 +356,12 @@ export class Mining {
     this.jobs.expire(this.#deps.clock.monotonicMs());
     this.#reroute();
     this.router.balance();
-    const nowMs = this.#deps.clock.monotonicMs();
+    const monotonicMs = this.#deps.clock.monotonicMs();
     this.#dismiss(({ mined, keptUntilMs, endAtMs }) => {
-      const isAnswered = nowMs >= keptUntilMs && mined.destination.figures.sharesInFlight === 0;
-      return isAnswered || nowMs >= endAtMs;
+      const isAnswered = monotonicMs >= keptUntilMs && mined.destination.figures.sharesInFlight === 0;
+      return isAnswered || monotonicMs >= endAtMs;
     });
-    this.routes.sweep(nowMs);
+    this.routes.sweep(monotonicMs);
   }
 
   #submit(submission: SessionSubmission): void {

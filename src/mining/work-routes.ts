@@ -184,14 +184,14 @@ export class WorkRoutes {
     );
   }
 
-  /** Routes of earlier calls that nobody mines by any more. @param nowMs monotonic */
-  ended(routes: readonly WorkRoute[], nowMs: number): void {
-    this.#ended = [...this.#ended, ...routes.map((route) => ({ route, atMs: nowMs }))];
+  /** Routes of earlier calls that nobody mines by any more. */
+  ended(routes: readonly WorkRoute[], monotonicMs: number): void {
+    this.#ended = [...this.#ended, ...routes.map((route) => ({ route, atMs: monotonicMs }))];
   }
 
-  /** Forgets what ended long ago: nobody can submit a job of it any more. @param nowMs monotonic */
-  sweep(nowMs: number): void {
-    const due = this.#ended.filter(({ atMs }) => nowMs - atMs >= FORGET_MS);
+  /** Forgets what ended long ago: nobody can submit a job of it any more. */
+  sweep(monotonicMs: number): void {
+    const due = this.#ended.filter(({ atMs }) => monotonicMs - atMs >= FORGET_MS);
     if (due.length === 0) return;
     this.#ended = this.#ended.filter((one) => !due.includes(one));
     for (const { route } of due) {

@@ -41,4 +41,23 @@ describe('work that is sold at one difficulty', () => {
     test.clock.advance(30_000);
     expect(test.jobs.refresh('pool', test.clock.monotonicMs())?.fixedDifficulty).toBe(FIXED);
   });
+
+  it('comes with a later time to a miner that has the same work for another contract', async () => {
+    const test = await startServer({ verdict: () => 'accepted' });
+    const now = test.clock.nowMs();
+    test.jobs.add('pool', 'contract', plainWork(1, HARD), now, FIXED);
+    const other = test.jobs.add('other', 'contract 2', plainWork(1, HARD), now, 2 * FIXED);
+    const miner = test.miner();
+    miner.send(
+      { id: 1, method: 'mining.subscribe', params: ['test/1'] },
+      { id: 2, method: 'mining.authorize', params: ['rig.1', 'x'] },
+    );
+    await work(miner);
+    test.server.assign('all', 'other');
+    const { difficulty, job } = await work(miner);
+    expect(difficulty).toBe(2 * FIXED);
+    const sent = test.jobs.current('other')!;
+    expect([sent.wireId, sent.stream]).toEqual([job, 'contract 2']);
+    expect(sent.time).toBeGreaterThan(other.time);
+  });
 });

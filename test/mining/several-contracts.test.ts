@@ -8,6 +8,7 @@ import { ownStream } from '../../src/mining/destination-work.ts';
 import type { ContractWork } from '../../src/mining/work-routes.ts';
 import { FakePool, ok, plainPool } from '../upstream/fake-pool.ts';
 import { notify } from '../upstream/work.ts';
+import { FakeDestination } from './fake-destination.ts';
 import { DIFFICULTY, destinationToml, type MiningStand, STRATUM_TOML, Stand, until } from './stand.ts';
 
 let stand: Stand;
@@ -40,6 +41,7 @@ async function scene(): Promise<Scene> {
     { trackAccepted: true },
   );
   stand.onClose(() => fleet.stop());
+  await until(() => placed(made)['own'] === MINERS, 'all are at work');
   const contractA = { contractId: A, destination: 'left', difficulty: DIFFICULTY, isDelivering: true };
   const contractB = { ...contractA, contractId: B, destination: 'right', difficulty: 2 * DIFFICULTY };
   made.work.assign(A, 'left');
@@ -188,6 +190,34 @@ describe('two contracts at one pool', () => {
     }
     await expectExactCredit(at);
     expect(mining.destinations[0]!.figures.shares.accepted).toBeGreaterThan(0);
+  }, 60_000);
+});
+
+describe('a destination of another kind', () => {
+  it('is mined to like a pool, by what the interface says alone', async () => {
+    const at = await scene();
+    const { mining, meters } = at;
+    const lastJob = mining.destinations[0]!.lastJob!;
+    let relayed: FakeDestination | undefined;
+    mining.addDestination(
+      { name: 'relayed', role: 'contract', priority: 0, quota: undefined, extranonce1: 'auto' },
+      (listener) => {
+        relayed = new FakeDestination('relayed', listener);
+        return relayed;
+      },
+    );
+    expect(relayed!.isStarted).toBe(true);
+    const contractB = { ...at.contractB, destination: 'relayed' };
+    mining.setContract(contractB);
+    relayed!.give({ ...lastJob, upstreamJobId: 'relayed', target: 2n ** 256n - 1n, clean: true });
+    expect(placed(at)).toEqual({ [`relayed@${B}`]: MINERS });
+    await until(() => meters.total(B).seq > 20, 'work is delivered');
+    mining.endContract(B);
+    await expectExactCredit(at);
+    expect(relayed!.shares.length).toBe(meters.total(B).seq);
+    expect(new Set(relayed!.shares.map(({ job }) => job.upstreamJobId))).toEqual(new Set(['relayed']));
+    mining.removeDestination('relayed');
+    await until(() => !relayed!.isStarted, 'it is closed');
   }, 60_000);
 });
 
