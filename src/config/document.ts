@@ -54,7 +54,7 @@ function comment(text: string): string[] {
   return lines.map((line) => `# ${line}`);
 }
 
-/** The options of a role as a Markdown table, for the README. */
+/** The options of a role as a Markdown table, for `config/OPTIONS.md`. */
 export function optionTable(role: Role): string {
   const rows = flatRows(optionsOf(role)).map(({ path, row }) => {
     const value =

@@ -65,8 +65,7 @@ const FAST_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25
 const POWERS_OF_TWO = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024] as const;
 
 /**
- * Every metric, once: names without the prefix. Dashboards, alerts and the README table are tested against
- * it.
+ * Every metric, once: names without the prefix. Dashboards, alerts and `METRICS.md` are tested against it.
  */
 export const CATALOGUE = {
   build_info: {
@@ -439,7 +438,7 @@ export type MetricName = keyof typeof CATALOGUE;
 
 export const METRIC_ROWS: Readonly<Record<MetricName, MetricRow>> = CATALOGUE;
 
-/** The catalogue as a Markdown table, for the README. */
+/** The catalogue as a Markdown table, for `config/prometheus/METRICS.md`. */
 export function metricTable(): string {
   const rows = Object.entries(METRIC_ROWS).map(([name, row]) => {
     const labels = (row.labels ?? []).map((label) => `\`${label}\``).join(', ');

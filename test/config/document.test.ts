@@ -22,7 +22,7 @@ describe.each(ROLES)('the table of %s', (role) => {
     }
   });
 
-  it('is complete in the example and the README table', () => {
+  it('is complete in the example and the table of the document', () => {
     const example = exampleToml(role);
     for (const { path } of rows) {
       const key = path.slice(path.lastIndexOf('.') + 1);
