@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /**
- * Recomputes evidence as a stranger would, from the format in the README alone: nothing of the product is
+ * Recomputes evidence as a stranger would, from the format in `EVIDENCE.md` alone: nothing of the product is
  * imported.
  */
 export type Recomputed = {

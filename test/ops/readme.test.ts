@@ -16,6 +16,10 @@ describe('README.md', () => {
     expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
   });
 
+  it('is short enough to be read to the end', () => {
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(15_000);
+  });
+
   it('shows its two commands and a picture on the first screen', () => {
     const screen = text.split('\n').slice(0, 40).join('\n');
     expect(screen).toContain('npm ci && npm run demo');
