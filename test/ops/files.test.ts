@@ -93,6 +93,20 @@ describe('config/compose.yaml', () => {
   });
 });
 
+describe('.github/workflows/ci.yml', () => {
+  const workflow = parseYaml(read('.github/workflows/ci.yml'));
+
+  it('runs what every change must pass, on the Node of package.json and on the newest', () => {
+    const job = (...path: (string | number)[]): Yaml => at(workflow, 'jobs', 'run', ...path);
+    const { engines } = JSON.parse(read('package.json')) as { engines: { node: string } };
+    const [oldest = ''] = /\d+/.exec(engines.node) ?? [];
+    expect(job('strategy', 'matrix', 'node')).toEqual([oldest, 'latest']);
+    expect(job('container')).toBe(`node:${oldest}-bookworm`);
+    expect((job('steps') as readonly Yaml[]).at(-1)).toEqual({ run: '.ci/run' });
+    expect(at(workflow, 'permissions')).toEqual({ contents: 'read' });
+  });
+});
+
 describe('provisioning', () => {
   it('joins Prometheus, Grafana and the dashboards', () => {
     const source = parseYaml(read('config/grafana/provisioning/datasources/prometheus.yml'));
