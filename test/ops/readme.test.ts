@@ -26,15 +26,4 @@ describe('README.md', () => {
     expect(screen).toContain('npm ci && npm test');
     expect(screen).toContain('market maker');
   });
-
-  it('links only to headings it has', () => {
-    const anchors = [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
-      title!
-        .toLowerCase()
-        .replace(/[^a-z0-9 -]/g, '')
-        .replaceAll(' ', '-'),
-    );
-    const links = [...text.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor!);
-    expect(links.filter((link) => !anchors.includes(link))).toEqual([]);
-  });
 });
