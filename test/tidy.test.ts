@@ -546,8 +546,6 @@ describe('documents', () => {
     'stratum.md',
     'streams.md',
     'src/README.md',
-    'src/channel/PROTOCOL.md',
-    'test/README.md',
   ];
   const texts = filesUnder('').filter((path) => !/\.(?:png|wasm|ico|woff2)$|^package-lock/.test(path));
   const documents = texts.filter((path) => path.endsWith('.md'));

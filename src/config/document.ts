@@ -12,8 +12,8 @@ export function exampleToml(role: Role): string {
   const title = role === 'proxy' ? 'Stratum proxy of a miner' : 'market maker';
   const intro =
     `Sharestream, ${title}. Every option with its default; what is commented out has none and shows an example. ` +
-    `An option can also be set in the environment (${ENV_PREFIX}LOG__LEVEL=debug) and by a flag (--log.level debug): ` +
-    'a flag wins over the environment, which wins over this file. Secrets are read from files.';
+    `An option can also be set in the environment (${ENV_PREFIX}LOG__LEVEL=debug), which wins over this file. ` +
+    'Secrets are read from files.';
   return `${comment(intro).join('\n')}\n${exampleNodes(optionsOf(role), '')}`;
 }
 

@@ -13,7 +13,7 @@ type RowText = {
   readonly secret?: true;
 };
 
-/** One option: one row of the table from which loader, example file, help and `OPTIONS.md` are made. */
+/** One option: one row of the table from which loader, example file and `OPTIONS.md` are made. */
 export type Row<T> = RowText & {
   readonly node: 'row';
   readonly kind: Kind<T>;
