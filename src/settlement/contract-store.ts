@@ -3,17 +3,15 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { WatchEffect } from '../chain/watcher.ts';
+import { isSpent, restoreLifecycle, transition } from '../channel/lifecycle.ts';
 import {
   type CloseRecord,
-  isSpent,
   type LifecycleEffect,
   type LifecycleEvent,
   type LifecycleOptions,
   type LifecycleState,
-  restoreLifecycle,
-  transition,
   UNSIGNED,
-} from '../channel/lifecycle.ts';
+} from '../channel/lifecycle-state.ts';
 import type { SignedState } from '../channel/states.ts';
 import type { StreamState } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';

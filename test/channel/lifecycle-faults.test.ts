@@ -1,16 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { closingOf, isDelivering, transition } from '../../src/channel/lifecycle.ts';
 import {
   ACCEPTED_IN,
-  closingOf,
-  isDelivering,
   LIFECYCLE_STATUSES,
   type LifecycleEffect,
   type LifecycleEvent,
   type LifecycleState,
   type LifecycleStatus,
-  transition,
   UNSIGNED,
-} from '../../src/channel/lifecycle.ts';
+} from '../../src/channel/lifecycle-state.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { isAtStake } from '../../src/contract/vesting.ts';
 import { code } from './fixtures.ts';

@@ -3,16 +3,15 @@ import { unreachable } from '../../src/base/assert.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { owedSat } from '../../src/base/units.ts';
 import type { ChannelView } from '../../src/chain/watcher.ts';
+import { restoreLifecycle, transition } from '../../src/channel/lifecycle.ts';
 import {
   type LifecycleEffect,
   type LifecycleEvent,
   type LifecycleOptions,
   type LifecycleRole,
   type LifecycleState,
-  restoreLifecycle,
-  transition,
   UNSIGNED,
-} from '../../src/channel/lifecycle.ts';
+} from '../../src/channel/lifecycle-state.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { CHILD, LADDER, REFUND_VSIZE } from '../chain/watch-model.ts';

@@ -1,12 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  isDelivering,
-  isEnded,
-  isSettled,
-  isSpent,
-  type LifecycleEffect,
-  type LifecycleEvent,
-} from '../../src/channel/lifecycle.ts';
+import { isDelivering, isEnded, isSettled, isSpent } from '../../src/channel/lifecycle.ts';
+import type { LifecycleEffect, LifecycleEvent } from '../../src/channel/lifecycle-state.ts';
 import { code, EH, SEAL } from './fixtures.ts';
 import {
   built,

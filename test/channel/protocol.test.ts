@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ACCEPTED_IN, LIFECYCLE_STATUSES } from '../../src/channel/lifecycle.ts';
+import { ACCEPTED_IN, LIFECYCLE_STATUSES } from '../../src/channel/lifecycle-state.ts';
 import { methods } from '../../src/peer/messages.ts';
 import { anySchedule, play, start } from './lifecycle-model.ts';
 
