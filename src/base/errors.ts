@@ -79,7 +79,7 @@ export const ERROR_TABLE = {
   // channel
   unknown_channel: { rpc: -32010, hint: 'no channel with this id' },
   wrong_state_number: { rpc: -32011, hint: 'a state number must be exactly one above the last' },
-  wrong_status: { rpc: -32017, hint: 'the contract is not at a point where this can happen' },
+  wrong_status: { rpc: -32018, hint: 'the contract is not at a point where this can happen' },
   bad_signature: { rpc: -32012, hint: 'the signature does not verify for this state' },
   not_monotone: { rpc: -32013, hint: 'work or pay of a state is lower than before' },
   over_budget: { rpc: -32014, hint: 'the state pays more than the budget' },
