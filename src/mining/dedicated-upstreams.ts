@@ -16,9 +16,9 @@ const NEEDS_EXTRANONCE1 = /nerdminer|nmminer|leafminer|microminer|sparkminer|esp
 /** Between a submit and the moment its share is forwarded at most. */
 const SUBMIT_MS = 1_000;
 
-const STAY: JobRouting = { kind: 'stay' };
-const WAITING: JobRouting = { kind: 'waiting' };
-const RECONNECT: JobRouting = { kind: 'reconnect' };
+const STAY: JobRouting = { type: 'stay' };
+const WAITING: JobRouting = { type: 'waiting' };
+const RECONNECT: JobRouting = { type: 'reconnect' };
 
 export type DedicatedUpstreamsDeps = {
   readonly jobs: JobTable;
@@ -152,7 +152,7 @@ export class DedicatedUpstreams {
     if (link === undefined) return STAY;
     this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
     if (!link.ready || this.#giveJob(link, link.lastJob!) === undefined) return STAY;
-    return { kind: 'fed', feed: feedOf(link) };
+    return { type: 'fed', feed: feedOf(link) };
   }
 
   #link(session: Session, to: WorkRoute, before: Linked | undefined): JobRouting {
@@ -162,12 +162,12 @@ export class DedicatedUpstreams {
     const link = links?.attach(session.id, wantsEmpty(session, to.at.setup.extranonce1));
     if (link === undefined) {
       this.#deps.log.warn({ code: 'session_limit', target: name }, 'no connection is left for a miner');
-      return { kind: 'refused', instead: this.#deps.routes.sharedFallback()?.name };
+      return { type: 'refused', instead: this.#deps.routes.sharedFallback()?.name };
     }
     if (before !== undefined) this.#unlink(session.id, before.at);
     this.#linked.set(session.id, { at: destination, route: to.name });
     if (!link.ready || this.#giveJob(link, link.lastJob!) === undefined) return WAITING;
-    return { kind: 'fed', feed: feedOf(link) };
+    return { type: 'fed', feed: feedOf(link) };
   }
 
   /** @param keepMs see `DestinationLinks.detach` */

@@ -5,7 +5,7 @@ import { type Envelope, parseEnvelope, parsePositive, parseU32Hex, type RawId } 
 import type { RequestId } from './server-messages.ts';
 
 export type ConfigureRequest = {
-  readonly kind: 'configure';
+  readonly type: 'configure';
   readonly id: RawId;
   /** As requested, in order; the reply answers each of them and nothing else. */
   readonly extensions: readonly string[];
@@ -21,7 +21,7 @@ export type ConfigureRequest = {
  * rolling.
  */
 export type SubmitRequest = {
-  readonly kind: 'submit';
+  readonly type: 'submit';
   readonly id: RawId;
   readonly worker: string;
   readonly jobId: string;
@@ -36,24 +36,24 @@ export type ClientRequest =
   | ConfigureRequest
   | SubmitRequest
   | {
-      readonly kind: 'subscribe';
+      readonly type: 'subscribe';
       readonly id: RawId;
       readonly userAgent: string;
       readonly sessionId?: string;
     }
-  | { readonly kind: 'authorize'; readonly id: RawId; readonly worker: string; readonly password: string }
-  | { readonly kind: 'suggest_difficulty'; readonly id: RawId; readonly difficulty: number }
-  | { readonly kind: 'suggest_target'; readonly id: RawId; readonly target: bigint }
-  | { readonly kind: 'extranonce_subscribe'; readonly id: RawId }
-  | { readonly kind: 'multi_version'; readonly id: RawId; readonly versions: number }
-  | { readonly kind: 'get_transactions'; readonly id: RawId; readonly jobId: string }
-  | { readonly kind: 'get_version'; readonly id: RawId }
-  | { readonly kind: 'ping'; readonly id: RawId }
-  | { readonly kind: 'capabilities'; readonly id: RawId }
+  | { readonly type: 'authorize'; readonly id: RawId; readonly worker: string; readonly password: string }
+  | { readonly type: 'suggest_difficulty'; readonly id: RawId; readonly difficulty: number }
+  | { readonly type: 'suggest_target'; readonly id: RawId; readonly target: bigint }
+  | { readonly type: 'extranonce_subscribe'; readonly id: RawId }
+  | { readonly type: 'multi_version'; readonly id: RawId; readonly versions: number }
+  | { readonly type: 'get_transactions'; readonly id: RawId; readonly jobId: string }
+  | { readonly type: 'get_version'; readonly id: RawId }
+  | { readonly type: 'ping'; readonly id: RawId }
+  | { readonly type: 'capabilities'; readonly id: RawId }
   /** An answer to a request of ours, ESP-Miner's `"method":"pong"` included. */
-  | { readonly kind: 'response'; readonly id: RawId; readonly result?: string }
-  | { readonly kind: 'unknown_method'; readonly id: RawId; readonly method: string }
-  | { readonly kind: 'malformed'; readonly id: RawId; readonly detail: string };
+  | { readonly type: 'response'; readonly id: RawId; readonly result?: string }
+  | { readonly type: 'unknown_method'; readonly id: RawId; readonly method: string }
+  | { readonly type: 'malformed'; readonly id: RawId; readonly detail: string };
 
 /**
  * One line of a client. Never throws: what cannot be understood is `malformed`, with its id when it has
@@ -69,7 +69,7 @@ export function parseClientLine(text: string): ClientRequest {
     id = envelope.id;
     return requestOf(envelope);
   } catch (error) {
-    if (error instanceof CodedError) return { kind: 'malformed', id, detail: error.message };
+    if (error instanceof CodedError) return { type: 'malformed', id, detail: error.message };
     throw error;
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
@@ -88,31 +88,31 @@ function requestOf(envelope: Envelope): ClientRequest {
       return subscribeOf(id, params);
     case 'mining.authorize':
       return {
-        kind: 'authorize',
+        type: 'authorize',
         id,
         worker: text(params[0], 'worker'),
         password: typeof params[1] === 'string' ? params[1] : '',
       };
     case 'mining.suggest_difficulty':
-      return { kind: 'suggest_difficulty', id, difficulty: difficulty(params[0]) };
+      return { type: 'suggest_difficulty', id, difficulty: difficulty(params[0]) };
     case 'mining.suggest_target':
-      return { kind: 'suggest_target', id, target: target(params[0]) };
+      return { type: 'suggest_target', id, target: target(params[0]) };
     case 'mining.extranonce.subscribe':
-      return { kind: 'extranonce_subscribe', id };
+      return { type: 'extranonce_subscribe', id };
     case 'mining.multi_version':
-      return { kind: 'multi_version', id, versions: difficulty(params[0]) };
+      return { type: 'multi_version', id, versions: difficulty(params[0]) };
     case 'mining.get_transactions':
     case 'mining.get_txnhashes':
-      return { kind: 'get_transactions', id, jobId: typeof params[0] === 'string' ? params[0] : '' };
+      return { type: 'get_transactions', id, jobId: typeof params[0] === 'string' ? params[0] : '' };
     case 'client.get_version':
-      return { kind: 'get_version', id };
+      return { type: 'get_version', id };
     case 'mining.ping':
-      return { kind: 'ping', id };
+      return { type: 'ping', id };
     case 'mining.capabilities':
-      return { kind: 'capabilities', id };
+      return { type: 'capabilities', id };
     case 'pong':
     case 'mining.pong':
-      return { kind: 'response', id };
+      return { type: 'response', id };
     default:
       return callFormOf(id, method);
   }
@@ -123,7 +123,7 @@ function responseOf({ id, record }: Envelope): ClientRequest {
     throw new CodedError('malformed', 'neither a method nor a result');
   }
   const { result } = record;
-  return typeof result === 'string' ? { kind: 'response', id, result } : { kind: 'response', id };
+  return typeof result === 'string' ? { type: 'response', id, result } : { type: 'response', id };
 }
 
 const CALL_FORM = /^mining\.(suggest_difficulty|get_transactions)\((.{0,80})\)$/;
@@ -131,9 +131,9 @@ const CALL_FORM = /^mining\.(suggest_difficulty|get_transactions)\((.{0,80})\)$/
 /** Old clients write the parameter into the method: `mining.suggest_difficulty(512)`. */
 function callFormOf(id: RawId, method: string): ClientRequest {
   const match = CALL_FORM.exec(method);
-  if (match === null) return { kind: 'unknown_method', id, method: method.slice(0, 80) };
-  if (match[1] === 'get_transactions') return { kind: 'get_transactions', id, jobId: match[2]! };
-  return { kind: 'suggest_difficulty', id, difficulty: difficulty(match[2]) };
+  if (match === null) return { type: 'unknown_method', id, method: method.slice(0, 80) };
+  if (match[1] === 'get_transactions') return { type: 'get_transactions', id, jobId: match[2]! };
+  return { type: 'suggest_difficulty', id, difficulty: difficulty(match[2]) };
 }
 
 function submitOf(id: RawId, params: readonly unknown[]): SubmitRequest {
@@ -141,7 +141,7 @@ function submitOf(id: RawId, params: readonly unknown[]): SubmitRequest {
     throw new CodedError('malformed', `mining.submit has 5 or 6 parameters, got ${params.length}`);
   }
   const request = {
-    kind: 'submit',
+    type: 'submit',
     id,
     worker: text(params[0], 'worker'),
     jobId: text(params[1], 'job id'),
@@ -165,7 +165,7 @@ function configureOf(id: RawId, params: readonly unknown[]): ConfigureRequest {
   const count = options['version-rolling.min-bit-count'];
   const minimum = parsePositive(options['minimum-difficulty.value']);
   return {
-    kind: 'configure',
+    type: 'configure',
     id,
     extensions: names as readonly string[],
     ...(mask === undefined ? {} : { versionMask: mask }),
@@ -178,8 +178,8 @@ function subscribeOf(id: RawId, params: readonly unknown[]): ClientRequest {
   const [agent, session] = params;
   const userAgent = typeof agent === 'string' ? agent : '';
   return typeof session === 'string'
-    ? { kind: 'subscribe', id, userAgent, sessionId: session }
-    : { kind: 'subscribe', id, userAgent };
+    ? { type: 'subscribe', id, userAgent, sessionId: session }
+    : { type: 'subscribe', id, userAgent };
 }
 
 function text(value: unknown, name: string): string {

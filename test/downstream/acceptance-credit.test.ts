@@ -58,7 +58,7 @@ async function credited(setup: StandOptions = {}, bits?: string) {
 }
 
 describe('acceptance case 2: a share is credited once', () => {
-  const spellings: readonly [how: string, respelt: (share: string[]) => unknown[], code: number][] = [
+  const spellings: readonly [rule: string, respelt: (share: string[]) => unknown[], code: number][] = [
     ['as it was', (share) => share, 22],
     ['with extranonce2 in upper case', (share) => share.with(2, share[2]!.toUpperCase()), 22],
     ['with ntime and nonce in upper case', (share) => share.map((text, at) => upper(text, at)), 22],

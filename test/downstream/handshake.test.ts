@@ -28,7 +28,7 @@ function say(
 ): { state: HandshakeState; effects: readonly HandshakeEffect[]; reply: unknown } {
   const request = parseClientLine(line) as HandshakeRequest;
   const step = handshake(state, request, { ...CONTEXT, ...context });
-  const line0 = step.effects.find((effect) => effect.kind === 'reply' || effect.kind === 'refused');
+  const line0 = step.effects.find((effect) => effect.type === 'reply' || effect.type === 'refused');
   return { ...step, reply: line0 === undefined ? undefined : JSON.parse(line0.line) };
 }
 
@@ -175,10 +175,10 @@ describe('handshake', () => {
   it('takes suggestions as a wish, and answers them only when they have an id', () => {
     const asked = say('{"id":4,"method":"mining.suggest_difficulty","params":[512]}');
     expect(asked.reply).toEqual({ id: 4, result: true, error: null });
-    expect(asked.effects).toContainEqual({ kind: 'difficulty', how: 'suggested', difficulty: 512 });
+    expect(asked.effects).toContainEqual({ type: 'difficulty', rule: 'suggested', difficulty: 512 });
     const target = `00000000ffff${'0'.repeat(52)}`;
     const told = say(`{"id":null,"method":"mining.suggest_target","params":["${target}"]}`);
-    expect(told.effects).toEqual([{ kind: 'difficulty', how: 'suggested', difficulty: 1 }]);
+    expect(told.effects).toEqual([{ type: 'difficulty', rule: 'suggested', difficulty: 1 }]);
   });
 });
 

@@ -50,7 +50,7 @@ async function placing(...answers: JobRouting[]): Promise<TestServer & { readonl
       route: () => 'audit',
       place: (_session, destination) => {
         asked.push(destination);
-        return answers.shift() ?? { kind: 'shared' };
+        return answers.shift() ?? { type: 'shared' };
       },
     },
   });
@@ -65,7 +65,7 @@ const extranoncesOf = (line: Line): unknown[] => (line['result'] as unknown[]).s
 
 describe('a session with work of its own', () => {
   it('is told its extranonces, and gets coinb1 without what is its extranonce1', async () => {
-    const test = await placing({ kind: 'fed', feed: feedOf() });
+    const test = await placing({ type: 'fed', feed: feedOf() });
     give(test, 1, feedOf());
     const miner = test.miner();
     const { lines } = await miner.start();
@@ -82,7 +82,7 @@ describe('a session with work of its own', () => {
   });
 
   it('may have an empty extranonce1', async () => {
-    const test = await placing({ kind: 'fed', feed: feedOf('audit#1', '') });
+    const test = await placing({ type: 'fed', feed: feedOf('audit#1', '') });
     give(test, 1, feedOf('audit#1', ''));
     const { lines } = await test.miner().start();
     expect(extranoncesOf(lines[0]!)).toEqual(['', 1]);
@@ -91,7 +91,7 @@ describe('a session with work of its own', () => {
   });
 
   it('hears nothing before the reply to its subscribe, however long that takes', async () => {
-    const test = await placing({ kind: 'waiting' });
+    const test = await placing({ type: 'waiting' });
     const miner = test.miner();
     miner.send(SUBSCRIBE, AUTHORIZE, WISH);
     await until(() => test.asked.length === 1);
@@ -108,7 +108,7 @@ describe('a session with work of its own', () => {
   });
 
   it('is closed when there is none for it', async () => {
-    const test = await placing({ kind: 'refused', instead: undefined });
+    const test = await placing({ type: 'refused', instead: undefined });
     const miner = test.miner();
     miner.send(SUBSCRIBE, AUTHORIZE);
     await miner.closed;
@@ -117,8 +117,8 @@ describe('a session with work of its own', () => {
 
   it('gets the jobs of its feed and no others, and leaves nothing behind', async () => {
     const test = await placing(
-      { kind: 'fed', feed: feedOf('audit#1') },
-      { kind: 'fed', feed: feedOf('audit#2') },
+      { type: 'fed', feed: feedOf('audit#1') },
+      { type: 'fed', feed: feedOf('audit#2') },
     );
     give(test, 1, feedOf('audit#1'));
     give(test, 2, feedOf('audit#2'));
@@ -137,7 +137,7 @@ describe('a session with work of its own', () => {
 
 describe('a change of the extranonce', () => {
   it('is told before the next job to who asked for it', async () => {
-    const test = await placing({ kind: 'fed', feed: feedOf() });
+    const test = await placing({ type: 'fed', feed: feedOf() });
     give(test, 1, feedOf());
     const miner = test.miner();
     await miner.start();
@@ -153,7 +153,7 @@ describe('a change of the extranonce', () => {
   });
 
   it('is told to who asked for it by configure', async () => {
-    const test = await placing({ kind: 'fed', feed: feedOf() });
+    const test = await placing({ type: 'fed', feed: feedOf() });
     give(test, 1, feedOf());
     const miner = test.miner();
     miner.send({ id: 0, method: 'mining.configure', params: [['subscribe-extranonce'], {}] });
@@ -163,7 +163,7 @@ describe('a change of the extranonce', () => {
   });
 
   it('makes all others connect anew', async () => {
-    const test = await placing({ kind: 'fed', feed: feedOf() });
+    const test = await placing({ type: 'fed', feed: feedOf() });
     give(test, 1, feedOf());
     const miner = test.miner();
     await miner.start();
@@ -176,7 +176,7 @@ describe('a change of the extranonce', () => {
 
 describe('a move', () => {
   it('between shared work and work of its own tells who asked for it; what it had stays good', async () => {
-    const test = await placing({ kind: 'shared' }, { kind: 'shared' }, { kind: 'waiting' });
+    const test = await placing({ type: 'shared' }, { type: 'shared' }, { type: 'waiting' });
     test.jobs.add('audit', 'own:pool', plainWork(1, HARD), 0);
     const miner = test.miner();
     const { lines, extranonce1 } = await miner.start();
@@ -200,8 +200,8 @@ describe('a move', () => {
 
   it('leaves who is pinned or refused where it is', async () => {
     const test = await placing(
-      ...[{ kind: 'shared' } as const, { kind: 'shared' } as const],
-      ...[{ kind: 'stay' } as const, { kind: 'refused', instead: undefined } as const],
+      ...[{ type: 'shared' } as const, { type: 'shared' } as const],
+      ...[{ type: 'stay' } as const, { type: 'refused', instead: undefined } as const],
     );
     test.jobs.add('audit', 'own:pool', plainWork(1, HARD), 0);
     const miner = test.miner();
@@ -216,8 +216,8 @@ describe('a move', () => {
 
 describe('a refusal', () => {
   it('is no reason to idle where there is other work', async () => {
-    const refused = { kind: 'refused', instead: 'pool' } as const;
-    const test = await placing(refused, refused, { kind: 'shared' }, refused);
+    const refused = { type: 'refused', instead: 'pool' } as const;
+    const test = await placing(refused, refused, { type: 'shared' }, refused);
     test.jobs.add('pool', 'own:pool', plainWork(1, HARD), 0);
     const miner = test.miner();
     await miner.start();
@@ -231,7 +231,7 @@ describe('a refusal', () => {
 describe('HeldRequests', () => {
   it('keeps so many, in order', () => {
     const held = new HeldRequests();
-    const request = { kind: 'ping', id: '1' } as HandshakeRequest;
+    const request = { type: 'ping', id: '1' } as HandshakeRequest;
     expect(held.add(request)).toBe(false);
     held.begin();
     const added = Array.from({ length: 40 }, (_, index) =>

@@ -16,7 +16,7 @@ describe('version 1', () => {
     ['PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n', undefined],
   ];
   it.each(good)('reads %j', (line, source) => {
-    const header = { kind: 'header', size: line.length };
+    const header = { type: 'header', size: line.length };
     const expected = source === undefined ? header : { ...header, source };
     expect(parseProxyHeader(text(line))).toEqual(expected);
     expect(parseProxyHeader(text(`${line}{"id":1}\n`))).toEqual(expected);
@@ -40,7 +40,7 @@ describe('version 1', () => {
     '{"id":1,"method":"mining.subscribe"}\n',
     'GET / HTTP/1.1\r\n',
   ])('refuses %j', (line) => {
-    expect(parseProxyHeader(text(line))).toEqual({ kind: 'invalid' });
+    expect(parseProxyHeader(text(line))).toEqual({ type: 'invalid' });
   });
 });
 
@@ -60,7 +60,7 @@ describe('version 2', () => {
   ];
   it.each(good)('reads %s', (_what, bytes, source) => {
     const raw = hex(bytes);
-    const header = { kind: 'header', size: raw.length };
+    const header = { type: 'header', size: raw.length };
     expect(parseProxyHeader(raw)).toEqual(source === undefined ? header : { ...header, source });
   });
 
@@ -72,7 +72,7 @@ describe('version 2', () => {
     ['IPv6 addresses cut off', `${SIGNATURE} 21 21 000c ${IPV4}`],
     ['an endless header', `${SIGNATURE} 21 11 ffff`],
   ])('refuses %s', (_what, bytes) => {
-    expect(parseProxyHeader(hex(bytes))).toEqual({ kind: 'invalid' });
+    expect(parseProxyHeader(hex(bytes))).toEqual({ type: 'invalid' });
   });
 });
 
@@ -98,9 +98,9 @@ describe('any header', () => {
     fc.assert(
       fc.property(fc.oneof(v1, v2), fc.uint8Array({ maxLength: 50 }), ({ bytes, source }, rest) => {
         for (let size = 0; size < bytes.length; size += 1) {
-          expect(parseProxyHeader(bytes.subarray(0, size))).toEqual({ kind: 'incomplete' });
+          expect(parseProxyHeader(bytes.subarray(0, size))).toEqual({ type: 'incomplete' });
         }
-        const header = { kind: 'header', size: bytes.length, source };
+        const header = { type: 'header', size: bytes.length, source };
         expect(parseProxyHeader(Buffer.concat([bytes, rest]))).toEqual(header);
       }),
     );
@@ -116,8 +116,8 @@ describe('any header', () => {
     fc.assert(
       fc.property(fc.oneof(start, begun), bytes, (begin, rest) => {
         const header = parseProxyHeader(Buffer.concat([begin, rest]));
-        expect(header.kind).not.toBe('incomplete');
-        if (header.kind === 'header') expect(header.size).toBeLessThanOrEqual(MAX_PROXY_HEADER_BYTES);
+        expect(header.type).not.toBe('incomplete');
+        if (header.type === 'header') expect(header.size).toBeLessThanOrEqual(MAX_PROXY_HEADER_BYTES);
       }),
     );
   });

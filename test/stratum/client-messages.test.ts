@@ -6,26 +6,26 @@ import { printClientRequest } from './print-client-request.ts';
 
 const name = fc.string({ unit: 'grapheme', maxLength: 40 });
 
-const request: fc.Arbitrary<Exclude<ClientRequest, { kind: 'malformed' }>> = fc.oneof(
+const request: fc.Arbitrary<Exclude<ClientRequest, { type: 'malformed' }>> = fc.oneof(
   fc.record(
     {
-      kind: fc.constant('configure' as const),
+      type: fc.constant('configure' as const),
       id: rawId,
       extensions: fc.array(name, { maxLength: 4 }),
       versionMask: u32,
       minBitCount: fc.oneof(fc.nat({ max: 32 }), fc.constantFrom('02', '00000002')),
       minimumDifficulty: difficulty,
     },
-    { requiredKeys: ['kind', 'id', 'extensions'] },
+    { requiredKeys: ['type', 'id', 'extensions'] },
   ),
   fc.record(
-    { kind: fc.constant('subscribe' as const), id: rawId, userAgent: name, sessionId: name },
-    { requiredKeys: ['kind', 'id', 'userAgent'] },
+    { type: fc.constant('subscribe' as const), id: rawId, userAgent: name, sessionId: name },
+    { requiredKeys: ['type', 'id', 'userAgent'] },
   ),
-  fc.record({ kind: fc.constant('authorize' as const), id: rawId, worker: name, password: name }),
+  fc.record({ type: fc.constant('authorize' as const), id: rawId, worker: name, password: name }),
   fc.record(
     {
-      kind: fc.constant('submit' as const),
+      type: fc.constant('submit' as const),
       id: rawId,
       worker: name,
       jobId: name,
@@ -34,26 +34,26 @@ const request: fc.Arbitrary<Exclude<ClientRequest, { kind: 'malformed' }>> = fc.
       nonce: name,
       versionBits: name,
     },
-    { requiredKeys: ['kind', 'id', 'worker', 'jobId', 'extranonce2', 'ntime', 'nonce'] },
+    { requiredKeys: ['type', 'id', 'worker', 'jobId', 'extranonce2', 'ntime', 'nonce'] },
   ),
-  fc.record({ kind: fc.constant('suggest_difficulty' as const), id: rawId, difficulty }),
+  fc.record({ type: fc.constant('suggest_difficulty' as const), id: rawId, difficulty }),
   fc.record({
-    kind: fc.constant('suggest_target' as const),
+    type: fc.constant('suggest_target' as const),
     id: rawId,
     target: fc.bigInt({ min: 1n, max: 2n ** 256n - 1n }),
   }),
   fc.record({
-    kind: fc.constant('multi_version' as const),
+    type: fc.constant('multi_version' as const),
     id: rawId,
     versions: fc.integer({ min: 1, max: 9 }),
   }),
-  fc.record({ kind: fc.constant('get_transactions' as const), id: rawId, jobId: name }),
+  fc.record({ type: fc.constant('get_transactions' as const), id: rawId, jobId: name }),
   fc.record({
-    kind: fc.constantFrom('extranonce_subscribe', 'get_version', 'ping', 'capabilities', 'response'),
+    type: fc.constantFrom('extranonce_subscribe', 'get_version', 'ping', 'capabilities', 'response'),
     id: rawId,
   }),
   fc.record({
-    kind: fc.constant('unknown_method' as const),
+    type: fc.constant('unknown_method' as const),
     id: rawId,
     method: fc.constant('mining.term'),
   }),
@@ -75,57 +75,57 @@ describe('client messages', () => {
     [
       'ESP-Miner answers a ping with a method',
       '{"id":7,"method":"pong","params":[]}',
-      { kind: 'response', id: '7' },
+      { type: 'response', id: '7' },
     ],
-    ['cgminer answers a ping with a result', '{"id":7,"result":"pong","error":null}', { kind: 'response' }],
+    ['cgminer answers a ping with a result', '{"id":7,"result":"pong","error":null}', { type: 'response' }],
     [
       'bfgminer has string ids',
       '{"id":"auth","method":"mining.authorize","params":["a.b","x"]}',
-      { kind: 'authorize', id: '"auth"', worker: 'a.b' },
+      { type: 'authorize', id: '"auth"', worker: 'a.b' },
     ],
     [
       'bfgminer declares capabilities with id null',
       '{"id":null,"method":"mining.capabilities","params":[{"notify":[]}]}',
-      { kind: 'capabilities', id: 'null' },
+      { type: 'capabilities', id: 'null' },
     ],
     [
       'cgminer retries subscribe without parameters',
       '{"id":1,"method":"mining.subscribe","params":[]}',
-      { kind: 'subscribe', userAgent: '' },
+      { type: 'subscribe', userAgent: '' },
     ],
     [
       'LuxOS subscribes with four parameters',
       '{"id":1,"method":"mining.subscribe",' +
         '"params":["Antminer S19k Pro|LUXminer 1|x",null,"host:3333",null]}',
-      { kind: 'subscribe', userAgent: 'Antminer S19k Pro|LUXminer 1|x' },
+      { type: 'subscribe', userAgent: 'Antminer S19k Pro|LUXminer 1|x' },
     ],
     [
       'old clients write the parameter into the method',
       '{"id":3,"method":"mining.suggest_difficulty(512)","params":[]}',
-      { kind: 'suggest_difficulty', difficulty: 512 },
+      { type: 'suggest_difficulty', difficulty: 512 },
     ],
     [
       'the method text form of get_transactions',
       '{"id":3,"method":"mining.get_transactions(1f)","params":[]}',
-      { kind: 'get_transactions', jobId: '1f' },
+      { type: 'get_transactions', jobId: '1f' },
     ],
     [
       'NerdMiner suggests a fraction',
       '{"id":2,"method":"mining.suggest_difficulty","params":[0.00015]}',
-      { kind: 'suggest_difficulty', difficulty: 0.00015 },
+      { type: 'suggest_difficulty', difficulty: 0.00015 },
     ],
     [
       'Whatsminer asks for a mask without a bit count',
       '{"id":1,"method":"mining.configure",' +
         '"params":[["version-rolling"],{"version-rolling.mask":"ffffffff"}]}',
-      { kind: 'configure', versionMask: 0xffffffff, extensions: ['version-rolling'] },
+      { type: 'configure', versionMask: 0xffffffff, extensions: ['version-rolling'] },
     ],
-    ['absent params', '{"id":1,"method":"mining.extranonce.subscribe"}', { kind: 'extranonce_subscribe' }],
-    ['absent id', '{"method":"mining.ping"}', { kind: 'ping', id: 'null' }],
+    ['absent params', '{"id":1,"method":"mining.extranonce.subscribe"}', { type: 'extranonce_subscribe' }],
+    ['absent id', '{"method":"mining.ping"}', { type: 'ping', id: 'null' }],
     [
       'a number too large for a double keeps its spelling',
       '{"x":{"id":5},"id":123456789012345678901234567890,"method":"mining.ping"}',
-      { kind: 'ping', id: '123456789012345678901234567890' },
+      { type: 'ping', id: '123456789012345678901234567890' },
     ],
   ];
   it.each(quirks)('%s', (_what, line, expected) => {
@@ -148,18 +148,18 @@ describe('client messages', () => {
     ['a worker that is no string', '{"id":6,"method":"mining.authorize","params":[{}]}', '6'],
   ];
   it.each(bad)('refuses %s, with the id it has', (_what, line, id) => {
-    expect(parseClientLine(line)).toMatchObject({ kind: 'malformed', id });
+    expect(parseClientLine(line)).toMatchObject({ type: 'malformed', id });
   });
 
   it('survives nesting, duplicated keys and any other text', () => {
     const deep = '['.repeat(8000) + ']'.repeat(8000);
-    expect(parseClientLine(`{"id":1.5,"method":"mining.ping","params":${deep}}`).kind).toMatch(
+    expect(parseClientLine(`{"id":1.5,"method":"mining.ping","params":${deep}}`).type).toMatch(
       /ping|malformed/,
     );
     expect(parseClientLine('{"id":1,"id":2,"method":"mining.ping"}')).toMatchObject({ id: '2' });
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (line) => {
-        expect(typeof parseClientLine(line).kind).toBe('string');
+        expect(typeof parseClientLine(line).type).toBe('string');
       }),
       { numRuns: 500 },
     );

@@ -6,8 +6,8 @@ import { asciiJson, type RawId } from '../../src/stratum/envelope.ts';
  * The line of a request, newline included. The inverse of `parseClientLine`; `malformed` cannot be
  * printed.
  */
-export function printClientRequest(request: Exclude<ClientRequest, { kind: 'malformed' }>): string {
-  switch (request.kind) {
+export function printClientRequest(request: Exclude<ClientRequest, { type: 'malformed' }>): string {
+  switch (request.type) {
     case 'configure':
       return call(request.id, 'mining.configure', [request.extensions, configureOptions(request)]);
     case 'subscribe':

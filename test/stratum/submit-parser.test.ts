@@ -30,7 +30,7 @@ function fast(line: string): Record<string, unknown> | undefined {
 
 function slow(line: string): Record<string, unknown> | undefined {
   const request = parseClientLine(line);
-  if (request.kind !== 'submit') return undefined;
+  if (request.type !== 'submit') return undefined;
   const fields = new SubmitFields();
   fillSubmitFields(request, fields);
   return values(fields);

@@ -145,9 +145,9 @@ export class Listeners<R> {
       const before = bytes.length;
       bytes = Buffer.concat([bytes, chunk.subarray(0, MAX_PROXY_HEADER_BYTES)]);
       const header = parseProxyHeader(bytes);
-      if (header.kind === 'incomplete') return;
+      if (header.type === 'incomplete') return;
       this.#pending.delete(socket);
-      if (header.kind === 'invalid') {
+      if (header.type === 'invalid') {
         this.stats.badProxyHeaders += 1;
         socket.destroy();
         return;

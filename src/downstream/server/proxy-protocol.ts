@@ -3,10 +3,10 @@ import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 /** What stands at the start of a connection that a load balancer passes on. */
 export type ProxyHeader =
   /** A proper prefix of a header: wait for more. */
-  | { readonly kind: 'incomplete' }
-  | { readonly kind: 'invalid' }
+  | { readonly type: 'incomplete' }
+  | { readonly type: 'invalid' }
   | {
-      readonly kind: 'header';
+      readonly type: 'header';
       /** Bytes of the header; the miner's own follow. */
       readonly size: number;
       /** Absent for the balancer's own connections (health checks) and unknown protocols. */
@@ -16,8 +16,8 @@ export type ProxyHeader =
 /** The longest header that is read: version 2 may carry extensions of up to 64 KiB, real ones take 100. */
 export const MAX_PROXY_HEADER_BYTES = 2048;
 
-const INCOMPLETE: ProxyHeader = { kind: 'incomplete' };
-const INVALID: ProxyHeader = { kind: 'invalid' };
+const INCOMPLETE: ProxyHeader = { type: 'incomplete' };
+const INVALID: ProxyHeader = { type: 'invalid' };
 
 const V1_PREFIX = Buffer.from('PROXY ', 'latin1');
 /** Version 1 with the longest addresses, line end included. */
@@ -49,13 +49,13 @@ function parseV1(bytes: Uint8Array): ProxyHeader {
   const size = end + 1;
   const text = Buffer.from(bytes.subarray(0, end - 1)).toString('latin1');
   const [, family, source, destination, sourcePort, destinationPort, ...rest] = text.split(' ');
-  if (family === 'UNKNOWN') return { kind: 'header', size };
+  if (family === 'UNKNOWN') return { type: 'header', size };
   const isAddress = family === 'TCP4' ? isIPv4 : family === 'TCP6' ? isIPv6 : () => false;
   if (rest.length > 0 || source === undefined || destination === undefined) return INVALID;
   const port = parsePort(sourcePort);
   const isWhole = port !== undefined && parsePort(destinationPort) !== undefined;
   if (!isWhole || !isAddress(source) || !isAddress(destination)) return INVALID;
-  return { kind: 'header', size, source: { address: canonical(source), port } };
+  return { type: 'header', size, source: { address: canonical(source), port } };
 }
 
 function parsePort(text: string | undefined): number | undefined {
@@ -74,21 +74,21 @@ function parseV2(bytes: Uint8Array): ProxyHeader {
   const size = V2_FIXED_BYTES + length;
   if (size > MAX_PROXY_HEADER_BYTES) return INVALID;
   if (bytes.length < size) return INCOMPLETE;
-  if (command === 0x20) return { kind: 'header', size };
+  if (command === 0x20) return { type: 'header', size };
   if (family === 0x11) return length < V2_IPV4_BYTES ? INVALID : v2Ipv4(view, size);
   if (family === 0x21) return length < V2_IPV6_BYTES ? INVALID : v2Ipv6(view, size);
-  return family === 0x00 || family === 0x31 ? { kind: 'header', size } : INVALID;
+  return family === 0x00 || family === 0x31 ? { type: 'header', size } : INVALID;
 }
 
 function v2Ipv4(view: DataView, size: number): ProxyHeader {
   const parts = [16, 17, 18, 19].map((at) => view.getUint8(at));
-  return { kind: 'header', size, source: { address: parts.join('.'), port: view.getUint16(24) } };
+  return { type: 'header', size, source: { address: parts.join('.'), port: view.getUint16(24) } };
 }
 
 function v2Ipv6(view: DataView, size: number): ProxyHeader {
   const groups = Array.from({ length: 8 }, (_, index) => view.getUint16(16 + 2 * index).toString(16));
   return {
-    kind: 'header',
+    type: 'header',
     size,
     source: { address: canonical(groups.join(':')), port: view.getUint16(48) },
   };

@@ -404,7 +404,7 @@ export class DownstreamServer {
   /** Who waits for a feed keeps its connection and nothing to do. */
   #move(session: Session, destination: string): void {
     const placement = this.#deps.place?.(session, destination) ?? SHARED;
-    switch (placement.kind) {
+    switch (placement.type) {
       case 'shared':
         this.#join(session, destination);
         return;
@@ -433,9 +433,9 @@ export class DownstreamServer {
 
   #place(session: Session): 'ready' | 'waiting' {
     const placement = this.#deps.place?.(session, this.#deps.route(session)) ?? SHARED;
-    if (placement.kind === 'fed') session.feed = placement.feed;
-    if (placement.kind === 'refused' && placement.instead === undefined) session.close('session_limit');
-    return placement.kind === 'waiting' ? 'waiting' : 'ready';
+    if (placement.type === 'fed') session.feed = placement.feed;
+    if (placement.type === 'refused' && placement.instead === undefined) session.close('session_limit');
+    return placement.type === 'waiting' ? 'waiting' : 'ready';
   }
 
   #join(session: Session, destination: string, feed?: SessionFeed): void {

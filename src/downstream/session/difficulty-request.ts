@@ -15,9 +15,9 @@ export function granted(
   wish: DifficultyRequest,
   monotonicMs: number,
 ): Vardiff {
-  const { how, difficulty } = wish;
-  if (how === 'fixed') return { options, state: fixedVardiff(options, difficulty, monotonicMs) };
-  if (how === 'suggested')
+  const { rule, difficulty } = wish;
+  if (rule === 'fixed') return { options, state: fixedVardiff(options, difficulty, monotonicMs) };
+  if (rule === 'suggested')
     return { options, state: suggestedVardiff(options, state, difficulty, monotonicMs) };
   const floor = Math.min(Math.max(options.floor, difficulty), options.ceiling);
   const raised = { ...options, floor };

@@ -32,16 +32,16 @@ export type HandshakeContext = {
 };
 
 export type DifficultyRequest = {
-  readonly how: 'fixed' | 'suggested' | 'minimum';
+  readonly rule: 'fixed' | 'suggested' | 'minimum';
   readonly difficulty: number;
 };
 
 /** `reply` lines leave in order, before anything else of the same turn. */
 export type HandshakeEffect =
-  | { readonly kind: 'reply'; readonly line: string }
-  | { readonly kind: 'refused'; readonly code: ErrorCode; readonly line: string }
-  | { readonly kind: 'authorized'; readonly worker: string }
-  | ({ readonly kind: 'difficulty' } & DifficultyRequest);
+  | { readonly type: 'reply'; readonly line: string }
+  | { readonly type: 'refused'; readonly code: ErrorCode; readonly line: string }
+  | { readonly type: 'authorized'; readonly worker: string }
+  | ({ readonly type: 'difficulty' } & DifficultyRequest);
 
 export type HandshakeStep = {
   readonly state: HandshakeState;
@@ -50,7 +50,7 @@ export type HandshakeStep = {
 
 export type HandshakeRequest = Exclude<ClientRequest, SubmitRequest>;
 
-type ResponseLine = Extract<ClientRequest, { kind: 'response' }>;
+type ResponseLine = Extract<ClientRequest, { type: 'response' }>;
 
 /** Id of our `client.get_version`. */
 export const VERSION_ID = '"version"';
@@ -77,7 +77,7 @@ export function handshake(
   context: HandshakeContext,
 ): HandshakeStep {
   const { id } = request;
-  switch (request.kind) {
+  switch (request.type) {
     case 'configure':
       return configure(state, request, context);
     case 'subscribe':
@@ -109,11 +109,11 @@ export function handshake(
 }
 
 function reply(state: HandshakeState, line: string): HandshakeStep {
-  return { state, effects: [{ kind: 'reply', line }] };
+  return { state, effects: [{ type: 'reply', line }] };
 }
 
 function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeStep {
-  return { state, effects: [{ kind: 'refused', code, line: printError(id, code) }] };
+  return { state, effects: [{ type: 'refused', code, line: printError(id, code) }] };
 }
 
 /**
@@ -138,20 +138,20 @@ function configure(
     } else if (extension === 'minimum-difficulty') {
       result[extension] = request.minimumDifficulty !== undefined;
       if (request.minimumDifficulty !== undefined) {
-        effects.push({ kind: 'difficulty', how: 'minimum', difficulty: request.minimumDifficulty });
+        effects.push({ type: 'difficulty', rule: 'minimum', difficulty: request.minimumDifficulty });
       }
     } else {
       result[extension] = extension === 'subscribe-extranonce' || extension === 'info';
       if (extension === 'subscribe-extranonce') next = { ...next, setsExtranonce: true };
     }
   }
-  return { state: next, effects: [{ kind: 'reply', line: printResult(request.id, result) }, ...effects] };
+  return { state: next, effects: [{ type: 'reply', line: printResult(request.id, result) }, ...effects] };
 }
 
 /** The subscription list is nested and never empty: NerdMiner reads `result[0][0][1]`. */
 function subscribe(
   state: HandshakeState,
-  request: Extract<ClientRequest, { kind: 'subscribe' }>,
+  request: Extract<ClientRequest, { type: 'subscribe' }>,
   context: HandshakeContext,
 ): HandshakeStep {
   const { extranonce1, extranonce2Size, sessionId } = context;
@@ -172,7 +172,7 @@ export function withAgent(state: HandshakeState, userAgent: string): HandshakeSt
 
 function authorize(
   state: HandshakeState,
-  request: Extract<ClientRequest, { kind: 'authorize' }>,
+  request: Extract<ClientRequest, { type: 'authorize' }>,
   context: HandshakeContext,
 ): HandshakeStep {
   const { id, worker, password } = request;
@@ -182,18 +182,18 @@ function authorize(
   if (!context.mayAuthorize || !acceptable || (!known && state.workers.length >= MAX_WORKERS)) {
     return refuse(state, id, 'not_authorized');
   }
-  const effects: HandshakeEffect[] = [{ kind: 'reply', line: printResult(id, true) }];
-  if (!known) effects.push({ kind: 'authorized', worker });
+  const effects: HandshakeEffect[] = [{ type: 'reply', line: printResult(id, true) }];
+  if (!known) effects.push({ type: 'authorized', worker });
   const fixed = passwordDifficulty(password);
-  if (fixed !== undefined) effects.push({ kind: 'difficulty', how: 'fixed', difficulty: fixed });
+  if (fixed !== undefined) effects.push({ type: 'difficulty', rule: 'fixed', difficulty: fixed });
   return { state: known ? state : { ...state, workers: state.workers.concat(worker) }, effects };
 }
 
 /** bfgminer suggests with id null, which asks for no answer. */
 function suggest(state: HandshakeState, id: string, difficulty: number): HandshakeStep {
-  const wish = { kind: 'difficulty', how: 'suggested', difficulty } as const;
+  const wish = { type: 'difficulty', rule: 'suggested', difficulty } as const;
   if (id === 'null') return { state, effects: [wish] };
-  return { state, effects: [{ kind: 'reply', line: printResult(id, true) }, wish] };
+  return { state, effects: [{ type: 'reply', line: printResult(id, true) }, wish] };
 }
 
 const PASSWORD_DIFFICULTY = /(?:^|[\s,;&])(?:d|diff)=([0-9]{1,15}(?:\.[0-9]{1,12})?)(?=$|[\s,;&])/i;

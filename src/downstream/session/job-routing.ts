@@ -11,19 +11,19 @@ export type SessionFeed = Extranonce & {
 /** How a session gets the work of a destination. */
 export type JobRouting =
   /** By the jobs that all sessions of the destination get. */
-  | { readonly kind: 'shared' }
+  | { readonly type: 'shared' }
   /** By jobs of its own, of which there is a current one. */
-  | { readonly kind: 'fed'; readonly feed: SessionFeed }
+  | { readonly type: 'fed'; readonly feed: SessionFeed }
   /** The same later: `DownstreamServer.feed` follows, or the session is closed. */
-  | { readonly kind: 'waiting' }
+  | { readonly type: 'waiting' }
   /** Where it is. */
-  | { readonly kind: 'stay' }
+  | { readonly type: 'stay' }
   /** By another connection of the miner, which cannot be told of another extranonce. */
-  | { readonly kind: 'reconnect' }
+  | { readonly type: 'reconnect' }
   /** Not there; by the shared jobs of another destination if there is one, else where it is, if anywhere. */
-  | { readonly kind: 'refused'; readonly instead: string | undefined };
+  | { readonly type: 'refused'; readonly instead: string | undefined };
 
-export const SHARED: JobRouting = { kind: 'shared' };
+export const SHARED: JobRouting = { type: 'shared' };
 
 /** The same for the same extranonces. */
 export function extranonceKey({ extranonce1, extranonce2Size }: Extranonce): string {

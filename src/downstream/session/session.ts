@@ -213,7 +213,7 @@ export class Session implements LineSink {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
     const request = parseClientLine(text);
     this.#sawLine = true;
-    if (request.kind === 'submit') {
+    if (request.type === 'submit') {
       fillSubmitFields(request, fields);
       this.#submit(fields);
     } else this.#shakeHands(request);
@@ -360,7 +360,7 @@ export class Session implements LineSink {
       if (!this.#held.add(request)) this.tell(printError(request.id, 'overload'));
       return;
     }
-    if (request.kind === 'subscribe') {
+    if (request.type === 'subscribe') {
       this.#handshake = withAgent(this.#handshake, request.userAgent);
       if (this.identity === undefined && !this.#enter(request)) return;
       this.#told.extranonces = extranonceKey(this.extranonce);
@@ -373,7 +373,7 @@ export class Session implements LineSink {
       extranonce2Size,
       versionMask: host.versionMask,
       mayAuthorize:
-        request.kind !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
+        request.type !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
       version: host.agentVersion,
     });
     this.#handshake = step.state;
@@ -384,7 +384,7 @@ export class Session implements LineSink {
   }
 
   #apply(effect: HandshakeEffect): void {
-    switch (effect.kind) {
+    switch (effect.type) {
       case 'reply':
         this.#garbageInRow = 0;
         this.tell(effect.line);
@@ -407,7 +407,7 @@ export class Session implements LineSink {
    * Before its subscribe is answered: who it is, and what extranonces it has. It has the same and its jobs as
    * before when it names a session that may be resumed. False: not now, or never.
    */
-  #enter(request: Extract<HandshakeRequest, { kind: 'subscribe' }>): boolean {
+  #enter(request: Extract<HandshakeRequest, { type: 'subscribe' }>): boolean {
     const who = this.#host.identify(this, request.sessionId);
     if (who === undefined) {
       this.close('session_limit');
