@@ -129,7 +129,7 @@ async function healedTerms(
 }
 
 function proposalEntry(terms: ContractTerms): LedgerEntry {
-  return { op: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body: JSON.stringify(termsToJson(terms)) };
+  return { type: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body: JSON.stringify(termsToJson(terms)) };
 }
 
 /** The contract of an earlier run, unless it is over. */

@@ -188,7 +188,7 @@ function writeOf(role: CrashRole, entries: readonly LedgerEntry[]): string {
   for (const kind of ['proposal', 'contract', 'funding', 'state', 'ack']) if (kinds.has(kind)) return kind;
   if (role === 'maker' && kinds.has('delivery')) return 'credit';
   const channel = entries.find(({ kind }) => kind === 'channel');
-  return channel?.op === 'put' ? statusOf(channel.body) : '';
+  return channel?.type === 'put' ? statusOf(channel.body) : '';
 }
 
 function statusOf(body: string): string {

@@ -13,6 +13,6 @@ export async function nextRun(ledger: Ledger): Promise<number> {
   const last = await ledger.get(RUN_KIND, RUN_ID);
   const run = last === undefined ? 1 : Number(last) + 1;
   if (!Number.isSafeInteger(run)) throw new CodedError('ledger_corrupt', 'the run number cannot be read');
-  await ledger.appendNow([{ op: 'put', kind: RUN_KIND, id: RUN_ID, body: run.toString() }]);
+  await ledger.appendNow([{ type: 'put', kind: RUN_KIND, id: RUN_ID, body: run.toString() }]);
   return run;
 }

@@ -17,7 +17,7 @@ const AT_MS_AT = 40;
 const OP_AT = 48;
 
 /** How an operation is stored. */
-export const OPS = { log: 1, put: 2, insert: 3 } as const satisfies Record<LedgerEntry['op'], number>;
+export const OP_CODES = { log: 1, put: 2, insert: 3 } as const satisfies Record<LedgerEntry['type'], number>;
 
 /** Longest kind and key (document id or stream), in bytes of UTF-8. */
 export const MAX_KIND_BYTES = 64;
@@ -41,7 +41,7 @@ export type JournalRecord = {
  * assert.
  */
 export function entryKey(entry: LedgerEntry): string {
-  const key = entry.op === 'log' ? entry.stream : entry.id;
+  const key = entry.type === 'log' ? entry.stream : entry.id;
   assert(entry.kind.length > 0 && Buffer.byteLength(entry.kind) <= MAX_KIND_BYTES, 'ledger_kind_size');
   assert(key.length > 0 && Buffer.byteLength(key) <= MAX_KEY_BYTES, 'ledger_key_size', {
     kind: entry.kind,
@@ -49,7 +49,7 @@ export function entryKey(entry: LedgerEntry): string {
   assert(/^[a-z][a-z0-9_-]*$/.test(entry.kind) && key.isWellFormed(), 'ledger_key_text', {
     kind: entry.kind,
   });
-  if (entry.op === 'log') {
+  if (entry.type === 'log') {
     assert(Number.isSafeInteger(entry.first) && entry.first >= 0, 'ledger_log_first', entry.first);
     assert(Number.isSafeInteger(entry.count) && entry.count > 0, 'ledger_log_count', entry.count);
   } else {
@@ -60,14 +60,14 @@ export function entryKey(entry: LedgerEntry): string {
 
 /** Bytes of an entry's body as stored. */
 export function bodySize(entry: LedgerEntry): number {
-  return entry.op === 'log' ? entry.body.length : Buffer.byteLength(entry.body);
+  return entry.type === 'log' ? entry.body.length : Buffer.byteLength(entry.body);
 }
 
 /** Bytes an append takes in a frame. */
 export function appendFrameSize(entries: readonly LedgerEntry[]): number {
   let size = 4;
   for (const entry of entries) {
-    const key = entry.op === 'log' ? entry.stream : entry.id;
+    const key = entry.type === 'log' ? entry.stream : entry.id;
     size += RECORD_HEADER_SIZE + Buffer.byteLength(entry.kind) + Buffer.byteLength(key) + bodySize(entry);
   }
   return size;
@@ -114,20 +114,20 @@ function writeRecord(buffer: Buffer, start: number, entry: LedgerEntry): number 
   let at = start + RECORD_HEADER_SIZE;
   const kindSize = buffer.write(entry.kind, at);
   at += kindSize;
-  const keySize = buffer.write(entry.op === 'log' ? entry.stream : entry.id, at);
+  const keySize = buffer.write(entry.type === 'log' ? entry.stream : entry.id, at);
   at += keySize;
-  if (entry.op === 'log') {
+  if (entry.type === 'log') {
     buffer.set(entry.body, at);
     at += entry.body.length;
   } else {
     at += buffer.write(entry.body, at);
   }
-  buffer[start + 48] = OPS[entry.op];
+  buffer[start + 48] = OP_CODES[entry.type];
   buffer[start + 49] = kindSize;
   buffer.writeUInt16LE(keySize, start + 50);
   buffer.writeUInt32LE(at - start - RECORD_HEADER_SIZE - kindSize - keySize, start + 52);
-  writeU64(buffer, entry.op === 'log' ? entry.first : 0, start + 56);
-  writeU64(buffer, entry.op === 'log' ? entry.count : 0, start + 64);
+  writeU64(buffer, entry.type === 'log' ? entry.first : 0, start + 56);
+  writeU64(buffer, entry.type === 'log' ? entry.count : 0, start + 64);
   return at;
 }
 

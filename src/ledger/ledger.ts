@@ -9,7 +9,7 @@ export type LedgerEntry =
    * item is written twice and none is left out, even when an append before it failed.
    */
   | {
-      readonly op: 'log';
+      readonly type: 'log';
       readonly kind: string;
       readonly stream: string;
       readonly first: number;
@@ -17,9 +17,9 @@ export type LedgerEntry =
       readonly body: Uint8Array;
     }
   /** The latest body wins. */
-  | { readonly op: 'put'; readonly kind: string; readonly id: string; readonly body: string }
+  | { readonly type: 'put'; readonly kind: string; readonly id: string; readonly body: string }
   /** Once only: the same body again is a no-op, another body fails the append with `ledger_conflict`. */
-  | { readonly op: 'insert'; readonly kind: string; readonly id: string; readonly body: string };
+  | { readonly type: 'insert'; readonly kind: string; readonly id: string; readonly body: string };
 
 export type LedgerDocument = { readonly id: string; readonly body: string };
 export type LedgerLogRow = {

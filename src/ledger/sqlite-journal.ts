@@ -2,7 +2,7 @@ import * as crypto from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { encodeRecord, type JournalRecord, OPS, readFrame, sealRecord } from './frame.ts';
+import { encodeRecord, type JournalRecord, OP_CODES, readFrame, sealRecord } from './frame.ts';
 import type { LedgerDocument, LedgerLogRow } from './ledger.ts';
 import { genesisHash } from './schema.ts';
 import type { SqliteFile } from './sqlite-file.ts';
@@ -101,20 +101,20 @@ export class SqliteJournal {
 
   /** The records to write, without those that are already there; or why the append is refused. */
   #check(records: readonly JournalRecord[]): readonly JournalRecord[] | string {
-    if (records.every((record) => record.op === OPS.put)) return records;
+    if (records.every((record) => record.op === OP_CODES.put)) return records;
     const ends = new Map<string, number>();
     const bodies = new Map<string, Uint8Array>();
     const wanted: JournalRecord[] = [];
     for (const record of records) {
       const name = `${record.kind}\0${record.key}`;
-      if (record.op === OPS.log) {
+      if (record.op === OP_CODES.log) {
         const end = ends.get(name) ?? this.#logEnd(record.kind, record.key, name);
         if (end !== record.first) {
           return `${record.kind} ${record.key} continues at ${end}, not ${record.first}`;
         }
         ends.set(name, record.first + record.count);
       } else {
-        if (record.op === OPS.insert) {
+        if (record.op === OP_CODES.insert) {
           const stored = bodies.get(name) ?? this.#body(record.kind, record.key);
           if (stored !== undefined && !equal(stored, record.body)) {
             return `${record.kind} ${record.key} is stored with another body`;
@@ -136,7 +136,7 @@ export class SqliteJournal {
     this.#statements.insertRow.run(this.#seq + 1, atMs, op, kind, key, first, count, hash, body);
     this.#seq += 1;
     this.#hash = hash;
-    if (op !== OPS.log) this.#statements.point.run(kind, key, this.#seq);
+    if (op !== OP_CODES.log) this.#statements.point.run(kind, key, this.#seq);
   }
 
   #body(kind: string, id: string): Uint8Array | undefined {

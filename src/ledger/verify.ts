@@ -2,7 +2,7 @@ import { toHex } from '../base/bytes.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import { OPS } from './frame.ts';
+import { OP_CODES } from './frame.ts';
 import { genesisHash } from './schema.ts';
 import { openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
 import { type JournalRow, rowMatches, SELECT_JOURNAL, toJournalRow } from './sqlite-journal.ts';
@@ -75,11 +75,11 @@ class Replay {
     if (!rowMatches(row, this.#hash)) return `row ${seq} does not match its hash`;
     if (row.atMs < this.#atMs) return `row ${seq} is older than the row before it`;
     const name = `${row.kind}\0${row.key}`;
-    if (row.op === OPS.log) {
+    if (row.op === OP_CODES.log) {
       const end = this.#logEnds.get(name) ?? 0;
       if (end !== row.first) return `row ${seq} leaves a gap in ${row.kind} ${row.key}`;
       this.#logEnds.set(name, row.first + row.count);
-    } else if (row.op === OPS.insert && this.#documents.has(name)) {
+    } else if (row.op === OP_CODES.insert && this.#documents.has(name)) {
       return `row ${seq} inserts ${row.kind} ${row.key} again`;
     } else {
       this.#documents.set(name, seq);

@@ -45,7 +45,7 @@ const sealCodec = object({
 export type MakerSeal = CodecValue<typeof sealCodec>;
 
 export function sealEntry(contractId: string, seal: MakerSeal): LedgerEntry {
-  return { op: 'put', kind: SEAL_KIND, id: contractId, body: bodyOf(sealCodec, seal) };
+  return { type: 'put', kind: SEAL_KIND, id: contractId, body: bodyOf(sealCodec, seal) };
 }
 
 /** Throws `ledger_corrupt`. */

@@ -207,14 +207,14 @@ export class MakerStore extends ContractStore {
       workHashes: evidence.workHashes + credit.workHashes,
     };
     const entries: LedgerEntry[] = jobs.map((job) => ({
-      op: 'insert',
+      type: 'insert',
       kind: JOB_KIND,
       id: makerJobKey(contractId, job.id),
       body: jobDocument(job),
     }));
     if (shares.length > 0) {
       entries.push({
-        op: 'log',
+        type: 'log',
         kind: SHARE_KIND,
         stream: contractId,
         first: evidence.seq,
@@ -222,7 +222,7 @@ export class MakerStore extends ContractStore {
         body: packRecords(shares),
       });
       const body = `{"seq":${total.seq},"work":"${total.workHashes}"}`;
-      entries.push({ op: 'put', kind: STREAM_KIND, id: contractId, body });
+      entries.push({ type: 'put', kind: STREAM_KIND, id: contractId, body });
     }
     entries.push(deliveryEntry(contractId, delivery));
     const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);

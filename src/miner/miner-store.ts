@@ -153,7 +153,7 @@ export class MinerStore extends ContractStore {
   async saveClaim(claimed: ClaimPoint): Promise<void> {
     if (claimed === this.claimed) return;
     const body = bodyOf(claimPointCodec, claimed);
-    await this.write([{ op: 'put', kind: SEAL_KIND, id: this.contractId, body }]);
+    await this.write([{ type: 'put', kind: SEAL_KIND, id: this.contractId, body }]);
     this.claimed = claimed;
   }
 

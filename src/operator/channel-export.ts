@@ -78,7 +78,7 @@ export async function recordsOf(ledger: Ledger, channel: FundedChannel): Promise
 function channelBody({ stored }: FundedChannel): string | undefined {
   const { channel, contractId } = stored;
   const entry = channel === undefined ? undefined : channelEntry(contractId, channel);
-  return entry?.op === 'put' ? entry.body : undefined;
+  return entry?.type === 'put' ? entry.body : undefined;
 }
 
 /**

@@ -188,7 +188,7 @@ function signatureOf(item: Uint8Array | undefined): string {
 export async function importRecords(ledger: Ledger, records: readonly ExportedRecord[]): Promise<void> {
   const once: readonly string[] = [CONTRACT_KIND, FUNDING_KIND, STATE_KIND];
   const entries = records.map(
-    ({ kind, id, body }): LedgerEntry => ({ op: once.includes(kind) ? 'insert' : 'put', kind, id, body }),
+    ({ kind, id, body }): LedgerEntry => ({ type: once.includes(kind) ? 'insert' : 'put', kind, id, body }),
   );
   if (!entries.some(({ kind }) => kind === CONTRACT_KIND)) {
     throw new CodedError('bad_export', 'the export has no records of its ledger');

@@ -27,7 +27,7 @@ export type AwardStore = {
 export function awardEntry(store: AwardStore, spend: BondSpend, signatures: Signatures): LedgerEntry {
   assert(store.assembled !== undefined, 'channel_before_award');
   const body = finalizeBondSpend(store.assembled.params, spend, signatures).hex;
-  return { op: 'put', kind: AWARD_KIND, id: awardId(store.contractId, spend.coin), body };
+  return { type: 'put', kind: AWARD_KIND, id: awardId(store.contractId, spend.coin), body };
 }
 
 type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;

@@ -98,7 +98,7 @@ function boundTo(contractId: string, role: ChannelRole): Uint8Array {
 
 /** The other side's blob, to be kept for it. */
 export function blobEntry(contractId: string, sealed: string): LedgerEntry {
-  return { op: 'put', kind: BLOB_KIND, id: contractId, body: sealed };
+  return { type: 'put', kind: BLOB_KIND, id: contractId, body: sealed };
 }
 
 /**

@@ -147,33 +147,33 @@ export function stateDocumentId(contractId: string, n: number): string {
 }
 
 export function contractEntry(contractId: string, record: ContractRecord): LedgerEntry {
-  return { op: 'insert', kind: CONTRACT_KIND, id: contractId, body: bodyOf(contractCodec, record) };
+  return { type: 'insert', kind: CONTRACT_KIND, id: contractId, body: bodyOf(contractCodec, record) };
 }
 
 export function openingEntry(contractId: string, record: OpeningRecord): LedgerEntry {
-  return { op: 'put', kind: OPENING_KIND, id: contractId, body: bodyOf(openingCodec, record) };
+  return { type: 'put', kind: OPENING_KIND, id: contractId, body: bodyOf(openingCodec, record) };
 }
 
 export function fundingEntry(contractId: string, fundingTx: string): LedgerEntry {
-  return { op: 'insert', kind: FUNDING_KIND, id: contractId, body: fundingTx };
+  return { type: 'insert', kind: FUNDING_KIND, id: contractId, body: fundingTx };
 }
 
 export function stateEntry(contractId: string, state: SignedState): LedgerEntry {
   const id = stateDocumentId(contractId, state.n);
-  return { op: 'insert', kind: STATE_KIND, id, body: bodyOf(signedStateCodec, state) };
+  return { type: 'insert', kind: STATE_KIND, id, body: bodyOf(signedStateCodec, state) };
 }
 
 export function channelEntry(contractId: string, record: ChannelRecord): LedgerEntry {
-  return { op: 'put', kind: CHANNEL_KIND, id: contractId, body: bodyOf(channelCodec, record) };
+  return { type: 'put', kind: CHANNEL_KIND, id: contractId, body: bodyOf(channelCodec, record) };
 }
 
 export function deliveryEntry(contractId: string, record: DeliveryRecord): LedgerEntry {
-  return { op: 'put', kind: DELIVERY_KIND, id: contractId, body: bodyOf(deliveryCodec, record) };
+  return { type: 'put', kind: DELIVERY_KIND, id: contractId, body: bodyOf(deliveryCodec, record) };
 }
 
 export function ackEntry(contractId: string, n: number, ackSignature: string): LedgerEntry {
   const body = JSON.stringify({ n, signature: ackSignature });
-  return { op: 'put', kind: ACK_KIND, id: contractId, body };
+  return { type: 'put', kind: ACK_KIND, id: contractId, body };
 }
 
 export function awardId(
@@ -190,21 +190,21 @@ export function requestId(contractId: string, what: string): string {
 /** @param what the kind of the signing request, unique for the contract */
 export function requestEntry(contractId: string, what: string, psbt: string): LedgerEntry {
   const body = JSON.stringify({ what, psbt });
-  return { op: 'put', kind: REQUEST_KIND, id: requestId(contractId, what), body };
+  return { type: 'put', kind: REQUEST_KIND, id: requestId(contractId, what), body };
 }
 
 export function watchedEntry(contractId: string): LedgerEntry {
-  return { op: 'put', kind: WATCHED_KIND, id: contractId, body: '{"over":true}' };
+  return { type: 'put', kind: WATCHED_KIND, id: contractId, body: '{"over":true}' };
 }
 
 export function remainsEntry(contractId: string): LedgerEntry {
-  return { op: 'put', kind: REMAINS_KIND, id: contractId, body: '{"over":true}' };
+  return { type: 'put', kind: REMAINS_KIND, id: contractId, body: '{"over":true}' };
 }
 
 /** Two well signed contents for one number, kept as evidence. */
 export function equivocationEntry(contractId: string, held: SignedState, shown: SignedState): LedgerEntry {
   const body = JSON.stringify({ held: signedStateToJson(held), shown: signedStateToJson(shown) });
-  return { op: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
+  return { type: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
 }
 
 /** Tells that something was done and not recorded: what is due on the chain does not wait for its record. */

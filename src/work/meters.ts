@@ -294,7 +294,7 @@ function splitByStream(accepted: readonly AcceptedShare[]): (readonly AcceptedSh
 function appendEntries(entries: LedgerEntry[], part: CreditPart): void {
   for (const job of part.newJobs) {
     entries.push({
-      op: 'insert',
+      type: 'insert',
       kind: JOB_KIND,
       id: jobDocumentId(job.id),
       body: jobDocument(jobRecordOf(job)),
@@ -302,9 +302,9 @@ function appendEntries(entries: LedgerEntry[], part: CreditPart): void {
   }
   const { stream, first, count, body } = part;
   const total = after(part);
-  entries.push({ op: 'log', kind: SHARE_KIND, stream, first, count, body });
+  entries.push({ type: 'log', kind: SHARE_KIND, stream, first, count, body });
   entries.push({
-    op: 'put',
+    type: 'put',
     kind: STREAM_KIND,
     id: stream,
     body: `{"seq":${total.seq},"work":"${total.workHashes}"}`,

@@ -17,9 +17,9 @@ import { NODE_KIND } from './suite.ts';
 
 const stage = setStage();
 const writesState = (entries: readonly LedgerEntry[]): boolean =>
-  entries.some((entry) => entry.op !== 'log' && entry.kind === 'state');
+  entries.some((entry) => entry.type !== 'log' && entry.kind === 'state');
 const writesClosing = (entries: readonly LedgerEntry[]): boolean =>
-  entries.some((entry) => entry.op !== 'log' && entry.kind === 'channel' && /closing/.test(entry.body));
+  entries.some((entry) => entry.type !== 'log' && entry.kind === 'channel' && /closing/.test(entry.body));
 
 describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
   row('Both close together', 'what was verified is paid', async () => {

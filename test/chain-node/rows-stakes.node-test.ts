@@ -34,7 +34,7 @@ const D_U = MAKER_BOND_SAT / 2n;
 const writes =
   (status: string) =>
   (entries: readonly LedgerEntry[]): boolean =>
-    entries.some((entry) => entry.op !== 'log' && entry.kind === 'channel' && entry.body.includes(status));
+    entries.some((entry) => entry.type !== 'log' && entry.kind === 'channel' && entry.body.includes(status));
 
 /** Half of the work is paid; the state that says so is the newest. */
 async function half(options: Parameters<typeof stage.open>[0] = {}): Promise<NodeWorld> {
@@ -70,7 +70,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode auditor`, () => {
   row('MM stops signing / refuses', 'the auditor rules for the miner: both bonds', async () => {
     const world = await half();
     world.makerParty.ledger.holds = (entries) =>
-      entries.some((entry) => entry.op !== 'log' && entry.kind === 'state');
+      entries.some((entry) => entry.type !== 'log' && entry.kind === 'state');
     await world.deliver(12);
     await world.until('the miner leaves', () => world.miner!.status.live === false);
     await world.miner!.closeAlone();

@@ -170,15 +170,15 @@ export function isAct({ type }: Pick<LifecycleEffect, 'type'>): boolean {
 
 /** What happens in a random life. `follow` does what an effect asked for, as a driver would. */
 export type Op =
-  | { readonly op: 'follow' }
-  | { readonly op: 'work'; readonly part: number; readonly isRefusedTooMuch: boolean }
-  | { readonly op: 'state'; readonly back: number }
-  | { readonly op: 'ack'; readonly back: number }
-  | { readonly op: 'claim'; readonly ahead: number }
-  | { readonly op: 'built'; readonly isTogether: boolean; readonly rung: number }
-  | { readonly op: 'look'; readonly height: number; readonly view: ChannelView; readonly isForced: boolean }
-  | { readonly op: 'event'; readonly event: LifecycleEvent }
-  | { readonly op: 'wait'; readonly ms: number };
+  | { readonly type: 'follow' }
+  | { readonly type: 'work'; readonly part: number; readonly isRefusedTooMuch: boolean }
+  | { readonly type: 'state'; readonly back: number }
+  | { readonly type: 'ack'; readonly back: number }
+  | { readonly type: 'claim'; readonly ahead: number }
+  | { readonly type: 'built'; readonly isTogether: boolean; readonly rung: number }
+  | { readonly type: 'look'; readonly height: number; readonly view: ChannelView; readonly isForced: boolean }
+  | { readonly type: 'event'; readonly event: LifecycleEvent }
+  | { readonly type: 'wait'; readonly ms: number };
 
 const anyView: fc.Arbitrary<ChannelView> = fc
   .record({
@@ -237,7 +237,7 @@ function anyOp(role: LifecycleRole, hasChannel: boolean): fc.Arbitrary<Op> {
     ...OWN[role].filter(({ type }) => type !== 'close_signed' || hasChannel),
   );
   const look = fc.record({
-    op: fc.constant('look' as const),
+    type: fc.constant('look' as const),
     height: fc.integer({ min: START, max: EXPIRY + 15 }),
     view: anyView,
     isForced: fc.nat(9).map((dice) => dice === 0),
@@ -245,27 +245,27 @@ function anyOp(role: LifecycleRole, hasChannel: boolean): fc.Arbitrary<Op> {
   const back = fc.constantFrom(0, 0, 0, 1);
   const own = role === 'maker' ? 3 : 1;
   const work = fc.record({
-    op: fc.constant('work' as const),
+    type: fc.constant('work' as const),
     part: fc.integer({ min: 0, max: 110 }),
     isRefusedTooMuch: fc.nat(9).map((dice) => dice === 0),
   });
   const both = [
-    { weight: 12, arbitrary: fc.constant<Op>({ op: 'follow' }) },
+    { weight: 12, arbitrary: fc.constant<Op>({ type: 'follow' }) },
     { weight: 8, arbitrary: work as fc.Arbitrary<Op> },
-    { weight: 12, arbitrary: events.map((event): Op => ({ op: 'event', event })) },
-    { weight: 1, arbitrary: fc.integer({ min: 1, max: 90_000 }).map((ms): Op => ({ op: 'wait', ms })) },
+    { weight: 12, arbitrary: events.map((event): Op => ({ type: 'event', event })) },
+    { weight: 1, arbitrary: fc.integer({ min: 1, max: 90_000 }).map((ms): Op => ({ type: 'wait', ms })) },
     { weight: 3, arbitrary: look as fc.Arbitrary<Op> },
   ];
   if (!hasChannel) return fc.oneof(...both);
   return fc.oneof(
     ...both,
-    { weight: own, arbitrary: fc.record({ op: fc.constant('state' as const), back }) as fc.Arbitrary<Op> },
-    { weight: own, arbitrary: fc.record({ op: fc.constant('ack' as const), back }) as fc.Arbitrary<Op> },
-    { weight: 1, arbitrary: fc.nat(2).map((ahead): Op => ({ op: 'claim', ahead })) },
+    { weight: own, arbitrary: fc.record({ type: fc.constant('state' as const), back }) as fc.Arbitrary<Op> },
+    { weight: own, arbitrary: fc.record({ type: fc.constant('ack' as const), back }) as fc.Arbitrary<Op> },
+    { weight: 1, arbitrary: fc.nat(2).map((ahead): Op => ({ type: 'claim', ahead })) },
     {
       weight: 1,
       arbitrary: fc.record({
-        op: fc.constant('built' as const),
+        type: fc.constant('built' as const),
         isTogether: fc.boolean(),
         rung: fc.nat(3),
       }) as fc.Arbitrary<Op>,
@@ -278,7 +278,7 @@ function eventOf(life: Life, op: Op, asked: LifecycleEffect[]): LifecycleEvent |
   const { state, options } = life;
   const { terms, role } = options;
   const newest = state.stream.signed;
-  switch (op.op) {
+  switch (op.type) {
     case 'follow': {
       const effect = asked.shift();
       return effect === undefined ? undefined : followed(life, effect);

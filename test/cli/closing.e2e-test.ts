@@ -176,7 +176,7 @@ describe('channel force-close without a daemon', () => {
     );
     const body = JSON.parse((await ledger.get('channel', scene.world.contractId))!) as object;
     const frozen = JSON.stringify({ ...body, status: 'frozen', reason: 'two contents for state 4' });
-    await ledger.appendNow([{ op: 'put', kind: 'channel', id: scene.world.contractId, body: frozen }]);
+    await ledger.appendNow([{ type: 'put', kind: 'channel', id: scene.world.contractId, body: frozen }]);
     await ledger.close();
     const on = ['--config', scene.config('miner')];
     const result = await answer<Result>(['channel', 'force-close', ...on, '--yes']);

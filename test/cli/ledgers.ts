@@ -153,7 +153,7 @@ async function copyLedger(store: MemoryLedger, path: string): Promise<void> {
   const ledger = await openSqliteLedger({ path }, { log: silentLogger });
   for (const kind of KINDS) {
     for (const { id, body } of await store.list(kind))
-      await ledger.appendNow([{ op: 'put', kind, id, body }]);
+      await ledger.appendNow([{ type: 'put', kind, id, body }]);
   }
   await ledger.close();
 }

@@ -56,14 +56,14 @@ const live = (role: StreamRole, of: TermsV1or2 = terms): StreamState =>
 
 /** Anything that can happen, with work as parts of the contract's total (up to one and a half of it). */
 type Op =
-  | { readonly op: 'work'; readonly part: bigint }
-  | { readonly op: 'event'; readonly event: StreamEvent }
-  | { readonly op: 'sign' }
-  | { readonly op: 'sign_again' };
+  | { readonly type: 'work'; readonly part: bigint }
+  | { readonly type: 'event'; readonly event: StreamEvent }
+  | { readonly type: 'sign' }
+  | { readonly type: 'sign_again' };
 const anyOp: fc.Arbitrary<Op> = fc.oneof(
-  { weight: 8, arbitrary: fc.bigInt(0n, 150n).map((part): Op => ({ op: 'work', part })) },
-  { weight: 6, arbitrary: fc.constant<Op>({ op: 'sign' }) },
-  { weight: 1, arbitrary: fc.constant<Op>({ op: 'sign_again' }) },
+  { weight: 8, arbitrary: fc.bigInt(0n, 150n).map((part): Op => ({ type: 'work', part })) },
+  { weight: 6, arbitrary: fc.constant<Op>({ type: 'sign' }) },
+  { weight: 1, arbitrary: fc.constant<Op>({ type: 'sign_again' }) },
   {
     weight: 3,
     arbitrary: fc
@@ -75,13 +75,13 @@ const anyOp: fc.Arbitrary<Op> = fc.oneof(
         { type: 'resume' },
         { type: 'tick' },
       )
-      .map((event): Op => ({ op: 'event', event })),
+      .map((event): Op => ({ type: 'event', event })),
   },
   {
     weight: 1,
     arbitrary: fc
       .constantFrom<StreamEvent>({ type: 'expiry_near' }, { type: 'close_requested' }, { type: 'closed' })
-      .map((event): Op => ({ op: 'event', event })),
+      .map((event): Op => ({ type: 'event', event })),
   },
 );
 
@@ -119,7 +119,7 @@ function play(role: StreamRole, of: TermsV1or2, ops: readonly Op[], look: (seen:
 
 function eventOf(op: Op, role: StreamRole, state: StreamState, of: TermsV1or2): StreamEvent | undefined {
   const { signed, signing, verifiedWork } = state;
-  switch (op.op) {
+  switch (op.type) {
     case 'work':
       return worked((of.workTotalHashes * op.part) / 100n);
     case 'event':
@@ -143,8 +143,8 @@ const anySchedule = fc
   .tuple(fc.integer({ min: 0, max: 9 }), fc.array(anyOp, { maxLength: 60 }))
   .map(([dice, ops]) => (dice === 0 ? ops : [...OPEN, ...ops]));
 const OPEN: readonly Op[] = [
-  { op: 'event', event: { type: 'funded', confirmations: 3 } },
-  { op: 'event', event: { type: 'channel_open' } },
+  { type: 'event', event: { type: 'funded', confirmations: 3 } },
+  { type: 'event', event: { type: 'channel_open' } },
 ];
 
 describe('opening', () => {
@@ -247,7 +247,7 @@ describe('any schedule', () => {
   it('leaves the maker at rest owing less than a step, and nothing at the end (I9, I45)', () => {
     fc.assert(
       fc.property(anyTerms, anySchedule, (of, ops) => {
-        const schedule = ops.flatMap((op): Op[] => [op, { op: 'sign' }]);
+        const schedule = ops.flatMap((op): Op[] => [op, { type: 'sign' }]);
         play('maker', of, schedule, ({ after }) => {
           if (after.signing !== undefined || after.status === 'ended' || !after.opened) return;
           expect(unsignedWork(after)).toBeLessThan(of.stepHashes);
@@ -415,7 +415,7 @@ describe('a restart', () => {
     fc.assert(
       fc.property(anyRole, anyTerms, fc.array(anyOp, { maxLength: 40 }), (role, of, ops) => {
         const calm = ops.filter(
-          ({ op, ...rest }) => op !== 'event' || !/expiry|close|pause/.test(JSON.stringify(rest)),
+          ({ type, ...rest }) => type !== 'event' || !/expiry|close|pause/.test(JSON.stringify(rest)),
         );
         const before = play(role, of, [...OPEN, ...calm], () => {}).at(-1)!.after;
         const { signed, verifiedWork } = before;

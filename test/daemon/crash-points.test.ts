@@ -57,8 +57,8 @@ describe('a crash point', () => {
   it('that is not reached changes nothing of what a ledger does', async () => {
     const inner = new MemoryLedger();
     const ledger = arm('miner.state.before').ledger(inner);
-    await ledger.append([{ op: 'put', kind: 'channel', id: 'a', body: '{"status":"open"}' }]);
-    await ledger.appendNow([{ op: 'put', kind: 'proposal', id: 'b', body: '2' }]);
+    await ledger.append([{ type: 'put', kind: 'channel', id: 'a', body: '{"status":"open"}' }]);
+    await ledger.appendNow([{ type: 'put', kind: 'proposal', id: 'b', body: '2' }]);
     expect(await ledger.get('proposal', 'b')).toBe('2');
     expect(await ledger.list('channel')).toEqual([{ id: 'a', body: '{"status":"open"}' }]);
     expect(ledger.stats).toBe(inner.stats);

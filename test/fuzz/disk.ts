@@ -112,7 +112,7 @@ export class Disk {
     this.store.append(entries).then(
       () => {
         for (const entry of entries) {
-          if (entry.op !== 'log') this.documents.set(`${entry.kind} ${entry.id}`, entry.body);
+          if (entry.type !== 'log') this.documents.set(`${entry.kind} ${entry.id}`, entry.body);
         }
       },
       (error: CodedError) => {
@@ -141,7 +141,7 @@ class DiskLedger implements Ledger {
   append(entries: readonly LedgerEntry[]): Promise<void> {
     if (this.isDead) return never();
     for (const entry of entries) {
-      if (entry.op === 'put' && entry.kind === 'channel') this.#disk.askedChannels.push(entry.body);
+      if (entry.type === 'put' && entry.kind === 'channel') this.#disk.askedChannels.push(entry.body);
     }
     if (this.stats.failed) return Promise.reject(new CodedError('ledger_io', 'the ledger failed before'));
     if (this.#disk.refuseNext) {

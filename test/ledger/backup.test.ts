@@ -10,7 +10,7 @@ import { temporaryDirectory } from './temporary.ts';
 
 const { file } = temporaryDirectory();
 const deps = { log: silentLogger };
-const put = (id: string, body: string) => ({ op: 'put', kind: 'k', id, body }) as const;
+const put = (id: string, body: string) => ({ type: 'put', kind: 'k', id, body }) as const;
 
 describe('a backup', () => {
   it('taken while the writer writes holds everything acknowledged, verifies, and is a ledger of its own', async () => {

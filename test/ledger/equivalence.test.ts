@@ -14,8 +14,8 @@ const temporary = temporaryDirectory();
 const kind = fc.constantFrom('k', 'l');
 const key = fc.constantFrom('a', 'b', 'ab');
 const entry: fc.Arbitrary<LedgerEntry> = fc.oneof(
-  fc.record({ op: fc.constant('put' as const), kind, id: key, body: fc.constantFrom('1', '2', '') }),
-  fc.record({ op: fc.constant('insert' as const), kind, id: key, body: fc.constantFrom('1', '2') }),
+  fc.record({ type: fc.constant('put' as const), kind, id: key, body: fc.constantFrom('1', '2', '') }),
+  fc.record({ type: fc.constant('insert' as const), kind, id: key, body: fc.constantFrom('1', '2') }),
   fc
     .record({ first: fc.nat(4), count: fc.integer({ min: 1, max: 2 }), kind, key })
     .map((row) => log(row.first, row.count, row.key, row.kind)),

@@ -204,7 +204,7 @@ export class MemoryLedger implements Ledger {
     let seq = this.#seq;
     for (const entry of entries) {
       const name = nameOf(entry.kind, entryKey(entry));
-      if (entry.op === 'log') {
+      if (entry.type === 'log') {
         const end = ends.get(name) ?? this.#logEnds.get(name) ?? 0;
         if (end !== entry.first) {
           return new CodedError('ledger_conflict', `${entry.kind} ${entry.stream} continues at ${end}`);
@@ -216,7 +216,7 @@ export class MemoryLedger implements Ledger {
         continue;
       }
       const stored = documents.get(name) ?? this.#documents.get(name);
-      if (entry.op === 'insert' && stored !== undefined) {
+      if (entry.type === 'insert' && stored !== undefined) {
         if (stored.body === entry.body) continue;
         return new CodedError('ledger_conflict', `${entry.kind} ${entry.id} is stored with another body`);
       }
@@ -241,5 +241,5 @@ function nameOf(kind: string, id: string): string {
 }
 
 function copyEntry(entry: LedgerEntry): LedgerEntry {
-  return entry.op === 'log' ? { ...entry, body: entry.body.slice() } : entry;
+  return entry.type === 'log' ? { ...entry, body: entry.body.slice() } : entry;
 }

@@ -10,7 +10,7 @@ export type SuiteOptions = {
 };
 
 export const log = (first: number, count: number, stream = 's', kind = 'share'): LedgerEntry => ({
-  op: 'log',
+  type: 'log',
   kind,
   stream,
   first,
@@ -18,13 +18,13 @@ export const log = (first: number, count: number, stream = 's', kind = 'share'):
   body: Uint8Array.from({ length: count }, (_, index) => (first + index) % 256),
 });
 export const put = (id: string, body: string, kind = 'stream'): LedgerEntry => ({
-  op: 'put',
+  type: 'put',
   kind,
   id,
   body,
 });
 export const insert = (id: string, body: string, kind = 'job'): LedgerEntry => ({
-  op: 'insert',
+  type: 'insert',
   kind,
   id,
   body,
@@ -186,7 +186,7 @@ export function ledgerSuite(name: string, open: (options: SuiteOptions) => Promi
       withLedger(async (ledger) => {
         const entry = log(0, 4);
         const done = ledger.append([entry]);
-        if (entry.op === 'log') entry.body.fill(255);
+        if (entry.type === 'log') entry.body.fill(255);
         await done;
         expect((await ledger.readLog('share', 's', 0, 1))[0]!.body).toEqual(Uint8Array.of(0, 1, 2, 3));
       }));

@@ -28,11 +28,11 @@ export async function backup(
   for (const kind of KINDS) {
     for (const { id, body } of await store.list(kind)) {
       if (kind === 'state' && Number(id.slice(65)) > uptoN) continue;
-      entries.push({ op: 'put', kind, id, body: kind === 'channel' ? upTo(body, uptoN) : body });
+      entries.push({ type: 'put', kind, id, body: kind === 'channel' ? upTo(body, uptoN) : body });
     }
   }
   for (const { first, count, body } of await store.readLog('share', contractId, 0, 100_000)) {
-    entries.push({ op: 'log', kind: 'share', stream: contractId, first, count, body });
+    entries.push({ type: 'log', kind: 'share', stream: contractId, first, count, body });
   }
   return entries;
 }

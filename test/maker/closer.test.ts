@@ -225,7 +225,7 @@ describe('a channel stored as frozen', () => {
     await world.miner.stop();
     const record = JSON.parse((await world.minerStore.get('channel', world.contractId))!) as object;
     const body = JSON.stringify({ ...record, status: 'frozen', reason: 'two contents for state 1' });
-    await world.minerStore.append([{ op: 'put', kind: 'channel', id: world.contractId, body }]);
+    await world.minerStore.append([{ type: 'put', kind: 'channel', id: world.contractId, body }]);
     await mineTo(world, BROADCAST);
     await world.restartMiner();
     await expectClosedBy(world, 4);

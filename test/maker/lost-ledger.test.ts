@@ -112,7 +112,7 @@ describe('a ledger that is gone', () => {
     await world.miner.stop();
     const documents = await world.minerStore.list('blob');
     await world.minerStore.append(
-      documents.map(({ id }) => ({ op: 'put', kind: 'blob', id, body: 'AAAA' })),
+      documents.map(({ id }) => ({ type: 'put', kind: 'blob', id, body: 'AAAA' })),
     );
     world.makerLedger = new MortalLedger(new MemoryLedger());
     await world.startMaker();

@@ -85,7 +85,7 @@ describe('reestablish', () => {
     const keys = world.makerSigner.forChannel(store.contract.channelIndex);
     const other = signState(store.assembled!.params, 1, 3n * SHARE.workHashes, keys);
     const entries = (await backup(world.makerStore, world.contractId)).map((entry): LedgerEntry => {
-      if (entry.op !== 'put' || entry.kind !== 'state' || !entry.id.endsWith(':0000000001')) return entry;
+      if (entry.type !== 'put' || entry.kind !== 'state' || !entry.id.endsWith(':0000000001')) return entry;
       return { ...entry, body: JSON.stringify(signedStateToJson(other)) };
     });
     world.makerLedger = await restore(entries);

@@ -107,7 +107,7 @@ describe('evidenceLines', () => {
   it('finds jobs where it is told to look', async () => {
     const { ledger } = await threeBatches();
     await ledger.append([
-      { op: 'put', kind: 'job', id: 'own:pool/10', body: jobDocument(jobRecordOf(sampleJob(99))) },
+      { type: 'put', kind: 'job', id: 'own:pool/10', body: jobDocument(jobRecordOf(sampleJob(99))) },
     ]);
     const source = evidenceLines(ledger, 'own:pool', {
       toSeq: 1,
@@ -122,12 +122,12 @@ describe('evidenceLines', () => {
       'a job that cannot be read',
       10,
       (ledger: MemoryLedger) =>
-        ledger.append([{ op: 'put', kind: 'job', id: '000000000000000a', body: '{"job":"a"}' }]),
+        ledger.append([{ type: 'put', kind: 'job', id: '000000000000000a', body: '{"job":"a"}' }]),
     ],
   ])('reports %s', async (_name, jobId, damage) => {
     const ledger = new MemoryLedger();
     const credit = new Meters().credit([sampleShare(sampleJob(jobId), D1, 0)]);
-    await ledger.append(credit.entries.filter((entry) => entry.op === 'log'));
+    await ledger.append(credit.entries.filter((entry) => entry.type === 'log'));
     await damage(ledger);
     const error: unknown = await collect(evidenceLines(ledger, 'own:pool')).catch(
       (thrown: unknown) => thrown,
@@ -141,7 +141,7 @@ describe('evidenceLines', () => {
   ])('reports %s', async (_name, { count, size }) => {
     const ledger = new MemoryLedger();
     const body = new Uint8Array(size);
-    await ledger.append([{ op: 'log', kind: 'share', stream: 's', first: 0, count, body }]);
+    await ledger.append([{ type: 'log', kind: 'share', stream: 's', first: 0, count, body }]);
     const error: unknown = await collect(readShares(ledger, 's')).catch((thrown: unknown) => thrown);
     expect(codeOf(error)).toBe('ledger_corrupt');
   });

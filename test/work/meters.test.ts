@@ -119,7 +119,7 @@ describe('a batch', () => {
     const target = TARGETS[0]!;
     const first = meters.credit([a, other, b, a].map((job, n) => sampleShare(job, target, n)));
     expect(
-      first.entries.map((entry) => [entry.op, entry.kind, entry.op === 'log' ? entry.stream : entry.id]),
+      first.entries.map((entry) => [entry.type, entry.kind, entry.type === 'log' ? entry.stream : entry.id]),
     ).toEqual([
       ['insert', 'job', '0000000000000001'],
       ['insert', 'job', '0000000000000002'],
@@ -132,8 +132,8 @@ describe('a batch', () => {
     expect(first.parts.map((part) => part.newJobs)).toEqual([[a, b], [other]]);
     const second = meters.credit([sampleShare(b, target, 9)]);
     expect(second.entries).toEqual([
-      { op: 'log', kind: 'share', stream: 'own:pool', first: 3, count: 1, body: second.parts[0]!.body },
-      { op: 'put', kind: 'stream', id: 'own:pool', body: `{"seq":4,"work":"${4n * target.workHashes}"}` },
+      { type: 'log', kind: 'share', stream: 'own:pool', first: 3, count: 1, body: second.parts[0]!.body },
+      { type: 'put', kind: 'stream', id: 'own:pool', body: `{"seq":4,"work":"${4n * target.workHashes}"}` },
     ]);
     expect(unpackShares(second.parts[0]!.body)[0]).toMatchObject({ jobId: 2, difficulty: 1 });
     expect(meters.credit([])).toEqual({ entries: [], parts: [] });
@@ -261,7 +261,7 @@ describe('a restart', () => {
   ])('refuses %s', async (_name, id, body) => {
     const ledger = new MemoryLedger();
     await new Meters().commit(ledger, [sampleShare(JOBS[0]!, TARGETS[0]!, 0)]);
-    await ledger.append([{ op: 'put', kind: 'stream', id, body }]);
+    await ledger.append([{ type: 'put', kind: 'stream', id, body }]);
     const error: unknown = await Meters.load(ledger).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(CodedError);
     expect(codeOf(error)).toBe('ledger_corrupt');
