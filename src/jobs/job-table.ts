@@ -53,7 +53,7 @@ export type OwnExtranonce = {
 };
 
 type Entry = { readonly job: Job; endedAtMs: number };
-type Leaving = { readonly job: Job; readonly atMs: number };
+type RetiringJob = { readonly job: Job; readonly atMs: number };
 
 /**
  * The life of every job: current -> ended (a clean job replaced it, or it is too old) -> retired (unknown
@@ -65,7 +65,7 @@ export class JobTable {
   readonly #deps: JobTableDeps;
   readonly #entries = new Map<number, Entry>();
   readonly #destinations = new Map<string, Entry[]>();
-  #leaving: Leaving[] = [];
+  #retiring: RetiringJob[] = [];
   #counter = 0;
   readonly stats = { jobsAdded: 0, jobsRetired: 0, cleanJobs: 0, limitHits: { jobsPerDestination: 0 } };
 
@@ -101,8 +101,8 @@ export class JobTable {
     const earlier = this.#destinations.get(destination);
     const previous = this.current(destination);
     const clean = upstream.clean || previous === undefined || !equal(previous.prevHash, upstream.prevHash);
-    const given = { destination, stream, clean, createdAtMonotonicMs: monotonicMs, fixedDifficulty };
-    const job = this.#make(upstream, own === undefined ? given : { ...given, ...own });
+    const fields = { destination, stream, clean, createdAtMonotonicMs: monotonicMs, fixedDifficulty };
+    const job = this.#makeJob(upstream, own === undefined ? fields : { ...fields, ...own });
     this.#counter += 1;
     const entries = earlier ?? [];
     if (clean) {
@@ -116,7 +116,7 @@ export class JobTable {
     this.stats.jobsAdded += 1;
     if (entries.length > (this.#options.jobsPerDestination ?? LIMITS.jobsPerDestination)) {
       this.stats.limitHits.jobsPerDestination += 1;
-      this.#forget(entries.shift()!, monotonicMs);
+      this.#retire(entries.shift()!, monotonicMs);
     }
     return job;
   }
@@ -179,15 +179,15 @@ export class JobTable {
   /** Retires what is over; to be called every few seconds. */
   expire(monotonicMs: number): void {
     for (const [destination, entries] of this.#destinations) {
-      const kept = entries.filter((entry) => !this.#isOver(entry, monotonicMs));
-      if (kept.length === entries.length) continue;
-      for (const entry of entries) if (this.#isOver(entry, monotonicMs)) this.#forget(entry, monotonicMs);
-      if (kept.length === 0) this.#destinations.delete(destination);
-      else this.#destinations.set(destination, kept);
+      const remaining = entries.filter((entry) => !this.#isOver(entry, monotonicMs));
+      if (remaining.length === entries.length) continue;
+      for (const entry of entries) if (this.#isOver(entry, monotonicMs)) this.#retire(entry, monotonicMs);
+      if (remaining.length === 0) this.#destinations.delete(destination);
+      else this.#destinations.set(destination, remaining);
     }
-    const due = this.#leaving.filter((leaving) => leaving.atMs <= monotonicMs);
+    const due = this.#retiring.filter((leaving) => leaving.atMs <= monotonicMs);
     if (due.length === 0) return;
-    this.#leaving = this.#leaving.filter((leaving) => leaving.atMs > monotonicMs);
+    this.#retiring = this.#retiring.filter((leaving) => leaving.atMs > monotonicMs);
     for (const { job } of due) {
       this.stats.jobsRetired += 1;
       this.#deps.onRetired?.(job);
@@ -209,14 +209,14 @@ export class JobTable {
     );
   }
 
-  #forget(entry: Entry, monotonicMs: number): void {
+  #retire(entry: Entry, monotonicMs: number): void {
     this.#entries.delete(entry.job.id);
-    this.#leaving.push({ job: entry.job, atMs: monotonicMs + RETIRE_DELAY_MS });
+    this.#retiring.push({ job: entry.job, atMs: monotonicMs + RETIRE_DELAY_MS });
   }
 
-  #make(
+  #makeJob(
     upstream: UpstreamJob,
-    given: Pick<
+    fields: Pick<
       Job,
       | 'destination'
       | 'stream'
@@ -228,11 +228,11 @@ export class JobTable {
   ): Job {
     const { extranonce2Size } = upstream;
     const { padSize, extranonceSize } =
-      given.minerExtranonce1Size === undefined
+      fields.minerExtranonce1Size === undefined
         ? extranonceLayout({ upstreamExtranonce2Size: extranonce2Size, ...this.#options })
         : { padSize: 0, extranonceSize: extranonce2Size };
-    assert((given.minerExtranonce1Size ?? 0) <= upstream.extranonce1.length, 'extranonce1_within_coinb1');
-    if (given.minerExtranonce1Size !== undefined && extranonceSize > MAX_OWN_EXTRANONCE2) {
+    assert((fields.minerExtranonce1Size ?? 0) <= upstream.extranonce1.length, 'extranonce1_within_coinb1');
+    if (fields.minerExtranonce1Size !== undefined && extranonceSize > MAX_OWN_EXTRANONCE2) {
       throw new CodedError(
         'malformed',
         `${extranonceSize} bytes of extranonce2 exceed ${MAX_OWN_EXTRANONCE2}`,
@@ -245,7 +245,7 @@ export class JobTable {
     return {
       id,
       wireId: printJobId(id),
-      ...given,
+      ...fields,
       prevHash: upstream.prevHash,
       coinb1: concat(upstream.coinb1, upstream.extranonce1, new Uint8Array(padSize)),
       coinb2: upstream.coinb2,
