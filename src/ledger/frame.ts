@@ -17,7 +17,10 @@ const AT_MS_AT = 40;
 const OP_AT = 48;
 
 /** How an operation is stored. */
-export const OP_CODES = { log: 1, put: 2, insert: 3 } as const satisfies Record<LedgerEntry['type'], number>;
+export const OP_CODES = { log: 1, put: 2, insert: 3 } as const satisfies Record<
+  LedgerEntry['type'],
+  number
+>;
 
 /** Longest kind and key (document id or stream), in bytes of UTF-8. */
 export const MAX_KIND_BYTES = 64;

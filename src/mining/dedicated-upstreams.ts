@@ -63,7 +63,7 @@ export class DedicatedUpstreams {
       onDown: (link) => {
         const session = this.#deps.server().session(link.session!);
         this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
-        if (session?.started === true) this.#deps.server().assign(session, this.#deps.route(session));
+        if (session?.isStarted === true) this.#deps.server().assign(session, this.#deps.route(session));
       },
       onClosed: (session, code) => {
         this.#linked.delete(session);
@@ -206,7 +206,7 @@ export class DedicatedUpstreams {
 
 function wantsEmpty(session: Session, choice: DestinationSetup['extranonce1']): boolean {
   if (choice !== 'auto') return choice === 'empty';
-  return !session.takesExtranonce && !NEEDS_EXTRANONCE1.test(session.userAgent);
+  return !session.canSetExtranonce && !NEEDS_EXTRANONCE1.test(session.userAgent);
 }
 
 function feedOf(link: DestinationLink): SessionFeed {

@@ -30,7 +30,7 @@ export function downstreamOptions(
     idleTimeoutMs: limits.idleTimeoutMs,
     keepAliveMs: limits.keepAliveMs,
     ...(limits.resumeForMs === 0 ? { resumable: 0 } : { resumeMs: limits.resumeForMs }),
-    ladder: {
+    sanctions: {
       resendAfter: limits.resendAfter,
       reconnectAfter: limits.reconnectAfter,
       banAfter: limits.banAfter,

@@ -135,7 +135,7 @@ export class Mining {
         random,
         log: log.child({ part: 'downstream' }),
         route: (session) => this.router.route(session),
-        place: (session, destination) => this.linked.place(session, destination),
+        chooseRouting: (session, destination) => this.linked.place(session, destination),
         onClosed: (session) => this.linked.closed(session),
       },
     );

@@ -34,7 +34,9 @@ const D_U = MAKER_BOND_SAT / 2n;
 const writes =
   (status: string) =>
   (entries: readonly LedgerEntry[]): boolean =>
-    entries.some((entry) => entry.type !== 'log' && entry.kind === 'channel' && entry.body.includes(status));
+    entries.some(
+      (entry) => entry.type !== 'log' && entry.kind === 'channel' && entry.body.includes(status),
+    );
 
 /** Half of the work is paid; the state that says so is the newest. */
 async function half(options: Parameters<typeof stage.open>[0] = {}): Promise<NodeWorld> {

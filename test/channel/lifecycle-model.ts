@@ -176,7 +176,12 @@ export type Op =
   | { readonly type: 'ack'; readonly back: number }
   | { readonly type: 'claim'; readonly ahead: number }
   | { readonly type: 'built'; readonly isTogether: boolean; readonly rung: number }
-  | { readonly type: 'look'; readonly height: number; readonly view: ChannelView; readonly isForced: boolean }
+  | {
+      readonly type: 'look';
+      readonly height: number;
+      readonly view: ChannelView;
+      readonly isForced: boolean;
+    }
   | { readonly type: 'event'; readonly event: LifecycleEvent }
   | { readonly type: 'wait'; readonly ms: number };
 
@@ -259,7 +264,10 @@ function anyOp(role: LifecycleRole, hasChannel: boolean): fc.Arbitrary<Op> {
   if (!hasChannel) return fc.oneof(...both);
   return fc.oneof(
     ...both,
-    { weight: own, arbitrary: fc.record({ type: fc.constant('state' as const), back }) as fc.Arbitrary<Op> },
+    {
+      weight: own,
+      arbitrary: fc.record({ type: fc.constant('state' as const), back }) as fc.Arbitrary<Op>,
+    },
     { weight: own, arbitrary: fc.record({ type: fc.constant('ack' as const), back }) as fc.Arbitrary<Op> },
     { weight: 1, arbitrary: fc.nat(2).map((ahead): Op => ({ type: 'claim', ahead })) },
     {

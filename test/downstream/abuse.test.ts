@@ -17,7 +17,7 @@ async function annoy(miner: TestMiner, job: string, count: number, from = 0): Pr
 
 describe('a miner that sends nothing valid', () => {
   it('gets new work, is sent away, then banned for a time', async () => {
-    const test = await withWork({ options: { ladder: LADDER, banMs: BANNED_MS } });
+    const test = await withWork({ options: { sanctions: LADDER, banMs: BANNED_MS } });
     const miner = test.miner();
     const { lines } = await miner.start();
     const job = paramsOf(lines.at(-1))[0] as string;
@@ -43,7 +43,7 @@ describe('a miner that sends nothing valid', () => {
   it('starts anew with each share that counts', async () => {
     const verdict = (submission: { readonly nonce: number }) =>
       submission.nonce === 1 ? ('accepted' as const) : ('low_difficulty' as const);
-    const test = await withWork({ options: { ladder: LADDER }, verdict });
+    const test = await withWork({ options: { sanctions: LADDER }, verdict });
     const miner = test.miner();
     const { lines } = await miner.start();
     const job = paramsOf(lines.at(-1))[0] as string;
@@ -60,7 +60,7 @@ describe('a miner that sends nothing valid', () => {
   });
 
   it('is not judged by stale shares, which are the fault of nobody', async () => {
-    const test = await withWork({ options: { ladder: LADDER }, verdict: () => 'stale' });
+    const test = await withWork({ options: { sanctions: LADDER }, verdict: () => 'stale' });
     const miner = test.miner();
     const { lines } = await miner.start();
     const job = paramsOf(lines.at(-1))[0] as string;
@@ -70,7 +70,7 @@ describe('a miner that sends nothing valid', () => {
   });
 
   it('is banned as well when it comes back each time it is sent away', async () => {
-    const test = await withWork({ options: { ladder: LADDER, banMs: BANNED_MS } });
+    const test = await withWork({ options: { sanctions: LADDER, banMs: BANNED_MS } });
     for (let visit = 0; visit < 5; visit += 1) {
       const miner = test.miner();
       const { lines } = await miner.start();
@@ -88,7 +88,7 @@ describe('a miner that sends nothing valid', () => {
 
   it('does not cost others behind its address their place', async () => {
     const test = await withWork({
-      options: { ladder: LADDER },
+      options: { sanctions: LADDER },
       verdict: (submission) => (submission.workerName === 'good' ? 'accepted' : 'low_difficulty'),
     });
     const [good, bad] = [test.miner(), test.miner()];
@@ -108,7 +108,7 @@ describe('lines that are not Stratum', () => {
   const nearly = new Array<string>(LIMITS.downstreamGarbageLines - 1).fill(junk);
 
   it('are each answered with a code, and end the connection when nothing else comes between them', async () => {
-    const test = await withWork({ options: { ladder: LADDER_OF_THOUSANDS, banMs: BANNED_MS } });
+    const test = await withWork({ options: { sanctions: LADDER_OF_THOUSANDS, banMs: BANNED_MS } });
     for (let visit = 0; visit < 5; visit += 1) {
       const miner = test.miner();
       miner.send(...nearly, junk, junk);
@@ -125,7 +125,7 @@ describe('lines that are not Stratum', () => {
   });
 
   it('are borne from a miner that also says something else', async () => {
-    const options = { ladder: LADDER_OF_THOUSANDS };
+    const options = { sanctions: LADDER_OF_THOUSANDS };
     const test = await withWork({ options, verdict: () => 'low_difficulty' });
     const miner = test.miner();
     const job = paramsOf((await miner.start()).lines.at(-1))[0] as string;

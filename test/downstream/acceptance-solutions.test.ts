@@ -50,8 +50,11 @@ describe('acceptance case 4: a share that solves a block is sent on, once', () =
   });
 
   it('when it is stale, below the difficulty, and from a miner that is banned for it', async () => {
-    const ladder = { resendAfter: 50, reconnectAfter: 50, banAfter: 50 };
-    const { stand, miner, solution, extranonce1, notify } = await mining({ options: { ladder } }, SOLD_AT);
+    const sanctions = { resendAfter: 50, reconnectAfter: 50, banAfter: 50 };
+    const { stand, miner, solution, extranonce1, notify } = await mining(
+      { options: { sanctions } },
+      SOLD_AT,
+    );
     const worthless = Array.from({ length: 49 }, (_, index) =>
       solution.with(4, (0xff000000 + index).toString(16)),
     );

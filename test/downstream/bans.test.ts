@@ -1,25 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TokenBucket } from '../../src/base/token-bucket.ts';
-import { Bans, checkLadderOptions, ladderStep } from '../../src/downstream/session/bans.ts';
+import { Bans, checkSanctionOptions, sanctionOf } from '../../src/downstream/session/bans.ts';
 
 const LADDER = { resendAfter: 2, reconnectAfter: 4, banAfter: 6 };
 
 describe('the ladder', () => {
   it('goes up one step after the other', () => {
-    const steps = [1, 2, 3, 4, 5, 6, 7].map((count) => ladderStep(count, LADDER));
+    const steps = [1, 2, 3, 4, 5, 6, 7].map((count) => sanctionOf(count, LADDER));
     expect(steps).toEqual(['none', 'resend', 'none', 'reconnect', 'none', 'ban', 'ban']);
   });
 
   it('breaks on steps out of order', () => {
-    checkLadderOptions(LADDER);
+    checkSanctionOptions(LADDER);
     for (const bad of [
       { resendAfter: 0 },
       { reconnectAfter: 1 },
       { banAfter: 3 },
       { banAfter: Infinity },
     ]) {
-      expect(() => checkLadderOptions({ ...LADDER, ...bad })).toThrow(/ladder_ordered/);
+      expect(() => checkSanctionOptions({ ...LADDER, ...bad })).toThrow(/ladder_ordered/);
     }
   });
 });

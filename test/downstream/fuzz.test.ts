@@ -90,7 +90,10 @@ it('no bytes of a miner harm the server or its neighbours', async () => {
 });
 
 it('every line of any bytes is answered with a code, or the connection ends', async () => {
-  const test = await withWork({ options: { lineBytes: 2048, ladder: NEVER }, verdict: () => 'accepted' });
+  const test = await withWork({
+    options: { lineBytes: 2048, sanctions: NEVER },
+    verdict: () => 'accepted',
+  });
   const earning = test.miner();
   const job = paramsOf((await earning.start()).lines.at(-1))[0] as string;
   earning.send(submitOf(1, job));

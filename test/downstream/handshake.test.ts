@@ -4,10 +4,10 @@ import {
   type HandshakeEffect,
   type HandshakeRequest,
   type HandshakeState,
-  handshake,
   INITIAL_HANDSHAKE,
   isReady,
   passwordDifficulty,
+  transition,
 } from '../../src/downstream/session/handshake.ts';
 import { userAgentClass } from '../../src/downstream/session/user-agents.ts';
 import { parseClientLine } from '../../src/stratum/client-messages.ts';
@@ -27,7 +27,7 @@ function say(
   context: Partial<HandshakeContext> = {},
 ): { state: HandshakeState; effects: readonly HandshakeEffect[]; reply: unknown } {
   const request = parseClientLine(line) as HandshakeRequest;
-  const step = handshake(state, request, { ...CONTEXT, ...context });
+  const step = transition(state, request, { ...CONTEXT, ...context });
   const line0 = step.effects.find((effect) => effect.type === 'reply' || effect.type === 'refused');
   return { ...step, reply: line0 === undefined ? undefined : JSON.parse(line0.line) };
 }

@@ -48,7 +48,7 @@ async function placing(...answers: JobRouting[]): Promise<TestServer & { readonl
   const test = await startServer({
     deps: {
       route: () => 'audit',
-      place: (_session, destination) => {
+      chooseRouting: (_session, destination) => {
         asked.push(destination);
         return answers.shift() ?? { type: 'shared' };
       },
@@ -241,6 +241,6 @@ describe('HeldRequests', () => {
     expect(held.take().map(({ id }) => id)).toEqual(
       Array.from({ length: 32 }, (_, index) => String(index)),
     );
-    expect([held.waiting, held.take()]).toEqual([false, []]);
+    expect([held.isWaiting, held.take()]).toEqual([false, []]);
   });
 });

@@ -105,8 +105,8 @@ describe('a session that is resumed', () => {
   });
 
   it('does not come back after a ban, nor before it was authorised', async () => {
-    const ladder = { resendAfter: 2, reconnectAfter: 2, banAfter: 2 };
-    const test = await startServer({ options: { ladder, banMs: 1 } });
+    const sanctions = { resendAfter: 2, reconnectAfter: 2, banAfter: 2 };
+    const test = await startServer({ options: { sanctions, banMs: 1 } });
     const bad = test.miner();
     bad.send(
       { id: 1, method: 'mining.subscribe', params: [] },

@@ -130,7 +130,7 @@ describe('limits', () => {
 
   it('answer bad lines and end the connection after too many', async () => {
     const test = await withWork({
-      options: { ladder: { resendAfter: 3, reconnectAfter: 3, banAfter: 3 } },
+      options: { sanctions: { resendAfter: 3, reconnectAfter: 3, banAfter: 3 } },
     });
     const miner = test.miner();
     miner.send('{"id":1,', '{"id":2,"method":"mining.suggest_difficulty","params":[-1]}', '{}');

@@ -3,11 +3,11 @@ import { describe, expect, it } from 'vitest';
 import {
   checkVardiffOptions,
   countShares,
-  fixedVardiff,
+  fixVardiff,
   nextVardiff,
   powerOfTwoBelow,
   startVardiff,
-  suggestedVardiff,
+  suggestVardiff,
   type VardiffOptions,
   type VardiffState,
 } from '../../src/downstream/session/vardiff.ts';
@@ -138,7 +138,7 @@ describe('vardiff', () => {
   });
 
   it('goes down in silence, not on a short pause', () => {
-    const settled: VardiffState = { ...startVardiff(OPTIONS, 0), settled: true };
+    const settled: VardiffState = { ...startVardiff(OPTIONS, 0), isSettled: true };
     expect(nextVardiff(OPTIONS, settled, 45_000).difficulty).toBe(16_384);
     expect(nextVardiff(OPTIONS, settled, 46_000).difficulty).toBe(2048);
     expect(nextVardiff(OPTIONS, startVardiff(OPTIONS, 0), 9000).difficulty).toBe(16_384);
@@ -156,12 +156,12 @@ describe('vardiff', () => {
 
   it('starts again from a suggestion and keeps a fixed difficulty', () => {
     const state = startVardiff(OPTIONS, 0);
-    expect(suggestedVardiff(OPTIONS, state, 1000, 0).difficulty).toBe(1024);
-    const fixed = fixedVardiff(OPTIONS, 1_000_000, 0);
+    expect(suggestVardiff(OPTIONS, state, 1000, 0).difficulty).toBe(1024);
+    const fixed = fixVardiff(OPTIONS, 1_000_000, 0);
     expect(fixed.difficulty).toBe(1_000_000);
-    expect(suggestedVardiff(OPTIONS, fixed, 1, 0)).toBe(fixed);
+    expect(suggestVardiff(OPTIONS, fixed, 1, 0)).toBe(fixed);
     expect(nextVardiff(OPTIONS, fixed, 600_000).difficulty).toBe(1_000_000);
-    expect(fixedVardiff(OPTIONS, 16_777_217, 0).difficulty).toBe(16_777_216);
+    expect(fixVardiff(OPTIONS, 16_777_217, 0).difficulty).toBe(16_777_216);
   });
 
   it('is a power of two between the bounds, whatever happens', () => {

@@ -41,7 +41,7 @@ describe.each(SETTINGS)('a wall clock that is set %s', (_by, byMs) => {
 
   it('ends no ban, and makes none longer', async () => {
     const test = await withWork({
-      options: { banMs: 10 * MINUTE_MS, ladder: { resendAfter: 1, reconnectAfter: 2, banAfter: 3 } },
+      options: { banMs: 10 * MINUTE_MS, sanctions: { resendAfter: 1, reconnectAfter: 2, banAfter: 3 } },
     });
     const miner = test.miner();
     const job = jobOf((await miner.start()).lines);

@@ -1,25 +1,25 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { systemTimers } from '../../src/base/system-timers.ts';
-import { Turn } from '../../src/downstream/io/write-batcher.ts';
+import { WriteBatcher } from '../../src/downstream/io/write-batcher.ts';
 import { HandshakeThrottle } from '../../src/downstream/server/handshake-throttle.ts';
 
 const CROWD = 300;
 
 class Fake {
-  dirty = false;
+  isDirty = false;
   paused = false;
   readonly got: string[] = [];
-  readonly started: boolean;
+  readonly isStarted: boolean;
   readonly #log: Fake[];
 
-  constructor(started: boolean, log: Fake[]) {
-    this.started = started;
+  constructor(isStarted: boolean, log: Fake[]) {
+    this.isStarted = isStarted;
     this.#log = log;
   }
 
   flush(): void {
-    this.dirty = false;
+    this.isDirty = false;
     this.#log.push(this);
   }
 
@@ -49,15 +49,15 @@ describe('the end of a turn', () => {
   it('is the end of it for all at work, for newcomers in their order over the next turns', async () => {
     const log: Fake[] = [];
     const { newcomers, worker } = crowd(log);
-    const turn = new Turn<Fake>({ timers: systemTimers });
+    const turn = new WriteBatcher<Fake>({ timers: systemTimers });
     for (const session of [...newcomers, worker, worker]) turn.mark(session);
     await nextTurn();
     expect(log.filter((session) => session === worker)).toHaveLength(1);
     expect(log.length).toBeLessThan(CROWD / 2);
-    const waiting = newcomers.filter(({ dirty }) => dirty);
+    const waiting = newcomers.filter(({ isDirty }) => isDirty);
     turn.mark(waiting.at(-1)!);
     turn.mark(worker);
-    while (newcomers.some(({ dirty }) => dirty)) await nextTurn();
+    while (newcomers.some(({ isDirty }) => isDirty)) await nextTurn();
     expect(log.filter((session) => session === worker)).toHaveLength(2);
     expect(log.filter((session) => session !== worker)).toEqual(newcomers);
   });
@@ -65,7 +65,7 @@ describe('the end of a turn', () => {
   it('is now, for all, when it is asked for', () => {
     const log: Fake[] = [];
     const { newcomers } = crowd(log);
-    const turn = new Turn<Fake>({ timers: systemTimers });
+    const turn = new WriteBatcher<Fake>({ timers: systemTimers });
     for (const session of newcomers) turn.mark(session);
     turn.flush();
     expect(log).toEqual(newcomers);

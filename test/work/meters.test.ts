@@ -119,7 +119,11 @@ describe('a batch', () => {
     const target = TARGETS[0]!;
     const first = meters.credit([a, other, b, a].map((job, n) => sampleShare(job, target, n)));
     expect(
-      first.entries.map((entry) => [entry.type, entry.kind, entry.type === 'log' ? entry.stream : entry.id]),
+      first.entries.map((entry) => [
+        entry.type,
+        entry.kind,
+        entry.type === 'log' ? entry.stream : entry.id,
+      ]),
     ).toEqual([
       ['insert', 'job', '0000000000000001'],
       ['insert', 'job', '0000000000000002'],

@@ -76,12 +76,12 @@ export class Admission {
     return this.#inAll?.take(monotonicMs) !== false || this.#limited('acceptsPerSecond');
   }
 
-  entered(address: string): void {
+  addSession(address: string): void {
     const group = addressGroup(address);
     this.#sessions.set(group, (this.#sessions.get(group) ?? 0) + 1);
   }
 
-  left(address: string): void {
+  removeSession(address: string): void {
     const group = addressGroup(address);
     const others = (this.#sessions.get(group) ?? 1) - 1;
     if (others === 0) this.#sessions.delete(group);

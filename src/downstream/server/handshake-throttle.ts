@@ -3,7 +3,7 @@ import { LIMITS } from '../../base/limits.ts';
 
 /** Of a session: what it is when its bytes come. */
 export type Reader = {
-  readonly started: boolean;
+  readonly isStarted: boolean;
   onData(chunk: Uint8Array): void;
   pause(): void;
   resume(): void;
@@ -16,7 +16,7 @@ export type HandshakeThrottleDeps = {
 };
 
 /** Reads of newcomers in one turn; a handshake or an error for nonsense costs some 100 us. */
-const READS = 32;
+const READS_PER_TURN = 32;
 
 /**
  * Reads of sessions that do not work yet: a few in each turn of the event loop, the others in the next
@@ -26,9 +26,9 @@ export class HandshakeThrottle<T extends Reader> {
   /** In the order they came, each paused. */
   readonly #waiting = new Map<T, Uint8Array>();
   #bytes = 0;
-  #left = READS;
+  #remaining = READS_PER_TURN;
   #isScheduled = false;
-  readonly #next = (): void => this.#turn();
+  readonly #next = (): void => this.#runTurn();
   readonly #deps: HandshakeThrottleDeps;
 
   constructor(deps: HandshakeThrottleDeps) {
@@ -38,14 +38,14 @@ export class HandshakeThrottle<T extends Reader> {
   /** @param chunk valid during the call only */
   onData(session: T, chunk: Uint8Array): void {
     const before = this.#waiting.size === 0 ? undefined : this.#waiting.get(session);
-    if (session.started && before === undefined) {
+    if (session.isStarted && before === undefined) {
       session.onData(chunk);
       return;
     }
     const isFull = this.#bytes >= LIMITS.newcomerBytes;
-    if (before === undefined && (this.#left > 0 || isFull)) {
-      if (this.#left <= 0) this.#deps.limitHits.newcomerBytes += 1;
-      this.#left -= 1;
+    if (before === undefined && (this.#remaining > 0 || isFull)) {
+      if (this.#remaining <= 0) this.#deps.limitHits.newcomerBytes += 1;
+      this.#remaining -= 1;
       session.onData(chunk);
     } else {
       session.pause();
@@ -58,12 +58,12 @@ export class HandshakeThrottle<T extends Reader> {
     this.#schedule();
   }
 
-  #turn(): void {
+  #runTurn(): void {
     this.#isScheduled = false;
-    this.#left = READS;
+    this.#remaining = READS_PER_TURN;
     for (const [session, chunk] of this.#waiting) {
-      if (this.#left <= 0) break;
-      this.#left -= 1;
+      if (this.#remaining <= 0) break;
+      this.#remaining -= 1;
       this.#waiting.delete(session);
       this.#bytes -= chunk.length;
       session.resume();

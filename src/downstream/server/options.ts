@@ -2,7 +2,7 @@ import type { Clock, Random, Timers } from '../../base/clock.ts';
 import type { Rate } from '../../base/token-bucket.ts';
 import type { JobTable } from '../../jobs/job-table.ts';
 import type { Logger } from '../../log/logger.ts';
-import type { LadderOptions } from '../session/bans.ts';
+import type { SanctionOptions } from '../session/bans.ts';
 import type { CloseReason } from '../session/close-reason.ts';
 import type { JobRouting } from '../session/job-routing.ts';
 import type { Session, SessionSubmission } from '../session/session.ts';
@@ -32,7 +32,7 @@ export type DownstreamOptions = AdmissionOptions & {
   readonly writeBytes?: number;
   readonly sharesInFlight?: number;
   /** What refusals without an accepted share between them lead to. */
-  readonly ladder?: Partial<LadderOptions>;
+  readonly sanctions?: Partial<SanctionOptions>;
   readonly drainMs?: number;
   /** Miners are told to connect anew when the server closes, so that they do not wait for a time-out. */
   readonly reconnectAtClose?: boolean;
@@ -56,11 +56,11 @@ export type DownstreamDeps = {
   /** The destination of a session that just became ready. */
   readonly route: (session: Session) => string;
   /** Without it all sessions of a destination share its jobs. */
-  readonly place?: ChooseJobRouting;
+  readonly chooseRouting?: ChooseJobRouting;
   /** Refuses a worker by returning false; all are taken without it. */
   readonly mayAuthorize?: (session: Session, worker: string, password: string) => boolean;
   readonly onAuthorized?: (session: Session, worker: string) => void;
   readonly onClosed?: (session: Session, reason: CloseReason) => void;
 };
 
-export const DEFAULT_LADDER: LadderOptions = { resendAfter: 100, reconnectAfter: 300, banAfter: 1000 };
+export const DEFAULT_SANCTIONS: SanctionOptions = { resendAfter: 100, reconnectAfter: 300, banAfter: 1000 };

@@ -9,8 +9,8 @@ import { SharedFramer } from '../../stratum/framing.ts';
 import type { JobId } from '../../stratum/job-id.ts';
 import { printPing, printReconnect, printShowMessage } from '../../stratum/server-messages.ts';
 import { SubmitFields } from '../../stratum/submit-parser.ts';
-import { Turn } from '../io/write-batcher.ts';
-import { checkLadderOptions, type LadderStep } from '../session/bans.ts';
+import { WriteBatcher } from '../io/write-batcher.ts';
+import { checkSanctionOptions, type Sanction } from '../session/bans.ts';
 import type { CloseReason } from '../session/close-reason.ts';
 import { Identities } from '../session/identities.ts';
 import { JobRefresher } from '../session/job-refresher.ts';
@@ -18,7 +18,7 @@ import { type SessionFeed, SHARED } from '../session/job-routing.ts';
 import { PreparedJob, type SentJob } from '../session/prepared-job.ts';
 import { Session, type SessionSubmission } from '../session/session.ts';
 import type { SessionContext } from '../session/session-context.ts';
-import { dueFor } from '../session/session-timeouts.ts';
+import { dueTimeout } from '../session/session-timeouts.ts';
 import { type DownstreamStats, emptyStats } from '../session/stats.ts';
 import { checkVardiffOptions } from '../session/vardiff.ts';
 import { WorkIdentity } from '../session/work-identity.ts';
@@ -26,7 +26,7 @@ import { addressGroup } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { HandshakeThrottle } from './handshake-throttle.ts';
 import { Listeners } from './listeners.ts';
-import { DEFAULT_LADDER, type DownstreamDeps, type DownstreamOptions } from './options.ts';
+import { DEFAULT_SANCTIONS, type DownstreamDeps, type DownstreamOptions } from './options.ts';
 import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 
 const SESSION_ID_SIZE = 4;
@@ -45,55 +45,55 @@ export class DownstreamServer {
   readonly stats: DownstreamStats = emptyStats();
   readonly #options: DownstreamOptions;
   readonly #deps: DownstreamDeps;
-  readonly #host: SessionContext<Session>;
+  readonly #context: SessionContext<Session>;
   readonly #identities: Identities<Session>;
   readonly #admission: Admission;
   readonly #listeners: Listeners<Session>;
-  readonly #fresh: JobRefresher;
-  readonly #work = new WorkIdentity();
+  readonly #jobRefresher: JobRefresher;
+  readonly #workIdentity = new WorkIdentity();
   readonly #sessions = new Map<number, Session>();
   readonly #byDestination = new Map<string, Set<Session>>();
   readonly #prepared = new Map<string, PreparedJob>();
   readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
   readonly #lingering = new Map<Socket, number>();
   readonly #throttled = new Set<Session>();
-  readonly #turn: Turn<Session>;
-  readonly #newcomers: HandshakeThrottle<Session>;
+  readonly #writes: WriteBatcher<Session>;
+  readonly #handshakes: HandshakeThrottle<Session>;
   #nextId = 1;
   #inFlight = 0;
   #ticks = 0;
   #foldedAtMs = 0;
   #timer: Timer | undefined;
-  #closing = false;
+  #isClosing = false;
   #onDrained: (() => void) | undefined;
 
   constructor(options: DownstreamOptions, deps: DownstreamDeps) {
     for (const listener of options.listeners) checkVardiffOptions(listener.difficulty);
-    checkLadderOptions({ ...DEFAULT_LADDER, ...options.ladder });
+    checkSanctionOptions({ ...DEFAULT_SANCTIONS, ...options.sanctions });
     const { quarantineMs = LIMITS.jobAgeMs + 60_000, resumeMs, resumable } = options;
     this.#options = options;
     this.#deps = deps;
-    this.#turn = new Turn(deps);
-    this.#newcomers = new HandshakeThrottle({ timers: deps.timers, limitHits: this.stats.limitHits });
-    this.#host = this.#makeHost();
+    this.#writes = new WriteBatcher(deps);
+    this.#handshakes = new HandshakeThrottle({ timers: deps.timers, limitHits: this.stats.limitHits });
+    this.#context = this.#makeContext();
     this.#identities = new Identities(
       {
         ...{ idSize: SESSION_ID_SIZE, quarantineMs },
         ...(resumeMs === undefined ? {} : { resumeMs }),
         ...(resumable === undefined ? {} : { resumable }),
       },
-      { random: deps.random, monotonicMs: () => this.#host.monotonicMs },
+      { random: deps.random, monotonicMs: () => this.#context.monotonicMs },
     );
-    this.#admission = new Admission(options, this.stats, this.#host.monotonicMs);
+    this.#admission = new Admission(options, this.stats, this.#context.monotonicMs);
     this.#listeners = new Listeners(options.listeners, {
       log: deps.log,
       mayOpen: () => this.#mayOpen(),
-      mayServe: (address) => this.#admission.mayServe(address, this.#host.monotonicMs),
+      mayServe: (address) => this.#admission.mayServe(address, this.#context.monotonicMs),
       serve: (socket, address, listener) => this.#onConnection(socket, address, listener),
-      onBytes: (session, chunk) => this.#newcomers.onData(session, chunk),
+      onBytes: (session, chunk) => this.#handshakes.onData(session, chunk),
     });
-    this.#fresh = new JobRefresher(deps.jobs);
-    this.#foldedAtMs = this.#host.monotonicMs;
+    this.#jobRefresher = new JobRefresher(deps.jobs);
+    this.#foldedAtMs = this.#context.monotonicMs;
   }
 
   /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
@@ -141,7 +141,7 @@ export class DownstreamServer {
     this.#readClock();
     const sessions = which === 'all' ? [...this.#sessions.values()] : [which];
     for (const session of sessions) {
-      if (session.started && !session.closed && session.destination !== destination) {
+      if (session.isStarted && !session.isClosed && session.destination !== destination) {
         this.#move(session, destination);
       }
     }
@@ -157,14 +157,14 @@ export class DownstreamServer {
     if (session === undefined) return false;
     this.#readClock();
     const isNew = session.feed?.name !== feed.name;
-    if (isNew && session.started) this.#join(session, feed.name, feed);
+    if (isNew && session.isStarted) this.#join(session, feed.name, feed);
     else if (!session.changeFeed(feed)) this.reconnect(session);
     return isNew;
   }
 
   /** Ends a session whose miner is to come back by another connection. */
   reconnect(session: Session): void {
-    if (session.started) session.tell(printReconnect());
+    if (session.isStarted) session.send(printReconnect());
     session.close('moved');
   }
 
@@ -177,7 +177,7 @@ export class DownstreamServer {
 
   /** Writes what is queued now instead of at the end of the turn. */
   flush(): void {
-    this.#turn.flush();
+    this.#writes.flush();
   }
 
   sessions(): SessionSnapshot[] {
@@ -189,7 +189,7 @@ export class DownstreamServer {
   showMessage(which: Session | 'all', text: string): void {
     const line = printShowMessage(text);
     for (const session of which === 'all' ? this.#sessions.values() : [which]) {
-      if (session.started) session.tell(line);
+      if (session.isStarted) session.send(line);
     }
   }
 
@@ -197,16 +197,16 @@ export class DownstreamServer {
   tick(): void {
     const { monotonicMs } = this.#readClock();
     for (const session of this.#sessions.values()) {
-      const due = dueFor(session, this.#options, monotonicMs);
-      if (due === 'end') session.close('idle_timeout');
-      else if (due === 'ping' && session.started) {
-        session.pinged = true;
-        session.tell(PING);
+      const timeout = dueTimeout(session, this.#options, monotonicMs);
+      if (timeout === 'end') session.close('idle_timeout');
+      else if (timeout === 'ping' && session.isStarted) {
+        session.isPinged = true;
+        session.send(PING);
       }
     }
     this.#keepAlive(monotonicMs);
     for (const session of this.#throttled) {
-      if (this.#closing || !session.isInBudget()) continue;
+      if (this.#isClosing || !session.isInBudget()) continue;
       this.#throttled.delete(session);
       session.resume();
     }
@@ -228,15 +228,15 @@ export class DownstreamServer {
    * all.
    */
   async close(): Promise<void> {
-    if (this.#closing) return;
-    this.#closing = true;
+    if (this.#isClosing) return;
+    this.#isClosing = true;
     const closed = this.#listeners.close();
     for (const session of this.#sessions.values()) session.pause();
     await this.#drained();
     this.#timer?.cancel();
     this.flush();
     for (const session of [...this.#sessions.values()]) {
-      if (this.#options.reconnectAtClose === true) session.tell(printReconnect());
+      if (this.#options.reconnectAtClose === true) session.send(printReconnect());
       session.close('shutdown');
     }
     const cut = this.#deps.timers.after(LINGER_MS, () => {
@@ -257,7 +257,7 @@ export class DownstreamServer {
     });
   }
 
-  #makeHost(): SessionContext<Session> {
+  #makeContext(): SessionContext<Session> {
     const { clock, jobs, engine } = this.#deps;
     const options = this.#options;
     return {
@@ -269,13 +269,13 @@ export class DownstreamServer {
       extranonce2Size: options.extranonce2Size,
       writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
       sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
-      ladder: { ...DEFAULT_LADDER, ...options.ladder },
+      sanctions: { ...DEFAULT_SANCTIONS, ...options.sanctions },
       lineRate: options.lineRate,
       agentVersion: options.agentVersion ?? 'sharestream',
       ...{ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs() },
-      markDirty: (session) => this.#turn.mark(session),
+      markDirty: (session) => this.#writes.mark(session),
       identify: (session, token) => this.#identify(session, token),
-      place: (session) => this.#place(session),
+      prepareSubscribe: (session) => this.#prepareSubscribe(session),
       sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
       shareTarget: (difficulty) => this.#shareTarget(difficulty),
       mayAuthorize: (session, worker, password) =>
@@ -294,21 +294,21 @@ export class DownstreamServer {
       },
       onClosed: (session, reason) => this.#onClosed(session, reason),
       linger: (socket) => {
-        this.#lingering.set(socket, this.#host.monotonicMs + LINGER_MS);
+        this.#lingering.set(socket, this.#context.monotonicMs + LINGER_MS);
         socket.destroySoon();
       },
     };
   }
 
   #readClock(): SessionContext<Session> {
-    this.#host.nowMs = this.#deps.clock.nowMs();
-    this.#host.monotonicMs = this.#deps.clock.monotonicMs();
-    return this.#host;
+    this.#context.nowMs = this.#deps.clock.nowMs();
+    this.#context.monotonicMs = this.#deps.clock.monotonicMs();
+    return this.#context;
   }
 
   #mayOpen(): boolean {
     this.stats.connections += 1;
-    if (this.#closing) return false;
+    if (this.#isClosing) return false;
     return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
   }
 
@@ -316,9 +316,9 @@ export class DownstreamServer {
     const id = this.#nextId;
     this.#nextId += 1;
     const vardiff = this.#options.listeners[listener]!.difficulty;
-    const session = new Session({ id, address, listener, vardiff }, socket, this.#host);
+    const session = new Session({ id, address, listener, vardiff }, socket, this.#context);
     this.#sessions.set(id, session);
-    this.#admission.entered(address);
+    this.#admission.addSession(address);
     socket.on('close', (hadError: boolean) => {
       session.close(hadError ? 'socket_error' : 'closed_by_miner');
       this.#lingering.delete(socket);
@@ -331,9 +331,9 @@ export class DownstreamServer {
     this.#sessions.delete(session.id);
     this.#leave(session);
     this.#throttled.delete(session);
-    this.#admission.left(session.address);
+    this.#admission.removeSession(session.address);
     if (session.identity !== undefined) {
-      const mayResume = session.started && reason !== 'banned' && !this.#closing;
+      const mayResume = session.isStarted && reason !== 'banned' && !this.#isClosing;
       this.#identities.leave(session.identity, mayResume ? session.memory() : undefined);
     }
     if (reason !== 'not_stratum') {
@@ -349,7 +349,7 @@ export class DownstreamServer {
   #identify(session: Session, token: string | undefined): ReturnType<SessionContext<Session>['identify']> {
     if (token !== undefined) {
       const holder = this.#identities.holderOf(token);
-      if (holder !== undefined && this.#host.monotonicMs - holder.seenAtMonotonicMs >= SILENT_MS)
+      if (holder !== undefined && this.#context.monotonicMs - holder.seenAtMonotonicMs >= SILENT_MS)
         holder.close('resumed');
       const before = this.#identities.resume(token, session);
       if (before !== undefined) {
@@ -364,18 +364,18 @@ export class DownstreamServer {
   #sentBefore(jobId: JobId, difficulty: number): SentJob | undefined {
     const job = this.#deps.jobs.byId(jobId);
     if (job === undefined) return undefined;
-    return { job, target: this.#shareTarget(difficulty), work: this.#work.keyOf(job) };
+    return { job, target: this.#shareTarget(difficulty), work: this.#workIdentity.keyOf(job) };
   }
 
   /** An address behind which others earn is not banned for one of its machines. */
-  #onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void {
+  #onInvalid(session: Session, step: Exclude<Sanction, 'none'>): void {
     const { address } = session;
-    const { monotonicMs } = this.#host;
+    const { monotonicMs } = this.#context;
     if (step === 'resend') {
-      if (session.started && !session.closed) this.#sendWork(session);
+      if (session.isStarted && !session.isClosed) this.#sendWork(session);
       return;
     }
-    if (step === 'reconnect') session.tell(printReconnect());
+    if (step === 'reconnect') session.send(printReconnect());
     if (step === 'evict') this.stats.limitHits.downstreamGarbageLines += 1;
     const isBanned = step === 'ban' || this.#admission.strike(address, monotonicMs);
     if (isBanned || step === 'evict') session.close('banned');
@@ -393,7 +393,7 @@ export class DownstreamServer {
       let oldestMs = monotonicMs;
       for (const session of sessions) oldestMs = Math.min(oldestMs, session.jobAtMonotonicMs);
       const isDue = monotonicMs - oldestMs >= waitMs;
-      const job = isDue ? this.#fresh.of(destination, monotonicMs) : undefined;
+      const job = isDue ? this.#jobRefresher.refresh(destination, monotonicMs) : undefined;
       if (job === undefined) continue;
       this.stats.keepAlives += 1;
       const prepared = this.#prepare(job);
@@ -403,13 +403,13 @@ export class DownstreamServer {
 
   /** Who waits for a feed keeps its connection and nothing to do. */
   #move(session: Session, destination: string): void {
-    const placement = this.#deps.place?.(session, destination) ?? SHARED;
-    switch (placement.type) {
+    const routing = this.#deps.chooseRouting?.(session, destination) ?? SHARED;
+    switch (routing.type) {
       case 'shared':
         this.#join(session, destination);
         return;
       case 'fed':
-        this.#join(session, placement.feed.name, placement.feed);
+        this.#join(session, routing.feed.name, routing.feed);
         return;
       case 'waiting':
         this.#leave(session);
@@ -419,7 +419,7 @@ export class DownstreamServer {
         this.reconnect(session);
         return;
       case 'refused':
-        if (placement.instead !== undefined) this.assign(session, placement.instead);
+        if (routing.instead !== undefined) this.assign(session, routing.instead);
         return;
       case 'stay':
     }
@@ -431,11 +431,11 @@ export class DownstreamServer {
     else this.#join(session, feed.name, feed);
   }
 
-  #place(session: Session): 'ready' | 'waiting' {
-    const placement = this.#deps.place?.(session, this.#deps.route(session)) ?? SHARED;
-    if (placement.type === 'fed') session.feed = placement.feed;
-    if (placement.type === 'refused' && placement.instead === undefined) session.close('session_limit');
-    return placement.type === 'waiting' ? 'waiting' : 'ready';
+  #prepareSubscribe(session: Session): 'ready' | 'waiting' {
+    const routing = this.#deps.chooseRouting?.(session, this.#deps.route(session)) ?? SHARED;
+    if (routing.type === 'fed') session.feed = routing.feed;
+    if (routing.type === 'refused' && routing.instead === undefined) session.close('session_limit');
+    return routing.type === 'waiting' ? 'waiting' : 'ready';
   }
 
   #join(session: Session, destination: string, feed?: SessionFeed): void {
@@ -460,8 +460,10 @@ export class DownstreamServer {
     if (current === undefined) return;
     const prepared = this.#prepare(current);
     const wasSent = session.wasSent(prepared);
-    const fresh = wasSent ? this.#fresh.of(destination, this.#deps.clock.monotonicMs()) : undefined;
-    session.sendJob(fresh === undefined ? prepared : this.#prepare(fresh), true, wasSent);
+    const refreshed = wasSent
+      ? this.#jobRefresher.refresh(destination, this.#deps.clock.monotonicMs())
+      : undefined;
+    session.sendJob(refreshed === undefined ? prepared : this.#prepare(refreshed), true, wasSent);
   }
 
   #leave(session: Session): void {
@@ -471,7 +473,7 @@ export class DownstreamServer {
     if (members.size > 0) return;
     this.#byDestination.delete(session.destination);
     this.#prepared.delete(session.destination);
-    if (session.destination === session.feed?.name) this.#fresh.forget(session.destination);
+    if (session.destination === session.feed?.name) this.#jobRefresher.forget(session.destination);
   }
 
   #prepare(job: Job): PreparedJob {
@@ -483,7 +485,7 @@ export class DownstreamServer {
       'job_extranonce_size',
       job.extranonceSize,
     );
-    const work = { key: this.#work.keyOf(job), isRepeat: this.#work.isRepeat(job) };
+    const work = { key: this.#workIdentity.keyOf(job), isRepeat: this.#workIdentity.isRepeat(job) };
     const prepared = new PreparedJob(job, work);
     this.#prepared.set(job.destination, prepared);
     return prepared;

@@ -38,7 +38,7 @@ export type SessionSnapshot = {
  */
 export function snapshotOf(session: Session, now: Now): SessionSnapshot {
   const { id, address, listener, userAgentClass, userAgent, destination, difficulty } = session;
-  const { accepted, rejected, inFlight, versionRolling } = session;
+  const { accepted, rejected, inFlight, hasVersionRolling: versionRolling } = session;
   const dateOf = (monotonicMs: number): number => Math.round(now.nowMs - (now.monotonicMs - monotonicMs));
   const workers = session.workers.map((worker) => ({
     name: worker.name,

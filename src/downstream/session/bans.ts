@@ -1,7 +1,7 @@
 import { assert } from '../../base/assert.ts';
 
 /** What a miner that sends nothing valid meets, one after the other. */
-export type LadderOptions = {
+export type SanctionOptions = {
   /** Refusals in a row, without an accepted share between them, after which it gets new work. */
   readonly resendAfter: number;
   /** After which it is asked to connect anew, which heals more firmware than anything else. */
@@ -11,17 +11,17 @@ export type LadderOptions = {
 };
 
 /** `evict`: closed at once, for lines that are not Stratum. */
-export type LadderStep = 'none' | 'resend' | 'reconnect' | 'evict' | 'ban';
+export type Sanction = 'none' | 'resend' | 'reconnect' | 'evict' | 'ban';
 
 /** What the latest refusal leads to. @param invalidInRow counts it in */
-export function ladderStep(invalidInRow: number, options: LadderOptions): LadderStep {
+export function sanctionOf(invalidInRow: number, options: SanctionOptions): Sanction {
   if (invalidInRow >= options.banAfter) return 'ban';
   if (invalidInRow === options.reconnectAfter) return 'reconnect';
   return invalidInRow === options.resendAfter ? 'resend' : 'none';
 }
 
 /** Throws unless the steps follow each other. */
-export function checkLadderOptions({ resendAfter, reconnectAfter, banAfter }: LadderOptions): void {
+export function checkSanctionOptions({ resendAfter, reconnectAfter, banAfter }: SanctionOptions): void {
   const isOrdered = resendAfter >= 1 && resendAfter <= reconnectAfter && reconnectAfter <= banAfter;
   assert(isOrdered && Number.isFinite(banAfter), 'ladder_ordered', {
     resendAfter,
@@ -38,13 +38,13 @@ export type BanOptions = {
   readonly addresses: number;
 };
 
-type OutputStatus = { strikes: number; untilMs: number; banned: boolean };
+type BanRecord = { strikes: number; untilMs: number; isBanned: boolean };
 
 /** Who may not connect, until when. All times are monotonic milliseconds. */
 export class Bans {
   readonly #options: BanOptions;
   /** The one heard of last is the last. */
-  readonly #records = new Map<string, OutputStatus>();
+  readonly #records = new Map<string, BanRecord>();
   readonly stats = { bans: 0, forgiven: 0 };
 
   constructor(options: BanOptions) {
@@ -59,22 +59,22 @@ export class Bans {
 
   isBanned(group: string, monotonicMs: number): boolean {
     const record = this.#records.get(group);
-    return record?.banned === true && monotonicMs < record.untilMs;
+    return record?.isBanned === true && monotonicMs < record.untilMs;
   }
 
   /** One of its sessions was sent away. True when that makes a ban, false when there is one already. */
   strike(group: string, monotonicMs: number): boolean {
     if (this.isBanned(group, monotonicMs)) return false;
-    const known = this.#records.get(group);
-    const strikes = known !== undefined && monotonicMs < known.untilMs ? known.strikes + 1 : 1;
+    const previous = this.#records.get(group);
+    const strikes = previous !== undefined && monotonicMs < previous.untilMs ? previous.strikes + 1 : 1;
     const banned = strikes >= this.#options.strikes;
-    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, banned });
+    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, isBanned: banned });
     return banned;
   }
 
   ban(group: string, monotonicMs: number): void {
     const strikes = this.#options.strikes;
-    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, banned: true });
+    this.#remember(group, { strikes, untilMs: monotonicMs + this.#options.banMs, isBanned: true });
   }
 
   /** Takes a ban back. */
@@ -88,9 +88,9 @@ export class Bans {
       if (monotonicMs >= untilMs) this.#records.delete(group);
   }
 
-  #remember(group: string, record: OutputStatus): void {
+  #remember(group: string, record: BanRecord): void {
     const monotonicMs = record.untilMs - this.#options.banMs;
-    if (record.banned && !this.isBanned(group, monotonicMs)) this.stats.bans += 1;
+    if (record.isBanned && !this.isBanned(group, monotonicMs)) this.stats.bans += 1;
     this.#records.delete(group);
     if (this.#records.size >= this.#options.addresses) {
       const [oldest] = this.#records.keys();

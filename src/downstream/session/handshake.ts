@@ -8,14 +8,14 @@ import { commonMask } from '../../stratum/version-rolling.ts';
 
 /** What a session and its miner have agreed on. */
 export type HandshakeState = {
-  readonly subscribed: boolean;
+  readonly isSubscribed: boolean;
   readonly userAgent: string;
   /** Authorised worker names; submits must use one of them. */
   readonly workers: readonly string[];
   /** Version bits the miner may roll: its request cut to ours; undefined before `mining.configure`. */
   readonly versionMask?: number;
   /** It asked to be told of another extranonce1. Most firmware knows no `mining.set_extranonce`. */
-  readonly setsExtranonce: boolean;
+  readonly canSetExtranonce: boolean;
 };
 
 export type HandshakeContext = {
@@ -43,7 +43,7 @@ export type HandshakeEffect =
   | { readonly type: 'authorized'; readonly worker: string }
   | ({ readonly type: 'difficulty' } & DifficultyRequest);
 
-export type HandshakeStep = {
+export type HandshakeTransition = {
   readonly state: HandshakeState;
   readonly effects: readonly HandshakeEffect[];
 };
@@ -56,10 +56,10 @@ type ResponseLine = Extract<ClientRequest, { type: 'response' }>;
 export const VERSION_ID = '"version"';
 
 export const INITIAL_HANDSHAKE: HandshakeState = {
-  subscribed: false,
+  isSubscribed: false,
   userAgent: '',
   workers: [],
-  setsExtranonce: false,
+  canSetExtranonce: false,
 };
 
 /** Workers on one connection: more is a proxy that should open more connections. */
@@ -67,15 +67,15 @@ const MAX_WORKERS = 256;
 
 /** Both sides know enough to mine. */
 export function isReady(state: HandshakeState): boolean {
-  return state.subscribed && state.workers.length > 0;
+  return state.isSubscribed && state.workers.length > 0;
 }
 
 /** Everything a miner says but its shares (`stratum.md` 1.2). Pure. */
-export function handshake(
+export function transition(
   state: HandshakeState,
   request: HandshakeRequest,
   context: HandshakeContext,
-): HandshakeStep {
+): HandshakeTransition {
   const { id } = request;
   switch (request.type) {
     case 'configure':
@@ -89,7 +89,7 @@ export function handshake(
     case 'suggest_target':
       return suggest(state, id, difficultyOfTarget(request.target));
     case 'extranonce_subscribe':
-      return reply({ ...state, setsExtranonce: true }, printResult(id, true));
+      return reply({ ...state, canSetExtranonce: true }, printResult(id, true));
     case 'get_transactions':
       return reply(state, printResult(id, []));
     case 'get_version':
@@ -97,7 +97,7 @@ export function handshake(
     case 'ping':
       return reply(state, printResult(id, 'pong'));
     case 'response':
-      return { state: named(state, request), effects: [] };
+      return { state: withVersionAnswer(state, request), effects: [] };
     case 'capabilities':
       return { state, effects: [] };
     case 'multi_version':
@@ -108,11 +108,11 @@ export function handshake(
   }
 }
 
-function reply(state: HandshakeState, line: string): HandshakeStep {
+function reply(state: HandshakeState, line: string): HandshakeTransition {
   return { state, effects: [{ type: 'reply', line }] };
 }
 
-function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeStep {
+function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeTransition {
   return { state, effects: [{ type: 'refused', code, line: printError(id, code) }] };
 }
 
@@ -124,7 +124,7 @@ function configure(
   state: HandshakeState,
   request: ConfigureRequest,
   context: HandshakeContext,
-): HandshakeStep {
+): HandshakeTransition {
   const result: Record<string, unknown> = {};
   const effects: HandshakeEffect[] = [];
   let next = state;
@@ -142,7 +142,7 @@ function configure(
       }
     } else {
       result[extension] = extension === 'subscribe-extranonce' || extension === 'info';
-      if (extension === 'subscribe-extranonce') next = { ...next, setsExtranonce: true };
+      if (extension === 'subscribe-extranonce') next = { ...next, canSetExtranonce: true };
     }
   }
   return { state: next, effects: [{ type: 'reply', line: printResult(request.id, result) }, ...effects] };
@@ -153,14 +153,14 @@ function subscribe(
   state: HandshakeState,
   request: Extract<ClientRequest, { type: 'subscribe' }>,
   context: HandshakeContext,
-): HandshakeStep {
+): HandshakeTransition {
   const { extranonce1, extranonce2Size, sessionId } = context;
   const subscriptions = [
     ['mining.set_difficulty', sessionId],
     ['mining.notify', sessionId],
   ];
   return reply(
-    { ...withAgent(state, request.userAgent), subscribed: true },
+    { ...withAgent(state, request.userAgent), isSubscribed: true },
     printResult(request.id, [subscriptions, extranonce1, extranonce2Size]),
   );
 }
@@ -174,26 +174,26 @@ function authorize(
   state: HandshakeState,
   request: Extract<ClientRequest, { type: 'authorize' }>,
   context: HandshakeContext,
-): HandshakeStep {
+): HandshakeTransition {
   const { id, worker, password } = request;
-  const known = state.workers.includes(worker);
-  const acceptable =
+  const isKnown = state.workers.includes(worker);
+  const isAcceptable =
     worker !== '' && worker.length <= LIMITS.workerNameChars && printable(worker) === worker;
-  if (!context.mayAuthorize || !acceptable || (!known && state.workers.length >= MAX_WORKERS)) {
+  if (!context.mayAuthorize || !isAcceptable || (!isKnown && state.workers.length >= MAX_WORKERS)) {
     return refuse(state, id, 'not_authorized');
   }
   const effects: HandshakeEffect[] = [{ type: 'reply', line: printResult(id, true) }];
-  if (!known) effects.push({ type: 'authorized', worker });
+  if (!isKnown) effects.push({ type: 'authorized', worker });
   const fixed = passwordDifficulty(password);
   if (fixed !== undefined) effects.push({ type: 'difficulty', rule: 'fixed', difficulty: fixed });
-  return { state: known ? state : { ...state, workers: state.workers.concat(worker) }, effects };
+  return { state: isKnown ? state : { ...state, workers: state.workers.concat(worker) }, effects };
 }
 
 /** bfgminer suggests with id null, which asks for no answer. */
-function suggest(state: HandshakeState, id: string, difficulty: number): HandshakeStep {
-  const wish = { type: 'difficulty', rule: 'suggested', difficulty } as const;
-  if (id === 'null') return { state, effects: [wish] };
-  return { state, effects: [{ type: 'reply', line: printResult(id, true) }, wish] };
+function suggest(state: HandshakeState, id: string, difficulty: number): HandshakeTransition {
+  const request = { type: 'difficulty', rule: 'suggested', difficulty } as const;
+  if (id === 'null') return { state, effects: [request] };
+  return { state, effects: [{ type: 'reply', line: printResult(id, true) }, request] };
 }
 
 const PASSWORD_DIFFICULTY = /(?:^|[\s,;&])(?:d|diff)=([0-9]{1,15}(?:\.[0-9]{1,12})?)(?=$|[\s,;&])/i;
@@ -209,7 +209,7 @@ export function passwordDifficulty(password: string): number | undefined {
 }
 
 /** The answer to `client.get_version` names a miner that did not when it subscribed. */
-function named(state: HandshakeState, { id, result }: ResponseLine): HandshakeState {
+function withVersionAnswer(state: HandshakeState, { id, result }: ResponseLine): HandshakeState {
   if (id !== VERSION_ID || result === undefined || state.userAgent !== '') return state;
   return withAgent(state, result);
 }

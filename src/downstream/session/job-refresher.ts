@@ -18,7 +18,7 @@ export class JobRefresher {
   }
 
   /** Undefined when there is no work, or it was made anew too often. */
-  of(destination: string, monotonicMs: number): Job | undefined {
+  refresh(destination: string, monotonicMs: number): Job | undefined {
     let bucket = this.#buckets.get(destination);
     if (bucket === undefined) {
       bucket = new TokenBucket(RATE, monotonicMs);

@@ -37,7 +37,7 @@ const MAX_HELD = 32;
 export class HeldRequests {
   #requests: HandshakeRequest[] | undefined;
 
-  get waiting(): boolean {
+  get isWaiting(): boolean {
     return this.#requests !== undefined;
   }
 

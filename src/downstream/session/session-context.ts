@@ -5,7 +5,7 @@ import type { ShareTarget } from '../../shares/share.ts';
 import type { SharedFramer } from '../../stratum/framing.ts';
 import type { JobId } from '../../stratum/job-id.ts';
 import type { SubmitFields } from '../../stratum/submit-parser.ts';
-import type { LadderOptions, LadderStep } from './bans.ts';
+import type { Sanction, SanctionOptions } from './bans.ts';
 import type { CloseReason } from './close-reason.ts';
 import type { Identity, SessionMemory } from './identities.ts';
 import type { SentJob } from './prepared-job.ts';
@@ -22,7 +22,7 @@ export type SessionContext<Session> = {
   readonly extranonce2Size: number;
   readonly writeBytes: number;
   readonly sharesInFlight: number;
-  readonly ladder: LadderOptions;
+  readonly sanctions: SanctionOptions;
   /** Lines of one session; no bound without it. */
   readonly lineRate: Rate | undefined;
   readonly agentVersion: string;
@@ -41,7 +41,7 @@ export type SessionContext<Session> = {
     token: string | undefined,
   ): { readonly identity: Identity; readonly memory?: SessionMemory } | undefined;
   /** Whether its subscribe can be answered now. May close the session. */
-  place(session: Session): 'ready' | 'waiting';
+  prepareSubscribe(session: Session): 'ready' | 'waiting';
   /** A job of before as it was sent; undefined when it is no longer known. */
   sentBefore(jobId: JobId, difficulty: number): SentJob | undefined;
   shareTarget(difficulty: number): ShareTarget;
@@ -51,7 +51,7 @@ export type SessionContext<Session> = {
   onReady(session: Session): void;
   submit(submission: DownstreamSubmission<Session>): void;
   /** The session sent too much that is not valid. */
-  onInvalid(session: Session, step: Exclude<LadderStep, 'none'>): void;
+  onInvalid(session: Session, step: Exclude<Sanction, 'none'>): void;
   /** The session sent more than it may: it is paused until the next tick at least. */
   onThrottled(session: Session): void;
   onClosed(session: Session, reason: CloseReason): void;

@@ -11,10 +11,10 @@ const AUTHORIZE_MS = 60_000;
 const IDLE_MS = 15 * 60_000;
 
 /** What the time says of a session: whether it is to be ended, or asked for a sign of life. */
-export function dueFor(
+export function dueTimeout(
   session: Pick<
     Session,
-    'authorized' | 'connectedAtMonotonicMs' | 'seenAtMonotonicMs' | 'pinged' | 'subscribed'
+    'isAuthorized' | 'connectedAtMonotonicMs' | 'seenAtMonotonicMs' | 'isPinged' | 'isSubscribed'
   >,
   options: SessionTimeoutOptions,
   monotonicMs: number,
@@ -22,9 +22,9 @@ export function dueFor(
   const { subscribeTimeoutMs = SUBSCRIBE_MS, authorizeTimeoutMs = AUTHORIZE_MS } = options;
   const { idleTimeoutMs = IDLE_MS } = options;
   const ageMs = monotonicMs - session.connectedAtMonotonicMs;
-  if (!session.subscribed && ageMs > subscribeTimeoutMs) return 'end';
-  if (!session.authorized && ageMs > authorizeTimeoutMs) return 'end';
+  if (!session.isSubscribed && ageMs > subscribeTimeoutMs) return 'end';
+  if (!session.isAuthorized && ageMs > authorizeTimeoutMs) return 'end';
   const silentMs = monotonicMs - session.seenAtMonotonicMs;
   if (silentMs > idleTimeoutMs) return 'end';
-  return !session.pinged && silentMs > idleTimeoutMs / 2 ? 'ping' : 'nothing';
+  return !session.isPinged && silentMs > idleTimeoutMs / 2 ? 'ping' : 'nothing';
 }

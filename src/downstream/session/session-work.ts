@@ -1,6 +1,6 @@
 import type { ShareTarget } from '../../shares/share.ts';
 import type { JobId } from '../../stratum/job-id.ts';
-import { granted, resumed } from './difficulty-request.ts';
+import { applyRequest, resumeVardiff } from './difficulty-request.ts';
 import type { DifficultyRequest } from './handshake.ts';
 import type { SessionMemory } from './identities.ts';
 import type { PreparedJob, SentJob } from './prepared-job.ts';
@@ -9,7 +9,7 @@ import type { SessionContext } from './session-context.ts';
 import {
   countShares,
   nextVardiff,
-  restartedVardiff,
+  restartWindow,
   startVardiff,
   type VardiffOptions,
   type VardiffState,
@@ -47,15 +47,15 @@ export class SessionWork {
   #vardiff: VardiffState;
   /** When it was last sent a job, monotonic; minus infinity before the first. */
   jobAtMonotonicMs = Number.NEGATIVE_INFINITY;
-  readonly #host: WorkContext;
+  readonly #context: WorkContext;
   #options: VardiffOptions;
   #newWorkAtMonotonicMs = 0;
   #wasFixed = false;
 
-  constructor(options: VardiffOptions, host: WorkContext) {
+  constructor(options: VardiffOptions, context: WorkContext) {
     this.#options = options;
-    this.#host = host;
-    this.#vardiff = startVardiff(options, host.monotonicMs);
+    this.#context = context;
+    this.#vardiff = startVardiff(options, context.monotonicMs);
   }
 
   /** The job with this id as it was sent, if it was. */
@@ -78,7 +78,7 @@ export class SessionWork {
       this.#rowWorker = worker;
     }
     this.#rowShares += 1;
-    this.#rowAtSeconds = Math.floor(this.#host.nowMs / 1000);
+    this.#rowAtSeconds = Math.floor(this.#context.nowMs / 1000);
   }
 
   /** Brings the worker and the window of the difficulty up to the last share, before either is read. */
@@ -91,27 +91,29 @@ export class SessionWork {
     countShares(this.#vardiff, shares, difficulty);
   }
 
-  wish(wish: DifficultyRequest): void {
+  requestDifficulty(request: DifficultyRequest): void {
     this.tally();
-    this.#take(granted({ options: this.#options, state: this.#vardiff }, wish, this.#host.monotonicMs));
+    this.#setVardiff(
+      applyRequest({ options: this.#options, state: this.#vardiff }, request, this.#context.monotonicMs),
+    );
   }
 
   /** Gives it a job, and says how hard and whether the work before it is void. */
-  give(
+  assignJob(
     prepared: PreparedJob,
     isAgain: boolean,
   ): { readonly target: ShareTarget; readonly isClean: boolean } {
     this.tally();
-    const { monotonicMs } = this.#host;
+    const { monotonicMs } = this.#context;
     const { fixedDifficulty } = prepared.job;
     const earlier = isAgain ? this.#sent.findWork(prepared.work) : undefined;
     if (earlier === undefined) this.#newWorkAtMonotonicMs = monotonicMs;
     if (this.#wasFixed && fixedDifficulty === undefined)
-      this.#vardiff = restartedVardiff(this.#vardiff, monotonicMs);
+      this.#vardiff = restartWindow(this.#vardiff, monotonicMs);
     this.#wasFixed = fixedDifficulty !== undefined;
     let target: ShareTarget;
     let isClean = false;
-    if (fixedDifficulty !== undefined) target = this.#host.shareTarget(fixedDifficulty);
+    if (fixedDifficulty !== undefined) target = this.#context.shareTarget(fixedDifficulty);
     else if (earlier === undefined) target = this.#nextTarget(prepared.maxDifficulty);
     else if (monotonicMs - this.#newWorkAtMonotonicMs <= SAME_WORK_MS) target = earlier.target;
     else {
@@ -139,28 +141,38 @@ export class SessionWork {
   }
 
   /** Goes on where an earlier connection ended. */
-  recall({ sent, difficulty }: SessionMemory): void {
-    const known = sent.map((before) => this.#host.sentBefore(before.jobId, before.difficulty));
-    for (const job of known.filter((job): job is SentJob => job !== undefined)) this.#sent.add(job);
-    this.#newWorkAtMonotonicMs = this.#host.monotonicMs;
-    this.#take(
-      resumed({ options: this.#options, state: this.#vardiff }, difficulty, this.#host.monotonicMs),
+  restore({ sent, difficulty }: SessionMemory): void {
+    const knownJobs = sent.map((before) => this.#context.sentBefore(before.jobId, before.difficulty));
+    for (const job of knownJobs.filter((job): job is SentJob => job !== undefined)) this.#sent.add(job);
+    this.#newWorkAtMonotonicMs = this.#context.monotonicMs;
+    this.#setVardiff(
+      resumeVardiff(
+        { options: this.#options, state: this.#vardiff },
+        difficulty,
+        this.#context.monotonicMs,
+      ),
     );
   }
 
-  #take({ options, state }: { readonly options: VardiffOptions; readonly state: VardiffState }): void {
+  #setVardiff({
+    options,
+    state,
+  }: {
+    readonly options: VardiffOptions;
+    readonly state: VardiffState;
+  }): void {
     this.#options = options;
     this.#vardiff = state;
   }
 
   #nextTarget(maxDifficulty: number): ShareTarget {
-    const { monotonicMs, stats } = this.#host;
+    const { monotonicMs, stats } = this.#context;
     const isGap = monotonicMs - this.jobAtMonotonicMs > WORK_GAP_MS;
-    const before = isGap ? restartedVardiff(this.#vardiff, monotonicMs) : this.#vardiff;
+    const before = isGap ? restartWindow(this.#vardiff, monotonicMs) : this.#vardiff;
     this.#vardiff = nextVardiff(this.#options, before, monotonicMs);
     const { difficulty } = this.#vardiff;
     if (difficulty > before.difficulty) stats.vardiffUp += 1;
     if (difficulty < before.difficulty) stats.vardiffDown += 1;
-    return this.#host.shareTarget(Math.min(difficulty, maxDifficulty));
+    return this.#context.shareTarget(Math.min(difficulty, maxDifficulty));
   }
 }

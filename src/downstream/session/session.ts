@@ -20,15 +20,15 @@ import {
   type SubmitFields,
 } from '../../stratum/submit-parser.ts';
 import { SocketWriter } from '../io/socket-writer.ts';
-import { ladderStep } from './bans.ts';
+import { sanctionOf } from './bans.ts';
 import type { CloseReason } from './close-reason.ts';
 import {
   type HandshakeEffect,
   type HandshakeRequest,
   type HandshakeState,
-  handshake,
   INITIAL_HANDSHAKE,
   isReady,
+  transition,
   VERSION_ID,
   withAgent,
 } from './handshake.ts';
@@ -62,21 +62,21 @@ type MissedJob = { readonly prepared: PreparedJob; readonly clean: boolean; read
  * cache when its turn comes, so that each line of memory less is time.
  */
 export class Session implements LineSink {
-  closed = false;
+  isClosed = false;
   /** Routed and given work (or waiting for the destination's first job). */
-  started = false;
-  dirty = false;
+  isStarted = false;
+  isDirty = false;
   /** Asked for a sign of life since it was last heard of. */
-  pinged = false;
+  isPinged = false;
   /** Monotonic. A small integer, so that it stands here and not in an object of its own. */
   #seenAtSeconds = 0;
   inFlight = 0;
   /** Holds the beginning of a line until its end comes. */
   #framer: LineFramer | undefined;
-  readonly #host: SessionContext<Session>;
+  readonly #context: SessionContext<Session>;
   readonly #budget: TokenBucket | undefined;
   readonly #work: SessionWork;
-  readonly #outlet: SocketWriter<MissedJob>;
+  readonly #writer: SocketWriter<MissedJob>;
   #lastWorker: SessionWorker | undefined;
   #lastName = '';
   /** Of its identity, as a signed integer: that stands here, and an unsigned one may not. */
@@ -101,23 +101,23 @@ export class Session implements LineSink {
   readonly #socket: Socket;
   #handshake: HandshakeState = INITIAL_HANDSHAKE;
   readonly #held = new HeldRequests();
-  readonly #told = new LastSent();
+  readonly #lastSent = new LastSent();
 
   constructor(
     options: Pick<Session, 'id' | 'address' | 'listener'> & { readonly vardiff: VardiffOptions },
     socket: Socket,
-    host: SessionContext<Session>,
+    context: SessionContext<Session>,
   ) {
     this.id = options.id;
     this.address = options.address;
     this.listener = options.listener;
-    this.connectedAtMonotonicMs = host.monotonicMs;
-    this.#seenAtSeconds = Math.floor(host.monotonicMs / 1000);
-    this.#work = new SessionWork(options.vardiff, host);
-    this.#budget = host.lineRate && new TokenBucket(host.lineRate, host.monotonicMs);
+    this.connectedAtMonotonicMs = context.monotonicMs;
+    this.#seenAtSeconds = Math.floor(context.monotonicMs / 1000);
+    this.#work = new SessionWork(options.vardiff, context);
+    this.#budget = context.lineRate && new TokenBucket(context.lineRate, context.monotonicMs);
     this.#socket = socket;
-    this.#outlet = new SocketWriter(socket);
-    this.#host = host;
+    this.#writer = new SocketWriter(socket);
+    this.#context = context;
   }
 
   get userAgent(): string {
@@ -129,27 +129,27 @@ export class Session implements LineSink {
   }
 
   /** Or about to be. */
-  get subscribed(): boolean {
-    return this.#handshake.subscribed || this.#held.waiting;
+  get isSubscribed(): boolean {
+    return this.#handshake.isSubscribed || this.#held.isWaiting;
   }
 
   /** Its miner asked to be told of other extranonces. */
-  get takesExtranonce(): boolean {
-    return this.#handshake.setsExtranonce;
+  get canSetExtranonce(): boolean {
+    return this.#handshake.canSetExtranonce;
   }
 
   /** Its miner can be told of another extranonce, or was told of none yet. */
   get canChangeExtranonce(): boolean {
-    return this.#told.extranonces === undefined || this.takesExtranonce;
+    return this.#lastSent.extranonces === undefined || this.canSetExtranonce;
   }
 
   /** As its miner has to use them from the next job on. */
   get extranonce(): Extranonce {
     const extranonce1 = this.identity?.extranonce1 ?? NO_BYTES;
-    return this.feed ?? { extranonce1, extranonce2Size: this.#host.extranonce2Size };
+    return this.feed ?? { extranonce1, extranonce2Size: this.#context.extranonce2Size };
   }
 
-  get authorized(): boolean {
+  get isAuthorized(): boolean {
     return this.#workers.length > 0;
   }
 
@@ -167,13 +167,13 @@ export class Session implements LineSink {
     return this.#seenAtSeconds * 1000;
   }
 
-  get versionRolling(): boolean {
+  get hasVersionRolling(): boolean {
     return this.#handshake.versionMask !== undefined;
   }
 
   /** As last sent; 0 before the first job. */
   get difficulty(): number {
-    return this.#told.difficulty;
+    return this.#lastSent.difficulty;
   }
 
   /** When it was last sent a job, monotonic; minus infinity before the first. */
@@ -182,33 +182,33 @@ export class Session implements LineSink {
   }
 
   onData(chunk: Uint8Array): void {
-    if (this.closed) return;
-    const { stats, monotonicMs } = this.#host;
+    if (this.isClosed) return;
+    const { stats, monotonicMs } = this.#context;
     this.#seenAtSeconds = Math.floor(monotonicMs / 1000);
-    this.pinged = false;
+    this.isPinged = false;
     if (!this.#sawLine && this.#framer === undefined && !FIRST_BYTES.has(chunk[0]!)) {
       this.close('not_stratum');
       return;
     }
     const linesBefore = stats.lines;
-    this.#framer = this.#host.framer.push(this.#framer, chunk, this);
+    this.#framer = this.#context.framer.push(this.#framer, chunk, this);
     if (this.#budget === undefined) return;
     const cost = Math.max(stats.lines - linesBefore, chunk.length / BYTES_A_LINE);
-    if (!this.#budget.spend(cost, monotonicMs) && !this.closed) this.#host.onThrottled(this);
+    if (!this.#budget.spend(cost, monotonicMs) && !this.isClosed) this.#context.onThrottled(this);
   }
 
   /** True when it may send again after it was throttled. */
   isInBudget(): boolean {
-    return this.#budget?.spend(0, this.#host.monotonicMs) ?? true;
+    return this.#budget?.spend(0, this.#context.monotonicMs) ?? true;
   }
 
   onLine(bytes: Uint8Array, start: number, end: number): boolean {
-    const { fields, stats } = this.#host;
+    const { fields, stats } = this.#context;
     stats.lines += 1;
     if (parseSubmitFast(bytes, start, end, fields)) {
       this.#sawLine = true;
       this.#submit(fields);
-      return !this.closed;
+      return !this.isClosed;
     }
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
     const request = parseClientLine(text);
@@ -216,13 +216,13 @@ export class Session implements LineSink {
     if (request.type === 'submit') {
       fillSubmitFields(request, fields);
       this.#submit(fields);
-    } else this.#shakeHands(request);
-    return !this.closed;
+    } else this.#negotiate(request);
+    return !this.isClosed;
   }
 
   onLineTooLong(): boolean {
-    this.#host.stats.limitHits.downstreamLineBytes += 1;
-    this.tell(printError('null', 'line_too_long'));
+    this.#context.stats.limitHits.downstreamLineBytes += 1;
+    this.send(printError('null', 'line_too_long'));
     this.close('line_too_long');
     return false;
   }
@@ -239,26 +239,26 @@ export class Session implements LineSink {
    * @param isAgain the same work may have been sent before: then its difficulty stays
    */
   sendJob(prepared: PreparedJob, clean: boolean, isAgain: boolean = prepared.isRepeat): void {
-    if (this.closed) return;
-    if (this.#outlet.isFull) {
-      this.#miss({ prepared, clean, isAgain });
+    if (this.isClosed) return;
+    if (this.#writer.isFull) {
+      this.#keepMissed({ prepared, clean, isAgain });
       return;
     }
-    const { target, isClean } = this.#work.give(prepared, isAgain);
+    const { target, isClean } = this.#work.assignJob(prepared, isAgain);
     const { versionMask } = this.#handshake;
     const mask = versionMask === undefined ? undefined : (versionMask & prepared.job.versionMask) >>> 0;
-    const before = this.#told.beforeJob(target.difficulty, mask);
-    this.#host.stats.notifies += 1;
-    this.#outlet.notify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
+    const before = this.#lastSent.beforeJob(target.difficulty, mask);
+    this.#context.stats.notifies += 1;
+    this.#writer.notify(before, clean || isClean ? prepared.cleanNotify : prepared.plainNotify);
     this.#checkReader();
   }
 
   /** A miner that does not read misses jobs, and gets the newest when it does. */
-  #miss(job: MissedJob): void {
-    this.#host.stats.limitHits.sessionUnreadBytes += 1;
+  #keepMissed(job: MissedJob): void {
+    this.#context.stats.limitHits.sessionUnreadBytes += 1;
     const onRead = ({ prepared, clean, isAgain }: MissedJob): void =>
       this.sendJob(prepared, clean, isAgain);
-    if (!this.#outlet.keep(job, this.#host.monotonicMs, onRead)) this.#cutOff();
+    if (!this.#writer.keep(job, this.#context.monotonicMs, onRead)) this.#cutOff();
   }
 
   /**
@@ -268,14 +268,14 @@ export class Session implements LineSink {
    */
   changeFeed(feed: SessionFeed | undefined): boolean {
     this.feed = feed;
-    this.#outlet.forget();
-    for (const request of this.#held.take()) if (!this.closed) this.#shakeHands(request);
+    this.#writer.forget();
+    for (const request of this.#held.take()) if (!this.isClosed) this.#negotiate(request);
     const { extranonce } = this;
     const key = extranonceKey(extranonce);
-    if ((this.#told.extranonces ?? key) === key) return true;
+    if ((this.#lastSent.extranonces ?? key) === key) return true;
     if (!this.canChangeExtranonce) return false;
-    this.#told.extranonces = key;
-    this.tell(printSetExtranonce(extranonce));
+    this.#lastSent.extranonces = key;
+    this.send(printSetExtranonce(extranonce));
     return true;
   }
 
@@ -291,27 +291,27 @@ export class Session implements LineSink {
       return;
     }
     const { assigned } = submission;
-    const { stats } = this.#host;
+    const { stats } = this.#context;
     stats.sharesAccepted += 1;
     stats.acceptedDifficulty += assigned.difficulty;
     this.#invalidInRow = 0;
     this.#work.accept(worker, assigned);
-    if (this.closed) return;
-    this.#outlet.text += idPrefix(requestId) + TRUE_SUFFIX;
-    if (this.inFlight > 0) this.#host.markDirty(this);
-    else this.#leave();
+    if (this.isClosed) return;
+    this.#writer.text += idPrefix(requestId) + TRUE_SUFFIX;
+    if (this.inFlight > 0) this.#context.markDirty(this);
+    else this.#write();
   }
 
   /** Ends the turn: first work where the handshake is complete, then everything queued, in one write. */
   flush(): void {
-    this.dirty = false;
-    if (this.closed) return;
-    if (!this.started && isReady(this.#handshake)) {
-      this.started = true;
-      this.#host.onReady(this);
-      if (this.userAgent === '') this.#outlet.text += ASK_VERSION;
+    this.isDirty = false;
+    if (this.isClosed) return;
+    if (!this.isStarted && isReady(this.#handshake)) {
+      this.isStarted = true;
+      this.#context.onReady(this);
+      if (this.userAgent === '') this.#writer.text += ASK_VERSION;
     }
-    this.#leave();
+    this.#write();
   }
 
   foldHashrate(elapsedMs: number): void {
@@ -328,10 +328,10 @@ export class Session implements LineSink {
   }
 
   /** Sends a line, newline included, at the end of the turn. */
-  tell(line: string): void {
-    if (this.closed) return;
-    this.#outlet.text += line;
-    this.#host.markDirty(this);
+  send(line: string): void {
+    if (this.isClosed) return;
+    this.#writer.text += line;
+    this.#context.markDirty(this);
   }
 
   /** What it leaves behind for the miner's next connection. */
@@ -341,65 +341,65 @@ export class Session implements LineSink {
 
   /** Writes what is queued and ends the connection; a slow reader is cut off at once. */
   close(reason: CloseReason): void {
-    if (this.closed) return;
-    this.closed = true;
-    const { text } = this.#outlet;
-    this.#outlet.text = '';
+    if (this.isClosed) return;
+    this.isClosed = true;
+    const { text } = this.#writer;
+    this.#writer.text = '';
     if (reason === 'slow_reader' || reason === 'socket_error' || reason === 'not_stratum') {
       this.#socket.destroy();
     } else {
       this.#socket.end(text, 'latin1');
-      this.#host.linger(this.#socket);
+      this.#context.linger(this.#socket);
     }
-    this.#host.onClosed(this, reason);
+    this.#context.onClosed(this, reason);
   }
 
-  #shakeHands(request: HandshakeRequest): void {
-    const host = this.#host;
-    if (this.#held.waiting) {
-      if (!this.#held.add(request)) this.tell(printError(request.id, 'overload'));
+  #negotiate(request: HandshakeRequest): void {
+    const context = this.#context;
+    if (this.#held.isWaiting) {
+      if (!this.#held.add(request)) this.send(printError(request.id, 'overload'));
       return;
     }
     if (request.type === 'subscribe') {
       this.#handshake = withAgent(this.#handshake, request.userAgent);
-      if (this.identity === undefined && !this.#enter(request)) return;
-      this.#told.extranonces = extranonceKey(this.extranonce);
+      if (this.identity === undefined && !this.#identify(request)) return;
+      this.#lastSent.extranonces = extranonceKey(this.extranonce);
     }
     const { extranonce1, extranonce2Size } = this.extranonce;
     const before = this.#handshake.versionMask;
-    const step = handshake(this.#handshake, request, {
+    const step = transition(this.#handshake, request, {
       extranonce1: toHex(extranonce1),
       sessionId: this.identity?.token ?? '',
       extranonce2Size,
-      versionMask: host.versionMask,
+      versionMask: context.versionMask,
       mayAuthorize:
-        request.type !== 'authorize' || host.mayAuthorize(this, request.worker, request.password),
-      version: host.agentVersion,
+        request.type !== 'authorize' || context.mayAuthorize(this, request.worker, request.password),
+      version: context.agentVersion,
     });
     this.#handshake = step.state;
-    if (step.state.subscribed) this.#rollableMask = step.state.versionMask ?? 0;
-    if (step.state.versionMask !== before) this.#told.versionMask = step.state.versionMask ?? 0;
+    if (step.state.isSubscribed) this.#rollableMask = step.state.versionMask ?? 0;
+    if (step.state.versionMask !== before) this.#lastSent.versionMask = step.state.versionMask ?? 0;
     for (const effect of step.effects) this.#apply(effect);
-    if (!this.started && isReady(this.#handshake)) host.markDirty(this);
+    if (!this.isStarted && isReady(this.#handshake)) context.markDirty(this);
   }
 
   #apply(effect: HandshakeEffect): void {
     switch (effect.type) {
       case 'reply':
         this.#garbageInRow = 0;
-        this.tell(effect.line);
+        this.send(effect.line);
         return;
       case 'refused':
-        this.#host.stats.refused[effect.code] = (this.#host.stats.refused[effect.code] ?? 0) + 1;
-        this.tell(effect.line);
+        this.#context.stats.refused[effect.code] = (this.#context.stats.refused[effect.code] ?? 0) + 1;
+        this.send(effect.line);
         if (effect.code === 'malformed') this.#countGarbage();
         return;
       case 'authorized':
         this.#workers = this.#workers.concat(new SessionWorker(effect.worker));
-        this.#host.onAuthorized(this, effect.worker);
+        this.#context.onAuthorized(this, effect.worker);
         return;
       case 'difficulty':
-        this.#work.wish(effect);
+        this.#work.requestDifficulty(effect);
     }
   }
 
@@ -407,29 +407,29 @@ export class Session implements LineSink {
    * Before its subscribe is answered: who it is, and what extranonces it has. It has the same and its jobs as
    * before when it names a session that may be resumed. False: not now, or never.
    */
-  #enter(request: Extract<HandshakeRequest, { type: 'subscribe' }>): boolean {
-    const who = this.#host.identify(this, request.sessionId);
-    if (who === undefined) {
+  #identify(request: Extract<HandshakeRequest, { type: 'subscribe' }>): boolean {
+    const identified = this.#context.identify(this, request.sessionId);
+    if (identified === undefined) {
       this.close('session_limit');
       return false;
     }
-    this.identity = who.identity;
-    this.#identityId = who.identity.id | 0;
-    if (who.memory !== undefined) this.#work.recall(who.memory);
-    if (this.#host.place(this) !== 'waiting') return !this.closed;
+    this.identity = identified.identity;
+    this.#identityId = identified.identity.id | 0;
+    if (identified.memory !== undefined) this.#work.restore(identified.memory);
+    if (this.#context.prepareSubscribe(this) !== 'waiting') return !this.isClosed;
     this.#held.begin();
     this.#held.add(request);
     return false;
   }
 
   #submit(fields: SubmitFields): void {
-    const host = this.#host;
-    host.stats.sharesSubmitted += 1;
+    const context = this.#context;
+    context.stats.sharesSubmitted += 1;
     this.#garbageInRow = 0;
     const worker = this.#findWorker(fields);
     const sent = this.#work.find(fields.jobId);
     const refusal =
-      refusalOf(fields, worker !== undefined, sent, this.#rollableMask, host) ?? this.#overload();
+      refusalOf(fields, worker !== undefined, sent, this.#rollableMask, context) ?? this.#overload();
     if (refusal !== undefined || worker === undefined || sent === undefined) {
       this.#refuse(fields.id, refusal ?? 'malformed', worker);
       return;
@@ -437,7 +437,7 @@ export class Session implements LineSink {
     const { job, target } = sent;
     const bits = fields.versionBits === NO_VERSION_BITS ? 0 : fields.versionBits;
     this.inFlight += 1;
-    host.submit(
+    context.submit(
       new DownstreamSubmission(
         this,
         worker,
@@ -453,35 +453,35 @@ export class Session implements LineSink {
   }
 
   #overload(): 'overload' | undefined {
-    if (this.inFlight < this.#host.sharesInFlight) return undefined;
-    this.#host.stats.limitHits.sessionSharesInFlight += 1;
+    if (this.inFlight < this.#context.sharesInFlight) return undefined;
+    this.#context.stats.limitHits.sessionSharesInFlight += 1;
     return 'overload';
   }
 
   /** @param mayWait the line may leave with the answer to a share that is still being judged or written */
   #refuse(id: number | RawId, code: SubmitCode, worker?: SessionWorker, mayWait = false): void {
-    this.#host.stats.rejected[code] += 1;
+    this.#context.stats.rejected[code] += 1;
     this.rejected += 1;
     if (worker !== undefined) worker.rejected += 1;
     const line = idPrefix(id) + ERROR_SUFFIXES[code];
-    if (mayWait) this.#outlet.text += line;
-    else this.tell(line);
+    if (mayWait) this.#writer.text += line;
+    else this.send(line);
     if (code !== 'stale' && code !== 'unknown_job' && code !== 'overload') this.#countInvalid();
   }
 
   /** A miner that sends nothing valid for so long costs without earning anything. */
   #countInvalid(): void {
-    const { ladder } = this.#host;
-    if (this.#invalidInRow >= ladder.banAfter) return;
+    const { sanctions } = this.#context;
+    if (this.#invalidInRow >= sanctions.banAfter) return;
     this.#invalidInRow += 1;
-    const step = ladderStep(this.#invalidInRow, ladder);
-    if (step !== 'none') this.#host.onInvalid(this, step);
+    const sanction = sanctionOf(this.#invalidInRow, sanctions);
+    if (sanction !== 'none') this.#context.onInvalid(this, sanction);
   }
 
   #countGarbage(): void {
     this.#garbageInRow += 1;
     if (this.#garbageInRow < LIMITS.downstreamGarbageLines) this.#countInvalid();
-    else this.#host.onInvalid(this, 'evict');
+    else this.#context.onInvalid(this, 'evict');
   }
 
   #findWorker(fields: SubmitFields): SessionWorker | undefined {
@@ -492,16 +492,16 @@ export class Session implements LineSink {
     return found;
   }
 
-  #leave(): void {
-    if (!this.#outlet.flush()) this.#checkReader();
+  #write(): void {
+    if (!this.#writer.flush()) this.#checkReader();
   }
 
   #checkReader(): void {
-    if (this.#outlet.unreadBytes > this.#host.writeBytes) this.#cutOff();
+    if (this.#writer.unreadBytes > this.#context.writeBytes) this.#cutOff();
   }
 
   #cutOff(): void {
-    this.#host.stats.limitHits.sessionWriteBytes += 1;
+    this.#context.stats.limitHits.sessionWriteBytes += 1;
     this.close('slow_reader');
   }
 }

@@ -15,8 +15,8 @@ export const NOT_SUBSCRIBED = -1;
  * Bytes that the miner puts into a coinbase itself. Where the work is shared the session id stands before
  * them; in a job of its own everything else is in coinb1.
  */
-function extranonce2SizeOf(job: Job, host: SubmitContext): number {
-  return job.minerExtranonce1Size === undefined ? host.extranonce2Size : job.extranonceSize;
+function extranonce2SizeOf(job: Job, context: SubmitContext): number {
+  return job.minerExtranonce1Size === undefined ? context.extranonce2Size : job.extranonceSize;
 }
 
 /**
@@ -30,16 +30,16 @@ export function refusalOf(
   isWorker: boolean,
   sent: SentJob | undefined,
   versionMask: number,
-  host: SubmitContext,
+  context: SubmitContext,
 ): SubmitCode | undefined {
   const { ntime, nonce, versionBits, extranonce2Size } = fields;
   if (ntime < 0 || nonce < 0) return 'malformed';
   if (versionMask === NOT_SUBSCRIBED) return 'not_subscribed';
   if (!isWorker) return 'not_authorized';
-  if (sent === undefined || !host.jobs.isKnown(sent.job)) return 'unknown_job';
+  if (sent === undefined || !context.jobs.isKnown(sent.job)) return 'unknown_job';
   const { job } = sent;
-  if (extranonce2Size !== extranonce2SizeOf(job, host)) return 'bad_extranonce2';
-  if (!ntimeInWindow(ntime, job.time, host.nowMs, SELLER_FUTURE_SECONDS)) return 'bad_ntime';
+  if (extranonce2Size !== extranonce2SizeOf(job, context)) return 'bad_extranonce2';
+  if (!ntimeInWindow(ntime, job.time, context.nowMs, SELLER_FUTURE_SECONDS)) return 'bad_ntime';
   if (versionBits === NO_VERSION_BITS) return undefined;
   return versionBits >= 0 && bitsWithin(versionBits, versionMask & job.versionMask)
     ? undefined

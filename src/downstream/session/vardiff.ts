@@ -16,15 +16,15 @@ export type VardiffOptions = {
 export type VardiffState = {
   readonly difficulty: number;
   /** Asked for by the miner (password `d=`): never changed by us. */
-  readonly fixed: boolean;
+  readonly isFixed: boolean;
   readonly windowStartMs: number;
   /** Sum of the difficulties of the accepted shares of the window, and their number. */
   windowDifficulty: number;
   windowShares: number;
   /** The rate was found. Before that it is searched for, with more shares than in the end. */
-  readonly settled: boolean;
+  readonly isSettled: boolean;
   /**
-   * Of the search, before the window: shares, and the time they took in units of what is wanted, each
+   * Of the search, before the window: shares, and the time they took in units of the time a share should take, each
    * part of it over the difficulty it was spent at. Their quotient estimates the ideal difficulty.
    */
   readonly foundShares: number;
@@ -61,29 +61,25 @@ export function checkVardiffOptions(options: VardiffOptions): void {
 }
 
 export function startVardiff(options: VardiffOptions, monotonicMs: number): VardiffState {
-  return freshWindow(clamp(powerOfTwo(options.start), options), monotonicMs, {});
+  return startWindow(clamp(powerOfTwo(options.start), options), monotonicMs, {});
 }
 
-/** A miner's wish as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
-export function suggestedVardiff(
+/** The difficulty a miner asked for as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
+export function suggestVardiff(
   options: VardiffOptions,
   state: VardiffState,
   difficulty: number,
   monotonicMs: number,
 ): VardiffState {
-  if (state.fixed) return state;
-  return freshWindow(clamp(powerOfTwo(difficulty), options), monotonicMs, {});
+  if (state.isFixed) return state;
+  return startWindow(clamp(powerOfTwo(difficulty), options), monotonicMs, {});
 }
 
 /**
  * A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one.
  */
-export function fixedVardiff(
-  options: VardiffOptions,
-  difficulty: number,
-  monotonicMs: number,
-): VardiffState {
-  return freshWindow(clamp(Math.fround(difficulty), options), monotonicMs, { fixed: true });
+export function fixVardiff(options: VardiffOptions, difficulty: number, monotonicMs: number): VardiffState {
+  return startWindow(clamp(Math.fround(difficulty), options), monotonicMs, { isFixed: true });
 }
 
 /** Counts accepted shares of one difficulty. Mutates, since it runs for every few shares. */
@@ -104,24 +100,24 @@ export function nextVardiff(
   monotonicMs: number,
 ): VardiffState {
   const minutes = (monotonicMs - state.windowStartMs) / 60_000;
-  if (state.fixed || minutes <= 0) return state;
+  if (state.isFixed || minutes <= 0) return state;
   const expected = minutes * options.sharesPerMinute;
-  if (!state.settled) return searched(options, state, expected, monotonicMs);
+  if (!state.isSettled) return continueSearch(options, state, expected, monotonicMs);
   const ratio = state.windowDifficulty / (expected * state.difficulty);
   const shares = state.windowShares;
   const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
   if (ratio > TOO_FAST && ratio * (1 - DEVIATIONS * spread) > 1) {
-    return moved(options, state, ratio * (1 - spread), monotonicMs);
+    return moveDifficulty(options, state, ratio * (1 - spread), monotonicMs);
   }
   if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
-    if (shares > 0) return moved(options, state, ratio * (1 + spread) + 1 / expected, monotonicMs);
-    return freshWindow(clamp(powerOfTwo(state.difficulty / expected), options), monotonicMs, {});
+    if (shares > 0) return moveDifficulty(options, state, ratio * (1 + spread) + 1 / expected, monotonicMs);
+    return startWindow(clamp(powerOfTwo(state.difficulty / expected), options), monotonicMs, {});
   }
   if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
-    return freshWindow(state.difficulty, monotonicMs, { settled: true });
+    return startWindow(state.difficulty, monotonicMs, { isSettled: true });
   }
   const isOld = monotonicMs - state.windowStartMs > WINDOW_MAX_MS;
-  return isOld ? freshWindow(state.difficulty, monotonicMs, { settled: true }) : state;
+  return isOld ? startWindow(state.difficulty, monotonicMs, { isSettled: true }) : state;
 }
 
 /**
@@ -129,7 +125,7 @@ export function nextVardiff(
  * a difficulty low enough to count quickly, until enough was counted. Too low for the time between two
  * jobs is cheap, too high costs that time.
  */
-function searched(
+function continueSearch(
   options: VardiffOptions,
   state: VardiffState,
   expected: number,
@@ -141,21 +137,21 @@ function searched(
   const foundTime = state.foundTime + expected / difficulty;
   const ideal = foundShares / foundTime;
   if (foundShares >= FOUND_SHARES) {
-    return freshWindow(clamp(powerOfTwo(ideal), options), monotonicMs, { settled: true });
+    return startWindow(clamp(powerOfTwo(ideal), options), monotonicMs, { isSettled: true });
   }
   const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
   if (foundShares === 0 && !isSilent) return state;
   const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
   const next = clamp(powerOfTwo(aim), options);
-  return next < state.difficulty ? freshWindow(next, monotonicMs, { foundShares, foundTime }) : state;
+  return next < state.difficulty ? startWindow(next, monotonicMs, { foundShares, foundTime }) : state;
 }
 
 /**
  * The window begins again, for example after a time without work, whose silence says nothing of the
  * miner.
  */
-export function restartedVardiff(state: VardiffState, monotonicMs: number): VardiffState {
-  return freshWindow(state.difficulty, monotonicMs, state);
+export function restartWindow(state: VardiffState, monotonicMs: number): VardiffState {
+  return startWindow(state.difficulty, monotonicMs, state);
 }
 
 /** The largest power of two not above `value`. */
@@ -165,13 +161,15 @@ export function powerOfTwoBelow(value: number): number {
   return power * 2 <= value ? power * 2 : power;
 }
 
-function moved(
+function moveDifficulty(
   options: VardiffOptions,
   state: VardiffState,
   ratio: number,
   monotonicMs: number,
 ): VardiffState {
-  return freshWindow(clamp(powerOfTwo(state.difficulty * ratio), options), monotonicMs, { settled: true });
+  return startWindow(clamp(powerOfTwo(state.difficulty * ratio), options), monotonicMs, {
+    isSettled: true,
+  });
 }
 
 /** The nearest power of two by ratio. */
@@ -183,12 +181,12 @@ function clamp(value: number, options: VardiffOptions): number {
   return Math.min(Math.max(value, options.floor), options.ceiling);
 }
 
-type Flags = Partial<Pick<VardiffState, 'fixed' | 'settled' | 'foundShares' | 'foundTime'>>;
+type Flags = Partial<Pick<VardiffState, 'isFixed' | 'isSettled' | 'foundShares' | 'foundTime'>>;
 
-function freshWindow(difficulty: number, monotonicMs: number, flags: Flags): VardiffState {
-  const { fixed = false, settled = false, foundShares = 0, foundTime = 0 } = flags;
+function startWindow(difficulty: number, monotonicMs: number, flags: Flags): VardiffState {
+  const { isFixed = false, isSettled = false, foundShares = 0, foundTime = 0 } = flags;
   return {
-    ...{ difficulty, fixed, settled, foundShares, foundTime },
+    ...{ difficulty, isFixed, isSettled, foundShares, foundTime },
     ...{ windowStartMs: monotonicMs, windowDifficulty: 0, windowShares: 0 },
   };
 }
