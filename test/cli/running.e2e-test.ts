@@ -128,7 +128,7 @@ describe('beside running daemons', () => {
     await expect(unnamed).rejects.toMatchObject({ code: 'unknown_channel' });
     const early = { contract: (await rowsOf('maker'))[0]!.contract };
     const idle = act(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/force-close', early);
-    await expect(idle).resolves.toMatchObject({ closing: false });
+    await expect(idle).rejects.toMatchObject({ code: 'not_expired' });
   });
 
   it('the market maker asks for a close, and both sides sign it', async () => {
