@@ -54,6 +54,11 @@ export class EvidenceSegment {
     this.#workHashes = base.workHashes;
   }
 
+  /** Of all credited shares so far, the base's too. */
+  get workHashes(): bigint {
+    return this.#workHashes;
+  }
+
   /** True until `addJob`: a job comes before the first of its shares in the segment. */
   lacksJob(jobId: number): boolean {
     return !this.#jobs.has(jobId);

@@ -22,6 +22,7 @@ import {
   positiveNumber,
   text,
 } from './codec.ts';
+import { commitmentOfferCodec, commitmentRecordCodec } from './commitment-codecs.ts';
 import type { FeatureSet } from './features.ts';
 import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
@@ -212,11 +213,14 @@ export const methods = {
     result: object({ claim: ['claim', claimCodec] }),
   },
   'state.sign': {
-    params: object({
-      contractId: ['contract_id', contractId],
-      state: ['state', stateCodec],
-    }),
-    result: object({ n: ['n', stateNumber], ackSignature: ['ack_signature', signature] }),
+    params: object(
+      { contractId: ['contract_id', contractId], state: ['state', stateCodec] },
+      { commitment: ['commitment', commitmentOfferCodec] },
+    ),
+    result: object(
+      { n: ['n', stateNumber], ackSignature: ['ack_signature', signature] },
+      { commitmentSignature: ['commitment_signature', signature] },
+    ),
   },
   'channel.reestablish': {
     params: object(
@@ -226,7 +230,11 @@ export const methods = {
         state: ['state', nullable(stateCodec)],
         nextSeq: ['next_seq', sequence],
       },
-      { claimed: ['claimed', claimPointCodec], blob: ['blob', blob] },
+      {
+        claimed: ['claimed', claimPointCodec],
+        blob: ['blob', blob],
+        commitment: ['commitment', commitmentRecordCodec],
+      },
     ),
     result: object({
       n: ['n', stateNumber],

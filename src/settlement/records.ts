@@ -36,6 +36,8 @@ import { methods } from '../peer/messages.ts';
  * | `watched` | put | the close is so deep that the channel's output is looked at no more |
  * | `remains` | put | nothing is left of the channel on the chain |
  * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
+ * | `commitment` | put | what a state commits to, and its signatures; id as a state (`commitments.ts`) |
+ * | `refusals` | put | maker: the shares not credited since the newest commitment |
  * | `equivocation` | insert | both contents of one state number; id as a state |
  */
 export const CONTRACT_KIND = 'contract';
@@ -52,6 +54,8 @@ export const AWARD_KIND = 'award';
 export const REMAINS_KIND = 'remains';
 export const WATCHED_KIND = 'watched';
 export const EQUIVOCATION_KIND = 'equivocation';
+export const COMMITMENT_KIND = 'commitment';
+export const REFUSALS_KIND = 'refusals';
 
 const role = oneOf('miner', 'maker');
 const signature = hexOf(64);

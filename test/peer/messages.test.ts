@@ -53,15 +53,25 @@ const state = fc.record({
   receiptSignature: hex(64),
 });
 const claim = fc.record({ n, workHashes: amount, shareRoot: bytes(32), signature: hex(64) });
-const claimed = fc.record({
-  claim,
-  nextSeq: seq,
-  workHashes: amount,
-  tree: fc.array(bytes(32), { maxLength: 9 }).map((hashes) => {
-    const tree = new ShareTree();
-    for (const hash of hashes) tree.append(hash);
-    return tree;
-  }),
+const tree = fc.array(bytes(32), { maxLength: 9 }).map((hashes) => {
+  const made = new ShareTree();
+  for (const hash of hashes) made.append(hash);
+  return made;
+});
+const claimed = fc.record({ claim, nextSeq: seq, workHashes: amount, tree });
+const ranges = fc.array(fc.record({ first: seq, count: fc.integer({ min: 1, max: 1000 }) }), {
+  maxLength: 4,
+});
+const offer = fc.record({
+  ...{ baseN: n, nextSeq: seq, refused: ranges, signature: hex(64) },
+  ...{ shareRoot: bytes(32), jobSetRoot: bytes(32), faultLogHead: bytes(32) },
+});
+const commitment = fc.record({
+  version: fc.constant(1),
+  ...{ n, baseN: n, workHashes: amount, creditedHashes: amount, nextSeq: seq, logSeq: seq },
+  ...{ refused: ranges, tree, jobSetRoot: bytes(32), faultLogHead: bytes(32) },
+  makerSignature: hex(64),
+  minerSignature: fc.option(hex(64)),
 });
 const share = fc.record({
   jobId: seq,
@@ -171,20 +181,21 @@ const samples: Samples = {
       n,
       workHashes: amount,
       nextSeq: seq,
-      refused: fc.array(fc.record({ first: seq, count: fc.integer({ min: 1, max: 1000 }) }), {
-        maxLength: 4,
-      }),
+      refused: ranges,
       shareRoot: bytes(32),
     }),
     result: fc.record({ claim }),
   },
   'state.sign': {
-    params: fc.record({ contractId, state }),
-    result: fc.record({ n, ackSignature: hex(64) }),
+    params: fc.record({ contractId, state, commitment: offer }, { requiredKeys: ['contractId', 'state'] }),
+    result: fc.record(
+      { n, ackSignature: hex(64), commitmentSignature: hex(64) },
+      { requiredKeys: ['n', 'ackSignature'] },
+    ),
   },
   'channel.reestablish': {
     params: fc.record(
-      { contractId, n, state: fc.option(state), nextSeq: seq, claimed, blob: psbt },
+      { contractId, n, state: fc.option(state), nextSeq: seq, claimed, blob: psbt, commitment },
       { requiredKeys: ['contractId', 'n', 'state', 'nextSeq'] },
     ),
     result: fc.record({ n, state: fc.option(state), nextSeq: seq, verifiedWork: amount }),

@@ -1,0 +1,331 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { codeOf } from '../../src/base/errors.ts';
+import { signCommitment, verifyCommitment } from '../../src/channel/commitment.ts';
+import { signState } from '../../src/channel/states.ts';
+import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
+import { MinerCommitments } from '../../src/miner/miner-commitments.ts';
+import type { CommitmentOffer } from '../../src/peer/commitment-codecs.ts';
+import { commitmentEntry, commitmentOf, loadCommitments } from '../../src/settlement/commitments.ts';
+import { shareTargetOf } from '../../src/shares/share.ts';
+import {
+  JOB_KIND,
+  type JobRecord,
+  jobDocument,
+  jobDocumentId,
+  packRecords,
+  SHARE_KIND,
+  type ShareRecord,
+} from '../../src/work/evidence.ts';
+import { makeParams, makerSigner, makeTerms, minerSigner, seedOf } from '../channel/fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
+
+const SHARE_WORK = shareTargetOf(1).workHashes;
+const STREAM = 'stream';
+
+function jobOf(id: number): JobRecord {
+  return {
+    id,
+    wireId: id.toString(16),
+    stream: STREAM,
+    ...{ version: 1, versionMask: 0, bits: 1, time: 1, extranonceSize: 0, upstreamDifficulty: 1 },
+    ...{ prevHash: seedOf('block'), coinb1: seedOf(`job ${id}`), coinb2: new Uint8Array(0), branches: [] },
+  };
+}
+
+function shareOf(seq: number, jobId: number): ShareRecord {
+  return {
+    jobId,
+    difficulty: 1,
+    extranonce1: new Uint8Array(0),
+    extranonce2: new Uint8Array(0),
+    ...{ ntime: 0, nonce: seq, version: 1, hash: seedOf(`share ${seq}`) },
+  };
+}
+
+/** Both sides of a contract with their ledgers, as far as commitments go. */
+class Pair {
+  readonly params;
+  readonly minerLedger = new MemoryLedger();
+  readonly makerLedger = new MemoryLedger();
+  maker = MakerCommitments.create();
+  miner = MinerCommitments.create();
+  readonly #jobs = new Set<number>();
+  sent = 0;
+  credited = 0;
+  n = 0;
+
+  constructor(shares = 1000n) {
+    const workTotalHashes = shares * SHARE_WORK;
+    this.params = makeParams({}, makeTerms({ workTotalHashes, stepHashes: 1n }));
+  }
+
+  /** A share, which the maker takes or refuses. */
+  async work(jobId: number, isTaken = true): Promise<void> {
+    const share = shareOf(this.sent, jobId);
+    const entryOf = (first: number) =>
+      ({
+        type: 'log',
+        kind: SHARE_KIND,
+        stream: STREAM,
+        first,
+        count: 1,
+        body: packRecords([share]),
+      }) as const;
+    if (!this.#jobs.has(jobId)) {
+      this.#jobs.add(jobId);
+      const body = jobDocument(jobOf(jobId));
+      const entry = { type: 'insert', kind: JOB_KIND, id: jobDocumentId(jobId), body } as const;
+      await this.minerLedger.append([entry]);
+      await this.makerLedger.append([entry]);
+    }
+    await this.minerLedger.append([entryOf(this.sent)]);
+    if (isTaken) {
+      await this.makerLedger.append([entryOf(this.credited)]);
+      this.credited += 1;
+    } else {
+      const { entries, done } = this.maker.withRefused(this.params.contractId, [this.sent]);
+      await this.makerLedger.append(entries);
+      done();
+    }
+    this.sent += 1;
+  }
+
+  source(side: 'miner' | 'maker') {
+    const ledger = side === 'miner' ? this.minerLedger : this.makerLedger;
+    const jobBody = (jobId: number): Promise<string | undefined> =>
+      ledger.get(JOB_KIND, jobDocumentId(jobId));
+    return { ledger, stream: STREAM, jobBody };
+  }
+
+  /** The next state over everything credited, and what the maker commits to with it. */
+  async sign(
+    credited = this.credited,
+  ): Promise<{ state: ReturnType<typeof signState>; offer?: CommitmentOffer }> {
+    this.n += 1;
+    const { params } = this;
+    const total = params.terms.workTotalHashes;
+    const work = BigInt(credited) * SHARE_WORK;
+    const state = signState(params, this.n, work < total ? work : total, makerSigner);
+    const basis = { ...this.source('maker'), params, evidenceSeq: this.credited, nextSeq: this.sent };
+    const record = await this.maker.make(basis, state, makerSigner);
+    if (record !== undefined) await this.makerLedger.append([commitmentEntry(params.contractId, record)]);
+    this.maker.keep(record);
+    const offer = this.maker.offerOf(this.n);
+    return offer === undefined ? { state } : { state, offer };
+  }
+
+  countersign(state: ReturnType<typeof signState>, offer: CommitmentOffer): Promise<string | undefined> {
+    const check = { ...this.source('miner'), params: this.params, durableSeq: this.sent };
+    return this.miner.countersign(offer, state, check, minerSigner);
+  }
+
+  async acked(n: number, signature: string | undefined): Promise<void> {
+    const { entries, done } = this.maker.withSignature(this.params, n, signature);
+    await this.makerLedger.append(entries);
+    done();
+  }
+
+  /** Both sides anew from what is stored. */
+  async restart(): Promise<void> {
+    const { contractId } = this.params;
+    this.maker = await MakerCommitments.load(this.makerLedger, contractId, this.n);
+    this.miner = await MinerCommitments.load(this.minerLedger, contractId, this.n);
+  }
+}
+
+async function refusal(run: Promise<unknown>): Promise<string> {
+  return run.then(
+    () => 'taken',
+    (error: unknown) => codeOf(error),
+  );
+}
+
+describe('commitments of both sides', () => {
+  it('agree whatever was refused, whichever states were countersigned, and over restarts', async () => {
+    const step = fc.oneof(
+      fc.record({ type: fc.constant('work' as const), job: fc.nat({ max: 3 }), isTaken: fc.boolean() }),
+      fc.record({ type: fc.constant('sign' as const), isAcked: fc.boolean() }),
+      fc.record({ type: fc.constant('restart' as const) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const pair = new Pair();
+        let signedAt = 0;
+        for (const each of steps) {
+          if (each.type === 'work') await pair.work(each.job, each.isTaken);
+          else if (each.type === 'restart') await pair.restart();
+          else if (pair.credited > signedAt) {
+            const { state, offer } = await pair.sign();
+            signedAt = pair.credited;
+            expect(offer).toBeDefined();
+            if (!each.isAcked) continue;
+            const signature = await pair.countersign(state, offer!);
+            expect(signature).toBeDefined();
+            expect(await pair.countersign(state, offer!)).toBe(signature);
+            await pair.acked(state.n, signature);
+            const record = pair.miner.newest!;
+            verifyCommitment(pair.params, commitmentOf(record), 'maker', record.makerSignature);
+            verifyCommitment(pair.params, commitmentOf(record), 'miner', record.minerSignature!);
+            expect(record.tree.count).toBe(pair.credited);
+            const { contractId } = pair.params;
+            const [ours, theirs] = await Promise.all(
+              [pair.makerLedger, pair.minerLedger].map((ledger) =>
+                loadCommitments(ledger, contractId, pair.n),
+              ),
+            );
+            expect(commitmentOf(ours!.base!)).toEqual(commitmentOf(theirs!.base!));
+          }
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('of a state that is sent again are the same, and acked again with the same signature', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    const { state, offer } = await pair.sign();
+    const signature = await pair.countersign(state, offer!);
+    await pair.restart();
+    expect(pair.maker.offerOf(1)).toEqual(offer);
+    expect(await pair.countersign(state, offer!)).toBe(signature);
+    await pair.acked(1, signature);
+    expect(pair.maker.offerOf(1)).toBeUndefined();
+  });
+
+  it('cap at the work of the contract, and end at the share that reaches it', async () => {
+    const pair = new Pair(2n);
+    await pair.work(1);
+    await pair.work(1, false);
+    await pair.work(2);
+    await pair.work(2, false);
+    const { state, offer } = await pair.sign();
+    expect(offer).toMatchObject({ nextSeq: 3, refused: [{ first: 1, count: 1 }] });
+    expect(await pair.countersign(state, offer!)).toBeDefined();
+  });
+
+  it('cover the part of the evidence that a state pays, where a claim came before more work', async () => {
+    const pair = new Pair();
+    for (const job of [1, 1, 2]) await pair.work(job);
+    const { state, offer } = await pair.sign(2);
+    expect(offer).toMatchObject({ nextSeq: 2, baseN: 0 });
+    await pair.acked(state.n, await pair.countersign(state, offer!));
+    const next = await pair.sign();
+    expect(next.offer).toMatchObject({ nextSeq: 3, baseN: 1 });
+    expect(await pair.countersign(next.state, next.offer!)).toBeDefined();
+  });
+});
+
+describe('the miner', () => {
+  it('refuses what its own log does not bear out, and signs none of it', async () => {
+    const pair = new Pair();
+    for (const [job, isTaken] of [
+      [1, true],
+      [1, false],
+      [2, true],
+    ] as const)
+      await pair.work(job, isTaken);
+    const { state, offer } = await pair.sign();
+    const resigned = async (changes: Partial<CommitmentOffer>): Promise<string> => {
+      const other = { ...offer!, ...changes };
+      const { n, workHashes } = state;
+      const signature = signCommitment(pair.params, { ...other, n, workHashes }, makerSigner);
+      return refusal(pair.countersign(state, { ...other, signature }));
+    };
+    expect(await resigned({ shareRoot: seedOf('x') })).toBe('bad_commitment');
+    expect(await resigned({ jobSetRoot: seedOf('x') })).toBe('bad_commitment');
+    expect(await resigned({ faultLogHead: seedOf('x') })).toBe('bad_commitment');
+    expect(await resigned({ nextSeq: 2 })).toBe('bad_commitment');
+    expect(await resigned({ nextSeq: 4 })).toBe('bad_commitment');
+    expect(await resigned({ refused: [] })).toBe('bad_commitment');
+    expect(await resigned({ refused: [{ first: 0, count: 1 }] })).toBe('bad_commitment');
+    expect(await resigned({ refused: [{ first: 1, count: 9 }] })).toBe('bad_commitment');
+    expect(await refusal(pair.countersign(state, { ...offer!, shareRoot: seedOf('x') }))).toBe(
+      'bad_signature',
+    );
+    expect(pair.miner.newest).toBeUndefined();
+    expect(await resigned({})).toBe('taken');
+    expect(await resigned({ nextSeq: 3, shareRoot: seedOf('x') })).toBe('bad_commitment');
+  });
+
+  it('says nothing of a commitment that builds on one it does not have', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    const first = await pair.sign();
+    await pair.acked(1, await pair.countersign(first.state, first.offer!));
+    pair.miner = MinerCommitments.create();
+    await pair.work(1);
+    const next = await pair.sign();
+    expect(await pair.countersign(next.state, next.offer!)).toBeUndefined();
+  });
+});
+
+describe('the maker', () => {
+  it('commits to nothing that its own log cannot show', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    await pair.work(1);
+    // More was judged than is credited or known to be refused.
+    pair.sent += 1;
+    expect((await pair.sign()).offer).toBeUndefined();
+    pair.sent -= 1;
+    expect((await pair.sign()).offer).toBeDefined();
+    // A state of other work, as after a restore.
+    const state = signState(pair.params, 3, SHARE_WORK + 1n, makerSigner);
+    const basis = { ...pair.source('maker'), params: pair.params, evidenceSeq: 2, nextSeq: 2 };
+    expect(await pair.maker.make(basis, state, makerSigner)).toBeUndefined();
+  });
+
+  it('goes on from the commitment of the miner after its own ledger was restored', async () => {
+    const pair = new Pair();
+    for (const job of [1, 2]) await pair.work(job);
+    const { state, offer } = await pair.sign();
+    await pair.acked(1, await pair.countersign(state, offer!));
+    // The ledger of the maker is an old one, without any of it.
+    pair.maker = MakerCommitments.create();
+    const shown = pair.miner.newest!;
+    await pair.work(2);
+    pair.credited = 0;
+    const lost = { lastN: 1, nextSeq: 3, evidenceSeq: 0 };
+    expect(pair.maker.restored(pair.params, shown, { ...lost, lastN: 2 }).entries).toEqual([]);
+    const forged = { ...shown, minerSignature: shown.makerSignature };
+    expect(await refusal((async () => pair.maker.restored(pair.params, forged, lost))())).toBe(
+      'bad_signature',
+    );
+    const { entries, done } = pair.maker.restored(pair.params, shown, lost);
+    expect(entries).toHaveLength(2);
+    done();
+    expect(pair.maker.restored(pair.params, shown, lost).entries).toEqual([]);
+    // Share 2 was judged and is lost; the next is the first of the new log.
+    const makerLog = new MemoryLedger();
+    const share = shareOf(3, 2);
+    await pair.minerLedger.append([
+      { type: 'log', kind: SHARE_KIND, stream: STREAM, first: 3, count: 1, body: packRecords([share]) },
+    ]);
+    await makerLog.append([
+      { type: 'log', kind: SHARE_KIND, stream: STREAM, first: 0, count: 1, body: packRecords([share]) },
+    ]);
+    const source = { ...pair.source('maker'), ledger: makerLog };
+    const next = signState(pair.params, 2, 3n * SHARE_WORK, makerSigner);
+    const basis = { ...source, params: pair.params, evidenceSeq: 1, nextSeq: 4 };
+    const record = await pair.maker.make(basis, next, makerSigner);
+    expect(record).toMatchObject({ baseN: 1, nextSeq: 4, logSeq: 1, refused: [{ first: 2, count: 1 }] });
+    pair.maker.keep(record);
+    pair.sent = 4;
+    expect(await pair.countersign(next, pair.maker.offerOf(2)!)).toBeDefined();
+  });
+
+  it('commits to nothing once it cannot tell any more what it refused', async () => {
+    const pair = new Pair();
+    const { contractId } = pair.params;
+    const every2nd = Array.from({ length: 5000 }, (_, index) => 2 * index);
+    const { entries, done } = pair.maker.withRefused(contractId, every2nd);
+    await pair.makerLedger.append(entries);
+    done();
+    await pair.work(1);
+    expect((await pair.sign()).offer).toBeUndefined();
+    await pair.restart();
+    expect((await pair.sign()).offer).toBeUndefined();
+  });
+});
