@@ -82,7 +82,7 @@ export class MakerChannel {
    */
   reestablish(
     peer: RpcPeer,
-    { n, state, nextSeq, claimed }: Params<'channel.reestablish'>,
+    { n, state, nextSeq, claimed, commitment }: Params<'channel.reestablish'>,
   ): Promise<Result<'channel.reestablish'>> {
     return this.#serial.run(async () => {
       const { store } = this;
@@ -97,6 +97,7 @@ export class MakerChannel {
         await store.compare(state);
       }
       if (claimed !== undefined) await store.restoreClaim(claimed);
+      if (commitment !== undefined) await store.restoreCommitment(commitment);
       this.#attach(peer);
       return {
         n: store.last!.n,
@@ -289,7 +290,7 @@ export class MakerChannel {
   }
 
   async #signNext(): Promise<void> {
-    await this.store.signNext();
+    await this.store.signNext(this.#peer?.features.has('state_commitments') ?? false);
     this.stats.statesSigned += 1;
   }
 
@@ -315,11 +316,13 @@ export class MakerChannel {
     const { offered: state, contractId, assembled } = this.store;
     const peer = this.#peer;
     if (state === undefined || peer === undefined) return;
-    call(peer, 'state.sign', { contractId, state })
-      .then(async ({ n, ackSignature }) => {
+    const isCommitted = peer.features.has('state_commitments');
+    const commitment = isCommitted ? this.store.commitments.offerOf(state.n) : undefined;
+    call(peer, 'state.sign', { contractId, state, ...(commitment === undefined ? {} : { commitment }) })
+      .then(async ({ n, ackSignature, commitmentSignature }) => {
         if (n !== state.n) throw new CodedError('wrong_state_number', `ack of ${n} for ${state.n}`);
         verifyAck(assembled!.params, state, ackSignature);
-        await this.#serial.run(() => this.store.ack(n, ackSignature));
+        await this.#serial.run(() => this.store.ack(n, ackSignature, commitmentSignature));
         this.stats.statesAcked += 1;
         if (this.store.isSettled) this.#wakeSettled();
         this.#deps.onChange();

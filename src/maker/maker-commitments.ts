@@ -89,7 +89,7 @@ export class MakerCommitments {
    */
   async make(
     basis: CommitmentBasis,
-    state: SignedState,
+    state: Pick<SignedState, 'n' | 'workHashes'>,
     signer: Signer,
   ): Promise<CommitmentRecord | undefined> {
     const base = this.#base;
@@ -129,7 +129,7 @@ export class MakerCommitments {
     return { ...record, makerSignature: signCommitment(params, commitmentOf(record), signer) };
   }
 
-  /** The state of this commitment is on disk, and it with it. */
+  /** Belongs to the state that is about to be stored, undefined where it has none. */
   keep(record: CommitmentRecord | undefined): void {
     this.#pending = record;
   }

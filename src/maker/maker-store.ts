@@ -8,8 +8,10 @@ import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { type SignedState, sameState, verifySignedState } from '../channel/states.ts';
 import type { LedgerEntry } from '../ledger/ledger.ts';
+import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
 import type { Params } from '../peer/messages.ts';
 import type { ClaimPoint } from '../peer/seal-codecs.ts';
+import { commitmentEntry } from '../settlement/commitments.ts';
 import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
 import type { AssembledChannel, SignerTree } from '../settlement/opening.ts';
 import {
@@ -34,6 +36,7 @@ import {
   STREAM_KIND,
 } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import { MakerCommitments } from './maker-commitments.ts';
 import {
   claimRequest,
   loadSeal,
@@ -97,6 +100,8 @@ export class MakerStore extends ContractStore {
   evidence: StreamTotal = { seq: 0, workHashes: 0n };
   /** What there is of the seal, from the funding on. */
   seal: MakerSeal | undefined;
+  /** What states commit to. */
+  commitments = MakerCommitments.create();
   #monotone: StateSigner | undefined;
   readonly #deps: MakerStoreDeps;
 
@@ -128,6 +133,7 @@ export class MakerStore extends ContractStore {
       claimedN: store.seal?.claim.n,
     });
     if (store.assembled !== undefined) store.#monotone = store.#createSigner(stored.last);
+    store.commitments = await MakerCommitments.load(deps.ledger, contractId, stored.last?.n ?? 0);
     return store;
   }
 
@@ -227,7 +233,9 @@ export class MakerStore extends ContractStore {
     entries.push(deliveryEntry(contractId, delivery));
     const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);
     if (seal !== undefined) entries.push(sealEntry(contractId, seal));
-    await this.write(entries);
+    const refusals = this.commitments.withRefused(contractId, credit.refusedSeqs);
+    await this.write([...entries, ...refusals.entries]);
+    refusals.done();
     this.seal = seal;
     this.evidence = total;
     this.delivery = delivery;
@@ -274,19 +282,63 @@ export class MakerStore extends ContractStore {
   /**
    * Signs the next state over all verified work, or over what is claimed of it; on disk when it resolves, and
    * only then may it leave.
+   * @param isCommitted where the miner knows commitments: then one belongs to it, if it can be made
    */
-  async signNext(): Promise<void> {
+  async signNext(isCommitted: boolean): Promise<void> {
     const { last } = this;
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
     this.assertThawed();
     const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
+    const n = last.n + 1;
+    const commitment = isCommitted ? await this.#commitmentOf({ n, workHashes }) : undefined;
+    const entries = commitment === undefined ? [] : [commitmentEntry(this.contractId, commitment)];
+    // Before: the state is offered as soon as it is on disk.
+    this.commitments.keep(commitment);
     try {
-      await this.#save(this.#signed(last.n + 1, workHashes));
+      await this.#save(this.#signed(n, workHashes), entries);
     } catch (error) {
       // The signer knows it already: no other content may follow.
       if (codeOf(error) === 'overload') this.suspend(error as CodedError);
       throw error;
+    }
+  }
+
+  /** A state is paid without one where the evidence cannot be read: that is no reason to keep its money. */
+  async #commitmentOf(state: Pick<SignedState, 'n' | 'workHashes'>): Promise<CommitmentRecord | undefined> {
+    assert(this.assembled !== undefined, 'maker_channel_before_state');
+    const { contractId, evidence, delivery } = this;
+    const basis = {
+      ...{ ledger: this.#deps.ledger, stream: contractId, params: this.assembled.params },
+      ...{ evidenceSeq: evidence.seq, nextSeq: delivery.nextSeq },
+      jobBody: (jobId: JobId) => this.storedJob(jobId),
+    };
+    try {
+      return await this.commitments.make(basis, state, this.#deps.signer);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      const fields = { contract: contractId, code: error.code, detail: error.message };
+      this.#deps.log.warn(fields, 'a state commits to no evidence');
+      return undefined;
+    }
+  }
+
+  /** The newest commitment as the miner shows it: where this ledger lost it, the next builds on it. */
+  async restoreCommitment(shown: CommitmentRecord): Promise<void> {
+    if (this.assembled === undefined || this.last === undefined) return;
+    const now = {
+      lastN: this.last.n,
+      nextSeq: this.delivery.nextSeq,
+      evidenceSeq: this.evidence.seq,
+    };
+    try {
+      const { entries, done } = this.commitments.restored(this.assembled.params, shown, now);
+      if (entries.length > 0) await this.write(entries);
+      done();
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      const fields = { contract: this.contractId, code: error.code, detail: error.message };
+      this.#deps.log.warn(fields, 'the commitment of the miner was not taken over');
     }
   }
 
@@ -301,9 +353,16 @@ export class MakerStore extends ContractStore {
     }
   }
 
-  /** The miner has this state on disk. */
-  async ack(n: number, ackSignature: string): Promise<void> {
-    await this.commit({ type: 'state_acked', n }, [ackEntry(this.contractId, n, ackSignature)]);
+  /** The miner has this state on disk. Throws `bad_signature` for a commitment it did not sign so. */
+  async ack(n: number, ackSignature: string, commitmentSignature?: string): Promise<void> {
+    assert(this.assembled !== undefined, 'maker_channel_before_ack');
+    const { params } = this.assembled;
+    const signed = this.commitments.withSignature(params, n, commitmentSignature);
+    await this.commit(
+      { type: 'state_acked', n },
+      [ackEntry(this.contractId, n, ackSignature), ...signed.entries],
+      signed.done,
+    );
   }
 
   /**

@@ -5,7 +5,7 @@ import { EMPTY_FAULT_LOG, EvidenceSegment } from '../channel/evidence-point.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import type { Signer } from '../channel/signer.ts';
 import type { SignedState } from '../channel/states.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { CommitmentOffer, CommitmentRecord } from '../peer/commitment-codecs.ts';
 import type { SeqRange } from '../peer/seal-codecs.ts';
 import {
@@ -22,6 +22,8 @@ export type CommitmentCheck = SegmentSource & {
   readonly params: ChannelParams;
   /** Seq after the last durable share. */
   readonly durableSeq: number;
+  /** Resolves once the entries are on disk. */
+  readonly write: (entries: readonly LedgerEntry[]) => Promise<void>;
 };
 
 /** The commitments of one contract as the miner has them: the newest, which both signed. */
@@ -59,7 +61,7 @@ export class MinerCommitments {
     check: CommitmentCheck,
     signer: Signer,
   ): Promise<string | undefined> {
-    const { params, ledger } = check;
+    const { params } = check;
     const newest = this.#newest;
     const { n, workHashes } = state;
     const offered: StateCommitment = { ...offer, n, workHashes };
@@ -78,7 +80,7 @@ export class MinerCommitments {
     if (!isOurs) throw new CodedError('bad_commitment', `the own evidence of state ${n} has other roots`);
     const minerSignature = signCommitment(params, commitmentOf(record), signer);
     const signed = { ...record, minerSignature };
-    await ledger.appendNow([commitmentEntry(params.contractId, signed)]);
+    await check.write([commitmentEntry(params.contractId, signed)]);
     this.#newest = signed;
     return minerSignature;
   }

@@ -80,6 +80,7 @@ export class MinerContract {
     this.#store.onEffects = (effects) => this.#follow(effects);
     this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#remains = new StakeSettlement('miner', this.#store, this.#deps);
+    this.#writeLadder();
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
       this.#tip = tip;
@@ -242,6 +243,7 @@ export class MinerContract {
       await this.#serial.run(() =>
         openChannel(peer, store, { payoutScript, maxFeeRateSatPerKvb }, this.#deps),
       );
+      this.#writeLadder();
       await this.#onChain!.broadcastFunding();
     }
     const feed = new MinerFeed(
@@ -283,13 +285,16 @@ export class MinerContract {
     const { contractId, last } = store;
     const { nextSeq } = store.delivery;
     const blob = await this.#deps.ledger.get(BLOB_KIND, contractId);
+    const isCommitted = peer.features.has('state_commitments');
+    const commitment = isCommitted ? store.commitments.newest : undefined;
     const answer = await call(peer, 'channel.reestablish', {
       ...{ contractId, n: last.n, state: last, nextSeq },
       ...(store.claimed === undefined ? {} : { claimed: store.claimed }),
       ...(blob === undefined ? {} : { blob }),
+      ...(commitment === undefined ? {} : { commitment }),
     });
     if (answer.state !== null) {
-      await store.adoptState(answer.state).finally(() => this.#lookIfBroken());
+      await store.adoptState(answer.state).finally(() => this.#stateSeen());
     }
     if (answer.n !== store.last.n) {
       throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${store.last.n}`);
@@ -309,16 +314,19 @@ export class MinerContract {
   #handlers(): RpcHandlers {
     return {
       ping: async () => ({}),
-      'state.sign': handler('state.sign', ({ contractId, state }) =>
+      'state.sign': handler('state.sign', ({ contractId, state, commitment }) =>
         this.#serial.run(async () => {
           const store = this.#storeOf(contractId);
           assert(store.assembled !== undefined, 'miner_channel_before_state');
           // What it throws may be a reason to close.
-          await store.takeState(state).finally(() => this.#lookIfBroken());
+          await store.takeState(state).finally(() => this.#stateSeen());
           this.stats.statesTaken += 1;
-          const ackSignature = signAck(store.assembled.params, state, this.#deps.signer);
           this.#notify();
-          return { n: state.n, ackSignature };
+          const { signer } = this.#deps;
+          const signature = commitment && (await store.countersign(commitment, state, signer));
+          const ackSignature = signAck(store.assembled.params, state, signer);
+          const committed = signature === undefined ? {} : { commitmentSignature: signature };
+          return { n: state.n, ackSignature, ...committed };
         }),
       ),
       'seal.claim': handler('seal.claim', (asked) =>
@@ -370,8 +378,17 @@ export class MinerContract {
   }
 
   /** A maker that broke the contract is not waited for until the next block. */
-  #lookIfBroken(): void {
+  #stateSeen(): void {
+    this.#writeLadder();
     if (this.#store?.state.fault?.type === 'broken') this.#lookAtChain();
+  }
+
+  /** By the newest state that was verified, whatever became of its record. */
+  #writeLadder(): void {
+    const { best: state, assembled, contract, options, isSpent } = this.#store!;
+    if (state === undefined || assembled === undefined || contract === undefined || isSpent) return;
+    const signer = this.#deps.signer.forChannel(contract.channelIndex);
+    this.#deps.ladders?.write({ params: assembled.params, state, margins: options.margins, signer });
   }
 
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */

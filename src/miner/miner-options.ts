@@ -7,6 +7,7 @@ import { OFFERED_FEATURES } from '../peer/features.ts';
 import { DEFAULT_RPC, type RpcOptions } from '../peer/rpc-peer.ts';
 import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { ChannelStatus } from '../settlement/records.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
@@ -65,6 +66,8 @@ export type MinerContractDeps = OpeningDeps & {
   /** After everything that may have changed the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
+  /** Keeps the newest state where a closer without ledger and keys finds it. */
+  readonly ladders?: Pick<LadderWriter, 'write'>;
 };
 
 export type MinerStatus = {

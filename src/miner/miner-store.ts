@@ -3,9 +3,11 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { type CloseMargins, checkMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { isDelivering } from '../channel/lifecycle.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
+import type { Signer } from '../channel/signer.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { CommitmentOffer } from '../peer/commitment-codecs.ts';
 import { type ClaimPoint, claimPointCodec } from '../peer/seal-codecs.ts';
 import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
 import type { AssembledChannel } from '../settlement/opening.ts';
@@ -25,8 +27,10 @@ import {
   SEAL_KIND,
   stateEntry,
 } from '../settlement/records.ts';
-import { STREAM_KIND } from '../work/evidence.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import { JOB_KIND, jobDocumentId, STREAM_KIND } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import { MinerCommitments } from './miner-commitments.ts';
 
 export type MinerStoreOptions = {
   readonly terms: ContractTerms;
@@ -49,6 +53,8 @@ export type MinerStoreDeps = ContractStoreDeps;
 export class MinerStore extends ContractStore {
   /** The newest claim given, from before the funding is signed on, where there is a seal. */
   claimed: ClaimPoint | undefined;
+  /** What states committed to, as far as both signed it. */
+  commitments = MinerCommitments.create();
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
   readonly #maxRefusedPercent: number;
@@ -83,6 +89,7 @@ export class MinerStore extends ContractStore {
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.own = parseStreamTotal(contractId, total);
     store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined });
+    store.commitments = await MinerCommitments.load(deps.ledger, contractId, store.last?.n ?? 0);
     return store;
   }
 
@@ -199,6 +206,21 @@ export class MinerStore extends ContractStore {
       throw new CodedError('not_monotone', `state ${shown.n} is not above state ${best.n}`);
     }
     await this.#save(shown);
+  }
+
+  /**
+   * Answers what the maker commits to with a state that is on disk; on disk when it resolves. Throws as
+   * `MinerCommitments.countersign`.
+   */
+  countersign(offer: CommitmentOffer, state: SignedState, signer: Signer): Promise<string | undefined> {
+    assert(this.assembled !== undefined, 'miner_channel_before_state');
+    const ledger = this.#ledger;
+    const check = {
+      ...{ ledger, stream: this.contractId, params: this.assembled.params, durableSeq: this.own.seq },
+      jobBody: (jobId: JobId) => ledger.get(JOB_KIND, jobDocumentId(jobId)),
+      write: (entries: readonly LedgerEntry[]) => this.write(entries),
+    };
+    return this.commitments.countersign(offer, state, check, signer);
   }
 
   /** How far the maker has judged; kept in memory, and on disk with the next state. */

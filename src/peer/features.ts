@@ -28,7 +28,7 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** What this program announces unless it is told otherwise: what it can do, and it needs nothing. */
-export const OFFERED_FEATURES: readonly number[] = [1, 5];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

@@ -40,7 +40,7 @@ export class LadderWriter {
   readonly stats = { written: 0, failed: 0 };
   readonly #directory: string;
   readonly #deps: LadderWriterDeps;
-  /** By contract: the newest state taken, and the one that waits for the write under way. */
+  /** By contract: the newest state taken, if it was not lost, and the one that waits for its write. */
   readonly #newest = new Map<string, number>();
   readonly #waiting = new Map<string, LadderRequest>();
   readonly #writing = new Map<string, Promise<void>>();
@@ -50,10 +50,10 @@ export class LadderWriter {
     this.#deps = deps;
   }
 
-  /** Takes a verified state. Never throws; an older state than the newest is left out. */
+  /** Takes a verified state. Never throws; one that is not newer than the newest written is left out. */
   write(request: LadderRequest): void {
     const { contractId } = request.params;
-    if (request.state.n < (this.#newest.get(contractId) ?? 0)) return;
+    if (request.state.n <= (this.#newest.get(contractId) ?? -1)) return;
     this.#newest.set(contractId, request.state.n);
     this.#waiting.set(contractId, request);
     if (this.#writing.has(contractId)) return;
@@ -86,6 +86,7 @@ export class LadderWriter {
       this.stats.written += 1;
     } catch (error) {
       this.stats.failed += 1;
+      if (this.#newest.get(contractId) === state.n) this.#newest.delete(contractId);
       const code = (error as NodeJS.ErrnoException).code ?? codeOf(error);
       log.warn({ code, detail: (error as Error).message, contract: contractId }, 'ladder file not written');
     }

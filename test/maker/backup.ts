@@ -13,6 +13,8 @@ const KINDS = [
   'job',
   'stream',
   'seal',
+  'commitment',
+  'refusals',
 ];
 
 /**
@@ -27,7 +29,7 @@ export async function backup(
   const entries: LedgerEntry[] = [];
   for (const kind of KINDS) {
     for (const { id, body } of await store.list(kind)) {
-      if (kind === 'state' && Number(id.slice(65)) > uptoN) continue;
+      if ((kind === 'state' || kind === 'commitment') && Number(id.slice(65)) > uptoN) continue;
       entries.push({ type: 'put', kind, id, body: kind === 'channel' ? upTo(body, uptoN) : body });
     }
   }

@@ -2,15 +2,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
+import { signCommitment } from '../../src/channel/commitment.ts';
 import { type SignedState, signState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
 import { call, handler } from '../../src/peer/calls.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
+import type { CommitmentOffer } from '../../src/peer/commitment-codecs.ts';
 import { authenticate } from '../../src/peer/handshake.ts';
 import { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { DEFAULT_TRANSPORT, PeerServer } from '../../src/peer/transport.ts';
-import { identityOfSigner } from '../../src/settlement/opening.ts';
+import { type AssembledChannel, identityOfSigner } from '../../src/settlement/opening.ts';
 import { RPC, random } from '../peer/tls-pair.ts';
 import { MAKER_SCRIPT_HEX, SHARE, until, World } from './world.ts';
 
@@ -19,6 +21,7 @@ class HostileMaker {
   readonly #world: World;
   readonly #server: PeerServer;
   peer: RpcPeer | undefined;
+  assembled: AssembledChannel | undefined;
 
   constructor(world: World) {
     this.#world = world;
@@ -72,10 +75,12 @@ class HostileMaker {
   }
 
   /** Asks the miner to take a state; the code of its answer. */
-  async sign(state: SignedState): Promise<string> {
+  async sign(state: SignedState, commitment?: CommitmentOffer): Promise<string> {
     try {
-      const answer = await call(this.peer!, 'state.sign', { contractId: this.#world.contractId, state });
-      return `acked ${answer.n}`;
+      const { contractId } = this.#world;
+      const more = commitment === undefined ? {} : { commitment };
+      const answer = await call(this.peer!, 'state.sign', { contractId, state, ...more });
+      return answer.commitmentSignature === undefined ? `acked ${answer.n}` : `signed ${answer.n}`;
     } catch (error) {
       return codeOf(error);
     }
@@ -103,6 +108,7 @@ describe('a maker that signs what it should not', () => {
     signed = (n, workHashes) => signState(store.assembled!.params, n, workHashes, keys);
     await world.deliver(world.find(world.job({ payScriptHex: MAKER_SCRIPT_HEX }), 4));
     hostile = new HostileMaker(world);
+    hostile.assembled = store.assembled;
     await hostile.start();
     await until('connected', () => hostile.peer !== undefined && world.miner.status.connected);
   });
@@ -154,6 +160,28 @@ describe('a maker that signs what it should not', () => {
     expect(await hostile.sign(make())).toBe(code);
     expect(world.miner.status).toMatchObject({ signed: { n: 1 }, frozen: undefined, connected: true });
     expect([...(await world.states(world.minerStore)).keys()]).toEqual([0, 1]);
+  });
+
+  it('a commitment that the evidence does not bear out costs its ack, and neither the state nor the close', async () => {
+    const root = new Uint8Array(32);
+    const offer = {
+      baseN: 1,
+      nextSeq: 8,
+      refused: [],
+      shareRoot: root,
+      jobSetRoot: root,
+      faultLogHead: root,
+    };
+    const state = signed(2, work);
+    const { params } = hostile.assembled!;
+    const signature = signCommitment(params, { ...offer, n: 2, workHashes: work }, world.makerSigner);
+    expect(await hostile.sign(state, { ...offer, signature: flip(signature) })).toBe('bad_signature');
+    expect(await hostile.sign(state, { ...offer, signature })).toBe('bad_commitment');
+    expect(world.miner.status).toMatchObject({ signed: { n: 2 }, frozen: undefined, live: true });
+    expect((await world.minerStore.list('commitment')).map(({ id }) => id.slice(-1))).toEqual(['1']);
+    const other = { ...offer, baseN: 0 };
+    const unknown = signCommitment(params, { ...other, n: 2, workHashes: work }, world.makerSigner);
+    expect(await hostile.sign(state, { ...other, signature: unknown })).toBe('acked 2');
   });
 
   it('the right one is taken, a repetition acked again, and another content for it ends the contract', async () => {

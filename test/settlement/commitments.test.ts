@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { signCommitment, verifyCommitment } from '../../src/channel/commitment.ts';
 import { signState } from '../../src/channel/states.ts';
+import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { MinerCommitments } from '../../src/miner/miner-commitments.ts';
 import type { CommitmentOffer } from '../../src/peer/commitment-codecs.ts';
@@ -116,7 +117,8 @@ class Pair {
   }
 
   countersign(state: ReturnType<typeof signState>, offer: CommitmentOffer): Promise<string | undefined> {
-    const check = { ...this.source('miner'), params: this.params, durableSeq: this.sent };
+    const write = (entries: readonly LedgerEntry[]) => this.minerLedger.appendNow(entries);
+    const check = { ...this.source('miner'), params: this.params, durableSeq: this.sent, write };
     return this.miner.countersign(offer, state, check, minerSigner);
   }
 
