@@ -16,6 +16,8 @@ type CommonConfig = {
 };
 
 export type ProxyConfig = CommonConfig & {
+  /** Absolute. Ladder files, one for each channel. */
+  readonly closeDir: string;
   readonly stratum: StratumConfig;
   /** At least one. The contract destination first, then the fallbacks by priority. */
   readonly destinations: readonly DestinationConfig[];

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
@@ -20,8 +21,10 @@ export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfi
   const { failover, split } = values;
   const chain =
     values.chain.rpcUrl === undefined ? undefined : chainOf(values.chain, values.chain.rpcUrl, context);
+  const common = commonOf(values, context);
   return {
-    ...commonOf(values, context),
+    ...common,
+    closeDir: context.path(values.closeDir ?? join(common.dataDir, 'close')),
     stratum: stratumOf(values.stratum, values.metrics.listen, context),
     destinations: destinationsOf(values, context),
     failover: {

@@ -10,6 +10,7 @@ import {
   ENDPOINT,
   hex,
   INTEGER,
+  PATH,
   POSITIVE,
   PRICE,
   TEXT,
@@ -96,6 +97,9 @@ const CHAIN = section('The bitcoin full node. Only a contract needs it.', {
 export const PROXY_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('proxy'),
+  closeDir: optional(PATH, '/mnt/other-disk/sharestream', {
+    doc: 'Keeps the newest state of each channel as transactions; best on another disk. Default: close in data_dir.',
+  }),
   log: LOG,
   stratum: STRATUM,
   destination: DESTINATION,

@@ -24,6 +24,7 @@ import { MinerContract, type MinerContractOptions, type MinerStatus } from '../m
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
 import type { connectPeer } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
 
@@ -45,6 +46,8 @@ export type ContractRunnerDeps = {
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
+  /** See `MinerContractDeps`. */
+  readonly ladders?: LadderWriter;
   readonly onStatus: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
 };

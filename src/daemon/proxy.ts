@@ -15,6 +15,7 @@ import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
@@ -23,6 +24,7 @@ import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
 import { chainSource } from '../operator/chain-access.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
+import { LadderWriter } from '../settlement/ladder-writer.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { jobDocumentId } from '../work/evidence.ts';
@@ -41,6 +43,7 @@ const timers = systemTimers;
 
 /** A ledger that has not committed for this long while it has something to write is not ready. */
 const COMMIT_AGE_MS = 10_000;
+const LADDER_WARN_MS = 60_000;
 
 export type RunningProxy = {
   readonly ready: Readonly<Record<string, unknown>>;
@@ -95,7 +98,8 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
   );
   const httpAt = await ops.start();
-  const chain = await serveContract(facts, crash, log);
+  const ladders = ladderWriter(config, log);
+  const chain = await serveContract(facts, crash, ladders, log);
   await mining.start();
   return {
     ready: {
@@ -107,6 +111,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     close: async () => {
       await mining.stop();
       await contracts.stop();
+      await ladders.idle();
       chain?.close();
       await ledger.close();
       await ops.close();
@@ -118,10 +123,16 @@ function contractDestination({ destinations }: ProxyConfig): string | undefined 
   return destinations.find(({ role }) => role === 'contract')?.name;
 }
 
+/** A disk that fails is said once in a while, not with each state. */
+function ladderWriter({ closeDir }: ProxyConfig, log: Logger): LadderWriter {
+  return new LadderWriter(closeDir, { clock, timers, log: limited(log, LADDER_WARN_MS, clock) });
+}
+
 /** The contract of the configuration, if it has one. @returns the node that it asks, to be closed after it */
 async function serveContract(
   facts: ProxyParts,
   crash: CrashPoint,
+  ladders: LadderWriter,
   log: Logger,
 ): Promise<ChainSource | undefined> {
   const { config, contracts, mining, work, ledger, signer } = facts;
@@ -129,7 +140,7 @@ async function serveContract(
   const chain = chainSource(config.network, config.chain, log);
   const onStatus = contractListener(mining, work, config, config.contract);
   const { side } = await contracts.start(config.network, config.contract, {
-    ...{ ledger, chain, signer, clock, timers, random: systemRandom, onStatus },
+    ...{ ledger, chain, signer, clock, timers, random: systemRandom, onStatus, ladders },
     log: log.child({ part: 'contract' }),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),

@@ -50,10 +50,10 @@ export class MinerCommitments {
 
   /**
    * Checks what the maker commits to with a state that is on disk, against the own log less what was refused,
-   * and signs it; on disk when it resolves. The one signed last again gets the same signature. Undefined where
-   * it builds on another commitment than the own newest, as after a restore of either side: then the state is
-   * acked, and nothing is said of its evidence. Throws `bad_signature`, and `bad_commitment` for one that the
-   * own log does not bear out.
+   * and signs it; on disk when it resolves. The one signed last again gets the same signature. Undefined
+   * where it builds on another commitment than the own newest, as after a restore of either side: then the
+   * state is acked, and nothing is said of its evidence. Throws `bad_signature`, and `bad_commitment` for one
+   * that the own log does not bear out.
    */
   async countersign(
     offer: CommitmentOffer,

@@ -21,7 +21,7 @@ export const commitmentOfferCodec = object({
 });
 export type CommitmentOffer = CodecValue<typeof commitmentOfferCodec>;
 
-/** A commitment and what the next one builds on: what both sides keep, and the miner shows when it connects. */
+/** A commitment and what the next builds on: what both sides keep, and the miner shows when it connects. */
 export const commitmentRecordCodec = object({
   version: ['version', integer(1, 1)],
   n: ['n', stateNumber],
@@ -30,7 +30,7 @@ export const commitmentRecordCodec = object({
   workHashes: ['work', decimal],
   creditedHashes: ['credited_work', decimal],
   nextSeq: ['next_seq', count],
-  /** Seq of the own log after the last share of it: of all shares at the miner, of credited ones at the maker. */
+  /** Seq of the own log after its last share: of all shares at the miner, of credited ones at the maker. */
   logSeq: ['log_seq', count],
   refused: ['refused', rangesCodec],
   tree: ['tree', treeCodec],

@@ -72,8 +72,8 @@ export type SegmentSource = {
 
 /**
  * Reads the own log from `from` up to `to` and credits what `judge` takes; stops before the first share it
- * ends at. Returns the seq after the last share that was read. Throws `ledger_corrupt` for a gap or a job that
- * is missing.
+ * ends at. Returns the seq after the last share that was read. Throws `ledger_corrupt` for a gap or a job
+ * that is missing.
  */
 export async function readSegment(
   segment: EvidenceSegment,

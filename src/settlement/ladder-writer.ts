@@ -77,11 +77,20 @@ export class LadderWriter {
     this.#writing.delete(contractId);
   }
 
+  /** Only the last of its parts is made: a disk that is not mounted is not to be written beside. */
+  async #ensureDirectory(): Promise<void> {
+    try {
+      await mkdir(this.#directory, { mode: 0o700 });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+
   async #replace(contractId: string, { params, state, margins, signer }: LadderRequest): Promise<void> {
     const { replace = replaceFileAsync, clock, log } = this.#deps;
     try {
       const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs()));
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await this.#ensureDirectory();
       await replace(ladderPath(this.#directory, contractId), text);
       this.stats.written += 1;
     } catch (error) {

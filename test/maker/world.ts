@@ -27,6 +27,7 @@ import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
 import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
+import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
@@ -115,6 +116,8 @@ export type WorldOptions = {
   readonly openStateSigner?: OpenStateSigner;
   /** Of both sides. */
   readonly externalSigning?: ExternalSigning;
+  /** Of the miner. */
+  readonly ladders?: LadderWriter;
 };
 
 /** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
@@ -268,6 +271,7 @@ export class World {
         clock: systemClock,
         random,
         ...this.#externalSigning,
+        ...(this.#options.ladders === undefined ? {} : { ladders: this.#options.ladders }),
         log: silentLogger,
       },
     );

@@ -1,0 +1,83 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Transaction } from 'bitcoinjs-lib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/base/clock.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
+import { type Ladder, parseLadder } from '../../src/channel/ladder-file.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { LadderWriter, ladderPath } from '../../src/settlement/ladder-writer.ts';
+import { until, World } from './world.ts';
+
+let directory: string;
+let ladders: LadderWriter;
+let world: World;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'close-'));
+  ladders = new LadderWriter(directory, { clock: systemClock, timers: systemTimers, log: silentLogger });
+  world = new World({ ladders });
+});
+afterEach(async () => {
+  await world.stop();
+  await ladders.idle();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function onDisk(): Promise<Ladder> {
+  await ladders.idle();
+  return parseLadder(readFileSync(ladderPath(directory, world.contractId), 'utf8'));
+}
+
+async function step(n: number): Promise<void> {
+  await world.work(4);
+  await until(`state ${n}`, () => world.maker.status[0]?.ackedN === n);
+}
+
+describe('the ladder file of a running contract', () => {
+  it('is of each new state, and one of its rungs closes the channel on the chain', async () => {
+    await world.open();
+    expect(await onDisk()).toMatchObject({ n: 0, contractId: world.contractId, network: 'regtest' });
+    for (const n of [1, 2]) {
+      await step(n);
+      expect((await onDisk()).n).toBe(n);
+    }
+    await world.restartMiner();
+    await step(3);
+    const { n, rungs, paidSat, funding } = await onDisk();
+    expect({ n, paidSat }).toEqual({ n: 3, paidSat: world.miner.status.signed!.paidSat });
+    expect(funding.txid).toBe(world.miner.status.fundingTxid);
+    await world.source.broadcast(rungs[2]!.hex);
+    const [entry] = world.chain.mempoolEntries();
+    expect(entry!.transaction.getId()).toBe(Transaction.fromHex(rungs[2]!.hex).getId());
+  });
+
+  it('is of the newest verified state where the ledger can store none', async () => {
+    await world.open();
+    await step(1);
+    world.minerLedger.appendNow = async (entries) => {
+      if (entries.some(({ kind }) => kind === 'state')) throw new Error('no space');
+      await world.minerLedger.append(entries);
+    };
+    await world.work(4);
+    await until('suspended', () => world.miner.status.frozen !== undefined);
+    expect(world.miner.status.signed?.n).toBe(1);
+    expect((await onDisk()).n).toBe(2);
+  });
+
+  it('holds nothing up where it cannot be written', async () => {
+    rmSync(directory, { recursive: true });
+    ladders = new LadderWriter('/proc/none', {
+      clock: systemClock,
+      timers: systemTimers,
+      log: silentLogger,
+    });
+    world = new World({ ladders });
+    await world.open();
+    for (const n of [1, 2]) await step(n);
+    await ladders.idle();
+    expect(ladders.stats).toMatchObject({ written: 0, failed: expect.any(Number) });
+    expect(ladders.stats.failed).toBeGreaterThan(0);
+  });
+});
