@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { DownstreamServer } from '../downstream/server/server.ts';
 import type { Session } from '../downstream/session/session.ts';
 import type { Logger } from '../log/logger.ts';
-import type { FailoverPolicy } from '../upstream/failover.ts';
+import type { FailoverOptions } from '../upstream/failover.ts';
 import {
   newSplit,
   type SplitAccount,
@@ -14,17 +14,17 @@ import {
   targetsOf,
 } from '../upstream/split.ts';
 import {
+  NO_ROUTE,
   NOWHERE,
   namesOf,
-  newRouting,
   type Plan,
   planText,
-  type RoutingInput,
+  type RoutingDemand,
   type RoutingState,
-  route,
+  transition as route,
 } from './routing.ts';
 
-export type RouterOptions = { readonly failover: FailoverPolicy; readonly split: SplitPolicy };
+export type RouterOptions = { readonly failover: FailoverOptions; readonly split: SplitPolicy };
 
 export type RouterDeps = {
   readonly server: () => Pick<DownstreamServer, 'assign' | 'session' | 'sessions'>;
@@ -47,10 +47,10 @@ const UNMEASURED = 1n;
 /** Who mines where: follows the plan, and divides sessions where the plan has several routes. */
 export class Router {
   readonly stats = { failovers: 0, moves: 0 };
+  readonly #options: RouterOptions;
   readonly #deps: RouterDeps;
-  #routing: RoutingState;
+  #routing: RoutingState = NO_ROUTE;
   #split: SplitState;
-  #plan: Plan = { type: 'one', destination: NOWHERE };
   #accounts: readonly SplitAccount[] = [];
   /** Assigned hashrate by route as of the last round, with what was routed since. */
   #assigned = new Map<string, bigint>();
@@ -59,14 +59,14 @@ export class Router {
   readonly #routed = new Map<number, string>();
 
   constructor(options: RouterOptions, deps: RouterDeps) {
+    this.#options = options;
     this.#deps = deps;
-    this.#routing = newRouting(options.failover);
     this.#split = newSplit(options.split);
   }
 
   /** The routes by which sessions mine now, best first; empty when nowhere. */
   get routes(): readonly string[] {
-    return namesOf(this.#plan);
+    return namesOf(this.#routing.plan);
   }
 
   /** Of the last round, by route; empty while all mine by one. */
@@ -75,18 +75,21 @@ export class Router {
   }
 
   /** Moves sessions where the plan has changed. */
-  update(input: RoutingInput): void {
-    const { clock, log, prepare, onNowhere, server } = this.#deps;
-    const next = route(this.#routing, input, clock.monotonicMs());
-    this.#routing = next.state;
-    const before = this.#plan;
-    const [from, to] = [planText(before), planText(next.plan)];
-    this.#plan = next.plan;
-    for (const name of namesOf(next.plan)) prepare(name);
-    if (from === to) return;
-    log.info({ from, to }, 'hashrate moves');
+  update(demand: RoutingDemand): void {
+    const event = { type: 'demand', ...demand } as const;
+    const { state, effects } = route(this.#options, this.#routing, event, this.#deps.clock.monotonicMs());
+    this.#routing = state;
+    for (const effect of effects) {
+      if (effect.type === 'prepare') this.#deps.prepare(effect.route);
+      else this.#move(effect.from, effect.to);
+    }
+  }
+
+  #move(from: Plan, to: Plan): void {
+    const { log, onNowhere, server } = this.#deps;
+    log.info({ from: planText(from), to: planText(to) }, 'hashrate moves');
     this.stats.failovers += 1;
-    if (next.plan.type === 'split') {
+    if (to.type === 'split') {
       // What was decided for another set of destinations holds nobody where it is.
       this.#split = { ...this.#split, movedAtMs: new Map() };
       this.balance();
@@ -94,16 +97,16 @@ export class Router {
     }
     this.#accounts = [];
     this.#routed.clear();
-    server().assign('all', next.plan.destination);
-    if (next.plan.destination === NOWHERE) onNowhere(namesOf(before));
+    server().assign('all', to.destination);
+    if (to.destination === NOWHERE) onNowhere(namesOf(from));
   }
 
   /** One round of the division; to be called every second. */
   balance(): void {
-    if (this.#plan.type !== 'split') return;
+    if (this.#routing.plan.type !== 'split') return;
     const { clock, log } = this.#deps;
     const server = this.#deps.server();
-    const { destinations } = this.#plan;
+    const { destinations } = this.#routing.plan;
     const sessions = splitSessions(server.sessions(), destinations, this.#deps.routeOf);
     const round = splitHashrate(this.#split, { sessions, destinations }, clock.monotonicMs());
     this.#split = round.state;
@@ -123,8 +126,8 @@ export class Router {
 
   /** For a session that has none yet: the one that lacks most. */
   route(session: Session): string {
-    if (this.#plan.type === 'one') return this.#plan.destination;
-    const { destinations } = this.#plan;
+    if (this.#routing.plan.type === 'one') return this.#routing.plan.destination;
+    const { destinations } = this.#routing.plan;
     const known = this.#routed.get(session.id);
     if (known !== undefined && destinations.some(({ name }) => name === known)) return known;
     const total = destinations.reduce((sum, { name }) => sum + this.#assignedTo(name), this.#mean);
