@@ -26,7 +26,7 @@ import { DedicatedUpstreams } from './dedicated-upstreams.ts';
 import { downstreamOptions } from './downstream-options.ts';
 import { Router } from './router.ts';
 import { NOWHERE } from './routing.ts';
-import { failoverOptions, splitPolicy, upstreamOptions } from './upstream-options.ts';
+import { failoverOptions, splitOptions, upstreamOptions } from './upstream-options.ts';
 import {
   type ContractWork,
   type DestinationSetup,
@@ -265,7 +265,7 @@ export class Mining {
   #makeRouter({ failover, split }: ProxyConfig): Router {
     const { clock, log } = this.#deps;
     return new Router(
-      { failover: failoverOptions(failover), split: splitPolicy(split) },
+      { failover: failoverOptions(failover), split: splitOptions(split) },
       {
         ...{ server: () => this.server, clock, log },
         prepare: (name) => this.#prepare(name),

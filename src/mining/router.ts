@@ -4,14 +4,16 @@ import type { Session } from '../downstream/session/session.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FailoverOptions } from '../upstream/failover.ts';
 import {
-  newSplit,
   type SplitAccount,
   type SplitDestination,
-  type SplitPolicy,
+  type SplitEffect,
+  type SplitEvent,
+  type SplitOptions,
   type SplitSession,
   type SplitState,
-  splitHashrate,
+  transition as split,
   targetsOf,
+  UNDIVIDED,
 } from '../upstream/split.ts';
 import {
   NO_ROUTE,
@@ -24,7 +26,7 @@ import {
   transition as route,
 } from './routing.ts';
 
-export type RouterOptions = { readonly failover: FailoverOptions; readonly split: SplitPolicy };
+export type RouterOptions = { readonly failover: FailoverOptions; readonly split: SplitOptions };
 
 export type RouterDeps = {
   readonly server: () => Pick<DownstreamServer, 'assign' | 'session' | 'sessions'>;
@@ -41,7 +43,7 @@ export type RouterDeps = {
 /** Accepted shares below which a session's hashrate is as good as unknown. */
 const MEASURED_SHARES = 8;
 
-/** As `splitHashrate` counts a session while the hashrate of none is known. */
+/** As `split.ts` counts a session while the hashrate of none is known. */
 const UNMEASURED = 1n;
 
 /** Who mines where: follows the plan, and divides sessions where the plan has several routes. */
@@ -50,8 +52,7 @@ export class Router {
   readonly #options: RouterOptions;
   readonly #deps: RouterDeps;
   #routing: RoutingState = NO_ROUTE;
-  #split: SplitState;
-  #accounts: readonly SplitAccount[] = [];
+  #split: SplitState = UNDIVIDED;
   /** Assigned hashrate by route as of the last round, with what was routed since. */
   #assigned = new Map<string, bigint>();
   #mean = UNMEASURED;
@@ -61,7 +62,6 @@ export class Router {
   constructor(options: RouterOptions, deps: RouterDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#split = newSplit(options.split);
   }
 
   /** The routes by which sessions mine now, best first; empty when nowhere. */
@@ -71,7 +71,7 @@ export class Router {
 
   /** Of the last round, by route; empty while all mine by one. */
   get accounts(): readonly SplitAccount[] {
-    return this.#accounts;
+    return this.#routing.plan.type === 'split' ? this.#split.accounts : [];
   }
 
   /** Moves sessions where the plan has changed. */
@@ -90,12 +90,10 @@ export class Router {
     log.info({ from: planText(from), to: planText(to) }, 'hashrate moves');
     this.stats.failovers += 1;
     if (to.type === 'split') {
-      // What was decided for another set of destinations holds nobody where it is.
-      this.#split = { ...this.#split, movedAtMs: new Map() };
+      this.#divide({ type: 'destinations_changed' });
       this.balance();
       return;
     }
-    this.#accounts = [];
     this.#routed.clear();
     server().assign('all', to.destination);
     if (to.destination === NOWHERE) onNowhere(namesOf(from));
@@ -104,24 +102,32 @@ export class Router {
   /** One round of the division; to be called every second. */
   balance(): void {
     if (this.#routing.plan.type !== 'split') return;
-    const { clock, log } = this.#deps;
-    const server = this.#deps.server();
     const { destinations } = this.#routing.plan;
-    const sessions = splitSessions(server.sessions(), destinations, this.#deps.routeOf);
-    const round = splitHashrate(this.#split, { sessions, destinations }, clock.monotonicMs());
-    this.#split = round.state;
-    this.#accounts = round.accounts;
+    const sessions = splitSessions(this.#deps.server().sessions(), destinations, this.#deps.routeOf);
+    const moves = this.#divide({ type: 'round', sessions, destinations });
     this.#assigned = new Map(
-      round.accounts.map(({ name, assignedHashesPerSecond }) => [name, assignedHashesPerSecond]),
+      this.#split.accounts.map(({ name, assignedHashesPerSecond }) => [name, assignedHashesPerSecond]),
     );
     this.#mean = meanOf(sessions);
     this.#routed.clear();
-    for (const move of round.moves) {
+    const server = this.#deps.server();
+    for (const move of moves) {
       const session = server.session(move.session);
       if (session !== undefined) server.assign(session, move.to ?? NOWHERE);
     }
-    this.stats.moves += round.moves.length;
-    if (round.moves.length > 0) log.debug({ sessions: round.moves.length }, 'sessions move');
+    this.stats.moves += moves.length;
+    if (moves.length > 0) this.#deps.log.debug({ sessions: moves.length }, 'sessions move');
+  }
+
+  #divide(event: SplitEvent): readonly SplitEffect[] {
+    const { state, effects } = split(
+      this.#options.split,
+      this.#split,
+      event,
+      this.#deps.clock.monotonicMs(),
+    );
+    this.#split = state;
+    return effects;
   }
 
   /** For a session that has none yet: the one that lacks most. */
@@ -164,7 +170,7 @@ function splitSessions(
       {
         id,
         hashesPerSecond: isMeasured ? BigInt(Math.round(hashesPerSecond)) : 0n,
-        destination: name === NOWHERE ? null : name,
+        destination: name === NOWHERE ? undefined : name,
         pinned: name !== destination && names.has(name),
       },
     ];

@@ -9,7 +9,7 @@ import type {
 import { readSecretFile, readTextFile } from '../config/secrets.ts';
 import type { UpstreamClientOptions, UpstreamTls } from '../upstream/client.ts';
 import { FAILOVER_OPTIONS, type FailoverOptions } from '../upstream/failover.ts';
-import { SPLIT_POLICY, type SplitPolicy } from '../upstream/split.ts';
+import { SPLIT_OPTIONS, type SplitOptions } from '../upstream/split.ts';
 
 /** What the configuration says about one upstream; passwords and certificates are read here. */
 export function upstreamOptions(row: DestinationConfig, env: Env): UpstreamClientOptions {
@@ -40,6 +40,6 @@ export function failoverOptions(config: FailoverConfig): FailoverOptions {
   return { ...FAILOVER_OPTIONS, returnAfterMs, maxRejectRatio, maxRttMs: maxRoundTripMs };
 }
 
-export function splitPolicy({ minStayMs, sliceMs, tolerance }: SplitConfig): SplitPolicy {
-  return { ...SPLIT_POLICY, minStayMs, sliceMs, tolerance };
+export function splitOptions({ minStayMs, sliceMs, tolerance }: SplitConfig): SplitOptions {
+  return { ...SPLIT_OPTIONS, minStayMs, sliceMs, tolerance };
 }
