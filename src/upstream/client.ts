@@ -226,7 +226,7 @@ export class UpstreamClient {
   submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
     const connection = this.#connection;
     if (connection === null) {
-      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: null, resent: false });
+      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, resent: false });
       return;
     }
     for (const effect of connection.session.submit(share, done, this.#now())) {
