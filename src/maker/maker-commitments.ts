@@ -25,6 +25,12 @@ const refusalsCodec = object({
   ranges: ['ranges', nullable(rangesCodec)],
 });
 
+/**
+ * Credited shares since the newest commitment that are read again for the next: 20 MB of the log. A miner
+ * that acks states and never signs what they commit to costs no more than that for each.
+ */
+const MAX_SEGMENT_SHARES = 262_144;
+
 /** What of the maker's memory a commitment is made of. */
 export type CommitmentBasis = SegmentSource & {
   readonly params: ChannelParams;
@@ -84,7 +90,8 @@ export class MakerCommitments {
 
   /**
    * The commitment of a state about to be stored: over the credited shares that it pays for. Undefined where
-   * the own log cannot show them all, as after a restore, or does not know which were refused. `pending` from
+   * the own log cannot show them all, as after a restore, does not know which were refused, or would have to
+   * be read too far back. `pending` from
    * `keep` on.
    */
   async make(
@@ -100,6 +107,7 @@ export class MakerCommitments {
     const judged = basis.nextSeq - fromSeq;
     if (this.#refused === undefined || judged !== basis.evidenceSeq - logSeq + refusedCount)
       return undefined;
+    if (basis.evidenceSeq - logSeq > MAX_SEGMENT_SHARES) return undefined;
     const { params } = basis;
     const total = params.terms.workTotalHashes;
     const segment = new EvidenceSegment(pointAfter(base));

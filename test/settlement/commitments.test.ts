@@ -279,6 +279,17 @@ describe('the maker', () => {
     expect(await pair.maker.make(basis, state, makerSigner)).toBeUndefined();
   });
 
+  it('reads its log only so far back for one that was never countersigned', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    const state = signState(pair.params, 1, SHARE_WORK, makerSigner);
+    const basis = { ...pair.source('maker'), params: pair.params, evidenceSeq: 262_145, nextSeq: 262_145 };
+    const within = { ...basis, evidenceSeq: 262_144, nextSeq: 262_144 };
+    expect(await pair.maker.make(basis, state, makerSigner)).toBeUndefined();
+    // One less and it looks, and finds that they are not there.
+    expect(await refusal(pair.maker.make(within, state, makerSigner))).toBe('ledger_corrupt');
+  });
+
   it('goes on from the commitment of the miner after its own ledger was restored', async () => {
     const pair = new Pair();
     for (const job of [1, 2]) await pair.work(job);
