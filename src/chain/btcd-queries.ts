@@ -2,9 +2,17 @@ import { address, type Network } from 'bitcoinjs-lib';
 import { fromHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { displayHash, parseHeader } from '../bitcoin/header.ts';
-import { headerOf, type NodeQueries, type NodeStanding, txOutOf } from './node-queries.ts';
+import { headerOf, type NodeQueries, type NodeStatus, txOutOf } from './node-queries.ts';
 import { type ChainRpcClient, RPC_NOT_FOUND } from './rpc-client.ts';
-import { integer, list, orNotFound, record, rpcCodeOf, satPerKvb, text } from './rpc-fields.ts';
+import {
+  orNotFound,
+  readInteger,
+  readList,
+  readRecord,
+  readSatPerKvb,
+  readText,
+  rpcCodeOf,
+} from './rpc-fields.ts';
 import type { ChainHeader, TxOut, Utxo } from './source.ts';
 
 /** btcd answers a verbose header of a block off the best chain with this. */
@@ -22,28 +30,28 @@ const MAX_PAGES = 100;
 export function btcdQueries(client: ChainRpcClient, params: Network | undefined): NodeQueries {
   return {
     kind: 'btcd',
-    standing: () => standing(client),
+    status: () => nodeStatus(client),
     header: (hash) => header(client, hash),
     txOut: (txid, vout, withMempool) => txOut(client, txid, vout, withMempool),
     utxos: (scriptHex) => utxos(client, scriptHex, params),
     estimateSatPerKvb: async (targetBlocks) => {
-      const rate = satPerKvb(await client.call('estimatefee', [targetBlocks]), 'estimatefee');
+      const rate = readSatPerKvb(await client.call('estimatefee', [targetBlocks]), 'estimatefee');
       return rate > 0 ? rate : undefined;
     },
     minimumSatPerKvb: async () => {
-      const info = record(await client.call('getinfo', []), 'getinfo');
-      return satPerKvb(info['relayfee'], 'relayfee');
+      const info = readRecord(await client.call('getinfo', []), 'getinfo');
+      return readSatPerKvb(info['relayfee'], 'relayfee');
     },
   };
 }
 
-async function standing(client: ChainRpcClient): Promise<NodeStanding> {
-  const hash = text(await client.call('getbestblockhash', []), 'getbestblockhash');
+async function nodeStatus(client: ChainRpcClient): Promise<NodeStatus> {
+  const hash = readText(await client.call('getbestblockhash', []), 'getbestblockhash');
   const best = await header(client, hash);
   if (best === undefined) throw new CodedError('chain_rpc', `the node does not know its tip ${hash}`);
-  const peers = list(await client.call('getpeerinfo', []), 'getpeerinfo');
+  const peers = readList(await client.call('getpeerinfo', []), 'getpeerinfo');
   const ahead = peers.filter((peer) => {
-    const height = record(peer, 'peer')['currentheight'];
+    const height = readRecord(peer, 'peer')['currentheight'];
     return typeof height === 'number' && height > best.height + 1;
   });
   const tip = { height: best.height, hash, timeSeconds: best.timeSeconds };
@@ -67,8 +75,8 @@ async function headerOffChain(client: ChainRpcClient, hash: string): Promise<Cha
   for (let depth = 1; block !== undefined && depth <= MAX_BRANCH_BLOCKS; depth += 1) {
     if (parent === undefined) return undefined;
     try {
-      const known = headerOf(await client.call('getblockheader', [parent, true]));
-      return { ...block, height: known.height + depth, confirmations: -1 };
+      const ancestor = headerOf(await client.call('getblockheader', [parent, true]));
+      return { ...block, height: ancestor.height + depth, confirmations: -1 };
     } catch (error) {
       if (rpcCodeOf(error) !== RPC_INTERNAL) throw error;
       parent = (await bareHeader(client, parent))?.previousHash;
@@ -83,7 +91,7 @@ async function bareHeader(
 ): Promise<Omit<ChainHeader, 'height' | 'confirmations'> | undefined> {
   const value = await orNotFound(client.call('getblockheader', [hash, false]));
   if (value === undefined) return undefined;
-  const { prevHash, time, bits } = parseHeader(fromHex(text(value, 'getblockheader'), 80));
+  const { prevHash, time, bits } = parseHeader(fromHex(readText(value, 'getblockheader'), 80));
   return { hash, previousHash: displayHash(prevHash), timeSeconds: time, bits };
 }
 
@@ -95,11 +103,11 @@ async function txOut(
   withMempool: boolean,
 ): Promise<TxOut | undefined> {
   if (withMempool) {
-    const spends = list(
+    const spends = readList(
       await client.call('gettxspendingprevout', [[{ txid, vout }]]),
       'gettxspendingprevout',
     );
-    const spender = record(spends[0], 'gettxspendingprevout')['spendingtxid'];
+    const spender = readRecord(spends[0], 'gettxspendingprevout')['spendingtxid'];
     if (typeof spender === 'string' && spender !== '') return undefined;
   }
   const value = await orNotFound(client.call('gettxout', [txid, vout, withMempool]));
@@ -133,20 +141,20 @@ async function outputsTo(
   const outputs = new Map<string, OwnOutput>();
   for (let page = 0; page < MAX_PAGES; page += 1) {
     const call = client.call('searchrawtransactions', [name, 1, page * PAGE, PAGE]);
-    const transactions = list((await orNotFound(call)) ?? [], 'searchrawtransactions');
+    const transactions = readList((await orNotFound(call)) ?? [], 'searchrawtransactions');
     for (const transaction of transactions) {
-      const fields = record(transaction, 'transaction');
+      const fields = readRecord(transaction, 'transaction');
       const blockHash = fields['blockhash'];
       if (typeof blockHash !== 'string' || blockHash === '') continue;
-      const txid = text(fields['txid'], 'txid');
-      for (const output of list(fields['vout'], 'vout')) {
-        const { n, scriptPubKey } = record(output, 'vout');
-        if (record(scriptPubKey, 'scriptPubKey')['hex'] !== scriptHex) continue;
-        const vout = integer(n, 'vout.n');
+      const txid = readText(fields['txid'], 'txid');
+      for (const output of readList(fields['vout'], 'vout')) {
+        const { n, scriptPubKey } = readRecord(output, 'vout');
+        if (readRecord(scriptPubKey, 'scriptPubKey')['hex'] !== scriptHex) continue;
+        const vout = readInteger(n, 'vout.n');
         outputs.set(`${txid}:${vout}`, { txid, vout, blockHash });
       }
-      for (const input of list(fields['vin'], 'vin')) {
-        const { txid: spent, vout } = record(input, 'vin');
+      for (const input of readList(fields['vin'], 'vin')) {
+        const { txid: spent, vout } = readRecord(input, 'vin');
         outputs.delete(`${String(spent)}:${String(vout)}`);
       }
     }

@@ -2,24 +2,24 @@ import { sleep } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
 import {
-  integer,
-  list,
   orNotFound,
   orNotOffered,
-  record,
+  readInteger,
+  readList,
+  readRecord,
+  readSatPerKvb,
+  readSats,
+  readText,
   rpcCodeOf,
-  satPerKvb,
-  sats,
-  text,
 } from './rpc-fields.ts';
 import type { ChainHeader, ChainTip, TxOut, Utxo } from './source.ts';
 
-export type NodeStanding = { readonly tip: ChainTip; readonly isSyncing: boolean };
+export type NodeStatus = { readonly tip: ChainTip; readonly isSyncing: boolean };
 
 /** What bitcoind and btcd are asked in different ways. */
 export type NodeQueries = {
   readonly kind: 'bitcoind' | 'btcd';
-  standing(): Promise<NodeStanding>;
+  status(): Promise<NodeStatus>;
   header(hash: string): Promise<ChainHeader | undefined>;
   txOut(txid: string, vout: number, withMempool: boolean): Promise<TxOut | undefined>;
   utxos(scriptHex: string): Promise<Utxo[]>;
@@ -40,13 +40,13 @@ const RPC_INVALID_PARAMETER = -8;
 export function bitcoindQueries(client: ChainRpcClient): NodeQueries {
   return {
     kind: 'bitcoind',
-    standing: async () => {
-      const info = record(await client.call('getblockchaininfo', []), 'getblockchaininfo');
+    status: async () => {
+      const info = readRecord(await client.call('getblockchaininfo', []), 'getblockchaininfo');
       return {
         tip: {
-          height: integer(info['blocks'], 'blocks'),
-          hash: text(info['bestblockhash'], 'bestblockhash'),
-          timeSeconds: integer(info['time'], 'time'),
+          height: readInteger(info['blocks'], 'blocks'),
+          hash: readText(info['bestblockhash'], 'bestblockhash'),
+          timeSeconds: readInteger(info['time'], 'time'),
         },
         isSyncing: info['initialblockdownload'] === true,
       };
@@ -59,32 +59,32 @@ export function bitcoindQueries(client: ChainRpcClient): NodeQueries {
       txOutOf(await client.call('gettxout', [txid, vout, withMempool])),
     utxos: (scriptHex) => scan(client, scriptHex),
     estimateSatPerKvb: async (targetBlocks) => {
-      const rate = record(await client.call('estimatesmartfee', [targetBlocks]), 'estimatesmartfee');
-      return rate['feerate'] === undefined ? undefined : satPerKvb(rate['feerate'], 'feerate');
+      const rate = readRecord(await client.call('estimatesmartfee', [targetBlocks]), 'estimatesmartfee');
+      return rate['feerate'] === undefined ? undefined : readSatPerKvb(rate['feerate'], 'feerate');
     },
     minimumSatPerKvb: async () => {
       const info = await orNotOffered(client.call('getmempoolinfo', []));
       if (info === undefined) return undefined;
-      return satPerKvb(record(info, 'getmempoolinfo')['mempoolminfee'], 'mempoolminfee');
+      return readSatPerKvb(readRecord(info, 'getmempoolinfo')['mempoolminfee'], 'mempoolminfee');
     },
     submitPackage: async (transactionsHex) => {
       const answer = await client.call('submitpackage', [transactionsHex]);
-      checkPackage(record(answer, 'submitpackage'));
+      checkPackage(readRecord(answer, 'submitpackage'));
     },
   };
 }
 
 /** A verbose header, as both kinds of node print it. */
 export function headerOf(value: unknown): ChainHeader {
-  const fields = record(value, 'getblockheader');
+  const fields = readRecord(value, 'getblockheader');
   const next = fields['nextblockhash'];
   return {
-    height: integer(fields['height'], 'height'),
-    hash: text(fields['hash'], 'hash'),
-    previousHash: text(fields['previousblockhash'] ?? '00'.repeat(32), 'previousblockhash'),
-    timeSeconds: integer(fields['time'], 'time'),
-    bits: Number.parseInt(text(fields['bits'], 'bits'), 16),
-    confirmations: integer(fields['confirmations'], 'confirmations'),
+    height: readInteger(fields['height'], 'height'),
+    hash: readText(fields['hash'], 'hash'),
+    previousHash: readText(fields['previousblockhash'] ?? '00'.repeat(32), 'previousblockhash'),
+    timeSeconds: readInteger(fields['time'], 'time'),
+    bits: Number.parseInt(readText(fields['bits'], 'bits'), 16),
+    confirmations: readInteger(fields['confirmations'], 'confirmations'),
     // btcd sends an empty string at the tip.
     ...(typeof next === 'string' && next !== '' ? { nextHash: next } : {}),
   };
@@ -93,23 +93,23 @@ export function headerOf(value: unknown): ChainHeader {
 /** The answer of `gettxout`; undefined for null. */
 export function txOutOf(value: unknown): TxOut | undefined {
   if (value === null) return undefined;
-  const fields = record(value, 'gettxout');
+  const fields = readRecord(value, 'gettxout');
   return {
-    valueSat: sats(fields['value'], 'value'),
-    scriptHex: text(record(fields['scriptPubKey'], 'scriptPubKey')['hex'], 'scriptPubKey.hex'),
-    confirmations: integer(fields['confirmations'], 'confirmations'),
+    valueSat: readSats(fields['value'], 'value'),
+    scriptHex: readText(readRecord(fields['scriptPubKey'], 'scriptPubKey')['hex'], 'scriptPubKey.hex'),
+    confirmations: readInteger(fields['confirmations'], 'confirmations'),
   };
 }
 
 async function scan(client: ChainRpcClient, scriptHex: string): Promise<Utxo[]> {
   const value = await scanWhenFree(client, scriptHex, SCAN_ATTEMPTS);
-  return list(record(value, 'scantxoutset')['unspents'], 'unspents').map((unspent) => {
-    const fields = record(unspent, 'unspent');
+  return readList(readRecord(value, 'scantxoutset')['unspents'], 'unspents').map((unspent) => {
+    const fields = readRecord(unspent, 'unspent');
     return {
-      txid: text(fields['txid'], 'txid'),
-      vout: integer(fields['vout'], 'vout'),
-      valueSat: sats(fields['amount'], 'amount'),
-      height: integer(fields['height'], 'height'),
+      txid: readText(fields['txid'], 'txid'),
+      vout: readInteger(fields['vout'], 'vout'),
+      valueSat: readSats(fields['amount'], 'amount'),
+      height: readInteger(fields['height'], 'height'),
     };
   });
 }
@@ -127,8 +127,8 @@ async function scanWhenFree(client: ChainRpcClient, scriptHex: string, attempts:
 
 /** Throws `tx_refused` with the node's reasons unless every transaction of the package is in the mempool. */
 function checkPackage(answer: Record<string, unknown>): void {
-  const reasons = Object.values(record(answer['tx-results'], 'tx-results')).flatMap((value) => {
-    const { error } = record(value, 'tx-result') as { readonly error?: unknown };
+  const reasons = Object.values(readRecord(answer['tx-results'], 'tx-results')).flatMap((value) => {
+    const { error } = readRecord(value, 'tx-result') as { readonly error?: unknown };
     return error === undefined ? [] : [String(error)];
   });
   if (answer['package_msg'] === 'success' && reasons.length === 0) return;

@@ -1,7 +1,7 @@
 import { fromHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
-import { integer, list, record, sats, text } from './rpc-fields.ts';
+import { readInteger, readList, readRecord, readSats, readText } from './rpc-fields.ts';
 import type { Utxo } from './source.ts';
 
 /** A P2WPKH coin of a wallet with many keys. */
@@ -26,16 +26,16 @@ export class NodeWallet {
 
   /** Confirmed coins that the wallet can sign for and that are not locked. */
   async coins(): Promise<WalletCoin[]> {
-    const unspent = list(await this.#client.call('listunspent', [1]), 'listunspent');
+    const unspent = readList(await this.#client.call('listunspent', [1]), 'listunspent');
     return unspent.flatMap((value) => {
-      const { txid, vout, amount, desc, spendable, safe } = record(value, 'unspent');
+      const { txid, vout, amount, desc, spendable, safe } = readRecord(value, 'unspent');
       const [, publicKeyHex] = OWN_KEY.exec(String(desc)) ?? [];
       if (publicKeyHex === undefined || spendable !== true || safe === false) return [];
       return [
         {
-          txid: text(txid, 'txid'),
-          vout: integer(vout, 'vout'),
-          valueSat: sats(amount, 'amount'),
+          txid: readText(txid, 'txid'),
+          vout: readInteger(vout, 'vout'),
+          valueSat: readSats(amount, 'amount'),
           publicKeyHex,
         },
       ];
@@ -54,9 +54,9 @@ export class NodeWallet {
       purpose === 'change'
         ? (['getrawchangeaddress', ['bech32']] as const)
         : (['getnewaddress', ['', 'bech32']] as const);
-    const address = text(await this.#client.call(method, params), method);
-    const info = record(await this.#client.call('getaddressinfo', [address]), 'getaddressinfo');
-    const script = fromHex(text(info['scriptPubKey'], 'scriptPubKey'));
+    const address = readText(await this.#client.call(method, params), method);
+    const info = readRecord(await this.#client.call('getaddressinfo', [address]), 'getaddressinfo');
+    const script = fromHex(readText(info['scriptPubKey'], 'scriptPubKey'));
     if (script.length !== 22 || script[0] !== 0x00) {
       throw new CodedError('chain_rpc', 'the wallet of the node gave an address that is not P2WPKH');
     }
@@ -65,8 +65,8 @@ export class NodeWallet {
 
   /** Adds what the wallet can sign to a PSBT (BIP174, base64). */
   async sign(psbt: string): Promise<string> {
-    const answer = record(await this.#client.call('walletprocesspsbt', [psbt]), 'walletprocesspsbt');
-    return text(answer['psbt'], 'psbt');
+    const answer = readRecord(await this.#client.call('walletprocesspsbt', [psbt]), 'walletprocesspsbt');
+    return readText(answer['psbt'], 'psbt');
   }
 
   close(): void {

@@ -3,34 +3,37 @@ import { isRecord } from '../base/json.ts';
 import { amountText, satsOfBtc } from './amounts.ts';
 import { RPC_METHOD_NOT_FOUND, RPC_NOT_FOUND } from './rpc-client.ts';
 
-/** Fields of a node's answers; each throws `chain_rpc` with its name when it is not what it must be. */
-export function record(value: unknown, field: string): Record<string, unknown> {
+/** An object of a node's answer. Each of these throws `chain_rpc` with the field's name for anything else. */
+export function readRecord(value: unknown, field: string): Record<string, unknown> {
   if (!isRecord(value)) throw new CodedError('chain_rpc', `${field} is not an object`);
   return value;
 }
 
-export function list(value: unknown, field: string): readonly unknown[] {
+/** A list of the answer. */
+export function readList(value: unknown, field: string): readonly unknown[] {
   if (!Array.isArray(value)) throw new CodedError('chain_rpc', `${field} is not a list`);
   return value;
 }
 
-export function text(value: unknown, field: string): string {
+/** A string of the answer. */
+export function readText(value: unknown, field: string): string {
   if (typeof value !== 'string') throw new CodedError('chain_rpc', `${field} is not a string`);
   return value;
 }
 
-export function integer(value: unknown, field: string): number {
+/** A number of the answer. */
+export function readInteger(value: unknown, field: string): number {
   if (typeof value !== 'number') throw new CodedError('chain_rpc', `${field} is not an integer`);
   return value;
 }
 
 /** An amount in BTC, as sats. */
-export function sats(value: unknown, field: string): bigint {
+export function readSats(value: unknown, field: string): bigint {
   return satsOfBtc(amountText(value, field));
 }
 
 /** A fee rate in BTC per kvB as sat per kvB, rounded up: estimates may be finer than a satoshi. */
-export function satPerKvb(value: unknown, field: string): number {
+export function readSatPerKvb(value: unknown, field: string): number {
   const rate = Math.ceil(Number((Number(amountText(value, field)) * 1e8).toFixed(3)));
   if (!Number.isSafeInteger(rate) || rate < 0) throw new CodedError('chain_rpc', `${field} is not a rate`);
   return rate;
@@ -43,16 +46,17 @@ export function rpcCodeOf(error: unknown): number | undefined {
   return typeof rpcCode === 'number' ? rpcCode : undefined;
 }
 
-/** Undefined where the node says it does not know the thing. */
+/** The answer, or undefined where the node says that it does not know the thing. */
 export async function orNotFound(call: Promise<unknown>): Promise<unknown> {
   return orUndefined(call, [RPC_NOT_FOUND]);
 }
 
-/** Undefined where the node does not have the method. */
+/** The answer, or undefined where the node does not have the method. */
 export async function orNotOffered(call: Promise<unknown>): Promise<unknown> {
   return orUndefined(call, [RPC_METHOD_NOT_FOUND]);
 }
 
+/** The answer, or undefined where the node answers with one of these error codes. */
 export async function orUndefined(call: Promise<unknown>, codes: readonly number[]): Promise<unknown> {
   try {
     return await call;

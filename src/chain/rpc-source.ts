@@ -11,9 +11,9 @@ import {
   type RpcClientOptions,
   type RpcClientStats,
 } from './rpc-client.ts';
-import { integer, orNotFound, record, rpcCodeOf, text } from './rpc-fields.ts';
+import { orNotFound, readInteger, readRecord, readText, rpcCodeOf } from './rpc-fields.ts';
 import { type ChainSource, type ChainTip, FALLBACK_SAT_PER_KVB, optional, type TxOut } from './source.ts';
-import { spenderOf } from './spender.ts';
+import { findSpender } from './spender.ts';
 import { TipWatch } from './tip-watch.ts';
 
 export type RpcChainSourceOptions = RpcClientOptions & {
@@ -58,7 +58,7 @@ export function createRpcChainSource(
   const node = new Node(client, options.genesisHash);
   const watch = new TipWatch(options.pollMs, () => node.tip(), deps);
   const configured = options.feeRateSatPerKvb ?? FALLBACK_SAT_PER_KVB;
-  const noRate = ({ code, message: detail }: CodedError): void =>
+  const onNoRate = ({ code, message: detail }: CodedError): void =>
     deps.log.warn({ code, detail }, 'the node does not say what blocks ask for');
   return {
     stats: client.stats,
@@ -71,7 +71,7 @@ export function createRpcChainSource(
     txOut: (txid, vout, withMempool = true) =>
       node.use((queries) => queries.txOut(txid, vout, withMempool)),
     confirmations: (txid) => node.use(() => confirmationsOf(client, txid)),
-    spender: (txid, vout, blocks) => node.use(() => spenderOf(client, { txid, vout }, blocks)),
+    spender: (txid, vout, blocks) => node.use(() => findSpender(client, { txid, vout }, blocks)),
     broadcast: (transactionHex) => node.use(() => broadcast(client, transactionHex)),
     broadcastPackage: (transactionsHex) =>
       node.use(async (queries) => {
@@ -81,7 +81,7 @@ export function createRpcChainSource(
     utxos: (scriptHex) => node.use((queries) => queries.utxos(scriptHex)),
     feeRateSatPerKvb: async (targetBlocks, fallback = configured) => {
       const ask = (question: (queries: NodeQueries) => Promise<number | undefined>) =>
-        optional(() => node.use(question), noRate);
+        optional(() => node.use(question), onNoRate);
       const rate = await ask((queries) => queries.estimateSatPerKvb(targetBlocks));
       const minimum = await ask((queries) => queries.minimumSatPerKvb());
       return Math.max(rate ?? fallback, minimum ?? 0);
@@ -94,14 +94,14 @@ export function createRpcChainSource(
   };
 }
 
-type KnownNode = { readonly queries: NodeQueries; readonly genesisHash: string };
+type IdentifiedNode = { readonly queries: NodeQueries; readonly genesisHash: string };
 
 /** The node as it was when it last began to answer. */
 class Node {
   state: ChainNodeState = 'unknown';
   readonly #client: ChainRpcClient;
   readonly #expectedGenesis: string | undefined;
-  #known: Promise<KnownNode> | undefined;
+  #identified: Promise<IdentifiedNode> | undefined;
 
   constructor(client: ChainRpcClient, expectedGenesis: string | undefined) {
     this.#client = client;
@@ -109,17 +109,17 @@ class Node {
   }
 
   genesisHash(): Promise<string> {
-    return this.#watched(async () => (await this.#meet()).genesisHash);
+    return this.#trackState(async () => (await this.#identify()).genesisHash);
   }
 
   tip(): Promise<ChainTip> {
-    return this.#watched(async () => this.#presentTip((await this.#meet()).queries));
+    return this.#trackState(async () => this.#presentTip((await this.#identify()).queries));
   }
 
   /** Asks a node that stands in the present: one that catches up knows neither coins nor spends. */
   use<T>(ask: (queries: NodeQueries) => Promise<T>): Promise<T> {
-    return this.#watched(async () => {
-      const { queries } = await this.#meet();
+    return this.#trackState(async () => {
+      const { queries } = await this.#identify();
       if (this.state !== 'ready') await this.#presentTip(queries);
       return ask(queries);
     });
@@ -127,13 +127,13 @@ class Node {
 
   /** Throws `chain_syncing`. */
   async #presentTip(queries: NodeQueries): Promise<ChainTip> {
-    const { tip, isSyncing } = await queries.standing();
+    const { tip, isSyncing } = await queries.status();
     this.state = isSyncing ? 'syncing' : 'ready';
     if (isSyncing) throw new CodedError('chain_syncing', `the node is at height ${tip.height}`);
     return tip;
   }
 
-  async #watched<T>(ask: () => Promise<T>): Promise<T> {
+  async #trackState<T>(ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
@@ -142,25 +142,25 @@ class Node {
       if (code === 'chain_unreachable') {
         this.state = 'unreachable';
         // It may come back as another one.
-        this.#known = undefined;
+        this.#identified = undefined;
       }
       throw error;
     }
   }
 
-  async #meet(): Promise<KnownNode> {
-    this.#known ??= this.#ask();
-    const known = this.#known;
+  async #identify(): Promise<IdentifiedNode> {
+    this.#identified ??= this.#queryIdentity();
+    const identified = this.#identified;
     try {
-      return await known;
+      return await identified;
     } catch (error) {
-      if (this.#known === known) this.#known = undefined;
+      if (this.#identified === identified) this.#identified = undefined;
       throw error;
     }
   }
 
-  async #ask(): Promise<KnownNode> {
-    const genesisHash = text(await this.#client.call('getblockhash', [0]), 'getblockhash');
+  async #queryIdentity(): Promise<IdentifiedNode> {
+    const genesisHash = readText(await this.#client.call('getblockhash', [0]), 'getblockhash');
     if (this.#expectedGenesis !== undefined && genesisHash !== this.#expectedGenesis) {
       throw new CodedError('chain_network', `the chain of the node begins with ${genesisHash}`);
     }
@@ -188,8 +188,8 @@ async function confirmationsOf(client: ChainRpcClient, txid: string): Promise<nu
   }
   const value = await orNotFound(client.call('getrawtransaction', [txid, 1]));
   if (value === undefined) return undefined;
-  const confirmations = record(value, 'getrawtransaction')['confirmations'];
-  return confirmations === undefined ? 0 : Math.max(integer(confirmations, 'confirmations'), 0);
+  const confirmations = readRecord(value, 'getrawtransaction')['confirmations'];
+  return confirmations === undefined ? 0 : Math.max(readInteger(confirmations, 'confirmations'), 0);
 }
 
 /** btcd answers an output beyond those of a transaction in its mempool with an error. */
@@ -200,7 +200,7 @@ async function anyTxOut(client: ChainRpcClient, txid: string, vout: number): Pro
 
 async function broadcast(client: ChainRpcClient, transactionHex: string): Promise<string> {
   try {
-    return text(await client.call('sendrawtransaction', [transactionHex]), 'sendrawtransaction');
+    return readText(await client.call('sendrawtransaction', [transactionHex]), 'sendrawtransaction');
   } catch (error) {
     if (!(error instanceof CodedError) || error.code !== 'chain_rpc') throw error;
     const { rpcCode, rpcMessage } = error.meta;

@@ -3,7 +3,7 @@ import { concat, fromHex, reversed, toHex, u32le } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
-import { list, orNotFound, orUndefined, record, text } from './rpc-fields.ts';
+import { orNotFound, orUndefined, readList, readRecord, readText } from './rpc-fields.ts';
 import type { Spender } from './source.ts';
 
 type Outpoint = { readonly txid: string; readonly vout: number };
@@ -13,23 +13,23 @@ const RPC_MISC = -1;
 const RPC_NO_BLOCK = -5;
 
 /**
- * What spends an output, as no index of a node tells: asked of the mempool, then looked for in the last
- * blocks, newest first, as raw bytes. Undefined where nothing does, or a block is pruned.
+ * The transaction that spends an output, as no index of a node tells it: asked of the mempool, then looked
+ * for in the last blocks, newest first, as raw bytes. Undefined where nothing does, or a block is pruned.
  */
-export async function spenderOf(
+export async function findSpender(
   client: ChainRpcClient,
   outpoint: Outpoint,
   blocks: number,
 ): Promise<Spender | undefined> {
   const waiting = await mempoolSpender(client, outpoint);
   if (waiting !== undefined) return waiting;
-  const wanted = outpointHex(outpoint);
-  let hash = text(await client.call('getbestblockhash', []), 'getbestblockhash');
+  const serialized = outpointHex(outpoint);
+  let hash = readText(await client.call('getbestblockhash', []), 'getbestblockhash');
   for (let confirmations = 1; confirmations <= blocks; confirmations += 1) {
     const hex = await orUndefined(client.call('getblock', [hash, 0]), [RPC_MISC, RPC_NO_BLOCK]);
     if (hex === undefined) return undefined;
-    const raw = text(hex, 'getblock');
-    const found = raw.includes(wanted) ? spenderIn(raw, outpoint) : undefined;
+    const raw = readText(hex, 'getblock');
+    const found = raw.includes(serialized) ? spenderIn(raw, outpoint) : undefined;
     if (found !== undefined) return { ...found, confirmations, blockHash: hash };
     hash = displayHash(fromHex(raw.slice(8, 72), 32));
     if (/^0+$/.test(hash)) return undefined;
@@ -38,12 +38,14 @@ export async function spenderOf(
 }
 
 async function mempoolSpender(client: ChainRpcClient, outpoint: Outpoint): Promise<Spender | undefined> {
-  const answers = list(await client.call('gettxspendingprevout', [[outpoint]]), 'gettxspendingprevout');
-  const txid = record(answers[0], 'gettxspendingprevout')['spendingtxid'];
+  const answers = readList(await client.call('gettxspendingprevout', [[outpoint]]), 'gettxspendingprevout');
+  const txid = readRecord(answers[0], 'gettxspendingprevout')['spendingtxid'];
   if (typeof txid !== 'string' || txid === '') return undefined;
   // Undefined where it left the mempool between the two questions.
   const hex = await orNotFound(client.call('getrawtransaction', [txid, 0]));
-  return hex === undefined ? undefined : { txid, hex: text(hex, 'getrawtransaction'), confirmations: 0 };
+  return hex === undefined
+    ? undefined
+    : { txid, hex: readText(hex, 'getrawtransaction'), confirmations: 0 };
 }
 
 function outpointHex({ txid, vout }: Outpoint): string {

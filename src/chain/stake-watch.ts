@@ -1,10 +1,10 @@
 import type { WatchRole } from './watcher.ts';
 
-/** What spends an output: nothing, a transaction that waits, or one in a block. */
-export type Spent = 'no' | 'in_mempool' | 'in_block';
+/** Whether an output is spent: not at all, by a transaction that waits, or by one in a block. */
+export type SpendStatus = 'no' | 'in_mempool' | 'in_block';
 
 export type SealView = {
-  readonly spent: Spent;
+  readonly spent: SpendStatus;
   /** What spends it is the maker's claim. */
   readonly isClaim: boolean;
   /** The channel's output is spent, if only in the mempool. */
@@ -12,9 +12,9 @@ export type SealView = {
 };
 
 /**
- * What a side does about the seal at a tip (`channel.md` 2.6); pure. The maker's claim is due as soon as the
- * channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal alone.
- * Done again at each tip until a block holds it.
+ * The step of a side about the seal at a tip (`channel.md` 2.6); pure. The maker's claim is due as soon as
+ * the channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal
+ * alone. Done again at each tip until a block holds it.
  * @param at the height of the tip, the expiry of the channel, and `T_seal`
  */
 export function sealStep(
@@ -32,12 +32,12 @@ export function sealStep(
 }
 
 /**
- * What the owner of a bond does about it at a tip; pure. Two of three may move it at any time, its owner
+ * The step of the owner of a bond at a tip; pure. Two of three may move it at any time, its owner
  * alone once the close is as deep as the delay (BIP68: the block of the close counts as the first).
  * @param csvBlocks undefined where the owner has no way alone (`hostage`)
  */
 export function bondStep(
-  view: { readonly spent: Spent; readonly closeDepth: number },
+  view: { readonly spent: SpendStatus; readonly closeDepth: number },
   csvBlocks: number | undefined,
 ): 'take_back' | 'wait' {
   const isDue = csvBlocks !== undefined && view.closeDepth >= csvBlocks;

@@ -15,8 +15,8 @@ export class TipWatch {
   #timer: Timer | undefined;
   #last: ChainTip | undefined;
   /** The code of the failure that lasts. */
-  #failing: string | undefined;
-  #closed = false;
+  #failureCode: string | undefined;
+  #isClosed = false;
 
   constructor(pollMs: number, read: () => Promise<ChainTip>, deps: TipWatchDeps) {
     this.#pollMs = pollMs;
@@ -39,7 +39,7 @@ export class TipWatch {
   }
 
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     this.#listeners.clear();
     this.#timer?.cancel();
   }
@@ -52,19 +52,20 @@ export class TipWatch {
   async #poll(): Promise<void> {
     try {
       const tip = await this.#read();
-      if (this.#failing !== undefined) this.#log.info({ height: tip.height }, 'bitcoin node answers again');
-      this.#failing = undefined;
+      if (this.#failureCode !== undefined)
+        this.#log.info({ height: tip.height }, 'bitcoin node answers again');
+      this.#failureCode = undefined;
       const changed = this.#last?.hash !== tip.hash;
       this.#last = tip;
       if (changed) for (const listener of [...this.#listeners.values()]) listener(tip);
     } catch (error) {
       const code = codeOf(error);
       if (code === 'internal') throw error;
-      if (this.#failing !== code && !this.#closed) {
+      if (this.#failureCode !== code && !this.#isClosed) {
         this.#log.warn({ error: code, detail: String(error) }, 'no tip from the bitcoin node');
       }
-      this.#failing = code;
+      this.#failureCode = code;
     }
-    if (!this.#closed && this.#listeners.size > 0) this.#schedule(this.#pollMs);
+    if (!this.#isClosed && this.#listeners.size > 0) this.#schedule(this.#pollMs);
   }
 }

@@ -276,8 +276,8 @@ function bumpFundingFee(draft: Draft, { push, satPerKvb }: ChannelView, height: 
 
 /** What a child must pay so that both have this rate; undefined where that is no more than is paid. */
 function childFee(parent: Pushable, satPerKvb: number, paidSat: bigint): bigint | undefined {
-  const wantedSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
-  const feeSat = wantedSat < parent.availableSat ? wantedSat : parent.availableSat;
+  const missingSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
+  const feeSat = missingSat < parent.availableSat ? missingSat : parent.availableSat;
   const relaySat = BigInt(parent.childVsize) * INCREMENT_SAT;
   if (feeSat < paidSat + relaySat || feeAt(parent.vsize, satPerKvb) <= parent.feeSat) return undefined;
   return feeSat;
@@ -339,8 +339,9 @@ function bumpCloseFee(
   const dueFrom = close === undefined ? dueBlocks(options.margins, view) : options.margins.broadcastBlocks;
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
   if (isDue) {
-    const wanted = left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
-    const rung = rungAbove(view.ladder, wanted, pendingSat(draft.state));
+    const targetSatPerKvb =
+      left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
+    const rung = rungAbove(view.ladder, targetSatPerKvb, pendingSat(draft.state));
     const chosen = view.ladder[rung ?? -1];
     if (rung !== undefined && chosen !== undefined) {
       const { feeSat, vsize } = chosen;
@@ -371,10 +372,10 @@ function pendingSat({ close, childFeeSat, outputStatus }: WatchState): bigint | 
 /** The lowest rung of at least this rate (the highest where none is), if it pays more than what waits. */
 function rungAbove(
   ladder: readonly FeeLevel[],
-  wanted: number,
+  targetSatPerKvb: number,
   paidSat: bigint | undefined,
 ): number | undefined {
-  const first = ladder.findIndex(({ satPerKvb }) => satPerKvb >= wanted);
+  const first = ladder.findIndex(({ satPerKvb }) => satPerKvb >= targetSatPerKvb);
   const from = first === -1 ? ladder.length - 1 : first;
   for (let rung = Math.max(from, 0); rung < ladder.length; rung += 1) {
     if (paidSat === undefined || ladder[rung]!.feeSat > paidSat) return rung;

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bondStep, type SealView, type Spent, sealStep } from '../../src/chain/stake-watch.ts';
+import { bondStep, type SealView, type SpendStatus, sealStep } from '../../src/chain/stake-watch.ts';
 
 const AT = { height: 500, expiryHeight: 1_000, sealExpiryHeight: 3_016 };
 const QUIET: SealView = { spent: 'no', isClaim: false, isChannelMoving: false };
-const spents = fc.constantFrom<Spent>('no', 'in_mempool', 'in_block');
+const spents = fc.constantFrom<SpendStatus>('no', 'in_mempool', 'in_block');
 const views = fc.record({ spent: spents, isClaim: fc.boolean(), isChannelMoving: fc.boolean() });
 const heights = fc.integer({ min: 0, max: 5_000 });
 

@@ -48,7 +48,7 @@ export function createDevnetChainSource(
       assert(parentHex !== undefined && childHex !== undefined, 'package_of_two');
       chain.broadcastPackage([parentHex, childHex]);
     },
-    spender: (txid, vout, blocks) => Promise.resolve(spenderOf(chain, txid, vout, blocks)),
+    spender: (txid, vout, blocks) => Promise.resolve(findSpender(chain, txid, vout, blocks)),
     utxos: (scriptHex) => Promise.resolve(chain.utxos(scriptHex)),
     feeRateSatPerKvb: (_targetBlocks, fallback = FALLBACK_SAT_PER_KVB) =>
       Promise.resolve(options.feeRateSatPerKvb ?? fallback),
@@ -68,7 +68,7 @@ export function createDevnetChainSource(
   };
 }
 
-function spenderOf(chain: DevnetChain, txid: string, vout: number, blocks: number): Spender | undefined {
+function findSpender(chain: DevnetChain, txid: string, vout: number, blocks: number): Spender | undefined {
   const waiting = chain.mempoolSpender(txid, vout);
   if (waiting !== undefined) {
     return { txid: waiting, hex: chain.transaction(waiting)!.transaction.toHex(), confirmations: 0 };
