@@ -9,14 +9,14 @@ export class InvariantError extends Error {
 }
 
 /**
- * Holds in production too. `code` is a short snake_case name of the invariant; `state` goes into the crash
- * log.
+ * An invariant, checked in production too: throws `InvariantError`. `code` is a short snake_case name of
+ * the invariant; `state` goes into the crash log.
  */
 export function assert(condition: unknown, code: string, state?: unknown): asserts condition {
   if (!condition) throw new InvariantError(code, state);
 }
 
-/** For the default branch of an exhaustive switch. */
+/** The default branch of an exhaustive switch; throws `InvariantError`. */
 export function unreachable(value: never): never {
   throw new InvariantError('unreachable', value);
 }

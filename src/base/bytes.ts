@@ -13,16 +13,16 @@ export function isHex(text: unknown, size?: number): text is string {
 }
 
 /**
- * Strict: throws `malformed` for anything but an even number of hex digits (Node's own decoder stops
- * silently).
+ * The bytes of hex digits of either case. Throws `malformed` for anything but an even number of hex digits
+ * (Node's own decoder stops silently).
  * @param size exact length in bytes, when it is known
  */
 export function fromHex(text: string, size?: number): Uint8Array {
   if (!isHex(text, size)) {
-    const wanted = size === undefined ? 'hex' : `${size} bytes of hex`;
+    const expected = size === undefined ? 'hex' : `${size} bytes of hex`;
     throw new CodedError(
       'malformed',
-      `expected ${wanted}, got ${JSON.stringify(String(text).slice(0, 80))}`,
+      `expected ${expected}, got ${JSON.stringify(String(text).slice(0, 80))}`,
     );
   }
   return new Uint8Array(Buffer.from(text, 'hex'));
@@ -33,6 +33,7 @@ export function reversed(bytes: Uint8Array): Uint8Array {
   return Uint8Array.from(bytes).reverse();
 }
 
+/** One array of all the bytes of the parts, in order. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   let size = 0;
   for (const part of parts) size += part.length;
@@ -45,10 +46,12 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   return out;
 }
 
+/** True for the same bytes; not in constant time, so never for secrets. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && Buffer.compare(a, b) === 0;
 }
 
+/** Four little-endian bytes of a u32. */
 export function u32le(value: number): Uint8Array {
   const out = new Uint8Array(4);
   new DataView(out.buffer).setUint32(0, value, true);
@@ -60,17 +63,17 @@ export function u32hex(value: number): string {
   return (value >>> 0).toString(16).padStart(8, '0');
 }
 
-/** Little-endian bytes to bigint. */
+/** The number that little-endian bytes spell; 0 for none. */
 export function bigFromLe(bytes: Uint8Array): bigint {
   return bytes.length === 0 ? 0n : BigInt(`0x${toHex(reversed(bytes))}`);
 }
 
-/** Bigint to `size` little-endian bytes; throws RangeError when it does not fit. */
+/** The `size` little-endian bytes of a number; throws RangeError when it does not fit. */
 export function bigToLe(value: bigint, size: number): Uint8Array {
   return reversed(bigToBe(value, size));
 }
 
-/** Bigint to `size` big-endian bytes; throws RangeError when it does not fit. */
+/** The `size` big-endian bytes of a number; throws RangeError when it does not fit. */
 export function bigToBe(value: bigint, size: number): Uint8Array {
   if (value < 0n || value >> BigInt(size * 8) !== 0n)
     throw new RangeError(`${value} does not fit ${size} bytes`);

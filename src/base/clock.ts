@@ -41,7 +41,10 @@ export function sleep(timers: Timers, ms: number, signal?: AbortSignal): Promise
   });
 }
 
-/** Does something with a signal that is aborted when it takes longer than `ms`, or when `signal` is. */
+/**
+ * The result of `work`, whose signal is aborted after `ms` (then it throws `TimeoutError`), or when
+ * `signal` is.
+ */
 export async function withTimeout<T>(
   timers: Timers,
   ms: number,

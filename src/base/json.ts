@@ -1,7 +1,10 @@
-/** What JSON can carry. */
+/** A JSON value (RFC 8259). */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
-/** Keys sorted, no white space: one spelling for one value, so that its hash is an identity. */
+/**
+ * JSON text with sorted keys and no white space: one spelling for one value, so that its hash is an
+ * identity.
+ */
 export function canonicalJson(value: Json): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (value !== null && typeof value === 'object') {
@@ -14,6 +17,7 @@ export function canonicalJson(value: Json): string {
   return JSON.stringify(value);
 }
 
+/** True for a JSON object: neither null nor a list. */
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

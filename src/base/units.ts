@@ -8,14 +8,14 @@ export const SATS_PER_BTC = 100_000_000n;
 export const MAX_SATS = 21_000_000n * SATS_PER_BTC;
 
 /**
- * What `workHashes` earn at a fixed price, floored once over the whole cumulative amount (`channel.md` 6.3).
+ * The pay of `workHashes` at a fixed price, floored once over the whole cumulative amount (`channel.md` 6.3).
  * @returns millisatoshis
  */
 export function owedMsat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
   return (workHashes * priceMsatPerEh) / HASHES_PER_EH;
 }
 
-/** `a_n = floor(floor(w_n * price / 10^18) / 1000)`, in sats (`channel.md` 2.1). */
+/** The pay of state n, `a_n = floor(floor(w_n * price / 10^18) / 1000)`, in sats (`channel.md` 2.1). */
 export function owedSat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
   return owedMsat(workHashes, priceMsatPerEh) / 1000n;
 }
@@ -38,7 +38,7 @@ export function parseDecimal(text: unknown, field: string): bigint {
 
 const SI = ['', 'k', 'M', 'G', 'T', 'P', 'E', 'Z', 'Y'] as const;
 
-/** "12.3 TH", with `unit` "H" or "H/s". Display only. */
+/** A number with an SI prefix, such as "12.3 TH" for the unit "H". Display only. */
 export function formatSi(value: number, unit: string): string {
   let power = 0;
   let scaled = value;
@@ -50,7 +50,7 @@ export function formatSi(value: number, unit: string): string {
   return `${scaled.toFixed(digits)} ${SI[power]}${unit}`;
 }
 
-/** "1 234 567": groups of three with thin spaces. Display only. */
+/** A number in groups of three with thin spaces between, such as "1 234 567". Display only. */
 export function formatGrouped(value: bigint | number): string {
   return value.toString().replace(/\B(?=(\d{3})+(?!\d))/g, '\u2009');
 }

@@ -3,14 +3,14 @@ import { CodedError } from '../base/errors.ts';
 
 export type CoinbaseOutput = { readonly script: Uint8Array; readonly valueSat: bigint };
 
-/** Bitcoin's CompactSize of a length below 2^32. */
+/** The CompactSize of a length below 2^32: 1, 3 or 5 bytes. */
 export function compactSize(size: number): Uint8Array {
   if (size < 0xfd) return Uint8Array.of(size);
   if (size <= 0xffff) return Uint8Array.of(0xfd, size & 0xff, size >> 8);
   return Uint8Array.of(0xfe, size & 0xff, (size >>> 8) & 0xff, (size >>> 16) & 0xff, size >>> 24);
 }
 
-/** BIP34: the height as the first push of the coinbase script, minimally encoded. */
+/** The push of a block height that begins a coinbase script, minimally encoded (BIP34). */
 export function heightPush(height: number): Uint8Array {
   if (height === 0) return Uint8Array.of(0x00);
   if (height <= 16) return Uint8Array.of(0x50 + height);
@@ -27,7 +27,7 @@ export function heightPush(height: number): Uint8Array {
 export type SplitCoinbase = { readonly coinb1: Uint8Array; readonly coinb2: Uint8Array };
 
 /**
- * Builds a coinbase whose script is `height push || extranonce || tag`.
+ * The two parts of a coinbase whose script is `height push || extranonce || tag`.
  * @param extranonceSize bytes left between `coinb1` and `coinb2`
  */
 export function buildCoinbase(options: {

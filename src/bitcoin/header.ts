@@ -13,7 +13,7 @@ export type Header = {
 
 export const HEADER_SIZE = 80;
 
-/** The 80 bytes that are hashed. */
+/** The 80 bytes of a header, as they are hashed. */
 export function serializeHeader(header: Header): Uint8Array {
   const out = new Uint8Array(HEADER_SIZE);
   const view = new DataView(out.buffer);
@@ -26,7 +26,7 @@ export function serializeHeader(header: Header): Uint8Array {
   return out;
 }
 
-/** The inverse of `serializeHeader`; throws RangeError for anything but 80 bytes. */
+/** The header in 80 bytes, the inverse of `serializeHeader`; throws RangeError for anything but 80 bytes. */
 export function parseHeader(bytes: Uint8Array): Header {
   if (bytes.length !== HEADER_SIZE)
     throw new RangeError(`a header has ${HEADER_SIZE} bytes, got ${bytes.length}`);
@@ -41,22 +41,22 @@ export function parseHeader(bytes: Uint8Array): Header {
   };
 }
 
-/** The block hash, internal byte order. */
+/** The block hash: sha256d of the header, internal byte order. */
 export function headerHash(header: Header): Uint8Array {
   return sha256d(serializeHeader(header));
 }
 
-/** Hash bytes (internal order) as explorers display them. */
+/** The hash as explorers display it: 64 hex digits, reversed from internal order. */
 export function displayHash(hash: Uint8Array): string {
   return toHex(reversed(hash));
 }
 
-/** A displayed hash to internal byte order; throws `malformed` unless 64 hex digits. */
+/** The hash in internal byte order, from its displayed form; throws `malformed` unless 64 hex digits. */
 export function parseDisplayHash(text: string): Uint8Array {
   return reversed(fromHex(text, 32));
 }
 
-/** Swaps the bytes inside each 4-byte word: `mining.notify` writes prevhash this way (`stratum.md` 1.7). */
+/** The bytes with each 4-byte word reversed: `mining.notify` writes prevhash this way (`stratum.md` 1.7). */
 export function swapWords(bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(bytes.length);
   for (let at = 0; at < bytes.length; at += 4) {

@@ -1,7 +1,7 @@
 import { concat } from '../base/bytes.ts';
 import { sha256d } from '../base/hash.ts';
 
-/** Folds the coinbase txid with the branches of `mining.notify`, all in internal byte order. */
+/** The merkle root from the coinbase txid and the branches of `mining.notify`, all in internal byte order. */
 export function merkleRootFromBranches(
   coinbaseTxid: Uint8Array,
   branches: readonly Uint8Array[],

@@ -3,7 +3,8 @@ import { type Network, networks } from 'bitcoinjs-lib';
 export type NetworkName = 'mainnet' | 'testnet' | 'signet' | 'regtest';
 
 /**
- * What differs between the networks: address prefixes for bitcoinjs-lib and the genesis hash peers compare.
+ * The networks and what differs between them: address prefixes for bitcoinjs-lib and the genesis hash peers
+ * compare.
  */
 export const NETWORKS: Readonly<
   Record<NetworkName, { readonly params: Network; readonly genesisHash: string }>
@@ -26,6 +27,7 @@ export const NETWORKS: Readonly<
   },
 };
 
+/** True for the name of a network that this program knows. */
 export function isNetworkName(value: unknown): value is NetworkName {
   return typeof value === 'string' && Object.hasOwn(NETWORKS, value);
 }

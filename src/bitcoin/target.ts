@@ -18,8 +18,8 @@ export function workOfTarget(target: bigint): bigint {
 }
 
 /**
- * `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for the decimal that travels in `set_difficulty`: 0.1 is
- * one tenth, not the double nearest to it.
+ * The target of a Stratum difficulty: `floor(DIFFICULTY_1_TARGET / difficulty)`, exact for the decimal that
+ * travels in `set_difficulty`: 0.1 is one tenth, not the double nearest to it.
  * @param difficulty a positive finite number; fractions are allowed
  * @returns at most MAX_TARGET
  */
@@ -45,7 +45,10 @@ function decimalParts(value: number): [digits: bigint, exponent: number] {
   return [BigInt(whole + fraction), Number(power) - fraction.length];
 }
 
-/** `DIFFICULTY_1_TARGET / target` as a double; display and `set_difficulty` only, never for credit. */
+/**
+ * The difficulty of a target: `DIFFICULTY_1_TARGET / target` as a double; display and `set_difficulty`
+ * only, never for credit.
+ */
 export function difficultyOfTarget(target: bigint): number {
   if (target <= 0n) throw new CodedError('malformed', 'target must be positive');
   const scaled = (DIFFICULTY_1_TARGET << 64n) / target;
@@ -53,7 +56,8 @@ export function difficultyOfTarget(target: bigint): number {
 }
 
 /**
- * Expands `nBits`. Throws `malformed` for a negative, zero or overflowing target, as consensus does.
+ * The target that `nBits` stands for. Throws `malformed` for a negative, zero or overflowing target, as
+ * consensus does.
  * @param bits the u32 of a header
  */
 export function targetOfCompact(bits: number): bigint {
@@ -77,12 +81,12 @@ export function compactOfTarget(target: bigint): number {
   return (size * 2 ** 24 + Number(word)) >>> 0;
 }
 
-/** 32 little-endian bytes: the order in which a header hash is compared with it. */
+/** The target in 32 little-endian bytes, the order in which a header hash is compared with it. */
 export function targetToLe(target: bigint): Uint8Array {
   return bigToLe(target, 32);
 }
 
-/** 64 hex digits, big-endian, as targets and hashes are displayed. */
+/** The target in 64 hex digits, big-endian, as targets and hashes are displayed. */
 export function targetToHex(target: bigint): string {
   return toHex(bigToBe(target, 32));
 }

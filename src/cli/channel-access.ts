@@ -11,23 +11,23 @@ import type { RecoveryDeps } from '../operator/channel-recovery.ts';
 import {
   type ChannelSnapshot,
   type FundedChannel,
-  lookIfPossible,
   type OnChain,
   pickChannel,
   readChannels,
+  readOnChainIfPossible,
 } from '../operator/channel-report.ts';
 import { channelSigner, fallbackOf } from '../operator/channel-tools.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 
 /** Where a ledger is: enough to look. */
-export const LOOK_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+export const READ_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   config: { type: 'string', value: 'FILE', help: 'configuration (TOML) of the proxy or the market maker' },
   ledger: { type: 'string', value: 'FILE', help: 'the ledger, instead of that of the configuration' },
 };
 
 /** Where keys and a bitcoin node are: what it takes to act. */
-export const ACT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
-  ...LOOK_OPTIONS,
+export const SIGN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
+  ...READ_OPTIONS,
   keys: { type: 'string', value: 'FILE', help: 'the key file, instead of that of the configuration' },
   'rpc-url': { type: 'string', value: 'URL', help: 'JSON-RPC of a bitcoin node, instead of [chain]' },
   'rpc-user': { type: 'string', value: 'NAME', help: 'user name there' },
@@ -114,13 +114,13 @@ export async function channelOf(access: ChannelAccess, options: ParsedOptions): 
 }
 
 /** What the node says of a channel, or why it says nothing. */
-export async function nodeSays(
+export async function onChainOf(
   access: ChannelAccess,
   { params, stored }: ChannelSnapshot,
 ): Promise<{ readonly onChain: OnChain | null; readonly problem: string | null }> {
   const chain = chainOf(access, stored.contract.terms.network, DEPS.log);
   try {
-    return await lookIfPossible(chain, params, fallbackOf(access));
+    return await readOnChainIfPossible(chain, params, fallbackOf(access));
   } finally {
     chain?.close();
   }
@@ -133,7 +133,7 @@ export async function planInput(
   options: ParsedOptions,
 ): Promise<PlanInput> {
   const { stored, role, params, last } = channel;
-  const { onChain, problem } = await nodeSays(access, channel);
+  const { onChain, problem } = await onChainOf(access, channel);
   return {
     subject: { contractId: stored.contractId, role, params, last },
     closeFeeSat: stored.channel?.closeFeeSat ?? null,

@@ -6,7 +6,7 @@ import { loadKeyFile } from '../channel/key-file.ts';
 import { openForReading, signerOf } from '../operator/channel-access.ts';
 import { buildExport, exportText, recordsOf, transactionsOf } from '../operator/channel-export.ts';
 import { planClose, planForceClose } from '../operator/channel-plan.ts';
-import { channelDetail, channelRow, funded } from '../operator/channel-report.ts';
+import { channelDetail, channelRow, requireFunded } from '../operator/channel-report.ts';
 import {
   broadcastSigned,
   type CloseResult,
@@ -15,17 +15,17 @@ import {
   waitForClose,
 } from '../operator/channel-tools.ts';
 import {
-  ACT_OPTIONS,
   accessOf,
   assertConfirmed,
   channelOf,
   channelsOf,
   DEPS,
   DRY_RUN,
-  LOOK_OPTIONS,
-  nodeSays,
+  onChainOf,
   planInput,
   print,
+  READ_OPTIONS,
+  SIGN_OPTIONS,
   secondsOption,
   URGENT,
   WAIT,
@@ -39,7 +39,7 @@ export const channelList: Command = {
   summary: 'the contracts of a ledger and their channels',
   usage: '--config FILE | --ledger FILE',
   help: ['Lists every contract of a proxy or a market maker, also while its daemon runs.'],
-  options: LOOK_OPTIONS,
+  options: READ_OPTIONS,
   run: async (options, io) => {
     const rows = (await channelsOf(accessOf(options, io))).map(channelRow);
     const text = rows.length === 0 ? 'the ledger has no contract' : rows.map(rowText).join('\n');
@@ -56,11 +56,11 @@ export const channelShow: Command = {
     'CONTRACT is the id or the beginning of it; without it the only contract that is not over.',
     'The bitcoin node is asked too where one is named, and its absence is no failure.',
   ],
-  options: ACT_OPTIONS,
+  options: SIGN_OPTIONS,
   run: async (options, io) => {
     const access = accessOf(options, io);
     const channel = await channelOf(access, options);
-    const { onChain, problem } = await nodeSays(access, channel);
+    const { onChain, problem } = await onChainOf(access, channel);
     const detail = { ...channelDetail(channel, onChain), chain_problem: problem };
     print(options, io, detail, factsText(detail));
     return 0;
@@ -75,10 +75,10 @@ export const channelClose: Command = {
     'Asks the running daemon to close together with the other side: one small transaction at a fee of today.',
     'Without a daemon, or where the other side does not answer: `channel force-close`.',
   ],
-  options: { ...ACT_OPTIONS, 'dry-run': DRY_RUN, yes: YES, wait: WAIT },
+  options: { ...SIGN_OPTIONS, 'dry-run': DRY_RUN, yes: YES, wait: WAIT },
   run: async (options, io) => {
     const access = accessOf(options, io);
-    const channel = funded(await channelOf(access, options));
+    const channel = requireFunded(await channelOf(access, options));
     if (options.flag('dry-run')) {
       const plan = planClose(await planInput(access, channel, options));
       print(options, io, { dry_run: true, ...plan }, planText(plan));
@@ -108,7 +108,7 @@ export const channelForceClose: Command = {
     'and the daemon goes on with it at its next start. The miner can do this until the expiry, the market maker from it on.',
   ],
   options: {
-    ...ACT_OPTIONS,
+    ...SIGN_OPTIONS,
     'dry-run': DRY_RUN,
     yes: YES,
     urgent: URGENT,
@@ -121,7 +121,7 @@ export const channelForceClose: Command = {
   },
   run: async (options, io) => {
     const access = accessOf(options, io);
-    const channel = funded(await channelOf(access, options));
+    const channel = requireFunded(await channelOf(access, options));
     if (options.flag('dry-run')) {
       const plan = planForceClose(await planInput(access, channel, options));
       print(options, io, { dry_run: true, ...plan }, planText(plan));
@@ -153,14 +153,14 @@ export const channelExport: Command = {
     'close the channel, no more. With --with-keys it holds your secret keys too, and who has it has the money.',
   ],
   options: {
-    ...ACT_OPTIONS,
+    ...SIGN_OPTIONS,
     out: { type: 'string', value: 'FILE', help: 'the file to write' },
     'with-keys': { type: 'boolean', help: 'put the secret keys in it, for another machine of your own' },
     'dry-run': { type: 'boolean', help: 'say what the file would hold; write nothing' },
   },
   run: async (options, io) => {
     const access = accessOf(options, io);
-    const channel = funded(await channelOf(access, options));
+    const channel = requireFunded(await channelOf(access, options));
     const out = options.text('out');
     if (out === undefined && !options.flag('dry-run')) throw new CodedError('usage', '--out is missing');
     const signer = signerOf(access, channel.params.terms.network).forChannel(

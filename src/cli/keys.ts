@@ -75,15 +75,15 @@ function show(file: string, seed: Uint8Array, options: ParsedOptions, io: Comman
   if (!Number.isInteger(index) || index < 0 || index > MAX_CHANNEL_INDEX) {
     throw new CodedError('usage', '--channel must be an index from 0');
   }
-  const known = publicKeysOf(seed, network, index);
-  const { nodeId, address, fingerprint, walletAccount, keys } = known;
+  const publicKeys = publicKeysOf(seed, network, index);
+  const { nodeId, address, fingerprint, walletAccount, keys } = publicKeys;
   const rows = keys.map(({ role, path, publicKey, xpub }) => ({ role, path, public_key: publicKey, xpub }));
   const json = {
     ...{ file, network, node_id: nodeId, address, fingerprint, channel: index },
     wallet_account: walletAccount,
     keys: rows,
   };
-  io.stdout.write(`${options.flag('json') ? JSON.stringify(json) : textOf(file, known)}\n`);
+  io.stdout.write(`${options.flag('json') ? JSON.stringify(json) : textOf(file, publicKeys)}\n`);
 }
 
 function textOf(file: string, { nodeId, address, fingerprint, walletAccount, keys }: PublicKeys): string {
@@ -112,8 +112,10 @@ function backUp(file: string, options: ParsedOptions, io: CommandIo): void {
   const path = resolve(out);
   assertPrivatePlace(path);
   writePrivateFile(path, `${text}\n`);
-  const said = options.flag('json') ? JSON.stringify({ kind, file: path }) : `written to ${path} (${kind})`;
-  io.stdout.write(`${said}\n`);
+  const message = options.flag('json')
+    ? JSON.stringify({ kind, file: path })
+    : `written to ${path} (${kind})`;
+  io.stdout.write(`${message}\n`);
 }
 
 /** Standard output may have been sent to a file that others read. Throws `output_refused`. */

@@ -4,17 +4,16 @@ import { type ChannelAccess, chainOf } from '../operator/channel-access.ts';
 import { type CheckedExport, readExport } from '../operator/channel-import.ts';
 import { planForceClose, planFromFile } from '../operator/channel-plan.ts';
 import {
+  adoptChannel,
   chooseTransaction,
-  healLost,
   type Recovery,
   recoverFromFile,
   recoverFromLedger,
-  takeOver,
+  restoreFromMaker,
 } from '../operator/channel-recovery.ts';
-import { funded, lookIfPossible } from '../operator/channel-report.ts';
+import { readOnChainIfPossible, requireFunded } from '../operator/channel-report.ts';
 import { fallbackOf } from '../operator/channel-tools.ts';
 import {
-  ACT_OPTIONS,
   accessOf,
   assertConfirmed,
   channelOf,
@@ -23,6 +22,7 @@ import {
   DRY_RUN,
   planInput,
   print,
+  SIGN_OPTIONS,
   secondsOption,
   URGENT,
   YES,
@@ -43,7 +43,7 @@ export const channelRecover: Command = {
     'of --config, and goes on as above. To go on with the contract instead, start the daemon: it heals by itself.',
   ],
   options: {
-    ...ACT_OPTIONS,
+    ...SIGN_OPTIONS,
     from: { type: 'string', value: 'FILE', help: 'an export, of `channel export`' },
     'peer-timeout': {
       type: 'string',
@@ -61,7 +61,7 @@ export const channelRecover: Command = {
     if (file !== undefined && !hasKeys(file, access)) return await fromFile(file, access, options, io);
     if (options.flag('dry-run')) {
       if (file !== undefined) return await fromFile(file, access, options, io);
-      const channel = funded(await channelOf(access, options));
+      const channel = requireFunded(await channelOf(access, options));
       const plan = planForceClose(await planInput(access, channel, options), 'recover');
       print(options, io, { dry_run: true, ...plan }, planText(plan));
       return 0;
@@ -69,12 +69,14 @@ export const channelRecover: Command = {
     assertConfirmed(options, 'To recover is to close the channel.');
     const seconds = secondsOption(options, 'peer-timeout') ?? PEER_TIMEOUT_SECONDS;
     if (file === undefined && seconds > 0 && (await isLost(access))) {
-      await healLost(access, access.network ?? 'mainnet', seconds * 1000, DEPS);
+      await restoreFromMaker(access, access.network ?? 'mainnet', seconds * 1000, DEPS);
     }
     const channel =
-      file === undefined ? funded(await channelOf(access, options)) : await takeOver(file, access, DEPS);
+      file === undefined
+        ? requireFunded(await channelOf(access, options))
+        : await adoptChannel(file, access, DEPS);
     const settings = { urgent: options.flag('urgent'), peerTimeoutMs: seconds * 1000 };
-    show(options, io, await recoverFromLedger(access, channel, settings, DEPS));
+    printRecovery(options, io, await recoverFromLedger(access, channel, settings, DEPS));
     return 0;
   },
 };
@@ -101,19 +103,21 @@ async function fromFile(
   const urgent = options.flag('urgent');
   if (!options.flag('dry-run')) {
     assertConfirmed(options, 'To recover is to close the channel.');
-    show(options, io, await recoverFromFile(file, access, { urgent }, DEPS));
+    printRecovery(options, io, await recoverFromFile(file, access, { urgent }, DEPS));
     return 0;
   }
   const chain = chainOf(access, file.params.terms.network, DEPS.log);
-  const said = await lookIfPossible(chain, file.params, fallbackOf(access)).finally(() => chain?.close());
-  const rate = said.onChain?.fee_rate_sat_per_kvb ?? fallbackOf(access);
+  const node = await readOnChainIfPossible(chain, file.params, fallbackOf(access)).finally(() =>
+    chain?.close(),
+  );
+  const rate = node.onChain?.fee_rate_sat_per_kvb ?? fallbackOf(access);
   const chosen = chooseTransaction(file, urgent ? Number.POSITIVE_INFINITY : rate);
-  const plan = planFromFile(file, chosen, said);
+  const plan = planFromFile(file, chosen, node);
   print(options, io, { dry_run: true, ...plan }, planText(plan));
   return 0;
 }
 
-function show(options: ParsedOptions, io: CommandIo, result: Recovery): void {
+function printRecovery(options: ParsedOptions, io: CommandIo, result: Recovery): void {
   const text = `${resultText(result)}\nState ${result.state_number}, ${result.way}; the peer: ${result.peer}.`;
   print(options, io, result, text);
 }

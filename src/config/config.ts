@@ -113,7 +113,7 @@ export type DestinationConfig = {
   readonly role: 'contract' | 'fallback';
   readonly priority: number;
   /** Its part of the hashrate; undefined unless `split` is wished for. */
-  readonly quota: WishConfig | undefined;
+  readonly quota: QuotaConfig | undefined;
   /** Undefined: plain TCP. */
   readonly tls: UpstreamTlsConfig | undefined;
   readonly versionReading: 'auto' | 'replace' | 'xor' | 'or';
@@ -135,7 +135,7 @@ export type DestinationConfig = {
   };
 };
 
-export type WishConfig =
+export type QuotaConfig =
   | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
   | { readonly type: 'weight'; readonly weight: number };
 

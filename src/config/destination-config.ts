@@ -1,5 +1,5 @@
 import type { Context } from './common-config.ts';
-import type { DestinationConfig, SecretSource, UpstreamTlsConfig, WishConfig } from './config.ts';
+import type { DestinationConfig, QuotaConfig, SecretSource, UpstreamTlsConfig } from './config.ts';
 import type { DESTINATION } from './destination-options.ts';
 import type { Values } from './options.ts';
 
@@ -23,7 +23,7 @@ export function destinationOf(
   return {
     ...{ name, host: url.host, port: url.port, worker, profile, role, priority, rpcUrl, payoutMode },
     password: passwordOf(item.password, item.passwordFile, `${path}.password_file`, context),
-    quota: wishOf(item, path, context),
+    quota: quotaOf(item, path, context),
     tls: tlsOf(item, path, context),
     versionReading: item.versionReading,
     versionMask: item.versionMask ?? versionMask,
@@ -40,7 +40,7 @@ function passwordOf(text: string, file: string | undefined, path: string, contex
   return { type: 'file', file: context.secretFile(path, file) };
 }
 
-function wishOf(item: DestinationValues, path: string, context: Context): WishConfig | undefined {
+function quotaOf(item: DestinationValues, path: string, context: Context): QuotaConfig | undefined {
   const { weight, rate, role } = item;
   if (weight !== undefined && rate !== undefined) {
     context.refuse(`${path}.rate`, 'and weight exclude each other');

@@ -18,13 +18,13 @@ export function stratumOf(values: StratumValues, metrics: HostPort, context: Con
   if (samePort(listen, metrics)) {
     context.refuse('metrics.listen', 'must be another port than stratum.listen');
   }
-  const taken: (readonly [string, HostPort])[] = [['stratum.listen', listen]];
+  const endpoints: (readonly [string, HostPort])[] = [['stratum.listen', listen]];
   const listeners = values.listener.map((item, index): ListenerConfig => {
     const path = `stratum.listener.${index}`;
-    const twin = taken.find(([, other]) => sameAddress(other, item.listen));
+    const twin = endpoints.find(([, other]) => sameAddress(other, item.listen));
     if (twin !== undefined) context.refuse(`${path}.listen`, `is taken by ${twin[0]}`);
     if (samePort(item.listen, metrics)) context.refuse(`${path}.listen`, 'is taken by metrics.listen');
-    taken.push([`${path}.listen`, item.listen]);
+    endpoints.push([`${path}.listen`, item.listen]);
     if (item.difficulty !== undefined && item.difficulty > difficulty.max) {
       context.refuse(`${path}.difficulty`, 'must not exceed stratum.difficulty.max');
     }

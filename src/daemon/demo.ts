@@ -9,7 +9,7 @@ import { type AsicFleet, startAsics } from '../devnet/asic/asic.ts';
 import { demoAsics, type Stage, type StageOptions, startStage } from '../devnet/stage.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { silentLogger } from '../log/logger.ts';
-import { act } from '../operator/daemon-action.ts';
+import { requestAction } from '../operator/daemon-action.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { DaemonProcess } from './child.ts';
 import type { DemoSnapshot } from './demo-view.ts';
@@ -68,7 +68,7 @@ export async function runDemo(options: DemoOptions): Promise<Record<string, unkn
     undo.unshift(() => fleet.stop());
     await demo.stream();
     const reports = await fleet.stop();
-    await act(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
+    await requestAction(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
     const isConfirmed = (status: Status) => (status.contract?.channel.close_confirmations ?? 0) > 0;
     const status = await demo.until('closing the channel', isConfirmed, CLOSE_TIMEOUT_MS);
     await proxy.stop();

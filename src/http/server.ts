@@ -90,8 +90,8 @@ export class OpsServer {
     const { host, port } = this.#options.listen;
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const taken = error.code === 'EADDRINUSE';
-        reject(taken ? new CodedError('address_in_use', `${host}:${port}`) : error);
+        const isTaken = error.code === 'EADDRINUSE';
+        reject(isTaken ? new CodedError('address_in_use', `${host}:${port}`) : error);
       });
       this.#server.listen(port, host, resolve);
     });

@@ -47,7 +47,7 @@ function readToken(file: string): string {
  * True when an `Authorization` header carries the token. Takes as long for a wrong one as for the right one.
  */
 export function isAuthorized(header: string | undefined, token: string): boolean {
-  const given = /^Bearer ([^\s]{1,256})$/i.exec(header ?? '')?.[1] ?? '';
+  const presented = /^Bearer ([^\s]{1,256})$/i.exec(header ?? '')?.[1] ?? '';
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(token)) && given !== '';
+  return timingSafeEqual(digest(presented), digest(token)) && presented !== '';
 }

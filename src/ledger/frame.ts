@@ -139,9 +139,9 @@ export function* readFrame(frame: Buffer): Generator<JournalRecord[]> {
   let at = 0;
   while (at < frame.length) {
     const records: JournalRecord[] = [];
-    let left = frame.readUInt32LE(at);
+    let remaining = frame.readUInt32LE(at);
     at += 4;
-    for (; left > 0; left -= 1) {
+    for (; remaining > 0; remaining -= 1) {
       const record = readRecord(frame, at);
       records.push(record);
       at += record.record.length;

@@ -118,6 +118,7 @@ export function migrate(
   return { instance };
 }
 
+/** The instance that a ledger file belongs to; empty where it was made for none. */
 export function readInstance(db: DatabaseSync): string {
   const row = db.prepare('SELECT instance FROM identity').get();
   const instance = row?.['instance'];

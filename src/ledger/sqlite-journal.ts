@@ -104,7 +104,7 @@ export class SqliteJournal {
     if (records.every((record) => record.op === OP_CODES.put)) return records;
     const ends = new Map<string, number>();
     const bodies = new Map<string, Uint8Array>();
-    const wanted: JournalRecord[] = [];
+    const accepted: JournalRecord[] = [];
     for (const record of records) {
       const name = `${record.kind}\0${record.key}`;
       if (record.op === OP_CODES.log) {
@@ -123,10 +123,10 @@ export class SqliteJournal {
         }
         bodies.set(name, record.body);
       }
-      wanted.push(record);
+      accepted.push(record);
     }
     for (const [name, end] of ends) this.#logEnds.set(name, end);
-    return wanted;
+    return accepted;
   }
 
   #write(row: JournalRecord, atMs: number): void {
@@ -145,8 +145,8 @@ export class SqliteJournal {
   }
 
   #logEnd(kind: string, stream: string, name: string): number {
-    const known = this.#logEnds.get(name);
-    if (known !== undefined) return known;
+    const cached = this.#logEnds.get(name);
+    if (cached !== undefined) return cached;
     const row = this.#statements.logEnd.get(kind, stream);
     const end = Number(row?.['end'] ?? 0);
     this.#logEnds.set(name, end);

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import type { DestinationConfig, WishConfig } from '../config/config.ts';
+import type { DestinationConfig, QuotaConfig } from '../config/config.ts';
 import type { Job } from '../jobs/job.ts';
 import type { Destination } from '../upstream/destination.ts';
 import { isUsable } from '../upstream/failover.ts';
@@ -33,7 +33,7 @@ export type ContractWork = {
   /** It wants hashrate now. */
   readonly isDelivering: boolean;
   /** Its part of the hashrate; by default a part of its destination's rate, or as much as any other. */
-  readonly quota?: WishConfig;
+  readonly quota?: QuotaConfig;
 };
 
 /**
@@ -218,7 +218,7 @@ function isSame(a: ContractWork, b: ContractWork): boolean {
   return a.isDelivering === b.isDelivering && quotaText(a.quota) === quotaText(b.quota);
 }
 
-function quotaText(quota: WishConfig | undefined): string {
+function quotaText(quota: QuotaConfig | undefined): string {
   if (quota === undefined) return '';
   return quota.type === 'rate' ? `${quota.hashesPerSecond} H/s` : `${quota.weight}`;
 }
@@ -229,7 +229,7 @@ function healthOf({ name, at }: WorkRoute): RoutedDestination['health'] {
 }
 
 /** The rate of a destination is for all its contracts that want hashrate and have none of their own. */
-function partOfQuota({ at }: WorkRoute, delivering: readonly WorkRoute[]): WishConfig | undefined {
+function partOfQuota({ at }: WorkRoute, delivering: readonly WorkRoute[]): QuotaConfig | undefined {
   const { quota } = at.setup;
   if (at.setup.role !== 'contract' || quota?.type !== 'rate') return undefined;
   const sharing = delivering.filter(

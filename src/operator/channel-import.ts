@@ -71,14 +71,14 @@ function checkExport(value: unknown): CheckedExport {
   verifySignedState(params, state);
   const list = listOf(value['transactions'], 'transactions');
   const records = listOf(value['records'], 'records').map((item) => checkRecord(item, params.contractId));
-  const known = { params, state, claim: claimOf(records) };
+  const parts = { params, state, claim: claimOf(records) };
   return {
     role,
     contractId: params.contractId,
     params,
     state,
     fundingTx: fundingTxOf(value['funding'], params),
-    transactions: list.map((item) => checkTransaction(item, known)),
+    transactions: list.map((item) => checkTransaction(item, parts)),
     records,
     keyText: keyTextOf(value['secrets']),
   };
@@ -119,19 +119,19 @@ function checkRecord(value: unknown, contractId: string): ExportedRecord {
 }
 
 /** Takes the signature out of the transaction and makes it anew: only the same bytes are taken. */
-function checkTransaction(value: unknown, known: Known): CheckedTransaction {
+function checkTransaction(value: unknown, checked: CheckedParts): CheckedTransaction {
   if (!isRecord(value)) throw refuse('a transaction must be an object');
   const { kind, rung, hex, target_sat_per_kvb: rate } = value;
   if (!isHex(hex) || typeof rate !== 'number' || (rung !== null && typeof rung !== 'number')) {
     throw refuse('a transaction lacks hex, rung or target_sat_per_kvb');
   }
   const witness = Transaction.fromHex(hex).ins[0]?.witness ?? [];
-  const made = rebuild({ kind, rung, rate, witness }, known);
-  if (made.hex !== hex) throw refuse(`a ${String(kind)} is not what the channel allows`);
-  return { ...made, kind: kind as CheckedTransaction['kind'], rung, targetSatPerKvb: rate };
+  const rebuilt = rebuild({ kind, rung, rate, witness }, checked);
+  if (rebuilt.hex !== hex) throw refuse(`a ${String(kind)} is not what the channel allows`);
+  return { ...rebuilt, kind: kind as CheckedTransaction['kind'], rung, targetSatPerKvb: rate };
 }
 
-type Known = {
+type CheckedParts = {
   readonly params: ChannelParams;
   readonly state: SignedState;
   readonly claim: SignedSealClaim | undefined;
@@ -150,7 +150,7 @@ type Parts = {
   readonly witness: readonly Uint8Array[];
 };
 
-function rebuild(parts: Parts, { params, state, claim }: Known): SignedTransaction {
+function rebuild(parts: Parts, { params, state, claim }: CheckedParts): SignedTransaction {
   const { kind, rung, rate, witness } = parts;
   switch (kind) {
     case 'state':

@@ -100,7 +100,7 @@ export function planForceClose(input: PlanInput, action: ClosePlan['action'] = '
 export function planFromFile(
   file: CheckedExport,
   chosen: CheckedTransaction,
-  said: Pick<PlanInput, 'onChain' | 'problem'>,
+  node: Pick<PlanInput, 'onChain' | 'problem'>,
 ): ClosePlan {
   const { contractId, role, params, state: last, transactions } = file;
   const view = (each: CheckedTransaction): TransactionView => ({
@@ -112,7 +112,7 @@ export function planFromFile(
     signed: true,
   });
   const ladder = transactions.filter(({ kind }) => kind === chosen.kind).map(view);
-  const input = { subject: { contractId, role, params, last }, ...said };
+  const input = { subject: { contractId, role, params, last }, ...node };
   return planOf(input, 'recover', { transaction: view(chosen), ladder });
 }
 

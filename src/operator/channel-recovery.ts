@@ -18,7 +18,7 @@ import {
   signerOf,
 } from './channel-access.ts';
 import { type CheckedExport, type CheckedTransaction, importRecords } from './channel-import.ts';
-import { type FundedChannel, funded, lookAtChain, snapshotOf } from './channel-report.ts';
+import { type FundedChannel, readOnChain, requireFunded, snapshotOf } from './channel-report.ts';
 import { assertExpired, assertUnspent, type CloseResult, fallbackOf, forceClose } from './channel-tools.ts';
 
 export type RecoveryDeps = {
@@ -56,7 +56,7 @@ export async function recoverFromLedger(
   deps: RecoveryDeps,
 ): Promise<Recovery> {
   const { contractId } = channel.stored;
-  const asked = await askPeer(access, channel, options, deps);
+  const outcome = await askPeer(access, channel, options, deps);
   const ledger = await openForWriting(access, deps.log);
   let newest: FundedChannel;
   try {
@@ -64,12 +64,12 @@ export async function recoverFromLedger(
   } finally {
     await ledger.close();
   }
-  const closed = await forceCloseOrShow(access, newest, asked.together, options, deps);
+  const closed = await forceCloseOrShow(access, newest, outcome.together, options, deps);
   return {
     ...closed,
-    way: asked.together ? 'together' : 'alone',
+    way: outcome.together ? 'together' : 'alone',
     state_number: newest.last.n,
-    peer: asked.peer,
+    peer: outcome.peer,
   };
 }
 
@@ -100,10 +100,10 @@ async function forceCloseOrShow(
 async function reload(ledger: Ledger, contractId: string): Promise<FundedChannel> {
   const stored = await loadContract(ledger, contractId);
   if (stored === undefined) throw new CodedError('unknown_channel');
-  return funded(snapshotOf(stored));
+  return requireFunded(snapshotOf(stored));
 }
 
-type Asked = { readonly together: boolean; readonly peer: string };
+type PeerOutcome = { readonly together: boolean; readonly peer: string };
 
 /** Reestablishes with the market maker, which shows the newer state where one was lost, and closes it. */
 async function askPeer(
@@ -111,7 +111,7 @@ async function askPeer(
   channel: FundedChannel,
   options: RecoveryOptions,
   deps: RecoveryDeps,
-): Promise<Asked> {
+): Promise<PeerOutcome> {
   if (channel.role === 'maker') return { together: false, peer: 'a market maker waits for its miners' };
   if (options.peerTimeoutMs === 0) return { together: false, peer: 'not asked' };
   if (access.maker === undefined)
@@ -119,7 +119,7 @@ async function askPeer(
   const chain = requireChain(access, channel.params.terms.network, deps.log);
   const ledger = await openForWriting(access, deps.log);
   try {
-    const { funding, spent_by: spentBy } = await lookAtChain(chain, channel.params, fallbackOf(access));
+    const { funding, spent_by: spentBy } = await readOnChain(chain, channel.params, fallbackOf(access));
     if (funding === 'spent') return { together: false, peer: `not asked: ${spentBy} spends the channel` };
     return await closeWithPeer({ ...deps, chain, ledger }, access, access.maker, channel, options);
   } finally {
@@ -134,7 +134,7 @@ async function closeWithPeer(
   { host, port }: MakerAddress,
   channel: FundedChannel,
   { peerTimeoutMs }: RecoveryOptions,
-): Promise<Asked> {
+): Promise<PeerOutcome> {
   const { terms } = channel.params;
   const { contractId } = channel.stored;
   const payoutScript = channel.params.minerPayoutScript;
@@ -143,8 +143,8 @@ async function closeWithPeer(
     { ...deps, signer: signerOf(access, terms.network) },
   );
   const endMs = deps.clock.monotonicMs() + peerTimeoutMs;
-  const waitFor = async (holds: () => boolean | Promise<boolean>): Promise<boolean> => {
-    while (!(await holds())) {
+  const waitFor = async (isReached: () => boolean | Promise<boolean>): Promise<boolean> => {
+    while (!(await isReached())) {
       if (deps.clock.monotonicMs() > endMs) return false;
       await sleep(deps.timers, POLL_MS);
     }
@@ -181,11 +181,11 @@ export async function recoverFromFile(
   const chain = requireChain(access, file.params.terms.network, deps.log);
   try {
     await sendFunding(chain, file);
-    const onChain = await lookAtChain(chain, file.params, fallbackOf(access));
+    const onChain = await readOnChain(chain, file.params, fallbackOf(access));
     assertUnspent(onChain);
     if (file.role === 'maker') assertExpired(file, onChain);
-    const wanted = options.urgent ? Number.POSITIVE_INFINITY : onChain.fee_rate_sat_per_kvb;
-    const chosen = chooseTransaction(file, wanted);
+    const targetSatPerKvb = options.urgent ? Number.POSITIVE_INFINITY : onChain.fee_rate_sat_per_kvb;
+    const chosen = chooseTransaction(file, targetSatPerKvb);
     const txid = await chain.broadcast(chosen.hex);
     return {
       ...{ contract: file.contractId, by: 'command', close_txid: txid, close_tx: chosen.hex },
@@ -226,7 +226,7 @@ export function chooseTransaction(
  * none are there yet, its records where the ledger does not know it. Throws `bad_key_file` where the keys
  * there are others, and as `openForWriting`.
  */
-export async function takeOver(
+export async function adoptChannel(
   file: CheckedExport,
   access: ChannelAccess,
   deps: RecoveryDeps,
@@ -241,8 +241,8 @@ export async function takeOver(
   }
   const ledger = await openForWriting(access, deps.log);
   try {
-    const known = await loadContract(ledger, file.contractId);
-    if (known === undefined) await importRecords(ledger, file.records);
+    const stored = await loadContract(ledger, file.contractId);
+    if (stored === undefined) await importRecords(ledger, file.records);
     else if (file.role === 'miner') await adoptNewer(file, { ...deps, ledger });
     return await reload(ledger, file.contractId);
   } finally {
@@ -255,7 +255,7 @@ export async function takeOver(
  * goes into a new ledger. Throws `unknown_channel` without the address of a market maker, and what ended the
  * connection.
  */
-export async function healLost(
+export async function restoreFromMaker(
   access: ChannelAccess,
   network: NetworkName,
   timeoutMs: number,

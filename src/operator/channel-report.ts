@@ -67,7 +67,7 @@ export type FundedChannel = ChannelSnapshot & {
 };
 
 /** Throws `unknown_channel` for a contract whose channel was never opened. */
-export function funded(snapshot: ChannelSnapshot): FundedChannel {
+export function requireFunded(snapshot: ChannelSnapshot): FundedChannel {
   const { params, last, stored } = snapshot;
   if (params === undefined || last === undefined || stored.channel?.status === 'failed') {
     throw new CodedError('unknown_channel', 'this contract has no channel: there is nothing to close');
@@ -183,7 +183,7 @@ export type OnChain = {
 export const SPENDER_BLOCKS = 300;
 
 /** Throws `chain_unreachable` and the like. */
-export async function lookAtChain(
+export async function readOnChain(
   chain: ChainSource,
   params: Pick<ChannelParams, 'funding' | 'terms'>,
   fallbackSatPerKvb: number,
@@ -206,14 +206,14 @@ export async function lookAtChain(
 }
 
 /** The same, or null and why: for what can be shown without a node too. */
-export async function lookIfPossible(
+export async function readOnChainIfPossible(
   chain: ChainSource | undefined,
   params: ChannelParams | undefined,
   fallbackSatPerKvb: number,
 ): Promise<{ readonly onChain: OnChain | null; readonly problem: string | null }> {
   if (chain === undefined || params === undefined) return { onChain: null, problem: null };
   try {
-    return { onChain: await lookAtChain(chain, params, fallbackSatPerKvb), problem: null };
+    return { onChain: await readOnChain(chain, params, fallbackSatPerKvb), problem: null };
   } catch (error) {
     if (codeOf(error) === 'internal') throw error;
     return { onChain: null, problem: (error as Error).message };

@@ -22,8 +22,8 @@ import {
   requireChain,
   signerOf,
 } from './channel-access.ts';
-import { type FundedChannel, lookAtChain, type OnChain, SPENDER_BLOCKS } from './channel-report.ts';
-import { act } from './daemon-action.ts';
+import { type FundedChannel, type OnChain, readOnChain, SPENDER_BLOCKS } from './channel-report.ts';
+import { requestAction } from './daemon-action.ts';
 import { readExternalSignature } from './external-signature.ts';
 
 export type ToolDeps = { readonly clock: Clock; readonly timers: Timers; readonly log: Logger };
@@ -58,10 +58,10 @@ export function assertUnspent(onChain: OnChain): void {
 export function assertExpired({ params }: Pick<FundedChannel, 'params'>, onChain: OnChain): void {
   const { expiryHeight } = params.terms;
   if (onChain.tip_height >= expiryHeight) return;
-  const left = expiryHeight - onChain.tip_height;
+  const remainingBlocks = expiryHeight - onChain.tip_height;
   throw new CodedError(
     'not_expired',
-    `the tip is at ${onChain.tip_height}, ${left} blocks before ${expiryHeight}`,
+    `the tip is at ${onChain.tip_height}, ${remainingBlocks} blocks before ${expiryHeight}`,
   );
 }
 
@@ -69,7 +69,7 @@ export function assertExpired({ params }: Pick<FundedChannel, 'params'>, onChain
 export async function requestClose(access: ChannelAccess, channel: FundedChannel): Promise<void> {
   const { daemon } = access;
   if (daemon === undefined) throw new CodedError('usage', 'say which daemon: --config FILE');
-  await act(daemon.url, daemon.dataDir, 'channel/close', { contract: channel.stored.contractId });
+  await requestAction(daemon.url, daemon.dataDir, 'channel/close', { contract: channel.stored.contractId });
 }
 
 /**
@@ -84,9 +84,9 @@ export async function forceClose(
 ): Promise<CloseResult> {
   const chain = requireChain(access, channel.params.terms.network, deps.log);
   try {
-    const onChain = await lookAtChain(chain, channel.params, fallbackOf(access));
-    const done = ownClose(channel, onChain);
-    if (done !== undefined) return done;
+    const onChain = await readOnChain(chain, channel.params, fallbackOf(access));
+    const finished = finishedClose(channel, onChain);
+    if (finished !== undefined) return finished;
     if (channel.role === 'maker') assertExpired(channel, onChain);
     const all = { ...deps, chain };
     const by = await closeByWhoOwns(access, channel, all);
@@ -101,7 +101,7 @@ export async function forceClose(
  * The own close where it needs no more help; undefined while there is something to do. What waits in the
  * mempool the miner can replace. Throws `unknown_channel` where another transaction spends the channel.
  */
-function ownClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResult | undefined {
+function finishedClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResult | undefined {
   const { channel, contractId } = stored;
   if (onChain.funding !== 'spent') return undefined;
   const hex = channel?.closeTx ?? null;
@@ -149,7 +149,9 @@ async function closeByDaemon(
   channel: FundedChannel,
 ): Promise<Closer> {
   try {
-    await act(daemon.url, daemon.dataDir, 'channel/force-close', { contract: channel.stored.contractId });
+    await requestAction(daemon.url, daemon.dataDir, 'channel/force-close', {
+      contract: channel.stored.contractId,
+    });
     return 'daemon';
   } catch (error) {
     if (codeOf(error) !== 'daemon_unreachable') throw error;
@@ -192,9 +194,9 @@ export async function broadcastSigned(
   const signed = readExternalSignature(channel, psbt);
   const chain = requireChain(access, channel.params.terms.network, deps.log);
   try {
-    const onChain = await lookAtChain(chain, channel.params, fallbackOf(access));
-    const done = ownClose(channel, onChain);
-    if (done !== undefined) return done;
+    const onChain = await readOnChain(chain, channel.params, fallbackOf(access));
+    const finished = finishedClose(channel, onChain);
+    if (finished !== undefined) return finished;
     if (channel.role === 'maker') assertExpired(channel, onChain);
     return await broadcastOne(chain, channel, signed);
   } finally {
@@ -273,8 +275,8 @@ async function broadcastOrFind(chain: ChainSource, hex: string, txid: string): P
       () => chain.confirmations(txid),
       () => {},
     );
-  const known = await ask();
-  if (known !== undefined) return known;
+  const before = await ask();
+  if (before !== undefined) return before;
   await chain.broadcast(hex);
   return (await ask()) ?? 0;
 }

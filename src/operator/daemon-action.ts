@@ -11,7 +11,7 @@ const ACTION_TIMEOUT_MS = 10_000;
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`
  * where nobody answers or the token is not taken, and what the daemon refused it with.
  */
-export async function act(
+export async function requestAction(
   metricsUrl: string,
   dataDir: string,
   action: string,

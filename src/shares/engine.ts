@@ -178,7 +178,7 @@ export class ShareEngine<S extends Submission> {
     for (let slot = 0; slot < count; slot += 1) {
       const share = this.#queue[first + slot]!;
       const { handle } = this.#queueEntries[first + slot]!;
-      kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+      kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
     }
     kernel.run(count);
     const submissions = this.#queue;

@@ -18,6 +18,7 @@ export function shareTargetOf(difficulty: number): ShareTarget {
   return { difficulty, target, words: wordsOfTarget(target), workHashes: workOfTarget(target) };
 }
 
+/** A target as eight u32, least significant first, for `meets`. */
 export function wordsOfTarget(target: bigint): Uint32Array {
   const view = new DataView(targetToLe(target).buffer);
   return Uint32Array.from({ length: 8 }, (_, index) => view.getUint32(index * 4, true));
@@ -35,7 +36,7 @@ export type Submission = {
   readonly version: number;
 };
 
-/** What a share is judged. `accepted` is credited at `assigned`; everything else is credited nothing. */
+/** The verdict on a share. `accepted` is credited at `assigned`; everything else is credited nothing. */
 export type Verdict =
   | 'accepted'
   | Extract<ErrorCode, 'stale' | 'low_difficulty' | 'duplicate' | 'overload'>;

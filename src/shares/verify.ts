@@ -14,8 +14,9 @@ export type ShareInput = {
 };
 
 /**
- * Recomputes header hashes through the kernel that judges miners' shares, so that both ends of a contract
- * and an auditor run the same code. Compare them with targets by `meets(hashes, index * 32, words)`.
+ * The header hashes of shares, recomputed through the kernel that judges miners' shares, so that both ends
+ * of a contract and an auditor run the same code. Compare them with targets by `meets(hashes, index * 32,
+ * words)`.
  * @param shares any number; hashed `kernel.capacity` at a time
  * @returns 32 bytes a share, internal order, in the order of `shares`
  * @throws CodedError `malformed` for a job no kernel takes, `share_bad` for a share that does not fit its job
@@ -41,7 +42,7 @@ export function verifyShares(
           );
         }
         const handle = handles[share.job]!;
-        kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+        kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
       }
       kernel.run(count);
       hashes.set(kernel.hashes.subarray(0, count * 32), first * 32);

@@ -18,8 +18,8 @@ export type Envelope = {
 };
 
 /**
- * One line as a JSON object with an id that can be echoed. Throws `malformed`; tolerates absent id and
- * params.
+ * The envelope of one line: a JSON object with an id that can be echoed. Throws `malformed`; tolerates
+ * absent id and params.
  */
 export function parseEnvelope(text: string): Envelope {
   const record = parseObject(text);

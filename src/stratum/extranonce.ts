@@ -6,7 +6,8 @@ import { CodedError } from '../base/errors.ts';
 /** What goes between coinb1 and coinb2: what a client was given, and how much is its own to vary. */
 export type Extranonce = { readonly extranonce1: Uint8Array; readonly extranonce2Size: number };
 
-export function sameExtranonce(a: Extranonce, b: Extranonce): boolean {
+/** True for the same bytes and the same size. */
+export function isSameExtranonce(a: Extranonce, b: Extranonce): boolean {
   return a.extranonce2Size === b.extranonce2Size && equal(a.extranonce1, b.extranonce1);
 }
 
@@ -18,7 +19,7 @@ export type ExtranonceLayout = {
 };
 
 /**
- * How the upstream's extranonce2 of b bytes is divided: `zeros(b - s - m) || session id (s) || miner's
+ * The layout of the upstream's extranonce2 of b bytes: `zeros(b - s - m) || session id (s) || miner's
  * extranonce2 (m)`. Throws `extranonce_too_small` when it does not fit.
  */
 export function extranonceLayout(sizes: {
@@ -40,7 +41,7 @@ export function extranonceLayout(sizes: {
 }
 
 /**
- * What goes upstream as extranonce2: `extranonce` (session id || miner's extranonce2), padded left with
+ * The extranonce2 sent upstream: `extranonce` (session id || miner's extranonce2), padded left with
  * zeros.
  */
 export function upstreamExtranonce2(extranonce: Uint8Array, upstreamExtranonce2Size: number): Uint8Array {

@@ -267,41 +267,48 @@ export function printNotify(message: NotifyParams): string {
   );
 }
 
+/** The line of `mining.set_difficulty`, newline included. */
 export function printSetDifficulty(difficulty: number): string {
   return `{"id":null,"method":"mining.set_difficulty","params":[${difficulty}]}\n`;
 }
 
+/** The line of `mining.set_version_mask` (BIP310); the mask is a u32. */
 export function printSetVersionMask(mask: number): string {
   return `{"id":null,"method":"mining.set_version_mask","params":["${u32hex(mask)}"]}\n`;
 }
 
+/** The line of `mining.set_extranonce`. */
 export function printSetExtranonce({ extranonce1, extranonce2Size }: Extranonce): string {
   const params = `["${toHex(extranonce1)}",${extranonce2Size}]`;
   return `{"id":null,"method":"mining.set_extranonce","params":${params}}\n`;
 }
 
+/** The line of `client.reconnect`, to the same host and port. */
 export function printReconnect(): string {
   return '{"id":null,"method":"client.reconnect","params":[]}\n';
 }
 
+/** The line of `client.get_version`; `id` is echoed by the answer. */
 export function printGetVersion(id: RawId): string {
   return `{"id":${id},"method":"client.get_version","params":[]}\n`;
 }
 
+/** The line of `mining.ping`. */
 export function printPing(id: RawId): string {
   return `{"id":${id},"method":"mining.ping","params":[]}\n`;
 }
 
+/** The line of `client.show_message`. */
 export function printShowMessage(text: string): string {
   return `{"id":null,"method":"client.show_message","params":[${asciiJson(text)}]}\n`;
 }
 
-/** A reply without error. */
+/** The line of a reply without error. */
 export function printResult(id: RawId, result: unknown): string {
   return `{"id":${id},"result":${asciiJson(result)},"error":null}\n`;
 }
 
-/** A reply `[code,"text",null]` with the Stratum number of the code. */
+/** The line of a reply with the error `[code,"text",null]`, with the Stratum number of the code. */
 export function printError(id: RawId, code: ErrorCode): string {
   return `{"id":${id}${errorSuffix(code)}`;
 }

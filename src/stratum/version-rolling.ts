@@ -10,12 +10,12 @@ export const BIP323_VERSION_MASK = 0x1fffffe0;
  */
 export type VersionReading = 'replace' | 'xor' | 'or';
 
-/** The bits every party allows. All masks are u32. */
+/** The version bits that every mask has; all are u32. */
 export function commonMask(...masks: readonly number[]): number {
   return masks.reduce((all, mask) => all & mask, 0xffffffff) >>> 0;
 }
 
-/** BIP310: `(version & ~mask) | (bits & mask)`, u32. */
+/** The version with the bits of a mask replaced: `(version & ~mask) | (bits & mask)`, u32 (BIP310). */
 export function rolledVersion(version: number, mask: number, bits: number): number {
   return ((version & ~mask) | (bits & mask)) >>> 0;
 }

@@ -6,7 +6,7 @@ import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
-import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
+import { type Extranonce, isSameExtranonce } from '../stratum/extranonce.ts';
 import { LineFramer, type LineSink } from '../stratum/framing.ts';
 import { DEFAULT_VERSION_MASK } from '../stratum/version-rolling.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
@@ -188,10 +188,10 @@ export class UpstreamClient {
     return { option: this.#reading.option, ...this.#reading.state };
   }
 
-  /** Time since this connection's last `mining.notify`; undefined before the first. */
-  get jobAgeMs(): number | undefined {
-    const at = this.#connection?.session.notifiedAtMs ?? undefined;
-    return at === undefined ? undefined : this.#now() - at;
+  /** Time since this connection's last `mining.notify`; null before the first. */
+  get jobAgeMs(): number | null {
+    const at = this.#connection?.session.notifiedAtMs ?? null;
+    return at === null ? null : this.#now() - at;
   }
 
   /** Why the last connection or attempt ended; null while nothing failed. */
@@ -226,7 +226,7 @@ export class UpstreamClient {
   submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
     const connection = this.#connection;
     if (connection === null) {
-      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, resent: false });
+      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: null, resent: false });
       return;
     }
     for (const effect of connection.session.submit(share, done, this.#now())) {
@@ -238,7 +238,7 @@ export class UpstreamClient {
   #submitLater(sent: SentShare): void {
     const resume = this.#resume;
     const room = resume !== null && resume.shares.length < LIMITS.upstreamSharesInFlight;
-    if (room && this.#ticker !== null && sameExtranonce(sent.share.job, resume.extranonce))
+    if (room && this.#ticker !== null && isSameExtranonce(sent.share.job, resume.extranonce))
       this.#resume = { ...resume, shares: [...resume.shares, sent] };
     else this.#lose(sent, queueMicrotask);
   }

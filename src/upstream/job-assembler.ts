@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
-import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
+import { type Extranonce, isSameExtranonce } from '../stratum/extranonce.ts';
 import type { NotifyParams } from '../stratum/server-messages.ts';
 import type { ShareTargetRule } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
@@ -127,7 +127,7 @@ export class JobAssembler {
 
   /** True for a job whose shares this connection can take: its own, or one under the same extranonce1. */
   knows(job: UpstreamJob): boolean {
-    return this.#jobs.has(job) || (this.#extranonce !== null && sameExtranonce(job, this.#extranonce));
+    return this.#jobs.has(job) || (this.#extranonce !== null && isSameExtranonce(job, this.#extranonce));
   }
 
   #giveWaiting(monotonicMs: number): UpstreamJob | null {
@@ -152,7 +152,7 @@ export class JobAssembler {
     const next = this.#nextExtranonce;
     assert(next !== null, 'job_after_subscribe');
     const last = this.#last;
-    const moved = last !== null && !sameExtranonce(last.job, next);
+    const moved = last !== null && !isSameExtranonce(last.job, next);
     this.#difficulty = this.#nextDifficulty;
     this.#extranonce = next;
     this.#repeatAtMs = null;

@@ -3,7 +3,7 @@ import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
-import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
+import { type Extranonce, isSameExtranonce } from '../stratum/extranonce.ts';
 import { UpstreamClient, type UpstreamClientOptions } from './client.ts';
 import type {
   DestinationLink,
@@ -322,7 +322,7 @@ export class SessionLinks implements DestinationLinks {
     const { listener } = this.#deps;
     const before = link.told;
     const extranonce = link.extranonceOf(job);
-    if (link.lastJob === undefined || !sameExtranonce(link.lastJob, job)) this.#compare(link, job);
+    if (link.lastJob === undefined || !isSameExtranonce(link.lastJob, job)) this.#compare(link, job);
     link.lastJob = job;
     link.waitingSinceMs = null;
     if (link.session === undefined) return;
@@ -331,14 +331,14 @@ export class SessionLinks implements DestinationLinks {
       listener.onReady?.(link);
       return;
     }
-    if (!sameExtranonce(before, extranonce)) this.stats.extranonceChanges += 1;
+    if (!isSameExtranonce(before, extranonce)) this.stats.extranonceChanges += 1;
     listener.onJob?.(link, job);
   }
 
   /** Braidpool before its pull request 472 gave the same one to everybody. */
   #compare(link: SessionLink, job: UpstreamJob): void {
     for (const other of this.#links.values()) {
-      if (other === link || other.lastJob === undefined || !sameExtranonce(other.lastJob, job)) continue;
+      if (other === link || other.lastJob === undefined || !isSameExtranonce(other.lastJob, job)) continue;
       this.stats.sameExtranonces += 1;
       const reason =
         'several connections have the same extranonce1, so miners repeat the work of each other';

@@ -3,7 +3,7 @@ import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import { printAnswer, printRequest } from '../stratum/client-messages.ts';
-import { type Extranonce, sameExtranonce } from '../stratum/extranonce.ts';
+import { type Extranonce, isSameExtranonce } from '../stratum/extranonce.ts';
 import {
   parseConfigureResult,
   parseServerLine,
@@ -195,7 +195,7 @@ export class UpstreamSession {
    */
   submit(share: UpstreamShare, done: VerdictCallback | null, monotonicMs: number): SessionEffect[] {
     assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
-    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: undefined, resent: false };
+    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: null, resent: false };
     if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
     else if (this.#mayKeep(share.job)) this.#outbox.keep(sent);
     else this.#outbox.lose(sent);
@@ -229,7 +229,7 @@ export class UpstreamSession {
   /** True while the connection is not up but may take up the session this job is of. */
   #mayKeep(job: UpstreamJob): boolean {
     if (this.#phase === 'closed') return false;
-    if (this.#resume !== null) return sameExtranonce(job, this.#resume.extranonce);
+    if (this.#resume !== null) return isSameExtranonce(job, this.#resume.extranonce);
     return this.#phase === 'authorize' && this.#source.knows(job);
   }
 
@@ -337,7 +337,7 @@ export class UpstreamSession {
     const resume = this.#resume;
     if (resume === null) return;
     this.#resume = null;
-    if (sameExtranonce(resume.extranonce, extranonce)) this.#stats.resumed += 1;
+    if (isSameExtranonce(resume.extranonce, extranonce)) this.#stats.resumed += 1;
     else this.#outbox.loseAll();
   }
 

@@ -43,17 +43,17 @@ export async function* evidenceLines(
   options: EvidenceOptions = {},
 ): AsyncGenerator<string> {
   const jobKey = options.jobKey ?? ((_stream: string, jobId: JobId) => jobDocumentId(jobId));
-  const told = new Map<number, string>();
+  const wireIds = new Map<number, string>();
   const weights = new Map<number, ShareWeight>();
   for await (const { seq, share } of readShares(ledger, stream, options)) {
-    let wireId = told.get(share.jobId);
+    let wireId = wireIds.get(share.jobId);
     if (wireId === undefined) {
       const key = jobKey(stream, share.jobId);
       const body = await ledger.get(JOB_KIND, key);
       if (body === undefined) throw new CodedError('ledger_corrupt', `job ${key} of ${stream} is missing`);
       const job = corruptUnlessRead(() => parseJobDocument(body));
       wireId = job.wireId;
-      told.set(share.jobId, wireId);
+      wireIds.set(share.jobId, wireId);
       yield jobLine(job);
     }
     yield shareLine(seq, wireId, share, weightOf(weights, share.difficulty));
@@ -121,8 +121,8 @@ function shareLine(seq: number, wireId: string, share: ShareRecord, weight: Shar
 }
 
 function weightOf(weights: Map<number, ShareWeight>, difficulty: number): ShareWeight {
-  const known = weights.get(difficulty);
-  if (known !== undefined) return known;
+  const cached = weights.get(difficulty);
+  if (cached !== undefined) return cached;
   if (weights.size >= WEIGHTS_KEPT) weights.clear();
   const target = targetOfDifficulty(difficulty);
   const weight = { targetHex: targetToHex(target), work: workOfTarget(target).toString() };

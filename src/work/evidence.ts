@@ -174,6 +174,7 @@ export function jobDocumentId(jobId: JobId): string {
   return jobId.toString(16).padStart(16, '0');
 }
 
+/** The record of a job, as evidence keeps it. */
 export function jobRecordOf(job: Job): JobRecord {
   const { id, wireId, stream, version, versionMask, prevHash, coinb1, coinb2 } = job;
   const { branches, bits, time, extranonceSize } = job;

@@ -133,8 +133,8 @@ export class Meters {
       this.stats.shares += part.count;
       const meter = this.#meter(part.stream);
       while (meter.writing[0]?.status === 'durable') {
-        const done = meter.writing.shift()!;
-        meter.durable = after(done);
+        const oldest = meter.writing.shift()!;
+        meter.durable = totalAfter(oldest);
       }
     }
   }
@@ -181,7 +181,7 @@ export class Meters {
       if (job === lastJob) continue;
       lastJob = job;
       if (!meter.jobs.has(job.id)) {
-        remember(meter.jobs, job.id);
+        rememberJob(meter.jobs, job.id);
         newJobs.push(job);
       }
     }
@@ -196,13 +196,13 @@ export class Meters {
       status: 'reserved',
     };
     meter.writing.push(part);
-    meter.reserved = after(part);
+    meter.reserved = totalAfter(part);
     return part;
   }
 
   #meter(stream: string): StreamMeter {
-    const known = this.#streams.get(stream);
-    if (known !== undefined) return known;
+    const existing = this.#streams.get(stream);
+    if (existing !== undefined) return existing;
     const meter = newMeter({ seq: 0, workHashes: 0n });
     this.#streams.set(stream, meter);
     return meter;
@@ -262,11 +262,11 @@ function newMeter(total: StreamTotal): StreamMeter {
   return { durable: total, reserved: total, writing: [], jobs: new Set() };
 }
 
-function after(part: CreditPart): StreamTotal {
+function totalAfter(part: CreditPart): StreamTotal {
   return { seq: part.first + part.count, workHashes: part.workBefore + part.workHashes };
 }
 
-function remember(jobs: Set<number>, id: number): void {
+function rememberJob(jobs: Set<number>, id: number): void {
   if (jobs.size >= JOBS_REMEMBERED) {
     const [oldest] = jobs;
     jobs.delete(oldest!);
@@ -301,7 +301,7 @@ function appendEntries(entries: LedgerEntry[], part: CreditPart): void {
     });
   }
   const { stream, first, count, body } = part;
-  const total = after(part);
+  const total = totalAfter(part);
   entries.push({ type: 'log', kind: SHARE_KIND, stream, first, count, body });
   entries.push({
     type: 'put',

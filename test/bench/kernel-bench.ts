@@ -96,7 +96,7 @@ export function hashBatch(kernel: ShareKernel, shares: readonly KernelShare[]): 
   shares.forEach((share, slot) => {
     const handle = handles.get(share.job) ?? kernel.addJob(share.job);
     handles.set(share.job, handle);
-    kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+    kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
   });
   kernel.run(shares.length);
   for (const handle of handles.values()) kernel.removeJob(handle);
@@ -204,7 +204,7 @@ function batchRunner(kernel: ShareKernel, job: KernelJob, shares: readonly Kerne
   return () => {
     for (let slot = 0; slot < shares.length; slot += 1) {
       const share = shares[slot]!;
-      kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+      kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
     }
     kernel.run(shares.length);
   };

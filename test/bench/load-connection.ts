@@ -179,7 +179,7 @@ export class LoadConnection {
       }
       batch.forEach((share, slot) => {
         extranonce2.setUint32(0, share);
-        kernel.put(slot, handle, extranonce, ntime, nonces[share]!, rolled);
+        kernel.setShare(slot, handle, extranonce, ntime, nonces[share]!, rolled);
       });
       kernel.run(batch.length);
       batch = batch.filter((_, slot) => !meets(kernel.hashes, slot * 32, words));

@@ -11,7 +11,7 @@ import { readStatus } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { act } from '../../src/operator/daemon-action.ts';
+import { requestAction } from '../../src/operator/daemon-action.ts';
 import { until } from '../e2e/evidence.ts';
 import { answer, refusal } from './program.ts';
 
@@ -121,13 +121,13 @@ describe('beside running daemons', () => {
     expect((await post({ contract: 'ab'.repeat(32) })).status).toBe(401);
     const { metricsUrl, dataDir } = stage.proxy;
     for (const input of [{ contract: 'ab'.repeat(32) }, { contract: 5 }]) {
-      const asked = act(metricsUrl, dataDir, 'channel/force-close', input);
+      const asked = requestAction(metricsUrl, dataDir, 'channel/force-close', input);
       await expect(asked).rejects.toMatchObject({ code: 'unknown_channel' });
     }
-    const unnamed = act(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/close');
+    const unnamed = requestAction(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/close');
     await expect(unnamed).rejects.toMatchObject({ code: 'unknown_channel' });
     const early = { contract: (await rowsOf('maker'))[0]!.contract };
-    const idle = act(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/force-close', early);
+    const idle = requestAction(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/force-close', early);
     await expect(idle).rejects.toMatchObject({ code: 'not_expired' });
   });
 

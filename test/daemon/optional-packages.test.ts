@@ -12,7 +12,7 @@ import { readStatus } from '../../src/daemon/status-client.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { act } from '../../src/operator/daemon-action.ts';
+import { requestAction } from '../../src/operator/daemon-action.ts';
 import { sharestream } from '../cli/program.ts';
 import { until } from '../e2e/evidence.ts';
 import { ROOT } from '../source-tree.ts';
@@ -99,7 +99,7 @@ describe('without optional packages', () => {
         const status = await readStatus(metricsUrl);
         return (status?.contract?.channel.state_number ?? 0) >= 3 || undefined;
       });
-      await act(metricsUrl, dataDir, 'channel/close');
+      await requestAction(metricsUrl, dataDir, 'channel/close');
       await until('the close', async () => {
         const status = await readStatus(metricsUrl);
         return (status?.contract?.channel.close_confirmations ?? 0) > 0 || undefined;

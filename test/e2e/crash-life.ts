@@ -16,7 +16,7 @@ import type { Ledger } from '../../src/ledger/ledger.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { makerJobKey } from '../../src/maker/maker-store.ts';
-import { act } from '../../src/operator/daemon-action.ts';
+import { requestAction } from '../../src/operator/daemon-action.ts';
 import { loadContract, type StoredContract } from '../../src/settlement/records.ts';
 import { evidenceOf, until } from './evidence.ts';
 import { payOf } from './recompute.ts';
@@ -202,7 +202,7 @@ export class CrashLife {
   async #askToClose(contract: string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const { metricsUrl, dataDir } = this.stage.proxy;
-      await act(metricsUrl, dataDir, 'channel/close', { contract }).catch(() => {});
+      await requestAction(metricsUrl, dataDir, 'channel/close', { contract }).catch(() => {});
       await sleep(300);
     }
   }

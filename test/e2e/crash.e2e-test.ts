@@ -14,7 +14,7 @@ import { startAsics } from '../../src/devnet/asic/asic.ts';
 import { demoAsics, type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { makerJobKey } from '../../src/maker/maker-store.ts';
-import { act } from '../../src/operator/daemon-action.ts';
+import { requestAction } from '../../src/operator/daemon-action.ts';
 import { evidenceOf, until } from './evidence.ts';
 import { payOf } from './recompute.ts';
 
@@ -82,7 +82,7 @@ describe('kill -9', () => {
     n = await until('states after the last kill', above(n + 1));
     await fleet.stop();
     const acknowledged = fleet.acceptedHashes();
-    await act(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
+    await requestAction(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
     const closed = await until('the close', async () => {
       const status = await readStatus(stage.proxy.metricsUrl);
       const contract = status?.contract ?? undefined;

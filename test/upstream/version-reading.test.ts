@@ -5,15 +5,13 @@ import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import {
   INITIAL_READING,
   mayBeWrongVersion,
-  READING_OPTIONS,
+  nextReading,
   ReadingBook,
-  type ReadingState,
-  transition,
+  STRIKES,
+  STRIKES_CONFIRMED,
 } from '../../src/upstream/version-reading.ts';
 import { Driver, MASK } from './driver.ts';
 import { notify } from './work.ts';
-
-const { strikes: STRIKES, strikesConfirmed: STRIKES_CONFIRMED } = READING_OPTIONS;
 
 const refused = (code: number | null, reason: string): UpstreamVerdict => ({
   outcome: 'refused',
@@ -42,17 +40,12 @@ describe('what a refusal may be due to', () => {
   });
 });
 
-describe('the guess', () => {
+describe('nextReading', () => {
   it('tries the other after a few refusals in a row, and later once one was confirmed', () => {
-    const no = { type: 'verdict', guess: 'kept', accepted: false } as const;
-    const yes = { type: 'verdict', guess: 'kept', accepted: true } as const;
+    const no = { guess: 'kept', accepted: false } as const;
+    const yes = { guess: 'kept', accepted: true } as const;
     const judged = (evidence: readonly (typeof no | typeof yes)[]) =>
-      evidence.reduce<ReadingState>((before, event) => {
-        const { state, effects } = transition(READING_OPTIONS, before, event, 0);
-        const { guess } = state;
-        expect(effects).toEqual(guess === before.guess ? [] : [{ type: 'changed', guess }]);
-        return state;
-      }, INITIAL_READING);
+      evidence.reduce(nextReading, INITIAL_READING);
     expect(judged(Array(STRIKES - 1).fill(no)).guess).toBe('kept');
     expect(judged(Array(STRIKES).fill(no))).toEqual({ guess: 'xor', confirmed: false, strikes: 0 });
     expect(judged([no, no, yes, no, no]).guess).toBe('kept');
@@ -119,7 +112,7 @@ describe('auto', () => {
   it('returns from a wrong guess that noise led to', () => {
     const upstream = upstreamOf('replace');
     for (let strike = 0; strike < STRIKES; strike += 1)
-      upstream.book.judge('kept', refused(null, 'a strange reason'), 0);
+      upstream.book.judge('kept', refused(null, 'a strange reason'));
     expect(upstream.book.state.guess).toBe('xor');
     for (let strike = 0; strike < STRIKES; strike += 1) upstream.share(0x3fffe000, 0, false);
     expect(upstream.book.state.guess).toBe('kept');

@@ -32,7 +32,7 @@ export type BraidpoolBackend = {
     session: BraidpoolSession,
     params: readonly unknown[],
   ): BraidpoolReply | Promise<BraidpoolReply>;
-  suggestDifficulty(wanted: unknown): BraidpoolReply;
+  suggestDifficulty(difficulty: unknown): BraidpoolReply;
   submit(session: BraidpoolSession, params: readonly unknown[]): BraidpoolReply;
   /** What `mining.set_difficulty` says, and after which reply; undefined is never sent. */
   difficulty(): { readonly value: number; readonly after: 'subscribe' | 'ready' } | undefined;

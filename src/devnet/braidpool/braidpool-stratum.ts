@@ -178,12 +178,12 @@ export class BraidpoolStratum implements BraidpoolHub {
         return { result: true };
       }
       case 'mining.suggest_difficulty': {
-        const [wanted] = params;
+        const [difficulty] = params;
         if (!this.#options.quirks.bareSuggestReply) return { result: true };
-        if (typeof wanted !== 'number' || !Number.isInteger(wanted) || wanted < 0) {
+        if (typeof difficulty !== 'number' || !Number.isInteger(difficulty) || difficulty < 0) {
           return invalidParams('mining.set_difficulty');
         }
-        return backend.suggestDifficulty(wanted);
+        return backend.suggestDifficulty(difficulty);
       }
       default:
         return rustError('InvalidMethod', { method });

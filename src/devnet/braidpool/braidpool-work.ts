@@ -132,8 +132,8 @@ export class BraidpoolWork implements BraidpoolBackend {
     return configureLocally(session, params, this.#quirks);
   }
 
-  suggestDifficulty(wanted: unknown): BraidpoolReply {
-    return { bare: { method: 'mining.set_difficulty', params: [wanted] } };
+  suggestDifficulty(difficulty: unknown): BraidpoolReply {
+    return { bare: { method: 'mining.set_difficulty', params: [difficulty] } };
   }
 
   difficulty(): { readonly value: number; readonly after: 'ready' } | undefined {

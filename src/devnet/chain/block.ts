@@ -113,9 +113,9 @@ export function checkCoinbaseShape(coinbase: Transaction, height: number): void 
 
 /** The witness commitment is right, or absent where no transaction has a witness. Throws `tx_refused`. */
 export function checkWitnessCommitment(transactions: readonly Transaction[]): void {
-  const wanted = witnessCommitmentScript(transactions.slice(1));
+  const commitment = witnessCommitmentScript(transactions.slice(1));
   const found = transactions[0]!.outs.filter((output) =>
-    equal(output.script.subarray(0, 6), wanted.subarray(0, 6)),
+    equal(output.script.subarray(0, 6), commitment.subarray(0, 6)),
   );
   const last = found[found.length - 1];
   if (last === undefined) {
@@ -124,5 +124,6 @@ export function checkWitnessCommitment(transactions: readonly Transaction[]): vo
     }
     return;
   }
-  if (!equal(last.script.subarray(0, wanted.length), wanted)) throw refusal('bad-witness-merkle-match');
+  if (!equal(last.script.subarray(0, commitment.length), commitment))
+    throw refusal('bad-witness-merkle-match');
 }

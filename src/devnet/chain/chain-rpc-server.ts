@@ -87,9 +87,9 @@ export async function startChainRpcServer(
 
 function authorized(request: http.IncomingMessage, options: ChainRpcServerOptions): boolean {
   if (options.user === undefined || options.password === undefined) return true;
-  const wanted = `Basic ${Buffer.from(`${options.user}:${options.password}`).toString('base64')}`;
+  const expected = `Basic ${Buffer.from(`${options.user}:${options.password}`).toString('base64')}`;
   const digest = (text: string): Buffer => crypto.hash('sha256', text, 'buffer');
-  return crypto.timingSafeEqual(digest(request.headers.authorization ?? ''), digest(wanted));
+  return crypto.timingSafeEqual(digest(request.headers.authorization ?? ''), digest(expected));
 }
 
 async function readBody(request: http.IncomingMessage): Promise<string | undefined> {
@@ -134,8 +134,8 @@ function answerOne(request: unknown, methods: RpcMethods, stats: Stats): Outcome
     return { status: 200, reply };
   } catch (error) {
     stats.errors += 1;
-    const known = error instanceof RpcError ? error : new RpcError(RPC_INTERNAL_ERROR, String(error));
-    return failure(request, known, known.code === RPC_METHOD_NOT_FOUND ? 404 : 500);
+    const rpcError = error instanceof RpcError ? error : new RpcError(RPC_INTERNAL_ERROR, String(error));
+    return failure(request, rpcError, rpcError.code === RPC_METHOD_NOT_FOUND ? 404 : 500);
   }
 }
 

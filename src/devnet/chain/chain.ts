@@ -433,10 +433,10 @@ export class DevnetChain {
     height: number,
   ): { readonly spent: [string, Coin][]; readonly feesSat: bigint } {
     const created = new Map<string, Coin>();
-    const gone = new Set<string>();
+    const removed = new Set<string>();
     const spent: [string, Coin][] = [];
     const context = this.#context((outpoint) =>
-      gone.has(outpoint) ? undefined : (created.get(outpoint) ?? this.#coins.get(outpoint)),
+      removed.has(outpoint) ? undefined : (created.get(outpoint) ?? this.#coins.get(outpoint)),
     );
     let feesSat = 0n;
     for (const transaction of transactions) {
@@ -449,7 +449,7 @@ export class DevnetChain {
       feesSat += feeSat;
       for (const [index, input] of transaction.ins.entries()) {
         const outpoint = outpointOf(input);
-        gone.add(outpoint);
+        removed.add(outpoint);
         if (this.#coins.has(outpoint)) spent.push([outpoint, coins[index]!]);
       }
       for (const [outpoint, coin] of coinsOf(transaction, height, false)) created.set(outpoint, coin);

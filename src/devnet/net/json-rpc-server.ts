@@ -248,8 +248,8 @@ class Server implements JsonRpcServer {
     }
     if (parsed.length === 0) return printJson(this.#failure(null, invalidRequest()));
     const replies = parsed.map((request) => this.#answerOne(request, connection));
-    const given = replies.filter((reply) => reply !== undefined);
-    return given.length === 0 ? undefined : printJson(given);
+    const answers = replies.filter((reply) => reply !== undefined);
+    return answers.length === 0 ? undefined : printJson(answers);
   }
 
   #answerOne(request: unknown, connection: Connection | undefined): object | undefined {

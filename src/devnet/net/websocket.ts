@@ -50,8 +50,8 @@ export function acceptWebSocket(
   handlers: WebSocketHandlers,
 ): WebSocketPeer | undefined {
   const key = request.headers['sec-websocket-key'];
-  const wanted = request.headers.upgrade?.toLowerCase() === 'websocket';
-  if (!wanted || key === undefined || request.headers['sec-websocket-version'] !== '13') {
+  const isUpgrade = request.headers.upgrade?.toLowerCase() === 'websocket';
+  if (!isUpgrade || key === undefined || request.headers['sec-websocket-version'] !== '13') {
     socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
     return undefined;
   }

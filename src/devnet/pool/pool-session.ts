@@ -80,8 +80,8 @@ export function configurePool(
 type Kept = { readonly session: PoolSession; readonly untilMs: number };
 
 /** Sessions whose connection ended, for as long as they may come back. */
-export class KeptSessions {
-  readonly #kept = new Map<string, Kept>();
+export class ResumableSessions {
+  readonly #sessions = new Map<string, Kept>();
   readonly #keepMs: number;
 
   constructor(keepMs: number) {
@@ -89,22 +89,22 @@ export class KeptSessions {
   }
 
   keep(session: PoolSession, nowMs: number): void {
-    if (this.#keepMs > 0) this.#kept.set(session.id, { session, untilMs: nowMs + this.#keepMs });
-    for (const [id, { untilMs }] of this.#kept) {
-      if (untilMs > nowMs && this.#kept.size <= MAX_KEPT) break;
-      this.#kept.delete(id);
+    if (this.#keepMs > 0) this.#sessions.set(session.id, { session, untilMs: nowMs + this.#keepMs });
+    for (const [id, { untilMs }] of this.#sessions) {
+      if (untilMs > nowMs && this.#sessions.size <= MAX_KEPT) break;
+      this.#sessions.delete(id);
     }
   }
 
   take(id: unknown, nowMs: number): PoolSession | undefined {
     if (typeof id !== 'string') return undefined;
-    const kept = this.#kept.get(id);
-    this.#kept.delete(id);
+    const kept = this.#sessions.get(id);
+    this.#sessions.delete(id);
     return kept !== undefined && kept.untilMs > nowMs ? kept.session : undefined;
   }
 
   clear(): void {
-    this.#kept.clear();
+    this.#sessions.clear();
   }
 }
 

@@ -62,8 +62,8 @@ export class PoolVardiff {
     this.#changedAtMs = nowMs;
     const factor = perSecond / current / sharesPerSecond;
     if (factor >= LEAST_FACTOR && factor <= MOST_FACTOR) return undefined;
-    const wanted = Number((perSecond / sharesPerSecond).toPrecision(SIGNIFICANT_DIGITS));
-    const next = Math.min(Math.max(wanted, min), max);
+    const ideal = Number((perSecond / sharesPerSecond).toPrecision(SIGNIFICANT_DIGITS));
+    const next = Math.min(Math.max(ideal, min), max);
     return next === current ? undefined : next;
   }
 }

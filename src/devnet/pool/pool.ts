@@ -14,10 +14,10 @@ import {
   configurePool,
   isPoolReady,
   JobScoped,
-  KeptSessions,
   type PoolExtranonce,
   type PoolSession,
   poolDifficulty,
+  ResumableSessions,
 } from './pool-session.ts';
 import { PoolVardiff, type PoolVardiffOptions } from './pool-vardiff.ts';
 
@@ -140,12 +140,12 @@ class Pool implements DevnetPool {
   readonly #options: DevnetPoolOptions;
   readonly #deps: Deps;
   readonly #sessions = new Map<LinePeer, PoolSession>();
-  readonly #kept: KeptSessions;
+  readonly #resumable: ResumableSessions;
   readonly #jobs: PoolJobs;
   readonly #credits = new Map<string, PoolCredit>();
   readonly #accepted: PoolShare[] = [];
   /** Header hashes of this block's shares. */
-  readonly #seen = new Set<string>();
+  readonly #seenHashes = new Set<string>();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #extranonce1Size: number;
   readonly #extranonce2Size: number;
@@ -161,7 +161,7 @@ class Pool implements DevnetPool {
     this.name = options.name ?? 'pool';
     this.#difficulty = options.difficulty ?? 0.001;
     this.#errorShape = options.errorShape ?? 'array';
-    this.#kept = new KeptSessions(options.resumeMs ?? 600_000);
+    this.#resumable = new ResumableSessions(options.resumeMs ?? 600_000);
     this.#extranonce1Size = options.extranonce1Size ?? 4;
     this.#extranonce2Size = options.extranonce2Size ?? 8;
     this.#jobs = new PoolJobs(
@@ -263,7 +263,7 @@ class Pool implements DevnetPool {
     this.#jobs.clear();
     this.#jobs.make(this.#nowMs());
     await back;
-    this.#kept.clear();
+    this.#resumable.clear();
   }
 
   async close(): Promise<void> {
@@ -296,12 +296,12 @@ class Pool implements DevnetPool {
   #onClose(peer: LinePeer): void {
     const session = this.#sessions.get(peer);
     this.#sessions.delete(peer);
-    if (session?.subscribed === true) this.#kept.keep(session, this.#nowMs());
+    if (session?.subscribed === true) this.#resumable.keep(session, this.#nowMs());
   }
 
   #onTip(): void {
     this.#jobs.retire();
-    this.#seen.clear();
+    this.#seenHashes.clear();
     this.announce(true);
   }
 
@@ -381,7 +381,7 @@ class Pool implements DevnetPool {
 
   /** The second parameter may name a session that ended: it goes on with the same extranonce1. */
   #subscribe(peer: LinePeer, fresh: PoolSession, params: readonly unknown[]): unknown {
-    const old = fresh.subscribed ? undefined : this.#kept.take(params[1], this.#nowMs());
+    const old = fresh.subscribed ? undefined : this.#resumable.take(params[1], this.#nowMs());
     let session = fresh;
     if (old !== undefined) {
       this.stats.resumed += 1;
@@ -432,7 +432,7 @@ class Pool implements DevnetPool {
     }
     const { difficulty, target } = session.difficulty.at(job.number);
     if (!isBlock && solved.hashNumber > target) return refused(23, 'Above target');
-    if (this.#seen.has(solved.hash)) return refused(22, 'Duplicate');
+    if (this.#seenHashes.has(solved.hash)) return refused(22, 'Duplicate');
     this.#accept(fields, solved, target);
     const next = session.vardiff?.onShare(difficulty, session.difficulty.latest.difficulty, this.#nowMs());
     if (next !== undefined) this.#changeDifficulty(peer, session, next);
@@ -440,7 +440,7 @@ class Pool implements DevnetPool {
   }
 
   #accept({ worker }: SubmitFields, { hash }: HashedSolution, target: bigint): void {
-    if (this.#seen.size < MAX_SEEN) this.#seen.add(hash);
+    if (this.#seenHashes.size < MAX_SEEN) this.#seenHashes.add(hash);
     const workHashes = workOfTarget(target);
     const credit = this.#creditOf(worker);
     credit.shares += 1;

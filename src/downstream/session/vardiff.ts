@@ -24,7 +24,7 @@ export type VardiffState = {
   /** The rate was found. Before that it is searched for, with more shares than in the end. */
   readonly isSettled: boolean;
   /**
-   * Of the search, before the window: shares, and the time they took in units of the time a share should take, each
+   * Of the search, before the window: shares, and the time they took over the time they should take, each
    * part of it over the difficulty it was spent at. Their quotient estimates the ideal difficulty.
    */
   readonly foundShares: number;
@@ -64,7 +64,7 @@ export function startVardiff(options: VardiffOptions, monotonicMs: number): Vard
   return startWindow(clamp(powerOfTwo(options.start), options), monotonicMs, {});
 }
 
-/** The difficulty a miner asked for as the new starting point (`suggest_difficulty`); the rate still decides afterwards. */
+/** The state after `suggest_difficulty`: a new starting point, from which the rate decides. */
 export function suggestVardiff(
   options: VardiffOptions,
   state: VardiffState,

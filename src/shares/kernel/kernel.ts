@@ -34,7 +34,7 @@ export interface ShareKernel {
    * @param extranonce exactly the job's extranonceSize bytes
    * @param version the version as hashed, u32
    */
-  put(
+  setShare(
     slot: number,
     job: KernelJobHandle,
     extranonce: Uint8Array,

@@ -62,7 +62,7 @@ class PortableKernel implements ShareKernel {
     assert(this.#jobs.delete(handle), 'kernel_job_unknown', handle);
   }
 
-  put(
+  setShare(
     slot: number,
     job: KernelJobHandle,
     extranonce: Uint8Array,

@@ -127,7 +127,7 @@ export class SimdKernel implements ShareKernel {
     this.#setWord(handle + this.#layout.JOB_MAGIC, 0);
   }
 
-  put(
+  setShare(
     slot: number,
     job: KernelJobHandle,
     extranonce: Uint8Array,

@@ -125,7 +125,7 @@ describe.each(KERNELS)('%s kernel', (_name, create) => {
       if (live.length > 16) kernel.removeJob(live.splice(turn % 16, 1)[0]!.handle);
       if (turn % 20 !== 0) continue;
       live.forEach(({ share, handle }, slot) => {
-        kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+        kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
       });
       kernel.run(live.length);
       const hashes = kernel.hashes.slice();
@@ -141,16 +141,16 @@ describe.each(KERNELS)('%s kernel', (_name, create) => {
     const kernel = create(4);
     const share = genesisShare(40, 8);
     const handle = kernel.addJob(share.job);
-    expect(() => kernel.put(0, handle, new Uint8Array(7), 0, 0, 0)).toThrow('kernel_extranonce_size');
-    expect(() => kernel.put(4, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
-    expect(() => kernel.put(-1, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
+    expect(() => kernel.setShare(0, handle, new Uint8Array(7), 0, 0, 0)).toThrow('kernel_extranonce_size');
+    expect(() => kernel.setShare(4, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
+    expect(() => kernel.setShare(-1, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_slot');
     expect(() => kernel.run(5)).toThrow('kernel_count');
     expect(() => kernel.run(1)).toThrow('kernel_slot');
-    kernel.put(0, handle, share.extranonce, 0, 0, 0);
+    kernel.setShare(0, handle, share.extranonce, 0, 0, 0);
     kernel.run(0);
     kernel.removeJob(handle);
     expect(() => kernel.removeJob(handle)).toThrow('kernel_job_unknown');
-    expect(() => kernel.put(0, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_job_unknown');
+    expect(() => kernel.setShare(0, handle, share.extranonce, 0, 0, 0)).toThrow('kernel_job_unknown');
     expect(() => create(0)).toThrow('kernel_capacity');
   });
 });
@@ -171,7 +171,7 @@ describe('simd kernel memory', () => {
     const share = genesisShare(40, 8);
     const handle = kernel.addJob(share.job);
     const put = (slot: number): void =>
-      kernel.put(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
+      kernel.setShare(slot, handle, share.extranonce, share.ntime, share.nonce, share.version);
     put(0);
     put(2);
     expect(() => kernel.run(3)).toThrow('kernel_slot_without_job');
