@@ -112,7 +112,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
       ),
     upstream_reject_ratio: byName(({ health }) => health.rejectRatio),
     upstream_round_trip_seconds: byName(({ health: { rttMs } }) =>
-      rttMs === null ? undefined : rttMs / 1000,
+      rttMs === undefined ? undefined : rttMs / 1000,
     ),
     upstream_connects_total: byName(({ figures }) => figures.connection?.connects),
     upstream_disconnects_total: byName(({ figures }) => figures.connection?.disconnects ?? {}),

@@ -7,7 +7,7 @@ import type { Job, UpstreamJob } from '../jobs/job.ts';
 import type { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Destination, DestinationLink, DestinationLinkListener } from '../upstream/destination.ts';
-import { type FailoverPolicy, isHealthy } from '../upstream/failover.ts';
+import { type FailoverOptions, isHealthy } from '../upstream/failover.ts';
 import { NOWHERE } from './routing.ts';
 import type { DestinationSetup, WorkRoute, WorkRoutes } from './work-routes.ts';
 
@@ -27,7 +27,7 @@ export type DedicatedUpstreamsDeps = {
   readonly log: Logger;
   readonly routes: WorkRoutes;
   /** By which a destination counts as healthy. */
-  readonly policy: FailoverPolicy;
+  readonly failover: FailoverOptions;
   /** Where a session should be now. */
   readonly route: (session: Session) => string;
 };
@@ -134,14 +134,14 @@ export class DedicatedUpstreams {
 
   /** A connection that works is worth more than a better place, but not than what a contract is owed. */
   #isPinned(session: Session, { at, route }: Linked, to: string): boolean {
-    const { routes, policy } = this.#deps;
+    const { routes, failover } = this.#deps;
     const from = routes.byName(route);
     if (from === undefined || !routes.isLive(from)) return false;
     if (from.contract !== undefined || routes.byName(to)?.contract !== undefined) return false;
     if (to === NOWHERE) return true;
     if (at.links?.of(session.id)?.ready !== true) return false;
     const { health } = at;
-    return !health.up || isHealthy(policy, health);
+    return !health.up || isHealthy(failover, health);
   }
 
   /** The connection stays; what it brings is for another stream from now on. */

@@ -57,9 +57,9 @@ export function destinationStatus({ mining, work }: Facts): DestinationStatus[] 
     const { seq, workHashes } = work.total(name);
     return {
       ...{ name, role: setup.role, up: health.up, tls: connection?.isTls === true },
-      job_age_ms: health.jobAgeMs,
+      job_age_ms: health.jobAgeMs ?? null,
       reject_ratio: health.rejectRatio,
-      rtt_ms: health.rttMs,
+      rtt_ms: health.rttMs ?? null,
       shares: figures.shares,
       combinations: verdictMatrixCounts(destination),
       last_refusal: figures.lastRefusal ?? null,

@@ -26,7 +26,7 @@ import { DedicatedUpstreams } from './dedicated-upstreams.ts';
 import { downstreamOptions } from './downstream-options.ts';
 import { Router } from './router.ts';
 import { NOWHERE } from './routing.ts';
-import { failoverPolicy, splitPolicy, upstreamOptions } from './upstream-options.ts';
+import { failoverOptions, splitOptions, upstreamOptions } from './upstream-options.ts';
 import {
   type ContractWork,
   type DestinationSetup,
@@ -143,7 +143,7 @@ export class Mining {
     this.linked = new DedicatedUpstreams({
       ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
       routes: this.routes,
-      policy: failoverPolicy(config.failover),
+      failover: failoverOptions(config.failover),
       route: (session) => this.router.route(session),
     });
     for (const row of config.destinations) this.addPool(row);
@@ -265,7 +265,7 @@ export class Mining {
   #makeRouter({ failover, split }: ProxyConfig): Router {
     const { clock, log } = this.#deps;
     return new Router(
-      { failover: failoverPolicy(failover), split: splitPolicy(split) },
+      { failover: failoverOptions(failover), split: splitOptions(split) },
       {
         ...{ server: () => this.server, clock, log },
         prepare: (name) => this.#prepare(name),

@@ -2,29 +2,31 @@ import type { Clock } from '../base/clock.ts';
 import type { DownstreamServer } from '../downstream/server/server.ts';
 import type { Session } from '../downstream/session/session.ts';
 import type { Logger } from '../log/logger.ts';
-import type { FailoverPolicy } from '../upstream/failover.ts';
+import type { FailoverOptions } from '../upstream/failover.ts';
 import {
-  newSplit,
   type SplitAccount,
   type SplitDestination,
-  type SplitPolicy,
+  type SplitEffect,
+  type SplitEvent,
+  type SplitOptions,
   type SplitSession,
   type SplitState,
-  splitHashrate,
+  transition as split,
   targetsOf,
+  UNDIVIDED,
 } from '../upstream/split.ts';
 import {
+  NO_ROUTE,
   NOWHERE,
   namesOf,
-  newRouting,
   type Plan,
   planText,
-  type RoutingInput,
+  type RoutingDemand,
   type RoutingState,
-  route,
+  transition as route,
 } from './routing.ts';
 
-export type RouterOptions = { readonly failover: FailoverPolicy; readonly split: SplitPolicy };
+export type RouterOptions = { readonly failover: FailoverOptions; readonly split: SplitOptions };
 
 export type RouterDeps = {
   readonly server: () => Pick<DownstreamServer, 'assign' | 'session' | 'sessions'>;
@@ -41,17 +43,16 @@ export type RouterDeps = {
 /** Accepted shares below which a session's hashrate is as good as unknown. */
 const MEASURED_SHARES = 8;
 
-/** As `splitHashrate` counts a session while the hashrate of none is known. */
+/** As `split.ts` counts a session while the hashrate of none is known. */
 const UNMEASURED = 1n;
 
 /** Who mines where: follows the plan, and divides sessions where the plan has several routes. */
 export class Router {
   readonly stats = { failovers: 0, moves: 0 };
+  readonly #options: RouterOptions;
   readonly #deps: RouterDeps;
-  #routing: RoutingState;
-  #split: SplitState;
-  #plan: Plan = { type: 'one', destination: NOWHERE };
-  #accounts: readonly SplitAccount[] = [];
+  #routing: RoutingState = NO_ROUTE;
+  #split: SplitState = UNDIVIDED;
   /** Assigned hashrate by route as of the last round, with what was routed since. */
   #assigned = new Map<string, bigint>();
   #mean = UNMEASURED;
@@ -59,72 +60,80 @@ export class Router {
   readonly #routed = new Map<number, string>();
 
   constructor(options: RouterOptions, deps: RouterDeps) {
+    this.#options = options;
     this.#deps = deps;
-    this.#routing = newRouting(options.failover);
-    this.#split = newSplit(options.split);
   }
 
   /** The routes by which sessions mine now, best first; empty when nowhere. */
   get routes(): readonly string[] {
-    return namesOf(this.#plan);
+    return namesOf(this.#routing.plan);
   }
 
   /** Of the last round, by route; empty while all mine by one. */
   get accounts(): readonly SplitAccount[] {
-    return this.#accounts;
+    return this.#routing.plan.type === 'split' ? this.#split.accounts : [];
   }
 
   /** Moves sessions where the plan has changed. */
-  update(input: RoutingInput): void {
-    const { clock, log, prepare, onNowhere, server } = this.#deps;
-    const next = route(this.#routing, input, clock.monotonicMs());
-    this.#routing = next.state;
-    const before = this.#plan;
-    const [from, to] = [planText(before), planText(next.plan)];
-    this.#plan = next.plan;
-    for (const name of namesOf(next.plan)) prepare(name);
-    if (from === to) return;
-    log.info({ from, to }, 'hashrate moves');
+  update(demand: RoutingDemand): void {
+    const event = { type: 'demand', ...demand } as const;
+    const { state, effects } = route(this.#options, this.#routing, event, this.#deps.clock.monotonicMs());
+    this.#routing = state;
+    for (const effect of effects) {
+      if (effect.type === 'prepare') this.#deps.prepare(effect.route);
+      else this.#move(effect.from, effect.to);
+    }
+  }
+
+  #move(from: Plan, to: Plan): void {
+    const { log, onNowhere, server } = this.#deps;
+    log.info({ from: planText(from), to: planText(to) }, 'hashrate moves');
     this.stats.failovers += 1;
-    if (next.plan.type === 'split') {
-      // What was decided for another set of destinations holds nobody where it is.
-      this.#split = { ...this.#split, movedAtMs: new Map() };
+    if (to.type === 'split') {
+      this.#divide({ type: 'destinations_changed' });
       this.balance();
       return;
     }
-    this.#accounts = [];
     this.#routed.clear();
-    server().assign('all', next.plan.destination);
-    if (next.plan.destination === NOWHERE) onNowhere(namesOf(before));
+    server().assign('all', to.destination);
+    if (to.destination === NOWHERE) onNowhere(namesOf(from));
   }
 
   /** One round of the division; to be called every second. */
   balance(): void {
-    if (this.#plan.type !== 'split') return;
-    const { clock, log } = this.#deps;
-    const server = this.#deps.server();
-    const { destinations } = this.#plan;
-    const sessions = splitSessions(server.sessions(), destinations, this.#deps.routeOf);
-    const round = splitHashrate(this.#split, { sessions, destinations }, clock.monotonicMs());
-    this.#split = round.state;
-    this.#accounts = round.accounts;
+    if (this.#routing.plan.type !== 'split') return;
+    const { destinations } = this.#routing.plan;
+    const sessions = splitSessions(this.#deps.server().sessions(), destinations, this.#deps.routeOf);
+    const moves = this.#divide({ type: 'round', sessions, destinations });
     this.#assigned = new Map(
-      round.accounts.map(({ name, assignedHashesPerSecond }) => [name, assignedHashesPerSecond]),
+      this.#split.accounts.map(({ name, assignedHashesPerSecond }) => [name, assignedHashesPerSecond]),
     );
     this.#mean = meanOf(sessions);
     this.#routed.clear();
-    for (const move of round.moves) {
+    const server = this.#deps.server();
+    for (const move of moves) {
       const session = server.session(move.session);
       if (session !== undefined) server.assign(session, move.to ?? NOWHERE);
     }
-    this.stats.moves += round.moves.length;
-    if (round.moves.length > 0) log.debug({ sessions: round.moves.length }, 'sessions move');
+    this.stats.moves += moves.length;
+    if (moves.length > 0) this.#deps.log.debug({ sessions: moves.length }, 'sessions move');
+  }
+
+  #divide(event: SplitEvent): readonly SplitEffect[] {
+    const { state, effects } = split(
+      this.#options.split,
+      this.#split,
+      event,
+      this.#deps.clock.monotonicMs(),
+    );
+    this.#split = state;
+    return effects;
   }
 
   /** For a session that has none yet: the one that lacks most. */
   route(session: Session): string {
-    if (this.#plan.type === 'one') return this.#plan.destination;
-    const { destinations } = this.#plan;
+    if (this.#routing.plan.type === 'one') return this.#routing.plan.destination;
+    const { destinations } = this.#routing.plan;
     const known = this.#routed.get(session.id);
     if (known !== undefined && destinations.some(({ name }) => name === known)) return known;
     const total = destinations.reduce((sum, { name }) => sum + this.#assignedTo(name), this.#mean);
@@ -161,7 +170,7 @@ function splitSessions(
       {
         id,
         hashesPerSecond: isMeasured ? BigInt(Math.round(hashesPerSecond)) : 0n,
-        destination: name === NOWHERE ? null : name,
+        destination: name === NOWHERE ? undefined : name,
         pinned: name !== destination && names.has(name),
       },
     ];

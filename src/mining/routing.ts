@@ -1,12 +1,12 @@
 import type { QuotaConfig } from '../config/config.ts';
 import {
-  choose,
   type DestinationHealth,
-  type FailoverPolicy,
+  type FailoverOptions,
   type FailoverState,
+  transition as failover,
   isHealthy,
   isUsable,
-  newFailover,
+  NO_CHOICE,
 } from '../upstream/failover.ts';
 import type { SplitDestination } from '../upstream/split.ts';
 
@@ -22,14 +22,15 @@ export type RoutedDestination = {
   readonly quota: QuotaConfig | undefined;
 };
 
-export type RoutingInput = {
+/** Who wants the hashrate. */
+export type RoutingDemand = {
   /** The contracts that want hashrate, each by a name of its own. */
   readonly contracts: readonly RoutedDestination[];
   /** The miner's own, best first. */
   readonly fallbacks: readonly RoutedDestination[];
 };
 
-/** Where the hashrate goes, by names of routes: all to one, or divided by `splitHashrate`. */
+/** Where the hashrate goes, by names of routes: all to one, or divided by `split.ts`. */
 export type Plan =
   | { readonly type: 'one'; readonly destination: string }
   | { readonly type: 'split'; readonly destinations: readonly SplitDestination[] };
@@ -42,35 +43,59 @@ type Partaking = {
   readonly failed: ReadonlySet<string>;
 };
 
-export type RoutingState = { readonly failover: FailoverState; readonly partaking: Partaking };
+export type RoutingOptions = { readonly failover: FailoverOptions };
 
-export function newRouting(policy: FailoverPolicy): RoutingState {
-  return {
-    failover: newFailover(policy),
-    partaking: { healthySinceMs: new Map(), failed: new Set() },
-  };
-}
+export type RoutingState = {
+  readonly plan: Plan;
+  readonly failover: FailoverState;
+  readonly partaking: Partaking;
+};
+
+/** Who wants hashrate now, and how each of them does. */
+export type RoutingEvent = { readonly type: 'demand' } & RoutingDemand;
+
+export type RoutingEffect =
+  /** Have the work of this route ready. */
+  | { readonly type: 'prepare'; readonly route: string }
+  /** Send the sessions where the new plan says. */
+  | { readonly type: 'move'; readonly from: Plan; readonly to: Plan };
+
+export type RoutingTransition = {
+  readonly state: RoutingState;
+  readonly effects: readonly RoutingEffect[];
+};
+
+/** Before anybody wants hashrate. */
+export const NO_ROUTE: RoutingState = {
+  plan: { type: 'one', destination: NOWHERE },
+  failover: NO_CHOICE,
+  partaking: { healthySinceMs: new Map(), failed: new Set() },
+};
 
 /**
  * First the contracts that want hashrate and whose upstream works: those with a rate get it, the others
  * divide by weight what rates leave. Only what they leave, or all while there are none, is for the miner's
  * own: those with a weight or a rate share, without one the best that works gets all. Pure.
+ * @param nowMs monotonic time
  */
-export function route(
+export function transition(
+  options: RoutingOptions,
   state: RoutingState,
-  input: RoutingInput,
-  monotonicMs: number,
-): { readonly state: RoutingState; readonly plan: Plan } {
-  const { policy } = state.failover;
-  const wished = input.fallbacks.filter(({ quota }) => quota !== undefined);
-  const others = input.fallbacks.filter(({ quota }) => quota === undefined).map(({ health }) => health);
-  const partaking = nextPartaking(policy, state.partaking, wished, monotonicMs);
-  const fallback = choose(state.failover, others, monotonicMs);
+  event: RoutingEvent,
+  nowMs: number,
+): RoutingTransition {
+  const wished = event.fallbacks.filter(({ quota }) => quota !== undefined);
+  const others = event.fallbacks.filter(({ quota }) => quota === undefined).map(({ health }) => health);
+  const partaking = nextPartaking(options.failover, state.partaking, wished, nowMs);
+  const seen = { type: 'health', destinations: others } as const;
+  const fallback = failover(options.failover, state.failover, seen, nowMs).state;
   const rest = others.find(({ name }) => name === fallback.choice);
-  const own = ownDestinations(policy, partaking, wished, rest, monotonicMs);
-  const served = input.contracts.filter(({ health }) => isUsable(health));
-  const next = { failover: fallback.state, partaking };
-  return { state: next, plan: planOf(served, own) };
+  const own = ownDestinations(options.failover, partaking, wished, rest, nowMs);
+  const served = event.contracts.filter(({ health }) => isUsable(health));
+  const plan = planOf(served, own);
+  const effects: RoutingEffect[] = namesOf(plan).map((route) => ({ type: 'prepare', route }));
+  if (planText(plan) !== planText(state.plan)) effects.push({ type: 'move', from: state.plan, to: plan });
+  return { state: { plan, failover: fallback, partaking }, effects };
 }
 
 const EQUAL_PART: QuotaConfig = { type: 'weight', weight: 1 };
@@ -90,52 +115,46 @@ function splitDestination({ health: { name }, quota }: RoutedDestination): Split
 
 /** Those that share, and behind them the one that takes what rates leave; the healthiest there are. */
 function ownDestinations(
-  policy: FailoverPolicy,
+  options: FailoverOptions,
   partaking: Partaking,
   wished: readonly RoutedDestination[],
   rest: DestinationHealth | undefined,
-  monotonicMs: number,
+  nowMs: number,
 ): readonly SplitDestination[] {
   const behind = rest === undefined ? [] : [splitDestination({ health: rest, quota: undefined })];
-  const steady = wished.filter(({ health: { name } }) => isSteady(policy, partaking, name, monotonicMs));
+  const steady = wished.filter(({ health: { name } }) => isSteady(options, partaking, name, nowMs));
   if (steady.length > 0) {
     const leavesNothing = steady.some(({ quota }) => quota?.type === 'weight');
-    const isRestHealthy = rest !== undefined && isHealthy(policy, rest);
+    const isRestHealthy = rest !== undefined && isHealthy(options, rest);
     return [...steady.map(splitDestination), ...(leavesNothing || !isRestHealthy ? [] : behind)];
   }
-  if (rest !== undefined && isHealthy(policy, rest)) return behind;
-  const healthy = wished.filter(({ health }) => isHealthy(policy, health));
+  if (rest !== undefined && isHealthy(options, rest)) return behind;
+  const healthy = wished.filter(({ health }) => isHealthy(options, health));
   if (healthy.length > 0) return healthy.map(splitDestination);
   const usable = wished.filter(({ health }) => isUsable(health));
   return usable.length > 0 ? usable.map(splitDestination) : behind;
 }
 
-function isSteady(
-  policy: FailoverPolicy,
-  partaking: Partaking,
-  name: string,
-  monotonicMs: number,
-): boolean {
+function isSteady(options: FailoverOptions, partaking: Partaking, name: string, nowMs: number): boolean {
   const since = partaking.healthySinceMs.get(name);
   if (since === undefined) return false;
-  return !partaking.failed.has(name) || monotonicMs - since >= policy.returnAfterMs;
+  return !partaking.failed.has(name) || nowMs - since >= options.returnAfterMs;
 }
 
 function nextPartaking(
-  policy: FailoverPolicy,
+  options: FailoverOptions,
   before: Partaking,
   wished: readonly RoutedDestination[],
-  monotonicMs: number,
+  nowMs: number,
 ): Partaking {
   const healthySinceMs = new Map<string, number>();
   const failed = new Set<string>();
   for (const { health } of wished) {
     const { name } = health;
     const since = before.healthySinceMs.get(name);
-    if (isHealthy(policy, health)) {
-      healthySinceMs.set(name, since ?? monotonicMs);
-      if (before.failed.has(name) && monotonicMs - (since ?? monotonicMs) < policy.returnAfterMs)
-        failed.add(name);
+    if (isHealthy(options, health)) {
+      healthySinceMs.set(name, since ?? nowMs);
+      if (before.failed.has(name) && nowMs - (since ?? nowMs) < options.returnAfterMs) failed.add(name);
     } else if (since !== undefined || before.failed.has(name)) failed.add(name);
   }
   return { healthySinceMs, failed };

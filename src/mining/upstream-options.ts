@@ -8,8 +8,8 @@ import type {
 } from '../config/config.ts';
 import { readSecretFile, readTextFile } from '../config/secrets.ts';
 import type { UpstreamClientOptions, UpstreamTls } from '../upstream/client.ts';
-import { FAILOVER_POLICY, type FailoverPolicy } from '../upstream/failover.ts';
-import { SPLIT_POLICY, type SplitPolicy } from '../upstream/split.ts';
+import { FAILOVER_OPTIONS, type FailoverOptions } from '../upstream/failover.ts';
+import { SPLIT_OPTIONS, type SplitOptions } from '../upstream/split.ts';
 
 /** What the configuration says about one upstream; passwords and certificates are read here. */
 export function upstreamOptions(row: DestinationConfig, env: Env): UpstreamClientOptions {
@@ -35,11 +35,11 @@ function tlsOptions({ caFile, serverName, verify }: UpstreamTlsConfig): Upstream
   };
 }
 
-export function failoverPolicy(config: FailoverConfig): FailoverPolicy {
+export function failoverOptions(config: FailoverConfig): FailoverOptions {
   const { returnAfterMs, maxRejectRatio, maxRoundTripMs } = config;
-  return { ...FAILOVER_POLICY, returnAfterMs, maxRejectRatio, maxRttMs: maxRoundTripMs };
+  return { ...FAILOVER_OPTIONS, returnAfterMs, maxRejectRatio, maxRttMs: maxRoundTripMs };
 }
 
-export function splitPolicy({ minStayMs, sliceMs, tolerance }: SplitConfig): SplitPolicy {
-  return { ...SPLIT_POLICY, minStayMs, sliceMs, tolerance };
+export function splitOptions({ minStayMs, sliceMs, tolerance }: SplitConfig): SplitOptions {
+  return { ...SPLIT_OPTIONS, minStayMs, sliceMs, tolerance };
 }

@@ -10,7 +10,7 @@ import type { Bead } from './bead.ts';
  */
 export type BeadOutcome = 'confirmed' | 'wrong_payout' | 'missing' | 'unknown';
 
-export type BeadWatchPolicy = {
+export type BeadWatchOptions = {
   /** After this time a share without a bead is given up. */
   readonly timeoutMs: number;
   /** The first question comes at once, the second after this time, each later one after twice as long. */
@@ -22,7 +22,7 @@ export type BeadWatchPolicy = {
   readonly watched: number;
 };
 
-export const BEAD_WATCH_POLICY: BeadWatchPolicy = {
+export const BEAD_WATCH_OPTIONS: BeadWatchOptions = {
   timeoutMs: 60_000,
   firstRetryMs: 250,
   maxRetryMs: 8_000,
@@ -41,7 +41,6 @@ type Watched = {
 };
 
 export type BeadWatchState = {
-  readonly policy: BeadWatchPolicy;
   /** By bead hash as displayed, in the order of arrival. */
   readonly watched: ReadonlyMap<string, Watched>;
 };
@@ -63,24 +62,32 @@ export type BeadWatchEffect =
       readonly hash: string;
       readonly outcome: BeadOutcome;
       readonly expected: string;
-      /** What the bead pays; null when there is none. */
-      readonly paid: string | null;
+      /** What the bead pays; undefined when there is none. */
+      readonly paid: string | undefined;
       readonly waitedMs: number;
     };
 
-export function newBeadWatch(policy: BeadWatchPolicy = BEAD_WATCH_POLICY): BeadWatchState {
-  return { policy, watched: new Map() };
-}
+export type BeadWatchTransition = {
+  readonly state: BeadWatchState;
+  readonly effects: readonly BeadWatchEffect[];
+};
 
-/** Whether forwarded shares became beads with the right payout address. Pure. */
-export function watchBeads(
+/** Before the first share. */
+export const NOTHING_WATCHED: BeadWatchState = { watched: new Map() };
+
+/**
+ * Whether forwarded shares became beads with the right payout address; pure.
+ * @param nowMs monotonic time
+ */
+export function transition(
+  options: BeadWatchOptions,
   state: BeadWatchState,
   event: BeadWatchEvent,
-  monotonicMs: number,
-): { readonly state: BeadWatchState; readonly effects: readonly BeadWatchEffect[] } {
+  nowMs: number,
+): BeadWatchTransition {
   const watched = new Map(state.watched);
   const effects: BeadWatchEffect[] = [];
-  const end = (hash: string, outcome: BeadOutcome, paid: string | null): void => {
+  const end = (hash: string, outcome: BeadOutcome, paid: string | undefined): void => {
     const { payoutAddress, sinceMs } = watched.get(hash)!;
     watched.delete(hash);
     effects.push({
@@ -89,24 +96,24 @@ export function watchBeads(
       outcome,
       expected: payoutAddress,
       paid,
-      waitedMs: monotonicMs - sinceMs,
+      waitedMs: nowMs - sinceMs,
     });
   };
-  apply(state, watched, event, monotonicMs, end);
+  apply(options, watched, event, nowMs, end);
   for (const [hash, entry] of watched) {
-    if (monotonicMs - entry.sinceMs < state.policy.timeoutMs) break;
-    end(hash, entry.denied ? 'missing' : 'unknown', null);
+    if (nowMs - entry.sinceMs < options.timeoutMs) break;
+    end(hash, entry.denied ? 'missing' : 'unknown', undefined);
   }
-  ask(state.policy, watched, monotonicMs, effects);
-  return { state: { ...state, watched }, effects };
+  ask(options, watched, nowMs, effects);
+  return { state: { watched }, effects };
 }
 
 function apply(
-  { policy }: BeadWatchState,
+  options: BeadWatchOptions,
   watched: Map<string, Watched>,
   event: BeadWatchEvent,
-  monotonicMs: number,
-  end: (hash: string, outcome: BeadOutcome, paid: string | null) => void,
+  nowMs: number,
+  end: (hash: string, outcome: BeadOutcome, paid: string | undefined) => void,
 ): void {
   if (event.type === 'tick') return;
   const { hash } = event;
@@ -115,35 +122,35 @@ function apply(
     if (entry !== undefined) return;
     const { payoutAddress } = event;
     watched.set(hash, {
-      ...{ payoutAddress, sinceMs: monotonicMs, askAtMs: monotonicMs },
+      ...{ payoutAddress, sinceMs: nowMs, askAtMs: nowMs },
       ...{ asked: 0, asking: false, denied: false },
     });
     for (const oldest of watched.keys()) {
-      if (watched.size <= policy.watched) break;
-      end(oldest, 'unknown', null);
+      if (watched.size <= options.watched) break;
+      end(oldest, 'unknown', undefined);
     }
   } else if (entry === undefined) return;
   else if (event.type === 'bead') {
     const paid = event.payoutAddress;
     end(hash, paid === entry.payoutAddress ? 'confirmed' : 'wrong_payout', paid);
   } else {
-    const waitMs = Math.min(policy.maxRetryMs, policy.firstRetryMs * 2 ** Math.min(entry.asked - 1, 30));
+    const waitMs = Math.min(options.maxRetryMs, options.firstRetryMs * 2 ** Math.min(entry.asked - 1, 30));
     const denied = entry.denied || event.type === 'absent';
-    watched.set(hash, { ...entry, asking: false, denied, askAtMs: monotonicMs + waitMs });
+    watched.set(hash, { ...entry, asking: false, denied, askAtMs: nowMs + waitMs });
   }
 }
 
 function ask(
-  policy: BeadWatchPolicy,
+  options: BeadWatchOptions,
   watched: Map<string, Watched>,
-  monotonicMs: number,
+  nowMs: number,
   effects: BeadWatchEffect[],
 ): void {
   let asking = 0;
   for (const entry of watched.values()) if (entry.asking) asking += 1;
   for (const [hash, entry] of watched) {
-    if (asking >= policy.queries) return;
-    if (entry.asking || entry.askAtMs > monotonicMs) continue;
+    if (asking >= options.queries) return;
+    if (entry.asking || entry.askAtMs > nowMs) continue;
     watched.set(hash, { ...entry, asking: true, asked: entry.asked + 1 });
     effects.push({ type: 'query', hash });
     asking += 1;
@@ -183,17 +190,16 @@ export class BeadWatch {
     ...{ queries: 0, failures: 0 },
   };
   readonly #deps: BeadWatchDeps;
+  readonly #options: BeadWatchOptions;
   readonly #tickMs: number;
-  #state: BeadWatchState;
-  #ticker: Timer | null = null;
+  #state: BeadWatchState = NOTHING_WATCHED;
+  #ticker: Timer | undefined;
 
-  constructor(
-    options: { readonly policy?: Partial<BeadWatchPolicy>; readonly tickMs?: number },
-    deps: BeadWatchDeps,
-  ) {
+  constructor(options: Partial<BeadWatchOptions> & { readonly tickMs?: number }, deps: BeadWatchDeps) {
+    const { tickMs = TICK_MS, ...rest } = options;
+    this.#options = { ...BEAD_WATCH_OPTIONS, ...rest };
     this.#deps = deps;
-    this.#tickMs = options.tickMs ?? TICK_MS;
-    this.#state = newBeadWatch({ ...BEAD_WATCH_POLICY, ...options.policy });
+    this.#tickMs = tickMs;
   }
 
   /** Shares whose outcome is open. */
@@ -207,7 +213,7 @@ export class BeadWatch {
 
   stop(): void {
     this.#ticker?.cancel();
-    this.#ticker = null;
+    this.#ticker = undefined;
   }
 
   /**
@@ -227,7 +233,12 @@ export class BeadWatch {
 
   #on(event: BeadWatchEvent): void {
     if (event.type === 'tick' && this.#state.watched.size === 0) return;
-    const { state, effects } = watchBeads(this.#state, event, this.#deps.clock.monotonicMs());
+    const { state, effects } = transition(
+      this.#options,
+      this.#state,
+      event,
+      this.#deps.clock.monotonicMs(),
+    );
     this.#state = state;
     for (const effect of effects) {
       if (effect.type === 'query') void this.#query(effect.hash);

@@ -188,10 +188,10 @@ export class UpstreamClient {
     return { option: this.#reading.option, ...this.#reading.state };
   }
 
-  /** Time since this connection's last `mining.notify`; null before the first. */
-  get jobAgeMs(): number | null {
-    const at = this.#connection?.session.notifiedAtMs ?? null;
-    return at === null ? null : this.#now() - at;
+  /** Time since this connection's last `mining.notify`; undefined before the first. */
+  get jobAgeMs(): number | undefined {
+    const at = this.#connection?.session.notifiedAtMs ?? undefined;
+    return at === undefined ? undefined : this.#now() - at;
   }
 
   /** Why the last connection or attempt ended; null while nothing failed. */
@@ -226,7 +226,7 @@ export class UpstreamClient {
   submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
     const connection = this.#connection;
     if (connection === null) {
-      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: null, resent: false });
+      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, resent: false });
       return;
     }
     for (const effect of connection.session.submit(share, done, this.#now())) {

@@ -3,19 +3,19 @@ export type DestinationHealth = {
   readonly name: string;
   /** Authorised and connected. */
   readonly up: boolean;
-  /** Time since the last `mining.notify`; null before the first. */
-  readonly jobAgeMs: number | null;
+  /** Time since the last `mining.notify`; undefined before the first. */
+  readonly jobAgeMs: number | undefined;
   /** Job age at which the destination counts as stuck. */
   readonly jobAgeLimitMs: number;
   /** Moving share of answers that were not `true`, silence included; 0 to 1. */
   readonly rejectRatio: number;
   /** Verdicts that went into `rejectRatio`. */
   readonly verdicts: number;
-  /** Moving average; null before the first answer. */
-  readonly rttMs: number | null;
+  /** Moving average; undefined before the first answer. */
+  readonly rttMs: number | undefined;
 };
 
-export type FailoverPolicy = {
+export type FailoverOptions = {
   /**
    * A better destination than the current must have been healthy for this long before it is returned to.
    */
@@ -28,7 +28,7 @@ export type FailoverPolicy = {
   readonly maxRttMs?: number;
 };
 
-export const FAILOVER_POLICY: FailoverPolicy = {
+export const FAILOVER_OPTIONS: FailoverOptions = {
   returnAfterMs: 60_000,
   maxRejectRatio: 0.5,
   minVerdicts: 20,
@@ -36,64 +36,77 @@ export const FAILOVER_POLICY: FailoverPolicy = {
 };
 
 export type FailoverState = {
-  readonly policy: FailoverPolicy;
-  /** The last choice; null while nothing was usable. */
-  readonly current: string | null;
+  /** Where to mine; undefined while nothing is usable. */
+  readonly choice: string | undefined;
   /** Since when each destination that is healthy now has been so without a break. */
   readonly healthySinceMs: ReadonlyMap<string, number>;
 };
 
-export function newFailover(policy: FailoverPolicy = FAILOVER_POLICY): FailoverState {
-  return { policy, current: null, healthySinceMs: new Map() };
-}
+/** How all there are to choose from do now, best first. */
+export type FailoverEvent = {
+  readonly type: 'health';
+  readonly destinations: readonly DestinationHealth[];
+};
+
+/** Mine there from now on; undefined: nowhere. */
+export type FailoverEffect = { readonly type: 'switch'; readonly to: string | undefined };
+
+export type FailoverTransition = {
+  readonly state: FailoverState;
+  readonly effects: readonly FailoverEffect[];
+};
+
+/** Before anything is known. */
+export const NO_CHOICE: FailoverState = { choice: undefined, healthySinceMs: new Map() };
 
 /** Connected and with work: shares can be mined to it, well or badly. */
 export function isUsable(health: DestinationHealth): boolean {
-  return health.up && health.jobAgeMs !== null;
+  return health.up && health.jobAgeMs !== undefined;
 }
 
 /** Usable, with fresh work, answers in time and shares that are accepted. */
-export function isHealthy(policy: FailoverPolicy, health: DestinationHealth): boolean {
-  const fresh = health.jobAgeMs !== null && health.jobAgeMs <= health.jobAgeLimitMs;
-  const refuses = health.verdicts >= policy.minVerdicts && health.rejectRatio > policy.maxRejectRatio;
-  const slow = health.rttMs !== null && health.rttMs > (policy.maxRttMs ?? Number.POSITIVE_INFINITY);
+export function isHealthy(options: FailoverOptions, health: DestinationHealth): boolean {
+  const fresh = health.jobAgeMs !== undefined && health.jobAgeMs <= health.jobAgeLimitMs;
+  const refuses = health.verdicts >= options.minVerdicts && health.rejectRatio > options.maxRejectRatio;
+  const slow = health.rttMs !== undefined && health.rttMs > (options.maxRttMs ?? Number.POSITIVE_INFINITY);
   return isUsable(health) && fresh && !refuses && !slow;
 }
 
 /**
- * Where to mine now. A healthy current destination is left only for a better one that has been healthy for
- * `returnAfterMs`; an unhealthy one at once, for the best that is steady, else healthy, else usable. Pure.
- * @param healths best first
- * @returns the new state, and the name of the choice or null when nothing is usable
+ * Where to mine now; pure. A healthy choice is left only for a better one that has been healthy for
+ * `returnAfterMs`; an unhealthy one at once, for the best that is steady, else healthy, else usable.
+ * @param nowMs monotonic time
  */
-export function choose(
+export function transition(
+  options: FailoverOptions,
   state: FailoverState,
-  healths: readonly DestinationHealth[],
-  monotonicMs: number,
-): { readonly state: FailoverState; readonly choice: string | null } {
-  const { policy, current } = state;
+  event: FailoverEvent,
+  nowMs: number,
+): FailoverTransition {
   const healthySinceMs = new Map<string, number>();
-  for (const health of healths) {
-    if (isHealthy(policy, health))
-      healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? monotonicMs);
+  for (const health of event.destinations) {
+    if (isHealthy(options, health))
+      healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? nowMs);
   }
   const steady = (name: string): boolean => {
     const since = healthySinceMs.get(name);
-    return since !== undefined && monotonicMs - since >= policy.returnAfterMs;
+    return since !== undefined && nowMs - since >= options.returnAfterMs;
   };
-  const names = healths.map((health) => health.name);
-  const choice = pick(names, current, steady, healthySinceMs, healths);
-  return { state: { policy, current: choice, healthySinceMs }, choice };
+  const choice = pick(event.destinations, state.choice, steady, healthySinceMs);
+  return {
+    state: { choice, healthySinceMs },
+    effects: choice === state.choice ? [] : [{ type: 'switch', to: choice }],
+  };
 }
 
 function pick(
-  names: readonly string[],
-  current: string | null,
+  healths: readonly DestinationHealth[],
+  current: string | undefined,
   steady: (name: string) => boolean,
   healthySinceMs: ReadonlyMap<string, number>,
-  healths: readonly DestinationHealth[],
-): string | null {
-  if (current !== null && healthySinceMs.has(current)) {
+): string | undefined {
+  const names = healths.map((health) => health.name);
+  if (current !== undefined && healthySinceMs.has(current)) {
     const better = names.slice(0, names.indexOf(current)).find(steady);
     return better ?? current;
   }
@@ -101,5 +114,5 @@ function pick(
   if (healthy !== undefined) return healthy;
   const usable = healths.filter(isUsable);
   const same = usable.find((health) => health.name === current);
-  return (same ?? usable[0])?.name ?? null;
+  return (same ?? usable[0])?.name;
 }

@@ -47,7 +47,7 @@ export class Outbox {
   send(id: number, sent: SentShare, granted: number | null): void {
     const { share } = sent;
     const { bits, guess } = this.#reading.param(share, granted ?? 0);
-    const given = this.#sent.add(id, { ...sent, guess: granted === null ? null : guess });
+    const given = this.#sent.add(id, { ...sent, guess: granted === null ? undefined : guess });
     if (given !== undefined) this.#giveUp(given);
     const fields = {
       jobId: share.job.upstreamJobId,
@@ -86,13 +86,13 @@ export class Outbox {
     const { result, error } = reply;
     const code = error?.code ?? null;
     if (result === true && error === null)
-      this.#resolve(sent, { outcome: 'accepted', code, reason: '', rttMs });
+      this.#judged(sent, { outcome: 'accepted', code, reason: '', rttMs }, monotonicMs);
     else if (sent.resent && isDuplicate(error)) {
       this.#deps.stats.resentDuplicates += 1;
       this.#resolve(sent, { outcome: 'lost', code, reason: 'upstream_closed', rttMs });
     } else {
       const reason = error?.text || 'refused without a reason';
-      this.#resolve(sent, { outcome: 'refused', code, reason, rttMs });
+      this.#judged(sent, { outcome: 'refused', code, reason, rttMs }, monotonicMs);
     }
     return rttMs;
   }
@@ -116,10 +116,15 @@ export class Outbox {
     this.#resolve(sent, { outcome: 'lost', code: null, reason: 'overload', rttMs: null });
   }
 
+  /** By the upstream itself: only this tells how it reads version bits. */
+  #judged(sent: SentShare, verdict: UpstreamVerdict, monotonicMs: number): void {
+    if (sent.guess !== undefined && this.#reading.judge(sent.guess, verdict, monotonicMs))
+      this.#deps.stats.readingChanges += 1;
+    this.#resolve(sent, verdict);
+  }
+
   #resolve(sent: SentShare, verdict: UpstreamVerdict): void {
-    const { stats } = this.#deps;
-    stats[verdict.outcome] += 1;
-    if (sent.guess !== null && this.#reading.judge(sent.guess, verdict)) stats.readingChanges += 1;
+    this.#deps.stats[verdict.outcome] += 1;
     this.#deps.resolve(sent, verdict);
   }
 }

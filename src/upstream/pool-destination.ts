@@ -56,7 +56,7 @@ export class PoolDestination implements Destination {
   readonly #clock: Clock;
   #mode: LinkMode | undefined;
   #lastJob: UpstreamJob | undefined;
-  #rttMs: number | null = null;
+  #rttMs: number | undefined;
   #rttAtMs = Number.NEGATIVE_INFINITY;
   #rejectRatio = 0;
   #verdicts = 0;
@@ -107,7 +107,7 @@ export class PoolDestination implements Destination {
       jobAgeLimitMs: this.#jobAgeLimitMs,
       rejectRatio: remembered ? this.#rejectRatio : 0,
       verdicts: remembered ? this.#verdicts : 0,
-      rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : null,
+      rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : undefined,
     };
   }
 
@@ -186,9 +186,9 @@ export class PoolDestination implements Destination {
 
   #onRtt(rttMs: number): void {
     const monotonicMs = this.#clock.monotonicMs();
-    if (monotonicMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = null;
+    if (monotonicMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = undefined;
     this.#rttAtMs = monotonicMs;
-    this.#rttMs = this.#rttMs === null ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
+    this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
     this.#listener.observeRttSeconds?.(this, rttMs / 1000);
   }
 

@@ -195,7 +195,7 @@ export class UpstreamSession {
    */
   submit(share: UpstreamShare, done: VerdictCallback | null, monotonicMs: number): SessionEffect[] {
     assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
-    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: null, resent: false };
+    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: undefined, resent: false };
     if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
     else if (this.#mayKeep(share.job)) this.#outbox.keep(sent);
     else this.#outbox.lose(sent);

@@ -18,13 +18,13 @@ export type SplitSession = {
   readonly id: number;
   /** Measured; 0 while unknown, then it counts as the mean of the others. */
   readonly hashesPerSecond: bigint;
-  /** Where it mines to now; null nowhere. */
-  readonly destination: string | null;
+  /** Where it mines to now; undefined nowhere. */
+  readonly destination: string | undefined;
   /** Cannot be moved: its extranonce is its upstream's. */
   readonly pinned?: boolean;
 };
 
-export type SplitPolicy = {
+export type SplitOptions = {
   /** A session stays at least this long, unless its destination fails. */
   readonly minStayMs: number;
   /** Parts of its target by which a destination may be off before sessions are moved. */
@@ -38,7 +38,7 @@ export type SplitPolicy = {
   readonly maxMoves: number;
 };
 
-export const SPLIT_POLICY: SplitPolicy = {
+export const SPLIT_OPTIONS: SplitOptions = {
   minStayMs: 60_000,
   tolerance: 0.01,
   sliceMs: 300_000,
@@ -46,21 +46,33 @@ export const SPLIT_POLICY: SplitPolicy = {
 };
 
 export type SplitState = {
-  readonly policy: SplitPolicy;
-  /** Monotonic; null before the first round. */
-  readonly atMs: number | null;
+  /** Of the last round. */
+  readonly atMs: number | undefined;
   readonly movedAtMs: ReadonlyMap<number, number>;
   /** By destination, in hashes * 1000: what it should have got and has not, exactly, within bounds. */
   readonly missing: ReadonlyMap<string, bigint>;
   /** By destination: target less assigned, in hashes per second, since `atMs`. */
   readonly shortfall: ReadonlyMap<string, bigint>;
+  /** Of the last round. */
+  readonly accounts: readonly SplitAccount[];
 };
 
-export type SplitMove = {
+export type SplitEvent =
+  /** Divide now, as once a second. Destinations best first. */
+  | {
+      readonly type: 'round';
+      readonly sessions: readonly SplitSession[];
+      readonly destinations: readonly SplitDestination[];
+    }
+  /** What was decided for another set of destinations holds nobody where it is. */
+  | { readonly type: 'destinations_changed' };
+
+export type SplitEffect = {
+  readonly type: 'move';
   readonly session: number;
-  readonly from: string | null;
-  /** Null when no destination is usable. */
-  readonly to: string | null;
+  readonly from: string | undefined;
+  /** Undefined when no destination is usable. */
+  readonly to: string | undefined;
 };
 
 /** One for each destination, in their order. Over the usable ones targets add up to all that is assigned. */
@@ -73,9 +85,16 @@ export type SplitAccount = {
   readonly missingHashes: bigint;
 };
 
-export function newSplit(policy: SplitPolicy = SPLIT_POLICY): SplitState {
-  return { policy, atMs: null, movedAtMs: new Map(), missing: new Map(), shortfall: new Map() };
-}
+export type SplitTransition = { readonly state: SplitState; readonly effects: readonly SplitEffect[] };
+
+/** Before the first round. */
+export const UNDIVIDED: SplitState = {
+  atMs: undefined,
+  movedAtMs: new Map(),
+  missing: new Map(),
+  shortfall: new Map(),
+  accounts: [],
+};
 
 /** Of a session, that its move improves the sum: it must be at most 2/3 of what the two places are off. */
 const GAIN_NUMERATOR = 2n;
@@ -97,41 +116,40 @@ type Place = {
 type Rated = { readonly session: SplitSession; readonly rate: bigint };
 
 /**
- * Which session mines to which destination. Sessions whose destination is not usable move at once; others
- * only when that brings the destinations nearer to their targets by a margin, so that nothing moves forth
- * and back by itself. Pure.
- * @param input destinations best first
+ * Which session mines to which destination; pure. Sessions whose destination is not usable move at once;
+ * others only when that brings the destinations nearer to their targets by a margin, so that nothing moves
+ * forth and back by itself.
+ * @param nowMs monotonic time
  */
-export function splitHashrate(
+export function transition(
+  options: SplitOptions,
   state: SplitState,
-  input: { readonly sessions: readonly SplitSession[]; readonly destinations: readonly SplitDestination[] },
-  monotonicMs: number,
-): { readonly state: SplitState; readonly moves: SplitMove[]; readonly accounts: SplitAccount[] } {
-  const { policy } = state;
-  const rated = ratesOf(input.sessions);
+  event: SplitEvent,
+  nowMs: number,
+): SplitTransition {
+  if (event.type === 'destinations_changed')
+    return { state: { ...state, movedAtMs: new Map() }, effects: [] };
+  const rated = ratesOf(event.sessions);
   const total = rated.reduce((sum, { rate }) => sum + rate, 0n);
-  const targets = targetsOf(input.destinations, total);
+  const targets = targetsOf(event.destinations, total);
   const largest = rated.reduce((most, { rate }) => (rate > most ? rate : most), 0n);
-  const missing = missingNow(state, [...targets.keys()], largest, monotonicMs);
+  const missing = missingNow(options, state, [...targets.keys()], largest, nowMs);
   const places = [...targets].map(([name, target]) =>
-    placeOf(policy, name, target, missing.get(name) ?? 0n),
+    placeOf(options, name, target, missing.get(name) ?? 0n),
   );
-  const moves: SplitMove[] = [];
+  const moves: SplitEffect[] = [];
   const movedAtMs = new Map<number, number>();
   const unassigned = assignCurrent(places, rated, (session) => {
     const since = state.movedAtMs.get(session.id);
     if (since !== undefined) movedAtMs.set(session.id, since);
-    return since === undefined || monotonicMs - since >= policy.minStayMs;
+    return since === undefined || nowMs - since >= options.minStayMs;
   });
   for (const one of unassigned) moves.push(...place(places, one));
-  balance(places, policy.maxMoves, moves);
-  for (const { session } of moves) movedAtMs.set(session, monotonicMs);
+  balance(places, options.maxMoves, moves);
+  for (const { session } of moves) movedAtMs.set(session, nowMs);
   const shortfall = new Map(places.map(({ name, target, assigned }) => [name, target - assigned]));
-  return {
-    state: { policy, atMs: monotonicMs, movedAtMs, missing, shortfall },
-    moves,
-    accounts: input.destinations.map(({ name }) => accountOf(name, places, missing)),
-  };
+  const accounts = event.destinations.map(({ name }) => accountOf(name, places, missing));
+  return { state: { atMs: nowMs, movedAtMs, missing, shortfall, accounts }, effects: moves };
 }
 
 function ratesOf(sessions: readonly SplitSession[]): Rated[] {
@@ -180,14 +198,15 @@ export function targetsOf(
 
 /** Bounded, so that a destination that was starved for long is not owed the hashrate of a whole day. */
 function missingNow(
-  { policy, atMs, missing, shortfall }: SplitState,
+  options: SplitOptions,
+  { atMs, missing, shortfall }: SplitState,
   names: readonly string[],
   largest: bigint,
-  monotonicMs: number,
+  nowMs: number,
 ): ReadonlyMap<string, bigint> {
-  if (policy.sliceMs === 0) return new Map();
-  const elapsedMs = BigInt(Math.max(0, Math.round(monotonicMs - (atMs ?? monotonicMs))));
-  const most = 2n * largest * BigInt(Math.round(Math.max(policy.sliceMs, policy.minStayMs)));
+  if (options.sliceMs === 0) return new Map();
+  const elapsedMs = BigInt(Math.max(0, Math.round(nowMs - (atMs ?? nowMs))));
+  const most = 2n * largest * BigInt(Math.round(Math.max(options.sliceMs, options.minStayMs)));
   return new Map(
     names.map((name) => {
       const sum = (missing.get(name) ?? 0n) + (shortfall.get(name) ?? 0n) * elapsedMs;
@@ -196,9 +215,9 @@ function missingNow(
   );
 }
 
-function placeOf(policy: SplitPolicy, name: string, target: bigint, missing: bigint): Place {
-  const wanted = policy.sliceMs === 0 ? target : target + missing / BigInt(Math.round(policy.sliceMs));
-  const tolerance = (target * BigInt(Math.round(policy.tolerance * WEIGHT_SCALE))) / BigInt(WEIGHT_SCALE);
+function placeOf(options: SplitOptions, name: string, target: bigint, missing: bigint): Place {
+  const wanted = options.sliceMs === 0 ? target : target + missing / BigInt(Math.round(options.sliceMs));
+  const tolerance = (target * BigInt(Math.round(options.tolerance * WEIGHT_SCALE))) / BigInt(WEIGHT_SCALE);
   return { name, target, wanted, tolerance, assigned: 0n, sessions: 0, movable: [] };
 }
 
@@ -212,7 +231,7 @@ function assignCurrent(
   const unassigned: Rated[] = [];
   for (const one of rated) {
     const { session } = one;
-    const place = session.destination === null ? undefined : byName.get(session.destination);
+    const place = session.destination === undefined ? undefined : byName.get(session.destination);
     const free = mayMove(session);
     if (place === undefined) unassigned.push(one);
     else {
@@ -225,7 +244,7 @@ function assignCurrent(
 }
 
 /** A pinned session stays where it is, for it has nowhere to go. */
-function place(places: readonly Place[], one: Rated): SplitMove[] {
+function place(places: readonly Place[], one: Rated): SplitEffect[] {
   const { id, destination, pinned } = one.session;
   if (pinned === true) return [];
   const wanting = places.filter(({ target }) => target > 0n);
@@ -234,11 +253,11 @@ function place(places: readonly Place[], one: Rated): SplitMove[] {
     undefined,
   );
   if (best !== undefined) assign(best, one);
-  const to = best?.name ?? null;
-  return to === destination ? [] : [{ session: id, from: destination, to }];
+  const to = best?.name;
+  return to === destination ? [] : [{ type: 'move', session: id, from: destination, to }];
 }
 
-function balance(places: readonly Place[], maxMoves: number, moves: SplitMove[]): void {
+function balance(places: readonly Place[], maxMoves: number, moves: SplitEffect[]): void {
   const isOff = (place: Place): boolean => {
     const gap = gapOf(place);
     return gap > place.tolerance || -gap > place.tolerance;
@@ -246,24 +265,24 @@ function balance(places: readonly Place[], maxMoves: number, moves: SplitMove[])
   if (!places.some(isOff)) return;
   for (let left = maxMoves - moves.length; left > 0; left -= 1) {
     const move = bestMove(places);
-    if (move === null) return;
+    if (move === undefined) return;
     const { from, to, one } = move;
     from.movable.splice(from.movable.indexOf(one), 1);
     from.assigned -= one.rate;
     from.sessions -= 1;
     assign(to, one);
-    moves.push({ session: one.session.id, from: from.name, to: to.name });
+    moves.push({ type: 'move', session: one.session.id, from: from.name, to: to.name });
   }
 }
 
 /** From the place with the most too much to the one with the most too little, if a session there fits. */
 function bestMove(
   places: readonly Place[],
-): { readonly from: Place; readonly to: Place; readonly one: Rated } | null {
+): { readonly from: Place; readonly to: Place; readonly one: Rated } | undefined {
   const byGap = [...places].sort((a, b) => compare(gapOf(b), gapOf(a)));
   for (const from of byGap.toReversed()) {
     const surplus = -gapOf(from);
-    if (surplus <= 0n) return null;
+    if (surplus <= 0n) return undefined;
     for (const to of byGap) {
       const gap = gapOf(to);
       if (gap <= 0n) break;
@@ -271,7 +290,7 @@ function bestMove(
       if (one !== undefined) return { from, to, one };
     }
   }
-  return null;
+  return undefined;
 }
 
 /** The session nearest to half of what the two are off, if its move is worth it. */

@@ -41,7 +41,7 @@ export type SentShare = {
   readonly done: VerdictCallback | null;
   readonly sentAtMs: number;
   /** The reading of version bits its sixth param was made under, when its verdict tells about that. */
-  readonly guess: ReadingGuess | null;
+  readonly guess: ReadingGuess | undefined;
   /** Sent on an earlier connection too, or held while there was none. */
   readonly resent: boolean;
 };

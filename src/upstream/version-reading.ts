@@ -20,30 +20,53 @@ export type ReadingState = {
   readonly strikes: number;
 };
 
+/** A verdict on a share sent under `guess`; of jobs that have bits of the mask set, others tell nothing. */
+export type ReadingEvent = {
+  readonly type: 'verdict';
+  readonly guess: ReadingGuess;
+  readonly accepted: boolean;
+};
+
+/** Shares go under this guess from now on. */
+export type ReadingEffect = { readonly type: 'changed'; readonly guess: ReadingGuess };
+
+export type ReadingTransition = {
+  readonly state: ReadingState;
+  readonly effects: readonly ReadingEffect[];
+};
+
 export const INITIAL_READING: ReadingState = { guess: 'kept', confirmed: false, strikes: 0 };
 
-/** Telling refusals in a row before the other reading is tried: enough that chance alone seldom does it. */
-export const STRIKES = 3;
+export type ReadingOptions = {
+  /** Telling refusals in a row before the other reading is tried. */
+  readonly strikes: number;
+  /** The same once the reading has been confirmed: by then something else is the likelier reason. */
+  readonly strikesConfirmed: number;
+};
 
-/** The same once the reading has been confirmed: by then something else is the likelier reason. */
-export const STRIKES_CONFIRMED = 16;
+/** Enough that chance alone seldom does it. */
+export const READING_OPTIONS: ReadingOptions = { strikes: 3, strikesConfirmed: 16 };
 
 /** A wrong version passes by chance once in this many shares, at most, or the share tells nothing. */
 const TELLING_TARGET = 1n << 240n;
 
 /**
- * What a verdict on a share sent under `guess` says about the reading. Only shares of jobs that have bits
- * of the mask set are to be given: for all others the readings agree. Pure.
+ * What a verdict says about the reading; pure.
+ * @param _nowMs says nothing here: verdicts are counted, however long they take
  */
-export function nextReading(
+export function transition(
+  options: ReadingOptions,
   state: ReadingState,
-  evidence: { readonly guess: ReadingGuess; readonly accepted: boolean },
-): ReadingState {
-  if (evidence.guess !== state.guess) return state;
-  if (evidence.accepted) return { guess: state.guess, confirmed: true, strikes: 0 };
+  event: ReadingEvent,
+  _nowMs: number,
+): ReadingTransition {
+  if (event.guess !== state.guess) return { state, effects: [] };
+  if (event.accepted) return { state: { guess: state.guess, confirmed: true, strikes: 0 }, effects: [] };
   const strikes = state.strikes + 1;
-  if (strikes < (state.confirmed ? STRIKES_CONFIRMED : STRIKES)) return { ...state, strikes };
-  return { guess: state.guess === 'kept' ? 'xor' : 'kept', confirmed: false, strikes: 0 };
+  if (strikes < (state.confirmed ? options.strikesConfirmed : options.strikes))
+    return { state: { ...state, strikes }, effects: [] };
+  const guess = state.guess === 'kept' ? 'xor' : 'kept';
+  return { state: { guess, confirmed: false, strikes: 0 }, effects: [{ type: 'changed', guess }] };
 }
 
 /** Error numbers and words of refusals that have other reasons than a hash above the target. */
@@ -80,30 +103,31 @@ export class ReadingBook {
   }
 
   /**
-   * The sixth param for a share, and under which guess it was made: null when it would be the same under
-   * any, or the share's target is too easy for its verdict to tell.
+   * The sixth param for a share, and under which guess it was made: undefined when it would be the same
+   * under any, or the share's target is too easy for its verdict to tell.
    */
   param(
     share: UpstreamShare,
     granted: number,
-  ): { readonly bits: number; readonly guess: ReadingGuess | null } {
+  ): { readonly bits: number; readonly guess: ReadingGuess | undefined } {
     const { version, versionMask } = share.job;
     assert(bitsWithin(share.versionBits, versionMask), 'version_bits_within_mask', share.versionBits);
     const hashed = rolledVersion(version, versionMask, share.versionBits);
     if (this.option !== 'auto')
-      return { bits: upstreamVersionBits(this.option, version, versionMask, hashed), guess: null };
+      return { bits: upstreamVersionBits(this.option, version, versionMask, hashed), guess: undefined };
     const { guess } = this.#state;
     const bits = (guess === 'xor' ? hashed ^ version : hashed & (granted | versionMask)) >>> 0;
-    return { bits, guess: tells(share.job, granted) ? guess : null };
+    return { bits, guess: tells(share.job, granted) ? guess : undefined };
   }
 
   /** @returns true when the guess changed */
-  judge(guess: ReadingGuess, verdict: UpstreamVerdict): boolean {
+  judge(guess: ReadingGuess, verdict: UpstreamVerdict, nowMs: number): boolean {
     const accepted = verdict.outcome === 'accepted';
     if (!accepted && !mayBeWrongVersion(verdict)) return false;
-    const before = this.#state;
-    this.#state = nextReading(before, { guess, accepted });
-    return this.#state.guess !== before.guess;
+    const event = { type: 'verdict', guess, accepted } as const;
+    const { state, effects } = transition(READING_OPTIONS, this.#state, event, nowMs);
+    this.#state = state;
+    return effects.some(({ type }) => type === 'changed');
   }
 }
 

@@ -1,15 +1,18 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  newRouting,
+  NO_ROUTE,
+  type Plan,
   planText,
   type RoutedDestination,
-  type RoutingInput,
-  route,
+  type RoutingDemand,
+  type RoutingEvent,
+  type RoutingState,
+  transition as route,
 } from '../../src/mining/routing.ts';
-import { FAILOVER_POLICY } from '../../src/upstream/failover.ts';
+import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 
-const POLICY = { ...FAILOVER_POLICY, returnAfterMs: 60_000 };
+const OPTIONS = { failover: { ...FAILOVER_OPTIONS, returnAfterMs: 60_000 } };
 
 type How = 'up' | 'down' | 'sick';
 type Wish = RoutedDestination['quota'];
@@ -19,7 +22,7 @@ function destination(name: string, how: How, quota?: Wish): RoutedDestination {
     health: {
       name,
       up: how !== 'down',
-      jobAgeMs: how === 'down' ? null : 0,
+      jobAgeMs: how === 'down' ? undefined : 0,
       jobAgeLimitMs: 60_000,
       rejectRatio: how === 'sick' ? 0.9 : 0,
       verdicts: 100,
@@ -32,11 +35,30 @@ function destination(name: string, how: How, quota?: Wish): RoutedDestination {
 const weight = (parts: number): Wish => ({ type: 'weight', weight: parts });
 const rate = (hashesPerSecond: bigint): Wish => ({ type: 'rate', hashesPerSecond });
 
+const demand = (routing: RoutingDemand): RoutingEvent => ({ type: 'demand', ...routing });
+
+/** A step, and that it says what follows from it: all work made ready, and a move where the plan is new. */
+function stepped(
+  before: RoutingState,
+  routing: RoutingDemand,
+  nowMs: number,
+): { state: RoutingState; plan: Plan } {
+  const { state, effects } = route(OPTIONS, before, demand(routing), nowMs);
+  const { plan } = state;
+  const names = planText(plan) === 'none' ? [] : planText(plan).split('+');
+  const isNew = planText(plan) !== planText(before.plan);
+  expect(effects).toEqual([
+    ...names.map((name) => ({ type: 'prepare', route: name })),
+    ...(isNew ? [{ type: 'move', from: before.plan, to: plan }] : []),
+  ]);
+  return { state, plan };
+}
+
 /** The plans after each input, all at their times. */
-function plansOf(...steps: readonly (readonly [atMs: number, input: RoutingInput])[]): string[] {
-  let state = newRouting(POLICY);
+function plansOf(...steps: readonly (readonly [atMs: number, input: RoutingDemand])[]): string[] {
+  let state: RoutingState = NO_ROUTE;
   return steps.map(([atMs, input]) => {
-    const next = route(state, input, atMs);
+    const next = stepped(state, input, atMs);
     state = next.state;
     return `${next.plan.type} ${planText(next.plan)}`;
   });
@@ -64,7 +86,7 @@ describe('without weights and rates', () => {
   });
 
   it('returns to a better destination after a time only', () => {
-    const at = (how: How): RoutingInput => ({
+    const at = (how: How): RoutingDemand => ({
       contracts: [],
       fallbacks: [destination('own', how), destination('s', 'up')],
     });
@@ -91,12 +113,12 @@ describe('any history of health', () => {
   it('leads only to who works, to nobody only when nobody does, and to the healthy before the sick', () => {
     fc.assert(
       fc.property(fc.array(quota, { minLength: 4, maxLength: 4 }), fc.array(step), (wishes, steps) => {
-        let state = newRouting(POLICY);
+        let state: RoutingState = NO_ROUTE;
         let atMs = 0;
         for (const { afterMs, hows } of steps) {
           atMs += afterMs;
           const all = wishes.map((own, at) => destination(`d${at}`, hows[at]!, own));
-          const next = route(state, { contracts: [], fallbacks: all }, atMs);
+          const next = stepped(state, { contracts: [], fallbacks: all }, atMs);
           state = next.state;
           const names = planText(next.plan).split('+');
           const states = names.map((name) => hows[Number(name.slice(1))]);
@@ -146,7 +168,7 @@ describe('with weights and rates', () => {
   });
 
   it('takes a new one at once, and one that failed after a time of health', () => {
-    const at = (how: How): RoutingInput => ({
+    const at = (how: How): RoutingDemand => ({
       contracts: [],
       fallbacks: [destination('a', how, weight(3)), b],
     });
@@ -169,7 +191,7 @@ describe('with weights and rates', () => {
   });
 
   it('takes those on probation when nobody is steady', () => {
-    const at = (howA: How, howB: How): RoutingInput => ({
+    const at = (howA: How, howB: How): RoutingDemand => ({
       contracts: [],
       fallbacks: [destination('a', howA, weight(3)), destination('b', howB, weight(1))],
     });
@@ -197,7 +219,7 @@ describe('several contracts', () => {
 
   it('get equal parts, those by weight, and rates before both', () => {
     const quotasOf = (...contracts: RoutedDestination[]): unknown => {
-      const { plan } = route(newRouting(POLICY), { contracts, fallbacks: [own] }, 0);
+      const { plan } = stepped(NO_ROUTE, { contracts, fallbacks: [own] }, 0);
       return plan.type === 'split' ? plan.destinations.map(({ quota }) => quota) : plan.destination;
     };
     expect(quotasOf(destination('x', 'up'), destination('y', 'up', weight(3)))).toEqual([
@@ -227,13 +249,13 @@ describe('several contracts', () => {
     const steps = fc.array(fc.array(contract, { maxLength: 5 }));
     fc.assert(
       fc.property(steps, fc.constantFrom<How>('up', 'down', 'sick'), (rounds, howOwn) => {
-        let state = newRouting(POLICY);
+        let state: RoutingState = NO_ROUTE;
         for (const [round, contracts] of rounds.entries()) {
           const wanting = contracts.flatMap(({ how, isDelivering, quota }, at) =>
             isDelivering ? [destination(`c${at}`, how, quota)] : [],
           );
           const input = { contracts: wanting, fallbacks: [destination('own', howOwn)] };
-          const next = route(state, input, round * 1_000);
+          const next = stepped(state, input, round * 1_000);
           state = next.state;
           const names = planText(next.plan).split('+');
           const served = wanting.filter(({ health }) => health.up);

@@ -33,7 +33,10 @@ async function scene(): Promise<Scene> {
   const rows = [destinationToml(left, 'left', 'role = "contract"'), destinationToml(own, 'own')];
   const made = await stand.mining([STRATUM_TOML, SPLIT_TOML, ...rows].join(''));
   made.mining.addPool(rowOf(made, right, 'right'));
-  await until(() => made.mining.destinations.every(({ health }) => health.jobAgeMs !== null), 'all are up');
+  await until(
+    () => made.mining.destinations.every(({ health }) => health.jobAgeMs !== undefined),
+    'all are up',
+  );
   const { port } = made.mining.server.addresses()[0]!;
   const spec = { host: '127.0.0.1', port, hashesPerSecond: 60_000 };
   const fleet = await startAsics(

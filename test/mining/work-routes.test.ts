@@ -12,8 +12,8 @@ import {
   WorkRoutes,
   withoutContract,
 } from '../../src/mining/work-routes.ts';
-import { FAILOVER_POLICY } from '../../src/upstream/failover.ts';
-import { SPLIT_POLICY } from '../../src/upstream/split.ts';
+import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
+import { SPLIT_OPTIONS } from '../../src/upstream/split.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { FakeDestination } from './fake-destination.ts';
 
@@ -163,7 +163,7 @@ describe('any history of contracts and destinations', () => {
         const sessions = new FakeSessions(7, NOWHERE);
         const clock = new ManualClock(0);
         const router = new Router(
-          { failover: FAILOVER_POLICY, split: SPLIT_POLICY },
+          { failover: FAILOVER_OPTIONS, split: SPLIT_OPTIONS },
           {
             ...{ server: () => sessions.server, clock, log: silentLogger },
             ...{ prepare: () => {}, routeOf: (_session, name) => name, onNowhere: () => {} },

@@ -5,14 +5,14 @@ import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import {
-  BEAD_WATCH_POLICY,
+  BEAD_WATCH_OPTIONS,
   BeadWatch,
   type BeadWatchEffect,
   type BeadWatchEvent,
   type BeadWatchState,
   beadPayoutAddress,
-  newBeadWatch,
-  watchBeads,
+  NOTHING_WATCHED,
+  transition,
 } from '../../src/upstream/bead-watch.ts';
 import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
 import { PoolDestination } from '../../src/upstream/pool-destination.ts';
@@ -21,21 +21,22 @@ import { startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
 import { hashOfShare, shareOf } from './work.ts';
 
-const POLICY = { ...BEAD_WATCH_POLICY, timeoutMs: 10_000, firstRetryMs: 100, maxRetryMs: 1_000 };
+const OPTIONS = { ...BEAD_WATCH_OPTIONS, timeoutMs: 10_000, firstRetryMs: 100, maxRetryMs: 1_000 };
 
 class Machine {
-  state: BeadWatchState;
+  state: BeadWatchState = NOTHING_WATCHED;
+  readonly options: typeof OPTIONS;
   readonly effects: BeadWatchEffect[] = [];
   nowMs = 0;
 
-  constructor(policy: Partial<typeof POLICY> = {}) {
-    this.state = newBeadWatch({ ...POLICY, ...policy });
+  constructor(options: Partial<typeof OPTIONS> = {}) {
+    this.options = { ...OPTIONS, ...options };
   }
 
   on(event: BeadWatchEvent): this {
     const frozen = new Map(this.state.watched);
     const before = this.state;
-    const { state, effects } = watchBeads(before, event, this.nowMs);
+    const { state, effects } = transition(this.options, before, event, this.nowMs);
     expect(before.watched).toEqual(frozen);
     this.state = state;
     this.effects.push(...effects);
@@ -58,7 +59,7 @@ class Machine {
 
 const forwarded = (hash: string): BeadWatchEvent => ({ type: 'forwarded', hash, payoutAddress: 'me.1' });
 
-describe('watchBeads', () => {
+describe('the watch of beads', () => {
   it('asks at once, then less and less often', () => {
     const machine = new Machine().on(forwarded('a'));
     expect(machine.effects).toEqual([{ type: 'query', hash: 'a' }]);
@@ -117,7 +118,7 @@ describe('watchBeads', () => {
           expect(asking.length).toBeLessThanOrEqual(2);
           expect(machine.outcomes.length + machine.state.watched.size).toBe(begun);
         }
-        machine.after(POLICY.timeoutMs);
+        machine.after(OPTIONS.timeoutMs);
         expect(machine.outcomes).toHaveLength(begun);
       }),
     );

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  choose,
   type DestinationHealth,
-  FAILOVER_POLICY,
+  FAILOVER_OPTIONS,
   type FailoverState,
   isHealthy,
   isUsable,
-  newFailover,
+  NO_CHOICE,
+  transition,
 } from '../../src/upstream/failover.ts';
 
-const POLICY = { returnAfterMs: 60_000, maxRejectRatio: 0.5, minVerdicts: 20 };
+const OPTIONS = { returnAfterMs: 60_000, maxRejectRatio: 0.5, minVerdicts: 20 };
 
 function health(name: string, overrides: Partial<DestinationHealth> = {}): DestinationHealth {
   return {
@@ -20,16 +20,29 @@ function health(name: string, overrides: Partial<DestinationHealth> = {}): Desti
     jobAgeLimitMs: 900_000,
     rejectRatio: 0,
     verdicts: 0,
-    rttMs: null,
+    rttMs: undefined,
     ...overrides,
   };
 }
 
-const down = (name: string): DestinationHealth => health(name, { up: false, jobAgeMs: null });
+const down = (name: string): DestinationHealth => health(name, { up: false, jobAgeMs: undefined });
+
+function choose(
+  before: FailoverState,
+  destinations: readonly DestinationHealth[],
+  nowMs: number,
+): { state: FailoverState; choice: string | undefined } {
+  const { state, effects } = transition(OPTIONS, before, { type: 'health', destinations }, nowMs);
+  const { choice } = state;
+  expect(effects).toEqual(choice === before.choice ? [] : [{ type: 'switch', to: choice }]);
+  return { state, choice };
+}
 
 /** Chooses step after step; each step says who is there, best first. */
-function run(steps: readonly [nowMs: number, healths: readonly DestinationHealth[]][]): (string | null)[] {
-  let state = newFailover(POLICY);
+function run(
+  steps: readonly [nowMs: number, healths: readonly DestinationHealth[]][],
+): (string | undefined)[] {
+  let state: FailoverState = NO_CHOICE;
   return steps.map(([nowMs, healths]) => {
     const result = choose(state, healths, nowMs);
     state = result.state;
@@ -37,7 +50,7 @@ function run(steps: readonly [nowMs: number, healths: readonly DestinationHealth
   });
 }
 
-describe('choose', () => {
+describe('failover', () => {
   it('takes the best at the start, leaves it at once, returns after it was healthy for long', () => {
     const both = [health('a'), health('b')];
     const onlyB = [down('a'), health('b')];
@@ -71,7 +84,7 @@ describe('choose', () => {
     const refusing = health('b', { rejectRatio: 0.6, verdicts: 20 });
     expect(run([[0, [stuck, refusing, health('c')]]])).toEqual(['c']);
     expect(run([[0, [stuck, refusing, down('c')]]])).toEqual(['a']);
-    expect(run([[0, [health('a', { jobAgeMs: null }), down('b')]]])).toEqual([null]);
+    expect(run([[0, [health('a', { jobAgeMs: undefined }), down('b')]]])).toEqual([undefined]);
     expect(run([[0, [health('a', { rejectRatio: 1, verdicts: 19 })]]])).toEqual(['a']);
     expect(
       run([
@@ -105,9 +118,9 @@ describe('choose', () => {
 
   it('avoids what answers late, when there is a limit', () => {
     const slow = health('a', { rttMs: 10_001 });
-    expect(isHealthy(FAILOVER_POLICY, slow)).toBe(false);
-    expect(isHealthy(FAILOVER_POLICY, health('a', { rttMs: 10_000 }))).toBe(true);
-    expect(isHealthy(POLICY, slow)).toBe(true);
+    expect(isHealthy(FAILOVER_OPTIONS, slow)).toBe(false);
+    expect(isHealthy(FAILOVER_OPTIONS, health('a', { rttMs: 10_000 }))).toBe(true);
+    expect(isHealthy(OPTIONS, slow)).toBe(true);
   });
 
   it('forgets destinations that are gone', () => {
@@ -117,7 +130,7 @@ describe('choose', () => {
         [1, [health('b')]],
         [2, []],
       ]),
-    ).toEqual(['a', 'b', null]);
+    ).toEqual(['a', 'b', undefined]);
   });
 });
 
@@ -127,7 +140,7 @@ describe('any history', () => {
     fc
       .record({
         up: fc.boolean(),
-        jobAgeMs: fc.option(fc.constantFrom(0, 10, 2_000_000)),
+        jobAgeMs: fc.option(fc.constantFrom(0, 10, 2_000_000), { nil: undefined }),
         rejectRatio: fc.constantFrom(0, 0, 0, 0.9),
         verdicts: fc.constantFrom(0, 100),
       })
@@ -141,16 +154,16 @@ describe('any history', () => {
     const ratios = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 300 });
     fc.assert(
       fc.property(ratios, (history) => {
-        let state = newFailover(POLICY);
+        let state: FailoverState = NO_CHOICE;
         let returnedAtMs = Number.NEGATIVE_INFINITY;
         for (const [second, rejectRatio] of history.entries()) {
           const nowMs = second * 5_000;
-          const before = state.current;
+          const before = state.choice;
           const result = choose(state, [health('a', { rejectRatio, verdicts: 30 }), health('b')], nowMs);
           state = result.state;
-          if (rejectRatio > POLICY.maxRejectRatio) expect(result.choice).toBe('b');
+          if (rejectRatio > OPTIONS.maxRejectRatio) expect(result.choice).toBe('b');
           if (before !== 'b' || result.choice !== 'a') continue;
-          expect(nowMs - returnedAtMs).toBeGreaterThanOrEqual(POLICY.returnAfterMs);
+          expect(nowMs - returnedAtMs).toBeGreaterThanOrEqual(OPTIONS.returnAfterMs);
           returnedAtMs = nowMs;
         }
       }),
@@ -160,18 +173,18 @@ describe('any history', () => {
   it('keeps the rules', () => {
     fc.assert(
       fc.property(history, (steps) => {
-        let state: FailoverState = newFailover(POLICY);
+        let state: FailoverState = NO_CHOICE;
         let nowMs = 0;
         const since = new Map<string, number>();
         for (const { elapsedMs, healths } of steps) {
           nowMs += elapsedMs;
-          const before = state.current;
+          const before = state.choice;
           const frozen = structuredClone(state);
           const result = choose(state, healths, nowMs);
           expect(state).toEqual(frozen);
           expect(choose(state, healths, nowMs)).toEqual(result);
           state = result.state;
-          const healthy = new Set(healths.filter((one) => isHealthy(POLICY, one)).map((one) => one.name));
+          const healthy = new Set(healths.filter((one) => isHealthy(OPTIONS, one)).map((one) => one.name));
           const usable = new Set(healths.filter(isUsable).map((one) => one.name));
           for (const name of names) {
             if (!healthy.has(name)) since.delete(name);
@@ -180,15 +193,15 @@ describe('any history', () => {
           const { choice } = result;
           if (healthy.size > 0) expect(healthy.has(choice!)).toBe(true);
           else if (usable.size > 0) expect(usable.has(choice!)).toBe(true);
-          else expect(choice).toBeNull();
-          if (before === null || !healthy.has(before) || choice === before) continue;
+          else expect(choice).toBeUndefined();
+          if (before === undefined || !healthy.has(before) || choice === before) continue;
           expect(names.indexOf(choice!)).toBeLessThan(names.indexOf(before));
-          expect(nowMs - since.get(choice!)!).toBeGreaterThanOrEqual(POLICY.returnAfterMs);
+          expect(nowMs - since.get(choice!)!).toBeGreaterThanOrEqual(OPTIONS.returnAfterMs);
         }
         const calm = names.map((name) => health(name));
         choose(state, calm, nowMs);
         state = choose(state, calm, nowMs).state;
-        expect(choose(state, calm, nowMs + POLICY.returnAfterMs).choice).toBe('a');
+        expect(choose(state, calm, nowMs + OPTIONS.returnAfterMs).choice).toBe('a');
       }),
       { numRuns: 300 },
     );

@@ -60,7 +60,12 @@ describe('PoolDestination', () => {
   it('knows its health', async () => {
     let accept = true;
     const { clock, told, pool, destination } = await setup(() => accept);
-    expect(destination.health).toMatchObject({ name: 'own', up: false, jobAgeMs: null, rttMs: null });
+    expect(destination.health).toMatchObject({
+      name: 'own',
+      up: false,
+      jobAgeMs: undefined,
+      rttMs: undefined,
+    });
     await until(() => destination.client.up);
     pool.peer.send(notify());
     await until(() => destination.lastJob !== undefined);
@@ -81,7 +86,7 @@ describe('PoolDestination', () => {
     for (let share = 0; share < 40; share += 1) await submit();
     expect(destination.health.rejectRatio).toBeGreaterThan(0.9);
     clock.advance(600_000);
-    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0, rttMs: null });
+    expect(destination.health).toMatchObject({ verdicts: 0, rejectRatio: 0, rttMs: undefined });
   });
 
   it('forgets its work and its past with the connection', async () => {
@@ -95,7 +100,7 @@ describe('PoolDestination', () => {
     pool.peer.drop();
     await until(() => told.includes('down own upstream_closed'));
     expect(destination.lastJob).toBeUndefined();
-    expect(destination.health).toMatchObject({ up: false, jobAgeMs: null, verdicts: 1 });
+    expect(destination.health).toMatchObject({ up: false, jobAgeMs: undefined, verdicts: 1 });
     destination.submit(shareOf(job));
     await until(() => told.includes('lost'));
     expect(destination.health.verdicts).toBe(1);

@@ -1,14 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  newSplit,
-  SPLIT_POLICY,
+  SPLIT_OPTIONS,
   type SplitDestination,
-  type SplitPolicy,
+  type SplitEvent,
+  type SplitOptions,
   type SplitSession,
   type SplitState,
-  splitHashrate,
   targetsOf,
+  transition,
+  UNDIVIDED,
 } from '../../src/upstream/split.ts';
 
 const TH = 1_000_000_000_000n;
@@ -28,16 +29,17 @@ const rest = (name: string, usable = true): SplitDestination => ({ name, usable,
 /** A farm whose sessions do as they are told. */
 class Farm {
   sessions: SplitSession[];
-  state: SplitState;
+  state: SplitState = UNDIVIDED;
+  readonly options: SplitOptions;
   nowMs = 0;
   moves = 0;
   /** By destination, in hashes * 1000. */
   readonly delivered = new Map<string, bigint>();
   readonly movedAtMs = new Map<number, number[]>();
 
-  constructor(rates: readonly bigint[], policy: Partial<SplitPolicy> = {}) {
-    this.sessions = rates.map((hashesPerSecond, id) => ({ id, hashesPerSecond, destination: null }));
-    this.state = newSplit({ ...SPLIT_POLICY, ...policy });
+  constructor(rates: readonly bigint[], options: Partial<SplitOptions> = {}) {
+    this.sessions = rates.map((hashesPerSecond, id) => ({ id, hashesPerSecond, destination: undefined }));
+    this.options = { ...SPLIT_OPTIONS, ...options };
   }
 
   get total(): bigint {
@@ -62,10 +64,11 @@ class Farm {
       this.delivered.set(name, before + hashesPerSecond * BigInt(elapsedMs));
     }
     const frozen = structuredClone(this.state);
-    const result = splitHashrate(this.state, { sessions: this.sessions, destinations }, this.nowMs);
+    const event: SplitEvent = { type: 'round', sessions: this.sessions, destinations };
+    const { state, effects: moves } = transition(this.options, this.state, event, this.nowMs);
     expect(this.state).toEqual(frozen);
-    this.state = result.state;
-    for (const { session, from, to } of result.moves) {
+    this.state = state;
+    for (const { session, from, to } of moves) {
       const one = this.sessions.find(({ id }) => id === session)!;
       expect(one.destination).toBe(from);
       expect(to).not.toBe(from);
@@ -73,7 +76,7 @@ class Farm {
       this.movedAtMs.set(session, [...(this.movedAtMs.get(session) ?? []), this.nowMs]);
       this.moves += 1;
     }
-    return result;
+    return { moves, accounts: state.accounts };
   }
 
   run(destinations: readonly SplitDestination[], rounds: number, elapsedMs = 1_000): this {
@@ -102,7 +105,7 @@ describe('targetsOf', () => {
   });
 });
 
-describe('splitHashrate', () => {
+describe('split', () => {
   it('meets weights to within one session, and then lets everybody be', () => {
     const farm = new Farm(
       Array.from({ length: 100 }, (_, at) => BigInt(90 + (at % 20)) * TH),
@@ -132,7 +135,18 @@ describe('splitHashrate', () => {
     farm.run(up, 40);
     expect([farm.at('a'), farm.at('b'), farm.at('own')]).toEqual([500n * TH, 500n * TH, 0n]);
     farm.round([weight('a', 1, false)]);
-    expect(farm.sessions.every((session) => session.destination === null)).toBe(true);
+    expect(farm.sessions.every((session) => session.destination === undefined)).toBe(true);
+  });
+
+  it('holds nobody to the least stay once the destinations are others', () => {
+    const farm = new Farm(Array(10).fill(100n * TH), { minStayMs: 60_000 });
+    farm.run([weight('a', 1), rest('own')], 2);
+    const others = [weight('a', 1), weight('b', 1), rest('own')];
+    expect(farm.run(others, 2).at('b')).toBe(0n);
+    const changed = transition(farm.options, farm.state, { type: 'destinations_changed' }, farm.nowMs);
+    expect(changed).toEqual({ state: { ...farm.state, movedAtMs: new Map() }, effects: [] });
+    farm.state = changed.state;
+    expect(farm.run(others, 1).at('b')).toBe(500n * TH);
   });
 
   it('divides one miner by time', () => {

@@ -5,13 +5,15 @@ import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import {
   INITIAL_READING,
   mayBeWrongVersion,
-  nextReading,
+  READING_OPTIONS,
   ReadingBook,
-  STRIKES,
-  STRIKES_CONFIRMED,
+  type ReadingState,
+  transition,
 } from '../../src/upstream/version-reading.ts';
 import { Driver, MASK } from './driver.ts';
 import { notify } from './work.ts';
+
+const { strikes: STRIKES, strikesConfirmed: STRIKES_CONFIRMED } = READING_OPTIONS;
 
 const refused = (code: number | null, reason: string): UpstreamVerdict => ({
   outcome: 'refused',
@@ -40,12 +42,17 @@ describe('what a refusal may be due to', () => {
   });
 });
 
-describe('nextReading', () => {
+describe('the guess', () => {
   it('tries the other after a few refusals in a row, and later once one was confirmed', () => {
-    const no = { guess: 'kept', accepted: false } as const;
-    const yes = { guess: 'kept', accepted: true } as const;
+    const no = { type: 'verdict', guess: 'kept', accepted: false } as const;
+    const yes = { type: 'verdict', guess: 'kept', accepted: true } as const;
     const judged = (evidence: readonly (typeof no | typeof yes)[]) =>
-      evidence.reduce(nextReading, INITIAL_READING);
+      evidence.reduce<ReadingState>((before, event) => {
+        const { state, effects } = transition(READING_OPTIONS, before, event, 0);
+        const { guess } = state;
+        expect(effects).toEqual(guess === before.guess ? [] : [{ type: 'changed', guess }]);
+        return state;
+      }, INITIAL_READING);
     expect(judged(Array(STRIKES - 1).fill(no)).guess).toBe('kept');
     expect(judged(Array(STRIKES).fill(no))).toEqual({ guess: 'xor', confirmed: false, strikes: 0 });
     expect(judged([no, no, yes, no, no]).guess).toBe('kept');
@@ -112,7 +119,7 @@ describe('auto', () => {
   it('returns from a wrong guess that noise led to', () => {
     const upstream = upstreamOf('replace');
     for (let strike = 0; strike < STRIKES; strike += 1)
-      upstream.book.judge('kept', refused(null, 'a strange reason'));
+      upstream.book.judge('kept', refused(null, 'a strange reason'), 0);
     expect(upstream.book.state.guess).toBe('xor');
     for (let strike = 0; strike < STRIKES; strike += 1) upstream.share(0x3fffe000, 0, false);
     expect(upstream.book.state.guess).toBe('kept');
