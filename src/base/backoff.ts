@@ -7,8 +7,8 @@ export type Backoff = {
 };
 
 /**
- * The delay before attempt `attempt` (0 is the first retry): between half and all of
- * `min(maxMs, baseMs * 2^attempt)`, so that many proxies do not come back at the same moment.
+ * The delay before attempt `attempt` (0 is the first retry): between half and all of `min(maxMs, baseMs *
+ * 2^attempt)`, so that many proxies do not come back at the same moment.
  */
 export function backoffMs(backoff: Backoff, attempt: number, random: Random): number {
   const ceiling = Math.min(backoff.maxMs, backoff.baseMs * 2 ** Math.min(attempt, 30));

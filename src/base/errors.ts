@@ -3,7 +3,7 @@
  * where the columns say so, the number that goes on the wire.
  *
  * - `stratum`: the Stratum v1 error number sent to an ASIC (field practice, 20 to 25).
- * - `rpc`: the JSON-RPC 2.0 error number sent to a peer (`channel.md` section 7).
+ * - `rpc`: the JSON-RPC 2.0 error number sent to a peer (`PROTOCOL.md`).
  * - `hint`: what the reader of the message should do.
  */
 export const ERROR_TABLE = {

@@ -8,14 +8,14 @@ export const SATS_PER_BTC = 100_000_000n;
 export const MAX_SATS = 21_000_000n * SATS_PER_BTC;
 
 /**
- * The pay of `workHashes` at a fixed price, floored once over the whole cumulative amount (`channel.md` 6.3).
+ * The pay of `workHashes` at a fixed price, floored once over the whole cumulative amount (`PROTOCOL.md`).
  * @returns millisatoshis
  */
 export function owedMsat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
   return (workHashes * priceMsatPerEh) / HASHES_PER_EH;
 }
 
-/** The pay of state n, `a_n = floor(floor(w_n * price / 10^18) / 1000)`, in sats (`channel.md` 2.1). */
+/** The pay of state n, `a_n = floor(floor(w_n * price / 10^18) / 1000)`, in sats (`PROTOCOL.md`). */
 export function owedSat(workHashes: bigint, priceMsatPerEh: bigint): bigint {
   return owedMsat(workHashes, priceMsatPerEh) / 1000n;
 }

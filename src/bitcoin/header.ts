@@ -56,7 +56,7 @@ export function parseDisplayHash(text: string): Uint8Array {
   return reversed(fromHex(text, 32));
 }
 
-/** The bytes with each 4-byte word reversed: `mining.notify` writes prevhash this way (`stratum.md` 1.7). */
+/** The bytes with each 4-byte word reversed: `mining.notify` writes prevhash this way (`WIRE.md`). */
 export function swapWords(bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(bytes.length);
   for (let at = 0; at < bytes.length; at += 4) {

@@ -26,9 +26,8 @@ export function satsOfBtc(text: string): bigint {
 type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 /**
- * JSON with every number that is not a safe integer kept as its source text, so that amounts lose
- * nothing. An amount
- * that happens to be whole stays a number; `amountText` takes both.
+ * JSON with every number that is not a safe integer kept as its source text, so that amounts lose nothing.
+ * An amount that happens to be whole stays a number; `amountText` takes both.
  */
 export function parseExactJson(text: string): unknown {
   const reviver: Reviver = (_key, value, context) =>

@@ -47,8 +47,8 @@ const RPC_MISC = -1;
 
 /**
  * A full node behind its JSON-RPC: bitcoind, btcd, or the devnet chain. What it is and which chain it is on
- * is asked at the first call, and again after each time it did not answer.
- * `confirmations` needs a transaction index to find a confirmed transaction whose outputs are all spent.
+ * is asked at the first call, and again after each time it did not answer. `confirmations` needs a
+ * transaction index to find a confirmed transaction whose outputs are all spent.
  */
 export function createRpcChainSource(
   options: RpcChainSourceOptions,

@@ -12,8 +12,8 @@ export type SealView = {
 };
 
 /**
- * The step of a side about the seal at a tip (`channel.md` 2.6); pure. The maker's claim is due as soon as
- * the channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal
+ * The step of a side about the seal at a tip (`PROTOCOL.md`); pure. The maker's claim is due as soon as the
+ * channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal
  * alone. Done again at each tip until a block holds it.
  * @param at the height of the tip, the expiry of the channel, and `T_seal`
  */

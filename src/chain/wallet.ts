@@ -40,9 +40,8 @@ export type CoinSelection<C extends Coin> = {
 };
 
 /**
- * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same
- * coins give the same
- * choice. Throws `insufficient_funds`.
+ * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same coins
+ * give the same choice. Throws `insufficient_funds`.
  * @param outputsVbytes virtual bytes of the outputs paid, without change; default one P2WSH output
  */
 export function selectCoins<C extends Coin>(

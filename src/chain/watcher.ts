@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 
 export type WatchRole = 'miner' | 'maker';
 
-/** Blocks before the expiry, and depths of a close (`channel.md` 2.6). */
+/** Blocks before the expiry, and depths of a close (`PROTOCOL.md`). */
 export type CloseMargins = {
   /** No new work; ask for the close. */
   readonly askBlocks: number;
@@ -423,7 +423,7 @@ function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, heig
 }
 
 /**
- * `channel.md` 2.6: the maker alone, from the expiry on; again at a higher fee while no block holds it. A
+ * `PROTOCOL.md`: the maker alone, from the expiry on; again at a higher fee while no block holds it. A
  * state of the miner that waits is left alone, and a close that both signed has its time to come back.
  */
 function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: number): boolean {

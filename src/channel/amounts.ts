@@ -56,7 +56,7 @@ function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
 }
 
 /**
- * The amounts of a state with this much work (`channel.md` 2.1): floored once over the whole, never sums of
+ * The amounts of a state with this much work (`PROTOCOL.md`): floored once over the whole, never sums of
  * rounded steps. Throws `over_budget` for more work or pay than the contract has.
  */
 export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmounts {

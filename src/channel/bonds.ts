@@ -32,7 +32,7 @@ export type BondCoin = {
 export type BondSignatory = ChannelRole | 'auditor';
 const SIGNATORIES: readonly BondSignatory[] = ['miner', 'maker', 'auditor'];
 
-/** Where a bond goes: to a side's payout script, in a transaction of its own (Z of `channel.md` 2.3). */
+/** Where a bond goes: to a side's payout script, in a transaction of its own (Z of `PROTOCOL.md`). */
 export type BondSpend = {
   readonly coin: BondCoin;
   readonly payee: ChannelRole;

@@ -74,7 +74,7 @@ function jointOrAfterScript(
 }
 
 /**
- * F0 of `channel.md` 2.2: `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`.
+ * F0 of `PROTOCOL.md`: `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`.
  * @param expiryHeight 1 to 499999999, else it would be read as a time (BIP65)
  */
 export function channelScript(keys: ChannelKeys, expiryHeight: number): Uint8Array {
@@ -87,7 +87,7 @@ export function channelScript(keys: ChannelKeys, expiryHeight: number): Uint8Arr
 }
 
 /**
- * F1 of `channel.md` 2.2: `or_i(and_v(v:pk(P_s),pk(M_s)),and_v(v:pk(P_x2),after(T_seal)))`.
+ * F1 of `PROTOCOL.md`: `or_i(and_v(v:pk(P_s),pk(M_s)),and_v(v:pk(P_x2),after(T_seal)))`.
  * @param expiryHeight `T_seal`
  */
 export function sealScript(

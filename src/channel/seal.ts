@@ -21,7 +21,7 @@ import {
   spendDigest,
 } from './spend.ts';
 
-/** What a claim `Q_n` says the miner delivered: the other direction of the tie (`channel.md` 2.3). */
+/** What a claim `Q_n` says the miner delivered: the other direction of the tie (`PROTOCOL.md`). */
 export type SealClaim = {
   /** The state this work is to be paid by. */
   readonly n: number;

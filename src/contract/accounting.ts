@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { HASHES_PER_EH, owedSat } from '../base/units.ts';
 
-/** What the money of a stream follows from (`streams.md` 1.3). All cumulative. */
+/** What the money of a stream follows from. All cumulative. */
 export type AccountingInputs = {
   readonly priceMsatPerEh: bigint;
   /** D: what the maker can pay in all. */

@@ -4,7 +4,7 @@ import { isRecord, type Json } from '../base/json.ts';
 import { owedSat, parseDecimal } from '../base/units.ts';
 
 /**
- * What happens to the unvested bonds when a channel closes early (`channel.md` 2.8): two of miner, maker and
+ * What happens to the unvested bonds when a channel closes early (`PROTOCOL.md`): two of miner, maker and
  * auditor decide, and the owner has them after a delay (`auditor`); both must agree (`hostage`); the other
  * side has them at once (`forfeit_to_mm`); there are none (`none`).
  */
@@ -30,7 +30,7 @@ export type BondTerms = BondAmounts &
     | { readonly bondMode: 'hostage' | 'forfeit_to_mm' }
   );
 
-/** The group of terms about the seal channel (`channel.md` 2.2, F1). Terms without it have none. */
+/** The group of terms about the seal channel (`PROTOCOL.md`, F1). Terms without it have none. */
 export type SealTerms = {
   /** Value of F1, the miner's money; comes back with the claim or the refund, less fees. */
   readonly sealSat: bigint;
@@ -52,7 +52,7 @@ export type StakedTerms = {
 /** Blocks from the expiry of the channel to that of the seal: `T_seal = T_exp + 2016`. */
 export const SEAL_EXTRA_BLOCKS = 2016;
 
-/** A bond output below this is not made: the rest vests (`channel.md` 2.1). */
+/** A bond output below this is not made: the rest vests (`PROTOCOL.md`). */
 export const MIN_BOND_OUTPUT_SAT = 1000n;
 
 const NO_BONDS = { bondMode: 'none', makerBondSat: 0n, collateralSat: 0n } as const;
@@ -136,10 +136,10 @@ function readAmount(record: Record<string, unknown>, group: string, key: string)
 }
 
 /**
- * The relations that make bonds safe. D must be below all that the work pays, which is at most B (`D < B` in
- * `channel.md` 2.1): else an older state, with more of the maker's bond unvested, could be worth more to the
- * miner than a newer one. Where bonds are forfeited to the other side at once D may not exceed C, else the
- * miner would gain by closing at state 0. Throws `bad_terms`.
+ * The relations that make bonds safe. D must be below all that the work pays, which is at most B (`D < B`
+ * in `PROTOCOL.md`): else an older state, with more of the maker's bond unvested, could be worth more to
+ * the miner than a newer one. Where bonds are forfeited to the other side at once D may not exceed C, else
+ * the miner would gain by closing at state 0. Throws `bad_terms`.
  */
 export function checkBondTerms(terms: StakedTerms): void {
   const { bonds } = terms;

@@ -33,11 +33,11 @@ export type CommonTerms = {
   readonly seal?: SealTerms;
 };
 
-/** The default ladder of `channel.md` 3.2: 1.1, 5, 20, 80 and 320 sat/vB. */
+/** The default ladder of `PROTOCOL.md`: 1.1, 5, 20, 80 and 320 sat/vB. */
 export const DEFAULT_FEE_LADDER_SAT_PER_KVB: readonly number[] = [1100, 5000, 20_000, 80_000, 320_000];
 
 /**
- * The relations between the terms that make a channel safe (`channel.md` 2.1), at the least and the highest
+ * The relations between the terms that make a channel safe (`PROTOCOL.md`), at the least and the highest
  * price the terms allow, msat per EH. Throws `bad_terms`.
  */
 export function checkCommonTerms(

@@ -13,9 +13,9 @@ export type Vesting = {
 };
 
 /**
- * Vesting at this much work (`channel.md` 2.1): `floor(bond * min(w, W) / W)`, floored once over the whole.
- * A rest below 1000 sats has vested where it would need an output of its own; where bonds are forfeited
- * there is none, and releasing it early would make the miner's part fall.
+ * Vesting at this much work (`PROTOCOL.md`): `floor(bond * min(w, W) / W)`, floored once over the whole. A
+ * rest below 1000 sats has vested where it would need an output of its own; where bonds are forfeited there
+ * is none, and releasing it early would make the miner's part fall.
  */
 export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
   assert(workHashes >= 0n, 'vesting_of_work');

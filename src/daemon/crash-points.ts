@@ -14,7 +14,7 @@ type CrashRole = 'miner' | 'maker';
 type Write = { readonly role: CrashRole; readonly name: string; readonly what: string };
 
 /**
- * Every durable boundary of `channel.md` 4, in the order of a contract's life. The process can die `before`
+ * Every durable boundary of `PROTOCOL.md`, in the order of a contract's life. The process can die `before`
  * the write is asked for, `during` it (with both outcomes), and `after` it, when nothing has followed yet.
  */
 export const WRITE_POINTS: readonly Write[] = [

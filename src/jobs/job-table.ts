@@ -57,8 +57,7 @@ type RetiringJob = { readonly job: Job; readonly atMs: number };
 
 /**
  * The life of every job: current -> ended (a clean job replaced it, or it is too old) -> retired (unknown
- * to all). Bounded per destination; all times are monotonic
- * milliseconds.
+ * to all). Bounded per destination; all times are monotonic milliseconds.
  */
 export class JobTable {
   readonly #options: JobTableOptions;

@@ -28,14 +28,14 @@ export type Job = {
   readonly stream: string;
   readonly prevHash: Uint8Array;
   /**
-   * `upstream coinb1 || upstream extranonce1 || zeros`: what `mining.notify` carries (architecture,
+   * `upstream coinb1 || upstream extranonce1 || zeros`: what `mining.notify` carries (`WIRE.md`,
    * Extranonce).
    */
   readonly coinb1: Uint8Array;
   readonly coinb2: Uint8Array;
   readonly branches: readonly Uint8Array[];
   /**
-   * With the bits of `versionMask` cleared, so that replace, OR and XOR readings agree (`stratum.md` 1.6).
+   * With the bits of `versionMask` cleared, so that replace, OR and XOR readings agree (`WIRE.md`).
    */
   readonly version: number;
   readonly versionMask: number;

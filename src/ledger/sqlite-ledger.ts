@@ -45,8 +45,8 @@ export type SqliteLedgerDeps = {
 };
 
 /**
- * Opens or creates the ledger, alone (`ledger_locked`). The writer is a thread of its own.
- * Throws `ledger_version`, `ledger_settings`, `ledger_schema`, `ledger_corrupt`, `ledger_io`.
+ * Opens or creates the ledger, alone (`ledger_locked`). The writer is a thread of its own. Throws
+ * `ledger_version`, `ledger_settings`, `ledger_schema`, `ledger_corrupt`, `ledger_io`.
  */
 export async function openSqliteLedger(
   options: SqliteLedgerOptions,

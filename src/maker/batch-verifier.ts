@@ -121,8 +121,8 @@ export class BatchVerifier {
   }
 
   /**
-   * Verifies, credits and stores a batch; it is on disk when this resolves.
-   * Throws `bad_sequence`, `overload`, `channel_frozen`.
+   * Verifies, credits and stores a batch; it is on disk when this resolves. Throws `bad_sequence`,
+   * `overload`, `channel_frozen`.
    */
   async take(batch: Params<'work.batch'>): Promise<Result<'work.batch'>> {
     const store = this.#store;

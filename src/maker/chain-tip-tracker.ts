@@ -17,9 +17,8 @@ const MAX_TIPS = 256;
 
 /**
  * Which blocks work may build on, by the maker's own node. When a tip was replaced is when this program saw
- * it happen;
- * for what happened before it ran, the time in the header of the next block, by the wall clock as it was set
- * when this program began.
+ * it happen; for what happened before it ran, the time in the header of the next block, by the wall clock
+ * as it was set when this program began.
  */
 export class ChainTipTracker {
   readonly #chain: ChainSource;

@@ -37,9 +37,8 @@ export type MakerChannelDeps = BatchVerifierDeps &
 
 /**
  * The maker's end of one contract once its opening is stored: takes work, signs a state for each step,
- * resends what was not
- * acked, and closes. One task at a time, so that what is checked is still so when it is written; the chain
- * has its say apart.
+ * resends what was not acked, and closes. One task at a time, so that what is checked is still so when it
+ * is written; the chain has its say apart.
  */
 export class MakerChannel {
   readonly store: MakerStore;
@@ -77,7 +76,7 @@ export class MakerChannel {
   }
 
   /**
-   * `channel.reestablish`: the four cases of `channel.md` 7. The miner's newer state, well signed by us, is
+   * `channel.reestablish`: the four cases of `PROTOCOL.md`. The miner's newer state, well signed by us, is
    * taken over.
    */
   reestablish(

@@ -89,10 +89,9 @@ export class MakerCommitments {
   }
 
   /**
-   * The commitment of a state about to be stored: over the credited shares that it pays for. Undefined where
-   * the own log cannot show them all, as after a restore, does not know which were refused, or would have to
-   * be read too far back. `pending` from
-   * `keep` on.
+   * The commitment of a state about to be stored: over the credited shares that it pays for. Undefined
+   * where the own log cannot show them all, as after a restore, does not know which were refused, or would
+   * have to be read too far back. `pending` from `keep` on.
    */
   async make(
     basis: CommitmentBasis,

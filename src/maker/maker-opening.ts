@@ -38,8 +38,7 @@ type OpeningDeps = {
 
 /**
  * Answers `channel.open`: own coins, keys and state 0, all stored before they leave. The same message again
- * gets the same
- * answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
+ * gets the same answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
  */
 export async function acceptOpening(
   store: MakerStore,

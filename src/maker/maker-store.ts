@@ -367,8 +367,8 @@ export class MakerStore extends ContractStore {
 
   /**
    * Takes over a newer state that this maker signed and then lost: its work counts as verified, the shares
-   * behind it are never
-   * taken again, nor any on blocks up to `height` (`channel.md` 4). Throws as `MonotoneSigner.adopt`.
+   * behind it are never taken again, nor any on blocks up to `height` (`PROTOCOL.md`). Throws as
+   * `MonotoneSigner.adopt`.
    */
   async adopt(state: SignedState, nextSeq: number, height: number): Promise<void> {
     assert(this.#monotone !== undefined && this.last !== undefined, 'maker_state_0_before_next');
@@ -411,8 +411,8 @@ export class MakerStore extends ContractStore {
 
   /**
    * A state with the number of the newest: throws `equivocation`, with both kept as evidence and the
-   * channel frozen, when it is
-   * well signed and another one; `bad_signature` and the like when it is not ours.
+   * channel frozen, when it is well signed and another one; `bad_signature` and the like when it is not
+   * ours.
    */
   async compare(shown: SignedState): Promise<void> {
     const { last } = this;

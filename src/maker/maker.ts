@@ -122,8 +122,7 @@ const CONTRACTS_PER_SESSION = 1000;
 
 /**
  * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels,
- * verifies work and signs
- * it. Everything is restored from the ledger.
+ * verifies work and signs it. Everything is restored from the ledger.
  */
 export class Maker {
   readonly stats = { connections: 0, refused: {} as Record<string, number> };

@@ -31,8 +31,8 @@ export type ShareRules = {
   readonly minTarget: bigint;
   /**
    * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its
-   * hash is known,
-   * which a maker that trusts reported difficulties cannot see (a share is worth its difficulty).
+   * hash is known, which a maker that trusts reported difficulties cannot see (a share is worth its
+   * difficulty).
    */
   readonly fixedTarget: boolean;
 };
@@ -43,9 +43,8 @@ export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareR
 
 /**
  * A job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of its
- * input (anywhere else a
- * miner could move the outputs with it), `share_unbound` unless it pays the script the terms bind to.
- * Undefined when good.
+ * input (anywhere else a miner could move the outputs with it), `share_unbound` unless it pays the script
+ * the terms bind to. Undefined when good.
  */
 export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
   const { coinb1, coinb2, extranonceSize } = job;

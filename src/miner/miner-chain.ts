@@ -54,7 +54,7 @@ export class MinerChain {
   }
 
   /**
-   * The close that both sign (`channel.md` 2.3, X): after it neither side goes on. The maker's answer is
+   * The close that both sign (`PROTOCOL.md`, X): after it neither side goes on. The maker's answer is
    * broadcast.
    */
   async closeTogether(peer: RpcPeer): Promise<void> {

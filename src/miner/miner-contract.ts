@@ -35,10 +35,8 @@ export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './min
 
 /**
  * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every
- * state on disk
- * before it is acked, and closes. `MinerStore` is what it knows, `MinerFeed` what it sends, `MinerChain`
- * what it does on
- * chain; this connects them to one maker, again and again.
+ * state on disk before it is acked, and closes. `MinerStore` is what it knows, `MinerFeed` what it sends,
+ * `MinerChain` what it does on chain; this connects them to one maker, again and again.
  */
 export class MinerContract {
   readonly stats = {
@@ -275,9 +273,8 @@ export class MinerContract {
   }
 
   /**
-   * Both say where they stand; the newer state wins (`channel.md` 7, reestablish). False when the maker has
-   * evidence that is
-   * lost here: nothing can be added to it, and the contract ends.
+   * Both say where they stand; the newer state wins (`PROTOCOL.md`, reestablish). False when the maker has
+   * evidence that is lost here: nothing can be added to it, and the contract ends.
    */
   async #reestablish(peer: RpcPeer, feed: MinerFeed): Promise<boolean> {
     const store = this.#store!;

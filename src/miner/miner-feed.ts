@@ -41,8 +41,8 @@ const ROWS_PER_READ = 64;
 
 /**
  * Sends the shares of one stream over one connection, in order and each once: the job of a share first,
- * then batches, a few
- * in flight. It starts where the maker stands and reads what is durable from the ledger.
+ * then batches, a few in flight. It starts where the maker stands and reads what is durable from the
+ * ledger.
  */
 export class MinerFeed {
   readonly #options: FeedOptions;
@@ -74,8 +74,7 @@ export class MinerFeed {
 
   /**
    * The own work of all shares before `nextSeq`, from the nearest known point. Throws `bad_sequence` when
-   * the maker has more
-   * shares than the ledger.
+   * the maker has more shares than the ledger.
    */
   async seek(nextSeq: number, from: DeliveryRecord): Promise<bigint> {
     if (nextSeq > this.#deps.durableSeq()) {

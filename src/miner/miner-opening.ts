@@ -38,10 +38,9 @@ export type OpeningDeps = {
 };
 
 /**
- * Brings the contract from terms to a signed funding (`channel.md` 2.4), from wherever the store stands:
- * each answer of the
- * maker is on disk before the next step, each step may be asked for twice. State 0 is on disk before the
- * miner signs.
+ * Brings the contract from terms to a signed funding (`PROTOCOL.md`), from wherever the store stands: each
+ * answer of the maker is on disk before the next step, each step may be asked for twice. State 0 is on disk
+ * before the miner signs.
  */
 export async function openChannel(
   peer: RpcPeer,

@@ -36,7 +36,7 @@ import {
   WorkRoutes,
 } from './work-routes.ts';
 
-/** Bytes of the session id and of the miner's own extranonce2 (architecture, Extranonce). */
+/** Bytes of the session id and of the miner's own extranonce2 (`WIRE.md`, Extranonce). */
 export const SESSION_ID_SIZE = 4;
 export const EXTRANONCE2_SIZE = 4;
 

@@ -22,10 +22,8 @@ const COMMON_NAME = Uint8Array.of(0x55, 0x04, 0x03);
 
 /**
  * A self-signed X.509 v3 certificate over a new P-256 key (RFC 5280). It only carries the TLS handshake: a
- * peer is known
- * by its node key, which signs the TLS exporter (`handshake.ts`), so the certificate is made anew at every
- * start.
- * It has no end: expiry is the well-known "99991231235959Z".
+ * peer is known by its node key, which signs the TLS exporter (`handshake.ts`), so the certificate is made
+ * anew at every start. It has no end: expiry is the well-known "99991231235959Z".
  */
 export function createTlsIdentity(deps: { readonly random: Random; readonly nowMs: number }): TlsIdentity {
   const { publicKey, privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });

@@ -33,9 +33,8 @@ export type HandshakeOptions = {
 
 /**
  * The digest that `role` signs: `taggedHash("shc/auth/1", role || id_client || id_server || nonce_client ||
- * nonce_server ||
- * exporter)`, with role one byte, 0 for the client (`channel.md` 7). The exporter ties it to one TLS
- * connection.
+ * nonce_server || exporter)`, with role one byte, 0 for the client (`PROTOCOL.md`). The exporter ties it to
+ * one TLS connection.
  */
 export function authDigest(
   role: HandshakeRole,
@@ -86,8 +85,7 @@ function checkAuth(digest: Uint8Array, nodeId: string, signatureHex: string): vo
 
 /**
  * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only
- * after the
- * client has proven a key on its list. Until it resolves nothing else is answered.
+ * after the client has proven a key on its list. Until it resolves nothing else is answered.
  * @returns the node id of the peer, and `peer.features` is what both announced. On failure the connection
  * is ended and the coded error thrown.
  */

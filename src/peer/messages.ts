@@ -28,9 +28,8 @@ import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 
 /**
- * Every message between miner and maker (`channel.md` 7), one codec for parameters and one for the result.
- * Sats, msat and
- * hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
+ * Every message between miner and maker (`PROTOCOL.md`), one codec for parameters and one for the result.
+ * Sats, msat and hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
  */
 
 const contractId = hexOf(32);

@@ -37,8 +37,8 @@ const INTERNAL_ERROR = -32603;
 
 /**
  * JSON-RPC 2.0 in both directions over one connection. One message a line; batches, notifications other
- * than `error`, deep
- * JSON and anything that is no JSON-RPC message are refused. Errors carry our code as `data.code`.
+ * than `error`, deep JSON and anything that is no JSON-RPC message are refused. Errors carry our code as
+ * `data.code`.
  */
 export class RpcPeer {
   readonly connection: PeerLink;
@@ -102,8 +102,8 @@ export class RpcPeer {
 
   /**
    * Sends a request and returns the unparsed result. Throws what the peer answered as a `CodedError` with
-   * `meta.remote`;
-   * `peer_timeout` or `peer_closed` when no answer came, `overload` when too many requests wait.
+   * `meta.remote`; `peer_timeout` or `peer_closed` when no answer came, `overload` when too many requests
+   * wait.
    */
   async request(method: string, params: Json): Promise<unknown> {
     if (this.#reason !== undefined) throw this.#reason;

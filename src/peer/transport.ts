@@ -31,8 +31,7 @@ type LineHandlers = {
 
 /**
  * Newline-delimited UTF-8 text over one TLS 1.3 connection. Lines are bounded by `LIMITS.peerLineBytes`; a
- * longer line or
- * invalid UTF-8 ends the connection.
+ * longer line or invalid UTF-8 ends the connection.
  */
 export class PeerConnection {
   readonly remoteAddress: string;
@@ -218,8 +217,7 @@ export type ConnectOptions = TransportOptions & {
 
 /**
  * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter
- * of this very
- * connection. Throws `peer_closed` or `peer_timeout`.
+ * of this very connection. Throws `peer_closed` or `peer_timeout`.
  */
 export function connectPeer(
   options: ConnectOptions,

@@ -37,8 +37,8 @@ export function verifyTermsSignature(terms: ContractTerms, nodeId: string, signa
 export type AssembledChannel = { readonly params: ChannelParams; readonly funding: Funding };
 
 /**
- * Both sides work this out alone and alike, before anything of the funding is signed.
- * Throws as `buildFunding` and `checkChannelParams`.
+ * Both sides work this out alone and alike, before anything of the funding is signed. Throws as
+ * `buildFunding` and `checkChannelParams`.
  */
 export function assembleChannel(
   terms: ContractTerms,
@@ -78,8 +78,7 @@ export function walletScript(signer: Signer): Uint8Array {
 
 /**
  * Coins of the P2WPKH script of a key for a contribution, largest first; change goes back to it.
- * @param reserved outpoints `txid:vout` promised elsewhere
- * Throws `insufficient_funds`
+ * @param reserved outpoints `txid:vout` promised elsewhere Throws `insufficient_funds`
  */
 export async function chooseCoins(
   request: {

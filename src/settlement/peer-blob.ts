@@ -22,7 +22,7 @@ import {
 
 /**
  * What a side leaves with the other, sealed, for the day its ledger is gone: with its seed it is enough to
- * close the channel, and to go on from the newest state, which the other side shows (`channel.md` 4).
+ * close the channel, and to go on from the newest state, which the other side shows (`PROTOCOL.md`).
  */
 const blobCodec = object(
   {

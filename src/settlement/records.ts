@@ -83,9 +83,8 @@ export type OpeningRecord = CodecValue<typeof openingCodec>;
 
 /**
  * `opening` until the funding is signed by both, `funding` until it is deep enough, `open` while states are
- * signed, `closing`
- * once a transaction that spends the channel is signed, `closed` when that is deep. `frozen` and `failed`
- * wait for a human.
+ * signed, `closing` once a transaction that spends the channel is signed, `closed` when that is deep.
+ * `frozen` and `failed` wait for a human.
  */
 export const CHANNEL_STATUSES = [
   'opening',

@@ -56,8 +56,8 @@ type Entry = {
 /**
  * Judges submissions: collects what arrived in one turn of the event loop, hashes it in one kernel call,
  * and gives each share its verdict. Order of the checks: forward upstream, stale, low difficulty,
- * duplicate, accepted (`stratum.md` 1.8). A share becomes a known duplicate only once it is valid, and is
- * answered only once it is durable.
+ * duplicate, accepted (`WIRE.md`). A share becomes a known duplicate only once it is valid, and is answered
+ * only once it is durable.
  */
 export class ShareEngine<S extends Submission> {
   readonly stats = {

@@ -31,7 +31,7 @@ export type SubmitRequest = {
   readonly versionBits?: string;
 };
 
-/** What an ASIC sends (`stratum.md` 1.2), and what our upstream client sends to a pool. */
+/** What an ASIC sends (`WIRE.md`), and what our upstream client sends to a pool. */
 export type ClientRequest =
   | ConfigureRequest
   | SubmitRequest

@@ -55,8 +55,8 @@ const BLOCKS = 256;
 
 /**
  * Session ids: unique among live sessions, in sequence from a random start, and not given again for
- * `quarantineMs` after their session ended, since its jobs may live on and the same prefix would repeat
- * its work (`stratum.md` 1.4).
+ * `quarantineMs` after their session ended, since its jobs may live on and the same prefix would repeat its
+ * work (`WIRE.md`).
  *
  * The quarantine costs no memory an id: the space is cut into 256 blocks walked in a circle, a block
  * keeps the time of its last release, and the walk enters a block only when that is long enough ago. Ids

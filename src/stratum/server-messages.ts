@@ -53,8 +53,8 @@ export type ServerMessage =
 export type RequestId = number | string | null;
 
 /**
- * Parses one line of a server, without its newline (`stratum.md` 1.1, 1.3). Every shape of error is folded
- * into `WireError`; unknown methods are `other`. Throws `malformed` for anything that is not Stratum v1.
+ * Parses one line of a server, without its newline (`WIRE.md`). Every shape of error is folded into
+ * `WireError`; unknown methods are `other`. Throws `malformed` for anything that is not Stratum v1.
  */
 export function parseServerLine(line: Uint8Array): ServerMessage {
   let value: unknown;

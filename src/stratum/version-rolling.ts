@@ -5,8 +5,7 @@ export const DEFAULT_VERSION_MASK = 0x1fffe000;
 export const BIP323_VERSION_MASK = 0x1fffffe0;
 
 /**
- * How an upstream combines the sixth parameter of `mining.submit` with its job's version (`stratum.md`
- * 1.6).
+ * How an upstream combines the sixth parameter of `mining.submit` with its job's version (`WIRE.md`).
  */
 export type VersionReading = 'replace' | 'xor' | 'or';
 

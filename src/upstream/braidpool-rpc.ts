@@ -19,7 +19,7 @@ export type BraidpoolRpcStats = {
   errors: number;
 };
 
-/** The node's error numbers (`braidpool.md` 1.4) and those of JSON-RPC itself, by meaning. */
+/** The node's error numbers and those of JSON-RPC itself, by meaning. */
 export type BraidpoolErrorKind =
   | 'bad_input'
   | 'internal'

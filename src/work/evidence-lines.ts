@@ -61,8 +61,8 @@ export async function* evidenceLines(
 }
 
 /**
- * The shares of a stream in order of their seq, in bounded memory.
- * Throws `ledger_corrupt` when a share is missing or cannot be read.
+ * The shares of a stream in order of their seq, in bounded memory. Throws `ledger_corrupt` when a share is
+ * missing or cannot be read.
  */
 export async function* readShares(
   ledger: Ledger,

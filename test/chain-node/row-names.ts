@@ -1,4 +1,4 @@
-/** The rows of `channel.md` 2.7 that a chain can show, in their order. */
+/** Every way a channel can end that a chain can show, in order. */
 export const ROWS = [
   'Both close together',
   'Miner stops, then closes',

@@ -69,7 +69,7 @@ async function expectLocked(hex: string, spends: { txid: string; vout: number })
   expect(await channel.isUnspent(spends.txid, spends.vout)).toBe(true);
 }
 
-describe(`channel.md 2.7 on ${NODE_KIND}, bond mode auditor`, () => {
+describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
   it('the miner stops and closes; the auditor rules for the maker', async () => {
     await open('auditor');
     const { minerBond, makerBond } = await closeAtHalf();
@@ -182,7 +182,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode auditor`, () => {
   });
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}, the other bond modes`, () => {
+describe(`rows on ${NODE_KIND}, the other bond modes`, () => {
   it('hostage: no side has a bond without the other, and there is no time after which it has', async () => {
     await open('hostage');
     const { minerBond, makerBond } = await closeAtHalf();
@@ -210,7 +210,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, the other bond modes`, () => {
   });
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}, the seal`, () => {
+describe(`rows on ${NODE_KIND}, the seal`, () => {
   const SEAL_SAT = 2_000n;
   const CLAIM_FEE_SAT = feeSat(195n, RATE);
 

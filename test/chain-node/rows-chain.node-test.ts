@@ -55,7 +55,7 @@ async function reorgFunding(world: NodeWorld): Promise<void> {
   await stage.node.generateEmpty(depth + 1);
 }
 
-describe(`channel.md 2.7 on ${NODE_KIND}: fees`, () => {
+describe(`rows on ${NODE_KIND}: fees`, () => {
   row('Fee spike', 'the miner climbs the ladder, rung by rung, and pays for it alone', async () => {
     const world = await stage.open({ terms: { minerReserveSat: 60_000n } });
     await world.stream(2);
@@ -180,7 +180,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}: fees`, () => {
   });
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}: reorganisations`, () => {
+describe(`rows on ${NODE_KIND}: reorganisations`, () => {
   row('Reorg of F', 'after streaming began: work stops, and goes on at depth', async () => {
     const world = await stage.open();
     await world.stream(2);

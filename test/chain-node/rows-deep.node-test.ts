@@ -37,7 +37,7 @@ async function undo(world: NodeWorld, blocks: number): Promise<void> {
   await untilSpent(world);
 }
 
-describe(`channel.md 2.7 on ${NODE_KIND}: a close that was final`, () => {
+describe(`rows on ${NODE_KIND}: a close that was final`, () => {
   row(
     'Reorg of close near T_exp',
     'a final close is undone seven blocks deep, forgotten, and made again',
@@ -78,7 +78,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}: a close that was final`, () => {
   );
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}: children that pay`, () => {
+describe(`rows on ${NODE_KIND}: children that pay`, () => {
   row('Fee spike', 'beyond the ladder: a child of the miner pays for the close', async () => {
     const terms = { minerReserveSat: 60_000n, feeLadderSatPerKvb: [1_100, 5_000, 20_000] };
     const world = await stage.open({ terms, paysOwnWallet: true });
@@ -135,7 +135,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}: children that pay`, () => {
   });
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}: a ledger that is gone`, () => {
+describe(`rows on ${NODE_KIND}: a ledger that is gone`, () => {
   const kept = async (world: NodeWorld): Promise<void> => {
     const ledgers = [world.minerParty.ledger, world.makerParty.ledger];
     await world.until('each keeps something for the other', async () => {

@@ -21,7 +21,7 @@ const writesState = (entries: readonly LedgerEntry[]): boolean =>
 const writesClosing = (entries: readonly LedgerEntry[]): boolean =>
   entries.some((entry) => entry.type !== 'log' && entry.kind === 'channel' && /closing/.test(entry.body));
 
-describe(`channel.md 2.7 on ${NODE_KIND}, bond mode none`, () => {
+describe(`rows on ${NODE_KIND}, bond mode none`, () => {
   row('Both close together', 'what was verified is paid', async () => {
     const world = await stage.open();
     await world.stream(3);

@@ -45,7 +45,7 @@ async function half(options: Parameters<typeof stage.open>[0] = {}): Promise<Nod
   return world;
 }
 
-describe(`channel.md 2.7 on ${NODE_KIND}, bond mode auditor`, () => {
+describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
   row('Miner stops, then closes', 'the auditor rules for the maker: both bonds', async () => {
     const world = await half();
     await world.miner!.closeAlone();
@@ -204,7 +204,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, bond mode auditor`, () => {
   });
 });
 
-describe(`channel.md 2.7 on ${NODE_KIND}, the other bond modes`, () => {
+describe(`rows on ${NODE_KIND}, the other bond modes`, () => {
   row('Other bond modes', 'hostage: both bonds are locked until both sign', async () => {
     const world = await half({ terms: bondedTerms('hostage') });
     await world.miner!.closeAlone();
@@ -261,7 +261,7 @@ describe(`channel.md 2.7 on ${NODE_KIND}, the other bond modes`, () => {
 /** What the maker has of the seal after its claim. */
 const CLAIMED = { stakeFeesSat: CLAIM_FEE_SAT, sealSat: SEAL_SAT - CLAIM_FEE_SAT };
 
-describe(`channel.md 2.7 on ${NODE_KIND}, the seal`, () => {
+describe(`rows on ${NODE_KIND}, the seal`, () => {
   row(
     'Miner double-sells the seal',
     'it cannot before T_seal; the maker claims it with the close',

@@ -9,7 +9,7 @@ const sources = fs
   .map((file) => fs.readFileSync(new URL(file, folder), 'utf8'))
   .join('\n');
 
-describe('the table of channel.md 2.7', () => {
+describe('the table of rows', () => {
   it.each(ROWS)('has a case of its row: %s', (name) => {
     const quoted = [`'${name}'`, `"${name}"`];
     expect(quoted.some((text) => new RegExp(`[rR]ow\\(\\s*${escaped(text)},`).test(sources))).toBe(true);

@@ -30,7 +30,7 @@ function printTable(records: readonly RowRecord[]): void {
   if (records.length === 0) return;
   const known: readonly string[] = ROWS;
   const sorted = [...records].sort((a, b) => known.indexOf(a.row) - known.indexOf(b.row));
-  const titles = ['row of channel.md 2.7', 'case', 'miner', 'maker', 'locked', 'fees'];
+  const titles = ['row', 'case', 'miner', 'maker', 'locked', 'fees'];
   const cells = sorted.map(({ row, detail, minerSat, makerSat, lockedSat = '0', feesSat }) => [
     ...[row, detail, minerSat, makerSat, lockedSat, feesSat],
   ]);

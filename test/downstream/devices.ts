@@ -16,7 +16,7 @@ export type Device = {
 
 const ROLLING = { 'version-rolling': true, 'version-rolling.mask': '1fffe000' };
 
-/** What each device says, in its order, and what its submit looks like (`stratum.md` 1.10). */
+/** What each device says, in its order, and what its submit looks like (`WIRE.md`). */
 export const DEVICES: readonly Device[] = [
   {
     who: 'Antminer',

@@ -35,7 +35,7 @@ export type RulesDeps = {
 
 /**
  * Holds each line and each transaction, as it leaves a process, against what is durable at that moment
- * (`channel.md` 4): what another party will rely on was on disk before. Remembers what each side was told,
+ * (`PROTOCOL.md`): what another party will rely on was on disk before. Remembers what each side was told,
  * to find two contents of one state, and anything that falls.
  */
 export class Rules {

@@ -56,8 +56,7 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 
 /**
  * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing
- * is answered; the
- * store behind it goes on with new objects.
+ * is answered; the store behind it goes on with new objects.
  */
 export class MortalLedger implements Ledger {
   readonly engine = 'mortal';

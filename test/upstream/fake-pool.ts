@@ -30,9 +30,9 @@ export const plainPool: Handler = (request) => {
 };
 
 /**
- * A Braidpool node in normal mode (`braidpool.md` 1.2): no answer to an id that is not u64, exactly two
- * configure params, min-bit-count as eight hex digits, errors as strings, `false` for a share above nBits,
- * work after authorize.
+ * A Braidpool node in normal mode (`WIRE.md`): no answer to an id that is not u64, exactly two configure
+ * params, min-bit-count as eight hex digits, errors as strings, `false` for a share above nBits, work after
+ * authorize.
  */
 export function braidpoolNode(options: { readonly work: string; readonly solves: () => boolean }): Handler {
   let authorized = false;

@@ -115,8 +115,8 @@ const AUDIT_READY_TRIES = 250;
 const AUDIT_READY_POLL_MS = 20;
 
 /**
- * Starts a simulated Braidpool node on a devnet chain: the Stratum v1 port of `braidpool.md` 1.2, or 1.3 in
- * audit mode, and the JSON-RPC port of 1.4. In audit mode it resolves when the upstream has sent a job.
+ * Starts a simulated Braidpool node on a devnet chain: its Stratum v1 port, in normal or audit mode
+ * (`WIRE.md`), and its JSON-RPC port. In audit mode it resolves when the upstream has sent a job.
  */
 export async function startBraidpoolNode(
   options: BraidpoolNodeOptions,

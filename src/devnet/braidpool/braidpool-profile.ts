@@ -1,6 +1,5 @@
 /**
- * What a Braidpool node does differently from other pools and from its own specification (`braidpool.md`
- * 1.2 to 1.5), each by itself.
+ * What a Braidpool node does differently from other pools and from its own specification, each by itself.
  */
 export type BraidpoolQuirks = {
   /** A request whose id is not an unsigned integer, or that has no `params`, is logged and gets no reply. */

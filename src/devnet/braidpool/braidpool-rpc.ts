@@ -33,7 +33,7 @@ const CODE = {
   empty: 7,
 } as const;
 
-/** The methods of `braidpool.md` 1.4 with their names, shapes and error codes. */
+/** The node's methods with their names, shapes and error codes. */
 export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpcMethod> {
   const { braid } = view;
   const hashMethod = (call: (entry: BraidBead) => unknown): JsonRpcMethod => ({

@@ -31,10 +31,9 @@ const RPC_INVALID_REQUEST = -32600;
 const RPC_INTERNAL_ERROR = -32603;
 
 /**
- * bitcoind's JSON-RPC over HTTP for a devnet chain. A request that says `"jsonrpc":"2.0"` is answered
- * with status 200
- * whatever the outcome, any other the way bitcoind has always done: status 500 with `result` null beside
- * the error.
+ * bitcoind's JSON-RPC over HTTP for a devnet chain. A request that says `"jsonrpc":"2.0"` is answered with
+ * status 200 whatever the outcome, any other the way bitcoind has always done: status 500 with `result`
+ * null beside the error.
  */
 export async function startChainRpcServer(
   options: ChainRpcServerOptions,

@@ -31,9 +31,8 @@ const TRUC_CHILD_MAX_VSIZE = 1_000;
 const MAX_REPLACED = 100;
 
 /**
- * Unconfirmed transactions, parents before children. Policy: no conflicts but by a higher fee and fee
- * rate (full RBF),
- * minimum relay fee, dust limit, the topology rules of version 3 (without sibling eviction).
+ * Unconfirmed transactions, parents before children. Policy: no conflicts but by a higher fee and fee rate
+ * (full RBF), minimum relay fee, dust limit, the topology rules of version 3 (without sibling eviction).
  */
 export class Mempool {
   readonly #policy: MempoolPolicy;

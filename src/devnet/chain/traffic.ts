@@ -8,8 +8,7 @@ const OP_TRUE = Uint8Array.of(0x51);
 
 /**
  * Brings the mempool to `count` transactions, so that blocks have merkle branches as real ones do. Each
- * filler is a real
- * transaction that moves one filler coin to itself; without filler coins nothing happens.
+ * filler is a real transaction that moves one filler coin to itself; without filler coins nothing happens.
  */
 export function fillMempool(chain: DevnetChain, count: number): void {
   let missing = count - chain.mempoolSize;

@@ -1,16 +1,12 @@
 /**
  * Writes, byte by byte, a WebAssembly module that hashes block headers four abreast. It exists so that
- * simulated ASICs and
- * the chain's own miner really hash without taking the machine, and is built at run time: no binary, no
- * build step.
+ * simulated ASICs and the chain's own miner really hash without taking the machine, and is built at run
+ * time: no binary, no build step.
  *
  * Exports `memory` and `scan(nonce: i32, groups: i32) -> i32`. Memory (byte offsets): 0 midstate of the
- * first 64 header
- * bytes, eight native u32; 32 the next three header words as SHA-256 reads them; 44 the most significant
- * u32 of the target.
- * `scan` hashes nonces `nonce + 4g + {0..3}` and returns the first group g in which a hash's most
- * significant u32 is at
- * most the target's, or `groups`.
+ * first 64 header bytes, eight native u32; 32 the next three header words as SHA-256 reads them; 44 the
+ * most significant u32 of the target. `scan` hashes nonces `nonce + 4g + {0..3}` and returns the first
+ * group g in which a hash's most significant u32 is at most the target's, or `groups`.
  */
 export const MIDSTATE_OFFSET = 0;
 export const TAIL_OFFSET = 32;

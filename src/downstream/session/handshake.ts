@@ -70,7 +70,7 @@ export function isReady(state: HandshakeState): boolean {
   return state.isSubscribed && state.workers.length > 0;
 }
 
-/** Everything a miner says but its shares (`stratum.md` 1.2). Pure. */
+/** Everything a miner says but its shares (`WIRE.md`). Pure. */
 export function transition(
   state: HandshakeState,
   request: HandshakeRequest,
@@ -199,8 +199,7 @@ function suggest(state: HandshakeState, id: string, difficulty: number): Handsha
 const PASSWORD_DIFFICULTY = /(?:^|[\s,;&])(?:d|diff)=([0-9]{1,15}(?:\.[0-9]{1,12})?)(?=$|[\s,;&])/i;
 
 /**
- * `d=` or `diff=` among the fields of a password, the only place where rented hashrate can ask
- * (`stratum.md` finding 9).
+ * `d=` or `diff=` among the fields of a password, the only place where rented hashrate can ask (`WIRE.md`).
  */
 export function passwordDifficulty(password: string): number | undefined {
   const match = PASSWORD_DIFFICULTY.exec(password.slice(0, 256));

@@ -235,7 +235,7 @@ export class Session implements LineSink {
   /**
    * Sends a job, and before it what changed: the version mask, the difficulty. A change of difficulty
    * leaves only here, since firmware that is sent the same work twice finds the same shares twice
-   * (`stratum.md` finding 6).
+   * (`WIRE.md`).
    * @param isAgain the same work may have been sent before: then its difficulty stays
    */
   sendJob(prepared: PreparedJob, clean: boolean, isAgain: boolean = prepared.isRepeat): void {

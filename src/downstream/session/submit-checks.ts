@@ -20,8 +20,8 @@ function extranonce2SizeOf(job: Job, context: SubmitContext): number {
 }
 
 /**
- * Everything that can be known before the hash, in the order most pools answer (`stratum.md` 1.8). Undefined
- * when nothing is wrong.
+ * Everything that can be known before the hash, in the order most pools answer (`WIRE.md`). Undefined when
+ * nothing is wrong.
  * @param sent the job as this session was sent it
  * @param versionMask that its miner may roll, or NOT_SUBSCRIBED
  */
