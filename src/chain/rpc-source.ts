@@ -12,7 +12,7 @@ import {
   type RpcClientStats,
 } from './rpc-client.ts';
 import { integer, orNotFound, record, rpcCodeOf, text } from './rpc-fields.ts';
-import type { ChainSource, ChainTip, TxOut } from './source.ts';
+import { type ChainSource, type ChainTip, FALLBACK_SAT_PER_KVB, optional, type TxOut } from './source.ts';
 import { spenderOf } from './spender.ts';
 import { TipWatch } from './tip-watch.ts';
 
@@ -21,6 +21,8 @@ export type RpcChainSourceOptions = RpcClientOptions & {
   readonly pollMs: number;
   /** The chain the node must be on. Without it any is taken. */
   readonly genesisHash?: string;
+  /** What is paid where the node has no estimate. */
+  readonly feeRateSatPerKvb?: number;
 };
 
 /** How the last answer of the node left it. */
@@ -55,6 +57,9 @@ export function createRpcChainSource(
   const client = new ChainRpcClient(options);
   const node = new Node(client, options.genesisHash);
   const watch = new TipWatch(options.pollMs, () => node.tip(), deps.log);
+  const configured = options.feeRateSatPerKvb ?? FALLBACK_SAT_PER_KVB;
+  const noRate = ({ code, message: detail }: CodedError): void =>
+    deps.log.warn({ code, detail }, 'the node does not say what blocks ask for');
   return {
     stats: client.stats,
     get state() {
@@ -74,11 +79,13 @@ export function createRpcChainSource(
         for (const transactionHex of transactionsHex) await broadcast(client, transactionHex);
       }),
     utxos: (scriptHex) => node.use((queries) => queries.utxos(scriptHex)),
-    feeRateSatPerKvb: (targetBlocks, fallback) =>
-      node.use(async (queries) => {
-        const rate = (await queries.estimateSatPerKvb(targetBlocks)) ?? fallback;
-        return Math.max(rate, (await queries.minimumSatPerKvb()) ?? 0);
-      }),
+    feeRateSatPerKvb: async (targetBlocks, fallback = configured) => {
+      const ask = (question: (queries: NodeQueries) => Promise<number | undefined>) =>
+        optional(() => node.use(question), noRate);
+      const rate = await ask((queries) => queries.estimateSatPerKvb(targetBlocks));
+      const minimum = await ask((queries) => queries.minimumSatPerKvb());
+      return Math.max(rate ?? fallback, minimum ?? 0);
+    },
     watchTip: (onTip) => watch.add(onTip),
     close: () => {
       watch.close();

@@ -1,3 +1,25 @@
+import { CodedError } from '../base/errors.ts';
+
+/** What a close pays where neither the node nor the configuration says what blocks ask for. */
+export const FALLBACK_SAT_PER_KVB = 5000;
+
+/**
+ * The answer to a question that nothing may wait for: a failure of any kind is told, and is no answer.
+ * Every optional question on the way to a transaction with a deadline is asked through this.
+ */
+export async function optional<T>(
+  ask: () => Promise<T>,
+  onFailure: (error: CodedError) => void,
+): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    onFailure(error);
+    return undefined;
+  }
+}
+
 /** Hash and txid strings are as displayed (big-endian hex). */
 export type ChainTip = { readonly height: number; readonly hash: string; readonly timeSeconds: number };
 
@@ -70,10 +92,11 @@ export interface ChainSource {
   /** Unspent outputs of a script (hex) in blocks; by `scantxoutset`, or btcd's address index. */
   utxos(scriptHex: string): Promise<Utxo[]>;
   /**
-   * sat per 1000 virtual bytes: the node's estimate or the given default, and never less than what it takes
-   * into its mempool.
+   * sat per 1000 virtual bytes: the node's estimate, and never less than what it takes into its mempool.
+   * Where the node gives no estimate, for whatever reason, it is the fallback: no deadline waits for one.
+   * @param fallback the configured rate unless given
    */
-  feeRateSatPerKvb(targetBlocks: number, fallback: number): Promise<number>;
+  feeRateSatPerKvb(targetBlocks: number, fallback?: number): Promise<number>;
   /** Calls back on each new tip (and on the first), until the returned function is called. */
   watchTip(onTip: (tip: ChainTip) => void): () => void;
   close(): void;

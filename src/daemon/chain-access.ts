@@ -24,6 +24,7 @@ export function chainSource(network: NetworkName, config: ChainConfig, log: Logg
     {
       ...{ url: config.rpcUrl, ...access, pollMs: config.pollMs, timeoutMs: TIMEOUT_MS },
       genesisHash: NETWORKS[network].genesisHash,
+      feeRateSatPerKvb: config.feeRateSatPerKvb,
     },
     { log: log.child({ part: 'chain' }), clock: systemClock },
   );

@@ -1,5 +1,5 @@
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource } from '../chain/source.ts';
+import { type ChainSource, optional } from '../chain/source.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { type SignedState, stateAmounts } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
@@ -190,7 +190,9 @@ export async function lookAtChain(
   const tip = await chain.tip();
   const { txid, vout } = params.funding;
   const coin = await chain.txOut(txid, vout);
-  const spender = coin === undefined ? await chain.spender(txid, vout, SPENDER_BLOCKS) : undefined;
+  // Unknown where the node does not tell: what is broadcast then is its own question.
+  const ask = (): ReturnType<ChainSource['spender']> => chain.spender(txid, vout, SPENDER_BLOCKS);
+  const spender = coin === undefined ? await optional(ask, () => {}) : undefined;
   return {
     tip_height: tip.height,
     blocks_to_expiry: params.terms.expiryHeight - tip.height,

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import type { ChainSource, ChainTip, Spender } from '../chain/source.ts';
+import { type ChainSource, type ChainTip, FALLBACK_SAT_PER_KVB, type Spender } from '../chain/source.ts';
 import type { DevnetChain } from './chain.ts';
 import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from './chain-rules.ts';
 
@@ -45,7 +45,8 @@ export function createDevnetChainSource(
     },
     spender: (txid, vout, blocks) => Promise.resolve(spenderOf(chain, txid, vout, blocks)),
     utxos: (scriptHex) => Promise.resolve(chain.utxos(scriptHex)),
-    feeRateSatPerKvb: (_targetBlocks, fallback) => Promise.resolve(options.feeRateSatPerKvb ?? fallback),
+    feeRateSatPerKvb: (_targetBlocks, fallback = FALLBACK_SAT_PER_KVB) =>
+      Promise.resolve(options.feeRateSatPerKvb ?? fallback),
     watchTip: (onTip: (tip: ChainTip) => void) => {
       onTip(chain.tip());
       const stop = chain.onTip(onTip);

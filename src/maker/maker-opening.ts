@@ -25,7 +25,8 @@ export type MakerOpeningOptions = {
   readonly nextSealScript?: Uint8Array;
   /** Blocks within which a funding should confirm. */
   readonly fundingTargetBlocks: number;
-  readonly fallbackFeeRateSatPerKvb: number;
+  /** Where the node estimates nothing; what is configured for the node unless given. */
+  readonly fallbackFeeRateSatPerKvb?: number;
 };
 
 type OpeningDeps = {

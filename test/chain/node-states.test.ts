@@ -139,7 +139,7 @@ describe.each([
     Object.assign(node.methods, { estimatesmartfee: () => ({ feerate: fine }), estimatefee: () => fine });
     expect(await source.feeRateSatPerKvb(6, 1_500)).toBe(58_140);
     Object.assign(node.methods, { estimatesmartfee: () => ({ feerate: -1 }), estimatefee: () => 'much' });
-    expect(await codeOfRejection(source.feeRateSatPerKvb(6, 1_500))).toBe('chain_rpc');
+    expect(await source.feeRateSatPerKvb(6, 60_000)).toBe(60_000);
   });
 });
 
