@@ -84,7 +84,7 @@ export const ERROR_TABLE = {
   expiry_near: { rpc: -32030, hint: 'the channel is too close to its expiry' },
   channel_frozen: {
     rpc: -32040,
-    hint: 'storage failed; the channel is frozen until the ledger works again',
+    hint: 'storage failed, or the peer signed two contents: nothing more is promised; the close stays armed',
   },
   bad_funding: { rpc: -32041, hint: 'the funding transaction is not what was agreed' },
   insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },

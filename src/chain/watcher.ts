@@ -104,6 +104,8 @@ export type ChannelView = {
   readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
+  /** Miner: closes alone from here on, where something is wrong: at once, or once it would ask for a close. */
+  readonly closesFrom?: 'now' | 'asking';
 };
 
 export type WatchEvent =
@@ -165,7 +167,7 @@ export function checkMargins(margins: CloseMargins): Required<CloseMargins> {
 export function wantsFeeRate(
   { role, expiryHeight, margins }: WatchOptions,
   state: WatchState,
-  view: Pick<ChannelView, 'coinDepth' | 'spendDepth'>,
+  view: Pick<ChannelView, 'coinDepth' | 'spendDepth' | 'closesFrom'>,
   height: number,
 ): boolean {
   if (view.spendDepth !== undefined && view.spendDepth > 0) return false;
@@ -174,8 +176,14 @@ export function wantsFeeRate(
   return (
     state.status === 'closing' ||
     state.status === 'closed' ||
-    height >= expiryHeight - margins.broadcastBlocks
+    expiryHeight - height <= dueBlocks(margins, view)
   );
+}
+
+/** How long before the expiry the miner closes without being asked to. */
+function dueBlocks(margins: CloseMargins, { closesFrom }: Pick<ChannelView, 'closesFrom'>): number {
+  if (closesFrom === 'now') return Number.POSITIVE_INFINITY;
+  return closesFrom === 'asking' ? margins.askBlocks : margins.broadcastBlocks;
 }
 
 type Draft = { state: WatchState; readonly effects: WatchEffect[] };
@@ -292,7 +300,7 @@ function minerSteps(
   const { status } = draft.state;
   if (status === 'opening') return;
   if (status === 'funding' || status === 'open') {
-    const isDue = isForced || left <= options.margins.broadcastBlocks;
+    const isDue = isForced || left <= dueBlocks(options.margins, view);
     if (isDue) climb(options, draft, view, height, true);
     else if (left <= options.margins.askBlocks) draft.effects.push({ type: 'refuse_steps' });
     return;
@@ -321,7 +329,8 @@ function climb(
 ): void {
   const left = options.expiryHeight - height;
   const { close } = draft.state;
-  const isDue = isForced || close?.kind === 'state' || left <= options.margins.broadcastBlocks;
+  const dueFrom = close === undefined ? dueBlocks(options.margins, view) : options.margins.broadcastBlocks;
+  const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
   if (isDue) {
     const wanted = left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
     const rung = rungAbove(view.ladder, wanted, pendingSat(draft.state));

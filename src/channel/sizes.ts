@@ -101,12 +101,22 @@ export function feeOfWeight(weight: number, feeRateSatPerKvb: number): bigint {
   return feeOfVsize(virtualSize(weight), feeRateSatPerKvb);
 }
 
+/** The relay minimum, and a rate above which nobody would mean it; sat/kvB. */
+const FEE_RATES = { least: 100, most: 1_000_000 } as const;
+
+/** The nearest rate that `checkFeeRate` takes: what a node says may be anything, and a close still leaves. */
+export function boundedRate(satPerKvb: number): number {
+  const { least, most } = FEE_RATES;
+  return Math.min(Math.max(Math.ceil(satPerKvb) || least, least), most);
+}
+
 /**
  * Throws `bad_amount` for a rate that no one would mean: not an integer from 100 (relay minimum) to 1000000
  * sat/kvB.
  */
 export function checkFeeRate(feeRateSatPerKvb: number): void {
-  if (!Number.isInteger(feeRateSatPerKvb) || feeRateSatPerKvb < 100 || feeRateSatPerKvb > 1_000_000) {
+  const { least, most } = FEE_RATES;
+  if (!Number.isInteger(feeRateSatPerKvb) || feeRateSatPerKvb < least || feeRateSatPerKvb > most) {
     throw new CodedError('bad_amount', 'the fee rate must be an integer from 100 to 1000000 sat per kvB');
   }
 }

@@ -37,6 +37,11 @@ export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
   };
 }
 
+/** True where a close at this much work gives the miner's bond away: there is no output to keep it in. */
+export function forfeitsBond(terms: ContractTerms, workHashes: bigint): boolean {
+  return !hasBondOutputs(terms) && vestingOf(terms, workHashes).unvestedCollateralSat > 0n;
+}
+
 /** True while some bond has not vested. */
 export function isAtStake(terms: ContractTerms, workHashes: bigint): boolean {
   const { unvestedCollateralSat, unvestedMakerBondSat } = vestingOf(terms, workHashes);

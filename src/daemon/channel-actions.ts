@@ -20,6 +20,13 @@ export function proxyChannelActions(selling: () => Selling | undefined): Actions
   return {
     'channel/close': (input) => {
       const side = served(input);
+      const { frozen, channel } = side.status;
+      if (frozen !== undefined && !isClosing(channel)) {
+        throw new CodedError(
+          'channel_frozen',
+          `${frozen}; it is closed alone, by force or by its deadline`,
+        );
+      }
       void side.close();
       return { contract: side.status.contractId, closing: true };
     },
@@ -44,14 +51,13 @@ export function makerChannelActions(maker: Maker): Actions {
       return { contract: contract(input), closing: true };
     },
     'channel/force-close': async (input) => {
-      await maker.lookAtChain(contract(input));
+      await maker.closeAlone(contract(input));
       const row = maker.status.find(({ contractId }) => contractId === contract(input));
       return { contract: contract(input), closing: isClosing(row?.channel) };
     },
   };
 }
 
-/** False where there was nothing to broadcast, as before the expiry of a market maker's channel. */
 function isClosing(status: string | undefined): boolean {
   return status === 'closing' || status === 'closed';
 }

@@ -16,7 +16,7 @@ import {
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { Serial } from '../peering/calls.ts';
+import { awaitRecord, Serial } from '../peering/calls.ts';
 import { jobRecordToJson, type Params } from '../peering/messages.ts';
 import { type AssembledChannel, assembleChannel, type SignerTree } from '../peering/opening.ts';
 import {
@@ -29,11 +29,14 @@ import {
   deliveryEntry,
   equivocationEntry,
   fundingEntry,
+  isBroken,
   loadContract,
   NOTHING_DELIVERED,
   type OpeningRecord,
   openingEntry,
+  type StatusChange,
   stateEntry,
+  unstored,
 } from '../peering/records.ts';
 import type { ClaimPoint } from '../peering/seal-codecs.ts';
 import {
@@ -104,7 +107,8 @@ export function makerJobKey(contractId: string, jobId: number): string {
 /**
  * The maker's durable memory of one contract. What the miner will rely on is on disk when a method
  * resolves; a write that
- * fails freezes the book, and with it the channel, until the program starts anew.
+ * fails freezes the book until the program starts anew. Frozen, it makes no new promise; what is due on the
+ * chain goes on from memory.
  */
 export class MakerBook {
   readonly contractId: string;
@@ -154,7 +158,7 @@ export class MakerBook {
       book.assembled = assembleChannel(book.terms, stored.opening.open, stored.opening.accept);
       book.#last = stored.last;
       book.#monotone = book.#createSigner(stored.last);
-      book.#restoreStream();
+      book.#restoreStream(await isBroken(deps.ledger, contractId));
     }
     return book;
   }
@@ -246,12 +250,31 @@ export class MakerBook {
     this.seal = seal;
   }
 
-  async setStatus(
-    status: ChannelStatus,
-    change: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>> = {},
-  ): Promise<void> {
+  /** Before something is promised: on disk when it resolves. Throws `channel_frozen`. */
+  async setStatus(status: ChannelStatus, change: StatusChange = {}): Promise<void> {
     await this.#change({ ...change, status }, []);
     if (status === 'closed') this.apply({ type: 'closed' });
+  }
+
+  /**
+   * What the chain shows, or what is about to be done there: so at once, and on disk as soon as that can be.
+   * Never fails, and waits for the disk no longer than it may.
+   */
+  async record(
+    status: ChannelStatus,
+    change: StatusChange = {},
+    entries: readonly LedgerEntry[] = [],
+  ): Promise<void> {
+    assert(this.channel !== undefined, 'maker_channel_record');
+    const changed = (): ChannelRecord => ({ ...this.channel!, ...change, status });
+    this.channel = changed();
+    if (status === 'closed') this.apply({ type: 'closed' });
+    const written = this.#serial.run(async () => {
+      // A change that was on its way before is on disk by now.
+      this.channel = changed();
+      await this.#append([...entries, channelEntry(this.contractId, this.channel)]);
+    });
+    await awaitRecord(written.catch(unstored(this.contractId, this.#deps.log)));
   }
 
   /**
@@ -419,10 +442,13 @@ export class MakerBook {
     assert(this.assembled !== undefined && last?.n === shown.n, 'maker_compares_same_number');
     verifySignedState(this.assembled.params, shown);
     if (sameState(last, shown)) return;
-    const proof = equivocationEntry(this.contractId, last, shown);
-    await this.#change({ status: 'frozen', reason: `two contents for state ${last.n}` }, [proof]);
+    assert(this.channel !== undefined, 'maker_channel_record');
+    const proof = [equivocationEntry(this.contractId, last, shown)];
     const error = new CodedError('equivocation', `two contents for state ${last.n}`);
     this.freeze(error);
+    const { status } = this.channel;
+    if (status === 'closing' || status === 'closed') await this.record(status, {}, proof);
+    else await this.record('frozen', { reason: error.message }, proof);
     throw error;
   }
 
@@ -431,10 +457,15 @@ export class MakerBook {
     return this.#deps.ledger.get(JOB_KIND, makerJobKey(this.contractId, jobId));
   }
 
+  /** Stops every new promise for a reason that a human must look at; the refund is not one. */
   freeze(reason: CodedError): void {
     if (this.frozen !== undefined) return;
     this.frozen = reason;
-    this.#deps.log.error({ contract: this.contractId, code: reason.code }, 'channel frozen');
+    const fields = { contract: this.contractId, code: reason.code, detail: reason.message };
+    this.#deps.log.error(
+      { ...fields, expiryHeight: this.terms.expiryHeight },
+      'nothing more is signed for this contract; its refund stays armed',
+    );
   }
 
   async #saveState(
@@ -461,7 +492,8 @@ export class MakerBook {
       assert(this.channel !== undefined, 'maker_channel_record');
       const channel = { ...this.channel, ...change };
       await this.#write([...entries, channelEntry(this.contractId, channel)]);
-      this.channel = channel;
+      // What the chain showed in the meantime is kept.
+      this.channel = { ...this.channel, ...change };
     });
   }
 
@@ -472,19 +504,27 @@ export class MakerBook {
   /** @param mayRefuse a full queue is passed on; for a state it freezes, since the signer already knows it */
   async #write(entries: readonly LedgerEntry[], mayRefuse = false): Promise<void> {
     this.#assertThawed();
+    await this.#append(entries, mayRefuse);
+  }
+
+  /** Also while it is frozen: for what is so, whether or not it can be written. */
+  async #append(entries: readonly LedgerEntry[], mayRefuse = false): Promise<void> {
     try {
       await this.#deps.ledger.appendNow(entries);
     } catch (error) {
       if (mayRefuse && codeOf(error) === 'overload') throw error;
-      this.freeze(new CodedError('channel_frozen', codeOf(error), {}, { cause: error }));
-      throw this.frozen!;
+      const frozen = new CodedError('channel_frozen', codeOf(error), {}, { cause: error });
+      this.freeze(frozen);
+      throw frozen;
     }
   }
 
-  #restoreStream(): void {
+  #restoreStream(isBroken: boolean): void {
     const { channel, last } = this;
     if (channel === undefined || last === undefined) return;
-    if (channel.status === 'frozen') this.freeze(new CodedError('channel_frozen', channel.reason));
+    if (isBroken || channel.status === 'frozen') {
+      this.freeze(new CodedError('equivocation', channel.reason));
+    }
     const { n, workHashes, paidSat } = last;
     this.apply({ type: 'state_signed', n, workHashes, paidSat });
     if (channel.status === 'open' || channel.status === 'closing') {

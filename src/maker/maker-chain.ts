@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert, InvariantError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
-import { codeOf } from '../base/errors.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import { type ChannelView, DEFAULT_CLOSE_MARGINS, type Pushable, shareOf } from '../chain/watcher.ts';
@@ -45,9 +45,28 @@ export class MakerChain {
     return this.#book.stream.fundingDepth >= this.#book.terms.minDepth;
   }
 
-  /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
+  /** Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     await this.#watch.look(tip);
+  }
+
+  /**
+   * Takes the channel back now. Throws `not_expired`, `unknown_channel` where there is nothing to take back,
+   * `cold_key` where the refund waits to be signed, and `tx_refused` and the like where nothing left.
+   */
+  async closeAlone(): Promise<void> {
+    const tip = await this.#deps.chain.tip();
+    await this.#watch.look(tip);
+    const { channel, terms } = this.#book;
+    const { refusal, isSpent } = this.#watch;
+    if (refusal !== undefined && !isSpent) throw refusal;
+    if (channel?.status === 'closing' || channel?.status === 'closed') return;
+    if (channel === undefined || channel.status === 'opening' || channel.status === 'failed') {
+      throw new CodedError('unknown_channel', 'there is no funded channel to take back');
+    }
+    const left = terms.expiryHeight - tip.height;
+    if (left > 0) throw new CodedError('not_expired', `the tip is ${left} blocks before the expiry`);
+    throw new CodedError(isSpent ? 'unknown_channel' : 'cold_key');
   }
 
   async broadcast(transactionHex: string): Promise<void> {
@@ -86,17 +105,18 @@ export class MakerChain {
     throw new InvariantError(`the maker has no ${effect.type}`);
   }
 
-  /** Stored before it is sent: a later start goes on with it. */
-  async #refund(satPerKvb: number): Promise<void> {
+  /** Recorded before it is sent, where the disk allows: a later start goes on with it. */
+  async #refund(wantedSatPerKvb: number): Promise<void> {
     const { assembled, contract, contractId } = this.#book;
     assert(assembled !== undefined, 'maker_channel_before_refund');
+    const satPerKvb = Math.min(wantedSatPerKvb, refundRateLimit(assembled.params));
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const refund =
       this.#signedRefund(assembled.params, satPerKvb, signer) ??
       (await this.#coldRefund(assembled.params, satPerKvb, signer));
     if (refund === undefined) return;
     const { hex, feeSat } = refund;
-    await this.#book.setStatus('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
+    await this.#book.record('closing', { reason: 'refund', closeTx: hex, closeFeeSat: feeSat });
     this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
     await this.#watch.broadcast(hex);
   }
@@ -140,4 +160,12 @@ export class MakerChain {
     log.warn({ contract: contractId, feeSat }, 'a child pays for the funding');
     await this.#watch.broadcastPackage(fundingTx, child.toHex());
   }
+}
+
+/** The highest rate at which the channel still pays for its refund. */
+function refundRateLimit(params: ChannelParams): number {
+  const { capacitySat, script } = channelFacts(params);
+  const { makerPayoutScript } = params;
+  const mostSat = shareOf(capacitySat, dustSat(makerPayoutScript));
+  return Number((mostSat * 1000n) / BigInt(refundVsize(script, makerPayoutScript)));
 }

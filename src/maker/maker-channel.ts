@@ -38,7 +38,8 @@ export type MakerChannelDeps = IntakeDeps &
 /**
  * The maker's end of one contract once its opening is stored: takes work, signs a state for each step,
  * resends what was not
- * acked, and closes. One task at a time, so that what is checked is still so when it is written.
+ * acked, and closes. One task at a time, so that what is checked is still so when it is written; the chain
+ * has its say apart.
  */
 export class MakerChannel {
   readonly book: MakerBook;
@@ -47,6 +48,8 @@ export class MakerChannel {
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
   readonly #serial = new Serial();
+  /** Apart from what may wait for the disk or the miner: deadlines are the chain's. */
+  readonly #chainSerial = new Serial();
   readonly #onChain: MakerChain;
   readonly #remains: Remains;
   readonly #bondAsker: BondAsker;
@@ -224,16 +227,27 @@ export class MakerChannel {
     const tip = this.#deps.view.tip;
     if (tip === undefined) return;
     this.#run(async () => {
-      await this.#onChain.onTip(tip);
-      await this.#remains.onTip(tip);
-      if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
-      await this.#becomeReady(tip);
-    });
+      // The one that fails holds up no other.
+      try {
+        await this.#onChain.onTip(tip);
+      } finally {
+        await this.#remains.onTip(tip);
+      }
+      this.#run(async () => {
+        if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
+        await this.#becomeReady(tip);
+      });
+    }, this.#chainSerial);
+  }
+
+  /** Takes the channel back. Throws as `MakerChain.closeAlone`. */
+  async closeAlone(): Promise<void> {
+    await this.#chainSerial.run(() => this.#onChain.closeAlone()).finally(() => this.#deps.onChange());
   }
 
   /** Resolves when everything queued is done. */
   async idle(): Promise<void> {
-    await this.#serial.run(async () => {});
+    for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
   }
 
   #attach(peer: RpcPeer): void {
@@ -374,8 +388,8 @@ export class MakerChannel {
     if (frozen !== undefined) throw new CodedError('channel_frozen', frozen.code);
   }
 
-  #run(task: () => Promise<void>): void {
-    this.#serial.run(task).catch((error: unknown) => {
+  #run(task: () => Promise<void>, serial = this.#serial): void {
+    serial.run(task).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
       const fields = { contract: this.book.contractId, code: codeOf(error), detail: error.message };
       this.#deps.log.warn(fields, 'a task of the channel failed');

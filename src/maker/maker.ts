@@ -108,7 +108,7 @@ export type MakerContractStatus = {
   readonly frozen: string | undefined;
 };
 
-const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
+const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6 };
 const CONTRACTS_PER_SESSION = 1000;
 
 /**
@@ -216,11 +216,9 @@ export class Maker {
     await this.#known(contractId).requestClose();
   }
 
-  /** Looks at the chain now: an expired channel is taken back. Throws `unknown_channel`. */
-  async lookAtChain(contractId: string): Promise<void> {
-    const channel = this.#known(contractId);
-    channel.lookAtChain();
-    await channel.idle();
+  /** See `MakerChain.closeAlone`. Throws `unknown_channel`. */
+  async closeAlone(contractId: string): Promise<void> {
+    await this.#known(contractId).closeAlone();
   }
 
   #known(contractId: string): MakerChannel {

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { optional } from '../chain/source.ts';
 import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { call } from './calls.ts';
 import type { Params, Result } from './messages.ts';
-import { FALLBACK_SAT_PER_KVB, type Remains, type RemainsDeps, type StakedBook } from './remains.ts';
+import { unstored } from './records.ts';
+import type { Remains, RemainsDeps, StakedBook } from './remains.ts';
 import type { RpcPeer } from './rpc-peer.ts';
 import { awardEntry } from './rulings.ts';
 
@@ -71,14 +73,15 @@ async function askForBond(peer: RpcPeer, side: BondSide, deps: RemainsDeps): Pro
   const coin = remains.bonds?.find(({ owner }) => owner === role);
   if (!assembled || !contract || coin === undefined) return;
   if ((await deps.chain.txOut(coin.txid, coin.vout)) === undefined) return;
-  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6));
   const spend: BondSpend = { coin, payee: role, feeRateSatPerKvb };
   const own = signBondSpend(assembled.params, spend, role, deps.signer.forChannel(contract.channelIndex));
   const { txid, vout } = coin;
   const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
   const { signature } = await call(peer, 'bond.release', request);
   const award = awardEntry(book, spend, { [role]: own, [otherOf(role)]: signature });
-  await deps.ledger.appendNow([award]);
+  // It leaves also where it cannot be stored: it is the own money.
+  await optional(() => deps.ledger.appendNow([award]), unstored(book.contractId, deps.log));
   await deps.chain.broadcast(award.body as string);
 }
 

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { codecsOf, type MethodName, type Params, type Result } from './messages.ts';
 import type { RpcHandler, RpcPeer } from './rpc-peer.ts';
 
@@ -18,6 +19,18 @@ export function handler<M extends MethodName>(
 ): RpcHandler {
   const { params: parser, result: printer } = codecsOf(method);
   return async (params) => printer.print(await answer(parser.parse(params)));
+}
+
+/** How long what must happen waits for its record: a disk may answer late, or never. */
+const RECORD_WAIT_MS = 2_000;
+
+/** Waits for a record that is being written, and no longer than it can be waited for. */
+export async function awaitRecord(written: Promise<void>): Promise<void> {
+  const done = new AbortController();
+  const { signal } = done;
+  const late = sleep(RECORD_WAIT_MS, undefined, { signal, ref: false }).catch(() => {});
+  await Promise.race([written, late]);
+  done.abort();
 }
 
 /** Runs tasks one after the other, in the order they came; a failed task does not stop the next. */

@@ -1,8 +1,8 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { unreachable } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip, Spender } from '../chain/source.ts';
+import { type CodedError, codeOf } from '../base/errors.ts';
+import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
 import {
   type ChannelView,
   checkMargins,
@@ -16,13 +16,21 @@ import {
   wantsFeeRate,
   watchFrom,
 } from '../chain/watcher.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import type { SignedState } from '../channel/states.ts';
 import type { StreamEvent } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
-import { type ChannelRecord, WATCHED_KIND, watchedEntry } from './records.ts';
+import {
+  type ChannelRecord,
+  type StatusChange,
+  standingStatus,
+  unstored,
+  WATCHED_KIND,
+  watchedEntry,
+} from './records.ts';
 import type { SigningDesk } from './signing-desk.ts';
 
 /** What both books have of a channel. */
@@ -33,12 +41,9 @@ export type WatchedBook = {
   readonly fundingTx: string | undefined;
   readonly channel: ChannelRecord | undefined;
   readonly last: SignedState | undefined;
-  readonly frozen: CodedError | undefined;
   apply(event: StreamEvent): unknown;
-  setStatus(
-    status: WatchStatus,
-    change?: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>>,
-  ): Promise<void>;
+  /** Never fails: what is due on the chain waits for no disk. */
+  record(status: WatchStatus, change?: StatusChange): Promise<void>;
 };
 
 /** What only one side does. */
@@ -62,7 +67,6 @@ export type ChannelSide = {
   readonly details: () => Partial<ChannelView>;
 };
 
-export const FALLBACK_SAT_PER_KVB = 5000;
 const CLOSE_TARGET_BLOCKS = 6;
 const URGENT_TARGET_BLOCKS = 2;
 /** Blocks searched for what spent a channel while this program did not run; two days. */
@@ -72,7 +76,8 @@ const SEARCHED_AGAIN = 6;
 
 /**
  * Brings one channel and the chain together: looks with the own node, lets `transition` decide, and does
- * what it says, in its order. Decisions are there, I/O is here.
+ * what it says, in its order. Decisions are there, I/O is here. Nothing but the end of the channel stops it:
+ * no frozen book, no failed ledger, no question that the node does not answer if the answer is not needed.
  */
 export class ChannelWatch {
   readonly #options: WatchOptions;
@@ -84,6 +89,8 @@ export class ChannelWatch {
   #spender: Spender | undefined;
   /** Up to this height no block holds what spends the channel. */
   #searchedHeight: number | undefined;
+  /** Why the last broadcast failed. */
+  #refusal: CodedError | undefined;
 
   constructor(
     options: Pick<WatchOptions, 'role' | 'margins'>,
@@ -109,9 +116,13 @@ export class ChannelWatch {
     return this.#state.isOver;
   }
 
+  /** Why the last broadcast failed; undefined where it did not. */
+  get refusal(): CodedError | undefined {
+    return this.#refusal;
+  }
+
   /**
-   * Looks at the channel at a tip. Throws `chain_unreachable`, `chain_rpc`, `chain_syncing`,
-   * `channel_frozen`.
+   * Looks at the channel at a tip. Throws `chain_unreachable`, `chain_rpc`, `chain_syncing`.
    * @param isForced close without the other side, whatever the height
    */
   async look(tip: ChainTip, isForced = false): Promise<void> {
@@ -132,8 +143,9 @@ export class ChannelWatch {
   async #wasOver(): Promise<boolean> {
     const { channel, contractId } = this.#book;
     if (this.#isNew && channel?.status === 'closed') {
-      const isOver = (await this.#deps.ledger.get(WATCHED_KIND, contractId)) !== undefined;
-      this.#state = { ...this.#state, isOver };
+      const ask = (): Promise<string | undefined> => this.#deps.ledger.get(WATCHED_KIND, contractId);
+      const watched = await optional(ask, this.#unanswered('the ledger'));
+      this.#state = { ...this.#state, isOver: watched !== undefined };
     }
     if (channel !== undefined) this.#isNew = false;
     return this.#state.isOver;
@@ -153,28 +165,34 @@ export class ChannelWatch {
 
   /** A transaction that the next look sends again where the node did not take it. */
   async broadcast(transactionHex: string): Promise<void> {
-    await this.#try(() => this.#deps.chain.broadcast(transactionHex));
+    this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcast(transactionHex));
   }
 
   /** A parent with the child that pays for it. */
   async broadcastPackage(parentHex: string, childHex: string): Promise<void> {
-    await this.#try(() => this.#deps.chain.broadcastPackage([parentHex, childHex]));
+    this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcastPackage([parentHex, childHex]));
   }
 
-  async #try(send: () => Promise<unknown>): Promise<void> {
-    try {
-      await send();
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
+  async #failureOf(send: () => Promise<unknown>): Promise<CodedError | undefined> {
+    let failure: CodedError | undefined;
+    await optional(send, (error) => {
+      failure = error;
       this.#deps.log.warn({ code: error.code, detail: error.message }, 'broadcast failed; tried again');
-    }
+    });
+    return failure;
   }
 
-  /** Undefined while the chain has no say: nothing is agreed, or a human must look. */
+  #unanswered(what: string): (error: CodedError) => void {
+    const { contractId: contract } = this.#book;
+    return ({ code, message: detail }) =>
+      this.#deps.log.warn({ contract, code, detail }, `${what} does not answer; gone on without`);
+  }
+
+  /** Undefined while the chain has no say: nothing is agreed, or nothing was ever funded. */
   get #status(): WatchStatus | undefined {
-    const { channel, frozen } = this.#book;
-    if (channel === undefined || frozen !== undefined) return undefined;
-    return channel.status === 'frozen' || channel.status === 'failed' ? undefined : channel.status;
+    const { channel, fundingTx } = this.#book;
+    const status = channel && standingStatus(channel, fundingTx);
+    return status === 'failed' ? undefined : status;
   }
 
   /** What is on disk is taken from there each time: others write it too. */
@@ -195,8 +213,13 @@ export class ChannelWatch {
       this.#spender = undefined;
       this.#searchedHeight = tip.height;
     }
-    const spender = coin === undefined ? await this.#findSpender(tip, canResend) : undefined;
-    const known = { coinDepth: coin?.confirmations, spendDepth: spender?.confirmations };
+    const spender = coin === undefined ? await this.#spenderOrDepth(tip, canResend) : undefined;
+    const details = this.#side.details();
+    const known = {
+      coinDepth: coin?.confirmations,
+      spendDepth: spender?.confirmations,
+      ...(details.closesFrom === undefined ? {} : { closesFrom: details.closesFrom }),
+    };
     const status = this.#status ?? 'opening';
     const wanted = isForced || wantsFeeRate(this.#options, { ...this.#state, status }, known, tip.height);
     return {
@@ -206,14 +229,33 @@ export class ChannelWatch {
       satPerKvb: wanted ? await this.#feeRate(tip.height) : 0,
       ladder: [],
       refundVsize: 0,
-      ...this.#side.details(),
+      ...details,
     };
   }
 
-  #feeRate(height: number): Promise<number> {
+  async #feeRate(height: number): Promise<number> {
     const isUrgent = this.#options.expiryHeight - height <= this.#options.margins.urgentBlocks;
     const target = isUrgent ? URGENT_TARGET_BLOCKS : CLOSE_TARGET_BLOCKS;
-    return this.#deps.chain.feeRateSatPerKvb(target, FALLBACK_SAT_PER_KVB);
+    return boundedRate(await this.#deps.chain.feeRateSatPerKvb(target));
+  }
+
+  /**
+   * What spends the channel; where the node does not tell, whether a block does it. Then it is taken for one
+   * that waits: the own close is sent on.
+   */
+  async #spenderOrDepth(tip: ChainTip, canResend: boolean): Promise<Partial<Spender> | undefined> {
+    let isAnswered = true;
+    const spender = await optional(
+      () => this.#findSpender(tip, canResend),
+      (error) => {
+        isAnswered = false;
+        this.#unanswered('what spends the channel')(error);
+      },
+    );
+    if (isAnswered) return spender;
+    const { fundingTxid, fundingVout } = this.#book.channel!;
+    const inBlocks = await this.#deps.chain.txOut(fundingTxid, fundingVout, false);
+    return inBlocks === undefined ? undefined : { confirmations: 0 };
   }
 
   /**
@@ -249,9 +291,10 @@ export class ChannelWatch {
         this.#book.apply(effect);
         return;
       case 'send_funding':
-        return this.broadcastFunding();
+        await this.#failureOf(() => this.broadcastFunding());
+        return;
       case 'status':
-        return this.#book.setStatus(
+        return this.#book.record(
           effect.status,
           effect.reason === undefined ? {} : { reason: effect.reason },
         );
@@ -268,10 +311,17 @@ export class ChannelWatch {
         return;
       case 'over':
         this.#deps.log.info({ contract: contractId }, 'the channel is watched no more');
-        return this.#deps.ledger.appendNow([watchedEntry(contractId)]);
-      case 'close_alone':
+        await optional(
+          () => this.#deps.ledger.appendNow([watchedEntry(contractId)]),
+          unstored(contractId, this.#deps.log),
+        );
+        return;
       case 'pay_child':
       case 'push_funding':
+        // What only speeds something up holds nothing up.
+        await this.#failureOf(() => this.#side.perform(effect));
+        return;
+      case 'close_alone':
       case 'refund':
         return this.#side.perform(effect);
       default:

@@ -16,7 +16,7 @@ import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { STREAM_KIND } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
-import { Serial } from './calls.ts';
+import { awaitRecord, Serial } from './calls.ts';
 import { type AssembledChannel, assembleChannel } from './opening.ts';
 import {
   bodyOf,
@@ -29,6 +29,7 @@ import {
   deliveryEntry,
   equivocationEntry,
   fundingEntry,
+  isBroken,
   loadContract,
   loadOpening,
   NOTHING_DELIVERED,
@@ -37,7 +38,9 @@ import {
   openingEntry,
   parseBody,
   SEAL_KIND,
+  type StatusChange,
   stateEntry,
+  unstored,
 } from './records.ts';
 import { type ClaimPoint, claimPointCodec } from './seal-codecs.ts';
 
@@ -57,7 +60,8 @@ export type MinerBookDeps = { readonly ledger: Ledger; readonly clock: Clock; re
 /**
  * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once
  * its records are on
- * disk; a write that fails freezes the book, and with it the channel, until the program starts anew.
+ * disk; a write that fails freezes the book until the program starts anew. Frozen, it makes no new promise;
+ * what is due on the chain goes on from memory.
  */
 export class MinerBook {
   readonly contractId: string;
@@ -67,6 +71,7 @@ export class MinerBook {
   assembled: AssembledChannel | undefined;
   fundingTx: string | undefined;
   channel: ChannelRecord | undefined;
+  /** The newest state on disk. */
   last: SignedState | undefined;
   delivery: DeliveryRecord = NOTHING_DELIVERED;
   /** The newest claim given, from before the funding is signed on, where there is a seal. */
@@ -78,6 +83,8 @@ export class MinerBook {
   readonly #options: MinerBookOptions;
   readonly #deps: MinerBookDeps;
   readonly #serial = new Serial();
+  /** Newer than `last` while it is written, and for good where that failed. */
+  #verified: SignedState | undefined;
 
   private constructor(options: MinerBookOptions, deps: MinerBookDeps) {
     this.#options = options;
@@ -107,8 +114,21 @@ export class MinerBook {
     if (book.opening?.accept) {
       book.assembled = assembleChannel(options.terms, book.opening.open, book.opening.accept);
     }
-    book.#restoreStream();
+    book.#restoreStream(await isBroken(deps.ledger, contractId));
     return book;
+  }
+
+  /** The newest state that passed all checks, on disk or not, acked or not: a close is by this one. */
+  get best(): SignedState | undefined {
+    const { last } = this;
+    const verified = this.#verified;
+    return verified !== undefined && verified.n > (last?.n ?? -1) ? verified : last;
+  }
+
+  /** `broken`: the maker signed two contents for one number. `suspended`: something here failed. */
+  get trouble(): 'suspended' | 'broken' | undefined {
+    if (this.frozen === undefined) return undefined;
+    return this.frozen.code === 'equivocation' ? 'broken' : 'suspended';
   }
 
   /** The newest claim of the seal. */
@@ -220,17 +240,32 @@ export class MinerBook {
     this.fundingTx = fundingTx;
   }
 
-  async setStatus(
-    status: ChannelStatus,
-    change: Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>> = {},
-  ): Promise<void> {
+  /** Before something is promised: on disk when it resolves. Throws `channel_frozen`. */
+  async setStatus(status: ChannelStatus, change: StatusChange = {}): Promise<void> {
     await this.#change({ ...change, status }, []);
     if (status === 'closed') this.apply({ type: 'closed' });
   }
 
-  /** No change is on its way to the disk: `last` is the newest state there. */
-  settled(): Promise<void> {
-    return this.#serial.run(async () => {});
+  /**
+   * What the chain shows, or what is about to be done there: so at once, and on disk as soon as that can be.
+   * Never fails, and waits for the disk no longer than it may.
+   */
+  async record(
+    status: ChannelStatus,
+    change: StatusChange = {},
+    entries: readonly LedgerEntry[] = [],
+  ): Promise<void> {
+    assert(this.channel !== undefined, 'miner_channel_record');
+    const changed = (): ChannelRecord => ({ ...this.channel!, ...change, status });
+    this.channel = changed();
+    if (status === 'closed') this.apply({ type: 'closed' });
+    const written = this.#serial.run(async () => {
+      // A change that was on its way before is on disk by now.
+      this.channel = changed();
+      await this.#append([...entries, channelEntry(this.contractId, this.channel)]);
+    });
+    const { log } = this.#deps;
+    await awaitRecord(written.catch(unstored(this.contractId, log)));
   }
 
   /**
@@ -239,9 +274,10 @@ export class MinerBook {
    * `verifyState`, `bad_amount` for more work than was delivered, `channel_frozen`.
    */
   async takeState(next: SignedState): Promise<readonly StreamEffect[]> {
-    this.#assertThawed();
+    this.#assertUnbroken();
     assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
-    if ((await this.#verified(next)) === 'same') return [];
+    const isSame = (await this.#compared(next)) === 'same';
+    if (isSame && next.n === this.last.n) return [];
     if (next.workHashes > this.own.workHashes) {
       throw new CodedError('bad_amount', `state ${next.n} is of more work than was delivered`);
     }
@@ -257,15 +293,16 @@ export class MinerBook {
    * here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
    */
   async adoptState(shown: SignedState): Promise<readonly StreamEffect[]> {
-    this.#assertThawed();
-    assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
-    if (shown.n === this.last.n) {
-      await this.#verified(shown);
-      return [];
+    this.#assertUnbroken();
+    const { best } = this;
+    assert(this.assembled !== undefined && best !== undefined, 'miner_channel_before_state');
+    if (shown.n === best.n) {
+      await this.#compared(shown);
+      return shown.n === this.last?.n ? [] : this.#saveState(shown);
     }
     verifySignedState(this.assembled.params, shown);
-    if (shown.n < this.last.n || shown.workHashes <= this.last.workHashes) {
-      throw new CodedError('not_monotone', `state ${shown.n} is not above state ${this.last.n}`);
+    if (shown.n < best.n || shown.workHashes <= best.workHashes) {
+      throw new CodedError('not_monotone', `state ${shown.n} is not above state ${best.n}`);
     }
     return this.#saveState(shown);
   }
@@ -276,28 +313,40 @@ export class MinerBook {
     return this.workChanged();
   }
 
-  /** Stops everything for a reason that a human must look at. */
+  /**
+   * Stops every new promise for a reason that a human must look at; the close is not one. A broken contract
+   * stays so.
+   */
   freeze(reason: CodedError): void {
-    if (this.frozen !== undefined) return;
+    if (this.trouble === 'broken' || (this.frozen !== undefined && reason.code !== 'equivocation')) return;
     this.frozen = reason;
-    this.#deps.log.error({ contract: this.contractId, code: reason.code }, 'channel frozen');
+    const fields = { contract: this.contractId, code: reason.code, detail: reason.message };
+    this.#deps.log.error(
+      { ...fields, trouble: this.trouble, expiryHeight: this.terms.expiryHeight },
+      'no more work for this contract; its close stays armed',
+    );
   }
 
-  async #verified(next: SignedState): Promise<'next' | 'same'> {
-    assert(this.assembled !== undefined && this.last !== undefined, 'miner_channel_before_state');
+  async #compared(next: SignedState): Promise<'next' | 'same'> {
+    const { best, channel } = this;
+    assert(this.assembled !== undefined && best !== undefined && channel, 'miner_channel_before_state');
     try {
-      return verifyState(this.assembled.params, this.last, next);
+      return verifyState(this.assembled.params, best, next);
     } catch (error) {
       if (codeOf(error) === 'equivocation') {
-        const proof = equivocationEntry(this.contractId, this.last, next);
-        await this.#change({ status: 'frozen', reason: `two contents for state ${next.n}` }, [proof]);
         this.freeze(error as CodedError);
+        const isClosing = channel.status === 'closing' || channel.status === 'closed';
+        const proof = [equivocationEntry(this.contractId, best, next)];
+        if (isClosing) await this.record(channel.status, {}, proof);
+        else await this.record('frozen', { reason: `two contents for state ${next.n}` }, proof);
       }
       throw error;
     }
   }
 
+  /** Of a state that passed all checks: it is kept for a close even where it cannot be stored, or acked. */
   async #saveState(state: SignedState): Promise<readonly StreamEffect[]> {
+    this.#verified = state;
     const entries = [stateEntry(this.contractId, state), deliveryEntry(this.contractId, this.delivery)];
     await this.#change(pointOf(state), entries, () => {
       this.last = state;
@@ -315,7 +364,8 @@ export class MinerBook {
       assert(this.channel !== undefined, 'miner_channel_record');
       const channel = { ...this.channel, ...change };
       await this.#write([...entries, channelEntry(this.contractId, channel)]);
-      this.channel = channel;
+      // What the chain showed in the meantime is kept.
+      this.channel = { ...this.channel, ...change };
       onDisk();
     });
   }
@@ -324,22 +374,34 @@ export class MinerBook {
     if (this.frozen !== undefined) throw new CodedError('channel_frozen', this.frozen.code);
   }
 
+  #assertUnbroken(): void {
+    if (this.trouble === 'broken') this.#assertThawed();
+  }
+
   async #write(entries: readonly LedgerEntry[]): Promise<void> {
     this.#assertThawed();
+    await this.#append(entries);
+  }
+
+  /** Also while it is frozen: for what is so, whether or not it can be written. */
+  async #append(entries: readonly LedgerEntry[]): Promise<void> {
     try {
       await this.#deps.ledger.appendNow(entries);
     } catch (error) {
       if (codeOf(error) === 'overload') throw error;
-      this.freeze(new CodedError('channel_frozen', codeOf(error), {}, { cause: error }));
-      throw this.frozen!;
+      const frozen = new CodedError('channel_frozen', codeOf(error), {}, { cause: error });
+      this.freeze(frozen);
+      throw frozen;
     }
   }
 
-  #restoreStream(): void {
+  #restoreStream(isBroken: boolean): void {
     const { channel, last } = this;
     if (last !== undefined) this.apply({ type: 'state_signed', ...pointOf(last) });
     if (channel === undefined) return;
-    if (channel.status === 'frozen') this.freeze(new CodedError('channel_frozen', channel.reason));
+    if (isBroken || channel.status === 'frozen') {
+      this.freeze(new CodedError('equivocation', channel.reason));
+    }
     if (channel.status === 'open' || channel.status === 'closing') this.apply({ type: 'channel_open' });
     if (channel.status === 'closed') this.apply({ type: 'closed' });
   }

@@ -8,15 +8,9 @@ import type { ChannelView, CloseMargins } from '../chain/watcher.ts';
 import { buildClose, type CloseSettlement, closeFeeFor, signClose } from '../channel/close.ts';
 import { dustSat } from '../channel/sizes.ts';
 import { finalizeState, ladderOf, stateAmounts } from '../channel/states.ts';
-import { isAtStake } from '../contract/vesting.ts';
+import { forfeitsBond, isAtStake } from '../contract/vesting.ts';
 import { call } from './calls.ts';
-import {
-  ChannelWatch,
-  type ChannelWatchDeps,
-  FALLBACK_SAT_PER_KVB,
-  outputOf,
-  type RoleEffect,
-} from './channel-watch.ts';
+import { ChannelWatch, type ChannelWatchDeps, outputOf, type RoleEffect } from './channel-watch.ts';
 import type { MinerBook } from './miner-book.ts';
 import { txidOf } from './miner-opening.ts';
 import { walletScript } from './opening.ts';
@@ -53,7 +47,7 @@ export class MinerChain {
     return this.#watch.isSpent;
   }
 
-  /** Throws `chain_unreachable`, `chain_rpc`, `channel_frozen`. */
+  /** Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     await this.#watch.look(tip);
   }
@@ -93,26 +87,47 @@ export class MinerChain {
     if (txidOf(closeTx) !== buildClose(params, last.workHashes, feeSat, settlement).getId()) {
       throw new CodedError('bad_funding', 'the closing transaction is another one');
     }
-    await book.setStatus('closing', { closeTx });
+    await book.record('closing', { closeTx });
     await this.#watch.broadcast(closeTx);
   }
 
-  /** Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. */
+  /**
+   * Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. Throws
+   * `unknown_channel` where there is nothing to close, and `tx_refused` and the like where nothing left.
+   */
   async closeAlone(): Promise<void> {
     await this.#watch.look(await this.#deps.chain.tip(), true);
+    const status = this.#book.channel?.status;
+    if (status !== 'closing' && status !== 'closed') {
+      throw new CodedError('unknown_channel', 'there is no funded channel to close');
+    }
+    const { refusal, isSpent } = this.#watch;
+    if (refusal !== undefined && !isSpent) throw refusal;
+  }
+
+  /** What is wrong with the contract says when it is closed without being asked to, or its usual deadline. */
+  get #closesFrom(): ChannelView['closesFrom'] {
+    const { trouble, best, terms } = this.#book;
+    if (trouble === undefined) return undefined;
+    // A close that forfeits what has not vested is the operator's to order, or the deadline's.
+    return trouble === 'suspended' || best === undefined || forfeitsBond(terms, best.workHashes)
+      ? 'asking'
+      : 'now';
   }
 
   #details(): Partial<ChannelView> {
-    const { assembled, last } = this.#book;
-    if (assembled === undefined || last === undefined) return {};
+    const { assembled, best } = this.#book;
+    if (assembled === undefined || best === undefined) return {};
     const { params } = assembled;
     const script = params.minerPayoutScript;
     const dust = dustSat(script);
-    const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
+    const { minerSat: outputSat } = stateAmounts(params.terms, best.workHashes);
+    const closesFrom = this.#closesFrom;
     // Only an output of the own wallet can be spent from here.
     const isOwn = equal(script, walletScript(this.#deps.signer));
     return {
-      ladder: ladderOf(params, last.workHashes),
+      ladder: ladderOf(params, best.workHashes),
+      ...(closesFrom === undefined ? {} : { closesFrom }),
       ...(isOwn ? { child: { vsize: CHILD_VBYTES, outputSat, dustSat: dust } } : {}),
     };
   }
@@ -124,18 +139,17 @@ export class MinerChain {
   }
 
   /**
-   * Stored before it is sent: a later start goes on with it. A state on its way to the disk is acked once it
-   * is there, and must not be left behind.
+   * Recorded before it is sent, where the disk allows: a later start goes on with it. A state on its way to
+   * the disk may be acked once it is there, and must not be left behind.
    */
   async #sendState(rung: number): Promise<void> {
-    await this.#book.settled();
-    const { assembled, last, channel, contract } = this.#book;
-    assert(assembled && last && channel && contract, 'miner_channel_before_close');
+    const { assembled, best, channel, contract } = this.#book;
+    assert(assembled && best && channel && contract, 'miner_channel_before_close');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const { hex, feeSat } = finalizeState(assembled.params, last, rung, signer);
+    const { hex, feeSat } = finalizeState(assembled.params, best, rung, signer);
     if (channel.closeTx !== hex) {
-      await this.#book.setStatus('closing', { reason: 'alone', closeTx: hex, closeFeeSat: feeSat });
-      this.#deps.log.warn({ contract: this.#book.contractId, n: last.n, rung }, 'closing alone');
+      await this.#book.record('closing', { reason: 'alone', closeTx: hex, closeFeeSat: feeSat });
+      this.#deps.log.warn({ contract: this.#book.contractId, n: best.n, rung }, 'closing alone');
     }
     await this.#watch.broadcast(hex);
   }
@@ -159,7 +173,7 @@ export class MinerChain {
   async #closeFeeSat(): Promise<bigint> {
     const { assembled, last } = this.#book;
     assert(assembled && last, 'miner_channel_before_close');
-    const rate = await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB);
+    const rate = await this.#deps.chain.feeRateSatPerKvb(6);
     return closeFeeFor(assembled.params, last, rate, EARLY_SETTLEMENT);
   }
 }

@@ -139,10 +139,11 @@ export class MinerSide {
     return this.#finished.promise;
   }
 
-  /** Broadcasts the newest state without the maker; the last resort. */
+  /** Broadcasts the newest state without the maker; the last resort. Throws as `MinerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
-    await this.#chainSerial.run(async () => this.#onChain?.closeAlone());
-    this.#notify();
+    assert(this.#onChain !== undefined, 'miner_side_started');
+    const onChain = this.#onChain;
+    await this.#chainSerial.run(() => onChain.closeAlone()).finally(() => this.#notify());
   }
 
   /** Ends the connection and all timers; the channel stays as it is. */
@@ -280,7 +281,9 @@ export class MinerSide {
       ...(book.claimed === undefined ? {} : { claimed: book.claimed }),
       ...(blob === undefined ? {} : { blob }),
     });
-    if (answer.state !== null) this.#follow(await book.adoptState(answer.state));
+    if (answer.state !== null) {
+      this.#follow(await book.adoptState(answer.state).finally(() => this.#lookIfBroken()));
+    }
     if (answer.n !== book.last.n) {
       throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${book.last.n}`);
     }
@@ -303,7 +306,8 @@ export class MinerSide {
         this.#serial.run(async () => {
           const book = this.#bookOf(contractId);
           assert(book.assembled !== undefined, 'miner_channel_before_state');
-          const effects = await book.takeState(state);
+          // What it throws may be a reason to close.
+          const effects = await book.takeState(state).finally(() => this.#lookIfBroken());
           this.stats.statesTaken += 1;
           const ackSignature = signAck(book.assembled.params, state, this.#deps.signer);
           this.#follow(effects);
@@ -355,6 +359,11 @@ export class MinerSide {
     this.#closeIfDue();
   }
 
+  /** A maker that broke the contract is not waited for until the next block. */
+  #lookIfBroken(): void {
+    if (this.#book?.trouble === 'broken') this.#lookAtChain();
+  }
+
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */
   #lookAtChain(): void {
     if (this.#tip === undefined || this.#abort.signal.aborted) return;
@@ -367,8 +376,12 @@ export class MinerSide {
     this.#chainSerial
       .run(async () => {
         const tip = this.#tip!;
-        await this.#onChain!.onTip(tip);
-        await this.#remains!.onTip(tip);
+        // The one that fails holds up no other.
+        try {
+          await this.#onChain!.onTip(tip);
+        } finally {
+          await this.#remains!.onTip(tip);
+        }
         return tip;
       })
       .then((tip) => {
@@ -427,7 +440,7 @@ export class MinerSide {
     const status = book.channel?.status;
     const isEnding =
       book.stream.status === 'ending' || (status === 'closing' && book.channel?.closeTx === null);
-    if (!isEnding || !this.#connected) return;
+    if (!isEnding || !this.#connected || book.frozen !== undefined) return;
     // Once a close was signed here nothing more can be sold: there is nothing to wait for.
     if (status !== 'closing' && this.#feed?.drained === false) return;
     if (status !== 'open' && status !== 'funding' && status !== 'closing') return;

@@ -3,6 +3,7 @@ import type { Json } from '../base/json.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
 import {
   type Codec,
   type CodecValue,
@@ -111,6 +112,7 @@ const channelCodec = object({
   closeFeeSat: ['close_fee_sat', nullable(decimal)],
 });
 export type ChannelRecord = CodecValue<typeof channelCodec>;
+export type StatusChange = Partial<Pick<ChannelRecord, 'reason' | 'closeTx' | 'closeFeeSat'>>;
 
 const deliveryCodec = object({
   version: ['version', integer(1, 1)],
@@ -204,6 +206,31 @@ export function remainsEntry(contractId: string): LedgerEntry {
 export function equivocationEntry(contractId: string, held: SignedState, shown: SignedState): LedgerEntry {
   const body = JSON.stringify({ held: signedStateToJson(held), shown: signedStateToJson(shown) });
   return { op: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
+}
+
+/** Tells that something was done and not recorded: what is due on the chain does not wait for its record. */
+export function unstored(contract: string, log: Logger): (error: CodedError) => void {
+  return ({ code, message: detail }) =>
+    log.error({ contract, code, detail }, 'not recorded; done all the same');
+}
+
+/**
+ * What the chain has to do with a channel, whatever a frozen record says: whoever stops for good has still a
+ * channel to close.
+ */
+export function standingStatus(
+  { status, closeTx, n }: ChannelRecord,
+  fundingTx: string | undefined,
+): Exclude<ChannelStatus, 'frozen'> {
+  if (status !== 'frozen') return status;
+  if (closeTx !== null) return 'closing';
+  if (fundingTx === undefined) return 'opening';
+  return n > 0 ? 'open' : 'funding';
+}
+
+/** True where there is proof of two contents for one state number. */
+export async function isBroken(ledger: Ledger, contractId: string): Promise<boolean> {
+  return (await ledger.list(EQUIVOCATION_KIND, `${contractId}:`)).length > 0;
 }
 
 export function bodyOf<T>(codec: Codec<T>, record: T): string {

@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import { type ChainSource, type ChainTip, optional } from '../chain/source.ts';
 import { bondStep, sealStep } from '../chain/stake-watch.ts';
 import {
   type BondCoin,
@@ -30,17 +30,24 @@ import {
   sealClaimRequest,
   sealRefundRequest,
 } from '../channel/signing-requests.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import type { SignedState, SignedTransaction } from '../channel/states.ts';
 import { bondsOf, hasBondOutputs, sealExpiryHeight } from '../contract/bond-terms.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
-import { AWARD_KIND, awardId, type ChannelRecord, REMAINS_KIND, remainsEntry } from './records.ts';
+import {
+  AWARD_KIND,
+  awardId,
+  type ChannelRecord,
+  REMAINS_KIND,
+  remainsEntry,
+  unstored,
+} from './records.ts';
 import { takeRuling } from './rulings.ts';
 import { askElsewhere, type SigningDesk } from './signing-desk.ts';
 
-export const FALLBACK_SAT_PER_KVB = 5000;
 /** How far back a close that is not the own newest state is looked for. */
 const SEARCH_BLOCKS = 144;
 /** A spend is final at this depth. */
@@ -101,13 +108,23 @@ export class Remains {
     if (assembled === undefined || channel === undefined) return;
     if (channel.status === 'opening' || channel.status === 'failed') return;
     if (terms.seal === undefined && !hasBondOutputs(terms)) return;
-    this.#isOver ??= (await this.#deps.ledger.get(REMAINS_KIND, contractId)) !== undefined;
+    this.#isOver ??= (await this.#stored(REMAINS_KIND, contractId)) !== undefined;
     if (this.#isOver) return;
-    const sealOver = await this.#lookAtSeal(assembled.params, tip, channel);
-    const bondsOver = await this.#lookAtBonds(assembled.params, tip, channel);
-    if (!bondsOver || !sealOver || channel.status !== 'closed') return;
+    const { params } = assembled;
+    let isSealOver = false;
+    let areBondsOver = false;
+    // What fails for the one holds up no other.
+    try {
+      isSealOver = await this.#lookAtSeal(params, tip, channel);
+    } finally {
+      areBondsOver = await this.#lookAtBonds(params, tip, channel);
+    }
+    if (!areBondsOver || !isSealOver || channel.status !== 'closed') return;
     this.#isOver = true;
-    await this.#deps.ledger.appendNow([remainsEntry(contractId)]);
+    await optional(
+      () => this.#deps.ledger.appendNow([remainsEntry(contractId)]),
+      unstored(contractId, this.#deps.log),
+    );
   }
 
   /** True where bonds are, or may be, on the chain that only both sides together can move. */
@@ -165,20 +182,31 @@ export class Remains {
   /** A spend with two signatures: of both sides, or by a ruling. */
   async #awardOf(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const id = awardId(this.#book.contractId, coin);
-    const known = await this.#deps.ledger.get(AWARD_KIND, id);
-    if (known !== undefined) return known;
-    await this.#askAuditor(params, coin);
-    return this.#deps.ledger.get(AWARD_KIND, id);
+    return (await this.#stored(AWARD_KIND, id)) ?? this.#askAuditor(params, coin);
+  }
+
+  /** Of the own memory; nothing where it cannot be read: what is the own side's comes back all the same. */
+  #stored(kind: string, id: string): Promise<string | undefined> {
+    const { contractId: contract } = this.#book;
+    return optional(
+      () => this.#deps.ledger.get(kind, id),
+      ({ code, message: detail }) =>
+        this.#deps.log.error(
+          { contract, kind, code, detail },
+          'the ledger cannot be read; gone on without',
+        ),
+    );
   }
 
   /**
    * A ruling that gives a bond to this side, asked for where there is a desk: what the auditor signed is
    * stored with the own signature.
    */
-  async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<void> {
+  async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const { contract, contractId } = this.#book;
     const { desk, log, signer } = this.#deps;
-    if (desk === undefined || contract === undefined || bondKeyOf(params, 'auditor') === undefined) return;
+    if (desk === undefined || contract === undefined) return undefined;
+    if (bondKeyOf(params, 'auditor') === undefined) return undefined;
     const payee = this.#role;
     const spendAt = (feeRateSatPerKvb: number): BondSpend => ({ coin, payee, feeRateSatPerKvb });
     const answer = await askElsewhere(
@@ -190,16 +218,17 @@ export class Remains {
       },
       this.#deps,
     );
-    if (answer === undefined) return;
+    if (answer === undefined) return undefined;
     try {
       const side = { role: this.#role, book: this.#book };
-      await takeRuling(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
+      return await takeRuling(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       log.error(
         { contract: contractId, code: error.code, detail: error.message },
         'no ruling for this bond',
       );
+      return undefined;
     }
   }
 
@@ -303,7 +332,7 @@ export class Remains {
   }
 
   async #feeRate(): Promise<number> {
-    return Math.ceil(await this.#deps.chain.feeRateSatPerKvb(6, FALLBACK_SAT_PER_KVB));
+    return boundedRate(await this.#deps.chain.feeRateSatPerKvb(6));
   }
 
   /** Signs and broadcasts, or has it signed elsewhere where the key is cold. Tried again at the next tip. */

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
+import { optional } from '../chain/source.ts';
 import {
   type BondSignatory,
   type BondSpend,
@@ -11,8 +12,9 @@ import type { ChannelRole } from '../channel/keys.ts';
 import { psbtSignature } from '../channel/psbt.ts';
 import { bondSpendRequest } from '../channel/signing-requests.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
-import { AWARD_KIND, awardId } from './records.ts';
+import { AWARD_KIND, awardId, unstored } from './records.ts';
 
 /** What of a contract's memory an award needs. */
 export type AwardBook = {
@@ -32,19 +34,21 @@ type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
 
 /**
  * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
- * `Remains` to broadcast. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
+ * `Remains` to broadcast; returns it, also where it could not be stored. Throws as `readPsbt`, `bad_signature` where the auditor did not sign.
  */
 export async function takeRuling(
   side: { readonly role: ChannelRole; readonly book: AwardBook },
   spend: BondSpend,
   psbt: string,
-  deps: { readonly ledger: Ledger; readonly signer: SignerTree },
-): Promise<void> {
+  deps: { readonly ledger: Ledger; readonly signer: SignerTree; readonly log: Logger },
+): Promise<string> {
   const { role, book } = side;
   const { assembled, contract } = book;
   if (!assembled || !contract) throw new CodedError('unknown_channel');
   const { params } = assembled;
   const auditor = psbtSignature(bondSpendRequest(params, spend), psbt, bondKeyOf(params, 'auditor'));
   const own = signBondSpend(params, spend, role, deps.signer.forChannel(contract.channelIndex));
-  await deps.ledger.appendNow([awardEntry(book, spend, { [role]: own, auditor })]);
+  const award = awardEntry(book, spend, { [role]: own, auditor });
+  await optional(() => deps.ledger.appendNow([award]), unstored(book.contractId, deps.log));
+  return award.body as string;
 }

@@ -2,11 +2,12 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
+import { optional } from '../chain/source.ts';
 import { exportPsbt, type KeyHolder } from '../channel/psbt.ts';
 import type { SigningRequest } from '../channel/signing-requests.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { REQUEST_KIND, requestEntry, requestId } from './records.ts';
+import { REQUEST_KIND, requestEntry, requestId, unstored } from './records.ts';
 
 /** Where requests lie for keys that are not in the program: of a vault, or of an auditor. */
 export type SigningDesk = {
@@ -78,10 +79,11 @@ export async function askElsewhere(
   const opened = deps.desk?.open(name);
   if (opened?.signed !== undefined) return { satPerKvb: opened.satPerKvb, signed: opened.signed };
   if (opened !== undefined) return undefined;
-  const isKnown = (await deps.ledger.get(REQUEST_KIND, requestId(contractId, what))) !== undefined;
-  if (isKnown && deps.desk === undefined) return undefined;
+  const onFailure = unstored(contractId, deps.log);
+  const known = await optional(() => deps.ledger.get(REQUEST_KIND, requestId(contractId, what)), onFailure);
+  if (known !== undefined && deps.desk === undefined) return undefined;
   const psbt = exportPsbt(request(satPerKvb), [holder]);
-  await deps.ledger.appendNow([requestEntry(contractId, what, psbt)]);
+  await optional(() => deps.ledger.appendNow([requestEntry(contractId, what, psbt)]), onFailure);
   deps.desk?.ask(name, satPerKvb, psbt);
   deps.log.warn({ contract: contractId, what }, 'a request waits to be signed elsewhere');
   return undefined;

@@ -27,6 +27,8 @@ export type RulesDeps = {
   readonly terms: ContractTerms;
   /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
+  /** Its disk takes no write any more: the close leaves from memory. */
+  readonly hasFailed: (side: Side) => boolean;
 };
 
 /**
@@ -81,6 +83,7 @@ export class Rules {
       ({ hash, index }) =>
         toHex(hash.toReversed()) === channel?.['funding_txid'] && index === channel['funding_vout'],
     );
+    if (isSpend && this.#deps.hasFailed(from)) return;
     if (isSpend || channel === undefined || channel['status'] === 'opening') {
       throw new Violation('broadcast before it was on disk', { from });
     }

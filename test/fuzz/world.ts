@@ -89,6 +89,7 @@ export class FuzzWorld {
       contractId: this.contractId,
       terms: this.terms,
       durable: (side) => this.disks[side].documents,
+      hasFailed: (side) => this.disks[side].isFailed,
     });
     this.network = new Network({
       onSend: (link, from, text) => this.#held(() => this.rules.sent(link, from, text)),

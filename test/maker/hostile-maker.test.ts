@@ -154,16 +154,17 @@ describe('a maker that signs what it should not', () => {
     expect([...(await world.states(world.minerStore)).keys()]).toEqual([0, 1]);
   });
 
-  it('the right one is taken, a repetition acked again, and another content for it freezes the channel', async () => {
+  it('the right one is taken, a repetition acked again, and another content for it ends the contract', async () => {
     expect(await hostile.sign(signed(2, work))).toBe('acked 2');
     expect(await hostile.sign(signed(2, work))).toBe('acked 2');
     expect(await hostile.sign(signed(2, work - 1n))).toBe('equivocation');
-    expect(world.miner.status).toMatchObject({ signed: { n: 2 }, live: false, channel: 'frozen' });
+    expect(world.miner.status).toMatchObject({ signed: { n: 2 }, live: false, frozen: expect.any(String) });
     expect(await hostile.sign(signed(3, work))).toBe('channel_frozen');
     const [proof] = await world.minerStore.list('equivocation');
     expect(proof?.id).toBe(`${world.contractId}:0000000002`);
+    await until('closed alone', () => world.chain.mempoolEntries().length === 1);
     const stored = await world.minerStore.get('channel', world.contractId);
-    expect(JSON.parse(stored!)).toMatchObject({ status: 'frozen', n: 2 });
+    expect(JSON.parse(stored!)).toMatchObject({ status: 'closing', reason: 'alone', n: 2 });
   });
 
   it('a state of another channel is unknown', async () => {

@@ -11,6 +11,7 @@ import { SeedSigner } from '../../src/channel/signer.ts';
 import { bondSpendRequest } from '../../src/channel/signing-requests.ts';
 import type { BondMode, BondTerms } from '../../src/contract/bond-terms.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
+import { silentLogger } from '../../src/log/logger.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { call } from '../../src/peering/calls.ts';
 import { assembleChannel } from '../../src/peering/opening.ts';
@@ -397,7 +398,7 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
       const request = bondSpendRequest(params, spend);
       const ruled = signPsbt(request, exportPsbt(request, [auditor]), auditor);
       const unsigned = exportPsbt(request, [auditor]);
-      const deps = { ledger: store, signer };
+      const deps = { ledger: store, signer, log: silentLogger };
       await expect(takeRuling(side, spend, unsigned, deps)).rejects.toThrow('bad_signature');
       await takeRuling(side, spend, ruled, deps);
     }
