@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Transaction } from 'bitcoinjs-lib';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainSource } from '../chain/source.ts';
+import { type ChainSource, optional } from '../chain/source.ts';
 import { channelFacts } from '../channel/params.ts';
 import { signRefund } from '../channel/refund.ts';
 import type { SeedSigner } from '../channel/signer.ts';
@@ -118,8 +118,8 @@ function ownClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResul
 type ChainDeps = ToolDeps & { readonly chain: ChainSource };
 
 /**
- * `unable`: the channel is frozen, and writes nothing more, or its daemon does not answer. What would be
- * broadcast is then made from what the ledger has.
+ * `unable`: the daemon does not answer, or nothing can be recorded. What would be broadcast is then made from
+ * what the ledger has.
  */
 type Closer = CloseResult['by'] | 'unable';
 
@@ -132,7 +132,10 @@ async function closeByWhoOwns(
   try {
     ledger = await openForWriting(access, deps.log);
   } catch (error) {
-    if (codeOf(error) !== 'ledger_locked' || access.daemon === undefined) throw error;
+    const code = codeOf(error);
+    // A disk that takes no record is no reason not to close.
+    if (code === 'ledger_io' || code === 'ledger_settings') return 'unable';
+    if (code !== 'ledger_locked' || access.daemon === undefined) throw error;
     return await closeByDaemon(access.daemon, channel);
   }
   try {
@@ -150,8 +153,7 @@ async function closeByDaemon(
     await act(daemon.url, daemon.dataDir, 'channel/force-close', { contract: channel.stored.contractId });
     return 'daemon';
   } catch (error) {
-    const code = codeOf(error);
-    if (code !== 'channel_frozen' && code !== 'daemon_unreachable') throw error;
+    if (codeOf(error) !== 'daemon_unreachable') throw error;
     return 'unable';
   }
 }
@@ -167,16 +169,15 @@ async function closeInPlace(
   const all = { ...deps, ledger, signer };
   if (role === 'maker') {
     const book = await MakerBook.load(stored.contractId, all);
-    if (book === undefined || book.frozen !== undefined) return 'unable';
-    await new MakerChain(book, FINAL_DEPTH, all).onTip(await deps.chain.tip());
-    return 'command';
+    if (book === undefined) return 'unable';
+    await new MakerChain(book, FINAL_DEPTH, all).closeAlone();
+    return book.frozen?.code === 'channel_frozen' ? 'unable' : 'command';
   }
   const book = await MinerBook.load({ terms: params.terms, maxRefusedPercent: MAX_REFUSED_PERCENT }, all);
-  if (book.frozen !== undefined) return 'unable';
   const onChain = new MinerChain(book, DEFAULT_CLOSE_MARGINS, all);
   await onChain.broadcastFunding();
   await onChain.closeAlone();
-  return 'command';
+  return book.frozen?.code === 'channel_frozen' ? 'unable' : 'command';
 }
 
 /**
@@ -242,8 +243,7 @@ async function broadcastStored(
 ): Promise<CloseResult> {
   const { contractId } = channel.stored;
   const found = await storedClose(access, contractId, deps);
-  if (found === undefined)
-    throw new CodedError('unknown_channel', 'nothing was broadcast: see `channel show`');
+  if (found === undefined) return await closeOnChain(by, channel, deps);
   const { hex, txid, feeSat } = found;
   const confirmations = await broadcastOrFind(deps.chain, hex, txid);
   return {
@@ -252,11 +252,32 @@ async function broadcastStored(
   };
 }
 
+/** What the node shows of a close that was not recorded. Throws `unknown_channel` where it shows none. */
+async function closeOnChain(
+  by: CloseResult['by'],
+  { stored, params }: FundedChannel,
+  { chain }: ChainDeps,
+): Promise<CloseResult> {
+  const { txid, vout } = params.funding;
+  const spender = await chain.spender(txid, vout, SPENDER_BLOCKS);
+  if (spender === undefined)
+    throw new CodedError('unknown_channel', 'nothing was broadcast: see `channel show`');
+  return {
+    ...{ contract: stored.contractId, by, close_txid: spender.txid, close_tx: spender.hex },
+    ...{ fee_sat: null, confirmations: spender.confirmations },
+  };
+}
+
 async function broadcastOrFind(chain: ChainSource, hex: string, txid: string): Promise<number> {
-  const known = await chain.confirmations(txid);
+  const ask = (): Promise<number | undefined> =>
+    optional(
+      () => chain.confirmations(txid),
+      () => {},
+    );
+  const known = await ask();
   if (known !== undefined) return known;
   await chain.broadcast(hex);
-  return (await chain.confirmations(txid)) ?? 0;
+  return (await ask()) ?? 0;
 }
 
 /** The transaction that closes the channel, as the ledger has it by now. */

@@ -168,7 +168,7 @@ describe('channel force-close without a daemon', () => {
     await ledger.close();
   });
 
-  it('closes a channel that is frozen, whose records change no more', async () => {
+  it('closes a channel that is frozen, and keeps a record of it', async () => {
     await start();
     const ledger = await openSqliteLedger(
       { path: scene.path('miner', 'ledger.sqlite') },
@@ -182,7 +182,7 @@ describe('channel force-close without a daemon', () => {
     const result = await answer<Result>(['channel', 'force-close', ...on, '--yes']);
     expectClosedAt(3, result);
     const { channels } = await answer<{ channels: object[] }>(['channel', 'list', ...on]);
-    expect(channels).toMatchObject([{ status: 'frozen', reason: 'two contents for state 4' }]);
+    expect(channels).toMatchObject([{ status: 'closing', reason: 'alone' }]);
   });
 });
 
