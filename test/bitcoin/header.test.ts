@@ -12,7 +12,7 @@ import {
 } from '../../src/bitcoin/header.ts';
 import { branchesForCoinbase, merkleRoot, merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
-import { describeWithVectors, sharedJson, sharedText } from '../shared-vectors.ts';
+import { blockVectors, headers665280, prevHashes } from '../vectors.ts';
 
 describe('the genesis block', () => {
   const header = {
@@ -35,11 +35,8 @@ describe('the genesis block', () => {
   });
 });
 
-describeWithVectors('128 consecutive mainnet headers', () => {
-  const headers = sharedText('mainnet-headers-665280-665407.hex')
-    .trim()
-    .split('\n')
-    .map((line) => parseHeader(fromHex(line, 80)));
+describe('128 consecutive mainnet headers', () => {
+  const headers = headers665280().map((line) => parseHeader(fromHex(line, 80)));
 
   it('each meets its own target and builds on the one before', () => {
     headers.forEach((header, index) => {
@@ -50,31 +47,19 @@ describeWithVectors('128 consecutive mainnet headers', () => {
   });
 });
 
-describeWithVectors('stratum prevhash', () => {
-  const rows = sharedJson('prevhash-swaps.json') as {
-    stratum_prevhash: string;
-    header_bytes: string;
-    gbt_previousblockhash: string;
-  }[];
-  it.each(rows)('$gbt_previousblockhash', (row) => {
-    const header = swapWords(fromHex(row.stratum_prevhash, 32));
-    expect(toHex(header)).toBe(row.header_bytes);
-    expect(displayHash(header)).toBe(row.gbt_previousblockhash);
+describe('stratum prevhash', () => {
+  it.each(prevHashes())('$hash', (row) => {
+    const header = swapWords(fromHex(row.stratum, 32));
+    expect(toHex(header)).toBe(row.header);
+    expect(displayHash(header)).toBe(row.hash);
   });
 });
 
-describeWithVectors('block 413567', () => {
-  const vector = sharedJson('block413567-stratum.json') as {
-    subscribe: { extranonce1: string };
-    notify: [string, string, string, string, string[], string, string, string, boolean];
-    submit: [string, string, string, string, string];
-    expect: { header: string; hash: string };
-  };
-
-  it('is rebuilt from its job and its submit', () => {
+describe('the header of a block', () => {
+  it.each(blockVectors())('is rebuilt from the job and the submit: $name', (vector) => {
     const [, prevHash, coinb1, coinb2, branches, version, bits] = vector.notify;
     const [, , extranonce2, ntime, nonce] = vector.submit;
-    const coinbase = fromHex(coinb1 + vector.subscribe.extranonce1 + extranonce2 + coinb2);
+    const coinbase = fromHex(coinb1 + vector.extranonce1 + extranonce2 + coinb2);
     const header = {
       version: Number.parseInt(version, 16),
       prevHash: swapWords(fromHex(prevHash, 32)),
@@ -86,8 +71,8 @@ describeWithVectors('block 413567', () => {
       bits: Number.parseInt(bits, 16),
       nonce: Number.parseInt(nonce, 16),
     };
-    expect(toHex(serializeHeader(header))).toBe(vector.expect.header);
-    expect(displayHash(headerHash(header))).toBe(vector.expect.hash);
+    expect(toHex(serializeHeader(header))).toBe(vector.header);
+    expect(displayHash(headerHash(header))).toBe(vector.hash);
   });
 });
 

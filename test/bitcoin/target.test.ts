@@ -10,7 +10,7 @@ import {
   targetToHex,
   workOfTarget,
 } from '../../src/bitcoin/target.ts';
-import { describeWithVectors, sharedJson } from '../shared-vectors.ts';
+import { difficultyTargets } from '../vectors.ts';
 
 describe('work', () => {
   it('is 4,295,032,833 hashes at difficulty 1', () => {
@@ -27,10 +27,9 @@ describe('work', () => {
   });
 });
 
-describeWithVectors('difficulty to target', () => {
-  const rows = sharedJson('difficulty-target.json') as { difficulty: string; target_display: string }[];
-  it.each(rows)('$difficulty', (row) => {
-    expect(targetToHex(targetOfDifficulty(Number(row.difficulty)))).toBe(row.target_display);
+describe('difficulty to target', () => {
+  it.each(difficultyTargets())('$difficulty', (row) => {
+    expect(targetToHex(targetOfDifficulty(Number(row.difficulty)))).toBe(row.target);
   });
 });
 

@@ -1,67 +1,22 @@
-import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import { workOfTarget } from '../../src/bitcoin/target.ts';
 import { plainWork, upstreamJobOf } from '../jobs/upstream-jobs.ts';
-import { describeWithVectors, haveSharedVectors, sharedJson } from '../shared-vectors.ts';
+import { type BlockVector, blockVectors, difficultyTargets } from '../vectors.ts';
 import { HARD, paramsOf, submitOf } from './harness.ts';
 import { codesOf, Stand, stopStands } from './stand.ts';
 
 afterEach(stopStands);
 
-type Vector = {
-  readonly name: string;
-  readonly extranonce1: string;
-  readonly notify: readonly unknown[];
-  /** Worker, job, extranonce2, ntime, nonce. */
-  readonly submit: readonly string[];
-  readonly hash: string;
-};
-
-function genesis(): Vector {
-  const text = readFileSync(new URL('../vectors/genesis.json', import.meta.url), 'utf8');
-  const { subscribe, session_id, notify, submit, expect } = JSON.parse(text);
-  const [worker, job, extranonce2, ntime, nonce] = submit;
-  return {
-    name: 'the genesis block',
-    extranonce1: subscribe.extranonce1,
-    notify,
-    submit: [worker, job, session_id + extranonce2, ntime, nonce],
-    hash: expect.hash,
-  };
-}
-
-function mainnet(): Vector[] {
-  const { subscribe, notify, submit, expect } = sharedJson('block413567-stratum.json') as {
-    readonly subscribe: { readonly extranonce1: string };
-    readonly notify: readonly unknown[];
-    readonly submit: readonly string[];
-    readonly expect: { readonly hash: string };
-  };
-  const blocks = sharedJson('mainnet-blocks.json') as {
-    readonly name: string;
-    readonly session: { readonly extranonce1: string };
-    readonly notify: { readonly params: readonly unknown[] };
-    readonly submit: { readonly params: readonly string[] };
-    readonly expected: { readonly hash_display: string };
-  }[];
-  return [
-    { name: 'block 413567', extranonce1: subscribe.extranonce1, notify, submit, hash: expect.hash },
-    ...blocks.map((block) => ({
-      name: block.name,
-      extranonce1: block.session.extranonce1,
-      notify: block.notify.params,
-      submit: block.submit.params,
-      hash: block.expected.hash_display,
-    })),
-  ];
-}
-
 /** The same coinbase, cut so that the session and the miner have four bytes each. */
-function recut({ notify, submit }: Vector): { notify: unknown[]; session: string; extranonce2: string } {
+function recut({ notify, submit }: BlockVector): {
+  notify: unknown[];
+  session: string;
+  extranonce2: string;
+} {
   const [, , own] = submit;
-  const coinb2 = notify[3] as string;
-  const missing = 16 - own!.length;
+  const coinb2 = notify[3];
+  const missing = 16 - own.length;
   const region = own! + coinb2.slice(0, missing);
   return {
     notify: notify.with(3, coinb2.slice(missing)),
@@ -71,7 +26,7 @@ function recut({ notify, submit }: Vector): { notify: unknown[]; session: string
 }
 
 describe('acceptance case 1: every vector gives its hash, difficulty and verdict', () => {
-  it.each([genesis(), ...(haveSharedVectors ? mainnet() : [])])('$name', async (vector) => {
+  it.each(blockVectors())('$name', async (vector) => {
     const { notify, session, extranonce2 } = recut(vector);
     const stand = await Stand.start({
       difficulty: 1,
@@ -85,7 +40,7 @@ describe('acceptance case 1: every vector gives its hash, difficulty and verdict
     const [job] = paramsOf(lines.at(-1));
     const [, , , ntime, nonce] = vector.submit;
     const share = ['rig.1', job, extranonce2, ntime, nonce];
-    const next = (Number.parseInt(nonce!, 16) + 1).toString(16);
+    const next = (Number.parseInt(nonce, 16) + 1).toString(16);
     expect(await codesOf(miner, [share, share, share.with(4, next)])).toEqual([0, 22, 23]);
     const displayed = [...fromHex(stand.forwarded[0]!.hash)].reverse();
     expect(Buffer.from(displayed).toString('hex')).toBe(vector.hash);
@@ -96,24 +51,20 @@ describe('acceptance case 1: every vector gives its hash, difficulty and verdict
   });
 });
 
-describeWithVectors('acceptance case 1: every difficulty of the vectors', () => {
+describe('acceptance case 1: every difficulty of the vectors', () => {
   it('has its exact target, on the wire and in the verdict', async () => {
-    const rows = sharedJson('difficulty-target.json') as {
-      readonly difficulty: string;
-      readonly target_display: string;
-    }[];
     const stand = await Stand.start();
     stand.give(plainWork(200, HARD));
     const miner = stand.miner();
     await miner.start();
-    for (const [index, row] of rows.entries()) {
+    for (const [index, row] of difficultyTargets().entries()) {
       const job = stand.give(plainWork(1 + index, HARD), 'pool', Number(row.difficulty));
       const lines = await miner.until('method', 'mining.notify');
       expect(paramsOf(lines.at(-2))).toEqual([Number(row.difficulty)]);
       miner.send(submitOf(index, job.wireId));
       await miner.until('id', index);
       const { target } = stand.submissions.at(-1)!.assigned;
-      expect(target.toString(16).padStart(64, '0')).toBe(row.target_display);
+      expect(target.toString(16).padStart(64, '0')).toBe(row.target);
     }
   });
 });

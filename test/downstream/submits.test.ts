@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { concat } from '../../src/base/bytes.ts';
 import { sha256d } from '../../src/base/hash.ts';
@@ -7,6 +6,7 @@ import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { hashToNumber, targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { DownstreamSubmission } from '../../src/downstream/submission.ts';
 import { plainWork, upstreamJobOf } from '../jobs/upstream-jobs.ts';
+import { blockVector } from '../vectors.ts';
 import { broadcast, HARD, paramsOf, startServer, stopServers, submitOf, withWork } from './harness.ts';
 
 afterEach(stopServers);
@@ -235,17 +235,14 @@ describe('submits', () => {
 });
 
 describe('the genesis block', () => {
-  const genesis = JSON.parse(readFileSync(new URL('../vectors/genesis.json', import.meta.url), 'utf8')) as {
-    subscribe: { extranonce1: string; extranonce2_size: number };
-    session_id: string;
-    notify: unknown[];
-    submit: string[];
-    expect: { hash: string };
-  };
+  const genesis = blockVector('genesis');
+  const [worker, , chosen, ntime, nonce] = genesis.submit;
+  /** Of what the upstream leaves, four bytes are the session's, and the rest the miner's. */
+  const [session, extranonce2] = [chosen.slice(0, 8), chosen.slice(8)];
 
   it('is found by a miner that is sent it as a job', async () => {
     const hashes: Uint8Array[] = [];
-    const random = { bytes: () => Uint8Array.from(Buffer.from(genesis.session_id, 'hex')) };
+    const random = { bytes: () => Uint8Array.from(Buffer.from(session, 'hex')) };
     const test = await startServer({
       deps: { random },
       verdict: (submission) => {
@@ -254,27 +251,20 @@ describe('the genesis block', () => {
         return hashToNumber(hash) <= submission.assigned.target ? 'accepted' : 'low_difficulty';
       },
     });
-    const { extranonce1, extranonce2_size } = genesis.subscribe;
-    test.jobs.add('pool', 's', upstreamJobOf(genesis.notify, extranonce1, extranonce2_size), 0);
+    const { extranonce1, extranonce2Size } = genesis;
+    test.jobs.add('pool', 's', upstreamJobOf(genesis.notify, extranonce1, extranonce2Size), 0);
     const miner = test.miner();
     const started = await miner.start('satoshi');
-    expect(started.extranonce1).toBe(genesis.session_id);
+    expect(started.extranonce1).toBe(session);
     expect(paramsOf(started.lines[2])).toEqual([1]);
     const notify = paramsOf(started.lines[3]);
-    expect(notify[2]).toBe(`${String(genesis.notify[2])}${extranonce1}`);
-    const [worker, , extranonce2, ntime, nonce] = genesis.submit as [
-      string,
-      string,
-      string,
-      string,
-      string,
-    ];
+    expect(notify[2]).toBe(`${genesis.notify[2]}${extranonce1}`);
     miner.send(
       submitOf(7, notify[0] as string, { worker, extranonce2, ntime, nonce }),
       submitOf(8, notify[0] as string, { worker, extranonce2, ntime, nonce: '7c2bac1e' }),
     );
     expect((await miner.until('id', 8)).map((line) => line['result'])).toEqual([true, null]);
-    expect(displayHash(hashes[0]!)).toBe(genesis.expect.hash);
+    expect(displayHash(hashes[0]!)).toBe(genesis.hash);
   });
 });
 

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
 import { sha256d } from '../../src/base/hash.ts';
@@ -7,7 +6,7 @@ import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import { hashToNumber } from '../../src/bitcoin/target.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
-import { describeWithVectors, haveSharedVectors, sharedJson } from '../shared-vectors.ts';
+import { blockVector, blockVectors } from '../vectors.ts';
 import { plainWork, upstreamJobOf } from './upstream-jobs.ts';
 
 const OPTIONS: JobTableOptions = {
@@ -196,58 +195,31 @@ function headerOf(job: Job, extranonce: Uint8Array, ntime: number, nonce: number
   });
 }
 
-type Recast = {
-  subscribe: { extranonce1: string; extranonce2_size: number };
-  session_id?: string;
-  notify: unknown[];
-  submit: string[];
-  expect: { header: string; hash: string };
-};
-
-function checkRecast(block: Recast, sessionId: string, extranonce2: string): void {
-  const { extranonce1, extranonce2_size } = block.subscribe;
-  const job = table().jobs.add('pool', 's', upstreamJobOf(block.notify, extranonce1, extranonce2_size), 0);
-  const extranonce = fromHex(sessionId + extranonce2, job.extranonceSize);
-  const [, , , ntime, nonce] = block.submit;
-  const header = headerOf(job, extranonce, Number.parseInt(ntime!, 16), Number.parseInt(nonce!, 16));
-  expect(toHex(header)).toBe(block.expect.header);
-  const hash = headerHash(parseHeader(header));
-  expect(displayHash(hash)).toBe(block.expect.hash);
-  expect(hashToNumber(hash) <= job.networkTarget).toBe(true);
-}
-
-it('gives the header of the genesis block', () => {
-  const text = readFileSync(new URL('../vectors/genesis.json', import.meta.url), 'utf8');
-  const genesis = JSON.parse(text) as Recast;
-  checkRecast(genesis, genesis.session_id!, genesis.submit[2]!);
-});
-
-describeWithVectors('mainnet blocks', () => {
-  it('gives the header of block 413567', () => {
-    const block = sharedJson('block413567-stratum.json') as Recast;
-    checkRecast(block, block.submit[2]!.slice(0, 8), block.submit[2]!.slice(8));
+describe('mainnet blocks', () => {
+  it.each([blockVector('genesis'), blockVector('block 413567')])('gives the header of $name', (block) => {
+    const upstream = upstreamJobOf(block.notify, block.extranonce1, block.extranonce2Size);
+    const job = table().jobs.add('pool', 's', upstream, 0);
+    const [, , extranonce2, ntime, nonce] = block.submit;
+    const extranonce = fromHex(extranonce2, job.extranonceSize);
+    const header = headerOf(job, extranonce, Number.parseInt(ntime, 16), Number.parseInt(nonce, 16));
+    expect(toHex(header)).toBe(block.header);
+    const hash = headerHash(parseHeader(header));
+    expect(displayHash(hash)).toBe(block.hash);
+    expect(hashToNumber(hash) <= job.networkTarget).toBe(true);
   });
 
-  const blocks = (haveSharedVectors ? sharedJson('mainnet-blocks.json') : []) as {
-    name: string;
-    session: { extranonce1: string; extranonce2_size: number };
-    notify: { params: unknown[] };
-    submit: { params: string[] };
-    expected: { header_hex: string; hash_display: string };
-  }[];
-  it.each(blocks)('gives the hash of $name', (block) => {
-    const { extranonce1, extranonce2_size } = block.session;
-    const { params } = block.submit;
-    const upstream = upstreamJobOf(block.notify.params, extranonce1, extranonce2_size);
-    const half = { sessionIdSize: extranonce2_size / 2, minerExtranonce2Size: extranonce2_size / 2 };
+  it.each(blockVectors())('gives the hash of $name', (block) => {
+    const { extranonce1, extranonce2Size, submit } = block;
+    const upstream = upstreamJobOf(block.notify, extranonce1, extranonce2Size);
+    const half = { sessionIdSize: extranonce2Size / 2, minerExtranonce2Size: extranonce2Size / 2 };
     const job = table(half).jobs.add('pool', 's', upstream, 0);
     const header = headerOf(
       job,
-      fromHex(params[2]!),
-      Number.parseInt(params[3]!, 16),
-      Number.parseInt(params[4]!, 16),
+      fromHex(submit[2]),
+      Number.parseInt(submit[3], 16),
+      Number.parseInt(submit[4], 16),
     );
-    expect(toHex(header)).toBe(block.expected.header_hex);
-    expect(displayHash(headerHash(parseHeader(header)))).toBe(block.expected.hash_display);
+    expect(toHex(header)).toBe(block.header);
+    expect(displayHash(headerHash(parseHeader(header)))).toBe(block.hash);
   });
 });

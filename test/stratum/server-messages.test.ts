@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { fromHex, reversed, toHex } from '../../src/base/bytes.ts';
 import {
   parseConfigureResult,
@@ -10,7 +10,7 @@ import {
   printServerMessage,
   type ServerMessage,
 } from '../../src/stratum/server-messages.ts';
-import { describeWithVectors, haveSharedVectors, sharedJson } from '../shared-vectors.ts';
+import { prevHashes } from '../vectors.ts';
 import { bytes32, difficulty, rawId, u32 } from './arbitraries.ts';
 
 const message: fc.Arbitrary<Exclude<ServerMessage, { kind: 'malformed' }>> = fc.oneof(
@@ -186,18 +186,13 @@ it('prints errors with the number of the table', () => {
   );
 });
 
-describeWithVectors('mainnet prevhashes', () => {
-  const rows = (haveSharedVectors ? sharedJson('prevhash-swaps.json') : []) as {
-    stratum_prevhash: string;
-    header_bytes: string;
-    gbt_previousblockhash: string;
-  }[];
-  it.each(rows)('$gbt_previousblockhash', (row) => {
-    const params = ['1', row.stratum_prevhash, '', '', [], '20000000', '1d00ffff', '495fab29', false];
+describe('mainnet prevhashes', () => {
+  it.each(prevHashes())('$hash', (row) => {
+    const params = ['1', row.stratum, '', '', [], '20000000', '1d00ffff', '495fab29', false];
     const notify = parseServerLine(JSON.stringify({ id: null, method: 'mining.notify', params }));
     if (notify.kind !== 'notify') throw new Error(notify.kind);
-    expect(toHex(notify.prevHash)).toBe(row.header_bytes);
-    expect(toHex(reversed(notify.prevHash))).toBe(row.gbt_previousblockhash);
-    expect(printNotify(notify)).toContain(row.stratum_prevhash);
+    expect(toHex(notify.prevHash)).toBe(row.header);
+    expect(toHex(reversed(notify.prevHash))).toBe(row.hash);
+    expect(printNotify(notify)).toContain(row.stratum);
   });
 });

@@ -1,19 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { toHex } from '../../src/base/bytes.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { displayHash, headerHash, swapWords } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
 import type { UpstreamShare } from '../../src/upstream/verdict.ts';
-
-/** Reads a file of the vectors beside the project; undefined when they are not there. */
-export function readVectors(name: string): unknown {
-  try {
-    return JSON.parse(readFileSync(`../shared/vectors/${name}`, 'utf8'));
-  } catch {
-    return undefined;
-  }
-}
 
 export type NotifyOverrides = {
   readonly jobId?: string;

@@ -17,7 +17,7 @@ import {
   randomShare,
   seededBytes,
 } from '../../bench/kernel-bench.ts';
-import { describeWithVectors, sharedJson } from '../../shared-vectors.ts';
+import { type BlockVector, blockVector, blockVectors } from '../../vectors.ts';
 
 const KERNELS: readonly [string, (capacity: number) => ShareKernel][] = [
   ['portable', createPortableKernel],
@@ -228,10 +228,7 @@ describe('createKernel', () => {
   });
 });
 
-type Notify = readonly [string, string, string, string, readonly string[], string, string, string, boolean];
-type Submit = readonly [string, string, string, string, string];
-
-function shareOfVector(extranonce1: string, notify: Notify, submit: Submit): KernelShare {
+function shareOfVector({ extranonce1, notify, submit }: BlockVector): KernelShare {
   const extranonce = concat(fromHex(extranonce1), fromHex(submit[2]));
   const job: KernelJob = {
     coinb1: fromHex(notify[2]),
@@ -244,30 +241,16 @@ function shareOfVector(extranonce1: string, notify: Notify, submit: Submit): Ker
   return { job, extranonce, ntime: u32(submit[3]), nonce: u32(submit[4]), version: u32(notify[5]) };
 }
 
-describeWithVectors('mainnet blocks', () => {
+describe('mainnet blocks', () => {
   it.each(KERNELS)('%s kernel gives the hash of block 413567', (_name, create) => {
-    const vector = sharedJson('block413567-stratum.json') as {
-      subscribe: { extranonce1: string };
-      notify: Notify;
-      submit: Submit;
-      expect: { hash: string };
-    };
-    const share = shareOfVector(vector.subscribe.extranonce1, vector.notify, vector.submit);
-    expect(hashOne(create(4), share)).toBe(vector.expect.hash);
+    const vector = blockVector('block 413567');
+    expect(hashOne(create(4), shareOfVector(vector))).toBe(vector.hash);
   });
 
-  it.each(KERNELS)('%s kernel gives the hashes of the other blocks in one batch', (_name, create) => {
-    const vectors = sharedJson('mainnet-blocks.json') as {
-      session: { extranonce1: string };
-      notify: { params: Notify };
-      submit: { params: Submit };
-      expected: { hash_display: string };
-    }[];
-    const shares = vectors.map((vector) =>
-      shareOfVector(vector.session.extranonce1, vector.notify.params, vector.submit.params),
-    );
-    const hashes = hashBatch(create(8), shares);
+  it.each(KERNELS)('%s kernel gives the hashes of all blocks in one batch', (_name, create) => {
+    const vectors = blockVectors();
+    const hashes = hashBatch(create(8), vectors.map(shareOfVector));
     const found = vectors.map((_, slot) => toHex(reversed(hashes.subarray(slot * 32, slot * 32 + 32))));
-    expect(found).toEqual(vectors.map((vector) => vector.expected.hash_display));
+    expect(found).toEqual(vectors.map((vector) => vector.hash));
   });
 });
