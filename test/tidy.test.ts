@@ -210,7 +210,7 @@ describe('the scanner', () => {
     const call = (name: string, path: string): string => `${name}('${path}'`;
     const source = [
       "import type { A } from './a.ts';",
-      "import {\n  b,\n  type C,\n} from '../x/b.ts';",
+      "import {\n  b,\n  type C,\n} from '../src/b.ts';",
       "import 'side';",
       "export { d } from './d.ts';",
       `const e = await ${call('import', './e.ts')});`,
@@ -222,9 +222,9 @@ describe('the scanner', () => {
     ].join('\n');
     expect(
       importsOf(source).map(({ specifier, typeOnly }) => `${specifier}${typeOnly ? ' type' : ''}`),
-    ).toEqual(['./a.ts type', '../x/b.ts', 'side', './d.ts', '@s/i/j', './e.ts', './f.ts']);
+    ).toEqual(['./a.ts type', '../src/b.ts', 'side', './d.ts', '@s/i/j', './e.ts', './f.ts']);
     expect(packageOf('@s/i/j')).toBe('@s/i');
-    expect(targetOf('src/x/y.ts', '../z/w.ts')).toBe('src/z/w.ts');
+    expect(targetOf('src/x/y.ts', '../src/w.ts')).toBe('src/src/w.ts');
   });
 
   it('tells code from comments, strings and regular expressions', () => {
@@ -345,6 +345,31 @@ describe('words', () => {
             : findings(path, text, words, 'a word from outside the product');
         return [...lines, ...findings(path, text, places, 'an absolute path of one machine')];
       });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('paths', () => {
+  /** A way up that ends beside the project, or at nothing: taken from the folder of its file. */
+  const isAstray = (path: string, way: string): boolean => {
+    const target = targetOf(path, way)!;
+    const source = target.replace(/\.js$/, '.ts');
+    return target.startsWith('..') || !(existsSync(join(ROOT, target)) || existsSync(join(ROOT, source)));
+  };
+
+  it('never lead out of the project: a stranger has nothing beside it', () => {
+    const wrong = ['src', 'test', '.ci', 'README.md']
+      .flatMap((place) => (place.includes('.md') ? [place] : filesUnder(place)))
+      .filter((path) => !/\.(?:png|wasm|ico|woff2)$/.test(path))
+      .flatMap((path) =>
+        readSource(path)
+          .split('\n')
+          .flatMap((line, index) =>
+            [...line.matchAll(/(?<![\w.$}/])(?:\.\.\/)+[\w.-]*/g)]
+              .filter(([way]) => isAstray(path, way))
+              .map(([way]) => `${path}:${index + 1}: ${way} is not in the project`),
+          ),
+      );
     expect(wrong).toEqual([]);
   });
 });
