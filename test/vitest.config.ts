@@ -1,12 +1,4 @@
-import { defineConfig } from 'vitest/config';
+import { suiteConfig } from './suite.ts';
 
-export default defineConfig({
-  test: {
-    root: new URL('..', import.meta.url).pathname,
-    include: ['test/**/*.test.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    pool: 'forks',
-    maxWorkers: 2,
-  },
-});
+/** The core: no service, and few processes. */
+export default suiteConfig({ include: ['test/**/*.test.ts'] });

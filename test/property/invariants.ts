@@ -6,7 +6,7 @@ export type Proof =
 const stream = (...titles: string[]): Proof => ({ file: 'test/contract/stream.test.ts', titles });
 const states = (...titles: string[]): Proof => ({ file: 'test/channel/states.test.ts', titles });
 const here = (...titles: string[]): Proof => ({ file: 'test/property/streams.test.ts', titles });
-const schedules = (...titles: string[]): Proof => ({ file: 'test/fuzz/schedule.test.ts', titles });
+const schedules = (...titles: string[]): Proof => ({ file: 'test/fuzz/schedule.e2e-test.ts', titles });
 const absent = (why: string): Proof => ({ absent: why });
 
 const NO_UPDATES = 'terms are signed once: there are no updates of a running contract';

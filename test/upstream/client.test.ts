@@ -234,7 +234,7 @@ describe('a connection', () => {
           { stdio: 'ignore' },
         );
       } catch {
-        return skip('openssl is absent');
+        return skip('openssl is not installed (apt-get install openssl)');
       }
       const certificate = readFileSync(cert, 'utf8');
       const pool = await poolOf(plainPool, { key: readFileSync(key), cert: certificate });

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,7 +30,11 @@ const stateOf = async (life: CrashLife): Promise<number> =>
   (await readStatus(life.stage.proxy.metricsUrl))?.contract?.channel.state_number ?? -1;
 
 describe('a disk without room', () => {
-  it('stops acknowledgements and signatures with a coded error, and both go on when there is room', async () => {
+  it('stops acknowledgements and signatures with a coded error, and both go on when there is room', async ({
+    skip,
+  }) => {
+    const hasTool = spawnSync('prlimit', ['--version']).error === undefined;
+    skip(!hasTool, 'prlimit is not installed (apt-get install util-linux)');
     const life = await CrashLife.start(join(directory, 'life'), (step) => cleanups.push(step));
     await life.strikeAll({ proxy: [], maker: [] });
     await life.earn();

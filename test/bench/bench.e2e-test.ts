@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestMiner } from '../downstream/harness.ts';
 import { BenchChild } from './child.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
@@ -60,7 +60,9 @@ describe('the proxy that is measured', () => {
   });
 });
 
-describe.skipIf(process.platform !== 'linux')('proxies that share a port', () => {
+describe('proxies that share a port', () => {
+  beforeEach(({ skip }) => skip(process.platform !== 'linux', 'only Linux shares a port among processes'));
+
   it('all serve miners, each with a ledger of its own', async () => {
     const first = await startProxy({ reusePort: true });
     const second = await startProxy({ reusePort: true, port: first.port });

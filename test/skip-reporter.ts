@@ -1,0 +1,28 @@
+import type { Reporter, TestModule, Vitest } from 'vitest/node';
+
+/** Says at the end of a run what was skipped and why. With `CI` in the environment a skip is a failure. */
+export class SkipReporter implements Reporter {
+  #isFiltered = false;
+
+  onInit(vitest: Vitest): void {
+    this.#isFiltered = vitest.config.testNamePattern !== undefined;
+  }
+
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const lines = modules.flatMap((module) => [...module.children.allTests('skipped')].map(lineOf));
+    // Asking for some tests by name skips all others.
+    if (lines.length === 0 || this.#isFiltered) return;
+    process.stdout.write(`\n${lines.join('\n')}\n`);
+    if (['', 'false', undefined].includes(process.env['CI'])) return;
+    process.stdout.write('In CI nothing may be skipped.\n');
+    process.exitCode = 1;
+  }
+}
+
+type TestCase = ReturnType<TestModule['children']['allTests']> extends Iterable<infer T> ? T : never;
+
+function lineOf(test: TestCase): string {
+  const result = test.result();
+  const why = result.state === 'skipped' ? result.note : undefined;
+  return `skipped: ${test.module.relativeModuleId}: ${test.fullName}: ${why ?? 'no reason is given'}`;
+}
