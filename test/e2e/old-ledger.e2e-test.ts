@@ -123,14 +123,15 @@ class Pair {
     const { configFile } = this.stage.proxy;
     const words = ['channel', 'close', id, '--config', configFile, '--yes', '--wait', '60'];
     await command(this.#running.get('proxy')!.version, ...words);
-    return await until('the close on both disks', async () => {
-      const rows = await Promise.all(ROLES.map((role) => this.row(role, id)));
+    const closed = await until('the close in a block', async () => {
       const contract = await this.#contract();
-      const isClosed = rows.every(({ status }) => status === 'closed');
-      return isClosed && contract?.id === id && contract.channel.close_confirmations > 0
-        ? contract
-        : undefined;
+      return contract?.id === id && contract.channel.close_confirmations > 0 ? contract : undefined;
     });
+    await until('the close on both disks', async () => {
+      const rows = await Promise.all(ROLES.map((role) => this.row(role, id)));
+      return rows.every(({ status }) => status === 'closed') || undefined;
+    });
+    return closed;
   }
 
   /** Of the ledgers of both, read by the current version: they are sound, and agree to the sat. */

@@ -1,4 +1,23 @@
 import { suiteConfig } from '../suite.ts';
 
+/** Thousands of connections: beside them the others would miss their times, so they run last and alone. */
+const LOADS = ['test/bench/storm.e2e-test.ts', 'test/e2e/chaos.e2e-test.ts'];
+
 /** Daemons as processes, storms, crashes and long runs. */
-export default suiteConfig({ include: ['test/**/*.e2e-test.ts'] });
+export default suiteConfig({
+  projects: [
+    {
+      extends: true,
+      test: {
+        name: 'processes',
+        include: ['test/**/*.e2e-test.ts'],
+        exclude: LOADS,
+        sequence: { groupOrder: 1 },
+      },
+    },
+    {
+      extends: true,
+      test: { name: 'load', include: LOADS, maxWorkers: 1, sequence: { groupOrder: 2 } },
+    },
+  ],
+});

@@ -82,4 +82,4 @@ it('memory and SQLite give the same answers to the same calls, across reopening'
     }),
     { numRuns: 25 },
   );
-});
+}, 240_000);
