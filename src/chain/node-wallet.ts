@@ -63,10 +63,13 @@ export class NodeWallet {
     return script;
   }
 
-  /** Adds what the wallet can sign to a PSBT (BIP174, base64). */
+  /**
+   * Adds what the wallet can sign to a PSBT (BIP174, base64) whose inputs ask for the hash type ALL. That is
+   * said here as well: unsaid, 28 and 29 take it for DEFAULT, and refuse an input that asks for another.
+   */
   async sign(psbt: string): Promise<string> {
-    const answer = readRecord(await this.#client.call('walletprocesspsbt', [psbt]), 'walletprocesspsbt');
-    return readText(answer['psbt'], 'psbt');
+    const answer = await this.#client.call('walletprocesspsbt', [psbt, true, 'ALL']);
+    return readText(readRecord(answer, 'walletprocesspsbt')['psbt'], 'psbt');
   }
 
   close(): void {

@@ -15,7 +15,7 @@ import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { publicKeyHashOutput } from '../../src/channel/scripts.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { type FundingWallet, fileWallet, nodeWallet } from '../../src/settlement/funding-wallet.ts';
-import { type FakeMethods, startFakeNode } from '../chain/fake-node.ts';
+import { Failure, type FakeMethods, startFakeNode } from '../chain/fake-node.ts';
 import { pay } from '../devnet/wallets.ts';
 import { until, World } from '../maker/world.ts';
 
@@ -146,7 +146,10 @@ describe('the wallet of a bitcoind', () => {
     getrawchangeaddress: () => 'change',
     getnewaddress: () => 'receive',
     getaddressinfo: () => ({ scriptPubKey: script }),
-    walletprocesspsbt: (psbt) => {
+    walletprocesspsbt: (psbt, _sign, hashType = 'DEFAULT') => {
+      // As 28 and 29 do.
+      if (hashType !== 'ALL')
+        throw new Failure(-22, 'Specified sighash value does not match value stored in PSBT');
       const signed = Psbt.fromBase64(signElsewhere(String(psbt)), { network: params });
       signed.data.inputs.forEach((input, index) => {
         if (input.partialSig !== undefined) signed.finalizeInput(index);
