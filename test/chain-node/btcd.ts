@@ -1,12 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs/promises';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { btcdProgram } from './btcd-program.ts';
 import { type NodeAccess, TestNode } from './node.ts';
+import { NodeProcess } from './node-process.ts';
 import { Switchboard } from './switchboard.ts';
 
-const START_TIMEOUT_MS = 20_000;
+const LISTENING = /RPC server listening on 127\.0\.0\.1:([0-9]+)/;
 const USER = 'suite';
 const PASSWORD = 'suite';
 const COPIED_AT_ONCE = 500;
@@ -70,31 +70,20 @@ export class BtcdNode extends TestNode {
 
 class BtcdProcess {
   readonly port: number;
-  readonly #child: ChildProcess;
+  readonly #process: NodeProcess;
   readonly #directory: string;
-  readonly #ended: Promise<void>;
 
-  private constructor(child: ChildProcess, ended: Promise<void>, directory: string, port: number) {
-    this.#child = child;
-    this.#ended = ended;
+  private constructor(process: NodeProcess, directory: string, port: number) {
+    this.#process = process;
     this.#directory = directory;
     this.port = port;
   }
 
   static async start(extra: readonly string[]): Promise<BtcdProcess> {
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'btcd-'));
-    const child = spawn(btcdProgram(), [...optionsOf(directory), ...extra], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const killAtExit = (): void => void child.kill('SIGKILL');
-    process.once('exit', killAtExit);
-    const ended = new Promise<void>((resolve) => {
-      child.once('exit', () => {
-        process.off('exit', killAtExit);
-        resolve();
-      });
-    });
-    return new BtcdProcess(child, ended, directory, await listeningPort(child));
+    const options = [...optionsOf(directory), ...extra];
+    const { process, match } = await NodeProcess.start(btcdProgram(), options, LISTENING);
+    return new BtcdProcess(process, directory, Number(match[1]));
   }
 
   /** The best chain of another process, without what waits in its mempool. */
@@ -130,10 +119,7 @@ class BtcdProcess {
   }
 
   async close(): Promise<void> {
-    this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), 5_000);
-    await this.#ended;
-    clearTimeout(timer);
+    await this.#process.stop();
     await fs.rm(this.#directory, { recursive: true, force: true });
   }
 }
@@ -156,30 +142,4 @@ function optionsOf(directory: string): readonly string[] {
     '--nocfilters',
     `--miningaddr=${TestNode.bankAddress}`,
   ];
-}
-
-/** The port btcd says it listens on; its output goes on unread after that. */
-function listeningPort(child: ChildProcess): Promise<number> {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    const fail = (why: string): void => {
-      child.kill('SIGKILL');
-      reject(new Error(`btcd ${why}: ${output.slice(-1000)}`));
-    };
-    const timer = setTimeout(() => fail('does not listen'), START_TIMEOUT_MS);
-    const onExit = (): void => fail('ended');
-    child.once('error', (error) => fail(String(error)));
-    child.once('exit', onExit);
-    const read = (chunk: Buffer): void => {
-      output = (output + chunk.toString()).slice(-4000);
-      const match = /RPC server listening on 127\.0\.0\.1:([0-9]+)/.exec(output);
-      if (match === null) return;
-      clearTimeout(timer);
-      child.off('exit', onExit);
-      child.stdout?.off('data', read).resume();
-      resolve(Number(match[1]));
-    };
-    child.stdout?.on('data', read);
-    child.stderr?.resume();
-  });
 }

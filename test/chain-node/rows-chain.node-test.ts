@@ -18,9 +18,6 @@ import { MAKER_COIN_SAT, MINER_COIN_SAT, type NodeWorld, type Party } from './wo
 
 const stage = setStage();
 
-/** Needs a node that forgets its mempool, which the suite does to a btcd only. */
-const btcdRow = (...[name, detail, run]: Parameters<typeof row>): void => row(name, detail, run, 'btcd');
-
 async function untilSpent(world: NodeWorld): Promise<Transaction> {
   let spender: Transaction | undefined;
   await world.until('the channel is spent', async () => {
@@ -79,7 +76,7 @@ describe(`rows on ${NODE_KIND}: fees`, () => {
     await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 320_000));
   });
 
-  btcdRow('Fee spike', 'the node forgets the close and asks for more', async () => {
+  row('Fee spike', 'the node forgets the close and asks for more', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.stopMaker();
@@ -163,7 +160,7 @@ describe(`rows on ${NODE_KIND}: fees`, () => {
     await expectRefund(world, 15_000);
   });
 
-  btcdRow('Miner stops and vanishes', 'its close was forgotten: the maker has all back', async () => {
+  row('Miner stops and vanishes', 'its close was forgotten: the maker has all back', async () => {
     const world = await stage.open();
     await world.stream(2);
     await world.miner!.closeAlone();
@@ -201,7 +198,7 @@ describe(`rows on ${NODE_KIND}: reorganisations`, () => {
     await expectSplit(world, 12, feeSat(SPLIT_VBYTES, ESTIMATE));
   });
 
-  btcdRow('Reorg of F', 'the node forgets it: it is sent again', async () => {
+  row('Reorg of F', 'the node forgets it: it is sent again', async () => {
     const world = await stage.open();
     await world.stream(2);
     const { funding } = await world.channel();
@@ -285,10 +282,10 @@ describe(`rows on ${NODE_KIND}: reorganisations`, () => {
     if (present === 'miner') await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
     else await expectRefund(world);
   };
-  btcdRow('Reorg of close near T_exp', 'forgotten; the miner is there and sends it again', () =>
+  row('Reorg of close near T_exp', 'forgotten; the miner is there and sends it again', () =>
     forgotten('miner'),
   );
-  btcdRow('Reorg of close near T_exp', 'forgotten; only the maker is there and has all', () =>
+  row('Reorg of close near T_exp', 'forgotten; only the maker is there and has all', () =>
     forgotten('maker'),
   );
 });

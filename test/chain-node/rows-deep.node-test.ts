@@ -54,7 +54,6 @@ describe(`rows on ${NODE_KIND}: a close that was final`, () => {
       await world.untilClosed();
       await expectSplit(world, 8, RUNG_FEE_SAT);
     },
-    'btcd',
   );
 
   row(
@@ -74,7 +73,6 @@ describe(`rows on ${NODE_KIND}: a close that was final`, () => {
       await world.untilClosed();
       await expectRefund(world);
     },
-    'btcd',
   );
 });
 

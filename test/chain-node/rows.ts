@@ -1,8 +1,6 @@
 import * as fs from 'node:fs';
 import { expect, inject, it } from 'vitest';
-import type { TestNode } from './node.ts';
 import type { RowEnd, RowName } from './row-names.ts';
-import { NODE_KIND } from './suite.ts';
 
 const ends = new Map<string, RowEnd>();
 
@@ -14,15 +12,8 @@ export function recordEnd(end: RowEnd): void {
 /**
  * A case of a row on the real node. It must say who has what in the end (`recordEnd`), which the table at the
  * end of the suite shows.
- * @param only the kind of node that can play it
  */
-export function row(
-  name: RowName,
-  detail: string,
-  run: () => Promise<void>,
-  only?: TestNode['kind'],
-): void {
-  if (only !== undefined && only !== NODE_KIND) return;
+export function row(name: RowName, detail: string, run: () => Promise<void>): void {
   it(`${name}: ${detail}`, async () => {
     await run();
     const end = ends.get(expect.getState().currentTestName ?? '');

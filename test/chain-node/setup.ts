@@ -2,19 +2,14 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { fetchBitcoind } from './bitcoind-program.ts';
 import { buildBtcd } from './btcd-program.ts';
 import { ROWS, type RowRecord } from './row-names.ts';
 
-/** Once before all files; what it returns, once after them. */
+/** Once for each kind of node, before all files; what it returns, once after them. */
 export function setup(project: TestProject): () => void {
-  const isBtcd = process.env['BITCOIND_RPC_URL'] === undefined;
-  if (isBtcd) {
-    buildBtcd();
-    process.stdout.write(
-      'The node is btcd. Packages, the rules of version 3, full replacement and the wallet of a bitcoind are\n' +
-        'tested where BITCOIND_RPC_URL names one (http://user:password@host:port, regtest).\n',
-    );
-  }
+  if (project.name === 'btcd') buildBtcd();
+  else fetchBitcoind();
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rows-'));
   const file = path.join(folder, 'rows.jsonl');
   fs.writeFileSync(file, '');
@@ -22,11 +17,14 @@ export function setup(project: TestProject): () => void {
   return () => {
     const lines = fs.readFileSync(file, 'utf8').split('\n').filter(Boolean);
     fs.rmSync(folder, { recursive: true });
-    printTable(lines.map((line) => JSON.parse(line) as RowRecord));
+    printTable(
+      project.name,
+      lines.map((line) => JSON.parse(line) as RowRecord),
+    );
   };
 }
 
-function printTable(records: readonly RowRecord[]): void {
+function printTable(kind: string, records: readonly RowRecord[]): void {
   if (records.length === 0) return;
   const known: readonly string[] = ROWS;
   const sorted = [...records].sort((a, b) => known.indexOf(a.row) - known.indexOf(b.row));
@@ -42,6 +40,6 @@ function printTable(records: readonly RowRecord[]): void {
       .map((cell, column) => (column < 2 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
       .join('  ');
   process.stdout.write(
-    `\nWho ended with what, in satoshis:\n\n${[titles, ...cells].map(print).join('\n')}\n`,
+    `\nWho ended with what on ${kind}, in satoshis:\n\n${[titles, ...cells].map(print).join('\n')}\n`,
   );
 }

@@ -14,7 +14,7 @@ import { type Coins, pay } from '../devnet/wallets.ts';
 import { until } from '../maker/world.ts';
 import { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
-import { itOn, NODE_KIND, startNode } from './suite.ts';
+import { NODE_KIND, startNode } from './suite.ts';
 
 const log = silentLogger;
 const FEE_SAT = 1_000n;
@@ -244,7 +244,7 @@ describe(`watching ${NODE_KIND}`, () => {
     expect(await source.spender(txid, vout, 5)).toMatchObject({ ...found, confirmations: 1 });
   });
 
-  itOn('btcd', 'goes on when the node is back', async () => {
+  it('goes on when the node is back', async () => {
     const heights: number[] = [];
     const watched = node.source(5);
     closers.push(() => watched.close());
