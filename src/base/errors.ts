@@ -146,6 +146,12 @@ export const ERROR_TABLE = {
   chain_rpc: { hint: 'the bitcoin node answered with an error; see the message' },
   chain_network: { hint: 'the bitcoin node is on another network; check [chain] and the network' },
   chain_syncing: { hint: 'the bitcoin node is still catching up with the network; it is asked again' },
+  truc_ignored: {
+    hint: 'the bitcoin node does not apply the rules of version 3; set mempooltruc=enforce in its bitcoin.conf',
+  },
+  truc_refused: {
+    hint: 'the bitcoin node takes no close: set mempooltruc=enforce, or run Bitcoin Core 28 or newer',
+  },
   tx_refused: { hint: 'the bitcoin node refused the transaction; see the message' },
 
   // configuration, command line

@@ -13,6 +13,7 @@ import {
   rpcCodeOf,
 } from './rpc-fields.ts';
 import type { ChainHeader, ChainTip, TxOut, Utxo } from './source.ts';
+import { type TrucPolicy, trucPolicyOf } from './truc.ts';
 
 export type NodeStatus = { readonly tip: ChainTip; readonly isSyncing: boolean };
 
@@ -27,6 +28,8 @@ export type NodeQueries = {
   estimateSatPerKvb(targetBlocks: number): Promise<number | undefined>;
   /** Below this the node takes no transaction; undefined where it does not tell. */
   minimumSatPerKvb(): Promise<number | undefined>;
+  /** Absent where the node cannot tell. */
+  readonly trucPolicy?: () => Promise<TrucPolicy | undefined>;
   /** Parents first; absent where the node takes transactions one by one only. Throws `tx_refused`. */
   readonly submitPackage?: (transactionsHex: readonly string[]) => Promise<void>;
 };
@@ -67,6 +70,7 @@ export function bitcoindQueries(client: ChainRpcClient): NodeQueries {
       if (info === undefined) return undefined;
       return readSatPerKvb(readRecord(info, 'getmempoolinfo')['mempoolminfee'], 'mempoolminfee');
     },
+    trucPolicy: () => trucPolicyOf(client),
     submitPackage: async (transactionsHex) => {
       const answer = await client.call('submitpackage', [transactionsHex]);
       checkPackage(readRecord(answer, 'submitpackage'));

@@ -15,6 +15,7 @@ import { orNotFound, readInteger, readRecord, readText, rpcCodeOf } from './rpc-
 import { type ChainSource, type ChainTip, FALLBACK_SAT_PER_KVB, optional, type TxOut } from './source.ts';
 import { findSpender } from './spender.ts';
 import { TipWatch } from './tip-watch.ts';
+import type { TrucAnswering } from './truc.ts';
 
 export type RpcChainSourceOptions = RpcClientOptions & {
   /** How often the node is asked for its tip while somebody watches. */
@@ -28,10 +29,11 @@ export type RpcChainSourceOptions = RpcClientOptions & {
 /** How the last answer of the node left it. */
 export type ChainNodeState = 'unknown' | 'ready' | 'syncing' | 'unreachable' | 'other_network';
 
-export type RpcChainSource = ChainSource & {
-  readonly stats: RpcClientStats;
-  readonly state: ChainNodeState;
-};
+export type RpcChainSource = ChainSource &
+  TrucAnswering & {
+    readonly stats: RpcClientStats;
+    readonly state: ChainNodeState;
+  };
 
 /**
  * Outputs asked for by `confirmations`: a transaction of ours has at most five, and not all are spent at
@@ -86,6 +88,7 @@ export function createRpcChainSource(
       const minimum = await ask((queries) => queries.minimumSatPerKvb());
       return Math.max(rate ?? fallback, minimum ?? 0);
     },
+    trucPolicy: () => node.use(async (queries) => queries.trucPolicy?.()),
     watchTip: (onTip) => watch.add(onTip),
     close: () => {
       watch.close();

@@ -7,6 +7,7 @@ import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { TrucWatch } from '../chain/truc.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
@@ -63,6 +64,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   const ledger = crash.ledger(opened);
   const kernel = createKernel(LIMITS.batchShares);
   const chain = chainSource(config.network, config.chain, log);
+  const truc = new TrucWatch();
+  truc.watch(chain, log.child({ part: 'chain' }));
   const maker = new Maker(
     {
       ...config.peer.listen,
@@ -96,7 +99,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: { ledger: () => ledgerCheck(ledger, clock), chain: () => chainCheck(chain) },
-      status: () => makerStatus(maker, config),
+      status: () => makerStatus(maker, truc, config),
       actions: makerChannelActions(maker),
     },
   );
@@ -116,12 +119,13 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   };
 }
 
-function makerStatus(maker: Maker, { network }: MakerConfig): object {
+function makerStatus(maker: Maker, truc: TrucWatch, { network }: MakerConfig): object {
   return {
     version: VERSION,
     role: 'maker',
     node_id: maker.nodeId,
     network,
+    bitcoin_node: { truc: truc.policy },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
     contracts: maker.status,

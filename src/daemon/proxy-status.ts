@@ -2,6 +2,7 @@ import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatSi } from '../base/units.ts';
 import { VERSION } from '../base/version.ts';
+import type { TrucPolicy, TrucWatch } from '../chain/truc.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
@@ -28,6 +29,8 @@ export type ProxyParts = {
   readonly clock: Clock;
   readonly signer: SeedSigner;
   readonly contracts: RunningContracts;
+  /** Of the node that contracts ask; unknown without one. */
+  readonly truc: TrucWatch;
 };
 
 /** Sessions listed on the status page; the rest is only counted. */
@@ -38,6 +41,7 @@ export type ProxyStatus = {
   readonly role: 'proxy';
   readonly node_id: string;
   readonly network: string;
+  readonly bitcoin_node: { readonly truc: TrucPolicy | 'unknown' };
   readonly sessions: number;
   readonly destination: string;
   readonly hashrate: { readonly text: string; readonly hashes_per_second: number };
@@ -77,6 +81,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     role: 'proxy',
     node_id: toHex(nodeIdBytes(facts.signer)),
     network: config.network,
+    bitcoin_node: { truc: facts.truc.policy },
     sessions: server.sessionCount,
     destination: mining.destination,
     hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },

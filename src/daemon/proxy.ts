@@ -8,6 +8,7 @@ import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { TrucWatch } from '../chain/truc.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, ProxyConfig } from '../config/config.ts';
@@ -83,7 +84,10 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  const facts: ProxyParts = { config, mining, meters, hashrate, work, ledger, clock, signer, contracts };
+  const truc = new TrucWatch();
+  const facts: ProxyParts = {
+    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts, truc },
+  };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
   observers.observe = metrics.observe;
@@ -135,9 +139,10 @@ async function serveContract(
   ladders: LadderWriter,
   log: Logger,
 ): Promise<ChainSource | undefined> {
-  const { config, contracts, mining, work, ledger, signer } = facts;
+  const { config, contracts, mining, work, ledger, signer, truc } = facts;
   if (config.contract === undefined || config.chain === undefined) return undefined;
   const chain = chainSource(config.network, config.chain, log);
+  truc.watch(chain, log.child({ part: 'chain' }));
   const onStatus = contractListener(mining, work, config, config.contract);
   const { side } = await contracts.start(config.network, config.contract, {
     ...{ ledger, chain, signer, clock, timers, random: systemRandom, onStatus, ladders },

@@ -3,7 +3,7 @@ import { systemTimers } from '../base/system-timers.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { NodeWallet } from '../chain/node-wallet.ts';
 import { ChainRpcClient, type RpcClientOptions } from '../chain/rpc-client.ts';
-import { createRpcChainSource } from '../chain/rpc-source.ts';
+import { createRpcChainSource, type RpcChainSource } from '../chain/rpc-source.ts';
 import type { ChainSource } from '../chain/source.ts';
 import type { ChainConfig, MakerConfig } from '../config/config.ts';
 import { readSecretFile } from '../config/secrets.ts';
@@ -19,7 +19,7 @@ function accessTo({ auth }: ChainConfig): Partial<RpcClientOptions> {
 }
 
 /** A node of the configuration; its password is read now, a cookie at each connection. */
-export function chainSource(network: NetworkName, config: ChainConfig, log: Logger): ChainSource {
+export function chainSource(network: NetworkName, config: ChainConfig, log: Logger): RpcChainSource {
   const access = accessTo(config);
   return createRpcChainSource(
     {

@@ -1,18 +1,17 @@
-import { Transaction } from 'bitcoinjs-lib';
+import type { Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { NodeWallet } from '../../src/chain/node-wallet.ts';
-import { p2wpkhScript } from '../../src/chain/wallet.ts';
-import { buildClose, finalizeClose, signClose } from '../../src/channel/close.ts';
+import { buildClose } from '../../src/channel/close.ts';
 import { signRefund } from '../../src/channel/refund.ts';
-import { finalizeState, type SignedState } from '../../src/channel/states.ts';
 import { nodeWallet } from '../../src/settlement/funding-wallet.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
 import { BtcdNode } from './btcd.ts';
 import type { TestNode } from './node.ts';
-import { RATE, StakedChannel } from './staked-channel.ts';
+import { RATE } from './staked-channel.ts';
+import { childOf, closeOf, openOn, rungOf } from './staked-transactions.ts';
 import { describeOn, NODE_KIND, startNode } from './suite.ts';
 import { NodeWorld } from './world.ts';
 
@@ -26,42 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => node?.close());
 
-async function openOn(on: TestNode, from: Bank): Promise<StakedChannel> {
-  return StakedChannel.open(on, from, () => ({}));
-}
-
 function makerKeyOf(world: NodeWorld): Uint8Array {
   return world.makerParty.signer.publicKey('wallet');
-}
-
-function rungOf(channel: StakedChannel, state: SignedState, rung: number): Transaction {
-  return Transaction.fromHex(finalizeState(channel.params, state, rung, channel.signers.miner).hex);
-}
-
-/** A child that spends the output of a side, of this version and fee. */
-function childOf(
-  channel: StakedChannel,
-  parent: Transaction,
-  side: 'miner' | 'maker',
-  changes: { readonly version: number; readonly feeSat: bigint; readonly outputs?: number },
-): Transaction {
-  const vout = side === 'miner' ? 0 : 1;
-  const { value } = parent.outs[vout]!;
-  const signer = channel.payouts[side];
-  const { version, feeSat, outputs = 1 } = changes;
-  return pay({
-    from: [{ txid: parent.getId(), vout, valueSat: value }],
-    key: {
-      publicKey: signer.publicKey('wallet'),
-      scriptHex: '',
-      sign: (hash) => signer.signEcdsa('wallet', hash),
-    },
-    to: Array.from({ length: outputs }, () => ({
-      scriptHex: toHex(p2wpkhScript(signer.publicKey('wallet'))),
-      valueSat: (value - feeSat) / BigInt(outputs),
-    })),
-    version,
-  });
 }
 
 describe(`what ${NODE_KIND} relays`, () => {
@@ -120,15 +85,10 @@ describeOn('btcd', 'what btcd lacks', () => {
 
   it('knows no packages: a parent below its minimum stays out, whatever its child pays', async () => {
     const channel = await openOn(node, bank);
-    const { params, signers } = channel;
     const last = channel.state(1, 500n * EH);
     const feeSat = 40n;
-    const signatures = {
-      miner: signClose(params, last, feeSat, 'miner', signers.miner),
-      maker: signClose(params, last, feeSat, 'maker', signers.maker),
-    };
-    const parent = Transaction.fromHex(finalizeClose(params, last, feeSat, signatures).hex);
-    expect(parent.getId()).toBe(buildClose(params, last.workHashes, feeSat).getId());
+    const parent = closeOf(channel, last, feeSat);
+    expect(parent.getId()).toBe(buildClose(channel.params, last.workHashes, feeSat).getId());
     const child = childOf(channel, parent, 'miner', { version: 3, feeSat: 5_000n });
     expect(await channel.verdict(parent.toHex())).toBe('tx_refused');
     await expect(channel.sendPackage([parent.toHex(), child.toHex()])).rejects.toThrow('tx_refused');
@@ -139,15 +99,8 @@ describeOn('btcd', 'what btcd lacks', () => {
 describeOn('bitcoind', 'what bitcoind has beyond btcd', () => {
   it('a parent below the minimum comes in with its child, as one package', async () => {
     const channel = await openOn(node, bank);
-    const { params, signers } = channel;
-    const last = channel.state(1, 500n * EH);
     // 0.2 sat/vB: below what bitcoind takes alone up to version 29; from 30 on both ways are taken.
-    const feeSat = 36n;
-    const signatures = {
-      miner: signClose(params, last, feeSat, 'miner', signers.miner),
-      maker: signClose(params, last, feeSat, 'maker', signers.maker),
-    };
-    const parent = Transaction.fromHex(finalizeClose(params, last, feeSat, signatures).hex);
+    const parent = closeOf(channel, channel.state(1, 500n * EH), 36n);
     const child = childOf(channel, parent, 'miner', { version: 3, feeSat: 5_000n });
     if ((await node.minimumSatPerKvb()) >= 1_000) {
       expect(await channel.verdict(parent.toHex())).toBe('tx_refused');

@@ -13,12 +13,12 @@ export type Stage = {
 };
 
 /** One node and one bank for the tests of a file. */
-export function setStage(): Stage {
+export function setStage(start: () => Promise<TestNode> = startNode): Stage {
   let node: TestNode | undefined;
   let bank: Bank | undefined;
   const worlds: NodeWorld[] = [];
   beforeAll(async () => {
-    node = await startNode();
+    node = await start();
     bank = new Bank(node);
   });
   afterEach(async () => {
