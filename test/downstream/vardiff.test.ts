@@ -3,17 +3,32 @@ import { describe, expect, it } from 'vitest';
 import {
   checkVardiffOptions,
   countShares,
-  fixVardiff,
-  nextVardiff,
   powerOfTwoBelow,
   startVardiff,
-  suggestVardiff,
+  transition,
+  type VardiffEvent,
   type VardiffOptions,
   type VardiffState,
 } from '../../src/downstream/session/vardiff.ts';
 
 const OPTIONS: VardiffOptions = { sharesPerMinute: 12, start: 16_384, floor: 2 ** -20, ceiling: 2 ** 50 };
 const HASHES_PER_DIFFICULTY = 2 ** 32;
+
+/** A step, and that it counts the moves of the rate and no others. */
+function stepped(
+  options: VardiffOptions,
+  before: VardiffState,
+  event: VardiffEvent,
+  nowMs: number,
+): VardiffState {
+  const { state, effects } = transition(options, before, event, nowMs);
+  const moved = event.type === 'job_due' ? Math.sign(state.difficulty - before.difficulty) : 0;
+  expect(effects).toEqual(moved === 0 ? [] : [{ type: moved > 0 ? 'raised' : 'lowered' }]);
+  return state;
+}
+
+const nextVardiff = (options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState =>
+  stepped(options, state, { type: 'job_due' }, nowMs);
 
 /** Mulberry32: a seeded stream of numbers in [0, 1). */
 function randomStream(seed: number): () => number {
@@ -156,12 +171,14 @@ describe('vardiff', () => {
 
   it('starts again from a suggestion and keeps a fixed difficulty', () => {
     const state = startVardiff(OPTIONS, 0);
-    expect(suggestVardiff(OPTIONS, state, 1000, 0).difficulty).toBe(1024);
-    const fixed = fixVardiff(OPTIONS, 1_000_000, 0);
+    expect(stepped(OPTIONS, state, { type: 'suggested', difficulty: 1000 }, 0).difficulty).toBe(1024);
+    const fixed = stepped(OPTIONS, state, { type: 'fixed', difficulty: 1_000_000 }, 0);
     expect(fixed.difficulty).toBe(1_000_000);
-    expect(suggestVardiff(OPTIONS, fixed, 1, 0)).toBe(fixed);
+    expect(stepped(OPTIONS, fixed, { type: 'suggested', difficulty: 1 }, 0)).toBe(fixed);
     expect(nextVardiff(OPTIONS, fixed, 600_000).difficulty).toBe(1_000_000);
-    expect(fixVardiff(OPTIONS, 16_777_217, 0).difficulty).toBe(16_777_216);
+    expect(stepped(OPTIONS, state, { type: 'fixed', difficulty: 16_777_217 }, 0).difficulty).toBe(
+      16_777_216,
+    );
   });
 
   it('is a power of two between the bounds, whatever happens', () => {

@@ -1,11 +1,5 @@
 import type { DifficultyRequest } from './handshake.ts';
-import {
-  fixVardiff,
-  startVardiff,
-  suggestVardiff,
-  type VardiffOptions,
-  type VardiffState,
-} from './vardiff.ts';
+import { startVardiff, type VardiffOptions, type VardiffState, transition as vardiff } from './vardiff.ts';
 
 export type Vardiff = { readonly options: VardiffOptions; readonly state: VardiffState };
 
@@ -13,27 +7,22 @@ export type Vardiff = { readonly options: VardiffOptions; readonly state: Vardif
 export function applyRequest(
   { options, state }: Vardiff,
   request: DifficultyRequest,
-  monotonicMs: number,
+  nowMs: number,
 ): Vardiff {
   const { rule, difficulty } = request;
-  if (rule === 'fixed') return { options, state: fixVardiff(options, difficulty, monotonicMs) };
-  if (rule === 'suggested')
-    return { options, state: suggestVardiff(options, state, difficulty, monotonicMs) };
+  if (rule !== 'minimum')
+    return { options, state: vardiff(options, state, { type: rule, difficulty }, nowMs).state };
   const floor = Math.min(Math.max(options.floor, difficulty), options.ceiling);
   const raised = { ...options, floor };
   const isBelow = state.difficulty < floor && !state.isFixed;
   return {
     options: raised,
-    state: isBelow ? startVardiff({ ...raised, start: floor }, monotonicMs) : state,
+    state: isBelow ? startVardiff({ ...raised, start: floor }, nowMs) : state,
   };
 }
 
 /** Goes on from the difficulty of an earlier connection, unless the miner fixed one on this. */
-export function resumeVardiff(
-  { options, state }: Vardiff,
-  difficulty: number,
-  monotonicMs: number,
-): Vardiff {
+export function resumeVardiff({ options, state }: Vardiff, difficulty: number, nowMs: number): Vardiff {
   if (state.isFixed) return { options, state };
-  return { options, state: startVardiff({ ...options, start: difficulty }, monotonicMs) };
+  return { options, state: startVardiff({ ...options, start: difficulty }, nowMs) };
 }

@@ -8,11 +8,11 @@ import { SentJobs } from './sent-jobs.ts';
 import type { SessionContext } from './session-context.ts';
 import {
   countShares,
-  nextVardiff,
-  restartWindow,
   startVardiff,
+  type VardiffEvent,
   type VardiffOptions,
   type VardiffState,
+  transition as vardiff,
 } from './vardiff.ts';
 import type { SessionWorker } from './worker.ts';
 
@@ -108,8 +108,7 @@ export class SessionWork {
     const { fixedDifficulty } = prepared.job;
     const earlier = isAgain ? this.#sent.findWork(prepared.work) : undefined;
     if (earlier === undefined) this.#newWorkAtMonotonicMs = monotonicMs;
-    if (this.#wasFixed && fixedDifficulty === undefined)
-      this.#vardiff = restartWindow(this.#vardiff, monotonicMs);
+    if (this.#wasFixed && fixedDifficulty === undefined) this.#onVardiff({ type: 'work_resumed' });
     this.#wasFixed = fixedDifficulty !== undefined;
     let target: ShareTarget;
     let isClean = false;
@@ -166,13 +165,19 @@ export class SessionWork {
   }
 
   #nextTarget(maxDifficulty: number): ShareTarget {
+    if (this.#context.monotonicMs - this.jobAtMonotonicMs > WORK_GAP_MS)
+      this.#onVardiff({ type: 'work_resumed' });
+    this.#onVardiff({ type: 'job_due' });
+    return this.#context.shareTarget(Math.min(this.#vardiff.difficulty, maxDifficulty));
+  }
+
+  #onVardiff(event: VardiffEvent): void {
     const { monotonicMs, stats } = this.#context;
-    const isGap = monotonicMs - this.jobAtMonotonicMs > WORK_GAP_MS;
-    const before = isGap ? restartWindow(this.#vardiff, monotonicMs) : this.#vardiff;
-    this.#vardiff = nextVardiff(this.#options, before, monotonicMs);
-    const { difficulty } = this.#vardiff;
-    if (difficulty > before.difficulty) stats.vardiffUp += 1;
-    if (difficulty < before.difficulty) stats.vardiffDown += 1;
-    return this.#context.shareTarget(Math.min(difficulty, maxDifficulty));
+    const { state, effects } = vardiff(this.#options, this.#vardiff, event, monotonicMs);
+    this.#vardiff = state;
+    for (const { type } of effects) {
+      if (type === 'raised') stats.vardiffUp += 1;
+      else stats.vardiffDown += 1;
+    }
   }
 }

@@ -24,11 +24,29 @@ export type VardiffState = {
   /** The rate was found. Before that it is searched for, with more shares than in the end. */
   readonly isSettled: boolean;
   /**
-   * Of the search, before the window: shares, and the time they took over the time they should take, each
-   * part of it over the difficulty it was spent at. Their quotient estimates the ideal difficulty.
+   * Of the search, before the window: shares, and the time they took in units of the time a share should
+   * take, each part of it over the difficulty it was spent at. Their quotient estimates the ideal one.
    */
   readonly foundShares: number;
   readonly foundTime: number;
+};
+
+export type VardiffEvent =
+  /** A job is about to leave, and takes the difficulty of the next state. */
+  | { readonly type: 'job_due' }
+  /** After a time without work, whose silence says nothing of the miner. */
+  | { readonly type: 'work_resumed' }
+  /** A new starting point that the miner asked for (`suggest_difficulty`): the rate decides afterwards. */
+  | { readonly type: 'suggested'; readonly difficulty: number }
+  /** One that stays (password `d=`), as a value that a 32-bit float holds too: bosminer reads one. */
+  | { readonly type: 'fixed'; readonly difficulty: number };
+
+/** To be counted: the rate moved the difficulty. */
+export type VardiffEffect = { readonly type: 'raised' | 'lowered' };
+
+export type VardiffTransition = {
+  readonly state: VardiffState;
+  readonly effects: readonly VardiffEffect[];
 };
 
 /** Shares after which a rate inside the band counts as found: its deviation is then an eighth. */
@@ -60,26 +78,8 @@ export function checkVardiffOptions(options: VardiffOptions): void {
   assert(start > 0 && Number.isFinite(start), 'vardiff_start_positive', options);
 }
 
-export function startVardiff(options: VardiffOptions, monotonicMs: number): VardiffState {
-  return startWindow(clamp(powerOfTwo(options.start), options), monotonicMs, {});
-}
-
-/** The state after `suggest_difficulty`: a new starting point, from which the rate decides. */
-export function suggestVardiff(
-  options: VardiffOptions,
-  state: VardiffState,
-  difficulty: number,
-  monotonicMs: number,
-): VardiffState {
-  if (state.isFixed) return state;
-  return startWindow(clamp(powerOfTwo(difficulty), options), monotonicMs, {});
-}
-
-/**
- * A difficulty that stays (password `d=`), as a value that also a 32-bit float holds: bosminer reads one.
- */
-export function fixVardiff(options: VardiffOptions, difficulty: number, monotonicMs: number): VardiffState {
-  return startWindow(clamp(Math.fround(difficulty), options), monotonicMs, { isFixed: true });
+export function startVardiff(options: VardiffOptions, nowMs: number): VardiffState {
+  return startWindow(clamp(powerOfTwo(options.start), options), nowMs, {});
 }
 
 /** Counts accepted shares of one difficulty. Mutates, since it runs for every few shares. */
@@ -89,35 +89,63 @@ export function countShares(state: VardiffState, shares: number, difficulty: num
 }
 
 /**
- * The state for the next job. The ideal difficulty is the observed difficulty per minute over the wanted
- * rate. When it left the band around the present one by more than chance explains, the nearest power of
- * two to a cautious estimate of it is taken: one deviation nearer to the present one than what was
- * observed.
+ * How hard the work of one miner is; pure, but that `countShares` comes in between.
+ * @param nowMs monotonic time
  */
-export function nextVardiff(
+export function transition(
   options: VardiffOptions,
   state: VardiffState,
-  monotonicMs: number,
-): VardiffState {
-  const minutes = (monotonicMs - state.windowStartMs) / 60_000;
+  event: VardiffEvent,
+  nowMs: number,
+): VardiffTransition {
+  switch (event.type) {
+    case 'job_due': {
+      const next = decideDifficulty(options, state, nowMs);
+      return { state: next, effects: effectsOf(state.difficulty, next.difficulty) };
+    }
+    case 'work_resumed':
+      return { state: startWindow(state.difficulty, nowMs, state), effects: [] };
+    case 'suggested': {
+      const start = clamp(powerOfTwo(event.difficulty), options);
+      return { state: state.isFixed ? state : startWindow(start, nowMs, {}), effects: [] };
+    }
+    case 'fixed': {
+      const difficulty = clamp(Math.fround(event.difficulty), options);
+      return { state: startWindow(difficulty, nowMs, { isFixed: true }), effects: [] };
+    }
+  }
+}
+
+function effectsOf(before: number, after: number): readonly VardiffEffect[] {
+  if (before === after) return [];
+  return [{ type: after > before ? 'raised' : 'lowered' }];
+}
+
+/**
+ * The ideal difficulty is the observed difficulty per minute over the wanted rate. When it left the band
+ * around the present one by more than chance explains, the nearest power of two to a cautious estimate of it
+ * is taken: one deviation nearer to the present one than what was observed.
+ */
+function decideDifficulty(options: VardiffOptions, state: VardiffState, nowMs: number): VardiffState {
+  const minutes = (nowMs - state.windowStartMs) / 60_000;
   if (state.isFixed || minutes <= 0) return state;
   const expected = minutes * options.sharesPerMinute;
-  if (!state.isSettled) return continueSearch(options, state, expected, monotonicMs);
+  if (!state.isSettled) return continueSearch(options, state, expected, nowMs);
   const ratio = state.windowDifficulty / (expected * state.difficulty);
   const shares = state.windowShares;
   const spread = shares === 0 ? 0 : 1 / Math.sqrt(shares);
   if (ratio > TOO_FAST && ratio * (1 - DEVIATIONS * spread) > 1) {
-    return moveDifficulty(options, state, ratio * (1 - spread), monotonicMs);
+    return moveDifficulty(options, state, ratio * (1 - spread), nowMs);
   }
   if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
-    if (shares > 0) return moveDifficulty(options, state, ratio * (1 + spread) + 1 / expected, monotonicMs);
-    return startWindow(clamp(powerOfTwo(state.difficulty / expected), options), monotonicMs, {});
+    if (shares > 0) return moveDifficulty(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
+    return startWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, {});
   }
   if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
-    return startWindow(state.difficulty, monotonicMs, { isSettled: true });
+    return startWindow(state.difficulty, nowMs, { isSettled: true });
   }
-  const isOld = monotonicMs - state.windowStartMs > WINDOW_MAX_MS;
-  return isOld ? startWindow(state.difficulty, monotonicMs, { isSettled: true }) : state;
+  const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
+  return isOld ? startWindow(state.difficulty, nowMs, { isSettled: true }) : state;
 }
 
 /**
@@ -129,7 +157,7 @@ function continueSearch(
   options: VardiffOptions,
   state: VardiffState,
   expected: number,
-  monotonicMs: number,
+  nowMs: number,
 ): VardiffState {
   const { windowShares, windowDifficulty } = state;
   const difficulty = windowShares === 0 ? state.difficulty : windowDifficulty / windowShares;
@@ -137,21 +165,13 @@ function continueSearch(
   const foundTime = state.foundTime + expected / difficulty;
   const ideal = foundShares / foundTime;
   if (foundShares >= FOUND_SHARES) {
-    return startWindow(clamp(powerOfTwo(ideal), options), monotonicMs, { isSettled: true });
+    return startWindow(clamp(powerOfTwo(ideal), options), nowMs, { isSettled: true });
   }
   const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
   if (foundShares === 0 && !isSilent) return state;
   const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
   const next = clamp(powerOfTwo(aim), options);
-  return next < state.difficulty ? startWindow(next, monotonicMs, { foundShares, foundTime }) : state;
-}
-
-/**
- * The window begins again, for example after a time without work, whose silence says nothing of the
- * miner.
- */
-export function restartWindow(state: VardiffState, monotonicMs: number): VardiffState {
-  return startWindow(state.difficulty, monotonicMs, state);
+  return next < state.difficulty ? startWindow(next, nowMs, { foundShares, foundTime }) : state;
 }
 
 /** The largest power of two not above `value`. */
@@ -165,9 +185,9 @@ function moveDifficulty(
   options: VardiffOptions,
   state: VardiffState,
   ratio: number,
-  monotonicMs: number,
+  nowMs: number,
 ): VardiffState {
-  return startWindow(clamp(powerOfTwo(state.difficulty * ratio), options), monotonicMs, {
+  return startWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, {
     isSettled: true,
   });
 }
@@ -183,10 +203,10 @@ function clamp(value: number, options: VardiffOptions): number {
 
 type Flags = Partial<Pick<VardiffState, 'isFixed' | 'isSettled' | 'foundShares' | 'foundTime'>>;
 
-function startWindow(difficulty: number, monotonicMs: number, flags: Flags): VardiffState {
+function startWindow(difficulty: number, nowMs: number, flags: Flags): VardiffState {
   const { isFixed = false, isSettled = false, foundShares = 0, foundTime = 0 } = flags;
   return {
     ...{ difficulty, isFixed, isSettled, foundShares, foundTime },
-    ...{ windowStartMs: monotonicMs, windowDifficulty: 0, windowShares: 0 },
+    ...{ windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0 },
   };
 }
