@@ -99,13 +99,13 @@ export const PENDING_STREAM: StreamState = {
  * One step of a stream; pure. A stream is restored by feeding `state_signed`, `funded`, `channel_open` and
  * `work_verified` with what the ledger holds to `PENDING_STREAM`. Throws `protocol` for work before the
  * channel is open (I3).
- * @param monotonicMs of the clock of this process: what a state is due since is not stored
+ * @param nowMs monotonic time: what a state is due since is not stored
  */
 export function transition(
   options: StreamOptions,
   state: StreamState,
   event: StreamEvent,
-  monotonicMs: number,
+  nowMs: number,
 ): StreamTransition {
   const effects: StreamEffect[] = [];
   let next = applyEvent(options, state, event);
@@ -118,7 +118,7 @@ export function transition(
     next = { ...next, status: 'ending' };
     effects.push({ type: 'ending', reason });
   }
-  next = deriveEffects(options, next, monotonicMs, effects);
+  next = deriveEffects(options, next, nowMs, effects);
   const wasSettled = isSettled(options, state);
   if (!wasSettled && isSettled(options, next)) effects.push({ type: 'settled' });
   return { state: next, effects };
@@ -183,15 +183,15 @@ function endReason(options: StreamOptions, state: StreamState, event: StreamEven
 function deriveEffects(
   options: StreamOptions,
   state: StreamState,
-  monotonicMs: number,
+  nowMs: number,
   effects: StreamEffect[],
 ): StreamState {
   if (!state.opened || state.status === 'ended') return { ...state, dueSinceMs: undefined };
   const isDue = unsignedWork(state) >= options.terms.stepHashes;
-  const next = { ...state, dueSinceMs: isDue ? (state.dueSinceMs ?? monotonicMs) : undefined };
+  const next = { ...state, dueSinceMs: isDue ? (state.dueSinceMs ?? nowMs) : undefined };
   return options.role === 'maker'
     ? withSignature(options, next, effects)
-    : withExposure(options, next, monotonicMs, effects);
+    : withExposure(options, next, nowMs, effects);
 }
 
 function withSignature(options: StreamOptions, state: StreamState, effects: StreamEffect[]): StreamState {
@@ -212,7 +212,7 @@ function withSignature(options: StreamOptions, state: StreamState, effects: Stre
 function withExposure(
   options: StreamOptions,
   state: StreamState,
-  monotonicMs: number,
+  nowMs: number,
   effects: StreamEffect[],
 ): StreamState {
   const { stepHashes, maxUnpaidSteps } = options.terms;
@@ -220,7 +220,7 @@ function withExposure(
   const isLate =
     options.unpaidTimeoutMs !== undefined &&
     state.dueSinceMs !== undefined &&
-    monotonicMs - state.dueSinceMs >= options.unpaidTimeoutMs;
+    nowMs - state.dueSinceMs >= options.unpaidTimeoutMs;
   if (!state.exposureLimited && (isLate || unsigned >= BigInt(maxUnpaidSteps) * stepHashes)) {
     effects.push({ type: 'exposure_reached', exposureSat: exposureSat(options.terms, state) });
     return { ...state, exposureLimited: true };
