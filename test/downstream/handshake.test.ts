@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
-  type HandshakeContext,
   type HandshakeEffect,
+  type HandshakeOptions,
   type HandshakeRequest,
   type HandshakeState,
   INITIAL_HANDSHAKE,
@@ -12,7 +12,7 @@ import {
 import { userAgentClass } from '../../src/downstream/session/user-agents.ts';
 import { parseClientLine } from '../../src/stratum/client-messages.ts';
 
-const CONTEXT: HandshakeContext = {
+const OPTIONS: HandshakeOptions = {
   extranonce1: '0a0b0c0d',
   sessionId: '0a0b0c0d5e55105e',
   extranonce2Size: 4,
@@ -24,10 +24,10 @@ const CONTEXT: HandshakeContext = {
 function say(
   line: string,
   state: HandshakeState = INITIAL_HANDSHAKE,
-  context: Partial<HandshakeContext> = {},
+  options: Partial<HandshakeOptions> = {},
 ): { state: HandshakeState; effects: readonly HandshakeEffect[]; reply: unknown } {
   const request = parseClientLine(line) as HandshakeRequest;
-  const step = transition(state, request, { ...CONTEXT, ...context });
+  const step = transition({ ...OPTIONS, ...options }, state, request, 0);
   const line0 = step.effects.find((effect) => effect.type === 'reply' || effect.type === 'refused');
   return { ...step, reply: line0 === undefined ? undefined : JSON.parse(line0.line) };
 }

@@ -18,7 +18,8 @@ export type HandshakeState = {
   readonly canSetExtranonce: boolean;
 };
 
-export type HandshakeContext = {
+/** What this session offers at the moment. */
+export type HandshakeOptions = {
   /** As hex. */
   readonly extranonce1: string;
   /** What the miner may name later to go on with this session. */
@@ -70,34 +71,38 @@ export function isReady(state: HandshakeState): boolean {
   return state.isSubscribed && state.workers.length > 0;
 }
 
-/** Everything a miner says but its shares (`WIRE.md`). Pure. */
+/**
+ * Everything a miner says but its shares (`WIRE.md`); pure.
+ * @param _nowMs says nothing here: a request is answered when it comes
+ */
 export function transition(
+  options: HandshakeOptions,
   state: HandshakeState,
-  request: HandshakeRequest,
-  context: HandshakeContext,
+  event: HandshakeRequest,
+  _nowMs: number,
 ): HandshakeTransition {
-  const { id } = request;
-  switch (request.type) {
+  const { id } = event;
+  switch (event.type) {
     case 'configure':
-      return configure(state, request, context);
+      return configure(options, state, event);
     case 'subscribe':
-      return subscribe(state, request, context);
+      return subscribe(options, state, event);
     case 'authorize':
-      return authorize(state, request, context);
+      return authorize(options, state, event);
     case 'suggest_difficulty':
-      return suggest(state, id, request.difficulty);
+      return suggest(state, id, event.difficulty);
     case 'suggest_target':
-      return suggest(state, id, difficultyOfTarget(request.target));
+      return suggest(state, id, difficultyOfTarget(event.target));
     case 'extranonce_subscribe':
       return reply({ ...state, canSetExtranonce: true }, printResult(id, true));
     case 'get_transactions':
       return reply(state, printResult(id, []));
     case 'get_version':
-      return reply(state, printResult(id, context.version));
+      return reply(state, printResult(id, options.version));
     case 'ping':
       return reply(state, printResult(id, 'pong'));
     case 'response':
-      return { state: withVersionAnswer(state, request), effects: [] };
+      return { state: withVersionAnswer(state, event), effects: [] };
     case 'capabilities':
       return { state, effects: [] };
     case 'multi_version':
@@ -121,18 +126,18 @@ function refuse(state: HandshakeState, id: string, code: ErrorCode): HandshakeTr
  * extra keys.
  */
 function configure(
+  options: HandshakeOptions,
   state: HandshakeState,
   request: ConfigureRequest,
-  context: HandshakeContext,
 ): HandshakeTransition {
   const result: Record<string, unknown> = {};
   const effects: HandshakeEffect[] = [];
   let next = state;
   for (const extension of request.extensions.slice(0, 16)) {
     if (extension === 'version-rolling') {
-      const mask = commonMask(context.versionMask, request.versionMask ?? 0xffffffff);
-      result[extension] = context.versionMask !== 0;
-      if (context.versionMask === 0) continue;
+      const mask = commonMask(options.versionMask, request.versionMask ?? 0xffffffff);
+      result[extension] = options.versionMask !== 0;
+      if (options.versionMask === 0) continue;
       result['version-rolling.mask'] = u32hex(mask);
       next = { ...next, versionMask: mask };
     } else if (extension === 'minimum-difficulty') {
@@ -150,11 +155,11 @@ function configure(
 
 /** The subscription list is nested and never empty: NerdMiner reads `result[0][0][1]`. */
 function subscribe(
+  options: HandshakeOptions,
   state: HandshakeState,
   request: Extract<ClientRequest, { type: 'subscribe' }>,
-  context: HandshakeContext,
 ): HandshakeTransition {
-  const { extranonce1, extranonce2Size, sessionId } = context;
+  const { extranonce1, extranonce2Size, sessionId } = options;
   const subscriptions = [
     ['mining.set_difficulty', sessionId],
     ['mining.notify', sessionId],
@@ -171,15 +176,15 @@ export function withAgent(state: HandshakeState, userAgent: string): HandshakeSt
 }
 
 function authorize(
+  options: HandshakeOptions,
   state: HandshakeState,
   request: Extract<ClientRequest, { type: 'authorize' }>,
-  context: HandshakeContext,
 ): HandshakeTransition {
   const { id, worker, password } = request;
   const isKnown = state.workers.includes(worker);
   const isAcceptable =
     worker !== '' && worker.length <= LIMITS.workerNameChars && printable(worker) === worker;
-  if (!context.mayAuthorize || !isAcceptable || (!isKnown && state.workers.length >= MAX_WORKERS)) {
+  if (!options.mayAuthorize || !isAcceptable || (!isKnown && state.workers.length >= MAX_WORKERS)) {
     return refuse(state, id, 'not_authorized');
   }
   const effects: HandshakeEffect[] = [{ type: 'reply', line: printResult(id, true) }];

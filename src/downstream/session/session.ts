@@ -26,9 +26,9 @@ import {
   type HandshakeEffect,
   type HandshakeRequest,
   type HandshakeState,
+  transition as handshake,
   INITIAL_HANDSHAKE,
   isReady,
-  transition,
   VERSION_ID,
   withAgent,
 } from './handshake.ts';
@@ -367,7 +367,7 @@ export class Session implements LineSink {
     }
     const { extranonce1, extranonce2Size } = this.extranonce;
     const before = this.#handshake.versionMask;
-    const step = transition(this.#handshake, request, {
+    const options = {
       extranonce1: toHex(extranonce1),
       sessionId: this.identity?.token ?? '',
       extranonce2Size,
@@ -375,11 +375,12 @@ export class Session implements LineSink {
       mayAuthorize:
         request.type !== 'authorize' || context.mayAuthorize(this, request.worker, request.password),
       version: context.agentVersion,
-    });
-    this.#handshake = step.state;
-    if (step.state.isSubscribed) this.#rollableMask = step.state.versionMask ?? 0;
-    if (step.state.versionMask !== before) this.#lastSent.versionMask = step.state.versionMask ?? 0;
-    for (const effect of step.effects) this.#apply(effect);
+    };
+    const { state, effects } = handshake(options, this.#handshake, request, context.monotonicMs);
+    this.#handshake = state;
+    if (state.isSubscribed) this.#rollableMask = state.versionMask ?? 0;
+    if (state.versionMask !== before) this.#lastSent.versionMask = state.versionMask ?? 0;
+    for (const effect of effects) this.#apply(effect);
     if (!this.isStarted && isReady(this.#handshake)) context.markDirty(this);
   }
 
