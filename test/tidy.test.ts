@@ -516,6 +516,27 @@ describe('src/README.md', () => {
     const there = new Set(sources.map((path) => path.split('/')[1]!).filter((name) => !name.includes('.')));
     expect(named.toSorted()).toEqual([...there].toSorted());
   });
+
+  it('lists every machine, and each has the one shape', () => {
+    const table = text.slice(text.indexOf('<!-- machines -->'), text.indexOf('<!-- end of machines -->'));
+    const listed = [...table.matchAll(/^\| `([^`]+)`/gm)].map((match) => `src/${match[1]!}`);
+    const code = sources.map((path) => ({ path, text: withoutComments(readSource(path)) }));
+    const machines = code.filter(({ text }) => /^export .*\btransition\b/m.test(text));
+    expect(listed.toSorted()).toEqual(machines.map(({ path }) => path).toSorted());
+
+    const results =
+      /^export type (\w+) = \{\s*readonly state: \w+;\s*readonly effects: readonly \w+\[\];?\s*\};/gm;
+    const steps = new Set(
+      code.flatMap(({ text }) => [...text.matchAll(results)].map((match) => match[1]!)),
+    );
+    const wrong = machines.filter(({ text }) => {
+      const [, list = '', result = ''] =
+        /^export function transition\(([^)]*)\): (\w+) \{/m.exec(text) ?? [];
+      const names = [...list.matchAll(/(\w+): \w+/g)].map((match) => match[1]!);
+      return !/^options state event (?:_?nowMs|height)$/.test(names.join(' ')) || !steps.has(result);
+    });
+    expect(wrong.map(({ path }) => path)).toEqual([]);
+  });
 });
 
 describe('folders', () => {
