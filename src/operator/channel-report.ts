@@ -100,7 +100,10 @@ export function channelRow({ stored, role }: ChannelSnapshot): ChannelRow {
     network: terms.network,
     peer_node_id: role === 'miner' ? terms.makerNodeId : terms.minerNodeId,
     status: channel?.status ?? 'none',
-    reason: channel?.reason ?? '',
+    // Proof against the other side is shown with whatever the channel does since.
+    reason: [...(stored.isBroken ? ['two contents for one state'] : []), channel?.reason ?? '']
+      .filter((part) => part !== '')
+      .join(', '),
     state_number: channel?.n ?? null,
     paid_sat: channel?.paidSat ?? 0n,
     budget_sat: terms.budgetSat,

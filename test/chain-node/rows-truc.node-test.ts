@@ -81,7 +81,7 @@ describeOn('bitcoind', 'a node that takes version 3 like any other', () => {
   });
 });
 
-describeOn('bitcoind', 'channel.md 2.7 on a node that takes version 3 like any other', () => {
+describeOn('bitcoind', 'PROTOCOL.md on a node that takes version 3 like any other', () => {
   const stage = setStage(() => BitcoindNode.start('accept'));
 
   row("MM pins P's close with child", 'a large one: rungs are refused until one pays for all', async () => {
@@ -139,7 +139,7 @@ describeOn('bitcoind', 'a node that takes nothing of version 3', () => {
   });
 });
 
-describeOn('bitcoind', 'channel.md 2.7 on a node that takes nothing of version 3', () => {
+describeOn('bitcoind', 'PROTOCOL.md on a node that takes nothing of version 3', () => {
   const stage = setStage(() => BitcoindNode.start('reject'));
 
   row('MM offline', 'the close is refused, and paid for as soon as others mine it', async () => {
