@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
+import { FALLBACK_SAT_PER_KVB } from '../chain/source.ts';
 import type { ChainAuth, ChainConfig } from '../config/config.ts';
 import { silentLogger } from '../log/logger.ts';
 import { type ChannelAccess, chainOf, channelAccess, openForReading } from '../operator/channel-access.ts';
@@ -47,7 +48,6 @@ export const WAIT: OptionSpec = {
 };
 export const URGENT: OptionSpec = { type: 'boolean', help: 'at the highest fee of the ladder' };
 
-const FALLBACK_SAT_PER_KVB = 5000;
 const MAX_WAIT_SECONDS = 30 * 24 * 3600;
 
 export const DEPS: RecoveryDeps = {

@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { type ChainSource, optional } from '../chain/source.ts';
+import { type ChainSource, FALLBACK_SAT_PER_KVB, optional } from '../chain/source.ts';
 import { channelFacts } from '../channel/params.ts';
 import { signRefund } from '../channel/refund.ts';
 import type { SeedSigner } from '../channel/signer.ts';
@@ -336,7 +336,7 @@ function paidBy(hex: string): bigint {
 }
 
 export function fallbackOf(access: ChannelAccess): number {
-  return access.chain?.feeRateSatPerKvb ?? 5000;
+  return access.chain?.feeRateSatPerKvb ?? FALLBACK_SAT_PER_KVB;
 }
 
 /** The signer of a channel, or undefined where no keys are named. Throws `bad_key_file`. */
