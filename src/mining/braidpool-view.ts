@@ -99,8 +99,8 @@ export class BraidpoolNodeView {
     return {
       name: this.name,
       reachable: view.reachable,
-      error: view.error,
-      updated_at_ms: view.updatedAtMs,
+      error: view.error ?? null,
+      updated_at_ms: view.updatedAtMs ?? null,
       subscribed: this.stream.up,
       payout_address: this.#payoutAddress,
       shares: { confirmed, wrong_payout, missing, unknown, pending: this.watch.pending },

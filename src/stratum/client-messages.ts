@@ -224,9 +224,9 @@ export function printSubmit(
     readonly ntime: number;
     readonly nonce: number;
   },
-  versionBits: number | null,
+  versionBits: number | undefined,
 ): string {
-  const sixth = versionBits === null ? '' : `,"${u32hex(versionBits)}"`;
+  const sixth = versionBits === undefined ? '' : `,"${u32hex(versionBits)}"`;
   return (
     `{"id":${id},"method":"mining.submit","params":[${workerJson},${JSON.stringify(share.jobId)},` +
     `"${share.extranonce2}","${u32hex(share.ntime)}","${u32hex(share.nonce)}"${sixth}]}\n`

@@ -10,8 +10,8 @@ import type { Extranonce } from './extranonce.ts';
 /** Characters of any text an upstream sends that are kept for a log line or a reason. */
 const TEXT_CHARS = 200;
 
-/** Why an upstream said no. `code` is its number (20 to 25 in the field), null when it gave none. */
-export type WireError = { readonly code: number | null; readonly text: string };
+/** Why an upstream said no. `code` is its number (20 to 25 in the field), undefined when it gave none. */
+export type WireError = { readonly code: number | undefined; readonly text: string };
 
 /** What `mining.notify` carries, in internal byte order. */
 export type NotifyParams = {
@@ -30,9 +30,9 @@ export type NotifyParams = {
 export type ServerMessage =
   | {
       readonly type: 'reply';
-      readonly id: number | null;
+      readonly id: number | undefined;
       readonly result: unknown;
-      readonly error: WireError | null;
+      readonly error: WireError | undefined;
     }
   | { readonly type: 'notify'; readonly job: NotifyParams }
   | { readonly type: 'difficulty'; readonly difficulty: number }
@@ -40,8 +40,8 @@ export type ServerMessage =
   | { readonly type: 'versionMask'; readonly mask: number }
   | {
       readonly type: 'reconnect';
-      readonly host: string | null;
-      readonly port: number | null;
+      readonly host: string | undefined;
+      readonly port: number | undefined;
       readonly waitMs: number;
     }
   | { readonly type: 'message'; readonly text: string }
@@ -142,8 +142,8 @@ export function parseExtranonce(extranonce1: unknown, extranonce2Size: unknown):
 }
 
 export type Subscription = Extranonce & {
-  /** What a later `mining.subscribe` resumes this session by; null when the server gave none. */
-  readonly sessionId: string | null;
+  /** What a later `mining.subscribe` resumes this session by; undefined when the server gave none. */
+  readonly sessionId: string | undefined;
 };
 
 /**
@@ -155,12 +155,12 @@ export function parseSubscribeResult(result: unknown): Subscription {
 }
 
 /** The id of the `mining.notify` subscription, or of the first; pairs come nested, or as one flat pair. */
-function parseSessionId(subscriptions: unknown): string | null {
-  if (!Array.isArray(subscriptions)) return null;
+function parseSessionId(subscriptions: unknown): string | undefined {
+  if (!Array.isArray(subscriptions)) return undefined;
   const list: readonly unknown[] = subscriptions;
   const pairs = (typeof list[0] === 'string' ? [list] : list.slice(0, 8)).filter(isPair);
   const id = (pairs.find(([method]) => method === 'mining.notify') ?? pairs[0])?.[1];
-  return id !== undefined && SESSION_ID.test(id) ? id : null;
+  return id !== undefined && SESSION_ID.test(id) ? id : undefined;
 }
 
 function isPair(value: unknown): value is readonly [method: string, id: string] {
@@ -170,11 +170,11 @@ function isPair(value: unknown): value is readonly [method: string, id: string] 
 /** Printable, and as long as a job id may be. */
 const SESSION_ID = /^[\x21-\x7e]{1,128}$/;
 
-/** The version mask a `mining.configure` result grants, null when it grants none (BIP310). */
-export function parseConfigureResult(result: unknown): number | null {
-  if (!isRecord(result) || result['version-rolling'] !== true) return null;
+/** The version mask a `mining.configure` result grants, undefined when it grants none (BIP310). */
+export function parseConfigureResult(result: unknown): number | undefined {
+  if (!isRecord(result) || result['version-rolling'] !== true) return undefined;
   const mask = result['version-rolling.mask'];
-  return typeof mask === 'string' && MASK.test(mask) ? Number.parseInt(mask, 16) : null;
+  return typeof mask === 'string' && MASK.test(mask) ? Number.parseInt(mask, 16) : undefined;
 }
 
 const MASK = /^[0-9a-fA-F]{1,8}$/;
@@ -190,8 +190,8 @@ function parseReconnect(params: readonly unknown[]): ServerMessage {
   const waitSeconds = decimal(wait);
   return {
     type: 'reconnect',
-    host: typeof host === 'string' && host !== '' ? host.slice(0, 253) : null,
-    port: Number.isInteger(portNumber) && portNumber > 0 && portNumber < 65_536 ? portNumber : null,
+    host: typeof host === 'string' && host !== '' ? host.slice(0, 253) : undefined,
+    port: Number.isInteger(portNumber) && portNumber > 0 && portNumber < 65_536 ? portNumber : undefined,
     waitMs: Number.isFinite(waitSeconds) && waitSeconds > 0 ? Math.min(waitSeconds, 3600) * 1000 : 0,
   };
 }
@@ -202,26 +202,27 @@ function decimal(value: unknown): number {
   return typeof value === 'string' && /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN;
 }
 
-function parseError(error: unknown, rejectReason: unknown): WireError | null {
+function parseError(error: unknown, rejectReason: unknown): WireError | undefined {
   if (typeof rejectReason === 'string' && rejectReason !== '') {
     const inner = parseError(error, undefined);
-    return { code: inner?.code ?? null, text: cleanText(rejectReason) };
+    return { code: inner?.code, text: cleanText(rejectReason) };
   }
-  if (error === undefined || error === null || error === false || error === '' || error === 0) return null;
-  if (typeof error === 'string') return { code: null, text: cleanText(error) };
+  if (error === undefined || error === null || error === false || error === '' || error === 0)
+    return undefined;
+  if (typeof error === 'string') return { code: undefined, text: cleanText(error) };
   if (Array.isArray(error)) {
-    if (error.length === 0) return null;
+    if (error.length === 0) return undefined;
     const code = errorCode(error[0]);
-    const text = error.find((part, at) => typeof part === 'string' && (at > 0 || code === null));
+    const text = error.find((part, at) => typeof part === 'string' && (at > 0 || code === undefined));
     return { code, text: cleanText(text) };
   }
   if (isRecord(error)) return { code: errorCode(error['code']), text: cleanText(error['message']) };
   return { code: errorCode(error), text: '' };
 }
 
-function errorCode(value: unknown): number | null {
+function errorCode(value: unknown): number | undefined {
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
-  return typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : null;
+  return typeof value === 'string' && /^-?\d{1,9}$/.test(value) ? Number(value) : undefined;
 }
 
 function requestId(id: unknown): RequestId {
@@ -229,8 +230,8 @@ function requestId(id: unknown): RequestId {
 }
 
 /** Our ids are integers; some servers give them back as strings. */
-function replyId(id: unknown): number | null {
-  if (id === undefined || id === null) return null;
+function replyId(id: unknown): number | undefined {
+  if (id === undefined || id === null) return undefined;
   if (typeof id === 'number' && Number.isSafeInteger(id)) return id;
   if (typeof id === 'string' && /^\d{1,15}$/.test(id)) return Number(id);
   throw malformed('reply id');

@@ -59,9 +59,9 @@ type Link = {
   readonly socket: WebSocket;
   readonly startedAtMs: number;
   /** As text, since the node's are random u64. Null until the reply. */
-  subscription: string | null;
+  subscription: string | undefined;
   receivedAtMs: number;
-  probedAtMs: number | null;
+  probedAtMs: number | undefined;
   garbage: number;
 };
 
@@ -72,11 +72,11 @@ export class BeadStream {
   readonly #backoff: Backoff;
   readonly #deps: BeadStreamDeps;
   readonly #log: Logger;
-  #ticker: Timer | null = null;
-  #link: Link | null = null;
+  #ticker: Timer | undefined;
+  #link: Link | undefined;
   #attempt = 0;
   #nextAttemptAtMs = 0;
-  #lastFailure: string | null = null;
+  #lastFailure: string | undefined;
 
   constructor(options: BeadStreamOptions, deps: BeadStreamDeps) {
     this.#options = { ...TIMING, ...options };
@@ -87,16 +87,16 @@ export class BeadStream {
 
   /** Subscribed: beads arrive. */
   get up(): boolean {
-    return this.#link !== null && this.#link.subscription !== null;
+    return this.#link !== undefined && this.#link.subscription !== undefined;
   }
 
-  get lastFailure(): string | null {
+  get lastFailure(): string | undefined {
     return this.#lastFailure;
   }
 
   /** Idempotent. */
   start(): void {
-    if (this.#ticker !== null) return;
+    if (this.#ticker !== undefined) return;
     this.#ticker = this.#deps.timers.every(this.#options.tickMs, () => this.#tick());
     this.#nextAttemptAtMs = this.#now();
     this.#tick();
@@ -104,10 +104,10 @@ export class BeadStream {
 
   /** Idempotent. */
   stop(): void {
-    if (this.#ticker === null) return;
+    if (this.#ticker === undefined) return;
     this.#ticker.cancel();
-    this.#ticker = null;
-    if (this.#link !== null) this.#end(this.#link, 'stopped');
+    this.#ticker = undefined;
+    if (this.#link !== undefined) this.#end(this.#link, 'stopped');
   }
 
   #now(): number {
@@ -118,11 +118,11 @@ export class BeadStream {
     const now = this.#now();
     const link = this.#link;
     const { answerMs, silenceMs } = this.#options;
-    if (link === null) {
+    if (link === undefined) {
       if (now >= this.#nextAttemptAtMs) this.#connect(now);
-    } else if (link.subscription === null) {
+    } else if (link.subscription === undefined) {
       if (now - link.startedAtMs >= answerMs) this.#end(link, 'no answer to subscribebead');
-    } else if (link.probedAtMs !== null) {
+    } else if (link.probedAtMs !== undefined) {
       if (now - link.probedAtMs >= answerMs) this.#end(link, 'silent');
     } else if (now - link.receivedAtMs >= silenceMs) {
       link.probedAtMs = now;
@@ -142,9 +142,9 @@ export class BeadStream {
     const link: Link = {
       socket,
       startedAtMs: now,
-      subscription: null,
+      subscription: undefined,
       receivedAtMs: now,
-      probedAtMs: null,
+      probedAtMs: undefined,
       garbage: 0,
     };
     this.#link = link;
@@ -156,7 +156,7 @@ export class BeadStream {
 
   /** At once, since the first bead may be right behind. */
   #onSubscribed(link: Link, answer: Record<string, unknown>): void {
-    if (link.subscription !== null) return;
+    if (link.subscription !== undefined) return;
     const { error, result } = responseOf(SUBSCRIBE_ID, answer, 'braidpool_unreachable');
     const isId = typeof result === 'number' || typeof result === 'bigint' || typeof result === 'string';
     if (error !== undefined || !isId) {
@@ -166,7 +166,7 @@ export class BeadStream {
     }
     link.subscription = String(result);
     this.#attempt = 0;
-    this.#lastFailure = null;
+    this.#lastFailure = undefined;
     this.#log.info({}, 'subscribed to beads');
     this.#deps.onUp?.();
   }
@@ -174,7 +174,7 @@ export class BeadStream {
   #onMessage(link: Link, data: unknown): void {
     if (this.#link !== link) return;
     link.receivedAtMs = this.#now();
-    link.probedAtMs = null;
+    link.probedAtMs = undefined;
     try {
       if (typeof data !== 'string' || data.length > LIMITS.braidpoolReplyBytes)
         throw new CodedError('braidpool_rpc', 'a message that is no text, or too long');
@@ -194,7 +194,7 @@ export class BeadStream {
     if (id === SUBSCRIBE_ID || id === PROBE_ID) return;
     if (
       !isRecord(params) ||
-      link.subscription === null ||
+      link.subscription === undefined ||
       String(params['subscription']) !== link.subscription
     )
       throw new CodedError('braidpool_rpc', 'nothing that was asked for');
@@ -205,8 +205,8 @@ export class BeadStream {
 
   #end(link: Link, reason: string): void {
     if (this.#link !== link) return;
-    const wasUp = link.subscription !== null;
-    this.#link = null;
+    const wasUp = link.subscription !== undefined;
+    this.#link = undefined;
     this.stats.disconnects += 1;
     link.socket.close();
     this.#fail(reason);

@@ -168,7 +168,7 @@ export function beadPayoutAddress(worker: string, mode: 'normal' | 'audit'): str
 
 export type BeadWatchDeps = {
   /** Null when the node does not know the bead; rejects when it cannot be asked. */
-  readonly getBead: (hash: string) => Promise<Bead | null>;
+  readonly getBead: (hash: string) => Promise<Bead | undefined>;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Logger;
@@ -250,7 +250,7 @@ export class BeadWatch {
     this.stats.queries += 1;
     try {
       const bead = await this.#deps.getBead(hash);
-      if (bead === null) this.#on({ type: 'absent', hash });
+      if (bead === undefined) this.#on({ type: 'absent', hash });
       else this.#on({ type: 'bead', hash, payoutAddress: bead.payoutAddress });
     } catch (error) {
       this.stats.failures += 1;

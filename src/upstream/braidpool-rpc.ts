@@ -80,14 +80,14 @@ export class BraidpoolRpc {
   }
 
   /** Null when the node does not know it. The hash is checked against the bead's header. */
-  async getBead(beadHash: string): Promise<Bead | null> {
+  async getBead(beadHash: string): Promise<Bead | undefined> {
     try {
       const bead = parseBead(await this.call('getbead', [beadHash]));
       if (bead.hash !== beadHash.toLowerCase())
         throw new CodedError('braidpool_rpc', 'getbead: another bead than the one asked for');
       return bead;
     } catch (error) {
-      if (kindOf(error) === 'not_found') return null;
+      if (kindOf(error) === 'not_found') return undefined;
       throw error;
     }
   }
@@ -171,10 +171,10 @@ export class BraidpoolRpc {
   }
 }
 
-/** What a `braidpool_rpc` error means; null for any other. */
-export function kindOf(error: unknown): BraidpoolErrorKind | null {
-  if (!(error instanceof CodedError) || error.code !== 'braidpool_rpc') return null;
-  return (error.meta as Partial<BraidpoolFailure>).kind ?? null;
+/** What a `braidpool_rpc` error means; undefined for any other. */
+export function kindOf(error: unknown): BraidpoolErrorKind | undefined {
+  if (!(error instanceof CodedError) || error.code !== 'braidpool_rpc') return undefined;
+  return (error.meta as Partial<BraidpoolFailure>).kind;
 }
 
 /** An error answer as an error of ours. */

@@ -115,7 +115,7 @@ type Connection = {
   readonly framer: LineFramer;
   readonly startedAtMs: number;
   connected: boolean;
-  upAtMs: number | null;
+  upAtMs: number | undefined;
   out: string;
   /** Lines this upstream made us log. */
   notices: number;
@@ -136,13 +136,13 @@ export class UpstreamClient {
   readonly #deps: UpstreamClientDeps;
   readonly #log: Logger;
   readonly #reading: ReadingBook;
-  #resume: ResumePoint | null = null;
-  #ticker: Timer | null = null;
-  #connection: Connection | null = null;
+  #resume: ResumePoint | undefined;
+  #ticker: Timer | undefined;
+  #connection: Connection | undefined;
   #attempt = 0;
   #nextAttemptAtMs = 0;
-  #redirect: Address | null = null;
-  #lastFailure: string | null = null;
+  #redirect: Address | undefined;
+  #lastFailure: string | undefined;
 
   constructor(options: UpstreamClientOptions, deps: UpstreamClientDeps) {
     this.stats = deps.stats ?? newUpstreamStats();
@@ -163,19 +163,19 @@ export class UpstreamClient {
     return this.#connection?.session.phase === 'up';
   }
 
-  /** The extranonce of the jobs being given out; null before the subscribe reply. */
-  get extranonce(): Extranonce | null {
-    return this.#connection?.session.extranonce ?? null;
+  /** The extranonce of the jobs being given out; undefined before the subscribe reply. */
+  get extranonce(): Extranonce | undefined {
+    return this.#connection?.session.extranonce;
   }
 
-  /** The difficulty of the jobs being given out; null when the upstream sent none. */
-  get difficulty(): number | null {
-    return this.#connection?.session.difficulty ?? null;
+  /** The difficulty of the jobs being given out; undefined when the upstream sent none. */
+  get difficulty(): number | undefined {
+    return this.#connection?.session.difficulty;
   }
 
-  /** Version bits granted; null without version rolling. */
-  get versionMask(): number | null {
-    return this.#connection?.session.versionMask ?? null;
+  /** Version bits granted; undefined without version rolling. */
+  get versionMask(): number | undefined {
+    return this.#connection?.session.versionMask;
   }
 
   /** Without a verdict: sent, or waiting for the session to be resumed. */
@@ -190,18 +190,18 @@ export class UpstreamClient {
 
   /** Time since this connection's last `mining.notify`; undefined before the first. */
   get jobAgeMs(): number | undefined {
-    const at = this.#connection?.session.notifiedAtMs ?? undefined;
+    const at = this.#connection?.session.notifiedAtMs;
     return at === undefined ? undefined : this.#now() - at;
   }
 
-  /** Why the last connection or attempt ended; null while nothing failed. */
-  get lastFailure(): string | null {
+  /** Why the last connection or attempt ended; undefined while nothing failed. */
+  get lastFailure(): string | undefined {
     return this.#lastFailure;
   }
 
   /** Begins to connect. Idempotent. */
   start(): void {
-    if (this.#ticker !== null) return;
+    if (this.#ticker !== undefined) return;
     this.#ticker = this.#deps.timers.every(this.#timeouts.tickMs, () => this.#tick());
     this.#nextAttemptAtMs = this.#now();
     this.#tick();
@@ -209,13 +209,13 @@ export class UpstreamClient {
 
   /** Closes the connection for good; shares in flight are resolved as lost. Idempotent. */
   stop(): void {
-    if (this.#ticker === null) return;
+    if (this.#ticker === undefined) return;
     this.#ticker.cancel();
-    this.#ticker = null;
+    this.#ticker = undefined;
     const connection = this.#connection;
-    if (connection !== null) this.#end(connection, 'upstream_closed', 'stopped');
+    if (connection !== undefined) this.#end(connection, 'upstream_closed', 'stopped');
     this.#loseResume(() => true);
-    this.#resume = null;
+    this.#resume = undefined;
   }
 
   /**
@@ -223,9 +223,9 @@ export class UpstreamClient {
    * within this call. A share that cannot be sent (no connection, or its job is of another one) is `lost`,
    * unless the session may yet be resumed: then it waits.
    */
-  submit(share: UpstreamShare, done: VerdictCallback | null = null): void {
+  submit(share: UpstreamShare, done?: VerdictCallback): void {
     const connection = this.#connection;
-    if (connection === null) {
+    if (connection === undefined) {
       this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, resent: false });
       return;
     }
@@ -237,22 +237,27 @@ export class UpstreamClient {
 
   #submitLater(sent: SentShare): void {
     const resume = this.#resume;
-    const room = resume !== null && resume.shares.length < LIMITS.upstreamSharesInFlight;
-    if (room && this.#ticker !== null && isSameExtranonce(sent.share.job, resume.extranonce))
+    const room = resume !== undefined && resume.shares.length < LIMITS.upstreamSharesInFlight;
+    if (room && this.#ticker !== undefined && isSameExtranonce(sent.share.job, resume.extranonce))
       this.#resume = { ...resume, shares: [...resume.shares, sent] };
     else this.#lose(sent, queueMicrotask);
   }
 
   #loseResume(isLost: (sent: SentShare) => boolean): void {
     const resume = this.#resume;
-    if (resume === null || !resume.shares.some(isLost)) return;
+    if (resume === undefined || !resume.shares.some(isLost)) return;
     this.#resume = { ...resume, shares: resume.shares.filter((sent) => !isLost(sent)) };
     for (const sent of resume.shares.filter(isLost)) this.#lose(sent);
   }
 
   #lose({ share, done }: SentShare, when = (tell: () => void): void => tell()): void {
     this.stats.lost += 1;
-    const verdict = { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null } as const;
+    const verdict = {
+      outcome: 'lost',
+      code: undefined,
+      reason: 'upstream_closed',
+      rttMs: undefined,
+    } as const;
     when(() => this.#tell(verdict, share, done));
   }
 
@@ -263,7 +268,7 @@ export class UpstreamClient {
   #tick(): void {
     const now = this.#now();
     const connection = this.#connection;
-    if (connection === null) {
+    if (connection === undefined) {
       this.#loseResume((sent) => now - sent.sentAtMs > this.#timeouts.resumeMs);
       if (now >= this.#nextAttemptAtMs) this.#connect(now);
       return;
@@ -279,7 +284,7 @@ export class UpstreamClient {
   #connect(now: number): void {
     const { host, port, tls: secure } = this.#options;
     const address = this.#redirect ?? { host, port };
-    this.#redirect = null;
+    this.#redirect = undefined;
     this.stats.connects += 1;
     const session = new UpstreamSession(this.#sessionOptions(), { stats: this.stats });
     const connection: Connection = {
@@ -288,12 +293,12 @@ export class UpstreamClient {
       framer: new LineFramer(LIMITS.upstreamLineBytes),
       startedAtMs: now,
       connected: false,
-      upAtMs: null,
+      upAtMs: undefined,
       out: '',
       notices: 0,
     };
     this.#connection = connection;
-    this.#resume = null;
+    this.#resume = undefined;
     this.#wire(connection, secure === undefined ? 'connect' : 'secureConnect');
   }
 
@@ -315,7 +320,7 @@ export class UpstreamClient {
       silenceMs,
       jobsPerSecond: options.jobsPerSecond ?? LIMITS.upstreamJobsPerSecond,
       extranonceSubscribe: options.extranonceSubscribe ?? false,
-      suggestDifficulty: options.suggestDifficulty ?? null,
+      suggestDifficulty: options.suggestDifficulty,
       resumeMs: (options.resume ?? traits.resumes) ? resumeMs : 0,
       resume: this.#resume,
     };
@@ -399,7 +404,7 @@ export class UpstreamClient {
     }
   }
 
-  #tell(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | null): void {
+  #tell(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | undefined): void {
     if (verdict.outcome !== 'accepted')
       this.#log.debug(
         {
@@ -437,10 +442,10 @@ export class UpstreamClient {
 
   #onReconnect(
     connection: Connection,
-    to: { readonly host: string | null; readonly port: number | null; readonly waitMs: number },
+    to: { readonly host: string | undefined; readonly port: number | undefined; readonly waitMs: number },
   ): void {
     const { host, port, allowRedirect } = this.#options;
-    const sameHost = to.host === null || to.host.toLowerCase() === host.toLowerCase();
+    const sameHost = to.host === undefined || to.host.toLowerCase() === host.toLowerCase();
     if (!sameHost && allowRedirect !== true) {
       this.stats.redirectsRefused += 1;
       if (this.#mayNotice(connection))
@@ -455,19 +460,19 @@ export class UpstreamClient {
 
   #end(connection: Connection, code: ErrorCode, detail: string): void {
     if (this.#connection !== connection) return;
-    this.#connection = null;
+    this.#connection = undefined;
     const now = this.#now();
     const { session, socket, upAtMs } = connection;
-    if (this.#ticker !== null) this.#resume = session.detach();
+    if (this.#ticker !== undefined) this.#resume = session.detach();
     const effects = session.closed();
     socket.destroy();
-    if (upAtMs !== null && now - upAtMs >= this.#timeouts.stableMs) this.#attempt = 0;
+    if (upAtMs !== undefined && now - upAtMs >= this.#timeouts.stableMs) this.#attempt = 0;
     this.#nextAttemptAtMs = now + backoffMs(this.#backoff, this.#attempt, this.#deps.random);
     this.#attempt += 1;
     this.stats.disconnects[code] = (this.stats.disconnects[code] ?? 0) + 1;
-    this.#report(code, detail, upAtMs !== null);
+    this.#report(code, detail, upAtMs !== undefined);
     this.#runAll(connection, effects);
-    if (upAtMs !== null) this.#deps.listener.onDown?.(code, detail);
+    if (upAtMs !== undefined) this.#deps.listener.onDown?.(code, detail);
   }
 
   #report(code: ErrorCode, detail: string, wasUp: boolean): void {

@@ -19,9 +19,9 @@ export type DagView = {
   /** The node answered the last time it was asked. */
   readonly reachable: boolean;
   /** Why not. */
-  readonly error: string | null;
-  /** Wall time of the last answer; null before the first. */
-  readonly updatedAtMs: number | null;
+  readonly error: string | undefined;
+  /** Wall time of the last answer; undefined before the first. */
+  readonly updatedAtMs: number | undefined;
   readonly beadCount: number;
   readonly cohortCount: number;
   readonly orphanCount: number;
@@ -52,7 +52,7 @@ export type DagPollerDeps = {
 };
 
 const EMPTY: DagView = {
-  ...{ reachable: false, error: null, updatedAtMs: null },
+  ...{ reachable: false, error: undefined, updatedAtMs: undefined },
   ...{ beadCount: 0, cohortCount: 0, orphanCount: 0, tips: [], totalWork: '0', cohorts: [], beads: [] },
 };
 
@@ -68,8 +68,8 @@ export class DagPoller {
   readonly #deps: DagPollerDeps;
   readonly #beads = new Map<string, DagBead>();
   #view: DagView = EMPTY;
-  #ticker: Timer | null = null;
-  #polling: Promise<void> | null = null;
+  #ticker: Timer | undefined;
+  #polling: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: DagPollerOptions, deps: DagPollerDeps) {
@@ -84,7 +84,7 @@ export class DagPoller {
   }
 
   start(): void {
-    if (this.#ticker !== null) return;
+    if (this.#ticker !== undefined) return;
     this.#ticker = this.#deps.timers.every(this.#options.pollMs, () => void this.poll());
     void this.poll();
   }
@@ -92,7 +92,7 @@ export class DagPoller {
   stop(): void {
     this.#stopped = true;
     this.#ticker?.cancel();
-    this.#ticker = null;
+    this.#ticker = undefined;
   }
 
   /** A bead of the subscription. */
@@ -110,7 +110,7 @@ export class DagPoller {
   /** Asks now; never rejects. While one is being asked, this waits for it. */
   poll(): Promise<void> {
     this.#polling ??= this.#poll().finally(() => {
-      this.#polling = null;
+      this.#polling = undefined;
     });
     return this.#polling;
   }
@@ -122,7 +122,7 @@ export class DagPoller {
       const cohorts = await this.#cohorts(cohortCount);
       await this.#fetchTips(tips);
       this.#view = {
-        ...{ reachable: true, error: null, updatedAtMs: this.#deps.clock.nowMs() },
+        ...{ reachable: true, error: undefined, updatedAtMs: this.#deps.clock.nowMs() },
         ...{
           beadCount,
           cohortCount,
@@ -136,7 +136,7 @@ export class DagPoller {
     } catch (error) {
       if (this.#stopped) return;
       this.stats.failures += 1;
-      if (this.#view.reachable || this.#view.error === null)
+      if (this.#view.reachable || this.#view.error === undefined)
         this.#deps.log.warn({ code: codeOf(error), err: error }, 'the braid cannot be read');
       this.#view = { ...this.#view, reachable: false, error: String(error).slice(0, 200) };
     }
@@ -152,19 +152,19 @@ export class DagPoller {
     const cohorts: { id: number; beads: readonly string[] }[] = [];
     for (let id = from; id < cohortCount; id += 1) {
       const beads = known.get(id)?.beads ?? (await this.#cohort(id));
-      if (beads === null) break;
+      if (beads === undefined) break;
       cohorts.push({ id, beads });
     }
     return cohorts;
   }
 
   /** Null when it is gone: cohorts merge. */
-  async #cohort(id: number): Promise<readonly string[] | null> {
+  async #cohort(id: number): Promise<readonly string[] | undefined> {
     try {
       return await this.#deps.rpc.getCohortById(id);
     } catch (error) {
       const kind = kindOf(error);
-      if (kind === 'not_found' || kind === 'out_of_range' || kind === 'empty') return null;
+      if (kind === 'not_found' || kind === 'out_of_range' || kind === 'empty') return undefined;
       throw error;
     }
   }
@@ -174,7 +174,7 @@ export class DagPoller {
     for (const tip of tips.slice(0, this.#options.cohorts)) {
       if (this.#beads.has(tip)) continue;
       const bead = await this.#deps.rpc.getBead(tip);
-      if (bead !== null) this.seen(bead);
+      if (bead !== undefined) this.seen(bead);
     }
   }
 }

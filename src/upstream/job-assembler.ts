@@ -15,9 +15,9 @@ export type JobAssemblerOptions = {
   readonly shareTarget: ShareTargetRule;
   /**
    * After `set_extranonce` without a notify for this long, the last job is given out again with the new
-   * one; null never.
+   * one; undefined never.
    */
-  readonly extranonceRepeatMs: number | null;
+  readonly extranonceRepeatMs: number | undefined;
   /** Jobs given out per second, in bursts of twice as many; of what comes faster only the newest. */
   readonly jobsPerSecond: number;
 };
@@ -31,14 +31,14 @@ export class JobAssembler {
   readonly #stats: UpstreamStats;
   #open = false;
   /** Null until version rolling was granted. */
-  #mask: number | null = null;
-  #difficulty: number | null = null;
-  #nextDifficulty: number | null = null;
-  #extranonce: Extranonce | null = null;
-  #nextExtranonce: Extranonce | null = null;
-  #repeatAtMs: number | null = null;
-  #waiting: NotifyParams | null = null;
-  #last: { readonly params: NotifyParams; readonly job: UpstreamJob } | null = null;
+  #mask: number | undefined;
+  #difficulty: number | undefined;
+  #nextDifficulty: number | undefined;
+  #extranonce: Extranonce | undefined;
+  #nextExtranonce: Extranonce | undefined;
+  #repeatAtMs: number | undefined;
+  #waiting: NotifyParams | undefined;
+  #last: { readonly params: NotifyParams; readonly job: UpstreamJob } | undefined;
   #tokens: number;
   #tokensAtMs = 0;
   readonly #jobs = new WeakSet<UpstreamJob>();
@@ -50,17 +50,17 @@ export class JobAssembler {
     this.#tokens = 2 * options.jobsPerSecond;
   }
 
-  get extranonce(): Extranonce | null {
+  get extranonce(): Extranonce | undefined {
     return this.#extranonce;
   }
 
-  /** In force for the jobs given out; null when the upstream never sent one. */
-  get difficulty(): number | null {
+  /** In force for the jobs given out; undefined when the upstream never sent one. */
+  get difficulty(): number | undefined {
     return this.#difficulty;
   }
 
-  /** Version bits granted; null without version rolling. */
-  get versionMask(): number | null {
+  /** Version bits granted; undefined without version rolling. */
+  get versionMask(): number | undefined {
     return this.#mask;
   }
 
@@ -76,7 +76,7 @@ export class JobAssembler {
   }
 
   /** Shares may be sent now, so jobs may be given out. @returns the one that waited */
-  open(monotonicMs: number): UpstreamJob | null {
+  open(monotonicMs: number): UpstreamJob | undefined {
     this.#open = true;
     this.#tokensAtMs = monotonicMs;
     return this.#giveWaiting(monotonicMs);
@@ -93,7 +93,7 @@ export class JobAssembler {
   setExtranonce(extranonce: Extranonce, monotonicMs: number): void {
     this.#nextExtranonce = extranonce;
     const { extranonceRepeatMs } = this.#options;
-    if (extranonceRepeatMs !== null && this.#last !== null)
+    if (extranonceRepeatMs !== undefined && this.#last !== undefined)
       this.#repeatAtMs = monotonicMs + extranonceRepeatMs;
   }
 
@@ -101,39 +101,42 @@ export class JobAssembler {
    * Immediate (BIP310). When bits are taken away, the last job is given out again without them.
    * Ignored when no version rolling was asked for.
    */
-  setMask(mask: number, monotonicMs: number): UpstreamJob | null {
-    if (this.#options.versionMask === 0) return null;
+  setMask(mask: number, monotonicMs: number): UpstreamJob | undefined {
+    if (this.#options.versionMask === 0) return undefined;
     const before = this.#mask ?? 0;
     this.grant(mask);
     const last = this.#last;
-    if (last === null || (before & ~(this.#mask ?? 0)) === 0) return null;
+    if (last === undefined || (before & ~(this.#mask ?? 0)) === 0) return undefined;
     return this.notify({ ...(this.#waiting ?? last.params), clean: true }, monotonicMs);
   }
 
   /** @returns the job to give out now, if any; one that must wait comes by `tick` */
-  notify(params: NotifyParams, monotonicMs: number): UpstreamJob | null {
+  notify(params: NotifyParams, monotonicMs: number): UpstreamJob | undefined {
     const waiting = this.#waiting;
-    if (waiting !== null && this.#open) this.#stats.jobsSkipped += 1;
+    if (waiting !== undefined && this.#open) this.#stats.jobsSkipped += 1;
     this.#waiting = waiting?.clean === true ? { ...params, clean: true } : params;
     return this.#giveWaiting(monotonicMs);
   }
 
   /** What is due: a job that waited, or the last one again under a new extranonce. */
-  tick(monotonicMs: number): UpstreamJob | null {
-    if (this.#waiting !== null) return this.#giveWaiting(monotonicMs);
-    if (this.#repeatAtMs === null || monotonicMs < this.#repeatAtMs || this.#last === null) return null;
+  tick(monotonicMs: number): UpstreamJob | undefined {
+    if (this.#waiting !== undefined) return this.#giveWaiting(monotonicMs);
+    if (this.#repeatAtMs === undefined || monotonicMs < this.#repeatAtMs || this.#last === undefined)
+      return undefined;
     return this.notify(this.#last.params, monotonicMs);
   }
 
   /** True for a job whose shares this connection can take: its own, or one under the same extranonce1. */
   knows(job: UpstreamJob): boolean {
-    return this.#jobs.has(job) || (this.#extranonce !== null && isSameExtranonce(job, this.#extranonce));
+    return (
+      this.#jobs.has(job) || (this.#extranonce !== undefined && isSameExtranonce(job, this.#extranonce))
+    );
   }
 
-  #giveWaiting(monotonicMs: number): UpstreamJob | null {
+  #giveWaiting(monotonicMs: number): UpstreamJob | undefined {
     const params = this.#waiting;
-    if (params === null || !this.#open || !this.#takeToken(monotonicMs)) return null;
-    this.#waiting = null;
+    if (params === undefined || !this.#open || !this.#takeToken(monotonicMs)) return undefined;
+    this.#waiting = undefined;
     return this.#make(params);
   }
 
@@ -148,27 +151,27 @@ export class JobAssembler {
   }
 
   /** Difficulty and extranonce that came since the last job take effect here. */
-  #make(params: NotifyParams): UpstreamJob | null {
+  #make(params: NotifyParams): UpstreamJob | undefined {
     const next = this.#nextExtranonce;
-    assert(next !== null, 'job_after_subscribe');
+    assert(next !== undefined, 'job_after_subscribe');
     const last = this.#last;
-    const moved = last !== null && !isSameExtranonce(last.job, next);
+    const moved = last !== undefined && !isSameExtranonce(last.job, next);
     this.#difficulty = this.#nextDifficulty;
     this.#extranonce = next;
-    this.#repeatAtMs = null;
+    this.#repeatAtMs = undefined;
     const { jobId, clean, ...work } = params;
     const job: UpstreamJob = {
       ...work,
       upstreamJobId: jobId,
-      clean: clean || moved || last === null || !equal(last.job.prevHash, params.prevHash),
+      clean: clean || moved || last === undefined || !equal(last.job.prevHash, params.prevHash),
       extranonce1: next.extranonce1,
       extranonce2Size: next.extranonce2Size,
       target: this.#target(params.bits),
       versionMask: this.#options.reading.mask(params.version, this.#mask ?? 0),
     };
-    if (last !== null && !job.clean && sameWork(last.job, job)) {
+    if (last !== undefined && !job.clean && sameWork(last.job, job)) {
       this.#stats.repeatedJobs += 1;
-      return null;
+      return undefined;
     }
     this.#last = { params, job };
     this.#jobs.add(job);
@@ -177,7 +180,7 @@ export class JobAssembler {
   }
 
   #target(bits: number): bigint {
-    if (this.#difficulty !== null) return targetOfDifficulty(this.#difficulty);
+    if (this.#difficulty !== undefined) return targetOfDifficulty(this.#difficulty);
     return this.#options.shareTarget === 'network' ? targetOfCompact(bits) : targetOfDifficulty(1);
   }
 }

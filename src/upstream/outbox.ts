@@ -43,11 +43,11 @@ export class Outbox {
     return this.#sent.size + this.#unsent.length;
   }
 
-  /** Sends `mining.submit` under a request id. @param granted version bits granted, null without rolling */
-  send(id: number, sent: SentShare, granted: number | null): void {
+  /** Sends `mining.submit` under a request id. @param granted version bits granted, undefined without rolling */
+  send(id: number, sent: SentShare, granted: number | undefined): void {
     const { share } = sent;
     const { bits, guess } = this.#reading.param(share, granted ?? 0);
-    const given = this.#sent.add(id, { ...sent, guess: granted === null ? undefined : guess });
+    const given = this.#sent.add(id, { ...sent, guess: granted === undefined ? undefined : guess });
     if (given !== undefined) this.#giveUp(given);
     const fields = {
       jobId: share.job.upstreamJobId,
@@ -55,7 +55,7 @@ export class Outbox {
       ntime: share.ntime,
       nonce: share.nonce,
     };
-    this.#deps.send(printSubmit(id, this.#workerJson, fields, granted === null ? null : bits));
+    this.#deps.send(printSubmit(id, this.#workerJson, fields, granted === undefined ? undefined : bits));
   }
 
   /** Holds a share until the session is resumed or not. */
@@ -75,17 +75,17 @@ export class Outbox {
     return [...this.takeUnsent(), ...this.#sent.takeSentBefore(Number.POSITIVE_INFINITY)];
   }
 
-  /** @returns the round trip, or null when no share was sent under this id */
+  /** @returns the round trip, or undefined when no share was sent under this id */
   answer(
-    reply: { readonly id: number; readonly result: unknown; readonly error: WireError | null },
+    reply: { readonly id: number; readonly result: unknown; readonly error: WireError | undefined },
     monotonicMs: number,
-  ): number | null {
+  ): number | undefined {
     const sent = this.#sent.take(reply.id);
-    if (sent === undefined) return null;
+    if (sent === undefined) return undefined;
     const rttMs = monotonicMs - sent.sentAtMs;
     const { result, error } = reply;
-    const code = error?.code ?? null;
-    if (result === true && error === null)
+    const code = error?.code;
+    if (result === true && error === undefined)
       this.#judged(sent, { outcome: 'accepted', code, reason: '', rttMs }, monotonicMs);
     else if (sent.resent && isDuplicate(error)) {
       this.#deps.stats.resentDuplicates += 1;
@@ -100,11 +100,16 @@ export class Outbox {
   /** Silence is a verdict: shares sent at or before this time have timed out. */
   timeOut(beforeMs: number): void {
     for (const sent of this.#sent.takeSentBefore(beforeMs))
-      this.#resolve(sent, { outcome: 'timeout', code: null, reason: 'upstream_timeout', rttMs: null });
+      this.#resolve(sent, {
+        outcome: 'timeout',
+        code: undefined,
+        reason: 'upstream_timeout',
+        rttMs: undefined,
+      });
   }
 
   lose(sent: SentShare): void {
-    this.#resolve(sent, { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null });
+    this.#resolve(sent, { outcome: 'lost', code: undefined, reason: 'upstream_closed', rttMs: undefined });
   }
 
   loseAll(): void {
@@ -113,7 +118,7 @@ export class Outbox {
 
   #giveUp(sent: SentShare): void {
     this.#deps.stats.evicted += 1;
-    this.#resolve(sent, { outcome: 'lost', code: null, reason: 'overload', rttMs: null });
+    this.#resolve(sent, { outcome: 'lost', code: undefined, reason: 'overload', rttMs: undefined });
   }
 
   /** By the upstream itself: only this tells how it reads version bits. */
@@ -130,6 +135,6 @@ export class Outbox {
 }
 
 /** "Duplicate" in every dialect: to a share sent again it means that the first copy had arrived. */
-function isDuplicate(error: WireError | null): boolean {
-  return error !== null && (error.code === 22 || /duplicate/i.test(error.text));
+function isDuplicate(error: WireError | undefined): boolean {
+  return error !== undefined && (error.code === 22 || /duplicate/i.test(error.text));
 }

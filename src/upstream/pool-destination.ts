@@ -88,7 +88,7 @@ export class PoolDestination implements Destination {
   /** By the last subscribe reply. */
   get mode(): LinkMode | undefined {
     const { extranonce } = this.client;
-    if (extranonce !== null) this.#mode = linkMode(extranonce.extranonce2Size, this.#sharing);
+    if (extranonce !== undefined) this.#mode = linkMode(extranonce.extranonce2Size, this.#sharing);
     return this.#mode;
   }
 
@@ -132,7 +132,7 @@ export class PoolDestination implements Destination {
       lastRefusal: this.#lastRefusal,
       connection: {
         ...{ isTls: this.#isTls, connects, disconnects, resumed, redirectsRefused },
-        lastFailure: client.lastFailure ?? undefined,
+        lastFailure: client.lastFailure,
         versionReading: { option, guess, confirmed },
       },
       links: { attached: links.attached, spare: links.spare, refused: links.stats.refused },

@@ -21,7 +21,7 @@ type ProfileTraits = {
    * After `set_extranonce` without a notify for this long, the last job is given out again with the new
    * one.
    */
-  readonly extranonceRepeatMs: number | null;
+  readonly extranonceRepeatMs: number | undefined;
   /**
    * Takes `mining.suggest_difficulty`. Braidpool answers it with a `set_difficulty` that changes nothing
    * in its own judgement, and would so make us send it shares it refuses.
@@ -39,7 +39,7 @@ export const PROFILES: Readonly<Record<UpstreamProfile, ProfileTraits>> = {
     shareTarget: 'difficulty',
     silenceMs: 180_000,
     probe: false,
-    extranonceRepeatMs: null,
+    extranonceRepeatMs: undefined,
     takesSuggestion: true,
     resumes: true,
     jobAgeLimitMs: LIMITS.jobAgeMs,

@@ -102,13 +102,13 @@ export class SessionLink implements DestinationLink {
    */
   emptyExtranonce1 = false;
   lastJob: UpstreamJob | undefined;
-  /** Monotonic, like all times here: since when its session waits for it; null while it is ready. */
-  waitingSinceMs: number | null = null;
+  /** Monotonic, like all times here: since when its session waits for it; undefined while it is ready. */
+  waitingSinceMs: number | undefined;
   shareAtMs: number;
   /** The extranonce its session was given last. */
-  told: Extranonce | null = null;
+  told: Extranonce | undefined;
   /** Set when its session is gone: it ends when its shares are answered, or then. */
-  endAtMs: number | null = null;
+  endAtMs: number | undefined;
   /** But not before. */
   keptUntilMs = 0;
   started = false;
@@ -137,7 +137,7 @@ export class SessionLink implements DestinationLink {
 
   submit(share: UpstreamShare, done?: VerdictCallback): void {
     this.touch();
-    this.client.submit(share, done ?? null);
+    this.client.submit(share, done);
   }
 }
 
@@ -159,7 +159,7 @@ export class SessionLinks implements DestinationLinks {
   readonly #links = new Map<string, SessionLink>();
   readonly #bySession = new Map<number, SessionLink>();
   #nextKey = 1;
-  #ticker: Timer | null = null;
+  #ticker: Timer | undefined;
 
   constructor(options: SessionLinksOptions, deps: SessionLinksDeps) {
     this.#options = { ...DEFAULTS, ...options };
@@ -193,16 +193,16 @@ export class SessionLinks implements DestinationLinks {
 
   /** Begins to keep spare links. Idempotent. */
   start(): void {
-    if (this.#ticker !== null) return;
+    if (this.#ticker !== undefined) return;
     this.#ticker = this.#deps.timers.every(this.#options.tickMs, () => this.#tick());
     this.#tick();
   }
 
   /** Ends all links; sessions are not told. Idempotent. */
   stop(): void {
-    if (this.#ticker === null) return;
+    if (this.#ticker === undefined) return;
     this.#ticker.cancel();
-    this.#ticker = null;
+    this.#ticker = undefined;
     this.#bySession.clear();
     for (const link of this.#links.values()) this.#remove(link);
   }
@@ -211,15 +211,15 @@ export class SessionLinks implements DestinationLinks {
     assert(!this.#bySession.has(session), 'session_has_no_link', session);
     const spares = [...this.#links.values()].filter(isSpare);
     const link = spares.find((spare) => spare.ready) ?? spares[0] ?? this.#open();
-    if (link === undefined || this.#ticker === null) {
+    if (link === undefined || this.#ticker === undefined) {
       this.stats.refused += 1;
       return undefined;
     }
     const now = this.#now();
     link.session = session;
     link.emptyExtranonce1 = emptyExtranonce1;
-    link.told = link.ready ? link.extranonceOf(link.lastJob!) : null;
-    link.waitingSinceMs = link.ready ? null : now;
+    link.told = link.ready ? link.extranonceOf(link.lastJob!) : undefined;
+    link.waitingSinceMs = link.ready ? undefined : now;
     link.shareAtMs = now;
     this.#bySession.set(session, link);
     this.#refill();
@@ -255,11 +255,11 @@ export class SessionLinks implements DestinationLinks {
     const { readyMs, idleMs } = this.#options;
     for (const link of this.#links.values()) {
       const { waitingSinceMs } = link;
-      if (link.endAtMs !== null) {
+      if (link.endAtMs !== undefined) {
         const answered = now >= link.keptUntilMs && link.client.sharesInFlight === 0;
         if (answered || now >= link.endAtMs) this.#remove(link);
       } else if (link.session === undefined) continue;
-      else if (waitingSinceMs !== null && now - waitingSinceMs >= readyMs)
+      else if (waitingSinceMs !== undefined && now - waitingSinceMs >= readyMs)
         this.#close(link, 'upstream_timeout');
       else if (now - link.shareAtMs >= idleMs) this.#close(link, 'idle_timeout');
     }
@@ -268,7 +268,7 @@ export class SessionLinks implements DestinationLinks {
   }
 
   #refill(): void {
-    if (this.#ticker === null) return;
+    if (this.#ticker === undefined) return;
     let spares = 0;
     for (const link of this.#links.values()) if (isSpare(link)) spares += 1;
     while (spares < this.#options.spareLinks && this.#open() !== undefined) spares += 1;
@@ -313,7 +313,7 @@ export class SessionLinks implements DestinationLinks {
     );
     this.stats.opened += 1;
     this.#links.set(name, link);
-    if (this.#ticker !== null) this.#startWaiting();
+    if (this.#ticker !== undefined) this.#startWaiting();
     return link;
   }
 
@@ -324,10 +324,10 @@ export class SessionLinks implements DestinationLinks {
     const extranonce = link.extranonceOf(job);
     if (link.lastJob === undefined || !isSameExtranonce(link.lastJob, job)) this.#compare(link, job);
     link.lastJob = job;
-    link.waitingSinceMs = null;
+    link.waitingSinceMs = undefined;
     if (link.session === undefined) return;
     link.told = extranonce;
-    if (before === null) {
+    if (before === undefined) {
       listener.onReady?.(link);
       return;
     }
@@ -384,5 +384,5 @@ function hushed(log: Logger): Logger {
 }
 
 function isSpare(link: SessionLink): boolean {
-  return link.session === undefined && link.endAtMs === null && !link.ended;
+  return link.session === undefined && link.endAtMs === undefined && !link.ended;
 }

@@ -32,12 +32,12 @@ export type SessionOptions = {
   readonly jobsPerSecond: number;
   /** Send `mining.extranonce.subscribe` once authorised. */
   readonly extranonceSubscribe: boolean;
-  /** Send `mining.suggest_difficulty` once authorised; null does not. */
-  readonly suggestDifficulty: number | null;
+  /** Send `mining.suggest_difficulty` once authorised; undefined does not. */
+  readonly suggestDifficulty: number | undefined;
   /** Shares older than this are not sent again after a resume; 0 resumes nothing. */
   readonly resumeMs: number;
   /** What an earlier connection left. */
-  readonly resume: ResumePoint | null;
+  readonly resume: ResumePoint | undefined;
 };
 
 /** What is needed to go on with a session on another connection. */
@@ -62,15 +62,15 @@ export type SessionEffect =
   | {
       readonly type: 'verdict';
       readonly share: UpstreamShare;
-      readonly done: VerdictCallback | null;
+      readonly done: VerdictCallback | undefined;
       readonly verdict: UpstreamVerdict;
     }
   | { readonly type: 'rtt'; readonly rttMs: number }
   | { readonly type: 'message'; readonly text: string }
   | {
       readonly type: 'reconnect';
-      readonly host: string | null;
-      readonly port: number | null;
+      readonly host: string | undefined;
+      readonly port: number | undefined;
       readonly waitMs: number;
     }
   | { readonly type: 'close'; readonly code: ErrorCode; readonly detail: string };
@@ -96,9 +96,9 @@ export class UpstreamSession {
   #probedAtMs = Number.NEGATIVE_INFINITY;
   #garbage = 0;
   #courtesyIds: readonly number[] = [];
-  #notifiedAtMs: number | null = null;
-  #sessionId: string | null = null;
-  #resume: ResumePoint | null;
+  #notifiedAtMs: number | undefined;
+  #sessionId: string | undefined;
+  #resume: ResumePoint | undefined;
   readonly #source: JobAssembler;
   readonly #outbox: Outbox;
 
@@ -123,17 +123,17 @@ export class UpstreamSession {
     return this.#phase;
   }
 
-  get extranonce(): Extranonce | null {
+  get extranonce(): Extranonce | undefined {
     return this.#source.extranonce;
   }
 
-  /** The difficulty in force for the jobs given out; null when the upstream never sent one. */
-  get difficulty(): number | null {
+  /** The difficulty in force for the jobs given out; undefined when the upstream never sent one. */
+  get difficulty(): number | undefined {
     return this.#source.difficulty;
   }
 
-  /** Version bits granted; null without version rolling. */
-  get versionMask(): number | null {
+  /** Version bits granted; undefined without version rolling. */
+  get versionMask(): number | undefined {
     return this.#source.versionMask;
   }
 
@@ -141,8 +141,8 @@ export class UpstreamSession {
     return this.#outbox.size;
   }
 
-  /** When the last `mining.notify` came, repeated or not; null before the first. */
-  get notifiedAtMs(): number | null {
+  /** When the last `mining.notify` came, repeated or not; undefined before the first. */
+  get notifiedAtMs(): number | undefined {
     return this.#notifiedAtMs;
   }
 
@@ -193,7 +193,7 @@ export class UpstreamSession {
    * Sends a share, keeps it for a resume, or resolves it as lost. One for a job of another connection goes
    * only under the same extranonce1.
    */
-  submit(share: UpstreamShare, done: VerdictCallback | null, monotonicMs: number): SessionEffect[] {
+  submit(share: UpstreamShare, done: VerdictCallback | undefined, monotonicMs: number): SessionEffect[] {
     assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
     const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: undefined, resent: false };
     if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
@@ -206,16 +206,16 @@ export class UpstreamSession {
    * Takes what another connection can go on with, when there is hope that this server resumes sessions; to
    * be called before `closed`. A share is then in the one or in the other.
    */
-  detach(): ResumePoint | null {
+  detach(): ResumePoint | undefined {
     const resume = this.#resume;
     const { extranonce } = this.#source;
     const { resumeMs } = this.#options;
-    if (resume !== null) {
+    if (resume !== undefined) {
       const tries = resume.tries + (this.#requestId.subscribe === 0 ? 0 : 1);
-      if (tries >= RESUME_TRIES) return null;
+      if (tries >= RESUME_TRIES) return undefined;
       return { ...resume, tries, shares: this.#outbox.takeAll() };
     }
-    if (resumeMs === 0 || this.#sessionId === null || extranonce === null) return null;
+    if (resumeMs === 0 || this.#sessionId === undefined || extranonce === undefined) return undefined;
     return { sessionId: this.#sessionId, extranonce, tries: 0, shares: this.#outbox.takeAll() };
   }
 
@@ -229,7 +229,7 @@ export class UpstreamSession {
   /** True while the connection is not up but may take up the session this job is of. */
   #mayKeep(job: UpstreamJob): boolean {
     if (this.#phase === 'closed') return false;
-    if (this.#resume !== null) return isSameExtranonce(job, this.#resume.extranonce);
+    if (this.#resume !== undefined) return isSameExtranonce(job, this.#resume.extranonce);
     return this.#phase === 'authorize' && this.#source.knows(job);
   }
 
@@ -278,13 +278,13 @@ export class UpstreamSession {
   }
 
   #onReply(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
-    if (reply.id === null) {
-      if (reply.error !== null) this.#effects.push({ type: 'message', text: reply.error.text });
+    if (reply.id === undefined) {
+      if (reply.error !== undefined) this.#effects.push({ type: 'message', text: reply.error.text });
       return;
     }
     const { id } = reply;
     const rttMs = this.#outbox.answer({ ...reply, id }, monotonicMs);
-    if (rttMs !== null) {
+    if (rttMs !== undefined) {
       this.#effects.push({ type: 'rtt', rttMs });
       return;
     }
@@ -298,13 +298,14 @@ export class UpstreamSession {
   /** An error, a refusal and silence all mean: no version rolling. A late grant still counts. */
   #onConfigured(result: unknown, monotonicMs: number): void {
     const mask = parseConfigureResult(result);
-    if (mask !== null) this.#source.grant(mask);
+    if (mask !== undefined) this.#source.grant(mask);
     if (this.#phase === 'configure') this.#subscribe(monotonicMs);
   }
 
   #onSubscribed(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
-    if (reply.error !== null) {
-      if (this.#resume === null) this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
+    if (reply.error !== undefined) {
+      if (this.#resume === undefined)
+        this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
       else this.#startAfresh(monotonicMs);
       return;
     }
@@ -327,7 +328,7 @@ export class UpstreamSession {
 
   /** The server does not like the session id: once more without it. */
   #startAfresh(monotonicMs: number): void {
-    this.#resume = null;
+    this.#resume = undefined;
     this.#outbox.loseAll();
     this.#subscribe(monotonicMs);
   }
@@ -335,14 +336,14 @@ export class UpstreamSession {
   /** The session goes on when the extranonce1 is the same, and then it holds all its shares. */
   #onResumeAnswered(extranonce: Extranonce): void {
     const resume = this.#resume;
-    if (resume === null) return;
-    this.#resume = null;
+    if (resume === undefined) return;
+    this.#resume = undefined;
     if (isSameExtranonce(resume.extranonce, extranonce)) this.#stats.resumed += 1;
     else this.#outbox.loseAll();
   }
 
   #onAuthorized(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
-    if (reply.result !== true || reply.error !== null) {
+    if (reply.result !== true || reply.error !== undefined) {
       this.#close('upstream_refused', `mining.authorize: ${reply.error?.text ?? 'false'}`);
       return;
     }
@@ -370,7 +371,7 @@ export class UpstreamSession {
     const { extranonceSubscribe, suggestDifficulty, profile } = this.#options;
     const requests: [method: string, params: readonly unknown[]][] = [];
     if (extranonceSubscribe) requests.push(['mining.extranonce.subscribe', []]);
-    if (suggestDifficulty !== null && PROFILES[profile].takesSuggestion)
+    if (suggestDifficulty !== undefined && PROFILES[profile].takesSuggestion)
       requests.push(['mining.suggest_difficulty', [suggestDifficulty]]);
     this.#courtesyIds = requests.map(([method, params]) => {
       const id = this.#nextId++;
@@ -379,8 +380,8 @@ export class UpstreamSession {
     });
   }
 
-  #giveJob(job: UpstreamJob | null): void {
-    if (job !== null) this.#effects.push({ type: 'job', job });
+  #giveJob(job: UpstreamJob | undefined): void {
+    if (job !== undefined) this.#effects.push({ type: 'job', job });
   }
 
   #configure(monotonicMs: number): void {
@@ -400,7 +401,7 @@ export class UpstreamSession {
   #subscribe(monotonicMs: number): void {
     this.#phase = 'subscribe';
     const { userAgent } = this.#options;
-    const params = this.#resume === null ? [userAgent] : [userAgent, this.#resume.sessionId];
+    const params = this.#resume === undefined ? [userAgent] : [userAgent, this.#resume.sessionId];
     this.#requestId.subscribe = this.#request('mining.subscribe', params, monotonicMs);
   }
 

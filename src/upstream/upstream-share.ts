@@ -20,11 +20,11 @@ export type UpstreamOutcome = 'accepted' | 'refused' | 'timeout' | 'lost';
 export type UpstreamVerdict = {
   readonly outcome: UpstreamOutcome;
   /** The upstream's error number, where it gave one. */
-  readonly code: number | null;
+  readonly code: number | undefined;
   /** The upstream's words, or ours (a code of the error table); empty when accepted. */
   readonly reason: string;
-  /** From send to answer; null without an answer. */
-  readonly rttMs: number | null;
+  /** From send to answer; undefined without an answer. */
+  readonly rttMs: number | undefined;
 };
 
 export type VerdictCallback = (verdict: UpstreamVerdict) => void;
@@ -38,7 +38,7 @@ export type ReadingGuess = 'kept' | 'xor';
 
 export type SentShare = {
   readonly share: UpstreamShare;
-  readonly done: VerdictCallback | null;
+  readonly done: VerdictCallback | undefined;
   readonly sentAtMs: number;
   /** The reading of version bits its sixth param was made under, when its verdict tells about that. */
   readonly guess: ReadingGuess | undefined;

@@ -36,7 +36,7 @@ export class VerdictMatrixCounter {
     weRejectedTheySilent: 0,
     incomplete: 0,
   };
-  readonly #waiting = new Map<object, { ours: boolean | null; theirs: Theirs | null }>();
+  readonly #waiting = new Map<object, { ours: boolean | undefined; theirs: Theirs | undefined }>();
 
   /** Shares with one verdict or none. */
   get waiting(): number {
@@ -45,7 +45,7 @@ export class VerdictMatrixCounter {
 
   /** @param token stands for the share; any object, compared by identity */
   forwarded(token: object): void {
-    this.#waiting.set(token, { ours: null, theirs: null });
+    this.#waiting.set(token, { ours: undefined, theirs: undefined });
     if (this.#waiting.size <= 2 * LIMITS.upstreamSharesInFlight) return;
     for (const oldest of this.#waiting.keys()) {
       this.#waiting.delete(oldest);
@@ -57,7 +57,7 @@ export class VerdictMatrixCounter {
   /** Our verdict. Ignored for a token that was not forwarded, or was judged before. */
   judged(token: object, accepted: boolean): void {
     const pair = this.#waiting.get(token);
-    if (pair === undefined || pair.ours !== null) return;
+    if (pair === undefined || pair.ours !== undefined) return;
     pair.ours = accepted;
     this.#count(token, pair);
   }
@@ -65,13 +65,13 @@ export class VerdictMatrixCounter {
   /** Theirs. */
   resolved(token: object, outcome: UpstreamOutcome): void {
     const pair = this.#waiting.get(token);
-    if (pair === undefined || pair.theirs !== null) return;
+    if (pair === undefined || pair.theirs !== undefined) return;
     pair.theirs = THEIRS[outcome];
     this.#count(token, pair);
   }
 
-  #count(token: object, { ours, theirs }: { ours: boolean | null; theirs: Theirs | null }): void {
-    if (ours === null || theirs === null) return;
+  #count(token: object, { ours, theirs }: { ours: boolean | undefined; theirs: Theirs | undefined }): void {
+    if (ours === undefined || theirs === undefined) return;
     this.#waiting.delete(token);
     this.counts[`${ours ? 'weAccepted' : 'weRejected'}${theirs}` as const] += 1;
   }

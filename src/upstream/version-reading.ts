@@ -79,7 +79,7 @@ const OTHER_WORDS = /stale|duplicate|job|worker|authori[sz]|subscri|time|banned/
  */
 export function mayBeWrongVersion(verdict: UpstreamVerdict): boolean {
   if (verdict.outcome !== 'refused') return false;
-  if (verdict.code !== null && OTHER_CODES.has(verdict.code)) return false;
+  if (verdict.code !== undefined && OTHER_CODES.has(verdict.code)) return false;
   return verdict.code === 23 || !OTHER_WORDS.test(verdict.reason);
 }
 

@@ -56,7 +56,7 @@ export class FakeDestination implements Destination {
 
   submit(share: UpstreamShare, done?: VerdictCallback): void {
     this.shares.push(share);
-    queueMicrotask(() => done?.({ outcome: 'accepted', code: null, reason: '', rttMs: null }));
+    queueMicrotask(() => done?.({ outcome: 'accepted', code: undefined, reason: '', rttMs: undefined }));
   }
 
   judged(): void {}

@@ -43,21 +43,21 @@ describe('replies', () => {
     ['{"id":1,"result":null,"error":["21","Job not found"]}', { code: 21, text: 'Job not found' }],
     ['{"id":1,"result":null,"error":[-3,"Method not found",null]}', { code: -3, text: 'Method not found' }],
     ['{"id":1,"result":null,"error":[40,"unfit, ignore"]}', { code: 40, text: 'unfit, ignore' }],
-    ['{"id":1,"result":null,"error":"Stale"}', { code: null, text: 'Stale' }],
-    ['{"id":1,"result":null,"error":["Stale"]}', { code: null, text: 'Stale' }],
+    ['{"id":1,"result":null,"error":"Stale"}', { code: undefined, text: 'Stale' }],
+    ['{"id":1,"result":null,"error":["Stale"]}', { code: undefined, text: 'Stale' }],
     ['{"id":1,"error":{"code":-32601,"message":"no"}}', { code: -32601, text: 'no' }],
     [
       '{"id":1,"result":false,"error":null,"reject-reason":"Above target"}',
-      { code: null, text: 'Above target' },
+      { code: undefined, text: 'Above target' },
     ],
     ['{"id":1,"result":false,"error":[23,"x"],"reject-reason":"Low"}', { code: 23, text: 'Low' }],
     ['{"id":1,"result":false,"error":7}', { code: 7, text: '' }],
-    ['{"id":1,"result":false,"error":true}', { code: null, text: '' }],
-    ['{"id":1,"result":true,"error":null,"reject-reason":null}', null],
-    ['{"id":1,"result":true}', null],
-    ['{"id":1,"result":true,"error":false}', null],
-    ['{"id":1,"result":true,"error":[]}', null],
-    ['{"id":1,"result":true,"error":""}', null],
+    ['{"id":1,"result":false,"error":true}', { code: undefined, text: '' }],
+    ['{"id":1,"result":true,"error":null,"reject-reason":null}', undefined],
+    ['{"id":1,"result":true}', undefined],
+    ['{"id":1,"result":true,"error":false}', undefined],
+    ['{"id":1,"result":true,"error":[]}', undefined],
+    ['{"id":1,"result":true,"error":""}', undefined],
   ];
   it.each(rows)('%s', (line, error) => {
     expect(parse(line)).toMatchObject({ type: 'reply', id: 1, error });
@@ -65,7 +65,7 @@ describe('replies', () => {
 
   it('takes ids back as integers, integer strings and null', () => {
     expect(parse('{"id":"12","result":true}')).toMatchObject({ id: 12 });
-    expect(parse('{"id":null,"result":null,"error":[20,"bye",null]}')).toMatchObject({ id: null });
+    expect(parse('{"id":null,"result":null,"error":[20,"bye",null]}')).toMatchObject({ id: undefined });
     expect(() => parse('{"id":1.5,"result":true}')).toThrow(/malformed/);
     expect(() => parse('{"id":{},"result":true}')).toThrow(/malformed/);
   });
@@ -73,7 +73,7 @@ describe('replies', () => {
   it('bounds and cleans the texts of an upstream', () => {
     const line = JSON.stringify({ id: 1, result: null, error: `\u001b[31m\n${'x'.repeat(10_000)}` });
     const message = parse(line);
-    if (message.type !== 'reply' || message.error === null) throw new Error('expected an error reply');
+    if (message.type !== 'reply' || message.error === undefined) throw new Error('expected an error reply');
     expect(message.error.text.length).toBe(200);
     expect(message.error.text).not.toMatch(/\p{C}/u);
   });
@@ -120,14 +120,18 @@ describe('other calls', () => {
   it.each([
     ['mining.set_difficulty', [0.001], { type: 'difficulty', difficulty: 0.001 }],
     ['mining.set_version_mask', ['1fffe000'], { type: 'versionMask', mask: 0x1fffe000 }],
-    ['client.reconnect', [], { type: 'reconnect', host: null, port: null, waitMs: 0 }],
+    ['client.reconnect', [], { type: 'reconnect', host: undefined, port: undefined, waitMs: 0 }],
     ['client.reconnect', ['h', '3334', 5], { type: 'reconnect', host: 'h', port: 3334, waitMs: 5000 }],
     [
       'client.reconnect',
       ['h', 70_000, 1e9],
-      { type: 'reconnect', host: 'h', port: null, waitMs: 3_600_000 },
+      { type: 'reconnect', host: 'h', port: undefined, waitMs: 3_600_000 },
     ],
-    ['client.reconnect', [{}, [[1]], 'x'], { type: 'reconnect', host: null, port: null, waitMs: 0 }],
+    [
+      'client.reconnect',
+      [{}, [[1]], 'x'],
+      { type: 'reconnect', host: undefined, port: undefined, waitMs: 0 },
+    ],
     ['client.show_message', ['hi'], { type: 'message', text: 'hi' }],
     ['mining.ping', [], { type: 'ping', id: 9 }],
     ['client.get_version', [], { type: 'getVersion', id: 9 }],
@@ -164,12 +168,12 @@ describe('other calls', () => {
     ],
     [[['mining.set_difficulty', 'a']], 'a'],
     [['mining.notify', 'b'], 'b'],
-    [[['mining.notify', 7]], null],
-    [[['mining.notify', 'with space']], null],
-    [[['mining.notify', 'x'.repeat(129)]], null],
-    [[], null],
-    [null, null],
-    ['mining.notify', null],
+    [[['mining.notify', 7]], undefined],
+    [[['mining.notify', 'with space']], undefined],
+    [[['mining.notify', 'x'.repeat(129)]], undefined],
+    [[], undefined],
+    [null, undefined],
+    ['mining.notify', undefined],
   ])('reads the session id of %j as %j', (subscriptions, sessionId) => {
     expect(parseSubscribeResult([subscriptions, '00', 4]).sessionId).toBe(sessionId);
   });
@@ -186,9 +190,9 @@ describe('other calls', () => {
     );
     expect(
       parseConfigureResult({ 'version-rolling': 'no', 'version-rolling.mask': '1fffe000' }),
-    ).toBeNull();
-    expect(parseConfigureResult({ 'version-rolling': true })).toBeNull();
-    expect(parseConfigureResult(null)).toBeNull();
+    ).toBeUndefined();
+    expect(parseConfigureResult({ 'version-rolling': true })).toBeUndefined();
+    expect(parseConfigureResult(null)).toBeUndefined();
   });
 
   it('writes submits that parse as JSON', () => {
@@ -198,7 +202,7 @@ describe('other calls', () => {
       method: 'mining.submit',
       params: ['w"é', 'a"b', '00ff', '00000001', 'ffffffff', '00002000'],
     });
-    expect(JSON.parse(printSubmit(5, '"w"', share, null)).params).toHaveLength(5);
+    expect(JSON.parse(printSubmit(5, '"w"', share, undefined)).params).toHaveLength(5);
   });
 });
 
@@ -262,7 +266,10 @@ it('parses what it prints, in ASCII and on one line', () => {
     ),
     u32.map((mask) => [printSetVersionMask(mask), { type: 'versionMask', mask }] as const),
     fc.string({ maxLength: 99 }).map((text) => [printShowMessage(text), { type: 'message' }] as const),
-    fc.constant([printReconnect(), { type: 'reconnect', host: null, port: null, waitMs: 0 }] as const),
+    fc.constant([
+      printReconnect(),
+      { type: 'reconnect', host: undefined, port: undefined, waitMs: 0 },
+    ] as const),
     fc.constant([printGetVersion('7'), { type: 'getVersion', id: 7 }] as const),
     fc
       .record({

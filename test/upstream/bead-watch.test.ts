@@ -197,7 +197,7 @@ describe('BeadWatch', () => {
       { tickMs: 2 },
       {
         timers: systemTimers,
-        getBead: () => (fails ? Promise.reject(new Error('gone')) : Promise.resolve(null)),
+        getBead: () => (fails ? Promise.reject(new Error('gone')) : Promise.resolve(undefined)),
         clock,
         log: { ...silentLogger, warn: ({ code }) => codes.push(code) },
         onOutcome: ({ outcome }) => told.push(outcome),

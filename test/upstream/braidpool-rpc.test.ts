@@ -89,11 +89,11 @@ describe('a simulated node', () => {
 
   it('says what it does not know', async () => {
     const { rpc } = await nodeWithBeads();
-    expect(await rpc.getBead('00'.repeat(32))).toBeNull();
+    expect(await rpc.getBead('00'.repeat(32))).toBeUndefined();
     expect(kindOf(await failure(rpc.getCohortById(1_000_000)))).toBe('not_found');
     expect(kindOf(await failure(rpc.getBead('xy')))).toBe('bad_input');
     expect(kindOf(await failure(rpc.call('nosuchmethod', [])))).toBe('unknown_method');
-    expect(kindOf(await failure(rpc.call('bitcoinproxy', ['getblockcount', []])))).not.toBeNull();
+    expect(kindOf(await failure(rpc.call('bitcoinproxy', ['getblockcount', []])))).toBeDefined();
     expect(rpc.stats.errors).toBe(5);
   });
 

@@ -144,7 +144,7 @@ describe('a connection', () => {
     const pool = await poolOf(braidpoolNode({ work: notify(), solves: () => true }));
     const watched = new Watched(pool.port, { profile: 'generic' });
     await until(() => watched.jobs.length === 1);
-    expect(watched.client.versionMask).toBeNull();
+    expect(watched.client.versionMask).toBeUndefined();
     watched.client.submit(shareOf(watched.job));
     await until(() => watched.verdicts.length === 1);
     expect(pool.peer.requests.at(-1)?.params).toHaveLength(5);
@@ -177,7 +177,7 @@ describe('a connection', () => {
     watched.clock.advance(1);
     await until(() => watched.verdicts.length === 1);
     expect(watched.verdicts).toEqual([
-      { outcome: 'timeout', code: null, reason: 'upstream_timeout', rttMs: null },
+      { outcome: 'timeout', code: undefined, reason: 'upstream_timeout', rttMs: undefined },
     ]);
     expect(watched.client.up).toBe(true);
   });
@@ -247,7 +247,7 @@ describe('a connection', () => {
       await until(() => careless.client.up);
       for (const secure of [{}, { caPem: certificate, serverName: 'other.test' }]) {
         const strict = new Watched(pool.port, { tls: secure });
-        await until(() => strict.client.lastFailure !== null);
+        await until(() => strict.client.lastFailure !== undefined);
         expect(strict.client.lastFailure).toMatch(/self-signed|altnames/);
       }
     } finally {
@@ -366,7 +366,7 @@ describe('reconnecting', () => {
       const socket = await connected;
       watched.clock.advance(9_999);
       await settle();
-      expect(watched.client.lastFailure).toBeNull();
+      expect(watched.client.lastFailure).toBeUndefined();
       watched.clock.advance(1);
       await until(() => watched.client.lastFailure === 'upstream_timeout: no connection');
       socket.destroy();

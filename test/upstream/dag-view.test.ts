@@ -31,10 +31,10 @@ describe('DagPoller', () => {
       { cohorts: 5, beads: 20, addresses: [node.beads()[0]!.payoutAddress] },
       { timers: systemTimers, rpc, clock: systemClock, log: silentLogger },
     );
-    expect(poller.view).toMatchObject({ reachable: false, updatedAtMs: null, tips: [] });
+    expect(poller.view).toMatchObject({ reachable: false, updatedAtMs: undefined, tips: [] });
     await poller.poll();
     const { view } = poller;
-    expect(view).toMatchObject({ reachable: true, error: null });
+    expect(view).toMatchObject({ reachable: true, error: undefined });
     expect(view.cohorts).toHaveLength(5);
     expect(view.cohorts.map(({ id }) => id)).toEqual(
       Array.from({ length: 5 }, (_, at) => view.cohortCount - 5 + at),
@@ -91,6 +91,6 @@ describe('DagPoller', () => {
     expect(poller.view.error).toContain('braidpool_unreachable');
     node.rpcFaults.silent = false;
     await until(() => poller.view.reachable);
-    expect(poller.view.error).toBeNull();
+    expect(poller.view.error).toBeUndefined();
   });
 });

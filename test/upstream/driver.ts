@@ -37,9 +37,9 @@ export class Driver {
         silenceMs: 180_000,
         jobsPerSecond: 20,
         extranonceSubscribe: false,
-        suggestDifficulty: null,
+        suggestDifficulty: undefined,
         resumeMs: 0,
-        resume: null,
+        resume: undefined,
         ...options,
       },
       { stats: this.stats },
@@ -64,7 +64,7 @@ export class Driver {
   }
 
   submit(job: UpstreamJob, overrides: Parameters<typeof shareOf>[1] = {}): this {
-    return this.take(this.session.submit(shareOf(job, overrides), null, this.nowMs));
+    return this.take(this.session.submit(shareOf(job, overrides), undefined, this.nowMs));
   }
 
   /** Through the handshake, with `en1` and eight bytes of extranonce2. */

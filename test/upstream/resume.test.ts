@@ -99,16 +99,16 @@ describe('a session that is resumed', () => {
     expect(hungUp.last.params).toEqual(['test/1', 'sid']);
     const again = next(hungUp).start();
     expect(again.last.params).toEqual(['test/1', 'sid']);
-    expect(again.session.detach()).toBeNull();
+    expect(again.session.detach()).toBeUndefined();
     again.take(again.session.closed());
     expect(again.stats.lost).toBe(2);
   });
 
   it('is not tried without an id, nor when it is switched off', () => {
     const anonymous = new Driver(OPTIONS).start().reply([[], 'aa', 8]).reply(true);
-    expect(anonymous.session.detach()).toBeNull();
+    expect(anonymous.session.detach()).toBeUndefined();
     const off = new Driver({ versionMask: 0 }).up();
-    expect(off.session.detach()).toBeNull();
+    expect(off.session.detach()).toBeUndefined();
   });
 });
 
@@ -129,7 +129,7 @@ describe('any history of connections', () => {
         for (const what of steps) {
           if (what === 'submit') {
             submitted += 1;
-            driver.take(driver.session.submit(shareOf(job, { nonce: nonce++ }), null, driver.nowMs));
+            driver.take(driver.session.submit(shareOf(job, { nonce: nonce++ }), undefined, driver.nowMs));
           } else if (what === 'answer') {
             const waiting = driver.sent.filter((request) => request.method === 'mining.submit');
             const request = waiting[nonce % Math.max(1, waiting.length)];

@@ -254,12 +254,18 @@ describe('work', () => {
 
 describe('shares', () => {
   it.each([
-    ['true', '"result":true,"error":null', 'accepted', null, ''],
+    ['true', '"result":true,"error":null', 'accepted', undefined, ''],
     ['a code', '"result":null,"error":[23,"low difficulty",null]', 'refused', 23, 'low difficulty'],
-    ['a string', '"result":null,"error":"HashMismatch"', 'refused', null, 'HashMismatch'],
-    ['false', '"result":false,"error":null', 'refused', null, 'refused without a reason'],
-    ['null', '"result":null,"error":null', 'refused', null, 'refused without a reason'],
-    ['a reject-reason', '"result":false,"error":null,"reject-reason":"Stale"', 'refused', null, 'Stale'],
+    ['a string', '"result":null,"error":"HashMismatch"', 'refused', undefined, 'HashMismatch'],
+    ['false', '"result":false,"error":null', 'refused', undefined, 'refused without a reason'],
+    ['null', '"result":null,"error":null', 'refused', undefined, 'refused without a reason'],
+    [
+      'a reject-reason',
+      '"result":false,"error":null,"reject-reason":"Stale"',
+      'refused',
+      undefined,
+      'Stale',
+    ],
     ['an object', '"result":null,"error":{"code":21,"message":"gone"}', 'refused', 21, 'gone'],
     ['true with an error', '"result":true,"error":[20,"no"]', 'refused', 20, 'no'],
   ] as const)('are judged by %s', (_what, body, outcome, code, reason) => {
@@ -288,7 +294,7 @@ describe('shares', () => {
     const other = new Driver().up('bbbb').line(notify());
     other.submit(driver.job);
     expect(other.verdicts).toEqual([
-      { outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null },
+      { outcome: 'lost', code: undefined, reason: 'upstream_closed', rttMs: undefined },
     ]);
     new Driver().start().submit(driver.job).take([]);
     driver.submit(driver.job).submit(driver.job).take(driver.session.closed());

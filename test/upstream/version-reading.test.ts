@@ -15,7 +15,7 @@ import { notify } from './work.ts';
 
 const { strikes: STRIKES, strikesConfirmed: STRIKES_CONFIRMED } = READING_OPTIONS;
 
-const refused = (code: number | null, reason: string): UpstreamVerdict => ({
+const refused = (code: number | undefined, reason: string): UpstreamVerdict => ({
   outcome: 'refused',
   code,
   reason,
@@ -27,16 +27,16 @@ describe('what a refusal may be due to', () => {
     [refused(23, 'Low difficulty share'), true],
     [refused(23, 'low difficulty job'), true],
     [refused(23, 'bad-version'), true],
-    [refused(null, 'refused without a reason'), true],
+    [refused(undefined, 'refused without a reason'), true],
     [refused(20, 'Other/Unknown'), true],
-    [refused(null, 'Above target'), true],
+    [refused(undefined, 'Above target'), true],
     [refused(21, 'Job not found'), false],
-    [refused(null, 'Stale'), false],
+    [refused(undefined, 'Stale'), false],
     [refused(22, 'x'), false],
-    [refused(null, 'Unauthorized worker'), false],
+    [refused(undefined, 'Unauthorized worker'), false],
     [refused(20, 'ntime out of range'), false],
-    [{ outcome: 'timeout', code: null, reason: 'upstream_timeout', rttMs: null } as const, false],
-    [{ outcome: 'lost', code: null, reason: 'upstream_closed', rttMs: null } as const, false],
+    [{ outcome: 'timeout', code: undefined, reason: 'upstream_timeout', rttMs: undefined } as const, false],
+    [{ outcome: 'lost', code: undefined, reason: 'upstream_closed', rttMs: undefined } as const, false],
   ])('%j: wrong version %s', (verdict, expected) => {
     expect(mayBeWrongVersion(verdict)).toBe(expected);
   });
@@ -119,7 +119,7 @@ describe('auto', () => {
   it('returns from a wrong guess that noise led to', () => {
     const upstream = upstreamOf('replace');
     for (let strike = 0; strike < STRIKES; strike += 1)
-      upstream.book.judge('kept', refused(null, 'a strange reason'), 0);
+      upstream.book.judge('kept', refused(undefined, 'a strange reason'), 0);
     expect(upstream.book.state.guess).toBe('xor');
     for (let strike = 0; strike < STRIKES; strike += 1) upstream.share(0x3fffe000, 0, false);
     expect(upstream.book.state.guess).toBe('kept');
