@@ -44,9 +44,9 @@ export function proxyChannelActions(contracts: RunningContracts): Actions {
 /** The same of a market maker, which must name the contract. */
 export function makerChannelActions(maker: Maker): Actions {
   const contract = (input: unknown): string => {
-    const wanted = contractOf(input);
-    if (wanted === undefined) throw new CodedError('unknown_channel', 'say which contract');
-    return wanted;
+    const contractId = contractOf(input);
+    if (contractId === undefined) throw new CodedError('unknown_channel', 'say which contract');
+    return contractId;
   };
   return {
     'channel/close': async (input) => {

@@ -80,7 +80,7 @@ export class ContractRunner {
   ): Promise<ContractRunner> {
     const terms =
       (await proposedTerms(deps.ledger)) ??
-      (await healedTerms(contract, deps)) ??
+      (await restoredTerms(contract, deps)) ??
       (await propose(network, contract, deps));
     if (targetOfDifficulty(contract.shareDifficulty) !== easiestTarget(terms)) {
       throw new CodedError(
@@ -114,7 +114,7 @@ export class ContractRunner {
  * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is
  * asked what it keeps for this seed. One that does not answer is no reason not to mine.
  */
-async function healedTerms(
+async function restoredTerms(
   { maker, makerNodeId }: ContractConfig,
   deps: ContractRunnerDeps,
 ): Promise<ContractTerms | undefined> {
@@ -175,9 +175,9 @@ async function propose(
     ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
     ...(contract.seal === undefined ? {} : { seal: contract.seal }),
   };
-  const wanted =
+  const proposed =
     contract.termsVersion === 3 ? termsV3From(older, tip.height + TERMS_DEFAULTS.fundingByBlocks) : older;
-  const terms = parseTerms(termsToJson(wanted));
+  const terms = parseTerms(termsToJson(proposed));
   await deps.ledger.appendNow([proposalEntry(terms)]);
   return terms;
 }

@@ -98,7 +98,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
       const active = mining.destinations.filter(({ name }) => mining.activeDestinations.includes(name));
       return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
     },
-    upstream_up: byName(({ health }) => (health.up ? 1 : 0)),
+    upstream_up: byName(({ health }) => (health.isUp ? 1 : 0)),
     upstream_shares_total: byName(({ figures }) => figures.shares),
     upstream_combinations_total: byName(verdictMatrixCounts),
     upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),

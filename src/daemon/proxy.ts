@@ -207,7 +207,7 @@ function addressText({ address, port }: AddressInfo): string {
 function readyChecks(mining: Mining, ledger: Ledger, contracts: RunningContracts) {
   return {
     ledger: () => ledgerCheck(ledger, clock),
-    upstream: () => mining.destinations.some(({ health }) => health.up) || 'no destination is up',
+    upstream: () => mining.destinations.some(({ health }) => health.isUp) || 'no destination is up',
     channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
   } as const;
 }

@@ -74,7 +74,7 @@ export class RunningContracts {
     const { onStatus: _ofThatContract, ...others } = deps;
     for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
       const stored = this.side(id) === undefined ? await loadContract(deps.ledger, id) : undefined;
-      if (stored === undefined || !(await hasRest(stored, deps.ledger))) continue;
+      if (stored === undefined || !(await isUnfinished(stored, deps.ledger))) continue;
       const side = new MinerContract({ ...options, terms: stored.contract.terms }, others);
       this.#earlier.set(id, side);
       await side.start();
@@ -84,7 +84,7 @@ export class RunningContracts {
 }
 
 /** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
-async function hasRest(
+async function isUnfinished(
   { contractId, contract, channel }: StoredContract,
   ledger: Ledger,
 ): Promise<boolean> {

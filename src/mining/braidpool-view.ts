@@ -69,7 +69,7 @@ export class BraidpoolNodeView {
         ...{ clock, timers, random, log },
         onBead: (bead) => {
           this.watch.seen(bead);
-          this.dag.seen(bead);
+          this.dag.addBead(bead);
         },
       },
     );

@@ -58,8 +58,8 @@ export class DedicatedUpstreams {
   /** For the destinations. */
   get listener(): DestinationLinkListener {
     return {
-      onReady: (link) => this.#give(link),
-      onJob: (link) => this.#give(link),
+      onReady: (link) => this.#feedSession(link),
+      onJob: (link) => this.#feedSession(link),
       onDown: (link) => {
         const session = this.#deps.server().session(link.session!);
         this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
@@ -78,16 +78,16 @@ export class DedicatedUpstreams {
   }
 
   /** See `ChooseJobRouting`. @param to the name of a route */
-  place(session: Session, to: string): JobRouting {
+  chooseRouting(session: Session, to: string): JobRouting {
     const before = this.#linked.get(session.id);
-    const wanted = this.#deps.routes.byName(to);
+    const target = this.#deps.routes.byName(to);
     const isThere = before !== undefined && before.route === to;
     if (isThere || (before !== undefined && this.#isPinned(session, before, to))) return STAY;
-    if (wanted?.at.destination.mode === 'per_session') {
-      if (before?.at === wanted.at.destination) return this.#credit(session, wanted);
-      return this.#link(session, wanted, before);
+    if (target?.at.destination.mode === 'per_session') {
+      if (before?.at === target.at.destination) return this.#credit(session, target);
+      return this.#link(session, target, before);
     }
-    if (wanted !== undefined) this.#unshared.delete(wanted.at.destination);
+    if (target !== undefined) this.#unshared.delete(target.at.destination);
     if (before !== undefined) this.#unlink(session.id, before.at);
     return SHARED;
   }
@@ -115,7 +115,7 @@ export class DedicatedUpstreams {
       const now = this.#deps.routes.byName(route);
       const isSame =
         current?.stream === now?.stream && current?.fixedDifficulty === now?.contract?.difficulty;
-      if (!isSame) this.#give(link);
+      if (!isSame) this.#feedSession(link);
     }
   }
 
@@ -141,7 +141,7 @@ export class DedicatedUpstreams {
     if (to === NOWHERE) return true;
     if (at.links?.of(session.id)?.ready !== true) return false;
     const { health } = at;
-    return !health.up || isHealthy(failover, health);
+    return !health.isUp || isHealthy(failover, health);
   }
 
   /** The connection stays; what it brings is for another stream from now on. */
@@ -179,7 +179,7 @@ export class DedicatedUpstreams {
   }
 
   /** The last job of a link to its session. */
-  #give(link: DestinationLink): void {
+  #feedSession(link: DestinationLink): void {
     const { session } = link;
     const server = this.#deps.server();
     const job = this.#giveJob(link, link.lastJob!);

@@ -56,7 +56,7 @@ export function destinationStatus({ mining, work }: Facts): DestinationStatus[] 
     const rate = work.rates(name)?.oneMinute ?? 0;
     const { seq, workHashes } = work.total(name);
     return {
-      ...{ name, role: setup.role, up: health.up, tls: connection?.isTls === true },
+      ...{ name, role: setup.role, up: health.isUp, tls: connection?.isTls === true },
       job_age_ms: health.jobAgeMs ?? null,
       reject_ratio: health.rejectRatio,
       rtt_ms: health.rttMs ?? null,

@@ -135,7 +135,7 @@ export class Mining {
         random,
         log: log.child({ part: 'downstream' }),
         route: (session) => this.router.route(session),
-        chooseRouting: (session, destination) => this.linked.place(session, destination),
+        chooseRouting: (session, destination) => this.linked.chooseRouting(session, destination),
         onClosed: (session) => this.linked.closed(session),
       },
     );
@@ -220,7 +220,7 @@ export class Mining {
     const mined = { setup, destination: make(this.#listener()), node };
     this.routes.add(mined);
     // Shares of the one that had the name before go nowhere now, so it need not stay for their verdicts.
-    this.#dismiss(({ mined: before }) => before.setup.name === setup.name);
+    this.#stopLeaving(({ mined: before }) => before.setup.name === setup.name);
     if (this.#isStarted) start(mined);
   }
 
@@ -292,8 +292,8 @@ export class Mining {
 
   #onJob(destination: Destination, upstream: UpstreamJob): void {
     if (destination.mode !== 'per_session') {
-      const given = this.routes.of(destination).map((route) => this.#giveJob(route, upstream));
-      if (!given.includes(true)) return;
+      const isCurrent = this.routes.of(destination).map((route) => this.#giveJob(route, upstream));
+      if (!isCurrent.includes(true)) return;
     }
     this.#reroute();
   }
@@ -345,7 +345,7 @@ export class Mining {
     if (!isRight) this.#giveJob(route, upstream);
   }
 
-  #dismiss(isDue: (leaving: Leaving) => boolean): void {
+  #stopLeaving(isDue: (leaving: Leaving) => boolean): void {
     if (this.#leaving.length === 0) return;
     const due = this.#leaving.filter(isDue);
     this.#leaving = this.#leaving.filter((one) => !due.includes(one));
@@ -357,7 +357,7 @@ export class Mining {
     this.#reroute();
     this.router.balance();
     const monotonicMs = this.#deps.clock.monotonicMs();
-    this.#dismiss(({ mined, keptUntilMs, endAtMs }) => {
+    this.#stopLeaving(({ mined, keptUntilMs, endAtMs }) => {
       const isAnswered = monotonicMs >= keptUntilMs && mined.destination.figures.sharesInFlight === 0;
       return isAnswered || monotonicMs >= endAtMs;
     });

@@ -134,8 +134,8 @@ export class Router {
   route(session: Session): string {
     if (this.#routing.plan.type === 'one') return this.#routing.plan.destination;
     const { destinations } = this.#routing.plan;
-    const known = this.#routed.get(session.id);
-    if (known !== undefined && destinations.some(({ name }) => name === known)) return known;
+    const routed = this.#routed.get(session.id);
+    if (routed !== undefined && destinations.some(({ name }) => name === routed)) return routed;
     const total = destinations.reduce((sum, { name }) => sum + this.#assignedTo(name), this.#mean);
     let to: { readonly name: string; readonly gap: bigint } | undefined;
     for (const [name, target] of targetsOf(destinations, total)) {
@@ -171,14 +171,14 @@ function splitSessions(
         id,
         hashesPerSecond: isMeasured ? BigInt(Math.round(hashesPerSecond)) : 0n,
         destination: name === NOWHERE ? undefined : name,
-        pinned: name !== destination && names.has(name),
+        isPinned: name !== destination && names.has(name),
       },
     ];
   });
 }
 
 function meanOf(sessions: readonly SplitSession[]): bigint {
-  const known = sessions.filter(({ hashesPerSecond }) => hashesPerSecond > 0n);
-  if (known.length === 0) return UNMEASURED;
-  return known.reduce((sum, { hashesPerSecond }) => sum + hashesPerSecond, 0n) / BigInt(known.length);
+  const measured = sessions.filter(({ hashesPerSecond }) => hashesPerSecond > 0n);
+  if (measured.length === 0) return UNMEASURED;
+  return measured.reduce((sum, { hashesPerSecond }) => sum + hashesPerSecond, 0n) / BigInt(measured.length);
 }

@@ -110,7 +110,7 @@ function planOf(served: readonly RoutedDestination[], own: readonly SplitDestina
 }
 
 function splitDestination({ health: { name }, quota }: RoutedDestination): SplitDestination {
-  return { name, quota: quota ?? { type: 'rest' }, usable: true };
+  return { name, quota: quota ?? { type: 'rest' }, isUsable: true };
 }
 
 /** Those that share, and behind them the one that takes what rates leave; the healthiest there are. */

@@ -13,7 +13,7 @@ import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.
 import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSession } from './session.ts';
 import { newUpstreamStats, type UpstreamStats } from './stats.ts';
 import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
-import { ReadingBook, type ReadingState, type VersionReadingOption } from './version-reading.ts';
+import { type ReadingState, type VersionReadingOption, VersionReadingTracker } from './version-reading.ts';
 
 export type UpstreamTls = {
   /** Certificates to trust instead of the system's, PEM. */
@@ -114,7 +114,7 @@ type Connection = {
   readonly session: UpstreamSession;
   readonly framer: LineFramer;
   readonly startedAtMs: number;
-  connected: boolean;
+  isConnected: boolean;
   upAtMs: number | undefined;
   out: string;
   /** Lines this upstream made us log. */
@@ -135,7 +135,7 @@ export class UpstreamClient {
   readonly #backoff: Backoff;
   readonly #deps: UpstreamClientDeps;
   readonly #log: Logger;
-  readonly #reading: ReadingBook;
+  readonly #reading: VersionReadingTracker;
   #resume: ResumePoint | undefined;
   #ticker: Timer | undefined;
   #connection: Connection | undefined;
@@ -147,7 +147,7 @@ export class UpstreamClient {
   constructor(options: UpstreamClientOptions, deps: UpstreamClientDeps) {
     this.stats = deps.stats ?? newUpstreamStats();
     this.#options = options;
-    this.#reading = new ReadingBook(options.versionReading ?? 'replace');
+    this.#reading = new VersionReadingTracker(options.versionReading ?? 'replace');
     this.#timeouts = { ...TIMEOUTS, silenceMs: PROFILES[options.profile].silenceMs, ...options.timeouts };
     this.#backoff = { ...BACKOFF, ...options.backoff };
     this.#deps = deps;
@@ -226,7 +226,7 @@ export class UpstreamClient {
   submit(share: UpstreamShare, done?: VerdictCallback): void {
     const connection = this.#connection;
     if (connection === undefined) {
-      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, resent: false });
+      this.#submitLater({ share, done, sentAtMs: this.#now(), guess: undefined, isResent: false });
       return;
     }
     for (const effect of connection.session.submit(share, done, this.#now())) {
@@ -250,7 +250,7 @@ export class UpstreamClient {
     for (const sent of resume.shares.filter(isLost)) this.#lose(sent);
   }
 
-  #lose({ share, done }: SentShare, when = (tell: () => void): void => tell()): void {
+  #lose({ share, done }: SentShare, when = (run: () => void): void => run()): void {
     this.stats.lost += 1;
     const verdict = {
       outcome: 'lost',
@@ -258,7 +258,7 @@ export class UpstreamClient {
       reason: 'upstream_closed',
       rttMs: undefined,
     } as const;
-    when(() => this.#tell(verdict, share, done));
+    when(() => this.#deliverVerdict(verdict, share, done));
   }
 
   #now(): number {
@@ -273,7 +273,7 @@ export class UpstreamClient {
       if (now >= this.#nextAttemptAtMs) this.#connect(now);
       return;
     }
-    if (!connection.connected) {
+    if (!connection.isConnected) {
       if (now - connection.startedAtMs >= this.#timeouts.connectMs)
         this.#end(connection, 'upstream_timeout', 'no connection');
       return;
@@ -292,14 +292,14 @@ export class UpstreamClient {
       session,
       framer: new LineFramer(LIMITS.upstreamLineBytes),
       startedAtMs: now,
-      connected: false,
+      isConnected: false,
       upAtMs: undefined,
       out: '',
       notices: 0,
     };
     this.#connection = connection;
     this.#resume = undefined;
-    this.#wire(connection, secure === undefined ? 'connect' : 'secureConnect');
+    this.#attachHandlers(connection, secure === undefined ? 'connect' : 'secureConnect');
   }
 
   #sessionOptions(): SessionOptions {
@@ -326,14 +326,14 @@ export class UpstreamClient {
     };
   }
 
-  #wire(connection: Connection, connectEvent: 'connect' | 'secureConnect'): void {
+  #attachHandlers(connection: Connection, connectEvent: 'connect' | 'secureConnect'): void {
     const { socket } = connection;
     let failure = 'closed by the other side';
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 60_000);
     socket.once(connectEvent, () => {
       if (this.#connection !== connection) return;
-      connection.connected = true;
+      connection.isConnected = true;
       this.#runAll(connection, connection.session.start(this.#now()));
     });
     const sink = this.#lineSink(connection);
@@ -368,7 +368,7 @@ export class UpstreamClient {
   }
 
   #run(connection: Connection, effect: SessionEffect): void {
-    if (effect.type === 'verdict') this.#tell(effect.verdict, effect.share, effect.done);
+    if (effect.type === 'verdict') this.#deliverVerdict(effect.verdict, effect.share, effect.done);
     else if (this.#connection === connection) this.#runLive(connection, effect);
   }
 
@@ -404,7 +404,7 @@ export class UpstreamClient {
     }
   }
 
-  #tell(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | undefined): void {
+  #deliverVerdict(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | undefined): void {
     if (verdict.outcome !== 'accepted')
       this.#log.debug(
         {

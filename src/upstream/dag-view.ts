@@ -96,7 +96,7 @@ export class DagPoller {
   }
 
   /** A bead of the subscription. */
-  seen(bead: Bead): void {
+  addBead(bead: Bead): void {
     const { hash, payoutAddress, parents, header } = bead;
     const ours = this.#addresses.has(payoutAddress);
     this.#beads.delete(hash);
@@ -146,12 +146,12 @@ export class DagPoller {
   async #cohorts(cohortCount: number): Promise<DagView['cohorts']> {
     const from = Math.max(0, cohortCount - this.#options.cohorts);
     const settled = cohortCount < this.#view.cohortCount ? 0 : this.#view.cohortCount - UNSETTLED_COHORTS;
-    const known = new Map(
+    const cached = new Map(
       this.#view.cohorts.filter(({ id }) => id < settled).map((cohort) => [cohort.id, cohort]),
     );
     const cohorts: { id: number; beads: readonly string[] }[] = [];
     for (let id = from; id < cohortCount; id += 1) {
-      const beads = known.get(id)?.beads ?? (await this.#cohort(id));
+      const beads = cached.get(id)?.beads ?? (await this.#cohort(id));
       if (beads === undefined) break;
       cohorts.push({ id, beads });
     }
@@ -174,7 +174,7 @@ export class DagPoller {
     for (const tip of tips.slice(0, this.#options.cohorts)) {
       if (this.#beads.has(tip)) continue;
       const bead = await this.#deps.rpc.getBead(tip);
-      if (bead !== undefined) this.seen(bead);
+      if (bead !== undefined) this.addBead(bead);
     }
   }
 }

@@ -2,7 +2,7 @@
 export type DestinationHealth = {
   readonly name: string;
   /** Authorised and connected. */
-  readonly up: boolean;
+  readonly isUp: boolean;
   /** Time since the last `mining.notify`; undefined before the first. */
   readonly jobAgeMs: number | undefined;
   /** Job age at which the destination counts as stuck. */
@@ -61,15 +61,16 @@ export const NO_CHOICE: FailoverState = { choice: undefined, healthySinceMs: new
 
 /** Connected and with work: shares can be mined to it, well or badly. */
 export function isUsable(health: DestinationHealth): boolean {
-  return health.up && health.jobAgeMs !== undefined;
+  return health.isUp && health.jobAgeMs !== undefined;
 }
 
 /** Usable, with fresh work, answers in time and shares that are accepted. */
 export function isHealthy(options: FailoverOptions, health: DestinationHealth): boolean {
-  const fresh = health.jobAgeMs !== undefined && health.jobAgeMs <= health.jobAgeLimitMs;
-  const refuses = health.verdicts >= options.minVerdicts && health.rejectRatio > options.maxRejectRatio;
-  const slow = health.rttMs !== undefined && health.rttMs > (options.maxRttMs ?? Number.POSITIVE_INFINITY);
-  return isUsable(health) && fresh && !refuses && !slow;
+  const isFresh = health.jobAgeMs !== undefined && health.jobAgeMs <= health.jobAgeLimitMs;
+  const isRefusing = health.verdicts >= options.minVerdicts && health.rejectRatio > options.maxRejectRatio;
+  const isSlow =
+    health.rttMs !== undefined && health.rttMs > (options.maxRttMs ?? Number.POSITIVE_INFINITY);
+  return isUsable(health) && isFresh && !isRefusing && !isSlow;
 }
 
 /**
@@ -88,11 +89,11 @@ export function transition(
     if (isHealthy(options, health))
       healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? nowMs);
   }
-  const steady = (name: string): boolean => {
+  const isSteady = (name: string): boolean => {
     const since = healthySinceMs.get(name);
     return since !== undefined && nowMs - since >= options.returnAfterMs;
   };
-  const choice = pick(event.destinations, state.choice, steady, healthySinceMs);
+  const choice = pick(event.destinations, state.choice, isSteady, healthySinceMs);
   return {
     state: { choice, healthySinceMs },
     effects: choice === state.choice ? [] : [{ type: 'switch', to: choice }],

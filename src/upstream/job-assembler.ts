@@ -6,12 +6,12 @@ import { type Extranonce, isSameExtranonce } from '../stratum/extranonce.ts';
 import type { NotifyParams } from '../stratum/server-messages.ts';
 import type { ShareTargetRule } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
-import type { ReadingBook } from './version-reading.ts';
+import type { VersionReadingTracker } from './version-reading.ts';
 
 export type JobAssemblerOptions = {
   /** Version bits asked for. */
   readonly versionMask: number;
-  readonly reading: ReadingBook;
+  readonly reading: VersionReadingTracker;
   readonly shareTarget: ShareTargetRule;
   /**
    * After `set_extranonce` without a notify for this long, the last job is given out again with the new
@@ -65,7 +65,7 @@ export class JobAssembler {
   }
 
   /** The answer to `mining.configure`. */
-  grant(mask: number): void {
+  setGrantedMask(mask: number): void {
     this.#mask = (mask & this.#options.versionMask) >>> 0;
   }
 
@@ -79,7 +79,7 @@ export class JobAssembler {
   open(monotonicMs: number): UpstreamJob | undefined {
     this.#open = true;
     this.#tokensAtMs = monotonicMs;
-    return this.#giveWaiting(monotonicMs);
+    return this.#assembleWaiting(monotonicMs);
   }
 
   /** In force from the next job. @returns false when it is no news */
@@ -104,7 +104,7 @@ export class JobAssembler {
   setMask(mask: number, monotonicMs: number): UpstreamJob | undefined {
     if (this.#options.versionMask === 0) return undefined;
     const before = this.#mask ?? 0;
-    this.grant(mask);
+    this.setGrantedMask(mask);
     const last = this.#last;
     if (last === undefined || (before & ~(this.#mask ?? 0)) === 0) return undefined;
     return this.notify({ ...(this.#waiting ?? last.params), clean: true }, monotonicMs);
@@ -115,29 +115,29 @@ export class JobAssembler {
     const waiting = this.#waiting;
     if (waiting !== undefined && this.#open) this.#stats.jobsSkipped += 1;
     this.#waiting = waiting?.clean === true ? { ...params, clean: true } : params;
-    return this.#giveWaiting(monotonicMs);
+    return this.#assembleWaiting(monotonicMs);
   }
 
   /** What is due: a job that waited, or the last one again under a new extranonce. */
   tick(monotonicMs: number): UpstreamJob | undefined {
-    if (this.#waiting !== undefined) return this.#giveWaiting(monotonicMs);
+    if (this.#waiting !== undefined) return this.#assembleWaiting(monotonicMs);
     if (this.#repeatAtMs === undefined || monotonicMs < this.#repeatAtMs || this.#last === undefined)
       return undefined;
     return this.notify(this.#last.params, monotonicMs);
   }
 
   /** True for a job whose shares this connection can take: its own, or one under the same extranonce1. */
-  knows(job: UpstreamJob): boolean {
+  isKnown(job: UpstreamJob): boolean {
     return (
       this.#jobs.has(job) || (this.#extranonce !== undefined && isSameExtranonce(job, this.#extranonce))
     );
   }
 
-  #giveWaiting(monotonicMs: number): UpstreamJob | undefined {
+  #assembleWaiting(monotonicMs: number): UpstreamJob | undefined {
     const params = this.#waiting;
     if (params === undefined || !this.#open || !this.#takeToken(monotonicMs)) return undefined;
     this.#waiting = undefined;
-    return this.#make(params);
+    return this.#assemble(params);
   }
 
   #takeToken(monotonicMs: number): boolean {
@@ -151,11 +151,11 @@ export class JobAssembler {
   }
 
   /** Difficulty and extranonce that came since the last job take effect here. */
-  #make(params: NotifyParams): UpstreamJob | undefined {
+  #assemble(params: NotifyParams): UpstreamJob | undefined {
     const next = this.#nextExtranonce;
     assert(next !== undefined, 'job_after_subscribe');
     const last = this.#last;
-    const moved = last !== undefined && !isSameExtranonce(last.job, next);
+    const hasMoved = last !== undefined && !isSameExtranonce(last.job, next);
     this.#difficulty = this.#nextDifficulty;
     this.#extranonce = next;
     this.#repeatAtMs = undefined;
@@ -163,7 +163,7 @@ export class JobAssembler {
     const job: UpstreamJob = {
       ...work,
       upstreamJobId: jobId,
-      clean: clean || moved || last === undefined || !equal(last.job.prevHash, params.prevHash),
+      clean: clean || hasMoved || last === undefined || !equal(last.job.prevHash, params.prevHash),
       extranonce1: next.extranonce1,
       extranonce2Size: next.extranonce2Size,
       target: this.#target(params.bits),

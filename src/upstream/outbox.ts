@@ -4,7 +4,7 @@ import { printSubmit } from '../stratum/client-messages.ts';
 import type { WireError } from '../stratum/server-messages.ts';
 import type { UpstreamStats } from './stats.ts';
 import { type SentShare, SentShares, type UpstreamVerdict } from './upstream-share.ts';
-import type { ReadingBook } from './version-reading.ts';
+import type { VersionReadingTracker } from './version-reading.ts';
 
 /** Bound to an outbox: what it wants done. */
 export type OutboxDeps = {
@@ -19,7 +19,7 @@ export type OutboxDeps = {
  */
 export class Outbox {
   readonly #workerJson: string;
-  readonly #reading: ReadingBook;
+  readonly #reading: VersionReadingTracker;
   readonly #deps: OutboxDeps;
   readonly #sent = new SentShares(LIMITS.upstreamSharesInFlight);
   #unsent: SentShare[];
@@ -28,7 +28,7 @@ export class Outbox {
   constructor(
     options: {
       readonly worker: string;
-      readonly reading: ReadingBook;
+      readonly reading: VersionReadingTracker;
       readonly unsent: readonly SentShare[];
     },
     deps: OutboxDeps,
@@ -43,19 +43,24 @@ export class Outbox {
     return this.#sent.size + this.#unsent.length;
   }
 
-  /** Sends `mining.submit` under a request id. @param granted version bits granted, undefined without rolling */
-  send(id: number, sent: SentShare, granted: number | undefined): void {
+  /**
+   * Sends `mining.submit` under a request id. @param grantedMask version bits granted, undefined without
+   * rolling
+   */
+  send(id: number, sent: SentShare, grantedMask: number | undefined): void {
     const { share } = sent;
-    const { bits, guess } = this.#reading.param(share, granted ?? 0);
-    const given = this.#sent.add(id, { ...sent, guess: granted === undefined ? undefined : guess });
-    if (given !== undefined) this.#giveUp(given);
+    const { bits, guess } = this.#reading.param(share, grantedMask ?? 0);
+    const evicted = this.#sent.add(id, { ...sent, guess: grantedMask === undefined ? undefined : guess });
+    if (evicted !== undefined) this.#giveUp(evicted);
     const fields = {
       jobId: share.job.upstreamJobId,
       extranonce2: toHex(share.extranonce2),
       ntime: share.ntime,
       nonce: share.nonce,
     };
-    this.#deps.send(printSubmit(id, this.#workerJson, fields, granted === undefined ? undefined : bits));
+    this.#deps.send(
+      printSubmit(id, this.#workerJson, fields, grantedMask === undefined ? undefined : bits),
+    );
   }
 
   /** Holds a share until the session is resumed or not. */
@@ -76,7 +81,7 @@ export class Outbox {
   }
 
   /** @returns the round trip, or undefined when no share was sent under this id */
-  answer(
+  resolveReply(
     reply: { readonly id: number; readonly result: unknown; readonly error: WireError | undefined },
     monotonicMs: number,
   ): number | undefined {
@@ -86,13 +91,13 @@ export class Outbox {
     const { result, error } = reply;
     const code = error?.code;
     if (result === true && error === undefined)
-      this.#judged(sent, { outcome: 'accepted', code, reason: '', rttMs }, monotonicMs);
-    else if (sent.resent && isDuplicate(error)) {
+      this.#learnAndResolve(sent, { outcome: 'accepted', code, reason: '', rttMs }, monotonicMs);
+    else if (sent.isResent && isDuplicate(error)) {
       this.#deps.stats.resentDuplicates += 1;
       this.#resolve(sent, { outcome: 'lost', code, reason: 'upstream_closed', rttMs });
     } else {
       const reason = error?.text || 'refused without a reason';
-      this.#judged(sent, { outcome: 'refused', code, reason, rttMs }, monotonicMs);
+      this.#learnAndResolve(sent, { outcome: 'refused', code, reason, rttMs }, monotonicMs);
     }
     return rttMs;
   }
@@ -122,8 +127,8 @@ export class Outbox {
   }
 
   /** By the upstream itself: only this tells how it reads version bits. */
-  #judged(sent: SentShare, verdict: UpstreamVerdict, monotonicMs: number): void {
-    if (sent.guess !== undefined && this.#reading.judge(sent.guess, verdict, monotonicMs))
+  #learnAndResolve(sent: SentShare, verdict: UpstreamVerdict, monotonicMs: number): void {
+    if (sent.guess !== undefined && this.#reading.learn(sent.guess, verdict, monotonicMs))
       this.#deps.stats.readingChanges += 1;
     this.#resolve(sent, verdict);
   }

@@ -102,7 +102,7 @@ export class PoolDestination implements Destination {
     const remembered = monotonicMs - this.#verdictAtMs < MEMORY_MS;
     return {
       name: this.name,
-      up: this.client.up,
+      isUp: this.client.up,
       jobAgeMs: this.client.jobAgeMs,
       jobAgeLimitMs: this.#jobAgeLimitMs,
       rejectRatio: remembered ? this.#rejectRatio : 0,
@@ -124,7 +124,7 @@ export class PoolDestination implements Destination {
     const { client, links } = this;
     const { accepted, refused, timeout, lost } = client.stats;
     const { connects, disconnects, resumed, redirectsRefused } = client.stats;
-    const { option, guess, confirmed } = client.versionReading;
+    const { option, guess, isConfirmed } = client.versionReading;
     return {
       shares: { accepted, refused, timeout, lost },
       sharesInFlight: client.sharesInFlight + links.sharesInFlight,
@@ -133,7 +133,7 @@ export class PoolDestination implements Destination {
       connection: {
         ...{ isTls: this.#isTls, connects, disconnects, resumed, redirectsRefused },
         lastFailure: client.lastFailure,
-        versionReading: { option, guess, confirmed },
+        versionReading: { option, guess, confirmed: isConfirmed },
       },
       links: { attached: links.attached, spare: links.spare, refused: links.stats.refused },
     };

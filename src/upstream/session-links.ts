@@ -106,7 +106,7 @@ export class SessionLink implements DestinationLink {
   waitingSinceMs: number | undefined;
   shareAtMs: number;
   /** The extranonce its session was given last. */
-  told: Extranonce | undefined;
+  lastExtranonce: Extranonce | undefined;
   /** Set when its session is gone: it ends when its shares are answered, or then. */
   endAtMs: number | undefined;
   /** But not before. */
@@ -218,7 +218,7 @@ export class SessionLinks implements DestinationLinks {
     const now = this.#now();
     link.session = session;
     link.emptyExtranonce1 = emptyExtranonce1;
-    link.told = link.ready ? link.extranonceOf(link.lastJob!) : undefined;
+    link.lastExtranonce = link.ready ? link.extranonceOf(link.lastJob!) : undefined;
     link.waitingSinceMs = link.ready ? undefined : now;
     link.shareAtMs = now;
     this.#bySession.set(session, link);
@@ -256,8 +256,8 @@ export class SessionLinks implements DestinationLinks {
     for (const link of this.#links.values()) {
       const { waitingSinceMs } = link;
       if (link.endAtMs !== undefined) {
-        const answered = now >= link.keptUntilMs && link.client.sharesInFlight === 0;
-        if (answered || now >= link.endAtMs) this.#remove(link);
+        const isAnswered = now >= link.keptUntilMs && link.client.sharesInFlight === 0;
+        if (isAnswered || now >= link.endAtMs) this.#remove(link);
       } else if (link.session === undefined) continue;
       else if (waitingSinceMs !== undefined && now - waitingSinceMs >= readyMs)
         this.#close(link, 'upstream_timeout');
@@ -293,7 +293,7 @@ export class SessionLinks implements DestinationLinks {
     const { client } = this.#options;
     const name = linkName(client.name, this.#nextKey++);
     const { clock, timers, random, stats, listener } = this.#deps;
-    const log = hushed(this.#deps.log);
+    const log = quietLog(this.#deps.log);
     const link: SessionLink = new SessionLink(
       name,
       new UpstreamClient(
@@ -320,13 +320,13 @@ export class SessionLinks implements DestinationLinks {
   #onJob(link: SessionLink, job: UpstreamJob): void {
     if (link.ended) return;
     const { listener } = this.#deps;
-    const before = link.told;
+    const before = link.lastExtranonce;
     const extranonce = link.extranonceOf(job);
     if (link.lastJob === undefined || !isSameExtranonce(link.lastJob, job)) this.#compare(link, job);
     link.lastJob = job;
     link.waitingSinceMs = undefined;
     if (link.session === undefined) return;
-    link.told = extranonce;
+    link.lastExtranonce = extranonce;
     if (before === undefined) {
       listener.onReady?.(link);
       return;
@@ -374,12 +374,12 @@ export class SessionLinks implements DestinationLinks {
 }
 
 /** What befalls an upstream is said once, by the destination: the same of each link is for debugging. */
-function hushed(log: Logger): Logger {
+function quietLog(log: Logger): Logger {
   const debug: Logger['debug'] = (fields, message) => log.debug(fields, message);
   return {
     ...{ debug, info: debug, warn: debug },
     error: (fields, message) => log.error(fields, message),
-    child: (fields) => hushed(log.child(fields)),
+    child: (fields) => quietLog(log.child(fields)),
   };
 }
 

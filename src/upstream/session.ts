@@ -15,7 +15,7 @@ import { Outbox } from './outbox.ts';
 import { PROFILES, type ShareTargetRule, type UpstreamProfile } from './profile.ts';
 import type { UpstreamStats } from './stats.ts';
 import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
-import type { ReadingBook } from './version-reading.ts';
+import type { VersionReadingTracker } from './version-reading.ts';
 
 export type SessionOptions = {
   readonly worker: string;
@@ -24,7 +24,7 @@ export type SessionOptions = {
   readonly profile: UpstreamProfile;
   /** Version bits to ask for; 0 leaves `mining.configure` out. */
   readonly versionMask: number;
-  readonly reading: ReadingBook;
+  readonly reading: VersionReadingTracker;
   readonly shareTarget: ShareTargetRule;
   readonly requestTimeoutMs: number;
   readonly submitTimeoutMs: number;
@@ -99,7 +99,7 @@ export class UpstreamSession {
   #notifiedAtMs: number | undefined;
   #sessionId: string | undefined;
   #resume: ResumePoint | undefined;
-  readonly #source: JobAssembler;
+  readonly #assembler: JobAssembler;
   readonly #outbox: Outbox;
 
   constructor(options: SessionOptions, deps: { readonly stats: UpstreamStats }) {
@@ -116,7 +116,7 @@ export class UpstreamSession {
       },
     );
     const { extranonceRepeatMs } = PROFILES[options.profile];
-    this.#source = new JobAssembler({ ...options, extranonceRepeatMs }, deps);
+    this.#assembler = new JobAssembler({ ...options, extranonceRepeatMs }, deps);
   }
 
   get phase(): SessionPhase {
@@ -124,17 +124,17 @@ export class UpstreamSession {
   }
 
   get extranonce(): Extranonce | undefined {
-    return this.#source.extranonce;
+    return this.#assembler.extranonce;
   }
 
   /** The difficulty in force for the jobs given out; undefined when the upstream never sent one. */
   get difficulty(): number | undefined {
-    return this.#source.difficulty;
+    return this.#assembler.difficulty;
   }
 
   /** Version bits granted; undefined without version rolling. */
   get versionMask(): number | undefined {
-    return this.#source.versionMask;
+    return this.#assembler.versionMask;
   }
 
   get sharesInFlight(): number {
@@ -180,7 +180,7 @@ export class UpstreamSession {
       else this.#close('upstream_timeout', `no answer to mining.${this.#phase}`);
     }
     this.#outbox.timeOut(monotonicMs - submitTimeoutMs);
-    this.#giveJob(this.#source.tick(monotonicMs));
+    this.#giveJob(this.#assembler.tick(monotonicMs));
     const silentMs = monotonicMs - this.#receivedAtMs;
     if (silentMs >= silenceMs)
       this.#close('upstream_timeout', `silent for ${Math.round(silentMs / 1000)} s`);
@@ -195,8 +195,8 @@ export class UpstreamSession {
    */
   submit(share: UpstreamShare, done: VerdictCallback | undefined, monotonicMs: number): SessionEffect[] {
     assert(share.extranonce2.length === share.job.extranonce2Size, 'upstream_extranonce2_size');
-    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: undefined, resent: false };
-    if (this.#phase === 'up' && this.#source.knows(share.job)) this.#sendShare(sent);
+    const sent: SentShare = { share, done, sentAtMs: monotonicMs, guess: undefined, isResent: false };
+    if (this.#phase === 'up' && this.#assembler.isKnown(share.job)) this.#sendShare(sent);
     else if (this.#mayKeep(share.job)) this.#outbox.keep(sent);
     else this.#outbox.lose(sent);
     return this.#take();
@@ -208,7 +208,7 @@ export class UpstreamSession {
    */
   detach(): ResumePoint | undefined {
     const resume = this.#resume;
-    const { extranonce } = this.#source;
+    const { extranonce } = this.#assembler;
     const { resumeMs } = this.#options;
     if (resume !== undefined) {
       const tries = resume.tries + (this.#requestId.subscribe === 0 ? 0 : 1);
@@ -230,13 +230,13 @@ export class UpstreamSession {
   #mayKeep(job: UpstreamJob): boolean {
     if (this.#phase === 'closed') return false;
     if (this.#resume !== undefined) return isSameExtranonce(job, this.#resume.extranonce);
-    return this.#phase === 'authorize' && this.#source.knows(job);
+    return this.#phase === 'authorize' && this.#assembler.isKnown(job);
   }
 
   #sendShare(sent: SentShare): void {
     const id = this.#nextId;
     this.#nextId += 1;
-    this.#outbox.send(id, sent, this.#source.versionMask);
+    this.#outbox.send(id, sent, this.#assembler.versionMask);
   }
 
   #onMessage(message: ServerMessage, monotonicMs: number): void {
@@ -246,18 +246,18 @@ export class UpstreamSession {
         return;
       case 'notify':
         this.#notifiedAtMs = monotonicMs;
-        this.#giveJob(this.#source.notify(message.job, monotonicMs));
+        this.#giveJob(this.#assembler.notify(message.job, monotonicMs));
         return;
       case 'difficulty':
-        if (this.#source.setDifficulty(message.difficulty))
+        if (this.#assembler.setDifficulty(message.difficulty))
           this.#effects.push({ type: 'difficulty', difficulty: message.difficulty });
         return;
       case 'extranonce':
         this.#stats.extranonceChanges += 1;
-        this.#source.setExtranonce(message.extranonce, monotonicMs);
+        this.#assembler.setExtranonce(message.extranonce, monotonicMs);
         return;
       case 'versionMask':
-        this.#giveJob(this.#source.setMask(message.mask, monotonicMs));
+        this.#giveJob(this.#assembler.setMask(message.mask, monotonicMs));
         return;
       case 'reconnect':
         this.#effects.push(message);
@@ -283,7 +283,7 @@ export class UpstreamSession {
       return;
     }
     const { id } = reply;
-    const rttMs = this.#outbox.answer({ ...reply, id }, monotonicMs);
+    const rttMs = this.#outbox.resolveReply({ ...reply, id }, monotonicMs);
     if (rttMs !== undefined) {
       this.#effects.push({ type: 'rtt', rttMs });
       return;
@@ -298,7 +298,7 @@ export class UpstreamSession {
   /** An error, a refusal and silence all mean: no version rolling. A late grant still counts. */
   #onConfigured(result: unknown, monotonicMs: number): void {
     const mask = parseConfigureResult(result);
-    if (mask !== undefined) this.#source.grant(mask);
+    if (mask !== undefined) this.#assembler.setGrantedMask(mask);
     if (this.#phase === 'configure') this.#subscribe(monotonicMs);
   }
 
@@ -306,13 +306,13 @@ export class UpstreamSession {
     if (reply.error !== undefined) {
       if (this.#resume === undefined)
         this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
-      else this.#startAfresh(monotonicMs);
+      else this.#subscribeAgain(monotonicMs);
       return;
     }
     try {
       const { sessionId, ...extranonce } = parseSubscribeResult(reply.result);
       this.#sessionId = sessionId;
-      this.#source.subscribed(extranonce);
+      this.#assembler.subscribed(extranonce);
       this.#onResumeAnswered(extranonce);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
@@ -327,7 +327,7 @@ export class UpstreamSession {
   }
 
   /** The server does not like the session id: once more without it. */
-  #startAfresh(monotonicMs: number): void {
+  #subscribeAgain(monotonicMs: number): void {
     this.#resume = undefined;
     this.#outbox.loseAll();
     this.#subscribe(monotonicMs);
@@ -352,16 +352,16 @@ export class UpstreamSession {
     this.#effects.push({ type: 'up' });
     this.#sendUnsent(monotonicMs);
     this.#sendCourtesies();
-    this.#giveJob(this.#source.open(monotonicMs));
+    this.#giveJob(this.#assembler.open(monotonicMs));
   }
 
   #sendUnsent(monotonicMs: number): void {
     for (const sent of this.#outbox.takeUnsent()) {
-      const tooOld = monotonicMs - sent.sentAtMs > this.#options.resumeMs;
-      if (tooOld || !this.#source.knows(sent.share.job)) this.#outbox.lose(sent);
+      const isTooOld = monotonicMs - sent.sentAtMs > this.#options.resumeMs;
+      if (isTooOld || !this.#assembler.isKnown(sent.share.job)) this.#outbox.lose(sent);
       else {
         this.#stats.resent += 1;
-        this.#sendShare({ ...sent, sentAtMs: monotonicMs, resent: true });
+        this.#sendShare({ ...sent, sentAtMs: monotonicMs, isResent: true });
       }
     }
   }

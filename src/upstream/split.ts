@@ -11,7 +11,7 @@ export type SplitDestination = {
   readonly name: string;
   readonly quota: SplitQuota;
   /** Unusable ones get nothing (`isHealthy`, or `isUsable` when all are ill). */
-  readonly usable: boolean;
+  readonly isUsable: boolean;
 };
 
 export type SplitSession = {
@@ -21,7 +21,7 @@ export type SplitSession = {
   /** Where it mines to now; undefined nowhere. */
   readonly destination: string | undefined;
   /** Cannot be moved: its extranonce is its upstream's. */
-  readonly pinned?: boolean;
+  readonly isPinned?: boolean;
 };
 
 export type SplitOptions = {
@@ -101,11 +101,11 @@ const GAIN_NUMERATOR = 2n;
 const GAIN_DENOMINATOR = 3n;
 const WEIGHT_SCALE = 1_000_000;
 
-type Place = {
+type Allotment = {
   readonly name: string;
   readonly target: bigint;
   /** Target and what is missing, per second. */
-  readonly wanted: bigint;
+  readonly due: bigint;
   readonly tolerance: bigint;
   assigned: bigint;
   sessions: number;
@@ -135,7 +135,7 @@ export function transition(
   const largest = rated.reduce((most, { rate }) => (rate > most ? rate : most), 0n);
   const missing = missingNow(options, state, [...targets.keys()], largest, nowMs);
   const places = [...targets].map(([name, target]) =>
-    placeOf(options, name, target, missing.get(name) ?? 0n),
+    allotmentOf(options, name, target, missing.get(name) ?? 0n),
   );
   const moves: SplitEffect[] = [];
   const movedAtMs = new Map<number, number>();
@@ -153,9 +153,9 @@ export function transition(
 }
 
 function ratesOf(sessions: readonly SplitSession[]): Rated[] {
-  const known = sessions.filter((session) => session.hashesPerSecond > 0n);
-  const sum = known.reduce((all, session) => all + session.hashesPerSecond, 0n);
-  const mean = known.length === 0 ? 1n : sum / BigInt(known.length) || 1n;
+  const measured = sessions.filter((session) => session.hashesPerSecond > 0n);
+  const sum = measured.reduce((all, session) => all + session.hashesPerSecond, 0n);
+  const mean = measured.length === 0 ? 1n : sum / BigInt(measured.length) || 1n;
   return sessions.map((session) => ({
     session,
     rate: session.hashesPerSecond > 0n ? session.hashesPerSecond : mean,
@@ -170,29 +170,29 @@ export function targetsOf(
   destinations: readonly SplitDestination[],
   total: bigint,
 ): ReadonlyMap<string, bigint> {
-  const usable = destinations.filter((destination) => destination.usable);
+  const usable = destinations.filter((destination) => destination.isUsable);
   const targets = new Map(usable.map(({ name }) => [name, 0n]));
-  let left = total;
+  let remaining = total;
   for (const { name, quota } of usable) {
     if (quota.type !== 'rate') continue;
-    const rate = quota.hashesPerSecond < left ? quota.hashesPerSecond : left;
+    const rate = quota.hashesPerSecond < remaining ? quota.hashesPerSecond : remaining;
     targets.set(name, rate);
-    left -= rate;
+    remaining -= rate;
   }
   const weights = usable.flatMap(({ name, quota }) =>
     quota.type === 'weight' ? [{ name, weight: BigInt(Math.round(quota.weight * WEIGHT_SCALE)) }] : [],
   );
   const sum = weights.reduce((all, { weight }) => all + weight, 0n);
-  const weighed = left;
+  const divisible = remaining;
   for (const { name, weight } of weights) {
-    const part = sum === 0n ? 0n : (weighed * weight) / sum;
+    const part = sum === 0n ? 0n : (divisible * weight) / sum;
     targets.set(name, part);
-    left -= part;
+    remaining -= part;
   }
   const rest =
     weights.find(({ weight }) => weight > 0n) ?? usable.find(({ quota }) => quota.type === 'rest');
   const taker = rest?.name ?? usable.at(-1)?.name;
-  if (taker !== undefined) targets.set(taker, (targets.get(taker) ?? 0n) + left);
+  if (taker !== undefined) targets.set(taker, (targets.get(taker) ?? 0n) + remaining);
   return targets;
 }
 
@@ -215,15 +215,15 @@ function missingNow(
   );
 }
 
-function placeOf(options: SplitOptions, name: string, target: bigint, missing: bigint): Place {
-  const wanted = options.sliceMs === 0 ? target : target + missing / BigInt(Math.round(options.sliceMs));
+function allotmentOf(options: SplitOptions, name: string, target: bigint, missing: bigint): Allotment {
+  const due = options.sliceMs === 0 ? target : target + missing / BigInt(Math.round(options.sliceMs));
   const tolerance = (target * BigInt(Math.round(options.tolerance * WEIGHT_SCALE))) / BigInt(WEIGHT_SCALE);
-  return { name, target, wanted, tolerance, assigned: 0n, sessions: 0, movable: [] };
+  return { name, target, due, tolerance, assigned: 0n, sessions: 0, movable: [] };
 }
 
 /** Puts every session where it is. @returns those that are nowhere, strongest first */
 function assignCurrent(
-  places: readonly Place[],
+  places: readonly Allotment[],
   rated: readonly Rated[],
   mayMove: (session: SplitSession) => boolean,
 ): Rated[] {
@@ -232,11 +232,11 @@ function assignCurrent(
   for (const one of rated) {
     const { session } = one;
     const place = session.destination === undefined ? undefined : byName.get(session.destination);
-    const free = mayMove(session);
+    const isMovable = mayMove(session);
     if (place === undefined) unassigned.push(one);
     else {
       assign(place, one);
-      if (free && session.pinned !== true) place.movable.push(one);
+      if (isMovable && session.isPinned !== true) place.movable.push(one);
     }
   }
   for (const { movable } of places) movable.sort((a, b) => compare(a.rate, b.rate));
@@ -244,11 +244,11 @@ function assignCurrent(
 }
 
 /** A pinned session stays where it is, for it has nowhere to go. */
-function place(places: readonly Place[], one: Rated): SplitEffect[] {
-  const { id, destination, pinned } = one.session;
-  if (pinned === true) return [];
-  const wanting = places.filter(({ target }) => target > 0n);
-  const best = wanting.reduce<Place | undefined>(
+function place(places: readonly Allotment[], one: Rated): SplitEffect[] {
+  const { id, destination, isPinned } = one.session;
+  if (isPinned === true) return [];
+  const candidates = places.filter(({ target }) => target > 0n);
+  const best = candidates.reduce<Allotment | undefined>(
     (most, place) => (most === undefined || gapOf(place) > gapOf(most) ? place : most),
     undefined,
   );
@@ -257,8 +257,8 @@ function place(places: readonly Place[], one: Rated): SplitEffect[] {
   return to === destination ? [] : [{ type: 'move', session: id, from: destination, to }];
 }
 
-function balance(places: readonly Place[], maxMoves: number, moves: SplitEffect[]): void {
-  const isOff = (place: Place): boolean => {
+function balance(places: readonly Allotment[], maxMoves: number, moves: SplitEffect[]): void {
+  const isOff = (place: Allotment): boolean => {
     const gap = gapOf(place);
     return gap > place.tolerance || -gap > place.tolerance;
   };
@@ -277,8 +277,8 @@ function balance(places: readonly Place[], maxMoves: number, moves: SplitEffect[
 
 /** From the place with the most too much to the one with the most too little, if a session there fits. */
 function bestMove(
-  places: readonly Place[],
-): { readonly from: Place; readonly to: Place; readonly one: Rated } | undefined {
+  places: readonly Allotment[],
+): { readonly from: Allotment; readonly to: Allotment; readonly one: Rated } | undefined {
   const byGap = [...places].sort((a, b) => compare(gapOf(b), gapOf(a)));
   for (const from of byGap.toReversed()) {
     const surplus = -gapOf(from);
@@ -313,13 +313,13 @@ function bestSession(movable: readonly Rated[], off: bigint): Rated | undefined 
   return fits(below) ? below : undefined;
 }
 
-function assign(place: Place, one: Rated): void {
+function assign(place: Allotment, one: Rated): void {
   place.assigned += one.rate;
   place.sessions += 1;
 }
 
-function gapOf(place: Place): bigint {
-  return place.wanted - place.assigned;
+function gapOf(place: Allotment): bigint {
+  return place.due - place.assigned;
 }
 
 function compare(a: bigint, b: bigint): number {
@@ -328,7 +328,7 @@ function compare(a: bigint, b: bigint): number {
 
 function accountOf(
   name: string,
-  places: readonly Place[],
+  places: readonly Allotment[],
   missing: ReadonlyMap<string, bigint>,
 ): SplitAccount {
   const place = places.find((one) => one.name === name);

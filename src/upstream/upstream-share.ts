@@ -43,7 +43,7 @@ export type SentShare = {
   /** The reading of version bits its sixth param was made under, when its verdict tells about that. */
   readonly guess: ReadingGuess | undefined;
   /** Sent on an earlier connection too, or held while there was none. */
-  readonly resent: boolean;
+  readonly isResent: boolean;
 };
 
 /** Shares sent and not answered, oldest first. Bounded: the oldest makes room for the newest. */
@@ -61,9 +61,9 @@ export class SentShares {
 
   /** @returns the share given up for this one, if the limit was hit */
   add(id: number, sent: SentShare): SentShare | undefined {
-    const given = this.#byId.size >= this.#limit ? this.#shift() : undefined;
+    const evicted = this.#byId.size >= this.#limit ? this.#shift() : undefined;
     this.#byId.set(id, sent);
-    return given;
+    return evicted;
   }
 
   take(id: number): SentShare | undefined {
@@ -74,13 +74,13 @@ export class SentShares {
 
   /** Takes everything sent at or before `beforeMs`. */
   takeSentBefore(beforeMs: number): SentShare[] {
-    const taken: SentShare[] = [];
+    const expired: SentShare[] = [];
     for (const [id, sent] of this.#byId) {
       if (sent.sentAtMs > beforeMs) break;
       this.#byId.delete(id);
-      taken.push(sent);
+      expired.push(sent);
     }
-    return taken;
+    return expired;
   }
 
   #shift(): SentShare | undefined {

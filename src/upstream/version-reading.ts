@@ -15,7 +15,7 @@ export type VersionReadingOption = VersionReading | 'auto';
 export type ReadingState = {
   readonly guess: ReadingGuess;
   /** A share that only this reading explains was accepted. */
-  readonly confirmed: boolean;
+  readonly isConfirmed: boolean;
   /** Telling refusals since the last telling acceptance. */
   readonly strikes: number;
 };
@@ -35,7 +35,7 @@ export type ReadingTransition = {
   readonly effects: readonly ReadingEffect[];
 };
 
-export const INITIAL_READING: ReadingState = { guess: 'kept', confirmed: false, strikes: 0 };
+export const INITIAL_READING: ReadingState = { guess: 'kept', isConfirmed: false, strikes: 0 };
 
 export type ReadingOptions = {
   /** Telling refusals in a row before the other reading is tried. */
@@ -61,12 +61,12 @@ export function transition(
   _nowMs: number,
 ): ReadingTransition {
   if (event.guess !== state.guess) return { state, effects: [] };
-  if (event.accepted) return { state: { guess: state.guess, confirmed: true, strikes: 0 }, effects: [] };
+  if (event.accepted) return { state: { guess: state.guess, isConfirmed: true, strikes: 0 }, effects: [] };
   const strikes = state.strikes + 1;
-  if (strikes < (state.confirmed ? options.strikesConfirmed : options.strikes))
+  if (strikes < (state.isConfirmed ? options.strikesConfirmed : options.strikes))
     return { state: { ...state, strikes }, effects: [] };
   const guess = state.guess === 'kept' ? 'xor' : 'kept';
-  return { state: { guess, confirmed: false, strikes: 0 }, effects: [{ type: 'changed', guess }] };
+  return { state: { guess, isConfirmed: false, strikes: 0 }, effects: [{ type: 'changed', guess }] };
 }
 
 /** Error numbers and words of refusals that have other reasons than a hash above the target. */
@@ -84,7 +84,7 @@ export function mayBeWrongVersion(verdict: UpstreamVerdict): boolean {
 }
 
 /** How one upstream reads version bits: told, or learnt over all its connections. */
-export class ReadingBook {
+export class VersionReadingTracker {
   readonly option: VersionReadingOption;
   #state = INITIAL_READING;
 
@@ -98,8 +98,8 @@ export class ReadingBook {
   }
 
   /** The version bits of a job that may be rolled. `granted` is the mask the upstream allows. */
-  mask(version: number, granted: number): number {
-    return rollableMask(this.option === 'auto' ? 'or' : this.option, version, granted);
+  mask(version: number, grantedMask: number): number {
+    return rollableMask(this.option === 'auto' ? 'or' : this.option, version, grantedMask);
   }
 
   /**
@@ -117,11 +117,11 @@ export class ReadingBook {
       return { bits: upstreamVersionBits(this.option, version, versionMask, hashed), guess: undefined };
     const { guess } = this.#state;
     const bits = (guess === 'xor' ? hashed ^ version : hashed & (granted | versionMask)) >>> 0;
-    return { bits, guess: tells(share.job, granted) ? guess : undefined };
+    return { bits, guess: isTelling(share.job, granted) ? guess : undefined };
   }
 
   /** @returns true when the guess changed */
-  judge(guess: ReadingGuess, verdict: UpstreamVerdict, nowMs: number): boolean {
+  learn(guess: ReadingGuess, verdict: UpstreamVerdict, nowMs: number): boolean {
     const accepted = verdict.outcome === 'accepted';
     if (!accepted && !mayBeWrongVersion(verdict)) return false;
     const event = { type: 'verdict', guess, accepted } as const;
@@ -131,6 +131,6 @@ export class ReadingBook {
   }
 }
 
-function tells(job: UpstreamJob, granted: number): boolean {
+function isTelling(job: UpstreamJob, granted: number): boolean {
   return (job.version & granted) !== 0 && job.target < TELLING_TARGET;
 }

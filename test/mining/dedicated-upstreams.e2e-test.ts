@@ -51,7 +51,7 @@ profile = "braidpool"
 payout_mode = "audit"
 role = "contract"
 ${destinationToml(pool, 'own')}`);
-  await until(() => made.mining.destinations.every(({ health }) => health.up), 'the destinations');
+  await until(() => made.mining.destinations.every(({ health }) => health.isUp), 'the destinations');
   const spec = {
     host: '127.0.0.1',
     port: made.mining.server.addresses()[0]!.port,

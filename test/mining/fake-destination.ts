@@ -25,7 +25,7 @@ export class FakeDestination implements Destination {
 
   get health(): Destination['health'] {
     return {
-      ...{ name: this.name, up: this.isUp, jobAgeMs: this.isUp ? 0 : undefined, jobAgeLimitMs: 60_000 },
+      ...{ name: this.name, isUp: this.isUp, jobAgeMs: this.isUp ? 0 : undefined, jobAgeLimitMs: 60_000 },
       ...{ rejectRatio: 0, verdicts: 0, rttMs: undefined },
     };
   }

@@ -21,7 +21,7 @@ function destination(name: string, how: How, quota?: Wish): RoutedDestination {
   return {
     health: {
       name,
-      up: how !== 'down',
+      isUp: how !== 'down',
       jobAgeMs: how === 'down' ? undefined : 0,
       jobAgeLimitMs: 60_000,
       rejectRatio: how === 'sick' ? 0.9 : 0,
@@ -258,7 +258,7 @@ describe('several contracts', () => {
           const next = stepped(state, input, round * 1_000);
           state = next.state;
           const names = planText(next.plan).split('+');
-          const served = wanting.filter(({ health }) => health.up);
+          const served = wanting.filter(({ health }) => health.isUp);
           const sold = served.map(({ health }) => health.name);
           expect(names.filter((name) => name.startsWith('c'))).toEqual(sold);
           const leavesRest = served.every(({ quota }) => quota?.type === 'rate');

@@ -149,7 +149,7 @@ describe('two contracts at two pools', () => {
     expect(placed(at), 'at once').toEqual({ [`right@${B}`]: MINERS });
     expect(mining.destinations.map(({ name }) => name)).toEqual(['right', 'own']);
     expect(() => mining.setContract(contractA)).toThrow(/no destination/);
-    await until(() => !left.health.up, 'its connection is closed');
+    await until(() => !left.health.isUp, 'its connection is closed');
     const { verdicts } = left.figures;
     expect(verdicts.weAcceptedTheyAccepted + verdicts.weAcceptedTheyRejected).toBe(meters.total(A).seq);
     expect(verdicts.weAcceptedTheySilent + verdicts.incomplete).toBe(0);
@@ -248,7 +248,7 @@ describe('a destination that never answers a share', () => {
     mining.removeDestination('mute');
     const removedAtMs = performance.now();
     expect(mining.destination).toBe('none');
-    await until(() => !mute!.health.up, 'it is closed');
+    await until(() => !mute!.health.isUp, 'it is closed');
     expect(performance.now() - removedAtMs).toBeGreaterThan(4_000);
     const { verdicts, sharesInFlight } = mute!.figures;
     expect(sharesInFlight).toBe(0);

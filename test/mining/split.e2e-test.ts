@@ -144,7 +144,7 @@ describe('a pool that fails while the hashrate is split', () => {
     await until(() => placed('small') === 4, 'all go to the other');
     expect(at.mining.activeDestinations).toEqual(['small']);
     await restarted;
-    await until(() => at.mining.destinations[0]!.health.up, 'it is back');
+    await until(() => at.mining.destinations[0]!.health.isUp, 'it is back');
     const backAtMs = performance.now();
     await until(() => router.routes.length === 2, 'it takes part again');
     expect(performance.now() - backAtMs).toBeGreaterThan(1_800);

@@ -204,6 +204,6 @@ describe('any history of contracts and destinations', () => {
   });
 
   function isServed({ contract: work, at: { destination } }: WorkRoute): boolean {
-    return work?.isDelivering === true && destination.health.up;
+    return work?.isDelivering === true && destination.health.isUp;
   }
 });

@@ -42,9 +42,9 @@ describe('DagPoller', () => {
     expect(view.beads.map((bead) => bead.hash)).toEqual(expect.arrayContaining([...view.tips]));
     expect(BigInt(view.totalWork)).toBeGreaterThan(0n);
     expect(JSON.parse(JSON.stringify(view))).toEqual(view);
-    for (const { hash } of node.beads()) poller.seen((await rpc.getBead(hash))!);
+    for (const { hash } of node.beads()) poller.addBead((await rpc.getBead(hash))!);
     expect(poller.view.beads).toHaveLength(20);
-    poller.seen((await rpc.getBead(node.beads()[0]!.hash))!);
+    poller.addBead((await rpc.getBead(node.beads()[0]!.hash))!);
     expect(poller.view.beads.at(-1)).toMatchObject({ hash: node.beads()[0]!.hash, ours: true });
   });
 

@@ -4,7 +4,7 @@ import { PROFILES } from '../../src/upstream/profile.ts';
 import { type SessionEffect, type SessionOptions, UpstreamSession } from '../../src/upstream/session.ts';
 import { newUpstreamStats } from '../../src/upstream/stats.ts';
 import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
-import { ReadingBook } from '../../src/upstream/version-reading.ts';
+import { VersionReadingTracker } from '../../src/upstream/version-reading.ts';
 import { shareOf } from './work.ts';
 
 type Request = { readonly id: number; readonly method: string; readonly params: readonly unknown[] };
@@ -30,7 +30,7 @@ export class Driver {
         userAgent: 'test/1',
         profile,
         versionMask: MASK,
-        reading: new ReadingBook('replace'),
+        reading: new VersionReadingTracker('replace'),
         shareTarget: PROFILES[profile].shareTarget,
         requestTimeoutMs: 10_000,
         submitTimeoutMs: 30_000,

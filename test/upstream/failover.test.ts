@@ -15,7 +15,7 @@ const OPTIONS = { returnAfterMs: 60_000, maxRejectRatio: 0.5, minVerdicts: 20 };
 function health(name: string, overrides: Partial<DestinationHealth> = {}): DestinationHealth {
   return {
     name,
-    up: true,
+    isUp: true,
     jobAgeMs: 1_000,
     jobAgeLimitMs: 900_000,
     rejectRatio: 0,
@@ -25,7 +25,7 @@ function health(name: string, overrides: Partial<DestinationHealth> = {}): Desti
   };
 }
 
-const down = (name: string): DestinationHealth => health(name, { up: false, jobAgeMs: undefined });
+const down = (name: string): DestinationHealth => health(name, { isUp: false, jobAgeMs: undefined });
 
 function choose(
   before: FailoverState,

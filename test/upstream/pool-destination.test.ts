@@ -62,7 +62,7 @@ describe('PoolDestination', () => {
     const { clock, told, pool, destination } = await setup(() => accept);
     expect(destination.health).toMatchObject({
       name: 'own',
-      up: false,
+      isUp: false,
       jobAgeMs: undefined,
       rttMs: undefined,
     });
@@ -71,7 +71,7 @@ describe('PoolDestination', () => {
     await until(() => destination.lastJob !== undefined);
     expect(told).toEqual(['up own', 'job own 1']);
     clock.advance(1_500);
-    expect(destination.health).toMatchObject({ up: true, jobAgeMs: 1_500, verdicts: 0, rejectRatio: 0 });
+    expect(destination.health).toMatchObject({ isUp: true, jobAgeMs: 1_500, verdicts: 0, rejectRatio: 0 });
     const submit = async (): Promise<void> => {
       const before = told.length;
       destination.submit(shareOf(destination.lastJob!));
@@ -100,7 +100,7 @@ describe('PoolDestination', () => {
     pool.peer.drop();
     await until(() => told.includes('down own upstream_closed'));
     expect(destination.lastJob).toBeUndefined();
-    expect(destination.health).toMatchObject({ up: false, jobAgeMs: undefined, verdicts: 1 });
+    expect(destination.health).toMatchObject({ isUp: false, jobAgeMs: undefined, verdicts: 1 });
     destination.submit(shareOf(job));
     await until(() => told.includes('lost'));
     expect(destination.health.verdicts).toBe(1);

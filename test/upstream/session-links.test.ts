@@ -107,8 +107,8 @@ describe('SessionLinks', () => {
     const first = links.attach(1)!;
     const second = links.attach(2)!;
     expect([first.ready, second.ready]).toEqual([true, true]);
-    expect(first.told).toMatchObject({ extranonce2Size: 1 });
-    expect(toHex(first.told!.extranonce1)).not.toBe(toHex(second.told!.extranonce1));
+    expect(first.lastExtranonce).toMatchObject({ extranonce2Size: 1 });
+    expect(toHex(first.lastExtranonce!.extranonce1)).not.toBe(toHex(second.lastExtranonce!.extranonce1));
     expect([links.of(1), links.byName(first.name)]).toEqual([first, first]);
     await until(() => links.spare === 2);
     expect([links.size, links.attached, pool.peers.length]).toEqual([4, 2, 4]);
@@ -138,7 +138,7 @@ describe('SessionLinks', () => {
     const { links, pool, told } = await setup({ spareLinks: 0 });
     const link = links.attach(1, true)!;
     await until(() => told.length === 1);
-    expect(link.told).toEqual({ extranonce1: new Uint8Array(0), extranonce2Size: 1 });
+    expect(link.lastExtranonce).toEqual({ extranonce1: new Uint8Array(0), extranonce2Size: 1 });
     pool.peer.send(call('mining.set_extranonce', ['aabbccdd00010908070605', 1]), notify({ jobId: '3' }));
     await until(() => told.length === 2);
     expect(told[1]).toBe('job 1 3 ');
@@ -321,7 +321,7 @@ describe('a job of one session', () => {
       const link = links.attach(1, emptyExtranonce1)!;
       await until(() => link.ready);
       const upstream = link.lastJob!;
-      const own = { minerExtranonce1Size: link.told!.extranonce1.length };
+      const own = { minerExtranonce1Size: link.lastExtranonce!.extranonce1.length };
       const job = table.add(link.name, 's', upstream, 0, undefined, own);
       expect(job.extranonceSize).toBe(1);
       const extranonce2 = Uint8Array.of(0x5a);
@@ -330,7 +330,7 @@ describe('a job of one session', () => {
         nonce: 99,
         versionBits: upstream.version & upstream.versionMask,
       });
-      expect(minersHash(job, link.told!.extranonce1, extranonce2, 99)).toBe(hashOfShare(share));
+      expect(minersHash(job, link.lastExtranonce!.extranonce1, extranonce2, 99)).toBe(hashOfShare(share));
       const again = table.refresh(link.name, 5_000)!;
       expect([again.extranonceSize, again.minerExtranonce1Size]).toEqual([1, job.minerExtranonce1Size]);
       expect(() => table.add('shared', 's', upstream, 0)).toThrow(/extranonce_too_small/);

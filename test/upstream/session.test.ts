@@ -4,7 +4,7 @@ import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { targetOfCompact, targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import { rolledVersion, upstreamVersion } from '../../src/stratum/version-rolling.ts';
-import { ReadingBook } from '../../src/upstream/version-reading.ts';
+import { VersionReadingTracker } from '../../src/upstream/version-reading.ts';
 import { blockVector, blockVectors } from '../vectors.ts';
 import { Driver, MASK } from './driver.ts';
 import { call, hashOfShare, notify, shareOf, stratumPrevHash } from './work.ts';
@@ -326,10 +326,10 @@ describe('shares', () => {
     fc.assert(
       fc.property(reading, u32, u32, u32, (versionReading, version, mask, roll) => {
         const hex = (value: number): string => value.toString(16).padStart(8, '0');
-        const driver = new Driver({ reading: new ReadingBook(versionReading), versionMask: 0xffffffff }).up(
-          '00',
-          hex(mask),
-        );
+        const driver = new Driver({
+          reading: new VersionReadingTracker(versionReading),
+          versionMask: 0xffffffff,
+        }).up('00', hex(mask));
         driver.line(notify({ version: hex(version) }));
         const { job } = driver;
         const versionBits = (roll & job.versionMask) >>> 0;

@@ -135,9 +135,9 @@ describe('a simulated node in audit mode', () => {
       () => rpc.close(),
     );
     watch.start();
-    const extranonces = links.map((link) => toHex(link.told!.extranonce1));
+    const extranonces = links.map((link) => toHex(link.lastExtranonce!.extranonce1));
     expect(new Set(extranonces).size).toBe(2);
-    expect(links.map((link) => link.told!.extranonce2Size)).toEqual([1, 1]);
+    expect(links.map((link) => link.lastExtranonce!.extranonce2Size)).toEqual([1, 1]);
     for (const link of links) {
       const share = mined(link.lastJob!);
       const token = {};
@@ -167,7 +167,7 @@ describe('a simulated node in audit mode', () => {
     });
     await until(() => destination.links.spare === 2, 'spare links');
     const link = destination.links.attach(5)!;
-    const before = link.told!;
+    const before = link.lastExtranonce!;
     let outcome = '';
     const submit = async (): Promise<string> => {
       outcome = '';
@@ -187,7 +187,7 @@ describe('a simulated node in audit mode', () => {
     chain.generate(1);
     await until(() => told.includes('job 5'));
     expect(destination.links.stats.extranonceChanges).toBe(1);
-    const [old, now] = [toHex(before.extranonce1), toHex(link.told!.extranonce1)];
+    const [old, now] = [toHex(before.extranonce1), toHex(link.lastExtranonce!.extranonce1)];
     expect(now).not.toBe(old);
     expect(now.slice(0, -10)).toBe(old.slice(0, -10));
     expect(now.slice(-10)).toBe(node.audit!.commitment);

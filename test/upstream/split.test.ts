@@ -14,17 +14,21 @@ import {
 
 const TH = 1_000_000_000_000n;
 
-const weight = (name: string, value: number, usable = true): SplitDestination => ({
+const weight = (name: string, value: number, isUsable = true): SplitDestination => ({
   name,
-  usable,
+  isUsable,
   quota: { type: 'weight', weight: value },
 });
-const rate = (name: string, th: bigint, usable = true): SplitDestination => ({
+const rate = (name: string, th: bigint, isUsable = true): SplitDestination => ({
   name,
-  usable,
+  isUsable,
   quota: { type: 'rate', hashesPerSecond: th * TH },
 });
-const rest = (name: string, usable = true): SplitDestination => ({ name, usable, quota: { type: 'rest' } });
+const rest = (name: string, isUsable = true): SplitDestination => ({
+  name,
+  isUsable,
+  quota: { type: 'rest' },
+});
 
 /** A farm whose sessions do as they are told. */
 class Farm {
@@ -207,34 +211,34 @@ describe('any farm', () => {
   const wishes = fc.array(quota, { minLength: 1, maxLength: 4 });
   const steps = fc.array(
     fc.record({
-      usable: fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }),
+      isUsable: fc.array(fc.boolean(), { minLength: 4, maxLength: 4 }),
       rounds: fc.integer({ min: 1, max: 30 }),
     }),
     { minLength: 1, maxLength: 8 },
   );
   const named = (
     list: readonly SplitDestination['quota'][],
-    usable: readonly boolean[],
+    isUsable: readonly boolean[],
   ): SplitDestination[] =>
-    list.map((one, at) => ({ name: `d${at}`, quota: one, usable: usable[at] === true }));
+    list.map((one, at) => ({ name: `d${at}`, quota: one, isUsable: isUsable[at] === true }));
 
   it('is accounted for to the hash; the unusable get nothing, and nobody is moved too often', () => {
     fc.assert(
       fc.property(rates, wishes, steps, fc.constantFrom(0, 60_000), (hashrates, list, plan, sliceMs) => {
         const farm = new Farm(hashrates, { minStayMs: 20_000, sliceMs });
         let changedAtMs = 0;
-        for (const { usable, rounds } of plan) {
-          const destinations = named(list, usable);
+        for (const { isUsable, rounds } of plan) {
+          const destinations = named(list, isUsable);
           changedAtMs = farm.nowMs;
           for (let done = 0; done < rounds; done += 1) {
             const { accounts } = farm.round(destinations);
-            const placed = destinations.some((one) => one.usable) ? farm.total : 0n;
+            const placed = destinations.some((one) => one.isUsable) ? farm.total : 0n;
             const sum = (values: readonly bigint[]): bigint => values.reduce((all, one) => all + one, 0n);
             expect(sum(accounts.map((account) => account.assignedHashesPerSecond))).toBe(placed);
             expect(sum(accounts.map((account) => account.targetHashesPerSecond))).toBe(placed);
             for (const [at, account] of accounts.entries()) {
               expect(account.assignedHashesPerSecond).toBe(farm.at(account.name));
-              if (!destinations[at]!.usable) expect(account.sessions).toBe(0);
+              if (!destinations[at]!.isUsable) expect(account.sessions).toBe(0);
             }
           }
           for (const times of farm.movedAtMs.values()) {

@@ -6,9 +6,9 @@ import {
   INITIAL_READING,
   mayBeWrongVersion,
   READING_OPTIONS,
-  ReadingBook,
   type ReadingState,
   transition,
+  VersionReadingTracker,
 } from '../../src/upstream/version-reading.ts';
 import { Driver, MASK } from './driver.ts';
 import { notify } from './work.ts';
@@ -54,7 +54,7 @@ describe('the guess', () => {
         return state;
       }, INITIAL_READING);
     expect(judged(Array(STRIKES - 1).fill(no)).guess).toBe('kept');
-    expect(judged(Array(STRIKES).fill(no))).toEqual({ guess: 'xor', confirmed: false, strikes: 0 });
+    expect(judged(Array(STRIKES).fill(no))).toEqual({ guess: 'xor', isConfirmed: false, strikes: 0 });
     expect(judged([no, no, yes, no, no]).guess).toBe('kept');
     expect(judged([yes, ...Array(STRIKES_CONFIRMED - 1).fill(no)]).guess).toBe('kept');
     expect(judged([yes, ...Array(STRIKES_CONFIRMED).fill(no)]).guess).toBe('xor');
@@ -64,7 +64,7 @@ describe('the guess', () => {
 
 /** An upstream of one reading, which refuses some shares for other reasons. */
 function upstreamOf(reading: VersionReading) {
-  const book = new ReadingBook('auto');
+  const book = new VersionReadingTracker('auto');
   let wrong = 0;
   return {
     book,
@@ -119,12 +119,12 @@ describe('auto', () => {
   it('returns from a wrong guess that noise led to', () => {
     const upstream = upstreamOf('replace');
     for (let strike = 0; strike < STRIKES; strike += 1)
-      upstream.book.judge('kept', refused(undefined, 'a strange reason'), 0);
+      upstream.book.learn('kept', refused(undefined, 'a strange reason'), 0);
     expect(upstream.book.state.guess).toBe('xor');
     for (let strike = 0; strike < STRIKES; strike += 1) upstream.share(0x3fffe000, 0, false);
     expect(upstream.book.state.guess).toBe('kept');
     expect(upstream.share(0x3fffe000, 0x2000, false)).toBe(true);
-    expect(upstream.book.state.confirmed).toBe(true);
+    expect(upstream.book.state.isConfirmed).toBe(true);
   });
 
   it('learns nothing where the readings agree, or where a wrong version may pass by chance', () => {
