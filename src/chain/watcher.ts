@@ -14,6 +14,8 @@ export type CloseMargins = {
   readonly finalDepth: number;
   /** A close is watched until it is this deep, and made again where a reorganisation undid it. */
   readonly watchDepth?: number;
+  /** A close that was asked for has so many blocks; then this side closes alone. */
+  readonly patienceBlocks?: number;
 };
 
 /** Confirmations of what is taken for final, on every side and for every output of a contract. */
@@ -25,6 +27,7 @@ export const DEFAULT_CLOSE_MARGINS: Required<CloseMargins> = {
   urgentBlocks: 36,
   finalDepth: FINAL_DEPTH,
   watchDepth: 100,
+  patienceBlocks: 36,
 };
 
 /** Blocks a funding may wait in the mempool before its maker pays more for it. */
@@ -107,8 +110,11 @@ export type ChannelView = {
   readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
-  /** Miner, where something is wrong: closes alone at once, or once it would ask for a close. */
-  readonly closesFrom?: 'now' | 'asking';
+  /**
+   * Miner, where something is wrong: closes alone at once, or once it would ask for a close; `overdue` also
+   * where both signed a close that no block holds.
+   */
+  readonly closesFrom?: 'now' | 'asking' | 'overdue';
 };
 
 export type WatchEvent =
@@ -159,11 +165,12 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
 export function checkMargins(margins: CloseMargins): Required<CloseMargins> {
   const { watchDepth = Math.max(DEFAULT_CLOSE_MARGINS.watchDepth, margins.finalDepth) } = margins;
   const { askBlocks, broadcastBlocks, urgentBlocks, finalDepth } = margins;
+  const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
   // Work that nobody is paid for would come in between otherwise, or a close without time for its fees.
   assert(0 <= urgentBlocks && urgentBlocks <= broadcastBlocks, 'urgent_within_broadcast');
   assert(broadcastBlocks <= askBlocks, 'broadcast_after_asking');
   assert(1 <= finalDepth && finalDepth <= watchDepth, 'watched_beyond_final');
-  return { askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth };
+  return { askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth, patienceBlocks };
 }
 
 /** Whether the next decision may depend on the fee rate: it is one more question to the node. */
@@ -185,7 +192,7 @@ export function wantsFeeRate(
 
 /** How long before the expiry the miner closes without being asked to. */
 function dueBlocks(margins: CloseMargins, { closesFrom }: Pick<ChannelView, 'closesFrom'>): number {
-  if (closesFrom === 'now') return Number.POSITIVE_INFINITY;
+  if (closesFrom === 'now' || closesFrom === 'overdue') return Number.POSITIVE_INFINITY;
   return closesFrom === 'asking' ? margins.askBlocks : margins.broadcastBlocks;
 }
 
@@ -336,7 +343,8 @@ function bumpCloseFee(
 ): void {
   const left = options.expiryHeight - height;
   const { close } = draft.state;
-  const dueFrom = close === undefined ? dueBlocks(options.margins, view) : options.margins.broadcastBlocks;
+  const isAgreed = close !== undefined && view.closesFrom !== 'overdue';
+  const dueFrom = isAgreed ? options.margins.broadcastBlocks : dueBlocks(options.margins, view);
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
   if (isDue) {
     const targetSatPerKvb =
@@ -366,7 +374,9 @@ function bumpCloseFee(
 /** What a replacement must beat. */
 function pendingSat({ close, childFeeSat, outputStatus }: WatchState): bigint | undefined {
   if (close === undefined) return undefined;
-  return outputStatus === 'spent_in_mempool' ? close.feeSat + childFeeSat : close.feeSat;
+  if (outputStatus === 'spent_in_mempool') return close.feeSat + childFeeSat;
+  // A close of both that no mempool has stands in the way of nothing.
+  return close.kind === 'together' ? undefined : close.feeSat;
 }
 
 /** The lowest rung of at least this rate (the highest where none is), if it pays more than what waits. */

@@ -1,4 +1,4 @@
-import type { Transaction } from 'bitcoinjs-lib';
+import { script as bitcoinScript, type Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type CloseSettlement, closeAmounts } from './amounts.ts';
@@ -106,6 +106,16 @@ export function verifyClose(
   const bytes = signatureBytes(signature);
   if (bytes === undefined || !isEcdsaSignature(digest, channelKeyOf(params, role), bytes)) {
     throw new CodedError('bad_signature', `the signature of the ${role} does not verify for this close`);
+  }
+}
+
+/** The maker's signature in a close that it completed: 64 bytes in hex. Throws `bad_signature`. */
+export function makerSignatureOf(closeTx: Transaction): string {
+  const [der] = closeTx.ins[0]?.witness ?? [];
+  try {
+    return toHex(bitcoinScript.signature.decode(der ?? new Uint8Array()).signature);
+  } catch {
+    throw new CodedError('bad_signature', 'the close has no signature of the maker');
   }
 }
 

@@ -82,6 +82,10 @@ export type LifecycleState = {
   readonly stream: StreamState;
   readonly watch: WatchState;
   readonly close: CloseRecord | undefined;
+  /** Of the newest tip that was looked at. */
+  readonly tipHeight: number | undefined;
+  /** Miner: the tip at which the common close was first asked for. */
+  readonly askedHeight: number | undefined;
   /** All work so far, as the `work` event says it; credited once the stream is open. */
   readonly workHashes: bigint;
   readonly isRefusedTooMuch: boolean;
@@ -180,6 +184,8 @@ export const UNSIGNED: LifecycleState = {
   stream: PENDING_STREAM,
   watch: watchFrom('opening', undefined),
   close: undefined,
+  tipHeight: undefined,
+  askedHeight: undefined,
   workHashes: 0n,
   isRefusedTooMuch: false,
   ackedN: -1,

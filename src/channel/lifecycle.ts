@@ -2,6 +2,7 @@ import { unreachable } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import {
   type ChannelView,
+  DEFAULT_CLOSE_MARGINS,
   type PendingClose,
   type WatchOptions,
   type WatchState,
@@ -50,6 +51,7 @@ export function transition(
   const draft: Draft = { state, effects: [] };
   applyEvent(options, draft, event, nowMs);
   deriveSteps(options, draft, nowMs);
+  if (options.role === 'miner') noteAsking(draft);
   if (isRecordChanged(state, draft.state)) draft.effects.unshift({ type: 'persist' });
   return draft;
 }
@@ -60,7 +62,11 @@ export function restoreLifecycle(
   stored: Pick<
     LifecycleState,
     'status' | 'reason' | 'fault' | 'close' | 'workHashes' | 'ackedN' | 'claimedN'
-  > & { readonly newest: StatePoint | undefined; readonly isOver?: boolean },
+  > &
+    Partial<Pick<LifecycleState, 'askedHeight'>> & {
+      readonly newest: StatePoint | undefined;
+      readonly isOver?: boolean;
+    },
   nowMs: number,
 ): LifecycleState {
   const { newest, isOver = false, ...record } = stored;
@@ -234,7 +240,8 @@ function onChain(
 ): Draft {
   const { status, close } = draft.state;
   if (status === 'proposed' || status === 'failed' || !options.hasChannel) return draft;
-  const closesFrom = closingOf(options, draft.state);
+  set(draft, { tipHeight: event.height });
+  const closesFrom = closingOf(options, draft.state, event.height);
   const view = closesFrom === undefined ? event.view : { ...event.view, closesFrom };
   const before: WatchState = { ...draft.state.watch, status, close: pendingOf(close) };
   const looked = watch(watchOptionsOf(options), before, { type: event.type, view }, event.height);
@@ -244,7 +251,10 @@ function onChain(
     else if (effect.type === 'refuse_steps') onStream(options, draft, { type: 'expiry_near' }, nowMs);
     else if (effect.type === 'status') {
       set(draft, { status: effect.status, reason: effect.reason ?? draft.state.reason });
-      if (effect.status === 'closed') onStream(options, draft, { type: 'closed' }, nowMs);
+      if (effect.status === 'closed') {
+        set(draft, { askedHeight: undefined });
+        onStream(options, draft, { type: 'closed' }, nowMs);
+      }
     } else {
       draft.effects.push(effect);
       // Also where it cannot be built: nothing more is sold to a channel that should be closed.
@@ -267,14 +277,28 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
 }
 
 /**
- * From when on the miner closes without being asked to. A proof against the maker closes at once, unless
- * that would forfeit what has not vested.
+ * From when on the miner closes without being asked to. A proof against the maker closes at once, and a
+ * close that was asked for has its time, unless that would forfeit what has not vested.
  */
-export function closingOf(options: LifecycleOptions, state: LifecycleState): ChannelView['closesFrom'] {
-  const { fault, stream } = state;
+export function closingOf(
+  { terms, margins }: LifecycleOptions,
+  { fault, stream, askedHeight }: LifecycleState,
+  height: number,
+): ChannelView['closesFrom'] {
+  const costs = forfeitsBond(terms, stream.signed?.workHashes ?? 0n);
+  const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
+  const isOverdue = askedHeight !== undefined && height - askedHeight >= patienceBlocks;
+  if (isOverdue && !costs && fault?.type !== 'suspended') return 'overdue';
   if (fault === undefined) return undefined;
-  const costs = forfeitsBond(options.terms, stream.signed?.workHashes ?? 0n);
   return fault.type === 'broken' && !costs ? 'now' : 'asking';
+}
+
+/** Where the patience with a close that was asked for, or signed, begins. */
+function noteAsking(draft: Draft): void {
+  const { link, close, askedHeight, tipHeight } = draft.state;
+  const isAsked = link?.isCloseAsked === true || close?.kind === 'together';
+  if (!isAsked || askedHeight !== undefined || isEnded(draft.state)) return;
+  set(draft, { askedHeight: tipHeight });
 }
 
 /** What is due now, and was not done before. No new obligations while there is a fault. */
@@ -393,7 +417,7 @@ export function mayPayFees(
 ): boolean {
   const { status } = state;
   if (status === 'proposed' || status === 'failed') return false;
-  const closesFrom = closingOf(options, state);
+  const closesFrom = closingOf(options, state, height);
   const view = closesFrom === undefined ? known : { ...known, closesFrom };
   return wantsFeeRate(watchOptionsOf(options), { ...state.watch, status }, view, height);
 }

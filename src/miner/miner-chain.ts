@@ -5,7 +5,14 @@ import { CodedError } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import type { ChannelView } from '../chain/watcher.ts';
-import { buildClose, type CloseSettlement, closeFeeFor, signClose } from '../channel/close.ts';
+import {
+  buildClose,
+  type CloseSettlement,
+  closeFeeFor,
+  finalizeClose,
+  makerSignatureOf,
+  signClose,
+} from '../channel/close.ts';
 import { dustSat } from '../channel/sizes.ts';
 import { finalizeState, ladderOf, stateAmounts } from '../channel/states.ts';
 import { isAtStake } from '../contract/vesting.ts';
@@ -83,14 +90,12 @@ export class MinerChain {
     if (txidOf(closeTx) !== buildClose(params, last.workHashes, feeSat, settlement).getId()) {
       throw new CodedError('bad_funding', 'the closing transaction is another one');
     }
-    const close = {
-      kind: 'together',
-      transactionHex: closeTx,
-      feeSat,
-      vsize: vsizeOfHex(closeTx),
-    } as const;
+    // Announced is not signed: what is stored, and waited for, has the signatures that were verified here.
+    const maker = makerSignatureOf(Transaction.fromHex(closeTx));
+    const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
+    const close = { kind: 'together', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
     await store.record({ type: 'close_built', close });
-    await this.#watch.broadcast(closeTx);
+    await this.#watch.broadcast(hex);
   }
 
   /**

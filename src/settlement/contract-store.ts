@@ -263,6 +263,7 @@ export abstract class ContractStore {
             ? { type: 'broken', code: 'equivocation' }
             : undefined,
         close: closeOf(channel),
+        askedHeight: channel.askedHeight,
         isOver: stored.isOver,
         newest: last && { n: last.n, workHashes: last.workHashes, paidSat: last.paidSat },
       },
@@ -335,7 +336,7 @@ export abstract class ContractStore {
     return record === undefined ? [] : [channelEntry(this.contractId, record)];
   }
 
-  #recordOf({ status, reason, close, stream }: LifecycleState): ChannelRecord | undefined {
+  #recordOf({ status, reason, close, stream, askedHeight }: LifecycleState): ChannelRecord | undefined {
     const { signed } = stream;
     if (this.assembled === undefined || signed === undefined || status === 'proposed') return undefined;
     const { txid, vout } = this.assembled.funding;
@@ -345,6 +346,7 @@ export abstract class ContractStore {
       ...{ n: signed.n, workHashes: signed.workHashes, paidSat: signed.paidSat },
       closeTx: close?.transactionHex ?? null,
       closeFeeSat: close?.feeSat ?? null,
+      ...(askedHeight === undefined ? {} : { askedHeight }),
     };
   }
 

@@ -97,23 +97,27 @@ export const CHANNEL_STATUSES = [
 ] as const;
 export type ChannelStatus = (typeof CHANNEL_STATUSES)[number];
 
-const channelCodec = object({
-  version: ['version', integer(1, 1)],
-  role: ['role', role],
-  status: ['status', oneOf(...CHANNEL_STATUSES)],
-  /** Why it is frozen, failed or closing; empty otherwise. */
-  reason: ['reason', text(300)],
-  fundingTxid: ['funding_txid', hexOf(32)],
-  fundingVout: ['funding_vout', integer(0, 0xffff_ffff)],
-  /** The newest state on disk. */
-  n: ['n', count],
-  workHashes: ['work', decimal],
-  paidSat: ['paid_sat', decimal],
-  /** The transaction that spends the channel, once there is one. */
-  closeTx: ['close_tx', nullable(hexUpTo(100_000))],
-  /** The fee of the cooperative close this side has signed. */
-  closeFeeSat: ['close_fee_sat', nullable(decimal)],
-});
+const channelCodec = object(
+  {
+    version: ['version', integer(1, 1)],
+    role: ['role', role],
+    status: ['status', oneOf(...CHANNEL_STATUSES)],
+    /** Why it is frozen, failed or closing; empty otherwise. */
+    reason: ['reason', text(300)],
+    fundingTxid: ['funding_txid', hexOf(32)],
+    fundingVout: ['funding_vout', integer(0, 0xffff_ffff)],
+    /** The newest state on disk. */
+    n: ['n', count],
+    workHashes: ['work', decimal],
+    paidSat: ['paid_sat', decimal],
+    /** The transaction that spends the channel, once there is one. */
+    closeTx: ['close_tx', nullable(hexUpTo(100_000))],
+    /** The fee of the cooperative close this side has signed. */
+    closeFeeSat: ['close_fee_sat', nullable(decimal)],
+  },
+  /** Miner: the tip at which the cooperative close was asked for. */
+  { askedHeight: ['asked_height', integer(0, 0xffff_ffff)] },
+);
 export type ChannelRecord = CodecValue<typeof channelCodec>;
 
 const deliveryCodec = object({

@@ -19,6 +19,7 @@ const MARGINS: Required<CloseMargins> = {
   urgentBlocks: 3,
   finalDepth: 3,
   watchDepth: 10,
+  patienceBlocks: 6,
 };
 const BASE = 1_000;
 const LIFE = 30;

@@ -10,7 +10,7 @@ import {
   UNSIGNED,
 } from '../../src/channel/lifecycle-state.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
-import { isAtStake } from '../../src/contract/vesting.ts';
+import { forfeitsBond, isAtStake } from '../../src/contract/vesting.ts';
 import { code } from './fixtures.ts';
 import {
   always,
@@ -86,14 +86,14 @@ describe('whatever came before', () => {
       expect(isDelivering(options, after)).toBe(false);
       const isEarly = event.type === 'tip' && EXPIRY - event.height > MARGINS.askBlocks;
       const isUntouched = before.status === 'funding' || before.status === 'open';
-      if (!isEarly || !isUntouched || closingOf(options, before) === 'now') return;
+      if (!isEarly || !isUntouched || closingOf(options, before, event.height) !== 'asking') return;
       expect(types(effects)).not.toContain('close_alone');
     });
   });
 
   it('only a proof closes at once, and only where that forfeits nothing', () => {
     always(({ options, after: { fault, stream }, after }) => {
-      const from = closingOf(options, after);
+      const from = closingOf({ ...options, margins: { ...MARGINS, patienceBlocks: 99 } }, after, EXPIRY);
       if (fault === undefined) expect(from).toBeUndefined();
       if (fault?.type === 'suspended') expect(from).toBe('asking');
       if (fault?.type !== 'broken') return;
@@ -101,6 +101,21 @@ describe('whatever came before', () => {
       const costs = isForfeited && isAtStake(options.terms, stream.signed?.workHashes ?? 0n);
       expect(from).toBe(costs ? 'asking' : 'now');
     });
+  });
+
+  it('a close that was asked for has its time, and no more: then the miner closes alone', () => {
+    let overdue = 0;
+    always(({ options, event, after, effects }) => {
+      if (event.type !== 'tip' || options.role === 'maker') return;
+      const { askedHeight, fault, stream, watch, close } = after;
+      if (askedHeight === undefined || event.height - askedHeight < MARGINS.patienceBlocks) return;
+      const isForfeited = forfeitsBond(options.terms, stream.signed?.workHashes ?? 0n);
+      const isThere = watch.outputStatus === 'unspent' && event.view.coinDepth !== undefined;
+      if (isForfeited || fault?.type === 'suspended' || !isThere || close?.kind === 'state') return;
+      overdue += 1;
+      expect(types(effects)).toContain('close_alone');
+    });
+    expect(overdue).toBeGreaterThan(10);
   });
 
   it('a proof stays, and our own fault passes', () => {

@@ -23,6 +23,7 @@ export const MARGINS = {
   urgentBlocks: 3,
   finalDepth: 3,
   watchDepth: 10,
+  patienceBlocks: 6,
 };
 export const EXPIRY = 1_040;
 export const START = 1_000;
@@ -128,8 +129,9 @@ export class Life {
   /** As if the program had ended here and started again, with what the record keeps. */
   restarted(): Life {
     const { status, reason, fault, close, workHashes, ackedN, claimedN, stream, watch } = this.state;
+    const { askedHeight } = this.state;
     const record = {
-      ...{ status, reason, close, workHashes, ackedN, claimedN },
+      ...{ status, reason, close, workHashes, ackedN, claimedN, askedHeight },
       fault: fault?.type === 'broken' ? fault : undefined,
       newest: stream.signed,
       isOver: watch.isOver,
