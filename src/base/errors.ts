@@ -152,6 +152,12 @@ export const ERROR_TABLE = {
   truc_refused: {
     hint: 'the bitcoin node takes no close: set mempooltruc=enforce, or run Bitcoin Core 28 or newer',
   },
+  chain_behind: {
+    hint: 'no bitcoin node that answers is at the best tip known; see why the others are away',
+  },
+  chain_stalled: {
+    hint: 'no bitcoin node told of a block for too long; see that one is connected, or name another in [[chain.nodes]]',
+  },
   tx_refused: { hint: 'the bitcoin node refused the transaction; see the message' },
 
   // configuration, command line

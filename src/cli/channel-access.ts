@@ -90,7 +90,8 @@ function nodeOf(
       : user !== undefined && passwordFile !== undefined
         ? { type: 'password', user, passwordFile }
         : { type: 'none' };
-  return { rpcUrl, auth, pollMs: 1_000, feeRateSatPerKvb: FALLBACK_SAT_PER_KVB };
+  const shared = { pollMs: 1_000, feeRateSatPerKvb: FALLBACK_SAT_PER_KVB, blockIntervalMs: 0 };
+  return { rpcUrl, auth, otherNodes: [], ...shared };
 }
 
 /** The channels of the ledger, read beside whoever writes it. */

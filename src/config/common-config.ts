@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ChainAuth, ChainConfig, ProxyConfig } from './config.ts';
+import type { ChainAuth, ChainConfig, ChainNodeConfig, ProxyConfig } from './config.ts';
 import { resolvePath, secretFileProblem, textFileProblem } from './secrets.ts';
 import type { HostPort } from './values.ts';
 
@@ -53,31 +53,61 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
   return { network, dataDir, log, metrics, keys: { seedFile } };
 }
 
-type ChainValues = {
+type NodeValues = {
   readonly user: string | undefined;
   readonly passwordFile: string | undefined;
   readonly cookieFile: string | undefined;
-  readonly poll: number;
-  readonly feeRate: number;
 };
 
-export function chainOf(values: ChainValues, rpcUrl: string, context: Context): ChainConfig {
-  return { rpcUrl, auth: authOf(values, context), pollMs: values.poll, feeRateSatPerKvb: values.feeRate };
+type ChainValues = NodeValues & {
+  readonly rpcUrl: string | undefined;
+  readonly poll: number;
+  readonly feeRate: number;
+  readonly blockInterval: number | undefined;
+  readonly nodes: readonly (NodeValues & { readonly rpcUrl: string })[];
+};
+
+const BLOCK_INTERVAL_MS = 600_000;
+
+/** Undefined where no node is named. */
+export function chainOf(
+  values: ChainValues,
+  network: ProxyConfig['network'],
+  context: Context,
+): ChainConfig | undefined {
+  const { rpcUrl, poll, feeRate, blockInterval, nodes } = values;
+  const own = rpcUrl === undefined ? [] : [{ rpcUrl, auth: authOf(values, 'chain', context) }];
+  const others = nodes.map((node, index): ChainNodeConfig => {
+    const auth = authOf(node, `chain.nodes.${index}`, context);
+    return { rpcUrl: node.rpcUrl, auth };
+  });
+  const [first, ...otherNodes] = [...own, ...others];
+  for (const [index, { rpcUrl: url }] of others.entries()) {
+    if ([...own, ...others.slice(0, index)].some((each) => each.rpcUrl === url))
+      context.refuse(`chain.nodes.${index}.rpc_url`, 'is named twice: one node is no second way out');
+  }
+  if (first === undefined) return undefined;
+  const blockIntervalMs = blockInterval ?? (network === 'regtest' ? 0 : BLOCK_INTERVAL_MS);
+  return { ...first, otherNodes, pollMs: poll, feeRateSatPerKvb: feeRate, blockIntervalMs };
 }
 
-function authOf(values: ChainValues, context: Context): ChainAuth {
+function authOf(values: NodeValues, path: string, context: Context): ChainAuth {
   const { user, passwordFile, cookieFile } = values;
   if (cookieFile !== undefined) {
     if (passwordFile !== undefined || user !== undefined) {
-      context.refuse('chain.cookie_file', 'and chain.user with password_file exclude each other');
+      context.refuse(`${path}.cookie_file`, `and ${path}.user with password_file exclude each other`);
     }
     return { type: 'cookie', cookieFile: context.path(cookieFile) };
   }
   if (user === undefined && passwordFile === undefined) return { type: 'none' };
   if (user === undefined || passwordFile === undefined) {
-    const missing = user === undefined ? 'chain.user' : 'chain.password_file';
+    const missing = user === undefined ? `${path}.user` : `${path}.password_file`;
     context.refuse(missing, 'is missing: user and password_file belong together');
     return { type: 'none' };
   }
-  return { type: 'password', user, passwordFile: context.secretFile('chain.password_file', passwordFile) };
+  return {
+    type: 'password',
+    user,
+    passwordFile: context.secretFile(`${path}.password_file`, passwordFile),
+  };
 }

@@ -1,4 +1,4 @@
-import { option, optional, section } from './options.ts';
+import { option, optional, required, section, tables } from './options.ts';
 import { choice, DURATION, FEE_RATE, HTTP_URL, LISTEN, listOf, PATH, SECRET_PATH, TEXT } from './values.ts';
 
 export const NETWORK = option(choice('mainnet', 'testnet', 'signet', 'regtest'), 'mainnet', {
@@ -17,7 +17,7 @@ export const FEE_RATE_OPTION = option(FEE_RATE, '5 sat/vB', {
   doc: 'Fee rate of a transaction where the bitcoin node has no estimate.',
 });
 
-export const CHAIN_ACCESS = {
+const NODE_ACCESS = {
   user: optional(TEXT, 'sharestream', {
     doc: 'User name at the bitcoin node, together with password_file.',
   }),
@@ -29,12 +29,28 @@ export const CHAIN_ACCESS = {
     secret: true,
     doc: "The bitcoin node's cookie file, instead of user and password_file. Read again at each connection.",
   }),
+} as const;
+
+export const CHAIN_ACCESS = {
+  ...NODE_ACCESS,
   poll: option(DURATION, '5s', {
     min: '100ms',
     max: '10m',
     doc: 'How often the bitcoin node is asked for a new block.',
   }),
   feeRate: FEE_RATE_OPTION,
+  blockInterval: optional(DURATION, '10m', {
+    max: '1h',
+    doc: 'Time between blocks, by which it is told that no node hears of new ones. 0s: never. Default: 10m, on regtest 0s.',
+  }),
+  nodes: tables(
+    'Further bitcoin nodes, better on other machines and networks. Each transaction goes to all, the best tip of any counts.',
+    0,
+    {
+      rpcUrl: required(HTTP_URL, 'http://192.0.2.7:8332', { doc: 'JSON-RPC of the node.' }),
+      ...NODE_ACCESS,
+    },
+  ),
 } as const;
 
 export const RPC_URL = {

@@ -218,12 +218,16 @@ export type StakesConfig = {
   readonly returnsBonds: boolean;
 };
 
-export type ChainConfig = {
-  readonly rpcUrl: string;
-  readonly auth: ChainAuth;
+export type ChainNodeConfig = { readonly rpcUrl: string; readonly auth: ChainAuth };
+
+/** The first node, which has the wallet where a node has it, and how all are used. */
+export type ChainConfig = ChainNodeConfig & {
+  readonly otherNodes: readonly ChainNodeConfig[];
   readonly pollMs: number;
-  /** Where the node has no estimate. */
+  /** Where no node has an estimate. */
   readonly feeRateSatPerKvb: number;
+  /** 0: heights are never projected. */
+  readonly blockIntervalMs: number;
 };
 
 export type WalletConfig =

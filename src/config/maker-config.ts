@@ -37,7 +37,8 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       bindingScriptHex: policy.bindingScript,
       stakes: stakesOf(policy, context),
     },
-    chain: chainOf(values.chain, values.chain.rpcUrl, context),
+    // Its first node has a default.
+    chain: chainOf(values.chain, values.network, context)!,
     wallet: walletOf(values, context),
   };
 }

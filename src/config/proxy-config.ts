@@ -19,9 +19,8 @@ type ProxyValues = Values<typeof PROXY_OPTIONS>;
 /** From checked single values to the configuration, with the relations between them. */
 export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfig {
   const { failover, split } = values;
-  const chain =
-    values.chain.rpcUrl === undefined ? undefined : chainOf(values.chain, values.chain.rpcUrl, context);
   const common = commonOf(values, context);
+  const chain = chainOf(values.chain, values.network, context);
   return {
     ...common,
     closeDir: context.path(values.closeDir ?? join(common.dataDir, 'close')),
@@ -75,7 +74,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
       context.refuse(path, 'is missing: contract.enabled needs it');
     }
   }
-  if (values.chain.rpcUrl === undefined)
+  if (values.chain.rpcUrl === undefined && values.chain.nodes.length === 0)
     context.refuse('chain.rpc_url', 'is missing: contract.enabled needs it');
   const { makerUrl, makerNodeId, price, workTotal } = contract;
   if (makerUrl === undefined || makerNodeId === undefined || price === undefined) return undefined;

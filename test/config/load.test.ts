@@ -137,9 +137,26 @@ describe('loadConfig', () => {
     expect(config.chain).toEqual({
       rpcUrl: 'http://127.0.0.1:18443',
       auth: { type: 'none' },
+      otherNodes: [],
       pollMs: 5000,
       feeRateSatPerKvb: 5000,
+      blockIntervalMs: 600_000,
     });
+  });
+
+  it('takes several bitcoin nodes, each with its own access, and projects no heights on regtest', () => {
+    const nodes = '[[chain.nodes]]\nrpc_url = "http://192.0.2.7:8332"\ncookie_file = "c"\n';
+    const { chain } = loadConfig('proxy', input(`${CONTRACT}${nodes}`));
+    expect(chain?.rpcUrl).toBe('http://127.0.0.1:18443');
+    expect(chain?.otherNodes).toMatchObject([
+      { rpcUrl: 'http://192.0.2.7:8332', auth: { type: 'cookie' } },
+    ]);
+    const alone = CONTRACT.replace(/rpc_url.*\n/, '') + nodes;
+    expect(loadConfig('proxy', input(alone)).chain).toMatchObject({
+      ...{ rpcUrl: 'http://192.0.2.7:8332', auth: { type: 'cookie' }, otherNodes: [] },
+    });
+    const regtest = loadConfig('proxy', input(`network = "regtest"\n${CONTRACT}`));
+    expect(regtest.chain?.blockIntervalMs).toBe(0);
   });
 
   it('orders fallbacks by priority', () => {
@@ -260,6 +277,10 @@ worker = "w"
     [
       `${CONTRACT}user = "u"\ncookie_file = "c"\n`,
       'chain.cookie_file and chain.user with password_file exclude each other',
+    ],
+    [
+      `${CONTRACT}[[chain.nodes]]\nrpc_url = "http://127.0.0.1:18443"\n`,
+      'chain.nodes.0.rpc_url is named twice: one node is no second way out',
     ],
   ])('refuse %j', (text, problem) => {
     expect(problemsOf('proxy', input(text)).map((item) => item.text)).toContain(problem);
