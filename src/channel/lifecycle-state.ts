@@ -33,6 +33,11 @@ export type LifecycleStatus = (typeof LIFECYCLE_STATUSES)[number];
  */
 export type Fault = { readonly type: 'suspended' | 'broken'; readonly code: string };
 
+/** True of a fault that is over once a block comes; it hinders no disk, and gives way to one that does. */
+export function isStall(fault: Fault | undefined): boolean {
+  return fault?.type === 'suspended' && fault.code === 'chain_stalled';
+}
+
 /** The transaction that ends the channel, as far as this side has it. */
 export type CloseRecord = {
   readonly kind: PendingClose['kind'];
@@ -148,7 +153,8 @@ export type LifecycleEvent =
   /** A complete transaction that ends the channel; before it is broadcast. */
   | { readonly type: 'close_built'; readonly close: CloseRecord & { readonly transactionHex: string } }
   | { readonly type: 'suspended'; readonly code: string }
-  | { readonly type: 'resumed' }
+  /** What suspended it has passed: whatever it was, or only a fault of this code. */
+  | { readonly type: 'resumed'; readonly code?: string }
   /** Signed proof against the other side, stored with this event. */
   | { readonly type: 'broken'; readonly code: string }
   | { readonly type: 'tick' };

@@ -20,6 +20,7 @@ import { forfeitsBond } from '../contract/vesting.ts';
 import {
   ACCEPTED_IN,
   type CloseRecord,
+  isStall,
   type LifecycleEffect,
   type LifecycleEvent,
   type LifecycleOptions,
@@ -112,7 +113,7 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'broken':
       return onFault(draft, event);
     case 'resumed':
-      return draft.state.fault?.type === 'suspended' ? set(draft, { fault: undefined }) : draft;
+      return onResumed(draft, event.code);
     case 'work':
     case 'state_stored':
     case 'state_acked':
@@ -147,13 +148,20 @@ function setLink(draft: Draft, change: Partial<LinkState>): Draft {
   return link === undefined ? draft : set(draft, { link: { ...link, ...change } });
 }
 
+function onResumed(draft: Draft, code: string | undefined): Draft {
+  const { fault } = draft.state;
+  const isOver = fault?.type === 'suspended' && (code === undefined || code === fault.code);
+  return isOver ? set(draft, { fault: undefined }) : draft;
+}
+
 /** A proof against the other side outlives our own faults; the first is the one that is stored. */
 function onFault(
   draft: Draft,
   { type, code }: Extract<LifecycleEvent, { readonly type: 'suspended' | 'broken' }>,
 ): Draft {
   const { fault } = draft.state;
-  const isKept = fault !== undefined && (type === 'suspended' || fault.type === 'broken');
+  const isKept =
+    fault !== undefined && !isStall(fault) && (type === 'suspended' || fault.type === 'broken');
   return set(draft, { fault: isKept ? fault : { type, code }, signingN: undefined });
 }
 

@@ -4,6 +4,7 @@ import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
+import type { ChainClock } from '../chain/chain-clock.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
@@ -48,6 +49,7 @@ export type ContractRunnerDeps = {
   readonly externalSigning?: ExternalSigning;
   /** See `MinerContractDeps`. */
   readonly ladders?: LadderWriter;
+  readonly chainClock?: ChainClock;
   readonly onStatus: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
 };

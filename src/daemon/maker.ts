@@ -6,8 +6,6 @@ import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
-import type { ChainSource } from '../chain/source.ts';
-import { TrucWatch } from '../chain/truc.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
@@ -22,10 +20,18 @@ import { Maker } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
-import { chainSource, fundingWallet } from '../operator/chain-access.ts';
+import { fundingWallet } from '../operator/chain-access.ts';
 import { PeerServer } from '../peer/transport.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
+import {
+  type ChainPart,
+  chainCheck,
+  chainSources,
+  chainStatus,
+  startChain,
+  stopChain,
+} from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { ledgerCheck } from './proxy.ts';
@@ -63,9 +69,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   );
   const ledger = crash.ledger(opened);
   const kernel = createKernel(LIMITS.batchShares);
-  const chain = chainSource(config.network, config.chain, log);
-  const truc = new TrucWatch();
-  truc.watch(chain, log.child({ part: 'chain' }));
+  const part = startChain(config.network, config.chain, log);
+  const { chain } = part;
   const maker = new Maker(
     {
       ...config.peer.listen,
@@ -91,15 +96,15 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
-  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger));
+  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger, part));
   observe = metrics.observe;
   const port = await maker.start();
   const ops = new OpsServer(
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: { ledger: () => ledgerCheck(ledger, clock), chain: () => chainCheck(chain) },
-      status: () => makerStatus(maker, truc, config),
+      checks: { ledger: () => ledgerCheck(ledger, clock), chain: () => chainCheck(part) },
+      status: () => makerStatus(maker, config, part),
       actions: makerChannelActions(maker),
     },
   );
@@ -112,23 +117,24 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
     close: async () => {
       await maker.close();
-      chain.close();
+      stopChain(part);
       await ledger.close();
       await ops.close();
     },
   };
 }
 
-function makerStatus(maker: Maker, truc: TrucWatch, { network }: MakerConfig): object {
+function makerStatus(maker: Maker, { network }: MakerConfig, part: ChainPart): object {
   return {
     version: VERSION,
     role: 'maker',
     node_id: maker.nodeId,
     network,
-    bitcoin_node: { truc: truc.policy },
+    bitcoin_node: { truc: part.truc.policy },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
     contracts: maker.status,
+    chain: chainStatus(part),
   };
 }
 
@@ -161,17 +167,8 @@ function policyOf({ network, policy }: MakerConfig): MakerPolicy {
   };
 }
 
-async function chainCheck(chain: ChainSource): Promise<true | string> {
-  try {
-    await chain.tip();
-    return true;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
 /** Where each metric of the maker is read at a scrape. */
-function makerSources(maker: Maker, ledger: Ledger): MetricSources<'maker'> {
+function makerSources(maker: Maker, ledger: Ledger, part: ChainPart): MetricSources<'maker'> {
   const count = (values: readonly string[]): Record<string, number> => {
     const counts: Record<string, number> = {};
     for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
@@ -179,6 +176,7 @@ function makerSources(maker: Maker, ledger: Ledger): MetricSources<'maker'> {
   };
   return {
     ...ledgerSources(ledger),
+    ...chainSources(part),
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
     contract_state: () => count(maker.status.map((row) => row.stream)),
     contract_delivered_work_hashes_total: () =>

@@ -2,16 +2,18 @@ import type { MetricSources } from '../metrics/metrics.ts';
 import { braidpoolSources } from '../mining/braidpool-view.ts';
 import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mining/destination-status.ts';
 import type { Destination } from '../upstream/destination.ts';
+import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { ledgerSources, limitSum } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger } = facts;
+  const { mining, meters, ledger, chain } = facts;
   const { server, engine } = mining;
   return {
     ...ledgerSources(ledger),
+    ...(chain === undefined ? {} : chainSources(chain)),
     ...downstreamSources(facts),
     shares_submitted_total: () => server.stats.sharesSubmitted,
     shares_accepted_total: () => server.stats.sharesAccepted,

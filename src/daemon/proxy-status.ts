@@ -2,7 +2,7 @@ import { toHex } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
 import { formatSi } from '../base/units.ts';
 import { VERSION } from '../base/version.ts';
-import type { TrucPolicy, TrucWatch } from '../chain/truc.ts';
+import type { TrucPolicy } from '../chain/truc.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
@@ -15,6 +15,7 @@ import { withoutContract } from '../mining/work-routes.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
+import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
@@ -29,8 +30,7 @@ export type ProxyParts = {
   readonly clock: Clock;
   readonly signer: SeedSigner;
   readonly contracts: RunningContracts;
-  /** Of the node that contracts ask; unknown without one. */
-  readonly truc: TrucWatch;
+  readonly chain?: ChainPart;
 };
 
 /** Sessions listed on the status page; the rest is only counted. */
@@ -65,6 +65,8 @@ export type ProxyStatus = {
   readonly contracts: readonly ContractStatus[];
   /** Work that is delivered and not signed for, over all contracts. */
   readonly exposure_sat: bigint;
+  /** Null without a contract. */
+  readonly chain: ChainStatus | null;
   readonly last_peer_error: string | null;
 };
 
@@ -81,7 +83,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     role: 'proxy',
     node_id: toHex(nodeIdBytes(facts.signer)),
     network: config.network,
-    bitcoin_node: { truc: facts.truc.policy },
+    bitcoin_node: { truc: facts.chain?.truc.policy ?? 'unknown' },
     sessions: server.sessionCount,
     destination: mining.destination,
     hashrate: { text: formatSi(rate, 'H/s'), hashes_per_second: rate },
@@ -101,6 +103,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     contract: contracts[0] ?? null,
     contracts,
     exposure_sat: facts.contracts.exposureSat,
+    chain: facts.chain === undefined ? null : chainStatus(facts.chain),
     last_peer_error: lastPeerError(facts.contracts) ?? null,
   };
 }

@@ -7,8 +7,6 @@ import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
-import type { ChainSource } from '../chain/source.ts';
-import { TrucWatch } from '../chain/truc.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, ProxyConfig } from '../config/config.ts';
@@ -23,7 +21,6 @@ import { createMetrics } from '../metrics/metrics.ts';
 import type { MinerStatus } from '../miner/miner-contract.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
-import { chainSource } from '../operator/chain-access.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { LadderWriter } from '../settlement/ladder-writer.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
@@ -32,6 +29,7 @@ import { jobDocumentId } from '../work/evidence.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
+import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { proxySources } from './proxy-metrics.ts';
@@ -84,9 +82,11 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  const truc = new TrucWatch();
+  // Only a contract needs the chain.
+  const chain = config.contract && config.chain && startChain(config.network, config.chain, log);
   const facts: ProxyParts = {
-    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts, truc },
+    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts },
+    ...(chain === undefined ? {} : { chain }),
   };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
@@ -95,7 +95,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: readyChecks(mining, ledger, contracts),
+      checks: readyChecks(facts),
       status: () => proxyStatus(facts),
       views: { dag: () => mining.braidpoolNodes.map(({ newest }) => newest) },
       actions: proxyChannelActions(contracts),
@@ -103,7 +103,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   );
   const httpAt = await ops.start();
   const ladders = ladderWriter(config, log);
-  const chain = await serveContract(facts, crash, ladders, log);
+  await serveContract(facts, crash, ladders, log);
   await mining.start();
   return {
     ready: {
@@ -116,7 +116,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       await mining.stop();
       await contracts.stop();
       await ladders.idle();
-      chain?.close();
+      stopChain(chain);
       await ledger.close();
       await ops.close();
     },
@@ -132,26 +132,23 @@ function ladderWriter({ closeDir }: ProxyConfig, log: Logger): LadderWriter {
   return new LadderWriter(closeDir, { clock, timers, log: limited(log, LADDER_WARN_MS, clock) });
 }
 
-/** The contract of the configuration, if it has one. @returns the node that it asks, to be closed after it */
+/** The contract of the configuration, if it has one. */
 async function serveContract(
   facts: ProxyParts,
   crash: CrashPoint,
   ladders: LadderWriter,
   log: Logger,
-): Promise<ChainSource | undefined> {
-  const { config, contracts, mining, work, ledger, signer, truc } = facts;
-  if (config.contract === undefined || config.chain === undefined) return undefined;
-  const chain = chainSource(config.network, config.chain, log);
-  truc.watch(chain, log.child({ part: 'chain' }));
+): Promise<void> {
+  const { config, contracts, mining, work, ledger, signer, chain } = facts;
+  if (config.contract === undefined || chain === undefined) return;
   const onStatus = contractListener(mining, work, config, config.contract);
   const { side } = await contracts.start(config.network, config.contract, {
-    ...{ ledger, chain, signer, clock, timers, random: systemRandom, onStatus, ladders },
+    ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, onStatus, ladders },
     log: log.child({ part: 'contract' }),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
   onStatus(side.status);
-  return chain;
 }
 
 /** Tells mining what a contract wants: its work is that of the destination for contracts. */
@@ -204,8 +201,9 @@ function addressText({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function readyChecks(mining: Mining, ledger: Ledger, contracts: RunningContracts) {
+function readyChecks({ mining, ledger, contracts, chain }: ProxyParts) {
   return {
+    ...(chain === undefined ? {} : { chain: () => chainCheck(chain) }),
     ledger: () => ledgerCheck(ledger, clock),
     upstream: () => mining.destinations.some(({ health }) => health.isUp) || 'no destination is up',
     channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,

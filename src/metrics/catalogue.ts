@@ -410,12 +410,34 @@ export const CATALOGUE = {
   },
   chain_tip_height: {
     type: 'gauge',
-    help: 'Height of the best block the bitcoin node knows.',
+    help: 'Height of the best block that any bitcoin node knows.',
+    roles: BOTH,
+  },
+  chain_projected_height: {
+    type: 'gauge',
+    help: 'Height that the chain must have by the clock; that of the tip where nothing is projected.',
     roles: BOTH,
   },
   chain_tip_age_seconds: {
     type: 'gauge',
-    help: 'Time since the bitcoin node last told of a new tip.',
+    help: 'Time since any bitcoin node told of a higher tip.',
+    roles: BOTH,
+  },
+  chain_stalled: {
+    type: 'gauge',
+    help: '1 while no bitcoin node hears of blocks for longer than can be chance: no new work is delivered.',
+    roles: BOTH,
+  },
+  chain_node_up: {
+    type: 'gauge',
+    help: '1 while a bitcoin node answers, is on the right chain and neither catches up nor stands still.',
+    labels: ['node'],
+    roles: BOTH,
+  },
+  chain_node_height: {
+    type: 'gauge',
+    help: 'Height of the last block that a bitcoin node told of.',
+    labels: ['node'],
     roles: BOTH,
   },
   limit_hits_total: {

@@ -55,6 +55,11 @@ export class MinerChain {
     await this.#watch.look(tip);
   }
 
+  /** The deadline came by the clock, and no node says anything else. */
+  async onClock(height: number): Promise<void> {
+    await this.#watch.lookByClock(height);
+  }
+
   /** Both sides broadcast: who is first does not matter. */
   async broadcastFunding(): Promise<void> {
     await this.#watch.broadcastFunding();

@@ -3,6 +3,8 @@ import { backoffMs } from '../base/backoff.ts';
 import { sleep, type Timer } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
+import type { ChainStanding } from '../chain/chain-clock.ts';
+import { isDueByClock } from '../chain/projection.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { signAck } from '../channel/states.ts';
 import { exposureSat, unsignedWork } from '../contract/stream.ts';
@@ -60,6 +62,7 @@ export class MinerContract {
   #feed: MinerFeed | undefined;
   #lastError: string | undefined;
   #stopTip: (() => void) | undefined;
+  #stopClock: (() => void) | undefined;
   #timer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
@@ -84,6 +87,7 @@ export class MinerContract {
       this.#tip = tip;
       this.#lookAtChain();
     });
+    this.#stopClock = this.#deps.chainClock?.watch((standing) => this.#onStanding(standing));
     this.#timer = this.#deps.timers.every(1_000, () => {
       if (this.#store?.stream.opened) this.#store.apply({ type: 'tick' });
     });
@@ -147,6 +151,7 @@ export class MinerContract {
   async stop(): Promise<void> {
     this.#abort.abort();
     this.#stopTip?.();
+    this.#stopClock?.();
     this.#timer?.cancel();
     this.#peer?.close();
     await this.#loop;
@@ -418,6 +423,24 @@ export class MinerContract {
         this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
         this.#notify();
       });
+  }
+
+  /** No new work while the chain stands still; and its deadline comes by the clock where no node is left. */
+  #onStanding(standing: ChainStanding): void {
+    const { expiryHeight } = this.#options.terms;
+    const broadcastHeight = expiryHeight - this.#options.margins.broadcastBlocks;
+    this.#store!.setStalled(standing.isStalled);
+    this.#notify();
+    if (!isDueByClock(standing, broadcastHeight)) return;
+    this.#chainSerial
+      .run(() => this.#onChain!.onClock(standing.projectedHeight!))
+      .then(
+        () => this.#notify(),
+        (error: unknown) => {
+          if (!(error instanceof CodedError)) throw error;
+          this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing by the clock failed');
+        },
+      );
   }
 
   /** `channel.ready`: both have to see the funding. */

@@ -1,4 +1,5 @@
 import type { Clock, Random, Timers } from '../base/clock.ts';
+import type { ChainClock } from '../chain/chain-clock.ts';
 import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -68,6 +69,8 @@ export type MinerContractDeps = OpeningDeps & {
   readonly connect?: typeof connectPeer;
   /** Keeps the newest state where a closer without ledger and keys finds it. */
   readonly ladders?: Pick<LadderWriter, 'write'>;
+  /** Tells when the chain stands still; without it heights are only what nodes say. */
+  readonly chainClock?: ChainClock;
 };
 
 export type MinerStatus = {

@@ -218,7 +218,7 @@ export class MinerStore extends ContractStore {
     const check = {
       ...{ ledger, stream: this.contractId, params: this.assembled.params, durableSeq: this.own.seq },
       jobBody: (jobId: JobId) => ledger.get(JOB_KIND, jobDocumentId(jobId)),
-      write: (entries: readonly LedgerEntry[]) => this.write(entries),
+      write: (entries: readonly LedgerEntry[]) => this.write(entries, true),
     };
     return this.commitments.countersign(offer, state, check, signer);
   }

@@ -2,8 +2,14 @@ import type { Transaction } from 'bitcoinjs-lib';
 import { unreachable } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { type CodedError, codeOf } from '../base/errors.ts';
-import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
-import type { ChannelView } from '../chain/watcher.ts';
+import {
+  type ChainSource,
+  type ChainTip,
+  FALLBACK_SAT_PER_KVB,
+  optional,
+  type Spender,
+} from '../chain/source.ts';
+import type { ChannelView, OutputStatus } from '../chain/watcher.ts';
 import { mayPayFees } from '../channel/lifecycle.ts';
 import { boundedRate } from '../channel/sizes.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -41,6 +47,19 @@ const URGENT_TARGET_BLOCKS = 2;
 const SEARCHED_BLOCKS = 288;
 /** Searched again at each look: a reorganisation moves a transaction to a block below one seen before. */
 const SEARCHED_AGAIN = 6;
+
+const UNSEEN = {
+  ...{ isOurs: false, canResend: false, satPerKvb: FALLBACK_SAT_PER_KVB, ladder: [], refundVsize: 0 },
+  ...{ coinDepth: undefined, spendDepth: undefined },
+} satisfies ChannelView;
+
+/** A view of what was last seen. */
+const LAST_SEEN: Readonly<Record<OutputStatus, ChannelView>> = {
+  unspent: { ...UNSEEN, coinDepth: 1 },
+  spent_in_mempool: { ...UNSEEN, spendDepth: 0 },
+  spent_in_block: { ...UNSEEN, spendDepth: 1 },
+  missing: UNSEEN,
+};
 
 /**
  * Brings one channel and the chain together: looks with the own node, lets the contract's machine decide, and
@@ -85,6 +104,23 @@ export class ChannelWatch {
       if (!effects.some(({ type }) => type === 'send_funding')) return;
       canResend = false;
     }
+  }
+
+  /**
+   * Looks at a height that the clock tells and no node: what no node answers either is as it was last seen.
+   * What is due is broadcast, again each time, until a node takes it.
+   */
+  async lookByClock(height: number): Promise<void> {
+    const { status, watch } = this.#store.state;
+    if (this.#store.channel === undefined || status === 'failed' || watch.isOver) return;
+    const tip = { height, hash: '', timeSeconds: 0 };
+    const asked = await optional(
+      () => this.#view(tip, { canResend: false, isForced: true }),
+      this.#unanswered('no node'),
+    );
+    const view = asked ?? { ...LAST_SEEN[watch.outputStatus], ...this.#side.details() };
+    const effects = await this.#store.record({ type: 'tip', height, view });
+    for (const effect of effects) await this.#follow(effect);
   }
 
   /** Both sides broadcast: who is first does not matter. */

@@ -6,6 +6,7 @@ import type { WatchEffect } from '../chain/watcher.ts';
 import { isSpent, restoreLifecycle, transition } from '../channel/lifecycle.ts';
 import {
   type CloseRecord,
+  isStall,
   type LifecycleEffect,
   type LifecycleEvent,
   type LifecycleOptions,
@@ -124,10 +125,10 @@ export abstract class ContractStore {
     return verified !== undefined && verified.n > (last?.n ?? -1) ? verified : last;
   }
 
-  /** Why no new promise is made. */
+  /** Why no new promise is made, and nothing taken; a chain that stands still is not such a reason. */
   get frozen(): CodedError | undefined {
     const { fault } = this.#state;
-    if (fault === undefined) return undefined;
+    if (fault === undefined || isStall(fault)) return undefined;
     return fault.type === 'broken'
       ? new CodedError('equivocation', 'two contents for one state')
       : new CodedError('channel_frozen', fault.code);
@@ -161,7 +162,7 @@ export abstract class ContractStore {
     return this.#queue.run(async () => {
       const { state, effects } = this.#step(event);
       if (entries.length > 0 || effects[0]?.type === 'persist') {
-        await this.write([...entries, ...this.#channelEntries(state)]);
+        await this.write([...entries, ...this.#channelEntries(state)], event.type === 'state_stored');
       }
       onDisk();
       // Once more: the chain may have had its say while this was written.
@@ -194,6 +195,13 @@ export abstract class ContractStore {
     const isNew = this.#state.fault === undefined;
     this.apply({ type: 'suspended', code: codeOf(reason.cause ?? reason) });
     if (isNew) this.#logFault(reason);
+  }
+
+  /** No node hears of blocks, or one does again: no new promise in between. */
+  setStalled(isStalled: boolean): void {
+    const code = 'chain_stalled';
+    if (isStalled) this.suspend(new CodedError(code));
+    else if (isStall(this.#state.fault)) void this.record({ type: 'resumed', code });
   }
 
   /** Two contents for one number, both well signed: kept as proof. Throws `equivocation`. */
@@ -282,9 +290,12 @@ export abstract class ContractStore {
     if (this.#state.fault?.type === 'broken') this.assertThawed();
   }
 
-  /** Throws `channel_frozen`, and `overload` with nothing changed. */
-  protected async write(entries: readonly LedgerEntry[]): Promise<void> {
-    this.assertThawed();
+  /**
+   * Throws `channel_frozen`, and `overload` with nothing changed.
+   * @param isPay for work that was delivered: it is taken also while the chain stands still
+   */
+  protected async write(entries: readonly LedgerEntry[], isPay = false): Promise<void> {
+    if (!isPay || !isStall(this.#state.fault)) this.assertThawed();
     await this.#append(entries);
   }
 

@@ -16,7 +16,7 @@ import {
   always,
   built,
   EXPIRY,
-  type Life,
+  Life,
   MARGINS,
   optionsFor,
   RUNS,
@@ -125,6 +125,22 @@ describe('whatever came before', () => {
         expect(after.fault).toBeUndefined();
       if (event.type === 'resumed') expect(after.fault?.type).not.toBe('suspended');
     });
+  });
+
+  it('a chain that stands still passes by itself, and only that; a lasting fault takes its place', () => {
+    const fault = (events: readonly LifecycleEvent[]): string | undefined => {
+      const life = new Life(optionsFor('miner'));
+      life.run(events);
+      return life.state.fault?.code;
+    };
+    const stalled = { type: 'suspended', code: 'chain_stalled' } as const;
+    const failed = { type: 'suspended', code: 'ledger_io' } as const;
+    const again = { type: 'resumed', code: 'chain_stalled' } as const;
+    expect(fault([stalled])).toBe('chain_stalled');
+    expect(fault([stalled, again])).toBeUndefined();
+    expect(fault([stalled, failed, again])).toBe('ledger_io');
+    expect(fault([failed, stalled, again])).toBe('ledger_io');
+    expect(fault([stalled, { type: 'broken', code: 'equivocation' }, again])).toBe('equivocation');
   });
 
   it('an event is taken where the table says so, and refused with wrong_status elsewhere', () => {

@@ -17,7 +17,7 @@ import {
   type TermsV1or2,
 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
-import { DevnetChain } from '../../src/devnet/chain/chain.ts';
+import { DevnetChain, type PremineOutput } from '../../src/devnet/chain/chain.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
@@ -25,7 +25,11 @@ import { silentLogger } from '../../src/log/logger.ts';
 import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
-import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
+import {
+  MinerContract,
+  type MinerContractDeps,
+  type MinerContractOptions,
+} from '../../src/miner/miner-contract.ts';
 import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
 import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
@@ -122,7 +126,10 @@ export type WorldOptions = {
 /** A chain, a maker and a miner with a contract between them, over real TLS on loopback. */
 export class World {
   readonly chain: DevnetChain;
+  readonly premine: readonly PremineOutput[];
   readonly source: ChainSource;
+  /** Instead of what the miner has otherwise. */
+  minerDeps: Partial<MinerContractDeps> = {};
   readonly minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest' });
   readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
   readonly minerStore = new MemoryLedger();
@@ -146,13 +153,14 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.#options = options;
     const walletOf = (signer: SeedSigner): string => toHex(p2wpkhScript(signer.publicKey('wallet')));
+    this.premine = [
+      { scriptHex: walletOf(this.makerSigner), valueSat: 10_000_000n },
+      { scriptHex: walletOf(this.makerSigner), valueSat: 5_000_000n },
+      { scriptHex: walletOf(this.minerSigner), valueSat: 300_000n },
+    ];
     this.chain = new DevnetChain(
       {
-        premine: [
-          { scriptHex: walletOf(this.makerSigner), valueSat: 10_000_000n },
-          { scriptHex: walletOf(this.makerSigner), valueSat: 5_000_000n },
-          { scriptHex: walletOf(this.minerSigner), valueSat: 300_000n },
-        ],
+        premine: this.premine,
       },
       { clock: systemClock },
     );
@@ -272,6 +280,7 @@ export class World {
         ...this.#externalSigning,
         ...(this.#options.ladders === undefined ? {} : { ladders: this.#options.ladders }),
         log: silentLogger,
+        ...this.minerDeps,
       },
     );
     await this.miner.start();
