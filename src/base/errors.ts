@@ -125,6 +125,7 @@ export const ERROR_TABLE = {
   unknown_peer: { rpc: -32002, hint: 'this node key is not on the list of peers; add it to [peers]' },
   protocol: { rpc: -32600, hint: 'the message does not have the agreed shape' },
   wrong_chain: { rpc: -32003, hint: 'the peer is on another network' },
+  too_often: { rpc: -32006, hint: 'the peer asks for more than its budget; it is refused, then cut off' },
   unsupported: { rpc: -32004, hint: 'the peer requires a feature this program does not have' },
   bad_sequence: {
     rpc: -32005,

@@ -51,6 +51,12 @@ export const LIMITS = {
   refusedRanges: 4096,
   /** Blobs given back at once, newest contracts first; of 10 kB each they fill half a line. */
   peerBlobs: 50,
+  /** Characters of a blob that is kept for a peer: 64 KiB in base64. */
+  peerBlobChars: 87_376,
+  /** Times that the blob of a contract may be replaced; honest peers do so once a connection. */
+  peerBlobsPerMinute: 1,
+  /** Requests of a connection beyond one of its budgets, in a minute, before it is ended. */
+  peerOverruns: 16,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */

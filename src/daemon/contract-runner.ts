@@ -26,6 +26,7 @@ import { type ContractReport, contractReport } from '../operator/contract-report
 import type { connectPeer } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
 
@@ -48,6 +49,7 @@ export type ContractRunnerDeps = {
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
   /** See `MinerContractDeps`. */
+  readonly blobFiles?: BlobFiles;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
   readonly onStatus: (status: MinerStatus) => void;

@@ -23,6 +23,7 @@ import { createMetrics, type MetricObservers, type MetricSources } from '../metr
 import { fundingWallet } from '../operator/chain-access.ts';
 import { PeerServer } from '../peer/transport.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
+import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import {
   type ChainPart,
@@ -91,6 +92,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
+      blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },
@@ -192,5 +194,6 @@ function makerSources(maker: Maker, ledger: Ledger, part: ChainPart): MetricSour
     }),
     market_peer_up: () => maker.status.filter((row) => row.connected).length,
     market_protocol_errors_total: () => maker.stats.refused,
+    limit_hits_total: () => maker.stats.limitHits,
   };
 }

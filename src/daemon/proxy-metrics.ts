@@ -9,7 +9,7 @@ import { ledgerSources, limitSum } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger, chain } = facts;
+  const { mining, meters, ledger, chain, contracts } = facts;
   const { server, engine } = mining;
   return {
     ...ledgerSources(ledger),
@@ -25,7 +25,10 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
     ...upstreamSources(facts),
     ...contractSources(facts),
     limit_hits_total: () =>
-      limitSum(server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits),
+      limitSum(
+        ...[server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits],
+        ...contracts.all.map(({ side }) => side.stats.limitHits),
+      ),
     errors_total: () => server.stats.refused,
   };
 }

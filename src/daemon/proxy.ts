@@ -23,6 +23,7 @@ import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { LadderWriter } from '../settlement/ladder-writer.ts';
+import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { jobDocumentId } from '../work/evidence.ts';
@@ -145,6 +146,7 @@ async function serveContract(
   const { side } = await contracts.start(config.network, config.contract, {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, onStatus, ladders },
     log: log.child({ part: 'contract' }),
+    blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });

@@ -14,6 +14,7 @@ import { createTlsIdentity } from '../peer/certificate.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
+import { type LimitHits, Overruns } from '../peer/overruns.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
 import {
   DEFAULT_TRANSPORT,
@@ -32,9 +33,9 @@ import {
   signTerms,
   verifyTermsSignature,
 } from '../settlement/opening.ts';
-import { blobEntry, openBlob } from '../settlement/peer-blob.ts';
+import { openBlob } from '../settlement/peer-blob.ts';
+import { type BlobFiles, blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
 import {
-  BLOB_KIND,
   type ChannelStatus,
   CONTRACT_KIND,
   type ContractRecord,
@@ -91,6 +92,8 @@ export type MakerDeps = {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
+  /** Where blobs of miners are kept. Default: in memory. */
+  readonly blobFiles?: BlobFiles;
   /** After everything that may have changed the status. */
   readonly onStatus?: () => void;
   /** Another network than TLS over TCP. */
@@ -125,12 +128,13 @@ const CONTRACTS_PER_SESSION = 1000;
  * verifies work and signs it. Everything is restored from the ledger.
  */
 export class Maker {
-  readonly stats = { connections: 0, refused: {} as Record<string, number> };
+  readonly stats = { connections: 0, refused: {} as Record<string, number>, limitHits: {} as LimitHits };
   readonly #options: MakerOptions;
   readonly #deps: MakerDeps;
   readonly #nodeId: string;
   readonly #view: ChainTipTracker;
   readonly #verifier: ShareVerifier;
+  readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
@@ -144,6 +148,7 @@ export class Maker {
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new ChainTipTracker(deps);
     this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
+    this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
 
   /**
@@ -273,6 +278,7 @@ export class Maker {
 
   #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {
     const attached = new Set<MakerChannel>();
+    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
     const touch = (channel: MakerChannel): MakerChannel => {
       if (attached.has(channel)) channel.intake.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
       return channel;
@@ -287,8 +293,9 @@ export class Maker {
       'channel.open': handler('channel.open', (params) => this.#open(params, nodeId)),
       'channel.tx_signatures': handler('channel.tx_signatures', (params) => this.#fund(params, nodeId)),
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
-        channelOf(contractId);
-        await this.#deps.ledger.appendNow([blobEntry(contractId, blob)]);
+        // Of a contract that is no more than proposed there is nothing to be kept.
+        if (channelOf(contractId).store.channel === undefined) throw new CodedError('unknown_channel');
+        await overruns.counting(() => this.#blobs.put(contractId, blob));
         return {};
       }),
       'peer_storage.get': handler('peer_storage.get', async () => this.#blobsFor(nodeId)),
@@ -315,7 +322,7 @@ export class Maker {
     for (const { store } of [...this.#channels.values()].reverse()) {
       if (store.isClosed || store.terms.minerNodeId !== nodeId || blobs.length >= LIMITS.peerBlobs)
         continue;
-      const blob = await this.#deps.ledger.get(BLOB_KIND, store.contractId);
+      const blob = await this.#blobs.get(store.contractId);
       if (blob === undefined || blob.length > left) continue;
       left -= blob.length;
       blobs.push({ contractId: store.contractId, blob });

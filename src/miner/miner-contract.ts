@@ -11,13 +11,14 @@ import { exposureSat, unsignedWork } from '../contract/stream.ts';
 import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
+import { type LimitHits, Overruns } from '../peer/overruns.ts';
 import { type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
 import { connectPeer } from '../peer/transport.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
 import { identityOfSigner, walletScript } from '../settlement/opening.ts';
-import { blobEntry, leaveBlob } from '../settlement/peer-blob.ts';
-import { BLOB_KIND } from '../settlement/records.ts';
+import { leaveBlob } from '../settlement/peer-blob.ts';
+import { blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
 import { StakeSettlement } from '../settlement/stake-settlement.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import { MinerChain } from './miner-chain.ts';
@@ -46,6 +47,7 @@ export class MinerContract {
     statesTaken: 0,
     batchesJudged: 0,
     refused: {} as Record<string, number>,
+    limitHits: {} as LimitHits,
   };
   readonly #options: MinerSettings;
   readonly #deps: MinerContractDeps;
@@ -53,6 +55,7 @@ export class MinerContract {
   /** Apart from what may wait for the maker: deadlines are the chain's. */
   readonly #chainSerial = new SerialQueue();
   readonly #bondAsker: BondAsker;
+  readonly #blobs: PeerBlobs;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   #store: MinerStore | undefined;
@@ -71,6 +74,7 @@ export class MinerContract {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
     this.#deps = deps;
     this.#bondAsker = new BondAsker(deps);
+    this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
 
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
@@ -227,7 +231,7 @@ export class MinerContract {
       timers,
       timeoutMs: connectTimeoutMs,
     });
-    peer.serve(this.#handlers(), 'unknown_method');
+    peer.serve(this.#handlers(peer), 'unknown_method');
     try {
       await this.#establish(peer);
     } catch (error) {
@@ -286,7 +290,7 @@ export class MinerContract {
     assert(store.last !== undefined, 'miner_state_before_reestablish');
     const { contractId, last } = store;
     const { nextSeq } = store.delivery;
-    const blob = await this.#deps.ledger.get(BLOB_KIND, contractId);
+    const blob = await this.#blobs.get(contractId);
     const isCommitted = peer.features.has('state_commitments');
     const commitment = isCommitted ? store.commitments.newest : undefined;
     const answer = await call(peer, 'channel.reestablish', {
@@ -313,7 +317,8 @@ export class MinerContract {
     }
   }
 
-  #handlers(): RpcHandlers {
+  #handlers(peer: RpcPeer): RpcHandlers {
+    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
     return {
       ping: async () => ({}),
       'state.sign': handler('state.sign', ({ contractId, state, commitment }) =>
@@ -344,7 +349,7 @@ export class MinerContract {
       ),
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
         this.#storeOf(contractId);
-        await this.#deps.ledger.appendNow([blobEntry(contractId, blob)]);
+        await overruns.counting(() => this.#blobs.put(contractId, blob));
         return {};
       }),
       'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {

@@ -9,6 +9,7 @@ import { DEFAULT_RPC, type RpcOptions } from '../peer/rpc-peer.ts';
 import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import type { ChannelStatus } from '../settlement/records.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
@@ -67,6 +68,8 @@ export type MinerContractDeps = OpeningDeps & {
   /** After everything that may have changed the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
+  /** Where blobs of the maker are kept. Default: in memory. */
+  readonly blobFiles?: BlobFiles;
   /** Keeps the newest state where a closer without ledger and keys finds it. */
   readonly ladders?: Pick<LadderWriter, 'write'>;
   /** Tells when the chain stands still; without it heights are only what nodes say. */

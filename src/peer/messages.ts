@@ -45,7 +45,7 @@ const u32: Codec<number> = {
 };
 const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
 /** Of 65531 bytes at most, base64 (BOLT1, peer storage). */
-const blob = text(87_376, /^[A-Za-z0-9+/]+={0,2}$/);
+const blob = text(LIMITS.peerBlobChars, /^[A-Za-z0-9+/]+={0,2}$/);
 /** A job's id, as in `mining.notify`. */
 const jobId: Codec<JobId> = {
   parse: (value) => {

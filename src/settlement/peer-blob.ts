@@ -1,17 +1,16 @@
 import * as crypto from 'node:crypto';
 import { concat } from '../base/bytes.ts';
-import type { Random } from '../base/clock.ts';
+import type { Random, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import type { Signer } from '../channel/signer.ts';
-import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import { type CodecValue, hexUpTo, integer, object, oneOf } from '../peer/codec.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import {
-  BLOB_KIND,
   CONTRACT_KIND,
   contractCodec,
   loadContract,
@@ -96,26 +95,36 @@ function boundTo(contractId: string, role: ChannelRole): Uint8Array {
   return new TextEncoder().encode(`${contractId}:${role}`);
 }
 
-/** The other side's blob, to be kept for it. */
-export function blobEntry(contractId: string, sealed: string): LedgerEntry {
-  return { type: 'put', kind: BLOB_KIND, id: contractId, body: sealed };
-}
+export type LeaveBlobDeps = {
+  readonly ledger: Ledger;
+  readonly signer: Signer;
+  readonly random: Random;
+  readonly timers: Timers;
+  readonly log: Logger;
+};
+
+/** What a peer takes of one contract: one in this time. */
+const LEAVE_AGAIN_MS = 65_000;
 
 /**
  * Leaves the own blob with the other side, for the day this ledger is gone. A side that keeps nothing is no
- * reason to end a connection. Throws `ledger_corrupt`, and what ended the connection.
+ * reason to end a connection; one that had one just now is asked later, if it is still there. Throws
+ * `ledger_corrupt`, and what ended the connection.
  */
-export async function leaveBlob(
-  peer: RpcPeer,
-  contractId: string,
-  deps: { readonly ledger: Ledger; readonly signer: Signer; readonly random: Random; readonly log: Logger },
-): Promise<void> {
+export async function leaveBlob(peer: RpcPeer, contractId: string, deps: LeaveBlobDeps): Promise<void> {
   const blob = blobOf(await loadContract(deps.ledger, contractId));
   if (blob === undefined) return;
   const sealed = sealBlob(contractId, blob, deps);
   await call(peer, 'peer_storage.put', { contractId, blob: sealed }).catch((error: unknown) => {
     if (!(error instanceof CodedError)) throw error;
     deps.log.info({ contract: contractId, code: error.code }, 'the other side keeps nothing for us');
+    if (error.code !== 'too_often') return;
+    deps.timers.after(LEAVE_AGAIN_MS, () => {
+      if (peer.isClosed) return;
+      leaveBlob(peer, contractId, deps).catch((late: unknown) => {
+        if (!(late instanceof CodedError)) throw late;
+      });
+    });
   });
 }
 

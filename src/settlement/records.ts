@@ -31,7 +31,7 @@ import { methods } from '../peer/messages.ts';
  * | `delivery` | put | how far the peer has taken the evidence |
  * | `ack` | put | maker: the miner's receipt of the newest state |
  * | `seal` | put | the newest claim of the seal, and what the next one builds on (`seal-records.ts`) |
- * | `blob` | put | what the other side left here, sealed (`peer-blob.ts`) |
+ * | `blob` | put | of earlier versions: what the other side left here, sealed (`peer-blobs.ts`) |
  * | `award` | put | a bond's spend with both signatures, hex; id `<contract>:<txid>:<vout>` |
  * | `watched` | put | the close is so deep that the channel's output is looked at no more |
  * | `remains` | put | nothing is left of the channel on the chain |

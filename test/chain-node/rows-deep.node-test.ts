@@ -135,10 +135,9 @@ describe(`rows on ${NODE_KIND}: children that pay`, () => {
 
 describe(`rows on ${NODE_KIND}: a ledger that is gone`, () => {
   const kept = async (world: NodeWorld): Promise<void> => {
-    const ledgers = [world.minerParty.ledger, world.makerParty.ledger];
     await world.until('each keeps something for the other', async () => {
-      const lists = await Promise.all(ledgers.map((ledger) => ledger.list('blob')));
-      return lists.every((list) => list.length === 1);
+      const reads = [world.minerBlobs, world.makerBlobs].map((files) => files.read(world.contractId));
+      return (await Promise.all(reads)).every((blob) => blob !== undefined);
     });
   };
 

@@ -18,6 +18,7 @@ import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
 import type { FundingWallet } from '../../src/settlement/funding-wallet.ts';
 import { type AssembledChannel, assembleChannel } from '../../src/settlement/opening.ts';
+import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
@@ -93,6 +94,8 @@ export class NodeWorld {
   readonly makerParty: Party;
   readonly terms: TermsV1or2;
   readonly contractId: string;
+  readonly minerBlobs = blobsInMemory();
+  readonly makerBlobs = blobsInMemory();
   readonly #options: WorldOptions;
   readonly #table: JobTable;
   readonly #observer: WatchedSource;
@@ -199,6 +202,7 @@ export class NodeWorld {
         clock: systemClock,
         random,
         log: this.#log('maker'),
+        blobFiles: this.makerBlobs,
         ...(this.#options.makerWallet === undefined ? {} : { wallet: this.#options.makerWallet }),
       },
     );
@@ -220,7 +224,10 @@ export class NodeWorld {
         rpc: { requestTimeoutMs: 2_000, pingIntervalMs: 1_000 },
         ...this.#options.miner,
       },
-      { timers: systemTimers, ledger, chain, signer, clock: systemClock, random, log: this.#log('miner') },
+      {
+        ...{ timers: systemTimers, ledger, chain, signer, clock: systemClock, random },
+        ...{ log: this.#log('miner'), blobFiles: this.minerBlobs },
+      },
     );
     await this.miner.start();
   }

@@ -70,7 +70,7 @@ async function opened(): Promise<{ world: World; store: MemoryLedger; selling: S
   await until('funding', () => world.chain.mempoolEntries().length === 1);
   world.chain.generate(2);
   await until('live', () => selling.side.status.live);
-  await until('kept', async () => (await world.makerStore.list('blob')).length === 1);
+  await until('kept', async () => (await world.makerBlobs.read(selling.contractId)) !== undefined);
   return { world, store, selling };
 }
 

@@ -32,6 +32,7 @@ import {
 } from '../../src/miner/miner-contract.ts';
 import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
 import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
+import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
@@ -134,6 +135,8 @@ export class World {
   readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
   readonly minerStore = new MemoryLedger();
   readonly makerStore = new MemoryLedger();
+  minerBlobs = blobsInMemory();
+  makerBlobs = blobsInMemory();
   readonly terms: TermsV1or2;
   /** What is proposed: the terms above, in the version asked for. */
   readonly proposed: ContractTerms;
@@ -234,6 +237,7 @@ export class World {
       {
         timers: systemTimers,
         ledger: this.makerLedger,
+        blobFiles: this.makerBlobs,
         chain: this.source,
         signer: this.makerSigner,
         kernel: createPortableKernel(64),
@@ -273,6 +277,7 @@ export class World {
       {
         timers: systemTimers,
         ledger: this.minerLedger,
+        blobFiles: this.minerBlobs,
         chain: this.source,
         signer: this.minerSigner,
         clock: systemClock,
