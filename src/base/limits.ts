@@ -55,6 +55,14 @@ export const LIMITS = {
   peerBlobChars: 87_376,
   /** Times that the blob of a contract may be replaced; honest peers do so once a connection. */
   peerBlobsPerMinute: 1,
+  /** Connections to a market maker, unless set otherwise. */
+  peerConnections: 1000,
+  /** Connections of one address to a market maker; each contract of a proxy has one. */
+  peerConnectionsPerAddress: 128,
+  /** Those of one address that have not proven a node key; a handshake takes a second. */
+  peerNewcomersPerAddress: 16,
+  /** Connections of one node key; a proxy has one for each contract that is not at its end. */
+  peerConnectionsPerNode: 32,
   /** Requests of a connection beyond one of its budgets, in a minute, before it is ended. */
   peerOverruns: 16,
   /** Unanswered requests per peer connection. */
@@ -127,3 +135,6 @@ export const LIMITS = {
   /** Bytes of one ledger record. */
   ledgerRecordBytes: 4 * 1024 * 1024,
 } as const;
+
+/** How often each was reached, by its name. */
+export type LimitHits = Record<string, number>;

@@ -122,6 +122,7 @@ function armed(role: CrashRole, point: string, count: number, deps: MomentDeps):
   const watched = (link: PeerLink): PeerLink => ({
     remoteAddress: link.remoteAddress,
     exporter: link.exporter,
+    keepPlace: () => link.keepPlace?.(),
     get closed() {
       return link.closed;
     },

@@ -1,7 +1,7 @@
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
@@ -14,7 +14,7 @@ import { createTlsIdentity } from '../peer/certificate.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
-import { type LimitHits, Overruns } from '../peer/overruns.ts';
+import { Overruns } from '../peer/overruns.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
 import {
   DEFAULT_TRANSPORT,
@@ -136,6 +136,8 @@ export class Maker {
   readonly #verifier: ShareVerifier;
   readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
+  /** By node id, in the order of their coming. */
+  readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
   readonly #openings = new SerialQueue();
@@ -181,11 +183,12 @@ export class Maker {
         ...transport,
         host: this.#options.host,
         port: this.#options.port,
-        maxConnections: this.#options.maxConnections ?? 1000,
+        maxConnections: this.#options.maxConnections ?? LIMITS.peerConnections,
         tls: createTlsIdentity({ random, nowMs: clock.nowMs() }),
       },
       {
         log,
+        limitHits: this.stats.limitHits,
         onConnection: (connection) => {
           this.#serve(connection, genesisHash).catch((error: unknown) => {
             if (!(error instanceof CodedError)) throw error;
@@ -267,13 +270,28 @@ export class Maker {
       timers: this.#deps.timers,
       timeoutMs: this.#options.authTimeoutMs ?? 10_000,
     });
+    connection.keepPlace?.();
+    this.#seat(peer, nodeId);
     peer.serve(this.#handlers(peer, nodeId), 'unknown_method');
     this.stats.connections += 1;
     this.#deps.log.info({ peer: connection.remoteAddress, nodeId }, 'miner connected');
     this.#deps.onStatus?.();
     const reason = await peer.closed;
+    this.#peers.get(nodeId)?.delete(peer);
     this.#deps.log.info({ nodeId, code: reason.code }, 'miner disconnected');
     this.#deps.onStatus?.();
+  }
+
+  /** Of too many connections of one node the oldest goes: its miner may long be elsewhere. */
+  #seat(peer: RpcPeer, nodeId: string): void {
+    const peers = this.#peers.get(nodeId) ?? new Set();
+    this.#peers.set(nodeId, peers.add(peer));
+    if (peers.size <= LIMITS.peerConnectionsPerNode) return;
+    const [oldest] = peers;
+    peers.delete(oldest!);
+    const hits = this.stats.limitHits;
+    hits['peerConnectionsPerNode'] = (hits['peerConnectionsPerNode'] ?? 0) + 1;
+    oldest!.closeWithError(new CodedError('too_often', 'connections of one node'));
   }
 
   #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {

@@ -1,11 +1,8 @@
 import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { RpcPeer } from './rpc-peer.ts';
-
-/** Counts by the name of a limit. */
-export type LimitHits = Record<string, number>;
 
 /** What one connection has asked beyond a budget: each is refused and counted, and too many end it. */
 export class Overruns {

@@ -1,11 +1,13 @@
+import type * as net from 'node:net';
 import * as tls from 'node:tls';
 import { assert, InvariantError } from '../base/assert.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { LIMITS, type LimitHits } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer } from '../stratum/framing.ts';
 import type { TlsIdentity } from './certificate.ts';
+import { Places } from './places.ts';
 
 /** RFC 5705 label: the exporter value signed in `session.auth` is unique to one TLS connection. */
 const EXPORTER_LABEL = 'EXPORTER-sharestream-auth-1';
@@ -35,6 +37,8 @@ type LineHandlers = {
  */
 export class PeerConnection {
   readonly remoteAddress: string;
+  /** See `PeerLink`. */
+  keepPlace: () => void = () => {};
   /** 32 bytes that both ends of this TLS connection know, and nobody else. */
   readonly exporter: Uint8Array;
   readonly #socket: tls.TLSSocket;
@@ -48,7 +52,7 @@ export class PeerConnection {
     assert(socket.getProtocol() === 'TLSv1.3', 'peer_tls_version', socket.getProtocol());
     this.#socket = socket;
     this.#options = options;
-    this.remoteAddress = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? 0}`;
+    this.remoteAddress = nameOf(socket);
     const exported = socket.exportKeyingMaterial(EXPORTER_SIZE, EXPORTER_LABEL, Buffer.alloc(0));
     this.exporter = new Uint8Array(exported);
     socket.setNoDelay(true);
@@ -122,7 +126,14 @@ export class PeerConnection {
 export type PeerLink = Pick<
   PeerConnection,
   'remoteAddress' | 'exporter' | 'closed' | 'listen' | 'send' | 'close'
->;
+> & {
+  /** Its peer proved a node key: from now on no newcomer takes its place. */
+  readonly keepPlace?: () => void;
+};
+
+function nameOf({ remoteAddress, remotePort }: net.Socket): string {
+  return `${remoteAddress ?? '?'}:${remotePort ?? 0}`;
+}
 
 /** Undefined for a socket that was closed meanwhile: it has no exporter any more. */
 function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerConnection | undefined {
@@ -141,6 +152,8 @@ export type PeerListener = Pick<PeerServer, 'listen' | 'close'>;
 export type PeerServerDeps = {
   readonly log: Logger;
   readonly onConnection: (connection: PeerLink) => void;
+  /** Where limits that were reached are counted. */
+  readonly limitHits?: LimitHits;
 };
 
 export type PeerServerOptions = TransportOptions & {
@@ -148,6 +161,10 @@ export type PeerServerOptions = TransportOptions & {
   /** 0 lets the system choose. */
   readonly port: number;
   readonly maxConnections: number;
+  /** Default: `LIMITS.peerConnectionsPerAddress`. */
+  readonly perAddress?: number;
+  /** Default: `LIMITS.peerNewcomersPerAddress`. */
+  readonly newcomersPerAddress?: number;
   readonly tls: TlsIdentity;
 };
 
@@ -156,10 +173,22 @@ export class PeerServer {
   readonly #server: tls.Server;
   readonly #options: PeerServerOptions;
   readonly #connections = new Set<PeerConnection>();
+  readonly #places: Places<net.Socket>;
+  /** The sockets below TLS, by address and port. */
+  readonly #raw = new Map<string, net.Socket>();
   readonly stats = { connections: 0, handshakeFailures: 0 };
 
   constructor(options: PeerServerOptions, deps: PeerServerDeps) {
     this.#options = options;
+    const { peerConnectionsPerAddress: perAddress, peerNewcomersPerAddress } = LIMITS;
+    this.#places = new Places(
+      {
+        connections: options.maxConnections,
+        perAddress: options.perAddress ?? perAddress,
+        newcomersPerAddress: options.newcomersPerAddress ?? peerNewcomersPerAddress,
+      },
+      deps.limitHits ?? {},
+    );
     this.#server = tls.createServer(
       {
         key: options.tls.key,
@@ -174,14 +203,32 @@ export class PeerServer {
         this.#connections.add(connection);
         this.stats.connections += 1;
         socket.on('close', () => this.#connections.delete(connection));
+        const raw = this.#raw.get(connection.remoteAddress);
+        if (raw !== undefined) connection.keepPlace = () => this.#places.keep(raw);
         deps.onConnection(connection);
       },
     );
-    this.#server.maxConnections = options.maxConnections;
+    this.#server.prependListener('connection', (socket: net.Socket) => this.#admit(socket));
     this.#server.on('error', (error) => deps.log.warn({ error: error.message }, 'listener failed'));
     this.#server.on('tlsClientError', (error) => {
       this.stats.handshakeFailures += 1;
       deps.log.debug({ error: error.message }, 'tls handshake failed');
+    });
+  }
+
+  /** Before TLS: a socket that stays silent has a place too, which the next newcomer may take. */
+  #admit(socket: net.Socket): void {
+    const name = nameOf(socket);
+    const evicted = this.#places.take(socket, socket.remoteAddress ?? '');
+    if (evicted === 'refused') {
+      socket.destroy();
+      return;
+    }
+    evicted?.destroy();
+    this.#raw.set(name, socket);
+    socket.on('close', () => {
+      this.#places.leave(socket);
+      if (this.#raw.get(name) === socket) this.#raw.delete(name);
     });
   }
 
