@@ -6,6 +6,7 @@ import { attachFundingWitnesses } from '../channel/funding.ts';
 import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import { codecsOf, type Params, type Result } from '../peer/messages.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
@@ -57,7 +58,7 @@ export async function acceptOpening(
   await checkCoins(open.funding, deps.chain);
   const { fundingTargetBlocks, fallbackFeeRateSatPerKvb } = options;
   const rate = await deps.chain.feeRateSatPerKvb(fundingTargetBlocks, fallbackFeeRateSatPerKvb);
-  const feeRateSatPerKvb = Math.ceil(rate);
+  const feeRateSatPerKvb = boundedRate(rate);
   const wallet = deps.wallet ?? keyWallet(deps);
   const contributionSat = makerContributionSat(store.terms);
   const funding = await wallet.choose({ contributionSat, feeRateSatPerKvb, reserved });

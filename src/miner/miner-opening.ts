@@ -1,13 +1,14 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import type { ChainSource } from '../chain/source.ts';
+import { type ChainSource, optional } from '../chain/source.ts';
 import { attachFundingWitnesses } from '../channel/funding.ts';
 import { minerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat, minerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
@@ -23,6 +24,9 @@ import {
 import { firstClaim } from './miner-seal.ts';
 import type { MinerStore } from './miner-store.ts';
 
+/** A maker may want its funding soon: the next blocks' rate is the higher one. */
+const FUNDING_TARGET_BLOCKS = 2;
+
 export type MinerOpeningOptions = {
   /** Where the miner is paid; the wallet's own script unless given. */
   readonly payoutScript: Uint8Array;
@@ -33,6 +37,7 @@ export type MinerOpeningOptions = {
 export type OpeningDeps = {
   readonly chain: ChainSource;
   readonly signer: SignerTree;
+  readonly log: Logger;
   /** Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
 };
@@ -126,12 +131,30 @@ async function takeAcceptance(
   assert(store.opening !== undefined, 'miner_offer_before_acceptance');
   const { open } = store.opening;
   const accept = await call(peer, 'channel.open', open);
-  if (accept.feeRateSatPerKvb > options.maxFeeRateSatPerKvb) {
-    throw new CodedError('bad_funding', `a fee of ${accept.feeRateSatPerKvb} sat/kvB is more than agreed`);
+  const mostSatPerKvb = await highestFeeRate(options, deps);
+  if (accept.feeRateSatPerKvb > mostSatPerKvb) {
+    const what = `a fee of ${accept.feeRateSatPerKvb} sat/kvB is more than ${mostSatPerKvb}`;
+    throw new CodedError('bad_funding', what);
   }
   checkForeign(accept.funding, deps.signer);
   await checkCoins(accept.funding, deps.chain);
   await store.saveAcceptance(accept, assembleChannel(store.terms, open, accept));
+}
+
+/**
+ * The maker names the rate, and half of what it costs is not its own: no more than is configured, and than
+ * twice what the own node asks for, where it answers.
+ */
+async function highestFeeRate(
+  { maxFeeRateSatPerKvb }: MinerOpeningOptions,
+  { chain, log }: OpeningDeps,
+): Promise<number> {
+  const estimate = await optional(
+    () => chain.feeRateSatPerKvb(FUNDING_TARGET_BLOCKS),
+    ({ code, message: detail }) =>
+      log.warn({ code, detail }, 'the own node does not say what fundings pay'),
+  );
+  return Math.min(maxFeeRateSatPerKvb, estimate === undefined ? maxFeeRateSatPerKvb : 2 * estimate);
 }
 
 /** The txid of a transaction from a peer. Throws `protocol` for bytes that are none. */
