@@ -44,6 +44,8 @@ export type CloseRecord = {
   /** Signed and complete, hex; undefined while the other side's signature is missing. */
   readonly transactionHex: string | undefined;
   readonly feeSat: bigint;
+  /** The state it pays; no later one may count as paid. Undefined for a refund. */
+  readonly n?: number;
   /** Most virtual bytes; 0 while it is not complete. */
   readonly vsize: number;
 };
@@ -148,8 +150,8 @@ export type LifecycleEvent =
   | { readonly type: 'seal_lost' }
   /** Either side, or a person, wants the end. */
   | { readonly type: 'close_requested' }
-  /** The own signature of the common close is about to leave. */
-  | { readonly type: 'close_signed'; readonly feeSat: bigint }
+  /** The own signature of the common close by state n is about to leave. */
+  | { readonly type: 'close_signed'; readonly n: number; readonly feeSat: bigint }
   /** A complete transaction that ends the channel; before it is broadcast. */
   | { readonly type: 'close_built'; readonly close: CloseRecord & { readonly transactionHex: string } }
   | { readonly type: 'suspended'; readonly code: string }

@@ -170,7 +170,7 @@ function onClose(
   draft: Draft,
   event: Extract<LifecycleEvent, { readonly type: 'close_signed' | 'close_built' }>,
 ): Draft {
-  const { status, close } = draft.state;
+  const { status, close, stream } = draft.state;
   if (event.type === 'close_built') {
     // Built while another spend became final: kept for the day a reorganisation undoes that one.
     if (status === 'closed') return set(draft, { close: event.close });
@@ -178,7 +178,9 @@ function onClose(
   }
   // What is complete can be sent: half of another one is no reason to forget it.
   if (close?.transactionHex !== undefined) return draft;
-  const half = { kind: 'together', transactionHex: undefined, feeSat: event.feeSat, vsize: 0 } as const;
+  const { n, feeSat } = event;
+  if (n < (stream.signed?.n ?? 0)) throw new CodedError('wrong_status', `a state above ${n} is stored`);
+  const half = { kind: 'together', transactionHex: undefined, n, feeSat, vsize: 0 } as const;
   return set(draft, { status: 'closing', reason: REASONS.together, close: half });
 }
 
@@ -212,7 +214,8 @@ function onWork(
     }
     case 'state_stored': {
       const { n, workHashes, paidSat } = event;
-      const { signingN } = draft.state;
+      const { signingN, close } = draft.state;
+      if (options.role === 'miner') assertPaidBy(close, n);
       if (signingN !== undefined && n >= signingN) set(draft, { signingN: undefined });
       return onStream(options, draft, { type: 'state_signed', n, workHashes, paidSat }, nowMs);
     }
@@ -227,6 +230,12 @@ function onWork(
     default:
       return unreachable(event);
   }
+}
+
+/** A state is acked only where the close that is stored pays it. Throws `wrong_status`. */
+function assertPaidBy(close: CloseRecord | undefined, n: number): void {
+  if (close?.n === undefined || n <= close.n) return;
+  throw new CodedError('wrong_status', `the close is by state ${close.n}; state ${n} comes too late`);
 }
 
 /** What was delivered counts once the stream is open, whenever it came. */
@@ -412,7 +421,7 @@ function isRecordChanged(before: LifecycleState, after: LifecycleState): boolean
 
 function isSameClose(a: CloseRecord | undefined, b: CloseRecord | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  const isSameTransaction = a.kind === b.kind && a.transactionHex === b.transactionHex;
+  const isSameTransaction = a.kind === b.kind && a.n === b.n && a.transactionHex === b.transactionHex;
   return isSameTransaction && a.feeSat === b.feeSat && a.vsize === b.vsize;
 }
 

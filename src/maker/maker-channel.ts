@@ -195,7 +195,7 @@ export class MakerChannel {
       const signer = this.#deps.signer.forChannel(contract.channelIndex);
       const maker = signClose(params, last, feeSat, 'maker', signer, settlement);
       const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
-      const close = { kind: 'together', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+      const close = { kind: 'together', transactionHex: hex, n, feeSat, vsize: vsizeOfHex(hex) } as const;
       await this.store.commit({ type: 'close_built', close });
       await this.#onChain.broadcast(hex);
       this.#deps.onChange();

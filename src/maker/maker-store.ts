@@ -289,6 +289,7 @@ export class MakerStore extends ContractStore {
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
     this.assertThawed();
+    if (this.state.close !== undefined) throw new CodedError('wrong_status', 'a close is stored');
     const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
     const n = last.n + 1;
     const commitment = isCommitted ? await this.#commitmentOf({ n, workHashes }) : undefined;

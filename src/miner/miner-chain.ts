@@ -83,7 +83,7 @@ export class MinerChain {
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const settlement = isAtStake(params.terms, last.workHashes) ? EARLY_SETTLEMENT : undefined;
     const signature = signClose(params, last, feeSat, 'miner', signer, settlement);
-    await store.commit({ type: 'close_signed', feeSat });
+    await store.commit({ type: 'close_signed', n, feeSat });
     const request = {
       contractId,
       n,
@@ -98,7 +98,7 @@ export class MinerChain {
     // Announced is not signed: what is stored, and waited for, has the signatures that were verified here.
     const maker = makerSignatureOf(Transaction.fromHex(closeTx));
     const { hex } = finalizeClose(params, last, feeSat, { miner: signature, maker }, settlement);
-    const close = { kind: 'together', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+    const close = { kind: 'together', transactionHex: hex, n, feeSat, vsize: vsizeOfHex(hex) } as const;
     await store.record({ type: 'close_built', close });
     await this.#watch.broadcast(hex);
   }
@@ -148,7 +148,8 @@ export class MinerChain {
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const { hex, feeSat } = finalizeState(assembled.params, best, rung, signer);
     if (channel.closeTx !== hex) {
-      const close = { kind: 'state', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+      const { n } = best;
+      const close = { kind: 'state', transactionHex: hex, n, feeSat, vsize: vsizeOfHex(hex) } as const;
       await this.#store.record({ type: 'close_built', close });
       this.#deps.log.warn({ contract: this.#store.contractId, n: best.n, rung }, 'closing alone');
     }

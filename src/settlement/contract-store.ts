@@ -369,9 +369,10 @@ export abstract class ContractStore {
 }
 
 /** The close of a stored channel. */
-function closeOf({ reason, closeTx, closeFeeSat }: ChannelRecord): CloseRecord | undefined {
+function closeOf({ reason, closeTx, closeFeeSat, n: newest }: ChannelRecord): CloseRecord | undefined {
   if (closeFeeSat === null) return undefined;
   const kind = reason === 'cooperative' ? 'together' : reason === 'refund' ? 'refund' : 'state';
-  if (closeTx === null) return { kind, transactionHex: undefined, feeSat: closeFeeSat, vsize: 0 };
-  return { kind, transactionHex: closeTx, feeSat: closeFeeSat, vsize: vsizeOfHex(closeTx) };
+  const n = kind === 'refund' ? {} : { n: newest };
+  if (closeTx === null) return { kind, transactionHex: undefined, ...n, feeSat: closeFeeSat, vsize: 0 };
+  return { kind, transactionHex: closeTx, ...n, feeSat: closeFeeSat, vsize: vsizeOfHex(closeTx) };
 }

@@ -118,6 +118,26 @@ describe('whatever came before', () => {
     expect(overdue).toBeGreaterThan(10);
   });
 
+  it('no state counts as paid that the close does not pay', () => {
+    let late = 0;
+    const ofMiner = ({ options, after: { close, stream } }: Pick<Step, 'options' | 'after'>): boolean => {
+      if (options.role !== 'miner' || close?.n === undefined) return false;
+      expect(stream.signed!.n).toBeLessThanOrEqual(close.n);
+      return true;
+    };
+    always(
+      (step) => ofMiner(step),
+      ({ options, state, nowMs }) => {
+        if (!ofMiner({ options, after: state })) return;
+        late += 1;
+        const { n = 0 } = state.close!;
+        const next = stored(n + 1, options.terms.workTotalHashes);
+        expect(code(() => transition(options, state, next, nowMs))).toBe('wrong_status');
+      },
+    );
+    expect(late).toBeGreaterThan(20);
+  });
+
   it('a proof stays, and our own fault passes', () => {
     always(({ before, event, after }) => {
       if (before.fault?.type === 'broken') expect(after.fault).toEqual(before.fault);
@@ -185,7 +205,7 @@ const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   claim_refused: { type: 'claim_refused' },
   seal_lost: { type: 'seal_lost' },
   close_requested: { type: 'close_requested' },
-  close_signed: { type: 'close_signed', feeSat: 1n },
+  close_signed: { type: 'close_signed', n: 1_000, feeSat: 1n },
   close_built: built('together'),
   suspended: { type: 'suspended', code: 'ledger_io' },
   resumed: { type: 'resumed' },

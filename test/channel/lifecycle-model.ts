@@ -69,12 +69,17 @@ export const stored = (n: number, workHashes: bigint, terms: ContractTerms = TER
   workHashes,
   paidSat: owedSat(workHashes, fixedPriceMsatPerEh(terms)),
 });
-export const built = (kind: 'state' | 'together' | 'refund', feeSat = 1_325n): LifecycleEvent => ({
+export const built = (
+  kind: 'state' | 'together' | 'refund',
+  feeSat = 1_325n,
+  n?: number,
+): LifecycleEvent => ({
   type: 'close_built',
   close: {
     kind,
     transactionHex: `${kind}:${feeSat}`,
     feeSat,
+    ...(n === undefined ? {} : { n }),
     vsize: kind === 'refund' ? REFUND_VSIZE : 265,
   },
 });
@@ -231,8 +236,8 @@ const OWN: Readonly<Record<LifecycleRole, readonly LifecycleEvent[]>> = {
     { type: 'ready_answered' },
     { type: 'evidence', isDrained: true },
     { type: 'evidence', isDrained: false },
-    { type: 'close_signed', feeSat: 200n },
-    { type: 'close_signed', feeSat: 300n },
+    { type: 'close_signed', n: 50, feeSat: 200n },
+    { type: 'close_signed', n: 0, feeSat: 300n },
   ],
   maker: [{ type: 'claim_refused' }, { type: 'seal_lost' }],
 };
@@ -314,7 +319,7 @@ function eventOf(life: Life, op: Op, asked: LifecycleEffect[]): LifecycleEvent |
       return { type: 'claim_stored', n: Math.max((newest?.n ?? 0) + op.ahead - 1, 0) };
     case 'built': {
       const alone = role === 'miner' ? 'state' : 'refund';
-      return built(op.isTogether ? 'together' : alone, LADDER[op.rung]!.feeSat);
+      return built(op.isTogether ? 'together' : alone, LADDER[op.rung]!.feeSat, newest?.n);
     }
     case 'look':
       return { type: op.isForced ? 'close_alone' : 'tip', height: op.height, view: op.view };
@@ -337,7 +342,7 @@ function followed({ state, options }: Life, effect: LifecycleEffect): LifecycleE
   if (type === 'send_ready' && options.role === 'miner') return { type: 'ready_answered' };
   if (type === 'close_alone') return built('state', LADDER[effect.rung]!.feeSat);
   if (type === 'refund') return built('refund', BigInt(effect.satPerKvb * REFUND_VSIZE) / 1_000n);
-  if (type === 'ask_close') return { type: 'close_signed', feeSat: 200n };
+  if (type === 'ask_close') return { type: 'close_signed', n: state.stream.signed?.n ?? 0, feeSat: 200n };
   return undefined;
 }
 

@@ -190,7 +190,7 @@ describe('the end', () => {
     expect(act(life, { type: 'close_requested' })).toEqual([]);
     expect(act(life, { type: 'evidence', isDrained: true })).toEqual(['ask_close']);
     expect(act(life, { type: 'evidence', isDrained: true })).toEqual([]);
-    expect(act(life, { type: 'close_signed', feeSat: 200n })).toEqual(['persist']);
+    expect(act(life, { type: 'close_signed', n: 0, feeSat: 200n })).toEqual(['persist']);
     expect(life.state).toMatchObject({ status: 'closing', reason: 'cooperative' });
     life.step({ type: 'disconnected' });
     expect(act(life, { type: 'connected' })).toEqual(['ask_close']);
@@ -292,7 +292,7 @@ describe('the end', () => {
   it('half of a close does not take the place of a whole one', () => {
     const life = live('miner');
     life.step(built('state'));
-    expect(act(life, { type: 'close_signed', feeSat: 200n })).toEqual([]);
+    expect(act(life, { type: 'close_signed', n: 0, feeSat: 200n })).toEqual([]);
     expect(life.state.close).toMatchObject({ kind: 'state', transactionHex: 'state:1325' });
   });
 });
@@ -357,7 +357,7 @@ const SCRIPTS: Readonly<Record<string, { role: 'miner' | 'maker'; events: readon
       stored(1, EH),
       { type: 'evidence', isDrained: true },
       { type: 'close_requested' },
-      { type: 'close_signed', feeSat: 200n },
+      { type: 'close_signed', n: 1, feeSat: 200n },
       built('together', 200n),
       ...[tip(START + 9, spent(0)), tip(START + 12, spent(3)), tip(START + 19, spent(10))],
     ],

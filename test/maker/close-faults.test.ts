@@ -1,15 +1,17 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { codeOf } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { finalizeClose, signClose } from '../../src/channel/close.ts';
+import { signState } from '../../src/channel/states.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
-import { handler } from '../../src/peer/calls.ts';
+import { call, handler } from '../../src/peer/calls.ts';
 import type { Params } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { serveAsMaker } from './impostors.ts';
-import { until, World } from './world.ts';
+import { SHARE, until, World } from './world.ts';
 
 const PATIENCE = 36;
 
@@ -125,6 +127,45 @@ describe('a close whose signature does not verify', () => {
     expect(world.chain.mempoolEntries()).toEqual([]);
     world.chain.generate(1);
     await until('closed alone', () => world.chain.mempoolEntries().length === 1);
+    await closer.end();
+  });
+});
+
+describe('a state that comes after the close was stored', () => {
+  it.each<[string, boolean]>([
+    ['and is complete', true],
+    ['and only signed here', false],
+  ])('%s is neither stored nor acked', async (_name, isComplete) => {
+    const world = await opened();
+    const closer = await Closer.serve(world, (asked) =>
+      isComplete ? closer.complete(asked).toHex() : new Promise<string>(() => {}),
+    );
+    void world.miner.close();
+    await until('asked', () => closer.asked > 0);
+    if (isComplete) await until('broadcast', () => world.chain.mempoolEntries().length === 1);
+    await world.deliver(world.find(world.job(), 4));
+    const { store } = closer;
+    const keys = world.makerSigner.forChannel(store.contract.channelIndex);
+    const state = signState(store.assembled!.params, 2, 8n * SHARE.workHashes, keys);
+    const { contractId } = world;
+    const answer = call(closer.peer!, 'state.sign', { contractId, state });
+    expect(await answer.then(() => 'acked', codeOf)).toBe('wrong_status');
+    expect([...(await world.states(world.minerStore)).keys()]).toEqual([0, 1]);
+    expect(await recordOf(world)).toMatchObject({ status: 'closing', reason: 'cooperative', n: 1 });
+    await closer.end();
+  });
+
+  it('is not acked either where the miner closed alone', async () => {
+    const world = await opened();
+    const closer = await Closer.serve(world, () => 'ff');
+    await world.deliver(world.find(world.job(), 4));
+    await world.miner.closeAlone();
+    const { store } = closer;
+    const keys = world.makerSigner.forChannel(store.contract.channelIndex);
+    const state = signState(store.assembled!.params, 2, 8n * SHARE.workHashes, keys);
+    const { contractId } = world;
+    const answer = call(closer.peer!, 'state.sign', { contractId, state });
+    expect(await answer.then(() => 'acked', codeOf)).toBe('wrong_status');
     await closer.end();
   });
 });
