@@ -6,7 +6,7 @@ export type Proof =
 const stream = (...titles: string[]): Proof => ({ file: 'test/contract/stream.test.ts', titles });
 const states = (...titles: string[]): Proof => ({ file: 'test/channel/states.test.ts', titles });
 const here = (...titles: string[]): Proof => ({ file: 'test/property/streams.test.ts', titles });
-const schedules = (...titles: string[]): Proof => ({ file: 'test/fuzz/schedule.e2e-test.ts', titles });
+const lives = (...titles: string[]): Proof => ({ file: 'test/sim/sim.test.ts', titles });
 const absent = (why: string): Proof => ({ absent: why });
 
 const NO_UPDATES = 'terms are signed once: there are no updates of a running contract';
@@ -15,7 +15,7 @@ const NO_TOP_UP = 'the deposit is the budget: no top-ups, partial refunds or wri
 const NO_SPLITS = 'one stream, two parties: no splits, assignments, rights given up or operators';
 
 const ACCOUNTS = 'keeps the accounts: D = P + F + covered + refundable, none negative';
-const FUZZ = 'find nothing wrong with miner and maker';
+const SOUND = 'finds nothing wrong with miner and maker';
 
 /** The invariants of a stream by number, each once, with the tests that hold it first. */
 export const INVARIANTS: Readonly<Record<number, Proof>> = {
@@ -26,7 +26,7 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
   2: stream('needs state 0, the depth and both sides, in any order'),
   3: stream('is before all work: pending means W = 0 and no debt'),
   4: stream('takes legal transitions only, and never back to pending'),
-  5: schedules(FUZZ, 'find a fault: %s'),
+  5: lives(SOUND, 'finds a fault: %s'),
   6: stream('never lowers W or P, and credits no more than the contract'),
   7: stream(ACCOUNTS),
   8: {
@@ -40,9 +40,9 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
   13: { file: 'test/contract/accounting.test.ts', titles: ['conserves the deposit, also beyond it'] },
   14: states('conserve the value of the channel, at every rung'),
   15: stream('never lowers W or P, and credits no more than the contract'),
-  16: schedules(FUZZ),
+  16: lives(SOUND),
   17: states('never fall as work rises, so no older state pays the miner more'),
-  18: schedules(FUZZ),
+  18: lives(SOUND),
   19: {
     file: 'test/channel/endings.test.ts',
     titles: ['pays exactly the last state, less the fee of the miner'],
@@ -74,7 +74,7 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     file: 'test/maker/endings.test.ts',
     titles: ['the maker takes everything back at the expiry when the miner is gone'],
   },
-  38: schedules(FUZZ),
+  38: lives(SOUND),
   39: {
     file: 'test/channel/bonds.test.ts',
     titles: [

@@ -9,6 +9,9 @@ import type { WorldOptions } from './world.ts';
 export type Mutation = {
   /** What is broken, in words. */
   readonly what: string;
+  /** Where it is found. */
+  readonly strategy: string;
+  readonly seed: number;
   /** Breaks it, for the rest of the process, and says what else is different. */
   readonly apply: () => WorldOptions;
 };
@@ -20,14 +23,20 @@ export type Mutation = {
 export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   'miner-disk-lies': {
     what: 'the ledger of the miner answers before it is durable',
+    strategy: 'chance',
+    seed: 1,
     apply: () => ({ disks: { miner: 'lies' } }),
   },
   'maker-disk-lies': {
     what: 'the ledger of the maker answers before it is durable',
+    strategy: 'chance',
+    seed: 1,
     apply: () => ({ disks: { maker: 'lies' } }),
   },
   'ack-before-persist': {
     what: 'the miner acks a state whose write is under way',
+    strategy: 'chance',
+    seed: 20,
     apply: () => {
       const { takeState } = MinerStore.prototype;
       MinerStore.prototype.takeState = function early(state) {
@@ -39,6 +48,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'credit-before-persist': {
     what: 'the maker answers for a batch whose write is under way',
+    strategy: 'chance',
+    seed: 1,
     apply: () => {
       const { credit } = MakerStore.prototype;
       MakerStore.prototype.credit = function early(each) {
@@ -50,6 +61,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'signer-forgets': {
     what: 'the signer of states signs whatever work it is asked for, also less than before',
+    strategy: 'chance',
+    seed: 3,
     apply: () => {
       const { sign } = MonotoneSigner.prototype;
       MonotoneSigner.prototype.sign = function less(n, workHashes) {
@@ -60,6 +73,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'duplicates-forgotten': {
     what: 'the maker takes a share again that it has paid for',
+    strategy: 'miner-resells',
+    seed: 1,
     apply: () => {
       ShareVerifier.prototype.remember = () => true;
       return {};
@@ -67,6 +82,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'never-offered': {
     what: 'the maker signs states and sends none',
+    strategy: 'chance',
+    seed: 1,
     apply: () => {
       Object.defineProperty(MakerStore.prototype, 'offered', { get: () => undefined });
       return {};
@@ -74,6 +91,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'old-state-restored': {
     what: 'the miner starts with a state that is not its newest',
+    strategy: 'chance',
+    seed: 8,
     apply: () => {
       const { load } = MinerStore;
       MinerStore.load = async (options, deps) => {
@@ -89,6 +108,8 @@ export const MUTATIONS: Readonly<Record<string, Mutation>> = {
   },
   'close-unsaved': {
     what: 'the miner signs a close without a record of it',
+    strategy: 'chance',
+    seed: 2,
     apply: () => {
       const { commit } = MinerStore.prototype;
       MinerStore.prototype.commit = function unsaved(event, ...rest) {

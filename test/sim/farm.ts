@@ -16,11 +16,16 @@ export const BOUND_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 
 const kernel = createPortableKernel(64);
 
+/** `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. */
+export type FarmNature = 'honest' | 'self_paying';
+const SELF_SCRIPT_HEX = `0014${'cd'.repeat(20)}`;
+
 export type FarmDeps = { readonly chain: DevnetChain; readonly nowMs: () => number };
 
 /** Finds shares on the tip of a chain for one contract. */
 export class Farm {
   readonly #contractId: string;
+  readonly #nature: FarmNature;
   readonly #deps: FarmDeps;
   /** Everything found so far, oldest first. */
   readonly found: AcceptedShare[] = [];
@@ -29,7 +34,8 @@ export class Farm {
   #run = 0;
   #nonce = 0;
 
-  constructor(contractId: string, deps: FarmDeps) {
+  constructor(contractId: string, nature: FarmNature, deps: FarmDeps) {
+    this.#nature = nature;
     this.#contractId = contractId;
     this.#deps = deps;
     this.newRun();
@@ -75,6 +81,15 @@ export class Farm {
     return found;
   }
 
+  #payees(valueSat: bigint): { script: Uint8Array; valueSat: bigint }[] {
+    const bought = fromHex(BOUND_SCRIPT_HEX);
+    if (this.#nature === 'honest') return [{ script: bought, valueSat }];
+    return [
+      { script: bought, valueSat: 1n },
+      { script: fromHex(SELF_SCRIPT_HEX), valueSat: valueSat - 1n },
+    ];
+  }
+
   #current(): Job {
     const { chain, nowMs } = this.#deps;
     const prevHash = parseDisplayHash(chain.tip().hash);
@@ -83,9 +98,9 @@ export class Farm {
     const { coinb1, coinb2 } = buildCoinbase({
       height: template.height,
       extranonceSize: 12,
-      tag: new TextEncoder().encode('/fuzz/'),
+      tag: new TextEncoder().encode('/sim/'),
       outputs: [
-        { script: fromHex(BOUND_SCRIPT_HEX), valueSat: template.coinbaseValueSat },
+        ...this.#payees(template.coinbaseValueSat),
         { script: template.witnessCommitmentScript, valueSat: 0n },
       ],
     });

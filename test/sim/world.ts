@@ -1,39 +1,37 @@
 import { fromHex, toHex, u32le } from '../../src/base/bytes.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
-import { targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
 import { contractIdOf, type TermsV1or2 } from '../../src/contract/terms.ts';
-import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker } from '../../src/maker/maker.ts';
+import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerContract } from '../../src/miner/miner-contract.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
-import { createDevnetChainSource } from '../devnet/chain-source.ts';
 import { Disk, type DiskNature, never } from './disk.ts';
-import { BOUND_SCRIPT_HEX, Farm, SHARE } from './farm.ts';
-import { Network, type Side } from './network.ts';
+import { Farm, type FarmNature, SHARE } from './farm.ts';
+import { MarketChain } from './market-chain.ts';
+import { Network, otherSide, type Side, type Tap } from './network.ts';
+import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
 import { Rules, Violation } from './rules.ts';
-import { CachedSigner, rememberingSigners, type SignerFiles } from './signers.ts';
+import { rememberingSigners, type SignerFiles } from './signers.ts';
+import { MARGINS, policyOf, SIGNERS, termsAt } from './terms.ts';
 
 export const MINER_COIN_SAT = 300_000n;
 export const MAKER_COINS_SAT = [10_000_000n, 5_000_000n] as const;
-const FEE_RATE_SAT_PER_KVB = 2000;
-const MARGINS = { askBlocks: 16, broadcastBlocks: 8, urgentBlocks: 3, finalDepth: 2 };
-
-const minerSigner = new CachedSigner('miner');
-const makerSigner = new CachedSigner('maker');
-const scriptOf = (signer: CachedSigner): string => toHex(p2wpkhScript(signer.publicKey('wallet')));
-export const WALLETS: Readonly<Record<Side, string>> = {
-  miner: scriptOf(minerSigner),
-  maker: scriptOf(makerSigner),
+const STRANGER_COIN_SAT = 400_000n;
+const walletOf = (who: keyof typeof SIGNERS): string =>
+  toHex(p2wpkhScript(SIGNERS[who].publicKey('wallet')));
+export const WALLETS = {
+  miner: walletOf('miner'),
+  maker: walletOf('maker'),
+  stranger: walletOf('stranger'),
 };
-export const SIGNERS = { miner: minerSigner, maker: makerSigner };
 
 export type WorldOptions = {
   readonly disks?: Partial<Record<Side, DiskNature>>;
@@ -43,6 +41,13 @@ export type WorldOptions = {
   readonly staked?: boolean;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
+  /** Sides that follow no rules: they are held to none. */
+  readonly hostile?: readonly Side[];
+  /** Sides that start from a backup: what they said before is not on their disk. */
+  readonly forgets?: readonly Side[];
+  readonly terms?: Partial<TermsV1or2>;
+  readonly policy?: (usual: MakerPolicy) => MakerPolicy;
+  readonly farm?: FarmNature;
 };
 
 /** One life of a process. */
@@ -52,9 +57,10 @@ type Life<T> = { readonly part: T; readonly ledger: Ledger; isReady: boolean; is
  * One miner and one maker with everything about them in the hands of a schedule: their disks, the network
  * between them, the chain and time. What they do is the product's own code.
  */
-export class FuzzWorld {
+export class SimWorld {
   readonly time = new VirtualTime();
-  readonly chain: DevnetChain;
+  readonly chain: MarketChain;
+  readonly nodes: Readonly<Record<Side, SimNode>>;
   readonly terms: TermsV1or2;
   readonly contractId: string;
   readonly disks: Readonly<Record<Side, Disk>>;
@@ -66,13 +72,22 @@ export class FuzzWorld {
   /** Codes of everything logged at warn or error, for the account of a failed run. */
   readonly logged: string[] = [];
   problem: Error | undefined;
+  /** Told of everything that happens, if anybody wants to know. */
+  onEvent: ((text: string) => void) | undefined;
+  /** What a hostile side does to its own lines. */
+  tap: Tap | undefined;
+  /** What a hostile side makes of a line of the other before its own code reads it. */
+  tapIn: Tap | undefined;
   readonly #signerFiles: SignerFiles | undefined;
   readonly #options: WorldOptions;
+  readonly #startMs: number;
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
   #delivering = 0;
   #randomCalls = 0;
+  #said = '';
+  #spikeEndHeight = 0;
 
   constructor(options: WorldOptions = {}) {
     const { clock } = this.time;
@@ -82,22 +97,81 @@ export class FuzzWorld {
       { scriptHex: WALLETS.miner, valueSat: MINER_COIN_SAT },
       ...MAKER_COINS_SAT.map((valueSat) => ({ scriptHex: WALLETS.maker, valueSat })),
     ];
-    this.chain = new DevnetChain({ premine, fillerCoins: 0 }, { clock });
+    premine.push({ scriptHex: WALLETS.stranger, valueSat: STRANGER_COIN_SAT });
+    // Blocks have a time of their own, whatever is done to the clock of the two.
+    this.#startMs = clock.nowMs();
+    const chainClock = { nowMs: () => this.#startMs + clock.monotonicMs(), monotonicMs: clock.monotonicMs };
+    this.chain = new MarketChain({ premine, fillerCoins: 0 }, { clock: chainClock });
     this.startHeight = this.chain.height;
-    this.terms = termsAt(this.startHeight, options.staked === true);
+    this.chain.onTip(({ height }) => {
+      if ((this.chain.marketSatPerKvb ?? 0) > CALM_SAT_PER_KVB) this.#spikeEndHeight = height;
+    });
+    this.terms = { ...termsAt(this.startHeight, options.staked === true), ...options.terms };
+    this.nodes = { miner: this.#node('miner'), maker: this.#node('maker') };
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
     this.disks = { miner: disk('miner'), maker: disk('maker') };
-    this.farm = new Farm(this.contractId, { chain: this.chain, nowMs: clock.nowMs });
+    this.farm = new Farm(this.contractId, options.farm ?? 'honest', {
+      chain: this.chain,
+      nowMs: clock.nowMs,
+    });
     this.rules = new Rules({
       contractId: this.contractId,
       terms: this.terms,
       durable: (side) => this.disks[side].documents,
-      wasAskedFor: (side, closeTx) => this.disks[side].wasAskedFor(closeTx),
+      isHostile: (side) => this.isHostile(side) || options.forgets?.includes(side) === true,
+      // What hangs is asked nothing behind what hangs.
+      wasAskedFor: (side, closeTx) => this.disks[side].isHanging || this.disks[side].wasAskedFor(closeTx),
     });
     this.network = new Network({
-      onSend: (link, from, text) => this.#held(() => this.rules.sent(link, from, text)),
+      onSend: (link, from, text) => this.#leaves(link, from, text),
     });
+  }
+
+  get isStaked(): boolean {
+    return this.terms.seal !== undefined;
+  }
+
+  /** What blocks ask for from here on; 0 for what relays. */
+  setMarket(satPerKvb: number): void {
+    if (this.chain.marketSatPerKvb === satPerKvb) return;
+    this.say(`blocks ask for ${satPerKvb} sat/kvB`);
+    this.chain.marketSatPerKvb = satPerKvb;
+  }
+
+  /** The last height at which blocks asked for more than usual; 0 where they never did. */
+  get spikeEndHeight(): number {
+    return this.#spikeEndHeight;
+  }
+
+  /** Holds the rules against what is durable now. */
+  check(): void {
+    this.#held(() => this.rules.check());
+  }
+
+  isHostile(side: Side): boolean {
+    return this.#options.hostile?.includes(side) === true;
+  }
+
+  say(text: string): void {
+    if (text !== this.#said) this.onEvent?.(text);
+    this.#said = text;
+  }
+
+  /** What leaves in the place of a line: the honest say what they say. */
+  #leaves(link: number, from: Side, text: string): readonly string[] {
+    if (this.network.isStrange(link)) return [text];
+    const line = { link, from, text };
+    const texts = (this.isHostile(from) ? this.tap?.(line) : undefined) ?? [text];
+    for (const each of texts) this.#held(() => this.rules.sent(link, from, each));
+    if (this.tapIn === undefined || !this.isHostile(otherSide(from))) return texts;
+    return texts.flatMap((each) => this.tapIn!({ ...line, text: each }));
+  }
+
+  #node(side: Side): SimNode {
+    const node = new SimNode(this.chain);
+    node.onBroadcast = (hex) => this.#held(() => this.rules.broadcast(side, hex));
+    return node;
   }
 
   get miner(): MinerContract | undefined {
@@ -114,7 +188,8 @@ export class FuzzWorld {
 
   /** The process runs but can do nothing more: only a new start helps. */
   isStuck(side: Side): boolean {
-    return this.disks[side].isFailed || this.status(side)?.frozen !== undefined;
+    const frozen = this.status(side)?.frozen;
+    return this.disks[side].isFailed || (frozen !== undefined && !frozen.includes('two contents'));
   }
 
   status(side: Side): { readonly frozen: string | undefined } | undefined {
@@ -201,8 +276,15 @@ export class FuzzWorld {
       },
       {
         timers: this.time.timers,
-        ...{ ledger, clock, random: this.#random(), log: this.#log('miner'), signer: minerSigner, connect },
-        chain: this.#source('miner', () => life.isDead),
+        ...{
+          ledger,
+          clock,
+          random: this.#random(),
+          log: this.#log('miner'),
+          signer: SIGNERS.miner,
+          connect,
+        },
+        chain: this.#chainOf('miner', () => life.isDead),
       },
     );
     const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
@@ -220,14 +302,15 @@ export class FuzzWorld {
     const files = this.#signerFiles;
     const part = new Maker(
       {
-        ...{ host: 'memory', port: 1, allowedNodeIds: new Set([this.terms.minerNodeId]), finalDepth: 2 },
-        policy: policyOf(this.terms),
+        ...{ host: 'memory', port: 1, allowedNodeIds: new Set([this.terms.minerNodeId, STRANGER_ID]) },
+        finalDepth: MARGINS.finalDepth,
+        policy: (this.#options.policy ?? ((usual) => usual))(policyOf(this.terms)),
         intake: { unknownBlockWaitMs: 0 },
       },
       {
         timers: this.time.timers,
-        ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: makerSigner },
-        ...{ chain: this.#source('maker', () => life.isDead), kernel: createPortableKernel(64) },
+        ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: SIGNERS.maker },
+        ...{ chain: this.#chainOf('maker', () => life.isDead), kernel: createPortableKernel(64) },
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
       },
@@ -251,32 +334,8 @@ export class FuzzWorld {
     );
   }
 
-  /** The chain as one life of a process sees it: once dead it asks, says and hears nothing. */
-  #source(side: Side, isDead: () => boolean): ChainSource {
-    const source = createDevnetChainSource(this.chain, { feeRateSatPerKvb: FEE_RATE_SAT_PER_KVB });
-    const mortal = new Proxy(source, {
-      get: (target, name) => {
-        const method = Reflect.get(target, name) as (...words: unknown[]) => unknown;
-        return (...words: unknown[]) => (isDead() ? never() : method(...words));
-      },
-    });
-    return {
-      genesisHash: () => mortal.genesisHash(),
-      tip: () => mortal.tip(),
-      header: (...words) => mortal.header(...words),
-      txOut: (...words) => mortal.txOut(...words),
-      confirmations: (...words) => mortal.confirmations(...words),
-      spender: (...words) => mortal.spender(...words),
-      utxos: (...words) => mortal.utxos(...words),
-      feeRateSatPerKvb: (...words) => mortal.feeRateSatPerKvb(...words),
-      broadcastPackage: (...words) => mortal.broadcastPackage(...words),
-      broadcast: (hex) => {
-        if (!isDead()) this.#held(() => this.rules.broadcast(side, hex));
-        return mortal.broadcast(hex);
-      },
-      watchTip: (onTip) => source.watchTip((tip) => (isDead() ? undefined : onTip(tip))),
-      close: () => source.close(),
-    };
+  #chainOf(side: Side, isDead: () => boolean): ChainSource {
+    return this.nodes[side].connect(isDead);
   }
 
   #held(check: () => void): void {
@@ -301,12 +360,18 @@ export class FuzzWorld {
     const note = (fields: Readonly<Record<string, unknown>>, message: string): void => {
       const code = String(fields['code'] ?? message);
       this.logged.push(`${side}: ${code} ${String(fields['detail'] ?? '')}`.trim());
-      if (NEVER.has(code)) this.fail(new Violation(`the ${side} says`, this.logged.at(-1)));
+      const what = String(fields['detail'] ?? fields['type'] ?? fields['code'] ?? '');
+      this.say(`the ${side} says: ${message}${what === '' ? '' : `: ${what}`}`);
+      const { hostile = [], forgets = [] } = this.#options;
+      const isHonest = hostile.length + forgets.length === 0;
+      if (isHonest && NEVER.has(code)) this.fail(new Violation(`the ${side} says`, this.logged.at(-1)));
     };
     const nothing = (): void => {};
     return { debug: nothing, info: note, warn: note, error: note, child: () => this.#log(side) };
   }
 }
+
+const STRANGER_ID = toHex(nodeIdBytes(SIGNERS.stranger));
 
 const NEVER = new Set([
   'bad_amount',
@@ -321,62 +386,3 @@ const NEVER = new Set([
   'unauthenticated',
   'wrong_state_number',
 ]);
-
-const AUDITOR_KEY_HEX = toHex(new CachedSigner('auditor').publicKey('auditor'));
-const BOND_CSV_BLOCKS = 10;
-
-function termsAt(height: number, staked: boolean): TermsV1or2 {
-  return {
-    network: 'regtest',
-    minerNodeId: toHex(nodeIdBytes(minerSigner)),
-    makerNodeId: toHex(nodeIdBytes(makerSigner)),
-    // 500 sat a hash.
-    priceMsatPerEh: 500_000n * 10n ** 18n,
-    workTotalHashes: 40n * SHARE.workHashes,
-    stepHashes: 4n * SHARE.workHashes,
-    maxUnpaidSteps: 2,
-    budgetSat: 100_000n,
-    reserveSat: 1000n,
-    minerReserveSat: 6000n,
-    expiryHeight: height + 40,
-    minDepth: 2,
-    feeLadderSatPerKvb: [1_100, 20_000],
-    maxTargetHex: targetToHex(SHARE.target),
-    binding: { type: 'coinbase', scriptHex: BOUND_SCRIPT_HEX },
-    staleGraceSeconds: 120,
-    nonceHex: '00112233445566778899aabbccddeeff',
-    ...(staked ? STAKES : {}),
-  };
-}
-
-const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
-  bonds: {
-    ...{ bondMode: 'auditor', makerBondSat: 30_000n, collateralSat: 40_000n },
-    ...{ bondCsvBlocks: BOND_CSV_BLOCKS, auditorKeyHex: AUDITOR_KEY_HEX },
-  },
-  seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
-};
-
-function policyOf(terms: TermsV1or2): ConstructorParameters<typeof Maker>[0]['policy'] {
-  return {
-    network: 'regtest',
-    maxPriceMsatPerEh: terms.priceMsatPerEh,
-    maxBudgetSat: terms.budgetSat,
-    maxTotalBudgetSat: 2n * terms.budgetSat,
-    maxOpenContractsPerMiner: 1,
-    minStepHashes: 1n,
-    maxStepHashes: terms.stepHashes,
-    maxUnpaidSteps: 2,
-    minShareWorkHashes: 1n,
-    minExpiryBlocks: 1,
-    maxExpiryBlocks: 100,
-    minDepth: 1,
-    maxStaleGraceSeconds: 120,
-    bindingScriptHex: BOUND_SCRIPT_HEX,
-    stakes: {
-      ...{ bondModes: ['none', 'auditor'], maxMakerBondSat: 30_000n, minCollateralSat: 40_000n },
-      ...{ auditorKeysHex: [AUDITOR_KEY_HEX], minBondCsvBlocks: 1, maxBondCsvBlocks: 100 },
-      ...{ seal: 'allowed', minClaimFeeRateSatPerKvb: 1_000, earlyClose: 'returned', returnsBonds: true },
-    },
-  };
-}

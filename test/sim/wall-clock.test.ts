@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { calm, prelude } from './schedule.ts';
-import { FuzzWorld } from './world.ts';
+import { SimWorld } from './world.ts';
 
 const MINUTE_MS = 60_000;
 const SETTINGS = [20 * MINUTE_MS, -20 * MINUTE_MS, 24 * 60 * MINUTE_MS];
 
 describe('a wall clock that is set while a contract runs', () => {
   it('stops no work, ends no connection, and makes the maker forget no share', async () => {
-    const world = new FuzzWorld({ unpaidTimeoutMs: 2 * MINUTE_MS });
+    const world = new SimWorld({ unpaidTimeoutMs: 2 * MINUTE_MS });
     const held = async (): Promise<void> => {
       await world.time.settle();
       if (world.problem !== undefined) throw world.problem;

@@ -1,5 +1,7 @@
+import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
+import { SHARE_KIND, unpackShares } from '../../src/work/evidence.ts';
 import type { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
@@ -18,24 +20,35 @@ export type DiskNature = 'honest' | 'lies';
  * were not durable; one may be durable and not yet answered.
  */
 export class Disk {
-  readonly store: MemoryLedger;
+  store: MemoryLedger;
   readonly nature: DiskNature;
-  /** The documents that are durable now: what would be read after a power cut. */
   /** Every channel record that was to be written. */
   readonly askedChannels: string[] = [];
+  /** The documents that are durable now: what would be read after a power cut. */
   readonly documents = new Map<string, string>();
   readonly #queue: Append[] = [];
   /** Durable appends whose process has not been answered. */
   readonly #unanswered: Append[] = [];
   #process: DiskLedger | undefined;
   refuseNext = false;
+  /** No append fits any more, over all lives. */
+  isFull = false;
+  /** Takes appends, and writes none. */
+  isHanging = false;
+  /** Bytes of all bodies that were to be written, by kind. */
+  readonly askedBytes = new Map<string, number>();
+  /** Everything on it, in its order: a backup is a beginning of it. */
+  #written: (readonly LedgerEntry[])[] = [];
+  #backedUp = 0;
+  /** Hashes of shares that a restore took from it. */
+  readonly forgottenShares = new Set<string>();
 
   readonly #time: VirtualTime;
 
   constructor(nature: DiskNature, time: VirtualTime) {
     this.nature = nature;
     this.#time = time;
-    this.store = new MemoryLedger({}, { clock: time.clock, timers: time.timers });
+    this.store = this.#empty();
   }
 
   /** The ledger of a new life of the process. */
@@ -66,11 +79,20 @@ export class Disk {
     );
   }
 
+  asked(entries: readonly LedgerEntry[]): void {
+    for (const entry of entries) {
+      const { kind, body } = entry;
+      if (entry.type === 'put' && kind === 'channel') this.askedChannels.push(entry.body);
+      this.askedBytes.set(kind, (this.askedBytes.get(kind) ?? 0) + body.length);
+    }
+  }
+
   /** The oldest append becomes durable. */
   async write(): Promise<boolean> {
+    if (this.isHanging) return false;
     const append = this.#queue.shift();
     if (append === undefined) return false;
-    const conflict = await this.#store(append);
+    const conflict = await this.#keep(append.entries);
     if (conflict === undefined) this.#unanswered.push(append);
     else append.reject(conflict);
     return true;
@@ -89,7 +111,7 @@ export class Disk {
     const [first] = this.#queue;
     if (isWritten && first !== undefined) {
       this.#queue.shift();
-      await this.#store(first);
+      await this.#keep(first.entries);
     }
     this.#process.stats.failed = true;
     const error = (): CodedError => new CodedError('ledger_io', 'the disk failed');
@@ -100,17 +122,39 @@ export class Disk {
     this.#queue.length = 0;
   }
 
+  backUp(): void {
+    this.#backedUp = this.#written.length;
+  }
+
+  /** The backup takes the place of all that came after it; only while no process runs. */
+  async restore(): Promise<void> {
+    const kept = this.#written.slice(0, this.#backedUp);
+    for (const entry of this.#written.slice(this.#backedUp).flat()) {
+      if (entry.type !== 'log' || entry.kind !== SHARE_KIND) continue;
+      for (const { hash } of unpackShares(entry.body)) this.forgottenShares.add(toHex(hash));
+    }
+    this.#written = [];
+    this.documents.clear();
+    this.store = this.#empty();
+    for (const entries of kept) await this.#keep(entries);
+  }
+
   /** The process dies with some of its appends written in time, in their order. */
   async crash(written: number): Promise<void> {
     if (this.#process !== undefined) this.#process.isDead = true;
-    for (const append of this.#queue.splice(0).slice(0, written)) await this.#store(append);
+    for (const append of this.#queue.splice(0).slice(0, written)) await this.#keep(append.entries);
     this.#unanswered.length = 0;
   }
 
-  async #store({ entries }: Append): Promise<CodedError | undefined> {
+  #empty(): MemoryLedger {
+    return new MemoryLedger({}, { clock: this.#time.clock, timers: this.#time.timers });
+  }
+
+  async #keep(entries: readonly LedgerEntry[]): Promise<CodedError | undefined> {
     let conflict: CodedError | undefined;
     this.store.append(entries).then(
       () => {
+        this.#written.push(entries);
         for (const entry of entries) {
           if (entry.type !== 'log') this.documents.set(`${entry.kind} ${entry.id}`, entry.body);
         }
@@ -126,7 +170,7 @@ export class Disk {
 
 /** What one life of a process sees of its disk. A dead process is never answered. */
 class DiskLedger implements Ledger {
-  readonly engine = 'fuzz';
+  readonly engine = 'simulated';
   readonly stats = {
     ...{ commits: 0, rows: 0, queuedWrites: 0, failed: false },
     ...{ lastCommitAtMs: 0, lastCommitAtMonotonicMs: 0 },
@@ -140,9 +184,8 @@ class DiskLedger implements Ledger {
 
   append(entries: readonly LedgerEntry[]): Promise<void> {
     if (this.isDead) return never();
-    for (const entry of entries) {
-      if (entry.type === 'put' && entry.kind === 'channel') this.#disk.askedChannels.push(entry.body);
-    }
+    this.#disk.asked(entries);
+    if (this.#disk.isFull) this.stats.failed = true;
     if (this.stats.failed) return Promise.reject(new CodedError('ledger_io', 'the ledger failed before'));
     if (this.#disk.refuseNext) {
       this.#disk.refuseNext = false;

@@ -8,19 +8,20 @@ import { loadContract, type StoredContract } from '../../src/settlement/records.
 import { unpackShares } from '../../src/work/evidence.ts';
 import type { Side } from './network.ts';
 import { Violation } from './rules.ts';
-import { type FuzzWorld, MAKER_COINS_SAT, MINER_COIN_SAT, SIGNERS, WALLETS } from './world.ts';
+import { SIGNERS } from './terms.ts';
+import { MAKER_COINS_SAT, MINER_COIN_SAT, type SimWorld, WALLETS } from './world.ts';
 
-const storedOf = (world: FuzzWorld, side: Side): Promise<StoredContract | undefined> =>
+export const storedOf = (world: SimWorld, side: Side): Promise<StoredContract | undefined> =>
   loadContract(world.disks[side].store, world.contractId);
 
 /** The hashes of all shares that a side has durably credited to the contract. */
-async function hashesOf(world: FuzzWorld, side: Side): Promise<string[]> {
+export async function hashesOf(world: SimWorld, side: Side): Promise<string[]> {
   const rows = await world.disks[side].store.readLog('share', world.contractId, 0, 10_000);
   return rows.flatMap(({ body }) => unpackShares(body).map(({ hash }) => toHex(hash)));
 }
 
 /** True once nothing is left to do: both know the same, all is acked, less than a step is unpaid. */
-export function isSettled(world: FuzzWorld): boolean {
+export function isSettled(world: SimWorld): boolean {
   const { miner, maker, disks } = world;
   const theirs = maker?.status[0];
   if (miner === undefined || theirs === undefined || disks.miner.waiting + disks.maker.waiting > 0)
@@ -43,7 +44,7 @@ export function isSettled(world: FuzzWorld): boolean {
  * With every process dead, the disk of the miner alone is enough: its newest state is a transaction that
  * the chain takes, and pays no less than the last acked one.
  */
-export async function checkProof(world: FuzzWorld): Promise<void> {
+export async function checkProof(world: SimWorld): Promise<void> {
   const miner = await storedOf(world, 'miner');
   if (miner?.last === undefined || !miner.opening?.accept || !miner.channel) return;
   const { params } = assembleChannel(world.terms, miner.opening.open, miner.opening.accept);
@@ -63,7 +64,7 @@ export async function checkProof(world: FuzzWorld): Promise<void> {
 }
 
 /** Who owes whom, once all is quiet. */
-export async function checkMoney(world: FuzzWorld): Promise<void> {
+export async function checkMoney(world: SimWorld): Promise<void> {
   const { priceMsatPerEh, stepHashes } = world.terms;
   const miner = await storedOf(world, 'miner');
   const maker = await storedOf(world, 'maker');
@@ -93,7 +94,7 @@ export async function checkMoney(world: FuzzWorld): Promise<void> {
 }
 
 /** What the chain says in the end: nothing made, nothing lost, and each has what is his. */
-export async function checkEnd(world: FuzzWorld): Promise<void> {
+export async function checkEnd(world: SimWorld): Promise<void> {
   const { chain, terms } = world;
   const channel = (await storedOf(world, 'miner'))?.channel;
   const { paid, close } = history(world, channel);
@@ -114,7 +115,7 @@ export async function checkEnd(world: FuzzWorld): Promise<void> {
 }
 
 /** Whoever spent the channel: the miner has what was acked, the maker paid for what it bought. */
-async function checkClose(world: FuzzWorld, close: Paid, collateralSat: bigint): Promise<void> {
+async function checkClose(world: SimWorld, close: Paid, collateralSat: bigint): Promise<void> {
   const { terms, rules } = world;
   const acked = rules.released.get(rules.ackedBefore.get(close.hex) ?? rules.ackedN);
   const ackedWork =
@@ -148,7 +149,7 @@ type Paid = {
 
 /** All that blocks hold beside their coinbases, and among it what spent the channel. */
 function history(
-  world: FuzzWorld,
+  world: SimWorld,
   channel: { readonly fundingTxid: string; readonly fundingVout: number } | undefined,
 ): { readonly paid: readonly Paid[]; readonly close: Paid | undefined } {
   const { chain } = world;

@@ -1,5 +1,6 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
+import { isRecord } from '../../src/base/json.ts';
 import { owedSat } from '../../src/base/units.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import { codecsOf } from '../../src/peer/messages.ts';
@@ -7,9 +8,15 @@ import type { Side } from './network.ts';
 
 /** What a run found wrong: the rule, and what was seen. */
 export class Violation extends Error {
+  readonly rule: string;
+  readonly seen: string;
+
   constructor(rule: string, seen: unknown) {
-    super(`${rule}: ${typeof seen === 'string' ? seen : JSON.stringify(seen)}`);
+    const text = typeof seen === 'string' ? seen : JSON.stringify(seen);
+    super(`${rule}: ${text}`);
     this.name = 'Violation';
+    this.rule = rule;
+    this.seen = text;
   }
 }
 
@@ -24,11 +31,11 @@ type ClaimFields = { readonly n: number };
 type StateFields = { readonly n: number; readonly work_hashes: string; readonly paid_sat: string };
 
 export type RulesDeps = {
+  readonly isHostile: (side: Side) => boolean;
   readonly contractId: string;
   readonly terms: TermsV1or2;
   /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
-  /** Its disk takes no write any more: the close leaves from memory. */
   /** The side's disk was asked to keep this close, and be it in vain: what is due does not wait for it. */
   readonly wasAskedFor: (side: Side, closeTx: string) => boolean;
 };
@@ -61,14 +68,18 @@ export class Rules {
   /** A line leaves a process. Throws `Violation`. */
   sent(link: number, from: Side, text: string): void {
     const message = JSON.parse(text) as Message;
+    if (!isRecord(message)) return;
     if (message.method !== undefined) {
       this.#asked.set(`${link} ${from} ${String(message.id)}`, message.method);
-      this.#request(from, message.method, message.params ?? {});
+      if (this.#deps.isHostile(from)) this.#hostileSays(message.method, message.params ?? {});
+      else this.#request(from, message.method, message.params ?? {});
       return;
     }
     const asker = from === 'miner' ? 'maker' : 'miner';
     const method = this.#asked.get(`${link} ${asker} ${String(message.id)}`);
-    if (method !== undefined && message.result !== undefined) this.#answer(from, method, message.result);
+    if (method === undefined || message.result === undefined) return;
+    if (this.#deps.isHostile(from)) this.#hostileSays(method, message.result);
+    else this.#answer(from, method, message.result);
   }
 
   /**
@@ -76,6 +87,7 @@ export class Rules {
    * the seal, a bond that comes back) need not be stored as it is. Throws `Violation`.
    */
   broadcast(from: Side, hex: string): void {
+    if (this.#deps.isHostile(from)) return;
     if (!this.ackedBefore.has(hex)) this.ackedBefore.set(hex, this.ackedN);
     if (this.#read(from, 'funding') === hex) return;
     const channel = this.#channel(from);
@@ -93,8 +105,9 @@ export class Rules {
 
   /** After each step: what is durable never falls, and an acked state is never lost. Throws `Violation`. */
   check(): void {
-    const miner = this.#channel('miner');
-    const maker = this.#channel('maker');
+    const [miner, maker] = (['miner', 'maker'] as const).map((side) =>
+      this.#deps.isHostile(side) ? undefined : this.#channel(side),
+    );
     if (miner !== undefined) {
       const [n, paidSat] = [Number(miner['n']), BigInt(String(miner['paid_sat']))];
       if (n < this.#minerN) throw new Violation('the newest state of the miner fell', n);
@@ -110,15 +123,27 @@ export class Rules {
       if (n < this.#makerN) throw new Violation('the newest state of the maker fell', n);
       this.#makerN = n;
     }
-    if (this.#minerN < this.ackedN) {
+    if (miner !== undefined && this.#minerN < this.ackedN) {
       throw new Violation('an acked state is lost', { acked: this.ackedN, best: this.#minerN });
     }
     for (const side of ['miner', 'maker'] as const) {
       const held = this.#channel(side);
       const proof =
         held && this.#read(side, 'equivocation', `${this.#deps.contractId}:${ten(Number(held['n']))}`);
-      if (proof !== undefined) throw new Violation('broken', { side });
+      if (proof !== undefined && !this.#isAnyHostile) throw new Violation('broken', { side });
     }
+  }
+
+  get #isAnyHostile(): boolean {
+    return this.#deps.isHostile('miner') || this.#deps.isHostile('maker');
+  }
+
+  /** Only remembered: what the honest side makes of it is checked. */
+  #hostileSays(method: string, fields: unknown): void {
+    if (!isRecord(fields) || method === 'channel.reestablish') return;
+    const state = (fields['state'] ?? fields['state0']) as StateFields | undefined;
+    if (!isRecord(state)) return;
+    if (!this.released.has(state.n)) this.released.set(state.n, JSON.stringify(state));
   }
 
   #request(from: Side, method: string, params: Fields): void {
@@ -228,7 +253,8 @@ export class Rules {
   #acked(from: Side, n: number): void {
     const held = this.#document(from, this.#stateName(n));
     if (held === undefined) throw new Violation('an ack left before its state was on disk', n);
-    if (held !== this.released.get(n)) throw new Violation('another state is acked than was sent', n);
+    if (held !== this.released.get(n) && !this.#isAnyHostile)
+      throw new Violation('another state is acked than was sent', n);
     this.ackedN = Math.max(this.ackedN, n);
   }
 

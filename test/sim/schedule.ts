@@ -1,10 +1,10 @@
 import type { Side } from './network.ts';
 import { checkEnd, checkMoney, checkProof, isSettled } from './outcome.ts';
 import { Violation } from './rules.ts';
-import { FuzzWorld, type WorldOptions } from './world.ts';
+import type { SimWorld } from './world.ts';
 
 /** One thing that happens; `byte` is its choice among variants. True when something could happen. */
-type Action = (world: FuzzWorld, byte: number) => boolean | Promise<boolean>;
+type Action = (world: SimWorld, byte: number) => boolean | Promise<boolean>;
 
 const done = (): boolean => true;
 
@@ -17,7 +17,7 @@ async function repeat(count: number, step: () => boolean | Promise<boolean>): Pr
 /** Mostly one, sometimes many. */
 const some = (byte: number): number => (byte % 4 === 0 ? 8 : 1);
 
-async function write(world: FuzzWorld, side: Side, byte: number): Promise<boolean> {
+async function write(world: SimWorld, side: Side, byte: number): Promise<boolean> {
   const disk = world.disks[side];
   const wrote = await repeat(some(byte), () => disk.write());
   // Durable is one thing, answered another: the process may die between.
@@ -25,7 +25,7 @@ async function write(world: FuzzWorld, side: Side, byte: number): Promise<boolea
   return wrote;
 }
 
-function deliver(world: FuzzWorld, to: Side, byte: number): Promise<boolean> {
+function deliver(world: SimWorld, to: Side, byte: number): Promise<boolean> {
   return repeat(some(byte), async () => {
     if (!world.network.deliver(to, byte >> 2)) return false;
     await world.time.settle();
@@ -56,114 +56,94 @@ const ACTIONS: readonly (readonly [name: string, weight: number, run: Action])[]
   ['ledger refuses', 1, (world, byte) => refuse(world, byte)],
   ['resell', 1, (world, byte) => byte % 4 === 0 && world.resell()],
   ['end', 1, (world, byte) => end(world, byte)],
+  ['clock is set', 1, (world, byte) => setClock(world, byte)],
 ];
 const TABLE = ACTIONS.flatMap(([name, weight, run]) =>
   Array.from({ length: weight }, () => ({ name, run })),
 );
 
-function cut(world: FuzzWorld, byte: number): boolean {
+function cut(world: SimWorld, byte: number): boolean {
   world.network.cut(byte >> 2, TOLD[byte % TOLD.length]!);
   return true;
 }
 
-function startDown(world: FuzzWorld): boolean {
+export function startDown(world: SimWorld): boolean {
   const down = (['miner', 'maker'] as const).filter((side) => !world.isUp(side));
   for (const side of down) world.start(side);
   return down.length > 0;
 }
 
-function mine(world: FuzzWorld, count: number): boolean {
+function mine(world: SimWorld, count: number): boolean {
   if (world.chain.height + count > world.startHeight + MAX_BLOCKS) return false;
   world.chain.generate(count);
   return true;
 }
 
-function reorg(world: FuzzWorld): boolean {
+function reorg(world: SimWorld): boolean {
   if (world.chain.height <= world.startHeight + 1) return false;
   world.chain.invalidateTip(1);
   world.chain.generate(2);
   return true;
 }
 
-async function fail(world: FuzzWorld, byte: number): Promise<boolean> {
+async function fail(world: SimWorld, byte: number): Promise<boolean> {
   await world.disks[byte % 2 === 0 ? 'miner' : 'maker'].fail(byte % 4 > 1);
   return true;
 }
 
-function refuse(world: FuzzWorld, byte: number): boolean {
+function refuse(world: SimWorld, byte: number): boolean {
   world.disks[byte % 2 === 0 ? 'miner' : 'maker'].refuseNext = true;
   return true;
 }
 
+const SETTINGS_MS = [1_200_000, -1_200_000, 86_400_000];
+
+function setClock(world: SimWorld, byte: number): boolean {
+  world.time.setWall(SETTINGS_MS[byte % SETTINGS_MS.length]!);
+  return true;
+}
+
 /** The miner has had enough: together, and rarely alone. */
-function end(world: FuzzWorld, byte: number): boolean {
+function end(world: SimWorld, byte: number): boolean {
   if (byte % 8 > 1 || world.miner === undefined || world.miner.status.channel === 'none') return false;
   if (byte % 8 === 0) void world.miner.close();
   else void world.miner.closeAlone().catch(() => {});
   return true;
 }
 
-export type Trace = (line: string) => void;
-
 /**
- * Runs one schedule. The first byte says from where (from nothing, or with the channel open and some work
- * paid), by which kind of signer, and whether with bonds and seal; the last how it ends. Throws `Violation`,
- * or what broke.
+ * Plays one schedule. The first byte says from where: from nothing, or with the channel open and some work
+ * paid; the last how it ends. Throws `Violation`, or what broke.
  */
-export async function runSchedule(
+export async function playSchedule(
+  world: SimWorld,
   bytes: Uint8Array,
-  options: WorldOptions = {},
-  trace: Trace = () => {},
-): Promise<FuzzWorld> {
+  held: Held,
+  onGone: (side: Side) => void = () => {},
+): Promise<void> {
   const from = bytes[0] ?? 0;
-  const world = new FuzzWorld({ ...options, signerRemembers: from % 16 > 7, staked: from > 191 });
-  const onStray = (error: unknown): void => world.fail(error);
-  process.on('unhandledRejection', onStray);
-  process.on('uncaughtException', onStray);
-  const held = async (name: string): Promise<void> => {
-    await world.time.settle();
-    if (world.problem === undefined) checkRules(world);
-    trace(`${name.padEnd(18)} ${describe(world)}`);
-    if (world.problem !== undefined) throw world.problem;
-  };
-  try {
-    world.start('maker');
-    await world.time.settle();
-    world.start('miner');
-    await held('start');
-    const last = bytes.at(-1) ?? 0;
-    if (from % 8 !== 0) await prelude(world, from % 8 > 3 ? 2 : 0, held);
-    for (let at = 1; at + 2 < bytes.length; at += 2) {
-      const { name, run } = TABLE[bytes[at]! % TABLE.length]!;
-      if (await run(world, bytes[at + 1]!)) await held(name);
-    }
-    await checkProof(world);
-    await converge(world, held);
-    await checkMoney(world);
-    await finish(world, last, held);
-    await checkEnd(world);
-    return world;
-  } finally {
-    await world.kill('miner', 0);
-    await world.kill('maker', 0);
-    await world.time.settle();
-    process.off('unhandledRejection', onStray);
-    process.off('uncaughtException', onStray);
+  if (from % 8 !== 0) await prelude(world, from % 8 > 3 ? 2 : 0, held);
+  for (let at = 1; at + 2 < bytes.length; at += 2) {
+    const { name, run } = TABLE[bytes[at]! % TABLE.length]!;
+    if (await run(world, bytes[at + 1]!)) await held(name);
   }
+  await checkProof(world);
+  await converge(world, held);
+  await checkMoney(world);
+  await finish(world, bytes.at(-1) ?? 0, held, onGone);
+  await checkEnd(world);
 }
 
-function checkRules(world: FuzzWorld): void {
-  try {
-    world.rules.check();
-  } catch (error) {
-    world.fail(error);
-  }
+/** One random action. */
+export async function act(world: SimWorld, [which, byte]: readonly [number, number]): Promise<string> {
+  const { name, run } = TABLE[which % TABLE.length]!;
+  return (await run(world, byte)) ? name : '';
 }
 
-type Held = (name: string) => Promise<void>;
+export type Held = (name: string) => Promise<void>;
 
 /** A quiet day until the channel is open and so many steps are paid. */
-export async function prelude(world: FuzzWorld, steps: number, held: Held): Promise<void> {
+export async function prelude(world: SimWorld, steps: number, held: Held): Promise<void> {
   const isOpen = (): boolean =>
     world.miner?.status.live === true && world.maker?.status[0]?.channel === 'open';
   await calm(world, held, 'opening', isOpen);
@@ -174,19 +154,14 @@ export async function prelude(world: FuzzWorld, steps: number, held: Held): Prom
 }
 
 /** Whatever happened, everything heals: processes start, disks write, lines arrive, blocks come. */
-async function converge(world: FuzzWorld, held: Held): Promise<void> {
+async function converge(world: SimWorld, held: Held): Promise<void> {
   await calm(world, held, 'to converge', () => isSettled(world));
 }
 
 const CALM_ROUNDS = 400;
 const BLOCKS_PER_CALM = 24;
 
-export async function calm(
-  world: FuzzWorld,
-  held: Held,
-  what: string,
-  holds: () => boolean,
-): Promise<void> {
+export async function calm(world: SimWorld, held: Held, what: string, holds: () => boolean): Promise<void> {
   let blocks = 0;
   for (let round = 0; round < CALM_ROUNDS; round += 1) {
     await flow(world);
@@ -206,7 +181,7 @@ export async function calm(
 }
 
 /** What a supervisor or an operator does with a process that can do nothing more. */
-async function reviveStuck(world: FuzzWorld, sides: readonly Side[]): Promise<void> {
+export async function reviveStuck(world: SimWorld, sides: readonly Side[]): Promise<void> {
   for (const side of sides) {
     if (!world.isStuck(side)) continue;
     await world.kill(side, 0);
@@ -214,13 +189,13 @@ async function reviveStuck(world: FuzzWorld, sides: readonly Side[]): Promise<vo
   }
 }
 
-function isWaitingForBlocks({ chain, miner, maker }: FuzzWorld): boolean {
+function isWaitingForBlocks({ chain, miner, maker }: SimWorld): boolean {
   const statuses = [miner?.status.channel, maker?.status[0]?.channel];
   return chain.mempoolSize > 0 || statuses.includes('funding') || statuses.includes('closing');
 }
 
 /** All that can happen without time passing: lines and writes, in turn. */
-async function flow(world: FuzzWorld): Promise<void> {
+export async function flow(world: SimWorld): Promise<void> {
   for (let round = 0; round < 1_000; round += 1) {
     await world.time.settle();
     let any = false;
@@ -237,7 +212,12 @@ async function flow(world: FuzzWorld): Promise<void> {
 }
 
 /** How the contract ends, by the last byte; what is asserted of each end is in `outcome.ts`. */
-async function finish(world: FuzzWorld, byte: number, held: Held): Promise<void> {
+async function finish(
+  world: SimWorld,
+  byte: number,
+  held: Held,
+  onGone: (side: Side) => void,
+): Promise<void> {
   const isClosed = (side: Side): boolean =>
     (side === 'miner' ? world.miner?.status.channel : world.maker?.status[0]?.channel) === 'closed';
   switch (byte % 4) {
@@ -246,10 +226,12 @@ async function finish(world: FuzzWorld, byte: number, held: Held): Promise<void>
       await calm(world, held, 'a close together', () => isClosed('miner') && isClosed('maker'));
       break;
     case 1:
+      onGone('maker');
       await world.kill('maker', 0);
       await lonely(world, 'miner', held, () => isClosed('miner'));
       break;
     case 2:
+      onGone('miner');
       await world.kill('miner', 0);
       await lonely(world, 'maker', held, () => isClosed('maker'));
       break;
@@ -258,7 +240,7 @@ async function finish(world: FuzzWorld, byte: number, held: Held): Promise<void>
 }
 
 /** One side is gone for good; the other lives through the expiry. */
-async function lonely(world: FuzzWorld, side: Side, held: Held, holds: () => boolean): Promise<void> {
+async function lonely(world: SimWorld, side: Side, held: Held, holds: () => boolean): Promise<void> {
   const lastHeight = world.terms.expiryHeight + 12;
   while (!holds()) {
     if (world.chain.height > lastHeight) {
@@ -274,7 +256,7 @@ async function lonely(world: FuzzWorld, side: Side, held: Held, holds: () => boo
 }
 
 /** One line on where both stand. */
-export function describe(world: FuzzWorld): string {
+export function describe(world: SimWorld): string {
   const { miner, maker, disks, chain } = world;
   const theirs = maker?.status[0];
   const left =

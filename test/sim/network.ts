@@ -62,20 +62,30 @@ class Link {
   /** Nothing passes any more, whether the ends know it or not. */
   isBroken = false;
 
-  constructor(number: number, onSend: (from: Side, text: string) => void) {
+  readonly number: number;
+  readonly isStrange: boolean;
+
+  constructor(number: number, isStrange: boolean, onSend: (from: Side, text: string) => readonly string[]) {
+    this.number = number;
+    this.isStrange = isStrange;
     const exporter = sha256(new TextEncoder().encode(`link ${number}`));
     const end = (side: Side): LinkEnd =>
       new LinkEnd(exporter, (item) => {
-        if (item !== END) onSend(side, item);
-        if (!this.isBroken) this.lines[otherSide(side)].push(item);
+        const items: readonly Item[] = item === END ? [END] : onSend(side, item);
+        if (!this.isBroken) this.lines[otherSide(side)].push(...items);
       });
     this.ends = { miner: end('miner'), maker: end('maker') };
   }
 }
 
+/** A line as a process wants it to leave. */
+export type SentLine = { readonly link: number; readonly from: Side; readonly text: string };
+/** What leaves in its place. */
+export type Tap = (line: SentLine) => readonly string[];
+
 export type NetworkDeps = {
-  /** Each line as it leaves a process, before anything else can happen. */
-  readonly onSend: (link: number, from: Side, text: string) => void;
+  /** Each line as it leaves a process, before anything else can happen; returns what leaves. */
+  readonly onSend: (link: number, from: Side, text: string) => readonly string[];
 };
 
 /** Connections between one miner and one maker; a line moves only when the schedule says so. */
@@ -83,6 +93,7 @@ export class Network {
   readonly #deps: NetworkDeps;
   readonly #links: Link[] = [];
   #accept: ((end: PeerLink) => void) | undefined;
+  readonly #strange = new Set<number>();
   #count = 0;
 
   constructor(deps: NetworkDeps) {
@@ -91,14 +102,42 @@ export class Network {
 
   /** For `MinerContractDeps.connect`. */
   connect(_options: ConnectOptions): Promise<PeerLink> {
+    return this.#connect(false);
+  }
+
+  /** A connection to the maker, of somebody else. */
+  connectStranger(): Promise<PeerLink> {
+    return this.#connect(true);
+  }
+
+  #connect(isStrange: boolean): Promise<PeerLink> {
     const accept = this.#accept;
     if (accept === undefined) return Promise.reject(new CodedError('peer_closed', 'connection refused'));
     this.#count += 1;
     const number = this.#count;
-    const link = new Link(number, (from, text) => this.#deps.onSend(number, from, text));
+    const link = new Link(number, isStrange, (from, text) => this.#deps.onSend(number, from, text));
+    if (isStrange) this.#strange.add(number);
     this.#links.push(link);
     accept(link.ends.maker);
     return Promise.resolve(link.ends.miner);
+  }
+
+  /** A connection of somebody who is neither of the two. */
+  isStrange(link: number): boolean {
+    return this.#strange.has(link);
+  }
+
+  /** A line out of turn, over the newest connection of the two that stands. False where there is none. */
+  inject(from: Side, text: string, link?: number): boolean {
+    const target = this.#links.findLast(
+      (each) =>
+        (link === undefined ? !each.isStrange : each.number === link) &&
+        !each.isBroken &&
+        !each.ends[from].closed &&
+        !each.ends[otherSide(from)].closed,
+    );
+    target?.lines[otherSide(from)].push(text);
+    return target !== undefined;
   }
 
   /** For `MakerDeps.openServer`. */

@@ -1,0 +1,172 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../../src/base/bytes.ts';
+import { owedSat } from '../../src/base/units.ts';
+import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
+import { loadContract } from '../../src/settlement/records.ts';
+import type { Side } from './network.ts';
+import { hashesOf } from './outcome.ts';
+import type { Stage } from './stage.ts';
+import { MARGINS } from './terms.ts';
+import { MAKER_COINS_SAT, MINER_COIN_SAT, type SimWorld, WALLETS } from './world.ts';
+
+/** What is wrong: the rule, and what was seen. */
+export type Finding = { readonly rule: string; readonly seen: string };
+
+/** Blocks after the expiry in which a refund must have found its place and its depth. */
+const REFUND_BLOCKS = MARGINS.finalDepth + 4;
+
+/** What the chain says of both, in the end. */
+export type Books = {
+  readonly fees: Readonly<Record<Side, bigint>>;
+  /** What each paid for its part of the funding. */
+  readonly fundingFees: Readonly<Record<Side, bigint>>;
+  readonly fundingVsize: number;
+  /** What spent the channel. */
+  readonly close:
+    | { readonly height: number; readonly feeSat: bigint; readonly minerSat: bigint; readonly txid: string }
+    | undefined;
+  /** The channel is on the chain, and nobody spent it. */
+  readonly isLocked: boolean;
+};
+
+const sumOf = (world: SimWorld, side: Side): bigint =>
+  world.chain.utxos(WALLETS[side]).reduce((sum, { valueSat }) => sum + valueSat, 0n);
+
+async function fundingOf(world: SimWorld): Promise<string | undefined> {
+  for (const side of ['miner', 'maker'] as const) {
+    const channel = (await loadContract(world.disks[side].store, world.contractId))?.channel;
+    if (channel !== undefined) return `${channel.fundingTxid}:${channel.fundingVout}`;
+  }
+  return undefined;
+}
+
+/** Who paid how much to miners of blocks, for what. */
+export async function booksOf(world: SimWorld): Promise<Books> {
+  const outpoint = await fundingOf(world);
+  const [txid = '', vout = '0'] = outpoint?.split(':') ?? [];
+  const fees = { miner: 0n, maker: 0n };
+  const fundingFees = { miner: 0n, maker: 0n };
+  let close: Books['close'];
+  let fundingVsize = 0;
+  for (let height = world.startHeight + 1; height <= world.chain.height; height += 1) {
+    for (const each of paymentsAt(world, height)) {
+      if (each.txid === txid) {
+        fundingVsize = each.vsize;
+        fundingFees.miner = each.inSat.miner - each.outSat.miner - minerContributionSat(world.terms);
+        fundingFees.maker = each.inSat.maker - each.outSat.maker - makerContributionSat(world.terms);
+        for (const side of ['miner', 'maker'] as const) fees[side] += fundingFees[side];
+        continue;
+      }
+      const payer =
+        each.inSat.miner > 0n || (each.inSat.maker === 0n && each.outSat.miner > 0n) ? 'miner' : 'maker';
+      fees[payer] += each.feeSat;
+      if (outpoint === undefined || !each.spends.includes(outpoint)) continue;
+      close = { height, feeSat: each.feeSat, minerSat: each.outSat.miner, txid: each.txid };
+    }
+  }
+  const isLocked = outpoint !== undefined && world.chain.coin(txid, Number(vout), false) !== undefined;
+  return { fees, fundingFees, fundingVsize, close, isLocked };
+}
+
+type Payment = {
+  readonly txid: string;
+  readonly spends: readonly string[];
+  readonly vsize: number;
+  readonly feeSat: bigint;
+  readonly inSat: Readonly<Record<Side, bigint>>;
+  readonly outSat: Readonly<Record<Side, bigint>>;
+};
+
+/** Transactions of a block, without its coinbase, that have to do with one of the two. */
+function paymentsAt(world: SimWorld, height: number): Payment[] {
+  const block = world.chain.blockAt(height)!;
+  const coins = new Map(
+    block.spent.map(([outpoint, { valueSat, script }]) => [outpoint, { valueSat, script }]),
+  );
+  return block.transactions.slice(1).map((transaction) => {
+    const txid = transaction.getId();
+    const [inSat, outSat] = [
+      { miner: 0n, maker: 0n },
+      { miner: 0n, maker: 0n },
+    ];
+    const add = (to: Record<Side, bigint>, script: Uint8Array, valueSat: bigint): bigint => {
+      const hex = toHex(script);
+      if (hex === WALLETS.miner) to.miner += valueSat;
+      if (hex === WALLETS.maker) to.maker += valueSat;
+      return valueSat;
+    };
+    const spends = transaction.ins.map(({ hash, index }) => `${toHex(hash.toReversed())}:${index}`);
+    let feeSat = 0n;
+    for (const each of spends) {
+      const coin = coins.get(each);
+      if (coin !== undefined) feeSat += add(inSat, coin.script, coin.valueSat);
+    }
+    for (const [vout, { script, value }] of transaction.outs.entries()) {
+      coins.set(`${txid}:${vout}`, { valueSat: value, script });
+      feeSat -= add(outSat, script, value);
+    }
+    return { txid, spends, vsize: transaction.virtualSize(), feeSat, inSat, outSat };
+  });
+}
+
+/** Compares each honest side with the bound it was promised. */
+export async function audit(stage: Stage, books: Books): Promise<Finding[]> {
+  const { world, strategy } = stage;
+  const isJudged = (side: Side): boolean =>
+    !world.isHostile(side) && strategy.unjudged?.includes(side) !== true;
+  const found: Finding[] = [];
+  if (isJudged('miner') && !stage.gone.has('miner')) found.push(...(await auditMiner(world, books)));
+  if (isJudged('maker')) found.push(...(await auditMaker(stage, books)));
+  return found;
+}
+
+/** `loss(miner)`: at most what may be unpaid, at the contract's price, and its fees. */
+async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
+  const { terms, shareWorkHashes, miner } = world;
+  const price = terms.priceMsatPerEh;
+  const found = new Set(await hashesOf(world, 'miner'));
+  const ownWork = BigInt(found.size) * shareWorkHashes;
+  // What an honest maker does not take, it has a reason for.
+  const refused = world.isHostile('maker') ? 0n : (miner?.status.refusedWorkHashes ?? 0n);
+  const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + shareWorkHashes + refused;
+  const boundWork = unpaidWork < ownWork ? unpaidWork : ownWork;
+  const lostSat = MINER_COIN_SAT + owedSat(ownWork, price) - sumOf(world, 'miner');
+  const allowedSat = books.fees.miner + owedSat(boundWork, price) + sealSat(world, books);
+  if (lostSat <= allowedSat) return [];
+  return [{ rule: 'the miner lost', seen: `${lostSat} sat, of ${allowedSat} that it may` }];
+}
+
+/** The seal goes to the maker with the claim of the shares it stands for. */
+function sealSat({ terms }: SimWorld, { fundingVsize }: Books): bigint {
+  return fundingVsize === 0 ? 0n : (terms.seal?.sealSat ?? 0n);
+}
+
+/** `loss(maker)`: its fees; and its money is free again in time. */
+async function auditMaker({ world, findings, strategy }: Stage, books: Books): Promise<Finding[]> {
+  const found: Finding[] = [];
+  const bought = await hashesOf(world, 'maker');
+  const got = new Set([...bought, ...world.disks.maker.forgottenShares]);
+  const worth = owedSat(BigInt(got.size) * world.shareWorkHashes, world.terms.priceMsatPerEh);
+  const initialSat = MAKER_COINS_SAT.reduce((sum, sat) => sum + sat, 0n);
+  const lostSat = initialSat - worth - sumOf(world, 'maker');
+  if (strategy.unjudged?.includes('maker') !== true && lostSat > books.fees.maker) {
+    found.push({ rule: 'the maker lost', seen: `${lostSat} sat, with ${books.fees.maker} of fees` });
+  }
+  if (new Set(bought).size !== bought.length) {
+    found.push({
+      rule: 'a share was credited twice',
+      seen: `${bought.length - new Set(bought).size} of them`,
+    });
+  }
+  const lateFrom = Math.max(world.terms.expiryHeight, world.spikeEndHeight) + REFUND_BLOCKS;
+  if (books.isLocked || (books.close?.height ?? 0) > lateFrom) {
+    found.push({ rule: 'the money of the maker is locked', seen: `spent at ${books.close?.height}` });
+  }
+  const status = world.maker?.status.find(({ contractId }) => contractId === world.contractId)?.channel;
+  const isFree = status === undefined || ['none', 'closed', 'failed'].includes(status);
+  if (!isFree && findings.length === 0)
+    found.push({ rule: 'the contract of the maker never ends', seen: String(status) });
+  return found;
+}
+
+export const vsizeOf = (hex: string): number => Transaction.fromHex(hex).virtualSize();

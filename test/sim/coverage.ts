@@ -1,0 +1,65 @@
+import { STRATEGIES } from './strategies/strategies.ts';
+
+/** A run, as a child tells it. */
+export type Told = {
+  readonly strategy: string;
+  readonly seed: number;
+  readonly problem: string | undefined;
+  readonly findings: number;
+  readonly statuses: readonly string[];
+};
+
+const STATUSES = ['none', 'opening', 'funding', 'open', 'closing', 'closed', 'failed'] as const;
+const PROGRESS_MS = 10_000;
+
+/** What many runs came to: progress while they run, and a table of strategies and statuses in the end. */
+export class Coverage {
+  failed = 0;
+  readonly #runs: number;
+  readonly #say: (line: string) => void;
+  readonly #seen = new Map<string, Map<string, number>>();
+  readonly #startMs = performance.now();
+  #toldMs = 0;
+  #count = 0;
+
+  constructor(runs: number, say: (line: string) => void) {
+    this.#runs = runs;
+    this.#say = say;
+  }
+
+  add({ strategy, seed, problem, statuses }: Told): void {
+    this.#count += 1;
+    const row = this.#seen.get(strategy) ?? new Map<string, number>();
+    this.#seen.set(strategy, row);
+    for (const status of ['runs', ...statuses]) row.set(status, (row.get(status) ?? 0) + 1);
+    if (problem !== undefined) {
+      this.failed += 1;
+      this.#say(`FAILED  ${strategy}: ${problem}`);
+      this.#say(`replay: npm run test:sim -- --seed ${seed} --strategy ${strategy}`);
+    }
+    const ms = performance.now() - this.#startMs;
+    if (ms - this.#toldMs < PROGRESS_MS) return;
+    this.#toldMs = ms;
+    this.#say(
+      `${this.#count} of ${this.#runs} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`,
+    );
+  }
+
+  tell(): void {
+    this.#say(
+      `\n${'strategy'.padEnd(26)}${'runs'.padStart(6)}${STATUSES.map((each) => each.padStart(9)).join('')}`,
+    );
+    for (const [name, { wins }] of Object.entries(STRATEGIES)) {
+      const row = this.#seen.get(name);
+      if (row === undefined) continue;
+      const cells = STATUSES.map((each) => String(row.get(each) ?? '-').padStart(9)).join('');
+      const won = wins === undefined ? '' : `  wins until ${wins.until}`;
+      this.#say(`${name.padEnd(26)}${String(row.get('runs')).padStart(6)}${cells}${won}`);
+    }
+    this.#say(`${this.#count} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`);
+  }
+
+  #perMinute(): number {
+    return Math.round((this.#count * 60_000) / (performance.now() - this.#startMs));
+  }
+}

@@ -1,0 +1,166 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { Coverage, type Told } from './coverage.ts';
+import { MUTATIONS } from './mutations.ts';
+import { simulate, strategyOf } from './simulate.ts';
+import { STRATEGIES } from './strategies/strategies.ts';
+
+const listOf = (what: Readonly<Record<string, { readonly what: string }>>): string =>
+  Object.entries(what)
+    .map(([name, each]) => `    ${name.padEnd(24)} ${each.what}`)
+    .join('\n');
+
+const HELP = `Plays whole lives of a contract: the real miner and maker, disks, network, chain, market and clocks, in
+one process and in virtual time. One side, or the world, follows a strategy; in the end the chain is audited.
+
+  npm run test:sim -- --runs N                      many seeds; the strategies in turn
+  npm run test:sim -- --seed N --strategy NAME      one run, with its timeline
+
+  --runs N        how many seeds
+  --seed N        the first of them (1)
+  --strategy S    that one only
+  --workers N     processes (2)
+  --mutations     then every mutation at the seed that finds it
+  --mutation M    breaks one thing first; then a run must fail
+
+  strategies
+${listOf(STRATEGIES)}
+
+  mutations
+${listOf(MUTATIONS)}
+`;
+
+type Options = {
+  readonly runs: number | undefined;
+  readonly seed: number;
+  readonly strategy: string | undefined;
+  readonly workers: number;
+  readonly mutation: string | undefined;
+  readonly mutations: boolean;
+  /** Of a child: it runs every so many seeds. */
+  readonly stride: number | undefined;
+};
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      runs: { type: 'string' },
+      seed: { type: 'string' },
+      strategy: { type: 'string' },
+      workers: { type: 'string', default: '2' },
+      mutation: { type: 'string' },
+      mutations: { type: 'boolean', default: false },
+      stride: { type: 'string' },
+      help: { type: 'boolean', default: false },
+    },
+  });
+  const numberOf = (text: string | undefined): number | undefined =>
+    text === undefined ? undefined : Number(text);
+  const options = {
+    ...{ runs: numberOf(values.runs), seed: Number(values.seed ?? 1), stride: numberOf(values.stride) },
+    ...{ strategy: values.strategy, mutation: values.mutation, mutations: values.mutations },
+    workers: Number(values.workers),
+  };
+  const numbers = [options.runs ?? 1, options.seed, options.stride ?? 1, options.workers];
+  const isKnown =
+    (options.strategy === undefined || Object.hasOwn(STRATEGIES, options.strategy)) &&
+    (options.mutation === undefined || Object.hasOwn(MUTATIONS, options.mutation));
+  const isNothing = options.runs === undefined && values.seed === undefined && !options.mutations;
+  if (
+    values.help ||
+    isNothing ||
+    !isKnown ||
+    !numbers.every((each) => Number.isSafeInteger(each) && each >= 0)
+  ) {
+    say(HELP);
+    process.exit(values.help ? 0 : 2);
+  }
+  return options;
+}
+
+/** One run, told line by line. */
+async function replay({ seed, strategy = strategyOf(seed), mutation }: Options): Promise<number> {
+  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  say(`seed ${seed}, ${strategy}: ${STRATEGIES[strategy]!.what}`);
+  const { problem } = await simulate({ strategy, seed, world, onLine: say });
+  say(problem ?? 'all is as it should be');
+  return problem === undefined ? 0 : 1;
+}
+
+/** A child: every so many seeds, each told to the parent. */
+async function runPart({ seed, runs, stride, strategy, mutation }: Options): Promise<number> {
+  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  for (let each = 0; each < runs!; each += 1) {
+    const at = seed + each * stride!;
+    const run = await simulate({ strategy: strategy ?? strategyOf(at), seed: at, world });
+    const told: Told = { ...run, statuses: [...run.statuses], findings: run.findings.length };
+    process.send!(told);
+    if (run.problem !== undefined && mutation !== undefined) break;
+  }
+  process.disconnect();
+  return 0;
+}
+
+function child(words: readonly string[], onTold: (told: Told) => void): Promise<void> {
+  const process: ChildProcess = fork(new URL(import.meta.url), words);
+  process.on('message', (told) => onTold(told as Told));
+  return new Promise((resolve, reject) => {
+    process.once('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`a process ended with ${code}`)),
+    );
+  });
+}
+
+async function runMany(options: Options): Promise<number> {
+  const { seed, strategy, mutation } = options;
+  const runs = options.runs!;
+  const workers = mutation === undefined ? Math.min(options.workers, runs) : 1;
+  const coverage = new Coverage(runs, say);
+  const parts = Array.from({ length: workers }, (_, part) => {
+    const words = ['--seed', String(seed + part), '--stride', String(workers)];
+    words.push('--runs', String(Math.ceil((runs - part) / workers)));
+    if (strategy !== undefined) words.push('--strategy', strategy);
+    if (mutation !== undefined) words.push('--mutation', mutation);
+    return child(words, (told) => coverage.add(told));
+  });
+  await Promise.all(parts);
+  coverage.tell();
+  return coverage.failed === 0 ? 0 : 1;
+}
+
+/** Every mutation must be found at its seed; one that is not says that the checks are worth less. */
+async function findMutations({ workers }: Options): Promise<number> {
+  const left = Object.entries(MUTATIONS);
+  let missed = 0;
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) {
+      const [name, { seed, strategy }] = next;
+      let problem: string | undefined;
+      const words = ['--seed', String(seed), '--runs', '1', '--stride', '1'];
+      await child([...words, '--strategy', strategy, '--mutation', name], (told) => {
+        problem = told.problem;
+      });
+      if (problem === undefined) missed += 1;
+      say(
+        `${problem === undefined ? 'MISSED' : 'found '} ${name} (${strategy}, seed ${seed}) ${problem ?? ''}`,
+      );
+    }
+  };
+  await Promise.all(Array.from({ length: workers }, work));
+  return missed === 0 ? 0 : 1;
+}
+
+const options = readOptions();
+if (options.stride !== undefined) {
+  process.exitCode = await runPart(options);
+} else {
+  let code = 0;
+  if (options.runs !== undefined) code = await runMany(options);
+  else if (!options.mutations) code = await replay(options);
+  if (options.mutations) code = Math.max(code, await findMutations(options));
+  process.exitCode = code;
+}

@@ -1,0 +1,71 @@
+import { spawn } from 'node:child_process';
+import { text } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import { MUTATIONS } from './mutations.ts';
+import { simulate } from './simulate.ts';
+import { STRATEGIES } from './strategies/strategies.ts';
+
+async function timelineOf(strategy: string, seed: number): Promise<string[]> {
+  const lines: string[] = [];
+  await simulate({ strategy, seed, onLine: (line) => lines.push(line) });
+  return lines;
+}
+
+const RUN = new URL('run.ts', import.meta.url).pathname;
+
+/** In a process of its own: a mutation breaks it for good. */
+async function replay(
+  ...words: string[]
+): Promise<{ readonly code: number | null; readonly said: string }> {
+  const child = spawn(process.execPath, [RUN, ...words], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const exited = new Promise<number | null>((resolve) => {
+    child.once('exit', resolve);
+  });
+  const said = await text(child.stdout);
+  return { code: await exited, said };
+}
+
+describe('the simulation', () => {
+  it('finds nothing wrong with miner and maker', async () => {
+    for (let seed = 1; seed <= 12; seed += 1) {
+      expect(await simulate({ strategy: 'chance', seed })).toMatchObject({
+        problem: undefined,
+        findings: [],
+      });
+    }
+  });
+
+  it.each(['maker-disk-lies', 'credit-before-persist'])('finds a fault: %s', async (mutation) => {
+    const { seed, strategy } = MUTATIONS[mutation]!;
+    const words = ['--seed', String(seed), '--strategy', strategy, '--mutation', mutation];
+    const { code, said } = await replay(...words);
+    expect(code, said).toBe(1);
+  });
+
+  it.each(['chance', 'maker-alters', 'pins-close'])(
+    'plays the same seed twice in the same way: %s',
+    async (strategy) => {
+      const [once, again] = [await timelineOf(strategy, 3), await timelineOf(strategy, 3)];
+      expect(once.length).toBeGreaterThan(20);
+      expect(again).toEqual(once);
+    },
+  );
+
+  it('plays another seed otherwise', async () => {
+    expect(await timelineOf('chance', 4)).not.toEqual(await timelineOf('chance', 5));
+  });
+
+  it('has a strategy for every mutation, and says of each until when it wins', () => {
+    for (const { strategy } of Object.values(MUTATIONS)) expect(STRATEGIES).toHaveProperty(strategy);
+    for (const { wins } of Object.values(STRATEGIES))
+      expect(wins?.until ?? 'rule (R0)').toMatch(/\(R\d+\)$/);
+  });
+
+  it('lets a strategy win that is expected to, and no other', async () => {
+    const robbed = await simulate({ strategy: 'node-dies', seed: 1 });
+    expect(robbed.findings.map(({ rule }) => rule)).toEqual(['the miner lost']);
+    expect(robbed.problem).toBeUndefined();
+    const kept = await simulate({ strategy: 'stops-signing', seed: 1 });
+    expect(kept).toMatchObject({ findings: [], problem: undefined });
+  });
+});

@@ -1,0 +1,237 @@
+import type { Stage } from '../stage.ts';
+import type { Strategy } from '../strategy.ts';
+import { MARGINS } from '../terms.ts';
+import { rob } from './tools.ts';
+
+const maker = ['maker'] as const;
+
+async function paid(stage: Stage, steps: number): Promise<void> {
+  if (await stage.open()) await stage.pay(steps);
+}
+
+/** Where the maker would take the channel if the miner let it. */
+const robbed: Pick<Strategy, 'hostile' | 'step'> = { hostile: maker, step: (stage) => rob(stage) };
+
+/** What befalls machines. */
+const OF_MACHINES: Readonly<Record<string, Strategy>> = {
+  'one-write-fails': {
+    what: 'one write of the miner fails, and its ledger with it',
+    row: 'F2',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(3));
+      await stage.world.disks.miner.fail(stage.random.below(2) === 0);
+      stage.world.work(4);
+      await stage.noise(stage.random.below(10));
+      await stage.liveOut();
+    },
+  },
+  'disk-full': {
+    what: 'the disk of the miner is full for good, also after every start',
+    row: 'F2',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(3));
+      stage.world.disks.miner.isFull = true;
+      stage.world.work(4);
+      await stage.liveOut();
+    },
+  },
+  'disk-hangs': {
+    what: 'the disk of the miner answers no more',
+    row: 'F2',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(3));
+      stage.world.work(4);
+      if (stage.random.below(2) === 0) await stage.rounds(1);
+      stage.world.disks.miner.isHanging = true;
+      await stage.rounds(4);
+      await stage.liveOut();
+    },
+  },
+  'makers-disk-hangs': {
+    what: 'the disk of the maker answers no more',
+    row: 'F2',
+    hostile: [],
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(3));
+      stage.world.disks.maker.isHanging = true;
+      if (stage.random.below(2) === 0) await stage.vanish('miner');
+      await stage.liveOut();
+    },
+  },
+  'node-dies': {
+    what: 'the node of the miner is dead across the expiry',
+    row: 'F7',
+    hostile: [],
+    wins: { until: 'there are several nodes (R4)', finding: 'the miner lost' },
+    play: async (stage) => {
+      await paid(stage, 4);
+      await stage.until(MARGINS.askBlocks + 1 + stage.random.below(4));
+      stage.world.nodes.miner.isDead = true;
+      await stage.until(-4);
+      stage.world.nodes.miner.isDead = false;
+      await stage.liveOut();
+    },
+  },
+  'node-pauses': {
+    what: 'the node of the miner is dead for a while, long before the expiry',
+    row: 'F7',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 2);
+      stage.world.nodes.miner.isDead = true;
+      await stage.blocks(1 + stage.random.below(8));
+      stage.world.nodes.miner.isDead = false;
+      await stage.liveOut();
+    },
+  },
+  'no-estimates': {
+    what: 'the nodes of both estimate no fee',
+    row: 'F25',
+    ...robbed,
+    begin: ({ world }) => {
+      for (const node of Object.values(world.nodes)) node.hasEstimates = false;
+    },
+  },
+  'miner-restored': {
+    what: 'the miner starts from a backup of its ledger',
+    row: 'table: the miner loses its ledger',
+    hostile: [],
+    // What came after the backup is on no disk: it is acked, and gone.
+    unjudged: ['miner'],
+    options: () => ({ forgets: ['miner'] }),
+    play: (stage) => restored(stage, 'miner'),
+  },
+  'maker-restored': {
+    what: 'the maker starts from a backup of its ledger',
+    row: 'F11',
+    hostile: [],
+    options: () => ({ forgets: ['maker'] }),
+    play: (stage) => restored(stage, 'maker'),
+  },
+  'clocks-jump': {
+    what: 'the wall clocks of both are set again and again, by minutes and days',
+    row: 'chance',
+    hostile: [],
+    play: async (stage) => {
+      await paid(stage, 1);
+      for (let round = 0; round < 4; round += 1) {
+        stage.world.time.setWall((stage.random.below(5) - 2) * 43_200_000);
+        await stage.pay(1);
+        await stage.blocks(stage.random.below(3));
+      }
+      await stage.liveOut();
+    },
+  },
+};
+
+async function restored(stage: Stage, side: 'miner' | 'maker'): Promise<void> {
+  const { world } = stage;
+  await paid(stage, 1 + stage.random.below(2));
+  world.disks[side].backUp();
+  await stage.pay(1 + stage.random.below(3));
+  await world.kill(side, 0);
+  await world.disks[side].restore();
+  world.say(`the ${side} starts from a backup`);
+  await stage.rounds(6);
+  await stage.pay(2);
+  await stage.liveOut();
+}
+
+/** What befalls the chain and its market. */
+const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
+  'spike-at-expiry': {
+    what: 'blocks ask for 1,200 sat/vB at the expiry, and the miner is gone',
+    row: 'F26',
+    hostile: ['miner'],
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.vanish('miner');
+      await stage.until(2);
+      stage.world.setMarket(1_200_000);
+      await stage.until(-4);
+      stage.world.setMarket(0);
+      await stage.liveOut();
+    },
+  },
+  'spike-at-close': {
+    what: 'blocks ask for more than the ladder pays while the miner closes',
+    row: 'table: fees spike',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 4);
+      await stage.until(MARGINS.askBlocks + 1);
+      stage.world.setMarket(30_000 + stage.random.below(20_000));
+      await stage.liveOut();
+    },
+  },
+  'dear-close': {
+    what: 'the miner is off until the expiry is near, and nothing else wants into blocks',
+    row: 'F9',
+    hostile: [],
+    options: () => ({ terms: { feeLadderSatPerKvb: [1_100, 2_500, 30_000] } }),
+    wins: { until: 'fees are a share of what they save (R6)', finding: 'fees beyond their share' },
+    play: async (stage) => {
+      await paid(stage, 0);
+      stage.gone.add('miner');
+      await stage.world.kill('miner', 0);
+      await stage.until(MARGINS.urgentBlocks);
+      stage.gone.delete('miner');
+      await stage.liveOut();
+    },
+    judge: (_stage, { close }) => {
+      if (close === undefined || close.feeSat * 2n <= close.minerSat + close.feeSat) return [];
+      const seen = `${close.feeSat} of ${close.minerSat + close.feeSat} sat`;
+      return [{ rule: 'fees beyond their share', seen }];
+    },
+  },
+  'funding-reorganised': {
+    what: 'blocks with the funding are undone while work is sold',
+    row: 'table: the funding leaves the chain',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(2));
+      const depth = Math.min(2 + stage.random.below(2), stage.height - stage.world.startHeight - 1);
+      stage.world.chain.invalidateTip(depth);
+      await stage.held('a reorganisation');
+      stage.world.work(4);
+      await stage.rounds(2);
+      await stage.blocks(depth + 1);
+      await stage.pay(1);
+      await stage.liveOut();
+    },
+  },
+  'close-reorganised': {
+    what: 'blocks with the close are undone near the expiry',
+    row: 'table: the close leaves the chain',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.until(stage.random.below(MARGINS.broadcastBlocks - 2));
+      const depth = 1 + stage.random.below(MARGINS.broadcastBlocks - 1);
+      stage.world.chain.invalidateTip(depth);
+      await stage.held('a reorganisation');
+      await stage.blocks(depth + 1);
+      await stage.liveOut();
+    },
+  },
+  'both-vanish': {
+    what: 'both are gone until after the expiry',
+    row: 'table: both vanish',
+    hostile: [],
+    // Who comes first has it: the miner may lose all that was paid.
+    unjudged: ['miner'],
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.vanish('miner');
+      await stage.vanish('maker');
+      await stage.until(-(1 + stage.random.below(3)));
+      for (const side of [...stage.gone]) stage.gone.delete(side);
+      await stage.liveOut();
+    },
+  },
+};
+
+export const ACCIDENTS: Readonly<Record<string, Strategy>> = { ...OF_MACHINES, ...OF_THE_CHAIN };

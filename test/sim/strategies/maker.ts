@@ -1,0 +1,306 @@
+import { signedStateToJson, signState } from '../../../src/channel/states.ts';
+import { codecsOf } from '../../../src/peer/messages.ts';
+import { CALM_SAT_PER_KVB } from '../node.ts';
+import { storedOf } from '../outcome.ts';
+import type { Stage } from '../stage.ts';
+import type { Strategy } from '../strategy.ts';
+import { MARGINS } from '../terms.ts';
+import { WALLETS } from '../world.ts';
+import {
+  alterHeard,
+  alterLines,
+  channelKeys,
+  coinOf,
+  itself,
+  paramsOf,
+  payment,
+  rob,
+  send,
+} from './tools.ts';
+
+const hostile = ['maker'] as const;
+const step = (stage: Stage): Promise<void> => rob(stage);
+
+/** Leaves out every line about these. */
+function silentOn(stage: Stage, methods: readonly string[], isNow: () => boolean = () => true): void {
+  alterLines(stage.world, (told) => (methods.includes(told.about) && isNow() ? [] : [told.message]));
+}
+
+/** A quiet opening and so many paid steps; then whatever chance has. */
+async function paid(stage: Stage, steps: number): Promise<void> {
+  if (await stage.open()) await stage.pay(steps);
+}
+
+async function secondContent(stage: Stage): Promise<void> {
+  const { world } = stage;
+  const [params, keys] = [await paramsOf(world), await channelKeys(world, 'maker')];
+  const last = (await storedOf(world, 'miner'))?.last;
+  if (params === undefined || keys === undefined || last === undefined || last.n === 0) return;
+  const other = signState(params, last.n, last.workHashes - 1n - BigInt(stage.random.below(3)), keys);
+  const request = { contract_id: world.contractId, state: signedStateToJson(other) };
+  world.say(`the maker signs another state ${last.n}`);
+  world.network.inject(
+    'maker',
+    JSON.stringify({ jsonrpc: '2.0', id: 9_000 + stage.height, method: 'state.sign', params: request }),
+  );
+}
+
+/** The miner's state gets a child that is as large and as dear as the rules allow. */
+function pin(stage: Stage, hex: string): void {
+  const coin = coinOf(hex, 'maker');
+  if (coin === undefined || stage.left > MARGINS.askBlocks + 1) return;
+  const outputs = Array.from({ length: 28 }, () => ({ scriptHex: WALLETS.maker, valueSat: 600n }));
+  const feeSat = 20_000n;
+  const rest = coin.valueSat - feeSat - 600n * BigInt(outputs.length);
+  if (rest < 600n) return;
+  outputs[0] = { scriptHex: WALLETS.maker, valueSat: rest };
+  send(stage.world, 'the maker', 'a child that pins', payment('maker', coin, outputs, 3));
+}
+
+export const BY_MAKER: Readonly<Record<string, Strategy>> = {
+  'second-content': {
+    what: 'the maker signs another content for the newest state',
+    row: 'F1',
+    hostile,
+    step,
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(4));
+      await secondContent(stage);
+      await stage.rounds(2);
+      await stage.noise(stage.random.below(20));
+      await stage.liveOut();
+    },
+  },
+  'stops-signing': {
+    what: 'the maker takes work and signs no more',
+    row: 'table: the maker stops signing',
+    hostile,
+    step,
+    begin: (stage) => {
+      const from = stage.random.below(4);
+      silentOn(stage, ['state.sign'], () => stage.world.rules.ackedN >= from);
+    },
+  },
+  'maker-vanishes': {
+    what: 'the maker is gone, but for its refund',
+    row: 'table: the maker is offline',
+    hostile,
+    step,
+    play: async (stage) => {
+      const isOpen = await stage.open();
+      if (isOpen) await stage.pay(stage.random.below(4));
+      await stage.vanish('maker');
+      stage.world.work(4);
+      await stage.noise(stage.random.below(20));
+      await stage.vanish('maker');
+      await stage.liveOut();
+    },
+  },
+  'refund-before-time': {
+    what: 'the maker broadcasts its refund at every block, also long before the expiry',
+    row: 'table: the maker broadcasts early',
+    hostile,
+    step: (stage) => rob(stage, 100_000),
+  },
+  'no-common-close': {
+    what: 'the maker never answers where both would close',
+    row: 'table: the maker refuses the common close',
+    hostile,
+    step,
+    begin: (stage) => silentOn(stage, ['channel.shutdown', 'close.sig']),
+  },
+  'state-behind-the-close': {
+    what: 'the maker keeps a state back until the miner has made its close',
+    row: 'F14',
+    hostile,
+    begin: (stage) => {
+      const kept: string[] = [];
+      alterLines(stage.world, (told) => {
+        if (told.about !== 'state.sign' || stage.left < 0 || stage.world.rules.ackedN < 1)
+          return [told.message];
+        kept.push(told.line.text);
+        return [];
+      });
+      stage.world.nodes.miner.onTaken = () => {
+        for (const text of kept.splice(0)) stage.world.network.inject('maker', text);
+      };
+    },
+    step,
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.noise(stage.random.below(10));
+      stage.world.work(4);
+      await stage.rounds(1);
+      const isByHand = stage.random.below(2) === 0;
+      if (isByHand) void stage.world.miner?.closeAlone().catch(() => {});
+      await stage.liveOut();
+    },
+  },
+  'invalid-close': {
+    what: 'the maker signs the common close with a signature that does not verify',
+    row: 'F13',
+    hostile,
+    step,
+    begin: (stage) => {
+      stage.world.nodes.maker.isMute = true;
+      alterLines(stage.world, ({ about, message }) => {
+        const hex = about === 'close.sig' ? message.result?.['close_tx'] : undefined;
+        if (typeof hex !== 'string') return [message];
+        // Inside the first signature of the witness.
+        const at = hex.indexOf('0220') + 20;
+        const other = `${hex.slice(0, at)}${hex[at] === '0' ? '1' : '0'}${hex.slice(at + 1)}`;
+        return [{ ...message, result: { close_tx: other } }];
+      });
+    },
+    play: async (stage) => {
+      // The opening needs both.
+      stage.world.nodes.maker.isMute = false;
+      await paid(stage, 1 + stage.random.below(3));
+      stage.world.nodes.maker.isMute = true;
+      void stage.world.miner?.close();
+      await stage.rounds(3);
+      stage.marks.set('asked', stage.height);
+      await stage.liveOut();
+    },
+    judge: (stage, { close }) => {
+      const asked = stage.marks.get('asked')!;
+      if (close !== undefined && close.height <= asked + MARGINS.patienceBlocks + 2) return [];
+      const seen = `asked for at ${asked}, in a block at ${close?.height}`;
+      return [{ rule: 'a close came late', seen }];
+    },
+  },
+  'withholds-funding': {
+    what: 'the maker keeps its signatures of the funding back until the expiry',
+    row: 'F6',
+    hostile,
+    wins: { until: 'a funding has its last height, funding_by_height (R3)', finding: 'the miner lost' },
+    begin: (stage) => {
+      stage.world.nodes.maker.isMute = true;
+      silentOn(stage, ['channel.tx_signatures']);
+    },
+    play: async (stage) => {
+      await stage.rounds(4);
+      await stage.until(1);
+      const funding = (await storedOf(stage.world, 'maker'))?.fundingTx;
+      if (funding !== undefined) send(stage.world, 'the maker', 'the funding', funding);
+      await stage.liveOut();
+    },
+    step,
+  },
+  'dear-funding': {
+    what: 'the maker names a fee of the funding that is far above the market',
+    row: 'F12',
+    hostile,
+    wins: {
+      until: 'the fee of the funding is bounded by the own estimate (R6)',
+      finding: 'the other side named the fee',
+    },
+    begin: ({ world }) => {
+      world.nodes.maker.saidSatPerKvb = 150_000;
+    },
+    play: async (stage) => {
+      await paid(stage, 1);
+      stage.world.nodes.maker.saidSatPerKvb = undefined;
+      await stage.liveOut();
+    },
+    judge: (_stage, { fundingFees, fundingVsize }) => {
+      const most = (2n * BigInt(fundingVsize) * BigInt(CALM_SAT_PER_KVB)) / 1000n;
+      const isDear = fundingFees.miner > most;
+      return isDear ? [{ rule: 'the other side named the fee', seen: `${fundingFees.miner} sat` }] : [];
+    },
+  },
+  'pins-close': {
+    what: 'the maker pins the close with one large child while blocks are dear',
+    row: 'F8',
+    hostile,
+    wins: { until: 'a bid beats all it must replace (R6)', finding: 'the miner lost' },
+    begin: (stage) => {
+      stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
+      silentOn(stage, ['channel.shutdown', 'close.sig']);
+    },
+    play: async (stage) => {
+      await paid(stage, 4);
+      await stage.until(MARGINS.askBlocks + 1);
+      stage.world.setMarket(60_000);
+      await stage.liveOut();
+    },
+    step: (stage) => rob(stage, 320_000),
+  },
+  'refuses-without-reason': {
+    what: 'the maker refuses some of the work without a reason, and then signs no more',
+    row: 'F10',
+    hostile,
+    wins: { until: 'refused work counts, refused_ppm (R7)', finding: 'the miner lost' },
+    begin: (stage) => {
+      let left = 4;
+      alterHeard(stage.world, ({ about, message }) => {
+        if (about !== 'work.batch' || message.params === undefined || left === 0) return [message];
+        const codec = codecsOf('work.batch').params;
+        const batch = codec.parse(message.params);
+        const shares = batch.shares.map((share) =>
+          left-- > 0 ? { ...share, ntime: share.ntime + 100_000 } : share,
+        );
+        left = Math.max(left, 0);
+        return [{ ...message, params: codec.print({ ...batch, shares }) }];
+      });
+    },
+    play: async (stage) => {
+      await paid(stage, 2);
+      silentOn(stage, ['state.sign', 'channel.reestablish']);
+      await stage.pay(5);
+      await stage.liveOut();
+    },
+    step,
+  },
+  'floods-storage': {
+    what: 'the maker has blobs stored in a loop',
+    row: 'F3',
+    hostile,
+    play: async (stage) => {
+      await paid(stage, 1);
+      const blob = 'A'.repeat(80_000);
+      for (let id = 0; id < 40; id += 1) {
+        const params = { contract_id: stage.world.contractId, blob };
+        const request = { jsonrpc: '2.0', id: 9_000 + id, method: 'peer_storage.put', params };
+        stage.world.network.inject('maker', JSON.stringify(request));
+      }
+      await stage.liveOut();
+    },
+    step,
+    judge: ({ world }) => {
+      const bytes = world.disks.miner.askedBytes.get('blob') ?? 0;
+      return bytes > 1_000_000 ? [{ rule: 'a peer fills the journal', seen: `${bytes} bytes` }] : [];
+    },
+  },
+  'refuses-early-close': {
+    what: 'the maker lets nobody close while bonds are at stake, by its policy',
+    row: 'F24',
+    hostile,
+    options: () => ({
+      staked: true,
+      policy: (usual) => ({ ...usual, stakes: { ...usual.stakes!, earlyClose: 'refused' } }),
+    }),
+    play: async (stage) => {
+      await paid(stage, 1);
+      void stage.world.miner?.close();
+      await stage.blocks(8);
+      const status = stage.world.miner?.status;
+      if (status?.stream === 'ending' && status.channel === 'open')
+        stage.find('the stream ends for ever', `refused ${stage.left} blocks before the expiry`);
+      await stage.liveOut();
+    },
+    step,
+  },
+  'holds-its-word': {
+    what: 'the maker follows no rule but does nothing wrong: its refund alone',
+    row: 'table: the miner stops, then closes',
+    hostile,
+    begin: (stage) => alterLines(stage.world, itself),
+    step,
+    play: async (stage) => {
+      await paid(stage, stage.random.below(4));
+      void stage.world.miner?.closeAlone().catch(() => {});
+      await stage.liveOut();
+    },
+  },
+};

@@ -1,0 +1,131 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { toHex } from '../../../src/base/bytes.ts';
+import { finalizeState, parseSignedState } from '../../../src/channel/states.ts';
+import { STATE_KIND } from '../../../src/settlement/records.ts';
+import { storedOf } from '../outcome.ts';
+import type { Stage } from '../stage.ts';
+import type { Strategy } from '../strategy.ts';
+import { WALLETS } from '../world.ts';
+import { alterLines, channelKeys, paramsOf, payment, send } from './tools.ts';
+
+const hostile = ['miner'] as const;
+
+async function paid(stage: Stage, steps: number): Promise<void> {
+  if (await stage.open()) await stage.pay(steps);
+}
+
+/** An old state of the miner is its to broadcast: it pays less. */
+async function broadcastOld(stage: Stage): Promise<void> {
+  const { world } = stage;
+  const [params, keys] = [await paramsOf(world), await channelKeys(world, 'miner')];
+  const states = await world.disks.miner.store.list(STATE_KIND, `${world.contractId}:`);
+  if (params === undefined || keys === undefined || states.length === 0) return;
+  const state = parseSignedState(JSON.parse(stage.random.pick(states).body));
+  const { hex } = finalizeState(params, state, state.signatures.length - 1, keys);
+  send(world, 'the miner', `state ${state.n}`, hex);
+}
+
+/** The coin of the miner in the funding goes elsewhere, for a higher fee. */
+async function spendTwice(stage: Stage): Promise<void> {
+  const { world } = stage;
+  const funding = (await storedOf(world, 'maker'))?.fundingTx;
+  if (funding === undefined) return;
+  const coins = world.chain.utxos(WALLETS.miner);
+  const used = Transaction.fromHex(funding).ins.map(
+    ({ hash, index }) => `${toHex(hash.toReversed())}:${index}`,
+  );
+  const coin = coins.find(({ txid, vout }) => used.includes(`${txid}:${vout}`));
+  if (coin === undefined) return;
+  const outputs = [{ scriptHex: WALLETS.miner, valueSat: coin.valueSat - 20_000n }];
+  send(world, 'the miner', 'its coin once more', payment('miner', coin, outputs, 2));
+}
+
+export const BY_MINER: Readonly<Record<string, Strategy>> = {
+  'old-state': {
+    what: 'the miner broadcasts an old state',
+    row: 'table: the miner broadcasts an old state',
+    hostile,
+    options: (random) => ({ staked: random.below(3) === 0 }),
+    play: async (stage) => {
+      await paid(stage, 2 + stage.random.below(3));
+      await broadcastOld(stage);
+      await stage.noise(stage.random.below(10));
+      await stage.liveOut();
+    },
+  },
+  'miner-vanishes': {
+    what: 'the miner is gone for good',
+    row: 'table: the miner stops and vanishes',
+    hostile,
+    options: (random) => ({ staked: random.below(3) === 0 }),
+    play: async (stage) => {
+      if (stage.random.below(4) > 0) await paid(stage, stage.random.below(4));
+      await stage.vanish('miner');
+      await stage.liveOut();
+    },
+  },
+  'miner-resells': {
+    what: 'the miner sells its shares again and again',
+    row: 'table: the miner sells twice',
+    hostile,
+    play: async (stage) => {
+      await paid(stage, 2);
+      for (let round = 0; round < 6; round += 1) {
+        stage.world.resell();
+        await stage.rounds(2);
+      }
+      await stage.liveOut();
+    },
+  },
+  'refuses-claims': {
+    what: 'the miner keeps the claims of the seal to itself',
+    row: 'table: the miner sells the seal twice',
+    hostile,
+    options: () => ({ staked: true }),
+    begin: (stage) => {
+      const from = stage.random.below(3);
+      let claims = 0;
+      alterLines(stage.world, ({ about, message }) => {
+        if (about === 'seal.claim') claims += 1;
+        return about === 'seal.claim' && claims > from ? [] : [message];
+      });
+    },
+  },
+  'pays-itself': {
+    what: 'the coinbase of the work pays the buyer one sat, and the seller the rest',
+    row: 'F4',
+    hostile,
+    wins: {
+      until: 'delivered work is worth something to its buyer only (R8)',
+      finding: 'worthless work is paid',
+    },
+    options: () => ({ farm: 'self_paying' }),
+    play: async (stage) => {
+      await paid(stage, 2 + stage.random.below(3));
+      await stage.liveOut();
+    },
+    judge: (_stage, { close }) =>
+      close !== undefined && close.minerSat + close.feeSat > 6_000n
+        ? [{ rule: 'worthless work is paid', seen: `${close.minerSat} sat` }]
+        : [],
+  },
+  'spends-its-coin': {
+    what: 'the miner spends its coin of the funding elsewhere while that waits',
+    row: 'F17',
+    hostile,
+    wins: {
+      until: 'a funding has its last height, funding_by_height (R3)',
+      finding: 'coins wait for nothing',
+    },
+    play: async (stage) => {
+      for (let round = 0; round < 20 && stage.world.chain.mempoolSize === 0; round += 1)
+        await stage.round();
+      await spendTwice(stage);
+      await stage.blocks(16);
+      const status = stage.world.maker?.status[0]?.channel;
+      if (status === 'funding')
+        stage.find('coins wait for nothing', `16 blocks later, ${stage.left} before the expiry`);
+      await stage.liveOut();
+    },
+  },
+};

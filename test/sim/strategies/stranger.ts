@@ -1,0 +1,101 @@
+import { toHex } from '../../../src/base/bytes.ts';
+import { CodedError } from '../../../src/base/errors.ts';
+import { sha256 } from '../../../src/base/hash.ts';
+import { minerContributionSat } from '../../../src/channel/amounts.ts';
+import { minerKeysOf } from '../../../src/channel/keys.ts';
+import { nodeIdBytes } from '../../../src/channel/signer.ts';
+import { contractIdOf, type TermsV1or2 } from '../../../src/contract/terms.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { call } from '../../../src/peer/calls.ts';
+import { authenticate } from '../../../src/peer/handshake.ts';
+import { DEFAULT_RPC, RpcPeer } from '../../../src/peer/rpc-peer.ts';
+import {
+  chooseFundingSide,
+  identityOfSigner,
+  signTerms,
+  walletScript,
+} from '../../../src/settlement/opening.ts';
+import type { Stage } from '../stage.ts';
+import type { Strategy } from '../strategy.ts';
+import { SIGNERS } from '../terms.ts';
+
+const signer = SIGNERS.stranger;
+
+/** An authenticated peer of the maker that is not its miner. */
+async function connect({ world, random }: Stage): Promise<RpcPeer> {
+  const link = await world.network.connectStranger();
+  const { timers } = world.time;
+  const peer = new RpcPeer(link, DEFAULT_RPC, { timers, log: silentLogger });
+  await authenticate(peer, 'client', {
+    ...{ identity: identityOfSigner(signer), features: [], isKnown: () => true },
+    ...{ genesisHash: world.chain.blockAt(0)!.hash, random, timers, timeoutMs: 10_000 },
+  });
+  peer.serve({ ping: async () => ({}) }, 'unknown_method');
+  return peer;
+}
+
+/** Proposes contracts, opens them if wanted, and never funds one. */
+async function propose(stage: Stage, count: number, isOpening: boolean): Promise<void> {
+  const { world } = stage;
+  const peer = await connect(stage);
+  for (let each = 0; each < count; each += 1) {
+    const nonceHex = toHex(sha256(Uint8Array.of(each)).subarray(0, 16));
+    const terms: TermsV1or2 = { ...world.terms, minerNodeId: toHex(nodeIdBytes(signer)), nonceHex };
+    await call(peer, 'contract.propose', { terms, signature: signTerms(terms, signer) });
+    world.say(`a stranger proposes contract ${each + 1}`);
+    if (!isOpening) continue;
+    const funding = await chooseFundingSide(
+      { contributionSat: minerContributionSat(terms), feeRateSatPerKvb: 2_000, reserved: new Set() },
+      { chain: world.nodes.miner.connect(() => false), signer },
+    );
+    const contractId = contractIdOf(terms);
+    const keys = minerKeysOf(signer.forChannel(each), terms);
+    await call(peer, 'channel.open', { contractId, keys, payoutScript: walletScript(signer), funding });
+    world.say(`a stranger opens contract ${each + 1}, and signs nothing`);
+  }
+}
+
+const MINUTES = 30;
+
+function locksOut(name: string, count: number, isOpening: boolean): Readonly<Record<string, Strategy>> {
+  return {
+    [name]: {
+      what: `a stranger ${isOpening ? 'opens' : 'proposes'} contracts, and never funds one`,
+      row: isOpening ? 'F17' : 'F16',
+      hostile: [],
+      wins: { until: 'promises do not lock money (R9)', finding: 'an honest miner was kept out' },
+      options: () => ({
+        policy: (usual) => ({
+          ...usual,
+          maxOpenContractsPerMiner: count,
+          maxTotalBudgetSat: (isOpening ? 8n : 2n) * usual.maxBudgetSat,
+        }),
+      }),
+      play: async (stage) => {
+        await stage.world.kill('miner', 0);
+        let problem: unknown;
+        const proposed = propose(stage, count, isOpening).catch((error: unknown) => {
+          problem = error;
+        });
+        await stage.rounds(4);
+        await proposed;
+        if (problem !== undefined && !(problem instanceof CodedError)) throw problem;
+        const endMs = stage.world.time.clock.monotonicMs() + MINUTES * 60_000;
+        stage.world.start('miner');
+        while (stage.world.time.clock.monotonicMs() < endMs) {
+          await stage.rounds(1);
+          await stage.world.time.advance(60_000);
+          if (stage.world.chain.mempoolSize > 0) await stage.block();
+        }
+        const channel = stage.world.miner?.status.channel;
+        if (channel !== 'open')
+          stage.find('an honest miner was kept out', `its channel is ${channel} after ${MINUTES} minutes`);
+      },
+    },
+  };
+}
+
+export const BY_STRANGER: Readonly<Record<string, Strategy>> = {
+  ...locksOut('proposes-and-leaves', 2, false),
+  ...locksOut('opens-and-leaves', 2, true),
+};

@@ -1,0 +1,173 @@
+import { Transaction } from 'bitcoinjs-lib';
+import { fromHex, toHex } from '../../../src/base/bytes.ts';
+import { CodedError } from '../../../src/base/errors.ts';
+import { isRecord } from '../../../src/base/json.ts';
+import { p2wpkhWitness } from '../../../src/chain/wallet.ts';
+import type { ChannelParams } from '../../../src/channel/params.ts';
+import { signRefund } from '../../../src/channel/refund.ts';
+import type { SeedSigner } from '../../../src/channel/signer.ts';
+import { assembleChannel } from '../../../src/settlement/opening.ts';
+import { loadOpening } from '../../../src/settlement/records.ts';
+import type { SentLine, Side, Tap } from '../network.ts';
+import { storedOf } from '../outcome.ts';
+import type { Stage } from '../stage.ts';
+import { SIGNERS } from '../terms.ts';
+import { type SimWorld, WALLETS } from '../world.ts';
+
+export type Message = Record<string, unknown> & {
+  readonly id?: unknown;
+  method?: string;
+  params?: Record<string, unknown>;
+  result?: Record<string, unknown>;
+};
+
+/** A line with what it is about: its own method, or that of the request it answers. */
+export type Told = { readonly line: SentLine; readonly about: string; readonly message: Message };
+
+/** What leaves in the place of a message: itself, others, or nothing. */
+export type Alter = (told: Told) => readonly unknown[];
+
+export const itself: Alter = ({ message }) => [message];
+
+/** Lets a side say something else than its code does. */
+export function alterLines(world: SimWorld, alter: Alter): void {
+  const asked = new Map<string, string>();
+  world.tap = speaking(asked, alter);
+  world.tapIn = (line) => {
+    remember(asked, line, JSON.parse(line.text) as Message);
+    return [line.text];
+  };
+}
+
+/** Lets a side hear something else than it was told. */
+export function alterHeard(world: SimWorld, alter: Alter): void {
+  world.tapIn = speaking(new Map(), alter);
+}
+
+function speaking(asked: Map<string, string>, alter: Alter): Tap {
+  return (line) => {
+    const message = JSON.parse(line.text) as Message;
+    const about = remember(asked, line, message);
+    return alter({ line, about, message }).map((each) => JSON.stringify(each));
+  };
+}
+
+function remember(asked: Map<string, string>, { link, from }: SentLine, message: Message): string {
+  if (message.method !== undefined) {
+    asked.set(`${link} ${from} ${String(message.id)}`, message.method);
+    return message.method;
+  }
+  const asker: Side = from === 'miner' ? 'maker' : 'miner';
+  return asked.get(`${link} ${asker} ${String(message.id)}`) ?? '';
+}
+
+const PARAMS = new WeakMap<SimWorld, ChannelParams>();
+
+/** Everything about the channel, as a side has it; undefined before both halves of the opening are there. */
+export async function paramsOf(world: SimWorld): Promise<ChannelParams | undefined> {
+  const known = PARAMS.get(world);
+  if (known !== undefined) return known;
+  for (const side of ['maker', 'miner'] as const) {
+    const opening = await loadOpening(world.disks[side].store, world.contractId);
+    if (!opening?.accept) continue;
+    const { params } = assembleChannel(world.terms, opening.open, opening.accept);
+    PARAMS.set(world, params);
+    return params;
+  }
+  return undefined;
+}
+
+export async function channelKeys(world: SimWorld, side: Side): Promise<SeedSigner | undefined> {
+  const contract = (await storedOf(world, side))?.contract;
+  return contract && SIGNERS[side].forChannel(contract.channelIndex);
+}
+
+/** Gives a transaction to the network; what it says to that. */
+export function send(world: SimWorld, who: string, what: string, hex: string): boolean {
+  let answer = 'taken';
+  try {
+    world.chain.broadcast(hex);
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    answer = error.message;
+  }
+  world.say(`${who} broadcasts ${what}: ${answer}`);
+  return answer === 'taken';
+}
+
+/** The maker takes the whole channel, as soon as that is possible and for more than anybody bids. */
+export async function rob(stage: Stage, satPerKvb = 40_000): Promise<void> {
+  const { world } = stage;
+  // Too early it is tried once in a while, and refused.
+  const isTried = stage.left > 0 && (stage.height % 8 !== 0 || stage.marks.get('robbed') === stage.height);
+  if (isTried) return;
+  const params = await paramsOf(world);
+  const keys = await channelKeys(world, 'maker');
+  if (params === undefined || keys === undefined) return;
+  const { txid, vout } = params.funding;
+  const coin = world.chain.coin(txid, vout, false);
+  if (coin === undefined) return;
+  const refund = signRefund(params, satPerKvb, keys);
+  const waiting = world.chain.mempoolSpender(txid, vout);
+  if (waiting === Transaction.fromHex(refund.hex).getId()) return;
+  stage.marks.set('robbed', stage.height);
+  send(world, 'the maker', 'a refund', refund.hex);
+}
+
+/** A payment from a coin of the wallet of somebody. */
+export function payment(
+  who: keyof typeof WALLETS,
+  coin: { readonly txid: string; readonly vout: number; readonly valueSat: bigint },
+  outputs: readonly { readonly scriptHex: string; readonly valueSat: bigint }[],
+  version: number,
+): string {
+  const signer = SIGNERS[who];
+  const transaction = new Transaction();
+  transaction.version = version;
+  transaction.addInput(fromHex(coin.txid).toReversed(), coin.vout, 0xffff_fffd);
+  for (const { scriptHex, valueSat } of outputs) transaction.addOutput(fromHex(scriptHex), valueSat);
+  const spent = { valueSat: coin.valueSat, publicKey: signer.publicKey('wallet') };
+  transaction.setWitness(
+    0,
+    p2wpkhWitness(transaction, 0, spent, (hash) => signer.signEcdsa('wallet', hash)),
+  );
+  return transaction.toHex();
+}
+
+/** The output of a transaction that pays a wallet. */
+export function coinOf(
+  hex: string,
+  who: keyof typeof WALLETS,
+): { readonly txid: string; readonly vout: number; readonly valueSat: bigint } | undefined {
+  const transaction = Transaction.fromHex(hex);
+  const vout = transaction.outs.findIndex(({ script }) => toHex(script) === WALLETS[who]);
+  const output = transaction.outs[vout];
+  return output && { txid: transaction.getId(), vout, valueSat: output.value };
+}
+
+/** Something anywhere inside a message becomes something else. */
+export function altered(message: Message, pick: (limit: number) => number): unknown {
+  const copy = structuredClone(message) as Record<string, unknown>;
+  let at: Record<string, unknown> | unknown[] = copy;
+  for (;;) {
+    const keys = Object.keys(at);
+    if (keys.length === 0) return copy;
+    const key = keys[pick(keys.length)]!;
+    const inner = (at as Record<string, unknown>)[key];
+    const isDeep = Array.isArray(inner) || isRecord(inner);
+    if (isDeep && pick(8) > 0) {
+      at = inner as Record<string, unknown>;
+      continue;
+    }
+    (at as Record<string, unknown>)[key] = another(inner, pick);
+    return copy;
+  }
+}
+
+function another(value: unknown, pick: (limit: number) => number): unknown {
+  if (typeof value === 'number') return [value + 1, value - 1, 0, 2 ** 31, -1][pick(5)];
+  if (typeof value !== 'string' || pick(6) === 0) return [null, '', 0, [], {}, true][pick(6)];
+  if (/^[0-9]+$/.test(value) && value.length < 30) return String(BigInt(value) + BigInt(pick(3)) - 1n);
+  const at = pick(Math.max(1, value.length));
+  return `${value.slice(0, at)}${value[at] === '0' ? '1' : '0'}${value.slice(at + 1)}`;
+}

@@ -1,0 +1,78 @@
+import { toHex } from '../../src/base/bytes.ts';
+import { targetToHex } from '../../src/bitcoin/target.ts';
+import { nodeIdBytes } from '../../src/channel/signer.ts';
+import type { TermsV1or2 } from '../../src/contract/terms.ts';
+import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { BOUND_SCRIPT_HEX, SHARE } from './farm.ts';
+import { CachedSigner } from './signers.ts';
+
+export const SIGNERS = {
+  miner: new CachedSigner('miner'),
+  maker: new CachedSigner('maker'),
+  /** Knows the maker, and is allowed there. */
+  stranger: new CachedSigner('stranger'),
+  auditor: new CachedSigner('auditor'),
+};
+
+export const MARGINS = {
+  ...{ askBlocks: 16, broadcastBlocks: 8, urgentBlocks: 3, finalDepth: 2, patienceBlocks: 3 },
+};
+
+const AUDITOR_KEY_HEX = toHex(SIGNERS.auditor.publicKey('auditor'));
+export const BOND_CSV_BLOCKS = 10;
+
+export function termsAt(height: number, staked: boolean): TermsV1or2 {
+  return {
+    network: 'regtest',
+    minerNodeId: toHex(nodeIdBytes(SIGNERS.miner)),
+    makerNodeId: toHex(nodeIdBytes(SIGNERS.maker)),
+    // 500 sat a hash.
+    priceMsatPerEh: 500_000n * 10n ** 18n,
+    workTotalHashes: 40n * SHARE.workHashes,
+    stepHashes: 4n * SHARE.workHashes,
+    maxUnpaidSteps: 2,
+    budgetSat: 100_000n,
+    reserveSat: 1000n,
+    minerReserveSat: 6000n,
+    expiryHeight: height + 40,
+    minDepth: 2,
+    feeLadderSatPerKvb: [1_100, 20_000],
+    maxTargetHex: targetToHex(SHARE.target),
+    binding: { type: 'coinbase', scriptHex: BOUND_SCRIPT_HEX },
+    staleGraceSeconds: 120,
+    nonceHex: '00112233445566778899aabbccddeeff',
+    ...(staked ? STAKES : {}),
+  };
+}
+
+const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
+  bonds: {
+    ...{ bondMode: 'auditor', makerBondSat: 30_000n, collateralSat: 40_000n },
+    ...{ bondCsvBlocks: BOND_CSV_BLOCKS, auditorKeyHex: AUDITOR_KEY_HEX },
+  },
+  seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
+};
+
+export function policyOf(terms: TermsV1or2): MakerPolicy {
+  return {
+    network: 'regtest',
+    maxPriceMsatPerEh: terms.priceMsatPerEh,
+    maxBudgetSat: terms.budgetSat,
+    maxTotalBudgetSat: 2n * terms.budgetSat,
+    maxOpenContractsPerMiner: 1,
+    minStepHashes: 1n,
+    maxStepHashes: terms.stepHashes,
+    maxUnpaidSteps: 2,
+    minShareWorkHashes: 1n,
+    minExpiryBlocks: 1,
+    maxExpiryBlocks: 100,
+    minDepth: 1,
+    maxStaleGraceSeconds: 120,
+    bindingScriptHex: BOUND_SCRIPT_HEX,
+    stakes: {
+      ...{ bondModes: ['none', 'auditor'], maxMakerBondSat: 30_000n, minCollateralSat: 40_000n },
+      ...{ auditorKeysHex: [AUDITOR_KEY_HEX], minBondCsvBlocks: 1, maxBondCsvBlocks: 100 },
+      ...{ seal: 'allowed', minClaimFeeRateSatPerKvb: 1_000, earlyClose: 'returned', returnsBonds: true },
+    },
+  };
+}
