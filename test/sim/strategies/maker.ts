@@ -191,10 +191,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker names a fee of the funding that is far above the market',
     row: 'F12',
     hostile,
-    wins: {
-      until: 'the fee of the funding is bounded by the own estimate (R6)',
-      finding: 'the other side named the fee',
-    },
     begin: ({ world }) => {
       world.nodes.maker.saidSatPerKvb = 150_000;
     },
