@@ -39,6 +39,8 @@ export type Ladder = {
   };
   /** Heights from which the other side is asked, a rung is broadcast, every fee is right, all is lost. */
   readonly deadlines: Deadlines;
+  /** This side closes alone already: a rung may be broadcast at once. */
+  readonly isClosing: boolean;
   /** Lowest fee first. */
   readonly rungs: readonly LadderRung[];
   /** Wall time, ms. */
@@ -75,6 +77,7 @@ export function makeLadder(
   margins: LadderMargins,
   signer: Signer,
   nowMs: number,
+  isClosing = false,
 ): Ladder {
   const { terms, funding } = params;
   const { capacitySat, outputScript } = channelFacts(params);
@@ -94,6 +97,7 @@ export function makeLadder(
       urgentHeight: Math.max(0, expiryHeight - margins.urgentBlocks),
       expiryHeight,
     },
+    isClosing,
     rungs: state.signatures.map((_signature, rung) => ({
       satPerKvb: terms.feeLadderSatPerKvb[rung]!,
       ...finalizeState(params, state, rung, signer),
@@ -124,6 +128,7 @@ function bodyOf(ladder: Ladder): { readonly [key: string]: Json } {
     broadcast_height: deadlines.broadcastHeight,
     urgent_height: deadlines.urgentHeight,
     expiry_height: deadlines.expiryHeight,
+    closing: ladder.isClosing,
     rungs: ladder.rungs.map((rung) => ({
       sat_per_kvb: rung.satPerKvb,
       fee_sat: rung.feeSat.toString(),
@@ -178,7 +183,7 @@ function readLadder(value: unknown): Ladder {
   const head = value as { readonly format?: unknown; readonly version?: unknown } | null;
   if (head?.format === FORMAT && head.version !== VERSION) refuse('version', `version ${head.version}`);
   const record = readRecord(value, 'ladder', [
-    ...['format', 'version', 'checksum', 'funding', 'rungs', 'written_at_ms'],
+    ...['format', 'version', 'checksum', 'funding', 'closing', 'rungs', 'written_at_ms'],
     ...[...FIELDS, ...HEIGHTS],
   ]);
   if (record['format'] !== FORMAT) refuse('content', 'it is no ladder');
@@ -196,6 +201,7 @@ function readLadder(value: unknown): Ladder {
     minerSat: parseDecimal(record['miner_sat'], 'miner_sat'),
     funding,
     deadlines,
+    isClosing: readFlag(record, 'closing'),
     rungs: readRungs(record['rungs'], funding),
     writtenAtMs: readCount(record, 'written_at_ms'),
   };
@@ -208,6 +214,11 @@ function readCount(record: Record<string, unknown>, name: string): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
     return refuse('content', `${name} must be an integer from 0`);
   return value;
+}
+
+function readFlag(record: Record<string, unknown>, name: string): boolean {
+  const value = record[name];
+  return typeof value === 'boolean' ? value : refuse('content', `${name} must be true or false`);
 }
 
 function readDeadlines(record: Record<string, unknown>): Deadlines {

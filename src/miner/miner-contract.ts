@@ -37,6 +37,9 @@ import { MinerStore } from './miner-store.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
 
+/** Whoever watches a ladder file tells by its age that this program is gone. */
+const LADDER_REFRESH_MS = 60_000;
+
 /**
  * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every
  * state on disk before it is acked, and closes. `MinerStore` is what it knows, `MinerFeed` what it sends,
@@ -68,6 +71,7 @@ export class MinerContract {
   #stopTip: (() => void) | undefined;
   #stopClock: (() => void) | undefined;
   #timer: Timer | undefined;
+  #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
 
@@ -93,6 +97,7 @@ export class MinerContract {
       this.#lookAtChain();
     });
     this.#stopClock = this.#deps.chainClock?.watch((standing) => this.#onStanding(standing));
+    this.#ladderTimer = this.#deps.timers.every(LADDER_REFRESH_MS, () => this.#writeLadder());
     this.#timer = this.#deps.timers.every(1_000, () => {
       if (this.#store?.stream.opened) this.#store.apply({ type: 'tick' });
     });
@@ -158,6 +163,7 @@ export class MinerContract {
     this.#stopTip?.();
     this.#stopClock?.();
     this.#timer?.cancel();
+    this.#ladderTimer?.cancel();
     this.#peer?.close();
     await this.#loop;
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
@@ -393,10 +399,12 @@ export class MinerContract {
 
   /** By the newest state that was verified, whatever became of its record. */
   #writeLadder(): void {
-    const { best: state, assembled, contract, options, isSpent } = this.#store!;
+    const { best: state, assembled, contract, options, isSpent, state: life } = this.#store!;
     if (state === undefined || assembled === undefined || contract === undefined || isSpent) return;
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    this.#deps.ladders?.write({ params: assembled.params, state, margins: options.margins, signer });
+    const isClosing = life.close?.kind === 'state';
+    const { margins } = options;
+    this.#deps.ladders?.write({ params: assembled.params, state, margins, signer, isClosing });
   }
 
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */

@@ -29,6 +29,8 @@ export type LadderRequest = {
   readonly state: SignedState;
   readonly margins: LadderMargins;
   readonly signer: Signer;
+  /** This side closes alone. */
+  readonly isClosing?: boolean;
 };
 
 /**
@@ -50,10 +52,13 @@ export class LadderWriter {
     this.#deps = deps;
   }
 
-  /** Takes a verified state. Never throws; one that is not newer than the newest written is left out. */
+  /**
+   * Takes a verified state. Never throws; one that is older than the newest is left out, and the same again
+   * makes a fresh file.
+   */
   write(request: LadderRequest): void {
     const { contractId } = request.params;
-    if (request.state.n <= (this.#newest.get(contractId) ?? -1)) return;
+    if (request.state.n < (this.#newest.get(contractId) ?? -1)) return;
     this.#newest.set(contractId, request.state.n);
     this.#waiting.set(contractId, request);
     if (this.#writing.has(contractId)) return;
@@ -86,10 +91,11 @@ export class LadderWriter {
     }
   }
 
-  async #replace(contractId: string, { params, state, margins, signer }: LadderRequest): Promise<void> {
+  async #replace(contractId: string, request: LadderRequest): Promise<void> {
+    const { params, state, margins, signer, isClosing } = request;
     const { replace = replaceFileAsync, clock, log } = this.#deps;
     try {
-      const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs()));
+      const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs(), isClosing));
       await this.#ensureDirectory();
       await replace(ladderPath(this.#directory, contractId), text);
       this.stats.written += 1;
