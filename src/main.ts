@@ -7,6 +7,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./cli/demo.ts')).demoCommand,
   proxy: async () => (await import('./cli/proxy.ts')).proxyCommand,
   maker: async () => (await import('./cli/maker.ts')).makerCommand,
+  watch: async () => (await import('./cli/watch.ts')).watchCommand,
   keys: async () => (await import('./cli/keys.ts')).keysCommand,
   config: async () => (await import('./cli/config.ts')).configCommand,
   ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,

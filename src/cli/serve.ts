@@ -45,8 +45,18 @@ export async function serve<R extends keyof RoleConfig>(
     ...(file === undefined ? {} : { file }),
     env: io.env,
   }) as RoleConfig[R];
+  return runDaemon(config.log.level, options, io, (log) => start(config, log));
+}
+
+/** Runs what was started until a signal, as `serve`. */
+export async function runDaemon(
+  level: ProxyConfig['log']['level'],
+  options: ParsedOptions,
+  io: CommandIo,
+  start: (log: RootLogger) => Promise<Daemon>,
+): Promise<number> {
   const log = createLogger({
-    level: config.log.level,
+    level,
     output: options.flag('json') ? 'stderr' : 'stdout',
     pretty: options.flag('pretty'),
   });
@@ -57,7 +67,7 @@ export async function serve<R extends keyof RoleConfig>(
   };
   process.on('uncaughtException', die).on('unhandledRejection', die);
   try {
-    const daemon = await start(config, log);
+    const daemon = await start(log);
     log.info({ ...daemon.ready, pid: process.pid }, 'ready');
     if (options.flag('json')) io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
     const signal = await stopSignal(options.flag('with-parent'));

@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 /** In front of every name, the defaults of prom-client included. */
 export const METRIC_PREFIX = 'sharestream_';
 
-export type MetricRole = 'proxy' | 'maker';
+export type MetricRole = 'proxy' | 'maker' | 'watch';
 
 export type MetricRow = {
   /**
@@ -22,6 +22,8 @@ export type MetricRow = {
 };
 
 const BOTH = ['proxy', 'maker'] as const;
+const EVERY = ['proxy', 'maker', 'watch'] as const;
+const WATCH = ['watch'] as const;
 const PROXY = ['proxy'] as const;
 
 const CODES = Object.keys(ERROR_TABLE) as ErrorCode[];
@@ -72,25 +74,25 @@ export const CATALOGUE = {
     type: 'gauge',
     help: 'Always 1; the labels say what is running.',
     labels: ['version', 'commit', 'node', 'kernel', 'ledger'],
-    roles: BOTH,
+    roles: EVERY,
     builtin: true,
   },
   start_time_seconds: {
     type: 'gauge',
     help: 'When the process started, seconds since the epoch.',
-    roles: BOTH,
+    roles: EVERY,
     builtin: true,
   },
   event_loop_utilization_ratio: {
     type: 'gauge',
     help: 'Share of time the event loop was busy since the last scrape, 0 to 1.',
-    roles: BOTH,
+    roles: EVERY,
     builtin: true,
   },
   metrics_failures_total: {
     type: 'counter',
     help: 'Metrics that could not be read at a scrape.',
-    roles: BOTH,
+    roles: EVERY,
     builtin: true,
   },
 
@@ -411,34 +413,65 @@ export const CATALOGUE = {
   chain_tip_height: {
     type: 'gauge',
     help: 'Height of the best block that any bitcoin node knows.',
-    roles: BOTH,
+    roles: EVERY,
   },
   chain_projected_height: {
     type: 'gauge',
     help: 'Height that the chain must have by the clock; that of the tip where nothing is projected.',
-    roles: BOTH,
+    roles: EVERY,
   },
   chain_tip_age_seconds: {
     type: 'gauge',
     help: 'Time since any bitcoin node told of a higher tip.',
-    roles: BOTH,
+    roles: EVERY,
   },
   chain_stalled: {
     type: 'gauge',
     help: '1 while no bitcoin node hears of blocks for longer than can be chance: no new work is delivered.',
-    roles: BOTH,
+    roles: EVERY,
   },
   chain_node_up: {
     type: 'gauge',
     help: '1 while a bitcoin node answers, is on the right chain and neither catches up nor stands still.',
     labels: ['node'],
-    roles: BOTH,
+    roles: EVERY,
   },
   chain_node_height: {
     type: 'gauge',
     help: 'Height of the last block that a bitcoin node told of.',
     labels: ['node'],
-    roles: BOTH,
+    roles: EVERY,
+  },
+  watch_ladder_age_seconds: {
+    type: 'gauge',
+    help: 'Time since the ladder file of a channel was written, by the clocks of both machines; none once it is closed.',
+    labels: ['contract'],
+    roles: WATCH,
+  },
+  watch_ladder_expiry_blocks: {
+    type: 'gauge',
+    help: 'Blocks until a watched channel expires; none once it is closed.',
+    labels: ['contract'],
+    roles: WATCH,
+  },
+  watch_ladders: {
+    type: 'gauge',
+    help: 'Watched channels by where they stand; missing means that no node shows the channel or what spends it.',
+    labels: ['state'],
+    values: { state: ['waiting', 'closing', 'closed', 'missing'] },
+    roles: WATCH,
+  },
+  watch_broadcasts_total: {
+    type: 'counter',
+    help: 'Closes that were sent, by what the nodes said.',
+    labels: ['result'],
+    values: { result: ['taken', 'refused', 'unreachable'] },
+    roles: WATCH,
+  },
+  watch_file_problems: {
+    type: 'gauge',
+    help: 'Files and folders that cannot be read, or are no ladder, at present.',
+    roles: WATCH,
   },
   limit_hits_total: {
     type: 'counter',

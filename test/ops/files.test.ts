@@ -120,7 +120,7 @@ describe('provisioning', () => {
   });
 });
 
-describe.each(['proxy', 'maker'] as const)('systemd unit of %s', (role) => {
+describe.each(['proxy', 'maker', 'watch'] as const)('systemd unit of %s', (role) => {
   const unit = new Map<string, string[]>();
   let section = '';
   for (const line of read(`config/systemd/sharestream-${role}.service`).split('\n')) {
@@ -134,11 +134,14 @@ describe.each(['proxy', 'maker'] as const)('systemd unit of %s', (role) => {
   const value = (key: string): string | undefined => unit.get(key)?.[0];
 
   it('starts its role with a state directory of its own', () => {
-    expect(value('Service.ExecStart')).toBe(
-      `/usr/bin/node /opt/sharestream/dist/main.js ${role} --config /etc/sharestream/${role}.toml`,
-    );
+    const words =
+      role === 'watch' ? '/var/lib/sharestream-watch' : `--config /etc/sharestream/${role}.toml`;
+    expect(value('Service.ExecStart')).toBe(`/usr/bin/node /opt/sharestream/dist/main.js ${role} ${words}`);
     expect(value('Service.StateDirectory')).toBe(`sharestream-${role}`);
-    expect(unit.get('Service.Environment')).toContain(`SHARESTREAM_DATA_DIR=/var/lib/sharestream-${role}`);
+    const environment = unit.get(role === 'watch' ? 'Service.EnvironmentFile' : 'Service.Environment');
+    expect(environment).toContain(
+      role === 'watch' ? '/etc/sharestream/watch.env' : `SHARESTREAM_DATA_DIR=/var/lib/sharestream-${role}`,
+    );
     expect(value('Service.Restart')).toBe('on-failure');
     expect(Number(value('Service.TimeoutStopSec'))).toBeGreaterThanOrEqual(30);
   });

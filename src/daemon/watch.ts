@@ -1,0 +1,226 @@
+import { toHex } from '../base/bytes.ts';
+import { systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
+import { SerialQueue } from '../base/serial-queue.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import { COMMIT, VERSION } from '../base/version.ts';
+import type { NetworkName } from '../bitcoin/network.ts';
+import type { Ladder } from '../channel/ladder-file.ts';
+import type { ChainConfig } from '../config/config.ts';
+import { OpsServer } from '../http/server.ts';
+import type { Logger } from '../log/logger.ts';
+import { createMetrics } from '../metrics/metrics.ts';
+import { LadderFiles } from '../operator/ladder-files.ts';
+import { type LadderBroadcast, type LadderStatus, LadderWatch } from '../operator/ladder-watch.ts';
+import {
+  type ChainPart,
+  chainCheck,
+  chainSources,
+  chainStatus,
+  startChain,
+  stopChain,
+} from './chain-part.ts';
+
+export type WatchConfig = {
+  readonly network: NetworkName;
+  readonly chain: ChainConfig;
+  /** Ladder files, and folders of them. */
+  readonly paths: readonly string[];
+  /** How often they are read. */
+  readonly readMs: number;
+  /** A file that is older says that whoever writes it is gone. */
+  readonly maxAgeMs: number;
+};
+
+export type WatchedRow = {
+  readonly contract: string;
+  readonly channel: string;
+  readonly state: LadderStatus;
+  readonly n: number;
+  readonly expiry_height: number;
+  readonly blocks_left: number | null;
+  readonly age_seconds: number;
+  readonly is_old: boolean;
+  readonly last_broadcast: LadderBroadcast | null;
+};
+
+export type WatchStatus = {
+  readonly version: string;
+  readonly role: 'watch';
+  readonly network: NetworkName;
+  readonly channels: readonly WatchedRow[];
+  readonly problems: LadderFiles['problems'];
+  /** Why the last look failed. */
+  readonly last_error: { readonly code: string; readonly detail: string } | null;
+  readonly chain: ReturnType<typeof chainStatus>;
+};
+
+/** The channels of some ladder files, each closed in time by the nodes of this machine. */
+export class Watch {
+  readonly #config: WatchConfig;
+  readonly #log: Logger;
+  readonly #files: LadderFiles;
+  readonly #part: ChainPart;
+  readonly #watches = new Map<string, LadderWatch>();
+  readonly #serial = new SerialQueue();
+  #lastError: CodedError | undefined;
+
+  constructor(config: WatchConfig, log: Logger) {
+    this.#config = config;
+    this.#log = log;
+    this.#files = new LadderFiles(config.paths);
+    this.#part = startChain(config.network, config.chain, log);
+  }
+
+  get part(): ChainPart {
+    return this.#part;
+  }
+
+  get status(): WatchStatus {
+    const { height } = this.#part.chainClock.standing;
+    return {
+      ...{ version: VERSION, role: 'watch', network: this.#config.network },
+      channels: this.ladders.map((ladder) => this.#row(ladder, height)),
+      problems: [...this.#files.problems, ...this.#otherNetworks()],
+      last_error: this.#lastError ? { code: this.#lastError.code, detail: this.#lastError.message } : null,
+      chain: chainStatus(this.#part),
+    };
+  }
+
+  get ladders(): readonly Ladder[] {
+    return this.#files.ladders.filter(({ network }) => network === this.#config.network);
+  }
+
+  /** Reads the files, and looks at each channel. Never throws for what files and nodes do. */
+  look(): Promise<void> {
+    return this.#serial.run(async () => {
+      await this.#files.refresh();
+      this.#lastError = undefined;
+      for (const ladder of this.ladders) {
+        try {
+          await this.#watchOf(ladder).look(ladder, await this.#part.chain.tip());
+        } catch (error) {
+          if (!(error instanceof CodedError)) throw error;
+          this.#lastError = error;
+          this.#log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
+        }
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    stopChain(this.#part);
+    await this.#serial.run(async () => {});
+  }
+
+  /** Of all channels, by what the nodes said. */
+  get broadcasts(): Readonly<Record<'taken' | 'refused' | 'unreachable', number>> {
+    const sum = { taken: 0, refused: 0, unreachable: 0 };
+    for (const { stats } of this.#watches.values()) {
+      for (const result of ['taken', 'refused', 'unreachable'] as const) sum[result] += stats[result];
+    }
+    return sum;
+  }
+
+  #watchOf({ channelId }: Ladder): LadderWatch {
+    const known = this.#watches.get(channelId);
+    if (known !== undefined) return known;
+    const made = new LadderWatch({ chain: this.#part.chain, log: this.#log });
+    this.#watches.set(channelId, made);
+    return made;
+  }
+
+  #row(ladder: Ladder, height: number | undefined): WatchedRow {
+    const { status, lastBroadcast } = this.#watchOf(ladder);
+    const { expiryHeight } = ladder.deadlines;
+    const ageMs = Math.max(0, systemClock.nowMs() - ladder.writtenAtMs);
+    return {
+      ...{ contract: ladder.contractId, channel: ladder.channelId, state: status, n: ladder.n },
+      ...{ expiry_height: expiryHeight, blocks_left: height === undefined ? null : expiryHeight - height },
+      ...{ age_seconds: Math.floor(ageMs / 1000) },
+      is_old: ageMs > this.#config.maxAgeMs && status !== 'closed',
+      last_broadcast: lastBroadcast ?? null,
+    };
+  }
+
+  #otherNetworks(): WatchStatus['problems'] {
+    const others = this.#files.ladders.filter(({ network }) => network !== this.#config.network);
+    return others.map(({ contractId, network }) => ({ file: contractId, why: `it is of ${network}` }));
+  }
+}
+
+/** Where each metric of the watch is read at a scrape. */
+function watchSources(watch: Watch) {
+  const open = () => watch.status.channels.filter(({ state }) => state !== 'closed');
+  const byContract = (value: (row: WatchedRow) => number | undefined) => () =>
+    Object.fromEntries(open().map((row) => [row.contract, value(row)]));
+  return {
+    ...chainSources(watch.part),
+    watch_ladder_age_seconds: byContract((row) => row.age_seconds),
+    watch_ladder_expiry_blocks: byContract((row) => row.blocks_left ?? undefined),
+    watch_ladders: () => {
+      const counts: Record<string, number> = {};
+      for (const { state } of watch.status.channels) counts[state] = (counts[state] ?? 0) + 1;
+      return counts;
+    },
+    watch_broadcasts_total: () => watch.broadcasts,
+    watch_file_problems: () => watch.status.problems.length,
+  };
+}
+
+/** In words, what a person must look at; empty where all is well. */
+export function troublesOf({ channels, problems, last_error, chain }: WatchStatus): readonly string[] {
+  const about = ({ contract }: WatchedRow): string => `contract ${contract.slice(0, 16)}`;
+  return [
+    ...problems.map(({ file, why }) => `${file}: ${why}`),
+    ...(channels.length === 0 ? ['no ladder file was read'] : []),
+    ...channels.flatMap((row) =>
+      row.is_old ? [`${about(row)}: the file is ${row.age_seconds} s old`] : [],
+    ),
+    ...channels.flatMap((row) => (row.state === 'missing' ? [`${about(row)}: not on the chain`] : [])),
+    ...channels.flatMap((row) =>
+      row.state === 'closing' && row.last_broadcast !== null && row.last_broadcast.result !== 'taken'
+        ? [`${about(row)}: the close was not taken: ${row.last_broadcast.detail}`]
+        : [],
+    ),
+    ...(last_error === null ? [] : [`${last_error.code}: ${last_error.detail}`]),
+    ...(chain.stalled ? ['no bitcoin node hears of blocks'] : []),
+  ];
+}
+
+/** Watches until it is closed, with a page of its own. */
+export async function startWatch(
+  config: WatchConfig,
+  listen: { readonly host: string; readonly port: number },
+  log: Logger,
+): Promise<{ readonly ready: Readonly<Record<string, unknown>>; close(): Promise<void> }> {
+  const watch = new Watch(config, log);
+  const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
+  const metrics = createMetrics({ role: 'watch', build }, watchSources(watch));
+  const ops = new OpsServer(
+    // Nothing can be done through it: nobody knows this token.
+    { listen, token: toHex(systemRandom.bytes(32)) },
+    {
+      ...{ metrics, timers: systemTimers, log: log.child({ part: 'http' }) },
+      checks: {
+        chain: () => chainCheck(watch.part),
+        ladders: () => troublesOf(watch.status)[0] ?? true,
+      },
+      status: () => watch.status,
+    },
+  );
+  const httpAt = await ops.start();
+  await watch.look();
+  const stopTip = watch.part.chain.watchTip(() => void watch.look());
+  const reading = systemTimers.every(config.readMs, () => void watch.look());
+  return {
+    ready: { http: `${httpAt.host}:${httpAt.port}`, channels: watch.ladders.length },
+    close: async () => {
+      stopTip();
+      reading.cancel();
+      await watch.close();
+      await ops.close();
+    },
+  };
+}

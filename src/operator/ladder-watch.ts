@@ -1,0 +1,171 @@
+import { assert } from '../base/assert.ts';
+import type { CodedError } from '../base/errors.ts';
+import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
+import {
+  type ChannelView,
+  DEFAULT_CLOSE_MARGINS,
+  transition,
+  type WatchEffect,
+  type WatchOptions,
+  type WatchState,
+  wantsFeeRate,
+  watchFrom,
+} from '../chain/watcher.ts';
+import type { Ladder, LadderRung } from '../channel/ladder-file.ts';
+import type { Logger } from '../log/logger.ts';
+
+/** What was broadcast last, and what the nodes said. */
+export type LadderBroadcast = {
+  readonly txid: string;
+  readonly feeSat: bigint;
+  readonly result: 'taken' | 'refused' | 'unreachable';
+  readonly detail: string;
+};
+
+/** `waiting`: its time has not come; `missing`: no node shows the channel, or what spends it. */
+export type LadderStatus = 'waiting' | 'closing' | 'closed' | 'missing';
+
+export type LadderWatchDeps = { readonly chain: ChainSource; readonly log: Logger };
+
+const TARGET_BLOCKS = 6;
+const URGENT_TARGET_BLOCKS = 2;
+/** Blocks searched for what spends a channel: two days at first, then what a reorganisation may move. */
+const SEARCHED_BLOCKS = 288;
+const SEARCHED_AGAIN = 6;
+
+/**
+ * Closes one channel by its ladder, without ledger and keys. When, and at which fee, the machine of the chain
+ * says (`chain/watcher.ts`), as it does for the daemon: never before the time to broadcast, unless the file
+ * says that the channel is being closed.
+ */
+export class LadderWatch {
+  readonly stats = { taken: 0, refused: 0, unreachable: 0 };
+  readonly #deps: LadderWatchDeps;
+  readonly #sent = new Set<string>();
+  // As long as it was not seen it may not be there yet.
+  #state: WatchState = watchFrom('funding', undefined);
+  #searched = false;
+  #isExpired = false;
+  #rung = 0;
+  #last: LadderBroadcast | undefined;
+
+  constructor(deps: LadderWatchDeps) {
+    this.#deps = deps;
+  }
+
+  get lastBroadcast(): LadderBroadcast | undefined {
+    return this.#last;
+  }
+
+  /** True once nothing that spends the channel can leave the chain any more. */
+  get isOver(): boolean {
+    return this.#state.isOver;
+  }
+
+  get status(): LadderStatus {
+    const { status, outputStatus } = this.#state;
+    // Beyond the expiry there is nothing left to save.
+    if (status === 'closed' || (this.#isExpired && outputStatus === 'missing')) return 'closed';
+    if (status === 'closing') return 'closing';
+    return outputStatus === 'missing' ? 'missing' : 'waiting';
+  }
+
+  /** Looks at the channel, and does what is due. Throws `chain_unreachable`, `chain_rpc` and the like. */
+  async look(ladder: Ladder, tip: ChainTip): Promise<void> {
+    if (this.#state.isOver) return;
+    const options = watchOptionsOf(ladder);
+    this.#isExpired = tip.height >= options.expiryHeight;
+    const view = await this.#view(ladder, options, tip);
+    const { state, effects } = transition(options, this.#state, { type: 'tip', view }, tip.height);
+    const isSeen = state.status === 'funding' && view.coinDepth !== undefined;
+    this.#state = isSeen ? { ...state, status: 'open' } : state;
+    for (const effect of effects) await this.#follow(effect, ladder);
+  }
+
+  async #view(ladder: Ladder, options: WatchOptions, tip: ChainTip): Promise<ChannelView> {
+    const { txid, vout } = ladder.funding;
+    const coin = await this.#deps.chain.txOut(txid, vout);
+    const spender = coin === undefined ? await this.#spender(ladder) : undefined;
+    const known = {
+      ...{ coinDepth: coin?.confirmations, spendDepth: spender?.confirmations },
+      ...(ladder.isClosing ? { closesFrom: 'now' as const } : {}),
+    };
+    const isWanted = wantsFeeRate(options, this.#state, known, tip.height);
+    const isUrgent = tip.height >= ladder.deadlines.urgentHeight;
+    const target = isUrgent ? URGENT_TARGET_BLOCKS : TARGET_BLOCKS;
+    return {
+      ...known,
+      isOurs: spender?.txid !== undefined && this.#sent.has(spender.txid),
+      canResend: false,
+      satPerKvb: isWanted ? await this.#deps.chain.feeRateSatPerKvb(target) : 0,
+      ladder: ladder.rungs,
+      refundVsize: 0,
+    };
+  }
+
+  /** Where no node tells what spends it, whether a block does: else it is taken for one that waits. */
+  async #spender({ funding }: Ladder): Promise<Partial<Spender> | undefined> {
+    const { txid, vout } = funding;
+    const blocks = this.#searched ? SEARCHED_AGAIN : SEARCHED_BLOCKS;
+    let isAnswered = true;
+    const spender = await optional(
+      () => this.#deps.chain.spender(txid, vout, blocks),
+      ({ code, message: detail }) => {
+        isAnswered = false;
+        this.#deps.log.warn({ code, detail }, 'what spends the channel is not told; gone on without');
+      },
+    );
+    this.#searched ||= isAnswered;
+    if (isAnswered) return spender;
+    const isInBlocks = (await this.#deps.chain.txOut(txid, vout, false)) === undefined;
+    return isInBlocks ? undefined : { confirmations: 0 };
+  }
+
+  async #follow(effect: WatchEffect, ladder: Ladder): Promise<void> {
+    const { contractId: contract, n } = ladder;
+    if (effect.type === 'close_alone') {
+      this.#rung = effect.rung;
+      this.#deps.log.warn({ contract, n, rung: effect.rung }, 'closing by the ladder file');
+    }
+    if (effect.type === 'close_alone' || effect.type === 'send_close') {
+      const rung = ladder.rungs[Math.min(this.#rung, ladder.rungs.length - 1)];
+      assert(rung !== undefined, 'ladder_has_rungs');
+      await this.#broadcast(rung, contract);
+    }
+    if (effect.type === 'final') this.#deps.log.info({ contract }, 'the channel is closed');
+    if (effect.type === 'reopened')
+      this.#deps.log.error({ contract }, 'a close left the chain; it is made again');
+  }
+
+  async #broadcast({ hex, txid, feeSat }: LadderRung, contract: string): Promise<void> {
+    this.#sent.add(txid);
+    let failure: CodedError | undefined;
+    await optional(
+      () => this.#deps.chain.broadcast(hex),
+      (error) => {
+        failure = error;
+      },
+    );
+    const result =
+      failure === undefined ? 'taken' : failure.code === 'tx_refused' ? 'refused' : 'unreachable';
+    this.stats[result] += 1;
+    this.#last = { txid, feeSat, result, detail: failure?.message ?? '' };
+    if (failure === undefined) this.#deps.log.warn({ contract, txid, feeSat }, 'broadcast');
+    else
+      this.#deps.log.error(
+        { contract, txid, code: failure.code, detail: failure.message },
+        'not broadcast',
+      );
+  }
+}
+
+function watchOptionsOf({ deadlines }: Ladder): WatchOptions {
+  const { askHeight, broadcastHeight, urgentHeight, expiryHeight } = deadlines;
+  const margins = {
+    ...DEFAULT_CLOSE_MARGINS,
+    askBlocks: expiryHeight - askHeight,
+    broadcastBlocks: expiryHeight - broadcastHeight,
+    urgentBlocks: expiryHeight - urgentHeight,
+  };
+  return { role: 'miner', minDepth: 1, expiryHeight, margins };
+}
