@@ -399,12 +399,14 @@ export class MinerContract {
 
   /** By the newest state that was verified, whatever became of its record. */
   #writeLadder(): void {
+    const { ladders, signer: keys } = this.#deps;
     const { best: state, assembled, contract, options, isSpent, state: life } = this.#store!;
-    if (state === undefined || assembled === undefined || contract === undefined || isSpent) return;
-    const signer = this.#deps.signer.forChannel(contract.channelIndex);
+    if (ladders === undefined || state === undefined || assembled === undefined || isSpent) return;
+    if (contract === undefined) return;
+    const signer = keys.forChannel(contract.channelIndex);
     const isClosing = life.close?.kind === 'state';
     const { margins } = options;
-    this.#deps.ladders?.write({ params: assembled.params, state, margins, signer, isClosing });
+    ladders.write({ params: assembled.params, state, margins, signer, isClosing });
   }
 
   /** After each tip and each change of the connection: depth, readiness, expiry, close. */
