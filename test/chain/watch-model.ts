@@ -115,6 +115,7 @@ export class ModelChain {
       ladder: LADDER,
       refundVsize: REFUND_VSIZE,
       child: CHILD,
+      saved: CHILD,
     };
   }
 
