@@ -63,6 +63,19 @@ export const LIMITS = {
   peerNewcomersPerAddress: 16,
   /** Connections of one node key; a proxy has one for each contract that is not at its end. */
   peerConnectionsPerNode: 32,
+  /** Bytes of the jobs of a contract that a market maker holds in memory; past it the oldest goes. */
+  peerJobBytes: 16 * 1024 * 1024,
+  /** Blocks that a market maker's node is asked about for one batch: those of half a day. */
+  peerBatchBlocks: 64,
+  /** Bytes of coinbases and branches hashed for a peer before others have their turn: some 20 ms. */
+  peerHashBytesPerTurn: 4 * 1024 * 1024,
+  /** Shares of a contract refused for hash or job, at once; a sixty-fourth of it each second more. */
+  peerJunkShares: 4096,
+  /**
+   * Requests of a peer that cost signatures or questions to the node, at once; a quarter of it each second
+   * more. Some 10 ms each, and never two in one turn.
+   */
+  peerCostlyRequests: 64,
   /** Requests of a connection beyond one of its budgets, in a minute, before it is ended. */
   peerOverruns: 16,
   /** Unanswered requests per peer connection. */

@@ -1,6 +1,7 @@
 import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { LIMITS } from '../base/limits.ts';
+import { LIMITS, type LimitHits } from '../base/limits.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
@@ -41,6 +42,8 @@ export type BatchVerifierDeps = {
   readonly verifier: ShareVerifier;
   readonly clock: Clock;
   readonly timers: Timers;
+  /** Where limits that were reached are counted. */
+  readonly limitHits?: LimitHits;
 };
 
 type KnownJob = {
@@ -63,6 +66,18 @@ type Backlog = {
 
 const POLL_MS = 100;
 
+/** What no miner sends by bad luck. */
+const JUNK_CODES: ReadonlySet<ShareCode> = new Set<ShareCode>([
+  'share_bad',
+  'share_low',
+  'share_duplicate',
+]);
+
+/** Bytes of a job: what it takes in memory, and to be hashed. */
+function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number {
+  return coinb1.length + coinb2.length + extranonceSize + 32 * branches.length;
+}
+
 /**
  * How long the miner was silent when the program began, by the date of its last batch in the ledger. A wall
  * clock that was set meanwhile makes it neither negative nor longer than any backlog. Before the first batch
@@ -81,6 +96,8 @@ export class BatchVerifier {
   readonly #deps: BatchVerifierDeps;
   readonly #rules: ShareRules;
   readonly #jobs = new Map<number, KnownJob>();
+  #jobBytes = 0;
+  readonly #junk: TokenBucket;
   #backlog: Backlog | undefined;
   /** When the miner was last heard of. */
   contactAtMonotonicMs: number;
@@ -90,6 +107,8 @@ export class BatchVerifier {
     this.#options = options;
     this.#deps = deps;
     this.#rules = shareRulesOf(store.terms, options.fixedTarget);
+    const burst = LIMITS.peerJunkShares;
+    this.#junk = new TokenBucket({ perSecond: burst / 64, burst }, deps.clock.monotonicMs());
     this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, options, deps.clock);
   }
 
@@ -130,14 +149,18 @@ export class BatchVerifier {
     if (firstSeq !== store.delivery.nextSeq) {
       throw new CodedError('bad_sequence', `expected share ${store.delivery.nextSeq}, got ${firstSeq}`);
     }
+    if (!this.#junk.spend(0, this.#deps.clock.monotonicMs()))
+      throw new CodedError('too_often', 'shares that are none', { limit: 'peerJunkShares' });
     const cases = await this.#prepare(shares);
-    this.#deps.verifier.hashAll(cases);
-    const credited = this.#cap(cases);
     const nextSeq = firstSeq + shares.length;
-    const refused = cases.flatMap(({ code }, index) =>
-      code === undefined ? [] : [{ seq: firstSeq + index, code }],
-    );
+    let credited: ShareCase[];
+    let refused: { seq: number; code: ShareCode }[];
     try {
+      await this.#hashAll(cases);
+      credited = this.#cap(cases);
+      refused = cases.flatMap(({ code }, index) =>
+        code === undefined ? [] : [{ seq: firstSeq + index, code }],
+      );
       await store.credit({
         shares: credited.map(({ share, hash }): ShareRecord => ({ ...share, hash: hash! })),
         workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
@@ -151,9 +174,36 @@ export class BatchVerifier {
       throw error;
     }
     this.#markStored(credited);
+    const junk = refused.filter(({ code }) => JUNK_CODES.has(code)).length;
+    this.#junk.spend(junk, this.#deps.clock.monotonicMs());
     this.stats.sharesCredited += credited.length;
     for (const { code } of refused) this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
     return { nextSeq, verifiedWork: store.delivery.verifiedWorkHashes, refused };
+  }
+
+  /** A part of them in each turn: what is hashed for one peer holds up no other. */
+  async #hashAll(cases: readonly ShareCase[]): Promise<void> {
+    let part: ShareCase[] = [];
+    let bytes = 0;
+    for (const each of cases) {
+      if (each.code !== undefined) continue;
+      const size = sizeOf(each.job!);
+      if (part.length > 0 && bytes + size > LIMITS.peerHashBytesPerTurn) {
+        this.#deps.verifier.hashAll(part);
+        this.#hit('peerHashBytesPerTurn');
+        await new Promise<void>((resolve) => this.#deps.timers.afterTurn(resolve));
+        part = [];
+        bytes = 0;
+      }
+      part.push(each);
+      bytes += size;
+    }
+    this.#deps.verifier.hashAll(part);
+  }
+
+  #hit(limit: keyof typeof LIMITS): void {
+    const hits = this.#deps.limitHits;
+    if (hits !== undefined) hits[limit] = (hits[limit] ?? 0) + 1;
   }
 
   /** Everything that can be said without hashing. */
@@ -161,6 +211,7 @@ export class BatchVerifier {
     const nowMs = this.#deps.clock.nowMs();
     const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
     const standings = new Map<JobRecord, BlockStatus>();
+    const blocks = new Map<string, BlockStatus>();
     const cases: ShareCase[] = [];
     for (const share of shares) {
       const known = await this.#jobOf(share.jobId);
@@ -176,7 +227,9 @@ export class BatchVerifier {
       if (each.code !== undefined) continue;
       let standing = standings.get(job);
       if (standing === undefined) {
-        standing = await this.#standingOf(job, waitUntilMs);
+        const hash = displayHash(job.prevHash);
+        standing = blocks.get(hash) ?? (await this.#askAbout(hash, blocks.size, waitUntilMs));
+        blocks.set(hash, standing);
         standings.set(job, standing);
       }
       if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
@@ -184,9 +237,15 @@ export class BatchVerifier {
     return cases;
   }
 
+  /** A batch on more blocks than there can be costs the own node nothing. */
+  async #askAbout(hash: string, asked: number, waitUntilMs: number): Promise<BlockStatus> {
+    if (asked < LIMITS.peerBatchBlocks) return this.#standingOf(hash, waitUntilMs);
+    this.#hit('peerBatchBlocks');
+    return { status: 'unknown' };
+  }
+
   /** The own node may hear of a block a little later than the miner's: a batch waits once. */
-  async #standingOf(job: JobRecord, waitUntilMs: number): Promise<BlockStatus> {
-    const hash = displayHash(job.prevHash);
+  async #standingOf(hash: string, waitUntilMs: number): Promise<BlockStatus> {
     const { clock, timers, view } = this.#deps;
     for (;;) {
       const standing = await view.standing(hash);
@@ -239,12 +298,16 @@ export class BatchVerifier {
 
   /** What is stored can be read again, so that goes first. */
   #remember(known: KnownJob): KnownJob {
-    if (this.#jobs.size >= LIMITS.peerJobs) {
-      const [oldest] = this.#jobs.keys();
-      const stored = this.#jobs.entries().find(([, job]) => job.stored)?.[0];
-      this.#jobs.delete(stored ?? oldest!);
+    const bytes = sizeOf(known.job);
+    while (this.#jobs.size >= LIMITS.peerJobs || this.#jobBytes + bytes > LIMITS.peerJobBytes) {
+      this.#hit(this.#jobs.size >= LIMITS.peerJobs ? 'peerJobs' : 'peerJobBytes');
+      const oldest = this.#jobs.values().find((job) => job.stored) ?? this.#jobs.values().next().value;
+      if (oldest === undefined) break;
+      this.#jobs.delete(oldest.job.id);
+      this.#jobBytes -= sizeOf(oldest.job);
     }
     this.#jobs.set(known.job.id, known);
+    this.#jobBytes += bytes;
     return known;
   }
 

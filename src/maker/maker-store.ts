@@ -6,7 +6,7 @@ import { MonotoneSigner, type StateSigner } from '../channel/monotone-signer.ts'
 import type { ChannelParams } from '../channel/params.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
-import { type SignedState, sameState, verifySignedState } from '../channel/states.ts';
+import { isRepeated, type SignedState, sameState, verifySignedState } from '../channel/states.ts';
 import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
 import type { Params } from '../peer/messages.ts';
@@ -418,6 +418,7 @@ export class MakerStore extends ContractStore {
   async compare(shown: SignedState): Promise<void> {
     const { last } = this;
     assert(this.assembled !== undefined && last?.n === shown.n, 'maker_compares_same_number');
+    if (isRepeated(last, shown)) return;
     verifySignedState(this.assembled.params, shown);
     if (sameState(last, shown)) return;
     await this.breakContract(

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
@@ -14,7 +15,7 @@ import { createTlsIdentity } from '../peer/certificate.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
-import { Overruns } from '../peer/overruns.ts';
+import { Overruns, PeerBudget } from '../peer/overruns.ts';
 import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
 import {
   DEFAULT_TRANSPORT,
@@ -138,6 +139,7 @@ export class Maker {
   readonly #channels = new Map<string, MakerChannel>();
   /** By node id, in the order of their coming. */
   readonly #peers = new Map<string, Set<RpcPeer>>();
+  readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
   readonly #openedAtMs = new Map<string, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
   readonly #openings = new SerialQueue();
@@ -272,12 +274,17 @@ export class Maker {
     });
     connection.keepPlace?.();
     this.#seat(peer, nodeId);
-    peer.serve(this.#handlers(peer, nodeId), 'unknown_method');
+    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
+    const budget = this.#budgets.get(nodeId) ?? new PeerBudget(this.#deps);
+    this.#budgets.set(nodeId, budget);
+    peer.serve(budget.guard(this.#handlers(peer, nodeId), overruns), 'unknown_method');
     this.stats.connections += 1;
     this.#deps.log.info({ peer: connection.remoteAddress, nodeId }, 'miner connected');
     this.#deps.onStatus?.();
     const reason = await peer.closed;
-    this.#peers.get(nodeId)?.delete(peer);
+    const peers = this.#peers.get(nodeId);
+    peers?.delete(peer);
+    if (peers?.size === 0) this.#peers.delete(nodeId);
     this.#deps.log.info({ nodeId, code: reason.code }, 'miner disconnected');
     this.#deps.onStatus?.();
   }
@@ -296,7 +303,6 @@ export class Maker {
 
   #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {
     const attached = new Set<MakerChannel>();
-    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
     const touch = (channel: MakerChannel): MakerChannel => {
       if (attached.has(channel)) channel.intake.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
       return channel;
@@ -313,7 +319,7 @@ export class Maker {
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
         // Of a contract that is no more than proposed there is nothing to be kept.
         if (channelOf(contractId).store.channel === undefined) throw new CodedError('unknown_channel');
-        await overruns.counting(() => this.#blobs.put(contractId, blob));
+        await this.#blobs.put(contractId, blob);
         return {};
       }),
       'peer_storage.get': handler('peer_storage.get', async () => this.#blobsFor(nodeId)),
@@ -442,6 +448,7 @@ export class Maker {
       ...this.#deps,
       view: this.#view,
       verifier: this.#verifier,
+      limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
     });
     this.#channels.set(store.contractId, channel);

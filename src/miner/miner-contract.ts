@@ -12,7 +12,7 @@ import { exposureSat, unsignedWork } from '../contract/stream.ts';
 import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
-import { Overruns } from '../peer/overruns.ts';
+import { Overruns, PeerBudget } from '../peer/overruns.ts';
 import { type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
 import { connectPeer } from '../peer/transport.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
@@ -60,6 +60,7 @@ export class MinerContract {
   readonly #chainSerial = new SerialQueue();
   readonly #bondAsker: BondAsker;
   readonly #blobs: PeerBlobs;
+  readonly #budget: PeerBudget;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   #store: MinerStore | undefined;
@@ -79,6 +80,7 @@ export class MinerContract {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
     this.#deps = deps;
     this.#bondAsker = new BondAsker(deps);
+    this.#budget = new PeerBudget(deps);
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
 
@@ -238,7 +240,8 @@ export class MinerContract {
       timers,
       timeoutMs: connectTimeoutMs,
     });
-    peer.serve(this.#handlers(peer), 'unknown_method');
+    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
+    peer.serve(this.#budget.guard(this.#handlers(), overruns), 'unknown_method');
     try {
       await this.#establish(peer);
     } catch (error) {
@@ -324,8 +327,7 @@ export class MinerContract {
     }
   }
 
-  #handlers(peer: RpcPeer): RpcHandlers {
-    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
+  #handlers(): RpcHandlers {
     return {
       ping: async () => ({}),
       'state.sign': handler('state.sign', ({ contractId, state, commitment }) =>
@@ -356,7 +358,7 @@ export class MinerContract {
       ),
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
         this.#storeOf(contractId);
-        await overruns.counting(() => this.#blobs.put(contractId, blob));
+        await this.#blobs.put(contractId, blob);
         return {};
       }),
       'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {

@@ -1,8 +1,8 @@
 import type { Clock, Timers } from '../base/clock.ts';
-import { CodedError, type ErrorCode } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import type { RpcPeer } from './rpc-peer.ts';
+import type { RpcHandler, RpcHandlers, RpcPeer } from './rpc-peer.ts';
 
 /** What one connection has asked beyond a budget: each is refused and counted, and too many end it. */
 export class Overruns {
@@ -34,11 +34,6 @@ export class Overruns {
     }
   }
 
-  /** Throws where a budget is used up. */
-  assertWithin(isWithin: boolean, limit: keyof typeof LIMITS, code: ErrorCode = 'too_often'): void {
-    if (!isWithin) throw new CodedError(code, limit, { limit });
-  }
-
   #count(limit: string): void {
     this.#hits[limit] = (this.#hits[limit] ?? 0) + 1;
     if (this.#forgiven.take(this.#deps.clock.monotonicMs())) return;
@@ -46,5 +41,42 @@ export class Overruns {
     const reason = new CodedError('too_often', `beyond ${limit} again and again`);
     // The answer leaves first.
     this.#deps.timers.afterTurn(() => this.#peer.closeWithError(reason));
+  }
+}
+
+/** Of these a peer may send as many as it likes: they are cheap, or have budgets of their own. */
+const CHEAP: ReadonlySet<string> = new Set(['ping', 'job.announce', 'work.batch', 'peer_storage.put']);
+
+/** What one node may ask for, over all of its connections. */
+export class PeerBudget {
+  readonly #deps: { readonly clock: Clock; readonly timers: Timers };
+  readonly #costly: TokenBucket;
+  /** The turn in which the next costly request is served. */
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(deps: { readonly clock: Clock; readonly timers: Timers }) {
+    this.#deps = deps;
+    const burst = LIMITS.peerCostlyRequests;
+    this.#costly = new TokenBucket({ perSecond: burst / 4, burst }, deps.clock.monotonicMs());
+  }
+
+  /** The same handlers, each within this budget, and what is beyond any limit counted. */
+  guard(handlers: RpcHandlers, overruns: Overruns): RpcHandlers {
+    const guarded = Object.entries(handlers).map(([method, handler]): [string, RpcHandler] => [
+      method,
+      (params) =>
+        overruns.counting(() => (CHEAP.has(method) ? handler(params) : this.#spend(handler, params))),
+    ]);
+    return Object.fromEntries(guarded);
+  }
+
+  async #spend(handler: RpcHandler, params: unknown): ReturnType<RpcHandler> {
+    const { clock, timers } = this.#deps;
+    if (!this.#costly.take(clock.monotonicMs()))
+      throw new CodedError('too_often', 'requests that cost signatures', { limit: 'peerCostlyRequests' });
+    const turn = this.#turn;
+    this.#turn = turn.then(() => new Promise((resolve) => timers.afterTurn(resolve)));
+    await turn;
+    return handler(params);
   }
 }
