@@ -6,6 +6,7 @@ import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
+import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
@@ -77,7 +78,10 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
       ...{ policy: policyOf(config), intake: { fixedTarget: true } },
-      opening: { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb },
+      opening: {
+        margins: DEFAULT_CLOSE_MARGINS,
+        fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb,
+      },
     },
     {
       ...{

@@ -2,12 +2,14 @@ import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { canonicalJson } from '../base/json.ts';
 import type { ChainSource } from '../chain/source.ts';
+import type { CloseMargins } from '../chain/watcher.ts';
 import { attachFundingWitnesses } from '../channel/funding.ts';
 import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
 import { boundedRate } from '../channel/sizes.ts';
 import { codecsOf, type Params, type Result } from '../peer/messages.ts';
+import { assertTimeToFund } from '../settlement/deadlines.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
   assembleChannel,
@@ -26,6 +28,8 @@ export type MakerOpeningOptions = {
   readonly nextSealScript?: Uint8Array;
   /** Blocks within which a funding should confirm. */
   readonly fundingTargetBlocks: number;
+  /** Blocks before the expiry within which nothing begins. */
+  readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
   /** Where the node estimates nothing; what is configured for the node unless given. */
   readonly fallbackFeeRateSatPerKvb?: number;
 };
@@ -54,6 +58,7 @@ export async function acceptOpening(
     if (!same) throw new CodedError('bad_funding', 'the channel was opened with other parameters');
     return store.opening.accept;
   }
+  assertTimeToFund(store.terms, options.margins, (await deps.chain.tip()).height);
   checkForeign(open.funding, deps.signer);
   await checkCoins(open.funding, deps.chain);
   const { fundingTargetBlocks, fallbackFeeRateSatPerKvb } = options;
@@ -83,6 +88,7 @@ export async function acceptOpening(
 export async function completeFunding(
   store: MakerStore,
   { psbt, claim }: Params<'channel.tx_signatures'>,
+  { margins }: Pick<MakerOpeningOptions, 'margins'>,
   deps: OpeningDeps,
 ): Promise<Result<'channel.tx_signatures'>> {
   const { assembled, opening, channel } = store;
@@ -92,6 +98,7 @@ export async function completeFunding(
   const miner = psbtFundingSignatures(funding, 'miner', network, psbt);
   if (store.fundingTx === undefined) {
     if (channel.status !== 'opening') throw new CodedError('bad_funding', 'the opening was given up');
+    assertTimeToFund(store.terms, margins, (await deps.chain.tip()).height);
     if ((claim === undefined) !== (store.terms.seal === undefined))
       throw new CodedError('bad_terms', 'claim 0 comes with the funding exactly where there is a seal');
     await checkCoins(opening.open.funding, deps.chain);

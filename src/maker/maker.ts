@@ -5,6 +5,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -26,6 +27,7 @@ import {
   type PeerServerOptions,
   type TransportOptions,
 } from '../peer/transport.ts';
+import { assertTimeToFund } from '../settlement/deadlines.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { FundingWallet } from '../settlement/funding-wallet.ts';
 import {
@@ -121,7 +123,6 @@ export type MakerContractStatus = {
   readonly frozen: string | undefined;
 };
 
-const DEFAULT_OPENING: MakerOpeningOptions = { fundingTargetBlocks: 6 };
 const CONTRACTS_PER_SESSION = 1000;
 
 /**
@@ -244,6 +245,14 @@ export class Maker {
   get #storeDeps(): MakerStoreDeps {
     const { finalDepth } = this.#options;
     return { ...this.#deps, ...(finalDepth === undefined ? {} : { finalDepth }) };
+  }
+
+  /** A policy that takes shorter contracts than that has its doors open as long. */
+  get #opening(): MakerOpeningOptions {
+    const { askBlocks, urgentBlocks } = DEFAULT_CLOSE_MARGINS;
+    const lateBlocks = Math.min(askBlocks + urgentBlocks, this.#options.policy.minExpiryBlocks);
+    const margins = { askBlocks: lateBlocks, urgentBlocks: 0 };
+    return { fundingTargetBlocks: 6, margins, ...this.#options.opening };
   }
 
   #known(contractId: string): MakerChannel {
@@ -405,6 +414,7 @@ export class Maker {
         openContractsOfPeer: open.filter((store) => store.terms.minerNodeId === nodeId).length,
         openBudgetSat: open.reduce((sum, { terms: each }) => sum + lockedSat(each), 0n),
       });
+      assertTimeToFund(terms, this.#opening.margins, height);
       verifyTermsSignature(terms, nodeId, signature);
       const record: ContractRecord = {
         version: 1,
@@ -425,15 +435,14 @@ export class Maker {
     return this.#openings.run(async () => {
       const { store } = this.#channelOf(params.contractId, nodeId);
       const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
-      const options = { ...DEFAULT_OPENING, ...this.#options.opening };
-      return acceptOpening(store, params, reserved, options, this.#deps);
+      return acceptOpening(store, params, reserved, this.#opening, this.#deps);
     });
   }
 
   #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
     return this.#openings.run(async () => {
       const channel = this.#channelOf(params.contractId, nodeId);
-      const answer = await completeFunding(channel.store, params, this.#deps);
+      const answer = await completeFunding(channel.store, params, this.#opening, this.#deps);
       channel.lookAtChain();
       return answer;
     });

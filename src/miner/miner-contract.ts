@@ -256,9 +256,9 @@ export class MinerContract {
     const { ledger, clock, timers, signer } = this.#deps;
     if (store.fundingTx === undefined) {
       const payoutScript = this.#options.payoutScript ?? walletScript(signer);
-      const { maxFeeRateSatPerKvb } = this.#options;
+      const { maxFeeRateSatPerKvb, margins } = this.#options;
       await this.#serial.run(() =>
-        openChannel(peer, store, { payoutScript, maxFeeRateSatPerKvb }, this.#deps),
+        openChannel(peer, store, { payoutScript, maxFeeRateSatPerKvb, margins }, this.#deps),
       );
       this.#writeLadder();
       await this.#onChain!.broadcastFunding();

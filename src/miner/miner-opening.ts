@@ -2,6 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
+import type { CloseMargins } from '../chain/watcher.ts';
 import { attachFundingWitnesses } from '../channel/funding.ts';
 import { minerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat, minerContributionSat } from '../channel/params.ts';
@@ -11,6 +12,7 @@ import type { ContractTerms } from '../contract/terms.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
+import { assertTimeToFund } from '../settlement/deadlines.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
   type AssembledChannel,
@@ -32,6 +34,7 @@ export type MinerOpeningOptions = {
   readonly payoutScript: Uint8Array;
   /** The most the miner agrees to pay for its part of the funding, sat per kvB. */
   readonly maxFeeRateSatPerKvb: number;
+  readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
 };
 
 export type OpeningDeps = {
@@ -54,6 +57,10 @@ export async function openChannel(
   deps: OpeningDeps,
 ): Promise<void> {
   const { contractId, terms } = store;
+  const assertInTime = async (): Promise<void> => {
+    assertTimeToFund(terms, options.margins, (await deps.chain.tip()).height);
+  };
+  await assertInTime();
   if (store.contract === undefined) {
     checkOrder(terms);
     if (terms.version === 3 && !peer.features.has('terms_v3'))
@@ -64,6 +71,7 @@ export async function openChannel(
     verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
     await store.accept(signature, answer.signature);
   }
+  await assertInTime();
   if (store.opening === undefined) await makeOffer(store, options, deps);
   if (store.assembled === undefined) await takeAcceptance(peer, store, options, deps);
   if (store.fundingTx !== undefined) return;
@@ -75,6 +83,8 @@ export async function openChannel(
   const miner = await wallet.sign({ contractId, network }, funding, 'miner');
   const psbt = fundingPsbt(funding, network, 'miner', miner, deps.signer);
   const claim = await claimOfNothing(store, assembled, deps);
+  // A wallet may have taken its time, and these signatures cannot be taken back.
+  await assertInTime();
   const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim });
   const maker = psbtFundingSignatures(funding, 'maker', network, answer.psbt);
   await store.saveFunding(attachFundingWitnesses(funding, { miner, maker }).hex);

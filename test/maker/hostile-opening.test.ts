@@ -5,6 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
+import { DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
 import { signFundingInputs } from '../../src/channel/funding.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
 import { minerContributionSat } from '../../src/channel/params.ts';
@@ -297,6 +298,7 @@ class CrookedMaker {
     const makerSignature = signTerms(terms, signer);
     const contractId = contractIdOf(terms);
     let store: MakerStore | undefined;
+    const margins = DEFAULT_CLOSE_MARGINS;
     this.#close = await serveAsMaker(world, {
       'contract.propose': handler('contract.propose', async ({ signature: minerSignature }) => {
         const record = { version: 1, role: 'maker', terms, minerSignature, makerSignature } as const;
@@ -304,12 +306,12 @@ class CrookedMaker {
         return { contractId, signature: makerSignature };
       }),
       'channel.open': handler('channel.open', async (open) => {
-        const options = { fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
+        const options = { margins, fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
         return this.#change(await acceptOpening(store!, open, new Set(), options, { chain, signer }));
       }),
       'channel.tx_signatures': handler('channel.tx_signatures', async (params) => {
         this.signaturesSeen += 1;
-        const { psbt } = await completeFunding(store!, params, { chain, signer });
+        const { psbt } = await completeFunding(store!, params, { margins }, { chain, signer });
         return { psbt: this.#changePsbt(psbt) };
       }),
     });
