@@ -56,7 +56,14 @@ import { ChainTipTracker } from './chain-tip-tracker.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
-import { judgeTerms, lockedSat, type MakerPolicy, stakesOf } from './policy.ts';
+import {
+  assertRoom,
+  judgeTerms,
+  lockedSat,
+  type MakerPolicy,
+  type PolicyContext,
+  stakesOf,
+} from './policy.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
@@ -68,6 +75,8 @@ export type MakerOptions = {
   readonly maxConnections?: number;
   readonly policy: MakerPolicy;
   readonly opening?: Partial<MakerOpeningOptions>;
+  /** A proposal that is not opened for this long holds no budget. */
+  readonly proposalTimeoutMs?: number;
   /** An opening not signed by the miner for this long gives its coins free. */
   readonly openingTimeoutMs?: number;
   readonly intake?: Partial<BatchVerifierOptions>;
@@ -124,6 +133,7 @@ export type MakerContractStatus = {
 };
 
 const CONTRACTS_PER_SESSION = 1000;
+const PROPOSAL_TIMEOUT_MS = 10 * 60_000;
 
 /**
  * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels,
@@ -142,6 +152,8 @@ export class Maker {
   readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
   readonly #openedAtMs = new Map<string, number>();
+  /** Of this run: a proposal of an earlier one holds nothing. */
+  readonly #proposedAtMs = new WeakMap<MakerStore, number>();
   /** One contract or funding at a time: channel indexes and coins are promised once. */
   readonly #openings = new SerialQueue();
   #server: PeerListener | undefined;
@@ -403,16 +415,12 @@ export class Maker {
       if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
         return { contractId, signature: known.store.contract.makerSignature };
       }
-      const open = [...this.#channels.values()]
-        .map(({ store }) => store)
-        .filter((store) => !store.isClosed);
       const { height } = await this.#deps.chain.tip();
       judgeTerms(this.#options.policy, terms, {
         makerNodeId: this.#nodeId,
         peerNodeId: nodeId,
         height,
-        openContractsOfPeer: open.filter((store) => store.terms.minerNodeId === nodeId).length,
-        openBudgetSat: open.reduce((sum, { terms: each }) => sum + lockedSat(each), 0n),
+        ...this.#heldBy(nodeId),
       });
       assertTimeToFund(terms, this.#opening.margins, height);
       verifyTermsSignature(terms, nodeId, signature);
@@ -425,15 +433,46 @@ export class Maker {
         channelIndex: await nextChannelIndex(this.#deps.ledger),
       };
       await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
-      this.#add(MakerStore.create(contractId, record, this.#storeDeps));
+      const store = MakerStore.create(contractId, record, this.#storeDeps);
+      this.#proposedAtMs.set(store, this.#deps.clock.monotonicMs());
+      this.#add(store);
       this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
       return { contractId, signature: record.makerSignature };
     });
   }
 
+  /** What holds a budget: all that is not over, but for proposals that came to nothing. */
+  #heldBy(
+    nodeId: string,
+    except?: MakerStore,
+  ): Pick<PolicyContext, 'openContractsOfPeer' | 'openBudgetSat'> {
+    const { proposalTimeoutMs = PROPOSAL_TIMEOUT_MS } = this.#options;
+    const beforeMs = this.#deps.clock.monotonicMs() - proposalTimeoutMs;
+    const held = [...this.#channels.values()]
+      .map(({ store }) => store)
+      .filter((store) => {
+        if (store.isClosed || store === except) return false;
+        return store.channel !== undefined || (this.#proposedAtMs.get(store) ?? -Infinity) >= beforeMs;
+      });
+    return {
+      openContractsOfPeer: held.filter((store) => store.terms.minerNodeId === nodeId).length,
+      openBudgetSat: held.reduce((sum, { terms }) => sum + lockedSat(terms), 0n),
+    };
+  }
+
+  /** A proposal that waited too long has to fit again, and coins are promised once to a peer at a time. */
+  #assertMayOpen(store: MakerStore, nodeId: string): void {
+    const isOpening = [...this.#channels.values()].some(
+      (each) => each.store.terms.minerNodeId === nodeId && each.store.channel?.status === 'opening',
+    );
+    if (isOpening) throw new CodedError('wrong_status', 'another opening of this miner is not finished');
+    assertRoom(this.#options.policy, store.terms, this.#heldBy(nodeId, store));
+  }
+
   #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
     return this.#openings.run(async () => {
       const { store } = this.#channelOf(params.contractId, nodeId);
+      if (store.channel === undefined) this.#assertMayOpen(store, nodeId);
       const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
       return acceptOpening(store, params, reserved, this.#opening, this.#deps);
     });

@@ -95,6 +95,24 @@ export function lockedSat(terms: ContractTerms): bigint {
 
 type Rule = readonly [holds: boolean, reason: string];
 
+type Held = Pick<PolicyContext, 'openContractsOfPeer' | 'openBudgetSat'>;
+
+function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[] {
+  return [
+    [lockedSat(terms) + held.openBudgetSat <= policy.maxTotalBudgetSat, 'all budgets are in use'],
+    [
+      held.openContractsOfPeer < policy.maxOpenContractsPerMiner,
+      `a miner may have ${policy.maxOpenContractsPerMiner} contracts`,
+    ],
+  ];
+}
+
+/** Pure. Throws `bad_terms` where there is no room for a contract beside what is held. */
+export function assertRoom(policy: MakerPolicy, terms: ContractTerms, held: Held): void {
+  const broken = roomRules(policy, terms, held).find(([holds]) => !holds);
+  if (broken !== undefined) throw new CodedError('bad_terms', broken[1]);
+}
+
 function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
   const bonds = bondsOf(terms);
   const { bondMode, makerBondSat, collateralSat } = bonds;
@@ -147,11 +165,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `the price may be at most ${policy.maxPriceMsatPerEh}`,
     ],
     [terms.budgetSat <= policy.maxBudgetSat, `the budget may be at most ${policy.maxBudgetSat} sat`],
-    [lockedSat(terms) + context.openBudgetSat <= policy.maxTotalBudgetSat, 'all budgets are in use'],
-    [
-      context.openContractsOfPeer < policy.maxOpenContractsPerMiner,
-      `a miner may have ${policy.maxOpenContractsPerMiner} contracts`,
-    ],
+    ...roomRules(policy, terms, context),
     [terms.stepHashes >= policy.minStepHashes, `a step must be at least ${policy.minStepHashes} hashes`],
     [terms.stepHashes <= policy.maxStepHashes, `a step may be at most ${policy.maxStepHashes} hashes`],
     [terms.maxUnpaidSteps <= policy.maxUnpaidSteps, `at most ${policy.maxUnpaidSteps} steps are unpaid`],

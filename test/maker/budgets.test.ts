@@ -58,7 +58,7 @@ describe('an allowed miner that means harm', () => {
   beforeAll(async () => {
     await world.open();
     await world.work(4);
-    await until('state 1', () => world.miner.status.signed?.n === 1);
+    await until('state 1', () => world.maker.status[0]?.ackedN === 1);
     await world.miner.stop();
   });
   afterAll(() => world.stop());

@@ -63,7 +63,6 @@ function locksOut(name: string, count: number, isOpening: boolean): Readonly<Rec
       what: `a stranger ${isOpening ? 'opens' : 'proposes'} contracts, and never funds one`,
       row: isOpening ? 'F17' : 'F16',
       hostile: [],
-      wins: { until: 'promises do not lock money (R9)', finding: 'an honest miner was kept out' },
       options: () => ({
         policy: (usual) => ({
           ...usual,
@@ -88,8 +87,9 @@ function locksOut(name: string, count: number, isOpening: boolean): Readonly<Rec
           if (stage.world.chain.mempoolSize > 0) await stage.block();
         }
         const channel = stage.world.miner?.status.channel;
-        if (channel !== 'open')
+        if (channel !== 'open' && channel !== 'funding')
           stage.find('an honest miner was kept out', `its channel is ${channel} after ${MINUTES} minutes`);
+        await stage.liveOut();
       },
     },
   };
