@@ -159,6 +159,8 @@ export class MakerChannel {
     const peer = this.#peer;
     if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
     this.store.assertThawed();
+    // The miner would only be refused, after it stopped to deliver.
+    this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
     await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
   }
 

@@ -208,6 +208,15 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
 });
 
 describe('a maker that does not close early', () => {
+  it('says so where it is asked to, and the stream goes on', async () => {
+    const strict = { stakes: { ...stakes, earlyClose: 'refused' as const } };
+    const { world } = await opened('auditor', { policy: strict });
+    const asked = world.maker.requestClose(world.contractId).then(() => 'asked', codeOf);
+    expect(await asked).toBe('bonds_at_stake');
+    expect(world.miner.status).toMatchObject({ stream: 'live', live: true });
+    await world.stop();
+  });
+
   it('refuses while bonds are at stake, and the miner can still close alone', async () => {
     const { world, purse } = await opened('auditor', {
       policy: { stakes: { ...stakes, earlyClose: 'refused' } },
