@@ -178,7 +178,7 @@ describe('split', () => {
     farm.sessions = farm.sessions.map((session) => ({
       ...session,
       destination: 'a',
-      pinned: session.id < 3,
+      isPinned: session.id < 3,
     }));
     farm.run(destinations, 600);
     expect([farm.at('a'), farm.at('b')]).toEqual([30n * TH, 10n * TH]);
