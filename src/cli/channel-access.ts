@@ -118,7 +118,7 @@ export async function channelOf(access: ChannelAccess, options: ParsedOptions): 
 export async function onChainOf(
   access: ChannelAccess,
   { params, stored }: ChannelSnapshot,
-): Promise<{ readonly onChain: OnChain | null; readonly problem: string | null }> {
+): Promise<{ readonly onChain: OnChain | undefined; readonly problem: string | undefined }> {
   const chain = chainOf(access, stored.contract.terms.network, DEPS.log);
   try {
     return await readOnChainIfPossible(chain, params, fallbackOf(access));
@@ -137,7 +137,7 @@ export async function planInput(
   const { onChain, problem } = await onChainOf(access, channel);
   return {
     subject: { contractId: stored.contractId, role, params, last },
-    closeFeeSat: stored.channel?.closeFeeSat ?? null,
+    closeFeeSat: stored.channel?.closeFeeSat,
     signer: channelSigner(access, channel),
     onChain,
     problem,

@@ -61,7 +61,7 @@ export const channelShow: Command = {
     const access = accessOf(options, io);
     const channel = await channelOf(access, options);
     const { onChain, problem } = await onChainOf(access, channel);
-    const detail = { ...channelDetail(channel, onChain), chain_problem: problem };
+    const detail = { ...channelDetail(channel, onChain), chain_problem: problem ?? null };
     print(options, io, detail, factsText(detail));
     return 0;
   },

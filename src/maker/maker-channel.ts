@@ -87,12 +87,13 @@ export class MakerChannel {
       const { store } = this;
       const { last } = store;
       if (last === undefined) throw new CodedError('unknown_channel');
-      if (state !== null && state.n !== n) throw new CodedError('protocol', 'another state than announced');
+      if (state !== undefined && state.n !== n)
+        throw new CodedError('protocol', 'another state than announced');
       if (n > last.n) {
-        if (state === null) throw new CodedError('wrong_state_number', `no proof of state ${n}`);
+        if (state === undefined) throw new CodedError('wrong_state_number', `no proof of state ${n}`);
         const height = this.#deps.view.tip?.height ?? store.terms.expiryHeight;
         await store.adopt(state, nextSeq, height);
-      } else if (n === last.n && state !== null) {
+      } else if (n === last.n && state !== undefined) {
         await store.compare(state);
       }
       if (claimed !== undefined) await store.restoreClaim(claimed);
@@ -100,7 +101,7 @@ export class MakerChannel {
       this.#attach(peer);
       return {
         n: store.last!.n,
-        state: n < last.n ? last : null,
+        state: n < last.n ? last : undefined,
         nextSeq: store.delivery.nextSeq,
         verifiedWork: store.delivery.verifiedWorkHashes,
       };
@@ -186,7 +187,7 @@ export class MakerChannel {
       this.store.assertThawed();
       const { channel, last, assembled, contract } = this.store;
       assert(channel && last && assembled, 'maker_channel_before_close');
-      if (channel.closeTx !== null) return { closeTx: channel.closeTx };
+      if (channel.closeTx !== undefined) return { closeTx: channel.closeTx };
       if (channel.status !== 'open' && channel.status !== 'funding') {
         throw new CodedError('unknown_channel', 'the channel is spent');
       }

@@ -69,7 +69,7 @@ export class MakerCommitments {
     const { base, pending } = await loadCommitments(ledger, contractId, lastN);
     const body = await ledger.get(REFUSALS_KIND, contractId);
     const ranges = body === undefined ? [] : parseBody(REFUSALS_KIND, refusalsCodec, body).ranges;
-    return new MakerCommitments(base, pending, ranges ?? undefined);
+    return new MakerCommitments(base, pending, ranges);
   }
 
   /** Shares that a batch is not credited; call `done` once the entries are on disk. */
@@ -79,7 +79,7 @@ export class MakerCommitments {
   ): { readonly entries: readonly LedgerEntry[]; readonly done: () => void } {
     if (seqs.length === 0 || this.#refused === undefined) return { entries: [], done: () => {} };
     const ranges = added(rangesFrom(this.#refused, this.#base?.nextSeq ?? 0), seqs);
-    const body = bodyOf(refusalsCodec, { version: 1, ranges: ranges ?? null });
+    const body = bodyOf(refusalsCodec, { version: 1, ranges });
     return {
       entries: [{ type: 'put', kind: REFUSALS_KIND, id: contractId, body }],
       done: () => {
@@ -131,7 +131,7 @@ export class MakerCommitments {
       jobSetRoot: point.jobSetRoot,
       faultLogHead: EMPTY_FAULT_LOG,
       makerSignature: '',
-      minerSignature: null,
+      minerSignature: undefined,
     };
     return { ...record, makerSignature: signCommitment(params, commitmentOf(record), signer) };
   }
@@ -184,7 +184,7 @@ export class MakerCommitments {
     const nothing = { entries: [], done: () => {} };
     const base = this.#base;
     if (shown.n !== now.lastN || shown.n < (base?.n ?? 0) || shown.nextSeq > now.nextSeq) return nothing;
-    if (shown.minerSignature === null) return nothing;
+    if (shown.minerSignature === undefined) return nothing;
     verifyCommitment(params, commitmentOf(shown), 'maker', shown.makerSignature);
     verifyCommitment(params, commitmentOf(shown), 'miner', shown.minerSignature);
     if (shown.n === base?.n) {

@@ -60,7 +60,7 @@ export function openSeal(params: ChannelParams, claim: SignedSealClaim): MakerSe
   if (claim.n !== 0 || !equal(claim.shareRoot, tree.root()))
     throw new CodedError('bad_amount', 'claim 0 is of no share');
   verifySealClaim(params, claim);
-  return { version: 1, claim, tree, refused: [], asked: null };
+  return { version: 1, claim, tree, refused: [], asked: undefined };
 }
 
 /** After a batch. Throws `overload` where too many were refused since the last claim. */
@@ -83,7 +83,7 @@ export function withAsked(seal: MakerSeal, n: number, workHashes: bigint, nextSe
 
 /** The message that asks for it. */
 export function claimRequest(contractId: string, seal: MakerSeal): Params<'seal.claim'> | undefined {
-  if (seal.asked === null) return undefined;
+  if (seal.asked === undefined) return undefined;
   const { n, workHashes, nextSeq, refused, tree } = seal.asked;
   return { contractId, n, workHashes, nextSeq, refused, shareRoot: tree.root() };
 }
@@ -91,11 +91,11 @@ export function claimRequest(contractId: string, seal: MakerSeal): Params<'seal.
 /** The claim that was asked for, given. Throws `bad_amount` for another, and as `verifyNextSealClaim`. */
 export function withClaim(params: ChannelParams, seal: MakerSeal, claim: SignedSealClaim): MakerSeal {
   const { asked } = seal;
-  if (asked === null || !isClaimOf(claim, { ...asked, shareRoot: asked.tree.root() })) {
+  if (asked === undefined || !isClaimOf(claim, { ...asked, shareRoot: asked.tree.root() })) {
     throw new CodedError('bad_amount', `claim ${claim.n} is not the one that was asked for`);
   }
   verifyNextSealClaim(params, seal.claim, claim);
-  return { ...seal, claim, asked: null };
+  return { ...seal, claim, asked: undefined };
 }
 
 function isClaimOf(claim: SignedSealClaim, wanted: SealClaim): boolean {
@@ -133,6 +133,6 @@ export function restoredSeal(
     claim,
     tree: copyTree(tree),
     refused: missing > 0 ? [{ first: shown.nextSeq, count: missing }] : [],
-    asked: null,
+    asked: undefined,
   };
 }

@@ -76,7 +76,7 @@ export class MinerChain {
     const { assembled, last, channel, contract } = store;
     assert(assembled && last && channel && contract, 'miner_channel_before_close');
     // Closed alone while the maker was asked: that fee is another transaction's.
-    if (channel.closeTx !== null) return;
+    if (channel.closeTx !== undefined) return;
     if (n !== last.n) throw new CodedError('wrong_state_number', `the maker closes at state ${n}`);
     const { params } = assembled;
     const feeSat = channel.closeFeeSat ?? (await this.#closeFeeSat());

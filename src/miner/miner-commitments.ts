@@ -68,7 +68,7 @@ export class MinerCommitments {
     verifyCommitment(params, offered, 'maker', offer.signature);
     if (newest?.n === n) {
       const isSame = newest.makerSignature === offer.signature;
-      if (isSame && newest.minerSignature !== null) return newest.minerSignature;
+      if (isSame && newest.minerSignature !== undefined) return newest.minerSignature;
       throw new CodedError('bad_commitment', `state ${n} had another commitment before`);
     }
     if ((newest?.n ?? 0) !== offer.baseN) return undefined;
@@ -115,7 +115,7 @@ export class MinerCommitments {
       jobSetRoot: point.jobSetRoot,
       faultLogHead: EMPTY_FAULT_LOG,
       makerSignature: offer.signature,
-      minerSignature: null,
+      minerSignature: undefined,
     };
   }
 }

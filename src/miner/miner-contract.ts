@@ -309,7 +309,7 @@ export class MinerContract {
       ...(blob === undefined ? {} : { blob }),
       ...(commitment === undefined ? {} : { commitment }),
     });
-    if (answer.state !== null) {
+    if (answer.state !== undefined) {
       await store.adoptState(answer.state).finally(() => this.#stateSeen());
     }
     if (answer.n !== store.last.n) {

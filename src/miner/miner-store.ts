@@ -141,7 +141,7 @@ export class MinerStore extends ContractStore {
 
   /** What the maker is about to be offered, kept so that a second offer is the same. */
   async saveOffer(open: OpeningRecord['open']): Promise<void> {
-    const record: OpeningRecord = { version: 1, open, accept: null };
+    const record: OpeningRecord = { version: 1, open, accept: undefined };
     await this.write([openingEntry(this.contractId, record)]);
     this.opening = record;
   }

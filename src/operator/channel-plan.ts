@@ -59,12 +59,13 @@ export type Subject = {
 export type PlanInput = {
   readonly subject: Subject;
   /** The fee of a cooperative close that was asked for already. */
-  readonly closeFeeSat: bigint | null;
+  readonly closeFeeSat: bigint | undefined;
   /** Of the channel's index; without it the transactions are shown unsigned. */
   readonly signer?: Signer | undefined;
-  readonly onChain: OnChain | null;
+  /** Undefined where no node was asked, or none answered. */
+  readonly onChain: OnChain | undefined;
   /** Why the node said nothing. */
-  readonly problem: string | null;
+  readonly problem: string | undefined;
   /** Where no node said a rate. */
   readonly fallbackSatPerKvb: number;
   /** At the highest fee of the ladder. */
@@ -165,20 +166,20 @@ function planOf(
     })),
     later,
     can_confirm: canConfirm(subject, transaction, onChain, problem),
-    chain: onChain,
-    chain_problem: problem,
+    chain: onChain ?? null,
+    chain_problem: problem ?? null,
   };
 }
 
 function canConfirm(
   { params }: Subject,
   { valid_from_height: from }: TransactionView,
-  onChain: OnChain | null,
-  problem: string | null,
+  onChain: OnChain | undefined,
+  problem: string | undefined,
 ): ClosePlan['can_confirm'] {
   const { expiryHeight } = params.terms;
   const bounds = { from_height: from, before_height: from === null ? expiryHeight : null };
-  if (onChain === null) return { now: false, ...bounds, why: problem ?? 'no bitcoin node was asked' };
+  if (onChain === undefined) return { now: false, ...bounds, why: problem ?? 'no bitcoin node was asked' };
   const { tip_height: tip, funding, spent_by: spentBy } = onChain;
   if (funding === 'spent') return { now: false, ...bounds, why: `the channel is spent by ${spentBy}` };
   if (funding === 'missing')

@@ -90,7 +90,7 @@ async function forceCloseOrShow(
     const txid = await chain.broadcast(record.closeTx);
     return {
       ...{ contract: contractId, by: 'command', close_txid: txid, close_tx: record.closeTx },
-      ...{ fee_sat: record.closeFeeSat, confirmations: (await chain.confirmations(txid)) ?? 0 },
+      ...{ fee_sat: record.closeFeeSat ?? null, confirmations: (await chain.confirmations(txid)) ?? 0 },
     };
   } finally {
     chain.close();
@@ -151,7 +151,7 @@ async function closeWithPeer(
     return true;
   };
   const closeTx = async (): Promise<boolean> =>
-    ((await loadContract(deps.ledger, contractId))?.channel?.closeTx ?? null) !== null;
+    (await loadContract(deps.ledger, contractId))?.channel?.closeTx !== undefined;
   await side.start();
   try {
     if (!(await waitFor(() => side.status.connected))) {

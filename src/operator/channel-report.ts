@@ -114,7 +114,7 @@ export function channelRow({ stored, role }: ChannelSnapshot): ChannelRow {
 }
 
 /** Everything `channel show` says; what the node said where it was asked. */
-export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | null): object {
+export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | undefined): object {
   const { stored, params, last } = snapshot;
   const { terms } = stored.contract;
   const bonds = bondsOf(terms);
@@ -147,7 +147,7 @@ export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | null
     close_tx: stored.channel?.closeTx ?? null,
     close_fee_sat: stored.channel?.closeFeeSat ?? null,
     funding_tx: stored.fundingTx ?? null,
-    chain: onChain,
+    chain: onChain ?? null,
   };
 }
 
@@ -208,17 +208,17 @@ export async function readOnChain(
   };
 }
 
-/** The same, or null and why: for what can be shown without a node too. */
+/** The same, or undefined and why: for what can be shown without a node too. */
 export async function readOnChainIfPossible(
   chain: ChainSource | undefined,
   params: ChannelParams | undefined,
   fallbackSatPerKvb: number,
-): Promise<{ readonly onChain: OnChain | null; readonly problem: string | null }> {
-  if (chain === undefined || params === undefined) return { onChain: null, problem: null };
+): Promise<{ readonly onChain: OnChain | undefined; readonly problem: string | undefined }> {
+  if (chain === undefined || params === undefined) return { onChain: undefined, problem: undefined };
   try {
-    return { onChain: await readOnChain(chain, params, fallbackSatPerKvb), problem: null };
+    return { onChain: await readOnChain(chain, params, fallbackSatPerKvb), problem: undefined };
   } catch (error) {
     if (codeOf(error) === 'internal') throw error;
-    return { onChain: null, problem: (error as Error).message };
+    return { onChain: undefined, problem: (error as Error).message };
   }
 }

@@ -104,12 +104,12 @@ export async function forceClose(
 function finishedClose({ stored, role }: FundedChannel, onChain: OnChain): CloseResult | undefined {
   const { channel, contractId } = stored;
   if (onChain.funding !== 'spent') return undefined;
-  const hex = channel?.closeTx ?? null;
-  const isOwn = hex !== null && txidOf(hex) === onChain.spent_by;
+  const hex = channel?.closeTx;
+  const isOwn = hex !== undefined && txidOf(hex) === onChain.spent_by;
   if (role === 'miner' && onChain.spent_confirmations === 0) return undefined;
   if (!isOwn) assertUnspent(onChain);
   return {
-    ...{ contract: contractId, by: 'command', close_txid: onChain.spent_by, close_tx: hex },
+    ...{ contract: contractId, by: 'command', close_txid: onChain.spent_by, close_tx: hex ?? null },
     ...{ fee_sat: channel?.closeFeeSat ?? null, confirmations: onChain.spent_confirmations },
   };
 }
@@ -249,7 +249,7 @@ async function broadcastStored(
   const confirmations = await broadcastOrFind(deps.chain, hex, txid);
   return {
     ...{ contract: contractId, by, close_txid: txid, close_tx: hex },
-    ...{ fee_sat: feeSat, confirmations },
+    ...{ fee_sat: feeSat ?? null, confirmations },
   };
 }
 
@@ -286,13 +286,15 @@ async function storedClose(
   access: ChannelAccess,
   contractId: string,
   deps: ToolDeps,
-): Promise<{ readonly hex: string; readonly txid: string; readonly feeSat: bigint | null } | undefined> {
+): Promise<
+  { readonly hex: string; readonly txid: string; readonly feeSat: bigint | undefined } | undefined
+> {
   const ledger = await openForReading(access, deps.log);
   try {
     const stored = await loadContract(ledger, contractId);
-    const hex = stored?.channel?.closeTx ?? null;
-    if (hex === null) return undefined;
-    return { hex, txid: txidOf(hex), feeSat: stored?.channel?.closeFeeSat ?? null };
+    const hex = stored?.channel?.closeTx;
+    if (hex === undefined) return undefined;
+    return { hex, txid: txidOf(hex), feeSat: stored?.channel?.closeFeeSat };
   } finally {
     await ledger.close();
   }

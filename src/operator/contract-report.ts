@@ -54,9 +54,9 @@ export async function contractReport(
   const { stored, exposureSat } = input;
   const channel = stored?.channel;
   const paidSat = channel?.paidSat ?? 0n;
-  const closeTx = channel?.closeTx ?? null;
-  const closeTxid = closeTx === null ? null : Transaction.fromHex(closeTx).getId();
-  const confirmations = closeTxid === null ? 0 : ((await input.chain.confirmations(closeTxid)) ?? 0);
+  const closeTx = channel?.closeTx;
+  const closeTxid = closeTx === undefined ? undefined : Transaction.fromHex(closeTx).getId();
+  const confirmations = closeTxid === undefined ? 0 : ((await input.chain.confirmations(closeTxid)) ?? 0);
   const isSettled = confirmations > 0;
   const unspentSat = terms.budgetSat - paidSat - exposureSat;
   return {
@@ -80,8 +80,8 @@ export async function contractReport(
       paid_sat: paidSat,
       funding_txid: channel?.fundingTxid ?? null,
       funding_tx_hex: stored?.fundingTx ?? null,
-      close_txid: closeTxid,
-      close_tx_hex: closeTx,
+      close_txid: closeTxid ?? null,
+      close_tx_hex: closeTx ?? null,
       close_confirmations: confirmations,
     },
   };

@@ -107,7 +107,7 @@ export function viewBondReturn(
     owners: [coin.owner],
     vsize: ownerVsize(coin.script, payout),
     spends: { txid: coin.txid, vout: coin.vout, value_sat: coin.valueSat },
-    afterBlocks: bonds.bondMode === 'auditor' ? bonds.bondCsvBlocks : null,
+    afterBlocks: bonds.bondMode === 'auditor' ? bonds.bondCsvBlocks : undefined,
   });
 }
 
@@ -204,7 +204,7 @@ function viewOf(
   parts: Parts & {
     readonly spends: TransactionView['spends'];
     readonly vsize: number;
-    readonly afterBlocks?: number | null;
+    readonly afterBlocks?: number | undefined;
   },
 ): TransactionView {
   const { built, signed, spends } = parts;
@@ -230,7 +230,7 @@ function viewOf(
         address: addressOf(output.script, params.terms.network),
         script: toHex(output.script),
         value_sat: output.value,
-        lock: lockOf(params, to),
+        lock: lockOf(params, to) ?? null,
       };
     }),
   };
@@ -240,8 +240,8 @@ function ownerOf(name: ReturnType<typeof stateOutputs>[number]['name']): OutputO
   return name === 'minerBond' ? 'miner_bond' : name === 'makerBond' ? 'maker_bond' : name;
 }
 
-function lockOf(params: ChannelParams, to: OutputOwner): BondLock | null {
-  if (to !== 'miner_bond' && to !== 'maker_bond') return null;
+function lockOf(params: ChannelParams, to: OutputOwner): BondLock | undefined {
+  if (to !== 'miner_bond' && to !== 'maker_bond') return undefined;
   const bonds = bondsOf(params.terms);
   const owner = to === 'miner_bond' ? 'miner' : 'maker';
   return bonds.bondMode === 'auditor'

@@ -4,7 +4,7 @@ import { isRecord, type Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 
 /**
- * One wire shape, both ways: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything
+ * A wire shape, both ways: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything
  * else.
  */
 export type Codec<T> = {
@@ -15,8 +15,8 @@ export type Codec<T> = {
 /** The type a codec carries. */
 export type CodecValue<C> = C extends Codec<infer T> ? T : never;
 
-function refuse(wanted: string, value: unknown): never {
-  throw new CodedError('protocol', `expected ${wanted}, got ${excerpt(value)}`);
+function refuse(expected: string, value: unknown): never {
+  throw new CodedError('protocol', `expected ${expected}, got ${excerpt(value)}`);
 }
 
 function excerpt(value: unknown): string {
@@ -90,6 +90,7 @@ export function oneOf<const W extends string>(...words: readonly W[]): Codec<W> 
   };
 }
 
+/** A list of `min` to `max` items. */
 export function listOf<T>(item: Codec<T>, max: number, min = 0): Codec<readonly T[]> {
   return {
     parse: (value) =>
@@ -100,10 +101,11 @@ export function listOf<T>(item: Codec<T>, max: number, min = 0): Codec<readonly 
   };
 }
 
-export function nullable<T>(inner: Codec<T>): Codec<T | null> {
+/** A value that may be absent: undefined in memory, null on the wire. */
+export function nullable<T>(inner: Codec<T>): Codec<T | undefined> {
   return {
-    parse: (value) => (value === null ? null : inner.parse(value)),
-    print: (value) => (value === null ? null : inner.print(value)),
+    parse: (value) => (value === null ? undefined : inner.parse(value)),
+    print: (value) => (value === undefined ? null : inner.print(value)),
   };
 }
 
@@ -143,7 +145,8 @@ export function object<T, O = Record<never, never>>(
       const out: Record<string, Json> = {};
       const record: Readonly<Record<string, unknown>> = value;
       for (const [key, [wireName, codec]] of fields) {
-        if (record[key] !== undefined) out[wireName] = codec.print(record[key]);
+        if (record[key] === undefined && Object.hasOwn(optional, key)) continue;
+        out[wireName] = codec.print(record[key]);
       }
       return out;
     },

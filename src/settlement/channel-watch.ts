@@ -175,7 +175,7 @@ export class ChannelWatch {
     const wanted = isForced || mayPayFees(this.#store.options, this.#store.state, known, tip.height);
     return {
       ...known,
-      isOurs: spender !== undefined && closeTx !== null && txidOfHex(closeTx) === spender.txid,
+      isOurs: spender !== undefined && closeTx !== undefined && txidOfHex(closeTx) === spender.txid,
       canResend,
       satPerKvb: wanted ? await this.#feeRate(tip.height) : 0,
       ladder: [],
@@ -222,7 +222,7 @@ export class ChannelWatch {
       const confirmations = (await chain.header(known.blockHash))?.confirmations ?? -1;
       if (confirmations > 0) return { ...known, confirmations };
     }
-    if (closeTx !== null) {
+    if (closeTx !== undefined) {
       const confirmations = await chain.confirmations(txidOfHex(closeTx));
       if (confirmations !== undefined) return { txid: txidOfHex(closeTx), hex: closeTx, confirmations };
     }

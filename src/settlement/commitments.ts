@@ -44,7 +44,9 @@ export async function loadCommitments(
     return { base: body === undefined ? undefined : read(body), pending: last };
   }
   const all = await ledger.list(COMMITMENT_KIND, `${contractId}:`);
-  const signed = all.map(({ body }) => read(body)).filter(({ minerSignature }) => minerSignature !== null);
+  const signed = all
+    .map(({ body }) => read(body))
+    .filter(({ minerSignature }) => minerSignature !== undefined);
   return { base: signed.toSorted((a, b) => a.n - b.n).at(-1), pending: undefined };
 }
 

@@ -355,8 +355,8 @@ export abstract class ContractStore {
       ...{ version: 1, role: this.#options.role, status, reason },
       ...{ fundingTxid: txid, fundingVout: vout },
       ...{ n: signed.n, workHashes: signed.workHashes, paidSat: signed.paidSat },
-      closeTx: close?.transactionHex ?? null,
-      closeFeeSat: close?.feeSat ?? null,
+      closeTx: close?.transactionHex,
+      closeFeeSat: close?.feeSat,
       ...(askedHeight === undefined ? {} : { askedHeight }),
     };
   }
@@ -370,9 +370,9 @@ export abstract class ContractStore {
 
 /** The close of a stored channel. */
 function closeOf({ reason, closeTx, closeFeeSat, n: newest }: ChannelRecord): CloseRecord | undefined {
-  if (closeFeeSat === null) return undefined;
+  if (closeFeeSat === undefined) return undefined;
   const kind = reason === 'cooperative' ? 'together' : reason === 'refund' ? 'refund' : 'state';
   const n = kind === 'refund' ? {} : { n: newest };
-  if (closeTx === null) return { kind, transactionHex: undefined, ...n, feeSat: closeFeeSat, vsize: 0 };
+  if (closeTx === undefined) return { kind, transactionHex: undefined, ...n, feeSat: closeFeeSat, vsize: 0 };
   return { kind, transactionHex: closeTx, ...n, feeSat: closeFeeSat, vsize: vsizeOfHex(closeTx) };
 }

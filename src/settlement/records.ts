@@ -229,7 +229,7 @@ export function standingStatus(
   fundingTx: string | undefined,
 ): Exclude<ChannelStatus, 'frozen'> {
   if (status !== 'frozen') return status;
-  if (closeTx !== null) return 'closing';
+  if (closeTx !== undefined) return 'closing';
   if (fundingTx === undefined) return 'opening';
   return n > 0 ? 'open' : 'funding';
 }

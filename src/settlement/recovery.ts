@@ -92,7 +92,7 @@ export function entriesOf(
   delivery: DeliveryRecord | undefined,
 ): LedgerEntry[] {
   const { terms } = contract;
-  if (contractIdOf(terms) !== contractId || opening.accept === null || contract.role !== role)
+  if (contractIdOf(terms) !== contractId || opening.accept === undefined || contract.role !== role)
     throw new CodedError('bad_blob', 'it is of another contract');
   const { funding } = assembleChannel(terms, opening.open, opening.accept);
   const channel: ChannelRecord = {
@@ -105,8 +105,8 @@ export function entriesOf(
     n: state.n,
     workHashes: state.workHashes,
     paidSat: state.paidSat,
-    closeTx: null,
-    closeFeeSat: null,
+    closeTx: undefined,
+    closeFeeSat: undefined,
   };
   return [
     contractEntry(contractId, contract),

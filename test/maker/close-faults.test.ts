@@ -56,7 +56,7 @@ class Closer {
       world,
       {
         'channel.reestablish': handler('channel.reestablish', async ({ n, nextSeq }) => ({
-          ...{ n, state: null, nextSeq, verifiedWork: closer.store.delivery.verifiedWorkHashes },
+          ...{ n, state: undefined, nextSeq, verifiedWork: closer.store.delivery.verifiedWorkHashes },
         })),
         'channel.ready': handler('channel.ready', async () => ({})),
         'channel.shutdown': handler('channel.shutdown', async () => ({ n: closer.store.last!.n })),

@@ -141,7 +141,7 @@ class TwoFaced {
       world,
       {
         'channel.reestablish': handler('channel.reestablish', async ({ n, nextSeq }) => {
-          return { n, state: null, nextSeq, verifiedWork: 0n };
+          return { n, state: undefined, nextSeq, verifiedWork: 0n };
         }),
         'channel.ready': handler('channel.ready', async () => ({})),
       },

@@ -29,7 +29,7 @@ async function audited(world: World): Promise<number[]> {
   const { params } = assembleChannel(stored.contract.terms, stored.opening!.open, stored.opening!.accept!);
   const rows = await world.makerStore.readLog('share', world.contractId, 0, 1000);
   const credited = rows.flatMap(({ body }) => unpackShares(body));
-  const signed = ours.filter(({ minerSignature }) => minerSignature !== null);
+  const signed = ours.filter(({ minerSignature }) => minerSignature !== undefined);
   expect(signed.map(commitmentOf)).toEqual(theirs.map(commitmentOf));
   for (const record of [...signed, ...theirs]) {
     verifyCommitment(params, commitmentOf(record), 'maker', record.makerSignature);

@@ -62,7 +62,7 @@ class HostileMaker {
           setImmediate(() => {
             this.peer = peer;
           });
-          return { n, state: null, nextSeq, verifiedWork: 0n };
+          return { n, state: undefined, nextSeq, verifiedWork: 0n };
         }),
         'channel.ready': handler('channel.ready', async () => ({})),
       },

@@ -111,9 +111,9 @@ describe('a miner that sends what it should not', () => {
   });
 
   it('cannot claim a newer state without the proof of the maker', async () => {
-    const claim = (n: number, state: SignedState | null): Promise<string> =>
+    const claim = (n: number, state: SignedState | undefined): Promise<string> =>
       ask('channel.reestablish', { contractId, n, state, nextSeq });
-    expect(await claim(2, null)).toBe('wrong_state_number');
+    expect(await claim(2, undefined)).toBe('wrong_state_number');
     expect(await claim(2, last)).toBe('protocol');
     expect(await claim(2, { ...last, n: 2 })).toBe('bad_signature');
     const paid = { ...last, workHashes: last.workHashes + 1n, paidSat: last.paidSat + 10n };

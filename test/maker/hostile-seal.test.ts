@@ -53,7 +53,7 @@ describe('a maker that asks for claims it has no right to', () => {
     const rows = await world.minerStore.readLog('share', world.contractId, 0, 100);
     hashes = rows.flatMap(({ body }) => unpackShares(body).map(({ hash }) => hash));
     const reestablish = handler('channel.reestablish', async ({ n, nextSeq }) => {
-      return { n, state: null, nextSeq, verifiedWork: 4n * SHARE.workHashes };
+      return { n, state: undefined, nextSeq, verifiedWork: 4n * SHARE.workHashes };
     });
     const handlers = { 'channel.reestablish': reestablish };
     close = await serveAsMaker(world, handlers, (made) => {

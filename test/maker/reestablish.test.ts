@@ -166,7 +166,7 @@ describe('the four cases of reestablishing, over a broken connection', () => {
   });
 
   it.each([
-    ['without the state', null, 'wrong_state_number'],
+    ['without the state', undefined, 'wrong_state_number'],
     ['with a state that another key signed', 'forged', 'bad_signature'],
   ])('the miner says it is ahead %s: refused, and nothing changes', async (_name, proof, code) => {
     const world = new World();
@@ -178,7 +178,7 @@ describe('the four cases of reestablishing, over a broken connection', () => {
     const { last } = (await loadContract(world.minerStore, contractId))!;
     const forged = { ...last!, n: 2, workHashes: 2n * last!.workHashes, paidSat: 2n * last!.paidSat };
     const peer = await connectAsMiner(world);
-    const state = proof === null ? null : forged;
+    const state = proof === undefined ? undefined : forged;
     const asked = call(peer, 'channel.reestablish', { contractId, n: 2, state, nextSeq: 8 });
     expect(await asked.then(() => 'taken', codeOf)).toBe(code);
     expect(world.maker.status[0]).toMatchObject({ n: 1, frozen: undefined });

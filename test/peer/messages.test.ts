@@ -71,7 +71,7 @@ const commitment = fc.record({
   ...{ n, baseN: n, workHashes: amount, creditedHashes: amount, nextSeq: seq, logSeq: seq },
   ...{ refused: ranges, tree, jobSetRoot: bytes(32), faultLogHead: bytes(32) },
   makerSignature: hex(64),
-  minerSignature: fc.option(hex(64)),
+  minerSignature: fc.option(hex(64), { nil: undefined }),
 });
 const share = fc.record({
   jobId: seq,
@@ -195,10 +195,23 @@ const samples: Samples = {
   },
   'channel.reestablish': {
     params: fc.record(
-      { contractId, n, state: fc.option(state), nextSeq: seq, claimed, blob: psbt, commitment },
+      {
+        contractId,
+        n,
+        state: fc.option(state, { nil: undefined }),
+        nextSeq: seq,
+        claimed,
+        blob: psbt,
+        commitment,
+      },
       { requiredKeys: ['contractId', 'n', 'state', 'nextSeq'] },
     ),
-    result: fc.record({ n, state: fc.option(state), nextSeq: seq, verifiedWork: amount }),
+    result: fc.record({
+      n,
+      state: fc.option(state, { nil: undefined }),
+      nextSeq: seq,
+      verifiedWork: amount,
+    }),
   },
   'bond.release': {
     params: fc.record({
