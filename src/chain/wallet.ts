@@ -91,7 +91,7 @@ export const CHILD_VBYTES = OVERHEAD_VBYTES + INPUT_VBYTES + CHANGE_VBYTES;
  * Spends a P2WPKH output of a transaction that waits to the same script, so that the fee pays for both. Of
  * the version of its parent: nodes take no others as children of version 3 (BIP431).
  */
-export function buildChild(
+export function buildAndSignChild(
   parent: Transaction,
   vout: number,
   feeSat: bigint,
@@ -108,7 +108,7 @@ export function buildChild(
   child.addInput(parent.getHash(false), vout, 0xffff_fffd);
   child.addOutput(output.script, output.value - feeSat);
   const spent = { valueSat: output.value, publicKey: key.publicKey };
-  child.setWitness(0, p2wpkhWitness(child, 0, spent, key.sign));
+  child.setWitness(0, signP2wpkhInput(child, 0, spent, key.sign));
   return child;
 }
 
@@ -116,7 +116,7 @@ export function buildChild(
 export type SignHash = (hash: Uint8Array) => Uint8Array;
 
 /** The witness of a P2WPKH input: SIGHASH_ALL signature and public key. */
-export function p2wpkhWitness(
+export function signP2wpkhInput(
   transaction: Transaction,
   index: number,
   spent: { readonly valueSat: bigint; readonly publicKey: Uint8Array },

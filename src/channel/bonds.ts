@@ -9,7 +9,7 @@ import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { ownerVsize, twoKeysVsize } from './sizes.ts';
 import {
   buildSweep,
-  finishSpend,
+  finalizeSpend,
   type SignedTransaction,
   type SpendLock,
   signatureBytes,
@@ -150,14 +150,14 @@ export function finalizeBondSpend(
   if (first === undefined || second === undefined || ders.length !== 2)
     throw new CodedError('bad_signature', `a bond takes two signatures, not ${ders.length}`);
   const transaction = buildBondSpend(params, spend);
-  return finishSpend(spend.coin, transaction, twoKeysWitness([first, second], spend.coin.script));
+  return finalizeSpend(spend.coin, transaction, twoKeysWitness([first, second], spend.coin.script));
 }
 
 /**
  * Builds and signs the return of a bond to its owner with the `exit` key. Throws as `buildBondReturn`, and
  * `bad_key_file`, `cold_key`.
  */
-export function signBondReturn(
+export function signAndFinalizeBondReturn(
   params: ChannelParams,
   coin: BondCoin,
   feeRateSatPerKvb: number,
@@ -181,7 +181,7 @@ export function finalizeBondReturn(
   const bytes = signatureBytes(signature);
   if (!key || !bytes || !isEcdsaSignature(bondDigest(coin, transaction), key, bytes))
     throw new CodedError('bad_signature', 'the signature of the owner does not verify');
-  return finishSpend(coin, transaction, ownerWitness(derSignature(bytes), coin.script));
+  return finalizeSpend(coin, transaction, ownerWitness(derSignature(bytes), coin.script));
 }
 
 /** The key of a signatory in the scripts of the bonds. */

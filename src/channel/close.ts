@@ -7,7 +7,7 @@ import { type ChannelParams, channelFacts } from './params.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { dustSat, feeOfVsize } from './sizes.ts';
 import { type SignedTransaction, signatureBytes } from './spend.ts';
-import { buildSplit, channelDigest, finishJoint, type SignedState } from './states.ts';
+import { buildSplit, channelDigest, finalizeJointSpend, type SignedState } from './states.ts';
 
 export type { CloseSettlement } from './amounts.ts';
 export type { ChannelRole } from './keys.ts';
@@ -133,7 +133,7 @@ export function finalizeClose(
   if (maker === undefined || miner === undefined) {
     throw new CodedError('bad_signature', 'a signature is 64 bytes of lower-case hex');
   }
-  return finishJoint(params, transaction, maker, miner);
+  return finalizeJointSpend(params, transaction, maker, miner);
 }
 
 function channelKeyOf(params: ChannelParams, role: ChannelRole): Uint8Array {

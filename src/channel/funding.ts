@@ -271,7 +271,7 @@ export function verifyFundingSignatures(
 /**
  * Verifies both sides' signatures and completes the funding, ready to broadcast. Throws `bad_signature`.
  */
-export function attachFundingWitnesses(
+export function finalizeFunding(
   funding: Funding,
   signatures: Readonly<Record<FundingRole, readonly string[]>>,
 ): { readonly hex: string; readonly txid: string; readonly vsize: number } {

@@ -10,7 +10,7 @@ import { isTxid, isVout, readHex, readRecord } from './fields.ts';
 import { type ChannelParams, channelFacts, channelIdOf } from './params.ts';
 import type { Signer } from './signer.ts';
 import type { SignedTransaction } from './spend.ts';
-import { finalizeState, type SignedState } from './states.ts';
+import { type SignedState, signAndFinalizeState } from './states.ts';
 
 /** A close of the channel that is complete: whoever has it can broadcast it. */
 export type LadderRung = SignedTransaction & { readonly satPerKvb: number };
@@ -100,7 +100,7 @@ export function makeLadder(
     isClosing,
     rungs: state.signatures.map((_signature, rung) => ({
       satPerKvb: terms.feeLadderSatPerKvb[rung]!,
-      ...finalizeState(params, state, rung, signer),
+      ...signAndFinalizeState(params, state, rung, signer),
     })),
     writtenAtMs: Math.max(0, Math.floor(nowMs)),
   };

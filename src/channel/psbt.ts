@@ -112,7 +112,7 @@ export function psbtSignature(
   return signature;
 }
 
-/** One side's signatures of a funding, as `attachFundingWitnesses` takes them. Throws as `psbtSignature`. */
+/** One side's signatures of a funding, as `finalizeFunding` takes them. Throws as `psbtSignature`. */
 export function psbtFundingSignatures(
   funding: Funding,
   role: FundingRole,

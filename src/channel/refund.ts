@@ -5,7 +5,7 @@ import type { ChannelParams } from './params.ts';
 import { derSignature, refundWitness } from './scripts.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { refundVsize } from './sizes.ts';
-import { buildSweep, finishSpend, type SignedTransaction, signatureBytes } from './spend.ts';
+import { buildSweep, finalizeSpend, type SignedTransaction, signatureBytes } from './spend.ts';
 import { channelDigest, channelOutput } from './states.ts';
 
 /**
@@ -23,7 +23,7 @@ export function buildRefund(params: ChannelParams, feeRateSatPerKvb: number): Tr
  * Builds and signs the refund with the `refund` key. Throws as `buildRefund`, `bad_key_file`, and `cold_key`
  * where the key is elsewhere: then `refundRequest` and `finalizeRefund`.
  */
-export function signRefund(
+export function signAndFinalizeRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,
   signer: Signer,
@@ -46,5 +46,5 @@ export function finalizeRefund(
     throw new CodedError('bad_signature', 'the signature of the refund does not verify');
   }
   const output = channelOutput(params);
-  return finishSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
+  return finalizeSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
 }

@@ -14,7 +14,7 @@ import { dustSat, feeOfVsize, jointSpendVsize, refundVsize } from './sizes.ts';
 import {
   buildSpend,
   buildSweep,
-  finishSpend,
+  finalizeSpend,
   type SignedTransaction,
   type SpentOutput,
   signatureBytes,
@@ -146,18 +146,18 @@ export function verifyNextSealClaim(
 }
 
 /** Completes a claim with the maker's `seal` key. Throws `bad_signature`, `bad_key_file`. */
-export function finalizeSealClaim(
+export function signAndFinalizeSealClaim(
   params: ChannelParams,
   claim: SignedSealClaim,
   signer: Signer,
 ): SignedTransaction {
   checkSignerKey(signer, 'seal', params.keys.makerSeal);
   const digest = sealDigest(params, buildSealClaim(params, claim));
-  return joinSealClaim(params, claim, toHex(signer.signEcdsa('seal', digest)));
+  return finalizeSealClaim(params, claim, toHex(signer.signEcdsa('seal', digest)));
 }
 
 /** The same with the maker's signature from elsewhere. Throws `bad_signature`. */
-export function joinSealClaim(
+export function finalizeSealClaim(
   params: ChannelParams,
   claim: SignedSealClaim,
   makerSignature: string,
@@ -170,7 +170,7 @@ export function joinSealClaim(
     throw new CodedError('bad_signature', 'the signature of the maker does not verify for this claim');
   const miner = derSignature(fromHex(claim.signature, 64));
   const { output } = sealOf(params);
-  return finishSpend(output, transaction, jointWitness(derSignature(maker), miner, output.script));
+  return finalizeSpend(output, transaction, jointWitness(derSignature(maker), miner, output.script));
 }
 
 /**
@@ -185,7 +185,7 @@ export function buildSealRefund(params: ChannelParams, feeRateSatPerKvb: number)
 }
 
 /** Builds and signs it with the miner's `sealExit` key. Throws as `buildSealRefund`, and `bad_key_file`. */
-export function signSealRefund(
+export function signAndFinalizeSealRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,
   signer: Signer,
@@ -207,7 +207,7 @@ export function finalizeSealRefund(
   if (!key || !bytes || !isEcdsaSignature(sealDigest(params, transaction), key, bytes))
     throw new CodedError('bad_signature', 'the signature of the seal’s refund does not verify');
   const { output } = sealOf(params);
-  return finishSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
+  return finalizeSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
 }
 
 export function signedSealClaimToJson(claim: SignedSealClaim): { readonly [key: string]: Json } {

@@ -72,7 +72,7 @@ export function spendDigest(
 }
 
 /** The spend with its witness: ready to broadcast. */
-export function finishSpend(
+export function finalizeSpend(
   from: Pick<SpentOutput, 'valueSat'>,
   transaction: Transaction,
   witness: Uint8Array[],

@@ -19,7 +19,7 @@ import {
 import { dustSat, feeOfVsize, jointSpendVsize } from './sizes.ts';
 import {
   buildSpend,
-  finishSpend,
+  finalizeSpend,
   type SignedTransaction,
   type SpentOutput,
   signatureBytes,
@@ -324,7 +324,7 @@ export function rungForFeeRate(
  * Completes a rung with the miner's signature: ready to broadcast. Checks the stored signature once more.
  * Throws `bad_amount` for a rung the state does not have, `bad_signature`, `bad_key_file`.
  */
-export function finalizeState(
+export function signAndFinalizeState(
   params: ChannelParams,
   state: SignedState,
   rung: number,
@@ -332,13 +332,13 @@ export function finalizeState(
 ): SignedTransaction {
   checkSignerKey(signer, 'channel', params.keys.minerChannel);
   const digest = channelDigest(params, buildState(params, state.workHashes, rung));
-  return joinState(params, state, rung, toHex(signer.signEcdsa('channel', digest)));
+  return finalizeState(params, state, rung, toHex(signer.signEcdsa('channel', digest)));
 }
 
 /**
  * The same with the miner's signature from elsewhere, 64 bytes in hex. Throws `bad_amount`, `bad_signature`.
  */
-export function joinState(
+export function finalizeState(
   params: ChannelParams,
   state: SignedState,
   rung: number,
@@ -349,11 +349,11 @@ export function joinState(
   const miner = signatureBytes(minerSignature);
   if (maker === undefined || miner === undefined)
     throw new CodedError('bad_signature', `no signature for rung ${rung}`);
-  return finishJoint(params, transaction, maker, miner);
+  return finalizeJointSpend(params, transaction, maker, miner);
 }
 
 /** Puts both signatures into a split after verifying them. Throws `bad_signature`. */
-export function finishJoint(
+export function finalizeJointSpend(
   params: ChannelParams,
   transaction: Transaction,
   makerSignature: Uint8Array,
@@ -368,7 +368,7 @@ export function finishJoint(
   }
   const output = channelOutput(params);
   const signatures = [derSignature(makerSignature), derSignature(minerSignature)] as const;
-  return finishSpend(output, transaction, jointWitness(...signatures, output.script));
+  return finalizeSpend(output, transaction, jointWitness(...signatures, output.script));
 }
 
 /** What the miner's ack of a state signs, 32 bytes. */

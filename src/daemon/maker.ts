@@ -77,7 +77,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     {
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
-      ...{ policy: policyOf(config), intake: { fixedTarget: true } },
+      ...{ policy: policyOf(config), verification: { fixedTarget: true } },
       opening: {
         margins: DEFAULT_CLOSE_MARGINS,
         fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb,

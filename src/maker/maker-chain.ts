@@ -3,11 +3,11 @@ import { assert, InvariantError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
-import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
+import { buildAndSignChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import { type ChannelView, type Pushable, shareOf } from '../chain/watcher.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { psbtSignature } from '../channel/psbt.ts';
-import { finalizeRefund, signRefund } from '../channel/refund.ts';
+import { finalizeRefund, signAndFinalizeRefund } from '../channel/refund.ts';
 import type { Signer } from '../channel/signer.ts';
 import { refundRequest, type SigningRequest } from '../channel/signing-requests.ts';
 import { dustSat, refundVsize } from '../channel/sizes.ts';
@@ -121,7 +121,7 @@ export class MakerChain {
 
   #signedRefund(params: ChannelParams, satPerKvb: number, signer: Signer): SignedTransaction | undefined {
     try {
-      return signRefund(params, satPerKvb, signer);
+      return signAndFinalizeRefund(params, satPerKvb, signer);
     } catch (error) {
       if (codeOf(error) !== 'cold_key') throw error;
       return undefined;
@@ -151,7 +151,7 @@ export class MakerChain {
     const { signer, log } = this.#deps;
     const parent = Transaction.fromHex(fundingTx);
     const vout = outputOf(parent, opening.accept.funding.changeScript);
-    const child = buildChild(parent, vout, feeSat, {
+    const child = buildAndSignChild(parent, vout, feeSat, {
       publicKey: signer.publicKey('wallet'),
       sign: (hash) => signer.signEcdsa('wallet', hash),
     });

@@ -22,7 +22,7 @@ import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
 
 export type MakerChannelOptions = {
-  readonly intake: BatchVerifierOptions;
+  readonly batchVerifier: BatchVerifierOptions;
   readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
 };
 
@@ -42,7 +42,7 @@ export type MakerChannelDeps = BatchVerifierDeps &
  */
 export class MakerChannel {
   readonly store: MakerStore;
-  readonly intake: BatchVerifier;
+  readonly batchVerifier: BatchVerifier;
   readonly stats = { statesSigned: 0, statesAcked: 0 };
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
@@ -50,7 +50,7 @@ export class MakerChannel {
   /** Apart from what may wait for the disk or the miner: deadlines are the chain's. */
   readonly #chainSerial = new SerialQueue();
   readonly #onChain: MakerChain;
-  readonly #remains: StakeSettlement;
+  readonly #stakeSettlement: StakeSettlement;
   readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
   #settled: (() => void)[] = [];
@@ -59,16 +59,16 @@ export class MakerChannel {
     this.store = store;
     this.#deps = deps;
     this.#stakes = options.stakes;
-    this.intake = new BatchVerifier(store, options.intake, deps);
+    this.batchVerifier = new BatchVerifier(store, options.batchVerifier, deps);
     this.store.onEffects = (effects) => this.#follow(effects);
     this.#onChain = new MakerChain(store, deps);
-    this.#remains = new StakeSettlement('maker', store, deps);
+    this.#stakeSettlement = new StakeSettlement('maker', store, deps);
     this.#bondAsker = new BondAsker(deps);
   }
 
   /** What became of the seal. */
   get seal(): SealStatus {
-    return this.#remains.seal;
+    return this.#stakeSettlement.seal;
   }
 
   get connected(): boolean {
@@ -120,7 +120,7 @@ export class MakerChannel {
   announce(peer: RpcPeer, { job }: Params<'job.announce'>): Promise<Result<'job.announce'>> {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
-      await this.intake.announce(job);
+      await this.batchVerifier.announce(job);
       return {};
     });
   }
@@ -133,7 +133,7 @@ export class MakerChannel {
       if (!store.stream.opened || store.channel?.status !== 'open') {
         throw new CodedError('protocol', 'the channel is not open');
       }
-      return this.intake.take(batch);
+      return this.batchVerifier.take(batch);
     });
   }
 
@@ -172,7 +172,7 @@ export class MakerChannel {
 
   get #bondSide(): BondSide {
     return {
-      ...{ role: 'maker', store: this.store, remains: this.#remains },
+      ...{ role: 'maker', store: this.store, stakes: this.#stakeSettlement },
       returnsBonds: this.#stakes.returnsBonds ?? false,
     };
   }
@@ -224,9 +224,9 @@ export class MakerChannel {
       try {
         await this.#onChain.onTip(tip);
       } finally {
-        await this.#remains.onTip(tip);
+        await this.#stakeSettlement.onTip(tip);
       }
-      if (this.#remains.seal === 'lost') this.store.apply({ type: 'seal_lost' });
+      if (this.#stakeSettlement.seal === 'lost') this.store.apply({ type: 'seal_lost' });
       this.#run(async () => {
         if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
       });
@@ -247,7 +247,7 @@ export class MakerChannel {
     if (this.#peer !== undefined && this.#peer !== peer) this.#peer.close();
     this.#peer = peer;
     this.store.apply({ type: 'disconnected' });
-    this.intake.openBacklog();
+    this.batchVerifier.openBacklog();
     void peer.closed.then(() => {
       if (this.#peer !== peer) return;
       this.#peer = undefined;

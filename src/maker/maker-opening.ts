@@ -3,7 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { canonicalJson } from '../base/json.ts';
 import type { ChainSource } from '../chain/source.ts';
 import type { CloseMargins } from '../chain/watcher.ts';
-import { attachFundingWitnesses } from '../channel/funding.ts';
+import { finalizeFunding } from '../channel/funding.ts';
 import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
@@ -107,7 +107,7 @@ export async function completeFunding(
   const wallet = deps.wallet ?? keyWallet(deps);
   const { contractId } = store;
   const maker = await wallet.sign({ contractId, network }, funding, 'maker');
-  const { hex } = attachFundingWitnesses(funding, { miner, maker });
+  const { hex } = finalizeFunding(funding, { miner, maker });
   if (store.fundingTx === undefined) await store.saveFunding(hex, claim);
   return { psbt: fundingPsbt(funding, network, 'maker', maker, deps.signer) };
 }

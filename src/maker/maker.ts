@@ -79,7 +79,7 @@ export type MakerOptions = {
   readonly proposalTimeoutMs?: number;
   /** An opening not signed by the miner for this long gives its coins free. */
   readonly openingTimeoutMs?: number;
-  readonly intake?: Partial<BatchVerifierOptions>;
+  readonly verification?: Partial<BatchVerifierOptions>;
   /** Confirmations at which a close is final. */
   readonly finalDepth?: number;
   readonly authTimeoutMs?: number;
@@ -222,7 +222,7 @@ export class Maker {
   /** All contracts, closed ones too. */
   get status(): readonly MakerContractStatus[] {
     return [...this.#channels.values()].map((channel) => {
-      const { store, intake } = channel;
+      const { store, batchVerifier } = channel;
       return {
         contractId: store.contractId,
         minerNodeId: store.terms.minerNodeId,
@@ -234,8 +234,8 @@ export class Maker {
         n: store.last?.n ?? -1,
         ackedN: store.ackedN,
         paidSat: store.last?.paidSat ?? 0n,
-        sharesCredited: intake.stats.sharesCredited,
-        refused: intake.stats.refused,
+        sharesCredited: batchVerifier.stats.sharesCredited,
+        refused: batchVerifier.stats.refused,
         fundingTxid: store.channel?.fundingTxid,
         fundingDepth: store.stream.fundingDepth,
         seal: channel.seal,
@@ -325,7 +325,8 @@ export class Maker {
   #handlers(peer: RpcPeer, nodeId: string): RpcHandlers {
     const attached = new Set<MakerChannel>();
     const touch = (channel: MakerChannel): MakerChannel => {
-      if (attached.has(channel)) channel.intake.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
+      if (attached.has(channel))
+        channel.batchVerifier.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
       return channel;
     };
     const channelOf = (contractId: string): MakerChannel => touch(this.#channelOf(contractId, nodeId));
@@ -489,7 +490,7 @@ export class Maker {
 
   #add(store: MakerStore): void {
     const options = {
-      intake: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.intake },
+      batchVerifier: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.verification },
       stakes: stakesOf(this.#options.policy),
     };
     const channel = new MakerChannel(store, options, {

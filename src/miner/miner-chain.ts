@@ -3,7 +3,7 @@ import { assert, InvariantError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainTip } from '../chain/source.ts';
-import { buildChild, CHILD_VBYTES } from '../chain/wallet.ts';
+import { buildAndSignChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import type { ChannelView } from '../chain/watcher.ts';
 import {
   buildClose,
@@ -14,7 +14,7 @@ import {
   signClose,
 } from '../channel/close.ts';
 import { dustSat } from '../channel/sizes.ts';
-import { finalizeState, ladderOf, stateAmounts } from '../channel/states.ts';
+import { ladderOf, signAndFinalizeState, stateAmounts } from '../channel/states.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import { call } from '../peer/calls.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
@@ -147,7 +147,7 @@ export class MinerChain {
     const { assembled, best, channel, contract } = this.#store;
     assert(assembled && best && channel && contract, 'miner_channel_before_close');
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
-    const { hex, feeSat } = finalizeState(assembled.params, best, rung, signer);
+    const { hex, feeSat } = signAndFinalizeState(assembled.params, best, rung, signer);
     if (channel.closeTx !== hex) {
       const { n } = best;
       const close = { kind: 'state', transactionHex: hex, n, feeSat, vsize: vsizeOfHex(hex) } as const;
@@ -164,7 +164,7 @@ export class MinerChain {
     const { signer, log } = this.#deps;
     const parent = Transaction.fromHex(channel.closeTx);
     const vout = outputOf(parent, assembled.params.minerPayoutScript);
-    const child = buildChild(parent, vout, feeSat, {
+    const child = buildAndSignChild(parent, vout, feeSat, {
       publicKey: signer.publicKey('wallet'),
       sign: (hash) => signer.signEcdsa('wallet', hash),
     });

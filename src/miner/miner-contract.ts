@@ -65,7 +65,7 @@ export class MinerContract {
   readonly #finished = Promise.withResolvers<void>();
   #store: MinerStore | undefined;
   #onChain: MinerChain | undefined;
-  #remains: StakeSettlement | undefined;
+  #stakes: StakeSettlement | undefined;
   #peer: RpcPeer | undefined;
   #feed: MinerFeed | undefined;
   #lastError: string | undefined;
@@ -91,7 +91,7 @@ export class MinerContract {
     this.#store = await MinerStore.load({ terms, maxRefusedPercent, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
     this.#onChain = new MinerChain(this.#store, this.#deps);
-    this.#remains = new StakeSettlement('miner', this.#store, this.#deps);
+    this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
     this.#writeLadder();
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
@@ -134,7 +134,7 @@ export class MinerContract {
       exposureSat: exposureSat(store.terms, store.stream),
       fundingTxid: store.channel?.fundingTxid,
       fundingDepth: store.stream.fundingDepth,
-      seal: this.#remains!.seal,
+      seal: this.#stakes!.seal,
       frozen: store.frozen?.message,
       lastError: this.#lastError,
     };
@@ -209,7 +209,7 @@ export class MinerContract {
   get #isOver(): boolean {
     const store = this.#store!;
     const isNeverOpened = store.stream.status === 'ending' && store.assembled === undefined;
-    const isDone = store.channel?.status === 'closed' && !this.#remains!.needsPeer;
+    const isDone = store.channel?.status === 'closed' && !this.#stakes!.needsPeer;
     return this.#abort.signal.aborted || isNeverOpened || isDone;
   }
 
@@ -426,7 +426,7 @@ export class MinerContract {
         try {
           await this.#onChain!.onTip(tip);
         } finally {
-          await this.#remains!.onTip(tip);
+          await this.#stakes!.onTip(tip);
         }
       })
       .then(() => {
@@ -481,7 +481,7 @@ export class MinerContract {
 
   get #bondSide(): BondSide {
     const { returnsBonds } = this.#options;
-    return { role: 'miner', store: this.#store!, remains: this.#remains!, returnsBonds };
+    return { role: 'miner', store: this.#store!, stakes: this.#stakes!, returnsBonds };
   }
 
   #startFeed(): void {

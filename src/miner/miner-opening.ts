@@ -1,9 +1,10 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
+
 import { type ChainSource, optional } from '../chain/source.ts';
 import type { CloseMargins } from '../chain/watcher.ts';
-import { attachFundingWitnesses } from '../channel/funding.ts';
+import { finalizeFunding } from '../channel/funding.ts';
 import { minerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat, minerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
@@ -87,7 +88,7 @@ export async function openChannel(
   await assertInTime();
   const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim });
   const maker = psbtFundingSignatures(funding, 'maker', network, answer.psbt);
-  await store.saveFunding(attachFundingWitnesses(funding, { miner, maker }).hex);
+  await store.saveFunding(finalizeFunding(funding, { miner, maker }).hex);
 }
 
 /** Claim 0, stored, where there is a seal: it leaves with the own signatures. */

@@ -7,13 +7,13 @@ import { bondCoins, finalizeBondReturn } from '../channel/bonds.ts';
 import { type ChannelParams, parseChannelParams } from '../channel/params.ts';
 import { finalizeRefund } from '../channel/refund.ts';
 import {
+  finalizeSealClaim,
   finalizeSealRefund,
-  joinSealClaim,
   parseSignedSealClaim,
   type SignedSealClaim,
 } from '../channel/seal.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
-import { joinState, parseSignedState, type SignedState, verifySignedState } from '../channel/states.ts';
+import { finalizeState, parseSignedState, type SignedState, verifySignedState } from '../channel/states.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import { CONTRACT_KIND, FUNDING_KIND, SEAL_KIND, STATE_KIND } from '../settlement/records.ts';
 import { EXPORT_FORMAT, EXPORT_VERSION, EXPORTED_KINDS, type ExportedRecord } from './channel-export.ts';
@@ -154,12 +154,12 @@ function rebuild(parts: Parts, { params, state, claim }: CheckedParts): SignedTr
   const { kind, rung, rate, witness } = parts;
   switch (kind) {
     case 'state':
-      return joinState(params, state, rung ?? 0, signatureOf(witness[1]));
+      return finalizeState(params, state, rung ?? 0, signatureOf(witness[1]));
     case 'refund':
       return finalizeRefund(params, rate, signatureOf(witness[0]));
     case 'seal_claim':
       if (claim === undefined) throw refuse('a seal_claim without its record');
-      return joinSealClaim(params, claim, signatureOf(witness[0]));
+      return finalizeSealClaim(params, claim, signatureOf(witness[0]));
     case 'seal_refund':
       return finalizeSealRefund(params, rate, signatureOf(witness[0]));
     case 'bond_return': {

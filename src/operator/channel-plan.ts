@@ -72,7 +72,10 @@ export type PlanInput = {
   readonly urgent: boolean;
 };
 
-/** The miner's newest state, or the maker's refund. Throws as `finalizeState`, `signRefund`. */
+/**
+ * The miner's newest state, or the maker's refund. Throws as `signAndFinalizeState`,
+ * `signAndFinalizeRefund`.
+ */
 export function planForceClose(input: PlanInput, action: ClosePlan['action'] = 'force-close'): ClosePlan {
   const { subject, signer, onChain } = input;
   const { params, last, role } = subject;

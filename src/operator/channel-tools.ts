@@ -3,10 +3,10 @@ import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { type ChainSource, FALLBACK_SAT_PER_KVB, optional } from '../chain/source.ts';
 import { channelFacts } from '../channel/params.ts';
-import { signRefund } from '../channel/refund.ts';
+import { signAndFinalizeRefund } from '../channel/refund.ts';
 import type { SeedSigner } from '../channel/signer.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
-import { finalizeState, rungForFeeRate } from '../channel/states.ts';
+import { rungForFeeRate, signAndFinalizeState } from '../channel/states.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MakerChain } from '../maker/maker-chain.ts';
@@ -218,8 +218,8 @@ async function broadcastBest(
   const rate = options.urgent ? feeLadderSatPerKvb.at(-1)! : estimate;
   const signed =
     role === 'maker'
-      ? signRefund(params, rate, signer)
-      : finalizeState(params, last, rungForFeeRate(params, last, rate), signer);
+      ? signAndFinalizeRefund(params, rate, signer)
+      : signAndFinalizeState(params, last, rungForFeeRate(params, last, rate), signer);
   return broadcastOne(chain, channel, signed);
 }
 

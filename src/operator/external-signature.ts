@@ -6,7 +6,7 @@ import { finalizeRefund } from '../channel/refund.ts';
 import { refundRequest, stateRequest } from '../channel/signing-requests.ts';
 import { refundVsize } from '../channel/sizes.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
-import { joinState, rungOfTxid } from '../channel/states.ts';
+import { finalizeState, rungOfTxid } from '../channel/states.ts';
 import type { FundedChannel } from './channel-report.ts';
 
 /**
@@ -24,7 +24,7 @@ export function readExternalSignature(channel: FundedChannel, text: string): Sig
   const rung = rungOfTxid(params, last.workHashes, unsigned.getId());
   if (rung === undefined) throw new CodedError('bad_psbt', `it is not of state ${last.n} of this channel`);
   const request = stateRequest(params, last.workHashes, rung);
-  return joinState(params, last, rung, psbtSignature(request, text, params.keys.minerChannel));
+  return finalizeState(params, last, rung, psbtSignature(request, text, params.keys.minerChannel));
 }
 
 function unsignedOf(text: string): Transaction {

@@ -1,21 +1,21 @@
 import { address as addresses, type Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
-import { type BondCoin, buildBondReturn, signBondReturn } from '../channel/bonds.ts';
+import { type BondCoin, buildBondReturn, signAndFinalizeBondReturn } from '../channel/bonds.ts';
 import { buildClose } from '../channel/close.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
-import { buildRefund, signRefund } from '../channel/refund.ts';
+import { buildRefund, signAndFinalizeRefund } from '../channel/refund.ts';
 import {
   buildSealClaim,
   buildSealRefund,
-  finalizeSealClaim,
   type SignedSealClaim,
-  signSealRefund,
+  signAndFinalizeSealClaim,
+  signAndFinalizeSealRefund,
 } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { jointSpendVsize, ownerVsize, refundVsize } from '../channel/sizes.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
-import { buildState, finalizeState, type SignedState, stateOutputs } from '../channel/states.ts';
+import { buildState, type SignedState, signAndFinalizeState, stateOutputs } from '../channel/states.ts';
 import { bondsOf, sealExpiryHeight } from '../contract/bond-terms.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../miner/miner-chain.ts';
 
@@ -60,7 +60,7 @@ export type TransactionView = {
   readonly outputs: readonly OutputView[];
 };
 
-/** A state at one fee level; signed where a signer is given. Throws as `finalizeState`. */
+/** A state at one fee level; signed where a signer is given. Throws as `signAndFinalizeState`. */
 export function viewState(
   params: ChannelParams,
   state: SignedState,
@@ -69,7 +69,7 @@ export function viewState(
 ): TransactionView {
   const built = buildState(params, state.workHashes, rung);
   const owners = stateOutputs(params, state.workHashes).map(({ name }) => ownerOf(name));
-  const signed = signer === undefined ? undefined : finalizeState(params, state, rung, signer);
+  const signed = signer === undefined ? undefined : signAndFinalizeState(params, state, rung, signer);
   return viewOfChannelSpend('state', params, { built, signed, owners, rung });
 }
 
@@ -79,10 +79,10 @@ export function viewClose(params: ChannelParams, state: SignedState, feeSat: big
   return viewOfChannelSpend('close', params, { built, owners: ['miner', 'maker'] });
 }
 
-/** The maker's refund; signed where a signer is given. Throws as `signRefund`. */
+/** The maker's refund; signed where a signer is given. Throws as `signAndFinalizeRefund`. */
 export function viewRefund(params: ChannelParams, satPerKvb: number, signer?: Signer): TransactionView {
   const { script } = channelFacts(params);
-  const signed = signer === undefined ? undefined : signRefund(params, satPerKvb, signer);
+  const signed = signer === undefined ? undefined : signAndFinalizeRefund(params, satPerKvb, signer);
   return viewOfChannelSpend('refund', params, {
     built: buildRefund(params, satPerKvb),
     signed,
@@ -98,7 +98,8 @@ export function viewBondReturn(
   satPerKvb: number,
   signer?: Signer,
 ): TransactionView {
-  const signed = signer === undefined ? undefined : signBondReturn(params, coin, satPerKvb, signer);
+  const signed =
+    signer === undefined ? undefined : signAndFinalizeBondReturn(params, coin, satPerKvb, signer);
   const payout = coin.owner === 'miner' ? params.minerPayoutScript : params.makerPayoutScript;
   const bonds = bondsOf(params.terms);
   return viewOf('bond_return', params, {
@@ -114,7 +115,7 @@ export function viewBondReturn(
 /** The seal back to the miner; signed where a signer is given. Throws as `signSealRefund`. */
 export function viewSealRefund(params: ChannelParams, satPerKvb: number, signer?: Signer): TransactionView {
   const { seal } = channelFacts(params);
-  const signed = signer === undefined ? undefined : signSealRefund(params, satPerKvb, signer);
+  const signed = signer === undefined ? undefined : signAndFinalizeSealRefund(params, satPerKvb, signer);
   return viewOf('seal_refund', params, {
     built: buildSealRefund(params, satPerKvb),
     signed,
@@ -137,7 +138,7 @@ export function viewSealClaim(
   const outputs = built.outs.map((output) => output.script);
   return viewOf('seal_claim', params, {
     built,
-    signed: signer === undefined ? undefined : finalizeSealClaim(params, claim, signer),
+    signed: signer === undefined ? undefined : signAndFinalizeSealClaim(params, claim, signer),
     owners: ['commitment', 'maker_seal'],
     vsize: jointSpendVsize(seal!.script, outputs),
     spends: sealCoin(params),

@@ -14,7 +14,7 @@ import type { StakedStore, StakeSettlement, StakeSettlementDeps } from './stake-
 export type BondSide = {
   readonly role: ChannelRole;
   readonly store: StakedStore;
-  readonly remains: StakeSettlement;
+  readonly stakes: StakeSettlement;
   /** Signs, when asked, that the other side has its own bond back. */
   readonly returnsBonds: boolean;
 };
@@ -42,7 +42,7 @@ export class BondAsker {
 
   /** After each look at the chain. The question is put again where the other has not seen the close yet. */
   ask(peer: RpcPeer, side: BondSide): void {
-    if (this.#asked === peer || side.remains.bonds === undefined) return;
+    if (this.#asked === peer || side.stakes.bonds === undefined) return;
     this.#asked = peer;
     this.#untilAnswered(peer, side).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
@@ -70,7 +70,7 @@ export class BondAsker {
  * for where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
  */
 async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDeps): Promise<void> {
-  const { role, store, remains } = side;
+  const { role, store, stakes: remains } = side;
   const { assembled, contract, contractId } = store;
   const coin = remains.bonds?.find(({ owner }) => owner === role);
   if (!assembled || !contract || coin === undefined) return;
@@ -97,7 +97,7 @@ export async function answerForBond(
   side: BondSide,
   deps: StakeSettlementDeps,
 ): Promise<Result<'bond.release'>> {
-  const { role, store, remains } = side;
+  const { role, store, stakes: remains } = side;
   const { assembled, contract } = store;
   const { txid, vout, payee, feeRateSatPerKvb } = asked;
   const coin = remains.bonds?.find((each) => each.txid === txid && each.vout === vout);

@@ -373,6 +373,7 @@ function closeOf({ reason, closeTx, closeFeeSat, n: newest }: ChannelRecord): Cl
   if (closeFeeSat === undefined) return undefined;
   const kind = reason === 'cooperative' ? 'together' : reason === 'refund' ? 'refund' : 'state';
   const n = kind === 'refund' ? {} : { n: newest };
-  if (closeTx === undefined) return { kind, transactionHex: undefined, ...n, feeSat: closeFeeSat, vsize: 0 };
+  if (closeTx === undefined)
+    return { kind, transactionHex: undefined, ...n, feeSat: closeFeeSat, vsize: 0 };
   return { kind, transactionHex: closeTx, ...n, feeSat: closeFeeSat, vsize: vsizeOfHex(closeTx) };
 }

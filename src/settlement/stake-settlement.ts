@@ -11,7 +11,7 @@ import {
   bondKeyOf,
   exitKeyOf,
   finalizeBondReturn,
-  signBondReturn,
+  signAndFinalizeBondReturn,
 } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
@@ -19,9 +19,9 @@ import { psbtSignature } from '../channel/psbt.ts';
 import {
   finalizeSealClaim,
   finalizeSealRefund,
-  joinSealClaim,
   type SignedSealClaim,
-  signSealRefund,
+  signAndFinalizeSealClaim,
+  signAndFinalizeSealRefund,
 } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import {
@@ -164,7 +164,7 @@ export class StakeSettlement {
     const request = (satPerKvb: number): SigningRequest => bondReturnRequest(params, coin, satPerKvb);
     await this.#send({
       ...{ what: `bond_return-${coin.txid.slice(0, 8)}`, rate, request },
-      sign: (signer) => signBondReturn(params, coin, rate, signer),
+      sign: (signer) => signAndFinalizeBondReturn(params, coin, rate, signer),
       finish: (satPerKvb, psbt) => {
         const signature = psbtSignature(request(satPerKvb), psbt, exitKeyOf(params, coin));
         return finalizeBondReturn(params, coin, satPerKvb, signature);
@@ -306,9 +306,9 @@ export class StakeSettlement {
     const request = (): SigningRequest => sealClaimRequest(params, claim);
     await this.#send({
       ...{ what: 'seal_claim', rate: 1000, request },
-      sign: (signer) => finalizeSealClaim(params, claim, signer),
+      sign: (signer) => signAndFinalizeSealClaim(params, claim, signer),
       finish: (_rate, psbt) =>
-        joinSealClaim(params, claim, psbtSignature(request(), psbt, params.keys.makerSeal)),
+        finalizeSealClaim(params, claim, psbtSignature(request(), psbt, params.keys.makerSeal)),
     });
   }
 
@@ -317,7 +317,7 @@ export class StakeSettlement {
     const request = (satPerKvb: number): SigningRequest => sealRefundRequest(params, satPerKvb);
     await this.#send({
       ...{ what: 'seal_refund', rate, request },
-      sign: (signer) => signSealRefund(params, rate, signer),
+      sign: (signer) => signAndFinalizeSealRefund(params, rate, signer),
       finish: (satPerKvb, psbt) => {
         const signature = psbtSignature(request(satPerKvb), psbt, params.keys.minerSealExit);
         return finalizeSealRefund(params, satPerKvb, signature);

@@ -4,7 +4,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { NodeWallet } from '../../src/chain/node-wallet.ts';
 import { buildClose } from '../../src/channel/close.ts';
-import { signRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { nodeWallet } from '../../src/settlement/funding-wallet.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
@@ -61,7 +61,7 @@ describe(`what ${NODE_KIND} relays`, () => {
 
   it('no refund enters a block before its height', async () => {
     const channel = await openOn(node, bank);
-    const { hex } = signRefund(channel.params, RATE, channel.signers.maker);
+    const { hex } = signAndFinalizeRefund(channel.params, RATE, channel.signers.maker);
     const verdict = await channel.verdict(hex);
     expect(verdict).toBe(NODE_KIND === 'btcd' ? 'taken' : 'tx_refused');
     await node.generate(3);

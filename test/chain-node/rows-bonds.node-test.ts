@@ -1,11 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import type { BondCoin } from '../../src/channel/bonds.ts';
-import { buildBondReturn, buildBondSpend, signBondReturn, signBondSpend } from '../../src/channel/bonds.ts';
+import {
+  buildBondReturn,
+  buildBondSpend,
+  signAndFinalizeBondReturn,
+  signBondSpend,
+} from '../../src/channel/bonds.ts';
 import { finalizeClose, signClose } from '../../src/channel/close.ts';
-import { signRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { derSignature, twoKeysWitness } from '../../src/channel/scripts.ts';
-import { signSealRefund } from '../../src/channel/seal.ts';
+import { signAndFinalizeSealRefund } from '../../src/channel/seal.ts';
 import type { BondTerms } from '../../src/contract/bond-terms.ts';
 import { sealExpiryHeight } from '../../src/contract/bond-terms.ts';
 import { EH } from '../channel/fixtures.ts';
@@ -98,7 +103,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
     await open('auditor');
     const bonds = Object.values(await closeAtHalf());
     const returns = bonds.map((coin) =>
-      signBondReturn(channel.params, coin, RATE, channel.signers[coin.owner]),
+      signAndFinalizeBondReturn(channel.params, coin, RATE, channel.signers[coin.owner]),
     );
     // The block of the close counts as the first of the 2016.
     await node.generate(BOND_CSV_BLOCKS - 2);
@@ -145,7 +150,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
   it('the miner vanishes: the maker has the whole channel at the expiry, not one block before', async () => {
     await open('auditor');
     channel.state(2, HALF);
-    const { hex, feeSat: paidSat } = signRefund(channel.params, RATE, channel.signers.maker);
+    const { hex, feeSat: paidSat } = signAndFinalizeRefund(channel.params, RATE, channel.signers.maker);
     await node.generate(channel.params.terms.expiryHeight - 1 - (await node.height()));
     await expectLocked(hex, channel.params.funding);
     expect(await node.height()).toBe(channel.params.terms.expiryHeight);
@@ -225,7 +230,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
   it('double sale: before T_seal the miner cannot spend it, and after the claim there is none', async () => {
     const seal = await openSealed();
     // Below the rate of the claim, which then replaces it where a node holds it back.
-    const refund = signSealRefund(channel.params, 1_200, channel.signers.miner);
+    const refund = signAndFinalizeSealRefund(channel.params, 1_200, channel.signers.miner);
     await node.generate(sealExpiryHeight(channel.params.terms) - 1 - (await node.height()));
     await expectLocked(refund.hex, seal);
     const claim = channel.claimTransaction(channel.claim(2, HALF));
@@ -254,7 +259,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
 
   it('the maker never claims: the miner has the seal back at T_seal', async () => {
     const seal = await openSealed();
-    const { hex, feeSat: paidSat } = signSealRefund(channel.params, RATE, channel.signers.miner);
+    const { hex, feeSat: paidSat } = signAndFinalizeSealRefund(channel.params, RATE, channel.signers.miner);
     await node.generate(sealExpiryHeight(channel.params.terms) - (await node.height()));
     await channel.send(hex);
     await node.generate(1);

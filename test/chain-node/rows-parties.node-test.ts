@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
-import { signRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import {
   ESTIMATE,
@@ -66,7 +66,11 @@ describe(`rows on ${NODE_KIND}, bond mode none`, () => {
     await world.stopMiner();
     await world.stopMaker();
     const { params, funding, channelIndex } = await world.channel();
-    const refund = signRefund(params, ESTIMATE, world.makerParty.signer.forChannel(channelIndex));
+    const refund = signAndFinalizeRefund(
+      params,
+      ESTIMATE,
+      world.makerParty.signer.forChannel(channelIndex),
+    );
     const send = (): Promise<string> => world.makerParty.source.broadcast(refund.hex);
     await world.mineTo(world.terms.expiryHeight - 1);
     const early = await send().catch((error: unknown) => codeOf(error));

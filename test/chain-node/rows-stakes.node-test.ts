@@ -1,8 +1,8 @@
 import { describe, expect } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { capacitySat } from '../../src/channel/amounts.ts';
-import { signRefund } from '../../src/channel/refund.ts';
-import { sealCommitment, signSealRefund } from '../../src/channel/seal.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
+import { sealCommitment, signAndFinalizeSealRefund } from '../../src/channel/seal.ts';
 import { sealExpiryHeight } from '../../src/contract/bond-terms.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { loadSeal } from '../../src/maker/maker-seal.ts';
@@ -271,7 +271,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
       const { params, channelIndex } = await world.channel();
       const miner = world.minerParty.signer.forChannel(channelIndex);
       // Below the rate of the claim, which replaces it where a node takes it before its time.
-      const early = signSealRefund(params, 1_200, miner);
+      const early = signAndFinalizeSealRefund(params, 1_200, miner);
       await world.minerParty.source.broadcast(early.hex).catch(() => undefined);
       await world.mine(1);
       await world.miner!.closeAlone();
@@ -320,7 +320,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
     await world.mine(6);
     await world.untilClosed();
     const { params } = await world.channel();
-    const { feeSat: fee } = signRefund(
+    const { feeSat: fee } = signAndFinalizeRefund(
       params,
       ESTIMATE,
       world.makerParty.signer.forChannel((await world.channel()).channelIndex),

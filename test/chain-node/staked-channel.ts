@@ -13,13 +13,13 @@ import {
   finalizeBondSpend,
   signBondSpend,
 } from '../../src/channel/bonds.ts';
-import { attachFundingWitnesses, buildFunding, signFundingInputs } from '../../src/channel/funding.ts';
+import { buildFunding, finalizeFunding, signFundingInputs } from '../../src/channel/funding.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { type ChannelParams, channelFacts } from '../../src/channel/params.ts';
-import { finalizeSealClaim, type SignedSealClaim, signSealClaim } from '../../src/channel/seal.ts';
+import { type SignedSealClaim, signAndFinalizeSealClaim, signSealClaim } from '../../src/channel/seal.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
-import { finalizeState, type SignedState } from '../../src/channel/states.ts';
+import { type SignedState, signAndFinalizeState } from '../../src/channel/states.ts';
 import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
 import { EH } from '../channel/fixtures.ts';
 import type { Bank } from './bank.ts';
@@ -88,7 +88,7 @@ export class StakedChannel {
       miner: side('miner', minerCoin),
       feeRateSatPerKvb: RATE,
     });
-    const { hex, txid } = attachFundingWitnesses(funding, {
+    const { hex, txid } = finalizeFunding(funding, {
       maker: signFundingInputs(funding, 'maker', signers.maker),
       miner: signFundingInputs(funding, 'miner', signers.miner),
     });
@@ -144,7 +144,7 @@ export class StakedChannel {
 
   /** The miner broadcasts a state at the second rung, and it confirms. Returns the bonds and the fee. */
   async closeAlone(state: SignedState): Promise<{ bonds: readonly BondCoin[]; feeSat: bigint }> {
-    const { hex, feeSat } = finalizeState(this.params, state, 1, this.signers.miner);
+    const { hex, feeSat } = signAndFinalizeState(this.params, state, 1, this.signers.miner);
     await this.send(hex);
     await this.node.generate(1);
     return { bonds: bondCoins(this.params, state.workHashes, 1), feeSat };
@@ -166,7 +166,7 @@ export class StakedChannel {
   }
 
   claimTransaction(claim: SignedSealClaim): Transaction {
-    return Transaction.fromHex(finalizeSealClaim(this.params, claim, this.signers.maker).hex);
+    return Transaction.fromHex(signAndFinalizeSealClaim(this.params, claim, this.signers.maker).hex);
   }
 
   /** What each side's payout script, and the maker's next seal, hold in blocks. */

@@ -2,7 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { finalizeClose, signClose } from '../../src/channel/close.ts';
-import { finalizeState, type SignedState } from '../../src/channel/states.ts';
+import { type SignedState, signAndFinalizeState } from '../../src/channel/states.ts';
 import { pay } from '../devnet/wallets.ts';
 import type { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
@@ -15,7 +15,7 @@ export async function openOn(on: TestNode, from: Bank): Promise<StakedChannel> {
 
 /** A state as the miner completes it at a rung. */
 export function rungOf(channel: StakedChannel, state: SignedState, rung: number): Transaction {
-  return Transaction.fromHex(finalizeState(channel.params, state, rung, channel.signers.miner).hex);
+  return Transaction.fromHex(signAndFinalizeState(channel.params, state, rung, channel.signers.miner).hex);
 }
 
 /** A child that spends the output of a side, of this version and fee. */

@@ -8,7 +8,7 @@ import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
-import { finalizeState, type SignedState } from '../../src/channel/states.ts';
+import { type SignedState, signAndFinalizeState } from '../../src/channel/states.ts';
 import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
@@ -189,7 +189,7 @@ export class NodeWorld {
             returnsBonds: this.#options.returnsBonds ?? false,
           },
         },
-        intake: { unknownBlockWaitMs: 0 },
+        verification: { unknownBlockWaitMs: 0 },
         opening: { payoutScript, nextSealScript },
         ...this.#options.maker,
       },
@@ -381,7 +381,7 @@ export class NodeWorld {
   async stateTransaction(state: SignedState, rung: number): Promise<Transaction> {
     const { params, channelIndex } = await this.channel();
     const signer = this.minerParty.signer.forChannel(channelIndex);
-    return Transaction.fromHex(finalizeState(params, state, rung, signer).hex);
+    return Transaction.fromHex(signAndFinalizeState(params, state, rung, signer).hex);
   }
 
   /** The transaction in the mempool that spends the channel. */

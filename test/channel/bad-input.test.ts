@@ -5,17 +5,17 @@ import { concat } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
-import { bondCoins, signBondReturn, signBondSpend } from '../../src/channel/bonds.ts';
+import { bondCoins, signAndFinalizeBondReturn, signBondSpend } from '../../src/channel/bonds.ts';
 import { closeFeeBounds, signClose } from '../../src/channel/close.ts';
 import { buildFunding, signFundingInputs } from '../../src/channel/funding.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { type ChannelParams, channelParamsToJson, parseChannelParams } from '../../src/channel/params.ts';
 import { exportPsbt, psbtFundingSignatures, readPsbt, signPsbt } from '../../src/channel/psbt.ts';
-import { signRefund } from '../../src/channel/refund.ts';
-import { signSealClaim, signSealRefund } from '../../src/channel/seal.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeSealRefund, signSealClaim } from '../../src/channel/seal.ts';
 import type { Signer } from '../../src/channel/signer.ts';
 import { refundRequest, type SigningRequest } from '../../src/channel/signing-requests.ts';
-import { finalizeState, signState } from '../../src/channel/states.ts';
+import { signAndFinalizeState, signState } from '../../src/channel/states.ts';
 import { checkTerms, parseTerms, type TermsV1or2, termsToJson } from '../../src/contract/terms.ts';
 import {
   auditorSigner,
@@ -62,16 +62,16 @@ const SIGNINGS: readonly [string, Signer, (params: ChannelParams, signer: Signer
     makerSigner,
     (of, signer) => new MonotoneSigner({ params: of }, { signer }).sign(0, 0n),
   ],
-  ['finished state', minerSigner, (of, signer) => finalizeState(of, last, 0, signer)],
+  ['finished state', minerSigner, (of, signer) => signAndFinalizeState(of, last, 0, signer)],
   ['close', makerSigner, (of, signer) => signClose(of, last, 700n, 'maker', signer, 'returned')],
-  ['refund', makerSigner, (of, signer) => signRefund(of, 5000, signer)],
+  ['refund', makerSigner, (of, signer) => signAndFinalizeRefund(of, 5000, signer)],
   [
     'bond return',
     minerSigner,
-    (of, signer) => signBondReturn(of, bondCoins(of, HALF, 0)[0]!, 5000, signer),
+    (of, signer) => signAndFinalizeBondReturn(of, bondCoins(of, HALF, 0)[0]!, 5000, signer),
   ],
   ['seal claim', minerSigner, (of, signer) => signSealClaim(of, claim, signer)],
-  ['seal refund', minerSigner, (of, signer) => signSealRefund(of, 1000, signer)],
+  ['seal refund', minerSigner, (of, signer) => signAndFinalizeSealRefund(of, 1000, signer)],
 ];
 
 describe('scripts that are not known', () => {
@@ -159,7 +159,7 @@ describe('outputs of dust', () => {
       ),
     ).toBe('bad_amount');
     const least = { ...coin, valueSat: 1000n };
-    expect(refused(minerSigner, (signer) => signBondReturn(params, least, 6000, signer))).toBe(
+    expect(refused(minerSigner, (signer) => signAndFinalizeBondReturn(params, least, 6000, signer))).toBe(
       'bad_amount',
     );
     expect(
@@ -167,7 +167,9 @@ describe('outputs of dust', () => {
         signBondSpend(params, { coin: least, payee: 'miner', feeRateSatPerKvb: 6000 }, 'auditor', signer),
       ),
     ).toBe('bad_amount');
-    expect(refused(minerSigner, (signer) => signSealRefund(params, 15_000, signer))).toBe('bad_amount');
+    expect(refused(minerSigner, (signer) => signAndFinalizeSealRefund(params, 15_000, signer))).toBe(
+      'bad_amount',
+    );
   });
 });
 
@@ -178,11 +180,15 @@ describe('fee rates above the cap', () => {
       expect(code(() => checkTerms(makeTerms({ seal: { ...SEAL, claimFeeRateSatPerKvb: rate } })))).toBe(
         'bad_terms',
       );
-      expect(refused(makerSigner, (signer) => signRefund(params, rate, signer))).toBe('bad_amount');
-      expect(refused(minerSigner, (signer) => signBondReturn(params, coin, rate, signer))).toBe(
+      expect(refused(makerSigner, (signer) => signAndFinalizeRefund(params, rate, signer))).toBe(
         'bad_amount',
       );
-      expect(refused(minerSigner, (signer) => signSealRefund(params, rate, signer))).toBe('bad_amount');
+      expect(refused(minerSigner, (signer) => signAndFinalizeBondReturn(params, coin, rate, signer))).toBe(
+        'bad_amount',
+      );
+      expect(refused(minerSigner, (signer) => signAndFinalizeSealRefund(params, rate, signer))).toBe(
+        'bad_amount',
+      );
       const spend = { coin, payee: 'maker', feeRateSatPerKvb: rate } as const;
       expect(refused(makerSigner, (signer) => signBondSpend(params, spend, 'maker', signer))).toBe(
         'bad_amount',

@@ -11,15 +11,15 @@ import {
   makerContributionSat,
   minerContributionSat,
 } from '../../src/channel/params.ts';
-import { signRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { derSignature, jointWitness } from '../../src/channel/scripts.ts';
 import { dustSat, outputWeight } from '../../src/channel/sizes.ts';
 import {
   affordableFeesSat,
   buildState,
   channelDigest,
-  finalizeState,
   rungOfTxid,
+  signAndFinalizeState,
   signState,
   stateAmounts,
   stateOutputs,
@@ -211,7 +211,7 @@ describe('the transaction of a state with bonds', () => {
         const state = signState(of, n, workHashes, makerSigner);
         verifySignedState(of, state);
         state.signatures.forEach((_, rung) => {
-          const final = finalizeState(of, state, rung, minerSigner);
+          const final = signAndFinalizeState(of, state, rung, minerSigner);
           expect(run(Transaction.fromHex(final.hex), of)).toBe('ok');
           const rate = BigInt(of.terms.feeLadderSatPerKvb[rung]!);
           expect(final.feeSat * 1000n).toBeGreaterThanOrEqual(BigInt(final.vsize) * rate);
@@ -240,7 +240,7 @@ describe('the transaction of a state with bonds', () => {
   it('fails with a satoshi moved between any two outputs, one dropped, or one more', () => {
     const state = signState(audited, 1, HALF, makerSigner);
     const changed = (change: (transaction: Transaction) => void): string => {
-      const transaction = Transaction.fromHex(finalizeState(audited, state, 1, minerSigner).hex);
+      const transaction = Transaction.fromHex(signAndFinalizeState(audited, state, 1, minerSigner).hex);
       change(transaction);
       return run(transaction, audited);
     };
@@ -262,7 +262,7 @@ describe('the transaction of a state with bonds', () => {
 
   it('is found again by its txid', () => {
     const state = signState(audited, 1, HALF, makerSigner);
-    const { txid } = finalizeState(audited, state, 2, minerSigner);
+    const { txid } = signAndFinalizeState(audited, state, 2, minerSigner);
     expect(rungOfTxid(audited, HALF, txid)).toBe(2);
     expect(rungOfTxid(audited, HALF + EH, txid)).toBeUndefined();
   });
@@ -367,7 +367,7 @@ describe('the cooperative close with bonds', () => {
 
 describe('the refund of a channel with bonds', () => {
   it('gives the whole channel to the maker, bonds and all', () => {
-    const refund = signRefund(audited, 5000, makerSigner);
+    const refund = signAndFinalizeRefund(audited, 5000, makerSigner);
     const transaction = Transaction.fromHex(refund.hex);
     expect(run(transaction, audited)).toBe('ok');
     expect(transaction.outs).toEqual([

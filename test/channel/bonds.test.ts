@@ -12,7 +12,7 @@ import {
   buildBondSpend,
   finalizeBondReturn,
   finalizeBondSpend,
-  signBondReturn,
+  signAndFinalizeBondReturn,
   signBondSpend,
   verifyBondSpend,
 } from '../../src/channel/bonds.ts';
@@ -25,7 +25,7 @@ import {
 } from '../../src/channel/scripts.ts';
 import type { Signer } from '../../src/channel/signer.ts';
 import { ownerVsize, twoKeysVsize } from '../../src/channel/sizes.ts';
-import { buildState, finalizeState, signState } from '../../src/channel/states.ts';
+import { buildState, signAndFinalizeState, signState } from '../../src/channel/states.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   anyBondedWork,
@@ -75,7 +75,7 @@ function run(transaction: Transaction, coin: BondCoin): string {
 describe('the bonds of a state', () => {
   it('are the outputs of its transaction, by owner', () => {
     const state = signState(audited, 1, HALF, makerSigner);
-    const transaction = Transaction.fromHex(finalizeState(audited, state, 1, minerSigner).hex);
+    const transaction = Transaction.fromHex(signAndFinalizeState(audited, state, 1, minerSigner).hex);
     const coins = bondCoins(audited, HALF, 1);
     expect(coins.map(({ owner, vout, valueSat }) => [owner, vout, valueSat])).toEqual([
       ['miner', 2, 30_000n],
@@ -242,7 +242,7 @@ describe('a bond taken by its owner after the delay', () => {
 
   it.each(OWNERS)('is valid for the %s at exactly the delay, to its own payout', (owner) => {
     const coin = coinOf(audited, owner);
-    const final = signBondReturn(audited, coin, 5000, signer[owner]);
+    const final = signAndFinalizeBondReturn(audited, coin, 5000, signer[owner]);
     const transaction = Transaction.fromHex(final.hex);
     expect(run(transaction, coin)).toBe('ok');
     expect([transaction.version, transaction.ins[0]!.sequence]).toEqual([3, 2016]);
@@ -288,16 +288,18 @@ describe('a bond taken by its owner after the delay', () => {
     for (const by of [makerSigner, strangerSigner, auditorSigner]) {
       expect(signedWith(() => {}, by)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
     }
-    expect(code(() => signBondReturn(audited, coinOf(audited, 'miner'), 5000, makerSigner))).toBe(
-      'bad_key_file',
-    );
-    const { hex } = signBondReturn(audited, coinOf(audited, 'maker'), 5000, makerSigner);
+    expect(
+      code(() => signAndFinalizeBondReturn(audited, coinOf(audited, 'miner'), 5000, makerSigner)),
+    ).toBe('bad_key_file');
+    const { hex } = signAndFinalizeBondReturn(audited, coinOf(audited, 'maker'), 5000, makerSigner);
     expect(run(Transaction.fromHex(hex), coinOf(audited, 'miner'))).not.toBe('ok');
   });
 
   it('fails with a satoshi moved, a witness item more, or the signature where the two keys’ should be', () => {
     const coin = coinOf(audited, 'miner');
-    const transaction = Transaction.fromHex(signBondReturn(audited, coin, 5000, minerSigner).hex);
+    const transaction = Transaction.fromHex(
+      signAndFinalizeBondReturn(audited, coin, 5000, minerSigner).hex,
+    );
     const { witness } = transaction.ins[0]!;
     const [der, nothing, , , script] = witness as [
       Uint8Array,
@@ -326,7 +328,7 @@ describe('a bond taken by its owner after the delay', () => {
     const transaction = buildBondReturn(audited, coin, 5000);
     const signature = toHex(makerSigner.signEcdsa('exit', bondDigest(coin, transaction)));
     expect(finalizeBondReturn(audited, coin, 5000, signature)).toEqual(
-      signBondReturn(audited, coin, 5000, makerSigner),
+      signAndFinalizeBondReturn(audited, coin, 5000, makerSigner),
     );
     expect(code(() => finalizeBondReturn(audited, coin, 5001, signature))).toBe('bad_signature');
     expect(code(() => finalizeBondReturn(audited, coin, 5000, ''))).toBe('bad_signature');
@@ -335,7 +337,7 @@ describe('a bond taken by its owner after the delay', () => {
   it('is not there for a hostage, and has the delay of the terms', () => {
     expect(code(() => buildBondReturn(hostage, coinOf(hostage, 'miner'), 5000))).toBe('bad_terms');
     const quick = makeParams({}, makeTerms({ bonds: makeBonds('auditor', { bondCsvBlocks: 6 }) }));
-    const final = signBondReturn(quick, coinOf(quick, 'miner'), 5000, minerSigner);
+    const final = signAndFinalizeBondReturn(quick, coinOf(quick, 'miner'), 5000, minerSigner);
     const transaction = Transaction.fromHex(final.hex);
     expect(transaction.ins[0]!.sequence).toBe(6);
     expect(run(transaction, coinOf(quick, 'miner'))).toBe('ok');

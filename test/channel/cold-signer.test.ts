@@ -3,13 +3,13 @@ import * as ecc from 'tiny-secp256k1';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../../src/bitcoin/network.ts';
-import { bondCoins, finalizeBondReturn, signBondReturn } from '../../src/channel/bonds.ts';
+import { bondCoins, finalizeBondReturn, signAndFinalizeBondReturn } from '../../src/channel/bonds.ts';
 import { COLD_ROLES, type ColdKey, ColdSigner } from '../../src/channel/cold-signer.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { exportPsbt, psbtSignature, signPsbt } from '../../src/channel/psbt.ts';
-import { finalizeRefund, signRefund } from '../../src/channel/refund.ts';
-import { signSealRefund } from '../../src/channel/seal.ts';
+import { finalizeRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
+import { signAndFinalizeSealRefund } from '../../src/channel/seal.ts';
 import { bondReturnRequest, refundRequest } from '../../src/channel/signing-requests.ts';
 import {
   code,
@@ -84,14 +84,14 @@ describe('ColdSigner', () => {
       expect(() => signer.signEcdsa(role, seedOf('x'))).toThrow(/cold_key: .*PSBT/);
       expect(code(() => signer.signSchnorr(role, seedOf('x')))).toBe('cold_key');
     }
-    expect(code(() => signRefund(params, 5000, signer))).toBe('cold_key');
+    expect(code(() => signAndFinalizeRefund(params, 5000, signer))).toBe('cold_key');
     const request = refundRequest(params, 5000);
     expect(code(() => signPsbt(request, exportPsbt(request, [signer]), signer))).toBe('cold_key');
     const miner = coldSigner(minerSigner);
     const [bond] = bondCoins(params, EH, 0);
-    expect(code(() => signBondReturn(params, bond!, 5000, miner))).toBe('cold_key');
+    expect(code(() => signAndFinalizeBondReturn(params, bond!, 5000, miner))).toBe('cold_key');
     const sealed = makeParams({ keys: { ...params.keys, ...minerKeysOf(miner, terms) } }, terms);
-    expect(code(() => signSealRefund(sealed, 1000, miner))).toBe('cold_key');
+    expect(code(() => signAndFinalizeSealRefund(sealed, 1000, miner))).toBe('cold_key');
   });
 
   it('signs states hot while the refund comes back from a vault by PSBT', () => {

@@ -10,10 +10,10 @@ import {
   verifyClose,
 } from '../../src/channel/close.ts';
 import { type ChannelParams, channelFacts } from '../../src/channel/params.ts';
-import { buildRefund, signRefund } from '../../src/channel/refund.ts';
+import { buildRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { derSignature, refundWitness } from '../../src/channel/scripts.ts';
 import { refundVsize } from '../../src/channel/sizes.ts';
-import { channelDigest, finalizeState, signState, stateAmounts } from '../../src/channel/states.ts';
+import { channelDigest, signAndFinalizeState, signState, stateAmounts } from '../../src/channel/states.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   anyWork,
@@ -119,7 +119,7 @@ describe('the refund', () => {
   ] as const)('gives all to the maker at the expiry, to %s in at most %i vB', (kind, vsize) => {
     const of = makeParams({ makerPayoutScript: PAYOUTS[kind]('k') });
     const { script, capacitySat } = channelFacts(of);
-    const refund = signRefund(of, 5000, makerSigner);
+    const refund = signAndFinalizeRefund(of, 5000, makerSigner);
     const transaction = Transaction.fromHex(refund.hex);
     expect(run(transaction, of)).toBe('ok');
     expect(refundVsize(script, of.makerPayoutScript)).toBe(vsize);
@@ -173,15 +173,15 @@ describe('the refund', () => {
 
   it('needs the refund key: no other, and the state’s branch does not replace it', () => {
     expect(signedWith(() => {}, strangerSigner)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
-    expect(code(() => signRefund(params, 5000, strangerSigner))).toBe('bad_key_file');
-    const state = Transaction.fromHex(finalizeState(params, last, 0, minerSigner).hex);
+    expect(code(() => signAndFinalizeRefund(params, 5000, strangerSigner))).toBe('bad_key_file');
+    const state = Transaction.fromHex(signAndFinalizeState(params, last, 0, minerSigner).hex);
     const [maker, , , script] = state.ins[0]!.witness;
     state.ins[0]!.witness = refundWitness(maker!, script!);
     expect(run(state)).not.toBe('ok');
   });
 
   it('fails with a satoshi moved or a witness item more', () => {
-    const transaction = Transaction.fromHex(signRefund(params, 5000, makerSigner).hex);
+    const transaction = Transaction.fromHex(signAndFinalizeRefund(params, 5000, makerSigner).hex);
     const { witness } = transaction.ins[0]!;
     transaction.ins[0]!.witness = [Uint8Array.of(1), ...witness];
     expect(run(transaction)).not.toBe('ok');

@@ -4,12 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import {
-  attachFundingWitnesses,
   buildFunding,
   type Funding,
   type FundingInput,
   type FundingRequest,
   type FundingRole,
+  finalizeFunding,
   fundingInputScript,
   fundingSideToJson,
   parseFundingSide,
@@ -130,7 +130,7 @@ describe('buildFunding', () => {
           miner: { ...of.miner, inputs: of.miner.inputs.toReversed() },
         });
         expect(reordered.hex).toBe(funding.hex);
-        const final = attachFundingWitnesses(funding, signed(funding));
+        const final = finalizeFunding(funding, signed(funding));
         expect(final.txid).toBe(funding.txid);
         expect(funding.feeSat * 1000n).toBeGreaterThanOrEqual(BigInt(final.vsize * of.feeRateSatPerKvb));
         for (const role of ROLES) {
@@ -256,7 +256,7 @@ describe('a funding with bonds and a seal', () => {
       script: channelFacts(params).seal!.outputScript,
       value: SEAL.sealSat,
     });
-    const final = attachFundingWitnesses(funding, signed(funding));
+    const final = finalizeFunding(funding, signed(funding));
     expect(funding.feeSat).toBeGreaterThanOrEqual(BigInt(final.vsize) * 5n);
     expect(funding.feeSat).toBeLessThanOrEqual(BigInt(final.vsize + 5) * 5n);
   });
@@ -298,7 +298,7 @@ describe('the signatures of a funding', () => {
   const signatures = signed(funding);
 
   it('make every input valid', () => {
-    const transaction = Transaction.fromHex(attachFundingWitnesses(funding, signatures).hex);
+    const transaction = Transaction.fromHex(finalizeFunding(funding, signatures).hex);
     funding.inputs.forEach((input, index) => {
       const output = { script: fromHex(fundingInputScript(input)), valueSat: input.valueSat };
       expect(spend(transaction, index, output)).toBe('ok');
@@ -341,7 +341,7 @@ describe('the signatures of a funding', () => {
     ];
     for (const maker of bad) {
       expect(code(() => verifyFundingSignatures(funding, 'maker', maker))).toBe('bad_signature');
-      expect(code(() => attachFundingWitnesses(funding, { ...signatures, maker }))).toBe('bad_signature');
+      expect(code(() => finalizeFunding(funding, { ...signatures, maker }))).toBe('bad_signature');
     }
     verifyFundingSignatures(funding, 'maker', signatures.maker);
   });

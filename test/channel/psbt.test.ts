@@ -1,9 +1,13 @@
 import { Psbt, Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
-import { finalizeBondReturn, finalizeBondSpend, signBondReturn } from '../../src/channel/bonds.ts';
+import {
+  finalizeBondReturn,
+  finalizeBondSpend,
+  signAndFinalizeBondReturn,
+} from '../../src/channel/bonds.ts';
 import { finalizeClose, signClose } from '../../src/channel/close.ts';
-import { attachFundingWitnesses, signFundingInputs } from '../../src/channel/funding.ts';
+import { finalizeFunding, signFundingInputs } from '../../src/channel/funding.ts';
 import {
   exportPsbt,
   psbtFundingSignatures,
@@ -11,17 +15,17 @@ import {
   readPsbt,
   signPsbt,
 } from '../../src/channel/psbt.ts';
-import { finalizeRefund, signRefund } from '../../src/channel/refund.ts';
+import { finalizeRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { publicKeyHashOutput } from '../../src/channel/scripts.ts';
 import {
   finalizeSealClaim,
   finalizeSealRefund,
-  joinSealClaim,
+  signAndFinalizeSealClaim,
+  signAndFinalizeSealRefund,
   signSealClaim,
-  signSealRefund,
 } from '../../src/channel/seal.ts';
 import { fundingRequest, requestDigest, stateRequest } from '../../src/channel/signing-requests.ts';
-import { finalizeState, joinState } from '../../src/channel/states.ts';
+import { finalizeState, signAndFinalizeState } from '../../src/channel/states.ts';
 import { secondDigest } from './consensus.ts';
 import {
   auditorSigner,
@@ -106,7 +110,9 @@ describe('signatures from a PSBT', () => {
   it('complete what they are for, byte for byte as the seed alone would', () => {
     const { keys } = params;
     const state = signedBy(0, minerSigner, keys.minerChannel);
-    expect(joinState(params, last, 1, state)).toEqual(finalizeState(params, last, 1, minerSigner));
+    expect(finalizeState(params, last, 1, state)).toEqual(
+      signAndFinalizeState(params, last, 1, minerSigner),
+    );
     const close = {
       miner: signedBy(1, minerSigner, keys.minerChannel),
       maker: signedBy(1, makerSigner, keys.makerChannel),
@@ -114,7 +120,7 @@ describe('signatures from a PSBT', () => {
     expect(close.maker).toBe(signClose(params, last, 700n, 'maker', makerSigner, 'returned'));
     expect(finalizeClose(params, last, 700n, close, 'returned').feeSat).toBe(700n);
     const refund = signedBy(2, makerSigner, keys.makerRefund);
-    expect(finalizeRefund(params, 5000, refund)).toEqual(signRefund(params, 5000, makerSigner));
+    expect(finalizeRefund(params, 5000, refund)).toEqual(signAndFinalizeRefund(params, 5000, makerSigner));
     const ruling = {
       maker: signedBy(3, makerSigner, keys.makerBond),
       auditor: signedBy(3, auditorSigner, auditorSigner.publicKey('auditor')),
@@ -122,15 +128,17 @@ describe('signatures from a PSBT', () => {
     expect(finalizeBondSpend(params, bondSpend, ruling).feeSat).toBe(157n * 5n);
     const own = signedBy(4, minerSigner, keys.minerExit);
     expect(finalizeBondReturn(params, coin, 5000, own)).toEqual(
-      signBondReturn(params, coin, 5000, minerSigner),
+      signAndFinalizeBondReturn(params, coin, 5000, minerSigner),
     );
     const sealed = signSealClaim(params, claim, minerSigner);
     expect(signedBy(5, minerSigner, keys.minerSeal)).toBe(sealed.signature);
-    expect(joinSealClaim(params, sealed, signedBy(5, makerSigner, keys.makerSeal))).toEqual(
-      finalizeSealClaim(params, sealed, makerSigner),
+    expect(finalizeSealClaim(params, sealed, signedBy(5, makerSigner, keys.makerSeal))).toEqual(
+      signAndFinalizeSealClaim(params, sealed, makerSigner),
     );
     const back = signedBy(6, minerSigner, keys.minerSealExit);
-    expect(finalizeSealRefund(params, 1000, back)).toEqual(signSealRefund(params, 1000, minerSigner));
+    expect(finalizeSealRefund(params, 1000, back)).toEqual(
+      signAndFinalizeSealRefund(params, 1000, minerSigner),
+    );
   });
 
   it('gather one after another in one PSBT', () => {
@@ -143,7 +151,7 @@ describe('signatures from a PSBT', () => {
 
   it('are read from a finished witness too', () => {
     const { request } = REQUESTS[2]!;
-    const { witness } = Transaction.fromHex(signRefund(params, 5000, makerSigner).hex).ins[0]!;
+    const { witness } = Transaction.fromHex(signAndFinalizeRefund(params, 5000, makerSigner).hex).ins[0]!;
     const finished = (items: readonly Uint8Array[]): string =>
       withInput(exportPsbt(request, ALL), (input) => {
         const parts = items.map((item) => [item.length, ...item]);
@@ -151,8 +159,8 @@ describe('signatures from a PSBT', () => {
       });
     expect(psbtSignature(request, finished(witness), params.keys.makerRefund)).toMatch(/^[0-9a-f]{128}$/);
     const { request: other } = REQUESTS[4]!;
-    const foreign = Transaction.fromHex(signBondReturn(params, coin, 5000, minerSigner).hex).ins[0]!
-      .witness;
+    const foreign = Transaction.fromHex(signAndFinalizeBondReturn(params, coin, 5000, minerSigner).hex)
+      .ins[0]!.witness;
     expect(other.kind).toBe('bond_return');
     expect(code(() => readPsbt(request, finished(foreign)))).toBe('bad_signature');
     const cut = withInput(exportPsbt(request, ALL), (input) => {
@@ -198,7 +206,7 @@ describe('the funding as a PSBT', () => {
       maker: signFundingInputs(funding, 'maker', makerSigner),
       miner: signFundingInputs(funding, 'miner', minerSigner),
     });
-    expect(attachFundingWitnesses(funding, signatures).txid).toBe(funding.txid);
+    expect(finalizeFunding(funding, signatures).txid).toBe(funding.txid);
   });
 
   it('is signed for own inputs only, alike by the second library, and a missing signature is missed', () => {

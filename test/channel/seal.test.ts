@@ -10,14 +10,14 @@ import {
   buildSealRefund,
   finalizeSealClaim,
   finalizeSealRefund,
-  joinSealClaim,
   parseSignedSealClaim,
   type SealClaim,
   sealCommitment,
   sealDigest,
+  signAndFinalizeSealClaim,
+  signAndFinalizeSealRefund,
   signedSealClaimToJson,
   signSealClaim,
-  signSealRefund,
   verifyNextSealClaim,
   verifySealClaim,
 } from '../../src/channel/seal.ts';
@@ -100,7 +100,7 @@ describe('a claim of the seal', () => {
           fc.pre(of.seal !== undefined && workHashes > 0n);
           const changed = { ...of, seal: { ...of.seal!, nextScript: make('next') } };
           const of1 = signSealClaim(changed, { n: 1, workHashes, shareRoot: root }, minerSigner);
-          const final = finalizeSealClaim(changed, of1, makerSigner);
+          const final = signAndFinalizeSealClaim(changed, of1, makerSigner);
           const transaction = Transaction.fromHex(final.hex);
           expect(run(transaction, changed)).toBe('ok');
           const rate = BigInt(changed.terms.seal!.claimFeeRateSatPerKvb);
@@ -118,7 +118,7 @@ describe('a claim of the seal', () => {
 
   it('fails when anything about it is changed after signing, or by one key alone', () => {
     const final = (): Transaction =>
-      Transaction.fromHex(finalizeSealClaim(params, signed, makerSigner).hex);
+      Transaction.fromHex(signAndFinalizeSealClaim(params, signed, makerSigner).hex);
     const changed = (change: (transaction: Transaction) => void): string => {
       const transaction = final();
       change(transaction);
@@ -150,16 +150,18 @@ describe('a claim of the seal', () => {
   it('is completed only with both signatures for exactly it', () => {
     const digest = sealDigest(params, buildSealClaim(params, claim));
     const maker = toHex(makerSigner.signEcdsa('seal', digest));
-    expect(joinSealClaim(params, signed, maker)).toEqual(finalizeSealClaim(params, signed, makerSigner));
+    expect(finalizeSealClaim(params, signed, maker)).toEqual(
+      signAndFinalizeSealClaim(params, signed, makerSigner),
+    );
     const refused = [
-      () => joinSealClaim(params, signed, signed.signature),
-      () => joinSealClaim(params, signed, ''),
-      () => joinSealClaim(params, { ...signed, signature: maker }, maker),
-      () => joinSealClaim(params, { ...signed, n: 5 }, maker),
-      () => finalizeSealClaim(params, { ...signed, workHashes: 11n * EH }, makerSigner),
+      () => finalizeSealClaim(params, signed, signed.signature),
+      () => finalizeSealClaim(params, signed, ''),
+      () => finalizeSealClaim(params, { ...signed, signature: maker }, maker),
+      () => finalizeSealClaim(params, { ...signed, n: 5 }, maker),
+      () => signAndFinalizeSealClaim(params, { ...signed, workHashes: 11n * EH }, makerSigner),
     ];
     for (const attempt of refused) expect(code(attempt)).toBe('bad_signature');
-    expect(code(() => finalizeSealClaim(params, signed, minerSigner))).toBe('bad_key_file');
+    expect(code(() => signAndFinalizeSealClaim(params, signed, minerSigner))).toBe('bad_key_file');
     expect(code(() => signSealClaim(params, claim, strangerSigner))).toBe('bad_key_file');
   });
 
@@ -256,7 +258,7 @@ describe('the refund of the seal', () => {
   }
 
   it('gives it back to the miner alone at T_exp + 2016', () => {
-    const refund = signSealRefund(params, 5000, minerSigner);
+    const refund = signAndFinalizeSealRefund(params, 5000, minerSigner);
     const transaction = Transaction.fromHex(refund.hex);
     expect(run(transaction)).toBe('ok');
     expect(transaction.locktime).toBe(height);
@@ -278,7 +280,7 @@ describe('the refund of the seal', () => {
     for (const by of [makerSigner, strangerSigner]) {
       expect(signedWith(() => {}, by)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
     }
-    const transaction = Transaction.fromHex(signSealRefund(params, 5000, minerSigner).hex);
+    const transaction = Transaction.fromHex(signAndFinalizeSealRefund(params, 5000, minerSigner).hex);
     transaction.outs[0]!.value -= 1n;
     expect(run(transaction)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
     transaction.outs[0]!.value += 1n;
@@ -290,14 +292,16 @@ describe('the refund of the seal', () => {
     for (const rate of [0, 99, 1.5, 1_000_001, 20_000]) {
       expect(code(() => buildSealRefund(params, rate))).toBe('bad_amount');
     }
-    expect(code(() => signSealRefund(params, 5000, makerSigner))).toBe('bad_key_file');
+    expect(code(() => signAndFinalizeSealRefund(params, 5000, makerSigner))).toBe('bad_key_file');
     expect(code(() => finalizeSealRefund(params, 5000, signed.signature))).toBe('bad_signature');
     expect(code(() => buildSealRefund(unsealed, 5000))).toBe('bad_terms');
   });
 
   it('does not depend on the channel’s own output or its bonds', () => {
     const both = makeParams({}, makeTerms({ seal: SEAL, bonds: makeBonds('auditor') }));
-    expect(run(Transaction.fromHex(signSealRefund(both, 5000, minerSigner).hex), both)).toBe('ok');
+    expect(run(Transaction.fromHex(signAndFinalizeSealRefund(both, 5000, minerSigner).hex), both)).toBe(
+      'ok',
+    );
     expect(toHex(channelFacts(both).seal!.script)).toBe(toHex(channelFacts(params).seal!.script));
   });
 });

@@ -11,9 +11,9 @@ import {
   affordableFeesSat,
   buildState,
   channelDigest,
-  finalizeState,
   rungForFeeRate,
   signAck,
+  signAndFinalizeState,
   signState,
   stateAmounts,
   stateHash,
@@ -142,7 +142,7 @@ describe('the transaction of a state', () => {
         fc.pre(workHashes > 0n);
         const state = signState(of, 1, workHashes, makerSigner);
         state.signatures.forEach((_, rung) => {
-          const final = finalizeState(of, state, rung, minerSigner);
+          const final = signAndFinalizeState(of, state, rung, minerSigner);
           expect(runChannelInput(Transaction.fromHex(final.hex), of)).toBe('ok');
           const { stateVsize } = channelFacts(of);
           expect(final.vsize).toBeLessThanOrEqual(stateVsize);
@@ -194,7 +194,7 @@ describe('the transaction of a state', () => {
   });
 
   it('fails when anything about it is changed after signing', () => {
-    const final = () => Transaction.fromHex(finalizeState(params, state1, 1, minerSigner).hex);
+    const final = () => Transaction.fromHex(signAndFinalizeState(params, state1, 1, minerSigner).hex);
     expect(runChannelInput(final())).toBe('ok');
     const changed = (change: (transaction: Transaction) => void): string => {
       const transaction = final();
@@ -247,11 +247,11 @@ describe('the transaction of a state', () => {
       transaction.setWitness(0, jointWitness(maker, forged, script));
       expect(runChannelInput(transaction)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
     }
-    const final = Transaction.fromHex(finalizeState(params, state1, 0, minerSigner).hex);
+    const final = Transaction.fromHex(signAndFinalizeState(params, state1, 0, minerSigner).hex);
     expect(spend(final, 0, { script: outputScript, valueSat: capacitySat + 1n })).toBe(
       'SCRIPT_ERR_SIG_NULLFAIL',
     );
-    expect(code(() => finalizeState(params, state1, 0, strangerSigner))).toBe('bad_key_file');
+    expect(code(() => signAndFinalizeState(params, state1, 0, strangerSigner))).toBe('bad_key_file');
   });
 });
 
@@ -289,11 +289,11 @@ describe('rungs', () => {
 
   it('are completed only where the maker’s stored signature still verifies', () => {
     const spoiled = { ...state1, signatures: state1.signatures.with(0, state1.signatures[1]!) };
-    expect(code(() => finalizeState(params, spoiled, 0, minerSigner))).toBe('bad_signature');
-    expect(code(() => finalizeState(params, { ...state1, signatures: [] }, 0, minerSigner))).toBe(
+    expect(code(() => signAndFinalizeState(params, spoiled, 0, minerSigner))).toBe('bad_signature');
+    expect(code(() => signAndFinalizeState(params, { ...state1, signatures: [] }, 0, minerSigner))).toBe(
       'bad_signature',
     );
-    expect(code(() => finalizeState(params, state1, 5, minerSigner))).toBe('bad_amount');
+    expect(code(() => signAndFinalizeState(params, state1, 5, minerSigner))).toBe('bad_amount');
   });
 });
 

@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import * as ecc from 'tiny-secp256k1';
 import { fromHex, reversed, toHex } from '../../src/base/bytes.ts';
-import { p2wpkhScript, p2wpkhWitness } from '../../src/chain/wallet.ts';
+import { p2wpkhScript, signP2wpkhInput } from '../../src/chain/wallet.ts';
 
 export type Coins = { readonly txid: string; readonly vout: number; readonly valueSat: bigint };
 
@@ -40,7 +40,7 @@ export function pay(payment: Payment): Transaction {
   for (const output of payment.to) transaction.addOutput(fromHex(output.scriptHex), output.valueSat);
   for (const [index, coin] of payment.from.entries()) {
     const spent = { valueSat: coin.valueSat, publicKey: payment.key.publicKey };
-    transaction.setWitness(index, p2wpkhWitness(transaction, index, spent, payment.key.sign));
+    transaction.setWitness(index, signP2wpkhInput(transaction, index, spent, payment.key.sign));
   }
   return transaction;
 }

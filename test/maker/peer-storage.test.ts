@@ -56,7 +56,7 @@ describe('a peer that leaves blob after blob', () => {
       {
         'channel.reestablish': async () => ({
           n: 1,
-          state: undefined,
+          state: null,
           next_seq: 4,
           verified_work: world.miner.status.judgedWorkHashes.toString(),
         }),

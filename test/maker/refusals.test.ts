@@ -69,7 +69,7 @@ describe('shares that are not paid', () => {
   });
 
   it('another difficulty than the agreed one, where the maker asks for a fixed one', async () => {
-    const world = await opened({ maker: { intake: { fixedTarget: true } } });
+    const world = await opened({ maker: { verification: { fixedTarget: true } } });
     const job = world.job();
     await world.deliver(world.find(job, 2));
     await world.deliver(world.find(job, 1, shareTargetOf(2 ** -27)));

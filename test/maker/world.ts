@@ -232,7 +232,11 @@ export class World {
         finalDepth: 2,
         ...this.#options.maker,
         ...changes,
-        intake: { unknownBlockWaitMs: 0, ...this.#options.maker?.intake, ...changes.intake },
+        verification: {
+          unknownBlockWaitMs: 0,
+          ...this.#options.maker?.verification,
+          ...changes.verification,
+        },
       },
       {
         timers: systemTimers,

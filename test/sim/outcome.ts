@@ -1,7 +1,7 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { capacitySat, stateAmounts } from '../../src/channel/amounts.ts';
-import { finalizeState } from '../../src/channel/states.ts';
+import { signAndFinalizeState } from '../../src/channel/states.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { assembleChannel } from '../../src/settlement/opening.ts';
 import { loadContract, type StoredContract } from '../../src/settlement/records.ts';
@@ -52,7 +52,7 @@ export async function checkProof(world: SimWorld): Promise<void> {
   if (last.n < world.rules.ackedN) throw new Violation('the disk has less than was acked', last.n);
   const keys = SIGNERS.miner.forChannel(contract.channelIndex);
   for (const rung of last.signatures.keys()) {
-    const { hex } = finalizeState(params, last, rung, keys);
+    const { hex } = signAndFinalizeState(params, last, rung, keys);
     // On a funding that no block holds a version 3 transaction is not relayed (BIP431).
     if (world.chain.coin(channel.fundingTxid, channel.fundingVout)?.confirmed !== true) continue;
     try {

@@ -305,7 +305,7 @@ export class SimWorld {
         ...{ host: 'memory', port: 1, allowedNodeIds: new Set([this.terms.minerNodeId, STRANGER_ID]) },
         finalDepth: MARGINS.finalDepth,
         policy: (this.#options.policy ?? ((usual) => usual))(policyOf(this.terms)),
-        intake: { unknownBlockWaitMs: 0 },
+        verification: { unknownBlockWaitMs: 0 },
       },
       {
         timers: this.time.timers,

@@ -1,6 +1,6 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../../src/base/bytes.ts';
-import { finalizeState, parseSignedState } from '../../../src/channel/states.ts';
+import { parseSignedState, signAndFinalizeState } from '../../../src/channel/states.ts';
 import { STATE_KIND } from '../../../src/settlement/records.ts';
 import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
@@ -21,7 +21,7 @@ async function broadcastOld(stage: Stage): Promise<void> {
   const states = await world.disks.miner.store.list(STATE_KIND, `${world.contractId}:`);
   if (params === undefined || keys === undefined || states.length === 0) return;
   const state = parseSignedState(JSON.parse(stage.random.pick(states).body));
-  const { hex } = finalizeState(params, state, state.signatures.length - 1, keys);
+  const { hex } = signAndFinalizeState(params, state, state.signatures.length - 1, keys);
   send(world, 'the miner', `state ${state.n}`, hex);
 }
 

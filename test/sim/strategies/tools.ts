@@ -2,9 +2,9 @@ import { Transaction } from 'bitcoinjs-lib';
 import { fromHex, toHex } from '../../../src/base/bytes.ts';
 import { CodedError } from '../../../src/base/errors.ts';
 import { isRecord } from '../../../src/base/json.ts';
-import { p2wpkhWitness } from '../../../src/chain/wallet.ts';
+import { signP2wpkhInput } from '../../../src/chain/wallet.ts';
 import type { ChannelParams } from '../../../src/channel/params.ts';
-import { signRefund } from '../../../src/channel/refund.ts';
+import { signAndFinalizeRefund } from '../../../src/channel/refund.ts';
 import type { SeedSigner } from '../../../src/channel/signer.ts';
 import { assembleChannel } from '../../../src/settlement/opening.ts';
 import { loadOpening } from '../../../src/settlement/records.ts';
@@ -107,7 +107,7 @@ export async function rob(stage: Stage, satPerKvb = 40_000): Promise<void> {
   const { txid, vout } = params.funding;
   const coin = world.chain.coin(txid, vout, false);
   if (coin === undefined) return;
-  const refund = signRefund(params, satPerKvb, keys);
+  const refund = signAndFinalizeRefund(params, satPerKvb, keys);
   const waiting = world.chain.mempoolSpender(txid, vout);
   if (waiting === Transaction.fromHex(refund.hex).getId()) return;
   stage.marks.set('robbed', stage.height);
@@ -129,7 +129,7 @@ export function payment(
   const spent = { valueSat: coin.valueSat, publicKey: signer.publicKey('wallet') };
   transaction.setWitness(
     0,
-    p2wpkhWitness(transaction, 0, spent, (hash) => signer.signEcdsa('wallet', hash)),
+    signP2wpkhInput(transaction, 0, spent, (hash) => signer.signEcdsa('wallet', hash)),
   );
   return transaction.toHex();
 }
