@@ -33,6 +33,8 @@ export class Disk {
   refuseNext = false;
   /** No append fits any more, over all lives. */
   isFull = false;
+  /** The first append with this kind fails the ledger. */
+  failsAt: string | undefined;
   /** Takes appends, and writes none. */
   isHanging = false;
   /** Bytes of all bodies that were to be written, by kind. */
@@ -185,7 +187,9 @@ class DiskLedger implements Ledger {
   append(entries: readonly LedgerEntry[]): Promise<void> {
     if (this.isDead) return never();
     this.#disk.asked(entries);
-    if (this.#disk.isFull) this.stats.failed = true;
+    const isHit = entries.some(({ kind }) => kind === this.#disk.failsAt);
+    if (isHit) this.#disk.failsAt = undefined;
+    if (isHit || this.#disk.isFull) this.stats.failed = true;
     if (this.stats.failed) return Promise.reject(new CodedError('ledger_io', 'the ledger failed before'));
     if (this.#disk.refuseNext) {
       this.#disk.refuseNext = false;

@@ -16,6 +16,8 @@ export class Stage {
   readonly strategy: Strategy;
   /** Sides that are not started again. */
   readonly gone = new Set<Side>();
+  /** Sides whose process nobody starts anew while it runs, whatever it says. */
+  readonly unattended = new Set<Side>();
   /** What was found on the way. */
   readonly findings: Finding[] = [];
   /** What a strategy remembers. */
@@ -113,7 +115,7 @@ export class Stage {
     await flow(world);
     await reviveStuck(
       world,
-      SIDES.filter((side) => !this.gone.has(side)),
+      SIDES.filter((side) => !this.gone.has(side) && !this.unattended.has(side)),
     );
     for (const side of SIDES) if (!this.gone.has(side)) world.start(side);
     world.network.breakHalfOpen();

@@ -21,9 +21,31 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       await paid(stage, 1 + stage.random.below(3));
       await stage.world.disks.miner.fail(stage.random.below(2) === 0);
+      if (stage.random.below(2) === 0) stage.unattended.add('miner');
       stage.world.work(4);
       await stage.noise(stage.random.below(10));
       await stage.liveOut();
+    },
+  },
+  'write-of-state-fails': {
+    what: 'the ledger of the miner fails under the write of a state',
+    row: 'F2',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 1);
+      stage.world.disks.miner.failsAt = 'state';
+      stage.unattended.add('miner');
+      await stage.pay(1);
+      // It is the newest that was verified, whatever became of it.
+      void stage.world.miner?.closeAlone().catch(() => {});
+      await stage.liveOut();
+    },
+    judge: ({ world }, { close }) => {
+      const newest = Math.max(...world.rules.released.keys());
+      const state = JSON.parse(world.rules.released.get(newest)!) as { paid_sat: string };
+      const dueSat = BigInt(state.paid_sat) + world.terms.minerReserveSat;
+      if (close !== undefined && close.minerSat + close.feeSat >= dueSat) return [];
+      return [{ rule: 'a verified state was left behind', seen: `state ${newest}` }];
     },
   },
   'disk-full': {
@@ -164,6 +186,30 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       await paid(stage, 4);
       await stage.until(MARGINS.askBlocks + 1);
       stage.world.setMarket(30_000 + stage.random.below(20_000));
+      await stage.liveOut();
+    },
+  },
+  'dear-blocks': {
+    what: 'blocks ask for more than the lowest rung, and there is little to pay it from',
+    row: 'table: fees spike',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 0);
+      await stage.vanish('maker');
+      await stage.until(MARGINS.askBlocks + 1);
+      stage.world.setMarket(15_000);
+      await stage.liveOut();
+    },
+  },
+  'bonds-come-back': {
+    what: 'the maker is gone in the middle, and bonds are not vested',
+    row: 'table: the maker is offline',
+    hostile: maker,
+    options: () => ({ staked: true }),
+    play: async (stage) => {
+      await paid(stage, stage.random.below(3));
+      await stage.vanish('maker');
+      void stage.world.miner?.closeAlone().catch(() => {});
       await stage.liveOut();
     },
   },

@@ -71,6 +71,67 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
   },
+  'second-content-at-stake': {
+    what: 'the maker signs two contents where an early close forfeits bonds, and the miner starts anew',
+    row: 'F1',
+    hostile,
+    options: () => ({
+      terms: { bonds: { bondMode: 'forfeit_to_mm', makerBondSat: 30_000n, collateralSat: 40_000n } },
+      policy: (usual) => ({ ...usual, stakes: { ...usual.stakes!, bondModes: ['forfeit_to_mm'] } }),
+    }),
+    step,
+    play: async (stage) => {
+      await paid(stage, 2);
+      await secondContent(stage);
+      await stage.rounds(2);
+      await stage.world.kill('miner', 0);
+      // The rest of the work vests with what was paid: the deadline closes, and no proof does before.
+      await stage.liveOut();
+    },
+    judge: (stage, { close }) =>
+      close === undefined || close.height < stage.world.terms.expiryHeight - MARGINS.askBlocks
+        ? [{ rule: 'bonds were forfeited for nothing', seen: `closed at ${close?.height}` }]
+        : [],
+  },
+  'bad-states': {
+    what: 'the maker offers a state whose signatures do not verify',
+    row: 'table: the maker stops signing',
+    hostile,
+    step,
+    begin: (stage) => {
+      const from = stage.random.below(3);
+      alterLines(stage.world, ({ about, message }) => {
+        const state = message.params?.['state'] as { n: number; signatures: string[] } | undefined;
+        if (about !== 'state.sign' || state === undefined || state.n <= from) return [message];
+        const signatures = state.signatures.map(
+          (each) => `${each.slice(0, -1)}${each.endsWith('0') ? '1' : '0'}`,
+        );
+        return [{ ...message, params: { ...message.params, state: { ...state, signatures } } }];
+      });
+    },
+    play: async (stage) => {
+      await paid(stage, 4);
+      await stage.liveOut();
+    },
+  },
+  'refuses-everything': {
+    what: 'the maker refuses all work',
+    row: 'F10',
+    hostile,
+    begin: (stage) =>
+      alterHeard(stage.world, ({ about, message }) => {
+        if (about !== 'work.batch' || message.params === undefined) return [message];
+        const codec = codecsOf('work.batch').params;
+        const batch = codec.parse(message.params);
+        const shares = batch.shares.map((share) => ({ ...share, ntime: share.ntime + 100_000 }));
+        return [{ ...message, params: codec.print({ ...batch, shares }) }];
+      }),
+    play: async (stage) => {
+      await paid(stage, 8);
+      await stage.liveOut();
+    },
+    step,
+  },
   'stops-signing': {
     what: 'the maker takes work and signs no more',
     row: 'table: the maker stops signing',
@@ -78,7 +139,12 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     step,
     begin: (stage) => {
       const from = stage.random.below(4);
-      silentOn(stage, ['state.sign'], () => stage.world.rules.ackedN >= from);
+      silentOn(stage, ['state.sign', 'channel.reestablish'], () => stage.world.rules.ackedN >= from);
+    },
+    play: async (stage) => {
+      await paid(stage, 4 + stage.random.below(5));
+      await stage.noise(stage.random.below(20));
+      await stage.liveOut();
     },
   },
   'maker-vanishes': {

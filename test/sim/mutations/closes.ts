@@ -1,0 +1,165 @@
+import { CodedError } from '../../../src/base/errors.ts';
+import { MakerStore } from '../../../src/maker/maker-store.ts';
+import { MinerStore } from '../../../src/miner/miner-store.ts';
+import { ChannelWatch } from '../../../src/settlement/channel-watch.ts';
+import { type ChainEffect, ContractStore } from '../../../src/settlement/contract-store.ts';
+import { StakeSettlement } from '../../../src/settlement/stake-settlement.ts';
+import { SimNode } from '../node.ts';
+import type { Mutations } from './mutation.ts';
+
+/** Changes what the chain is due, of one side. */
+function effectsOf(
+  Store: typeof MinerStore | typeof MakerStore,
+  change: (effects: readonly ChainEffect[], store: ContractStore) => readonly ChainEffect[],
+): void {
+  const { record } = ContractStore.prototype;
+  Store.prototype.record = async function changed(event, entries) {
+    return change(await record.call(this, event, entries), this);
+  };
+}
+
+const without =
+  (type: ChainEffect['type']) =>
+  (effects: readonly ChainEffect[]): readonly ChainEffect[] =>
+    effects.filter((effect) => effect.type !== type);
+
+/** What a close needs, of either side. */
+export const OF_CLOSES: Mutations = {
+  'watch-disarmed': {
+    what: 'a fault of the contract disarms its watch',
+    strategy: 'one-write-fails',
+    seed: 8,
+    apply: () => {
+      effectsOf(MinerStore, (effects, { frozen }) => (frozen === undefined ? effects : []));
+      return {};
+    },
+  },
+  'close-waits-for-ledger': {
+    what: 'a close waits for its record, however long that takes',
+    strategy: 'disk-hangs',
+    seed: 1,
+    apply: () => {
+      const { record } = ContractStore.prototype;
+      ContractStore.prototype.record = async function patient(event, entries) {
+        const effects = await record.call(this, event, entries);
+        await this.settled();
+        return effects;
+      };
+      return {};
+    },
+  },
+  'estimate-error-aborts': {
+    what: 'a node without estimates stops the look at the chain',
+    strategy: 'no-estimates',
+    seed: 2,
+    apply: () => {
+      const { connect } = SimNode.prototype;
+      SimNode.prototype.connect = function strict(isOver) {
+        const source = connect.call(this, isOver);
+        const feeRateSatPerKvb: typeof source.feeRateSatPerKvb = async (...words) => {
+          // The opening has one.
+          if ((await source.tip()).height > 8) throw new CodedError('chain_rpc', 'no estimate');
+          return source.feeRateSatPerKvb(...words);
+        };
+        return { ...source, feeRateSatPerKvb };
+      };
+      return {};
+    },
+  },
+  'broken-record-disarms': {
+    what: 'after a start, a contract with proof against the maker is not watched',
+    strategy: 'second-content-at-stake',
+    seed: 1,
+    apply: () => {
+      const { load } = MinerStore;
+      MinerStore.load = async (options, deps) => {
+        const store = await load(options, deps);
+        if (store.frozen !== undefined) Object.defineProperty(store, 'channel', { value: undefined });
+        return store;
+      };
+      return {};
+    },
+  },
+  'broken-closes-badly': {
+    what: 'proof against the maker closes at once, also where that forfeits bonds',
+    strategy: 'second-content-at-stake',
+    seed: 1,
+    apply: () => {
+      const { record } = ContractStore.prototype;
+      MinerStore.prototype.record = function hasty(event, entries) {
+        const isHasty = event.type === 'tip' && this.state.fault?.type === 'broken' && !this.isSpent;
+        return record.call(this, isHasty ? { ...event, type: 'close_alone' } : event, entries);
+      };
+      return {};
+    },
+  },
+  'best-state-forgotten': {
+    what: 'a state that was verified and could not be stored is forgotten',
+    strategy: 'write-of-state-fails',
+    seed: 2,
+    apply: () => {
+      Object.defineProperty(ContractStore.prototype, 'best', {
+        get(this: ContractStore) {
+          return this.last;
+        },
+      });
+      return {};
+    },
+  },
+  'deadline-missed': {
+    what: 'the miner does not close alone',
+    strategy: 'no-common-close',
+    seed: 1,
+    apply: () => {
+      effectsOf(MinerStore, without('close_alone'));
+      return {};
+    },
+  },
+  'lowest-rung': {
+    what: 'the miner closes by the lowest rung, whatever blocks ask for',
+    strategy: 'dear-blocks',
+    seed: 1,
+    apply: () => {
+      effectsOf(MinerStore, (effects) =>
+        effects.map((effect) => (effect.type === 'close_alone' ? { ...effect, rung: 0 } : effect)),
+      );
+      return {};
+    },
+  },
+  'no-child': {
+    what: 'no child pays for a close beyond the ladder',
+    strategy: 'spike-at-close',
+    seed: 1,
+    apply: () => {
+      effectsOf(MinerStore, without('pay_child'));
+      return {};
+    },
+  },
+  'refund-forgotten': {
+    what: 'the maker takes nothing back',
+    strategy: 'miner-vanishes',
+    seed: 2,
+    apply: () => {
+      effectsOf(MakerStore, without('refund'));
+      return {};
+    },
+  },
+  'bonds-left': {
+    what: 'nobody brings back a bond',
+    strategy: 'bonds-come-back',
+    seed: 1,
+    apply: () => {
+      StakeSettlement.prototype.onTip = () => Promise.resolve();
+      return {};
+    },
+  },
+  'nothing-sent': {
+    what: 'what is signed for the chain is not broadcast',
+    strategy: 'maker-vanishes',
+    seed: 1,
+    apply: () => {
+      ChannelWatch.prototype.broadcast = () => Promise.resolve();
+      return {};
+    },
+  },
+};

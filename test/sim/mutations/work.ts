@@ -1,0 +1,97 @@
+import { isDelivering } from '../../../src/channel/lifecycle.ts';
+import { MakerStore } from '../../../src/maker/maker-store.ts';
+import { ShareVerifier } from '../../../src/maker/verification.ts';
+import { MinerStore } from '../../../src/miner/miner-store.ts';
+import { ContractStore } from '../../../src/settlement/contract-store.ts';
+import { Meters } from '../../../src/work/meters.ts';
+import type { Mutations } from './mutation.ts';
+
+/** Patches what a store is told. */
+function patchApply(change: (event: Parameters<ContractStore['apply']>[0]) => typeof event): void {
+  const { apply } = ContractStore.prototype;
+  ContractStore.prototype.apply = function changed(event) {
+    apply.call(this, change(event));
+  };
+}
+
+/** What work is sold, credited and paid. */
+export const OF_WORK: Mutations = {
+  'duplicates-forgotten': {
+    what: 'the maker takes a share again that it has paid for',
+    strategy: 'miner-resells',
+    seed: 1,
+    apply: () => {
+      ShareVerifier.prototype.remember = () => true;
+      return {};
+    },
+  },
+  'unpaid-without-limit': {
+    what: 'the miner delivers whatever is unpaid',
+    strategy: 'stops-signing',
+    seed: 1,
+    apply: () => {
+      Object.defineProperty(MinerStore.prototype, 'live', {
+        get(this: MinerStore) {
+          const stream = { ...this.state.stream, exposureLimited: false };
+          return isDelivering(this.options, { ...this.state, stream });
+        },
+      });
+      return {};
+    },
+  },
+  'refused-without-limit': {
+    what: 'the miner delivers whatever is refused',
+    strategy: 'refuses-everything',
+    seed: 1,
+    apply: () => {
+      patchApply((event) => (event.type === 'work' ? { ...event, isRefusedTooMuch: false } : event));
+      return {};
+    },
+  },
+  'work-counted-twice': {
+    what: 'the maker credits the last share of a batch twice',
+    strategy: 'chance',
+    seed: 1,
+    apply: () => {
+      const { credit } = MakerStore.prototype;
+      MakerStore.prototype.credit = function generous(each) {
+        const shares = BigInt(Math.max(1, each.shares.length));
+        return credit.call(this, { ...each, workHashes: each.workHashes + each.workHashes / shares });
+      };
+      return {};
+    },
+  },
+  'work-sent-early': {
+    what: 'a share is told to be durable while it is written',
+    strategy: 'chance',
+    seed: 1,
+    apply: () => {
+      const { commit, credit } = Meters.prototype;
+      Meters.prototype.commit = function early(ledger, accepted) {
+        commit.call(this, ledger, accepted).catch(() => {});
+        return Promise.resolve(credit.call(this, []));
+      };
+      return {};
+    },
+  },
+  'never-offered': {
+    what: 'the maker signs states and sends none',
+    strategy: 'chance',
+    seed: 1,
+    apply: () => {
+      Object.defineProperty(MakerStore.prototype, 'offered', { get: () => undefined });
+      return {};
+    },
+  },
+  'state-not-verified': {
+    what: 'the miner takes whatever state it is offered',
+    strategy: 'bad-states',
+    seed: 1,
+    apply: () => {
+      MinerStore.prototype.takeState = function credulous(state) {
+        return this['saveState'](state, []);
+      };
+      return {};
+    },
+  },
+};
