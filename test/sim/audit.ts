@@ -15,6 +15,9 @@ export type Finding = { readonly rule: string; readonly seen: string };
 /** Blocks after the expiry in which a refund must have found its place and its depth. */
 const REFUND_BLOCKS = MARGINS.finalDepth + 4;
 
+/** Shares that the farm finds at once, at the most. */
+const MOST_TOGETHER = 4n;
+
 /** What the chain says of both, in the end. */
 export type Books = {
   readonly fees: Readonly<Record<Side, bigint>>;
@@ -128,7 +131,9 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const ownWork = BigInt(found.size) * shareWorkHashes;
   // What an honest maker does not take, it has a reason for.
   const refused = world.isHostile('maker') ? 0n : (miner?.status.refusedWorkHashes ?? 0n);
-  const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + shareWorkHashes + refused;
+  // Shares found together are on their way together: `shares-in-flight` says until when.
+  const inFlight = MOST_TOGETHER * shareWorkHashes;
+  const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + inFlight + refused;
   const boundWork = unpaidWork < ownWork ? unpaidWork : ownWork;
   const lostSat = MINER_COIN_SAT + owedSat(ownWork, price) - sumOf(world, 'miner');
   const allowedSat = books.fees.miner + owedSat(boundWork, price) + sealSat(world, books);

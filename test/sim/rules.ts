@@ -70,7 +70,10 @@ export class Rules {
     const message = JSON.parse(text) as Message;
     if (!isRecord(message)) return;
     if (message.method !== undefined) {
-      this.#asked.set(`${link} ${from} ${String(message.id)}`, message.method);
+      const key = `${link} ${from} ${String(message.id)}`;
+      const known = this.#asked.get(key);
+      // Who uses a number twice cannot be told what the answer is about.
+      this.#asked.set(key, known === undefined || known === message.method ? message.method : '');
       if (this.#deps.isHostile(from)) this.#hostileSays(message.method, message.params ?? {});
       else this.#request(from, message.method, message.params ?? {});
       return;

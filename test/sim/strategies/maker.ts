@@ -31,6 +31,14 @@ async function paid(stage: Stage, steps: number): Promise<void> {
   if (await stage.open()) await stage.pay(steps);
 }
 
+/** Work up to less than the limit, and then more than is left to it at once. */
+async function passLimit(stage: Stage): Promise<void> {
+  for (const count of [4, 2, 4]) {
+    stage.world.work(count);
+    await stage.rounds(2);
+  }
+}
+
 async function secondContent(stage: Stage): Promise<void> {
   const { world } = stage;
   const [params, keys] = [await paramsOf(world), await channelKeys(world, 'maker')];
@@ -146,6 +154,22 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       await stage.noise(stage.random.below(20));
       await stage.liveOut();
     },
+  },
+  'shares-in-flight': {
+    what: 'the maker signs no more, and shares that were found together pass the limit together',
+    row: 'F10',
+    hostile,
+    wins: { until: 'what is in flight counts (R7)', finding: 'more is unpaid than was promised' },
+    begin: (stage) => silentOn(stage, ['state.sign']),
+    play: async (stage) => {
+      if (await stage.open()) await passLimit(stage);
+      const { terms, shareWorkHashes, miner } = stage.world;
+      const most = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + shareWorkHashes;
+      const unpaid = miner?.status.exposureHashes ?? 0n;
+      if (unpaid > most) stage.find('more is unpaid than was promised', `${unpaid} of ${most} hashes`);
+      await stage.liveOut();
+    },
+    step,
   },
   'maker-vanishes': {
     what: 'the maker is gone, but for its refund',
@@ -309,7 +333,7 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       await paid(stage, 2);
       silentOn(stage, ['state.sign', 'channel.reestablish']);
-      await stage.pay(5);
+      await passLimit(stage);
       await stage.liveOut();
     },
     step,
