@@ -14,7 +14,7 @@ export type KernelJobHandle = number;
 
 /**
  * Hashes batches of shares: coinbase -> merkle root -> header -> SHA-256d. Synchronous, no allocation per
- * share. Use: `put(0..count-1)`, `run(count)`, then read `hashes` before the next `put`.
+ * share. Use: `setShare(0..count-1)`, `run(count)`, then read `hashes` before the next `setShare`.
  */
 export interface ShareKernel {
   /** For `build_info`: "simd", "portable", ... */

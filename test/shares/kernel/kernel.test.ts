@@ -222,7 +222,7 @@ describe('createKernel', () => {
       name: 'wrong',
       addJob: () => 1,
       removeJob: () => undefined,
-      put: () => undefined,
+      setShare: () => undefined,
       run: () => undefined,
     });
     expect(() => assertAgreement([wrong], [genesisShare(40, 8)])).toThrow('wrong disagrees on slot 0 of 1');
