@@ -45,6 +45,7 @@ export class ChainClock {
   readonly #listeners = new Set<(standing: ChainStanding) => void>();
   #state: ProjectionState;
   #timer: Timer | undefined;
+  #isStopped = false;
   #stopTip: (() => void) | undefined;
 
   constructor(
@@ -67,6 +68,7 @@ export class ChainClock {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#stopTip?.();
     this.#timer?.cancel();
     this.#listeners.clear();
@@ -87,7 +89,9 @@ export class ChainClock {
 
   #schedule(): void {
     this.#timer = this.#timers.after(this.#options.checkMs, () => {
-      void this.#look().finally(() => this.#schedule());
+      void this.#look().finally(() => {
+        if (!this.#isStopped) this.#schedule();
+      });
     });
   }
 

@@ -119,12 +119,13 @@ export async function leaveBlob(peer: RpcPeer, contractId: string, deps: LeaveBl
     if (!(error instanceof CodedError)) throw error;
     deps.log.info({ contract: contractId, code: error.code }, 'the other side keeps nothing for us');
     if (error.code !== 'too_often') return;
-    deps.timers.after(LEAVE_AGAIN_MS, () => {
-      if (peer.isClosed) return;
+    const again = deps.timers.after(LEAVE_AGAIN_MS, () => {
       leaveBlob(peer, contractId, deps).catch((late: unknown) => {
         if (!(late instanceof CodedError)) throw late;
       });
     });
+    // A timer that outlived its connection would keep a daemon that stops from ending.
+    void peer.closed.then(() => again.cancel());
   });
 }
 

@@ -2,11 +2,15 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { codeOf } from '../../src/base/errors.ts';
+import type { Timer } from '../../src/base/clock.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { leaveBlob } from '../../src/settlement/peer-blob.ts';
 import { blobFilesIn, blobsInMemory, PeerBlobs } from '../../src/settlement/peer-blobs.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
@@ -130,4 +134,31 @@ describe('blobs of peers', () => {
     expect(await put(blobs, 'AAAA')).toBe('overload');
     expect(await blobs.get(contractId)).toBe('OLD=');
   });
+});
+
+it('what is left again a minute later is not, once the connection has ended: no timer outlives it', async () => {
+  const world = new World();
+  await world.open();
+  const closed = Promise.withResolvers<void>();
+  const peer = {
+    closed: closed.promise,
+    request: () => Promise.reject(new CodedError('too_often')),
+  } as unknown as RpcPeer;
+  const waiting = new Set<object>();
+  const after = (): Timer => {
+    const timer = { cancel: () => void waiting.delete(timer) };
+    waiting.add(timer);
+    return timer;
+  };
+  await leaveBlob(peer, world.contractId, {
+    ledger: world.minerStore,
+    signer: world.minerSigner,
+    random: systemRandom,
+    timers: { ...systemTimers, after },
+    log: silentLogger,
+  });
+  expect(waiting.size).toBe(1);
+  closed.resolve();
+  await until('cancelled', () => waiting.size === 0);
+  await world.stop();
 });

@@ -23,7 +23,7 @@ export interface ShareKernel {
   readonly capacity: number;
   /**
    * 32 bytes a slot: header hashes in internal (little-endian) order, valid after `run` until the next
-   * `put`.
+   * `setShare`.
    */
   readonly hashes: Uint8Array;
   addJob(job: KernelJob): KernelJobHandle;
