@@ -1,5 +1,4 @@
 import { assert } from '../base/assert.ts';
-import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved, STUCK_BLOCKS } from './fee-caps.ts';
 
 export type WatchRole = 'miner' | 'maker';
 
@@ -37,9 +36,6 @@ export const FUNDING_PATIENCE_BLOCKS = 6;
 /** Of an own output that waits, the most its child may pay for it. */
 export const CHILD_SHARE_PERCENT = 50n;
 
-/** What a child of a close that is stuck pays more each block, beyond the ladder. */
-const STUCK_RAISE = 1.5;
-
 /** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
 const INCREMENT_SAT = 1n;
 
@@ -48,8 +44,6 @@ export type WatchOptions = {
   readonly minDepth: number;
   readonly expiryHeight: number;
   readonly margins: CloseMargins;
-  /** Default: `DEFAULT_FEE_CAPS`. */
-  readonly feeCaps?: readonly FeeCap[] | undefined;
 };
 
 /** As the ledger has it: the rest of a channel's statuses is not for the chain to change. */
@@ -73,8 +67,6 @@ export type WatchState = {
   readonly childFeeSat: bigint;
   /** The same for the child of a funding that waits. */
   readonly pushFeeSat: bigint;
-  /** Since which height the close waits with what it pays now. */
-  readonly bidSince: number | undefined;
   readonly outputStatus: OutputStatus;
   /** Since which height a block spends the channel. */
   readonly spentSince: number | undefined;
@@ -116,8 +108,6 @@ export type ChannelView = {
   readonly refundVsize: number;
   /** A child of the own output of a close, before the close's fee; absent where its key is not known. */
   readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
-  /** Miner: what its close saves; without it nothing bounds the fee but the ladder. */
-  readonly saved?: Saved;
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
   /**
@@ -162,7 +152,6 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
     close,
     childFeeSat: 0n,
     pushFeeSat: 0n,
-    bidSince: undefined,
     outputStatus: 'unspent',
     spentSince: undefined,
     fundingDepth: 0,
@@ -263,7 +252,6 @@ function withOutputStatus(state: WatchState, view: ChannelView, height: number):
     fundingDepth: coinDepth ?? (outputStatus === 'missing' ? 0 : state.fundingDepth),
     waitsSince: isWaiting ? (state.waitsSince ?? height) : undefined,
     pushFeeSat: isWaiting ? state.pushFeeSat : 0n,
-    bidSince: outputStatus === 'spent_in_block' ? undefined : state.bidSince,
     // A child goes where its parent goes.
     childFeeSat: outputStatus === 'spent_in_mempool' ? state.childFeeSat : 0n,
   };
@@ -358,10 +346,10 @@ function bumpCloseFee(
   const isAgreed = close !== undefined && view.closesFrom !== 'overdue';
   const dueFrom = isAgreed ? options.margins.broadcastBlocks : dueBlocks(options.margins, view);
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
-  const bid = bidOf(options, draft.state, view, height);
-  draft.state = { ...draft.state, bidSince: bid.since };
   if (isDue) {
-    const rung = rungAbove(bid.ladder, view.satPerKvb, pendingSat(draft.state), bid);
+    const targetSatPerKvb =
+      left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
+    const rung = rungAbove(view.ladder, targetSatPerKvb, pendingSat(draft.state));
     const chosen = view.ladder[rung ?? -1];
     if (rung !== undefined && chosen !== undefined) {
       const { feeSat, vsize } = chosen;
@@ -370,10 +358,9 @@ function bumpCloseFee(
         status: 'closing',
         close: { kind: 'state', feeSat, vsize },
         childFeeSat: 0n,
-        bidSince: bid.next,
       };
       draft.effects.push({ type: 'close_alone', rung });
-      payChild(draft, view, { ...bid, isStuck: false });
+      payChild(draft, view);
       return;
     }
   }
@@ -381,42 +368,13 @@ function bumpCloseFee(
   // Also where another one waits, which may pay less: a refusal costs nothing.
   if (!(view.isOurs && draft.state.outputStatus === 'spent_in_mempool'))
     draft.effects.push({ type: 'send_close' });
-  payChild(draft, view, bid);
-}
-
-type Bid = {
-  /** The rungs that may be paid so long before the expiry; always one. */
-  readonly ladder: readonly FeeLevel[];
-  readonly mostSat: bigint | undefined;
-  /** What waits pays too little, whatever the estimate says: one rung more, each block. */
-  readonly isStuck: boolean;
-  readonly since: number;
-  /** The same of a bid that is raised now. */
-  readonly next: number;
-};
-
-function bidOf(
-  { expiryHeight, feeCaps }: WatchOptions,
-  state: WatchState,
-  view: ChannelView,
-  height: number,
-): Bid {
-  const { saved, ladder } = view;
-  const mostSat = saved && mostFeeSat(feeCaps ?? DEFAULT_FEE_CAPS, expiryHeight - height, saved);
-  const paid = ladder.filter(
-    ({ feeSat }, rung) => rung === 0 || mostSat === undefined || feeSat <= mostSat,
-  );
-  const since = state.close === undefined ? height : Math.min(state.bidSince ?? height, height);
-  const isStuck = height - since >= STUCK_BLOCKS;
-  const next = isStuck ? height - STUCK_BLOCKS + 1 : height;
-  return { ladder: paid, mostSat, isStuck, since, next };
+  payChild(draft, view);
 }
 
 /** What a replacement must beat. */
 function pendingSat({ close, childFeeSat, outputStatus }: WatchState): bigint | undefined {
   if (close === undefined) return undefined;
-  const isState = close.kind === 'state';
-  if (outputStatus === 'spent_in_mempool') return isState ? close.feeSat + childFeeSat : close.feeSat;
+  if (outputStatus === 'spent_in_mempool') return close.feeSat + childFeeSat;
   // A close of both that no mempool has stands in the way of nothing.
   return close.kind === 'together' ? undefined : close.feeSat;
 }
@@ -426,36 +384,26 @@ function rungAbove(
   ladder: readonly FeeLevel[],
   targetSatPerKvb: number,
   paidSat: bigint | undefined,
-  { isStuck }: Bid,
 ): number | undefined {
   const first = ladder.findIndex(({ satPerKvb }) => satPerKvb >= targetSatPerKvb);
   const from = first === -1 ? ladder.length - 1 : first;
   for (let rung = Math.max(from, 0); rung < ladder.length; rung += 1) {
     if (paidSat === undefined || ladder[rung]!.feeSat > paidSat) return rung;
     // What waits pays this rate already.
-    if (first !== -1 && !isStuck) return undefined;
+    if (first !== -1) return undefined;
   }
   return undefined;
 }
 
 /** A child that was paid is sent again with what it paid: it may have been forgotten. */
-function payChild(draft: Draft, { child, satPerKvb }: ChannelView, { mostSat, isStuck, next }: Bid): void {
-  const { close, childFeeSat, bidSince } = draft.state;
+function payChild(draft: Draft, { child, satPerKvb }: ChannelView): void {
+  const { close, childFeeSat } = draft.state;
   if (child === undefined || close === undefined) return;
-  const freeSat = child.outputSat - close.feeSat - child.dustSat;
-  const restSat = mostSat === undefined ? freeSat : mostSat - close.feeSat;
-  const availableSat = restSat < freeSat ? restSat : freeSat;
-  const parent = { ...close, childVsize: child.vsize, availableSat };
-  const paidRate = Number(((close.feeSat + childFeeSat) * 1000n) / BigInt(close.vsize + child.vsize));
-  const wantedRate = isStuck ? Math.max(satPerKvb, paidRate * STUCK_RAISE) : satPerKvb;
-  const raisedSat = childFee(parent, wantedRate, childFeeSat);
+  const availableSat = shareOf(child.outputSat - close.feeSat, child.dustSat);
+  const raisedSat = childFee({ ...close, childVsize: child.vsize, availableSat }, satPerKvb, childFeeSat);
   const feeSat = raisedSat ?? childFeeSat;
   if (feeSat === 0n) return;
-  draft.state = {
-    ...draft.state,
-    childFeeSat: feeSat,
-    bidSince: raisedSat === undefined ? bidSince : next,
-  };
+  draft.state = { ...draft.state, childFeeSat: feeSat };
   draft.effects.push({ type: 'pay_child', feeSat });
 }
 

@@ -16,7 +16,6 @@ import {
   type StreamEvent,
   transition as stream,
 } from '../contract/stream.ts';
-import { feeCapsOf } from '../contract/terms-access.ts';
 import { forfeitsBond } from '../contract/vesting.ts';
 import {
   ACCEPTED_IN,
@@ -284,7 +283,7 @@ function onChain(
 
 function watchOptionsOf({ terms, role, margins }: LifecycleOptions): WatchOptions {
   const { minDepth, expiryHeight } = terms;
-  return { role, minDepth, expiryHeight, margins, feeCaps: feeCapsOf(terms) };
+  return { role, minDepth, expiryHeight, margins };
 }
 
 /** What the chain's machine knows of the own close: one that is not complete cannot be sent. */

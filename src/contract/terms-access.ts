@@ -1,5 +1,4 @@
 import { CodedError } from '../base/errors.ts';
-import type { FeeCap } from '../chain/fee-caps.ts';
 import type { ContractTerms } from './terms.ts';
 
 /**
@@ -48,11 +47,6 @@ export function payeeScriptHex(terms: ContractTerms): string | undefined {
   const rule = coinbaseRule(terms);
   if (rule.type === 'some') return rule.scriptHex;
   return rule.type === 'parts' && rule.outputs.length === 1 ? rule.outputs[0]!.scriptHex : undefined;
-}
-
-/** What part of what a close saves its fee may take; undefined where the terms do not say. */
-export function feeCapsOf(terms: ContractTerms): readonly FeeCap[] | undefined {
-  return terms.version === 3 ? terms.feeCaps : undefined;
 }
 
 /** How old work may be that was kept while the peers were apart, ms; undefined where the terms do not say. */

@@ -128,7 +128,6 @@ export class MinerChain {
     const isOwn = equal(script, walletScript(this.#deps.signer));
     return {
       ladder: ladderOf(params, best.workHashes),
-      saved: { outputSat, dustSat: dust },
       ...(isOwn ? { child: { vsize: CHILD_VBYTES, outputSat, dustSat: dust } } : {}),
     };
   }

@@ -186,7 +186,7 @@ export class ChannelWatch {
 
   async #feeRate(height: number): Promise<number> {
     const { terms, options } = this.#store;
-    const isUrgent = terms.expiryHeight - height <= options.margins.broadcastBlocks;
+    const isUrgent = terms.expiryHeight - height <= options.margins.urgentBlocks;
     const target = isUrgent ? URGENT_TARGET_BLOCKS : CLOSE_TARGET_BLOCKS;
     return boundedRate(await this.#deps.chain.feeRateSatPerKvb(target));
   }

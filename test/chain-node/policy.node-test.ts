@@ -166,7 +166,7 @@ describeOn('bitcoind', 'what bitcoind has beyond btcd', () => {
     await node.call('createwallet', name);
     const client = node.wallet(name);
     const wallet = nodeWallet(new NodeWallet(client));
-    const world = await NodeWorld.create(node, bank, { makerWallet: wallet });
+    const world = await NodeWorld.create(node, bank, { makerWallet: wallet, lifeBlocks: 600 });
     try {
       await node.call('generatetoaddress', 101, String(await client.call('getnewaddress', ['', 'bech32'])));
       await world.open();

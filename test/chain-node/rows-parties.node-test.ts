@@ -129,26 +129,22 @@ describe(`rows on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 4, RUNG_FEE_SAT);
   });
 
-  row(
-    'MM refuses coop close at the end',
-    'the miner closes alone, 144 blocks before the expiry',
-    async () => {
-      const world = await stage.open();
-      await world.stream(3);
-      world.makerParty.ledger.holds = writesClosing;
-      void world.miner!.close();
-      await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
-      await world.node.generate(world.terms.expiryHeight - 145 - (await world.node.height()));
-      await world.calmMiner();
-      expect(await world.spenderOfChannel()).toBeUndefined();
-      await world.node.generate(1);
-      await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
-      world.makerParty.ledger.release();
-      await world.mine(6);
-      await world.untilClosed();
-      await expectSplit(world, 12, RUNG_FEE_SAT);
-    },
-  );
+  row('MM refuses coop close at the end', 'the miner closes alone, 36 blocks after it asked', async () => {
+    const world = await stage.open();
+    await world.stream(3);
+    world.makerParty.ledger.holds = writesClosing;
+    void world.miner!.close();
+    await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
+    await world.node.generate(35);
+    await world.calmMiner();
+    expect(await world.spenderOfChannel()).toBeUndefined();
+    await world.node.generate(1);
+    await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    world.makerParty.ledger.release();
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 12, RUNG_FEE_SAT);
+  });
 
   row('Both vanish', 'the miner is back first and has its pay', async () => {
     const world = await stage.open();

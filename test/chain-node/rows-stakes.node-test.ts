@@ -192,7 +192,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
     world.makerParty.ledger.holds = writes('"closing"');
     await world.stream(10);
     await world.until('asked', () => world.miner!.status.lastError === 'peer_timeout');
-    await world.node.generate(world.terms.expiryHeight - 144 - (await world.node.height()));
+    await world.node.generate(36);
     await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
     world.makerParty.ledger.release();
     await world.mine(6);

@@ -115,7 +115,6 @@ export class ModelChain {
       ladder: LADDER,
       refundVsize: REFUND_VSIZE,
       child: CHILD,
-      saved: CHILD,
     };
   }
 

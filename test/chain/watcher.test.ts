@@ -1,6 +1,5 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DEFAULT_FEE_CAPS, mostFeeSat } from '../../src/chain/fee-caps.ts';
 import {
   type ChannelView,
   type CloseMargins,
@@ -22,17 +21,13 @@ const MARGINS: Required<CloseMargins> = {
   watchDepth: 10,
   patienceBlocks: 6,
 };
-const CAPS = [
-  { blocksLeft: 4, ppm: 500_000 },
-  { blocksLeft: 0, ppm: 1_000_000 },
-];
 const BASE = 1_000;
 const LIFE = 30;
 
 function setUp(margins: CloseMargins = MARGINS, life = LIFE) {
   const chain = new ModelChain(BASE, BASE + life);
   const party = (role: WatchRole): ModelParty =>
-    new ModelParty({ role, minDepth: 2, expiryHeight: BASE + life, margins, feeCaps: CAPS }, chain);
+    new ModelParty({ role, minDepth: 2, expiryHeight: BASE + life, margins }, chain);
   return { chain, miner: party('miner'), maker: party('maker') };
 }
 
@@ -99,7 +94,7 @@ describe('the deadlines of the miner', () => {
     expect(miner.state.status).toBe('closing');
   });
 
-  it('climb the ladder with the fee rate, never down, and a rung a block while no block takes it', () => {
+  it('climb the ladder with the fee rate, never down, and to the top in the end', () => {
     const world = opened();
     const { chain, miner } = world;
     mine(world, LIFE - 2 - 8, true);
@@ -110,10 +105,10 @@ describe('the deadlines of the miner', () => {
     chain.satPerKvb = 1_000;
     mine(world, 1, true);
     expect(types(miner.effects)).toEqual([]);
+    mine(world, 2, true);
+    expect(rungOf(miner)).toBeUndefined();
     mine(world, 1, true);
     expect(rungOf(miner)).toBe(3);
-    mine(world, 1, true);
-    expect(types(miner.effects)).toEqual(['pay_child']);
     expect(chain.waiting).toMatchObject({ id: 'S3' });
   });
 
@@ -125,48 +120,6 @@ describe('the deadlines of the miner', () => {
     chain.satPerKvb = 20_001;
     mine(world, 1, true);
     expect(rungOf(miner)).toBe(3);
-  });
-});
-
-describe('what a close may cost', () => {
-  it('is a tenth of what it saves until 72 blocks before the expiry, half until 12, then all but dust', () => {
-    const most = (left: number): bigint => mostFeeSat(DEFAULT_FEE_CAPS, left, CHILD);
-    expect([400, 73, 72].map(most)).toEqual([10_000n, 10_000n, 10_000n]);
-    expect([71, 13, 12].map(most)).toEqual([50_000n, 50_000n, 50_000n]);
-    expect([11, 0, -9].map(most)).toEqual([99_706n, 99_706n, 99_706n]);
-    expect(mostFeeSat(DEFAULT_FEE_CAPS, 400, { outputSat: 200n, dustSat: 294n })).toBe(0n);
-  });
-
-  it('bounds the rungs and the child: near the expiry a calm market takes no more than it asks for', () => {
-    const { miner, chain } = opened(DEFAULT_CLOSE_MARGINS, 400);
-    const view = chain.view(false, undefined);
-    const feeAt = (left: number, satPerKvb: number): bigint => {
-      const event = { type: 'close_alone', view: { ...view, satPerKvb } } as const;
-      const options = { role: 'miner', minDepth: 2, margins: DEFAULT_CLOSE_MARGINS } as const;
-      const expiryHeight = chain.height + left;
-      const { state } = transition({ ...options, expiryHeight }, miner.state, event, chain.height);
-      return state.close!.feeSat + state.childFeeSat;
-    };
-    for (const left of [144, 36, 12, 1]) expect(feeAt(left, 2_000)).toBe(LADDER[1]!.feeSat);
-    expect(feeAt(144, 1_200_000)).toBe(10_000n);
-    expect(feeAt(36, 1_200_000)).toBe(50_000n);
-    expect(feeAt(1, 1_200_000)).toBe(MINER_OUTPUT_SAT - CHILD.dustSat);
-  });
-
-  it('grows block by block while the close is refused, or a child of another pins it', () => {
-    const { miner, chain } = opened(DEFAULT_CLOSE_MARGINS, 400);
-    miner.look('close_alone');
-    const paid: bigint[] = [];
-    for (let block = 0; block < 12; block += 1) {
-      chain.mine(true);
-      // What waits is another one, as where the own is refused.
-      const view = { ...chain.view(false, undefined), isOurs: false };
-      const { state } = transition(miner.options, miner.state, { type: 'tip', view }, chain.height);
-      miner.state = state;
-      paid.push(state.close!.feeSat + state.childFeeSat);
-    }
-    expect(new Set(paid.slice(1)).size).toBeGreaterThan(3);
-    expect(paid.at(-1)).toBeGreaterThan(20_000n + LADDER[3]!.feeSat);
   });
 });
 
@@ -183,11 +136,11 @@ describe('beyond the ladder', () => {
     mine(world, 1, true);
     expect(childOf(miner)).toBe(BigInt(both) - LADDER[3]!.feeSat);
     chain.satPerKvb = 120_000;
-    miner.look();
+    mine(world, 1, true);
     expect(childOf(miner)).toBe(BigInt(both * 1.2) - LADDER[3]!.feeSat);
     chain.satPerKvb = 10_000_000;
     mine(world, 1, true);
-    expect(childOf(miner)).toBe(MINER_OUTPUT_SAT / 2n - LADDER[3]!.feeSat);
+    expect(childOf(miner)).toBe((MINER_OUTPUT_SAT - LADDER[3]!.feeSat) / 2n);
   });
 
   it('a close that both signed gets a child at once, and a rung above only when the expiry is near', () => {
@@ -379,20 +332,16 @@ const action = fc.oneof(
 /** What must hold of every step, whatever the chain does. */
 function guard(party: ModelParty, chain: ModelChain): void {
   const { role, margins, expiryHeight } = party.options;
-  let lowestLeft = Number.POSITIVE_INFINITY;
   party.onStep = (before, event, after, effects) => {
     const { view } = event;
     const left = expiryHeight - chain.height;
-    // A reorganisation takes no bid back.
-    lowestLeft = Math.min(lowestLeft, left);
     const depth = view.spendDepth ?? 0;
     for (const effect of effects) {
       if (effect.type === 'refund') expect([role, left <= 0]).toEqual(['maker', true]);
       if (effect.type === 'close_alone' || effect.type === 'pay_child') expect(role).toBe('miner');
       if (effect.type === 'refuse_steps') expect(left).toBeLessThanOrEqual(margins.askBlocks);
       if (effect.type === 'pay_child') {
-        const mostSat = mostFeeSat(CAPS, Math.min(left, lowestLeft), CHILD);
-        expect(effect.feeSat + after.close!.feeSat).toBeLessThanOrEqual(mostSat);
+        expect(effect.feeSat).toBeLessThanOrEqual((MINER_OUTPUT_SAT - after.close!.feeSat) / 2n);
       }
       if (effect.type === 'final') expect(depth).toBeGreaterThanOrEqual(margins.finalDepth);
       if (effect.type === 'over') expect(depth).toBeGreaterThanOrEqual(margins.watchDepth!);
@@ -474,7 +423,6 @@ describe('any schedule of blocks, reorganisations, looks and restarts', () => {
     const fresh = watchFrom('closing', { kind: 'refund', feeSat: 260n, vsize: 130 });
     expect(Object.keys(fresh).sort()).toEqual(
       [
-        'bidSince',
         'childFeeSat',
         'close',
         'fundingDepth',

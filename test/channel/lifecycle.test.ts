@@ -232,8 +232,8 @@ describe('the end', () => {
     expect(life.state).toMatchObject({ status: 'closing', reason: 'alone' });
     expect(act(life, tip(EXPIRY - 7, unspent(9)))).toEqual(['send_close']);
     expect(act(life, tip(EXPIRY - 3, spent(0)))).toEqual(['close_alone']);
-    expect(life.last).toContainEqual({ type: 'close_alone', rung: 2 });
-    life.step(built('state', 5_300n));
+    expect(life.last).toContainEqual({ type: 'close_alone', rung: 3 });
+    life.step(built('state', 21_200n));
     watchToTheEnd(life, EXPIRY - 2);
   });
 

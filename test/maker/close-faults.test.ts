@@ -170,20 +170,6 @@ describe('a state that comes after the close was stored', () => {
   });
 });
 
-describe('a market of 1,200 sat/vB at the expiry', () => {
-  it('clamps the refund of the maker, which leaves', async () => {
-    const terms = { expiryHeight: 600 };
-    const world = await opened(new World({ terms, policy: { minExpiryBlocks: 300 } }));
-    await world.miner.stop();
-    Object.assign(world.source, { feeRateSatPerKvb: async () => 1_200_000 });
-    world.chain.generate(600 - world.chain.height);
-    await until('refund', () => world.chain.mempoolEntries().length === 1);
-    const [{ feeSat, vsize } = { feeSat: 0n, vsize: 1 }] = world.chain.mempoolEntries();
-    expect(Number(feeSat) / vsize).toBeGreaterThan(900);
-    await world.stop();
-  });
-});
-
 describe('a close that is stored', () => {
   it('is the one whose signatures verify, whatever else its witness had', async () => {
     const world = await opened();

@@ -2,6 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
+import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import type { Side } from './network.ts';
 import { hashesOf } from './outcome.ts';
@@ -147,14 +148,17 @@ function sealSat({ terms }: SimWorld, { fundingVsize }: Books): bigint {
 }
 
 /** `loss(maker)`: its fees; and its money is free again in time. */
-async function auditMaker({ world, findings, strategy }: Stage, books: Books): Promise<Finding[]> {
+async function auditMaker(stage: Stage, books: Books): Promise<Finding[]> {
+  const { world, findings, strategy, gone } = stage;
   const found: Finding[] = [];
   const bought = await hashesOf(world, 'maker');
   const got = new Set([...bought, ...world.disks.maker.forgottenShares]);
   const worth = owedSat(BigInt(got.size) * world.shareWorkHashes, world.terms.priceMsatPerEh);
   const initialSat = MAKER_COINS_SAT.reduce((sum, sat) => sum + sat, 0n);
   const lostSat = initialSat - worth - sumOf(world, 'maker');
-  if (strategy.unjudged?.includes('maker') !== true && lostSat > books.fees.maker) {
+  // A maker that is gone fetches no bond: it lies on the chain, and is its own.
+  const waitingSat = gone.has('maker') ? bondsOf(world.terms).makerBondSat : 0n;
+  if (strategy.unjudged?.includes('maker') !== true && lostSat > books.fees.maker + waitingSat) {
     found.push({ rule: 'the maker lost', seen: `${lostSat} sat, with ${books.fees.maker} of fees` });
   }
   if (new Set(bought).size !== bought.length) {

@@ -218,6 +218,7 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
     row: 'F9',
     hostile: [],
     options: () => ({ terms: { feeLadderSatPerKvb: [1_100, 2_500, 30_000] } }),
+    wins: { until: 'fees are a share of what they save (R6)', finding: 'fees beyond their share' },
     play: async (stage) => {
       await paid(stage, 0);
       stage.gone.add('miner');
