@@ -6,9 +6,11 @@ import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { vestingOf } from '../contract/vesting.ts';
 
-/** A split of the channel, before the miner's fee. The four parts are all of its value. */
+/**
+ * The amounts of one split of the channel in sats, before the miner's fee. The parts add up to its value.
+ */
 export type StateAmounts = {
-  /** `a_n`: cumulative pay. */
+  /** Cumulative pay `a_n`: not a part of its own, the miner's holds it. */
   readonly paidSat: bigint;
   /** `r0 + a_n + vC_n`, and the unvested bond of the maker where it is forfeited. */
   readonly minerSat: bigint;
@@ -20,27 +22,27 @@ export type StateAmounts = {
   readonly makerBondOutputSat: bigint;
 };
 
-/** Who takes the unvested bonds when both sides close together. */
+/** Who receives the unvested bonds in a cooperative close. */
 export type CloseSettlement =
-  /** Each has its own back. */
+  /** Each side gets its own bond back. */
   | 'returned'
-  /** The maker has both. */
+  /** The maker receives both bonds. */
   | 'miner_forfeits'
-  /** The miner has both. */
+  /** The miner receives both bonds. */
   | 'maker_forfeits';
 
-/** `V = B + R + D + C + r0`: the value of the channel's output. */
+/** The value of the channel's output in sats: `V = B + R + D + C + r0`. */
 export function capacitySat(terms: ContractTerms): bigint {
   const { makerBondSat, collateralSat } = bondsOf(terms);
   return terms.budgetSat + terms.reserveSat + makerBondSat + collateralSat + terms.minerReserveSat;
 }
 
-/** What the maker puts in, before fees: `B + R + D`. */
+/** The maker's contribution to the funding in sats, before fees: `B + R + D`. */
 export function makerContributionSat(terms: ContractTerms): bigint {
   return terms.budgetSat + terms.reserveSat + bondsOf(terms).makerBondSat;
 }
 
-/** What the miner puts in, before fees: `C + r0`, and the value of the seal. */
+/** The miner's contribution to the funding in sats, before fees: `C + r0`, and the value of the seal. */
 export function minerContributionSat(terms: ContractTerms): bigint {
   return bondsOf(terms).collateralSat + terms.minerReserveSat + (terms.seal?.sealSat ?? 0n);
 }
@@ -56,8 +58,8 @@ function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
 }
 
 /**
- * The amounts of a state with this much work (`PROTOCOL.md`): floored once over the whole, never sums of
- * rounded steps. Throws `over_budget` for more work or pay than the contract has.
+ * The amounts of a state with this much cumulative work in hashes (`PROTOCOL.md`): floored once over the
+ * whole, never sums of rounded steps. Throws `over_budget` for more work or pay than the contract has.
  */
 export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmounts {
   const paidSat = paidOf(terms, workHashes);
@@ -87,9 +89,9 @@ export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmo
 }
 
 /**
- * The two parts of a cooperative close at this much work, before the miner's fee: bonds have no outputs
- * there, and `settlement` says who has what did not vest. Throws `over_budget`, and `bad_amount` where
- * something did not vest and no settlement is given.
+ * The two parts of a cooperative close at this much work, before the miner's fee: a close has no bond
+ * outputs, and `settlement` says who receives the unvested bonds. Throws `over_budget`, and `bad_amount`
+ * for unvested bonds without a settlement.
  */
 export function closeAmounts(
   terms: ContractTerms,

@@ -17,9 +17,9 @@ import {
 } from './spend.ts';
 import { buildState, stateOutputs } from './states.ts';
 
-/** A bond output of a state on the chain. */
+/** A bond output of a state that is on the chain. */
 export type BondCoin = {
-  /** Whose bond it is: bondP is the miner's, bondM the maker's. */
+  /** The owner of the bond: bondP is the miner's, bondM the maker's. */
   readonly owner: ChannelRole;
   readonly txid: string;
   readonly vout: number;
@@ -28,18 +28,18 @@ export type BondCoin = {
   readonly script: Uint8Array;
 };
 
-/** Who may sign for a bond, in the order of the keys in its script. */
+/** Who may sign for a bond, by the order of the keys in its script. */
 export type BondSignatory = ChannelRole | 'auditor';
 const SIGNATORIES: readonly BondSignatory[] = ['miner', 'maker', 'auditor'];
 
-/** Where a bond goes: to a side's payout script, in a transaction of its own (Z of `PROTOCOL.md`). */
+/** A spend of a bond by two keys to a side's payout script: transaction Z of `PROTOCOL.md`. */
 export type BondSpend = {
   readonly coin: BondCoin;
   readonly payee: ChannelRole;
   readonly feeRateSatPerKvb: number;
 };
 
-/** The bond outputs of a rung of a state, none once all has vested. Throws as `buildState`. */
+/** The bond outputs of one rung of a state; empty once all has vested. Throws as `buildState`. */
 export function bondCoins(params: ChannelParams, workHashes: bigint, rung: number): readonly BondCoin[] {
   const { bonds } = channelFacts(params);
   const txid = buildState(params, workHashes, rung).getId();
@@ -50,22 +50,22 @@ export function bondCoins(params: ChannelParams, workHashes: bigint, rung: numbe
   });
 }
 
-/** What a signature of a transaction that spends this bond signs. */
+/** The 32-byte digest to sign for a transaction that spends this bond (BIP143, SIGHASH_ALL). */
 export function bondDigest(coin: BondCoin, transaction: Transaction): Uint8Array {
   return spendDigest(coin, transaction);
 }
 
 /**
- * The unsigned transaction that two keys sign: valid as soon as the state is. Throws `bad_amount` for a fee
- * rate out of range or above what the bond holds.
+ * The unsigned spend of a bond by two keys; it can confirm as soon as the state has. Throws `bad_amount`
+ * for a fee rate out of range or a fee above the value of the bond.
  */
 export function buildBondSpend(params: ChannelParams, spend: BondSpend): Transaction {
   return sweepBond(params, spend, twoKeysVsize);
 }
 
 /**
- * The unsigned transaction with which the owner alone takes its bond, `bondCsvBlocks` after the state
- * confirmed (BIP68, BIP112). Throws `bad_terms` where the bond has no such way (`hostage`), `bad_amount`.
+ * The unsigned return of a bond to its owner, `bondCsvBlocks` after the state confirmed (BIP68, BIP112).
+ * Throws `bad_terms` in modes without a return (`hostage`), and `bad_amount`.
  */
 export function buildBondReturn(
   params: ChannelParams,
@@ -97,7 +97,7 @@ function sweepBond(
 }
 
 /**
- * One of the two signatures of a bond spend, 64 bytes in hex: of a side, or the auditor's ruling. Throws as
+ * One of the two signatures of a bond spend, 64 bytes in hex. The auditor's is its ruling. Throws as
  * `buildBondSpend`, and `bad_key_file`.
  */
 export function signBondSpend(
@@ -112,7 +112,10 @@ export function signBondSpend(
   return toHex(signer.signEcdsa(role, bondDigest(spend.coin, transaction)));
 }
 
-/** Throws `bad_signature` unless it is the signatory's for exactly this spend; as `buildBondSpend`. */
+/**
+ * Checks a signature of a bond spend. Throws `bad_signature` unless it is the signatory's for exactly this
+ * spend; else as `buildBondSpend`.
+ */
 export function verifyBondSpend(
   params: ChannelParams,
   spend: BondSpend,
@@ -131,8 +134,8 @@ export function verifyBondSpend(
 }
 
 /**
- * Two signatures into a bond spend that is ready to broadcast. Throws `bad_signature` unless there are
- * exactly two and both verify; as `buildBondSpend`.
+ * Completes a bond spend with its two signatures, ready to broadcast. Throws `bad_signature` unless there
+ * are exactly two and both verify; else as `buildBondSpend`.
  */
 export function finalizeBondSpend(
   params: ChannelParams,
@@ -169,7 +172,10 @@ export function signAndFinalizeBondReturn(
   return finalizeBondReturn(params, coin, feeRateSatPerKvb, toHex(signature));
 }
 
-/** The same with a signature from elsewhere. Throws `bad_signature`, and as `buildBondReturn`. */
+/**
+ * Completes the return of a bond with an external signature, 64 bytes in hex. Throws `bad_signature`, and
+ * as `buildBondReturn`.
+ */
 export function finalizeBondReturn(
   params: ChannelParams,
   coin: BondCoin,
@@ -184,13 +190,13 @@ export function finalizeBondReturn(
   return finalizeSpend(coin, transaction, ownerWitness(derSignature(bytes), coin.script));
 }
 
-/** The key of a signatory in the scripts of the bonds. */
+/** The public key of a signatory in the bond scripts; undefined where the channel has none. */
 export function bondKeyOf(params: ChannelParams, signatory: BondSignatory): Uint8Array | undefined {
   if (signatory === 'auditor') return auditorKeyOf(params.terms);
   return signatory === 'miner' ? params.keys.minerBond : params.keys.makerBond;
 }
 
-/** The key with which the owner of a bond takes it alone. */
+/** The public key that returns a bond to its owner; undefined where the channel has none. */
 export function exitKeyOf(params: ChannelParams, coin: BondCoin): Uint8Array | undefined {
   return coin.owner === 'miner' ? params.keys.minerExit : params.keys.makerExit;
 }

@@ -13,8 +13,8 @@ export type { CloseSettlement } from './amounts.ts';
 export type { ChannelRole } from './keys.ts';
 
 /**
- * The lowest fee that relays, 0.1 sat/vB, and the most: the top of the ladder. Both in sats, for a close of
- * this channel.
+ * The least and the highest fee of a close of this channel in sats: 0.1 sat/vB, and the top of the fee
+ * ladder.
  */
 export function closeFeeBounds(params: ChannelParams): {
   readonly minSat: bigint;
@@ -28,8 +28,8 @@ export function closeFeeBounds(params: ChannelParams): {
 }
 
 /**
- * The fee to offer for a close at this rate: within `closeFeeBounds`, and no more than the miner has above
- * what its output must keep. Throws `over_budget`.
+ * The fee in sats to offer for a close at this rate: within `closeFeeBounds`, and small enough that the
+ * miner's output stays above dust. Throws `over_budget`.
  */
 export function closeFeeFor(
   params: ChannelParams,
@@ -46,10 +46,10 @@ export function closeFeeFor(
 }
 
 /**
- * The cooperative close X: the pay of the last state at a fee of its own, taken from the miner's output, and
- * no bond outputs. Throws `over_budget`, and `bad_amount` for a fee outside `closeFeeBounds` or above what
- * the miner has, or where bonds are left and nothing says whose they are.
- * @param settlement who has the bonds that did not vest: what both must have agreed on
+ * The unsigned cooperative close X of `PROTOCOL.md`: pays as the last state, at a fee of its own from the
+ * miner's output, without bond outputs. Throws `over_budget`, and `bad_amount` for a fee outside
+ * `closeFeeBounds` or above the miner's part, or for unvested bonds without a settlement.
+ * @param settlement who receives the unvested bonds, as agreed by both sides
  */
 export function buildClose(
   params: ChannelParams,
@@ -90,10 +90,7 @@ export function signClose(
   return toHex(signer.signEcdsa('channel', channelDigest(params, transaction)));
 }
 
-/**
- * Throws `bad_signature` unless it is the named side's signature of the close of this state; as
- * `buildClose` for the rest.
- */
+/** Checks a side's signature of the close of this state. Throws `bad_signature`; else as `buildClose`. */
 export function verifyClose(
   params: ChannelParams,
   last: SignedState,
@@ -109,7 +106,9 @@ export function verifyClose(
   }
 }
 
-/** The maker's signature in a close that it completed: 64 bytes in hex. Throws `bad_signature`. */
+/**
+ * The maker's signature in a complete close, 64 bytes in hex. Throws `bad_signature` where there is none.
+ */
 export function makerSignatureOf(closeTx: Transaction): string {
   const [der] = closeTx.ins[0]?.witness ?? [];
   try {
@@ -119,7 +118,9 @@ export function makerSignatureOf(closeTx: Transaction): string {
   }
 }
 
-/** Both signatures into a close that is ready to broadcast. Throws `bad_signature`, and as `buildClose`. */
+/**
+ * Completes a close with both signatures, ready to broadcast. Throws `bad_signature`, and as `buildClose`.
+ */
 export function finalizeClose(
   params: ChannelParams,
   last: SignedState,

@@ -5,17 +5,20 @@ import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { CHANNEL_ROLE_BRANCH, type KeyOrigin, type KeyRole, type Signer } from './signer.ts';
 
-/** Roles whose keys sign seldom and take back what is one's own: they may be kept away from the program. */
+/**
+ * Roles whose keys may be kept in an external wallet: they sign rarely, and only return a side's own money.
+ */
 export const COLD_ROLES = ['refund', 'exit', 'sealExit'] as const;
+/** A role whose key may be kept in an external wallet. */
 export type ColdRole = (typeof COLD_ROLES)[number];
 
-/** An account of a wallet elsewhere. Only its public half is here. */
+/** The public half of an account in an external wallet. */
 export type ColdKey = {
   /** Extended public key of the account (BIP32 serialisation). */
   readonly xpub: string;
-  /** Of the wallet's master key, 8 lower-case hex digits. */
+  /** Fingerprint of the wallet's master key (BIP32), 8 lower-case hex digits. */
   readonly fingerprintHex: string;
-  /** From the master key to the account, all hardened: `m/87'/0'/0'` (BIP87). */
+  /** Path from the master key to the account, all hardened: `m/87'/0'/0'` (BIP87). */
   readonly path: string;
 };
 
@@ -50,7 +53,7 @@ export class ColdSigner implements Signer {
     this.#accounts = new Map(accounts);
   }
 
-  /** The same with the keys of another channel. */
+  /** The signer of the same accounts for another channel. */
   forChannel(channelIndex: number): ColdSigner {
     return new ColdSigner({ ...this.#options, channelIndex }, { hot: this.#hot });
   }
@@ -72,7 +75,7 @@ export class ColdSigner implements Signer {
     return this.#signer.signSchnorr(role, digest);
   }
 
-  /** Throws `cold_key` where the hot signer does not say. */
+  /** The origin of a role's key. Throws `cold_key` where the hot signer has no origins. */
   origin(role: KeyRole): KeyOrigin {
     const account = this.#accounts.get(role);
     if (account === undefined) {
@@ -99,7 +102,7 @@ export class ColdSigner implements Signer {
   }
 }
 
-/** Who can say where one key of a cold account comes from. Throws as `ColdSigner`. */
+/** The key holder of one key of a cold account, for signing requests. Throws as `ColdSigner`. */
 export function coldHolder(
   key: ColdKey,
   network: NetworkName,
@@ -127,7 +130,7 @@ function readAccount(key: ColdKey, network: NetworkName): BIP32Interface {
   return node;
 }
 
-/** Never says what it read: it might be a private key. */
+/** Parses an extended public key; its errors never quote the text, which might be a private key. */
 function readExtendedKey(text: string, network: NetworkName): BIP32Interface {
   const read = (name: NetworkName): BIP32Interface | undefined => {
     try {

@@ -5,7 +5,9 @@ import { type ChannelParams, channelFacts } from './params.ts';
 import { isSchnorrSignature, nodeIdBytes, type Signer } from './signer.ts';
 import { signatureBytes } from './spend.ts';
 
-/** What a state was paid for: signed by the maker with the state, and by the miner with its ack. */
+/**
+ * The evidence that a state pays for: signed by the maker with the state, and by the miner with its ack.
+ */
 export type StateCommitment = {
   /** The state's number, above 0, and its cumulative work in hashes. */
   readonly n: number;
@@ -16,14 +18,15 @@ export type StateCommitment = {
   readonly jobSetRoot: Uint8Array;
   /** The newest hash of the chain of faults both sides recorded; `EMPTY_FAULT_LOG` where there are none. */
   readonly faultLogHead: Uint8Array;
-  /** Seq of the miner's stream: every share before it was judged. */
+  /** Seq of the miner's stream up to which, exclusive, every share was judged. */
   readonly nextSeq: number;
 };
 
 /**
- * What both sign, 32 bytes: channel id, contract id, n (u64 little-endian), work (32 bytes big-endian), share
- * root, job set root, fault log head, next seq (u64 little-endian), tagged `sharestream/commitment/1`. Throws
- * `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of range.
+ * The hash that both sides sign, 32 bytes, over channel id, contract id, n (u64 little-endian), work (32
+ * bytes big-endian), share root, job set root, fault log head, next seq (u64 little-endian), tagged
+ * `sharestream/commitment/1`. Throws `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of
+ * range.
  */
 export function commitmentHash(params: ChannelParams, commitment: StateCommitment): Uint8Array {
   const { n, workHashes, shareRoot, jobSetRoot, faultLogHead, nextSeq } = commitment;
@@ -51,8 +54,8 @@ export function commitmentHash(params: ChannelParams, commitment: StateCommitmen
 }
 
 /**
- * BIP340 by the node key of either side, 64 bytes in hex; deterministic. Throws as `commitmentHash`, and
- * `bad_key_file` for a signer of neither side.
+ * Signs a commitment with the node key of either side: BIP340, 64 bytes in hex, deterministic. Throws as
+ * `commitmentHash`, and `bad_key_file` for a signer of neither side.
  */
 export function signCommitment(params: ChannelParams, commitment: StateCommitment, signer: Signer): string {
   const digest = commitmentHash(params, commitment);
@@ -63,7 +66,10 @@ export function signCommitment(params: ChannelParams, commitment: StateCommitmen
   return toHex(signer.signSchnorr('node', digest));
 }
 
-/** Throws `bad_signature` unless this side signed exactly this commitment; as `commitmentHash`. */
+/**
+ * Checks a commitment's signature. Throws `bad_signature` unless this side signed exactly this commitment;
+ * else as `commitmentHash`.
+ */
 export function verifyCommitment(
   params: ChannelParams,
   commitment: StateCommitment,

@@ -2,13 +2,13 @@ import { closeSync, constants, fsyncSync, openSync, renameSync, writeSync } from
 import { open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** What has been done when a process might die. */
+/** A step of replacing a file, named by what is done after it. */
 export type ReplaceStep = 'opened' | 'written' | 'synced' | 'renamed' | 'durable';
 
 /**
- * Replaces a file, readable by its owner alone, so that after any crash it holds the old text or the new:
- * a file beside it, fsync, rename, fsync of the directory. Throws what the file system throws.
- * @param onStep told after each step; for tests that stop there
+ * Replaces a file, readable by its owner alone, so that after any crash it holds the old text or the new: a
+ * file beside it, fsync, rename, fsync of the directory. Throws what the file system throws.
+ * @param onStep called after each step, for tests that stop there
  */
 export function replaceFile(
   path: string,
@@ -38,10 +38,7 @@ export function replaceFile(
   onStep('durable');
 }
 
-/**
- * The same without holding up the program: for what nobody waits for. Not for two writers of one path at a
- * time.
- */
+/** `replaceFile` without blocking the event loop. A path must not have two writers at a time. */
 export async function replaceFileAsync(path: string, text: string): Promise<void> {
   const beside = `${path}.tmp`;
   const file = await open(beside, 'w', 0o600);

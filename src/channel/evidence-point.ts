@@ -6,40 +6,40 @@ import { ShareTree } from './share-tree.ts';
 
 const JOB_SET_TAG = 'sharestream/job-set/1';
 
-/** The job set of no work, 32 bytes. */
+/** The job set root before any work, 32 bytes. */
 export const EMPTY_JOB_SET: Uint8Array = taggedHash(JOB_SET_TAG, new Uint8Array(0));
 
 /** The head of a fault log without entries, 32 bytes. */
 export const EMPTY_FAULT_LOG: Uint8Array = taggedHash('sharestream/fault-log/1', new Uint8Array(0));
 
-/** What a job set commits to of a job, 32 bytes: its one spelling. */
+/** The leaf of a job in a job set, 32 bytes. */
 export function jobLeaf(job: JobRecord): Uint8Array {
   return taggedHash('sharestream/job/1', new TextEncoder().encode(jobDocument(job)));
 }
 
 /**
- * All that was credited up to some share of a stream, in a few hashes: what the next commitment builds on,
- * so that none of it has to be read again.
+ * A digest of everything credited up to some share of a stream. The next commitment builds on it without
+ * reading the shares again.
  */
 export type EvidencePoint = {
   /** Seq of the miner's stream: every share before it was judged, and is in the tree if it was credited. */
   readonly nextSeq: number;
-  /** The work of the shares in the tree; a state pays at most the contract's total of it. */
+  /** Work of the shares in the tree, hashes; a state pays at most the contract's total of it. */
   readonly workHashes: bigint;
-  /** Of the hashes of all credited shares, in order. */
+  /** Tree over the hashes of all credited shares, in order. */
   readonly tree: ShareTree;
   /** See `EvidenceSegment.end`. */
   readonly jobSetRoot: Uint8Array;
 };
 
-/** Before any work. */
+/** The evidence point before any work. */
 export function noEvidence(): EvidencePoint {
   return { nextSeq: 0, workHashes: 0n, tree: new ShareTree(), jobSetRoot: EMPTY_JOB_SET };
 }
 
 /**
- * From one commitment to the next. Keeps one hash for each job of the segment, whatever the length of the
- * contract.
+ * The evidence from one commitment to the next. Keeps one hash for each job of the segment, whatever the
+ * length of the contract.
  */
 export class EvidenceSegment {
   readonly #base: EvidencePoint;
@@ -54,24 +54,27 @@ export class EvidenceSegment {
     this.#workHashes = base.workHashes;
   }
 
-  /** Of all credited shares so far, the base's too. */
+  /** Work of all credited shares so far in hashes, those before the segment included. */
   get workHashes(): bigint {
     return this.#workHashes;
   }
 
-  /** True until `addJob`: a job comes before the first of its shares in the segment. */
+  /** True until `addJob` was called with this job, which comes before its first share in the segment. */
   lacksJob(jobId: number): boolean {
     return !this.#jobs.has(jobId);
   }
 
-  /** @param leaf of `jobLeaf` */
+  /**
+   * Adds a job to the segment.
+   * @param leaf of `jobLeaf`
+   */
   addJob(jobId: number, leaf: Uint8Array): void {
     assert(!this.#jobs.has(jobId), 'segment_job_twice');
     this.#jobs.add(jobId);
     this.#jobTree.append(leaf);
   }
 
-  /** The next credited share. Throws `malformed` for a hash of another size than 32 bytes. */
+  /** Appends a credited share. Throws `malformed` for a hash that is not 32 bytes. */
   credit(jobId: number, hash: Uint8Array, workHashes: bigint): void {
     assert(this.#jobs.has(jobId), 'segment_job_before_share');
     this.#tree.append(hash);
@@ -79,9 +82,9 @@ export class EvidenceSegment {
   }
 
   /**
-   * The point at the end of the segment. Its job set root is the tagged hash of the root before it and of the
-   * tree of the segment's job leaves, in the order in which credited shares first used them: a chain, so that
-   * a job used in two segments is in both, and nothing before the segment has to be known.
+   * The point at the end of the segment. Its job set root is the tagged hash of the root before it and of
+   * the tree of the segment's job leaves, in the order in which credited shares first used them: a chain,
+   * so that a job used in two segments is in both, and nothing before the segment has to be known.
    */
   end(nextSeq: number): EvidencePoint {
     assert(nextSeq >= this.#base.nextSeq, 'segment_goes_forward');

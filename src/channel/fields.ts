@@ -2,15 +2,17 @@ import { fromHex, isHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 
+/** True for a txid as displayed: 64 lower-case hex digits. */
 export function isTxid(value: unknown): value is string {
   return isHex(value, 32) && value === value.toLowerCase();
 }
 
+/** True for an output index: an integer of 32 bits. */
 export function isVout(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 }
 
-/** An object with exactly these fields, and of the optional ones any. Throws `protocol`. */
+/** Reads an object that has exactly these fields, and any of the optional ones. Throws `protocol`. */
 export function readRecord(
   value: unknown,
   name: string,
@@ -30,7 +32,7 @@ export function readRecord(
 }
 
 /**
- * Lower-case hex of `size` bytes; without a size at most 10000 bytes, the longest script. Throws
+ * Reads lower-case hex of `size` bytes; without a size at most 10000 bytes, the longest script. Throws
  * `protocol`.
  */
 export function readHex(value: unknown, name: string, size?: number): Uint8Array {

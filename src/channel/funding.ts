@@ -30,21 +30,23 @@ import {
 } from './sizes.ts';
 
 /**
- * A coin of the P2WPKH script of a key. Who names it is believed only after the chain was asked: value and
- * script of the outpoint must be these (`fundingInputScript`), else the funding can never confirm.
+ * A coin of the P2WPKH script of a key. A peer's coin must be checked on the chain: outpoint value and
+ * script (`fundingInputScript`) must be these, else the funding can never confirm.
  */
 export type FundingInput = {
   readonly txid: string;
   readonly vout: number;
   readonly valueSat: bigint;
-  /** Compressed, 66 lower-case hex digits. */
+  /** Compressed public key, 66 lower-case hex digits. */
   readonly publicKeyHex: string;
 };
 
+/** The coins that one side brings to a funding, and the output script of its change. */
 export type FundingSide = { readonly inputs: readonly FundingInput[]; readonly changeScript: Uint8Array };
 
 export type FundingRole = 'maker' | 'miner';
 
+/** The input of `buildFunding`: terms, keys, both sides' coins and the fee rate. */
 export type FundingRequest = {
   readonly terms: ContractTerms;
   readonly keys: ChannelKeys;
@@ -54,21 +56,21 @@ export type FundingRequest = {
 };
 
 /**
- * The funding both sides work out alone and alike: the txid is fixed before anything is signed (segwit
- * inputs only).
+ * The funding transaction F that both sides compute alike. All inputs are segwit, so the txid is fixed
+ * before anything is signed.
  */
 export type Funding = {
-  /** Unsigned. */
+  /** Unsigned transaction. */
   readonly hex: string;
   readonly txid: string;
   readonly vout: number;
-  /** The output of the seal, where the terms have one. */
+  /** Index of the seal's output, where the terms have a seal. */
   readonly sealVout?: number;
   readonly capacitySat: bigint;
   readonly feeSat: bigint;
-  /** 0 where a side has no change output. */
+  /** Value of each side's change output; 0 where it has none. */
   readonly changeSat: Readonly<Record<FundingRole, bigint>>;
-  /** In the order of the transaction. */
+  /** Inputs in the order of the transaction. */
   readonly inputs: readonly (FundingInput & { readonly role: FundingRole })[];
 };
 
@@ -78,10 +80,10 @@ export function fundingInputScript(input: FundingInput): string {
 }
 
 /**
- * Builds F, version 2: inputs by (txid, vout), outputs by (value, script) as BIP69. Each side pays for its
- * own inputs and change, the miner also for the seal, the maker for the rest; change below dust goes to the
- * fee. Throws `insufficient_funds` (meta: role, missingSat), `bad_funding`, `bad_terms`, `bad_amount` (fee
- * rate).
+ * Builds the funding F, version 2: inputs by (txid, vout), outputs by (value, script) as BIP69. Each side
+ * pays for its own inputs and change, the miner also for the seal, the maker for the rest; change below
+ * dust goes to the fee. Throws `insufficient_funds` (meta: role, missingSat), `bad_funding`, `bad_terms`,
+ * `bad_amount` (fee rate).
  */
 export function buildFunding(request: FundingRequest): Funding {
   checkFeeRate(request.feeRateSatPerKvb);
@@ -120,7 +122,7 @@ export function buildFunding(request: FundingRequest): Funding {
   };
 }
 
-/** The change of both sides: what their coins hold beyond contribution and fee. */
+/** The change of both sides: the value of their coins above contribution and fee. */
 function changesOf(
   request: FundingRequest,
   channelOutput: Uint8Array,
@@ -165,7 +167,10 @@ function compare<T extends string | bigint>(a: T, b: T): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Throws `bad_funding` for inputs no side may bring, `bad_terms` for a change script of another kind. */
+/**
+ * Checks a side's coins and change. Throws `bad_funding` for inputs that may not be used, `bad_terms` for a
+ * change script of another kind.
+ */
 export function checkFundingSide(side: FundingSide): void {
   checkPayoutScript(side.changeScript, 'a change script');
   if (side.inputs.length < 1 || side.inputs.length > LIMITS.fundingInputs) {
@@ -225,7 +230,7 @@ function indexesOf(funding: Funding, role: FundingRole): number[] {
 
 /**
  * Signs the inputs of one side with the `wallet` key: signatures (64 bytes in hex) in the order of the
- * transaction. Never signs an input the other side named. Throws `bad_funding` for an own input of another
+ * transaction. Never signs an input of the other side. Throws `bad_funding` for an own input of another
  * key.
  */
 export function signFundingInputs(funding: Funding, role: FundingRole, signer: Signer): string[] {
@@ -240,8 +245,8 @@ export function signFundingInputs(funding: Funding, role: FundingRole, signer: S
 }
 
 /**
- * Throws `bad_signature` unless there is one valid signature for each input of the side, in the order of
- * the transaction.
+ * Checks the signatures of one side. Throws `bad_signature` unless there is one valid signature for each of
+ * its inputs, in the order of the transaction.
  */
 export function verifyFundingSignatures(
   funding: Funding,
@@ -287,6 +292,7 @@ export function finalizeFunding(
   return { hex: transaction.toHex(), txid: funding.txid, vsize: transaction.virtualSize() };
 }
 
+/** One side of a funding as JSON, in one spelling. */
 export function fundingSideToJson(side: FundingSide): { readonly [key: string]: Json } {
   return {
     inputs: side.inputs.map((input) => ({
@@ -299,7 +305,10 @@ export function fundingSideToJson(side: FundingSide): { readonly [key: string]: 
   };
 }
 
-/** Throws `protocol` for the shape, `bad_funding` and `bad_terms` for the content. */
+/**
+ * Parses one side of a funding. Throws `protocol` for the shape, `bad_funding` and `bad_terms` for the
+ * content.
+ */
 export function parseFundingSide(value: unknown): FundingSide {
   const record = readRecord(value, 'funding side', ['inputs', 'change_script']);
   const inputs = record['inputs'];

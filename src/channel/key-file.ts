@@ -6,26 +6,28 @@ import { writePrivateFile } from '../base/private-file.ts';
 import { entropyOfMnemonic, mnemonicOfEntropy, seedOfMnemonic } from './mnemonic.ts';
 
 const SEED_BYTES = 32;
-/** Twenty-four words of at most eight letters, with what stands between and behind them. */
+/** Most bytes of a key file: 24 words of at most eight letters, each with a separator or newline. */
 const FILE_BYTES = 24 * (8 + 1);
 
-/** What a key file holds: 64 hex digits, or the words of a mnemonic (BIP39, English, no passphrase). */
+/** The content of a key file: 64 hex digits, or the words of a mnemonic (BIP39, English, no passphrase). */
 export type KeyFile = {
   readonly kind: 'raw' | 'mnemonic';
-  /** As it stands in the file, without the newline. Secret. */
+  /** The text of the file without the newline. Secret. */
   readonly text: string;
-  /** 32 bytes of a raw seed, 64 of a mnemonic. Secret. */
+  /** The seed: 32 bytes of a raw one, 64 of a mnemonic. Secret. */
   readonly seed: Uint8Array;
 };
 
-/** A key file readable by its owner alone; a newline at its end is allowed. Throws `bad_key_file`. */
+/**
+ * Reads a key file, which only its owner may read; a newline at its end is allowed. Throws `bad_key_file`.
+ */
 export function loadKeyFile(path: string): KeyFile {
   const found = readKeyFile(path);
   if (found === undefined) throw new CodedError('bad_key_file', `${path} does not exist`);
   return found;
 }
 
-/** The seed of a key file. Throws `bad_key_file`. */
+/** Reads the seed of a key file. Throws `bad_key_file`. */
 export function loadSeed(path: string): Uint8Array {
   return loadKeyFile(path).seed;
 }
@@ -41,8 +43,8 @@ export function createMnemonicFile(path: string, random: Random): Uint8Array {
 }
 
 /**
- * As `loadSeed`, but makes the file when there is none: never over an existing one, and on disk before the
- * seed is used. Throws `bad_key_file`.
+ * Loads a seed as `loadSeed`, or makes the file where there is none: never over an existing one, and on
+ * disk before the seed is used. Throws `bad_key_file`.
  */
 export function loadOrCreateSeed(path: string, random: Random): Uint8Array {
   const known = readKeyFile(path);
@@ -89,7 +91,7 @@ function readKeyFile(path: string): KeyFile | undefined {
   }
 }
 
-/** Throws `bad_key_file`, never with what it read. */
+/** Parses the text of a key file. Throws `bad_key_file`, whose message never quotes the text. */
 function parseKeyText(content: string, path: string): KeyFile {
   const text = content.endsWith('\n') ? content.slice(0, -1) : content;
   if (isHex(text, SEED_BYTES)) return { kind: 'raw', text, seed: fromHex(text) };

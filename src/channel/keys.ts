@@ -7,6 +7,7 @@ import { readHex, readRecord } from './fields.ts';
 import { type ChannelKeys, checkChannelKeys } from './scripts.ts';
 import type { KeyRole, Signer } from './signer.ts';
 
+/** A side of a channel. */
 export type ChannelRole = 'miner' | 'maker';
 
 type KeyName = keyof ChannelKeys;
@@ -46,8 +47,9 @@ function keyNames(terms: ContractTerms): KeyName[] {
 type MinerKeyName = Extract<KeyName, `miner${string}`>;
 type MakerKeyName = Extract<KeyName, `maker${string}`>;
 
-/** One side's part of the keys of a channel. */
+/** The miner's keys of a channel. */
 export type MinerKeys = Pick<ChannelKeys, MinerKeyName>;
+/** The maker's keys of a channel. */
 export type MakerKeys = Pick<ChannelKeys, MakerKeyName>;
 
 /** The keys the miner brings to a channel of these terms. @param signer that of the channel's index */
@@ -69,15 +71,15 @@ function keysOfSide(
   return Object.fromEntries(names.map((name) => [name, signer.publicKey(KEYS[name].role)]));
 }
 
-/** `A_b` of the terms, where they have one. */
+/** The auditor's public key `A_b`, 33 bytes; undefined for terms without an auditor. */
 export function auditorKeyOf(terms: ContractTerms): Uint8Array | undefined {
   const bonds = bondsOf(terms);
   return bonds.bondMode === 'auditor' ? fromHex(bonds.auditorKeyHex, 33) : undefined;
 }
 
 /**
- * Throws `bad_terms` unless there are exactly the keys that the terms ask for, all valid and different, the
- * auditor's among them.
+ * Checks the keys of a channel against its terms. Throws `bad_terms` unless they are exactly those that the
+ * terms ask for, all valid and different, the auditor's among them.
  */
 export function checkKeysForTerms(keys: ChannelKeys, terms: ContractTerms): void {
   const wanted = new Set<string>(keyNames(terms));
@@ -92,6 +94,7 @@ export function checkKeysForTerms(keys: ChannelKeys, terms: ContractTerms): void
   checkChannelKeys(keys, auditor === undefined ? [] : [auditor]);
 }
 
+/** The keys of a channel as JSON, in one spelling. */
 export function channelKeysToJson(keys: ChannelKeys): { readonly [key: string]: Json } {
   const entries = NAMES.flatMap((name) => {
     const key = keys[name];
@@ -101,8 +104,8 @@ export function channelKeysToJson(keys: ChannelKeys): { readonly [key: string]: 
 }
 
 /**
- * Throws `protocol` for the shape, `bad_terms` unless the keys are valid and differ. Whether they are those
- * the terms need: `checkKeysForTerms`.
+ * Parses the keys of a channel. Throws `protocol` for the shape, `bad_terms` unless the keys are valid and
+ * differ; `checkKeysForTerms` checks that they are those of the terms.
  */
 export function parseChannelKeys(value: unknown): ChannelKeys {
   const fields = BASE.map((name) => KEYS[name].field);

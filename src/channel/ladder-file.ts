@@ -12,23 +12,23 @@ import type { Signer } from './signer.ts';
 import type { SignedTransaction } from './spend.ts';
 import { type SignedState, signAndFinalizeState } from './states.ts';
 
-/** A close of the channel that is complete: whoever has it can broadcast it. */
+/** A complete close of the channel at one fee rate: anyone who has it can broadcast it. */
 export type LadderRung = SignedTransaction & { readonly satPerKvb: number };
 
 /**
- * All that a closer needs who has neither ledger nor keys: the newest state of one channel as transactions,
- * what they spend, and by when. Whoever reads it can close the channel, and can take nothing.
+ * The newest state of one channel as transactions, with what they spend and by when: enough to close the
+ * channel without ledger or keys, and of no use to steal from it.
  */
 export type Ladder = {
   readonly network: NetworkName;
-  /** Both 64 hex digits. */
+  /** Contract id and channel id, 64 hex digits each. */
   readonly contractId: string;
   readonly channelId: string;
-  /** The state: its number, cumulative work in hashes, cumulative pay. */
+  /** The state: number, cumulative work in hashes, cumulative pay in sats. */
   readonly n: number;
   readonly workHashes: bigint;
   readonly paidSat: bigint;
-  /** What the state is worth to the miner before the fee: what a close saves. */
+  /** The miner's part of the state in sats, before the fee. */
   readonly minerSat: bigint;
   readonly funding: {
     readonly txid: string;
@@ -37,13 +37,15 @@ export type Ladder = {
     /** The output script, P2WSH. */
     readonly script: Uint8Array;
   };
-  /** Heights from which the other side is asked, a rung is broadcast, every fee is right, all is lost. */
+  /**
+   * Block heights of the steps of a close: ask the other side, broadcast a rung, accept any fee, expiry.
+   */
   readonly deadlines: Deadlines;
-  /** This side closes alone already: a rung may be broadcast at once. */
+  /** True once this side closes without the other: a rung may be broadcast at once. */
   readonly isClosing: boolean;
-  /** Lowest fee first. */
+  /** Complete closes, lowest fee first. */
   readonly rungs: readonly LadderRung[];
-  /** Wall time, ms. */
+  /** Wall time in ms. */
   readonly writtenAtMs: number;
 };
 
@@ -54,7 +56,7 @@ type Deadlines = {
   readonly expiryHeight: number;
 };
 
-/** Blocks before the expiry. */
+/** Blocks before the expiry at which each step of a close begins. */
 export type LadderMargins = {
   readonly askBlocks: number;
   readonly broadcastBlocks: number;
@@ -64,12 +66,12 @@ export type LadderMargins = {
 const FORMAT = 'sharestream-ladder';
 const VERSION = 1;
 const MAX_RUNGS = 8;
-/** Eight rungs of 300 virtual bytes in hex are under 8 kB. */
+/** Longest text of a ladder file: eight rungs of 300 virtual bytes in hex are under 8 kB. */
 export const MAX_LADDER_CHARS = 64 * 1024;
 
 /**
- * The ladder of a verified state: every rung signed as the miner. Throws `bad_signature` for a state whose
- * signatures do not verify, `bad_key_file` for another signer.
+ * Makes the ladder of a state: every rung verified and signed as the miner. Throws `bad_signature` for a
+ * state whose signatures do not verify, `bad_key_file` for another signer.
  */
 export function makeLadder(
   params: ChannelParams,
@@ -144,17 +146,16 @@ function checksumOf(body: { readonly [key: string]: Json }): string {
   return toHex(taggedHash('sharestream/ladder/1', new TextEncoder().encode(canonicalJson(body))));
 }
 
-/** The text of a ladder file: one line of JSON with a checksum over the canonical rest. */
+/** Prints a ladder file: one line of JSON with a checksum over the canonical rest. */
 export function printLadder(ladder: Ladder): string {
   const body = bodyOf(ladder);
   return `${JSON.stringify({ ...body, checksum: checksumOf(body) })}\n`;
 }
 
 /**
- * The ladder of a file. Nothing of it is believed that does not hold together: checksum, shape, and that each
- * rung spends the funding, pays the fee it says, and carries the script that the funding is locked by. Throws
- * `bad_ladder`, with `meta.type` `torn` for what is no whole file, `version` for one of a later program,
- * `content` for the rest.
+ * Parses and checks a ladder file: checksum, shape, and that each rung spends the funding, pays the fee it
+ * says, and carries the script that the funding is locked by. Throws `bad_ladder`, with `meta.type` `torn`
+ * for an incomplete file, `version` for one of a later program, `content` for the rest.
  */
 export function parseLadder(text: string): Ladder {
   if (text.length > MAX_LADDER_CHARS) return refuse('torn', 'the file is too large');

@@ -11,10 +11,11 @@ import type { ContractTerms } from '../contract/terms.ts';
 export type LifecycleRole = 'miner' | 'maker';
 
 /**
- * `proposed` once both have signed the terms, `opening` while the funding is agreed, `funding` until it is
- * deep enough, `open` while states are signed, `closing` once a transaction that ends the channel is signed,
- * `closed` when that is deep; `failed` where there never was a channel. A contract without a channel goes
- * from `proposed` to `open` and `closed`. `PROTOCOL.md` has the table of all events.
+ * The statuses of a contract. `proposed` once both have signed the terms, `opening` while the funding is
+ * agreed, `funding` until it is deep enough, `open` while states are signed, `closing` once a transaction
+ * that ends the channel is signed, `closed` when that is deep; `failed` where there never was a channel. A
+ * contract without a channel goes from `proposed` to `open` and `closed`. `PROTOCOL.md` has the table of
+ * all events.
  */
 export const LIFECYCLE_STATUSES = [
   'proposed',
@@ -28,47 +29,53 @@ export const LIFECYCLE_STATUSES = [
 export type LifecycleStatus = (typeof LIFECYCLE_STATUSES)[number];
 
 /**
- * Why there are no new obligations. `suspended`: our own fault (a disk, a lock, a node), until it has passed.
- * `broken`: signed proof against the other side, for good. Neither ever stops a close.
+ * A reason to take on no new obligations. `suspended`: our own fault (a disk, a lock, a node), until it has
+ * passed. `broken`: signed proof against the other side, for good. Neither ever stops a close.
  */
 export type Fault = { readonly type: 'suspended' | 'broken'; readonly code: string };
 
-/** True of a fault that is over once a block comes; it hinders no disk, and gives way to one that does. */
+/**
+ * True for a fault that ends with the next block. It does not stop writes, and gives way to a fault that
+ * does.
+ */
 export function isStall(fault: Fault | undefined): boolean {
   return fault?.type === 'suspended' && fault.code === 'chain_stalled';
 }
 
-/** The transaction that ends the channel, as far as this side has it. */
+/** The transaction that ends the channel, as far as this side has signatures for it. */
 export type CloseRecord = {
   readonly kind: PendingClose['kind'];
-  /** Signed and complete, hex; undefined while the other side's signature is missing. */
+  /** The complete transaction in hex; undefined while the other side's signature is missing. */
   readonly transactionHex: string | undefined;
   readonly feeSat: bigint;
-  /** The state it pays; no later one may count as paid. Undefined for a refund. */
+  /** Number of the state that it pays; undefined for a refund. No later state may count as paid. */
   readonly n?: number;
-  /** Most virtual bytes; 0 while it is not complete. */
+  /** Upper bound of its virtual bytes; 0 while it is not complete. */
   readonly vsize: number;
 };
 
-/** The connection to the other side, from its reestablish on. */
+/** The state of a connection to the other side, from its reestablish on. */
 export type LinkState = {
-  /** The other side said that it sees the funding. */
+  /** True once the other side said that it sees the funding at the agreed depth. */
   readonly isPeerReady: boolean;
-  /** We said so, and (miner) were answered. */
+  /** The own `channel.ready`: sent, and (miner) answered. */
   readonly ready: 'unsent' | 'sent' | 'answered';
-  /** Miner: the maker has judged all evidence. */
+  /** Miner: true once the maker has judged all evidence. */
   readonly isDrained: boolean;
-  /** Miner: the common close was asked for, once on each connection. */
+  /** Miner: true once the cooperative close was asked for, which happens once per connection. */
   readonly isCloseAsked: boolean;
-  /** Miner: evidence leaves. */
+  /** Miner: true while evidence is sent. */
   readonly isFeeding: boolean;
-  /** Maker: the state that is on its way to the miner. */
+  /** Maker: number of the state that was sent and is not acked. */
   readonly offeredN: number | undefined;
-  /** Maker: the state whose claim of the seal was asked for; refused ones are not asked for again. */
+  /**
+   * Maker: number of the state whose claim of the seal was asked for; refused ones are not asked for again.
+   */
   readonly claimAskedN: number | undefined;
   readonly isClaimRefused: boolean;
 };
 
+/** The state of a connection just reestablished. */
 export const NEW_LINK: LinkState = {
   isPeerReady: false,
   ready: 'unsent',
@@ -83,40 +90,42 @@ export const NEW_LINK: LinkState = {
 /** A contract and its channel as one side sees them. A value: every change makes a new one. */
 export type LifecycleState = {
   readonly status: LifecycleStatus;
-  /** Why it failed or ends; empty otherwise. */
+  /** The reason of a failure or of the end; empty otherwise. */
   readonly reason: string;
   readonly fault: Fault | undefined;
   readonly stream: StreamState;
   readonly watch: WatchState;
   readonly close: CloseRecord | undefined;
-  /** Of the newest tip that was looked at. */
+  /** Height of the newest tip seen; undefined before the first. */
   readonly tipHeight: number | undefined;
-  /** Miner: the tip at which the common close was first asked for. */
+  /** Miner: tip height at which the cooperative close was first asked for. */
   readonly askedHeight: number | undefined;
-  /** All work so far, as the `work` event says it; credited once the stream is open. */
+  /** All work so far in hashes, from the `work` event; credited once the stream is open. */
   readonly workHashes: bigint;
   readonly isRefusedTooMuch: boolean;
-  /** Maker: the newest state that the miner has on disk; -1 before. */
+  /** Maker: number of the newest state that the miner has on disk; -1 before. */
   readonly ackedN: number;
-  /** Maker: the state that is being signed and stored. */
+  /** Maker: number of the state that is being signed and stored. */
   readonly signingN: number | undefined;
-  /** Maker: the newest claim of the seal; undefined where there is none. */
+  /** Maker: number of the newest claim of the seal; undefined where there is none. */
   readonly claimedN: number | undefined;
-  /** Maker: the seal was spent by another; nothing more is claimed, nor paid. */
+  /** Maker: true once another transaction spent the seal; nothing more is claimed or paid. */
   readonly isSealLost: boolean;
   readonly link: LinkState | undefined;
 };
 
+/** The fixed inputs of a contract's state machine. */
 export type LifecycleOptions = {
   readonly role: LifecycleRole;
   readonly terms: ContractTerms;
   readonly margins: CloseMargins;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
-  /** False: work is metered and nobody pays; there is no channel. */
+  /** False for a contract without a channel: work is metered and not paid. */
   readonly hasChannel: boolean;
 };
 
+/** An event of a contract's state machine. */
 export type LifecycleEvent =
   /** Both have signed the terms, and they are stored. */
   | { readonly type: 'contract_signed' }
@@ -124,7 +133,7 @@ export type LifecycleEvent =
   | ({ readonly type: 'opening_agreed' } & StatePoint)
   /** The funding is signed and stored; the chain may have shown it before. */
   | { readonly type: 'funding_signed' }
-  /** The own side gives up what was never signed. */
+  /** This side gives up an opening that was never signed. */
   | { readonly type: 'opening_given_up'; readonly reason: string }
   | { readonly type: 'connected' }
   | { readonly type: 'disconnected' }
@@ -132,13 +141,16 @@ export type LifecycleEvent =
   | { readonly type: 'peer_ready' }
   /** Miner: our `ready` was answered. */
   | { readonly type: 'ready_answered' }
-  /** A tip, and what the node shows at it; the same tip any number of times. */
+  /** A tip, and the channel as the node shows it there; the same tip may come again. */
   | { readonly type: 'tip'; readonly height: number; readonly view: ChannelView }
-  /** Somebody wants the channel closed without the other side. */
+  /** A person or program asks for a close without the other side. */
   | { readonly type: 'close_alone'; readonly height: number; readonly view: ChannelView }
-  /** All verified and durable work so far. Maker: what was credited. Miner: the own, less the refused. */
+  /**
+   * All verified and durable work so far in hashes. Maker: the credited work. Miner: its own, less the
+   * refused.
+   */
   | { readonly type: 'work'; readonly workHashes: bigint; readonly isRefusedTooMuch: boolean }
-  /** Miner: the maker has judged all evidence, or there is more. */
+  /** Miner: whether the maker has judged all evidence. */
   | { readonly type: 'evidence'; readonly isDrained: boolean }
   /** A state passed all checks, and is stored with this event. */
   | ({ readonly type: 'state_stored' } & StatePoint)
@@ -148,43 +160,45 @@ export type LifecycleEvent =
   | { readonly type: 'claim_stored'; readonly n: number }
   | { readonly type: 'claim_refused' }
   | { readonly type: 'seal_lost' }
-  /** Either side, or a person, wants the end. */
+  /** Either side, or a person, asks for the end of the contract. */
   | { readonly type: 'close_requested' }
-  /** The own signature of the common close by state n is about to leave. */
+  /** This side's signature of the cooperative close by state n is about to be sent. */
   | { readonly type: 'close_signed'; readonly n: number; readonly feeSat: bigint }
-  /** A complete transaction that ends the channel; before it is broadcast. */
+  /** A transaction that ends the channel is complete; comes before its broadcast. */
   | { readonly type: 'close_built'; readonly close: CloseRecord & { readonly transactionHex: string } }
   | { readonly type: 'suspended'; readonly code: string }
-  /** What suspended it has passed: whatever it was, or only a fault of this code. */
+  /** The cause of a suspension has passed: any, or only a fault of this code. */
   | { readonly type: 'resumed'; readonly code?: string }
   /** Signed proof against the other side, stored with this event. */
   | { readonly type: 'broken'; readonly code: string }
   | { readonly type: 'tick' };
 
+/** An effect that the state machine asks its caller to perform, in this order. */
 export type LifecycleEffect =
-  /** Store what changed before anything that follows; what the chain is due does not wait for it. */
+  /** Store the change before the effects that follow; effects on the chain do not wait for it. */
   | { readonly type: 'persist' }
   | StreamEffect
   | Exclude<WatchEffect, { readonly type: 'status' | 'funded' | 'refuse_steps' }>
-  /** Tell the other side that the funding is deep. */
+  /** Tell the other side that the funding has the agreed depth. */
   | { readonly type: 'send_ready' }
-  /** Miner: evidence may leave from here on. */
+  /** Miner: begin to send evidence. */
   | { readonly type: 'start_feed' }
   /** Maker: ask for the seal's claim of this state, before it is paid. */
   | { readonly type: 'ask_claim'; readonly n: number }
   /** Maker: sign the state and store it. */
   | { readonly type: 'sign_state'; readonly n: number }
-  /** Maker: send the newest state, which is stored. */
+  /** Maker: send the newest state, which is on disk. */
   | { readonly type: 'offer_state'; readonly n: number }
-  /** Miner: close together with the maker. */
+  /** Miner: begin the cooperative close with the maker. */
   | { readonly type: 'ask_close' };
 
+/** The result of one step: the new state, and what to do. */
 export type LifecycleTransition = {
   readonly state: LifecycleState;
   readonly effects: readonly LifecycleEffect[];
 };
 
-/** Before the terms are signed. */
+/** The state before the terms are signed. */
 export const UNSIGNED: LifecycleState = {
   status: 'proposed',
   reason: '',
@@ -206,7 +220,7 @@ export const UNSIGNED: LifecycleState = {
 const ANYWHERE = LIFECYCLE_STATUSES;
 const CHANNEL: readonly LifecycleStatus[] = ['opening', 'funding', 'open', 'closing', 'closed'];
 
-/** Where each event may come; elsewhere it is refused with `wrong_status`. */
+/** The statuses in which each event is accepted; in others it is refused with `wrong_status`. */
 export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly LifecycleStatus[]>> = {
   contract_signed: ['proposed'],
   opening_agreed: ['proposed'],

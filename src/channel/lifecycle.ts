@@ -31,13 +31,14 @@ import {
   UNSIGNED,
 } from './lifecycle-state.ts';
 
-/** What the record says of each kind of close. */
+/** The `reason` that a record has for each kind of close. */
 const REASONS = { together: 'cooperative', state: 'alone', refund: 'refund' } as const;
 
 type Draft = { state: LifecycleState; readonly effects: LifecycleEffect[] };
 
 /**
- * One step of a contract's life; pure. Throws `wrong_status` for an event that cannot come where it stands.
+ * One step of a contract's state machine; pure. Throws `wrong_status` for an event that its status does not
+ * accept.
  * @param nowMs monotonic time
  */
 export function transition(
@@ -57,7 +58,7 @@ export function transition(
   return draft;
 }
 
-/** What a side knows when it starts, of a contract with this record; as if it had seen it all. */
+/** The state of a contract restored from its record at the start of the program. */
 export function restoreLifecycle(
   options: LifecycleOptions,
   stored: Pick<
@@ -85,7 +86,7 @@ export function restoreLifecycle(
   return draft.state;
 }
 
-/** What an event says, before any consequence. */
+/** Applies an event to the state, before any consequence. */
 function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEvent, nowMs: number): Draft {
   switch (event.type) {
     case 'contract_signed':
@@ -142,7 +143,7 @@ function set(draft: Draft, change: Partial<LifecycleState>): Draft {
   return draft;
 }
 
-/** Of a connection that has ended nothing is kept. */
+/** Changes the state of the connection, if there is one. */
 function setLink(draft: Draft, change: Partial<LinkState>): Draft {
   const { link } = draft.state;
   return link === undefined ? draft : set(draft, { link: { ...link, ...change } });
@@ -165,7 +166,7 @@ function onFault(
   return set(draft, { fault: isKept ? fault : { type, code }, signingN: undefined });
 }
 
-/** A transaction of the own that ends the channel, or the half of one that both sign. */
+/** Records a close of this side, complete or with one signature missing. */
 function onClose(
   draft: Draft,
   event: Extract<LifecycleEvent, { readonly type: 'close_signed' | 'close_built' }>,
@@ -184,7 +185,7 @@ function onClose(
   return set(draft, { status: 'closing', reason: REASONS.together, close: half });
 }
 
-/** The contract's sub-machine. */
+/** Passes an event to the machine of the stream. */
 function onStream(options: LifecycleOptions, draft: Draft, event: StreamEvent, nowMs: number): Draft {
   const { terms, role, unpaidTimeoutMs } = options;
   const wanted = { terms, role, ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }) };
@@ -196,7 +197,7 @@ function onStream(options: LifecycleOptions, draft: Draft, event: StreamEvent, n
   return state.opened && !wasOpened ? creditWork(options, draft, nowMs) : draft;
 }
 
-/** Work and its pay. */
+/** Events about work and states. */
 function onWork(
   options: LifecycleOptions,
   draft: Draft,
@@ -232,13 +233,13 @@ function onWork(
   }
 }
 
-/** A state is acked only where the close that is stored pays it. Throws `wrong_status`. */
+/** Throws `wrong_status` for an ack of a state that the stored close does not pay. */
 function assertPaidBy(close: CloseRecord | undefined, n: number): void {
   if (close?.n === undefined || n <= close.n) return;
   throw new CodedError('wrong_status', `the close is by state ${close.n}; state ${n} comes too late`);
 }
 
-/** What was delivered counts once the stream is open, whenever it came. */
+/** Credits all work reported so far, once the stream is open. */
 function creditWork(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
   if (!draft.state.stream.opened) return draft;
   const { workHashes, isRefusedTooMuch } = draft.state;
@@ -248,7 +249,7 @@ function creditWork(options: LifecycleOptions, draft: Draft, nowMs: number): Dra
   return onStream(options, draft, { type: 'work_verified', workHashes }, nowMs);
 }
 
-/** The chain's sub-machine. It is asked in every status in which there is, or may be, a channel. */
+/** Passes a view of the chain to its machine, in every status in which there is, or may be, a channel. */
 function onChain(
   options: LifecycleOptions,
   draft: Draft,
@@ -286,7 +287,7 @@ function watchOptionsOf({ terms, role, margins }: LifecycleOptions): WatchOption
   return { role, minDepth, expiryHeight, margins };
 }
 
-/** What the chain's machine knows of the own close: one that is not complete cannot be sent. */
+/** The pending close for the machine of the chain; undefined for one that is not complete. */
 function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
   if (close?.transactionHex === undefined) return undefined;
   const { kind, feeSat, vsize } = close;
@@ -294,8 +295,8 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
 }
 
 /**
- * From when on the miner closes without being asked to. A proof against the maker closes at once, and a
- * close that was asked for has its time, unless that would forfeit what has not vested.
+ * When the miner closes without being asked. A proof against the maker closes at once; a close that was
+ * asked for has its time, unless that would forfeit unvested bonds.
  */
 export function closingOf(
   { terms, margins }: LifecycleOptions,
@@ -310,7 +311,7 @@ export function closingOf(
   return fault.type === 'broken' && !costs ? 'now' : 'asking';
 }
 
-/** Where the patience with a close that was asked for, or signed, begins. */
+/** Notes the height from which the other side's time to answer a close is counted. */
 function noteAsking(draft: Draft): void {
   const { link, close, askedHeight, tipHeight } = draft.state;
   const isAsked = link?.isCloseAsked === true || close?.kind === 'together';
@@ -318,7 +319,7 @@ function noteAsking(draft: Draft): void {
   set(draft, { askedHeight: tipHeight });
 }
 
-/** What is due now, and was not done before. No new obligations while there is a fault. */
+/** Derives the steps that are due and not yet done. A fault allows no new obligations. */
 function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): void {
   if (!options.hasChannel) endMetering(options, draft, nowMs);
   if (draft.state.fault !== undefined || isEnded(draft.state)) return;
@@ -330,7 +331,7 @@ function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): vo
   }
 }
 
-/** Both say that the funding is deep; after that work is asked for. */
+/** Derives `channel.ready` of both sides; work is asked for after it. */
 function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): void {
   const { status, link, stream, watch } = draft.state;
   // Nothing opens that a deadline has just closed.
@@ -353,7 +354,9 @@ function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): vo
   draft.effects.push({ type: 'send_ready' });
 }
 
-/** Miner: both close together once the contract ends and the maker has judged everything. */
+/**
+ * Derives the cooperative close: miner only, once the contract ends and the maker has judged everything.
+ */
 function deriveCommonClose(draft: Draft): void {
   const { status, link, stream, close, watch } = draft.state;
   const isClosing = status === 'closing';
@@ -368,7 +371,10 @@ function deriveCommonClose(draft: Draft): void {
   draft.effects.push({ type: 'ask_close' });
 }
 
-/** Maker: one state at a time, over what the seal's claim covers where there is one. */
+/**
+ * Derives the next signature: maker only, one state at a time, and none beyond the claim of the seal where
+ * there is one.
+ */
 function deriveSigning(draft: Draft): void {
   const { status, stream, ackedN, signingN, claimedN, link, isSealLost } = draft.state;
   const newestN = stream.signed?.n ?? -1;
@@ -387,14 +393,14 @@ function deriveSigning(draft: Draft): void {
   draft.effects.push({ type: 'offer_state', n: newestN });
 }
 
-/** A contract without a channel is closed when either wants it: there is nothing to wait for. */
+/** Closes a contract without a channel as soon as either side asks. */
 function endMetering(options: LifecycleOptions, draft: Draft, nowMs: number): void {
   if (draft.state.stream.status !== 'ending' || isEnded(draft.state)) return;
   set(draft, { status: 'closed' });
   onStream(options, draft, { type: 'closed' }, nowMs);
 }
 
-/** A contract without a channel is open once both are there. */
+/** Opens a contract without a channel once both sides are connected. */
 function deriveMetering(draft: Draft): void {
   const { status, link } = draft.state;
   if (link === undefined) return;
@@ -408,7 +414,7 @@ function deriveMetering(draft: Draft): void {
   draft.effects.push({ type: 'start_feed' });
 }
 
-/** What is stored of a state: everything else is asked for anew after a start. */
+/** True where the stored part of the state differs; the rest is asked for anew after a start. */
 function isRecordChanged(before: LifecycleState, after: LifecycleState): boolean {
   return (
     before.status !== after.status ||
@@ -425,7 +431,7 @@ function isSameClose(a: CloseRecord | undefined, b: CloseRecord | undefined): bo
   return isSameTransaction && a.feeSat === b.feeSat && a.vsize === b.vsize;
 }
 
-/** Whether the next decision may depend on the fee rate: it is one more question to the node. */
+/** True where the next decision may depend on the fee rate, which costs a question to the node. */
 export function mayPayFees(
   options: LifecycleOptions,
   state: LifecycleState,
@@ -439,12 +445,15 @@ export function mayPayFees(
   return wantsFeeRate(watchOptionsOf(options), { ...state.watch, status }, view, height);
 }
 
-/** True while some transaction, if only in the mempool, spends the channel: there is nothing to close. */
+/** True while a transaction, in a block or the mempool, spends the channel: there is nothing to close. */
 export function isSpent({ watch }: LifecycleState): boolean {
   return watch.outputStatus === 'spent_in_mempool' || watch.outputStatus === 'spent_in_block';
 }
 
-/** Miner: whether hashrate may go to this contract; never while its funding lacks depth, as after a reorg. */
+/**
+ * Miner: true while hashrate may go to this contract. False while its funding lacks depth, as after a
+ * reorg.
+ */
 export function isDelivering({ terms, hasChannel }: LifecycleOptions, state: LifecycleState): boolean {
   if (state.fault !== undefined || state.status !== 'open') return false;
   if (!hasChannel) return !state.isRefusedTooMuch;
@@ -459,7 +468,7 @@ export function isSettled({ terms }: LifecycleOptions, state: LifecycleState): b
   return stream.status !== 'ending' || exposureSat(terms, stream) === 0n;
 }
 
-/** True where nothing is left to be done with, or asked of, the chain or the other side. */
+/** True where nothing is left to be done on the chain or with the other side. */
 export function isEnded({ status }: LifecycleState): boolean {
   return status === 'closed' || status === 'failed';
 }

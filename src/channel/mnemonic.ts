@@ -11,8 +11,8 @@ export function mnemonicOfEntropy(entropy: Uint8Array): string {
 }
 
 /**
- * The entropy of an English mnemonic: the check that its words are known and its checksum holds. Throws
- * `bad_key_file`, without a word of it in the message.
+ * The entropy of an English mnemonic (BIP39), checked: words and checksum. Throws `bad_key_file`, whose
+ * message quotes no word.
  */
 export function entropyOfMnemonic(mnemonic: string): Uint8Array {
   try {
@@ -31,7 +31,9 @@ function problemOf(mnemonic: string): string {
   return 'the checksum of the mnemonic does not hold: a word is wrong';
 }
 
-/** The 64-byte seed of a mnemonic (BIP39). Any words have one: check them with `entropyOfMnemonic` first. */
+/**
+ * The 64-byte seed of a mnemonic (BIP39). Any words give one: check them with `entropyOfMnemonic` first.
+ */
 export function seedOfMnemonic(mnemonic: string, passphrase = ''): Uint8Array {
   return mnemonicToSeedSync(mnemonic, passphrase);
 }

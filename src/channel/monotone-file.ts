@@ -8,7 +8,7 @@ import { type ChannelParams, channelIdOf } from './params.ts';
 import type { Signer } from './signer.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from './states.ts';
 
-/** The whole memory of a `MonotoneSigner`, bound to its channel. */
+/** The memory of a `MonotoneSigner` as JSON, bound to its channel. */
 export function monotoneMemoryToJson(
   params: ChannelParams,
   last: SignedState | undefined,
@@ -21,8 +21,8 @@ export function monotoneMemoryToJson(
 }
 
 /**
- * The newest state of a memory. The state proves itself by its signatures: `MonotoneSigner` checks them.
- * Throws `bad_signer_file` for another shape, version or channel.
+ * Parses the newest state of a memory. `MonotoneSigner` checks its signatures. Throws `bad_signer_file` for
+ * another shape, version or channel.
  */
 export function parseMonotoneMemory(params: ChannelParams, value: unknown): SignedState | undefined {
   try {
@@ -39,17 +39,19 @@ export function parseMonotoneMemory(params: ChannelParams, value: unknown): Sign
 
 export type FileMonotoneSignerOptions = {
   readonly params: ChannelParams;
-  /** One file for one channel and one process; `path.tmp` beside it is used while it is replaced. */
+  /**
+   * Path of the file, for one channel and one process; `path.tmp` beside it is used while it is replaced.
+   */
   readonly path: string;
-  /** The newest state the caller has elsewhere; the file may be ahead of it, never silently behind. */
+  /** The newest state that the caller holds; the file may be ahead of it, never silently behind. */
   readonly last?: SignedState;
   readonly onStep?: (step: ReplaceStep) => void;
 };
 
 /**
- * A `MonotoneSigner` whose memory outlives the process, whatever its caller remembers: a state is in the
- * file, durably, before it is returned. Where it cannot be written the signer stops for good
- * (`channel_frozen`), since it knows a state that its next start may not.
+ * A `MonotoneSigner` with its memory in a file: a state is in the file, durably, before it is returned.
+ * After a failed write the signer stops for good (`channel_frozen`), since the file may lack a state that
+ * it signed.
  */
 export class FileMonotoneSigner implements StateSigner {
   readonly #options: FileMonotoneSignerOptions;
@@ -57,8 +59,9 @@ export class FileMonotoneSigner implements StateSigner {
   #frozen: CodedError | undefined;
 
   /**
-   * Throws `bad_signer_file` for a file that cannot be read or is of another channel, `equivocation` where
-   * file and `last` hold two contents for one n, and as `verifySignedState` for states not its own.
+   * Reads the file. Throws `bad_signer_file` for one that cannot be read or is of another channel,
+   * `equivocation` where file and `last` hold two contents for one n, and as `verifySignedState` for states
+   * of another signer.
    */
   constructor(options: FileMonotoneSignerOptions, deps: { signer: Signer }) {
     this.#options = options;
@@ -72,7 +75,7 @@ export class FileMonotoneSigner implements StateSigner {
     return this.#inner.last;
   }
 
-  /** As `MonotoneSigner.sign`, and durable. Throws also `channel_frozen`. */
+  /** Signs as `MonotoneSigner.sign`; the state is on disk on return. Throws also `channel_frozen`. */
   sign(n: number, workHashes: bigint): SignedState {
     const before = this.#thawed().last;
     const state = this.#inner.sign(n, workHashes);
@@ -80,7 +83,7 @@ export class FileMonotoneSigner implements StateSigner {
     return state;
   }
 
-  /** As `MonotoneSigner.adopt`, and durable. Throws also `channel_frozen`. */
+  /** Adopts as `MonotoneSigner.adopt`; the state is on disk on return. Throws also `channel_frozen`. */
   adopt(state: SignedState): boolean {
     const isNewer = this.#thawed().adopt(state);
     if (isNewer) this.#write();

@@ -3,7 +3,7 @@ import type { ChannelParams } from './params.ts';
 import type { Signer } from './signer.ts';
 import { type SignedState, sameState, signState, verifySignedState } from './states.ts';
 
-/** What signs states under the monotone rules: in this process, in a file's keeping, or in a device. */
+/** A signer of states under the monotone rules: in memory, with a file, or in a device. */
 export type StateSigner = {
   readonly last: SignedState | undefined;
   sign(n: number, workHashes: bigint): SignedState;
@@ -12,15 +12,18 @@ export type StateSigner = {
 
 /**
  * The maker's only way to sign a state: never a lower n, never one skipped, never less work, never over
- * budget, never two contents for one n. `last` is its whole memory; the caller puts each returned state on
- * disk before it leaves the process, and gives the newest one back at the next start.
+ * budget, never two contents for one n. Its only memory is `last`: the caller stores each returned state
+ * before sending it, and passes the newest one in at the next start.
  */
 export class MonotoneSigner implements StateSigner {
   readonly #params: ChannelParams;
   readonly #signer: Signer;
   #last: SignedState | undefined;
 
-  /** Throws as `verifySignedState` when `last` is not a state this maker signed. */
+  /**
+   * Makes a signer that goes on from `last`. Throws as `verifySignedState` for one that this maker did not
+   * sign.
+   */
   constructor(options: { params: ChannelParams; last?: SignedState }, deps: { signer: Signer }) {
     this.#params = options.params;
     this.#signer = deps.signer;
@@ -34,8 +37,9 @@ export class MonotoneSigner implements StateSigner {
   }
 
   /**
-   * Signs state n. The last n with the same work returns the same bytes again. Throws `wrong_state_number`,
-   * `equivocation`, `not_monotone`, `over_budget`, `bad_amount`, `bad_key_file`.
+   * Signs state n over cumulative work in hashes. The last n with the same work gives the same bytes again.
+   * Throws `wrong_state_number`, `equivocation`, `not_monotone`, `over_budget`, `bad_amount`,
+   * `bad_key_file`.
    */
   sign(n: number, workHashes: bigint): SignedState {
     const last = this.#last;
@@ -53,8 +57,8 @@ export class MonotoneSigner implements StateSigner {
   }
 
   /**
-   * After a restore: takes over a newer state that the miner shows, proven by this maker's own signatures.
-   * True when it was newer. Throws `equivocation` for another content of the last n, else as
+   * Takes over a newer state that the miner shows after a restore, proven by this maker's own signatures.
+   * Returns true when it was newer. Throws `equivocation` for another content of the last n, else as
    * `verifySignedState`.
    */
   adopt(state: SignedState): boolean {

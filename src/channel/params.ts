@@ -35,8 +35,9 @@ export { capacitySat, makerContributionSat, minerContributionSat } from './amoun
 export { isTxid, isVout, readHex, readRecord } from './fields.ts';
 export { channelKeysToJson, parseChannelKeys } from './keys.ts';
 
+/** An output of a transaction, by txid and index. */
 export type Outpoint = {
-  /** As displayed: 64 lower-case hex digits. */
+  /** Txid as displayed: 64 lower-case hex digits. */
   readonly txid: string;
   readonly vout: number;
 };
@@ -48,7 +49,7 @@ export type ChannelSeal = {
   readonly nextScript: Uint8Array;
 };
 
-/** Everything a channel's transactions follow from. */
+/** The parameters of a channel: all its transactions follow from them. */
 export type ChannelParams = {
   readonly terms: ContractTerms;
   readonly contractId: string;
@@ -56,24 +57,26 @@ export type ChannelParams = {
   readonly minerPayoutScript: Uint8Array;
   readonly makerPayoutScript: Uint8Array;
   readonly funding: Outpoint;
-  /** There exactly when the terms have a seal. */
+  /** The seal; present exactly when the terms have one. */
   readonly seal?: ChannelSeal;
 };
 
 /** A P2WSH output: its witness script and its output script. */
 export type ScriptOutput = { readonly script: Uint8Array; readonly outputScript: Uint8Array };
 
-/** What every transaction of a channel shares, worked out once. */
+/** Derived values that all transactions of a channel share, computed once. */
 export type ChannelFacts = ScriptOutput & {
   readonly capacitySat: bigint;
-  /** Internal byte order. */
+  /** Txid of the funding in internal byte order. */
   readonly fundingHash: Uint8Array;
-  /** Most virtual bytes of a split in two: of a close, and of a state without bond outputs. */
+  /**
+   * Upper bound of the virtual bytes of a split in two: of a close, and of a state without bond outputs.
+   */
   readonly stateVsize: number;
   readonly id: Uint8Array;
-  /** Where states have bond outputs. */
+  /** Scripts of the bond outputs, where states have them. */
   readonly bonds?: { readonly miner: ScriptOutput; readonly maker: ScriptOutput };
-  /** Where the terms have a seal. */
+  /** Script of the seal, where the terms have one. */
   readonly seal?: ScriptOutput;
 };
 
@@ -119,7 +122,10 @@ function bondScripts(params: Pick<ChannelParams, 'keys' | 'terms'>): ChannelFact
   return { miner: bondOf(minerExit), maker: bondOf(makerExit) };
 }
 
-/** F1, where the terms have a seal. Throws `bad_terms` where its keys are not there. */
+/**
+ * The output F1 of the seal (`PROTOCOL.md`); undefined for terms without one. Throws `bad_terms` where its
+ * keys are missing.
+ */
 export function sealOutput(terms: ContractTerms, keys: ChannelKeys): ScriptOutput | undefined {
   if (terms.seal === undefined) return undefined;
   const { minerSeal: miner, makerSeal: maker, minerSealExit: exit } = keys;
@@ -141,8 +147,8 @@ function idOf(params: ChannelParams): Uint8Array {
 }
 
 /**
- * Throws `bad_terms` for parameters that could cost a side its money, `unknown_channel` for an id that is
- * not of the terms.
+ * Checks the parameters of a channel. Throws `bad_terms` for values that could cost a side its money,
+ * `unknown_channel` for an id that is not of the terms.
  */
 export function checkChannelParams(params: ChannelParams): void {
   const { terms, keys, funding } = params;
@@ -161,7 +167,7 @@ export function checkChannelParams(params: ChannelParams): void {
   checkSeal(params);
 }
 
-/** State 0 must pay for itself at the lowest rung: what it is for comes before anything is at risk. */
+/** Checks that state 0 can pay its fee at the lowest rung, before anything is at risk. */
 function checkFirstState(params: ChannelParams): void {
   const { terms, keys } = params;
   const { minerSat, minerBondOutputSat, makerBondOutputSat } = stateAmounts(terms, 0n);
@@ -201,7 +207,7 @@ function checkSeal(params: ChannelParams): void {
   }
 }
 
-/** One spelling, for peers and the ledger. */
+/** The parameters as JSON, in one spelling, for peers and the ledger. */
 export function channelParamsToJson(params: ChannelParams): { readonly [key: string]: Json } {
   const { seal } = params;
   return {
@@ -217,8 +223,8 @@ export function channelParamsToJson(params: ChannelParams): { readonly [key: str
 }
 
 /**
- * Every field present and in range, no unknown ones. Throws `protocol` for the shape, `bad_terms` for the
- * content.
+ * Parses the parameters: every field present and in range, no unknown ones. Throws `protocol` for the
+ * shape, `bad_terms` for the content.
  */
 export function parseChannelParams(value: unknown): ChannelParams {
   const fields = [

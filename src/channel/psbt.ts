@@ -13,7 +13,7 @@ import {
   type SigningRequest,
 } from './signing-requests.ts';
 
-/** Who can say where keys come from; private keys are not needed. */
+/** The public keys of a signer and their origins; private keys are not needed. */
 export type KeyHolder = Pick<Signer, 'publicKey' | 'origin'>;
 
 /** Signatures (64 bytes in hex) by public key (hex), for each input. */
@@ -21,7 +21,7 @@ export type PsbtSignatures = readonly ReadonlyMap<string, string>[];
 
 type PsbtInput = Psbt['data']['inputs'][number];
 
-/** BIP174 proprietary field of the global map: which network it is for, by the hash of its genesis block. */
+/** BIP174 proprietary field of the global map: the network, by the hash of its genesis block. */
 const NETWORK_KEY = concat(
   Uint8Array.of(0xfc, 11),
   new TextEncoder().encode('sharestream'),
@@ -37,9 +37,9 @@ function refuse(why: string, meta: Record<string, unknown> = {}): never {
 }
 
 /**
- * A signing request as a PSBT (BIP174 version 0, base64): coins, scripts, hash type, and the origin of every
- * key that one of the holders has, of inputs and of change. For hardware, and for any wallet that signs
- * P2WSH by key origin.
+ * A signing request as a PSBT (BIP174 version 0, base64): coins, scripts, hash type, and the origin of
+ * every input and change key that one of the holders has. For hardware, and for any wallet that signs P2WSH
+ * by key origin.
  */
 export function exportPsbt(request: SigningRequest, holders: readonly KeyHolder[]): string {
   const { transaction, network } = request;
@@ -87,9 +87,9 @@ function originsOf(
 }
 
 /**
- * The valid signatures in a PSBT that answers a request. All of it must be what was asked for: version,
- * locktime, every input with its sequence and coin, every output, native segwit only, SIGHASH_ALL only.
- * Throws `bad_psbt`, `wrong_chain`, and `bad_signature` for a signature that does not verify.
+ * Reads the signatures of a PSBT that answers a request. It must be what was asked for: version, locktime,
+ * every input with its sequence and coin, every output, native segwit only, SIGHASH_ALL only. Throws
+ * `bad_psbt`, `wrong_chain`, and `bad_signature` for a signature that does not verify.
  */
 export function readPsbt(request: SigningRequest, text: string): PsbtSignatures {
   const psbt = parseChecked(request, text);
@@ -98,7 +98,7 @@ export function readPsbt(request: SigningRequest, text: string): PsbtSignatures 
 
 /**
  * The signature of one key over the only input of a request, 64 bytes in hex. Throws as `readPsbt`, and
- * `bad_signature` where it is not there.
+ * `bad_signature` where it is missing.
  */
 export function psbtSignature(
   request: SigningRequest,
@@ -151,9 +151,9 @@ export function fundingPsbt(
 }
 
 /**
- * Adds every signature a signer can give to a PSBT that asks for exactly what `request` says, which the
- * signer works out from its own records. Nothing is signed unless all of it agrees, and the maker's states
- * never are. Throws as `readPsbt`, `bad_key_file` where the signer has no key of it, `cold_key`.
+ * Adds every signature a signer can give to a PSBT that matches `request`, which the caller built from its
+ * own records. Nothing is signed unless all of it agrees; the maker's states are never signed. Throws as
+ * `readPsbt`, `bad_key_file` where the signer has no key of it, `cold_key`.
  */
 export function signPsbt(request: SigningRequest, text: string, signer: Signer): string {
   const psbt = parseChecked(request, text);

@@ -5,26 +5,26 @@ import { toHex } from '../base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { CHANNEL_ROLE_BRANCH, coinTypeOf, type KeyRole, SeedSigner } from './signer.ts';
 
-/** One key of a seed as others may know it. */
+/** One public key of a seed. */
 export type PublicKeyRow = {
   readonly role: KeyRole;
-  /** BIP32, from the master key. */
+  /** BIP32 path from the master key. */
   readonly path: string;
-  /** Compressed, hex. */
+  /** Compressed public key in hex. */
   readonly publicKey: string;
   /** Extended public key at this path (BIP32 serialisation). */
   readonly xpub: string;
 };
 
-/** What others may know of a seed. */
+/** The public half of the keys of a seed. */
 export type PublicKeys = {
-  /** x-only node key, hex: how peers name this node. */
+  /** Node id: the x-only node key in hex, by which peers name this node. */
   readonly nodeId: string;
-  /** Of the master key, 8 hex digits: how signing requests name it. */
+  /** Fingerprint of the master key (BIP32), 8 hex digits, as signing requests have it. */
   readonly fingerprint: string;
-  /** P2WPKH of the wallet key: funds channels. */
+  /** P2WPKH address of the wallet key, which funds channels. */
   readonly address: string;
-  /** BIP84 account of the wallet: shows every address of it to a watching wallet. */
+  /** BIP84 account of the wallet: gives a watch-only wallet every address of it. */
   readonly walletAccount: { readonly path: string; readonly xpub: string };
   readonly keys: readonly PublicKeyRow[];
 };

@@ -9,8 +9,9 @@ import { buildSweep, finalizeSpend, type SignedTransaction, signatureBytes } fro
 import { channelDigest, channelOutput } from './states.ts';
 
 /**
- * The refund R: the whole channel to the maker, locked until the expiry (final in a block above
- * `expiryHeight`). Throws `bad_amount` for a fee rate out of range or more than the channel holds.
+ * The unsigned refund R of `PROTOCOL.md`: the whole channel to the maker, locked until the expiry (final in
+ * a block above `expiryHeight`). Throws `bad_amount` for a fee rate out of range or a fee above the
+ * channel's value.
  */
 export function buildRefund(params: ChannelParams, feeRateSatPerKvb: number): Transaction {
   const output = channelOutput(params);
@@ -20,8 +21,8 @@ export function buildRefund(params: ChannelParams, feeRateSatPerKvb: number): Tr
 }
 
 /**
- * Builds and signs the refund with the `refund` key. Throws as `buildRefund`, `bad_key_file`, and `cold_key`
- * where the key is elsewhere: then `refundRequest` and `finalizeRefund`.
+ * Builds and signs the refund with the `refund` key. Throws as `buildRefund`, `bad_key_file`, and
+ * `cold_key` for a key in an external wallet: then use `refundRequest` and `finalizeRefund`.
  */
 export function signAndFinalizeRefund(
   params: ChannelParams,
@@ -33,7 +34,10 @@ export function signAndFinalizeRefund(
   return finalizeRefund(params, feeRateSatPerKvb, toHex(signer.signEcdsa('refund', digest)));
 }
 
-/** The same with a signature from elsewhere. Throws `bad_signature`, and as `buildRefund`. */
+/**
+ * Completes the refund with an external signature, 64 bytes in hex. Throws `bad_signature`, and as
+ * `buildRefund`.
+ */
 export function finalizeRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,

@@ -6,26 +6,26 @@ import { sha256 } from '../base/hash.ts';
 
 /** The keys of a channel's scripts, each a compressed public key of 33 bytes. */
 export type ChannelKeys = {
-  /** `P_c`. */
+  /** `P_c`: the miner's key of states and closes. */
   readonly minerChannel: Uint8Array;
-  /** `M_c`: signs every state: hot. Alone it moves nothing. */
+  /** `M_c`: signs every state, so it is hot; alone it moves nothing. */
   readonly makerChannel: Uint8Array;
-  /** `M_r`: takes the channel back after its expiry: may be cold. */
+  /** `M_r`: takes the channel back after its expiry; may be cold. */
   readonly makerRefund: Uint8Array;
-  /** `P_b` and `M_b`: agree on a bond. */
+  /** `P_b` and `M_b`: sign the spend of a bond together. */
   readonly minerBond?: Uint8Array;
   readonly makerBond?: Uint8Array;
-  /** `P_x` and `M_x`: take the own bond after the delay: may be cold. */
+  /** `P_x` and `M_x`: each takes its side's bond after the delay; may be cold. */
   readonly minerExit?: Uint8Array;
   readonly makerExit?: Uint8Array;
   /** `P_s` and `M_s`: sign claims of the seal. */
   readonly minerSeal?: Uint8Array;
   readonly makerSeal?: Uint8Array;
-  /** `P_x2`: takes the seal back after its expiry: may be cold. */
+  /** `P_x2`: takes the seal back after its expiry; may be cold. */
   readonly minerSealExit?: Uint8Array;
 };
 
-/** Throws `bad_terms` for anything but a point in compressed form. */
+/** Checks a public key. Throws `bad_terms` for anything but a point in compressed form. */
 function checkPublicKey(key: Uint8Array): void {
   if (key.length !== 33 || !ecc.isPointCompressed(key)) {
     throw new CodedError('bad_terms', 'a channel key is not a compressed public key');
@@ -33,8 +33,8 @@ function checkPublicKey(key: Uint8Array): void {
 }
 
 /**
- * Throws `bad_terms` unless the keys there are, with those of `others`, are different points, compressed:
- * one key for one purpose, since whoever has two of them might sign for the other.
+ * Checks the keys of a channel. Throws `bad_terms` unless they and `others` are different points in
+ * compressed form: one key has one purpose.
  */
 export function checkChannelKeys(keys: ChannelKeys, others: readonly Uint8Array[] = []): void {
   const all = [...Object.values(keys), ...others];
@@ -74,8 +74,9 @@ function jointOrAfterScript(
 }
 
 /**
- * F0 of `PROTOCOL.md`: `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`.
- * @param expiryHeight 1 to 499999999, else it would be read as a time (BIP65)
+ * Witness script of the channel output F0 of `PROTOCOL.md`:
+ * `or_i(and_v(v:pk(P_c),pk(M_c)),and_v(v:pk(M_r),after(T_exp)))`.
+ * @param expiryHeight 1 to 499999999: a greater one would be a time (BIP65)
  */
 export function channelScript(keys: ChannelKeys, expiryHeight: number): Uint8Array {
   checkChannelKeys(keys);
@@ -87,7 +88,8 @@ export function channelScript(keys: ChannelKeys, expiryHeight: number): Uint8Arr
 }
 
 /**
- * F1 of `PROTOCOL.md`: `or_i(and_v(v:pk(P_s),pk(M_s)),and_v(v:pk(P_x2),after(T_seal)))`.
+ * Witness script of the seal output F1 of `PROTOCOL.md`:
+ * `or_i(and_v(v:pk(P_s),pk(M_s)),and_v(v:pk(P_x2),after(T_seal)))`.
  * @param expiryHeight `T_seal`
  */
 export function sealScript(
@@ -99,8 +101,8 @@ export function sealScript(
 }
 
 /**
- * A bond of the `auditor` mode: `or_d(multi(2,P_b,M_b,A_b),and_v(v:pk(owner),older(csvBlocks)))`, 147 bytes
- * for 2016 blocks.
+ * Witness script of a bond in `auditor` mode:
+ * `or_d(multi(2,P_b,M_b,A_b),and_v(v:pk(owner),older(csvBlocks)))`, 147 bytes for 2016 blocks.
  */
 export function auditedBondScript(
   keys: {
@@ -132,7 +134,7 @@ export function auditedBondScript(
   ]);
 }
 
-/** A bond of the `hostage` mode: `multi(2,P_b,M_b)`, 71 bytes. */
+/** Witness script of a bond in `hostage` mode: `multi(2,P_b,M_b)`, 71 bytes. */
 export function hostageBondScript(miner: Uint8Array, maker: Uint8Array): Uint8Array {
   for (const key of [miner, maker]) checkPublicKey(key);
   return bitcoinScript.compile([
@@ -144,7 +146,7 @@ export function hostageBondScript(miner: Uint8Array, maker: Uint8Array): Uint8Ar
   ]);
 }
 
-/** `OP_RETURN` with one push of at most 75 bytes. */
+/** An output script of `OP_RETURN` and one push of at most 75 bytes. */
 export function dataOutput(data: Uint8Array): Uint8Array {
   return bitcoinScript.compile([opcodes['OP_RETURN']!, data]);
 }
@@ -162,28 +164,28 @@ export function publicKeyHashOutput(publicKey: Uint8Array): Uint8Array {
 const NOTHING = new Uint8Array(0);
 
 /**
- * Witness of a state, a close or a seal claim: the branch both sign. Signatures in DER with their hash type.
+ * Witness of a state, a close or a seal claim, by the branch of two keys. Signatures in DER with hash type.
  */
 export function jointWitness(makerDer: Uint8Array, minerDer: Uint8Array, script: Uint8Array): Uint8Array[] {
   return [makerDer, minerDer, Uint8Array.of(1), script];
 }
 
-/** Witness of a refund, of the channel or the seal: the branch of one alone. */
+/** Witness of a refund, of the channel or the seal, by the branch of one key after a height. */
 export function refundWitness(refundDer: Uint8Array, script: Uint8Array): Uint8Array[] {
   return [refundDer, NOTHING, script];
 }
 
-/** Witness of a bond by two keys, their signatures in the order of the keys in the script. */
+/** Witness of a bond spend by two keys, signatures in the order of the keys in the script. */
 export function twoKeysWitness(ders: readonly [Uint8Array, Uint8Array], script: Uint8Array): Uint8Array[] {
   return [NOTHING, ...ders, script];
 }
 
-/** Witness of an audited bond by its owner after the delay. */
+/** Witness of the return of an audited bond to its owner after the delay. */
 export function ownerWitness(ownerDer: Uint8Array, script: Uint8Array): Uint8Array[] {
   return [ownerDer, NOTHING, NOTHING, NOTHING, script];
 }
 
-/** SIGHASH_ALL in DER, as it stands in a witness. */
+/** A signature of 64 bytes in DER with the hash type SIGHASH_ALL, as a witness has it. */
 export function derSignature(compact: Uint8Array): Uint8Array {
   return bitcoinScript.signature.encode(compact, 0x01);
 }

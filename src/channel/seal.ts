@@ -21,17 +21,17 @@ import {
   spendDigest,
 } from './spend.ts';
 
-/** What a claim `Q_n` says the miner delivered: the other direction of the tie (`PROTOCOL.md`). */
+/** A seal claim `Q_n` of `PROTOCOL.md`: the work that the miner says it has delivered. */
 export type SealClaim = {
-  /** The state this work is to be paid by. */
+  /** Number of the state that is to pay this work. */
   readonly n: number;
-  /** `w_n`, cumulative. */
+  /** Cumulative work `w_n` in hashes. */
   readonly workHashes: bigint;
-  /** Of the shares up to `w_n`: `ShareTree.root`. */
+  /** Root (`ShareTree.root`) of the shares up to `w_n`, 32 bytes. */
   readonly shareRoot: Uint8Array;
 };
 
-/** A claim with the miner's signature: what the maker keeps, the newest of which it can broadcast. */
+/** A seal claim with the miner's signature; the maker can broadcast the newest one. */
 export type SignedSealClaim = SealClaim & {
   /** 64 bytes in hex. */
   readonly signature: string;
@@ -40,7 +40,7 @@ export type SignedSealClaim = SealClaim & {
 /** The first four bytes of a claim's data: `shsl`. */
 const SEAL_TAG = Uint8Array.of(0x73, 0x68, 0x73, 0x6c);
 
-/** What a channel with a seal has. Throws `bad_terms` for one without. */
+/** The seal of a channel. Throws `bad_terms` for a channel without one. */
 function sealOf(params: ChannelParams): { terms: SealTerms; output: SpentOutput; seal: ChannelSeal } {
   const { seal: output, fundingHash: hash } = channelFacts(params);
   const { seal } = params;
@@ -52,8 +52,9 @@ function sealOf(params: ChannelParams): { terms: SealTerms; output: SpentOutput;
 }
 
 /**
- * What a claim commits to, 32 bytes: contract, n, work, share root and the output script of the maker's next
- * seal, which stands for the next seal (its outpoint follows from this transaction, and so cannot be in it).
+ * The hash in a claim's data output, 32 bytes, over contract, n, work, share root and the output script of
+ * the maker's next seal. It has that script and not the outpoint, which depends on the txid of the claim
+ * itself.
  */
 export function sealCommitment(params: ChannelParams, claim: SealClaim): Uint8Array {
   const { seal } = sealOf(params);
@@ -70,8 +71,8 @@ export function sealCommitment(params: ChannelParams, claim: SealClaim): Uint8Ar
 }
 
 /**
- * The unsigned claim: F1 to `OP_RETURN tag || commitment`, and to the maker's next seal. One for each claim,
- * at the fee rate of the terms. Throws `bad_terms`, `bad_amount`, `over_budget`, `wrong_state_number`.
+ * The unsigned claim transaction: F1 to `OP_RETURN tag || commitment` and the maker's next seal, at the fee
+ * rate of the terms. Throws `bad_terms`, `bad_amount`, `over_budget`, `wrong_state_number`.
  */
 export function buildSealClaim(params: ChannelParams, claim: SealClaim): Transaction {
   const { terms, output, seal } = sealOf(params);
@@ -96,14 +97,14 @@ function checkClaim(params: ChannelParams, claim: SealClaim): void {
     throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
 }
 
-/** What a signature of a transaction that spends the seal signs. */
+/** The 32-byte digest to sign for a transaction that spends the seal (BIP143, SIGHASH_ALL). */
 export function sealDigest(params: ChannelParams, transaction: Transaction): Uint8Array {
   return spendDigest(sealOf(params).output, transaction);
 }
 
 /**
- * The miner's signature of a claim, for the maker. Only for work the miner has delivered: its caller takes
- * the numbers from its own log. Throws as `buildSealClaim`, and `bad_key_file`.
+ * Signs a claim as the miner. The caller takes the numbers from its own log, so that only delivered work is
+ * claimed. Throws as `buildSealClaim`, and `bad_key_file`.
  */
 export function signSealClaim(params: ChannelParams, claim: SealClaim, signer: Signer): SignedSealClaim {
   const transaction = buildSealClaim(params, claim);
@@ -113,7 +114,10 @@ export function signSealClaim(params: ChannelParams, claim: SealClaim, signer: S
   return { n, workHashes, shareRoot, signature };
 }
 
-/** Throws `bad_signature` unless the miner signed exactly this claim; as `buildSealClaim`. */
+/**
+ * Checks a claim's signature. Throws `bad_signature` unless the miner signed exactly this claim; else as
+ * `buildSealClaim`.
+ */
 export function verifySealClaim(params: ChannelParams, claim: SignedSealClaim): void {
   const digest = sealDigest(params, buildSealClaim(params, claim));
   const key = params.keys.minerSeal;
@@ -123,9 +127,9 @@ export function verifySealClaim(params: ChannelParams, claim: SignedSealClaim): 
 }
 
 /**
- * The maker's check of a claim against the last it has on disk; `same` is a repetition. Claims may skip
- * numbers, never go back. Throws `wrong_state_number`, `not_monotone` for less work, `equivocation` for
- * another content of the last number, and as `verifySealClaim`.
+ * The maker's check of a claim against the last it has on disk; returns `same` for a repetition. Claims may
+ * skip numbers and never go back. Throws `wrong_state_number`, `not_monotone` for less work, `equivocation`
+ * for another content of the last number, and as `verifySealClaim`.
  */
 export function verifyNextSealClaim(
   params: ChannelParams,
@@ -156,7 +160,7 @@ export function signAndFinalizeSealClaim(
   return finalizeSealClaim(params, claim, toHex(signer.signEcdsa('seal', digest)));
 }
 
-/** The same with the maker's signature from elsewhere. Throws `bad_signature`. */
+/** Completes a claim with an external signature of the maker. Throws `bad_signature`. */
 export function finalizeSealClaim(
   params: ChannelParams,
   claim: SignedSealClaim,
@@ -174,8 +178,8 @@ export function finalizeSealClaim(
 }
 
 /**
- * The unsigned refund of the seal: all of it to the miner, locked until `T_seal`. Throws `bad_terms` without
- * a seal, `bad_amount` for a fee rate out of range or above what the seal holds.
+ * The unsigned refund of the seal: all of it to the miner, locked until `T_seal`. Throws `bad_terms`
+ * without a seal, `bad_amount` for a fee rate out of range or above what the seal holds.
  */
 export function buildSealRefund(params: ChannelParams, feeRateSatPerKvb: number): Transaction {
   const { output } = sealOf(params);
@@ -184,7 +188,10 @@ export function buildSealRefund(params: ChannelParams, feeRateSatPerKvb: number)
   return buildSweep(output, to, fee, 'seal', { locktime: sealExpiryHeight(params.terms) });
 }
 
-/** Builds and signs it with the miner's `sealExit` key. Throws as `buildSealRefund`, and `bad_key_file`. */
+/**
+ * Builds and signs the refund of the seal with the miner's `sealExit` key. Throws as `buildSealRefund`, and
+ * `bad_key_file`.
+ */
 export function signAndFinalizeSealRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,
@@ -195,7 +202,10 @@ export function signAndFinalizeSealRefund(
   return finalizeSealRefund(params, feeRateSatPerKvb, toHex(signer.signEcdsa('sealExit', digest)));
 }
 
-/** The same with a signature from elsewhere. Throws `bad_signature`, and as `buildSealRefund`. */
+/**
+ * Completes the refund of the seal with an external signature. Throws `bad_signature`, and as
+ * `buildSealRefund`.
+ */
 export function finalizeSealRefund(
   params: ChannelParams,
   feeRateSatPerKvb: number,
@@ -210,6 +220,7 @@ export function finalizeSealRefund(
   return finalizeSpend(output, transaction, refundWitness(derSignature(bytes), output.script));
 }
 
+/** A signed claim as JSON, in one spelling. */
 export function signedSealClaimToJson(claim: SignedSealClaim): { readonly [key: string]: Json } {
   return {
     n: claim.n,
@@ -219,7 +230,7 @@ export function signedSealClaimToJson(claim: SignedSealClaim): { readonly [key: 
   };
 }
 
-/** The shape only: `verifyNextSealClaim` judges the content. Throws `protocol`. */
+/** Parses a signed claim: its shape only, `verifyNextSealClaim` judges the content. Throws `protocol`. */
 export function parseSignedSealClaim(value: unknown): SignedSealClaim {
   const record = readRecord(value, 'claim', ['n', 'work_hashes', 'share_root', 'signature']);
   const n = record['n'];

@@ -7,9 +7,9 @@ const LEAF = Uint8Array.of(0);
 const NODE = Uint8Array.of(1);
 
 /**
- * The merkle root over the hashes of the shares of a stream, in order, one share at a time: the tree of RFC
- * 6962 section 2.1 with SHA-256 (leaves and nodes told apart by a prefix, so that no list of shares has the
- * root of another). Keeps one hash for each bit of the count.
+ * A merkle tree over the hashes of the shares of a stream, in order, built one share at a time: the tree of
+ * RFC 6962 section 2.1 with SHA-256, where prefixes tell leaves from nodes, so that no other list of shares
+ * has the same root. Keeps one hash for each bit of the count.
  */
 export class ShareTree {
   /** Roots of full subtrees, largest first: one for each bit that is set in the count. */
@@ -20,7 +20,10 @@ export class ShareTree {
     return this.#count;
   }
 
-  /** @param hash of a share, 32 bytes in internal order */
+  /**
+   * Appends a share.
+   * @param hash of a share, 32 bytes in internal order
+   */
   append(hash: Uint8Array): void {
     if (hash.length !== 32) throw new CodedError('malformed', 'a share hash has 32 bytes');
     let peak = sha256(concat(LEAF, hash));
@@ -31,7 +34,7 @@ export class ShareTree {
     this.#count += 1;
   }
 
-  /** 32 bytes; the hash of nothing for no shares. */
+  /** The root, 32 bytes; for no shares the SHA-256 of nothing. */
   root(): Uint8Array {
     const [last, ...others] = this.#peaks.toReversed();
     if (last === undefined) return sha256(new Uint8Array(0));
@@ -42,7 +45,7 @@ export class ShareTree {
     return { count: this.#count, peaks: this.#peaks.map(toHex) };
   }
 
-  /** Throws `malformed`. */
+  /** Parses the JSON of `toJson`. Throws `malformed`. */
   static parse(value: unknown): ShareTree {
     const { count, peaks } = isRecord(value) ? value : {};
     if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0 || !Array.isArray(peaks))

@@ -7,9 +7,9 @@ import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 
 /**
- * What a key is for. `node` and `wallet` are one for the life of the seed, the others differ per channel:
- * `channel` and `bond` sign with the other side, `refund` (maker) and `exit` take back what is one's own
- * after a delay, `seal` signs claims and `sealExit` (miner) takes the seal back, `auditor` rules on bonds.
+ * The purpose of a key. `node` and `wallet` are fixed for a seed, the others differ per channel: `channel`
+ * and `bond` sign with the other side, `refund` (maker) and `exit` take a side's own money back after a
+ * delay, `seal` signs claims and `sealExit` (miner) takes the seal back, `auditor` rules on bonds.
  */
 export type KeyRole =
   | 'node'
@@ -22,17 +22,17 @@ export type KeyRole =
   | 'sealExit'
   | 'auditor';
 
-/** Where a key comes from, for signing requests: hardware finds its key by it (BIP32, BIP174). */
+/** The origin of a key (BIP32, BIP174), by which hardware finds it. */
 export type KeyOrigin = {
-  /** Of the master key, 8 hex digits. */
+  /** Fingerprint of the master key, 8 hex digits. */
   readonly fingerprintHex: string;
-  /** From the master key, as `m/84'/0'/0'/0/0`. */
+  /** Path from the master key, as `m/84'/0'/0'/0/0`. */
   readonly path: string;
 };
 
 /**
- * Holds the private keys; nothing else in the program does. A hardware or cloud signer is another
- * implementation.
+ * A holder of private keys: the only place in the program that has them. A hardware or cloud signer is
+ * another implementation.
  */
 export interface Signer {
   /** Compressed public key, 33 bytes. */
@@ -41,7 +41,7 @@ export interface Signer {
   signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array;
   /** BIP340 over a 32-byte digest: 64 bytes, for the x-only form of the public key. */
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array;
-  /** Where the key of a role comes from; a signer that does not say cannot be used with hardware. */
+  /** The origin of a role's key; a signer without this method cannot be used with hardware. */
   origin?(role: KeyRole): KeyOrigin;
 }
 
@@ -59,10 +59,12 @@ export const CHANNEL_ROLE_BRANCH: Readonly<Record<Exclude<KeyRole, 'node' | 'wal
 };
 
 export type SeedSignerOptions = {
-  /** 32 bytes, or the 64 of a mnemonic (BIP39). */
+  /** The seed: 32 bytes, or the 64 of a mnemonic (BIP39). */
   readonly seed: Uint8Array;
   readonly network: NetworkName;
-  /** Which channel's keys: an integer from 0 to 2^31-1, never used for two channels. */
+  /**
+   * Index of the channel whose keys these are: an integer from 0 to 2^31-1, never used for two channels.
+   */
   readonly channelIndex?: number;
 };
 
@@ -95,7 +97,7 @@ export class SeedSigner implements Signer {
     assert(Number.isInteger(index) && index >= 0 && index <= MAX_CHANNEL_INDEX, 'channel_index', index);
   }
 
-  /** The same node and wallet, with the keys of another channel. */
+  /** A signer with the same node and wallet keys, and the keys of another channel. */
   forChannel(channelIndex: number): SeedSigner {
     return new SeedSigner({ ...this.#options, channelIndex });
   }
@@ -139,24 +141,24 @@ export class SeedSigner implements Signer {
   }
 }
 
-/** The coin type of BIP44 paths. */
+/** The coin type of BIP44 paths: 0 on mainnet, 1 elsewhere. */
 export function coinTypeOf(network: NetworkName): 0 | 1 {
   return network === 'mainnet' ? 0 : 1;
 }
 
-/** The 32-byte x-only key of a signer's node, as node ids are written. */
+/** The node id of a signer as bytes: the 32-byte x-only key. */
 export function nodeIdBytes(signer: Signer): Uint8Array {
   return signer.publicKey('node').subarray(1);
 }
 
-/** Throws `bad_key_file` unless the signer's key is the one agreed for the role. */
+/** Checks a signer's key of a role. Throws `bad_key_file` unless it is the one agreed. */
 export function checkSignerKey(signer: Signer, role: KeyRole, expected: Uint8Array | undefined): void {
   if (expected === undefined || !equal(signer.publicKey(role), expected)) {
     throw new CodedError('bad_key_file', `the seed does not hold the ${role} key of this channel`);
   }
 }
 
-/** True for a valid ECDSA signature with low s (BIP146). Never throws for hostile bytes. */
+/** True for a valid ECDSA signature with low s (BIP146). Never throws, whatever the bytes. */
 export function isEcdsaSignature(
   digest: Uint8Array,
   publicKey: Uint8Array,
@@ -170,7 +172,7 @@ export function isEcdsaSignature(
   }
 }
 
-/** True for a valid BIP340 signature. Never throws for hostile bytes. */
+/** True for a valid BIP340 signature. Never throws, whatever the bytes. */
 export function isSchnorrSignature(
   digest: Uint8Array,
   publicKey: Uint8Array,

@@ -20,26 +20,32 @@ import { buildSealClaim, buildSealRefund, type SealClaim } from './seal.ts';
 import type { KeyRole } from './signer.ts';
 import { buildState, type SignedState } from './states.ts';
 
-/** A key that may sign an input, by the role a signer knows it by. */
+/** A key that may sign an input, and the role by which a signer knows it. */
 export type SigningKey = {
   readonly role: KeyRole;
   readonly publicKey: Uint8Array;
-  /** Signs under rules that a PSBT cannot keep: the maker's states are for `StateSigner` alone. */
+  /**
+   * True for the key of the maker's states: rules that a PSBT cannot keep leave them to `StateSigner`
+   * alone.
+   */
   readonly isGuarded?: true;
 };
 
-/** What a signer must know of a coin it is asked to spend. */
+/** An input of a signing request: the coin and what signing it takes. */
 export type SigningInput = {
   readonly valueSat: bigint;
   readonly outputScript: Uint8Array;
-  /** Left out for P2WPKH. */
+  /** Witness script; left out for P2WPKH. */
   readonly witnessScript?: Uint8Array;
   readonly keys: readonly SigningKey[];
   /** The transaction the coin is an output of, in hex; some hardware wants to see it. */
   readonly previousHex?: string;
 };
 
-/** An unsigned transaction with all that signing it takes: SIGHASH_ALL on segwit v0 inputs only. */
+/**
+ * A signing request: an unsigned transaction with all that signing it takes. SIGHASH_ALL on segwit v0
+ * inputs only.
+ */
 export type SigningRequest = {
   readonly kind:
     | 'funding'
@@ -71,7 +77,7 @@ function keyHashScriptCode(outputScript: Uint8Array): Uint8Array {
 }
 
 /**
- * The funding, for the wallets of both sides.
+ * The signing request of the funding, for the wallets of both sides.
  * @param previous transactions of the coins in hex, by txid, as far as they are known
  */
 export function fundingRequest(
@@ -133,7 +139,8 @@ const jointKeys = ({ keys }: ChannelParams) =>
   ] as const;
 
 /**
- * A rung of a state, for the miner to sign: the maker signs states by `StateSigner`. Throws as `buildState`.
+ * The signing request of a rung of a state, for the miner; the maker signs states by `StateSigner`. Throws
+ * as `buildState`.
  */
 export function stateRequest(params: ChannelParams, workHashes: bigint, rung: number): SigningRequest {
   const transaction = buildState(params, workHashes, rung);
@@ -147,7 +154,7 @@ export function stateRequest(params: ChannelParams, workHashes: bigint, rung: nu
   return { ...request, inputs };
 }
 
-/** The cooperative close of the last state. Throws as `buildClose`. */
+/** The signing request of the cooperative close of the last state. Throws as `buildClose`. */
 export function closeRequest(
   params: ChannelParams,
   last: SignedState,
@@ -158,13 +165,13 @@ export function closeRequest(
   return channelRequest('close', params, transaction, jointKeys(params));
 }
 
-/** The maker's refund. Throws as `buildRefund`. */
+/** The signing request of the maker's refund. Throws as `buildRefund`. */
 export function refundRequest(params: ChannelParams, feeRateSatPerKvb: number): SigningRequest {
   const keys = [['refund', params.keys.makerRefund]] as const;
   return channelRequest('refund', params, buildRefund(params, feeRateSatPerKvb), keys);
 }
 
-/** A bond by two keys. Throws as `buildBondSpend`. */
+/** The signing request of a bond spend by two keys. Throws as `buildBondSpend`. */
 export function bondSpendRequest(params: ChannelParams, spend: BondSpend): SigningRequest {
   return requestOf('bond_spend', params, buildBondSpend(params, spend), {
     ...spend.coin,
@@ -176,7 +183,7 @@ export function bondSpendRequest(params: ChannelParams, spend: BondSpend): Signi
   });
 }
 
-/** A bond by its owner. Throws as `buildBondReturn`. */
+/** The signing request of the return of a bond to its owner. Throws as `buildBondReturn`. */
 export function bondReturnRequest(
   params: ChannelParams,
   coin: BondCoin,
@@ -188,7 +195,7 @@ export function bondReturnRequest(
   });
 }
 
-/** A claim of the seal. Throws as `buildSealClaim`. */
+/** The signing request of a claim of the seal. Throws as `buildSealClaim`. */
 export function sealClaimRequest(params: ChannelParams, claim: SealClaim): SigningRequest {
   return sealRequest('seal_claim', params, buildSealClaim(params, claim), [
     ['seal', params.keys.minerSeal],
@@ -196,7 +203,7 @@ export function sealClaimRequest(params: ChannelParams, claim: SealClaim): Signi
   ]);
 }
 
-/** The refund of the seal. Throws as `buildSealRefund`. */
+/** The signing request of the refund of the seal. Throws as `buildSealRefund`. */
 export function sealRefundRequest(params: ChannelParams, feeRateSatPerKvb: number): SigningRequest {
   const transaction = buildSealRefund(params, feeRateSatPerKvb);
   return sealRequest('seal_refund', params, transaction, [['sealExit', params.keys.minerSealExit]]);

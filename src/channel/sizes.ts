@@ -13,7 +13,7 @@ const FRAME_WEIGHT = 10 * 4 + 2;
 /** Outpoint, empty script, sequence. */
 const INPUT_WEIGHT = (36 + 1 + 4) * 4;
 
-/** `OP_RETURN`, a push, four bytes of tag and a hash: the first output of a seal claim. */
+/** Length of the script of a claim's data output: `OP_RETURN`, a push, four bytes of tag and a hash. */
 export const SEAL_DATA_OUTPUT_BYTES = 2 + 4 + 32;
 
 type ScriptKind = 'p2wpkh' | 'p2wsh' | 'p2tr';
@@ -26,8 +26,8 @@ function kindOf(script: Uint8Array): ScriptKind | undefined {
 }
 
 /**
- * Only outputs of known size and relay policy are paid to. Throws `bad_terms` for anything but P2WPKH,
- * P2WSH and P2TR.
+ * Checks a payout script: only kinds of known size and relay policy are paid. Throws `bad_terms` for
+ * anything but P2WPKH, P2WSH and P2TR.
  */
 export function checkPayoutScript(script: Uint8Array, name: string): void {
   if (kindOf(script) === undefined) {
@@ -40,14 +40,15 @@ export function dustSat(script: Uint8Array): bigint {
   return kindOf(script) === 'p2wpkh' ? 294n : 330n;
 }
 
+/** Weight of an output: value, script length and script. */
 export function outputWeight(script: Uint8Array): number {
   return (8 + 1 + script.length) * 4;
 }
 
-/** Most weight of a P2WPKH input with its witness. */
+/** Upper bound of the weight of a P2WPKH input with its witness. */
 export const WALLET_INPUT_WEIGHT = INPUT_WEIGHT + 1 + (1 + DER_BYTES) + (1 + 33);
 
-/** Weight of a funding transaction that no side's own inputs and change cause. */
+/** Weight of a funding transaction without the sides' own inputs and change. */
 export function fundingCommonWeight(channelOutput: Uint8Array): number {
   return FRAME_WEIGHT + outputWeight(channelOutput);
 }
@@ -57,27 +58,33 @@ function virtualSize(weight: number): number {
 }
 
 /**
- * Most virtual bytes of a state or a close. With two P2WPKH outputs and a script of 113 bytes this is 180,
- * and 179 once a signature happens to be a byte shorter.
+ * Upper bound of the virtual bytes of a state or a close: 180 with two P2WPKH outputs and a script of 113
+ * bytes, where a signature one byte shorter makes 179.
  */
 export function jointSpendVsize(script: Uint8Array, outputs: readonly Uint8Array[]): number {
   const witness = 1 + 2 * (1 + DER_BYTES) + 2 + (1 + script.length);
   return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + sum(outputs));
 }
 
-/** Most virtual bytes of the refund: 130 to P2WPKH. */
+/** Upper bound of the virtual bytes of the refund: 130 to P2WPKH. */
 export function refundVsize(script: Uint8Array, output: Uint8Array): number {
   const witness = 1 + (1 + DER_BYTES) + 1 + (1 + script.length);
   return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
 }
 
-/** Most virtual bytes of a bond spent by two keys to one output: 157 for a script of 147 bytes to P2WPKH. */
+/**
+ * Upper bound of the virtual bytes of a bond spent by two keys to one output: 157 for a script of 147 bytes
+ * to P2WPKH.
+ */
 export function twoKeysVsize(script: Uint8Array, output: Uint8Array): number {
   const witness = 1 + 1 + 2 * (1 + DER_BYTES) + (1 + script.length);
   return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
 }
 
-/** Most virtual bytes of a bond spent by its owner to one output: 139 for a script of 147 bytes to P2WPKH. */
+/**
+ * Upper bound of the virtual bytes of a bond spent by its owner to one output: 139 for a script of 147
+ * bytes to P2WPKH.
+ */
 export function ownerVsize(script: Uint8Array, output: Uint8Array): number {
   const witness = 1 + (1 + DER_BYTES) + 3 + (1 + script.length);
   return virtualSize(FRAME_WEIGHT + INPUT_WEIGHT + witness + outputWeight(output));
@@ -87,31 +94,31 @@ function sum(outputs: readonly Uint8Array[]): number {
   return outputs.reduce((total, script) => total + outputWeight(script), 0);
 }
 
-/** Fee of a size at a rate, rounded up. */
+/** Fee in sats of a size at a rate, rounded up. */
 export function feeOfVsize(vsize: number, feeRateSatPerKvb: number): bigint {
   assert(Number.isInteger(vsize) && Number.isInteger(feeRateSatPerKvb), 'fee_of_integers');
   return (BigInt(vsize) * BigInt(feeRateSatPerKvb) + 999n) / 1000n;
 }
 
 /**
- * Fee of a part of a transaction: whole virtual bytes, as nodes count, so that the parts together never pay
+ * Fee in sats of a part of a transaction, over whole virtual bytes, so that the parts together never pay
  * too little.
  */
 export function feeOfWeight(weight: number, feeRateSatPerKvb: number): bigint {
   return feeOfVsize(virtualSize(weight), feeRateSatPerKvb);
 }
 
-/** The relay minimum, and a rate above which nobody would mean it; sat/kvB. */
+/** Range of fee rates in sat/kvB: from the relay minimum to one above any use. */
 const FEE_RATES = { least: 100, most: 1_000_000 } as const;
 
-/** The nearest rate that `checkFeeRate` takes: what a node says may be anything, and a close still leaves. */
+/** The rate nearest to the given one that `checkFeeRate` accepts; a node may report anything. */
 export function boundedRate(satPerKvb: number): number {
   const { least, most } = FEE_RATES;
   return Math.min(Math.max(Math.ceil(satPerKvb) || least, least), most);
 }
 
 /**
- * Throws `bad_amount` for a rate that no one would mean: not an integer from 100 (relay minimum) to 1000000
+ * Checks a fee rate. Throws `bad_amount` unless it is an integer from 100 (relay minimum) to 1000000
  * sat/kvB.
  */
 export function checkFeeRate(feeRateSatPerKvb: number): void {

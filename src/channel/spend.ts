@@ -3,13 +3,16 @@ import { fromHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { checkFeeRate, dustSat, feeOfVsize } from './sizes.ts';
 
-/** Version 3: relayed under the TRUC rules (BIP431). Not final, and replaceable by a higher fee. */
+/** Transaction version of spends: 3, relayed under the TRUC rules (BIP431). */
 export const SPEND_VERSION = 3;
+/**
+ * Sequence of spends without a relative lock: locktime applies, and a higher fee may replace them (BIP125).
+ */
 export const SPEND_SEQUENCE = 0xffff_fffd;
 
 /** A P2WSH output that one transaction spends alone: of a channel, a bond or a seal. */
 export type SpentOutput = {
-  /** Of its transaction, internal order. */
+  /** Txid of its transaction in internal byte order. */
   readonly hash: Uint8Array;
   readonly vout: number;
   readonly valueSat: bigint;
@@ -17,14 +20,16 @@ export type SpentOutput = {
   readonly script: Uint8Array;
 };
 
+/** An output that a spend pays: its output script and value. */
 export type SpendTo = { readonly script: Uint8Array; readonly valueSat: bigint };
 
-/** When a spend may confirm: BIP65's height, BIP68's blocks. */
+/** When a spend may confirm: a height (BIP65), or a sequence with blocks after its input (BIP68). */
 export type SpendLock = { readonly locktime?: number; readonly sequence?: number };
 
+/** A complete transaction with its txid. */
 export type SignedTransaction = {
   readonly hex: string;
-  /** As displayed. */
+  /** Txid as displayed. */
   readonly txid: string;
   readonly feeSat: bigint;
   readonly vsize: number;
@@ -45,8 +50,8 @@ export function buildSpend(
 }
 
 /**
- * The same with all of it to one output, less the fee. Throws `bad_amount` for a fee rate out of range or
- * above what it holds.
+ * The unsigned transaction that pays all of `from`, less the fee, to one output. Throws `bad_amount` for a
+ * fee rate out of range or a fee above the value.
  * @param what is spent, for the error
  */
 export function buildSweep(
@@ -87,7 +92,7 @@ export function finalizeSpend(
   };
 }
 
-/** 64 bytes of lower-case hex, or undefined. */
+/** Parses a signature: 64 bytes of lower-case hex, undefined for anything else. */
 export function signatureBytes(text: unknown): Uint8Array | undefined {
   return typeof text === 'string' && /^[0-9a-f]{128}$/.test(text) ? fromHex(text) : undefined;
 }

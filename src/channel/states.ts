@@ -28,12 +28,12 @@ import {
 
 export { type StateAmounts, stateAmounts } from './amounts.ts';
 
-/** State n as the maker signs it and the miner keeps it: a bearer proof. */
+/** State n as the maker signs it and the miner keeps it; it proves itself by its signatures. */
 export type SignedState = {
   readonly n: number;
-  /** Cumulative verified work. */
+  /** Cumulative verified work in hashes. */
   readonly workHashes: bigint;
-  /** Cumulative pay, `a_n`. */
+  /** Cumulative pay `a_n` in sats. */
   readonly paidSat: bigint;
   /**
    * The maker's signature of every rung the miner can afford, lowest fee first: 64 bytes `r || s` in hex,
@@ -52,8 +52,8 @@ export type SplitOutput = {
 };
 
 /**
- * The outputs of a state in their order, before the miner's fee: P, MM, and what there is of bondP and
- * bondM. Throws `over_budget`.
+ * The outputs of a state in their order, before the miner's fee: P, MM, and bondP and bondM where there are
+ * any. Throws `over_budget`.
  */
 export function stateOutputs(params: ChannelParams, workHashes: bigint): readonly SplitOutput[] {
   const amounts = stateAmounts(params.terms, workHashes);
@@ -77,7 +77,7 @@ function vsizeOf(params: ChannelParams, outputs: readonly SplitOutput[]): number
   return jointSpendVsize(channelFacts(params).script, scripts);
 }
 
-/** The fee of each rung the miner can pay and still have an output that relays; at least one. */
+/** The fees in sats of the rungs that leave the miner an output that relays, lowest first; at least one. */
 export function affordableFeesSat(params: ChannelParams, workHashes: bigint): readonly bigint[] {
   const outputs = stateOutputs(params, workHashes);
   const vsize = vsizeOf(params, outputs);
@@ -89,7 +89,9 @@ export function affordableFeesSat(params: ChannelParams, workHashes: bigint): re
   return fees;
 }
 
-/** The rungs of a state that the miner can pay, lowest first, with the most virtual bytes each can have. */
+/**
+ * The rungs of a state that the miner can pay, lowest first, with an upper bound of their virtual bytes.
+ */
 export function ladderOf(
   params: ChannelParams,
   workHashes: bigint,
@@ -104,8 +106,8 @@ export function ladderOf(
 }
 
 /**
- * The unsigned transaction of a state: F0 to P (less the fee), MM and the bonds there are, in this order.
- * Throws `over_budget`, and `bad_amount` for a rung that is not affordable.
+ * The unsigned transaction of a state: F0 to P (less the fee), MM and the bonds, in this order. Throws
+ * `over_budget`, and `bad_amount` for a rung that is not affordable.
  */
 export function buildState(params: ChannelParams, workHashes: bigint, rung: number): Transaction {
   const feeSat = affordableFeesSat(params, workHashes)[rung];
@@ -113,9 +115,7 @@ export function buildState(params: ChannelParams, workHashes: bigint, rung: numb
   return buildSplit(params, stateOutputs(params, workHashes), feeSat);
 }
 
-/**
- * The unsigned split of a channel, its fee taken from the first output: what states and closes are made of.
- */
+/** The unsigned split of a channel, of which states and closes are made; the first output pays the fee. */
 export function buildSplit(
   params: ChannelParams,
   outputs: readonly SplitOutput[],
@@ -132,21 +132,19 @@ export function buildSplit(
   return buildSpend(channelOutput(params), paid);
 }
 
-/**
- * The rung of a state with this txid, undefined where it has none: finds the state a spend on the chain is.
- */
+/** The rung of a state that has this txid; undefined where none has. */
 export function rungOfTxid(params: ChannelParams, workHashes: bigint, txid: string): number | undefined {
   const rung = buildRungs(params, workHashes).findIndex((transaction) => transaction.getId() === txid);
   return rung === -1 ? undefined : rung;
 }
 
-/** F0, as what spends it needs it. */
+/** The channel's output F0, as transactions spend it. */
 export function channelOutput(params: ChannelParams): SpentOutput {
   const { fundingHash: hash, capacitySat: valueSat, script } = channelFacts(params);
   return { hash, vout: params.funding.vout, valueSat, script };
 }
 
-/** What a signature of a transaction that spends the channel signs. */
+/** The 32-byte digest to sign for a transaction that spends the channel (BIP143, SIGHASH_ALL). */
 export function channelDigest(params: ChannelParams, transaction: Transaction): Uint8Array {
   return spendDigest(channelOutput(params), transaction);
 }
@@ -157,8 +155,8 @@ function buildRungs(params: ChannelParams, workHashes: bigint): Transaction[] {
 }
 
 /**
- * What the receipt of the maker and the ack of the miner commit to: the channel (and with it every
- * parameter), the contract, n, work, pay and the txid of every rung. 32 bytes.
+ * The state hash, 32 bytes, which the maker's receipt and the miner's ack commit to: the channel (and with
+ * it every parameter), the contract, n, work, pay and the txid of every rung.
  */
 export function stateHash(params: ChannelParams, n: number, workHashes: bigint): Uint8Array {
   return hashOfRungs(params, n, workHashes, buildRungs(params, workHashes));
@@ -185,8 +183,8 @@ function hashOfRungs(
 }
 
 /**
- * Signs state n as the maker. It has no memory: use `MonotoneSigner`, which refuses to go back or to say
- * two things. Deterministic: the same state gives the same bytes. Throws `over_budget`,
+ * Signs state n as the maker. Keeps no memory: use `MonotoneSigner`, which refuses to go back or to sign
+ * two contents for one n. Deterministic: the same state gives the same bytes. Throws `over_budget`,
  * `wrong_state_number`, `bad_amount`, `bad_key_file`.
  */
 export function signState(
@@ -211,7 +209,9 @@ export function signState(
   };
 }
 
-/** State 0 is of no work and every state of work is above 0. Throws `wrong_state_number`, `bad_amount`. */
+/**
+ * Checks that state 0 has no work and every other state some. Throws `wrong_state_number`, `bad_amount`.
+ */
 function checkNumber(n: number, workHashes: bigint): void {
   if (!Number.isSafeInteger(n) || n < 0)
     throw new CodedError('wrong_state_number', `no state has number ${n}`);
@@ -220,12 +220,14 @@ function checkNumber(n: number, workHashes: bigint): void {
   }
 }
 
-/** The same number, work and pay, and so the same transactions, whatever the signatures. */
+/**
+ * True for states of the same number, work and pay, and so the same transactions, whatever the signatures.
+ */
 export function sameState(a: SignedState, b: SignedState): boolean {
   return a.n === b.n && a.workHashes === b.workHashes && a.paidSat === b.paidSat;
 }
 
-/** The same state with the same signatures: where one was verified the other is too. */
+/** True for the same state with the same signatures: where one was verified the other is too. */
 export function isRepeated(a: SignedState, b: SignedState): boolean {
   return (
     sameState(a, b) &&
@@ -236,9 +238,8 @@ export function isRepeated(a: SignedState, b: SignedState): boolean {
 }
 
 /**
- * Checks a state by itself: amounts, every rung's signature and the receipt. This is the proof a miner
- * shows to a maker that lost its memory. Throws `wrong_state_number`, `over_budget`, `bad_amount`,
- * `bad_signature`.
+ * Checks a state by itself: amounts, every rung's signature and the receipt. This proves a state to a maker
+ * that lost it. Throws `wrong_state_number`, `over_budget`, `bad_amount`, `bad_signature`.
  */
 export function verifySignedState(params: ChannelParams, state: SignedState): void {
   checkNumber(state.n, state.workHashes);
@@ -278,10 +279,11 @@ function isNodeSignature(digest: Uint8Array, nodeId: string, signature: string):
 }
 
 /**
- * The miner's check of what the maker sent, against the last state it has on disk. `same` is a repetition
- * of it: nothing to store. Throws `wrong_state_number` unless it is the next (state 0 first),
- * `not_monotone` unless its work is more, `over_budget`, `bad_amount`, `bad_signature`, and `equivocation`
- * for a well signed state with the number of the last and another content: keep both.
+ * The miner's check of a state from the maker, against the last one on disk; returns `same` for a
+ * repetition of it, which needs no storing. Throws `wrong_state_number` unless it is the next (state 0
+ * first), `not_monotone` unless its work is more, `over_budget`, `bad_amount`, `bad_signature`, and
+ * `equivocation` for a well signed state with the number of the last and another content; both must be
+ * kept.
  */
 export function verifyState(
   params: ChannelParams,
@@ -309,7 +311,7 @@ export function verifyState(
   return 'next';
 }
 
-/** The lowest rung of a state that pays at least this rate; the highest it has where none does. */
+/** The lowest rung of a state that pays at least this rate, else its highest. */
 export function rungForFeeRate(
   params: ChannelParams,
   state: SignedState,
@@ -336,7 +338,8 @@ export function signAndFinalizeState(
 }
 
 /**
- * The same with the miner's signature from elsewhere, 64 bytes in hex. Throws `bad_amount`, `bad_signature`.
+ * Completes a rung with an external signature of the miner, 64 bytes in hex. Throws `bad_amount`,
+ * `bad_signature`.
  */
 export function finalizeState(
   params: ChannelParams,
@@ -352,7 +355,7 @@ export function finalizeState(
   return finalizeJointSpend(params, transaction, maker, miner);
 }
 
-/** Puts both signatures into a split after verifying them. Throws `bad_signature`. */
+/** Completes a split with both signatures, verified. Throws `bad_signature`. */
 export function finalizeJointSpend(
   params: ChannelParams,
   transaction: Transaction,
@@ -371,7 +374,7 @@ export function finalizeJointSpend(
   return finalizeSpend(output, transaction, jointWitness(...signatures, output.script));
 }
 
-/** What the miner's ack of a state signs, 32 bytes. */
+/** The hash that the miner's ack of a state signs, 32 bytes. */
 export function ackHash(params: ChannelParams, state: SignedState): Uint8Array {
   return taggedHash(
     'sharestream/ack/1',
@@ -379,7 +382,7 @@ export function ackHash(params: ChannelParams, state: SignedState): Uint8Array {
   );
 }
 
-/** The miner's receipt for a state, by its node key: 64 bytes in hex. Only after the state is on disk. */
+/** Signs the miner's ack of a state with its node key: 64 bytes in hex. Only after the state is on disk. */
 export function signAck(params: ChannelParams, state: SignedState, signer: Signer): string {
   if (toHex(nodeIdBytes(signer)) !== params.terms.minerNodeId) {
     throw new CodedError('bad_key_file', 'the seed does not hold the node key of the miner');
@@ -387,13 +390,14 @@ export function signAck(params: ChannelParams, state: SignedState, signer: Signe
   return toHex(signer.signSchnorr('node', ackHash(params, state)));
 }
 
-/** Throws `bad_signature` unless the ack is the miner's for exactly this state. */
+/** Checks an ack. Throws `bad_signature` unless it is the miner's for exactly this state. */
 export function verifyAck(params: ChannelParams, state: SignedState, signature: string): void {
   if (!isNodeSignature(ackHash(params, state), params.terms.minerNodeId, signature)) {
     throw new CodedError('bad_signature', `the ack of state ${state.n} does not verify`);
   }
 }
 
+/** A signed state as JSON, in one spelling. */
 export function signedStateToJson(state: SignedState): { readonly [key: string]: Json } {
   return {
     n: state.n,
@@ -404,7 +408,7 @@ export function signedStateToJson(state: SignedState): { readonly [key: string]:
   };
 }
 
-/** The shape only: `verifyState` judges the content. Throws `protocol`. */
+/** Parses a signed state: its shape only, `verifyState` judges the content. Throws `protocol`. */
 export function parseSignedState(value: unknown): SignedState {
   const record = readRecord(value, 'state', [
     'n',

@@ -1,33 +1,33 @@
 import { assert } from '../base/assert.ts';
 import { HASHES_PER_EH, owedSat } from '../base/units.ts';
 
-/** What the money of a stream follows from. All cumulative. */
+/** The inputs of a stream's accounts, all cumulative. */
 export type AccountingInputs = {
   readonly priceMsatPerEh: bigint;
-  /** D: what the maker can pay in all. */
+  /** D: the deposit, all that the maker can pay. */
   readonly depositedSat: bigint;
-  /** W: verified work. */
+  /** W: verified work in hashes. */
   readonly workHashes: bigint;
-  /** P: what the newest signed state pays. */
+  /** P: the pay of the newest signed state. */
   readonly paidSat: bigint;
-  /** F: given back to the maker. */
+  /** F: refunded to the maker. */
   readonly refundedSat: bigint;
 };
 
-/** D = P + F + covered + refundable, always. */
+/** The accounts of a stream in sats. Always D = P + F + covered + refundable. */
 export type Accounting = {
-  /** Owed for verified work and not in a signed state. */
+  /** Debt: earned by verified work and not in a signed state. */
   readonly debtSat: bigint;
   /** The part of the debt the deposit can pay, and the part it cannot. */
   readonly coveredSat: bigint;
   readonly uncoveredSat: bigint;
-  /** What the maker could take out now. */
+  /** The part of the deposit that the maker could take out now. */
   readonly refundableSat: bigint;
 };
 
 /**
- * The accounts at this much work. Floored once over the whole work, so any way of settling on the road
- * gives the same.
+ * The accounts at this much work. Pay is floored once over the whole work, so intermediate settlements
+ * change nothing.
  */
 export function accountingOf(inputs: AccountingInputs): Accounting {
   const freeSat = inputs.depositedSat - inputs.paidSat - inputs.refundedSat;
@@ -43,7 +43,7 @@ export function accountingOf(inputs: AccountingInputs): Accounting {
   };
 }
 
-/** The least work at which the deposit does not cover the debt: at one hash less it does. */
+/** The least work in hashes at which the deposit does not cover the debt: at one hash less it does. */
 export function depletionWork(inputs: {
   readonly priceMsatPerEh: bigint;
   readonly depositedSat: bigint;

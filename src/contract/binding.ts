@@ -12,48 +12,52 @@ import {
   tagged,
 } from './fields.ts';
 
-/** A payee of the coinbase and its part of the value. */
+/** A payee of the coinbase and its part of the value in ppm. */
 const payee = group({ scriptHex: ['script', outputScript], ppm: ['ppm', ppm] });
 
-/** Why a share is worth something to this buyer only (`MARKET.md`). */
+/** The binding: how a share is tied to this buyer (`MARKET.md`). */
 export const bindingField = tagged(['type', 'type'], {
-  /** Audit only: nothing is paid. */
+  /** No binding, for audits: nothing is paid. */
   none: group({}),
-  /** The maker gives the jobs, from an upstream of its own. */
+  /** Jobs of the maker, from an upstream of its own. */
   work: group({
-    /** The least extranonce2 a job leaves to the proxy, bytes. */
+    /** The least extranonce2 that a job leaves to the proxy, bytes. */
     extranonce2Bytes: ['extranonce2_bytes', integer(2, 16)],
     /** Jobs the maker may withdraw between two blocks. */
     withdrawalsPerBlock: ['withdrawals_per_block', integer(0, 100_000)],
-    /** Shares a minute that may meet the upstream's target; of more the maker need not pass on. */
+    /** Shares per minute that may meet the upstream's target; the maker need not pass on more. */
     solutionsPerMinute: ['solutions_per_minute', integer(1, 1_000_000)],
     /** Whether a job may build on a block that the miner's node does not know. */
     foreignChain: ['foreign_chain', flag],
   }),
-  /** The miner has a node or a solo pool of its own; the coinbase pays these, and zero to anything. */
+  /**
+   * Jobs of the miner's own node or solo pool, whose coinbase pays these scripts, and zero to anything
+   * else.
+   */
   payout: group({
     outputs: ['outputs', listOf(payee, 1, 64)],
-    /** The least part of the own template's fees that a coinbase claims above the subsidy. */
+    /** The least part of the own template's fees that a coinbase claims above the subsidy, ppm. */
     minFeesPpm: ['min_fees_ppm', ppm],
-    /** Part of the jobs that are validated whole. */
+    /** Part of the jobs that are validated in full, ppm. */
     samplePpm: ['sample_ppm', ppm],
-    /** Seconds to show the template of a sampled job. */
+    /** Seconds within which the template of a sampled job must be shown. */
     sampleSeconds: ['sample_seconds', integer(1, 600)],
   }),
-  /** The miner's Braidpool node, beads that pay this script. */
+  /** Beads of the miner's Braidpool node that pay this script. */
   bead: group({
     scriptHex: ['script', outputScript],
     /** `spec`: the payee is in the proof of work; `as_is`, `weak`: statistics of beads or weak beads. */
     profile: ['profile', oneOf('spec', 'as_is', 'weak')],
-    /** Credit stops where so few beads are less likely than this: parts in 10^9. */
+    /** Credit stops where so few beads are less likely than this, parts per billion. */
     stopPpb: ['stop_ppb', integer(1, 1_000_000)],
     /** The most that 20 beads' work may earn where statistics judge, sats. */
     maxLossSat: ['bead_max_loss_sat', amount],
   }),
 });
+/** The binding of terms of version 3. */
 export type BindingV3 = FieldValue<typeof bindingField>;
 
-/** Throws `bad_terms`. */
+/** Checks the relations within a binding. Throws `bad_terms`. */
 export function checkBinding(binding: BindingV3): void {
   if (binding.type === 'bead' && binding.profile !== 'spec' && binding.maxLossSat === 0n)
     refuseTerm('binding.bead_max_loss_sat', 'must be positive where beads are judged by statistics');

@@ -4,41 +4,41 @@ import { isRecord, type Json } from '../base/json.ts';
 import { owedSat, parseDecimal } from '../base/units.ts';
 
 /**
- * What happens to the unvested bonds when a channel closes early (`PROTOCOL.md`): two of miner, maker and
- * auditor decide, and the owner has them after a delay (`auditor`); both must agree (`hostage`); the other
- * side has them at once (`forfeit_to_mm`); there are none (`none`).
+ * The rule for unvested bonds when a channel closes early (`PROTOCOL.md`): two of miner, maker and auditor
+ * decide, and the owner receives them after a delay (`auditor`); both sides must agree (`hostage`); the
+ * other side receives them at once (`forfeit_to_mm`); there are none (`none`).
  */
 export type BondMode = 'auditor' | 'hostage' | 'forfeit_to_mm' | 'none';
 
 type BondAmounts = {
-  /** D: what the maker stakes on its signing. Vests to the maker with the work. */
+  /** The maker's bond D, its stake on signing states. Vests to the maker with the work. */
   readonly makerBondSat: bigint;
-  /** C: what the miner stakes on its delivery. Vests to the miner with the work. */
+  /** The collateral C, the miner's stake on delivery. Vests to the miner with the work. */
   readonly collateralSat: bigint;
 };
 
-/** The group of terms about bonds. Terms without it have none. */
+/** The terms about bonds; left out where there are none. */
 export type BondTerms = BondAmounts &
   (
     | {
         readonly bondMode: 'auditor';
-        /** Blocks after the close from which the owner of a bond has it alone (BIP68): 1 to 65535. */
+        /** Blocks after the close from which the owner alone can take a bond (BIP68): 1 to 65535. */
         readonly bondCsvBlocks: number;
-        /** `A_b`, compressed, 66 lower-case hex digits. */
+        /** The auditor's public key `A_b`, compressed, 66 lower-case hex digits. */
         readonly auditorKeyHex: string;
       }
     | { readonly bondMode: 'hostage' | 'forfeit_to_mm' }
   );
 
-/** The group of terms about the seal channel (`PROTOCOL.md`, F1). Terms without it have none. */
+/** The terms about the seal channel (`PROTOCOL.md`, F1); left out where there is none. */
 export type SealTerms = {
   /** Value of F1, the miner's money; comes back with the claim or the refund, less fees. */
   readonly sealSat: bigint;
-  /** The fee rate of every claim `Q_n`. */
+  /** Fee rate of every claim `Q_n`. */
   readonly claimFeeRateSatPerKvb: number;
 };
 
-/** Terms of a contract as far as bonds and seal depend on them. */
+/** The terms of a contract that bonds and seal depend on. */
 export type StakedTerms = {
   readonly bonds?: BondTerms;
   readonly seal?: SealTerms;
@@ -52,12 +52,12 @@ export type StakedTerms = {
 /** Blocks from the expiry of the channel to that of the seal: `T_seal = T_exp + 2016`. */
 export const SEAL_EXTRA_BLOCKS = 2016;
 
-/** A bond output below this is not made: the rest vests (`PROTOCOL.md`). */
+/** Least value of a bond output in sats; a smaller rest has vested (`PROTOCOL.md`). */
 export const MIN_BOND_OUTPUT_SAT = 1000n;
 
 const NO_BONDS = { bondMode: 'none', makerBondSat: 0n, collateralSat: 0n } as const;
 
-/** The bonds of terms, also where they have none. */
+/** The bond terms, with mode `none` and amounts of 0 where they are left out. */
 export function bondsOf(terms: Pick<StakedTerms, 'bonds'>): BondTerms | typeof NO_BONDS {
   return terms.bonds ?? NO_BONDS;
 }
@@ -68,11 +68,12 @@ export function hasBondOutputs(terms: Pick<StakedTerms, 'bonds'>): boolean {
   return bondMode === 'auditor' || bondMode === 'hostage';
 }
 
-/** The height from which the miner has the seal back alone. */
+/** The expiry height of the seal, from which the miner alone can take it back. */
 export function sealExpiryHeight(terms: Pick<StakedTerms, 'expiryHeight'>): number {
   return terms.expiryHeight + SEAL_EXTRA_BLOCKS;
 }
 
+/** The bond terms as JSON, in one spelling. */
 export function bondTermsToJson(bonds: BondTerms): { readonly [key: string]: Json } {
   const amounts = {
     bond_mode: bonds.bondMode,
@@ -84,11 +85,12 @@ export function bondTermsToJson(bonds: BondTerms): { readonly [key: string]: Jso
     : amounts;
 }
 
+/** The seal terms as JSON, in one spelling. */
 export function sealTermsToJson(seal: SealTerms): { readonly [key: string]: Json } {
   return { seal_sat: seal.sealSat.toString(), claim_fee_sat_per_kvb: seal.claimFeeRateSatPerKvb };
 }
 
-/** The shape only: `checkBondTerms` judges the amounts. Throws `bad_terms`. */
+/** Parses bond terms: their shape only, `checkBondTerms` judges the amounts. Throws `bad_terms`. */
 export function parseBondTerms(value: unknown): BondTerms {
   const mode = isRecord(value) ? value['bond_mode'] : undefined;
   if (mode !== 'auditor' && mode !== 'hostage' && mode !== 'forfeit_to_mm') {
@@ -108,7 +110,7 @@ export function parseBondTerms(value: unknown): BondTerms {
   return { bondMode: mode, makerBondSat, collateralSat, bondCsvBlocks, auditorKeyHex };
 }
 
-/** The shape only: `checkSealTerms` judges the amounts. Throws `bad_terms`. */
+/** Parses seal terms: their shape only, `checkSealTerms` judges the amounts. Throws `bad_terms`. */
 export function parseSealTerms(value: unknown): SealTerms {
   const record = readGroup(value, 'seal', ['seal_sat', 'claim_fee_sat_per_kvb']);
   const claimFeeRateSatPerKvb = record['claim_fee_sat_per_kvb'];
@@ -136,10 +138,10 @@ function readAmount(record: Record<string, unknown>, group: string, key: string)
 }
 
 /**
- * The relations that make bonds safe. D must be below all that the work pays, which is at most B (`D < B`
- * in `PROTOCOL.md`): else an older state, with more of the maker's bond unvested, could be worth more to
- * the miner than a newer one. Where bonds are forfeited to the other side at once D may not exceed C, else
- * the miner would gain by closing at state 0. Throws `bad_terms`.
+ * Checks the relations that make bonds safe. D must be below the pay of all the work, at most B (`D < B` in
+ * `PROTOCOL.md`): else an older state, with more of the maker's bond unvested, could be worth more to the
+ * miner than a newer one. Where bonds are forfeited to the other side at once D may not exceed C, else the
+ * miner would gain by closing at state 0. Throws `bad_terms`.
  */
 export function checkBondTerms(terms: StakedTerms): void {
   const { bonds } = terms;
@@ -170,7 +172,10 @@ export function checkBondTerms(terms: StakedTerms): void {
     refuse('the auditor must be neither the miner nor the maker');
 }
 
-/** Throws `bad_terms`. Whether the value pays for a claim depends on its scripts: `checkChannelParams`. */
+/**
+ * Checks the seal terms. Throws `bad_terms`. `checkChannelParams` checks that the value pays for a claim,
+ * which depends on its scripts.
+ */
 export function checkSealTerms(terms: StakedTerms): void {
   const { seal } = terms;
   if (seal === undefined) return;

@@ -3,15 +3,15 @@ import type { NetworkName } from '../bitcoin/network.ts';
 import { type BondTerms, bondsOf, checkBondTerms, checkSealTerms, type SealTerms } from './bond-terms.ts';
 import { refuseTerm } from './fields.ts';
 
-/** The terms that every version has. Amounts in the units of their names. */
+/** The terms that every version has. Names give the units of amounts. */
 export type CommonTerms = {
   readonly network: NetworkName;
-  /** x-only node keys, 64 hex digits. */
+  /** Node ids of both sides: x-only keys, 64 hex digits. */
   readonly minerNodeId: string;
   readonly makerNodeId: string;
-  /** The contract ends when this much work was delivered; nothing beyond it is credited. */
+  /** Total work in hashes: the contract ends when it was delivered; nothing beyond it is credited. */
   readonly workTotalHashes: bigint;
-  /** Work after which the maker signs the next state. */
+  /** Step in hashes: work after which the maker signs the next state. */
   readonly stepHashes: bigint;
   /** Steps of verified but unsigned work at which the miner stops delivering. */
   readonly maxUnpaidSteps: number;
@@ -23,22 +23,22 @@ export type CommonTerms = {
   readonly expiryHeight: number;
   readonly minDepth: number;
   readonly feeLadderSatPerKvb: readonly number[];
-  /** A share may arrive this long after its block was replaced. */
+  /** Seconds after its block was replaced within which a share is accepted. */
   readonly staleGraceSeconds: number;
-  /** Makes two contracts with equal terms different. 32 hex digits. */
+  /** Nonce that tells contracts with equal terms apart, 32 hex digits. */
   readonly nonceHex: string;
-  /** Left out: no bonds (mode `none`, C = D = 0). */
+  /** Bonds; left out for none (mode `none`, C = D = 0). */
   readonly bonds?: BondTerms;
-  /** Left out: no seal channel. */
+  /** Seal channel; left out for none. */
   readonly seal?: SealTerms;
 };
 
-/** The default ladder of `PROTOCOL.md`: 1.1, 5, 20, 80 and 320 sat/vB. */
+/** The default fee ladder of `PROTOCOL.md`: 1.1, 5, 20, 80 and 320 sat/vB. */
 export const DEFAULT_FEE_LADDER_SAT_PER_KVB: readonly number[] = [1100, 5000, 20_000, 80_000, 320_000];
 
 /**
- * The relations between the terms that make a channel safe (`PROTOCOL.md`), at the least and the highest
- * price the terms allow, msat per EH. Throws `bad_terms`.
+ * Checks the relations between the terms that make a channel safe (`PROTOCOL.md`), at the least and the
+ * highest price the terms allow, msat per EH. Throws `bad_terms`.
  */
 export function checkCommonTerms(
   terms: CommonTerms,

@@ -10,54 +10,60 @@ import {
   tagged,
 } from './fields.ts';
 
-/** How much hashrate is promised, in hashes per second. */
+/** The promised hashrate, in hashes per second. */
 export const rateField = group({
   committed: ['committed_hps', amount],
-  /** Less than this is a shortfall at any moment. */
+  /** Least rate: less is a shortfall at any moment. */
   min: ['min_hps', amount],
-  /** What may make up for a shortfall, at most. */
+  /** Greatest rate that may make up for a shortfall. */
   max: ['max_hps', amount],
 });
 
-/** When work begins: the contract waits until the first, and is over where it has not begun by the second. */
+/**
+ * The start of delivery: the contract waits until the first height, and ends where work has not begun by
+ * the second.
+ */
 export const startField = group({
   notBeforeHeight: ['not_before_height', height],
   notAfterHeight: ['not_after_height', height],
 });
 
-/** What is a shortfall, and what time there is to mend it. */
+/** The rules of delivery: what counts as a shortfall, and the time to make it up. */
 export const deliveryField = group({
-  /** Delivered work is compared with the committed over this many minutes. */
+  /** Minutes of the window in which delivered and committed work are compared. */
   windowMinutes: ['window_minutes', integer(1, 44_640)],
-  /** Part of the committed work that may be missing besides what chance explains. */
+  /** Part of the committed work that may be missing besides what chance explains, ppm. */
   tolerancePpm: ['tolerance_ppm', ppm],
-  /** Blocks of curtailment by notice, which extend the contract and are no default. */
+  /** Blocks of curtailment by notice; they extend the contract and are no default. */
   curtailmentBlocks: ['curtailment_blocks', integer(0, 52_560)],
   /** Blocks from the first shortfall to the default, in which it may be made up. */
   cureBlocks: ['cure_blocks', integer(0, 4032)],
-  /** The chance that an honest miner is found in default in the whole contract. */
+  /** Chance, ppm, that an honest miner is found in default in the whole contract. */
   falseDefaultAlphaPpm: ['false_default_alpha_ppm', integer(1, 500_000)],
 });
 
-/** What is taken of work beyond the greatest rate. */
+/** Whether work beyond the greatest rate is refused or credited. */
 export const overDeliveryField = oneOf('refuse', 'credit');
 
-/** What happens while the fault is the maker's: the obligation rests, or standing by is paid. */
+/**
+ * The rule for times of the maker's fault: delivery pauses unpaid, or the committed work is paid as
+ * standby.
+ */
 export const makerFaultField = tagged(['type', 'type'], {
   pause: group({}),
-  /** Paid for the committed work of that time, msat per EH. */
+  /** Price of the committed work of that time, msat per EH. */
   standby: group({ msatPerEh: ['msat_per_eh', amount] }),
 });
 
-/** How either side may end it early. */
+/** The rule for ending the contract early, by either side. */
 export const endField = group({
-  /** Part of what the rest would have earned. */
+  /** Fee as a part of what the rest would have earned, ppm. */
   cancelFeePpm: ['cancel_fee_ppm', ppm],
   /** Blocks from the notice to the end. */
   noticeBlocks: ['notice_blocks', integer(0, 52_560)],
 });
 
-/** The terms about delivery, as far as they depend on each other. */
+/** The terms about delivery that depend on each other. */
 type DeliveryTerms = {
   readonly rate?: FieldValue<typeof rateField>;
   readonly start?: FieldValue<typeof startField>;
@@ -68,7 +74,7 @@ type DeliveryTerms = {
   readonly expiryHeight: number;
 };
 
-/** Throws `bad_terms`. */
+/** Checks the relations between the terms about delivery. Throws `bad_terms`. */
 export function checkDelivery(terms: DeliveryTerms): void {
   const { rate, start, durationBlocks = 0, expiryHeight } = terms;
   if (rate !== undefined) {

@@ -4,8 +4,8 @@ import { isRecord, type Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 
 /**
- * One term, both ways: `parse(print(value))` equals `value`, and a value has one spelling. `parse` throws
- * `bad_terms` with the path of what it cannot take.
+ * A codec of one term: `parse(print(value))` equals `value`, and a value has one spelling. `parse` throws
+ * `bad_terms` with the path of the term it refuses.
  */
 export type Field<T> = {
   readonly parse: (value: unknown, path: string) => T;
@@ -16,13 +16,14 @@ export type Field<T> = {
 export type FieldValue<F> = F extends Field<infer T> ? T : never;
 
 /**
- * Throws `bad_terms`: `path` names the term as spelled on the wire, dots between groups, and is `meta.path`.
+ * Refuses a term: throws `bad_terms` with `path` as `meta.path`, the names on the wire with dots between
+ * groups.
  */
 export function refuseTerm(path: string, why: string): never {
   throw new CodedError('bad_terms', `${path} ${why}`, { path });
 }
 
-/** A non-negative bigint as a decimal string: sats, msat, hashes. */
+/** A non-negative amount as a decimal string: sats, msat, hashes. */
 export const amount: Field<bigint> = {
   parse: (value, path) => {
     try {
@@ -34,7 +35,7 @@ export const amount: Field<bigint> = {
   print: (value) => value.toString(),
 };
 
-/** A JSON integer in a range. */
+/** A JSON integer from `min` to `max`. */
 export function integer(min: number, max: number): Field<number> {
   return {
     parse: (value, path) =>
@@ -52,7 +53,7 @@ export function integer(min: number, max: number): Field<number> {
 /** Parts in a million: 0 to 1,000,000. */
 export const ppm = integer(0, 1_000_000);
 
-/** A block height, below the least value that a lock time takes for a time. */
+/** A block height: 1 to 499999999; a greater lock time would be a time (BIP65). */
 export const height = integer(1, 499_999_999);
 
 /** Lower-case hex of `min` to `max` bytes. */
@@ -66,7 +67,7 @@ export function hexBytes(min: number, max = min): Field<string> {
   };
 }
 
-/** An output script: 1 to 100 bytes, longer than any that is standard. */
+/** An output script in hex: 1 to 100 bytes, longer than any standard one. */
 export const outputScript = hexBytes(1, 100);
 
 /** True or false. */
@@ -95,7 +96,7 @@ export function oneOf<const W extends string>(...words: readonly W[]): Field<W> 
   };
 }
 
-/** `min` to `max` of one kind, in an order that counts. */
+/** A list of `min` to `max` items of one kind; their order counts. */
 export function listOf<T>(item: Field<T>, min: number, max: number): Field<readonly T[]> {
   return {
     parse: (value, path) =>
@@ -109,9 +110,9 @@ export function listOf<T>(item: Field<T>, min: number, max: number): Field<reado
 type Members<T> = { readonly [K in keyof T]: readonly [wireName: string, field: Field<T[K]>] };
 
 /**
- * An object with exactly these members, each given as `[name on the wire, field]`; an unknown or missing one
- * is refused by its own path.
- * @param optional members that may be left out, which says that nothing of the kind was agreed
+ * An object with exactly these members, each given as `[name on the wire, field]`; an unknown or missing
+ * one is refused with its own path.
+ * @param optional members that may be left out, where nothing of the kind was agreed
  */
 export function group<T, O = Record<never, never>>(
   required: Members<T>,
@@ -146,7 +147,7 @@ type Tagged<K extends string, V> = {
   readonly [N in keyof V]: { readonly [key in K]: N } & V[N];
 }[keyof V];
 
-/** An object whose tag says which other members it has. */
+/** An object with a tag that selects its other members. */
 export function tagged<const K extends string, V>(
   [tag, wireTag]: readonly [key: K, wireName: string],
   variants: { readonly [N in keyof V]: Field<V[N]> },

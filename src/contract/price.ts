@@ -1,43 +1,44 @@
 import { amount, type FieldValue, group, integer, oneOf, ppm, refuseTerm, tagged } from './fields.ts';
 
-/** How a price follows the value of hashes: see `MARKET.md` for the formula, word for word. */
+/** The terms of a price that follows the value of hashes; `MARKET.md` has the formula. */
 const follows = {
-  /** The formula by its name. */
+  /** Name of the formula. */
   formula: ['formula', oneOf('hash_value_144')],
-  /** Looked at anew at the first block of each difficulty period, or of each 144 blocks; constant between. */
+  /** When the price is set anew: at the first block of each difficulty period, or of each 144 blocks. */
   epoch: ['epoch', oneOf('difficulty', 'day')],
-  /** Blocks for which the last good value stands in for one that cannot be had; then the contract pauses. */
+  /** Blocks for which the last good value is used while there is no new one; then the contract pauses. */
   ttlBlocks: ['ttl_blocks', integer(1, 4032)],
   /** Bounds of the price, msat per EH. */
   minMsatPerEh: ['min_msat_per_eh', amount],
   maxMsatPerEh: ['max_msat_per_eh', amount],
 } as const;
 
-/** What verified work earns: at one price, or at one that follows the value of hashes. */
+/** The price of verified work: fixed, or following the value of hashes. */
 export const priceField = tagged(['type', 'type'], {
   fixed: group({ msatPerEh: ['msat_per_eh', amount] }),
-  /** The value of hashes, and parts in a million of it more or less. */
+  /** The value of hashes plus a premium in ppm of it, which may be negative. */
   index: group({ ...follows, premiumPpm: ['premium_ppm', integer(-1_000_000, 1_000_000)] }),
-  /** The strike, and a part of what the value of hashes is above or below it. */
+  /** The strike plus a part of the difference between the value of hashes and it. */
   collar: group({
     ...follows,
     strikeMsatPerEh: ['strike_msat_per_eh', amount],
     sharePpm: ['share_ppm', ppm],
   }),
 });
+/** The price of version 3 terms. */
 export type Price = FieldValue<typeof priceField>;
 
-/** The most a price can be, msat per EH: what the budget has to cover. */
+/** The highest price the terms allow, msat per EH; the budget has to cover it. */
 export function highestMsatPerEh(price: Price): bigint {
   return price.type === 'fixed' ? price.msatPerEh : price.maxMsatPerEh;
 }
 
-/** The least a price can be, msat per EH: what bounds the bond of the maker. */
+/** The lowest price the terms allow, msat per EH; it bounds the maker's bond. */
 export function lowestMsatPerEh(price: Price): bigint {
   return price.type === 'fixed' ? price.msatPerEh : price.minMsatPerEh;
 }
 
-/** Throws `bad_terms`. A price of 0 is for `checkTermsV3` to judge. */
+/** Checks the relations within a price. Throws `bad_terms`. `checkTermsV3` judges a price of 0. */
 export function checkPrice(price: Price): void {
   if (price.type === 'fixed') return;
   const { minMsatPerEh, maxMsatPerEh } = price;

@@ -8,38 +8,44 @@ import { fixedPriceMsatPerEh } from './terms-access.ts';
 export type StreamRole = 'miner' | 'maker';
 
 /**
- * `pending` until state 0 is signed, the funding is deep enough and both sides are ready; `live` while work
- * is asked for; `paused` while the miner's hashrate is elsewhere for a reason that will pass; `ending` once
- * no more work is asked for but what was verified is still to be signed; `ended` once the channel is spent.
+ * The statuses of a stream. `pending` until state 0 is signed, the funding is deep enough and both sides
+ * are ready; `live` while work is asked for; `paused` while the miner delivers elsewhere for a reason that
+ * will pass; `ending` once no more work is asked for but what was verified is still to be signed; `ended`
+ * once the channel is spent.
  */
 export type StreamStatus = 'pending' | 'live' | 'paused' | 'ending' | 'ended';
 
+/** Number, cumulative work and cumulative pay of a state. */
 export type StatePoint = { readonly n: number; readonly workHashes: bigint; readonly paidSat: bigint };
 
-/** A running fixed-price contract as one side sees it. A value: every change makes a new one. */
+/**
+ * The state of a running fixed-price contract as one side sees it. Immutable: every change makes a new one.
+ */
 export type StreamState = {
   readonly status: StreamStatus;
   /** Confirmations of the funding, and whether both sides said they are ready. */
   readonly fundingDepth: number;
   readonly ready: boolean;
-  /** True from `live` on: without it no work is credited, whatever came after. */
+  /** True from the first `live` on; without it no work is credited. */
   readonly opened: boolean;
-  /** W: credited work; never falls, never above the contract's total. */
+  /** W: credited work in hashes; never falls, never above the contract's total. */
   readonly verifiedWork: bigint;
-  /** Work reported beyond the total or after the end: credited nothing. */
+  /** Work in hashes reported beyond the total or after the end; not credited. */
   readonly uncreditedWork: bigint;
-  /** The newest state that is signed (maker: on disk and released; miner: verified and on disk). */
+  /** The newest signed state (maker: on disk and sent; miner: verified and on disk). */
   readonly signed: StatePoint | undefined;
   /** The state the maker is signing. */
   readonly signing: { readonly n: number; readonly workHashes: bigint } | undefined;
-  /** Since when a whole step is unsigned, wall time in ms. */
+  /** Monotonic time in ms since when a whole step is unsigned. */
   readonly dueSinceMs: number | undefined;
-  /** The miner stopped delivering because too much is unsigned. */
+  /** True while the miner does not deliver because too much work is unsigned. */
   readonly exposureLimited: boolean;
 };
 
+/** The reason for which a stream ends. */
 export type EndReason = 'completed' | 'expiry_near' | 'close_requested';
 
+/** An event of a stream's state machine. */
 export type StreamEvent =
   /** Confirmations of the funding transaction at this tip. */
   | { readonly type: 'funded'; readonly confirmations: number }
@@ -55,14 +61,15 @@ export type StreamEvent =
   | { readonly type: 'close_requested' }
   /** The channel's output is spent. */
   | { readonly type: 'closed' }
-  /** Time passes; for the miner's patience. */
+  /** Time has passed; for the miner's timeout of unsigned work. */
   | { readonly type: 'tick' };
 
+/** An effect that the state machine asks its caller to perform. */
 export type StreamEffect =
   | { readonly type: 'opened' }
   /** Maker: sign state n now. One at a time: the next comes after `state_signed`. */
   | { readonly type: 'sign_due'; readonly n: number; readonly workHashes: bigint }
-  /** Miner: send the hashrate to the fallback; and back again. */
+  /** Miner: send the hashrate to the fallback, and back again. */
   | { readonly type: 'exposure_reached'; readonly exposureSat: bigint }
   | { readonly type: 'exposure_cleared' }
   /** No more work is asked for. */
@@ -70,18 +77,21 @@ export type StreamEffect =
   /** All that can be paid is signed: the channel can be closed. */
   | { readonly type: 'settled' };
 
+/** The fixed inputs of a stream's state machine. */
 export type StreamOptions = {
   readonly terms: ContractTerms;
   readonly role: StreamRole;
   /**
-   * The miner stops delivering when a whole step stays unsigned for longer; without it only the number of
-   * steps counts.
+   * Time in ms for which a whole step may stay unsigned before the miner stops delivering; without it only
+   * the number of steps counts.
    */
   readonly unpaidTimeoutMs?: number;
 };
 
+/** The result of one step: the new state, and what to do. */
 export type StreamTransition = { readonly state: StreamState; readonly effects: readonly StreamEffect[] };
 
+/** The state of a stream before anything has happened. */
 export const PENDING_STREAM: StreamState = {
   status: 'pending',
   fundingDepth: 0,
@@ -99,7 +109,7 @@ export const PENDING_STREAM: StreamState = {
  * One step of a stream; pure. A stream is restored by feeding `state_signed`, `funded`, `channel_open` and
  * `work_verified` with what the ledger holds to `PENDING_STREAM`. Throws `protocol` for work before the
  * channel is open (I3).
- * @param nowMs monotonic time: what a state is due since is not stored
+ * @param nowMs monotonic time; `dueSinceMs` is not stored
  */
 export function transition(
   options: StreamOptions,
@@ -124,7 +134,7 @@ export function transition(
   return { state: next, effects };
 }
 
-/** What an event says, before any consequence. */
+/** Applies an event to the state, before any consequence. */
 function applyEvent(options: StreamOptions, state: StreamState, event: StreamEvent): StreamState {
   switch (event.type) {
     case 'funded':
@@ -179,7 +189,7 @@ function endReason(options: StreamOptions, state: StreamState, event: StreamEven
   return state.verifiedWork >= options.terms.workTotalHashes ? 'completed' : undefined;
 }
 
-/** What follows for each role: the maker's next signature, the miner's exposure. */
+/** Derives the effects for each role: the maker's next signature, the miner's exposure. */
 function deriveEffects(
   options: StreamOptions,
   state: StreamState,
@@ -206,8 +216,8 @@ function withSignature(options: StreamOptions, state: StreamState, effects: Stre
 }
 
 /**
- * Stops at `maxUnpaidSteps` unsigned steps or after the timeout; goes on when one step less is unsigned.
- * Never waits for less than a step, which a maker need not sign.
+ * Limits the miner's exposure: stops at `maxUnpaidSteps` unsigned steps or after the timeout; goes on when
+ * one step less is unsigned. Never waits for less than a step, which a maker need not sign.
  */
 function withExposure(
   options: StreamOptions,
@@ -233,7 +243,7 @@ function withExposure(
   return state;
 }
 
-/** Ending, and no state could pay more than the newest does. */
+/** True while ending, once no state could pay more than the newest does. */
 function isSettled(options: StreamOptions, state: StreamState): boolean {
   return state.status === 'ending' && exposureSat(options.terms, state) === 0n;
 }
@@ -249,7 +259,7 @@ export function unsignedWork(state: StreamState): bigint {
   return state.verifiedWork > signedWork ? state.verifiedWork - signedWork : 0n;
 }
 
-/** What the miner would lose if nothing more were signed, in sats. */
+/** The miner's exposure in sats: what it would lose if nothing more were signed. */
 export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
   return streamAccounting(terms, state).debtSat;
 }

@@ -2,11 +2,11 @@ import { CodedError } from '../base/errors.ts';
 import type { ContractTerms } from './terms.ts';
 
 /**
- * What a running contract asks of its terms where their versions spell it differently. What version 3 can
- * say and no program can run yet is refused by `notYetServed` before a contract is signed.
+ * Accessors for what versions of the terms spell differently. Terms of version 3 that no program can run
+ * yet are refused by `notYetServed` before a contract is signed.
  */
 
-/** The one price, msat per EH. Throws `bad_terms` for a price that moves. */
+/** The fixed price, msat per EH. Throws `bad_terms` for a price that moves. */
 export function fixedPriceMsatPerEh(terms: ContractTerms): bigint {
   if (terms.version !== 3) return terms.priceMsatPerEh;
   if (terms.price.type === 'fixed') return terms.price.msatPerEh;
@@ -18,23 +18,23 @@ export function easiestTarget(terms: ContractTerms): bigint {
   return BigInt(`0x${terms.version === 3 ? terms.target.easiestHex : terms.maxTargetHex}`);
 }
 
-/** The hardest target of a share, 0 where any is taken. */
+/** The hardest target of a share; 0 where any is accepted. */
 export function hardestTarget(terms: ContractTerms): bigint {
   return terms.version === 3 ? BigInt(`0x${terms.target.hardestHex}`) : 0n;
 }
 
-/** What the coinbase of a job has to pay. */
+/** The outputs that the coinbase of a job has to pay. */
 export type CoinbaseRule =
   | { readonly type: 'none' }
-  /** Anything above zero to this script. */
+  /** Any value above zero to this script. */
   | { readonly type: 'some'; readonly scriptHex: string }
-  /** Each script its part of the whole value, rounded down to a sat. */
+  /** To each script its part of the whole value, rounded down to a sat. */
   | {
       readonly type: 'parts';
       readonly outputs: readonly { readonly scriptHex: string; readonly ppm: number }[];
     };
 
-/** The part of the binding that the coinbase alone shows. */
+/** The part of a binding that the coinbase alone proves. */
 export function coinbaseRule(terms: ContractTerms): CoinbaseRule {
   const { binding } = terms;
   if (binding.type === 'coinbase') return { type: 'some', scriptHex: binding.scriptHex };
@@ -49,14 +49,17 @@ export function payeeScriptHex(terms: ContractTerms): string | undefined {
   return rule.type === 'parts' && rule.outputs.length === 1 ? rule.outputs[0]!.scriptHex : undefined;
 }
 
-/** How old work may be that was kept while the peers were apart, ms; undefined where the terms do not say. */
+/**
+ * The greatest age in ms of work kept while the peers were disconnected; undefined where the terms do not
+ * say.
+ */
 export function backlogMs(terms: ContractTerms): number | undefined {
   return terms.version === 3 ? terms.backlogMinutes * 60_000 : undefined;
 }
 
 /**
- * The first of the terms, by its path on the wire, that this program can read and not run yet; undefined
- * where it can run them all. Everything of versions 1 and 2 runs.
+ * The path on the wire of the first term that this program can read but not yet run; undefined where it can
+ * run them all, as with versions 1 and 2.
  */
 export function notYetServed(terms: ContractTerms): string | undefined {
   if (terms.version !== 3) return undefined;

@@ -5,8 +5,8 @@ import type { TermsV1or2 } from './terms-v1.ts';
 import type { TermsV3 } from './terms-v3.ts';
 
 /**
- * Terms of version 3 that mean what these mean, with `TERMS_DEFAULTS` for what the older versions cannot say.
- * Throws `bad_terms` for terms that bind to nothing: version 3 sells no such work.
+ * The version 3 equivalent of older terms, with `TERMS_DEFAULTS` for what those cannot say. Throws
+ * `bad_terms` for terms without a binding, for which version 3 has no price.
  * @param fundingByHeight block height by which the funding must be deep
  */
 export function termsV3From(terms: TermsV1or2, fundingByHeight: number): TermsV3 {
@@ -35,7 +35,7 @@ export function termsV3From(terms: TermsV1or2, fundingByHeight: number): TermsV3
   };
 }
 
-/** Bonds of the sizes they are stated to have. */
+/** The bond terms with stated sizes. */
 function statedBonds(bonds: BondTerms): NonNullable<TermsV3['bonds']> {
   const size = {
     collateralPpm: 0,

@@ -6,7 +6,7 @@ import { isNetworkName } from '../bitcoin/network.ts';
 import { bondTermsToJson, parseBondTerms, parseSealTerms, sealTermsToJson } from './bond-terms.ts';
 import { type CommonTerms, checkCommonTerms } from './common-terms.ts';
 
-/** How a share is tied to the buyer: the job's coinbase must pay this script, or nothing is checked. */
+/** The binding of a share to the buyer: the job's coinbase must pay this script, or nothing is checked. */
 export type Binding = { readonly type: 'coinbase'; readonly scriptHex: string } | { readonly type: 'none' };
 
 /**
@@ -14,7 +14,7 @@ export type Binding = { readonly type: 'coinbase'; readonly scriptHex: string } 
  * version 1 has neither. New contracts use version 3 once both sides know it.
  */
 export type TermsV1or2 = CommonTerms & {
-  /** Tells them from later versions, which name theirs. */
+  /** Undefined in these versions; later ones have a number. */
   readonly version?: undefined;
   readonly priceMsatPerEh: bigint;
   /** The target of every share, or with another intake the easiest. 64 hex digits, big-endian. */
@@ -22,12 +22,12 @@ export type TermsV1or2 = CommonTerms & {
   readonly binding: Binding;
 };
 
-/** 1 for terms without bonds and seal, 2 for those with either; each has its own one spelling. */
+/** The version: 1 for terms without bonds and seal, 2 for those with either. */
 export function versionOfV1(terms: Pick<CommonTerms, 'bonds' | 'seal'>): 1 | 2 {
   return terms.bonds === undefined && terms.seal === undefined ? 1 : 2;
 }
 
-/** One spelling of the terms: what both parties sign. */
+/** The terms as JSON, in the one spelling that both parties sign. */
 export function termsV1ToJson(terms: TermsV1or2): { readonly [key: string]: Json } {
   return {
     ...(terms.bonds === undefined ? {} : { bonds: bondTermsToJson(terms.bonds) }),
@@ -57,8 +57,8 @@ export function termsV1ToJson(terms: TermsV1or2): { readonly [key: string]: Json
 }
 
 /**
- * Every field present, in range, no unknown ones. The groups `bonds` and `seal` belong to version 2, which
- * has at least one of them. Throws `bad_terms`.
+ * Parses terms of versions 1 and 2: every field present and in range, no unknown ones. The groups `bonds`
+ * and `seal` belong to version 2, which has at least one of them. Throws `bad_terms`.
  */
 export function parseTermsV1(value: Record<string, unknown>): TermsV1or2 {
   const terms = readTerms(value);
@@ -141,7 +141,7 @@ function readBinding(value: unknown): Binding {
   throw new CodedError('bad_terms', 'binding must be {"type":"none"} or {"type":"coinbase","script":hex}');
 }
 
-/** Throws `bad_terms` as `checkCommonTerms`. */
+/** Checks the relations between the terms. Throws `bad_terms` as `checkCommonTerms`. */
 export function checkTermsV1(terms: TermsV1or2): void {
   const { priceMsatPerEh: price } = terms;
   checkCommonTerms(terms, { lowest: price, highest: price });

@@ -32,9 +32,9 @@ import { checkPrice, highestMsatPerEh, lowestMsatPerEh, priceField } from './pri
 const networkField: Field<NetworkName> = oneOf(...(Object.keys(NETWORKS) as NetworkName[]));
 
 /**
- * What the sizes of the bonds follow from. Both sides can recompute them: the collateral is the larger of a
- * part of the notional and the worst case, the maker's bond the larger of a part and a floor. The notional is
- * what all the work earns at the highest price.
+ * The rule for the sizes of the bonds, which both sides compute: the collateral is the larger of a part of
+ * the notional and the worst case, the maker's bond the larger of a part and a floor. The notional is the
+ * pay of all the work at the highest price.
  */
 const bondSize = group({
   collateralPpm: ['collateral_ppm', ppm],
@@ -65,10 +65,12 @@ const sealField = group({
   claimFeeRateSatPerKvb: ['claim_fee_sat_per_kvb', integer(100, 1_000_000)],
 });
 
-/** The part of what a close saves that its fee may take, while so many blocks are left to the expiry. */
+/**
+ * A cap of a close's fee as a part, in ppm, of what it saves, while so many blocks are left to the expiry.
+ */
 const feeCap = group({ blocksLeft: ['blocks_left', integer(0, 65_535)], ppm: ['ppm', ppm] });
 
-/** A payee of a part of the pay in every state, seeded out of the miner's reserve. */
+/** A payee of a part of the pay in every state; its first value comes out of the miner's reserve. */
 const split = group({
   scriptHex: ['script', outputScript],
   ppm: ['ppm', ppm],
@@ -92,18 +94,21 @@ const required = {
   /** Part of the work that may fall between two views of one new block. */
   staleRaceAllowancePpm: ['stale_race_allowance_ppm', ppm],
   staleGraceSeconds: ['stale_grace_seconds', integer(0, 3600)],
-  /** How old work may be that was kept while the peers were apart; duplicates are known as long. */
+  /**
+   * Greatest age in minutes of work kept while the peers were disconnected; duplicates are remembered as
+   * long.
+   */
   backlogMinutes: ['backlog_minutes', integer(0, 1440)],
   budgetSat: ['budget_sat', amount],
   reserveSat: ['reserve_sat', amount],
   minerReserveSat: ['miner_reserve_sat', amount],
   feeLadderSatPerKvb: ['fee_ladder_sat_per_kvb', listOf(integer(100, 1_000_000), 1, 8)],
   feeCaps: ['fee_caps', listOf(feeCap, 1, 8)],
-  /** A funding that is not deep by then is cancelled. */
+  /** Height by which the funding must be deep; after it the contract is cancelled. */
   fundingByHeight: ['funding_by_height', height],
   expiryHeight: ['expiry_height', height],
   minDepth: ['min_depth', integer(1, 144)],
-  /** A share's target lies between the two, inclusive: 64 hex digits, big-endian. */
+  /** Range of a share's target, inclusive: 64 hex digits, big-endian. */
   target: [
     'target',
     group({ easiestHex: ['easiest', hexBytes(32)], hardestHex: ['hardest', hexBytes(32)] }),
@@ -116,7 +121,7 @@ const required = {
   nonceHex: ['nonce', hexBytes(16)],
 } as const;
 
-/** Left out, nothing of the kind was agreed. */
+/** Terms that are left out where nothing of the kind was agreed. */
 const optional = {
   rate: ['rate', rateField],
   start: ['start', startField],
@@ -126,9 +131,9 @@ const optional = {
   bonds: ['bonds', bondsField],
   seal: ['seal', sealField],
   splits: ['splits', listOf(split, 1, 8)],
-  /** SHA-256 of a text that both have. */
+  /** SHA-256 of a text that both sides have. */
   textHashHex: ['text_hash', hexBytes(32)],
-  /** The contract this one takes over from, and the row of contracts it belongs to. */
+  /** The contract that this one succeeds, and the series it belongs to. */
   predecessorHex: ['predecessor', hexBytes(32)],
   streamHex: ['stream', hexBytes(16)],
 } as const;
@@ -138,19 +143,22 @@ const termsField = group(required, optional);
 /** The signed terms of a contract, version 3. */
 export type TermsV3 = FieldValue<typeof termsField>;
 
-/** One spelling of the terms. */
+/** The terms as JSON, in one spelling. */
 export function termsV3ToJson(terms: TermsV3): ReturnType<typeof termsField.print> {
   return termsField.print(terms);
 }
 
-/** Every term present and in range, none unknown, all relations hold. Throws `bad_terms` with the path. */
+/**
+ * Parses version 3 terms: every one present and in range, none unknown, all relations hold. Throws
+ * `bad_terms` with the path.
+ */
 export function parseTermsV3(value: Record<string, unknown>): TermsV3 {
   const terms = termsField.parse(value, '');
   checkTermsV3(terms);
   return terms;
 }
 
-/** The relations between the terms that make a contract safe. Throws `bad_terms` with the path. */
+/** Checks the relations between the terms that make a contract safe. Throws `bad_terms` with the path. */
 export function checkTermsV3(terms: TermsV3): void {
   const { price, binding } = terms;
   checkPrice(price);
@@ -169,7 +177,7 @@ export function checkTermsV3(terms: TermsV3): void {
   checkSplits(terms);
 }
 
-/** Without a binding nothing can be sold: no price, no channel. */
+/** Checks terms without a binding, which can sell nothing: no price, no channel. */
 function checkAuditOnly(terms: TermsV3): void {
   const { price } = terms;
   const why = 'must be 0 where no binding is agreed';
@@ -220,7 +228,7 @@ function checkBondSizes(terms: TermsV3): void {
     refuseTerm('bonds.maker_bond_sat', `must be ${makerBondSat} by its rule`);
 }
 
-/** The least seed of a split, sats: above the dust of every standard script. */
+/** Least first value of a split payee's output in sats: above the dust of every standard script. */
 const MIN_SEED_SAT = 546n;
 const MAX_SPLITS_PPM = 900_000;
 

@@ -10,40 +10,40 @@ export type { Binding, TermsV1or2 } from './terms-v1.ts';
 export type { TermsV3 } from './terms-v3.ts';
 
 /**
- * The signed terms of a contract. Where the versions differ, `terms-access.ts` says what they mean for a
- * running contract; `version` is undefined for 1 and 2.
+ * The signed terms of a contract. Read what the versions spell differently by `terms-access.ts`; `version`
+ * is undefined for 1 and 2.
  */
 export type ContractTerms = TermsV1or2 | TermsV3;
 
-/** Each version has its own one spelling, and each terms one version. */
+/** The version of terms. Each version has one spelling, and any terms have one version. */
 export function termsVersion(terms: ContractTerms): 1 | 2 | 3 {
   return terms.version === 3 ? 3 : versionOfV1(terms);
 }
 
-/** One spelling of the terms: what both parties sign. */
+/** The terms as JSON, in the one spelling that both parties sign. */
 export function termsToJson(terms: ContractTerms): { readonly [key: string]: Json } {
   return terms.version === 3
     ? (termsV3ToJson(terms) as { readonly [key: string]: Json })
     : termsV1ToJson(terms);
 }
 
-/** Hash of the canonical terms, 32 bytes. */
+/** The hash of the canonical terms, 32 bytes. */
 export function termsHash(terms: ContractTerms): Uint8Array {
   return taggedHash('sharestream/contract/1', new TextEncoder().encode(canonicalJson(termsToJson(terms))));
 }
 
-/** The contract id: the terms hash in hex. The same terms give the same id (I1). */
+/** The contract id: the terms hash as 64 hex digits. The same terms give the same id (I1). */
 export function contractIdOf(terms: ContractTerms): string {
   return toHex(termsHash(terms));
 }
 
-/** Parses terms from a peer or a file, of any version. Throws `bad_terms`; version 3 names the path. */
+/** Parses terms from a peer or a file, of any version. Throws `bad_terms`; for version 3 with the path. */
 export function parseTerms(value: unknown): ContractTerms {
   if (!isRecord(value)) throw new CodedError('bad_terms', 'terms must be an object');
   return value['version'] === 3 ? parseTermsV3(value) : parseTermsV1(value);
 }
 
-/** The relations between the terms that make a contract safe. Throws `bad_terms`. */
+/** Checks the relations between the terms that make a contract safe. Throws `bad_terms`. */
 export function checkTerms(terms: ContractTerms): void {
   if (terms.version === 3) checkTermsV3(terms);
   else checkTermsV1(terms);

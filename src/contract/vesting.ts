@@ -2,20 +2,20 @@ import { assert } from '../base/assert.ts';
 import { bondsOf, hasBondOutputs, MIN_BOND_OUTPUT_SAT } from './bond-terms.ts';
 import type { ContractTerms } from './terms.ts';
 
-/** How much of each bond the work has released to its owner, and how much is still at stake. */
+/** The vested and the unvested part of each bond in sats. */
 export type Vesting = {
-  /** `vC_n` and the rest of C. */
+  /** `vC_n`, and the rest of C. */
   readonly vestedCollateralSat: bigint;
   readonly unvestedCollateralSat: bigint;
-  /** `vD_n` and the rest of D. */
+  /** `vD_n`, and the rest of D. */
   readonly vestedMakerBondSat: bigint;
   readonly unvestedMakerBondSat: bigint;
 };
 
 /**
- * Vesting at this much work (`PROTOCOL.md`): `floor(bond * min(w, W) / W)`, floored once over the whole. A
- * rest below 1000 sats has vested where it would need an output of its own; where bonds are forfeited there
- * is none, and releasing it early would make the miner's part fall.
+ * Vesting at this much work in hashes (`PROTOCOL.md`): `floor(bond * min(w, W) / W)`, floored once over the
+ * whole. A rest below 1000 sats has vested where it would need an output of its own; where bonds are
+ * forfeited there is no such output, and early release would reduce the miner's part.
  */
 export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
   assert(workHashes >= 0n, 'vesting_of_work');
@@ -37,7 +37,7 @@ export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
   };
 }
 
-/** True where a close at this much work gives the miner's bond away: there is no output to keep it in. */
+/** True where a close at this much work forfeits the miner's bond, for lack of an output of its own. */
 export function forfeitsBond(terms: ContractTerms, workHashes: bigint): boolean {
   return !hasBondOutputs(terms) && vestingOf(terms, workHashes).unvestedCollateralSat > 0n;
 }
