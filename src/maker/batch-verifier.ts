@@ -22,11 +22,11 @@ import {
 export type BatchVerifierOptions = {
   /** See `ShareRules`. */
   readonly fixedTarget: boolean;
-  /** How long a batch waits for a block to reach the own node. */
+  /** Time in ms that a batch waits for a block to reach the own node. */
   readonly unknownBlockWaitMs: number;
-  /** How long after a reconnect work on blocks that were replaced meanwhile is taken. */
+  /** Time in ms after a reconnect in which work on blocks replaced meanwhile is accepted. */
   readonly backlogWindowMs: number;
-  /** No backlog is older. */
+  /** Greatest age of a backlog in ms. */
   readonly maxBacklogMs: number;
 };
 
@@ -42,20 +42,20 @@ export type BatchVerifierDeps = {
   readonly verifier: ShareVerifier;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Where limits that were reached are counted. */
+  /** Counter of limits that were reached. */
   readonly limitHits?: LimitHits;
 };
 
 type KnownJob = {
   readonly job: JobRecord;
   readonly code: ShareCode | undefined;
-  /** True once it is in the ledger. */
+  /** True once the job is in the ledger. */
   stored: boolean;
 };
 
 /**
- * Blocks replaced between `fromMs` and `toMs`, while the miner was away; it may be used until `untilMs`. All
- * monotonic.
+ * The backlog of a miner that was away: blocks replaced between `fromMs` and `toMs`, accepted until
+ * `untilMs`. All times are monotonic.
  */
 type Backlog = {
   readonly fromMs: number;
@@ -66,29 +66,28 @@ type Backlog = {
 
 const POLL_MS = 100;
 
-/** What no miner sends by bad luck. */
+/** Codes of shares that no miner sends by bad luck. */
 const JUNK_CODES: ReadonlySet<ShareCode> = new Set<ShareCode>([
   'share_bad',
   'share_low',
   'share_duplicate',
 ]);
 
-/** Bytes of a job: what it takes in memory, and to be hashed. */
+/** Size of a job in bytes, in memory and hashed. */
 function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number {
   return coinb1.length + coinb2.length + extranonceSize + 32 * branches.length;
 }
 
 /**
- * How long the miner was silent when the program began, by the date of its last batch in the ledger. A wall
- * clock that was set meanwhile makes it neither negative nor longer than any backlog. Before the first batch
- * there is nothing a miner could have been kept from sending.
+ * Time in ms that the miner had been silent when the program began, by the date of its last batch in the
+ * ledger: 0 before the first batch, and never negative or longer than any backlog, whatever the wall clock.
  */
 function silenceMs(store: MakerStore, { maxBacklogMs }: BatchVerifierOptions, clock: Clock): number {
   const { contactAtMs } = store.delivery;
   return contactAtMs === 0 ? 0 : Math.min(Math.max(0, clock.nowMs() - contactAtMs), maxBacklogMs);
 }
 
-/** Judges the work of one contract, credits what is good, and says of each refused share why. */
+/** The verifier of one contract's work: credits good shares, and gives a code for each refused one. */
 export class BatchVerifier {
   readonly stats = { sharesCredited: 0, refused: {} as Record<string, number> };
   readonly #store: MakerStore;
@@ -99,7 +98,7 @@ export class BatchVerifier {
   #jobBytes = 0;
   readonly #junk: TokenBucket;
   #backlog: Backlog | undefined;
-  /** When the miner was last heard of. */
+  /** Monotonic time in ms of the last contact with the miner. */
   contactAtMonotonicMs: number;
 
   constructor(store: MakerStore, options: BatchVerifierOptions, deps: BatchVerifierDeps) {
@@ -112,7 +111,10 @@ export class BatchVerifier {
     this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, options, deps.clock);
   }
 
-  /** The miner is there again: work on blocks replaced since the last contact is taken, so far as it fits. */
+  /**
+   * Opens a backlog after the miner reconnected: work on blocks replaced since the last contact is
+   * accepted, within the limits.
+   */
   openBacklog(): void {
     const monotonicMs = this.#deps.clock.monotonicMs();
     const { terms } = this.#store;
@@ -127,8 +129,8 @@ export class BatchVerifier {
   }
 
   /**
-   * Remembers a job. What is wrong with it is said of its shares. Throws `equivocation` for another job of
-   * the same id.
+   * Registers a job. Its faults are reported with its shares. Throws `equivocation` for another job of the
+   * same id.
    */
   async announce(job: JobRecord): Promise<void> {
     const known = await this.#jobOf(job.id);
@@ -181,7 +183,9 @@ export class BatchVerifier {
     return { nextSeq, verifiedWork: store.delivery.verifiedWorkHashes, refused };
   }
 
-  /** A part of them in each turn: what is hashed for one peer holds up no other. */
+  /**
+   * Hashes the shares in slices, one per turn of the event loop, so that one peer does not hold up others.
+   */
   async #hashAll(cases: readonly ShareCase[]): Promise<void> {
     let part: ShareCase[] = [];
     let bytes = 0;
@@ -206,7 +210,7 @@ export class BatchVerifier {
     if (hits !== undefined) hits[limit] = (hits[limit] ?? 0) + 1;
   }
 
-  /** Everything that can be said without hashing. */
+  /** Judges shares as far as possible without hashing. */
   async #prepare(shares: readonly WireShare[]): Promise<ShareCase[]> {
     const nowMs = this.#deps.clock.nowMs();
     const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
@@ -237,14 +241,16 @@ export class BatchVerifier {
     return cases;
   }
 
-  /** A batch on more blocks than there can be costs the own node nothing. */
+  /** Asks the own node about a block, within the number of blocks that one batch may name. */
   async #askAbout(hash: string, asked: number, waitUntilMs: number): Promise<BlockStatus> {
     if (asked < LIMITS.peerBatchBlocks) return this.#standingOf(hash, waitUntilMs);
     this.#hit('peerBatchBlocks');
     return { status: 'unknown' };
   }
 
-  /** The own node may hear of a block a little later than the miner's: a batch waits once. */
+  /**
+   * The status of a block; a batch waits once for one that the own node may hear of later than the miner's.
+   */
   async #standingOf(hash: string, waitUntilMs: number): Promise<BlockStatus> {
     const { clock, timers, view } = this.#deps;
     for (;;) {
@@ -270,7 +276,7 @@ export class BatchVerifier {
     return true;
   }
 
-  /** The good ones up to the contract's total; the share that reaches it is the last. */
+  /** The good shares up to the contract's total; the share that reaches it is the last. */
   #cap(cases: readonly ShareCase[]): ShareCase[] {
     const { terms, delivery } = this.#store;
     let workHashes = delivery.verifiedWorkHashes;
@@ -296,7 +302,7 @@ export class BatchVerifier {
     return this.#remember({ job, code: checkJob(this.#store.terms, job), stored: true });
   }
 
-  /** What is stored can be read again, so that goes first. */
+  /** Caches a job; a full cache drops jobs that are in the ledger first. */
   #remember(known: KnownJob): KnownJob {
     const bytes = sizeOf(known.job);
     while (this.#jobs.size >= LIMITS.peerJobs || this.#jobBytes + bytes > LIMITS.peerJobBytes) {

@@ -1,11 +1,11 @@
 import type { Clock } from '../base/clock.ts';
 import type { ChainSource, ChainTip } from '../chain/source.ts';
 
-/** Where a block stands, as parent of new work. */
+/** The status of a block as parent of new work. */
 export type BlockStatus =
   | { readonly status: 'unknown' }
   | { readonly status: 'current'; readonly height: number; readonly bits: number }
-  /** When another block took its place, monotonic; minus infinity when that cannot be told. */
+  /** Monotonic time in ms when another block replaced it; minus infinity where unknown. */
   | {
       readonly status: 'superseded';
       readonly height: number;
@@ -16,20 +16,20 @@ export type BlockStatus =
 const MAX_TIPS = 256;
 
 /**
- * Which blocks work may build on, by the maker's own node. When a tip was replaced is when this program saw
- * it happen; for what happened before it ran, the time in the header of the next block, by the wall clock
- * as it was set when this program began.
+ * The blocks that work may build on, by the maker's own node. A tip was replaced when this program saw it;
+ * for earlier blocks, the time in the header of the next block counts, by the wall clock at the start of
+ * this program.
  */
 export class ChainTipTracker {
   readonly #chain: ChainSource;
   readonly #clock: Clock;
   /** Wall time at the zero of the monotonic clock. */
   readonly #wallAtZeroMs: number;
-  /** When each former tip was left, oldest first. */
+  /** Monotonic time in ms when each former tip was replaced, oldest first. */
   readonly #leftAtMonotonicMs = new Map<string, number>();
   readonly #known = new Map<string, BlockStatus>();
   #tip: ChainTip | undefined;
-  /** What was below this tip had been replaced by then. */
+  /** The first tip seen; what was below it had been replaced by then. */
   #first: { readonly height: number; readonly atMonotonicMs: number } | undefined;
 
   constructor(deps: { readonly chain: ChainSource; readonly clock: Clock }) {
@@ -42,7 +42,7 @@ export class ChainTipTracker {
     return this.#tip;
   }
 
-  /** A new tip of the own node. */
+  /** Takes a new tip of the own node. */
   onTip(tip: ChainTip): void {
     if (this.#tip !== undefined && this.#tip.hash !== tip.hash) {
       this.#leftAtMonotonicMs.set(this.#tip.hash, this.#clock.monotonicMs());
@@ -56,7 +56,10 @@ export class ChainTipTracker {
     this.#known.clear();
   }
 
-  /** @param hash as displayed. Throws `chain_unreachable`, `chain_rpc`. */
+  /**
+   * The status of a block. Throws `chain_unreachable`, `chain_rpc`.
+   * @param hash as displayed
+   */
   async standing(hash: string): Promise<BlockStatus> {
     const known = this.#known.get(hash);
     if (known !== undefined) return known;
@@ -74,7 +77,7 @@ export class ChainTipTracker {
     if (header === undefined) return { status: 'unknown' };
     const { height, bits } = header;
     if (hash === tip.hash) return { status: 'current', height, bits };
-    // The node may be ahead of the tip we were told of: what has no successor on the best chain is current.
+    // The node may be ahead of the newest tip seen here: a block without a successor is current.
     if (header.confirmations === 1) return { status: 'current', height, bits };
     const leftAt = this.#leftAtMonotonicMs.get(hash);
     if (leftAt !== undefined) return { status: 'superseded', height, bits, sinceMonotonicMs: leftAt };

@@ -26,8 +26,8 @@ import type { MakerStore } from './maker-store.ts';
 export type MakerChainDeps = ChannelWatchDeps;
 
 /**
- * What the maker does on the chain: sees the funding confirm, sees it spent, takes it back after the expiry.
- * When is the watcher's to say (`transition`).
+ * The maker's actions on the chain: watches the funding confirm and be spent, and takes it back after the
+ * expiry. The state machine (`transition`) decides when.
  */
 export class MakerChain {
   readonly #store: MakerStore;
@@ -41,14 +41,15 @@ export class MakerChain {
     this.#watch = new ChannelWatch(store, side, deps);
   }
 
-  /** Throws `chain_unreachable`, `chain_rpc`. */
+  /** Looks at the channel at a new tip. Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     await this.#watch.look(tip);
   }
 
   /**
-   * Takes the channel back now. Throws `not_expired`, `unknown_channel` where there is nothing to take back,
-   * `cold_key` where the refund waits to be signed, and `tx_refused` and the like where nothing left.
+   * Takes the channel back now. Throws `not_expired`, `unknown_channel` where there is nothing to take
+   * back, `cold_key` where the refund waits for an external signature, and `tx_refused` and the like where
+   * the broadcast failed.
    */
   async closeAlone(): Promise<void> {
     const tip = await this.#deps.chain.tip();
@@ -81,7 +82,7 @@ export class MakerChain {
     };
   }
 
-  /** The own change of a funding that waits can pay for it. */
+  /** The own change of an unconfirmed funding, which can pay for it (CPFP). */
   #push(): Pushable | undefined {
     const { assembled, opening, fundingTx, channel } = this.#store;
     if (!assembled || !opening?.accept || !fundingTx || channel?.status !== 'funding') return undefined;
@@ -102,7 +103,9 @@ export class MakerChain {
     throw new InvariantError(`the maker has no ${effect.type}`);
   }
 
-  /** Recorded before it is sent, where the disk allows: a later start goes on with it. */
+  /**
+   * Broadcasts the refund, recorded before where the disk allows, so that a later start goes on with it.
+   */
   async #refund(wantedSatPerKvb: number): Promise<void> {
     const { assembled, contract, contractId } = this.#store;
     assert(assembled !== undefined, 'maker_channel_before_refund');
@@ -128,7 +131,7 @@ export class MakerChain {
     }
   }
 
-  /** The key is cold: the request waits for whoever holds it. */
+  /** Requests the signature of a cold key for the refund. */
   async #coldRefund(
     params: ChannelParams,
     satPerKvb: number,
@@ -160,7 +163,7 @@ export class MakerChain {
   }
 }
 
-/** The highest rate at which the channel still pays for its refund. */
+/** Greatest fee rate in sat/kvB at which the channel can pay for its refund. */
 function refundRateLimit(params: ChannelParams): number {
   const { capacitySat, script } = channelFacts(params);
   const { makerPayoutScript } = params;

@@ -36,9 +36,9 @@ export type MakerChannelDeps = BatchVerifierDeps &
   };
 
 /**
- * The maker's end of one contract once its opening is stored: takes work, signs a state for each step,
- * resends what was not acked, and closes. One task at a time, so that what is checked is still so when it
- * is written; the chain has its say apart.
+ * The maker's side of one contract once its opening is stored: takes work, signs a state for each step,
+ * resends states that were not acked, and closes. Runs one task at a time, so that checks still hold when
+ * their result is written; the chain has a queue of its own.
  */
 export class MakerChannel {
   readonly store: MakerStore;
@@ -47,7 +47,7 @@ export class MakerChannel {
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
   readonly #serial = new SerialQueue();
-  /** Apart from what may wait for the disk or the miner: deadlines are the chain's. */
+  /** Queue of work on the chain, apart from what may wait for the disk or the miner. */
   readonly #chainSerial = new SerialQueue();
   readonly #onChain: MakerChain;
   readonly #stakeSettlement: StakeSettlement;
@@ -66,7 +66,7 @@ export class MakerChannel {
     this.#bondAsker = new BondAsker(deps);
   }
 
-  /** What became of the seal. */
+  /** The status of the seal. */
   get seal(): SealStatus {
     return this.#stakeSettlement.seal;
   }
@@ -76,8 +76,8 @@ export class MakerChannel {
   }
 
   /**
-   * `channel.reestablish`: the four cases of `PROTOCOL.md`. The miner's newer state, well signed by us, is
-   * taken over.
+   * Answers `channel.reestablish`: the four cases of `PROTOCOL.md`. A newer state that the miner shows,
+   * well signed by us, is adopted.
    */
   reestablish(
     peer: RpcPeer,
@@ -108,7 +108,7 @@ export class MakerChannel {
     });
   }
 
-  /** `channel.ready` of the miner. */
+  /** Answers `channel.ready` of the miner. */
   async minerReady(peer: RpcPeer, { txid }: Params<'channel.ready'>): Promise<Result<'channel.ready'>> {
     if (txid !== this.store.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
     this.#assertAttached(peer);
@@ -137,7 +137,7 @@ export class MakerChannel {
     });
   }
 
-  /** `channel.shutdown`: no more work is asked for; answers once all that can be paid is signed and acked. */
+  /** Answers `channel.shutdown` once all that can be paid is signed and acked; no more work is asked for. */
   async shutdown(peer: RpcPeer): Promise<Result<'channel.shutdown'>> {
     this.#assertAttached(peer);
     this.store.assertThawed();
@@ -153,8 +153,8 @@ export class MakerChannel {
   }
 
   /**
-   * Asks the miner to end the contract, so that both close: it answers at once and then asks for the rest to
-   * be signed. Throws `peer_closed` while it is not connected.
+   * Asks the miner to end the contract, so that both close: it answers at once, and then asks for the rest
+   * to be signed. Throws `peer_closed` while it is not connected.
    */
   async requestClose(): Promise<void> {
     const peer = this.#peer;
@@ -165,7 +165,7 @@ export class MakerChannel {
     await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
   }
 
-  /** `bond.release`: see `answerForBond`. */
+  /** Answers `bond.release`: see `answerForBond`. */
   releaseBond(asked: Params<'bond.release'>): Promise<Result<'bond.release'>> {
     return this.#serial.run(() => answerForBond(asked, this.#bondSide, this.#deps));
   }
@@ -177,7 +177,7 @@ export class MakerChannel {
     };
   }
 
-  /** `close.sig`: after it no state is signed any more. */
+  /** Answers `close.sig`, after which no state is signed any more. */
   closeSignature(
     peer: RpcPeer,
     { n, feeSat, signature, settlement }: Params<'close.sig'>,
@@ -206,7 +206,9 @@ export class MakerChannel {
     });
   }
 
-  /** While bonds are at stake, the policy says whether both may close together, and who has them. */
+  /**
+   * Checks by the policy whether both may close together while bonds are at stake, and who receives them.
+   */
   #checkEarly(workHashes: bigint, settlement: CloseSettlement | undefined): void {
     if (!isAtStake(this.store.terms, workHashes)) return;
     const wanted = this.#stakes.earlyClose;
@@ -215,7 +217,7 @@ export class MakerChannel {
     }
   }
 
-  /** After each tip and each message that may make the channel ready. */
+  /** Looks at the chain after each tip and each message that may make the channel ready. */
   lookAtChain(): void {
     const tip = this.#deps.view.tip;
     if (tip === undefined) return;
@@ -254,7 +256,7 @@ export class MakerChannel {
       this.store.apply({ type: 'disconnected' });
       this.#deps.onChange();
     });
-    // The answer leaves first: a peer serves our requests only once its own is answered.
+    // The answer is sent first: a peer serves our requests only once its own is answered.
     this.#deps.timers.afterTurn(() => {
       if (this.#peer !== peer) return;
       this.store.apply({ type: 'connected' });
@@ -263,7 +265,7 @@ export class MakerChannel {
     });
   }
 
-  /** For the day this ledger is gone: the miner gives it back with the next reestablish. */
+  /** Leaves a backup with the miner, who returns it at the next reestablish. */
   #leaveBlob(peer: RpcPeer): void {
     leaveBlob(peer, this.store.contractId, this.#deps).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
@@ -282,7 +284,7 @@ export class MakerChannel {
     this.#deps.onChange();
   }
 
-  /** Both sides saw the funding at the agreed depth: work may come. */
+  /** Sends `channel.ready`: both sides see the funding at the agreed depth, and work may come. */
   #sendReady(): void {
     const peer = this.#peer;
     const { contractId, channel } = this.store;
@@ -296,7 +298,7 @@ export class MakerChannel {
     this.stats.statesSigned += 1;
   }
 
-  /** The seal's claim of the work, before it is paid. A miner that refuses it is paid no more. */
+  /** Asks for the seal's claim of the work before it is paid. A miner that refuses it is paid no more. */
   async #askClaim(): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined) return;
@@ -313,7 +315,7 @@ export class MakerChannel {
       });
   }
 
-  /** Sends the newest state until it is acked; it was stored before. */
+  /** Sends the newest state, which is on disk, until it is acked. */
   #offer(): void {
     const { offered: state, contractId, assembled } = this.store;
     const peer = this.#peer;

@@ -19,19 +19,21 @@ import {
 } from '../settlement/commitments.ts';
 import { bodyOf, parseBody, REFUSALS_KIND } from '../settlement/records.ts';
 
-/** Null where they were too many to keep: nothing is committed to any more. */
+/**
+ * The refused ranges; null where they were too many to keep, after which nothing is committed to any more.
+ */
 const refusalsCodec = object({
   version: ['version', integer(1, 1)],
   ranges: ['ranges', nullable(rangesCodec)],
 });
 
 /**
- * Credited shares since the newest commitment that are read again for the next: 20 MB of the log. A miner
- * that acks states and never signs what they commit to costs no more than that for each.
+ * Most credited shares since the newest commitment that are read again for the next: 20 MB of the log. This
+ * bounds the cost of a miner that acks states and never signs their commitments.
  */
 const MAX_SEGMENT_SHARES = 262_144;
 
-/** What of the maker's memory a commitment is made of. */
+/** The part of the maker's store that a commitment is made from. */
 export type CommitmentBasis = SegmentSource & {
   readonly params: ChannelParams;
   /** Seq after the last share of the own log, which has the credited ones. */
@@ -41,9 +43,9 @@ export type CommitmentBasis = SegmentSource & {
 };
 
 /**
- * The commitments of one contract as the maker has them: the newest that the miner signed too, the one that
- * waits for that, and the refused shares since the first. It writes nothing: what it returns belongs into the
- * append of what it is about.
+ * The maker's commitments of one contract: the newest that the miner signed too, the one that waits for
+ * that, and the refused shares since the former. It writes nothing: the caller appends the returned entries
+ * with those of the batch, state or ack.
  */
 export class MakerCommitments {
   #base: CommitmentRecord | undefined;
@@ -64,7 +66,7 @@ export class MakerCommitments {
     return new MakerCommitments(undefined, undefined, []);
   }
 
-  /** Throws `ledger_corrupt`. */
+  /** Loads the commitments from the ledger. Throws `ledger_corrupt`. */
   static async load(ledger: Ledger, contractId: string, lastN: number): Promise<MakerCommitments> {
     const { base, pending } = await loadCommitments(ledger, contractId, lastN);
     const body = await ledger.get(REFUSALS_KIND, contractId);
@@ -72,7 +74,7 @@ export class MakerCommitments {
     return new MakerCommitments(base, pending, ranges);
   }
 
-  /** Shares that a batch is not credited; call `done` once the entries are on disk. */
+  /** Adds refused shares of a batch; call `done` once the entries are on disk. */
   withRefused(
     contractId: string,
     seqs: readonly number[],
@@ -89,9 +91,9 @@ export class MakerCommitments {
   }
 
   /**
-   * The commitment of a state about to be stored: over the credited shares that it pays for. Undefined
-   * where the own log cannot show them all, as after a restore, does not know which were refused, or would
-   * have to be read too far back. `pending` from `keep` on.
+   * Makes the commitment of a state about to be stored, over the credited shares that it pays for.
+   * Undefined where the own log lacks some of them, as after a restore, does not know which were refused,
+   * or would have to be read too far back. `pending` from `keep` on.
    */
   async make(
     basis: CommitmentBasis,
@@ -136,12 +138,12 @@ export class MakerCommitments {
     return { ...record, makerSignature: signCommitment(params, commitmentOf(record), signer) };
   }
 
-  /** Belongs to the state that is about to be stored, undefined where it has none. */
+  /** Keeps the commitment of the state about to be stored, undefined where it has none. */
   keep(record: CommitmentRecord | undefined): void {
     this.#pending = record;
   }
 
-  /** What to say with a state, where something was committed to. */
+  /** The commitment to offer with a state, where it has one. */
   offerOf(n: number): CommitmentOffer | undefined {
     const record = this.#pending;
     if (record?.n !== n) return undefined;
@@ -150,8 +152,8 @@ export class MakerCommitments {
   }
 
   /**
-   * The miner's signature came with its ack of this state; call `done` once the entries are on disk. Without
-   * one the next commitment builds on the same base again. Throws `bad_signature`.
+   * Adds the miner's signature from its ack of this state; call `done` once the entries are on disk.
+   * Without one the next commitment builds on the same base again. Throws `bad_signature`.
    */
   withSignature(
     params: ChannelParams,
@@ -172,9 +174,10 @@ export class MakerCommitments {
   }
 
   /**
-   * After a restore: the newest commitment as the miner shows it, where it is that of the newest state and
-   * newer than the own. What was judged since counts as refused: it is lost here. Returns what to write, with
-   * `done` for after it. Throws `bad_signature`, `equivocation` for another of the number that is held.
+   * Restores the newest commitment as the miner shows it, where it is that of the newest state and newer
+   * than the own. Shares judged since are lost here and count as refused. Returns the entries to write;
+   * call `done` after that. Throws `bad_signature`, `equivocation` for another content of a number held
+   * here.
    */
   restored(
     params: ChannelParams,
@@ -211,7 +214,7 @@ export class MakerCommitments {
   }
 }
 
-/** Undefined for more than can be kept. */
+/** Adds seqs to ranges; undefined for more than can be kept. */
 function added(ranges: readonly SeqRange[], seqs: readonly number[]): readonly SeqRange[] | undefined {
   try {
     return addToRanges(ranges, seqs);
@@ -230,7 +233,7 @@ function rangesFrom(ranges: readonly SeqRange[], seq: number): readonly SeqRange
   });
 }
 
-/** The seq after the `credited`-th credited share from `from` on. */
+/** The seq after the given number of credited shares from `from` on. */
 function seqAfter(from: number, credited: number, refused: readonly SeqRange[]): number {
   let seq = from;
   let left = credited;

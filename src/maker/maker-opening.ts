@@ -21,29 +21,30 @@ import {
 } from '../settlement/opening.ts';
 import type { MakerStore } from './maker-store.ts';
 
+/** The maker's own choices in an opening. */
 export type MakerOpeningOptions = {
-  /** Where the maker is paid; the wallet's own script unless given. */
+  /** Output script of the maker's payouts; the wallet's own unless given. */
   readonly payoutScript?: Uint8Array;
-  /** Where claims of seals go, for the maker to sell on; the wallet's own script unless given. */
+  /** Output script that claims of seals pay, for the maker to sell on; the wallet's own unless given. */
   readonly nextSealScript?: Uint8Array;
   /** Blocks within which a funding should confirm. */
   readonly fundingTargetBlocks: number;
   /** Blocks before the expiry within which nothing begins. */
   readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
-  /** Where the node estimates nothing; what is configured for the node unless given. */
+  /** Fee rate in sat/kvB without an estimate of the node; what is configured for the node unless given. */
   readonly fallbackFeeRateSatPerKvb?: number;
 };
 
 type OpeningDeps = {
   readonly chain: ChainSource;
   readonly signer: SignerTree;
-  /** Default: the wallet key of the signer. */
+  /** Wallet for the funding. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
 };
 
 /**
- * Answers `channel.open`: own coins, keys and state 0, all stored before they leave. The same message again
- * gets the same answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
+ * Answers `channel.open`: own coins, keys and state 0, all stored before they are sent. The same message
+ * again gets the same answer. Throws `bad_funding`, `insufficient_funds`, `bad_terms`.
  */
 export async function acceptOpening(
   store: MakerStore,
@@ -81,9 +82,10 @@ export async function acceptOpening(
 }
 
 /**
- * Answers `channel.tx_signatures`: reads the miner's PSBT, which must be exactly the funding both worked out,
- * signs the own inputs, stores the funding, and gives the own signatures as a PSBT. Again: the same. Throws
- * as `readPsbt`, `bad_funding` when coins are gone or the opening was given up.
+ * Answers `channel.tx_signatures`: reads the miner's PSBT, which must be exactly the funding that both
+ * computed, signs the own inputs, stores the funding, and returns the own signatures as a PSBT. A
+ * repetition gets the same. Throws as `readPsbt`, `bad_funding` when coins are gone or the opening was
+ * given up.
  */
 export async function completeFunding(
   store: MakerStore,
@@ -112,7 +114,7 @@ export async function completeFunding(
   return { psbt: fundingPsbt(funding, network, 'maker', maker, deps.signer) };
 }
 
-/** Outpoints promised to a channel that may still be funded. */
+/** Outpoints reserved for a channel that may still be funded. */
 export function reservedBy(store: MakerStore): string[] {
   const status = store.channel?.status;
   if (status !== 'opening' && status !== 'funding') return [];

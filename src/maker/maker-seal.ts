@@ -23,7 +23,10 @@ import { bodyOf, parseBody, SEAL_KIND } from '../settlement/records.ts';
 
 const sequence = integer(0, Number.MAX_SAFE_INTEGER);
 
-/** The next claim, as it was asked for: it never changes, so that the miner never sees two of a number. */
+/**
+ * The next claim as it was asked for. It never changes, so that the miner never sees two contents of one
+ * number.
+ */
 const askedCodec = object({
   n: ['n', sequence],
   workHashes: ['work', decimal],
@@ -36,25 +39,27 @@ const sealCodec = object({
   version: ['version', integer(1, 1)],
   /** The newest claim, which the maker can broadcast. */
   claim: ['claim', claimCodec],
-  /** Every credited share. */
+  /** Tree over every credited share. */
   tree: ['tree', treeCodec],
-  /** Shares that were not, since the last claim or the one that is asked for. */
+  /** Refused shares since the newest claim or the one asked for. */
   refused: ['refused', rangesCodec],
   asked: ['asked', nullable(askedCodec)],
 });
+/** The maker's record of a seal. */
 export type MakerSeal = CodecValue<typeof sealCodec>;
 
+/** The ledger entry of a seal's record. */
 export function sealEntry(contractId: string, seal: MakerSeal): LedgerEntry {
   return { type: 'put', kind: SEAL_KIND, id: contractId, body: bodyOf(sealCodec, seal) };
 }
 
-/** Throws `ledger_corrupt`. */
+/** Loads the record of a seal. Throws `ledger_corrupt`. */
 export async function loadSeal(ledger: Ledger, contractId: string): Promise<MakerSeal | undefined> {
   const body = await ledger.get(SEAL_KIND, contractId);
   return body === undefined ? undefined : parseBody(SEAL_KIND, sealCodec, body);
 }
 
-/** From claim 0. Throws `bad_amount` for another, and as `verifySealClaim`. */
+/** The record of a seal from claim 0. Throws `bad_amount` for another claim, and as `verifySealClaim`. */
 export function openSeal(params: ChannelParams, claim: SignedSealClaim): MakerSeal {
   const tree = new ShareTree();
   if (claim.n !== 0 || !equal(claim.shareRoot, tree.root()))
@@ -63,7 +68,9 @@ export function openSeal(params: ChannelParams, claim: SignedSealClaim): MakerSe
   return { version: 1, claim, tree, refused: [], asked: undefined };
 }
 
-/** After a batch. Throws `overload` where too many were refused since the last claim. */
+/**
+ * The record after a batch. Throws `overload` where too many shares were refused since the newest claim.
+ */
 export function withShares(
   seal: MakerSeal,
   hashes: readonly Uint8Array[],
@@ -74,21 +81,24 @@ export function withShares(
   return { ...seal, tree, refused: addToRanges(seal.refused, refusedSeqs) };
 }
 
-/** Fixes what claim n is to say; what was asked before stays. */
+/** The record with the content of claim n fixed; a claim already asked for stays. */
 export function withAsked(seal: MakerSeal, n: number, workHashes: bigint, nextSeq: number): MakerSeal {
   if (seal.asked?.n === n) return seal;
   const asked = { n, workHashes, nextSeq, refused: seal.refused, tree: copyTree(seal.tree) };
   return { ...seal, refused: [], asked };
 }
 
-/** The message that asks for it. */
+/** The request for the claim that is to be asked for, if any. */
 export function claimRequest(contractId: string, seal: MakerSeal): Params<'seal.claim'> | undefined {
   if (seal.asked === undefined) return undefined;
   const { n, workHashes, nextSeq, refused, tree } = seal.asked;
   return { contractId, n, workHashes, nextSeq, refused, shareRoot: tree.root() };
 }
 
-/** The claim that was asked for, given. Throws `bad_amount` for another, and as `verifyNextSealClaim`. */
+/**
+ * The record with the claim that was asked for. Throws `bad_amount` for another one, and as
+ * `verifyNextSealClaim`.
+ */
 export function withClaim(params: ChannelParams, seal: MakerSeal, claim: SignedSealClaim): MakerSeal {
   const { asked } = seal;
   if (asked === undefined || !isClaimOf(claim, { ...asked, shareRoot: asked.tree.root() })) {
@@ -107,8 +117,9 @@ function isClaimOf(claim: SignedSealClaim, wanted: SealClaim): boolean {
 }
 
 /**
- * After a restore: the newest claim as the miner shows it, up to the state that is held. Undefined where the
- * own is as new. Throws `bad_signature`, `bad_amount` for a tree of another root, `equivocation`.
+ * The record restored from the newest claim as the miner shows it, up to the newest state held here.
+ * Undefined where the own claim is as new. Throws `bad_signature`, `bad_amount` for a tree of another root,
+ * `equivocation`.
  */
 export function restoredSeal(
   params: ChannelParams,

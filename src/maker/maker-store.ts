@@ -54,28 +54,29 @@ export type MakerStoreDeps = ContractStoreDeps & {
   /** Confirmations at which a close is final. */
   readonly finalDepth?: number;
   /**
-   * What signs the states of a channel; default: a `MonotoneSigner`, which knows only what the ledger has.
-   * One that remembers by itself may be ahead of `last`.
+   * Makes the signer of a channel's states. Default: a `MonotoneSigner`, which knows only the ledger's
+   * states; one with a memory of its own may be ahead of `last`.
    */
   readonly openStateSigner?: OpenStateSigner;
 };
 
+/** Makes the signer of a channel's states. */
 export type OpenStateSigner = (
   options: { readonly params: ChannelParams; readonly last?: SignedState },
   deps: { readonly signer: Signer },
 ) => StateSigner;
 
-/** A batch after all checks. */
+/** The result of a batch after all checks. */
 export type Credit = {
-  /** Shares to be paid, in order, with their work. */
+  /** Shares to be paid, in order, with their work in hashes. */
   readonly shares: readonly ShareRecord[];
   readonly workHashes: bigint;
   /** Jobs of these shares that are not stored yet. */
   readonly jobs: readonly JobRecord[];
   readonly nextSeq: number;
-  /** Of the shares that are not credited. */
+  /** Seqs of the shares that are not credited. */
   readonly refusedSeqs: readonly number[];
-  /** What the miner says it has delivered so far. */
+  /** Work in hashes that the miner says it has delivered so far. */
   readonly ownWorkHashes: bigint;
 };
 
@@ -84,23 +85,21 @@ function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
 }
 
 /**
- * The ledger id of a miner's job: wire ids of different miners may be alike. Give it to `evidenceLines` as
+ * The ledger id of a miner's job: wire ids of different miners may be equal. Pass it to `evidenceLines` as
  * `jobKey`.
  */
 export function makerJobKey(contractId: string, jobId: JobId): string {
   return `${contractId}:${jobDocumentId(jobId)}`;
 }
 
-/**
- * The maker's durable memory of one contract. What the miner will rely on is on disk when a method resolves.
- */
+/** The maker's store of one contract. What the miner relies on is on disk when a method resolves. */
 export class MakerStore extends ContractStore {
   declare contract: ContractRecord;
-  /** The own evidence: what was credited. */
+  /** The durable total of the credited shares. */
   evidence: StreamTotal = { seq: 0, workHashes: 0n };
-  /** What there is of the seal, from the funding on. */
+  /** The record of the seal, from the funding on. */
   seal: MakerSeal | undefined;
-  /** What states commit to. */
+  /** The commitments of the states. */
   commitments = MakerCommitments.create();
   #monotone: StateSigner | undefined;
   readonly #deps: MakerStoreDeps;
@@ -113,12 +112,15 @@ export class MakerStore extends ContractStore {
     this.#deps = deps;
   }
 
-  /** A contract just signed by both. */
+  /** Makes the store of a contract just signed by both. */
   static create(contractId: string, contract: ContractRecord, deps: MakerStoreDeps): MakerStore {
     return new MakerStore(contractId, contract, deps);
   }
 
-  /** Throws `ledger_corrupt`, `bad_signature` for a stored state that does not verify. */
+  /**
+   * Loads the store from the ledger; undefined where it has no such contract. Throws `ledger_corrupt`,
+   * `bad_signature` for a stored state that does not verify.
+   */
   static async load(contractId: string, deps: MakerStoreDeps): Promise<MakerStore | undefined> {
     const stored = await loadContract(deps.ledger, contractId);
     if (stored === undefined) return undefined;
@@ -143,7 +145,7 @@ export class MakerStore extends ContractStore {
     return last !== undefined && last.n > this.ackedN ? last : undefined;
   }
 
-  /** The n of the newest state that the miner has on disk; -1 before. */
+  /** Number of the newest state that the miner has on disk; -1 before. */
   get ackedN(): number {
     return this.state.ackedN;
   }
@@ -157,12 +159,12 @@ export class MakerStore extends ContractStore {
     return isEnded(this.state);
   }
 
-  /** Everything that can be paid is signed and acked. */
+  /** True once everything that can be paid is signed and acked. */
   get isSettled(): boolean {
     return isSettled(this.options, this.state);
   }
 
-  /** Signs state 0 and stores it with both halves of the opening, before the answer leaves. */
+  /** Signs state 0 and stores it with both halves of the opening, before the answer is sent. */
   async saveOpening(
     open: OpeningRecord['open'],
     accept: Omit<NonNullable<OpeningRecord['accept']>, 'state0'>,
@@ -176,7 +178,8 @@ export class MakerStore extends ContractStore {
   }
 
   /**
-   * Stored before the own inputs are signed away. Throws as `openSeal` for another claim than 0.
+   * Stores the funding; on disk before the own signatures are sent. Throws as `openSeal` for another claim
+   * than 0.
    * @param claim 0 of the seal, where the terms have one
    */
   async saveFunding(fundingTx: string, claim?: SignedSealClaim): Promise<void> {
@@ -247,7 +250,10 @@ export class MakerStore extends ContractStore {
     this.apply({ type: 'work', workHashes, isRefusedTooMuch: false });
   }
 
-  /** The request for the claim of the next state, on disk when it resolves; the same until it is given. */
+  /**
+   * The request for the claim of the next state, on disk when this resolves; the same until the claim has
+   * come.
+   */
   async askClaim(): Promise<Params<'seal.claim'>> {
     const { last, seal } = this;
     assert(seal !== undefined && last !== undefined, 'maker_seal_before_claim');
@@ -256,14 +262,14 @@ export class MakerStore extends ContractStore {
     return claimRequest(this.contractId, this.seal!)!;
   }
 
-  /** The claim that was asked for; on disk when it resolves. Throws as `withClaim`. */
+  /** Takes the claim that was asked for; on disk when this resolves. Throws as `withClaim`. */
   async takeClaim(claim: SignedSealClaim): Promise<void> {
     assert(this.seal !== undefined && this.assembled !== undefined, 'maker_seal_before_claim');
     await this.#saveSeal(withClaim(this.assembled.params, this.seal, claim));
     this.apply({ type: 'claim_stored', n: claim.n });
   }
 
-  /** A claim that the miner shows after a restore. Throws as `restoredSeal`. */
+  /** Restores a claim that the miner shows after a loss of the ledger. Throws as `restoredSeal`. */
   async restoreClaim(shown: ClaimPoint): Promise<void> {
     if (this.assembled?.params.seal === undefined || this.last === undefined) return;
     const now = { lastN: this.last.n, nextSeq: this.delivery.nextSeq };
@@ -280,9 +286,9 @@ export class MakerStore extends ContractStore {
   }
 
   /**
-   * Signs the next state over all verified work, or over what is claimed of it; on disk when it resolves, and
-   * only then may it leave.
-   * @param isCommitted where the miner knows commitments: then one belongs to it, if it can be made
+   * Signs the next state over all verified work, or the claimed part of it; on disk when this resolves, and
+   * only then may it be sent.
+   * @param isCommitted true where the miner knows commitments: the state has one then, if it can be made
    */
   async signNext(isCommitted: boolean): Promise<void> {
     const { last } = this;
@@ -305,7 +311,10 @@ export class MakerStore extends ContractStore {
     }
   }
 
-  /** A state is paid without one where the evidence cannot be read: that is no reason to keep its money. */
+  /**
+   * The commitment of a state; undefined where the evidence cannot be read, which does not withhold the
+   * pay.
+   */
   async #commitmentOf(state: Pick<SignedState, 'n' | 'workHashes'>): Promise<CommitmentRecord | undefined> {
     assert(this.assembled !== undefined, 'maker_channel_before_state');
     const { contractId, evidence, delivery } = this;
@@ -324,7 +333,9 @@ export class MakerStore extends ContractStore {
     }
   }
 
-  /** The newest commitment as the miner shows it: where this ledger lost it, the next builds on it. */
+  /**
+   * Restores the newest commitment as the miner shows it, where this ledger lost it; the next builds on it.
+   */
   async restoreCommitment(shown: CommitmentRecord): Promise<void> {
     if (this.assembled === undefined || this.last === undefined) return;
     const now = {
@@ -343,7 +354,7 @@ export class MakerStore extends ContractStore {
     }
   }
 
-  /** A signer that cannot write its own memory stops for good, and with it the channel. */
+  /** Signs a state; a signer that cannot write its own memory freezes the channel for good. */
   #signed(n: number, workHashes: bigint): SignedState {
     assert(this.#monotone !== undefined, 'maker_state_0_before_next');
     try {
@@ -354,7 +365,7 @@ export class MakerStore extends ContractStore {
     }
   }
 
-  /** The miner has this state on disk. Throws `bad_signature` for a commitment it did not sign so. */
+  /** Stores the miner's ack of a state. Throws `bad_signature` for a wrong signature of its commitment. */
   async ack(n: number, ackSignature: string, commitmentSignature?: string): Promise<void> {
     assert(this.assembled !== undefined, 'maker_channel_before_ack');
     const { params } = this.assembled;
@@ -367,7 +378,7 @@ export class MakerStore extends ContractStore {
   }
 
   /**
-   * Takes over a newer state that this maker signed and then lost: its work counts as verified, the shares
+   * Adopts a newer state that this maker signed and then lost: its work counts as verified, the shares
    * behind it are never taken again, nor any on blocks up to `height` (`PROTOCOL.md`). Throws as
    * `MonotoneSigner.adopt`.
    */
@@ -395,7 +406,10 @@ export class MakerStore extends ContractStore {
     this.#deps.log.warn({ contract: this.contractId, n: remembered.n }, 'restored from the signer');
   }
 
-  /** A newer state of the own. Where its work is not in the ledger, nothing up to `height` counts again. */
+  /**
+   * Stores a newer state of this maker. Where the ledger lacks its work, no share on blocks up to `height`
+   * is credited.
+   */
   async #takeOver(state: SignedState, nextSeq: number, height: number): Promise<void> {
     const { delivery } = this;
     const more = state.workHashes > delivery.verifiedWorkHashes;
@@ -411,9 +425,9 @@ export class MakerStore extends ContractStore {
   }
 
   /**
-   * A state with the number of the newest: throws `equivocation`, with both kept as evidence and the
-   * channel frozen, when it is well signed and another one; `bad_signature` and the like when it is not
-   * ours.
+   * Compares a state that has the number of the newest: throws `equivocation`, with both kept as evidence
+   * and the channel frozen, when it is well signed and has another content; `bad_signature` and the like
+   * when this maker did not sign it.
    */
   async compare(shown: SignedState): Promise<void> {
     const { last } = this;
@@ -428,7 +442,7 @@ export class MakerStore extends ContractStore {
     );
   }
 
-  /** Whether the ledger holds a job, and what it is. */
+  /** The body of a stored job; undefined where the ledger has none. */
   async storedJob(jobId: JobId): Promise<string | undefined> {
     return this.#deps.ledger.get(JOB_KIND, makerJobKey(this.contractId, jobId));
   }

@@ -68,16 +68,16 @@ import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
   readonly host: string;
-  /** 0 lets the system choose. */
+  /** TCP port; 0 lets the system choose. */
   readonly port: number;
-  /** Node ids that may connect; undefined lets everyone try who proves a key. */
+  /** Node ids that may connect; undefined admits everyone who proves a key. */
   readonly allowedNodeIds?: ReadonlySet<string>;
   readonly maxConnections?: number;
   readonly policy: MakerPolicy;
   readonly opening?: Partial<MakerOpeningOptions>;
-  /** A proposal that is not opened for this long holds no budget. */
+  /** Time in ms after which a proposal that is not opened holds no budget. */
   readonly proposalTimeoutMs?: number;
-  /** An opening not signed by the miner for this long gives its coins free. */
+  /** Time in ms after which an opening that the miner did not sign frees its coins. */
   readonly openingTimeoutMs?: number;
   readonly verification?: Partial<BatchVerifierOptions>;
   /** Confirmations at which a close is final. */
@@ -97,21 +97,22 @@ export type MakerDeps = {
   readonly externalSigning?: ExternalSigning;
   /** See `MakerStoreDeps`. */
   readonly openStateSigner?: OpenStateSigner;
-  /** Where the money of fundings comes from. Default: the wallet key of the signer. */
+  /** Wallet for fundings. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
   readonly kernel: ShareKernel;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
-  /** Where blobs of miners are kept. Default: in memory. */
+  /** Files for the miners' blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
-  /** After everything that may have changed the status. */
+  /** Called after every possible change of the status. */
   readonly onStatus?: () => void;
-  /** Another network than TLS over TCP. */
+  /** Opens a listener on another network than TLS over TCP. */
   readonly openServer?: (options: PeerServerOptions, deps: PeerServerDeps) => PeerListener;
 };
 
+/** The status of one contract at the maker. */
 export type MakerContractStatus = {
   readonly contractId: string;
   readonly minerNodeId: string;
@@ -127,7 +128,7 @@ export type MakerContractStatus = {
   readonly refused: Readonly<Record<string, number>>;
   readonly fundingTxid: string | undefined;
   readonly fundingDepth: number;
-  /** `none` where the terms have none. */
+  /** Status of the seal; `none` where the terms have none. */
   readonly seal: SealStatus;
   readonly frozen: string | undefined;
 };
@@ -136,7 +137,7 @@ const CONTRACTS_PER_SESSION = 1000;
 const PROPOSAL_TIMEOUT_MS = 10 * 60_000;
 
 /**
- * The market maker's daemon half: serves miners over TLS, takes contracts by policy, funds channels,
+ * The market maker's side of the daemon: serves miners over TLS, takes contracts by policy, funds channels,
  * verifies work and signs it. Everything is restored from the ledger.
  */
 export class Maker {
@@ -148,13 +149,13 @@ export class Maker {
   readonly #verifier: ShareVerifier;
   readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
-  /** By node id, in the order of their coming. */
+  /** Connections by node id, in the order of arrival. */
   readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
   readonly #openedAtMs = new Map<string, number>();
-  /** Of this run: a proposal of an earlier one holds nothing. */
+  /** Times of proposals in this run; a proposal of an earlier one holds no budget. */
   readonly #proposedAtMs = new WeakMap<MakerStore, number>();
-  /** One contract or funding at a time: channel indexes and coins are promised once. */
+  /** Queue of openings, one at a time: a channel index or a coin is used once. */
   readonly #openings = new SerialQueue();
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
@@ -244,12 +245,12 @@ export class Maker {
     });
   }
 
-  /** See `MakerChannel.requestClose`. Throws `unknown_channel`. */
+  /** Asks the miner to close: see `MakerChannel.requestClose`. Throws `unknown_channel`. */
   async requestClose(contractId: string): Promise<void> {
     await this.#known(contractId).requestClose();
   }
 
-  /** See `MakerChain.closeAlone`. Throws `unknown_channel`. */
+  /** Takes a channel back: see `MakerChain.closeAlone`. Throws `unknown_channel`. */
   async closeAlone(contractId: string): Promise<void> {
     await this.#known(contractId).closeAlone();
   }
@@ -259,7 +260,7 @@ export class Maker {
     return { ...this.#deps, ...(finalDepth === undefined ? {} : { finalDepth }) };
   }
 
-  /** A policy that takes shorter contracts than that has its doors open as long. */
+  /** The options of openings; margins follow a policy that takes shorter contracts than they allow. */
   get #opening(): MakerOpeningOptions {
     const { askBlocks, urgentBlocks } = DEFAULT_CLOSE_MARGINS;
     const lateBlocks = Math.min(askBlocks + urgentBlocks, this.#options.policy.minExpiryBlocks);
@@ -310,7 +311,9 @@ export class Maker {
     this.#deps.onStatus?.();
   }
 
-  /** Of too many connections of one node the oldest goes: its miner may long be elsewhere. */
+  /**
+   * Registers a connection; of too many of one node the oldest is ended, since its miner may have moved.
+   */
   #seat(peer: RpcPeer, nodeId: string): void {
     const peers = this.#peers.get(nodeId) ?? new Set();
     this.#peers.set(nodeId, peers.add(peer));
@@ -361,7 +364,7 @@ export class Maker {
     };
   }
 
-  /** What a miner left here for its open contracts. */
+  /** The blobs that a miner left here for its open contracts. */
   async #blobsFor(nodeId: string): Promise<Result<'peer_storage.get'>> {
     const blobs: { contractId: string; blob: string }[] = [];
     let left = LIMITS.peerLineBytes / 2;
@@ -376,7 +379,7 @@ export class Maker {
     return { blobs };
   }
 
-  /** A contract that the ledger lost comes back from what the miner kept of it. Throws `bad_blob`. */
+  /** Restores a contract that the ledger lost from the blob that the miner kept. Throws `bad_blob`. */
   async #bringBack(
     { contractId, blob, nextSeq }: Params<'channel.reestablish'>,
     nodeId: string,
@@ -398,14 +401,17 @@ export class Maker {
     });
   }
 
-  /** Contracts of others are unknown to a peer. */
+  /** The channel of a peer's contract; contracts of others are unknown to it. */
   #channelOf(contractId: string, nodeId: string): MakerChannel {
     const channel = this.#channels.get(contractId);
     if (channel?.store.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
     return channel;
   }
 
-  /** Stored before the signature leaves; the same terms again get the same signature. */
+  /**
+   * Answers a proposal. The contract is stored before the signature is sent; the same terms again get the
+   * same signature.
+   */
   #propose(
     { terms, signature }: Params<'contract.propose'>,
     nodeId: string,
@@ -442,7 +448,7 @@ export class Maker {
     });
   }
 
-  /** What holds a budget: all that is not over, but for proposals that came to nothing. */
+  /** The contracts that hold a budget: all that are not over, except proposals that timed out. */
   #heldBy(
     nodeId: string,
     except?: MakerStore,
@@ -461,7 +467,10 @@ export class Maker {
     };
   }
 
-  /** A proposal that waited too long has to fit again, and coins are promised once to a peer at a time. */
+  /**
+   * Checks that a proposal may be opened: one that timed out has to fit again, and a peer may have one
+   * opening at a time.
+   */
   #assertMayOpen(store: MakerStore, nodeId: string): void {
     const isOpening = [...this.#channels.values()].some(
       (each) => each.store.terms.minerNodeId === nodeId && each.store.channel?.status === 'opening',
@@ -504,7 +513,7 @@ export class Maker {
     this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
   }
 
-  /** Coins promised to a miner who never signs become free; the contract is over. */
+  /** Gives up openings that the miner never signed: their coins become free, and the contract is over. */
   #giveUpOpenings(): void {
     const beforeMs = this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? 3_600_000);
     for (const { store } of this.#channels.values()) {

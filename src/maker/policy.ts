@@ -12,18 +12,18 @@ import {
   payeeScriptHex,
 } from '../contract/terms-access.ts';
 
-/** The contracts a maker takes without asking anyone. */
+/** The policy of a maker: the contracts it takes without asking anyone. */
 export type MakerPolicy = {
   readonly network: NetworkName;
   readonly maxPriceMsatPerEh: bigint;
-  /** Of one contract, and of all that are not closed. */
+  /** Greatest budget in sats of one contract, and of all that are not closed. */
   readonly maxBudgetSat: bigint;
   readonly maxTotalBudgetSat: bigint;
   readonly maxOpenContractsPerMiner: number;
   readonly minStepHashes: bigint;
   readonly maxStepHashes: bigint;
   readonly maxUnpaidSteps: number;
-  /** Least work of one share: bounds what verification costs. */
+  /** Least work of one share in hashes; bounds the cost of verification. */
   readonly minShareWorkHashes: bigint;
   /** Blocks from now to the expiry. */
   readonly minExpiryBlocks: number;
@@ -35,28 +35,30 @@ export type MakerPolicy = {
    * upstream itself.
    */
   readonly bindingScriptHex: string | undefined;
-  /** Left out: contracts with bonds or a seal are not served. */
+  /** Limits of bonds and seals; where left out, contracts with either are refused. */
   readonly stakes?: StakesPolicy;
 };
 
-/** What a maker takes of bonds and seals. */
+/** The limits of a policy for bonds and seals. */
 export type StakesPolicy = {
   readonly bondModes: readonly BondMode[];
-  /** D of one contract. It counts as budget in the other limits. */
+  /** Greatest bond D of one contract. It counts as budget in the other limits. */
   readonly maxMakerBondSat: bigint;
-  /** The least C where there are bonds. */
+  /** Least collateral C where there are bonds. */
   readonly minCollateralSat: bigint;
   /** Keys of the auditors whose rulings are trusted, compressed, in hex. */
   readonly auditorKeysHex: readonly string[];
-  /** Blocks of `bondCsvBlocks`: time for a ruling, and how long the own bond may be locked. */
+  /** Range of `bondCsvBlocks`: time for a ruling, and how long the own bond may be locked. */
   readonly minBondCsvBlocks: number;
   readonly maxBondCsvBlocks: number;
   readonly seal: 'never' | 'allowed' | 'required';
-  /** The least fee rate of claims, which must confirm before the seal expires. */
+  /** Least fee rate of claims, which must confirm before the seal expires. */
   readonly minClaimFeeRateSatPerKvb: number;
-  /** Who has bonds that did not vest where the miner asks for the close; `refused`: then it closes alone. */
+  /**
+   * Who receives unvested bonds where the miner asks for the close; with `refused` it has to close alone.
+   */
   readonly earlyClose: CloseSettlement | 'refused';
-  /** Signs, when a miner asks, that it has its collateral back after a close alone. */
+  /** True to sign, when a miner asks, the return of its collateral after a close alone. */
   readonly returnsBonds?: boolean;
 };
 
@@ -72,23 +74,23 @@ const NO_STAKES: StakesPolicy = {
   earlyClose: 'refused',
 };
 
-/** What a policy says of bonds and seals, also where it leaves them out. */
+/** The limits of a policy for bonds and seals, with defaults where it leaves them out. */
 export function stakesOf(policy: MakerPolicy): StakesPolicy {
   return policy.stakes ?? NO_STAKES;
 }
 
-/** What terms are judged against. */
+/** The facts that terms are judged against. */
 export type PolicyContext = {
   readonly makerNodeId: string;
-  /** The proven node key of who proposes. */
+  /** Proven node id of the proposer. */
   readonly peerNodeId: string;
   readonly height: number;
   readonly openContractsOfPeer: number;
-  /** `lockedSat` of all contracts that are not closed. */
+  /** Sum of `lockedSat` over all contracts that are not closed. */
   readonly openBudgetSat: bigint;
 };
 
-/** What a contract ties up of the maker's money, the reserve apart. */
+/** The maker's money in sats that a contract ties up, the reserve apart. */
 export function lockedSat(terms: ContractTerms): bigint {
   return terms.budgetSat + bondsOf(terms).makerBondSat;
 }
@@ -107,7 +109,7 @@ function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[
   ];
 }
 
-/** Pure. Throws `bad_terms` where there is no room for a contract beside what is held. */
+/** Checks that there is room for a contract beside those held. Pure. Throws `bad_terms`. */
 export function assertRoom(policy: MakerPolicy, terms: ContractTerms, held: Held): void {
   const broken = roomRules(policy, terms, held).find(([holds]) => !holds);
   if (broken !== undefined) throw new CodedError('bad_terms', broken[1]);
@@ -146,8 +148,8 @@ function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
 }
 
 /**
- * Pure. Throws `bad_terms` with the first reason not to take a contract; `parseTerms` has checked it in
- * itself.
+ * Judges terms by the policy. Pure. Throws `bad_terms` with the first reason to refuse the contract;
+ * `parseTerms` has checked the terms themselves.
  */
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
   const unserved = notYetServed(terms);

@@ -20,14 +20,15 @@ import type { JobRecord } from '../work/evidence.ts';
 const SCRIPT_AT = 4 + 1 + 36 + 1;
 const MAX_SCRIPT_SIZE = 100;
 
+/** Error codes of refused shares. */
 export type ShareCode = Extract<ErrorCode, `share_${string}` | 'over_budget' | 'bad_ntime'>;
 
-/** What a share is judged before it is hashed against its target. */
+/** The rules for a share before its hash is compared with its target. */
 export type ShareRules = {
   readonly terms: ContractTerms;
   /** The easiest target of a share. */
   readonly maxTarget: bigint;
-  /** The hardest. */
+  /** The hardest target of a share. */
   readonly minTarget: bigint;
   /**
    * Every share must be assigned exactly `maxTarget`. Then no one can choose a share's difficulty after its
@@ -37,14 +38,15 @@ export type ShareRules = {
   readonly fixedTarget: boolean;
 };
 
+/** The rules for shares of a contract with these terms. */
 export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareRules {
   return { terms, maxTarget: easiestTarget(terms), minTarget: hardestTarget(terms), fixedTarget };
 }
 
 /**
- * A job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of its
- * input (anywhere else a miner could move the outputs with it), `share_unbound` unless it pays the script
- * the terms bind to. Undefined when good.
+ * Checks a job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of
+ * its input (anywhere else a miner could move the outputs with it), `share_unbound` unless it pays the
+ * script the terms bind to. Undefined when good.
  */
 export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
   const { coinb1, coinb2, extranonceSize } = job;
@@ -90,7 +92,7 @@ function pays(rule: CoinbaseRule, outputs: readonly CoinbaseOutput[]): boolean {
   }
 }
 
-/** What can be said of a share without its hash; undefined when nothing is wrong. */
+/** Checks a share without its hash; undefined when nothing is wrong. */
 export function checkShare(
   rules: ShareRules,
   job: JobRecord,
@@ -109,29 +111,30 @@ export function checkShare(
 export type ShareCase = {
   readonly share: WireShare;
   readonly job: JobRecord | undefined;
-  /** The first thing found wrong. */
+  /** Code of the first fault found. */
   code: ShareCode | undefined;
   target: ShareTarget | undefined;
-  /** Internal byte order, once hashed. */
+  /** Hash in internal byte order, once computed. */
   hash: Uint8Array | undefined;
 };
 
-/** No block lasts this long, so what was credited earlier is on blocks whose work is stale. */
+/** Time in ms for which credited hashes are remembered: no block lasts longer, so older work is stale. */
 export const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
 
-/** Targets kept: a stream uses few difficulties at a time. */
+/** Cached targets; a stream uses few difficulties at a time. */
 const TARGETS_KEPT = 1024;
 
 /**
- * Hashes the shares of a batch in one go with the miners' own kernel and finds the low and the known ones.
+ * A verifier of shares: hashes a batch in one go with the miners' own kernel, and finds low and duplicate
+ * ones.
  */
 export class ShareVerifier {
   readonly #kernel: ShareKernel;
   readonly #targets = new Map<number, ShareTarget>();
   readonly #clock: Clock;
-  /** When each generation of hashes was last added to, monotonic ms. */
+  /** Monotonic time in ms of the last addition to each generation of hashes. */
   readonly #usedAtMs = new Map<string, number>();
-  /** One for all contracts: a share is paid once, whoever sells it. */
+  /** Hashes of credited shares, one set for all contracts: a share is paid once, whoever sells it. */
   readonly duplicates: DuplicateSet;
 
   constructor(deps: {
@@ -150,9 +153,7 @@ export class ShareVerifier {
     return this.duplicates.add(generation, hash);
   }
 
-  /**
-   * Forgets the generations that nothing was added to for a day: their work is stale however late it comes.
-   */
+  /** Drops generations without an addition for a day: their work is stale however late it comes. */
   dropOld(): void {
     const beforeMs = this.#clock.monotonicMs() - DUPLICATE_MEMORY_MS;
     for (const [generation, usedAtMs] of this.#usedAtMs) {
@@ -171,9 +172,7 @@ export class ShareVerifier {
     return target;
   }
 
-  /**
-   * Fills in hash and code of the cases without one; new hashes are remembered as known. Throws `overload`.
-   */
+  /** Fills in hash and code of the cases without one; new hashes are remembered. Throws `overload`. */
   hashAll(cases: readonly ShareCase[]): void {
     const open = cases.filter((each) => each.code === undefined);
     if (this.duplicates.size + open.length >= this.duplicates.maxHashes) {
@@ -196,7 +195,7 @@ export class ShareVerifier {
     });
   }
 
-  /** Takes back what `hashAll` remembered, after the batch was not written. */
+  /** Forgets the hashes that `hashAll` remembered, after a failed write of the batch. */
   forget(cases: readonly ShareCase[]): void {
     for (const { code, job, hash } of cases) {
       if (code === undefined && hash !== undefined) this.duplicates.delete(generationOf(job!), hash);

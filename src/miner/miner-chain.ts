@@ -31,12 +31,12 @@ import type { MinerStore } from './miner-store.ts';
 
 export { type CloseMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 
-/** What the miner offers where bonds did not vest: each has its own back. */
+/** The settlement that the miner offers for unvested bonds: each side gets its own back. */
 const EARLY_SETTLEMENT: CloseSettlement = 'returned';
 
 /**
- * What the miner does on the chain: sees the funding confirm, closes together or alone, and sees the close
- * confirm. When is the watcher's to say (`transition`).
+ * The miner's actions on the chain: watches the funding confirm, closes with the maker or alone, and
+ * watches the close confirm. The state machine (`transition`) decides when.
  */
 export class MinerChain {
   readonly #store: MinerStore;
@@ -50,24 +50,24 @@ export class MinerChain {
     this.#watch = new ChannelWatch(store, side, deps);
   }
 
-  /** Throws `chain_unreachable`, `chain_rpc`. */
+  /** Looks at the channel at a new tip. Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     await this.#watch.look(tip);
   }
 
-  /** The deadline came by the clock, and no node says anything else. */
+  /** Looks at the channel at a height that the clock gives while no node answers. */
   async onClock(height: number): Promise<void> {
     await this.#watch.lookByClock(height);
   }
 
-  /** Both sides broadcast: who is first does not matter. */
+  /** Broadcasts the funding. Both sides do; the order does not matter. */
   async broadcastFunding(): Promise<void> {
     await this.#watch.broadcastFunding();
   }
 
   /**
-   * The close that both sign (`PROTOCOL.md`, X): after it neither side goes on. The maker's answer is
-   * broadcast.
+   * Closes with the maker (`PROTOCOL.md`, X), after which neither side goes on, and broadcasts the close
+   * that the maker answers with.
    */
   async closeTogether(peer: RpcPeer): Promise<void> {
     const store = this.#store;
@@ -104,8 +104,9 @@ export class MinerChain {
   }
 
   /**
-   * Broadcasts the newest state at a fee of the ladder; again, a higher rung when a higher fee is due. Throws
-   * `unknown_channel` where there is nothing to close, and `tx_refused` and the like where nothing left.
+   * Broadcasts the newest state at a fee of the ladder; called again, a higher rung when a higher fee is
+   * due. Throws `unknown_channel` where there is nothing to close, and `tx_refused` and the like where no
+   * broadcast succeeded.
    */
   async closeAlone(): Promise<void> {
     await this.#watch.look(await this.#deps.chain.tip(), true);
@@ -139,8 +140,8 @@ export class MinerChain {
   }
 
   /**
-   * Recorded before it is sent, where the disk allows: a later start goes on with it. A state on its way to
-   * the disk may be acked once it is there, and must not be left behind.
+   * Broadcasts a rung of the newest state, recorded before where the disk allows, so that a later start
+   * goes on with it. A state on its way to the disk may be acked once it is there, and so is used too.
    */
   async #sendState(rung: number): Promise<void> {
     const { assembled, best, channel, contract } = this.#store;
@@ -156,7 +157,10 @@ export class MinerChain {
     await this.#watch.broadcast(hex);
   }
 
-  /** Beyond the ladder: spends the own output of the close, so that both together pay what blocks ask for. */
+  /**
+   * Spends the own output of the close at a fee above the ladder, so that both together pay the current
+   * rate (CPFP).
+   */
   async #payChild(feeSat: bigint): Promise<void> {
     const { channel, assembled } = this.#store;
     assert(channel?.closeTx && assembled, 'miner_close_before_child');
@@ -171,7 +175,7 @@ export class MinerChain {
     await this.#watch.broadcastPackage(channel.closeTx, child.toHex());
   }
 
-  /** What blocks ask for at the moment, within what a close may pay and the miner has. */
+  /** The fee in sats of a cooperative close at the current rate, within its bounds and the miner's part. */
   async #closeFeeSat(): Promise<bigint> {
     const { assembled, last } = this.#store;
     assert(assembled && last, 'miner_channel_before_close');

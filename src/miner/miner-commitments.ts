@@ -17,16 +17,16 @@ import {
   type SegmentSource,
 } from '../settlement/commitments.ts';
 
-/** What of the miner's memory a commitment is checked against. */
+/** The part of the miner's store that a commitment is checked against. */
 export type CommitmentCheck = SegmentSource & {
   readonly params: ChannelParams;
   /** Seq after the last durable share. */
   readonly durableSeq: number;
-  /** Resolves once the entries are on disk. */
+  /** Writes entries; resolves once they are on disk. */
   readonly write: (entries: readonly LedgerEntry[]) => Promise<void>;
 };
 
-/** The commitments of one contract as the miner has them: the newest, which both signed. */
+/** The miner's commitments of one contract: the newest, which both signed. */
 export class MinerCommitments {
   #newest: CommitmentRecord | undefined;
 
@@ -38,22 +38,22 @@ export class MinerCommitments {
     return new MinerCommitments(undefined);
   }
 
-  /** Throws `ledger_corrupt`. */
+  /** Loads the commitments from the ledger. Throws `ledger_corrupt`. */
   static async load(ledger: Ledger, contractId: string, lastN: number): Promise<MinerCommitments> {
     return new MinerCommitments((await loadCommitments(ledger, contractId, lastN)).base);
   }
 
-  /** The newest that both signed. */
+  /** The newest commitment that both signed. */
   get newest(): CommitmentRecord | undefined {
     return this.#newest;
   }
 
   /**
-   * Checks what the maker commits to with a state that is on disk, against the own log less what was refused,
-   * and signs it; on disk when it resolves. The one signed last again gets the same signature. Undefined
-   * where it builds on another commitment than the own newest, as after a restore of either side: then the
-   * state is acked, and nothing is said of its evidence. Throws `bad_signature`, and `bad_commitment` for one
-   * that the own log does not bear out.
+   * Checks and signs the commitment that the maker offers with a state that is on disk, against the own log
+   * less the refused shares; on disk when this resolves. The newest one again gets the same signature.
+   * Undefined where it builds on another commitment than the own newest, as after a restore of either side:
+   * then the state is acked without one. Throws `bad_signature`, and `bad_commitment` where the own log
+   * disagrees.
    */
   async countersign(
     offer: CommitmentOffer,
@@ -120,7 +120,7 @@ export class MinerCommitments {
   }
 }
 
-/** Rising, apart, and in the segment. */
+/** True for ranges that are ascending, disjoint, and in the segment. */
 function areWithin(ranges: readonly SeqRange[], from: number, to: number): boolean {
   let seq = from;
   return ranges.every(({ first, count }) => {
@@ -130,7 +130,7 @@ function areWithin(ranges: readonly SeqRange[], from: number, to: number): boole
   });
 }
 
-/** For seqs that rise. */
+/** Makes a test whether a seq was refused, for ascending seqs. */
 function refusals(ranges: readonly SeqRange[]): (seq: number) => boolean {
   let at = 0;
   return (seq) => {

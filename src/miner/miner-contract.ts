@@ -37,13 +37,13 @@ import { MinerStore } from './miner-store.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
 
-/** Whoever watches a ladder file tells by its age that this program is gone. */
+/** Time in ms between writes of an unchanged ladder file, whose age shows that this program runs. */
 const LADDER_REFRESH_MS = 60_000;
 
 /**
- * The miner's end of one contract: opens the channel, sends the evidence as it becomes durable, keeps every
- * state on disk before it is acked, and closes. `MinerStore` is what it knows, `MinerFeed` what it sends,
- * `MinerChain` what it does on chain; this connects them to one maker, again and again.
+ * The miner's side of one contract: opens the channel, sends evidence as it becomes durable, keeps every
+ * state on disk before it is acked, and closes. Connects its parts to one maker, again and again:
+ * `MinerStore` has its records, `MinerFeed` sends evidence, `MinerChain` acts on the chain.
  */
 export class MinerContract {
   readonly stats = {
@@ -56,7 +56,7 @@ export class MinerContract {
   readonly #options: MinerSettings;
   readonly #deps: MinerContractDeps;
   readonly #serial = new SerialQueue();
-  /** Apart from what may wait for the maker: deadlines are the chain's. */
+  /** Queue of work on the chain, apart from what may wait for the maker. */
   readonly #chainSerial = new SerialQueue();
   readonly #bondAsker: BondAsker;
   readonly #blobs: PeerBlobs;
@@ -106,7 +106,9 @@ export class MinerContract {
     this.#loop = this.#connectLoop(genesisHash);
   }
 
-  /** Evidence of a stream became durable; `total` is its durable total. Streams of others are ignored. */
+  /**
+   * Takes the durable total of a stream, whose evidence has grown. Other contracts' streams are ignored.
+   */
   onDurable(stream: string, total: StreamTotal): void {
     if (stream !== this.#store?.contractId) return;
     this.#store.ownDurable(total);
@@ -141,8 +143,8 @@ export class MinerContract {
   }
 
   /**
-   * Ends the contract: no more work, the rest is signed, both close. Resolves once the close is deep, or at
-   * `stop`.
+   * Ends the contract: work stops, the rest is signed, and both sides close. Resolves once the close is
+   * deep, or at `stop`.
    */
   close(): Promise<void> {
     const store = this.#store;
@@ -152,7 +154,7 @@ export class MinerContract {
     return this.#finished.promise;
   }
 
-  /** Broadcasts the newest state without the maker; the last resort. Throws as `MinerChain.closeAlone`. */
+  /** Broadcasts the newest state without the maker, as a last resort. Throws as `MinerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
     assert(this.#onChain !== undefined, 'miner_side_started');
     const onChain = this.#onChain;
@@ -181,7 +183,10 @@ export class MinerContract {
     return this.#store?.state.link !== undefined;
   }
 
-  /** Whether the maker has judged everything: where evidence was lost here there is nothing to wait for. */
+  /**
+   * Reports to the state machine whether the maker has judged all evidence; evidence lost here is not
+   * waited for.
+   */
   #toldOfEvidence(): void {
     this.#store!.apply({ type: 'evidence', isDrained: this.#feed?.drained ?? true });
   }
@@ -221,7 +226,7 @@ export class MinerContract {
     this.#notify();
   }
 
-  /** One connection, from TLS to its end; returns or throws what ended it. */
+  /** Runs one connection, from TLS to its end; returns or throws what ended it. */
   async #session(genesisHash: string): Promise<CodedError> {
     const { host, port, transport, rpc, connectTimeoutMs, terms } = this.#options;
     const { signer, timers, random, log } = this.#deps;
@@ -292,8 +297,8 @@ export class MinerContract {
   }
 
   /**
-   * Both say where they stand; the newer state wins (`PROTOCOL.md`, reestablish). False when the maker has
-   * evidence that is lost here: nothing can be added to it, and the contract ends.
+   * Exchanges positions with the maker; the newer state wins (`PROTOCOL.md`, reestablish). False when the
+   * maker has evidence that is lost here: no more can be added, and the contract ends.
    */
   async #reestablish(peer: RpcPeer, feed: MinerFeed): Promise<boolean> {
     const store = this.#store!;
@@ -393,13 +398,13 @@ export class MinerContract {
     this.#notify();
   }
 
-  /** A maker that broke the contract is not waited for until the next block. */
+  /** Looks at the chain at once where the maker broke the contract, not at the next block. */
   #stateSeen(): void {
     this.#writeLadder();
     if (this.#store?.state.fault?.type === 'broken') this.#lookAtChain();
   }
 
-  /** By the newest state that was verified, whatever became of its record. */
+  /** Writes the ladder of the newest verified state, on disk or not. */
   #writeLadder(): void {
     const { ladders, signer: keys } = this.#deps;
     const { best: state, assembled, contract, options, isSpent, state: life } = this.#store!;
@@ -411,7 +416,9 @@ export class MinerContract {
     ladders.write({ params: assembled.params, state, margins, signer, isClosing });
   }
 
-  /** After each tip and each change of the connection: depth, readiness, expiry, close. */
+  /**
+   * Looks at the chain after each tip and each change of the connection: depth, readiness, expiry, close.
+   */
   #lookAtChain(): void {
     if (this.#tip === undefined || this.#abort.signal.aborted) return;
     const looked = (): void => {
@@ -443,7 +450,9 @@ export class MinerContract {
       });
   }
 
-  /** No new work while the chain stands still; and its deadline comes by the clock where no node is left. */
+  /**
+   * Takes no new work while the chain is stalled, and counts heights by the clock where no node answers.
+   */
   #onStanding(standing: ChainStanding): void {
     const { expiryHeight } = this.#options.terms;
     const broadcastHeight = expiryHeight - this.#options.margins.broadcastBlocks;
@@ -461,7 +470,7 @@ export class MinerContract {
       );
   }
 
-  /** `channel.ready`: both have to see the funding. */
+  /** Sends `channel.ready`: both sides have to see the funding. */
   #sendReady(): void {
     const store = this.#store!;
     const peer = this.#peer;

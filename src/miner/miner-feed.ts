@@ -20,9 +20,9 @@ import {
 
 export type FeedOptions = {
   readonly contractId: string;
-  /** Batches unanswered at a time. */
+  /** Most batches in flight. */
   readonly batchWindow: number;
-  /** Batches start at least this far apart unless one is full. */
+  /** Least time in ms between batches, unless one is full. */
   readonly batchIntervalMs: number;
 };
 
@@ -32,16 +32,16 @@ export type FeedDeps = {
   readonly timers: Timers;
   /** Seq after the last durable share of the stream. */
   readonly durableSeq: () => number;
-  /** The maker judged everything before `nextSeq`. */
+  /** Called when the maker has judged everything before `nextSeq`. */
   readonly onJudged: (nextSeq: number, ownWorkHashes: bigint, result: Result<'work.batch'>) => void;
 };
 
-/** Log rows read at a time. */
+/** Log rows per read. */
 const ROWS_PER_READ = 64;
 
 /**
- * Sends the shares of one stream over one connection, in order and each once: the job of a share first,
- * then batches, a few in flight. It starts where the maker stands and reads what is durable from the
+ * The sender of one stream's shares over one connection, in order and each once: the job of a share first,
+ * then batches, a few in flight. It starts at the maker's position and reads durable shares from the
  * ledger.
  */
 export class MinerFeed {
@@ -73,8 +73,8 @@ export class MinerFeed {
   }
 
   /**
-   * The own work of all shares before `nextSeq`, from the nearest known point. Throws `bad_sequence` when
-   * the maker has more shares than the ledger.
+   * Moves to `nextSeq` and returns the own work in hashes of all shares before it, counted from the nearest
+   * known point. Throws `bad_sequence` when the maker has more shares than the ledger.
    */
   async seek(nextSeq: number, from: DeliveryRecord): Promise<bigint> {
     if (nextSeq > this.#deps.durableSeq()) {
@@ -95,7 +95,7 @@ export class MinerFeed {
     return this.#running;
   }
 
-  /** Runs until `stop` or the connection ends; rejects with what ended it. After `seek`. */
+  /** Sends until `stop` or the connection ends; rejects with what ended it. Comes after `seek`. */
   async run(): Promise<void> {
     assert(!this.#running, 'miner_feed_runs_once');
     this.#running = true;
@@ -115,7 +115,7 @@ export class MinerFeed {
     }
   }
 
-  /** Something became durable. */
+  /** Wakes the feed after new evidence became durable. */
   wake(): void {
     this.#wake?.();
   }
@@ -125,7 +125,7 @@ export class MinerFeed {
     this.wake();
   }
 
-  /** Infinity: until woken. */
+  /** Time in ms to wait for the next batch; infinity to wait for `wake`. */
   #waitMs(): number {
     const waiting = this.#deps.durableSeq() - this.#sentSeq;
     if (waiting <= 0 || this.#inFlight >= this.#options.batchWindow) return Number.POSITIVE_INFINITY;

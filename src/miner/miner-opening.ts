@@ -27,13 +27,17 @@ import {
 import { firstClaim } from './miner-seal.ts';
 import type { MinerStore } from './miner-store.ts';
 
-/** A maker may want its funding soon: the next blocks' rate is the higher one. */
+/**
+ * Confirmation target of the own estimate: a maker may want its funding soon, at the rate of the next
+ * blocks.
+ */
 const FUNDING_TARGET_BLOCKS = 2;
 
+/** The miner's own choices in an opening. */
 export type MinerOpeningOptions = {
-  /** Where the miner is paid; the wallet's own script unless given. */
+  /** Output script of the miner's payouts; the wallet's own unless given. */
   readonly payoutScript: Uint8Array;
-  /** The most the miner agrees to pay for its part of the funding, sat per kvB. */
+  /** Greatest fee rate that the miner accepts for its part of the funding, sat/kvB. */
   readonly maxFeeRateSatPerKvb: number;
   readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
 };
@@ -42,13 +46,13 @@ export type OpeningDeps = {
   readonly chain: ChainSource;
   readonly signer: SignerTree;
   readonly log: Logger;
-  /** Default: the wallet key of the signer. */
+  /** Wallet for the funding. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
 };
 
 /**
- * Brings the contract from terms to a signed funding (`PROTOCOL.md`), from wherever the store stands: each
- * answer of the maker is on disk before the next step, each step may be asked for twice. State 0 is on disk
+ * Opens a channel, from terms to a signed funding (`PROTOCOL.md`), from the stored step on: each answer of
+ * the maker is on disk before the next step, and each step may be asked for twice. State 0 is on disk
  * before the miner signs.
  */
 export async function openChannel(
@@ -91,7 +95,7 @@ export async function openChannel(
   await store.saveFunding(finalizeFunding(funding, { miner, maker }).hex);
 }
 
-/** Claim 0, stored, where there is a seal: it leaves with the own signatures. */
+/** Stores claim 0, where there is a seal; it is sent with the own signatures. */
 async function claimOfNothing(
   store: MinerStore,
   assembled: AssembledChannel,
@@ -105,8 +109,8 @@ async function claimOfNothing(
 }
 
 /**
- * The miner's inputs are signed first, which is for the smaller contributor (BOLT2): whoever signs first can
- * be kept waiting. Throws `bad_terms`.
+ * Checks who signs first: the miner does, and the first signer can be kept waiting, so it must be the
+ * smaller contributor (as BOLT2). Throws `bad_terms`.
  */
 export function checkOrder(terms: ContractTerms): void {
   if (minerContributionSat(terms) > makerContributionSat(terms))
@@ -153,8 +157,8 @@ async function takeAcceptance(
 }
 
 /**
- * The maker names the rate, and half of what it costs is not its own: no more than is configured, and than
- * twice what the own node asks for, where it answers.
+ * The greatest fee rate to accept from the maker, who sets it while the miner pays a part: the configured
+ * one, or twice the own node's estimate where that is less.
  */
 async function highestFeeRate(
   { maxFeeRateSatPerKvb }: MinerOpeningOptions,

@@ -15,11 +15,12 @@ import type { SealStatus } from '../settlement/stake-settlement.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
 import type { OpeningDeps } from './miner-opening.ts';
 
+/** Options of one contract at the miner. */
 export type MinerContractOptions = {
   readonly terms: ContractTerms;
   readonly host: string;
   readonly port: number;
-  /** Where the miner is paid. Default: the wallet's own script. */
+  /** Output script of the miner's payouts. Default: the wallet's own. */
   readonly payoutScript?: Uint8Array;
   readonly maxFeeRateSatPerKvb?: number;
   readonly batchWindow?: number;
@@ -39,9 +40,11 @@ export type MinerContractOptions = {
   readonly features?: readonly number[];
 };
 
+/** The options with defaults filled in. */
 export type MinerSettings = MinerContractOptions &
   Required<Omit<MinerContractOptions, 'payoutScript' | 'unpaidTimeoutMs' | 'terms' | 'host' | 'port'>>;
 
+/** Default options of a contract. */
 export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = {
   maxFeeRateSatPerKvb: 200_000,
   batchWindow: 2,
@@ -65,20 +68,21 @@ export type MinerContractDeps = OpeningDeps & {
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
-  /** After everything that may have changed the status. */
+  /** Called after every possible change of the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
-  /** Where blobs of the maker are kept. Default: in memory. */
+  /** Files for the maker's blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
-  /** Keeps the newest state where a closer without ledger and keys finds it. */
+  /** Writer of the newest state for a closer without ledger and keys. */
   readonly ladders?: Pick<LadderWriter, 'write'>;
-  /** Tells when the chain stands still; without it heights are only what nodes say. */
+  /** Tells when the chain is stalled; without it heights come only from nodes. */
   readonly chainClock?: ChainClock;
 };
 
+/** The status of one contract at the miner. */
 export type MinerStatus = {
   readonly contractId: string;
-  /** Authenticated and reestablished. */
+  /** True while authenticated and reestablished. */
   readonly connected: boolean;
   /** True while hashrate may go to this contract; the maker need not be connected. */
   readonly live: boolean;
@@ -90,14 +94,14 @@ export type MinerStatus = {
   readonly ownWorkHashes: bigint;
   readonly judgedWorkHashes: bigint;
   readonly refusedWorkHashes: bigint;
-  /** Own work, less what was refused, that no state covers. */
+  /** Own work in hashes, less what was refused, that no state covers. */
   readonly exposureHashes: bigint;
   readonly exposureSat: bigint;
   readonly fundingTxid: string | undefined;
   readonly fundingDepth: number;
-  /** `none` where the terms have none. */
+  /** Status of the seal; `none` where the terms have none. */
   readonly seal: SealStatus;
   readonly frozen: string | undefined;
-  /** What ended the last connection, or refused it. */
+  /** Reason for which the last connection ended or was refused. */
   readonly lastError: string | undefined;
 };

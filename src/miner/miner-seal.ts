@@ -13,21 +13,21 @@ import type { MinerStore } from './miner-store.ts';
 
 type Asked = Params<'seal.claim'>;
 
-/** Log rows read at a time. */
+/** Log rows per read. */
 const ROWS_PER_READ = 64;
 
-/** Claim 0, of nothing: what the maker has of the seal before the funding is signed. */
+/** Claim 0, of no work, which the maker holds before the funding is signed. */
 export function firstClaim({ params }: AssembledChannel, signer: Signer): ClaimPoint {
   const tree = new ShareTree();
   const claim = signSealClaim(params, { n: 0, workHashes: 0n, shareRoot: tree.root() }, signer);
   return { claim, nextSeq: 0, workHashes: 0n, tree };
 }
 
-/** What a claim is checked against. */
+/** The records that a claim is checked against. */
 export type ClaimBasis = {
   readonly assembled: AssembledChannel;
   readonly claimed: ClaimPoint;
-  /** The number of the newest state. */
+  /** Number of the newest state. */
   readonly lastN: number;
   /** Seq after the last durable share. */
   readonly durableSeq: number;
@@ -35,10 +35,10 @@ export type ClaimBasis = {
 };
 
 /**
- * Signs what the maker asks to be claimed, once the own log says the same: the shares before `nextSeq` but
- * for the refused ones, in order, with their work and their root. The claim given last again is the same.
- * The caller stores the result before it leaves. Throws `wrong_state_number`, `equivocation` for a second
- * content of one number, `bad_sequence` for shares the log does not have, `bad_amount`.
+ * Signs the claim that the maker asks for, where the own log agrees: the shares before `nextSeq` except the
+ * refused ones, in order, with their work and their root. Asked for the newest claim again, returns the
+ * same. The caller stores the result before sending it. Throws `wrong_state_number`, `equivocation` for a
+ * second content of one number, `bad_sequence` for shares the log does not have, `bad_amount`.
  */
 export async function nextClaim(asked: Asked, basis: ClaimBasis, signer: Signer): Promise<ClaimPoint> {
   const { claimed, lastN, durableSeq } = basis;
@@ -87,7 +87,7 @@ function isSame(claim: SignedSealClaim, asked: Asked): boolean {
   return claim.workHashes === asked.workHashes && equal(claim.shareRoot, asked.shareRoot);
 }
 
-/** The tree and the work up to `nextSeq`, from the last claim on. */
+/** The tree and the work up to `nextSeq`, built from the newest claim on. */
 async function credited(
   { contractId, nextSeq, refused }: Asked,
   { claimed, ledger }: ClaimBasis,
@@ -115,7 +115,7 @@ async function credited(
   return { tree, workHashes };
 }
 
-/** For seqs that rise. */
+/** Makes a test whether a seq was refused, for ascending seqs. */
 function refusals(ranges: readonly SeqRange[]): (seq: number) => boolean {
   let at = 0;
   return (seq) => {

@@ -35,8 +35,8 @@ import { MinerCommitments } from './miner-commitments.ts';
 export type MinerStoreOptions = {
   readonly terms: ContractTerms;
   /**
-   * Work the maker may refuse, as a part of all own work in percent, before delivery pauses; one step is
-   * always allowed.
+   * Percentage of the own work that the maker may refuse before delivery pauses; one step is always
+   * allowed.
    */
   readonly maxRefusedPercent: number;
   /** See `StreamOptions`. */
@@ -47,13 +47,16 @@ export type MinerStoreOptions = {
 export type MinerStoreDeps = ContractStoreDeps;
 
 /**
- * The miner's durable memory of one contract. Every method that the maker will rely on resolves only once its
+ * The miner's store of one contract. Every method whose result the maker relies on resolves only once its
  * records are on disk.
  */
 export class MinerStore extends ContractStore {
-  /** The newest claim given, from before the funding is signed on, where there is a seal. */
+  /**
+   * The newest claim of the seal sent to the maker, from before the funding is signed; undefined without a
+   * seal.
+   */
   claimed: ClaimPoint | undefined;
-  /** What states committed to, as far as both signed it. */
+  /** The commitments of the states, as far as both signed them. */
   commitments = MinerCommitments.create();
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
@@ -76,7 +79,7 @@ export class MinerStore extends ContractStore {
   }
 
   /**
-   * The store as the ledger has it. Throws `ledger_corrupt`, `bad_signature` for a stored state that does
+   * Loads the store from the ledger. Throws `ledger_corrupt`, `bad_signature` for a stored state that does
    * not verify.
    */
   static async load(options: MinerStoreOptions, deps: MinerStoreDeps): Promise<MinerStore> {
@@ -103,18 +106,18 @@ export class MinerStore extends ContractStore {
     return isDelivering(this.options, this.state);
   }
 
-  /** Work the maker judged and did not credit. */
+  /** Work in hashes that the maker judged and did not credit. */
   get refusedWorkHashes(): bigint {
     const { ownWorkHashes, verifiedWorkHashes } = this.delivery;
     return ownWorkHashes > verifiedWorkHashes ? ownWorkHashes - verifiedWorkHashes : 0n;
   }
 
-  /** Own work became durable; `workChanged` follows. */
+  /** Takes the durable total of the own work; call `workChanged` after it. */
   ownDurable(total: StreamTotal): void {
     if (total.seq >= this.own.seq) this.own = total;
   }
 
-  /** Own work became durable, or the maker judged some: exposure follows. */
+  /** Updates the exposure after own work became durable or was judged. */
   workChanged(): void {
     const refused = this.refusedWorkHashes;
     const percent = BigInt(Math.floor(this.#maxRefusedPercent));
@@ -125,7 +128,7 @@ export class MinerStore extends ContractStore {
     this.apply({ type: 'work', workHashes, isRefusedTooMuch });
   }
 
-  /** Both signed the terms. */
+  /** Stores the terms that both signed. */
   async accept(minerSignature: string, makerSignature: string): Promise<void> {
     const record: ContractRecord = {
       version: 1,
@@ -139,14 +142,16 @@ export class MinerStore extends ContractStore {
     this.contract = record;
   }
 
-  /** What the maker is about to be offered, kept so that a second offer is the same. */
+  /** Stores the offer about to be sent to the maker, so that a second one is the same. */
   async saveOffer(open: OpeningRecord['open']): Promise<void> {
     const record: OpeningRecord = { version: 1, open, accept: undefined };
     await this.write([openingEntry(this.contractId, record)]);
     this.opening = record;
   }
 
-  /** State 0 is verified here, and on disk when this resolves: only then may the own inputs be signed. */
+  /**
+   * Stores the verified state 0; on disk when this resolves, and only then may the own inputs be signed.
+   */
   async saveAcceptance(
     accept: NonNullable<OpeningRecord['accept']>,
     assembled: AssembledChannel,
@@ -156,7 +161,7 @@ export class MinerStore extends ContractStore {
     await this.agree({ ...this.opening, accept }, assembled);
   }
 
-  /** A claim about to be given; on disk when this resolves. */
+  /** Stores a claim about to be sent; on disk when this resolves. */
   async saveClaim(claimed: ClaimPoint): Promise<void> {
     if (claimed === this.claimed) return;
     const body = bodyOf(claimPointCodec, claimed);
@@ -171,8 +176,9 @@ export class MinerStore extends ContractStore {
   }
 
   /**
-   * The next state from the maker: checked against the last one and the own evidence, on disk when this
-   * resolves. Throws as `verifyState`, `bad_amount` for more work than was delivered, `channel_frozen`.
+   * Takes the next state from the maker: checked against the last one and the own evidence, on disk when
+   * this resolves. Throws as `verifyState`, `bad_amount` for more work than was delivered,
+   * `channel_frozen`.
    */
   async takeState(next: SignedState): Promise<void> {
     this.assertUnbroken();
@@ -189,8 +195,8 @@ export class MinerStore extends ContractStore {
   }
 
   /**
-   * A newer state that the maker still has and this side lost. It may skip numbers, and may be of work whose
-   * evidence is lost here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
+   * Adopts a newer state that the maker still has and this side lost. It may skip numbers, and may be of
+   * work whose evidence is lost here too. Throws as `verifySignedState`, `not_monotone`, `equivocation`.
    */
   async adoptState(shown: SignedState): Promise<void> {
     this.assertUnbroken();
@@ -209,7 +215,7 @@ export class MinerStore extends ContractStore {
   }
 
   /**
-   * Answers what the maker commits to with a state that is on disk; on disk when it resolves. Throws as
+   * Checks and signs the commitment of a state that is on disk; on disk when this resolves. Throws as
    * `MinerCommitments.countersign`.
    */
   countersign(offer: CommitmentOffer, state: SignedState, signer: Signer): Promise<string | undefined> {
@@ -223,7 +229,7 @@ export class MinerStore extends ContractStore {
     return this.commitments.countersign(offer, state, check, signer);
   }
 
-  /** How far the maker has judged; kept in memory, and on disk with the next state. */
+  /** Notes how far the maker has judged; kept in memory, and on disk with the next state. */
   delivered(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): void {
     this.delivery = { ...NOTHING_DELIVERED, nextSeq, ownWorkHashes, verifiedWorkHashes };
     this.workChanged();

@@ -1,7 +1,10 @@
 import { codecsOf, type MethodName, type Params, printParams, type Result } from './messages.ts';
 import type { RpcHandler, RpcPeer } from './rpc-peer.ts';
 
-/** Asks the peer, typed. Throws as `RpcPeer.request`, and `protocol` for an answer of another shape. */
+/**
+ * Calls a method of the peer with typed parameters and result. Throws as `RpcPeer.request`, and `protocol`
+ * for a result of another shape.
+ */
 export async function call<M extends MethodName>(
   peer: RpcPeer,
   method: M,
@@ -11,7 +14,7 @@ export async function call<M extends MethodName>(
   return codecsOf(method).result.parse(answer);
 }
 
-/** Answers a method with typed parameters and result. */
+/** Makes the handler of a method with typed parameters and result. */
 export function handler<M extends MethodName>(
   method: M,
   answer: (params: Params<M>) => Promise<Result<M>>,

@@ -2,7 +2,7 @@ import * as crypto from 'node:crypto';
 import { concat } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
 
-/** What `node:tls` takes: PEM texts. */
+/** A private key and certificate for `node:tls`, as PEM texts. */
 export type TlsIdentity = { readonly key: string; readonly cert: string };
 
 const SEQUENCE = 0x30;
@@ -21,9 +21,9 @@ const ECDSA_WITH_SHA256 = Uint8Array.of(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03
 const COMMON_NAME = Uint8Array.of(0x55, 0x04, 0x03);
 
 /**
- * A self-signed X.509 v3 certificate over a new P-256 key (RFC 5280). It only carries the TLS handshake: a
- * peer is known by its node key, which signs the TLS exporter (`handshake.ts`), so the certificate is made
- * anew at every start. It has no end: expiry is the well-known "99991231235959Z".
+ * Creates a self-signed X.509 v3 certificate over a new P-256 key (RFC 5280). It only carries the TLS
+ * handshake: a peer is known by its node key, which signs the TLS exporter (`handshake.ts`), so the
+ * certificate is made anew at every start. It has no end: expiry is the well-known "99991231235959Z".
  */
 export function createTlsIdentity(deps: { readonly random: Random; readonly nowMs: number }): TlsIdentity {
   const { publicKey, privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });

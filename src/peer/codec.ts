@@ -4,7 +4,7 @@ import { isRecord, type Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 
 /**
- * A wire shape, both ways: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything
+ * A codec of one wire shape: `parse(print(value))` equals `value`; `parse` throws `protocol` for anything
  * else.
  */
 export type Codec<T> = {

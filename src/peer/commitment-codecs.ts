@@ -6,31 +6,38 @@ const signature = hexOf(64);
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const stateNumber = integer(0, 2 ** 31);
 
-/** What `state.sign` says of the evidence behind its state; number and work are the state's. */
+/** The commitment that `state.sign` offers with its state, whose number and work it shares. */
 export const commitmentOfferCodec = object({
-  /** The commitment this one builds on, the newest that both signed; 0 for none. */
+  /** Number of the commitment that this one builds on, the newest that both signed; 0 for none. */
   baseN: ['base_n', stateNumber],
   nextSeq: ['next_seq', count],
-  /** The shares from the base on that were not credited. */
+  /** Ranges of the shares since the base that were not credited. */
   refused: ['refused', rangesCodec],
   shareRoot: ['share_root', hash],
   jobSetRoot: ['job_set_root', hash],
   faultLogHead: ['fault_log_head', hash],
-  /** Of the maker. */
+  /** Signature of the maker. */
   signature: ['signature', signature],
 });
+/** A commitment as the maker offers it with a state. */
 export type CommitmentOffer = CodecValue<typeof commitmentOfferCodec>;
 
-/** A commitment and what the next builds on: what both sides keep, and the miner shows when it connects. */
+/**
+ * A commitment and the evidence that the next builds on; both sides store it, and the miner shows it when
+ * it connects.
+ */
 export const commitmentRecordCodec = object({
   version: ['version', integer(1, 1)],
   n: ['n', stateNumber],
   baseN: ['base_n', stateNumber],
-  /** The state's work, and that of the shares in the tree; the first is at most the contract's total. */
+  /** Work of the state and of the shares in the tree, hashes; the first is at most the contract's total. */
   workHashes: ['work', decimal],
   creditedHashes: ['credited_work', decimal],
   nextSeq: ['next_seq', count],
-  /** Seq of the own log after its last share: of all shares at the miner, of credited ones at the maker. */
+  /**
+   * Seq after its last share in the own log, which has all shares at the miner, the credited ones at the
+   * maker.
+   */
   logSeq: ['log_seq', count],
   refused: ['refused', rangesCodec],
   tree: ['tree', treeCodec],
@@ -40,4 +47,5 @@ export const commitmentRecordCodec = object({
   /** Null until the miner has signed it too. */
   minerSignature: ['miner_signature', nullable(signature)],
 });
+/** A commitment as both sides store it. */
 export type CommitmentRecord = CodecValue<typeof commitmentRecordCodec>;

@@ -1,7 +1,7 @@
 /**
- * What a peer may be able to do beyond the first protocol, as pairs of bits in `session.hello` (as BOLT9):
- * the even bit 2k says that its sender needs the other side to know it, the odd bit 2k + 1 that it would use
- * it. A feature is used where both announce either bit. A bit is never given another meaning.
+ * The features beyond the first protocol, each a pair of bits in `session.hello` (as BOLT9): the even bit
+ * 2k says that its sender requires the feature, the odd bit 2k + 1 that it supports it. A feature is used
+ * where both announce either bit. A bit never changes its meaning.
  */
 export const FEATURE_TABLE = [
   {
@@ -21,26 +21,26 @@ export const FEATURE_TABLE = [
 /** The name of a feature of the table. */
 export type Feature = (typeof FEATURE_TABLE)[number]['name'];
 
-/** What both sides of a connection announced. */
+/** The features that both sides of a connection announced. */
 export type FeatureSet = ReadonlySet<Feature>;
 
-/** Of a connection before its handshake, or with a peer that announces nothing. */
+/** The features of a connection before its handshake, or with a peer that announces none. */
 export const NO_FEATURES: FeatureSet = new Set();
 
-/** What this program announces unless it is told otherwise: what it can do, and it needs nothing. */
+/** The feature bits this program announces by default: all it supports, none required. */
 export const OFFERED_FEATURES: readonly number[] = [1, 3, 5];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);
 }
 
-/** What both announce. Bits outside the table mean nothing. */
+/** The features that both sides announce. Bits outside the table mean nothing. */
 export function commonFeatures(ours: readonly number[], theirs: readonly number[]): FeatureSet {
   const common = FEATURE_TABLE.filter(({ bit }) => has(ours, bit) && has(theirs, bit));
   return new Set(common.map(({ name }) => name));
 }
 
-/** A bit that the peer needs and we do not announce, undefined where there is none. */
+/** A bit that the peer requires and we do not announce; undefined where there is none. */
 export function missingFeature(ours: readonly number[], theirs: readonly number[]): number | undefined {
   return theirs.find((bit) => bit % 2 === 0 && !has(ours, bit));
 }

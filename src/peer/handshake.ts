@@ -7,11 +7,12 @@ import { commonFeatures, missingFeature } from './features.ts';
 import { authCodec, type Hello, helloCodec } from './messages.ts';
 import type { RpcPeer } from './rpc-peer.ts';
 
+/** Version of the peer protocol, announced in `session.hello`. */
 export const PROTOCOL_VERSION = 1;
 
-/** Who we are to peers: an x-only secp256k1 key and what signs with it (BIP340). */
+/** The identity of a node: an x-only secp256k1 key and its BIP340 signer. */
 export type NodeIdentity = {
-  /** 64 lower-case hex digits. */
+  /** Node id, 64 lower-case hex digits. */
   readonly nodeId: string;
   readonly sign: (digest: Uint8Array) => Uint8Array;
 };
@@ -20,11 +21,11 @@ export type HandshakeRole = 'client' | 'server';
 
 export type HandshakeOptions = {
   readonly identity: NodeIdentity;
-  /** Displayed hex of block 0: both peers must agree. */
+  /** Hash of block 0 as displayed; both peers must have the same. */
   readonly genesisHash: string;
   /** Feature bits to announce: see `FEATURE_TABLE`. */
   readonly features: readonly number[];
-  /** Whether a proven node id may go on: the allow-list of a server, the expected id of a client. */
+  /** Whether a proven node id is accepted: the allow-list of a server, the expected id of a client. */
   readonly isKnown: (nodeId: string) => boolean;
   readonly random: Random;
   readonly timers: Timers;
@@ -65,7 +66,7 @@ function createHello(options: HandshakeOptions): Hello {
   };
 }
 
-/** What a hello alone can be refused for. Throws `unsupported`, `wrong_chain`, `unauthenticated`. */
+/** Checks a hello by itself. Throws `unsupported`, `wrong_chain`, `unauthenticated`. */
 export function checkHello(theirs: Hello, options: HandshakeOptions): void {
   if (theirs.protocol !== PROTOCOL_VERSION) {
     throw new CodedError('unsupported', `protocol ${theirs.protocol}, here ${PROTOCOL_VERSION}`);
@@ -84,10 +85,10 @@ function checkAuth(digest: Uint8Array, nodeId: string, signatureHex: string): vo
 }
 
 /**
- * Proves both node keys to each other over the TLS exporter. The client speaks first; the server signs only
- * after the client has proven a key on its list. Until it resolves nothing else is answered.
- * @returns the node id of the peer, and `peer.features` is what both announced. On failure the connection
- * is ended and the coded error thrown.
+ * Authenticates both node keys over the TLS exporter. The client speaks first; the server signs only after
+ * the client has proven a key on its list. Nothing else is answered until it resolves, with `peer.features`
+ * set to what both announced. On failure the connection is ended and the coded error thrown.
+ * @returns the node id of the peer
  */
 export async function authenticate(
   peer: RpcPeer,
@@ -133,7 +134,7 @@ function serveProof(peer: RpcPeer, options: HandshakeOptions): Promise<string> {
   let client: Hello | undefined;
   const server = createHello(options);
   const refuseBy = (error: unknown): never => {
-    // The error answer leaves first: a turn of the event loop later the connection ends.
+    // The error is sent first: the connection ends a turn of the event loop later.
     options.timers.afterTurn(() => reject(error as Error));
     throw error;
   };

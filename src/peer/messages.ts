@@ -28,7 +28,7 @@ import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 
 /**
- * Every message between miner and maker (`PROTOCOL.md`), one codec for parameters and one for the result.
+ * The messages between miner and maker (`PROTOCOL.md`): one codec for parameters and one for the result.
  * Sats, msat and hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
  */
 
@@ -44,9 +44,9 @@ const u32: Codec<number> = {
   print: u32hex,
 };
 const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
-/** Of 65531 bytes at most, base64 (BOLT1, peer storage). */
+/** A blob for peer storage in base64, at most 65531 bytes (as BOLT1). */
 const blob = text(LIMITS.peerBlobChars, /^[A-Za-z0-9+/]+={0,2}$/);
-/** A job's id, as in `mining.notify`. */
+/** A job id, as in `mining.notify`. */
 const jobId: Codec<JobId> = {
   parse: (value) => {
     const id = parseJobId(value);
@@ -56,9 +56,9 @@ const jobId: Codec<JobId> = {
   print: printJobId,
 };
 const empty = object<Record<never, never>>({});
-/** BIP174 version 0, base64. */
+/** A PSBT of version 0 (BIP174) in base64. */
 const psbt = text(LIMITS.psbtChars, /^[A-Za-z0-9+/]+={0,2}$/);
-/** What each side brings to the keys of a channel; which of the optional ones, the terms say. */
+/** The keys that each side brings to a channel; the terms say which of the optional ones. */
 const minerKeys = object(
   { minerChannel: ['miner_channel', publicKey] },
   {
@@ -77,6 +77,7 @@ const makerKeys = object(
   },
 );
 
+/** The first message of each side of a connection. */
 export type Hello = {
   readonly protocol: number;
   readonly chainHash: string;
@@ -123,14 +124,14 @@ const packedBatch = object({
   workTotal: ['work_total', decimal],
 });
 
-/** A batch of shares, as a list or packed: told apart by the name of the field. Printed as a list. */
+/** A batch of shares as a list or packed, which the name of the field tells. Printed as a list. */
 const batchCodec: Codec<CodecValue<typeof listedBatch>> = {
   parse: (value) =>
     (isRecord(value) && Object.hasOwn(value, 'packed') ? packedBatch : listedBatch).parse(value),
   print: listedBatch.print,
 };
 
-/** A job as its miners saw it; byte strings as they are hashed. Refused with `protocol`. */
+/** A job as its miners received it; byte strings as they are hashed. Throws `protocol`. */
 const jobCodec: Codec<JobRecord> = {
   parse: (value) => {
     try {
@@ -144,6 +145,7 @@ const jobCodec: Codec<JobRecord> = {
 
 const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 
+/** All methods by name. */
 export const methods = {
   'contract.propose': {
     params: object({ terms: ['terms', termsCodec], signature: ['signature', signature] }),
@@ -284,8 +286,11 @@ export const methods = {
   },
 } as const;
 
+/** The name of a method. */
 export type MethodName = keyof typeof methods;
+/** The parameters of a method. */
 export type Params<M extends MethodName> = CodecValue<(typeof methods)[M]['params']>;
+/** The result of a method. */
 export type Result<M extends MethodName> = CodecValue<(typeof methods)[M]['result']>;
 
 type MethodCodecs = {
@@ -293,7 +298,7 @@ type MethodCodecs = {
 };
 const codecs: MethodCodecs = methods;
 
-/** Parameters as a peer that agreed on these features reads them best. */
+/** Prints parameters in the form that suits the agreed features. */
 export function printParams<M extends MethodName>(
   method: M,
   params: Params<M>,

@@ -4,7 +4,9 @@ import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { RpcHandler, RpcHandlers, RpcPeer } from './rpc-peer.ts';
 
-/** What one connection has asked beyond a budget: each is refused and counted, and too many end it. */
+/**
+ * A counter of one connection's requests beyond a budget: each is refused, and too many end the connection.
+ */
 export class Overruns {
   readonly #peer: Pick<RpcPeer, 'closeWithError'>;
   readonly #hits: LimitHits;
@@ -23,7 +25,7 @@ export class Overruns {
     this.#forgiven = new TokenBucket(rate, deps.clock.monotonicMs());
   }
 
-  /** Runs what may refuse with a limit named in its error; that one is counted. */
+  /** Runs a task, and counts a refusal whose error names a limit. */
   async counting<T>(task: () => Promise<T>): Promise<T> {
     try {
       return await task();
@@ -39,15 +41,15 @@ export class Overruns {
     if (this.#forgiven.take(this.#deps.clock.monotonicMs())) return;
     this.#hits['peerOverruns'] = (this.#hits['peerOverruns'] ?? 0) + 1;
     const reason = new CodedError('too_often', `beyond ${limit} again and again`);
-    // The answer leaves first.
+    // The answer is sent first.
     this.#deps.timers.afterTurn(() => this.#peer.closeWithError(reason));
   }
 }
 
-/** Of these a peer may send as many as it likes: they are cheap, or have budgets of their own. */
+/** Methods without this budget: they are cheap, or have budgets of their own. */
 const CHEAP: ReadonlySet<string> = new Set(['ping', 'job.announce', 'work.batch', 'peer_storage.put']);
 
-/** What one node may ask for, over all of its connections. */
+/** The request budget of one node, over all of its connections. */
 export class PeerBudget {
   readonly #deps: { readonly clock: Clock; readonly timers: Timers };
   readonly #costly: TokenBucket;
@@ -60,7 +62,7 @@ export class PeerBudget {
     this.#costly = new TokenBucket({ perSecond: burst / 4, burst }, deps.clock.monotonicMs());
   }
 
-  /** The same handlers, each within this budget, and what is beyond any limit counted. */
+  /** Wraps handlers: each is within this budget, and requests beyond any limit are counted. */
   guard(handlers: RpcHandlers, overruns: Overruns): RpcHandlers {
     const guarded = Object.entries(handlers).map(([method, handler]): [string, RpcHandler] => [
       method,

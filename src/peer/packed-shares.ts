@@ -3,25 +3,25 @@ import { LIMITS } from '../base/limits.ts';
 import { EXTRANONCE_ROOM, type ShareRecord } from '../work/evidence.ts';
 import type { Codec } from './codec.ts';
 
-/** A share as its job and session make it; what it hashes to is recomputed by who receives it. */
+/** A share as its job and session define it; the receiver computes its hash. */
 export type WireShare = Omit<ShareRecord, 'hash'>;
 
 const FORMAT = 1;
-/** Varint of 53 bits, double, sizes, ntime. */
+/** Most bytes of a context: varint of 53 bits, double, sizes, ntime. */
 const CONTEXT_BYTES = 8 + 8 + 1 + 4;
-/** Index below 1024, two extranonces, difference of 33 bits, nonce, version. */
+/** Most bytes of a share: index below 1024, two extranonces, difference of 33 bits, nonce, version. */
 const SHARE_BYTES = 2 + 2 * EXTRANONCE_ROOM + 5 + 4 + 4;
-/** Characters of the base64 of a full batch of shares that have nothing in common. */
+/** Most characters of the base64 of a full batch, of shares that have nothing in common. */
 export const MAX_PACKED_CHARS =
   4 * Math.ceil((5 + LIMITS.peerBatchShares * (CONTEXT_BYTES + SHARE_BYTES)) / 3);
 
-/** What shares have in common, told once in a batch. */
+/** The fields that shares of a batch have in common, written once (`PACKED.md`). */
 type Context = Pick<WireShare, 'jobId' | 'difficulty' | 'ntime'> & {
   readonly extranonce1Size: number;
   readonly extranonce2Size: number;
 };
 
-/** The shares of a batch in one base64 field, both ways: `PACKED.md`. Refused with `protocol`. */
+/** The codec of the shares of a batch in one base64 field (`PACKED.md`). Throws `protocol`. */
 export const packedSharesCodec: Codec<readonly WireShare[]> = {
   parse: (value) => unpackWireShares(bytesOf(value)),
   print: (shares) => Buffer.from(packWireShares(shares)).toString('base64'),
@@ -38,7 +38,7 @@ function refuse(why: string): never {
   throw new CodedError('protocol', `packed ${why}`);
 }
 
-/** The inverse of `unpackWireShares`, for 1 to 1024 shares. */
+/** Packs 1 to 1024 shares; the inverse of `unpackWireShares`. */
 export function packWireShares(shares: readonly WireShare[]): Uint8Array {
   const contexts: Context[] = [];
   const indexes = new Map<string, number>();
@@ -74,7 +74,7 @@ export function packWireShares(shares: readonly WireShare[]): Uint8Array {
   return out.done();
 }
 
-/** Throws `protocol` for bytes that `packWireShares` does not make. */
+/** Unpacks shares. Throws `protocol` for bytes that `packWireShares` does not make. */
 export function unpackWireShares(bytes: Uint8Array): WireShare[] {
   const reader = new Reader(bytes);
   if (reader.u8() !== FORMAT) refuse('has an unknown format');
@@ -125,7 +125,7 @@ function readContexts(reader: Reader): Context[] {
   return contexts;
 }
 
-/** Writes into a buffer that is large enough. */
+/** A writer into a buffer that is large enough. */
 class Writer {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -167,7 +167,7 @@ class Writer {
   }
 }
 
-/** Reads what a peer sent; everything throws `protocol` past the end. */
+/** A reader of bytes from a peer; all methods throw `protocol` past the end. */
 class Reader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -190,7 +190,7 @@ class Reader {
     return this.#view.getFloat64(this.#take(8), true);
   }
 
-  /** In as few bytes as it takes. */
+  /** A varint in its shortest form, at most `max`. */
   varint(max: number): number {
     let value = 0;
     for (let scale = 1; scale <= 2 ** 49; scale *= 0x80) {
@@ -203,7 +203,7 @@ class Reader {
     return refuse('has a number out of range');
   }
 
-  /** A copy. */
+  /** A copy of the next bytes. */
   bytes(size: number): Uint8Array {
     const at = this.#take(size);
     return this.#bytes.slice(at, at + size);

@@ -1,5 +1,6 @@
 import type { LimitHits } from '../base/limits.ts';
 
+/** Limits of the connections of a server: of all, of one address, and of newcomers of one address. */
 export type PlacesOptions = {
   readonly connections: number;
   readonly perAddress: number;
@@ -9,9 +10,9 @@ export type PlacesOptions = {
 type Place = { readonly address: string; isKept: boolean };
 
 /**
- * Who may be connected. Whoever has proven a key keeps its place; a newcomer over a limit takes that of
- * another newcomer: of its own address where that has too many, else of the address that has most. Where all
- * have proven a key it is refused.
+ * The places of a server's connections. A connection that has proven a key keeps its place; a newcomer over
+ * a limit takes that of another newcomer: of its own address where that has too many, else of the address
+ * that has most. Where all have proven a key it is refused.
  */
 export class Places<T extends object> {
   readonly #options: PlacesOptions;
@@ -25,7 +26,7 @@ export class Places<T extends object> {
     this.#hits = hits;
   }
 
-  /** What must go for it, if anything; `refused` where it cannot stay itself. */
+  /** Takes a place. Returns the connection to end in exchange, if any, or `refused`. */
   take(who: T, remoteAddress: string): T | 'refused' | undefined {
     const address = networkOf(remoteAddress);
     const { connections, perAddress, newcomersPerAddress } = this.#options;
@@ -47,7 +48,7 @@ export class Places<T extends object> {
     return evicted;
   }
 
-  /** It proved a key. */
+  /** Keeps the place of a connection that proved a key. */
   keep(who: T): void {
     const place = this.#places.get(who);
     if (place === undefined) return;
@@ -55,6 +56,7 @@ export class Places<T extends object> {
     this.#forgetNewcomer(who, place.address);
   }
 
+  /** Frees the place of a connection that ended. */
   leave(who: T): void {
     const place = this.#places.get(who);
     if (place === undefined) return;
@@ -89,7 +91,10 @@ export class Places<T extends object> {
   }
 }
 
-/** An IPv4 address, or the 64 bits of an IPv6 address that its owner cannot choose. */
+/**
+ * The network of an address: an IPv4 address, or the first 64 bits of an IPv6 address, of which its owner
+ * chooses the rest.
+ */
 function networkOf(remoteAddress: string): string {
   const address = remoteAddress.replace(/^::ffff:(?=\d+\.)/, '');
   return address.includes(':') ? address.split('::')[0]!.split(':').slice(0, 4).join(':') : address;

@@ -16,35 +16,37 @@ import type { Logger } from '../log/logger.ts';
 import { type FeatureSet, NO_FEATURES } from './features.ts';
 import type { PeerLink } from './transport.ts';
 
-/** Answers one method; throws `CodedError` to refuse. Parameters are unparsed. */
+/** A handler of one method; throws `CodedError` to refuse. Parameters are unparsed. */
 export type RpcHandler = (params: unknown) => Promise<Json>;
+/** Handlers by method name. */
 export type RpcHandlers = Readonly<Record<string, RpcHandler>>;
 
 export type RpcOptions = {
-  /** A request not answered for this long ends the connection with `peer_timeout`. */
+  /** Time in ms after which an unanswered request ends the connection with `peer_timeout`. */
   readonly requestTimeoutMs: number;
-  /** A `ping` goes out this often, which keeps the connection from falling silent. */
+  /** Time in ms between two `ping`s, which keep the connection from falling silent. */
   readonly pingIntervalMs: number;
 };
 
+/** Default timeouts: 30 s for an answer, a `ping` every 15 s. */
 export const DEFAULT_RPC: RpcOptions = { requestTimeoutMs: 30_000, pingIntervalMs: 15_000 };
 
 export type RpcPeerDeps = { readonly log: Logger; readonly timers: Timers };
 
-/** Deeper JSON than any message of `messages.ts` has. */
+/** Greatest depth of JSON, above that of any message of `messages.ts`. */
 const MAX_DEPTH = 12;
 const INTERNAL_ERROR = -32603;
 
 /**
- * JSON-RPC 2.0 in both directions over one connection. One message a line; batches, notifications other
- * than `error`, deep JSON and anything that is no JSON-RPC message are refused. Errors carry our code as
- * `data.code`.
+ * A JSON-RPC 2.0 peer, both client and server over one connection. One message a line; batches,
+ * notifications other than `error`, deep JSON and anything that is no JSON-RPC message are refused. Errors
+ * carry our code as `data.code`.
  */
 export class RpcPeer {
   readonly connection: PeerLink;
-  /** Resolves, never rejects, with the reason once the connection has ended. */
+  /** Resolves with the reason once the connection has ended; never rejects. */
   readonly closed: Promise<CodedError>;
-  /** What both sides announced, from the handshake on. */
+  /** The features that both sides announced, set by the handshake. */
   features: FeatureSet = NO_FEATURES;
   readonly stats = { requestsSent: 0, requestsServed: 0, refused: 0, ignored: 0 };
   readonly #options: RpcOptions;
@@ -101,7 +103,7 @@ export class RpcPeer {
   }
 
   /**
-   * Sends a request and returns the unparsed result. Throws what the peer answered as a `CodedError` with
+   * Sends a request and returns the unparsed result. Throws the peer's error as a `CodedError` with
    * `meta.remote`; `peer_timeout` or `peer_closed` when no answer came, `overload` when too many requests
    * wait.
    */
@@ -126,13 +128,14 @@ export class RpcPeer {
     }
   }
 
-  /** Tells the peer why, as an `error` notification, and ends the connection. */
+  /** Ends the connection after an `error` notification with the reason. */
   closeWithError(error: CodedError): void {
     if (this.#reason !== undefined) return;
     this.#rpc.notify('error', { code: error.code, message: error.message });
     this.close(error);
   }
 
+  /** Ends the connection without telling the peer why. */
   close(reason?: CodedError): void {
     this.connection.close(reason);
   }
@@ -220,7 +223,7 @@ export class RpcPeer {
   }
 }
 
-/** What the peer answered instead of a result, as our error. An unknown code becomes `protocol`. */
+/** The error that a peer answered, as our own. An unknown code becomes `protocol`. */
 function errorFromPeer(error: unknown): CodedError {
   if (!(error instanceof JSONRPCErrorException)) {
     return new CodedError('protocol', 'the answer is no JSON-RPC response', { remote: true });
@@ -232,10 +235,7 @@ function errorFromPeer(error: unknown): CodedError {
   return new CodedError(known ? (code as ErrorCode) : 'protocol', `peer: ${text}`, { remote: true });
 }
 
-/**
- * `JSON.parse` for what a peer sent: throws `malformed` for bad JSON, and for nesting beyond any message of
- * ours.
- */
+/** Parses JSON from a peer. Throws `malformed` for bad JSON, and for nesting beyond any message of ours. */
 export function parseBoundedJson(text: string): unknown {
   let depth = 0;
   let quoted = false;

@@ -6,11 +6,13 @@ import { type Codec, type CodecValue, decimal, integer, listOf, object } from '.
 
 const sequence = integer(0, Number.MAX_SAFE_INTEGER);
 
+/** Codec of a claim with the miner's signature. */
 export const claimCodec: Codec<SignedSealClaim> = {
   parse: parseSignedSealClaim,
   print: signedSealClaimToJson,
 };
 
+/** Codec of a share tree. */
 export const treeCodec: Codec<ShareTree> = {
   parse: (value) => {
     try {
@@ -23,28 +25,32 @@ export const treeCodec: Codec<ShareTree> = {
   print: (tree) => tree.toJson(),
 };
 
-/** Shares of a stream that follow each other, by seq. */
+/** A range of consecutive shares of a stream, by seq. */
 const rangeCodec = object({
   first: ['first', sequence],
   count: ['count', integer(1, Number.MAX_SAFE_INTEGER)],
 });
+/** A range of seqs of a stream. */
 export type SeqRange = CodecValue<typeof rangeCodec>;
 
-/** In order, and apart. */
+/** Ranges of seqs, ascending and disjoint. */
 export const rangesCodec: Codec<readonly SeqRange[]> = listOf(rangeCodec, LIMITS.refusedRanges);
 
-/** A claim, and what the next one builds on: what the miner keeps of it, and shows when it connects. */
+/**
+ * A claim and the evidence that the next one builds on; the miner stores it, and shows it when it connects.
+ */
 export const claimPointCodec = object({
   claim: ['claim', claimCodec],
-  /** Every share before this was judged, and is in the tree if it was credited. */
+  /** Seq of the miner's stream: every share before it was judged, and is in the tree if it was credited. */
   nextSeq: ['next_seq', sequence],
-  /** The work of the shares in the tree; the claim's is at most the contract's total. */
+  /** Work of the shares in the tree, hashes; the claim's is at most the contract's total. */
   workHashes: ['work', decimal],
   tree: ['tree', treeCodec],
 });
+/** A claim as the miner stores it. */
 export type ClaimPoint = CodecValue<typeof claimPointCodec>;
 
-/** The ranges of these seqs, which rise. Throws `overload` for more than can be sent. */
+/** Adds ascending seqs to ranges. Throws `overload` for more ranges than a message holds. */
 export function addToRanges(ranges: readonly SeqRange[], seqs: readonly number[]): readonly SeqRange[] {
   const out = [...ranges];
   for (const seq of seqs) {
@@ -61,7 +67,7 @@ export function addToRanges(ranges: readonly SeqRange[], seqs: readonly number[]
   return out;
 }
 
-/** A copy to append to. */
+/** A copy of a tree, for appending to. */
 export function copyTree(tree: ShareTree): ShareTree {
   return ShareTree.parse(tree.toJson());
 }

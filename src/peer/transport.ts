@@ -9,14 +9,17 @@ import { LineFramer } from '../stratum/framing.ts';
 import type { TlsIdentity } from './certificate.ts';
 import { Places } from './places.ts';
 
-/** RFC 5705 label: the exporter value signed in `session.auth` is unique to one TLS connection. */
+/**
+ * Label of the TLS exporter (RFC 5705); its value, signed in `session.auth`, is unique to one connection.
+ */
 const EXPORTER_LABEL = 'EXPORTER-sharestream-auth-1';
 const EXPORTER_SIZE = 32;
 
+/** Limits of one connection. */
 export type TransportOptions = {
-  /** Without a byte from the peer for this long, the connection ends with `peer_timeout`. */
+  /** Time in ms without a byte from the peer after which the connection ends with `peer_timeout`. */
   readonly idleTimeoutMs: number;
-  /** Bytes waiting for a peer that does not read; beyond it the connection ends with `slow_reader`. */
+  /** Most bytes waiting for a slow peer; beyond it the connection ends with `slow_reader`. */
   readonly writeBytes: number;
 };
 
@@ -27,19 +30,19 @@ export const DEFAULT_TRANSPORT: TransportOptions = {
 
 type LineHandlers = {
   readonly onLine: (line: string) => void;
-  /** Once, with the reason; nothing is delivered after it. */
+  /** Called once, with the reason; nothing is delivered after it. */
   readonly onClose: (reason: CodedError) => void;
 };
 
 /**
- * Newline-delimited UTF-8 text over one TLS 1.3 connection. Lines are bounded by `LIMITS.peerLineBytes`; a
+ * A connection of newline-delimited UTF-8 text over TLS 1.3. Lines are bounded by `LIMITS.peerLineBytes`; a
  * longer line or invalid UTF-8 ends the connection.
  */
 export class PeerConnection {
   readonly remoteAddress: string;
   /** See `PeerLink`. */
   keepPlace: () => void = () => {};
-  /** 32 bytes that both ends of this TLS connection know, and nobody else. */
+  /** TLS exporter value: 32 bytes that both ends of this connection know, and nobody else. */
   readonly exporter: Uint8Array;
   readonly #socket: tls.TLSSocket;
   readonly #options: TransportOptions;
@@ -66,7 +69,7 @@ export class PeerConnection {
     return this.#reason !== undefined;
   }
 
-  /** Starts delivery. Lines that arrived before wait in the socket. */
+  /** Starts delivery of lines. Earlier ones wait in the socket. */
   listen(handlers: LineHandlers): void {
     assert(this.#handlers === undefined, 'peer_connection_listened_twice');
     this.#handlers = handlers;
@@ -78,7 +81,7 @@ export class PeerConnection {
     this.#socket.resume();
   }
 
-  /** Sends one line; `text` has no newline. A closed connection swallows it. */
+  /** Sends one line; `text` has no newline. A closed connection drops it. */
   send(text: string): void {
     if (this.#reason !== undefined) return;
     if (Buffer.byteLength(text) + 1 > LIMITS.peerLineBytes) {
@@ -89,7 +92,9 @@ export class PeerConnection {
     if (this.#socket.writableLength > this.#options.writeBytes) this.close(new CodedError('slow_reader'));
   }
 
-  /** Ends the connection; what was sent before is flushed for a good close, dropped for a bad one. */
+  /**
+   * Ends the connection; pending output is flushed, or dropped for a peer that is silent or does not read.
+   */
   close(reason = new CodedError('peer_closed')): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
@@ -122,12 +127,12 @@ export class PeerConnection {
   }
 }
 
-/** A connection as those see it who speak over it: bounded lines in order, and one end. */
+/** The part of a connection that the RPC layer uses: bounded lines in order, and one end. */
 export type PeerLink = Pick<
   PeerConnection,
   'remoteAddress' | 'exporter' | 'closed' | 'listen' | 'send' | 'close'
 > & {
-  /** Its peer proved a node key: from now on no newcomer takes its place. */
+  /** Keeps the connection's place against newcomers, once its peer has proved a node key. */
   readonly keepPlace?: () => void;
 };
 
@@ -147,18 +152,18 @@ function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerC
   }
 }
 
-/** What listens for peers; `PeerServer` unless another network is given. */
+/** A listener for peers; `PeerServer` unless another network is given. */
 export type PeerListener = Pick<PeerServer, 'listen' | 'close'>;
 export type PeerServerDeps = {
   readonly log: Logger;
   readonly onConnection: (connection: PeerLink) => void;
-  /** Where limits that were reached are counted. */
+  /** Counter of limits that were reached. */
   readonly limitHits?: LimitHits;
 };
 
 export type PeerServerOptions = TransportOptions & {
   readonly host: string;
-  /** 0 lets the system choose. */
+  /** TCP port; 0 lets the system choose. */
   readonly port: number;
   readonly maxConnections: number;
   /** Default: `LIMITS.peerConnectionsPerAddress`. */
@@ -168,7 +173,7 @@ export type PeerServerOptions = TransportOptions & {
   readonly tls: TlsIdentity;
 };
 
-/** Accepts TLS 1.3 connections; what a connection may do is decided by the handshake. */
+/** A server of TLS 1.3 connections; the handshake decides what a connection may do. */
 export class PeerServer {
   readonly #server: tls.Server;
   readonly #options: PeerServerOptions;
@@ -263,8 +268,8 @@ export type ConnectOptions = TransportOptions & {
 };
 
 /**
- * Connects by TLS 1.3. The certificate is not checked here: the peer proves its node key over the exporter
- * of this very connection. Throws `peer_closed` or `peer_timeout`.
+ * Connects by TLS 1.3. The certificate is not checked: the peer proves its node key over the exporter of
+ * this connection. Throws `peer_closed` or `peer_timeout`.
  */
 export function connectPeer(
   options: ConnectOptions,

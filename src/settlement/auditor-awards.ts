@@ -16,14 +16,17 @@ import type { Logger } from '../log/logger.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
 import { AWARD_KIND, awardId, unstored } from './records.ts';
 
-/** What of a contract's memory an award needs. */
+/** The part of a contract's store that an award needs. */
 export type AwardStore = {
   readonly contractId: string;
   readonly contract: { readonly channelIndex: number } | undefined;
   readonly assembled: AssembledChannel | undefined;
 };
 
-/** A bond's spend with two signatures, which `StakeSettlement` broadcasts until a block holds it. */
+/**
+ * The ledger entry of a bond spend with two signatures, which `StakeSettlement` broadcasts until a block
+ * has it.
+ */
 export function awardEntry(store: AwardStore, spend: BondSpend, signatures: Signatures): LedgerEntry {
   assert(store.assembled !== undefined, 'channel_before_award');
   const body = finalizeBondSpend(store.assembled.params, spend, signatures).hex;
@@ -33,9 +36,9 @@ export function awardEntry(store: AwardStore, spend: BondSpend, signatures: Sign
 type Signatures = Readonly<Partial<Record<BondSignatory, string>>>;
 
 /**
- * A ruling: the auditor's signature in a PSBT of `bondSpendRequest`, with the own one added and stored for
- * `StakeSettlement` to broadcast; returns it, also where it could not be stored. Throws as `readPsbt`,
- * `bad_signature` where the auditor did not sign.
+ * Takes an auditor's ruling: its signature in a PSBT of `bondSpendRequest`. Adds the own signature and
+ * stores the spend for `StakeSettlement` to broadcast; returns it even where it could not be stored. Throws
+ * as `readPsbt`, `bad_signature` where the auditor did not sign.
  */
 export async function takeAuditorAward(
   side: { readonly role: ChannelRole; readonly store: AwardStore },

@@ -10,19 +10,22 @@ import { awardEntry } from './auditor-awards.ts';
 import { unstored } from './records.ts';
 import type { StakedStore, StakeSettlement, StakeSettlementDeps } from './stake-settlement.ts';
 
-/** One side of a channel whose bonds are on the chain. */
+/** One side of a channel with bonds on the chain. */
 export type BondSide = {
   readonly role: ChannelRole;
   readonly store: StakedStore;
   readonly stakes: StakeSettlement;
-  /** Signs, when asked, that the other side has its own bond back. */
+  /** True to sign, when asked, the return of the other side's bond to it. */
   readonly returnsBonds: boolean;
 };
 
-/** Between two questions while a node does not show the close: doubled up to the longest. */
+/**
+ * First wait between two requests while the other side's node does not show the close; it doubles up to the
+ * longest.
+ */
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 60_000;
-/** Of refusals that the next block, or the next minute, may end. */
+/** Refusals that may end with the next block, or the next minute. */
 const NOT_YET: ReadonlySet<string> = new Set(['unknown_channel', 'chain_unreachable']);
 
 function otherOf(role: ChannelRole): ChannelRole {
@@ -31,7 +34,10 @@ function otherOf(role: ChannelRole): ChannelRole {
 
 export type BondAskerDeps = StakeSettlementDeps & { readonly timers: Timers };
 
-/** Asks for the own bond, without waiting for its delay: one question on each connection. */
+/**
+ * Requests the other side's signature for this side's bond, so as not to wait for its delay. One request on
+ * each connection.
+ */
 export class BondAsker {
   readonly #deps: BondAskerDeps;
   #asked: RpcPeer | undefined;
@@ -40,7 +46,10 @@ export class BondAsker {
     this.#deps = deps;
   }
 
-  /** After each look at the chain. The question is put again where the other has not seen the close yet. */
+  /**
+   * Starts a request; called after each look at the chain. It is repeated while the other side does not see
+   * the close.
+   */
   ask(peer: RpcPeer, side: BondSide): void {
     if (this.#asked === peer || side.stakes.bonds === undefined) return;
     this.#asked = peer;
@@ -66,8 +75,9 @@ export class BondAsker {
 }
 
 /**
- * Asks the other side to sign that the own bond comes back now; what both signed is stored. Nothing to ask
- * for where there is none, or it is gone. Throws what the other side refuses with, and `bad_signature`.
+ * Asks the other side to sign the return of this side's bond, and stores what both signed. Does nothing
+ * where there is no such bond, or it is spent. Throws what the other side refuses with, and
+ * `bad_signature`.
  */
 async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDeps): Promise<void> {
   const { role, store, stakes: remains } = side;
@@ -82,15 +92,15 @@ async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDe
   const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
   const { signature } = await call(peer, 'bond.release', request);
   const award = awardEntry(store, spend, { [role]: own, [otherOf(role)]: signature });
-  // It leaves also where it cannot be stored: it is the own money.
+  // Sent also where it cannot be stored: it is this side's own money.
   await optional(() => deps.ledger.appendNow([award]), unstored(store.contractId, deps.log));
   await deps.chain.broadcast(award.body as string);
 }
 
 /**
- * Answers `bond.release`: signs where the other's bond comes to this side, or goes back and this side
- * returns bonds. Stored before the signature leaves. Throws `bonds_at_stake`, `unknown_channel` for a bond
- * the own node does not show, and as `verifyBondSpend`.
+ * Answers `bond.release`: signs where the other side's bond is paid to this side, or back to its owner if
+ * this side returns bonds. Stored before the signature is sent. Throws `bonds_at_stake`, `unknown_channel`
+ * for a bond the own node does not show, and as `verifyBondSpend`.
  */
 export async function answerForBond(
   asked: Params<'bond.release'>,

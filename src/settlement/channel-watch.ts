@@ -20,7 +20,7 @@ import type { SignerTree } from './opening.ts';
 import { unstored, watchedEntry } from './records.ts';
 import { txidOfHex } from './transaction-facts.ts';
 
-/** What only one side does. */
+/** The effects that only one role has. */
 export type RoleEffect = Extract<
   ChainEffect,
   { readonly type: 'close_alone' | 'pay_child' | 'refund' | 'push_funding' }
@@ -31,13 +31,14 @@ export type ChannelWatchDeps = {
   readonly ledger: Ledger;
   readonly signer: SignerTree;
   readonly log: Logger;
-  /** For keys that are elsewhere. */
+  /** Signing by keys that are not in the program. */
   readonly externalSigning?: ExternalSigning;
 };
 
+/** One side of a channel, as its watch needs it. */
 export type ChannelSide = {
   readonly perform: (effect: RoleEffect) => Promise<void>;
-  /** What of the view only this side knows. */
+  /** The part of the view that only this side knows. */
   readonly details: () => Partial<ChannelView>;
 };
 
@@ -53,7 +54,7 @@ const UNSEEN = {
   ...{ coinDepth: undefined, spendDepth: undefined },
 } satisfies ChannelView;
 
-/** A view of what was last seen. */
+/** The view that repeats what was last seen. */
 const LAST_SEEN: Readonly<Record<OutputStatus, ChannelView>> = {
   unspent: { ...UNSEEN, coinDepth: 1 },
   spent_in_mempool: { ...UNSEEN, spendDepth: 0 },
@@ -62,19 +63,18 @@ const LAST_SEEN: Readonly<Record<OutputStatus, ChannelView>> = {
 };
 
 /**
- * Brings one channel and the chain together: looks with the own node, lets the contract's machine decide, and
- * does what it says, in its order. Decisions are there, I/O is here. Nothing but the end of the channel stops
- * it: no fault of the contract, no failed ledger, no question that the node does not answer if the answer is
- * not needed.
+ * The watch of one channel on the chain: looks with the own node, passes what it sees to the contract's
+ * state machine, and performs its effects in order. Only the end of the channel stops it: no fault of the
+ * contract, no failed ledger, no unanswered question whose answer is not needed.
  */
 export class ChannelWatch {
   readonly #store: ContractStore;
   readonly #side: ChannelSide;
   readonly #deps: ChannelWatchDeps;
   #spender: Spender | undefined;
-  /** Up to this height no block holds what spends the channel. */
+  /** Height up to which no block has a spend of the channel. */
   #searchedHeight: number | undefined;
-  /** Why the last broadcast failed. */
+  /** The error of the last broadcast, if it failed. */
   #refusal: CodedError | undefined;
 
   constructor(store: ContractStore, side: ChannelSide, deps: ChannelWatchDeps) {
@@ -83,7 +83,7 @@ export class ChannelWatch {
     this.#deps = deps;
   }
 
-  /** Why the last broadcast failed; undefined where it did not. */
+  /** The error of the last broadcast; undefined where it succeeded. */
   get refusal(): CodedError | undefined {
     return this.#refusal;
   }
@@ -107,8 +107,8 @@ export class ChannelWatch {
   }
 
   /**
-   * Looks at a height that the clock tells and no node: what no node answers either is as it was last seen.
-   * What is due is broadcast, again each time, until a node takes it.
+   * Looks at the channel at a height that the clock gives while no node answers: everything is taken as
+   * last seen. Due transactions are broadcast, each time again, until a node accepts them.
    */
   async lookByClock(height: number): Promise<void> {
     const { status, watch } = this.#store.state;
@@ -123,7 +123,7 @@ export class ChannelWatch {
     for (const effect of effects) await this.#follow(effect);
   }
 
-  /** Both sides broadcast: who is first does not matter. */
+  /** Broadcasts the funding. Both sides do; the order does not matter. */
   async broadcastFunding(): Promise<void> {
     const { fundingTx } = this.#store;
     if (fundingTx === undefined) return;
@@ -135,12 +135,12 @@ export class ChannelWatch {
     });
   }
 
-  /** A transaction that the next look sends again where the node did not take it. */
+  /** Broadcasts a transaction; the next look repeats it where the node did not accept it. */
   async broadcast(transactionHex: string): Promise<void> {
     this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcast(transactionHex));
   }
 
-  /** A parent with the child that pays for it. */
+  /** Broadcasts a parent with the child that pays for it. */
   async broadcastPackage(parentHex: string, childHex: string): Promise<void> {
     this.#refusal = await this.#failureOf(() => this.#deps.chain.broadcastPackage([parentHex, childHex]));
   }
@@ -192,8 +192,8 @@ export class ChannelWatch {
   }
 
   /**
-   * What spends the channel; where the node does not tell, whether a block does it. Then it is taken for one
-   * that waits: the own close is sent on.
+   * Finds what spends the channel; where the node does not tell, whether a block has a spend. Such a spend
+   * is treated as unconfirmed, so that the own close is still sent.
    */
   async #spenderOrDepth(tip: ChainTip, canResend: boolean): Promise<Partial<Spender> | undefined> {
     let isAnswered = true;

@@ -12,23 +12,24 @@ import { shareTargetOf } from '../shares/share.ts';
 import { parseJobDocument, SHARE_KIND, SHARE_RECORD_SIZE, unpackShares } from '../work/evidence.ts';
 import { bodyOf, COMMITMENT_KIND, parseBody, stateDocumentId } from './records.ts';
 
-/** Log rows read at a time. */
+/** Log rows per read. */
 const ROWS_PER_READ = 64;
 
+/** The ledger entry of a commitment. */
 export function commitmentEntry(contractId: string, record: CommitmentRecord): LedgerEntry {
   const body = bodyOf(commitmentRecordCodec, record);
   return { type: 'put', kind: COMMITMENT_KIND, id: stateDocumentId(contractId, record.n), body };
 }
 
-/** What is stored of the commitments of a contract. */
+/** The stored commitments of a contract. */
 export type StoredCommitments = {
-  /** The newest that both signed. */
+  /** The newest commitment that both signed. */
   readonly base: CommitmentRecord | undefined;
-  /** That of the newest state, where the miner has not signed it. */
+  /** The commitment of the newest state, while the miner has not signed it. */
   readonly pending: CommitmentRecord | undefined;
 };
 
-/** Throws `ledger_corrupt`. */
+/** Loads the commitments of a contract. Throws `ledger_corrupt`. */
 export async function loadCommitments(
   ledger: Ledger,
   contractId: string,
@@ -38,7 +39,7 @@ export async function loadCommitments(
   const newest = await ledger.get(COMMITMENT_KIND, stateDocumentId(contractId, lastN));
   const last = newest === undefined ? undefined : read(newest);
   if (last?.minerSignature) return { base: last, pending: undefined };
-  // The one it builds on is named; without it the newest that both signed has to be looked for.
+  // A pending one names its base; without it, search for the newest that both signed.
   if (last !== undefined) {
     const body = await ledger.get(COMMITMENT_KIND, stateDocumentId(contractId, last.baseN));
     return { base: body === undefined ? undefined : read(body), pending: last };
@@ -50,32 +51,32 @@ export async function loadCommitments(
   return { base: signed.toSorted((a, b) => a.n - b.n).at(-1), pending: undefined };
 }
 
-/** What both sign of a record. */
+/** The content of a record that both sides sign. */
 export function commitmentOf(record: CommitmentRecord): StateCommitment {
   const { n, workHashes, nextSeq, jobSetRoot, faultLogHead, tree } = record;
   return { n, workHashes, nextSeq, jobSetRoot, faultLogHead, shareRoot: tree.root() };
 }
 
-/** What the next commitment builds on. */
+/** The evidence point that the next commitment builds on. */
 export function pointAfter(record: CommitmentRecord | undefined): EvidencePoint {
   if (record === undefined) return noEvidence();
   const { nextSeq, creditedHashes, tree, jobSetRoot } = record;
   return { nextSeq, workHashes: creditedHashes, tree, jobSetRoot };
 }
 
-/** Where the shares of a segment are, and their jobs. */
+/** The source of a segment's shares and jobs. */
 export type SegmentSource = {
   readonly ledger: Ledger;
-  /** The stream of the log. */
+  /** Name of the stream in the log. */
   readonly stream: string;
-  /** The body of a job as the own ledger has it. */
+  /** Reads the body of a job from the own ledger. */
   readonly jobBody: (jobId: number) => Promise<string | undefined>;
 };
 
 /**
- * Reads the own log from `from` up to `to` and credits what `judge` takes; stops before the first share it
- * ends at. Returns the seq after the last share that was read. Throws `ledger_corrupt` for a gap or a job
- * that is missing.
+ * Reads the own log from `from` up to `to` and credits the shares that `judge` accepts; stops before the
+ * first share at which `judge` ends. Returns the seq after the last share that was read. Throws
+ * `ledger_corrupt` for a gap or a job that is missing.
  */
 export async function readSegment(
   segment: EvidenceSegment,

@@ -42,7 +42,7 @@ export type ContractStoreDeps = {
   readonly log: Logger;
 };
 
-/** How long what must happen waits for its record: a disk may answer late, or never. */
+/** Longest wait in ms of an action on the chain for its record; a disk may answer late, or never. */
 const RECORD_WAIT_MS = 2_000;
 
 /** Effects that the watch of the chain performs; all others are the contract's own. */
@@ -57,13 +57,15 @@ const CHAIN_EFFECTS: ReadonlySet<string> = new Set<WatchEffect['type']>([
   'reopened',
   'over',
 ]);
+/** Effects that the watch of the chain performs. */
 export type ChainEffect = Extract<WatchEffect, LifecycleEffect>;
+/** Effects that the contract's own code performs. */
 export type ContractEffect = Exclude<LifecycleEffect, ChainEffect | { readonly type: 'persist' }>;
 
 /**
- * The durable memory of one contract, of either side, and the only place where its machine runs. What the
- * other side will rely on is on disk when `commit` resolves; what is due on the chain goes on from memory. A
- * write that fails suspends the contract: no new promise is made until the program starts anew.
+ * The store of one contract, of either side, and the only place where its state machine runs. What the
+ * other side relies on is on disk when `commit` resolves; actions on the chain go on from memory. A failed
+ * write suspends the contract: no new promise is made until the program starts anew.
  */
 export abstract class ContractStore {
   contract: ContractRecord | undefined;
@@ -71,7 +73,7 @@ export abstract class ContractStore {
   assembled: AssembledChannel | undefined;
   fundingTx: string | undefined;
   delivery: DeliveryRecord = NOTHING_DELIVERED;
-  /** Told of what is to be done besides the chain, after it may be done. */
+  /** Called with the effects outside the chain, once they may be performed. */
   onEffects: (effects: readonly ContractEffect[]) => void = () => {};
   /** The newest state on disk. */
   protected lastStored: SignedState | undefined;
@@ -80,7 +82,7 @@ export abstract class ContractStore {
   readonly #options: LifecycleOptions;
   readonly #deps: ContractStoreDeps;
   readonly #queue = new SerialQueue();
-  /** What the chain showed was refused by a full queue: it is written with what comes next. */
+  /** True while a record of the chain was refused by a full queue; it is written with the next one. */
   #isUnstored = false;
 
   readonly contractId: string;
@@ -99,7 +101,7 @@ export abstract class ContractStore {
     return this.#options;
   }
 
-  /** Where the contract stands. */
+  /** The state of the contract. */
   get state(): LifecycleState {
     return this.#state;
   }
@@ -108,7 +110,7 @@ export abstract class ContractStore {
     return this.#state.stream;
   }
 
-  /** As it is stored; undefined before there is a channel. */
+  /** The stored record of the channel; undefined before there is one. */
   get channel(): ChannelRecord | undefined {
     return this.#recordOf(this.#state);
   }
@@ -118,14 +120,14 @@ export abstract class ContractStore {
     return this.lastStored;
   }
 
-  /** The newest state that passed all checks, on disk or not, acked or not: a close is by this one. */
+  /** The newest state that passed all checks, on disk or not, acked or not; a close uses it. */
   get best(): SignedState | undefined {
     const { last } = this;
     const verified = this.#verified;
     return verified !== undefined && verified.n > (last?.n ?? -1) ? verified : last;
   }
 
-  /** Why no new promise is made, and nothing taken; a chain that stands still is not such a reason. */
+  /** The reason for making no new promise and taking no work; a stalled chain is not one. */
   get frozen(): CodedError | undefined {
     const { fault } = this.#state;
     if (fault === undefined || isStall(fault)) return undefined;
@@ -138,12 +140,12 @@ export abstract class ContractStore {
     return isSpent(this.#state);
   }
 
-  /** The own node shows the funding at the agreed depth. */
+  /** True while the own node shows the funding at the agreed depth. */
   get isDeep(): boolean {
     return this.stream.fundingDepth >= this.terms.minDepth;
   }
 
-  /** An event that changes nothing on disk: in memory, at once. */
+  /** Applies an event that changes nothing on disk. */
   apply(event: LifecycleEvent): void {
     const effects = this.#take(event);
     assert(effects[0]?.type !== 'persist', 'applied_event_is_not_stored', event.type);
@@ -151,8 +153,9 @@ export abstract class ContractStore {
   }
 
   /**
-   * A promise, or the answer to one: on disk, with what belongs to it, when it resolves, and only then told.
-   * Throws `channel_frozen`, `wrong_status`, and `overload` with nothing changed.
+   * Applies an event that is a promise or the answer to one. It is on disk, with its entries, when this
+   * resolves; its effects are reported after that. Throws `channel_frozen`, `wrong_status`, and `overload`
+   * with nothing changed.
    */
   commit(
     event: LifecycleEvent,
@@ -171,8 +174,8 @@ export abstract class ContractStore {
   }
 
   /**
-   * What the chain shows, or what is about to be done there: so at once, and on disk as soon as that can be.
-   * Never fails, and waits for the disk no longer than it may. Resolves with what is due on the chain.
+   * Applies an event of the chain, or of what is about to be done there: in memory at once, on disk as soon
+   * as possible. Never fails, and limits its wait for the disk. Resolves with the effects due on the chain.
    */
   async record(
     event: LifecycleEvent,
@@ -185,26 +188,26 @@ export abstract class ContractStore {
     return effects.filter((effect) => CHAIN_EFFECTS.has(effect.type)) as ChainEffect[];
   }
 
-  /** No change is on its way to the disk. */
+  /** Resolves once no change is on its way to the disk. */
   settled(): Promise<void> {
     return this.#queue.run(async () => {});
   }
 
-  /** Stops every new promise, for a reason that passes or that a person must look at; no close is one. */
+  /** Suspends the contract: no new promise, for a reason that passes or needs a person. A close goes on. */
   suspend(reason: CodedError): void {
     const isNew = this.#state.fault === undefined;
     this.apply({ type: 'suspended', code: codeOf(reason.cause ?? reason) });
     if (isNew) this.#logFault(reason);
   }
 
-  /** No node hears of blocks, or one does again: no new promise in between. */
+  /** Marks the chain as stalled, without news of blocks, or as live again: no new promise in between. */
   setStalled(isStalled: boolean): void {
     const code = 'chain_stalled';
     if (isStalled) this.suspend(new CodedError(code));
     else if (isStall(this.#state.fault)) void this.record({ type: 'resumed', code });
   }
 
-  /** Two contents for one number, both well signed: kept as proof. Throws `equivocation`. */
+  /** Stores two well signed contents for one number as proof. Throws `equivocation`. */
   protected async breakContract(held: SignedState, shown: SignedState, error: CodedError): Promise<never> {
     this.#logFault(error);
     const proof = equivocationEntry(this.contractId, held, shown);
@@ -212,7 +215,7 @@ export abstract class ContractStore {
     throw error;
   }
 
-  /** Both halves of the opening, and state 0, which is verified: on disk when this resolves. */
+  /** Stores both halves of the opening and state 0, which is verified; on disk when this resolves. */
   protected async agree(
     opening: OpeningRecord & { readonly accept: NonNullable<OpeningRecord['accept']> },
     assembled: AssembledChannel,
@@ -237,7 +240,10 @@ export abstract class ContractStore {
     }
   }
 
-  /** Of a state that passed all checks: it is kept for a close even where it cannot be stored, or acked. */
+  /**
+   * Stores a state that passed all checks; it is kept in memory for a close even where it cannot be stored,
+   * or acked.
+   */
   protected async saveState(state: SignedState, entries: readonly LedgerEntry[]): Promise<void> {
     this.#verified = state;
     const { n, workHashes, paidSat } = state;
@@ -279,7 +285,7 @@ export abstract class ContractStore {
     );
   }
 
-  /** Throws `channel_frozen`. */
+  /** Throws `channel_frozen` where no new promise may be made. */
   assertThawed(): void {
     const { fault } = this.#state;
     if (fault !== undefined) throw new CodedError('channel_frozen', fault.code);
@@ -291,8 +297,8 @@ export abstract class ContractStore {
   }
 
   /**
-   * Throws `channel_frozen`, and `overload` with nothing changed.
-   * @param isPay for work that was delivered: it is taken also while the chain stands still
+   * Writes entries to the ledger. Throws `channel_frozen`, and `overload` with nothing changed.
+   * @param isPay for pay of delivered work, which is accepted also while the chain is stalled
    */
   protected async write(entries: readonly LedgerEntry[], isPay = false): Promise<void> {
     if (!isPay || !isStall(this.#state.fault)) this.assertThawed();
@@ -315,7 +321,7 @@ export abstract class ContractStore {
   }
 
   async #writeSoon(entries: readonly LedgerEntry[]): Promise<void> {
-    // What was on its way before is on disk by then, and this says what stands by then.
+    // Earlier writes are on disk by then, and this record has the state of that moment.
     this.#isUnstored = true;
     const written = this.#queue.run(async () => {
       const isNow = [...entries, ...this.#channelEntries(this.#state)];

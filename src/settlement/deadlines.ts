@@ -2,7 +2,7 @@ import { CodedError } from '../base/errors.ts';
 import type { CloseMargins } from '../chain/watcher.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 
-/** What the sides have begun so late that no close with all its fees fits before the expiry any more. */
+/** True where it is too late to begin: a close at any of its fees no longer fits before the expiry. */
 export function isTooLateToBegin(
   terms: ContractTerms,
   { askBlocks, urgentBlocks }: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>,
@@ -12,8 +12,8 @@ export function isTooLateToBegin(
 }
 
 /**
- * Pure, and asked at every door: of a proposal, an opening, its signatures, and of both becoming ready.
- * Throws `expiry_near`.
+ * Checks that a step of a contract is not too late: a proposal, an opening, its signatures, and both
+ * becoming ready. Pure. Throws `expiry_near`.
  */
 export function assertTimeToBegin(
   terms: ContractTerms,
@@ -28,7 +28,7 @@ export function assertTimeToBegin(
   }
 }
 
-/** The same for a step towards the funding, which terms may want to be deep by an earlier block. */
+/** Checks the same for a step towards the funding, which terms may want to be deep by an earlier block. */
 export function assertTimeToFund(
   terms: ContractTerms,
   margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>,

@@ -9,17 +9,17 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { REQUEST_KIND, requestEntry, requestId, unstored } from './records.ts';
 
-/** Where requests lie for keys that are not in the program: of a vault, or of an auditor. */
+/** A place for signing requests to keys that are not in the program, such as a vault's or an auditor's. */
 export type ExternalSigning = {
-  /** What was asked under a name, and the answer once it is there. */
+  /** The request made under a name, with its answer once there is one. */
   open(name: string): { readonly satPerKvb: number; readonly signed?: string } | undefined;
   ask(name: string, satPerKvb: number, psbt: string): void;
 };
 
 /**
- * A folder: the request is `<name>.<sat per kvB>.psbt`, its answer the same with `.signed.psbt`. A request
- * stays as it is; removed, it is made again at the fee of that day. Methods throw `bad_psbt` for a file that
- * cannot be read, `output_refused` for one that cannot be written.
+ * A folder for signing requests: the request is `<name>.<sat per kvB>.psbt`, its answer the same with
+ * `.signed.psbt`. A request never changes; once removed, it is made again at the fee rate of then. Methods
+ * throw `bad_psbt` for a file that cannot be read, `output_refused` for one that cannot be written.
  */
 export function fileExternalSigning(folder: string): ExternalSigning {
   return {
@@ -56,20 +56,21 @@ function readText(path: string): string {
   }
 }
 
+/** A request for the signature of a key that is not in the program. */
 export type ExternalSigningRequest = {
   readonly contractId: string;
-  /** What it is, unique for the contract. */
+  /** Kind of the request, unique for the contract. */
   readonly what: string;
-  /** The fee rate unless it was asked before at another. */
+  /** Fee rate in sat/kvB, unless it was asked before at another. */
   readonly satPerKvb: number;
   readonly request: (satPerKvb: number) => SigningRequest;
-  /** Knows the origins of keys. */
+  /** Holder of the keys' origins. */
   readonly holder: KeyHolder;
 };
 
 /**
- * The answer to a request, with the rate it was asked at; undefined until somebody signed. The first time it
- * is left in the ledger too, and in the requests' folder where there is one.
+ * Makes a signing request, and returns its answer with the fee rate it was made at; undefined until it was
+ * signed. The first call stores it in the ledger, and in the folder of requests where there is one.
  */
 export async function requestExternalSignature(
   { contractId, what, satPerKvb, request, holder }: ExternalSigningRequest,

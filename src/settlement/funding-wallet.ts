@@ -16,30 +16,31 @@ import { fundingRequest } from '../channel/signing-requests.ts';
 import type { Logger } from '../log/logger.ts';
 import { chooseCoins, chooseFundingSide, outpointName, walletScript } from './opening.ts';
 
+/** A request for the coins of one side's contribution. */
 export type CoinRequest = {
   readonly contributionSat: bigint;
   readonly feeRateSatPerKvb: number;
-  /** Outpoints `txid:vout` promised elsewhere. */
+  /** Outpoints `txid:vout` reserved for other channels. */
   readonly reserved: ReadonlySet<string>;
 };
 
-/** Where the money of a funding comes from, and who signs for it. */
+/** The wallet that pays for fundings and signs for its coins. */
 export type FundingWallet = {
-  /** Throws `insufficient_funds`. */
+  /** Chooses coins. Throws `insufficient_funds`. */
   choose(request: CoinRequest): Promise<FundingSide>;
   /**
-   * Signatures of one side's inputs, 64 bytes in hex, in their order. Asked twice it gives valid ones twice.
-   * Throws `funding_unsigned` while somebody else has yet to sign.
+   * Signatures of one side's inputs, 64 bytes in hex, in their order. May be called again. Throws
+   * `funding_unsigned` while an external wallet has yet to sign.
    */
   sign(contract: SignedContract, funding: Funding, role: FundingRole): Promise<readonly string[]>;
-  /** Where a channel pays back, unless told otherwise. */
+  /** The default output script for payouts of a channel. */
   payoutScript(): Promise<Uint8Array>;
 };
 
 type SignedContract = { readonly contractId: string; readonly network: NetworkName };
 type ChainDeps = { readonly chain: ChainSource };
 
-/** The one P2WPKH key of the own seed. */
+/** The wallet of the one P2WPKH key of the seed. */
 export function keyWallet(deps: ChainDeps & { readonly signer: Signer }): FundingWallet {
   const script = walletScript(deps.signer);
   return {
@@ -68,8 +69,9 @@ export function nodeWallet(wallet: NodeWallet): FundingWallet {
 }
 
 /**
- * Any wallet, by PSBT files: its coins are those of the first address of an account, whose public half is all
- * that is known. A funding is left in `<contract>.psbt`, and goes on once `<contract>.signed.psbt` is there.
+ * An external wallet by PSBT files, of which only the account's public half is known; coins are those of
+ * its first address. A funding is written to `<contract>.psbt`, and goes on once `<contract>.signed.psbt`
+ * is there.
  */
 export function fileWallet(
   options: { readonly folder: string; readonly account: ColdKey; readonly network: NetworkName },
@@ -109,7 +111,7 @@ function signByFile(
   throw new CodedError('funding_unsigned');
 }
 
-/** Undefined where there is no such file. Throws `bad_psbt` for one that cannot be read. */
+/** Reads a file; undefined where there is none. Throws `bad_psbt` for one that cannot be read. */
 function readText(file: string): string | undefined {
   try {
     return fs.readFileSync(file, 'utf8');

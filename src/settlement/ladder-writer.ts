@@ -9,7 +9,7 @@ import type { Signer } from '../channel/signer.ts';
 import type { SignedState } from '../channel/states.ts';
 import type { Logger } from '../log/logger.ts';
 
-/** Where the ladder of a contract lies. */
+/** The path of a contract's ladder file. */
 export function ladderPath(directory: string, contractId: string): string {
   return join(directory, `${contractId}.ladder.json`);
 }
@@ -17,9 +17,9 @@ export function ladderPath(directory: string, contractId: string): string {
 export type LadderWriterDeps = {
   readonly clock: Clock;
   readonly timers: Timers;
-  /** Says a repeated warning seldom: see `limited`. */
+  /** Logger that limits repeated warnings: see `limited`. */
   readonly log: Logger;
-  /** Default: writes, syncs and renames. */
+  /** Replaces a file. Default: writes, syncs and renames. */
   readonly replace?: (path: string, text: string) => Promise<void>;
 };
 
@@ -29,14 +29,14 @@ export type LadderRequest = {
   readonly state: SignedState;
   readonly margins: LadderMargins;
   readonly signer: Signer;
-  /** This side closes alone. */
+  /** True once this side closes without the other. */
   readonly isClosing?: boolean;
 };
 
 /**
- * Keeps one ladder file for each channel, of the newest state. Nobody waits for it and nothing depends on it:
- * a write that fails is counted and said, and the next state tries again. One write of a file at a time; of
- * states that came meanwhile only the newest is written.
+ * A writer of one ladder file for each channel, of the newest state. Nothing waits for it: a failed write
+ * is counted and logged, and the next state tries again. One write of a file at a time; of states that came
+ * meanwhile only the newest is written.
  */
 export class LadderWriter {
   readonly stats = { written: 0, failed: 0 };
@@ -53,8 +53,8 @@ export class LadderWriter {
   }
 
   /**
-   * Takes a verified state. Never throws; one that is older than the newest is left out, and the same again
-   * makes a fresh file.
+   * Queues the ladder of a verified state. Never throws. A state older than the newest is left out; the
+   * same one again makes a fresh file.
    */
   write(request: LadderRequest): void {
     const { contractId } = request.params;
@@ -82,7 +82,7 @@ export class LadderWriter {
     this.#writing.delete(contractId);
   }
 
-  /** Only the last of its parts is made: a disk that is not mounted is not to be written beside. */
+  /** Makes the folder but not its parents, so as to write nothing where a disk is not mounted. */
   async #ensureDirectory(): Promise<void> {
     try {
       await mkdir(this.#directory, { mode: 0o700 });

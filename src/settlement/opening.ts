@@ -10,10 +10,13 @@ import { type ContractTerms, contractIdOf, termsHash } from '../contract/terms.t
 import type { NodeIdentity } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
 
-/** One seed: node and wallet keys, and `forChannel` for the keys of each channel. `SeedSigner` is one. */
+/**
+ * A signer with the keys of one seed: node and wallet keys, and `forChannel` for the keys of each channel.
+ * `SeedSigner` is one.
+ */
 export type SignerTree = Signer & { forChannel(channelIndex: number): Signer };
 
-/** The node key as the handshake wants it. */
+/** The node identity of a signer, for the handshake. */
 export function identityOfSigner(signer: Signer): NodeIdentity {
   return {
     nodeId: toHex(nodeIdBytes(signer)),
@@ -21,24 +24,26 @@ export function identityOfSigner(signer: Signer): NodeIdentity {
   };
 }
 
-/** BIP340 by the node key over the terms hash: what makes terms a contract. 64 bytes in hex. */
+/**
+ * Signs the terms hash with the node key: BIP340, 64 bytes in hex. Both signatures make terms a contract.
+ */
 export function signTerms(terms: ContractTerms, signer: Signer): string {
   return toHex(signer.signSchnorr('node', termsHash(terms)));
 }
 
-/** Throws `bad_signature` unless the node signed these terms. */
+/** Checks a signature of terms. Throws `bad_signature` unless this node signed exactly these. */
 export function verifyTermsSignature(terms: ContractTerms, nodeId: string, signature: string): void {
   if (!isSchnorrSignature(termsHash(terms), fromHex(nodeId, 32), fromHex(signature, 64))) {
     throw new CodedError('bad_signature', 'the signature of the terms does not verify');
   }
 }
 
-/** Everything about a channel that follows from the two halves of its opening. */
+/** A channel's parameters and funding, which follow from the two halves of its opening. */
 export type AssembledChannel = { readonly params: ChannelParams; readonly funding: Funding };
 
 /**
- * Both sides work this out alone and alike, before anything of the funding is signed. Throws as
- * `buildFunding` and `checkChannelParams`.
+ * Assembles a channel from its opening; both sides do so alike, before anything of the funding is signed.
+ * Throws as `buildFunding` and `checkChannelParams`.
  */
 export function assembleChannel(
   terms: ContractTerms,
@@ -71,14 +76,15 @@ export function assembleChannel(
   return { params, funding };
 }
 
-/** The script of the wallet key: P2WPKH. Coins are taken from it and change goes back to it. */
+/** The P2WPKH output script of the wallet key, for coins and change. */
 export function walletScript(signer: Signer): Uint8Array {
   return publicKeyHashOutput(signer.publicKey('wallet'));
 }
 
 /**
- * Coins of the P2WPKH script of a key for a contribution, largest first; change goes back to it.
- * @param reserved outpoints `txid:vout` promised elsewhere Throws `insufficient_funds`
+ * Chooses coins of the P2WPKH script of a key for a contribution, largest first; change goes back to it.
+ * Throws `insufficient_funds`.
+ * @param reserved outpoints `txid:vout` reserved for other channels
  */
 export async function chooseCoins(
   request: {
@@ -99,7 +105,7 @@ export async function chooseCoins(
   };
 }
 
-/** Coins of the wallet key of the seed. Throws `insufficient_funds`. */
+/** Chooses coins of the seed's wallet key. Throws `insufficient_funds`. */
 export function chooseFundingSide(
   request: Parameters<typeof chooseCoins>[0],
   deps: { readonly chain: ChainSource; readonly signer: Signer },
@@ -107,11 +113,12 @@ export function chooseFundingSide(
   return chooseCoins(request, deps.signer.publicKey('wallet'), deps.chain);
 }
 
+/** An outpoint as `txid:vout`. */
 export function outpointName(coin: Pick<Utxo, 'txid' | 'vout'>): string {
   return `${coin.txid}:${coin.vout}`;
 }
 
-/** A coin of the own wallet is not the other side's to bring. Throws `bad_funding`. */
+/** Checks that the other side brings no coin of the own wallet. Throws `bad_funding`. */
 export function checkForeign(side: FundingSide, signer: Signer): void {
   const own = toHex(signer.publicKey('wallet'));
   const taken = side.inputs.find(({ publicKeyHex }) => publicKeyHex === own);
@@ -120,7 +127,7 @@ export function checkForeign(side: FundingSide, signer: Signer): void {
 }
 
 /**
- * The chain must show every coin the other side brings, confirmed, with the value and the script it said,
+ * Checks the other side's coins: the chain must show each one confirmed, with the stated value and script,
  * else the funding can never confirm. Throws `bad_funding`.
  */
 export async function checkCoins(side: FundingSide, chain: ChainSource): Promise<void> {

@@ -20,8 +20,9 @@ import {
 } from './records.ts';
 
 /**
- * What a side leaves with the other, sealed, for the day its ledger is gone: with its seed it is enough to
- * close the channel, and to go on from the newest state, which the other side shows (`PROTOCOL.md`).
+ * A backup that a side leaves with the other, encrypted. After a loss of the ledger it is enough, with the
+ * seed, to close the channel, or to go on from the newest state, which the other side shows
+ * (`PROTOCOL.md`).
  */
 const blobCodec = object(
   {
@@ -33,13 +34,14 @@ const blobCodec = object(
   },
   { fundingTx: ['funding_tx', hexUpTo(100_000, 10)] },
 );
+/** The content of a blob. */
 export type PeerBlob = CodecValue<typeof blobCodec>;
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const CIPHER = 'chacha20-poly1305';
 
-/** Undefined before both halves of the opening are there. */
+/** The blob of a stored contract; undefined before both halves of the opening are there. */
 export function blobOf(stored: StoredContract | undefined): PeerBlob | undefined {
   const { contract, opening, last, fundingTx } = stored ?? {};
   if (contract === undefined || !opening?.accept || last === undefined) return undefined;
@@ -49,8 +51,8 @@ export function blobOf(stored: StoredContract | undefined): PeerBlob | undefined
 }
 
 /**
- * Sealed by ChaCha20-Poly1305 under a key that follows from the seed alone: nonce, ciphertext, tag; base64.
- * The contract and the role are authenticated with it, so that it opens as nothing else.
+ * Encrypts a blob by ChaCha20-Poly1305 with a key derived from the seed alone: nonce, ciphertext, tag;
+ * base64. Contract and role are authenticated with it, so that it opens for no other.
  */
 export function sealBlob(
   contractId: string,
@@ -65,7 +67,7 @@ export function sealBlob(
   return Buffer.from(concat(nonce, sealed, cipher.getAuthTag())).toString('base64');
 }
 
-/** Throws `bad_blob` for one that this seed did not seal for this contract and role. */
+/** Decrypts a blob. Throws `bad_blob` for one that this seed did not seal for this contract and role. */
 export function openBlob(contractId: string, role: ChannelRole, sealed: string, signer: Signer): PeerBlob {
   const bytes = Uint8Array.from(Buffer.from(sealed, 'base64'));
   const end = bytes.length - TAG_BYTES;
@@ -84,8 +86,8 @@ export function openBlob(contractId: string, role: ChannelRole, sealed: string, 
 }
 
 /**
- * A signature that never leaves: signatures are deterministic here, so it is the same after every restart,
- * and needs nothing of a signer that it does not have.
+ * The key of blobs: from a signature that is never sent. Signatures are deterministic, so it is the same
+ * after every restart, and needs no other ability of a signer.
  */
 function keyOf(signer: Signer): Uint8Array {
   return sha256(signer.signSchnorr('node', taggedHash('sharestream/blob-key/1', new Uint8Array(0))));
@@ -103,12 +105,12 @@ export type LeaveBlobDeps = {
   readonly log: Logger;
 };
 
-/** What a peer takes of one contract: one in this time. */
+/** Time in ms between two blobs of one contract, as a peer accepts them. */
 const LEAVE_AGAIN_MS = 65_000;
 
 /**
- * Leaves the own blob with the other side, for the day this ledger is gone. A side that keeps nothing is no
- * reason to end a connection; one that had one just now is asked later, if it is still there. Throws
+ * Leaves the own blob with the other side, against a loss of this ledger. A peer that stores none does not
+ * end the connection; one that has just received one is asked again later, if it is still connected. Throws
  * `ledger_corrupt`, and what ended the connection.
  */
 export async function leaveBlob(peer: RpcPeer, contractId: string, deps: LeaveBlobDeps): Promise<void> {

@@ -9,13 +9,16 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { BLOB_KIND } from './records.ts';
 
-/** Where blobs of peers lie, apart from the ledger: the newest of each contract. Throws as a disk does. */
+/**
+ * The files for blobs of peers, apart from the ledger: the newest of each contract. Throws the errors of
+ * the file system.
+ */
 export type BlobFiles = {
   readonly read: (contractId: string) => Promise<string | undefined>;
   readonly replace: (contractId: string, sealed: string) => Promise<void>;
 };
 
-/** One file for each contract, in a folder that is made with the first. */
+/** Blob files in a folder, one for each contract; the folder is made with the first. */
 export function blobFilesIn(directory: string): BlobFiles {
   const pathOf = (contractId: string): string => join(directory, `${contractId}.blob`);
   return {
@@ -36,7 +39,7 @@ export function blobFilesIn(directory: string): BlobFiles {
   };
 }
 
-/** For a run that keeps nothing: of a command, or a test. */
+/** Blobs in memory, for a command or a test. */
 export function blobsInMemory(): BlobFiles {
   const blobs = new Map<string, string>();
   return {
@@ -49,15 +52,15 @@ export function blobsInMemory(): BlobFiles {
 
 export type PeerBlobsDeps = {
   readonly files: BlobFiles;
-  /** Earlier versions kept blobs here: they are given back until there is a newer one. */
+  /** Ledger in which earlier versions kept blobs; these are returned until there is a newer one. */
   readonly ledger: Pick<Ledger, 'get'>;
   readonly clock: Clock;
   readonly log: Logger;
 };
 
 /**
- * What peers leave here for the day their own ledger is gone. It is theirs to fill, so it is bounded by the
- * number of contracts, and by how often each may be replaced.
+ * The store of the blobs that peers leave here against a loss of their ledgers. Peers fill it, so it is
+ * bounded by the number of contracts, and by how often each blob may be replaced.
  */
 export class PeerBlobs {
   readonly #deps: PeerBlobsDeps;
@@ -68,7 +71,9 @@ export class PeerBlobs {
     this.#deps = deps;
   }
 
-  /** A folder that cannot be read keeps nobody from going on. Throws `ledger_corrupt`. */
+  /**
+   * The newest blob of a contract; a folder that cannot be read counts as empty. Throws `ledger_corrupt`.
+   */
   async get(contractId: string): Promise<string | undefined> {
     const { files, ledger, log } = this.#deps;
     try {
@@ -80,7 +85,10 @@ export class PeerBlobs {
     return ledger.get(BLOB_KIND, contractId);
   }
 
-  /** On disk when it resolves. Throws `too_often`, and `overload` where the disk refuses it. */
+  /**
+   * Stores a blob; on disk when this resolves. Throws `too_often`, and `overload` where the disk refuses
+   * it.
+   */
   async put(contractId: string, sealed: string): Promise<void> {
     const { clock, files, log } = this.#deps;
     if (this.#writing.has(contractId) || !this.#rateOf(contractId).take(clock.monotonicMs())) {

@@ -19,7 +19,7 @@ import {
 import { methods } from '../peer/messages.ts';
 
 /**
- * What both sides keep in the ledger about a contract, by contract id unless said otherwise:
+ * The kinds of ledger documents about a contract, on both sides; the id is the contract id unless noted:
  *
  * | kind | op | body |
  * |---|---|---|
@@ -33,8 +33,8 @@ import { methods } from '../peer/messages.ts';
  * | `seal` | put | the newest claim of the seal, and what the next one builds on (`seal-records.ts`) |
  * | `blob` | put | of earlier versions: what the other side left here, sealed (`peer-blobs.ts`) |
  * | `award` | put | a bond's spend with both signatures, hex; id `<contract>:<txid>:<vout>` |
- * | `watched` | put | the close is so deep that the channel's output is looked at no more |
- * | `remains` | put | nothing is left of the channel on the chain |
+ * | `watched` | put | the close is so deep that the channel's output needs no more watching |
+ * | `remains` | put | bonds and seal are settled too: nothing of the channel is left on the chain |
  * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
  * | `commitment` | put | what a state commits to, and its signatures; id as a state (`commitments.ts`) |
  * | `refusals` | put | maker: the shares not credited since the newest commitment |
@@ -62,29 +62,33 @@ const signature = hexOf(64);
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 
+/** Codec of `contract` documents. */
 export const contractCodec = object({
   version: ['version', integer(1, 1)],
   role: ['role', role],
   terms: ['terms', termsCodec],
   minerSignature: ['miner_signature', signature],
   makerSignature: ['maker_signature', signature],
-  /** Which keys of the seed are this channel's (`SeedSigner.forChannel`). */
+  /** Index of the channel, which selects its keys of the seed (`SeedSigner.forChannel`). */
   channelIndex: ['channel_index', integer(0, 0x7fff_ffff)],
 });
+/** The content of `contract` documents. */
 export type ContractRecord = CodecValue<typeof contractCodec>;
 
+/** Codec of `opening` documents. */
 export const openingCodec = object({
   version: ['version', integer(1, 1)],
   open: ['open', methods['channel.open'].params],
   /** Null until the maker has answered. */
   accept: ['accept', nullable(methods['channel.open'].result)],
 });
+/** The content of `opening` documents. */
 export type OpeningRecord = CodecValue<typeof openingCodec>;
 
 /**
- * `opening` until the funding is signed by both, `funding` until it is deep enough, `open` while states are
- * signed, `closing` once a transaction that spends the channel is signed, `closed` when that is deep.
- * `frozen` and `failed` wait for a human.
+ * The stored statuses of a channel. `opening` until the funding is signed by both, `funding` until it is
+ * deep enough, `open` while states are signed, `closing` once a transaction that spends the channel is
+ * signed, `closed` when that is deep. `frozen` and `failed` wait for a person.
  */
 export const CHANNEL_STATUSES = [
   'opening',
@@ -102,42 +106,44 @@ const channelCodec = object(
     version: ['version', integer(1, 1)],
     role: ['role', role],
     status: ['status', oneOf(...CHANNEL_STATUSES)],
-    /** Why it is frozen, failed or closing; empty otherwise. */
+    /** The reason for being frozen, failed or closing; empty otherwise. */
     reason: ['reason', text(300)],
     fundingTxid: ['funding_txid', hexOf(32)],
     fundingVout: ['funding_vout', integer(0, 0xffff_ffff)],
-    /** The newest state on disk. */
+    /** Number of the newest state on disk. */
     n: ['n', count],
     workHashes: ['work', decimal],
     paidSat: ['paid_sat', decimal],
-    /** The transaction that spends the channel, once there is one. */
+    /** The transaction in hex that spends the channel, once there is one. */
     closeTx: ['close_tx', nullable(hexUpTo(100_000))],
-    /** The fee of the cooperative close this side has signed. */
+    /** Fee in sats of the cooperative close that this side has signed. */
     closeFeeSat: ['close_fee_sat', nullable(decimal)],
   },
-  /** Miner: the tip at which the cooperative close was asked for. */
+  /** Miner: tip height at which the cooperative close was asked for. */
   { askedHeight: ['asked_height', integer(0, 0xffff_ffff)] },
 );
+/** The content of `channel` documents. */
 export type ChannelRecord = CodecValue<typeof channelCodec>;
 
 const deliveryCodec = object({
   version: ['version', integer(1, 1)],
-  /** Seq of the miner's stream: everything before it was judged by the maker. */
+  /** Seq of the miner's stream: the maker judged everything before it. */
   nextSeq: ['next_seq', count],
-  /** The miner's own work up to there. */
+  /** The miner's own work up to there, hashes. */
   ownWorkHashes: ['own_work', decimal],
-  /** What of it the maker credited. */
+  /** The part of it that the maker credited, hashes. */
   verifiedWorkHashes: ['verified_work', decimal],
-  /** When the maker last heard of the miner, wall time in ms; 0 at the miner. */
+  /** Wall time in ms of the maker's last contact with the miner; 0 at the miner. */
   contactAtMs: ['contact_at_ms', count],
   /**
    * Maker: after a restore, shares on blocks up to this height may have been credited before; 0 otherwise.
    */
   restoredHeight: ['restored_height', count],
 });
+/** The content of `delivery` documents. */
 export type DeliveryRecord = CodecValue<typeof deliveryCodec>;
 
-/** Before the first batch. */
+/** The delivery record before the first batch. */
 export const NOTHING_DELIVERED: DeliveryRecord = {
   version: 1,
   nextSeq: 0,
@@ -149,6 +155,7 @@ export const NOTHING_DELIVERED: DeliveryRecord = {
 
 export const signedStateCodec: Codec<SignedState> = { parse: parseSignedState, print: signedStateToJson };
 
+/** The document id of a state: `<contract>:<n, ten digits>`. */
 export function stateDocumentId(contractId: string, n: number): string {
   return `${contractId}:${n.toString().padStart(10, '0')}`;
 }
@@ -161,10 +168,12 @@ export function openingEntry(contractId: string, record: OpeningRecord): LedgerE
   return { type: 'put', kind: OPENING_KIND, id: contractId, body: bodyOf(openingCodec, record) };
 }
 
+/** The ledger entry of the signed funding transaction, in hex. */
 export function fundingEntry(contractId: string, fundingTx: string): LedgerEntry {
   return { type: 'insert', kind: FUNDING_KIND, id: contractId, body: fundingTx };
 }
 
+/** The ledger entry of a signed state. */
 export function stateEntry(contractId: string, state: SignedState): LedgerEntry {
   const id = stateDocumentId(contractId, state.n);
   return { type: 'insert', kind: STATE_KIND, id, body: bodyOf(signedStateCodec, state) };
@@ -178,11 +187,13 @@ export function deliveryEntry(contractId: string, record: DeliveryRecord): Ledge
   return { type: 'put', kind: DELIVERY_KIND, id: contractId, body: bodyOf(deliveryCodec, record) };
 }
 
+/** The ledger entry of the miner's receipt for state n. */
 export function ackEntry(contractId: string, n: number, ackSignature: string): LedgerEntry {
   const body = JSON.stringify({ n, signature: ackSignature });
   return { type: 'put', kind: ACK_KIND, id: contractId, body };
 }
 
+/** The document id of an award: `<contract>:<txid>:<vout>`. */
 export function awardId(
   contractId: string,
   coin: { readonly txid: string; readonly vout: number },
@@ -190,40 +201,46 @@ export function awardId(
   return `${contractId}:${coin.txid}:${coin.vout}`;
 }
 
+/** The document id of a signing request: `<contract>:<what>`. */
 export function requestId(contractId: string, what: string): string {
   return `${contractId}:${what}`;
 }
 
-/** @param what the kind of the signing request, unique for the contract */
+/**
+ * The ledger entry of a signing request.
+ * @param what the kind of the signing request, unique for the contract
+ */
 export function requestEntry(contractId: string, what: string, psbt: string): LedgerEntry {
   const body = JSON.stringify({ what, psbt });
   return { type: 'put', kind: REQUEST_KIND, id: requestId(contractId, what), body };
 }
 
+/** The ledger entry that ends the watch of the channel's output. */
 export function watchedEntry(contractId: string): LedgerEntry {
   return { type: 'put', kind: WATCHED_KIND, id: contractId, body: '{"over":true}' };
 }
 
+/** The ledger entry of a channel of which nothing is left on the chain. */
 export function remainsEntry(contractId: string): LedgerEntry {
   return { type: 'put', kind: REMAINS_KIND, id: contractId, body: '{"over":true}' };
 }
 
-/** Two well signed contents for one number, kept as evidence. */
+/** The ledger entry of two well signed contents for one number, kept as evidence. */
 export function equivocationEntry(contractId: string, held: SignedState, shown: SignedState): LedgerEntry {
   const body = JSON.stringify({ held: signedStateToJson(held), shown: signedStateToJson(shown) });
   return { type: 'put', kind: EQUIVOCATION_KIND, id: stateDocumentId(contractId, held.n), body };
 }
 
-/** Tells that something was done and not recorded: what is due on the chain does not wait for its record. */
+/**
+ * Makes a handler that logs an action that was done but not recorded: actions on the chain do not wait for
+ * their record.
+ */
 export function unstored(contract: string, log: Logger): (error: CodedError) => void {
   return ({ code, message: detail }) =>
     log.error({ contract, code, detail }, 'not recorded; done all the same');
 }
 
-/**
- * What the chain has to do with a channel, whatever a frozen record says: whoever stops for good has still a
- * channel to close.
- */
+/** The status of a channel as far as the chain is concerned: a frozen channel still has to be closed. */
 export function standingStatus(
   { status, closeTx, n }: ChannelRecord,
   fundingTx: string | undefined,
@@ -234,11 +251,12 @@ export function standingStatus(
   return n > 0 ? 'open' : 'funding';
 }
 
+/** The body of a document: a record as JSON text. */
 export function bodyOf<T>(codec: Codec<T>, record: T): string {
   return JSON.stringify(codec.print(record));
 }
 
-/** Everything stored about one contract. */
+/** The stored records of one contract. */
 export type StoredContract = {
   readonly contractId: string;
   readonly contract: ContractRecord;
@@ -248,15 +266,18 @@ export type StoredContract = {
   /** The newest state. */
   readonly last: SignedState | undefined;
   readonly delivery: DeliveryRecord | undefined;
-  /** The n of the newest ack. */
+  /** Number of the newest ack. */
   readonly ackedN: number;
-  /** There is proof of two contents for one state number. */
+  /** True where two contents for one state number are stored as proof. */
   readonly isBroken: boolean;
-  /** The close is so deep that the channel's output is looked at no more. */
+  /** True once the close is so deep that the channel's output needs no more watching. */
   readonly isOver: boolean;
 };
 
-/** Undefined when the ledger has no such contract. Throws `ledger_corrupt` for a body that cannot be read. */
+/**
+ * Loads the records of a contract; undefined where the ledger has none. Throws `ledger_corrupt` for a body
+ * that cannot be read.
+ */
 export async function loadContract(
   ledger: Ledger,
   contractId: string,
@@ -286,12 +307,13 @@ export async function loadContract(
   };
 }
 
-/** The miner's half of an opening, which exists before the contract is accepted. */
+/** Loads the miner's half of an opening, which exists before the contract is accepted. */
 export async function loadOpening(ledger: Ledger, contractId: string): Promise<OpeningRecord | undefined> {
   const body = await ledger.get(OPENING_KIND, contractId);
   return body === undefined ? undefined : parseBody(OPENING_KIND, openingCodec, body);
 }
 
+/** Parses the body of a document. Throws `ledger_corrupt`. */
 export function parseBody<T>(kind: string, codec: Codec<T>, body: string): T {
   try {
     return codec.parse(JSON.parse(body));

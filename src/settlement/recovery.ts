@@ -26,8 +26,8 @@ import {
 export type RecoveryDeps = { readonly ledger: Ledger; readonly signer: SignerTree; readonly log: Logger };
 
 /**
- * Asks a maker, over a connection of its own, for what it keeps for this seed: see `healFromPeer`. Throws
- * what ends a connection.
+ * Restores lost contracts from a maker as `healFromPeer`, over a separate connection. Throws what ends the
+ * connection.
  */
 export async function healFromMaker(
   target: {
@@ -59,9 +59,9 @@ export async function healFromMaker(
 }
 
 /**
- * Brings back contracts that the own ledger lost, from what the maker keeps for this seed: records as they
- * were, with an old state that the next reestablish makes new. What does not open is left out and logged.
- * Returns the terms of what came back.
+ * Restores contracts that the own ledger lost from the blobs that the maker keeps for this seed: records as
+ * they were, with an old state that the next reestablish replaces. Blobs that do not open are left out and
+ * logged. Returns the terms of the restored contracts.
  */
 export async function healFromPeer(peer: RpcPeer, deps: RecoveryDeps): Promise<readonly ContractTerms[]> {
   const { ledger, signer, log } = deps;
@@ -83,8 +83,8 @@ export async function healFromPeer(peer: RpcPeer, deps: RecoveryDeps): Promise<r
 }
 
 /**
- * The records of a blob. Throws `bad_blob` for one of another contract, and as `assembleChannel`.
- * @param delivery the maker's, where it goes on from what the miner says
+ * The ledger entries of a blob. Throws `bad_blob` for one of another contract, and as `assembleChannel`.
+ * @param delivery record of the maker, where it goes on from the position that the miner reports
  */
 export function entriesOf(
   contractId: string,

@@ -50,10 +50,10 @@ import {
   unstored,
 } from './records.ts';
 
-/** How far back a close that is not the own newest state is looked for. */
+/** Blocks searched backwards for a close that is not the own newest state. */
 const SEARCH_BLOCKS = 144;
 
-/** What of a contract's memory this needs; both sides' stores have it. */
+/** The part of a contract's store that the settlement needs; both sides' stores have it. */
 export type StakedStore = {
   readonly contractId: string;
   readonly terms: ContractTerms;
@@ -61,7 +61,7 @@ export type StakedStore = {
   readonly assembled: AssembledChannel | undefined;
   readonly channel: ChannelRecord | undefined;
   readonly last: SignedState | undefined;
-  /** The newest claim of the seal, complete but for the maker's signature. */
+  /** The newest claim of the seal, complete except for the maker's signature. */
   readonly sealClaim: SignedSealClaim | undefined;
 };
 
@@ -70,22 +70,25 @@ export type StakeSettlementDeps = {
   readonly chain: ChainSource;
   readonly signer: SignerTree;
   readonly log: Logger;
-  /** For keys that are elsewhere; without one requests are left in the ledger, and no auditor is asked. */
+  /**
+   * Signing by keys that are not in the program; without it requests are only stored in the ledger, and no
+   * auditor is asked.
+   */
   readonly externalSigning?: ExternalSigning;
 };
 
-/** `intact`: unspent. `lost`: spent by another transaction than the maker's claim. */
+/** The status of a seal. `intact`: unspent. `lost`: spent by another transaction than the maker's claim. */
 export type SealStatus = 'none' | 'intact' | 'claimed' | 'lost';
 
 /**
- * What outlives the channel's own output: the bonds of a state on the chain, and the seal. Brings back
- * what is the own side's, as the terms say: its bond once the delay is over (`auditor`); the maker's claim
- * of the seal as soon as the channel moves or expires; the miner's seal from its expiry on, where nobody
- * claimed it. What a cold key must sign is left in the ledger as a PSBT.
+ * The settlement of the stakes, which outlive the channel's own output: the bonds of a state on the chain,
+ * and the seal. Takes back this side's part by the terms: its bond once the delay is over (`auditor`); the
+ * maker's claim of the seal as soon as the channel's output is spent or expires; the miner's seal from its
+ * expiry on, if unclaimed. Requests to cold keys are stored in the ledger as PSBTs.
  */
 export class StakeSettlement {
   seal: SealStatus = 'none';
-  /** Bonds on the chain, of both sides; undefined until the close is in a block. */
+  /** The bonds of both sides on the chain; undefined until the close is in a block. */
   bonds: readonly BondCoin[] | undefined;
   readonly #role: ChannelRole;
   readonly #store: StakedStore;
@@ -93,7 +96,7 @@ export class StakeSettlement {
   #isOver: boolean | undefined;
   #hasSearched = false;
   #sealGoneAtHeight: number | undefined;
-  /** Since when each side's bond is spent in a block. */
+  /** Height since which each side's bond is spent in a block. */
   readonly #goneAtHeight = new Map<ChannelRole, number>();
 
   constructor(role: ChannelRole, store: StakedStore, deps: StakeSettlementDeps) {
@@ -102,7 +105,7 @@ export class StakeSettlement {
     this.#deps = deps;
   }
 
-  /** After each tip. Throws `chain_unreachable`, `chain_rpc`. */
+  /** Looks at the stakes; called after each tip. Throws `chain_unreachable`, `chain_rpc`. */
   async onTip(tip: ChainTip): Promise<void> {
     const { terms, assembled, channel, contractId } = this.#store;
     if (assembled === undefined || channel === undefined) return;
@@ -113,7 +116,7 @@ export class StakeSettlement {
     const { params } = assembled;
     let isSealOver = false;
     let areBondsOver = false;
-    // What fails for the one holds up no other.
+    // A failure of one must not hold up the other.
     try {
       isSealOver = await this.#lookAtSeal(params, tip, channel);
     } finally {
@@ -127,7 +130,7 @@ export class StakeSettlement {
     );
   }
 
-  /** True where bonds are, or may be, on the chain that only both sides together can move. */
+  /** True while there are, or may be, bonds on the chain that only both sides together can spend. */
   get needsPeer(): boolean {
     if (bondsOf(this.#store.terms).bondMode !== 'hostage' || this.#isOver === true) return false;
     return this.bonds === undefined || this.bonds.length > this.#goneAtHeight.size;
@@ -173,13 +176,16 @@ export class StakeSettlement {
     return false;
   }
 
-  /** A spend with two signatures: of both sides, or by a ruling. */
+  /** The stored spend of a bond with two signatures: of both sides, or by a ruling. */
   async #awardOf(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const id = awardId(this.#store.contractId, coin);
     return (await this.#stored(AWARD_KIND, id)) ?? this.#askAuditor(params, coin);
   }
 
-  /** Of the own memory; nothing where it cannot be read: what is the own side's comes back all the same. */
+  /**
+   * Reads a document of the own ledger; undefined where it cannot be read, which must not stop the
+   * settlement.
+   */
   #stored(kind: string, id: string): Promise<string | undefined> {
     const { contractId: contract } = this.#store;
     return optional(
@@ -193,8 +199,8 @@ export class StakeSettlement {
   }
 
   /**
-   * A ruling that gives a bond to this side, asked for where external signing is possible: what the auditor
-   * signed is stored with the own signature.
+   * Asks the auditor for a ruling that gives a bond to this side, where external signing is possible. The
+   * spend with both signatures is stored.
    */
   async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const { contract, contractId } = this.#store;
@@ -226,7 +232,10 @@ export class StakeSettlement {
     }
   }
 
-  /** Spent, or its close left the chain in a reorganisation: then the bonds are looked for again. */
+  /**
+   * True once the spend of a bond is final. Where its close left the chain in a reorganisation the bonds
+   * are looked for again.
+   */
   async #isBondGone(tip: ChainTip, coin: BondCoin): Promise<boolean> {
     if ((await this.#deps.chain.confirmations(coin.txid)) === 0) {
       this.bonds = undefined;
@@ -287,10 +296,10 @@ export class StakeSettlement {
     return tip.height - this.#sealGoneAtHeight + 1 >= FINAL_DEPTH;
   }
 
-  /** Whether the maker's claim spent the seal: any claim pays the maker's next seal, at its second output. */
+  /** How the seal was spent: any claim of the maker pays the maker's next seal, at its second output. */
   async #sealSpentAs(params: ChannelParams, vout: number, isInBlock: boolean): Promise<SealStatus> {
     const { seal, funding } = params;
-    // What waits may be replaced; what a block holds is looked for once.
+    // An unconfirmed spend may be replaced; one in a block is searched for once.
     if (isInBlock && this.#sealGoneAtHeight !== undefined) return this.seal;
     const spender = await this.#deps.chain.spender(funding.txid, vout, SEARCH_BLOCKS);
     if (spender === undefined || seal === undefined) return this.seal;
@@ -329,7 +338,7 @@ export class StakeSettlement {
     return boundedRate(await this.#deps.chain.feeRateSatPerKvb(6));
   }
 
-  /** Signs and broadcasts, or has it signed elsewhere where the key is cold. Tried again at the next tip. */
+  /** Signs and broadcasts a spend; a cold key's signature is requested. Tried again at the next tip. */
   async #send(spend: ColdSpend): Promise<void> {
     const { contract, contractId } = this.#store;
     if (contract === undefined) return;
@@ -368,25 +377,25 @@ function isEnding({ status }: ChannelRecord): boolean {
   return status === 'closing' || status === 'closed';
 }
 
-/** A spend of the own side alone. */
+/** A spend by this side alone, perhaps with a cold key. */
 type ColdSpend = {
   readonly what: string;
-  /** sat per kvB. */
+  /** Fee rate in sat/kvB. */
   readonly rate: number;
   readonly sign: (signer: Signer) => SignedTransaction;
   readonly request: (satPerKvb: number) => SigningRequest;
-  /** With the signature from a PSBT. */
+  /** Completes the spend with the signature from a PSBT. */
   readonly finish: (satPerKvb: number, psbt: string) => SignedTransaction;
 };
 
-/** The rate at which the refund of a seal still leaves the miner something. */
+/** Greatest fee rate in sat/kvB at which the refund of a seal leaves the miner an output. */
 function sealRateLimit(params: ChannelParams): number {
   const sealSat = Number(params.terms.seal?.sealSat ?? 0n);
   // A refund is under 140 vB; 330 sat is the most that is dust.
   return Math.max(1000, Math.floor(((sealSat - 330) * 1000) / 140));
 }
 
-/** The bonds among the outputs of any state, by their scripts and the work of the state they fit. */
+/** Finds the bonds among the outputs of any state, by their scripts and the work of the state they fit. */
 function bondsIn(params: ChannelParams, transaction: Transaction): readonly BondCoin[] {
   const { bonds } = channelFacts(params);
   if (bonds === undefined) return [];
@@ -402,7 +411,10 @@ function bondsIn(params: ChannelParams, transaction: Transaction): readonly Bond
   });
 }
 
-/** Where both bonds have one script (`hostage`), the miner's comes first, and alone it is the larger one. */
+/**
+ * The owner of a bond. Where both have one script (`hostage`), the miner's comes first; alone it is the
+ * larger one.
+ */
 function ownerOf(params: ChannelParams, script: string, position: number, count: number): ChannelRole {
   const { bonds } = channelFacts(params);
   if (bonds !== undefined && toHex(bonds.miner.outputScript) !== toHex(bonds.maker.outputScript)) {

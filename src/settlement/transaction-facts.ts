@@ -5,7 +5,7 @@ type TransactionFacts = { readonly txid: string; readonly vsize: number };
 const MAX_REMEMBERED = 256;
 const remembered = new Map<string, TransactionFacts>();
 
-/** Parsed once: the same few transactions are looked at at each tip. */
+/** The facts of a transaction, cached: the same few are looked at at each tip. */
 function factsOf(transactionHex: string): TransactionFacts {
   const known = remembered.get(transactionHex);
   if (known !== undefined) return known;
@@ -16,11 +16,12 @@ function factsOf(transactionHex: string): TransactionFacts {
   return facts;
 }
 
+/** The txid of a transaction, as displayed. */
 export function txidOfHex(transactionHex: string): string {
   return factsOf(transactionHex).txid;
 }
 
-/** Virtual bytes of a complete transaction. */
+/** The virtual bytes of a complete transaction. */
 export function vsizeOfHex(transactionHex: string): number {
   return factsOf(transactionHex).vsize;
 }
