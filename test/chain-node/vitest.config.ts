@@ -1,5 +1,8 @@
 import { suiteConfig } from '../suite.ts';
 
+/** Files of which nothing is for btcd: it has no packages, and other rules for what waits. */
+const BITCOIND_ONLY = ['test/chain-node/mempool.node-test.ts'];
+
 /** All files on each kind of node; each file starts one of its own. `--project btcd` runs on that alone. */
 const projectOn = (kind: 'bitcoind' | 'btcd') => ({
   extends: true as const,
@@ -7,6 +10,7 @@ const projectOn = (kind: 'bitcoind' | 'btcd') => ({
     name: kind,
     env: { CHAIN_NODE: kind },
     include: ['test/chain-node/**/*.node-test.ts'],
+    exclude: kind === 'btcd' ? BITCOIND_ONLY : [],
     globalSetup: ['test/chain-node/setup.ts'],
   },
 });

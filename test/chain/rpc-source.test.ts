@@ -36,11 +36,12 @@ async function setUp(serverOptions: Partial<ChainRpcServerOptions> = {}, options
   closers.push(() => server.close());
   const source = sourceOf(server.url, { ...credentials, ...options });
   const [coin] = chain.utxos(alice.scriptHex);
-  const payment = (feeSat: bigint) =>
+  const payment = (feeSat: bigint, version = 2) =>
     pay({
       from: [coin!],
       key: alice,
       to: [{ scriptHex: bob.scriptHex, valueSat: coin!.valueSat - feeSat }],
+      version,
     });
   return { chain, server, source, coin: coin!, payment };
 }
@@ -245,13 +246,14 @@ describe('what spends an output', () => {
 describe('a package', () => {
   it('brings in a parent that pays too little by itself', async () => {
     const { chain, source, payment } = await setUp();
-    const parent = payment(0n);
+    const parent = payment(0n, 3);
     const output = { txid: parent.getId(), vout: 0, valueSat: parent.outs[0]!.value };
     const child = (feeSat: bigint) =>
       pay({
         from: [output],
         key: bob,
         to: [{ scriptHex: bob.scriptHex, valueSat: output.valueSat - feeSat }],
+        version: 3,
       });
     expect(await codeOfRejection(source.broadcast(parent.toHex()))).toBe('tx_refused');
     const poor = source.broadcastPackage([parent.toHex(), child(5n).toHex()]);

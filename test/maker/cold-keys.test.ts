@@ -10,7 +10,7 @@ import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { capacitySat } from '../../src/channel/amounts.ts';
 import { type ColdKey, ColdSigner } from '../../src/channel/cold-signer.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
-import type { MempoolEntry } from '../../src/devnet/chain/mempool.ts';
+import type { MempoolEntry } from '../../src/devnet/chain/mempool-graph.ts';
 import { type ExternalSigning, fileExternalSigning } from '../../src/settlement/external-signing.ts';
 import { walletSign } from '../channel/psbt-fixtures.ts';
 import { seedOf, until, World } from './world.ts';

@@ -1,7 +1,7 @@
 import type { Transaction } from 'bitcoinjs-lib';
 import { witnessCommitmentScript } from '../../src/devnet/chain/block.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
-import type { MempoolEntry } from '../../src/devnet/chain/mempool.ts';
+import type { MempoolEntry } from '../../src/devnet/chain/mempool-graph.ts';
 
 /** A chain whose blocks are full: they hold what pays the market's rate, alone or with what pays for it. */
 export class MarketChain extends DevnetChain {

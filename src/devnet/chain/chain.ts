@@ -30,7 +30,8 @@ import {
   refusal,
 } from './chain-rules.ts';
 import { requireInterpreter, verifyScripts } from './interpreter.ts';
-import { Mempool, type MempoolEntry } from './mempool.ts';
+import { Mempool } from './mempool.ts';
+import type { MempoolEntry } from './mempool-graph.ts';
 import { buildWork, type HashedSolution, hashSolution, submitSolved } from './work.ts';
 
 export type PremineOutput = { readonly scriptHex: string; readonly valueSat: bigint };
