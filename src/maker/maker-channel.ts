@@ -71,6 +71,11 @@ export class MakerChannel {
     return this.#stakeSettlement.seal;
   }
 
+  /** True once nothing of the contract is left on the chain. */
+  get isOver(): boolean {
+    return this.store.state.watch.isOver && this.#stakeSettlement.isOver;
+  }
+
   get connected(): boolean {
     return this.#peer !== undefined;
   }

@@ -188,7 +188,10 @@ export class Maker {
     for (const { store } of this.#channels.values()) await store.recover(tip.height);
     this.#stopTip = chain.watchTip((tip) => {
       this.#view.onTip(tip);
-      for (const channel of this.#channels.values()) channel.lookAtChain();
+      for (const [contractId, channel] of this.#channels) {
+        channel.lookAtChain();
+        if (channel.isOver) void this.#blobs.drop(contractId);
+      }
       this.#giveUpOpenings();
       this.#verifier.dropOld();
     });

@@ -218,6 +218,11 @@ export class MinerContract {
     return this.#abort.signal.aborted || isNeverOpened || isDone;
   }
 
+  /** True once nothing of the contract is left on the chain. */
+  get #isSettled(): boolean {
+    return this.#store!.state.watch.isOver && this.#stakes!.isOver;
+  }
+
   #disconnected(): void {
     this.#peer = undefined;
     this.#store!.apply({ type: 'disconnected' });
@@ -407,7 +412,9 @@ export class MinerContract {
   /** Writes the ladder of the newest verified state, on disk or not. */
   #writeLadder(): void {
     const { ladders, signer: keys } = this.#deps;
-    const { best: state, assembled, contract, options, isSpent, state: life } = this.#store!;
+    const { best: state, assembled, contract, options, isSpent, state: life, contractId } = this.#store!;
+    if (life.watch.isOver) ladders?.remove(contractId);
+    if (this.#isSettled) void this.#blobs.drop(contractId);
     if (ladders === undefined || state === undefined || assembled === undefined || isSpent) return;
     if (contract === undefined) return;
     const signer = keys.forChannel(contract.channelIndex);
@@ -422,7 +429,10 @@ export class MinerContract {
   #lookAtChain(): void {
     if (this.#tip === undefined || this.#abort.signal.aborted) return;
     const looked = (): void => {
-      if (this.#store?.channel?.status === 'closed') this.#finished.resolve();
+      if (this.#store?.channel?.status === 'closed') {
+        this.#finished.resolve();
+        this.#writeLadder();
+      }
       if (this.#isOver) this.#peer?.close();
       this.#notify();
     };

@@ -74,7 +74,7 @@ export type MinerContractDeps = OpeningDeps & {
   /** Files for the maker's blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
   /** Writer of the newest state for a closer without ledger and keys. */
-  readonly ladders?: Pick<LadderWriter, 'write'>;
+  readonly ladders?: Pick<LadderWriter, 'write' | 'remove'>;
   /** Tells when the chain is stalled; without it heights come only from nodes. */
   readonly chainClock?: ChainClock;
 };

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { replaceFileAsync } from '../channel/durable-file.ts';
-import { type LadderMargins, makeLadder, printLadder } from '../channel/ladder-file.ts';
+import { type LadderMargins, makeLadder, parseLadder, printLadder } from '../channel/ladder-file.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import type { Signer } from '../channel/signer.ts';
 import type { SignedState } from '../channel/states.ts';
@@ -13,6 +13,9 @@ import type { Logger } from '../log/logger.ts';
 export function ladderPath(directory: string, contractId: string): string {
   return join(directory, `${contractId}.ladder.json`);
 }
+
+/** Above all states: the file is gone for good. */
+const REMOVED = Number.POSITIVE_INFINITY;
 
 export type LadderWriterDeps = {
   readonly clock: Clock;
@@ -36,7 +39,7 @@ export type LadderRequest = {
 /**
  * A writer of one ladder file for each channel, of the newest state. Nothing waits for it: a failed write
  * is counted and logged, and the next state tries again. One write of a file at a time; of states that came
- * meanwhile only the newest is written.
+ * meanwhile only the newest is written. A file of a newer state, from before a restore, is left alone.
  */
 export class LadderWriter {
   readonly stats = { written: 0, failed: 0 };
@@ -44,7 +47,9 @@ export class LadderWriter {
   readonly #deps: LadderWriterDeps;
   /** By contract: the newest state taken, if it was not lost, and the one that waits for its write. */
   readonly #newest = new Map<string, number>();
-  readonly #waiting = new Map<string, LadderRequest>();
+  /** By contract: the state of the file; -1 for none. */
+  readonly #onDisk = new Map<string, number>();
+  readonly #waiting = new Map<string, LadderRequest | 'remove'>();
   readonly #writing = new Map<string, Promise<void>>();
 
   constructor(directory: string, deps: LadderWriterDeps) {
@@ -60,6 +65,17 @@ export class LadderWriter {
     const { contractId } = request.params;
     if (request.state.n < (this.#newest.get(contractId) ?? -1)) return;
     this.#newest.set(contractId, request.state.n);
+    this.#queue(contractId, request);
+  }
+
+  /** Queues the removal of the file of a channel that is over: nothing can bring it back. Never throws. */
+  remove(contractId: string): void {
+    if (this.#newest.get(contractId) === REMOVED) return;
+    this.#newest.set(contractId, REMOVED);
+    this.#queue(contractId, 'remove');
+  }
+
+  #queue(contractId: string, request: LadderRequest | 'remove'): void {
     this.#waiting.set(contractId, request);
     if (this.#writing.has(contractId)) return;
     this.#writing.set(contractId, this.#drain(contractId));
@@ -77,9 +93,28 @@ export class LadderWriter {
       const request = this.#waiting.get(contractId);
       if (request === undefined) break;
       this.#waiting.delete(contractId);
-      await this.#replace(contractId, request);
+      if (request === 'remove') await this.#remove(contractId);
+      else if (await this.#isNewest(contractId, request)) await this.#replace(contractId, request);
     }
     this.#writing.delete(contractId);
+  }
+
+  /** False where the file, of an earlier run too, has a newer state. */
+  async #isNewest(contractId: string, { state }: LadderRequest): Promise<boolean> {
+    if (!this.#onDisk.has(contractId)) {
+      const text = await readFile(ladderPath(this.#directory, contractId), 'utf8').catch(() => '');
+      this.#onDisk.set(contractId, newestIn(text));
+    }
+    return state.n >= this.#onDisk.get(contractId)!;
+  }
+
+  async #remove(contractId: string): Promise<void> {
+    try {
+      await rm(ladderPath(this.#directory, contractId), { force: true });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      this.#deps.log.warn({ code, contract: contractId }, 'ladder file not removed');
+    }
   }
 
   /** Makes the folder but not its parents, so as to write nothing where a disk is not mounted. */
@@ -99,11 +134,21 @@ export class LadderWriter {
       await this.#ensureDirectory();
       await replace(ladderPath(this.#directory, contractId), text);
       this.stats.written += 1;
+      this.#onDisk.set(contractId, state.n);
     } catch (error) {
       this.stats.failed += 1;
       if (this.#newest.get(contractId) === state.n) this.#newest.delete(contractId);
       const code = (error as NodeJS.ErrnoException).code ?? codeOf(error);
       log.warn({ code, detail: (error as Error).message, contract: contractId }, 'ladder file not written');
     }
+  }
+}
+
+/** The number of the state in the text of a ladder file; -1 where it is none. */
+function newestIn(text: string): number {
+  try {
+    return parseLadder(text).n;
+  } catch {
+    return -1;
   }
 }

@@ -1,4 +1,4 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
@@ -16,6 +16,7 @@ import { BLOB_KIND } from './records.ts';
 export type BlobFiles = {
   readonly read: (contractId: string) => Promise<string | undefined>;
   readonly replace: (contractId: string, sealed: string) => Promise<void>;
+  readonly remove: (contractId: string) => Promise<void>;
 };
 
 /** Blob files in a folder, one for each contract; the folder is made with the first. */
@@ -36,6 +37,7 @@ export function blobFilesIn(directory: string): BlobFiles {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       await replaceFileAsync(pathOf(contractId), sealed);
     },
+    remove: (contractId) => rm(pathOf(contractId), { force: true }),
   };
 }
 
@@ -46,6 +48,9 @@ export function blobsInMemory(): BlobFiles {
     read: async (contractId) => blobs.get(contractId),
     replace: async (contractId, sealed) => {
       blobs.set(contractId, sealed);
+    },
+    remove: async (contractId) => {
+      blobs.delete(contractId);
     },
   };
 }
@@ -66,6 +71,8 @@ export class PeerBlobs {
   readonly #deps: PeerBlobsDeps;
   readonly #rates = new Map<string, TokenBucket>();
   readonly #writing = new Set<string>();
+  /** Contracts that are over. */
+  readonly #dropped = new Set<string>();
 
   constructor(deps: PeerBlobsDeps) {
     this.#deps = deps;
@@ -85,12 +92,23 @@ export class PeerBlobs {
     return ledger.get(BLOB_KIND, contractId);
   }
 
+  /** Removes the blob of a contract that is over, and takes none any more. Never throws. */
+  async drop(contractId: string): Promise<void> {
+    if (this.#dropped.has(contractId)) return;
+    this.#dropped.add(contractId);
+    const { files, log } = this.#deps;
+    await files.remove(contractId).catch((error: unknown) => {
+      log.warn({ contract: contractId, error: String(error) }, 'a blob of the peer cannot be removed');
+    });
+  }
+
   /**
-   * Stores a blob; on disk when this resolves. Throws `too_often`, and `overload` where the disk refuses
-   * it.
+   * Stores a blob; on disk when this resolves. Throws `too_often`, `unknown_channel` for a contract that is
+   * over, and `overload` where the disk refuses it.
    */
   async put(contractId: string, sealed: string): Promise<void> {
     const { clock, files, log } = this.#deps;
+    if (this.#dropped.has(contractId)) throw new CodedError('unknown_channel', 'the contract is over');
     if (this.#writing.has(contractId) || !this.#rateOf(contractId).take(clock.monotonicMs())) {
       throw new CodedError('too_often', 'a blob may be replaced once a minute', {
         limit: 'peerBlobsPerMinute',

@@ -130,6 +130,12 @@ export class StakeSettlement {
     );
   }
 
+  /** True where nothing is staked, or all of it is settled for good. */
+  get isOver(): boolean {
+    const { terms } = this.#store;
+    return this.#isOver === true || (terms.seal === undefined && !hasBondOutputs(terms));
+  }
+
   /** True while there are, or may be, bonds on the chain that only both sides together can spend. */
   get needsPeer(): boolean {
     if (bondsOf(this.#store.terms).bondMode !== 'hostage' || this.#isOver === true) return false;

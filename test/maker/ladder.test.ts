@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transaction } from 'bitcoinjs-lib';
@@ -64,6 +64,29 @@ describe('the ladder file of a running contract', () => {
     await until('suspended', () => world.miner.status.frozen !== undefined);
     expect(world.miner.status.signed?.n).toBe(1);
     expect((await onDisk()).n).toBe(2);
+  });
+
+  it('is gone with the blobs once the close is a hundred blocks deep, and not before', async () => {
+    await world.open();
+    await step(1);
+    const files = async (): Promise<readonly (string | undefined)[]> => [
+      ...readdirSync(directory),
+      await world.minerBlobs.read(world.contractId),
+      await world.makerBlobs.read(world.contractId),
+    ];
+    await until('blobs', async () => (await files()).every((each) => each !== undefined));
+    void world.miner.close();
+    await until('a close', () => world.chain.mempoolEntries().length > 0);
+    world.chain.generate(98);
+    await until('closed', () => world.maker.status[0]!.channel === 'closed');
+    await until('closed', () => world.miner.status.channel === 'closed');
+    await ladders.idle();
+    expect((await files()).filter((each) => each !== undefined)).toHaveLength(3);
+    world.chain.generate(2);
+    await until('the last of the ladder', async () => (await files()).length === 2);
+    // The maker looks at the block before it forgets.
+    world.chain.generate(1);
+    await until('over', async () => (await files()).every((each) => each === undefined));
   });
 
   it('holds nothing up where it cannot be written', async () => {

@@ -130,7 +130,7 @@ describe('blobs of peers', () => {
     const fails = async (): Promise<never> => {
       throw new Error('ENOSPC');
     };
-    const blobs = shelf({ read: fails, replace: fails });
+    const blobs = shelf({ read: fails, replace: fails, remove: fails });
     expect(await put(blobs, 'AAAA')).toBe('overload');
     expect(await blobs.get(contractId)).toBe('OLD=');
   });

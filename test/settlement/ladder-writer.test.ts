@@ -77,3 +77,37 @@ it('a directory that cannot be made costs the file, and no more', async () => {
   expect(writer.stats).toEqual({ written: 0, failed: 1 });
   rmSync(`${directory}.file`);
 });
+
+it('leaves the file of a newer state alone, from before a restore, and writes over it with that state', async () => {
+  const before = new LadderWriter(directory, deps);
+  before.write(requestOf(7));
+  await before.idle();
+  const restored = new LadderWriter(directory, deps);
+  for (const n of [5, 6]) restored.write(requestOf(n));
+  await restored.idle();
+  expect(nOnDisk()).toBe(7);
+  expect(restored.stats).toEqual({ written: 0, failed: 0 });
+  restored.write(requestOf(7));
+  await restored.idle();
+  expect(restored.stats).toEqual({ written: 1, failed: 0 });
+  // What is no ladder is in nobody's way.
+  writeFileSync(path, 'torn');
+  const other = new LadderWriter(directory, deps);
+  other.write(requestOf(1));
+  await other.idle();
+  expect(nOnDisk()).toBe(1);
+});
+
+it('removes the file of a channel that is over, whatever waits, and writes none any more', async () => {
+  const writer = new LadderWriter(directory, deps);
+  writer.write(requestOf(1));
+  await writer.idle();
+  writer.write(requestOf(2));
+  writer.remove(params.contractId);
+  writer.write(requestOf(3));
+  await writer.idle();
+  expect(readdirSync(directory)).toEqual([]);
+  writer.remove(params.contractId);
+  await writer.idle();
+  expect(writer.stats.failed).toBe(0);
+});
