@@ -5,11 +5,14 @@ import { isNetworkName } from '../bitcoin/network.ts';
 import { FALLBACK_SAT_PER_KVB } from '../chain/source.ts';
 import type { ChainAuth, ChainConfig } from '../config/config.ts';
 import { HTTP_URL, Invalid, LISTEN, listOf } from '../config/values.ts';
+import { startChain, stopChain } from '../daemon/chain-part.ts';
 import { startWatch, troublesOf, Watch, type WatchConfig, type WatchedRow } from '../daemon/watch.ts';
 import { silentLogger } from '../log/logger.ts';
 import { print, secondsOption } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 import { runDaemon, SERVE_OPTIONS } from './serve.ts';
+
+type Config = WatchConfig & { readonly chain: ChainConfig };
 
 const BLOCK_INTERVAL_MS = 600_000;
 const READ_SECONDS = 10;
@@ -74,7 +77,7 @@ function withEnvironment(options: ParsedOptions, { env }: CommandIo): ParsedOpti
 }
 
 /** Throws `usage`. */
-function configOf(options: ParsedOptions): WatchConfig {
+function configOf(options: ParsedOptions): Config {
   const network = options.text('network') ?? 'mainnet';
   if (!isNetworkName(network)) throw new CodedError('usage', `--network ${network} is not known`);
   const paths = options.positionals.map((path) => resolve(path));
@@ -109,8 +112,9 @@ function authOf(options: ParsedOptions): ChainAuth {
   return { type: 'password', user, passwordFile: resolve(passwordFile) };
 }
 
-async function once(config: WatchConfig, options: ParsedOptions, io: CommandIo): Promise<number> {
-  const watch = new Watch(config, silentLogger);
+async function once(config: Config, options: ParsedOptions, io: CommandIo): Promise<number> {
+  const part = startChain(config.network, config.chain, silentLogger);
+  const watch = new Watch(config, { part, log: silentLogger });
   try {
     await watch.look();
     const { status } = watch;
@@ -119,6 +123,7 @@ async function once(config: WatchConfig, options: ParsedOptions, io: CommandIo):
     print(options, io, { ...status, troubles }, [...rows, ...troubles].join('\n'));
     return troubles.length === 0 ? 0 : 1;
   } finally {
+    stopChain(part);
     await watch.close();
   }
 }

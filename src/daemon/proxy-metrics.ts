@@ -9,7 +9,7 @@ import { ledgerSources, limitSum } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger, chain, contracts } = facts;
+  const { mining, meters, ledger, chain, contracts, closing } = facts;
   const { server, engine } = mining;
   return {
     ...ledgerSources(ledger),
@@ -24,6 +24,8 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
     validation_queue_shares: () => engine.stats.queued,
     ...upstreamSources(facts),
     ...contractSources(facts),
+    close_only: () => (closing.reason === undefined ? 0 : 1),
+    close_only_ladders: () => closing.ladderCount,
     limit_hits_total: () =>
       limitSum(
         ...[server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits],

@@ -16,6 +16,7 @@ import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
+import type { ClosingOnly, ClosingStatus } from './closing-only.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
@@ -30,6 +31,7 @@ export type ProxyParts = {
   readonly clock: Clock;
   readonly signer: SeedSigner;
   readonly contracts: RunningContracts;
+  readonly closing: ClosingOnly;
   readonly chain?: ChainPart;
 };
 
@@ -65,6 +67,7 @@ export type ProxyStatus = {
   readonly contracts: readonly ContractStatus[];
   /** Work that is delivered and not signed for, over all contracts. */
   readonly exposure_sat: bigint;
+  readonly closing_only: ClosingStatus;
   /** Null without a contract. */
   readonly chain: ChainStatus | null;
   readonly last_peer_error: string | null;
@@ -103,6 +106,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     contract: contracts[0] ?? null,
     contracts,
     exposure_sat: facts.contracts.exposureSat,
+    closing_only: facts.closing.status,
     chain: facts.chain === undefined ? null : chainStatus(facts.chain),
     last_peer_error: lastPeerError(facts.contracts) ?? null,
   };

@@ -3,7 +3,6 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
-import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
@@ -13,30 +12,25 @@ import type { ContractConfig, ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import type { MinerStatus } from '../miner/miner-contract.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
-import { Mining, SESSION_ID_SIZE } from '../mining/mining.ts';
+import { Mining } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
-import { DuplicateSet } from '../shares/duplicates.ts';
-import { createKernel } from '../shares/kernel/create-kernel.ts';
-import { jobDocumentId } from '../work/evidence.ts';
 import { Hashrate } from '../work/hashrate.ts';
-import { Meters } from '../work/meters.ts';
-import { rememberShares } from '../work/recent-shares.ts';
 import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
+import { ClosingOnly, hasLadders } from './closing-only.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { openMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { RunningContracts } from './running-contracts.ts';
-import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -61,7 +55,10 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
-  const memory = await openMemory(config.dataDir, observers, crash, log);
+  const memory = await openMemory(config.dataDir, {
+    ...{ crash, clock, timers, log },
+    observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
+  });
   const { ledger, meters, kernel } = memory;
   const hashrate = new Hashrate({ clock });
   const contracts = new RunningContracts();
@@ -83,10 +80,13 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  // Only a contract needs the chain.
-  const chain = config.contract && config.chain && startChain(config.network, config.chain, log);
+  // Only a contract needs the chain, or what is left of one.
+  const needsChain = config.contract !== undefined || hasLadders(config.closeDir);
+  const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
+  const ladders = ladderWriter(config, log);
+  const closing = new ClosingOnly(config, { contracts, part: chain, log: log.child({ part: 'ladders' }) });
   const facts: ProxyParts = {
-    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts },
+    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts, closing },
     ...(chain === undefined ? {} : { chain }),
   };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
@@ -103,8 +103,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
   );
   const httpAt = await ops.start();
-  const ladders = ladderWriter(config, log);
-  await serveContract(facts, crash, ladders, log);
+  await closing.unless(memory.unusable, () => serveContract(facts, crash, ladders, log));
   await mining.start();
   return {
     ready: {
@@ -117,8 +116,9 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       await mining.stop();
       await contracts.stop();
       await ladders.idle();
+      await closing.stop();
       stopChain(chain);
-      await ledger.close();
+      await memory.close();
       await ops.close();
     },
   };
@@ -171,42 +171,14 @@ function contractListener(
 /** Histograms exist only once everything they describe does. */
 type Observers = { observe?: MetricObservers<'proxy'> };
 
-/** The ledger and what has to be read from it before the first miner is served. */
-async function openMemory(dataDir: string, observers: Observers, crash: CrashPoint, log: Logger) {
-  const opened = await openSqliteLedger(
-    { path: join(dataDir, 'ledger.sqlite') },
-    {
-      log: log.child({ part: 'ledger' }),
-      clock,
-      timers,
-      onFailure: (error) =>
-        log.error({ code: error.code, error }, 'the ledger failed; nothing is credited'),
-      observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
-    },
-  );
-  const ledger = crash.ledger(opened);
-  const run = await nextRun(ledger);
-  const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
-  const duplicates = new DuplicateSet();
-  const remembered = await rememberShares(
-    ledger,
-    REMEMBERED_MS,
-    (_stream, jobId) => jobDocumentId(jobId),
-    (generation, hash) => duplicates.add(generation, hash),
-  );
-  const kernel = createKernel(LIMITS.batchShares);
-  log.info({ run, remembered, kernel: kernel.name, ledger: ledger.engine }, 'ledger read');
-  return { ledger, run, meters, duplicates, kernel };
-}
-
 function addressText({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function readyChecks({ mining, ledger, contracts, chain }: ProxyParts) {
+function readyChecks({ mining, ledger, contracts, chain, closing }: ProxyParts) {
   return {
     ...(chain === undefined ? {} : { chain: () => chainCheck(chain) }),
-    ledger: () => ledgerCheck(ledger, clock),
+    ledger: () => closing.reason?.message ?? ledgerCheck(ledger, clock),
     upstream: () => mining.destinations.some(({ health }) => health.isUp) || 'no destination is up',
     channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
   } as const;

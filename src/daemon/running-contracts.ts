@@ -12,6 +12,7 @@ import {
 } from '../settlement/records.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import { ContractRunner, type ContractRunnerDeps } from './contract-runner.ts';
+import { isUnusable } from './proxy-memory.ts';
 
 /** The contracts a proxy serves, and those of earlier runs that are not at their end. */
 export class RunningContracts {
@@ -69,16 +70,30 @@ export class RunningContracts {
     await Promise.all([...this.all.map(({ side }) => side), ...this.earlier].map((side) => side.stop()));
   }
 
-  /** By the connection and the payout of the contract that comes after them. */
+  /**
+   * Serves the earlier contracts by the connection and the payout of the one that comes after them. One
+   * whose records cannot be read is closed from its ladder file.
+   */
   async #startEarlier({ options }: ContractRunner, deps: ContractRunnerDeps): Promise<void> {
     const { onStatus: _ofThatContract, ...others } = deps;
-    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
-      const stored = this.side(id) === undefined ? await loadContract(deps.ledger, id) : undefined;
-      if (stored === undefined || !(await isUnfinished(stored, deps.ledger))) continue;
+    const startOne = async (id: string): Promise<void> => {
+      const stored = await loadContract(deps.ledger, id);
+      if (stored?.isOver === true) deps.ladders?.remove(id);
+      if (stored === undefined || !(await isUnfinished(stored, deps.ledger))) return;
       const side = new MinerContract({ ...options, terms: stored.contract.terms }, others);
-      this.#earlier.set(id, side);
       await side.start();
+      this.#earlier.set(id, side);
       if (stored.channel?.status !== 'closed') void side.close();
+    };
+    for (const { id } of await deps.ledger.list(CONTRACT_KIND)) {
+      if (this.side(id) !== undefined) continue;
+      await startOne(id).catch((error: unknown) => {
+        if (!isUnusable(error)) throw error;
+        deps.log.error(
+          { contract: id, code: error.code, detail: error.message },
+          'a contract is unreadable',
+        );
+      });
     }
   }
 }

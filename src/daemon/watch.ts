@@ -1,5 +1,5 @@
 import { toHex } from '../base/bytes.ts';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, type Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
@@ -24,13 +24,19 @@ import {
 
 export type WatchConfig = {
   readonly network: NetworkName;
-  readonly chain: ChainConfig;
   /** Ladder files, and folders of them. */
   readonly paths: readonly string[];
   /** How often they are read. */
   readonly readMs: number;
   /** A file that is older says that whoever writes it is gone. */
   readonly maxAgeMs: number;
+};
+
+export type WatchDeps = {
+  readonly part: ChainPart;
+  readonly log: Logger;
+  /** True while somebody else closes this channel, by this state or a newer one. Default: nobody does. */
+  readonly isServed?: (ladder: Ladder) => boolean;
 };
 
 export type WatchedRow = {
@@ -59,37 +65,47 @@ export type WatchStatus = {
 /** The channels of some ladder files, each closed in time by the nodes of this machine. */
 export class Watch {
   readonly #config: WatchConfig;
-  readonly #log: Logger;
+  readonly #deps: WatchDeps;
   readonly #files: LadderFiles;
-  readonly #part: ChainPart;
   readonly #watches = new Map<string, LadderWatch>();
   readonly #serial = new SerialQueue();
+  #stopTip: (() => void) | undefined;
+  #reading: Timer | undefined;
   #lastError: CodedError | undefined;
 
-  constructor(config: WatchConfig, log: Logger) {
+  constructor(config: WatchConfig, deps: WatchDeps) {
     this.#config = config;
-    this.#log = log;
+    this.#deps = deps;
     this.#files = new LadderFiles(config.paths);
-    this.#part = startChain(config.network, config.chain, log);
+  }
+
+  /** Looks at once, then at each tip and each reading of the files, until `close`. */
+  async start(): Promise<void> {
+    this.#stopTip = this.part.chain.watchTip(() => void this.look());
+    this.#reading = systemTimers.every(this.#config.readMs, () => void this.look());
+    await this.look();
   }
 
   get part(): ChainPart {
-    return this.#part;
+    return this.#deps.part;
   }
 
   get status(): WatchStatus {
-    const { height } = this.#part.chainClock.standing;
+    const { height } = this.part.chainClock.standing;
     return {
       ...{ version: VERSION, role: 'watch', network: this.#config.network },
       channels: this.ladders.map((ladder) => this.#row(ladder, height)),
       problems: [...this.#files.problems, ...this.#otherNetworks()],
       last_error: this.#lastError ? { code: this.#lastError.code, detail: this.#lastError.message } : null,
-      chain: chainStatus(this.#part),
+      chain: chainStatus(this.part),
     };
   }
 
+  /** The newest of each channel that nobody else closes. */
   get ladders(): readonly Ladder[] {
-    return this.#files.ladders.filter(({ network }) => network === this.#config.network);
+    const { isServed = () => false } = this.#deps;
+    const { network } = this.#config;
+    return this.#files.ladders.filter((ladder) => ladder.network === network && !isServed(ladder));
   }
 
   /** Reads the files, and looks at each channel. Never throws for what files and nodes do. */
@@ -99,18 +115,19 @@ export class Watch {
       this.#lastError = undefined;
       for (const ladder of this.ladders) {
         try {
-          await this.#watchOf(ladder).look(ladder, await this.#part.chain.tip());
+          await this.#watchOf(ladder).look(ladder, await this.part.chain.tip());
         } catch (error) {
           if (!(error instanceof CodedError)) throw error;
           this.#lastError = error;
-          this.#log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
+          this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
         }
       }
     });
   }
 
   async close(): Promise<void> {
-    stopChain(this.#part);
+    this.#stopTip?.();
+    this.#reading?.cancel();
     await this.#serial.run(async () => {});
   }
 
@@ -126,7 +143,7 @@ export class Watch {
   #watchOf({ channelId }: Ladder): LadderWatch {
     const known = this.#watches.get(channelId);
     if (known !== undefined) return known;
-    const made = new LadderWatch({ chain: this.#part.chain, log: this.#log });
+    const made = new LadderWatch({ chain: this.part.chain, log: this.#deps.log });
     this.#watches.set(channelId, made);
     return made;
   }
@@ -191,11 +208,12 @@ export function troublesOf({ channels, problems, last_error, chain }: WatchStatu
 
 /** Watches until it is closed, with a page of its own. */
 export async function startWatch(
-  config: WatchConfig,
+  config: WatchConfig & { readonly chain: ChainConfig },
   listen: { readonly host: string; readonly port: number },
   log: Logger,
 ): Promise<{ readonly ready: Readonly<Record<string, unknown>>; close(): Promise<void> }> {
-  const watch = new Watch(config, log);
+  const part = startChain(config.network, config.chain, log);
+  const watch = new Watch(config, { part, log });
   const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
   const metrics = createMetrics({ role: 'watch', build }, watchSources(watch));
   const ops = new OpsServer(
@@ -204,21 +222,18 @@ export async function startWatch(
     {
       ...{ metrics, timers: systemTimers, log: log.child({ part: 'http' }) },
       checks: {
-        chain: () => chainCheck(watch.part),
+        chain: () => chainCheck(part),
         ladders: () => troublesOf(watch.status)[0] ?? true,
       },
       status: () => watch.status,
     },
   );
   const httpAt = await ops.start();
-  await watch.look();
-  const stopTip = watch.part.chain.watchTip(() => void watch.look());
-  const reading = systemTimers.every(config.readMs, () => void watch.look());
+  await watch.start();
   return {
     ready: { http: `${httpAt.host}:${httpAt.port}`, channels: watch.ladders.length },
     close: async () => {
-      stopTip();
-      reading.cancel();
+      stopChain(part);
       await watch.close();
       await ops.close();
     },

@@ -99,6 +99,14 @@ export function openSqliteFileForReading(file: string): SqliteFile {
 }
 
 /**
+ * Takes the lock of a ledger without opening it, so that nobody else opens it meanwhile. Throws
+ * `ledger_locked`, and `ledger_io` where the folder takes no lock.
+ */
+export function lockLedger(path: string): { close(): void } {
+  return coded(() => lockFile(`${path}.lock`));
+}
+
+/**
  * SQLite 3.7.0 to 3.51.2 can corrupt a WAL that is reset while it is read; fixed in 3.51.3, 3.50.7 and
  * 3.44.6.
  * @param version as `sqlite_version()` gives it

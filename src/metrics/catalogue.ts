@@ -410,6 +410,16 @@ export const CATALOGUE = {
     values: { code: LEDGER_CODES },
     roles: BOTH,
   },
+  close_only: {
+    type: 'gauge',
+    help: '1 while the ledger cannot be used: channels are closed from their ladder files, and nothing is sold.',
+    roles: ['proxy'],
+  },
+  close_only_ladders: {
+    type: 'gauge',
+    help: 'Channels that are closed from their ladder files, since no contract of this proxy serves them.',
+    roles: ['proxy'],
+  },
   chain_tip_height: {
     type: 'gauge',
     help: 'Height of the best block that any bitcoin node knows.',

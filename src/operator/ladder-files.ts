@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { type Ladder, MAX_LADDER_CHARS, parseLadder } from '../channel/ladder-file.ts';
 
-const ENDING = '.ladder.json';
+/** Ending of the names of ladder files. */
+export const LADDER_ENDING = '.ladder.json';
 
 /** True where a file takes the place of what is known: it is of a newer state, or written later. */
 export function isNewer(shown: Ladder, known: Ladder | undefined): boolean {
@@ -68,6 +69,6 @@ export class LadderFiles {
 
 async function filesAt(path: string): Promise<readonly string[]> {
   if (!(await stat(path)).isDirectory()) return [path];
-  const names = (await readdir(path)).filter((name) => name.endsWith(ENDING)).toSorted();
+  const names = (await readdir(path)).filter((name) => name.endsWith(LADDER_ENDING)).toSorted();
   return names.map((name) => join(path, name));
 }

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Transaction } from 'bitcoinjs-lib';
@@ -37,14 +37,25 @@ export class CrashLife {
   readonly died: string[] = [];
   readonly #daemons: Readonly<Record<Daemon, DaemonProcess>>;
   readonly #fleet: AsicFleet;
+  readonly #process: (daemon: Daemon, logFile?: string) => DaemonProcess;
 
-  private constructor(stage: Stage, daemons: Readonly<Record<Daemon, DaemonProcess>>, fleet: AsicFleet) {
+  private constructor(
+    stage: Stage,
+    processOf: (daemon: Daemon, logFile?: string) => DaemonProcess,
+    fleet: AsicFleet,
+  ) {
     this.stage = stage;
-    this.#daemons = daemons;
+    this.#process = processOf;
+    this.#daemons = { proxy: processOf('proxy'), maker: processOf('maker') };
     this.#fleet = fleet;
   }
 
-  static async start(directory: string, undo: (step: () => Promise<unknown>) => void): Promise<CrashLife> {
+  /** @param edit changes the configuration of the proxy before it starts */
+  static async start(
+    directory: string,
+    undo: (step: () => Promise<unknown>) => void,
+    edit: (toml: string) => string = (toml) => toml,
+  ): Promise<CrashLife> {
     mkdirSync(directory);
     const stage = await startStage(
       {
@@ -64,19 +75,18 @@ export class CrashLife {
       },
     );
     undo(() => stage.close());
-    const daemon = (role: Daemon): DaemonProcess => {
+    const { configFile: edited } = stage.proxy;
+    writeFileSync(edited, edit(readFileSync(edited, 'utf8')));
+    const daemon = (role: Daemon, logFile = join(directory, `${role}.log`)): DaemonProcess => {
       const { configFile } = stage[role];
-      const child = new DaemonProcess(
-        { role, configFile, logFile: join(directory, `${role}.log`) },
-        { timers: systemTimers },
-      );
+      const child = new DaemonProcess({ role, configFile, logFile }, { timers: systemTimers });
       undo(() => child.kill());
       return child;
     };
     const miner = (worker: string) => ({ ...stage.stratum, worker, hashesPerSecond: 20_000 });
     const fleet = await startAsics([miner('farm.one'), miner('farm.two')], { trackAccepted: true });
     undo(() => fleet.stop());
-    return new CrashLife(stage, { proxy: daemon('proxy'), maker: daemon('maker') }, fleet);
+    return new CrashLife(stage, daemon, fleet);
   }
 
   /** Both daemons die at their points, each in its order; the other lives or dies as it may. */
@@ -124,6 +134,20 @@ export class CrashLife {
 
   pidOf(daemon: Daemon): number {
     return this.#daemons[daemon].pid!;
+  }
+
+  kill(daemon: Daemon): Promise<void> {
+    return this.#daemons[daemon].kill();
+  }
+
+  /** One more process of the same configuration, which logs elsewhere. */
+  another(daemon: Daemon, logFile: string): DaemonProcess {
+    return this.#process(daemon, logFile);
+  }
+
+  /** Resolves with what it says when it is ready. */
+  begin(daemon: Daemon): Promise<Record<string, unknown>> {
+    return this.#daemons[daemon].start();
   }
 
   async restart(daemon: Daemon): Promise<void> {

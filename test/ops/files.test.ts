@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { watchCommand } from '../../src/cli/watch.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { envName, flatRows } from '../../src/config/options.ts';
 import { PROXY_OPTIONS } from '../../src/config/proxy-options.ts';
@@ -59,6 +60,19 @@ describe('config/compose.yaml', () => {
       }
     }
     expect(read('Dockerfile')).toMatch(/^HEALTHCHECK /m);
+  });
+
+  it('has a file for the watch, of its own machine, that gives it what its command knows', () => {
+    const watch = at(parseYaml(read('config/compose.watch.yaml')), 'services', 'watch');
+    expect(at(watch, 'cap_drop')).toEqual(['ALL']);
+    expect(at(watch, 'user')).toBe('1000:1000');
+    expect(at(watch, 'healthcheck', 'test', 0)).toBe('CMD');
+    expect(at(watch, 'command', 0)).toBe('watch');
+    const known = Object.keys(watchCommand.options ?? {}).map(
+      (name) => `SHARESTREAM_WATCH_${name.replaceAll('-', '_').toUpperCase()}`,
+    );
+    for (const name of Object.keys(at(watch, 'environment') as object)) expect(known).toContain(name);
+    for (const mount of at(watch, 'volumes') as readonly string[]) expect(mount).toMatch(/:ro$/);
   });
 
   it('gives the proxy an environment that it understands', () => {

@@ -1,0 +1,119 @@
+import { join } from 'node:path';
+import type { Clock, Timers } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { lockLedger } from '../ledger/sqlite-file.ts';
+import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import { volatileLedger } from '../ledger/volatile-ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import { SESSION_ID_SIZE } from '../mining/mining.ts';
+import { DuplicateSet } from '../shares/duplicates.ts';
+import { createKernel } from '../shares/kernel/create-kernel.ts';
+import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import { jobDocumentId } from '../work/evidence.ts';
+import { Meters } from '../work/meters.ts';
+import { rememberShares } from '../work/recent-shares.ts';
+import type { CrashPoint } from './crash-points.ts';
+import { nextRun, REMEMBERED_MS } from './startup-state.ts';
+
+/** The errors that say that a ledger cannot be used; a locked one is used by somebody else. */
+const UNUSABLE: ReadonlySet<string> = new Set([
+  'ledger_corrupt',
+  'ledger_io',
+  'ledger_schema',
+  'ledger_settings',
+  'ledger_version',
+]);
+
+/** True where a ledger cannot be used: corrupt, full, read only, of another program, on a failing disk. */
+export function isUnusable(error: unknown): error is CodedError {
+  return error instanceof CodedError && UNUSABLE.has(error.code);
+}
+
+/** The ledger of a proxy, and what is read from it before the first miner is served. */
+export type ProxyMemory = {
+  readonly ledger: Ledger;
+  /** Number of this run of the program. */
+  readonly run: number;
+  readonly meters: Meters;
+  readonly duplicates: DuplicateSet;
+  readonly kernel: ShareKernel;
+  /** Why nothing is sold and channels are only closed; undefined where the ledger is in order. */
+  readonly unusable: CodedError | undefined;
+  close(): Promise<void>;
+};
+
+export type MemoryDeps = {
+  readonly crash: CrashPoint;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+  readonly observeCommit: (seconds: number) => void;
+};
+
+/**
+ * Opens the ledger of a proxy. One that cannot be used is replaced by one that keeps nothing, under the same
+ * lock: miners are served, and nothing is sold. Throws `ledger_locked` where another program has it.
+ */
+export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<ProxyMemory> {
+  const path = join(dataDir, 'ledger.sqlite');
+  try {
+    return await readMemory(path, deps);
+  } catch (error) {
+    if (!isUnusable(error)) throw error;
+    const { code, message: detail, hint } = error;
+    deps.log.error(
+      { code, detail, hint },
+      'the ledger cannot be used: channels are closed, nothing is sold',
+    );
+    const lock = lockOf(path, deps.log);
+    const ledger = volatileLedger();
+    return { ...(await rememberedBy(ledger)), unusable: error, close: async () => lock?.close() };
+  }
+}
+
+async function readMemory(path: string, deps: MemoryDeps): Promise<ProxyMemory> {
+  const { clock, timers, log, observeCommit } = deps;
+  const opened = await openSqliteLedger(
+    { path },
+    {
+      ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit },
+      onFailure: (error) =>
+        log.error({ code: error.code, error }, 'the ledger failed; nothing is credited'),
+    },
+  );
+  try {
+    const memory = await rememberedBy(deps.crash.ledger(opened));
+    const { run, remembered, kernel } = memory;
+    log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
+    return { ...memory, unusable: undefined, close: () => opened.close() };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function rememberedBy(ledger: Ledger) {
+  const run = await nextRun(ledger);
+  const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
+  const duplicates = new DuplicateSet();
+  const remembered = await rememberShares(
+    ledger,
+    REMEMBERED_MS,
+    (_stream, jobId) => jobDocumentId(jobId),
+    (generation, hash) => duplicates.add(generation, hash),
+  );
+  return { ledger, run, meters, duplicates, remembered, kernel: createKernel(LIMITS.batchShares) };
+}
+
+/** The lock of a ledger that cannot be used. A folder that takes none lets nobody open the ledger either. */
+function lockOf(path: string, log: Logger): { close(): void } | undefined {
+  try {
+    return lockLedger(path);
+  } catch (error) {
+    if (!isUnusable(error)) throw error;
+    log.warn({ code: error.code, detail: error.message }, 'the ledger could not be locked');
+    return undefined;
+  }
+}

@@ -1,0 +1,130 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Transaction } from 'bitcoinjs-lib';
+import { afterAll, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { parseLadder } from '../../src/channel/ladder-file.ts';
+import { readStatus } from '../../src/daemon/status-client.ts';
+import { ladderPath } from '../../src/settlement/ladder-writer.ts';
+import { CrashLife } from './crash-life.ts';
+import { until } from './evidence.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'sharestream-unusable-'));
+const cleanups: (() => Promise<unknown>)[] = [
+  () => Promise.resolve(rmSync(directory, { recursive: true, force: true })),
+];
+afterAll(async () => {
+  for (const cleanup of cleanups.reverse()) await cleanup();
+});
+
+const BROADCAST_BLOCKS = 144;
+const EXPIRY_BLOCKS = 420;
+
+/** A life with a paid state, whose daemons are killed then. */
+async function killed(name: string): Promise<{ life: CrashLife; contract: string; ledger: string }> {
+  const life = await CrashLife.start(
+    join(directory, name),
+    (step) => cleanups.push(step),
+    (toml) => toml.replace('expiry_blocks = 20000', `expiry_blocks = ${EXPIRY_BLOCKS}`),
+  );
+  await life.strikeAll({ proxy: [], maker: [] });
+  await life.earn();
+  const contract = (await readStatus(life.stage.proxy.metricsUrl))!.contract!.id;
+  await life.kill('proxy');
+  await life.kill('maker');
+  return { life, contract, ledger: join(life.stage.proxy.dataDir, 'ledger.sqlite') };
+}
+
+const ladderOf = (life: CrashLife, contract: string) =>
+  parseLadder(readFileSync(ladderPath(join(life.stage.proxy.dataDir, 'close'), contract), 'utf8'));
+
+async function mineTo({ stage: { chain } }: CrashLife, height: number): Promise<void> {
+  while (chain.height < height) {
+    chain.generate(Math.min(10, height - chain.height));
+    await sleep(20);
+  }
+}
+
+function spenderInBlocks({ stage: { chain } }: CrashLife, fundingTxid: string): Transaction | undefined {
+  const heights = Array.from({ length: 20 }, (_, index) => chain.height - index);
+  return heights
+    .flatMap((height) => chain.blockAt(height)?.transactions ?? [])
+    .find(({ ins }) => ins.some(({ hash }) => toHex(hash.toReversed()) === fundingTxid));
+}
+
+/** The proxy serves miners, sells nothing, says why, and closes by the ladder file in time, to the sat. */
+async function expectCloseOnly(life: CrashLife, contract: string, code: string): Promise<void> {
+  const { chain, proxy } = life.stage;
+  const before = ladderOf(life, contract);
+  const accepted = await life.acceptedCount();
+  await until('miners are served', async () => (await life.acceptedCount()) > accepted || undefined);
+  const status = (await readStatus(proxy.metricsUrl))!;
+  expect(status.contracts).toEqual([]);
+  expect(status.closing_only.reason?.code).toBe(code);
+  expect(status.closing_only.channels).toMatchObject([{ contract, n: before.n, state: 'waiting' }]);
+  expect((await fetch(`${proxy.metricsUrl}/readyz`)).ok).toBe(false);
+  const metrics = await (await fetch(`${proxy.metricsUrl}/metrics`)).text();
+  expect(metrics).toContain('sharestream_close_only 1');
+  expect(metrics).toContain('sharestream_close_only_ladders 1');
+
+  const { expiryHeight } = before.deadlines;
+  await mineTo(life, expiryHeight - BROADCAST_BLOCKS);
+  const { txid, vout, script } = before.funding;
+  const spend = await until('the close', async () => {
+    const waiting = chain.mempoolSpender(txid, vout);
+    return waiting === undefined ? spenderInBlocks(life, txid) : chain.transaction(waiting)?.transaction;
+  });
+  expect(chain.height).toBeLessThan(expiryHeight);
+  const rung = before.rungs.find((each) => each.txid === spend.getId());
+  expect(rung).toBeDefined();
+  expect(spend.outs[0]!.value).toBe(before.minerSat - rung!.feeSat);
+  expect(toHex(script)).toMatch(/^0020/);
+  expect(before.paidSat).toBeGreaterThan(0n);
+}
+
+describe('a proxy that starts with a ledger it cannot use', () => {
+  it.each([
+    ['garbage', 'ledger_schema', (path: string) => writeFileSync(path, 'x'.repeat(20_000))],
+    ['torn', 'ledger_corrupt', (path: string) => truncateSync(path, 12_288)],
+  ])(
+    '%s: closes from the ladder file and serves its miners',
+    async (name, code, spoil) => {
+      const { life, contract, ledger } = await killed(name);
+      // What the last life did not bring into the file is lost with it.
+      for (const file of [`${ledger}-wal`, `${ledger}-shm`]) rmSync(file, { force: true });
+      spoil(ledger);
+      expect(await life.begin('proxy')).toMatchObject({ contract: null });
+      await expectCloseOnly(life, contract, code);
+      await life.kill('proxy');
+    },
+    240_000,
+  );
+
+  it('on a full disk: the same', async ({ skip }) => {
+    const hasTool = spawnSync('prlimit', ['--version']).error === undefined;
+    skip(!hasTool, 'prlimit is not installed (apt-get install util-linux)');
+    const { life, contract } = await killed('full');
+    const proxy = life.another('proxy', join(directory, 'full.log'));
+    // The limit of this process is that of its child.
+    const setLimit = (bytes: string): unknown =>
+      execFileSync('prlimit', ['--pid', String(process.pid), `--fsize=${bytes}:unlimited`]);
+    setLimit('8192');
+    const started = proxy.start();
+    setLimit('unlimited');
+    expect(await started).toMatchObject({ contract: null });
+    await expectCloseOnly(life, contract, 'ledger_io');
+    await proxy.kill();
+  }, 240_000);
+
+  it('that another one has open: it ends, and says so', async () => {
+    const { life } = await killed('locked');
+    await life.begin('proxy');
+    const second = life.another('proxy', join(directory, 'second.log'));
+    await expect(second.start()).rejects.toThrow('ledger_locked');
+    expect(await second.exited).not.toBe(0);
+    await life.kill('proxy');
+  }, 120_000);
+});
