@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-const NOT_OURS = new Set(['node_modules', 'dist', 'out', 'coverage', '.git']);
+const NOT_OURS = new Set(['node_modules', 'dist', 'out', 'coverage', '.mutants', '.git']);
 
 /** Paths, relative to the project, of every file under a folder that is ours to keep tidy. */
 export function filesUnder(folder: string): string[] {

@@ -238,6 +238,7 @@ describe('imports', () => {
       '@biomejs/biome',
       '@types/node',
       'assemblyscript',
+      '@stryker-mutator/vitest-runner',
       'node',
       'oxlint',
       'oxlint-tsgolint',
@@ -563,7 +564,7 @@ describe('folders', () => {
   });
 
   it('of tests mirror those of src', () => {
-    const extra = new Set(['bench', 'chain-node', 'e2e', 'ops', 'property', 'sim', 'ui']);
+    const extra = new Set(['bench', 'chain-node', 'e2e', 'mutants', 'ops', 'property', 'sim', 'ui']);
     const wrong = tests.filter((path) => {
       const [, folder = '', ...rest] = path.split('/');
       return rest.length > 0 && !extra.has(folder) && !existsSync(join(ROOT, 'src', folder));
