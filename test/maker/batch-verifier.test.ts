@@ -1,0 +1,495 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import type { ContractTerms, TermsV1or2 } from '../../src/contract/terms.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import {
+  BatchVerifier,
+  type BatchVerifierOptions,
+  DEFAULT_BATCH_VERIFIER_OPTIONS,
+} from '../../src/maker/batch-verifier.ts';
+import type { BlockStatus, ChainTipTracker } from '../../src/maker/chain-tip-tracker.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
+import { ShareVerifier } from '../../src/maker/verification.ts';
+import type { WireShare } from '../../src/peer/messages.ts';
+import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
+import { type DeliveryRecord, NOTHING_DELIVERED } from '../../src/settlement/records.ts';
+import { DuplicateSet } from '../../src/shares/duplicates.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { meets } from '../../src/shares/rules.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
+import { jobRecordOf, unpackShares } from '../../src/work/evidence.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
+import { SHARE, World } from './world.ts';
+
+const W = SHARE.workHashes;
+const GRACE_MS = 30_000;
+const world = new World();
+const kernel = createPortableKernel(64);
+const CURRENT: BlockStatus = { status: 'current', height: 10, bits: 1 };
+
+let nonce = 0;
+
+/** Real shares of a job: their hashes are at or below the target. */
+function mine(
+  job: Job,
+  count: number,
+  changes: Partial<Pick<WireShare, 'ntime' | 'version'>> = {},
+): WireShare[] {
+  const { ntime = job.time, version = job.version } = changes;
+  const extranonce = new Uint8Array(job.extranonceSize);
+  const found: WireShare[] = [];
+  while (found.length < count) {
+    nonce += 1;
+    const hash = verifyShares(kernel, [job], [{ job: 0, extranonce, ntime, nonce, version }]);
+    if (!meets(hash, 0, SHARE.words)) continue;
+    const [extranonce1, extranonce2] = [extranonce.slice(0, 4), extranonce.slice(4)];
+    found.push({
+      jobId: job.id,
+      difficulty: SHARE.difficulty,
+      extranonce1,
+      extranonce2,
+      ntime,
+      nonce,
+      version,
+    });
+  }
+  return found;
+}
+
+type StandOptions = {
+  readonly terms?: Partial<TermsV1or2>;
+  readonly proposed?: ContractTerms;
+  readonly options?: Partial<BatchVerifierOptions>;
+  readonly delivery?: Partial<DeliveryRecord>;
+  readonly verifier?: ShareVerifier;
+  readonly time?: VirtualTime;
+};
+
+/** The verifier of one contract with everything around it in hand: blocks, time, and the disk. */
+class Stand {
+  readonly time: VirtualTime;
+  readonly ledger = new MemoryLedger();
+  readonly job = world.job();
+  readonly verifier: ShareVerifier;
+  readonly batches: BatchVerifier;
+  readonly store: MakerStore;
+  readonly hits: Record<string, number> = {};
+  /** What the own node says of every block. */
+  block: BlockStatus = CURRENT;
+  asked = 0;
+
+  constructor({ terms, proposed, options, delivery, verifier, time }: StandOptions = {}) {
+    this.time = time ?? new VirtualTime();
+    // The job is of now: the times of its shares are too.
+    this.time.setWall(this.job.time * 1000 - this.time.clock.nowMs());
+    const { clock, timers } = this.time;
+    const signatures = { minerSignature: '00'.repeat(64), makerSignature: '00'.repeat(64) };
+    const agreed = proposed ?? { ...world.terms, ...terms };
+    const contract = {
+      version: 1 as const,
+      role: 'maker' as const,
+      terms: agreed,
+      ...signatures,
+      channelIndex: 0,
+    };
+    const deps = { ledger: this.ledger, clock, timers, log: silentLogger, signer: world.makerSigner };
+    this.store = MakerStore.create(world.contractId, contract, {
+      ...deps,
+      blobFiles: blobsInMemory(),
+    } as never);
+    Object.assign(this.store, { delivery: { ...NOTHING_DELIVERED, ...delivery } });
+    this.verifier = verifier ?? new ShareVerifier({ kernel, duplicates: new DuplicateSet(), clock });
+    const view = {
+      standing: async () => {
+        this.asked += 1;
+        return this.block;
+      },
+    } as unknown as ChainTipTracker;
+    this.batches = new BatchVerifier(
+      this.store,
+      { ...DEFAULT_BATCH_VERIFIER_OPTIONS, unknownBlockWaitMs: 0, ...options },
+      { view, verifier: this.verifier, clock, timers, limitHits: this.hits },
+    );
+  }
+
+  get now(): number {
+    return this.time.clock.monotonicMs();
+  }
+
+  async announce(job = this.job): Promise<void> {
+    await this.batches.announce(jobRecordOf(job));
+  }
+
+  /** What was refused, by place in the batch, or the code that the batch was refused with. */
+  async take(shares: readonly WireShare[], firstSeq = this.store.delivery.nextSeq): Promise<string> {
+    const batch = { contractId: world.contractId, firstSeq, shares, workTotal: 0n };
+    try {
+      const { refused, nextSeq } = await this.batches.take(batch);
+      expect(nextSeq).toBe(firstSeq + shares.length);
+      const codes = new Map(refused.map(({ seq, code }) => [seq - firstSeq, code]));
+      return shares.map((_, index) => codes.get(index) ?? 'ok').join(' ');
+    } catch (error) {
+      return codeOf(error);
+    }
+  }
+
+  /** One more share of the job. */
+  one(): Promise<string> {
+    return this.take(mine(this.job, 1));
+  }
+}
+
+async function stand(options: StandOptions = {}): Promise<Stand> {
+  const made = new Stand(options);
+  await made.announce();
+  return made;
+}
+
+describe('a batch whose write is refused', () => {
+  it('is as if it had not come: nothing is credited, and all of it when it comes again', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({ size: fc.integer({ min: 1, max: 3 }), refusals: fc.integer({ min: 0, max: 2 }) }),
+          {
+            minLength: 1,
+            maxLength: 5,
+          },
+        ),
+        async (batches) => {
+          const { batches: verifier, ledger, store, ...rest } = await standOf();
+          let credited = 0;
+          for (const { size, refusals } of batches) {
+            const shares = mine(rest.job, size);
+            const before = { ...store.delivery, ...store.evidence };
+            for (let refusal = 0; refusal < refusals; refusal += 1) {
+              ledger.failNext(new CodedError('overload'));
+              expect(await rest.take(shares)).toBe('overload');
+              expect({ ...store.delivery, ...store.evidence }).toEqual(before);
+              expect(verifier.stats).toEqual({ sharesCredited: credited, refused: {} });
+              expect(rest.verifier.duplicates.size).toBe(credited);
+            }
+            expect(await rest.take(shares)).toBe(shares.map(() => 'ok').join(' '));
+            credited += size;
+            expect(store.delivery).toMatchObject({
+              nextSeq: credited,
+              verifiedWorkHashes: BigInt(credited) * W,
+            });
+          }
+          const rows = await ledger.readLog('share', world.contractId, 0, 1000);
+          expect(rows.flatMap(({ body }) => unpackShares(body))).toHaveLength(credited);
+          expect(await ledger.list('job')).toHaveLength(1);
+        },
+      ),
+      { numRuns: 100 },
+    );
+  });
+
+  it('keeps what was credited before it, and refuses a share of that again', async () => {
+    const { ledger, job, ...rest } = await standOf();
+    const [first, second] = mine(job, 2);
+    expect(await rest.take([first!])).toBe('ok');
+    ledger.failNext(new CodedError('overload'));
+    expect(await rest.take([first!, second!])).toBe('overload');
+    expect(await rest.take([first!, second!, second!])).toBe('share_duplicate ok share_duplicate');
+  });
+
+  it('fails with a failed ledger, and so does each after it', async () => {
+    const made = await stand();
+    const shares = mine(made.job, 2);
+    made.ledger.failNext(new CodedError('ledger_io'));
+    expect([await made.take(shares), await made.take(shares)]).toEqual([
+      'channel_frozen',
+      'channel_frozen',
+    ]);
+    expect(made.store.delivery).toMatchObject({ nextSeq: 0, verifiedWorkHashes: 0n });
+    expect(made.batches.stats).toEqual({ sharesCredited: 0, refused: {} });
+  });
+
+  async function standOf() {
+    const made = await stand();
+    const { batches, ledger, store, job, verifier } = made;
+    return {
+      batches,
+      ledger,
+      store,
+      job,
+      verifier,
+      take: (shares: readonly WireShare[]) => made.take(shares),
+    };
+  }
+});
+
+describe('a batch', () => {
+  it('has the number that is next: one that lies changes nothing', async () => {
+    const made = await stand({ delivery: { nextSeq: 7 } });
+    const shares = mine(made.job, 2);
+    for (const seq of [0, 6, 8, 9, Number.MAX_SAFE_INTEGER - 2]) {
+      expect(await made.take(shares, seq)).toBe('bad_sequence');
+    }
+    expect(made.verifier.duplicates.size).toBe(0);
+    expect(await made.take(shares, 7)).toBe('ok ok');
+    expect(await made.take(shares, 7)).toBe('bad_sequence');
+    expect(made.store.delivery).toMatchObject({ nextSeq: 9, verifiedWorkHashes: 2n * W });
+  });
+
+  it.each([
+    ['one hash below', 3n * W - 1n, 3],
+    ['equal', 3n * W, 3],
+    ['one hash above', 3n * W + 1n, 4],
+  ])(
+    'is credited up to the total, and the share that reaches it is the last: %s',
+    async (_how, total, count) => {
+      const codes = Array.from({ length: 6 }, (_, index) => (index < count ? 'ok' : 'over_budget'));
+      for (const sizes of [[6], [1, 5], [count, 6 - count], [1, 1, 1, 1, 1, 1]]) {
+        const made = await stand({ terms: { workTotalHashes: total } });
+        const said: string[] = [];
+        for (const size of sizes) said.push(await made.take(mine(made.job, size)));
+        expect(said.join(' ')).toBe(codes.join(' '));
+        expect(made.store.delivery.verifiedWorkHashes).toBe(BigInt(count) * W);
+      }
+    },
+  );
+
+  it('of another contract is refused where its shares were paid: one memory for all', async () => {
+    const one = await stand();
+    const other = new Stand({ verifier: one.verifier, time: one.time });
+    await other.announce(one.job);
+    const shares = mine(one.job, 2);
+    expect(await one.take(shares)).toBe('ok ok');
+    expect(await other.take(shares)).toBe('share_duplicate share_duplicate');
+  });
+
+  it('has shares of the last second, of the bits of its job, and of the target, and none beyond', async () => {
+    const made = await stand({ options: { fixedTarget: true } });
+    const { job } = made;
+    const ahead = job.time + 7200;
+    expect(
+      await made.take([...mine(job, 1, { ntime: ahead }), ...mine(job, 1, { ntime: ahead + 1 })]),
+    ).toBe('ok bad_ntime');
+    expect(await made.take(mine(job, 1, { ntime: job.time - 1 }))).toBe('bad_ntime');
+    expect(await made.take(mine(job, 1, { version: job.version ^ 0x1fffe000 }))).toBe('ok');
+    // Bits that some session may roll, and this job does not allow.
+    const narrow = { ...world.job(), versionMask: 0x00002000 };
+    await made.announce(narrow);
+    expect(await made.take(mine(narrow, 1, { version: narrow.version ^ 0x00002000 }))).toBe('ok');
+    for (const bit of [0x00001000, 0x00004000, 0x10000000, 0x20000000]) {
+      expect(await made.take(mine(narrow, 1, { version: (narrow.version ^ bit) >>> 0 }))).toBe('share_bad');
+    }
+    const [share] = mine(job, 1);
+    expect(await made.take([{ ...share!, difficulty: SHARE.difficulty * 2 }])).toBe('share_low');
+    expect(await made.take([{ ...share!, difficulty: SHARE.difficulty / 2 }])).toBe('share_low');
+    expect(await made.take([{ ...share!, extranonce2: new Uint8Array(9) }])).toBe('share_bad');
+    expect(await made.take([share!])).toBe('ok');
+  });
+
+  it('of junk costs its allowance, which comes back with time', async () => {
+    const made = await stand();
+    const junk = mine(made.job, 1).map((share) => ({ ...share, jobId: 999 }));
+    const flood = Array.from({ length: LIMITS.peerJunkShares }, () => junk[0]!);
+    expect(await made.take(flood)).toMatch(/^share_bad( share_bad)*$/);
+    expect(await made.one()).toBe('ok');
+    expect(await made.take(junk)).toBe('share_bad');
+    expect(await made.one()).toBe('too_often');
+    await made.time.advance(15);
+    expect(await made.one()).toBe('too_often');
+    await made.time.advance(1);
+    expect(await made.one()).toBe('ok');
+    await made.time.advance(63_999);
+    expect(await made.take([...flood.slice(1), junk[0]!])).toMatch(/^share_bad/);
+    expect(made.batches.stats.refused).toEqual({ share_bad: 2 * LIMITS.peerJunkShares + 1 });
+  });
+
+  it('that is late, or beyond the total, costs none', async () => {
+    const made = await stand({ terms: { workTotalHashes: W } });
+    expect(await made.one()).toBe('ok');
+    const late = Array.from({ length: LIMITS.peerJunkShares + 1 }, () => ({ ntime: 0 }));
+    const [share] = mine(made.job, 1);
+    expect(await made.take(late.map((each) => ({ ...share!, ...each })))).toMatch(/^bad_ntime/);
+    expect(await made.one()).toBe('over_budget');
+  });
+
+  it('names so many blocks, and asks once about each', async () => {
+    const made = await stand();
+    const jobs = Array.from({ length: LIMITS.peerBatchBlocks + 2 }, (_, index) => ({
+      ...world.job(),
+      prevHash: new Uint8Array(32).fill(index + 1),
+    }));
+    for (const job of jobs) await made.announce(job);
+    const shares = jobs.flatMap((job) => mine(job, 2));
+    const said = (await made.take(shares)).split(' ');
+    expect(said.slice(0, 2 * LIMITS.peerBatchBlocks).every((code) => code === 'ok')).toBe(true);
+    expect(said.slice(2 * LIMITS.peerBatchBlocks)).toEqual(Array<string>(4).fill('share_stale'));
+    expect(made.asked).toBe(LIMITS.peerBatchBlocks);
+    expect(made.hits).toEqual({ peerBatchBlocks: 2 });
+  });
+});
+
+describe('a share on a block', () => {
+  const superseded = (sinceMonotonicMs: number, height = 10): BlockStatus => ({
+    ...{ status: 'superseded', height, bits: 1, sinceMonotonicMs },
+  });
+
+  it('that was replaced is taken to the last ms of the grace', async () => {
+    const made = await stand();
+    for (const [ago, code] of [
+      [GRACE_MS, 'ok'],
+      [GRACE_MS + 1, 'share_stale'],
+      [0, 'ok'],
+      [Number.POSITIVE_INFINITY, 'share_stale'],
+    ] as const) {
+      made.block = superseded(made.now - ago);
+      expect(await made.one()).toBe(code);
+    }
+  });
+
+  it('of before a loss of the ledger is never taken, current or not', async () => {
+    const made = await stand({ delivery: { restoredHeight: 10 } });
+    for (const [height, code] of [
+      [9, 'share_stale'],
+      [10, 'share_stale'],
+      [11, 'ok'],
+    ] as const) {
+      made.block = { ...CURRENT, height };
+      expect(await made.one()).toBe(code);
+      made.block = superseded(made.now, height);
+      expect(await made.one()).toBe(code);
+    }
+  });
+
+  it('that the own node lacks is waited for, once for a batch, and taken when it comes in time', async () => {
+    for (const [comesAtMs, code] of [
+      [4900, 'ok ok'],
+      [5000, 'ok ok'],
+      [5001, 'share_stale share_stale'],
+    ] as const) {
+      const made = await stand({ options: { unknownBlockWaitMs: 5000 } });
+      made.block = { status: 'unknown' };
+      const took = made.take(mine(made.job, 2));
+      await made.time.settle();
+      made.time.timers.after(comesAtMs, () => {
+        made.block = CURRENT;
+      });
+      for (let passedMs = 0; passedMs < 6000; passedMs += 100) await made.time.advance(100);
+      expect(await took).toBe(code);
+    }
+  });
+
+  /** A miner that was away for a time; then each of these ms of replacement, seen so long after it is back. */
+  async function backlogOf(
+    awayMs: number,
+    options: StandOptions = {},
+  ): Promise<{
+    made: Stand;
+    backAtMs: number;
+    seen: (sinceMs: number, afterMs?: number) => Promise<string>;
+  }> {
+    const made = await stand(options);
+    await made.time.advance(awayMs);
+    made.batches.openBacklog();
+    const backAtMs = made.now;
+    const seen = async (sinceMs: number, afterMs = GRACE_MS * 4): Promise<string> => {
+      if (backAtMs + afterMs > made.now) await made.time.advance(backAtMs + afterMs - made.now);
+      made.block = superseded(sinceMs);
+      return made.one();
+    };
+    return { made, backAtMs, seen };
+  }
+
+  it('replaced while the miner was away is taken, from its last contact less the grace on', async () => {
+    const { backAtMs, seen } = await backlogOf(3_600_000, { terms: { maxUnpaidSteps: 10 } });
+    const fromMs = backAtMs - 3_600_000 - GRACE_MS;
+    expect(await seen(fromMs)).toBe('ok');
+    expect(await seen(fromMs - 1)).toBe('share_stale');
+    expect(await seen(backAtMs)).toBe('ok');
+    expect(await seen(backAtMs + 1)).toBe('share_stale');
+    expect(await seen(backAtMs, 600_000)).toBe('ok');
+    expect(await seen(backAtMs, 600_001)).toBe('share_stale');
+  });
+
+  it('is taken no older than the greatest age of a backlog, by the options or the terms', async () => {
+    const long = await backlogOf(DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs + 1);
+    const oldestMs = long.backAtMs - DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs - GRACE_MS;
+    expect(await long.seen(oldestMs)).toBe('ok');
+    expect(await long.seen(oldestMs - 1)).toBe('share_stale');
+    const { proposed } = new World({ isVersion3: true });
+    const short = await backlogOf(3_600_000, {
+      proposed: { ...proposed, backlogMinutes: 5 } as ContractTerms,
+    });
+    expect(await short.seen(short.backAtMs - 300_000 - GRACE_MS)).toBe('ok');
+    expect(await short.seen(short.backAtMs - 300_000 - GRACE_MS - 1)).toBe('share_stale');
+  });
+
+  it('is taken for one step more than may be unpaid, to the hash; the grace costs none of it', async () => {
+    const { made, backAtMs, seen } = await backlogOf(3_600_000, {
+      terms: { maxUnpaidSteps: 1, stepHashes: 2n * W },
+    });
+    made.block = superseded(made.now);
+    expect(await made.take(mine(made.job, 5))).toBe('ok ok ok ok ok');
+    await seen(backAtMs);
+    expect(await made.take(mine(made.job, 4))).toBe('ok ok ok share_stale');
+    // Nor by another reconnect: the maker has heard of the miner since.
+    made.batches.contactAtMonotonicMs = made.now;
+    made.batches.openBacklog();
+    expect(await made.one()).toBe('share_stale');
+  });
+
+  it('is late without a backlog, and after a contact there is none of before', async () => {
+    const made = await stand();
+    made.block = superseded(made.now);
+    await made.time.advance(GRACE_MS + 1);
+    expect(await made.one()).toBe('share_stale');
+    made.batches.openBacklog();
+    expect(await made.one()).toBe('ok');
+  });
+
+  it('while the program was not running counts as time away, whatever the wall clock says', async () => {
+    const time = new VirtualTime();
+    const since = async (contactAtMs: (nowMs: number) => number): Promise<number> => {
+      const probe = new Stand({ time });
+      const made = new Stand({ time, delivery: { contactAtMs: contactAtMs(probe.time.clock.nowMs()) } });
+      return made.now - made.batches.contactAtMonotonicMs;
+    };
+    expect(await since(() => 0)).toBe(0);
+    expect(await since((nowMs) => nowMs - 90_000)).toBe(90_000);
+    expect(await since((nowMs) => nowMs + 90_000)).toBe(0);
+    expect(await since(() => 1)).toBe(DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs);
+  });
+});
+
+describe('a job', () => {
+  it('is one thing: another of its id is refused, also when only the ledger knows the first', async () => {
+    const made = await stand();
+    const other = { ...made.job, time: made.job.time + 1 };
+    await expect(made.announce(other)).rejects.toMatchObject({ code: 'equivocation' });
+    await expect(made.announce()).resolves.toBeUndefined();
+    expect(await made.one()).toBe('ok');
+    const again = new BatchVerifier(made.store, DEFAULT_BATCH_VERIFIER_OPTIONS, {
+      view: { standing: async () => CURRENT } as unknown as ChainTipTracker,
+      ...{ verifier: made.verifier, clock: made.time.clock, timers: made.time.timers },
+    });
+    await expect(again.announce(jobRecordOf(other))).rejects.toMatchObject({ code: 'equivocation' });
+    const batch = { contractId: world.contractId, firstSeq: 1, shares: mine(made.job, 1), workTotal: 0n };
+    expect(await again.take(batch)).toMatchObject({ nextSeq: 2, refused: [] });
+  });
+
+  it('that was never credited is forgotten with the process, and its shares are bad', async () => {
+    const made = new Stand();
+    expect(await made.one()).toBe('share_bad');
+    await made.announce();
+    expect(await made.one()).toBe('ok');
+  });
+
+  it('in a full memory makes room by those that are on disk first', async () => {
+    const made = await stand();
+    expect(await made.one()).toBe('ok');
+    for (let index = 0; index < LIMITS.peerJobs; index += 1) await made.announce(world.job());
+    expect(made.hits).toEqual({ peerJobs: 1 });
+    // Read again from the ledger.
+    expect(await made.one()).toBe('ok');
+  });
+});
