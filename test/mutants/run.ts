@@ -68,7 +68,7 @@ async function run(folder: string, mutate: readonly string[], report: string): P
     disableTypeChecks: false,
     tsconfigFile: 'none.json',
     concurrency: 1,
-    timeoutMS: 20_000,
+    timeoutMS: 10_000,
     dryRunTimeoutMinutes: 20,
     incremental: true,
     incrementalFile: report,
