@@ -1,6 +1,9 @@
 import * as fs from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../src/base/hash.ts';
+import { encodeRecord, sealRecord } from '../../src/ledger/frame.ts';
+import { genesisHash } from '../../src/ledger/schema.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -9,8 +12,16 @@ import { temporaryDirectory } from './temporary.ts';
 
 const temporary = temporaryDirectory();
 
+/** A copy of one ledger that was written and closed. */
 async function written(name: string): Promise<string> {
+  first ??= write(temporary.file('first.db'));
   const path = temporary.file(name);
+  fs.copyFileSync(await first, path);
+  return path;
+}
+let first: Promise<string> | undefined;
+
+async function write(path: string): Promise<string> {
   const ledger = await openSqliteLedger({ path }, { log: silentLogger });
   await ledger.append([insert('1', 'job'), log(0, 3), put('s', '3')]);
   await ledger.append([log(3, 3), put('s', '6')]);
@@ -22,12 +33,109 @@ async function written(name: string): Promise<string> {
 function tamper(path: string, sql: string): void {
   const db = new DatabaseSync(path);
   db.exec(
-    'DROP TRIGGER journal_is_never_updated; DROP TRIGGER journal_is_never_deleted;' +
+    'DROP TRIGGER IF EXISTS journal_is_never_updated; DROP TRIGGER IF EXISTS journal_is_never_deleted;' +
       ' PRAGMA foreign_keys = OFF',
   );
   db.exec(sql);
   db.close();
 }
+
+type Row = Record<'seq' | 'at_ms' | 'op' | 'first' | 'count', number> &
+  Record<'kind' | 'key', string> & { readonly body: Uint8Array; readonly hash: Uint8Array };
+
+/** Tampers, and then makes the chain of hashes good again: what an intruder does. */
+function forge(path: string, sql: string): void {
+  tamper(path, sql);
+  const db = new DatabaseSync(path);
+  const instance = String(db.prepare('SELECT instance FROM identity').get()!['instance']);
+  let hash = genesisHash(instance);
+  const rehash = db.prepare('UPDATE journal SET hash = ? WHERE seq = ?');
+  for (const row of db.prepare('SELECT * FROM journal ORDER BY seq').all() as unknown as Row[]) {
+    const record = encodeRecord(row)!;
+    sealRecord(record, hash, row.seq, row.at_ms);
+    hash = sha256(record);
+    rehash.run(hash, row.seq);
+  }
+  db.close();
+}
+
+describe('verifyLedger of a chain that was rehashed', () => {
+  /** The rows: 1 insert job 1, 2 log 0-3, 3 put stream s, 4 log 3-6, 5 put stream s, 6 put stream s. */
+  const without = (seq: number): string => `DELETE FROM document; DELETE FROM journal WHERE seq = ${seq};
+    UPDATE journal SET seq = seq - 1 WHERE seq > ${seq}`;
+  const DOCUMENTS = "INSERT INTO document VALUES ('job', '1', 1), ('stream', 's', 6)";
+
+  it('has nothing to say where only bodies were changed: the head differs from one noted elsewhere', async () => {
+    const path = await written('forged.db');
+    const { headHash } = await verifyLedger(path);
+    forge(path, '');
+    expect(await verifyLedger(path)).toEqual({ ok: true, rows: 6, headHash });
+    forge(path, "UPDATE journal SET body = CAST('9' AS BLOB) WHERE seq = 3");
+    const result = await verifyLedger(path);
+    expect(result).toMatchObject({ ok: true, rows: 6 });
+    expect(result.headHash).not.toBe(headHash);
+  });
+
+  it.each([
+    ['a gap in the numbers', 'DELETE FROM journal WHERE seq = 2', 2, 'row 2 is missing'],
+    [
+      'a time that goes back',
+      'UPDATE journal SET at_ms = 5 WHERE seq = 4',
+      4,
+      'is older than the row before',
+    ],
+    [
+      'a time ahead',
+      'UPDATE journal SET at_ms = at_ms + 9 WHERE seq = 2',
+      3,
+      'is older than the row before',
+    ],
+    ['shares that are gone', without(2), 3, 'leaves a gap in share s'],
+    ['shares that begin late', 'UPDATE journal SET first = 1 WHERE seq = 2', 2, 'leaves a gap in share s'],
+    ['shares cut short', 'UPDATE journal SET count = 2 WHERE seq = 2', 4, 'leaves a gap in share s'],
+    [
+      'shares of another stream',
+      "UPDATE journal SET key = 't' WHERE seq = 4",
+      4,
+      'leaves a gap in share t',
+    ],
+    ['shares twice', 'UPDATE journal SET first = 2 WHERE seq = 4', 4, 'leaves a gap in share s'],
+    ['a second insert', 'UPDATE journal SET op = 3 WHERE seq = 5', 5, 'inserts stream s again'],
+    [
+      'a document of an older row',
+      "UPDATE document SET seq = 5 WHERE id = 's'",
+      6,
+      'points at row 5, not 6',
+    ],
+    [
+      'a document of another row',
+      "UPDATE document SET seq = 2 WHERE id = '1'",
+      1,
+      'points at row 2, not 1',
+    ],
+    [
+      'a document too many',
+      "INSERT INTO document VALUES ('a', '2', 1)",
+      1,
+      'points at row 1, not undefined',
+    ],
+    ['a document too few', "DELETE FROM document WHERE id = 's'", 6, 'document stream s is missing'],
+    ['no documents', 'DELETE FROM document', 1, 'document job 1 is missing'],
+    ['the newest row gone', `${without(6)}; ${DOCUMENTS}`, 5, 'document stream s points at row 6, not 5'],
+    [
+      'a kind renamed',
+      "UPDATE journal SET kind = 'jobs' WHERE seq = 1",
+      1,
+      'document job 1 points at row 1',
+    ],
+  ])('finds %s', async (name, sql, firstBadSeq, problem) => {
+    const path = await written(`forged-${name.replaceAll(' ', '-')}.db`);
+    forge(path, sql);
+    const result = await verifyLedger(path);
+    expect(result).toMatchObject({ ok: false, firstBadSeq });
+    expect(result.problem).toContain(problem);
+  });
+});
 
 describe('verifyLedger', () => {
   it('accepts what was written and says where the chain stands', async () => {
@@ -63,8 +171,8 @@ describe('verifyLedger', () => {
     ['a document that is gone', "DELETE FROM document WHERE kind = 'job'", 1],
     ['a document from nowhere', "INSERT INTO document VALUES ('job', '2', 1)", 1],
     ['the last row gone', 'DELETE FROM journal WHERE seq = 6', 5],
-  ])('finds %s', async (_name, sql, firstBadSeq) => {
-    const path = await written(`bad-${Math.random()}.db`);
+  ])('finds %s', async (name, sql, firstBadSeq) => {
+    const path = await written(`bad-${name.replaceAll(' ', '-')}.db`);
     tamper(path, sql);
     expect(await verifyLedger(path)).toMatchObject({ ok: false, firstBadSeq });
   });

@@ -379,7 +379,7 @@ describe('a share on a block', () => {
     }
   });
 
-  /** A miner that was away for a time; then each of these ms of replacement, seen so long after it is back. */
+  /** A miner that was away for a time, and is back. `seen` is a share on a block replaced at that time. */
   async function backlogOf(
     awayMs: number,
     options: StandOptions = {},
