@@ -1,5 +1,5 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { replaceFileAsync } from '../channel/durable-file.ts';
@@ -22,9 +22,35 @@ export type LadderWriterDeps = {
   readonly timers: Timers;
   /** Logger that limits repeated warnings: see `limited`. */
   readonly log: Logger;
-  /** Replaces a file. Default: writes, syncs and renames. */
-  readonly replace?: (path: string, text: string) => Promise<void>;
+  /** Default: the file system. */
+  readonly files?: Partial<LadderFileAccess>;
 };
+
+/** What is done with ladder files, by path. Throws the errors of the file system. */
+export type LadderFileAccess = {
+  readonly read: (path: string) => Promise<string>;
+  /** Replaces a file atomically. */
+  readonly replace: (path: string, text: string) => Promise<void>;
+  readonly remove: (path: string) => Promise<void>;
+};
+
+const ON_DISK: LadderFileAccess = {
+  read: (path) => readFile(path, 'utf8'),
+  replace: async (path, text) => {
+    await ensureDirectory(dirname(path));
+    await replaceFileAsync(path, text);
+  },
+  remove: (path) => rm(path, { force: true }),
+};
+
+/** Makes a folder but not its parents, so as to write nothing where a disk is not mounted. */
+async function ensureDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
+}
 
 /** A state whose ladder is to be written. */
 export type LadderRequest = {
@@ -45,6 +71,7 @@ export class LadderWriter {
   readonly stats = { written: 0, failed: 0 };
   readonly #directory: string;
   readonly #deps: LadderWriterDeps;
+  readonly #files: LadderFileAccess;
   /** By contract: the newest state taken, if it was not lost, and the one that waits for its write. */
   readonly #newest = new Map<string, number>();
   /** By contract: the state of the file; -1 for none. */
@@ -55,6 +82,7 @@ export class LadderWriter {
   constructor(directory: string, deps: LadderWriterDeps) {
     this.#directory = directory;
     this.#deps = deps;
+    this.#files = { ...ON_DISK, ...deps.files };
   }
 
   /**
@@ -102,7 +130,7 @@ export class LadderWriter {
   /** False where the file, of an earlier run too, has a newer state. */
   async #isNewest(contractId: string, { state }: LadderRequest): Promise<boolean> {
     if (!this.#onDisk.has(contractId)) {
-      const text = await readFile(ladderPath(this.#directory, contractId), 'utf8').catch(() => '');
+      const text = await this.#files.read(ladderPath(this.#directory, contractId)).catch(() => '');
       this.#onDisk.set(contractId, newestIn(text));
     }
     return state.n >= this.#onDisk.get(contractId)!;
@@ -110,29 +138,19 @@ export class LadderWriter {
 
   async #remove(contractId: string): Promise<void> {
     try {
-      await rm(ladderPath(this.#directory, contractId), { force: true });
+      await this.#files.remove(ladderPath(this.#directory, contractId));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       this.#deps.log.warn({ code, contract: contractId }, 'ladder file not removed');
     }
   }
 
-  /** Makes the folder but not its parents, so as to write nothing where a disk is not mounted. */
-  async #ensureDirectory(): Promise<void> {
-    try {
-      await mkdir(this.#directory, { mode: 0o700 });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-  }
-
   async #replace(contractId: string, request: LadderRequest): Promise<void> {
     const { params, state, margins, signer, isClosing } = request;
-    const { replace = replaceFileAsync, clock, log } = this.#deps;
+    const { clock, log } = this.#deps;
     try {
       const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs(), isClosing));
-      await this.#ensureDirectory();
-      await replace(ladderPath(this.#directory, contractId), text);
+      await this.#files.replace(ladderPath(this.#directory, contractId), text);
       this.stats.written += 1;
       this.#onDisk.set(contractId, state.n);
     } catch (error) {

@@ -51,9 +51,11 @@ it('counts what it cannot write, waits for nobody, and tries again with the next
   let fails = true;
   const writer = new LadderWriter(directory, {
     ...deps,
-    replace: async (to, text) => {
-      if (fails) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
-      await replaceFileAsync(to, text);
+    files: {
+      replace: async (to, text) => {
+        if (fails) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+        await replaceFileAsync(to, text);
+      },
     },
   });
   writer.write(requestOf(1));

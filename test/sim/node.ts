@@ -1,3 +1,4 @@
+import { sleep, type Timers } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { type ChainSource, type ChainTip, FALLBACK_SAT_PER_KVB } from '../../src/chain/source.ts';
 import { createDevnetChainSource } from '../devnet/chain-source.ts';
@@ -6,11 +7,15 @@ import type { MarketChain } from './market-chain.ts';
 
 /** What a node says blocks ask for, where nobody competes for them; sat per kvB. */
 export const CALM_SAT_PER_KVB = 2_000;
+const TIMEOUT_MS = 10_000;
+const NEVER_ABORTED = new AbortController().signal;
 
 /** The bitcoin node of one side, over all lives of its process. */
 export class SimNode {
   /** Neither answers nor passes anything on. */
   isDead = false;
+  /** As dead, and whoever asks it waits until it has had enough. */
+  isHanging = false;
   /** Takes no transaction to pass on: the side does as if it had sent it. */
   isMute = false;
   /** Has no fee estimate, as a node without mempool. */
@@ -23,9 +28,11 @@ export class SimNode {
   onTaken: (hex: string) => void = () => {};
   readonly #chain: MarketChain;
   readonly #source: ChainSource;
+  readonly #timers: Timers;
 
-  constructor(chain: MarketChain) {
+  constructor(chain: MarketChain, timers: Timers) {
     this.#chain = chain;
+    this.#timers = timers;
     this.#source = createDevnetChainSource(chain);
   }
 
@@ -33,6 +40,7 @@ export class SimNode {
   connect(isOver: () => boolean): ChainSource {
     const asked = <T>(ask: () => Promise<T>): Promise<T> => {
       if (isOver()) return never();
+      if (this.isHanging) return this.#tired();
       return this.isDead ? Promise.reject(new CodedError('chain_unreachable', 'the node is dead')) : ask();
     };
     const source = this.#source;
@@ -55,9 +63,15 @@ export class SimNode {
         return asked(() => (this.isMute ? Promise.resolve() : source.broadcastPackage(hexes)));
       },
       watchTip: (onTip: (tip: ChainTip) => void) =>
-        source.watchTip((tip) => (isOver() || this.isDead ? undefined : onTip(tip))),
+        source.watchTip((tip) => (isOver() || this.isDead || this.isHanging ? undefined : onTip(tip))),
       close: () => {},
     };
+  }
+
+  /** What a client of the RPC says in the end. */
+  async #tired(): Promise<never> {
+    await sleep(this.#timers, TIMEOUT_MS, NEVER_ABORTED);
+    throw new CodedError('chain_unreachable', 'the node hangs');
   }
 
   async #send(hex: string): Promise<string> {

@@ -1,6 +1,8 @@
 import { fromHex, toHex, u32le } from '../../src/base/bytes.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
+import { ChainClock } from '../../src/chain/chain-clock.ts';
+import { ChainNodes } from '../../src/chain/chain-nodes.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
@@ -9,7 +11,8 @@ import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker } from '../../src/maker/maker.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
-import { MinerContract } from '../../src/miner/miner-contract.ts';
+import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
+import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
@@ -21,9 +24,12 @@ import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
 import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
 import { MARGINS, policyOf, SIGNERS, termsAt } from './terms.ts';
+import { Folder, Watchman } from './watchman.ts';
 
 export const MINER_COIN_SAT = 300_000n;
 export const MAKER_COINS_SAT = [10_000_000n, 5_000_000n] as const;
+/** How often a process asks each of several nodes. */
+const POLL_MS = 500;
 const STRANGER_COIN_SAT = 400_000n;
 const walletOf = (who: keyof typeof SIGNERS): string =>
   toHex(p2wpkhScript(SIGNERS[who].publicKey('wallet')));
@@ -48,6 +54,12 @@ export type WorldOptions = {
   readonly terms?: Partial<TermsV1or2>;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
   readonly farm?: FarmNature;
+  /** So many nodes as the daemon asks them, of which `nodes.miner` is the first. Default: that one, directly. */
+  readonly minerNodes?: number;
+  /** `sharestream watch` runs elsewhere, on the ladder files of the miner. */
+  readonly isWatched?: boolean;
+  /** The miner projects heights by its clock. */
+  readonly blockIntervalMs?: number;
 };
 
 /** One life of a process. */
@@ -81,6 +93,8 @@ export class SimWorld {
   readonly #signerFiles: SignerFiles | undefined;
   readonly #options: WorldOptions;
   readonly #startMs: number;
+  readonly #folder = new Folder();
+  #minerClock: ChainClock | undefined;
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
@@ -123,6 +137,10 @@ export class SimWorld {
       // What hangs is asked nothing behind what hangs.
       wasAskedFor: (side, closeTx) => this.disks[side].isHanging || this.disks[side].wasAskedFor(closeTx),
     });
+    if (options.isWatched === true) {
+      const chain = new SimNode(this.chain, this.time.timers).connect(() => false);
+      new Watchman(this.#folder, { chain, log: this.#log('miner') });
+    }
     this.network = new Network({
       onSend: (link, from, text) => this.#leaves(link, from, text),
     });
@@ -169,7 +187,7 @@ export class SimWorld {
   }
 
   #node(side: Side): SimNode {
-    const node = new SimNode(this.chain);
+    const node = new SimNode(this.chain, this.time.timers);
     node.onBroadcast = (hex) => this.#held(() => this.rules.broadcast(side, hex));
     return node;
   }
@@ -213,6 +231,7 @@ export class SimWorld {
     // A dead process has no timers; it is answered nothing any more.
     void (side === 'miner' ? this.#miner!.part.stop() : this.#maker!.part.close());
     if (side === 'miner') {
+      this.#minerClock?.stop();
       this.#miner = undefined;
       this.#delivering = 0;
     } else {
@@ -284,11 +303,13 @@ export class SimWorld {
           signer: SIGNERS.miner,
           connect,
         },
-        chain: this.#chainOf('miner', () => life.isDead),
+        ...this.#minerChain(() => life.isDead),
+        ...this.#ladders(() => life.isDead),
       },
     );
     const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
     this.#miner = life;
+    this.#minerClock?.start();
     const started = Meters.load(ledger).then((meters) => {
       this.#meters = meters;
       return part.start();
@@ -332,6 +353,30 @@ export class SimWorld {
         else this.fail(error);
       },
     );
+  }
+
+  /** The nodes of the miner as one, and what tells when none of them hears of blocks. */
+  #minerChain(isDead: () => boolean): Pick<MinerContractDeps, 'chain' | 'chainClock'> {
+    const { minerNodes, blockIntervalMs } = this.#options;
+    const { clock, timers } = this.time;
+    const log = this.#log('miner');
+    const others = Array.from({ length: (minerNodes ?? 1) - 1 }, () => this.#node('miner'));
+    const sources = [this.nodes.miner, ...others].map((node) => node.connect(isDead));
+    const named = sources.map((source, index) => ({ name: `n${index}`, source }));
+    const options = { pollMs: POLL_MS, genesisHash: this.chain.blockAt(0)!.hash };
+    const chain =
+      minerNodes === undefined ? sources[0]! : new ChainNodes(named, options, { log, clock, timers });
+    if (blockIntervalMs === undefined) return { chain };
+    const chainClock = new ChainClock({ blockIntervalMs }, { chain, clock, timers, log });
+    this.#minerClock = chainClock;
+    return { chain, chainClock };
+  }
+
+  #ladders(isDead: () => boolean): { readonly ladders?: LadderWriter } {
+    if (this.#options.isWatched !== true) return {};
+    const { clock, timers } = this.time;
+    const files = this.#folder.access(isDead);
+    return { ladders: new LadderWriter('close', { clock, timers, log: this.#log('miner'), files }) };
   }
 
   #chainOf(side: Side, isDead: () => boolean): ChainSource {

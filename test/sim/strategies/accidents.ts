@@ -1,9 +1,13 @@
+import { DEFAULT_LATE_BLOCKS } from '../../../src/chain/projection.ts';
+import type { Books, Finding } from '../audit.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { MARGINS } from '../terms.ts';
 import { rob } from './tools.ts';
 
 const maker = ['maker'] as const;
+/** Of bitcoin: the chain of a run is faster, and only silence counts. */
+const BLOCK_INTERVAL_MS = 600_000;
 
 async function paid(stage: Stage, steps: number): Promise<void> {
   if (await stage.open()) await stage.pay(steps);
@@ -84,16 +88,66 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     },
   },
   'node-dies': {
-    what: 'the node of the miner is dead across the expiry',
+    what: 'one of two nodes of the miner is dead or hangs across the expiry, also through a start',
+    row: 'F7',
+    ...robbed,
+    options: () => ({ minerNodes: 2 }),
+    play: (stage) => withoutNode(stage),
+  },
+  'node-dies-watched': {
+    what: 'the only node of the miner is dead or hangs across the expiry, and a watch runs elsewhere',
+    row: 'F7',
+    ...robbed,
+    options: () => ({ isWatched: true, minerNodes: 1 }),
+    play: (stage) => withoutNode(stage),
+  },
+  'machine-dies-watched': {
+    what: 'the machine of the miner is gone for good, and a watch runs elsewhere',
+    row: 'F7',
+    ...robbed,
+    options: () => ({ isWatched: true }),
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(4));
+      await stage.vanish('miner');
+      await stage.liveOut();
+    },
+    // Whoever is gone has what the watch fetched.
+    judge: paidInFull,
+  },
+  'node-dies-alone': {
+    what: 'the only node of the miner is dead across the expiry, and there is no watch',
     row: 'F7',
     hostile: [],
-    wins: { until: 'there are several nodes (R4)', finding: 'the miner lost' },
+    // What was signed is gone with the node. Promised is only that nothing more is sold.
+    unjudged: ['miner'],
+    options: () => ({ blockIntervalMs: BLOCK_INTERVAL_MS }),
     play: async (stage) => {
-      await paid(stage, 4);
-      await stage.until(MARGINS.askBlocks + 1 + stage.random.below(4));
-      stage.world.nodes.miner.isDead = true;
+      const { world } = stage;
+      await paid(stage, 2);
+      world.nodes.miner.isDead = true;
+      await world.time.advance((DEFAULT_LATE_BLOCKS + 1) * BLOCK_INTERVAL_MS);
+      await stage.rounds(8);
+      if (world.miner?.status.live === true)
+        stage.find('work is sold while the chain stands still', world.miner.status.channel);
       await stage.until(-4);
-      stage.world.nodes.miner.isDead = false;
+      world.nodes.miner.isDead = false;
+      await stage.liveOut();
+    },
+  },
+  'node-returns': {
+    what: 'the only node of the miner is dead for hours, and comes back before the expiry',
+    row: 'F7',
+    ...robbed,
+    options: () => ({ blockIntervalMs: BLOCK_INTERVAL_MS }),
+    play: async (stage) => {
+      const { world } = stage;
+      await paid(stage, 2);
+      await stage.until(MARGINS.askBlocks + 1 + stage.random.below(4));
+      world.nodes.miner.isDead = true;
+      await world.time.advance((DEFAULT_LATE_BLOCKS + stage.random.below(40)) * BLOCK_INTERVAL_MS);
+      await stage.rounds(4);
+      await stage.until(2 + stage.random.below(MARGINS.askBlocks));
+      world.nodes.miner.isDead = false;
       await stage.liveOut();
     },
   },
@@ -148,6 +202,31 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     },
   },
 };
+
+/** The first node of the miner is dead, or hangs, from before the time to ask until after the expiry. */
+async function withoutNode(stage: Stage): Promise<void> {
+  const { world, random } = stage;
+  const node = world.nodes.miner;
+  await paid(stage, 4);
+  await stage.until(MARGINS.askBlocks + 1 + random.below(4));
+  const how = random.below(2) === 0 ? 'isDead' : 'isHanging';
+  node[how] = true;
+  if (random.below(2) === 0) await world.kill('miner', 0);
+  await stage.until(-4);
+  node[how] = false;
+  await stage.liveOut();
+}
+
+/** The close pays all that was ever acked. */
+function paidInFull({ world }: Stage, { close }: Books): readonly Finding[] {
+  const { released, ackedN } = world.rules;
+  if (ackedN < 0) return [];
+  const state = JSON.parse(released.get(ackedN)!) as { readonly paid_sat: string };
+  const dueSat = BigInt(state.paid_sat) + world.terms.minerReserveSat;
+  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
+  if (gotSat >= dueSat) return [];
+  return [{ rule: 'an acked state was not closed by', seen: `${gotSat} of ${dueSat} sat` }];
+}
 
 async function restored(stage: Stage, side: 'miner' | 'maker'): Promise<void> {
   const { world } = stage;
