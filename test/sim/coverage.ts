@@ -7,6 +7,8 @@ export type Told = {
   readonly problem: string | undefined;
   readonly findings: number;
   readonly statuses: readonly string[];
+  /** Where a side died; empty or absent where none did. */
+  readonly point?: string;
 };
 
 const STATUSES = ['none', 'opening', 'funding', 'open', 'closing', 'closed', 'failed'] as const;
@@ -15,19 +17,20 @@ const PROGRESS_MS = 10_000;
 /** What many runs came to: progress while they run, and a table of strategies and statuses in the end. */
 export class Coverage {
   failed = 0;
-  readonly #runs: number;
+  /** Undefined where it is not known beforehand. */
+  readonly #runs: number | undefined;
   readonly #say: (line: string) => void;
   readonly #seen = new Map<string, Map<string, number>>();
   readonly #startMs = performance.now();
   #toldMs = 0;
   #count = 0;
 
-  constructor(runs: number, say: (line: string) => void) {
+  constructor(runs: number | undefined, say: (line: string) => void) {
     this.#runs = runs;
     this.#say = say;
   }
 
-  add({ strategy, seed, problem, statuses }: Told): void {
+  add({ strategy, seed, problem, statuses, point = '' }: Told): void {
     this.#count += 1;
     const row = this.#seen.get(strategy) ?? new Map<string, number>();
     this.#seen.set(strategy, row);
@@ -35,13 +38,14 @@ export class Coverage {
     if (problem !== undefined) {
       this.failed += 1;
       this.#say(`FAILED  ${strategy}: ${problem}`);
-      this.#say(`replay: npm run test:sim -- --seed ${seed} --strategy ${strategy}`);
+      const crash = point === '' ? '' : ` --crash ${point}`;
+      this.#say(`replay: npm run test:sim -- --seed ${seed} --strategy ${strategy}${crash}`);
     }
     const ms = performance.now() - this.#startMs;
     if (ms - this.#toldMs < PROGRESS_MS) return;
     this.#toldMs = ms;
     this.#say(
-      `${this.#count} of ${this.#runs} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`,
+      `${this.#count} of ${this.#runs ?? 'many'} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`,
     );
   }
 

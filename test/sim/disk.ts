@@ -11,6 +11,13 @@ type Append = {
   readonly reject: (error: CodedError) => void;
 };
 
+/**
+ * The death of a process at one of its writes: `before` it is on the disk, with it `torn` from its answer, or
+ * `after` what follows from the answer at once.
+ */
+export type CrashPoint = { readonly write: number; readonly moment: (typeof CRASH_MOMENTS)[number] };
+export const CRASH_MOMENTS = ['before', 'torn', 'after'] as const;
+
 /** `honest`, or a way in which a disk or a ledger may be wrong: the checks must find it. */
 export type DiskNature = 'honest' | 'lies';
 
@@ -37,6 +44,10 @@ export class Disk {
   failsAt: string | undefined;
   /** Takes appends, and writes none. */
   isHanging = false;
+  /** Writes so far, over all lives. */
+  writes = 0;
+  /** Where the process dies, and how: called with the appends that are written in time. */
+  crashPoint: (CrashPoint & { readonly die: (written: number) => Promise<void> }) | undefined;
   /** Bytes of all bodies that were to be written, by kind. */
   readonly askedBytes = new Map<string, number>();
   /** Everything on it, in its order: a backup is a beginning of it. */
@@ -92,11 +103,22 @@ export class Disk {
   /** The oldest append becomes durable. */
   async write(): Promise<boolean> {
     if (this.isHanging) return false;
-    const append = this.#queue.shift();
-    if (append === undefined) return false;
+    if (this.#queue.length === 0) return false;
+    this.writes += 1;
+    const moment = this.crashPoint?.write === this.writes ? this.crashPoint.moment : undefined;
+    if (moment === 'before' || moment === 'torn') {
+      await this.crashPoint!.die(moment === 'before' ? 0 : 1);
+      return true;
+    }
+    const append = this.#queue.shift()!;
     const conflict = await this.#keep(append.entries);
     if (conflict === undefined) this.#unanswered.push(append);
     else append.reject(conflict);
+    if (moment === 'after') {
+      this.answer();
+      await this.#time.settle();
+      await this.crashPoint!.die(0);
+    }
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { Coverage, type Told } from './coverage.ts';
+import { crashRuns, pointOf } from './crash-points.ts';
 import { MUTATIONS } from './mutations.ts';
 import { simulate, strategyOf } from './simulate.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
@@ -20,6 +21,9 @@ one process and in virtual time. One side, or the world, follows a strategy; in 
   --seed N        the first of them (1)
   --strategy S    that one only
   --workers N     processes (2)
+  --crash-points  each strategy again for each write of the honest, at which that side dies
+  --sample N      so many of the crash points of each strategy, by chance
+  --crash POINT   of one run: side:write:moment, as a failure names it
   --mutations     then every mutation at the seed that finds it
   --mutation M    breaks one thing first; then a run must fail
 
@@ -39,6 +43,11 @@ type Options = {
   readonly mutations: boolean;
   /** Of a child: it runs every so many seeds. */
   readonly stride: number | undefined;
+  readonly crashPoints: boolean;
+  readonly sample: number | undefined;
+  readonly crash: string | undefined;
+  /** Of a child that plays crash points: which of the parts. */
+  readonly part: number | undefined;
 };
 
 function say(text: string): void {
@@ -55,6 +64,10 @@ function readOptions(): Options {
       mutation: { type: 'string' },
       mutations: { type: 'boolean', default: false },
       stride: { type: 'string' },
+      'crash-points': { type: 'boolean', default: false },
+      sample: { type: 'string' },
+      crash: { type: 'string' },
+      part: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   });
@@ -63,13 +76,15 @@ function readOptions(): Options {
   const options = {
     ...{ runs: numberOf(values.runs), seed: Number(values.seed ?? 1), stride: numberOf(values.stride) },
     ...{ strategy: values.strategy, mutation: values.mutation, mutations: values.mutations },
-    workers: Number(values.workers),
+    ...{ crashPoints: values['crash-points'], sample: numberOf(values.sample), crash: values.crash },
+    ...{ workers: Number(values.workers), part: numberOf(values.part) },
   };
   const numbers = [options.runs ?? 1, options.seed, options.stride ?? 1, options.workers];
   const isKnown =
     (options.strategy === undefined || Object.hasOwn(STRATEGIES, options.strategy)) &&
     (options.mutation === undefined || Object.hasOwn(MUTATIONS, options.mutation));
-  const isNothing = options.runs === undefined && values.seed === undefined && !options.mutations;
+  const isNothing =
+    options.runs === undefined && values.seed === undefined && !options.mutations && !options.crashPoints;
   if (
     values.help ||
     isNothing ||
@@ -83,10 +98,14 @@ function readOptions(): Options {
 }
 
 /** One run, told line by line. */
-async function replay({ seed, strategy = strategyOf(seed), mutation }: Options): Promise<number> {
+async function replay({ seed, strategy = strategyOf(seed), mutation, crash }: Options): Promise<number> {
+  const point = crash === undefined ? undefined : pointOf(crash);
   const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
   say(`seed ${seed}, ${strategy}: ${STRATEGIES[strategy]!.what}`);
-  const { problem } = await simulate({ strategy, seed, world, onLine: say });
+  const { problem } = await simulate({
+    ...{ strategy, seed, world, onLine: say },
+    ...(point === undefined ? {} : { crash: point }),
+  });
   say(problem ?? 'all is as it should be');
   return problem === undefined ? 0 : 1;
 }
@@ -103,6 +122,33 @@ async function runPart({ seed, runs, stride, strategy, mutation }: Options): Pro
   }
   process.disconnect();
   return 0;
+}
+
+/** A child: all crash points of its part of the strategies. */
+async function runCrashes({ seed, strategy, sample, part, workers, mutation }: Options): Promise<number> {
+  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  const options = { seed, strategy, sample, parts: workers, part: part!, world };
+  for await (const { point, ...run } of crashRuns(options)) {
+    const told: Told = { ...run, statuses: [...run.statuses], findings: run.findings.length, point };
+    process.send!(told);
+  }
+  process.disconnect();
+  return 0;
+}
+
+async function crashMany({ seed, strategy, sample, workers, mutation }: Options): Promise<number> {
+  const coverage = new Coverage(undefined, say);
+  const parts = Array.from({ length: strategy === undefined ? workers : 1 }, (_, part) => {
+    const words = ['--crash-points', '--seed', String(seed), '--part', String(part)];
+    words.push('--workers', String(strategy === undefined ? workers : 1));
+    if (strategy !== undefined) words.push('--strategy', strategy);
+    if (sample !== undefined) words.push('--sample', String(sample));
+    if (mutation !== undefined) words.push('--mutation', mutation);
+    return child(words, (told) => coverage.add(told));
+  });
+  await Promise.all(parts);
+  coverage.tell();
+  return coverage.failed === 0 ? 0 : 1;
 }
 
 function child(words: readonly string[], onTold: (told: Told) => void): Promise<void> {
@@ -157,10 +203,13 @@ async function findMutations({ workers }: Options): Promise<number> {
 const options = readOptions();
 if (options.stride !== undefined) {
   process.exitCode = await runPart(options);
+} else if (options.part !== undefined) {
+  process.exitCode = await runCrashes(options);
 } else {
   let code = 0;
   if (options.runs !== undefined) code = await runMany(options);
-  else if (!options.mutations) code = await replay(options);
+  else if (!options.mutations && !options.crashPoints) code = await replay(options);
+  if (options.crashPoints) code = Math.max(code, await crashMany(options));
   if (options.mutations) code = Math.max(code, await findMutations(options));
   process.exitCode = code;
 }

@@ -42,6 +42,14 @@ describe('the simulation', () => {
     expect(code, said).toBe(1);
   });
 
+  it('finds at a crash point what a life without a crash does not show', async () => {
+    const words = ['--crash-points', '--strategy', 'clocks-jump', '--mutation', 'old-state-restored'];
+    const { code, said } = await replay(...words, '--sample', '12');
+    expect(code, said).toBe(1);
+    const found = said.split('\n').filter((line) => line.startsWith('replay:'));
+    for (const line of found) expect(line).toMatch(/--crash (miner|maker):\d+:(before|torn|after)$/);
+  });
+
   it.each(['chance', 'maker-alters', 'pins-close'])(
     'plays the same seed twice in the same way: %s',
     async (strategy) => {

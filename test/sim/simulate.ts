@@ -1,5 +1,7 @@
 import { sha256 } from '../../src/base/hash.ts';
 import { audit, booksOf, type Finding } from './audit.ts';
+import type { CrashPoint } from './disk.ts';
+import type { Side } from './network.ts';
 import { SeededRandom } from './random.ts';
 import { Violation } from './rules.ts';
 import { Stage } from './stage.ts';
@@ -15,6 +17,8 @@ export type Run = {
   /** What the audit found, expected or not. */
   readonly findings: readonly Finding[];
   readonly statuses: ReadonlySet<string>;
+  /** Writes to the disk of each side. */
+  readonly writes: Readonly<Record<Side, number>>;
 };
 
 export type RunOptions = {
@@ -22,6 +26,8 @@ export type RunOptions = {
   readonly seed: number;
   /** What a mutation changes about the world. */
   readonly world?: WorldOptions;
+  /** Where the process of a side dies, once. */
+  readonly crash?: CrashPoint & { readonly side: Side };
   readonly onLine?: (line: string) => void;
 };
 
@@ -34,13 +40,26 @@ export function strategyOf(seed: number): string {
 }
 
 /** One life of a contract. The same seed and strategy, the same life. */
-export async function simulate({ strategy: name, seed, world: more, onLine }: RunOptions): Promise<Run> {
+export async function simulate({
+  strategy: name,
+  seed,
+  world: more,
+  crash,
+  onLine,
+}: RunOptions): Promise<Run> {
   const strategy = STRATEGIES[name]!;
   const digest = sha256(new TextEncoder().encode(`${seed} ${name}`));
   const random = new SeededRandom(Buffer.from(digest).readUInt32LE());
   const world = new SimWorld({ ...strategy.options?.(random), ...more, hostile: strategy.hostile });
   if (onLine !== undefined) world.onEvent = timeline(world, onLine);
   const stage = new Stage(world, random, strategy);
+  if (crash !== undefined) {
+    const die = async (written: number): Promise<void> => {
+      world.say(`the ${crash.side} dies at write ${crash.write}, ${crash.moment}`);
+      await world.kill(crash.side, written);
+    };
+    world.disks[crash.side].crashPoint = { ...crash, die };
+  }
   const onStray = (error: unknown): void => world.fail(error);
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
@@ -62,7 +81,11 @@ export async function simulate({ strategy: name, seed, world: more, onLine }: Ru
   }
   findings.push(...stage.findings);
   for (const { rule, seen } of findings) world.say(`found: ${rule}: ${seen}`);
-  return { strategy: name, seed, problem: judge(strategy, findings), findings, statuses: stage.statuses };
+  // A crash may come in the way of a strategy that is expected to win.
+  const isExpected = crash === undefined || findings.length > 0;
+  const problem = isExpected ? judge(strategy, findings) : undefined;
+  const writes = { miner: world.disks.miner.writes, maker: world.disks.maker.writes };
+  return { strategy: name, seed, problem, findings, statuses: stage.statuses, writes };
 }
 
 /** An opening, some work, whatever chance has, and a life through the expiry. */
