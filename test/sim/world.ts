@@ -54,7 +54,7 @@ export type WorldOptions = {
   readonly terms?: Partial<TermsV1or2>;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
   readonly farm?: FarmNature;
-  /** So many nodes as the daemon asks them, of which `nodes.miner` is the first. Default: that one, directly. */
+  /** Nodes as the daemon asks them; `nodes.miner` is the first. Default: that one, asked directly. */
   readonly minerNodes?: number;
   /** `sharestream watch` runs elsewhere, on the ladder files of the miner. */
   readonly isWatched?: boolean;
