@@ -240,6 +240,7 @@ describe('imports', () => {
       'assemblyscript',
       '@stryker-mutator/vitest-runner',
       'node',
+      'node-newest',
       'oxlint',
       'oxlint-tsgolint',
       'typescript',

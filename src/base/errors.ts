@@ -33,6 +33,9 @@ export const ERROR_TABLE = {
     hint: 'version bits outside the negotiated mask, or rolled without mining.configure',
   },
   overload: { stratum: 20, hint: 'the proxy is over a limit; slow down or raise the limit' },
+  kernel_fallback: {
+    hint: 'this Node does not compile or run the fast share kernel here; shares cost more time; try the Node that package.json names',
+  },
   session_limit: { hint: 'too many connections; raise limits or spread the miners' },
   idle_timeout: { hint: 'the connection was silent for too long' },
   banned: { hint: 'too many invalid shares; the ban expires by itself' },

@@ -25,6 +25,7 @@ import { fundingWallet } from '../operator/chain-access.ts';
 import { PeerServer } from '../peer/transport.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
+import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import {
   type ChainPart,
@@ -70,7 +71,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const ledger = crash.ledger(opened);
-  const kernel = createKernel(LIMITS.batchShares);
+  const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });
+  const kernel = createKernel(LIMITS.batchShares, kernelKind);
   const part = startChain(config.network, config.chain, log);
   const { chain } = part;
   const maker = new Maker(

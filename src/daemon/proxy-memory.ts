@@ -9,6 +9,7 @@ import { volatileLedger } from '../ledger/volatile-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { SESSION_ID_SIZE } from '../mining/mining.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
+import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { jobDocumentId } from '../work/evidence.ts';
@@ -58,8 +59,10 @@ export type MemoryDeps = {
  */
 export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<ProxyMemory> {
   const path = join(dataDir, 'ledger.sqlite');
+  const kernelKind = await chooseKernelKind(join(dataDir, KERNEL_CACHE), { log: deps.log });
+  const kernel = createKernel(LIMITS.batchShares, kernelKind);
   try {
-    return await readMemory(path, deps);
+    return await readMemory(path, kernel, deps);
   } catch (error) {
     if (!isUnusable(error)) throw error;
     const { code, message: detail, hint } = error;
@@ -69,11 +72,11 @@ export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<Pro
     );
     const lock = lockOf(path, deps.log);
     const ledger = volatileLedger();
-    return { ...(await rememberedBy(ledger)), unusable: error, close: async () => lock?.close() };
+    return { ...(await rememberedBy(ledger)), kernel, unusable: error, close: async () => lock?.close() };
   }
 }
 
-async function readMemory(path: string, deps: MemoryDeps): Promise<ProxyMemory> {
+async function readMemory(path: string, kernel: ShareKernel, deps: MemoryDeps): Promise<ProxyMemory> {
   const { clock, timers, log, observeCommit } = deps;
   const opened = await openSqliteLedger(
     { path },
@@ -85,9 +88,9 @@ async function readMemory(path: string, deps: MemoryDeps): Promise<ProxyMemory> 
   );
   try {
     const memory = await rememberedBy(deps.crash.ledger(opened));
-    const { run, remembered, kernel } = memory;
+    const { run, remembered } = memory;
     log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
-    return { ...memory, unusable: undefined, close: () => opened.close() };
+    return { ...memory, kernel, unusable: undefined, close: () => opened.close() };
   } catch (error) {
     await opened.close();
     throw error;
@@ -104,7 +107,7 @@ async function rememberedBy(ledger: Ledger) {
     (_stream, jobId) => jobDocumentId(jobId),
     (generation, hash) => duplicates.add(generation, hash),
   );
-  return { ledger, run, meters, duplicates, remembered, kernel: createKernel(LIMITS.batchShares) };
+  return { ledger, run, meters, duplicates, remembered };
 }
 
 /** The lock of a ledger that cannot be used. A folder that takes none lets nobody open the ledger either. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -202,5 +203,32 @@ describe('Dockerfile', () => {
     for (const line of lines.filter((text) => text.startsWith('COPY ') && !text.includes('--from'))) {
       for (const source of line.split(' ').slice(1, -1)) expect(allowed, line).toContain(`!${source}`);
     }
+  });
+});
+
+describe('the Node of the scripts', () => {
+  const versionOf = (program: string): string =>
+    execFileSync(fileURLToPath(new URL(`../../node_modules/${program}`, import.meta.url)), ['--version'], {
+      encoding: 'utf8',
+    }).trim();
+
+  it('is the one that package.json pins, and the newest stands beside it', () => {
+    const { devDependencies } = JSON.parse(read('package.json')) as {
+      devDependencies: Record<string, string>;
+    };
+    const newest = devDependencies['node-newest']!.replace('npm:node@', '');
+    expect(versionOf('.bin/node')).toBe(`v${devDependencies['node']}`);
+    expect(versionOf('node/bin/node')).toBe(`v${devDependencies['node']}`);
+    expect(versionOf('node-newest/bin/node')).toBe(`v${newest}`);
+    expect(Number.parseInt(newest, 10)).toBeGreaterThan(24);
+  });
+
+  it('is both, for the core suite of .ci/run', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    expect(scripts['test:newest']).toMatch(
+      /^node_modules\/node-newest\/bin\/node .*vitest\.mjs run --config test\/vitest\.config\.ts$/,
+    );
+    expect(read('.ci/run')).toMatch(/^suite core \d+ test$/m);
+    expect(read('.ci/run')).toMatch(/^suite core-newest \d+ test:newest$/m);
   });
 });

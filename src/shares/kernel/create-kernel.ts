@@ -3,13 +3,17 @@ import { createPortableKernel } from './portable-kernel.ts';
 import { hashesRight } from './self-check.ts';
 import { createSimdKernel, isSimdSupported } from './simd-kernel.ts';
 
+/** Fastest first. */
+export const KERNEL_KINDS = ['simd', 'simd_plain', 'portable'] as const;
+export type KernelKind = (typeof KERNEL_KINDS)[number];
+
 /**
- * The fastest kernel that this machine runs, and runs right.
+ * A kernel of this kind, or the portable one where this machine does not run it, or not right. A kind that
+ * breaks the compiler ends the process: `chooseKernelKind` knows before.
  * @param capacity shares a batch
- * @param kind `portable` to do without WebAssembly
  */
-export function createKernel(capacity: number, kind: 'auto' | 'portable' = 'auto'): ShareKernel {
+export function createKernel(capacity: number, kind: KernelKind = 'simd'): ShareKernel {
   if (kind === 'portable' || !isSimdSupported()) return createPortableKernel(capacity);
-  const simd = createSimdKernel(capacity);
+  const simd = createSimdKernel(capacity, kind);
   return hashesRight(simd) ? simd : createPortableKernel(capacity);
 }

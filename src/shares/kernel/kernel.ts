@@ -17,7 +17,7 @@ export type KernelJobHandle = number;
  * share. Use: `setShare(0..count-1)`, `run(count)`, then read `hashes` before the next `setShare`.
  */
 export interface ShareKernel {
-  /** For `build_info`: "simd", "portable", ... */
+  /** For `build_info`: a `KernelKind`. */
   readonly name: string;
   /** Slots per batch. */
   readonly capacity: number;

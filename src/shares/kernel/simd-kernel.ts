@@ -51,12 +51,15 @@ export function isSimdSupported(): boolean {
 }
 
 /** Eight shares abreast in WebAssembly SIMD. Throws a CompileError where SIMD is not supported. */
-export function createSimdKernel(capacity: number): SimdKernel {
-  return new SimdKernel(capacity);
+export function createSimdKernel(capacity: number, kind: SimdKind = 'simd'): SimdKernel {
+  return new SimdKernel(capacity, kind);
 }
 
+/** `simd_plain` is compiled as V8 compiles by default: half as fast, and nothing of it is experimental. */
+export type SimdKind = 'simd' | 'simd_plain';
+
 export class SimdKernel implements ShareKernel {
-  readonly name = 'simd';
+  readonly name: SimdKind;
   readonly capacity: number;
   readonly hashes: Uint8Array;
   readonly #wasm: KernelExports;
@@ -67,9 +70,11 @@ export class SimdKernel implements ShareKernel {
   #bytes: Uint8Array;
   #words: Uint32Array;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, kind: SimdKind) {
     assert(Number.isInteger(capacity) && capacity > 0, 'kernel_capacity', capacity);
-    this.#wasm = instantiateWasm(kernelBytes()) as unknown as KernelExports;
+    this.name = kind;
+    const how = kind === 'simd' ? 'optimised' : 'default';
+    this.#wasm = instantiateWasm(kernelBytes(), how) as unknown as KernelExports;
     this.#layout = Object.fromEntries(
       LAYOUT_NAMES.map((name) => [name, Number(this.#wasm[name].value)]),
     ) as Layout;

@@ -30,15 +30,33 @@ export function validateWasm(bytes: Uint8Array): boolean {
 const OFF = ['liftoff', 'wasm-lazy-compilation'];
 /** V8 has it for this architecture alone, and complains of what it does not know. */
 const ON = process.arch === 'x64' ? ['experimental-wasm-revectorize'] : [];
+/**
+ * Off from then on: it wants what Liftoff notes of each call, and V8 aborts where that is missing (Node 25
+ * and 26 have it on by default). With it back on, a module compiled later may meet the same.
+ */
+const OFF_FOR_GOOD = ['wasm-deopt'];
 
-/** Compiles and starts a module without imports. */
-export function instantiateWasm(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+/**
+ * Compiles and starts a module without imports.
+ * @param how `default` leaves V8 as it is; `optimised` is twice as fast and uses flags that may break a
+ *   newer V8: to be tried in another process first
+ */
+export function instantiateWasm(
+  bytes: Uint8Array,
+  how: 'optimised' | 'default',
+): Readonly<Record<string, unknown>> {
+  if (how === 'default') return instantiate(bytes);
+  setFlags(OFF_FOR_GOOD, []);
   setFlags(OFF, ON);
   try {
-    return new WebAssembly.Instance(new WebAssembly.Module(bytes), {}).exports;
+    return instantiate(bytes);
   } finally {
     setFlags(ON, OFF);
   }
+}
+
+function instantiate(bytes: Uint8Array): Readonly<Record<string, unknown>> {
+  return new WebAssembly.Instance(new WebAssembly.Module(bytes), {}).exports;
 }
 
 function setFlags(off: readonly string[], on: readonly string[]): void {
