@@ -1,6 +1,7 @@
 import { JSONRPCClient, type JSONRPCResponse } from 'json-rpc-2.0';
 import { type Timers, withTimeout } from './clock.ts';
 import { CodedError } from './errors.ts';
+import { type HttpAnswer, post } from './http-post.ts';
 import { isRecord } from './json.ts';
 
 /** The code of the error where there is no answer. */
@@ -82,36 +83,22 @@ export class JsonRpcClient {
     return responseOf(payload.id, answer, unreachable);
   }
 
-  async #post(payload: object): Promise<{ status: number; text: string }> {
-    const { url, timeoutMs } = this.#options;
+  async #post(payload: object): Promise<HttpAnswer> {
+    const { url, timeoutMs, maxReplyBytes } = this.#options;
     const authorization = await this.#options.authorization?.();
-    const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
-      const response = await fetch(url, {
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          ...(authorization === undefined ? {} : { authorization }),
-        },
-        body: JSON.stringify(payload),
-        redirect: 'error',
-        signal,
-      });
-      return { status: response.status, text: await this.#textOf(response) };
+    const headers = {
+      'content-type': 'application/json',
+      ...(authorization === undefined ? {} : { authorization }),
     };
+    const ask = (signal: AbortSignal): Promise<HttpAnswer> =>
+      post(
+        {
+          ...{ url, headers, signal, body: JSON.stringify(payload) },
+          ...(maxReplyBytes === undefined ? {} : { maxBytes: maxReplyBytes }),
+        },
+        { timers: this.#timers },
+      );
     return withTimeout(this.#timers, timeoutMs, ask, this.#closing.signal);
-  }
-
-  async #textOf(response: Response): Promise<string> {
-    const { maxReplyBytes, unreachable } = this.#options;
-    if (maxReplyBytes === undefined) return response.text();
-    const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of response.body ?? []) {
-      size += chunk.length;
-      if (size > maxReplyBytes) throw new CodedError(unreachable, `more than ${maxReplyBytes} bytes`);
-      chunks.push(chunk);
-    }
-    return Buffer.concat(chunks).toString('utf8');
   }
 }
 

@@ -123,6 +123,8 @@ export type DestinationConfig = {
   readonly resume: boolean | undefined;
   readonly extranonceSubscribe: boolean;
   readonly suggestDifficulty: number | undefined;
+  /** For each answer to configure, subscribe and authorize. */
+  readonly handshakeTimeoutMs: number;
   readonly allowRedirect: boolean;
   /** JSON-RPC of a Braidpool node. */
   readonly rpcUrl: string | undefined;

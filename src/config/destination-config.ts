@@ -30,6 +30,7 @@ export function destinationOf(
     resume: item.resume,
     extranonceSubscribe: item.extranonceSubscribe,
     suggestDifficulty,
+    handshakeTimeoutMs: item.handshakeTimeout,
     allowRedirect: item.allowRedirect,
     links: { max: item.maxLinks, spare: item.spareLinks, extranonce1: item.linkExtranonce1 },
   };

@@ -77,6 +77,11 @@ export const DESTINATION = tables(
     suggestDifficulty: optional(POSITIVE, 65_536, {
       doc: 'A difficulty to ask it for; it may not listen.',
     }),
+    handshakeTimeout: option(DURATION, '10s', {
+      min: '1s',
+      max: '10m',
+      doc: 'How long it may take for each of its first answers. Some pools look up an account for half a minute.',
+    }),
     allowRedirect: option(BOOLEAN, false, {
       doc: 'Follow its client.reconnect to another host: whoever can send that line gets your hashrate.',
     }),

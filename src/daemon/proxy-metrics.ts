@@ -2,6 +2,7 @@ import type { MetricSources } from '../metrics/metrics.ts';
 import { braidpoolSources } from '../mining/braidpool-view.ts';
 import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mining/destination-status.ts';
 import type { Destination } from '../upstream/destination.ts';
+import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
@@ -105,7 +106,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
       const active = mining.destinations.filter(({ name }) => mining.activeDestinations.includes(name));
       return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
     },
-    upstream_up: byName(({ health }) => (health.isUp ? 1 : 0)),
+    upstream_up: byName(({ health }) => (isServing(health) ? 1 : 0)),
     upstream_shares_total: byName(({ figures }) => figures.shares),
     upstream_combinations_total: byName(verdictMatrixCounts),
     upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),
@@ -125,6 +126,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
     upstream_disconnects_total: byName(({ figures }) => figures.connection?.disconnects ?? {}),
     upstream_resumed_total: byName(({ figures }) => figures.connection?.resumed),
     upstream_redirects_refused_total: byName(({ figures }) => figures.connection?.redirectsRefused),
+    upstream_dropped_lines_total: byName(({ figures }) => figures.connection?.droppedLines),
     upstream_failovers_total: () => router.stats.failovers,
     upstream_session_moves_total: () => router.stats.moves,
     upstream_links: byName(({ figures: { links } }) =>

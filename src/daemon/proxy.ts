@@ -22,6 +22,7 @@ import { Mining } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
+import { isServing } from '../upstream/failover.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
@@ -179,7 +180,8 @@ function readyChecks({ mining, ledger, contracts, chain, closing }: ProxyParts) 
   return {
     ...(chain === undefined ? {} : { chain: () => chainCheck(chain) }),
     ledger: () => closing.reason?.message ?? ledgerCheck(ledger, clock),
-    upstream: () => mining.destinations.some(({ health }) => health.isUp) || 'no destination is up',
+    upstream: () =>
+      mining.destinations.some(({ health }) => isServing(health)) || 'no destination gives work',
     channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
   } as const;
 }

@@ -187,7 +187,7 @@ export const CATALOGUE = {
   },
   upstream_up: {
     type: 'gauge',
-    help: '1 while the destination is connected, authorised and has a job.',
+    help: '1 while the destination is connected, authorised and gives work that is not too old.',
     labels: ['target'],
     roles: PROXY,
   },
@@ -254,6 +254,12 @@ export const CATALOGUE = {
   upstream_redirects_refused_total: {
     type: 'counter',
     help: 'Requests of a destination to connect to another host that were not followed.',
+    labels: ['target'],
+    roles: PROXY,
+  },
+  upstream_dropped_lines_total: {
+    type: 'counter',
+    help: 'Lines of a destination that made no sense or name an unknown method; the log has samples.',
     labels: ['target'],
     roles: PROXY,
   },

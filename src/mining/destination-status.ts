@@ -1,6 +1,7 @@
 import { formatSi } from '../base/units.ts';
 import type { DestinationConfig } from '../config/config.ts';
 import type { Destination } from '../upstream/destination.ts';
+import { isServing } from '../upstream/failover.ts';
 import type { SplitAccount } from '../upstream/split.ts';
 import type { VerdictMatrix } from '../upstream/verdict-matrix.ts';
 import type { DestinationWork } from './destination-work.ts';
@@ -23,6 +24,8 @@ export type DestinationStatus = {
   readonly last_failure: string | null;
   /** Requests to connect to another host that were not followed. */
   readonly redirects_refused: number;
+  /** Lines of it that made no sense. */
+  readonly dropped_lines: number;
   /** How it reads version bits; under `auto`, as far as it is known; null where none are sent. */
   readonly version_reading: {
     readonly option: string;
@@ -56,7 +59,7 @@ export function destinationStatus({ mining, work }: Facts): DestinationStatus[] 
     const rate = work.rates(name)?.oneMinute ?? 0;
     const { seq, workHashes } = work.total(name);
     return {
-      ...{ name, role: setup.role, up: health.isUp, tls: connection?.isTls === true },
+      ...{ name, role: setup.role, up: isServing(health), tls: connection?.isTls === true },
       job_age_ms: health.jobAgeMs ?? null,
       reject_ratio: health.rejectRatio,
       rtt_ms: health.rttMs ?? null,
@@ -65,6 +68,7 @@ export function destinationStatus({ mining, work }: Facts): DestinationStatus[] 
       last_refusal: figures.lastRefusal ?? null,
       last_failure: connection?.lastFailure ?? null,
       redirects_refused: connection?.redirectsRefused ?? 0,
+      dropped_lines: connection?.droppedLines ?? 0,
       version_reading: connection?.versionReading ?? null,
       sessions: sessions[name] ?? 0,
       links: linksStatus(destination),

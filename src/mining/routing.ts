@@ -4,6 +4,8 @@ import {
   type FailoverOptions,
   type FailoverState,
   transition as failover,
+  followHealth,
+  type HealthHistory,
   isHealthy,
   isUsable,
   NO_CHOICE,
@@ -36,12 +38,7 @@ export type Plan =
   | { readonly type: 'split'; readonly destinations: readonly SplitDestination[] };
 
 /** Of the destinations that share the hashrate. */
-type Partaking = {
-  /** Since when each that is healthy now has been so without a break. */
-  readonly healthySinceMs: ReadonlyMap<string, number>;
-  /** Healthy before, and then not: they come back after a time only. */
-  readonly failed: ReadonlySet<string>;
-};
+type Partaking = HealthHistory;
 
 export type RoutingOptions = { readonly failover: FailoverOptions };
 
@@ -86,11 +83,16 @@ export function transition(
 ): RoutingTransition {
   const wished = event.fallbacks.filter(({ quota }) => quota !== undefined);
   const others = event.fallbacks.filter(({ quota }) => quota === undefined).map(({ health }) => health);
-  const partaking = nextPartaking(options.failover, state.partaking, wished, nowMs);
+  const partaking = followHealth(
+    options.failover,
+    state.partaking,
+    wished.map(({ health }) => health),
+    nowMs,
+  );
   const seen = { type: 'health', destinations: others } as const;
   const fallback = failover(options.failover, state.failover, seen, nowMs).state;
   const rest = others.find(({ name }) => name === fallback.choice);
-  const own = ownDestinations(options.failover, partaking, wished, rest, nowMs);
+  const own = ownDestinations(options.failover, partaking, wished, rest);
   const served = event.contracts.filter(({ health }) => isUsable(health));
   const plan = planOf(served, own);
   const effects: RoutingEffect[] = namesOf(plan).map((route) => ({ type: 'prepare', route }));
@@ -119,10 +121,11 @@ function ownDestinations(
   partaking: Partaking,
   wished: readonly RoutedDestination[],
   rest: DestinationHealth | undefined,
-  nowMs: number,
 ): readonly SplitDestination[] {
   const behind = rest === undefined ? [] : [splitDestination({ health: rest, quota: undefined })];
-  const steady = wished.filter(({ health: { name } }) => isSteady(options, partaking, name, nowMs));
+  const isSteady = (name: string): boolean =>
+    partaking.healthySinceMs.has(name) && !partaking.failed.has(name);
+  const steady = wished.filter(({ health: { name } }) => isSteady(name));
   if (steady.length > 0) {
     const leavesNothing = steady.some(({ quota }) => quota?.type === 'weight');
     const isRestHealthy = rest !== undefined && isHealthy(options, rest);
@@ -133,31 +136,6 @@ function ownDestinations(
   if (healthy.length > 0) return healthy.map(splitDestination);
   const usable = wished.filter(({ health }) => isUsable(health));
   return usable.length > 0 ? usable.map(splitDestination) : behind;
-}
-
-function isSteady(options: FailoverOptions, partaking: Partaking, name: string, nowMs: number): boolean {
-  const since = partaking.healthySinceMs.get(name);
-  if (since === undefined) return false;
-  return !partaking.failed.has(name) || nowMs - since >= options.returnAfterMs;
-}
-
-function nextPartaking(
-  options: FailoverOptions,
-  before: Partaking,
-  wished: readonly RoutedDestination[],
-  nowMs: number,
-): Partaking {
-  const healthySinceMs = new Map<string, number>();
-  const failed = new Set<string>();
-  for (const { health } of wished) {
-    const { name } = health;
-    const since = before.healthySinceMs.get(name);
-    if (isHealthy(options, health)) {
-      healthySinceMs.set(name, since ?? nowMs);
-      if (before.failed.has(name) && nowMs - (since ?? nowMs) < options.returnAfterMs) failed.add(name);
-    } else if (since !== undefined || before.failed.has(name)) failed.add(name);
-  }
-  return { healthySinceMs, failed };
 }
 
 /** The destinations of a plan, best first. */

@@ -21,6 +21,7 @@ export function upstreamOptions(row: DestinationConfig, env: Env): UpstreamClien
     userAgent: USER_AGENT,
     extranonceSubscribe: row.extranonceSubscribe,
     allowRedirect: row.allowRedirect,
+    timeouts: { requestMs: row.handshakeTimeoutMs },
     ...(row.tls === undefined ? {} : { tls: tlsOptions(row.tls) }),
     ...(row.resume === undefined ? {} : { resume: row.resume }),
     ...(row.suggestDifficulty === undefined ? {} : { suggestDifficulty: row.suggestDifficulty }),

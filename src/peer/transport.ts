@@ -2,6 +2,7 @@ import type * as net from 'node:net';
 import * as tls from 'node:tls';
 import { assert, InvariantError } from '../base/assert.ts';
 import type { Timers } from '../base/clock.ts';
+import { dial } from '../base/dial.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
@@ -276,18 +277,13 @@ export function connectPeer(
   { timers }: { readonly timers: Timers },
 ): Promise<PeerLink> {
   return new Promise((resolve, reject) => {
-    const socket = tls.connect({
-      host: options.host,
-      port: options.port,
-      minVersion: 'TLSv1.3',
-      maxVersion: 'TLSv1.3',
-      rejectUnauthorized: false,
-    });
+    let socket: tls.TLSSocket | undefined;
     const fail = (error: CodedError): void => {
       timer.cancel();
       options.signal?.removeEventListener('abort', onAbort);
-      socket.on('error', () => {});
-      socket.destroy();
+      cancelDial();
+      socket?.on('error', () => {});
+      socket?.destroy();
       reject(error);
     };
     const onError = (error: Error): void => fail(new CodedError('peer_closed', error.message));
@@ -296,18 +292,31 @@ export function connectPeer(
     const timer = timers.after(options.connectTimeoutMs, () =>
       fail(new CodedError('peer_timeout', 'no TLS connection')),
     );
-    socket.once('error', onError);
-    socket.once('close', onClose);
+    const cancelDial = dial(options, { timers }, (dialed) => {
+      if (dialed.error !== undefined) {
+        onError(dialed.error);
+        return;
+      }
+      const secure = tls.connect({
+        socket: dialed.socket,
+        minVersion: 'TLSv1.3',
+        maxVersion: 'TLSv1.3',
+        rejectUnauthorized: false,
+      });
+      socket = secure;
+      secure.once('error', onError);
+      secure.once('close', onClose);
+      secure.once('secureConnect', () => {
+        timer.cancel();
+        options.signal?.removeEventListener('abort', onAbort);
+        secure.off('error', onError);
+        secure.off('close', onClose);
+        const connection = openConnection(secure, options);
+        if (connection === undefined) fail(new CodedError('peer_closed', 'no TLS exporter'));
+        else resolve(connection);
+      });
+    });
     options.signal?.addEventListener('abort', onAbort);
     if (options.signal?.aborted === true) onAbort();
-    socket.once('secureConnect', () => {
-      timer.cancel();
-      options.signal?.removeEventListener('abort', onAbort);
-      socket.off('error', onError);
-      socket.off('close', onClose);
-      const connection = openConnection(socket, options);
-      if (connection === undefined) fail(new CodedError('peer_closed', 'no TLS exporter'));
-      else resolve(connection);
-    });
   });
 }

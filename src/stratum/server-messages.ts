@@ -4,8 +4,9 @@ import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { swapWords } from '../bitcoin/header.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
-import { asciiJson, type RawId } from './envelope.ts';
+import { asciiJson, parsePositive, type RawId } from './envelope.ts';
 import type { Extranonce } from './extranonce.ts';
+import { parseVersionMask } from './version-rolling.ts';
 
 /** Characters of any text an upstream sends that are kept for a log line or a reason. */
 const TEXT_CHARS = 200;
@@ -104,7 +105,6 @@ function parseNotify(params: readonly unknown[]): NotifyParams {
   if (typeof jobId !== 'string' || jobId.length === 0 || jobId.length > LIMITS.upstreamJobIdChars)
     throw malformed('job id');
   if (!Array.isArray(branches) || branches.length > LIMITS.merkleBranches) throw malformed('branches');
-  if (typeof clean !== 'boolean') throw malformed('clean_jobs');
   const job = {
     jobId,
     prevHash: swapWords(hexBytes(prevHash, 'prevhash', 32)),
@@ -114,17 +114,26 @@ function parseNotify(params: readonly unknown[]): NotifyParams {
     version: hexU32(version, 'version'),
     bits: hexU32(bits, 'nbits'),
     time: hexU32(time, 'ntime'),
-    clean,
+    clean: parseClean(clean),
   };
   if (job.coinb1.length + job.coinb2.length > LIMITS.coinbaseBytes) throw malformed('coinbase too long');
   targetOfCompact(job.bits);
   return job;
 }
 
+/** Some pools leave it out or write a number; another prevhash ends earlier jobs whatever it says. */
+function parseClean(value: unknown): boolean {
+  if (value === undefined || value === null || value === false || value === 0) return false;
+  if (value === true || value === 1) return true;
+  throw malformed('clean_jobs');
+}
+
+/** A number, or the same as text. */
 function parseDifficulty(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw malformed('difficulty');
-  if (targetOfDifficulty(value) === 0n) throw malformed('difficulty beyond any hash');
-  return value;
+  const difficulty = parsePositive(value);
+  if (difficulty === undefined) throw malformed('difficulty');
+  if (targetOfDifficulty(difficulty) === 0n) throw malformed('difficulty beyond any hash');
+  return difficulty;
 }
 
 /** `[extranonce1 hex, extranonce2 size]` of a subscribe result or `set_extranonce`. Throws `malformed`. */
@@ -170,18 +179,19 @@ function isPair(value: unknown): value is readonly [method: string, id: string] 
 /** Printable, and as long as a job id may be. */
 const SESSION_ID = /^[\x21-\x7e]{1,128}$/;
 
-/** The version mask a `mining.configure` result grants, undefined when it grants none (BIP310). */
+/**
+ * The version mask a `mining.configure` result grants, undefined when it grants none (BIP310). Throws
+ * `malformed` when it grants one that cannot be read.
+ */
 export function parseConfigureResult(result: unknown): number | undefined {
   if (!isRecord(result) || result['version-rolling'] !== true) return undefined;
-  const mask = result['version-rolling.mask'];
-  return typeof mask === 'string' && MASK.test(mask) ? Number.parseInt(mask, 16) : undefined;
+  return parseMask(result['version-rolling.mask']);
 }
 
-const MASK = /^[0-9a-fA-F]{1,8}$/;
-
 function parseMask(value: unknown): number {
-  if (typeof value !== 'string' || !MASK.test(value)) throw malformed('version mask');
-  return Number.parseInt(value, 16);
+  const mask = parseVersionMask(value);
+  if (mask === undefined) throw malformed('version mask');
+  return mask;
 }
 
 function parseReconnect(params: readonly unknown[]): ServerMessage {
@@ -235,6 +245,11 @@ function replyId(id: unknown): number | undefined {
   if (typeof id === 'number' && Number.isSafeInteger(id)) return id;
   if (typeof id === 'string' && /^\d{1,15}$/.test(id)) return Number(id);
   throw malformed('reply id');
+}
+
+/** What a line that makes no sense looked like, for a log. */
+export function sampleOf(line: Uint8Array): string {
+  return cleanText(Buffer.from(line.subarray(0, TEXT_CHARS)).toString('utf8'));
 }
 
 /** A bounded text without control characters; empty for anything but a string. */

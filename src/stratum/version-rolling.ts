@@ -4,6 +4,31 @@ export const DEFAULT_VERSION_MASK = 0x1fffe000;
 /** BIP323 adds eight lower bits. */
 export const BIP323_VERSION_MASK = 0x1fffffe0;
 
+const MASK_HEX = /^(?:0x)?([0-9a-f]{1,8})$/i;
+const DECIMAL = /^[0-9]{1,10}$/;
+
+/**
+ * A version mask as a pool or node writes it: eight hex digits (BIP310), fewer of them, or a decimal number,
+ * as a number or as text (Braidpool: `"536862720"`). Where digits can be read both ways the reading counts
+ * that keeps to the bits that anybody rolls, and of two such the hex of eight digits, else the decimal.
+ * @returns a u32; undefined for anything else
+ */
+export function parseVersionMask(value: unknown): number | undefined {
+  if (typeof value === 'number') return isU32(value) ? value : undefined;
+  if (typeof value !== 'string') return undefined;
+  const hex = MASK_HEX.exec(value)?.[1];
+  const readings = hex === undefined ? [] : [Number.parseInt(hex, 16)];
+  if (DECIMAL.test(value) && isU32(Number(value))) {
+    if (hex?.length === 8) readings.push(Number(value));
+    else readings.unshift(Number(value));
+  }
+  return readings.find((mask) => bitsWithin(mask, BIP323_VERSION_MASK)) ?? readings[0];
+}
+
+function isU32(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffffffff;
+}
+
 /**
  * How an upstream combines the sixth parameter of `mining.submit` with its job's version (`WIRE.md`).
  */

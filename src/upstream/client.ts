@@ -2,6 +2,7 @@ import * as net from 'node:net';
 import * as tls from 'node:tls';
 import { type Backoff, backoffMs } from '../base/backoff.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
+import { type DialTarget, dial } from '../base/dial.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
@@ -14,6 +15,7 @@ import { type ResumePoint, type SessionEffect, type SessionOptions, UpstreamSess
 import { newUpstreamStats, type UpstreamStats } from './stats.ts';
 import type { SentShare, UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
 import { type ReadingState, type VersionReadingOption, VersionReadingTracker } from './version-reading.ts';
+import { WorkShape } from './work-shape.ts';
 
 export type UpstreamTls = {
   /** Certificates to trust instead of the system's, PEM. */
@@ -110,18 +112,21 @@ const BACKOFF: Backoff = { baseMs: 1_000, maxMs: 60_000 };
 const NOTICES = 8;
 
 type Connection = {
-  readonly socket: net.Socket;
+  /** Undefined until an address of the host answered. */
+  socket: net.Socket | undefined;
+  /** Gives up what is tried. */
+  cancelDial: () => void;
   readonly session: UpstreamSession;
   readonly framer: LineFramer;
   readonly startedAtMs: number;
   isConnected: boolean;
   upAtMs: number | undefined;
+  /** It gave out a job. */
+  hasWork: boolean;
   out: string;
   /** Lines this upstream made us log. */
   notices: number;
 };
-
-type Address = { readonly host: string; readonly port: number };
 
 /**
  * A miner towards one pool or node: keeps one connection, gives out its jobs, sends it shares. Reconnects
@@ -136,12 +141,13 @@ export class UpstreamClient {
   readonly #deps: UpstreamClientDeps;
   readonly #log: Logger;
   readonly #reading: VersionReadingTracker;
+  readonly #shape = new WorkShape();
   #resume: ResumePoint | undefined;
   #ticker: Timer | undefined;
   #connection: Connection | undefined;
   #attempt = 0;
   #nextAttemptAtMs = 0;
-  #redirect: Address | undefined;
+  #redirect: DialTarget | undefined;
   #lastFailure: string | undefined;
 
   constructor(options: UpstreamClientOptions, deps: UpstreamClientDeps) {
@@ -192,6 +198,11 @@ export class UpstreamClient {
   get jobAgeMs(): number | undefined {
     const at = this.#connection?.session.notifiedAtMs;
     return at === undefined ? undefined : this.#now() - at;
+  }
+
+  /** How often its jobs took another shape lately, over all connections: see `WorkShape`. */
+  get shapeChanges(): number {
+    return this.#shape.changes(this.#now());
   }
 
   /** Why the last connection or attempt ended; undefined while nothing failed. */
@@ -288,18 +299,30 @@ export class UpstreamClient {
     this.stats.connects += 1;
     const session = new UpstreamSession(this.#sessionOptions(), { stats: this.stats });
     const connection: Connection = {
-      socket: secure === undefined ? net.connect(address) : secureSocket(address, host, secure),
+      socket: undefined,
+      cancelDial: () => {},
       session,
       framer: new LineFramer(LIMITS.upstreamLineBytes),
       startedAtMs: now,
       isConnected: false,
       upAtMs: undefined,
+      hasWork: false,
       out: '',
       notices: 0,
     };
     this.#connection = connection;
     this.#resume = undefined;
-    this.#attachHandlers(connection, secure === undefined ? 'connect' : 'secureConnect');
+    connection.cancelDial = dial(address, { timers: this.#deps.timers }, ({ socket, error }) => {
+      if (socket === undefined) this.#end(connection, 'upstream_closed', error.message);
+      else if (secure === undefined) {
+        this.#attachHandlers(connection, socket);
+        this.#onConnected(connection);
+      } else {
+        const outer = secureSocket(socket, host, secure);
+        this.#attachHandlers(connection, outer);
+        outer.once('secureConnect', () => this.#onConnected(connection));
+      }
+    });
   }
 
   #sessionOptions(): SessionOptions {
@@ -326,16 +349,17 @@ export class UpstreamClient {
     };
   }
 
-  #attachHandlers(connection: Connection, connectEvent: 'connect' | 'secureConnect'): void {
-    const { socket } = connection;
+  #onConnected(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    connection.isConnected = true;
+    this.#runAll(connection, connection.session.start(this.#now()));
+  }
+
+  #attachHandlers(connection: Connection, socket: net.Socket): void {
+    connection.socket = socket;
     let failure = 'closed by the other side';
     socket.setNoDelay(true);
     socket.setKeepAlive(true, 60_000);
-    socket.once(connectEvent, () => {
-      if (this.#connection !== connection) return;
-      connection.isConnected = true;
-      this.#runAll(connection, connection.session.start(this.#now()));
-    });
     const sink = this.#lineSink(connection);
     socket.on('data', (chunk: Buffer) => {
       this.stats.bytesIn += chunk.length;
@@ -357,6 +381,7 @@ export class UpstreamClient {
       },
       onLineTooLong: () => {
         this.stats.garbageLines += 1;
+        this.#onDropped(connection, { why: 'too long', sample: '' });
         this.#end(connection, 'upstream_protocol', `a line of more than ${LIMITS.upstreamLineBytes} bytes`);
         return false;
       },
@@ -383,11 +408,16 @@ export class UpstreamClient {
         return;
       case 'up':
         connection.upAtMs = this.#now();
-        this.#log.info({ versionMask: connection.session.versionMask }, 'upstream is up');
         listener.onUp?.();
         return;
       case 'job':
-        listener.onJob?.(effect.job);
+        this.#onJob(connection, effect.job);
+        return;
+      case 'mask':
+        this.#onMask(effect.mask);
+        return;
+      case 'dropped':
+        this.#onDropped(connection, effect);
         return;
       case 'difficulty':
         listener.onDifficulty?.(effect.difficulty);
@@ -402,6 +432,29 @@ export class UpstreamClient {
         this.#onReconnect(connection, effect);
         return;
     }
+  }
+
+  #onJob(connection: Connection, job: UpstreamJob): void {
+    const { versionMask } = connection.session;
+    if (!connection.hasWork) this.#log.info({ versionMask }, 'upstream is up');
+    connection.hasWork = true;
+    this.#shape.see(job.extranonce2Size, versionMask ?? 0, this.#now());
+    this.#deps.listener.onJob?.(job);
+  }
+
+  /** Without version bits most machines hash slower: nobody should have to guess why. */
+  #onMask(mask: number | undefined): void {
+    const asked = this.#options.versionMask ?? DEFAULT_VERSION_MASK;
+    if (mask === undefined || mask === 0)
+      this.#log.warn({ code: 'upstream_protocol', asked }, 'the upstream grants no version rolling');
+  }
+
+  #onDropped(
+    connection: Connection,
+    { why, sample }: { readonly why: string; readonly sample: string },
+  ): void {
+    if (this.#mayNotice(connection))
+      this.#log.warn({ code: 'upstream_protocol', why, sample }, 'a line of the upstream is dropped');
   }
 
   #deliverVerdict(verdict: UpstreamVerdict, share: UpstreamShare, done: VerdictCallback | undefined): void {
@@ -428,7 +481,7 @@ export class UpstreamClient {
   #flush(connection: Connection): void {
     const { socket, out } = connection;
     connection.out = '';
-    if (this.#connection !== connection || !socket.writable) return;
+    if (this.#connection !== connection || socket?.writable !== true) return;
     this.stats.bytesOut += out.length;
     socket.write(out);
     if (socket.writableLength > LIMITS.upstreamWriteBytes)
@@ -465,7 +518,8 @@ export class UpstreamClient {
     const { session, socket, upAtMs } = connection;
     if (this.#ticker !== undefined) this.#resume = session.detach();
     const effects = session.closed();
-    socket.destroy();
+    connection.cancelDial();
+    socket?.destroy();
     if (upAtMs !== undefined && now - upAtMs >= this.#timeouts.stableMs) this.#attempt = 0;
     this.#nextAttemptAtMs = now + backoffMs(this.#backoff, this.#attempt, this.#deps.random);
     this.#attempt += 1;
@@ -484,10 +538,11 @@ export class UpstreamClient {
   }
 }
 
-function secureSocket(address: Address, host: string, options: UpstreamTls): tls.TLSSocket {
+function secureSocket(socket: net.Socket, host: string, options: UpstreamTls): tls.TLSSocket {
   const name = options.serverName ?? host;
   return tls.connect({
-    ...address,
+    socket,
+    host,
     ...(net.isIP(name) === 0 ? { servername: name } : {}),
     ...(options.caPem === undefined ? {} : { ca: options.caPem }),
     rejectUnauthorized: options.verify !== false,

@@ -132,6 +132,8 @@ export type ConnectionFigures = {
   readonly resumed: number;
   /** Requests to connect to another host that were not followed. */
   readonly redirectsRefused: number;
+  /** Lines that made no sense. */
+  readonly droppedLines: number;
   /** Why the last connection or attempt ended. */
   readonly lastFailure: string | undefined;
   /** How it reads version bits; under `auto`, as far as it is known. */

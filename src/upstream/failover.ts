@@ -13,6 +13,8 @@ export type DestinationHealth = {
   readonly verdicts: number;
   /** Moving average; undefined before the first answer. */
   readonly rttMs: number | undefined;
+  /** How often its jobs took another shape (`WorkShape`) lately. */
+  readonly shapeChanges: number;
 };
 
 export type FailoverOptions = {
@@ -26,6 +28,8 @@ export type FailoverOptions = {
   readonly minVerdicts: number;
   /** Above this mean round trip a destination is avoided while there is another; without it never. */
   readonly maxRttMs?: number;
+  /** Above this number of changes of its jobs' shape a destination is avoided while there is another. */
+  readonly maxShapeChanges?: number;
 };
 
 export const FAILOVER_OPTIONS: FailoverOptions = {
@@ -33,13 +37,21 @@ export const FAILOVER_OPTIONS: FailoverOptions = {
   maxRejectRatio: 0.5,
   minVerdicts: 20,
   maxRttMs: 10_000,
+  maxShapeChanges: 6,
 };
 
-export type FailoverState = {
-  /** Where to mine; undefined while nothing is usable. */
-  readonly choice: string | undefined;
+export type HealthHistory = {
   /** Since when each destination that is healthy now has been so without a break. */
   readonly healthySinceMs: ReadonlyMap<string, number>;
+  /** Were healthy or gave work, and then were not healthy: they come back after a time only. */
+  readonly failed: ReadonlySet<string>;
+};
+
+export type FailoverState = HealthHistory & {
+  /** Where to mine; undefined while nothing is usable. */
+  readonly choice: string | undefined;
+  /** The first event; undefined before it. */
+  readonly startedAtMs: number | undefined;
 };
 
 /** How all there are to choose from do now, best first. */
@@ -57,25 +69,36 @@ export type FailoverTransition = {
 };
 
 /** Before anything is known. */
-export const NO_CHOICE: FailoverState = { choice: undefined, healthySinceMs: new Map() };
+export const NO_CHOICE: FailoverState = {
+  choice: undefined,
+  healthySinceMs: new Map(),
+  failed: new Set(),
+  startedAtMs: undefined,
+};
+
+/** Usable, and with work that is not too old: what "up" means wherever it is shown. */
+export function isServing(health: DestinationHealth): boolean {
+  return isUsable(health) && health.jobAgeMs! <= health.jobAgeLimitMs;
+}
 
 /** Connected and with work: shares can be mined to it, well or badly. */
 export function isUsable(health: DestinationHealth): boolean {
   return health.isUp && health.jobAgeMs !== undefined;
 }
 
-/** Usable, with fresh work, answers in time and shares that are accepted. */
+/** Usable, with fresh work of a steady shape, answers in time and shares that are accepted. */
 export function isHealthy(options: FailoverOptions, health: DestinationHealth): boolean {
-  const isFresh = health.jobAgeMs !== undefined && health.jobAgeMs <= health.jobAgeLimitMs;
   const isRefusing = health.verdicts >= options.minVerdicts && health.rejectRatio > options.maxRejectRatio;
   const isSlow =
     health.rttMs !== undefined && health.rttMs > (options.maxRttMs ?? Number.POSITIVE_INFINITY);
-  return isUsable(health) && isFresh && !isRefusing && !isSlow;
+  const isFlapping = health.shapeChanges > (options.maxShapeChanges ?? Number.POSITIVE_INFINITY);
+  return isServing(health) && !isRefusing && !isSlow && !isFlapping;
 }
 
 /**
  * Where to mine now; pure. A healthy choice is left only for a better one that has been healthy for
- * `returnAfterMs`; an unhealthy one at once, for the best that is steady, else healthy, else usable.
+ * `returnAfterMs`, or ever since the start: of several that connect one after the other the best is
+ * taken. An unhealthy one is left at once, for the best that is steady, else healthy, else usable.
  * @param nowMs monotonic time
  */
 export function transition(
@@ -84,20 +107,39 @@ export function transition(
   event: FailoverEvent,
   nowMs: number,
 ): FailoverTransition {
-  const healthySinceMs = new Map<string, number>();
-  for (const health of event.destinations) {
-    if (isHealthy(options, health))
-      healthySinceMs.set(health.name, state.healthySinceMs.get(health.name) ?? nowMs);
-  }
+  const { healthySinceMs, failed } = followHealth(options, state, event.destinations, nowMs);
+  const startedAtMs = state.startedAtMs ?? nowMs;
   const isSteady = (name: string): boolean => {
     const since = healthySinceMs.get(name);
-    return since !== undefined && nowMs - since >= options.returnAfterMs;
+    if (since === undefined || failed.has(name)) return false;
+    const isOfStart = since - startedAtMs < options.returnAfterMs;
+    return isOfStart || nowMs - since >= options.returnAfterMs;
   };
   const choice = pick(event.destinations, state.choice, isSteady, healthySinceMs);
   return {
-    state: { choice, healthySinceMs },
+    state: { choice, healthySinceMs, failed, startedAtMs },
     effects: choice === state.choice ? [] : [{ type: 'switch', to: choice }],
   };
+}
+
+/** What is remembered of the health of each: since when it is well, and whether it may not be trusted yet. */
+export function followHealth(
+  options: FailoverOptions,
+  before: HealthHistory,
+  destinations: readonly DestinationHealth[],
+  nowMs: number,
+): HealthHistory {
+  const healthySinceMs = new Map<string, number>();
+  const failed = new Set<string>();
+  for (const health of destinations) {
+    const { name } = health;
+    const since = before.healthySinceMs.get(name);
+    if (isHealthy(options, health)) {
+      healthySinceMs.set(name, since ?? nowMs);
+      if (before.failed.has(name) && nowMs - (since ?? nowMs) < options.returnAfterMs) failed.add(name);
+    } else if (since !== undefined || isUsable(health) || before.failed.has(name)) failed.add(name);
+  }
+  return { healthySinceMs, failed };
 }
 
 function pick(

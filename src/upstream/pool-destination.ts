@@ -108,6 +108,7 @@ export class PoolDestination implements Destination {
       rejectRatio: remembered ? this.#rejectRatio : 0,
       verdicts: remembered ? this.#verdicts : 0,
       rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : undefined,
+      shapeChanges: this.client.shapeChanges,
     };
   }
 
@@ -124,6 +125,7 @@ export class PoolDestination implements Destination {
     const { client, links } = this;
     const { accepted, refused, timeout, lost } = client.stats;
     const { connects, disconnects, resumed, redirectsRefused } = client.stats;
+    const droppedLines = client.stats.garbageLines + client.stats.unknownMethods;
     const { option, guess, isConfirmed } = client.versionReading;
     return {
       shares: { accepted, refused, timeout, lost },
@@ -131,7 +133,7 @@ export class PoolDestination implements Destination {
       verdicts: this.#verdictMatrix.counts,
       lastRefusal: this.#lastRefusal,
       connection: {
-        ...{ isTls: this.#isTls, connects, disconnects, resumed, redirectsRefused },
+        ...{ isTls: this.#isTls, connects, disconnects, resumed, redirectsRefused, droppedLines },
         lastFailure: client.lastFailure,
         versionReading: { option, guess, confirmed: isConfirmed },
       },

@@ -9,6 +9,7 @@ import {
   parseServerLine,
   parseSubscribeResult,
   type ServerMessage,
+  sampleOf,
 } from '../stratum/server-messages.ts';
 import { JobAssembler } from './job-assembler.ts';
 import { Outbox } from './outbox.ts';
@@ -67,6 +68,10 @@ export type SessionEffect =
     }
   | { readonly type: 'rtt'; readonly rttMs: number }
   | { readonly type: 'message'; readonly text: string }
+  /** A line that was dropped, as far as a log can show it. */
+  | { readonly type: 'dropped'; readonly why: string; readonly sample: string }
+  /** It granted these version bits; undefined: none. */
+  | { readonly type: 'mask'; readonly mask: number | undefined }
   | {
       readonly type: 'reconnect';
       readonly host: string | undefined;
@@ -97,6 +102,7 @@ export class UpstreamSession {
   #garbage = 0;
   #courtesyIds: readonly number[] = [];
   #notifiedAtMs: number | undefined;
+  #upAtMs = 0;
   #sessionId: string | undefined;
   #resume: ResumePoint | undefined;
   readonly #assembler: JobAssembler;
@@ -164,10 +170,10 @@ export class UpstreamSession {
       message = parseServerLine(line);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      this.#onGarbage(error.message);
+      this.#onGarbage(error.message, line);
       return this.#take();
     }
-    this.#onMessage(message, monotonicMs);
+    this.#onMessage(message, monotonicMs, line);
     return this.#take();
   }
 
@@ -179,6 +185,9 @@ export class UpstreamSession {
       if (this.#phase === 'configure') this.#subscribe(monotonicMs);
       else this.#close('upstream_timeout', `no answer to mining.${this.#phase}`);
     }
+    const hasWork = this.#phase !== 'up' || this.#notifiedAtMs !== undefined;
+    if (!hasWork && monotonicMs - this.#upAtMs >= silenceMs)
+      this.#close('upstream_timeout', 'authorised, and sends no work');
     this.#outbox.timeOut(monotonicMs - submitTimeoutMs);
     this.#giveJob(this.#assembler.tick(monotonicMs));
     const silentMs = monotonicMs - this.#receivedAtMs;
@@ -239,10 +248,10 @@ export class UpstreamSession {
     this.#outbox.send(id, sent, this.#assembler.versionMask);
   }
 
-  #onMessage(message: ServerMessage, monotonicMs: number): void {
+  #onMessage(message: ServerMessage, monotonicMs: number, line: Uint8Array): void {
     switch (message.type) {
       case 'reply':
-        this.#onReply(message, monotonicMs);
+        this.#onReply(message, monotonicMs, line);
         return;
       case 'notify':
         this.#notifiedAtMs = monotonicMs;
@@ -273,11 +282,12 @@ export class UpstreamSession {
         return;
       case 'other':
         this.#stats.unknownMethods += 1;
+        this.#dropped(`unknown method ${message.method}`, line);
         return;
     }
   }
 
-  #onReply(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
+  #onReply(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number, line: Uint8Array): void {
     if (reply.id === undefined) {
       if (reply.error !== undefined) this.#effects.push({ type: 'message', text: reply.error.text });
       return;
@@ -289,20 +299,30 @@ export class UpstreamSession {
       return;
     }
     const { configure, subscribe, authorize } = this.#requestId;
-    if (id === configure) this.#onConfigured(reply.result, monotonicMs);
-    else if (id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, monotonicMs);
+    if (id === configure) this.#onConfigured(reply.result, monotonicMs, line);
+    else if (id === subscribe && this.#phase === 'subscribe') this.#onSubscribed(reply, monotonicMs, line);
     else if (id === authorize && this.#phase === 'authorize') this.#onAuthorized(reply, monotonicMs);
     else if (id !== this.#probeId && !this.#courtesyIds.includes(id)) this.#stats.unknownReplies += 1;
   }
 
   /** An error, a refusal and silence all mean: no version rolling. A late grant still counts. */
-  #onConfigured(result: unknown, monotonicMs: number): void {
-    const mask = parseConfigureResult(result);
-    if (mask !== undefined) this.#assembler.setGrantedMask(mask);
+  #onConfigured(result: unknown, monotonicMs: number, line: Uint8Array): void {
+    try {
+      const mask = parseConfigureResult(result);
+      if (mask !== undefined) this.#assembler.setGrantedMask(mask);
+      this.#effects.push({ type: 'mask', mask: this.#assembler.versionMask });
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      this.#onGarbage(error.message, line);
+    }
     if (this.#phase === 'configure') this.#subscribe(monotonicMs);
   }
 
-  #onSubscribed(reply: Extract<ServerMessage, { type: 'reply' }>, monotonicMs: number): void {
+  #onSubscribed(
+    reply: Extract<ServerMessage, { type: 'reply' }>,
+    monotonicMs: number,
+    line: Uint8Array,
+  ): void {
     if (reply.error !== undefined) {
       if (this.#resume === undefined)
         this.#close('upstream_refused', `mining.subscribe: ${reply.error.text}`);
@@ -317,6 +337,7 @@ export class UpstreamSession {
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       this.#stats.garbageLines += 1;
+      this.#dropped(error.message, line);
       this.#close('upstream_protocol', error.message);
       return;
     }
@@ -349,6 +370,7 @@ export class UpstreamSession {
     }
     this.#rtt(monotonicMs);
     this.#phase = 'up';
+    this.#upAtMs = monotonicMs;
     this.#effects.push({ type: 'up' });
     this.#sendUnsent(monotonicMs);
     this.#sendCourtesies();
@@ -423,10 +445,15 @@ export class UpstreamSession {
     this.#effects.push({ type: 'rtt', rttMs: monotonicMs - this.#requestAtMs });
   }
 
-  #onGarbage(detail: string): void {
+  #onGarbage(detail: string, line: Uint8Array): void {
     this.#stats.garbageLines += 1;
+    this.#dropped(detail, line);
     this.#garbage += 1;
     if (this.#garbage >= LIMITS.upstreamGarbageLines) this.#close('upstream_protocol', detail);
+  }
+
+  #dropped(why: string, line: Uint8Array): void {
+    this.#effects.push({ type: 'dropped', why, sample: sampleOf(line) });
   }
 
   #send(line: string): void {

@@ -26,7 +26,7 @@ export class FakeDestination implements Destination {
   get health(): Destination['health'] {
     return {
       ...{ name: this.name, isUp: this.isUp, jobAgeMs: this.isUp ? 0 : undefined, jobAgeLimitMs: 60_000 },
-      ...{ rejectRatio: 0, verdicts: 0, rttMs: undefined },
+      ...{ rejectRatio: 0, verdicts: 0, rttMs: undefined, shapeChanges: 0 },
     };
   }
 

@@ -27,6 +27,7 @@ function destination(name: string, how: How, quota?: Wish): RoutedDestination {
       rejectRatio: how === 'sick' ? 0.9 : 0,
       verdicts: 100,
       rttMs: 5,
+      shapeChanges: 0,
     },
     quota,
   };

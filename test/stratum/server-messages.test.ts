@@ -104,11 +104,25 @@ describe('notify', () => {
     ['nbits of no target', 6, '00000000'],
     ['negative nbits', 6, '18858436'],
     ['short ntime', 7, '57478d'],
-    ['clean as a number', 8, 1],
-    ['clean missing', 8, undefined],
+    ['clean as another number', 8, 2],
+    ['clean as text', 8, 'yes'],
   ];
   it.each(bad)('refuses %s', (_what, at, value) => {
     expect(() => parse(notify(NOTIFY.with(at, value as never)))).toThrow(/malformed/);
+  });
+
+  it.each([
+    [true, true],
+    [1, true],
+    [false, false],
+    [0, false],
+    [null, false],
+  ])('takes clean_jobs %j as %j, as real pools write it', (value, clean) => {
+    expect(parse(notify(NOTIFY.with(8, value as never)))).toMatchObject({ job: { clean } });
+  });
+
+  it('takes a notify without clean_jobs', () => {
+    expect(parse(notify(NOTIFY.slice(0, 8)))).toMatchObject({ job: { clean: false } });
   });
 
   it('ignores params after the ninth', () => {
@@ -119,6 +133,9 @@ describe('notify', () => {
 describe('other calls', () => {
   it.each([
     ['mining.set_difficulty', [0.001], { type: 'difficulty', difficulty: 0.001 }],
+    ['mining.set_difficulty', ['0.001'], { type: 'difficulty', difficulty: 0.001 }],
+    ['mining.set_difficulty', ['65536'], { type: 'difficulty', difficulty: 65_536 }],
+    ['mining.set_version_mask', ['536862720'], { type: 'versionMask', mask: 0x1fffe000 }],
     ['mining.set_version_mask', ['1fffe000'], { type: 'versionMask', mask: 0x1fffe000 }],
     ['client.reconnect', [], { type: 'reconnect', host: undefined, port: undefined, waitMs: 0 }],
     ['client.reconnect', ['h', '3334', 5], { type: 'reconnect', host: 'h', port: 3334, waitMs: 5000 }],
@@ -145,7 +162,8 @@ describe('other calls', () => {
     ['mining.set_difficulty', '[-1]'],
     ['mining.set_difficulty', '[1e400]'],
     ['mining.set_difficulty', '[1e300]'],
-    ['mining.set_difficulty', '["1"]'],
+    ['mining.set_difficulty', '["one"]'],
+    ['mining.set_difficulty', '[""]'],
     ['mining.set_difficulty', '{}'],
     ['mining.set_extranonce', '["zz",4]'],
     ['mining.set_extranonce', '["aa",0]'],
@@ -153,7 +171,8 @@ describe('other calls', () => {
     ['mining.set_extranonce', '["aa",1.5]'],
     [`mining.set_extranonce`, `["${'aa'.repeat(33)}",4]`],
     ['mining.set_version_mask', '["-1"]'],
-    ['mining.set_version_mask', '[1]'],
+    ['mining.set_version_mask', '[1.5]'],
+    ['mining.set_version_mask', '[4294967296]'],
   ])('refuses %s %s', (method, params) => {
     expect(() => parse(`{"id":null,"method":"${method}","params":${params}}`)).toThrow(/malformed/);
   });
@@ -191,7 +210,7 @@ describe('other calls', () => {
     expect(
       parseConfigureResult({ 'version-rolling': 'no', 'version-rolling.mask': '1fffe000' }),
     ).toBeUndefined();
-    expect(parseConfigureResult({ 'version-rolling': true })).toBeUndefined();
+    expect(() => parseConfigureResult({ 'version-rolling': true })).toThrow(/malformed.*version mask/);
     expect(parseConfigureResult(null)).toBeUndefined();
   });
 

@@ -4,6 +4,7 @@ import {
   bitsWithin,
   commonMask,
   DEFAULT_VERSION_MASK,
+  parseVersionMask,
   rollableMask,
   rolledVersion,
   upstreamVersion,
@@ -17,6 +18,48 @@ it('replaces the bits of the mask, as BIP310 says', () => {
   expect(bitsWithin(0x1fffe000, DEFAULT_VERSION_MASK)).toBe(true);
   expect(bitsWithin(0x20000000, DEFAULT_VERSION_MASK)).toBe(false);
   expect(bitsWithin(0x80000000, DEFAULT_VERSION_MASK)).toBe(false);
+});
+
+it('reads a mask in hex and in decimal, as pools and Braidpool write it', () => {
+  expect(parseVersionMask('1fffe000')).toBe(DEFAULT_VERSION_MASK);
+  expect(parseVersionMask('0x1FFFE000')).toBe(DEFAULT_VERSION_MASK);
+  expect(parseVersionMask('536862720')).toBe(DEFAULT_VERSION_MASK);
+  expect(parseVersionMask(536_862_720)).toBe(DEFAULT_VERSION_MASK);
+  // As hex these would be bits that nobody rolls.
+  expect(parseVersionMask('8192')).toBe(0x2000);
+  expect(parseVersionMask('33546240')).toBe(0x01ffe000);
+  expect(parseVersionMask('e000')).toBe(0xe000);
+  expect(parseVersionMask('00002000')).toBe(0x2000);
+  expect(parseVersionMask('00000000')).toBe(0);
+  // AntPool has granted more than anybody asks for.
+  expect(parseVersionMask('5fffe000')).toBe(0x5fffe000);
+  for (const wrong of [
+    '',
+    'x',
+    '1fffe0000',
+    '-1',
+    '99999999999',
+    ' 8192',
+    null,
+    true,
+    {},
+    -1,
+    0.5,
+    2 ** 32,
+  ])
+    expect(parseVersionMask(wrong), String(wrong)).toBeUndefined();
+});
+
+it('reads every mask that can be granted in eight hex digits, and in decimal of any other length', () => {
+  fc.assert(
+    fc.property(u32, (bits) => {
+      const mask = (bits & DEFAULT_VERSION_MASK) >>> 0;
+      expect(parseVersionMask(mask.toString(16).padStart(8, '0'))).toBe(mask);
+      expect(parseVersionMask(mask)).toBe(mask);
+      if (String(mask).length !== 8) expect(parseVersionMask(String(mask))).toBe(mask);
+    }),
+    { numRuns: 2_000 },
+  );
 });
 
 it('keeps to what everyone allows', () => {

@@ -10,7 +10,7 @@ import { LIMITS } from '../../src/base/limits.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { targetOfCompact } from '../../src/bitcoin/target.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import { type Logger, silentLogger } from '../../src/log/logger.ts';
 import { UpstreamClient, type UpstreamClientOptions } from '../../src/upstream/client.ts';
 import type { UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import { ManualClock } from '../base/manual-clock.ts';
@@ -46,7 +46,7 @@ class Watched {
   readonly rtts: number[] = [];
   readonly told: string[] = [];
 
-  constructor(port: number, options: Partial<UpstreamClientOptions> = {}) {
+  constructor(port: number, options: Partial<UpstreamClientOptions> = {}, log: Logger = silentLogger) {
     this.client = new UpstreamClient(
       {
         name: 'test',
@@ -64,7 +64,7 @@ class Watched {
         timers: systemTimers,
         clock: this.clock,
         random: zeroRandom,
-        log: silentLogger,
+        log,
         listener: {
           onUp: () => this.told.push('up'),
           onDown: (code, detail) => this.told.push(`down ${code}: ${detail}`),
@@ -254,6 +254,43 @@ describe('a connection', () => {
       rmSync(directory, { recursive: true });
     }
   });
+});
+
+describe('what an upstream sends and we drop', () => {
+  it('is logged with a sample, a few lines a connection, and counted', async () => {
+    const pool = await poolOf();
+    const warned: unknown[] = [];
+    const log: Logger = { ...silentLogger, warn: (fields) => warned.push(fields), child: () => log };
+    const watched = await new Watched(pool.port, {}, log).working(pool);
+    for (let at = 0; at < 12; at += 1) pool.peer.send('{"method":"mining.notify","params":[7]}');
+    await until(() => watched.client.stats.garbageLines === 12);
+    expect(warned).toHaveLength(8);
+    expect(warned[0]).toMatchObject({
+      code: 'upstream_protocol',
+      why: expect.stringContaining('job id') as string,
+      sample: '{"method":"mining.notify","params":[7]}',
+    });
+  });
+
+  it('is no reason to hash without version rolling in silence', async () => {
+    const pool = await poolOf((request, peer) =>
+      request.method === 'mining.configure' ? ok(request, {}) : plainPool(request, peer),
+    );
+    const warned: string[] = [];
+    const log: Logger = { ...silentLogger, warn: (_fields, text) => warned.push(text), child: () => log };
+    const watched = new Watched(pool.port, {}, log);
+    await until(() => watched.client.up);
+    expect(warned).toEqual(['the upstream grants no version rolling']);
+  });
+});
+
+it('a host whose IPv6 address refuses is connected to, and one that refuses by name says which', async () => {
+  const pool = await poolOf();
+  const watched = new Watched(pool.port, { host: 'localhost' });
+  await until(() => watched.client.up);
+  const nobody = new Watched(1, { host: 'localhost' });
+  await until(() => nobody.client.lastFailure !== undefined);
+  expect(nobody.client.lastFailure).toMatch(/^upstream_closed: .*ECONNREFUSED 127\.0\.0\.1:1/);
 });
 
 describe('a session taken up again', () => {

@@ -5,6 +5,7 @@ import {
   FAILOVER_OPTIONS,
   type FailoverState,
   isHealthy,
+  isServing,
   isUsable,
   NO_CHOICE,
   transition,
@@ -21,6 +22,7 @@ function health(name: string, overrides: Partial<DestinationHealth> = {}): Desti
     rejectRatio: 0,
     verdicts: 0,
     rttMs: undefined,
+    shapeChanges: 0,
     ...overrides,
   };
 }
@@ -65,6 +67,36 @@ describe('failover', () => {
         [91_000, both],
       ]),
     ).toEqual(['a', 'b', 'b', 'b', 'b', 'b', 'a']);
+  });
+
+  it('gives the hashrate to the first by priority at the start, not to the one that connected before', () => {
+    expect(
+      run([
+        [0, [down('a'), down('b')]],
+        [5, [down('a'), health('b')]],
+        [7, [health('a'), health('b')]],
+      ]),
+    ).toEqual([undefined, 'b', 'a']);
+    const connected = health('a', { jobAgeMs: undefined });
+    expect(
+      run([
+        [0, [connected, health('b')]],
+        [2, [health('a'), health('b')]],
+        [3, [down('a'), health('b')]],
+        [4, [health('a'), health('b')]],
+        [60_003, [health('a'), health('b')]],
+        [60_004, [health('a'), health('b')]],
+      ]),
+    ).toEqual(['b', 'a', 'b', 'b', 'b', 'a']);
+  });
+
+  it('avoids what keeps changing the shape of its jobs, and calls nothing up that gives no work', () => {
+    expect(isHealthy(FAILOVER_OPTIONS, health('a', { shapeChanges: 6 }))).toBe(true);
+    expect(isHealthy(FAILOVER_OPTIONS, health('a', { shapeChanges: 7 }))).toBe(false);
+    expect(isServing(health('a'))).toBe(true);
+    expect(isServing(health('a', { jobAgeMs: undefined }))).toBe(false);
+    expect(isServing(health('a', { jobAgeMs: 900_001 }))).toBe(false);
+    expect(isServing(down('a'))).toBe(false);
   });
 
   it('prefers a steady destination to one that has just come back', () => {
@@ -176,6 +208,7 @@ describe('any history', () => {
         let state: FailoverState = NO_CHOICE;
         let nowMs = 0;
         const since = new Map<string, number>();
+        const failed = new Set<string>();
         for (const { elapsedMs, healths } of steps) {
           nowMs += elapsedMs;
           const before = state.choice;
@@ -187,8 +220,9 @@ describe('any history', () => {
           const healthy = new Set(healths.filter((one) => isHealthy(OPTIONS, one)).map((one) => one.name));
           const usable = new Set(healths.filter(isUsable).map((one) => one.name));
           for (const name of names) {
-            if (!healthy.has(name)) since.delete(name);
-            else if (!since.has(name)) since.set(name, nowMs);
+            if (!healthy.has(name)) {
+              if (since.delete(name) || usable.has(name)) failed.add(name);
+            } else if (!since.has(name)) since.set(name, nowMs);
           }
           const { choice } = result;
           if (healthy.size > 0) expect(healthy.has(choice!)).toBe(true);
@@ -196,7 +230,8 @@ describe('any history', () => {
           else expect(choice).toBeUndefined();
           if (before === undefined || !healthy.has(before) || choice === before) continue;
           expect(names.indexOf(choice!)).toBeLessThan(names.indexOf(before));
-          expect(nowMs - since.get(choice!)!).toBeGreaterThanOrEqual(OPTIONS.returnAfterMs);
+          if (failed.has(choice!))
+            expect(nowMs - since.get(choice!)!).toBeGreaterThanOrEqual(OPTIONS.returnAfterMs);
         }
         const calm = names.map((name) => health(name));
         choose(state, calm, nowMs);

@@ -4,6 +4,7 @@ import { CodedError } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
+import { FAILOVER_OPTIONS, isHealthy } from '../../src/upstream/failover.ts';
 import { PoolDestination } from '../../src/upstream/pool-destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { FakePool, ok, plainPool, until } from './fake-pool.ts';
@@ -57,6 +58,33 @@ async function setup(accepts: () => boolean) {
 }
 
 describe('PoolDestination', () => {
+  it('loses its health while its extranonce2 size or its version mask flaps', async () => {
+    const { clock, pool, destination } = await setup(() => true);
+    await until(() => destination.client.up);
+    const change = async (size: number, mask: string): Promise<void> => {
+      const { jobs } = destination.client.stats;
+      const call = (method: string, params: unknown[]): string =>
+        JSON.stringify({ id: null, method, params });
+      pool.peer.send(
+        call('mining.set_extranonce', ['0a0b0c0d', size]),
+        call('mining.set_version_mask', [mask]),
+        notify({ jobId: `${jobs}` }),
+      );
+      await until(() => destination.client.stats.jobs > jobs);
+      clock.advance(1_000);
+    };
+    await change(8, '1fffe000');
+    for (let at = 0; at < 3; at += 1) {
+      await change(12, '1fffe000');
+      await change(8, '1fffe000');
+    }
+    expect(isHealthy(FAILOVER_OPTIONS, destination.health)).toBe(true);
+    await change(8, '00000000');
+    expect(isHealthy(FAILOVER_OPTIONS, destination.health)).toBe(false);
+    clock.advance(600_000);
+    expect(destination.health.shapeChanges).toBe(0);
+  });
+
   it('knows its health', async () => {
     let accept = true;
     const { clock, told, pool, destination } = await setup(() => accept);

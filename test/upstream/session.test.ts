@@ -66,6 +66,66 @@ describe('handshake', () => {
     expect(driver.session.phase).toBe('subscribe');
   });
 
+  it.each([
+    ['1fffe000', MASK],
+    ['536862720', MASK],
+    [MASK, MASK],
+    ['8192', 0x2000],
+  ])('rolls the bits that are granted as %j', (text, mask) => {
+    const driver = new Driver().start().reply({ 'version-rolling': true, 'version-rolling.mask': text });
+    expect(driver.session.versionMask).toBe(mask);
+    expect(driver.effects).toContainEqual({ type: 'mask', mask });
+  });
+
+  it('says so when a mask cannot be read, and when none is granted', () => {
+    const driver = new Driver().start();
+    driver.reply({ 'version-rolling': true, 'version-rolling.mask': 'all' });
+    expect(driver.stats.garbageLines).toBe(1);
+    expect(driver.effects).toContainEqual({
+      type: 'dropped',
+      why: expect.stringContaining('version mask') as string,
+      sample: '{"id":1,"result":{"version-rolling":true,"version-rolling.mask":"all"},"error":null}',
+    });
+    const other = new Driver().start().reply({ 'version-rolling': false });
+    expect(other.effects).toContainEqual({ type: 'mask', mask: undefined });
+  });
+
+  it('waits for a slow authorize as long as it is told to', () => {
+    const driver = new Driver({ versionMask: 0, requestTimeoutMs: 45_000 }).start().reply([[], '00', 8]);
+    driver.after(44_999);
+    expect(driver.closed).toBeUndefined();
+    driver.reply(true);
+    expect(driver.session.phase).toBe('up');
+  });
+
+  it('ends when it is authorised and gets no work, however often the pool says something', () => {
+    const driver = new Driver({ versionMask: 0, silenceMs: 60_000 }).up('00', null);
+    for (let second = 0; second < 59; second += 1)
+      driver.line(call('mining.set_difficulty', [second + 1])).after(1_000);
+    expect(driver.closed).toBeUndefined();
+    driver.line(call('mining.ping', [])).after(1_000);
+    expect(driver.closed).toMatchObject({
+      code: 'upstream_timeout',
+      detail: 'authorised, and sends no work',
+    });
+    const served = new Driver({ versionMask: 0, silenceMs: 60_000 }).up('00', null).line(notify());
+    for (let second = 0; second < 90; second += 1) served.line(call('mining.ping', [])).after(1_000);
+    expect(served.closed).toBeUndefined();
+  });
+
+  it('counts what it drops, and shows how it looked', () => {
+    const driver = new Driver().up().line('{"id":null,"method":"mining.notify","params":["only"]}');
+    driver.line(`{"id":null,"method":"mining.set_goal","params":["${'x'.repeat(400)}"]}`);
+    expect(driver.stats).toMatchObject({ garbageLines: 1, unknownMethods: 1 });
+    const dropped = driver.effects.filter((effect) => effect.type === 'dropped');
+    expect(dropped.map(({ why }) => why)).toEqual([
+      expect.stringContaining('branches'),
+      'unknown method mining.set_goal',
+    ]);
+    expect(dropped[0]!.sample).toBe('{"id":null,"method":"mining.notify","params":["only"]}');
+    expect(dropped[1]!.sample).toHaveLength(200);
+  });
+
   it('never takes more version bits than it asked for', () => {
     const driver = new Driver().up('00', '5fffe000').line(notify());
     expect(driver.job.versionMask).toBe(MASK);
@@ -224,7 +284,7 @@ describe('work', () => {
   });
 
   it('asks for a sign of life from Braidpool, never from a pool', () => {
-    const braidpool = new Driver({ profile: 'braidpool' }).up().after(90_000);
+    const braidpool = new Driver({ profile: 'braidpool' }).up().line(notify()).after(90_000);
     expect(braidpool.last.method).toBe('mining.extranonce.subscribe');
     braidpool.after(89_000);
     expect(braidpool.sent).toHaveLength(4);
