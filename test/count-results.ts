@@ -24,8 +24,8 @@ type FileResult = {
 const LONGEST_REASON = 600;
 
 /**
- * Prints "PASSED FAILED" of a report of vitest: what was skipped has failed, as has a run without one. What did not pass is added to
- * the file FAILURES by name, with the first failure's reason.
+ * Prints "PASSED FAILED" of a report of vitest: what was skipped has failed, as has a run without one. What
+ * did not pass is added to the file FAILURES by name, with the first failure's reason.
  */
 const [path, exitCode, failures] = process.argv.slice(2);
 let [passed, failed] = [0, 0];
