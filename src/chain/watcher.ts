@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
 
 export type WatchRole = 'miner' | 'maker';
 
@@ -16,12 +17,30 @@ export type CloseMargins = {
   readonly watchDepth?: number;
   /** A close that was asked for has so many blocks; then this side closes alone. */
   readonly patienceBlocks?: number;
+  /** Nothing begins, and nobody sells; `askBlocks` and `urgentBlocks` together unless given. */
+  readonly beginBlocks?: number;
 };
+
+/** What says within how many blocks of the expiry nothing begins. */
+export type BeginMargins = Pick<CloseMargins, 'askBlocks' | 'urgentBlocks' | 'beginBlocks'>;
+
+/** Blocks before the expiry within which nothing begins: no opening, and no new work. */
+export function beginBlocksOf({
+  askBlocks,
+  urgentBlocks,
+  beginBlocks = askBlocks + urgentBlocks,
+}: BeginMargins): number {
+  return beginBlocks;
+}
 
 /** Confirmations of what is taken for final, on every side and for every output of a contract. */
 export const FINAL_DEPTH = 6;
 
-export const DEFAULT_CLOSE_MARGINS: Required<CloseMargins> = {
+/** Margins with nothing left out but what follows from the others. */
+export type CheckedMargins = Required<Omit<CloseMargins, 'beginBlocks'>> &
+  Pick<CloseMargins, 'beginBlocks'>;
+
+export const DEFAULT_CLOSE_MARGINS: CheckedMargins = {
   askBlocks: 288,
   broadcastBlocks: 144,
   urgentBlocks: 36,
@@ -29,6 +48,9 @@ export const DEFAULT_CLOSE_MARGINS: Required<CloseMargins> = {
   watchDepth: 100,
   patienceBlocks: 36,
 };
+
+/** The `reason` of a channel whose funding became impossible. */
+export const SPENT_ELSEWHERE = 'a coin of the funding was spent elsewhere';
 
 /** Blocks a funding may wait in the mempool before its maker pays more for it. */
 export const FUNDING_PATIENCE_BLOCKS = 6;
@@ -43,6 +65,8 @@ export type WatchOptions = {
   readonly role: WatchRole;
   readonly minDepth: number;
   readonly expiryHeight: number;
+  /** See `FundingDeadline`. */
+  readonly fundingByHeight?: number;
   readonly margins: CloseMargins;
 };
 
@@ -67,6 +91,8 @@ export type WatchState = {
   readonly childFeeSat: bigint;
   /** The same for the child of a funding that waits. */
   readonly pushFeeSat: bigint;
+  /** What the newest spend of the own coins of a late funding pays; 0 without one. */
+  readonly cancelFeeSat: bigint;
   readonly outputStatus: OutputStatus;
   /** Since which height a block spends the channel. */
   readonly spentSince: number | undefined;
@@ -96,6 +122,11 @@ export type ChannelView = {
   readonly coinDepth: number | undefined;
   /** Confirmations of what spends it: undefined where nothing is found that does. */
   readonly spendDepth: number | undefined;
+  /**
+   * Confirmations of a transaction other than the funding that spends a coin of it; undefined where none is
+   * known. Deep, it makes the funding impossible.
+   */
+  readonly conflictDepth?: number | undefined;
   /** What spends it is the stored close. */
   readonly isOurs: boolean;
   /** The funding could be sent once more, to tell an output that is spent from one that is not there. */
@@ -110,6 +141,8 @@ export type ChannelView = {
   readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
+  /** The own coins of a funding that is not deep, once the other side may have this side's signatures. */
+  readonly cancel?: Cancellable;
   /**
    * Miner, where something is wrong: closes alone at once, or once it would ask for a close; `overdue` also
    * where both signed a close that no block holds.
@@ -128,6 +161,8 @@ export type WatchEffect =
   /** Broadcast the funding, and look again. */
   | { readonly type: 'send_funding' }
   | { readonly type: 'push_funding'; readonly feeSat: bigint }
+  /** Spend the own coins of the funding back to the own change, with this fee. */
+  | { readonly type: 'cancel_funding'; readonly feeSat: bigint }
   /** To be stored before anything that follows. */
   | { readonly type: 'status'; readonly status: WatchStatus; readonly reason?: string }
   | { readonly type: 'refuse_steps' }
@@ -152,6 +187,7 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
     close,
     childFeeSat: 0n,
     pushFeeSat: 0n,
+    cancelFeeSat: 0n,
     outputStatus: 'unspent',
     spentSince: undefined,
     fundingDepth: 0,
@@ -162,7 +198,7 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
 }
 
 /** Throws where the margins contradict each other: each gives the next one its time. */
-export function checkMargins(margins: CloseMargins): Required<CloseMargins> {
+export function checkMargins(margins: CloseMargins): CheckedMargins {
   const { watchDepth = Math.max(DEFAULT_CLOSE_MARGINS.watchDepth, margins.finalDepth) } = margins;
   const { askBlocks, broadcastBlocks, urgentBlocks, finalDepth } = margins;
   const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
@@ -170,18 +206,23 @@ export function checkMargins(margins: CloseMargins): Required<CloseMargins> {
   assert(0 <= urgentBlocks && urgentBlocks <= broadcastBlocks, 'urgent_within_broadcast');
   assert(broadcastBlocks <= askBlocks, 'broadcast_after_asking');
   assert(1 <= finalDepth && finalDepth <= watchDepth, 'watched_beyond_final');
-  return { askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth, patienceBlocks };
+  return {
+    ...{ askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth, patienceBlocks },
+    ...(margins.beginBlocks === undefined ? {} : { beginBlocks: margins.beginBlocks }),
+  };
 }
 
 /** Whether the next decision may depend on the fee rate: it is one more question to the node. */
 export function wantsFeeRate(
-  { role, expiryHeight, margins }: WatchOptions,
+  options: WatchOptions,
   state: WatchState,
   view: Pick<ChannelView, 'coinDepth' | 'spendDepth' | 'closesFrom'>,
   height: number,
 ): boolean {
+  const { role, expiryHeight, margins } = options;
   if (view.spendDepth !== undefined && view.spendDepth > 0) return false;
   if (view.coinDepth === 0) return true;
+  if (isCancelled(options, state, view, height)) return true;
   if (role === 'maker') return height >= expiryHeight;
   return (
     state.status === 'closing' ||
@@ -220,6 +261,8 @@ function evaluate(
   isForced: boolean,
 ): WatchTransition {
   if (state.isOver) return { state, effects: [] };
+  if (isImpossible(options, view)) return withoutFunding(options, state, view);
+  if (isCancelled(options, state, view, height)) return cancelFunding(options, state, view, height);
   const isMissing = view.coinDepth === undefined && view.spendDepth === undefined;
   if (isMissing && view.canResend) return { state, effects: [{ type: 'send_funding' }] };
   const draft: Draft = { state: withOutputStatus(state, view, height), effects: [] };
@@ -228,6 +271,56 @@ function evaluate(
   if (options.role === 'miner') minerSteps(options, draft, view, height, isForced);
   else makerSteps(options, draft, view, height);
   endOf(options, draft, depthOf(draft.state, view, height));
+  return draft;
+}
+
+/** A coin of the funding is spent elsewhere, and for good. */
+function isImpossible({ margins }: WatchOptions, view: ChannelView): boolean {
+  const { coinDepth, spendDepth, conflictDepth = 0 } = view;
+  return coinDepth === undefined && spendDepth === undefined && conflictDepth >= margins.finalDepth;
+}
+
+/** The end of a channel that never was; the funding is looked for until its coin is as deep as any end. */
+function withoutFunding(options: WatchOptions, state: WatchState, view: ChannelView): WatchTransition {
+  const draft: Draft = { state: { ...state, outputStatus: 'missing', fundingDepth: 0 }, effects: [] };
+  if (state.status !== 'closed') setStatus(draft, 'closed', SPENT_ELSEWHERE);
+  endWatch(options, draft, view.conflictDepth ?? 0);
+  return draft;
+}
+
+/** The funding was not deep in time, and no block holds it: this side takes its coins back. */
+function isCancelled(
+  options: WatchOptions,
+  { status }: Pick<WatchState, 'status'>,
+  { coinDepth = 0, spendDepth }: Pick<ChannelView, 'coinDepth' | 'spendDepth'>,
+  height: number,
+): boolean {
+  const isYoung = status === 'funding' || (status === 'opening' && options.role === 'miner');
+  return isYoung && coinDepth === 0 && spendDepth === undefined && isFundingLate(options, 0, height);
+}
+
+function cancelFunding(
+  options: WatchOptions,
+  state: WatchState,
+  view: ChannelView,
+  height: number,
+): WatchTransition {
+  const draft: Draft = { state: withOutputStatus(state, view, height), effects: [] };
+  const { cancel, conflictDepth = 0, coinDepth, satPerKvb } = view;
+  if (options.role === 'maker' && coinDepth === undefined && height >= options.expiryHeight) {
+    makerSteps(options, draft, view, height);
+    return draft;
+  }
+  // Once a block spends any coin of the funding, there is nothing to be taken back from.
+  if (cancel === undefined || conflictDepth > 0) return draft;
+  const bid = {
+    paidSat: state.cancelFeeSat,
+    pushFeeSat: state.pushFeeSat,
+    isFundingWaiting: coinDepth !== undefined,
+  };
+  const feeSat = cancelFee(cancel, bid, satPerKvb);
+  draft.state = { ...draft.state, cancelFeeSat: feeSat };
+  draft.effects.push({ type: 'cancel_funding', feeSat });
   return draft;
 }
 
@@ -310,10 +403,11 @@ function minerSteps(
   if (status === 'funding' || status === 'open') {
     const isDue = isForced || left <= dueBlocks(options.margins, view);
     if (isDue) bumpCloseFee(options, draft, view, height, true);
-    else if (left <= options.margins.askBlocks) draft.effects.push({ type: 'refuse_steps' });
+    else if (left <= beginBlocksOf(options.margins)) draft.effects.push({ type: 'refuse_steps' });
     return;
   }
-  if (outputStatus === 'spent_in_block') return;
+  // A funding that never was is not to be closed.
+  if (outputStatus === 'spent_in_block' || (status === 'closed' && outputStatus === 'missing')) return;
   if (status === 'closed') reopen(draft);
   bumpCloseFee(options, draft, view, height, isForced);
 }
@@ -455,6 +549,10 @@ function endOf({ margins }: WatchOptions, draft: Draft, depth: number): void {
     setStatus(draft, 'closed');
     draft.effects.push({ type: 'final' });
   }
+  endWatch({ margins }, draft, depth);
+}
+
+function endWatch({ margins }: Pick<WatchOptions, 'margins'>, draft: Draft, depth: number): void {
   const { watchDepth = DEFAULT_CLOSE_MARGINS.watchDepth } = margins;
   if (draft.state.status !== 'closed' || depth < watchDepth) return;
   draft.state = { ...draft.state, isOver: true };

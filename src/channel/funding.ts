@@ -292,6 +292,41 @@ export function finalizeFunding(
   return { hex: transaction.toHex(), txid: funding.txid, vsize: transaction.virtualSize() };
 }
 
+/** Upper bound of the virtual bytes of the spend of so many coins that takes them back. */
+export function cancelVsize(inputs: number, script: Uint8Array): number {
+  return Math.ceil((fundingCommonWeight(script) + inputs * WALLET_INPUT_WEIGHT) / 4);
+}
+
+/**
+ * The spend of one side's coins of a funding that takes them back, and makes the funding impossible: a
+ * funding of these coins alone with one output, so that the same wallets sign it. Throws
+ * `insufficient_funds` where too little is left to relay.
+ */
+export function buildFundingCancel(
+  funding: Funding,
+  role: FundingRole,
+  script: Uint8Array,
+  feeSat: bigint,
+): Funding {
+  const inputs = funding.inputs.filter((input) => input.role === role);
+  const inSat = inputs.reduce((total, input) => total + input.valueSat, 0n);
+  const leftSat = inSat - feeSat;
+  if (leftSat < dustSat(script)) {
+    const missingSat = dustSat(script) - leftSat;
+    throw new CodedError('insufficient_funds', 'too little is left to take back', { role, missingSat });
+  }
+  const transaction = new Transaction();
+  transaction.version = 2;
+  for (const { txid, vout } of inputs) {
+    transaction.addInput(reversed(fromHex(txid, 32)), vout, 0xffff_fffd);
+  }
+  transaction.addOutput(script, leftSat);
+  return {
+    ...{ hex: transaction.toHex(), txid: transaction.getId(), vout: 0, capacitySat: leftSat, feeSat },
+    ...{ changeSat: { maker: 0n, miner: 0n }, inputs },
+  };
+}
+
 /** One side of a funding as JSON, in one spelling. */
 export function fundingSideToJson(side: FundingSide): { readonly [key: string]: Json } {
   return {

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
+import { isFundingLate } from '../chain/funding-watch.ts';
 import {
   type ChannelView,
   DEFAULT_CLOSE_MARGINS,
@@ -17,6 +18,7 @@ import {
   transition as stream,
 } from '../contract/stream.ts';
 import { forfeitsBond } from '../contract/vesting.ts';
+import { fundingByHeightOf, isTooLateToBegin } from './deadlines.ts';
 import {
   ACCEPTED_IN,
   type CloseRecord,
@@ -259,7 +261,7 @@ function onChain(
   const { status, close } = draft.state;
   if (status === 'proposed' || status === 'failed' || !options.hasChannel) return draft;
   set(draft, { tipHeight: event.height });
-  const closesFrom = closingOf(options, draft.state, event.height);
+  const closesFrom = closingOf(options, draft.state, event.height, event.view.coinDepth);
   const view = closesFrom === undefined ? event.view : { ...event.view, closesFrom };
   const before: WatchState = { ...draft.state.watch, status, close: pendingOf(close) };
   const looked = watch(watchOptionsOf(options), before, { type: event.type, view }, event.height);
@@ -284,7 +286,7 @@ function onChain(
 
 function watchOptionsOf({ terms, role, margins }: LifecycleOptions): WatchOptions {
   const { minDepth, expiryHeight } = terms;
-  return { role, minDepth, expiryHeight, margins };
+  return { role, minDepth, expiryHeight, margins, fundingByHeight: fundingByHeightOf(terms, margins) };
 }
 
 /** The pending close for the machine of the chain; undefined for one that is not complete. */
@@ -295,14 +297,20 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
 }
 
 /**
- * When the miner closes without being asked. A proof against the maker closes at once; a close that was
- * asked for has its time, unless that would forfeit unvested bonds.
+ * When the miner closes without being asked. A funding that came late and a proof against the maker close
+ * at once; a close that was asked for has its time, unless that would forfeit unvested bonds.
  */
 export function closingOf(
-  { terms, margins }: LifecycleOptions,
-  { fault, stream, askedHeight }: LifecycleState,
+  options: LifecycleOptions,
+  { status, fault, stream, askedHeight }: LifecycleState,
   height: number,
+  coinDepth?: number,
 ): ChannelView['closesFrom'] {
+  const { terms, margins } = options;
+  const isYoung = status === 'opening' || status === 'funding';
+  const isInBlock = coinDepth !== undefined && coinDepth > 0;
+  // Nothing was sold to it, and nothing will be: state 0 is all there is to close with.
+  if (isYoung && isInBlock && isFundingLate(watchOptionsOf(options), coinDepth, height)) return 'now';
   const costs = forfeitsBond(terms, stream.signed?.workHashes ?? 0n);
   const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
   const isOverdue = askedHeight !== undefined && height - askedHeight >= patienceBlocks;
@@ -334,8 +342,9 @@ function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): vo
 /** Derives `channel.ready` of both sides; work is asked for after it. */
 function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): void {
   const { status, link, stream, watch } = draft.state;
-  // Nothing opens that a deadline has just closed.
-  const isOpenable = (status === 'funding' || status === 'open') && watch.close === undefined;
+  // Nothing opens that a deadline has just closed, or would close before it is of use.
+  const isOpenable = status === 'open' || (status === 'funding' && !isTooLateToOpen(options, draft.state));
+  if (watch.close !== undefined) return;
   if (link === undefined || !isOpenable || stream.fundingDepth < options.terms.minDepth) return;
   // The maker opens first, and says so: work may come with the miner's next message.
   const isOpening =
@@ -352,6 +361,16 @@ function deriveReady(options: LifecycleOptions, draft: Draft, nowMs: number): vo
   if (link.ready !== 'unsent' || !mayTell) return;
   setLink(draft, { ready: 'sent' });
   draft.effects.push({ type: 'send_ready' });
+}
+
+/** True where nothing may be opened any more: the expiry is near, or the funding was not deep in time. */
+export function isTooLateToOpen(options: LifecycleOptions, state: LifecycleState): boolean {
+  const { tipHeight, stream } = state;
+  if (tipHeight === undefined) return false;
+  return (
+    isTooLateToBegin(options.terms, options.margins, tipHeight) ||
+    isFundingLate(watchOptionsOf(options), stream.fundingDepth, tipHeight)
+  );
 }
 
 /**
@@ -440,7 +459,7 @@ export function mayPayFees(
 ): boolean {
   const { status } = state;
   if (status === 'proposed' || status === 'failed') return false;
-  const closesFrom = closingOf(options, state, height);
+  const closesFrom = closingOf(options, state, height, known.coinDepth);
   const view = closesFrom === undefined ? known : { ...known, closesFrom };
   return wantsFeeRate(watchOptionsOf(options), { ...state.watch, status }, view, height);
 }

@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { displayHash } from '../bitcoin/header.ts';
+import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
 import type { JobId } from '../stratum/job-id.ts';
@@ -236,7 +237,8 @@ export class BatchVerifier {
         blocks.set(hash, standing);
         standings.set(job, standing);
       }
-      if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
+      if (this.#isTooLate(standing)) each.code = 'expiry_near';
+      else if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
     }
     return cases;
   }
@@ -258,6 +260,12 @@ export class BatchVerifier {
       if (standing.status !== 'unknown' || clock.monotonicMs() >= waitUntilMs) return standing;
       await sleep(timers, POLL_MS);
     }
+  }
+
+  /** New work near the expiry is not bought: a state that pays it might find no block. */
+  #isTooLate(standing: BlockStatus): boolean {
+    const { terms, options } = this.#store;
+    return standing.status !== 'unknown' && isTooLateToBegin(terms, options.margins, standing.height);
   }
 
   #isTimely(standing: BlockStatus, workHashes: bigint): boolean {

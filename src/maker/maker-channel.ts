@@ -117,6 +117,7 @@ export class MakerChannel {
   async minerReady(peer: RpcPeer, { txid }: Params<'channel.ready'>): Promise<Result<'channel.ready'>> {
     if (txid !== this.store.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
     this.#assertAttached(peer);
+    this.store.assertOpenable();
     this.#run(() => this.store.commit({ type: 'peer_ready' }));
     this.lookAtChain();
     return {};

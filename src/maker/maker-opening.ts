@@ -2,14 +2,14 @@ import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { canonicalJson } from '../base/json.ts';
 import type { ChainSource } from '../chain/source.ts';
-import type { CloseMargins } from '../chain/watcher.ts';
+import type { BeginMargins } from '../chain/watcher.ts';
+import { assertTimeToFund } from '../channel/deadlines.ts';
 import { finalizeFunding } from '../channel/funding.ts';
 import { makerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat } from '../channel/params.ts';
 import { fundingPsbt, psbtFundingSignatures } from '../channel/psbt.ts';
 import { boundedRate } from '../channel/sizes.ts';
 import { codecsOf, type Params, type Result } from '../peer/messages.ts';
-import { assertTimeToFund } from '../settlement/deadlines.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
   assembleChannel,
@@ -30,7 +30,7 @@ export type MakerOpeningOptions = {
   /** Blocks within which a funding should confirm. */
   readonly fundingTargetBlocks: number;
   /** Blocks before the expiry within which nothing begins. */
-  readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
+  readonly margins: BeginMargins;
   /** Fee rate in sat/kvB without an estimate of the node; what is configured for the node unless given. */
   readonly fallbackFeeRateSatPerKvb?: number;
 };

@@ -53,6 +53,8 @@ export type MakerStoreDeps = ContractStoreDeps & {
   readonly signer: SignerTree;
   /** Confirmations at which a close is final. */
   readonly finalDepth?: number;
+  /** See `CloseMargins`. */
+  readonly beginBlocks?: number;
   /**
    * Makes the signer of a channel's states. Default: a `MonotoneSigner`, which knows only the ledger's
    * states; one with a memory of its own may be ahead of `last`.
@@ -106,7 +108,8 @@ export class MakerStore extends ContractStore {
 
   private constructor(contractId: string, contract: ContractRecord, deps: MakerStoreDeps) {
     const { finalDepth = DEFAULT_CLOSE_MARGINS.finalDepth } = deps;
-    const margins = checkMargins({ ...DEFAULT_CLOSE_MARGINS, finalDepth });
+    const begin = deps.beginBlocks === undefined ? {} : { beginBlocks: deps.beginBlocks };
+    const margins = checkMargins({ ...DEFAULT_CLOSE_MARGINS, finalDepth, ...begin });
     super(contractId, { role: 'maker', terms: contract.terms, margins, hasChannel: true }, deps);
     this.contract = contract;
     this.#deps = deps;

@@ -5,7 +5,8 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
-import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { assertTimeToFund } from '../channel/deadlines.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -27,7 +28,6 @@ import {
   type PeerServerOptions,
   type TransportOptions,
 } from '../peer/transport.ts';
-import { assertTimeToFund } from '../settlement/deadlines.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { FundingWallet } from '../settlement/funding-wallet.ts';
 import {
@@ -260,7 +260,8 @@ export class Maker {
 
   get #storeDeps(): MakerStoreDeps {
     const { finalDepth } = this.#options;
-    return { ...this.#deps, ...(finalDepth === undefined ? {} : { finalDepth }) };
+    const beginBlocks = beginBlocksOf(this.#opening.margins);
+    return { ...this.#deps, beginBlocks, ...(finalDepth === undefined ? {} : { finalDepth }) };
   }
 
   /** The options of openings; margins follow a policy that takes shorter contracts than they allow. */

@@ -21,7 +21,7 @@ const SCRIPT_AT = 4 + 1 + 36 + 1;
 const MAX_SCRIPT_SIZE = 100;
 
 /** Error codes of refused shares. */
-export type ShareCode = Extract<ErrorCode, `share_${string}` | 'over_budget' | 'bad_ntime'>;
+export type ShareCode = Extract<ErrorCode, `share_${string}` | 'over_budget' | 'bad_ntime' | 'expiry_near'>;
 
 /** The rules for a share before its hash is compared with its target. */
 export type ShareRules = {

@@ -374,6 +374,7 @@ export class MinerContract {
       'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {
         const store = this.#storeOf(contractId);
         if (store.channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
+        store.assertOpenable();
         await this.#serial.run(() => store.commit({ type: 'peer_ready' }));
         this.#lookAtChain();
         return {};

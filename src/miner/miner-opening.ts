@@ -3,7 +3,8 @@ import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 
 import { type ChainSource, optional } from '../chain/source.ts';
-import type { CloseMargins } from '../chain/watcher.ts';
+import type { BeginMargins } from '../chain/watcher.ts';
+import { assertTimeToFund } from '../channel/deadlines.ts';
 import { finalizeFunding } from '../channel/funding.ts';
 import { minerKeysOf } from '../channel/keys.ts';
 import { makerContributionSat, minerContributionSat } from '../channel/params.ts';
@@ -13,7 +14,6 @@ import type { ContractTerms } from '../contract/terms.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
-import { assertTimeToFund } from '../settlement/deadlines.ts';
 import { type FundingWallet, keyWallet } from '../settlement/funding-wallet.ts';
 import {
   type AssembledChannel,
@@ -39,7 +39,7 @@ export type MinerOpeningOptions = {
   readonly payoutScript: Uint8Array;
   /** Greatest fee rate that the miner accepts for its part of the funding, sat/kvB. */
   readonly maxFeeRateSatPerKvb: number;
-  readonly margins: Pick<CloseMargins, 'askBlocks' | 'urgentBlocks'>;
+  readonly margins: BeginMargins;
 };
 
 export type OpeningDeps = {
@@ -92,6 +92,8 @@ export async function openChannel(
   await assertInTime();
   const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim });
   const maker = psbtFundingSignatures(funding, 'maker', network, answer.psbt);
+  // Kept back until it was of no use any more: the own coins are on their way back.
+  await assertInTime();
   await store.saveFunding(finalizeFunding(funding, { miner, maker }).hex);
 }
 

@@ -9,13 +9,15 @@ import {
   optional,
   type Spender,
 } from '../chain/source.ts';
-import type { ChannelView, OutputStatus } from '../chain/watcher.ts';
+import { type ChannelView, type OutputStatus, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { mayPayFees } from '../channel/lifecycle.ts';
 import { boundedRate } from '../channel/sizes.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChainEffect, ContractStore } from './contract-store.ts';
 import type { ExternalSigning } from './external-signing.ts';
+import { FundingCancel } from './funding-cancel.ts';
+import type { FundingWallet } from './funding-wallet.ts';
 import type { SignerTree } from './opening.ts';
 import { unstored, watchedEntry } from './records.ts';
 import { txidOfHex } from './transaction-facts.ts';
@@ -31,6 +33,8 @@ export type ChannelWatchDeps = {
   readonly ledger: Ledger;
   readonly signer: SignerTree;
   readonly log: Logger;
+  /** See `FundingCancelDeps`. */
+  readonly wallet?: FundingWallet;
   /** Signing by keys that are not in the program. */
   readonly externalSigning?: ExternalSigning;
 };
@@ -71,6 +75,7 @@ export class ChannelWatch {
   readonly #store: ContractStore;
   readonly #side: ChannelSide;
   readonly #deps: ChannelWatchDeps;
+  readonly #cancel: FundingCancel;
   #spender: Spender | undefined;
   /** Height up to which no block has a spend of the channel. */
   #searchedHeight: number | undefined;
@@ -81,6 +86,7 @@ export class ChannelWatch {
     this.#store = store;
     this.#side = side;
     this.#deps = deps;
+    this.#cancel = new FundingCancel(store, deps);
   }
 
   /** The error of the last broadcast; undefined where it succeeded. */
@@ -170,18 +176,31 @@ export class ChannelWatch {
       this.#spender = undefined;
       this.#searchedHeight = tip.height;
     }
-    const spender = coin === undefined ? await this.#spenderOrDepth(tip, canResend) : undefined;
-    const known = { coinDepth: coin?.confirmations, spendDepth: spender?.confirmations };
+    const conflictDepth = await this.#conflictDepth(tip, coin !== undefined);
+    const isResent = canResend && conflictDepth === undefined;
+    const spender = coin === undefined ? await this.#spenderOrDepth(tip, isResent) : undefined;
+    const known = { coinDepth: coin?.confirmations, spendDepth: spender?.confirmations, conflictDepth };
     const wanted = isForced || mayPayFees(this.#store.options, this.#store.state, known, tip.height);
     return {
       ...known,
       isOurs: spender !== undefined && closeTx !== undefined && txidOfHex(closeTx) === spender.txid,
-      canResend,
+      canResend: isResent,
       satPerKvb: wanted ? await this.#feeRate(tip.height) : 0,
       ladder: [],
       refundVsize: 0,
+      ...this.#cancel.details(),
       ...this.#side.details(),
     };
+  }
+
+  /** See `ChannelView`; asked only of a channel that was never open. */
+  async #conflictDepth(tip: ChainTip, isSeen: boolean): Promise<number | undefined> {
+    const { status, reason } = this.#store.state;
+    const isYoung = status === 'opening' || status === 'funding';
+    if (!isYoung && !(status === 'closed' && reason === SPENT_ELSEWHERE)) return undefined;
+    if (!isSeen) return this.#cancel.conflictDepth(tip);
+    this.#cancel.seen(tip);
+    return undefined;
   }
 
   async #feeRate(height: number): Promise<number> {
@@ -265,6 +284,11 @@ export class ChannelWatch {
       case 'close_alone':
       case 'refund':
         return this.#side.perform(effect);
+      case 'cancel_funding':
+        await this.#failureOf(async () =>
+          this.#deps.chain.broadcast(await this.#cancel.spend(effect.feeSat)),
+        );
+        return;
       default:
         return unreachable(effect);
     }

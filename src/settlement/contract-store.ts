@@ -3,7 +3,7 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { WatchEffect } from '../chain/watcher.ts';
-import { isSpent, restoreLifecycle, transition } from '../channel/lifecycle.ts';
+import { isSpent, isTooLateToOpen, restoreLifecycle, transition } from '../channel/lifecycle.ts';
 import {
   type CloseRecord,
   isStall,
@@ -49,6 +49,7 @@ const RECORD_WAIT_MS = 2_000;
 const CHAIN_EFFECTS: ReadonlySet<string> = new Set<WatchEffect['type']>([
   'send_funding',
   'push_funding',
+  'cancel_funding',
   'close_alone',
   'send_close',
   'pay_child',
@@ -289,6 +290,13 @@ export abstract class ContractStore {
   assertThawed(): void {
     const { fault } = this.#state;
     if (fault !== undefined) throw new CodedError('channel_frozen', fault.code);
+  }
+
+  /** Throws `expiry_near` where a channel that waits for its funding comes too late to be opened. */
+  assertOpenable(): void {
+    const { status, tipHeight } = this.#state;
+    if (status !== 'funding' || !isTooLateToOpen(this.#options, this.#state)) return;
+    throw new CodedError('expiry_near', `block ${tipHeight} is too late to open the channel`);
   }
 
   /** Throws `channel_frozen` where the other side broke the contract. */

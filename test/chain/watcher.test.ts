@@ -1,7 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  beginBlocksOf,
   type ChannelView,
+  type CheckedMargins,
   type CloseMargins,
   checkMargins,
   DEFAULT_CLOSE_MARGINS,
@@ -13,7 +15,7 @@ import {
 } from '../../src/chain/watcher.ts';
 import { CHILD, LADDER, MINER_OUTPUT_SAT, ModelChain, ModelParty, REFUND_VSIZE } from './watch-model.ts';
 
-const MARGINS: Required<CloseMargins> = {
+const MARGINS: CheckedMargins = {
   askBlocks: 12,
   broadcastBlocks: 8,
   urgentBlocks: 3,
@@ -82,11 +84,11 @@ describe('the deadlines of the miner', () => {
     const world = opened(DEFAULT_CLOSE_MARGINS, 400);
     const { chain, miner } = world;
     const left = (): number => chain.expiryHeight - chain.height;
-    mine(world, left() - 289);
+    mine(world, left() - 325);
     expect(types(miner.effects)).toEqual(['funded']);
     mine(world, 1);
     expect(types(miner.effects)).toEqual(['funded', 'refuse_steps']);
-    mine(world, 288 - 145);
+    mine(world, 324 - 145);
     expect(types(miner.effects)).toEqual(['funded', 'refuse_steps']);
     mine(world, 1);
     expect(left()).toBe(144);
@@ -339,7 +341,7 @@ function guard(party: ModelParty, chain: ModelChain): void {
     for (const effect of effects) {
       if (effect.type === 'refund') expect([role, left <= 0]).toEqual(['maker', true]);
       if (effect.type === 'close_alone' || effect.type === 'pay_child') expect(role).toBe('miner');
-      if (effect.type === 'refuse_steps') expect(left).toBeLessThanOrEqual(margins.askBlocks);
+      if (effect.type === 'refuse_steps') expect(left).toBeLessThanOrEqual(beginBlocksOf(margins));
       if (effect.type === 'pay_child') {
         expect(effect.feeSat).toBeLessThanOrEqual((MINER_OUTPUT_SAT - after.close!.feeSat) / 2n);
       }
@@ -423,6 +425,7 @@ describe('any schedule of blocks, reorganisations, looks and restarts', () => {
     const fresh = watchFrom('closing', { kind: 'refund', feeSat: 260n, vsize: 130 });
     expect(Object.keys(fresh).sort()).toEqual(
       [
+        'cancelFeeSat',
         'childFeeSat',
         'close',
         'fundingDepth',

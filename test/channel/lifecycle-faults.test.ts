@@ -110,7 +110,7 @@ describe('whatever came before', () => {
       const { askedHeight, fault, stream, watch, close } = after;
       if (askedHeight === undefined || event.height - askedHeight < MARGINS.patienceBlocks) return;
       const isForfeited = forfeitsBond(options.terms, stream.signed?.workHashes ?? 0n);
-      const isThere = watch.outputStatus === 'unspent' && event.view.coinDepth !== undefined;
+      const isThere = watch.outputStatus === 'unspent' && (event.view.coinDepth ?? 0) > 0;
       if (isForfeited || fault?.type === 'suspended' || !isThere || close?.kind === 'state') return;
       overdue += 1;
       expect(types(effects)).toContain('close_alone');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { ChannelView } from '../../src/chain/watcher.ts';
 import { isDelivering, isEnded, isSettled, isSpent } from '../../src/channel/lifecycle.ts';
 import type { LifecycleEffect, LifecycleEvent } from '../../src/channel/lifecycle-state.ts';
 import { code, EH, SEAL } from './fixtures.ts';
@@ -8,7 +9,6 @@ import {
   EXPIRY,
   isAct,
   Life,
-  MARGINS,
   opened,
   opening,
   optionsFor,
@@ -95,11 +95,70 @@ describe('the opening', () => {
     expect(life.state.status).toBe('funding');
   });
 
-  it('a maker that keeps its signatures back until late is closed on as soon as the funding shows', () => {
+  /** The first block that cannot make a funding deep in time: 15 before the expiry nothing begins. */
+  const LATE = EXPIRY - 15 - 1 - TERMS.minDepth + 1;
+  const CANCEL = { vsize: 110, contributionSat: 10_000n, fundingFeeSat: 600n, fundingVsize: 300 };
+  const withCancel = (view: ChannelView): ChannelView => ({ ...view, cancel: CANCEL });
+
+  it('a maker that keeps its signatures back: the miner takes its coin back, and is done when that is deep', () => {
     const life = new Life(optionsFor('miner'));
     life.run(opening());
-    const late = tip(EXPIRY - MARGINS.broadcastBlocks, unspent(0));
-    expect(act(life, late)).toEqual(['persist', 'close_alone']);
+    expect(act(life, tip(LATE - 1, withCancel(EMPTY_VIEW)))).toEqual([]);
+    expect(act(life, tip(LATE, withCancel(EMPTY_VIEW)))).toEqual(['cancel_funding']);
+    expect(life.last).toContainEqual({ type: 'cancel_funding', feeSat: 220n });
+    const view = (conflictDepth: number): ChannelView => ({ ...withCancel(EMPTY_VIEW), conflictDepth });
+    expect(act(life, tip(LATE + 1, view(0)))).toEqual(['cancel_funding']);
+    expect(act(life, tip(LATE + 2, view(2)))).toEqual([]);
+    expect(act(life, tip(LATE + 3, view(3)))).toEqual(['persist']);
+    expect(life.state).toMatchObject({
+      status: 'closed',
+      reason: 'a coin of the funding was spent elsewhere',
+    });
+    expect(act(life, tip(LATE + 4, view(4)))).toEqual([]);
+    expect(act(life, tip(LATE + 10, view(10)))).toEqual(['over']);
+  });
+
+  it('a funding that waits too long is outbid, more each block, up to half of what is taken back', () => {
+    for (const role of ['miner', 'maker'] as const) {
+      const life = new Life(optionsFor(role));
+      life.run([...opening(), { type: 'funding_signed' }]);
+      const fees = [0, 1, 2, 3, 4, 5, 6, 7].map((later) => {
+        life.step(tip(LATE + later, withCancel(unspent(0))));
+        const effect = life.last.find(({ type }) => type === 'cancel_funding');
+        return effect?.type === 'cancel_funding' ? effect.feeSat : undefined;
+      });
+      expect(fees).toEqual([710n, 1_065n, 1_597n, 2_395n, 3_592n, 5_000n, 5_000n, 5_000n]);
+    }
+  });
+
+  it('a funding that confirms all the same is closed by state 0 at once, and never opened', () => {
+    const life = new Life(optionsFor('miner'));
+    life.run(opening());
+    expect(act(life, tip(LATE, withCancel(EMPTY_VIEW)))).toEqual(['cancel_funding']);
+    expect(act(life, tip(LATE + 1, unspent(1)))).toEqual(['persist', 'close_alone']);
+    const deep = new Life(optionsFor('miner'));
+    deep.run([...opening(), { type: 'funding_signed' }, { type: 'connected' }]);
+    expect(act(deep, tip(LATE + 2, unspent(2)))).toEqual(['close_alone']);
+    expect(deep.state.status).not.toBe('open');
+  });
+
+  it('a channel is not opened near the expiry, however deep its funding is', () => {
+    for (const role of ['miner', 'maker'] as const) {
+      const life = new Life(optionsFor(role));
+      life.run([...opening(), { type: 'funding_signed' }, tip(EXPIRY - 16, unspent(9))]);
+      const before = life.state;
+      const events: LifecycleEvent[] = [
+        { type: 'connected' },
+        { type: 'peer_ready' },
+        { type: 'ready_answered' },
+      ];
+      for (const event of events) life.step(event);
+      expect(life.state.status).toBe('open');
+      const late = new Life(optionsFor(role), undefined, before);
+      late.step(tip(EXPIRY - 15, unspent(10)));
+      for (const event of events) expect(late.step(event)).not.toContain('send_ready');
+      expect(late.state.status).toBe('funding');
+    }
   });
 
   it('a funding that never confirms: the maker gives up at the expiry, and takes back what comes after', () => {
@@ -220,9 +279,9 @@ describe('the end', () => {
   it('alone: no new work at the first deadline, the newest state at the second, any fee at the third', () => {
     const life = live('miner');
     life.step(workOf(EH));
-    expect(act(life, tip(EXPIRY - 13, unspent(9)))).toEqual([]);
+    expect(act(life, tip(EXPIRY - 16, unspent(9)))).toEqual([]);
     expect(isDelivering(life.options, life.state)).toBe(true);
-    expect(life.step(tip(EXPIRY - 12, unspent(9)))).toEqual(['ending']);
+    expect(life.step(tip(EXPIRY - 15, unspent(9)))).toEqual(['ending']);
     expect(isDelivering(life.options, life.state)).toBe(false);
     expect(act(life, tip(EXPIRY - 9, unspent(9)))).toEqual([]);
     expect(act(life, tip(EXPIRY - 8, unspent(9)))).toEqual(['close_alone']);

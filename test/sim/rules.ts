@@ -40,6 +40,11 @@ export type RulesDeps = {
   readonly wasAskedFor: (side: Side, closeTx: string) => boolean;
 };
 
+type FundingFields = {
+  readonly inputs: readonly { readonly txid: string; readonly vout: number }[];
+  readonly change_script: string;
+};
+
 /**
  * Holds each line and each transaction, as it leaves a process, against what is durable at that moment
  * (`PROTOCOL.md`): what another party will rely on was on disk before. Remembers what each side was told,
@@ -101,9 +106,24 @@ export class Rules {
         toHex(hash.toReversed()) === channel?.['funding_txid'] && index === channel['funding_vout'],
     );
     if (isSpend && this.#deps.wasAskedFor(from, hex)) return;
+    if (this.#takesBack(from, hex)) return;
     if (isSpend || channel === undefined || channel['status'] === 'opening') {
       throw new Violation('broadcast before it was on disk', { from });
     }
+  }
+
+  /** Own coins alone, back to the own change: nothing is promised by that. */
+  #takesBack(from: Side, hex: string): boolean {
+    const opening = this.#read(from, 'opening');
+    if (opening === undefined) return false;
+    const { open, accept } = JSON.parse(opening) as Record<string, { funding: FundingFields } | null>;
+    const own = (from === 'miner' ? open : accept)?.funding;
+    const coins = own?.inputs.map(({ txid, vout }) => `${txid}:${vout}`);
+    const { ins, outs } = Transaction.fromHex(hex);
+    return (
+      ins.every(({ hash, index }) => coins?.includes(`${toHex(hash.toReversed())}:${index}`)) &&
+      outs.every(({ script }) => toHex(script) === own?.change_script)
+    );
   }
 
   /** After each step: what is durable never falls, and an acked state is never lost. Throws `Violation`. */

@@ -3,8 +3,10 @@ import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { ChannelWatch } from '../../../src/settlement/channel-watch.ts';
 import { type ChainEffect, ContractStore } from '../../../src/settlement/contract-store.ts';
+import { FundingCancel } from '../../../src/settlement/funding-cancel.ts';
 import { StakeSettlement } from '../../../src/settlement/stake-settlement.ts';
 import { SimNode } from '../node.ts';
+import { MARGINS } from '../terms.ts';
 import type { Mutations } from './mutation.ts';
 
 /** Changes what the chain is due, of one side. */
@@ -112,6 +114,39 @@ export const OF_CLOSES: Mutations = {
     seed: 1,
     apply: () => {
       effectsOf(MinerStore, without('close_alone'));
+      return {};
+    },
+  },
+  'late-funding-left': {
+    what: 'the miner waits for a funding as long as it takes',
+    strategy: 'withholds-funding',
+    seed: 1,
+    apply: () => {
+      effectsOf(MinerStore, without('cancel_funding'));
+      return {};
+    },
+  },
+  'late-funding-kept': {
+    what: 'a funding that comes too late is closed on no sooner than any other',
+    strategy: 'funds-late',
+    seed: 1,
+    apply: () => {
+      const { record } = ContractStore.prototype;
+      MinerStore.prototype.record = function patient(event, entries) {
+        const { terms } = this;
+        const isEarly = event.type === 'tip' && event.height < terms.expiryHeight - MARGINS.broadcastBlocks;
+        if (!isEarly || this.state.status !== 'opening') return record.call(this, event, entries);
+        return Promise.resolve([]);
+      };
+      return {};
+    },
+  },
+  'spent-coin-unseen': {
+    what: 'the maker does not see that a coin of the funding is spent elsewhere',
+    strategy: 'spends-its-coin',
+    seed: 1,
+    apply: () => {
+      FundingCancel.prototype.conflictDepth = () => Promise.resolve(undefined);
       return {};
     },
   },

@@ -263,7 +263,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker keeps its signatures of the funding back until the expiry',
     row: 'F6',
     hostile,
-    wins: { until: 'a funding has its last height, funding_by_height (R3)', finding: 'the miner lost' },
     begin: (stage) => {
       stage.world.nodes.maker.isMute = true;
       silentOn(stage, ['channel.tx_signatures']);
@@ -276,6 +275,34 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
     step,
+  },
+  'funds-late': {
+    what: 'the maker keeps its signatures of the funding back until it can be deep no more, and mines it itself',
+    row: 'F6',
+    hostile,
+    begin: (stage) => {
+      stage.world.nodes.maker.isMute = true;
+      silentOn(stage, ['channel.tx_signatures']);
+      // Whatever the miner sends to stop it comes a block later.
+      stage.world.nodes.miner.isMute = true;
+    },
+    play: async (stage) => {
+      await stage.rounds(4);
+      await stage.until(MARGINS.askBlocks + MARGINS.urgentBlocks + stage.random.below(2));
+      const funding = (await storedOf(stage.world, 'maker'))?.fundingTx;
+      if (funding !== undefined) send(stage.world, 'the maker', 'the funding', funding);
+      stage.world.chain.generate(1);
+      stage.world.nodes.miner.isMute = false;
+      await stage.blocks(2);
+      stage.marks.set('funded', stage.height);
+      await stage.liveOut();
+    },
+    step,
+    judge: (stage, { close }) => {
+      const funded = stage.marks.get('funded');
+      if (funded === undefined || (close !== undefined && close.height <= funded + 1)) return [];
+      return [{ rule: 'a close came late', seen: `funded by ${funded}, closed at ${close?.height}` }];
+    },
   },
   'dear-funding': {
     what: 'the maker names a fee of the funding that is far above the market',

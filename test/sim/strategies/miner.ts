@@ -113,10 +113,6 @@ export const BY_MINER: Readonly<Record<string, Strategy>> = {
     what: 'the miner spends its coin of the funding elsewhere while that waits',
     row: 'F17',
     hostile,
-    wins: {
-      until: 'a funding has its last height, funding_by_height (R3)',
-      finding: 'coins wait for nothing',
-    },
     play: async (stage) => {
       for (let round = 0; round < 20 && stage.world.chain.mempoolSize === 0; round += 1)
         await stage.round();
