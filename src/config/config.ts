@@ -153,6 +153,8 @@ export type SecretSource =
   | { readonly type: 'file'; readonly file: string };
 
 export type ContractConfig = {
+  /** One name stands for one contract: it is not proposed again once it is over. */
+  readonly name: string;
   readonly maker: HostPort;
   readonly makerNodeId: string;
   readonly priceMsatPerEh: bigint;

@@ -92,6 +92,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     makerNodeId,
     priceMsatPerEh: price,
     workTotalHashes: workTotal,
+    name: contract.name,
     stepHashes: contract.step,
     maxUnpaidSteps: contract.maxUnpaidSteps,
     budgetSat,

@@ -19,6 +19,9 @@ import {
 
 const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is used unless enabled.', {
   enabled: option(BOOLEAN, false, { doc: 'Propose this contract to the market maker and serve it.' }),
+  name: option(TEXT, 'first', {
+    doc: 'One name stands for one contract. Once that is over it is not proposed again: the next one needs another name.',
+  }),
   makerUrl: optional(ENDPOINT, 'maker.example:7333', { doc: 'Address of the market maker.' }),
   makerNodeId: optional(hex(32), 'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5', {
     doc: 'Node id of the market maker (x-only public key), as it publishes it.',
@@ -50,7 +53,7 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     doc: 'Your own sats in the channel, for the fees of closing it.',
   }),
   expiryBlocks: option(INTEGER, 1548, {
-    min: 288,
+    min: 330,
     max: 52_560,
     doc: "Blocks until the market maker may take back what is not closed. Default: a week's work and two days to close.",
   }),

@@ -19,7 +19,7 @@ import {
 import { easiestTarget } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import { termsV3From } from '../contract/terms-upgrade.ts';
-import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MinerContract, type MinerContractOptions, type MinerStatus } from '../miner/miner-contract.ts';
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
@@ -29,10 +29,7 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
-
-/** What was last proposed: kept so that a restart goes on with the same contract. */
-const PROPOSAL_KIND = 'proposal';
-const PROPOSAL_ID = 'current';
+import { configuredContract, proposalEntry } from './configured-contract.ts';
 
 /** A state that is due this long without coming: the hashrate goes to the fallback. */
 const UNPAID_TIMEOUT_MS = 120_000;
@@ -56,9 +53,16 @@ export type ContractRunnerDeps = {
   readonly connect?: typeof connectPeer;
 };
 
+/** A configured contract that is over: it is served no more. */
+export type FinishedContract = {
+  readonly name: string;
+  readonly contractId: string;
+  readonly reason: string;
+};
+
 /**
  * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
- * closed. All its shares have one difficulty: were it not fixed before the hash is known, a share could be
+ * closed, and never proposed again under its name. All its shares have one difficulty: were it not fixed before the hash is known, a share could be
  * sold at the highest target it happens to meet.
  */
 export class ContractRunner {
@@ -81,22 +85,16 @@ export class ContractRunner {
     network: NetworkName,
     contract: ContractConfig,
     deps: ContractRunnerDeps,
-  ): Promise<ContractRunner> {
-    const terms =
-      (await proposedTerms(deps.ledger)) ??
-      (await restoredTerms(contract, deps)) ??
-      (await propose(network, contract, deps));
+  ): Promise<ContractRunner | FinishedContract> {
+    const terms = await termsOf(network, contract, deps);
+    if ('reason' in terms) return terms;
     if (targetOfDifficulty(contract.shareDifficulty) !== easiestTarget(terms)) {
       throw new CodedError(
         'config_invalid',
         'contract.share_difficulty is not that of the running contract',
       );
     }
-    const { host, port } = contract.maker;
-    const payoutScript = payoutScriptOf(contract.payout, network);
-    const { returnsBonds } = contract;
-    const options = { terms, host, port, payoutScript, returnsBonds, unpaidTimeoutMs: UNPAID_TIMEOUT_MS };
-    const runner = new ContractRunner({ ...options, reconnectMaxMs: 15_000 }, deps);
+    const runner = new ContractRunner({ terms, ...minerOptionsOf(network, contract) }, deps);
     await runner.side.start();
     return runner;
   }
@@ -114,39 +112,66 @@ export class ContractRunner {
   }
 }
 
+/** How the maker of a configured contract is reached, and where the miner is paid. */
+export function minerOptionsOf(
+  network: NetworkName,
+  { maker, payout, returnsBonds }: ContractConfig,
+): Omit<MinerContractOptions, 'terms'> {
+  const { host, port } = maker;
+  const payoutScript = payoutScriptOf(payout, network);
+  const unpaidTimeoutMs = UNPAID_TIMEOUT_MS;
+  return { host, port, payoutScript, returnsBonds, unpaidTimeoutMs, reconnectMaxMs: 15_000 };
+}
+
+/** The terms of a configured contract: those it runs by, or new ones, which are proposed. */
+async function termsOf(
+  network: NetworkName,
+  contract: ContractConfig,
+  deps: ContractRunnerDeps,
+): Promise<ContractTerms | FinishedContract> {
+  const { ledger, chain, log } = deps;
+  const { name } = contract;
+  const known = await configuredContract(ledger, contract, async () => (await chain.tip()).height);
+  if (known.type === 'finished') {
+    const { contractId, reason } = known;
+    log.warn(
+      { contract: contractId, name, reason },
+      'finished; set another contract.name for the next one',
+    );
+    return { name, contractId, reason };
+  }
+  if (known.type === 'running') {
+    const fields = { contract: contractIdOf(known.terms), name };
+    if (known.isChanged)
+      log.warn(fields, 'the configuration changed; the running contract keeps its terms');
+    return known.terms;
+  }
+  if (known.type === 'anew')
+    log.info({ contract: contractIdOf(known.terms), name }, 'never opened; proposed anew as configured');
+  const restored = known.type === 'unknown' ? await restoredTerms(contract, deps) : undefined;
+  return restored ?? (await propose(network, contract, deps));
+}
+
 /**
  * A ledger without any contract may be a new one, or one that took the place of a lost one: the maker is
  * asked what it keeps for this seed. One that does not answer is no reason not to mine.
  */
 async function restoredTerms(
-  { maker, makerNodeId }: ContractConfig,
+  contract: ContractConfig,
   deps: ContractRunnerDeps,
 ): Promise<ContractTerms | undefined> {
+  const { maker, makerNodeId } = contract;
   if ((await deps.ledger.list(CONTRACT_KIND)).length > 0) return undefined;
   const target = { ...maker, nodeId: makerNodeId, timeoutMs: HEAL_TIMEOUT_MS };
   try {
     const [terms] = await healFromMaker(target, deps);
-    if (terms !== undefined) await deps.ledger.appendNow([proposalEntry(terms)]);
+    if (terms !== undefined) await deps.ledger.appendNow([proposalEntry(contract, terms)]);
     return terms;
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
     deps.log.info({ code: error.code }, 'the maker could not be asked for contracts of an earlier ledger');
     return undefined;
   }
-}
-
-function proposalEntry(terms: ContractTerms): LedgerEntry {
-  return { type: 'put', kind: PROPOSAL_KIND, id: PROPOSAL_ID, body: JSON.stringify(termsToJson(terms)) };
-}
-
-/** The contract of an earlier run, unless it is over. */
-async function proposedTerms(ledger: Ledger): Promise<ContractTerms | undefined> {
-  const body = await ledger.get(PROPOSAL_KIND, PROPOSAL_ID);
-  if (body === undefined) return undefined;
-  const terms = parseTerms(JSON.parse(body));
-  const stored = await loadContract(ledger, contractIdOf(terms));
-  const isOver = stored?.channel?.status === 'closed' || stored?.channel?.status === 'failed';
-  return isOver ? undefined : terms;
 }
 
 async function propose(
@@ -182,7 +207,7 @@ async function propose(
   const proposed =
     contract.termsVersion === 3 ? termsV3From(older, tip.height + TERMS_DEFAULTS.fundingByBlocks) : older;
   const terms = parseTerms(termsToJson(proposed));
-  await deps.ledger.appendNow([proposalEntry(terms)]);
+  await deps.ledger.appendNow([proposalEntry(contract, terms)]);
   return terms;
 }
 

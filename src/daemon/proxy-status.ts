@@ -65,6 +65,12 @@ export type ProxyStatus = {
   /** The first of `contracts`. */
   readonly contract: ContractStatus | null;
   readonly contracts: readonly ContractStatus[];
+  /** Configured contracts that are over: another `contract.name` is for the next one. */
+  readonly finished_contracts: readonly {
+    readonly name: string;
+    readonly contract_id: string;
+    readonly reason: string;
+  }[];
   /** Work that is delivered and not signed for, over all contracts. */
   readonly exposure_sat: bigint;
   readonly closing_only: ClosingStatus;
@@ -105,6 +111,9 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     miners: server.sessions().slice(0, SESSIONS_LISTED).map(minerOf),
     contract: contracts[0] ?? null,
     contracts,
+    finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {
+      return { name, contract_id: contractId, reason };
+    }),
     exposure_sat: facts.contracts.exposureSat,
     closing_only: facts.closing.status,
     chain: facts.chain === undefined ? null : chainStatus(facts.chain),

@@ -144,14 +144,14 @@ async function serveContract(
   const { config, contracts, mining, work, ledger, signer, chain } = facts;
   if (config.contract === undefined || chain === undefined) return;
   const onStatus = contractListener(mining, work, config, config.contract);
-  const { side } = await contracts.start(config.network, config.contract, {
+  const runner = await contracts.start(config.network, config.contract, {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, onStatus, ladders },
     log: log.child({ part: 'contract' }),
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
-  onStatus(side.status);
+  if (runner !== undefined) onStatus(runner.side.status);
 }
 
 /** Tells mining what a contract wants: its work is that of the destination for contracts. */

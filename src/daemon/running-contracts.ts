@@ -11,13 +11,19 @@ import {
   WATCHED_KIND,
 } from '../settlement/records.ts';
 import type { StreamTotal } from '../work/meters.ts';
-import { ContractRunner, type ContractRunnerDeps } from './contract-runner.ts';
+import {
+  ContractRunner,
+  type ContractRunnerDeps,
+  type FinishedContract,
+  minerOptionsOf,
+} from './contract-runner.ts';
 import { isUnusable } from './proxy-memory.ts';
 
 /** The contracts a proxy serves, and those of earlier runs that are not at their end. */
 export class RunningContracts {
   readonly #runners = new Map<string, ContractRunner>();
   readonly #earlier = new Map<string, MinerContract>();
+  readonly #finished: FinishedContract[] = [];
 
   /** In the order they were started. */
   get all(): readonly ContractRunner[] {
@@ -27,6 +33,11 @@ export class RunningContracts {
   /** They close, and bring back what was staked. */
   get earlier(): readonly MinerContract[] {
     return [...this.#earlier.values()];
+  }
+
+  /** Configured ones that are over, and are not proposed again. */
+  get finished(): readonly FinishedContract[] {
+    return this.#finished;
   }
 
   /** The one that is shown where there is room for one. */
@@ -49,15 +60,20 @@ export class RunningContracts {
     return this.#runners.get(contractId)?.side ?? this.#earlier.get(contractId);
   }
 
-  /** Serves the contract of a configuration, and brings to their end those that were served before it. */
+  /**
+   * Serves the contract of a configuration, and brings to their end those that were served before it.
+   * Undefined where that contract is over.
+   */
   async start(
     network: NetworkName,
     contract: ContractConfig,
     deps: ContractRunnerDeps,
-  ): Promise<ContractRunner> {
-    const runner = await ContractRunner.start(network, contract, deps);
-    this.#runners.set(runner.contractId, runner);
-    await this.#startEarlier(runner, deps);
+  ): Promise<ContractRunner | undefined> {
+    const started = await ContractRunner.start(network, contract, deps);
+    const runner = started instanceof ContractRunner ? started : undefined;
+    if (runner !== undefined) this.#runners.set(runner.contractId, runner);
+    if (!(started instanceof ContractRunner)) this.#finished.push(started);
+    await this.#startEarlier(minerOptionsOf(network, contract), deps);
     return runner;
   }
 
@@ -74,7 +90,7 @@ export class RunningContracts {
    * Serves the earlier contracts by the connection and the payout of the one that comes after them. One
    * whose records cannot be read is closed from its ladder file.
    */
-  async #startEarlier({ options }: ContractRunner, deps: ContractRunnerDeps): Promise<void> {
+  async #startEarlier(options: ReturnType<typeof minerOptionsOf>, deps: ContractRunnerDeps): Promise<void> {
     const { onStatus: _ofThatContract, ...others } = deps;
     const startOne = async (id: string): Promise<void> => {
       const stored = await loadContract(deps.ledger, id);

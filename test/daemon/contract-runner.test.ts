@@ -8,7 +8,7 @@ import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
 import { termsToJson } from '../../src/contract/terms.ts';
 import type { ContractRunner } from '../../src/daemon/contract-runner.ts';
 import { RunningContracts } from '../../src/daemon/running-contracts.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import { type Logger, silentLogger } from '../../src/log/logger.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
@@ -31,19 +31,21 @@ function worldOf(): World {
   return new World({ policy: { stakes, bindingScriptHex: MAKER_SCRIPT_HEX } });
 }
 
-function configOf(world: World, termsVersion: 2 | 3 = 2): ContractConfig {
+function configOf(world: World, change: Partial<ContractConfig> = {}): ContractConfig {
   const { terms, minerSigner } = world;
   return {
     ...terms,
+    name: 'first',
     maker: { host: '127.0.0.1', port: world.port },
     expiryBlocks: 600,
     shareDifficulty: difficultyOfTarget(SHARE.target),
     bindingScriptHex: MAKER_SCRIPT_HEX,
-    termsVersion,
+    termsVersion: 2,
     bonds,
     returnsBonds: false,
     seal,
     payout: { type: 'script', scriptHex: toHex(walletScript(minerSigner)) },
+    ...change,
   };
 }
 
@@ -51,14 +53,31 @@ type Selling = Pick<ContractRunner, 'side' | 'terms' | 'contractId'> & {
   readonly contracts: RunningContracts;
 };
 
-async function start(world: World, store: MemoryLedger, termsVersion?: 2 | 3): Promise<Selling> {
+async function run(
+  world: World,
+  store: MemoryLedger,
+  change: Partial<ContractConfig> = {},
+  said: string[] = [],
+): Promise<{ contracts: RunningContracts; runner: ContractRunner | undefined }> {
   const { source: chain, minerSigner: signer } = world;
   const contracts = new RunningContracts();
-  const { side, terms, contractId } = await contracts.start('regtest', configOf(world, termsVersion), {
+  const note = (_fields: unknown, message: string): void => void said.push(message);
+  const log: Logger = { ...silentLogger, warn: note, child: () => log };
+  const runner = await contracts.start('regtest', configOf(world, change), {
     timers: systemTimers,
     ...{ ledger: new MortalLedger(store), chain, signer, clock: systemClock, random },
-    ...{ log: silentLogger, onStatus: () => {} },
+    ...{ log, onStatus: () => {} },
   });
+  return { contracts, runner };
+}
+
+async function start(
+  world: World,
+  store: MemoryLedger,
+  change: Partial<ContractConfig> = {},
+): Promise<Selling> {
+  const { contracts, runner } = await run(world, store, change);
+  const { side, terms, contractId } = runner!;
   return { contracts, side, terms, contractId };
 }
 
@@ -84,7 +103,7 @@ describe('selling hashrate', () => {
     const { contractId } = selling;
     await selling.contracts.stop();
 
-    const next = await start(world, store);
+    const next = await start(world, store, { name: 'second' });
     expect(next.contractId).not.toBe(contractId);
     expect(next.contracts.earlier.map(({ status }) => status.contractId)).toEqual([contractId]);
     const before = world.chain.mempoolEntries().length;
@@ -117,6 +136,96 @@ describe('selling hashrate', () => {
   });
 });
 
+describe('a configured contract, after a restart', () => {
+  it('whose price was refused is proposed anew once the price is corrected', async () => {
+    const world = worldOf();
+    await world.startMaker();
+    const store = new MemoryLedger();
+    const workTotalHashes = world.terms.workTotalHashes / 2n;
+    const tooMuch = { workTotalHashes, priceMsatPerEh: 2n * world.terms.priceMsatPerEh };
+    const dear = await start(world, store, tooMuch);
+    await until('refused', () => dear.side.status.lastError === 'bad_terms');
+    await dear.contracts.stop();
+
+    const again = await start(world, store, tooMuch);
+    expect(again.contractId).toBe(dear.contractId);
+    await again.contracts.stop();
+
+    const corrected = await start(world, store, { workTotalHashes });
+    expect(corrected.contractId).not.toBe(dear.contractId);
+    await until('funding', () => world.chain.mempoolEntries().length === 1);
+    await corrected.contracts.stop();
+    await world.stop();
+  });
+
+  it('that was never opened in its time is proposed anew', async () => {
+    const world = worldOf();
+    world.port = 1;
+    const store = new MemoryLedger();
+    const early = await start(world, store);
+    await early.contracts.stop();
+    world.chain.generate(600 - 324);
+    const late = await start(world, store);
+    expect(late.terms.expiryHeight).toBe(early.terms.expiryHeight + 600 - 324);
+    await late.contracts.stop();
+  });
+
+  it('goes on with its terms where the configuration changed, and says so', async () => {
+    const { world, store, selling } = await opened();
+    await selling.contracts.stop();
+    const said: string[] = [];
+    const { contracts, runner } = await run(world, store, { workTotalHashes: 50_000n }, said);
+    expect(runner?.contractId).toBe(selling.contractId);
+    expect(said).toContain('the configuration changed; the running contract keeps its terms');
+    await contracts.stop();
+    await world.maker.close();
+  });
+
+  it('that is finished is not opened a second time, until it is given another name', async () => {
+    const { world, store, selling } = await opened();
+    await selling.side.closeAlone();
+    world.chain.generate(6);
+    await until('closed', () => selling.side.status.channel === 'closed');
+    await selling.contracts.stop();
+    const { contractId } = selling;
+    for (const change of [{}, { workTotalHashes: 50_000n }]) {
+      const said: string[] = [];
+      const { contracts, runner } = await run(world, store, change, said);
+      expect(runner).toBeUndefined();
+      expect(contracts.finished).toEqual([{ name: 'first', contractId, reason: 'closed: alone' }]);
+      expect(said).toContain('finished; set another contract.name for the next one');
+      // What was staked is still brought back.
+      expect(contracts.earlier.map(({ status }) => status.contractId)).toEqual([contractId]);
+      await contracts.stop();
+    }
+    expect(world.maker.status).toHaveLength(1);
+    const next = await start(world, store, { name: 'second' });
+    expect(next.contractId).not.toBe(contractId);
+    await next.contracts.stop();
+    const { contracts, runner } = await run(world, store);
+    expect(runner).toBeUndefined();
+    await contracts.stop();
+    await world.maker.close();
+  });
+
+  it('of a ledger of an earlier version is known by its first name', async () => {
+    const { world, store, selling } = await opened();
+    await selling.contracts.stop();
+    const body = JSON.stringify(termsToJson(selling.terms));
+    const old = new MemoryLedger();
+    for (const kind of ['contract', 'opening', 'funding', 'state', 'channel', 'delivery']) {
+      for (const { id, body: each } of await store.list(kind)) {
+        await old.append([{ type: 'put', kind, id, body: each }]);
+      }
+    }
+    await old.append([{ type: 'put', kind: 'proposal', id: 'current', body }]);
+    const again = await start(world, old);
+    expect(again.contractId).toBe(selling.contractId);
+    await again.contracts.stop();
+    await world.maker.close();
+  });
+});
+
 it.each([
   [[1, 3, 5], 3],
   [[], 2],
@@ -125,7 +234,7 @@ it.each([
   async (features, version) => {
     const world = worldOf();
     await world.startMaker({ features });
-    const selling = await start(world, new MemoryLedger(), version);
+    const selling = await start(world, new MemoryLedger(), { termsVersion: version });
     await until('funding', () => world.chain.mempoolEntries().length === 1);
     expect(termsToJson(selling.terms)['version']).toBe(version);
     expect(bondsOf(selling.terms)).toMatchObject(bonds);
@@ -137,7 +246,7 @@ it.each([
 it('terms of version 3 are not proposed to a maker that does not read them', async () => {
   const world = worldOf();
   await world.startMaker({ features: [] });
-  const selling = await start(world, new MemoryLedger(), 3);
+  const selling = await start(world, new MemoryLedger(), { termsVersion: 3 });
   await until('refusal', () => selling.side.status.lastError === 'unsupported');
   expect(world.maker.status).toEqual([]);
   await selling.contracts.stop();
