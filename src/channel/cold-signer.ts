@@ -3,6 +3,7 @@ import * as ecc from 'tiny-secp256k1';
 import { isHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { type ChannelIndex, stepsOfIndex } from './channel-index.ts';
 import { CHANNEL_ROLE_BRANCH, type KeyOrigin, type KeyRole, type Signer } from './signer.ts';
 
 /**
@@ -25,13 +26,13 @@ export type ColdKey = {
 export type ColdSignerOptions = {
   readonly network: NetworkName;
   readonly cold: Readonly<Partial<Record<ColdRole, ColdKey>>>;
-  readonly channelIndex?: number;
+  readonly channelIndex?: ChannelIndex;
 };
 
-type HotSigner = Signer & { forChannel(channelIndex: number): Signer };
+type HotSigner = Signer & { forChannel(channelIndex: ChannelIndex): Signer };
 
 /**
- * A signer some of whose keys are cold: it knows their public keys, at `account/branch/index` with the
+ * A signer some of whose keys are cold: it knows their public keys, at `account/branch/index` (`a/b`) with the
  * branch of the role (refund 2, exit 4, sealExit 6) and the index of the channel, and refuses to sign with
  * them. The other roles are those of the hot signer. Throws `bad_key_file` for an account that is not an
  * extended public key at the depth of its path, `wrong_chain` for one of another network.
@@ -54,15 +55,14 @@ export class ColdSigner implements Signer {
   }
 
   /** The signer of the same accounts for another channel. */
-  forChannel(channelIndex: number): ColdSigner {
+  forChannel(channelIndex: ChannelIndex): ColdSigner {
     return new ColdSigner({ ...this.#options, channelIndex }, { hot: this.#hot });
   }
 
   publicKey(role: KeyRole): Uint8Array {
     const account = this.#accounts.get(role);
     if (account === undefined) return this.#signer.publicKey(role);
-    const [branch, index] = this.#childOf(role);
-    return Uint8Array.from(account.node.derive(branch).derive(index).publicKey);
+    return publicKeyAt(account.node, this.#childOf(role));
   }
 
   signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array {
@@ -73,6 +73,10 @@ export class ColdSigner implements Signer {
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
     this.#assertHot(role);
     return this.#signer.signSchnorr(role, digest);
+  }
+
+  secretOf(label: Uint8Array): Uint8Array {
+    return this.#signer.secretOf(label);
   }
 
   /** The origin of a role's key. Throws `cold_key` where the hot signer has no origins. */
@@ -88,8 +92,8 @@ export class ColdSigner implements Signer {
     return { fingerprintHex, path: `${path}/${this.#childOf(role).join('/')}` };
   }
 
-  #childOf(role: KeyRole): [branch: number, index: number] {
-    return [CHANNEL_ROLE_BRANCH[role as ColdRole], this.#options.channelIndex ?? 0];
+  #childOf(role: KeyRole): readonly number[] {
+    return [CHANNEL_ROLE_BRANCH[role as ColdRole], ...stepsOfIndex(this.#options.channelIndex ?? 0)];
   }
 
   #assertHot(role: KeyRole): void {
@@ -106,12 +110,15 @@ export class ColdSigner implements Signer {
 export function coldHolder(
   key: ColdKey,
   network: NetworkName,
-  child: readonly [branch: number, index: number],
+  child: readonly number[],
 ): Required<Pick<Signer, 'publicKey' | 'origin'>> {
-  const [branch, index] = child;
-  const publicKey = Uint8Array.from(readAccount(key, network).derive(branch).derive(index).publicKey);
+  const publicKey = publicKeyAt(readAccount(key, network), child);
   const origin = { fingerprintHex: key.fingerprintHex, path: `${key.path}/${child.join('/')}` };
   return { publicKey: () => publicKey, origin: () => origin };
+}
+
+function publicKeyAt(account: BIP32Interface, child: readonly number[]): Uint8Array {
+  return Uint8Array.from(child.reduce((node, step) => node.derive(step), account).publicKey);
 }
 
 function readAccount(key: ColdKey, network: NetworkName): BIP32Interface {

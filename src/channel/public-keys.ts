@@ -3,6 +3,7 @@ import { payments } from 'bitcoinjs-lib';
 import * as ecc from 'tiny-secp256k1';
 import { toHex } from '../base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import type { ChannelIndex } from './channel-index.ts';
 import { CHANNEL_ROLE_BRANCH, coinTypeOf, type KeyRole, SeedSigner } from './signer.ts';
 
 /** One public key of a seed. */
@@ -33,7 +34,11 @@ export type PublicKeys = {
  * The public half of every key of a seed, those of one channel among them.
  * @param seed 32 bytes, or the 64 of a mnemonic
  */
-export function publicKeysOf(seed: Uint8Array, network: NetworkName, channelIndex: number): PublicKeys {
+export function publicKeysOf(
+  seed: Uint8Array,
+  network: NetworkName,
+  channelIndex: ChannelIndex,
+): PublicKeys {
   const { params } = NETWORKS[network];
   const root = BIP32Factory(ecc).fromSeed(seed, params);
   const signer = new SeedSigner({ seed, network, channelIndex });

@@ -3,8 +3,11 @@ import { ECPairFactory, type ECPairInterface } from 'ecpair';
 import * as ecc from 'tiny-secp256k1';
 import { assert } from '../base/assert.ts';
 import { equal, toHex } from '../base/bytes.ts';
+import type { Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { sha256 } from '../base/hash.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { type ChannelIndex, stepsOfIndex } from './channel-index.ts';
 
 /**
  * The purpose of a key. `node` and `wallet` are fixed for a seed, the others differ per channel: `channel`
@@ -39,13 +42,16 @@ export interface Signer {
   publicKey(role: KeyRole): Uint8Array;
   /** ECDSA over a 32-byte digest: 64 bytes `r || s`, `s` low. */
   signEcdsa(role: KeyRole, digest: Uint8Array): Uint8Array;
-  /** BIP340 over a 32-byte digest: 64 bytes, for the x-only form of the public key. */
+  /**
+   * BIP340 over a 32-byte digest: 64 bytes, for the x-only form of the public key. Of the same digest it
+   * may be another one each time.
+   */
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array;
+  /** A secret of 32 bytes for a 32-byte label, always the same, that is never sent: the key of a cipher. */
+  secretOf(label: Uint8Array): Uint8Array;
   /** The origin of a role's key; a signer without this method cannot be used with hardware. */
   origin?(role: KeyRole): KeyOrigin;
 }
-
-const MAX_CHANNEL_INDEX = 0x7fff_ffff;
 
 /** The branch of each role that differs per channel, in the paths of seeds and of cold accounts. */
 export const CHANNEL_ROLE_BRANCH: Readonly<Record<Exclude<KeyRole, 'node' | 'wallet'>, number>> = {
@@ -62,11 +68,23 @@ export type SeedSignerOptions = {
   /** The seed: 32 bytes, or the 64 of a mnemonic (BIP39). */
   readonly seed: Uint8Array;
   readonly network: NetworkName;
+  /** Index of the channel whose keys these are, never used for two channels. */
+  readonly channelIndex?: ChannelIndex;
   /**
-   * Index of the channel whose keys these are: an integer from 0 to 2^31-1, never used for two channels.
+   * Auxiliary randomness of BIP340 signatures, which protects the key of a device that leaks or errs. Left
+   * out, they have none and are deterministic.
    */
-  readonly channelIndex?: number;
+  readonly random?: Random;
 };
+
+/** Bytes of auxiliary randomness; zeros are the same as none. */
+const AUX_BYTES = 32;
+
+/** A BIP340 signature of a 32-byte digest with auxiliary randomness: 64 bytes. */
+export function schnorrSignature(digest: Uint8Array, privateKey: Uint8Array, aux: Uint8Array): Uint8Array {
+  assert(aux.length === AUX_BYTES, 'aux_size', aux.length);
+  return ecc.signSchnorr(digest, privateKey, aux);
+}
 
 /**
  * Keys of one seed, derived by BIP32:
@@ -83,8 +101,8 @@ export type SeedSignerOptions = {
  * | auditor | `m/7363'/7'/index'`, the index the auditor's own |
  * | wallet | `m/84'/coin'/0'/0/0`, coin 0 on mainnet and 1 elsewhere: the first address of a BIP84 wallet |
  *
- * Signatures are deterministic (RFC6979; BIP340 without auxiliary randomness), so signing the same thing
- * again after a crash gives the same bytes.
+ * An index `a/b` is two steps, `a'/b'`. ECDSA signatures are deterministic (RFC6979), so signing the same
+ * transaction again after a crash gives the same bytes; BIP340 signatures take auxiliary randomness.
  */
 export class SeedSigner implements Signer {
   readonly #options: SeedSignerOptions;
@@ -93,12 +111,11 @@ export class SeedSigner implements Signer {
   constructor(options: SeedSignerOptions) {
     assert(options.seed.length === 32 || options.seed.length === 64, 'seed_size');
     this.#options = { ...options, seed: Uint8Array.from(options.seed) };
-    const index = options.channelIndex ?? 0;
-    assert(Number.isInteger(index) && index >= 0 && index <= MAX_CHANNEL_INDEX, 'channel_index', index);
+    stepsOfIndex(options.channelIndex ?? 0);
   }
 
   /** A signer with the same node and wallet keys, and the keys of another channel. */
-  forChannel(channelIndex: number): SeedSigner {
+  forChannel(channelIndex: ChannelIndex): SeedSigner {
     return new SeedSigner({ ...this.#options, channelIndex });
   }
 
@@ -111,7 +128,13 @@ export class SeedSigner implements Signer {
   }
 
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
-    return this.#key(role).signSchnorr(digest);
+    const aux = this.#options.random?.bytes(AUX_BYTES) ?? new Uint8Array(AUX_BYTES);
+    return schnorrSignature(digest, this.#privateKey(role), aux);
+  }
+
+  secretOf(label: Uint8Array): Uint8Array {
+    // From a signature that is never made for anybody else.
+    return sha256(schnorrSignature(label, this.#privateKey('node'), new Uint8Array(AUX_BYTES)));
   }
 
   origin(role: KeyRole): KeyOrigin {
@@ -128,6 +151,12 @@ export class SeedSigner implements Signer {
     return key;
   }
 
+  #privateKey(role: KeyRole): Uint8Array {
+    const { privateKey } = this.#key(role);
+    assert(privateKey !== undefined, 'derived_key_is_private');
+    return privateKey;
+  }
+
   #root(): BIP32Interface {
     const { seed, network } = this.#options;
     return BIP32Factory(ecc).fromSeed(seed, NETWORKS[network].params);
@@ -137,7 +166,8 @@ export class SeedSigner implements Signer {
     const { network, channelIndex = 0 } = this.#options;
     if (role === 'node') return "m/7363'/0'";
     if (role === 'wallet') return `m/84'/${coinTypeOf(network)}'/0'/0/0`;
-    return `m/7363'/${CHANNEL_ROLE_BRANCH[role]}'/${channelIndex}'`;
+    const steps = stepsOfIndex(channelIndex).map((step) => `${step}'`);
+    return `m/7363'/${CHANNEL_ROLE_BRANCH[role]}'/${steps.join('/')}`;
   }
 }
 

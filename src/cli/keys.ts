@@ -4,11 +4,11 @@ import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
 import { systemRandom } from '../base/random.ts';
 import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
+import { channelSteps } from '../channel/channel-index.ts';
 import { createMnemonicFile, loadKeyFile, loadOrCreateSeed, loadSeed } from '../channel/key-file.ts';
 import { type PublicKeys, publicKeysOf } from '../channel/public-keys.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
-const MAX_CHANNEL_INDEX = 0x7fff_ffff;
 const STANDARD_OUTPUT = 1;
 
 export const keysCommand: Command = {
@@ -71,9 +71,10 @@ function networkOf(options: ParsedOptions): NetworkName {
 
 function show(file: string, seed: Uint8Array, options: ParsedOptions, io: CommandIo): void {
   const network = networkOf(options);
-  const index = Number(options.text('channel') ?? 0);
-  if (!Number.isInteger(index) || index < 0 || index > MAX_CHANNEL_INDEX) {
-    throw new CodedError('usage', '--channel must be an index from 0');
+  const text = options.text('channel') ?? '0';
+  const index = /^[0-9]+$/.test(text) ? Number(text) : text;
+  if (channelSteps(index) === undefined) {
+    throw new CodedError('usage', '--channel must be an index as `channel show` prints it');
   }
   const publicKeys = publicKeysOf(seed, network, index);
   const { nodeId, address, fingerprint, walletAccount, keys } = publicKeys;

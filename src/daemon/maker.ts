@@ -55,7 +55,7 @@ export type RunningMaker = {
 export async function startMaker(config: MakerConfig, log: Logger): Promise<RunningMaker> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
-  const signer = new SeedSigner({ seed, network: config.network });
+  const signer = new SeedSigner({ seed, network: config.network, random: systemRandom });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });

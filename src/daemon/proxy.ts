@@ -52,7 +52,7 @@ export type RunningProxy = {
 export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
   const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
-  const signer = new SeedSigner({ seed, network: config.network });
+  const signer = new SeedSigner({ seed, network: config.network, random: systemRandom });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });

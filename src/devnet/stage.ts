@@ -124,7 +124,7 @@ const POOL_SCRIPT_HEX = '0014751e76e8199196d454941c45d1b3a323f1433bd6';
 type Identity = { readonly nodeId: string; readonly scriptHex: string };
 
 function identity(seedFile: string, random: Random): Identity {
-  const signer = new SeedSigner({ seed: loadOrCreateSeed(seedFile, random), network: 'regtest' });
+  const signer = new SeedSigner({ seed: loadOrCreateSeed(seedFile, random), network: 'regtest', random });
   return { nodeId: toHex(nodeIdBytes(signer)), scriptHex: toHex(p2wpkhScript(signer.publicKey('wallet'))) };
 }
 

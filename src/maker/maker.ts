@@ -6,6 +6,7 @@ import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { channelIndexOf } from '../channel/channel-index.ts';
 import { assertTimeToFund } from '../channel/deadlines.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
@@ -44,7 +45,6 @@ import {
   type ContractRecord,
   contractEntry,
   NOTHING_DELIVERED,
-  nextChannelIndex,
 } from '../settlement/records.ts';
 import { entriesOf } from '../settlement/recovery.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
@@ -441,7 +441,7 @@ export class Maker {
         terms,
         minerSignature: signature,
         makerSignature: signTerms(terms, this.#deps.signer),
-        channelIndex: await nextChannelIndex(this.#deps.ledger),
+        channelIndex: channelIndexOf(contractId),
       };
       await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
       const store = MakerStore.create(contractId, record, this.#storeDeps);

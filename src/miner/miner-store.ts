@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { type CloseMargins, checkMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { channelIndexOf } from '../channel/channel-index.ts';
 import { isDelivering } from '../channel/lifecycle.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
@@ -20,7 +21,6 @@ import {
   loadContract,
   loadOpening,
   NOTHING_DELIVERED,
-  nextChannelIndex,
   type OpeningRecord,
   openingEntry,
   parseBody,
@@ -136,7 +136,7 @@ export class MinerStore extends ContractStore {
       terms: this.terms,
       minerSignature,
       makerSignature,
-      channelIndex: await nextChannelIndex(this.#ledger),
+      channelIndex: channelIndexOf(this.contractId),
     };
     await this.commit({ type: 'contract_signed' }, [contractEntry(this.contractId, record)]);
     this.contract = record;

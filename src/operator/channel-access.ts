@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadSeed } from '../channel/key-file.ts';
@@ -103,7 +104,7 @@ export function signerOf(access: ChannelAccess, network: NetworkName): SeedSigne
   if (access.keyFile === undefined) {
     throw new CodedError('usage', 'say where the keys are: --config FILE or --keys FILE');
   }
-  return new SeedSigner({ seed: loadSeed(access.keyFile), network });
+  return new SeedSigner({ seed: loadSeed(access.keyFile), network, random: systemRandom });
 }
 
 /** Undefined where no node is named. The caller closes it. */

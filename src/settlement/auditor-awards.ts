@@ -8,6 +8,7 @@ import {
   finalizeBondSpend,
   signBondSpend,
 } from '../channel/bonds.ts';
+import type { ChannelIndex } from '../channel/channel-index.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { psbtSignature } from '../channel/psbt.ts';
 import { bondSpendRequest } from '../channel/signing-requests.ts';
@@ -19,7 +20,7 @@ import { AWARD_KIND, awardId, unstored } from './records.ts';
 /** The part of a contract's store that an award needs. */
 export type AwardStore = {
   readonly contractId: string;
-  readonly contract: { readonly channelIndex: number } | undefined;
+  readonly contract: { readonly channelIndex: ChannelIndex } | undefined;
   readonly assembled: AssembledChannel | undefined;
 };
 

@@ -2,6 +2,7 @@ import { fromHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainSource, Utxo } from '../chain/source.ts';
 import { listUtxos, selectCoins } from '../chain/wallet.ts';
+import type { ChannelIndex } from '../channel/channel-index.ts';
 import { buildFunding, type Funding, type FundingSide, fundingInputScript } from '../channel/funding.ts';
 import { type ChannelParams, checkChannelParams } from '../channel/params.ts';
 import { publicKeyHashOutput } from '../channel/scripts.ts';
@@ -14,7 +15,7 @@ import type { Params, Result } from '../peer/messages.ts';
  * A signer with the keys of one seed: node and wallet keys, and `forChannel` for the keys of each channel.
  * `SeedSigner` is one.
  */
-export type SignerTree = Signer & { forChannel(channelIndex: number): Signer };
+export type SignerTree = Signer & { forChannel(channelIndex: ChannelIndex): Signer };
 
 /** The node identity of a signer, for the handshake. */
 export function identityOfSigner(signer: Signer): NodeIdentity {

@@ -2,7 +2,7 @@ import * as crypto from 'node:crypto';
 import { concat } from '../base/bytes.ts';
 import type { Random, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { sha256, taggedHash } from '../base/hash.ts';
+import { taggedHash } from '../base/hash.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import type { Signer } from '../channel/signer.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -85,12 +85,9 @@ export function openBlob(contractId: string, role: ChannelRole, sealed: string, 
   }
 }
 
-/**
- * The key of blobs: from a signature that is never sent. Signatures are deterministic, so it is the same
- * after every restart, and needs no other ability of a signer.
- */
+/** The key of blobs, the same after every restart. */
 function keyOf(signer: Signer): Uint8Array {
-  return sha256(signer.signSchnorr('node', taggedHash('sharestream/blob-key/1', new Uint8Array(0))));
+  return signer.secretOf(taggedHash('sharestream/blob-key/1', new Uint8Array(0)));
 }
 
 function boundTo(contractId: string, role: ChannelRole): Uint8Array {

@@ -1,5 +1,6 @@
 import { CodedError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
+import { type ChannelIndex, channelSteps } from '../channel/channel-index.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
@@ -60,6 +61,15 @@ export const REFUSALS_KIND = 'refusals';
 const role = oneOf('miner', 'maker');
 const signature = hexOf(64);
 const count = integer(0, Number.MAX_SAFE_INTEGER);
+const channelIndexCodec: Codec<ChannelIndex> = {
+  parse: (value) => {
+    const isIndex = typeof value === 'number' || typeof value === 'string';
+    if (!isIndex || channelSteps(value) === undefined)
+      throw new CodedError('protocol', 'channel_index must be an index');
+    return value;
+  },
+  print: (index) => index,
+};
 const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 
 /** Codec of `contract` documents. */
@@ -70,7 +80,7 @@ export const contractCodec = object({
   minerSignature: ['miner_signature', signature],
   makerSignature: ['maker_signature', signature],
   /** Index of the channel, which selects its keys of the seed (`SeedSigner.forChannel`). */
-  channelIndex: ['channel_index', integer(0, 0x7fff_ffff)],
+  channelIndex: ['channel_index', channelIndexCodec],
 });
 /** The content of `contract` documents. */
 export type ContractRecord = CodecValue<typeof contractCodec>;
@@ -320,13 +330,4 @@ export function parseBody<T>(kind: string, codec: Codec<T>, body: string): T {
   } catch (error) {
     throw new CodedError('ledger_corrupt', `a ${kind} record: ${(error as Error).message}`);
   }
-}
-
-/** The first channel index that no stored contract uses. */
-export async function nextChannelIndex(ledger: Ledger): Promise<number> {
-  let next = 0;
-  for (const { body } of await ledger.list(CONTRACT_KIND)) {
-    next = Math.max(next, parseBody(CONTRACT_KIND, contractCodec, body).channelIndex + 1);
-  }
-  return next;
 }

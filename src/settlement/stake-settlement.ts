@@ -13,6 +13,7 @@ import {
   finalizeBondReturn,
   signAndFinalizeBondReturn,
 } from '../channel/bonds.ts';
+import type { ChannelIndex } from '../channel/channel-index.ts';
 import type { ChannelRole } from '../channel/keys.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { psbtSignature } from '../channel/psbt.ts';
@@ -57,7 +58,7 @@ const SEARCH_BLOCKS = 144;
 export type StakedStore = {
   readonly contractId: string;
   readonly terms: ContractTerms;
-  readonly contract: { readonly channelIndex: number } | undefined;
+  readonly contract: { readonly channelIndex: ChannelIndex } | undefined;
   readonly assembled: AssembledChannel | undefined;
   readonly channel: ChannelRecord | undefined;
   readonly last: SignedState | undefined;

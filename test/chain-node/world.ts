@@ -7,6 +7,7 @@ import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import type { ChannelIndex } from '../../src/channel/channel-index.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { type SignedState, signAndFinalizeState } from '../../src/channel/states.ts';
 import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
@@ -362,7 +363,7 @@ export class NodeWorld {
   }
 
   /** The channel as a ledger has it, to build transactions from. */
-  async channel(): Promise<AssembledChannel & { readonly channelIndex: number }> {
+  async channel(): Promise<AssembledChannel & { readonly channelIndex: ChannelIndex }> {
     const stored = await loadContract(this.minerParty.ledger, this.contractId);
     const accept = stored?.opening?.accept;
     if (!stored?.opening || !accept) throw new Error('the channel is not open');

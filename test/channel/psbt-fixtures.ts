@@ -157,6 +157,10 @@ export class CountingSigner implements Signer {
     return this.#inner.signEcdsa(role, digest);
   }
 
+  secretOf(label: Uint8Array): Uint8Array {
+    return this.#inner.secretOf(label);
+  }
+
   signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
     this.signed += 1;
     return this.#inner.signSchnorr(role, digest);

@@ -13,6 +13,8 @@ import { BIP32Factory } from 'bip32';
 import * as ecc from 'tiny-secp256k1';
 import { afterAll, describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
+import { sha256 } from '../../src/base/hash.ts';
+import { channelIndexOf, channelSteps } from '../../src/channel/channel-index.ts';
 import { loadOrCreateSeed, loadSeed } from '../../src/channel/key-file.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import {
@@ -21,6 +23,7 @@ import {
   type KeyRole,
   nodeIdBytes,
   SeedSigner,
+  schnorrSignature,
 } from '../../src/channel/signer.ts';
 import { signState, verifyState } from '../../src/channel/states.ts';
 import { code, EH, makeParams, makerSigner, minerSigner, seedOf } from './fixtures.ts';
@@ -92,6 +95,20 @@ describe('SeedSigner', () => {
     const schnorr = signer.signSchnorr('node', digest);
     expect(isSchnorrSignature(digest, nodeIdBytes(signer), schnorr)).toBe(true);
     expect(signer.signSchnorr('node', digest)).toEqual(schnorr);
+    let calls = 0;
+    const random = {
+      bytes: (size: number) => {
+        calls += 1;
+        return new Uint8Array(size).fill(calls);
+      },
+    };
+    const protectedOne = new SeedSigner({ seed, network: 'mainnet', random });
+    const all = [0, 1, 2].map(() => toHex(protectedOne.signSchnorr('node', digest)));
+    expect(new Set([...all, toHex(schnorr)]).size).toBe(4);
+    for (const each of all)
+      expect(isSchnorrSignature(digest, nodeIdBytes(signer), fromHex(each))).toBe(true);
+    // Neither the randomness nor a channel changes what a blob of an earlier version was sealed with.
+    expect(protectedOne.forChannel(9).secretOf(digest)).toEqual(sha256(schnorr));
     expect(isSchnorrSignature(seedOf('other'), nodeIdBytes(signer), schnorr)).toBe(false);
   });
 
@@ -109,6 +126,68 @@ describe('SeedSigner', () => {
     const good = signer.signSchnorr('node', digest);
     expect(isSchnorrSignature(digest, new Uint8Array(32).fill(255), good)).toBe(false);
     expect(isSchnorrSignature(digest, signer.publicKey('node'), good)).toBe(false);
+  });
+});
+
+/** BIP340, test-vectors.csv, 0 to 3: private key, public key, auxiliary randomness, message, signature. */
+const BIP340 = [
+  [
+    '0000000000000000000000000000000000000000000000000000000000000003',
+    'f9308a019258c31049344f85f89d5229b531c845836f99b08601f113bce036f9',
+    '00'.repeat(32),
+    '00'.repeat(32),
+    'e907831f80848d1069a5371b402410364bdf1c5f8307b0084c55f1ce2dca821525f66a4a85ea8b71e482a74f382d2ce5ebeee8fdb2172f477df4900d310536c0',
+  ],
+  [
+    'b7e151628aed2a6abf7158809cf4f3c762e7160f38b4da56a784d9045190cfef',
+    'dff1d77f2a671c5f36183726db2341be58feae1da2deced843240f7b502ba659',
+    `${'00'.repeat(31)}01`,
+    '243f6a8885a308d313198a2e03707344a4093822299f31d0082efa98ec4e6c89',
+    '6896bd60eeae296db48a229ff71dfe071bde413e6d43f917dc8dcf8c78de33418906d11ac976abccb20b091292bff4ea897efcb639ea871cfa95f6de339e4b0a',
+  ],
+  [
+    'c90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b14e5c9',
+    'dd308afec5777e13121fa72b9cc1b7cc0139715309b086c960e18fd969774eb8',
+    'c87aa53824b4d7ae2eb035a2b5bbbccc080e76cdc6d1692c4b0b62d798e6d906',
+    '7e2d58d8b3bcdf1abadec7829054f90dda9805aab56c77333024b9d0a508b75c',
+    '5831aaeed7b44bb74e5eab94ba9d4294c49bcf2a60728d8b4c200f50dd313c1bab745879a5ad954a72c45a91c3a51d3c7adea98d82f8481e0e1e03674a6f3fb7',
+  ],
+  [
+    '0b432b2677937381aef05bb02a66ecd012773062cf3fa2549e44f58ed2401710',
+    '25d1dff95105f5253c4022f628a996ad3a0d95fbf21d468a1b33f8c160d8f517',
+    'ff'.repeat(32),
+    'ff'.repeat(32),
+    '7eb0509757e246f19449885651611cb965ecc1a187dd51b64fda1edc9637d5ec97582b9cb13db3933705b32ba982af5af25fd78881ebb32771fc5922efc66ea3',
+  ],
+] as const;
+
+it.each(BIP340)('BIP340: key %s signs as its test vector', (key, publicKey, aux, message, signature) => {
+  const signed = schnorrSignature(fromHex(message), fromHex(key), fromHex(aux));
+  expect(toHex(signed)).toBe(signature);
+  expect(isSchnorrSignature(fromHex(message), fromHex(publicKey), signed)).toBe(true);
+  expect(() => schnorrSignature(fromHex(message), fromHex(key), new Uint8Array(31))).toThrow('aux_size');
+});
+
+describe('the index of a channel', () => {
+  const signer = new SeedSigner({ seed: seedOf('index'), network: 'mainnet' });
+
+  it('follows from the contract, in two hardened steps, and the old one has one', () => {
+    // sha256(sha256(tag) || sha256(tag) || 32 bytes of 11), by another program.
+    expect(channelIndexOf('11'.repeat(32))).toBe('1063472049/1912398395');
+    const { path } = signer.forChannel('5/2147483647').origin('refund');
+    expect(path).toBe("m/7363'/2'/5'/2147483647'");
+    expect(signer.forChannel(5).origin('refund').path).toBe("m/7363'/2'/5'");
+    const keys = ['5/0', '0/5', 5].map((index) => toHex(signer.forChannel(index).publicKey('channel')));
+    expect(new Set(keys).size).toBe(3);
+  });
+
+  it('is nothing else', () => {
+    const none = ['', '5', '5/', '/5', '5/6/7', '05/6', '5/2147483648', '-1/5', '1.5/2', ' 1/2'];
+    for (const bad of [...none, -1, 1.5, 2 ** 31, Number.NaN]) {
+      expect(() => signer.forChannel(bad), String(bad)).toThrow('channel_index');
+      expect(channelSteps(bad)).toBeUndefined();
+    }
+    expect(channelSteps(null)).toBeUndefined();
   });
 });
 

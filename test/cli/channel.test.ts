@@ -2,6 +2,7 @@ import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { Psbt, Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import { channelIndexOf } from '../../src/channel/channel-index.ts';
 import { SHARE } from '../maker/world.ts';
 import { Aftermath, type Side } from './ledgers.ts';
 import { answer, refusal, sharestream } from './program.ts';
@@ -161,7 +162,7 @@ describe('a dry run', () => {
     const asked = Psbt.fromBase64(psbt!);
     const unsigned = Transaction.fromBuffer(asked.data.globalMap.unsignedTx.toBuffer());
     expect(unsigned.getId()).toBe(transaction.txid);
-    const signer = scene.world[`${side}Signer`].forChannel(0);
+    const signer = scene.world[`${side}Signer`].forChannel(channelIndexOf(scene.world.contractId));
     const role = side === 'miner' ? 'channel' : 'refund';
     const [input] = asked.data.inputs;
     const { path } = signer.origin(role);

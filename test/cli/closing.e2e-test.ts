@@ -3,6 +3,7 @@ import { Psbt, Transaction } from 'bitcoinjs-lib';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import { channelIndexOf } from '../../src/channel/channel-index.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { SHARE } from '../maker/world.ts';
@@ -131,7 +132,7 @@ describe('channel force-close without a daemon', () => {
     const on = ['channel', 'force-close', '--ledger', scene.path(side, 'ledger.sqlite')];
     const node = ['--rpc-url', scene.rpc.url];
     const { psbt } = await answer<{ psbt: string }>([...on, ...node, '--dry-run']);
-    const signer = scene.world[`${side}Signer`].forChannel(0);
+    const signer = scene.world[`${side}Signer`].forChannel(channelIndexOf(scene.world.contractId));
     const role = side === 'miner' ? 'channel' : 'refund';
     const asked = Psbt.fromBase64(psbt);
     const file = scene.path('signed.psbt');

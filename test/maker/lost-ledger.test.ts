@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { owedSat } from '../../src/base/units.ts';
@@ -123,6 +124,22 @@ describe('a ledger that is gone', () => {
     expect(world.chain.mempoolEntries()).toHaveLength(1);
     await world.stop();
   });
+});
+
+it('no key of a channel is used for another one, though the ledgers of both were lost in between', async () => {
+  const keysOf = async (world: World): Promise<string[]> => {
+    await world.startMaker();
+    await world.startMiner();
+    await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+    const { open, accept } = (await loadContract(world.minerStore, world.contractId))!.opening!;
+    await world.stop();
+    return [...Object.values(open.keys), ...Object.values(accept!.keys)].map(toHex);
+  };
+  // The same seeds, and nothing else.
+  const before = await keysOf(new World());
+  const after = await keysOf(new World({ terms: { nonceHex: 'ab'.repeat(16) } }));
+  expect(before).toHaveLength(3);
+  expect(after.filter((key) => before.includes(key))).toEqual([]);
 });
 
 describe('what is kept for the other side', () => {

@@ -1,5 +1,6 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
+import type { ChannelIndex } from '../../src/channel/channel-index.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
 import { type KeyRole, SeedSigner } from '../../src/channel/signer.ts';
@@ -9,20 +10,20 @@ import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 const MAX_REMEMBERED = 20_000;
 
 /**
- * A `SeedSigner` that remembers what it has signed. Its signatures are deterministic, so the bytes are the
+ * A `SeedSigner` that remembers what it has signed. It has no auxiliary randomness, so the bytes are the
  * same; ten thousand runs of one contract sign the same few things again and again.
  */
 export class CachedSigner extends SeedSigner {
-  readonly #channels = new Map<number, SeedSigner>();
+  readonly #channels = new Map<ChannelIndex, SeedSigner>();
   readonly #signatures = new Map<string, Uint8Array>();
   readonly #name: string;
 
-  constructor(name: string, channelIndex = 0) {
+  constructor(name: string, channelIndex: ChannelIndex = 0) {
     super({ seed: sha256(new TextEncoder().encode(name)), network: 'regtest', channelIndex });
     this.#name = name;
   }
 
-  override forChannel(channelIndex: number): SeedSigner {
+  override forChannel(channelIndex: ChannelIndex): SeedSigner {
     const signer = this.#channels.get(channelIndex) ?? new CachedSigner(this.#name, channelIndex);
     this.#channels.set(channelIndex, signer);
     return signer;
