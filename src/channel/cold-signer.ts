@@ -32,7 +32,7 @@ export type ColdSignerOptions = {
 type HotSigner = Signer & { forChannel(channelIndex: ChannelIndex): Signer };
 
 /**
- * A signer some of whose keys are cold: it knows their public keys, at `account/branch/index` (`a/b`) with the
+ * A signer some of whose keys are cold: it knows their public keys, at `account/branch/index` with the
  * branch of the role (refund 2, exit 4, sealExit 6) and the index of the channel, and refuses to sign with
  * them. The other roles are those of the hot signer. Throws `bad_key_file` for an account that is not an
  * extended public key at the depth of its path, `wrong_chain` for one of another network.

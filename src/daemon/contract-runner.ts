@@ -62,8 +62,8 @@ export type FinishedContract = {
 
 /**
  * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
- * closed, and never proposed again under its name. All its shares have one difficulty: were it not fixed before the hash is known, a share could be
- * sold at the highest target it happens to meet.
+ * closed, and never proposed again under its name. All its shares have one difficulty: were it not fixed
+ * before the hash is known, a share could be sold at the highest target it happens to meet.
  */
 export class ContractRunner {
   readonly terms: ContractTerms;
