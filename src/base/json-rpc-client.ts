@@ -3,6 +3,7 @@ import { type Timers, withTimeout } from './clock.ts';
 import { CodedError } from './errors.ts';
 import { type HttpAnswer, post } from './http-post.ts';
 import { isRecord } from './json.ts';
+import { printable } from './text.ts';
 
 /** The code of the error where there is no answer. */
 type Unreachable = 'chain_unreachable' | 'braidpool_unreachable';
@@ -78,7 +79,7 @@ export class JsonRpcClient {
     try {
       answer = parse(text);
     } catch {
-      throw new CodedError(unreachable, `status ${status}, not JSON: ${printable(text, 80)}`);
+      throw new CodedError(unreachable, `status ${status}, not JSON: ${printable(text.slice(0, 80), ' ')}`);
     }
     return responseOf(payload.id, answer, unreachable);
   }
@@ -108,14 +109,14 @@ export function responseOf(id: number, answer: unknown, unreachable: Unreachable
   const error = answer['error'];
   if (isRecord(error)) {
     const code = typeof error['code'] === 'number' ? error['code'] : 0;
-    return { jsonrpc: '2.0', id, error: { code, message: printable(String(error['message']), 500) } };
+    return {
+      jsonrpc: '2.0',
+      id,
+      error: { code, message: printable(String(error['message']).slice(0, 500), ' ') },
+    };
   }
   if (!('result' in answer)) throw new CodedError(unreachable, 'an answer without a result');
   return { jsonrpc: '2.0', id, result: answer['result'] };
-}
-
-function printable(text: string, max: number): string {
-  return text.slice(0, max).replace(/\p{C}/gu, ' ');
 }
 
 function reasonOf(error: unknown): string {

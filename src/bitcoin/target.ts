@@ -7,6 +7,9 @@ export const DIFFICULTY_1_TARGET = 0xffffn << 208n;
 /** The easiest target a share can be assigned: one hash in two. */
 export const MAX_TARGET = (1n << 255n) - 1n;
 
+/** The easiest difficulty that is a power of two and whose target is no easier than `MAX_TARGET`. */
+export const MIN_DIFFICULTY = 2 ** -31;
+
 const TWO_256 = 1n << 256n;
 
 /**

@@ -46,6 +46,8 @@ export type StratumConfig = {
   readonly reconnectAtClose: boolean;
   /** 32 bits; 0 turns version rolling off. */
   readonly versionMask: number;
+  /** See `ListenerConfig`; on `listen`. */
+  readonly unaskedVersions: boolean;
   readonly maxSessions: number;
   readonly limits: StratumLimits;
   readonly difficulty: DifficultyConfig;
@@ -59,6 +61,8 @@ export type ListenerConfig = {
   readonly proxies: readonly string[];
   /** Floor and start instead of those of `stratum.difficulty`. */
   readonly difficulty: number | undefined;
+  /** Version bits are taken from machines that did not ask to roll them. */
+  readonly unaskedVersions: boolean;
 };
 
 export type StratumLimits = {

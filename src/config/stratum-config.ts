@@ -9,7 +9,8 @@ type ListenerValues = StratumValues['listener'][number];
 
 /** The miners' side, with the relations between its options. @param metrics a port it may not take */
 export function stratumOf(values: StratumValues, metrics: HostPort, context: Context): StratumConfig {
-  const { listen, reusePort, reconnectAtClose, versionMask, maxSessions, difficulty } = values;
+  const { listen, reusePort, reconnectAtClose, versionMask, unaskedVersions, maxSessions, difficulty } =
+    values;
   if (difficulty.min > difficulty.max) {
     context.refuse('stratum.difficulty.min', 'must not exceed stratum.difficulty.max');
   } else if (difficulty.start < difficulty.min || difficulty.start > difficulty.max) {
@@ -31,12 +32,16 @@ export function stratumOf(values: StratumValues, metrics: HostPort, context: Con
     return listenerOf(item, path, context);
   });
   const limits = limitsOf(values.limits, context);
-  return { listen, listeners, reusePort, reconnectAtClose, versionMask, maxSessions, limits, difficulty };
+  return {
+    ...{ listen, listeners, reusePort, reconnectAtClose, versionMask, unaskedVersions },
+    ...{ maxSessions, limits, difficulty },
+  };
 }
 
 function listenerOf(item: ListenerValues, path: string, context: Context): ListenerConfig {
   const { listen, tlsCertFile, tlsKeyFile, proxies, difficulty } = item;
-  const base = { listen, proxies, difficulty };
+  const unaskedVersions = item.unaskedVersions ?? difficulty !== undefined;
+  const base = { listen, proxies, difficulty, unaskedVersions };
   if (tlsCertFile !== undefined && tlsKeyFile !== undefined) {
     const certFile = context.textFile(`${path}.tls_cert_file`, tlsCertFile);
     const keyFile = context.secretFile(`${path}.tls_key_file`, tlsKeyFile);

@@ -48,6 +48,9 @@ const LISTENER = tables(
     difficulty: optional(POSITIVE, 524_288, {
       doc: 'The easiest shares on this port, and those of a new connection. Default: as stratum.difficulty.',
     }),
+    unaskedVersions: optional(BOOLEAN, true, {
+      doc: 'Take version bits from machines that never asked to roll them. Default: yes on a port with a difficulty.',
+    }),
   },
 );
 
@@ -133,6 +136,9 @@ export const STRATUM = section('Where the miners connect (Stratum v1).', {
   }),
   versionMask: option(VERSION_MASK, '1fffe000', {
     doc: 'Version bits that miners may roll (BIP320), as far as the upstream allows it too.',
+  }),
+  unaskedVersions: option(BOOLEAN, false, {
+    doc: 'Take version bits from machines that never asked to roll them (mining.configure).',
   }),
   maxSessions: option(INTEGER, 10_000, {
     min: 1,

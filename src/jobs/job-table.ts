@@ -44,6 +44,7 @@ const RETIRE_DELAY_MS = 5_000;
 /** Bytes of extranonce2 in a job of one session: firmware takes no more, and evidence holds no more. */
 const MAX_OWN_EXTRANONCE2 = 8;
 const COUNTERS = 2 ** 32;
+const LAST_NTIME = 2 ** 32 - 1;
 const MAX_RUN = 2 ** 20;
 
 /** Of a job for one session alone, whose miner fills the upstream's whole extranonce2. */
@@ -122,13 +123,15 @@ export class JobTable {
 
   /**
    * The destination's current work again with a later ntime, for miners that leave when they hear nothing
-   * for two minutes. A new header, so no work is repeated. Undefined when there is no current job.
+   * for two minutes. A new header, so no work is repeated. Undefined when there is no current job, or its
+   * ntime is the last that 32 bits hold.
    */
   refresh(destination: string, monotonicMs: number): Job | undefined {
     const current = this.current(destination);
-    if (current === undefined) return undefined;
+    if (current === undefined || current.time >= LAST_NTIME) return undefined;
     const elapsedSeconds = Math.max(1, Math.floor((monotonicMs - current.createdAtMonotonicMs) / 1000));
-    const upstream = { ...current.upstream, time: current.time + elapsedSeconds, clean: false };
+    const time = Math.min(current.time + elapsedSeconds, LAST_NTIME);
+    const upstream = { ...current.upstream, time, clean: false };
     const { stream, fixedDifficulty, minerExtranonce1Size } = current;
     const own = minerExtranonce1Size === undefined ? undefined : { minerExtranonce1Size };
     return this.add(destination, stream, upstream, monotonicMs, fixedDifficulty, own);

@@ -47,20 +47,26 @@ function rateOf(perSecond: number): { readonly perSecond: number; readonly burst
 }
 
 function plainListener(stratum: StratumConfig): ListenerOptions {
-  const { listen, reusePort, difficulty } = stratum;
-  return { ...listen, reusePort, difficulty: vardiffOptions(difficulty) };
+  const { listen, reusePort, difficulty, unaskedVersions } = stratum;
+  return {
+    ...{ ...listen, reusePort, difficulty: vardiffOptions(difficulty) },
+    takesUnaskedVersions: unaskedVersions,
+  };
 }
 
 function listenerOptions(stratum: StratumConfig, listener: ListenerConfig, env: Env): ListenerOptions {
-  const { listen, tls, proxies, difficulty: least } = listener;
+  const { listen, tls, proxies, difficulty: least, unaskedVersions } = listener;
   const { reusePort, difficulty } = stratum;
   const harder = least === undefined ? difficulty : { ...difficulty, start: least, min: least };
-  const base = { ...listen, reusePort, proxies, difficulty: vardiffOptions(harder) };
+  const base = {
+    ...{ ...listen, reusePort, proxies, difficulty: vardiffOptions(harder) },
+    takesUnaskedVersions: unaskedVersions,
+  };
   if (tls === undefined) return base;
   return { ...base, tls: { cert: readTextFile(tls.certFile), key: readSecretFile(tls.keyFile, env) } };
 }
 
 function vardiffOptions({ mode, start, min, max, sharesPerMinute }: DifficultyConfig): VardiffOptions {
   const [floor, ceiling] = mode === 'fixed' ? [start, start] : [min, max];
-  return { start, floor, ceiling, sharesPerMinute };
+  return { start, floor, ceiling, least: min, sharesPerMinute };
 }

@@ -9,9 +9,9 @@ import type { Job, UpstreamJob } from '../jobs/job.ts';
 import { JobTable } from '../jobs/job-table.ts';
 import type { Logger } from '../log/logger.ts';
 import type { DuplicateSet } from '../shares/duplicates.ts';
-import { generationOf } from '../shares/duplicates.ts';
 import { ShareEngine } from '../shares/engine.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import { RestingGenerations } from '../shares/resting-generations.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
 import {
@@ -83,6 +83,7 @@ export class Mining {
   readonly linked: DedicatedUpstreams;
   readonly stats = { blocksFound: 0 };
   readonly #deps: MiningDeps;
+  readonly #resting: RestingGenerations;
   #leaving: readonly Leaving[] = [];
   #isStarted = false;
   #firstSubmitMs = 0;
@@ -120,6 +121,11 @@ export class Mining {
         observeBatch: deps.observeBatch,
       },
     );
+    this.#resting = new RestingGenerations({
+      duplicates: deps.duplicates,
+      isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
+      drop: (generation) => this.engine.dropGeneration(generation),
+    });
     this.server = new DownstreamServer(
       {
         ...downstreamOptions(config.stratum, deps.env),
@@ -354,6 +360,7 @@ export class Mining {
 
   #tick(): void {
     this.jobs.expire(this.#deps.clock.monotonicMs());
+    this.#resting.sweep(this.#deps.clock.monotonicMs());
     this.#reroute();
     this.router.balance();
     const monotonicMs = this.#deps.clock.monotonicMs();
@@ -397,7 +404,7 @@ export class Mining {
 
   #onRetired(job: Job): void {
     this.engine.retire(job);
-    if (!this.jobs.hasPrevHash(job.prevHash)) this.engine.dropGeneration(generationOf(job));
+    this.#resting.retired(job, this.#deps.clock.monotonicMs());
   }
 }
 

@@ -2,6 +2,7 @@ import { fromHex, isHex, toHex, u32hex } from '../base/bytes.ts';
 import { CodedError, type ErrorCode, stratumNumber } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
+import { printable } from '../base/text.ts';
 import { swapWords } from '../bitcoin/header.ts';
 import { targetOfCompact, targetOfDifficulty } from '../bitcoin/target.ts';
 import { asciiJson, parsePositive, type RawId } from './envelope.ts';
@@ -254,7 +255,7 @@ export function sampleOf(line: Uint8Array): string {
 
 /** A bounded text without control characters; empty for anything but a string. */
 function cleanText(value: unknown): string {
-  return typeof value === 'string' ? value.slice(0, TEXT_CHARS).replace(/\p{C}/gu, ' ') : '';
+  return typeof value === 'string' ? printable(value.slice(0, TEXT_CHARS), ' ') : '';
 }
 
 function hexBytes(value: unknown, field: string, size?: number): Uint8Array {

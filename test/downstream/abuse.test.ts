@@ -86,6 +86,29 @@ describe('a miner that sends nothing valid', () => {
     expect(test.server.stats.refusedByAddress.banned).toBe(1);
   });
 
+  it('does not get its address banned while others behind it had no time to earn yet', async () => {
+    const test = await withWork({ options: { sanctions: LADDER }, verdict: () => 'low_difficulty' });
+    const [young, bad] = [test.miner(), test.miner()];
+    await young.start('young');
+    const work = paramsOf((await bad.start('bad')).lines.at(-1))[0] as string;
+    const beBad = async (miner: TestMiner, job: string): Promise<void> => {
+      for (let id = 0; id < 8; id += 1) miner.send(submitOf(id, job, { worker: 'bad', nonce: String(id) }));
+      await miner.closed;
+    };
+    await beBad(bad, work);
+    const third = test.miner();
+    const again = paramsOf((await third.start('bad')).lines.at(-1))[0] as string;
+    expect(young.isClosed).toBe(false);
+    // Who has not earned after ten minutes does not vouch for anybody.
+    test.clock.advance(10 * 60_000);
+    test.server.tick();
+    third.send(submitOf(99, again, { worker: 'bad', ntime: 'x' }));
+    await beBad(third, again);
+    await test.miner().closed;
+    test.server.tick();
+    expect(test.server.stats.bans).toBe(1);
+  });
+
   it('does not cost others behind its address their place', async () => {
     const test = await withWork({
       options: { sanctions: LADDER },

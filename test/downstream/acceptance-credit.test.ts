@@ -108,6 +108,27 @@ describe('acceptance case 2: a share is credited once', () => {
     expect(stand.total()).toEqual(ONE_SHARE);
   });
 
+  it('when the same job comes again after another block, A, B, A', async () => {
+    const { stand, share, miner, extranonce1 } = await credited();
+    const again = async (afterMs: number): Promise<string[]> => {
+      stand.give(plainWork(2, HARD));
+      stand.clock.advance(afterMs);
+      stand.sweep();
+      stand.clock.advance(6_000);
+      stand.sweep();
+      expect(stand.jobs.hasPrevHash(WORK.prevHash)).toBe(false);
+      const job = stand.give(WORK);
+      expect(await miner.until('method', 'mining.notify')).not.toEqual([]);
+      return share.with(1, job.wireId);
+    };
+    for (const afterMs of [61_000, 120_000]) {
+      const share = await again(afterMs);
+      expect(await codesOf(miner, [share])).toEqual([22]);
+    }
+    expect(stand.total()).toEqual(ONE_SHARE);
+    expect(extranonce1).not.toBe('');
+  });
+
   it('for another worker of the same connection', async () => {
     const { stand, share, miner } = await credited();
     miner.send({ id: 9, method: 'mining.authorize', params: ['rig.2', 'x'] });

@@ -10,9 +10,10 @@ import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable, type JobTableOptions } from '../../src/jobs/job-table.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { DuplicateSet, generationOf } from '../../src/shares/duplicates.ts';
+import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { ShareEngine } from '../../src/shares/engine.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
+import { RestingGenerations } from '../../src/shares/resting-generations.ts';
 import type { Verdict } from '../../src/shares/share.ts';
 import { jobDocumentId } from '../../src/work/evidence.ts';
 import { Meters, type StreamTotal } from '../../src/work/meters.ts';
@@ -47,6 +48,7 @@ export class Stand {
   /** What went upstream, in order: hashes in internal order, as hex. */
   readonly forwarded: { readonly submission: SessionSubmission; readonly hash: string }[] = [];
   readonly #miners: TestMiner[] = [];
+  readonly #resting: RestingGenerations;
 
   private constructor(setup: StandOptions, ledger: Ledger, meters: Meters, duplicates: DuplicateSet) {
     const clock = setup.clock ?? new ManualClock();
@@ -78,6 +80,11 @@ export class Stand {
         },
       },
     );
+    this.#resting = new RestingGenerations({
+      duplicates,
+      isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
+      drop: (generation) => this.engine.dropGeneration(generation),
+    });
     const bounds = { start: difficulty, floor: difficulty, ceiling: difficulty };
     this.server = new DownstreamServer(
       {
@@ -126,6 +133,12 @@ export class Stand {
     return job;
   }
 
+  /** Retires what is over, as the program does every second. */
+  sweep(): void {
+    this.jobs.expire(this.clock.monotonicMs());
+    this.#resting.sweep(this.clock.monotonicMs());
+  }
+
   miner(listener = 0): TestMiner {
     const miner = new TestMiner(this.server.addresses()[listener]!.port);
     this.#miners.push(miner);
@@ -144,7 +157,7 @@ export class Stand {
 
   #onRetired(job: Job): void {
     this.engine.retire(job);
-    if (!this.jobs.hasPrevHash(job.prevHash)) this.engine.dropGeneration(generationOf(job));
+    this.#resting.retired(job, this.clock.monotonicMs());
   }
 }
 

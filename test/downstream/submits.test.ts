@@ -7,7 +7,16 @@ import { hashToNumber, targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { SessionSubmission } from '../../src/downstream/session/session.ts';
 import { plainWork, upstreamJobOf } from '../jobs/upstream-jobs.ts';
 import { blockVector } from '../vectors.ts';
-import { broadcast, HARD, paramsOf, startServer, stopServers, submitOf, withWork } from './harness.ts';
+import {
+  broadcast,
+  DIFFICULTY,
+  HARD,
+  paramsOf,
+  startServer,
+  stopServers,
+  submitOf,
+  withWork,
+} from './harness.ts';
 
 afterEach(stopServers);
 
@@ -47,6 +56,52 @@ describe('submits', () => {
       [20, 'malformed', null],
     ],
   ];
+  it('with version bits that nobody asked for are taken where the port says so', async () => {
+    const port = { host: '127.0.0.1', port: 0, difficulty: DIFFICULTY };
+    const test = await startServer({
+      options: { listeners: [port, { ...port, takesUnaskedVersions: true }] },
+      verdict: () => 'accepted',
+    });
+    const job = broadcast(test, 1);
+    const outcomes: unknown[] = [];
+    for (const listener of [0, 1]) {
+      const miner = test.miner(listener);
+      await miner.start();
+      miner.send(submitOf(1, job, { bits: '00402000' }), submitOf(2, job, { bits: '40000000' }));
+      outcomes.push(await miner.next(), await miner.next());
+    }
+    const bad = (id: number): object => ({ id, result: null, error: [20, 'bad version', null] });
+    expect(outcomes).toEqual([bad(1), bad(2), { id: 1, result: true, error: null }, bad(2)]);
+    expect(test.submissions.map(({ version }) => version)).toEqual([0x20402000]);
+  });
+
+  it.each([
+    ['an engineer with joiners', '👩‍🏭.rig'],
+    ['a flag made of tags', '🏴󠁧󠁢󠁳󠁣󠁴󠁿.1'],
+    ['Persian, with a joiner that separates', 'مزرعه‌ها.۱'],
+    ['Devanagari, with joiners', 'र्‍क.ferme'],
+    ['Hangul and Cyrillic', '광산.ферма'],
+    ['an emoji newer than this program', '\u{1faea}\u{1fadc}'],
+  ])('under a name of any script are taken: %s', async (_what, worker) => {
+    const test = await withWork({ verdict: () => 'accepted' });
+    const miner = test.miner();
+    const { lines } = await miner.start(worker);
+    miner.send(submitOf(1, paramsOf(lines.at(-1))[0] as string, { worker }));
+    expect(await miner.next()).toMatchObject({ id: 1, result: true });
+    expect(test.submissions.map(({ workerName }) => workerName)).toEqual([worker]);
+    expect(test.server.sessions()[0]!.workers.map(({ name }) => name)).toEqual([worker]);
+  });
+
+  it.each(['line\nbreak', 'bell\u0007', 'turned\u202etxt', 'half\ud83d', 'para\u2029graph', '\ufeffmark'])(
+    'need a name that harms no log: %j is refused',
+    async (worker) => {
+      const test = await withWork();
+      const miner = test.miner();
+      miner.send({ id: 7, method: 'mining.authorize', params: [worker, 'x'] });
+      expect(await miner.next()).toMatchObject({ id: 7, error: [24, 'not authorized', null] });
+    },
+  );
+
   it.each(refused)('with %s are refused before they are hashed', async (_what, line, error) => {
     const test = await withWork();
     const miner = test.miner();

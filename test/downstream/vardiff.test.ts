@@ -137,6 +137,25 @@ describe('vardiff', () => {
     expect(changes / days).toBeLessThan(2);
   });
 
+  it('heeds the same suggestion once, however often it comes', () => {
+    const suggest = (state: VardiffState, difficulty: number, nowMs: number): VardiffState =>
+      stepped(OPTIONS, state, { type: 'suggested', difficulty }, nowMs);
+    let state = suggest(startVardiff(OPTIONS, 0), 1_000, 0);
+    expect(state.difficulty).toBe(1_024);
+    const alone = { ...state };
+    // Every 30 s, while the rate speaks for another difficulty.
+    let plain: VardiffState = alone;
+    for (let job = 1; job <= 20; job += 1) {
+      for (const one of [state, plain]) countShares(one, 600, one.difficulty);
+      state = suggest(nextVardiff(OPTIONS, state, job * 30_000), 1_000, job * 30_000);
+      plain = nextVardiff(OPTIONS, plain, job * 30_000);
+      expect(state).toEqual(plain);
+    }
+    expect(state.difficulty).toBeGreaterThan(1_024);
+    expect(suggest(state, 2_000, 700_000).difficulty).toBe(2_048);
+    expect(suggest(suggest(state, 2_000, 700_000), 1_000, 701_000).difficulty).toBe(1_024);
+  });
+
   it('follows a miner that grew or shrank', () => {
     let state = startVardiff({ ...OPTIONS, start: 1024 }, 0);
     const run = (perJob: number, from: number): VardiffState => {

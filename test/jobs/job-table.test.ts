@@ -149,6 +149,14 @@ describe('JobTable', () => {
     expect(jobs.add('pool', 's', plainWork(1), 200).clean).toBe(true);
   });
 
+  it('never refreshes beyond the last ntime of 32 bits', () => {
+    const { jobs } = table();
+    jobs.add('pool', 's', plainWork(1, { time: 0xffffffff - 5 }), 0);
+    expect(jobs.refresh('pool', 3_000)?.time).toBe(0xffffffff - 2);
+    expect(jobs.refresh('pool', 60_000)?.time).toBe(0xffffffff);
+    expect(jobs.refresh('pool', 61_000)).toBeUndefined();
+  });
+
   it('refreshes the current job with a later ntime', () => {
     const { jobs } = table();
     expect(jobs.refresh('pool', 0)).toBeUndefined();

@@ -20,6 +20,8 @@ export type ListenerOptions = {
    */
   readonly reusePort?: boolean;
   readonly difficulty: VardiffOptions;
+  /** Version bits are taken from miners that did not ask to roll them, as some rented ones do. */
+  readonly takesUnaskedVersions?: boolean;
   /** TLS instead of plain TCP; PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string };
   /**

@@ -38,6 +38,8 @@ const SHARE_TARGETS = 4096;
 const KEEP_ALIVE_MS = 55_000;
 /** A connection that said nothing for so long may be gone unseen. */
 const SILENT_MS = 10_000;
+/** A machine that works has earned something after so long. */
+const EARNING_MS = 10 * 60_000;
 const PING = printPing('"ping"');
 
 /** The side the miners see: sockets, sessions, the work they get and the answers to their shares. */
@@ -266,6 +268,8 @@ export class DownstreamServer {
       stats: this.stats,
       jobs,
       versionMask: options.versionMask,
+      unaskedMask: (listener) =>
+        options.listeners[listener]!.takesUnaskedVersions === true ? options.versionMask : 0,
       extranonce2Size: options.extranonce2Size,
       writeBytes: options.writeBytes ?? LIMITS.sessionWriteBytes,
       sharesInFlight: options.sharesInFlight ?? LIMITS.sessionSharesInFlight,
@@ -381,9 +385,17 @@ export class DownstreamServer {
     if (isBanned || step === 'evict') session.close('banned');
     if (!isBanned) return;
     const group = addressGroup(address);
-    const earns = (other: Session): boolean => other.accepted > 0 && addressGroup(other.address) === group;
-    if ([...this.#sessions.values()].some(earns)) this.#admission.forgive(address);
+    const isHonest = (other: Session): boolean =>
+      other !== session && addressGroup(other.address) === group && this.#seemsHonest(other);
+    if ([...this.#sessions.values()].some(isHonest)) this.#admission.forgive(address);
     else this.#admission.ban(address, monotonicMs);
+  }
+
+  /** It has earned, or has work, sent nothing that is wrong, and had no time to earn yet. */
+  #seemsHonest(session: Session): boolean {
+    if (session.accepted > 0) return true;
+    const ageMs = this.#context.monotonicMs - session.connectedAtMonotonicMs;
+    return session.isStarted && session.rejected === 0 && ageMs < EARNING_MS;
   }
 
   /** Those of a destination get the same job again at the same time, however long ago each got its last. */

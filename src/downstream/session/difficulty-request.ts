@@ -17,7 +17,9 @@ export function applyRequest(
   const isBelow = state.difficulty < floor && !state.isFixed;
   return {
     options: raised,
-    state: isBelow ? startVardiff({ ...raised, start: floor }, nowMs) : state,
+    state: isBelow
+      ? { ...startVardiff({ ...raised, start: floor }, nowMs), suggested: state.suggested }
+      : state,
   };
 }
 

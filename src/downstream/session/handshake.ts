@@ -1,6 +1,7 @@
 import { u32hex } from '../../base/bytes.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { printable } from '../../base/text.ts';
 import { difficultyOfTarget } from '../../bitcoin/target.ts';
 import type { ClientRequest, ConfigureRequest, SubmitRequest } from '../../stratum/client-messages.ts';
 import { printError, printResult } from '../../stratum/server-messages.ts';
@@ -220,9 +221,4 @@ function withVersionAnswer(state: HandshakeState, { id, result }: ResponseLine):
 
 function agentName(text: string): string {
   return printable(text).slice(0, LIMITS.userAgentChars);
-}
-
-/** Without control characters: names reach logs, labels and pages. */
-function printable(text: string): string {
-  return text.replace(/\p{C}/gu, '');
 }

@@ -1,4 +1,9 @@
-import { difficultyOfTarget, MAX_TARGET, targetOfDifficulty } from '../../bitcoin/target.ts';
+import {
+  difficultyOfTarget,
+  MAX_TARGET,
+  MIN_DIFFICULTY,
+  targetOfDifficulty,
+} from '../../bitcoin/target.ts';
 import type { Job } from '../../jobs/job.ts';
 import type { ShareTarget } from '../../shares/share.ts';
 import { printNotify } from '../../stratum/server-messages.ts';
@@ -22,10 +27,12 @@ export class PreparedJob {
   readonly cleanNotify: Buffer;
   readonly plainNotify: Buffer;
   /**
-   * No session may be assigned more, or it would keep shares to itself that the upstream (or the network)
-   * wants. A power of two.
+   * No session may be assigned more, or it would keep shares to itself that the upstream wants. A power of
+   * two; infinite where the upstream wants what solves a block, and nothing else.
    */
-  readonly maxDifficulty: number;
+  readonly upstreamDifficulty: number;
+  /** The same for solutions of a block; but on an easy network the least of the session counts. */
+  readonly networkDifficulty: number;
   readonly work: string;
   /** An earlier job was the same work, so sessions that had that get this one at the same difficulty. */
   readonly isRepeat: boolean;
@@ -39,8 +46,9 @@ export class PreparedJob {
     const fields = { ...job, coinb1: job.coinb1.subarray(0, job.coinb1.length - minerExtranonce1Size) };
     this.cleanNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: true }), 'latin1');
     this.plainNotify = Buffer.from(printNotify({ ...fields, jobId: wireId, clean: false }), 'latin1');
-    const easiest = job.upstreamTarget > job.networkTarget ? job.upstreamTarget : job.networkTarget;
-    this.maxDifficulty = easyEnough(easiest);
+    this.networkDifficulty = easyEnough(job.networkTarget);
+    const wantsSolutions = job.upstreamTarget === job.networkTarget;
+    this.upstreamDifficulty = wantsSolutions ? Number.POSITIVE_INFINITY : easyEnough(job.upstreamTarget);
   }
 
   sentWith(target: ShareTarget): SentJob {
@@ -54,11 +62,11 @@ export class PreparedJob {
 
 /**
  * The largest power of two whose target is not below the given one; the double of a difficulty may be
- * rounded up.
+ * rounded up. At least the least that can be told: below it a miner is told another target than is judged.
  */
 function easyEnough(target: bigint): number {
   const reachable = target < MAX_TARGET ? target : MAX_TARGET;
   let difficulty = powerOfTwoBelow(difficultyOfTarget(reachable));
   while (targetOfDifficulty(difficulty) < reachable) difficulty /= 2;
-  return difficulty;
+  return Math.max(difficulty, MIN_DIFFICULTY);
 }

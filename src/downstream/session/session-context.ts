@@ -19,6 +19,8 @@ export type SessionContext<Session> = {
   readonly stats: DownstreamStats;
   readonly jobs: Pick<JobTable, 'isKnown'>;
   readonly versionMask: number;
+  /** Bits that a miner on this listener may roll though it did not ask (`mining.configure`). */
+  unaskedMask(listener: number): number;
   readonly extranonce2Size: number;
   readonly writeBytes: number;
   readonly sharesInFlight: number;

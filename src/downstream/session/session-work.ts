@@ -113,10 +113,10 @@ export class SessionWork {
     let target: ShareTarget;
     let isClean = false;
     if (fixedDifficulty !== undefined) target = this.#context.shareTarget(fixedDifficulty);
-    else if (earlier === undefined) target = this.#nextTarget(prepared.maxDifficulty);
+    else if (earlier === undefined) target = this.#nextTarget(prepared);
     else if (monotonicMs - this.#newWorkAtMonotonicMs <= SAME_WORK_MS) target = earlier.target;
     else {
-      target = this.#nextTarget(prepared.maxDifficulty);
+      target = this.#nextTarget(prepared);
       isClean = target.difficulty !== earlier.target.difficulty;
       if (isClean) {
         this.#sent.forgetWork(prepared.work);
@@ -164,11 +164,13 @@ export class SessionWork {
     this.#vardiff = state;
   }
 
-  #nextTarget(maxDifficulty: number): ShareTarget {
+  #nextTarget({ upstreamDifficulty, networkDifficulty }: PreparedJob): ShareTarget {
     if (this.#context.monotonicMs - this.jobAtMonotonicMs > WORK_GAP_MS)
       this.#onVardiff({ type: 'work_resumed' });
     this.#onVardiff({ type: 'job_due' });
-    return this.#context.shareTarget(Math.min(this.#vardiff.difficulty, maxDifficulty));
+    const { floor, least = floor } = this.#options;
+    const wanted = Math.min(this.#vardiff.difficulty, upstreamDifficulty);
+    return this.#context.shareTarget(Math.min(wanted, Math.max(networkDifficulty, least)));
   }
 
   #onVardiff(event: VardiffEvent): void {

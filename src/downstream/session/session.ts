@@ -378,7 +378,7 @@ export class Session implements LineSink {
     };
     const { state, effects } = handshake(options, this.#handshake, request, context.monotonicMs);
     this.#handshake = state;
-    if (state.isSubscribed) this.#rollableMask = state.versionMask ?? 0;
+    if (state.isSubscribed) this.#rollableMask = state.versionMask ?? context.unaskedMask(this.listener);
     if (state.versionMask !== before) this.#lastSent.versionMask = state.versionMask ?? 0;
     for (const effect of effects) this.#apply(effect);
     if (!this.isStarted && isReady(this.#handshake)) context.markDirty(this);

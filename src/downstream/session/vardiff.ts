@@ -1,4 +1,5 @@
 import { assert } from '../../base/assert.ts';
+import { MIN_DIFFICULTY } from '../../bitcoin/target.ts';
 
 export type VardiffOptions = {
   /** Shares a minute each session should send. */
@@ -7,6 +8,8 @@ export type VardiffOptions = {
   /** Inclusive bounds; fractions are allowed. */
   readonly floor: number;
   readonly ceiling: number;
+  /** The easiest, given for a network so easy that harder shares would solve blocks; default `floor`. */
+  readonly least?: number;
 };
 
 /**
@@ -17,6 +20,8 @@ export type VardiffState = {
   readonly difficulty: number;
   /** Asked for by the miner (password `d=`): never changed by us. */
   readonly isFixed: boolean;
+  /** What the miner suggested last; 0 nothing. The same again is no news. */
+  readonly suggested: number;
   readonly windowStartMs: number;
   /** Sum of the difficulties of the accepted shares of the window, and their number. */
   windowDifficulty: number;
@@ -106,11 +111,13 @@ export function transition(
     case 'work_resumed':
       return { state: startWindow(state.difficulty, nowMs, state), effects: [] };
     case 'suggested': {
+      if (state.isFixed || state.suggested === event.difficulty) return { state, effects: [] };
       const start = clamp(powerOfTwo(event.difficulty), options);
-      return { state: state.isFixed ? state : startWindow(start, nowMs, {}), effects: [] };
+      return { state: startWindow(start, nowMs, { suggested: event.difficulty }), effects: [] };
     }
     case 'fixed': {
       const difficulty = clamp(Math.fround(event.difficulty), options);
+      if (state.isFixed && state.difficulty === difficulty) return { state, effects: [] };
       return { state: startWindow(difficulty, nowMs, { isFixed: true }), effects: [] };
     }
   }
@@ -139,13 +146,16 @@ function decideDifficulty(options: VardiffOptions, state: VardiffState, nowMs: n
   }
   if (ratio < TOO_SLOW && ratio * (1 + DEVIATIONS * spread) + DEVIATIONS ** 2 / expected < 1) {
     if (shares > 0) return moveDifficulty(options, state, ratio * (1 + spread) + 1 / expected, nowMs);
-    return startWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, {});
+    const { suggested } = state;
+    return startWindow(clamp(powerOfTwo(state.difficulty / expected), options), nowMs, { suggested });
   }
   if (shares >= SETTLED_SHARES && ratio > TOO_SLOW && ratio < TOO_FAST) {
-    return startWindow(state.difficulty, nowMs, { isSettled: true });
+    return startWindow(state.difficulty, nowMs, { isSettled: true, suggested: state.suggested });
   }
   const isOld = nowMs - state.windowStartMs > WINDOW_MAX_MS;
-  return isOld ? startWindow(state.difficulty, nowMs, { isSettled: true }) : state;
+  return isOld
+    ? startWindow(state.difficulty, nowMs, { isSettled: true, suggested: state.suggested })
+    : state;
 }
 
 /**
@@ -159,19 +169,19 @@ function continueSearch(
   expected: number,
   nowMs: number,
 ): VardiffState {
-  const { windowShares, windowDifficulty } = state;
+  const { windowShares, windowDifficulty, suggested } = state;
   const difficulty = windowShares === 0 ? state.difficulty : windowDifficulty / windowShares;
   const foundShares = state.foundShares + windowShares;
   const foundTime = state.foundTime + expected / difficulty;
   const ideal = foundShares / foundTime;
   if (foundShares >= FOUND_SHARES) {
-    return startWindow(clamp(powerOfTwo(ideal), options), nowMs, { isSettled: true });
+    return startWindow(clamp(powerOfTwo(ideal), options), nowMs, { isSettled: true, suggested });
   }
   const isSilent = foundShares === 0 && expected >= SEARCH_SILENCE;
   if (foundShares === 0 && !isSilent) return state;
   const aim = isSilent ? 1 / (foundTime * SEARCH_STRIDE) : ideal / SEARCH_SPEED;
   const next = clamp(powerOfTwo(aim), options);
-  return next < state.difficulty ? startWindow(next, nowMs, { foundShares, foundTime }) : state;
+  return next < state.difficulty ? startWindow(next, nowMs, { foundShares, foundTime, suggested }) : state;
 }
 
 /** The largest power of two not above `value`. */
@@ -189,6 +199,7 @@ function moveDifficulty(
 ): VardiffState {
   return startWindow(clamp(powerOfTwo(state.difficulty * ratio), options), nowMs, {
     isSettled: true,
+    suggested: state.suggested,
   });
 }
 
@@ -198,15 +209,17 @@ function powerOfTwo(value: number): number {
 }
 
 function clamp(value: number, options: VardiffOptions): number {
-  return Math.min(Math.max(value, options.floor), options.ceiling);
+  return Math.max(Math.min(Math.max(value, options.floor), options.ceiling), MIN_DIFFICULTY);
 }
 
-type Flags = Partial<Pick<VardiffState, 'isFixed' | 'isSettled' | 'foundShares' | 'foundTime'>>;
+type Flags = Partial<
+  Pick<VardiffState, 'isFixed' | 'suggested' | 'isSettled' | 'foundShares' | 'foundTime'>
+>;
 
 function startWindow(difficulty: number, nowMs: number, flags: Flags): VardiffState {
-  const { isFixed = false, isSettled = false, foundShares = 0, foundTime = 0 } = flags;
+  const { isFixed = false, suggested = 0, isSettled = false, foundShares = 0, foundTime = 0 } = flags;
   return {
-    ...{ difficulty, isFixed, isSettled, foundShares, foundTime },
+    ...{ difficulty, isFixed, suggested, isSettled, foundShares, foundTime },
     ...{ windowStartMs: nowMs, windowDifficulty: 0, windowShares: 0 },
   };
 }
