@@ -207,6 +207,7 @@ export class Maker {
       },
       {
         log,
+        timers: this.#deps.timers,
         limitHits: this.stats.limitHits,
         onConnection: (connection) => {
           this.#serve(connection, genesisHash).catch((error: unknown) => {

@@ -1,7 +1,7 @@
 import type * as net from 'node:net';
 import * as tls from 'node:tls';
 import { assert, InvariantError } from '../base/assert.ts';
-import type { Timers } from '../base/clock.ts';
+import type { Timer, Timers } from '../base/clock.ts';
 import { dial } from '../base/dial.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
@@ -49,10 +49,13 @@ export class PeerConnection {
   readonly #options: TransportOptions;
   readonly #framer = new LineFramer(LIMITS.peerLineBytes);
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
+  readonly #timers: Timers;
+  #silence: Timer;
   #handlers: LineHandlers | undefined;
   #reason: CodedError | undefined;
 
-  constructor(socket: tls.TLSSocket, options: TransportOptions) {
+  constructor(socket: tls.TLSSocket, options: TransportOptions, timers: Timers) {
+    this.#timers = timers;
     assert(socket.getProtocol() === 'TLSv1.3', 'peer_tls_version', socket.getProtocol());
     this.#socket = socket;
     this.#options = options;
@@ -60,7 +63,7 @@ export class PeerConnection {
     const exported = socket.exportKeyingMaterial(EXPORTER_SIZE, EXPORTER_LABEL, Buffer.alloc(0));
     this.exporter = new Uint8Array(exported);
     socket.setNoDelay(true);
-    socket.setTimeout(options.idleTimeoutMs, () => this.close(new CodedError('peer_timeout', 'silent')));
+    this.#silence = this.#waitForBytes();
     socket.on('error', (error) => this.close(new CodedError('peer_closed', error.message)));
     socket.on('close', () => this.close(new CodedError('peer_closed')));
     socket.pause();
@@ -99,13 +102,22 @@ export class PeerConnection {
   close(reason = new CodedError('peer_closed')): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
+    this.#silence.cancel();
     this.#socket.removeAllListeners('data');
     if (reason.code === 'slow_reader' || reason.code === 'peer_timeout') this.#socket.destroy();
     else this.#socket.destroySoon();
     this.#handlers?.onClose(reason);
   }
 
+  #waitForBytes(): Timer {
+    return this.#timers.after(this.#options.idleTimeoutMs, () =>
+      this.close(new CodedError('peer_timeout', 'silent')),
+    );
+  }
+
   #receive(chunk: Uint8Array): void {
+    this.#silence.cancel();
+    this.#silence = this.#waitForBytes();
     this.#framer.push(chunk, {
       onLine: (bytes, start, end) => this.#deliver(bytes.subarray(start, end)),
       onLineTooLong: () => {
@@ -142,9 +154,13 @@ function nameOf({ remoteAddress, remotePort }: net.Socket): string {
 }
 
 /** Undefined for a socket that was closed meanwhile: it has no exporter any more. */
-function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerConnection | undefined {
+function openConnection(
+  socket: tls.TLSSocket,
+  options: TransportOptions,
+  timers: Timers,
+): PeerConnection | undefined {
   try {
-    return new PeerConnection(socket, options);
+    return new PeerConnection(socket, options, timers);
   } catch (error) {
     if (error instanceof InvariantError) throw error;
     socket.on('error', () => {});
@@ -157,6 +173,7 @@ function openConnection(socket: tls.TLSSocket, options: TransportOptions): PeerC
 export type PeerListener = Pick<PeerServer, 'listen' | 'close'>;
 export type PeerServerDeps = {
   readonly log: Logger;
+  readonly timers: Timers;
   readonly onConnection: (connection: PeerLink) => void;
   /** Counter of limits that were reached. */
   readonly limitHits?: LimitHits;
@@ -204,7 +221,7 @@ export class PeerServer {
         handshakeTimeout: 10_000,
       },
       (socket) => {
-        const connection = openConnection(socket, options);
+        const connection = openConnection(socket, options, deps.timers);
         if (connection === undefined) return;
         this.#connections.add(connection);
         this.stats.connections += 1;
@@ -311,7 +328,7 @@ export function connectPeer(
         options.signal?.removeEventListener('abort', onAbort);
         secure.off('error', onError);
         secure.off('close', onClose);
-        const connection = openConnection(secure, options);
+        const connection = openConnection(secure, options, timers);
         if (connection === undefined) fail(new CodedError('peer_closed', 'no TLS exporter'));
         else resolve(connection);
       });

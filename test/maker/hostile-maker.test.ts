@@ -35,6 +35,7 @@ class HostileMaker {
       },
       {
         log: silentLogger,
+        timers: systemTimers,
         onConnection: (connection) => {
           const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
           authenticate(peer, 'server', {

@@ -51,6 +51,7 @@ export async function serveAsMaker(
     },
     {
       log: silentLogger,
+      timers: systemTimers,
       onConnection: (connection) => {
         const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
         authenticate(peer, 'server', handshakeOf(world, world.makerSigner)).then(

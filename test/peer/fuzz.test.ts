@@ -26,7 +26,7 @@ async function listen(onLink: (link: PeerLink) => void): Promise<number> {
   const options = { ...DEFAULT_TRANSPORT, host: '127.0.0.1', port: 0, maxConnections: 64 };
   const server = new PeerServer(
     { ...options, tls: createTlsIdentity({ random, nowMs: Date.now() }) },
-    { log: silentLogger, onConnection: onLink },
+    { log: silentLogger, timers: systemTimers, onConnection: onLink },
   );
   closers.push(() => server.close());
   return server.listen();

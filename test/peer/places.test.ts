@@ -71,7 +71,7 @@ describe('a server of peers', () => {
         ...{ ...DEFAULT_TRANSPORT, host: '127.0.0.1', port: 0, maxConnections: 8 },
         tls: createTlsIdentity({ random, nowMs: Date.now() }),
       },
-      { log: silentLogger, limitHits, onConnection: (link) => links.push(link) },
+      { log: silentLogger, timers: systemTimers, limitHits, onConnection: (link) => links.push(link) },
     );
     const port = await server.listen();
     const connect = (): Promise<PeerLink> =>

@@ -1,5 +1,6 @@
 import * as ecc from 'tiny-secp256k1';
 import { toHex } from '../../src/base/bytes.ts';
+import type { Timers } from '../../src/base/clock.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
@@ -38,6 +39,7 @@ export type TlsPair = {
 export async function createTlsPair(
   options: Partial<TransportOptions> = {},
   clientOptions: Partial<TransportOptions> = options,
+  timers: Timers = systemTimers,
 ): Promise<TlsPair> {
   const transport = { ...DEFAULT_TRANSPORT, ...options };
   const accepted = Promise.withResolvers<PeerLink>();
@@ -49,7 +51,7 @@ export async function createTlsPair(
       maxConnections: 8,
       tls: createTlsIdentity({ random, nowMs: Date.now() }),
     },
-    { log: silentLogger, onConnection: accepted.resolve },
+    { log: silentLogger, timers, onConnection: accepted.resolve },
   );
   const port = await listener.listen();
   const client = await connectPeer(

@@ -6,6 +6,7 @@ import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createTlsIdentity } from '../../src/peer/certificate.ts';
 import { connectPeer, DEFAULT_TRANSPORT, type PeerLink, PeerServer } from '../../src/peer/transport.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { createTlsPair, random } from './tls-pair.ts';
 
 function collect(connection: PeerLink, count: number): Promise<string[]> {
@@ -74,6 +75,7 @@ describe('the line transport', () => {
       },
       {
         log: silentLogger,
+        timers: systemTimers,
         onConnection: (connection) => {
           reasons.push(closeReason(connection).then((code) => void codes.push(code)));
         },
@@ -109,6 +111,23 @@ describe('the line transport', () => {
   it('ends a silent connection with peer_timeout', async () => {
     const pair = await createTlsPair({ idleTimeoutMs: 100 }, {});
     expect(await closeReason(pair.server)).toBe('peer_timeout');
+    await pair.close();
+  });
+
+  it('takes what it writes itself for no sign of life, and every byte of the peer for one', async () => {
+    const time = new VirtualTime();
+    const pair = await createTlsPair({ idleTimeoutMs: 1_000 }, {}, time.timers);
+    const heard = Promise.withResolvers<void>();
+    let reason: string | undefined;
+    pair.server.listen({ onLine: () => heard.resolve(), onClose: ({ code }) => (reason = code) });
+    await time.advance(900);
+    pair.client.send('here');
+    await heard.promise;
+    await time.advance(900);
+    expect(reason).toBeUndefined();
+    pair.server.send('here too');
+    await time.advance(100);
+    expect(reason).toBe('peer_timeout');
     await pair.close();
   });
 
