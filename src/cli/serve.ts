@@ -1,4 +1,7 @@
+import { backoffMs } from '../base/backoff.ts';
+import { sleep, systemClock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import type { MakerConfig, ProxyConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -11,7 +14,14 @@ export type Daemon = {
   readonly ready: Readonly<Record<string, unknown>>;
   /** Stops in reverse order of start; resolves when the ledger is closed. */
   close(): Promise<void>;
+  /** Resolves when it can no longer do its work and could after a new start. */
+  readonly renewal?: Promise<void>;
 };
+
+/** Between new starts in one process; a fault that comes again at once is given time. */
+const RENEW = { baseMs: 1_000, maxMs: 600_000 };
+/** A daemon that ran for so long had no part in the fault before. */
+const RENEWED_MS = 3_600_000;
 
 /**
  * An orderly stop takes a second; past this the process ends anyway, and the ledger recovers at the next
@@ -66,19 +76,34 @@ export async function runDaemon(
     process.exit(1);
   };
   process.on('uncaughtException', die).on('unhandledRejection', die);
-  try {
-    const daemon = await start(log);
-    log.info({ ...daemon.ready, pid: process.pid }, 'ready');
-    if (options.flag('json')) io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
-    const signal = await stopSignal(options.flag('with-parent'));
-    log.info({ signal }, 'stopping');
-    process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
+  const stop = async (daemon: Daemon): Promise<void> => {
     const deadline = systemTimers.after(STOP_DEADLINE_MS, () =>
       die(new CodedError('ledger_closed', 'the stop took too long')),
     );
     await daemon.close().finally(() => deadline.cancel());
-    log.info({}, 'stopped');
-    return 0;
+  };
+  try {
+    let stopped: Promise<string> | undefined;
+    for (let attempt = 0; ; attempt += 1) {
+      const startMs = systemClock.monotonicMs();
+      const daemon = await start(log);
+      log.info({ ...daemon.ready, pid: process.pid }, 'ready');
+      if (options.flag('json'))
+        io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
+      stopped ??= stopSignal(options.flag('with-parent'));
+      const renewed = daemon.renewal?.then(async () => {
+        if (systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
+        await sleep(systemTimers, backoffMs(RENEW, attempt, systemRandom));
+      });
+      const signal = await Promise.race([stopped, ...(renewed === undefined ? [] : [renewed])]);
+      log.info({ signal: signal ?? null }, signal === undefined ? 'starting anew' : 'stopping');
+      if (signal !== undefined)
+        process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
+      await stop(daemon);
+      if (signal === undefined) continue;
+      log.info({}, 'stopped');
+      return 0;
+    }
   } finally {
     process.stdin.destroy();
     log.flush();

@@ -38,6 +38,7 @@ import {
 import { makerChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { ledgerCheck } from './proxy.ts';
+import { Renewal } from './renewal.ts';
 import { ledgerSources } from './shared-metrics.ts';
 
 const clock = systemClock;
@@ -45,6 +46,8 @@ const timers = systemTimers;
 
 export type RunningMaker = {
   readonly ready: Readonly<Record<string, unknown>>;
+  /** See `Renewal`. */
+  readonly renewal: Promise<void>;
   close(): Promise<void>;
 };
 
@@ -117,13 +120,18 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const httpAt = await ops.start();
+  const fault = (): string | undefined =>
+    ledger.stats.failed ? 'ledger_io' : maker.isSuspended ? 'channel_frozen' : undefined;
+  const renewal = new Renewal(config.dataDir, { fault, timers, log });
   return {
+    renewal: renewal.due,
     ready: {
       peer: `${config.peer.listen.host}:${port}`,
       http: `${httpAt.host}:${httpAt.port}`,
       node_id: maker.nodeId,
     },
     close: async () => {
+      renewal.stop();
       await maker.close();
       stopChain(part);
       await ledger.close();

@@ -31,6 +31,7 @@ import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { openMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { Renewal } from './renewal.ts';
 import { RunningContracts } from './running-contracts.ts';
 
 const clock = systemClock;
@@ -42,6 +43,8 @@ const LADDER_WARN_MS = 60_000;
 
 export type RunningProxy = {
   readonly ready: Readonly<Record<string, unknown>>;
+  /** See `Renewal`. */
+  readonly renewal: Promise<void>;
   close(): Promise<void>;
 };
 
@@ -106,7 +109,9 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const httpAt = await ops.start();
   await closing.unless(memory.unusable, () => serveContract(facts, crash, ladders, log));
   await mining.start();
+  const renewal = new Renewal(config.dataDir, { fault: () => diskFault(facts), timers, log });
   return {
+    renewal: renewal.due,
     ready: {
       stratum: addressText(mining.server.addresses()[0]!),
       listeners: mining.server.addresses().slice(1).map(addressText),
@@ -114,6 +119,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       contract: contracts.first?.contractId ?? null,
     },
     close: async () => {
+      renewal.stop();
       await mining.stop();
       await contracts.stop();
       await ladders.idle();
@@ -123,6 +129,13 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       await ops.close();
     },
   };
+}
+
+/** What a new start can mend: a ledger that is damaged, or of another program, is for a person. */
+function diskFault({ ledger, closing }: ProxyParts): string | undefined {
+  const { reason } = closing;
+  if (reason !== undefined) return reason.code === 'ledger_io' ? reason.code : undefined;
+  return ledger.stats.failed ? 'ledger_io' : undefined;
 }
 
 function contractDestination({ destinations }: ProxyConfig): string | undefined {

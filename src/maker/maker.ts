@@ -224,6 +224,11 @@ export class Maker {
     return this.#nodeId;
   }
 
+  /** True while a fault of our own, other than a chain that stands still, holds a contract up. */
+  get isSuspended(): boolean {
+    return [...this.#channels.values()].some(({ store }) => store.isSuspended);
+  }
+
   /** All contracts, closed ones too. */
   get status(): readonly MakerContractStatus[] {
     return [...this.#channels.values()].map((channel) => {

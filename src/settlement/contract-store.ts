@@ -66,7 +66,8 @@ export type ContractEffect = Exclude<LifecycleEffect, ChainEffect | { readonly t
 /**
  * The store of one contract, of either side, and the only place where its state machine runs. What the
  * other side relies on is on disk when `commit` resolves; actions on the chain go on from memory. A failed
- * write suspends the contract: no new promise is made until the program starts anew.
+ * write suspends the contract: no new promise is made until the program starts anew, which the daemon does
+ * by itself once the disk takes writes again.
  */
 export abstract class ContractStore {
   contract: ContractRecord | undefined;
@@ -135,6 +136,12 @@ export abstract class ContractStore {
     return fault.type === 'broken'
       ? new CodedError('equivocation', 'two contents for one state')
       : new CodedError('channel_frozen', fault.code);
+  }
+
+  /** True while a fault of our own, other than a stalled chain, holds the contract up. */
+  get isSuspended(): boolean {
+    const { fault } = this.#state;
+    return fault?.type === 'suspended' && !isStall(fault);
   }
 
   get isSpent(): boolean {

@@ -1,0 +1,75 @@
+import { open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Timer, Timers } from '../base/clock.ts';
+import type { Logger } from '../log/logger.ts';
+
+const PROBE_MS = 5_000;
+/** More than a commit or a checkpoint of a busy ledger needs. */
+const PROBE_BYTES = 4 * 1024 * 1024;
+
+export type RenewalDeps = {
+  /** The fault of a disk from which only a new start helps; undefined while there is none. */
+  readonly fault: () => string | undefined;
+  readonly timers: Timers;
+  readonly log: Logger;
+  /** Whether the disk takes writes. Default: `takesWrites`. */
+  readonly probe?: (directory: string) => Promise<boolean>;
+};
+
+/**
+ * The end of a fault of the disk. After a failed write nobody knows what is on it, so what it suspended goes
+ * on from what is read anew: `due` resolves when the disk takes writes again, and the daemon starts anew.
+ */
+export class Renewal {
+  readonly due: Promise<void>;
+  readonly #directory: string;
+  readonly #deps: RenewalDeps;
+  readonly #timer: Timer;
+  readonly #resolve: () => void;
+  #isProbing = false;
+
+  /** @param directory on the disk of the ledger */
+  constructor(directory: string, deps: RenewalDeps) {
+    this.#directory = directory;
+    this.#deps = deps;
+    ({ promise: this.due, resolve: this.#resolve } = Promise.withResolvers<void>());
+    this.#timer = deps.timers.every(PROBE_MS, () => void this.#look());
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  async #look(): Promise<void> {
+    const { fault, probe = takesWrites, log } = this.#deps;
+    const code = fault();
+    if (code === undefined || this.#isProbing) return;
+    this.#isProbing = true;
+    const isMended = await probe(this.#directory).finally(() => {
+      this.#isProbing = false;
+    });
+    if (!isMended) return;
+    this.stop();
+    log.warn({ code }, 'the disk takes writes again');
+    this.#resolve();
+  }
+}
+
+/** True where a folder takes a file of some megabytes, and keeps it. Never throws. */
+export async function takesWrites(directory: string): Promise<boolean> {
+  const path = join(directory, '.probe');
+  try {
+    const file = await open(path, 'w', 0o600);
+    try {
+      await file.write(new Uint8Array(PROBE_BYTES));
+      await file.sync();
+      return (await file.stat()).size === PROBE_BYTES;
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return false;
+  } finally {
+    await rm(path, { force: true }).catch(() => {});
+  }
+}
