@@ -111,6 +111,11 @@ export type LifecycleState = {
   readonly claimedN: number | undefined;
   /** Maker: true once another transaction spent the seal; nothing more is claimed or paid. */
   readonly isSealLost: boolean;
+  /**
+   * False after a start until the other side was asked for a newer state, or had its time to answer; a close
+   * that no deadline forces waits for it.
+   */
+  readonly isCurrent: boolean;
   readonly link: LinkState | undefined;
 };
 
@@ -169,6 +174,8 @@ export type LifecycleEvent =
   | { readonly type: 'suspended'; readonly code: string }
   /** The cause of a suspension has passed: any, or only a fault of this code. */
   | { readonly type: 'resumed'; readonly code?: string }
+  /** The other side had its time to show a newer state after a start, and was not reached. */
+  | { readonly type: 'peer_silent' }
   /** Signed proof against the other side, stored with this event. */
   | { readonly type: 'broken'; readonly code: string }
   | { readonly type: 'tick' };
@@ -214,6 +221,7 @@ export const UNSIGNED: LifecycleState = {
   signingN: undefined,
   claimedN: undefined,
   isSealLost: false,
+  isCurrent: true,
   link: undefined,
 };
 
@@ -228,6 +236,7 @@ export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly Lifec
   opening_given_up: ['proposed', 'opening'],
   connected: ANYWHERE,
   disconnected: ANYWHERE,
+  peer_silent: ANYWHERE,
   peer_ready: ANYWHERE,
   ready_answered: ANYWHERE,
   tip: ANYWHERE,

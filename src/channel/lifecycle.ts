@@ -75,7 +75,7 @@ export function restoreLifecycle(
 ): LifecycleState {
   const { newest, isOver = false, ...record } = stored;
   const watch = { ...UNSIGNED.watch, isOver };
-  const draft: Draft = { state: { ...UNSIGNED, ...record, watch }, effects: [] };
+  const draft: Draft = { state: { ...UNSIGNED, ...record, watch, isCurrent: false }, effects: [] };
   const { status } = record;
   if (newest !== undefined) onStream(options, draft, { type: 'state_signed', ...newest }, nowMs);
   if (status === 'open' || status === 'closing') {
@@ -124,7 +124,9 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'seal_lost':
       return onWork(options, draft, event, nowMs);
     case 'connected':
-      return set(draft, { link: NEW_LINK });
+      return set(draft, { link: NEW_LINK, isCurrent: true });
+    case 'peer_silent':
+      return set(draft, { isCurrent: true });
     case 'disconnected':
       return set(draft, { link: undefined });
     case 'peer_ready':
@@ -302,7 +304,7 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
  */
 export function closingOf(
   options: LifecycleOptions,
-  { status, fault, stream, askedHeight }: LifecycleState,
+  { status, fault, stream, askedHeight, isCurrent }: LifecycleState,
   height: number,
   coinDepth?: number,
 ): ChannelView['closesFrom'] {
@@ -314,7 +316,7 @@ export function closingOf(
   const costs = forfeitsBond(terms, stream.signed?.workHashes ?? 0n);
   const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
   const isOverdue = askedHeight !== undefined && height - askedHeight >= patienceBlocks;
-  if (isOverdue && !costs && fault?.type !== 'suspended') return 'overdue';
+  if (isOverdue && isCurrent && !costs && fault?.type !== 'suspended') return 'overdue';
   if (fault === undefined) return undefined;
   return fault.type === 'broken' && !costs ? 'now' : 'asking';
 }

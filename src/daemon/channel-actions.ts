@@ -35,6 +35,12 @@ export function proxyChannelActions(contracts: RunningContracts): Actions {
     },
     'channel/force-close': async (input) => {
       const side = served(input);
+      if (!side.mayClose) {
+        side.closeAloneInTime().catch((error: unknown) => {
+          if (!(error instanceof CodedError)) throw error;
+        });
+        return { contract: side.status.contractId, closing: false, asks_peer: true };
+      }
       await side.closeAlone();
       return { contract: side.status.contractId, closing: isClosing(side.status.channel) };
     },

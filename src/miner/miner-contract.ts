@@ -72,6 +72,8 @@ export class MinerContract {
   #stopTip: (() => void) | undefined;
   #stopClock: (() => void) | undefined;
   #timer: Timer | undefined;
+  #askTimer: Timer | undefined;
+  readonly #current = Promise.withResolvers<void>();
   #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
@@ -103,6 +105,8 @@ export class MinerContract {
     this.#timer = this.#deps.timers.every(1_000, () => {
       if (this.#store?.stream.opened) this.#store.apply({ type: 'tick' });
     });
+    if (this.#store.state.isCurrent) this.#current.resolve();
+    this.#askTimer = this.#deps.timers.after(this.#options.askPeerMs, () => this.#peerSilent());
     this.#loop = this.#connectLoop(genesisHash);
   }
 
@@ -154,6 +158,21 @@ export class MinerContract {
     return this.#finished.promise;
   }
 
+  /** False while the maker may still show a newer state, and the expiry is far enough to wait for it. */
+  get mayClose(): boolean {
+    const { isCurrent, fault } = this.#store!.state;
+    const { expiryHeight } = this.#options.terms;
+    const left = expiryHeight - (this.#tip?.height ?? expiryHeight);
+    // Of a maker that broke the contract nothing is taken any more.
+    return isCurrent || fault?.type === 'broken' || left <= this.#options.margins.askBlocks;
+  }
+
+  /** The same as `closeAlone`, once the maker showed its state or had its time to. */
+  async closeAloneInTime(): Promise<void> {
+    if (!this.mayClose) await this.#current.promise;
+    if (!this.#abort.signal.aborted) await this.closeAlone();
+  }
+
   /** Broadcasts the newest state without the maker, as a last resort. Throws as `MinerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
     assert(this.#onChain !== undefined, 'miner_side_started');
@@ -168,6 +187,8 @@ export class MinerContract {
     this.#stopClock?.();
     this.#timer?.cancel();
     this.#ladderTimer?.cancel();
+    this.#askTimer?.cancel();
+    this.#current.resolve();
     this.#peer?.close();
     await this.#loop;
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
@@ -209,6 +230,12 @@ export class MinerContract {
       await this.#sleep(backoffMs(backoff, attempt, this.#deps.random));
       attempt += 1;
     }
+  }
+
+  #peerSilent(): void {
+    this.#store!.apply({ type: 'peer_silent' });
+    this.#current.resolve();
+    this.#lookAtChain();
   }
 
   get #isOver(): boolean {
@@ -293,6 +320,7 @@ export class MinerContract {
       const isAgreed = await this.#reestablish(peer, feed);
       this.#feed = isAgreed ? feed : undefined;
       store.apply({ type: 'connected' });
+      this.#current.resolve();
       this.#toldOfEvidence();
     });
     this.stats.connections += 1;

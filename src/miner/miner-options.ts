@@ -28,6 +28,8 @@ export type MinerContractOptions = {
   readonly reconnectMinMs?: number;
   readonly reconnectMaxMs?: number;
   readonly connectTimeoutMs?: number;
+  /** Time in ms that the maker has after a start to show a newer state, before a close that can wait. */
+  readonly askPeerMs?: number;
   /** See `MinerStoreOptions`. */
   readonly maxRefusedPercent?: number;
   readonly unpaidTimeoutMs?: number;
@@ -52,6 +54,7 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
   reconnectMinMs: 1_000,
   reconnectMaxMs: 60_000,
   connectTimeoutMs: 10_000,
+  askPeerMs: 600_000,
   maxRefusedPercent: 1,
   returnsBonds: false,
   margins: DEFAULT_CLOSE_MARGINS,

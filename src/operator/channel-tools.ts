@@ -1,6 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
 import { type ChainSource, FALLBACK_SAT_PER_KVB, optional } from '../chain/source.ts';
 import { channelFacts } from '../channel/params.ts';
 import { signAndFinalizeRefund } from '../channel/refund.ts';
@@ -89,7 +90,7 @@ export async function forceClose(
     if (finished !== undefined) return finished;
     if (channel.role === 'maker') assertExpired(channel, onChain);
     const all = { ...deps, chain };
-    const by = await closeByWhoOwns(access, channel, all);
+    const by = await closeByWhoOwns(access, channel, options, all);
     if (by !== 'unable' && !options.urgent) return await broadcastStored(by, access, channel, all);
     return await broadcastBest(access, channel, options, all);
   } finally {
@@ -125,6 +126,7 @@ type Closer = CloseResult['by'] | 'unable';
 async function closeByWhoOwns(
   access: ChannelAccess,
   channel: FundedChannel,
+  options: { readonly urgent: boolean },
   deps: ChainDeps,
 ): Promise<Closer> {
   let ledger: Ledger;
@@ -135,7 +137,7 @@ async function closeByWhoOwns(
     // A disk that takes no record is no reason not to close.
     if (code === 'ledger_io' || code === 'ledger_settings') return 'unable';
     if (code !== 'ledger_locked' || access.daemon === undefined) throw error;
-    return await closeByDaemon(access.daemon, channel);
+    return await closeByDaemon(access.daemon, channel, options);
   }
   try {
     return await closeInPlace(ledger, access, channel, deps);
@@ -147,11 +149,18 @@ async function closeByWhoOwns(
 async function closeByDaemon(
   daemon: NonNullable<ChannelAccess['daemon']>,
   channel: FundedChannel,
+  { urgent }: { readonly urgent: boolean },
 ): Promise<Closer> {
   try {
-    await requestAction(daemon.url, daemon.dataDir, 'channel/force-close', {
+    const answer = await requestAction(daemon.url, daemon.dataDir, 'channel/force-close', {
       contract: channel.stored.contractId,
     });
+    if (isRecord(answer) && answer['asks_peer'] === true) {
+      if (urgent) return 'unable';
+      const why =
+        'the other side is asked for a newer state first, for ten minutes at most; then it is closed';
+      throw new CodedError('wrong_status', `${why} (--urgent does not wait)`);
+    }
     return 'daemon';
   } catch (error) {
     if (codeOf(error) !== 'daemon_unreachable') throw error;

@@ -9,6 +9,7 @@ import {
   EXPIRY,
   isAct,
   Life,
+  MARGINS,
   opened,
   opening,
   optionsFor,
@@ -479,10 +480,45 @@ function comingBack(life: Life, until: readonly LifecycleEvent[]): LifecycleEven
   const isAgreed = life.state.status !== 'proposed' && life.state.status !== 'opening';
   const link: LifecycleEvent[] = isAgreed ? [{ type: 'connected' }, { type: 'peer_ready' }] : [];
   const answered = life.options.role === 'miner' && isAgreed ? [{ type: 'ready_answered' } as const] : [];
-  return [...newest('tip'), ...newest('close_requested'), ...link, ...answered, ...newest('evidence')];
+  // What could wait for the other side has waited.
+  const asked: LifecycleEvent = { type: 'peer_silent' };
+  return [
+    asked,
+    ...newest('tip'),
+    ...newest('close_requested'),
+    ...link,
+    ...answered,
+    ...newest('evidence'),
+  ];
 }
 
 describe('a start', () => {
+  const PATIENCE = MARGINS.patienceBlocks;
+  /** A miner that asked for the close, and was not answered; then it starts anew. */
+  function unanswered(): Life {
+    const life = new Life(optionsFor('miner'));
+    life.run([...opened('miner'), tip(START + 3, unspent(3)), { type: 'close_requested' }]);
+    life.run([{ type: 'evidence', isDrained: true }, { type: 'disconnected' }]);
+    expect(life.state.askedHeight).toBe(START + 3);
+    return life.restarted();
+  }
+  const late = tip(START + 3 + PATIENCE, unspent(3 + PATIENCE));
+
+  it.each<[string, LifecycleEvent]>([
+    ['shows its state', { type: 'connected' }],
+    ['had its time to', { type: 'peer_silent' }],
+  ])('closes alone by no deadline before the maker %s', (_what, asked) => {
+    const life = unanswered();
+    expect(life.run([late, late])).not.toContain('close_alone');
+    expect(life.run([asked, { type: 'disconnected' }, late])).toContain('close_alone');
+  });
+
+  it('closes at its deadline, whether the maker was asked or not', () => {
+    const height = EXPIRY - MARGINS.broadcastBlocks;
+    expect(unanswered().run([tip(height - 1, unspent(9))])).not.toContain('close_alone');
+    expect(unanswered().run([tip(height, unspent(9))])).toContain('close_alone');
+  });
+
   for (const [name, { role, events }] of Object.entries(SCRIPTS)) {
     it(`at any point goes on as if there had been none: ${name}`, () => {
       for (let at = 1; at <= events.length; at += 1) {

@@ -290,7 +290,12 @@ export class SimWorld {
     const part = new MinerContract(
       {
         ...{ terms: this.terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
-        ...{ reconnectMinMs: 100, reconnectMaxMs: 2_000, payoutScript: fromHex(WALLETS.miner) },
+        ...{
+          reconnectMinMs: 100,
+          reconnectMaxMs: 2_000,
+          askPeerMs: 5_000,
+          payoutScript: fromHex(WALLETS.miner),
+        },
         ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
       },
       {
