@@ -48,6 +48,20 @@ export class NodeWallet {
     await this.#client.call('lockunspent', [false, outpoints]);
   }
 
+  /** Gives locked coins back to the wallet's other payments. */
+  async unlock(coins: readonly Pick<Utxo, 'txid' | 'vout'>[]): Promise<void> {
+    const outpoints = coins.map(({ txid, vout }) => ({ txid, vout }));
+    await this.#client.call('lockunspent', [true, outpoints]);
+  }
+
+  /** All locked coins, whoever locked them. */
+  async locked(): Promise<Pick<Utxo, 'txid' | 'vout'>[]> {
+    return readList(await this.#client.call('listlockunspent', []), 'listlockunspent').map((value) => {
+      const { txid, vout } = readRecord(value, 'locked');
+      return { txid: readText(txid, 'txid'), vout: readInteger(vout, 'vout') };
+    });
+  }
+
   /** A new P2WPKH output script of the wallet. */
   async newScript(purpose: 'receive' | 'change'): Promise<Uint8Array> {
     const [method, params] =

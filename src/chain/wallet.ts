@@ -40,8 +40,9 @@ export type CoinSelection<C extends Coin> = {
 };
 
 /**
- * Chooses P2WPKH coins for a payment: the fewest, largest first, ties by outpoint, so that the same coins
- * give the same choice. Throws `insufficient_funds`.
+ * Chooses P2WPKH coins for a payment: the smallest that is enough by itself, so that no larger one is
+ * locked up for it; else the fewest, largest first. Ties by outpoint: the same coins give the same choice.
+ * Throws `insufficient_funds`.
  * @param outputsVbytes virtual bytes of the outputs paid, without change; default one P2WSH output
  */
 export function selectCoins<C extends Coin>(
@@ -50,7 +51,10 @@ export function selectCoins<C extends Coin>(
   feeRateSatPerKvb: number,
   outputsVbytes: number = SCRIPT_HASH_OUTPUT_VBYTES,
 ): CoinSelection<C> {
-  const sorted = [...utxos].sort(largestFirst);
+  const largest = [...utxos].sort(largestFirst);
+  const aloneSat = amountSat + feeOf(OVERHEAD_VBYTES + outputsVbytes + INPUT_VBYTES, feeRateSatPerKvb);
+  const best = largest.findLast(({ valueSat }) => valueSat >= aloneSat);
+  const sorted = best === undefined ? largest : [best];
   const inputs: C[] = [];
   let totalSat = 0n;
   for (const utxo of sorted) {

@@ -19,6 +19,7 @@ import {
   type SignerTree,
   walletScript,
 } from '../settlement/opening.ts';
+import type { CoinHolds } from './coin-holds.ts';
 import type { MakerStore } from './maker-store.ts';
 
 /** The maker's own choices in an opening. */
@@ -51,7 +52,7 @@ export async function acceptOpening(
   open: Params<'channel.open'>,
   reserved: ReadonlySet<string>,
   options: MakerOpeningOptions,
-  deps: OpeningDeps,
+  deps: OpeningDeps & { readonly holds: Pick<CoinHolds, 'hold' | 'release'> },
 ): Promise<Result<'channel.open'>> {
   if (store.opening?.accept) {
     const { params } = codecsOf('channel.open');
@@ -68,6 +69,23 @@ export async function acceptOpening(
   const wallet = deps.wallet ?? keyWallet(deps);
   const contributionSat = makerContributionSat(store.terms);
   const funding = await wallet.choose({ contributionSat, feeRateSatPerKvb, reserved });
+  await deps.holds.hold(store.contractId, funding.inputs);
+  try {
+    return await agreeOn(store, open, { funding, feeRateSatPerKvb }, options, { ...deps, wallet });
+  } catch (error) {
+    await deps.holds.release(store.contractId);
+    throw error;
+  }
+}
+
+/** Stores the own half of an opening, with state 0. */
+async function agreeOn(
+  store: MakerStore,
+  open: Params<'channel.open'>,
+  { funding, feeRateSatPerKvb }: Pick<Result<'channel.open'>, 'funding' | 'feeRateSatPerKvb'>,
+  options: MakerOpeningOptions,
+  { wallet, ...deps }: OpeningDeps & { readonly wallet: FundingWallet },
+): Promise<Result<'channel.open'>> {
   const keys = deps.signer.forChannel(store.contract.channelIndex);
   const accept = {
     keys: makerKeysOf(keys, store.terms),

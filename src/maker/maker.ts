@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { toHex } from '../base/bytes.ts';
-import type { Clock, Random, Timers } from '../base/clock.ts';
+import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
-import type { ChainSource } from '../chain/source.ts';
-import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { type ChainSource, optional } from '../chain/source.ts';
+import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
 import { assertTimeToFund } from '../channel/deadlines.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
@@ -33,6 +33,7 @@ import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { FundingWallet } from '../settlement/funding-wallet.ts';
 import {
   identityOfSigner,
+  outpointName,
   type SignerTree,
   signTerms,
   verifyTermsSignature,
@@ -53,9 +54,11 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
 import { ChainTipTracker } from './chain-tip-tracker.ts';
+import { CoinHolds } from './coin-holds.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
+import { OpeningBudget } from './opening-budget.ts';
 import {
   assertRoom,
   judgeTerms,
@@ -77,7 +80,7 @@ export type MakerOptions = {
   readonly opening?: Partial<MakerOpeningOptions>;
   /** Time in ms after which a proposal that is not opened holds no budget. */
   readonly proposalTimeoutMs?: number;
-  /** Time in ms after which an opening that the miner did not sign frees its coins. */
+  /** Time in ms after which an opening that does not go on frees its coins: see `OpeningBudget`. */
   readonly openingTimeoutMs?: number;
   readonly verification?: Partial<BatchVerifierOptions>;
   /** Confirmations at which a close is final. */
@@ -135,6 +138,8 @@ export type MakerContractStatus = {
 
 const CONTRACTS_PER_SESSION = 1000;
 const PROPOSAL_TIMEOUT_MS = 10 * 60_000;
+const OPENING_TIMEOUT_MS = 10 * 60_000;
+const SWEEP_MS = 30_000;
 
 /**
  * The market maker's side of the daemon: serves miners over TLS, takes contracts by policy, funds channels,
@@ -152,17 +157,23 @@ export class Maker {
   /** Connections by node id, in the order of arrival. */
   readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
+  /** Times in this run at which openings last went on. */
   readonly #openedAtMs = new Map<string, number>();
+  readonly #budget: OpeningBudget;
+  readonly #holds: CoinHolds;
   /** Times of proposals in this run; a proposal of an earlier one holds no budget. */
   readonly #proposedAtMs = new WeakMap<MakerStore, number>();
   /** Queue of openings, one at a time: a channel index or a coin is used once. */
   readonly #openings = new SerialQueue();
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
+  #sweeper: Timer | undefined;
 
   constructor(options: MakerOptions, deps: MakerDeps) {
     this.#options = options;
     this.#deps = deps;
+    this.#budget = new OpeningBudget({ openingMs: options.openingTimeoutMs ?? OPENING_TIMEOUT_MS }, deps);
+    this.#holds = new CoinHolds(deps);
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new ChainTipTracker(deps);
     this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
@@ -186,6 +197,8 @@ export class Maker {
     const tip = await chain.tip();
     this.#view.onTip(tip);
     for (const { store } of this.#channels.values()) await store.recover(tip.height);
+    await this.#holds.restore([...this.#channels.values()].map(({ store }) => store));
+    this.#sweeper = this.#deps.timers.every(SWEEP_MS, () => this.#giveUpOpenings());
     this.#stopTip = chain.watchTip((tip) => {
       this.#view.onTip(tip);
       for (const [contractId, channel] of this.#channels) {
@@ -287,6 +300,7 @@ export class Maker {
   /** Ends all connections; the channels stay as they are. */
   async close(): Promise<void> {
     this.#stopTip?.();
+    this.#sweeper?.cancel();
     await this.#server?.close();
     await this.#openings.run(async () => {});
     for (const channel of this.#channels.values()) await channel.idle();
@@ -481,10 +495,12 @@ export class Maker {
    * Checks that a proposal may be opened: one that timed out has to fit again, and a peer may have one
    * opening at a time.
    */
-  #assertMayOpen(store: MakerStore, nodeId: string): void {
-    const isOpening = [...this.#channels.values()].some(
-      (each) => each.store.terms.minerNodeId === nodeId && each.store.channel?.status === 'opening',
-    );
+  #assertMayOpen(store: MakerStore, names: readonly string[], nodeId: string): void {
+    this.#budget.assertFree(names);
+    const isOpening = [...this.#channels.values()].some(({ store: { terms, channel, stream } }) => {
+      const isUnfunded = channel?.status === 'funding' && stream.fundingDepth === 0;
+      return terms.minerNodeId === nodeId && (channel?.status === 'opening' || isUnfunded);
+    });
     if (isOpening) throw new CodedError('wrong_status', 'another opening of this miner is not finished');
     assertRoom(this.#options.policy, store.terms, this.#heldBy(nodeId, store));
   }
@@ -492,16 +508,26 @@ export class Maker {
   #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
     return this.#openings.run(async () => {
       const { store } = this.#channelOf(params.contractId, nodeId);
-      if (store.channel === undefined) this.#assertMayOpen(store, nodeId);
+      if (store.channel === undefined) {
+        this.#assertMayOpen(store, namesOf(nodeId, params.funding.inputs), nodeId);
+        this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
+      }
       const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
-      return acceptOpening(store, params, reserved, this.#opening, this.#deps);
+      return acceptOpening(store, params, reserved, this.#opening, { ...this.#deps, holds: this.#holds });
     });
   }
 
   #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
     return this.#openings.run(async () => {
       const channel = this.#channelOf(params.contractId, nodeId);
-      const answer = await completeFunding(channel.store, params, this.#opening, this.#deps);
+      const answer = await completeFunding(channel.store, params, this.#opening, this.#deps).catch(
+        (error: unknown) => {
+          // The miner has signed: it is the own wallet that takes its time.
+          if (codeOf(error) === 'funding_unsigned')
+            this.#openedAtMs.set(channel.store.contractId, this.#deps.clock.monotonicMs());
+          throw error;
+        },
+      );
       channel.lookAtChain();
       return answer;
     });
@@ -520,26 +546,49 @@ export class Maker {
       onChange: () => this.#deps.onStatus?.(),
     });
     this.#channels.set(store.contractId, channel);
-    this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
+    const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';
+    if (isOpening) this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
   }
 
-  /** Gives up openings that the miner never signed: their coins become free, and the contract is over. */
+  /**
+   * Gives up openings that the miner never signed, and takes note of those that came to their end: their
+   * coins become free, and whoever asked for them has to wait.
+   */
   #giveUpOpenings(): void {
-    const beforeMs = this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? 3_600_000);
-    for (const { store } of this.#channels.values()) {
-      const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs;
-      if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
-      this.#openings
-        .run(async () => {
-          if (store.channel?.status === 'opening') {
-            const reason = 'the miner never signed the funding';
-            await store.commit({ type: 'opening_given_up', reason });
-          }
-        })
-        .catch((error: unknown) => {
-          if (!(error instanceof CodedError)) throw error;
-        });
-    }
+    const beforeMs =
+      this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? OPENING_TIMEOUT_MS);
+    this.#openings
+      .run(async () => {
+        for (const { store } of this.#channels.values()) {
+          const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs;
+          if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
+          const reason = 'the miner never signed the funding';
+          await optional(
+            () => store.commit({ type: 'opening_given_up', reason }),
+            ({ code }) => this.#deps.log.warn({ contract: store.contractId, code }, 'not given up yet'),
+          );
+        }
+        for (const contractId of this.#openedAtMs.keys()) this.#judgeOpening(contractId);
+        await this.#holds.sweep((contractId) => this.#channels.get(contractId)?.store);
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+      });
+  }
+
+  /** Tells the budget what became of an opening, once. */
+  #judgeOpening(contractId: string): void {
+    const store = this.#channels.get(contractId)?.store;
+    const status = store?.channel?.status;
+    const inputs = store?.opening?.open.funding.inputs;
+    if (store === undefined || inputs === undefined || status === 'opening') return;
+    const isWaiting = status === 'funding' && store.stream.fundingDepth === 0;
+    if (isWaiting) return;
+    const names = namesOf(store.terms.minerNodeId, inputs);
+    const isFailed = status === 'failed' || store.channel?.reason === SPENT_ELSEWHERE;
+    if (isFailed) this.#budget.failed(names);
+    else this.#budget.succeeded(names);
+    this.#openedAtMs.delete(contractId);
   }
 
   #countRefusal(error: CodedError): void {
@@ -547,4 +596,9 @@ export class Maker {
     this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
     this.#deps.log.debug({ code }, 'connection ended before it was authenticated');
   }
+}
+
+/** What a budget of openings is kept for: the peer, and each coin that it names. */
+function namesOf(nodeId: string, inputs: Params<'channel.open'>['funding']['inputs']): string[] {
+  return [nodeId, ...inputs.map(outpointName)];
 }

@@ -4,7 +4,7 @@ import { CodedError } from '../base/errors.ts';
 import { createPrivateFile } from '../base/private-file.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { NodeWallet } from '../chain/node-wallet.ts';
-import type { ChainSource } from '../chain/source.ts';
+import type { ChainSource, Utxo } from '../chain/source.ts';
 import { selectCoins } from '../chain/wallet.ts';
 import type { ColdKey } from '../channel/cold-signer.ts';
 import { coldHolder } from '../channel/cold-signer.ts';
@@ -24,9 +24,21 @@ export type CoinRequest = {
   readonly reserved: ReadonlySet<string>;
 };
 
+export type Outpoint = Pick<Utxo, 'txid' | 'vout'>;
+
+/** Coins kept from the other payments of a wallet that has such. */
+export type WalletHolds = {
+  hold(coins: readonly Outpoint[]): Promise<void>;
+  release(coins: readonly Outpoint[]): Promise<void>;
+  /** All that are held, by whomever. */
+  held(): Promise<readonly Outpoint[]>;
+};
+
 /** The wallet that pays for fundings and signs for its coins. */
 export type FundingWallet = {
-  /** Chooses coins. Throws `insufficient_funds`. */
+  /** Left out where nobody else spends from the wallet. */
+  readonly holds?: WalletHolds;
+  /** Chooses coins, and holds none. Throws `insufficient_funds`. */
   choose(request: CoinRequest): Promise<FundingSide>;
   /**
    * Signatures of one side's inputs, 64 bytes in hex, in their order. May be called again. Throws
@@ -53,10 +65,14 @@ export function keyWallet(deps: ChainDeps & { readonly signer: Signer }): Fundin
 /** The wallet of a bitcoind. */
 export function nodeWallet(wallet: NodeWallet): FundingWallet {
   return {
+    holds: {
+      hold: (coins) => wallet.lock(coins),
+      release: (coins) => wallet.unlock(coins),
+      held: () => wallet.locked(),
+    },
     choose: async ({ contributionSat, feeRateSatPerKvb, reserved }) => {
       const free = (await wallet.coins()).filter((coin) => !reserved.has(outpointName(coin)));
       const { inputs } = selectCoins(free, contributionSat, feeRateSatPerKvb);
-      await wallet.lock(inputs);
       return { inputs, changeScript: await wallet.newScript('change') };
     },
     sign: async ({ network }, funding, role) => {

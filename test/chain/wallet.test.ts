@@ -20,6 +20,21 @@ const utxosOf = (values: readonly bigint[]): Utxo[] =>
   values.map((valueSat, vout) => ({ txid: 'aa'.repeat(32), vout, valueSat, height: 1 }));
 
 describe('coin selection', () => {
+  it('takes the smallest coin that is enough by itself, and locks no larger one', () => {
+    const chosen = (amountSat: bigint): bigint[] =>
+      selectCoins(utxosOf([90_000n, 10_000n, 50_000n, 30_000n]), amountSat, 1_000).inputs.map(
+        ({ valueSat }) => valueSat,
+      );
+    expect([9_000n, 9_878n, 9_879n, 40_000n, 60_000n].map(chosen)).toEqual([
+      [10_000n],
+      [10_000n],
+      [30_000n],
+      [50_000n],
+      [90_000n],
+    ]);
+    expect(chosen(100_000n)).toEqual([90_000n, 50_000n]);
+  });
+
   it('takes the fewest coins, largest first, and gives change', () => {
     const { inputs, feeSat, changeSat } = selectCoins(utxosOf([10_000n, 50_000n, 30_000n]), 60_000n, 1_000);
     expect(inputs.map((input) => input.valueSat)).toEqual([50_000n, 30_000n]);

@@ -14,6 +14,7 @@ import { publicKeyHashOutput } from '../../src/channel/scripts.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { CoinHolds } from '../../src/maker/coin-holds.ts';
 import { acceptOpening, completeFunding } from '../../src/maker/maker-opening.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
 import { firstClaim } from '../../src/miner/miner-seal.ts';
@@ -299,6 +300,7 @@ class CrookedMaker {
     const contractId = contractIdOf(terms);
     let store: MakerStore | undefined;
     const margins = DEFAULT_CLOSE_MARGINS;
+    const holds = new CoinHolds({ ledger, log: silentLogger });
     this.#close = await serveAsMaker(world, {
       'contract.propose': handler('contract.propose', async ({ signature: minerSignature }) => {
         const record = { version: 1, role: 'maker', terms, minerSignature, makerSignature } as const;
@@ -307,7 +309,9 @@ class CrookedMaker {
       }),
       'channel.open': handler('channel.open', async (open) => {
         const options = { margins, fundingTargetBlocks: 6, fallbackFeeRateSatPerKvb: 5000 };
-        return this.#change(await acceptOpening(store!, open, new Set(), options, { chain, signer }));
+        return this.#change(
+          await acceptOpening(store!, open, new Set(), options, { chain, signer, holds }),
+        );
       }),
       'channel.tx_signatures': handler('channel.tx_signatures', async (params) => {
         this.signaturesSeen += 1;

@@ -1,9 +1,15 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
-import type { ContractTerms } from '../../src/contract/terms.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
+import { minerContributionSat } from '../../src/channel/amounts.ts';
+import { minerKeysOf } from '../../src/channel/keys.ts';
+import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
+import { OpeningBudget } from '../../src/maker/opening-budget.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
-import { signTerms } from '../../src/settlement/opening.ts';
+import { chooseFundingSide, signTerms, walletScript } from '../../src/settlement/opening.ts';
+import { ManualClock } from '../base/manual-clock.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { connectAsMiner } from './impostors.ts';
 import { until, World } from './world.ts';
 
@@ -43,5 +49,85 @@ describe('a proposal that is never opened', () => {
     await world.restartMaker();
     await world.startMiner();
     await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+  });
+});
+
+describe('an opening that is never signed', () => {
+  let world: World;
+  afterEach(() => world.stop());
+
+  const MINUTE_MS = 60_000;
+
+  /** Proposes and opens a contract, and signs nothing. */
+  async function open(peer: RpcPeer, nonce: string): Promise<string> {
+    const terms = { ...world.terms, nonceHex: nonce.repeat(16) };
+    const { minerSigner: signer, source: chain } = world;
+    const request = { contributionSat: minerContributionSat(terms), feeRateSatPerKvb: 2000 };
+    const funding = await chooseFundingSide({ ...request, reserved: new Set() }, { chain, signer });
+    const keys = minerKeysOf(signer, terms);
+    const contractId = contractIdOf(terms);
+    try {
+      await call(peer, 'contract.propose', { terms, signature: signTerms(terms, signer) });
+      await call(peer, 'channel.open', { contractId, keys, payoutScript: walletScript(signer), funding });
+      return 'opened';
+    } catch (error) {
+      return codeOf(error);
+    }
+  }
+
+  it('frees the coins after minutes, and the next one has to wait, longer each time', async () => {
+    world = new World({ policy: { maxOpenContractsPerMiner: 9 } });
+    const time = new VirtualTime();
+    await world.startMaker(
+      {},
+      { clock: time.clock, timers: { ...systemTimers, every: time.timers.every } },
+    );
+    const peer = await connectAsMiner(world);
+    const passed = async (minutes: number): Promise<void> => {
+      await time.advance(minutes * MINUTE_MS);
+      await until('given up', () => world.maker.status.every(({ channel }) => channel !== 'opening'));
+    };
+    expect(await open(peer, 'c1')).toBe('opened');
+    expect(await open(peer, 'c2')).toBe('wrong_status');
+    await passed(11);
+    expect(world.maker.status[0]?.channel).toBe('failed');
+    expect(await open(peer, 'c3')).toBe('too_often');
+    await passed(11);
+    expect(await open(peer, 'c4')).toBe('opened');
+    await passed(11);
+    await passed(11);
+    expect(await open(peer, 'c5')).toBe('too_often');
+    await passed(10);
+    expect(await open(peer, 'c6')).toBe('opened');
+    peer.close();
+  });
+
+  it('the budget is of a peer and of the coins it names, doubles, and is forgotten with a channel', () => {
+    world = new World();
+    const clock = new ManualClock();
+    const budget = new OpeningBudget({ openingMs: 600_000 }, { clock });
+    const isFree = (...names: string[]): boolean => {
+      try {
+        budget.assertFree(names);
+        return true;
+      } catch (error) {
+        expect(codeOf(error)).toBe('too_often');
+        return false;
+      }
+    };
+    for (const pauseMs of [600_000, 1_200_000, 2_400_000]) {
+      budget.failed(['node', 'coin']);
+      clock.advance(pauseMs - 1);
+      expect([isFree('node', 'other'), isFree('another', 'coin'), isFree('another', 'other')]).toEqual([
+        false,
+        false,
+        true,
+      ]);
+      clock.advance(1);
+      expect(isFree('node', 'coin')).toBe(true);
+    }
+    budget.failed(['node', 'coin']);
+    budget.succeeded(['node']);
+    expect([isFree('node'), isFree('coin')]).toEqual([true, false]);
   });
 });

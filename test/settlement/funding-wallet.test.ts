@@ -15,6 +15,8 @@ import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { publicKeyHashOutput } from '../../src/channel/scripts.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { type FundingWallet, fileWallet, nodeWallet } from '../../src/settlement/funding-wallet.ts';
+import { outpointName } from '../../src/settlement/opening.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { Failure, type FakeMethods, startFakeNode } from '../chain/fake-node.ts';
 import { pay } from '../devnet/wallets.ts';
 import { until, World } from '../maker/world.ts';
@@ -177,6 +179,106 @@ describe('the wallet of a bitcoind', () => {
     expect(toHex(outs[1]!.script)).toBe(script);
     world.chain.generate(2);
     await closed;
+  });
+
+  describe('holds coins for openings alone', () => {
+    /** A wallet that keeps its locks, and refuses what bitcoind refuses. */
+    async function locking(world: WalletWorld, change: FakeMethods = {}) {
+      const locks = new Map<string, { txid: string; vout: number }>();
+      const methods = methodsOf(world);
+      const opened = await open({
+        ...methods,
+        listunspent: (...words) =>
+          (methods['listunspent']!(...words) as { txid: string; vout: number }[]).filter(
+            (coin) => !locks.has(outpointName(coin)),
+          ),
+        lockunspent: (isUnlocking, coins) => {
+          for (const coin of coins as { txid: string; vout: number }[]) {
+            const isLocked = locks.has(outpointName(coin));
+            if (isLocked !== isUnlocking) throw new Failure(-8, 'Invalid parameter, output (not) locked');
+            if (isUnlocking === true) locks.delete(outpointName(coin));
+            else locks.set(outpointName(coin), coin);
+          }
+          return true;
+        },
+        listlockunspent: () => [...locks.values()],
+        ...change,
+      });
+      return { ...opened, locks };
+    }
+
+    const fresh = (): WalletWorld => {
+      const world = new WalletWorld();
+      closers.push(() => world.stop());
+      world.fundWallet();
+      return world;
+    };
+
+    it('and lets them go where an opening fails half way', async () => {
+      const world = fresh();
+      const { wallet, locks, node } = await locking(world, {
+        getnewaddress: () => {
+          throw new Failure(-4, 'no address');
+        },
+      });
+      await world.startMaker({}, { wallet: nodeWallet(wallet) });
+      await world.startMiner();
+      await until('refused', () => world.miner.status.lastError === 'chain_rpc');
+      await until(
+        'tried twice',
+        () => node.calls.filter(({ method }) => method === 'getnewaddress').length > 1,
+      );
+      await world.miner.stop();
+      expect(node.calls.some(({ method, params }) => method === 'lockunspent' && params[0] === true)).toBe(
+        true,
+      );
+      await until('let go', () => locks.size === 0);
+    });
+
+    it('and lets them go where the miner never signs', async () => {
+      const world = fresh();
+      const { wallet, locks } = await locking(world);
+      const time = new VirtualTime();
+      const timers = { ...systemTimers, every: time.timers.every };
+      await world.startMaker({}, { wallet: nodeWallet(wallet), clock: time.clock, timers });
+      // Its funding is never to be signed: the node of the miner is late from there on.
+      const { source } = world;
+      const late = Object.assign(Object.create(source) as typeof source, {
+        tip: async () => {
+          const isOpened = (await world.makerStore.list('opening')).length > 0;
+          const tip = await source.tip();
+          return isOpened ? { ...tip, height: 1_900 } : tip;
+        },
+      });
+      Object.assign(world, { source: late });
+      await world.startMiner();
+      await until('opened', () => world.maker.status[0]?.channel === 'opening');
+      expect(locks.size).toBe(1);
+      await world.miner.stop();
+      await time.advance(11 * 60_000);
+      await until('let go', () => locks.size === 0);
+      expect(world.maker.status[0]?.channel).toBe('failed');
+    });
+
+    it('and at a start lets go what a crash left, holds what is needed, and leaves those of others alone', async () => {
+      const world = fresh();
+      const { wallet, locks } = await locking(world);
+      await world.startMaker({}, { wallet: nodeWallet(wallet) });
+      await world.startMiner();
+      await until('funded', () => world.chain.mempoolSize === 1);
+      const [needed] = [...locks.values()];
+      const [left, foreign] = ['11', '22'].map((byte) => ({ txid: byte.repeat(32), vout: 0 }));
+      // It was to be held, and then the program ended.
+      const body = '{"contract":"gone"}';
+      await world.makerStore.append([{ type: 'put', kind: 'hold', id: outpointName(left!), body }]);
+      for (const coin of [left!, foreign!]) locks.set(outpointName(coin), coin);
+      locks.delete(outpointName(needed!));
+      await world.restartMaker({ wallet: nodeWallet(wallet) });
+      expect(new Set(locks.values())).toEqual(new Set([needed, foreign]));
+      // Again, with nothing to do.
+      await world.restartMaker({ wallet: nodeWallet(wallet) });
+      expect(new Set(locks.values())).toEqual(new Set([needed, foreign]));
+    });
   });
 
   it('lists only what it can sign in the one way that keeps a txid', async () => {

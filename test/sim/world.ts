@@ -9,7 +9,7 @@ import { nodeIdBytes } from '../../src/channel/signer.ts';
 import { contractIdOf, type TermsV1or2 } from '../../src/contract/terms.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import { Maker } from '../../src/maker/maker.ts';
+import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
 import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
@@ -53,6 +53,8 @@ export type WorldOptions = {
   readonly forgets?: readonly Side[];
   readonly terms?: Partial<TermsV1or2>;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
+  /** Other settings of the maker. */
+  readonly maker?: Pick<MakerOptions, 'proposalTimeoutMs' | 'openingTimeoutMs'>;
   readonly farm?: FarmNature;
   /** Nodes as the daemon asks them; `nodes.miner` is the first. Default: that one, asked directly. */
   readonly minerNodes?: number;
@@ -332,6 +334,7 @@ export class SimWorld {
         finalDepth: MARGINS.finalDepth,
         policy: (this.#options.policy ?? ((usual) => usual))(policyOf(this.terms)),
         verification: { unknownBlockWaitMs: 0 },
+        ...this.#options.maker,
       },
       {
         timers: this.time.timers,

@@ -1,6 +1,7 @@
 import { MonotoneSigner } from '../../../src/channel/monotone-signer.ts';
 import { parseSignedState } from '../../../src/channel/states.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
+import { OpeningBudget } from '../../../src/maker/opening-budget.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { ContractStore } from '../../../src/settlement/contract-store.ts';
 import { STATE_KIND } from '../../../src/settlement/records.ts';
@@ -8,6 +9,27 @@ import { early, type Mutations } from './mutation.ts';
 
 /** What is on disk before another party relies on it. */
 export const OF_RECORDS: Mutations = {
+  'proposals-for-ever': {
+    what: 'a proposal holds its budget for ever',
+    strategy: 'proposes-and-leaves',
+    seed: 1,
+    apply: () => ({ maker: { proposalTimeoutMs: Number.POSITIVE_INFINITY } }),
+  },
+  'openings-for-ever': {
+    what: 'an opening that is not signed holds its coins for ever',
+    strategy: 'opens-again',
+    seed: 1,
+    apply: () => ({ maker: { openingTimeoutMs: Number.POSITIVE_INFINITY } }),
+  },
+  'openings-without-budget': {
+    what: 'who never signed an opening may ask for the next one at once',
+    strategy: 'opens-again',
+    seed: 1,
+    apply: () => {
+      OpeningBudget.prototype.assertFree = () => {};
+      return {};
+    },
+  },
   'miner-disk-lies': {
     what: 'the ledger of the miner answers before it is durable',
     strategy: 'chance',

@@ -35,10 +35,10 @@ async function connect({ world, random }: Stage): Promise<RpcPeer> {
 }
 
 /** Proposes contracts, opens them if wanted, and never funds one. */
-async function propose(stage: Stage, count: number, isOpening: boolean): Promise<void> {
+async function propose(stage: Stage, count: number, isOpening: boolean, from = 0): Promise<void> {
   const { world } = stage;
   const peer = await connect(stage);
-  for (let each = 0; each < count; each += 1) {
+  for (let each = from; each < from + count; each += 1) {
     const nonceHex = toHex(sha256(Uint8Array.of(each)).subarray(0, 16));
     const terms: TermsV1or2 = { ...world.terms, minerNodeId: toHex(nodeIdBytes(signer)), nonceHex };
     await call(peer, 'contract.propose', { terms, signature: signTerms(terms, signer) });
@@ -95,7 +95,55 @@ function locksOut(name: string, count: number, isOpening: boolean): Readonly<Rec
   };
 }
 
+/** An opening has a minute here, and not ten: a look at it each quarter of a minute. */
+const OPENING_MS = 60_000;
+const LOOKS = 80;
+const STRANGER_SHARE = 0.4;
+
+/** Opens, signs nothing, and opens again as soon as the maker lets it. */
+async function openAgain(stage: Stage): Promise<void> {
+  const { world } = stage;
+  let held = 0;
+  for (let look = 0; look < LOOKS; look += 1) {
+    const isHeld = world.maker?.status.some(
+      ({ minerNodeId, channel }) => minerNodeId !== world.terms.minerNodeId && channel === 'opening',
+    );
+    if (isHeld === true) held += 1;
+    else {
+      let problem: unknown;
+      const opened = propose(stage, 1, true, look).catch((error: unknown) => {
+        problem = error;
+      });
+      await stage.rounds(2);
+      await opened;
+      if (problem !== undefined && !(problem instanceof CodedError)) throw problem;
+    }
+    await world.time.advance(OPENING_MS / 4);
+    await stage.rounds(1);
+  }
+  if (held > LOOKS * STRANGER_SHARE)
+    stage.find('coins are held again and again', `at ${held} of ${LOOKS} looks`);
+}
+
 export const BY_STRANGER: Readonly<Record<string, Strategy>> = {
   ...locksOut('proposes-and-leaves', 2, false),
   ...locksOut('opens-and-leaves', 2, true),
+  'opens-again': {
+    what: 'a stranger opens a contract, never funds it, and does so again as soon as it may',
+    row: 'F17',
+    hostile: [],
+    options: () => ({
+      maker: { openingTimeoutMs: OPENING_MS },
+      policy: (usual) => ({
+        ...usual,
+        maxOpenContractsPerMiner: 2,
+        maxTotalBudgetSat: 8n * usual.maxBudgetSat,
+      }),
+    }),
+    play: async (stage) => {
+      if (await stage.open()) await stage.pay(1);
+      await openAgain(stage);
+      await stage.liveOut();
+    },
+  },
 };
