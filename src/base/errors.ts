@@ -98,6 +98,9 @@ export const ERROR_TABLE = {
     hint: 'storage failed, or the peer signed two contents: nothing more is promised; the close stays armed',
   },
   bad_funding: { rpc: -32041, hint: 'the funding transaction is not what was agreed' },
+  coins_unknown: {
+    hint: 'the node still scans for the coins of the wallet; asked again at the next connection',
+  },
   insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },
   bad_blob: { hint: 'what the peer keeps was not sealed by this seed for this contract' },
   bonds_at_stake: {

@@ -31,6 +31,8 @@ export class JsonRpcClient {
   readonly #timers: Timers;
   readonly #client: JSONRPCClient;
   readonly #closing = new AbortController();
+  /** Of the calls with a timeout of their own. */
+  readonly #timeouts = new Map<unknown, number>();
   /** Requests that got no answer: the client library would turn their errors into answers. */
   readonly #unanswered = new Map<unknown, unknown>();
   #lastId = 0;
@@ -49,15 +51,17 @@ export class JsonRpcClient {
   }
 
   /** Resolves with the answer, an error of the server too. Throws `unreachable` where there is none. */
-  async call(method: string, params: readonly unknown[]): Promise<JSONRPCResponse> {
+  async call(method: string, params: readonly unknown[], timeoutMs?: number): Promise<JSONRPCResponse> {
     this.#lastId += 1;
     const id = this.#lastId;
+    if (timeoutMs !== undefined) this.#timeouts.set(id, timeoutMs);
     const response = await this.#client.requestAdvanced({
       jsonrpc: '2.0',
       id,
       method,
       params: [...params],
     });
+    this.#timeouts.delete(id);
     const cause = this.#unanswered.get(id);
     if (!this.#unanswered.delete(id)) return response;
     if (cause instanceof CodedError) throw cause;
@@ -84,8 +88,9 @@ export class JsonRpcClient {
     return responseOf(payload.id, answer, unreachable);
   }
 
-  async #post(payload: object): Promise<HttpAnswer> {
-    const { url, timeoutMs, maxReplyBytes } = this.#options;
+  async #post(payload: { readonly id: number }): Promise<HttpAnswer> {
+    const { url, maxReplyBytes } = this.#options;
+    const timeoutMs = this.#timeouts.get(payload.id) ?? this.#options.timeoutMs;
     const authorization = await this.#options.authorization?.();
     const headers = {
       'content-type': 'application/json',

@@ -1,16 +1,14 @@
-import { sleep } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import type { CoinScan } from './coin-scan.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
 import {
   orNotFound,
   orNotOffered,
   readInteger,
-  readList,
   readRecord,
   readSatPerKvb,
   readSats,
   readText,
-  rpcCodeOf,
 } from './rpc-fields.ts';
 import type { ChainHeader, ChainTip, TxOut, Utxo } from './source.ts';
 import { type TrucPolicy, trucPolicyOf } from './truc.ts';
@@ -34,13 +32,8 @@ export type NodeQueries = {
   readonly submitPackage?: (transactionsHex: readonly string[]) => Promise<void>;
 };
 
-const SCAN_ATTEMPTS = 20;
-const SCAN_RETRY_MS = 250;
-/** bitcoind: "Scan already in progress". */
-const RPC_INVALID_PARAMETER = -8;
-
 /** bitcoind 28 or newer, and the devnet chain. */
-export function bitcoindQueries(client: ChainRpcClient): NodeQueries {
+export function bitcoindQueries(client: ChainRpcClient, coins: CoinScan): NodeQueries {
   return {
     kind: 'bitcoind',
     status: async () => {
@@ -60,7 +53,7 @@ export function bitcoindQueries(client: ChainRpcClient): NodeQueries {
     },
     txOut: async (txid, vout, withMempool) =>
       txOutOf(await client.call('gettxout', [txid, vout, withMempool])),
-    utxos: (scriptHex) => scan(client, scriptHex),
+    utxos: (scriptHex) => coins.utxos(scriptHex),
     estimateSatPerKvb: async (targetBlocks) => {
       const rate = readRecord(await client.call('estimatesmartfee', [targetBlocks]), 'estimatesmartfee');
       return rate['feerate'] === undefined ? undefined : readSatPerKvb(rate['feerate'], 'feerate');
@@ -103,30 +96,6 @@ export function txOutOf(value: unknown): TxOut | undefined {
     scriptHex: readText(readRecord(fields['scriptPubKey'], 'scriptPubKey')['hex'], 'scriptPubKey.hex'),
     confirmations: readInteger(fields['confirmations'], 'confirmations'),
   };
-}
-
-async function scan(client: ChainRpcClient, scriptHex: string): Promise<Utxo[]> {
-  const value = await scanWhenFree(client, scriptHex, SCAN_ATTEMPTS);
-  return readList(readRecord(value, 'scantxoutset')['unspents'], 'unspents').map((unspent) => {
-    const fields = readRecord(unspent, 'unspent');
-    return {
-      txid: readText(fields['txid'], 'txid'),
-      vout: readInteger(fields['vout'], 'vout'),
-      valueSat: readSats(fields['amount'], 'amount'),
-      height: readInteger(fields['height'], 'height'),
-    };
-  });
-}
-
-/** A node runs one scan at a time. */
-async function scanWhenFree(client: ChainRpcClient, scriptHex: string, attempts: number): Promise<unknown> {
-  try {
-    return await client.call('scantxoutset', ['start', [`raw(${scriptHex})`]]);
-  } catch (error) {
-    if (rpcCodeOf(error) !== RPC_INVALID_PARAMETER || attempts <= 1) throw error;
-    await sleep(client.timers, SCAN_RETRY_MS);
-    return scanWhenFree(client, scriptHex, attempts - 1);
-  }
 }
 
 /** Throws `tx_refused` with the node's reasons unless every transaction of the package is in the mempool. */

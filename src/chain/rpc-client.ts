@@ -52,11 +52,12 @@ export class ChainRpcClient {
   /**
    * Throws `chain_unreachable` when there is no answer, `chain_rpc` (meta: `RpcFailure`) when it is an
    * error.
+   * @param timeoutMs of this call alone, which takes a node longer than others
    */
-  async call(method: string, params: readonly unknown[]): Promise<unknown> {
+  async call(method: string, params: readonly unknown[], timeoutMs?: number): Promise<unknown> {
     this.stats.requests += 1;
     try {
-      const { result, error } = await this.#client.call(method, params);
+      const { result, error } = await this.#client.call(method, params, timeoutMs);
       if (error === undefined) return result as unknown;
       const { code: rpcCode, message: rpcMessage } = error;
       const failure: RpcFailure = { rpcCode, rpcMessage };

@@ -4,6 +4,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { NETWORKS } from '../bitcoin/network.ts';
 import type { Logger } from '../log/logger.ts';
 import { btcdQueries } from './btcd-queries.ts';
+import { CoinScan } from './coin-scan.ts';
 import { bitcoindQueries, type NodeQueries, txOutOf } from './node-queries.ts';
 import {
   ChainRpcClient,
@@ -57,7 +58,8 @@ export function createRpcChainSource(
   deps: { readonly log: Logger; readonly clock: Clock; readonly timers: Timers },
 ): RpcChainSource {
   const client = new ChainRpcClient(options, deps);
-  const node = new Node(client, options.genesisHash);
+  const coins = new CoinScan({ patienceMs: options.timeoutMs }, client, deps);
+  const node = new Node(client, coins, options.genesisHash);
   const watch = new TipWatch(options.pollMs, () => node.tip(), deps);
   const configured = options.feeRateSatPerKvb ?? FALLBACK_SAT_PER_KVB;
   const onNoRate = ({ code, message: detail }: CodedError): void =>
@@ -103,11 +105,13 @@ type IdentifiedNode = { readonly queries: NodeQueries; readonly genesisHash: str
 class Node {
   state: ChainNodeState = 'unknown';
   readonly #client: ChainRpcClient;
+  readonly #coins: CoinScan;
   readonly #expectedGenesis: string | undefined;
   #identified: Promise<IdentifiedNode> | undefined;
 
-  constructor(client: ChainRpcClient, expectedGenesis: string | undefined) {
+  constructor(client: ChainRpcClient, coins: CoinScan, expectedGenesis: string | undefined) {
     this.#client = client;
+    this.#coins = coins;
     this.#expectedGenesis = expectedGenesis;
   }
 
@@ -180,7 +184,7 @@ class Node {
       const network = Object.values(NETWORKS).find((each) => each.genesisHash === genesisHash);
       return btcdQueries(this.#client, network?.params);
     }
-    return bitcoindQueries(this.#client);
+    return bitcoindQueries(this.#client, this.#coins);
   }
 }
 

@@ -61,10 +61,11 @@ export async function startFakeNode(methods: FakeMethods, port = 0): Promise<Fak
   const calls: FakeNode['calls'] = [];
   const table = { ...methods };
   const server = http.createServer((request, response) => {
-    void bodyOf(request).then((body) => {
+    void bodyOf(request).then(async (body) => {
       const { id, method, params } = body as { id: number; method: string; params: unknown[] };
       calls.push({ method, params });
-      response.end(JSON.stringify({ jsonrpc: '2.0', id, ...answerOf(table, method, params) }));
+      const answer = await answerOf(table, method, params);
+      response.end(JSON.stringify({ jsonrpc: '2.0', id, ...answer }));
     });
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
@@ -82,11 +83,11 @@ export async function startFakeNode(methods: FakeMethods, port = 0): Promise<Fak
   };
 }
 
-function answerOf(table: FakeMethods, method: string, params: unknown[]): object {
+async function answerOf(table: FakeMethods, method: string, params: unknown[]): Promise<object> {
   const run = table[method];
   if (run === undefined) return { error: { code: -32601, message: 'Method not found' } };
   try {
-    return { result: run(...params) };
+    return { result: await run(...params) };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     return { error: { code: error.code, message: error.message } };

@@ -183,6 +183,36 @@ describe('a bitcoind', () => {
     expect(scans).toBe(2);
   });
 
+  it('that scans for minutes is waited for: each question fails in time, and the scan answers a later one', async () => {
+    const coin = { txid: TXID, vout: 1, amount: 0.5, height: 3 };
+    const end = Promise.withResolvers<void>();
+    let scans = 0;
+    const { node, source } = await setUp(
+      {
+        ...BITCOIND,
+        scantxoutset: async (action) => {
+          if (action === 'status') return { progress: 40 };
+          scans += 1;
+          await end.promise;
+          return { success: true, unspents: [coin] };
+        },
+      },
+      { timeoutMs: 200 },
+    );
+    // Each of them is answered by no node in time.
+    expect(await codeOfRejection(source.utxos('51'))).toBe('coins_unknown');
+    expect(await codeOfRejection(source.utxos('51'))).toBe('coins_unknown');
+    // The node answers everything else meanwhile.
+    expect((await source.tip()).height).toBe(7);
+    end.resolve();
+    expect(await source.utxos('51')).toMatchObject([{ txid: TXID, vout: 1, valueSat: 50_000_000n }]);
+    expect(scans).toBe(1);
+    // What came was used: the next question is a scan of its own.
+    await source.utxos('51');
+    expect(scans).toBe(2);
+    expect(node.calls.filter(({ method }) => method === 'scantxoutset')).toHaveLength(2);
+  });
+
   it('takes a package, or says why not', async () => {
     const ok = { package_msg: 'success', 'tx-results': { a: { txid: 'a' }, b: { txid: 'b' } } };
     const { node, source } = await setUp({ ...BITCOIND, submitpackage: () => ok });
