@@ -27,7 +27,7 @@ export class CoinHolds {
     this.#deps = deps;
   }
 
-  /** Holds the coins of an opening; on disk before the wallet is told. Throws as the wallet and the ledger. */
+  /** Holds the coins of an opening; on disk before the wallet is told. Throws as both of them. */
   async hold(contractId: string, coins: readonly Outpoint[]): Promise<void> {
     const { wallet, ledger } = this.#deps;
     if (wallet?.holds === undefined) return;

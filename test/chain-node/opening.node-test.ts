@@ -20,6 +20,13 @@ const writes =
 /** The last block at which a funding of older terms can still be deep in time, for the miner. */
 const lastBlock = ({ terms }: NodeWorld): number => terms.expiryHeight - 325 - terms.minDepth;
 
+/** A few blocks at a time: both look at each. */
+async function mineSlowlyTo(world: NodeWorld, height: number): Promise<void> {
+  for (let at = await world.node.height(); at < height; at += 10) {
+    await world.mineEmptyTo(Math.min(at + 10, height));
+  }
+}
+
 /** A maker that has the miner's signatures of the funding, and says nothing. */
 async function withheld(): Promise<NodeWorld> {
   const world = await stage.create();
@@ -55,7 +62,7 @@ describe(`a funding that comes late, on ${NODE_KIND}`, () => {
   it('is made impossible by the miner, whose coin comes back, less a fee', async () => {
     const world = await withheld();
     const funding = await fundingOf(world);
-    await world.mineEmptyTo(lastBlock(world));
+    await mineSlowlyTo(world, lastBlock(world));
     expect(await minerCoinSpender(world)).toBeUndefined();
     await world.mineEmpty(1);
     await world.until('taken back', async () => (await minerCoinSpender(world)) !== undefined);
@@ -74,7 +81,7 @@ describe(`a funding that comes late, on ${NODE_KIND}`, () => {
   it('and waits in the mempool is outbid', async () => {
     const world = await withheld();
     const funding = await fundingOf(world);
-    await world.mineEmptyTo(lastBlock(world));
+    await mineSlowlyTo(world, lastBlock(world));
     expect(await send(world, funding)).toBe('taken');
     const { txid } = (await world.channel()).funding;
     await world.mineEmpty(1);
@@ -87,7 +94,7 @@ describe(`a funding that comes late, on ${NODE_KIND}`, () => {
   it('and is in a block all the same is closed by state 0 at once', async () => {
     const world = await withheld();
     const funding = Transaction.fromHex(await fundingOf(world));
-    await world.mineEmptyTo(lastBlock(world) + 1);
+    await mineSlowlyTo(world, lastBlock(world) + 1);
     await world.until('taken back', async () => (await minerCoinSpender(world)) !== undefined);
     await world.node.generateWith([funding]);
     await world.calm();
