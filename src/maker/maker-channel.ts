@@ -118,7 +118,7 @@ export class MakerChannel {
     if (txid !== this.store.channel?.fundingTxid) throw new CodedError('bad_funding', 'another funding');
     this.#assertAttached(peer);
     this.store.assertOpenable();
-    this.#run(() => this.store.commit({ type: 'peer_ready' }));
+    this.#runFor(peer, () => this.store.commit({ type: 'peer_ready' }));
     this.lookAtChain();
     return {};
   }
@@ -283,7 +283,8 @@ export class MakerChannel {
       this.#deps.log.debug({ contract: this.store.contractId, ...effect }, 'contract');
       if (effect.type === 'send_ready') this.#sendReady();
       if (effect.type === 'sign_state') this.#run(() => this.#signNext());
-      if (effect.type === 'ask_claim') this.#run(() => this.#askClaim());
+      if (effect.type === 'ask_claim' && this.#peer !== undefined)
+        this.#runFor(this.#peer, () => this.#askClaim());
       if (effect.type === 'offer_state') this.#offer();
     }
     if (this.store.isSettled) this.#wakeSettled();
@@ -344,6 +345,11 @@ export class MakerChannel {
     if (!(error instanceof CodedError)) throw error;
     this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'the miner did not follow');
     peer.closeWithError(error);
+  }
+
+  /** A task that is asked for once a connection: where it fails, the miner connects again. */
+  #runFor(peer: RpcPeer, task: () => Promise<void>): void {
+    this.#serial.run(task).catch((error: unknown) => this.#peerFailed(peer, error));
   }
 
   #wakeSettled(): void {

@@ -524,6 +524,8 @@ export class MinerContract {
       .catch((error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
         this.#deps.log.warn({ code: error.code, detail: error.message }, 'the maker did not follow');
+        // It is asked for once a connection.
+        peer.close(error);
       });
   }
 

@@ -10,7 +10,7 @@ const SHARES_PER_STATE = 4;
 type Death = {
   readonly side: 'miner' | 'maker';
   readonly append: number;
-  readonly when: 'before' | 'after';
+  readonly when: 'before' | 'after' | 'refused';
 };
 
 /** The whole life of a contract while one side dies once; it is started again on what is on its disk. */
@@ -19,11 +19,16 @@ class MortalLife {
   /** Of the side that dies, as it was first. */
   readonly ledger: MortalLedger;
   deaths = 0;
+  refusals = 0;
 
   constructor({ side, append, when }: Death) {
     const { world } = this;
     this.ledger = side === 'miner' ? world.minerLedger : world.makerLedger;
-    this.ledger.deathAt = () => (this.ledger.appends === append ? when : undefined);
+    this.ledger.deathAt = () => {
+      if (this.ledger.appends !== append) return undefined;
+      if (when === 'refused') this.refusals += 1;
+      return when;
+    };
   }
 
   /** Until something holds, with the dead side started again. */
@@ -36,6 +41,9 @@ class MortalLife {
 
   async #revive(): Promise<void> {
     const { world } = this;
+    // What a refused write leaves suspended goes on after a start.
+    if (world.miner?.status.frozen !== undefined) await world.restartMiner();
+    if (world.maker.status[0]?.frozen !== undefined) await world.restartMaker();
     if (!world.minerLedger.isDead && !world.makerLedger.isDead) return;
     this.deaths += 1;
     await this.#checkAcked();
@@ -58,13 +66,14 @@ class MortalLife {
     const { world } = this;
     const before = world.meters.total(world.contractId).seq;
     while (world.meters.total(world.contractId).seq === before) {
-      let written = false;
+      let isOver = false;
       const ledger = world.minerLedger;
-      const commit = world.deliver(shares).then(() => {
-        written = true;
+      // A refused write is tried again, as the proxy's is by the miner's next share.
+      const commit = world.deliver(shares).finally(() => {
+        isOver = true;
       });
       commit.catch(() => {});
-      await this.#until('shares durable', () => written || world.minerLedger !== ledger);
+      await this.#until('shares durable', () => isOver || world.minerLedger !== ledger);
     }
   }
 
@@ -131,7 +140,12 @@ async function dies(death: Death): Promise<boolean> {
     throw new Error(`${String(error)} ${where}`);
   });
   const isReached = life.ledger.appends >= death.append;
-  expect(life.deaths, JSON.stringify(death)).toBe(isReached ? 1 : 0);
+  const { deaths, refusals } = life;
+  expect({ deaths, refusals }, JSON.stringify(death)).toEqual(
+    death.when === 'refused'
+      ? { deaths: 0, refusals: isReached ? 1 : 0 }
+      : { deaths: isReached ? 1 : 0, refusals: 0 },
+  );
   await life.check();
   return isReached;
 }
@@ -145,6 +159,18 @@ describe('a process that dies at a write and starts again', () => {
       const before = await dies({ side, append, when: 'before' });
       const after = await dies({ side, append, when: 'after' });
       hasDied = before || after;
+    }
+    expect(append).toBeGreaterThan(12);
+  });
+});
+
+describe('a write that is refused, whichever it is', () => {
+  it.each(['miner', 'maker'] as const)('loses and repeats nothing: %s', async (side) => {
+    let append = 0;
+    let isRefused = true;
+    while (isRefused) {
+      append += 1;
+      isRefused = await dies({ side, append, when: 'refused' });
     }
     expect(append).toBeGreaterThan(12);
   });

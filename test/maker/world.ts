@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
@@ -54,14 +55,32 @@ export function seedOf(text: string): Uint8Array {
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const endMs = performance.now() + 10_000;
   while (!(await holds())) {
-    if (performance.now() > endMs) throw new Error(`did not happen: ${what}`);
+    expect(performance.now(), `did not happen: ${what}`).toBeLessThan(endMs);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  expect(true, what).toBe(true);
+}
+
+/** Turns of the event loop, and a moment for timers, in which nothing may happen before all is at rest. */
+const QUIET = { turns: 50, ms: 10, times: 3, atMost: 20 };
+
+/**
+ * Resolves once `count` stands still: for what must not happen. Turns are counted, so that a slow machine
+ * waits longer. Where somebody asks for ever it is enough to have waited so many times.
+ */
+export async function quiet(count: () => number): Promise<void> {
+  let seen = count();
+  for (let still = 0, waited = 0; still < QUIET.times && waited < QUIET.atMost; still += 1, waited += 1) {
+    for (let turn = 0; turn < QUIET.turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, QUIET.ms));
+    if (count() !== seen) still = 0;
+    seen = count();
   }
 }
 
 /**
  * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing
- * is answered; the store behind it goes on with new objects.
+ * is answered; the store behind it goes on with new objects. Or the append is `refused`, as by a full queue.
  */
 export class MortalLedger implements Ledger {
   readonly engine = 'mortal';
@@ -70,8 +89,9 @@ export class MortalLedger implements Ledger {
   appends = 0;
   isDead = false;
   #isDying = false;
-  /** Called for each append; returning a word kills the process there. */
-  deathAt: (entries: readonly LedgerEntry[]) => 'before' | 'after' | undefined = () => undefined;
+  /** Called for each append; returning a word kills the process there, or refuses the append. */
+  deathAt: (entries: readonly LedgerEntry[]) => 'before' | 'after' | 'refused' | undefined = () =>
+    undefined;
 
   constructor(store: MemoryLedger) {
     this.store = store;
@@ -82,6 +102,7 @@ export class MortalLedger implements Ledger {
     this.appends += 1;
     const death = this.deathAt(entries);
     if (death === undefined) return this.store.append(entries);
+    if (death === 'refused') throw new CodedError('overload', 'too many ledger writes wait');
     this.#isDying = true;
     if (death === 'after') await this.store.append(entries);
     this.isDead = true;
@@ -152,6 +173,7 @@ export class World {
   miner!: MinerContract;
   port = 0;
   #nonce = 0;
+  #nodeCalls = 0;
 
   constructor(options: WorldOptions = {}) {
     this.#options = options;
@@ -169,7 +191,12 @@ export class World {
     );
     this.chain.generate(3);
     this.startHeight = this.chain.height;
-    this.source = createDevnetChainSource(this.chain, { feeRateSatPerKvb: 2000 });
+    this.source = new Proxy(createDevnetChainSource(this.chain, { feeRateSatPerKvb: 2000 }), {
+      get: (source, name, receiver) => {
+        this.#nodeCalls += 1;
+        return Reflect.get(source, name, receiver) as unknown;
+      },
+    });
     this.table = new JobTable({
       run: 1,
       sessionIdSize: 4,
@@ -293,6 +320,11 @@ export class World {
       },
     );
     await this.miner.start();
+  }
+
+  /** Until neither side writes or asks its node any more: then what has not happened does not. */
+  rest(): Promise<void> {
+    return quiet(() => this.minerLedger.appends + this.makerLedger.appends + this.#nodeCalls);
   }
 
   /** Both sides, the channel funded and open. */
