@@ -3,8 +3,15 @@ import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
-import { judgeTerms, type MakerPolicy, type PolicyContext } from '../../src/maker/policy.ts';
-import { EH, makeTerms } from '../channel/fixtures.ts';
+import {
+  assertRoom,
+  judgeTerms,
+  lockedSat,
+  type MakerPolicy,
+  type PolicyContext,
+  type StakesPolicy,
+} from '../../src/maker/policy.ts';
+import { BOND_MODES, EH, makeBonds, makeTerms, SEAL } from '../channel/fixtures.ts';
 import { makeWholeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 
 const scriptHex = `0014${'cd'.repeat(20)}`;
@@ -50,6 +57,141 @@ function judge(
     return codeOf(error);
   }
 }
+
+const AUDITOR_KEY = (makeBonds('auditor') as { readonly auditorKeyHex: string }).auditorKeyHex;
+const stakes: StakesPolicy = {
+  bondModes: ['none', 'auditor', 'hostage'],
+  maxMakerBondSat: 40_000n,
+  minCollateralSat: 60_000n,
+  auditorKeysHex: [AUDITOR_KEY],
+  minBondCsvBlocks: 144,
+  maxBondCsvBlocks: 2016,
+  seal: 'allowed',
+  minClaimFeeRateSatPerKvb: 2000,
+  earlyClose: 'refused',
+};
+
+/** A side of a limit: what is changed of the terms, of what is around them, and of the policy. */
+type Side = readonly [Partial<TermsV1or2>, Partial<PolicyContext>?, Partial<StakesPolicy>?];
+const bonds = (
+  amounts: Parameters<typeof makeBonds>[1],
+  mode: 'auditor' | 'hostage' = 'auditor',
+): [Partial<TermsV1or2>] => [{ bonds: makeBonds(mode, amounts) }];
+const EASIEST = BigInt(`0x${terms.maxTargetHex}`);
+
+/** Every limit by its words: the last that is taken, and the first that is not. */
+const LIMITS_OF_POLICY: readonly (readonly [words: string, taken: Side, refused: Side])[] = [
+  ['the price may be at most', [{}], [{ priceMsatPerEh: terms.priceMsatPerEh + 1n }]],
+  ['the budget may be at most', [{}], [{ budgetSat: terms.budgetSat + 1n }, { openBudgetSat: 0n }]],
+  ['all budgets are in use', [{}], [{}, { openBudgetSat: terms.budgetSat + 1n }]],
+  ['a miner may have 2 contracts', [{}], [{}, { openContractsOfPeer: 2 }]],
+  ['a step must be at least', [{}], [{ stepHashes: EH - 1n }]],
+  ['a step may be at most', [{ stepHashes: 100n * EH }], [{ stepHashes: 100n * EH + 1n }]],
+  ['at most 3 steps are unpaid', [{}], [{ maxUnpaidSteps: 4 }]],
+  [
+    'a share must be of at least',
+    [{ maxTargetHex: targetToHex(EASIEST) }],
+    [{ maxTargetHex: targetToHex(targetOfDifficulty(1023)) }],
+  ],
+  [
+    'the expiry must be',
+    [{}, { height: terms.expiryHeight - 1000 }],
+    [{}, { height: terms.expiryHeight - 999 }],
+  ],
+  [
+    'the expiry must be',
+    [{}, { height: terms.expiryHeight - 2000 }],
+    [{}, { height: terms.expiryHeight - 2001 }],
+  ],
+  ['min_depth must be at least', [{}], [{ minDepth: 2 }]],
+  ['stale_grace_seconds may be at most', [{}], [{ staleGraceSeconds: 31 }]],
+  ['the binding must be', [{}], [{ binding: { type: 'coinbase', scriptHex: '51' } }]],
+  ['the network must be regtest', [{}], [{ network: 'signet' }]],
+  ['the maker of the terms', [{}], [{ makerNodeId: 'ee'.repeat(32) }]],
+  ['the miner of the terms', [{}], [{ minerNodeId: 'ee'.repeat(32) }]],
+  // 485,060 of budget, 1,000 of reserve and the bond, against the miner's reserve and its collateral.
+  [
+    'the miner may not put more into the channel',
+    bonds({ collateralSat: 486_060n + 40_000n - 6_000n }, 'hostage'),
+    bonds({ collateralSat: 486_060n + 40_000n - 6_000n + 1n }, 'hostage'),
+  ],
+  ['bonds of mode forfeit_to_mm are not served', bonds({}), [{ bonds: makeBonds('forfeit_to_mm') }]],
+  ['bonds of mode none are not served', [{}], [{}, {}, { bondModes: ['auditor'] }]],
+  [
+    'maker_bond may be at most 40000',
+    bonds({}),
+    [...bonds({ makerBondSat: 40_001n }), { openBudgetSat: 0n }],
+  ],
+  ['the collateral must be at least 60000', bonds({}), bonds({ collateralSat: 59_999n })],
+  [
+    'contracts with a seal are not served',
+    [{}, {}, { seal: 'never' }],
+    [{ seal: SEAL }, {}, { seal: 'never' }],
+  ],
+  ['a contract needs a seal', [{ seal: SEAL }, {}, { seal: 'required' }], [{}, {}, { seal: 'required' }]],
+  ['claims must pay at least 2000', [{ seal: SEAL }], [{ seal: { ...SEAL, claimFeeRateSatPerKvb: 1999 } }]],
+  [
+    'this auditor is not trusted',
+    bonds({}),
+    [{ bonds: makeBonds('auditor') }, {}, { auditorKeysHex: [`02${'11'.repeat(32)}`] }],
+  ],
+  [
+    'bond_csv_blocks must be from 144 to 2016',
+    bonds({ bondCsvBlocks: 144 }),
+    bonds({ bondCsvBlocks: 143 }),
+  ],
+  [
+    'bond_csv_blocks must be from 144 to 2016',
+    bonds({ bondCsvBlocks: 2016 }),
+    bonds({ bondCsvBlocks: 2017 }),
+  ],
+];
+
+describe('each limit of a policy', () => {
+  const said = ([changes, around, of]: Side, more: Partial<PolicyContext> = {}): string => {
+    try {
+      const rules = {
+        ...policy,
+        maxTotalBudgetSat: 2n * terms.budgetSat + 40_000n,
+        stakes: { ...stakes, ...of },
+      };
+      const bonded = changes.bonds === undefined ? 40_000n : 0n;
+      const openBudgetSat = (around?.openBudgetSat ?? terms.budgetSat) + bonded;
+      judgeTerms(rules, { ...terms, ...changes }, { ...context, ...around, ...more, openBudgetSat });
+      return 'taken';
+    } catch (error) {
+      if (codeOf(error) !== 'bad_terms') throw error;
+      return (error as Error).message;
+    }
+  };
+
+  it.each(LIMITS_OF_POLICY)('%s: %#', (words, taken, refused) => {
+    expect(said(taken)).toBe('taken');
+    expect(said(refused)).toContain(words);
+  });
+
+  it('counts the bond of the maker as budget, for a contract and for those it holds', () => {
+    const bonded = { ...terms, bonds: makeBonds('hostage') };
+    expect([lockedSat(terms), lockedSat(bonded)]).toEqual([485_060n, 525_060n]);
+    const room = (maxTotalBudgetSat: bigint, openBudgetSat: bigint): string => {
+      try {
+        assertRoom({ ...policy, maxTotalBudgetSat }, bonded, { openContractsOfPeer: 0, openBudgetSat });
+        return 'room';
+      } catch (error) {
+        return codeOf(error);
+      }
+    };
+    expect([room(525_061n, 1n), room(525_061n, 2n)]).toEqual(['room', 'bad_terms']);
+    expect([room(525_060n, 0n), room(525_059n, 0n)]).toEqual(['room', 'bad_terms']);
+  });
+
+  it('refuses all stakes where it says nothing of them', () => {
+    expect(judge()).toBe('taken');
+    for (const mode of BOND_MODES)
+      expect(judge({ bonds: makeBonds(mode, { makerBondSat: 0n }) })).toBe('bad_terms');
+    expect(judge({ seal: SEAL })).toBe('bad_terms');
+  });
+});
 
 describe('the policy of a maker', () => {
   it('takes a contract at every limit', () => {
