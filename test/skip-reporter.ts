@@ -1,6 +1,9 @@
 import type { Reporter, TestModule, Vitest } from 'vitest/node';
 
-/** Says at the end of a run what was skipped and why. With `CI` in the environment a skip is a failure. */
+/**
+ * Says at the end of a run its seed, and what was skipped and why. With `CI` in the environment a skip is a
+ * failure.
+ */
 export class SkipReporter implements Reporter {
   #isFiltered = false;
 
@@ -9,6 +12,7 @@ export class SkipReporter implements Reporter {
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
+    process.stdout.write(`\nTEST_SEED=${process.env['TEST_SEED']} repeats what was random.\n`);
     const lines = modules.flatMap((module) => [...module.children.allTests('skipped')].map(lineOf));
     // Asking for some tests by name skips all others.
     if (lines.length === 0 || this.#isFiltered) return;

@@ -419,6 +419,41 @@ describe('words', () => {
     expect(wrong).toEqual([]);
   });
 
+  it('of tests draw no chance that no seed repeats', () => {
+    const drawn = tests
+      .filter((path) => !/^test\/(bench|chain-node|e2e)\//.test(path))
+      .flatMap((path) =>
+        findings(
+          path,
+          codeOnly(readSource(path)),
+          /\bMath\.random\(|\brandomInt\(/,
+          'chance: test/seed.ts',
+        ),
+      );
+    expect(drawn.filter((line) => !line.startsWith('test/suite.ts:'))).toEqual([]);
+  });
+
+  /** Waits that are helpers, polls of what cannot be awaited, and timers of sockets and of real machines. */
+  const MAY_SLEEP = new RegExp(
+    [
+      '^test/(bench|chain-node|devnet|downstream|e2e|upstream)/|/fixtures/|e2e-test.ts$',
+      '^test/mining/(stand|braidpool-stage|several-contracts.test).ts$|^test/peer/rpc-peer.test.ts$',
+      '^test/chain/delivery-styles.test.ts$|^test/maker/(world|reestablish.test).ts$|^test/sim/run.ts$',
+    ].join('|'),
+  );
+
+  it('of tests wait for what is to come, not for a time: `until`, `world.rest`, or an injected clock', () => {
+    const sleeps = tests
+      .filter((path) => !MAY_SLEEP.test(path))
+      .flatMap((path) => findings(path, codeOnly(readSource(path)), /\bsetTimeout\b|\bsleep\(/, 'a wait'));
+    const polls = /while \(.*\) await new Promise/;
+    const lineOf = (finding: string): string => {
+      const [path, line] = finding.split(':');
+      return readSource(path!).split('\n')[Number(line) - 1]!;
+    };
+    expect(sleeps.filter((finding) => !polls.test(lineOf(finding)))).toEqual([]);
+  });
+
   it('of the modules for timers name none', () => {
     const modules = sources
       .filter((path) => !path.startsWith('src/devnet/'))

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { buildCoinbase, coinbaseOutputs, compactSize, heightPush } from '../../src/bitcoin/coinbase.ts';
+import { Outcomes } from '../base/outcomes.ts';
 
 const output = fc.record({
   script: fc.uint8Array({ minLength: 0, maxLength: 60 }),
@@ -56,15 +57,32 @@ describe('coinbase', () => {
   });
 
   it('any bytes are outputs or a coded error', () => {
+    const outputs = [{ script: Uint8Array.of(0x51), valueSat: 5n }];
+    const { coinb1, coinb2 } = buildCoinbase({
+      height: 7,
+      extranonceSize: 0,
+      tag: new Uint8Array(2),
+      outputs,
+    });
+    const whole = concat(coinb1, coinb2);
+    const changed = fc
+      .tuple(fc.nat({ max: whole.length - 1 }), fc.nat({ max: 255 }))
+      .map(([at, value]) => whole.with(at, value));
+    const seen = new Outcomes('outputs', 'refused');
     fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), changed), (bytes) => {
         try {
-          expect(Array.isArray(coinbaseOutputs(bytes))).toBe(true);
+          const parsed = coinbaseOutputs(bytes);
+          expect(parsed.every(({ valueSat }) => valueSat >= 0n)).toBe(true);
+          seen.saw('outputs');
         } catch (error) {
           expect(error).toHaveProperty('code', 'malformed');
+          seen.saw('refused');
         }
       }),
+      { numRuns: 1000 },
     );
+    seen.expectEach(50);
   });
 
   it('encodes heights and lengths as Bitcoin does', () => {

@@ -17,6 +17,7 @@ import type { Signer } from '../../src/channel/signer.ts';
 import { refundRequest, type SigningRequest } from '../../src/channel/signing-requests.ts';
 import { signAndFinalizeState, signState } from '../../src/channel/states.ts';
 import { checkTerms, parseTerms, type TermsV1or2, termsToJson } from '../../src/contract/terms.ts';
+import { Outcomes } from '../base/outcomes.ts';
 import {
   auditorSigner,
   code,
@@ -384,6 +385,7 @@ describe('a PSBT that is not what was asked for', () => {
   it('bytes changed at random: a coded error or the same request, never anything else', () => {
     const { request } = REQUESTS[2]!;
     const bytes = Buffer.from(signPsbt(request, exportPsbt(request, ALL), makerSigner), 'base64');
+    const outcomes = new Outcomes('read', 'refused');
     fc.assert(
       fc.property(fc.nat({ max: bytes.length - 1 }), fc.integer({ min: 1, max: 255 }), (at, flip) => {
         const changed = Buffer.from(bytes);
@@ -391,12 +393,15 @@ describe('a PSBT that is not what was asked for', () => {
         try {
           const [signatures] = readPsbt(request, changed.toString('base64'));
           for (const signature of signatures!.values()) expect(signature).toMatch(/^[0-9a-f]{128}$/);
+          outcomes.saw('read');
         } catch (error) {
           expect(codeOf(error)).toMatch(/^(bad_psbt|bad_signature|wrong_chain)$/);
+          outcomes.saw('refused');
         }
       }),
       { numRuns: 400 },
     );
+    outcomes.expectEach();
   });
 });
 

@@ -20,6 +20,7 @@ import { capacitySat, channelFacts } from '../../src/channel/params.ts';
 import { channelScript, witnessScriptHashOutput } from '../../src/channel/scripts.ts';
 import type { Signer } from '../../src/channel/signer.ts';
 import { dustSat } from '../../src/channel/sizes.ts';
+import { Outcomes } from '../base/outcomes.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   code,
@@ -111,6 +112,7 @@ describe('buildFunding', () => {
   });
 
   it('conserves, pays at least the rate, and is the same whatever the order of the inputs (I14)', () => {
+    const outcomes = new Outcomes('built', 'refused');
     fc.assert(
       fc.property(anyRequest, (of) => {
         let funding: Funding;
@@ -119,8 +121,10 @@ describe('buildFunding', () => {
         } catch (error) {
           expect(error).toBeInstanceOf(CodedError);
           expect((error as CodedError).code).toBe('insufficient_funds');
+          outcomes.saw('refused');
           return;
         }
+        outcomes.saw('built');
         const inSat = funding.inputs.reduce((total, input) => total + input.valueSat, 0n);
         const { maker, miner } = funding.changeSat;
         expect(inSat).toBe(capacitySat(terms) + maker + miner + funding.feeSat);

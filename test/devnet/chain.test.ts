@@ -255,7 +255,8 @@ describe('locks', () => {
   it('ignore the locktime when every sequence is final', () => {
     const { chain, coins } = setUp();
     const extra = { locktime: 1_000, sequence: 0xffffffff };
-    chain.broadcast(payTo(bob.scriptHex, coins, 1_000n, extra).toHex());
+    const final = payTo(bob.scriptHex, coins, 1_000n, extra);
+    expect(chain.broadcast(final.toHex())).toBe(final.getId());
   });
 
   it('compare times with the median time', () => {

@@ -5,6 +5,7 @@ import type { Ledger } from '../../src/ledger/ledger.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../../src/ledger/verify.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { seededRandom } from '../seed.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 const WRITER = new URL('./fixtures/writer.ts', import.meta.url).pathname;
@@ -43,12 +44,14 @@ async function wholeAppends(path: string): Promise<number> {
   return jobs.length;
 }
 
+const random = seededRandom();
+
 describe('kill -9', () => {
   it('loses nothing that was acknowledged, at whatever moment', async () => {
     const path = temporary.file('killed.db');
     let highest = -1;
     for (let round = 0; round < 5; round += 1) {
-      const lines = 2 + Math.floor(Math.random() * 300);
+      const lines = 2 + random.below(300);
       const { acknowledged } = await runWriter(process.execPath, [WRITER, path], (seen) => seen > lines);
       expect(acknowledged.length).toBeGreaterThan(0);
       highest = Math.max(highest, ...acknowledged);
@@ -64,7 +67,7 @@ describe('kill -9', () => {
     for (let cut = 0; cut < 8; cut += 1) {
       const copy = temporary.file(`torn-${cut}.db`);
       fs.copyFileSync(path, copy);
-      const kept = wal.subarray(0, Math.floor((wal.length * (cut + Math.random())) / 8));
+      const kept = wal.subarray(0, Math.floor((wal.length * (cut + random.below(1000) / 1000)) / 8));
       fs.writeFileSync(`${copy}-wal`, Buffer.concat([kept, Buffer.alloc(100, 0xa5)]));
       counts.add(await wholeAppends(copy));
     }

@@ -38,7 +38,7 @@ it('holds appends until released', async () => {
   const done = ledger.append([put('a', '1')]).then(() => {
     settled = true;
   });
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
   expect(settled).toBe(false);
   expect(ledger.stats.queuedWrites).toBe(1);
   ledger.release();

@@ -108,7 +108,7 @@ describe('a close whose signature does not verify', () => {
     await until('refused', () => world.miner.status.lastError === 'bad_signature');
     expect(await recordOf(world)).toMatchObject({ status: 'closing', close_tx: null });
     world.chain.generate(PATIENCE - 1);
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     world.chain.generate(1);
     await until('closed alone', () => world.chain.mempoolEntries().length === 1);

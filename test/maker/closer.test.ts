@@ -67,12 +67,7 @@ function balanceOf(world: World, side: 'miner' | 'maker'): bigint {
 
 async function mineTo(world: World, height: number): Promise<void> {
   world.chain.generate(height - world.chain.height);
-  await pause();
-}
-
-/** Long enough for both sides to have done what there is to do. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 60));
+  await world.rest();
 }
 
 /** What is in the mempool is the miner's close by so many shares, to the satoshi. */

@@ -59,7 +59,7 @@ it('a maker whose refund key is cold leaves the request, and goes on with what t
   await until('request', () => asked().length === 1);
   expect(asked()).toEqual([`${world.contractId}.refund.2000.psbt`]);
   world.chain.generate(1);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await world.rest();
   expect(world.chain.mempoolEntries()).toEqual([]);
   expect(world.maker.status[0]).toMatchObject({ channel: 'open', frozen: undefined });
   expect(await world.makerStore.get('request', `${world.contractId}:refund`)).toContain('psbt');
@@ -134,7 +134,7 @@ describe('a bond that an auditor rules on', () => {
     await until('asked', () => asked().length === 2);
     for (const name of asked()) answer(name);
     world.chain.generate(2);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await world.rest();
     expect(await world.makerStore.list('award')).toEqual([]);
     expect(await world.minerStore.list('award')).toEqual([]);
     expect(world.chain.mempoolEntries()).toEqual([]);

@@ -65,7 +65,7 @@ describe('endings', () => {
     await world.deliver(world.find(world.job(), 4));
     await begun.promise;
     const closed = world.miner.closeAlone();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     release.resolve();
     await closed;
     await until('acked', () => world.maker.status[0]?.ackedN === 2);
@@ -94,7 +94,7 @@ describe('endings', () => {
     await world.miner.stop();
     const before = balanceOf(world, 'maker');
     world.chain.generate(599 - world.chain.height);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     world.chain.generate(1);
     await until('refund', () => world.chain.mempoolEntries().length === 1);
@@ -124,7 +124,7 @@ describe('endings', () => {
       entries.some(({ kind }) => kind === 'state') ? 'before' : undefined;
     await world.startMiner();
     await until('opening', () => world.maker.status[0]?.channel === 'opening');
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await world.rest();
     world.chain.generate(1);
     await until('given up', () => world.maker.status[0]?.channel === 'failed');
     await world.restartMiner();
@@ -157,7 +157,7 @@ describe('storage that fails', () => {
     world.makerStore.hold();
     await world.work(2);
     await until('written', () => world.makerStore.stats.queuedWrites > 0);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     expect(world.miner.stats.batchesJudged).toBe(before);
     expect(world.maker.status[0]!.verifiedWorkHashes).toBe(4n * SHARE.workHashes);
     world.makerStore.release();

@@ -64,7 +64,6 @@ function startNodes(
 }
 
 const theNetwork = (of: World): ChainSource => of.source;
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 60));
 
 function mineTo(height: number): void {
   world.chain.generate(height - world.chain.height);
@@ -95,12 +94,12 @@ describe('an own node that stands still across the deadline (F7)', () => {
     own.isFrozen = true;
     own.isDead = trouble.startsWith('dead');
     mineTo(BROADCAST - 1);
-    await pause();
+    await world.rest();
     if (restarts) {
       startNodes([theNetwork]);
       await world.restartMiner();
     }
-    await pause();
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     mineTo(BROADCAST);
     await expectClosed();
@@ -148,7 +147,7 @@ describe('an own node that stands still across the deadline (F7)', () => {
     await until('height', () => nodes!.best?.height === BROADCAST - 40);
     own.isDead = true;
     await time.advance(6 * HOUR_MS);
-    await pause();
+    await world.rest();
     expect(world.miner.status).toMatchObject({ channel: 'open', live: false });
     await time.advance(HOUR_MS);
     await until('closing', () => world.miner.status.channel === 'closing');

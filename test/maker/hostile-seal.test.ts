@@ -181,7 +181,7 @@ describe('a miner that shows claims it should not', () => {
       if (codes[index] === undefined) {
         await until('signed', () => world.maker.status[0]!.n === 2);
       } else {
-        await new Promise((resolve) => setTimeout(resolve, 150));
+        await world.rest();
         expect(world.maker.status[0]!.n).toBe(1);
       }
       peer.close();

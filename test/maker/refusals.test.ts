@@ -86,7 +86,7 @@ describe('shares that are not paid', () => {
     await world.deliver(shares.slice(0, 1));
     await judged(world);
     world.chain.generate(1);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await world.rest();
     await world.deliver(shares.slice(1));
     await judged(world);
     const { refused, verifiedWorkHashes } = world.maker.status[0]!;

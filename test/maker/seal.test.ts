@@ -144,7 +144,7 @@ describe('the seal', () => {
     world.chain.generate(2);
     await until('closed', () => world.miner.status.channel === 'closed');
     world.chain.generate(600 + 2016 - 1 - world.chain.height);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     const before = balanceSat(world, 'miner');
     world.chain.generate(1);
@@ -177,7 +177,7 @@ describe('the seal', () => {
     await until('lost', () => world.maker.status[0]!.seal === 'lost');
     await world.work(8);
     await until('judged', () => world.maker.status[0]!.verifiedWorkHashes === 20n * SHARE.workHashes);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     expect(world.maker.status[0]).toMatchObject({ n: 3 });
     await world.stop();
   });

@@ -100,11 +100,6 @@ async function opened(mode: BondMode, options: WorldOptions = {}): Promise<{ wor
   return { world, purse };
 }
 
-/** Long enough for both sides to have done what there is to do. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 60));
-}
-
 const workHashes = 12n * SHARE.workHashes;
 
 /** The fee of what the mempool holds, which must be one transaction. */
@@ -140,7 +135,7 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
 
     // Two blocks are over; the block of the close counts.
     world.chain.generate(CSV_BLOCKS - 3);
-    await pause();
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     world.chain.generate(1);
     if (mode === 'auditor') {
@@ -153,7 +148,7 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
         maker: makerSat + makerBondOutputSat - returns[0]!,
       });
     } else {
-      await pause();
+      await world.rest();
       world.chain.generate(1);
       expect(purse.gained).toEqual({ miner: minerSat - feeSat, maker: makerSat });
     }
@@ -297,11 +292,11 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     };
     await world.restartMaker({ chain: blind });
     await until('connected again', () => world.miner.stats.connections === 2);
-    await pause();
+    await world.rest();
     await world.miner.closeAlone();
     await waitingFee(world);
     world.chain.generate(1);
-    await pause();
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     return { world, lookAgain };
   }
@@ -324,7 +319,7 @@ describe('bonds of a miner that closed alone, by two signatures', () => {
     });
     await world.maker.close();
     await until('alone', () => !world.miner.status.connected);
-    await pause();
+    await world.rest();
     expect(asked).toBeLessThan(5);
     await world.stop();
   });

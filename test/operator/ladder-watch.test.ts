@@ -75,7 +75,7 @@ describe('a ladder on another machine, while the own node stands still (F7)', ()
     expect(world.chain.mempoolEntries()).toEqual([]);
     mineTo(BROADCAST);
     // By itself the miner does nothing: for it no block came.
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await world.rest();
     expect(world.chain.mempoolEntries()).toEqual([]);
     await look();
     expect(watch).toMatchObject({ status: 'closing', lastBroadcast: { result: 'taken' } });

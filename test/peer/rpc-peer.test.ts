@@ -4,6 +4,7 @@ import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { parseBoundedJson } from '../../src/peer/rpc-peer.ts';
 import type { PeerLink } from '../../src/peer/transport.ts';
+import { Outcomes } from '../base/outcomes.ts';
 import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
 
 const handlers = {
@@ -139,15 +140,19 @@ describe('JSON-RPC between peers', () => {
   it('never crashes on any line', async () => {
     const pair = await createTlsPair();
     await pair.close();
+    const outcomes = new Outcomes('parsed', 'refused');
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (line) => {
         try {
-          parseBoundedJson(line);
+          expect(parseBoundedJson(line)).toEqual(JSON.parse(line));
+          outcomes.saw('parsed');
         } catch (error) {
           expect(error).toMatchObject({ code: 'malformed' });
+          outcomes.saw('refused');
         }
       }),
     );
+    outcomes.expectEach(10);
     for (const depth of [12, 13]) {
       const nested = '['.repeat(depth) + ']'.repeat(depth);
       if (depth === 12) expect(() => parseBoundedJson(nested)).not.toThrow();

@@ -152,7 +152,7 @@ describe('a close that is final', () => {
       world.chain.generate(1);
       const { calls } = world;
       world.chain.generate(1);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await world.rest();
       return world.calls === calls;
     });
     // Nor after a restart: the ledger knows.
@@ -160,7 +160,7 @@ describe('a close that is final', () => {
     await world.restartMaker();
     await world.restartMiner();
     world.chain.generate(1);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     expect(world.calls).toBe(calls);
     await world.stop();
   });
@@ -176,7 +176,7 @@ describe('a maker that answers nothing', () => {
     const { connections } = world.maker.stats;
     await world.restartMiner();
     await until('asked again', () => world.maker.stats.connections > connections);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await world.rest();
     world.chain.generate(600 - 144 - world.chain.height);
     await until('broadcast', () => world.waiting().length === 1);
     expect(world.miner.status.connected).toBe(false);
@@ -220,7 +220,7 @@ describe('bonds without a ruling', () => {
     expect(close.outs).toHaveLength(4);
     world.chain.generate(11);
     await until('closed', () => world.miner.status.channel === 'closed');
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await world.rest();
     expect(world.waiting()).toEqual([]);
     world.chain.generate(1);
     await until('both returned', () => world.waiting().length === 2);

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { count, hashes, parseBead, work } from '../../src/upstream/bead.ts';
 import { parseJsonBigint } from '../../src/upstream/json-bigint.ts';
+import { Outcomes } from '../base/outcomes.ts';
 
 const HASH = 'ab'.repeat(32);
 
@@ -57,6 +58,7 @@ describe('parseBead', () => {
       Object.keys(fields).map((field) => [part, field] as const),
     );
     const junk = fc.oneof(fc.constant(undefined), fc.jsonValue(), fc.constant(-1n), fc.constant(1n << 64n));
+    const outcomes = new Outcomes('parsed', 'refused');
     fc.assert(
       fc.property(fc.constantFrom(...paths), junk, ([part, field], value) => {
         const bead = { ...whole, [part]: { ...whole[part], [field]: value } };
@@ -65,13 +67,16 @@ describe('parseBead', () => {
           expect(parsed.hash).toMatch(/^[0-9a-f]{64}$/);
           for (const one of [parsed.extranonce1, parsed.extranonce2]) expect(one >> 64n).toBe(0n);
           expect(typeof parsed.payoutAddress).toBe('string');
+          outcomes.saw('parsed');
         } catch (error) {
           expect(error).toBeInstanceOf(CodedError);
           expect((error as CodedError).code).toBe('braidpool_rpc');
+          outcomes.saw('refused');
         }
       }),
       { numRuns: 500 },
     );
+    outcomes.expectEach();
     for (const value of [undefined, null, 7, 'x', '[]', [], {}])
       expect(() => parseBead(value)).toThrow(CodedError);
   });

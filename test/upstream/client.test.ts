@@ -450,6 +450,7 @@ describe('reconnecting', () => {
     await until(() => !watched.client.up);
     watched.clock.advance(60_000);
     await until(() => second.peers.length === 1);
+    expect(watched.client.stats.connects).toBe(2);
   });
 
   it('stops for good', async () => {

@@ -7,6 +7,7 @@ import { upstreamExtranonce2 } from '../../src/upstream/destination.ts';
 import { FAILOVER_OPTIONS, isHealthy } from '../../src/upstream/failover.ts';
 import { PoolDestination } from '../../src/upstream/pool-destination.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { Outcomes } from '../base/outcomes.ts';
 import { FakePool, ok, plainPool, until } from './fake-pool.ts';
 import { notify, shareOf } from './work.ts';
 
@@ -187,6 +188,7 @@ describe('upstreamExtranonce2', () => {
   });
 
   it('refuses an upstream that leaves too little', () => {
+    const outcomes = new Outcomes('fits', 'refused');
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 32 }),
@@ -196,13 +198,16 @@ describe('upstreamExtranonce2', () => {
             const out = upstreamExtranonce2({ extranonce2Size }, bytes);
             expect(bytes.length).toBeLessThanOrEqual(extranonce2Size);
             expect(out).toHaveLength(extranonce2Size);
+            outcomes.saw('fits');
           } catch (error) {
             if (!(error instanceof CodedError)) throw error;
             expect(error.code).toBe('extranonce_too_small');
             expect(bytes.length).toBeGreaterThan(extranonce2Size);
+            outcomes.saw('refused');
           }
         },
       ),
     );
+    outcomes.expectEach();
   });
 });
