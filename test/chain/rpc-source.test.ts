@@ -241,6 +241,27 @@ describe('what spends an output', () => {
     chain.generate(1);
     expect(await source.spender(coin.txid, coin.vout + 1, 10)).toBeUndefined();
   });
+
+  it('is each its own where one block has the spends of several outputs of one transaction', async () => {
+    const { chain, source, coin } = await setUp();
+    const valueSat = (coin.valueSat - 1_000n) / 3n;
+    const to = [0, 1, 2].map(() => ({ scriptHex: alice.scriptHex, valueSat }));
+    const parent = pay({ from: [coin], key: alice, to });
+    await source.broadcast(parent.toHex());
+    const spends = [2, 0].map((vout) => {
+      const from = [{ txid: parent.getId(), vout, valueSat }];
+      return pay({ from, key: alice, to: [{ scriptHex: bob.scriptHex, valueSat: valueSat - 1_000n }] });
+    });
+    for (const spend of spends) await source.broadcast(spend.toHex());
+    const seen = async (): Promise<(string | undefined)[]> =>
+      Promise.all([0, 1, 2].map(async (vout) => (await source.spender(parent.getId(), vout, 10))?.txid));
+    const ids = [spends[1]!.getId(), undefined, spends[0]!.getId()];
+    expect(await seen()).toEqual(ids);
+    // The parent, too, is in that block.
+    chain.generate(1);
+    expect(await seen()).toEqual(ids);
+    expect((await source.spender(coin.txid, coin.vout, 10))?.txid).toBe(parent.getId());
+  });
 });
 
 describe('a package', () => {
