@@ -7,7 +7,6 @@ let world: World;
 afterEach(() => world.stop());
 
 const mempool = (): number => world.chain.mempoolEntries().length;
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 50));
 /** The close of a daemon that somebody forces, as its page does it. */
 const force = (): unknown =>
   proxyChannelActions({
@@ -38,7 +37,7 @@ async function behind(askPeerMs: number): Promise<void> {
 it('a forced close lets the maker show a newer state first, and closes by that', async () => {
   await behind(600_000);
   expect(await force()).toEqual({ contract: world.contractId, closing: false, asks_peer: true });
-  await pause();
+  await world.rest();
   expect(mempool()).toBe(0);
   await world.startMaker();
   await until('a close', () => mempool() === 1);
