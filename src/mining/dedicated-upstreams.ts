@@ -16,6 +16,12 @@ const NEEDS_EXTRANONCE1 = /nerdminer|nmminer|leafminer|microminer|sparkminer|esp
 /** Between a submit and the moment its share is forwarded at most. */
 const SUBMIT_MS = 1_000;
 
+/**
+ * A contract that wants no hashrate for a moment, since its maker has yet to sign, is waited for where
+ * leaving costs a miner its connection. Until then it has no work: the bound on unpaid work holds.
+ */
+const PAUSE_MS = 10_000;
+
 const STAY: JobRouting = { type: 'stay' };
 const WAITING: JobRouting = { type: 'waiting' };
 const RECONNECT: JobRouting = { type: 'reconnect' };
@@ -45,6 +51,8 @@ export class DedicatedUpstreams {
   readonly #linked = new Map<number, Linked>();
   /** Those that were seen to need a connection for each session. */
   readonly #unshared = new Set<Destination>();
+  /** Sessions that wait for their contract, and since when. */
+  readonly #waiting = new Map<number, number>();
 
   constructor(deps: DedicatedUpstreamsDeps) {
     this.#deps = deps;
@@ -82,6 +90,7 @@ export class DedicatedUpstreams {
     const before = this.#linked.get(session.id);
     const target = this.#deps.routes.byName(to);
     const isThere = before !== undefined && before.route === to;
+    if (before !== undefined && !isThere && this.#waitsForContract(session, before, target)) return STAY;
     if (isThere || (before !== undefined && this.#isPinned(session, before, to))) return STAY;
     if (target?.at.destination.mode === 'per_session') {
       if (before?.at === target.at.destination) return this.#credit(session, target);
@@ -90,6 +99,32 @@ export class DedicatedUpstreams {
     if (target !== undefined) this.#unshared.delete(target.at.destination);
     if (before !== undefined) this.#unlink(session.id, before.at);
     return SHARED;
+  }
+
+  /** To be called every second: who has waited for its contract long enough goes elsewhere. */
+  tick(): void {
+    const { clock, server, route } = this.#deps;
+    for (const [id, sinceMs] of this.#waiting) {
+      const session = server().session(id);
+      if (session === undefined || !this.#linked.has(id)) this.#waiting.delete(id);
+      else if (clock.monotonicMs() - sinceMs >= PAUSE_MS) server().assign(session, route(session));
+    }
+  }
+
+  /** True for a session whose contract pauses, which it cannot leave without another connection. */
+  #waitsForContract(session: Session, { at, route }: Linked, to: WorkRoute | undefined): boolean {
+    const { routes, clock, jobs } = this.#deps;
+    const from = routes.byName(route);
+    const isPaused = from?.contract?.isDelivering === false && routes.isLive(from);
+    const isElsewhere = to?.contract === undefined && to?.at.destination !== at;
+    if (!isPaused || !isElsewhere || session.canChangeExtranonce) return false;
+    const now = clock.monotonicMs();
+    const sinceMs = this.#waiting.get(session.id);
+    if (sinceMs !== undefined) return now - sinceMs < PAUSE_MS;
+    this.#waiting.set(session.id, now);
+    const link = at.links?.of(session.id);
+    if (link !== undefined) jobs.endDestination(link.name, now);
+    return true;
   }
 
   /** A session is gone. */
@@ -106,9 +141,10 @@ export class DedicatedUpstreams {
   }
 
   /** Work again for those whose work is credited in another way now, or who shared it before. */
-  renew({ at: { destination } }: WorkRoute): void {
+  renew({ name, at: { destination } }: WorkRoute): void {
     if (!this.#unshared.has(destination)) this.#separate(destination);
     for (const [id, { at, route }] of this.#linked) {
+      if (route === name) this.#waiting.delete(id);
       const link = destination.links?.of(id);
       if (at !== destination || link?.ready !== true) continue;
       const current = this.#deps.jobs.current(link.name);
@@ -173,6 +209,7 @@ export class DedicatedUpstreams {
   /** @param keepMs see `DestinationLinks.detach` */
   #unlink(session: number, from: Destination, keepMs = SUBMIT_MS): void {
     this.#linked.delete(session);
+    this.#waiting.delete(session);
     const link = from.links?.of(session);
     if (link !== undefined) this.#deps.jobs.endDestination(link.name, this.#deps.clock.monotonicMs());
     from.links?.detach(session, keepMs);
@@ -190,7 +227,8 @@ export class DedicatedUpstreams {
   /** Undefined when the job cannot be mined, or no session would be credited for it. */
   #giveJob(link: DestinationLink, upstream: UpstreamJob): Job | undefined {
     const { jobs, clock, log } = this.#deps;
-    const linked = link.session === undefined ? undefined : this.#linked.get(link.session);
+    const isWaiting = link.session !== undefined && this.#waiting.has(link.session);
+    const linked = link.session === undefined || isWaiting ? undefined : this.#linked.get(link.session);
     const route = linked === undefined ? undefined : this.#deps.routes.byName(linked.route);
     if (route === undefined) return undefined;
     const own = { minerExtranonce1Size: link.extranonceOf(upstream).extranonce1.length };

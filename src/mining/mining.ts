@@ -363,6 +363,7 @@ export class Mining {
     this.#resting.sweep(this.#deps.clock.monotonicMs());
     this.#reroute();
     this.router.balance();
+    this.linked.tick();
     const monotonicMs = this.#deps.clock.monotonicMs();
     this.#stopLeaving(({ mined, keptUntilMs, endAtMs }) => {
       const isAnswered = monotonicMs >= keptUntilMs && mined.destination.figures.sharesInFlight === 0;

@@ -133,8 +133,18 @@ export class BraidpoolRpc {
     return list(result, 'getminerinfo').map((item) => text(item, 'getminerinfo'));
   }
 
+  /** From what older nodes tell, where they have no such method: then without orphans, genesis and work. */
   async getBraidInfo(): Promise<BraidInfo> {
-    const info = record(fromText(await this.call('getbraidinfo', [])), 'getbraidinfo');
+    let answer: unknown;
+    try {
+      answer = await this.call('getbraidinfo', []);
+    } catch (error) {
+      if (kindOf(error) !== 'unknown_method') throw error;
+      const [beadCount, cohortCount] = [await this.getBeadCount(), await this.getCohortCount()];
+      const tips = await this.getTips();
+      return { beadCount, cohortCount, orphanCount: 0, tips, genesisBeads: [], totalWork: 0n };
+    }
+    const info = record(fromText(answer), 'getbraidinfo');
     return {
       beadCount: count(info['bead_count'], 'bead_count'),
       cohortCount: count(info['cohort_count'], 'cohort_count'),

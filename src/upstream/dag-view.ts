@@ -16,7 +16,7 @@ export type DagBead = {
 
 /** The braid as far as a node shows it, ready to be printed as JSON. */
 export type DagView = {
-  /** The node answered the last time it was asked. */
+  /** The node answered the last time it was asked, if only with an error. */
   readonly reachable: boolean;
   /** Why not. */
   readonly error: string | undefined;
@@ -136,9 +136,11 @@ export class DagPoller {
     } catch (error) {
       if (this.#stopped) return;
       this.stats.failures += 1;
-      if (this.#view.reachable || this.#view.error === undefined)
+      const reason = String(error).slice(0, 200);
+      if (this.#view.error !== reason)
         this.#deps.log.warn({ code: codeOf(error), err: error }, 'the braid cannot be read');
-      this.#view = { ...this.#view, reachable: false, error: String(error).slice(0, 200) };
+      // One that answers with an error can still be asked for beads.
+      this.#view = { ...this.#view, reachable: kindOf(error) !== undefined, error: reason };
     }
   }
 
@@ -164,7 +166,9 @@ export class DagPoller {
       return await this.#deps.rpc.getCohortById(id);
     } catch (error) {
       const kind = kindOf(error);
-      if (kind === 'not_found' || kind === 'out_of_range' || kind === 'empty') return undefined;
+      const isGone = kind === 'not_found' || kind === 'out_of_range' || kind === 'empty';
+      // Nodes of before 2026 do not tell them.
+      if (isGone || kind === 'unknown_method') return undefined;
       throw error;
     }
   }

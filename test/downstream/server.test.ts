@@ -28,6 +28,35 @@ describe('jobs', () => {
     }
   });
 
+  it('of another connection wait until the shares in flight on this one are answered', async () => {
+    const test = await withWork();
+    const [miner, slow] = [test.miner(), test.miner()];
+    for (const one of [miner, slow]) {
+      const job = paramsOf((await one.start()).lines.at(-1))[0] as string;
+      one.send(submitOf(1, job), submitOf(2, job, { nonce: '2' }));
+    }
+    await test.submitted(4);
+    const sessions = test.server.sessions().map(({ id }) => test.server.session(id)!);
+    for (const session of [...sessions, ...sessions]) test.server.reconnect(session);
+    const [ours, theirs] = sessions;
+    const outcomes = test.submissions.filter(({ session }) => session === ours);
+    test.server.settle(outcomes[0]!, 'accepted');
+    test.server.settle(outcomes[1]!, 'low_difficulty');
+    test.server.flush();
+    expect([await miner.next(), await miner.next(), await miner.next()]).toMatchObject([
+      { id: 1, result: true },
+      { id: 2, error: [23, 'low difficulty', null] },
+      { method: 'client.reconnect' },
+    ]);
+    await miner.closed;
+    // Answers that do not come are not waited for.
+    expect(theirs!.isClosed).toBe(false);
+    test.clock.advance(5_000);
+    test.server.tick();
+    await slow.closed;
+    expect(test.server.stats.closed).toEqual({ moved: 2 });
+  });
+
   it('follow a session to another destination by a plain clean notify', async () => {
     const test = await withWork({ verdict: () => 'accepted' });
     const other = test.jobs.add(

@@ -84,7 +84,7 @@ describe('work for a contract, by connections of single miners', () => {
     const kept = own();
     await until(() => own() > kept + 10, 'own work again');
     const atPause = sold('c1');
-    expect(mining.destinations[0]!.figures.links!.attached).toBe(0);
+    await until(() => mining.destinations[0]!.figures.links!.attached === 0, 'all have left');
     const later = own();
     await until(() => own() > later + 20, 'more own work');
     expect(sold('c1')).toBe(atPause);
@@ -98,6 +98,27 @@ describe('work for a contract, by connections of single miners', () => {
     expect(told!.connections).toBe(1);
     expect(untold!.connections).toBe(4);
     expect(new Set(fleet.acceptedHashes()).size).toBe(fleet.acceptedHashes().length);
+  });
+
+  it('costs no connection when its contract pauses for a moment, and is not sold meanwhile', async () => {
+    const { mining, meters, fleet } = await world();
+    const sold = (): number => meters.total('c1').seq;
+    const own = (): number => meters.total('own:own').seq;
+    const untold = async (): Promise<number> => (await fleet.refresh())[1]!.connections;
+    mining.setContract({ ...contract, contractId: 'c1', isDelivering: true });
+    await until(() => sold() > 20, 'sold work');
+    const before = await untold();
+    for (let pause = 0; pause < 2; pause += 1) {
+      mining.setContract({ ...contract, contractId: 'c1', isDelivering: false });
+      const kept = own();
+      await until(() => own() > kept + 10, 'own work of the one that can be told');
+      const atPause = sold();
+      await until(() => own() > kept + 20, 'more own work');
+      expect(sold()).toBe(atPause);
+      mining.setContract({ ...contract, contractId: 'c1', isDelivering: true });
+      await until(() => sold() > atPause + 20, 'sold work again');
+    }
+    expect(await untold()).toBe(before);
   });
 
   it('is what the buyer can verify from the job and the share alone', async () => {

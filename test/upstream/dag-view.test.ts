@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { BraidpoolRpc } from '../../src/upstream/braidpool-rpc.ts';
+import { BraidpoolRpc, failureOf } from '../../src/upstream/braidpool-rpc.ts';
 import { DagPoller } from '../../src/upstream/dag-view.ts';
 import { addChain, startNode } from './braid-node.ts';
 import { until } from './fake-pool.ts';
@@ -46,6 +46,39 @@ describe('DagPoller', () => {
     expect(poller.view.beads).toHaveLength(20);
     poller.addBead((await rpc.getBead(node.beads()[0]!.hash))!);
     expect(poller.view.beads.at(-1)).toMatchObject({ hash: node.beads()[0]!.hash, ours: true });
+  });
+
+  it('reads a node that has five methods, and calls none that answers unreachable', async () => {
+    const { node } = await startNode({ profile: 'of2025' });
+    addChain(node, 3);
+    const rpc = new BraidpoolRpc({ url: node.rpcUrl }, { timers: systemTimers });
+    closers.push(
+      () => node.close(),
+      () => rpc.close(),
+    );
+    const poller = new DagPoller({}, { timers: systemTimers, rpc, clock: systemClock, log: silentLogger });
+    await poller.poll();
+    expect(poller.view).toMatchObject({ reachable: true, error: undefined, cohorts: [], totalWork: '0' });
+    expect(poller.view).toMatchObject({
+      beadCount: node.braid.size,
+      cohortCount: 4,
+      tips: node.braid.tips(),
+    });
+    expect(poller.view.beads.map(({ hash }) => hash)).toEqual(node.braid.tips());
+    const answering = {
+      getBraidInfo: () => Promise.reject(failureOf('getbraidinfo', { code: 2, message: 'Internal' })),
+      getCohortById: () => Promise.resolve([]),
+      getBead: () => Promise.resolve(undefined),
+    };
+    const other = new DagPoller(
+      {},
+      { timers: systemTimers, rpc: answering, clock: systemClock, log: silentLogger },
+    );
+    await other.poll();
+    expect(other.view).toMatchObject({
+      reachable: true,
+      error: expect.stringContaining('Internal') as string,
+    });
   });
 
   it('asks only for cohorts that may have changed', async () => {

@@ -64,6 +64,39 @@ function mined(job: UpstreamJob): UpstreamShare {
   }
 }
 
+describe('what real ones write', () => {
+  it.each([
+    ['clean_jobs as 0 and 1, difficulty as text', { cleanJobs: 'number', difficulty: 'text' }],
+    ['no clean_jobs', { cleanJobs: 'missing' }],
+  ] as const)('%s: every job is given out, and shares are taken', async (_what, writes) => {
+    const { pool } = await poolOf({ writes });
+    const destination = destinationTo(pool.port);
+    await until(() => destination.lastJob !== undefined);
+    expect(destination.client.difficulty).toBe(2 ** -28);
+    const { jobs } = destination.client.stats;
+    pool.announce(true);
+    await until(() => destination.client.stats.jobs > jobs);
+    let outcome = '';
+    destination.submit(mined(destination.lastJob!), (verdict) => {
+      ({ outcome } = verdict);
+    });
+    await until(() => outcome !== '');
+    expect(outcome).toBe('accepted');
+    expect(destination.client.stats).toMatchObject({ garbageLines: 0, unknownMethods: 0 });
+  });
+
+  it('a Braidpool node of 2025: the mask in decimal rolls the bits it stands for', async () => {
+    const chain = new DevnetChain({ bits: 0x1f00ffff }, { clock: systemClock });
+    const node = await startBraidpoolNode({ profile: 'of2025' }, { chain, ...deps });
+    closers.push(() => node.close());
+    const destination = destinationTo(node.port, { profile: 'braidpool' });
+    await until(() => destination.lastJob !== undefined);
+    expect(destination.client.versionMask).toBe(0x1fffe000);
+    expect(destination.mode).toBe('per_session');
+    expect(destination.lastJob?.versionMask).not.toBe(0);
+  });
+});
+
 describe('a simulated pool', () => {
   it('resumes the session, and takes a share that was made while it was gone', async () => {
     const { pool } = await poolOf();

@@ -90,7 +90,7 @@ export function configureLocally(
     result: {
       'minimum-difficulty': false,
       'version-rolling': true,
-      'version-rolling.mask': u32hex(session.mask),
+      'version-rolling.mask': quirks.decimalMask ? String(session.mask) : u32hex(session.mask),
       'version-rolling.min-bit-count': 0,
     },
   };

@@ -9,6 +9,8 @@ export type BraidpoolQuirks = {
    * digits.
    */
   readonly strictConfigure: boolean;
+  /** The mask of a configure reply is a decimal text, not eight hex digits. */
+  readonly decimalMask: boolean;
   /** `mining.suggest_difficulty` is answered by a `mining.set_difficulty` without id and result. */
   readonly bareSuggestReply: boolean;
   /** Errors are strings instead of `[code, message, data]`. */
@@ -45,38 +47,49 @@ export type BraidpoolQuirks = {
   readonly notifiesUnsubscribed: boolean;
   /** Results of the RPC are texts that hold JSON, as those of nodes before 2026. In no profile. */
   readonly textResults: boolean;
+  /** Only the five oldest methods of the RPC are there, and no subscription. */
+  readonly fewMethods: boolean;
 };
 
-export type BraidpoolProfileName = 'asIs' | 'spec';
+export type BraidpoolProfileName = 'asIs' | 'spec' | 'of2025';
 
-/** `asIs` is the server as its code of July 2026 behaves; `spec` is what its specification asks for. */
+const AS_IS: BraidpoolQuirks = {
+  silentOnBadRequests: true,
+  strictConfigure: true,
+  decimalMask: false,
+  bareSuggestReply: true,
+  stringErrors: true,
+  notificationsWithoutId: true,
+  repeatedNotify: true,
+  neverClean: true,
+  versionBitsMandatory: true,
+  falseWhenAboveTarget: true,
+  duplicatesAccepted: true,
+  unpaddedNumbers: true,
+  randomExtranonce1: true,
+  extranonce1Size: 8,
+  extranonce2Size: 8,
+  parentsAtSubmit: true,
+  beadsNeedNetworkTarget: true,
+  workFromNetworkTarget: true,
+  placeholderTargets: true,
+  repeatedSetExtranonce: true,
+  notifiesUnsubscribed: true,
+  textResults: false,
+  fewMethods: false,
+};
+
+/**
+ * `asIs` is the server as its code of July 2026 behaves; `of2025` as its build c00d251 of November 2025 did;
+ * `spec` is what its specification asks for.
+ */
 export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, BraidpoolQuirks>> = {
-  asIs: {
-    silentOnBadRequests: true,
-    strictConfigure: true,
-    bareSuggestReply: true,
-    stringErrors: true,
-    notificationsWithoutId: true,
-    repeatedNotify: true,
-    neverClean: true,
-    versionBitsMandatory: true,
-    falseWhenAboveTarget: true,
-    duplicatesAccepted: true,
-    unpaddedNumbers: true,
-    randomExtranonce1: true,
-    extranonce1Size: 8,
-    extranonce2Size: 8,
-    parentsAtSubmit: true,
-    beadsNeedNetworkTarget: true,
-    workFromNetworkTarget: true,
-    placeholderTargets: true,
-    repeatedSetExtranonce: true,
-    notifiesUnsubscribed: true,
-    textResults: false,
-  },
+  asIs: AS_IS,
+  of2025: { ...AS_IS, decimalMask: true, fewMethods: true, extranonce1Size: 4, extranonce2Size: 4 },
   spec: {
     silentOnBadRequests: false,
     strictConfigure: false,
+    decimalMask: false,
     bareSuggestReply: false,
     stringErrors: false,
     notificationsWithoutId: false,
@@ -96,6 +109,7 @@ export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, Braidpool
     repeatedSetExtranonce: false,
     notifiesUnsubscribed: false,
     textResults: false,
+    fewMethods: false,
   },
 };
 

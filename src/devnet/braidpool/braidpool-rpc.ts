@@ -33,6 +33,10 @@ const CODE = {
   empty: 7,
 } as const;
 
+const OLDEST_METHODS: ReadonlySet<string> = new Set([
+  ...['getbead', 'addbead', 'gettips', 'getbeadcount', 'getcohortcount'],
+]);
+
 /** The node's methods with their names, shapes and error codes. */
 export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpcMethod> {
   const { braid } = view;
@@ -62,6 +66,9 @@ export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpc
     ['unstagetransactions', { names: ['txid'], call: () => notSimulated() }],
     ['bitcoinproxy', { names: ['method', 'params'], call: () => noBitcoinRpc() }],
   ]);
+  if (view.quirks.fewMethods) {
+    for (const name of methods.keys()) if (!OLDEST_METHODS.has(name)) methods.delete(name);
+  }
   if (!view.quirks.textResults) return methods;
   return new Map([...methods].map(([name, method]) => [name, withTextResult(method)]));
 }

@@ -51,6 +51,11 @@ export type DevnetPoolOptions = {
   readonly unpaddedNumbers?: boolean;
   /** Default `array`. */
   readonly errorShape?: PoolErrorShape;
+  /** How it writes what most write as a boolean and as a number. Default: as most. */
+  readonly writes?: {
+    readonly cleanJobs?: 'number' | 'missing';
+    readonly difficulty?: 'text';
+  };
   /** Keeps the header hash of every accepted share. Default false. */
   readonly trackAccepted?: boolean;
   /** Draws the random ones among the faults; from 0 up to 1. */
@@ -307,6 +312,9 @@ class Pool implements DevnetPool {
 
   #notify(peer: LinePeer, clean: boolean): void {
     const params = notifyParams(this.#jobs.latest.work, clean);
+    const { cleanJobs } = this.#options.writes ?? {};
+    if (cleanJobs === 'number') params[8] = clean ? 1 : 0;
+    else if (cleanJobs === 'missing') params.pop();
     peer.send({ id: null, method: 'mining.notify', params });
   }
 
@@ -316,7 +324,11 @@ class Pool implements DevnetPool {
   }
 
   #sendDifficulty(peer: LinePeer, difficulty: number): void {
-    peer.send({ id: null, method: 'mining.set_difficulty', params: [difficulty] });
+    peer.send({
+      id: null,
+      method: 'mining.set_difficulty',
+      params: [this.#options.writes?.difficulty === 'text' ? String(difficulty) : difficulty],
+    });
   }
 
   #onLine(peer: LinePeer, line: string): void {

@@ -24,6 +24,7 @@ import { checkVardiffOptions } from '../session/vardiff.ts';
 import { WorkIdentity } from '../session/work-identity.ts';
 import { addressGroup } from './addresses.ts';
 import { Admission } from './admission.ts';
+import { Departures } from './departures.ts';
 import { HandshakeThrottle } from './handshake-throttle.ts';
 import { Listeners } from './listeners.ts';
 import { DEFAULT_SANCTIONS, type DownstreamDeps, type DownstreamOptions } from './options.ts';
@@ -59,6 +60,10 @@ export class DownstreamServer {
   readonly #shareTargets = new LRUCache<number, ShareTarget>({ max: SHARE_TARGETS });
   readonly #lingering = new Map<Socket, number>();
   readonly #throttled = new Set<Session>();
+  readonly #departures = new Departures<Session>((session) => {
+    if (session.isStarted) session.send(printReconnect());
+    session.close('moved');
+  });
   readonly #writes: WriteBatcher<Session>;
   readonly #handshakes: HandshakeThrottle<Session>;
   #nextId = 1;
@@ -164,16 +169,17 @@ export class DownstreamServer {
     return isNew;
   }
 
-  /** Ends a session whose miner is to come back by another connection. */
+  /** Ends a session whose miner is to come back by another connection, once its shares are answered. */
   reconnect(session: Session): void {
-    if (session.isStarted) session.send(printReconnect());
-    session.close('moved');
+    this.#departures.begin(session, this.#readClock().monotonicMs);
   }
 
   /** The engine's verdict on a submission; the reply leaves with all others of the turn. */
   settle(submission: SessionSubmission, verdict: Verdict): void {
     this.#inFlight -= 1;
-    submission.session.settle(submission, verdict);
+    const { session } = submission;
+    session.settle(submission, verdict);
+    this.#departures.answered(session);
     if (this.#inFlight === 0) this.#onDrained?.();
   }
 
@@ -212,6 +218,7 @@ export class DownstreamServer {
       this.#throttled.delete(session);
       session.resume();
     }
+    this.#departures.tick(monotonicMs);
     this.#listeners.tick(monotonicMs);
     this.stats.badProxyHeaders = this.#listeners.stats.badProxyHeaders;
     this.#admission.tick(monotonicMs);
@@ -335,6 +342,7 @@ export class DownstreamServer {
     this.#sessions.delete(session.id);
     this.#leave(session);
     this.#throttled.delete(session);
+    this.#departures.forget(session);
     this.#admission.removeSession(session.address);
     if (session.identity !== undefined) {
       const mayResume = session.isStarted && reason !== 'banned' && !this.#isClosing;
