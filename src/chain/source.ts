@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import type { Waiting } from './fee-bid.ts';
 
 /** What a close pays where neither the node nor the configuration says what blocks ask for. */
 export const FALLBACK_SAT_PER_KVB = 5000;
@@ -50,6 +51,8 @@ export type Spender = {
   readonly confirmations: number;
   /** The block that holds it. */
   readonly blockHash?: string;
+  /** What it pays in the mempool; absent in a block, and where the node does not tell. */
+  readonly waiting?: Waiting;
 };
 
 export type Utxo = {

@@ -2,9 +2,18 @@ import { Block, type Transaction } from 'bitcoinjs-lib';
 import { concat, fromHex, reversed, toHex, u32le } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { displayHash } from '../bitcoin/header.ts';
+import type { Waiting } from './fee-bid.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
-import { orNotFound, orUndefined, readList, readRecord, readText } from './rpc-fields.ts';
-import type { Spender } from './source.ts';
+import {
+  orNotFound,
+  orUndefined,
+  readInteger,
+  readList,
+  readRecord,
+  readSats,
+  readText,
+} from './rpc-fields.ts';
+import { optional, type Spender } from './source.ts';
 
 type Outpoint = { readonly txid: string; readonly vout: number };
 
@@ -43,9 +52,25 @@ async function mempoolSpender(client: ChainRpcClient, outpoint: Outpoint): Promi
   if (typeof txid !== 'string' || txid === '') return undefined;
   // Undefined where it left the mempool between the two questions.
   const hex = await orNotFound(client.call('getrawtransaction', [txid, 0]));
-  return hex === undefined
-    ? undefined
-    : { txid, hex: readText(hex, 'getrawtransaction'), confirmations: 0 };
+  if (hex === undefined) return undefined;
+  const waiting = await optional(
+    () => waitingOf(client, txid),
+    () => {},
+  );
+  const found = { txid, hex: readText(hex, 'getrawtransaction'), confirmations: 0 };
+  return waiting === undefined ? found : { ...found, waiting };
+}
+
+/** What a transaction and its descendants pay; btcd does not tell. */
+async function waitingOf(client: ChainRpcClient, txid: string): Promise<Waiting> {
+  const entry = readRecord(await client.call('getmempoolentry', [txid]), 'getmempoolentry');
+  const fees = readRecord(entry['fees'], 'fees');
+  return {
+    feeSat: readSats(fees['base'], 'fees.base'),
+    vsize: readInteger(entry['vsize'], 'vsize'),
+    packageFeeSat: readSats(fees['descendant'], 'fees.descendant'),
+    packageVsize: readInteger(entry['descendantsize'], 'descendantsize'),
+  };
 }
 
 function outpointHex({ txid, vout }: Outpoint): string {

@@ -1,5 +1,9 @@
 import { assert } from '../base/assert.ts';
+import { type FeeLevel, feeAt, INCREMENT_SAT, nextBid, type Waiting } from './fee-bid.ts';
+import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved, smaller } from './fee-caps.ts';
 import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
+
+export type { FeeLevel } from './fee-bid.ts';
 
 export type WatchRole = 'miner' | 'maker';
 
@@ -9,7 +13,7 @@ export type CloseMargins = {
   readonly askBlocks: number;
   /** Broadcast the newest state. */
   readonly broadcastBlocks: number;
-  /** At any fee of the ladder. */
+  /** Nothing begins within so many blocks before `askBlocks`. */
   readonly urgentBlocks: number;
   /** A close this deep is taken for final: LDK calls it the assumption everything else rests on. */
   readonly finalDepth: number;
@@ -19,6 +23,8 @@ export type CloseMargins = {
   readonly patienceBlocks?: number;
   /** Nothing begins, and nobody sells; `askBlocks` and `urgentBlocks` together unless given. */
   readonly beginBlocks?: number;
+  /** What a close may cost. Default: as the terms say, else `DEFAULT_FEE_CAPS`. */
+  readonly feeCaps?: readonly FeeCap[] | undefined;
 };
 
 /** What says within how many blocks of the expiry nothing begins. */
@@ -33,12 +39,15 @@ export function beginBlocksOf({
   return beginBlocks;
 }
 
+/** Blocks for which a bid waits before it climbs, whatever blocks ask for. */
+export const STUCK_BLOCKS = 2;
+
 /** Confirmations of what is taken for final, on every side and for every output of a contract. */
 export const FINAL_DEPTH = 6;
 
-/** Margins with nothing left out but what follows from the others. */
-export type CheckedMargins = Required<Omit<CloseMargins, 'beginBlocks'>> &
-  Pick<CloseMargins, 'beginBlocks'>;
+/** Margins with nothing left out but what follows from the others, and what terms may say. */
+export type CheckedMargins = Required<Omit<CloseMargins, 'beginBlocks' | 'feeCaps'>> &
+  Pick<CloseMargins, 'beginBlocks' | 'feeCaps'>;
 
 export const DEFAULT_CLOSE_MARGINS: CheckedMargins = {
   askBlocks: 288,
@@ -55,11 +64,8 @@ export const SPENT_ELSEWHERE = 'a coin of the funding was spent elsewhere';
 /** Blocks a funding may wait in the mempool before its maker pays more for it. */
 export const FUNDING_PATIENCE_BLOCKS = 6;
 
-/** Of an own output that waits, the most its child may pay for it. */
-export const CHILD_SHARE_PERCENT = 50n;
-
-/** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
-const INCREMENT_SAT = 1n;
+/** Of an own change that waits, the most its child may pay for it; of a channel, its refund. */
+const CHILD_SHARE_PERCENT = 50n;
 
 export type WatchOptions = {
   readonly role: WatchRole;
@@ -68,6 +74,8 @@ export type WatchOptions = {
   /** See `FundingDeadline`. */
   readonly fundingByHeight?: number;
   readonly margins: CloseMargins;
+  /** What this side pays for a close at the most. Default: `DEFAULT_FEE_CAPS`. */
+  readonly feeCaps?: readonly FeeCap[] | undefined;
 };
 
 /** As the ledger has it: the rest of a channel's statuses is not for the chain to change. */
@@ -93,6 +101,8 @@ export type WatchState = {
   readonly pushFeeSat: bigint;
   /** What the newest spend of the own coins of a late funding pays; 0 without one. */
   readonly cancelFeeSat: bigint;
+  /** Since which height the close waits with what it pays now. */
+  readonly bidSince: number | undefined;
   readonly outputStatus: OutputStatus;
   /** Since which height a block spends the channel. */
   readonly spentSince: number | undefined;
@@ -104,8 +114,6 @@ export type WatchState = {
   /** The end is so deep that nothing is watched any more. */
   readonly isOver: boolean;
 };
-
-export type FeeLevel = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
 
 /** A transaction that waits, whose output this side could spend to pay for it. */
 export type Pushable = {
@@ -129,6 +137,10 @@ export type ChannelView = {
   readonly conflictDepth?: number | undefined;
   /** What spends it is the stored close. */
   readonly isOurs: boolean;
+  /** What spends it waits, and gives this side less than its newest state. Default: false. */
+  readonly isRival?: boolean;
+  /** The fees of what spends it and waits; absent where no node tells. */
+  readonly waiting?: Waiting | undefined;
   /** The funding could be sent once more, to tell an output that is spent from one that is not there. */
   readonly canResend: boolean;
   /** What blocks ask for at the moment; 0 where `wantsFeeRate` is false. */
@@ -137,8 +149,10 @@ export type ChannelView = {
   readonly ladder: readonly FeeLevel[];
   /** Virtual bytes of the refund. Maker. */
   readonly refundVsize: number;
-  /** A child of the own output of a close, before the close's fee; absent where its key is not known. */
-  readonly child?: { readonly vsize: number; readonly outputSat: bigint; readonly dustSat: bigint };
+  /** What a close of this side saves. Miner; without it nothing bounds a fee but the ladder. */
+  readonly saved?: Saved;
+  /** Virtual bytes of a child of the own output of a close; absent where its key is not known. */
+  readonly childVsize?: number;
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
   /** The own coins of a funding that is not deep, once the other side may have this side's signatures. */
@@ -188,6 +202,7 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
     childFeeSat: 0n,
     pushFeeSat: 0n,
     cancelFeeSat: 0n,
+    bidSince: undefined,
     outputStatus: 'unspent',
     spentSince: undefined,
     fundingDepth: 0,
@@ -200,7 +215,7 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
 /** Throws where the margins contradict each other: each gives the next one its time. */
 export function checkMargins(margins: CloseMargins): CheckedMargins {
   const { watchDepth = Math.max(DEFAULT_CLOSE_MARGINS.watchDepth, margins.finalDepth) } = margins;
-  const { askBlocks, broadcastBlocks, urgentBlocks, finalDepth } = margins;
+  const { askBlocks, broadcastBlocks, urgentBlocks, finalDepth, feeCaps } = margins;
   const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
   // Work that nobody is paid for would come in between otherwise, or a close without time for its fees.
   assert(0 <= urgentBlocks && urgentBlocks <= broadcastBlocks, 'urgent_within_broadcast');
@@ -209,6 +224,7 @@ export function checkMargins(margins: CloseMargins): CheckedMargins {
   return {
     ...{ askBlocks, broadcastBlocks, urgentBlocks, finalDepth, watchDepth, patienceBlocks },
     ...(margins.beginBlocks === undefined ? {} : { beginBlocks: margins.beginBlocks }),
+    ...(feeCaps === undefined ? {} : { feeCaps }),
   };
 }
 
@@ -345,6 +361,7 @@ function withOutputStatus(state: WatchState, view: ChannelView, height: number):
     fundingDepth: coinDepth ?? (outputStatus === 'missing' ? 0 : state.fundingDepth),
     waitsSince: isWaiting ? (state.waitsSince ?? height) : undefined,
     pushFeeSat: isWaiting ? state.pushFeeSat : 0n,
+    bidSince: outputStatus === 'spent_in_block' ? undefined : state.bidSince,
     // A child goes where its parent goes.
     childFeeSat: outputStatus === 'spent_in_mempool' ? state.childFeeSat : 0n,
   };
@@ -377,14 +394,10 @@ function bumpFundingFee(draft: Draft, { push, satPerKvb }: ChannelView, height: 
 /** What a child must pay so that both have this rate; undefined where that is no more than is paid. */
 function childFee(parent: Pushable, satPerKvb: number, paidSat: bigint): bigint | undefined {
   const missingSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
-  const feeSat = missingSat < parent.availableSat ? missingSat : parent.availableSat;
+  const feeSat = smaller(missingSat, parent.availableSat);
   const relaySat = BigInt(parent.childVsize) * INCREMENT_SAT;
   if (feeSat < paidSat + relaySat || feeAt(parent.vsize, satPerKvb) <= parent.feeSat) return undefined;
   return feeSat;
-}
-
-function feeAt(vsize: number, satPerKvb: number): bigint {
-  return (BigInt(vsize) * BigInt(Math.ceil(satPerKvb)) + 999n) / 1000n;
 }
 
 function minerSteps(
@@ -425,8 +438,8 @@ function reopen(draft: Draft): void {
 }
 
 /**
- * Gets the close of the miner into a block: by the lowest rung of the newest state that pays what blocks
- * ask for, and beyond the highest by a child. A close that both signed stays until the expiry is near.
+ * Gets the close of the miner into a block, by a rung of the newest state, a child, or both (`nextBid`). A
+ * close that both signed stays until the expiry is near, and has a child alone.
  */
 function bumpCloseFee(
   options: WatchOptions,
@@ -436,76 +449,52 @@ function bumpCloseFee(
   isForced: boolean,
 ): void {
   const left = options.expiryHeight - height;
-  const { close } = draft.state;
+  const { close, outputStatus, childFeeSat } = draft.state;
   const isAgreed = close !== undefined && view.closesFrom !== 'overdue';
   const dueFrom = isAgreed ? options.margins.broadcastBlocks : dueBlocks(options.margins, view);
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
-  if (isDue) {
-    const targetSatPerKvb =
-      left <= options.margins.urgentBlocks ? Number.POSITIVE_INFINITY : view.satPerKvb;
-    const rung = rungAbove(view.ladder, targetSatPerKvb, pendingSat(draft.state));
-    const chosen = view.ladder[rung ?? -1];
-    if (rung !== undefined && chosen !== undefined) {
-      const { feeSat, vsize } = chosen;
-      draft.state = {
-        ...draft.state,
-        status: 'closing',
-        close: { kind: 'state', feeSat, vsize },
-        childFeeSat: 0n,
-      };
-      draft.effects.push({ type: 'close_alone', rung });
-      payChild(draft, view);
-      return;
-    }
-  }
-  if (close === undefined) return;
-  // Also where another one waits, which may pay less: a refusal costs nothing.
-  if (!(view.isOurs && draft.state.outputStatus === 'spent_in_mempool'))
-    draft.effects.push({ type: 'send_close' });
-  payChild(draft, view);
-}
-
-/** What a replacement must beat. */
-function pendingSat({ close, childFeeSat, outputStatus }: WatchState): bigint | undefined {
-  if (close === undefined) return undefined;
-  if (outputStatus === 'spent_in_mempool') return close.feeSat + childFeeSat;
+  if (close === undefined && !isDue) return;
   // A close of both that no mempool has stands in the way of nothing.
-  return close.kind === 'together' ? undefined : close.feeSat;
-}
-
-/** The lowest rung of at least this rate (the highest where none is), if it pays more than what waits. */
-function rungAbove(
-  ladder: readonly FeeLevel[],
-  targetSatPerKvb: number,
-  paidSat: bigint | undefined,
-): number | undefined {
-  const first = ladder.findIndex(({ satPerKvb }) => satPerKvb >= targetSatPerKvb);
-  const from = first === -1 ? ladder.length - 1 : first;
-  for (let rung = Math.max(from, 0); rung < ladder.length; rung += 1) {
-    if (paidSat === undefined || ladder[rung]!.feeSat > paidSat) return rung;
-    // What waits pays this rate already.
-    if (first !== -1) return undefined;
+  const isLost = isDue && close?.kind === 'together' && outputStatus !== 'spent_in_mempool';
+  const present = close === undefined || isLost ? undefined : { ...close, childFeeSat };
+  // A reorganisation takes no bid back.
+  const since = present === undefined ? height : Math.min(draft.state.bidSince ?? height, height);
+  const isStuck = height - since >= STUCK_BLOCKS;
+  const next = nextBid(
+    {
+      ladder: isDue ? view.ladder : [],
+      childVsize: view.childVsize,
+      mostSat: view.saved && mostFeeSat(options.feeCaps ?? DEFAULT_FEE_CAPS, left, view.saved),
+      satPerKvb: view.satPerKvb,
+      isStuck,
+      floorSat: close?.kind === 'state' ? close.feeSat : 0n,
+    },
+    present,
+    outputStatus === 'spent_in_mempool'
+      ? { isOwn: view.isOurs, isRival: view.isRival ?? false, waiting: view.waiting }
+      : undefined,
+  );
+  const chosen = next?.rung === undefined ? undefined : view.ladder[next.rung];
+  // What is stuck goes on climbing at each block.
+  const bidSince = next === undefined ? since : isStuck ? height - STUCK_BLOCKS + 1 : height;
+  draft.state = { ...draft.state, bidSince, childFeeSat: next?.childFeeSat ?? childFeeSat };
+  if (next?.rung !== undefined && chosen !== undefined) {
+    const { feeSat, vsize } = chosen;
+    draft.state = { ...draft.state, status: 'closing', close: { kind: 'state', feeSat, vsize } };
+    draft.effects.push({ type: 'close_alone', rung: next.rung });
+  } else if (close !== undefined && !(view.isOurs && outputStatus === 'spent_in_mempool')) {
+    // Also where another one waits, which may pay less: a refusal costs nothing.
+    draft.effects.push({ type: 'send_close' });
   }
-  return undefined;
-}
-
-/** A child that was paid is sent again with what it paid: it may have been forgotten. */
-function payChild(draft: Draft, { child, satPerKvb }: ChannelView): void {
-  const { close, childFeeSat } = draft.state;
-  if (child === undefined || close === undefined) return;
-  const availableSat = shareOf(child.outputSat - close.feeSat, child.dustSat);
-  const raisedSat = childFee({ ...close, childVsize: child.vsize, availableSat }, satPerKvb, childFeeSat);
-  const feeSat = raisedSat ?? childFeeSat;
-  if (feeSat === 0n) return;
-  draft.state = { ...draft.state, childFeeSat: feeSat };
-  draft.effects.push({ type: 'pay_child', feeSat });
+  // A child that was paid is sent again with what it paid: it may have been forgotten.
+  const paidSat = draft.state.childFeeSat;
+  if (paidSat > 0n && view.childVsize !== undefined)
+    draft.effects.push({ type: 'pay_child', feeSat: paidSat });
 }
 
 /** What of an output may go into fees. */
 export function shareOf(outputSat: bigint, dustSat: bigint): bigint {
-  const shareSat = (outputSat * CHILD_SHARE_PERCENT) / 100n;
-  const freeSat = outputSat - dustSat;
-  return shareSat < freeSat ? shareSat : freeSat;
+  return smaller((outputSat * CHILD_SHARE_PERCENT) / 100n, outputSat - dustSat);
 }
 
 function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, height: number): void {

@@ -38,7 +38,8 @@ export type Ladder = {
     readonly script: Uint8Array;
   };
   /**
-   * Block heights of the steps of a close: ask the other side, broadcast a rung, accept any fee, expiry.
+   * Block heights of the steps of a close: ask the other side, broadcast a rung, expiry. `urgentHeight` is
+   * from when programs without fee caps accept any fee.
    */
   readonly deadlines: Deadlines;
   /** True once this side closes without the other: a rung may be broadcast at once. */

@@ -1,5 +1,6 @@
 import { unreachable } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
+import type { FeeCap } from '../chain/fee-caps.ts';
 import { isFundingLate } from '../chain/funding-watch.ts';
 import {
   type ChannelView,
@@ -286,9 +287,19 @@ function onChain(
   return draft;
 }
 
-function watchOptionsOf({ terms, role, margins }: LifecycleOptions): WatchOptions {
+function watchOptionsOf(options: LifecycleOptions): WatchOptions {
+  const { terms, role, margins } = options;
   const { minDepth, expiryHeight } = terms;
-  return { role, minDepth, expiryHeight, margins, fundingByHeight: fundingByHeightOf(terms, margins) };
+  const fundingByHeight = fundingByHeightOf(terms, margins);
+  return { role, minDepth, expiryHeight, margins, fundingByHeight, feeCaps: feeCapsOf(options) };
+}
+
+/** What this side pays for a close at the most: as it says itself, else as the terms do. */
+export function feeCapsOf({
+  terms,
+  margins,
+}: Pick<LifecycleOptions, 'terms' | 'margins'>): readonly FeeCap[] | undefined {
+  return margins.feeCaps ?? (terms.version === 3 ? terms.feeCaps : undefined);
 }
 
 /** The pending close for the machine of the chain; undefined for one that is not complete. */

@@ -2,17 +2,20 @@ import { Transaction } from 'bitcoinjs-lib';
 import { assert, InvariantError } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import type { ChainTip } from '../chain/source.ts';
+import { DEFAULT_FEE_CAPS, larger, mostFeeSat, type Saved, smaller } from '../chain/fee-caps.ts';
+import type { ChainTip, Spender } from '../chain/source.ts';
 import { buildAndSignChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import type { ChannelView } from '../chain/watcher.ts';
 import {
   buildClose,
   type CloseSettlement,
+  closeFeeBounds,
   closeFeeFor,
   finalizeClose,
   makerSignatureOf,
   signClose,
 } from '../channel/close.ts';
+import { feeCapsOf } from '../channel/lifecycle.ts';
 import { dustSat } from '../channel/sizes.ts';
 import { ladderOf, signAndFinalizeState, stateAmounts } from '../channel/states.ts';
 import { isAtStake } from '../contract/vesting.ts';
@@ -46,7 +49,8 @@ export class MinerChain {
   constructor(store: MinerStore, deps: ChannelWatchDeps) {
     this.#store = store;
     this.#deps = deps;
-    const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
+    const details = (spender?: Partial<Spender>): Partial<ChannelView> => this.#details(spender);
+    const side = { details, perform: (effect: RoleEffect) => this.#perform(effect) };
     this.#watch = new ChannelWatch(store, side, deps);
   }
 
@@ -118,18 +122,20 @@ export class MinerChain {
     if (refusal !== undefined && !this.#store.isSpent) throw refusal;
   }
 
-  #details(): Partial<ChannelView> {
+  #details(spender: Partial<Spender> | undefined): Partial<ChannelView> {
     const { assembled, best } = this.#store;
     if (assembled === undefined || best === undefined) return {};
     const { params } = assembled;
     const script = params.minerPayoutScript;
-    const dust = dustSat(script);
     const { minerSat: outputSat } = stateAmounts(params.terms, best.workHashes);
+    const ladder = ladderOf(params, best.workHashes);
     // Only an output of the own wallet can be spent from here.
     const isOwn = equal(script, walletScript(this.#deps.signer));
     return {
-      ladder: ladderOf(params, best.workHashes),
-      ...(isOwn ? { child: { vsize: CHILD_VBYTES, outputSat, dustSat: dust } } : {}),
+      ladder,
+      saved: { outputSat, dustSat: dustSat(script) },
+      isRival: isRivalOf(spender, script, outputSat, ladder.at(-1)!.feeSat),
+      ...(isOwn ? { childVsize: CHILD_VBYTES } : {}),
     };
   }
 
@@ -175,11 +181,34 @@ export class MinerChain {
     await this.#watch.broadcastPackage(channel.closeTx, child.toHex());
   }
 
-  /** The fee in sats of a cooperative close at the current rate, within its bounds and the miner's part. */
+  /**
+   * The fee in sats of a cooperative close at the current rate, within its bounds, the miner's part and what
+   * a close may cost.
+   */
   async #closeFeeSat(): Promise<bigint> {
-    const { assembled, last } = this.#store;
+    const { assembled, last, options } = this.#store;
     assert(assembled && last, 'miner_channel_before_close');
+    const { params } = assembled;
     const rate = await this.#deps.chain.feeRateSatPerKvb(6);
-    return closeFeeFor(assembled.params, last, rate, EARLY_SETTLEMENT);
+    const { height } = await this.#deps.chain.tip();
+    const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
+    const saved: Saved = { outputSat, dustSat: dustSat(params.minerPayoutScript) };
+    const caps = feeCapsOf(options) ?? DEFAULT_FEE_CAPS;
+    const mostSat = mostFeeSat(caps, params.terms.expiryHeight - height, saved);
+    const feeSat = closeFeeFor(params, last, rate, EARLY_SETTLEMENT);
+    return larger(smaller(feeSat, mostSat), closeFeeBounds(params).minSat);
   }
+}
+
+/** True where what waits gives the miner less than its newest state would, before the fee. */
+function isRivalOf(
+  spender: Partial<Spender> | undefined,
+  script: Uint8Array,
+  outputSat: bigint,
+  mostFeeSat: bigint,
+): boolean {
+  if (spender?.hex === undefined || spender.confirmations !== 0) return false;
+  const outputs = Transaction.fromHex(spender.hex).outs.filter((output) => equal(output.script, script));
+  const paidSat = outputs.reduce((sum, { value }) => sum + value, 0n);
+  return paidSat + (spender.waiting?.feeSat ?? mostFeeSat) < outputSat;
 }

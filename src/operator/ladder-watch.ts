@@ -27,8 +27,10 @@ export type LadderStatus = 'waiting' | 'closing' | 'closed' | 'missing';
 
 export type LadderWatchDeps = { readonly chain: ChainSource; readonly log: Logger };
 
-const TARGET_BLOCKS = 6;
-const URGENT_TARGET_BLOCKS = 2;
+/** The next block: nodes estimate for no fewer. */
+const TARGET_BLOCKS = 2;
+/** Of any kind of output script. */
+const MOST_DUST_SAT = 330n;
 /** Blocks searched for what spends a channel: two days at first, then what a reorganisation may move. */
 const SEARCHED_BLOCKS = 288;
 const SEARCHED_AGAIN = 6;
@@ -91,13 +93,13 @@ export class LadderWatch {
       ...(ladder.isClosing ? { closesFrom: 'now' as const } : {}),
     };
     const isWanted = wantsFeeRate(options, this.#state, known, tip.height);
-    const isUrgent = tip.height >= ladder.deadlines.urgentHeight;
-    const target = isUrgent ? URGENT_TARGET_BLOCKS : TARGET_BLOCKS;
     return {
       ...known,
       isOurs: spender?.txid !== undefined && this.#sent.has(spender.txid),
+      waiting: spender?.waiting,
       canResend: false,
-      satPerKvb: isWanted ? await this.#deps.chain.feeRateSatPerKvb(target) : 0,
+      satPerKvb: isWanted ? await this.#deps.chain.feeRateSatPerKvb(TARGET_BLOCKS) : 0,
+      saved: { outputSat: ladder.minerSat, dustSat: MOST_DUST_SAT },
       ladder: ladder.rungs,
       refundVsize: 0,
     };

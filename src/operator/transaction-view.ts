@@ -253,11 +253,10 @@ function lockOf(params: ChannelParams, to: OutputOwner): BondLock | undefined {
 /** The heights that matter to a channel. */
 export function deadlinesOf(params: ChannelParams): Readonly<Record<string, number>> {
   const { expiryHeight } = params.terms;
-  const { askBlocks, broadcastBlocks, urgentBlocks } = DEFAULT_CLOSE_MARGINS;
+  const { askBlocks, broadcastBlocks } = DEFAULT_CLOSE_MARGINS;
   return {
     ask_for_close_from_height: expiryHeight - askBlocks,
     broadcast_state_from_height: expiryHeight - broadcastBlocks,
-    any_fee_from_height: expiryHeight - urgentBlocks,
     maker_refund_from_height: expiryHeight,
     ...(params.seal === undefined ? {} : { seal_refund_from_height: sealExpiryHeight(params.terms) }),
   };

@@ -42,12 +42,13 @@ export type ChannelWatchDeps = {
 /** One side of a channel, as its watch needs it. */
 export type ChannelSide = {
   readonly perform: (effect: RoleEffect) => Promise<void>;
-  /** The part of the view that only this side knows. */
-  readonly details: () => Partial<ChannelView>;
+  /** The part of the view that only this side knows, of what spends the channel too. */
+  readonly details: (spender?: Partial<Spender>) => Partial<ChannelView>;
 };
 
 const CLOSE_TARGET_BLOCKS = 6;
-const URGENT_TARGET_BLOCKS = 2;
+/** The next block: nodes estimate for no fewer. */
+const NEXT_TARGET_BLOCKS = 2;
 /** Blocks searched for what spent a channel while this program did not run; two days. */
 const SEARCHED_BLOCKS = 288;
 /** Searched again at each look: a reorganisation moves a transaction to a block below one seen before. */
@@ -184,12 +185,13 @@ export class ChannelWatch {
     return {
       ...known,
       isOurs: spender !== undefined && closeTx !== undefined && txidOfHex(closeTx) === spender.txid,
+      waiting: spender?.waiting,
       canResend: isResent,
       satPerKvb: wanted ? await this.#feeRate(tip.height) : 0,
       ladder: [],
       refundVsize: 0,
       ...this.#cancel.details(),
-      ...this.#side.details(),
+      ...this.#side.details(spender),
     };
   }
 
@@ -205,8 +207,8 @@ export class ChannelWatch {
 
   async #feeRate(height: number): Promise<number> {
     const { terms, options } = this.#store;
-    const isUrgent = terms.expiryHeight - height <= options.margins.urgentBlocks;
-    const target = isUrgent ? URGENT_TARGET_BLOCKS : CLOSE_TARGET_BLOCKS;
+    const isUrgent = terms.expiryHeight - height <= options.margins.broadcastBlocks;
+    const target = isUrgent ? NEXT_TARGET_BLOCKS : CLOSE_TARGET_BLOCKS;
     return boundedRate(await this.#deps.chain.feeRateSatPerKvb(target));
   }
 
@@ -242,8 +244,9 @@ export class ChannelWatch {
       if (confirmations > 0) return { ...known, confirmations };
     }
     if (closeTx !== undefined) {
-      const confirmations = await chain.confirmations(txidOfHex(closeTx));
-      if (confirmations !== undefined) return { txid: txidOfHex(closeTx), hex: closeTx, confirmations };
+      const txid = txidOfHex(closeTx);
+      const confirmations = await chain.confirmations(txid);
+      if (confirmations !== undefined) return this.#withFees({ txid, hex: closeTx, confirmations });
     }
     const isYoung = status === 'opening' || status === 'funding';
     const missed = tip.height - (this.#searchedHeight ?? tip.height - (isYoung ? 0 : SEARCHED_BLOCKS));
@@ -253,6 +256,17 @@ export class ChannelWatch {
     this.#spender = await chain.spender(fundingTxid, fundingVout, blocks);
     if (blocks > 0) this.#searchedHeight = tip.height;
     return this.#spender;
+  }
+
+  /** The own close, with what it and its descendants pay where it waits and the node tells. */
+  async #withFees(close: Spender): Promise<Spender> {
+    if (close.confirmations > 0) return close;
+    const { fundingTxid, fundingVout } = this.#store.channel!;
+    const found = await optional(
+      () => this.#deps.chain.spender(fundingTxid, fundingVout, 0),
+      this.#unanswered('what the close pays'),
+    );
+    return found?.txid === close.txid ? found : close;
   }
 
   async #follow(effect: ChainEffect): Promise<void> {

@@ -223,7 +223,9 @@ describe('what spends an output', () => {
     const transaction = payment(1_000n);
     const found = { txid: transaction.getId(), hex: transaction.toHex() };
     await source.broadcast(transaction.toHex());
-    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0 });
+    const vsize = transaction.virtualSize();
+    const waiting = { feeSat: 1_000n, vsize, packageFeeSat: 1_000n, packageVsize: vsize };
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0, waiting });
     const [hash] = chain.generate(1);
     const inBlock = { ...found, confirmations: 1, blockHash: hash };
     expect(await source.spender(txid, vout, 10)).toEqual(inBlock);
@@ -232,7 +234,7 @@ describe('what spends an output', () => {
     expect(await source.spender(txid, vout, 3)).toEqual({ ...inBlock, confirmations: 3 });
     expect(await source.spender(txid, vout, 2)).toBeUndefined();
     chain.invalidateTip(3);
-    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0 });
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0, waiting });
   });
 
   it('is not another output of the same transaction', async () => {

@@ -16,20 +16,27 @@ export const LADDER = [1_100, 5_000, 20_000, 80_000].map((satPerKvb) => ({
 }));
 export const REFUND_VSIZE = 130;
 export const MINER_OUTPUT_SAT = 100_000n;
-export const CHILD = { vsize: 110, outputSat: MINER_OUTPUT_SAT, dustSat: 294n };
+export const CHILD_VSIZE = 110;
+export const SAVED = { outputSat: MINER_OUTPUT_SAT, dustSat: 294n };
 
 type Transaction = {
   readonly id: string;
   readonly kind: 'funding' | 'state' | 'refund' | 'together';
   readonly feeSat: bigint;
-  /** Of the child that waits with it. */
+  readonly vsize: number;
+  /** Of the child that waits with it, and its size. */
   childSat: bigint;
+  childVsize: number;
 };
+
+type Sent = Pick<Transaction, 'id' | 'kind' | 'feeSat'>;
+
+const VSIZES = { funding: 300, state: LADDER[0]!.vsize, refund: REFUND_VSIZE, together: 179 } as const;
 
 /** A chain with one channel in it: what a node would say of the funding and of what spends it. */
 export class ModelChain {
   readonly expiryHeight: number;
-  satPerKvb = 2_000;
+  satPerKvb = 3_000;
   /** Each block, by what of the channel it holds. */
   readonly #blocks: Transaction[][] = [];
   #mempool: Transaction[] = [];
@@ -65,7 +72,8 @@ export class ModelChain {
   }
 
   /** As a mempool takes it: the funding first, one spend at a time, replaced by a higher fee only. */
-  send(transaction: Transaction): boolean {
+  send(sent: Sent): boolean {
+    const transaction = { ...sent, vsize: VSIZES[sent.kind], childSat: 0n, childVsize: 0 };
     if (this.#find(transaction.kind === 'funding' ? 'funding' : 'spend', true) !== undefined) return false;
     if (transaction.kind === 'funding') {
       if (this.#find('funding', false) === undefined) this.#mempool.push(transaction);
@@ -74,17 +82,39 @@ export class ModelChain {
     if (this.#find('funding', true) === undefined && this.#find('funding', false) === undefined)
       return false;
     if (transaction.kind === 'refund' && this.height < this.expiryHeight) return false;
-    const waiting = this.#mempool.find(({ kind }) => kind !== 'funding');
-    if (waiting?.id === transaction.id) return true;
-    if (waiting !== undefined && transaction.feeSat <= waiting.feeSat + waiting.childSat) return false;
-    this.#mempool = [...this.#mempool.filter((each) => each !== waiting), transaction];
+    return this.#replace(transaction);
+  }
+
+  /** A close and its child as one package. */
+  sendPackage(sent: Sent, childSat: bigint): boolean {
+    this.send(sent);
+    const parent = this.#mempool.find((each) => each.id === sent.id);
+    const child = { childSat, childVsize: CHILD_VSIZE };
+    if (parent === undefined) return this.#replace({ ...sent, vsize: VSIZES[sent.kind], ...child });
+    if (childSat < parent.childSat + BigInt(parent.childSat > 0n ? CHILD_VSIZE : 0)) return false;
+    Object.assign(parent, child);
     return true;
   }
 
-  pay(id: string, childSat: bigint): boolean {
-    const parent = this.#mempool.find((each) => each.id === id);
-    if (parent === undefined) return false;
-    if (childSat > parent.childSat) parent.childSat = childSat;
+  /** The other side hangs a child of its own on what waits. */
+  pin(childSat: bigint, childVsize: number): void {
+    const { waiting } = this;
+    if (waiting !== undefined && childSat > waiting.childSat)
+      Object.assign(waiting, { childSat, childVsize });
+  }
+
+  /** By the absolute fee, that of the child included, and by the rate. */
+  #replace(transaction: Transaction): boolean {
+    const { waiting } = this;
+    if (waiting?.id === transaction.id) return true;
+    const sizeOf = ({ vsize, childVsize }: Transaction): number => vsize + childVsize;
+    const paidOf = ({ feeSat, childSat }: Transaction): bigint => feeSat + childSat;
+    if (waiting !== undefined) {
+      const moreSat = BigInt(sizeOf(transaction));
+      if (paidOf(transaction) < paidOf(waiting) + moreSat) return false;
+      if (paidOf(transaction) * BigInt(waiting.vsize) <= waiting.feeSat * moreSat) return false;
+    }
+    this.#mempool = [...this.#mempool.filter((each) => each !== waiting), transaction];
     return true;
   }
 
@@ -114,8 +144,17 @@ export class ModelChain {
       satPerKvb: this.satPerKvb,
       ladder: LADDER,
       refundVsize: REFUND_VSIZE,
-      child: CHILD,
+      saved: SAVED,
+      childVsize: CHILD_VSIZE,
+      ...this.#facts(),
     };
+  }
+
+  #facts(): Pick<ChannelView, 'isRival' | 'waiting'> {
+    if (this.#find('spend', true) !== undefined || this.waiting === undefined) return {};
+    const { kind, feeSat, vsize, childSat, childVsize } = this.waiting;
+    const waiting = { feeSat, vsize, packageFeeSat: feeSat + childSat, packageVsize: vsize + childVsize };
+    return { isRival: kind === 'refund', waiting };
   }
 
   #find(
@@ -179,22 +218,24 @@ export class ModelParty {
 
   #follow(effect: WatchEffect): void {
     const { chain } = this;
-    if (effect.type === 'send_funding')
-      chain.send({ id: 'F', kind: 'funding', feeSat: 500n, childSat: 0n });
+    if (effect.type === 'send_funding') chain.send({ id: 'F', kind: 'funding', feeSat: 500n });
     if (effect.type === 'close_alone') {
       const { feeSat } = LADDER[effect.rung]!;
       this.closeId = `S${effect.rung}`;
-      chain.send({ id: this.closeId, kind: 'state', feeSat, childSat: 0n });
+      chain.send({ id: this.closeId, kind: 'state', feeSat });
     }
     if (effect.type === 'refund') {
       const { feeSat } = this.state.close!;
       this.closeId = `R${feeSat}`;
-      chain.send({ id: this.closeId, kind: 'refund', feeSat, childSat: 0n });
+      chain.send({ id: this.closeId, kind: 'refund', feeSat });
     }
     if (effect.type === 'send_close') {
       const { kind, feeSat } = this.state.close!;
-      chain.send({ id: this.closeId!, kind, feeSat, childSat: 0n });
+      chain.send({ id: this.closeId!, kind, feeSat });
     }
-    if (effect.type === 'pay_child') chain.pay(this.closeId!, effect.feeSat);
+    if (effect.type === 'pay_child') {
+      const { kind, feeSat } = this.state.close!;
+      chain.sendPackage({ id: this.closeId!, kind, feeSat }, effect.feeSat);
+    }
   }
 }

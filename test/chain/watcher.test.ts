@@ -1,9 +1,9 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { DEFAULT_FEE_CAPS, mostFeeSat } from '../../src/chain/fee-caps.ts';
 import {
   beginBlocksOf,
   type ChannelView,
-  type CheckedMargins,
   type CloseMargins,
   checkMargins,
   DEFAULT_CLOSE_MARGINS,
@@ -13,16 +13,24 @@ import {
   type WatchRole,
   watchFrom,
 } from '../../src/chain/watcher.ts';
-import { CHILD, LADDER, MINER_OUTPUT_SAT, ModelChain, ModelParty, REFUND_VSIZE } from './watch-model.ts';
+import {
+  CHILD_VSIZE,
+  LADDER,
+  MINER_OUTPUT_SAT,
+  ModelChain,
+  ModelParty,
+  REFUND_VSIZE,
+  SAVED,
+} from './watch-model.ts';
 
-const MARGINS: CheckedMargins = {
+const MARGINS = {
   askBlocks: 12,
   broadcastBlocks: 8,
   urgentBlocks: 3,
   finalDepth: 3,
   watchDepth: 10,
   patienceBlocks: 6,
-};
+} satisfies CloseMargins;
 const BASE = 1_000;
 const LIFE = 30;
 
@@ -96,22 +104,23 @@ describe('the deadlines of the miner', () => {
     expect(miner.state.status).toBe('closing');
   });
 
-  it('climb the ladder with the fee rate, never down, and to the top in the end', () => {
+  it('climb the ladder with the fee rate, never down, and a rung a block once it waits for two', () => {
     const world = opened();
     const { chain, miner } = world;
     mine(world, LIFE - 2 - 8, true);
     expect(rungOf(miner)).toBe(1);
-    chain.satPerKvb = 6_000;
+    chain.satPerKvb = 12_000;
     mine(world, 1, true);
     expect(rungOf(miner)).toBe(2);
     chain.satPerKvb = 1_000;
     mine(world, 1, true);
     expect(types(miner.effects)).toEqual([]);
-    mine(world, 2, true);
-    expect(rungOf(miner)).toBeUndefined();
     mine(world, 1, true);
     expect(rungOf(miner)).toBe(3);
     expect(chain.waiting).toMatchObject({ id: 'S3' });
+    // Beyond the ladder the child grows by half at each block.
+    mine(world, 1, true);
+    expect(childOf(miner)).toBeGreaterThan(10_000n);
   });
 
   it('a close asked for by hand takes the rung of the moment and climbs from then on', () => {
@@ -119,7 +128,7 @@ describe('the deadlines of the miner', () => {
     const { chain, miner } = world;
     miner.look('close_alone');
     expect(rungOf(miner)).toBe(1);
-    chain.satPerKvb = 20_001;
+    chain.satPerKvb = 45_000;
     mine(world, 1, true);
     expect(rungOf(miner)).toBe(3);
   });
@@ -132,22 +141,23 @@ describe('beyond the ladder', () => {
     chain.satPerKvb = 100_000;
     miner.look('close_alone');
     expect(rungOf(miner)).toBe(3);
-    const both = (LADDER[3]!.vsize + CHILD.vsize) * 100;
+    const both = (LADDER[3]!.vsize + CHILD_VSIZE) * 100;
     expect(childOf(miner)).toBe(BigInt(both) - LADDER[3]!.feeSat);
     chain.satPerKvb = 100_100;
     mine(world, 1, true);
     expect(childOf(miner)).toBe(BigInt(both) - LADDER[3]!.feeSat);
     chain.satPerKvb = 120_000;
-    mine(world, 1, true);
+    miner.look();
     expect(childOf(miner)).toBe(BigInt(both * 1.2) - LADDER[3]!.feeSat);
     chain.satPerKvb = 10_000_000;
     mine(world, 1, true);
-    expect(childOf(miner)).toBe((MINER_OUTPUT_SAT - LADDER[3]!.feeSat) / 2n);
+    expect(childOf(miner)).toBe(MINER_OUTPUT_SAT / 2n - LADDER[3]!.feeSat);
   });
 
   it('a close that both signed gets a child at once, and a rung above only when the expiry is near', () => {
     const world = opened();
     const { chain, miner } = world;
+    mine(world, LIFE - 2 - 11, true);
     const close = { kind: 'together', feeSat: 200n, vsize: 179 } as const;
     miner.closeId = 'X';
     miner.state = { ...miner.state, status: 'closing', close };
@@ -155,17 +165,18 @@ describe('beyond the ladder', () => {
     expect(types(miner.effects)).toEqual(['funded', 'send_close', 'pay_child']);
     miner.look();
     expect(types(miner.effects)).toEqual(['pay_child']);
-    expect(childOf(miner)).toBe((179n + 110n) * 2n - 200n);
+    expect(childOf(miner)).toBe((179n + 110n) * 3n - 200n);
     chain.satPerKvb = 6_000;
-    mine(world, LIFE - 2 - 9, true);
+    mine(world, 2, true);
     expect(types(miner.effects)).toEqual(['pay_child']);
+    expect(miner.state.close?.kind).toBe('together');
     mine(world, 1, true);
-    expect(rungOf(miner)).toBe(2);
+    expect(miner.state.close?.kind).toBe('state');
   });
 
   it('an output of another wallet has no child', () => {
     const { miner, chain } = opened();
-    const { child: _child, ...view } = chain.view(false, undefined);
+    const { childVsize: _childVsize, ...view } = chain.view(false, undefined);
     const { effects } = transition(
       miner.options,
       { ...miner.state, status: 'open' },
@@ -173,6 +184,116 @@ describe('beyond the ladder', () => {
       chain.height,
     );
     expect(types(effects)).toEqual(['funded', 'close_alone']);
+  });
+});
+
+describe('what a close may cost', () => {
+  const { dustSat } = SAVED;
+
+  it('is a part of what it saves, 1,500 sats in any case, and never all but dust', () => {
+    const most = (left: number, outputSat: bigint): bigint =>
+      mostFeeSat(DEFAULT_FEE_CAPS, left, { outputSat, dustSat });
+    expect([145, 73, 72, 71, 12, 11, 0, -20].map((left) => most(left, 100_000n))).toEqual(
+      [10_000, 10_000, 10_000, 50_000, 50_000, 99_706, 99_706, 99_706].map(BigInt),
+    );
+    expect(most(145, 5_000n)).toBe(1_500n);
+    expect(most(145, 1_200n)).toBe(906n);
+    expect(most(0, 200n)).toBe(0n);
+    expect(mostFeeSat([{ blocksLeft: 0, ppm: 20_000 }], -1, SAVED)).toBe(2_000n);
+  });
+
+  /** The first bid of a miner so many blocks before the expiry. */
+  const firstBid = (left: number, satPerKvb: number, more: Partial<ChannelView> = {}) => {
+    const { miner, chain } = opened(DEFAULT_CLOSE_MARGINS, 400);
+    const view = { ...chain.view(false, undefined), satPerKvb, ...more };
+    const options = { ...miner.options, expiryHeight: chain.height + left };
+    return transition(options, miner.state, { type: 'close_alone', view }, chain.height);
+  };
+  const paid = ({ state }: ReturnType<typeof firstBid>): bigint => state.close!.feeSat + state.childFeeSat;
+
+  it('follows the market in a calm one, also in the last block', () => {
+    for (const left of [144, 36, 12, 1, -3]) expect(paid(firstBid(left, 3_000))).toBe(LADDER[1]!.feeSat);
+  });
+
+  it('is bounded in a market that takes everything', () => {
+    expect(paid(firstBid(144, 1_200_000))).toBe(10_000n);
+    expect(paid(firstBid(36, 1_200_000))).toBe(50_000n);
+    expect(paid(firstBid(1, 1_200_000))).toBe(MINER_OUTPUT_SAT - dustSat);
+  });
+
+  it('is at most twice what blocks ask for: a lower rung and a child where the next rung is dearer', () => {
+    const { state, effects } = firstBid(30, 24_000);
+    expect(types(effects)).toEqual(['funded', 'close_alone', 'pay_child']);
+    expect(state.close!.feeSat).toBe(LADDER[2]!.feeSat);
+    expect(state.close!.feeSat + state.childFeeSat).toBe(((265n + 110n) * 24_000n) / 1_000n);
+    // Without the key of the output the lower rung goes alone, and climbs.
+    const { childVsize: _childVsize, ...cold } = opened().chain.view(false, undefined);
+    expect(paid(firstBid(30, 24_000, { ...cold, childVsize: undefined as never, satPerKvb: 24_000 }))).toBe(
+      LADDER[2]!.feeSat,
+    );
+  });
+
+  it('is the lowest rung where even that is above the cap', () => {
+    const ladder = [{ satPerKvb: 9_000, feeSat: 2_385n, vsize: 265 }];
+    const { effects } = firstBid(144, 1_200_000, { ladder, saved: { outputSat: 4_000n, dustSat } });
+    expect(effects).toContainEqual({ type: 'close_alone', rung: 0 });
+    expect(types(effects)).not.toContain('pay_child');
+  });
+});
+
+describe('a close that the other side pins', () => {
+  /** At 60 sat/vB, with 978 vB and 20,000 sat on the close. */
+  function pinned() {
+    const world = opened(DEFAULT_CLOSE_MARGINS, 400);
+    const { chain, miner } = world;
+    for (let left = 338; left > 0; left -= 1) chain.mine(true);
+    chain.satPerKvb = 15_000;
+    miner.look('close_alone');
+    const first = chain.waiting!;
+    chain.pin(20_000n, 978);
+    chain.satPerKvb = 60_000;
+    return { ...world, first };
+  }
+
+  it('is answered with more than the child and all its parents pay, at once', () => {
+    const { chain, miner, first } = pinned();
+    miner.look();
+    const { feeSat, childSat, childVsize } = chain.waiting!;
+    expect(childVsize).not.toBe(978);
+    expect(feeSat + childSat).toBeGreaterThan(first.feeSat + 20_000n);
+    expect(Number(feeSat + childSat) / (265 + childVsize)).toBeGreaterThanOrEqual(60);
+  });
+
+  it('is left alone while blocks earn enough with the child of the other', () => {
+    const { chain, miner } = pinned();
+    chain.satPerKvb = 16_000;
+    miner.look();
+    expect(types(miner.effects)).toEqual([]);
+  });
+
+  it('climbs blindly, block by block, where no node tells what waits', () => {
+    const { chain, miner } = pinned();
+    const bids: bigint[] = [];
+    for (let block = 0; block < 8; block += 1) {
+      const { waiting: _waiting, ...view } = chain.view(false, miner.closeId);
+      const { state } = transition(miner.options, miner.state, { type: 'tip', view }, chain.height);
+      miner.state = state;
+      bids.push(state.close!.feeSat + state.childFeeSat);
+      chain.mine(true);
+    }
+    expect(bids.at(-1)).toBeGreaterThan(25_300n);
+    expect(bids.at(-1)).toBeLessThanOrEqual(50_000n);
+    expect(bids.toSorted((a, b) => Number(a - b))).toEqual(bids);
+  });
+
+  it('after the expiry outbids a refund that waits, without waiting for it', () => {
+    const world = opened();
+    const { chain, miner } = world;
+    for (let left = LIFE - 2; left > 0; left -= 1) chain.mine(true);
+    chain.send({ id: 'R', kind: 'refund', feeSat: 10_000n });
+    miner.look();
+    miner.look();
+    expect(chain.waiting!.kind).toBe('state');
   });
 });
 
@@ -275,11 +396,11 @@ describe('the refund', () => {
     chain.mine(true);
     maker.look();
     expect(types(maker.effects)).toEqual(['funded', 'refund']);
-    expect(maker.state.close).toEqual({ kind: 'refund', feeSat: 260n, vsize: REFUND_VSIZE });
-    chain.satPerKvb = 2_900;
+    expect(maker.state.close).toEqual({ kind: 'refund', feeSat: 390n, vsize: REFUND_VSIZE });
+    chain.satPerKvb = 3_900;
     maker.look();
     expect(types(maker.effects)).toEqual([]);
-    chain.satPerKvb = 3_000;
+    chain.satPerKvb = 4_000;
     maker.look();
     expect(types(maker.effects)).toEqual(['refund']);
   });
@@ -334,16 +455,20 @@ const action = fc.oneof(
 /** What must hold of every step, whatever the chain does. */
 function guard(party: ModelParty, chain: ModelChain): void {
   const { role, margins, expiryHeight } = party.options;
+  let lowestLeft = Number.POSITIVE_INFINITY;
   party.onStep = (before, event, after, effects) => {
     const { view } = event;
     const left = expiryHeight - chain.height;
+    lowestLeft = Math.min(lowestLeft, left);
     const depth = view.spendDepth ?? 0;
     for (const effect of effects) {
       if (effect.type === 'refund') expect([role, left <= 0]).toEqual(['maker', true]);
       if (effect.type === 'close_alone' || effect.type === 'pay_child') expect(role).toBe('miner');
       if (effect.type === 'refuse_steps') expect(left).toBeLessThanOrEqual(beginBlocksOf(margins));
       if (effect.type === 'pay_child') {
-        expect(effect.feeSat).toBeLessThanOrEqual((MINER_OUTPUT_SAT - after.close!.feeSat) / 2n);
+        // A reorganisation takes no bid back.
+        const mostSat = mostFeeSat(DEFAULT_FEE_CAPS, Math.min(left, lowestLeft), SAVED);
+        expect(effect.feeSat + after.close!.feeSat).toBeLessThanOrEqual(mostSat);
       }
       if (effect.type === 'final') expect(depth).toBeGreaterThanOrEqual(margins.finalDepth);
       if (effect.type === 'over') expect(depth).toBeGreaterThanOrEqual(margins.watchDepth!);
@@ -425,6 +550,7 @@ describe('any schedule of blocks, reorganisations, looks and restarts', () => {
     const fresh = watchFrom('closing', { kind: 'refund', feeSat: 260n, vsize: 130 });
     expect(Object.keys(fresh).sort()).toEqual(
       [
+        'bidSince',
         'cancelFeeSat',
         'childFeeSat',
         'close',

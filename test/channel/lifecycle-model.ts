@@ -14,7 +14,7 @@ import {
 } from '../../src/channel/lifecycle-state.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
-import { CHILD, LADDER, REFUND_VSIZE } from '../chain/watch-model.ts';
+import { CHILD_VSIZE, LADDER, REFUND_VSIZE } from '../chain/watch-model.ts';
 import { EH, makeBonds, makeTerms, SEAL } from './fixtures.ts';
 
 export const MARGINS = {
@@ -208,7 +208,10 @@ const anyView: fc.Arbitrary<ChannelView> = fc
     spendDepth: where === 'spend' ? depth : undefined,
     isOurs: isOurs && where === 'spend',
     ...(hasChild
-      ? { child: CHILD, push: { feeSat: 600n, vsize: 300, childVsize: 110, availableSat: 50_000n } }
+      ? {
+          childVsize: CHILD_VSIZE,
+          push: { feeSat: 600n, vsize: 300, childVsize: 110, availableSat: 50_000n },
+        }
       : {}),
   }));
 

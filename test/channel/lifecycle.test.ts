@@ -277,7 +277,7 @@ describe('the end', () => {
     expect(life.run([stored(1, 10n * EH), { type: 'state_acked', n: 1 }])).toContain('settled');
   });
 
-  it('alone: no new work at the first deadline, the newest state at the second, any fee at the third', () => {
+  it('alone: no new work at the first deadline, the newest state at the second, a rung more where it waits', () => {
     const life = live('miner');
     life.step(workOf(EH));
     expect(act(life, tip(EXPIRY - 16, unspent(9)))).toEqual([]);
@@ -292,8 +292,8 @@ describe('the end', () => {
     expect(life.state).toMatchObject({ status: 'closing', reason: 'alone' });
     expect(act(life, tip(EXPIRY - 7, unspent(9)))).toEqual(['send_close']);
     expect(act(life, tip(EXPIRY - 3, spent(0)))).toEqual(['close_alone']);
-    expect(life.last).toContainEqual({ type: 'close_alone', rung: 3 });
-    life.step(built('state', 21_200n));
+    expect(life.last).toContainEqual({ type: 'close_alone', rung: 2 });
+    life.step(built('state', 5_300n));
     watchToTheEnd(life, EXPIRY - 2);
   });
 

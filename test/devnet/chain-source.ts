@@ -8,6 +8,7 @@ import {
 } from '../../src/chain/source.ts';
 import type { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from '../../src/devnet/chain/chain-rules.ts';
+import { packageOf } from '../../src/devnet/chain/mempool-graph.ts';
 
 /**
  * The chain of this process behind the interface of a full node, without a socket between: for tests and
@@ -71,7 +72,11 @@ export function createDevnetChainSource(
 function findSpender(chain: DevnetChain, txid: string, vout: number, blocks: number): Spender | undefined {
   const waiting = chain.mempoolSpender(txid, vout);
   if (waiting !== undefined) {
-    return { txid: waiting, hex: chain.transaction(waiting)!.transaction.toHex(), confirmations: 0 };
+    const { entry, feeSat, vsize } = packageOf(chain.mempoolEntries(), waiting)!;
+    return {
+      ...{ txid: waiting, hex: entry.transaction.toHex(), confirmations: 0 },
+      waiting: { feeSat: entry.feeSat, vsize: entry.vsize, packageFeeSat: feeSat, packageVsize: vsize },
+    };
   }
   const outpoint = `${txid}:${vout}`;
   for (let confirmations = 1; confirmations <= blocks; confirmations += 1) {

@@ -322,7 +322,7 @@ describe('a miner whose ledger failed for good', () => {
   });
 
   it('climbs the ladder all the same', async () => {
-    const world = await opened(worldOf());
+    const world = await opened(worldOf({ terms: { minerReserveSat: 100_000n } }));
     failAt(world, 'miner', 'channel');
     await world.miner.closeAlone();
     const [first] = world.chain.mempoolEntries();
@@ -540,7 +540,7 @@ describe('a node that estimates no fees', () => {
   });
 
   it('and does not tell what spends a coin is enough to replace a close', async () => {
-    const world = await openedBlocksOnly();
+    const world = await openedBlocksOnly({ terms: { minerReserveSat: 100_000n } });
     await world.maker.close();
     world.refuse([]);
     await world.miner.closeAlone();

@@ -71,7 +71,9 @@ const rateOf = (entries: readonly { feeSat: bigint; vsize: number }[]): number =
 
 describe('a close beyond the ladder', () => {
   it('is paid for by a child, raised with the rate, and both confirm', async () => {
-    const world = new MarketWorld({ terms: { feeLadderSatPerKvb: [1_100, 5_000] } });
+    const world = new MarketWorld({
+      terms: { feeLadderSatPerKvb: [1_100, 5_000], minerReserveSat: 100_000n },
+    });
     await world.started(2);
     const before = world.balance('miner');
     world.market.feeRateSatPerKvb = 9_000;
@@ -93,7 +95,9 @@ describe('a close beyond the ladder', () => {
   });
 
   it('comes in as one package where the node takes nothing so cheap alone', async () => {
-    const world = new MarketWorld({ terms: { feeLadderSatPerKvb: [1_100, 5_000] } });
+    const world = new MarketWorld({
+      terms: { feeLadderSatPerKvb: [1_100, 5_000], minerReserveSat: 100_000n },
+    });
     await world.started(2);
     world.market.feeRateSatPerKvb = 9_000;
     world.minimumSatPerKvb = 8_000;

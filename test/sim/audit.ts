@@ -1,6 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
+import { mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { loadContract } from '../../src/settlement/records.ts';
@@ -27,7 +28,14 @@ export type Books = {
   readonly fundingVsize: number;
   /** What spent the channel. */
   readonly close:
-    | { readonly height: number; readonly feeSat: bigint; readonly minerSat: bigint; readonly txid: string }
+    | {
+        readonly height: number;
+        readonly feeSat: bigint;
+        /** Of children that the miner paid for it. */
+        readonly childFeeSat: bigint;
+        readonly minerSat: bigint;
+        readonly txid: string;
+      }
     | undefined;
   /** The channel is on the chain, and nobody spent it. */
   readonly isLocked: boolean;
@@ -64,8 +72,12 @@ export async function booksOf(world: SimWorld): Promise<Books> {
       const payer =
         each.inSat.miner > 0n || (each.inSat.maker === 0n && each.outSat.miner > 0n) ? 'miner' : 'maker';
       fees[payer] += each.feeSat;
+      if (payer === 'miner' && close !== undefined && each.parents.includes(close.txid)) {
+        close = { ...close, childFeeSat: close.childFeeSat + each.feeSat };
+      }
       if (outpoint === undefined || !each.spends.includes(outpoint)) continue;
-      close = { height, feeSat: each.feeSat, minerSat: each.outSat.miner, txid: each.txid };
+      const { feeSat, txid: closeTxid } = each;
+      close = { height, feeSat, childFeeSat: 0n, minerSat: each.outSat.miner, txid: closeTxid };
     }
   }
   const isLocked = outpoint !== undefined && world.chain.coin(txid, Number(vout), false) !== undefined;
@@ -75,6 +87,8 @@ export async function booksOf(world: SimWorld): Promise<Books> {
 type Payment = {
   readonly txid: string;
   readonly spends: readonly string[];
+  /** Transactions whose outputs it spends. */
+  readonly parents: readonly string[];
   readonly vsize: number;
   readonly feeSat: bigint;
   readonly inSat: Readonly<Record<Side, bigint>>;
@@ -109,7 +123,8 @@ function paymentsAt(world: SimWorld, height: number): Payment[] {
       coins.set(`${txid}:${vout}`, { valueSat: value, script });
       feeSat -= add(outSat, script, value);
     }
-    return { txid, spends, vsize: transaction.virtualSize(), feeSat, inSat, outSat };
+    const parents = spends.map((each) => each.slice(0, 64));
+    return { txid, spends, parents, vsize: transaction.virtualSize(), feeSat, inSat, outSat };
   });
 }
 
@@ -120,6 +135,7 @@ export async function audit(stage: Stage, books: Books): Promise<Finding[]> {
     !world.isHostile(side) && strategy.unjudged?.includes(side) !== true;
   const found: Finding[] = [];
   if (isJudged('miner') && !stage.gone.has('miner')) found.push(...(await auditMiner(world, books)));
+  if (isJudged('miner')) found.push(...auditClose(world, books));
   if (isJudged('maker')) found.push(...(await auditMaker(stage, books)));
   return found;
 }
@@ -140,6 +156,18 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const allowedSat = books.fees.miner + owedSat(boundWork, price) + sealSat(world, books);
   if (lostSat <= allowedSat) return [];
   return [{ rule: 'the miner lost', seen: `${lostSat} sat, of ${allowedSat} that it may` }];
+}
+
+/** What a close cost the miner, with its children, is within the part that it may be of what it saved. */
+function auditClose({ terms }: SimWorld, { close }: Books): Finding[] {
+  if (close === undefined || close.minerSat === 0n) return [];
+  const paidSat = close.feeSat + close.childFeeSat;
+  // It was made at the block before, at the latest.
+  const left = terms.expiryHeight - close.height + 1;
+  const saved = { outputSat: close.minerSat + close.feeSat, dustSat: 0n };
+  const mostSat = mostFeeSat(MARGINS.feeCaps, left, saved);
+  if (paidSat <= mostSat) return [];
+  return [{ rule: 'a close cost too much', seen: `${paidSat} of ${mostSat} sat, ${left} blocks before` }];
 }
 
 /** The seal goes to the maker with the claim of the shares it stands for. */

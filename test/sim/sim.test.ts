@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import { MUTATIONS } from './mutations.ts';
 import { simulate } from './simulate.ts';
+import { PINNED_MARKETS } from './strategies/maker.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
 
 async function timelineOf(strategy: string, seed: number): Promise<string[]> {
@@ -56,6 +57,16 @@ describe('the simulation', () => {
       const [once, again] = [await timelineOf(strategy, 3), await timelineOf(strategy, 3)];
       expect(once.length).toBeGreaterThan(20);
       expect(again).toEqual(once);
+    },
+  );
+
+  it.each(PINNED_MARKETS)(
+    'brings a pinned close through at %s sat/vB, within what it may cost',
+    async (market) => {
+      for (let seed = 1; seed <= 3; seed += 1) {
+        const run = await simulate({ strategy: `pinned-at-${market}`, seed });
+        expect(run).toMatchObject({ problem: undefined, findings: [] });
+      }
     },
   );
 

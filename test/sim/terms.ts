@@ -1,5 +1,6 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
+import { beginBlocksOf } from '../../src/chain/watcher.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
@@ -16,7 +17,15 @@ export const SIGNERS = {
 
 export const MARGINS = {
   ...{ askBlocks: 16, broadcastBlocks: 8, urgentBlocks: 3, finalDepth: 2, patienceBlocks: 3 },
+  feeCaps: [
+    { blocksLeft: 7, ppm: 100_000 },
+    { blocksLeft: 4, ppm: 500_000 },
+    { blocksLeft: 0, ppm: 1_000_000 },
+  ],
 };
+
+/** Blocks before the expiry in which nothing more is sold. */
+export const SALE_BLOCKS = beginBlocksOf(MARGINS);
 
 const AUDITOR_KEY_HEX = toHex(SIGNERS.auditor.publicKey('auditor'));
 export const BOND_CSV_BLOCKS = 10;

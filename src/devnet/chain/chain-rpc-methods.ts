@@ -9,6 +9,7 @@ import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '
 import type { BlockRecord } from './block.ts';
 import type { DevnetChain } from './chain.ts';
 import { type Coin, RPC_DESERIALIZATION_ERROR } from './chain-rules.ts';
+import { packageOf } from './mempool-graph.ts';
 
 /** An error of bitcoind's JSON-RPC: its number and its words. */
 export class RpcError extends Error {
@@ -209,6 +210,15 @@ function transactionMethods(chain: DevnetChain): RpcMethods {
         throw new RpcError(RPC_INVALID_PARAMETER, 'Array must contain between 1 and 25 transactions.');
       }
       return list.map((item) => testAccept(chain, hexParam([item], 0)));
+    },
+    getmempoolentry: (params) => {
+      const found = packageOf(chain.mempoolEntries(), hashParam(params, 0, 'txid'));
+      if (found === undefined) throw new RpcError(RPC_INVALID_ADDRESS_OR_KEY, 'Transaction not in mempool');
+      const { entry, feeSat, vsize, count } = found;
+      return {
+        ...{ vsize: entry.vsize, descendantcount: count, descendantsize: vsize },
+        fees: { base: btc(entry.feeSat), modified: btc(entry.feeSat), descendant: btc(feeSat) },
+      };
     },
     getrawmempool: () => chain.mempoolEntries().map((entry) => entry.txid),
     scantxoutset: (params) => scan(chain, params),

@@ -74,6 +74,24 @@ export class MempoolGraph {
   }
 }
 
+/** What a transaction and all that spends from it pay together; undefined where it does not wait. */
+export function packageOf(
+  entries: readonly MempoolEntry[],
+  txid: string,
+):
+  | { readonly entry: MempoolEntry; readonly feeSat: bigint; readonly vsize: number; count: number }
+  | undefined {
+  const entry = entries.find((each) => each.txid === txid);
+  if (entry === undefined) return undefined;
+  const found = reachedFrom([entry], (parent) => entries.filter(({ parents }) => parents.has(parent.txid)));
+  return {
+    entry,
+    feeSat: found.reduce((sum, { feeSat }) => sum + feeSat, 0n),
+    vsize: found.reduce((sum, { vsize }) => sum + vsize, 0),
+    count: found.length,
+  };
+}
+
 function reachedFrom(
   start: readonly MempoolEntry[],
   next: (entry: MempoolEntry) => readonly MempoolEntry[],

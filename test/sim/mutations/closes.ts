@@ -1,4 +1,5 @@
 import { CodedError } from '../../../src/base/errors.ts';
+import type { ChannelView } from '../../../src/chain/watcher.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { ChannelWatch } from '../../../src/settlement/channel-watch.ts';
@@ -17,6 +18,16 @@ function effectsOf(
   const { record } = ContractStore.prototype;
   Store.prototype.record = async function changed(event, entries) {
     return change(await record.call(this, event, entries), this);
+  };
+}
+
+/** Changes what the miner sees of the chain. */
+function minerSees(change: (view: ChannelView, left: number) => ChannelView): void {
+  const { record } = ContractStore.prototype;
+  MinerStore.prototype.record = function blinded(event, entries) {
+    if (event.type !== 'tip' && event.type !== 'close_alone') return record.call(this, event, entries);
+    const view = change(event.view, this.terms.expiryHeight - event.height);
+    return record.call(this, { ...event, view }, entries);
   };
 }
 
@@ -161,6 +172,50 @@ export const OF_CLOSES: Mutations = {
       return {};
     },
   },
+  'caps-undone': {
+    what: 'nothing bounds the fee of a close but its output',
+    strategy: 'dear-blocks',
+    seed: 1,
+    apply: () => {
+      minerSees(({ saved: _saved, ...view }) => view);
+      return {};
+    },
+  },
+  'descendants-ignored': {
+    what: 'a bid beats what it replaces, and not what spends from that',
+    strategy: 'pins-at-the-end',
+    seed: 1,
+    apply: () => {
+      minerSees((view) => {
+        if (view.waiting === undefined) return view;
+        const { feeSat, vsize } = view.waiting;
+        return { ...view, waiting: { feeSat, vsize, packageFeeSat: feeSat, packageVsize: vsize } };
+      });
+      return {};
+    },
+  },
+  'climbs-without-waiting': {
+    what: 'near the expiry a close takes the highest rung, whatever blocks ask for',
+    strategy: 'dear-close',
+    seed: 1,
+    apply: () => {
+      minerSees((view, left) => (left > MARGINS.urgentBlocks ? view : { ...view, satPerKvb: 1_000_000 }));
+      return {};
+    },
+  },
+  'never-climbs': {
+    what: 'a close that no block takes goes on paying what the node estimates',
+    strategy: 'wrong-estimate',
+    seed: 1,
+    apply: () => {
+      effectsOf(MinerStore, (effects) =>
+        without('pay_child')(effects).map((effect) =>
+          effect.type === 'close_alone' ? { ...effect, rung: 0 } : effect,
+        ),
+      );
+      return {};
+    },
+  },
   'no-child': {
     what: 'no child pays for a close beyond the ladder',
     strategy: 'spike-at-close',
@@ -194,6 +249,7 @@ export const OF_CLOSES: Mutations = {
     seed: 1,
     apply: () => {
       ChannelWatch.prototype.broadcast = () => Promise.resolve();
+      ChannelWatch.prototype.broadcastPackage = () => Promise.resolve();
       return {};
     },
   },

@@ -1,8 +1,9 @@
+import { FREE_FEE_SAT } from '../../../src/chain/fee-caps.ts';
 import { DEFAULT_LATE_BLOCKS } from '../../../src/chain/projection.ts';
 import type { Books, Finding } from '../audit.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { MARGINS } from '../terms.ts';
+import { MARGINS, SALE_BLOCKS } from '../terms.ts';
 import { rob } from './tools.ts';
 
 const maker = ['maker'] as const;
@@ -142,7 +143,7 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       const { world } = stage;
       await paid(stage, 2);
-      await stage.until(MARGINS.askBlocks + 1 + stage.random.below(4));
+      await stage.until(SALE_BLOCKS + 1 + stage.random.below(4));
       world.nodes.miner.isDead = true;
       await world.time.advance((DEFAULT_LATE_BLOCKS + stage.random.below(40)) * BLOCK_INTERVAL_MS);
       await stage.rounds(4);
@@ -208,7 +209,7 @@ async function withoutNode(stage: Stage): Promise<void> {
   const { world, random } = stage;
   const node = world.nodes.miner;
   await paid(stage, 4);
-  await stage.until(MARGINS.askBlocks + 1 + random.below(4));
+  await stage.until(SALE_BLOCKS + 1 + random.below(4));
   const how = random.below(2) === 0 ? 'isDead' : 'isHanging';
   node[how] = true;
   if (random.below(2) === 0) await world.kill('miner', 0);
@@ -263,7 +264,7 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
     ...robbed,
     play: async (stage) => {
       await paid(stage, 4);
-      await stage.until(MARGINS.askBlocks + 1);
+      await stage.until(SALE_BLOCKS + 1);
       stage.world.setMarket(30_000 + stage.random.below(20_000));
       await stage.liveOut();
     },
@@ -275,7 +276,20 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       await paid(stage, 0);
       await stage.vanish('maker');
-      await stage.until(MARGINS.askBlocks + 1);
+      await stage.until(SALE_BLOCKS + 1);
+      stage.world.setMarket(15_000);
+      await stage.liveOut();
+    },
+  },
+  'wrong-estimate': {
+    what: 'the node of the miner estimates far below what blocks ask for',
+    row: 'table: fees spike',
+    ...robbed,
+    play: async (stage) => {
+      await paid(stage, 4);
+      await stage.vanish('maker');
+      await stage.until(SALE_BLOCKS + 1);
+      stage.world.nodes.miner.saidSatPerKvb = 1_000;
       stage.world.setMarket(15_000);
       await stage.liveOut();
     },
@@ -297,7 +311,6 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
     row: 'F9',
     hostile: [],
     options: () => ({ terms: { feeLadderSatPerKvb: [1_100, 2_500, 30_000] } }),
-    wins: { until: 'fees are a share of what they save (R6)', finding: 'fees beyond their share' },
     play: async (stage) => {
       await paid(stage, 0);
       stage.gone.add('miner');
@@ -307,7 +320,8 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
     judge: (_stage, { close }) => {
-      if (close === undefined || close.feeSat * 2n <= close.minerSat + close.feeSat) return [];
+      // Blocks ask for 2 sat/vB: twice that, and what no bound is worth waiting for.
+      if (close === undefined || close.feeSat <= FREE_FEE_SAT) return [];
       const seen = `${close.feeSat} of ${close.minerSat + close.feeSat} sat`;
       return [{ rule: 'fees beyond their share', seen }];
     },

@@ -1,0 +1,192 @@
+import { FREE_FEE_SAT, larger, smaller } from './fee-caps.ts';
+
+/** A rung of the ladder: a whole close at one fee. */
+export type FeeLevel = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
+
+/** What waits in the own mempool and spends the channel, with all that spends from it. */
+export type Waiting = {
+  readonly feeSat: bigint;
+  readonly vsize: number;
+  /** Of it and its descendants together. */
+  readonly packageFeeSat: bigint;
+  readonly packageVsize: number;
+};
+
+/** The own close as it was bid last. */
+export type Bid = {
+  readonly feeSat: bigint;
+  readonly vsize: number;
+  /** 0 without a child. */
+  readonly childFeeSat: bigint;
+};
+
+export type BidOptions = {
+  /** Rungs that may be taken, lowest first; none where the present close stays. */
+  readonly ladder: readonly FeeLevel[];
+  /** Of a child of the own output; undefined where its key is not known. */
+  readonly childVsize: number | undefined;
+  /** The most that close and child may pay; undefined where nothing bounds them. */
+  readonly mostSat: bigint | undefined;
+  /** What blocks ask for. */
+  readonly satPerKvb: number;
+  /** No block took what was bid for so long that it grows, whatever blocks ask for. */
+  readonly isStuck: boolean;
+  /** A rung pays more than this: a state that was sent is replaced by a better paid one only. */
+  readonly floorSat: bigint;
+};
+
+/** What spends the channel in a mempool. */
+export type InTheWay = {
+  /** The present bid, and not another transaction. */
+  readonly isOwn: boolean;
+  /** It gives this side less than the own close: it must not confirm. */
+  readonly isRival: boolean;
+  /** Undefined where no node tells. */
+  readonly waiting: Waiting | undefined;
+};
+
+/** A rung, the present close where there is none, and the fee of the child with it; 0 for no child. */
+export type NextBid = { readonly rung: number | undefined; readonly childFeeSat: bigint };
+
+/** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
+export const INCREMENT_SAT = 1n;
+/** Beyond the ladder what is stuck grows by this factor. */
+const CLIMB = 1.5;
+/** A rung may pay so many times what is asked for; where it would be more, a child pays the difference. */
+const MOST_TIMES = 2n;
+
+/** The fee in sats of so many virtual bytes, rounded up. */
+export function feeAt(vsize: number, satPerKvb: number): bigint {
+  return (BigInt(vsize) * BigInt(Math.ceil(satPerKvb)) + 999n) / 1000n;
+}
+
+/** sat per kvB, rounded down. */
+function rateOf(feeSat: bigint, vsize: number): number {
+  return Number((feeSat * 1000n) / BigInt(vsize));
+}
+
+/**
+ * What is to be bid now; undefined where the present bid is enough, or no more may be paid. Pure. A rung
+ * alone comes first, as every node relays it. What puts others out pays more than they do, with all that
+ * spends from them, and at a better rate.
+ */
+export function nextBid(
+  options: BidOptions,
+  present: Bid | undefined,
+  inTheWay: InTheWay | undefined,
+): NextBid | undefined {
+  const { ladder, isStuck, childVsize } = options;
+  const wanted = wantedSatPerKvb(options, present);
+  const isOffered = offeredSatPerKvb(options, present, inTheWay) >= wanted;
+  if (isOffered && present !== undefined) return undefined;
+  // What waits and is as good as the own close may confirm.
+  const rival = isOffered ? undefined : inTheWay;
+  const toBeat = (vsize: number): bigint => toBeatSat(vsize, present, rival);
+  const toPay = (vsize: number): bigint => larger(feeAt(vsize, wanted), toBeat(vsize));
+  const alone = ladder.findIndex((rung, index) => {
+    return isAllowed(options, rung, index) && rung.feeSat >= toPay(rung.vsize);
+  });
+  const level = ladder[alone];
+  const mustClimb = childVsize === undefined && (isStuck || rival?.isRival === true);
+  if (level !== undefined && (mustClimb || level.feeSat <= modestSat(toPay(level.vsize)))) {
+    return { rung: alone, childFeeSat: 0n };
+  }
+  const isChildEnough = present !== undefined && rival?.isOwn !== false;
+  const pair = isChildEnough
+    ? childOfPresent(options, present, wanted, rival)
+    : rungWithChild(options, toPay, toBeat);
+  if (pair !== undefined) return pair;
+  const below = ladder.findLastIndex((rung, index) => {
+    const isBelow = rung.feeSat < toPay(rung.vsize) && rung.feeSat >= toBeat(rung.vsize);
+    return isBelow && isAllowed(options, rung, index);
+  });
+  if (below !== -1) return { rung: below, childFeeSat: 0n };
+  return present === undefined && ladder.length > 0 ? { rung: 0, childFeeSat: 0n } : undefined;
+}
+
+function modestSat(toPaySat: bigint): bigint {
+  return larger(toPaySat * MOST_TIMES, FREE_FEE_SAT);
+}
+
+/** The lowest rung of a first bid is always allowed. */
+function isAllowed({ floorSat, mostSat }: BidOptions, { feeSat }: FeeLevel, rung: number): boolean {
+  return feeSat > floorSat && (rung === 0 || mostSat === undefined || feeSat <= mostSat);
+}
+
+/** What blocks ask for; of what is stuck at least the next rung, and beyond the ladder half as much again. */
+function wantedSatPerKvb(options: BidOptions, present: Bid | undefined): number {
+  const { satPerKvb, isStuck, ladder } = options;
+  if (!isStuck || present === undefined) return satPerKvb;
+  const paid = rateOfBid(options, present);
+  const next = ladder.find((rung) => rung.satPerKvb > paid)?.satPerKvb ?? paid * CLIMB;
+  return Math.max(satPerKvb, next);
+}
+
+/** What a block earns by the present bid, or by what waits in its place. */
+function offeredSatPerKvb(
+  options: BidOptions,
+  present: Bid | undefined,
+  inTheWay: InTheWay | undefined,
+): number {
+  if (inTheWay?.isRival === true) return -1;
+  const waiting = inTheWay?.waiting;
+  if (waiting !== undefined) {
+    const { feeSat, vsize, packageFeeSat, packageVsize } = waiting;
+    return Math.max(rateOf(feeSat, vsize), rateOf(packageFeeSat, packageVsize));
+  }
+  return present === undefined ? -1 : rateOfBid(options, present);
+}
+
+function rateOfBid({ childVsize = 0 }: BidOptions, { feeSat, vsize, childFeeSat }: Bid): number {
+  return rateOf(feeSat + childFeeSat, vsize + (childFeeSat > 0n ? childVsize : 0));
+}
+
+/** The least that puts out what waits: by the fees of all of it, and by the rate of what is replaced. */
+function toBeatSat(vsize: number, present: Bid | undefined, rival: InTheWay | undefined): bigint {
+  if (rival === undefined) return 0n;
+  const moreSat = BigInt(vsize) * INCREMENT_SAT;
+  const { waiting } = rival;
+  if (waiting === undefined)
+    return present === undefined ? 0n : present.feeSat + present.childFeeSat + moreSat;
+  return larger(waiting.packageFeeSat + moreSat, feeAt(vsize, rateOf(waiting.feeSat, waiting.vsize) + 1));
+}
+
+/** A child of the close that stands; it puts out another child, or the own one before it. */
+function childOfPresent(
+  { childVsize, mostSat }: BidOptions,
+  present: Bid,
+  wanted: number,
+  rival: InTheWay | undefined,
+): NextBid | undefined {
+  if (childVsize === undefined) return undefined;
+  const { feeSat, vsize, childFeeSat } = present;
+  const { waiting } = rival ?? {};
+  const othersSat = waiting === undefined ? 0n : waiting.packageFeeSat - waiting.feeSat;
+  const leastSat = larger(othersSat, childFeeSat) + BigInt(childVsize) * INCREMENT_SAT;
+  const missingSat = feeAt(vsize + childVsize, wanted) - feeSat;
+  // Too little for a replacement; another side's child is put out all the same.
+  if (missingSat < leastSat && othersSat <= childFeeSat) return undefined;
+  const wantedSat = larger(missingSat, leastSat);
+  const paidSat = mostSat === undefined ? wantedSat : smaller(wantedSat, mostSat - feeSat);
+  return paidSat >= leastSat ? { rung: undefined, childFeeSat: paidSat } : undefined;
+}
+
+/** The highest rung below what is to be paid, with a child for the rest. */
+function rungWithChild(
+  options: BidOptions,
+  toPay: (vsize: number) => bigint,
+  toBeat: (vsize: number) => bigint,
+): NextBid | undefined {
+  const { ladder, childVsize, mostSat } = options;
+  if (childVsize === undefined) return undefined;
+  const rung = ladder.findLastIndex((each, index) => {
+    return isAllowed(options, each, index) && each.feeSat < toPay(each.vsize + childVsize);
+  });
+  const level = ladder[rung];
+  if (level === undefined) return undefined;
+  const vsize = level.vsize + childVsize;
+  const totalSat = mostSat === undefined ? toPay(vsize) : smaller(toPay(vsize), mostSat);
+  const childFeeSat = totalSat - level.feeSat;
+  const isRelayed = childFeeSat >= BigInt(childVsize) * INCREMENT_SAT && totalSat >= toBeat(vsize);
+  return isRelayed ? { rung, childFeeSat } : undefined;
+}
