@@ -91,6 +91,16 @@ export async function expectSplit(world: NodeWorld, shares: number, channelFeeSa
   await expectBalances(world, { minerSat: minerSat - channelFeeSat, makerSat }, channelFeeSat);
 }
 
+/** What the close that waits pays: a rung of the ladder, by how many blocks it waited for. */
+export async function rungSat(world: NodeWorld): Promise<bigint> {
+  const close = await world.spenderOfChannel();
+  const outSat = close?.outs.reduce((sum, { value }) => sum + value, 0n) ?? 0n;
+  const paidSat = capacitySat(world.terms) - outSat;
+  const rungs = world.terms.feeLadderSatPerKvb.map((rate) => feeSat(SPLIT_VBYTES, rate));
+  expect(rungs).toContain(paidSat);
+  return paidSat;
+}
+
 /** The maker took everything back after the expiry. */
 export async function expectRefund(world: NodeWorld, satPerKvb: number = ESTIMATE): Promise<void> {
   const fee = feeSat(REFUND_VBYTES, satPerKvb);

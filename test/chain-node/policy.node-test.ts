@@ -1,10 +1,11 @@
-import type { Transaction } from 'bitcoinjs-lib';
+import { Transaction } from 'bitcoinjs-lib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { NodeWallet } from '../../src/chain/node-wallet.ts';
 import { buildClose } from '../../src/channel/close.ts';
 import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
+import type { SeedSigner } from '../../src/channel/signer.ts';
 import { nodeWallet } from '../../src/settlement/funding-wallet.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
@@ -159,6 +160,60 @@ describeOn('bitcoind', 'what bitcoind has beyond btcd', () => {
     await channel.send(spend(500n).toHex());
     expect(await channel.verdict(spend(5_000n).toHex())).toBe('taken');
     channel.close();
+  });
+
+  it('a funding that waits lets no state in, and is pinned as any transaction of version 2', async () => {
+    const world = await NodeWorld.create(node, bank);
+    try {
+      await world.startMaker();
+      await world.startMiner();
+      await world.until('funding broadcast', async () => {
+        const txid = world.miner?.status.fundingTxid;
+        return txid !== undefined && (await node.mempool()).includes(txid);
+      });
+      const { funding } = await world.channel();
+      const { source, signer, walletScript } = world.minerParty;
+      const state = await world.stateTransaction(await world.lastState(), 1);
+      await expect(source.broadcast(state.toHex())).rejects.toThrow(/truc/i);
+      const fundingHex = await node.hexOf(funding.txid);
+      await expect(source.broadcastPackage([fundingHex, state.toHex()])).rejects.toThrow(/truc/i);
+
+      // The change of the maker in a thousand outputs: 31,000 sat that are only paid if a block takes it.
+      const maker = world.makerParty;
+      const vout = Transaction.fromHex(fundingHex).outs.findIndex(
+        ({ script }) => toHex(script) === toHex(maker.walletScript),
+      );
+      const value = funding.changeSat.maker;
+      const pinSat = 34_000n;
+      const key = (of: SeedSigner) => ({
+        publicKey: of.publicKey('wallet'),
+        scriptHex: '',
+        sign: (hash: Uint8Array) => of.signEcdsa('wallet', hash),
+      });
+      const pin = pay({
+        from: [{ txid: funding.txid, vout, valueSat: value }],
+        key: key(maker.signer),
+        to: Array.from({ length: 1_000 }, () => ({
+          scriptHex: toHex(maker.walletScript),
+          valueSat: (value - pinSat) / 1_000n,
+        })),
+      });
+      await maker.source.broadcast(pin.toHex());
+      // The miner takes its coin back, and has to pay for all that goes with the funding.
+      const own = funding.inputs.find(({ role }) => role === 'miner')!;
+      const cancel = (feeSat: bigint): string =>
+        pay({
+          from: [own],
+          key: key(signer),
+          to: [{ scriptHex: toHex(walletScript), valueSat: own.valueSat - feeSat }],
+        }).toHex();
+      await expect(source.broadcast(cancel(20_000n))).rejects.toThrow('insufficient fee');
+      await source.broadcast(cancel(40_000n));
+      expect(await node.mempool()).not.toContain(funding.txid);
+    } finally {
+      await world.stop();
+      await node.generate(1);
+    }
   });
 
   it('its wallet funds a channel and signs for it', async () => {

@@ -9,6 +9,7 @@ import {
   feeSat,
   REFUND_VBYTES,
   RUNG_FEE_SAT,
+  rungSat,
   SPLIT_VBYTES,
 } from './accounts.ts';
 import { recordEnd, row } from './rows.ts';
@@ -54,7 +55,7 @@ async function reorgFunding(world: NodeWorld): Promise<void> {
 
 describe(`rows on ${NODE_KIND}: fees`, () => {
   row('Fee spike', 'the miner climbs the ladder, rung by rung, and pays for it alone', async () => {
-    const world = await stage.open({ terms: { minerReserveSat: 60_000n } });
+    const world = await stage.open();
     await world.stream(2);
     await world.stopMaker();
     await world.mineTo(world.terms.expiryHeight - 144);
@@ -65,9 +66,9 @@ describe(`rows on ${NODE_KIND}: fees`, () => {
     world.minerParty.source.estimateSatPerKvb = 60_000;
     await world.mineEmpty(1);
     await untilRate(world, 80_000);
-    // A rate that falls again changes nothing.
+    // A rate that falls again changes nothing; what no block takes climbs, as soon as it may cost so much.
     world.minerParty.source.estimateSatPerKvb = 1_000;
-    await world.mineEmptyTo(world.terms.expiryHeight - 37);
+    await world.mineEmptyTo(world.terms.expiryHeight - 72);
     await untilRate(world, 80_000);
     await world.mineEmpty(1);
     await untilRate(world, 320_000);
@@ -136,10 +137,11 @@ describe(`rows on ${NODE_KIND}: fees`, () => {
     await untilRate(world, ESTIMATE);
     world.minerParty.source.estimateSatPerKvb = 15_000;
     await world.mineEmptyTo(world.terms.expiryHeight - 144);
-    await untilRate(world, 20_000);
+    // It waited for so long that it climbed to what it may cost.
+    await untilRate(world, 80_000);
     await world.mine(1);
     await world.untilClosed();
-    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
+    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 80_000));
   });
 
   row('Fee spike', 'at the expiry: the maker pays more for its refund', async () => {
@@ -257,9 +259,10 @@ describe(`rows on ${NODE_KIND}: reorganisations`, () => {
     await stage.node.generateEmpty(5);
     await world.calm();
     expect(await world.node.height()).toBe(world.terms.expiryHeight + 2);
+    const paidSat = await rungSat(world);
     await world.mine(1);
     await world.untilClosed();
-    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
+    await expectSplit(world, 8, paidSat);
   });
 
   const forgotten = async (present: 'miner' | 'maker'): Promise<void> => {
@@ -277,9 +280,10 @@ describe(`rows on ${NODE_KIND}: reorganisations`, () => {
     await stage.node.restart({});
     await world.mineEmpty(1);
     await untilSpent(world);
+    const paidSat = present === 'miner' ? await rungSat(world) : 0n;
     await world.mine(1);
     await world.untilClosed();
-    if (present === 'miner') await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
+    if (present === 'miner') await expectSplit(world, 8, paidSat);
     else await expectRefund(world);
   };
   row('Reorg of close near T_exp', 'forgotten; the miner is there and sends it again', () =>

@@ -11,13 +11,14 @@ import {
   feeSat,
   paySat,
   RUNG_FEE_SAT,
+  rungSat,
   SPLIT_VBYTES,
 } from './accounts.ts';
 import { RecordedLedger } from './recorded-ledger.ts';
 import { recordEnd, row } from './rows.ts';
 import { setStage } from './stage.ts';
 import { NODE_KIND } from './suite.ts';
-import type { NodeWorld } from './world.ts';
+import { MINER_RESERVE_SAT, type NodeWorld } from './world.ts';
 
 const stage = setStage();
 const CHILD_VBYTES = 110n;
@@ -50,9 +51,10 @@ describe(`rows on ${NODE_KIND}: a close that was final`, () => {
       await undo(world, FINAL_BLOCKS);
       expect(world.miner!.status.channel).toBe('closing');
       expect(world.maker!.status[0]!.channel).toBe('closing');
+      const paidSat = await rungSat(world);
       await world.mine(6);
       await world.untilClosed();
-      await expectSplit(world, 8, RUNG_FEE_SAT);
+      await expectSplit(world, 8, paidSat);
     },
   );
 
@@ -78,7 +80,7 @@ describe(`rows on ${NODE_KIND}: a close that was final`, () => {
 
 describe(`rows on ${NODE_KIND}: children that pay`, () => {
   row('Fee spike', 'beyond the ladder: a child of the miner pays for the close', async () => {
-    const terms = { minerReserveSat: 60_000n, feeLadderSatPerKvb: [1_100, 5_000, 20_000] };
+    const terms = { minerReserveSat: 200_000n, feeLadderSatPerKvb: [1_100, 5_000, 20_000] };
     const world = await stage.open({ terms, paysOwnWallet: true });
     await world.stream(2);
     const before = await world.balanceSat(world.minerParty.walletScript);
@@ -96,7 +98,7 @@ describe(`rows on ${NODE_KIND}: children that pay`, () => {
     await world.mine(6);
     await world.untilClosed();
     const bothFee = feeSat(SPLIT_VBYTES + CHILD_VBYTES, 60_000);
-    const minerSat = 60_000n + paySat(world, 8) - bothFee;
+    const minerSat = 200_000n + paySat(world, 8) - bothFee;
     expect((await world.balanceSat(world.minerParty.walletScript)) - before).toBe(minerSat);
     const makerSat = await world.balanceSat(world.makerParty.payoutScript);
     expect(minerSat + makerSat + bothFee).toBe(capacitySat);
@@ -127,7 +129,7 @@ describe(`rows on ${NODE_KIND}: children that pay`, () => {
     expect(changeSat).toBe(funding.changeSat.maker - childFee);
     const makerSat = await world.balanceSat(world.makerParty.payoutScript);
     const minerSat = await world.balanceSat(world.minerParty.payoutScript);
-    expect(minerSat).toBe(6_000n + paySat(world, 8) - RUNG_FEE_SAT);
+    expect(minerSat).toBe(MINER_RESERVE_SAT + paySat(world, 8) - RUNG_FEE_SAT);
     expect(minerSat + makerSat + RUNG_FEE_SAT).toBe(funding.capacitySat);
     recordEnd({ minerSat, makerSat: makerSat - childFee, feesSat: RUNG_FEE_SAT + childFee });
   });

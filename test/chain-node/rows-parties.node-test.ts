@@ -1,3 +1,4 @@
+import { Transaction } from 'bitcoinjs-lib';
 import { describe, expect } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
@@ -16,6 +17,17 @@ import { setStage } from './stage.ts';
 import { NODE_KIND } from './suite.ts';
 
 const stage = setStage();
+
+/** The close with the signature of the miner in the place of that of the maker. */
+function spoiled(line: string): string {
+  const message = JSON.parse(line) as { result?: { close_tx?: string } };
+  if (message.result?.close_tx === undefined) return line;
+  const close = Transaction.fromHex(message.result.close_tx);
+  const [, own, ...rest] = close.ins[0]!.witness;
+  close.setWitness(0, [own!, own!, ...rest]);
+  return JSON.stringify({ ...message, result: { close_tx: close.toHex() } });
+}
+
 const writesState = (entries: readonly LedgerEntry[]): boolean =>
   entries.some((entry) => entry.type !== 'log' && entry.kind === 'state');
 const writesClosing = (entries: readonly LedgerEntry[]): boolean =>
@@ -146,6 +158,23 @@ describe(`rows on ${NODE_KIND}, bond mode none`, () => {
     await expectSplit(world, 12, RUNG_FEE_SAT);
   });
 
+  row('MM refuses coop close at the end', 'F13: its signature does not verify', async () => {
+    const world = await stage.open({ heard: spoiled });
+    await world.stream(3);
+    world.makerParty.source.isMute = true;
+    void world.miner!.close();
+    await world.until('refused', () => world.miner!.status.lastError === 'bad_signature');
+    await world.node.generate(35);
+    await world.calmMiner();
+    expect(await world.spenderOfChannel()).toBeUndefined();
+    await world.node.generate(1);
+    await world.until('state broadcast', async () => (await world.spenderOfChannel()) !== undefined);
+    world.makerParty.source.isMute = false;
+    await world.mine(6);
+    await world.untilClosed();
+    await expectSplit(world, 12, RUNG_FEE_SAT);
+  });
+
   row('Both vanish', 'the miner is back first and has its pay', async () => {
     const world = await stage.open();
     await world.stream(2);
@@ -158,8 +187,7 @@ describe(`rows on ${NODE_KIND}, bond mode none`, () => {
     await world.startMaker();
     await world.mine(6);
     await world.untilClosed();
-    // Past the expiry there is no time to save: the highest rung the miner can pay.
-    await expectSplit(world, 8, feeSat(SPLIT_VBYTES, 20_000));
+    await expectSplit(world, 8, RUNG_FEE_SAT);
   });
 
   row('Both vanish', 'the maker is back first and has all', async () => {

@@ -25,7 +25,7 @@ import {
   sealSpend,
 } from './stakes.ts';
 import { NODE_KIND } from './suite.ts';
-import type { NodeWorld } from './world.ts';
+import { MINER_RESERVE_SAT, type NodeWorld } from './world.ts';
 
 const stage = setStage();
 /** Of the bonds at half of the work. */
@@ -167,7 +167,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
     const makerSat = atOnce.makerSat + C_U - BY_TWO_FEE_SAT;
     const rest = { stakeFeesSat: BY_TWO_FEE_SAT, lockedSat: D_U };
     await expectBalances(world, { ...atOnce, makerSat }, BONDED_FEE_SAT, rest);
-    expect(atOnce.minerSat).toBe(6_000n + paySat(world, 20) + C_U - BONDED_FEE_SAT);
+    expect(atOnce.minerSat).toBe(MINER_RESERVE_SAT + paySat(world, 20) + C_U - BONDED_FEE_SAT);
   });
 
   row('Both close together', 'early, each with its own bond', async () => {
@@ -181,7 +181,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
     const paidSat = paySat(world, 20);
     const { reserveSat, budgetSat } = world.terms;
     const paid = {
-      minerSat: 6_000n + paidSat + COLLATERAL_SAT - fee,
+      minerSat: MINER_RESERVE_SAT + paidSat + COLLATERAL_SAT - fee,
       makerSat: reserveSat + budgetSat - paidSat + MAKER_BOND_SAT,
     };
     await expectBalances(world, paid, fee);
@@ -199,7 +199,7 @@ describe(`rows on ${NODE_KIND}, bond mode auditor`, () => {
     await world.untilClosed();
     const fee = feeSat(SPLIT_VBYTES, 5_000);
     const paidSat = paySat(world, 40);
-    const minerSat = 6_000n + paidSat + COLLATERAL_SAT - fee;
+    const minerSat = MINER_RESERVE_SAT + paidSat + COLLATERAL_SAT - fee;
     await expectBalances(world, { minerSat, makerSat: capacitySat(world.terms) - minerSat - fee }, fee);
   });
 });
@@ -217,7 +217,7 @@ describe(`rows on ${NODE_KIND}, the other bond modes`, () => {
     await world.untilClosed();
     const fee = capacitySat(params.terms) - close.outs.reduce((sum, { value }) => sum + value, 0n);
     const [minerSat, makerSat] = close.outs.map(({ value }) => value);
-    expect(minerSat).toBe(6_000n + paySat(world, 20) + C_U - fee);
+    expect(minerSat).toBe(MINER_RESERVE_SAT + paySat(world, 20) + C_U - fee);
     await expectBalances(world, { minerSat: minerSat!, makerSat: makerSat! }, fee, {
       lockedSat: C_U + D_U,
     });
@@ -253,7 +253,7 @@ describe(`rows on ${NODE_KIND}, the other bond modes`, () => {
     await world.untilClosed();
     const fee = feeSat(SPLIT_VBYTES, 5_000);
     const paidSat = paySat(world, 20);
-    const minerSat = 6_000n + paidSat + C_U + D_U - fee;
+    const minerSat = MINER_RESERVE_SAT + paidSat + C_U + D_U - fee;
     await expectBalances(world, { minerSat, makerSat: capacitySat(world.terms) - minerSat - fee }, fee);
   });
 });
@@ -283,7 +283,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
       expect(claim.n).toBe(3);
       expect(toHex(data)).toContain(toHex(sealCommitment(params, claim)));
       const fee = feeSat(SPLIT_VBYTES, 5_000);
-      const minerSat = 6_000n + paySat(world, 12) - fee;
+      const minerSat = MINER_RESERVE_SAT + paySat(world, 12) - fee;
       const makerSat = capacitySat(world.terms) - minerSat - fee;
       await expectBalances(world, { minerSat, makerSat }, fee, CLAIMED);
     },
@@ -305,7 +305,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
       expect(claim.n).toBe(3);
       expect(toHex((await sealSpend(world)).data)).toContain(toHex(sealCommitment(params, claim)));
       const fee = feeSat(SPLIT_VBYTES, 5_000);
-      const minerSat = 6_000n + paySat(world, 4) - fee;
+      const minerSat = MINER_RESERVE_SAT + paySat(world, 4) - fee;
       const makerSat = capacitySat(world.terms) - minerSat - fee;
       await expectBalances(world, { minerSat, makerSat }, fee, CLAIMED);
     },
@@ -345,7 +345,7 @@ describe(`rows on ${NODE_KIND}, the seal`, () => {
     await world.mine(1);
     const fee = feeSat(SPLIT_VBYTES, 5_000);
     const sealFee = feeSat(130n, ESTIMATE);
-    const minerSat = 6_000n + paySat(world, 8) - fee;
+    const minerSat = MINER_RESERVE_SAT + paySat(world, 8) - fee;
     const makerSat = capacitySat(world.terms) - minerSat - fee;
     const paid = { minerSat: minerSat + SEAL_SAT - sealFee, makerSat };
     await expectBalances(world, paid, fee, { stakeFeesSat: sealFee });

@@ -229,9 +229,13 @@ describe(`watching ${NODE_KIND}`, () => {
     const { txid, vout } = coin!;
     const transaction = payment(coin!, alice, bob);
     const found = { txid: transaction.getId(), hex: transaction.toHex() };
+    const paid = { feeSat: FEE_SAT, vsize: transaction.virtualSize() };
+    const waiting = { ...paid, packageFeeSat: paid.feeSat, packageVsize: paid.vsize };
+    // btcd does not tell what waits in its mempool with it.
+    const inMempool = { ...found, confirmations: 0, ...(NODE_KIND === 'btcd' ? {} : { waiting }) };
     expect(await source.spender(txid, vout, 5)).toBeUndefined();
     await source.broadcast(transaction.toHex());
-    expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 0 });
+    expect(await source.spender(txid, vout, 5)).toEqual(inMempool);
     await node.generate(1);
     const blockHash = await node.call('getbestblockhash');
     expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 1, blockHash });
@@ -239,7 +243,7 @@ describe(`watching ${NODE_KIND}`, () => {
     expect(await source.spender(txid, vout, 2)).toBeUndefined();
     expect(await source.spender(txid, vout, 3)).toEqual({ ...found, confirmations: 3, blockHash });
     await node.invalidate(3);
-    expect(await source.spender(txid, vout, 5)).toEqual({ ...found, confirmations: 0 });
+    expect(await source.spender(txid, vout, 5)).toEqual(inMempool);
     await node.generate(1);
     expect(await source.spender(txid, vout, 5)).toMatchObject({ ...found, confirmations: 1 });
   });

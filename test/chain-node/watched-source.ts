@@ -6,6 +6,8 @@ import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
  */
 export class WatchedSource implements ChainSource {
   estimateSatPerKvb = 2_000;
+  /** Passes no transaction on, and does as if it had. */
+  isMute = false;
   toldHash: string | undefined;
   readonly #inner: ChainSource;
   readonly #minimumSatPerKvb: () => Promise<number>;
@@ -38,7 +40,7 @@ export class WatchedSource implements ChainSource {
     return this.#count(this.#inner.confirmations(txid));
   }
   broadcast(transactionHex: string): Promise<string> {
-    return this.#count(this.#inner.broadcast(transactionHex));
+    return this.isMute ? Promise.resolve('') : this.#count(this.#inner.broadcast(transactionHex));
   }
   broadcastPackage(transactionsHex: readonly string[]): Promise<void> {
     return this.#count(this.#inner.broadcastPackage(transactionsHex));

@@ -17,6 +17,7 @@ import type { Logger } from '../../src/log/logger.ts';
 import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
+import { connectPeer, type PeerLink } from '../../src/peer/transport.ts';
 import type { FundingWallet } from '../../src/settlement/funding-wallet.ts';
 import { type AssembledChannel, assembleChannel } from '../../src/settlement/opening.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
@@ -35,6 +36,8 @@ import { WatchedSource } from './watched-source.ts';
 
 export const MAKER_COIN_SAT = 1_500_000n;
 export const MINER_COIN_SAT = 300_000n;
+/** A tenth of it pays a close at 80 sat/vB, half of it one at the highest rung. */
+export const MINER_RESERVE_SAT = 150_000n;
 const MAKER_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 const QUIET_MS = 40;
 const KERNEL = createPortableKernel(64);
@@ -56,6 +59,8 @@ export type WorldOptions = {
   /** The miner is paid to the wallet it signs with. */
   readonly paysOwnWallet?: boolean;
   readonly miner?: Partial<MinerContractOptions>;
+  /** What the miner hears in the place of a line of the maker. */
+  readonly heard?: (line: string) => string;
 };
 
 /** One side with its keys, its disk and its node. */
@@ -132,7 +137,7 @@ export class NodeWorld {
       maxUnpaidSteps: 3,
       budgetSat: 1_000_000n,
       reserveSat: 1_000n,
-      minerReserveSat: 6_000n,
+      minerReserveSat: MINER_RESERVE_SAT,
       expiryHeight: startHeight + (options.lifeBlocks ?? 400),
       minDepth: 2,
       feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
@@ -228,9 +233,20 @@ export class NodeWorld {
       {
         ...{ timers: systemTimers, ledger, chain, signer, clock: systemClock, random },
         ...{ log: this.#log('miner'), blobFiles: this.minerBlobs },
+        connect: async (...words) => this.#overheard(await connectPeer(...words)),
       },
     );
     await this.miner.start();
+  }
+
+  #overheard(link: PeerLink): PeerLink {
+    const { heard = (line) => line } = this.#options;
+    return {
+      ...{ remoteAddress: link.remoteAddress, exporter: link.exporter, closed: link.closed },
+      listen: (handlers) => link.listen({ ...handlers, onLine: (line) => handlers.onLine(heard(line)) }),
+      send: (line) => link.send(line),
+      close: (reason) => link.close(reason),
+    };
   }
 
   /** Waits for something to become true; says how both sides stand when it does not. */
