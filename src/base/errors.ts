@@ -138,6 +138,14 @@ export const ERROR_TABLE = {
     hint: 'records arrived out of order; the sender resumes from the acked sequence',
   },
   share_stale: { rpc: -32020, hint: 'the share builds on a block that was replaced too long ago' },
+  stale_race: {
+    rpc: -32025,
+    hint: 'the share builds on a block that the two sides saw, or saw replaced, at different moments',
+  },
+  maker_restored: {
+    rpc: -32026,
+    hint: 'the maker lost a part of its ledger, and may have paid for work on this block before; its fault',
+  },
   share_duplicate: { rpc: -32021, hint: 'the share was already credited' },
   share_low: {
     rpc: -32022,

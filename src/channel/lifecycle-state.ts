@@ -102,7 +102,10 @@ export type LifecycleState = {
   readonly askedHeight: number | undefined;
   /** All work so far in hashes, from the `work` event; credited once the stream is open. */
   readonly workHashes: bigint;
-  readonly isRefusedTooMuch: boolean;
+  /** Miner: see `StreamState.deliveredWork`; the maker's is `workHashes`. */
+  readonly deliveredHashes: bigint;
+  /** Miner: true while all contracts of the proxy together have too much unpaid. */
+  readonly isHeld: boolean;
   /** Maker: number of the newest state that the miner has on disk; -1 before. */
   readonly ackedN: number;
   /** Maker: number of the state that is being signed and stored. */
@@ -152,9 +155,14 @@ export type LifecycleEvent =
   | { readonly type: 'close_alone'; readonly height: number; readonly view: ChannelView }
   /**
    * All verified and durable work so far in hashes. Maker: the credited work. Miner: its own, less the
-   * refused.
+   * refused; with it what counts as delivered (by default the same), and whether the proxy holds it back.
    */
-  | { readonly type: 'work'; readonly workHashes: bigint; readonly isRefusedTooMuch: boolean }
+  | {
+      readonly type: 'work';
+      readonly workHashes: bigint;
+      readonly deliveredHashes?: bigint;
+      readonly isHeld?: boolean;
+    }
   /** Miner: whether the maker has judged all evidence. */
   | { readonly type: 'evidence'; readonly isDrained: boolean }
   /** A state passed all checks, and is stored with this event. */
@@ -216,7 +224,8 @@ export const UNSIGNED: LifecycleState = {
   tipHeight: undefined,
   askedHeight: undefined,
   workHashes: 0n,
-  isRefusedTooMuch: false,
+  deliveredHashes: 0n,
+  isHeld: false,
   ackedN: -1,
   signingN: undefined,
   claimedN: undefined,

@@ -12,11 +12,11 @@ import {
   transition as watch,
 } from '../chain/watcher.ts';
 import {
-  exposureSat,
   isDelivering as isStreamDelivering,
   type StatePoint,
   type StreamEvent,
   transition as stream,
+  unsignedSat,
 } from '../contract/stream.ts';
 import { forfeitsBond } from '../contract/vesting.ts';
 import { fundingByHeightOf, isTooLateToBegin } from './deadlines.ts';
@@ -76,7 +76,9 @@ export function restoreLifecycle(
 ): LifecycleState {
   const { newest, isOver = false, ...record } = stored;
   const watch = { ...UNSIGNED.watch, isOver };
-  const draft: Draft = { state: { ...UNSIGNED, ...record, watch, isCurrent: false }, effects: [] };
+  const deliveredHashes = record.workHashes;
+  const restored = { ...UNSIGNED, ...record, deliveredHashes, watch, isCurrent: false };
+  const draft: Draft = { state: restored, effects: [] };
   const { status } = record;
   if (newest !== undefined) onStream(options, draft, { type: 'state_signed', ...newest }, nowMs);
   if (status === 'open' || status === 'closing') {
@@ -214,8 +216,8 @@ function onWork(
 ): Draft {
   switch (event.type) {
     case 'work': {
-      const { workHashes, isRefusedTooMuch } = event;
-      set(draft, { workHashes, isRefusedTooMuch });
+      const { workHashes, deliveredHashes = workHashes, isHeld = false } = event;
+      set(draft, { workHashes, deliveredHashes, isHeld });
       return creditWork(options, draft, nowMs);
     }
     case 'state_stored': {
@@ -247,11 +249,11 @@ function assertPaidBy(close: CloseRecord | undefined, n: number): void {
 /** Credits all work reported so far, once the stream is open. */
 function creditWork(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
   if (!draft.state.stream.opened) return draft;
-  const { workHashes, isRefusedTooMuch } = draft.state;
+  const { workHashes, deliveredHashes, isHeld } = draft.state;
   if (options.role === 'miner') {
-    onStream(options, draft, { type: isRefusedTooMuch ? 'pause' : 'resume' }, nowMs);
+    onStream(options, draft, { type: isHeld ? 'pause' : 'resume' }, nowMs);
   }
-  return onStream(options, draft, { type: 'work_verified', workHashes }, nowMs);
+  return onStream(options, draft, { type: 'work_verified', workHashes, deliveredHashes }, nowMs);
 }
 
 /** Passes a view of the chain to its machine, in every status in which there is, or may be, a channel. */
@@ -488,7 +490,7 @@ export function isSpent({ watch }: LifecycleState): boolean {
  */
 export function isDelivering({ terms, hasChannel }: LifecycleOptions, state: LifecycleState): boolean {
   if (state.fault !== undefined || state.status !== 'open') return false;
-  if (!hasChannel) return !state.isRefusedTooMuch;
+  if (!hasChannel) return !state.isHeld;
   return isStreamDelivering(state.stream) && state.stream.fundingDepth >= terms.minDepth;
 }
 
@@ -497,7 +499,7 @@ export function isSettled({ terms }: LifecycleOptions, state: LifecycleState): b
   const { stream, ackedN, link, isSealLost } = state;
   if ((stream.signed?.n ?? -1) > ackedN) return false;
   if (link?.isClaimRefused === true || isSealLost) return true;
-  return stream.status !== 'ending' || exposureSat(terms, stream) === 0n;
+  return stream.status !== 'ending' || unsignedSat(terms, stream) === 0n;
 }
 
 /** True where nothing is left to be done on the chain or with the other side. */

@@ -165,6 +165,8 @@ export type ContractConfig = {
   readonly workTotalHashes: bigint;
   readonly stepHashes: bigint;
   readonly maxUnpaidSteps: number;
+  /** Over all contracts of the proxy. */
+  readonly maxUnpaidTotalSat: bigint | undefined;
   readonly budgetSat: bigint;
   readonly reserveSat: bigint;
   readonly minerReserveSat: bigint;

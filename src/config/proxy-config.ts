@@ -95,6 +95,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     name: contract.name,
     stepHashes: contract.step,
     maxUnpaidSteps: contract.maxUnpaidSteps,
+    maxUnpaidTotalSat: contract.maxUnpaidTotal,
     budgetSat,
     reserveSat: contract.reserve,
     minerReserveSat: contract.minerReserve,

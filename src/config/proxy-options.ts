@@ -39,7 +39,11 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
   maxUnpaidSteps: option(INTEGER, 3, {
     min: 1,
     max: 1000,
-    doc: 'Steps of verified but unsigned work at which the hashrate goes to the fallback: the most you can lose.',
+    doc: 'Steps of delivered and unpaid work at which the hashrate goes to the fallback.',
+  }),
+  maxUnpaidTotal: optional(AMOUNT, '5000 sat', {
+    min: '1 sat',
+    doc: 'Pay of delivered and unpaid work over all contracts, also of earlier ones, at which no contract is served.',
   }),
   budget: optional(AMOUNT, '60000 sat', {
     doc: 'What the market maker locks up. Default: what work_total earns at this price, rounded up.',

@@ -28,8 +28,16 @@ export type StreamState = {
   readonly ready: boolean;
   /** True from the first `live` on; without it no work is credited. */
   readonly opened: boolean;
-  /** W: credited work in hashes; never falls, never above the contract's total. */
+  /**
+   * W: credited work in hashes, never above the contract's total. At the maker it never falls; at the miner it
+   * is what the maker has credited or not judged yet.
+   */
   readonly verifiedWork: bigint;
+  /**
+   * Miner: work in hashes that it delivered, or has accepted and not yet written, less what was refused for a
+   * reason that its own rules confirm, or within an allowance of the terms. What of it no state pays is the exposure.
+   */
+  readonly deliveredWork: bigint;
   /** Work in hashes reported beyond the total or after the end; not credited. */
   readonly uncreditedWork: bigint;
   /** The newest signed state (maker: on disk and sent; miner: verified and on disk). */
@@ -51,8 +59,11 @@ export type StreamEvent =
   | { readonly type: 'funded'; readonly confirmations: number }
   /** Both sides said they are ready. */
   | { readonly type: 'channel_open' }
-  /** All work of the contract's evidence so far (cumulative), verified and durable. */
-  | { readonly type: 'work_verified'; readonly workHashes: bigint }
+  /**
+   * All work of the contract's evidence so far (cumulative), verified and durable; for the miner also what it
+   * delivered (`deliveredWork`), by default the same.
+   */
+  | { readonly type: 'work_verified'; readonly workHashes: bigint; readonly deliveredHashes?: bigint }
   /** A state passed all checks and is on disk. After a restart: the newest one. */
   | ({ readonly type: 'state_signed' } & StatePoint)
   | { readonly type: 'pause' }
@@ -63,6 +74,8 @@ export type StreamEvent =
   | { readonly type: 'closed' }
   /** Time has passed; for the miner's timeout of unsigned work. */
   | { readonly type: 'tick' };
+
+type WorkVerified = Extract<StreamEvent, { readonly type: 'work_verified' }>;
 
 /** An effect that the state machine asks its caller to perform. */
 export type StreamEffect =
@@ -98,6 +111,7 @@ export const PENDING_STREAM: StreamState = {
   ready: false,
   opened: false,
   verifiedWork: 0n,
+  deliveredWork: 0n,
   uncreditedWork: 0n,
   signed: undefined,
   signing: undefined,
@@ -142,7 +156,7 @@ function applyEvent(options: StreamOptions, state: StreamState, event: StreamEve
     case 'channel_open':
       return { ...state, ready: true };
     case 'work_verified':
-      return credited(options, state, event.workHashes);
+      return credited(options, state, event);
     case 'state_signed':
       return signedUpTo(options, state, event);
     case 'pause':
@@ -160,14 +174,18 @@ function applyEvent(options: StreamOptions, state: StreamState, event: StreamEve
   }
 }
 
-function credited(options: StreamOptions, state: StreamState, totalHashes: bigint): StreamState {
+function credited(
+  { terms, role }: StreamOptions,
+  state: StreamState,
+  { workHashes, deliveredHashes: deliveredWork = workHashes }: WorkVerified,
+): StreamState {
   if (!state.opened) throw new CodedError('protocol', 'work before the channel is open');
-  const { workTotalHashes } = options.terms;
-  const cap = totalHashes < workTotalHashes ? totalHashes : workTotalHashes;
-  const verifiedWork = state.status === 'ended' || cap < state.verifiedWork ? state.verifiedWork : cap;
-  const beyond = totalHashes - verifiedWork;
+  const cap = workHashes < terms.workTotalHashes ? workHashes : terms.workTotalHashes;
+  const isKept = state.status === 'ended' || (role === 'maker' && cap < state.verifiedWork);
+  const verifiedWork = isKept ? state.verifiedWork : cap;
+  const beyond = workHashes - verifiedWork;
   const uncreditedWork = beyond > state.uncreditedWork ? beyond : state.uncreditedWork;
-  return { ...state, verifiedWork, uncreditedWork };
+  return { ...state, verifiedWork, deliveredWork, uncreditedWork };
 }
 
 function signedUpTo(options: StreamOptions, state: StreamState, point: StatePoint): StreamState {
@@ -208,7 +226,7 @@ function withSignature(options: StreamOptions, state: StreamState, effects: Stre
   const { signed } = state;
   if (signed === undefined || state.signing !== undefined) return state;
   const isStep = unsignedWork(state) >= options.terms.stepHashes;
-  const isRest = state.status === 'ending' && exposureSat(options.terms, state) > 0n;
+  const isRest = state.status === 'ending' && unsignedSat(options.terms, state) > 0n;
   if (!isStep && !isRest) return state;
   const signing = { n: signed.n + 1, workHashes: state.verifiedWork };
   effects.push({ type: 'sign_due', ...signing });
@@ -216,8 +234,8 @@ function withSignature(options: StreamOptions, state: StreamState, effects: Stre
 }
 
 /**
- * Limits the miner's exposure: stops at `maxUnpaidSteps` unsigned steps or after the timeout; goes on when
- * one step less is unsigned. Never waits for less than a step, which a maker need not sign.
+ * Limits the miner's exposure: stops at the limit or after the timeout; goes on when one step less is
+ * unpaid. Never waits for less than a step, which a maker need not sign.
  */
 function withExposure(
   options: StreamOptions,
@@ -226,26 +244,31 @@ function withExposure(
   effects: StreamEffect[],
 ): StreamState {
   const { stepHashes, maxUnpaidSteps } = options.terms;
-  const unsigned = unsignedWork(state);
   const isLate =
     options.unpaidTimeoutMs !== undefined &&
     state.dueSinceMs !== undefined &&
     nowMs - state.dueSinceMs >= options.unpaidTimeoutMs;
-  if (!state.exposureLimited && (isLate || unsigned >= BigInt(maxUnpaidSteps) * stepHashes)) {
+  const room = exposureRoom(options.terms, state);
+  if (!state.exposureLimited && (isLate || room <= 0n)) {
     effects.push({ type: 'exposure_reached', exposureSat: exposureSat(options.terms, state) });
     return { ...state, exposureLimited: true };
   }
-  const calm = BigInt(Math.max(1, maxUnpaidSteps - 1)) * stepHashes;
-  if (state.exposureLimited && !isLate && unsigned < calm) {
+  const calmRoom = maxUnpaidSteps > 1 ? stepHashes : 0n;
+  if (state.exposureLimited && !isLate && room > calmRoom) {
     effects.push({ type: 'exposure_cleared' });
     return { ...state, exposureLimited: false };
   }
   return state;
 }
 
+/** Work in hashes that the miner may still deliver before it is paid; 0 or less at `maxUnpaidSteps`. */
+export function exposureRoom(terms: ContractTerms, state: StreamState): bigint {
+  return BigInt(terms.maxUnpaidSteps) * terms.stepHashes - exposedWork(state);
+}
+
 /** True while ending, once no state could pay more than the newest does. */
 function isSettled(options: StreamOptions, state: StreamState): boolean {
-  return state.status === 'ending' && exposureSat(options.terms, state) === 0n;
+  return state.status === 'ending' && unsignedSat(options.terms, state) === 0n;
 }
 
 /** True while the miner should mine for this contract. */
@@ -259,9 +282,22 @@ export function unsignedWork(state: StreamState): bigint {
   return state.verifiedWork > signedWork ? state.verifiedWork - signedWork : 0n;
 }
 
+/** Pay in sats of the verified work that no signed state covers. */
+export function unsignedSat(terms: ContractTerms, state: StreamState): bigint {
+  return streamAccounting(terms, state).debtSat;
+}
+
+/** The miner's exposure in hashes: delivered work that no signed state covers. */
+export function exposedWork({ deliveredWork, signed }: StreamState): bigint {
+  const signedWork = signed?.workHashes ?? 0n;
+  return deliveredWork > signedWork ? deliveredWork - signedWork : 0n;
+}
+
 /** The miner's exposure in sats: what it would lose if nothing more were signed. */
 export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
-  return streamAccounting(terms, state).debtSat;
+  const owed = owedSat(state.deliveredWork, fixedPriceMsatPerEh(terms));
+  const paidSat = state.signed?.paidSat ?? 0n;
+  return owed > paidSat ? owed - paidSat : 0n;
 }
 
 /** The accounts of a stream: D is the budget, nothing is refunded before the close. */

@@ -1,5 +1,6 @@
 import { CodedError } from '../base/errors.ts';
 import type { ContractTerms } from './terms.ts';
+import { TERMS_DEFAULTS } from './terms-defaults.ts';
 
 /**
  * Accessors for what versions of the terms spell differently. Terms of version 3 that no program can run
@@ -55,6 +56,19 @@ export function payeeScriptHex(terms: ContractTerms): string | undefined {
  */
 export function backlogMs(terms: ContractTerms): number | undefined {
   return terms.version === 3 ? terms.backlogMinutes * 60_000 : undefined;
+}
+
+/**
+ * The part of the work in ppm that the maker may refuse without a reason that the miner's own rules confirm.
+ * Versions 1 and 2 have the default of version 3, as for `staleRacePpm`.
+ */
+export function refusedPpm(terms: ContractTerms): number {
+  return terms.version === 3 ? terms.refusedPpm : TERMS_DEFAULTS.refusedPpm;
+}
+
+/** The part of the work in ppm that may fall between two views of one new block. */
+export function staleRacePpm(terms: ContractTerms): number {
+  return terms.version === 3 ? terms.staleRaceAllowancePpm : TERMS_DEFAULTS.staleRaceAllowancePpm;
 }
 
 /**

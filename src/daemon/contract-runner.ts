@@ -21,6 +21,7 @@ import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import { termsV3From } from '../contract/terms-upgrade.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract, type MinerContractOptions, type MinerStatus } from '../miner/miner-contract.ts';
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
 import type { connectPeer } from '../peer/transport.ts';
@@ -47,6 +48,7 @@ export type ContractRunnerDeps = {
   readonly externalSigning?: ExternalSigning;
   /** See `MinerContractDeps`. */
   readonly blobFiles?: BlobFiles;
+  readonly exposureTotal?: ExposureTotal;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
   readonly onStatus: (status: MinerStatus) => void;

@@ -61,6 +61,7 @@ function contractSources({ contracts }: ProxyParts) {
       signed: contracts.all.reduce((total, { side }) => total + side.stats.statesTaken, 0),
     }),
     channel_unsigned_sats: () => Number(contracts.exposureSat),
+    channel_unsigned_limit_sats: () => Number(contracts.exposureLimitSat),
     market_peer_up: () => (statuses().some(({ connected }) => connected) ? 1 : 0),
   };
 }

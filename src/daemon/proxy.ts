@@ -70,12 +70,17 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const mining = new Mining(config, memory.run, {
     ...{ kernel, duplicates: memory.duplicates, clock, timers, random: systemRandom, log },
     env: process.env,
+    admits: (stream, workHashes) => contracts.admits(stream, workHashes),
     commit: async (shares) => {
-      const credit = await meters.commit(ledger, shares);
+      const credit = await meters.commit(ledger, shares).catch((error: unknown) => {
+        for (const { submission } of shares)
+          contracts.lost(submission.job.stream, submission.assigned.workHashes);
+        throw error;
+      });
       for (const part of credit.parts) {
         hashrate.add(Number(part.workHashes));
         work.add(part);
-        contracts.onDurable(part.stream, meters.total(part.stream));
+        contracts.onDurable(part.stream, meters.total(part.stream), part.workHashes);
       }
     },
     observeBatch: (shares, seconds) => {

@@ -1,7 +1,10 @@
+import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ContractConfig } from '../config/config.ts';
 import { hasBondOutputs } from '../contract/bond-terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
 import {
   CONTRACT_KIND,
@@ -24,6 +27,7 @@ export class RunningContracts {
   readonly #runners = new Map<string, ContractRunner>();
   readonly #earlier = new Map<string, MinerContract>();
   readonly #finished: FinishedContract[] = [];
+  #maxUnpaidSat: bigint | undefined;
 
   /** In the order they were started. */
   get all(): readonly ContractRunner[] {
@@ -45,9 +49,19 @@ export class RunningContracts {
     return this.all[0];
   }
 
-  /** Work that is delivered and not signed for, over all. */
+  /** Pay of work that is delivered and not signed for, over all. */
   get exposureSat(): bigint {
-    return this.all.reduce((sum, { side }) => sum + side.status.exposureSat, 0n);
+    const sides = [...this.all.map(({ side }) => side), ...this.earlier];
+    return sides.reduce((sum, { status }) => sum + status.exposureSat, 0n);
+  }
+
+  /** The exposure at which nothing more is delivered: of each that is served, or of all together. */
+  get exposureLimitSat(): bigint {
+    const sat = this.all.reduce((sum, { terms }) => {
+      return sum + owedSat(BigInt(terms.maxUnpaidSteps) * terms.stepHashes, fixedPriceMsatPerEh(terms));
+    }, 0n);
+    const most = this.#maxUnpaidSat ?? sat;
+    return most < sat ? most : sat;
   }
 
   /** Why one of them is frozen, if any is. */
@@ -69,17 +83,31 @@ export class RunningContracts {
     contract: ContractConfig,
     deps: ContractRunnerDeps,
   ): Promise<ContractRunner | undefined> {
-    const started = await ContractRunner.start(network, contract, deps);
+    const { maxUnpaidTotalSat } = contract;
+    const total = maxUnpaidTotalSat === undefined ? undefined : new ExposureTotal(maxUnpaidTotalSat);
+    const all = total === undefined ? deps : { ...deps, exposureTotal: total };
+    this.#maxUnpaidSat = maxUnpaidTotalSat;
+    const started = await ContractRunner.start(network, contract, all);
     const runner = started instanceof ContractRunner ? started : undefined;
     if (runner !== undefined) this.#runners.set(runner.contractId, runner);
     if (!(started instanceof ContractRunner)) this.#finished.push(started);
-    await this.#startEarlier(minerOptionsOf(network, contract), deps);
+    await this.#startEarlier(minerOptionsOf(network, contract), all);
     return runner;
   }
 
   /** Evidence of a stream became durable; those of the miner's own concern nobody here. */
-  onDurable(stream: string, total: StreamTotal): void {
-    this.#runners.get(stream)?.side.onDurable(stream, total);
+  onDurable(stream: string, total: StreamTotal, landedHashes: bigint): void {
+    this.#runners.get(stream)?.side.onDurable(stream, total, landedHashes);
+  }
+
+  /** A share of a stream may be sold: false where that would pass the bound on what is unpaid. */
+  admits(stream: string, workHashes: bigint): boolean {
+    return this.#runners.get(stream)?.side.admits(workHashes) ?? true;
+  }
+
+  /** A share that was taken could not be written. */
+  lost(stream: string, workHashes: bigint): void {
+    this.#runners.get(stream)?.side.lost(workHashes);
   }
 
   async stop(): Promise<void> {

@@ -3,22 +3,21 @@ import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { displayHash } from '../bitcoin/header.ts';
+import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
-import type { JobId } from '../stratum/job-id.ts';
-import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
-import type { BlockStatus, ChainTipTracker } from './chain-tip-tracker.ts';
-import type { MakerStore } from './maker-store.ts';
 import {
   checkJob,
   checkShare,
-  type ShareCase,
   type ShareCode,
   type ShareRules,
-  type ShareVerifier,
   shareRulesOf,
-} from './verification.ts';
+} from '../settlement/share-rules.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import type { MakerStore } from './maker-store.ts';
+import type { ShareCase, ShareVerifier } from './verification.ts';
 
 export type BatchVerifierOptions = {
   /** See `ShareRules`. */
@@ -39,7 +38,7 @@ export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
 };
 
 export type BatchVerifierDeps = {
-  readonly view: ChainTipTracker;
+  readonly view: TipTracker;
   readonly verifier: ShareVerifier;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -237,8 +236,7 @@ export class BatchVerifier {
         blocks.set(hash, standing);
         standings.set(job, standing);
       }
-      if (this.#isTooLate(standing)) each.code = 'expiry_near';
-      else if (!this.#isTimely(standing, target.workHashes)) each.code = 'share_stale';
+      each.code = this.#isTooLate(standing) ? 'expiry_near' : this.#lateness(standing, target.workHashes);
     }
     return cases;
   }
@@ -268,16 +266,24 @@ export class BatchVerifier {
     return standing.status !== 'unknown' && isTooLateToBegin(terms, options.margins, standing.height);
   }
 
-  #isTimely(standing: BlockStatus, workHashes: bigint): boolean {
-    if (standing.status === 'unknown') return false;
+  /** What is wrong with work on a block; undefined where it comes in time. */
+  #lateness(standing: BlockStatus, workHashes: bigint): ShareCode | undefined {
+    // The miner saw a block that is not here yet.
+    if (standing.status === 'unknown') return 'stale_race';
     const { restoredHeight } = this.#store.delivery;
-    if (restoredHeight > 0 && standing.height <= restoredHeight) return false;
-    if (standing.status === 'current') return true;
+    if (restoredHeight > 0 && standing.height <= restoredHeight) return 'maker_restored';
+    if (standing.status === 'current') return undefined;
     const { sinceMonotonicMs } = standing;
-    const monotonicMs = this.#deps.clock.monotonicMs();
-    if (monotonicMs <= sinceMonotonicMs + this.#store.terms.staleGraceSeconds * 1000) return true;
+    const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
+    const graceMs = this.#store.terms.staleGraceSeconds * 1000;
+    if (lateMs <= graceMs || this.#isInBacklog(sinceMonotonicMs, workHashes)) return undefined;
+    // So little later, the miner may not have seen that the block was replaced.
+    return lateMs <= 2 * graceMs ? 'stale_race' : 'share_stale';
+  }
+
+  #isInBacklog(sinceMonotonicMs: number, workHashes: bigint): boolean {
     const backlog = this.#backlog;
-    if (backlog === undefined || monotonicMs > backlog.untilMs) return false;
+    if (backlog === undefined || this.#deps.clock.monotonicMs() > backlog.untilMs) return false;
     if (sinceMonotonicMs < backlog.fromMs || sinceMonotonicMs > backlog.toMs) return false;
     if (backlog.leftHashes < workHashes) return false;
     backlog.leftHashes -= workHashes;

@@ -249,8 +249,7 @@ export class MakerStore extends ContractStore {
   }
 
   #workChanged(): void {
-    const { verifiedWorkHashes: workHashes } = this.delivery;
-    this.apply({ type: 'work', workHashes, isRefusedTooMuch: false });
+    this.apply({ type: 'work', workHashes: this.delivery.verifiedWorkHashes });
   }
 
   /**

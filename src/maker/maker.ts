@@ -5,6 +5,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
+import { TipTracker } from '../chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
 import { assertTimeToFund } from '../channel/deadlines.ts';
@@ -53,7 +54,6 @@ import { DuplicateSet } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
-import { ChainTipTracker } from './chain-tip-tracker.ts';
 import { CoinHolds } from './coin-holds.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
@@ -150,7 +150,7 @@ export class Maker {
   readonly #options: MakerOptions;
   readonly #deps: MakerDeps;
   readonly #nodeId: string;
-  readonly #view: ChainTipTracker;
+  readonly #view: TipTracker;
   readonly #verifier: ShareVerifier;
   readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
@@ -175,7 +175,7 @@ export class Maker {
     this.#budget = new OpeningBudget({ openingMs: options.openingTimeoutMs ?? OPENING_TIMEOUT_MS }, deps);
     this.#holds = new CoinHolds(deps);
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
-    this.#view = new ChainTipTracker(deps);
+    this.#view = new TipTracker(deps);
     this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }

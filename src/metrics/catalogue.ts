@@ -369,7 +369,7 @@ export const CATALOGUE = {
   },
   channel_unsigned_sats: {
     type: 'gauge',
-    help: 'Exposure: what verified work earned that no signed state covers yet.',
+    help: 'Exposure: what delivered work earned that no signed state covers yet.',
     roles: BOTH,
   },
   channel_unsigned_limit_sats: {

@@ -7,8 +7,9 @@ import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainStanding } from '../chain/chain-clock.ts';
 import { isDueByClock } from '../chain/projection.ts';
 import type { ChainTip } from '../chain/source.ts';
+import { TipTracker } from '../chain/tip-tracker.ts';
 import { signAck } from '../channel/states.ts';
-import { exposureSat, unsignedWork } from '../contract/stream.ts';
+import { exposedWork, exposureSat } from '../contract/stream.ts';
 import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
@@ -23,7 +24,7 @@ import { blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
 import { StakeSettlement } from '../settlement/stake-settlement.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import { MinerChain } from './miner-chain.ts';
-import { MinerFeed } from './miner-feed.ts';
+import { MinerFeed, type SentBatch } from './miner-feed.ts';
 import { openChannel } from './miner-opening.ts';
 import {
   DEFAULT_SETTINGS,
@@ -34,6 +35,7 @@ import {
 } from './miner-options.ts';
 import { giveClaim } from './miner-seal.ts';
 import { MinerStore } from './miner-store.ts';
+import { Refusals } from './refusals.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
 
@@ -77,6 +79,8 @@ export class MinerContract {
   #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
+  #view: TipTracker | undefined;
+  #refusals: Refusals | undefined;
 
   constructor(options: MinerContractOptions, deps: MinerContractDeps) {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
@@ -88,16 +92,19 @@ export class MinerContract {
 
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
   async start(): Promise<void> {
-    const { terms, maxRefusedPercent, unpaidTimeoutMs, margins } = this.#options;
+    const { terms, unpaidTimeoutMs, margins } = this.#options;
     const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
-    this.#store = await MinerStore.load({ terms, maxRefusedPercent, margins, ...waits }, this.#deps);
+    this.#store = await MinerStore.load({ terms, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
+    this.#view = new TipTracker(this.#deps);
+    this.#refusals = new Refusals(terms, { ...this.#deps, view: this.#view });
     this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
     this.#writeLadder();
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
       this.#tip = tip;
+      this.#view?.onTip(tip);
       this.#lookAtChain();
     });
     this.#stopClock = this.#deps.chainClock?.watch((standing) => this.#onStanding(standing));
@@ -110,11 +117,24 @@ export class MinerContract {
     this.#loop = this.#connectLoop(genesisHash);
   }
 
+  /** Takes a share that is about to be sold, of so many hashes, or not: see `DeliveryGate.admits`. */
+  admits(workHashes: bigint): boolean {
+    return this.#store?.gate.admits(workHashes) ?? false;
+  }
+
+  /** Shares that were taken will never be on disk. */
+  lost(workHashes: bigint): void {
+    this.#store?.gate.landed(workHashes);
+    this.#store?.workChanged();
+  }
+
   /**
    * Takes the durable total of a stream, whose evidence has grown. Other contracts' streams are ignored.
+   * @param landedHashes the part of it that came by `admits`
    */
-  onDurable(stream: string, total: StreamTotal): void {
+  onDurable(stream: string, total: StreamTotal, landedHashes = 0n): void {
     if (stream !== this.#store?.contractId) return;
+    this.#store.gate.landed(landedHashes);
     this.#store.ownDurable(total);
     this.#feed?.wake();
     // First: the work may be the last, and the close waits until it is judged.
@@ -136,7 +156,8 @@ export class MinerContract {
       ownWorkHashes: store.own.workHashes,
       judgedWorkHashes: store.delivery.verifiedWorkHashes,
       refusedWorkHashes: store.refusedWorkHashes,
-      exposureHashes: unsignedWork(store.stream),
+      unexplainedWorkHashes: store.unexplainedWorkHashes,
+      exposureHashes: exposedWork(store.stream),
       exposureSat: exposureSat(store.terms, store.stream),
       fundingTxid: store.channel?.fundingTxid,
       fundingDepth: store.stream.fundingDepth,
@@ -312,7 +333,7 @@ export class MinerContract {
         clock,
         timers,
         durableSeq: () => store.own.seq,
-        onJudged: (nextSeq, own, result) => this.#judged(nextSeq, own, result),
+        onJudged: (batch, result) => this.#judged(batch, result),
       },
     );
     // What the maker sends next is served after this.
@@ -422,12 +443,21 @@ export class MinerContract {
     return store;
   }
 
-  #judged(nextSeq: number, ownWorkHashes: bigint, result: Result<'work.batch'>): void {
+  #judged({ firstSeq, shares, ownWorkHashes }: SentBatch, result: Result<'work.batch'>): void {
     this.stats.batchesJudged += 1;
     for (const { code } of result.refused) {
       this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
     }
-    this.#store!.delivered(nextSeq, ownWorkHashes, result.verifiedWork);
+    const store = this.#store!;
+    store.delivered(result.nextSeq, ownWorkHashes, result.verifiedWork);
+    if (result.refused.length > 0) {
+      this.#refusals!.judge(firstSeq, shares, result.refused, result.verifiedWork)
+        .then((work) => store.explain(work))
+        .catch((error: unknown) => {
+          if (!(error instanceof CodedError)) throw error;
+          this.#deps.log.warn({ code: error.code }, 'why work was refused could not be checked');
+        });
+    }
     this.#toldOfEvidence();
     this.#notify();
   }
@@ -563,11 +593,19 @@ export class MinerContract {
   #follow(effects: readonly ContractEffect[]): void {
     for (const effect of effects) {
       this.#deps.log.info({ contract: this.#store!.contractId, ...effect }, 'contract');
+      if (effect.type === 'exposure_reached') this.#warnOfExposure(effect.exposureSat);
       if (effect.type === 'send_ready') this.#sendReady();
       if (effect.type === 'start_feed') this.#startFeed();
       if (effect.type === 'ask_close') this.#closeTogether();
     }
     this.#notify();
+  }
+
+  #warnOfExposure(exposureSat: bigint): void {
+    const { contractId, unexplainedWorkHashes } = this.#store!;
+    const fields = { code: 'exposure_limit', contract: contractId, exposureSat, unexplainedWorkHashes };
+    const why = unexplainedWorkHashes > 0n ? ', some of it refused without a reason' : '';
+    this.#deps.log.warn(fields, `nothing more is delivered: too much is unpaid${why}`);
   }
 
   #notify(): void {

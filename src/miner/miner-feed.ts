@@ -17,6 +17,7 @@ import {
   type ShareRecord,
   unpackShares,
 } from '../work/evidence.ts';
+import type { SentShare } from './refusals.ts';
 
 export type FeedOptions = {
   readonly contractId: string;
@@ -33,7 +34,15 @@ export type FeedDeps = {
   /** Seq after the last durable share of the stream. */
   readonly durableSeq: () => number;
   /** Called when the maker has judged everything before `nextSeq`. */
-  readonly onJudged: (nextSeq: number, ownWorkHashes: bigint, result: Result<'work.batch'>) => void;
+  readonly onJudged: (batch: SentBatch, result: Result<'work.batch'>) => void;
+};
+
+/** A batch that was sent. */
+export type SentBatch = {
+  readonly firstSeq: number;
+  readonly shares: readonly SentShare[];
+  /** The own work in hashes of all shares up to its end. */
+  readonly ownWorkHashes: bigint;
 };
 
 /** Log rows per read. */
@@ -55,7 +64,7 @@ export class MinerFeed {
   #judgedSeq = 0;
   #inFlight = 0;
   #lastBatchAtMs = Number.NEGATIVE_INFINITY;
-  #buffer: ShareRecord[] = [];
+  #buffer: SentShare[] = [];
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
   #stopped = false;
@@ -144,7 +153,7 @@ export class MinerFeed {
     });
   }
 
-  async #take(max: number): Promise<readonly ShareRecord[]> {
+  async #take(max: number): Promise<readonly SentShare[]> {
     if (this.#buffer.length === 0) {
       const { contractId } = this.#options;
       const rows = await this.#deps.ledger.readLog(SHARE_KIND, contractId, this.#sentSeq, ROWS_PER_READ);
@@ -154,7 +163,8 @@ export class MinerFeed {
         if (row.first + skipped !== next || row.body.length !== row.count * SHARE_RECORD_SIZE) {
           throw new CodedError('ledger_corrupt', `the shares of ${contractId} have a gap at ${next}`);
         }
-        this.#buffer.push(...unpackShares(row.body.subarray(skipped * SHARE_RECORD_SIZE)));
+        const shares = unpackShares(row.body.subarray(skipped * SHARE_RECORD_SIZE));
+        for (const share of shares) this.#buffer.push({ ...share, atMs: row.atMs });
         next = row.first + row.count;
       }
       if (this.#buffer.length === 0) {
@@ -175,7 +185,7 @@ export class MinerFeed {
     }
   }
 
-  #send(shares: readonly ShareRecord[]): void {
+  #send(shares: readonly SentShare[]): void {
     const firstSeq = this.#sentSeq;
     this.#advance(shares);
     const nextSeq = this.#sentSeq;
@@ -185,7 +195,7 @@ export class MinerFeed {
     call(this.#peer, 'work.batch', {
       contractId: this.#options.contractId,
       firstSeq,
-      shares: shares.map(({ hash: _hash, ...share }) => share),
+      shares: shares.map(({ hash: _hash, atMs: _atMs, ...share }) => share),
       workTotal: ownWorkHashes,
     })
       .then((result) => {
@@ -194,7 +204,7 @@ export class MinerFeed {
         }
         this.#inFlight -= 1;
         this.#judgedSeq = nextSeq;
-        if (!this.#stopped) this.#deps.onJudged(nextSeq, ownWorkHashes, result);
+        if (!this.#stopped) this.#deps.onJudged({ firstSeq, shares, ownWorkHashes }, result);
         this.wake();
       })
       .catch((error: unknown) => {

@@ -12,6 +12,7 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import type { ChannelStatus } from '../settlement/records.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
+import type { ExposureTotal } from './exposure-total.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
 import type { OpeningDeps } from './miner-opening.ts';
 
@@ -30,8 +31,6 @@ export type MinerContractOptions = {
   readonly connectTimeoutMs?: number;
   /** Time in ms that the maker has after a start to show a newer state, before a close that can wait. */
   readonly askPeerMs?: number;
-  /** See `MinerStoreOptions`. */
-  readonly maxRefusedPercent?: number;
   readonly unpaidTimeoutMs?: number;
   /** See `BondSide`. */
   readonly returnsBonds?: boolean;
@@ -55,7 +54,6 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
   reconnectMaxMs: 60_000,
   connectTimeoutMs: 10_000,
   askPeerMs: 600_000,
-  maxRefusedPercent: 1,
   returnsBonds: false,
   margins: DEFAULT_CLOSE_MARGINS,
   transport: DEFAULT_TRANSPORT,
@@ -64,6 +62,8 @@ export const DEFAULT_SETTINGS: Omit<MinerSettings, 'terms' | 'host' | 'port'> = 
 };
 
 export type MinerContractDeps = OpeningDeps & {
+  /** See `MinerStoreDeps`. */
+  readonly exposureTotal?: ExposureTotal;
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -97,7 +97,9 @@ export type MinerStatus = {
   readonly ownWorkHashes: bigint;
   readonly judgedWorkHashes: bigint;
   readonly refusedWorkHashes: bigint;
-  /** Own work in hashes, less what was refused, that no state covers. */
+  /** The part of it that counts as unpaid: see `MinerStore.unexplainedWorkHashes`. */
+  readonly unexplainedWorkHashes: bigint;
+  /** Work delivered or in flight that no state pays, less what was refused for a reason. */
   readonly exposureHashes: bigint;
   readonly exposureSat: bigint;
   readonly fundingTxid: string | undefined;

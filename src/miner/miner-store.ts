@@ -6,7 +6,9 @@ import { isDelivering } from '../channel/lifecycle.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
+import { exposedWork, exposureRoom } from '../contract/stream.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { CommitmentOffer } from '../peer/commitment-codecs.ts';
 import { type ClaimPoint, claimPointCodec } from '../peer/seal-codecs.ts';
@@ -20,7 +22,6 @@ import {
   fundingEntry,
   loadContract,
   loadOpening,
-  NOTHING_DELIVERED,
   type OpeningRecord,
   openingEntry,
   parseBody,
@@ -30,21 +31,22 @@ import {
 import type { JobId } from '../stratum/job-id.ts';
 import { JOB_KIND, jobDocumentId, STREAM_KIND } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import { DeliveryGate } from './delivery-gate.ts';
+import type { ExposureTotal } from './exposure-total.ts';
 import { MinerCommitments } from './miner-commitments.ts';
+import { type RefusedWork, unexplainedWork } from './refusals.ts';
 
 export type MinerStoreOptions = {
   readonly terms: ContractTerms;
-  /**
-   * Percentage of the own work that the maker may refuse before delivery pauses; one step is always
-   * allowed.
-   */
-  readonly maxRefusedPercent: number;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
   readonly margins?: CloseMargins;
 };
 
-export type MinerStoreDeps = ContractStoreDeps;
+export type MinerStoreDeps = ContractStoreDeps & {
+  /** The bound over all contracts of a proxy, if it has one. */
+  readonly exposureTotal?: ExposureTotal;
+};
 
 /**
  * The miner's store of one contract. Every method whose result the maker relies on resolves only once its
@@ -60,11 +62,12 @@ export class MinerStore extends ContractStore {
   commitments = MinerCommitments.create();
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
-  readonly #maxRefusedPercent: number;
+  /** Where shares pass before they are sold. */
+  readonly gate: DeliveryGate;
   readonly #ledger: Ledger;
 
   private constructor(options: MinerStoreOptions, deps: MinerStoreDeps) {
-    const { terms, margins = DEFAULT_CLOSE_MARGINS, unpaidTimeoutMs, maxRefusedPercent } = options;
+    const { terms, margins = DEFAULT_CLOSE_MARGINS, unpaidTimeoutMs } = options;
     const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
     const lifecycle = {
       role: 'miner',
@@ -74,8 +77,15 @@ export class MinerStore extends ContractStore {
       ...waits,
     } as const;
     super(contractIdOf(terms), lifecycle, deps);
-    this.#maxRefusedPercent = maxRefusedPercent;
     this.#ledger = deps.ledger;
+    this.gate = new DeliveryGate(
+      { contractId: this.contractId, priceMsatPerEh: fixedPriceMsatPerEh(terms) },
+      {
+        timers: deps.timers,
+        onChange: () => this.workChanged(),
+        ...(deps.exposureTotal === undefined ? {} : { total: deps.exposureTotal }),
+      },
+    );
   }
 
   /**
@@ -93,6 +103,8 @@ export class MinerStore extends ContractStore {
     if (total !== undefined) store.own = parseStreamTotal(contractId, total);
     store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined });
     store.commitments = await MinerCommitments.load(deps.ledger, contractId, store.last?.n ?? 0);
+    // What was delivered before is unpaid still.
+    store.workChanged();
     return store;
   }
 
@@ -119,13 +131,43 @@ export class MinerStore extends ContractStore {
 
   /** Updates the exposure after own work became durable or was judged. */
   workChanged(): void {
-    const refused = this.refusedWorkHashes;
-    const percent = BigInt(Math.floor(this.#maxRefusedPercent));
-    const allowance = (this.own.workHashes * percent) / 100n;
-    const { stepHashes } = this.terms;
-    const isRefusedTooMuch = refused > (allowance > stepHashes ? allowance : stepHashes);
-    const workHashes = this.own.workHashes > refused ? this.own.workHashes - refused : 0n;
-    this.apply({ type: 'work', workHashes, isRefusedTooMuch });
+    const { own, gate, refusedWorkHashes: refused } = this;
+    const workHashes = own.workHashes > refused ? own.workHashes - refused : 0n;
+    const deliveredHashes = workHashes + this.unexplainedWorkHashes + gate.inFlightHashes;
+    this.apply({ type: 'work', workHashes, deliveredHashes, isHeld: gate.isHeld });
+  }
+
+  /** Refused work in hashes that counts as unpaid: no own rule confirms it, and the terms do not allow it. */
+  get unexplainedWorkHashes(): bigint {
+    const { terms, own, refusedWorkHashes } = this;
+    return unexplainedWork(terms, own.workHashes, refusedWorkHashes, this.#refused);
+  }
+
+  get #refused(): RefusedWork {
+    const { confirmedHashes = 0n, racedHashes = 0n } = this.delivery;
+    return { confirmedHashes, racedHashes };
+  }
+
+  /** Notes which refused work has a reason; on disk when this resolves. */
+  async explain({ confirmedHashes, racedHashes }: RefusedWork): Promise<void> {
+    const before = this.#refused;
+    this.delivery = {
+      ...this.delivery,
+      confirmedHashes: before.confirmedHashes + confirmedHashes,
+      racedHashes: before.racedHashes + racedHashes,
+    };
+    this.workChanged();
+    await this.write([deliveryEntry(this.contractId, this.delivery)]);
+  }
+
+  protected override stateChanged(): void {
+    const { terms, own, refusedWorkHashes, gate } = this;
+    // Also what was delivered before a start, which the stream counts once the chain was seen.
+    const stream = { ...this.stream, deliveredWork: this.state.deliveredHashes };
+    const room = exposureRoom(terms, stream);
+    // What is beyond the total of the contract is not paid either.
+    const rest = terms.workTotalHashes - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
+    gate.set(room < rest ? room : rest, stream.status === 'ended' ? 0n : exposedWork(stream));
   }
 
   /** Stores the terms that both signed. */
@@ -231,7 +273,7 @@ export class MinerStore extends ContractStore {
 
   /** Notes how far the maker has judged; kept in memory, and on disk with the next state. */
   delivered(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): void {
-    this.delivery = { ...NOTHING_DELIVERED, nextSeq, ownWorkHashes, verifiedWorkHashes };
+    this.delivery = { ...this.delivery, nextSeq, ownWorkHashes, verifiedWorkHashes };
     this.workChanged();
   }
 

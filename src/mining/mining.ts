@@ -62,6 +62,8 @@ export type MiningDeps = {
   readonly random: Random;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** A share of so many hashes may be credited to a stream, and will be committed then. */
+  readonly admits?: (stream: string, workHashes: bigint) => boolean;
   /** Resolves when the shares are durable. */
   readonly commit: (shares: readonly AcceptedShare[]) => Promise<void>;
   readonly observeBatch: (shares: number, seconds: number) => void;
@@ -111,6 +113,7 @@ export class Mining {
         timers,
         log: log.child({ part: 'shares' }),
         isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
+        admits: ({ job, assigned }) => deps.admits?.(job.stream, assigned.workHashes) ?? true,
         forward: (submission, hash) => this.#forward(submission, hash),
         commit: (shares) => this.#commit(shares),
         settle: (submission, verdict) => {

@@ -283,7 +283,7 @@ async function adoptNewer(
   { params, state }: CheckedExport,
   deps: RecoveryDeps & { readonly ledger: Ledger },
 ): Promise<void> {
-  const store = await MinerStore.load({ terms: params.terms, maxRefusedPercent: 1 }, deps);
+  const store = await MinerStore.load({ terms: params.terms }, deps);
   if (store.last === undefined || store.last.n >= state.n) return;
   await store.adoptState(state);
 }

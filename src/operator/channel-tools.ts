@@ -43,7 +43,6 @@ export type CloseResult = {
 };
 
 const POLL_MS = 250;
-const MAX_REFUSED_PERCENT = 1;
 
 /** Throws `unknown_channel` where something spent the channel, or its funding is nowhere. */
 export function assertUnspent(onChain: OnChain): void {
@@ -183,7 +182,7 @@ async function closeInPlace(
     await new MakerChain(store, all).closeAlone();
     return store.state.fault?.type === 'suspended' ? 'unable' : 'command';
   }
-  const store = await MinerStore.load({ terms: params.terms, maxRefusedPercent: MAX_REFUSED_PERCENT }, all);
+  const store = await MinerStore.load({ terms: params.terms }, all);
   const onChain = new MinerChain(store, all);
   await onChain.broadcastFunding();
   await onChain.closeAlone();

@@ -327,8 +327,12 @@ export abstract class ContractStore {
   #take(event: LifecycleEvent): readonly LifecycleEffect[] {
     const { state, effects } = this.#step(event);
     this.#state = state;
+    this.stateChanged();
     return effects;
   }
+
+  /** Called after each change of the state. */
+  protected stateChanged(): void {}
 
   #tell(effects: readonly LifecycleEffect[]): void {
     const own = effects.filter(({ type }) => type !== 'persist' && !CHAIN_EFFECTS.has(type));

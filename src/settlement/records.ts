@@ -135,7 +135,7 @@ const channelCodec = object(
 /** The content of `channel` documents. */
 export type ChannelRecord = CodecValue<typeof channelCodec>;
 
-const deliveryCodec = object({
+const deliveryRequired = {
   version: ['version', integer(1, 1)],
   /** Seq of the miner's stream: the maker judged everything before it. */
   nextSeq: ['next_seq', count],
@@ -149,7 +149,13 @@ const deliveryCodec = object({
    * Maker: after a restore, shares on blocks up to this height may have been credited before; 0 otherwise.
    */
   restoredHeight: ['restored_height', count],
-});
+} as const;
+/** Miner, once work was refused: the parts of it, hashes (`RefusedWork`). */
+const deliveryOptional = {
+  confirmedHashes: ['confirmed', decimal],
+  racedHashes: ['raced', decimal],
+} as const;
+const deliveryCodec = object(deliveryRequired, deliveryOptional);
 /** The content of `delivery` documents. */
 export type DeliveryRecord = CodecValue<typeof deliveryCodec>;
 

@@ -27,6 +27,8 @@ export type ShareEngineDeps<S extends Submission> = {
   readonly log: Logger;
   /** True when the job was retired longer ago than its grace. */
   readonly isStale: (job: Job) => boolean;
+  /** A valid share may be credited; by default all may. Asked once for each that would be, in order. */
+  readonly admits?: (submission: S) => boolean;
   /** The hash meets the upstream or the network target: to be sent upstream now. Once for each hash. */
   readonly forward: (submission: S, hash: Uint8Array) => void;
   /** Makes the accepted shares of one batch durable, all or none. May be called again before it resolves. */
@@ -56,7 +58,7 @@ type Entry = {
 /**
  * Judges submissions: collects what arrived in one turn of the event loop, hashes it in one kernel call,
  * and gives each share its verdict. Order of the checks: forward upstream, stale, low difficulty,
- * duplicate, accepted (`WIRE.md`). A share becomes a known duplicate only once it is valid, and is answered
+ * duplicate, not admitted (stale to the miner), accepted (`WIRE.md`). A share becomes a known duplicate only once it is valid, and is answered
  * only once it is durable.
  */
 export class ShareEngine<S extends Submission> {
@@ -234,16 +236,26 @@ export class ShareEngine<S extends Submission> {
     let verdict: Verdict;
     if (this.#isStale(entry)) verdict = 'stale';
     else if (!meets(hashes, at, submission.assigned.words)) verdict = 'low_difficulty';
-    else verdict = this.#credit(generation, hashes, at, acceptedBefore);
+    else verdict = this.#credit(submission, generation, hashes, at, acceptedBefore);
     if (isFirst && verdict !== 'accepted') this.#rememberForwarded(generation, hashes, at);
     return verdict;
   }
 
-  #credit(generation: string, hashes: Uint8Array, at: number, acceptedBefore: number): Verdict {
-    const { duplicates } = this.#deps;
+  #credit(
+    submission: S,
+    generation: string,
+    hashes: Uint8Array,
+    at: number,
+    acceptedBefore: number,
+  ): Verdict {
+    const { duplicates, admits } = this.#deps;
     const isBehind = this.stats.uncommitted + acceptedBefore >= this.#maxUncommitted;
-    if (!isBehind && !duplicates.isFull)
-      return duplicates.add(generation, hashes, at) ? 'accepted' : 'duplicate';
+    if (!isBehind && !duplicates.isFull) {
+      if (!duplicates.add(generation, hashes, at)) return 'duplicate';
+      if (admits?.(submission) !== false) return 'accepted';
+      duplicates.delete(generation, hashes, at);
+      return 'stale';
+    }
     if (duplicates.has(generation, hashes, at)) return 'duplicate';
     this.stats.limitHits[isBehind ? 'uncommittedShares' : 'duplicateHashes'] += 1;
     return 'overload';

@@ -61,7 +61,7 @@ export const tip = (height: number, view: ChannelView): LifecycleEvent => ({ typ
 export const workOf = (workHashes: bigint): LifecycleEvent => ({
   type: 'work',
   workHashes,
-  isRefusedTooMuch: false,
+  isHeld: false,
 });
 export const stored = (n: number, workHashes: bigint, terms: ContractTerms = TERMS): LifecycleEvent => ({
   type: 'state_stored',
@@ -178,7 +178,7 @@ export function isAct({ type }: Pick<LifecycleEffect, 'type'>): boolean {
 /** What happens in a random life. `follow` does what an effect asked for, as a driver would. */
 export type Op =
   | { readonly type: 'follow' }
-  | { readonly type: 'work'; readonly part: number; readonly isRefusedTooMuch: boolean }
+  | { readonly type: 'work'; readonly part: number; readonly isHeld: boolean }
   | { readonly type: 'state'; readonly back: number }
   | { readonly type: 'ack'; readonly back: number }
   | { readonly type: 'claim'; readonly ahead: number }
@@ -262,7 +262,7 @@ function anyOp(role: LifecycleRole, hasChannel: boolean): fc.Arbitrary<Op> {
   const work = fc.record({
     type: fc.constant('work' as const),
     part: fc.integer({ min: 0, max: 110 }),
-    isRefusedTooMuch: fc.nat(9).map((dice) => dice === 0),
+    isHeld: fc.nat(9).map((dice) => dice === 0),
   });
   const both = [
     { weight: 12, arbitrary: fc.constant<Op>({ type: 'follow' }) },
@@ -302,9 +302,9 @@ function eventOf(life: Life, op: Op, asked: LifecycleEffect[]): LifecycleEvent |
       return effect === undefined ? undefined : followed(life, effect);
     }
     case 'work': {
-      const { isRefusedTooMuch } = op;
+      const { isHeld } = op;
       const workHashes = (terms.workTotalHashes * BigInt(op.part)) / 100n;
-      return { type: 'work', workHashes, isRefusedTooMuch: role === 'miner' && isRefusedTooMuch };
+      return { type: 'work', workHashes, isHeld: role === 'miner' && isHeld };
     }
     case 'state': {
       const n = (newest?.n ?? -1) + 1 - op.back;

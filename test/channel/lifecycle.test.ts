@@ -222,7 +222,7 @@ describe('work and pay', () => {
     expect(isDelivering(life.options, life.state)).toBe(false);
     expect(life.step(stored(1, 2n * EH))).toEqual(['persist', 'exposure_cleared']);
     expect(isDelivering(life.options, life.state)).toBe(true);
-    life.step({ ...workOf(3n * EH), isRefusedTooMuch: true } as LifecycleEvent);
+    life.step({ ...workOf(3n * EH), isHeld: true } as LifecycleEvent);
     expect(isDelivering(life.options, life.state)).toBe(false);
   });
 

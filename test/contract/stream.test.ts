@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { owedMsat, owedSat } from '../../src/base/units.ts';
 import {
+  exposureRoom,
   exposureSat,
   isDelivering,
   PENDING_STREAM,
@@ -14,6 +15,7 @@ import {
   type StreamStatus,
   streamAccounting,
   transition,
+  unsignedSat,
   unsignedWork,
 } from '../../src/contract/stream.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
@@ -120,8 +122,11 @@ function play(role: StreamRole, of: TermsV1or2, ops: readonly Op[], look: (seen:
 function eventOf(op: Op, role: StreamRole, state: StreamState, of: TermsV1or2): StreamEvent | undefined {
   const { signed, signing, verifiedWork } = state;
   switch (op.type) {
-    case 'work':
-      return worked((of.workTotalHashes * op.part) / 100n);
+    case 'work': {
+      const workHashes = (of.workTotalHashes * op.part) / 100n;
+      // The maker credits; what the miner counts falls only where it is refused, which is tested by itself.
+      return worked(role === 'miner' && workHashes < verifiedWork ? verifiedWork : workHashes);
+    }
     case 'event':
       return op.event;
     case 'sign_again':
@@ -218,7 +223,7 @@ describe('any schedule', () => {
           expect(uncoveredSat).toBe(0n);
           expect(coveredSat).toBe(debtSat);
           expect(refundableSat).toBeGreaterThanOrEqual(0n);
-          expect(exposureSat(of, after)).toBe(debtSat);
+          expect(unsignedSat(of, after)).toBe(debtSat);
         });
       }),
     );
@@ -252,8 +257,8 @@ describe('any schedule', () => {
           if (after.signing !== undefined || after.status === 'ended' || !after.opened) return;
           expect(unsignedWork(after)).toBeLessThan(of.stepHashes);
           const stepMsat = owedMsat(of.stepHashes, of.priceMsatPerEh);
-          expect(exposureSat(of, after) * 1000n).toBeLessThanOrEqual(stepMsat + 1000n);
-          if (after.status === 'ending') expect(exposureSat(of, after)).toBe(0n);
+          expect(unsignedSat(of, after) * 1000n).toBeLessThanOrEqual(stepMsat + 1000n);
+          if (after.status === 'ending') expect(unsignedSat(of, after)).toBe(0n);
         });
       }),
     );
@@ -288,12 +293,13 @@ describe('any schedule', () => {
           const settle = (parts: readonly bigint[]): bigint => {
             let { state } = run(options('miner', of), opening(of));
             for (const part of parts) {
-              state = run(options('miner', of), [worked(total(part)), worked(total(part))], state).state;
+              const sum = total(part) > state.verifiedWork ? total(part) : state.verifiedWork;
+              state = run(options('miner', of), [worked(sum), worked(sum)], state).state;
               const { n } = state.signed!;
               const point = signedOf(of, n + 1, state.verifiedWork);
               state = run(options('miner', of), [point, point], state).state;
             }
-            return state.signed!.paidSat + exposureSat(of, state);
+            return state.signed!.paidSat + unsignedSat(of, state);
           };
           expect(settle([...stops, last])).toBe(settle([end]));
           expect(settle([...stops, last])).toBe(owedSat(total(end), of.priceMsatPerEh));
@@ -390,6 +396,29 @@ describe('the miner', () => {
     expect(at(late.state, signedOf(terms, 1, EH), 80_000).effects).toEqual([{ type: 'exposure_cleared' }]);
     const less = at(live('miner'), worked(EH - 1n), 0);
     expect(at(less.state, { type: 'tick' }, 10 ** 9).effects).toEqual([]);
+  });
+
+  it('counts what is in flight and what was refused without a reason, and is not due for it', () => {
+    const deliver = (workHashes: bigint, deliveredHashes: bigint): StreamEvent => ({
+      ...{ type: 'work_verified', workHashes, deliveredHashes },
+    });
+    const near = run(options('miner'), [deliver(EH - 1n, 3n * EH - 1n)], live('miner')).state;
+    expect(exposureRoom(terms, near)).toBe(1n);
+    expect(near).toMatchObject({ exposureLimited: false, dueSinceMs: undefined });
+    const full = run(options('miner'), [deliver(EH - 1n, 3n * EH)], near);
+    expect(full.effects).toEqual([{ type: 'exposure_reached', exposureSat: 1455n }]);
+    // A refusal with a reason is nobody's debt.
+    const calm = run(options('miner'), [deliver(EH - 1n, 2n * EH - 1n)], full.state);
+    expect(calm.effects).toEqual([{ type: 'exposure_cleared' }]);
+  });
+
+  it('is not stuck for ever when what it counted as due was refused', () => {
+    const patient: StreamOptions = { terms, role: 'miner', unpaidTimeoutMs: 60_000 };
+    const at = (state: StreamState, event: StreamEvent, ms: number) =>
+      transition(patient, state, event, NOW + ms);
+    const due = at(live('miner'), worked(EH), 0);
+    const refused = at(due.state, worked(EH - 1n), 1_000);
+    expect(at(refused.state, { type: 'tick' }, 70_000).effects).toEqual([]);
   });
 
   it('takes a state that pays more than it counted itself, and owes nothing for it', () => {

@@ -44,6 +44,7 @@ function configOf(world: World, change: Partial<ContractConfig> = {}): ContractC
     bonds,
     returnsBonds: false,
     seal,
+    maxUnpaidTotalSat: undefined,
     payout: { type: 'script', scriptHex: toHex(walletScript(minerSigner)) },
     ...change,
   };

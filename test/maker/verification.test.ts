@@ -3,8 +3,9 @@ import { fromHex } from '../../src/base/bytes.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
-import { ChainTipTracker } from '../../src/maker/chain-tip-tracker.ts';
-import { checkJob, checkShare, ShareVerifier, shareRulesOf } from '../../src/maker/verification.ts';
+import { TipTracker } from '../../src/chain/tip-tracker.ts';
+import { ShareVerifier } from '../../src/maker/verification.ts';
+import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
@@ -158,11 +159,11 @@ describe('the block view', () => {
     ...changes,
   });
 
-  function viewOf(headers: readonly ChainHeader[]): { view: ChainTipTracker; clock: ManualClock } {
+  function viewOf(headers: readonly ChainHeader[]): { view: TipTracker; clock: ManualClock } {
     const clock = new ManualClock(1_000_000);
     const known = new Map(headers.map((each) => [each.hash, each]));
     const chain = { header: async (hash: string) => known.get(hash) } as unknown as ChainSource;
-    return { view: new ChainTipTracker({ chain, clock }), clock };
+    return { view: new TipTracker({ chain, clock }), clock };
   }
 
   it('says since when a block it saw as tip is superseded', async () => {

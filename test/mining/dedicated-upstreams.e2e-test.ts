@@ -8,7 +8,8 @@ import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpo
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { checkJob, checkShare, ShareVerifier, shareRulesOf } from '../../src/maker/verification.ts';
+import { ShareVerifier } from '../../src/maker/verification.ts';
+import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { JOB_KIND, jobDocumentId, parseJobDocument } from '../../src/work/evidence.ts';

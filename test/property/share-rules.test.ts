@@ -4,7 +4,7 @@ import type { SentJob } from '../../src/downstream/session/prepared-job.ts';
 import type { SessionContext } from '../../src/downstream/session/session-context.ts';
 import { refusalOf } from '../../src/downstream/session/submit-checks.ts';
 import type { Job } from '../../src/jobs/job.ts';
-import { checkShare, shareRulesOf } from '../../src/maker/verification.ts';
+import { checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { NO_VERSION_BITS, SubmitFields } from '../../src/stratum/submit-parser.ts';
 import { rolledVersion } from '../../src/stratum/version-rolling.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';

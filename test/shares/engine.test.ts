@@ -20,7 +20,13 @@ type Commit = {
   readonly reject: (error: unknown) => void;
 };
 
-function makeRig(options: ShareEngineOptions & { maxHashes?: number; capacity?: number } = {}) {
+type RigOptions = ShareEngineOptions & {
+  maxHashes?: number;
+  capacity?: number;
+  admits?: (submission: Submission) => boolean;
+};
+
+function makeRig(options: RigOptions = {}) {
   const events: string[] = [];
   const commits: Commit[] = [];
   const turns: (() => void)[] = [];
@@ -36,6 +42,7 @@ function makeRig(options: ShareEngineOptions & { maxHashes?: number; capacity?: 
     clock: new ManualClock(),
     log: silentLogger,
     isStale: (job) => stale.has(job),
+    ...(options.admits === undefined ? {} : { admits: options.admits }),
     forward: (submission) => events.push(`forward ${label(submission)}`),
     commit: (shares) =>
       new Promise((resolve, reject) => {
@@ -103,6 +110,21 @@ describe('ShareEngine', () => {
     commits[0]!.resolve();
     await turn();
     expect(events).toEqual([`accepted ${job.wireId}/2`, `accepted ${job.wireId}/1`]);
+  });
+
+  it('asks once for each share that it would credit, in order, and credits no other', async () => {
+    const asked: number[] = [];
+    const admits = ({ nonce }: Submission): boolean => asked.push(nonce) <= 2;
+    const { engine, events, commits, duplicates, turn } = makeRig({ admits });
+    const job = makeJob();
+    for (const nonce of [1, 1, 2, 3]) engine.submit(makeSubmission(job, nonce));
+    engine.submit(makeSubmission(job, 4, IMPOSSIBLE));
+    await turn();
+    expect(asked).toEqual([1, 2, 3]);
+    expect(commits[0]!.shares.map(({ submission }) => submission.nonce)).toEqual([1, 2]);
+    expect(events).toContain(`stale ${job.wireId}/3`);
+    // What is not sold is nothing to be remembered.
+    expect(duplicates.size).toBe(2);
   });
 
   it('judges stale before low difficulty before duplicate', async () => {

@@ -4,6 +4,7 @@ import { owedSat } from '../../src/base/units.ts';
 import { mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
+import { refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import type { Side } from './network.ts';
 import { hashesOf } from './outcome.ts';
@@ -16,9 +17,6 @@ export type Finding = { readonly rule: string; readonly seen: string };
 
 /** Blocks after the expiry in which a refund must have found its place and its depth. */
 const REFUND_BLOCKS = MARGINS.finalDepth + 4;
-
-/** Shares that the farm finds at once, at the most. */
-const MOST_TOGETHER = 4n;
 
 /** What the chain says of both, in the end. */
 export type Books = {
@@ -148,9 +146,8 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const ownWork = BigInt(found.size) * shareWorkHashes;
   // What an honest maker does not take, it has a reason for.
   const refused = world.isHostile('maker') ? 0n : (miner?.status.refusedWorkHashes ?? 0n);
-  // Shares found together are on their way together: `shares-in-flight` says until when.
-  const inFlight = MOST_TOGETHER * shareWorkHashes;
-  const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + inFlight + refused;
+  const allowed = (ownWork * BigInt(refusedPpm(terms) + staleRacePpm(terms))) / 1_000_000n;
+  const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + allowed + shareWorkHashes + refused;
   const boundWork = unpaidWork < ownWork ? unpaidWork : ownWork;
   const lostSat = MINER_COIN_SAT + owedSat(ownWork, price) - sumOf(world, 'miner');
   const allowedSat = books.fees.miner + owedSat(boundWork, price) + sealSat(world, books);

@@ -245,7 +245,8 @@ export class SimWorld {
   work(count: number): boolean {
     const life = this.#miner;
     if (life?.isReady !== true || !life.part.status.live || this.#delivering > 0) return false;
-    this.#commit(life, this.farm.find(count));
+    const sold = this.farm.find(count).filter(() => life.part.admits(this.shareWorkHashes));
+    if (sold.length > 0) this.#commit(life, sold);
     return true;
   }
 
@@ -254,7 +255,7 @@ export class SimWorld {
     const life = this.#miner;
     if (life?.isReady !== true || !life.part.status.live || this.#delivering > 0) return false;
     const [share] = this.farm.found;
-    if (share === undefined) return false;
+    if (share === undefined || !life.part.admits(this.shareWorkHashes)) return false;
     this.#commit(life, [share]);
     return true;
   }
@@ -269,9 +270,13 @@ export class SimWorld {
     meters
       .commit(life.ledger, shares)
       .then(
-        () => life.part.onDurable(this.contractId, meters.total(this.contractId)),
+        ({ parts }) => {
+          const landed = parts.reduce((sum, { workHashes }) => sum + workHashes, 0n);
+          life.part.onDurable(this.contractId, meters.total(this.contractId), landed);
+        },
         (error: unknown) => {
           if (!(error instanceof CodedError)) throw error;
+          life.part.lost(BigInt(shares.length) * this.shareWorkHashes);
         },
       )
       .then(

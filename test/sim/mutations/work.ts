@@ -1,18 +1,12 @@
 import { isDelivering } from '../../../src/channel/lifecycle.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../../src/maker/verification.ts';
+import { DeliveryGate } from '../../../src/miner/delivery-gate.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
-import { ContractStore } from '../../../src/settlement/contract-store.ts';
+import { Refusals } from '../../../src/miner/refusals.ts';
 import { Meters } from '../../../src/work/meters.ts';
+import { SHARE } from '../farm.ts';
 import type { Mutations } from './mutation.ts';
-
-/** Patches what a store is told. */
-function patchApply(change: (event: Parameters<ContractStore['apply']>[0]) => typeof event): void {
-  const { apply } = ContractStore.prototype;
-  ContractStore.prototype.apply = function changed(event) {
-    apply.call(this, change(event));
-  };
-}
 
 /** What work is sold, credited and paid. */
 export const OF_WORK: Mutations = {
@@ -36,6 +30,29 @@ export const OF_WORK: Mutations = {
           return isDelivering(this.options, { ...this.state, stream });
         },
       });
+      DeliveryGate.prototype.admits = () => true;
+      return {};
+    },
+  },
+  'gate-open': {
+    what: 'the miner sells all shares that were found together, also beyond the limit',
+    strategy: 'shares-in-flight',
+    seed: 1,
+    apply: () => {
+      DeliveryGate.prototype.admits = () => true;
+      return {};
+    },
+  },
+  'refusals-believed': {
+    what: 'the miner takes the word of the maker for the reason of a refusal',
+    strategy: 'refuses-everything',
+    seed: 1,
+    apply: () => {
+      Refusals.prototype.judge = (_first, shares, refused) =>
+        Promise.resolve({
+          confirmedHashes: BigInt(Math.min(shares.length, refused.length)) * SHARE.workHashes,
+          racedHashes: 0n,
+        });
       return {};
     },
   },
@@ -44,7 +61,7 @@ export const OF_WORK: Mutations = {
     strategy: 'refuses-everything',
     seed: 1,
     apply: () => {
-      patchApply((event) => (event.type === 'work' ? { ...event, isRefusedTooMuch: false } : event));
+      Object.defineProperty(MinerStore.prototype, 'unexplainedWorkHashes', { get: () => 0n });
       return {};
     },
   },

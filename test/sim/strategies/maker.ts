@@ -183,7 +183,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker signs no more, and shares that were found together pass the limit together',
     row: 'F10',
     hostile,
-    wins: { until: 'what is in flight counts (R7)', finding: 'more is unpaid than was promised' },
     begin: (stage) => silentOn(stage, ['state.sign']),
     play: async (stage) => {
       if (await stage.open()) await passLimit(stage);
@@ -386,7 +385,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker refuses some of the work without a reason, and then signs no more',
     row: 'F10',
     hostile,
-    wins: { until: 'refused work counts, refused_ppm (R7)', finding: 'the miner lost' },
     begin: (stage) => {
       let left = 4;
       alterHeard(stage.world, ({ about, message }) => {

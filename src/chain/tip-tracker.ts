@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { ChainSource, ChainTip } from '../chain/source.ts';
+import type { ChainSource, ChainTip } from './source.ts';
 
 /** The status of a block as parent of new work. */
 export type BlockStatus =
@@ -16,11 +16,11 @@ export type BlockStatus =
 const MAX_TIPS = 256;
 
 /**
- * The blocks that work may build on, by the maker's own node. A tip was replaced when this program saw it;
+ * The blocks that work may build on, by the own node. A tip was replaced when this program saw it;
  * for earlier blocks, the time in the header of the next block counts, by the wall clock at the start of
  * this program.
  */
-export class ChainTipTracker {
+export class TipTracker {
   readonly #chain: ChainSource;
   readonly #clock: Clock;
   /** Wall time at the zero of the monotonic clock. */

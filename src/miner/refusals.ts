@@ -1,0 +1,128 @@
+import type { Clock } from '../base/clock.ts';
+import { displayHash } from '../bitcoin/header.ts';
+import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { backlogMs, refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { checkJob, checkShare, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
+import { shareTargetOf } from '../shares/share.ts';
+import {
+  JOB_KIND,
+  type JobRecord,
+  jobDocumentId,
+  parseJobDocument,
+  type ShareRecord,
+} from '../work/evidence.ts';
+
+/** A share of the own ledger, with the wall time in ms at which it was written. */
+export type SentShare = ShareRecord & { readonly atMs: number };
+
+/** Work in hashes that the maker did not credit. */
+export type RefusedWork = {
+  /** For a reason that the own rules confirm: it is not owed. */
+  readonly confirmedHashes: bigint;
+  /** On a block that the two sides saw, or saw replaced, at different moments. */
+  readonly racedHashes: bigint;
+};
+
+export const NOTHING_REFUSED: RefusedWork = { confirmedHashes: 0n, racedHashes: 0n };
+
+/** Longest backlog in ms where the terms do not say. */
+const BACKLOG_MS = 6 * 3_600_000;
+
+type Reason = 'confirmed' | 'raced' | 'none';
+
+/**
+ * The work in hashes that counts as unpaid of all that was refused: what no rule of our own confirms, beyond
+ * the parts of all delivered work that the terms allow for it and for races of blocks.
+ */
+export function unexplainedWork(
+  terms: ContractTerms,
+  ownHashes: bigint,
+  refusedHashes: bigint,
+  { confirmedHashes, racedHashes }: RefusedWork,
+): bigint {
+  const beyond = (hashes: bigint, ppm: number): bigint => {
+    const allowed = (ownHashes * BigInt(ppm)) / 1_000_000n;
+    return hashes > allowed ? hashes - allowed : 0n;
+  };
+  const unconfirmed = refusedHashes > confirmedHashes ? refusedHashes - confirmedHashes : 0n;
+  const raced = racedHashes < unconfirmed ? racedHashes : unconfirmed;
+  return beyond(raced, staleRacePpm(terms)) + beyond(unconfirmed - raced, refusedPpm(terms));
+}
+
+export type RefusalsDeps = { readonly ledger: Ledger; readonly clock: Clock; readonly view: TipTracker };
+
+/** Judges refusals of a maker by the rules that its miner goes by itself. */
+export class Refusals {
+  readonly #terms: ContractTerms;
+  readonly #rules: ShareRules;
+  readonly #deps: RefusalsDeps;
+
+  constructor(terms: ContractTerms, deps: RefusalsDeps) {
+    this.#terms = terms;
+    this.#rules = shareRulesOf(terms, false);
+    this.#deps = deps;
+  }
+
+  /**
+   * The refused work of one batch that has a reason. Throws `chain_unreachable`, `chain_rpc`.
+   * @param verifiedWork work in hashes that the maker has credited by now
+   */
+  async judge(
+    firstSeq: number,
+    shares: readonly SentShare[],
+    refused: readonly { readonly seq: number; readonly code: string }[],
+    verifiedWork: bigint,
+  ): Promise<RefusedWork> {
+    const isComplete = verifiedWork >= this.#terms.workTotalHashes;
+    const jobs = new Map<number, JobRecord | undefined>();
+    let { confirmedHashes, racedHashes } = NOTHING_REFUSED;
+    for (const { seq, code } of new Map(refused.map((each) => [each.seq, each])).values()) {
+      const share = shares[seq - firstSeq];
+      if (share === undefined) continue;
+      if (!jobs.has(share.jobId)) jobs.set(share.jobId, await this.#job(share));
+      const reason = await this.#reasonOf(code, share, jobs.get(share.jobId), isComplete);
+      const { workHashes } = shareTargetOf(share.difficulty);
+      if (reason === 'confirmed') confirmedHashes += workHashes;
+      if (reason === 'raced') racedHashes += workHashes;
+    }
+    return { confirmedHashes, racedHashes };
+  }
+
+  async #job({ jobId }: SentShare): Promise<JobRecord | undefined> {
+    const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
+    return body === undefined ? undefined : parseJobDocument(body);
+  }
+
+  async #reasonOf(
+    code: string,
+    share: SentShare,
+    job: JobRecord | undefined,
+    isComplete: boolean,
+  ): Promise<Reason> {
+    if (code === 'over_budget') return isComplete ? 'confirmed' : 'none';
+    if (job === undefined) return 'none';
+    if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
+    const { target } = shareTargetOf(share.difficulty);
+    const own =
+      checkJob(this.#terms, job) ?? checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());
+    return own === code ? 'confirmed' : 'none';
+  }
+
+  /**
+   * A share is stale by the own rules where its block had been replaced for the whole grace when the share
+   * was found, where the own node knows no such block, or where it waited longer than any backlog may.
+   */
+  async #whyStale({ atMs }: SentShare, job: JobRecord): Promise<Reason> {
+    const { clock, view } = this.#deps;
+    const ageMs = clock.nowMs() - atMs;
+    if (ageMs > (backlogMs(this.#terms) ?? BACKLOG_MS)) return 'confirmed';
+    const standing: BlockStatus = await view.standing(displayHash(job.prevHash));
+    if (standing.status === 'unknown') return 'confirmed';
+    if (standing.status === 'current') return 'raced';
+    const foundMs = clock.monotonicMs() - ageMs;
+    const untilMs = standing.sinceMonotonicMs + this.#terms.staleGraceSeconds * 1000;
+    return foundMs > untilMs ? 'confirmed' : 'raced';
+  }
+}

@@ -1,0 +1,131 @@
+import { describe, expect, it } from 'vitest';
+import { fromHex } from '../../src/base/bytes.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { displayHash } from '../../src/bitcoin/header.ts';
+import type { ChainSource } from '../../src/chain/source.ts';
+import { TipTracker } from '../../src/chain/tip-tracker.ts';
+import { Refusals, type SentShare, unexplainedWork } from '../../src/miner/refusals.ts';
+import { shareTargetOf } from '../../src/shares/share.ts';
+import { JOB_KIND, type JobRecord, jobDocument, jobDocumentId } from '../../src/work/evidence.ts';
+import { ManualClock } from '../base/manual-clock.ts';
+import { EH, makeTerms } from '../channel/fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
+
+const scriptHex = `0014${'ab'.repeat(20)}`;
+const HOUR_MS = 3_600_000;
+const WORK = shareTargetOf(16).workHashes;
+const terms = makeTerms({ binding: { type: 'coinbase', scriptHex }, staleGraceSeconds: 30 });
+const { workTotalHashes } = terms;
+
+function jobOf(id: number, payee: string): JobRecord {
+  const output = { script: fromHex(payee), valueSat: 1n };
+  const { coinb1, coinb2 } = buildCoinbase({
+    ...{ height: 900_000, extranonceSize: 8, tag: new Uint8Array(4), outputs: [output] },
+  });
+  return {
+    ...{ id, wireId: `${id}`, stream: 's', version: 0x20000000, versionMask: 0x1fffe000, coinb1, coinb2 },
+    ...{ prevHash: new Uint8Array(32).fill(1), branches: [], bits: 0x1d00ffff, time: 1_700_000_000 },
+    ...{ extranonceSize: 8, upstreamDifficulty: 1 },
+  };
+}
+
+/** A node that knows so many blocks, and the share of each of two jobs: one that pays the maker, one not. */
+async function stage(isKnown = true) {
+  const clock = new ManualClock();
+  const ledger = new MemoryLedger();
+  for (const job of [jobOf(1, scriptHex), jobOf(2, '51')]) {
+    const body = jobDocument(job);
+    await ledger.append([{ type: 'insert', kind: JOB_KIND, id: jobDocumentId(job.id), body }]);
+  }
+  const hash = displayHash(new Uint8Array(32).fill(1));
+  const block = { height: 10, hash, previousHash: 'p', timeSeconds: 1_700_000_000, bits: 1 };
+  const chain = {
+    header: async (wanted: string) => {
+      if (!isKnown || wanted !== hash) return undefined;
+      return { ...block, confirmations: view.tip?.hash === hash ? 1 : 2 };
+    },
+  } as unknown as ChainSource;
+  const view: TipTracker = new TipTracker({ chain, clock });
+  view.onTip({ height: 10, hash, timeSeconds: 0 });
+  const refusals = new Refusals(terms, { ledger, clock, view });
+  const found = (jobId = 1): SentShare => ({
+    ...{ jobId, difficulty: 16, extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) },
+    ...{ ntime: 1_700_000_000, nonce: 0, version: 0x20000000, hash: new Uint8Array(32) },
+    atMs: clock.nowMs(),
+  });
+  const replace = (): void => view.onTip({ height: 11, hash: 'b', timeSeconds: 0 });
+  const judge = (share: SentShare, code: string, verified = 0n) =>
+    refusals.judge(7, [share], [{ seq: 7, code }], verified);
+  return { clock, found, replace, judge, refusals };
+}
+
+const CONFIRMED = { confirmedHashes: WORK, racedHashes: 0n };
+const RACED = { confirmedHashes: 0n, racedHashes: WORK };
+const NONE = { confirmedHashes: 0n, racedHashes: 0n };
+
+describe('a refusal', () => {
+  it('is confirmed only where the own rules say the same', async () => {
+    const { found, judge } = await stage();
+    expect(await judge(found(2), 'share_unbound')).toEqual(CONFIRMED);
+    expect(await judge(found(1), 'share_unbound')).toEqual(NONE);
+    expect(await judge({ ...found(), ntime: 1_700_010_000 }, 'bad_ntime')).toEqual(CONFIRMED);
+    expect(await judge({ ...found(), version: 1 }, 'share_bad')).toEqual(CONFIRMED);
+    for (const code of ['bad_ntime', 'share_bad', 'share_low', 'share_duplicate', 'maker_restored', 'x'])
+      expect(await judge(found(), code)).toEqual(NONE);
+  });
+
+  it('for the end of the contract needs all of its work to be credited', async () => {
+    const { found, judge } = await stage();
+    expect(await judge(found(), 'over_budget', workTotalHashes - 1n)).toEqual(NONE);
+    expect(await judge(found(), 'over_budget', workTotalHashes)).toEqual(CONFIRMED);
+  });
+
+  it.each(['share_stale', 'stale_race'])(
+    'as %s is a race unless the share was found too late',
+    async (code) => {
+      const { clock, found, replace, judge } = await stage();
+      expect(await judge(found(), code)).toEqual(RACED);
+      replace();
+      clock.advance(30_000);
+      const atTheEdge = found();
+      clock.advance(1);
+      const late = found();
+      // A maker that lets a connection hang makes no honest share stale.
+      clock.advance(HOUR_MS);
+      expect(await judge(atTheEdge, code)).toEqual(RACED);
+      expect(await judge(late, code)).toEqual(CONFIRMED);
+      clock.advance(6 * HOUR_MS);
+      expect(await judge(atTheEdge, code)).toEqual(CONFIRMED);
+    },
+  );
+
+  it('of work on a block that the own node does not know is confirmed', async () => {
+    const { found, judge } = await stage(false);
+    expect(await judge(found(), 'stale_race')).toEqual(CONFIRMED);
+  });
+
+  it('counts once, and for shares of its batch', async () => {
+    const { found, refusals } = await stage();
+    const twice = [8, 8, 6, 9].map((seq) => ({ seq, code: 'share_unbound' }));
+    expect(await refusals.judge(7, [found(), found(2)], twice, 0n)).toEqual(CONFIRMED);
+  });
+});
+
+describe('what counts as unpaid of refused work', () => {
+  const counted = (refused: bigint, confirmedHashes = 0n, racedHashes = 0n): bigint =>
+    unexplainedWork(terms, 100_000n * EH, refused, { confirmedHashes, racedHashes });
+
+  it('is what is beyond the parts that are allowed, to the hash', () => {
+    expect(counted(10n * EH)).toBe(0n);
+    expect(counted(10n * EH + 1n)).toBe(1n);
+    expect(counted(110n * EH, 0n, 100n * EH)).toBe(0n);
+    expect(counted(110n * EH + 2n, 0n, 100n * EH + 1n)).toBe(2n);
+    expect(counted(50n * EH, 40n * EH)).toBe(0n);
+    expect(counted(50n * EH, 39n * EH)).toBe(EH);
+  });
+
+  it('is never less than nothing, and reasons excuse no more than was refused', () => {
+    expect(counted(5n * EH, 9n * EH, 9n * EH)).toBe(0n);
+    expect(counted(200n * EH, 50n * EH, 900n * EH)).toBe(50n * EH);
+  });
+});
