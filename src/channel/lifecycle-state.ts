@@ -175,6 +175,8 @@ export type LifecycleEvent =
   | { readonly type: 'seal_lost' }
   /** Either side, or a person, asks for the end of the contract. */
   | { readonly type: 'close_requested' }
+  /** Miner: the maker does not close together before the end of the contract, by its policy. */
+  | { readonly type: 'close_refused' }
   /** This side's signature of the cooperative close by state n is about to be sent. */
   | { readonly type: 'close_signed'; readonly n: number; readonly feeSat: bigint }
   /** A transaction that ends the channel is complete; comes before its broadcast. */
@@ -258,6 +260,7 @@ export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly Lifec
   claim_refused: ANYWHERE,
   seal_lost: ANYWHERE,
   close_requested: ANYWHERE,
+  close_refused: ANYWHERE,
   close_signed: ['funding', 'open', 'closing'],
   close_built: ['funding', 'open', 'closing', 'closed'],
   suspended: ANYWHERE,

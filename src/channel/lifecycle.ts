@@ -112,6 +112,8 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'close_requested':
     case 'tick':
       return onStream(options, draft, event, nowMs);
+    case 'close_refused':
+      return onCloseRefused(options, draft, nowMs);
     case 'close_signed':
     case 'close_built':
       return onClose(draft, event);
@@ -160,6 +162,18 @@ function onResumed(draft: Draft, code: string | undefined): Draft {
   const { fault } = draft.state;
   const isOver = fault?.type === 'suspended' && (code === undefined || code === fault.code);
   return isOver ? set(draft, { fault: undefined }) : draft;
+}
+
+/**
+ * The stream goes on where nothing but a person asked for its end, and nothing was signed for that. Then no
+ * time to answer runs either, after which this side would close alone.
+ */
+function onCloseRefused(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
+  if (draft.state.status !== 'open' || draft.state.close !== undefined) return draft;
+  onStream(options, draft, { type: 'close_refused' }, nowMs);
+  if (draft.state.stream.status === 'ending') return draft;
+  set(draft, { askedHeight: undefined });
+  return setLink(draft, { isCloseAsked: false });
 }
 
 /** A proof against the other side outlives our own faults; the first is the one that is stored. */
@@ -455,6 +469,7 @@ function isRecordChanged(before: LifecycleState, after: LifecycleState): boolean
     before.reason !== after.reason ||
     !isSameClose(before.close, after.close) ||
     before.stream.signed?.n !== after.stream.signed?.n ||
+    (before.askedHeight !== undefined && after.askedHeight === undefined) ||
     (after.fault?.type === 'broken' && before.fault?.type !== 'broken')
   );
 }

@@ -48,6 +48,8 @@ export type StreamState = {
   readonly dueSinceMs: number | undefined;
   /** True while the miner does not deliver because too much work is unsigned. */
   readonly exposureLimited: boolean;
+  /** The reason for which it ends or has ended; undefined while more work may be asked for. */
+  readonly endReason: EndReason | undefined;
 };
 
 /** The reason for which a stream ends. */
@@ -70,6 +72,8 @@ export type StreamEvent =
   | { readonly type: 'resume' }
   | { readonly type: 'expiry_near' }
   | { readonly type: 'close_requested' }
+  /** Miner: the maker does not close before the end; where only that was asked for, the stream goes on. */
+  | { readonly type: 'close_refused' }
   /** The channel's output is spent. */
   | { readonly type: 'closed' }
   /** Time has passed; for the miner's timeout of unsigned work. */
@@ -117,6 +121,7 @@ export const PENDING_STREAM: StreamState = {
   signing: undefined,
   dueSinceMs: undefined,
   exposureLimited: false,
+  endReason: undefined,
 };
 
 /**
@@ -139,7 +144,7 @@ export function transition(
   }
   const reason = endReason(options, next, event);
   if (reason !== undefined) {
-    next = { ...next, status: 'ending' };
+    next = { ...next, status: 'ending', endReason: reason };
     effects.push({ type: 'ending', reason });
   }
   next = deriveEffects(options, next, nowMs, effects);
@@ -163,6 +168,10 @@ function applyEvent(options: StreamOptions, state: StreamState, event: StreamEve
       return state.status === 'live' ? { ...state, status: 'paused' } : state;
     case 'resume':
       return state.status === 'paused' ? { ...state, status: 'live' } : state;
+    case 'close_refused':
+      return state.status === 'ending' && state.endReason === 'close_requested' && state.opened
+        ? { ...state, status: 'live', endReason: undefined }
+        : state;
     case 'closed':
       return { ...state, status: 'ended', signing: undefined };
     case 'expiry_near':

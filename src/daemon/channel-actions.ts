@@ -1,14 +1,19 @@
+import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
+/** Longest wait in ms for a maker that was asked to close; who asked the daemon waits ten seconds. */
+const ANSWER_MS = 5_000;
+
 type Actions = Readonly<Record<string, Action>>;
 
 /** `POST /api/v1/channel/...` of a proxy, of its one contract unless the body names another. */
-export function proxyChannelActions(contracts: RunningContracts): Actions {
+export function proxyChannelActions(contracts: RunningContracts, timers: Timers = systemTimers): Actions {
   const served = (input: unknown): MinerContract => {
     const { first, all } = contracts;
     if (first === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
@@ -21,7 +26,7 @@ export function proxyChannelActions(contracts: RunningContracts): Actions {
     return side;
   };
   return {
-    'channel/close': (input) => {
+    'channel/close': async (input) => {
       const side = served(input);
       const { frozen, channel } = side.status;
       if (frozen !== undefined && !isClosing(channel)) {
@@ -30,7 +35,7 @@ export function proxyChannelActions(contracts: RunningContracts): Actions {
           `${frozen}; it is closed alone, by force or by its deadline`,
         );
       }
-      void side.close();
+      await answeredIn(timers, side.closeNow());
       return { contract: side.status.contractId, closing: true };
     },
     'channel/force-close': async (input) => {
@@ -65,6 +70,14 @@ export function makerChannelActions(maker: Maker): Actions {
       return { contract: contract(input), closing: isClosing(row?.channel) };
     },
   };
+}
+
+/** Throws what the maker refuses with, if it does so soon; one that needs longer was asked all the same. */
+async function answeredIn(timers: Timers, answer: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = timers.after(ANSWER_MS, late.resolve);
+  answer.catch(() => {});
+  await Promise.race([answer, late.promise]).finally(() => timer.cancel());
 }
 
 function isClosing(status: string | undefined): boolean {

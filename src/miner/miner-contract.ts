@@ -65,6 +65,7 @@ export class MinerContract {
   readonly #budget: PeerBudget;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
+  readonly #closeAnswers: PromiseWithResolvers<void>[] = [];
   #store: MinerStore | undefined;
   #onChain: MinerChain | undefined;
   #stakes: StakeSettlement | undefined;
@@ -216,6 +217,28 @@ export class MinerContract {
     this.#finished.resolve();
   }
 
+  /**
+   * Asks the maker to close now. Resolves once both have signed; throws what it refused with, as
+   * `bonds_at_stake`, after which the stream goes on, and `peer_closed` where it is not there to be asked.
+   */
+  async closeNow(): Promise<void> {
+    const { channel, isSpent } = this.#store!;
+    const isFunded = channel !== undefined && channel.status !== 'failed' && channel.status !== 'closed';
+    if (!isFunded || isSpent) return void this.close();
+    if (!this.#isConnected) throw new CodedError('peer_closed', 'the maker is not connected');
+    const answer = Promise.withResolvers<void>();
+    this.#closeAnswers.push(answer);
+    this.#requestClose();
+    await answer.promise;
+  }
+
+  #answerClose(error?: CodedError): void {
+    for (const { resolve, reject } of this.#closeAnswers.splice(0)) {
+      if (error === undefined) resolve();
+      else reject(error);
+    }
+  }
+
   #requestClose(): void {
     this.#store!.apply({ type: 'close_requested' });
     this.#notify();
@@ -274,6 +297,7 @@ export class MinerContract {
   #disconnected(): void {
     this.#peer = undefined;
     this.#store!.apply({ type: 'disconnected' });
+    this.#answerClose(new CodedError('peer_closed', 'the maker was lost before it had signed'));
     this.#feed?.stop();
     this.#feed = undefined;
     this.#notify();
@@ -577,15 +601,24 @@ export class MinerContract {
   #closeTogether(): void {
     const peer = this.#peer;
     if (peer === undefined) return;
+    const feed = this.#feed;
     // Work sold from here on would be paid by a state above the one that is closed.
-    this.#feed?.stop();
+    feed?.hold();
     this.#onChain!.closeTogether(peer).then(
-      () => this.#lookAtChain(),
-      (error: unknown) => {
+      () => {
+        this.#answerClose();
+        this.#lookAtChain();
+      },
+      async (error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
         this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing together failed');
-        if (error.code === 'bonds_at_stake') this.#lastError = error.code;
-        else peer.close(error);
+        if (error.code === 'bonds_at_stake') {
+          this.#lastError = error.code;
+          await this.#store!.record({ type: 'close_refused' });
+          if (this.#store!.state.close === undefined) feed?.release();
+          this.#notify();
+        } else peer.close(error);
+        this.#answerClose(error);
       },
     );
   }

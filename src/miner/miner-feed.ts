@@ -68,6 +68,7 @@ export class MinerFeed {
   #wake: (() => void) | undefined;
   #timer: Timer | undefined;
   #stopped = false;
+  #held = false;
   #running = false;
 
   constructor(peer: RpcPeer, options: FeedOptions, deps: FeedDeps) {
@@ -120,13 +121,24 @@ export class MinerFeed {
       if (this.#stopped) return;
       await this.#announce(shares);
       if (this.#stopped) return;
-      this.#send(shares);
+      if (this.#held) this.#buffer.unshift(...shares);
+      else this.#send(shares);
     }
   }
 
   /** Wakes the feed after new evidence became durable. */
   wake(): void {
     this.#wake?.();
+  }
+
+  /** Sends nothing until `release`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.wake();
   }
 
   stop(): void {
@@ -136,7 +148,7 @@ export class MinerFeed {
 
   /** Time in ms to wait for the next batch; infinity to wait for `wake`. */
   #waitMs(): number {
-    const waiting = this.#deps.durableSeq() - this.#sentSeq;
+    const waiting = this.#held ? 0 : this.#deps.durableSeq() - this.#sentSeq;
     if (waiting <= 0 || this.#inFlight >= this.#options.batchWindow) return Number.POSITIVE_INFINITY;
     if (waiting >= LIMITS.peerBatchShares) return 0;
     return this.#lastBatchAtMs + this.#options.batchIntervalMs - this.#deps.clock.monotonicMs();

@@ -226,6 +226,7 @@ const BOTH: readonly LifecycleEvent[] = [
   { type: 'peer_ready' },
   { type: 'peer_ready' },
   { type: 'close_requested' },
+  { type: 'close_refused' },
   { type: 'suspended', code: 'ledger_io' },
   { type: 'resumed' },
   { type: 'resumed' },

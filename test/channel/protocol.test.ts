@@ -74,7 +74,7 @@ describe('the table of the machine', () => {
       to.set(event, (to.get(event) ?? new Set()).add(what));
     };
     // Always the same lives: what is rare among them is among them.
-    for (const schedule of fc.sample(anySchedule, { numRuns: 6_000, seed: 7 })) {
+    for (const schedule of fc.sample(anySchedule, { numRuns: 12_000, seed: 7 })) {
       const life = start(schedule, ({ before, event, after, effects: seen }) => {
         if (before.status !== after.status) put(arrows, event.type, `${before.status} → ${after.status}`);
         for (const { type } of seen) put(effects, event.type, type);

@@ -3,6 +3,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
+import { DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
 import { capacitySat, closeAmounts, stateAmounts } from '../../src/channel/amounts.ts';
 import { type BondSpend, bondCoins, signBondSpend } from '../../src/channel/bonds.ts';
 import type { ChannelParams } from '../../src/channel/params.ts';
@@ -212,13 +213,43 @@ describe('a maker that does not close early', () => {
     await world.stop();
   });
 
+  it('refuses, and the stream goes on: work is delivered and paid, and nothing closes alone', async () => {
+    const { world } = await opened('auditor', {
+      policy: { stakes: { ...stakes, earlyClose: 'refused' } },
+      miner: { margins: { ...DEFAULT_CLOSE_MARGINS, finalDepth: 2, patienceBlocks: 2 } },
+    });
+    const { n } = world.miner.status.signed!;
+    for (const asked of [1, 2]) {
+      expect(await world.miner.closeNow().catch(codeOf)).toBe('bonds_at_stake');
+      expect(world.miner.status).toMatchObject({ stream: 'live', live: true });
+      await world.work(4);
+      await until('paid', () => world.miner.status.signed!.n === n + asked);
+    }
+    world.chain.generate(4);
+    await until('seen', () => world.miner.status.fundingDepth > 4);
+    expect(world.miner.status).toMatchObject({ channel: 'open', live: true });
+    await world.stop();
+  });
+
+  it('is not asked while it is away: the close fails, and nothing has changed', async () => {
+    const { world } = await opened('auditor');
+    await world.maker.close();
+    await until('away', () => !world.miner.status.connected);
+    expect(await world.miner.closeNow().catch(codeOf)).toBe('peer_closed');
+    expect(world.miner.status).toMatchObject({ stream: 'live', channel: 'open' });
+    await world.stop();
+  });
+
   it('refuses while bonds are at stake, and the miner can still close alone', async () => {
     const { world, purse } = await opened('auditor', {
       policy: { stakes: { ...stakes, earlyClose: 'refused' } },
     });
-    void world.miner.close();
-    await until('refused', () => world.miner.status.lastError === 'bonds_at_stake');
-    expect(world.miner.status).toMatchObject({ connected: true, channel: 'open' });
+    expect(await world.miner.closeNow().catch(codeOf)).toBe('bonds_at_stake');
+    expect(world.miner.status).toMatchObject({
+      connected: true,
+      channel: 'open',
+      lastError: 'bonds_at_stake',
+    });
     expect(world.chain.mempoolEntries()).toEqual([]);
     await world.miner.closeAlone();
     const feeSat = await waitingFee(world);

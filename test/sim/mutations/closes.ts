@@ -119,6 +119,18 @@ export const OF_CLOSES: Mutations = {
       return {};
     },
   },
+  'refused-close-ends': {
+    what: 'the miner delivers nothing more after a close that the maker refused',
+    strategy: 'refuses-early-close',
+    seed: 1,
+    apply: () => {
+      const { record } = ContractStore.prototype;
+      MinerStore.prototype.record = function ending(event, entries) {
+        return event.type === 'close_refused' ? Promise.resolve([]) : record.call(this, event, entries);
+      };
+      return {};
+    },
+  },
   'deadline-missed': {
     what: 'the miner does not close alone',
     strategy: 'no-common-close',

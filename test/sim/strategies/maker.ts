@@ -436,11 +436,17 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     }),
     play: async (stage) => {
       await paid(stage, 1);
-      void stage.world.miner?.close();
-      await stage.blocks(8);
+      const { miner } = stage.world;
+      const isOpen = miner?.status.channel === 'open' && miner.status.connected;
+      void miner?.closeNow().catch(() => {});
+      await stage.blocks(1);
+      const before = miner?.status.signed?.n ?? 0;
+      await stage.pay(2);
+      await stage.blocks(MARGINS.patienceBlocks + 1);
       const status = stage.world.miner?.status;
-      if (status?.stream === 'ending' && status.channel === 'open')
-        stage.find('the stream ends for ever', `refused ${stage.left} blocks before the expiry`);
+      const isGoingOn = status?.channel === 'open' && (status.signed?.n ?? 0) > before;
+      if (isOpen && stage.left > MARGINS.askBlocks && !isGoingOn)
+        stage.find('a refused close ends the stream', `${stage.left} blocks before the expiry`);
       await stage.liveOut();
     },
     step,
