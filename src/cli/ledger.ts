@@ -22,6 +22,7 @@ export const ledgerCommand: Command = {
     '',
     'All of them work beside a running daemon. Never copy the file of a running ledger: the copy may be torn.',
     'To restore, stop the daemon, put the copy in the place of ledger.sqlite, remove ledger.sqlite-wal and -shm, and start.',
+    'Leave signer/ as it is: by it a market maker sees that the ledger is an older one, and pays no work twice.',
   ],
   options: {
     path: { type: 'string', value: 'FILE', help: 'the ledger, ledger.sqlite in the data directory' },

@@ -20,6 +20,7 @@ import type { Logger } from '../log/logger.ts';
 import { Maker } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
+import { positionFile } from '../maker/restored-ledger.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
 import { fundingWallet } from '../operator/chain-access.ts';
 import { PeerServer } from '../peer/transport.ts';
@@ -102,6 +103,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
+      positions: positionFile(join(config.dataDir, 'signer', 'positions')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },

@@ -17,6 +17,7 @@ import {
 import type { JobId } from '../stratum/job-id.ts';
 import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
 import type { MakerStore } from './maker-store.ts';
+import type { RestoredLedger } from './restored-ledger.ts';
 import type { ShareCase, ShareVerifier } from './verification.ts';
 
 export type BatchVerifierOptions = {
@@ -40,6 +41,7 @@ export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
 export type BatchVerifierDeps = {
   readonly view: TipTracker;
   readonly verifier: ShareVerifier;
+  readonly restored: Pick<RestoredLedger, 'heightFor'>;
   readonly clock: Clock;
   readonly timers: Timers;
   /** Counter of limits that were reached. */
@@ -266,12 +268,17 @@ export class BatchVerifier {
     return standing.status !== 'unknown' && isTooLateToBegin(terms, options.margins, standing.height);
   }
 
+  /** Height up to which no work is credited, since it may have been paid before; 0 where all is. */
+  get restoredHeight(): number {
+    const { delivery, terms } = this.#store;
+    return Math.max(delivery.restoredHeight, this.#deps.restored.heightFor(terms));
+  }
+
   /** What is wrong with work on a block; undefined where it comes in time. */
   #lateness(standing: BlockStatus, workHashes: bigint): ShareCode | undefined {
     // The miner saw a block that is not here yet.
     if (standing.status === 'unknown') return 'stale_race';
-    const { restoredHeight } = this.#store.delivery;
-    if (restoredHeight > 0 && standing.height <= restoredHeight) return 'maker_restored';
+    if (standing.height <= this.restoredHeight) return 'maker_restored';
     if (standing.status === 'current') return undefined;
     const { sinceMonotonicMs } = standing;
     const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;

@@ -20,6 +20,7 @@ import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
+import type { RestoredLedger } from './restored-ledger.ts';
 
 export type MakerChannelOptions = {
   readonly batchVerifier: BatchVerifierOptions;
@@ -31,6 +32,7 @@ export type MakerChannelDeps = BatchVerifierDeps &
     readonly ledger: Ledger;
     readonly random: Random;
     readonly signer: SignerTree;
+    readonly restored: RestoredLedger;
     readonly log: Logger;
     readonly onChange: () => void;
   };
@@ -98,17 +100,20 @@ export class MakerChannel {
         if (state === undefined) throw new CodedError('wrong_state_number', `no proof of state ${n}`);
         const height = this.#deps.view.tip?.height ?? store.terms.expiryHeight;
         await store.adopt(state, nextSeq, height);
+        await this.#deps.restored.proven(height);
       } else if (n === last.n && state !== undefined) {
         await store.compare(state);
       }
       if (claimed !== undefined) await store.restoreClaim(claimed);
       if (commitment !== undefined) await store.restoreCommitment(commitment);
       this.#attach(peer);
+      const { restoredHeight } = this.batchVerifier;
       return {
         n: store.last!.n,
         state: n < last.n ? last : undefined,
         nextSeq: store.delivery.nextSeq,
         verifiedWork: store.delivery.verifiedWorkHashes,
+        ...(peer.features.has('restored_height') && restoredHeight > 0 ? { restoredHeight } : {}),
       };
     });
   }
@@ -244,6 +249,11 @@ export class MakerChannel {
   /** Takes the channel back. Throws as `MakerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
     await this.#chainSerial.run(() => this.#onChain.closeAlone()).finally(() => this.#deps.onChange());
+  }
+
+  /** Ends the connection with the miner, which learns at the next one what has changed. */
+  reconnect(reason: CodedError): void {
+    this.#peer?.closeWithError(reason);
   }
 
   /** Resolves when everything queued is done. */

@@ -397,15 +397,17 @@ export class MakerStore extends ContractStore {
   /**
    * Catches up with a signer that remembers a state the ledger does not: one that was signed and not stored
    * before a crash, or many after an older ledger was restored. It is offered as if just signed.
+   * @returns true where the ledger lacks its work, and so is an older one
    */
-  async recover(height: number): Promise<void> {
+  async recover(height: number): Promise<boolean> {
     const remembered = this.#monotone?.last;
-    if (this.frozen !== undefined || remembered === undefined || this.last === undefined) return;
-    if (remembered.n <= this.last.n) return;
+    if (this.frozen !== undefined || remembered === undefined || this.last === undefined) return false;
+    if (remembered.n <= this.last.n) return false;
     const isStored = remembered.workHashes <= this.delivery.verifiedWorkHashes;
     const { nextSeq, restoredHeight } = this.delivery;
     await this.#takeOver(remembered, nextSeq, isStored ? restoredHeight : height);
     this.#deps.log.warn({ contract: this.contractId, n: remembered.n }, 'restored from the signer');
+    return !isStored;
   }
 
   /**

@@ -67,6 +67,7 @@ import {
   type PolicyContext,
   stakesOf,
 } from './policy.ts';
+import { type PositionFile, RestoredLedger } from './restored-ledger.ts';
 import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
@@ -107,6 +108,8 @@ export type MakerDeps = {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
+  /** Positions beside the ledger, which show one that was restored: see `RestoredLedger`. */
+  readonly positions?: PositionFile;
   /** Files for the miners' blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
   /** Called after every possible change of the status. */
@@ -152,6 +155,7 @@ export class Maker {
   readonly #nodeId: string;
   readonly #view: TipTracker;
   readonly #verifier: ShareVerifier;
+  readonly #restored: RestoredLedger;
   readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
   /** Connections by node id, in the order of arrival. */
@@ -177,6 +181,7 @@ export class Maker {
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new TipTracker(deps);
     this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
+    this.#restored = new RestoredLedger({ ...deps, onRestored: () => this.#reconnectAll() });
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
 
@@ -196,8 +201,13 @@ export class Maker {
     const genesisHash = await chain.genesisHash();
     const tip = await chain.tip();
     this.#view.onTip(tip);
-    for (const { store } of this.#channels.values()) await store.recover(tip.height);
-    await this.#holds.restore([...this.#channels.values()].map(({ store }) => store));
+    let isSignerAhead = false;
+    for (const { store } of this.#channels.values()) {
+      if (await store.recover(tip.height)) isSignerAhead = true;
+    }
+    const stores = (): MakerStore[] => [...this.#channels.values()].map(({ store }) => store);
+    await this.#restored.start(stores, tip.height, isSignerAhead);
+    await this.#holds.restore(stores());
     this.#sweeper = this.#deps.timers.every(SWEEP_MS, () => this.#giveUpOpenings());
     this.#stopTip = chain.watchTip((tip) => {
       this.#view.onTip(tip);
@@ -301,6 +311,7 @@ export class Maker {
   async close(): Promise<void> {
     this.#stopTip?.();
     this.#sweeper?.cancel();
+    this.#restored.stop();
     await this.#server?.close();
     await this.#openings.run(async () => {});
     for (const channel of this.#channels.values()) await channel.idle();
@@ -388,6 +399,12 @@ export class Maker {
     };
   }
 
+  /** Every miner is told anew up to which block no work is credited. */
+  #reconnectAll(): void {
+    const reason = new CodedError('maker_restored');
+    for (const channel of this.#channels.values()) channel.reconnect(reason);
+  }
+
   /** The blobs that a miner left here for its open contracts. */
   async #blobsFor(nodeId: string): Promise<Result<'peer_storage.get'>> {
     const blobs: { contractId: string; blob: string }[] = [];
@@ -421,6 +438,7 @@ export class Maker {
       if (store === undefined) return;
       await store.recover(height);
       this.#add(store);
+      await this.#restored.proven(height);
       this.#deps.log.warn({ contract: contractId }, 'a lost contract came back from its miner');
     });
   }
@@ -542,6 +560,7 @@ export class Maker {
       ...this.#deps,
       view: this.#view,
       verifier: this.#verifier,
+      restored: this.#restored,
       limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
     });

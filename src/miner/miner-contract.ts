@@ -392,6 +392,7 @@ export class MinerContract {
       ...(blob === undefined ? {} : { blob }),
       ...(commitment === undefined ? {} : { commitment }),
     });
+    store.restoredHeight = answer.restoredHeight ?? 0;
     if (answer.state !== undefined) {
       await store.adoptState(answer.state).finally(() => this.#stateSeen());
     }

@@ -60,6 +60,8 @@ export class MinerStore extends ContractStore {
   claimed: ClaimPoint | undefined;
   /** The commitments of the states, as far as both signed them. */
   commitments = MinerCommitments.create();
+  /** Height up to which the maker credits no work, since its ledger was an older copy; 0 where it credits all. */
+  restoredHeight = 0;
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };
   /** Where shares pass before they are sold. */
@@ -134,7 +136,12 @@ export class MinerStore extends ContractStore {
     const { own, gate, refusedWorkHashes: refused } = this;
     const workHashes = own.workHashes > refused ? own.workHashes - refused : 0n;
     const deliveredHashes = workHashes + this.unexplainedWorkHashes + gate.inFlightHashes;
-    this.apply({ type: 'work', workHashes, deliveredHashes, isHeld: gate.isHeld });
+    this.apply({ type: 'work', workHashes, deliveredHashes, isHeld: gate.isHeld || this.#isUncredited });
+  }
+
+  /** The maker would credit no work on the tip. */
+  get #isUncredited(): boolean {
+    return (this.state.tipHeight ?? 0) <= this.restoredHeight && this.restoredHeight > 0;
   }
 
   /** Refused work in hashes that counts as unpaid: no own rule confirms it, and the terms do not allow it. */
@@ -167,7 +174,8 @@ export class MinerStore extends ContractStore {
     const room = exposureRoom(terms, stream);
     // What is beyond the total of the contract is not paid either.
     const rest = terms.workTotalHashes - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
-    gate.set(room < rest ? room : rest, stream.status === 'ended' ? 0n : exposedWork(stream));
+    const most = room < rest ? room : rest;
+    gate.set(this.#isUncredited ? 0n : most, stream.status === 'ended' ? 0n : exposedWork(stream));
   }
 
   /** Stores the terms that both signed. */

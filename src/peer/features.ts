@@ -16,6 +16,11 @@ export const FEATURE_TABLE = [
       'state.sign carries a signed commitment to shares, jobs and faults, and its ack a countersignature',
   },
   { name: 'terms_v3', bit: 4, meaning: 'terms of version 3 are read' },
+  {
+    name: 'restored_height',
+    bit: 6,
+    meaning: 'the answer to channel.reestablish says up to which block a restored maker credits no work',
+  },
 ] as const;
 
 /** The name of a feature of the table. */
@@ -28,7 +33,7 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** The feature bits this program announces by default: all it supports, none required. */
-export const OFFERED_FEATURES: readonly number[] = [1, 3, 5];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

@@ -237,12 +237,15 @@ export const methods = {
         commitment: ['commitment', commitmentRecordCodec],
       },
     ),
-    result: object({
-      n: ['n', stateNumber],
-      state: ['state', nullable(stateCodec)],
-      nextSeq: ['next_seq', sequence],
-      verifiedWork: ['verified_work', decimal],
-    }),
+    result: object(
+      {
+        n: ['n', stateNumber],
+        state: ['state', nullable(stateCodec)],
+        nextSeq: ['next_seq', sequence],
+        verifiedWork: ['verified_work', decimal],
+      },
+      { restoredHeight: ['restored_height', integer(1, 500_000_000)] },
+    ),
   },
   'bond.release': {
     params: object({

@@ -39,6 +39,7 @@ import { methods } from '../peer/messages.ts';
  * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
  * | `commitment` | put | what a state commits to, and its signatures; id as a state (`commitments.ts`) |
  * | `refusals` | put | maker: the shares not credited since the newest commitment |
+ * | `restored` | put | maker: this ledger was an older copy when the tip had this height; id `maker` |
  * | `equivocation` | insert | both contents of one state number; id as a state |
  */
 export const CONTRACT_KIND = 'contract';
@@ -55,6 +56,7 @@ export const AWARD_KIND = 'award';
 export const REMAINS_KIND = 'remains';
 export const WATCHED_KIND = 'watched';
 export const EQUIVOCATION_KIND = 'equivocation';
+export const RESTORED_KIND = 'restored';
 export const COMMITMENT_KIND = 'commitment';
 export const REFUSALS_KIND = 'refusals';
 

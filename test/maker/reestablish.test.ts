@@ -60,7 +60,7 @@ describe('reestablish', () => {
     expect(world.maker.status[0]).toMatchObject({ verifiedWorkHashes: 8n * SHARE.workHashes, ackedN: 2 });
     // On the old tip the maker cannot know what it has paid: nothing there counts any more.
     await world.deliver(replayed.slice(0, 2));
-    await until('refused', () => world.miner.stats.refused['share_stale'] === 2);
+    await until('refused', () => world.miner.stats.refused['maker_restored'] === 2);
     world.chain.generate(1);
     await world.work(4);
     await stateReached(world, 3);

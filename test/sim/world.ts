@@ -250,12 +250,17 @@ export class SimWorld {
     return true;
   }
 
-  /** A share that was sold before, once more. */
-  resell(): boolean {
+  /**
+   * A share that was sold before, once more: the first, or one so far from the newest, whatever the miner's
+   * own rules say.
+   */
+  resell(fromNewest?: number): boolean {
     const life = this.#miner;
-    if (life?.isReady !== true || !life.part.status.live || this.#delivering > 0) return false;
-    const [share] = this.farm.found;
-    if (share === undefined || !life.part.admits(this.shareWorkHashes)) return false;
+    if (life?.isReady !== true || this.#delivering > 0) return false;
+    const isAsked = fromNewest === undefined;
+    const share = isAsked ? this.farm.found[0] : this.farm.found.at(-1 - fromNewest);
+    if (share === undefined) return false;
+    if (isAsked && (!life.part.status.live || !life.part.admits(this.shareWorkHashes))) return false;
     this.#commit(life, [share]);
     return true;
   }

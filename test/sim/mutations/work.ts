@@ -1,4 +1,5 @@
 import { isDelivering } from '../../../src/channel/lifecycle.ts';
+import { BatchVerifier } from '../../../src/maker/batch-verifier.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../../src/maker/verification.ts';
 import { DeliveryGate } from '../../../src/miner/delivery-gate.ts';
@@ -16,6 +17,15 @@ export const OF_WORK: Mutations = {
     seed: 1,
     apply: () => {
       ShareVerifier.prototype.remember = () => true;
+      return {};
+    },
+  },
+  'restore-unnoticed': {
+    what: 'the maker credits work on blocks from before its ledger was restored',
+    strategy: 'resells-after-restore',
+    seed: 1,
+    apply: () => {
+      Object.defineProperty(BatchVerifier.prototype, 'restoredHeight', { get: () => 0 });
       return {};
     },
   },

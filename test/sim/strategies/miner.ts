@@ -77,6 +77,27 @@ export const BY_MINER: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
   },
+  'resells-after-restore': {
+    what: 'the maker starts from a backup, and the miner sells again what was paid since',
+    row: 'F11',
+    hostile,
+    options: () => ({ forgets: ['maker'], signerRemembers: true }),
+    play: async (stage) => {
+      const { world } = stage;
+      await paid(stage, 1);
+      world.disks.maker.backUp();
+      await stage.pay(2);
+      await world.kill('maker', 0);
+      await world.disks.maker.restore();
+      world.say('the maker starts from a backup');
+      await stage.rounds(6);
+      for (let share = 0; share < 8; share += 1) {
+        world.resell(share);
+        await stage.rounds(2);
+      }
+      await stage.liveOut();
+    },
+  },
   'refuses-claims': {
     what: 'the miner keeps the claims of the seal to itself',
     row: 'table: the miner sells the seal twice',
