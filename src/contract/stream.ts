@@ -29,13 +29,14 @@ export type StreamState = {
   /** True from the first `live` on; without it no work is credited. */
   readonly opened: boolean;
   /**
-   * W: credited work in hashes, never above the contract's total. At the maker it never falls; at the miner it
-   * is what the maker has credited or not judged yet.
+   * W: credited work in hashes, never above the contract's total. At the maker it never falls; at the miner
+   * it is what the maker has credited or not judged yet.
    */
   readonly verifiedWork: bigint;
   /**
-   * Miner: work in hashes that it delivered, or has accepted and not yet written, less what was refused for a
-   * reason that its own rules confirm, or within an allowance of the terms. What of it no state pays is the exposure.
+   * Miner: work in hashes that it delivered, or has accepted and not yet written, less what was refused for
+   * a reason that its own rules confirm, or within an allowance of the terms. What of it no state pays is
+   * the exposure.
    */
   readonly deliveredWork: bigint;
   /** Work in hashes reported beyond the total or after the end; not credited. */

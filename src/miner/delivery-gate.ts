@@ -39,7 +39,7 @@ export class DeliveryGate {
 
   /** True while all contracts of the proxy together have too much unpaid. */
   get isHeld(): boolean {
-    return this.#total?.isHeld ?? false;
+    return this.#total?.isHeld() ?? false;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What a contract has to know of the others: see `ExposureTotal`. */
 export type ExposureShare = {
   /** True while nothing more may be delivered. */
-  readonly isHeld: boolean;
+  isHeld(): boolean;
   /** False where all together are at the bound; counts pay in msat that is about to be earned. */
   take(msat: bigint): boolean;
   /** Sets the unpaid pay of this contract in msat, with all that was taken. */
@@ -31,11 +31,8 @@ export class ExposureTotal {
   /** @param onHeld called when `isHeld` changes; may not change the total at once */
   join(contractId: string, onHeld: () => void): ExposureShare {
     this.#listeners.set(contractId, onHeld);
-    const total = this;
     return {
-      get isHeld() {
-        return total.#isHeld;
-      },
+      isHeld: () => this.#isHeld,
       take: (msat) => {
         if (this.#msat >= this.#maxMsat) return false;
         this.#change(contractId, (this.#parts.get(contractId) ?? 0n) + msat);

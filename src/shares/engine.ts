@@ -58,8 +58,8 @@ type Entry = {
 /**
  * Judges submissions: collects what arrived in one turn of the event loop, hashes it in one kernel call,
  * and gives each share its verdict. Order of the checks: forward upstream, stale, low difficulty,
- * duplicate, not admitted (stale to the miner), accepted (`WIRE.md`). A share becomes a known duplicate only once it is valid, and is answered
- * only once it is durable.
+ * duplicate, not admitted (stale to the miner), accepted (`WIRE.md`). A share becomes a known duplicate
+ * only once it is valid, and is answered only once it is durable.
  */
 export class ShareEngine<S extends Submission> {
   readonly stats = {

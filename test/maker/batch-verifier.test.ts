@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
 import type { ContractTerms, TermsV1or2 } from '../../src/contract/terms.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -10,7 +11,6 @@ import {
   type BatchVerifierOptions,
   DEFAULT_BATCH_VERIFIER_OPTIONS,
 } from '../../src/maker/batch-verifier.ts';
-import type { BlockStatus, ChainTipTracker } from '../../src/maker/chain-tip-tracker.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import type { WireShare } from '../../src/peer/messages.ts';
@@ -30,6 +30,8 @@ const GRACE_MS = 30_000;
 const world = new World();
 const kernel = createPortableKernel(64);
 const CURRENT: BlockStatus = { status: 'current', height: 10, bits: 1 };
+/** The ledger is no older copy. */
+const WHOLE = { heightFor: () => 0 };
 
 let nonce = 0;
 
@@ -108,11 +110,11 @@ class Stand {
         this.asked += 1;
         return this.block;
       },
-    } as unknown as ChainTipTracker;
+    } as unknown as TipTracker;
     this.batches = new BatchVerifier(
       this.store,
       { ...DEFAULT_BATCH_VERIFIER_OPTIONS, unknownBlockWaitMs: 0, ...options },
-      { view, verifier: this.verifier, clock, timers, limitHits: this.hits },
+      { view, verifier: this.verifier, restored: WHOLE, clock, timers, limitHits: this.hits },
     );
   }
 
@@ -323,7 +325,7 @@ describe('a batch', () => {
     const shares = jobs.flatMap((job) => mine(job, 2));
     const said = (await made.take(shares)).split(' ');
     expect(said.slice(0, 2 * LIMITS.peerBatchBlocks).every((code) => code === 'ok')).toBe(true);
-    expect(said.slice(2 * LIMITS.peerBatchBlocks)).toEqual(Array<string>(4).fill('share_stale'));
+    expect(said.slice(2 * LIMITS.peerBatchBlocks)).toEqual(Array<string>(4).fill('stale_race'));
     expect(made.asked).toBe(LIMITS.peerBatchBlocks);
     expect(made.hits).toEqual({ peerBatchBlocks: 2 });
   });
@@ -338,7 +340,9 @@ describe('a share on a block', () => {
     const made = await stand();
     for (const [ago, code] of [
       [GRACE_MS, 'ok'],
-      [GRACE_MS + 1, 'share_stale'],
+      [GRACE_MS + 1, 'stale_race'],
+      [2 * GRACE_MS, 'stale_race'],
+      [2 * GRACE_MS + 1, 'share_stale'],
       [0, 'ok'],
       [Number.POSITIVE_INFINITY, 'share_stale'],
     ] as const) {
@@ -350,8 +354,8 @@ describe('a share on a block', () => {
   it('of before a loss of the ledger is never taken, current or not', async () => {
     const made = await stand({ delivery: { restoredHeight: 10 } });
     for (const [height, code] of [
-      [9, 'share_stale'],
-      [10, 'share_stale'],
+      [9, 'maker_restored'],
+      [10, 'maker_restored'],
       [11, 'ok'],
     ] as const) {
       made.block = { ...CURRENT, height };
@@ -365,7 +369,7 @@ describe('a share on a block', () => {
     for (const [comesAtMs, code] of [
       [4900, 'ok ok'],
       [5000, 'ok ok'],
-      [5001, 'share_stale share_stale'],
+      [5001, 'stale_race stale_race'],
     ] as const) {
       const made = await stand({ options: { unknownBlockWaitMs: 5000 } });
       made.block = { status: 'unknown' };
@@ -442,7 +446,7 @@ describe('a share on a block', () => {
     const made = await stand();
     made.block = superseded(made.now);
     await made.time.advance(GRACE_MS + 1);
-    expect(await made.one()).toBe('share_stale');
+    expect(await made.one()).toBe('stale_race');
     made.batches.openBacklog();
     expect(await made.one()).toBe('ok');
   });
@@ -469,8 +473,8 @@ describe('a job', () => {
     await expect(made.announce()).resolves.toBeUndefined();
     expect(await made.one()).toBe('ok');
     const again = new BatchVerifier(made.store, DEFAULT_BATCH_VERIFIER_OPTIONS, {
-      view: { standing: async () => CURRENT } as unknown as ChainTipTracker,
-      ...{ verifier: made.verifier, clock: made.time.clock, timers: made.time.timers },
+      view: { standing: async () => CURRENT } as unknown as TipTracker,
+      ...{ verifier: made.verifier, restored: WHOLE, clock: made.time.clock, timers: made.time.timers },
     });
     await expect(again.announce(jobRecordOf(other))).rejects.toMatchObject({ code: 'equivocation' });
     const batch = { contractId: world.contractId, firstSeq: 1, shares: mine(made.job, 1), workTotal: 0n };

@@ -102,7 +102,7 @@ describe('a ledger that is gone', () => {
     // What it has paid on the old tip it cannot know any more.
     await until('open', () => world.maker.status[0]?.channel === 'open');
     await world.deliver(replayed);
-    await until('refused', () => world.miner.stats.refused['share_stale'] === 2);
+    await until('refused', () => world.miner.stats.refused['maker_restored'] === 2);
     world.chain.generate(1);
     await step(world, 3);
     expect(world.miner.status.signed?.workHashes).toBe(12n * SHARE.workHashes);
