@@ -98,7 +98,7 @@ export class MinerContract {
     this.#store = await MinerStore.load({ terms, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
     this.#view = new TipTracker(this.#deps);
-    this.#refusals = new Refusals(terms, { ...this.#deps, view: this.#view });
+    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view });
     this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
     this.#writeLadder();

@@ -60,7 +60,7 @@ export class MinerStore extends ContractStore {
   claimed: ClaimPoint | undefined;
   /** The commitments of the states, as far as both signed them. */
   commitments = MinerCommitments.create();
-  /** Height up to which the maker credits no work, since its ledger was an older copy; 0 where there is none. */
+  /** Height up to which the maker credits no work, its ledger being an older copy; 0 where there is none. */
   restoredHeight = 0;
   /** The durable total of the own evidence. */
   own: StreamTotal = { seq: 0, workHashes: 0n };

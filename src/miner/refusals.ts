@@ -1,6 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
+import type { BeginMargins } from '../chain/watcher.ts';
+import { isTooLateToBegin } from '../channel/deadlines.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { backlogMs, refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -56,11 +58,13 @@ export type RefusalsDeps = { readonly ledger: Ledger; readonly clock: Clock; rea
 /** Judges refusals of a maker by the rules that its miner goes by itself. */
 export class Refusals {
   readonly #terms: ContractTerms;
+  readonly #margins: BeginMargins;
   readonly #rules: ShareRules;
   readonly #deps: RefusalsDeps;
 
-  constructor(terms: ContractTerms, deps: RefusalsDeps) {
+  constructor(terms: ContractTerms, margins: BeginMargins, deps: RefusalsDeps) {
     this.#terms = terms;
+    this.#margins = margins;
     this.#rules = shareRulesOf(terms, false);
     this.#deps = deps;
   }
@@ -104,6 +108,12 @@ export class Refusals {
     if (code === 'over_budget') return isComplete ? 'confirmed' : 'none';
     if (job === undefined) return 'none';
     if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
+    if (code === 'expiry_near') {
+      const standing = await this.#deps.view.standing(displayHash(job.prevHash));
+      const isLate =
+        standing.status !== 'unknown' && isTooLateToBegin(this.#terms, this.#margins, standing.height);
+      return isLate ? 'confirmed' : 'none';
+    }
     const { target } = shareTargetOf(share.difficulty);
     const own =
       checkJob(this.#terms, job) ?? checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());

@@ -4,6 +4,7 @@ import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { displayHash } from '../../src/bitcoin/header.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
+import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
 import { Refusals, type SentShare, unexplainedWork } from '../../src/miner/refusals.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { JOB_KIND, type JobRecord, jobDocument, jobDocumentId } from '../../src/work/evidence.ts';
@@ -30,7 +31,7 @@ function jobOf(id: number, payee: string): JobRecord {
 }
 
 /** A node that knows so many blocks, and the share of each of two jobs: one that pays the maker, one not. */
-async function stage(isKnown = true) {
+async function stage(isKnown = true, height = 10) {
   const clock = new ManualClock();
   const ledger = new MemoryLedger();
   for (const job of [jobOf(1, scriptHex), jobOf(2, '51')]) {
@@ -38,7 +39,7 @@ async function stage(isKnown = true) {
     await ledger.append([{ type: 'insert', kind: JOB_KIND, id: jobDocumentId(job.id), body }]);
   }
   const hash = displayHash(new Uint8Array(32).fill(1));
-  const block = { height: 10, hash, previousHash: 'p', timeSeconds: 1_700_000_000, bits: 1 };
+  const block = { height, hash, previousHash: 'p', timeSeconds: 1_700_000_000, bits: 1 };
   const chain = {
     header: async (wanted: string) => {
       if (!isKnown || wanted !== hash) return undefined;
@@ -47,7 +48,7 @@ async function stage(isKnown = true) {
   } as unknown as ChainSource;
   const view: TipTracker = new TipTracker({ chain, clock });
   view.onTip({ height: 10, hash, timeSeconds: 0 });
-  const refusals = new Refusals(terms, { ledger, clock, view });
+  const refusals = new Refusals(terms, DEFAULT_CLOSE_MARGINS, { ledger, clock, view });
   const found = (jobId = 1): SentShare => ({
     ...{ jobId, difficulty: 16, extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) },
     ...{ ntime: 1_700_000_000, nonce: 0, version: 0x20000000, hash: new Uint8Array(32) },
@@ -102,6 +103,15 @@ describe('a refusal', () => {
   it('of work on a block that the own node does not know is confirmed', async () => {
     const { found, judge } = await stage(false);
     expect(await judge(found(), 'stale_race')).toEqual(CONFIRMED);
+  });
+
+  it('near the expiry is confirmed from the height on at which nothing begins', async () => {
+    const { expiryHeight } = terms;
+    const beginBlocks = beginBlocksOf(DEFAULT_CLOSE_MARGINS);
+    const early = await stage(true, expiryHeight - beginBlocks - 1);
+    expect(await early.judge(early.found(), 'expiry_near')).toEqual(NONE);
+    const late = await stage(true, expiryHeight - beginBlocks);
+    expect(await late.judge(late.found(), 'expiry_near')).toEqual(CONFIRMED);
   });
 
   it('counts once, and for shares of its batch', async () => {
