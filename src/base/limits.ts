@@ -131,6 +131,12 @@ export const LIMITS = {
   jobsPerDestination: 512,
   /** A job is refused after this age even if its block is still the tip. */
   jobAgeMs: 15 * 60_000,
+  /**
+   * Credited hashes that a market maker remembers, over all contracts, 43 to 85 B each and as much again kept
+   * for the next block; twice as many at most. They are needed while a share on their block can be credited:
+   * some twenty minutes, where 4 M are 3,300 a second.
+   */
+  peerDuplicateHashes: 4_000_000,
   /** Header hashes kept for duplicate detection, over all live jobs; 32 B + overhead each. */
   duplicateHashes: 8_000_000,
   /** Merkle branches of a job: 2^32 transactions do not fit a block; ESP-Miner takes 32. */

@@ -105,7 +105,10 @@ async function rememberedBy(ledger: Ledger) {
     ledger,
     REMEMBERED_MS,
     (_stream, jobId) => jobDocumentId(jobId),
-    (generation, hash) => duplicates.add(generation, hash),
+    (generation, hash) => {
+      duplicates.makeRoom();
+      duplicates.add(generation, hash);
+    },
   );
   return { ledger, run, meters, duplicates, remembered };
 }

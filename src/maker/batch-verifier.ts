@@ -14,6 +14,7 @@ import {
   type ShareRules,
   shareRulesOf,
 } from '../settlement/share-rules.ts';
+import { generationOf } from '../shares/duplicates.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
 import type { MakerStore } from './maker-store.ts';
@@ -174,7 +175,7 @@ export class BatchVerifier {
         ownWorkHashes: batch.workTotal,
       });
     } catch (error) {
-      this.#deps.verifier.forget(cases);
+      this.#deps.verifier.forget(store.contractId, cases);
       throw error;
     }
     this.#markStored(credited);
@@ -195,7 +196,7 @@ export class BatchVerifier {
       if (each.code !== undefined) continue;
       const size = sizeOf(each.job!);
       if (part.length > 0 && bytes + size > LIMITS.peerHashBytesPerTurn) {
-        this.#deps.verifier.hashAll(part);
+        this.#deps.verifier.hashAll(this.#store.contractId, part);
         this.#hit('peerHashBytesPerTurn');
         await new Promise<void>((resolve) => this.#deps.timers.afterTurn(resolve));
         part = [];
@@ -204,7 +205,7 @@ export class BatchVerifier {
       part.push(each);
       bytes += size;
     }
-    this.#deps.verifier.hashAll(part);
+    this.#deps.verifier.hashAll(this.#store.contractId, part);
   }
 
   #hit(limit: keyof typeof LIMITS): void {
@@ -238,7 +239,9 @@ export class BatchVerifier {
         blocks.set(hash, standing);
         standings.set(job, standing);
       }
-      each.code = this.#isTooLate(standing) ? 'expiry_near' : this.#lateness(standing, target.workHashes);
+      if (this.#isTooLate(standing)) each.code = 'expiry_near';
+      else if (this.#deps.verifier.credited.isClosed(generationOf(job))) each.code = 'share_stale';
+      else each.code = this.#lateness(standing, target.workHashes);
     }
     return cases;
   }
@@ -266,6 +269,19 @@ export class BatchVerifier {
   #isTooLate(standing: BlockStatus): boolean {
     const { terms, options } = this.#store;
     return standing.status !== 'unknown' && isTooLateToBegin(terms, options.margins, standing.height);
+  }
+
+  /** Monotonic time in ms: work on blocks that were replaced before it is not credited any more. */
+  get oldestMs(): number {
+    const { terms } = this.#store;
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    const graceMs = terms.staleGraceSeconds * 1000;
+    const backlog = this.#backlog;
+    const isOpen = backlog !== undefined && monotonicMs <= backlog.untilMs;
+    // As the next reconnect would open it.
+    const agoMs = Math.min(backlogMs(terms) ?? Number.POSITIVE_INFINITY, this.#options.maxBacklogMs);
+    const nextMs = Math.max(this.contactAtMonotonicMs, monotonicMs - agoMs) - graceMs;
+    return Math.min(monotonicMs - graceMs, nextMs, isOpen ? backlog.fromMs : Number.POSITIVE_INFINITY);
   }
 
   /** Height up to which no work is credited, since it may have been paid before; 0 where all is. */

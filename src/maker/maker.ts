@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { toHex } from '../base/bytes.ts';
+import { fromHex, toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
+import { displayHash } from '../bitcoin/header.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
@@ -50,7 +51,6 @@ import {
 } from '../settlement/records.ts';
 import { entriesOf } from '../settlement/recovery.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
-import { DuplicateSet } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
@@ -68,7 +68,7 @@ import {
   stakesOf,
 } from './policy.ts';
 import { type PositionFile, RestoredLedger } from './restored-ledger.ts';
-import { DUPLICATE_MEMORY_MS, ShareVerifier } from './verification.ts';
+import { ShareVerifier } from './verification.ts';
 
 export type MakerOptions = {
   readonly host: string;
@@ -139,6 +139,11 @@ export type MakerContractStatus = {
   readonly frozen: string | undefined;
 };
 
+/** Greatest age in ms of credited work that is read at a start: what is older is stale, however late. */
+const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
+/** Time in ms that hashes are kept longer than they are needed. */
+const KEPT_LONGER_MS = 60_000;
+
 const CONTRACTS_PER_SESSION = 1000;
 const PROPOSAL_TIMEOUT_MS = 10 * 60_000;
 const OPENING_TIMEOUT_MS = 10 * 60_000;
@@ -180,7 +185,7 @@ export class Maker {
     this.#holds = new CoinHolds(deps);
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new TipTracker(deps);
-    this.#verifier = new ShareVerifier({ ...deps, duplicates: new DuplicateSet() });
+    this.#verifier = new ShareVerifier(deps);
     this.#restored = new RestoredLedger({ ...deps, onRestored: () => this.#reconnectAll() });
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
@@ -195,8 +200,8 @@ export class Maker {
       const store = await MakerStore.load(id, this.#storeDeps);
       if (store !== undefined) this.#add(store);
     }
-    await rememberShares(ledger, DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash) =>
-      this.#verifier.remember(generation, hash),
+    await rememberShares(ledger, DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash, contractId) =>
+      this.#verifier.remember(contractId, generation, hash),
     );
     const genesisHash = await chain.genesisHash();
     const tip = await chain.tip();
@@ -216,7 +221,7 @@ export class Maker {
         if (channel.isOver) void this.#blobs.drop(contractId);
       }
       this.#giveUpOpenings();
-      this.#verifier.dropOld();
+      void this.#dropHashes();
     });
     const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
     const { openServer = (...words) => new PeerServer(...words) } = this.#deps;
@@ -241,6 +246,11 @@ export class Maker {
       },
     );
     return this.#server.listen();
+  }
+
+  /** Hashes of credited shares that are remembered, over all contracts. */
+  get rememberedHashes(): number {
+    return this.#verifier.credited.size;
   }
 
   get nodeId(): string {
@@ -397,6 +407,26 @@ export class Maker {
       'bond.release': handler('bond.release', (p) => channelOf(p.contractId).releaseBond(p)),
       'close.sig': handler('close.sig', (p) => channelOf(p.contractId).closeSignature(peer, p)),
     };
+  }
+
+  /** Forgets the hashes of blocks on which no contract can be credited any more. */
+  async #dropHashes(): Promise<void> {
+    const open = [...this.#channels.values()].filter(({ store }) => !store.isClosed);
+    const oldestMs = Math.min(
+      this.#deps.clock.monotonicMs(),
+      ...open.map(({ batchVerifier }) => batchVerifier.oldestMs),
+    );
+    const { credited } = this.#verifier;
+    for (const generation of credited.generations) {
+      try {
+        const standing = await this.#view.standing(displayHash(fromHex(generation)));
+        if (standing.status !== 'superseded') continue;
+        if (standing.sinceMonotonicMs < oldestMs - KEPT_LONGER_MS) credited.drop(generation);
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        return;
+      }
+    }
   }
 
   /** Every miner is told anew up to which block no work is credited. */

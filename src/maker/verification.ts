@@ -1,14 +1,13 @@
 import { concat } from '../base/bytes.ts';
-import type { Clock } from '../base/clock.ts';
-import { CodedError } from '../base/errors.ts';
 import type { WireShare } from '../peer/messages.ts';
 import type { ShareCode } from '../settlement/share-rules.ts';
-import { type DuplicateSet, generationOf } from '../shares/duplicates.ts';
+import { generationOf } from '../shares/duplicates.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets } from '../shares/rules.ts';
 import { type ShareTarget, shareTargetOf } from '../shares/share.ts';
 import { type ShareInput, verifyShares } from '../shares/verify.ts';
 import type { JobRecord } from '../work/evidence.ts';
+import { CreditedHashes } from './credited-hashes.ts';
 
 /** A share of a batch on its way through the checks. */
 export type ShareCase = {
@@ -21,9 +20,6 @@ export type ShareCase = {
   hash: Uint8Array | undefined;
 };
 
-/** Time in ms for which credited hashes are remembered: no block lasts longer, so older work is stale. */
-export const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
-
 /** Cached targets; a stream uses few difficulties at a time. */
 const TARGETS_KEPT = 1024;
 
@@ -34,36 +30,16 @@ const TARGETS_KEPT = 1024;
 export class ShareVerifier {
   readonly #kernel: ShareKernel;
   readonly #targets = new Map<number, ShareTarget>();
-  readonly #clock: Clock;
-  /** Monotonic time in ms of the last addition to each generation of hashes. */
-  readonly #usedAtMs = new Map<string, number>();
-  /** Hashes of credited shares, one set for all contracts: a share is paid once, whoever sells it. */
-  readonly duplicates: DuplicateSet;
+  readonly credited: CreditedHashes;
 
-  constructor(deps: {
-    readonly kernel: ShareKernel;
-    readonly duplicates: DuplicateSet;
-    readonly clock: Clock;
-  }) {
+  constructor(deps: { readonly kernel: ShareKernel; readonly credited?: CreditedHashes }) {
     this.#kernel = deps.kernel;
-    this.#clock = deps.clock;
-    this.duplicates = deps.duplicates;
+    this.credited = deps.credited ?? new CreditedHashes();
   }
 
   /** Remembers a hash as credited. False when it was known. */
-  remember(generation: string, hash: Uint8Array): boolean {
-    this.#usedAtMs.set(generation, this.#clock.monotonicMs());
-    return this.duplicates.add(generation, hash);
-  }
-
-  /** Drops generations without an addition for a day: their work is stale however late it comes. */
-  dropOld(): void {
-    const beforeMs = this.#clock.monotonicMs() - DUPLICATE_MEMORY_MS;
-    for (const [generation, usedAtMs] of this.#usedAtMs) {
-      if (usedAtMs >= beforeMs) continue;
-      this.duplicates.dropGeneration(generation);
-      this.#usedAtMs.delete(generation);
-    }
+  remember(contractId: string, generation: string, hash: Uint8Array): boolean {
+    return this.credited.add(contractId, generation, hash);
   }
 
   targetOf(difficulty: number): ShareTarget {
@@ -76,11 +52,10 @@ export class ShareVerifier {
   }
 
   /** Fills in hash and code of the cases without one; new hashes are remembered. Throws `overload`. */
-  hashAll(cases: readonly ShareCase[]): void {
+  hashAll(contractId: string, cases: readonly ShareCase[]): void {
     const open = cases.filter((each) => each.code === undefined);
-    if (this.duplicates.size + open.length >= this.duplicates.maxHashes) {
-      throw new CodedError('overload', 'too many hashes are remembered', { limit: 'duplicateHashes' });
-    }
+    const generations = new Set(open.map(({ job }) => generationOf(job!)));
+    this.credited.makeRoom(contractId, open.length, generations);
     const jobs = [...new Set(open.map(({ job }) => job!))];
     const indexOf = new Map(jobs.map((job, index) => [job, index]));
     const inputs: ShareInput[] = open.map(({ share, job }) => ({
@@ -94,14 +69,16 @@ export class ShareVerifier {
     open.forEach((each, index) => {
       each.hash = hashes.slice(index * 32, index * 32 + 32);
       if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';
-      else if (!this.remember(generationOf(each.job!), each.hash)) each.code = 'share_duplicate';
+      else if (!this.remember(contractId, generationOf(each.job!), each.hash))
+        each.code = 'share_duplicate';
     });
   }
 
   /** Forgets the hashes that `hashAll` remembered, after a failed write of the batch. */
-  forget(cases: readonly ShareCase[]): void {
+  forget(contractId: string, cases: readonly ShareCase[]): void {
     for (const { code, job, hash } of cases) {
-      if (code === undefined && hash !== undefined) this.duplicates.delete(generationOf(job!), hash);
+      if (code !== undefined || hash === undefined) continue;
+      this.credited.delete(contractId, generationOf(job!), hash);
     }
   }
 }

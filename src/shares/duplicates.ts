@@ -67,6 +67,12 @@ export class DuplicateSet {
     return true;
   }
 
+  /** Drops the oldest generation where there is no room for one more hash. */
+  makeRoom(): void {
+    const [oldest] = this.#generations.keys();
+    if (this.isFull && oldest !== undefined) this.dropGeneration(oldest);
+  }
+
   has(generation: string, hash: Uint8Array, offset = 0): boolean {
     return this.#group(generation)?.has(hash, offset) ?? false;
   }

@@ -7,29 +7,44 @@ import { corruptUnlessRead, JOB_KIND, parseJobDocument, SHARE_KIND, unpackShares
 export type RecentShare = { readonly stream: string; readonly jobId: JobId; readonly hash: Uint8Array };
 
 const ROWS_PER_READ = 256;
+/** Last rows of the journal that are read whatever their dates say: some five minutes at fifty a second. */
+const CERTAIN_ROWS = 16_384;
 
 /**
  * Everything credited in the last `memoryMs` before the newest share, header hashes in internal order, in
- * bounded memory. By the dates of the ledger alone: a wall clock that was set meanwhile would empty it.
+ * bounded memory. By the dates of the ledger alone, and the last rows of its journal whatever their dates:
+ * a wall clock that was set meanwhile would empty it.
  */
-export async function* recentShares(ledger: Ledger, memoryMs: number): AsyncGenerator<RecentShare> {
-  const newestAtMs = await newestShareAtMs(ledger);
-  if (newestAtMs === undefined) return;
-  const sinceMs = newestAtMs - memoryMs;
+export async function* recentShares(
+  ledger: Ledger,
+  memoryMs: number,
+  certainRows = CERTAIN_ROWS,
+): AsyncGenerator<RecentShare> {
+  const newest = await newestRow(ledger);
+  if (newest === undefined) return;
+  const certainFrom = Math.max(0, newest.seq - certainRows);
+  let sinceMs = newest.atMs - memoryMs;
   let afterSeq = 0;
   for (;;) {
     const rows = await ledger.readLogSince(SHARE_KIND, sinceMs, { afterSeq, maxRows: ROWS_PER_READ });
-    for (const row of rows) {
+    const isDated = sinceMs > 0;
+    for (const row of isDated ? rows.filter(({ seq }) => seq <= certainFrom) : rows) {
       const shares = corruptUnlessRead(() => unpackShares(row.body));
       for (const { jobId, hash } of shares) yield { stream: row.stream, jobId, hash };
       afterSeq = row.seq;
     }
-    if (rows.length < ROWS_PER_READ) return;
+    const isDone = rows.length < ROWS_PER_READ;
+    if (isDated && (isDone || rows.at(-1)!.seq > certainFrom)) {
+      sinceMs = 0;
+      afterSeq = certainFrom;
+    } else if (isDone) return;
   }
 }
 
-/** The date of the newest row of shares: halving finds it, since the journal is read forwards alone. */
-async function newestShareAtMs(ledger: Ledger): Promise<number | undefined> {
+/** The newest row of shares: halving finds it, since the journal is read forwards alone. */
+async function newestRow(
+  ledger: Ledger,
+): Promise<{ readonly seq: number; readonly atMs: number } | undefined> {
   const next = async (afterSeq: number) =>
     (await ledger.readLogSince(SHARE_KIND, 0, { afterSeq, maxRows: 1 }))[0];
   let newest = await next(0);
@@ -41,7 +56,7 @@ async function newestShareAtMs(ledger: Ledger): Promise<number | undefined> {
       newest = later;
       step *= 2;
     } else if (step > 1) step = Math.floor(step / 2);
-    else return newest.atMs;
+    else return newest;
   }
 }
 
@@ -55,7 +70,7 @@ export async function rememberShares(
   ledger: Ledger,
   memoryMs: number,
   jobKey: (stream: string, jobId: JobId) => string,
-  remember: (generation: string, hash: Uint8Array) => void,
+  remember: (generation: string, hash: Uint8Array, stream: string) => void,
 ): Promise<number> {
   const generations = new Map<string, string>();
   let count = 0;
@@ -68,7 +83,7 @@ export async function rememberShares(
       generation = generationOf(corruptUnlessRead(() => parseJobDocument(body)));
       generations.set(key, generation);
     }
-    remember(generation, hash);
+    remember(generation, hash, stream);
     count += 1;
   }
   return count;

@@ -16,7 +16,6 @@ import { ShareVerifier } from '../../src/maker/verification.ts';
 import type { WireShare } from '../../src/peer/messages.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { type DeliveryRecord, NOTHING_DELIVERED } from '../../src/settlement/records.ts';
-import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
@@ -104,7 +103,7 @@ class Stand {
       blobFiles: blobsInMemory(),
     } as never);
     Object.assign(this.store, { delivery: { ...NOTHING_DELIVERED, ...delivery } });
-    this.verifier = verifier ?? new ShareVerifier({ kernel, duplicates: new DuplicateSet(), clock });
+    this.verifier = verifier ?? new ShareVerifier({ kernel });
     const view = {
       standing: async () => {
         this.asked += 1;
@@ -173,7 +172,7 @@ describe('a batch whose write is refused', () => {
               expect(await rest.take(shares)).toBe('overload');
               expect({ ...store.delivery, ...store.evidence }).toEqual(before);
               expect(verifier.stats).toEqual({ sharesCredited: credited, refused: {} });
-              expect(rest.verifier.duplicates.size).toBe(credited);
+              expect(rest.verifier.credited.size).toBe(credited);
             }
             expect(await rest.take(shares)).toBe(shares.map(() => 'ok').join(' '));
             credited += size;
@@ -233,7 +232,7 @@ describe('a batch', () => {
     for (const seq of [0, 6, 8, 9, Number.MAX_SAFE_INTEGER - 2]) {
       expect(await made.take(shares, seq)).toBe('bad_sequence');
     }
-    expect(made.verifier.duplicates.size).toBe(0);
+    expect(made.verifier.credited.size).toBe(0);
     expect(await made.take(shares, 7)).toBe('ok ok');
     expect(await made.take(shares, 7)).toBe('bad_sequence');
     expect(made.store.delivery).toMatchObject({ nextSeq: 9, verifiedWorkHashes: 2n * W });

@@ -6,7 +6,6 @@ import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
-import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
 import { ManualClock } from '../base/manual-clock.ts';
@@ -111,19 +110,14 @@ describe('a share', () => {
     expect(checkShare(fixed, jobOf(), share, rules.maxTarget - 1n, 1_000_000)).toBe('share_low');
   });
 
-  it('is known again until it is forgotten, and generations not used for a day are dropped', () => {
+  it('is known again until it is forgotten', () => {
     const easy = {
       difficulty: 1,
       target: 1n << 255n,
       words: new Uint32Array(8).fill(0xffffffff),
       workHashes: 2n,
     };
-    const clock = new ManualClock();
-    const verifier = new ShareVerifier({
-      kernel: createPortableKernel(4),
-      duplicates: new DuplicateSet(),
-      clock,
-    });
+    const verifier = new ShareVerifier({ kernel: createPortableKernel(4) });
     const cases = [1, 2, 1].map((nonce) => ({
       share: { ...share, nonce },
       job: jobOf(),
@@ -131,20 +125,17 @@ describe('a share', () => {
       target: easy,
       hash: undefined,
     }));
-    verifier.hashAll(cases);
+    verifier.hashAll('a', cases);
     expect(cases.map(({ code }) => code)).toEqual([undefined, undefined, 'share_duplicate']);
-    verifier.forget(cases);
-    expect(verifier.duplicates.size).toBe(0);
+    // Whoever sells it.
+    const twin = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
+    verifier.hashAll('b', twin);
+    expect(twin[0]!.code).toBe('share_duplicate');
+    verifier.forget('a', cases);
+    expect(verifier.credited.size).toBe(0);
     const again = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
-    verifier.hashAll(again);
+    verifier.hashAll('b', again);
     expect(again[0]!.code).toBeUndefined();
-    clock.setWall(30 * 24 * 3_600_000);
-    clock.advance(24 * 3_600_000 - 1);
-    verifier.dropOld();
-    expect(verifier.duplicates.size).toBe(1);
-    clock.advance(2);
-    verifier.dropOld();
-    expect(verifier.duplicates.size).toBe(0);
   });
 });
 

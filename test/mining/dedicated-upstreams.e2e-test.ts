@@ -10,7 +10,6 @@ import { startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
-import { DuplicateSet } from '../../src/shares/duplicates.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { JOB_KIND, jobDocumentId, parseJobDocument } from '../../src/work/evidence.ts';
 import { readShares } from '../../src/work/evidence-lines.ts';
@@ -133,7 +132,7 @@ describe('work for a contract, by connections of single miners', () => {
     });
     const rules = shareRulesOf(terms, true);
     const verifier = new ShareVerifier({
-      ...{ kernel: createKernel(64), duplicates: new DuplicateSet(), clock: systemClock },
+      kernel: createKernel(64),
     });
     const cases = [];
     const extranonces = new Set<string>();
@@ -151,7 +150,7 @@ describe('work for a contract, by connections of single miners', () => {
         hash: undefined,
       });
     }
-    verifier.hashAll(cases);
+    verifier.hashAll('contract', cases);
     expect(cases.filter(({ code }) => code !== undefined)).toEqual([]);
     expect(cases.length).toBeGreaterThan(30);
     expect(extranonces.size).toBe(2);

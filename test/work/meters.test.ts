@@ -283,7 +283,7 @@ describe('a restart', () => {
       await meters.commit(ledger, [share]);
     }
     for (const from of [0, 1, 400, 699]) {
-      const found = await collect(recentShares(ledger, times.at(-1)! - times[from]!));
+      const found = await collect(recentShares(ledger, times.at(-1)! - times[from]!, 0));
       expect(found).toEqual(
         all.slice(from).map(({ submission, hash }) => ({
           stream: submission.job.stream,
@@ -293,5 +293,20 @@ describe('a restart', () => {
       );
     }
     expect(await collect(recentShares(new MemoryLedger(), 1_000))).toEqual([]);
+  });
+
+  it.each([0, 1, 299, 300, 10_000])('and the last %i rows, though the wall clock was set', async (rows) => {
+    const clock = new ManualClock();
+    const ledger = new MemoryLedger({}, { clock });
+    const meters = new Meters();
+    for (let n = 0; n < 300; n += 1) await meters.commit(ledger, [sampleShare(JOBS[0]!, TARGETS[0]!, n)]);
+    const { seq } = (await ledger.readLogSince('share', 0)).at(-1)!;
+    clock.setWall(25 * 3_600_000);
+    await meters.commit(ledger, [sampleShare(JOBS[0]!, TARGETS[0]!, 300)]);
+    const last = (await ledger.readLogSince('share', 0)).at(-1)!.seq;
+    const found = await collect(recentShares(ledger, 24 * 3_600_000, rows));
+    const certain = (await ledger.readLogSince('share', 0)).filter((row) => row.seq > last - rows);
+    expect(seq).toBeLessThan(last);
+    expect(found).toHaveLength(Math.max(1, certain.length));
   });
 });
