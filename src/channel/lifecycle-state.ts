@@ -119,6 +119,8 @@ export type LifecycleState = {
    * that no deadline forces waits for it.
    */
   readonly isCurrent: boolean;
+  /** Miner: true once the maker refused to sign the funding: it is cancelled whatever the height. */
+  readonly isOpeningRefused: boolean;
   readonly link: LinkState | undefined;
 };
 
@@ -141,6 +143,8 @@ export type LifecycleEvent =
   | ({ readonly type: 'opening_agreed' } & StatePoint)
   /** The funding is signed and stored; the chain may have shown it before. */
   | { readonly type: 'funding_signed' }
+  /** Miner: the maker will not sign the funding, and has the miner's signatures of it. */
+  | { readonly type: 'opening_refused' }
   /** This side gives up an opening that was never signed. */
   | { readonly type: 'opening_given_up'; readonly reason: string }
   | { readonly type: 'connected' }
@@ -233,6 +237,7 @@ export const UNSIGNED: LifecycleState = {
   claimedN: undefined,
   isSealLost: false,
   isCurrent: true,
+  isOpeningRefused: false,
   link: undefined,
 };
 
@@ -244,6 +249,7 @@ export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly Lifec
   contract_signed: ['proposed'],
   opening_agreed: ['proposed'],
   funding_signed: CHANNEL,
+  opening_refused: ANYWHERE,
   opening_given_up: ['proposed', 'opening'],
   connected: ANYWHERE,
   disconnected: ANYWHERE,

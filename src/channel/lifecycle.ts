@@ -104,6 +104,8 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'funding_signed':
       // The other side may have broadcast it before: then the chain was first.
       return draft.state.status === 'opening' ? set(draft, { status: 'funding' }) : draft;
+    case 'opening_refused':
+      return set(draft, { isOpeningRefused: true });
     case 'opening_given_up':
       return set(draft, { status: 'failed', reason: event.reason });
     case 'tip':
@@ -283,7 +285,12 @@ function onChain(
   const closesFrom = closingOf(options, draft.state, event.height, event.view.coinDepth);
   const view = closesFrom === undefined ? event.view : { ...event.view, closesFrom };
   const before: WatchState = { ...draft.state.watch, status, close: pendingOf(close) };
-  const looked = watch(watchOptionsOf(options), before, { type: event.type, view }, event.height);
+  const looked = watch(
+    watchOptionsOf(options, draft.state),
+    before,
+    { type: event.type, view },
+    event.height,
+  );
   set(draft, { watch: looked.state });
   for (const effect of looked.effects) {
     if (effect.type === 'funded') onStream(options, draft, effect, nowMs);
@@ -303,10 +310,13 @@ function onChain(
   return draft;
 }
 
-function watchOptionsOf(options: LifecycleOptions): WatchOptions {
+function watchOptionsOf(
+  options: LifecycleOptions,
+  { isOpeningRefused }: Pick<LifecycleState, 'isOpeningRefused'>,
+): WatchOptions {
   const { terms, role, margins } = options;
   const { minDepth, expiryHeight } = terms;
-  const fundingByHeight = fundingByHeightOf(terms, margins);
+  const fundingByHeight = isOpeningRefused ? 0 : fundingByHeightOf(terms, margins);
   return { role, minDepth, expiryHeight, margins, fundingByHeight, feeCaps: feeCapsOf(options) };
 }
 
@@ -331,15 +341,17 @@ function pendingOf(close: CloseRecord | undefined): PendingClose | undefined {
  */
 export function closingOf(
   options: LifecycleOptions,
-  { status, fault, stream, askedHeight, isCurrent }: LifecycleState,
+  state: LifecycleState,
   height: number,
   coinDepth?: number,
 ): ChannelView['closesFrom'] {
   const { terms, margins } = options;
+  const { status, fault, stream, askedHeight, isCurrent } = state;
   const isYoung = status === 'opening' || status === 'funding';
   const isInBlock = coinDepth !== undefined && coinDepth > 0;
   // Nothing was sold to it, and nothing will be: state 0 is all there is to close with.
-  if (isYoung && isInBlock && isFundingLate(watchOptionsOf(options), coinDepth, height)) return 'now';
+  if (isYoung && isInBlock && isFundingLate(watchOptionsOf(options, state), coinDepth, height))
+    return 'now';
   const costs = forfeitsBond(terms, stream.signed?.workHashes ?? 0n);
   const { patienceBlocks = DEFAULT_CLOSE_MARGINS.patienceBlocks } = margins;
   const isOverdue = askedHeight !== undefined && height - askedHeight >= patienceBlocks;
@@ -398,7 +410,7 @@ export function isTooLateToOpen(options: LifecycleOptions, state: LifecycleState
   if (tipHeight === undefined) return false;
   return (
     isTooLateToBegin(options.terms, options.margins, tipHeight) ||
-    isFundingLate(watchOptionsOf(options), stream.fundingDepth, tipHeight)
+    isFundingLate(watchOptionsOf(options, state), stream.fundingDepth, tipHeight)
   );
 }
 
@@ -491,7 +503,7 @@ export function mayPayFees(
   if (status === 'proposed' || status === 'failed') return false;
   const closesFrom = closingOf(options, state, height, known.coinDepth);
   const view = closesFrom === undefined ? known : { ...known, closesFrom };
-  return wantsFeeRate(watchOptionsOf(options), { ...state.watch, status }, view, height);
+  return wantsFeeRate(watchOptionsOf(options, state), { ...state.watch, status }, view, height);
 }
 
 /** True while a transaction, in a block or the mempool, spends the channel: there is nothing to close. */

@@ -54,6 +54,7 @@ export async function acceptOpening(
   options: MakerOpeningOptions,
   deps: OpeningDeps & { readonly holds: Pick<CoinHolds, 'hold' | 'release'> },
 ): Promise<Result<'channel.open'>> {
+  if (store.channel?.status === 'failed') throw new CodedError('wrong_status', 'the opening was given up');
   if (store.opening?.accept) {
     const { params } = codecsOf('channel.open');
     const same = canonicalJson(params.print(store.opening.open)) === canonicalJson(params.print(open));
@@ -117,7 +118,7 @@ export async function completeFunding(
   const { network } = store.terms;
   const miner = psbtFundingSignatures(funding, 'miner', network, psbt);
   if (store.fundingTx === undefined) {
-    if (channel.status !== 'opening') throw new CodedError('bad_funding', 'the opening was given up');
+    if (channel.status !== 'opening') throw new CodedError('wrong_status', 'the opening was given up');
     assertTimeToFund(store.terms, margins, (await deps.chain.tip()).height);
     if ((claim === undefined) !== (store.terms.seal === undefined))
       throw new CodedError('bad_terms', 'claim 0 comes with the funding exactly where there is a seal');

@@ -1,6 +1,6 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
-import { CodedError } from '../base/errors.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
 
 import { type ChainSource, optional } from '../chain/source.ts';
 import type { BeginMargins } from '../chain/watcher.ts';
@@ -90,7 +90,13 @@ export async function openChannel(
   const claim = await claimOfNothing(store, assembled, deps);
   // A wallet may have taken its time, and these signatures cannot be taken back.
   await assertInTime();
-  const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim });
+  const answer = await call(peer, 'channel.tx_signatures', { contractId, psbt, ...claim }).catch(
+    (error: unknown) => {
+      // Whatever it says, it may have them: the own coins are taken back, and the contract ends.
+      if (codeOf(error) === 'wrong_status') store.apply({ type: 'opening_refused' });
+      throw error;
+    },
+  );
   const maker = psbtFundingSignatures(funding, 'maker', network, answer.psbt);
   // Kept back until it was of no use any more: the own coins are on their way back.
   await assertInTime();

@@ -192,6 +192,7 @@ const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   contract_signed: { type: 'contract_signed' },
   opening_agreed: { type: 'opening_agreed', n: 0, workHashes: 0n, paidSat: 0n },
   funding_signed: { type: 'funding_signed' },
+  opening_refused: { type: 'opening_refused' },
   opening_given_up: { type: 'opening_given_up', reason: 'too late' },
   connected: { type: 'connected' },
   disconnected: { type: 'disconnected' },
@@ -222,7 +223,7 @@ const ARROWS: Readonly<Record<LifecycleStatus, readonly LifecycleStatus[]>> = {
   // The two after the first only where there is no channel.
   proposed: ['opening', 'open', 'closed', 'failed'],
   // One look may take two arrows.
-  opening: ['funding', 'open', 'failed'],
+  opening: ['funding', 'open', 'closed', 'failed'],
   funding: ['open', 'closing', 'closed'],
   open: ['closing', 'closed'],
   closing: ['closed'],

@@ -192,6 +192,9 @@ export type Op =
   | { readonly type: 'event'; readonly event: LifecycleEvent }
   | { readonly type: 'wait'; readonly ms: number };
 
+/** Own coins of a funding of 300 virtual bytes, as a side could take them back. */
+export const CANCEL = { vsize: 110, contributionSat: 10_000n, fundingFeeSat: 600n, fundingVsize: 300 };
+
 const anyView: fc.Arbitrary<ChannelView> = fc
   .record({
     where: fc.constantFrom('coin', 'coin', 'coin', 'spend', 'spend', 'nowhere'),
@@ -200,13 +203,16 @@ const anyView: fc.Arbitrary<ChannelView> = fc
     canResend: fc.boolean(),
     satPerKvb: fc.constantFrom(0, 1_000, 2_000, 6_000, 100_000),
     hasChild: fc.boolean(),
+    conflictDepth: fc.constantFrom(undefined, undefined, 0, 1, 3, 10),
   })
-  .map(({ where, depth, hasChild, isOurs, ...rest }) => ({
+  .map(({ where, depth, hasChild, isOurs, conflictDepth, ...rest }) => ({
     ...EMPTY_VIEW,
     ...rest,
     coinDepth: where === 'coin' ? Math.min(depth, 5) : undefined,
     spendDepth: where === 'spend' ? depth : undefined,
     isOurs: isOurs && where === 'spend',
+    cancel: CANCEL,
+    ...(where === 'nowhere' ? { conflictDepth } : {}),
     ...(hasChild
       ? {
           childVsize: CHILD_VSIZE,
@@ -240,6 +246,7 @@ const OWN: Readonly<Record<LifecycleRole, readonly LifecycleEvent[]>> = {
     { type: 'ready_answered' },
     { type: 'evidence', isDrained: true },
     { type: 'evidence', isDrained: false },
+    { type: 'opening_refused' },
     { type: 'close_signed', n: 50, feeSat: 200n },
     { type: 'close_signed', n: 0, feeSat: 300n },
   ],

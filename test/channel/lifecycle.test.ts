@@ -5,6 +5,7 @@ import type { LifecycleEffect, LifecycleEvent } from '../../src/channel/lifecycl
 import { code, EH, SEAL } from './fixtures.ts';
 import {
   built,
+  CANCEL,
   EMPTY_VIEW,
   EXPIRY,
   isAct,
@@ -98,7 +99,6 @@ describe('the opening', () => {
 
   /** The first block that cannot make a funding deep in time: 15 before the expiry nothing begins. */
   const LATE = EXPIRY - 15 - 1 - TERMS.minDepth + 1;
-  const CANCEL = { vsize: 110, contributionSat: 10_000n, fundingFeeSat: 600n, fundingVsize: 300 };
   const withCancel = (view: ChannelView): ChannelView => ({ ...view, cancel: CANCEL });
 
   it('a maker that keeps its signatures back: the miner takes its coin back, and is done when that is deep', () => {
@@ -130,6 +130,16 @@ describe('the opening', () => {
       });
       expect(fees).toEqual([710n, 1_065n, 1_597n, 2_395n, 3_592n, 5_000n, 5_000n, 5_000n]);
     }
+  });
+
+  it('a funding that the maker refuses to sign is cancelled whatever the height, by the miner', () => {
+    const life = new Life(optionsFor('miner'));
+    life.run(opening());
+    expect(act(life, tip(START, withCancel(EMPTY_VIEW)))).toEqual([]);
+    expect(act(life, { type: 'opening_refused' })).toEqual([]);
+    expect(act(life, tip(START, withCancel(EMPTY_VIEW)))).toEqual(['cancel_funding']);
+    // It has signed it all the same.
+    expect(act(life, tip(START + 1, unspent(1)))).toEqual(['persist', 'close_alone']);
   });
 
   it('a funding that confirms all the same is closed by state 0 at once, and never opened', () => {

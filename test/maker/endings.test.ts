@@ -3,8 +3,9 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { owedSat } from '../../src/base/units.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
-import { STATE_KIND } from '../../src/settlement/records.ts';
-import { SHARE, until, World } from './world.ts';
+import { walletScript } from '../../src/settlement/opening.ts';
+import { loadOpening, STATE_KIND } from '../../src/settlement/records.ts';
+import { MortalLedger, SHARE, until, World } from './world.ts';
 
 async function opened(options: ConstructorParameters<typeof World>[0] = {}): Promise<World> {
   const world = new World(options);
@@ -128,7 +129,40 @@ describe('endings', () => {
     world.chain.generate(1);
     await until('given up', () => world.maker.status[0]?.channel === 'failed');
     await world.restartMiner();
-    await until('told', () => world.miner.status.lastError === 'bad_funding');
+    await until('told', () => world.miner.status.lastError === 'wrong_status');
+    // It had signed nothing, and signs nothing now.
+    expect(await loadOpening(world.minerStore, world.contractId)).toMatchObject({ accept: undefined });
+    await world.stop();
+  });
+
+  it('an opening that was given up after the miner signed is cancelled at once, and both are free', async () => {
+    const world = new World({ maker: { openingTimeoutMs: 0 } });
+    await world.startMaker();
+    // It has the signatures of the miner, and what it would answer is never on disk.
+    world.makerLedger.deathAt = (entries) =>
+      entries.some(({ kind }) => kind === 'funding') ? 'before' : undefined;
+    await world.startMiner();
+    await until('the maker dies', () => world.makerLedger.isDead);
+    const { maker } = world;
+    world.makerLedger = new MortalLedger(world.makerStore);
+    void maker.close();
+    await world.miner.stop();
+    await world.startMaker();
+    await until('opening', () => world.maker.status[0]?.channel === 'opening');
+    await until('given up', () => {
+      world.chain.generate(1);
+      return world.maker.status[0]?.channel === 'failed';
+    });
+    await world.startMiner();
+    await until('refused', () => world.miner.status.lastError === 'wrong_status');
+    world.chain.generate(1);
+    await until('taken back', () => world.chain.mempoolEntries().length === 1);
+    const [cancel] = world.chain.mempoolEntries();
+    expect(cancel!.transaction.outs.map(({ script }) => toHex(script))).toEqual([
+      toHex(walletScript(world.minerSigner)),
+    ]);
+    world.chain.generate(6);
+    await until('over', () => world.miner.status.channel === 'closed');
     await world.stop();
   });
 });
