@@ -7,6 +7,8 @@ import type { ProxyConfig } from '../../src/config/config.ts';
 import { explainConfig, loadConfig } from '../../src/config/load.ts';
 import type { Problem } from '../../src/config/problems.ts';
 import { readSecretFile, readTextFile } from '../../src/config/secrets.ts';
+import { downstreamOptions } from '../../src/mining/downstream-options.ts';
+import { upstreamOptions } from '../../src/mining/upstream-options.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mining-options-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -55,6 +57,21 @@ describe('ports for miners', () => {
       ...{ idleTimeoutMs: 900_000, keepAliveMs: 55_000, resumeForMs: 600_000, banForMs: 600_000 },
       ...{ resendAfter: 100, reconnectAfter: 300, banAfter: 1000, allow: [], deny: [] },
     });
+  });
+
+  it('take version bits that nobody asked for where hashrate is rented, or where they are told to', () => {
+    const takes = (text: string): (boolean | undefined)[] =>
+      downstreamOptions(load(text).stratum, {}).listeners.map(
+        ({ takesUnaskedVersions }) => takesUnaskedVersions,
+      );
+    expect(takes(OWN)).toEqual([false]);
+    expect(takes(listener('listen = "[::]:1"'))).toEqual([false, false]);
+    expect(takes(listener('listen = "[::]:1"\ndifficulty = 524288'))).toEqual([false, true]);
+    expect(takes(listener('listen = "[::]:1"\ndifficulty = 524288\nunasked_versions = false'))).toEqual([
+      false,
+      false,
+    ]);
+    expect(takes(`${OWN}[stratum]\nunasked_versions = true\n`)).toEqual([true]);
   });
 
   it('may speak TLS, stand behind a balancer and ask for hard shares', () => {
@@ -167,6 +184,11 @@ listen = "[::]:3333"
 });
 
 describe('destinations', () => {
+  it('may be slow to authorise, for as long as they are given', () => {
+    const [row] = load(destination('slow', 'handshake_timeout = "45s"')).destinations;
+    expect(upstreamOptions(row!, {}).timeouts).toEqual({ requestMs: 45_000 });
+  });
+
   it('have defaults that suit a pool', () => {
     const config = load(OWN);
     expect(config.destinations[0]).toMatchObject({
@@ -174,6 +196,7 @@ describe('destinations', () => {
       ...{ role: 'fallback', priority: 0, quota: undefined, tls: undefined, versionReading: 'auto' },
       ...{ versionMask: 0x1fffe000, resume: undefined, extranonceSubscribe: false },
       ...{ suggestDifficulty: undefined, allowRedirect: false, rpcUrl: undefined, payoutMode: 'normal' },
+      handshakeTimeoutMs: 10_000,
       password: { type: 'text', text: 'x' },
     });
     expect(config.failover).toEqual({ returnAfterMs: 60_000, maxRejectRatio: 0.5, maxRoundTripMs: 10_000 });

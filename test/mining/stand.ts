@@ -128,6 +128,13 @@ export class ProxyStand {
     return (await readStatus(`http://${String(this.#proxy.ready['http'])}`))!;
   }
 
+  /** What `/readyz` says of the upstreams. */
+  async upstreamCheck(): Promise<string> {
+    const url = `http://${String(this.#proxy.ready['http'])}/readyz?verbose`;
+    const text = await (await fetch(url)).text();
+    return /upstream:? (.*)/.exec(text)?.[1] ?? text;
+  }
+
   /** The value of a series, written as Prometheus does: `upstream_up{target="own"}`. */
   async metric(series: string): Promise<number> {
     const text = await (await fetch(`http://${String(this.#proxy.ready['http'])}/metrics`)).text();

@@ -1,8 +1,35 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { FakePool } from '../upstream/fake-pool.ts';
+import { notify } from '../upstream/work.ts';
 import { destinationToml, STRATUM_TOML, Stand, until } from './stand.ts';
 
 let stand: Stand;
 afterEach(() => stand.close());
+
+describe('a pool that authorises and sends no work', () => {
+  it('is up in no metric, status or health check until it does', async () => {
+    stand = new Stand();
+    const pool = await FakePool.listen();
+    stand.onClose(() => pool.close());
+    const proxy = await stand.proxy(`${STRATUM_TOML}[[destination]]
+name = "idle"
+url = "stratum+tcp://127.0.0.1:${pool.port}"
+worker = "w"
+`);
+    const isUp = async (): Promise<readonly unknown[]> => [
+      (await proxy.status()).destinations[0]!.up,
+      await proxy.metric('upstream_up{target="idle"}'),
+      await proxy.upstreamCheck(),
+    ];
+    await until(() => pool.peers.length > 0 && pool.methods.includes('mining.authorize'), 'it authorises');
+    expect(await isUp()).toEqual([false, 0, 'failed: no destination gives work']);
+    pool.peer.send('{"method":"mining.notify","params":["lacks the rest"]}', notify());
+    await until(async () => (await proxy.metric('upstream_up{target="idle"}')) === 1, 'it gives work');
+    expect(await isUp()).toEqual([true, 1, 'ok']);
+    expect(await proxy.metric('upstream_dropped_lines_total{target="idle"}')).toBe(1);
+    expect((await proxy.status()).destinations[0]!.dropped_lines).toBe(1);
+  });
+});
 
 describe('what the configuration says about an upstream', () => {
   it('is what it meets: redirects, version bits and extranonces', async () => {
