@@ -32,10 +32,10 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
   minShareDifficulty: option(POSITIVE, 512, {
     doc: 'No contract may allow easier shares: it bounds how many there are to verify.',
   }),
-  minExpiryBlocks: option(INTEGER, 288, {
-    min: 144,
+  minExpiryBlocks: option(INTEGER, 432, {
+    min: 330,
     max: 52_560,
-    doc: 'The shortest contract, in blocks from the proposal to the refund.',
+    doc: 'The shortest contract, in blocks from the proposal to the refund. In the last 324 of them nothing is bought.',
   }),
   maxExpiryBlocks: option(INTEGER, 4320, {
     min: 144,

@@ -59,7 +59,7 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
   expiryBlocks: option(INTEGER, 1548, {
     min: 330,
     max: 52_560,
-    doc: "Blocks until the market maker may take back what is not closed. Default: a week's work and two days to close.",
+    doc: "Blocks until the market maker may take back what is not closed; work ends 324 before. Default: more than a week's.",
   }),
   minDepth: option(INTEGER, 3, {
     min: 1,
