@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
@@ -54,6 +54,7 @@ it('counts what it cannot write, waits for nobody, and tries again with the next
     files: {
       replace: async (to, text) => {
         if (fails) throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+        mkdirSync(directory, { recursive: true });
         await replaceFileAsync(to, text);
       },
     },
