@@ -186,7 +186,8 @@ function onFault(
   const { fault } = draft.state;
   const isKept =
     fault !== undefined && !isStall(fault) && (type === 'suspended' || fault.type === 'broken');
-  return set(draft, { fault: isKept ? fault : { type, code }, signingN: undefined });
+  const next = isKept ? fault : ({ type, code } as const);
+  return set(draft, isStall(next) ? { fault: next } : { fault: next, signingN: undefined });
 }
 
 /** Records a close of this side, complete or with one signature missing. */
@@ -371,7 +372,11 @@ function noteAsking(draft: Draft): void {
 /** Derives the steps that are due and not yet done. A fault allows no new obligations. */
 function deriveSteps(options: LifecycleOptions, draft: Draft, nowMs: number): void {
   if (!options.hasChannel) endMetering(options, draft, nowMs);
-  if (draft.state.fault !== undefined || isEnded(draft.state)) return;
+  const { fault } = draft.state;
+  if (isEnded(draft.state)) return;
+  // Work that was taken is paid, also while the chain stands still.
+  if (isStall(fault) && options.role === 'maker' && options.hasChannel) deriveSigning(draft);
+  if (fault !== undefined) return;
   if (!options.hasChannel) deriveMetering(draft);
   else {
     deriveReady(options, draft, nowMs);

@@ -93,6 +93,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       ...{
         ledger,
         chain,
+        chainClock: part.chainClock,
         signer,
         kernel,
         clock,

@@ -151,7 +151,7 @@ export class MakerChannel {
   /** Answers `channel.shutdown` once all that can be paid is signed and acked; no more work is asked for. */
   async shutdown(peer: RpcPeer): Promise<Result<'channel.shutdown'>> {
     this.#assertAttached(peer);
-    this.store.assertThawed();
+    this.store.assertPaying();
     await this.#serial.run(async () => {
       this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
       this.store.apply({ type: 'close_requested' });
@@ -170,7 +170,7 @@ export class MakerChannel {
   async requestClose(): Promise<void> {
     const peer = this.#peer;
     if (peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
-    this.store.assertThawed();
+    this.store.assertPaying();
     // The miner would only be refused, after it stopped to deliver.
     this.#checkEarly(this.store.delivery.verifiedWorkHashes, undefined);
     await call(peer, 'channel.shutdown', { contractId: this.store.contractId });
@@ -195,7 +195,7 @@ export class MakerChannel {
   ): Promise<Result<'close.sig'>> {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
-      this.store.assertThawed();
+      this.store.assertPaying();
       const { channel, last, assembled, contract } = this.store;
       assert(channel && last && assembled, 'maker_channel_before_close');
       if (channel.closeTx !== undefined) return { closeTx: channel.closeTx };

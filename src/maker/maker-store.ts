@@ -283,7 +283,7 @@ export class MakerStore extends ContractStore {
 
   async #saveSeal(seal: MakerSeal): Promise<void> {
     if (seal === this.seal) return;
-    await this.write([sealEntry(this.contractId, seal)]);
+    await this.write([sealEntry(this.contractId, seal)], true);
     this.seal = seal;
   }
 
@@ -296,7 +296,7 @@ export class MakerStore extends ContractStore {
     const { last } = this;
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
-    this.assertThawed();
+    this.assertPaying();
     if (this.state.close !== undefined) throw new CodedError('wrong_status', 'a close is stored');
     const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
     const n = last.n + 1;

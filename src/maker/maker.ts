@@ -5,6 +5,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import { displayHash } from '../bitcoin/header.ts';
+import type { ChainClock } from '../chain/chain-clock.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
@@ -96,6 +97,8 @@ export type MakerOptions = {
 export type MakerDeps = {
   readonly ledger: Ledger;
   readonly chain: ChainSource;
+  /** Tells when no node hears of blocks: no work is taken then, and nothing opened. */
+  readonly chainClock?: ChainClock;
   readonly signer: SignerTree;
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
@@ -177,6 +180,8 @@ export class Maker {
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
   #sweeper: Timer | undefined;
+  #stopClock: (() => void) | undefined;
+  #isStalled = false;
 
   constructor(options: MakerOptions, deps: MakerDeps) {
     this.#options = options;
@@ -222,6 +227,10 @@ export class Maker {
       }
       this.#giveUpOpenings();
       void this.#dropHashes();
+    });
+    this.#stopClock = this.#deps.chainClock?.watch(({ isStalled }) => {
+      this.#isStalled = isStalled;
+      for (const { store } of this.#channels.values()) store.setStalled(isStalled);
     });
     const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
     const { openServer = (...words) => new PeerServer(...words) } = this.#deps;
@@ -322,6 +331,7 @@ export class Maker {
     this.#stopTip?.();
     this.#sweeper?.cancel();
     this.#restored.stop();
+    this.#stopClock?.();
     await this.#server?.close();
     await this.#openings.run(async () => {});
     for (const channel of this.#channels.values()) await channel.idle();
@@ -494,6 +504,7 @@ export class Maker {
       if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
         return { contractId, signature: known.store.contract.makerSignature };
       }
+      this.#assertChainMoves();
       const { height } = await this.#deps.chain.tip();
       judgeTerms(this.#options.policy, terms, {
         makerNodeId: this.#nodeId,
@@ -553,8 +564,14 @@ export class Maker {
     assertRoom(this.#options.policy, store.terms, this.#heldBy(nodeId, store));
   }
 
+  /** Checks that blocks come: by an old height nobody knows which deadlines are over. */
+  #assertChainMoves(): void {
+    if (this.#isStalled) throw new CodedError('wrong_status', 'no block is heard of here');
+  }
+
   #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
     return this.#openings.run(async () => {
+      this.#assertChainMoves();
       const { store } = this.#channelOf(params.contractId, nodeId);
       if (store.channel === undefined) {
         this.#assertMayOpen(store, namesOf(nodeId, params.funding.inputs), nodeId);
@@ -567,6 +584,7 @@ export class Maker {
 
   #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
     return this.#openings.run(async () => {
+      this.#assertChainMoves();
       const channel = this.#channelOf(params.contractId, nodeId);
       const answer = await completeFunding(channel.store, params, this.#opening, this.#deps).catch(
         (error: unknown) => {

@@ -58,6 +58,13 @@ const CHAIN_EFFECTS: ReadonlySet<string> = new Set<WatchEffect['type']>([
   'reopened',
   'over',
 ]);
+/** Events of what is owed already: pay for work that was taken, and a close. A stalled chain stops neither. */
+const OWED: ReadonlySet<string> = new Set<LifecycleEvent['type']>([
+  'state_stored',
+  'state_acked',
+  'close_signed',
+  'close_built',
+]);
 /** Effects that the watch of the chain performs. */
 export type ChainEffect = Extract<WatchEffect, LifecycleEffect>;
 /** Effects that the contract's own code performs. */
@@ -173,7 +180,7 @@ export abstract class ContractStore {
     return this.#queue.run(async () => {
       const { state, effects } = this.#step(event);
       if (entries.length > 0 || effects[0]?.type === 'persist') {
-        await this.write([...entries, ...this.#channelEntries(state)], event.type === 'state_stored');
+        await this.write([...entries, ...this.#channelEntries(state)], OWED.has(event.type));
       }
       onDisk();
       // Once more: the chain may have had its say while this was written.
@@ -306,6 +313,11 @@ export abstract class ContractStore {
     throw new CodedError('expiry_near', `block ${tipHeight} is too late to open the channel`);
   }
 
+  /** Throws `channel_frozen` where not even what is owed already may be given: not for a stalled chain. */
+  assertPaying(): void {
+    if (!isStall(this.#state.fault)) this.assertThawed();
+  }
+
   /** Throws `channel_frozen` where the other side broke the contract. */
   protected assertUnbroken(): void {
     if (this.#state.fault?.type === 'broken') this.assertThawed();
@@ -313,10 +325,11 @@ export abstract class ContractStore {
 
   /**
    * Writes entries to the ledger. Throws `channel_frozen`, and `overload` with nothing changed.
-   * @param isPay for pay of delivered work, which is accepted also while the chain is stalled
+   * @param isOwed for what is owed already, which is written also while the chain is stalled
    */
-  protected async write(entries: readonly LedgerEntry[], isPay = false): Promise<void> {
-    if (!isPay || !isStall(this.#state.fault)) this.assertThawed();
+  protected async write(entries: readonly LedgerEntry[], isOwed = false): Promise<void> {
+    if (isOwed) this.assertPaying();
+    else this.assertThawed();
     await this.#append(entries);
   }
 
