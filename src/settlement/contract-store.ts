@@ -58,7 +58,7 @@ const CHAIN_EFFECTS: ReadonlySet<string> = new Set<WatchEffect['type']>([
   'reopened',
   'over',
 ]);
-/** Events of what is owed already: pay for work that was taken, and a close. A stalled chain stops neither. */
+/** Events of what is owed: pay for work that was taken, and a close. A stalled chain stops neither. */
 const OWED: ReadonlySet<string> = new Set<LifecycleEvent['type']>([
   'state_stored',
   'state_acked',
