@@ -1,15 +1,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Transaction } from 'bitcoinjs-lib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { toHex } from '../../src/base/bytes.ts';
-import { parseLadder } from '../../src/channel/ladder-file.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
-import { ladderPath } from '../../src/settlement/ladder-writer.ts';
-import { CrashLife } from './crash-life.ts';
+import { expectClosedBy, ladderOf, paidLife } from './close-by-file.ts';
+import type { CrashLife } from './crash-life.ts';
 import { until } from './evidence.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'sharestream-unusable-'));
@@ -20,44 +16,17 @@ afterAll(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup();
 });
 
-const BROADCAST_BLOCKS = 144;
-const EXPIRY_BLOCKS = 420;
-
 /** A life with a paid state, whose daemons are killed then. */
 async function killed(name: string): Promise<{ life: CrashLife; contract: string; ledger: string }> {
-  const life = await CrashLife.start(
-    join(directory, name),
-    (step) => cleanups.push(step),
-    (toml) => toml.replace('expiry_blocks = 20000', `expiry_blocks = ${EXPIRY_BLOCKS}`),
-  );
-  await life.strikeAll({ proxy: [], maker: [] });
-  await life.earn();
-  const contract = (await readStatus(life.stage.proxy.metricsUrl))!.contract!.id;
+  const { life, contract } = await paidLife(join(directory, name), (step) => cleanups.push(step));
   await life.kill('proxy');
   await life.kill('maker');
   return { life, contract, ledger: join(life.stage.proxy.dataDir, 'ledger.sqlite') };
 }
 
-const ladderOf = (life: CrashLife, contract: string) =>
-  parseLadder(readFileSync(ladderPath(join(life.stage.proxy.dataDir, 'close'), contract), 'utf8'));
-
-async function mineTo({ stage: { chain } }: CrashLife, height: number): Promise<void> {
-  while (chain.height < height) {
-    chain.generate(Math.min(10, height - chain.height));
-    await sleep(20);
-  }
-}
-
-function spenderInBlocks({ stage: { chain } }: CrashLife, fundingTxid: string): Transaction | undefined {
-  const heights = Array.from({ length: 20 }, (_, index) => chain.height - index);
-  return heights
-    .flatMap((height) => chain.blockAt(height)?.transactions ?? [])
-    .find(({ ins }) => ins.some(({ hash }) => toHex(hash.toReversed()) === fundingTxid));
-}
-
 /** The proxy serves miners, sells nothing, says why, and closes by the ladder file in time, to the sat. */
 async function expectCloseOnly(life: CrashLife, contract: string, code: string): Promise<void> {
-  const { chain, proxy } = life.stage;
+  const { proxy } = life.stage;
   const before = ladderOf(life, contract);
   const accepted = await life.acceptedCount();
   await until('miners are served', async () => (await life.acceptedCount()) > accepted || undefined);
@@ -69,20 +38,7 @@ async function expectCloseOnly(life: CrashLife, contract: string, code: string):
   const metrics = await (await fetch(`${proxy.metricsUrl}/metrics`)).text();
   expect(metrics).toContain('sharestream_close_only 1');
   expect(metrics).toContain('sharestream_close_only_ladders 1');
-
-  const { expiryHeight } = before.deadlines;
-  await mineTo(life, expiryHeight - BROADCAST_BLOCKS);
-  const { txid, vout, script } = before.funding;
-  const spend = await until('the close', async () => {
-    const waiting = chain.mempoolSpender(txid, vout);
-    return waiting === undefined ? spenderInBlocks(life, txid) : chain.transaction(waiting)?.transaction;
-  });
-  expect(chain.height).toBeLessThan(expiryHeight);
-  const rung = before.rungs.find((each) => each.txid === spend.getId());
-  expect(rung).toBeDefined();
-  expect(spend.outs[0]!.value).toBe(before.minerSat - rung!.feeSat);
-  expect(toHex(script)).toMatch(/^0020/);
-  expect(before.paidSat).toBeGreaterThan(0n);
+  await expectClosedBy(life, before);
 }
 
 describe('a proxy that starts with a ledger it cannot use', () => {
