@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -146,6 +146,16 @@ describe('beside running daemons', () => {
 
   it('the proxy closes alone when it is told to, and goes on watching', async () => {
     await proxy.stop();
+    proxy = daemon('proxy');
+    await proxy.start();
+    // A finished contract is not opened once more by a restart.
+    const status = await readStatus(stage.proxy.metricsUrl);
+    expect(status).toMatchObject({ contract: null, finished_contracts: [{ name: 'first' }] });
+    expect(await rowsOf('maker')).toHaveLength(1);
+    await proxy.stop();
+    const { configFile } = stage.proxy;
+    const text = readFileSync(configFile, 'utf8');
+    writeFileSync(configFile, text.replace('[contract]\n', '[contract]\nname = "second"\n'));
     proxy = daemon('proxy');
     await proxy.start();
     await untilLive();
