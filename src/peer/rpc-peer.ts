@@ -14,6 +14,7 @@ import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { type FeatureSet, NO_FEATURES } from './features.ts';
+import { toldMessage } from './told-error.ts';
 import type { PeerLink } from './transport.ts';
 
 /** A handler of one method; throws `CodedError` to refuse. Parameters are unparsed. */
@@ -33,6 +34,8 @@ export const DEFAULT_RPC: RpcOptions = { requestTimeoutMs: 30_000, pingIntervalM
 
 export type RpcPeerDeps = { readonly log: Logger; readonly timers: Timers };
 
+/** Refused requests of one connection that are logged. */
+const LOGGED_REFUSALS = 32;
 /** Greatest depth of JSON, above that of any message of `messages.ts`. */
 const MAX_DEPTH = 12;
 const INTERNAL_ERROR = -32603;
@@ -59,6 +62,7 @@ export class RpcPeer {
   #unknownMethod: ErrorCode = 'unauthenticated';
   #sending = 0;
   #serving = 0;
+  #refusals = 0;
   #reason: CodedError | undefined;
 
   constructor(connection: PeerLink, options: RpcOptions, deps: RpcPeerDeps) {
@@ -131,7 +135,7 @@ export class RpcPeer {
   /** Ends the connection after an `error` notification with the reason. */
   closeWithError(error: CodedError): void {
     if (this.#reason !== undefined) return;
-    this.#rpc.notify('error', { code: error.code, message: error.message });
+    this.#rpc.notify('error', { code: error.code, message: toldMessage(error) });
     this.close(error);
   }
 
@@ -205,13 +209,21 @@ export class RpcPeer {
     this.connection.send(JSON.stringify(payload));
   }
 
+  /** The own log has the reason in full; of a peer that is refused again and again, no more than that. */
+  #logRefusal({ code, message: detail }: CodedError): void {
+    this.#refusals += 1;
+    if (this.#refusals <= LOGGED_REFUSALS)
+      this.#log.info({ code, detail }, 'a request of the peer is refused');
+  }
+
   #errorResponse(
     id: string | number | null,
     error: unknown,
   ): ReturnType<typeof createJSONRPCErrorResponse> {
     if (error instanceof CodedError) {
       const data = { code: error.code, hint: error.hint };
-      return createJSONRPCErrorResponse(id, rpcNumber(error.code), error.message, data);
+      this.#logRefusal(error);
+      return createJSONRPCErrorResponse(id, rpcNumber(error.code), toldMessage(error), data);
     }
     if (error instanceof InvariantError) {
       queueMicrotask(() => {

@@ -133,6 +133,7 @@ describe('a maker that means harm', () => {
           verified_work: verifiedWork,
         }),
         'peer_storage.put': async () => ({}),
+        'channel.ready': async () => ({}),
       },
       seen.resolve,
     );

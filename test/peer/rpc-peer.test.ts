@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
-import { parseBoundedJson } from '../../src/peer/rpc-peer.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { parseBoundedJson, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import type { PeerLink } from '../../src/peer/transport.ts';
 import { Outcomes } from '../base/outcomes.ts';
 import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
@@ -52,6 +54,36 @@ describe('JSON-RPC between peers', () => {
     expect(internal.message).not.toContain('secret');
     await pair.close();
   });
+
+  it.each([
+    ['insufficient_funds', 'the maker lacks 4711 sat'],
+    ['tx_refused', 'node 10.0.0.7 says: min relay fee not met, 4711 < 9999'],
+    ['chain_rpc', 'bitcoind at 10.0.0.7: error 4711'],
+    ['ledger_io', '/var/lib/4711: no space left'],
+  ] as const)(
+    'tells a peer no more of %s than the code, and the own log everything',
+    async (code, detail) => {
+      const pair = await createTlsPair();
+      const logged: unknown[] = [];
+      const note = (fields: unknown): void => void logged.push(fields);
+      const log = { ...silentLogger, info: note };
+      const server = new RpcPeer(pair.server, RPC, { log, timers: systemTimers });
+      const client = rpcOver(pair.client);
+      const refuse = async (): Promise<never> => {
+        throw new CodedError(code, detail);
+      };
+      server.serve({ refuse }, 'unknown_method');
+      client.serve(handlers, 'unknown_method');
+      const error = (await client.request('refuse', {}).catch((caught: unknown) => caught)) as CodedError;
+      expect(error.code).toBe(code);
+      expect(error.message).not.toContain('4711');
+      expect(JSON.stringify(logged)).toContain('4711');
+      server.closeWithError(new CodedError(code, detail));
+      const reason = await client.closed;
+      expect(reason.message).not.toContain('4711');
+      await pair.close();
+    },
+  );
 
   it('sends our code and its number on the wire', async () => {
     const pair = await createTlsPair();
