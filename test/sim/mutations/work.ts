@@ -1,5 +1,6 @@
 import { isDelivering } from '../../../src/channel/lifecycle.ts';
 import { BatchVerifier } from '../../../src/maker/batch-verifier.ts';
+import { CreditedHashes } from '../../../src/maker/credited-hashes.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../../src/maker/verification.ts';
 import { DeliveryGate } from '../../../src/miner/delivery-gate.ts';
@@ -17,6 +18,17 @@ export const OF_WORK: Mutations = {
     seed: 1,
     apply: () => {
       ShareVerifier.prototype.remember = () => true;
+      return {};
+    },
+  },
+  'hashes-dropped-early': {
+    what: 'the maker forgets the shares of a block as soon as work on another comes',
+    strategy: 'resells-later',
+    seed: 1,
+    apply: () => {
+      CreditedHashes.prototype.makeRoom = function forgetful(_contract, _count, wanted) {
+        for (const each of this.generations) if (!wanted.has(each)) this.drop(each);
+      };
       return {};
     },
   },

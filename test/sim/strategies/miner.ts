@@ -77,6 +77,21 @@ export const BY_MINER: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
   },
+  'resells-later': {
+    what: 'the miner sells its shares again when their block was replaced, within the grace',
+    row: 'F15',
+    hostile,
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.blocks(1 + stage.random.below(3));
+      await stage.pay(1);
+      for (let share = 4; share < 10; share += 1) {
+        stage.world.resell(share);
+        await stage.rounds(2);
+      }
+      await stage.liveOut();
+    },
+  },
   'resells-after-restore': {
     what: 'the maker starts from a backup, and the miner sells again what was paid since',
     row: 'F11',
