@@ -1,13 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fromHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { MethodName, Params, WireShare } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { loadContract } from '../../src/settlement/records.ts';
+import type { ShareKernel } from '../../src/shares/kernel/kernel.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { shareTargetOf } from '../../src/shares/share.ts';
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
 import { connectAsMiner, serveAsMaker } from './impostors.ts';
-import { SHARE, until, World } from './world.ts';
+import { MAKER_SCRIPT_HEX, SHARE, until, World } from './world.ts';
 
 /** The codes of the answers, until the connection ends or so many were sent at once, window by window. */
 async function flood<M extends MethodName>(
@@ -110,6 +115,97 @@ describe('an allowed miner that means harm', () => {
     }
     expect(count(codes, 'bad_signature')).toBeLessThan(4 * LIMITS.peerCostlyRequests);
     expect(hits('peerCostlyRequests')).toBeGreaterThanOrEqual(3 * LIMITS.peerOverruns);
+  });
+});
+
+/** A kernel that counts what it hashes of coinbases and branches in one turn of the event loop. */
+function countingKernel(): { kernel: ShareKernel; most: { bytes: number; shares: number } } {
+  const kernel = createPortableKernel(64);
+  const sizes = new Map<number, number>();
+  const most = { bytes: 0, shares: 0 };
+  let turn = { bytes: 0 };
+  const { addJob, setShare, run } = kernel;
+  kernel.addJob = (job) => {
+    const handle = addJob.call(kernel, job);
+    const { coinb1, coinb2, branches, extranonceSize } = job;
+    sizes.set(handle, coinb1.length + coinb2.length + extranonceSize + 32 * branches.length);
+    return handle;
+  };
+  kernel.setShare = (slot, handle, ...rest) => {
+    if (turn.bytes === 0) {
+      setImmediate(() => {
+        turn = { bytes: 0 };
+      });
+    }
+    turn.bytes += sizes.get(handle)!;
+    most.bytes = Math.max(most.bytes, turn.bytes);
+    setShare.call(kernel, slot, handle, ...rest);
+  };
+  kernel.run = (count) => {
+    most.shares += count;
+    run.call(kernel, count);
+  };
+  return { kernel, most };
+}
+
+describe('a miner that has as much hashed as it can', () => {
+  it('costs so many bytes a turn and so many shares, writes nothing, and others are answered', async () => {
+    const world = new World();
+    const { kernel, most } = countingKernel();
+    await world.startMaker({}, { kernel });
+    await world.startMiner();
+    await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+    world.chain.generate(world.terms.minDepth);
+    await until('maker open', () => world.maker.status[0]?.channel === 'open' && world.miner.status.live);
+    await world.miner.stop();
+    const { contractId } = world;
+    const { last } = (await loadContract(world.minerStore, contractId))!;
+    const ready = async (): Promise<Record<string, never>> => ({});
+    const peer = await connectAsMiner(world, world.minerSigner, { 'channel.ready': ready });
+    await call(peer, 'channel.reestablish', { contractId, n: 0, state: last!, nextSeq: 0 });
+    const other = await connectAsMiner(world);
+    // The largest job that is good: a second output of thirty thousand bytes.
+    const plain = jobRecordOf(world.job());
+    const output = { script: fromHex(MAKER_SCRIPT_HEX), valueSat: 1n };
+    const ballast = { script: new Uint8Array(30_000).fill(0x51), valueSat: 0n };
+    const { coinb1, coinb2 } = buildCoinbase({
+      ...{ height: world.chain.height + 1, extranonceSize: plain.extranonceSize, tag: new Uint8Array(4) },
+      outputs: [output, ballast],
+    });
+    const job = { ...plain, coinb1, coinb2 };
+    await call(peer, 'job.announce', { contractId, job });
+    const appends = world.makerLedger.appends;
+    const target = shareTargetOf(2 ** 40).difficulty;
+    let nextSeq = 0;
+    let asked = 0;
+    let answered = 0;
+    while (!peer.isClosed && asked < 40) {
+      const shares = Array.from({ length: LIMITS.peerBatchShares }, (_, nonce) => ({
+        ...{ jobId: job.id, difficulty: target, ntime: job.time, version: job.version },
+        ...{ nonce: nonce + asked * LIMITS.peerBatchShares, extranonce1: new Uint8Array(4) },
+        extranonce2: new Uint8Array(job.extranonceSize - 4),
+      }));
+      asked += 1;
+      const batch = call(peer, 'work.batch', { contractId, firstSeq: nextSeq, shares, workTotal: 0n });
+      const pong = other.request('ping', {}).then(() => {
+        answered += 1;
+      });
+      nextSeq = await batch.then(
+        (result) => result.nextSeq,
+        () => nextSeq,
+      );
+      await pong;
+    }
+    expect(peer.isClosed).toBe(true);
+    expect(answered).toBe(asked);
+    expect(most.bytes).toBeLessThanOrEqual(LIMITS.peerHashBytesPerTurn);
+    expect(most.shares).toBeLessThanOrEqual(LIMITS.peerJunkShares + 2 * LIMITS.peerBatchShares);
+    expect(most.shares).toBeGreaterThan(LIMITS.peerJunkShares / 2);
+    // One small record for each batch that was judged: where the stream stands.
+    expect(world.makerLedger.appends - appends).toBeLessThanOrEqual(asked);
+    expect(await world.makerStore.list('job')).toEqual([]);
+    other.close();
+    await world.stop();
   });
 });
 
