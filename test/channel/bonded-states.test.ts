@@ -218,7 +218,7 @@ describe('the transaction of a state with bonds', () => {
           expect(final.feeSat * 1000n).toBeLessThanOrEqual(BigInt(final.vsize + 2) * rate + 1000n);
         });
       }),
-      { numRuns: 15 },
+      { numRuns: 45 },
     );
   });
 

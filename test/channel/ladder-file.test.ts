@@ -84,7 +84,7 @@ describe('a ladder file', () => {
         );
         expect(parseLadder(printLadder(made))).toEqual(made);
       }),
-      { numRuns: 20 },
+      { numRuns: 60 },
     );
   });
 

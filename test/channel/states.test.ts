@@ -151,7 +151,7 @@ describe('the transaction of a state', () => {
           expect(final.feeSat).toBe((BigInt(stateVsize) * rate + 999n) / 1000n);
         });
       }),
-      { numRuns: 12 },
+      { numRuns: 40 },
     );
   });
 

@@ -67,6 +67,7 @@ const target = (easiestHex: string, hardestHex = easiestHex): V3 => ({
 const EDGES: readonly (readonly [path: string, taken: V3, refused: V3])[] = [
   ['binding.bead_max_loss_sat', bead('as_is', 1n), bead('as_is', 0n)],
   ['binding.bead_max_loss_sat', bead('spec', 0n), bead('weak', 0n)],
+  ['binding.bead_max_loss_sat', bead('weak', 1n), bead('weak', 0n)],
   ['binding.outputs.1.ppm', pays(999_999, 1), pays(1_000_000, 0)],
   ['binding.outputs', pays(500_000, 500_000), pays(500_000, 500_001)],
   ['rate.min_hps', { rate: { ...rate, min: 1n } }, { rate: { ...rate, min: 0n } }],

@@ -186,6 +186,13 @@ describe('verifyLedger', () => {
     expect(await codeOfRejection(openSqliteLedger({ path }, { log: silentLogger }))).toBe('ledger_corrupt');
   });
 
+  it('is refused where the file has lost its identity', async () => {
+    const path = await written('nobody.db');
+    tamper(path, 'DELETE FROM identity');
+    expect(await codeOfRejection(verifyLedger(path))).toBe('ledger_corrupt');
+    expect(await codeOfRejection(openSqliteLedger({ path }, { log: silentLogger }))).toBe('ledger_corrupt');
+  });
+
   it('is backed by the schema: rows are neither changed nor deleted by accident', async () => {
     const path = await written('triggers.db');
     const db = new DatabaseSync(path);

@@ -75,7 +75,7 @@ describe('DuplicateSet', () => {
           expect(set.size).toBe(size + (sizes[number - 1] ?? 0));
         });
       }),
-      { numRuns: 20 },
+      { numRuns: 60 },
     );
   });
 
