@@ -4,7 +4,9 @@ const folders = (process.env['MUTANTS_TESTS'] ?? '').split(' ').filter((folder) 
 
 /** Tests of some folders as the mutation tester runs them: modules stay loaded between mutants. */
 export default suiteConfig({
-  include: folders.map((folder) => `test/${folder}/**/*.test.ts`),
+  include: folders.map((folder) =>
+    folder.endsWith('.ts') ? `test/${folder}` : `test/${folder}/**/*.test.ts`,
+  ),
   isolate: false,
   fileParallelism: false,
   reporters: [],
