@@ -231,5 +231,6 @@ describe('rates', () => {
     const text = `{"id":1,"method":"mining.ping","params":["${'x'.repeat(15_000)}"]}`;
     miner.send(text, text);
     await until(() => test.server.stats.limitHits.sessionLinesPerSecond > 0);
+    expect(test.server.stats.lines).toBeLessThan(50);
   });
 });

@@ -75,6 +75,7 @@ describe('TLS', () => {
     test.clock.advance(16_000);
     test.server.tick();
     await mute.closed;
+    expect(test.server.sessionCount).toBe(0);
   });
 
   it('refuses what is no certificate', async () => {

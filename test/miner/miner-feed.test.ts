@@ -62,7 +62,8 @@ class Scene {
         clock: this.time.clock,
         timers: this.time.timers,
         durableSeq: () => this.durable,
-        onJudged: (nextSeq, ownWorkHashes) => this.judged.push([nextSeq, ownWorkHashes]),
+        onJudged: ({ firstSeq, shares, ownWorkHashes }) =>
+          this.judged.push([firstSeq + shares.length, ownWorkHashes]),
       },
     );
   }

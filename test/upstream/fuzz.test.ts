@@ -177,5 +177,6 @@ describe('whatever bytes an upstream sends', () => {
       }),
       { numRuns: 30 },
     );
+    expect(client.stats.disconnects.upstream_protocol).toBeGreaterThanOrEqual(30);
   });
 });

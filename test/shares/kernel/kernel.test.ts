@@ -87,7 +87,7 @@ describe.each(KERNELS)('%s kernel', (_name, create) => {
       randomJob(bytes, { coinb1: 77, coinb2: 150, extranonce: 8, branches }),
     );
     const shares = Array.from({ length: size }, (_, slot) => randomShare(bytes, jobs[slot % 3]!));
-    assertAgreement([create(1024)], shares);
+    expect(() => assertAgreement([create(1024)], shares)).not.toThrow();
   });
 
   it('takes the largest job there is', () => {
