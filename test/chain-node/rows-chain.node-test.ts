@@ -133,7 +133,7 @@ describe(`rows on ${NODE_KIND}: fees`, () => {
   row('Fee spike', 'after both closed together: the ladder before the expiry', async () => {
     const world = await stage.open();
     await world.stream(2);
-    await world.mineTo(world.terms.expiryHeight - 288);
+    await world.mineTo(world.terms.expiryHeight - 324);
     await untilRate(world, ESTIMATE);
     world.minerParty.source.estimateSatPerKvb = 15_000;
     await world.mineEmptyTo(world.terms.expiryHeight - 144);
