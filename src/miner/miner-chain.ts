@@ -190,7 +190,7 @@ export class MinerChain {
     assert(assembled && last, 'miner_channel_before_close');
     const { params } = assembled;
     const rate = await this.#deps.chain.feeRateSatPerKvb(6);
-    const { height } = await this.#deps.chain.tip();
+    const height = this.#store.state.tipHeight ?? 0;
     const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
     const saved: Saved = { outputSat, dustSat: dustSat(params.minerPayoutScript) };
     const caps = feeCapsOf(options) ?? DEFAULT_FEE_CAPS;

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { ChannelView } from '../../src/chain/watcher.ts';
-import { isDelivering, isEnded, isSettled, isSpent } from '../../src/channel/lifecycle.ts';
-import type { LifecycleEffect, LifecycleEvent } from '../../src/channel/lifecycle-state.ts';
+import { isDelivering, isEnded, isSettled, isSpent, transition } from '../../src/channel/lifecycle.ts';
+import type {
+  LifecycleEffect,
+  LifecycleEvent,
+  LifecycleOptions,
+} from '../../src/channel/lifecycle-state.ts';
+import { LADDER } from '../chain/watch-model.ts';
+import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 import { code, EH, SEAL } from './fixtures.ts';
 import {
   built,
@@ -285,6 +291,23 @@ describe('the end', () => {
     const life = live('maker');
     expect(life.step(workOf(11n * EH))).toEqual(['ending', 'sign_due', 'sign_state']);
     expect(life.run([stored(1, 10n * EH), { type: 'state_acked', n: 1 }])).toContain('settled');
+  });
+
+  it('alone: for what the terms let it cost, unless this side says otherwise', () => {
+    const terms = makeTermsV3({ feeCaps: [{ blocksLeft: 0, ppm: 20_000 }] });
+    const saved = { outputSat: 100_000n, dustSat: 294n };
+    const paid = (margins: LifecycleOptions['margins']): bigint => {
+      const life = new Life(optionsFor('miner', { margins }));
+      life.run(opened('miner'));
+      const height = EXPIRY - MARGINS.broadcastBlocks;
+      const view = { ...unspent(9), satPerKvb: 500_000, saved };
+      const options = { ...life.options, terms: { ...terms, expiryHeight: EXPIRY, minDepth: 2 } };
+      const { effects } = transition(options, life.state, tip(height, view), 0);
+      const found = effects.find((effect) => effect.type === 'close_alone');
+      return LADDER[found?.type === 'close_alone' ? found.rung : -1]!.feeSat;
+    };
+    expect(paid(MARGINS)).toBe(LADDER[1]!.feeSat);
+    expect(paid({ ...MARGINS, feeCaps: [{ blocksLeft: 0, ppm: 60_000 }] })).toBe(LADDER[2]!.feeSat);
   });
 
   it('alone: no new work at the first deadline, the newest state at the second, a rung more where it waits', () => {
