@@ -32,6 +32,7 @@ const POINT_TIMEOUT_MS = 60_000;
 
 /** A stage with a proxy and a maker as processes that are killed at named points, and miners that go on. */
 export class CrashLife {
+  #lives = 1;
   readonly stage: Stage;
   /** The points at which a daemon has died, in order. */
   readonly died: string[] = [];
@@ -163,8 +164,13 @@ export class CrashLife {
     return (await this.#fleet.refresh()).reduce((sum, { submitted }) => sum + submitted, 0);
   }
 
-  /** A new start after a close: the proxy offers a new contract. */
+  /** A new start after a close: under another name the proxy offers another contract. */
   async renew(): Promise<void> {
+    const { configFile } = this.stage.proxy;
+    const text = readFileSync(configFile, 'utf8').replace(/^name = "life-[0-9]+"\n/m, '');
+    this.#lives += 1;
+    const named = `[contract]\nname = "life-${this.#lives}"\n`;
+    writeFileSync(configFile, text.replace('[contract]\n', named));
     await this.restart('proxy');
   }
 
