@@ -42,6 +42,7 @@ class Scene {
           return {};
         }
         const batch = codecsOf(method).params.parse(wire);
+        for (const { jobId } of batch.shares) expect(this.announced).toContain(jobId);
         this.batches.push(batch);
         let result = this.answer(batch);
         while (result === undefined) {
@@ -123,16 +124,16 @@ describe('the feed of a miner', () => {
     const lives = fc.record({
       before: fc.array(size, { minLength: 1, maxLength: 6 }),
       after: fc.array(size, { maxLength: 4 }),
-      part: fc.double({ min: 0, max: 1, noNaN: true }),
-      known: fc.double({ min: 0, max: 1, noNaN: true }),
+      part: fc.integer({ min: 0, max: 100 }),
+      known: fc.integer({ min: 0, max: 100 }),
       batchWindow: fc.integer({ min: 1, max: 3 }),
     });
     await fc.assert(
       fc.asyncProperty(lives, async ({ before, after, part, known, batchWindow }) => {
         const scene = new Scene({ batchWindow });
         await scene.find(...before);
-        const nextSeq = Math.round(part * scene.durable);
-        const knownSeq = Math.round(known * scene.durable);
+        const nextSeq = Math.round((part * scene.durable) / 100);
+        const knownSeq = Math.round((known * scene.durable) / 100);
         const from = { ...NOTHING_DELIVERED, nextSeq: knownSeq, ownWorkHashes: workOf(knownSeq) };
         expect(await scene.start(nextSeq, from)).toBe(workOf(nextSeq));
         for (const each of after) await scene.find(each);
@@ -207,10 +208,46 @@ describe('the feed of a miner', () => {
     scene.durable = 2;
     await scene.start();
     expect(scene.sent).toEqual([0, 1]);
+    scene.durable = 3;
+    scene.feed.wake();
+    await scene.time.settle();
+    expect(scene.sent).toEqual([0, 1, 2]);
     scene.durable = 5;
     scene.feed.wake();
     await scene.time.settle();
     expect(scene.sent).toEqual([0, 1, 2, 3, 4]);
+  });
+
+  it.each<[string, (scene: Scene) => void]>([
+    ['a job that is missing', ({ ledger }) => Object.assign(ledger, { get: async () => undefined })],
+    ['a row that begins late', (scene) => change(scene, (row) => ({ ...row, first: row.first + 1 }))],
+    ['a row cut short', (scene) => change(scene, (row) => ({ ...row, body: row.body.subarray(80) }))],
+    ['no rows', ({ ledger }) => Object.assign(ledger, { readLog: async () => [] })],
+  ])('sends nothing of a ledger with %s', async (_what, spoil) => {
+    const scene = new Scene();
+    await scene.find(3);
+    spoil(scene);
+    await scene.feed.seek(0, NOTHING_DELIVERED);
+    await expect(scene.feed.run()).rejects.toMatchObject({ code: 'ledger_corrupt' });
+    expect(scene.batches).toEqual([]);
+  });
+
+  type Row = Awaited<ReturnType<MemoryLedger['readLog']>>[number];
+  function change({ ledger }: Scene, how: (row: Row) => Row): void {
+    const read = ledger.readLog.bind(ledger);
+    const readLog: typeof read = async (...args) => (await read(...args)).map(how);
+    Object.assign(ledger, { readLog });
+  }
+
+  it('tells nothing of a batch that is judged after it was stopped', async () => {
+    const scene = new Scene();
+    scene.answer = () => undefined;
+    await scene.start();
+    await scene.find(2);
+    scene.feed.stop();
+    scene.answer = honest;
+    await scene.release();
+    expect(scene).toMatchObject({ judged: [], closedWith: undefined });
   });
 
   it('ends by a code where the ledger has a gap, and at once when it is stopped', async () => {
