@@ -10,7 +10,7 @@ import { type ChainSource, optional } from '../chain/source.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
-import { assertTimeToFund } from '../channel/deadlines.ts';
+import { assertTimeToFund, isTooLateToBegin } from '../channel/deadlines.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -627,7 +627,7 @@ export class Maker {
     this.#openings
       .run(async () => {
         for (const { store } of this.#channels.values()) {
-          const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs;
+          const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs || this.#isTooLate(store);
           if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
           const reason = 'the miner never signed the funding';
           await optional(
@@ -641,6 +641,12 @@ export class Maker {
       .catch((error: unknown) => {
         if (!(error instanceof CodedError)) throw error;
       });
+  }
+
+  /** True where an opening is refused by now, whoever asks. */
+  #isTooLate({ terms }: MakerStore): boolean {
+    const height = this.#view.tip?.height;
+    return height !== undefined && isTooLateToBegin(terms, this.#opening.margins, height);
   }
 
   /** Tells the budget what became of an opening, once. */

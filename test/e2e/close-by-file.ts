@@ -11,7 +11,7 @@ import { CrashLife } from './crash-life.ts';
 import { until } from './evidence.ts';
 
 const BROADCAST_BLOCKS = 144;
-const EXPIRY_BLOCKS = 420;
+const EXPIRY_BLOCKS = 500;
 
 /** A life with a paid state and a contract so short that its expiry can be mined. */
 export async function paidLife(

@@ -102,6 +102,24 @@ describe('an opening that is never signed', () => {
     peer.close();
   });
 
+  it('frees the coins at the height from which it would be refused, however fast blocks come', async () => {
+    world = new World({ terms: { expiryHeight: 80 }, policy: { minExpiryBlocks: 40 } });
+    const time = new VirtualTime();
+    await world.startMaker(
+      {},
+      { clock: time.clock, timers: { ...systemTimers, every: time.timers.every } },
+    );
+    const peer = await connectAsMiner(world);
+    expect(await open(peer, 'd1')).toBe('opened');
+    world.chain.generate(80 - 40 - 1 - world.chain.height);
+    // Behind what that block brings about: openings go one after the other.
+    expect(await open(peer, 'd2')).toBe('expiry_near');
+    expect(world.maker.status[0]?.channel).toBe('opening');
+    world.chain.generate(1);
+    await until('given up', () => world.maker.status[0]?.channel === 'failed');
+    peer.close();
+  });
+
   it('the budget is of a peer and of the coins it names, doubles, and is forgotten with a channel', () => {
     world = new World();
     const clock = new ManualClock();
