@@ -11,7 +11,7 @@ import { CrashLife } from './crash-life.ts';
 import { until } from './evidence.ts';
 
 const BROADCAST_BLOCKS = 144;
-const EXPIRY_BLOCKS = 500;
+const EXPIRY_BLOCKS = 460;
 
 /** A life with a paid state and a contract so short that its expiry can be mined. */
 export async function paidLife(
@@ -38,8 +38,9 @@ export async function expectClosedBy(life: CrashLife, ladder: Ladder): Promise<v
   const { chain } = life.stage;
   const { expiryHeight } = ladder.deadlines;
   while (chain.height < expiryHeight - BROADCAST_BLOCKS) {
-    chain.generate(Math.min(10, expiryHeight - BROADCAST_BLOCKS - chain.height));
-    await sleep(20);
+    // The node of this life is in this process: it answers between two blocks.
+    chain.generate(1);
+    await sleep(10);
   }
   const { txid, vout } = ladder.funding;
   const spend = await until('the close', async () => {
