@@ -16,6 +16,7 @@ import type { OnChain } from './channel-report.ts';
 import {
   type Party,
   sharesOf,
+  signedView,
   type TransactionView,
   viewBondReturn,
   viewClose,
@@ -107,14 +108,13 @@ export function planFromFile(
   node: Pick<PlanInput, 'onChain' | 'problem'>,
 ): ClosePlan {
   const { contractId, role, params, state: last, transactions } = file;
-  const view = (each: CheckedTransaction): TransactionView => ({
-    ...(each.kind === 'refund'
-      ? viewRefund(params, each.targetSatPerKvb)
-      : viewState(params, last, each.rung ?? 0)),
-    hex: each.hex,
-    vsize: each.vsize,
-    signed: true,
-  });
+  const view = (each: CheckedTransaction): TransactionView => {
+    const unsigned =
+      each.kind === 'refund'
+        ? viewRefund(params, each.targetSatPerKvb)
+        : viewState(params, last, each.rung ?? 0);
+    return signedView(unsigned, each);
+  };
   const ladder = transactions.filter(({ kind }) => kind === chosen.kind).map(view);
   const input = { subject: { contractId, role, params, last }, ...node };
   return planOf(input, 'recover', { transaction: view(chosen), ladder });

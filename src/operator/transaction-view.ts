@@ -150,6 +150,19 @@ function sealCoin(params: ChannelParams): TransactionView['spends'] {
   return { txid: funding.txid, vout: seal!.vout, value_sat: terms.seal!.sealSat };
 }
 
+/** The view of a transaction that is signed elsewhere: size and fee rate are those of the signed one. */
+export function signedView(
+  view: TransactionView,
+  { hex, vsize }: Pick<SignedTransaction, 'hex' | 'vsize'>,
+): TransactionView {
+  return { ...view, hex, vsize, signed: true, fee_rate_sat_per_kvb: rateOf(view.fee_sat, vsize) };
+}
+
+/** sat per kvB, rounded down. */
+function rateOf(feeSat: bigint, vsize: number): number {
+  return Number((feeSat * 1000n) / BigInt(vsize));
+}
+
 /** What a transaction pays to each side, and what it locks. */
 export function sharesOf(view: TransactionView): {
   readonly miner_sat: bigint;
@@ -221,7 +234,7 @@ function viewOf(
     spends,
     vsize,
     fee_sat: feeSat,
-    fee_rate_sat_per_kvb: Math.floor((Number(feeSat) * 1000) / vsize),
+    fee_rate_sat_per_kvb: rateOf(feeSat, vsize),
     valid_from_height: built.locktime === 0 ? null : built.locktime,
     valid_after_blocks: parts.afterBlocks ?? null,
     outputs: built.outs.map((output, index) => {
