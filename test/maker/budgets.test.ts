@@ -42,8 +42,7 @@ describe('an allowed miner that means harm', () => {
 
   /** Reestablished, as the miner of this world. */
   async function attach(): Promise<RpcPeer> {
-    const ready = async (): Promise<Record<string, never>> => ({});
-    const peer = await connectAsMiner(world, world.minerSigner, { 'channel.ready': ready });
+    const peer = await connectAsMiner(world, world.minerSigner);
     const { last } = (await loadContract(world.minerStore, contractId))!;
     const { n } = last!;
     const answer = await call(peer, 'channel.reestablish', { contractId, n, state: last!, nextSeq });
@@ -160,8 +159,7 @@ describe('a miner that has as much hashed as it can', () => {
     await world.miner.stop();
     const { contractId } = world;
     const { last } = (await loadContract(world.minerStore, contractId))!;
-    const ready = async (): Promise<Record<string, never>> => ({});
-    const peer = await connectAsMiner(world, world.minerSigner, { 'channel.ready': ready });
+    const peer = await connectAsMiner(world, world.minerSigner);
     await call(peer, 'channel.reestablish', { contractId, n: 0, state: last!, nextSeq: 0 });
     const other = await connectAsMiner(world);
     // The largest job that is good: a second output of thirty thousand bytes.
@@ -229,7 +227,6 @@ describe('a maker that means harm', () => {
           verified_work: verifiedWork,
         }),
         'peer_storage.put': async () => ({}),
-        'channel.ready': async () => ({}),
       },
       seen.resolve,
     );

@@ -58,7 +58,6 @@ class Closer {
         'channel.reestablish': handler('channel.reestablish', async ({ n, nextSeq }) => ({
           ...{ n, state: undefined, nextSeq, verifiedWork: closer.store.delivery.verifiedWorkHashes },
         })),
-        'channel.ready': handler('channel.ready', async () => ({})),
         'channel.shutdown': handler('channel.shutdown', async () => ({ n: closer.store.last!.n })),
         'close.sig': handler('close.sig', async (asked) => {
           closer.asked += 1;

@@ -138,7 +138,6 @@ class TwoFaced {
         'channel.reestablish': handler('channel.reestablish', async ({ n, nextSeq }) => {
           return { n, state: undefined, nextSeq, verifiedWork: 0n };
         }),
-        'channel.ready': handler('channel.ready', async () => ({})),
       },
       (peer) => {
         this.#peer = peer;

@@ -171,7 +171,6 @@ describe('a miner that shows claims it should not', () => {
     const codes = ['bad_amount', 'bad_signature', undefined];
     for (const [index, answer] of answers.entries()) {
       const peer = await connectAsMiner(world, world.minerSigner, {
-        'channel.ready': handler('channel.ready', async () => ({})),
         'peer_storage.put': handler('peer_storage.put', async () => ({})),
         'seal.claim': handler('seal.claim', async (asked) => ({ claim: answer(asked) })),
       });

@@ -21,6 +21,9 @@ function handshakeOf(world: World, signer: SeedSigner) {
   };
 }
 
+/** What every peer answers. */
+const POLITE: RpcHandlers = { ping: async () => ({}), 'channel.ready': async () => ({}) };
+
 /** An authenticated connection to the maker of a world, with the keys of any node. */
 export async function connectAsMiner(
   world: World,
@@ -31,7 +34,7 @@ export async function connectAsMiner(
   const connection = await connectPeer({ ...DEFAULT_TRANSPORT, ...target }, { timers: systemTimers });
   const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
   await authenticate(peer, 'client', handshakeOf(world, signer));
-  peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
+  peer.serve({ ...POLITE, ...handlers }, 'unknown_method');
   return peer;
 }
 
@@ -56,7 +59,7 @@ export async function serveAsMaker(
         const peer = new RpcPeer(connection, RPC, { timers: systemTimers, log: silentLogger });
         authenticate(peer, 'server', handshakeOf(world, world.makerSigner)).then(
           () => {
-            peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
+            peer.serve({ ...POLITE, ...handlers }, 'unknown_method');
             onPeer(peer);
           },
           () => {},
