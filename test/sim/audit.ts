@@ -5,6 +5,7 @@ import { mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
 import { refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
+import { vestingOf } from '../../src/contract/vesting.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import type { Side } from './network.ts';
 import { hashesOf } from './outcome.ts';
@@ -150,7 +151,8 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + allowed + shareWorkHashes + refused;
   const boundWork = unpaidWork < ownWork ? unpaidWork : ownWork;
   const lostSat = MINER_COIN_SAT + owedSat(ownWork, price) - sumOf(world, 'miner');
-  const allowedSat = books.fees.miner + owedSat(boundWork, price) + sealSat(world, books);
+  const allowedSat =
+    books.fees.miner + owedSat(boundWork, price) + sealSat(world, books) + forfeitedSat(world, books);
   if (lostSat <= allowedSat) return [];
   return [{ rule: 'the miner lost', seen: `${lostSat} sat, of ${allowedSat} that it may` }];
 }
@@ -165,6 +167,17 @@ function auditClose({ terms }: SimWorld, { close }: Books): Finding[] {
   const mostSat = mostFeeSat(MARGINS.feeCaps, left, saved);
   if (paidSat <= mostSat) return [];
   return [{ rule: 'a close cost too much', seen: `${paidSat} of ${mostSat} sat, ${left} blocks before` }];
+}
+
+/**
+ * What did not vest goes to the maker where bonds are forfeited to it and it let the contract end early. Only
+ * the deadline may close it then: a miner that closes before gives its bond away.
+ */
+function forfeitedSat(world: SimWorld, { close }: Books): bigint {
+  const { terms, miner } = world;
+  if (!world.isHostile('maker') || bondsOf(terms).bondMode !== 'forfeit_to_mm') return 0n;
+  if (close === undefined || close.height < terms.expiryHeight - MARGINS.askBlocks) return 0n;
+  return vestingOf(terms, miner?.status.signed?.workHashes ?? 0n).unvestedCollateralSat;
 }
 
 /** The seal goes to the maker with the claim of the shares it stands for. */

@@ -272,6 +272,11 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       stage.world.nodes.maker.isMute = true;
       void stage.world.miner?.close();
       await stage.rounds(3);
+      if (stage.world.miner?.status.channel === 'open') {
+        // A daemon that died before the command was on disk is told again.
+        void stage.world.miner.close();
+        await stage.rounds(3);
+      }
       stage.marks.set('asked', stage.height);
       await stage.liveOut();
     },
