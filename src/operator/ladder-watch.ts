@@ -31,8 +31,9 @@ export type LadderWatchDeps = { readonly chain: ChainSource; readonly log: Logge
 const TARGET_BLOCKS = 2;
 /** Of any kind of output script. */
 const MOST_DUST_SAT = 330n;
-/** Blocks searched for what spends a channel: two days at first, then what a reorganisation may move. */
+/** Blocks searched for what spends a channel: two days at first and at most. */
 const SEARCHED_BLOCKS = 288;
+/** Searched beside those that came since: what a reorganisation may move. */
 const SEARCHED_AGAIN = 6;
 
 /**
@@ -46,7 +47,9 @@ export class LadderWatch {
   readonly #sent = new Set<string>();
   // As long as it was not seen it may not be there yet.
   #state: WatchState = watchFrom('funding', undefined);
-  #searched = false;
+  /** What a block was last seen to spend it with. */
+  #spent: Spender | undefined;
+  #searchedHeight: number | undefined;
   #isExpired = false;
   #rung = 0;
   #last: LadderBroadcast | undefined;
@@ -87,7 +90,7 @@ export class LadderWatch {
   async #view(ladder: Ladder, options: WatchOptions, tip: ChainTip): Promise<ChannelView> {
     const { txid, vout } = ladder.funding;
     const coin = await this.#deps.chain.txOut(txid, vout);
-    const spender = coin === undefined ? await this.#spender(ladder) : undefined;
+    const spender = coin === undefined ? await this.#spender(ladder, tip) : undefined;
     const known = {
       ...{ coinDepth: coin?.confirmations, spendDepth: spender?.confirmations },
       ...(ladder.isClosing ? { closesFrom: 'now' as const } : {}),
@@ -106,21 +109,32 @@ export class LadderWatch {
   }
 
   /** Where no node tells what spends it, whether a block does: else it is taken for one that waits. */
-  async #spender({ funding }: Ladder): Promise<Partial<Spender> | undefined> {
-    const { txid, vout } = funding;
-    const blocks = this.#searched ? SEARCHED_AGAIN : SEARCHED_BLOCKS;
+  async #spender({ funding }: Ladder, tip: ChainTip): Promise<Partial<Spender> | undefined> {
     let isAnswered = true;
     const spender = await optional(
-      () => this.#deps.chain.spender(txid, vout, blocks),
+      () => this.#search(funding, tip),
       ({ code, message: detail }) => {
         isAnswered = false;
         this.#deps.log.warn({ code, detail }, 'what spends the channel is not told; gone on without');
       },
     );
-    this.#searched ||= isAnswered;
     if (isAnswered) return spender;
-    const isInBlocks = (await this.#deps.chain.txOut(txid, vout, false)) === undefined;
+    const isInBlocks = (await this.#deps.chain.txOut(funding.txid, funding.vout, false)) === undefined;
     return isInBlocks ? undefined : { confirmations: 0 };
+  }
+
+  /** Follows the block that was seen to spend it; searches those that came since the last answer. */
+  async #search({ txid, vout }: Ladder['funding'], tip: ChainTip): Promise<Spender | undefined> {
+    const { chain } = this.#deps;
+    if (this.#spent?.blockHash !== undefined) {
+      const confirmations = (await chain.header(this.#spent.blockHash))?.confirmations ?? -1;
+      if (confirmations > 0) return { ...this.#spent, confirmations };
+    }
+    const missed = tip.height - (this.#searchedHeight ?? tip.height - SEARCHED_BLOCKS);
+    const blocks = Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
+    this.#spent = await chain.spender(txid, vout, blocks);
+    this.#searchedHeight = tip.height;
+    return this.#spent;
   }
 
   async #follow(effect: WatchEffect, ladder: Ladder): Promise<void> {

@@ -89,6 +89,25 @@ describe('a ladder on another machine, while the own node stands still (F7)', ()
     expect(watch.isOver).toBe(true);
   });
 
+  it('finds a close that became deep between two looks', async () => {
+    const watch = new LadderWatch({ chain: world.source, log });
+    await watch.look(readLadder(), world.chain.tip());
+    mineTo(BROADCAST);
+    await watch.look(readLadder(), world.chain.tip());
+    // It waits.
+    await watch.look(readLadder(), world.chain.tip());
+    expectClosed();
+    world.chain.generate(40);
+    await watch.look(readLadder(), world.chain.tip());
+    expect(watch.status).toBe('closed');
+    world.chain.generate(1);
+    await watch.look(readLadder(), world.chain.tip());
+    expect(watch.status).toBe('closed');
+    world.chain.generate(58);
+    await watch.look(readLadder(), world.chain.tip());
+    expect(watch.isOver).toBe(true);
+  });
+
   it('climbs with what blocks ask for, and a rung more where no block takes it', async () => {
     let satPerKvb = 1_100;
     const estimate = { feeRateSatPerKvb: (): Promise<number> => Promise.resolve(satPerKvb) };
