@@ -7,6 +7,7 @@ import { silentLogger } from '../../src/log/logger.ts';
 import { parseBoundedJson, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import type { PeerLink } from '../../src/peer/transport.ts';
 import { Outcomes } from '../base/outcomes.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { createTlsPair, RPC, rpcOver } from './tls-pair.ts';
 
 const handlers = {
@@ -160,11 +161,22 @@ describe('JSON-RPC between peers', () => {
   });
 
   it('keeps a quiet connection alive with pings', async () => {
-    const pair = await createTlsPair({ idleTimeoutMs: 150 });
-    const client = rpcOver(pair.client, { ...RPC, pingIntervalMs: 30 });
+    const time = new VirtualTime();
+    const pair = await createTlsPair({ idleTimeoutMs: 150 }, {}, time.timers);
+    const options = { ...RPC, pingIntervalMs: 30 };
+    const client = new RpcPeer(pair.client, options, { timers: time.timers, log: silentLogger });
     client.serve(handlers, 'unknown_method');
-    rpcOver(pair.server).serve(handlers, 'unknown_method');
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    let heard = Promise.withResolvers<void>();
+    const ping = async (): Promise<Record<string, never>> => {
+      heard.resolve();
+      return {};
+    };
+    rpcOver(pair.server).serve({ ...handlers, ping }, 'unknown_method');
+    for (let passedMs = 0; passedMs < 600; passedMs += 30) {
+      heard = Promise.withResolvers();
+      await time.advance(30);
+      await heard.promise;
+    }
     expect(await client.request('echo', 'still here')).toBe('still here');
     await pair.close();
   });
