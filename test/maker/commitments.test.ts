@@ -122,8 +122,10 @@ describe('what states commit to', () => {
     world.makerLedger = await restore(old);
     world.chain.generate(1);
     await world.startMaker();
-    await until('back', () => world.miner.status.live && world.maker.status[0]?.n === 3);
+    await until('back', () => world.miner.status.connected && world.maker.status[0]?.n === 3);
+    // Nothing is sold on blocks whose work may have been paid before.
     world.chain.generate(1);
+    await until('live', () => world.miner.status.live);
     await step(world, 4);
     await step(world, 5);
     const theirs = await records(world, world.minerStore);
