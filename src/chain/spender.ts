@@ -17,9 +17,24 @@ import { optional, type Spender } from './source.ts';
 
 type Outpoint = { readonly txid: string; readonly vout: number };
 
+/** Blocks searched for what spent an output while this program did not run; two days. */
+const SEARCHED_BLOCKS = 288;
+/** Searched again at each look: a reorganisation moves a transaction to a block below one seen before. */
+const SEARCHED_AGAIN = 6;
+
 /** bitcoind: "Block not available (pruned data)"; btcd: the block is not in its database. */
 const RPC_MISC = -1;
 const RPC_NO_BLOCK = -5;
+
+/**
+ * How many of the last blocks to search for what spends an output: those that came since the last search, and
+ * what a reorganisation moves.
+ * @param searchedHeight tip of the last search; undefined for the first, of two days
+ */
+export function blocksToSearch(tipHeight: number, searchedHeight: number | undefined): number {
+  const missed = searchedHeight === undefined ? SEARCHED_BLOCKS : Math.max(tipHeight - searchedHeight, 0);
+  return Math.min(missed + SEARCHED_AGAIN, SEARCHED_BLOCKS);
+}
 
 /**
  * The transaction that spends an output, as no index of a node tells it: asked of the mempool, then looked

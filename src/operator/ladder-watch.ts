@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { CodedError } from '../base/errors.ts';
 import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
+import { blocksToSearch } from '../chain/spender.ts';
 import {
   type ChannelView,
   DEFAULT_CLOSE_MARGINS,
@@ -31,10 +32,6 @@ export type LadderWatchDeps = { readonly chain: ChainSource; readonly log: Logge
 const TARGET_BLOCKS = 2;
 /** Of any kind of output script. */
 const MOST_DUST_SAT = 330n;
-/** Blocks searched for what spends a channel: two days at first and at most. */
-const SEARCHED_BLOCKS = 288;
-/** Searched beside those that came since: what a reorganisation may move. */
-const SEARCHED_AGAIN = 6;
 
 /**
  * Closes one channel by its ladder, without ledger and keys. When, and at which fee, the machine of the chain
@@ -130,9 +127,7 @@ export class LadderWatch {
       const confirmations = (await chain.header(this.#spent.blockHash))?.confirmations ?? -1;
       if (confirmations > 0) return { ...this.#spent, confirmations };
     }
-    const missed = tip.height - (this.#searchedHeight ?? tip.height - SEARCHED_BLOCKS);
-    const blocks = Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
-    this.#spent = await chain.spender(txid, vout, blocks);
+    this.#spent = await chain.spender(txid, vout, blocksToSearch(tip.height, this.#searchedHeight));
     this.#searchedHeight = tip.height;
     return this.#spent;
   }

@@ -9,6 +9,7 @@ import {
   optional,
   type Spender,
 } from '../chain/source.ts';
+import { blocksToSearch } from '../chain/spender.ts';
 import { type ChannelView, type OutputStatus, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { mayPayFees } from '../channel/lifecycle.ts';
 import { boundedRate } from '../channel/sizes.ts';
@@ -49,10 +50,6 @@ export type ChannelSide = {
 const CLOSE_TARGET_BLOCKS = 6;
 /** The next block: nodes estimate for no fewer. */
 const NEXT_TARGET_BLOCKS = 2;
-/** Blocks searched for what spent a channel while this program did not run; two days. */
-const SEARCHED_BLOCKS = 288;
-/** Searched again at each look: a reorganisation moves a transaction to a block below one seen before. */
-const SEARCHED_AGAIN = 6;
 
 const UNSEEN = {
   ...{ isOurs: false, canResend: false, satPerKvb: FALLBACK_SAT_PER_KVB, ladder: [], refundVsize: 0 },
@@ -249,10 +246,9 @@ export class ChannelWatch {
       if (confirmations !== undefined) return this.#withFees({ txid, hex: closeTx, confirmations });
     }
     const isYoung = status === 'opening' || status === 'funding';
-    const missed = tip.height - (this.#searchedHeight ?? tip.height - (isYoung ? 0 : SEARCHED_BLOCKS));
+    const searchedHeight = this.#searchedHeight ?? (isYoung ? tip.height : undefined);
     const isUnsigned = status === 'opening';
-    const blocks =
-      canResend || isUnsigned ? 0 : Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
+    const blocks = canResend || isUnsigned ? 0 : blocksToSearch(tip.height, searchedHeight);
     this.#spender = await chain.spender(fundingTxid, fundingVout, blocks);
     if (blocks > 0) this.#searchedHeight = tip.height;
     return this.#spender;

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
+import { blocksToSearch } from '../chain/spender.ts';
 import type { ChannelView } from '../chain/watcher.ts';
 import { makerContributionSat, minerContributionSat } from '../channel/amounts.ts';
 import { buildFundingCancel, cancelVsize, finalizeFunding } from '../channel/funding.ts';
@@ -16,11 +17,6 @@ export type FundingCancelDeps = {
   /** Wallet of the own coins. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
 };
-
-/** Blocks searched for what spent a coin while this program did not run; two days. */
-const SEARCHED_BLOCKS = 288;
-/** Searched again at each look, for a reorganisation. */
-const SEARCHED_AGAIN = 6;
 
 /**
  * What becomes of the coins of a funding that no block holds: whether another transaction spends one, and
@@ -84,8 +80,7 @@ export class FundingCancel {
       const confirmations = (await chain.header(known.blockHash))?.confirmations ?? -1;
       if (confirmations > 0) return { ...known, confirmations };
     }
-    const missed = tip.height - (this.#searchedHeight ?? tip.height - SEARCHED_BLOCKS);
-    const blocks = Math.min(Math.max(missed, 0) + SEARCHED_AGAIN, SEARCHED_BLOCKS);
+    const blocks = blocksToSearch(tip.height, this.#searchedHeight);
     let deepest: Spender | undefined;
     for (const { txid, vout } of assembled.funding.inputs) {
       if ((await chain.txOut(txid, vout)) !== undefined) continue;
