@@ -1,4 +1,6 @@
-import { FREE_FEE_SAT, larger, smaller } from './fee-caps.ts';
+import { larger, smaller } from '../base/bigints.ts';
+import { FREE_FEE_SAT } from './fee-caps.ts';
+import { feeAt, INCREMENT_SAT, rateOf } from './fee-rate.ts';
 
 /** A rung of the ladder: a whole close at one fee. */
 export type FeeLevel = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
@@ -48,22 +50,10 @@ export type InTheWay = {
 /** A rung, the present close where there is none, and the fee of the child with it; 0 for no child. */
 export type NextBid = { readonly rung: number | undefined; readonly childFeeSat: bigint };
 
-/** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
-export const INCREMENT_SAT = 1n;
 /** Beyond the ladder what is stuck grows by this factor. */
 const CLIMB = 1.5;
 /** A rung may pay so many times what is asked for; where it would be more, a child pays the difference. */
 const MOST_TIMES = 2n;
-
-/** The fee in sats of so many virtual bytes, rounded up. */
-export function feeAt(vsize: number, satPerKvb: number): bigint {
-  return (BigInt(vsize) * BigInt(Math.ceil(satPerKvb)) + 999n) / 1000n;
-}
-
-/** sat per kvB, rounded down. */
-function rateOf(feeSat: bigint, vsize: number): number {
-  return Number((feeSat * 1000n) / BigInt(vsize));
-}
 
 /**
  * What is to be bid now; undefined where the present bid is enough, or no more may be paid. Pure. A rung

@@ -1,3 +1,5 @@
+import { larger, smaller } from '../base/bigints.ts';
+
 /** The most that the fee of a close may be, while at least so many blocks are left to the expiry. */
 export type FeeCap = {
   readonly blocksLeft: number;
@@ -33,6 +35,3 @@ export function mostFeeSat(caps: readonly FeeCap[], left: number, { outputSat, d
   const freeSat = outputSat > dustSat ? outputSat - dustSat : 0n;
   return smaller(larger(shareSat, FREE_FEE_SAT), freeSat);
 }
-
-export const larger = (a: bigint, b: bigint): bigint => (a > b ? a : b);
-export const smaller = (a: bigint, b: bigint): bigint => (a < b ? a : b);

@@ -1,8 +1,8 @@
+import { larger, smaller } from '../base/bigints.ts';
+import { feeAt, INCREMENT_SAT } from './fee-rate.ts';
+
 /** Of what a side puts into a funding, the most that taking it back may cost. */
 const CANCEL_SHARE_PERCENT = 50n;
-
-/** What a replacement pays more for each virtual byte, at the least (BIP125, rule 4). */
-const INCREMENT_SAT = 1n;
 
 export type FundingDeadline = {
   readonly minDepth: number;
@@ -54,14 +54,13 @@ export function cancelFee(
   satPerKvb: number,
 ): bigint {
   const size = BigInt(vsize);
-  const bids = [(size * BigInt(Math.ceil(satPerKvb)) + 999n) / 1000n, size * INCREMENT_SAT, paidSat];
+  const bids = [feeAt(vsize, satPerKvb), size * INCREMENT_SAT, paidSat];
   if (isFundingWaiting) {
     // Rules 3, 4 and 6 of replacement: the fee of all that goes, the increment, and the rate.
     bids.push(fundingFeeSat + pushFeeSat + size * INCREMENT_SAT);
     bids.push((fundingFeeSat * size) / BigInt(fundingVsize) + size * INCREMENT_SAT);
     bids.push((paidSat * 3n) / 2n);
   }
-  const wantedSat = bids.reduce((most, each) => (each > most ? each : most), 0n);
-  const mostSat = (contributionSat * CANCEL_SHARE_PERCENT) / 100n;
-  return wantedSat < mostSat ? wantedSat : mostSat;
+  const wantedSat = bids.reduce(larger, 0n);
+  return smaller(wantedSat, (contributionSat * CANCEL_SHARE_PERCENT) / 100n);
 }

@@ -2,6 +2,7 @@ import { payments, script, Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
 import { equal, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { feeAt } from './fee-rate.ts';
 import type { ChainSource, Utxo } from './source.ts';
 
 /** Virtual bytes of a transaction without inputs and outputs, of a P2WPKH input and of a P2WPKH output. */
@@ -52,7 +53,7 @@ export function selectCoins<C extends Coin>(
   outputsVbytes: number = SCRIPT_HASH_OUTPUT_VBYTES,
 ): CoinSelection<C> {
   const largest = [...utxos].sort(largestFirst);
-  const aloneSat = amountSat + feeOf(OVERHEAD_VBYTES + outputsVbytes + INPUT_VBYTES, feeRateSatPerKvb);
+  const aloneSat = amountSat + feeAt(OVERHEAD_VBYTES + outputsVbytes + INPUT_VBYTES, feeRateSatPerKvb);
   const best = largest.findLast(({ valueSat }) => valueSat >= aloneSat);
   const sorted = best === undefined ? largest : [best];
   const inputs: C[] = [];
@@ -61,9 +62,9 @@ export function selectCoins<C extends Coin>(
     inputs.push(utxo);
     totalSat += utxo.valueSat;
     const vbytes = OVERHEAD_VBYTES + outputsVbytes + inputs.length * INPUT_VBYTES;
-    const bareFeeSat = feeOf(vbytes, feeRateSatPerKvb);
+    const bareFeeSat = feeAt(vbytes, feeRateSatPerKvb);
     if (totalSat < amountSat + bareFeeSat) continue;
-    const feeSat = feeOf(vbytes + CHANGE_VBYTES, feeRateSatPerKvb);
+    const feeSat = feeAt(vbytes + CHANGE_VBYTES, feeRateSatPerKvb);
     const changeSat = totalSat - amountSat - feeSat;
     return changeSat >= CHANGE_DUST_SAT
       ? { inputs, feeSat, changeSat }
@@ -75,11 +76,6 @@ export function selectCoins<C extends Coin>(
     `${totalSat} sat do not cover ${amountSat} sat and the fee`,
     meta,
   );
-}
-
-/** Fee of a number of virtual bytes, rounded up. */
-export function feeOf(vbytes: number, feeRateSatPerKvb: number): bigint {
-  return (BigInt(vbytes) * BigInt(Math.ceil(feeRateSatPerKvb)) + 999n) / 1000n;
 }
 
 function largestFirst(a: Coin, b: Coin): number {

@@ -1,6 +1,8 @@
 import { assert } from '../base/assert.ts';
-import { type FeeLevel, feeAt, INCREMENT_SAT, nextBid, type Waiting } from './fee-bid.ts';
-import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved, smaller } from './fee-caps.ts';
+import { smaller } from '../base/bigints.ts';
+import { type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
+import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved } from './fee-caps.ts';
+import { feeAt, INCREMENT_SAT } from './fee-rate.ts';
 import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
 
 export type { FeeLevel } from './fee-bid.ts';

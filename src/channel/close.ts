@@ -1,4 +1,5 @@
 import { script as bitcoinScript, type Transaction } from 'bitcoinjs-lib';
+import { smaller } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type CloseSettlement, closeAmounts } from './amounts.ts';
@@ -41,7 +42,7 @@ export function closeFeeFor(
   const { minerSat } = closeAmounts(params.terms, last.workHashes, settlement);
   const haveSat = minerSat - dustSat(params.minerPayoutScript);
   const wantSat = feeOfVsize(channelFacts(params).stateVsize, Math.ceil(feeRateSatPerKvb));
-  const mostSat = maxSat < haveSat ? maxSat : haveSat;
+  const mostSat = smaller(maxSat, haveSat);
   return wantSat < minSat ? minSat : wantSat > mostSat ? mostSat : wantSat;
 }
 

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
+import { feeAt } from '../chain/fee-rate.ts';
 
 /**
  * Longest ECDSA signature in a witness: DER with a 33-byte r and, being low, a 32-byte s, and the hash
@@ -97,7 +98,7 @@ function sum(outputs: readonly Uint8Array[]): number {
 /** Fee in sats of a size at a rate, rounded up. */
 export function feeOfVsize(vsize: number, feeRateSatPerKvb: number): bigint {
   assert(Number.isInteger(vsize) && Number.isInteger(feeRateSatPerKvb), 'fee_of_integers');
-  return (BigInt(vsize) * BigInt(feeRateSatPerKvb) + 999n) / 1000n;
+  return feeAt(vsize, feeRateSatPerKvb);
 }
 
 /**

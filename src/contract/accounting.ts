@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { smaller } from '../base/bigints.ts';
 import { HASHES_PER_EH, owedSat } from '../base/units.ts';
 
 /** The inputs of a stream's accounts, all cumulative. */
@@ -34,7 +35,7 @@ export function accountingOf(inputs: AccountingInputs): Accounting {
   assert(freeSat >= 0n, 'paid_and_refunded_within_deposit', inputs);
   const owed = owedSat(inputs.workHashes, inputs.priceMsatPerEh);
   const debtSat = owed > inputs.paidSat ? owed - inputs.paidSat : 0n;
-  const coveredSat = debtSat < freeSat ? debtSat : freeSat;
+  const coveredSat = smaller(debtSat, freeSat);
   return {
     debtSat,
     coveredSat,

@@ -1,4 +1,5 @@
 import { assert, unreachable } from '../base/assert.ts';
+import { smaller } from '../base/bigints.ts';
 import { CodedError } from '../base/errors.ts';
 import { owedSat } from '../base/units.ts';
 import { type Accounting, accountingOf } from './accounting.ts';
@@ -190,7 +191,7 @@ function credited(
   { workHashes, deliveredHashes: deliveredWork = workHashes }: WorkVerified,
 ): StreamState {
   if (!state.opened) throw new CodedError('protocol', 'work before the channel is open');
-  const cap = workHashes < terms.workTotalHashes ? workHashes : terms.workTotalHashes;
+  const cap = smaller(workHashes, terms.workTotalHashes);
   const isKept = state.status === 'ended' || (role === 'maker' && cap < state.verifiedWork);
   const verifiedWork = isKept ? state.verifiedWork : cap;
   const beyond = workHashes - verifiedWork;

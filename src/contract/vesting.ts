@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { smaller } from '../base/bigints.ts';
 import { bondsOf, hasBondOutputs, MIN_BOND_OUTPUT_SAT } from './bond-terms.ts';
 import type { ContractTerms } from './terms.ts';
 
@@ -22,7 +23,7 @@ export function vestingOf(terms: ContractTerms, workHashes: bigint): Vesting {
   const { collateralSat, makerBondSat } = bondsOf(terms);
   const least = hasBondOutputs(terms) ? MIN_BOND_OUTPUT_SAT : 0n;
   const total = terms.workTotalHashes;
-  const work = workHashes < total ? workHashes : total;
+  const work = smaller(workHashes, total);
   const vested = (bondSat: bigint): bigint => {
     const sat = (bondSat * work) / total;
     return bondSat - sat < least ? bondSat : sat;

@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ContractConfig } from '../config/config.ts';
@@ -60,8 +61,7 @@ export class RunningContracts {
     const sat = this.all.reduce((sum, { terms }) => {
       return sum + owedSat(BigInt(terms.maxUnpaidSteps) * terms.stepHashes, fixedPriceMsatPerEh(terms));
     }, 0n);
-    const most = this.#maxUnpaidSat ?? sat;
-    return most < sat ? most : sat;
+    return smaller(this.#maxUnpaidSat ?? sat, sat);
   }
 
   /** Why one of them is frozen, if any is. */

@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { signCommitment, verifyCommitment } from '../channel/commitment.ts';
@@ -112,7 +113,7 @@ export class MakerCommitments {
     const { params } = basis;
     const total = params.terms.workTotalHashes;
     const segment = new EvidenceSegment(pointAfter(base));
-    const paid = (): bigint => (segment.workHashes < total ? segment.workHashes : total);
+    const paid = (): bigint => smaller(segment.workHashes, total);
     const range = { from: logSeq, to: basis.evidenceSeq };
     const end = await readSegment(segment, basis, range, () =>
       paid() < state.workHashes ? 'credit' : 'end',

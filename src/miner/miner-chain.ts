@@ -1,8 +1,9 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert, InvariantError } from '../base/assert.ts';
+import { larger, smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { DEFAULT_FEE_CAPS, larger, mostFeeSat, type Saved, smaller } from '../chain/fee-caps.ts';
+import { DEFAULT_FEE_CAPS, mostFeeSat, type Saved } from '../chain/fee-caps.ts';
 import type { ChainTip, Spender } from '../chain/source.ts';
 import { buildAndSignChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import type { ChannelView } from '../chain/watcher.ts';

@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type StateCommitment, signCommitment, verifyCommitment } from '../channel/commitment.ts';
@@ -98,8 +99,7 @@ export class MinerCommitments {
     const isRefused = refusals(refused);
     await readSegment(segment, check, { from, to: nextSeq }, (seq) => (isRefused(seq) ? 'skip' : 'credit'));
     const point = segment.end(nextSeq);
-    const total = check.params.terms.workTotalHashes;
-    const paidHashes = point.workHashes < total ? point.workHashes : total;
+    const paidHashes = smaller(point.workHashes, check.params.terms.workTotalHashes);
     if (paidHashes !== workHashes)
       throw new CodedError('bad_commitment', `the own evidence of state ${n} is of ${paidHashes} hashes`);
     return {

@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type SignedSealClaim, signSealClaim } from '../channel/seal.ts';
@@ -56,7 +57,7 @@ export async function nextClaim(asked: Asked, basis: ClaimBasis, signer: Signer)
   const { tree, workHashes } = await credited(asked, basis);
   const { params } = basis.assembled;
   const { workTotalHashes } = params.terms;
-  const capped = workHashes < workTotalHashes ? workHashes : workTotalHashes;
+  const capped = smaller(workHashes, workTotalHashes);
   const shareRoot = tree.root();
   if (capped !== asked.workHashes || !equal(shareRoot, asked.shareRoot)) {
     throw new CodedError('bad_amount', `the own log has another claim ${n}: ${capped} hashes`);

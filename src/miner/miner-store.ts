@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { smaller } from '../base/bigints.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { type CloseMargins, checkMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
@@ -174,8 +175,10 @@ export class MinerStore extends ContractStore {
     const room = exposureRoom(terms, stream);
     // What is beyond the total of the contract is not paid either.
     const rest = terms.workTotalHashes - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
-    const most = room < rest ? room : rest;
-    gate.set(this.#isUncredited ? 0n : most, stream.status === 'ended' ? 0n : exposedWork(stream));
+    gate.set(
+      this.#isUncredited ? 0n : smaller(room, rest),
+      stream.status === 'ended' ? 0n : exposedWork(stream),
+    );
   }
 
   /** Stores the terms that both signed. */

@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 import type { Clock } from '../base/clock.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
@@ -49,7 +50,7 @@ export function unexplainedWork(
     return hashes > allowed ? hashes - allowed : 0n;
   };
   const unconfirmed = refusedHashes > confirmedHashes ? refusedHashes - confirmedHashes : 0n;
-  const raced = racedHashes < unconfirmed ? racedHashes : unconfirmed;
+  const raced = smaller(racedHashes, unconfirmed);
   return beyond(raced, staleRacePpm(terms)) + beyond(unconfirmed - raced, refusedPpm(terms));
 }
 

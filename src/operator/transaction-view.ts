@@ -1,6 +1,7 @@
 import { address as addresses, type Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { rateOf } from '../chain/fee-rate.ts';
 import { type BondCoin, buildBondReturn, signAndFinalizeBondReturn } from '../channel/bonds.ts';
 import { buildClose } from '../channel/close.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
@@ -156,11 +157,6 @@ export function signedView(
   { hex, vsize }: Pick<SignedTransaction, 'hex' | 'vsize'>,
 ): TransactionView {
   return { ...view, hex, vsize, signed: true, fee_rate_sat_per_kvb: rateOf(view.fee_sat, vsize) };
-}
-
-/** sat per kvB, rounded down. */
-function rateOf(feeSat: bigint, vsize: number): number {
-  return Number((feeSat * 1000n) / BigInt(vsize));
 }
 
 /** What a transaction pays to each side, and what it locks. */

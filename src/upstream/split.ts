@@ -1,3 +1,4 @@
+import { smaller } from '../base/bigints.ts';
 /** What a destination is to get. */
 export type SplitQuota =
   /** This much, as long as there is that much; in the order of the list. */
@@ -175,7 +176,7 @@ export function targetsOf(
   let remaining = total;
   for (const { name, quota } of usable) {
     if (quota.type !== 'rate') continue;
-    const rate = quota.hashesPerSecond < remaining ? quota.hashesPerSecond : remaining;
+    const rate = smaller(quota.hashesPerSecond, remaining);
     targets.set(name, rate);
     remaining -= rate;
   }

@@ -1,10 +1,10 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { feeAt } from '../../src/chain/fee-rate.ts';
 import type { Utxo } from '../../src/chain/source.ts';
 import {
   CHANGE_DUST_SAT,
   CHANGE_VBYTES,
-  feeOf,
   INPUT_VBYTES,
   listUtxos,
   OVERHEAD_VBYTES,
@@ -61,8 +61,8 @@ describe('coin selection', () => {
         } catch {
           const total = sats.reduce((sum, value) => sum + value, 0n);
           const vbytes = OVERHEAD_VBYTES + SCRIPT_HASH_OUTPUT_VBYTES + sats.length * INPUT_VBYTES;
-          const useful = sats.every((value) => value > feeOf(INPUT_VBYTES, satPerKvb));
-          if (useful) expect(total).toBeLessThan(amountSat + feeOf(vbytes, satPerKvb));
+          const useful = sats.every((value) => value > feeAt(INPUT_VBYTES, satPerKvb));
+          if (useful) expect(total).toBeLessThan(amountSat + feeAt(vbytes, satPerKvb));
           return;
         }
         const { inputs, feeSat, changeSat } = chosen;
@@ -71,7 +71,7 @@ describe('coin selection', () => {
         expect(changeSat === 0n || changeSat >= CHANGE_DUST_SAT).toBe(true);
         const change = changeSat === 0n ? 0 : CHANGE_VBYTES;
         const vbytes = OVERHEAD_VBYTES + SCRIPT_HASH_OUTPUT_VBYTES + inputs.length * INPUT_VBYTES + change;
-        expect(feeSat).toBeGreaterThanOrEqual(feeOf(vbytes, satPerKvb));
+        expect(feeSat).toBeGreaterThanOrEqual(feeAt(vbytes, satPerKvb));
         expect(new Set(inputs.map((input) => input.vout)).size).toBe(inputs.length);
       }),
     );
