@@ -157,3 +157,8 @@ export const LIMITS = {
 
 /** How often each was reached, by its name. */
 export type LimitHits = Record<string, number>;
+
+/** Counts that a limit was reached. */
+export function countHit(hits: LimitHits, limit: string): void {
+  hits[limit] = (hits[limit] ?? 0) + 1;
+}

@@ -1,6 +1,6 @@
 import { type Clock, sleep, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { LIMITS, type LimitHits } from '../base/limits.ts';
+import { countHit, LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
@@ -210,7 +210,7 @@ export class BatchVerifier {
 
   #hit(limit: keyof typeof LIMITS): void {
     const hits = this.#deps.limitHits;
-    if (hits !== undefined) hits[limit] = (hits[limit] ?? 0) + 1;
+    if (hits !== undefined) countHit(hits, limit);
   }
 
   /** Judges shares as far as possible without hashing. */

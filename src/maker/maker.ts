@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { LIMITS, type LimitHits } from '../base/limits.ts';
+import { countHit, LIMITS, type LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
@@ -375,8 +375,7 @@ export class Maker {
     if (peers.size <= LIMITS.peerConnectionsPerNode) return;
     const [oldest] = peers;
     peers.delete(oldest!);
-    const hits = this.stats.limitHits;
-    hits['peerConnectionsPerNode'] = (hits['peerConnectionsPerNode'] ?? 0) + 1;
+    countHit(this.stats.limitHits, 'peerConnectionsPerNode');
     oldest!.closeWithError(new CodedError('too_often', 'connections of one node'));
   }
 

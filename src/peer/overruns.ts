@@ -1,6 +1,6 @@
 import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { LIMITS, type LimitHits } from '../base/limits.ts';
+import { countHit, LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { RpcHandler, RpcHandlers, RpcPeer } from './rpc-peer.ts';
 
@@ -37,9 +37,9 @@ export class Overruns {
   }
 
   #count(limit: string): void {
-    this.#hits[limit] = (this.#hits[limit] ?? 0) + 1;
+    countHit(this.#hits, limit);
     if (this.#forgiven.take(this.#deps.clock.monotonicMs())) return;
-    this.#hits['peerOverruns'] = (this.#hits['peerOverruns'] ?? 0) + 1;
+    countHit(this.#hits, 'peerOverruns');
     const reason = new CodedError('too_often', `beyond ${limit} again and again`);
     // The answer is sent first.
     this.#deps.timers.afterTurn(() => this.#peer.closeWithError(reason));

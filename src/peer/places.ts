@@ -1,4 +1,4 @@
-import type { LimitHits } from '../base/limits.ts';
+import { countHit, type LimitHits } from '../base/limits.ts';
 
 /** Limits of the connections of a server: of all, of one address, and of newcomers of one address. */
 export type PlacesOptions = {
@@ -34,11 +34,14 @@ export class Places<T extends object> {
     const ofAddress = [...this.#places.values()].filter((place) => place.address === address).length;
     let evicted: T | undefined;
     if (newcomers >= newcomersPerAddress || ofAddress >= perAddress) {
-      this.#hit(ofAddress >= perAddress ? 'peerConnectionsPerAddress' : 'peerNewcomersPerAddress');
+      countHit(
+        this.#hits,
+        ofAddress >= perAddress ? 'peerConnectionsPerAddress' : 'peerNewcomersPerAddress',
+      );
       evicted = this.#oldestOf(address);
       if (evicted === undefined) return 'refused';
     } else if (this.#places.size >= connections) {
-      this.#hit('peerConnections');
+      countHit(this.#hits, 'peerConnections');
       evicted = this.#oldestOf(this.#mostCrowded());
       if (evicted === undefined) return 'refused';
     }
@@ -84,10 +87,6 @@ export class Places<T extends object> {
     const newcomers = this.#newcomers.get(address);
     newcomers?.delete(who);
     if (newcomers?.size === 0) this.#newcomers.delete(address);
-  }
-
-  #hit(limit: string): void {
-    this.#hits[limit] = (this.#hits[limit] ?? 0) + 1;
   }
 }
 
