@@ -65,6 +65,12 @@ function pin(stage: Stage, hex: string): void {
   send(stage.world, 'the maker', 'a child that pins', payment('maker', coin, outputs, 3));
 }
 
+/** The maker signs no common close, and pins each state that the miner sends. */
+function pinning(stage: Stage): void {
+  stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
+  silentOn(stage, ['channel.shutdown', 'close.sig']);
+}
+
 /** Markets in sat/vB in which a pinned close has to come through, from a channel that can pay for it. */
 export const PINNED_MARKETS = [1, 2, 50, 320, 1_200] as const;
 
@@ -75,10 +81,7 @@ const pinnedAt = (satPerVb: number): Strategy => ({
   options: () => ({
     terms: { priceMsatPerEh: 5_000_000n * 10n ** 18n, budgetSat: 1_000_000n, minerReserveSat: 20_000n },
   }),
-  begin: (stage) => {
-    stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
-    silentOn(stage, ['channel.shutdown', 'close.sig']);
-  },
+  begin: pinning,
   play: async (stage) => {
     await paid(stage, 8);
     await stage.until(SALE_BLOCKS + 1);
@@ -354,10 +357,7 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker pins the close with one large child while blocks are dear',
     row: 'F8',
     hostile,
-    begin: (stage) => {
-      stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
-      silentOn(stage, ['channel.shutdown', 'close.sig']);
-    },
+    begin: pinning,
     play: async (stage) => {
       await paid(stage, 4);
       await stage.until(SALE_BLOCKS + 1);
@@ -370,10 +370,7 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     what: 'the maker pins the close of a miner that comes back two blocks before the expiry',
     row: 'F8',
     hostile,
-    begin: (stage) => {
-      stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
-      silentOn(stage, ['channel.shutdown', 'close.sig']);
-    },
+    begin: pinning,
     play: async (stage) => {
       await paid(stage, 4);
       stage.gone.add('miner');
