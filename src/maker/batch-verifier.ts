@@ -6,6 +6,7 @@ import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
+import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
 import {
   checkJob,
@@ -36,7 +37,7 @@ export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
   fixedTarget: false,
   unknownBlockWaitMs: 5_000,
   backlogWindowMs: 10 * 60_000,
-  maxBacklogMs: 6 * 3_600_000,
+  maxBacklogMs: TERMS_DEFAULTS.backlogMinutes * 60_000,
 };
 
 export type BatchVerifierDeps = {

@@ -6,6 +6,7 @@ import type { BeginMargins } from '../chain/watcher.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { backlogMs, refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
+import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { checkJob, checkShare, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { shareTargetOf } from '../shares/share.ts';
@@ -31,7 +32,7 @@ export type RefusedWork = {
 export const NOTHING_REFUSED: RefusedWork = { confirmedHashes: 0n, racedHashes: 0n };
 
 /** Longest backlog in ms where the terms do not say. */
-const BACKLOG_MS = 6 * 3_600_000;
+const BACKLOG_MS = TERMS_DEFAULTS.backlogMinutes * 60_000;
 
 type Reason = 'confirmed' | 'raced' | 'none';
 
