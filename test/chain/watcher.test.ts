@@ -13,6 +13,7 @@ import {
   type WatchRole,
   watchFrom,
 } from '../../src/chain/watcher.ts';
+import { TERMS_DEFAULTS } from '../../src/contract/terms-defaults.ts';
 import {
   CHILD_VSIZE,
   LADDER,
@@ -200,6 +201,10 @@ describe('what a close may cost', () => {
     expect(most(145, 1_200n)).toBe(906n);
     expect(most(0, 200n)).toBe(0n);
     expect(mostFeeSat([{ blocksLeft: 0, ppm: 20_000 }], -1, SAVED)).toBe(2_000n);
+  });
+
+  it('has the caps that terms have by default', () => {
+    expect(DEFAULT_FEE_CAPS).toEqual(TERMS_DEFAULTS.feeCaps);
   });
 
   /** The first bid of a miner so many blocks before the expiry. */
