@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { backoffMs } from '../base/backoff.ts';
+import { smaller } from '../base/bigints.ts';
 import { sleep, type Timer } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { LimitHits } from '../base/limits.ts';
@@ -476,7 +477,8 @@ export class MinerContract {
     const store = this.#store!;
     store.delivered(result.nextSeq, ownWorkHashes, result.verifiedWork);
     if (result.refused.length > 0) {
-      this.#refusals!.judge(firstSeq, shares, result.refused, result.verifiedWork)
+      const creditedHashes = smaller(result.verifiedWork, ownWorkHashes);
+      this.#refusals!.judge(firstSeq, shares, result.refused, creditedHashes)
         .then((work) => store.explain(work))
         .catch((error: unknown) => {
           if (!(error instanceof CodedError)) throw error;

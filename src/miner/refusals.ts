@@ -73,15 +73,15 @@ export class Refusals {
 
   /**
    * The refused work of one batch that has a reason. Throws `chain_unreachable`, `chain_rpc`.
-   * @param verifiedWork work in hashes that the maker has credited by now
+   * @param creditedHashes work the maker has credited by now; never more than was delivered, whatever it says
    */
   async judge(
     firstSeq: number,
     shares: readonly SentShare[],
     refused: readonly { readonly seq: number; readonly code: string }[],
-    verifiedWork: bigint,
+    creditedHashes: bigint,
   ): Promise<RefusedWork> {
-    const isComplete = verifiedWork >= this.#terms.workTotalHashes;
+    const isComplete = creditedHashes >= this.#terms.workTotalHashes;
     const jobs = new Map<number, JobRecord | undefined>();
     let { confirmedHashes, racedHashes } = NOTHING_REFUSED;
     for (const { seq, code } of new Map(refused.map((each) => [each.seq, each])).values()) {

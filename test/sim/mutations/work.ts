@@ -78,6 +78,18 @@ export const OF_WORK: Mutations = {
       return {};
     },
   },
+  'complete-believed': {
+    what: 'the miner takes the word of the maker that all of the work is credited',
+    strategy: 'says-complete',
+    seed: 1,
+    apply: () => {
+      const { judge } = Refusals.prototype;
+      Refusals.prototype.judge = function trusting(firstSeq, shares, refused) {
+        return judge.call(this, firstSeq, shares, refused, 400n * SHARE.workHashes);
+      };
+      return {};
+    },
+  },
   'refused-without-limit': {
     what: 'the miner delivers whatever is refused',
     strategy: 'refuses-everything',
