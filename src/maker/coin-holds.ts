@@ -6,8 +6,11 @@ import type { FundingWallet, Outpoint } from '../settlement/funding-wallet.ts';
 import { outpointName } from '../settlement/opening.ts';
 import type { MakerStore } from './maker-store.ts';
 
-/** The kind of ledger documents of coins that were held in a wallet; the id is the outpoint. */
+/** The kind of ledger documents of coins that were held in a wallet, and for what; the id is the outpoint. */
 const HOLD_KIND = 'hold';
+
+/** The document of a coin that was let go: a lock that somebody puts on it later is none of ours. */
+const LET_GO = '{}';
 
 export type CoinHoldsDeps = {
   readonly ledger: Ledger;
@@ -69,7 +72,8 @@ export class CoinHolds {
       this.#held.set(store.contractId, inputs);
       for (const input of inputs) wanted.set(outpointName(input), input);
     }
-    const own = new Set((await ledger.list(HOLD_KIND)).map(({ id }) => id));
+    const documents = await ledger.list(HOLD_KIND);
+    const own = new Set(documents.filter(({ body }) => body !== LET_GO).map(({ id }) => id));
     const { holds } = wallet;
     const held = await optional(() => holds.held(), this.#failed('held coins cannot be listed'));
     if (held === undefined) return;
@@ -82,10 +86,14 @@ export class CoinHolds {
   }
 
   async #release(coins: readonly Outpoint[]): Promise<void> {
-    const { holds } = this.#deps.wallet!;
+    const { wallet, ledger } = this.#deps;
     // One by one: a coin that is spent, or was let go by hand, is no reason to keep another.
-    for (const coin of coins)
-      await optional(() => holds!.release([coin]), this.#failed('a coin was not let go'));
+    for (const coin of coins) {
+      await optional(async () => {
+        await wallet!.holds!.release([coin]);
+        await ledger.append([{ type: 'put', kind: HOLD_KIND, id: outpointName(coin), body: LET_GO }]);
+      }, this.#failed('a coin was not let go'));
+    }
   }
 
   #failed(what: string): (error: CodedError) => void {

@@ -258,6 +258,11 @@ describe('the wallet of a bitcoind', () => {
       await time.advance(11 * 60_000);
       await until('let go', () => locks.size === 0);
       expect(world.maker.status[0]?.channel).toBe('failed');
+      // From then on the coin is as any other: who locks it by hand has it locked, also after a restart.
+      const [coin] = (await world.makerStore.list('hold')).map(({ id }) => id.split(':'));
+      locks.set(coin!.join(':'), { txid: coin![0]!, vout: Number(coin![1]) });
+      await world.restartMaker({ wallet: nodeWallet(wallet), clock: time.clock, timers });
+      expect(locks.size).toBe(1);
     });
 
     it('and at a start lets go what a crash left, holds what is needed, and leaves those of others alone', async () => {
