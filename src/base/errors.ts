@@ -181,6 +181,9 @@ export const ERROR_TABLE = {
   bad_key_file: {
     hint: 'the key file must be 64 hex digits or a mnemonic, mode 0600; make one with `sharestream keys new`',
   },
+  key_file_missing: {
+    hint: 'put the backup of the keys there, or make fresh ones with `sharestream keys new`: a daemon never makes up another node id',
+  },
   output_refused: {
     hint: 'name a new file on a disk that keeps file modes: what only its owner may read is never written over',
   },

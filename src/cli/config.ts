@@ -1,18 +1,27 @@
+import { rmSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
+import { writePrivateFile } from '../base/private-file.ts';
+import type { Role } from '../config/config.ts';
 import { exampleToml } from '../config/document.ts';
 import { explainConfig, loadConfig } from '../config/load.ts';
-import type { Command } from './command.ts';
+import { assertKeysKnown } from '../daemon/node-keys.ts';
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 export const configCommand: Command = {
   name: 'config',
   summary: 'check a configuration, print it as it is in force, or print a commented sample',
-  usage: 'check|print|sample proxy|maker [--config FILE]',
+  usage: 'check|print proxy|maker [--config FILE]  |  sample proxy|maker [--out FILE]',
   help: [
     'check   reads the configuration and names every problem at once, with its line.',
     'print   shows every option in force and where it came from; secrets are hidden.',
-    'sample  prints a commented configuration with every option and its default.',
+    'sample  prints a commented configuration with every option and its default, or writes it to --out FILE (mode 0600).',
   ],
-  options: { config: { type: 'string', value: 'FILE', help: 'configuration (TOML)' } },
+  options: {
+    config: { type: 'string', value: 'FILE', help: 'configuration (TOML)' },
+    out: { type: 'string', value: 'FILE', help: 'sample: where to; never over another file' },
+    force: { type: 'boolean', help: 'sample: yes, over it' },
+  },
   run: (options, io) => {
     const [action, role] = options.positionals;
     if (role !== 'proxy' && role !== 'maker')
@@ -20,9 +29,9 @@ export const configCommand: Command = {
     const file = options.text('config');
     const input = { ...(file === undefined ? {} : { file }), env: io.env };
     if (action === 'sample') {
-      io.stdout.write(exampleToml(role));
+      sample(role, options, io);
     } else if (action === 'check') {
-      loadConfig(role, input);
+      assertKeysKnown(loadConfig(role, input));
       io.stdout.write(options.flag('json') ? '{"ok":true}\n' : 'the configuration is valid\n');
     } else if (action === 'print') {
       const rows = explainConfig(role, input);
@@ -34,3 +43,16 @@ export const configCommand: Command = {
     return Promise.resolve(0);
   },
 };
+
+function sample(role: Role, options: ParsedOptions, io: CommandIo): void {
+  const toml = exampleToml(role);
+  const out = options.text('out');
+  if (out === undefined) {
+    io.stdout.write(options.flag('json') ? `${JSON.stringify({ role, toml })}\n` : toml);
+    return;
+  }
+  const file = resolve(out);
+  if (options.flag('force')) rmSync(file, { force: true });
+  writePrivateFile(file, toml);
+  io.stdout.write(`${options.flag('json') ? JSON.stringify({ role, file }) : `written to ${file}`}\n`);
+}

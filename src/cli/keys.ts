@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
@@ -7,29 +7,37 @@ import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
 import { channelSteps } from '../channel/channel-index.ts';
 import { createMnemonicFile, loadKeyFile, loadOrCreateSeed, loadSeed } from '../channel/key-file.ts';
 import { type PublicKeys, publicKeysOf } from '../channel/public-keys.ts';
+import { loadKeyPlace } from '../config/load.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 const STANDARD_OUTPUT = 1;
 
 export const keysCommand: Command = {
   name: 'keys',
-  summary: 'make a key file, show what others may know of one, or back it up',
-  usage: 'new|show|backup --file FILE [--network NAME]',
+  summary: 'make the keys of a daemon, show what others may know of them, or back them up',
+  usage: 'new|show|backup proxy|maker [--config FILE]  |  new|show|backup --file FILE [--network NAME]',
   help: [
-    'new     writes fresh keys to FILE (mode 0600; never over an existing file): 64 hex digits, or with --mnemonic the 24 words',
-    '        of BIP39, which can be written down.',
+    'The key file is the one that the daemon of this configuration reads, for its network; or FILE.',
+    '',
+    'new     writes fresh keys (mode 0600; never over an existing file): 64 hex digits, or with --mnemonic the 24 words of',
+    '        BIP39, which can be written down.',
     'show    prints the node id, which the other party puts on its list of peers, the address that funds channels, and every',
     '        public key with its BIP32 path; no secret.',
-    'backup  with --reveal prints the words or digits of FILE, or writes them to --out FILE (mode 0600, never over another).',
+    'backup  with --reveal prints the words or digits, or writes them to --out FILE (mode 0600, never over another).',
     '',
     'The keys hold the money of every channel. With them, the ledger or an export gets it back (`channel recover`).',
   ],
   options: {
-    file: { type: 'string', value: 'FILE', help: 'the key file' },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      help: 'configuration (TOML); only network, data_dir and [keys] are read',
+    },
+    file: { type: 'string', value: 'FILE', help: 'the key file, without a configuration' },
     network: {
       type: 'string',
       value: 'NAME',
-      help: 'mainnet, testnet, signet or regtest (default mainnet)',
+      help: 'with --file: mainnet, testnet, signet or regtest (default mainnet)',
     },
     raw: { type: 'boolean', help: 'new: 64 hex digits (the default)' },
     mnemonic: { type: 'boolean', help: 'new: 24 words' },
@@ -38,24 +46,54 @@ export const keysCommand: Command = {
     reveal: { type: 'boolean', help: 'backup: yes, show the secret' },
   },
   run: (options, io) => {
-    const [action, ...rest] = options.positionals;
+    const [action, role, ...rest] = options.positionals;
     if (rest.length > 0 || (action !== 'new' && action !== 'show' && action !== 'backup')) {
       throw new CodedError('usage', 'say `keys new`, `keys show` or `keys backup`');
     }
-    const file = options.text('file');
-    if (file === undefined) throw new CodedError('usage', '--file is missing');
-    if (action === 'backup') backUp(file, options, io);
-    else show(file, action === 'new' ? create(file, options) : loadSeed(file), options, io);
+    const place = placeOf(role, options, io);
+    if (action === 'backup') backUp(place.file, options, io);
+    else
+      show(
+        place,
+        action === 'new' ? create(place.file, role !== undefined, options) : loadSeed(place.file),
+        options,
+        io,
+      );
     return Promise.resolve(0);
   },
 };
 
-function create(file: string, options: ParsedOptions): Uint8Array {
+type KeyPlace = { readonly file: string; readonly network: NetworkName };
+
+/** Where the daemon of a role has its keys, or what `--file` says. Throws `usage`, and as `loadConfig`. */
+function placeOf(role: string | undefined, options: ParsedOptions, io: CommandIo): KeyPlace {
+  const file = options.text('file');
+  if (role === undefined) {
+    if (file === undefined) {
+      throw new CodedError('usage', 'say whose keys: proxy or maker, with its --config, or --file FILE');
+    }
+    return { file, network: networkOf(options) };
+  }
+  if (role !== 'proxy' && role !== 'maker') throw new CodedError('usage', 'say which role: proxy or maker');
+  for (const name of ['file', 'network']) {
+    if (options.text(name) !== undefined)
+      throw new CodedError('usage', `the configuration says which: leave out --${name}, or ${role}`);
+  }
+  const config = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
+  const { keys, network } = loadKeyPlace(role, {
+    ...(config === undefined ? {} : { file: config }),
+    env: io.env,
+  });
+  return { file: keys.seedFile, network };
+}
+
+/** @param isOfDaemon its folder is made as the daemon makes it */
+function create(file: string, isOfDaemon: boolean, options: ParsedOptions): Uint8Array {
   if (options.flag('raw') && options.flag('mnemonic')) {
     throw new CodedError('usage', '--raw and --mnemonic exclude each other');
   }
-  networkOf(options);
   if (existsSync(file)) throw new CodedError('bad_key_file', `${file} exists already`);
+  if (isOfDaemon) mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   return options.flag('mnemonic')
     ? createMnemonicFile(file, systemRandom)
     : loadOrCreateSeed(file, systemRandom);
@@ -69,8 +107,7 @@ function networkOf(options: ParsedOptions): NetworkName {
   return network;
 }
 
-function show(file: string, seed: Uint8Array, options: ParsedOptions, io: CommandIo): void {
-  const network = networkOf(options);
+function show({ file, network }: KeyPlace, seed: Uint8Array, options: ParsedOptions, io: CommandIo): void {
   const text = options.text('channel') ?? '0';
   const index = /^[0-9]+$/.test(text) ? Number(text) : text;
   if (channelSteps(index) === undefined) {
@@ -84,12 +121,17 @@ function show(file: string, seed: Uint8Array, options: ParsedOptions, io: Comman
     wallet_account: walletAccount,
     keys: rows,
   };
-  io.stdout.write(`${options.flag('json') ? JSON.stringify(json) : textOf(file, publicKeys)}\n`);
+  io.stdout.write(`${options.flag('json') ? JSON.stringify(json) : textOf(file, network, publicKeys)}\n`);
 }
 
-function textOf(file: string, { nodeId, address, fingerprint, walletAccount, keys }: PublicKeys): string {
+function textOf(
+  file: string,
+  network: NetworkName,
+  { nodeId, address, fingerprint, walletAccount, keys }: PublicKeys,
+): string {
   return [
     `key file     ${file}`,
+    `network      ${network}`,
     `node id      ${nodeId}`,
     `address      ${address}`,
     `fingerprint  ${fingerprint}`,

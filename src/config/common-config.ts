@@ -50,7 +50,7 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
   const seedFile = keys.seedFile === undefined ? join(dataDir, 'seed') : context.path(keys.seedFile);
   // A seed that does not exist yet is for `keys new` to make; one that others can read is refused now.
   if (existsSync(seedFile)) context.secretFile('keys.seed_file', seedFile);
-  return { network, dataDir, log, metrics, keys: { seedFile } };
+  return { network, dataDir, log, metrics, keys: { seedFile, isNamed: keys.seedFile !== undefined } };
 }
 
 type NodeValues = {

@@ -11,8 +11,8 @@ type CommonConfig = {
   readonly dataDir: string;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
-  /** Absolute; the file may not exist yet. */
-  readonly keys: { readonly seedFile: string };
+  /** Absolute; the file may not exist yet. Named: the configuration says where it is. */
+  readonly keys: { readonly seedFile: string; readonly isNamed: boolean };
 };
 
 export type ProxyConfig = CommonConfig & {

@@ -4,7 +4,7 @@ import type { MakerConfig, ProxyConfig, Role } from './config.ts';
 import { makerConfigOf } from './maker-config.ts';
 import { MAKER_OPTIONS } from './maker-options.ts';
 import { envName, fileKey, type Input, type Nodes } from './options.ts';
-import { configError, type Source } from './problems.ts';
+import { configError, type Problem, type Source } from './problems.ts';
 import { proxyConfigOf } from './proxy-config.ts';
 import { PROXY_OPTIONS } from './proxy-options.ts';
 import { Reader, tomlValue } from './reader.ts';
@@ -27,6 +27,22 @@ export type ConfigOf<R extends Role> = { readonly proxy: ProxyConfig; readonly m
  */
 export function loadConfig<R extends Role>(role: R, input: ConfigInput): ConfigOf<R> {
   return open(role, input).config as ConfigOf<R>;
+}
+
+/**
+ * Where the keys of a role are, and for which network, from a configuration of which nothing else need be
+ * right yet. Throws as `loadConfig`.
+ */
+export function loadKeyPlace(
+  role: Role,
+  input: ConfigInput,
+): Pick<ProxyConfig, 'network' | 'dataDir' | 'keys'> {
+  const { config, problems } = read(role, input);
+  const own = problems.filter(
+    ({ path, source }) => source?.type !== 'default' && (!path.includes('.') || path.startsWith('keys.')),
+  );
+  if (own.length > 0) throw configError(own, input.file);
+  return config;
 }
 
 export type ExplainedOption = {
@@ -57,7 +73,15 @@ type Layers = {
   readonly flags: Map<string, Entry>;
 };
 
-function open(role: Role, input: ConfigInput): { config: ProxyConfig | MakerConfig; layers: Layers } {
+type Opened = { readonly config: ProxyConfig | MakerConfig; readonly layers: Layers };
+
+function open(role: Role, input: ConfigInput): Opened {
+  const { config, layers, problems } = read(role, input);
+  if (problems.length > 0) throw configError(problems, input.file);
+  return { config: deepFreeze(config), layers };
+}
+
+function read(role: Role, input: ConfigInput): Opened & { readonly problems: readonly Problem[] } {
   const file =
     input.file === undefined ? { values: new Map(), sections: new Map() } : readTomlFile(input.file);
   const layers: Layers = { file, env: readEnv(input.env), flags: readFlags(input.flags ?? {}) };
@@ -68,8 +92,7 @@ function open(role: Role, input: ConfigInput): { config: ProxyConfig | MakerConf
     role === 'proxy'
       ? proxyConfigOf(reader.read(PROXY_OPTIONS), context)
       : makerConfigOf(reader.read(MAKER_OPTIONS), context);
-  if (reader.problems.length > 0) throw configError(reader.problems, input.file);
-  return { config: deepFreeze(config), layers };
+  return { config, layers, problems: reader.problems };
 }
 
 function explain(nodes: Nodes, prefix: string, values: ReadonlyMap<string, Entry>): ExplainedOption[] {

@@ -7,10 +7,8 @@ import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
-import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
-import { SeedSigner } from '../channel/signer.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
@@ -38,6 +36,7 @@ import {
 } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { openKeys } from './node-keys.ts';
 import { ledgerCheck } from './proxy.ts';
 import { Renewal } from './renewal.ts';
 import { ledgerSources } from './shared-metrics.ts';
@@ -58,8 +57,7 @@ export type RunningMaker = {
  */
 export async function startMaker(config: MakerConfig, log: Logger): Promise<RunningMaker> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
-  const signer = new SeedSigner({ seed, network: config.network, random: systemRandom });
+  const signer = openKeys(config, { random: systemRandom, log });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });

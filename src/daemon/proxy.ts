@@ -2,12 +2,12 @@ import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
+import { toHex } from '../base/bytes.ts';
 import { type Clock, systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
-import { loadOrCreateSeed } from '../channel/key-file.ts';
-import { SeedSigner } from '../channel/signer.ts';
+import { nodeIdBytes } from '../channel/signer.ts';
 import type { ContractConfig, ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
@@ -28,6 +28,7 @@ import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders } from './closing-only.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { openKeys } from './node-keys.ts';
 import { openMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
@@ -54,8 +55,7 @@ export type RunningProxy = {
  */
 export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
   mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
-  const seed = loadOrCreateSeed(config.keys.seedFile, systemRandom);
-  const signer = new SeedSigner({ seed, network: config.network, random: systemRandom });
+  const signer = openKeys(config, { random: systemRandom, log });
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
@@ -122,6 +122,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       listeners: mining.server.addresses().slice(1).map(addressText),
       http: `${httpAt.host}:${httpAt.port}`,
       contract: contracts.first?.contractId ?? null,
+      node_id: toHex(nodeIdBytes(signer)),
     },
     close: async () => {
       renewal.stop();

@@ -56,6 +56,80 @@ describe('keys new', () => {
   });
 });
 
+describe('keys of a daemon', () => {
+  const config = at('proxy.toml');
+  const write = (text: string): void => writeFileSync(config, text);
+
+  it('are made where its configuration says, for its network, before the rest of it is right', async () => {
+    write('network = "signet"\n[keys]\nseed_file = "own/keys"\n[stratum]\nlisten = "not yet"\n');
+    const made = await sharestream(['keys', 'new', 'proxy', '--config', config, '--mnemonic']);
+    expect(made.stdout).toMatch(/^network +signet$/m);
+    expect(made.stdout).toMatch(/^address +tb1q/m);
+    expect(readFileSync(at('own/keys'), 'utf8').trim().split(' ')).toHaveLength(24);
+    expect(statSync(at('own')).mode & 0o777).toBe(0o700);
+    const [ofDaemon, ofFile] = await Promise.all([
+      answer<Shown>(['keys', 'show', 'proxy', '--config', config]),
+      answer<Shown>(['keys', 'show', '--file', at('own/keys'), '--network', 'signet']),
+    ]);
+    expect({ ...ofDaemon, file: '' }).toEqual({ ...ofFile, file: '' });
+    expect(await refusal(['keys', 'new', 'proxy', '--config', config])).toBe('1 bad_key_file');
+    const printed = await sharestream(['keys', 'backup', 'proxy', '--config', config, '--reveal']);
+    expect(printed.stdout).toBe(readFileSync(at('own/keys'), 'utf8'));
+  });
+
+  it('lie in its data_dir by default, which differs between the roles', async () => {
+    write('network = "regtest"\ndata_dir = "state"\n');
+    const { stdout } = await sharestream(['keys', 'new', 'maker', '--config', config]);
+    expect(stdout).toContain(`${at('state/seed')}\n`);
+    expect(await refusal(['keys', 'show', 'proxy'])).toBe('1 bad_key_file');
+    const { stderr } = await sharestream(['keys', 'show', 'proxy']);
+    expect(stderr).toContain('/nonexistent/.sharestream/proxy/seed');
+  });
+
+  it('are not made where the place of keys is in doubt', async () => {
+    write('[keys]\nseed_fil = "x"\n');
+    expect(await refusal(['keys', 'new', 'proxy', '--config', config])).toBe('1 config_invalid');
+    write('netwrk = "regtest"\n');
+    expect(await refusal(['keys', 'new', 'proxy', '--config', config])).toBe('1 config_invalid');
+    expect(await refusal(['keys', 'new', 'proxy', '--config', at('nowhere.toml')])).toBe(
+      '1 config_unreadable',
+    );
+    expect(await refusal(['keys', 'new', 'proxy', '--file', at('y')])).toBe('2 usage');
+    expect(await refusal(['keys', 'new', 'proxy', '--network', 'regtest'])).toBe('2 usage');
+    expect(await refusal(['keys', 'new', 'miner'])).toBe('2 usage');
+  });
+});
+
+describe('config sample', () => {
+  it('writes the whole file for its owner, and over another only when told to', async () => {
+    const out = at('sample.toml');
+    await answer(['config', 'sample', 'maker', '--out', out]);
+    const { stdout } = await sharestream(['config', 'sample', 'maker']);
+    expect(readFileSync(out, 'utf8')).toBe(stdout);
+    expect(statSync(out).mode & 0o777).toBe(0o600);
+    expect(await refusal(['config', 'sample', 'proxy', '--out', out])).toBe('1 output_refused');
+    expect(readFileSync(out, 'utf8')).toBe(stdout);
+    await answer(['config', 'sample', 'proxy', '--out', out, '--force']);
+    expect(readFileSync(out, 'utf8')).toMatch(/^# Sharestream, Stratum proxy/);
+    expect(await refusal(['config', 'sample', 'proxy', '--out', at('no/where')])).toBe('1 output_refused');
+  });
+
+  it('is one object with --json', async () => {
+    const { toml } = await answer<{ toml: string }>(['config', 'sample', 'proxy']);
+    expect(toml).toContain('[stratum]');
+  });
+});
+
+describe('config check', () => {
+  it('refuses keys that are named and not there', async () => {
+    const pool = '[[destination]]\nname = "own"\nurl = "stratum+tcp://127.0.0.1:1"\nworker = "farm"\n';
+    writeFileSync(at('named.toml'), `${pool}[keys]\nseed_file = "gone"\n`);
+    expect(await refusal(['config', 'check', 'proxy', '--config', at('named.toml')])).toBe(
+      '1 key_file_missing',
+    );
+  });
+});
+
 describe('keys show', () => {
   it.each(['raw', 'words'])(
     'tells what others may know of %s, as any BIP32 program finds it',
