@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { CodedError } from './base/errors.ts';
+import { didYouMean } from './base/spelling.ts';
+import { COMMIT, VERSION } from './base/version.ts';
 import { type Command, type CommandIo, helpOf, parseOptions } from './cli/command.ts';
+import { wordsOf } from './cli/words.ts';
 
 /** Loaded when it is called for: most commands need a small part of the program. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -38,35 +41,58 @@ async function overview(group?: string): Promise<string> {
 
 async function main(words: readonly string[], io: CommandIo): Promise<number> {
   const [first, second] = words;
-  if (first === undefined || first === '--help' || first === 'help') {
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
     io.stdout.write(await overview());
     return first === undefined ? 2 : 0;
   }
-  const isGroup = Object.keys(COMMANDS).some((name) => name.startsWith(`${first} `));
-  if (isGroup && (second === undefined || second === '--help')) {
+  if (first === '--version' || first === '-v' || first === 'version') {
+    io.stdout.write(words.includes('--json') ? `${JSON.stringify(BUILD)}\n` : `${buildText()}\n`);
+    return 0;
+  }
+  const names = Object.keys(COMMANDS);
+  const isGroup = names.some((name) => name.startsWith(`${first} `));
+  if (isGroup && (second === undefined || second === '--help' || second === '-h')) {
     io.stdout.write(await overview(first));
     return second === undefined ? 2 : 0;
   }
   const name = isGroup ? `${first} ${second}` : first;
   if (!Object.hasOwn(COMMANDS, name)) {
-    throw new CodedError('usage', `there is no command ${JSON.stringify(name)}`);
+    throw new CodedError(
+      'usage',
+      `there is no command ${JSON.stringify(name)}${didYouMean(name, [...names, 'version'])}`,
+    );
   }
   const command = await COMMANDS[name]!();
-  const options = parseOptions(command, words.slice(isGroup ? 2 : 1));
-  if (options.flag('help')) {
+  const rest = words.slice(isGroup ? 2 : 1);
+  if (rest.includes('--help') || rest.includes('-h')) {
     io.stdout.write(helpOf(command));
     return 0;
   }
-  return await command.run(options, io);
+  return await command.run(parseOptions(command, rest), io);
 }
+
+const BUILD = {
+  version: VERSION,
+  commit: COMMIT,
+  node: process.version,
+  sqlite: process.versions['sqlite'],
+};
+
+function buildText(): string {
+  return `sharestream ${VERSION} (commit ${COMMIT}, Node ${BUILD.node}, SQLite ${BUILD.sqlite})`;
+}
+
+// Whoever reads the output may stop before its end, as `head` does: then there is nobody to tell anything.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') process.stderr.write(`${wordsOf(error)}\n`);
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+});
+process.stderr.on('error', () => {});
 
 try {
   const io = { stdout: process.stdout, stderr: process.stderr, env: process.env };
   process.exitCode = await main(process.argv.slice(2), io);
 } catch (error) {
-  const coded = error instanceof CodedError;
-  process.stderr.write(
-    coded ? `${error.message}\n${error.hint}\n` : `${(error as Error).stack ?? error}\n`,
-  );
-  process.exitCode = coded && error.code === 'usage' ? 2 : 1;
+  process.stderr.write(`${wordsOf(error)}\n`);
+  process.exitCode = error instanceof CodedError && error.code === 'usage' ? 2 : 1;
 }

@@ -178,6 +178,10 @@ export const ERROR_TABLE = {
   // configuration, command line
   config_invalid: { hint: 'correct the configuration; every problem is listed' },
   config_unreadable: { hint: 'check the path and the permissions of the file' },
+  config_placeholder: {
+    hint: 'the sample shows what goes there: put in what is yours',
+  },
+  file_unusable: { hint: 'see that the path is right, what it is, and that this user may use it' },
   bad_key_file: {
     hint: 'the key file must be 64 hex digits or a mnemonic, mode 0600; make one with `sharestream keys new`',
   },

@@ -52,6 +52,7 @@ export const channelShow: Command = {
   name: 'channel show',
   summary: 'everything about one channel: amounts, deadlines, and what the chain says of it',
   usage: '[CONTRACT] --config FILE | --ledger FILE',
+  words: 1,
   help: [
     'CONTRACT is the id or the beginning of it; without it the only contract that is not over.',
     'The bitcoin node is asked too where one is named, and its absence is no failure.',
@@ -71,6 +72,7 @@ export const channelClose: Command = {
   name: 'channel close',
   summary: 'end a contract: both sides sign what is left and close the channel',
   usage: '[CONTRACT] --config FILE [--dry-run | --yes] [--wait SECONDS]',
+  words: 1,
   help: [
     'Asks the running daemon to close together with the other side: one small transaction at a fee of today.',
     'Without a daemon, or where the other side does not answer: `channel force-close`.',
@@ -103,6 +105,7 @@ export const channelForceClose: Command = {
   name: 'channel force-close',
   summary: 'close without the other side: the newest state (miner), the refund after expiry (market maker)',
   usage: '[CONTRACT] --config FILE [--dry-run | --yes] [--urgent] [--wait SECONDS]',
+  words: 1,
   help: [
     'Goes through the running daemon, which then watches it and raises the fee; without one it is broadcast from here,',
     'and the daemon goes on with it at its next start. The miner can do this until the expiry, the market maker from it on.',
@@ -147,6 +150,7 @@ export const channelExport: Command = {
   name: 'channel export',
   summary: 'write one file with which someone else can close the channel for you',
   usage: '[CONTRACT] --config FILE --out FILE [--with-keys] [--dry-run]',
+  words: 1,
   help: [
     'The file (mode 0600, never over another) holds the newest state signed at every fee, or the refund, what comes back',
     'later, the deadlines, and in its own fields what to do. Nobody can send the money elsewhere with it; who has it can',

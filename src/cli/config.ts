@@ -12,6 +12,8 @@ export const configCommand: Command = {
   name: 'config',
   summary: 'check a configuration, print it as it is in force, or print a commented sample',
   usage: 'check|print proxy|maker [--config FILE]  |  sample proxy|maker [--out FILE]',
+  words: 2,
+  takesSettings: true,
   help: [
     'check   reads the configuration and names every problem at once, with its line.',
     'print   shows every option in force and where it came from; secrets are hidden.',
@@ -27,7 +29,7 @@ export const configCommand: Command = {
     if (role !== 'proxy' && role !== 'maker')
       throw new CodedError('usage', 'say which role: proxy or maker');
     const file = options.text('config');
-    const input = { ...(file === undefined ? {} : { file }), env: io.env };
+    const input = { ...(file === undefined ? {} : { file }), env: io.env, flags: options.settings };
     if (action === 'sample') {
       sample(role, options, io);
     } else if (action === 'check') {

@@ -16,6 +16,7 @@ export const keysCommand: Command = {
   name: 'keys',
   summary: 'make the keys of a daemon, show what others may know of them, or back them up',
   usage: 'new|show|backup proxy|maker [--config FILE]  |  new|show|backup --file FILE [--network NAME]',
+  words: 2,
   help: [
     'The key file is the one that the daemon of this configuration reads, for its network; or FILE.',
     '',

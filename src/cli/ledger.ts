@@ -14,6 +14,7 @@ export const ledgerCommand: Command = {
   name: 'ledger',
   summary: 'verify a ledger, back it up, list its streams, or export the evidence of one',
   usage: 'verify|backup|streams|evidence --path FILE [--out FILE] [--stream ID]',
+  words: 1,
   help: [
     'verify    replays the hash-chained journal and compares it with the documents.',
     'backup    copies it to --out FILE (mode 0600, never over another file), and verifies the copy.',

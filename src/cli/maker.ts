@@ -11,5 +11,6 @@ export const makerCommand: Command = {
     '`sharestream config sample maker` prints a commented configuration.',
   ],
   options: SERVE_OPTIONS,
+  takesSettings: true,
   run: (options, io) => serve('maker', options, io, startMaker),
 };

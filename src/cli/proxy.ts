@@ -11,5 +11,6 @@ export const proxyCommand: Command = {
     '`sharestream config sample proxy` prints a commented configuration.',
   ],
   options: SERVE_OPTIONS,
+  takesSettings: true,
   run: (options, io) => serve('proxy', options, io, startProxy),
 };

@@ -36,6 +36,7 @@ export const channelRecover: Command = {
   name: 'channel recover',
   summary: 'get the money out from an export, or from a copy of the ledger and the keys',
   usage: '[CONTRACT] --config FILE | --from FILE [--rpc-url URL] [--dry-run | --yes]',
+  words: 1,
   help: [
     'With --config it asks the market maker for a newer state and to close together, and closes alone when that fails. Without',
     'a ledger, but with the keys, the market maker is asked first for the sealed copy it keeps.',

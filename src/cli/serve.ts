@@ -54,6 +54,7 @@ export async function serve<R extends keyof RoleConfig>(
   const config = loadConfig(role, {
     ...(file === undefined ? {} : { file }),
     env: io.env,
+    flags: options.settings,
   }) as RoleConfig[R];
   return runDaemon(config.log.level, options, io, (log) => start(config, log));
 }
@@ -70,6 +71,8 @@ export async function runDaemon(
     output: options.flag('json') ? 'stderr' : 'stdout',
     pretty: options.flag('pretty'),
   });
+  // Nobody reads any more what it says; its miners go on.
+  io.stdout.removeAllListeners('error').on('error', () => {});
   const die = (error: unknown): void => {
     log.error({ code: codeOf(error), err: error }, 'fatal');
     log.flush();

@@ -23,6 +23,7 @@ export const watchCommand: Command = {
   name: 'watch',
   summary: 'close channels in time from their ladder files, on another machine, without keys',
   usage: 'FILE... --rpc-url URL[,URL...] [--once]',
+  words: 1000,
   help: [
     'Reads ladder files (`close_dir` of a proxy) or folders of them again and again, and looks at their channels with the bitcoin',
     'nodes of this machine. 144 blocks before the expiry it broadcasts the newest state at the fee that blocks ask for, then climbs;',

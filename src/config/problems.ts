@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import { editDistance } from '../base/spelling.ts';
 
 /** Where a value came from. */
 export type Source =
@@ -60,20 +61,4 @@ export function nearest(path: string, known: readonly string[]): string | undefi
 function parts(path: string): [parent: string, name: string] {
   const dot = path.lastIndexOf('.');
   return [path.slice(0, Math.max(0, dot)), path.slice(dot + 1)];
-}
-
-/** Edits (insert, delete, replace) from one text to the other; texts are cut at 80 characters. */
-function editDistance(from: string, to: string): number {
-  const a = from.slice(0, 80);
-  const b = to.slice(0, 80);
-  let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= a.length; i += 1) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j += 1) {
-      const replace = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(replace, previous[j]! + 1, row[j - 1]! + 1));
-    }
-    previous = row;
-  }
-  return previous[b.length]!;
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { parse, TomlDate, TomlError } from 'smol-toml';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
@@ -12,10 +12,12 @@ export type Entry = { readonly value: unknown; readonly source: Source };
  */
 export type Entries = { readonly values: Map<string, Entry>; readonly sections: Map<string, Source> };
 
-/** Not options: the path of the file, and the commit that a build was made from. */
-const RESERVED_ENV = new Set(['CONFIG', 'COMMIT', 'CRASH_AT'].map((name) => `${ENV_PREFIX}${name}`));
+/** Not options: the path of the file, the commit of a build, and what tests and reports need. */
+const RESERVED_ENV = new Set(
+  ['CONFIG', 'COMMIT', 'CRASH_AT', 'STACK'].map((name) => `${ENV_PREFIX}${name}`),
+);
 
-const MAX_FILE_CHARS = 1024 * 1024;
+const MAX_FILE_BYTES = 1024 * 1024;
 
 /**
  * Reads a TOML file. Throws `config_unreadable` when it cannot be read and `config_invalid`, with line and
@@ -24,8 +26,9 @@ const MAX_FILE_CHARS = 1024 * 1024;
 export function readTomlFile(file: string): Entries {
   let text: string;
   try {
-    text = readFileSync(file, 'utf8');
+    text = readBounded(file);
   } catch (error) {
+    if (error instanceof CodedError) throw error;
     throw new CodedError(
       'config_unreadable',
       `${file}: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
@@ -34,9 +37,23 @@ export function readTomlFile(file: string): Entries {
   return parseToml(text, file);
 }
 
+/** Pipes are read too, and what never ends is not. */
+function readBounded(file: string): string {
+  const bytes = Buffer.alloc(MAX_FILE_BYTES + 1);
+  const descriptor = openSync(file, 'r');
+  try {
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read)
+      read = readSync(descriptor, bytes, length, bytes.length - length, null);
+    if (length === bytes.length) throw new CodedError('config_unreadable', `${file}: over 1 MiB`);
+    return bytes.toString('utf8', 0, length);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** The entries of TOML text; `file` only names it in errors. */
 export function parseToml(text: string, file: string): Entries {
-  if (text.length > MAX_FILE_CHARS) throw new CodedError('config_unreadable', `${file}: over 1 MiB`);
   let root: unknown;
   try {
     root = parse(text, { maxDepth: 20 });

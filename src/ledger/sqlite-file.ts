@@ -79,7 +79,9 @@ export function openSqliteFile(options: SqliteFileOptions): SqliteFile {
  */
 export function openSqliteFileForReading(file: string): SqliteFile {
   return coded(() => {
-    if (!fs.existsSync(file)) throw new CodedError('ledger_io', `${file} does not exist`);
+    const status = fs.statSync(file, { throwIfNoEntry: false });
+    if (status === undefined) throw new CodedError('ledger_io', `${file} does not exist`);
+    if (!status.isFile()) throw new CodedError('ledger_io', `${file} is not a file`);
     const db = new DatabaseSync(file, { readOnly: true, timeout: BUSY_TIMEOUT_MS });
     try {
       const version = checkSqliteVersion(db);
