@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './base/required-node.ts';
 import { CodedError } from './base/errors.ts';
 import { didYouMean } from './base/spelling.ts';
 import { COMMIT, VERSION } from './base/version.ts';
