@@ -9,6 +9,7 @@ import { wordsOf } from './cli/words.ts';
 /** Loaded when it is called for: most commands need a small part of the program. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./cli/demo.ts')).demoCommand,
+  devnet: async () => (await import('./cli/devnet.ts')).devnetCommand,
   proxy: async () => (await import('./cli/proxy.ts')).proxyCommand,
   maker: async () => (await import('./cli/maker.ts')).makerCommand,
   watch: async () => (await import('./cli/watch.ts')).watchCommand,

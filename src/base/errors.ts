@@ -101,7 +101,9 @@ export const ERROR_TABLE = {
   coins_unknown: {
     hint: 'the node still scans for the coins of the wallet; asked again at the next connection',
   },
-  insufficient_funds: { hint: 'the wallet cannot pay for this; fund it' },
+  insufficient_funds: {
+    hint: 'the wallet cannot pay for this: send coins to its address, which `sharestream keys show` prints',
+  },
   bad_blob: { hint: 'what the peer keeps was not sealed by this seed for this contract' },
   bonds_at_stake: {
     rpc: -32043,

@@ -73,7 +73,7 @@ export function selectCoins<C extends Coin>(
   const meta = { haveSat: totalSat.toString(), amountSat: amountSat.toString() };
   throw new CodedError(
     'insufficient_funds',
-    `${totalSat} sat do not cover ${amountSat} sat and the fee`,
+    `the wallet of this node has ${totalSat} sat, too little for ${amountSat} sat and the fee`,
     meta,
   );
 }

@@ -5,6 +5,7 @@ import { backupLedger } from '../ledger/backup.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { verifyLedger } from '../ledger/verify.ts';
 import { silentLogger } from '../log/logger.ts';
+import { channelAccess, ledgerFileOf } from '../operator/channel-access.ts';
 import { STREAM_KIND } from '../work/evidence.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { parseStreamTotal } from '../work/meters.ts';
@@ -13,7 +14,7 @@ import type { Command, CommandIo, ParsedOptions } from './command.ts';
 export const ledgerCommand: Command = {
   name: 'ledger',
   summary: 'verify a ledger, back it up, list its streams, or export the evidence of one',
-  usage: 'verify|backup|streams|evidence --path FILE [--out FILE] [--stream ID]',
+  usage: 'verify|backup|streams|evidence --config FILE [--out FILE] [--stream ID]',
   words: 1,
   help: [
     'verify    replays the hash-chained journal and compares it with the documents.',
@@ -26,14 +27,24 @@ export const ledgerCommand: Command = {
     'Leave signer/ as it is: by it a market maker sees that the ledger is an older one, and pays no work twice.',
   ],
   options: {
-    path: { type: 'string', value: 'FILE', help: 'the ledger, ledger.sqlite in the data directory' },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      help: 'configuration (TOML) of the daemon whose ledger it is',
+    },
+    path: { type: 'string', value: 'FILE', help: 'the ledger itself, ledger.sqlite in the data directory' },
     out: { type: 'string', value: 'FILE', help: 'where the backup goes' },
     stream: { type: 'string', value: 'ID', help: 'a contract id, or own:<destination>' },
   },
   run: async (options, io) => {
     const [action] = options.positionals;
-    const path = options.text('path');
-    if (path === undefined) throw new CodedError('usage', '--path is missing');
+    const path = ledgerFileOf(
+      channelAccess({
+        configFile: options.text('config'),
+        ledgerFile: options.text('path'),
+        ...{ keyFile: undefined, node: undefined, env: io.env },
+      }),
+    );
     if (action === 'verify') return await verify(path, options, io);
     if (action === 'backup') return await backUp(path, options, io);
     if (action !== 'streams' && action !== 'evidence') {

@@ -113,7 +113,8 @@ export async function runDaemon(
   }
 }
 
-function stopSignal(withParent: boolean): Promise<string> {
+/** Resolves to the signal that ends a program, or `stdin` where its parent is gone. */
+export function stopSignal(withParent: boolean): Promise<string> {
   return new Promise((resolve) => {
     process.once('SIGINT', resolve).once('SIGTERM', resolve);
     if (withParent) process.stdin.once('end', () => resolve('stdin')).resume();

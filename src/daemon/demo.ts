@@ -4,8 +4,13 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import { compactOfTarget } from '../bitcoin/target.ts';
 import { type AsicFleet, startAsics } from '../devnet/asic/asic.ts';
+import {
+  DEVNET_BITS,
+  DEVNET_PRICE_MSAT_PER_EH,
+  DEVNET_SHARE_DIFFICULTY,
+  DEVNET_STEP_HASHES,
+} from '../devnet/devnet.ts';
 import { demoAsics, type Stage, type StageOptions, startStage } from '../devnet/stage.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { silentLogger } from '../log/logger.ts';
@@ -25,14 +30,6 @@ export type DemoOptions = {
   readonly signal: AbortSignal;
 };
 
-/**
- * Half a million hashes a second, a share each quarter of a second, a block and a step each one or two
- * seconds.
- */
-const SHARE_DIFFICULTY = 2 ** -15;
-const STEP_HASHES = 2n ** 19n;
-const BLOCK_HASHES = 2n ** 20n;
-const PRICE_MSAT_PER_EH = 2n * 10n ** 18n;
 /** The miners do a little over one step a second: the contract is then about half done. */
 const STEPS_PER_SECOND = 2.5;
 
@@ -137,7 +134,7 @@ class Demo {
       accepted: status.shares.accepted,
       rejected: status.shares.rejected,
       workHashes: BigInt(status.contract?.work_hashes ?? 0),
-      stepHashes: STEP_HASHES,
+      stepHashes: DEVNET_STEP_HASHES,
       stateNumber: channel?.state_number ?? 0,
       settledSat: BigInt(channel?.settled_sat ?? 0),
       signedSat: BigInt(channel?.signed_sat ?? 0),
@@ -153,12 +150,12 @@ function stageOptions(directory: string, options: DemoOptions): StageOptions {
   return {
     directory,
     stratum: options.stratum,
-    bits: compactOfTarget((1n << 256n) / BLOCK_HASHES),
+    bits: DEVNET_BITS,
     blockIntervalMs: BLOCK_INTERVAL_MS,
-    shareDifficulty: SHARE_DIFFICULTY,
-    stepHashes: STEP_HASHES,
-    workTotalHashes: STEP_HASHES * BigInt(Math.ceil(options.seconds * STEPS_PER_SECOND) + 10),
-    priceMsatPerEh: PRICE_MSAT_PER_EH,
+    shareDifficulty: DEVNET_SHARE_DIFFICULTY,
+    stepHashes: DEVNET_STEP_HASHES,
+    workTotalHashes: DEVNET_STEP_HASHES * BigInt(Math.ceil(options.seconds * STEPS_PER_SECOND) + 10),
+    priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH,
   };
 }
 

@@ -2,16 +2,13 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { toHex } from '../base/bytes.ts';
-import type { Clock, Random } from '../base/clock.ts';
+import type { Random } from '../base/clock.ts';
 import { p2wpkhScript } from '../chain/wallet.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
-import type { Logger } from '../log/logger.ts';
 import type { AsicSpec } from './asic/asic-spec.ts';
-import { type BraidpoolNode, startBraidpoolNode } from './braidpool/braidpool-node.ts';
-import { DevnetChain } from './chain/chain.ts';
-import { startChainRpcServer } from './chain/chain-rpc-server.ts';
-import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
+import { type Devnet, type DevnetDeps, startDevnet } from './devnet.ts';
+import { devnetMakerToml, devnetProxyToml, type PlaceFacts } from './role-config.ts';
 
 export type StageOptions = {
   /** An empty or new directory: keys, configurations and ledgers go here. */
@@ -37,67 +34,75 @@ export type StageRole = {
  * A devnet around one proxy and one market maker, whose configurations are written and whose wallets are
  * funded.
  */
-export type Stage = {
-  readonly chain: DevnetChain;
-  readonly node: BraidpoolNode;
-  readonly pool: DevnetPool;
+export type Stage = Omit<Devnet, 'rpcUrl'> & {
   readonly proxy: StageRole;
   readonly maker: StageRole;
   readonly stratum: { readonly host: string; readonly port: number };
-  close(): Promise<void>;
 };
 
 const RPC_USER = 'devnet';
 const MAKER_COINS = 4;
 const COIN_SAT = 100_000_000n;
 
-type StageDeps = { readonly clock: Clock; readonly random: Random; readonly log: Logger };
-
 /**
  * Starts the chain, its RPC, a Braidpool node and a pool on loopback; writes what the two daemons need to
  * start.
  */
-export async function startStage(options: StageOptions, deps: StageDeps): Promise<Stage> {
+export async function startStage(options: StageOptions, deps: DevnetDeps): Promise<Stage> {
   const proxyDir = join(options.directory, 'proxy');
   const makerDir = join(options.directory, 'maker');
   for (const folder of [proxyDir, makerDir]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   const miner = identity(join(proxyDir, 'seed'), deps.random);
   const maker = identity(join(makerDir, 'seed'), deps.random);
-  const chain = new DevnetChain(
-    {
-      bits: options.bits,
-      premine: [
-        { scriptHex: miner.scriptHex, valueSat: COIN_SAT },
-        ...Array.from({ length: MAKER_COINS }, () => ({ scriptHex: maker.scriptHex, valueSat: COIN_SAT })),
-      ],
-    },
-    { clock: deps.clock },
-  );
   const password = toHex(deps.random.bytes(16));
-  const rpc = await startChainRpcServer({ user: RPC_USER, password }, { chain, log: deps.log });
-  const node = await startBraidpoolNode(
-    { poolScriptHex: POOL_SCRIPT_HEX, blockIntervalMs: options.blockIntervalMs },
-    { chain, log: deps.log, clock: deps.clock, random: deps.random },
+  const coin = (scriptHex: string) => ({ scriptHex, valueSat: COIN_SAT });
+  const devnet = await startDevnet(
+    {
+      ...{ bits: options.bits, blockIntervalMs: options.blockIntervalMs },
+      shareDifficulty: options.shareDifficulty,
+      premine: [coin(miner.scriptHex), ...Array.from({ length: MAKER_COINS }, () => coin(maker.scriptHex))],
+      auth: { user: RPC_USER, password },
+    },
+    deps,
   );
-  const pool = await startDevnetPool({ difficulty: options.shareDifficulty }, { ...deps, chain });
+  const { chain, node, pool } = devnet;
   const [peerPort, proxyMetrics, makerMetrics, stratumPort] = await freePorts(4);
   const stratum = {
     host: options.stratum.host,
     port: options.stratum.port === 0 ? stratumPort! : options.stratum.port,
   };
-  const common = { rpcUrl: rpc.url, password };
-  const facts = { options, miner, maker, node, pool, peerPort: peerPort!, stratum, ...common };
-  const stage = {
-    proxy: writeRole(proxyDir, proxyMetrics!, password, proxyToml(facts)),
-    maker: writeRole(makerDir, makerMetrics!, password, makerToml(facts)),
+  const { shareDifficulty, stepHashes, priceMsatPerEh, workTotalHashes } = options;
+  const market = {
+    ...{ shareDifficulty, stepHashes, priceMsatPerEh },
+    peerListen: `127.0.0.1:${peerPort}`,
+    chainToml: chainToml(devnet.rpcUrl),
   };
+  const proxyAt = placeOf(proxyMetrics!);
+  const makerAt = placeOf(makerMetrics!);
+  const proxyToml = devnetProxyToml({
+    ...{ ...market, ...proxyAt, workTotalHashes },
+    stratumListen: `${stratum.host}:${stratum.port}`,
+    node: `${node.host}:${node.port}`,
+    nodeRpcUrl: node.rpcUrl,
+    pool: `${pool.host}:${pool.port}`,
+    workers: [maker.scriptHex, `${miner.scriptHex}.farm`],
+    makerNodeId: maker.nodeId,
+    payoutToml: `script = "${miner.scriptHex}"`,
+  });
+  const makerToml = devnetMakerToml({
+    ...{ ...market, ...makerAt },
+    ...{ minerNodeId: miner.nodeId, maxBudgetSat: COIN_SAT * 3n },
+  });
   return {
     ...{ chain, node, pool, stratum },
-    ...stage,
-    close: async () => {
-      await Promise.all([node.close(), pool.close(), rpc.close()]);
-    },
+    proxy: writeRole(proxyDir, proxyAt.metricsListen, password, proxyToml),
+    maker: writeRole(makerDir, makerAt.metricsListen, password, makerToml),
+    close: () => devnet.close(),
   };
+}
+
+function placeOf(metricsPort: number): PlaceFacts {
+  return { dataDir: '.', metricsListen: `127.0.0.1:${metricsPort}` };
 }
 
 /** The miners of the demo: honest ones, and one of each fault a pool sees every day. */
@@ -118,9 +123,6 @@ export function demoAsics(address: { readonly host: string; readonly port: numbe
   ];
 }
 
-/** Paid by every block of the simulated node; contracts bind their work to it. */
-const POOL_SCRIPT_HEX = '0014751e76e8199196d454941c45d1b3a323f1433bd6';
-
 type Identity = { readonly nodeId: string; readonly scriptHex: string };
 
 function identity(seedFile: string, random: Random): Identity {
@@ -128,93 +130,18 @@ function identity(seedFile: string, random: Random): Identity {
   return { nodeId: toHex(nodeIdBytes(signer)), scriptHex: toHex(p2wpkhScript(signer.publicKey('wallet'))) };
 }
 
-type Facts = {
-  readonly options: StageOptions;
-  readonly miner: Identity;
-  readonly maker: Identity;
-  readonly node: BraidpoolNode;
-  readonly pool: DevnetPool;
-  readonly peerPort: number;
-  readonly stratum: { readonly host: string; readonly port: number };
-  readonly rpcUrl: string;
-};
-
-function proxyToml({ options, maker, miner, node, pool, peerPort, stratum, rpcUrl }: Facts): string {
-  return `
-[stratum]
-listen = "${stratum.host}:${stratum.port}"
-difficulty = { mode = "fixed", start = ${options.shareDifficulty}, min = ${options.shareDifficulty} }
-
-[[destination]]
-name = "braidpool"
-url = "stratum+tcp://${node.host}:${node.port}"
-worker = "${maker.scriptHex}"
-profile = "braidpool"
-role = "contract"
-rpc_url = "${node.rpcUrl}"
-
-[[destination]]
-name = "own-pool"
-url = "stratum+tcp://${pool.host}:${pool.port}"
-worker = "${miner.scriptHex}.farm"
-
-[contract]
-enabled = true
-maker_url = "127.0.0.1:${peerPort}"
-maker_node_id = "${maker.nodeId}"
-price = "${options.priceMsatPerEh} msat/EH"
-work_total = "${options.workTotalHashes} H"
-step = "${options.stepHashes} H"
-max_unpaid_steps = 5
-expiry_blocks = 20000
-min_depth = 1
-share_difficulty = ${options.shareDifficulty}
-binding_script = "${POOL_SCRIPT_HEX}"
-
-[payout]
-script = "${miner.scriptHex}"
-
-${chainToml(rpcUrl)}`;
-}
-
-function makerToml({ options, miner, peerPort, rpcUrl }: Facts): string {
-  return `
-[peer]
-listen = "127.0.0.1:${peerPort}"
-
-[peers]
-allow = ["${miner.nodeId}"]
-
-[policy]
-max_price = "${options.priceMsatPerEh} msat/EH"
-max_budget = "${COIN_SAT * 3n} sat"
-max_total_budget = "${COIN_SAT * 4n} sat"
-min_step = "1 H"
-max_step = "${options.stepHashes} H"
-min_share_difficulty = ${options.shareDifficulty}
-max_expiry_blocks = 20000
-min_depth = 1
-binding_script = "${POOL_SCRIPT_HEX}"
-
-${chainToml(rpcUrl)}`;
-}
-
 function chainToml(rpcUrl: string): string {
-  return `[chain]
-rpc_url = "${rpcUrl}"
+  return `rpc_url = "${rpcUrl}"
 user = "${RPC_USER}"
 password_file = "rpc-password"
-poll = "250ms"
-`;
+poll = "250ms"`;
 }
 
-function writeRole(dataDir: string, metricsPort: number, password: string, toml: string): StageRole {
+function writeRole(dataDir: string, metricsListen: string, password: string, toml: string): StageRole {
   const configFile = join(dataDir, 'config.toml');
   writeFileSync(join(dataDir, 'rpc-password'), password, { mode: 0o600 });
-  const head = `network = "regtest"\ndata_dir = "."\n`;
-  const metrics = `\n[metrics]\nlisten = "127.0.0.1:${metricsPort}"\n`;
-  writeFileSync(configFile, `${head}${toml}${metrics}`);
-  return { configFile, dataDir, metricsUrl: `http://127.0.0.1:${metricsPort}` };
+  writeFileSync(configFile, toml);
+  return { configFile, dataDir, metricsUrl: `http://${metricsListen}` };
 }
 
 /** Ports nobody listens on: all are held at once, so that none is given twice. */

@@ -4,6 +4,7 @@ import type { Logger } from '../../log/logger.ts';
 import { startBlockTimer } from '../chain/block-timer.ts';
 import { ANYONE_SCRIPT_HEX, type DevnetChain } from '../chain/chain.ts';
 import { type JsonRpcServer, type JsonRpcStats, startJsonRpcServer } from '../net/json-rpc-server.ts';
+import { opened } from '../net/opened.ts';
 import { noFaults, type ReplyFaults } from '../net/reply-faults.ts';
 import { genesisBead } from './bead.ts';
 import { Braid, type BraidBead } from './braid.ts';
@@ -123,8 +124,7 @@ export async function startBraidpoolNode(
   deps: Deps,
 ): Promise<BraidpoolNode> {
   const node = new Node(options, deps);
-  await node.start();
-  return node;
+  return opened(node);
 }
 
 class Node implements BraidpoolNode {
@@ -284,6 +284,6 @@ class Node implements BraidpoolNode {
     await this.#stopBlocks?.();
     await this.#work?.stop();
     await this.#auditWork?.stop();
-    await Promise.all([this.#stratum.server.close(), this.#rpc!.close()]);
+    await Promise.all([this.#stratum.close(), this.#rpc?.close()]);
   }
 }

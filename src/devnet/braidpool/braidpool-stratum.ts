@@ -54,6 +54,10 @@ export class BraidpoolStratum implements BraidpoolHub {
     return this.#server!;
   }
 
+  async close(): Promise<void> {
+    await this.#server?.close();
+  }
+
   sessions(): Iterable<BraidpoolSession> {
     return this.#sessions.values();
   }

@@ -9,6 +9,7 @@ import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '
 import type { BlockRecord } from './block.ts';
 import type { DevnetChain } from './chain.ts';
 import { type Coin, RPC_DESERIALIZATION_ERROR } from './chain-rules.ts';
+import { sendFillerCoins } from './faucet.ts';
 import { packageOf } from './mempool-graph.ts';
 
 /** An error of bitcoind's JSON-RPC: its number and its words. */
@@ -25,6 +26,7 @@ export const RPC_METHOD_NOT_FOUND = -32601;
 const RPC_MISC_ERROR = -1;
 const RPC_TYPE_ERROR = -3;
 const RPC_INVALID_ADDRESS_OR_KEY = -5;
+const RPC_WALLET_INSUFFICIENT_FUNDS = -6;
 const RPC_INVALID_PARAMETER = -8;
 
 const MAX_GENERATED = 10_000;
@@ -316,6 +318,11 @@ function miningMethods(chain: DevnetChain): RpcMethods {
       }
       return chain.generate(count, scriptOfAddress(String(params[1]), 'Error: Invalid address'));
     },
+    sendtoaddress: (params) => {
+      const valueSat = satParam(params, 1);
+      const scriptHex = scriptOfAddress(String(params[0]), 'Invalid address');
+      return asRpcError(() => sendFillerCoins(chain, scriptHex, valueSat));
+    },
   };
 }
 
@@ -374,6 +381,9 @@ function scriptJson(script: Uint8Array): object {
 }
 
 function refusedAs(error: unknown): RpcError {
+  if (error instanceof CodedError && error.code === 'insufficient_funds') {
+    return new RpcError(RPC_WALLET_INSUFFICIENT_FUNDS, 'Insufficient funds');
+  }
   if (!(error instanceof CodedError) || typeof error.meta['rpcCode'] !== 'number') throw error;
   return new RpcError(error.meta['rpcCode'], String(error.meta['reason']));
 }
@@ -392,6 +402,14 @@ function integerParam(params: readonly unknown[], index: number, name: string): 
     throw new RpcError(RPC_TYPE_ERROR, `JSON value of type ${typeof value} for ${name} is not a number`);
   }
   return value;
+}
+
+/** An amount in BTC. */
+function satParam(params: readonly unknown[], index: number): bigint {
+  const value = Number(params[index]);
+  const sats = Math.round(value * 1e8);
+  if (!Number.isSafeInteger(sats) || sats <= 0) throw new RpcError(RPC_TYPE_ERROR, 'Invalid amount');
+  return BigInt(sats);
 }
 
 function hashParam(params: readonly unknown[], index: number, name: string): string {

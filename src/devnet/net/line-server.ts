@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import * as net from 'node:net';
 import type { Logger } from '../../log/logger.ts';
 import { FaultyReplies, noFaults, type ReplyFaults } from './reply-faults.ts';
@@ -82,13 +83,7 @@ export async function startLineServer(
 export async function listenOn(server: net.Server, host: string, port: number): Promise<number> {
   for (let left = port === 0 ? 1 : LISTEN_TRIES; ; left -= 1) {
     try {
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(port, host, () => {
-          server.off('error', reject);
-          resolve();
-        });
-      });
+      await once(server.listen(port, host), 'listening');
       return (server.address() as net.AddressInfo).port;
     } catch (error) {
       if (left <= 1) throw error;

@@ -5,6 +5,7 @@ import type { Logger } from '../../log/logger.ts';
 import { ANYONE_SCRIPT_HEX, type DevnetChain } from '../chain/chain.ts';
 import { type HashedSolution, hashSolution, notifyParams, submitSolved } from '../chain/work.ts';
 import { type LinePeer, type LineServer, startLineServer } from '../net/line-server.ts';
+import { opened } from '../net/opened.ts';
 import { noFaults, type ReplyFaults } from '../net/reply-faults.ts';
 import { parseStratumRequest, type StratumRequest } from '../net/stratum-request.ts';
 import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
@@ -127,8 +128,7 @@ const DEFAULT_DOWN_MS = 100;
 /** Starts a pool of the ordinary kind, with ckpool's manners, on a devnet chain. */
 export async function startDevnetPool(options: DevnetPoolOptions, deps: Deps): Promise<DevnetPool> {
   const pool = new Pool(options, deps);
-  await pool.start();
-  return pool;
+  return opened(pool);
 }
 
 class Pool implements DevnetPool {
@@ -274,7 +274,7 @@ class Pool implements DevnetPool {
   async close(): Promise<void> {
     this.#stopListening();
     for (const timer of this.#timers) clearTimeout(timer);
-    await this.#server!.close();
+    await this.#server?.close();
   }
 
   #newSession(): PoolSession {

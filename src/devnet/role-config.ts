@@ -1,0 +1,112 @@
+import { POOL_SCRIPT_HEX } from './devnet.ts';
+
+/** What the configurations of both roles say alike. */
+export type MarketFacts = {
+  readonly peerListen: string;
+  readonly shareDifficulty: number;
+  readonly stepHashes: bigint;
+  readonly priceMsatPerEh: bigint;
+  /** Options of `[chain]`. */
+  readonly chainToml: string;
+};
+
+/** Where one daemon is. */
+export type PlaceFacts = { readonly dataDir: string; readonly metricsListen: string };
+
+export type ProxyFacts = MarketFacts &
+  PlaceFacts & {
+    readonly stratumListen: string;
+    /** HOST:PORT. */
+    readonly node: string;
+    readonly nodeRpcUrl: string;
+    /** HOST:PORT. */
+    readonly pool: string;
+    /** Worker names at the node and at the pool. */
+    readonly workers: readonly [string, string];
+    readonly makerNodeId: string;
+    readonly workTotalHashes: bigint;
+    /** The option of `[payout]`. */
+    readonly payoutToml: string;
+  };
+
+export type MakerFacts = MarketFacts &
+  PlaceFacts & { readonly minerNodeId: string; readonly maxBudgetSat: bigint };
+
+const EXPIRY_BLOCKS = 20_000;
+
+/** The configuration of a proxy that sells its work on a devnet. */
+export function devnetProxyToml(facts: ProxyFacts): string {
+  const [worker, poolWorker] = facts.workers;
+  return `network = "regtest"
+data_dir = "${facts.dataDir}"
+
+[stratum]
+listen = "${facts.stratumListen}"
+difficulty = { mode = "fixed", start = ${facts.shareDifficulty}, min = ${facts.shareDifficulty} }
+
+[[destination]]
+name = "braidpool"
+url = "stratum+tcp://${facts.node}"
+worker = "${worker}"
+profile = "braidpool"
+role = "contract"
+rpc_url = "${facts.nodeRpcUrl}"
+
+[[destination]]
+name = "own-pool"
+url = "stratum+tcp://${facts.pool}"
+worker = "${poolWorker}"
+
+[contract]
+enabled = true
+maker_url = "${facts.peerListen}"
+maker_node_id = "${facts.makerNodeId}"
+price = "${facts.priceMsatPerEh} msat/EH"
+work_total = "${facts.workTotalHashes} H"
+step = "${facts.stepHashes} H"
+max_unpaid_steps = 5
+expiry_blocks = ${EXPIRY_BLOCKS}
+min_depth = 1
+share_difficulty = ${facts.shareDifficulty}
+binding_script = "${POOL_SCRIPT_HEX}"
+
+[payout]
+${facts.payoutToml}
+
+[chain]
+${facts.chainToml}
+
+[metrics]
+listen = "${facts.metricsListen}"
+`;
+}
+
+/** The configuration of a market maker that buys such work. */
+export function devnetMakerToml(facts: MakerFacts): string {
+  return `network = "regtest"
+data_dir = "${facts.dataDir}"
+
+[peer]
+listen = "${facts.peerListen}"
+
+[peers]
+allow = ["${facts.minerNodeId}"]
+
+[policy]
+max_price = "${facts.priceMsatPerEh} msat/EH"
+max_budget = "${facts.maxBudgetSat} sat"
+max_total_budget = "${facts.maxBudgetSat + facts.maxBudgetSat / 3n} sat"
+min_step = "1 H"
+max_step = "${facts.stepHashes} H"
+min_share_difficulty = ${facts.shareDifficulty}
+max_expiry_blocks = ${EXPIRY_BLOCKS}
+min_depth = 1
+binding_script = "${POOL_SCRIPT_HEX}"
+
+[chain]
+${facts.chainToml}
+
+[metrics]
+listen = "${facts.metricsListen}"
+`;
+}
