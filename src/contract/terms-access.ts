@@ -51,11 +51,11 @@ export function payeeScriptHex(terms: ContractTerms): string | undefined {
 }
 
 /**
- * The greatest age in ms of work kept while the peers were disconnected; undefined where the terms do not
- * say.
+ * The greatest age in ms of work kept while the peers were disconnected. Versions 1 and 2 have the default
+ * of version 3.
  */
-export function backlogMs(terms: ContractTerms): number | undefined {
-  return terms.version === 3 ? terms.backlogMinutes * 60_000 : undefined;
+export function backlogMs(terms: ContractTerms): number {
+  return (terms.version === 3 ? terms.backlogMinutes : TERMS_DEFAULTS.backlogMinutes) * 60_000;
 }
 
 /**

@@ -78,6 +78,9 @@ const split = group({
   label: ['label', label(40)],
 });
 
+/** The longest backlog that terms may allow, minutes: a day. */
+export const MOST_BACKLOG_MINUTES = 1440;
+
 const required = {
   version: ['version', integer(3, 3) as Field<3>],
   network: ['network', networkField],
@@ -98,7 +101,7 @@ const required = {
    * Greatest age in minutes of work kept while the peers were disconnected; duplicates are remembered as
    * long.
    */
-  backlogMinutes: ['backlog_minutes', integer(0, 1440)],
+  backlogMinutes: ['backlog_minutes', integer(0, MOST_BACKLOG_MINUTES)],
   budgetSat: ['budget_sat', amount],
   reserveSat: ['reserve_sat', amount],
   minerReserveSat: ['miner_reserve_sat', amount],

@@ -6,7 +6,6 @@ import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
-import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
 import {
   checkJob,
@@ -29,15 +28,12 @@ export type BatchVerifierOptions = {
   readonly unknownBlockWaitMs: number;
   /** Time in ms after a reconnect in which work on blocks replaced meanwhile is accepted. */
   readonly backlogWindowMs: number;
-  /** Greatest age of a backlog in ms. */
-  readonly maxBacklogMs: number;
 };
 
 export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
   fixedTarget: false,
   unknownBlockWaitMs: 5_000,
   backlogWindowMs: 10 * 60_000,
-  maxBacklogMs: TERMS_DEFAULTS.backlogMinutes * 60_000,
 };
 
 export type BatchVerifierDeps = {
@@ -86,9 +82,9 @@ function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number
  * Time in ms that the miner had been silent when the program began, by the date of its last batch in the
  * ledger: 0 before the first batch, and never negative or longer than any backlog, whatever the wall clock.
  */
-function silenceMs(store: MakerStore, { maxBacklogMs }: BatchVerifierOptions, clock: Clock): number {
-  const { contactAtMs } = store.delivery;
-  return contactAtMs === 0 ? 0 : Math.min(Math.max(0, clock.nowMs() - contactAtMs), maxBacklogMs);
+function silenceMs({ delivery, terms }: MakerStore, clock: Clock): number {
+  const { contactAtMs } = delivery;
+  return contactAtMs === 0 ? 0 : Math.min(Math.max(0, clock.nowMs() - contactAtMs), backlogMs(terms));
 }
 
 /** The verifier of one contract's work: credits good shares, and gives a code for each refused one. */
@@ -112,7 +108,7 @@ export class BatchVerifier {
     this.#rules = shareRulesOf(store.terms, options.fixedTarget);
     const burst = LIMITS.peerJunkShares;
     this.#junk = new TokenBucket({ perSecond: burst / 64, burst }, deps.clock.monotonicMs());
-    this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, options, deps.clock);
+    this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, deps.clock);
   }
 
   /**
@@ -122,7 +118,7 @@ export class BatchVerifier {
   openBacklog(): void {
     const monotonicMs = this.#deps.clock.monotonicMs();
     const { terms } = this.#store;
-    const oldestMs = monotonicMs - Math.min(backlogMs(terms) ?? Infinity, this.#options.maxBacklogMs);
+    const oldestMs = monotonicMs - backlogMs(terms);
     this.#backlog = {
       fromMs: Math.max(this.contactAtMonotonicMs, oldestMs) - terms.staleGraceSeconds * 1000,
       toMs: monotonicMs,
@@ -280,8 +276,7 @@ export class BatchVerifier {
     const backlog = this.#backlog;
     const isOpen = backlog !== undefined && monotonicMs <= backlog.untilMs;
     // As the next reconnect would open it.
-    const agoMs = Math.min(backlogMs(terms) ?? Number.POSITIVE_INFINITY, this.#options.maxBacklogMs);
-    const nextMs = Math.max(this.contactAtMonotonicMs, monotonicMs - agoMs) - graceMs;
+    const nextMs = Math.max(this.contactAtMonotonicMs, monotonicMs - backlogMs(terms)) - graceMs;
     return Math.min(monotonicMs - graceMs, nextMs, isOpen ? backlog.fromMs : Number.POSITIVE_INFINITY);
   }
 

@@ -55,7 +55,7 @@ export class MakerChannel {
   readonly #stakeSettlement: StakeSettlement;
   readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
-  #settled: (() => void)[] = [];
+  readonly #settled = new Set<() => void>();
 
   constructor(store: MakerStore, options: MakerChannelOptions, deps: MakerChannelDeps) {
     this.store = store;
@@ -157,8 +157,9 @@ export class MakerChannel {
       this.store.apply({ type: 'close_requested' });
     });
     if (!this.store.isSettled) {
-      const settled = new Promise<void>((resolve) => this.#settled.push(resolve));
-      await Promise.race([settled, peer.closed]);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#settled.add(resolve);
+      await Promise.race([promise, peer.closed]).finally(() => this.#settled.delete(resolve));
     }
     return { n: this.store.last!.n };
   }
@@ -363,9 +364,8 @@ export class MakerChannel {
   }
 
   #wakeSettled(): void {
-    const waiting = this.#settled;
-    this.#settled = [];
-    for (const wake of waiting) wake();
+    for (const wake of this.#settled) wake();
+    this.#settled.clear();
   }
 
   #assertAttached(peer: RpcPeer): void {

@@ -14,6 +14,7 @@ import { assertTimeToFund, isTooLateToBegin } from '../channel/deadlines.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
+import { MOST_BACKLOG_MINUTES } from '../contract/terms-v3.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { handler } from '../peer/calls.ts';
@@ -142,8 +143,11 @@ export type MakerContractStatus = {
   readonly frozen: string | undefined;
 };
 
-/** Greatest age in ms of credited work that is read at a start: what is older is stale, however late. */
-const DUPLICATE_MEMORY_MS = 24 * 3_600_000;
+/**
+ * Greatest age in ms of credited work that is read at a start: of the longest backlog, and of the block
+ * before it. What is older is stale, however late.
+ */
+const DUPLICATE_MEMORY_MS = MOST_BACKLOG_MINUTES * 60_000 + 12 * 3_600_000;
 /** Time in ms that hashes are kept longer than they are needed. */
 const KEPT_LONGER_MS = 60_000;
 

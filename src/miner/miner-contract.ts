@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import { backoffMs } from '../base/backoff.ts';
 import { smaller } from '../base/bigints.ts';
 import { sleep, type Timer } from '../base/clock.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
+import { CodedError, codeOf, ERROR_TABLE } from '../base/errors.ts';
 import type { LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { ChainStanding } from '../chain/chain-clock.ts';
@@ -472,13 +472,16 @@ export class MinerContract {
   #judged({ firstSeq, shares, ownWorkHashes }: SentBatch, result: Result<'work.batch'>): void {
     this.stats.batchesJudged += 1;
     for (const { code } of result.refused) {
-      this.stats.refused[code] = (this.stats.refused[code] ?? 0) + 1;
+      // As many counters as there are codes, however many words the maker has.
+      const known = Object.hasOwn(ERROR_TABLE, code) ? code : 'protocol';
+      this.stats.refused[known] = (this.stats.refused[known] ?? 0) + 1;
     }
     const store = this.#store!;
-    store.delivered(result.nextSeq, ownWorkHashes, result.verifiedWork);
-    if (result.refused.length > 0) {
+    const fromSeq = store.judged(result.nextSeq, ownWorkHashes, result.verifiedWork);
+    const refused = result.refused.filter(({ seq }) => seq >= fromSeq);
+    if (refused.length > 0) {
       const creditedHashes = smaller(result.verifiedWork, ownWorkHashes);
-      this.#refusals!.judge(firstSeq, shares, result.refused, creditedHashes)
+      this.#refusals!.judge(firstSeq, shares, refused, creditedHashes)
         .then((work) => store.explain(work))
         .catch((error: unknown) => {
           if (!(error instanceof CodedError)) throw error;

@@ -105,6 +105,9 @@ export class MinerStore extends ContractStore {
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.own = parseStreamTotal(contractId, total);
     store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined });
+    // A record of before there was this.
+    const { nextSeq } = store.delivery;
+    if (nextSeq > 0) store.delivery = { explainedSeq: nextSeq, ...store.delivery };
     store.commitments = await MinerCommitments.load(deps.ledger, contractId, store.last?.n ?? 0);
     // What was delivered before is unpaid still.
     store.workChanged();
@@ -286,6 +289,18 @@ export class MinerStore extends ContractStore {
   delivered(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): void {
     this.delivery = { ...this.delivery, nextSeq, ownWorkHashes, verifiedWorkHashes };
     this.workChanged();
+  }
+
+  /**
+   * Notes how far the maker has judged by its answer to a batch.
+   * @returns the seq from which on it judged for the first time: of a share that it asks for again, no
+   * refusal has a new reason
+   */
+  judged(nextSeq: number, ownWorkHashes: bigint, verifiedWorkHashes: bigint): number {
+    const { explainedSeq = 0 } = this.delivery;
+    this.delivery = { ...this.delivery, explainedSeq: Math.max(explainedSeq, nextSeq) };
+    this.delivered(nextSeq, ownWorkHashes, verifiedWorkHashes);
+    return explainedSeq;
   }
 
   async #compare(next: SignedState): Promise<'next' | 'same'> {

@@ -5,10 +5,9 @@ import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import type { BeginMargins } from '../chain/watcher.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import { backlogMs, refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
-import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
+import { refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { checkJob, checkShare, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
+import { checkShare, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { shareTargetOf } from '../shares/share.ts';
 import {
   JOB_KIND,
@@ -30,9 +29,6 @@ export type RefusedWork = {
 };
 
 export const NOTHING_REFUSED: RefusedWork = { confirmedHashes: 0n, racedHashes: 0n };
-
-/** Longest backlog in ms where the terms do not say. */
-const BACKLOG_MS = TERMS_DEFAULTS.backlogMinutes * 60_000;
 
 type Reason = 'confirmed' | 'raced' | 'none';
 
@@ -57,18 +53,24 @@ export function unexplainedWork(
 
 export type RefusalsDeps = { readonly ledger: Ledger; readonly clock: Clock; readonly view: TipTracker };
 
-/** Judges refusals of a maker by the rules that its miner goes by itself. */
+/**
+ * Judges refusals of a maker by the rules that its miner goes by itself. What the maker brings about is no
+ * reason: not the age of a share that it let wait, not a block that it shows to nobody, no job of its pool.
+ */
 export class Refusals {
   readonly #terms: ContractTerms;
   readonly #margins: BeginMargins;
   readonly #rules: ShareRules;
   readonly #deps: RefusalsDeps;
+  /** Wall time at the zero of the monotonic clock. */
+  readonly #wallAtZeroMs: number;
 
   constructor(terms: ContractTerms, margins: BeginMargins, deps: RefusalsDeps) {
     this.#terms = terms;
     this.#margins = margins;
     this.#rules = shareRulesOf(terms, false);
     this.#deps = deps;
+    this.#wallAtZeroMs = deps.clock.nowMs() - deps.clock.monotonicMs();
   }
 
   /**
@@ -117,23 +119,21 @@ export class Refusals {
       return isLate ? 'confirmed' : 'none';
     }
     const { target } = shareTargetOf(share.difficulty);
-    const own =
-      checkJob(this.#terms, job) ?? checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());
+    const own = checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());
     return own === code ? 'confirmed' : 'none';
   }
 
   /**
    * A share is stale by the own rules where its block had been replaced for the whole grace when the share
-   * was found, where the own node knows no such block, or where it waited longer than any backlog may.
+   * was found. On any other block, also one that the own node never had for its tip, the two sides raced.
    */
   async #whyStale({ atMs }: SentShare, job: JobRecord): Promise<Reason> {
     const { clock, view } = this.#deps;
-    const ageMs = clock.nowMs() - atMs;
-    if (ageMs > (backlogMs(this.#terms) ?? BACKLOG_MS)) return 'confirmed';
     const standing: BlockStatus = await view.standing(displayHash(job.prevHash));
-    if (standing.status === 'unknown') return 'confirmed';
-    if (standing.status === 'current') return 'raced';
-    const foundMs = clock.monotonicMs() - ageMs;
+    if (standing.status !== 'superseded' || !Number.isFinite(standing.sinceMonotonicMs)) return 'raced';
+    const monotonicMs = clock.monotonicMs();
+    // A step of the wall clock, either way, makes no share later than it was.
+    const foundMs = Math.min(atMs - this.#wallAtZeroMs, monotonicMs - (clock.nowMs() - atMs));
     const untilMs = standing.sinceMonotonicMs + this.#terms.staleGraceSeconds * 1000;
     return foundMs > untilMs ? 'confirmed' : 'raced';
   }

@@ -34,7 +34,8 @@ import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 
 const contractId = hexOf(32);
 const stateNumber = integer(0, 2 ** 31);
-const sequence = integer(0, Number.MAX_SAFE_INTEGER);
+/** The number of a share in its stream; behind it there is room for more. */
+const sequence = integer(0, 2 ** 52);
 const script = bytesUpTo(64, 1);
 const publicKey = bytesUpTo(33, 33);
 const signature = hexOf(64);

@@ -152,10 +152,14 @@ const deliveryRequired = {
    */
   restoredHeight: ['restored_height', count],
 } as const;
-/** Miner, once work was refused: the parts of it, hashes (`RefusedWork`). */
+/**
+ * Miner, once work was refused: the parts of it, hashes (`RefusedWork`), and the seq before which the maker
+ * may give no reasons any more.
+ */
 const deliveryOptional = {
   confirmedHashes: ['confirmed', decimal],
   racedHashes: ['raced', decimal],
+  explainedSeq: ['explained', count],
 } as const;
 const deliveryCodec = object(deliveryRequired, deliveryOptional);
 /** The content of `delivery` documents. */

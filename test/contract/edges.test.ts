@@ -236,7 +236,7 @@ describe('terms of version 3', () => {
       BigInt(`0x${'02'.repeat(32)}`),
     ]);
     expect([old, terms].map(hardestTarget)).toEqual([0n, BigInt(`0x${'01'.repeat(32)}`)]);
-    expect([old, terms].map(backlogMs)).toEqual([undefined, 420_000]);
+    expect([old, terms].map(backlogMs)).toEqual([21_600_000, 420_000]);
     const none = makeTerms();
     const two = makeTermsV3(pays(1, 999_999));
     const works = makeTermsV3({ binding: whole.binding });

@@ -414,17 +414,22 @@ describe('a share on a block', () => {
     expect(await seen(backAtMs, 600_001)).toBe('share_stale');
   });
 
-  it('is taken no older than the greatest age of a backlog, by the options or the terms', async () => {
-    const long = await backlogOf(DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs + 1);
-    const oldestMs = long.backAtMs - DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs - GRACE_MS;
-    expect(await long.seen(oldestMs)).toBe('ok');
-    expect(await long.seen(oldestMs - 1)).toBe('share_stale');
+  it('is taken no older than the terms say, and six hours where they do not', async () => {
     const { proposed } = new World({ isVersion3: true });
-    const short = await backlogOf(3_600_000, {
-      proposed: { ...proposed, backlogMinutes: 5 } as ContractTerms,
+    const saying = (backlogMinutes: number): StandOptions => ({
+      proposed: { ...proposed, backlogMinutes } as ContractTerms,
     });
-    expect(await short.seen(short.backAtMs - 300_000 - GRACE_MS)).toBe('ok');
-    expect(await short.seen(short.backAtMs - 300_000 - GRACE_MS - 1)).toBe('share_stale');
+    for (const [minutes, options] of [
+      [360, {}],
+      [5, saying(5)],
+      [0, saying(0)],
+      [1440, saying(1440)],
+    ] as const) {
+      const { backAtMs, seen } = await backlogOf(minutes * 60_000 + 1, options);
+      const oldestMs = backAtMs - minutes * 60_000 - GRACE_MS;
+      expect(await seen(oldestMs), `${minutes} minutes`).toBe('ok');
+      expect(await seen(oldestMs - 1), `${minutes} minutes`).toBe('share_stale');
+    }
   });
 
   it('is taken for one step more than may be unpaid, to the hash; the grace costs none of it', async () => {
@@ -460,7 +465,7 @@ describe('a share on a block', () => {
     expect(await since(() => 0)).toBe(0);
     expect(await since((nowMs) => nowMs - 90_000)).toBe(90_000);
     expect(await since((nowMs) => nowMs + 90_000)).toBe(0);
-    expect(await since(() => 1)).toBe(DEFAULT_BATCH_VERIFIER_OPTIONS.maxBacklogMs);
+    expect(await since(() => 1)).toBe(6 * 3_600_000);
   });
 });
 

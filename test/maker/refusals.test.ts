@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { call, handler } from '../../src/peer/calls.ts';
+import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
+import { serveAsMaker } from './impostors.ts';
 import { SHARE, until, World } from './world.ts';
 
 async function opened(options: ConstructorParameters<typeof World>[0] = {}): Promise<World> {
@@ -153,5 +156,47 @@ describe('terms the maker does not take', () => {
     expect(world.maker.status).toEqual([]);
     expect(await world.makerStore.list('contract')).toEqual([]);
     await world.stop();
+  });
+});
+
+describe('the reasons of a maker', () => {
+  it('are counted by codes that there are, however many words it has', async () => {
+    const world = await opened();
+    await world.maker.close();
+    await world.deliver(world.find(world.job(), 2));
+    const word = (at: number): string => `reason_${'x'.repeat(at % 30)}${'y'.repeat(Math.floor(at / 30))}`;
+    const codes = [
+      'share_low',
+      '__proto__',
+      'constructor',
+      ...Array.from({ length: 90 }, (_, at) => word(at)),
+    ];
+    const { contractId } = world;
+    let peer: RpcPeer | undefined;
+    const stop = await serveAsMaker(
+      world,
+      {
+        'channel.reestablish': handler('channel.reestablish', async ({ n, nextSeq }) => {
+          const txid = world.miner.status.fundingTxid!;
+          setImmediate(() => {
+            call(peer!, 'channel.ready', { contractId, txid, height: 0 }).catch(() => {});
+          });
+          return { n, state: undefined, nextSeq, verifiedWork: 0n };
+        }),
+        'job.announce': async () => ({}),
+        'work.batch': handler('work.batch', async ({ firstSeq, shares }) => {
+          const refused = codes.map((code) => ({ seq: firstSeq, code }));
+          return { nextSeq: firstSeq + shares.length, verifiedWork: 0n, refused };
+        }),
+      },
+      (each) => {
+        peer = each;
+      },
+    );
+    await world.restartMiner();
+    await until('judged', () => world.miner.stats.batchesJudged > 0);
+    expect(world.miner.stats.refused).toEqual({ share_low: 1, protocol: codes.length - 1 });
+    await world.stop();
+    await stop();
   });
 });

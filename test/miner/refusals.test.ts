@@ -30,8 +30,8 @@ function jobOf(id: number, payee: string): JobRecord {
   };
 }
 
-/** A node that knows so many blocks, and the share of each of two jobs: one that pays the maker, one not. */
-async function stage(isKnown = true, height = 10) {
+/** A node that knows a block, does not, or left it, and the share of each of two jobs: one that pays the maker, one not. */
+async function stage(node: 'knows' | 'knows_not' | 'left' = 'knows', height = 10) {
   const clock = new ManualClock();
   const ledger = new MemoryLedger();
   for (const job of [jobOf(1, scriptHex), jobOf(2, '51')]) {
@@ -42,12 +42,12 @@ async function stage(isKnown = true, height = 10) {
   const block = { height, hash, previousHash: 'p', timeSeconds: 1_700_000_000, bits: 1 };
   const chain = {
     header: async (wanted: string) => {
-      if (!isKnown || wanted !== hash) return undefined;
+      if (node === 'knows_not' || wanted !== hash) return undefined;
       return { ...block, confirmations: view.tip?.hash === hash ? 1 : 2 };
     },
   } as unknown as ChainSource;
   const view: TipTracker = new TipTracker({ chain, clock });
-  view.onTip({ height: 10, hash, timeSeconds: 0 });
+  view.onTip({ height: 10, hash: node === 'left' ? 'a' : hash, timeSeconds: 0 });
   const refusals = new Refusals(terms, DEFAULT_CLOSE_MARGINS, { ledger, clock, view });
   const found = (jobId = 1): SentShare => ({
     ...{ jobId, difficulty: 16, extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) },
@@ -67,12 +67,16 @@ const NONE = { confirmedHashes: 0n, racedHashes: 0n };
 describe('a refusal', () => {
   it('is confirmed only where the own rules say the same', async () => {
     const { found, judge } = await stage();
-    expect(await judge(found(2), 'share_unbound')).toEqual(CONFIRMED);
-    expect(await judge(found(1), 'share_unbound')).toEqual(NONE);
     expect(await judge({ ...found(), ntime: 1_700_010_000 }, 'bad_ntime')).toEqual(CONFIRMED);
     expect(await judge({ ...found(), version: 1 }, 'share_bad')).toEqual(CONFIRMED);
     for (const code of ['bad_ntime', 'share_bad', 'share_low', 'share_duplicate', 'maker_restored', 'x'])
       expect(await judge(found(), code)).toEqual(NONE);
+  });
+
+  it('of a job is no reason, whatever the job: who serves jobs would have all work for nothing', async () => {
+    const { found, judge } = await stage();
+    expect(await judge(found(2), 'share_unbound')).toEqual(NONE);
+    expect(await judge(found(1), 'share_unbound')).toEqual(NONE);
   });
 
   it('for the end of the contract needs all of its work to be credited', async () => {
@@ -91,33 +95,48 @@ describe('a refusal', () => {
       const atTheEdge = found();
       clock.advance(1);
       const late = found();
-      // A maker that lets a connection hang makes no honest share stale.
-      clock.advance(HOUR_MS);
-      expect(await judge(atTheEdge, code)).toEqual(RACED);
-      expect(await judge(late, code)).toEqual(CONFIRMED);
-      clock.advance(6 * HOUR_MS);
-      expect(await judge(atTheEdge, code)).toEqual(CONFIRMED);
+      // A maker that is not to be reached, however long, makes no honest share stale.
+      for (const hours of [1, 6, 24]) {
+        clock.advance(hours * HOUR_MS);
+        expect(await judge(atTheEdge, code)).toEqual(RACED);
+        expect(await judge(late, code)).toEqual(CONFIRMED);
+      }
     },
   );
 
-  it('of work on a block that the own node does not know is confirmed', async () => {
-    const { found, judge } = await stage(false);
-    expect(await judge(found(), 'stale_race')).toEqual(CONFIRMED);
+  it.each([7, -7])('is no more confirmed where the wall clock was set by %i hours', async (hours) => {
+    const { clock, found, replace, judge } = await stage();
+    const before = found();
+    clock.setWall(hours * HOUR_MS);
+    const after = found();
+    replace();
+    clock.advance(60_000);
+    expect(await judge(before, 'share_stale')).toEqual(RACED);
+    expect(await judge(after, 'share_stale')).toEqual(RACED);
+  });
+
+  it('of work on a block that the own node never had for its tip is a race', async () => {
+    const unknown = await stage('knows_not');
+    expect(await unknown.judge(unknown.found(), 'stale_race')).toEqual(RACED);
+    const left = await stage('left');
+    left.clock.advance(HOUR_MS);
+    expect(await left.judge(left.found(), 'share_stale')).toEqual(RACED);
   });
 
   it('near the expiry is confirmed from the height on at which nothing begins', async () => {
     const { expiryHeight } = terms;
     const beginBlocks = beginBlocksOf(DEFAULT_CLOSE_MARGINS);
-    const early = await stage(true, expiryHeight - beginBlocks - 1);
+    const early = await stage('knows', expiryHeight - beginBlocks - 1);
     expect(await early.judge(early.found(), 'expiry_near')).toEqual(NONE);
-    const late = await stage(true, expiryHeight - beginBlocks);
+    const late = await stage('knows', expiryHeight - beginBlocks);
     expect(await late.judge(late.found(), 'expiry_near')).toEqual(CONFIRMED);
   });
 
   it('counts once, and for shares of its batch', async () => {
     const { found, refusals } = await stage();
-    const twice = [8, 8, 6, 9].map((seq) => ({ seq, code: 'share_unbound' }));
-    expect(await refusals.judge(7, [found(), found(2)], twice, 0n)).toEqual(CONFIRMED);
+    const twice = [8, 8, 6, 9].map((seq) => ({ seq, code: 'share_bad' }));
+    const shares = [found(), { ...found(), version: 1 }];
+    expect(await refusals.judge(7, shares, twice, 0n)).toEqual(CONFIRMED);
   });
 });
 

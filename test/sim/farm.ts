@@ -16,9 +16,19 @@ export const BOUND_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 
 const kernel = createPortableKernel(64);
 
-/** `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. */
-export type FarmNature = 'honest' | 'self_paying';
+/**
+ * `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. `elsewhere_paying`: it pays
+ * the buyer nothing, as where the buyer serves the jobs and has another script.
+ */
+export type FarmNature = 'honest' | 'self_paying' | 'elsewhere_paying';
+/**
+ * The block that shares are found on: the tip, that of the job before, or one that nobody has seen but who
+ * serves the jobs.
+ */
+export type FarmBlock = 'tip' | 'before' | 'secret';
 const SELF_SCRIPT_HEX = `0014${'cd'.repeat(20)}`;
+
+const SECRET_BLOCK = new Uint8Array(32).fill(0x5e);
 
 export type FarmDeps = { readonly chain: DevnetChain; readonly nowMs: () => number };
 
@@ -31,6 +41,7 @@ export class Farm {
   readonly found: AcceptedShare[] = [];
   #table!: JobTable;
   #job: Job | undefined;
+  #before: Job | undefined;
   #run = 0;
   #nonce = 0;
 
@@ -45,6 +56,7 @@ export class Farm {
   newRun(): void {
     this.#run += 1;
     this.#job = undefined;
+    this.#before = undefined;
     this.#table = new JobTable({
       run: this.#run,
       sessionIdSize: 4,
@@ -54,9 +66,9 @@ export class Farm {
     });
   }
 
-  /** So many shares on the current tip, each another hash. */
-  find(count: number): AcceptedShare[] {
-    const job = this.#current();
+  /** So many shares on a block, each another hash. */
+  find(count: number, block: FarmBlock = 'tip'): AcceptedShare[] {
+    const job = (block === 'before' ? this.#before : undefined) ?? this.#current(block === 'secret');
     const found: AcceptedShare[] = [];
     while (found.length < count) {
       const submissions = Array.from({ length: 16 }, () => {
@@ -84,15 +96,16 @@ export class Farm {
   #payees(valueSat: bigint): { script: Uint8Array; valueSat: bigint }[] {
     const bought = fromHex(BOUND_SCRIPT_HEX);
     if (this.#nature === 'honest') return [{ script: bought, valueSat }];
+    if (this.#nature === 'elsewhere_paying') return [{ script: fromHex(SELF_SCRIPT_HEX), valueSat }];
     return [
       { script: bought, valueSat: 1n },
       { script: fromHex(SELF_SCRIPT_HEX), valueSat: valueSat - 1n },
     ];
   }
 
-  #current(): Job {
+  #current(isSecret: boolean): Job {
     const { chain, nowMs } = this.#deps;
-    const prevHash = parseDisplayHash(chain.tip().hash);
+    const prevHash = isSecret ? SECRET_BLOCK : parseDisplayHash(chain.tip().hash);
     if (this.#job !== undefined && Buffer.compare(this.#job.prevHash, prevHash) === 0) return this.#job;
     const template = chain.template();
     const { coinb1, coinb2 } = buildCoinbase({
@@ -111,6 +124,7 @@ export class Farm {
       ...{ time: template.time, clean: false, extranonce1: new Uint8Array(4), extranonce2Size: 8 },
       ...{ target: SHARE.target, versionMask: 0x1fffe000 },
     };
+    this.#before = this.#job;
     this.#job = this.#table.add('maker', this.#contractId, upstream, nowMs());
     return this.#job;
   }

@@ -17,7 +17,7 @@ import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { Disk, type DiskNature, never } from './disk.ts';
-import { Farm, type FarmNature, SHARE } from './farm.ts';
+import { Farm, type FarmBlock, type FarmNature, SHARE } from './farm.ts';
 import { MarketChain } from './market-chain.ts';
 import { Network, otherSide, type Side, type Tap } from './network.ts';
 import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
@@ -242,10 +242,10 @@ export class SimWorld {
   }
 
   /** Miners find shares for the contract, if hashrate is on it and none is being written. */
-  work(count: number): boolean {
+  work(count: number, block?: FarmBlock): boolean {
     const life = this.#miner;
     if (life?.isReady !== true || !life.part.status.live || this.#delivering > 0) return false;
-    const sold = this.farm.find(count).filter(() => life.part.admits(this.shareWorkHashes));
+    const sold = this.farm.find(count, block).filter(() => life.part.admits(this.shareWorkHashes));
     if (sold.length > 0) this.#commit(life, sold);
     return true;
   }

@@ -10,6 +10,17 @@ import { Meters } from '../../../src/work/meters.ts';
 import { SHARE } from '../farm.ts';
 import type { Mutations } from './mutation.ts';
 
+/** The miner confirms one reason as soon as the maker gives it. */
+function believe(believed: string): void {
+  const { judge } = Refusals.prototype;
+  Refusals.prototype.judge = async function credulous(firstSeq, shares, refused, credited) {
+    const others = refused.filter(({ code }) => code !== believed);
+    const work = await judge.call(this, firstSeq, shares, others, credited);
+    const confirmed = BigInt(refused.length - others.length) * SHARE.workHashes;
+    return { ...work, confirmedHashes: work.confirmedHashes + confirmed };
+  };
+}
+
 /** What work is sold, credited and paid. */
 export const OF_WORK: Mutations = {
   'duplicates-forgotten': {
@@ -86,6 +97,34 @@ export const OF_WORK: Mutations = {
       const { judge } = Refusals.prototype;
       Refusals.prototype.judge = function trusting(firstSeq, shares, refused) {
         return judge.call(this, firstSeq, shares, refused, 400n * SHARE.workHashes);
+      };
+      return {};
+    },
+  },
+  ...Object.fromEntries(
+    [
+      ['share_stale', 'lets-wait'] as const,
+      ['stale_race', 'secret-block'] as const,
+      ['share_unbound', 'serves-unbound-jobs'] as const,
+    ].map(([code, strategy]) => [
+      `believed-${code.replace('_', '-')}`,
+      {
+        ...{ what: `the miner takes the word of the maker for ${code}`, strategy, seed: 1 },
+        apply: () => {
+          believe(code);
+          return {};
+        },
+      },
+    ]),
+  ),
+  'reasons-given-again': {
+    what: 'a refusal of a share that was judged before counts once more',
+    strategy: 'asks-again',
+    seed: 1,
+    apply: () => {
+      MinerStore.prototype.judged = function forgetful(nextSeq, ownWorkHashes, verifiedWorkHashes) {
+        this.delivered(nextSeq, ownWorkHashes, verifiedWorkHashes);
+        return 0;
       };
       return {};
     },

@@ -1,6 +1,5 @@
 import { signedStateToJson, signState } from '../../../src/channel/states.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
-import { SHARE } from '../farm.ts';
 import { CALM_SAT_PER_KVB } from '../node.ts';
 import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
@@ -13,7 +12,6 @@ import {
   channelKeys,
   coinOf,
   itself,
-  type Message,
   paramsOf,
   payment,
   rob,
@@ -150,63 +148,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       await paid(stage, 4);
       await stage.liveOut();
     },
-  },
-  'refuses-everything': {
-    what: 'the maker refuses all work',
-    row: 'F10',
-    hostile,
-    begin: (stage) =>
-      alterHeard(stage.world, ({ about, message }) => {
-        if (about !== 'work.batch' || message.params === undefined) return [message];
-        const codec = codecsOf('work.batch').params;
-        const batch = codec.parse(message.params);
-        const shares = batch.shares.map((share) => ({ ...share, ntime: share.ntime + 100_000 }));
-        return [{ ...message, params: codec.print({ ...batch, shares }) }];
-      }),
-    play: async (stage) => {
-      await paid(stage, 8);
-      await stage.liveOut();
-    },
-    step,
-  },
-  'says-complete': {
-    what: 'the maker refuses work as beyond the total, which it says is reached, and at once that it is not',
-    row: 'F10',
-    hostile,
-    options: () => ({ terms: { workTotalHashes: 400n * SHARE.workHashes, budgetSat: 1_000_000n } }),
-    begin: (stage) => {
-      let from = 0;
-      let held: Message | undefined;
-      alterLines(stage.world, ({ about, message }) => {
-        if (about === 'state.sign' && message.method !== undefined) return [];
-        if (about !== 'work.batch' || message.result === undefined) return [message];
-        const codec = codecsOf('work.batch').result;
-        const { nextSeq } = codec.parse(message.result);
-        const count = Math.max(0, nextSeq - from);
-        const refused = Array.from({ length: count }, (_, at) => ({ seq: from + at, code: 'over_budget' }));
-        from += count;
-        const verifiedWork = held === undefined ? stage.world.terms.workTotalHashes : 0n;
-        const result = {
-          ...message.result,
-          ...(codec.print({ nextSeq, verifiedWork, refused }) as object),
-        };
-        const answer: Message = { ...message, result };
-        const before = held;
-        held = before === undefined ? answer : undefined;
-        return before === undefined ? [] : [before, answer];
-      });
-    },
-    play: async (stage) => {
-      const isOpen = await stage.open();
-      for (let pair = 0; isOpen && pair < 12; pair += 1) {
-        for (const count of [5, 1]) {
-          stage.world.work(count);
-          await stage.rounds(1);
-        }
-      }
-      await stage.liveOut();
-    },
-    step,
   },
   'stops-signing': {
     what: 'the maker takes work and signs no more',

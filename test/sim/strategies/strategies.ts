@@ -3,12 +3,14 @@ import { ACCIDENTS } from './accidents.ts';
 import { CHANCE } from './chance.ts';
 import { BY_MAKER } from './maker.ts';
 import { BY_MINER } from './miner.ts';
+import { BY_REFUSER } from './refuser.ts';
 import { BY_STRANGER } from './stranger.ts';
 
 /** The library: by name. */
 export const STRATEGIES: Readonly<Record<string, Strategy>> = {
   ...CHANCE,
   ...BY_MAKER,
+  ...BY_REFUSER,
   ...BY_MINER,
   ...BY_STRANGER,
   ...ACCIDENTS,
