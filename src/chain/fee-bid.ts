@@ -51,7 +51,7 @@ export type InTheWay = {
 export type NextBid = { readonly rung: number | undefined; readonly childFeeSat: bigint };
 
 /** Beyond the ladder what is stuck grows by this factor. */
-const CLIMB = 1.5;
+export const CLIMB = 1.5;
 /** A rung may pay so many times what is asked for; where it would be more, a child pays the difference. */
 const MOST_TIMES = 2n;
 

@@ -1,8 +1,8 @@
 import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
-import { type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
+import { CLIMB, type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
 import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved } from './fee-caps.ts';
-import { feeAt, INCREMENT_SAT } from './fee-rate.ts';
+import { feeAt, INCREMENT_SAT, rateOf } from './fee-rate.ts';
 import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
 
 export type { FeeLevel } from './fee-bid.ts';
@@ -151,6 +151,8 @@ export type ChannelView = {
   readonly ladder: readonly FeeLevel[];
   /** Virtual bytes of the refund. Maker. */
   readonly refundVsize: number;
+  /** The most in sats that it may pay. */
+  readonly refundMostSat?: bigint;
   /** What a close of this side saves. Miner; without it nothing bounds a fee but the ladder. */
   readonly saved?: Saved;
   /** Virtual bytes of a child of the own output of a close; absent where its key is not known. */
@@ -477,8 +479,7 @@ function bumpCloseFee(
       : undefined,
   );
   const chosen = next?.rung === undefined ? undefined : view.ladder[next.rung];
-  // What is stuck goes on climbing at each block.
-  const bidSince = next === undefined ? since : isStuck ? height - STUCK_BLOCKS + 1 : height;
+  const bidSince = next === undefined ? since : sinceAfter(isStuck, height);
   draft.state = { ...draft.state, bidSince, childFeeSat: next?.childFeeSat ?? childFeeSat };
   if (next?.rung !== undefined && chosen !== undefined) {
     const { feeSat, vsize } = chosen;
@@ -518,20 +519,37 @@ function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, heig
 }
 
 /**
- * `PROTOCOL.md`: the maker alone, from the expiry on; again at a higher fee while no block holds it. A
- * state of the miner that waits is left alone, and a close that both signed has its time to come back.
+ * `PROTOCOL.md`: the maker alone, from the expiry on; again at a higher fee while no block holds it, by what
+ * blocks ask for, and once it is stuck by half as much again at each block, or the least that relays. A state
+ * of the miner that waits is left alone, and a close that both signed has its time to come back.
  */
 function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: number): boolean {
-  const { close, outputStatus, lostSince } = draft.state;
-  const isOurs = close?.kind === 'refund';
-  if (outputStatus !== 'unspent' && !isOurs) return false;
+  const { close, outputStatus, lostSince, bidSince } = draft.state;
+  const present = close?.kind === 'refund' ? close : undefined;
+  if (outputStatus !== 'unspent' && present === undefined) return false;
   if (lostSince !== undefined && height - lostSince < options.margins.finalDepth) return false;
   const vsize = view.refundVsize;
-  const feeSat = feeAt(vsize, view.satPerKvb);
-  if (isOurs && feeSat < close.feeSat + BigInt(vsize) * INCREMENT_SAT) return false;
-  draft.state = { ...draft.state, status: 'closing', close: { kind: 'refund', feeSat, vsize } };
-  draft.effects.push({ type: 'refund', satPerKvb: Math.ceil(view.satPerKvb) });
+  const since = present === undefined ? height : Math.min(bidSince ?? height, height);
+  const isStuck = height - since >= STUCK_BLOCKS;
+  const paidSat = present?.feeSat ?? 0n;
+  const leastSat = present === undefined ? 0n : paidSat + BigInt(vsize) * INCREMENT_SAT;
+  const climbed = isStuck ? Math.max(rateOf(paidSat, vsize) * CLIMB, rateOf(leastSat, vsize) + 1) : 0;
+  const most = view.refundMostSat === undefined ? Infinity : rateOf(view.refundMostSat, vsize);
+  const satPerKvb = Math.min(Math.ceil(Math.max(view.satPerKvb, climbed)), most);
+  const feeSat = feeAt(vsize, satPerKvb);
+  if (feeSat < leastSat) {
+    draft.state = { ...draft.state, bidSince: since };
+    return false;
+  }
+  const next = { kind: 'refund', feeSat, vsize } as const;
+  draft.state = { ...draft.state, status: 'closing', close: next, bidSince: sinceAfter(isStuck, height) };
+  draft.effects.push({ type: 'refund', satPerKvb });
   return true;
+}
+
+/** The height from which a new bid counts: what is stuck goes on climbing at each block. */
+function sinceAfter(isStuck: boolean, height: number): number {
+  return isStuck ? height - STUCK_BLOCKS + 1 : height;
 }
 
 /** Any spend that a block holds ends the channel once it is deep: also a lower rung, or another state. */

@@ -75,9 +75,11 @@ export class MakerChain {
     const { assembled } = this.#store;
     if (assembled === undefined) return {};
     const { params } = assembled;
+    const { capacitySat, script } = channelFacts(params);
     const push = this.#push();
     return {
-      refundVsize: refundVsize(channelFacts(params).script, params.makerPayoutScript),
+      refundVsize: refundVsize(script, params.makerPayoutScript),
+      refundMostSat: shareOf(capacitySat, dustSat(params.makerPayoutScript)),
       ...(push === undefined ? {} : { push }),
     };
   }
@@ -106,19 +108,20 @@ export class MakerChain {
   /**
    * Broadcasts the refund, recorded before where the disk allows, so that a later start goes on with it.
    */
-  async #refund(wantedSatPerKvb: number): Promise<void> {
-    const { assembled, contract, contractId } = this.#store;
+  async #refund(satPerKvb: number): Promise<void> {
+    const { assembled, contract, contractId, channel } = this.#store;
     assert(assembled !== undefined, 'maker_channel_before_refund');
-    const satPerKvb = Math.min(wantedSatPerKvb, refundRateLimit(assembled.params));
     const signer = this.#deps.signer.forChannel(contract.channelIndex);
     const refund =
       this.#signedRefund(assembled.params, satPerKvb, signer) ??
       (await this.#coldRefund(assembled.params, satPerKvb, signer));
     if (refund === undefined) return;
     const { hex, feeSat } = refund;
-    const close = { kind: 'refund', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
-    await this.#store.record({ type: 'close_built', close });
-    this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
+    if (channel?.closeTx !== hex) {
+      const close = { kind: 'refund', transactionHex: hex, feeSat, vsize: vsizeOfHex(hex) } as const;
+      await this.#store.record({ type: 'close_built', close });
+      this.#deps.log.warn({ contract: contractId, feeSat }, 'the channel expired; taking it back');
+    }
     await this.#watch.broadcast(hex);
   }
 
@@ -161,12 +164,4 @@ export class MakerChain {
     log.warn({ contract: contractId, feeSat }, 'a child pays for the funding');
     await this.#watch.broadcastPackage(fundingTx, child.toHex());
   }
-}
-
-/** Greatest fee rate in sat/kvB at which the channel can pay for its refund. */
-function refundRateLimit(params: ChannelParams): number {
-  const { capacitySat, script } = channelFacts(params);
-  const { makerPayoutScript } = params;
-  const mostSat = shareOf(capacitySat, dustSat(makerPayoutScript));
-  return Number((mostSat * 1000n) / BigInt(refundVsize(script, makerPayoutScript)));
 }

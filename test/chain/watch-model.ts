@@ -36,6 +36,7 @@ const VSIZES = { funding: 300, state: LADDER[0]!.vsize, refund: REFUND_VSIZE, to
 /** A chain with one channel in it: what a node would say of the funding and of what spends it. */
 export class ModelChain {
   readonly expiryHeight: number;
+  refundMostSat: bigint | undefined;
   satPerKvb = 3_000;
   /** Each block, by what of the channel it holds. */
   readonly #blocks: Transaction[][] = [];
@@ -144,6 +145,7 @@ export class ModelChain {
       satPerKvb: this.satPerKvb,
       ladder: LADDER,
       refundVsize: REFUND_VSIZE,
+      ...(this.refundMostSat === undefined ? {} : { refundMostSat: this.refundMostSat }),
       saved: SAVED,
       childVsize: CHILD_VSIZE,
       ...this.#facts(),

@@ -410,6 +410,25 @@ describe('the refund', () => {
     expect(types(maker.effects)).toEqual(['refund']);
   });
 
+  it('that no block takes for two blocks climbs by half at each, whatever nodes ask for, up to its bound', () => {
+    const { chain, maker } = opened();
+    for (let left = LIFE - 2; left > 0; left -= 1) chain.mine(true);
+    chain.refundMostSat = 1_500n;
+    maker.look();
+    const fees: bigint[] = [];
+    for (let blocks = 0; blocks < 8; blocks += 1) {
+      fees.push(maker.state.close!.feeSat);
+      chain.mine(true);
+      maker.look();
+      // The same tip once more changes nothing.
+      maker.look();
+    }
+    expect(fees).toEqual([390n, 390n, 585n, 878n, 1_317n, 1_500n, 1_500n, 1_500n]);
+    chain.mine(false);
+    maker.look();
+    expect(maker.state.outputStatus).toBe('spent_in_block');
+  });
+
   it('leaves a state of the miner alone that waits', () => {
     const world = opened();
     const { chain, miner, maker } = world;

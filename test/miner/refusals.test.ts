@@ -30,7 +30,7 @@ function jobOf(id: number, payee: string): JobRecord {
   };
 }
 
-/** A node that knows a block, does not, or left it, and the share of each of two jobs: one that pays the maker, one not. */
+/** A node that knows a block, does not, or left it; and shares of two jobs, one of which pays the maker. */
 async function stage(node: 'knows' | 'knows_not' | 'left' = 'knows', height = 10) {
   const clock = new ManualClock();
   const ledger = new MemoryLedger();

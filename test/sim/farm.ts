@@ -17,8 +17,8 @@ export const BOUND_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 const kernel = createPortableKernel(64);
 
 /**
- * `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. `elsewhere_paying`: it pays
- * the buyer nothing, as where the buyer serves the jobs and has another script.
+ * `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. `elsewhere_paying`: it
+ * pays the buyer nothing, as where the buyer serves the jobs and has another script.
  */
 export type FarmNature = 'honest' | 'self_paying' | 'elsewhere_paying';
 /**

@@ -47,6 +47,17 @@ export const OF_CLOSES: Mutations = {
       return {};
     },
   },
+  'refund-stands': {
+    what: 'the maker waits for its refund, however long no block takes it',
+    strategy: 'wrong-estimate-of-refund',
+    seed: 1,
+    apply: () => {
+      effectsOf(MakerStore, (effects, { state }) =>
+        state.close?.kind === 'refund' ? without('refund')(effects) : effects,
+      );
+      return {};
+    },
+  },
   'close-waits-for-ledger': {
     what: 'a close waits for its record, however long that takes',
     strategy: 'disk-hangs',

@@ -1,6 +1,7 @@
 import { FREE_FEE_SAT } from '../../../src/chain/fee-caps.ts';
 import { DEFAULT_LATE_BLOCKS } from '../../../src/chain/projection.ts';
 import type { Books, Finding } from '../audit.ts';
+import { CALM_SAT_PER_KVB } from '../node.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { MARGINS, SALE_BLOCKS } from '../terms.ts';
@@ -291,6 +292,18 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       await stage.until(SALE_BLOCKS + 1);
       stage.world.nodes.miner.saidSatPerKvb = 1_000;
       stage.world.setMarket(15_000);
+      await stage.liveOut();
+    },
+  },
+  'wrong-estimate-of-refund': {
+    what: 'the miner is gone, and the node of the maker estimates half of what blocks ask for',
+    row: 'table: fees spike',
+    hostile: ['miner'],
+    play: async (stage) => {
+      await paid(stage, 2);
+      await stage.vanish('miner');
+      stage.world.nodes.maker.saidSatPerKvb = CALM_SAT_PER_KVB / 2;
+      stage.world.setMarket(CALM_SAT_PER_KVB);
       await stage.liveOut();
     },
   },
