@@ -58,6 +58,16 @@ export function difficultyOfTarget(target: bigint): number {
   return Number(scaled) / 2 ** 64;
 }
 
+/** A difficulty with exactly this target, as short a decimal as there is; undefined where none has it. */
+export function decimalDifficultyOf(target: bigint): number | undefined {
+  const near = difficultyOfTarget(target);
+  for (let digits = 1; digits <= 17; digits += 1) {
+    const difficulty = Number(near.toPrecision(digits));
+    if (difficulty > 0 && targetOfDifficulty(difficulty) === target) return difficulty;
+  }
+  return undefined;
+}
+
 /**
  * The target that `nBits` stands for. Throws `malformed` for a negative, zero or overflowing target, as
  * consensus does.

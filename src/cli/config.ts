@@ -4,8 +4,9 @@ import { CodedError } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
 import type { Role } from '../config/config.ts';
 import { exampleToml } from '../config/document.ts';
-import { explainConfig, loadConfig } from '../config/load.ts';
-import { assertKeysKnown } from '../daemon/node-keys.ts';
+import { type ConfigInput, explainConfig } from '../config/load.ts';
+import { describeProblem } from '../config/problems.ts';
+import { checkedConfig } from './checked-config.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 export const configCommand: Command = {
@@ -15,7 +16,8 @@ export const configCommand: Command = {
   words: 2,
   takesSettings: true,
   help: [
-    'check   reads the configuration and names every problem at once, with its line.',
+    'check   names every problem at once, with its line: values, addresses and keys, what the sample only shows, figures that',
+    '        do not fit together; then what prices and durations come to in all units.',
     'print   shows every option in force and where it came from; secrets are hidden.',
     'sample  prints a commented configuration with every option and its default, or writes it to --out FILE (mode 0600).',
   ],
@@ -28,13 +30,12 @@ export const configCommand: Command = {
     const [action, role] = options.positionals;
     if (role !== 'proxy' && role !== 'maker')
       throw new CodedError('usage', 'say which role: proxy or maker');
-    const file = options.text('config');
+    const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
     const input = { ...(file === undefined ? {} : { file }), env: io.env, flags: options.settings };
     if (action === 'sample') {
       sample(role, options, io);
     } else if (action === 'check') {
-      assertKeysKnown(loadConfig(role, input));
-      io.stdout.write(options.flag('json') ? '{"ok":true}\n' : 'the configuration is valid\n');
+      check(role, input, options, io);
     } else if (action === 'print') {
       const rows = explainConfig(role, input);
       const lines = rows.map((row) => `${row.path} = ${row.value ?? '(none)'}  # ${row.source}`);
@@ -45,6 +46,22 @@ export const configCommand: Command = {
     return Promise.resolve(0);
   },
 };
+
+/** What stands there in all units, what is odd, and that it may be used. */
+function check(role: Role, input: ConfigInput, options: ParsedOptions, io: CommandIo): void {
+  const { warnings, facts } = checkedConfig(role, input);
+  if (options.flag('json')) {
+    const rows = warnings.map(({ path, message }) => ({ path, message }));
+    io.stdout.write(`${JSON.stringify({ ok: true, warnings: rows, facts })}\n`);
+    return;
+  }
+  const lines = [
+    ...facts.map(({ path, text }) => `${path}: ${text}`),
+    ...warnings.map((warning) => `warning: ${describeProblem(warning)}`),
+    'the configuration is valid',
+  ];
+  io.stdout.write(`${lines.join('\n')}\n`);
+}
 
 function sample(role: Role, options: ParsedOptions, io: CommandIo): void {
   const toml = exampleToml(role);

@@ -4,8 +4,9 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import type { MakerConfig, ProxyConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { describeProblem } from '../config/problems.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
+import { checkedConfig } from './checked-config.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 
 /** A running daemon, as the process sees it. */
@@ -51,12 +52,20 @@ export async function serve<R extends keyof RoleConfig>(
   start: (config: RoleConfig[R], log: RootLogger) => Promise<Daemon>,
 ): Promise<number> {
   const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
-  const config = loadConfig(role, {
+  const { config, warnings, facts } = checkedConfig(role, {
     ...(file === undefined ? {} : { file }),
     env: io.env,
     flags: options.settings,
-  }) as RoleConfig[R];
-  return runDaemon(config.log.level, options, io, (log) => start(config, log));
+  });
+  let isSaid = false;
+  return runDaemon(config.log.level, options, io, (log) => {
+    if (!isSaid) {
+      for (const { path, text } of facts) log.info({ option: path, text }, 'configured');
+      for (const warning of warnings) log.warn({ option: warning.path }, describeProblem(warning));
+    }
+    isSaid = true;
+    return start(config as RoleConfig[R], log);
+  });
 }
 
 /** Runs what was started until a signal, as `serve`. */

@@ -45,6 +45,30 @@ export function loadKeyPlace(
   return config;
 }
 
+/** A configuration that still knows where its values came from. */
+export type OpenedConfig<R extends Role> = {
+  readonly config: ConfigOf<R>;
+  readonly file: string | undefined;
+  readonly sourceOf: (path: string) => Source;
+  /** Of a destination, by its name. */
+  readonly destinationPath: (name: string) => string;
+};
+
+/** As `loadConfig`, for checks that come after it and say what line they mean. */
+export function openConfig<R extends Role>(role: R, input: ConfigInput): OpenedConfig<R> {
+  const { config, layers } = open(role, input);
+  const values = new Map<string, Entry>([...layers.file.values, ...layers.env, ...layers.flags]);
+  const sourceOf = (path: string): Source =>
+    values.get(path)?.source ?? layers.file.sections.get(path) ?? { type: 'default' };
+  const destinationPath = (name: string): string => {
+    const [row] = [...values].find(([path, { value }]) => NAME_PATH.test(path) && value === name) ?? [];
+    return row?.replace(/\.name$/, '') ?? 'destination';
+  };
+  return { config: config as ConfigOf<R>, file: input.file, sourceOf, destinationPath };
+}
+
+const NAME_PATH = /^destination\.\d+\.name$/;
+
 export type ExplainedOption = {
   readonly path: string;
   readonly env: string;

@@ -8,19 +8,31 @@ export type Source =
   | { readonly type: 'env'; readonly name: string }
   | { readonly type: 'flag' };
 
-export type Problem = { readonly path: string; readonly source?: Source; readonly message: string };
+export type Problem = {
+  readonly path: string;
+  readonly source?: Source;
+  readonly message: string;
+  /** What the sample shows still stands there. */
+  readonly isPlaceholder?: true;
+};
 
-/** Everything wrong with a configuration, in one `config_invalid`. Each problem is in `meta.problems` too. */
+/**
+ * Everything wrong with a configuration, in one `config_invalid`, or `config_placeholder` where nothing else
+ * is. Each problem is in `meta.problems` too.
+ */
 export function configError(problems: readonly Problem[], file: string | undefined): CodedError {
   const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
   const lines = [...problems]
     .sort((a, b) => lineOf(a) - lineOf(b))
-    .map((problem) => `  ${describe(problem)}`);
+    .map((problem) => `  ${describeProblem(problem)}`);
   const where = file === undefined ? '' : ` in ${file}`;
-  return new CodedError('config_invalid', `${count}${where}\n${lines.join('\n')}`, { problems });
+  const isFresh = problems.every(({ isPlaceholder }) => isPlaceholder === true);
+  const code = isFresh ? 'config_placeholder' : 'config_invalid';
+  return new CodedError(code, `${count}${where}\n${lines.join('\n')}`, { problems });
 }
 
-function describe(problem: Problem): string {
+/** A problem on a line, with the place its value came from. */
+export function describeProblem(problem: Problem): string {
   return `${sourceText(problem.source)}${problem.path} ${problem.message}`;
 }
 

@@ -185,22 +185,48 @@ export const HASHRATE: Kind<bigint> = unitKind(
 const MSAT_UNITS: Readonly<Record<string, bigint>> = { msat: 1n, sat: 1000n, BTC: 1000n * SATS_PER_BTC };
 const SECONDS_PER_DAY = 86_400n;
 
+const SECONDS_OF: Readonly<Record<string, bigint>> = {
+  s: 1n,
+  second: 1n,
+  min: 60n,
+  minute: 60n,
+  h: 3_600n,
+  hour: 3_600n,
+  d: SECONDS_PER_DAY,
+  day: SECONDS_PER_DAY,
+};
+
+/** The hashes that a price is for: of "EH", "PH/day" or, after "per", "60 TH/min". */
+function pricedHashes(count: string, unit: string, time: string | undefined): bigint | undefined {
+  const seconds = time === undefined ? 1n : Object.hasOwn(SECONDS_OF, time) ? SECONDS_OF[time]! : 0n;
+  if (!Object.hasOwn(HASH_UNITS, unit) || seconds === 0n) return undefined;
+  return scaled(count, HASH_UNITS[unit]! * seconds);
+}
+
 /**
- * Millisatoshis per EH, floored, from a price of work ("520 sat/EH", "520000 msat/EH") or of hashrate over
- * time ("46000 sat/PH/day": 46,000 sat for 1 PH/s kept up for a day, which is 86.4 EH).
+ * Millisatoshis per EH, floored, from a price of work ("520 sat/EH", "520000 msat/EH"), of hashrate over time
+ * ("46000 sat/PH/day": 46,000 sat for 1 PH/s kept up for a day, which is 86.4 EH), or in words ("30 sats per
+ * 60 TH/min": 60 TH/s kept up for a minute). Work is priced by the EH alone: whoever writes "sat/PH" nearly
+ * always means a day of it, and would be wrong by 86,400 times.
  */
 export const PRICE: Kind<bigint> = textKind(
   'price',
   'a price such as "46000 sat/PH/day" or "520 sat/EH"',
   (text) => {
-    const match = /^([\d_.]+)\s*(msat|sat|BTC)\/([A-Za-z]+)(\/day)?$/.exec(text);
-    const hashes =
-      match !== null && Object.hasOwn(HASH_UNITS, match[3]!) ? HASH_UNITS[match[3]!] : undefined;
-    if (match === null || hashes === undefined) return undefined;
-    const work = match[4] === undefined ? hashes : hashes * SECONDS_PER_DAY;
-    const amount = scaled(match[1]!, MSAT_UNITS[match[2]!]! * HASHES_PER_EH);
-    if (amount === undefined) return undefined;
-    const price = amount / work;
+    const short = /^([\d_.]+)\s*(msat|sat|BTC)s?\s*\/\s*([A-Za-z]+)(?:\s*\/\s*(day))?$/.exec(text);
+    const long =
+      /^([\d_.]+)\s*(msat|sat|BTC)s?\s+per\s+([\d_.]+)?\s*([A-Za-z]+)(?:\s*\/\s*([a-z]+))?$/.exec(text);
+    const [, digits = '', coin = ''] = short ?? long ?? [];
+    const unit = short?.[3] ?? long?.[4] ?? '';
+    const time = short?.[4] ?? long?.[5];
+    const hashes = pricedHashes(long?.[3] ?? '1', unit, time) ?? 0n;
+    const amount = scaled(digits, (MSAT_UNITS[coin] ?? 0n) * HASHES_PER_EH);
+    if (hashes === 0n || amount === undefined) return undefined;
+    if (time === undefined && unit !== 'EH') {
+      const work = `${unit} alone is work, which is priced as "sat/EH"`;
+      return new Invalid(`lacks "/day": ${work}; for hashrate write "${text}/day"`);
+    }
+    const price = amount / hashes;
     return price === 0n ? new Invalid('comes to less than 1 msat per EH') : price;
   },
 );

@@ -35,7 +35,7 @@ type Proposal = {
 export type ConfiguredContract =
   | { readonly type: 'unknown' }
   | { readonly type: 'anew'; readonly terms: ContractTerms }
-  | { readonly type: 'running'; readonly terms: ContractTerms; readonly isChanged: boolean }
+  | { readonly type: 'running'; readonly terms: ContractTerms }
   | { readonly type: 'finished'; readonly contractId: string; readonly reason: string };
 
 /** Reads what a configured contract has come to. */
@@ -53,7 +53,7 @@ export async function configuredContract(
   if (end !== undefined) return { type: 'finished', contractId: contractIdOf(terms), reason: end };
   const isChannel = stored?.channel !== undefined;
   if (!isChannel && (isChanged || isPast(terms, await height()))) return { type: 'anew', terms };
-  return { type: 'running', terms, isChanged };
+  return { type: 'running', terms };
 }
 
 function endOf(stored: StoredContract | undefined): string | undefined {

@@ -1,28 +1,24 @@
-import { address as addresses } from 'bitcoinjs-lib';
 import { fromHex, toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
-import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
+import { readAddress } from '../bitcoin/address.ts';
+import type { NetworkName } from '../bitcoin/network.ts';
+import { decimalDifficultyOf } from '../bitcoin/target.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
-import {
-  type ContractTerms,
-  contractIdOf,
-  DEFAULT_FEE_LADDER_SAT_PER_KVB,
-  parseTerms,
-  type TermsV1or2,
-  termsToJson,
-} from '../contract/terms.ts';
+import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
-import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
-import { termsV3From } from '../contract/terms-upgrade.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract, type MinerContractOptions, type MinerStatus } from '../miner/miner-contract.ts';
+import {
+  configuredTerms,
+  type EditWithoutEffect,
+  editsWithoutEffect,
+} from '../operator/configured-terms.ts';
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
 import type { connectPeer } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
@@ -51,7 +47,8 @@ export type ContractRunnerDeps = {
   readonly exposureTotal?: ExposureTotal;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
-  readonly onStatus: (status: MinerStatus) => void;
+  /** @param shareDifficulty of every share of the contract */
+  readonly onStatus: (status: MinerStatus, shareDifficulty: number) => void;
   readonly connect?: typeof connectPeer;
 };
 
@@ -73,13 +70,28 @@ export class ContractRunner {
   readonly side: MinerContract;
   /** How its maker is reached and the miner is paid. */
   readonly options: MinerContractOptions;
-  readonly #deps: ContractRunnerDeps;
+  readonly #deps: Pick<ContractRunnerDeps, 'ledger' | 'chain'>;
 
-  private constructor(options: MinerContractOptions, deps: ContractRunnerDeps) {
+  /** Of every share: that of its terms, whatever the configuration says by now. */
+  readonly shareDifficulty: number;
+  /** What the configuration says by now and has no effect on it. */
+  readonly ignoredEdits: readonly EditWithoutEffect[];
+
+  private constructor(
+    options: MinerContractOptions,
+    contract: ContractConfig,
+    { onStatus, ...deps }: ContractRunnerDeps,
+  ) {
+    const { terms } = options;
     this.options = options;
-    this.terms = options.terms;
-    this.contractId = contractIdOf(options.terms);
-    this.side = new MinerContract(options, deps);
+    this.terms = terms;
+    this.contractId = contractIdOf(terms);
+    this.ignoredEdits = editsWithoutEffect(terms, contract);
+    const difficulty = decimalDifficultyOf(easiestTarget(terms));
+    if (difficulty === undefined)
+      throw new CodedError('bad_terms', 'no difficulty has the target of the terms');
+    this.shareDifficulty = difficulty;
+    this.side = new MinerContract(options, { ...deps, onStatus: (status) => onStatus(status, difficulty) });
     this.#deps = deps;
   }
 
@@ -90,13 +102,7 @@ export class ContractRunner {
   ): Promise<ContractRunner | FinishedContract> {
     const terms = await termsOf(network, contract, deps);
     if ('reason' in terms) return terms;
-    if (targetOfDifficulty(contract.shareDifficulty) !== easiestTarget(terms)) {
-      throw new CodedError(
-        'config_invalid',
-        'contract.share_difficulty is not that of the running contract',
-      );
-    }
-    const runner = new ContractRunner({ terms, ...minerOptionsOf(network, contract) }, deps);
+    const runner = new ContractRunner({ terms, ...minerOptionsOf(network, contract) }, contract, deps);
     await runner.side.start();
     return runner;
   }
@@ -143,9 +149,11 @@ async function termsOf(
     return { name, contractId, reason };
   }
   if (known.type === 'running') {
-    const fields = { contract: contractIdOf(known.terms), name };
-    if (known.isChanged)
+    const edits = editsWithoutEffect(known.terms, contract);
+    if (edits.length > 0) {
+      const fields = { contract: contractIdOf(known.terms), name, edits };
       log.warn(fields, 'the configuration changed; the running contract keeps its terms');
+    }
     return known.terms;
   }
   if (known.type === 'anew')
@@ -181,43 +189,20 @@ async function propose(
   contract: ContractConfig,
   deps: ContractRunnerDeps,
 ): Promise<ContractTerms> {
-  const tip = await deps.chain.tip();
-  const older: TermsV1or2 = {
+  const terms = configuredTerms(contract, {
     network,
     minerNodeId: toHex(nodeIdBytes(deps.signer)),
-    makerNodeId: contract.makerNodeId,
-    priceMsatPerEh: contract.priceMsatPerEh,
-    workTotalHashes: contract.workTotalHashes,
-    stepHashes: contract.stepHashes,
-    maxUnpaidSteps: contract.maxUnpaidSteps,
-    budgetSat: contract.budgetSat,
-    reserveSat: contract.reserveSat,
-    minerReserveSat: contract.minerReserveSat,
-    expiryHeight: tip.height + contract.expiryBlocks,
-    minDepth: contract.minDepth,
-    feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
-    maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
-    binding:
-      contract.bindingScriptHex === undefined
-        ? { type: 'none' }
-        : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
-    staleGraceSeconds: contract.staleGraceSeconds,
-    nonceHex: toHex(deps.random.bytes(16)),
-    ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
-    ...(contract.seal === undefined ? {} : { seal: contract.seal }),
-  };
-  const proposed =
-    contract.termsVersion === 3 ? termsV3From(older, tip.height + TERMS_DEFAULTS.fundingByBlocks) : older;
-  const terms = parseTerms(termsToJson(proposed));
+    tipHeight: (await deps.chain.tip()).height,
+    nonce: deps.random.bytes(16),
+  });
   await deps.ledger.appendNow([proposalEntry(contract, terms)]);
   return terms;
 }
 
 function payoutScriptOf(payout: PayoutConfig, network: NetworkName): Uint8Array {
   if (payout.type === 'script') return fromHex(payout.scriptHex);
-  try {
-    return addresses.toOutputScript(payout.address, NETWORKS[network].params);
-  } catch {
-    throw new CodedError('config_invalid', `payout.address is no address of ${network}: ${payout.address}`);
-  }
+  const { script, why } = readAddress(payout.address, network);
+  if (script === undefined)
+    throw new CodedError('config_invalid', `payout.address ${payout.address} ${why}`);
+  return script;
 }

@@ -12,6 +12,7 @@ import { type DestinationStatus, destinationStatus } from '../mining/destination
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
 import { withoutContract } from '../mining/work-routes.ts';
+import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
@@ -79,7 +80,13 @@ export type ProxyStatus = {
   readonly last_peer_error: string | null;
 };
 
-type ContractStatus = ContractReport & { readonly connected: boolean; readonly live: boolean };
+type ContractStatus = ContractReport & {
+  readonly connected: boolean;
+  readonly live: boolean;
+  readonly share_difficulty: number;
+  /** What the configuration says by now and has no effect: a contract keeps the terms it was signed with. */
+  readonly ignored_edits: readonly EditWithoutEffect[];
+};
 
 /** The body of `/api/v1/status`. */
 export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
@@ -123,7 +130,8 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
 
 async function contractStatus(runner: ContractRunner): Promise<ContractStatus> {
   const { connected, live } = runner.side.status;
-  return { ...(await runner.report()), connected, live };
+  const { shareDifficulty: share_difficulty, ignoredEdits: ignored_edits } = runner;
+  return { ...(await runner.report()), connected, live, share_difficulty, ignored_edits };
 }
 
 function lastPeerError({ all }: RunningContracts): string | undefined {

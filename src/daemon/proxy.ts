@@ -8,7 +8,7 @@ import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
-import type { ContractConfig, ProxyConfig } from '../config/config.ts';
+import type { ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -16,7 +16,6 @@ import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
-import type { MinerStatus } from '../miner/miner-contract.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
@@ -27,6 +26,7 @@ import { Hashrate } from '../work/hashrate.ts';
 import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders } from './closing-only.ts';
+import type { ContractRunnerDeps } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { openKeys } from './node-keys.ts';
 import { openMemory } from './proxy-memory.ts';
@@ -162,7 +162,7 @@ async function serveContract(
 ): Promise<void> {
   const { config, contracts, mining, work, ledger, signer, chain } = facts;
   if (config.contract === undefined || chain === undefined) return;
-  const onStatus = contractListener(mining, work, config, config.contract);
+  const onStatus = contractListener(mining, work, config);
   const runner = await contracts.start(config.network, config.contract, {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, onStatus, ladders },
     log: log.child({ part: 'contract' }),
@@ -170,7 +170,7 @@ async function serveContract(
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
-  if (runner !== undefined) onStatus(runner.side.status);
+  if (runner !== undefined) onStatus(runner.side.status, runner.shareDifficulty);
 }
 
 /** Tells mining what a contract wants: its work is that of the destination for contracts. */
@@ -178,11 +178,10 @@ function contractListener(
   mining: Mining,
   work: DestinationWork,
   config: ProxyConfig,
-  { shareDifficulty: difficulty }: ContractConfig,
-): (status: MinerStatus) => void {
+): ContractRunnerDeps['onStatus'] {
   const destination = contractDestination(config);
   assert(destination !== undefined, 'contract_has_destination');
-  return ({ contractId, live }) => {
+  return ({ contractId, live }, difficulty) => {
     work.assign(contractId, destination);
     mining.setContract({ contractId, destination, difficulty, isDelivering: live });
   };

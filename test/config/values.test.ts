@@ -87,8 +87,13 @@ describe('units', () => {
       ['46000 sat/PH/day', 532_407n],
       ['520 sat/EH', 520_000n],
       ['520000 msat/EH', 520_000n],
-      ['0.52 sat/PH', 520_000n],
       ['86.4 sat/PH/day', 1000n],
+      ['86.4 sat / PH / day', 1000n],
+      ['0.00045 BTC/PH/day', 520_833n],
+      // 60 TH/s for a minute is 0.0036 EH.
+      ['30 sats per 60 TH/min', 8_333_333n],
+      ['520 sat per EH', 520_000n],
+      ['46000 sat per PH/day', 532_407n],
       ['86400 sat/EH/day', 1000n],
       ['0.00000520 BTC/EH', 520_000n],
     ]);
@@ -100,7 +105,17 @@ describe('units', () => {
       '0 sat/EH',
       '-1 sat/EH',
       '0.0001 sat/EH',
+      '30 sats per 60 TH/fortnight',
+      '30 sats per 0 TH/min',
     ]);
+  });
+
+  it('refuses hashrate without its time, which would be 86,400 times the price', () => {
+    for (const text of ['46000 sat/PH', '0.00045 BTC/PH', '530 sat/TH', '46000 sat per PH', '1 sat/ZH']) {
+      const read = PRICE.parse(text);
+      expect(read, text).toBeInstanceOf(Invalid);
+      expect((read as Invalid).why).toContain(`for hashrate write "${text}/day"`);
+    }
   });
 
   it('holds price relations for any amount (property)', () => {
@@ -109,7 +124,7 @@ describe('units', () => {
         const perEh = PRICE.parse(`${amount} sat/EH`);
         expect(perEh).toBe(amount * 1000n);
         expect(PRICE.parse(`${amount} msat/EH`)).toBe(amount);
-        expect(PRICE.parse(`${amount} sat/PH`)).toBe(amount * 1_000_000n);
+        expect(PRICE.parse(`${amount} sat per 1 PH/s`)).toBe(amount * 1_000_000n);
         expect(WORK.parse(`${amount} TH`)).toBe(amount * 10n ** 12n);
         expect(AMOUNT.parse(`${amount} sat`)).toBe(amount);
       }),

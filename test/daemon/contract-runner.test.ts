@@ -182,6 +182,23 @@ describe('a configured contract, after a restart', () => {
     await world.maker.close();
   });
 
+  it('runs on at the difficulty of its terms, and says which edits have no effect', async () => {
+    const { world, store, selling } = await opened();
+    await selling.contracts.stop();
+    const shareDifficulty = 2 * configOf(world).shareDifficulty;
+    const change = { priceMsatPerEh: 2n * world.terms.priceMsatPerEh, shareDifficulty };
+    const { contracts, runner } = await run(world, store, change);
+    expect(runner?.contractId).toBe(selling.contractId);
+    expect(runner?.shareDifficulty).toBe(configOf(world).shareDifficulty);
+    expect(runner?.ignoredEdits.map(({ term }) => term)).toEqual(['price_msat_per_eh', 'max_target']);
+    expect(runner?.ignoredEdits[0]).toMatchObject({
+      running: String(world.terms.priceMsatPerEh),
+      configured: String(change.priceMsatPerEh),
+    });
+    await contracts.stop();
+    await world.maker.close();
+  });
+
   it('that is finished is not opened a second time, until it is given another name', async () => {
     const { world, store, selling } = await opened();
     await selling.side.closeAlone();
