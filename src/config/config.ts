@@ -102,6 +102,8 @@ export type DifficultyConfig = {
   readonly mode: 'vardiff' | 'fixed';
   readonly start: number;
   readonly min: number;
+  /** Of machines that say they are slow; not above `min`. */
+  readonly smallMin: number;
   readonly max: number;
   readonly sharesPerMinute: number;
 };

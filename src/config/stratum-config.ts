@@ -9,8 +9,9 @@ type ListenerValues = StratumValues['listener'][number];
 
 /** The miners' side, with the relations between its options. @param metrics a port it may not take */
 export function stratumOf(values: StratumValues, metrics: HostPort, context: Context): StratumConfig {
-  const { listen, reusePort, reconnectAtClose, versionMask, unaskedVersions, maxSessions, difficulty } =
-    values;
+  const { listen, reusePort, reconnectAtClose, versionMask, unaskedVersions, maxSessions } = values;
+  const smallMin = Math.min(values.difficulty.smallMin, values.difficulty.min);
+  const difficulty = { ...values.difficulty, smallMin };
   if (difficulty.min > difficulty.max) {
     context.refuse('stratum.difficulty.min', 'must not exceed stratum.difficulty.max');
   } else if (difficulty.start < difficulty.min || difficulty.start > difficulty.max) {

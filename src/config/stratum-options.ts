@@ -22,6 +22,9 @@ const DIFFICULTY_SECTION = section('How hard the shares are that each miner is a
   min: option(POSITIVE, 512, {
     doc: 'The easiest. Work for a contract is asked for at contract.share_difficulty instead.',
   }),
+  smallMin: option(POSITIVE, 0.000_01, {
+    doc: 'The same for machines that say they are slow: NerdMiner and cpuminer by name, others by suggesting less than 1.',
+  }),
   max: option(POSITIVE, 1_000_000_000, { doc: 'The hardest.' }),
   sharesPerMinute: option(POSITIVE, 12, {
     min: 1,

@@ -121,7 +121,7 @@ export const POSITIVE: Kind<number> = {
   name: 'positive number',
   parse: (input) => {
     const text = typeof input === 'string' ? input.trim() : '';
-    const value = /^\d+(?:\.\d+)?(?:e\d+)?$/.test(text) ? Number(text) : input;
+    const value = /^\d+(?:\.\d+)?(?:e[+-]?\d+)?$/.test(text) ? Number(text) : input;
     const fits = typeof value === 'number' && Number.isFinite(value) && value > 0;
     return fits ? value : expected('a positive number', input);
   },

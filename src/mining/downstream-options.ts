@@ -57,7 +57,8 @@ function plainListener(stratum: StratumConfig): ListenerOptions {
 function listenerOptions(stratum: StratumConfig, listener: ListenerConfig, env: Env): ListenerOptions {
   const { listen, tls, proxies, difficulty: least, unaskedVersions } = listener;
   const { reusePort, difficulty } = stratum;
-  const harder = least === undefined ? difficulty : { ...difficulty, start: least, min: least };
+  const harder =
+    least === undefined ? difficulty : { ...difficulty, start: least, min: least, smallMin: least };
   const base = {
     ...{ ...listen, reusePort, proxies, difficulty: vardiffOptions(harder) },
     takesUnaskedVersions: unaskedVersions,
@@ -66,7 +67,8 @@ function listenerOptions(stratum: StratumConfig, listener: ListenerConfig, env: 
   return { ...base, tls: { cert: readTextFile(tls.certFile), key: readSecretFile(tls.keyFile, env) } };
 }
 
-function vardiffOptions({ mode, start, min, max, sharesPerMinute }: DifficultyConfig): VardiffOptions {
-  const [floor, ceiling] = mode === 'fixed' ? [start, start] : [min, max];
-  return { start, floor, ceiling, least: min, sharesPerMinute };
+function vardiffOptions(difficulty: DifficultyConfig): VardiffOptions {
+  const { mode, start, min, smallMin, max, sharesPerMinute } = difficulty;
+  if (mode === 'fixed') return { start, floor: start, ceiling: start, least: min, sharesPerMinute };
+  return { start, floor: min, smallFloor: smallMin, ceiling: max, least: min, sharesPerMinute };
 }

@@ -133,6 +133,7 @@ export const DEVICES: readonly Device[] = [
   {
     who: 'cpuminer',
     agent: 'cpuminer',
+    difficulty: 2 ** -5,
     says: [
       '{"id": 1, "method": "mining.subscribe", "params": ["cpuminer/2.5.1"]}',
       '{"id": 2, "method": "mining.authorize", "params": ["rig.1", "x"]}',

@@ -3,13 +3,39 @@ import { startVardiff, type VardiffOptions, type VardiffState, transition as var
 
 export type Vardiff = { readonly options: VardiffOptions; readonly state: VardiffState };
 
+/** Who suggests less than this is no ASIC. */
+const SMALL_DIFFICULTY = 1;
+const HASHES_PER_DIFFICULTY = 2 ** 32;
+
+/**
+ * What is known of a machine by its name: a first share comes at once, neither after minutes nor with
+ * thousands of others. What the miner asked for itself counts more, and what it was given before.
+ */
+export function applySpeed({ options, state }: Vardiff, hashesPerSecond: number, nowMs: number): Vardiff {
+  const ideal = (hashesPerSecond * 60) / options.sharesPerMinute / HASHES_PER_DIFFICULTY;
+  const lowered = ideal < options.floor ? withSmallFloor(options) : options;
+  const isNew = state.windowShares + state.foundShares === 0 && !state.isSettled;
+  const isFree = !state.isFixed && state.suggested === 0;
+  return {
+    options: lowered,
+    state: isNew && isFree ? startVardiff({ ...lowered, start: ideal }, nowMs) : state,
+  };
+}
+
+function withSmallFloor(options: VardiffOptions): VardiffOptions {
+  const { floor, smallFloor = floor } = options;
+  return smallFloor < floor ? { ...options, floor: smallFloor } : options;
+}
+
 /** What a miner asked for, within the bounds of its listener. It acts at the next job. */
 export function applyRequest(
-  { options, state }: Vardiff,
+  { options: given, state }: Vardiff,
   request: DifficultyRequest,
   nowMs: number,
 ): Vardiff {
   const { rule, difficulty } = request;
+  const isSmall = rule !== 'minimum' && difficulty < SMALL_DIFFICULTY;
+  const options = isSmall ? withSmallFloor(given) : given;
   if (rule !== 'minimum')
     return { options, state: vardiff(options, state, { type: rule, difficulty }, nowMs).state };
   const floor = Math.min(Math.max(options.floor, difficulty), options.ceiling);

@@ -1,6 +1,6 @@
 import type { ShareTarget } from '../../shares/share.ts';
 import type { JobId } from '../../stratum/job-id.ts';
-import { applyRequest, resumeVardiff } from './difficulty-request.ts';
+import { applyRequest, applySpeed, resumeVardiff } from './difficulty-request.ts';
 import type { DifficultyRequest } from './handshake.ts';
 import type { SessionMemory } from './identities.ts';
 import type { PreparedJob, SentJob } from './prepared-job.ts';
@@ -95,6 +95,15 @@ export class SessionWork {
     this.tally();
     this.#setVardiff(
       applyRequest({ options: this.#options, state: this.#vardiff }, request, this.#context.monotonicMs),
+    );
+  }
+
+  /** The miner named itself, and its like do about so many hashes per second. */
+  expectSpeed(hashesPerSecond: number): void {
+    this.tally();
+    const { monotonicMs } = this.#context;
+    this.#setVardiff(
+      applySpeed({ options: this.#options, state: this.#vardiff }, hashesPerSecond, monotonicMs),
     );
   }
 

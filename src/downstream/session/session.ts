@@ -41,7 +41,7 @@ import { SessionWork } from './session-work.ts';
 import { DownstreamSubmission } from './submission.ts';
 import { extranonceOf, NOT_SUBSCRIBED, refusalOf } from './submit-checks.ts';
 import { ERROR_SUFFIXES, idPrefix, type SubmitCode } from './submit-errors.ts';
-import { userAgentClass } from './user-agents.ts';
+import { speedOfAgent, userAgentClass } from './user-agents.ts';
 import type { VardiffOptions } from './vardiff.ts';
 import { SessionWorker } from './worker.ts';
 
@@ -361,6 +361,7 @@ export class Session implements LineSink {
       return;
     }
     if (request.type === 'subscribe') {
+      this.#expectSpeed(request.userAgent);
       this.#handshake = withAgent(this.#handshake, request.userAgent);
       if (this.identity === undefined && !this.#identify(request)) return;
       this.#lastSent.extranonces = extranonceKey(this.extranonce);
@@ -377,11 +378,17 @@ export class Session implements LineSink {
       version: context.agentVersion,
     };
     const { state, effects } = handshake(options, this.#handshake, request, context.monotonicMs);
+    if (state.userAgent !== this.userAgent) this.#expectSpeed(state.userAgent);
     this.#handshake = state;
     if (state.isSubscribed) this.#rollableMask = state.versionMask ?? context.unaskedMask(this.listener);
     if (state.versionMask !== before) this.#lastSent.versionMask = state.versionMask ?? 0;
     for (const effect of effects) this.#apply(effect);
     if (!this.isStarted && isReady(this.#handshake)) context.markDirty(this);
+  }
+
+  #expectSpeed(userAgent: string): void {
+    const speed = speedOfAgent(userAgent);
+    if (speed !== undefined) this.#work.expectSpeed(speed);
   }
 
   #apply(effect: HandshakeEffect): void {

@@ -8,6 +8,8 @@ export type VardiffOptions = {
   /** Inclusive bounds; fractions are allowed. */
   readonly floor: number;
   readonly ceiling: number;
+  /** The floor of machines that say they are slow; undefined: that of all. */
+  readonly smallFloor?: number;
   /** The easiest, given for a network so easy that harder shares would solve blocks; default `floor`. */
   readonly least?: number;
 };
