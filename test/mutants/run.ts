@@ -20,7 +20,7 @@ const HELP = `Puts small faults into src, one at a time, and runs the tests that
 finds survives. By hand; seconds for each fault.
 
   npm run test:mutants -- --folder channel                     all of a folder, or what is left of it
-  npm run test:mutants -- --folder channel --part 2/8          every eighth stretch of 20 lines, from the second on
+  npm run test:mutants -- --folder channel --part 2/8          an eighth of them, drawn by chance: the second of eight
   npm run test:mutants -- --folder channel --file states.ts    one file
   npm run test:mutants -- --folder channel --report            the score and the survivors of what was run before
 
@@ -36,22 +36,16 @@ type Verdict = {
   readonly mutatorName: string;
   readonly replacement?: string;
 };
-type Report = { readonly files: Readonly<Record<string, { readonly mutants: readonly Verdict[] }>> };
+type Report = {
+  readonly files: Readonly<
+    Record<string, { readonly source: string; readonly mutants: readonly Verdict[] }>
+  >;
+};
 
-const STRETCH_LINES = 20;
+/** What a fault of another part is called. */
+const NOT_RUN = 'CompileError';
 /** Each folder and part keeps its own, so that a part does not forget what another found. */
 const REPORTS = '.mutants';
-
-/** What of a file is mutated: all, or the stretches of one part. */
-function patternsOf(path: string, part: readonly [number, number]): string[] {
-  const [which, of] = part;
-  if (of === 1) return [path];
-  const lines = readFileSync(join(ROOT, path), 'utf8').split('\n').length;
-  const stretches = Array.from({ length: Math.ceil(lines / STRETCH_LINES) }, (_, index) => index);
-  return stretches
-    .filter((index) => index % of === which - 1)
-    .map((index) => `${path}:${index * STRETCH_LINES + 1}-${(index + 1) * STRETCH_LINES}`);
-}
 
 async function run(folder: string, mutate: readonly string[], report: string): Promise<void> {
   process.env['MUTANTS_TESTS'] ??= TESTS[folder]!.join(' ');
@@ -60,7 +54,8 @@ async function run(folder: string, mutate: readonly string[], report: string): P
   await new Stryker({
     mutate: [...mutate],
     testRunner: 'vitest',
-    plugins: ['@stryker-mutator/vitest-runner'],
+    plugins: ['@stryker-mutator/vitest-runner', join(ROOT, 'test/mutants/sample.ts')],
+    checkers: ['sample'],
     vitest: { configFile: 'test/mutants/vitest.config.ts', related: false },
     coverageAnalysis: 'perTest',
     // A fault in what runs once, at import, would need a new process for each.
@@ -72,7 +67,8 @@ async function run(folder: string, mutate: readonly string[], report: string): P
     disableTypeChecks: false,
     tsconfigFile: 'none.json',
     concurrency: 1,
-    timeoutMS: 10_000,
+    // Slow is not found: other work must not make a fault look like one that hangs.
+    timeoutMS: 30_000,
     dryRunTimeoutMinutes: 20,
     incremental: true,
     incrementalFile: report,
@@ -84,34 +80,33 @@ async function run(folder: string, mutate: readonly string[], report: string): P
 }
 
 function print(folder: string): void {
-  const counts: Record<string, number> = {};
-  const survivors: string[] = [];
-  const seen = new Set<string>();
+  const verdicts = new Map<string, { readonly status: string; readonly line: string }>();
   const reports = existsSync(REPORTS)
     ? readdirSync(REPORTS).filter((name) => name.startsWith(`${folder}.`))
     : [];
   for (const name of reports) {
     const { files } = JSON.parse(readFileSync(join(REPORTS, name), 'utf8')) as Report;
-    for (const [file, { mutants }] of Object.entries(files)) {
-      for (const mutant of mutants) {
-        const { status, location, mutatorName, replacement = '' } = mutant;
+    for (const [file, { source, mutants }] of Object.entries(files)) {
+      if (!existsSync(file) || readFileSync(file, 'utf8') !== source) continue;
+      for (const { status, location, mutatorName, replacement = '' } of mutants) {
         const key = JSON.stringify([file, location, mutatorName, replacement]);
-        if (status === 'Ignored' || seen.has(key)) continue;
-        seen.add(key);
-        counts[status] = (counts[status] ?? 0) + 1;
-        const how = status === 'NoCoverage' ? 'no test reaches' : 'survived';
-        if (status === 'Survived' || status === 'NoCoverage')
-          survivors.push(
-            `${file}:${location.start.line} ${how}: ${mutatorName} ${replacement.split('\n')[0]}`,
-          );
+        const line = `${file}:${location.start.line} ${status}: ${mutatorName} ${replacement.split('\n')[0]}`;
+        const known = verdicts.get(key)?.status;
+        if (known === undefined || known === NOT_RUN) verdicts.set(key, { status, line });
       }
     }
   }
-  const killed = (counts['Killed'] ?? 0) + (counts['Timeout'] ?? 0);
-  const of = killed + survivors.length;
-  for (const line of survivors.sort()) process.stdout.write(`${line.slice(0, 200)}\n`);
-  const share = of === 0 ? '' : ` (${((100 * killed) / of).toFixed(1)} %)`;
-  process.stdout.write(`${folder}: ${killed} of ${of} killed${share}; ${JSON.stringify(counts)}\n`);
+  const linesOf = (...statuses: string[]): string[] =>
+    [...verdicts.values()].flatMap(({ status, line }) => (statuses.includes(status) ? [line] : []));
+  const timeouts = linesOf('Timeout');
+  const killed = linesOf('Killed').length + timeouts.length;
+  const survivors = linesOf('Survived', 'NoCoverage');
+  const tried = killed + survivors.length;
+  for (const line of [...timeouts, ...survivors].sort()) process.stdout.write(`${line.slice(0, 200)}\n`);
+  const share = tried === 0 ? '' : ` (${((100 * killed) / tried).toFixed(1)} %)`;
+  process.stdout.write(
+    `${folder}: ${killed} of ${tried} killed${share}, of ${tried + linesOf(NOT_RUN).length} in all\n`,
+  );
 }
 
 const { values } = parseArgs({
@@ -140,10 +135,7 @@ if (!values.report) {
   const name = [folder, ...(file === undefined ? [] : [file]), values.part.replace('/', 'of'), 'json'].join(
     '.',
   );
-  await run(
-    folder,
-    sources.flatMap((path) => patternsOf(path, [part[0]!, part[1]!])),
-    `${REPORTS}/${name}`,
-  );
+  process.env['MUTANTS_PART'] = values.part;
+  await run(folder, sources, `${REPORTS}/${name}`);
 }
 print(folder);
