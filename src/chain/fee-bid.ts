@@ -86,6 +86,8 @@ export function nextBid(
     ? childOfPresent(options, present, wanted, rival)
     : rungWithChild(options, toPay, toBeat);
   if (pair !== undefined) return pair;
+  // What must not confirm is outbid at once, however dear the rung.
+  if (level !== undefined && rival?.isRival === true) return { rung: alone, childFeeSat: 0n };
   const below = ladder.findLastIndex((rung, index) => {
     const isBelow = rung.feeSat < toPay(rung.vsize) && rung.feeSat >= toBeat(rung.vsize);
     return isBelow && isAllowed(options, rung, index);

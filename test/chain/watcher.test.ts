@@ -300,6 +300,19 @@ describe('a close that the other side pins', () => {
     miner.look();
     expect(chain.waiting!.kind).toBe('state');
   });
+
+  it('is answered at once where no node tells what waits, with a rung however dear', () => {
+    const { chain, miner } = opened();
+    for (let left = LIFE - 2; left > 0; left -= 1) chain.mine(true);
+    miner.look();
+    expect(chain.waiting).toMatchObject({ kind: 'state', feeSat: LADDER[1]!.feeSat });
+    chain.forget();
+    chain.send({ id: 'R', kind: 'refund', feeSat: LADDER[1]!.feeSat + 100n });
+    const { waiting: _waiting, ...view } = chain.view(false, miner.closeId);
+    expect(view.isRival).toBe(true);
+    const { effects } = transition(miner.options, miner.state, { type: 'tip', view }, chain.height);
+    expect(effects).toEqual([{ type: 'close_alone', rung: 2 }]);
+  });
 });
 
 describe('a funding that waits', () => {

@@ -68,7 +68,7 @@ async function run(folder: string, mutate: readonly string[], report: string): P
     tsconfigFile: 'none.json',
     concurrency: 1,
     // Slow is not found: other work must not make a fault look like one that hangs.
-    timeoutMS: 30_000,
+    timeoutMS: 20_000,
     dryRunTimeoutMinutes: 20,
     incremental: true,
     incrementalFile: report,
