@@ -1,6 +1,6 @@
 import { larger, smaller } from '../base/bigints.ts';
 import { FREE_FEE_SAT } from './fee-caps.ts';
-import { feeAt, INCREMENT_SAT, rateOf } from './fee-rate.ts';
+import { feeAt, incrementSat, rateOf } from './fee-rate.ts';
 
 /** A rung of the ladder: a whole close at one fee. */
 export type FeeLevel = { readonly satPerKvb: number; readonly feeSat: bigint; readonly vsize: number };
@@ -65,7 +65,7 @@ export function nextBid(
   present: Bid | undefined,
   inTheWay: InTheWay | undefined,
 ): NextBid | undefined {
-  const { ladder, isStuck, childVsize } = options;
+  const { ladder, isStuck } = options;
   const wanted = wantedSatPerKvb(options, present);
   const isOffered = offeredSatPerKvb(options, present, inTheWay) >= wanted;
   if (isOffered && present !== undefined) return undefined;
@@ -73,12 +73,11 @@ export function nextBid(
   const rival = isOffered ? undefined : inTheWay;
   const toBeat = (vsize: number): bigint => toBeatSat(vsize, present, rival);
   const toPay = (vsize: number): bigint => larger(feeAt(vsize, wanted), toBeat(vsize));
-  const alone = ladder.findIndex((rung, index) => {
-    return isAllowed(options, rung, index) && rung.feeSat >= toPay(rung.vsize);
+  const alone = ladder.findIndex((rung) => {
+    return isAllowed(options, rung) && rung.feeSat >= toPay(rung.vsize);
   });
   const level = ladder[alone];
-  const mustClimb = childVsize === undefined && (isStuck || rival?.isRival === true);
-  if (level !== undefined && (mustClimb || level.feeSat <= modestSat(toPay(level.vsize)))) {
+  if (level !== undefined && level.feeSat <= modestSat(toPay(level.vsize))) {
     return { rung: alone, childFeeSat: 0n };
   }
   const isChildEnough = present !== undefined && rival?.isOwn !== false;
@@ -86,13 +85,14 @@ export function nextBid(
     ? childOfPresent(options, present, wanted, rival)
     : rungWithChild(options, toPay, toBeat);
   if (pair !== undefined) return pair;
-  // What must not confirm is outbid at once, however dear the rung.
-  if (level !== undefined && rival?.isRival === true) return { rung: alone, childFeeSat: 0n };
-  const below = ladder.findLastIndex((rung, index) => {
+  // What is stuck climbs, and what must not confirm is outbid at once, however dear the rung.
+  if (level !== undefined && (isStuck || rival?.isRival === true)) return { rung: alone, childFeeSat: 0n };
+  const below = ladder.findLastIndex((rung) => {
     const isBelow = rung.feeSat < toPay(rung.vsize) && rung.feeSat >= toBeat(rung.vsize);
-    return isBelow && isAllowed(options, rung, index);
+    return isBelow && isAllowed(options, rung);
   });
   if (below !== -1) return { rung: below, childFeeSat: 0n };
+  // The lowest rung of a first bid is always allowed.
   return present === undefined && ladder.length > 0 ? { rung: 0, childFeeSat: 0n } : undefined;
 }
 
@@ -100,9 +100,8 @@ function modestSat(toPaySat: bigint): bigint {
   return larger(toPaySat * MOST_TIMES, FREE_FEE_SAT);
 }
 
-/** The lowest rung of a first bid is always allowed. */
-function isAllowed({ floorSat, mostSat }: BidOptions, { feeSat }: FeeLevel, rung: number): boolean {
-  return feeSat > floorSat && (rung === 0 || mostSat === undefined || feeSat <= mostSat);
+function isAllowed({ floorSat, mostSat }: BidOptions, { feeSat }: FeeLevel): boolean {
+  return feeSat > floorSat && (mostSat === undefined || feeSat <= mostSat);
 }
 
 /** What blocks ask for; of what is stuck at least the next rung, and beyond the ladder half as much again. */
@@ -136,7 +135,7 @@ function rateOfBid({ childVsize = 0 }: BidOptions, { feeSat, vsize, childFeeSat 
 /** The least that puts out what waits: by the fees of all of it, and by the rate of what is replaced. */
 function toBeatSat(vsize: number, present: Bid | undefined, rival: InTheWay | undefined): bigint {
   if (rival === undefined) return 0n;
-  const moreSat = BigInt(vsize) * INCREMENT_SAT;
+  const moreSat = incrementSat(vsize);
   const { waiting } = rival;
   if (waiting === undefined)
     return present === undefined ? 0n : present.feeSat + present.childFeeSat + moreSat;
@@ -154,7 +153,7 @@ function childOfPresent(
   const { feeSat, vsize, childFeeSat } = present;
   const { waiting } = rival ?? {};
   const othersSat = waiting === undefined ? 0n : waiting.packageFeeSat - waiting.feeSat;
-  const leastSat = larger(othersSat, childFeeSat) + BigInt(childVsize) * INCREMENT_SAT;
+  const leastSat = larger(othersSat, childFeeSat) + incrementSat(childVsize);
   const missingSat = feeAt(vsize + childVsize, wanted) - feeSat;
   // Too little for a replacement; another side's child is put out all the same.
   if (missingSat < leastSat && othersSat <= childFeeSat) return undefined;
@@ -171,14 +170,14 @@ function rungWithChild(
 ): NextBid | undefined {
   const { ladder, childVsize, mostSat } = options;
   if (childVsize === undefined) return undefined;
-  const rung = ladder.findLastIndex((each, index) => {
-    return isAllowed(options, each, index) && each.feeSat < toPay(each.vsize + childVsize);
+  const rung = ladder.findLastIndex((each) => {
+    return isAllowed(options, each) && each.feeSat < toPay(each.vsize + childVsize);
   });
   const level = ladder[rung];
   if (level === undefined) return undefined;
   const vsize = level.vsize + childVsize;
   const totalSat = mostSat === undefined ? toPay(vsize) : smaller(toPay(vsize), mostSat);
   const childFeeSat = totalSat - level.feeSat;
-  const isRelayed = childFeeSat >= BigInt(childVsize) * INCREMENT_SAT && totalSat >= toBeat(vsize);
+  const isRelayed = childFeeSat >= incrementSat(childVsize) && totalSat >= toBeat(vsize);
   return isRelayed ? { rung, childFeeSat } : undefined;
 }

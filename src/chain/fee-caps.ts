@@ -32,6 +32,5 @@ export type Saved = { readonly outputSat: bigint; readonly dustSat: bigint };
 export function mostFeeSat(caps: readonly FeeCap[], left: number, { outputSat, dustSat }: Saved): bigint {
   const cap = caps.find(({ blocksLeft }) => left >= blocksLeft) ?? caps.at(-1);
   const shareSat = (outputSat * BigInt(cap?.ppm ?? 1_000_000)) / 1_000_000n;
-  const freeSat = outputSat > dustSat ? outputSat - dustSat : 0n;
-  return smaller(larger(shareSat, FREE_FEE_SAT), freeSat);
+  return smaller(larger(shareSat, FREE_FEE_SAT), larger(outputSat - dustSat, 0n));
 }

@@ -1,5 +1,7 @@
-/** What a replacement pays more for each virtual byte in sats, at the least (BIP125, rule 4). */
-export const INCREMENT_SAT = 1n;
+/** What a replacement of so many virtual bytes pays more in sats, at the least: one for each (BIP125, rule 4). */
+export function incrementSat(vsize: number): bigint {
+  return BigInt(vsize);
+}
 
 /** The fee in sats of so many virtual bytes at a rate, rounded up. */
 export function feeAt(vsize: number, satPerKvb: number): bigint {

@@ -1,5 +1,5 @@
 import { larger, smaller } from '../base/bigints.ts';
-import { feeAt, INCREMENT_SAT } from './fee-rate.ts';
+import { feeAt, incrementSat } from './fee-rate.ts';
 
 /** Of what a side puts into a funding, the most that taking it back may cost. */
 const CANCEL_SHARE_PERCENT = 50n;
@@ -54,11 +54,11 @@ export function cancelFee(
   satPerKvb: number,
 ): bigint {
   const size = BigInt(vsize);
-  const bids = [feeAt(vsize, satPerKvb), size * INCREMENT_SAT, paidSat];
+  const bids = [feeAt(vsize, satPerKvb), incrementSat(vsize), paidSat];
   if (isFundingWaiting) {
     // Rules 3, 4 and 6 of replacement: the fee of all that goes, the increment, and the rate.
-    bids.push(fundingFeeSat + pushFeeSat + size * INCREMENT_SAT);
-    bids.push((fundingFeeSat * size) / BigInt(fundingVsize) + size * INCREMENT_SAT);
+    bids.push(fundingFeeSat + pushFeeSat + incrementSat(vsize));
+    bids.push((fundingFeeSat * size) / BigInt(fundingVsize) + incrementSat(vsize));
     bids.push((paidSat * 3n) / 2n);
   }
   const wantedSat = bids.reduce(larger, 0n);

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
 import { CLIMB, type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
 import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved } from './fee-caps.ts';
-import { feeAt, INCREMENT_SAT, rateOf } from './fee-rate.ts';
+import { feeAt, incrementSat, rateOf } from './fee-rate.ts';
 import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
 
 export type { FeeLevel } from './fee-bid.ts';
@@ -399,7 +399,7 @@ function bumpFundingFee(draft: Draft, { push, satPerKvb }: ChannelView, height: 
 function childFee(parent: Pushable, satPerKvb: number, paidSat: bigint): bigint | undefined {
   const missingSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
   const feeSat = smaller(missingSat, parent.availableSat);
-  const relaySat = BigInt(parent.childVsize) * INCREMENT_SAT;
+  const relaySat = incrementSat(parent.childVsize);
   if (feeSat < paidSat + relaySat || feeAt(parent.vsize, satPerKvb) <= parent.feeSat) return undefined;
   return feeSat;
 }
@@ -423,8 +423,7 @@ function minerSteps(
     else if (left <= beginBlocksOf(options.margins)) draft.effects.push({ type: 'refuse_steps' });
     return;
   }
-  // A funding that never was is not to be closed.
-  if (outputStatus === 'spent_in_block' || (status === 'closed' && outputStatus === 'missing')) return;
+  if (outputStatus === 'spent_in_block') return;
   if (status === 'closed') reopen(draft);
   bumpCloseFee(options, draft, view, height, isForced);
 }
@@ -457,7 +456,6 @@ function bumpCloseFee(
   const isAgreed = close !== undefined && view.closesFrom !== 'overdue';
   const dueFrom = isAgreed ? options.margins.broadcastBlocks : dueBlocks(options.margins, view);
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
-  if (close === undefined && !isDue) return;
   // A close of both that no mempool has stands in the way of nothing.
   const isLost = isDue && close?.kind === 'together' && outputStatus !== 'spent_in_mempool';
   const present = close === undefined || isLost ? undefined : { ...close, childFeeSat };
@@ -478,14 +476,13 @@ function bumpCloseFee(
       ? { isOwn: view.isOurs, isRival: view.isRival ?? false, waiting: view.waiting }
       : undefined,
   );
-  const chosen = next?.rung === undefined ? undefined : view.ladder[next.rung];
   const bidSince = next === undefined ? since : sinceAfter(isStuck, height);
   draft.state = { ...draft.state, bidSince, childFeeSat: next?.childFeeSat ?? childFeeSat };
-  if (next?.rung !== undefined && chosen !== undefined) {
-    const { feeSat, vsize } = chosen;
+  if (next?.rung !== undefined) {
+    const { feeSat, vsize } = view.ladder[next.rung]!;
     draft.state = { ...draft.state, status: 'closing', close: { kind: 'state', feeSat, vsize } };
     draft.effects.push({ type: 'close_alone', rung: next.rung });
-  } else if (close !== undefined && !(view.isOurs && outputStatus === 'spent_in_mempool')) {
+  } else if (close !== undefined && !view.isOurs) {
     // Also where another one waits, which may pay less: a refusal costs nothing.
     draft.effects.push({ type: 'send_close' });
   }
@@ -532,7 +529,7 @@ function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: 
   const since = present === undefined ? height : Math.min(bidSince ?? height, height);
   const isStuck = height - since >= STUCK_BLOCKS;
   const paidSat = present?.feeSat ?? 0n;
-  const leastSat = present === undefined ? 0n : paidSat + BigInt(vsize) * INCREMENT_SAT;
+  const leastSat = present === undefined ? 0n : paidSat + incrementSat(vsize);
   const climbed = isStuck ? Math.max(rateOf(paidSat, vsize) * CLIMB, rateOf(leastSat, vsize) + 1) : 0;
   const most = view.refundMostSat === undefined ? Infinity : rateOf(view.refundMostSat, vsize);
   const satPerKvb = Math.min(Math.ceil(Math.max(view.satPerKvb, climbed)), most);

@@ -187,6 +187,18 @@ describe('what is in the way', () => {
     expect(bid({}, undefined, rival())).toEqual([1, 0n]);
   });
 
+  it('that nothing affordable beats is left, but for a first bid', () => {
+    const cold = { satPerKvb: 9_000, childVsize: undefined };
+    expect(bid(cold, undefined, others(waiting(800n)))).toEqual([1, 0n]);
+    expect(bid(cold, undefined, others(waiting(801n)))).toEqual([0, 0n]);
+    expect(bid({ mostSat: 2_000n }, undefined, rival(waiting(3_000n)))).toEqual([0, 0n]);
+    // By its rate, 15.001 sat/vB, a close with its child pays 4,501.
+    const two = { ladder: LADDER.slice(0, 2) };
+    expect(bid({ ...two, mostSat: 4_501n }, undefined, rival(waiting(3_000n)))).toEqual([1, 3_501n]);
+    expect(bid({ ...two, mostSat: 4_500n }, undefined, rival(waiting(3_000n)))).toEqual([0, 0n]);
+    expect(bid({ mostSat: 2_000n, floorSat: 1_000n }, SECOND, rival(waiting(3_000n)))).toBeUndefined();
+  });
+
   it('of the own close is put out by another child of it, which pays more', () => {
     const pinned = own(waiting(1_000n, 900n, 900));
     const options = { ladder: [], satPerKvb: 5_001 };
@@ -196,7 +208,7 @@ describe('what is in the way', () => {
     expect(bid({ ...options, childVsize: undefined }, SECOND, pinned)).toBeUndefined();
     // The own child is raised; it is not what must be put out.
     const raised: Bid = { ...SECOND, childFeeSat: 900n };
-    expect(bid({ ...options, satPerKvb: 6_333 }, raised, own(waiting(1_000n, 900n, 100)))).toBeUndefined();
+    expect(bid({ ...options, satPerKvb: 6_334 }, raised, own(waiting(1_000n, 900n, 100)))).toBeUndefined();
     expect(bid({ ...options, satPerKvb: 6_666 }, raised, own(waiting(1_000n, 900n, 100)))).toEqual([
       undefined,
       1_000n,

@@ -181,7 +181,7 @@ describe('a funding that is late', () => {
     const status = 'funding';
     expect(look({ ...MAKER, ...late }, { status }, waits, EXPIRY - 1).types).toEqual(['cancel_funding']);
     const end = look({ ...MAKER, ...late }, { status }, waits, EXPIRY);
-    expect(end.effects).toEqual([
+    expect(end.effects).toStrictEqual([
       { type: 'status', status: 'closed', reason: 'the funding never confirmed' },
     ]);
     const inMempool = { ...waits, coinDepth: 0 };
@@ -246,6 +246,10 @@ describe('the miner', () => {
     expect(look(MINER, {}, COIN, EXPIRY - 325).types).toEqual(['funded']);
     expect(look(MINER, {}, COIN, EXPIRY - 324).types).toEqual(['funded', 'refuse_steps']);
     expect(look(MINER, {}, COIN, EXPIRY - 145).types).toEqual(['funded', 'refuse_steps']);
+    expect(look(MINER, { status: 'funding' }, COIN, EXPIRY - 324).types).toEqual([
+      'funded',
+      'refuse_steps',
+    ]);
     for (const status of ['open', 'funding'] as const)
       expect(look(MINER, { status }, COIN, EXPIRY - 144).types).toEqual(['funded', 'close_alone']);
   });
@@ -277,6 +281,64 @@ describe('the miner', () => {
       expect(look(MINER, closing, { ...ours, closesFrom }, EXPIRY - 145).types).toEqual([]);
     expect(look(MINER, closing, { ...ours, closesFrom: 'overdue' }, 1).types).toEqual(['close_alone']);
     expect(look(MINER, closing, ours, 1, 'close_alone').types).toEqual(['close_alone']);
+  });
+
+  it('has a close of both that pays enough go on, also at the last deadline', () => {
+    const ours = { ...GONE, spendDepth: 0, isOurs: true };
+    const closing = { status: 'closing', close: TOGETHER, bidSince: 100 } as const;
+    expect(look(MINER, closing, ours, EXPIRY - 144).types).toEqual(['close_alone']);
+    const recent = { ...closing, bidSince: EXPIRY - 145 };
+    expect(look(MINER, recent, ours, EXPIRY - 144).types).toEqual([]);
+    // One that is lost was no bid: what comes in its place begins now.
+    expect(look(MINER, closing, COIN, EXPIRY - 144).state.bidSince).toBe(EXPIRY - 144);
+  });
+
+  it('closes what lost its end without a close of its own, once it is due', () => {
+    const closing = { status: 'closing' } as const;
+    expect(look(MINER, closing, COIN, 1).types).toEqual(['funded']);
+    expect(look(MINER, closing, { ...COIN, closesFrom: 'now' }, 1).types).toEqual([
+      'funded',
+      'close_alone',
+    ]);
+    expect(look(MINER, closing, COIN, EXPIRY - 144).types).toEqual(['funded', 'close_alone']);
+  });
+
+  it('bids within the caps, against what waits, and above what it sent', () => {
+    const saved = { outputSat: 3_000n, dustSat: 294n };
+    const dear = { ...COIN, satPerKvb: 5_000, saved };
+    const bid = (options: WatchOptions) => look(options, {}, dear, EXPIRY - 144).effects.at(-1);
+    expect(bid(MINER)).toEqual({ type: 'close_alone', rung: 1 });
+    const thousand = { outputSat: 1_250n, dustSat: 294n };
+    expect(look(MINER, {}, { ...dear, saved: thousand }, EXPIRY - 144).effects.at(-1)).toEqual({
+      type: 'close_alone',
+      rung: 0,
+    });
+    const rich = {
+      ...dear,
+      saved: { outputSat: 100_000n, dustSat: 294n },
+      satPerKvb: 90_000,
+      childVsize: 100,
+    };
+    expect(look(MINER, {}, rich, EXPIRY - 144).effects.at(-1)).toEqual({
+      type: 'pay_child',
+      feeSat: 9_000n,
+    });
+    const feeCaps = [{ blocksLeft: 0, ppm: 50_000 }];
+    expect(look({ ...MINER, feeCaps }, {}, rich, EXPIRY - 144).effects.at(-1)).toEqual({
+      type: 'pay_child',
+      feeSat: 4_000n,
+    });
+    const rival = { ...GONE, spendDepth: 0, isRival: true };
+    const low = { status: 'closing', close: stateClose() } as const;
+    expect(look(MINER, low, rival, 1).effects).toEqual([{ type: 'close_alone', rung: 1 }]);
+    const top = { status: 'closing', close: stateClose(1_000n) } as const;
+    const cheap = { feeSat: 100n, vsize: 200, packageFeeSat: 100n, packageVsize: 200 };
+    expect(look(MINER, top, { ...rival, waiting: cheap }, 1).types).toEqual(['send_close']);
+    const child = { ...COIN, satPerKvb: 6_000, childVsize: 100 };
+    expect(look(MINER, top, child, 1).effects.slice(1)).toEqual([
+      { type: 'send_close' },
+      { type: 'pay_child', feeSat: 800n },
+    ]);
   });
 
   it('sends a close again where it is not to be seen, and a lost one of both gives way when it is due', () => {
@@ -313,6 +375,7 @@ describe('the miner', () => {
     const ours = { ...GONE, spendDepth: 0, isOurs: true, childVsize: 100 };
     const closing = { status: 'closing', close: stateClose(), childFeeSat: 250n } as const;
     expect(look(MINER, closing, ours, 100).effects).toEqual([{ type: 'pay_child', feeSat: 250n }]);
+    expect(look(MINER, { ...closing, childFeeSat: 0n }, ours, 100).types).toEqual([]);
     const { childVsize: _childVsize, ...cold } = ours;
     expect(look(MINER, closing, cold, 100).types).toEqual([]);
     expect(look(MINER, closing, { ...COIN, childVsize: 100 }, 100).state.childFeeSat).toBe(0n);
@@ -354,7 +417,7 @@ describe('the maker', () => {
     expect(first.state.close).toEqual({ kind: 'refund', feeSat: 391n, vsize: 130 });
     const waits = { ...GONE, spendDepth: 0, isOurs: true };
     expect(look(MAKER, first.state, { ...waits, satPerKvb: 4_000 }, EXPIRY + 1).types).toEqual([]);
-    expect(look(MAKER, first.state, { ...waits, satPerKvb: 4_008 }, EXPIRY + 1).types).toEqual(['refund']);
+    expect(look(MAKER, first.state, { ...waits, satPerKvb: 4_001 }, EXPIRY + 1).types).toEqual(['refund']);
     // Not to be seen, and the rate is no reason for another: it is sent again.
     expect(look(MAKER, first.state, COIN, EXPIRY + 1).types).toEqual(['funded', 'send_close']);
   });
@@ -409,10 +472,30 @@ describe('an end', () => {
     expect(look(MAKER, first.state, GONE, 505).types).toEqual(['status', 'final']);
     // A reorganisation to below where it was seen makes nothing of it.
     expect(look(MAKER, first.state, GONE, 400).types).toEqual([]);
-    const known = look(MAKER, { status: 'closing' }, { ...GONE, spendDepth: 3 }, 500);
-    expect(known.state.spentSince).toBe(498);
+    const known = look(MAKER, { status: 'closing', bidSince: 5 }, { ...GONE, spendDepth: 3 }, 500);
+    expect(known.state).toMatchObject({ spentSince: 498, bidSince: undefined });
+    expect(look(MAKER, { status: 'closing', bidSince: 5 }, COIN, 500).state.bidSince).toBe(5);
     expect(look(MAKER, known.state, GONE, 503).types).toEqual(['status', 'final']);
     expect(look(MAKER, known.state, COIN, 503).state.spentSince).toBeUndefined();
+  });
+
+  it('has no depth while it waits, and an opening has no end', () => {
+    const shallow = { ...MAKER, margins: { ...MARGINS, finalDepth: 1, watchDepth: 1 } };
+    expect(look(shallow, { status: 'closing' }, COIN, 500).types).toEqual(['funded']);
+    expect(look(shallow, { status: 'closing' }, { ...GONE, spendDepth: 0 }, 500).types).toEqual([]);
+    expect(look(shallow, { status: 'closing' }, { ...GONE, spendDepth: 1 }, 500).types).toEqual([
+      'status',
+      'final',
+      'over',
+    ]);
+    expect(look(shallow, { status: 'opening' }, { ...GONE, spendDepth: 5 }, 500).types).toEqual([]);
+  });
+
+  it('leaves the depth of the funding as it was, which one that is missing has not', () => {
+    const was = { fundingDepth: 5 };
+    expect(look(MAKER, was, { ...GONE, spendDepth: 1 }, 500).state.fundingDepth).toBe(5);
+    expect(look(MAKER, { ...was, status: 'funding' }, GONE, 500).state.fundingDepth).toBe(0);
+    expect(look(MAKER, was, COIN, 500).state.fundingDepth).toBe(50);
   });
 
   it('is watched for 100 blocks where nothing else is said', () => {
