@@ -1,4 +1,4 @@
-/** What a replacement of so many virtual bytes pays more in sats, at the least: one for each (BIP125, rule 4). */
+/** What a replacement of so many vbytes pays more in sats, at the least: one for each (BIP125, rule 4). */
 export function incrementSat(vsize: number): bigint {
   return BigInt(vsize);
 }

@@ -422,6 +422,28 @@ describe('the maker', () => {
     expect(look(MAKER, first.state, COIN, EXPIRY + 1).types).toEqual(['funded', 'send_close']);
   });
 
+  it('climbs once its refund waits for two blocks, by half, and no higher than it may', () => {
+    const first = look(MAKER, {}, { ...COIN, satPerKvb: 3_000 }, EXPIRY);
+    expect(first.state).toMatchObject({ close: { feeSat: 390n }, bidSince: EXPIRY });
+    const waits = { ...GONE, spendDepth: 0, isOurs: true };
+    const once = look(MAKER, first.state, waits, EXPIRY + 1);
+    expect(once).toMatchObject({ types: [], state: { bidSince: EXPIRY } });
+    const second = look(MAKER, once.state, waits, EXPIRY + 2);
+    expect(second.effects).toEqual([{ type: 'refund', satPerKvb: 4_500 }]);
+    expect(second.state).toMatchObject({ close: { feeSat: 585n }, bidSince: EXPIRY + 1 });
+    const third = look(MAKER, second.state, waits, EXPIRY + 3);
+    expect(third.effects).toEqual([{ type: 'refund', satPerKvb: 6_750 }]);
+    const bounded = (refundMostSat: bigint) =>
+      look(MAKER, second.state, { ...waits, refundMostSat }, EXPIRY + 3).effects;
+    expect(bounded(715n)).toEqual([{ type: 'refund', satPerKvb: 5_500 }]);
+    expect(bounded(714n)).toEqual([]);
+    // Half as much again of little is less than what nodes want for a replacement.
+    const small = { close: { kind: 'refund', feeSat: 130n, vsize: 130 }, bidSince: EXPIRY } as const;
+    const raised = look(MAKER, { ...small, status: 'closing' }, waits, EXPIRY + 2);
+    expect(raised.effects).toEqual([{ type: 'refund', satPerKvb: 2_001 }]);
+    expect(look(MAKER, { ...small, status: 'closing' }, waits, EXPIRY - 1).types).toEqual([]);
+  });
+
   it('leaves alone what waits and is not its own', () => {
     const waits = { ...GONE, spendDepth: 0, satPerKvb: 90_000 };
     expect(look(MAKER, { status: 'closing' }, waits, EXPIRY).types).toEqual([]);
