@@ -37,20 +37,29 @@ export function contextOf(base: string, env: Env, refuse: Context['refuse']): Co
 type CommonValues = {
   readonly network: ProxyConfig['network'];
   readonly dataDir: string;
+  readonly ledger: { readonly keep: number };
   readonly log: ProxyConfig['log'];
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
   readonly keys: { readonly seedFile: string | undefined };
 };
 
-type CommonConfig = Pick<ProxyConfig, 'network' | 'dataDir' | 'log' | 'metrics' | 'keys'>;
+type CommonConfig = Pick<ProxyConfig, 'network' | 'dataDir' | 'ledger' | 'log' | 'metrics' | 'keys'>;
 
 export function commonOf(values: CommonValues, context: Context): CommonConfig {
   const { network, log, metrics, keys } = values;
+  const ledger = { keepMs: values.ledger.keep };
   const dataDir = context.path(values.dataDir);
   const seedFile = keys.seedFile === undefined ? join(dataDir, 'seed') : context.path(keys.seedFile);
   // A seed that does not exist yet is for `keys new` to make; one that others can read is refused now.
   if (existsSync(seedFile)) context.secretFile('keys.seed_file', seedFile);
-  return { network, dataDir, log, metrics, keys: { seedFile, isNamed: keys.seedFile !== undefined } };
+  return {
+    network,
+    dataDir,
+    ledger,
+    log,
+    metrics,
+    keys: { seedFile, isNamed: keys.seedFile !== undefined },
+  };
 }
 
 type NodeValues = {

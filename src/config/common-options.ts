@@ -11,6 +11,14 @@ export const LOG = section('What is written to the standard output, one JSON obj
   }),
 });
 
+export const LEDGER = section('The ledger in data_dir.', {
+  keep: option(DURATION, '30d', {
+    min: '1d',
+    max: '3650d',
+    doc: 'How long evidence is kept after it was sealed into compressed segments; that of a contract at least until it is settled.',
+  }),
+});
+
 export const FEE_RATE_OPTION = option(FEE_RATE, '5 sat/vB', {
   min: '1 sat/vB',
   max: '1000 sat/vB',

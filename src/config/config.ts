@@ -9,6 +9,7 @@ type CommonConfig = {
   readonly network: ConfigNetwork;
   /** Absolute. */
   readonly dataDir: string;
+  readonly ledger: { readonly keepMs: number };
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
   /** Absolute; the file may not exist yet. Named: the configuration says where it is. */

@@ -1,4 +1,13 @@
-import { CHAIN_ACCESS, dataDir, KEYS, LOG, metricsSection, NETWORK, RPC_URL } from './common-options.ts';
+import {
+  CHAIN_ACCESS,
+  dataDir,
+  KEYS,
+  LEDGER,
+  LOG,
+  metricsSection,
+  NETWORK,
+  RPC_URL,
+} from './common-options.ts';
 import { option, optional, required, section } from './options.ts';
 import { POLICY_BONDS, POLICY_SEAL } from './stake-options.ts';
 import { AMOUNT, DURATION, hex, INTEGER, LISTEN, listOf, POSITIVE, PRICE, WORK } from './values.ts';
@@ -63,6 +72,7 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
 export const MAKER_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('maker'),
+  ledger: LEDGER,
   log: LOG,
   peer: section('Where the miners of contracts connect.', {
     listen: option(LISTEN, '127.0.0.1:7333', { doc: 'Address and port for peers; always encrypted.' }),

@@ -1,4 +1,13 @@
-import { CHAIN_ACCESS, dataDir, KEYS, LOG, metricsSection, NETWORK, RPC_URL } from './common-options.ts';
+import {
+  CHAIN_ACCESS,
+  dataDir,
+  KEYS,
+  LEDGER,
+  LOG,
+  metricsSection,
+  NETWORK,
+  RPC_URL,
+} from './common-options.ts';
 import { DESTINATION, FAILOVER, SPLIT } from './destination-options.ts';
 import { option, optional, section } from './options.ts';
 import { CONTRACT_BONDS, CONTRACT_SEAL } from './stake-options.ts';
@@ -107,6 +116,7 @@ export const PROXY_OPTIONS = {
   closeDir: optional(PATH, '/mnt/other-disk/sharestream', {
     doc: 'Keeps the newest state of each channel as transactions; best on another disk. Default: close in data_dir.',
   }),
+  ledger: LEDGER,
   log: LOG,
   stratum: STRATUM,
   destination: DESTINATION,

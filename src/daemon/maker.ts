@@ -36,10 +36,11 @@ import {
 } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { openKeys } from './node-keys.ts';
 import { ledgerCheck } from './proxy.ts';
 import { Renewal } from './renewal.ts';
-import { ledgerSources } from './shared-metrics.ts';
+import { ledgerSources, upkeepSources } from './shared-metrics.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -61,8 +62,9 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
   const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });
+  const path = join(config.dataDir, 'ledger.sqlite');
   const opened = await openSqliteLedger(
-    { path: join(config.dataDir, 'ledger.sqlite') },
+    { path },
     {
       log: log.child({ part: 'ledger' }),
       clock,
@@ -73,6 +75,8 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const ledger = crash.ledger(opened);
+  const { keepMs } = config.ledger;
+  const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger: opened, clock, timers, log });
   const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
   const part = startChain(config.network, config.chain, log);
@@ -108,9 +112,10 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
-  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger, part));
+  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger, part, upkeep));
   observe = metrics.observe;
   const port = await maker.start();
+  upkeep.start();
   const ops = new OpsServer(
     { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
     {
@@ -135,6 +140,7 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
       renewal.stop();
       await maker.close();
       stopChain(part);
+      await upkeep.stop();
       await ledger.close();
       await ops.close();
     },
@@ -185,7 +191,12 @@ function policyOf({ network, policy }: MakerConfig): MakerPolicy {
 }
 
 /** Where each metric of the maker is read at a scrape. */
-function makerSources(maker: Maker, ledger: Ledger, part: ChainPart): MetricSources<'maker'> {
+function makerSources(
+  maker: Maker,
+  ledger: Ledger,
+  part: ChainPart,
+  upkeep: LedgerUpkeep,
+): MetricSources<'maker'> {
   const count = (values: readonly string[]): Record<string, number> => {
     const counts: Record<string, number> = {};
     for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
@@ -193,6 +204,7 @@ function makerSources(maker: Maker, ledger: Ledger, part: ChainPart): MetricSour
   };
   return {
     ...ledgerSources(ledger),
+    ...upkeepSources(upkeep),
     ...chainSources(part),
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
     contract_state: () => count(maker.status.map((row) => row.stream)),

@@ -16,6 +16,7 @@ import { jobDocumentId } from '../work/evidence.ts';
 import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import type { CrashPoint } from './crash-points.ts';
+import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 /** The errors that say that a ledger cannot be used; a locked one is used by somebody else. */
@@ -40,6 +41,8 @@ export type ProxyMemory = {
   readonly meters: Meters;
   readonly duplicates: DuplicateSet;
   readonly kernel: ShareKernel;
+  /** Undefined where the ledger is not in order. */
+  readonly upkeep: LedgerUpkeep | undefined;
   /** Why nothing is sold and channels are only closed; undefined where the ledger is in order. */
   readonly unusable: CodedError | undefined;
   close(): Promise<void>;
@@ -51,6 +54,8 @@ export type MemoryDeps = {
   readonly timers: Timers;
   readonly log: Logger;
   readonly observeCommit: (seconds: number) => void;
+  /** How long sealed evidence is kept. */
+  readonly keepMs: number;
 };
 
 /**
@@ -72,7 +77,8 @@ export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<Pro
     );
     const lock = lockOf(path, deps.log);
     const ledger = volatileLedger();
-    return { ...(await rememberedBy(ledger)), kernel, unusable: error, close: async () => lock?.close() };
+    const memory = await rememberedBy(ledger);
+    return { ...memory, kernel, upkeep: undefined, unusable: error, close: async () => lock?.close() };
   }
 }
 
@@ -90,7 +96,13 @@ async function readMemory(path: string, kernel: ShareKernel, deps: MemoryDeps): 
     const memory = await rememberedBy(deps.crash.ledger(opened));
     const { run, remembered } = memory;
     log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
-    return { ...memory, kernel, unusable: undefined, close: () => opened.close() };
+    const upkeep = new LedgerUpkeep({ path, keepMs: deps.keepMs }, { ledger: opened, clock, timers, log });
+    upkeep.start();
+    const close = async (): Promise<void> => {
+      await upkeep.stop();
+      await opened.close();
+    };
+    return { ...memory, kernel, upkeep, unusable: undefined, close };
   } catch (error) {
     await opened.close();
     throw error;

@@ -6,7 +6,7 @@ import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
-import { ledgerSources, limitSum } from './shared-metrics.ts';
+import { ledgerSources, limitSum, upkeepSources } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
@@ -14,6 +14,7 @@ export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
   const { server, engine } = mining;
   return {
     ...ledgerSources(ledger),
+    ...upkeepSources(facts.upkeep),
     ...(chain === undefined ? {} : chainSources(chain)),
     ...downstreamSources(facts),
     shares_submitted_total: () => server.stats.sharesSubmitted,

@@ -19,6 +19,7 @@ import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
 import type { ClosingOnly, ClosingStatus } from './closing-only.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import type { LedgerUpkeep } from './ledger-upkeep.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
 /** Everything the status page and the metrics read; contracts come once they have started. */
@@ -34,6 +35,7 @@ export type ProxyParts = {
   readonly contracts: RunningContracts;
   readonly closing: ClosingOnly;
   readonly chain?: ChainPart;
+  readonly upkeep: LedgerUpkeep | undefined;
 };
 
 /** Sessions listed on the status page; the rest is only counted. */

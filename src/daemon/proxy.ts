@@ -60,7 +60,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
   const memory = await openMemory(config.dataDir, {
-    ...{ crash, clock, timers, log },
+    ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
   });
   const { ledger, meters, kernel } = memory;
@@ -97,6 +97,7 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
   const facts: ProxyParts = {
     ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts, closing },
     ...(chain === undefined ? {} : { chain }),
+    upkeep: memory.upkeep,
   };
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));

@@ -2,18 +2,10 @@ import { smaller } from '../base/bigints.ts';
 import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ContractConfig } from '../config/config.ts';
-import { hasBondOutputs } from '../contract/bond-terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
-import type { Ledger } from '../ledger/ledger.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
-import {
-  CONTRACT_KIND,
-  loadContract,
-  REMAINS_KIND,
-  type StoredContract,
-  WATCHED_KIND,
-} from '../settlement/records.ts';
+import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import {
   ContractRunner,
@@ -140,17 +132,4 @@ export class RunningContracts {
       });
     }
   }
-}
-
-/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
-async function isUnfinished(
-  { contractId, contract, channel }: StoredContract,
-  ledger: Ledger,
-): Promise<boolean> {
-  if (channel === undefined || channel.status === 'failed') return false;
-  if (channel.status !== 'closed') return true;
-  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
-  const { terms } = contract;
-  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
-  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
 }

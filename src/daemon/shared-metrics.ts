@@ -1,4 +1,5 @@
 import type { Ledger } from '../ledger/ledger.ts';
+import type { LedgerUpkeep } from './ledger-upkeep.ts';
 
 /** The ledger's metrics, the same for every role. */
 export function ledgerSources(ledger: Ledger) {
@@ -9,6 +10,18 @@ export function ledgerSources(ledger: Ledger) {
     ledger_queue_rows: () => stats.queuedWrites,
     ledger_last_commit_timestamp_seconds: () => stats.lastCommitAtMs / 1000,
     ledger_errors_total: () => (stats.failed ? { ledger_io: 1 } : {}),
+  };
+}
+
+/** Of old rows, and of the disk under them; nothing where there is no ledger. */
+export function upkeepSources(upkeep: LedgerUpkeep | undefined) {
+  if (upkeep === undefined) return {};
+  const { sealing, disk } = upkeep;
+  return {
+    ledger_sealed_rows_total: () => sealing.stats.rows,
+    ledger_sealing_failures_total: () => sealing.stats.failures,
+    disk_free_bytes: () => disk.freeBytes,
+    disk_full_seconds: () => disk.secondsToFull,
   };
 }
 

@@ -31,6 +31,9 @@ export type LedgerLogRow = {
   readonly body: Uint8Array;
 };
 
+/** Items of a log that can be read: those before `first` were let go of. */
+export type LedgerLogRange = { readonly first: number; readonly end: number };
+
 export type LedgerStats = {
   commits: number;
   rows: number;
@@ -63,9 +66,11 @@ export interface Ledger {
    * `fromItem`.
    */
   readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]>;
+  logRange(kind: string, stream: string): Promise<LedgerLogRange>;
   /**
    * Log rows written at or after `sinceMs`, in journal order: to rebuild duplicate detection after a
-   * restart. With `page`, at most `maxRows` rows with a seq above `afterSeq`.
+   * restart. With `page`, at most `maxRows` rows with a seq above `afterSeq`. Rows that were sealed, which
+   * are an hour old, are left out.
    */
   readLogSince(
     kind: string,

@@ -52,7 +52,51 @@ export const MIGRATIONS: readonly Migration[] = [
       ) STRICT, WITHOUT ROWID;
     `,
   },
+  {
+    name: 'sealed segments',
+    sql: `
+      CREATE TABLE segment (
+        first_seq INTEGER PRIMARY KEY,
+        last_seq INTEGER NOT NULL,
+        last_at_ms INTEGER NOT NULL,
+        end_hash BLOB NOT NULL CHECK (length(end_hash) = 32),
+        digest BLOB NOT NULL CHECK (length(digest) = 32),
+        state INTEGER NOT NULL CHECK (state IN (1, 2, 3))
+      ) STRICT;
+      CREATE TABLE segment_log (
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        end INTEGER NOT NULL,
+        segment INTEGER NOT NULL REFERENCES segment (first_seq),
+        PRIMARY KEY (kind, key, first)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX segment_log_segment ON segment_log (segment);
+      DROP TRIGGER journal_is_never_deleted;
+      CREATE TRIGGER journal_is_deleted_once_sealed BEFORE DELETE ON journal
+        WHEN OLD.seq > coalesce((SELECT last_seq FROM segment ORDER BY first_seq DESC LIMIT 1), 0)
+        BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
+      CREATE TABLE document_of_rows (
+        kind TEXT NOT NULL,
+        id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (kind, id)
+      ) STRICT, WITHOUT ROWID;
+      INSERT INTO document_of_rows SELECT kind, id, seq FROM document;
+      DROP TABLE document;
+      ALTER TABLE document_of_rows RENAME TO document;
+    `,
+  },
 ];
+
+/** States of a segment: its rows are still in the journal too; they are not; the segment is gone as well. */
+export const SEGMENT_STATES = { sealed: 1, pruned: 2, letGo: 3 } as const;
+
+/** For reading a ledger that was never opened by a program that seals: it has no segments. */
+export const NO_SEGMENTS = `
+  CREATE TEMP TABLE segment (first_seq, last_seq, last_at_ms, end_hash, digest, state);
+  CREATE TEMP TABLE segment_log (kind, key, first, end, segment);
+`;
 
 /** The hash before the first row: ties the chain to the instance that wrote it. */
 export function genesisHash(instance: string): Uint8Array {

@@ -3,11 +3,12 @@ import * as path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
-import { checkSchema, migrate, pragmaNumber, readInstance } from './schema.ts';
+import { checkSchema, migrate, NO_SEGMENTS, pragmaNumber, readInstance } from './schema.ts';
 
 /** An open ledger file. The lock is held by the operating system for this process and dies with it. */
 export type SqliteFile = {
   readonly db: DatabaseSync;
+  readonly path: string;
   readonly instance: string;
   /** For logs and `build_info`: "sqlite 3.53.4". */
   readonly engine: string;
@@ -61,7 +62,7 @@ export function openSqliteFile(options: SqliteFileOptions): SqliteFile {
             lock.close();
           }
         };
-        return { db, instance, engine: `sqlite ${version}`, close };
+        return { db, path: options.path, instance, engine: `sqlite ${version}`, close };
       });
     } catch (error) {
       db.close();
@@ -86,9 +87,11 @@ export function openSqliteFileForReading(file: string): SqliteFile {
     try {
       const version = checkSqliteVersion(db);
       db.exec('PRAGMA trusted_schema = OFF');
-      if (checkSchema(db) === 0) throw new CodedError('ledger_schema', 'the file is empty');
+      const schema = checkSchema(db);
+      if (schema === 0) throw new CodedError('ledger_schema', 'the file is empty');
+      if (schema === 1) db.exec(NO_SEGMENTS);
       return {
-        db,
+        ...{ db, path: file },
         instance: readInstance(db),
         engine: `sqlite ${version}`,
         close: () => db.close(),

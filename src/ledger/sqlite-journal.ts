@@ -3,8 +3,10 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { encodeRecord, type JournalRecord, OP_CODES, readFrame, sealRecord } from './frame.ts';
-import type { LedgerDocument, LedgerLogRow } from './ledger.ts';
-import { genesisHash } from './schema.ts';
+import { type BlockRow, bytes, JOURNAL_COLUMNS, rowMatches, toJournalRow } from './journal-row.ts';
+import type { LedgerDocument, LedgerLogRange, LedgerLogRow } from './ledger.ts';
+import { genesisHash, transaction } from './schema.ts';
+import { SealedRows } from './sealed-rows.ts';
 import type { SqliteFile } from './sqlite-file.ts';
 
 export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
@@ -17,11 +19,12 @@ export type CommitResult = {
   readonly conflicts: readonly { readonly append: number; readonly detail: string }[];
 };
 
-const JOURNAL_COLUMNS = 'seq, at_ms, op, kind, key, first, count, hash, body';
-
 /** The journal in its database: synchronous, single-threaded, knows nothing of threads or promises. */
 export class SqliteJournal {
+  readonly #db: DatabaseSync;
   readonly #statements: ReturnType<typeof prepareStatements>;
+  /** Rows that have left the journal. */
+  readonly sealed: SealedRows;
   #seq = 0;
   /** Of the newest row: no row is older than one before it. */
   #atMs = 0;
@@ -31,7 +34,9 @@ export class SqliteJournal {
 
   /** Takes up the chain at its last row. Throws `ledger_corrupt` when that row does not match its hash. */
   constructor(file: SqliteFile) {
+    this.#db = file.db;
     this.#statements = prepareStatements(file.db);
+    this.sealed = new SealedRows(file);
     this.#hash = genesisHash(file.instance);
     const [last, before] = this.#statements.lastRows.all();
     if (last === undefined) return;
@@ -73,6 +78,37 @@ export class SqliteJournal {
     return { rows: this.#seq - before, atMs, conflicts };
   }
 
+  /** Of the newest row; 0 where there is none. */
+  get seq(): number {
+    return this.#seq;
+  }
+
+  /** When the newest row was written. */
+  get atMs(): number {
+    return this.#atMs;
+  }
+
+  /**
+   * Writes rows at the head in one transaction with `work`. After anything thrown it is as it was before.
+   * @param rows bodies of documents
+   */
+  rewrite(rows: readonly BlockRow[], nowMs: number, work: () => void): void {
+    const [seq, hash, oldMs] = [this.#seq, this.#hash, this.#atMs];
+    const atMs = Math.max(this.#atMs, nowMs);
+    try {
+      transaction(this.#db, () => {
+        work();
+        for (const row of rows) this.#write({ ...row, record: encodeRecord(row)! }, atMs);
+        if (rows.length > 0) this.#atMs = atMs;
+      });
+    } catch (error) {
+      this.#seq = seq;
+      this.#hash = hash;
+      this.#atMs = oldMs;
+      throw error;
+    }
+  }
+
   get(kind: string, id: string): string | undefined {
     const body = this.#body(kind, id);
     return body === undefined ? undefined : text(body);
@@ -83,17 +119,28 @@ export class SqliteJournal {
     for (const row of this.#statements.documents.iterate(kind, prefix)) {
       const id = String(row['id']);
       if (!id.startsWith(prefix)) break;
-      out.push({ id, body: text(bytes(row['body'])) });
+      out.push({ id, body: text(this.#bodyOf(row)) });
     }
     return out;
   }
 
   readLog(kind: string, stream: string, fromItem: number, maxRows: number): LedgerLogRow[] {
-    return this.#statements.log.all(kind, stream, fromItem, maxRows).map(toLogRow);
+    const sealedEnd = this.sealed.logEnd(kind, stream);
+    const old = fromItem < sealedEnd ? this.sealed.readLog(kind, stream, fromItem, maxRows) : [];
+    if (old.length === maxRows) return old;
+    const from = Math.max(fromItem, sealedEnd);
+    const rows = this.#statements.log.all(kind, stream, from, maxRows - old.length);
+    return [...old, ...rows.map(toLogRow)];
+  }
+
+  /** The items of a log that are held: the first, and the one behind the last. */
+  logRange(kind: string, stream: string): LedgerLogRange {
+    const end = this.#logEnd(kind, stream, `${kind}\0${stream}`);
+    return { first: this.sealed.logStart(kind, stream), end };
   }
 
   readLogSince(kind: string, sinceMs: number, afterSeq: number, maxRows: number): LogRowOfStream[] {
-    const from = Math.max(this.#firstSeqAt(sinceMs), afterSeq + 1);
+    const from = Math.max(this.firstSeqAt(sinceMs), afterSeq + 1);
     return this.#statements.logSince
       .all(from, kind, maxRows)
       .map((row) => ({ ...toLogRow(row), stream: String(row['key']) }));
@@ -141,27 +188,38 @@ export class SqliteJournal {
 
   #body(kind: string, id: string): Uint8Array | undefined {
     const row = this.#statements.document.get(kind, id);
-    return row === undefined ? undefined : bytes(row['body']);
+    return row === undefined ? undefined : this.#bodyOf(row);
+  }
+
+  #bodyOf({ seq, body }: Record<string, unknown>): Uint8Array {
+    return bytes(body === null ? this.sealed.bodyAt(Number(seq)) : body);
   }
 
   #logEnd(kind: string, stream: string, name: string): number {
     const cached = this.#logEnds.get(name);
     if (cached !== undefined) return cached;
     const row = this.#statements.logEnd.get(kind, stream);
-    const end = Number(row?.['end'] ?? 0);
+    const end = Number(row?.['end'] ?? this.sealed.logEnd(kind, stream));
     this.#logEnds.set(name, end);
     return end;
   }
 
-  /** The first row written at or after a time, by bisection: seq has no gaps and at_ms never falls. */
-  #firstSeqAt(sinceMs: number): number {
+  /** When a row that is not sealed was written. */
+  timeOf(seq: number): number {
+    return Number(this.#statements.timeOf.get(seq)?.['at_ms'] ?? 0);
+  }
+
+  /**
+   * The first row written at or after a time, by bisection: at_ms never falls, and gaps in seq are where the
+   * journal was sealed, which is older than what is asked for.
+   */
+  firstSeqAt(sinceMs: number): number {
     let low = 1;
     const last = this.#statements.lastSeq.get();
     let high = Number(last?.['seq'] ?? 0) + 1;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      const row = this.#statements.timeOf.get(middle);
-      if (Number(row?.['at_ms'] ?? 0) < sinceMs) low = middle + 1;
+      if (this.timeOf(middle) < sinceMs) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -181,10 +239,12 @@ function prepareStatements(db: DatabaseSync) {
     lastSeq: prepare('SELECT seq FROM journal ORDER BY seq DESC LIMIT 1'),
     timeOf: prepare('SELECT at_ms FROM journal WHERE seq = ?'),
     document: prepare(
-      'SELECT body FROM journal WHERE seq = (SELECT seq FROM document WHERE kind = ? AND id = ?)',
+      'SELECT d.seq AS seq, j.body AS body FROM document AS d LEFT JOIN journal AS j ON j.seq = d.seq' +
+        ' WHERE d.kind = ? AND d.id = ?',
     ),
     documents: prepare(
-      'SELECT d.id AS id, j.body AS body FROM document AS d CROSS JOIN journal AS j ON j.seq = d.seq' +
+      'SELECT d.id AS id, d.seq AS seq, j.body AS body FROM document AS d' +
+        ' LEFT JOIN journal AS j ON j.seq = d.seq' +
         ' WHERE d.kind = ? AND d.id >= ? ORDER BY d.id',
     ),
     logEnd: prepare(
@@ -205,43 +265,6 @@ function prepareStatements(db: DatabaseSync) {
   };
 }
 
-export type JournalRow = {
-  readonly seq: number;
-  readonly atMs: number;
-  readonly op: number;
-  readonly kind: string;
-  readonly key: string;
-  readonly first: number;
-  readonly count: number;
-  readonly hash: Uint8Array;
-  readonly body: Uint8Array;
-};
-
-export const SELECT_JOURNAL = `SELECT ${JOURNAL_COLUMNS} FROM journal`;
-
-/** A row of `SELECT_JOURNAL`. */
-export function toJournalRow(row: Record<string, unknown>): JournalRow {
-  return {
-    seq: Number(row['seq']),
-    atMs: Number(row['at_ms']),
-    op: Number(row['op']),
-    kind: String(row['kind']),
-    key: String(row['key']),
-    first: Number(row['first']),
-    count: Number(row['count']),
-    hash: bytes(row['hash']),
-    body: bytes(row['body']),
-  };
-}
-
-/** True when the row's hash covers its columns and the hash before it. */
-export function rowMatches(row: JournalRow, previousHash: Uint8Array): boolean {
-  const record = encodeRecord(row);
-  if (record === undefined) return false;
-  sealRecord(record, previousHash, row.seq, row.atMs);
-  return equal(crypto.hash('sha256', record, 'buffer'), row.hash);
-}
-
 function toLogRow(row: Record<string, unknown>): LedgerLogRow {
   return {
     seq: Number(row['seq']),
@@ -250,12 +273,6 @@ function toLogRow(row: Record<string, unknown>): LedgerLogRow {
     atMs: Number(row['at_ms']),
     body: bytes(row['body']),
   };
-}
-
-function bytes(value: unknown): Uint8Array {
-  if (!(value instanceof Uint8Array))
-    throw new CodedError('ledger_corrupt', 'a blob column holds something else');
-  return value;
 }
 
 function text(body: Uint8Array): string {

@@ -6,9 +6,22 @@ import { LIMITS } from '../base/limits.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import type { Logger } from '../log/logger.ts';
 import { AppendQueue, type QueueLimits } from './append-queue.ts';
-import type { Ledger, LedgerDocument, LedgerEntry, LedgerLogRow, LedgerStats } from './ledger.ts';
+import type {
+  Ledger,
+  LedgerDocument,
+  LedgerEntry,
+  LedgerLogRange,
+  LedgerLogRow,
+  LedgerStats,
+} from './ledger.ts';
 import type { CommitResult, LogRowOfStream } from './sqlite-journal.ts';
-import type { ReadRequest, WriterOptions, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import type {
+  MaintenanceRequest,
+  ReadRequest,
+  WriterOptions,
+  WriterReply,
+  WriterRequest,
+} from './sqlite-messages.ts';
 
 export type SqliteLedgerOptions = {
   readonly path: string;
@@ -51,7 +64,7 @@ export type SqliteLedgerDeps = {
 export async function openSqliteLedger(
   options: SqliteLedgerOptions,
   deps: SqliteLedgerDeps,
-): Promise<Ledger> {
+): Promise<MaintainedLedger> {
   const { clock = systemClock, timers = systemTimers } = deps;
   const workerData: WriterOptions = {
     path: options.path,
@@ -93,7 +106,10 @@ type Read = { readonly resolve: (value: never) => void; readonly reject: (error:
 
 const FRAME_BUFFERS_KEPT = 4;
 
-class SqliteLedger implements Ledger {
+/** A ledger whose old rows can be sealed (`sealing.ts`). */
+export type MaintainedLedger = Ledger & { maintain<T>(request: MaintenanceRequest): Promise<T> };
+
+class SqliteLedger implements MaintainedLedger {
   readonly engine: string;
   readonly stats: LedgerStats;
   readonly #options: Required<
@@ -164,6 +180,14 @@ class SqliteLedger implements Ledger {
     return this.#read({ type: 'log', kind, stream, fromItem, maxRows });
   }
 
+  logRange(kind: string, stream: string): Promise<LedgerLogRange> {
+    return this.#read({ type: 'log_range', kind, stream });
+  }
+
+  maintain<T>(request: MaintenanceRequest): Promise<T> {
+    return this.#read(request);
+  }
+
   readLogSince(
     kind: string,
     sinceMs: number,
@@ -217,7 +241,7 @@ class SqliteLedger implements Ledger {
     this.#post({ type: 'commit', ...group, nowMs: this.#deps.clock.nowMs() }, [group.buffer]);
   }
 
-  #read<T>(request: ReadRequest): Promise<T> {
+  #read<T>(request: ReadRequest | MaintenanceRequest): Promise<T> {
     if (this.#closing !== undefined) return Promise.reject(new CodedError('ledger_closed'));
     if (this.#exited) return Promise.reject(new CodedError('ledger_io', 'the writer thread ended'));
     return new Promise<T>((resolve, reject) => {

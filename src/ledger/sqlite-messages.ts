@@ -25,7 +25,52 @@ export type ReadRequest =
       readonly sinceMs: number;
       readonly afterSeq: number;
       readonly maxRows: number;
+    }
+  | { readonly type: 'log_range'; readonly kind: string; readonly stream: string };
+
+/** What the writer does between commits for sealing (`sealing.ts`). */
+export type MaintenanceRequest =
+  /** Answered with the last row that can be sealed, or undefined. */
+  | { readonly type: 'sealable'; readonly policy: SealingPolicy }
+  | { readonly type: 'seal'; readonly segment: SealedSegment }
+  /** Deletes a few rows that are in a segment; answered with true once there are none. */
+  | { readonly type: 'prune'; readonly evidenceKinds: readonly string[] }
+  /** Answered with true where a segment is so old that it may go. */
+  | { readonly type: 'is_old'; readonly beforeMs: number }
+  /** Answered with the files that may go. */
+  | {
+      readonly type: 'let_go';
+      readonly beforeMs: number;
+      readonly held: readonly string[];
+      readonly evidenceKinds: readonly string[];
+      readonly nowMs: number;
     };
+
+/** Which rows are sealed, and when. */
+export type SealingPolicy = {
+  /** Only rows that are so much older than the newest. */
+  readonly afterMs: number;
+  /** And not the newest so many; at least 2. */
+  readonly keptRows: number;
+  /** Not for fewer rows, unless they waited for `waitMs`. */
+  readonly fromRows: number;
+  readonly waitMs: number;
+};
+
+/** A segment that is on disk, for the ledger's own table. */
+export type SealedSegment = {
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+  readonly lastAtMs: number;
+  readonly endHash: Uint8Array;
+  readonly digest: Uint8Array;
+  readonly logs: readonly {
+    readonly kind: string;
+    readonly key: string;
+    readonly first: number;
+    readonly end: number;
+  }[];
+};
 
 export type CommitRequest = {
   readonly type: 'commit';
@@ -38,7 +83,7 @@ export type CommitRequest = {
 /** Ledger to writer; handled strictly in order. */
 export type WriterRequest =
   | CommitRequest
-  | { readonly type: 'read'; readonly id: number; readonly request: ReadRequest }
+  | { readonly type: 'read'; readonly id: number; readonly request: ReadRequest | MaintenanceRequest }
   | { readonly type: 'close' };
 
 /** Writer to ledger. Commits are answered in the order they were sent, those made as one in one answer. */

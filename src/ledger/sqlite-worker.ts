@@ -1,10 +1,13 @@
 /** The writer thread of one ledger: the only place where its database is written. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../base/assert.ts';
+import { CodedError } from '../base/errors.ts';
 import { openSqliteFile, openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
 import { SqliteJournal } from './sqlite-journal.ts';
+import { SqliteMaintenance } from './sqlite-maintenance.ts';
 import type {
   CommitRequest,
+  MaintenanceRequest,
   ReadRequest,
   WriterOptions,
   WriterReply,
@@ -18,12 +21,14 @@ class Writer {
   readonly #port: MessagePort;
   readonly #file: SqliteFile;
   readonly #journal: SqliteJournal;
+  readonly #maintenance: SqliteMaintenance;
   #failed = false;
 
   constructor(port: MessagePort, file: SqliteFile) {
     this.#port = port;
     this.#file = file;
     this.#journal = new SqliteJournal(file);
+    this.#maintenance = new SqliteMaintenance(file, this.#journal);
   }
 
   /** Takes a request and all that wait behind it. */
@@ -67,7 +72,7 @@ class Writer {
     }
   }
 
-  #read(id: number, request: ReadRequest): void {
+  #read(id: number, request: ReadRequest | MaintenanceRequest): void {
     try {
       const value = this.#answer(request);
       this.#reply({ type: 'read', id, value });
@@ -77,7 +82,7 @@ class Writer {
     }
   }
 
-  #answer(request: ReadRequest): unknown {
+  #answer(request: ReadRequest | MaintenanceRequest): unknown {
     switch (request.type) {
       case 'get':
         return this.#journal.get(request.kind, request.id);
@@ -87,6 +92,15 @@ class Writer {
         return this.#journal.readLog(request.kind, request.stream, request.fromItem, request.maxRows);
       case 'log_since':
         return this.#journal.readLogSince(request.kind, request.sinceMs, request.afterSeq, request.maxRows);
+      case 'log_range':
+        return this.#journal.logRange(request.kind, request.stream);
+      case 'sealable':
+      case 'seal':
+      case 'prune':
+      case 'is_old':
+      case 'let_go':
+        if (this.#failed) throw new CodedError('ledger_io', 'the ledger failed');
+        return this.#maintenance.answer(request);
       default:
         return unreachable(request);
     }

@@ -1,15 +1,22 @@
-import { toHex } from '../base/bytes.ts';
+import { equal, toHex } from '../base/bytes.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { OP_CODES } from './frame.ts';
-import { genesisHash } from './schema.ts';
+import { hashOfRow, type JournalRow, rowMatches, SELECT_JOURNAL, toJournalRow } from './journal-row.ts';
+import { genesisHash, SEGMENT_STATES } from './schema.ts';
+import { SealedRows, type SegmentRecord } from './sealed-rows.ts';
+import { SegmentFile } from './segment-file.ts';
 import { openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
-import { type JournalRow, rowMatches, SELECT_JOURNAL, toJournalRow } from './sqlite-journal.ts';
+import { LET_GO, letGoBody } from './sqlite-maintenance.ts';
 
 export type Verification = {
-  /** Journal rows read, up to the first bad one. */
+  /** Journal rows read, those in segments too, up to the first bad one. */
   readonly rows: number;
+  /** Rows before them that were let go of; absent where none were. */
+  readonly letGoRows?: number;
+  /** Segments read; absent where there are none. */
+  readonly segments?: number;
   readonly ok: boolean;
   /** The first row that is missing, altered or in the wrong place. */
   readonly firstBadSeq?: number;
@@ -25,9 +32,9 @@ export type Verification = {
 const ROWS_PER_TURN = 2000;
 
 /**
- * Replays the journal: every row's hash, place and log continuity; then that the documents are exactly
- * what the journal says. Reads only, also beside a running writer. Throws `ledger_schema`,
- * `ledger_corrupt` or `ledger_io` when the file cannot be read at all.
+ * Replays the journal, sealed segments first: every row's hash, place and log continuity; then that the
+ * documents are exactly what the journal says. Reads only, also beside a running writer. Throws
+ * `ledger_schema`, `ledger_corrupt` or `ledger_io` when the file cannot be read at all.
  */
 export async function verifyLedger(
   path: string,
@@ -37,17 +44,16 @@ export async function verifyLedger(
   try {
     // One snapshot: rows committed meanwhile belong to the next verification.
     file.db.exec('BEGIN');
-    const replay = new Replay(file);
     const integrity = file.db.prepare('PRAGMA integrity_check(1)').get()?.['integrity_check'];
     if (integrity !== 'ok') throw new CodedError('ledger_corrupt', String(integrity));
+    const replay = new Replay(file);
     let read = 0;
-    for (const row of file.db.prepare(`${SELECT_JOURNAL} ORDER BY seq`).iterate()) {
-      const problem = replay.take(toJournalRow(row));
+    for (const problem of replay.run()) {
       if (problem !== undefined) return replay.result(problem);
       read += 1;
       if (read % ROWS_PER_TURN === 0) await new Promise<void>((resolve) => timers.afterTurn(resolve));
     }
-    const problem = replay.compareDocuments(file);
+    const problem = replay.compareDocuments();
     return replay.result(problem?.text, problem?.seq);
   } catch (error) {
     throw toLedgerError(error);
@@ -57,20 +63,75 @@ export async function verifyLedger(
 }
 
 class Replay {
-  #rows = 0;
+  readonly #file: SqliteFile;
+  readonly #sealed: SealedRows;
+  /** Where the chain begins: behind what was let go of. */
+  readonly #base: SegmentRecord | undefined;
+  /** The last good row. */
+  #seq = 0;
   #hash: Uint8Array;
   #atMs = 0;
+  #segments = 0;
   /** By kind and id: the row with the latest body. */
   readonly #documents = new Map<string, number>();
   readonly #logEnds = new Map<string, number>();
 
   constructor(file: SqliteFile) {
+    this.#file = file;
     this.#hash = genesisHash(file.instance);
+    this.#sealed = new SealedRows(file);
+    this.#base = this.#sealed.all().findLast(({ state }) => state === SEGMENT_STATES.letGo);
+    if (this.#base === undefined) return;
+    this.#seq = this.#base.lastSeq;
+    this.#hash = this.#base.endHash;
+    this.#atMs = this.#base.lastAtMs;
+    const ends = `SELECT kind, key, max(end) AS end FROM segment_log AS l JOIN segment AS s
+      ON s.first_seq = l.segment WHERE s.state = ${SEGMENT_STATES.letGo} GROUP BY kind, key`;
+    for (const { kind, key, end } of file.db.prepare(ends).iterate())
+      this.#logEnds.set(`${kind}\0${key}`, Number(end));
   }
 
-  /** What is wrong with the row, if anything. */
-  take(row: JournalRow): string | undefined {
-    const seq = this.#rows + 1;
+  /** Takes row after row; yields what is wrong with each, if anything. */
+  *run(): Generator<string | undefined> {
+    for (const segment of this.#sealed.all())
+      if (segment.state !== SEGMENT_STATES.letGo) yield* this.#runSegment(segment);
+    const rows = this.#file.db.prepare(`${SELECT_JOURNAL} WHERE seq > ? ORDER BY seq`);
+    for (const row of rows.iterate(this.#seq)) yield this.#take(toJournalRow(row));
+  }
+
+  *#runSegment(segment: SegmentRecord): Generator<string | undefined> {
+    const { firstSeq, lastSeq, endHash } = segment;
+    const copies = this.#file.db.prepare(`${SELECT_JOURNAL} WHERE seq BETWEEN ? AND ? ORDER BY seq`);
+    let file: SegmentFile | undefined;
+    try {
+      file = new SegmentFile(this.#sealed.pathOf(segment), segment.digest);
+      if (firstSeq !== this.#seq + 1) yield `row ${this.#seq + 1} is in no segment`;
+      const inJournal = copies.iterate(firstSeq, lastSeq);
+      let copy = nextRow(inJournal);
+      for (const number of file.index.blocks.keys()) {
+        for (const row of file.block(number)) {
+          const hash = hashOfRow(row, this.#hash);
+          if (hash === undefined) yield `row ${row.seq} does not match its hash`;
+          else yield this.#take({ ...row, hash });
+          if (copy?.seq !== row.seq) continue;
+          if (hash !== undefined && !isSameRow(copy, { ...row, hash }))
+            yield `row ${row.seq} is not as it was sealed`;
+          copy = nextRow(inJournal);
+        }
+      }
+      if (this.#seq !== lastSeq || !equal(this.#hash, endHash))
+        yield `segment ${firstSeq}-${lastSeq} does not end at its checkpoint`;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      yield error.message;
+    } finally {
+      file?.close();
+    }
+    this.#segments += 1;
+  }
+
+  #take(row: JournalRow): string | undefined {
+    const seq = this.#seq + 1;
     if (row.seq !== seq) return `row ${seq} is missing`;
     if (!rowMatches(row, this.#hash)) return `row ${seq} does not match its hash`;
     if (row.atMs < this.#atMs) return `row ${seq} is older than the row before it`;
@@ -84,15 +145,24 @@ class Replay {
     } else {
       this.#documents.set(name, seq);
     }
-    this.#rows = seq;
+    this.#seq = seq;
     this.#atMs = row.atMs;
     this.#hash = row.hash;
     return undefined;
   }
 
-  compareDocuments(file: SqliteFile): { readonly text: string; readonly seq: number } | undefined {
+  compareDocuments(): { readonly text: string; readonly seq: number } | undefined {
+    const { db } = this.#file;
+    const marker = this.#documents.has(`${LET_GO.kind}\0${LET_GO.id}`);
+    const body = db.prepare(
+      'SELECT body FROM journal WHERE seq = (SELECT seq FROM document WHERE kind = ? AND id = ?)',
+    );
+    const said = body.get(LET_GO.kind, LET_GO.id)?.['body'];
+    const text = said instanceof Uint8Array ? Buffer.from(said).toString('utf8') : undefined;
+    if (marker !== (this.#base !== undefined) || (this.#base && text !== letGoBody(this.#base)))
+      return { text: 'what was let go of is not what the journal says', seq: this.#base?.lastSeq ?? 1 };
     let count = 0;
-    for (const row of file.db.prepare('SELECT kind, id, seq FROM document').iterate()) {
+    for (const row of db.prepare('SELECT kind, id, seq FROM document').iterate()) {
       const expected = this.#documents.get(`${row['kind']}\0${row['id']}`);
       const name = `document ${row['kind']} ${row['id']}`;
       if (expected !== row['seq']) {
@@ -104,7 +174,7 @@ class Replay {
       count += 1;
     }
     if (count === this.#documents.size) return undefined;
-    const stored = file.db.prepare('SELECT 1 FROM document WHERE kind = ? AND id = ?');
+    const stored = db.prepare('SELECT 1 FROM document WHERE kind = ? AND id = ?');
     for (const [name, seq] of this.#documents) {
       const cut = name.indexOf('\0');
       const [kind, id] = [name.slice(0, cut), name.slice(cut + 1)];
@@ -113,9 +183,22 @@ class Replay {
     throw new CodedError('ledger_corrupt', 'the documents cannot be counted');
   }
 
-  result(problem?: string, badSeq = this.#rows + 1): Verification {
+  result(problem?: string, badSeq = this.#seq + 1): Verification {
     const headHash = toHex(this.#hash);
-    if (problem === undefined) return { rows: this.#rows, ok: true, headHash };
-    return { rows: this.#rows, ok: false, firstBadSeq: badSeq, problem, headHash };
+    const letGo = this.#base === undefined ? {} : { letGoRows: this.#base.lastSeq };
+    const segments = this.#segments === 0 ? {} : { segments: this.#segments };
+    const read = { rows: this.#seq - (this.#base?.lastSeq ?? 0), ...letGo, ...segments };
+    if (problem === undefined) return { ...read, ok: true, headHash };
+    return { ...read, ok: false, firstBadSeq: badSeq, problem, headHash };
   }
+}
+
+function nextRow(rows: Iterator<Record<string, unknown>>): JournalRow | undefined {
+  const { value, done } = rows.next();
+  return done === true || value === undefined ? undefined : toJournalRow(value);
+}
+
+function isSameRow(a: JournalRow, b: JournalRow): boolean {
+  const fields = ['seq', 'atMs', 'op', 'kind', 'key', 'first', 'count'] as const;
+  return fields.every((field) => a[field] === b[field]) && equal(a.hash, b.hash) && equal(a.body, b.body);
 }

@@ -416,6 +416,26 @@ export const CATALOGUE = {
     values: { code: LEDGER_CODES },
     roles: BOTH,
   },
+  ledger_sealed_rows_total: {
+    type: 'counter',
+    help: 'Rows moved from the journal into compressed segments.',
+    roles: BOTH,
+  },
+  ledger_sealing_failures_total: {
+    type: 'counter',
+    help: 'Times that old rows could not be sealed or let go of; tried again after a minute.',
+    roles: BOTH,
+  },
+  disk_free_bytes: {
+    type: 'gauge',
+    help: 'Free space where the ledger is. Absent where it cannot be asked for.',
+    roles: BOTH,
+  },
+  disk_full_seconds: {
+    type: 'gauge',
+    help: 'Time until that space is used up, as it shrank in the last day. Absent while it does not.',
+    roles: BOTH,
+  },
   close_only: {
     type: 'gauge',
     help: '1 while the ledger cannot be used: channels are closed from their ladder files, and nothing is sold.',

@@ -28,7 +28,7 @@ type LabelsOf<N extends MetricName> = Rows[N] extends { labels: infer L } ? L : 
 
 type SourceOf<N extends MetricName> =
   LabelsOf<N> extends readonly []
-    ? () => number
+    ? () => number | undefined
     : LabelsOf<N> extends readonly [string]
       ? () => ByLabel
       : () => Readonly<Record<string, ByLabel>>;

@@ -2,6 +2,7 @@ import { CodedError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
 import { type ChannelIndex, channelSteps } from '../channel/channel-index.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
+import { hasBondOutputs } from '../contract/bond-terms.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -327,6 +328,19 @@ export async function loadContract(
     isBroken: (await ledger.list(EQUIVOCATION_KIND, `${contractId}:`)).length > 0,
     isOver: (await ledger.get(WATCHED_KIND, contractId)) !== undefined,
   };
+}
+
+/** True until a channel is closed for good, and all of its bonds and its seal are where they belong. */
+export async function isUnfinished(
+  { contractId, contract, channel }: StoredContract,
+  ledger: Ledger,
+): Promise<boolean> {
+  if (channel === undefined || channel.status === 'failed') return false;
+  if (channel.status !== 'closed') return true;
+  if ((await ledger.get(WATCHED_KIND, contractId)) === undefined) return true;
+  const { terms } = contract;
+  if (!hasBondOutputs(terms) && terms.seal === undefined) return false;
+  return (await ledger.get(REMAINS_KIND, contractId)) === undefined;
 }
 
 /** Loads the miner's half of an opening, which exists before the contract is accepted. */

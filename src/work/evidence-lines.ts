@@ -18,7 +18,7 @@ import {
 } from './evidence.ts';
 
 export type EvidenceOptions = {
-  /** First share, by seq. Default 0. */
+  /** First share, by seq. Default: the first that was not let go of. */
   readonly fromSeq?: number;
   /** The share to stop before. Default: the end of the stream. */
   readonly toSeq?: number;
@@ -45,11 +45,14 @@ export async function* evidenceLines(
   const jobKey = options.jobKey ?? ((_stream: string, jobId: JobId) => jobDocumentId(jobId));
   const wireIds = new Map<number, string>();
   const weights = new Map<number, ShareWeight>();
-  for await (const { seq, share } of readShares(ledger, stream, options)) {
+  const { first: letGo } = await ledger.logRange(SHARE_KIND, stream);
+  for await (const { seq, share } of readShares(ledger, stream, { fromSeq: letGo, ...options })) {
     let wireId = wireIds.get(share.jobId);
     if (wireId === undefined) {
       const key = jobKey(stream, share.jobId);
       const body = await ledger.get(JOB_KIND, key);
+      // The job of the first shares may have gone with those before them.
+      if (body === undefined && wireIds.size === 0 && letGo > 0) continue;
       if (body === undefined) throw new CodedError('ledger_corrupt', `job ${key} of ${stream} is missing`);
       const job = corruptUnlessRead(() => parseJobDocument(body));
       wireId = job.wireId;

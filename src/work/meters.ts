@@ -13,7 +13,6 @@ import {
   jobDocumentId,
   jobRecordOf,
   SHARE_KIND,
-  SHARE_RECORD_SIZE,
   SharePacker,
   STREAM_KIND,
 } from './evidence.ts';
@@ -247,10 +246,8 @@ export function parseStreamTotal(stream: string, body: string): StreamTotal {
 }
 
 async function checkLogEnd(ledger: Ledger, stream: string, total: StreamTotal): Promise<void> {
-  const rows = await ledger.readLog(SHARE_KIND, stream, Math.max(total.seq - 1, 0), 2);
-  const last = rows[rows.length - 1];
-  const end = last === undefined ? 0 : last.first + last.count;
-  if (end !== total.seq || (last !== undefined && last.body.length !== last.count * SHARE_RECORD_SIZE)) {
+  const { end } = await ledger.logRange(SHARE_KIND, stream);
+  if (end !== total.seq) {
     throw new CodedError(
       'ledger_corrupt',
       `stream ${stream} has total ${total.seq} but its log ends at ${end}`,

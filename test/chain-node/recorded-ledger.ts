@@ -49,6 +49,9 @@ export class RecordedLedger implements Ledger {
   readLog(...args: Parameters<Ledger['readLog']>): ReturnType<Ledger['readLog']> {
     return this.#store.readLog(...args);
   }
+  logRange(...args: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
+    return this.#store.logRange(...args);
+  }
   readLogSince(...args: Parameters<Ledger['readLogSince']>): ReturnType<Ledger['readLogSince']> {
     return this.#store.readLogSince(...args);
   }

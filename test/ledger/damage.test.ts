@@ -76,7 +76,7 @@ describe('a damaged file', () => {
     const path = await written('shorter.db');
     const noted = (await verifyLedger(path)).headHash;
     const db = new DatabaseSync(path);
-    db.exec('DROP TRIGGER journal_is_never_deleted; DELETE FROM document WHERE seq > 58');
+    db.exec('DROP TRIGGER journal_is_deleted_once_sealed; DELETE FROM document WHERE seq > 58');
     db.exec('INSERT INTO document SELECT kind, key, max(seq) FROM journal WHERE op = 2 AND seq <= 58');
     db.exec('DELETE FROM journal WHERE seq > 58');
     db.close();

@@ -7,6 +7,7 @@ import type {
   Ledger,
   LedgerDocument,
   LedgerEntry,
+  LedgerLogRange,
   LedgerLogRow,
   LedgerStats,
 } from '../../src/ledger/ledger.ts';
@@ -112,6 +113,11 @@ export class MemoryLedger implements Ledger {
       .filter((row) => row.kind === kind && row.stream === stream && row.first + row.count > fromItem)
       .slice(0, maxRows)
       .map(({ seq, first, count, atMs, body }) => ({ seq, first, count, atMs, body: body.slice() }));
+  }
+
+  async logRange(kind: string, stream: string): Promise<LedgerLogRange> {
+    this.#assertOpen();
+    return { first: 0, end: this.#logEnds.get(nameOf(kind, stream)) ?? 0 };
   }
 
   async readLogSince(

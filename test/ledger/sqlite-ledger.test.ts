@@ -41,7 +41,7 @@ describe('the file', () => {
     expect(fs.existsSync(`${path}-wal`)).toBe(false);
     const header = fs.readFileSync(path);
     expect(header.toString('latin1', 68, 72)).toBe('SHST');
-    expect(header.readUInt32BE(60)).toBe(1);
+    expect(header.readUInt32BE(60)).toBe(2);
     const file = openSqliteFile({ path, nowMs: 0 });
     expect(file.db.prepare('PRAGMA synchronous').get()).toEqual({ synchronous: 2 });
     expect(file.db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' });

@@ -33,7 +33,7 @@ async function write(path: string): Promise<string> {
 function tamper(path: string, sql: string): void {
   const db = new DatabaseSync(path);
   db.exec(
-    'DROP TRIGGER IF EXISTS journal_is_never_updated; DROP TRIGGER IF EXISTS journal_is_never_deleted;' +
+    'DROP TRIGGER IF EXISTS journal_is_never_updated; DROP TRIGGER IF EXISTS journal_is_deleted_once_sealed;' +
       ' PRAGMA foreign_keys = OFF',
   );
   db.exec(sql);

@@ -120,6 +120,9 @@ export class MortalLedger implements Ledger {
   readLog(...args: Parameters<Ledger['readLog']>): ReturnType<Ledger['readLog']> {
     return this.isDead ? never() : this.store.readLog(...args);
   }
+  logRange(...args: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
+    return this.isDead ? never() : this.store.logRange(...args);
+  }
   readLogSince(...args: Parameters<Ledger['readLogSince']>): ReturnType<Ledger['readLogSince']> {
     return this.isDead ? never() : this.store.readLogSince(...args);
   }

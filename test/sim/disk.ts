@@ -242,6 +242,10 @@ class DiskLedger implements Ledger {
     return this.isDead ? never() : this.#disk.store.readLog(...words);
   }
 
+  logRange(...words: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
+    return this.isDead ? never() : this.#disk.store.logRange(...words);
+  }
+
   readLogSince(...words: Parameters<Ledger['readLogSince']>): ReturnType<Ledger['readLogSince']> {
     return this.isDead ? never() : this.#disk.store.readLogSince(...words);
   }
