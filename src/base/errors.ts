@@ -70,6 +70,7 @@ export const ERROR_TABLE = {
   ledger_io: { hint: 'the ledger could not be written; check the disk' },
   ledger_conflict: { hint: 'another content is already stored under this key' },
   ledger_locked: { hint: 'another process has this ledger open; stop it first' },
+  ledger_late: { hint: 'writes wait: another program holds the ledger, or its disk does not answer' },
   ledger_closed: { hint: 'the ledger is closed' },
   ledger_corrupt: {
     hint: 'a record does not match its checksum or the hash chain is broken; restore a backup',
@@ -197,10 +198,18 @@ export const ERROR_TABLE = {
     hint: 'start the daemon of this configuration; `channel force-close` works without it',
   },
   address_in_use: { hint: 'another program listens on this port; choose another' },
+  address_unusable: {
+    hint: 'nothing can listen on this address here: see that it is of this machine, and that the port is permitted',
+  },
+  file_unusable: { hint: 'check the path, its permissions and the disk' },
+  stop_timeout: { hint: 'something did not end in time; the next start goes on from what is on disk' },
   package_missing: {
     hint: 'the simulated chain needs a package that is optional: install with `npm ci`, omitting none',
   },
   daemon_start: { hint: 'its last words are above; correct what they name' },
+  log_dropped: {
+    hint: 'the disk of the log was full, or its reader stood still; lines of that time are lost',
+  },
   usage: { hint: 'see --help' },
 } as const satisfies Record<string, ErrorRow>;
 

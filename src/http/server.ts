@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { assert } from '../base/assert.ts';
 import type { Timers } from '../base/clock.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
+import { codeOf } from '../base/errors.ts';
+import { listen } from '../base/listen.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { isExpectedHost, isOwnOrigin } from './host.ts';
@@ -24,6 +25,8 @@ export type OpsServerOptions = {
   readonly allowedHosts?: readonly string[];
   /** What a caller of an action must present. */
   readonly token: string;
+  /** The checks without which those whom the daemon is for are not served: those of `/healthz`. */
+  readonly serving?: readonly string[];
   /** A check that has not answered by then counts as failed. Default 2 s. */
   readonly checkTimeoutMs?: number;
 };
@@ -47,6 +50,8 @@ const MAX_CONNECTIONS = 64;
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const CHECK_TIMEOUT_MS = 2_000;
+/** How long a stop waits for answers that are on their way. */
+const LINGER_MS = 1_000;
 
 const API = '/api/v1/';
 
@@ -61,7 +66,7 @@ class Refused extends Error {
 /**
  * Health, metrics, status and administration over HTTP, on a listener of its own so that a busy Stratum port
  * cannot hide it. `/livez` looks at nothing but the event loop: a dependency that is down must not restart
- * the process.
+ * the process. `/healthz` is for whoever sends miners elsewhere: 503 while they are not served here.
  */
 export class OpsServer {
   readonly stats = { requests: 0, refused: 0, failed: 0 };
@@ -85,27 +90,24 @@ export class OpsServer {
     this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
 
-  /** Resolves with where it listens. Throws `address_in_use`. */
+  /** Resolves with where it listens. Throws as `listen`, and may be called again then. */
   async start(): Promise<{ readonly host: string; readonly port: number }> {
-    const { host, port } = this.#options.listen;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        const isTaken = error.code === 'EADDRINUSE';
-        reject(isTaken ? new CodedError('address_in_use', `${host}:${port}`) : error);
-      });
-      this.#server.listen(port, host, resolve);
-    });
-    const address = this.#server.address() as AddressInfo;
-    return { host: address.address, port: address.port };
+    const { address, port } = await listen(this.#server, this.#options.listen);
+    return { host: address, port };
   }
 
-  /** Stops listening, lets requests that are being answered end, and drops idle connections. */
+  /**
+   * Stops listening, drops idle connections, and lets requests that are being answered end: for a moment, as
+   * a client may never send the rest of a request, nor read its answer.
+   */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
+    const cut = this.#deps.timers.after(LINGER_MS, () => this.#server.closeAllConnections());
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
       this.#server.closeIdleConnections();
     });
+    cut.cancel();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -138,9 +140,12 @@ export class OpsServer {
       case '/livez':
         allow(request, 'GET');
         return textReply(200, 'ok\n');
-      case '/readyz':
+      case '/healthz':
+      case '/readyz': {
         allow(request, 'GET');
-        return await this.#ready(new URLSearchParams(request.url?.split('?')[1]).has('verbose'));
+        const names = path === '/healthz' ? (this.#options.serving ?? []) : Object.keys(this.#deps.checks);
+        return await this.#ready(names, new URLSearchParams(request.url?.split('?')[1]).has('verbose'));
+      }
       case '/metrics':
         allow(request, 'GET');
         return textReply(200, await this.#deps.metrics.text(), this.#deps.metrics.contentType);
@@ -152,13 +157,14 @@ export class OpsServer {
     }
   }
 
-  async #ready(verbose: boolean): Promise<Reply> {
+  async #ready(names: readonly string[], verbose: boolean): Promise<Reply> {
     const limit = this.#options.checkTimeoutMs ?? CHECK_TIMEOUT_MS;
     const results = await Promise.all(
-      Object.entries(this.#deps.checks).map(async ([name, check]) => ({
-        name,
-        result: await settled(check, limit, this.#deps.timers),
-      })),
+      names.map(async (name) => {
+        const check = this.#deps.checks[name];
+        assert(check !== undefined, 'ready_check_known', name);
+        return { name, result: await settled(check, limit, this.#deps.timers) };
+      }),
     );
     const failed = results.some(({ result }) => result !== true);
     const lines = results.map(({ name, result }) =>

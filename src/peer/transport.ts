@@ -5,6 +5,7 @@ import type { Timer, Timers } from '../base/clock.ts';
 import { dial } from '../base/dial.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS, type LimitHits } from '../base/limits.ts';
+import { listen } from '../base/listen.ts';
 import type { Logger } from '../log/logger.ts';
 import { LineFramer } from '../stratum/framing.ts';
 import type { TlsIdentity } from './certificate.ts';
@@ -191,10 +192,14 @@ export type PeerServerOptions = TransportOptions & {
   readonly tls: TlsIdentity;
 };
 
+/** How long a stop waits for what was sent to be read. */
+const LINGER_MS = 1_000;
+
 /** A server of TLS 1.3 connections; the handshake decides what a connection may do. */
 export class PeerServer {
   readonly #server: tls.Server;
   readonly #options: PeerServerOptions;
+  readonly #timers: Timers;
   readonly #connections = new Set<PeerConnection>();
   readonly #places: Places<net.Socket>;
   /** The sockets below TLS, by address and port. */
@@ -203,6 +208,7 @@ export class PeerServer {
 
   constructor(options: PeerServerOptions, deps: PeerServerDeps) {
     this.#options = options;
+    this.#timers = deps.timers;
     const { peerConnectionsPerAddress: perAddress, peerNewcomersPerAddress } = LIMITS;
     this.#places = new Places(
       {
@@ -255,26 +261,22 @@ export class PeerServer {
     });
   }
 
-  /** Resolves with the bound port. Throws `address_in_use`. */
-  listen(): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(error.code === 'EADDRINUSE' ? new CodedError('address_in_use', error.message) : error);
-      });
-      this.#server.listen(this.#options.port, this.#options.host, () => {
-        const address = this.#server.address();
-        assert(address !== null && typeof address === 'object', 'peer_server_address');
-        resolve(address.port);
-      });
-    });
+  /** Resolves with the bound port. Throws as `listen`. */
+  async listen(): Promise<number> {
+    const { host, port } = this.#options;
+    return (await listen(this.#server, { host, port })).port;
   }
 
-  /** Ends every connection and the listener. */
-  close(): Promise<void> {
+  /** Ends every connection and the listener; those without TLS yet, or that do not read, after a moment. */
+  async close(): Promise<void> {
     for (const connection of this.#connections) connection.close();
-    return new Promise((resolve) => {
+    const cut = this.#timers.after(LINGER_MS, () => {
+      for (const socket of this.#raw.values()) socket.destroy();
+    });
+    await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
+    cut.cancel();
   }
 }
 

@@ -287,4 +287,40 @@ describe('the door', () => {
     await closed;
     await expect(ask(port, '/livez')).rejects.toThrow();
   });
+
+  it('is closed soon, whatever its clients do', async () => {
+    const { port, server } = await start({ status: () => 'x'.repeat(32 * 1024 * 1024) });
+    const head = 'GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n';
+    const silent = connect(port, '127.0.0.1');
+    const slow = connect(port, '127.0.0.1', () => slow.write(head));
+    const deaf = connect(port, '127.0.0.1', () => deaf.pause().write(`${head}\r\n`));
+    const gone = [silent, slow, deaf].map(async (socket) => {
+      socket.on('error', () => {});
+      await new Promise((resolve) => socket.once('close', resolve));
+    });
+    while (server.stats.requests === 0) await new Promise((resolve) => setImmediate(resolve));
+    await server.close();
+    deaf.resume();
+    expect(await Promise.all(gone)).toHaveLength(3);
+  });
+
+  it('tells by /healthz of those checks alone without which nobody is served', async () => {
+    let isServing = true;
+    const deps = {
+      ...{ timers: systemTimers, log: silentLogger, status: () => 1 },
+      metrics: { contentType: '', text: () => Promise.resolve('') },
+      checks: { miners: () => isServing || 'let go', chain: () => 'no node' },
+    };
+    const options = { listen: { host: '127.0.0.1', port: 0 }, token: TOKEN, serving: ['miners'] };
+    const server = new OpsServer(options, deps);
+    open.push(server);
+    const { port } = await server.start();
+    expect((await ask(port, '/readyz')).status).toBe(503);
+    expect(await ask(port, '/healthz?verbose')).toMatchObject({
+      status: 200,
+      body: '[+]miners ok\nready\n',
+    });
+    isServing = false;
+    expect((await ask(port, '/healthz')).status).toBe(503);
+  });
 });

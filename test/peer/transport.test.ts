@@ -1,3 +1,4 @@
+import * as net from 'node:net';
 import * as tls from 'node:tls';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
@@ -151,5 +152,22 @@ describe('the line transport', () => {
     ).rejects.toMatchObject({
       code: 'peer_closed',
     });
+  });
+
+  it('ends soon, whatever its clients do', async () => {
+    const listener = new PeerServer(
+      {
+        ...{ ...DEFAULT_TRANSPORT, host: '127.0.0.1', port: 0, maxConnections: 8 },
+        tls: createTlsIdentity({ random, nowMs: Date.now() }),
+      },
+      { log: silentLogger, timers: systemTimers, onConnection: () => {} },
+    );
+    const silent = net.connect(await listener.listen(), '127.0.0.1');
+    silent.on('error', () => {});
+    const gone = new Promise((resolve) => silent.once('close', resolve));
+    await new Promise((resolve) => silent.once('connect', resolve));
+    await listener.close();
+    await gone;
+    expect(silent.destroyed).toBe(true);
   });
 });

@@ -3,6 +3,7 @@ import { type AddressInfo, type BlockList, createServer, isIPv4, type Server, ty
 import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls';
 import { CodedError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
+import { listen } from '../../base/listen.ts';
 import type { Logger } from '../../log/logger.ts';
 import { SharedReads } from '../io/shared-reads.ts';
 import type { VardiffOptions } from '../session/vardiff.ts';
@@ -69,7 +70,7 @@ export class Listeners<R> {
     this.#reads = new SharedReads(deps.onBytes);
   }
 
-  /** Opens all. Throws `address_in_use` or `config_invalid`; then none stays open. */
+  /** Opens all. Throws as `listen`, or `config_invalid`; then none stays open. */
   async open(): Promise<void> {
     try {
       for (const [index, listener] of this.#options.entries()) await this.#open(index, listener);
@@ -115,13 +116,8 @@ export class Listeners<R> {
     );
     const secureContext = tls === undefined ? undefined : secureContextOf(tls);
     const listening = { server, secureContext, proxies: addressList(proxies) };
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => {
-        reject(error.code === 'EADDRINUSE' ? new CodedError('address_in_use', `${host}:${port}`) : error);
-      });
-      const ipv6Only = this.#sharesPort(listener);
-      server.listen({ host, port, reusePort, backlog: BACKLOG, ipv6Only }, resolve);
-    });
+    const ipv6Only = this.#sharesPort(listener);
+    await listen(server, { host, port, reusePort, backlog: BACKLOG, ipv6Only });
     server.on('error', (error) => this.#deps.log.error({ error: error.message }, 'listener failed'));
     this.#listening.push(listening);
   }
