@@ -127,6 +127,13 @@ export function isSafeSqliteVersion(version: string): boolean {
   return minor > 51;
 }
 
+/** True where another connection holds the file. */
+export function isBusy(error: unknown): boolean {
+  return (
+    isRecord(error) && typeof error['errcode'] === 'number' && (error['errcode'] & 0xff) === SQLITE_BUSY
+  );
+}
+
 /** Anything thrown by SQLite or the file system, as the coded error an operator reads. */
 export function toLedgerError(error: unknown): CodedError {
   if (error instanceof CodedError) return error;
@@ -150,7 +157,7 @@ function lockFile(file: string): DatabaseSync {
     return db;
   } catch (error) {
     db.close();
-    if (isRecord(error) && error['errcode'] === SQLITE_BUSY) {
+    if (isBusy(error)) {
       throw new CodedError('ledger_locked', file, {}, { cause: error });
     }
     throw error;

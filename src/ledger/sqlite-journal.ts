@@ -7,7 +7,7 @@ import { type BlockRow, bytes, JOURNAL_COLUMNS, rowMatches, toJournalRow } from 
 import type { LedgerDocument, LedgerLogRange, LedgerLogRow } from './ledger.ts';
 import { genesisHash, transaction } from './schema.ts';
 import { SealedRows } from './sealed-rows.ts';
-import type { SqliteFile } from './sqlite-file.ts';
+import { isBusy, type SqliteFile } from './sqlite-file.ts';
 
 export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
 
@@ -50,15 +50,25 @@ export class SqliteJournal {
     this.#hash = row.hash;
   }
 
+  /** Begins the transaction of `commit`; false while another program writes to the file. */
+  begin(): boolean {
+    try {
+      this.#statements.begin.run();
+      return true;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    }
+  }
+
   /**
-   * Writes every append of the frames that has no conflict in one transaction; returns when it is on disk.
-   * Anything thrown leaves it unknown what is on disk: the caller must not write again.
+   * Writes every append of the frames that has no conflict in the transaction that was begun; returns when it
+   * is on disk. Anything thrown leaves it unknown what is on disk: the caller must not write again.
    * @returns for each frame
    */
   commit(frames: readonly Uint8Array[], nowMs: number): CommitResult[] {
     const atMs = Math.max(this.#atMs, nowMs);
     const before = this.#seq;
-    this.#statements.begin.run();
     const results = frames.map((frame) => this.#writeFrame(frame, atMs));
     this.#statements.commit.run();
     if (this.#seq > before) this.#atMs = atMs;

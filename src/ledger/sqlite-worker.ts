@@ -1,7 +1,9 @@
 /** The writer thread of one ledger: the only place where its database is written. */
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../base/assert.ts';
+import type { Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { systemTimers } from '../base/system-timers.ts';
 import { openSqliteFile, openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
 import { SqliteJournal } from './sqlite-journal.ts';
 import { SqliteMaintenance } from './sqlite-maintenance.ts';
@@ -16,6 +18,8 @@ import type {
 
 /** Groups made durable by one write to disk: what came while the last one was under way. */
 const GROUPS_PER_COMMIT = 64;
+/** Between looks whether another program still holds the file. */
+const RETRY_MS = 50;
 
 class Writer {
   readonly #port: MessagePort;
@@ -23,6 +27,9 @@ class Writer {
   readonly #journal: SqliteJournal;
   readonly #maintenance: SqliteMaintenance;
   #failed = false;
+  /** Commits that wait for another program to let go of the file, and until they are tried again. */
+  #held: CommitRequest[] = [];
+  #retry: Timer | undefined;
 
   constructor(port: MessagePort, file: SqliteFile) {
     this.#port = port;
@@ -57,10 +64,26 @@ class Writer {
     return receiveMessageOnPort(this.#port)?.message as WriterRequest | undefined;
   }
 
-  #commit(commits: readonly CommitRequest[]): void {
+  #commit(newest: readonly CommitRequest[]): void {
     if (this.#failed) return;
+    this.#held.push(...newest);
+    if (this.#retry === undefined) this.#commitHeld();
+  }
+
+  /** While another program writes, nothing is begun, and nothing has failed: it is tried again. */
+  #commitHeld(): void {
+    const commits = this.#held.slice(0, GROUPS_PER_COMMIT);
+    if (commits.length === 0) return;
     const startMs = performance.now();
     try {
+      if (!this.#journal.begin()) {
+        this.#retry = systemTimers.after(RETRY_MS, () => {
+          this.#retry = undefined;
+          this.#commitHeld();
+        });
+        return;
+      }
+      this.#held = this.#held.slice(commits.length);
       const frames = commits.map(({ buffer, size }) => new Uint8Array(buffer, 0, size));
       const results = this.#journal.commit(frames, commits.at(-1)!.nowMs);
       const seconds = (performance.now() - startMs) / 1000;
@@ -69,7 +92,9 @@ class Writer {
     } catch (error) {
       this.#failed = true;
       this.#fail(error);
+      return;
     }
+    this.#commitHeld();
   }
 
   #read(id: number, request: ReadRequest | MaintenanceRequest): void {
@@ -107,7 +132,9 @@ class Writer {
   }
 
   #close(): void {
+    this.#retry?.cancel();
     try {
+      if (this.#held.length > 0) this.#fail(new CodedError('ledger_io', 'another program holds the file'));
       this.#file.close();
       this.#reply({ type: 'closed' });
     } catch (error) {
@@ -135,6 +162,8 @@ function start(port: MessagePort, options: WriterOptions): void {
   try {
     file = options.readOnly ? openSqliteFileForReading(options.path) : openSqliteFile(options);
     const writer = new Writer(port, file);
+    // From here on the thread waits by itself, and answers meanwhile.
+    if (!options.readOnly) file.db.exec('PRAGMA busy_timeout = 0');
     port.on('message', (request: WriterRequest) => writer.handle(request));
     port.postMessage({ type: 'ready', engine: file.engine } satisfies WriterReply);
   } catch (error) {

@@ -114,6 +114,7 @@ describe('a full disk', () => {
     while (error === undefined) {
       try {
         const filler = put('filler', 'x'.repeat(2000) + item);
+        journal.begin();
         journal.commit([frameOf([log(item, 1), put('s', String(item)), filler])], 0);
         item += 1;
       } catch (thrown) {

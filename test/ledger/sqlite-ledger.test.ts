@@ -73,6 +73,40 @@ describe('the file', () => {
     await (await open({ path })).close();
   });
 
+  it('waits, and answers meanwhile, while another program writes to the file', async () => {
+    const path = newPath();
+    const ledger = await open({ path });
+    await ledger.append([put('a', '1')]);
+    const other = new DatabaseSync(path);
+    other.exec('BEGIN IMMEDIATE');
+    const written = [ledger.append([put('a', '2')]), ledger.appendNow([log(0, 3)])];
+    let isWritten = false;
+    void Promise.all(written).then(() => {
+      isWritten = true;
+    });
+    for (let read = 0; read < 20; read += 1) expect(await ledger.get('stream', 'a')).toBe('1');
+    expect([isWritten, ledger.stats.failed, ledger.stats.queuedWrites]).toEqual([false, false, 2]);
+    other.exec('COMMIT');
+    other.close();
+    await Promise.all(written);
+    expect(await ledger.get('stream', 'a')).toBe('2');
+    await ledger.close();
+    expect((await verifyLedger(path)).ok).toBe(true);
+  });
+
+  it('is closed also while another program holds it: what waits is refused', async () => {
+    const path = newPath();
+    const ledger = await open({ path });
+    await ledger.append([put('a', '1')]);
+    const other = new DatabaseSync(path);
+    other.exec('BEGIN IMMEDIATE');
+    const waiting = codeOfRejection(ledger.append([put('a', '2')]));
+    expect(await ledger.get('stream', 'a')).toBe('1');
+    await ledger.close();
+    expect(await waiting).toBe('ledger_io');
+    other.close();
+  });
+
   it('keeps everything across a reopen and goes on', async () => {
     const path = newPath();
     for (let round = 0; round < 3; round += 1) {
