@@ -2,9 +2,14 @@
 import './base/required-node.ts';
 import { CodedError } from './base/errors.ts';
 import { didYouMean } from './base/spelling.ts';
+import { unlessEnded } from './base/system-timers.ts';
 import { COMMIT, VERSION } from './base/version.ts';
 import { type Command, type CommandIo, helpOf, parseOptions } from './cli/command.ts';
+import { endProcess } from './cli/end-process.ts';
 import { wordsOf } from './cli/words.ts';
+
+/** Whatever a command has left open keeps the process no longer than this. */
+const END_MS = 500;
 
 /** Loaded when it is called for: most commands need a small part of the program. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -92,10 +97,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 process.stderr.on('error', () => {});
 
+let code: number;
 try {
   const io = { stdout: process.stdout, stderr: process.stderr, env: process.env };
-  process.exitCode = await main(process.argv.slice(2), io);
+  code = await main(process.argv.slice(2), io);
 } catch (error) {
   process.stderr.write(`${wordsOf(error)}\n`);
-  process.exitCode = error instanceof CodedError && error.code === 'usage' ? 2 : 1;
+  code = error instanceof CodedError && error.code === 'usage' ? 2 : 1;
 }
+process.exitCode = code;
+unlessEnded(END_MS, () => endProcess(code));

@@ -13,3 +13,8 @@ export const systemTimers: Timers = {
   afterTurn: setImmediate,
   afterCall: process.nextTick,
 };
+
+/** Runs once, `ms` from now, if the process is still there: it does not wait for this. */
+export function unlessEnded(ms: number, run: () => void): void {
+  setTimeout(run, ms).unref();
+}

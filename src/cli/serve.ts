@@ -8,6 +8,7 @@ import { describeProblem } from '../config/problems.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
 import { checkedConfig } from './checked-config.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
+import { endProcess } from './end-process.ts';
 
 /** A running daemon, as the process sees it. */
 export type Daemon = {
@@ -29,6 +30,9 @@ const RENEWED_MS = 3_600_000;
  * start.
  */
 const STOP_DEADLINE_MS = 20_000;
+
+/** Of the last lines of the log, for whoever reads them. */
+const LOG_PATIENCE_MS = 1_000;
 
 export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   config: { type: 'string', value: 'FILE', help: 'configuration (TOML)' },
@@ -85,32 +89,28 @@ export async function runDaemon(
   const die = (error: unknown): void => {
     log.error({ code: codeOf(error), err: error }, 'fatal');
     log.flush();
-    process.exit(1);
+    endProcess(1);
   };
   process.on('uncaughtException', die).on('unhandledRejection', die);
   const stop = async (daemon: Daemon): Promise<void> => {
-    const deadline = systemTimers.after(STOP_DEADLINE_MS, () =>
-      die(new CodedError('ledger_closed', 'the stop took too long')),
-    );
+    const deadline = systemTimers.after(STOP_DEADLINE_MS, () => die(new CodedError('stop_timeout')));
     await daemon.close().finally(() => deadline.cancel());
   };
   try {
-    let stopped: Promise<string> | undefined;
+    // Miners are served before a start has ended.
+    const stopped = stopSignal(options.flag('with-parent'));
     for (let attempt = 0; ; attempt += 1) {
       const startMs = systemClock.monotonicMs();
       const daemon = await start(log);
       log.info({ ...daemon.ready, pid: process.pid }, 'ready');
       if (options.flag('json'))
         io.stdout.write(`${JSON.stringify({ pid: process.pid, ...daemon.ready })}\n`);
-      stopped ??= stopSignal(options.flag('with-parent'));
       const renewed = daemon.renewal?.then(async () => {
         if (systemClock.monotonicMs() - startMs > RENEWED_MS) attempt = 0;
         await sleep(systemTimers, backoffMs(RENEW, attempt, systemRandom));
       });
       const signal = await Promise.race([stopped, ...(renewed === undefined ? [] : [renewed])]);
       log.info({ signal: signal ?? null }, signal === undefined ? 'starting anew' : 'stopping');
-      if (signal !== undefined)
-        process.once('SIGINT', () => process.exit(1)).once('SIGTERM', () => process.exit(1));
       await stop(daemon);
       if (signal === undefined) continue;
       log.info({}, 'stopped');
@@ -118,14 +118,22 @@ export async function runDaemon(
     }
   } finally {
     process.stdin.destroy();
-    log.flush();
+    await log.drain(LOG_PATIENCE_MS);
   }
 }
 
-/** Resolves to the signal that ends a program, or `stdin` where its parent is gone. */
+/**
+ * Resolves to the signal that asks for a stop, or `stdin` where the parent is gone. A second signal ends the
+ * process at once.
+ */
 export function stopSignal(withParent: boolean): Promise<string> {
   return new Promise((resolve) => {
-    process.once('SIGINT', resolve).once('SIGTERM', resolve);
-    if (withParent) process.stdin.once('end', () => resolve('stdin')).resume();
+    const stop = (signal: string): void => {
+      resolve(signal);
+      process.removeAllListeners('SIGINT').removeAllListeners('SIGTERM');
+      process.once('SIGINT', () => endProcess(1)).once('SIGTERM', () => endProcess(1));
+    };
+    process.once('SIGINT', stop).once('SIGTERM', stop);
+    if (withParent) process.stdin.once('end', () => stop('stdin')).resume();
   });
 }

@@ -1,5 +1,8 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { systemClock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import { LineSink } from './line-sink.ts';
 import type { Logger } from './logger.ts';
 import { prettyLine } from './pretty.ts';
 
@@ -16,13 +19,17 @@ export type LogOptions = {
 
 /** The logger of the process, with the two things only the process itself needs. */
 export type RootLogger = Logger & {
-  /** Writes out what is buffered, synchronously; the last call before the process ends. */
+  /** Lines that could not be written, and are lost. */
+  readonly stats: { readonly droppedLines: number };
+  /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */
   flush(): void;
+  /** Resolves when what is buffered is written, or after `ms`. */
+  drain(ms: number): Promise<void>;
   setLevel(level: LogLevel): void;
 };
 
 /** Anything that takes whole lines; tests pass an array writer. */
-export type LogSink = DestinationStream & { flushSync?(): void };
+export type LogSink = DestinationStream & Partial<Pick<LineSink, 'flushSync' | 'drain' | 'stats'>>;
 
 const SECRET_KEYS = [
   'seed',
@@ -44,12 +51,17 @@ const REDACTED_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key
 
 /**
  * JSON lines: ISO time, level as a word, secrets replaced, errors as `{message, stack}` with their stable
- * code beside them in `code`. Lines are buffered; call `flush` before the process ends.
+ * code beside them in `code`. Nothing waits for them to be written; call `flush` before the process ends.
  */
 export function createLogger(options: LogOptions, deps: { readonly sink?: LogSink } = {}): RootLogger {
-  const sink = deps.sink ?? openSink(options.output ?? 'stdout');
+  const sink: LogSink =
+    deps.sink ??
+    new LineSink(options.output === 'stderr' ? 2 : 1, {
+      ...{ clock: systemClock, timers: systemTimers },
+      onDropped: (lines) => logger.warn({ code: 'log_dropped', lines }, 'log lines were dropped'),
+    });
   const target = options.pretty === true ? { write: (line: string) => sink.write(prettyLine(line)) } : sink;
-  const logger = pino(
+  const logger: PinoLogger = pino(
     {
       level: options.level,
       base: null,
@@ -61,7 +73,9 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   );
   return {
     ...wrap(logger),
-    flush: () => flushSink(sink),
+    stats: sink.stats ?? { droppedLines: 0 },
+    flush: () => sink.flushSync?.(),
+    drain: async (ms) => sink.drain?.(ms),
     setLevel: (level) => {
       logger.level = level;
     },
@@ -76,26 +90,6 @@ function wrap(logger: PinoLogger): Logger {
     error: (fields, message) => logger.error(fields, message),
     child: (fields) => wrap(logger.child(plainFields({ ...fields }))),
   };
-}
-
-function openSink(output: 'stdout' | 'stderr'): LogSink {
-  return pino.destination({
-    dest: output === 'stdout' ? 1 : 2,
-    sync: false,
-    minLength: 4096,
-    periodicFlush: 200,
-  });
-}
-
-/**
- * A sink that is not open yet has written nothing and cannot be flushed: that is no reason to fail an exit.
- */
-function flushSink(sink: LogSink): void {
-  try {
-    sink.flushSync?.();
-  } catch (error) {
-    if (!(error instanceof Error && error.message.includes('not ready'))) throw error;
-  }
 }
 
 /**
