@@ -22,6 +22,6 @@ USER node
 EXPOSE 3333 9332
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s --retries=3 \
-  CMD ["node", "-e", "const l = process.env.SHARESTREAM_METRICS__LISTEN || '127.0.0.1:9332'; fetch('http://127.0.0.1:' + l.slice(l.lastIndexOf(':') + 1) + '/livez').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+  CMD ["node", "-e", "const l = process.env.SHARESTREAM_METRICS__LISTEN || '127.0.0.1:9332'; fetch('http://127.0.0.1:' + l.slice(l.lastIndexOf(':') + 1) + '/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 ENTRYPOINT ["node", "dist/main.js"]
 CMD ["--help"]

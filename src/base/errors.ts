@@ -46,6 +46,7 @@ export const ERROR_TABLE = {
   upstream_timeout: { hint: 'the pool or node did not answer in time' },
   upstream_protocol: { hint: 'the pool or node sent something that is not Stratum v1' },
   upstream_refused: { hint: 'the pool or node refused the worker name or password' },
+  no_work: { hint: 'no pool or node is connected and gives work; see why each is down, or add a fallback' },
   extranonce_too_small: {
     hint: 'this destination leaves too few extranonce2 bytes to be shared; use per_session mode',
   },
@@ -201,7 +202,6 @@ export const ERROR_TABLE = {
   address_unusable: {
     hint: 'nothing can listen on this address here: see that it is of this machine, and that the port is permitted',
   },
-  file_unusable: { hint: 'check the path, its permissions and the disk' },
   stop_timeout: { hint: 'something did not end in time; the next start goes on from what is on disk' },
   package_missing: {
     hint: 'the simulated chain needs a package that is optional: install with `npm ci`, omitting none',

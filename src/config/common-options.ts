@@ -76,7 +76,7 @@ export const KEYS = section('Keys of this node.', {
 export function metricsSection(listen: string) {
   return section('Metrics, health and status over HTTP. Keep it on a private address.', {
     listen: option(LISTEN, listen, {
-      doc: 'Where /metrics, /livez, /readyz and /api/v1 are served.',
+      doc: 'Where /metrics, /livez, /healthz, /readyz and /api/v1 are served.',
     }),
     allowedHosts: option(listOf(TEXT), [], {
       doc: 'Host names, beside localhost and addresses, by which it may be reached: a defence against DNS rebinding.',

@@ -71,25 +71,28 @@ export class ClosingOnly {
     return this.#watch?.ladders.length ?? 0;
   }
 
-  /**
-   * Serves the contracts where the ledger can be used, and watches what they do not serve. Throws as
-   * `serve`, except where that shows that the ledger cannot be used.
-   * @param unusable the error that the ledger was opened with
-   */
-  async unless(unusable: CodedError | undefined, serve: () => Promise<void>): Promise<void> {
-    this.#reason = unusable;
+  /** Notes that the ledger cannot be used: nothing is sold. */
+  fail(reason: CodedError): void {
+    this.#reason = reason;
+    const { code, message: detail, hint } = reason;
+    this.#log.error(
+      { code, detail, hint },
+      'the ledger cannot be used: channels are closed, nothing is sold',
+    );
+  }
+
+  /** Serves the contracts. Throws as `serve`, except where that shows that the ledger cannot be used. */
+  async unless(serve: () => Promise<void>): Promise<void> {
     try {
-      if (unusable === undefined) await serve();
+      await serve();
     } catch (error) {
       if (!isUnusable(error)) throw error;
-      this.#reason = error;
-      const { code, message: detail } = error;
-      this.#log.error(
-        { code, detail },
-        'the contracts cannot be read: channels are closed, nothing is sold',
-      );
+      this.fail(error);
     }
-    // Miners do not wait for a node that answers late.
+  }
+
+  /** Watches what no contract serves. Nobody waits for a node that answers late. */
+  start(): void {
     void this.#watch?.start().then(() => {
       const channels = this.ladderCount;
       if (channels > 0) this.#log.warn({ channels }, 'channels are closed from their ladder files');

@@ -11,10 +11,8 @@ import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
-import { loadOrCreateToken } from '../http/token.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
-import type { Logger } from '../log/logger.ts';
 import { Maker } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
@@ -35,51 +33,66 @@ import {
   stopChain,
 } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
+import { type Composed, composed } from './composed.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { apiToken, makeDataDir } from './data-dir.ts';
+import { Durability } from './durability.ts';
+import type { LaterPart } from './later-part.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { openKeys } from './node-keys.ts';
-import { ledgerCheck } from './proxy.ts';
-import { Renewal } from './renewal.ts';
-import { ledgerSources, upkeepSources } from './shared-metrics.ts';
+import { startPage } from './page.ts';
+import { LEDGER_NAME, Renewal } from './renewal.ts';
+import { type DaemonLog, daemonSources, ledgerSources, upkeepSources } from './shared-metrics.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
 
-export type RunningMaker = {
+export type RunningMaker = Composed<{
   readonly ready: Readonly<Record<string, unknown>>;
   /** See `Renewal`. */
   readonly renewal: Promise<void>;
-  close(): Promise<void>;
-};
+}>;
 
 /**
- * Builds the market maker in order: keys, ledger, kernel, chain, contracts and peers, status page. `close`
- * undoes it.
+ * Builds the market maker in order: keys, ledger, kernel, chain, contracts and peers, status page. Throws
+ * coded errors for what the configuration, the disk, the chain or the port of its peers refuses.
  */
-export async function startMaker(config: MakerConfig, log: Logger): Promise<RunningMaker> {
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+export function startMaker(config: MakerConfig, log: DaemonLog): Promise<RunningMaker> {
+  return composed((undo) => build(config, log, undo));
+}
+
+async function build(
+  config: MakerConfig,
+  log: DaemonLog,
+  undo: AsyncDisposableStack,
+): Promise<Omit<RunningMaker, 'close'>> {
+  makeDataDir(config.dataDir);
   const signer = openKeys(config, { random: systemRandom, log });
-  const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });
-  const path = join(config.dataDir, 'ledger.sqlite');
+  const path = join(config.dataDir, LEDGER_NAME);
   const opened = await openSqliteLedger(
     { path },
     {
-      log: log.child({ part: 'ledger' }),
-      clock,
-      timers,
-      onFailure: (error) =>
-        log.error({ code: error.code, err: error }, 'the ledger failed; nothing is signed'),
+      ...{ log: log.child({ part: 'ledger' }), clock, timers },
+      onFailure: () => durability.look(),
       observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
     },
   );
+  undo.defer(() => opened.close());
+  const durability = new Durability({
+    ...{ stats: () => opened.stats, clock, timers, log: log.child({ part: 'ledger' }) },
+    onChange: () => {},
+  });
+  durability.start();
+  undo.defer(() => durability.stop());
   const ledger = crash.ledger(opened);
   const { keepMs } = config.ledger;
   const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger: opened, clock, timers, log });
   const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
   const part = startChain(config.network, config.chain, log);
+  undo.defer(() => stopChain(part));
   const { chain } = part;
   const maker = new Maker(
     {
@@ -112,38 +125,36 @@ export async function startMaker(config: MakerConfig, log: Logger): Promise<Runn
     },
   );
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
-  const metrics = createMetrics({ role: 'maker', build }, makerSources(maker, ledger, part, upkeep));
+  const waiting: LaterPart[] = [];
+  const metrics = createMetrics(
+    { role: 'maker', build },
+    { ...makerSources(maker, ledger, part, upkeep), ...daemonSources(waiting, log) },
+  );
   observe = metrics.observe;
+  undo.defer(() => maker.close());
+  // First in a stop, which waits for no answer of a node.
+  undo.defer(() => stopChain(part));
   const port = await maker.start();
   upkeep.start();
+  undo.defer(() => upkeep.stop());
+  const { listen, allowedHosts } = config.metrics;
   const ops = new OpsServer(
-    { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
+    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: { ledger: () => ledgerCheck(ledger, clock), chain: () => chainCheck(part) },
+      checks: { ledger: () => durability.check(), chain: () => chainCheck(part) },
       status: () => makerStatus(maker, config, part),
       actions: makerChannelActions(maker),
     },
   );
-  const httpAt = await ops.start();
+  const httpAt = await startPage(ops, { waiting, undo, log });
   const fault = (): string | undefined =>
     ledger.stats.failed ? 'ledger_io' : maker.isSuspended ? 'channel_frozen' : undefined;
   const renewal = new Renewal(config.dataDir, { fault, timers, log });
+  undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,
-    ready: {
-      peer: `${config.peer.listen.host}:${port}`,
-      http: `${httpAt.host}:${httpAt.port}`,
-      node_id: maker.nodeId,
-    },
-    close: async () => {
-      renewal.stop();
-      await maker.close();
-      stopChain(part);
-      await upkeep.stop();
-      await ledger.close();
-      await ops.close();
-    },
+    ready: { peer: `${config.peer.listen.host}:${port}`, http: httpAt, node_id: maker.nodeId },
   };
 }
 

@@ -17,6 +17,7 @@ import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import type { CrashPoint } from './crash-points.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
+import { LEDGER_NAME } from './renewal.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 
 /** The errors that say that a ledger cannot be used; a locked one is used by somebody else. */
@@ -27,6 +28,8 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'ledger_settings',
   'ledger_version',
 ]);
+
+const OPEN_MS = 10_000;
 
 /** True where a ledger cannot be used: corrupt, full, read only, of another program, on a failing disk. */
 export function isUnusable(error: unknown): error is CodedError {
@@ -56,6 +59,8 @@ export type MemoryDeps = {
   readonly observeCommit: (seconds: number) => void;
   /** How long sealed evidence is kept. */
   readonly keepMs: number;
+  /** Called once, when the ledger has failed. */
+  readonly onFailure: () => void;
 };
 
 /**
@@ -63,37 +68,33 @@ export type MemoryDeps = {
  * lock: miners are served, and nothing is sold. Throws `ledger_locked` where another program has it.
  */
 export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<ProxyMemory> {
-  const path = join(dataDir, 'ledger.sqlite');
+  const path = join(dataDir, LEDGER_NAME);
   const kernelKind = await chooseKernelKind(join(dataDir, KERNEL_CACHE), { log: deps.log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
   try {
     return await readMemory(path, kernel, deps);
   } catch (error) {
     if (!isUnusable(error)) throw error;
-    const { code, message: detail, hint } = error;
-    deps.log.error(
-      { code, detail, hint },
-      'the ledger cannot be used: channels are closed, nothing is sold',
-    );
     const lock = lockOf(path, deps.log);
     const ledger = volatileLedger();
-    const memory = await rememberedBy(ledger);
-    return { ...memory, kernel, upkeep: undefined, unusable: error, close: async () => lock?.close() };
+    return {
+      ...(await rememberedBy(ledger, deps.timers)),
+      ...{ kernel, upkeep: undefined, unusable: error },
+      close: async () => lock?.close(),
+    };
   }
 }
 
 async function readMemory(path: string, kernel: ShareKernel, deps: MemoryDeps): Promise<ProxyMemory> {
-  const { clock, timers, log, observeCommit } = deps;
+  const { clock, timers, log, observeCommit, onFailure } = deps;
   const opened = await openSqliteLedger(
     { path },
     {
-      ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit },
-      onFailure: (error) =>
-        log.error({ code: error.code, error }, 'the ledger failed; nothing is credited'),
+      ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit, onFailure },
     },
   );
   try {
-    const memory = await rememberedBy(deps.crash.ledger(opened));
+    const memory = await rememberedBy(deps.crash.ledger(opened), timers);
     const { run, remembered } = memory;
     log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
     const upkeep = new LedgerUpkeep({ path, keepMs: deps.keepMs }, { ledger: opened, clock, timers, log });
@@ -109,8 +110,25 @@ async function readMemory(path: string, kernel: ShareKernel, deps: MemoryDeps): 
   }
 }
 
-async function rememberedBy(ledger: Ledger) {
-  const run = await nextRun(ledger);
+/** Miners wait no longer for the first write to a ledger that is not to be had. Throws `ledger_io`. */
+async function inTime<T>(work: Promise<T>, timers: Timers): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const error = new CodedError(
+    'ledger_io',
+    'another program holds the ledger, or its disk does not answer',
+  );
+  const timer = timers.after(OPEN_MS, () => late.reject(error));
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    timer.cancel();
+    // Closing the ledger refuses it.
+    work.catch(() => {});
+  }
+}
+
+async function rememberedBy(ledger: Ledger, timers: Timers) {
+  const run = await inTime(nextRun(ledger), timers);
   const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
   const duplicates = new DuplicateSet();
   const remembered = await rememberShares(

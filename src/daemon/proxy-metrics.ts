@@ -6,15 +6,18 @@ import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
-import { ledgerSources, limitSum, upkeepSources } from './shared-metrics.ts';
+import { type DaemonLog, daemonSources, ledgerSources, limitSum, upkeepSources } from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
-export function proxySources(facts: ProxyParts): MetricSources<'proxy'> {
-  const { mining, meters, ledger, chain, contracts, closing } = facts;
+export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'proxy'> {
+  const { mining, meters, ledger, chain, contracts, closing, durability } = facts;
   const { server, engine } = mining;
   return {
     ...ledgerSources(ledger),
     ...upkeepSources(facts.upkeep),
+    ledger_held: () => (durability.level === 'sound' ? 0 : 1),
+    miners_let_go: () => (server.letGoCause === undefined ? 0 : 1),
+    ...daemonSources(facts.waiting, log),
     ...(chain === undefined ? {} : chainSources(chain)),
     ...downstreamSources(facts),
     shares_submitted_total: () => server.stats.sharesSubmitted,
@@ -88,6 +91,7 @@ function downstreamSources({ mining: { server } }: ProxyParts) {
       rate: stats.limitHits.acceptsPerSecond,
       rate_per_address: stats.limitHits.acceptsPerSecondPerAddress,
       bad_proxy_header: stats.badProxyHeaders,
+      let_go: stats.refusedLetGo,
     }),
     downstream_disconnects_total: () => stats.closed,
     downstream_bans_total: () => stats.bans,
@@ -108,6 +112,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
       const active = mining.destinations.filter(({ name }) => mining.activeDestinations.includes(name));
       return Math.max(0, ...active.map(({ health }) => health.jobAgeMs ?? 0)) / 1000;
     },
+    upstream_clock_offset_seconds: byName(({ name }) => mining.clockOffsets.of(name)),
     upstream_up: byName(({ health }) => (isServing(health) ? 1 : 0)),
     upstream_shares_total: byName(({ figures }) => figures.shares),
     upstream_combinations_total: byName(verdictMatrixCounts),

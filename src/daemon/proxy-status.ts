@@ -19,6 +19,8 @@ import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
 import type { ClosingOnly, ClosingStatus } from './closing-only.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import type { Durability, DurabilityLevel } from './durability.ts';
+import type { LaterPart, WaitingPart } from './later-part.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
@@ -36,6 +38,9 @@ export type ProxyParts = {
   readonly closing: ClosingOnly;
   readonly chain?: ChainPart;
   readonly upkeep: LedgerUpkeep | undefined;
+  readonly durability: Durability;
+  /** What miners do not wait for. */
+  readonly waiting: LaterPart[];
 };
 
 /** Sessions listed on the status page; the rest is only counted. */
@@ -77,6 +82,10 @@ export type ProxyStatus = {
   /** Work that is delivered and not signed for, over all contracts. */
   readonly exposure_sat: bigint;
   readonly closing_only: ClosingStatus;
+  /** `held`: the ledger does not write, shares are refused; `lost`: miners are let go. */
+  readonly durability: DurabilityLevel;
+  /** What is not there yet, and is tried again. */
+  readonly waiting: readonly WaitingPart[];
   /** Null without a contract. */
   readonly chain: ChainStatus | null;
   readonly last_peer_error: string | null;
@@ -125,6 +134,8 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     }),
     exposure_sat: facts.contracts.exposureSat,
     closing_only: facts.closing.status,
+    durability: facts.durability.level,
+    waiting: facts.waiting.flatMap((part) => part.waiting ?? []),
     chain: facts.chain === undefined ? null : chainStatus(facts.chain),
     last_peer_error: lastPeerError(facts.contracts) ?? null,
   };

@@ -1,17 +1,13 @@
-import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { assert } from '../base/assert.ts';
 import { toHex } from '../base/bytes.ts';
-import { type Clock, systemClock } from '../base/clock.ts';
+import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
-import { loadOrCreateToken } from '../http/token.ts';
-import type { Ledger } from '../ledger/ledger.ts';
 import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
@@ -21,62 +17,155 @@ import { Mining } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
+import type { AcceptedShare } from '../shares/share.ts';
 import { isServing } from '../upstream/failover.ts';
 import { Hashrate } from '../work/hashrate.ts';
+import type { Credit } from '../work/meters.ts';
 import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders } from './closing-only.ts';
-import type { ContractRunnerDeps } from './contract-runner.ts';
+import { type Composed, composed } from './composed.ts';
+import { minerOptionsOf } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
+import { apiToken, makeDataDir } from './data-dir.ts';
+import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
-import { openMemory } from './proxy-memory.ts';
+import { laterPart, PATIENCE_MS, startPage } from './page.ts';
+import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { Renewal } from './renewal.ts';
 import { RunningContracts } from './running-contracts.ts';
+import { contractDestination, Selling } from './selling.ts';
+import type { DaemonLog } from './shared-metrics.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
 
-/** A ledger that has not committed for this long while it has something to write is not ready. */
-const COMMIT_AGE_MS = 10_000;
 const LADDER_WARN_MS = 60_000;
 
-export type RunningProxy = {
+export type RunningProxy = Composed<{
   readonly ready: Readonly<Record<string, unknown>>;
   /** See `Renewal`. */
   readonly renewal: Promise<void>;
-  close(): Promise<void>;
-};
+}>;
 
 /**
- * Builds the proxy in order: keys, ledger, what the ledger remembers, mining, status page, contract;
- * `close` undoes it in reverse. Throws coded errors for what the configuration, the disk or a port refuses.
+ * Builds the proxy in order: keys, ledger and what it remembers, mining, and then what miners do not wait
+ * for: status page and contract. Throws coded errors for what the configuration, the disk or a port that
+ * miners connect to refuses.
  */
-export async function startProxy(config: ProxyConfig, log: Logger): Promise<RunningProxy> {
-  mkdirSync(config.dataDir, { recursive: true, mode: 0o700 });
+export function startProxy(config: ProxyConfig, log: DaemonLog): Promise<RunningProxy> {
+  return composed((undo) => build(config, log, undo));
+}
+
+async function build(
+  config: ProxyConfig,
+  log: DaemonLog,
+  undo: AsyncDisposableStack,
+): Promise<Omit<RunningProxy, 'close'>> {
+  makeDataDir(config.dataDir);
+  if (config.contract !== undefined) minerOptionsOf(config.network, config.contract);
   const signer = openKeys(config, { random: systemRandom, log });
-  const token = loadOrCreateToken(join(config.dataDir, 'api-token'), systemRandom);
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
   const memory = await openMemory(config.dataDir, {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
+    onFailure: () => durability.look(),
   });
+  undo.defer(() => memory.close());
   const { ledger, meters, kernel } = memory;
-  const hashrate = new Hashrate({ clock });
   const contracts = new RunningContracts();
-  const work = new DestinationWork({ contract: contractDestination(config) }, { clock, meters });
-  const mining = new Mining(config, memory.run, {
-    ...{ kernel, duplicates: memory.duplicates, clock, timers, random: systemRandom, log },
+  const parts = {
+    ...{ config, meters, ledger, clock, signer, contracts, waiting: [] },
+    hashrate: new Hashrate({ clock }),
+    work: new DestinationWork({ contract: contractDestination(config) }, { clock, meters }),
+  };
+  const durability: Durability = new Durability({
+    // In the place of one that cannot be used stands one that keeps nothing, which is what it is for.
+    stats: () => (memory.unusable === undefined ? ledger.stats : IDLE),
+    ...{ clock, timers, log, onChange: (level) => onDurability(level) },
+  });
+  const mining = makeMining(parts, memory, { durability, observers, log });
+  const selling = new Selling(config, { mining, work: parts.work, durability });
+  const onDurability = (level: DurabilityLevel): void => {
+    selling.update();
+    if (level === 'lost') mining.server.letGo('ledger');
+    else if (level === 'sound') mining.server.takeBack('ledger');
+  };
+  // Only a contract needs the chain, or what is left of one.
+  const needsChain = config.contract !== undefined || hasLadders(config.closeDir);
+  const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
+  undo.defer(() => stopChain(chain));
+  const closing = new ClosingOnly(config, { contracts, part: chain, log: log.child({ part: 'ladders' }) });
+  const facts: ProxyParts = {
+    ...{ ...parts, mining, closing, durability, upkeep: memory.upkeep },
+    ...(chain === undefined ? {} : { chain }),
+  };
+  undo.defer(() => mining.stop());
+  await mining.start();
+  undo.defer(() => durability.stop());
+  durability.start();
+
+  const later = { waiting: facts.waiting, undo, log };
+  const httpAt = await startPage(opsServer(facts, kernel.name, observers, log), later);
+  const ladders = ladderWriter(config, log);
+  undo.defer(async () => {
+    await Promise.all([contracts.stop(), closing.stop()]);
+    await ladders.idle();
+  });
+  const sell = () => closing.unless(() => serveContract(facts, selling, crash, ladders, log));
+  const contract = laterPart('contract', sell, later);
+  // Last opened, so that a stop waits for no answer of a node.
+  undo.defer(() => stopChain(chain));
+  if (memory.unusable === undefined) await contract.begin(PATIENCE_MS);
+  else closing.fail(memory.unusable);
+  closing.start();
+  const renewal = new Renewal(config.dataDir, { fault: () => diskFault(facts), timers, log });
+  undo.defer(() => renewal.stop());
+  return {
+    renewal: renewal.due,
+    ready: {
+      stratum: addressText(mining.server.addresses()[0]!),
+      listeners: mining.server.addresses().slice(1).map(addressText),
+      http: httpAt,
+      contract: contracts.first?.contractId ?? null,
+      node_id: toHex(nodeIdBytes(signer)),
+    },
+  };
+}
+
+function makeMining(
+  {
+    config,
+    contracts,
+    meters,
+    ledger,
+    hashrate,
+    work,
+  }: Omit<ProxyParts, 'mining' | 'closing' | 'durability' | 'upkeep'>,
+  { run, kernel, duplicates }: ProxyMemory,
+  deps: { readonly durability: Durability; readonly observers: Observers; readonly log: Logger },
+): Mining {
+  const { durability, observers, log } = deps;
+  const lost = (shares: readonly AcceptedShare[]): void => {
+    for (const { submission } of shares)
+      contracts.lost(submission.job.stream, submission.assigned.workHashes);
+  };
+  return new Mining(config, run, {
+    ...{ kernel, duplicates, clock, timers, random: systemRandom, log },
     env: process.env,
     admits: (stream, workHashes) => contracts.admits(stream, workHashes),
     commit: async (shares) => {
-      const credit = await meters.commit(ledger, shares).catch((error: unknown) => {
-        for (const { submission } of shares)
-          contracts.lost(submission.job.stream, submission.assigned.workHashes);
+      let credit: Credit;
+      try {
+        durability.assertSound();
+        credit = await meters.commit(ledger, shares);
+      } catch (error) {
+        lost(shares);
         throw error;
-      });
+      }
       for (const part of credit.parts) {
         hashrate.add(Number(part.workHashes));
         work.add(part);
@@ -89,21 +178,17 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
     },
     observeAck: (seconds) => observers.observe?.share_ack_seconds(seconds),
   });
-  // Only a contract needs the chain, or what is left of one.
-  const needsChain = config.contract !== undefined || hasLadders(config.closeDir);
-  const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
-  const ladders = ladderWriter(config, log);
-  const closing = new ClosingOnly(config, { contracts, part: chain, log: log.child({ part: 'ladders' }) });
-  const facts: ProxyParts = {
-    ...{ config, mining, meters, hashrate, work, ledger, clock, signer, contracts, closing },
-    ...(chain === undefined ? {} : { chain }),
-    upkeep: memory.upkeep,
-  };
-  const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
-  const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts));
+}
+
+/** The status page, and what it reads. */
+function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, log: DaemonLog): OpsServer {
+  const { config, ledger, mining, contracts } = facts;
+  const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
+  const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts, log));
   observers.observe = metrics.observe;
-  const ops = new OpsServer(
-    { listen: config.metrics.listen, allowedHosts: config.metrics.allowedHosts, token },
+  const { listen, allowedHosts } = config.metrics;
+  return new OpsServer(
+    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['miners'] },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: readyChecks(facts),
@@ -112,30 +197,6 @@ export async function startProxy(config: ProxyConfig, log: Logger): Promise<Runn
       actions: proxyChannelActions(contracts),
     },
   );
-  const httpAt = await ops.start();
-  await closing.unless(memory.unusable, () => serveContract(facts, crash, ladders, log));
-  await mining.start();
-  const renewal = new Renewal(config.dataDir, { fault: () => diskFault(facts), timers, log });
-  return {
-    renewal: renewal.due,
-    ready: {
-      stratum: addressText(mining.server.addresses()[0]!),
-      listeners: mining.server.addresses().slice(1).map(addressText),
-      http: `${httpAt.host}:${httpAt.port}`,
-      contract: contracts.first?.contractId ?? null,
-      node_id: toHex(nodeIdBytes(signer)),
-    },
-    close: async () => {
-      renewal.stop();
-      await mining.stop();
-      await contracts.stop();
-      await ladders.idle();
-      await closing.stop();
-      stopChain(chain);
-      await memory.close();
-      await ops.close();
-    },
-  };
 }
 
 /** What a new start can mend: a ledger that is damaged, or of another program, is for a person. */
@@ -143,10 +204,6 @@ function diskFault({ ledger, closing }: ProxyParts): string | undefined {
   const { reason } = closing;
   if (reason !== undefined) return reason.code === 'ledger_io' ? reason.code : undefined;
   return ledger.stats.failed ? 'ledger_io' : undefined;
-}
-
-function contractDestination({ destinations }: ProxyConfig): string | undefined {
-  return destinations.find(({ role }) => role === 'contract')?.name;
 }
 
 /** A disk that fails is said once in a while, not with each state. */
@@ -157,35 +214,22 @@ function ladderWriter({ closeDir }: ProxyConfig, log: Logger): LadderWriter {
 /** The contract of the configuration, if it has one. */
 async function serveContract(
   facts: ProxyParts,
+  selling: Selling,
   crash: CrashPoint,
   ladders: LadderWriter,
   log: Logger,
 ): Promise<void> {
-  const { config, contracts, mining, work, ledger, signer, chain } = facts;
+  const { config, contracts, ledger, signer, chain } = facts;
   if (config.contract === undefined || chain === undefined) return;
-  const onStatus = contractListener(mining, work, config);
   const runner = await contracts.start(config.network, config.contract, {
-    ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, onStatus, ladders },
+    ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, ladders },
+    onStatus: (status, difficulty) => selling.onStatus(status, difficulty),
     log: log.child({ part: 'contract' }),
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
-  if (runner !== undefined) onStatus(runner.side.status, runner.shareDifficulty);
-}
-
-/** Tells mining what a contract wants: its work is that of the destination for contracts. */
-function contractListener(
-  mining: Mining,
-  work: DestinationWork,
-  config: ProxyConfig,
-): ContractRunnerDeps['onStatus'] {
-  const destination = contractDestination(config);
-  assert(destination !== undefined, 'contract_has_destination');
-  return ({ contractId, live }, difficulty) => {
-    work.assign(contractId, destination);
-    mining.setContract({ contractId, destination, difficulty, isDelivering: live });
-  };
+  if (runner !== undefined) selling.onStatus(runner.side.status, runner.shareDifficulty);
 }
 
 /** Histograms exist only once everything they describe does. */
@@ -195,20 +239,17 @@ function addressText({ address, port }: AddressInfo): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
-function readyChecks({ mining, ledger, contracts, chain, closing }: ProxyParts) {
+function readyChecks({ mining, durability, contracts, chain, closing, waiting }: ProxyParts) {
+  const isUp = (): boolean => mining.destinations.some(({ health }) => isServing(health));
   return {
     ...(chain === undefined ? {} : { chain: () => chainCheck(chain) }),
-    ledger: () => closing.reason?.message ?? ledgerCheck(ledger, clock),
-    upstream: () =>
-      mining.destinations.some(({ health }) => isServing(health)) || 'no destination gives work',
+    miners: () => {
+      const { letGoCause } = mining.server;
+      return letGoCause === undefined ? isUp() || 'no destination gives work' : `let go: ${letGoCause}`;
+    },
+    ledger: () => closing.reason?.message ?? durability.check(),
+    upstream: () => isUp() || 'no destination gives work',
     channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
+    parts: () => waiting.map((part) => part.waiting).find((part) => part !== undefined)?.detail ?? true,
   } as const;
-}
-
-/** For `/readyz`: the ledger takes writes and does not lag. */
-export function ledgerCheck({ stats }: Pick<Ledger, 'stats'>, { monotonicMs }: Clock): true | string {
-  const { failed, queuedWrites, lastCommitAtMonotonicMs } = stats;
-  if (failed) return 'failed';
-  const isLate = queuedWrites > 0 && monotonicMs() - lastCommitAtMonotonicMs > COMMIT_AGE_MS;
-  return isLate ? 'commits are late' : true;
 }

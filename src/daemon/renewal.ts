@@ -1,8 +1,12 @@
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Timer, Timers } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { isFree } from '../ledger/sqlite-file.ts';
 import type { Logger } from '../log/logger.ts';
 
+/** Of a ledger in its folder. */
+export const LEDGER_NAME = 'ledger.sqlite';
 const PROBE_MS = 5_000;
 /** More than a commit or a checkpoint of a busy ledger needs. */
 const PROBE_BYTES = 4 * 1024 * 1024;
@@ -12,7 +16,7 @@ export type RenewalDeps = {
   readonly fault: () => string | undefined;
   readonly timers: Timers;
   readonly log: Logger;
-  /** Whether the disk takes writes. Default: `takesWrites`. */
+  /** Whether a new start finds a ledger that it can write to. Default: `canBegin`. */
   readonly probe?: (directory: string) => Promise<boolean>;
 };
 
@@ -41,7 +45,7 @@ export class Renewal {
   }
 
   async #look(): Promise<void> {
-    const { fault, probe = takesWrites, log } = this.#deps;
+    const { fault, probe = canBegin, log } = this.#deps;
     const code = fault();
     if (code === undefined || this.#isProbing) return;
     this.#isProbing = true;
@@ -52,6 +56,18 @@ export class Renewal {
     this.stop();
     log.warn({ code }, 'the disk takes writes again');
     this.#resolve();
+  }
+}
+
+/** True where the disk of a ledger takes writes, and no other program holds the ledger. Never throws. */
+async function canBegin(directory: string): Promise<boolean> {
+  if (!(await takesWrites(directory))) return false;
+  try {
+    return isFree(join(directory, LEDGER_NAME));
+  } catch (error) {
+    // What is wrong with it else is for the new start to say.
+    if (!(error instanceof CodedError)) throw error;
+    return true;
   }
 }
 

@@ -21,6 +21,9 @@ export class RunningContracts {
   readonly #earlier = new Map<string, MinerContract>();
   readonly #finished: FinishedContract[] = [];
   #maxUnpaidSat: bigint | undefined;
+  #total: ExposureTotal | undefined;
+  /** The configured one, once it has begun. */
+  #configured: ContractRunner | FinishedContract | undefined;
 
   /** In the order they were started. */
   get all(): readonly ContractRunner[] {
@@ -68,7 +71,7 @@ export class RunningContracts {
 
   /**
    * Serves the contract of a configuration, and brings to their end those that were served before it.
-   * Undefined where that contract is over.
+   * Undefined where that contract is over. What throws may be tried again: what began stays.
    */
   async start(
     network: NetworkName,
@@ -76,15 +79,17 @@ export class RunningContracts {
     deps: ContractRunnerDeps,
   ): Promise<ContractRunner | undefined> {
     const { maxUnpaidTotalSat } = contract;
-    const total = maxUnpaidTotalSat === undefined ? undefined : new ExposureTotal(maxUnpaidTotalSat);
-    const all = total === undefined ? deps : { ...deps, exposureTotal: total };
+    if (maxUnpaidTotalSat !== undefined) this.#total ??= new ExposureTotal(maxUnpaidTotalSat);
     this.#maxUnpaidSat = maxUnpaidTotalSat;
-    const started = await ContractRunner.start(network, contract, all);
-    const runner = started instanceof ContractRunner ? started : undefined;
-    if (runner !== undefined) this.#runners.set(runner.contractId, runner);
-    if (!(started instanceof ContractRunner)) this.#finished.push(started);
+    const all = this.#total === undefined ? deps : { ...deps, exposureTotal: this.#total };
+    if (this.#configured === undefined) {
+      const started = await ContractRunner.start(network, contract, all);
+      this.#configured = started;
+      if (started instanceof ContractRunner) this.#runners.set(started.contractId, started);
+      else this.#finished.push(started);
+    }
     await this.#startEarlier(minerOptionsOf(network, contract), all);
-    return runner;
+    return this.#configured instanceof ContractRunner ? this.#configured : undefined;
   }
 
   /** Evidence of a stream became durable; those of the miner's own concern nobody here. */

@@ -1,5 +1,11 @@
 import type { Ledger } from '../ledger/ledger.ts';
+import type { Logger } from '../log/logger.ts';
+import type { RootLogger } from '../log/pino-logger.ts';
+import type { LaterPart } from './later-part.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
+
+/** The log of the process, where it counts what it loses. */
+export type DaemonLog = Logger & Partial<Pick<RootLogger, 'stats'>>;
 
 /** The ledger's metrics, the same for every role. */
 export function ledgerSources(ledger: Ledger) {
@@ -9,7 +15,7 @@ export function ledgerSources(ledger: Ledger) {
     ledger_rows_total: () => stats.rows,
     ledger_queue_rows: () => stats.queuedWrites,
     ledger_last_commit_timestamp_seconds: () => stats.lastCommitAtMs / 1000,
-    ledger_errors_total: () => (stats.failed ? { ledger_io: 1 } : {}),
+    ledger_failed: () => (stats.failed ? 1 : 0),
   };
 }
 
@@ -32,4 +38,14 @@ export function limitSum(...hits: readonly Readonly<Record<string, number>>[]): 
     for (const [limit, count] of Object.entries(counts)) sum[limit] = (sum[limit] ?? 0) + count;
   }
   return sum;
+}
+
+/** The metrics of every daemon: what it waits for, and what its log lost. */
+export function daemonSources(waiting: readonly LaterPart[], log: DaemonLog) {
+  return {
+    waiting_parts: () =>
+      Object.fromEntries(waiting.map((part) => [part.name, part.waiting === undefined ? 0 : 1])),
+    log_blocked: () => (log.stats?.isBlocked === true ? 1 : 0),
+    log_dropped_lines_total: () => log.stats?.droppedLines ?? 0,
+  };
 }

@@ -21,6 +21,10 @@ import {
   startChain,
   stopChain,
 } from './chain-part.ts';
+import { type Composed, composed } from './composed.ts';
+import type { LaterPart } from './later-part.ts';
+import { startPage } from './page.ts';
+import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 
 export type WatchConfig = {
   readonly network: NetworkName;
@@ -207,35 +211,35 @@ export function troublesOf({ channels, problems, last_error, chain }: WatchStatu
 }
 
 /** Watches until it is closed, with a page of its own. */
-export async function startWatch(
+export function startWatch(
   config: WatchConfig & { readonly chain: ChainConfig },
   listen: { readonly host: string; readonly port: number },
-  log: Logger,
-): Promise<{ readonly ready: Readonly<Record<string, unknown>>; close(): Promise<void> }> {
-  const part = startChain(config.network, config.chain, log);
-  const watch = new Watch(config, { part, log });
-  const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
-  const metrics = createMetrics({ role: 'watch', build }, watchSources(watch));
-  const ops = new OpsServer(
-    // Nothing can be done through it: nobody knows this token.
-    { listen, token: toHex(systemRandom.bytes(32)) },
-    {
-      ...{ metrics, timers: systemTimers, log: log.child({ part: 'http' }) },
-      checks: {
-        chain: () => chainCheck(part),
-        ladders: () => troublesOf(watch.status)[0] ?? true,
+  log: DaemonLog,
+): Promise<Composed<{ readonly ready: Readonly<Record<string, unknown>> }>> {
+  return composed(async (undo) => {
+    const part = startChain(config.network, config.chain, log);
+    const watch = new Watch(config, { part, log });
+    undo.defer(() => watch.close());
+    // First in a stop, which waits for no answer of a node.
+    undo.defer(() => stopChain(part));
+    const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
+    const waiting: LaterPart[] = [];
+    const sources = { ...watchSources(watch), ...daemonSources(waiting, log) };
+    const ops = new OpsServer(
+      // Nothing can be done through it: nobody knows this token.
+      { listen, token: toHex(systemRandom.bytes(32)), serving: ['chain'] },
+      {
+        metrics: createMetrics({ role: 'watch', build }, sources),
+        ...{ timers: systemTimers, log: log.child({ part: 'http' }) },
+        checks: {
+          chain: () => chainCheck(part),
+          ladders: () => troublesOf(watch.status)[0] ?? true,
+        },
+        status: () => watch.status,
       },
-      status: () => watch.status,
-    },
-  );
-  const httpAt = await ops.start();
-  await watch.start();
-  return {
-    ready: { http: `${httpAt.host}:${httpAt.port}`, channels: watch.ladders.length },
-    close: async () => {
-      stopChain(part);
-      await watch.close();
-      await ops.close();
-    },
-  };
+    );
+    const httpAt = await startPage(ops, { waiting, undo, log });
+    await watch.start();
+    return { ready: { http: httpAt, channels: watch.ladders.length } };
+  });
 }

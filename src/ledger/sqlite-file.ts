@@ -134,6 +134,23 @@ export function isBusy(error: unknown): boolean {
   );
 }
 
+/** True where a ledger could be written to now: no other program does. Throws `ledger_io`. */
+export function isFree(path: string): boolean {
+  return coded(() => {
+    const db = new DatabaseSync(path, { timeout: 0 });
+    try {
+      db.exec('BEGIN IMMEDIATE');
+      db.exec('ROLLBACK');
+      return true;
+    } catch (error) {
+      if (isBusy(error)) return false;
+      throw error;
+    } finally {
+      db.close();
+    }
+  });
+}
+
 /** Anything thrown by SQLite or the file system, as the coded error an operator reads. */
 export function toLedgerError(error: unknown): CodedError {
   if (error instanceof CodedError) return error;

@@ -27,7 +27,7 @@ export type LineSinkDeps = {
  * lines, which are counted.
  */
 export class LineSink {
-  readonly stats = { droppedLines: 0 };
+  readonly stats = { droppedLines: 0, isBlocked: false };
   readonly #fd: number;
   readonly #deps: LineSinkDeps;
   /** Lines that no write has begun with. */
@@ -105,6 +105,7 @@ export class LineSink {
     this.#writingSinceMs = clock.monotonicMs();
     writeTo(this.#fd, chunk, (error, written) => {
       this.#writingSinceMs = undefined;
+      this.stats.isBlocked = error !== null;
       if (error !== null) {
         timers.after(RETRY_MS, () => this.#writeOn());
         return;

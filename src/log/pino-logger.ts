@@ -19,8 +19,8 @@ export type LogOptions = {
 
 /** The logger of the process, with the two things only the process itself needs. */
 export type RootLogger = Logger & {
-  /** Lines that could not be written, and are lost. */
-  readonly stats: { readonly droppedLines: number };
+  /** Lines that could not be written, and are lost; whether the last write failed. */
+  readonly stats: { readonly droppedLines: number; readonly isBlocked: boolean };
   /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */
   flush(): void;
   /** Resolves when what is buffered is written, or after `ms`. */
@@ -73,7 +73,7 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   );
   return {
     ...wrap(logger),
-    stats: sink.stats ?? { droppedLines: 0 },
+    stats: sink.stats ?? { droppedLines: 0, isBlocked: false },
     flush: () => sink.flushSync?.(),
     drain: async (ms) => sink.drain?.(ms),
     setLevel: (level) => {

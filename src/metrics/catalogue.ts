@@ -28,7 +28,6 @@ const PROXY = ['proxy'] as const;
 
 const CODES = Object.keys(ERROR_TABLE) as ErrorCode[];
 const ERROR_CODES: readonly string[] = [...CODES, 'internal'];
-const LEDGER_CODES = CODES.filter((code) => code.startsWith('ledger_'));
 const PEER_CODES = CODES.filter((code) => 'rpc' in ERROR_TABLE[code]);
 
 /** What a share or submit can be refused for, in the order of the checks. */
@@ -59,6 +58,7 @@ const CLOSE_REASONS = [
   'not_stratum',
   'resumed',
   'moved',
+  'let_go',
   'shutdown',
 ] as const;
 
@@ -112,6 +112,7 @@ export const CATALOGUE = {
       reason: [
         ...['denied', 'banned', 'sessions', 'sessions_per_address', 'rate', 'rate_per_address'],
         'bad_proxy_header',
+        'let_go',
       ],
     },
     roles: PROXY,
@@ -183,6 +184,12 @@ export const CATALOGUE = {
   job_age_seconds: {
     type: 'gauge',
     help: 'Time since the last job of the destination that miners work for; of several the longest.',
+    roles: PROXY,
+  },
+  upstream_clock_offset_seconds: {
+    type: 'gauge',
+    help: 'How far the own clock is ahead of the newest job of a destination when it came.',
+    labels: ['target'],
     roles: PROXY,
   },
   upstream_up: {
@@ -409,11 +416,9 @@ export const CATALOGUE = {
     help: 'When the last commit was durable, seconds since the epoch.',
     roles: BOTH,
   },
-  ledger_errors_total: {
-    type: 'counter',
-    help: 'Failed reads and writes of the ledger, by code.',
-    labels: ['code'],
-    values: { code: LEDGER_CODES },
+  ledger_failed: {
+    type: 'gauge',
+    help: '1 since a write of the ledger failed, or none can be made; a new start mends it.',
     roles: BOTH,
   },
   ledger_sealed_rows_total: {
@@ -435,6 +440,33 @@ export const CATALOGUE = {
     type: 'gauge',
     help: 'Time until that space is used up, as it shrank in the last day. Absent while it does not.',
     roles: BOTH,
+  },
+  ledger_held: {
+    type: 'gauge',
+    help: '1 while the ledger writes nothing: shares are refused, and nothing is sold.',
+    roles: PROXY,
+  },
+  miners_let_go: {
+    type: 'gauge',
+    help: '1 while miners are sent to their own backups, since nothing that they send can be kept.',
+    roles: PROXY,
+  },
+  log_blocked: {
+    type: 'gauge',
+    help: '1 while the log cannot be written: its lines wait, and are dropped when they are too many.',
+    roles: EVERY,
+  },
+  log_dropped_lines_total: {
+    type: 'counter',
+    help: 'Lines of the log that could not be written in time, and are lost.',
+    roles: EVERY,
+  },
+  waiting_parts: {
+    type: 'gauge',
+    help: '1 for a part of the daemon that is not there yet, and is tried again: the page, the contract.',
+    labels: ['part'],
+    values: { part: ['page', 'contract'] },
+    roles: EVERY,
   },
   close_only: {
     type: 'gauge',

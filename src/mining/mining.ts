@@ -7,6 +7,7 @@ import { DownstreamServer } from '../downstream/server/server.ts';
 import type { SessionSubmission } from '../downstream/session/session.ts';
 import type { Job, UpstreamJob } from '../jobs/job.ts';
 import { JobTable } from '../jobs/job-table.ts';
+import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { DuplicateSet } from '../shares/duplicates.ts';
 import { ShareEngine } from '../shares/engine.ts';
@@ -19,9 +20,11 @@ import {
   type DestinationListener,
   upstreamExtranonce2,
 } from '../upstream/destination.ts';
+import { isUsable } from '../upstream/failover.ts';
 import { PoolDestination } from '../upstream/pool-destination.ts';
 import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
 import { BraidpoolNodeView } from './braidpool-view.ts';
+import { ClockOffsets } from './clock-offsets.ts';
 import { DedicatedUpstreams } from './dedicated-upstreams.ts';
 import { downstreamOptions } from './downstream-options.ts';
 import { Router } from './router.ts';
@@ -46,6 +49,9 @@ export const EXTRANONCE2_SIZE = 4;
  */
 const STALE_GRACE_MS = 500;
 const TICK_MS = 1_000;
+const SHARES_WARN_MS = 10_000;
+/** A pool that restarts, or a network that blinks, is back by then. */
+const LET_GO_TICKS = 30;
 /** A removed destination is kept for so long, since shares of its jobs may still come, ... */
 const KEEP_MS = 2 * STALE_GRACE_MS;
 /** ... and for so long at most, where it does not answer those that came. */
@@ -84,16 +90,20 @@ export class Mining {
   readonly router: Router;
   readonly linked: DedicatedUpstreams;
   readonly stats = { blocksFound: 0 };
+  readonly clockOffsets: ClockOffsets;
   readonly #deps: MiningDeps;
   readonly #resting: RestingGenerations;
   #leaving: readonly Leaving[] = [];
   #isStarted = false;
+  /** Ticks without a destination that gives work. */
+  #workless = 0;
   #firstSubmitMs = 0;
   #timer: Timer | undefined;
 
   constructor(config: ProxyConfig, run: number, deps: MiningDeps) {
     this.#deps = deps;
     const { clock, timers, random, log } = deps;
+    this.clockOffsets = new ClockOffsets(clock);
     this.jobs = new JobTable(
       {
         run,
@@ -111,7 +121,8 @@ export class Mining {
         duplicates: deps.duplicates,
         clock,
         timers,
-        log: log.child({ part: 'shares' }),
+        // A disk that fails is said once in a while, not with each batch.
+        log: limited(log.child({ part: 'shares' }), SHARES_WARN_MS, clock),
         isStale: (job) => this.jobs.isStale(job, clock.monotonicMs()),
         admits: ({ job, assigned }) => deps.admits?.(job.stream, assigned.workHashes) ?? true,
         forward: (submission, hash) => this.#forward(submission, hash),
@@ -300,6 +311,7 @@ export class Mining {
   }
 
   #onJob(destination: Destination, upstream: UpstreamJob): void {
+    this.clockOffsets.seen(destination.name, upstream.time);
     if (destination.mode !== 'per_session') {
       const isCurrent = this.routes.of(destination).map((route) => this.#giveJob(route, upstream));
       if (!isCurrent.includes(true)) return;
@@ -365,6 +377,7 @@ export class Mining {
     this.jobs.expire(this.#deps.clock.monotonicMs());
     this.#resting.sweep(this.#deps.clock.monotonicMs());
     this.#reroute();
+    this.#letGoWithoutWork();
     this.router.balance();
     this.linked.tick();
     const monotonicMs = this.#deps.clock.monotonicMs();
@@ -373,6 +386,19 @@ export class Mining {
       return isAnswered || monotonicMs >= endAtMs;
     });
     this.routes.sweep(monotonicMs);
+  }
+
+  /** Firmware takes minutes to see that there is no work; a connection that ends it sees at once. */
+  #letGoWithoutWork(): void {
+    const hasWork = this.destinations.some(({ health }) => isUsable(health));
+    this.#workless = hasWork ? 0 : this.#workless + 1;
+    const { log } = this.#deps;
+    if (this.#workless === LET_GO_TICKS) {
+      log.error({ code: 'no_work' }, 'no destination gives work: miners are let go');
+      this.server.letGo('upstream');
+    }
+    if (hasWork && this.server.takeBack('upstream'))
+      log.info({}, 'a destination gives work again: miners are served');
   }
 
   #submit(submission: SessionSubmission): void {

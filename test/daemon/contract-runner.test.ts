@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
@@ -269,4 +270,33 @@ it('terms of version 3 are not proposed to a maker that does not read them', asy
   expect(world.maker.status).toEqual([]);
   await selling.contracts.stop();
   await world.stop();
+});
+
+it('begins later where no node answers at the start, and once', async () => {
+  const world = worldOf();
+  await world.startMaker();
+  let isDead = true;
+  const chain = new Proxy(world.source, {
+    get: (source, name, receiver) =>
+      isDead && name === 'tip'
+        ? () => Promise.reject(new CodedError('chain_unreachable'))
+        : (Reflect.get(source, name, receiver) as unknown),
+  });
+  const contracts = new RunningContracts();
+  const store = new MemoryLedger();
+  const begin = () =>
+    contracts.start('regtest', configOf(world), {
+      ...{ timers: systemTimers, clock: systemClock, random, log: silentLogger, onStatus: () => {} },
+      ...{ ledger: new MortalLedger(store), chain, signer: world.minerSigner },
+    });
+  for (let attempt = 0; attempt < 2; attempt += 1)
+    await expect(begin()).rejects.toMatchObject({ code: 'chain_unreachable' });
+  expect(contracts.all).toEqual([]);
+  isDead = false;
+  const runner = await begin();
+  expect(await begin()).toBe(runner);
+  expect(contracts.all).toEqual([runner]);
+  await until('funding', () => world.chain.mempoolEntries().length === 1);
+  await contracts.stop();
+  await world.maker.close();
 });

@@ -302,4 +302,22 @@ describe('status', () => {
     const listeners = [{ host: '127.0.0.1', port, difficulty: DIFFICULTY }];
     await expect(startServer({ options: { listeners } })).rejects.toThrow(/address_in_use/);
   });
+
+  it('lets miners go, turns new ones away at once, and takes them back', async () => {
+    const test = await withWork();
+    const [first, second] = [test.miner(), test.miner()];
+    await first.start();
+    await second.start();
+    test.server.letGo('ledger');
+    test.server.letGo('upstream');
+    await Promise.all([first.closed, second.closed]);
+    await test.miner().closed;
+    expect(test.server.stats.closed).toMatchObject({ let_go: 2 });
+    expect(test.server.stats).toMatchObject({ connectionsRefused: 1, refusedLetGo: 1 });
+    test.server.takeBack('upstream');
+    await test.miner().closed;
+    expect(test.server.letGoCause).toBe('ledger');
+    test.server.takeBack('ledger');
+    expect((await test.miner().start()).lines.at(-1)?.['method']).toBe('mining.notify');
+  });
 });

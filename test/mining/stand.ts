@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, systemClock } from '../../src/base/clock.ts';
+import { type Clock, systemClock, type Timers } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import type { ProxyConfig } from '../../src/config/config.ts';
@@ -71,7 +71,11 @@ export class Stand {
   }
 
   /** Its mining side alone, so that a contract can be made up. */
-  async mining(toml: string, clock: Clock = systemClock): Promise<MiningStand> {
+  async mining(
+    toml: string,
+    clock: Clock = systemClock,
+    timers: Timers = systemTimers,
+  ): Promise<MiningStand> {
     const config = this.config(toml);
     const ledger = new MemoryLedger({}, { clock });
     const meters = new Meters({ extranonce1Size: 4 });
@@ -80,7 +84,7 @@ export class Stand {
       { clock, meters },
     );
     const mining = new Mining(config, 1, {
-      timers: systemTimers,
+      timers,
       kernel: createKernel(1024),
       duplicates: new DuplicateSet(),
       ...{ clock, random: systemRandom, log: silentLogger, env: {} },

@@ -60,7 +60,7 @@ describe('config/compose.yaml', () => {
         else expect(Object.keys(at(compose, 'volumes')), mount).toContain(from);
       }
     }
-    expect(read('Dockerfile')).toMatch(/^HEALTHCHECK /m);
+    expect(read('Dockerfile')).toMatch(/^HEALTHCHECK .*\n.*'\/healthz'/m);
   });
 
   it('has a file for the watch, of its own machine, that gives it what its command knows', () => {
@@ -158,6 +158,9 @@ describe.each(['proxy', 'maker', 'watch'] as const)('systemd unit of %s', (role)
       role === 'watch' ? '/etc/sharestream/watch.env' : `SHARESTREAM_DATA_DIR=/var/lib/sharestream-${role}`,
     );
     expect(value('Service.Restart')).toBe('on-failure');
+    // A node that boots late, or a port that is free again later, needs more than five tries.
+    expect(value('Unit.StartLimitIntervalSec')).toBe('0');
+    expect(value('Unit.After')?.split(' ')).toContain('bitcoind.service');
     expect(Number(value('Service.TimeoutStopSec'))).toBeGreaterThanOrEqual(30);
   });
 

@@ -64,3 +64,6 @@ export type DownstreamDeps = {
 };
 
 export const DEFAULT_SANCTIONS: SanctionOptions = { resendAfter: 100, reconnectAfter: 300, banAfter: 1000 };
+
+/** Why miners are better served elsewhere: nothing can be kept, or there is no work. */
+export type LetGoCause = 'ledger' | 'upstream';

@@ -27,7 +27,12 @@ import { Admission } from './admission.ts';
 import { Departures } from './departures.ts';
 import { HandshakeThrottle } from './handshake-throttle.ts';
 import { Listeners } from './listeners.ts';
-import { DEFAULT_SANCTIONS, type DownstreamDeps, type DownstreamOptions } from './options.ts';
+import {
+  DEFAULT_SANCTIONS,
+  type DownstreamDeps,
+  type DownstreamOptions,
+  type LetGoCause,
+} from './options.ts';
 import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 
 const SESSION_ID_SIZE = 4;
@@ -71,6 +76,7 @@ export class DownstreamServer {
   #ticks = 0;
   #foldedAtMs = 0;
   #timer: Timer | undefined;
+  readonly #letGo = new Set<LetGoCause>();
   #isClosing = false;
   #onDrained: (() => void) | undefined;
 
@@ -103,7 +109,7 @@ export class DownstreamServer {
     this.#foldedAtMs = this.#context.monotonicMs;
   }
 
-  /** Opens all listeners. Throws `address_in_use` or `config_invalid`; then none stays open. */
+  /** Opens all listeners. Throws as `listen`, or `config_invalid`; then none stays open. */
   async listen(): Promise<AddressInfo[]> {
     await this.#listeners.open();
     this.#timer = this.#deps.timers.every(TICK_MS, () => this.tick());
@@ -233,6 +239,27 @@ export class DownstreamServer {
   }
 
   /**
+   * Closes all connections, and every new one at once, so that miners go to their own backups; until
+   * `takeBack` was called for each cause.
+   */
+  letGo(cause: LetGoCause): void {
+    this.#letGo.add(cause);
+    this.#readClock();
+    this.flush();
+    for (const session of [...this.#sessions.values()]) session.close('let_go');
+  }
+
+  /** Serves miners again, as far as this cause goes; false where they were not let go for it. */
+  takeBack(cause: LetGoCause): boolean {
+    return this.#letGo.delete(cause);
+  }
+
+  /** Why miners are not served; undefined while they are. */
+  get letGoCause(): LetGoCause | undefined {
+    return this.#letGo.values().next().value;
+  }
+
+  /**
    * Takes no more connections or shares, answers what is in flight (or gives up after `drainMs`), closes
    * all.
    */
@@ -320,6 +347,11 @@ export class DownstreamServer {
   #mayOpen(): boolean {
     this.stats.connections += 1;
     if (this.#isClosing) return false;
+    if (this.#letGo.size > 0) {
+      this.stats.connectionsRefused += 1;
+      this.stats.refusedLetGo += 1;
+      return false;
+    }
     return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
   }
 

@@ -10,4 +10,6 @@ export type CloseReason =
   | 'resumed'
   /** It works on with other extranonces, of which its miner cannot be told. */
   | 'moved'
+  /** Nothing that its miner sends can be kept: its own backup does better. */
+  | 'let_go'
   | 'shutdown';

@@ -8,6 +8,8 @@ export type DownstreamStats = {
   /** Of these, turned away for any reason. */
   connectionsRefused: number;
   readonly refusedByAddress: { denied: number; banned: number };
+  /** Connections refused while miners were let go. */
+  refusedLetGo: number;
   /** Connections of balancers that did not say whom they bring. */
   badProxyHeaders: number;
   /** Addresses banned. */
@@ -49,6 +51,7 @@ export function emptyStats(): DownstreamStats {
     connections: 0,
     connectionsRefused: 0,
     refusedByAddress: { denied: 0, banned: 0 },
+    refusedLetGo: 0,
     badProxyHeaders: 0,
     bans: 0,
     resumed: 0,
