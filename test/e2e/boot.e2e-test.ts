@@ -48,7 +48,7 @@ type Fault = {
   /** Of the configuration of a proxy with a contract: node and pools are there, its maker is not. */
   readonly edit?: (toml: string) => string;
   /** With the folder of the proxy, before it starts. */
-  readonly prepare?: (dataDir: string) => Promise<unknown> | unknown;
+  readonly prepare?: (dataDir: string) => Promise<void>;
   readonly env?: Readonly<Record<string, string>>;
   /** A file for its log instead of one of its own. */
   readonly logFile?: string;
