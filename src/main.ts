@@ -20,6 +20,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   watch: async () => (await import('./cli/watch.ts')).watchCommand,
   keys: async () => (await import('./cli/keys.ts')).keysCommand,
   config: async () => (await import('./cli/config.ts')).configCommand,
+  status: async () => (await import('./cli/status.ts')).statusCommand,
+  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand,
   calc: async () => (await import('./cli/calc.ts')).calcCommand,
   ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,
   'channel list': async () => (await import('./cli/channel.ts')).channelList,

@@ -368,7 +368,7 @@ describe('words', () => {
   const WALL_TIME = new RegExp(
     [
       '^test/|^src/(devnet|ledger)/|^src/maker/(batch-verifier|maker|maker-store).ts$',
-      '^src/(chain/tip-tracker|miner/refusals|mining/clock-offsets).ts$',
+      '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|cli/channel|daemon/watch|downstream/server/server|settlement/ladder-writer|upstream/dag-view).ts$',
     ].join('|'),
   );

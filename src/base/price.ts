@@ -52,3 +52,12 @@ export function earnsSatRoundedUp(workHashes: bigint, priceMsatPerEh: bigint): b
   const sat = HASHES_PER_EH * 1000n;
   return (workHashes * priceMsatPerEh + sat - 1n) / sat;
 }
+
+/**
+ * The value of an EH on a chain, msat: what its part of the blocks it finds on average pays.
+ * @param hashesPerBlock of the network's target
+ * @param rewardSat subsidy and fees of a block
+ */
+export function hashValueMsatPerEh(hashesPerBlock: bigint, rewardSat: bigint): bigint {
+  return (rewardSat * 1000n * HASHES_PER_EH) / hashesPerBlock;
+}

@@ -14,6 +14,8 @@ export type RpcClientOptions = {
    */
   readonly cookieFile?: string;
   readonly timeoutMs: number;
+  /** Default: whatever comes is read. */
+  readonly maxReplyBytes?: number;
 };
 
 export type RpcClientStats = { requests: number; failures: number };
@@ -38,9 +40,10 @@ export class ChainRpcClient {
   constructor(options: RpcClientOptions, deps: { readonly timers: Timers }) {
     this.#options = options;
     this.timers = deps.timers;
-    const { url, timeoutMs, cookieFile } = options;
+    const { url, timeoutMs, cookieFile, maxReplyBytes } = options;
     this.#client = new JsonRpcClient(deps, {
       ...{ url, timeoutMs, unreachable: 'chain_unreachable', parse: parseExactJson },
+      ...(maxReplyBytes === undefined ? {} : { maxReplyBytes }),
       authorization: () => this.#credentials(),
       onRefused: () => {
         this.#authorization = undefined;

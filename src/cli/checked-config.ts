@@ -1,5 +1,5 @@
 import type { MakerConfig, ProxyConfig, Role } from '../config/config.ts';
-import { type ConfigInput, type ConfigOf, openConfig } from '../config/load.ts';
+import { type ConfigInput, type ConfigOf, type OpenedConfig, openConfig } from '../config/load.ts';
 import { configError, type Problem } from '../config/problems.ts';
 import { assertKeysKnown } from '../daemon/node-keys.ts';
 import { checkMaker, checkProxy, descriptorLimit, type Findings } from '../operator/config-check.ts';
@@ -13,13 +13,20 @@ export type CheckedConfig<R extends Role> = Pick<Findings, 'warnings' | 'facts'>
  * `config_placeholder` or `config_invalid` for what its checks find, `key_file_missing`.
  */
 export function checkedConfig<R extends Role>(role: R, input: ConfigInput): CheckedConfig<R> {
-  const { config, file, sourceOf, destinationPath } = openConfig(role, input);
-  const findings =
+  const opened = openConfig(role, input);
+  const { problems, warnings, facts } = findingsOf(role, opened);
+  if (problems.length > 0) throw configError(problems, opened.file);
+  assertKeysKnown(opened.config);
+  return { config: opened.config, warnings, facts };
+}
+
+/** What the checks of a role find, each with the place that its value came from. */
+export function findingsOf<R extends Role>(role: R, opened: OpenedConfig<R>): Findings {
+  const { config, sourceOf, destinationPath } = opened;
+  const { problems, warnings, facts } =
     role === 'proxy'
       ? checkProxy(config as ProxyConfig, { descriptors: descriptorLimit(), destinationPath })
       : checkMaker(config as MakerConfig);
   const placed = (problem: Problem): Problem => ({ ...problem, source: sourceOf(problem.path) });
-  if (findings.problems.length > 0) throw configError(findings.problems.map(placed), file);
-  assertKeysKnown(config);
-  return { config, warnings: findings.warnings.map(placed), facts: findings.facts };
+  return { problems: problems.map(placed), warnings: warnings.map(placed), facts };
 }

@@ -13,7 +13,8 @@ import { type FundingWallet, fileWallet, nodeWallet } from '../settlement/fundin
 
 const TIMEOUT_MS = 10_000;
 
-function accessTo({ auth }: ChainNodeConfig): Partial<RpcClientOptions> {
+/** The credentials for a node; a password is read now. */
+export function accessTo({ auth }: ChainNodeConfig): Partial<RpcClientOptions> {
   if (auth.type === 'cookie') return { cookieFile: auth.cookieFile };
   if (auth.type === 'none') return {};
   return { user: auth.user, password: readSecretFile(auth.passwordFile, process.env) };

@@ -123,6 +123,11 @@ export class ProxyStand {
     return portOf(this.#proxy.ready['stratum']);
   }
 
+  /** Of its status and metrics. */
+  get url(): string {
+    return `http://${String(this.#proxy.ready['http'])}`;
+  }
+
   /** Of the ports beside the plain one. */
   get ports(): readonly number[] {
     return (this.#proxy.ready['listeners'] as readonly unknown[]).map(portOf);

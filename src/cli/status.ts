@@ -1,0 +1,151 @@
+import { sleep } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { priceText } from '../base/price.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import { printable } from '../base/text.ts';
+import { formatSi } from '../base/units.ts';
+import { fetchStatus } from '../daemon/status-client.ts';
+import { accessOf, secondsOption } from './channel-access.ts';
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
+
+const CLEAR = '\u001b[H\u001b[2J';
+
+export const statusCommand: Command = {
+  name: 'status',
+  summary: 'what a running daemon does now: miners, destinations, contracts, the chain',
+  usage: '--config FILE | --url URL [--every SECONDS]',
+  help: [
+    'Asks the daemon of the configuration, or the one at URL (its metrics.listen), such as http://127.0.0.1:9332.',
+    'With --every it is asked again and again, until Ctrl+C or until it does not answer.',
+  ],
+  options: {
+    config: { type: 'string', value: 'FILE', help: 'configuration (TOML) of the daemon' },
+    url: { type: 'string', value: 'URL', help: 'where it serves /api/v1/status' },
+    every: { type: 'string', value: 'SECONDS', help: 'ask again each so many seconds' },
+  },
+  run: async (options, io) => {
+    const url = urlOf(options, io);
+    const seconds = secondsOption(options, 'every');
+    for (;;) {
+      const status = await fetchStatus(url);
+      const text = options.flag('json') ? JSON.stringify(status) : statusText(status).join('\n');
+      const isLive = seconds !== undefined && io.stdout.isTTY && !options.flag('json');
+      io.stdout.write(`${isLive ? CLEAR : ''}${text}\n`);
+      if (seconds === undefined) return 0;
+      await sleep(systemTimers, Math.max(1, seconds) * 1000);
+    }
+  },
+};
+
+function urlOf(options: ParsedOptions, io: CommandIo): string {
+  const url = options.text('url');
+  if (url === undefined) {
+    const { daemon } = accessOf(options, io);
+    if (daemon !== undefined) return daemon.url;
+    throw new CodedError('usage', 'say which daemon: --config FILE or --url URL');
+  }
+  const parsed = URL.parse(url);
+  if (parsed === null || !/^https?:$/.test(parsed.protocol))
+    throw new CodedError('usage', '--url must be an http or https URL');
+  return parsed.origin;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const fieldsOf = (value: unknown): Fields => (isRecord(value) ? value : {});
+const listOf = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.map(fieldsOf) : []);
+/** Whatever it says is shown, and harms no terminal. */
+const word = (value: unknown): string =>
+  printable(typeof value === 'string' ? value : (JSON.stringify(value) ?? '?'), '?').slice(0, 120);
+const rate = (value: unknown): string => formatSi(Number(value ?? 0), 'H/s');
+const work = (value: unknown): string => formatSi(Number(value ?? 0), 'H');
+
+/** The status of a proxy or a market maker for a person; what is missing is left out. */
+export function statusText(status: Fields): string[] {
+  const head = `${word(status['role'])} ${word(status['version'])} on ${word(status['network'])}`;
+  const node = status['node_id'] === undefined ? [] : [`node       ${word(status['node_id'])}`];
+  const closing = fieldsOf(status['closing_only']);
+  return [
+    head,
+    ...node,
+    ...(status['role'] === 'proxy' ? minersText(status) : []),
+    ...listOf(status['destinations']).map(destinationText),
+    ...listOf(status['contracts']).flatMap(status['role'] === 'maker' ? makerContractText : contractText),
+    ...listOf(status['finished_contracts']).map(
+      ({ name, reason }) =>
+        `finished   ${word(name)}: ${word(reason)}; another contract.name is for the next`,
+    ),
+    ...(closing['reason'] === undefined || closing['reason'] === null
+      ? []
+      : [`CLOSING ONLY  ${word(closing['reason'])}`]),
+    ...chainText(fieldsOf(status['chain'])),
+    ...(typeof status['last_peer_error'] === 'string'
+      ? [`maker      ${word(status['last_peer_error'])}`]
+      : []),
+  ];
+}
+
+function minersText(status: Fields): string[] {
+  const { accepted, rejected, submitted } = fieldsOf(status['shares']);
+  const refused = Object.entries(fieldsOf(rejected)).filter(([, count]) => Number(count) > 0);
+  const why = refused.map(([code, count]) => `${word(code)} ${word(count)}`).join(', ');
+  return [
+    `miners     ${word(status['sessions'])} connected, ${word(fieldsOf(status['hashrate'])['text'])}, to ${word(status['destination'])}`,
+    `shares     ${word(accepted)} of ${word(submitted)} accepted${why === '' ? '' : `; refused: ${why}`}`,
+    ...slowText(listOf(status['miners'])),
+  ];
+}
+
+/** Miners that a contract could not use, and why. */
+function slowText(miners: readonly Fields[]): string[] {
+  const slow = miners.filter(({ own_pool_reason: why }) => typeof why === 'string');
+  if (slow.length === 0) return [];
+  return [`own pool   ${slow.length} of them: ${word(slow[0]!['own_pool_reason'])}`];
+}
+
+function destinationText(destination: Fields): string {
+  const { name, role, up, sessions, hashrate, last_failure: failure } = destination;
+  const state = up === true ? 'up' : `DOWN${typeof failure === 'string' ? ` (${word(failure)})` : ''}`;
+  const does = `${word(sessions)} miners, ${rate(fieldsOf(hashrate)['hashes_per_second'])}`;
+  return `upstream   ${word(name)} (${word(role)}): ${state}, ${does}`;
+}
+
+function contractText(contract: Fields): string[] {
+  const { id, state, connected, live, work_hashes: done, work_total_hashes: total } = contract;
+  const { price_msat_per_eh: price, ignored_edits: edits } = contract;
+  const channel = fieldsOf(contract['channel']);
+  const words = [
+    `${word(state)}, channel ${word(channel['state'])}`,
+    connected === true ? 'connected' : 'NOT connected',
+    live === true ? 'delivering' : 'not delivering',
+  ];
+  const lines = [`contract   ${word(id).slice(0, 16)}: ${words.join(', ')}`];
+  if (done !== undefined && total !== undefined) lines.push(`  work     ${work(done)} of ${work(total)}`);
+  if (typeof price === 'string' && /^\d{1,30}$/.test(price))
+    lines.push(`  price    ${priceText(BigInt(price))}`);
+  const { signed_sat: signed, accrued_sat: accrued, unspent_sat: unspent } = channel;
+  if (signed !== undefined)
+    lines.push(`  sats     ${word(signed)} signed, ${word(accrued)} unsigned, ${word(unspent)} unspent`);
+  const names = listOf(edits).map(({ term }) => word(term));
+  if (names.length > 0)
+    lines.push(`  edits    of ${names.join(', ')} have no effect: it keeps the terms it was signed with`);
+  return lines;
+}
+
+function makerContractText(contract: Fields): string[] {
+  const { contractId, channel, stream, connected, verifiedWorkHashes: done, paidSat, frozen } = contract;
+  const link = connected === true ? 'connected' : 'NOT connected';
+  const lines = [
+    `contract   ${word(contractId).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
+    `  work     ${work(done)} verified, ${word(paidSat)} sat signed`,
+  ];
+  return frozen === undefined ? lines : [...lines, `  FROZEN   ${word(frozen)}`];
+}
+
+function chainText({ height, stalled, nodes }: Fields): string[] {
+  if (nodes === undefined) return [];
+  const states = listOf(nodes).map(({ name, state }) => `${word(name)} ${word(state)}`);
+  const stands = stalled === true ? ', STALLED' : '';
+  return [`chain      block ${word(height)}${stands}; ${states.join(', ')}`];
+}
