@@ -168,6 +168,7 @@ function crashingLedger(
     get: (...words) => inner.get(...words),
     list: (...words) => inner.list(...words),
     readLog: (...words) => inner.readLog(...words),
+    recentLog: (...words) => inner.recentLog(...words),
     logRange: (...words) => inner.logRange(...words),
     readLogSince: (...words) => inner.readLogSince(...words),
     close: () => inner.close(),

@@ -131,14 +131,15 @@ async function rememberedBy(ledger: Ledger, timers: Timers) {
   const run = await inTime(nextRun(ledger), timers);
   const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
   const duplicates = new DuplicateSet();
-  const remembered = await rememberShares(
+  const { shares: remembered } = await rememberShares(
     ledger,
-    REMEMBERED_MS,
-    (_stream, jobId) => jobDocumentId(jobId),
-    (generation, hash) => {
-      duplicates.makeRoom();
-      duplicates.add(generation, hash);
+    // Half of the room is for the shares to come.
+    {
+      memoryMs: REMEMBERED_MS,
+      maxShares: duplicates.maxHashes / 2,
+      jobKey: (_stream, jobId) => jobDocumentId(jobId),
     },
+    (generation, bytes, hashAt) => duplicates.add(generation, bytes, hashAt),
   );
   return { ledger, run, meters, duplicates, remembered };
 }

@@ -34,6 +34,17 @@ export type LedgerLogRow = {
 /** Items of a log that can be read: those before `first` were let go of. */
 export type LedgerLogRange = { readonly first: number; readonly end: number };
 
+/** The newest rows of a kind: those above `afterSeq`. `isCut` where there were more items than wanted. */
+export type LedgerRecentLog = { readonly afterSeq: number; readonly isCut: boolean };
+
+/** Rows no older than `memoryMs` before the newest, and the last `certainRows` rows whatever their dates. */
+export type RecentBounds = {
+  readonly memoryMs: number;
+  readonly certainRows: number;
+  /** Items in them at most, the newest first; the newest row is always one of them. */
+  readonly maxItems: number;
+};
+
 export type LedgerStats = {
   commits: number;
   rows: number;
@@ -66,6 +77,8 @@ export interface Ledger {
    * `fromItem`.
    */
   readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]>;
+  /** Where the newest rows of a kind begin, of all its streams; bodies are not read. */
+  recentLog(kind: string, bounds: RecentBounds): Promise<LedgerRecentLog>;
   logRange(kind: string, stream: string): Promise<LedgerLogRange>;
   /**
    * Log rows written at or after `sinceMs`, in journal order: to rebuild duplicate detection after a

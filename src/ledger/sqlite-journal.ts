@@ -4,7 +4,13 @@ import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { encodeRecord, type JournalRecord, OP_CODES, readFrame, sealRecord } from './frame.ts';
 import { type BlockRow, bytes, JOURNAL_COLUMNS, rowMatches, toJournalRow } from './journal-row.ts';
-import type { LedgerDocument, LedgerLogRange, LedgerLogRow } from './ledger.ts';
+import type {
+  LedgerDocument,
+  LedgerLogRange,
+  LedgerLogRow,
+  LedgerRecentLog,
+  RecentBounds,
+} from './ledger.ts';
 import { genesisHash, transaction } from './schema.ts';
 import { SealedRows } from './sealed-rows.ts';
 import { isBusy, type SqliteFile } from './sqlite-file.ts';
@@ -143,6 +149,23 @@ export class SqliteJournal {
     return [...old, ...rows.map(toLogRow)];
   }
 
+  recentLog(kind: string, { memoryMs, certainRows, maxItems }: RecentBounds): LedgerRecentLog {
+    let newest: { readonly seq: number; readonly atMs: number } | undefined;
+    let afterSeq = 0;
+    let items = 0;
+    for (const row of this.#statements.newestOfKind.iterate(kind)) {
+      const seq = Number(row['seq']);
+      const atMs = Number(row['at_ms']);
+      items += Number(row['count']);
+      newest ??= { seq, atMs };
+      const isRecent = atMs >= newest.atMs - memoryMs || seq > newest.seq - certainRows;
+      if (!isRecent) break;
+      if (items > maxItems && seq !== newest.seq) return { afterSeq, isCut: true };
+      afterSeq = seq - 1;
+    }
+    return { afterSeq, isCut: false };
+  }
+
   /** The items of a log that are held: the first, and the one behind the last. */
   logRange(kind: string, stream: string): LedgerLogRange {
     const end = this.#logEnd(kind, stream, `${kind}\0${stream}`);
@@ -247,6 +270,9 @@ function prepareStatements(db: DatabaseSync) {
     ),
     lastRows: prepare(`SELECT ${JOURNAL_COLUMNS} FROM journal ORDER BY seq DESC LIMIT 2`),
     lastSeq: prepare('SELECT seq FROM journal ORDER BY seq DESC LIMIT 1'),
+    newestOfKind: prepare(
+      'SELECT seq, at_ms, count FROM journal WHERE op = 1 AND +kind = ? ORDER BY seq DESC',
+    ),
     timeOf: prepare('SELECT at_ms FROM journal WHERE seq = ?'),
     document: prepare(
       'SELECT d.seq AS seq, j.body AS body FROM document AS d LEFT JOIN journal AS j ON j.seq = d.seq' +

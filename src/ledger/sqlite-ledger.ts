@@ -12,7 +12,9 @@ import type {
   LedgerEntry,
   LedgerLogRange,
   LedgerLogRow,
+  LedgerRecentLog,
   LedgerStats,
+  RecentBounds,
 } from './ledger.ts';
 import type { CommitResult, LogRowOfStream } from './sqlite-journal.ts';
 import type {
@@ -178,6 +180,10 @@ class SqliteLedger implements MaintainedLedger {
 
   readLog(kind: string, stream: string, fromItem: number, maxRows: number): Promise<LedgerLogRow[]> {
     return this.#read({ type: 'log', kind, stream, fromItem, maxRows });
+  }
+
+  recentLog(kind: string, bounds: RecentBounds): Promise<LedgerRecentLog> {
+    return this.#read({ type: 'recent_log', kind, bounds });
   }
 
   logRange(kind: string, stream: string): Promise<LedgerLogRange> {

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../base/errors.ts';
+import type { RecentBounds } from './ledger.ts';
 import type { CommitResult } from './sqlite-journal.ts';
 
 /** What the ledger tells its writer thread at start. */
@@ -26,6 +27,7 @@ export type ReadRequest =
       readonly afterSeq: number;
       readonly maxRows: number;
     }
+  | { readonly type: 'recent_log'; readonly kind: string; readonly bounds: RecentBounds }
   | { readonly type: 'log_range'; readonly kind: string; readonly stream: string };
 
 /** What the writer does between commits for sealing (`sealing.ts`). */

@@ -117,6 +117,8 @@ class Writer {
         return this.#journal.readLog(request.kind, request.stream, request.fromItem, request.maxRows);
       case 'log_since':
         return this.#journal.readLogSince(request.kind, request.sinceMs, request.afterSeq, request.maxRows);
+      case 'recent_log':
+        return this.#journal.recentLog(request.kind, request.bounds);
       case 'log_range':
         return this.#journal.logRange(request.kind, request.stream);
       case 'sealable':

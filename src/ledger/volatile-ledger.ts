@@ -16,6 +16,7 @@ export function volatileLedger(): Ledger {
     get: async () => undefined,
     list: async () => [],
     readLog: async () => [],
+    recentLog: async () => ({ afterSeq: 0, isCut: false }),
     logRange: async () => ({ first: 0, end: 0 }),
     readLogSince: async () => [],
     close: async () => {},

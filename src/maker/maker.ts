@@ -209,8 +209,9 @@ export class Maker {
       const store = await MakerStore.load(id, this.#storeDeps);
       if (store !== undefined) this.#add(store);
     }
-    await rememberShares(ledger, DUPLICATE_MEMORY_MS, makerJobKey, (generation, hash, contractId) =>
-      this.#verifier.remember(contractId, generation, hash),
+    const memory = { memoryMs: DUPLICATE_MEMORY_MS, jobKey: makerJobKey };
+    await rememberShares(ledger, memory, (generation, bytes, at, contractId) =>
+      this.#verifier.remember(contractId, generation, bytes.subarray(at, at + 32)),
     );
     const genesisHash = await chain.genesisHash();
     const tip = await chain.tip();

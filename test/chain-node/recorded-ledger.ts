@@ -49,6 +49,9 @@ export class RecordedLedger implements Ledger {
   readLog(...args: Parameters<Ledger['readLog']>): ReturnType<Ledger['readLog']> {
     return this.#store.readLog(...args);
   }
+  recentLog(...args: Parameters<Ledger['recentLog']>): ReturnType<Ledger['recentLog']> {
+    return this.#store.recentLog(...args);
+  }
   logRange(...args: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
     return this.#store.logRange(...args);
   }

@@ -115,9 +115,8 @@ export class Stand {
     const duplicates = new DuplicateSet();
     await rememberShares(
       ledger,
-      REMEMBERED_MS,
-      (_stream, jobId) => jobDocumentId(jobId),
-      (generation, hash) => duplicates.add(generation, hash),
+      { memoryMs: REMEMBERED_MS, jobKey: (_stream, jobId) => jobDocumentId(jobId) },
+      (generation, bytes, hashAt) => duplicates.add(generation, bytes, hashAt),
     );
     const stand = new Stand({ ...setup, clock }, ledger, meters, duplicates);
     await stand.server.listen();

@@ -9,7 +9,9 @@ import type {
   LedgerEntry,
   LedgerLogRange,
   LedgerLogRow,
+  LedgerRecentLog,
   LedgerStats,
+  RecentBounds,
 } from '../../src/ledger/ledger.ts';
 
 type LogRow = LedgerLogRow & { readonly kind: string; readonly stream: string };
@@ -113,6 +115,26 @@ export class MemoryLedger implements Ledger {
       .filter((row) => row.kind === kind && row.stream === stream && row.first + row.count > fromItem)
       .slice(0, maxRows)
       .map(({ seq, first, count, atMs, body }) => ({ seq, first, count, atMs, body: body.slice() }));
+  }
+
+  async recentLog(
+    kind: string,
+    { memoryMs, certainRows, maxItems }: RecentBounds,
+  ): Promise<LedgerRecentLog> {
+    this.#assertOpen();
+    const rows = this.#log.filter((row) => row.kind === kind).toReversed();
+    const [newest] = rows;
+    if (newest === undefined) return { afterSeq: 0, isCut: false };
+    const recent = rows.filter(
+      ({ seq, atMs }) => atMs >= newest.atMs - memoryMs || seq > newest.seq - certainRows,
+    );
+    let items = 0;
+    const end = recent.findIndex(({ count }, index) => {
+      items += count;
+      return index > 0 && items > maxItems;
+    });
+    const kept = end < 0 ? recent : recent.slice(0, end);
+    return { afterSeq: (kept.at(-1) ?? newest).seq - 1, isCut: end >= 0 };
   }
 
   async logRange(kind: string, stream: string): Promise<LedgerLogRange> {

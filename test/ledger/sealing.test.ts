@@ -432,6 +432,7 @@ describe('a ledger of a version that did not seal', () => {
     frame.push(entries, appendFrameSize(entries));
     const { buffer, size } = frame.finish();
     const journal = new SqliteJournal({ db, path, instance: '', engine: '', close: () => {} });
+    expect(journal.begin()).toBe(true);
     journal.commit([new Uint8Array(buffer, 0, size)], 5);
     db.close();
   }

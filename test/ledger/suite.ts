@@ -171,6 +171,30 @@ export function ledgerSuite(name: string, open: (options: SuiteOptions) => Promi
         expect(page).toEqual(rows.slice(1, 3));
       }));
 
+    it('finds where the newest rows of a kind begin: by age, by number, by items', () =>
+      withLedger(async (ledger, clock) => {
+        const all = { memoryMs: 1e9, certainRows: 0, maxItems: 1e9 };
+        expect(await ledger.recentLog('share', all)).toEqual({ afterSeq: 0, isCut: false });
+        // Rows 1, 3, 5, 7, 9 are shares, three items each, 10 ms apart.
+        for (let batch = 0; batch < 5; batch += 1) {
+          await ledger.append([log(batch * 3, 3), put('s', `${batch}`)]);
+          clock.advance(10);
+        }
+        await ledger.append([log(0, 9, 'x', 'other')]);
+        const recent = async (bounds: Partial<typeof all>): Promise<unknown> => {
+          const { afterSeq, isCut } = await ledger.recentLog('share', { ...all, ...bounds });
+          return [afterSeq, isCut];
+        };
+        expect(await recent({})).toEqual([0, false]);
+        expect(await recent({ memoryMs: 20 })).toEqual([4, false]);
+        expect(await recent({ memoryMs: 0 })).toEqual([8, false]);
+        expect(await recent({ memoryMs: 0, certainRows: 5 })).toEqual([4, false]);
+        expect(await recent({ maxItems: 9 })).toEqual([4, true]);
+        expect(await recent({ maxItems: 8 })).toEqual([6, true]);
+        expect(await recent({ maxItems: 1 })).toEqual([8, true]);
+        expect(await recent({ maxItems: 15 })).toEqual([0, false]);
+      }));
+
     it('never lets time fall, when the clock is set back', () =>
       withLedger(async (ledger, clock) => {
         await ledger.append([log(0, 1)]);

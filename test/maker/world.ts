@@ -120,6 +120,9 @@ export class MortalLedger implements Ledger {
   readLog(...args: Parameters<Ledger['readLog']>): ReturnType<Ledger['readLog']> {
     return this.isDead ? never() : this.store.readLog(...args);
   }
+  recentLog(...args: Parameters<Ledger['recentLog']>): ReturnType<Ledger['recentLog']> {
+    return this.isDead ? never() : this.store.recentLog(...args);
+  }
   logRange(...args: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
     return this.isDead ? never() : this.store.logRange(...args);
   }

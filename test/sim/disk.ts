@@ -242,6 +242,10 @@ class DiskLedger implements Ledger {
     return this.isDead ? never() : this.#disk.store.readLog(...words);
   }
 
+  recentLog(...words: Parameters<Ledger['recentLog']>): ReturnType<Ledger['recentLog']> {
+    return this.isDead ? never() : this.#disk.store.recentLog(...words);
+  }
+
   logRange(...words: Parameters<Ledger['logRange']>): ReturnType<Ledger['logRange']> {
     return this.isDead ? never() : this.#disk.store.logRange(...words);
   }

@@ -1,12 +1,15 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
+import { generationOf } from '../../src/shares/duplicates.ts';
 import { type AcceptedShare, shareTargetOf } from '../../src/shares/share.ts';
-import { unpackShares } from '../../src/work/evidence.ts';
+import type { JobId } from '../../src/stratum/job-id.ts';
+import { jobDocumentId, unpackShares } from '../../src/work/evidence.ts';
 import { evidenceLines, readShares } from '../../src/work/evidence-lines.ts';
 import { Meters, type StreamTotal, workOfShares } from '../../src/work/meters.ts';
-import { recentShares } from '../../src/work/recent-shares.ts';
+import { type RememberOptions, rememberShares } from '../../src/work/recent-shares.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { overload, sampleJob, sampleShare } from './samples.ts';
@@ -48,6 +51,24 @@ const oneByOne = (all: readonly AcceptedShare[], stream: string): bigint =>
     );
 
 const totalsOf = (meters: Meters): StreamTotal[] => STREAMS.map((stream) => meters.total(stream));
+
+/** Streams and hashes of what a restart remembers, in order. */
+async function remembered(
+  ledger: MemoryLedger,
+  options: Omit<RememberOptions, 'jobKey'>,
+): Promise<string[]> {
+  const found: string[] = [];
+  const jobKey = (_stream: string, jobId: JobId): string => jobDocumentId(jobId);
+  const { shares } = await rememberShares(ledger, { ...options, jobKey }, (generation, bytes, at, stream) =>
+    found.push(`${stream} ${generation} ${toHex(bytes.slice(at, at + 32))}`),
+  );
+  expect(shares).toBe(found.length);
+  return found;
+}
+
+function namesOf(shares: readonly AcceptedShare[]): string[] {
+  return shares.map(({ submission: { job }, hash }) => `${job.stream} ${generationOf(job)} ${toHex(hash)}`);
+}
 
 async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   const out: T[] = [];
@@ -283,16 +304,13 @@ describe('a restart', () => {
       await meters.commit(ledger, [share]);
     }
     for (const from of [0, 1, 400, 699]) {
-      const found = await collect(recentShares(ledger, times.at(-1)! - times[from]!, 0));
-      expect(found).toEqual(
-        all.slice(from).map(({ submission, hash }) => ({
-          stream: submission.job.stream,
-          jobId: submission.job.id,
-          hash,
-        })),
-      );
+      const found = await remembered(ledger, { memoryMs: times.at(-1)! - times[from]!, certainRows: 0 });
+      expect(found).toEqual(namesOf(all.slice(from)));
     }
-    expect(await collect(recentShares(new MemoryLedger(), 1_000))).toEqual([]);
+    expect(await remembered(new MemoryLedger(), { memoryMs: 1_000 })).toEqual([]);
+    // Where there are too many, the newest count.
+    const cut = await remembered(ledger, { memoryMs: 60_000, maxShares: 50 });
+    expect(cut).toEqual(namesOf(all.slice(-50)));
   });
 
   it.each([0, 1, 299, 300, 10_000])('and the last %i rows, though the wall clock was set', async (rows) => {
@@ -304,7 +322,7 @@ describe('a restart', () => {
     clock.setWall(25 * 3_600_000);
     await meters.commit(ledger, [sampleShare(JOBS[0]!, TARGETS[0]!, 300)]);
     const last = (await ledger.readLogSince('share', 0)).at(-1)!.seq;
-    const found = await collect(recentShares(ledger, 24 * 3_600_000, rows));
+    const found = await remembered(ledger, { memoryMs: 24 * 3_600_000, certainRows: rows });
     const certain = (await ledger.readLogSince('share', 0)).filter((row) => row.seq > last - rows);
     expect(seq).toBeLessThan(last);
     expect(found).toHaveLength(Math.max(1, certain.length));
