@@ -4,10 +4,13 @@ import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { formatGrouped, formatSi } from '../base/units.ts';
 import { runDemo } from '../daemon/demo.ts';
-import { type DemoSnapshot, renderDemo } from '../daemon/demo-view.ts';
+import { type DemoSnapshot, plainLine, renderDemo } from '../daemon/demo-view.ts';
 import { type Command, type CommandIo, numberOption, type ParsedOptions } from './command.ts';
+import { paint, Screen, usesColour } from './screen.ts';
 
 const DEFAULT_SECONDS = 60;
+/** Between two lines where there is no terminal. */
+const PLAIN_MS = 2_000;
 
 export const demoCommand: Command = {
   name: 'demo',
@@ -39,7 +42,7 @@ export const demoCommand: Command = {
     const isJson = options.flag('json');
     const seconds = numberOption(options, 'seconds', DEFAULT_SECONDS);
     const directory = options.text('out') ?? mkdtempSync(join(tmpdir(), 'sharestream-demo-'));
-    const screen = new Screen(isJson ? io.stderr : io.stdout);
+    const viewer = viewerOf(isJson ? io.stderr : io.stdout, io.env);
     const stop = new AbortController();
     const onSignal = (): void => {
       if (stop.signal.aborted) process.exit(1);
@@ -50,12 +53,12 @@ export const demoCommand: Command = {
       seconds,
       directory,
       stratum: stratumOf(options),
-      onView: (snapshot) => screen.show(snapshot),
+      onView: (snapshot) => viewer.show(snapshot),
       signal: stop.signal,
-    });
+    }).finally(() => viewer.end());
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     if (isJson) io.stdout.write(`${JSON.stringify(result)}\n`);
-    else io.stdout.write(`\n${closing(result)}\n`);
+    else io.stdout.write(`${closing(result, directory)}\n`);
     return 0;
   },
 };
@@ -69,39 +72,30 @@ function stratumOf(options: ParsedOptions): { host: string; port: number } {
   return { host: match[1]!, port: Number(match[2]) };
 }
 
-/** Redraws in place on a terminal; elsewhere writes a line every few seconds. */
-class Screen {
-  readonly #out: CommandIo['stdout'];
-  #lines = 0;
-  #lastMs = Number.NEGATIVE_INFINITY;
-
-  constructor(out: CommandIo['stdout']) {
-    this.#out = out;
-  }
-
-  show(snapshot: DemoSnapshot): void {
-    if (this.#out.isTTY) {
-      const lines = renderDemo(snapshot);
-      const up = this.#lines === 0 ? '' : `\u001b[${this.#lines}A`;
-      this.#out.write(`${up}${lines.map((line) => `\u001b[2K${line}\n`).join('')}`);
-      this.#lines = lines.length;
-      return;
-    }
-    if (performance.now() - this.#lastMs < 2_000) return;
-    this.#lastMs = performance.now();
-    this.#out.write(
-      `${snapshot.phase}: ${formatSi(snapshot.hashratePerSecond, 'H/s')}, ${snapshot.accepted} shares accepted, ` +
-        `state ${snapshot.stateNumber}, ${formatGrouped(snapshot.signedSat + snapshot.settledSat)} sat signed, ` +
-        `stratum ${snapshot.stratumListen}\n`,
-    );
-  }
+/** On a terminal a view that fills it; elsewhere a line every few seconds. */
+function viewerOf(out: CommandIo['stdout'], env: CommandIo['env']): Viewer {
+  if (out.isTTY && env['TERM'] !== 'dumb') return new Screen(out, { env, render: renderDemo });
+  const hasColour = usesColour(out, env);
+  let lastMs = Number.NEGATIVE_INFINITY;
+  return {
+    show: (snapshot) => {
+      if (performance.now() - lastMs < PLAIN_MS) return;
+      lastMs = performance.now();
+      out.write(`${paint(plainLine(snapshot), hasColour)}\n`);
+    },
+    end: () => {},
+  };
 }
 
-function closing(result: Record<string, unknown>): string {
+type Viewer = { show(snapshot: DemoSnapshot): void; end(): void };
+
+function closing(result: Record<string, unknown>, directory: string): string {
   const work = formatSi(Number(result['work_hashes']), 'H');
+  const [state, paid] = [String(result['state_number']), formatGrouped(BigInt(String(result['paid_sat'])))];
   return [
-    `The channel is closed on chain at state ${result['state_number']}: ${result['paid_sat']} sat for ${work} of verified work.`,
-    `Transaction ${result['close_txid']}`,
-    `Evidence    ${result['evidence']}`,
+    `The channel is closed on chain at state ${state}: ${paid} sat for ${work} of verified work.`,
+    `Transaction ${String(result['close_txid'])}`,
+    `Evidence    ${String(result['evidence'])}`,
+    `Logs        proxy.log, maker.log in ${directory}`,
   ].join('\n');
 }

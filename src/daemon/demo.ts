@@ -17,7 +17,7 @@ import { silentLogger } from '../log/logger.ts';
 import { requestAction } from '../operator/daemon-action.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { DaemonProcess } from './child.ts';
-import type { DemoSnapshot } from './demo-view.ts';
+import type { DemoSnapshot, MinerRow } from './demo-view.ts';
 import type { ProxyStatus } from './proxy-status.ts';
 import { readStatus, type Wired } from './status-client.ts';
 
@@ -120,7 +120,7 @@ class Demo {
   }
 
   #snapshot(phase: string, status: Status): DemoSnapshot {
-    const { stratum, chain } = this.#stage;
+    const { stratum, chain, proxy, maker } = this.#stage;
     const channel = status.contract?.channel;
     const startMs = this.#streamStartMs;
     const elapsed = startMs === undefined ? 0 : (systemClock.monotonicMs() - startMs) / 1000;
@@ -129,11 +129,12 @@ class Demo {
       totalSeconds: this.#options.seconds,
       phase,
       stratumListen: `${stratum.host}:${stratum.port}`,
-      sessions: status.sessions,
-      hashratePerSecond: status.hashrate.hashes_per_second,
+      hashesPerSecond: status.hashrate.hashes_per_second,
+      miners: minerRows(status),
       accepted: status.shares.accepted,
       rejected: status.shares.rejected,
       workHashes: BigInt(status.contract?.work_hashes ?? 0),
+      workTotalHashes: BigInt(status.contract?.work_total_hashes ?? 0),
       stepHashes: DEVNET_STEP_HASHES,
       stateNumber: channel?.state_number ?? 0,
       settledSat: BigInt(channel?.settled_sat ?? 0),
@@ -142,8 +143,21 @@ class Demo {
       unspentSat: BigInt(channel?.unspent_sat ?? 0),
       blocks: status.blocks_found,
       tipHeight: chain.height,
+      directory: resolve(this.#options.directory),
+      metricsUrls: { proxy: `${proxy.metricsUrl}/metrics`, maker: `${maker.metricsUrl}/metrics` },
+      isStopping: this.#options.signal.aborted,
     };
   }
+}
+
+/** Workers by name, as they stand in the status. */
+function minerRows({ miners }: Status): MinerRow[] {
+  return miners
+    .flatMap(({ workers }) => workers)
+    .map(({ name, hashesPerSecond, accepted, rejected }) => {
+      return { worker: name, hashesPerSecond, accepted, rejected };
+    })
+    .sort((a, b) => (a.worker < b.worker ? -1 : 1));
 }
 
 function stageOptions(directory: string, options: DemoOptions): StageOptions {

@@ -69,7 +69,7 @@ export type ProxyStatus = {
   readonly destinations: readonly DestinationStatus[];
   /** Of the destinations that name an RPC; their braids are in `/api/v1/dag`. */
   readonly braidpool: readonly BraidpoolStatus[];
-  readonly miners: readonly unknown[];
+  readonly miners: readonly SessionSnapshot[];
   /** The first of `contracts`. */
   readonly contract: ContractStatus | null;
   readonly contracts: readonly ContractStatus[];

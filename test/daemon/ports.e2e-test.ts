@@ -109,9 +109,7 @@ proxies = ["127.0.0.1"]
     });
     expect(await Promise.all(difficulties)).toEqual([2 ** -12, 2 ** -12, 2 ** -9, 2 ** -12]);
     const { miners } = await proxy.status();
-    const seen = (miners as { address: string; listener: number; difficulty: number }[])
-      .map(({ address, listener }) => `${listener} ${address}`)
-      .sort();
+    const seen = miners.map(({ address, listener }) => `${listener} ${address}`).sort();
     expect(seen).toEqual(['0 127.0.0.1', '1 127.0.0.1', '2 127.0.0.1', '3 203.0.113.7']);
     const liar = plain(proxy.port).say('PROXY TCP4 203.0.113.7 127.0.0.1 5000 3333\r\n');
     const mute = plain(balancedPort!).start();
