@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -169,8 +169,8 @@ async function shows(
 
 const is = (wanted: number) => (value: number) => value === wanted;
 
-async function listening(): Promise<Server> {
-  const server = createServer((socket) => socket.destroy());
+async function listening(onConnection = (socket: Socket): unknown => socket.destroy()): Promise<Server> {
+  const server = createServer((socket) => void onConnection(socket.on('error', () => {})));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   cleanups.push(() => server.close());
@@ -187,6 +187,31 @@ const later = (ms: number): Readonly<Record<string, string>> => ({
 });
 
 describe('a proxy that boots', () => {
+  it('stops in order and in time, where node and maker take connections and never answer, and so do clients', async () => {
+    const held: Socket[] = [];
+    cleanups.push(() => held.map((socket) => socket.destroy()));
+    const silent = addressOf(await listening((socket) => held.push(socket)));
+    const proxy = await boot('all-silent', {
+      edit: (toml) =>
+        toml
+          .replace(/(\[chain\]\nrpc_url = )"[^"]*"/, `$1"http://${silent}"`)
+          .replace(/(maker_url = )"[^"]*"/, `$1"${silent}"`),
+    });
+    await served(proxy);
+    await shows(proxy, 'waiting_parts{part="contract"}', is(1));
+    const { port } = new URL(proxy.metricsUrl);
+    const half = connect(Number(port), '127.0.0.1', () => half.write('GET /metrics HTTP/1.1\r\nHost: '));
+    const deaf = connect(Number(port), '127.0.0.1', () => deaf.pause().write('GET /metrics HTTP/1.1\r\n'));
+    for (const socket of [half, deaf]) {
+      held.push(socket.on('error', () => {}));
+      await once(socket, 'connect');
+    }
+    const before = performance.now();
+    expect(await proxy.stop()).toBe(0);
+    // Less than what systemd waits, and than the end that is forced.
+    expect(performance.now() - before).toBeLessThan(19_000);
+  });
+
   it('serves miners, whatever else is not there, and says what it lacks', async () => {
     const rows: readonly [string, Fault, readonly [string, (value: number) => boolean]][] = [
       [

@@ -50,7 +50,16 @@ describe('a disk without room', () => {
       await until('miners go on finding shares', async () => {
         return (await life.submittedCount()) > accepted + 20 || undefined;
       });
-      if (daemon === 'proxy') expect(await life.acceptedCount()).toBe(accepted);
+      if (daemon === 'proxy') {
+        expect(await life.acceptedCount()).toBe(accepted);
+        await until('nothing is delivered, and miners are let go', async () => {
+          const status = await readStatus(life.stage.proxy.metricsUrl);
+          const isGone = status?.durability === 'lost' && status.sessions === 0;
+          return (isGone && status.destination === 'own-pool') || undefined;
+        });
+        const log = readFileSync(join(directory, 'life', 'proxy.log'), 'utf8');
+        expect(log.split('shares not committed').length - 1).toBeLessThanOrEqual(3);
+      }
       expect(await stateOf(life)).toBe(state);
       execFileSync('prlimit', ['--pid', String(life.pidOf(daemon)), '--fsize=unlimited:unlimited']);
       await until('a state after it', async () => ((await stateOf(life)) > state ? true : undefined));
