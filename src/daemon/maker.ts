@@ -11,7 +11,7 @@ import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
-import type { Ledger } from '../ledger/ledger.ts';
+import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { Maker } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
@@ -36,7 +36,7 @@ import { makerChannelActions } from './channel-actions.ts';
 import { type Composed, composed } from './composed.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
-import { Durability } from './durability.ts';
+import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { openKeys } from './node-keys.ts';
@@ -71,6 +71,11 @@ async function build(
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });
   const path = join(config.dataDir, LEDGER_NAME);
+  let stats: () => Pick<LedgerStats, keyof typeof IDLE> = () => IDLE;
+  const durability = new Durability({
+    ...{ stats: () => stats(), clock, timers, log: log.child({ part: 'ledger' }) },
+    onChange: () => {},
+  });
   const opened = await openSqliteLedger(
     { path },
     {
@@ -80,10 +85,7 @@ async function build(
     },
   );
   undo.defer(() => opened.close());
-  const durability = new Durability({
-    ...{ stats: () => opened.stats, clock, timers, log: log.child({ part: 'ledger' }) },
-    onChange: () => {},
-  });
+  stats = () => opened.stats;
   durability.start();
   undo.defer(() => durability.stop());
   const ledger = crash.ledger(opened);

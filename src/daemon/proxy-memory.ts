@@ -29,7 +29,8 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'ledger_version',
 ]);
 
-const OPEN_MS = 10_000;
+/** After as long that opening it waits. */
+const OPEN_MS = 5_000;
 
 /** True where a ledger cannot be used: corrupt, full, read only, of another program, on a failing disk. */
 export function isUnusable(error: unknown): error is CodedError {

@@ -8,6 +8,7 @@ import { COMMIT, VERSION } from '../base/version.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
+import type { LedgerStats } from '../ledger/ledger.ts';
 import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
@@ -69,6 +70,11 @@ async function build(
   const signer = openKeys(config, { random: systemRandom, log });
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
+  let stats: () => Pick<LedgerStats, keyof typeof IDLE> = () => IDLE;
+  const durability = new Durability({
+    ...{ stats: () => stats(), clock, timers, log },
+    onChange: (level) => onDurability(level),
+  });
   const memory = await openMemory(config.dataDir, {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
@@ -76,17 +82,14 @@ async function build(
   });
   undo.defer(() => memory.close());
   const { ledger, meters, kernel } = memory;
+  // In the place of one that cannot be used stands one that keeps nothing, which is what it is for.
+  if (memory.unusable === undefined) stats = () => ledger.stats;
   const contracts = new RunningContracts();
   const parts = {
     ...{ config, meters, ledger, clock, signer, contracts, waiting: [] },
     hashrate: new Hashrate({ clock }),
     work: new DestinationWork({ contract: contractDestination(config) }, { clock, meters }),
   };
-  const durability: Durability = new Durability({
-    // In the place of one that cannot be used stands one that keeps nothing, which is what it is for.
-    stats: () => (memory.unusable === undefined ? ledger.stats : IDLE),
-    ...{ clock, timers, log, onChange: (level) => onDurability(level) },
-  });
   const mining = makeMining(parts, memory, { durability, observers, log });
   const selling = new Selling(config, { mining, work: parts.work, durability });
   const onDurability = (level: DurabilityLevel): void => {

@@ -47,8 +47,6 @@ type Fault = {
   readonly role?: 'proxy' | 'maker';
   /** Of the configuration of a proxy with a contract: node and pools are there, its maker is not. */
   readonly edit?: (toml: string) => string;
-  /** With the folder of the proxy, before it starts. */
-  readonly prepare?: (dataDir: string) => Promise<void>;
   readonly env?: Readonly<Record<string, string>>;
   /** A file for its log instead of one of its own. */
   readonly logFile?: string;
@@ -78,10 +76,21 @@ async function freeAddress(): Promise<{ readonly host: string; readonly port: nu
   return { host: '127.0.0.1', port };
 }
 
+/** A ledger in the folder of a proxy to come, which another program holds until it is closed. */
+async function lockIn(name: string): Promise<DatabaseSync> {
+  const dataDir = join(directory, name);
+  mkdirSync(dataDir, { mode: 0o700 });
+  const path = join(dataDir, 'ledger.sqlite');
+  await (await openSqliteLedger({ path }, { log: silentLogger })).close();
+  const other = new DatabaseSync(path);
+  other.exec('BEGIN IMMEDIATE');
+  return other;
+}
+
 /** A proxy of its own folder and ports on the stage. */
 async function boot(name: string, fault: Fault = {}): Promise<Booted> {
   const dataDir = join(directory, name);
-  mkdirSync(dataDir, { mode: 0o700 });
+  mkdirSync(dataDir, { mode: 0o700, recursive: true });
   const [stratum, page] = [await freeAddress(), await freeAddress()];
   const { role = 'proxy' } = fault;
   const like = stage[role];
@@ -92,7 +101,6 @@ async function boot(name: string, fault: Fault = {}): Promise<Booted> {
     writeFileSync(join(dataDir, file), readFileSync(join(like.dataDir, file)), { mode: 0o600 });
   const configFile = join(dataDir, 'config.toml');
   writeFileSync(configFile, fault.edit?.(toml) ?? toml);
-  await fault.prepare?.(dataDir);
   const logFile = fault.logFile ?? join(directory, `${name}.log`);
   const log = openSync(logFile, 'a');
   const words = [MAIN, role, '--config', configFile];
@@ -251,8 +259,6 @@ describe('a proxy that boots', () => {
 
   it('serves miners with a ledger that is not to be had, now or at all, and one without a page', async () => {
     const page = await listening();
-    const held = join(directory, 'held.sqlite');
-    await (await openSqliteLedger({ path: held }, { log: silentLogger })).close();
     const runs = [
       (async () => {
         const proxy = await boot('disk-full', { fileBytes: 8192 });
@@ -261,18 +267,22 @@ describe('a proxy that boots', () => {
         return proxy.stop();
       })(),
       (async () => {
-        let other: DatabaseSync | undefined;
-        const lock = async (dataDir: string): Promise<void> => {
-          const path = join(dataDir, 'ledger.sqlite');
-          await (await openSqliteLedger({ path }, { log: silentLogger })).close();
-          other = new DatabaseSync(path);
-          other.exec('BEGIN IMMEDIATE');
-        };
-        const proxy = await boot('ledger-locked', { prepare: lock });
+        const lock = await lockIn('ledger-locked');
+        const proxy = await boot('ledger-locked');
         await sleep(7_000);
-        other!.close();
+        lock.close();
         await served(proxy);
         await shows(proxy, 'close_only', is(0));
+        return proxy.stop();
+      })(),
+      (async () => {
+        const lock = await lockIn('ledger-held');
+        const proxy = await boot('ledger-held');
+        await served(proxy);
+        await shows(proxy, 'close_only', is(1));
+        lock.close();
+        await shows(proxy, 'close_only', is(0));
+        await served(proxy);
         return proxy.stop();
       })(),
       (async () => {
@@ -285,7 +295,7 @@ describe('a proxy that boots', () => {
         return proxy.stop();
       })(),
     ];
-    expect(await Promise.all(runs)).toEqual([0, 0, 0]);
+    expect(await Promise.all(runs)).toEqual([0, 0, 0, 0]);
   });
 
   it('ends at once with one coded error where it cannot serve miners', async () => {
