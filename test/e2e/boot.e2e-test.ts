@@ -195,7 +195,9 @@ const later = (ms: number): Readonly<Record<string, string>> => ({
 });
 
 describe('a proxy that boots', () => {
-  it('stops in order and in time, where node and maker take connections and never answer, and so do clients', async () => {
+  it.concurrent('stops in order and in time, where nodes, makers and clients take connections and say nothing', async ({
+    expect,
+  }) => {
     const held: Socket[] = [];
     cleanups.push(() => held.map((socket) => socket.destroy()));
     const silent = addressOf(await listening((socket) => held.push(socket)));
@@ -220,44 +222,9 @@ describe('a proxy that boots', () => {
     expect(performance.now() - before).toBeLessThan(19_000);
   });
 
-  it('serves miners, whatever else is not there, and says what it lacks', async () => {
-    const rows: readonly [string, Fault, readonly [string, (value: number) => boolean]][] = [
-      [
-        'node-down',
-        { edit: (toml) => toml.replace(/(\[chain\]\nrpc_url = )"[^"]*"/, `$1"http://${DEAD}"`) },
-        ['waiting_parts{part="contract"}', is(1)],
-      ],
-      ['maker-down', {}, ['market_peer_up', is(0)]],
-      [
-        'dns-dead',
-        {
-          edit: (toml) =>
-            toml.replace(/(name = "braidpool"\nurl = )"[^"]*"/, '$1"stratum+tcp://pool.invalid:3333"'),
-        },
-        ['upstream_up{target="braidpool"}', is(0)],
-      ],
-      [
-        'ipv6-dead',
-        { edit: (toml) => toml.replace(/stratum\+tcp:\/\/127\.0\.0\.1:/g, 'stratum+tcp://localhost:') },
-        ['upstream_up{target="own-pool"}', is(1)],
-      ],
-      [
-        'clock-ahead',
-        { env: later(20 * 60_000) },
-        ['upstream_clock_offset_seconds{target="own-pool"}', (seconds) => seconds > 1100 && seconds < 1300],
-      ],
-      ['log-full', { logFile: '/dev/full' }, ['log_blocked', is(1)]],
-    ];
-    const runs = rows.map(async ([name, fault, [series, isSo]]) => {
-      const proxy = await boot(name, fault);
-      await served(proxy);
-      await shows(proxy, series, isSo);
-      return `${name} ${await proxy.stop()} ${proxy.said()}`;
-    });
-    expect(await Promise.all(runs)).toEqual(rows.map(([name]) => `${name} 0 `));
-  });
-
-  it('serves miners with a ledger that is not to be had, now or at all, and one without a page', async () => {
+  it.concurrent('serves miners with a ledger that is not to be had, now or at all, and one without a page', async ({
+    expect,
+  }) => {
     const page = await listening();
     const runs = [
       (async () => {
@@ -296,6 +263,43 @@ describe('a proxy that boots', () => {
       })(),
     ];
     expect(await Promise.all(runs)).toEqual([0, 0, 0, 0]);
+  });
+
+  it('serves miners, whatever else is not there, and says what it lacks', async () => {
+    const rows: readonly [string, Fault, readonly [string, (value: number) => boolean]][] = [
+      [
+        'node-down',
+        { edit: (toml) => toml.replace(/(\[chain\]\nrpc_url = )"[^"]*"/, `$1"http://${DEAD}"`) },
+        ['waiting_parts{part="contract"}', is(1)],
+      ],
+      ['maker-down', {}, ['market_peer_up', is(0)]],
+      [
+        'dns-dead',
+        {
+          edit: (toml) =>
+            toml.replace(/(name = "braidpool"\nurl = )"[^"]*"/, '$1"stratum+tcp://pool.invalid:3333"'),
+        },
+        ['upstream_up{target="braidpool"}', is(0)],
+      ],
+      [
+        'ipv6-dead',
+        { edit: (toml) => toml.replace(/stratum\+tcp:\/\/127\.0\.0\.1:/g, 'stratum+tcp://localhost:') },
+        ['upstream_up{target="own-pool"}', is(1)],
+      ],
+      [
+        'clock-ahead',
+        { env: later(20 * 60_000) },
+        ['upstream_clock_offset_seconds{target="own-pool"}', (seconds) => seconds > 1100 && seconds < 1300],
+      ],
+      ['log-full', { logFile: '/dev/full' }, ['log_blocked', is(1)]],
+    ];
+    const runs = rows.map(async ([name, fault, [series, isSo]]) => {
+      const proxy = await boot(name, fault);
+      await served(proxy);
+      await shows(proxy, series, isSo);
+      return `${name} ${await proxy.stop()} ${proxy.said()}`;
+    });
+    expect(await Promise.all(runs)).toEqual(rows.map(([name]) => `${name} 0 `));
   });
 
   it('ends at once with one coded error where it cannot serve miners', async () => {
