@@ -1,4 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { assert } from '../base/assert.ts';
 import type { Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
@@ -49,6 +50,10 @@ const MAX_BODY_BYTES = 64 * 1024;
 const MAX_CONNECTIONS = 64;
 const HEADERS_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
+/** How often those are looked at. */
+const TIMEOUT_CHECK_MS = 1_000;
+/** For an action that waits for a peer, and for the client to read. */
+const ANSWER_MS = 120_000;
 const CHECK_TIMEOUT_MS = 2_000;
 /** How long a stop waits for answers that are on their way. */
 const LINGER_MS = 1_000;
@@ -69,11 +74,14 @@ class Refused extends Error {
  * the process. `/healthz` is for whoever sends miners elsewhere: 503 while they are not served here.
  */
 export class OpsServer {
-  readonly stats = { requests: 0, refused: 0, failed: 0 };
+  /** `cut`: connections ended for being slow, or the idlest of too many. */
+  readonly stats = { requests: 0, refused: 0, failed: 0, cut: 0 };
   readonly #options: OpsServerOptions;
   readonly #deps: OpsServerDeps;
   readonly #names: ReadonlySet<string>;
   readonly #server: Server;
+  /** The one that was answered longest ago, or never, is the first. */
+  readonly #connections = new Set<Socket>();
 
   constructor(options: OpsServerOptions, deps: OpsServerDeps) {
     this.#options = options;
@@ -82,10 +90,13 @@ export class OpsServer {
       [options.listen.host, ...(options.allowedHosts ?? [])].map((name) => name.toLowerCase()),
     );
     this.#server = createServer(
-      { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 8192 },
+      {
+        ...{ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+        ...{ connectionsCheckingInterval: TIMEOUT_CHECK_MS, maxHeaderSize: 8192 },
+      },
       (request, response) => void this.#serve(request, response),
     );
-    this.#server.maxConnections = MAX_CONNECTIONS;
+    this.#server.on('connection', (socket) => this.#onConnection(socket));
     this.#server.keepAliveTimeout = HEADERS_TIMEOUT_MS;
     this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
@@ -110,8 +121,32 @@ export class OpsServer {
     cut.cancel();
   }
 
+  /** Clients that are silent or slow make room for others: whoever asks is heard. */
+  #onConnection(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.once('close', () => this.#connections.delete(socket));
+    const [idlest] = this.#connections;
+    if (this.#connections.size > MAX_CONNECTIONS && idlest !== undefined) this.#cut(idlest);
+  }
+
+  /** An answer that is not taken in time is cut off; a connection that took its own comes last again. */
+  #limitAnswer({ socket }: IncomingMessage, response: ServerResponse): void {
+    const late = this.#deps.timers.after(ANSWER_MS, () => this.#cut(socket));
+    response.once('close', () => {
+      late.cancel();
+      if (this.#connections.delete(socket) && !socket.destroyed) this.#connections.add(socket);
+    });
+  }
+
+  #cut(socket: Socket): void {
+    this.stats.cut += 1;
+    this.#connections.delete(socket);
+    socket.destroy();
+  }
+
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.stats.requests += 1;
+    this.#limitAnswer(request, response);
     let reply: Reply;
     try {
       reply = await this.#route(request);

@@ -304,6 +304,34 @@ describe('the door', () => {
     expect(await Promise.all(gone)).toHaveLength(3);
   });
 
+  it('hears whoever asks, however many clients are silent or slow', async () => {
+    const { port, server } = await start();
+    const silent = Array.from({ length: 200 }, (_, index) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => {});
+      if (index % 2 === 0) socket.write('GET /livez HT');
+      return socket;
+    });
+    await Promise.all(silent.map((socket) => new Promise((done) => socket.once('connect', done))));
+    expect((await ask(port, '/livez')).status).toBe(200);
+    expect((await ask(port, '/metrics')).status).toBe(200);
+    expect(server.stats.cut).toBeGreaterThan(100);
+    for (const socket of silent) socket.destroy();
+  });
+
+  it('does not wait for ever for a client that does not read', async () => {
+    const timers = {
+      ...systemTimers,
+      after: (ms: number, run: () => void) => systemTimers.after(ms / 1000, run),
+    };
+    const { port, server } = await start({ timers, status: () => 'x'.repeat(32 * 1024 * 1024) });
+    const socket = connect(port, '127.0.0.1').pause();
+    socket.on('error', () => {});
+    socket.write('GET /api/v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    await expect.poll(() => server.stats.cut, { timeout: 30_000 }).toBe(1);
+    socket.destroy();
+  });
+
   it('tells by /healthz of those checks alone without which nobody is served', async () => {
     let isServing = true;
     const deps = {
