@@ -145,6 +145,8 @@ export const LIMITS = {
   coinbaseBytes: 32 * 1024,
   /** Characters of a worker name; Whatsminer overflows at 127, DATUM caps at 191. */
   workerNameChars: 191,
+  /** Names that sessions authorised beyond one each, in all: some 1 KB a name. */
+  extraWorkers: 65_536,
   /** Characters of a user agent kept. */
   userAgentChars: 128,
   /** Ledger writes waiting for a commit; past it shares are refused with `overload`. */

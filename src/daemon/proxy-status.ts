@@ -126,7 +126,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     }),
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
-    miners: server.sessions().slice(0, SESSIONS_LISTED).map(minerOf),
+    miners: server.sessions(SESSIONS_LISTED).map(minerOf),
     contract: contracts[0] ?? null,
     contracts,
     finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {

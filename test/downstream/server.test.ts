@@ -184,6 +184,48 @@ describe('limits', () => {
     expect(small.server.stats.limitHits.sessions).toBe(1);
   });
 
+  it('end the session that is silent longest where there are too many', async () => {
+    const test = await withWork({ options: { sessions: 2 } });
+    const [old, young] = [test.miner(), test.miner()];
+    await old.start();
+    test.clock.advance(1_000);
+    await young.start();
+    await test.miner().closed;
+    expect(test.server.sessionCount).toBe(2);
+    test.clock.advance(10_000);
+    await test.miner().start();
+    await old.closed;
+    expect(test.server.stats.closed.session_limit).toBe(1);
+    expect(test.server.sessionCount).toBe(2);
+    await test.miner().start();
+    await young.closed;
+  });
+
+  it('bound the names of all sessions, never the first of one, and what is listed of them', async () => {
+    const test = await withWork({ options: { extraWorkers: 20 } });
+    const [greedy, other] = [test.miner(), test.miner()];
+    const authorize = (name: string) => ({ id: name, method: 'mining.authorize', params: [name, 'x'] });
+    await greedy.start();
+    for (let name = 0; name < 40; name += 1) greedy.send(authorize(`w${name}`));
+    await greedy.until('id', 'w39');
+    await other.start();
+    const counts = (): number[] => test.server.sessions().map(({ workerCount }) => workerCount);
+    expect(counts()).toEqual([21, 1]);
+    expect(test.server.sessions()[0]!.workers).toHaveLength(8);
+    expect(test.server.sessions(1)).toHaveLength(1);
+    expect(test.server.stats.limitHits.extraWorkers).toBe(20);
+    // A name that is known is no new one, and what left makes room.
+    other.send(authorize('again'));
+    expect((await other.until('id', 'again')).at(-1)).toMatchObject({
+      error: [24, expect.anything(), null],
+    });
+    greedy.destroy();
+    await until(() => test.server.sessionCount === 1);
+    other.send(authorize('now'));
+    expect((await other.until('id', 'now')).at(-1)).toMatchObject({ result: true });
+    expect(counts()).toEqual([2]);
+  });
+
   it('end sessions that do not subscribe, authorise or speak', async () => {
     const test = await withWork();
     const [mute, half, idle] = [test.miner(), test.miner(), test.miner()];

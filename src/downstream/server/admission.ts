@@ -55,8 +55,13 @@ export class Admission {
   }
 
   /** @param open connections there are */
+  isFull(open: number): boolean {
+    return open >= (this.#options.sessions ?? LIMITS.sessions);
+  }
+
+  /** @param open connections there are */
   mayOpen(open: number): boolean {
-    return open < (this.#options.sessions ?? LIMITS.sessions) || this.#limited('sessions');
+    return !this.isFull(open) || this.#limited('sessions');
   }
 
   /**

@@ -31,6 +31,8 @@ export type DownstreamOptions = AdmissionOptions & {
   readonly lineRate?: Rate;
   readonly writeBytes?: number;
   readonly sharesInFlight?: number;
+  /** Names beyond one of each session, default `LIMITS.extraWorkers`. */
+  readonly extraWorkers?: number;
   /** What refusals without an accepted share between them lead to. */
   readonly sanctions?: Partial<SanctionOptions>;
   readonly drainMs?: number;

@@ -33,6 +33,7 @@ import {
   type DownstreamOptions,
   type LetGoCause,
 } from './options.ts';
+import { SilentSessions } from './silent-sessions.ts';
 import { type SessionSnapshot, snapshotOf } from './snapshot.ts';
 
 const SESSION_ID_SIZE = 4;
@@ -69,10 +70,19 @@ export class DownstreamServer {
     if (session.isStarted) session.send(printReconnect());
     session.close('moved');
   });
+  readonly #silent = new SilentSessions<Session>({
+    sessions: () => this.#sessions.values(),
+    onFull: (facts) => {
+      const { log } = this.#deps;
+      log.warn({ code: 'session_limit', ...facts }, 'connections are at their limit: the silent ones go');
+    },
+  });
   readonly #writes: WriteBatcher<Session>;
   readonly #handshakes: HandshakeThrottle<Session>;
   #nextId = 1;
   #inFlight = 0;
+  /** Names beyond one of each session. */
+  #extraWorkers = 0;
   #ticks = 0;
   #foldedAtMs = 0;
   #timer: Timer | undefined;
@@ -194,9 +204,15 @@ export class DownstreamServer {
     this.#writes.flush();
   }
 
-  sessions(): SessionSnapshot[] {
+  /** @param most so many at most, the oldest; default all */
+  sessions(most = Number.POSITIVE_INFINITY): SessionSnapshot[] {
     const now = this.#readClock();
-    return Array.from(this.#sessions.values(), (session) => snapshotOf(session, now));
+    const out: SessionSnapshot[] = [];
+    for (const session of this.#sessions.values()) {
+      if (out.length >= most) break;
+      out.push(snapshotOf(session, now));
+    }
+    return out;
   }
 
   /** Shows a text to the owner of one miner or of all, where the firmware can. */
@@ -317,8 +333,11 @@ export class DownstreamServer {
       sentBefore: (jobId, difficulty) => this.#sentBefore(jobId, difficulty),
       shareTarget: (difficulty) => this.#shareTarget(difficulty),
       mayAuthorize: (session, worker, password) =>
-        this.#deps.mayAuthorize?.(session, worker, password) ?? true,
-      onAuthorized: (session, worker) => this.#deps.onAuthorized?.(session, worker),
+        this.#hasRoomFor(session, worker) && (this.#deps.mayAuthorize?.(session, worker, password) ?? true),
+      onAuthorized: (session, worker) => {
+        if (session.workers.length > 1) this.#extraWorkers += 1;
+        this.#deps.onAuthorized?.(session, worker);
+      },
       onReady: (session) => this.#onReady(session),
       submit: (submission) => {
         this.#inFlight += 1;
@@ -338,6 +357,14 @@ export class DownstreamServer {
     };
   }
 
+  /** The first name of a session has room, and one it has already. */
+  #hasRoomFor({ workers }: Session, worker: string): boolean {
+    const isExtra = workers.length > 0 && workers.every(({ name }) => name !== worker);
+    if (!isExtra || this.#extraWorkers < (this.#options.extraWorkers ?? LIMITS.extraWorkers)) return true;
+    this.stats.limitHits.extraWorkers += 1;
+    return false;
+  }
+
   #readClock(): SessionContext<Session> {
     this.#context.nowMs = this.#deps.clock.nowMs();
     this.#context.monotonicMs = this.#deps.clock.monotonicMs();
@@ -352,7 +379,9 @@ export class DownstreamServer {
       this.stats.refusedLetGo += 1;
       return false;
     }
-    return this.#admission.mayOpen(this.#sessions.size + this.#listeners.pending);
+    const open = (): number => this.#sessions.size + this.#listeners.pending;
+    if (this.#admission.isFull(open())) this.#silent.makeRoom(this.#readClock().monotonicMs);
+    return this.#admission.mayOpen(open());
   }
 
   #onConnection(socket: Socket, address: string, listener: number): Session {
@@ -372,6 +401,7 @@ export class DownstreamServer {
   #onClosed(session: Session, reason: CloseReason): void {
     this.stats.closed[reason] = (this.stats.closed[reason] ?? 0) + 1;
     this.#sessions.delete(session.id);
+    this.#extraWorkers -= Math.max(0, session.workers.length - 1);
     this.#leave(session);
     this.#throttled.delete(session);
     this.#departures.forget(session);

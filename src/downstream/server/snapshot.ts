@@ -3,6 +3,9 @@ import type { SessionContext } from '../session/session-context.ts';
 
 type Now = Pick<SessionContext<never>, 'nowMs' | 'monotonicMs'>;
 
+/** Workers of one session in the status. */
+const WORKERS_LISTED = 8;
+
 export type WorkerSnapshot = {
   readonly name: string;
   readonly accepted: number;
@@ -20,7 +23,9 @@ export type SessionSnapshot = {
   readonly userAgentClass: string;
   readonly userAgent: string;
   readonly destination: string;
+  /** The first of them: names are the miner's to make up. */
   readonly workers: readonly WorkerSnapshot[];
+  readonly workerCount: number;
   readonly difficulty: number;
   readonly hashesPerSecond: number;
   readonly accepted: number;
@@ -40,7 +45,8 @@ export function snapshotOf(session: Session, now: Now): SessionSnapshot {
   const { id, address, listener, userAgentClass, userAgent, destination, difficulty } = session;
   const { accepted, rejected, inFlight, hasVersionRolling: versionRolling } = session;
   const dateOf = (monotonicMs: number): number => Math.round(now.nowMs - (now.monotonicMs - monotonicMs));
-  const workers = session.workers.map((worker) => ({
+  const all = session.workers;
+  const workers = all.slice(0, WORKERS_LISTED).map((worker) => ({
     name: worker.name,
     accepted: worker.accepted,
     rejected: worker.rejected,
@@ -50,10 +56,10 @@ export function snapshotOf(session: Session, now: Now): SessionSnapshot {
   }));
   return {
     ...{ id, address, listener, userAgentClass, userAgent, destination, workers, difficulty },
-    ...{ accepted, rejected, inFlight, versionRolling },
+    ...{ accepted, rejected, inFlight, versionRolling, workerCount: all.length },
     connectedAtMs: dateOf(session.connectedAtMonotonicMs),
     lastSeenMs: dateOf(session.seenAtMonotonicMs),
-    hashesPerSecond: workers.reduce((sum, worker) => sum + worker.hashesPerSecond, 0),
-    lastShareAtMs: workers.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0),
+    hashesPerSecond: all.reduce((sum, worker) => sum + worker.hashesPerSecond, 0),
+    lastShareAtMs: all.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0),
   };
 }

@@ -32,6 +32,7 @@ export type DownstreamStats = {
   readonly limitHits: {
     sessions: number;
     sessionsPerAddress: number;
+    extraWorkers: number;
     acceptsPerSecond: number;
     acceptsPerSecondPerAddress: number;
     sessionLinesPerSecond: number;
@@ -81,6 +82,7 @@ export function emptyStats(): DownstreamStats {
     limitHits: {
       sessions: 0,
       sessionsPerAddress: 0,
+      extraWorkers: 0,
       acceptsPerSecond: 0,
       acceptsPerSecondPerAddress: 0,
       sessionLinesPerSecond: 0,
