@@ -5,10 +5,13 @@ import { sha256, taggedHash } from '../base/hash.ts';
 import { canonicalJson, type Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
+import { feeAt } from '../chain/fee-rate.ts';
 import { stateAmounts } from './amounts.ts';
 import { isTxid, isVout, readHex, readRecord } from './fields.ts';
 import { type ChannelParams, channelFacts, channelIdOf } from './params.ts';
+import { signAndFinalizeRefund } from './refund.ts';
 import type { Signer } from './signer.ts';
+import { refundVsize } from './sizes.ts';
 import type { SignedTransaction } from './spend.ts';
 import { type SignedState, signAndFinalizeState } from './states.ts';
 
@@ -44,6 +47,8 @@ export type Ladder = {
   readonly deadlines: Deadlines;
   /** True once this side closes without the other: a rung may be broadcast at once. */
   readonly isClosing: boolean;
+  /** True for the refund of the maker, which no block takes before the expiry; the state is 0 then. */
+  readonly isRefund: boolean;
   /** Complete closes, lowest fee first. */
   readonly rungs: readonly LadderRung[];
   /** Wall time in ms. */
@@ -65,6 +70,7 @@ export type LadderMargins = {
 };
 
 const FORMAT = 'sharestream-ladder';
+const REFUND_FORMAT = 'sharestream-refund';
 const VERSION = 1;
 const MAX_RUNGS = 8;
 /** Longest text of a ladder file: eight rungs of 300 virtual bytes in hex are under 8 kB. */
@@ -82,18 +88,14 @@ export function makeLadder(
   nowMs: number,
   isClosing = false,
 ): Ladder {
-  const { terms, funding } = params;
-  const { capacitySat, outputScript } = channelFacts(params);
+  const { terms } = params;
   const { expiryHeight } = terms;
   return {
-    network: terms.network,
-    contractId: params.contractId,
-    channelId: channelIdOf(params),
+    ...headOf(params, nowMs),
     n: state.n,
     workHashes: state.workHashes,
     paidSat: state.paidSat,
     minerSat: stateAmounts(terms, state.workHashes).minerSat,
-    funding: { ...funding, valueSat: capacitySat, script: outputScript },
     deadlines: {
       askHeight: Math.max(0, expiryHeight - margins.askBlocks),
       broadcastHeight: Math.max(0, expiryHeight - margins.broadcastBlocks),
@@ -101,10 +103,46 @@ export function makeLadder(
       expiryHeight,
     },
     isClosing,
+    isRefund: false,
     rungs: state.signatures.map((_signature, rung) => ({
       satPerKvb: terms.feeLadderSatPerKvb[rung]!,
       ...signAndFinalizeState(params, state, rung, signer),
     })),
+  };
+}
+
+/**
+ * Makes the ladder of the maker's refund, at the rates of the terms of which it pays no more than half of the
+ * channel. Throws as `signAndFinalizeRefund`.
+ */
+export function makeRefundLadder(params: ChannelParams, signer: Signer, nowMs: number): Ladder {
+  const { terms } = params;
+  const { capacitySat, script } = channelFacts(params);
+  const { expiryHeight } = terms;
+  const vsize = refundVsize(script, params.makerPayoutScript);
+  const rates = terms.feeLadderSatPerKvb.filter((rate) => feeAt(vsize, rate) * 2n <= capacitySat);
+  return {
+    ...headOf(params, nowMs),
+    ...{ n: 0, workHashes: 0n, paidSat: 0n, minerSat: 0n },
+    deadlines: {
+      ...{ askHeight: expiryHeight, broadcastHeight: expiryHeight },
+      ...{ urgentHeight: expiryHeight, expiryHeight },
+    },
+    ...{ isClosing: false, isRefund: true },
+    rungs: rates.map((satPerKvb) => ({ satPerKvb, ...signAndFinalizeRefund(params, satPerKvb, signer) })),
+  };
+}
+
+function headOf(
+  params: ChannelParams,
+  nowMs: number,
+): Pick<Ladder, 'network' | 'contractId' | 'channelId' | 'funding' | 'writtenAtMs'> {
+  const { capacitySat, outputScript } = channelFacts(params);
+  return {
+    network: params.terms.network,
+    contractId: params.contractId,
+    channelId: channelIdOf(params),
+    funding: { ...params.funding, valueSat: capacitySat, script: outputScript },
     writtenAtMs: Math.max(0, Math.floor(nowMs)),
   };
 }
@@ -112,7 +150,7 @@ export function makeLadder(
 function bodyOf(ladder: Ladder): { readonly [key: string]: Json } {
   const { funding, deadlines } = ladder;
   return {
-    format: FORMAT,
+    format: ladder.isRefund ? REFUND_FORMAT : FORMAT,
     version: VERSION,
     network: ladder.network,
     contract_id: ladder.contractId,
@@ -183,12 +221,14 @@ const HEIGHTS = ['ask_height', 'broadcast_height', 'urgent_height', 'expiry_heig
 
 function readLadder(value: unknown): Ladder {
   const head = value as { readonly format?: unknown; readonly version?: unknown } | null;
-  if (head?.format === FORMAT && head.version !== VERSION) refuse('version', `version ${head.version}`);
+  const isRefund = head?.format === REFUND_FORMAT;
+  const isLadder = isRefund || head?.format === FORMAT;
+  if (isLadder && head?.version !== VERSION) refuse('version', `version ${head?.version}`);
   const record = readRecord(value, 'ladder', [
     ...['format', 'version', 'checksum', 'funding', 'closing', 'rungs', 'written_at_ms'],
     ...[...FIELDS, ...HEIGHTS],
   ]);
-  if (record['format'] !== FORMAT) refuse('content', 'it is no ladder');
+  if (!isLadder) refuse('content', 'it is no ladder');
   const { network } = record;
   if (!isNetworkName(network)) return refuse('content', 'the network is not known');
   const funding = readFunding(record['funding']);
@@ -204,7 +244,8 @@ function readLadder(value: unknown): Ladder {
     funding,
     deadlines,
     isClosing: readFlag(record, 'closing'),
-    rungs: readRungs(record['rungs'], funding),
+    isRefund,
+    rungs: readRungs(record['rungs'], funding, isRefund ? deadlines.expiryHeight : 0),
     writtenAtMs: readCount(record, 'written_at_ms'),
   };
   const isWhole = record['checksum'] === checksumOf(bodyOf(ladder));
@@ -238,10 +279,10 @@ function readFunding(value: unknown): Ladder['funding'] {
   return { txid, vout, valueSat: parseDecimal(record['value_sat'], 'funding.value_sat'), script };
 }
 
-function readRungs(value: unknown, funding: Ladder['funding']): readonly LadderRung[] {
+function readRungs(value: unknown, funding: Ladder['funding'], locktime: number): readonly LadderRung[] {
   if (!Array.isArray(value) || value.length < 1 || value.length > MAX_RUNGS)
     return refuse('content', `a ladder has 1 to ${MAX_RUNGS} rungs`);
-  const rungs = value.map((each) => readRung(each, funding));
+  const rungs = value.map((each) => readRung(each, funding, locktime));
   rungs.forEach((rung, index) => {
     const below = rungs[index - 1];
     if (below !== undefined && (rung.satPerKvb <= below.satPerKvb || rung.feeSat <= below.feeSat))
@@ -250,7 +291,7 @@ function readRungs(value: unknown, funding: Ladder['funding']): readonly LadderR
   return rungs;
 }
 
-function readRung(value: unknown, funding: Ladder['funding']): LadderRung {
+function readRung(value: unknown, funding: Ladder['funding'], locktime: number): LadderRung {
   const record = readRecord(value, 'rung', ['sat_per_kvb', 'fee_sat', 'vsize', 'txid', 'hex']);
   const hex = toHex(readHex(record['hex'], 'rung.hex'));
   let transaction: Transaction;
@@ -265,6 +306,7 @@ function readRung(value: unknown, funding: Ladder['funding']): LadderRung {
     others.length === 0 &&
     input !== undefined &&
     script !== undefined &&
+    transaction.locktime === locktime &&
     equal(input.hash, reversed(fromHex(funding.txid, 32))) &&
     input.index === funding.vout &&
     equal(concat(Uint8Array.of(0x00, 0x20), sha256(script)), funding.script);

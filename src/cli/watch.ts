@@ -27,7 +27,8 @@ export const watchCommand: Command = {
   help: [
     'Reads ladder files (`close_dir` of a proxy) or folders of them again and again, and looks at their channels with the bitcoin',
     'nodes of this machine. 144 blocks before the expiry it broadcasts the newest state at the fee that blocks ask for, then climbs;',
-    'never earlier, unless the file says that the proxy closes alone already. It can take nothing: a close pays both sides.',
+    'never earlier, unless the file says that the proxy closes alone already. It can take nothing: a close pays both sides. In the',
+    '`close_dir` of a maker is its refund, which is broadcast from the expiry on.',
     'Each option can stand in the environment instead, as SHARESTREAM_WATCH_RPC_URL. With --once it looks once, for cron:',
     'exit code 0 where all is well, 1 where somebody must look (what, is printed).',
   ],

@@ -89,3 +89,10 @@ export function dataDir(role: string) {
     doc: 'Where the ledger, the evidence and the API token are kept. Relative paths start at the folder of this file.',
   });
 }
+
+/** @param kept of each channel */
+export function closeDir(kept: string) {
+  return optional(PATH, '/mnt/other-disk/sharestream', {
+    doc: `Keeps ${kept} of each channel as transactions; best on another disk. Default: close in data_dir.`,
+  });
+}

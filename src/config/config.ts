@@ -31,6 +31,8 @@ export type ProxyConfig = CommonConfig & {
 };
 
 export type MakerConfig = CommonConfig & {
+  /** Absolute. Files of the refunds, one for each channel. */
+  readonly closeDir: string;
   readonly peer: { readonly listen: HostPort };
   /** x-only keys, 64 lower-case hex digits. */
   readonly peers: { readonly allow: readonly string[] };

@@ -17,8 +17,10 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
   if (peer.listen.port === metrics.listen.port && peer.listen.port !== 0) {
     context.refuse('metrics.listen', 'must be another port than peer.listen');
   }
+  const common = commonOf(values, context);
   return {
-    ...commonOf(values, context),
+    ...common,
+    closeDir: context.path(values.closeDir ?? join(common.dataDir, 'close')),
     peer,
     peers: { allow: [...new Set(peers.allow)] },
     policy: {

@@ -1,5 +1,6 @@
 import {
   CHAIN_ACCESS,
+  closeDir,
   dataDir,
   KEYS,
   LEDGER,
@@ -72,6 +73,7 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
 export const MAKER_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('maker'),
+  closeDir: closeDir('the refund'),
   ledger: LEDGER,
   log: LOG,
   peer: section('Where the miners of contracts connect.', {

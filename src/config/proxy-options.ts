@@ -1,5 +1,6 @@
 import {
   CHAIN_ACCESS,
+  closeDir,
   dataDir,
   KEYS,
   LEDGER,
@@ -19,7 +20,6 @@ import {
   ENDPOINT,
   hex,
   INTEGER,
-  PATH,
   POSITIVE,
   PRICE,
   TEXT,
@@ -113,9 +113,7 @@ const CHAIN = section('The bitcoin full node. Only a contract needs it.', {
 export const PROXY_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('proxy'),
-  closeDir: optional(PATH, '/mnt/other-disk/sharestream', {
-    doc: 'Keeps the newest state of each channel as transactions; best on another disk. Default: close in data_dir.',
-  }),
+  closeDir: closeDir('the newest state'),
   ledger: LEDGER,
   log: LOG,
   stratum: STRATUM,

@@ -1,29 +1,41 @@
 import { readdirSync } from 'node:fs';
+import { systemClock } from '../base/clock.ts';
 import type { CodedError } from '../base/errors.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import type { NetworkName } from '../bitcoin/network.ts';
 import type { Ladder } from '../channel/ladder-file.ts';
-import type { ProxyConfig } from '../config/config.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import { LADDER_ENDING } from '../operator/ladder-files.ts';
+import { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { ChainPart } from './chain-part.ts';
-import { isUnusable } from './proxy-memory.ts';
-import type { RunningContracts } from './running-contracts.ts';
+import { isUnusable } from './unusable-ledger.ts';
 import { Watch, type WatchedRow } from './watch.ts';
 
 const READ_MS = 60_000;
+const LADDER_WARN_MS = 60_000;
 
 export type ClosingStatus = {
-  /** Why nothing is sold; null where the ledger is in order. */
+  /** Why no contract is served; null where the ledger is in order. */
   readonly reason: { readonly code: string; readonly detail: string } | null;
-  /** Channels that no contract of this proxy serves. */
+  /** Channels that no contract of this program serves. */
   readonly channels: readonly WatchedRow[];
 };
 
 export type ClosingDeps = {
-  readonly contracts: RunningContracts;
+  /** True while a contract that is served closes this channel, by this state or a newer one. */
+  readonly isServed: (ladder: Ladder) => boolean;
   /** Undefined where the configuration names no bitcoin node: then nothing can be closed. */
   readonly part: ChainPart | undefined;
   readonly log: Logger;
 };
+
+/** The writer of a program's files. A disk that fails is said once in a while, not with each of them. */
+export function ladderWriter(closeDir: string, log: Logger): LadderWriter {
+  const limitedLog = limited(log, LADDER_WARN_MS, systemClock);
+  return new LadderWriter(closeDir, { clock: systemClock, timers: systemTimers, log: limitedLog });
+}
 
 /** True where a folder has ladder files. */
 export function hasLadders(closeDir: string): boolean {
@@ -35,20 +47,21 @@ export function hasLadders(closeDir: string): boolean {
 }
 
 /**
- * What closes the channels of a proxy that its ledger does not: from their ladder files, by the deadline.
- * That is all that is left to do where the ledger cannot be used; otherwise it is for a contract that the
- * ledger lost, or has in an older state, or that the configuration no longer names.
+ * What closes the channels of a proxy or a maker that its ledger does not: from their files, by the deadline,
+ * or at the expiry. That is all that is left to do where the ledger cannot be used; otherwise it is for a
+ * contract that the ledger lost, or has in an older state, or that the configuration no longer names.
  */
 export class ClosingOnly {
   readonly #watch: Watch | undefined;
   readonly #log: Logger;
   #reason: CodedError | undefined;
 
-  constructor({ network, closeDir }: Pick<ProxyConfig, 'network' | 'closeDir'>, deps: ClosingDeps) {
-    const { contracts, part, log } = deps;
+  constructor(
+    { network, closeDir }: { readonly network: NetworkName; readonly closeDir: string },
+    deps: ClosingDeps,
+  ) {
+    const { isServed, part, log } = deps;
     this.#log = log;
-    const isServed = ({ contractId, n }: Ladder): boolean =>
-      (contracts.side(contractId)?.status.signed?.n ?? -1) >= n;
     // A file ages here where nobody writes it any more, which is why it is read here.
     const options = { network, paths: [closeDir], readMs: READ_MS, maxAgeMs: Number.POSITIVE_INFINITY };
     this.#watch = part && new Watch(options, { part, log, isServed });
@@ -71,13 +84,13 @@ export class ClosingOnly {
     return this.#watch?.ladders.length ?? 0;
   }
 
-  /** Notes that the ledger cannot be used: nothing is sold. */
+  /** Notes that the ledger cannot be used: no contract is served. */
   fail(reason: CodedError): void {
     this.#reason = reason;
     const { code, message: detail, hint } = reason;
     this.#log.error(
       { code, detail, hint },
-      'the ledger cannot be used: channels are closed, nothing is sold',
+      'the ledger cannot be used: channels are closed, and nothing else',
     );
   }
 
@@ -97,6 +110,12 @@ export class ClosingOnly {
       const channels = this.ladderCount;
       if (channels > 0) this.#log.warn({ channels }, 'channels are closed from their ladder files');
     });
+  }
+
+  /** What a new start can mend: a ledger that is damaged, or of another program, is for a person. */
+  faultOf({ stats }: Pick<Ledger, 'stats'>): string | undefined {
+    const code = this.#reason?.code ?? (stats.failed ? 'ledger_io' : undefined);
+    return code === 'ledger_io' ? code : undefined;
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../base/clock.ts';
+import type { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
@@ -13,7 +14,8 @@ import type { MakerConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
-import { Maker } from '../maker/maker.ts';
+import type { Logger } from '../log/logger.ts';
+import { Maker, type MakerDeps } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
@@ -21,6 +23,7 @@ import { createMetrics, type MetricObservers, type MetricSources } from '../metr
 import { fundingWallet } from '../operator/chain-access.ts';
 import { PeerServer } from '../peer/transport.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
@@ -33,6 +36,7 @@ import {
   stopChain,
 } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
+import { ClosingOnly, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
@@ -43,6 +47,7 @@ import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { LEDGER_NAME, Renewal } from './renewal.ts';
 import { type DaemonLog, daemonSources, ledgerSources, upkeepSources } from './shared-metrics.ts';
+import { replaceUnusable } from './unusable-ledger.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -54,8 +59,9 @@ export type RunningMaker = Composed<{
 }>;
 
 /**
- * Builds the market maker in order: keys, ledger, kernel, chain, contracts and peers, status page. Throws
- * coded errors for what the configuration, the disk, the chain or the port of its peers refuses.
+ * Builds the market maker in order: keys, ledger, kernel, chain, contracts and peers, status page. With a
+ * ledger that cannot be used it serves nobody, and takes its channels back by their files. Throws coded
+ * errors for what the configuration, the chain or the port of its peers refuses.
  */
 export function startMaker(config: MakerConfig, log: DaemonLog): Promise<RunningMaker> {
   return composed((undo) => build(config, log, undo));
@@ -70,33 +76,93 @@ async function build(
   const signer = openKeys(config, { random: systemRandom, log });
   let observe: Partial<MetricObservers<'maker'>> = {};
   const crash = armCrashPoint('maker', config.network, process.env, { log, random: systemRandom, timers });
-  const path = join(config.dataDir, LEDGER_NAME);
   let stats: () => Pick<LedgerStats, keyof typeof IDLE> = () => IDLE;
   const durability = new Durability({
     ...{ stats: () => stats(), clock, timers, log: log.child({ part: 'ledger' }) },
     onChange: () => {},
   });
-  const opened = await openSqliteLedger(
-    { path },
-    {
-      ...{ log: log.child({ part: 'ledger' }), clock, timers },
-      onFailure: () => durability.look(),
-      observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
-    },
-  );
+  const opened = await openLedger(config, crash, log, {
+    onFailure: () => durability.look(),
+    observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
+  });
+  const { ledger, upkeep, unusable } = opened;
   undo.defer(() => opened.close());
-  stats = () => opened.stats;
+  if (unusable === undefined) stats = () => ledger.stats;
   durability.start();
   undo.defer(() => durability.stop());
-  const ledger = crash.ledger(opened);
-  const { keepMs } = config.ledger;
-  const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger: opened, clock, timers, log });
   const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
   const part = startChain(config.network, config.chain, log);
   undo.defer(() => stopChain(part));
+  const ladders = ladderWriter(config.closeDir, log);
+  undo.defer(() => ladders.idle());
+  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, log });
+  let port: number | undefined;
+  const closing = new ClosingOnly(config, {
+    isServed: ({ contractId }) =>
+      port !== undefined && maker.status.some((row) => row.contractId === contractId),
+    ...{ part, log: log.child({ part: 'ladders' }) },
+  });
+  const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
+  const waiting: LaterPart[] = [];
+  const metrics = createMetrics(
+    { role: 'maker', build },
+    { ...makerSources(maker, opened, part, closing), ...daemonSources(waiting, log) },
+  );
+  observe = metrics.observe;
+  undo.defer(() => maker.close());
+  undo.defer(() => closing.stop());
+  // First in a stop, which waits for no answer of a node.
+  undo.defer(() => stopChain(part));
+  if (unusable !== undefined) closing.fail(unusable);
+  else {
+    await closing.unless(async () => {
+      port = await maker.start();
+      upkeep?.start();
+    });
+  }
+  closing.start();
+  undo.defer(async () => upkeep?.stop());
+  const { listen, allowedHosts } = config.metrics;
+  const ops = new OpsServer(
+    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
+    {
+      ...{ metrics, timers, log: log.child({ part: 'http' }) },
+      checks: {
+        ledger: () => closing.reason?.message ?? durability.check(),
+        chain: () => chainCheck(part),
+      },
+      status: () => makerStatus(maker, config, part, closing),
+      actions: makerChannelActions(maker),
+    },
+  );
+  const httpAt = await startPage(ops, { waiting, undo, log });
+  const fault = (): string | undefined =>
+    closing.faultOf(ledger) ??
+    (closing.reason === undefined && maker.isSuspended ? 'channel_frozen' : undefined);
+  const renewal = new Renewal(config.dataDir, { fault, timers, log });
+  undo.defer(() => renewal.stop());
+  return {
+    renewal: renewal.due,
+    ready: {
+      peer: port === undefined ? null : `${config.peer.listen.host}:${port}`,
+      ...{ http: httpAt, node_id: maker.nodeId },
+    },
+  };
+}
+
+function makerOf(
+  config: MakerConfig,
+  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel'> & {
+    readonly part: ChainPart;
+    readonly ladders: LadderWriter;
+    readonly crash: CrashPoint;
+    readonly log: Logger;
+  },
+): Maker {
+  const { ledger, part, signer, kernel, ladders, crash, log } = parts;
   const { chain } = part;
-  const maker = new Maker(
+  return new Maker(
     {
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
@@ -120,47 +186,49 @@ async function build(
       },
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
+      ladders,
       blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
       positions: positionFile(join(config.dataDir, 'signer', 'positions')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },
   );
-  const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
-  const waiting: LaterPart[] = [];
-  const metrics = createMetrics(
-    { role: 'maker', build },
-    { ...makerSources(maker, ledger, part, upkeep), ...daemonSources(waiting, log) },
-  );
-  observe = metrics.observe;
-  undo.defer(() => maker.close());
-  // First in a stop, which waits for no answer of a node.
-  undo.defer(() => stopChain(part));
-  const port = await maker.start();
-  upkeep.start();
-  undo.defer(() => upkeep.stop());
-  const { listen, allowedHosts } = config.metrics;
-  const ops = new OpsServer(
-    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
-    {
-      ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: { ledger: () => durability.check(), chain: () => chainCheck(part) },
-      status: () => makerStatus(maker, config, part),
-      actions: makerChannelActions(maker),
-    },
-  );
-  const httpAt = await startPage(ops, { waiting, undo, log });
-  const fault = (): string | undefined =>
-    ledger.stats.failed ? 'ledger_io' : maker.isSuspended ? 'channel_frozen' : undefined;
-  const renewal = new Renewal(config.dataDir, { fault, timers, log });
-  undo.defer(() => renewal.stop());
-  return {
-    renewal: renewal.due,
-    ready: { peer: `${config.peer.listen.host}:${port}`, http: httpAt, node_id: maker.nodeId },
-  };
 }
 
-function makerStatus(maker: Maker, { network }: MakerConfig, part: ChainPart): object {
+type OpenedLedger = {
+  readonly ledger: Ledger;
+  /** Undefined where the ledger cannot be used. */
+  readonly upkeep?: LedgerUpkeep;
+  readonly unusable?: CodedError;
+  close(): Promise<void>;
+};
+
+/** Opens the ledger, or puts one in its place that keeps nothing: see `replaceUnusable`. */
+async function openLedger(
+  { dataDir, ledger: { keepMs } }: MakerConfig,
+  crash: CrashPoint,
+  log: Logger,
+  on: { readonly onFailure: () => void; readonly observeCommit: (seconds: number) => void },
+): Promise<OpenedLedger> {
+  const path = join(dataDir, LEDGER_NAME);
+  try {
+    const ledger = await openSqliteLedger(
+      { path },
+      { ...{ log: log.child({ part: 'ledger' }), clock, timers }, ...on },
+    );
+    const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger, clock, timers, log });
+    return { ledger: crash.ledger(ledger), upkeep, close: () => ledger.close() };
+  } catch (error) {
+    return replaceUnusable(path, error, log);
+  }
+}
+
+function makerStatus(
+  maker: Maker,
+  { network }: MakerConfig,
+  part: ChainPart,
+  closing: ClosingOnly,
+): object {
   return {
     version: VERSION,
     role: 'maker',
@@ -169,7 +237,8 @@ function makerStatus(maker: Maker, { network }: MakerConfig, part: ChainPart): o
     bitcoin_node: { truc: part.truc.policy },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
-    contracts: maker.status,
+    contracts: closing.reason === undefined ? maker.status : [],
+    closing_only: closing.status,
     chain: chainStatus(part),
   };
 }
@@ -206,9 +275,9 @@ function policyOf({ network, policy }: MakerConfig): MakerPolicy {
 /** Where each metric of the maker is read at a scrape. */
 function makerSources(
   maker: Maker,
-  ledger: Ledger,
+  { ledger, upkeep }: OpenedLedger,
   part: ChainPart,
-  upkeep: LedgerUpkeep,
+  closing: ClosingOnly,
 ): MetricSources<'maker'> {
   const count = (values: readonly string[]): Record<string, number> => {
     const counts: Record<string, number> = {};
@@ -219,6 +288,8 @@ function makerSources(
     ...ledgerSources(ledger),
     ...upkeepSources(upkeep),
     ...chainSources(part),
+    close_only: () => (closing.reason === undefined ? 0 : 1),
+    close_only_ladders: () => closing.ladderCount,
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
     contract_state: () => count(maker.status.map((row) => row.stream)),
     contract_delivered_work_hashes_total: () =>

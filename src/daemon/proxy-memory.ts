@@ -3,9 +3,7 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { lockLedger } from '../ledger/sqlite-file.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
-import { volatileLedger } from '../ledger/volatile-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { SESSION_ID_SIZE } from '../mining/mining.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
@@ -19,23 +17,10 @@ import type { CrashPoint } from './crash-points.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { LEDGER_NAME } from './renewal.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
-
-/** The errors that say that a ledger cannot be used; a locked one is used by somebody else. */
-const UNUSABLE: ReadonlySet<string> = new Set([
-  'ledger_corrupt',
-  'ledger_io',
-  'ledger_schema',
-  'ledger_settings',
-  'ledger_version',
-]);
+import { replaceUnusable } from './unusable-ledger.ts';
 
 /** After as long that opening it waits. */
 const OPEN_MS = 5_000;
-
-/** True where a ledger cannot be used: corrupt, full, read only, of another program, on a failing disk. */
-export function isUnusable(error: unknown): error is CodedError {
-  return error instanceof CodedError && UNUSABLE.has(error.code);
-}
 
 /** The ledger of a proxy, and what is read from it before the first miner is served. */
 export type ProxyMemory = {
@@ -75,14 +60,8 @@ export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<Pro
   try {
     return await readMemory(path, kernel, deps);
   } catch (error) {
-    if (!isUnusable(error)) throw error;
-    const lock = lockOf(path, deps.log);
-    const ledger = volatileLedger();
-    return {
-      ...(await rememberedBy(ledger, deps.timers)),
-      ...{ kernel, upkeep: undefined, unusable: error },
-      close: async () => lock?.close(),
-    };
+    const { ledger, unusable, close } = replaceUnusable(path, error, deps.log);
+    return { ...(await rememberedBy(ledger, deps.timers)), kernel, upkeep: undefined, unusable, close };
   }
 }
 
@@ -143,15 +122,4 @@ async function rememberedBy(ledger: Ledger, timers: Timers) {
     (generation, bytes, hashAt) => duplicates.add(generation, bytes, hashAt),
   );
   return { ledger, run, meters, duplicates, remembered };
-}
-
-/** The lock of a ledger that cannot be used. A folder that takes none lets nobody open the ledger either. */
-function lockOf(path: string, log: Logger): { close(): void } | undefined {
-  try {
-    return lockLedger(path);
-  } catch (error) {
-    if (!isUnusable(error)) throw error;
-    log.warn({ code: error.code, detail: error.message }, 'the ledger could not be locked');
-    return undefined;
-  }
 }

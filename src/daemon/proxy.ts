@@ -9,14 +9,13 @@ import { nodeIdBytes } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import type { LedgerStats } from '../ledger/ledger.ts';
-import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining } from '../mining/mining.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
-import { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
 import { isServing } from '../upstream/failover.ts';
@@ -24,7 +23,7 @@ import { Hashrate } from '../work/hashrate.ts';
 import type { Credit } from '../work/meters.ts';
 import { chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
-import { ClosingOnly, hasLadders } from './closing-only.ts';
+import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
 import { minerOptionsOf } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
@@ -42,8 +41,6 @@ import type { DaemonLog } from './shared-metrics.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
-
-const LADDER_WARN_MS = 60_000;
 
 export type RunningProxy = Composed<{
   readonly ready: Readonly<Record<string, unknown>>;
@@ -101,7 +98,10 @@ async function build(
   const needsChain = config.contract !== undefined || hasLadders(config.closeDir);
   const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
   undo.defer(() => stopChain(chain));
-  const closing = new ClosingOnly(config, { contracts, part: chain, log: log.child({ part: 'ladders' }) });
+  const closing = new ClosingOnly(config, {
+    isServed: ({ contractId, n }) => (contracts.side(contractId)?.status.signed?.n ?? -1) >= n,
+    ...{ part: chain, log: log.child({ part: 'ladders' }) },
+  });
   const facts: ProxyParts = {
     ...{ ...parts, mining, closing, durability, upkeep: memory.upkeep },
     ...(chain === undefined ? {} : { chain }),
@@ -113,7 +113,7 @@ async function build(
 
   const later = { waiting: facts.waiting, undo, log };
   const httpAt = await startPage(opsServer(facts, kernel.name, observers, log), later);
-  const ladders = ladderWriter(config, log);
+  const ladders = ladderWriter(config.closeDir, log);
   undo.defer(async () => {
     await Promise.all([contracts.stop(), closing.stop()]);
     await ladders.idle();
@@ -125,7 +125,7 @@ async function build(
   if (memory.unusable === undefined) await contract.begin(PATIENCE_MS);
   else closing.fail(memory.unusable);
   closing.start();
-  const renewal = new Renewal(config.dataDir, { fault: () => diskFault(facts), timers, log });
+  const renewal = new Renewal(config.dataDir, { fault: () => closing.faultOf(ledger), timers, log });
   undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,
@@ -200,18 +200,6 @@ function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, 
       actions: proxyChannelActions(contracts),
     },
   );
-}
-
-/** What a new start can mend: a ledger that is damaged, or of another program, is for a person. */
-function diskFault({ ledger, closing }: ProxyParts): string | undefined {
-  const { reason } = closing;
-  if (reason !== undefined) return reason.code === 'ledger_io' ? reason.code : undefined;
-  return ledger.stats.failed ? 'ledger_io' : undefined;
-}
-
-/** A disk that fails is said once in a while, not with each state. */
-function ladderWriter({ closeDir }: ProxyConfig, log: Logger): LadderWriter {
-  return new LadderWriter(closeDir, { clock, timers, log: limited(log, LADDER_WARN_MS, clock) });
 }
 
 /** The contract of the configuration, if it has one. */

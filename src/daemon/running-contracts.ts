@@ -13,7 +13,7 @@ import {
   type FinishedContract,
   minerOptionsOf,
 } from './contract-runner.ts';
-import { isUnusable } from './proxy-memory.ts';
+import { isUnusable } from './unusable-ledger.ts';
 
 /** The contracts a proxy serves, and those of earlier runs that are not at their end. */
 export class RunningContracts {

@@ -160,7 +160,8 @@ export class Watch {
       ...{ contract: ladder.contractId, channel: ladder.channelId, state: status, n: ladder.n },
       ...{ expiry_height: expiryHeight, blocks_left: height === undefined ? null : expiryHeight - height },
       ...{ age_seconds: Math.floor(ageMs / 1000) },
-      is_old: ageMs > this.#config.maxAgeMs && status !== 'closed',
+      // A refund never changes.
+      is_old: !ladder.isRefund && ageMs > this.#config.maxAgeMs && status !== 'closed',
       last_broadcast: lastBroadcast ?? null,
     };
   }

@@ -12,6 +12,7 @@ import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 import { leaveBlob } from '../settlement/peer-blob.ts';
 import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
@@ -34,6 +35,8 @@ export type MakerChannelDeps = BatchVerifierDeps &
     readonly signer: SignerTree;
     readonly restored: RestoredLedger;
     readonly log: Logger;
+    /** Writes the refunds to files, for a start without this ledger. */
+    readonly ladders?: LadderWriter;
     readonly onChange: () => void;
   };
 
@@ -238,6 +241,7 @@ export class MakerChannel {
       try {
         await this.#onChain.onTip(tip);
       } finally {
+        this.#writeRefund();
         await this.#stakeSettlement.onTip(tip);
       }
       if (this.#stakeSettlement.seal === 'lost') this.store.apply({ type: 'seal_lost' });
@@ -245,6 +249,15 @@ export class MakerChannel {
         if (this.#peer !== undefined) this.#bondAsker.ask(this.#peer, this.#bondSide);
       });
     }, this.#chainSerial);
+  }
+
+  /** The way out that needs no ledger, from the funding to the end. */
+  #writeRefund(): void {
+    const { ladders, signer } = this.#deps;
+    const { assembled, contract, fundingTx, state, contractId } = this.store;
+    if (state.watch.isOver) ladders?.remove(contractId);
+    else if (assembled !== undefined && fundingTx !== undefined)
+      ladders?.writeRefund(assembled.params, signer.forChannel(contract.channelIndex));
   }
 
   /** Takes the channel back. Throws as `MakerChain.closeAlone`. */

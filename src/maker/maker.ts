@@ -35,6 +35,7 @@ import {
 } from '../peer/transport.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { FundingWallet } from '../settlement/funding-wallet.ts';
+import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import {
   identityOfSigner,
   outpointName,
@@ -114,6 +115,8 @@ export type MakerDeps = {
   readonly log: Logger;
   /** Positions beside the ledger, which show one that was restored: see `RestoredLedger`. */
   readonly positions?: PositionFile;
+  /** Writes the refund of each channel to a file. */
+  readonly ladders?: LadderWriter;
   /** Files for the miners' blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
   /** Called after every possible change of the status. */

@@ -470,13 +470,13 @@ export const CATALOGUE = {
   },
   close_only: {
     type: 'gauge',
-    help: '1 while the ledger cannot be used: channels are closed from their ladder files, and nothing is sold.',
-    roles: ['proxy'],
+    help: '1 while the ledger cannot be used: channels are closed from their files, and no contract is served.',
+    roles: BOTH,
   },
   close_only_ladders: {
     type: 'gauge',
-    help: 'Channels that are closed from their ladder files, since no contract of this proxy serves them.',
-    roles: ['proxy'],
+    help: 'Channels that are closed from their files, since no contract of this program serves them.',
+    roles: BOTH,
   },
   chain_tip_height: {
     type: 'gauge',

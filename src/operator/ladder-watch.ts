@@ -101,7 +101,7 @@ export class LadderWatch {
       satPerKvb: isWanted ? await this.#deps.chain.feeRateSatPerKvb(TARGET_BLOCKS) : 0,
       saved: { outputSat: ladder.minerSat, dustSat: MOST_DUST_SAT },
       ladder: ladder.rungs,
-      refundVsize: 0,
+      ...{ refundVsize: ladder.rungs[0]!.vsize, refundMostSat: ladder.rungs.at(-1)!.feeSat },
     };
   }
 
@@ -138,9 +138,18 @@ export class LadderWatch {
       this.#rung = effect.rung;
       this.#deps.log.warn({ contract, n, rung: effect.rung }, 'closing by the ladder file');
     }
-    if (effect.type === 'close_alone' || effect.type === 'send_close') {
+    if (effect.type === 'refund') {
+      const rung = ladder.rungs.findIndex(({ satPerKvb }) => satPerKvb >= effect.satPerKvb);
+      this.#rung = rung === -1 ? ladder.rungs.length - 1 : rung;
+      this.#deps.log.warn({ contract, rung: this.#rung }, 'taking the channel back by its file');
+    }
+    if (effect.type === 'close_alone' || effect.type === 'refund' || effect.type === 'send_close') {
       const rung = ladder.rungs[Math.min(this.#rung, ladder.rungs.length - 1)];
       assert(rung !== undefined, 'ladder_has_rungs');
+      const { feeSat, vsize } = rung;
+      // What is in the file is bid, and no less: a rung may be above what was asked for.
+      if (effect.type === 'refund')
+        this.#state = { ...this.#state, close: { kind: 'refund', feeSat, vsize } };
       await this.#broadcast(rung, contract);
     }
     if (effect.type === 'final') this.#deps.log.info({ contract }, 'the channel is closed');
@@ -170,7 +179,7 @@ export class LadderWatch {
   }
 }
 
-function watchOptionsOf({ deadlines }: Ladder): WatchOptions {
+function watchOptionsOf({ deadlines, isRefund }: Ladder): WatchOptions {
   const { askHeight, broadcastHeight, urgentHeight, expiryHeight } = deadlines;
   const margins = {
     ...DEFAULT_CLOSE_MARGINS,
@@ -178,5 +187,5 @@ function watchOptionsOf({ deadlines }: Ladder): WatchOptions {
     broadcastBlocks: expiryHeight - broadcastHeight,
     urgentBlocks: expiryHeight - urgentHeight,
   };
-  return { role: 'miner', minDepth: 1, expiryHeight, margins };
+  return { role: isRefund ? 'maker' : 'miner', minDepth: 1, expiryHeight, margins };
 }

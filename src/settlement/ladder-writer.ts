@@ -3,7 +3,14 @@ import { dirname, join } from 'node:path';
 import type { Clock, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { replaceFileAsync } from '../channel/durable-file.ts';
-import { type LadderMargins, makeLadder, parseLadder, printLadder } from '../channel/ladder-file.ts';
+import {
+  type Ladder,
+  type LadderMargins,
+  makeLadder,
+  makeRefundLadder,
+  parseLadder,
+  printLadder,
+} from '../channel/ladder-file.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import type { Signer } from '../channel/signer.ts';
 import type { SignedState } from '../channel/states.ts';
@@ -62,6 +69,9 @@ export type LadderRequest = {
   readonly isClosing?: boolean;
 };
 
+/** A file that is to be written: the number of its state, and how it is made. */
+type Waiting = { readonly n: number; readonly make: (nowMs: number) => Ladder };
+
 /**
  * A writer of one ladder file for each channel, of the newest state. Nothing waits for it: a failed write
  * is counted and logged, and the next state tries again. One write of a file at a time; of states that came
@@ -76,7 +86,7 @@ export class LadderWriter {
   readonly #newest = new Map<string, number>();
   /** By contract: the state of the file; -1 for none. */
   readonly #onDisk = new Map<string, number>();
-  readonly #waiting = new Map<string, LadderRequest | 'remove'>();
+  readonly #waiting = new Map<string, Waiting | 'remove'>();
   readonly #writing = new Map<string, Promise<void>>();
 
   constructor(directory: string, deps: LadderWriterDeps) {
@@ -89,11 +99,21 @@ export class LadderWriter {
    * Queues the ladder of a verified state. Never throws. A state older than the newest is left out; the
    * same one again makes a fresh file.
    */
-  write(request: LadderRequest): void {
-    const { contractId } = request.params;
-    if (request.state.n < (this.#newest.get(contractId) ?? -1)) return;
-    this.#newest.set(contractId, request.state.n);
-    this.#queue(contractId, request);
+  write({ params, state, margins, signer, isClosing }: LadderRequest): void {
+    const { contractId } = params;
+    const { n } = state;
+    if (n < (this.#newest.get(contractId) ?? -1)) return;
+    this.#newest.set(contractId, n);
+    const make = (nowMs: number): Ladder => makeLadder(params, state, margins, signer, nowMs, isClosing);
+    this.#queue(contractId, { n, make });
+  }
+
+  /** Queues the refund of a channel, which never changes: once, and again where that failed. Never throws. */
+  writeRefund(params: ChannelParams, signer: Signer): void {
+    const { contractId } = params;
+    if (this.#newest.has(contractId)) return;
+    this.#newest.set(contractId, 0);
+    this.#queue(contractId, { n: 0, make: (nowMs) => makeRefundLadder(params, signer, nowMs) });
   }
 
   /** Queues the removal of the file of a channel that is over: nothing can bring it back. Never throws. */
@@ -103,7 +123,7 @@ export class LadderWriter {
     this.#queue(contractId, 'remove');
   }
 
-  #queue(contractId: string, request: LadderRequest | 'remove'): void {
+  #queue(contractId: string, request: Waiting | 'remove'): void {
     this.#waiting.set(contractId, request);
     if (this.#writing.has(contractId)) return;
     this.#writing.set(contractId, this.#drain(contractId));
@@ -128,12 +148,12 @@ export class LadderWriter {
   }
 
   /** False where the file, of an earlier run too, has a newer state. */
-  async #isNewest(contractId: string, { state }: LadderRequest): Promise<boolean> {
+  async #isNewest(contractId: string, { n }: Waiting): Promise<boolean> {
     if (!this.#onDisk.has(contractId)) {
       const text = await this.#files.read(ladderPath(this.#directory, contractId)).catch(() => '');
       this.#onDisk.set(contractId, newestIn(text));
     }
-    return state.n >= this.#onDisk.get(contractId)!;
+    return n >= this.#onDisk.get(contractId)!;
   }
 
   async #remove(contractId: string): Promise<void> {
@@ -145,17 +165,18 @@ export class LadderWriter {
     }
   }
 
-  async #replace(contractId: string, request: LadderRequest): Promise<void> {
-    const { params, state, margins, signer, isClosing } = request;
+  async #replace(contractId: string, { n, make }: Waiting): Promise<void> {
     const { clock, log } = this.#deps;
     try {
-      const text = printLadder(makeLadder(params, state, margins, signer, clock.nowMs(), isClosing));
+      const text = printLadder(make(clock.nowMs()));
       await this.#files.replace(ladderPath(this.#directory, contractId), text);
       this.stats.written += 1;
-      this.#onDisk.set(contractId, state.n);
+      this.#onDisk.set(contractId, n);
     } catch (error) {
       this.stats.failed += 1;
-      if (this.#newest.get(contractId) === state.n) this.#newest.delete(contractId);
+      // A key that is elsewhere does not come.
+      if (codeOf(error) !== 'cold_key' && this.#newest.get(contractId) === n)
+        this.#newest.delete(contractId);
       const code = (error as NodeJS.ErrnoException).code ?? codeOf(error);
       log.warn({ code, detail: (error as Error).message, contract: contractId }, 'ladder file not written');
     }

@@ -6,6 +6,7 @@ import {
   type Ladder,
   MAX_LADDER_CHARS,
   makeLadder,
+  makeRefundLadder,
   parseLadder,
   printLadder,
 } from '../../src/channel/ladder-file.ts';
@@ -157,3 +158,44 @@ function canonicalOf(file: string): string {
     return file;
   }
 }
+
+describe('the file of a refund', () => {
+  const refund = makeRefundLadder(params, makerSigner, NOW);
+
+  it('has the whole channel for the maker at each rate of the terms, valid from the expiry on', () => {
+    const { capacitySat, outputScript } = channelFacts(params);
+    const { expiryHeight, feeLadderSatPerKvb } = params.terms;
+    expect(refund.rungs.map(({ satPerKvb }) => satPerKvb)).toEqual(feeLadderSatPerKvb);
+    for (const { hex, feeSat } of refund.rungs) {
+      const transaction = Transaction.fromHex(hex);
+      expect(spend(transaction, 0, { script: outputScript, valueSat: capacitySat })).toBe('ok');
+      expect(transaction.locktime).toBe(expiryHeight);
+      expect(transaction.outs.map(({ value }) => value)).toEqual([capacitySat - feeSat]);
+    }
+    expect(refund.deadlines).toMatchObject({
+      askHeight: expiryHeight,
+      broadcastHeight: expiryHeight,
+      expiryHeight,
+    });
+  });
+
+  it('comes back as it was, of any channel, and never pays more than half of it', () => {
+    fc.assert(
+      fc.property(anyBondedParams, (of) => {
+        const made = makeRefundLadder(of, makerSigner, NOW);
+        expect(parseLadder(printLadder(made))).toEqual(made);
+        const { capacitySat } = channelFacts(of);
+        for (const { feeSat } of made.rungs) expect(feeSat * 2n).toBeLessThanOrEqual(capacitySat);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('is not taken for that of a state, nor the other way round', () => {
+    for (const [of, isRefund] of [
+      [refund, false],
+      [ladder, true],
+    ] as const)
+      expect(refused(printLadder({ ...of, isRefund }))).toBe('content');
+  });
+});

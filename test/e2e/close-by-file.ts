@@ -7,7 +7,7 @@ import { toHex } from '../../src/base/bytes.ts';
 import { type Ladder, parseLadder } from '../../src/channel/ladder-file.ts';
 import { readStatus } from '../../src/daemon/status-client.ts';
 import { ladderPath } from '../../src/settlement/ladder-writer.ts';
-import { CrashLife } from './crash-life.ts';
+import { CrashLife, type Daemon } from './crash-life.ts';
 import { until } from './evidence.ts';
 
 const BROADCAST_BLOCKS = 144;
@@ -28,8 +28,8 @@ export async function paidLife(
   return { life, contract };
 }
 
-export function ladderOf(life: CrashLife, contract: string): Ladder {
-  const path = ladderPath(join(life.stage.proxy.dataDir, 'close'), contract);
+export function ladderOf(life: CrashLife, contract: string, daemon: Daemon = 'proxy'): Ladder {
+  const path = ladderPath(join(life.stage[daemon].dataDir, 'close'), contract);
   return parseLadder(readFileSync(path, 'utf8'));
 }
 
@@ -52,6 +52,24 @@ export async function expectClosedBy(life: CrashLife, ladder: Ladder): Promise<v
   expect(rung).toBeDefined();
   expect(spend.outs[0]!.value).toBe(ladder.minerSat - rung!.feeSat);
   expect(ladder.paidSat).toBeGreaterThan(0n);
+}
+
+/** Mines to the expiry: the channel is the maker's then, by a refund of this file and no block before. */
+export async function expectTakenBackBy(life: CrashLife, ladder: Ladder): Promise<void> {
+  const { chain } = life.stage;
+  const { txid, vout } = ladder.funding;
+  while (chain.height < ladder.deadlines.expiryHeight) {
+    expect(chain.mempoolSpender(txid, vout)).toBeUndefined();
+    chain.generate(1);
+    await sleep(10);
+  }
+  const spend = await until('the refund', async () => {
+    const waiting = chain.mempoolSpender(txid, vout);
+    return waiting === undefined ? spenderInBlocks(life, txid) : chain.transaction(waiting)?.transaction;
+  });
+  const rung = ladder.rungs.find((each) => each.txid === spend.getId());
+  expect(rung).toBeDefined();
+  expect(spend.outs.map(({ value }) => value)).toEqual([ladder.funding.valueSat - rung!.feeSat]);
 }
 
 function spenderInBlocks({ stage: { chain } }: CrashLife, fundingTxid: string): Transaction | undefined {

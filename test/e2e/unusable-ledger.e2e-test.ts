@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { readStatus } from '../../src/daemon/status-client.ts';
-import { expectClosedBy, ladderOf, paidLife } from './close-by-file.ts';
+import { expectClosedBy, expectTakenBackBy, ladderOf, paidLife } from './close-by-file.ts';
 import type { CrashLife } from './crash-life.ts';
 import { until } from './evidence.ts';
 
@@ -41,7 +41,29 @@ async function expectCloseOnly(life: CrashLife, contract: string, code: string):
   await expectClosedBy(life, before);
 }
 
-describe('a proxy that starts with a ledger it cannot use', () => {
+/** A maker with a torn ledger serves nobody, says why, and takes the channel back in time, to the sat. */
+async function expectTakenBack(life: CrashLife, contract: string): Promise<void> {
+  const { maker } = life.stage;
+  const ledger = join(maker.dataDir, 'ledger.sqlite');
+  for (const file of [`${ledger}-wal`, `${ledger}-shm`]) rmSync(file, { force: true });
+  truncateSync(ledger, 12_288);
+  expect(await life.begin('maker')).toMatchObject({ peer: null });
+  const status = await until('the files are read', async () => {
+    const answer = await readStatus(maker.metricsUrl);
+    return answer?.closing_only.channels.length === 1 ? answer : undefined;
+  });
+  expect(status).toMatchObject({
+    contracts: [],
+    closing_only: { reason: { code: 'ledger_corrupt' }, channels: [{ contract, state: 'waiting' }] },
+  });
+  expect((await fetch(`${maker.metricsUrl}/readyz`)).ok).toBe(false);
+  const metrics = await (await fetch(`${maker.metricsUrl}/metrics`)).text();
+  expect(metrics).toContain('sharestream_close_only 1');
+  await expectTakenBackBy(life, ladderOf(life, contract, 'maker'));
+  await life.kill('maker');
+}
+
+describe('a daemon that starts with a ledger it cannot use', () => {
   it.each([
     ['garbage', 'ledger_schema', (path: string) => writeFileSync(path, 'x'.repeat(20_000))],
     ['torn', 'ledger_corrupt', (path: string) => truncateSync(path, 12_288)],
@@ -75,12 +97,14 @@ describe('a proxy that starts with a ledger it cannot use', () => {
     await proxy.kill();
   }, 240_000);
 
-  it('that another one has open: it ends, and says so', async () => {
-    const { life } = await killed('locked');
+  it('that another one has open: it ends, and says so; a maker takes its channel back by its file', async () => {
+    const { life, contract } = await killed('locked');
     await life.begin('proxy');
     const second = life.another('proxy', join(directory, 'second.log'));
     await expect(second.start()).rejects.toThrow('ledger_locked');
     expect(await second.exited).not.toBe(0);
     await life.kill('proxy');
-  }, 120_000);
+    // The life goes on without it, and its maker has a ledger that it cannot use.
+    await expectTakenBack(life, contract);
+  }, 240_000);
 });

@@ -1,6 +1,6 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Transaction } from 'bitcoinjs-lib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
@@ -102,5 +102,36 @@ describe('the ladder file of a running contract', () => {
     await ladders.idle();
     expect(ladders.stats).toMatchObject({ written: 0, failed: expect.any(Number) });
     expect(ladders.stats.failed).toBeGreaterThan(0);
+  });
+});
+
+describe('the file of a refund', () => {
+  it('is there from the funding on, stays as it is, and is gone with the channel', async () => {
+    const folder = join(directory, 'maker');
+    const refunds = new LadderWriter(folder, {
+      clock: systemClock,
+      timers: systemTimers,
+      log: silentLogger,
+    });
+    const path = ladderPath(folder, world.contractId);
+    await world.startMaker({}, { ladders: refunds });
+    await world.startMiner();
+    await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+    world.chain.generate(world.terms.minDepth);
+    await until('live', () => world.miner.status.live);
+    await refunds.idle();
+    const text = readFileSync(path, 'utf8');
+    const { isRefund, n, funding, deadlines } = parseLadder(text);
+    expect({ isRefund, n, txid: funding.txid }).toEqual({
+      ...{ isRefund: true, n: 0, txid: world.miner.status.fundingTxid },
+    });
+    await step(1);
+    await refunds.idle();
+    expect(readFileSync(path, 'utf8')).toBe(text);
+    await world.miner.stop();
+    world.chain.generate(deadlines.expiryHeight - world.chain.height);
+    await until('the refund', () => world.chain.mempoolEntries().length === 1);
+    world.chain.generate(100);
+    await until('gone', () => !readdirSync(folder).includes(basename(path)));
   });
 });

@@ -7,10 +7,11 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { stateAmounts } from '../../src/channel/amounts.ts';
-import { type Ladder, parseLadder } from '../../src/channel/ladder-file.ts';
+import { type Ladder, makeRefundLadder, parseLadder } from '../../src/channel/ladder-file.ts';
 import { startWatch } from '../../src/daemon/watch.ts';
 import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
 import { LadderWatch } from '../../src/operator/ladder-watch.ts';
 import { LadderWriter, ladderPath } from '../../src/settlement/ladder-writer.ts';
 import { sharestream } from '../cli/program.ts';
@@ -143,6 +144,52 @@ describe('a ladder on another machine, while the own node stands still (F7)', ()
     await watch.look(readLadder(), world.chain.tip());
     expect(watch.status).toBe('closed');
     expect(watch.lastBroadcast).toBeUndefined();
+  });
+});
+
+describe('a refund on another machine', () => {
+  async function refundOf(): Promise<Ladder> {
+    const { assembled, contract } = (await MakerStore.load(world.contractId, {
+      ...{
+        ledger: world.makerStore,
+        signer: world.makerSigner,
+        clock: systemClock,
+        timers: systemTimers,
+        log,
+      },
+    }))!;
+    const keys = world.makerSigner.forChannel(contract.channelIndex);
+    return makeRefundLadder(assembled!.params, keys, systemClock.nowMs());
+  }
+
+  it('takes the channel back at the expiry, and climbs where no block takes it', async () => {
+    const refund = await refundOf();
+    const watch = new LadderWatch({ chain: world.source, log });
+    const rungAt = async (height: number): Promise<number> => {
+      await watch.look(refund, { ...world.chain.tip(), height });
+      return refund.rungs.findIndex(({ txid }) => txid === world.chain.mempoolEntries()[0]?.txid);
+    };
+    mineTo(EXPIRY - 1);
+    expect(await rungAt(EXPIRY - 1)).toBe(-1);
+    mineTo(EXPIRY);
+    expect(await rungAt(EXPIRY)).toBe(1);
+    expect(await rungAt(EXPIRY + 1)).toBe(1);
+    expect(await rungAt(EXPIRY + 2)).toBe(2);
+    expect(await rungAt(EXPIRY + 3)).toBe(3);
+    world.chain.generate(6);
+    await watch.look(refund, world.chain.tip());
+    expect(watch.status).toBe('closed');
+  });
+
+  it('leaves a state of the miner alone that waits, whatever that pays', async () => {
+    const refund = await refundOf();
+    const watch = new LadderWatch({ chain: world.source, log });
+    mineTo(EXPIRY);
+    await world.source.broadcast(readLadder().rungs[0]!.hex);
+    for (let height = EXPIRY; height < EXPIRY + 5; height += 1)
+      await watch.look(refund, { ...world.chain.tip(), height });
+    expect(watch.lastBroadcast).toBeUndefined();
+    expectClosed();
   });
 });
 
