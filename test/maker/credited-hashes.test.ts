@@ -79,4 +79,76 @@ describe('the hashes of all contracts', () => {
     held.drop('g');
     expect(credit(held, 'a', 'h', 10)).toBe('credited');
   });
+
+  it('closes nothing while there is room, to the last hash, and never what is wanted or newest', () => {
+    const full = (): CreditedHashes => {
+      const held = new CreditedHashes(10);
+      for (const generation of ['one', 'two', 'three']) credit(held, 'a', generation, 3);
+      return held;
+    };
+    const leaves = (count: number, ...wanted: string[]): readonly string[] => {
+      const held = full();
+      held.makeRoom('a', count, new Set(wanted));
+      return held.generations;
+    };
+    expect(leaves(1, 'three')).toEqual(['one', 'two', 'three']);
+    expect(leaves(2, 'three')).toEqual(['two', 'three']);
+    expect(leaves(4, 'three')).toEqual(['two', 'three']);
+    expect(leaves(5, 'three')).toEqual(['three']);
+    expect(leaves(2, 'one')).toEqual(['one', 'three']);
+    expect(leaves(4, 'one')).toEqual(['one', 'three']);
+    // What is wanted and what is newest fill it alone.
+    expect(() => leaves(5, 'one')).toThrow('overload');
+    expect(() => leaves(2, 'one', 'two', 'three')).toThrow('overload');
+  });
+
+  it('gives each contract its part, to the last hash, of those that hold any', () => {
+    const held = new CreditedHashes(12);
+    expect(credit(held, 'a', 'g', 12)).toBe('credited');
+    // Two of them: six each, and not one more.
+    expect(credit(held, 'b', 'g', 7)).toBe('overload');
+    expect(credit(held, 'b', 'g', 6)).toBe('credited');
+    expect(credit(held, 'b', 'g', 1)).toBe('overload');
+    // Three: four each.
+    expect(credit(held, 'c', 'g', 5)).toBe('overload');
+    expect(credit(held, 'c', 'g', 4)).toBe('credited');
+    // Twice as many are all that there is, also for who has a part of it.
+    expect(held.size).toBe(22);
+    expect(credit(held, 'd', 'g', 3)).toBe('overload');
+    expect(credit(held, 'd', 'g', 2)).toBe('credited');
+    expect(held.size).toBe(24);
+    expect(credit(held, 'e', 'g', 1)).toBe('overload');
+  });
+
+  it('counts a contract by what it holds: what is taken back or dropped counts no more', () => {
+    const held = new CreditedHashes(4);
+    const own = [hash(), hash()];
+    for (const each of own) held.add('a', 'g', each);
+    expect(credit(held, 'b', 'g', 2)).toBe('credited');
+    expect(credit(held, 'b', 'g', 1)).toBe('overload');
+    // Unknown hashes, and those of another generation, are none.
+    held.delete('a', 'g', hash());
+    held.delete('a', 'h', own[0]!);
+    expect([held.size, credit(held, 'b', 'g', 1)]).toEqual([4, 'overload']);
+    for (const each of own) held.delete('a', 'g', each);
+    expect(held.size).toBe(2);
+    // Alone it may hold all of it.
+    expect(credit(held, 'b', 'g', 2)).toBe('credited');
+    held.drop('unknown');
+    held.drop('g');
+    expect([held.size, credit(held, 'c', 'g', 4)]).toEqual([0, 'credited']);
+    expect(credit(held, 'c', 'g', 1)).toBe('overload');
+  });
+
+  it('remembers the newest blocks that it closed, more than a week of them', () => {
+    const held = new CreditedHashes(1);
+    for (let block = 0; block < 1_027; block += 1) held.add('a', `g${block}`, hash());
+    expect(held.generations).toEqual(['g1025', 'g1026']);
+    expect([0, 1, 1_024, 1_025].map((block) => held.isClosed(`g${block}`))).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ]);
+  });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
-import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import { targetOfDifficulty, targetToHex, workOfTarget } from '../../src/bitcoin/target.ts';
 import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import {
@@ -29,7 +29,7 @@ const policy: MakerPolicy = {
   minStepHashes: EH,
   maxStepHashes: 100n * EH,
   maxUnpaidSteps: 3,
-  minShareWorkHashes: 4_398_113_619_979n,
+  minShareWorkHashes: workOfTarget(BigInt(`0x${terms.maxTargetHex}`)),
   minExpiryBlocks: 1000,
   maxExpiryBlocks: 2000,
   minDepth: 3,
@@ -227,6 +227,7 @@ describe('the policy of a maker', () => {
   it('takes any binding when it asks for none', () => {
     const bindingScriptHex = undefined;
     expect(judge({ binding: { type: 'none' } }, {}, { bindingScriptHex })).toBe('taken');
+    expect(judge({}, {}, { bindingScriptHex })).toBe('taken');
   });
 
   describe('of terms of version 3', () => {
