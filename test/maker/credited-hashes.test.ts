@@ -97,6 +97,10 @@ describe('the hashes of all contracts', () => {
     expect(leaves(5, 'three')).toEqual(['three']);
     expect(leaves(2, 'one')).toEqual(['one', 'three']);
     expect(leaves(4, 'one')).toEqual(['one', 'three']);
+    // With room for all of it nobody's part is asked for.
+    const held = full();
+    held.makeRoom('b', 7, new Set(['three']));
+    expect(held.generations).toEqual(['three']);
     // What is wanted and what is newest fill it alone.
     expect(() => leaves(5, 'one')).toThrow('overload');
     expect(() => leaves(2, 'one', 'two', 'three')).toThrow('overload');
@@ -138,6 +142,21 @@ describe('the hashes of all contracts', () => {
     held.drop('g');
     expect([held.size, credit(held, 'c', 'g', 4)]).toEqual([0, 'credited']);
     expect(credit(held, 'c', 'g', 1)).toBe('overload');
+  });
+
+  it('counts nothing twice for a contract: not what was taken back, nor what went with its block', () => {
+    const held = new CreditedHashes(8);
+    expect(credit(held, 'a', 'h', 3)).toBe('credited');
+    const back = hash();
+    held.add('a', 'g', back);
+    held.add('a', 'g', hash());
+    held.add('gone', 'g', hash());
+    held.delete('a', 'g', back);
+    held.drop('g');
+    // Two of them are left: a half is four, and the first has three.
+    expect(credit(held, 'b', 'h', 5)).toBe('credited');
+    expect(credit(held, 'a', 'h', 1)).toBe('credited');
+    expect(credit(held, 'a', 'h', 1)).toBe('overload');
   });
 
   it('remembers the newest blocks that it closed, more than a week of them', () => {
