@@ -125,12 +125,12 @@ export function mayAnswer({ nodes }: PoolState, node: number): boolean {
 export function asked(options: PoolOptions, pool: PoolState): readonly number[] {
   const rank = (node: number): number => {
     const { state, tip } = pool.nodes[node]!;
-    if (state === 'other_network') return Number.POSITIVE_INFINITY;
+    if (state === 'other_network') return options.lagBlocks + 3;
     if (!mayAnswer(pool, node)) return options.lagBlocks + 2;
     return tip!.hash === pool.best!.hash ? 0 : 1 + pool.best!.height - tip!.height;
   };
   const order = pool.nodes.map((_node, index) => index);
-  return order.sort((a, b) => (rank(a) === rank(b) ? a - b : rank(a) - rank(b)));
+  return order.sort((a, b) => rank(a) - rank(b));
 }
 
 /** What became of a transaction at one node: undefined where it was taken. */
