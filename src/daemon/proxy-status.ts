@@ -126,7 +126,9 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     }),
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
-    miners: server.sessions(SESSIONS_LISTED).map(minerOf),
+    miners: server
+      .sessions(SESSIONS_LISTED)
+      .map((session) => minerOf(session, mining.router.sharesPerMinuteOfSlow(session.id))),
     contract: contracts[0] ?? null,
     contracts,
     finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {
@@ -152,6 +154,13 @@ function lastPeerError({ all }: RunningContracts): string | undefined {
 }
 
 /** A miner with the name of the destination, or of its own link there, that it mines to. */
-function minerOf({ destination, ...session }: SessionSnapshot): SessionSnapshot {
-  return { ...session, destination: withoutContract(destination) };
+function minerOf(
+  { destination, ...session }: SessionSnapshot,
+  sharesPerMinute: number | undefined,
+): SessionSnapshot & { readonly own_pool_reason: string | null } {
+  const own_pool_reason =
+    sharesPerMinute === undefined
+      ? null
+      : `too slow for the contract: ${sharesPerMinute.toPrecision(2)} of its shares a minute`;
+  return { ...session, destination: withoutContract(destination), own_pool_reason };
 }

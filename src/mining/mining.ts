@@ -2,6 +2,7 @@ import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { USER_AGENT } from '../base/version.ts';
+import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { DestinationConfig, ProxyConfig } from '../config/config.ts';
 import { DownstreamServer } from '../downstream/server/server.ts';
 import type { SessionSubmission } from '../downstream/session/session.ts';
@@ -290,6 +291,8 @@ export class Mining {
         ...{ server: () => this.server, clock, log },
         prepare: (name) => this.#prepare(name),
         routeOf: (session, destination) => this.linked.routeOf(session) ?? destination,
+        contractShareHashes: (name) => shareHashesOf(this.routes.byName(name)),
+        ownRoute: () => this.routes.sharedFallback()?.name,
         onNowhere: (left) => {
           for (const name of left) this.jobs.endDestination(name, clock.monotonicMs());
         },
@@ -436,6 +439,11 @@ export class Mining {
     this.engine.retire(job);
     this.#resting.retired(job, this.#deps.clock.monotonicMs());
   }
+}
+
+function shareHashesOf(route: WorkRoute | undefined): number | undefined {
+  if (route?.contract === undefined) return undefined;
+  return Number(workOfTarget(targetOfDifficulty(route.contract.difficulty)));
 }
 
 /** A destination that was removed, and is kept for the shares that are on their way. */

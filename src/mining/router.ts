@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { DownstreamServer } from '../downstream/server/server.ts';
 import type { Session } from '../downstream/session/session.ts';
+import { speedOfAgent } from '../downstream/session/user-agents.ts';
 import type { Logger } from '../log/logger.ts';
 import type { FailoverOptions } from '../upstream/failover.ts';
 import {
@@ -26,6 +27,15 @@ import {
   transition as route,
 } from './routing.ts';
 
+import {
+  NONE_SLOW,
+  SLOW_SESSIONS,
+  type SlowSessionsEvent,
+  type SlowSessionsState,
+  type SpeedOfSession,
+  transition as slowSessions,
+} from './slow-sessions.ts';
+
 export type RouterOptions = { readonly failover: FailoverOptions; readonly split: SplitOptions };
 
 export type RouterDeps = {
@@ -36,12 +46,19 @@ export type RouterDeps = {
   readonly prepare: (route: string) => void;
   /** Of a session that has the link of its own, or the route, that is named. */
   readonly routeOf: (session: number, destination: string) => string;
+  /** Expected hashes of a share of this route where a contract names it; undefined for the miner's own. */
+  readonly contractShareHashes: (route: string) => number | undefined;
+  /** The miner's own route for those that are too slow for contracts; undefined where none works. */
+  readonly ownRoute: () => string | undefined;
   /** Nobody mines any more, and before all mined to these. */
   readonly onNowhere: (left: readonly string[]) => void;
 };
 
 /** Accepted shares below which a session's hashrate is as good as unknown. */
 const MEASURED_SHARES = 8;
+
+/** How often it is looked who is too slow for the contracts. */
+const SLOW_LOOK_MS = 10_000;
 
 /** As `split.ts` counts a session while the hashrate of none is known. */
 const UNMEASURED = 1n;
@@ -53,6 +70,8 @@ export class Router {
   readonly #deps: RouterDeps;
   #routing: RoutingState = NO_ROUTE;
   #split: SplitState = UNDIVIDED;
+  #slow: SlowSessionsState = NONE_SLOW;
+  #slowAtMs = Number.NEGATIVE_INFINITY;
   /** Assigned hashrate by route as of the last round, with what was routed since. */
   #assigned = new Map<string, bigint>();
   #mean = UNMEASURED;
@@ -86,24 +105,107 @@ export class Router {
   }
 
   #move(from: Plan, to: Plan): void {
-    const { log, onNowhere, server } = this.#deps;
+    const { log, onNowhere } = this.#deps;
     log.info({ from: planText(from), to: planText(to) }, 'hashrate moves');
     this.stats.failovers += 1;
+    // Before anybody is sent to work that is too hard for it.
+    this.#lookAtAll();
     if (to.type === 'split') {
       this.#divide({ type: 'destinations_changed' });
       this.balance();
       return;
     }
     this.#routed.clear();
-    server().assign('all', to.destination);
+    this.#assignAll(to.destination);
     if (to.destination === NOWHERE) onNowhere(namesOf(from));
+  }
+
+  /** All to one route, but those that are too slow for it. */
+  #assignAll(destination: string): void {
+    const server = this.#deps.server();
+    if (this.#slow.slow.size === 0 || this.#shareHashes() === undefined) {
+      server.assign('all', destination);
+      return;
+    }
+    for (const { id } of server.sessions()) {
+      const session = server.session(id);
+      if (session !== undefined) server.assign(session, this.#unlessSlow(id, destination));
+    }
+  }
+
+  /** The hardest share that a contract of the plan wants: whoever shares in it may have to find that. */
+  #shareHashes(): number | undefined {
+    const hashes = namesOf(this.#routing.plan).flatMap(
+      (name) => this.#deps.contractShareHashes(name) ?? [],
+    );
+    return hashes.length === 0 ? undefined : Math.max(...hashes);
+  }
+
+  /** Shares a minute that this session would find for the contracts, where those are too few. */
+  sharesPerMinuteOfSlow(session: number): number | undefined {
+    return this.#slow.slow.get(session);
+  }
+
+  #unlessSlow(session: number, route: string): string {
+    if (!this.#slow.slow.has(session) || this.#deps.contractShareHashes(route) === undefined) return route;
+    return this.#deps.ownRoute() ?? route;
+  }
+
+  #lookForSlow(event: SlowSessionsEvent): ReturnType<typeof slowSessions>['effects'] {
+    const { state, effects } = slowSessions(
+      SLOW_SESSIONS,
+      this.#slow,
+      event,
+      this.#deps.clock.monotonicMs(),
+    );
+    this.#slow = state;
+    return effects;
+  }
+
+  /** Those that are too slow follow the miner's own route, whichever that is now. */
+  #placeSlow(): void {
+    const own = this.#shareHashes() === undefined ? undefined : this.#deps.ownRoute();
+    const server = this.#deps.server();
+    for (const id of this.#slow.slow.keys()) {
+      const session = server.session(id);
+      if (session !== undefined && own !== undefined) server.assign(session, own);
+      else if (session !== undefined && this.#routing.plan.type === 'one')
+        server.assign(session, this.#routing.plan.destination);
+    }
+  }
+
+  /** Sends each session that turned out to be too slow, or no longer is, where it belongs. */
+  #moveSlow(): void {
+    if (this.#deps.clock.monotonicMs() - this.#slowAtMs < SLOW_LOOK_MS) return;
+    const server = this.#deps.server();
+    for (const { session: id } of this.#lookAtAll()) {
+      const session = server.session(id);
+      if (session !== undefined) server.assign(session, this.route(session));
+    }
+  }
+
+  #lookAtAll(): ReturnType<typeof slowSessions>['effects'] {
+    const shareHashes = this.#shareHashes();
+    this.#slowAtMs = this.#deps.clock.monotonicMs();
+    if (shareHashes === undefined && this.#slow.slow.size === 0) return [];
+    const sessions = this.#deps.server().sessions();
+    // A miner with a connection upstream of its own would have to connect anew: it stays.
+    const free = sessions.filter(({ id, destination }) => {
+      return destination !== '' && this.#deps.routeOf(id, destination) === destination;
+    });
+    return this.#lookForSlow({ type: 'look', sessions: free.map(speedOf), shareHashes });
   }
 
   /** One round of the division; to be called every second. */
   balance(): void {
+    this.#moveSlow();
+    this.#placeSlow();
     if (this.#routing.plan.type !== 'split') return;
     const { destinations } = this.#routing.plan;
-    const sessions = splitSessions(this.#deps.server().sessions(), destinations, this.#deps.routeOf);
+    const own = this.#deps.ownRoute();
+    const all = this.#deps.server().sessions();
+    const fast = own === undefined ? all : all.filter(({ id }) => !this.#slow.slow.has(id));
+    const sessions = splitSessions(fast, destinations, this.#deps.routeOf);
     const moves = this.#divide({ type: 'round', sessions, destinations });
     this.#assigned = new Map(
       this.#split.accounts.map(({ name, assignedHashesPerSecond }) => [name, assignedHashesPerSecond]),
@@ -132,6 +234,19 @@ export class Router {
 
   /** For a session that has none yet: the one that lacks most. */
   route(session: Session): string {
+    const shareHashes = this.#shareHashes();
+    if (shareHashes !== undefined && !session.isStarted) {
+      const guessed = speedOfAgent(session.userAgent);
+      const { id } = session;
+      const came = { id, hashesPerSecond: 0, accepted: 0, guessed, connectedForMs: 0 };
+      this.#lookForSlow({ type: 'came', session: came, shareHashes });
+    }
+    const own =
+      this.#slow.slow.has(session.id) && shareHashes !== undefined ? this.#deps.ownRoute() : undefined;
+    return own ?? this.#routeOfPlan(session);
+  }
+
+  #routeOfPlan(session: Session): string {
     if (this.#routing.plan.type === 'one') return this.#routing.plan.destination;
     const { destinations } = this.#routing.plan;
     const routed = this.#routed.get(session.id);
@@ -151,6 +266,11 @@ export class Router {
   #assignedTo(name: string): bigint {
     return this.#assigned.get(name) ?? 0n;
   }
+}
+
+function speedOf(session: Snapshots[number]): SpeedOfSession {
+  const { id, hashesPerSecond, accepted, connectedForMs, userAgent } = session;
+  return { id, hashesPerSecond, accepted, connectedForMs, guessed: speedOfAgent(userAgent) };
 }
 
 type Snapshots = ReturnType<DownstreamServer['sessions']>;

@@ -167,6 +167,7 @@ describe('any history of contracts and destinations', () => {
           {
             ...{ server: () => sessions.server, clock, log: silentLogger },
             ...{ prepare: () => {}, routeOf: (_session, name) => name, onNowhere: () => {} },
+            ...{ contractShareHashes: () => undefined, ownRoute: () => undefined },
           },
         );
         const destinations = new Map(NAMES.map((name) => [name, add(routes, name)]));

@@ -33,6 +33,8 @@ export type SessionSnapshot = {
   readonly inFlight: number;
   readonly versionRolling: boolean;
   readonly connectedAtMs: number;
+  /** Whatever became of the wall clock meanwhile. */
+  readonly connectedForMs: number;
   readonly lastSeenMs: number;
   readonly lastShareAtMs: number;
 };
@@ -58,6 +60,7 @@ export function snapshotOf(session: Session, now: Now): SessionSnapshot {
     ...{ id, address, listener, userAgentClass, userAgent, destination, workers, difficulty },
     ...{ accepted, rejected, inFlight, versionRolling, workerCount: all.length },
     connectedAtMs: dateOf(session.connectedAtMonotonicMs),
+    connectedForMs: now.monotonicMs - session.connectedAtMonotonicMs,
     lastSeenMs: dateOf(session.seenAtMonotonicMs),
     hashesPerSecond: all.reduce((sum, worker) => sum + worker.hashesPerSecond, 0),
     lastShareAtMs: all.reduce((last, worker) => Math.max(last, worker.lastShareAtMs), 0),
