@@ -219,9 +219,11 @@ describe('what the documents say to type', () => {
     await type('sharestream config check maker --config maker.toml');
     await type('sharestream config check proxy --config proxy.toml');
     await leave('sharestream maker --config maker.toml', READY);
+    expect(await type('sharestream doctor proxy --config proxy.toml')).toMatch(/^ok /m);
     await leave('sharestream proxy --config proxy.toml', READY);
     await leave('sharestream devnet asics 127.0.0.1:3333', SHARES);
     await typeUntil('sharestream channel list --config proxy.toml', PAID);
+    expect(await type('sharestream status --config proxy.toml')).toContain(minerId);
     expect(await type("curl -s 'http://127.0.0.1:9332/readyz?verbose'")).toContain('[+]upstream ok');
     await type('sharestream ledger verify --config proxy.toml');
     await type('sharestream keys backup proxy --config proxy.toml --reveal --out keys.backup');
