@@ -136,11 +136,14 @@ export class Mining {
         observeBatch: deps.observeBatch,
       },
     );
-    this.#resting = new RestingGenerations({
-      duplicates: deps.duplicates,
-      isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
-      drop: (generation) => this.engine.dropGeneration(generation),
-    });
+    this.#resting = new RestingGenerations(
+      {
+        duplicates: deps.duplicates,
+        isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
+        drop: (generation) => this.engine.dropGeneration(generation),
+      },
+      clock.monotonicMs(),
+    );
     this.server = new DownstreamServer(
       {
         ...downstreamOptions(config.stratum, deps.env),

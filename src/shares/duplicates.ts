@@ -45,6 +45,11 @@ export class DuplicateSet {
     return this.#generations.size;
   }
 
+  /** Oldest first. */
+  names(): string[] {
+    return [...this.#generations.keys()];
+  }
+
   /** At the limit: `add` may not be called. */
   get isFull(): boolean {
     return this.#size >= this.maxHashes;

@@ -1,10 +1,11 @@
+import { fromHex } from '../base/bytes.ts';
 import { type DuplicateSet, generationOf } from './duplicates.ts';
 
 /** A tip that two pools or two blocks disagree about is settled long before. */
 const REST_MS = 10 * 60_000;
 
 export type RestingGenerationsDeps = {
-  readonly duplicates: Pick<DuplicateSet, 'size' | 'maxHashes'>;
+  readonly duplicates: Pick<DuplicateSet, 'size' | 'maxHashes' | 'names'>;
   /** A job on this block can be submitted. */
   readonly isLive: (prevHash: Uint8Array) => boolean;
   readonly drop: (generation: string) => void;
@@ -21,8 +22,11 @@ export class RestingGenerations {
   /** The one that rests longest is the first. */
   readonly #resting = new Map<string, Resting>();
 
-  constructor(deps: RestingGenerationsDeps) {
+  /** What is remembered at the start rests from then on, unless a job of its block comes. */
+  constructor(deps: RestingGenerationsDeps, monotonicMs: number) {
     this.#deps = deps;
+    for (const generation of deps.duplicates.names())
+      this.#resting.set(generation, { prevHash: fromHex(generation), sinceMs: monotonicMs });
   }
 
   /** A job is retired. */

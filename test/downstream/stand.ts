@@ -80,11 +80,14 @@ export class Stand {
         },
       },
     );
-    this.#resting = new RestingGenerations({
-      duplicates,
-      isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
-      drop: (generation) => this.engine.dropGeneration(generation),
-    });
+    this.#resting = new RestingGenerations(
+      {
+        duplicates,
+        isLive: (prevHash) => this.jobs.hasPrevHash(prevHash),
+        drop: (generation) => this.engine.dropGeneration(generation),
+      },
+      clock.monotonicMs(),
+    );
     const bounds = { start: difficulty, floor: difficulty, ceiling: difficulty };
     this.server = new DownstreamServer(
       {

@@ -6,15 +6,20 @@ const block = (seed: number): { readonly prevHash: Uint8Array } => ({
   prevHash: new Uint8Array(32).fill(seed),
 });
 
-function setup() {
-  const duplicates = { size: 10, maxHashes: 100 };
+/** @param remembered blocks of which hashes are known at the start, which is at 0 */
+function setup(remembered: readonly number[] = []) {
+  const names = (): string[] => remembered.map((seed) => `0${seed}`.repeat(32));
+  const duplicates = { size: 10, maxHashes: 100, names };
   const live = new Set<number>();
   const dropped: string[] = [];
-  const resting = new RestingGenerations({
-    duplicates,
-    isLive: (prevHash) => live.has(prevHash[0]!),
-    drop: (generation) => dropped.push(generation.slice(0, 2)),
-  });
+  const resting = new RestingGenerations(
+    {
+      duplicates,
+      isLive: (prevHash) => live.has(prevHash[0]!),
+      drop: (generation) => dropped.push(generation.slice(0, 2)),
+    },
+    0,
+  );
   return { duplicates, live, dropped, resting };
 }
 
@@ -32,6 +37,20 @@ it('drops a generation ten minutes after its last job, and none that has a job a
   expect(dropped).toEqual(['02']);
   resting.sweep(21 * MINUTE_MS);
   expect(dropped).toEqual(['02', '01']);
+});
+
+it('drops what was remembered at a start in the same way', () => {
+  const { duplicates, live, dropped, resting } = setup([1, 2, 3]);
+  live.add(2);
+  resting.sweep(10 * MINUTE_MS - 1);
+  expect(dropped).toEqual([]);
+  resting.sweep(10 * MINUTE_MS);
+  expect(dropped).toEqual(['01', '03']);
+  live.delete(2);
+  duplicates.size = 51;
+  resting.retired(block(2), 11 * MINUTE_MS);
+  resting.sweep(11 * MINUTE_MS);
+  expect(dropped).toEqual(['01', '03', '02']);
 });
 
 it('keeps nothing to rest while another job of its block lives, or the table is half full', () => {
