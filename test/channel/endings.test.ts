@@ -14,8 +14,11 @@ import { buildRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts'
 import { derSignature, refundWitness } from '../../src/channel/scripts.ts';
 import { refundVsize } from '../../src/channel/sizes.ts';
 import { channelDigest, signAndFinalizeState, signState, stateAmounts } from '../../src/channel/states.ts';
+import { bondsOf, hasBondOutputs } from '../../src/contract/bond-terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
+  anyBondedWork,
   anyWork,
   code,
   EH,
@@ -73,6 +76,37 @@ describe('the cooperative close', () => {
         expect(transaction.outs.reduce((total, output) => total + output.value, fee)).toBe(capacitySat);
       }),
       { numRuns: 40 },
+    );
+  });
+
+  it('gives each side its part to the sat, whatever does not divide; the fee is of the miner alone', () => {
+    const anySettlement = fc.constantFrom('returned', 'miner_forfeits', 'maker_forfeits');
+    fc.assert(
+      fc.property(
+        anyBondedWork,
+        anySettlement,
+        fc.nat(),
+        ({ params: of, workHashes: w }, settled, more) => {
+          const { terms } = of;
+          const { collateralSat: C, makerBondSat: D } = bondsOf(terms);
+          const least = hasBondOutputs(terms) ? 1000n : 0n;
+          const rest = (bond: bigint): bigint => {
+            const left = bond - (bond * w) / terms.workTotalHashes;
+            return left < least ? 0n : left;
+          };
+          const paid = (w * fixedPriceMsatPerEh(terms)) / EH / 1000n;
+          const moved = { returned: 0n, miner_forfeits: rest(C), maker_forfeits: -rest(D) }[settled];
+          const minerSat = terms.minerReserveSat + paid + C - moved;
+          const { minSat, maxSat } = closeFeeBounds(of);
+          const fee = minSat + (BigInt(more) % (maxSat - minSat + 1n));
+          fc.pre(minerSat - fee >= 330n);
+          expect(buildClose(of, w, fee, settled).outs.map(({ value }) => value)).toEqual([
+            minerSat - fee,
+            terms.reserveSat + terms.budgetSat - paid + D + moved,
+          ]);
+        },
+      ),
+      { numRuns: 200 },
     );
   });
 

@@ -1,10 +1,13 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FileMonotoneSigner } from '../../src/channel/monotone-file.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
+import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
+import { STATE_KIND } from '../../src/settlement/records.ts';
+import { SHARE_KIND } from '../../src/work/evidence.ts';
 import { backup, restore } from './backup.ts';
 import { SHARE, until, World } from './world.ts';
 
@@ -82,6 +85,85 @@ describe('a signer that remembers by itself', () => {
     await until('frozen', () => world.maker.status[0]!.frozen !== undefined);
     expect(world.miner.status.signed?.n).toBe(1);
     expect([...(await world.states(world.makerStore)).keys()]).toEqual([0, 1]);
+    await world.stop();
+  });
+
+  it('that could not write goes on where it can again, after a new start, with all that came before', async () => {
+    const { world, files } = worldOfFiles();
+    await world.open();
+    await world.work(4);
+    await reached(world, 1);
+    renameSync(files, `${files}-away`);
+    await world.work(4);
+    await until('frozen', () => world.maker.status[0]!.frozen !== undefined);
+    expect(world.maker.isSuspended).toBe(true);
+    // The start that the daemon makes by itself once its disk takes writes.
+    renameSync(`${files}-away`, files);
+    await world.restartMaker();
+    await reached(world, 2);
+    expect(world.maker.isSuspended).toBe(false);
+    await world.work(4);
+    await reached(world, 3);
+    expect(world.miner.status.signed?.workHashes).toBe(12n * SHARE.workHashes);
+    expect(await world.states(world.minerStore)).toEqual(await world.states(world.makerStore));
+    await world.stop();
+  });
+});
+
+describe('a ledger with no room for a write', () => {
+  let refused = 0;
+  beforeEach(() => {
+    refused = 0;
+  });
+  const refuseOnce =
+    (kind: string) =>
+    (entries: readonly LedgerEntry[]): 'refused' | undefined => {
+      if (refused > 0 || !entries.some((entry) => entry.kind === kind)) return undefined;
+      refused += 1;
+      return 'refused';
+    };
+  afterEach(() => expect(refused).toBe(1));
+
+  it('of the state that was signed: the maker stops, and the same one leaves after a new start', async () => {
+    const { world, files } = worldOfFiles();
+    await world.open();
+    await world.work(4);
+    await reached(world, 1);
+    world.makerLedger.deathAt = refuseOnce(STATE_KIND);
+    await world.work(4);
+    await until('suspended', () => world.maker.isSuspended);
+    await world.rest();
+    expect([...(await world.states(world.makerStore)).keys()]).toEqual([0, 1]);
+    const [name] = readdirSync(files);
+    const kept = readFileSync(join(files, name!), 'utf8');
+    await world.restartMaker();
+    await reached(world, 2);
+    expect(readFileSync(join(files, name!), 'utf8')).toBe(kept);
+    await world.work(4);
+    await reached(world, 3);
+    await world.stop();
+  });
+
+  it('of a batch at the maker: nothing of it is credited, and all of it later', async () => {
+    const { world } = worldOfFiles();
+    await world.open();
+    world.makerLedger.deathAt = refuseOnce(SHARE_KIND);
+    await world.work(4);
+    await reached(world, 1);
+    expect(world.maker.status[0]).toMatchObject({ sharesCredited: 4, refused: {} });
+    expect(world.miner.status.signed?.workHashes).toBe(4n * SHARE.workHashes);
+    await world.stop();
+  });
+
+  it('of a state at the miner: it is not acked, and comes again', async () => {
+    const { world } = worldOfFiles();
+    await world.open();
+    world.minerLedger.deathAt = refuseOnce(STATE_KIND);
+    await world.work(4);
+    await reached(world, 1);
+    await world.work(4);
+    await reached(world, 2);
+    expect(world.miner.status).toMatchObject({ frozen: undefined, live: true });
     await world.stop();
   });
 });
