@@ -58,8 +58,8 @@ export type WorldOptions = {
   readonly farm?: FarmNature;
   /** Nodes as the daemon asks them; `nodes.miner` is the first. Default: that one, asked directly. */
   readonly minerNodes?: number;
-  /** `sharestream watch` runs elsewhere, on the ladder files of the miner. */
-  readonly isWatched?: boolean;
+  /** `sharestream watch` runs elsewhere, on the ladder files of this side. */
+  readonly watched?: Side;
   /** The miner projects heights by its clock. */
   readonly blockIntervalMs?: number;
 };
@@ -139,9 +139,9 @@ export class SimWorld {
       // What hangs is asked nothing behind what hangs.
       wasAskedFor: (side, closeTx) => this.disks[side].isHanging || this.disks[side].wasAskedFor(closeTx),
     });
-    if (options.isWatched === true) {
+    if (options.watched !== undefined) {
       const chain = new SimNode(this.chain, this.time.timers).connect(() => false);
-      new Watchman(this.#folder, { chain, log: this.#log('miner') });
+      new Watchman(this.#folder, { chain, log: this.#log(options.watched) });
     }
     this.network = new Network({
       onSend: (link, from, text) => this.#leaves(link, from, text),
@@ -321,7 +321,7 @@ export class SimWorld {
           connect,
         },
         ...this.#minerChain(() => life.isDead),
-        ...this.#ladders(() => life.isDead),
+        ...this.#ladders('miner', () => life.isDead),
       },
     );
     const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
@@ -350,6 +350,7 @@ export class SimWorld {
         timers: this.time.timers,
         ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: SIGNERS.maker },
         ...{ chain: this.#chainOf('maker', () => life.isDead), kernel: createPortableKernel(64) },
+        ...this.#ladders('maker', () => life.isDead),
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
       },
@@ -390,11 +391,11 @@ export class SimWorld {
     return { chain, chainClock };
   }
 
-  #ladders(isDead: () => boolean): { readonly ladders?: LadderWriter } {
-    if (this.#options.isWatched !== true) return {};
+  #ladders(side: Side, isDead: () => boolean): { readonly ladders?: LadderWriter } {
+    if (this.#options.watched !== side) return {};
     const { clock, timers } = this.time;
     const files = this.#folder.access(isDead);
-    return { ladders: new LadderWriter('close', { clock, timers, log: this.#log('miner'), files }) };
+    return { ladders: new LadderWriter('close', { clock, timers, log: this.#log(side), files }) };
   }
 
   #chainOf(side: Side, isDead: () => boolean): ChainSource {

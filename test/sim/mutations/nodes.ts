@@ -21,6 +21,15 @@ export const OF_NODES: Mutations = {
       return {};
     },
   },
+  'refund-not-kept': {
+    what: 'the refund of the maker is in no file',
+    strategy: 'makers-machine-dies-watched',
+    seed: 1,
+    apply: () => {
+      LadderWriter.prototype.writeRefund = () => {};
+      return {};
+    },
+  },
   'projection-off': {
     what: 'no clock says that the chain stands still',
     strategy: 'node-dies-alone',

@@ -100,14 +100,14 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     what: 'the only node of the miner is dead or hangs across the expiry, and a watch runs elsewhere',
     row: 'F7',
     ...robbed,
-    options: () => ({ isWatched: true, minerNodes: 1 }),
+    options: () => ({ watched: 'miner', minerNodes: 1 }),
     play: (stage) => withoutNode(stage),
   },
   'machine-dies-watched': {
     what: 'the machine of the miner is gone for good, and a watch runs elsewhere',
     row: 'F7',
     ...robbed,
-    options: () => ({ isWatched: true }),
+    options: () => ({ watched: 'miner' }),
     play: async (stage) => {
       await paid(stage, 1 + stage.random.below(4));
       await stage.vanish('miner');
@@ -115,6 +115,18 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     },
     // Whoever is gone has what the watch fetched.
     judge: paidInFull,
+  },
+  'makers-machine-dies-watched': {
+    what: 'the machine of the maker is gone for good, and so is the miner; a watch has the refund',
+    row: 'F7',
+    hostile: ['miner'],
+    options: () => ({ watched: 'maker' }),
+    play: async (stage) => {
+      await paid(stage, 1 + stage.random.below(4));
+      await stage.vanish('miner');
+      await stage.vanish('maker');
+      await stage.liveOut();
+    },
   },
   'node-dies-alone': {
     what: 'the only node of the miner is dead across the expiry, and there is no watch',
