@@ -6,6 +6,7 @@ import type { Role } from '../config/config.ts';
 import { exampleToml } from '../config/document.ts';
 import { type ConfigInput, explainConfig } from '../config/load.ts';
 import { describeProblem } from '../config/problems.ts';
+import { editsIgnored } from '../daemon/config-edits.ts';
 import { checkedConfig } from './checked-config.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
@@ -26,7 +27,7 @@ export const configCommand: Command = {
     out: { type: 'string', value: 'FILE', help: 'sample: where to; never over another file' },
     force: { type: 'boolean', help: 'sample: yes, over it' },
   },
-  run: (options, io) => {
+  run: async (options, io) => {
     const [action, role] = options.positionals;
     if (role !== 'proxy' && role !== 'maker')
       throw new CodedError('usage', 'say which role: proxy or maker');
@@ -35,7 +36,7 @@ export const configCommand: Command = {
     if (action === 'sample') {
       sample(role, options, io);
     } else if (action === 'check') {
-      check(role, input, options, io);
+      await check(role, input, options, io);
     } else if (action === 'print') {
       const rows = explainConfig(role, input);
       const lines = rows.map((row) => `${row.path} = ${row.value ?? '(none)'}  # ${row.source}`);
@@ -43,13 +44,14 @@ export const configCommand: Command = {
     } else {
       throw new CodedError('usage', 'say `config check`, `config print` or `config sample`');
     }
-    return Promise.resolve(0);
+    return 0;
   },
 };
 
 /** What stands there in all units, what is odd, and that it may be used. */
-function check(role: Role, input: ConfigInput, options: ParsedOptions, io: CommandIo): void {
-  const { warnings, facts } = checkedConfig(role, input);
+async function check(role: Role, input: ConfigInput, options: ParsedOptions, io: CommandIo): Promise<void> {
+  const { config, warnings: odd, facts } = checkedConfig(role, input);
+  const warnings = [...odd, ...('contract' in config ? await editsIgnored(config) : [])];
   if (options.flag('json')) {
     const rows = warnings.map(({ path, message }) => ({ path, message }));
     io.stdout.write(`${JSON.stringify({ ok: true, warnings: rows, facts })}\n`);

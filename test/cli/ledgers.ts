@@ -13,6 +13,7 @@ import type { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { seedOf, until, World, type WorldOptions } from '../maker/world.ts';
 
 const KINDS = [
+  'proposal',
   'contract',
   'opening',
   'funding',
@@ -149,7 +150,8 @@ max_price = "1 sat/EH"
   }
 }
 
-async function copyLedger(store: MemoryLedger, path: string): Promise<void> {
+/** A ledger on disk with the documents of another. */
+export async function copyLedger(store: MemoryLedger, path: string): Promise<void> {
   const ledger = await openSqliteLedger({ path }, { log: silentLogger });
   for (const kind of KINDS) {
     for (const { id, body } of await store.list(kind))

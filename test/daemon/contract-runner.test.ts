@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
@@ -7,11 +10,13 @@ import { difficultyOfTarget } from '../../src/bitcoin/target.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
 import { type BondTerms, bondsOf } from '../../src/contract/bond-terms.ts';
 import { termsToJson } from '../../src/contract/terms.ts';
+import { editsIgnored } from '../../src/daemon/config-edits.ts';
 import type { ContractRunner } from '../../src/daemon/contract-runner.ts';
 import { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import { type Logger, silentLogger } from '../../src/log/logger.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
+import { copyLedger } from '../cli/ledgers.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { MAKER_SCRIPT_HEX, MortalLedger, SHARE, until, World } from '../maker/world.ts';
 import { random } from '../peer/tls-pair.ts';
@@ -197,6 +202,25 @@ describe('a configured contract, after a restart', () => {
       configured: String(change.priceMsatPerEh),
     });
     await contracts.stop();
+    await world.maker.close();
+  });
+
+  it('is compared with the configuration by a look at its ledger', async () => {
+    const { world, store, selling } = await opened();
+    await selling.contracts.stop();
+    const dataDir = mkdtempSync(join(tmpdir(), 'edits-'));
+    const ignored = async (change: Partial<ContractConfig>) =>
+      (await editsIgnored({ dataDir, contract: configOf(world, change) })).map(({ message }) => message);
+    expect(await ignored({})).toEqual([]);
+    await copyLedger(store, join(dataDir, 'ledger.sqlite'));
+    expect(await ignored({})).toEqual([]);
+    const said = await ignored({ maxUnpaidSteps: world.terms.maxUnpaidSteps + 1 });
+    expect(said).toHaveLength(1);
+    expect(said[0]).toMatch(/^has no effect with max_unpaid_steps = \d+: the running contract keeps/);
+    expect(await ignored({ name: 'next' })).toEqual([]);
+    writeFileSync(join(dataDir, 'ledger.sqlite'), 'torn');
+    expect((await ignored({}))[0]).toContain('has a ledger that cannot be read');
+    rmSync(dataDir, { recursive: true });
     await world.maker.close();
   });
 
