@@ -1,3 +1,4 @@
+import { larger } from '../base/bigints.ts';
 import type { Timers } from '../base/clock.ts';
 import { owedMsat } from '../base/units.ts';
 import type { ExposureShare, ExposureTotal } from './exposure-total.ts';
@@ -56,8 +57,7 @@ export class DeliveryGate {
 
   /** So much of what was taken is on disk, or will never be. */
   landed(workHashes: bigint): void {
-    const left = this.#inFlightHashes - workHashes;
-    this.#inFlightHashes = left > 0n ? left : 0n;
+    this.#inFlightHashes = larger(this.#inFlightHashes - workHashes, 0n);
   }
 
   /**

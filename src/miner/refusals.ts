@@ -1,4 +1,4 @@
-import { smaller } from '../base/bigints.ts';
+import { larger, smaller } from '../base/bigints.ts';
 import type { Clock } from '../base/clock.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
@@ -43,10 +43,9 @@ export function unexplainedWork(
   { confirmedHashes, racedHashes }: RefusedWork,
 ): bigint {
   const beyond = (hashes: bigint, ppm: number): bigint => {
-    const allowed = (ownHashes * BigInt(ppm)) / 1_000_000n;
-    return hashes > allowed ? hashes - allowed : 0n;
+    return larger(hashes - (ownHashes * BigInt(ppm)) / 1_000_000n, 0n);
   };
-  const unconfirmed = refusedHashes > confirmedHashes ? refusedHashes - confirmedHashes : 0n;
+  const unconfirmed = larger(refusedHashes - confirmedHashes, 0n);
   const raced = smaller(racedHashes, unconfirmed);
   return beyond(raced, staleRacePpm(terms)) + beyond(unconfirmed - raced, refusedPpm(terms));
 }

@@ -46,6 +46,19 @@ describe('the gate of a contract', () => {
     expect([gate.admits(EH), gate.admits(1n)]).toEqual([true, false]);
   });
 
+  it('says that its room is used up, each time, and nothing while there is some', () => {
+    const { gate, turn } = gateOf('a');
+    gate.set(2n * EH, 0n);
+    gate.admits(EH);
+    expect(turn()).toBe(0);
+    gate.admits(EH);
+    expect(turn()).toBe(1);
+    gate.set(EH - 1n, 0n);
+    gate.admits(EH);
+    expect(turn()).toBe(2);
+    expect(gate.isHeld).toBe(false);
+  });
+
   it('forgets what landed, and never counts less than nothing', () => {
     const { gate } = gateOf('a');
     gate.set(5n * EH, 0n);

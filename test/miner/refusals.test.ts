@@ -79,6 +79,13 @@ describe('a refusal', () => {
     expect(await judge(found(1), 'share_unbound')).toEqual(NONE);
   });
 
+  it('of a share whose job is not known any more has no reason but the end of the contract', async () => {
+    const { found, judge } = await stage('knows', 2_000_000);
+    for (const code of ['share_stale', 'stale_race', 'expiry_near', 'share_bad'])
+      expect(await judge(found(3), code)).toEqual(NONE);
+    expect(await judge(found(3), 'over_budget', workTotalHashes)).toEqual(CONFIRMED);
+  });
+
   it('for the end of the contract needs all of its work to be credited', async () => {
     const { found, judge } = await stage();
     expect(await judge(found(), 'over_budget', workTotalHashes - 1n)).toEqual(NONE);
