@@ -264,7 +264,10 @@ describe('the miner', () => {
   });
 
   it('has no channel to close before its funding is to be seen', () => {
-    expect(look(MINER, { status: 'opening' }, GONE, EXPIRY).types).toEqual([]);
+    expect(look(MINER, { status: 'opening' }, GONE, EXPIRY)).toMatchObject({
+      types: [],
+      state: { outputStatus: 'missing' },
+    });
     expect(look(MINER, { status: 'opening' }, COIN, 1).effects).toEqual([
       { type: 'funded', confirmations: 50 },
       { type: 'status', status: 'funding' },
@@ -418,6 +421,8 @@ describe('the maker', () => {
     const waits = { ...GONE, spendDepth: 0, isOurs: true };
     expect(look(MAKER, first.state, { ...waits, satPerKvb: 4_000 }, EXPIRY + 1).types).toEqual([]);
     expect(look(MAKER, first.state, { ...waits, satPerKvb: 4_001 }, EXPIRY + 1).types).toEqual(['refund']);
+    // The first is no replacement: below one sat a vB it leaves as well.
+    expect(look(MAKER, {}, { ...COIN, satPerKvb: 500 }, EXPIRY).types).toEqual(['funded', 'refund']);
     // Not to be seen, and the rate is no reason for another: it is sent again.
     expect(look(MAKER, first.state, COIN, EXPIRY + 1).types).toEqual(['funded', 'send_close']);
   });
