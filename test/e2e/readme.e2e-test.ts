@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import {
   cpSync,
   mkdirSync,
@@ -9,7 +8,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -39,6 +38,7 @@ const ports = new Map<number, number>();
 const env: Record<string, string> = {
   PATH: `${join(prefix, 'bin')}:${process.env['PATH']}`,
   HOME: join(folder, 'home'),
+  TMPDIR: folder,
   NODE_COMPILE_CACHE: join(folder, 'compiled'),
   npm_config_prefix: prefix,
   npm_config_cache: join(folder, 'npm-cache'),
@@ -124,11 +124,21 @@ function edit(file: string, change: (text: string) => string): void {
   writeFileSync(path, change(readFileSync(path, 'utf8')));
 }
 
+/**
+ * Ports that stay free until they are used, and between two uses: below those that systems give to whoever
+ * asks for any.
+ */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => once(server, 'listening')));
-  const found = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
+  const found: number[] = [];
+  for (let port = 12_000 + (process.pid % 8_000); found.length < count && port < 32_768; port += 1) {
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    found.push(port);
+    await new Promise((done) => server.close(done));
+  }
   return found;
 }
 
