@@ -2,14 +2,10 @@
 import './base/required-node.ts';
 import { CodedError } from './base/errors.ts';
 import { didYouMean } from './base/spelling.ts';
-import { unlessEnded } from './base/system-timers.ts';
 import { COMMIT, VERSION } from './base/version.ts';
 import { type Command, type CommandIo, helpOf, parseOptions } from './cli/command.ts';
-import { endProcess } from './cli/end-process.ts';
+import { endInTime } from './cli/end-process.ts';
 import { wordsOf } from './cli/words.ts';
-
-/** Whatever a command has left open keeps the process no longer than this. */
-const END_MS = 500;
 
 /** Loaded when it is called for: most commands need a small part of the program. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
@@ -107,5 +103,4 @@ try {
   process.stderr.write(`${wordsOf(error)}\n`);
   code = error instanceof CodedError && error.code === 'usage' ? 2 : 1;
 }
-process.exitCode = code;
-unlessEnded(END_MS, () => endProcess(code));
+endInTime(code);

@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { listen } from '../../src/base/listen.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
@@ -65,15 +66,24 @@ type Booted = {
 
 const at = ({ host, port }: { readonly host: string; readonly port: number }): string => `${host}:${port}`;
 
-/** Of a port that was free a moment ago. */
+/** Below those that the system gives to connections, which would take one before the proxy does. */
+let nextPort = 20_000 + (process.pid % 400) * 30;
+
+/** Of a port that nobody listens on. */
 async function freeAddress(): Promise<{ readonly host: string; readonly port: number }> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return { host: '127.0.0.1', port };
+  for (;;) {
+    const address = { host: '127.0.0.1', port: nextPort };
+    nextPort += 1;
+    const server = createServer();
+    const isFree = await listen(server, address).then(
+      () => true,
+      () => false,
+    );
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return address;
+  }
 }
 
 /** A ledger in the folder of a proxy to come, which another program holds until it is closed. */
@@ -127,13 +137,13 @@ async function boot(name: string, fault: Fault = {}): Promise<Booted> {
 }
 
 /** Waits until a miner that comes gets work. */
-async function served({ stratum, exited }: Booted): Promise<void> {
+async function served({ stratum, exited, said }: Booted): Promise<void> {
   let isOver = false;
   void exited.then(() => {
     isOver = true;
   });
   for (;;) {
-    if (isOver) throw new Error('the proxy ended');
+    if (isOver) throw new Error(`the proxy ended: ${said()}`);
     if (await getsWork(stratum)) return;
     await sleep(50);
   }
