@@ -103,7 +103,18 @@ export async function rungSat(world: NodeWorld): Promise<bigint> {
 
 /** The maker took everything back after the expiry. */
 export async function expectRefund(world: NodeWorld, satPerKvb: number = ESTIMATE): Promise<void> {
-  const fee = feeSat(REFUND_VBYTES, satPerKvb);
-  const makerSat = capacitySat(world.terms) - fee;
-  await expectBalances(world, { minerSat: 0n, makerSat }, fee);
+  await expectRefundOf(world, feeSat(REFUND_VBYTES, satPerKvb));
+}
+
+/** The same, by a refund that no block took for a while: it climbed, to half of the channel at most. */
+export async function expectClimbedRefund(world: NodeWorld): Promise<void> {
+  const paidSat = capacitySat(world.terms) - (await world.balanceSat(world.makerParty.payoutScript));
+  expect(paidSat).toBeGreaterThanOrEqual(feeSat(REFUND_VBYTES, ESTIMATE));
+  expect(paidSat).toBeLessThanOrEqual(capacitySat(world.terms) / 2n);
+  await expectRefundOf(world, paidSat);
+}
+
+async function expectRefundOf(world: NodeWorld, paidSat: bigint): Promise<void> {
+  const makerSat = capacitySat(world.terms) - paidSat;
+  await expectBalances(world, { minerSat: 0n, makerSat }, paidSat);
 }

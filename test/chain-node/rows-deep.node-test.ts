@@ -6,7 +6,7 @@ import { healFromMaker } from '../../src/settlement/recovery.ts';
 import { random } from '../peer/tls-pair.ts';
 import {
   ESTIMATE,
-  expectRefund,
+  expectClimbedRefund,
   expectSplit,
   feeSat,
   paySat,
@@ -73,7 +73,7 @@ describe(`rows on ${NODE_KIND}: a close that was final`, () => {
       expect(world.maker!.status[0]!.channel).toBe('closing');
       await world.mine(6);
       await world.untilClosed();
-      await expectRefund(world);
+      await expectClimbedRefund(world);
     },
   );
 });
