@@ -40,6 +40,7 @@ import { ClosingOnly, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
+import { watchDescriptors } from './descriptors.ts';
 import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
@@ -123,6 +124,7 @@ async function build(
   }
   closing.start();
   undo.defer(async () => upkeep?.stop());
+  const descriptors = watchDescriptors(undo, { timers, log });
   const { listen, allowedHosts } = config.metrics;
   const ops = new OpsServer(
     { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
@@ -132,7 +134,7 @@ async function build(
         ledger: () => closing.reason?.message ?? durability.check(),
         chain: () => chainCheck(part),
       },
-      status: () => makerStatus(maker, config, part, closing),
+      status: () => ({ ...makerStatus(maker, config, part, closing), descriptors: descriptors.status }),
       actions: makerChannelActions(maker),
     },
   );

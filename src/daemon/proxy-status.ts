@@ -19,6 +19,7 @@ import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
 import type { ClosingOnly, ClosingStatus } from './closing-only.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import type { Descriptors } from './descriptors.ts';
 import type { Durability, DurabilityLevel } from './durability.ts';
 import type { LaterPart, WaitingPart } from './later-part.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
@@ -39,6 +40,7 @@ export type ProxyParts = {
   readonly chain?: ChainPart;
   readonly upkeep: LedgerUpkeep | undefined;
   readonly durability: Durability;
+  readonly descriptors: Pick<Descriptors, 'status'>;
   /** What miners do not wait for. */
   readonly waiting: LaterPart[];
 };
@@ -84,6 +86,8 @@ export type ProxyStatus = {
   readonly closing_only: ClosingStatus;
   /** `held`: the ledger does not write, shares are refused; `lost`: miners are let go. */
   readonly durability: DurabilityLevel;
+  /** Open files and connections; null where the system does not say. */
+  readonly descriptors: { readonly open: number; readonly limit: number } | null;
   /** What is not there yet, and is tried again. */
   readonly waiting: readonly WaitingPart[];
   /** Null without a contract. */
@@ -137,6 +141,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     exposure_sat: facts.contracts.exposureSat,
     closing_only: facts.closing.status,
     durability: facts.durability.level,
+    descriptors: facts.descriptors.status,
     waiting: facts.waiting.flatMap((part) => part.waiting ?? []),
     chain: facts.chain === undefined ? null : chainStatus(facts.chain),
     last_peer_error: lastPeerError(facts.contracts) ?? null,

@@ -28,6 +28,7 @@ import { type Composed, composed } from './composed.ts';
 import { minerOptionsOf } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
+import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
@@ -104,6 +105,7 @@ async function build(
   });
   const facts: ProxyParts = {
     ...{ ...parts, mining, closing, durability, upkeep: memory.upkeep },
+    descriptors: watchDescriptors(undo, { timers, log }),
     ...(chain === undefined ? {} : { chain }),
   };
   undo.defer(() => mining.stop());
@@ -147,7 +149,7 @@ function makeMining(
     ledger,
     hashrate,
     work,
-  }: Omit<ProxyParts, 'mining' | 'closing' | 'durability' | 'upkeep'>,
+  }: Omit<ProxyParts, 'mining' | 'closing' | 'durability' | 'upkeep' | 'descriptors'>,
   { run, kernel, duplicates }: ProxyMemory,
   deps: { readonly durability: Durability; readonly observers: Observers; readonly log: Logger },
 ): Mining {
