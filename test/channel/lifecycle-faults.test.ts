@@ -268,7 +268,10 @@ describe('at every step', () => {
 
   it('to persist comes first, exactly when the record changes', () => {
     always(({ before, after, effects }) => {
-      const isSame = JSON.stringify(recordOf(before), big) === JSON.stringify(recordOf(after), big);
+      // When a close was asked for is written along with the rest; that it no longer is, at once.
+      const isTakenBack = before.askedHeight !== undefined && after.askedHeight === undefined;
+      const isSame =
+        !isTakenBack && JSON.stringify(recordOf(before), big) === JSON.stringify(recordOf(after), big);
       expect(types(effects).filter((type) => type === 'persist')).toHaveLength(isSame ? 0 : 1);
       if (!isSame) expect(effects[0]).toEqual({ type: 'persist' });
     });
@@ -314,11 +317,13 @@ describe('at every step', () => {
     always(check());
   });
 
-  it('a connection is asked once for each thing', () => {
+  it('a connection is asked once for each thing, and for a close again once one was refused', () => {
     let asked: string[] = [];
-    always(({ before, event, effects }) => {
+    always(({ before, event, after, effects }) => {
       if (event.type === 'connected' || event.type === 'disconnected' || before.status === 'proposed')
         asked = [];
+      if (event.type === 'close_refused' && after.stream.status !== 'ending')
+        asked = asked.filter((name) => name !== 'ask_close');
       for (const effect of effects) {
         if (!NO_NEW_OBLIGATION.includes(effect.type) || effect.type === 'sign_state') continue;
         const name = 'n' in effect ? `${effect.type} ${effect.n}` : effect.type;
