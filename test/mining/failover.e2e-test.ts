@@ -75,9 +75,10 @@ describe('verdicts', () => {
     await until(() => mining.activeDestinations.length === 2, 'both are up');
     const { port } = mining.server.addresses()[0]!;
     const fleet = await startAsics(
-      ['honest', 'stale', 'honest', 'stale'].map((behaviour, index) => ({
+      // All of them late at each block, so that no pool has the punctual ones alone.
+      [0, 1, 2, 3].map((index) => ({
         ...{ host: '127.0.0.1', port, worker: `farm.${index}`, hashesPerSecond: 150_000 },
-        behaviour: behaviour as 'honest' | 'stale',
+        behaviour: 'stale' as const,
       })),
     );
     stand.onClose(() => fleet.stop());
