@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import type { Timer, Timers } from '../base/clock.ts';
+import { oneAtATime } from '../base/one-at-a-time.ts';
 import type { Logger } from '../log/logger.ts';
 import { descriptorLimit } from '../operator/config-check.ts';
 
@@ -39,8 +40,9 @@ export class Descriptors {
   }
 
   start(): void {
-    void this.look();
-    this.#timer = this.#deps.timers.every(EVERY_MS, () => void this.look());
+    const look = oneAtATime(() => this.look());
+    look();
+    this.#timer = this.#deps.timers.every(EVERY_MS, look);
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import type { Clock, Timer, Timers } from '../base/clock.ts';
+import { oneAtATime } from '../base/one-at-a-time.ts';
 
 export type DiskSpaceDeps = {
   readonly clock: Clock;
@@ -47,8 +48,9 @@ export class DiskSpace {
   }
 
   start(): void {
-    void this.look();
-    this.#timer = this.#deps.timers.every(EVERY_MS, () => void this.look());
+    const look = oneAtATime(() => this.look());
+    look();
+    this.#timer = this.#deps.timers.every(EVERY_MS, look);
   }
 
   stop(): void {

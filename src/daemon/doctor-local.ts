@@ -18,7 +18,7 @@ import type { MakerConfig, ProxyConfig } from '../config/config.ts';
 import { secretFileProblem } from '../config/secrets.ts';
 import type { HostPort } from '../config/values.ts';
 import { isSafeSqliteVersion } from '../ledger/sqlite-file.ts';
-import { descriptorLimit } from '../operator/config-check.ts';
+import { descriptorLimit, descriptorsNeeded } from '../operator/config-check.ts';
 import type { Diagnosis } from './diagnosis.ts';
 
 export type PortUse = HostPort & { readonly what: string };
@@ -50,7 +50,7 @@ export function checkMachine(config: ProxyConfig | MakerConfig): Diagnosis[] {
   ];
   const limit = descriptorLimit();
   if (limit === undefined || !('stratum' in config)) return found;
-  const needed = config.stratum.maxSessions + 200;
+  const needed = descriptorsNeeded(config);
   const text = `${limit} open files are allowed, ${needed} may be needed`;
   const hint = 'raise the limit (LimitNOFILE of the unit, ulimit -n) or lower stratum.max_sessions';
   const isEnough = limit >= needed;

@@ -2,6 +2,7 @@ import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { oneAtATime } from '../base/one-at-a-time.ts';
 import { isFree } from '../ledger/sqlite-file.ts';
 import type { Logger } from '../log/logger.ts';
 
@@ -30,14 +31,16 @@ export class Renewal {
   readonly #deps: RenewalDeps;
   readonly #timer: Timer;
   readonly #resolve: () => void;
-  #isProbing = false;
 
   /** @param directory on the disk of the ledger */
   constructor(directory: string, deps: RenewalDeps) {
     this.#directory = directory;
     this.#deps = deps;
     ({ promise: this.due, resolve: this.#resolve } = Promise.withResolvers<void>());
-    this.#timer = deps.timers.every(PROBE_MS, () => void this.#look());
+    this.#timer = deps.timers.every(
+      PROBE_MS,
+      oneAtATime(() => this.#look()),
+    );
   }
 
   stop(): void {
@@ -47,12 +50,7 @@ export class Renewal {
   async #look(): Promise<void> {
     const { fault, probe = canBegin, log } = this.#deps;
     const code = fault();
-    if (code === undefined || this.#isProbing) return;
-    this.#isProbing = true;
-    const isMended = await probe(this.#directory).finally(() => {
-      this.#isProbing = false;
-    });
-    if (!isMended) return;
+    if (code === undefined || !(await probe(this.#directory))) return;
     this.stop();
     log.warn({ code }, 'the disk takes writes again');
     this.#resolve();

@@ -81,6 +81,12 @@ export function descriptorLimit(): number | undefined {
   }
 }
 
+/** Open files that a proxy may need at once. */
+export function descriptorsNeeded({ stratum, destinations }: ProxyConfig): number {
+  const links = destinations.reduce((sum, one) => sum + one.links.max * Number(isAudit(one)), 0);
+  return stratum.maxSessions + links + OTHER_DESCRIPTORS;
+}
+
 /**
  * What loading a proxy's configuration cannot see: addresses and keys, placeholders of the sample, terms that
  * no maker would take, and figures that do not fit together.
@@ -93,8 +99,7 @@ export function checkProxy(config: ProxyConfig, around: Surroundings): Findings 
     if (SAMPLE_HOST.test(host)) notes.placeholder(`${path}.url`, host);
     if (SAMPLE_WORKER.test(worker)) notes.placeholder(`${path}.worker`, worker);
   }
-  const links = config.destinations.reduce((sum, one) => sum + one.links.max * Number(isAudit(one)), 0);
-  const needed = config.stratum.maxSessions + links + OTHER_DESCRIPTORS;
+  const needed = descriptorsNeeded(config);
   if (descriptors !== undefined && descriptors < needed) {
     const more = `this system allows one process ${descriptors} open files, and ${needed} may be needed`;
     notes.warn('stratum.max_sessions', `${more}: raise the limit (LimitNOFILE, ulimit -n)`);

@@ -4,6 +4,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { DiskSpace } from '../../src/daemon/disk-space.ts';
 import { ManualClock } from '../base/manual-clock.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 
 const GB = 1e9;
 const HOUR_MS = 3_600_000;
@@ -53,4 +54,23 @@ it('asks the system', async () => {
   const space = new DiskSpace(tmpdir(), { clock: systemClock, timers: systemTimers });
   await space.look();
   expect(space.freeBytes).toBeGreaterThan(0);
+});
+
+it('asks a disk that hangs once, and not again at each look', async () => {
+  const time = new VirtualTime();
+  const answer = Promise.withResolvers<number>();
+  let asked = 0;
+  const free = (): Promise<number> => {
+    asked += 1;
+    return answer.promise;
+  };
+  const space = new DiskSpace('/', { clock: time.clock, timers: time.timers, free });
+  space.start();
+  await time.advance(10 * 60_000);
+  expect([asked, space.freeBytes]).toEqual([1, undefined]);
+  answer.resolve(GB);
+  await time.settle();
+  await time.advance(60_000);
+  expect([asked, space.freeBytes]).toEqual([2, GB]);
+  space.stop();
 });
