@@ -7,16 +7,11 @@ import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
-import {
-  checkJob,
-  checkShare,
-  type ShareCode,
-  type ShareRules,
-  shareRulesOf,
-} from '../settlement/share-rules.ts';
+import { checkShare, type ShareCode, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import type { JobBinding } from './job-binding.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
 import type { ShareCase, ShareVerifier } from './verification.ts';
@@ -39,6 +34,7 @@ export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
 export type BatchVerifierDeps = {
   readonly view: TipTracker;
   readonly verifier: ShareVerifier;
+  readonly binding: JobBinding;
   readonly restored: Pick<RestoredLedger, 'heightFor'>;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -131,14 +127,16 @@ export class BatchVerifier {
   /**
    * Registers a job. Its faults are reported with its shares. Throws `equivocation` for another job of the
    * same id.
+   * @param sourceId see `JobBinding.judgeJob`
    */
-  async announce(job: JobRecord): Promise<void> {
+  async announce(job: JobRecord, sourceId?: JobId): Promise<void> {
     const known = await this.#jobOf(job.id);
     if (known !== undefined) {
       if (jobDocument(known.job) === jobDocument(job)) return;
       throw new CodedError('equivocation', `job ${job.wireId} was another one before`);
     }
-    this.#remember({ job, code: checkJob(this.#store.terms, job), stored: false });
+    const code = this.#deps.binding.judgeJob(job, sourceId);
+    this.#remember({ job, code, stored: false });
   }
 
   /**
@@ -176,6 +174,7 @@ export class BatchVerifier {
       throw error;
     }
     this.#markStored(credited);
+    this.#deps.binding.credited?.(credited);
     const junk = refused.filter(({ code }) => JUNK_CODES.has(code)).length;
     this.#junk.spend(junk, this.#deps.clock.monotonicMs());
     this.stats.sharesCredited += credited.length;
@@ -215,6 +214,7 @@ export class BatchVerifier {
     const nowMs = this.#deps.clock.nowMs();
     const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
     const standings = new Map<JobRecord, BlockStatus>();
+    const bound = new Map<JobRecord, ShareCode | undefined>();
     const blocks = new Map<string, BlockStatus>();
     const cases: ShareCase[] = [];
     for (const share of shares) {
@@ -239,6 +239,9 @@ export class BatchVerifier {
       if (this.#isTooLate(standing)) each.code = 'expiry_near';
       else if (this.#deps.verifier.credited.isClosed(generationOf(job))) each.code = 'share_stale';
       else each.code = this.#lateness(standing, target.workHashes);
+      if (each.code !== undefined) continue;
+      if (!bound.has(job)) bound.set(job, await this.#deps.binding.judgeNow?.(job));
+      each.code = bound.get(job);
     }
     return cases;
   }
@@ -332,7 +335,7 @@ export class BatchVerifier {
     const body = await this.#store.storedJob(jobId);
     if (body === undefined) return undefined;
     const job = parseJobDocument(body);
-    return this.#remember({ job, code: checkJob(this.#store.terms, job), stored: true });
+    return this.#remember({ job, code: this.#deps.binding.judgeJob(job, undefined), stored: true });
   }
 
   /** Caches a job; a full cache drops jobs that are in the ledger first. */

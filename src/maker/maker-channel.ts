@@ -18,6 +18,7 @@ import { leaveBlob } from '../settlement/peer-blob.ts';
 import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
 import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
+import type { JobBinding } from './job-binding.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
@@ -28,7 +29,7 @@ export type MakerChannelOptions = {
   readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
 };
 
-export type MakerChannelDeps = BatchVerifierDeps &
+export type MakerChannelDeps = Omit<BatchVerifierDeps, 'binding'> &
   MakerChainDeps & {
     readonly ledger: Ledger;
     readonly random: Random;
@@ -38,6 +39,7 @@ export type MakerChannelDeps = BatchVerifierDeps &
     /** Writes the refunds to files, for a start without this ledger. */
     readonly ladders?: LadderWriter;
     readonly onChange: () => void;
+    readonly bindingOf: (store: MakerStore) => JobBinding;
   };
 
 /**
@@ -51,6 +53,7 @@ export class MakerChannel {
   readonly stats = { statesSigned: 0, statesAcked: 0 };
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
+  readonly #binding: JobBinding;
   readonly #serial = new SerialQueue();
   /** Queue of work on the chain, apart from what may wait for the disk or the miner. */
   readonly #chainSerial = new SerialQueue();
@@ -64,7 +67,11 @@ export class MakerChannel {
     this.store = store;
     this.#deps = deps;
     this.#stakes = options.stakes;
-    this.batchVerifier = new BatchVerifier(store, options.batchVerifier, deps);
+    this.#binding = deps.bindingOf(store);
+    this.batchVerifier = new BatchVerifier(store, options.batchVerifier, {
+      ...deps,
+      binding: this.#binding,
+    });
     this.store.onEffects = (effects) => this.#follow(effects);
     this.#onChain = new MakerChain(store, deps);
     this.#stakeSettlement = new StakeSettlement('maker', store, deps);
@@ -270,8 +277,9 @@ export class MakerChannel {
     this.#peer?.closeWithError(reason);
   }
 
-  /** Resolves when everything queued is done. */
-  async idle(): Promise<void> {
+  /** Ends what the binding holds, and resolves when everything queued is done. */
+  async stop(): Promise<void> {
+    this.#binding.stop?.();
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
   }
 

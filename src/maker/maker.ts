@@ -58,6 +58,7 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
 import { CoinHolds } from './coin-holds.ts';
+import { coinbaseBinding } from './job-binding.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
@@ -342,7 +343,7 @@ export class Maker {
     this.#stopClock?.();
     await this.#server?.close();
     await this.#openings.run(async () => {});
-    for (const channel of this.#channels.values()) await channel.idle();
+    for (const channel of this.#channels.values()) await channel.stop();
   }
 
   async #serve(connection: PeerLink, genesisHash: string): Promise<void> {
@@ -618,6 +619,7 @@ export class Maker {
       restored: this.#restored,
       limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
+      bindingOf: ({ terms }) => coinbaseBinding(terms),
     });
     this.#channels.set(store.contractId, channel);
     const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';

@@ -11,6 +11,7 @@ import {
   type BatchVerifierOptions,
   DEFAULT_BATCH_VERIFIER_OPTIONS,
 } from '../../src/maker/batch-verifier.ts';
+import { coinbaseBinding } from '../../src/maker/job-binding.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import type { WireShare } from '../../src/peer/messages.ts';
@@ -113,7 +114,10 @@ class Stand {
     this.batches = new BatchVerifier(
       this.store,
       { ...DEFAULT_BATCH_VERIFIER_OPTIONS, unknownBlockWaitMs: 0, ...options },
-      { view, verifier: this.verifier, restored: WHOLE, clock, timers, limitHits: this.hits },
+      {
+        ...{ view, verifier: this.verifier, restored: WHOLE, clock, timers, limitHits: this.hits },
+        binding: coinbaseBinding(agreed),
+      },
     );
   }
 
@@ -479,6 +483,7 @@ describe('a job', () => {
     const again = new BatchVerifier(made.store, DEFAULT_BATCH_VERIFIER_OPTIONS, {
       view: { standing: async () => CURRENT } as unknown as TipTracker,
       ...{ verifier: made.verifier, restored: WHOLE, clock: made.time.clock, timers: made.time.timers },
+      binding: coinbaseBinding(made.store.terms),
     });
     await expect(again.announce(jobRecordOf(other))).rejects.toMatchObject({ code: 'equivocation' });
     const batch = { contractId: world.contractId, firstSeq: 1, shares: mine(made.job, 1), workTotal: 0n };

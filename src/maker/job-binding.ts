@@ -1,0 +1,32 @@
+import type { ContractTerms } from '../contract/terms.ts';
+import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
+import type { JobId } from '../stratum/job-id.ts';
+import type { JobRecord } from '../work/evidence.ts';
+import type { ShareCase } from './verification.ts';
+
+/**
+ * The binding of one contract's work: what makes a share worth something to this maker and to nobody else.
+ * One implementation for each binding of the terms.
+ */
+export type JobBinding = {
+  /**
+   * Judges a job by itself, once: the fault of all its shares, undefined when good.
+   * @param sourceId our own job that the miner says it was made of, where jobs are ours; undefined also for a
+   *   job of our ledger, which was good when its shares were credited
+   */
+  judgeJob(job: JobRecord, sourceId: JobId | undefined): ShareCode | undefined;
+  /**
+   * Judges a good job again with each batch that has shares of it, before they are hashed: why nothing of it
+   * is credited now. May ask the own node, and wait for it.
+   */
+  judgeNow?(job: JobRecord): Promise<ShareCode | undefined>;
+  /** Takes note of credited shares, which are on disk. */
+  credited?(cases: readonly ShareCase[]): void;
+  /** Ends what it holds; idempotent. */
+  stop?(): void;
+};
+
+/** The binding by what the coinbase pays alone. */
+export function coinbaseBinding(terms: ContractTerms): JobBinding {
+  return { judgeJob: (job) => checkJob(terms, job) };
+}
