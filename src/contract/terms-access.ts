@@ -78,13 +78,14 @@ export function staleRacePpm(terms: ContractTerms): number {
 export function notYetServed(terms: ContractTerms): string | undefined {
   if (terms.version !== 3) return undefined;
   const { price, binding, target } = terms;
+  const isWork = binding.type === 'work';
   const parts: readonly (readonly [path: string, isServed: boolean])[] = [
     ['price.type', price.type === 'fixed'],
-    ['binding.type', binding.type === 'payout'],
-    ['binding.outputs', binding.type === 'payout' && binding.outputs.length === 1],
-    ['binding.min_fees_ppm', binding.type === 'payout' && binding.minFeesPpm === 0],
-    ['binding.sample_ppm', binding.type === 'payout' && binding.samplePpm === 0],
-    ['target.hardest', target.hardestHex === target.easiestHex],
+    ['binding.type', isWork || binding.type === 'payout'],
+    ['binding.outputs', isWork || (binding.type === 'payout' && binding.outputs.length === 1)],
+    ['binding.min_fees_ppm', isWork || (binding.type === 'payout' && binding.minFeesPpm === 0)],
+    ['binding.sample_ppm', isWork || (binding.type === 'payout' && binding.samplePpm === 0)],
+    ['target.hardest', isWork || target.hardestHex === target.easiestHex],
     ['over_delivery', terms.overDelivery === 'credit'],
     ['maker_fault.type', terms.makerFault.type === 'pause'],
     ['end.cancel_fee_ppm', terms.end.cancelFeePpm === 0],

@@ -138,10 +138,10 @@ export class MakerChannel {
     return {};
   }
 
-  announce(peer: RpcPeer, { job }: Params<'job.announce'>): Promise<Result<'job.announce'>> {
+  announce(peer: RpcPeer, { job, source }: Params<'job.announce'>): Promise<Result<'job.announce'>> {
     return this.#serial.run(async () => {
       this.#assertAttached(peer);
-      await this.batchVerifier.announce(job);
+      await this.batchVerifier.announce(job, source);
       return {};
     });
   }

@@ -12,6 +12,11 @@ import {
   payeeScriptHex,
 } from '../contract/terms-access.ts';
 
+/** The type of a binding. */
+export type BindingType = ContractTerms['binding']['type'];
+
+const OWN_JOBS: readonly BindingType[] = ['none', 'coinbase', 'payout', 'bead'];
+
 /** The policy of a maker: the contracts it takes without asking anyone. */
 export type MakerPolicy = {
   readonly network: NetworkName;
@@ -35,6 +40,8 @@ export type MakerPolicy = {
    * upstream itself.
    */
   readonly bindingScriptHex: string | undefined;
+  /** The bindings that contracts may have. Default: all that need no upstream of the maker. */
+  readonly bindings?: readonly BindingType[];
   /** Limits of bonds and seals; where left out, contracts with either are refused. */
   readonly stakes?: StakesPolicy;
 };
@@ -154,6 +161,8 @@ function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
   const unserved = notYetServed(terms);
   if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type))
+    refuseTerm('binding.type', 'is not taken here');
   if (terms.version === 3 && terms.fundingByHeight <= context.height)
     refuseTerm('funding_by_height', `must be above ${context.height}`);
   const blocks = terms.expiryHeight - context.height;
@@ -185,7 +194,9 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `stale_grace_seconds may be at most ${policy.maxStaleGraceSeconds}`,
     ],
     [
-      policy.bindingScriptHex === undefined || payeeScriptHex(terms) === policy.bindingScriptHex,
+      terms.binding.type === 'work' ||
+        policy.bindingScriptHex === undefined ||
+        payeeScriptHex(terms) === policy.bindingScriptHex,
       'the binding must be to the script of the maker',
     ],
     [

@@ -82,6 +82,12 @@ export function text(max: number, pattern = /^/): Codec<string> {
   };
 }
 
+/** True or false. */
+export const flag: Codec<boolean> = {
+  parse: (value) => (typeof value === 'boolean' ? value : refuse('true or false', value)),
+  print: (value) => value,
+};
+
 /** One of a few words. */
 export function oneOf<const W extends string>(...words: readonly W[]): Codec<W> {
   return {

@@ -21,6 +21,7 @@ export const FEATURE_TABLE = [
     bit: 6,
     meaning: 'the answer to channel.reestablish says up to which block a restored maker credits no work',
   },
+  { name: 'work_binding', bit: 8, meaning: 'the maker gives the jobs, and takes their solutions at once' },
 ] as const;
 
 /** The name of a feature of the table. */
@@ -33,7 +34,7 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** The feature bits this program announces by default: all it supports, none required. */
-export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

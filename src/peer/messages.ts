@@ -1,11 +1,9 @@
-import { u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
 import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
-import { type JobId, parseJobId, printJobId } from '../stratum/job-id.ts';
 import { EXTRANONCE_ROOM, type JobRecord, jobRecordToJson, readJobRecord } from '../work/evidence.ts';
 import {
   bytesUpTo,
@@ -26,6 +24,7 @@ import { commitmentOfferCodec, commitmentRecordCodec } from './commitment-codecs
 import type { FeatureSet } from './features.ts';
 import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
+import { jobId, u32, workMethods } from './work-codecs.ts';
 
 /**
  * The messages between miner and maker (`PROTOCOL.md`): one codec for parameters and one for the result.
@@ -39,23 +38,9 @@ const sequence = integer(0, 2 ** 52);
 const script = bytesUpTo(64, 1);
 const publicKey = bytesUpTo(33, 33);
 const signature = hexOf(64);
-/** A u32 as eight hex digits, big-endian. */
-const u32: Codec<number> = {
-  parse: (value) => Number.parseInt(hexOf(4).parse(value), 16),
-  print: u32hex,
-};
 const transaction = hexUpTo(LIMITS.peerLineBytes / 4, 10);
 /** A blob for peer storage in base64, at most 65531 bytes (as BOLT1). */
 const blob = text(LIMITS.peerBlobChars, /^[A-Za-z0-9+/]+={0,2}$/);
-/** A job id, as in `mining.notify`. */
-const jobId: Codec<JobId> = {
-  parse: (value) => {
-    const id = parseJobId(value);
-    if (id === undefined) throw new CodedError('protocol', 'not a job id');
-    return id;
-  },
-  print: printJobId,
-};
 const empty = object<Record<never, never>>({});
 /** A PSBT of version 0 (BIP174) in base64. */
 const psbt = text(LIMITS.psbtChars, /^[A-Za-z0-9+/]+={0,2}$/);
@@ -186,9 +171,14 @@ export const methods = {
     result: empty,
   },
   'job.announce': {
-    params: object({ contractId: ['contract_id', contractId], job: ['job', jobCodec] }),
+    params: object(
+      { contractId: ['contract_id', contractId], job: ['job', jobCodec] },
+      /** The maker's own job that it was made of. */
+      { source: ['source', jobId] },
+    ),
     result: empty,
   },
+  ...workMethods,
   'work.batch': {
     params: batchCodec,
     result: object({

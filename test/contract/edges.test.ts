@@ -192,7 +192,7 @@ describe('terms of version 3', () => {
   /** One change for each path that no program serves yet. */
   const UNSERVED: Readonly<Record<string, V3>> = {
     'price.type': { price: collar },
-    'binding.type': { binding: whole.binding },
+    'binding.type': bead('as_is', 1n),
     'binding.outputs': pays(1, 999_999),
     'binding.min_fees_ppm': { binding: { ...payoutOf(), minFeesPpm: 1 } },
     'binding.sample_ppm': { binding: { ...payoutOf(), samplePpm: 1 } },
@@ -219,6 +219,12 @@ describe('terms of version 3', () => {
   it.each(Object.entries(UNSERVED))('say that %s is not served yet', (path, changes) => {
     expect(notYetServed(makeTermsV3())).toBeUndefined();
     expect(notYetServed(makeTermsV3(changes))).toBe(path);
+  });
+
+  it("are served with a range of targets where the jobs are the maker's", () => {
+    const range = target('02'.repeat(32), '01'.repeat(32));
+    expect(notYetServed(makeTermsV3({ binding: whole.binding }))).toBeUndefined();
+    expect(notYetServed(makeTermsV3({ ...range, binding: whole.binding }))).toBeUndefined();
   });
 
   it('and those before are read by the same words', () => {

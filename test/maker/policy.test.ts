@@ -232,9 +232,9 @@ describe('the policy of a maker', () => {
 
   describe('of terms of version 3', () => {
     const newer = termsV3From(terms, context.height + 72);
-    const pathOf = (changes: Partial<TermsV3>): string => {
+    const pathOf = (changes: Partial<TermsV3>, own: Partial<MakerPolicy> = {}): string => {
       try {
-        judgeTerms(policy, { ...newer, ...changes }, context);
+        judgeTerms({ ...policy, ...own }, { ...newer, ...changes }, context);
         return 'taken';
       } catch (error) {
         if (!(error instanceof CodedError) || error.code !== 'bad_terms') throw error;
@@ -272,6 +272,14 @@ describe('the policy of a maker', () => {
       ['funding_by_height', { fundingByHeight: context.height }],
     ])('refuses %s that it cannot serve yet', (path, changes) => {
       expect(pathOf(changes)).toBe(path);
+    });
+
+    it('takes jobs of its own, with a range of targets, only where it has an upstream', () => {
+      const ranged = { target: { ...target, hardestHex: '01'.repeat(32) }, binding: whole.binding };
+      expect(whole.binding.type).toBe('work');
+      expect(pathOf(ranged)).toBe('binding.type');
+      expect(pathOf(ranged, { bindings: ['work'] })).toBe('taken');
+      expect(pathOf({}, { bindings: ['work'] })).toBe('binding.type');
     });
 
     it('refuses a price, a target and a payee beyond its limits', () => {

@@ -13,6 +13,7 @@ import {
   type Params,
   type Result,
 } from '../../src/peer/messages.ts';
+import { workJobCodec } from '../../src/peer/work-codecs.ts';
 import { makeTerms } from '../channel/fixtures.ts';
 
 const bytes = (size: number): fc.Arbitrary<Uint8Array> =>
@@ -99,6 +100,15 @@ const job = fc
   })
   .map((record) => ({ ...record, wireId: record.id.toString(16) }));
 
+const instance = hex(16);
+const target = fc.bigInt({ min: 1n, max: 2n ** 255n - 1n });
+const workJob = fc.record({
+  ...{ id: seq, version: u32, prevHash: bytes(32), coinb1: bytesUpTo(200), coinb2: bytesUpTo(200) },
+  ...{ branches: fc.array(bytes(32), { maxLength: 32 }), bits: fc.constantFrom(0x1d00ffff, 0x207fffff) },
+  ...{ time: u32, extranonce1: bytesUpTo(32), extranonce2Size: fc.nat({ max: 32 }), versionMask: u32 },
+  ...{ upstreamTarget: target, shareTarget: target, clean: fc.boolean() },
+});
+
 type Samples = {
   readonly [M in MethodName]: {
     readonly params: fc.Arbitrary<Params<M>>;
@@ -159,7 +169,37 @@ const samples: Samples = {
     params: fc.record({ contractId, txid: hex(32), height: fc.nat({ max: 500_000_000 }) }),
     result: none,
   },
-  'job.announce': { params: fc.record({ contractId, job }), result: none },
+  'job.announce': {
+    params: fc.record({ contractId, job, source: seq }, { requiredKeys: ['contractId', 'job'] }),
+    result: none,
+  },
+  'work.subscribe': { params: fc.record({ contractId, instance }), result: none },
+  'work.job': { params: fc.record({ contractId, instance, job: workJob }), result: none },
+  'work.gone': {
+    params: fc.record(
+      {
+        ...{ contractId, instance, ids: fc.array(seq, { maxLength: 9 }) },
+        ...{ all: fc.boolean(), code: fc.constantFrom('maker_work_down', 'no_work') },
+      },
+      { requiredKeys: ['contractId', 'instance', 'ids'] },
+    ),
+    result: none,
+  },
+  'work.solution': {
+    params: fc.record({
+      ...{ contractId, instance, id: seq, extranonce2: bytesUpTo(32) },
+      ...{ ntime: u32, nonce: u32, version: u32 },
+    }),
+    result: fc.record(
+      {
+        outcome: fc.constantFrom('accepted', 'refused', 'timeout', 'lost'),
+        code: fc.integer({ min: -(2 ** 31), max: 2 ** 31 }),
+        reason: fc.string({ maxLength: 200 }),
+        rttMs: fc.nat({ max: 2 ** 31 }),
+      },
+      { requiredKeys: ['outcome'] },
+    ),
+  },
   'work.batch': {
     params: fc.record({
       contractId,
@@ -303,6 +343,40 @@ describe('messages', () => {
     }
     const many = Array.from({ length: 1025 }, () => (wire['shares'] as unknown[])[0]);
     expect(refusal(() => params.parse({ ...wire, shares: many }))).toBe('protocol');
+  });
+
+  it('give a job as the maker spells it, and none that cannot be one', () => {
+    const prevHash = Uint8Array.from({ length: 32 }, (_, index) => index);
+    const job = {
+      ...{ id: 0x2a, version: 0x20000000, prevHash, coinb1: Uint8Array.of(1), coinb2: Uint8Array.of(2, 3) },
+      ...{ branches: [new Uint8Array(32).fill(7)], bits: 0x1d00ffff, time: 0x65000000 },
+      ...{ extranonce1: Uint8Array.of(0xab), extranonce2Size: 8, versionMask: 0x1fffe000 },
+      ...{ upstreamTarget: 0xffffn << 208n, shareTarget: 2n ** 255n - 1n, clean: true },
+    };
+    const wire = {
+      ...{ id: '2a', version: '20000000', coinb1: '01', coinb2: '0203', nbits: '1d00ffff' },
+      prevhash: '03020100070605040b0a09080f0e0d0c13121110171615141b1a19181f1e1d1c',
+      ...{ merkle_branches: ['07'.repeat(32)], ntime: '65000000', extranonce1: 'ab', extranonce2_size: 8 },
+      ...{ version_mask: '1fffe000', upstream_target: `00000000ffff${'0'.repeat(52)}` },
+      ...{ share_target: `7f${'ff'.repeat(31)}`, clean: true },
+    };
+    expect(workJobCodec.print(job)).toEqual(wire);
+    expect(workJobCodec.parse(wire)).toEqual(job);
+    const bad = [
+      { share_target: '00'.repeat(32) },
+      { share_target: `80${'00'.repeat(31)}` },
+      { upstream_target: 'ff'.repeat(32) },
+      { nbits: '00000000' },
+      { coinb2: '00'.repeat(32 * 1024 - 9) },
+      { extranonce2_size: 33 },
+      { merkle_branches: Array.from({ length: 33 }, () => '07'.repeat(32)) },
+      { clean: 1 },
+      { id: '0x2a' },
+    ];
+    for (const change of bad)
+      expect(refusal(() => workJobCodec.parse({ ...wire, ...change }))).toBe('protocol');
+    const full = { ...wire, coinb2: '00'.repeat(32 * 1024 - 10) };
+    expect(refusal(() => workJobCodec.parse(full))).toBeUndefined();
   });
 
   it('spell bytes in lower case and numbers as decimal strings', () => {
