@@ -180,7 +180,7 @@ export type ContractConfig = {
   readonly minDepth: number;
   /** Of every share of the contract. */
   readonly shareDifficulty: number;
-  readonly bindingScriptHex: string | undefined;
+  readonly binding: BindingConfig;
   readonly staleGraceSeconds: number;
   /** 2 stands for 1 too, where there are neither bonds nor a seal. */
   readonly termsVersion: 2 | 3;
@@ -190,6 +190,19 @@ export type ContractConfig = {
   readonly seal: SealConfig | undefined;
   readonly payout: PayoutConfig;
 };
+
+/** What ties the work of a contract to its buyer. */
+export type BindingConfig =
+  | {
+      readonly type: 'work';
+      readonly hardestShare: number;
+      readonly extranonce2Bytes: number;
+      readonly withdrawalsPerBlock: number;
+      readonly solutionsPerMinute: number;
+      readonly foreignChain: boolean;
+    }
+  | { readonly type: 'payout'; readonly scriptHex: string }
+  | { readonly type: 'none' };
 
 export type BondsConfig = { readonly makerBondSat: bigint; readonly collateralSat: bigint } & (
   | { readonly bondMode: 'auditor'; readonly bondCsvBlocks: number; readonly auditorKeyHex: string }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
+  BindingConfig,
   BondsConfig,
   ContractConfig,
   DestinationConfig,
@@ -52,8 +53,9 @@ function destinationsOf(values: ProxyValues, context: Context): DestinationConfi
   });
   const forContract = destinations.filter(({ role }) => role === 'contract').length;
   if (forContract > 1) context.refuse('destination', 'has more than one with role = "contract"');
-  if (values.contract.enabled && forContract === 0) {
-    context.refuse('destination', 'needs one with role = "contract" while contract.enabled is true');
+  const binding = bindingTypeOf(values.contract);
+  if (values.contract.enabled && binding !== 'work' && forContract === 0) {
+    context.refuse('destination', `needs one with role = "contract" for contract.binding "${binding}"`);
   }
   const rank = (item: DestinationConfig): number => (item.role === 'contract' ? -1 : item.priority);
   return destinations.sort((a, b) => rank(a) - rank(b));
@@ -85,8 +87,8 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     const needed = roundedUpSat(workTotal, price);
     context.refuse('contract.budget', `does not cover work_total at this price: that earns ${needed} sat`);
   }
-  if (contract.termsVersion === 3 && contract.bindingScript === undefined)
-    context.refuse('contract.binding_script', 'is missing: contract.terms_version 3 sells no unbound work');
+  const binding = bindingOf(contract, context);
+  if (binding === undefined) return undefined;
   return {
     maker: makerUrl,
     makerNodeId,
@@ -102,7 +104,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     expiryBlocks: contract.expiryBlocks,
     minDepth: contract.minDepth,
     shareDifficulty: contract.shareDifficulty,
-    bindingScriptHex: contract.bindingScript,
+    binding,
     staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
     termsVersion: contract.termsVersion === 3 ? 3 : 2,
     bonds: bondsOf(contract.bonds, context),
@@ -110,6 +112,41 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     seal: sealOf(contract.seal),
     payout,
   };
+}
+
+/** Range of a pool that adapts to a connection: share_difficulty up to so many times that. */
+const HARDEST_SHARES = 64;
+
+type ContractValues = ProxyValues['contract'];
+
+/** What version 2 of the terms calls unbound is the default where that is asked for. */
+function bindingTypeOf({ binding, bindingScript, termsVersion }: ContractValues) {
+  if (binding !== undefined) return binding;
+  if (bindingScript !== undefined) return 'payout';
+  return termsVersion === 2 ? 'none' : 'work';
+}
+
+function bindingOf(contract: ContractValues, context: Context): BindingConfig | undefined {
+  const type = bindingTypeOf(contract);
+  const { bindingScript: scriptHex, workBinding, shareDifficulty } = contract;
+  if (type === 'payout') {
+    if (scriptHex !== undefined) return { type, scriptHex };
+    context.refuse('contract.binding_script', 'is missing: contract.binding "payout" needs it');
+    return undefined;
+  }
+  if (scriptHex !== undefined)
+    context.refuse('contract.binding_script', 'is for contract.binding "payout"');
+  if (type === 'none') return { type };
+  if (contract.termsVersion === 2)
+    context.refuse('contract.terms_version', `2 has no contract.binding "${type}"`);
+  if (type === 'bead') {
+    context.refuse('contract.binding', '"bead" is not served yet');
+    return undefined;
+  }
+  const { hardestShare = shareDifficulty * HARDEST_SHARES } = workBinding;
+  if (hardestShare < shareDifficulty)
+    context.refuse('contract.work_binding.hardest_share', 'must be at least contract.share_difficulty');
+  return { type, ...workBinding, hardestShare };
 }
 
 /** The shape; the relations of the amounts are those of the terms. */

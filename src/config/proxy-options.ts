@@ -1,3 +1,4 @@
+import { WORK_BINDING } from './binding-options.ts';
 import {
   CHAIN_ACCESS,
   closeDir,
@@ -16,6 +17,7 @@ import { STRATUM } from './stratum-options.ts';
 import {
   AMOUNT,
   BOOLEAN,
+  choice,
   DURATION,
   ENDPOINT,
   hex,
@@ -78,19 +80,23 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
   shareDifficulty: option(POSITIVE, 65_536, {
     doc: 'Difficulty of every share of the contract, for all miners: fixed beforehand, or it could be chosen by the hash.',
   }),
+  binding: optional(choice('work', 'payout', 'bead', 'none'), 'work', {
+    doc: 'What ties work to its buyer: its jobs, a coinbase, beads, nothing. Default: payout with binding_script, else work.',
+  }),
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
-    doc: 'Script (hex) the coinbase of every job must pay, so that work is bound to its buyer. Default: not checked.',
+    doc: 'Binding payout: the script (hex) that the coinbase of every job must pay.',
   }),
   staleGrace: option(DURATION, '30s', {
     min: '0s',
     max: '1h',
     doc: 'A share may arrive this long after its block was replaced.',
   }),
-  termsVersion: option(INTEGER, 2, {
+  termsVersion: option(INTEGER, 3, {
     min: 2,
     max: 3,
-    doc: 'Version of the proposed terms: 2 is read by every market maker; 3 needs one that knows it, and binding_script.',
+    doc: 'Version of the proposed terms. 2 is for a market maker that does not know 3, and only for binding payout.',
   }),
+  workBinding: WORK_BINDING,
   bonds: CONTRACT_BONDS,
   seal: CONTRACT_SEAL,
 });

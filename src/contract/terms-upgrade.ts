@@ -1,3 +1,4 @@
+import type { BindingV3 } from './binding.ts';
 import type { BondTerms } from './bond-terms.ts';
 import { refuseTerm } from './fields.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
@@ -8,10 +9,14 @@ import type { TermsV3 } from './terms-v3.ts';
  * The version 3 equivalent of older terms, with `TERMS_DEFAULTS` for what those cannot say. Throws
  * `bad_terms` for terms without a binding, for which version 3 has no price.
  * @param fundingByHeight block height by which the funding must be deep
+ * @param binding instead of that of the older terms
  */
-export function termsV3From(terms: TermsV1or2, fundingByHeight: number): TermsV3 {
-  const { version: _none, priceMsatPerEh, maxTargetHex, binding, bonds, ...common } = terms;
-  if (binding.type !== 'coinbase') return refuseTerm('binding', 'must be to a script');
+export function termsV3From(
+  terms: TermsV1or2,
+  fundingByHeight: number,
+  binding: BindingV3 = payoutFrom(terms.binding),
+): TermsV3 {
+  const { version: _none, priceMsatPerEh, maxTargetHex, binding: _older, bonds, ...common } = terms;
   const { fundingByBlocks: _blocks, ...defaults } = TERMS_DEFAULTS;
   return {
     ...defaults,
@@ -20,18 +25,23 @@ export function termsV3From(terms: TermsV1or2, fundingByHeight: number): TermsV3
     price: { type: 'fixed', msatPerEh: priceMsatPerEh },
     fundingByHeight,
     target: { easiestHex: maxTargetHex, hardestHex: maxTargetHex },
-    binding: {
-      type: 'payout',
-      outputs: [{ scriptHex: binding.scriptHex, ppm: 1_000_000 }],
-      minFeesPpm: 0,
-      samplePpm: 0,
-      sampleSeconds: 10,
-    },
+    binding,
     overDelivery: 'credit',
     makerFault: { type: 'pause' },
     end: { cancelFeePpm: 0, noticeBlocks: 0 },
     renew: 'none',
     ...(bonds === undefined ? {} : { bonds: statedBonds(bonds) }),
+  };
+}
+
+function payoutFrom(binding: TermsV1or2['binding']): BindingV3 {
+  if (binding.type !== 'coinbase') return refuseTerm('binding', 'must be to a script');
+  return {
+    type: 'payout',
+    outputs: [{ scriptHex: binding.scriptHex, ppm: 1_000_000 }],
+    minFeesPpm: 0,
+    samplePpm: 0,
+    sampleSeconds: 10,
   };
 }
 

@@ -69,6 +69,7 @@ expiry_blocks = ${EXPIRY_BLOCKS}
 min_depth = 1
 share_difficulty = ${facts.shareDifficulty}
 binding_script = "${POOL_SCRIPT_HEX}"
+terms_version = 2
 
 [payout]
 ${facts.payoutToml}

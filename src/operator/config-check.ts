@@ -119,7 +119,11 @@ function checkContract(config: ProxyConfig, contract: ContractConfig, notes: Not
   if (contract.bonds?.bondMode === 'auditor')
     checkKey(contract.bonds.auditorKeyHex.slice(2), 'contract.bonds.auditor_key', notes);
   checkPayout(contract, network, notes);
-  if (contract.bindingScriptHex === SAMPLE_SCRIPT && network === 'mainnet')
+  if (
+    contract.binding.type === 'payout' &&
+    contract.binding.scriptHex === SAMPLE_SCRIPT &&
+    network === 'mainnet'
+  )
     notes.placeholder('contract.binding_script', SAMPLE_SCRIPT);
   checkTerms(config, contract, notes);
   checkPrice(config, contract, notes);

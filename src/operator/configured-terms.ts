@@ -47,17 +47,25 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
     feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
     maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
     binding:
-      contract.bindingScriptHex === undefined
-        ? { type: 'none' }
-        : { type: 'coinbase', scriptHex: contract.bindingScriptHex },
+      contract.binding.type === 'payout'
+        ? { type: 'coinbase', scriptHex: contract.binding.scriptHex }
+        : { type: 'none' },
     staleGraceSeconds: contract.staleGraceSeconds,
     nonceHex: toHex(nonce),
     ...(contract.bonds === undefined ? {} : { bonds: contract.bonds }),
     ...(contract.seal === undefined ? {} : { seal: contract.seal }),
   };
-  return contract.termsVersion === 3
-    ? termsV3From(older, tipHeight + TERMS_DEFAULTS.fundingByBlocks)
-    : older;
+  if (contract.termsVersion !== 3) return older;
+  const fundingByHeight = tipHeight + TERMS_DEFAULTS.fundingByBlocks;
+  const { binding } = contract;
+  if (binding.type === 'payout') return termsV3From(older, fundingByHeight);
+  if (binding.type === 'none') return termsV3From(older, fundingByHeight, binding);
+  const { hardestShare, ...work } = binding;
+  const terms = termsV3From(older, fundingByHeight, work);
+  return {
+    ...terms,
+    target: { ...terms.target, hardestHex: targetToHex(targetOfDifficulty(hardestShare)) },
+  };
 }
 
 /** One term of a running contract that the configuration would have otherwise. */

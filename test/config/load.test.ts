@@ -32,6 +32,9 @@ address = "bcrt1qexample"
 rpc_url = "http://127.0.0.1:18443"
 `;
 
+/** The contract with these lines more. */
+const bound = (lines: string): string => CONTRACT.replace('[payout]', `${lines}\n[payout]`);
+
 let count = 0;
 function file(text: string, mode = 0o644): string {
   const path = join(folder, `${count++}.toml`);
@@ -118,6 +121,28 @@ describe('loadConfig', () => {
     }).toThrow(TypeError);
     expect(Object.isFrozen(config.destinations[0])).toBe(true);
     expect(Object.isFrozen(config.contract?.payout)).toBe(true);
+  });
+
+  it.each([
+    ['', 3, 'work'],
+    ['binding = "work"', 3, 'work'],
+    ['binding_script = "0014751e76e8199196d454941c45d1b3a323f1433bd6"', 3, 'payout'],
+    ['binding = "none"', 3, 'none'],
+    ['terms_version = 2', 2, 'none'],
+    ['terms_version = 2\nbinding_script = "0014751e76e8199196d454941c45d1b3a323f1433bd6"', 2, 'payout'],
+  ])('binds the work of a contract with %j', (lines, termsVersion, type) => {
+    const { contract } = loadConfig('proxy', input(DESTINATION + bound(lines)));
+    expect(contract).toMatchObject({ termsVersion, binding: { type } });
+  });
+
+  it('needs no destination for jobs that the market maker gives', () => {
+    const text = CONTRACT.replace(/\[\[destination\]\]\n(.*\n){4}/, '');
+    const { contract, destinations } = loadConfig('proxy', input(DESTINATION + text));
+    expect(destinations.map(({ name }) => name)).toEqual(['own']);
+    expect(contract?.binding).toEqual({
+      ...{ type: 'work', hardestShare: 64 * 65_536, extranonce2Bytes: 8, foreignChain: false },
+      ...{ withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
+    });
   });
 
   it('reads a contract into plain units, and works out its budget', () => {
@@ -256,8 +281,21 @@ worker = "w"
       'stratum.difficulty.start must lie between stratum.difficulty.min and max',
     ],
     [
-      CONTRACT.replace('role = "contract"', ''),
-      'destination needs one with role = "contract" while contract.enabled is true',
+      bound('binding = "none"').replace('role = "contract"', ''),
+      'destination needs one with role = "contract" for contract.binding "none"',
+    ],
+    [bound('binding = "payout"'), 'contract.binding_script is missing: contract.binding "payout" needs it'],
+    [
+      bound('binding = "work"\nbinding_script = "0014751e76e8199196d454941c45d1b3a323f1433bd6"'),
+      'contract.binding_script is for contract.binding "payout"',
+    ],
+    [
+      bound('binding = "work"\nterms_version = 2'),
+      'contract.terms_version 2 has no contract.binding "work"',
+    ],
+    [
+      bound('[contract.work_binding]\nhardest_share = 65_535'),
+      'contract.work_binding.hardest_share must be at least contract.share_difficulty',
     ],
     [
       CONTRACT.replace(/\[payout\]\n.*\n/, ''),

@@ -45,7 +45,7 @@ function configOf(world: World, change: Partial<ContractConfig> = {}): ContractC
     maker: { host: '127.0.0.1', port: world.port },
     expiryBlocks: 600,
     shareDifficulty: difficultyOfTarget(SHARE.target),
-    bindingScriptHex: MAKER_SCRIPT_HEX,
+    binding: { type: 'payout', scriptHex: MAKER_SCRIPT_HEX },
     termsVersion: 2,
     bonds,
     returnsBonds: false,

@@ -1,0 +1,62 @@
+import { describe, expect, it } from 'vitest';
+import type { BindingConfig, ContractConfig } from '../../src/config/config.ts';
+import { parseTerms, termsToJson } from '../../src/contract/terms.ts';
+import {
+  configuredTerms,
+  editsWithoutEffect,
+  type TermsPlace,
+} from '../../src/operator/configured-terms.ts';
+
+const WORK: BindingConfig = {
+  type: 'work',
+  ...{ hardestShare: 1024, extranonce2Bytes: 8, foreignChain: false },
+  ...{ withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
+};
+
+function contractOf(binding: BindingConfig, change: Partial<ContractConfig> = {}): ContractConfig {
+  return {
+    ...{ name: 'first', maker: { host: '127.0.0.1', port: 1 }, makerNodeId: '11'.repeat(32) },
+    ...{ priceMsatPerEh: 500_000n, workTotalHashes: 10n ** 20n, stepHashes: 10n ** 18n, maxUnpaidSteps: 3 },
+    ...{ maxUnpaidTotalSat: undefined, budgetSat: 60_000n, reserveSat: 1000n, minerReserveSat: 6000n },
+    ...{ expiryBlocks: 1548, minDepth: 3, shareDifficulty: 16, binding, staleGraceSeconds: 30 },
+    ...{ termsVersion: 3, bonds: undefined, returnsBonds: false, seal: undefined },
+    payout: { type: 'script', scriptHex: `0014${'22'.repeat(20)}` },
+    ...change,
+  };
+}
+
+const place: TermsPlace = {
+  network: 'regtest',
+  minerNodeId: '33'.repeat(32),
+  tipHeight: 100,
+  nonce: new Uint8Array(16),
+};
+
+describe('the terms of a configured contract', () => {
+  it('that is bound by work name the range of its shares', () => {
+    const terms = configuredTerms(contractOf(WORK), place);
+    const { hardestShare: _hardest, ...binding } = WORK;
+    expect(terms).toMatchObject({ version: 3, binding });
+    if (terms.version !== 3) throw new Error('of another version');
+    const { easiestHex, hardestHex } = terms.target;
+    expect(BigInt(`0x${easiestHex}`) / BigInt(`0x${hardestHex}`)).toBe(64n);
+    expect(parseTerms(termsToJson(terms))).toEqual(terms);
+    expect(editsWithoutEffect(terms, contractOf(WORK))).toEqual([]);
+    const harder = { ...WORK, hardestShare: 2048 };
+    expect(editsWithoutEffect(terms, contractOf(harder)).map(({ term }) => term)).toEqual(['target']);
+  });
+
+  it('that is bound by a script have one target, in each version', () => {
+    const bound = { type: 'payout', scriptHex: `0014${'44'.repeat(20)}` } as const;
+    const three = configuredTerms(contractOf(bound), place);
+    if (three.version !== 3) throw new Error('of another version');
+    expect(three.target.easiestHex).toBe(three.target.hardestHex);
+    expect(three.binding).toMatchObject({ type: 'payout', outputs: [{ ppm: 1_000_000 }] });
+    const two = configuredTerms(contractOf(bound, { termsVersion: 2 }), place);
+    expect(two.binding).toEqual({ type: 'coinbase', scriptHex: bound.scriptHex });
+  });
+
+  it('that sells unbound work are none in version 3', () => {
+    expect(() => configuredTerms(contractOf({ type: 'none' }), place)).toThrow(/price/);
+  });
+});
