@@ -137,6 +137,8 @@ export const LIMITS = {
    * some twenty minutes, where 4 M are 3,300 a second.
    */
   peerDuplicateHashes: 4_000_000,
+  /** Worker names whose luck is remembered, those seen last; some 300 B each. */
+  luckWorkers: 4096,
   /** Header hashes kept for duplicate detection, over all live jobs; 32 B + overhead each. */
   duplicateHashes: 8_000_000,
   /** Merkle branches of a job: 2^32 transactions do not fit a block; ESP-Miner takes 32. */

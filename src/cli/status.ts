@@ -94,7 +94,26 @@ function minersText(status: Fields): string[] {
     `miners     ${word(status['sessions'])} connected, ${word(fieldsOf(status['hashrate'])['text'])}, to ${word(status['destination'])}`,
     `shares     ${word(accepted)} of ${word(submitted)} accepted${why === '' ? '' : `; refused: ${why}`}`,
     ...slowText(listOf(status['miners'])),
+    ...listOf(fieldsOf(status['luck'])['unlikely']).map(
+      (each) => `LUCK       ${word(each['worker'])}: ${luckWords(each, word(each['solution']))}`,
+    ),
   ];
+}
+
+/** The luck of a maker's contract; what has no work yet is left out. */
+function luckText(luck: Fields): string[] {
+  return ['block', 'upstream'].flatMap((solution) => {
+    const each = fieldsOf(luck[solution]);
+    return Number(each['expected'] ?? 0) > 0 ? [`  luck     ${luckWords(each, solution)}`] : [];
+  });
+}
+
+function luckWords({ solutions, expected, least, most, fewer, more }: Fields, solution: string): string {
+  const found = Number(solutions ?? 0);
+  const unlikely = found < Number(least) || found > Number(most);
+  const odds = Math.min(Number(fewer), Number(more)).toPrecision(2);
+  const band = `${word(least)} to ${word(most)} are likely${unlikely ? `; UNLIKELY, ${odds}` : ''}`;
+  return `${found} of ${Number(expected ?? 0).toPrecision(3)} expected for ${solution}, ${band}`;
 }
 
 /** Miners that a contract could not use, and why. */
@@ -139,6 +158,7 @@ function makerContractText(contract: Fields): string[] {
   const lines = [
     `contract   ${word(contractId).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
     `  work     ${work(done)} verified, ${word(paidSat)} sat signed`,
+    ...luckText(fieldsOf(contract['luck'])),
   ];
   return frozen === undefined ? lines : [...lines, `  FROZEN   ${word(frozen)}`];
 }

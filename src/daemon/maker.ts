@@ -15,7 +15,7 @@ import { OpsServer } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
-import { Maker, type MakerDeps } from '../maker/maker.ts';
+import { Maker, type MakerContractStatus, type MakerDeps } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
@@ -27,6 +27,7 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
+import { leastOdds, luckOf, oddsOfCount } from '../work/luck.ts';
 import {
   type ChainPart,
   chainCheck,
@@ -239,10 +240,16 @@ function makerStatus(
     bitcoin_node: { truc: part.truc.policy },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
-    contracts: closing.reason === undefined ? maker.status : [],
+    contracts: closing.reason === undefined ? maker.status.map(withLuck) : [],
     closing_only: closing.status,
     chain: chainStatus(part),
   };
+}
+
+/** A contract with its luck as it is read. */
+function withLuck(row: MakerContractStatus): object {
+  const { block, upstream } = row.luck;
+  return { ...row, luck: { block: luckOf(block), upstream: luckOf(upstream) } };
 }
 
 /**
@@ -286,6 +293,8 @@ function makerSources(
     for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
     return counts;
   };
+  const oddsOfContracts = (solution: 'block' | 'upstream'): number =>
+    leastOdds(maker.status.map(({ luck }) => oddsOfCount(luck[solution])));
   return {
     ...ledgerSources(ledger),
     ...upkeepSources(upkeep),
@@ -296,6 +305,7 @@ function makerSources(
     contract_state: () => count(maker.status.map((row) => row.stream)),
     contract_delivered_work_hashes_total: () =>
       maker.status.reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),
+    luck_odds_ratio: () => ({ block: oddsOfContracts('block'), upstream: oddsOfContracts('upstream') }),
     channel_state: () =>
       count(
         maker.status

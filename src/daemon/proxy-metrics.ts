@@ -26,6 +26,7 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
     downstream_work_hashes_total: () =>
       meters.streams().reduce((sum, id) => sum + Number(meters.total(id).workHashes), 0),
     blocks_found_total: () => mining.stats.blocksFound,
+    luck_odds_ratio: () => ({ block: mining.luck.odds('block'), upstream: mining.luck.odds('upstream') }),
     validation_queue_shares: () => engine.stats.queued,
     ...upstreamSources(facts),
     ...contractSources(facts),

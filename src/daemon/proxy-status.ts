@@ -12,6 +12,7 @@ import { type DestinationStatus, destinationStatus } from '../mining/destination
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
 import { withoutContract } from '../mining/work-routes.ts';
+import type { UnlikelyWorker } from '../mining/worker-luck.ts';
 import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { Hashrate } from '../work/hashrate.ts';
@@ -63,6 +64,8 @@ export type ProxyStatus = {
     readonly rejected: Readonly<Record<string, number>>;
   };
   readonly blocks_found: number;
+  /** Luck of the workers: those whose solutions are unlikely few or many for their work. */
+  readonly luck: { readonly workers: number; readonly unlikely: readonly UnlikelyWorker[] };
   readonly streams: readonly {
     readonly id: string;
     readonly shares: number;
@@ -124,15 +127,14 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
       rejected: server.stats.rejected,
     },
     blocks_found: mining.stats.blocksFound,
+    luck: { workers: mining.luck.size, unlikely: mining.luck.unlikely() },
     streams: meters.streams().map((id) => {
       const { seq, workHashes } = meters.total(id);
       return { id, shares: seq, work_hashes: workHashes };
     }),
     destinations: destinationStatus(facts),
     braidpool: mining.braidpoolNodes.map(({ status }) => status),
-    miners: server
-      .sessions(SESSIONS_LISTED)
-      .map((session) => minerOf(session, mining.router.sharesPerMinuteOfSlow(session.id))),
+    miners: server.sessions(SESSIONS_LISTED).map((session) => minerOf(session, mining)),
     contract: contracts[0] ?? null,
     contracts,
     finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {
@@ -161,11 +163,13 @@ function lastPeerError({ all }: RunningContracts): string | undefined {
 /** A miner with the name of the destination, or of its own link there, that it mines to. */
 function minerOf(
   { destination, ...session }: SessionSnapshot,
-  sharesPerMinute: number | undefined,
+  { router, luck }: Mining,
 ): SessionSnapshot & { readonly own_pool_reason: string | null } {
+  const sharesPerMinute = router.sharesPerMinuteOfSlow(session.id);
+  const workers = session.workers.map((worker) => ({ ...worker, luck: luck.of(worker.name) ?? null }));
   const own_pool_reason =
     sharesPerMinute === undefined
       ? null
       : `too slow for the contract: ${sharesPerMinute.toPrecision(2)} of its shares a minute`;
-  return { ...session, destination: withoutContract(destination), own_pool_reason };
+  return { ...session, workers, destination: withoutContract(destination), own_pool_reason };
 }

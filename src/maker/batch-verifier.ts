@@ -11,6 +11,7 @@ import { checkShare, type ShareCode, type ShareRules, shareRulesOf } from '../se
 import { generationOf } from '../shares/duplicates.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import { luckOfShares } from './contract-luck.ts';
 import type { JobBinding } from './job-binding.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
@@ -168,6 +169,7 @@ export class BatchVerifier {
         nextSeq,
         refusedSeqs: refused.map(({ seq }) => seq),
         ownWorkHashes: batch.workTotal,
+        luck: luckOfShares(credited, (job) => this.#deps.binding.upstreamTarget?.(job)),
       });
     } catch (error) {
       this.#deps.verifier.forget(store.contractId, cases);

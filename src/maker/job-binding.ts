@@ -20,6 +20,8 @@ export type JobBinding = {
    * is credited now. May ask the own node, and wait for it.
    */
   judgeNow?(job: JobRecord): Promise<ShareCode | undefined>;
+  /** The target of the own upstream that a good job came from, if it came from one. */
+  upstreamTarget?(job: JobRecord): bigint | undefined;
   /** Takes note of credited shares, which are on disk. */
   credited?(cases: readonly ShareCase[]): void;
   /** Ends what it holds; idempotent. */

@@ -36,6 +36,7 @@ import {
   STREAM_KIND,
 } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
+import { addLuck, type ContractLuck, loadLuck, luckEntry, NO_CONTRACT_LUCK } from './contract-luck.ts';
 import { MakerCommitments } from './maker-commitments.ts';
 import {
   claimRequest,
@@ -80,6 +81,7 @@ export type Credit = {
   readonly refusedSeqs: readonly number[];
   /** Work in hashes that the miner says it has delivered so far. */
   readonly ownWorkHashes: bigint;
+  readonly luck: ContractLuck;
 };
 
 function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
@@ -101,6 +103,8 @@ export class MakerStore extends ContractStore {
   evidence: StreamTotal = { seq: 0, workHashes: 0n };
   /** The record of the seal, from the funding on. */
   seal: MakerSeal | undefined;
+  /** Luck over the credited shares. */
+  luck = NO_CONTRACT_LUCK;
   /** The commitments of the states. */
   commitments = MakerCommitments.create();
   #monotone: StateSigner | undefined;
@@ -130,6 +134,7 @@ export class MakerStore extends ContractStore {
     const store = new MakerStore(contractId, stored.contract, deps);
     store.opening = stored.opening;
     store.seal = await loadSeal(deps.ledger, contractId);
+    store.luck = await loadLuck(deps.ledger, contractId);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.evidence = parseStreamTotal(contractId, total);
     store.restore(stored, {
@@ -239,10 +244,13 @@ export class MakerStore extends ContractStore {
     entries.push(deliveryEntry(contractId, delivery));
     const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);
     if (seal !== undefined) entries.push(sealEntry(contractId, seal));
+    const luck = addLuck(this.luck, credit.luck);
+    if (shares.length > 0) entries.push(luckEntry(contractId, luck));
     const refusals = this.commitments.withRefused(contractId, credit.refusedSeqs);
     await this.write([...entries, ...refusals.entries]);
     refusals.done();
     this.seal = seal;
+    this.luck = luck;
     this.evidence = total;
     this.delivery = delivery;
     this.#workChanged();

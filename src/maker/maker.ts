@@ -58,6 +58,7 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
 import { CoinHolds } from './coin-holds.ts';
+import type { ContractLuck } from './contract-luck.ts';
 import { coinbaseBinding } from './job-binding.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
@@ -145,6 +146,7 @@ export type MakerContractStatus = {
   /** Status of the seal; `none` where the terms have none. */
   readonly seal: SealStatus;
   readonly frozen: string | undefined;
+  readonly luck: ContractLuck;
 };
 
 /**
@@ -301,6 +303,7 @@ export class Maker {
         fundingDepth: store.stream.fundingDepth,
         seal: channel.seal,
         frozen: store.frozen?.message,
+        luck: store.luck,
       };
     });
   }

@@ -161,6 +161,13 @@ export const CATALOGUE = {
     roles: PROXY,
   },
   blocks_found_total: { type: 'counter', help: 'Shares that solve a block.', roles: PROXY },
+  luck_odds_ratio: {
+    type: 'gauge',
+    help: 'Probability of the least likely luck of a worker (proxy) or contract (maker), times their number; 1 at most.',
+    labels: ['solution'],
+    values: { solution: ['block', 'upstream'] },
+    roles: BOTH,
+  },
   share_ack_seconds: {
     type: 'histogram',
     help: 'From the arrival of a submit to its answer, the commit to disk included.',

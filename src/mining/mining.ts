@@ -39,6 +39,7 @@ import {
   type WorkRoute,
   WorkRoutes,
 } from './work-routes.ts';
+import { WorkerLuck } from './worker-luck.ts';
 
 /** Bytes of the session id and of the miner's own extranonce2 (`WIRE.md`, Extranonce). */
 export const SESSION_ID_SIZE = 4;
@@ -92,6 +93,7 @@ export class Mining {
   readonly linked: DedicatedUpstreams;
   readonly stats = { blocksFound: 0 };
   readonly clockOffsets: ClockOffsets;
+  readonly luck = new WorkerLuck();
   readonly #deps: MiningDeps;
   readonly #resting: RestingGenerations;
   #leaving: readonly Leaving[] = [];
@@ -413,10 +415,11 @@ export class Mining {
     this.engine.submit(submission);
   }
 
-  async #commit(shares: readonly AcceptedShare[]): Promise<void> {
+  async #commit(shares: readonly AcceptedShare<SessionSubmission>[]): Promise<void> {
     const startedMs = this.#firstSubmitMs;
     this.#firstSubmitMs = 0;
     await this.#deps.commit(shares);
+    this.luck.add(shares);
     if (startedMs > 0) this.#deps.observeAck((this.#deps.clock.monotonicMs() - startedMs) / 1000);
   }
 

@@ -40,6 +40,7 @@ import { methods } from '../peer/messages.ts';
  * | `request` | put | what a cold key is to sign, a PSBT; id `<contract>:<what>` |
  * | `commitment` | put | what a state commits to, and its signatures; id as a state (`commitments.ts`) |
  * | `refusals` | put | maker: the shares not credited since the newest commitment |
+ * | `luck` | put | maker: solutions among the credited shares against those to be expected |
  * | `restored` | put | maker: this ledger was an older copy when the tip had this height; id `maker` |
  * | `equivocation` | insert | both contents of one state number; id as a state |
  */
@@ -58,6 +59,7 @@ export const REMAINS_KIND = 'remains';
 export const WATCHED_KIND = 'watched';
 export const EQUIVOCATION_KIND = 'equivocation';
 export const RESTORED_KIND = 'restored';
+export const LUCK_KIND = 'luck';
 export const COMMITMENT_KIND = 'commitment';
 export const REFUSALS_KIND = 'refusals';
 

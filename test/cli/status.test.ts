@@ -78,6 +78,20 @@ describe('the status of a daemon', () => {
     expect(await unreachable(endless)).toMatch(/more than 16777216 bytes$|no answer in 5000 ms$/);
   });
 
+  it('names luck that nobody would believe', () => {
+    const luck = { solutions: 0, expected: 12, fewer: 6.1e-6, more: 1, least: 2, most: 28 };
+    const proxy = { role: 'proxy', luck: { unlikely: [{ worker: 'w.1', solution: 'upstream', ...luck }] } };
+    expect(statusText(proxy)).toContain(
+      'LUCK       w.1: 0 of 12.0 expected for upstream, 2 to 28 are likely; UNLIKELY, 0.0000061',
+    );
+    const contract = {
+      contractId: 'ab',
+      luck: { block: { ...luck, solutions: 3 }, upstream: { expected: 0 } },
+    };
+    const maker = statusText({ role: 'maker', contracts: [contract] });
+    expect(maker.at(-1)).toBe('  luck     3 of 12.0 expected for block, 2 to 28 are likely');
+  });
+
   it('harms no terminal, and is shown whatever is missing or odd', () => {
     const evil = '\u001b]0;owned\u0007';
     const lines = statusText({
