@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { ShareTree } from '../../src/channel/share-tree.ts';
+import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { code, seedOf } from './fixtures.ts';
 
 /** RFC 6962 2.1, as it is written there. */
@@ -47,6 +49,24 @@ describe('ShareTree', () => {
       [],
     ].map((list) => toHex(treeOf(list).root()));
     expect(new Set(roots).size).toBe(roots.length);
+  });
+
+  it('is the same appended in parts by a kernel of any kind and capacity', () => {
+    const kernels = [createPortableKernel(4), createKernel(4), createKernel(1024)];
+    fc.assert(
+      fc.property(fc.array(fc.nat({ max: 150 }), { maxLength: 5 }), fc.nat({ max: 2 }), (parts, which) => {
+        const total = parts.reduce((sum, part) => sum + part, 0);
+        const all = Array.from({ length: total }, (_, index) => leaf(index));
+        const tree = new ShareTree();
+        let at = 0;
+        for (const part of parts) {
+          tree.appendAll(concat(...all.slice(at, at + part)), kernels[which]!);
+          at += part;
+        }
+        expect(tree.toJson()).toEqual(treeOf(all).toJson());
+      }),
+    );
+    expect(code(() => new ShareTree().appendAll(new Uint8Array(33), kernels[0]!))).toBe('malformed');
   });
 
   it('goes on from its JSON as if it had never stopped', () => {

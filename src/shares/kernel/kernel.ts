@@ -44,4 +44,10 @@ export interface ShareKernel {
   ): void;
   /** Hashes slots 0 to count-1. */
   run(count: number): void;
+  /**
+   * The digests of leaves or nodes of a tree of RFC 6962 section 2.1, at most `capacity` of them.
+   * @param inputs one behind the other: 32 bytes a leaf, or the two digests below a node
+   * @param digests takes 32 bytes for each; may be `inputs`
+   */
+  hashTree(inputs: Uint8Array, size: 32 | 64, digests: Uint8Array): void;
 }

@@ -86,6 +86,16 @@ class PortableKernel implements ShareKernel {
     for (let slot = 0; slot < count; slot += 1) this.#hashSlot(slot);
   }
 
+  hashTree(inputs: Uint8Array, size: 32 | 64, digests: Uint8Array): void {
+    const count = inputs.length / size;
+    assert(Number.isInteger(count) && count <= this.capacity, 'kernel_count', count);
+    const prefixed = Buffer.alloc(1 + size, size === 32 ? 0 : 1);
+    for (let index = 0; index < count; index += 1) {
+      prefixed.set(inputs.subarray(index * size, (index + 1) * size), 1);
+      digests.set(crypto.hash('sha256', prefixed, 'buffer'), index * 32);
+    }
+  }
+
   #hashSlot(slot: number): void {
     const job = this.#slotJobs[slot];
     assert(job !== undefined, 'kernel_slot_empty', slot);

@@ -16,9 +16,22 @@ const SHAPES = [
 const EXTRANONCE_SIZE = 8;
 const SHARES = 32;
 
-/** True when its hashes are those of `node:crypto`: shares of one job, then of several in one batch. */
+/**
+ * True when its hashes are those of `node:crypto`: shares of one job, then of several in one batch, and a
+ * tree's.
+ */
 export function hashesRight(kernel: ShareKernel): boolean {
   const reference = createPortableKernel(SHARES);
+  const count = Math.min(SHARES - 3, kernel.capacity);
+  for (const size of [32, 64] as const) {
+    const inputs = bytesOf(size, size * count);
+    const [ours, theirs] = [kernel, reference].map((each) => {
+      const digests = new Uint8Array(32 * count);
+      each.hashTree(inputs, size, digests);
+      return digests;
+    });
+    if (!equal(ours!, theirs!)) return false;
+  }
   const jobs = SHAPES.map(([coinb1, coinb2, branches], seed) => jobOf(seed, coinb1, coinb2, branches));
   const batches = [...jobs.map((job) => [job]), jobs];
   return batches.every((batch) => {

@@ -15,11 +15,13 @@ type KernelExports = {
   readonly configure: (capacity: number) => number;
   readonly slotsAt: () => number;
   readonly hashesAt: () => number;
+  readonly treeAt: () => number;
   readonly stageAt: () => number;
   readonly start: (state: number) => void;
   readonly absorb: (state: number) => void;
   readonly expand: (to: number) => void;
   readonly run: (count: number) => number;
+  readonly hashTree: (count: number, size: number) => void;
 } & Readonly<Record<LayoutName, WasmGlobal>>;
 
 const LAYOUT_NAMES = [
@@ -67,6 +69,7 @@ export class SimdKernel implements ShareKernel {
   readonly #jobs: JobMemory;
   readonly #slotsAt: number;
   readonly #hashesAt: number;
+  readonly #treeAt: number;
   #bytes: Uint8Array;
   #words: Uint32Array;
 
@@ -86,6 +89,7 @@ export class SimdKernel implements ShareKernel {
     this.#jobs = new JobMemory(memory, end);
     this.#slotsAt = this.#wasm.slotsAt();
     this.#hashesAt = this.#wasm.hashesAt();
+    this.#treeAt = this.#wasm.treeAt();
     this.#bytes = new Uint8Array(memory.buffer);
     this.#words = new Uint32Array(memory.buffer);
   }
@@ -166,6 +170,14 @@ export class SimdKernel implements ShareKernel {
     assert(count >= 0 && count <= this.capacity, 'kernel_count', count);
     assert(this.#wasm.run(count) !== 0, 'kernel_slot_without_job', count);
     this.hashes.set(this.#bytes.subarray(this.#hashesAt, this.#hashesAt + count * 32));
+  }
+
+  hashTree(inputs: Uint8Array, size: 32 | 64, digests: Uint8Array): void {
+    const count = inputs.length / size;
+    assert(Number.isInteger(count) && count <= this.capacity, 'kernel_count', count);
+    this.#bytes.set(inputs, this.#treeAt);
+    this.#wasm.hashTree(count, size);
+    digests.set(this.#bytes.subarray(this.#treeAt, this.#treeAt + count * 32));
   }
 
   #setWord(address: number, value: number): void {

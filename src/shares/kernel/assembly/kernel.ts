@@ -57,6 +57,8 @@ let slots: usize = 0;
 let hashes: usize = 0;
 let order: usize = 0;
 let groups: usize = 0;
+/** Inputs of `hashTree`, and eight more places. */
+let tree: usize = 0;
 let groupCount: usize = 0;
 let mostBlocks: u32 = 0;
 let mostBranches: u32 = 0;
@@ -71,11 +73,13 @@ export function configure(capacity: usize): usize {
   hashes = slots + capacity * SLOT_SIZE;
   order = hashes + capacity * 32;
   groups = (order + capacity * 4 + POINTERS + 63) & ~63;
-  return groups + ((capacity + 7) >> 3) * GROUP_SIZE;
+  tree = groups + ((capacity + 7) >> 3) * GROUP_SIZE;
+  return tree + (capacity + 8) * 64;
 }
 
 export function slotsAt(): usize { return slots; }
 export function hashesAt(): usize { return hashes; }
+export function treeAt(): usize { return tree; }
 /** 64 bytes that the host fills for `absorb` and `expand`. */
 export function stageAt(): usize { return STAGE; }
 
@@ -95,6 +99,63 @@ export function run(count: usize): bool {
   for (let branch: u32 = 0; branch < mostBranches; branch++) foldBranch(branch);
   hashHeaders();
   return true;
+}
+
+/**
+ * Digests of `count` leaves (32 bytes) or nodes (64 bytes) of a tree of RFC 6962, 32 bytes each, in the place
+ * of what they are of.
+ */
+export function hashTree(count: usize, size: usize): void {
+  const groupSize = size << 3;
+  for (let at = tree, to = tree, end = tree + count * size; at < end; at += groupSize, to += 256) {
+    for (let lane: usize = 0; lane < 8; lane++) {
+      const block = LANES + (lane << 6), from = at + lane * size;
+      memory.fill(block, 0, 64);
+      if (size == 32) {
+        memory.copy(block + 1, from, 32);
+        store<u8>(block, 0x80, 33);
+        store<u16>(block, 0x0801, 62);
+      } else {
+        store<u8>(block, 1);
+        memory.copy(block + 1, from, 63);
+      }
+    }
+    compressLanes(initial);
+    if (size == 64) {
+      for (let lane: usize = 0; lane < 8; lane++) {
+        const block = LANES + (lane << 6);
+        memory.fill(block, 0, 64);
+        store<u8>(block, load<u8>(at + (lane << 6), 63));
+        store<u8>(block, 0x80, 1);
+        store<u16>(block, 0x0802, 62);
+      }
+      compressLanes(groups);
+    }
+    for (let half: usize = 0; half < 32; half += 16) {
+      columnsSwapped(groups + half, LANES);
+      columnsSwapped(groups + half + 128, LANES + 64);
+      for (let lane: usize = 0; lane < 4; lane++) {
+        const digest = to + ((lane + (half >> 2)) << 5);
+        v128.store(digest, v128.load(LANES + (lane << 4)));
+        v128.store(digest, v128.load(LANES + 64 + (lane << 4)), 16);
+      }
+    }
+  }
+}
+
+/** Compresses the raw blocks of LANES into the first group's digests. */
+function compressLanes(from: usize): void {
+  lanesToWords();
+  compressWords(from, groups, words, constants);
+}
+
+/** Brings the raw blocks of LANES to WORDS. */
+function lanesToWords(): void {
+  for (let part: usize = 0; part < 64; part += 16) {
+    const low = LANES + part, high = LANES + 256 + part, to = WORDS + (part << 3);
+    transposeSwapped(low, low + 64, low + 128, low + 192, to);
+    transposeSwapped(high, high + 64, high + 128, high + 192, to + 16);
+  }
 }
 
 /** Orders the slots by job, so that lanes seldom differ; the last group is filled up with the last slot. */
@@ -147,11 +208,7 @@ function hashCoinbaseBlock(block: u32): void {
       for (let lane: usize = 0; lane < 8; lane++) {
         composeBlock(pointer(lanes + (lane << 2)), block, LANES + (lane << 6));
       }
-      for (let part: usize = 0; part < 64; part += 16) {
-        const low = LANES + part, high = LANES + 256 + part, to = WORDS + (part << 3);
-        transposeSwapped(low, low + 64, low + 128, low + 192, to);
-        transposeSwapped(high, high + 64, high + 128, high + 192, to + 16);
-      }
+      lanesToWords();
       if (all(IS_VARIABLE)) compressWords(at, at, words, constants);
       else {
         compressWords(at, BLEND, words, constants);
