@@ -136,6 +136,9 @@ export class Stage {
       else await this.block();
     }
     await this.rounds(1);
+    // A side whose disk hangs waits a while for each record, and the last blocks came faster than that.
+    const isHanging = SIDES.some((side) => this.world.disks[side].isHanging);
+    if (isHanging && !this.#isOver) await this.rounds(8);
   }
 
   /** Nothing is left to happen: both that live have seen the end. */
