@@ -156,6 +156,10 @@ export const ERROR_TABLE = {
     hint: 'the share does not meet its target, or its target is above the agreed floor',
   },
   share_unbound: { rpc: -32023, hint: 'the job does not pay the agreed party' },
+  share_beads: {
+    rpc: -32027,
+    hint: 'too few beads pay the buyer; see that both Braidpool nodes are in step, and whom the beads pay',
+  },
   share_bad: { rpc: -32024, hint: 'the share cannot be rebuilt from its job' },
   peer_closed: { hint: 'the peer closed the connection; it is tried again' },
   peer_timeout: { hint: 'the peer did not answer in time; the connection is made anew' },

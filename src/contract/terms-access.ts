@@ -81,10 +81,11 @@ export function notYetServed(terms: ContractTerms): string | undefined {
   const isWork = binding.type === 'work';
   const parts: readonly (readonly [path: string, isServed: boolean])[] = [
     ['price.type', price.type === 'fixed'],
-    ['binding.type', isWork || binding.type === 'payout'],
-    ['binding.outputs', isWork || (binding.type === 'payout' && binding.outputs.length === 1)],
-    ['binding.min_fees_ppm', isWork || (binding.type === 'payout' && binding.minFeesPpm === 0)],
-    ['binding.sample_ppm', isWork || (binding.type === 'payout' && binding.samplePpm === 0)],
+    ['binding.type', binding.type !== 'none'],
+    ['binding.profile', binding.type !== 'bead' || binding.profile !== 'spec'],
+    ['binding.outputs', binding.type !== 'payout' || binding.outputs.length === 1],
+    ['binding.min_fees_ppm', binding.type !== 'payout' || binding.minFeesPpm === 0],
+    ['binding.sample_ppm', binding.type !== 'payout' || binding.samplePpm === 0],
     ['target.hardest', isWork || target.hardestHex === target.easiestHex],
     ['over_delivery', terms.overDelivery === 'credit'],
     ['maker_fault.type', terms.makerFault.type === 'pause'],

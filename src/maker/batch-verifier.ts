@@ -158,6 +158,7 @@ export class BatchVerifier {
     let refused: { seq: number; code: ShareCode }[];
     try {
       await this.#hashAll(cases);
+      await this.#deps.binding.judgeShares?.(cases);
       credited = this.#cap(cases);
       refused = cases.flatMap(({ code }, index) =>
         code === undefined ? [] : [{ seq: firstSeq + index, code }],

@@ -22,6 +22,11 @@ export type JobBinding = {
   judgeNow?(job: JobRecord): Promise<ShareCode | undefined>;
   /** The target of the own upstream that a good job came from, if it came from one. */
   upstreamTarget?(job: JobRecord): bigint | undefined;
+  /**
+   * Judges the good shares of one batch once more, in their order, when they are hashed: gives a code to each
+   * that is not credited now. May ask the own node, and wait for it.
+   */
+  judgeShares?(cases: readonly ShareCase[]): Promise<void>;
   /** Takes note of credited shares, which are on disk. */
   credited?(cases: readonly ShareCase[]): void;
   /** Ends what it holds; idempotent. */

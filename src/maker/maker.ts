@@ -57,9 +57,10 @@ import type { SealStatus } from '../settlement/stake-settlement.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
+import { BeadBinding, type BeadSource, NO_BEAD_NODE } from './bead-binding.ts';
 import { CoinHolds } from './coin-holds.ts';
 import type { ContractLuck } from './contract-luck.ts';
-import { coinbaseBinding } from './job-binding.ts';
+import { coinbaseBinding, type JobBinding } from './job-binding.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
@@ -110,6 +111,8 @@ export type MakerDeps = {
   readonly openStateSigner?: OpenStateSigner;
   /** Wallet for fundings. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
+  /** The own Braidpool node, for contracts that are bound by its beads. */
+  readonly beads?: BeadSource;
   readonly kernel: ShareKernel;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -516,11 +519,13 @@ export class Maker {
         return { contractId, signature: known.store.contract.makerSignature };
       }
       this.#assertChainMoves();
-      const { height } = await this.#deps.chain.tip();
+      const { height, hash } = await this.#deps.chain.tip();
+      const isBead = terms.binding.type === 'bead';
       judgeTerms(this.#options.policy, terms, {
         makerNodeId: this.#nodeId,
         peerNodeId: nodeId,
         height,
+        tipBits: isBead ? (await this.#deps.chain.header(hash))?.bits : undefined,
         ...this.#heldBy(nodeId),
       });
       assertTimeToFund(terms, this.#opening.margins, height);
@@ -622,11 +627,21 @@ export class Maker {
       restored: this.#restored,
       limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
-      bindingOf: ({ terms }) => coinbaseBinding(terms),
+      bindingOf: (store) => this.#bindingOf(store),
     });
     this.#channels.set(store.contractId, channel);
     const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';
     if (isOpening) this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
+  }
+
+  #bindingOf(store: MakerStore): JobBinding {
+    const { binding } = store.terms;
+    if (binding.type !== 'bead') return coinbaseBinding(store.terms);
+    return new BeadBinding(store, binding, {
+      ...this.#deps,
+      node: this.#deps.beads ?? NO_BEAD_NODE,
+      view: this.#view,
+    });
   }
 
   /**

@@ -11,6 +11,7 @@ import {
   notYetServed,
   payeeScriptHex,
 } from '../contract/terms-access.ts';
+import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 
 /** The type of a binding. */
 export type BindingType = ContractTerms['binding']['type'];
@@ -42,6 +43,8 @@ export type MakerPolicy = {
   readonly bindingScriptHex: string | undefined;
   /** The bindings that contracts may have. Default: all that need no upstream of the maker. */
   readonly bindings?: readonly BindingType[];
+  /** Limits of binding `bead`; where left out, contracts with it are refused. */
+  readonly bead?: BeadPolicy;
   /** Limits of bonds and seals; where left out, contracts with either are refused. */
   readonly stakes?: StakesPolicy;
 };
@@ -92,6 +95,8 @@ export type PolicyContext = {
   /** Proven node id of the proposer. */
   readonly peerNodeId: string;
   readonly height: number;
+  /** The nBits of the newest block; undefined where the node does not tell. */
+  readonly tipBits?: number | undefined;
   readonly openContractsOfPeer: number;
   /** Sum of `lockedSat` over all contracts that are not closed. */
   readonly openBudgetSat: bigint;
@@ -163,6 +168,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
   if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type))
     refuseTerm('binding.type', 'is not taken here');
+  judgeBeadTerms(policy.bead, terms, context.tipBits);
   if (terms.version === 3 && terms.fundingByHeight <= context.height)
     refuseTerm('funding_by_height', `must be above ${context.height}`);
   const blocks = terms.expiryHeight - context.height;
@@ -195,6 +201,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
     ],
     [
       terms.binding.type === 'work' ||
+        terms.binding.type === 'bead' ||
         policy.bindingScriptHex === undefined ||
         payeeScriptHex(terms) === policy.bindingScriptHex,
       'the binding must be to the script of the maker',

@@ -192,7 +192,8 @@ describe('terms of version 3', () => {
   /** One change for each path that no program serves yet. */
   const UNSERVED: Readonly<Record<string, V3>> = {
     'price.type': { price: collar },
-    'binding.type': bead('as_is', 1n),
+    'binding.type': { binding: { type: 'none' } },
+    'binding.profile': bead('spec', 0n),
     'binding.outputs': pays(1, 999_999),
     'binding.min_fees_ppm': { binding: { ...payoutOf(), minFeesPpm: 1 } },
     'binding.sample_ppm': { binding: { ...payoutOf(), samplePpm: 1 } },

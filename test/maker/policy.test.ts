@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
-import { targetOfDifficulty, targetToHex, workOfTarget } from '../../src/bitcoin/target.ts';
+import {
+  compactOfTarget,
+  targetOfDifficulty,
+  targetToHex,
+  workOfTarget,
+} from '../../src/bitcoin/target.ts';
 import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import {
@@ -280,6 +285,45 @@ describe('the policy of a maker', () => {
       expect(pathOf(ranged)).toBe('binding.type');
       expect(pathOf(ranged, { bindings: ['work'] })).toBe('taken');
       expect(pathOf({}, { bindings: ['work'] })).toBe('binding.type');
+    });
+
+    it('takes beads that pay its script, while 20 of them earn no more than it may lose', () => {
+      const binding = {
+        ...{
+          type: 'bead' as const,
+          scriptHex,
+          profile: 'as_is' as const,
+          stopPpb: 1000,
+          maxLossSat: 1000n,
+        },
+      };
+      const bead = { scriptHex, profiles: ['as_is' as const], minStopPpb: 1000, maxLossSat: 1000n };
+      const judgeBead = (changes: Partial<typeof binding>, own: object = {}, tipBits?: number): string => {
+        try {
+          const context_ = { ...context, tipBits };
+          judgeTerms(
+            { ...policy, bead: { ...bead, ...own } },
+            { ...newer, binding: { ...binding, ...changes } },
+            context_,
+          );
+          return 'taken';
+        } catch (error) {
+          return (error as CodedError).meta['path'] as string;
+        }
+      };
+      expect(pathOf({ binding })).toBe('binding.type');
+      // The price is that of an EH: 20 beads may be worth so much of one.
+      const most = (1000n * 1000n * EH) / (20n * policy.maxPriceMsatPerEh);
+      const bits = compactOfTarget((1n << 256n) / (most / 2n));
+      const hard = compactOfTarget((1n << 256n) / (most * 2n));
+      expect(judgeBead({}, {}, bits)).toBe('taken');
+      expect(judgeBead({}, {}, hard)).toBe('binding.bead_max_loss_sat');
+      expect(judgeBead({ maxLossSat: 1001n }, {}, bits)).toBe('binding.bead_max_loss_sat');
+      expect(judgeBead({ maxLossSat: 10_000n }, { maxLossSat: 10_000n }, hard)).toBe('taken');
+      expect(judgeBead({})).toBe('binding.profile');
+      expect(judgeBead({ profile: 'weak' } as never, {}, bits)).toBe('binding.profile');
+      expect(judgeBead({ stopPpb: 999 }, {}, bits)).toBe('binding.stop_ppb');
+      expect(judgeBead({ scriptHex: `0014${'00'.repeat(20)}` }, {}, bits)).toBe('binding.script');
     });
 
     it('refuses a price, a target and a payee beyond its limits', () => {

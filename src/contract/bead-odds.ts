@@ -1,0 +1,64 @@
+/**
+ * How likely so few beads are. Beads of honest work come by a Poisson process: work that is worth `expected`
+ * beads yields `count` of them or fewer with the probability of `poissonTail`.
+ */
+
+/** ln(k!) less Stirling's formula, for k from 1. */
+function stirlingError(k: number): number {
+  if (k < 16) {
+    let lnFactorial = 0;
+    for (let factor = 2; factor <= k; factor += 1) lnFactorial += Math.log(factor);
+    return lnFactorial - ((k + 0.5) * Math.log(k) - k + 0.5 * Math.log(2 * Math.PI));
+  }
+  const square = k * k;
+  return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * square)) / square) / square) / k;
+}
+
+/** The natural logarithm of the probability of exactly `k` beads, in a form that loses no digits. */
+function lnPoisson(k: number, expected: number): number {
+  if (k === 0) return -expected;
+  const beyond = expected - k;
+  const deviance = beyond - k * Math.log1p(beyond / k);
+  return -deviance - stirlingError(k) - 0.5 * Math.log(2 * Math.PI * k);
+}
+
+/**
+ * P(Poisson(expected) <= count), for an integer count from 0 and `expected` above it: the tail of too few.
+ * Its relative error is below 10^-9 for counts up to 10^7.
+ */
+export function poissonTail(count: number, expected: number): number {
+  let sum = 0;
+  let term = 1;
+  for (let k = count; k >= 0; k -= 1) {
+    sum += term;
+    term *= k / expected;
+    if (term < sum * 1e-18) break;
+  }
+  return Math.exp(lnPoisson(count, expected)) * sum;
+}
+
+/** Parts of a bead that work is counted in: a share is a very small part of one. */
+export const BEAD_PARTS = 10n ** 18n;
+
+/**
+ * The beads that credited work may be worth while `count` of them pay us, in `BEAD_PARTS`: with more,
+ * `P(Poisson(worth) <= count)` is below `stopPpb` in 10^9.
+ */
+export function mostBeadParts(count: number, stopPpb: number): bigint {
+  const least = stopPpb / 1e9;
+  let low = count;
+  let high = count + 30 + 10 * Math.sqrt(count + 1);
+  while (poissonTail(count, high) >= least) high += high - count;
+  for (let step = 0; step < 100 && high - low > high * 1e-14; step += 1) {
+    const middle = (low + high) / 2;
+    if (middle > count && poissonTail(count, middle) < least) high = middle;
+    else low = middle;
+  }
+  // To a millionth of a bead, upwards: a miner is never stopped by a rounding.
+  return BigInt(Math.ceil(high * 1e6)) * (BEAD_PARTS / 1_000_000n);
+}
+
+/** The worth of work in beads, in `BEAD_PARTS`. @param beadHashes expected hashes of one bead */
+export function beadParts(workHashes: bigint, beadHashes: bigint): bigint {
+  return (workHashes * BEAD_PARTS) / beadHashes;
+}

@@ -1,0 +1,159 @@
+import { mostBeadParts } from '../contract/bead-odds.ts';
+import type { BeadOutcome } from '../upstream/bead-watch.ts';
+
+/**
+ * The rule of a contract whose shares are bound by statistics: credited work is worth a number of beads, and
+ * those that pay us must come about as often. A bead of a reported share that pays another is theft at once.
+ */
+
+export type BeadCreditOptions = {
+  /** Credit stops where so few beads are less likely than this, parts per billion. */
+  readonly stopPpb: number;
+  /** Time in ms in which a share that is a bead counts as one that pays us before the node says so. */
+  readonly doubtMs: number;
+  /** Beads that count so at once. */
+  readonly doubtBeads: number;
+};
+
+/** The same for everyone: a bead crosses the network in seconds, and a restart of a node takes one minute. */
+export const BEAD_DOUBT = { doubtMs: 60_000, doubtBeads: 20 } as const;
+
+/** A bead of a reported share that pays another. */
+export type StolenBead = { readonly hash: string; readonly paid: string };
+
+export type BeadCreditState = {
+  /** The worth of the credited work, in `BEAD_PARTS`. */
+  readonly worthParts: bigint;
+  /** Beads that pay us. */
+  readonly paidBeads: number;
+  /** Shares that should be beads and of which the node knows none; only counted. */
+  readonly missingBeads: number;
+  /** Shares that should be beads and are not found yet: monotonic time in ms by hash as displayed. */
+  readonly open: ReadonlyMap<string, number>;
+  readonly stolen: StolenBead | undefined;
+};
+
+export const NO_BEADS: BeadCreditState = {
+  worthParts: 0n,
+  paidBeads: 0,
+  missingBeads: 0,
+  open: new Map(),
+  stolen: undefined,
+};
+
+export type BeadCreditEvent =
+  /** A good share comes to be credited, with its hash as displayed where it should be a bead. */
+  | { readonly type: 'share'; readonly parts: bigint; readonly beadHash: string | undefined }
+  /** What became of a share that should be a bead. */
+  | {
+      readonly type: 'outcome';
+      readonly hash: string;
+      readonly outcome: BeadOutcome;
+      readonly paid: string | undefined;
+    };
+
+export type BeadCreditEffect =
+  | { readonly type: 'credit' }
+  | { readonly type: 'refuse'; readonly code: 'share_unbound' | 'share_beads' }
+  /** The node is asked for it. */
+  | { readonly type: 'watch'; readonly hash: string }
+  | { readonly type: 'accuse'; readonly stolen: StolenBead };
+
+export type BeadCreditTransition = {
+  readonly state: BeadCreditState;
+  readonly effects: readonly BeadCreditEffect[];
+};
+
+/** Beads that may be worth while so many pay us, by the rate of error; few counts are asked for. */
+const LIMITS_OF_WORTH = new Map<string, bigint>();
+const KEPT = 4096;
+
+function mostParts(count: number, stopPpb: number): bigint {
+  const key = `${stopPpb} ${count}`;
+  const known = LIMITS_OF_WORTH.get(key);
+  if (known !== undefined) return known;
+  if (LIMITS_OF_WORTH.size >= KEPT) LIMITS_OF_WORTH.clear();
+  const most = mostBeadParts(count, stopPpb);
+  LIMITS_OF_WORTH.set(key, most);
+  return most;
+}
+
+/** Beads that count as paying us: those that do, and with `doubtBeads` above 0 the newest that may. */
+function countedBeads(
+  { doubtMs, doubtBeads }: BeadCreditOptions,
+  { paidBeads, open }: BeadCreditState,
+  nowMs: number,
+): number {
+  if (doubtBeads === 0) return paidBeads;
+  let inDoubt = 0;
+  for (const sinceMs of open.values()) if (nowMs - sinceMs < doubtMs) inDoubt += 1;
+  return paidBeads + Math.min(inDoubt, doubtBeads);
+}
+
+/** Why nothing is credited now; undefined where all is well. */
+export function stopOf(
+  options: BeadCreditOptions,
+  state: BeadCreditState,
+  nowMs: number,
+): 'share_unbound' | 'share_beads' | undefined {
+  if (state.stolen !== undefined) return 'share_unbound';
+  const { worthParts, paidBeads } = state;
+  // Most often the paid ones alone are enough.
+  if (worthParts <= mostParts(paidBeads, options.stopPpb)) return undefined;
+  const most = mostParts(countedBeads(options, state, nowMs), options.stopPpb);
+  return worthParts > most ? 'share_beads' : undefined;
+}
+
+/**
+ * Decides about one share or the outcome of one; pure. A share that is refused changes nothing: once enough
+ * beads pay us, credit goes on.
+ * @param nowMs monotonic time
+ */
+export function transition(
+  options: BeadCreditOptions,
+  state: BeadCreditState,
+  event: BeadCreditEvent,
+  nowMs: number,
+): BeadCreditTransition {
+  if (event.type === 'outcome') return withOutcome(state, event);
+  const code = stopOf(options, state, nowMs);
+  if (code !== undefined) return { state, effects: [{ type: 'refuse', code }] };
+  const { parts, beadHash } = event;
+  return {
+    state: withCredited(state, parts, beadHash, nowMs),
+    effects: [
+      { type: 'credit' },
+      ...(beadHash === undefined ? [] : [{ type: 'watch', hash: beadHash } as const]),
+    ],
+  };
+}
+
+/** The state with a share that is credited, whatever the rule says of it now. */
+export function withCredited(
+  state: BeadCreditState,
+  parts: bigint,
+  beadHash: string | undefined,
+  nowMs: number,
+): BeadCreditState {
+  const worthParts = state.worthParts + parts;
+  if (beadHash === undefined) return { ...state, worthParts };
+  return { ...state, worthParts, open: new Map(state.open).set(beadHash, nowMs) };
+}
+
+function withOutcome(
+  state: BeadCreditState,
+  { hash, outcome, paid = '' }: Extract<BeadCreditEvent, { type: 'outcome' }>,
+): BeadCreditTransition {
+  if (!state.open.has(hash)) return { state, effects: [] };
+  const open = new Map(state.open);
+  open.delete(hash);
+  const closed = { ...state, open };
+  if (outcome === 'confirmed') return { state: { ...closed, paidBeads: state.paidBeads + 1 }, effects: [] };
+  if (outcome !== 'wrong_payout')
+    return { state: { ...closed, missingBeads: state.missingBeads + 1 }, effects: [] };
+  const stolen = { hash, paid };
+  return {
+    state: { ...closed, stolen: state.stolen ?? stolen },
+    effects: state.stolen === undefined ? [{ type: 'accuse', stolen }] : [],
+  };
+}
