@@ -37,9 +37,22 @@ export type MakerConfig = CommonConfig & {
   /** x-only keys, 64 lower-case hex digits. */
   readonly peers: { readonly allow: readonly string[] };
   readonly policy: PolicyConfig;
+  /** Undefined where no beads are bought. */
+  readonly braidpool: BraidpoolConfig | undefined;
   readonly chain: ChainConfig;
   readonly wallet: WalletConfig;
 };
+
+/** The own Braidpool node of a maker, and what it takes of contracts that are bound by beads. */
+export type BraidpoolConfig = {
+  readonly rpcUrl: string;
+  readonly scriptHex: string;
+  readonly profiles: readonly BeadProfileName[];
+  readonly minStopPpb: number;
+  readonly maxLossSat: bigint;
+};
+
+export type BeadProfileName = 'spec' | 'as_is' | 'weak';
 
 export type StratumConfig = {
   readonly listen: HostPort;
@@ -202,6 +215,13 @@ export type BindingConfig =
       readonly foreignChain: boolean;
     }
   | { readonly type: 'payout'; readonly scriptHex: string }
+  | {
+      readonly type: 'bead';
+      readonly scriptHex: string;
+      readonly profile: BeadProfileName;
+      readonly stopPpb: number;
+      readonly maxLossSat: bigint;
+    }
   | { readonly type: 'none' };
 
 export type BondsConfig = { readonly makerBondSat: bigint; readonly collateralSat: bigint } & (

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
+import { beadScriptOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
-import type { MakerConfig, StakesConfig, WalletConfig } from './config.ts';
+import type { BraidpoolConfig, MakerConfig, StakesConfig, WalletConfig } from './config.ts';
 import type { MAKER_OPTIONS } from './maker-options.ts';
 import type { Values } from './options.ts';
 
@@ -39,10 +40,24 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       bindingScriptHex: policy.bindingScript,
       stakes: stakesOf(policy, context),
     },
+    braidpool: braidpoolOf(values, context),
     // Its first node has a default.
     chain: chainOf(values.chain, values.network, context)!,
     wallet: walletOf(values, context),
   };
+}
+
+function braidpoolOf(
+  { braidpool, network }: Values<typeof MAKER_OPTIONS>,
+  context: Context,
+): BraidpoolConfig | undefined {
+  const { rpcUrl, payoutAddress, profiles, minStopPpb, maxLoss: maxLossSat } = braidpool;
+  if (rpcUrl === undefined && payoutAddress === undefined) return undefined;
+  if (profiles.length === 0) context.refuse('braidpool.profiles', 'must name one at least');
+  if (rpcUrl === undefined) context.refuse('braidpool.rpc_url', 'is missing: beads are judged by it');
+  const scriptHex = beadScriptOf('braidpool.payout_address', payoutAddress, network, context);
+  if (rpcUrl === undefined || scriptHex === undefined) return undefined;
+  return { rpcUrl, scriptHex, profiles: [...new Set(profiles)], minStopPpb, maxLossSat };
 }
 
 function walletOf({ wallet, dataDir }: Values<typeof MAKER_OPTIONS>, context: Context): WalletConfig {

@@ -1,3 +1,4 @@
+import { MAKER_BRAIDPOOL } from './bead-options.ts';
 import {
   CHAIN_ACCESS,
   closeDir,
@@ -89,6 +90,7 @@ export const MAKER_OPTIONS = {
     rpcUrl: option(RPC_URL.url, 'http://127.0.0.1:8332', { doc: RPC_URL.doc }),
     ...CHAIN_ACCESS,
   }),
+  braidpool: MAKER_BRAIDPOOL,
   wallet: WALLET,
   metrics: metricsSection('127.0.0.1:9333'),
   keys: KEYS,

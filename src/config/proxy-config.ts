@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
+import { beadBindingOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
   BindingConfig,
@@ -87,7 +88,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     const needed = roundedUpSat(workTotal, price);
     context.refuse('contract.budget', `does not cover work_total at this price: that earns ${needed} sat`);
   }
-  const binding = bindingOf(contract, context);
+  const binding = bindingOf(values, context);
   if (binding === undefined) return undefined;
   return {
     maker: makerUrl,
@@ -126,7 +127,8 @@ function bindingTypeOf({ binding, bindingScript, termsVersion }: ContractValues)
   return termsVersion === 2 ? 'none' : 'work';
 }
 
-function bindingOf(contract: ContractValues, context: Context): BindingConfig | undefined {
+function bindingOf(values: ProxyValues, context: Context): BindingConfig | undefined {
+  const { contract } = values;
   const type = bindingTypeOf(contract);
   const { bindingScript: scriptHex, workBinding, shareDifficulty } = contract;
   if (type === 'payout') {
@@ -139,10 +141,7 @@ function bindingOf(contract: ContractValues, context: Context): BindingConfig | 
   if (type === 'none') return { type };
   if (contract.termsVersion === 2)
     context.refuse('contract.terms_version', `2 has no contract.binding "${type}"`);
-  if (type === 'bead') {
-    context.refuse('contract.binding', '"bead" is not served yet');
-    return undefined;
-  }
+  if (type === 'bead') return beadBindingOf(values, context);
   const { hardestShare = shareDifficulty * HARDEST_SHARES } = workBinding;
   if (hardestShare < shareDifficulty)
     context.refuse('contract.work_binding.hardest_share', 'must be at least contract.share_difficulty');

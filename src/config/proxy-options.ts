@@ -1,3 +1,4 @@
+import { BEAD_BINDING } from './bead-options.ts';
 import { WORK_BINDING } from './binding-options.ts';
 import {
   CHAIN_ACCESS,
@@ -97,6 +98,7 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     doc: 'Version of the proposed terms. 2 is for a market maker that does not know 3, and only for binding payout.',
   }),
   workBinding: WORK_BINDING,
+  beadBinding: BEAD_BINDING,
   bonds: CONTRACT_BONDS,
   seal: CONTRACT_SEAL,
 });

@@ -48,7 +48,7 @@ export type ContractRunnerDeps = {
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
   /** @param shareDifficulty of every share of the contract */
-  readonly onStatus: (status: MinerStatus, shareDifficulty: number) => void;
+  readonly onStatus: (status: MinerStatus, shareDifficulty: number, terms: ContractTerms) => void;
   readonly connect?: typeof connectPeer;
 };
 
@@ -91,7 +91,10 @@ export class ContractRunner {
     if (difficulty === undefined)
       throw new CodedError('bad_terms', 'no difficulty has the target of the terms');
     this.shareDifficulty = difficulty;
-    this.side = new MinerContract(options, { ...deps, onStatus: (status) => onStatus(status, difficulty) });
+    this.side = new MinerContract(options, {
+      ...deps,
+      onStatus: (status) => onStatus(status, difficulty, terms),
+    });
     this.#deps = deps;
   }
 

@@ -15,6 +15,7 @@ import { OpsServer } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import { BeadNode } from '../maker/bead-node.ts';
 import { Maker, type MakerContractStatus, type MakerDeps } from '../maker/maker.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
@@ -98,7 +99,8 @@ async function build(
   undo.defer(() => stopChain(part));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(() => ladders.idle());
-  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, log });
+  const beads = beadNode(config, undo, log);
+  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, log, ...beads });
   let port: number | undefined;
   const closing = new ClosingOnly(config, {
     isServed: ({ contractId }) =>
@@ -154,16 +156,30 @@ async function build(
   };
 }
 
+/** The own Braidpool node, where one is configured; it is heard from now on. */
+function beadNode(
+  { braidpool }: MakerConfig,
+  undo: AsyncDisposableStack,
+  log: DaemonLog,
+): { readonly beads?: BeadNode } {
+  if (braidpool === undefined) return {};
+  const parts = { clock, timers, random: systemRandom, log: log.child({ part: 'braidpool' }) };
+  const beads = new BeadNode(braidpool, parts);
+  beads.start();
+  undo.defer(async () => beads.stop());
+  return { beads };
+}
+
 function makerOf(
   config: MakerConfig,
-  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel'> & {
+  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads'> & {
     readonly part: ChainPart;
     readonly ladders: LadderWriter;
     readonly crash: CrashPoint;
     readonly log: Logger;
   },
 ): Maker {
-  const { ledger, part, signer, kernel, ladders, crash, log } = parts;
+  const { ledger, part, signer, kernel, beads, ladders, crash, log } = parts;
   const { chain } = part;
   return new Maker(
     {
@@ -187,6 +203,7 @@ function makerOf(
         random: systemRandom,
         log: log.child({ part: 'maker' }),
       },
+      ...(beads === undefined ? {} : { beads }),
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       ladders,
@@ -265,7 +282,7 @@ function stateSigners(directory: string, onStep: CrashPoint['onSignerStep']): Op
     );
 }
 
-function policyOf({ network, policy }: MakerConfig): MakerPolicy {
+function policyOf({ network, policy, braidpool }: MakerConfig): MakerPolicy {
   return {
     ...{ network, maxPriceMsatPerEh: policy.maxPriceMsatPerEh, maxBudgetSat: policy.maxBudgetSat },
     maxTotalBudgetSat: policy.maxTotalBudgetSat,
@@ -278,6 +295,7 @@ function policyOf({ network, policy }: MakerConfig): MakerPolicy {
     maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
     bindingScriptHex: policy.bindingScriptHex,
     stakes: policy.stakes,
+    ...(braidpool === undefined ? {} : { bead: braidpool }),
   };
 }
 

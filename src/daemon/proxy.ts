@@ -89,7 +89,7 @@ async function build(
     work: new DestinationWork({ contract: contractDestination(config) }, { clock, meters }),
   };
   const mining = makeMining(parts, memory, { durability, observers, log });
-  const selling = new Selling(config, { mining, work: parts.work, durability });
+  const selling = new Selling(config, { mining, work: parts.work, durability, log });
   const onDurability = (level: DurabilityLevel): void => {
     selling.update();
     if (level === 'lost') mining.server.letGo('ledger');
@@ -216,13 +216,13 @@ async function serveContract(
   if (config.contract === undefined || chain === undefined) return;
   const runner = await contracts.start(config.network, config.contract, {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, ladders },
-    onStatus: (status, difficulty) => selling.onStatus(status, difficulty),
+    onStatus: (status, difficulty, terms) => selling.onStatus(status, difficulty, terms),
     log: log.child({ part: 'contract' }),
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
-  if (runner !== undefined) selling.onStatus(runner.side.status, runner.shareDifficulty);
+  if (runner !== undefined) selling.onStatus(runner.side.status, runner.shareDifficulty, runner.terms);
 }
 
 /** Histograms exist only once everything they describe does. */

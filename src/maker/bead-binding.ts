@@ -4,6 +4,7 @@ import { displayHash } from '../bitcoin/header.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import { canFollow } from '../bitcoin/next-bits.ts';
 import { hashToNumber, targetOfCompact, workOfTarget } from '../bitcoin/target.ts';
+import { workerScriptHex } from '../bitcoin/worker-address.ts';
 import type { TipTracker } from '../chain/tip-tracker.ts';
 import { BEAD_PARTS, beadParts } from '../contract/bead-odds.ts';
 import type { BindingV3 } from '../contract/binding.ts';
@@ -13,7 +14,6 @@ import type { Logger } from '../log/logger.ts';
 import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
 import { shareTargetOf } from '../shares/share.ts';
 import type { Bead } from '../upstream/bead.ts';
-import { payeeScriptOf } from '../upstream/bead-payee.ts';
 import { BEAD_WATCH_OPTIONS, BeadWatch } from '../upstream/bead-watch.ts';
 import { type JobRecord, parseJobDocument, SHARE_KIND, unpackShares } from '../work/evidence.ts';
 import type { StreamTotal } from '../work/meters.ts';
@@ -236,7 +236,7 @@ export class BeadBinding implements JobBinding {
   #asPaid<T extends Bead | undefined>(bead: T): T {
     if (bead === undefined) return bead;
     const { scriptHex } = this.#binding;
-    const isOurs = payeeScriptOf(bead.payoutAddress, this.#network) === scriptHex;
+    const isOurs = workerScriptHex(bead.payoutAddress, this.#network) === scriptHex;
     return { ...bead, payoutAddress: isOurs ? scriptHex : `address ${bead.payoutAddress}` };
   }
 

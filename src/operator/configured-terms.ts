@@ -59,7 +59,7 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
   const fundingByHeight = tipHeight + TERMS_DEFAULTS.fundingByBlocks;
   const { binding } = contract;
   if (binding.type === 'payout') return termsV3From(older, fundingByHeight);
-  if (binding.type === 'none') return termsV3From(older, fundingByHeight, binding);
+  if (binding.type !== 'work') return termsV3From(older, fundingByHeight, binding);
   const { hardestShare, ...work } = binding;
   const terms = termsV3From(older, fundingByHeight, work);
   return {

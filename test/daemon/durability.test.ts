@@ -10,6 +10,7 @@ import { Selling } from '../../src/daemon/selling.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { ContractWork } from '../../src/mining/work-routes.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
+import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 
 function watched() {
   const time = new VirtualTime();
@@ -86,6 +87,7 @@ describe('whether shares can be kept', () => {
     const selling = new Selling(config, {
       mining: { setContract: (work) => void told.push(work) },
       work: { assign: () => {} },
+      log: silentLogger,
       durability: {
         get level() {
           return level;
@@ -94,12 +96,12 @@ describe('whether shares can be kept', () => {
     });
     selling.update();
     expect(told).toEqual([]);
-    selling.onStatus({ contractId: 'c', live: true }, 8);
+    selling.onStatus({ contractId: 'c', live: true }, 8, makeTermsV3());
     level = 'held';
     selling.update();
     level = 'sound';
     selling.update();
-    selling.onStatus({ contractId: 'c', live: false }, 8);
+    selling.onStatus({ contractId: 'c', live: false }, 8, makeTermsV3());
     expect(told.map(({ isDelivering }) => isDelivering)).toEqual([true, false, true, false]);
   });
 });
