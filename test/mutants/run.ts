@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Stryker } from '@stryker-mutator/core';
+import { SeededRandom } from '../sim/random.ts';
 import { filesUnder, isOurTypeScript, ROOT } from '../source-tree.ts';
+import { judgeFaults, type Verdict } from './mutants.ts';
 
 /** Folders whose faults cost money, and the folders of tests that must find them. */
 const TESTS: Readonly<Record<string, readonly string[]>> = {
@@ -17,125 +18,116 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const HELP = `Puts small faults into src, one at a time, and runs the tests that reach them: a fault that no test
-finds survives. By hand; seconds for each fault.
+finds survives. By hand; some tenths of a second for each fault. One process at a time.
 
-  npm run test:mutants -- --folder channel                     all of a folder, or what is left of it
-  npm run test:mutants -- --folder channel --part 2/8          an eighth of them, drawn by chance: the second of eight
-  npm run test:mutants -- --folder channel --file states.ts    one file
-  npm run test:mutants -- --folder channel --report            the score and the survivors of what was run before
-
-MUTANTS_TESTS='miner maker/life.test.ts' runs these tests alone, for one file that they are about.
+  npm run test:mutants -- --folder channel                          all of a folder
+  npm run test:mutants -- --folder channel --files states.ts,seal.ts    some files of it
+  npm run test:mutants -- --folder channel --sample 300 --seed 2    300 of its faults, drawn by a seed
+  npm run test:mutants -- --folder channel --json FILE              writes all verdicts
+  npm run test:mutants -- --folder channel --again FILE             those alone that survived in such a FILE
+  npm run test:mutants -- --folder miner --tests 'miner maker/life.test.ts'    by these tests alone
+  npm run test:mutants -- --folder channel --static                 also what runs once, at import: seconds for each
 
 Folders: ${Object.keys(TESTS).join(', ')}.
-Results are kept in .mutants; what did not change is not run again.
 `;
 
-type Verdict = {
-  readonly status: string;
-  readonly location: { readonly start: { readonly line: number } };
-  readonly mutatorName: string;
-  readonly replacement?: string;
-};
-type Report = {
-  readonly files: Readonly<
-    Record<string, { readonly source: string; readonly mutants: readonly Verdict[] }>
-  >;
-};
+const keyOf = ({ file, line, column, mutator, replacement }: Verdict): string =>
+  JSON.stringify([file, line, column, mutator, replacement]);
 
-/** What a fault of another part is called. */
-const NOT_RUN = 'CompileError';
-/** Each folder and part keeps its own, so that a part does not forget what another found. */
-const REPORTS = '.mutants';
-
-async function run(folder: string, mutate: readonly string[], report: string): Promise<void> {
-  process.env['MUTANTS_TESTS'] ??= TESTS[folder]!.join(' ');
-  // A fault is found in each run or in none.
-  process.env['TEST_SEED'] ??= '1';
-  await new Stryker({
-    mutate: [...mutate],
-    testRunner: 'vitest',
-    plugins: ['@stryker-mutator/vitest-runner', join(ROOT, 'test/mutants/sample.ts')],
-    checkers: ['sample'],
-    vitest: { configFile: 'test/mutants/vitest.config.ts', related: false },
-    coverageAnalysis: 'perTest',
-    // A fault in what runs once, at import, would need a new process for each.
-    ignoreStatic: true,
-    // The compiler refuses nearly all faults in these: unions of words, fields that must be there. What is
-    // left are texts for people.
-    mutator: { excludedMutations: ['StringLiteral', 'ObjectLiteral'] },
-    // Types are stripped and never checked here; a file that is not there keeps it from reading ours.
-    disableTypeChecks: false,
-    tsconfigFile: 'none.json',
-    concurrency: 1,
-    // Slow is not found: other work must not make a fault look like one that hangs.
-    timeoutMS: 20_000,
-    dryRunTimeoutMinutes: 20,
-    incremental: true,
-    incrementalFile: report,
-    reporters: ['progress-append-only'],
-    tempDirName: `${REPORTS}/tmp`,
-    ignorePatterns: [REPORTS, 'dist', 'out'],
-    allowConsoleColors: false,
-  }).runMutationTest();
+/** `count` of them, by chance that a seed repeats. */
+function draw(faults: readonly Verdict[], count: number, seed: number): readonly Verdict[] {
+  const random = new SeededRandom(seed);
+  const left = [...faults];
+  const drawn: Verdict[] = [];
+  while (drawn.length < count && left.length > 0) drawn.push(...left.splice(random.below(left.length), 1));
+  return drawn;
 }
 
-function print(folder: string): void {
-  const verdicts = new Map<string, { readonly status: string; readonly line: string }>();
-  const reports = existsSync(REPORTS)
-    ? readdirSync(REPORTS).filter((name) => name.startsWith(`${folder}.`))
-    : [];
-  for (const name of reports) {
-    const { files } = JSON.parse(readFileSync(join(REPORTS, name), 'utf8')) as Report;
-    for (const [file, { source, mutants }] of Object.entries(files)) {
-      if (!existsSync(file) || readFileSync(file, 'utf8') !== source) continue;
-      for (const { status, location, mutatorName, replacement = '' } of mutants) {
-        const key = JSON.stringify([file, location, mutatorName, replacement]);
-        const line = `${file}:${location.start.line} ${status}: ${mutatorName} ${replacement.split('\n')[0]}`;
-        const known = verdicts.get(key)?.status;
-        if (known === undefined || known === NOT_RUN) verdicts.set(key, { status, line });
-      }
-    }
-  }
-  const linesOf = (...statuses: string[]): string[] =>
-    [...verdicts.values()].flatMap(({ status, line }) => (statuses.includes(status) ? [line] : []));
-  const timeouts = linesOf('Timeout');
-  const killed = linesOf('Killed').length + timeouts.length;
-  const survivors = linesOf('Survived', 'NoCoverage');
-  const tried = killed + survivors.length;
-  for (const line of [...timeouts, ...survivors].sort()) process.stdout.write(`${line.slice(0, 200)}\n`);
-  const share = tried === 0 ? '' : ` (${((100 * killed) / tried).toFixed(1)} %)`;
-  process.stdout.write(
-    `${folder}: ${killed} of ${tried} killed${share}, of ${tried + linesOf(NOT_RUN).length} in all\n`,
+const textOf = ({ file, line, column, mutator, replacement, status }: Verdict): string =>
+  `${file}:${line}:${column} ${status}: ${mutator} ${replacement.replaceAll(/\s+/g, ' ').slice(0, 150)}`;
+
+/** Killed of tried, for each file and for all; what acts at import is apart. */
+function scores(verdicts: readonly Verdict[]): string[] {
+  const scoreOf = (name: string, of: readonly Verdict[]): string => {
+    const count = (...statuses: string[]): number => of.filter((v) => statuses.includes(v.status)).length;
+    const found = count('killed', 'timeout', 'hang');
+    const tried = found + count('survived', 'uncovered');
+    const percent = tried === 0 ? '' : ` (${((100 * found) / tried).toFixed(1)} %)`;
+    const never = count('uncovered');
+    const more = [
+      ...(never === 0 ? [] : [`${never} reached by no test`]),
+      ...(count('static') === 0 ? [] : [`${count('static')} act at import and are not tried`]),
+    ];
+    return [`${name}: ${found} of ${tried} killed${percent}`, ...more].join(', ');
+  };
+  const files = [...new Set(verdicts.map((verdict) => verdict.file))].sort();
+  return [
+    ...files.map((file) =>
+      scoreOf(
+        file,
+        verdicts.filter((verdict) => verdict.file === file),
+      ),
+    ),
+    scoreOf('all', verdicts),
+  ];
+}
+
+function testFilesOf(names: readonly string[]): string[] {
+  return names.flatMap((name) =>
+    name.endsWith('.ts')
+      ? [`test/${name}`]
+      : filesUnder(`test/${name}`).filter((path) => path.endsWith('.test.ts')),
   );
 }
 
 const { values } = parseArgs({
   options: {
-    folder: { type: 'string' },
-    part: { type: 'string', default: '1/1' },
-    file: { type: 'string' },
-    report: { type: 'boolean', default: false },
+    folder: { type: 'string', default: '' },
+    files: { type: 'string' },
+    tests: { type: 'string' },
+    sample: { type: 'string' },
+    seed: { type: 'string', default: '1' },
+    json: { type: 'string' },
+    again: { type: 'string' },
+    static: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
-const { folder = '', file } = values;
-const part = /^([1-9]\d*)\/([1-9]\d*)$/.exec(values.part)?.slice(1).map(Number);
-if (values.help || TESTS[folder] === undefined || part === undefined || part[0]! > part[1]!) {
+const { folder, again } = values;
+if (values.help || TESTS[folder] === undefined) {
   process.stdout.write(HELP);
   process.exit(values.help ? 0 : 2);
 }
-process.chdir(ROOT);
-if (!values.report) {
-  const sources = filesUnder(`src/${folder}`).filter(
-    (path) =>
-      isOurTypeScript(path) &&
-      !path.includes('/kernel/') &&
-      (file === undefined || path.endsWith(`/${file}`)),
-  );
-  const name = [folder, ...(file === undefined ? [] : [file]), values.part.replace('/', 'of'), 'json'].join(
-    '.',
-  );
-  process.env['MUTANTS_PART'] = values.part;
-  await run(folder, sources, `${REPORTS}/${name}`);
-}
-print(folder);
+const named = values.files?.split(',');
+const sources = filesUnder(`src/${folder}`).filter(
+  (path) =>
+    isOurTypeScript(path) &&
+    !path.includes('/kernel/') &&
+    (named === undefined || named.includes(basename(path))),
+);
+const survived = (verdict: Verdict): boolean => ['survived', 'uncovered'].includes(verdict.status);
+const wanted =
+  again === undefined
+    ? undefined
+    : new Set((JSON.parse(readFileSync(again, 'utf8')) as Verdict[]).filter(survived).map(keyOf));
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
+const started = performance.now();
+const verdicts = await judgeFaults({
+  root: ROOT,
+  scratch: join(ROOT, '.mutants', [folder, ...(named ?? [])].join('+').slice(0, 100)),
+  sources,
+  testFiles: testFilesOf(values.tests?.split(' ') ?? TESTS[folder]),
+  choose: (faults) => {
+    const kept = wanted === undefined ? faults : faults.filter((fault) => wanted.has(keyOf(fault)));
+    return values.sample === undefined ? kept : draw(kept, Number(values.sample), Number(values.seed));
+  },
+  withStatic: values.static,
+  log: say,
+  onVerdict: (verdict, judged, of) => {
+    if (verdict.status !== 'killed' && verdict.status !== 'static') say(textOf(verdict));
+    if (judged % 50 !== 0) return;
+    say(`${judged} of ${of}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
+  },
+});
+if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(verdicts, null, 1));
+for (const line of scores(verdicts)) say(line);

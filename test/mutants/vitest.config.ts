@@ -1,13 +1,17 @@
 import { suiteConfig } from '../suite.ts';
 
-const folders = (process.env['MUTANTS_TESTS'] ?? '').split(' ').filter((folder) => folder !== '');
-
-/** Tests of some folders as the mutation tester runs them: modules stay loaded between mutants. */
+/** The tests of some folders in one process, which a fault's judge runs again and again. */
 export default suiteConfig({
-  include: folders.map((folder) =>
-    folder.endsWith('.ts') ? `test/${folder}` : `test/${folder}/**/*.test.ts`,
-  ),
+  root: process.cwd(),
+  include: (process.env['MUTANTS_TESTS'] ?? '').split(' '),
+  runner: new URL('judge.ts', import.meta.url).pathname,
   isolate: false,
   fileParallelism: false,
+  maxWorkers: 1,
+  // What was made of a file before it had faults is another file.
+  fsModuleCache: false,
+  expect: { requireAssertions: true },
+  testTimeout: 20_000,
+  hookTimeout: 20_000,
   reporters: [],
 });

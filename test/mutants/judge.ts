@@ -1,0 +1,224 @@
+import { appendFileSync, readFileSync } from 'node:fs';
+import {
+  type RunnerTask,
+  type RunnerTestCase,
+  type RunnerTestFile,
+  type RunnerTestSuite,
+  TestRunner,
+} from 'vitest';
+import { startTests } from 'vitest/internal/browser';
+import { type Fault, type Job, type Line, NO_TEST, type Status } from './job.ts';
+
+type Hits = Record<string, number>;
+/** What the instrumented sources look at, under the name they know. */
+type Switch = {
+  activeMutant?: string | undefined;
+  currentTestId?: string;
+  hitCount?: number;
+  hitLimit?: number;
+  mutantCoverage?: { static: Hits; perTest: Record<string, Hits> };
+};
+
+type Traces = Parameters<TestRunner['__setTraces']>[0];
+
+const job = JSON.parse(readFileSync(process.env['MUTANTS_JOB']!, 'utf8')) as Job;
+const faultSwitch: Switch = {};
+(globalThis as { __stryker__?: Switch }).__stryker__ = faultSwitch;
+activate(job.atImport);
+
+const realSetTimeout = setTimeout;
+const collected: RunnerTestFile[] = [];
+
+function tell(line: Line): void {
+  appendFileSync(job.out, `${JSON.stringify(line)}\n`);
+}
+
+/** Threads and processes that start while it is active have the fault too. */
+function activate(id: string | undefined): void {
+  faultSwitch.activeMutant = id;
+  if (id === undefined) delete process.env['__STRYKER_ACTIVE_MUTANT__'];
+  else process.env['__STRYKER_ACTIVE_MUTANT__'] = id;
+}
+
+function reached(test: string): void {
+  faultSwitch.currentTestId = test;
+  process.env['MUTANTS_TEST'] = test;
+}
+
+/** Runs tests that are collected already, until one fails. */
+class Rerun extends TestRunner {
+  failed: { readonly test: RunnerTestCase; readonly timeout: boolean } | undefined;
+  keepGoing = false;
+  isInTime = true;
+
+  override async onBeforeRunSuite(suite: RunnerTestSuite): Promise<void> {
+    await super.onBeforeRunSuite(suite);
+    reached(suite.id);
+  }
+
+  /** No snapshot is kept of a run with a fault. */
+  override async onAfterRunSuite(): Promise<void> {}
+
+  override async onBeforeRunTask(test: RunnerTestCase): Promise<void> {
+    if (this.failed !== undefined && !this.keepGoing) test.mode = 'skip';
+    if (test.mode !== 'skip') {
+      reached(test.id);
+      tell({ kind: 'runs', test: test.id });
+    }
+    await super.onBeforeRunTask(test);
+  }
+
+  override onAfterRunTask(test: RunnerTestCase): void {
+    if (test.result?.state === 'fail') this.failed ??= { test, timeout: !this.isInTime };
+    reached(test.suite?.id ?? test.file.id);
+    super.onAfterRunTask(test);
+  }
+
+  async runTask(test: RunnerTestCase): Promise<void> {
+    const limit = 3_000 + 10 * (job.milliseconds[test.id] ?? 6_000);
+    await new Promise<void>((resolve, reject) => {
+      const timer = realSetTimeout(() => {
+        this.isInTime = false;
+        reject(new Error(`not over after ${limit} ms`));
+      }, limit);
+      Promise.resolve(TestRunner.getTestFn(test)())
+        .then(resolve, reject)
+        .finally(() => clearTimeout(timer));
+    });
+  }
+}
+
+function* testsIn(tasks: readonly RunnerTask[]): Generator<RunnerTestCase> {
+  for (const task of tasks) {
+    if (task.type === 'test') yield task;
+    else yield* testsIn(task.tasks);
+  }
+}
+
+/** Makes tasks as they were before they ran; only chosen ones run. */
+function prepare(tasks: RunnerTask[], chosen: ReadonlySet<string>): boolean {
+  let any = false;
+  for (const task of tasks) {
+    const runs = task.type === 'test' ? chosen.has(task.id) : prepare(task.tasks, chosen);
+    if (task.type === 'suite') keepFolders(task);
+    task.mode = runs ? 'run' : 'skip';
+    delete task.result;
+    any ||= runs;
+  }
+  return any;
+}
+
+/** What a file made when it was loaded, mostly a folder, is not made again: it stays. */
+function keepFolders(suite: RunnerTestSuite): void {
+  const { beforeAll, afterAll } = TestRunner.getSuiteHooks(suite);
+  if (beforeAll.length === 0) afterAll.length = 0;
+}
+
+class Judge extends TestRunner {
+  /** Takes the tests of each file away before they run, and runs them its own way once it has all. */
+  async onBeforeRunFiles(files: RunnerTestFile[]): Promise<void> {
+    collected.push(...files.splice(0));
+    if (collected.length < job.testFiles) return;
+    if (job.atImport !== undefined) await this.#judgeImported(job.atImport);
+    else if (job.faults !== undefined) await this.#judgeAll(job.faults);
+    else await this.#findReach();
+  }
+
+  async #run(tests: Iterable<string>, keepGoing = false): Promise<Rerun> {
+    const rerun = new Rerun(this.config);
+    rerun.__setTraces((this as unknown as { _otel: Traces })._otel);
+    rerun.keepGoing = keepGoing;
+    const chosen = new Set(tests);
+    const files = collected.filter((file) => prepare([file], chosen));
+    // Nothing is collected again: it runs what it finds in the list.
+    const list = (into: RunnerTestFile[]): void => void into.push(...files);
+    await startTests([], Object.assign(rerun, { onBeforeRunFiles: list }));
+    return rerun;
+  }
+
+  /** The fastest first, in parts that grow: what is found is mostly found by these. */
+  async #runUntilFailure(tests: readonly string[]): Promise<Rerun> {
+    for (let from = 0, size = 4; ; from += size, size *= 3) {
+      const rerun = await this.#run(tests.slice(from, from + size));
+      const hook = collected.find((file) => file.result?.state === 'fail');
+      if (rerun.failed === undefined && hook !== undefined) {
+        rerun.failed = { test: testsIn(hook.tasks).next().value!, timeout: false };
+      }
+      if (rerun.failed !== undefined || from + size >= tests.length) return rerun;
+    }
+  }
+
+  async #findReach(): Promise<void> {
+    for (const file of collected) {
+      if (file.result?.state === 'fail')
+        throw new Error(`${file.name}: ${file.result.errors?.[0]?.message}`);
+    }
+    const all = collected.flatMap((file) => [...testsIn(file.tasks)]).filter((test) => test.mode === 'run');
+    const ids = all.map((test) => test.id);
+    await this.#run(ids, true);
+    const { static: atImport = {}, perTest = {} } = faultSwitch.mutantCoverage ?? {};
+    tell({ kind: 'hits', test: NO_TEST, hits: atImport });
+    for (const [test, hits] of Object.entries(perTest)) {
+      const of = collected.flatMap((file) => testsUnder(file, test));
+      for (const { id } of of) tell({ kind: 'hits', test: id, hits });
+    }
+    const first = new Set(all.filter((test) => test.result?.state === 'pass'));
+    // Each again, alone and in another order: as a fault will have it.
+    for (const test of all.toReversed()) {
+      await this.#run([test.id]);
+      const { state, duration = 0 } = test.result ?? {};
+      const ok = first.has(test) && state === 'pass';
+      tell({
+        kind: 'test',
+        id: test.id,
+        name: `${test.file.name} > ${test.name}`,
+        ms: Math.ceil(duration),
+        ok,
+      });
+    }
+    tell({ kind: 'over', why: 'done' });
+  }
+
+  async #judgeImported(id: string): Promise<void> {
+    const broken = collected.find((file) => file.result?.state === 'fail');
+    const rerun = broken === undefined ? await this.#runUntilFailure(job.faults![0]!.tests) : undefined;
+    const by = broken?.name ?? rerun?.failed?.test.name;
+    tell({
+      kind: 'verdict',
+      id,
+      ...(by === undefined ? { status: 'survived' } : { status: 'killed', by }),
+    });
+    tell({ kind: 'over', why: 'done' });
+  }
+
+  async #judgeAll(faults: readonly Fault[]): Promise<void> {
+    for (const [index, { id, tests, hits }] of faults.entries()) {
+      tell({ kind: 'begin', id });
+      faultSwitch.hitCount = 0;
+      faultSwitch.hitLimit = 20 * hits + 1_000;
+      activate(id);
+      const { failed } = await this.#runUntilFailure(tests);
+      activate(undefined);
+      if (failed === undefined) {
+        tell({ kind: 'verdict', id, status: 'survived' });
+        continue;
+      }
+      const status: Status = failed.timeout ? 'timeout' : 'killed';
+      // What fails without the fault too is broken by an earlier one, or by this one for those that follow.
+      const isSpoilt = failed.timeout || (await this.#run([failed.test.id])).failed !== undefined;
+      if (!isSpoilt || index === 0 || failed.timeout) {
+        tell({ kind: 'verdict', id, status, by: `${failed.test.file.name} > ${failed.test.name}` });
+      }
+      if (isSpoilt) return tell({ kind: 'over', why: `spoilt by ${failed.test.name}` });
+    }
+    tell({ kind: 'over', why: 'done' });
+  }
+}
+
+/** A hit in a hook of a suite belongs to each test of it. */
+function testsUnder(task: RunnerTask, id: string): RunnerTestCase[] {
+  if (task.id === id) return [...testsIn([task])];
+  return task.type === 'test' ? [] : task.tasks.flatMap((child) => testsUnder(child, id));
+}
+
+export default Judge;
