@@ -5,6 +5,8 @@ import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import {
   buildFunding,
+  buildFundingCancel,
+  cancelVsize,
   type Funding,
   type FundingInput,
   type FundingRequest,
@@ -361,6 +363,54 @@ describe('the signatures of a funding', () => {
     expect(signFundingInputs(trap, 'maker', makerSigner)).toHaveLength(1);
     expect(code(() => signFundingInputs(trap, 'miner', minerSigner))).toBe('bad_funding');
     expect(code(() => signFundingInputs(funding, 'maker', strangerSigner))).toBe('bad_funding');
+  });
+});
+
+describe('taking the own coins of a funding back', () => {
+  const of = buildFunding(
+    request({
+      maker: {
+        inputs: [coin('maker', 'a', 400_000n), coin('maker', 'c', 200_000n)],
+        changeScript: PAYOUTS.p2wpkh('maker change'),
+      },
+    }),
+  );
+  const to = PAYOUTS.p2wpkh('back');
+
+  it.each(['maker', 'miner'] as const)('spends all coins of the %s and no other, less the fee', (role) => {
+    const own = of.inputs.filter((input) => input.role === role);
+    const inSat = own.reduce((sum, { valueSat }) => sum + valueSat, 0n);
+    const cancel = buildFundingCancel(of, role, to, 777n);
+    const transaction = Transaction.fromHex(cancel.hex);
+    expect(cancel).toMatchObject({
+      ...{ txid: transaction.getId(), vout: 0, capacitySat: inSat - 777n, feeSat: 777n, inputs: own },
+      changeSat: { maker: 0n, miner: 0n },
+    });
+    expect(transaction.version).toBe(2);
+    expect(transaction.outs).toEqual([{ script: to, value: inSat - 777n }]);
+    expect(transaction.ins.map(({ index, sequence }) => [index, sequence])).toEqual(
+      own.map(({ vout }) => [vout, 0xffff_fffd]),
+    );
+    const [signature] = signFundingInputs(cancel, role, SIGNERS[role]);
+    const signed_ = finalizeFunding(cancel, {
+      ...{ maker: [], miner: [] },
+      [role]: signFundingInputs(cancel, role, SIGNERS[role]),
+    });
+    expect(signature).toMatch(/^[0-9a-f]{128}$/);
+    expect(signed_.vsize).toBeLessThanOrEqual(cancelVsize(own.length, to));
+    expect(signed_.vsize).toBeGreaterThan(cancelVsize(own.length, to) - 3 * own.length);
+    own.forEach((input, index) => {
+      const output = { script: fromHex(fundingInputScript(input)), valueSat: input.valueSat };
+      expect(spend(Transaction.fromHex(signed_.hex), index, output)).toBe('ok');
+    });
+  });
+
+  it('leaves an output that relays, to the sat', () => {
+    const all = 600_000n;
+    expect(buildFundingCancel(of, 'maker', to, all - 294n).capacitySat).toBe(294n);
+    expect(() => buildFundingCancel(of, 'maker', to, all - 293n)).toThrow(
+      expect.objectContaining({ code: 'insufficient_funds', meta: { role: 'maker', missingSat: 1n } }),
+    );
   });
 });
 

@@ -109,6 +109,73 @@ describe('a ladder file', () => {
     expect(refused(text + ' '.repeat(MAX_LADDER_CHARS))).toBe('torn');
   });
 
+  it('may be as long as the limit, and have as many rungs', () => {
+    expect(refused(text + ' '.repeat(MAX_LADDER_CHARS - text.length))).toBe('taken');
+    expect(refused(text + ' '.repeat(MAX_LADDER_CHARS - text.length + 1))).toBe('torn');
+    for (const value of ['null', '7', '"x"', '[]', '{}']) expect(refused(value), value).toBe('content');
+  });
+
+  it('names an outpoint, whole', () => {
+    const with_ = (funding: object): string =>
+      refused(altered((of) => ({ ...of, funding: { ...of.funding, ...funding } as Ladder['funding'] })));
+    const { txid } = ladder.funding;
+    for (const wrong of [txid.slice(1), `${txid}0`, txid.toUpperCase(), 7]) {
+      expect(with_({ txid: wrong })).toBe('content');
+    }
+    for (const wrong of [-1, 0.5, '1', 2 ** 32]) expect(with_({ vout: wrong })).toBe('content');
+  });
+
+  it('has heights that rise, each to the next, and may be equal', () => {
+    const { deadlines } = ladder;
+    const with_ = (change: object): string =>
+      refused(altered((of) => ({ ...of, deadlines: { ...deadlines, ...change } })));
+    const { askHeight, broadcastHeight, urgentHeight, expiryHeight } = deadlines;
+    expect(with_({ askHeight: broadcastHeight })).toBe('taken');
+    expect(with_({ askHeight: broadcastHeight + 1 })).toBe('content');
+    expect(with_({ broadcastHeight: urgentHeight })).toBe('taken');
+    expect(with_({ broadcastHeight: urgentHeight + 1 })).toBe('content');
+    expect(with_({ urgentHeight: expiryHeight })).toBe('taken');
+    expect(with_({ urgentHeight: expiryHeight + 1 })).toBe('content');
+    expect(with_({ expiryHeight: 499_999_999 })).toBe('taken');
+    expect(with_({ expiryHeight: 500_000_000 })).toBe('content');
+    expect(with_({ askHeight: askHeight + 0.5 })).toBe('content');
+  });
+
+  it('has rungs that each rise in rate and in fee, spend the one coin, and pay something', () => {
+    const [low, high] = ladder.rungs as [Ladder['rungs'][0], Ladder['rungs'][0]];
+    const with_ = (...rungs: Ladder['rungs']): string => refused(altered((of) => ({ ...of, rungs })));
+    expect(with_(low, high)).toBe('taken');
+    expect(with_(low, { ...low, satPerKvb: low.satPerKvb + 1 })).toBe('content');
+    expect(with_(low, { ...high, satPerKvb: low.satPerKvb })).toBe('content');
+    expect(with_(...Array.from({ length: 70 }, () => low))).toBe('content');
+    /** The rung with another transaction, of which everything said is true. */
+    const remade = (change: (of: Transaction) => void): Ladder['rungs'][0] => {
+      const transaction = Transaction.fromHex(low.hex);
+      change(transaction);
+      const outSat = transaction.outs.reduce((sum, { value }) => sum + value, 0n);
+      return {
+        ...low,
+        feeSat: ladder.funding.valueSat - outSat,
+        vsize: transaction.virtualSize(),
+        txid: transaction.getId(),
+        hex: transaction.toHex(),
+      };
+    };
+    expect(with_(remade(() => undefined))).toBe('taken');
+    expect(with_(remade((of) => of.addInput(new Uint8Array(32).fill(1), 0)))).toBe('content');
+    expect(with_(remade((of) => (of.locktime = 1)))).toBe('content');
+    expect(with_(remade((of) => (of.ins[0]!.index += 1)))).toBe('content');
+    expect(with_(remade((of) => (of.ins[0]!.hash = new Uint8Array(32))))).toBe('content');
+    expect(with_(remade((of) => (of.ins[0]!.witness = [])))).toBe('content');
+    expect(with_(remade((of) => (of.ins[0]!.witness[3] = new Uint8Array(9))))).toBe('content');
+    const pay = (feeSat: bigint) =>
+      remade((of) => {
+        of.outs[0]!.value += low.feeSat - feeSat;
+      });
+    expect(with_(pay(1n))).toBe('taken');
+    expect(with_(pay(0n))).toBe('content');
+  });
+
   it('of a later version says so', () => {
     expect(refused(text.replace('"version":1', '"version":2'))).toBe('version');
     expect(refused(text.replace('sharestream-ladder', 'sharestream-chute'))).toBe('content');

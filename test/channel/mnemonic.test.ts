@@ -83,13 +83,41 @@ describe('a mnemonic', () => {
   });
 });
 
+describe('what is wrong with a mnemonic', () => {
+  const said = (mnemonic: string): string => {
+    try {
+      entropyOfMnemonic(mnemonic);
+      return 'nothing';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+
+  it.each([3, 9, 11, 13, 14, 27])('is its number of words where it has %i', (count) => {
+    expect(said('abandon '.repeat(count).trim())).toMatch(/12, 15, 18, 21 or 24 words/);
+  });
+
+  it.each([12, 15, 18, 21, 24])('is its checksum where %i words are known', (count) => {
+    expect(said('abandon '.repeat(count).trim())).toMatch(/checksum/);
+  });
+
+  it('is the place of the first word that is not known', () => {
+    const words = ABANDON.split(' ');
+    for (const at of [0, 5, 11]) {
+      expect(said(words.with(at, 'aboot').join(' '))).toMatch(`word ${at + 1} of the mnemonic`);
+    }
+    expect(said(words.with(3, 'aboot').with(7, 'aboot').join(' '))).toMatch('word 4 of');
+    expect(said(ABANDON)).toBe('nothing');
+  });
+});
+
 describe('a key file with a mnemonic', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sharestream-mnemonic-'));
   afterAll(() => rmSync(folder, { recursive: true }));
   const random = { bytes: (size: number) => new Uint8Array(size).fill(0xab) };
 
   it('is made once, for its owner alone, and read back', () => {
-    const path = join(folder, 'new');
+    const path = join(mkdtempSync(join(folder, 'new-')), 'key');
     const seed = createMnemonicFile(path, random);
     expect(seed).toHaveLength(64);
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -103,7 +131,7 @@ describe('a key file with a mnemonic', () => {
   });
 
   it('is refused when a word is wrong or others may read it, and hex is still hex', () => {
-    const path = join(folder, 'other');
+    const path = join(mkdtempSync(join(folder, 'other-')), 'key');
     writeFileSync(path, `${ABANDON} \n`, { mode: 0o600 });
     expect(code(() => loadSeed(path))).toBe('bad_key_file');
     writeFileSync(path, ABANDON);

@@ -5,13 +5,15 @@ import { bigToBe, bigToLe, concat, fromHex, toHex } from '../../src/base/bytes.t
 import { sha256, taggedHash } from '../../src/base/hash.ts';
 import { type ChannelParams, channelFacts, channelIdOf } from '../../src/channel/params.ts';
 import { derSignature, jointWitness } from '../../src/channel/scripts.ts';
-import { isSchnorrSignature, nodeIdBytes } from '../../src/channel/signer.ts';
+import { isSchnorrSignature, type KeyRole, nodeIdBytes, type Signer } from '../../src/channel/signer.ts';
 import { dustSat } from '../../src/channel/sizes.ts';
 import {
   affordableFeesSat,
   buildState,
   channelDigest,
+  isRepeated,
   rungForFeeRate,
+  sameState,
   signAck,
   signAndFinalizeState,
   signState,
@@ -273,6 +275,48 @@ describe('the state hash', () => {
     expect(toHex(stateHash(of, 2, state2.workHashes))).toBe(toHex(expected));
     const receipt = fromHex(state2.receiptSignature);
     expect(isSchnorrSignature(expected, nodeIdBytes(makerSigner), receipt)).toBe(true);
+  });
+});
+
+describe('two states', () => {
+  it('are the same where number, work and pay are, whatever their signatures', () => {
+    expect(sameState(state1, { ...state1, signatures: [], receiptSignature: '' })).toBe(true);
+    expect(sameState(state1, { ...state1, n: 2 })).toBe(false);
+    expect(sameState(state1, { ...state1, workHashes: EH + 1n })).toBe(false);
+    expect(sameState(state1, { ...state1, paidSat: state1.paidSat + 1n })).toBe(false);
+  });
+
+  it('are a repetition where each signature is the same too', () => {
+    expect(isRepeated(state1, structuredClone(state1))).toBe(true);
+    expect(isRepeated(state1, { ...state1, n: 2 })).toBe(false);
+    expect(isRepeated(state1, { ...state1, receiptSignature: '00'.repeat(64) })).toBe(false);
+    const { signatures } = state1;
+    expect(isRepeated(state1, { ...state1, signatures: signatures.slice(0, -1) })).toBe(false);
+    expect(isRepeated({ ...state1, signatures: signatures.slice(0, -1) }, state1)).toBe(false);
+    signatures.forEach((_, rung) => {
+      const other = { ...state1, signatures: signatures.with(rung, '00'.repeat(64)) };
+      expect(isRepeated(state1, other)).toBe(false);
+    });
+  });
+
+  it('are signed only with the channel key of the maker and its node key, both', () => {
+    const mixed = (own: KeyRole): Signer => ({
+      publicKey: (role) => (role === own ? makerSigner : strangerSigner).publicKey(role),
+      origin: (role) => makerSigner.origin(role),
+      signEcdsa: (role, digest) => makerSigner.signEcdsa(role, digest),
+      signSchnorr: (role, digest) => makerSigner.signSchnorr(role, digest),
+    });
+    expect(code(() => signState(params, 1, EH, mixed('channel')))).toBe('bad_key_file');
+    expect(code(() => signState(params, 1, EH, mixed('node')))).toBe('bad_key_file');
+  });
+
+  it('have a number from 0, no work at 0, and never negative work', () => {
+    for (const n of [-1, 0.5, Number.NaN, 2 ** 53]) {
+      expect(code(() => signState(params, n, EH, makerSigner))).toBe('wrong_state_number');
+    }
+    expect(code(() => signState(params, 0, 1n, makerSigner))).toBe('bad_amount');
+    expect(code(() => signState(params, 1, -1n, makerSigner))).toBe('bad_amount');
+    expect(code(() => signState(params, 1, 0n, makerSigner))).toBe('nothing thrown');
   });
 });
 
