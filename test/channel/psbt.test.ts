@@ -10,6 +10,7 @@ import { finalizeClose, signClose } from '../../src/channel/close.ts';
 import { finalizeFunding, signFundingInputs } from '../../src/channel/funding.ts';
 import {
   exportPsbt,
+  fundingPsbt,
   psbtFundingSignatures,
   psbtSignature,
   readPsbt,
@@ -169,6 +170,31 @@ describe('signatures from a PSBT', () => {
     expect(code(() => readPsbt(request, cut))).toBe('bad_psbt');
   });
 
+  it('are looked for in a finished witness of any size that can be read, and in no other', () => {
+    const { request } = REQUESTS[0]!;
+    const unsigned = exportPsbt(request, ALL);
+    const withWitness = (...bytes: number[]): string =>
+      code(() =>
+        readPsbt(
+          request,
+          withInput(unsigned, (map) => {
+            map.finalScriptWitness = Uint8Array.from(bytes);
+          }),
+        ),
+      );
+    const zeros = (count: number): number[] => new Array<number>(count).fill(0);
+    expect(withWitness(0)).toBe('nothing thrown');
+    expect(withWitness(1, 0xfc, ...zeros(0xfc))).toBe('nothing thrown');
+    expect(withWitness(1, 0xfd, 0xfd, 0, ...zeros(0xfd))).toBe('nothing thrown');
+    expect(withWitness(2, 0xfd, 0x02, 1, ...zeros(0x102), 1, 7)).toBe('nothing thrown');
+    // One byte short, one over, a size of four bytes, more items than there are.
+    expect(withWitness(1, 0xfd, 0xfd, 0, ...zeros(0xfc))).toBe('bad_psbt');
+    expect(withWitness(1, 0xfc, ...zeros(0xfd))).toBe('bad_psbt');
+    expect(withWitness(1, 0xfe, ...zeros(0xfe))).toBe('bad_psbt');
+    expect(withWitness(1, 0xff, ...zeros(0xff))).toBe('bad_psbt');
+    expect(withWitness(2, 1, 7)).toBe('bad_psbt');
+  });
+
   it('are missed where they are not, and not taken from another key', () => {
     const { request } = REQUESTS[2]!;
     const text = exportPsbt(request, ALL);
@@ -250,6 +276,45 @@ describe('the funding as a PSBT', () => {
       map.nonWitnessUtxo = fromHex(previous.toHex());
     });
     expect(code(() => signPsbt(request, lie, minerSigner))).toBe('bad_psbt');
+  });
+
+  it('carries the signatures of one side, each at its own input', () => {
+    for (const { name, signer } of parties) {
+      const signatures = signFundingInputs(funding, name, signer);
+      const text = fundingPsbt(funding, 'regtest', name, signatures, signer);
+      expect(psbtFundingSignatures(funding, name, 'regtest', text)).toEqual(signatures);
+      const other = name === 'maker' ? 'miner' : 'maker';
+      expect(code(() => psbtFundingSignatures(funding, other, 'regtest', text))).toBe('bad_signature');
+      funding.inputs.forEach(({ role }, index) => {
+        const { partialSig, bip32Derivation } = Psbt.fromBase64(text).data.inputs[index]!;
+        expect(partialSig?.length ?? 0).toBe(role === name ? 1 : 0);
+        expect(bip32Derivation?.length ?? 0).toBe(role === name ? 1 : 0);
+      });
+    }
+  });
+
+  it('may not carry another transaction with a coin that looks the same, nor one without that output', () => {
+    const previous = new Transaction();
+    previous.addInput(new Uint8Array(32).fill(7), 0);
+    previous.addOutput(publicKeyHashOutput(minerSigner.publicKey('wallet')), 80_000n);
+    const input = { ...funding.inputs.find(({ role }) => role === 'miner')!, txid: previous.getId() };
+    const asked = (vout: number) => {
+      const transaction = new Transaction();
+      transaction.version = 2;
+      transaction.addInput(previous.getHash(), vout, 0xffff_fffd);
+      transaction.addOutput(params.minerPayoutScript, 70_000n);
+      const of = { ...funding, hex: transaction.toHex(), inputs: [{ ...input, vout }] };
+      return fundingRequest(of, 'regtest');
+    };
+    const carrying = (vout: number, carried: Transaction): string =>
+      withInput(exportPsbt(asked(vout), [minerSigner]), (map) => {
+        map.nonWitnessUtxo = fromHex(carried.toHex());
+      });
+    expect(readPsbt(asked(0), carrying(0, previous))).toHaveLength(1);
+    const twin = previous.clone();
+    twin.locktime = 9;
+    expect(code(() => readPsbt(asked(0), carrying(0, twin)))).toBe('bad_psbt');
+    expect(code(() => readPsbt(asked(1), carrying(1, previous)))).toBe('bad_psbt');
   });
 
   it('asks for a state of a channel without bonds all the same', () => {

@@ -303,6 +303,7 @@ describe('two states', () => {
     const mixed = (own: KeyRole): Signer => ({
       publicKey: (role) => (role === own ? makerSigner : strangerSigner).publicKey(role),
       origin: (role) => makerSigner.origin(role),
+      secretOf: (...asked) => makerSigner.secretOf(...asked),
       signEcdsa: (role, digest) => makerSigner.signEcdsa(role, digest),
       signSchnorr: (role, digest) => makerSigner.signSchnorr(role, digest),
     });
