@@ -7,7 +7,6 @@ import { judgeFaults, type Verdict } from './mutants.ts';
 const folder = mkdtempSync(join(tmpdir(), 'planted-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const PLANTED_MODULE = './planted.ts';
 const PLANTED = {
   'src/planted.ts': `
 export const LIMIT = 2 + 1;
@@ -30,7 +29,7 @@ export async function reply(isThere: boolean): Promise<string> {
   // The bound itself is not tried.
   'src/planted.test.ts': `
 import { afterAll, expect, it } from 'vitest';
-import { isAllowed, reply, sumTo } from '${PLANTED_MODULE}';
+const { isAllowed, reply, sumTo } = await ${'import'}('./planted.ts');
 let isOpen = true;
 afterAll(() => { isOpen = false; });
 it('allows little', () => expect(isOpen && isAllowed(1)).toBe(true));
