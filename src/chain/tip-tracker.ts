@@ -11,14 +11,22 @@ export type BlockStatus =
       readonly height: number;
       readonly bits: number;
       readonly sinceMonotonicMs: number;
+      /** True of a block as high as the tip: other nodes may have it for theirs. */
+      readonly isRival?: true;
     };
 
 const MAX_TIPS = 256;
 
 /**
+ * Time in ms that the header of a block may be older than the block was heard of here: the clock of its
+ * finder and the own one may each be a minute wrong, and its template is as old.
+ */
+const HEADER_TIME_SLACK_MS = 180_000;
+
+/**
  * The blocks that work may build on, by the own node. A tip was replaced when this program saw it;
- * for earlier blocks, the time in the header of the next block counts, by the wall clock at the start of
- * this program.
+ * for earlier blocks, the time in the header of the next block counts, and some minutes more, by the wall
+ * clock at the start of this program.
  */
 export class TipTracker {
   readonly #chain: ChainSource;
@@ -27,6 +35,8 @@ export class TipTracker {
   readonly #wallAtZeroMs: number;
   /** Monotonic time in ms when each former tip was replaced, oldest first. */
   readonly #leftAtMonotonicMs = new Map<string, number>();
+  /** Monotonic time in ms of the first tip of each height, oldest first. */
+  readonly #reachedAtMonotonicMs = new Map<number, number>();
   readonly #known = new Map<string, BlockStatus>();
   #tip: ChainTip | undefined;
   /** The first tip seen; what was below it had been replaced by then. */
@@ -52,6 +62,12 @@ export class TipTracker {
       }
     }
     this.#first ??= { height: tip.height, atMonotonicMs: this.#clock.monotonicMs() };
+    if (!this.#reachedAtMonotonicMs.has(tip.height))
+      this.#reachedAtMonotonicMs.set(tip.height, this.#clock.monotonicMs());
+    if (this.#reachedAtMonotonicMs.size > MAX_TIPS) {
+      const [oldest] = this.#reachedAtMonotonicMs.keys();
+      this.#reachedAtMonotonicMs.delete(oldest!);
+    }
     this.#tip = tip;
     this.#known.clear();
   }
@@ -77,17 +93,27 @@ export class TipTracker {
     if (header === undefined) return { status: 'unknown' };
     const { height, bits } = header;
     if (hash === tip.hash) return { status: 'current', height, bits };
+    // Headers come before their blocks: the node does not build upon it yet.
+    if (header.confirmations < 0 && height > tip.height) return { status: 'unknown' };
     // The node may be ahead of the newest tip seen here: a block without a successor is current.
     if (header.confirmations === 1) return { status: 'current', height, bits };
     const leftAt = this.#leftAtMonotonicMs.get(hash);
     if (leftAt !== undefined) return { status: 'superseded', height, bits, sinceMonotonicMs: leftAt };
+    if (header.confirmations < 0) return this.#rival(height, bits, tip);
     const next = header.nextHash === undefined ? undefined : await this.#chain.header(header.nextHash);
     const isEarlier = this.#first !== undefined && height < this.#first.height;
     const latest = isEarlier ? this.#first!.atMonotonicMs : this.#clock.monotonicMs();
     const sinceMonotonicMs =
       next === undefined
         ? Number.NEGATIVE_INFINITY
-        : Math.min(next.timeSeconds * 1000 - this.#wallAtZeroMs, latest);
+        : Math.min(next.timeSeconds * 1000 + HEADER_TIME_SLACK_MS - this.#wallAtZeroMs, latest);
     return { status: 'superseded', height, bits, sinceMonotonicMs };
+  }
+
+  /** A block that never was the tip here: replaced by the first tip that is higher. */
+  #rival(height: number, bits: number, tip: ChainTip): BlockStatus {
+    const sinceMonotonicMs = this.#reachedAtMonotonicMs.get(height + 1) ?? Number.NEGATIVE_INFINITY;
+    const replaced = { status: 'superseded', height, bits, sinceMonotonicMs } as const;
+    return height === tip.height ? { ...replaced, isRival: true } : replaced;
   }
 }

@@ -295,10 +295,14 @@ export function hex(size?: number): Kind<string> {
   });
 }
 
-/** A mask of 32 version bits, as 8 hex digits. */
-export const VERSION_MASK = textKind('version mask', '8 hex digits such as "1fffe000"', (text) =>
-  /^[0-9a-fA-F]{8}$/.test(text) ? Number.parseInt(text, 16) : undefined,
-);
+/** The version bits that anybody may roll. */
+const BIP323_BITS = 0x1fffffe0;
+
+/** A mask of version bits that may be rolled (BIP323), as 8 hex digits; a maker takes no others. */
+export const VERSION_MASK = textKind('version mask', '8 hex digits within 1fffffe0', (text) => {
+  const mask = /^[0-9a-fA-F]{8}$/.test(text) ? Number.parseInt(text, 16) : undefined;
+  return mask === undefined || (mask & ~BIP323_BITS) !== 0 ? undefined : mask;
+});
 
 /** A path; relative ones and `~/` are resolved by the loader. */
 export const PATH = textKind('path', 'a path', (text) =>

@@ -62,6 +62,10 @@ type Backlog = {
 };
 
 const POLL_MS = 100;
+/** Time in ms by which a wall clock may be set between two runs: from a minute ahead to one behind. */
+const CLOCK_SLACK_MS = 120_000;
+/** Time in ms within which news of a block reaches everyone, and their last shares reach us. */
+const RACE_MS = 30_000;
 
 /** Codes of shares that no miner sends by bad luck. */
 const JUNK_CODES: ReadonlySet<ShareCode> = new Set<ShareCode>([
@@ -81,7 +85,8 @@ function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number
  */
 function silenceMs({ delivery, terms }: MakerStore, clock: Clock): number {
   const { contactAtMs } = delivery;
-  return contactAtMs === 0 ? 0 : Math.min(Math.max(0, clock.nowMs() - contactAtMs), backlogMs(terms));
+  const silentMs = Math.max(0, clock.nowMs() - contactAtMs) + CLOCK_SLACK_MS;
+  return contactAtMs === 0 ? 0 : Math.min(silentMs, backlogMs(terms));
 }
 
 /** The verifier of one contract's work: credits good shares, and gives a code for each refused one. */
@@ -302,8 +307,9 @@ export class BatchVerifier {
     const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
     const graceMs = this.#store.terms.staleGraceSeconds * 1000;
     if (lateMs <= graceMs || this.#isInBacklog(sinceMonotonicMs, workHashes)) return undefined;
-    // So little later, the miner may not have seen that the block was replaced.
-    return lateMs <= 2 * graceMs ? 'stale_race' : 'share_stale';
+    // The miner may not have seen that the block was replaced, or have it for its tip.
+    const isRace = standing.isRival === true || lateMs <= graceMs + Math.max(graceMs, RACE_MS);
+    return isRace ? 'stale_race' : 'share_stale';
   }
 
   #isInBacklog(sinceMonotonicMs: number, workHashes: bigint): boolean {

@@ -236,10 +236,10 @@ describe('plain kinds', () => {
     refuses(NAME, ['a.b', 'a b', '', 'x'.repeat(33), '.']);
     accepts(VERSION_MASK, [
       ['1fffe000', 0x1fffe000],
-      ['ffffffff', 0xffffffff],
+      ['1fffffe0', 0x1fffffe0],
       ['00000000', 0],
     ]);
-    refuses(VERSION_MASK, ['1fffe00', '0x1fffe000', 536862720]);
+    refuses(VERSION_MASK, ['1fffe00', '0x1fffe000', 536862720, 'ffffffff', '3fffe000', '1fffe010']);
     accepts(hex(2), [['ABcd', 'abcd']]);
     refuses(hex(2), ['abc', 'abcdef', 'zzzz', 43981]);
     refuses(hex(), ['', 'abc', 'g0']);

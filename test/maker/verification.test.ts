@@ -174,7 +174,36 @@ describe('the block view', () => {
     expect(await view.standing('c')).toEqual({ status: 'unknown' });
   });
 
-  it('takes the time of the next header for blocks before its time, but never a time to come', async () => {
+  it('does not know a block of which the node has no more than the header', async () => {
+    const { view } = viewOf([
+      header('a', { nextHash: 'b' }),
+      header('next', { height: 11, confirmations: -1 }),
+    ]);
+    view.onTip({ height: 10, hash: 'a', timeSeconds: 0 });
+    expect(await view.standing('next')).toEqual({ status: 'unknown' });
+  });
+
+  it('takes a rival of the tip for one until a higher block came, which replaced it', async () => {
+    const { view, clock } = viewOf([
+      header('rival', { confirmations: -1 }),
+      header('a', { nextHash: 'b' }),
+      header('b', { height: 11, confirmations: 1 }),
+    ]);
+    view.onTip({ height: 10, hash: 'a', timeSeconds: 0 });
+    expect(await view.standing('rival')).toMatchObject({ status: 'superseded', isRival: true });
+    clock.advance(700);
+    const sinceMonotonicMs = clock.monotonicMs();
+    view.onTip({ height: 11, hash: 'b', timeSeconds: 0 });
+    clock.advance(100);
+    expect(await view.standing('rival')).toEqual({
+      status: 'superseded',
+      height: 10,
+      bits: 1,
+      sinceMonotonicMs,
+    });
+  });
+
+  it('takes the time of the next header, and some minutes more, for blocks before its time', async () => {
     const { view, clock } = viewOf([
       header('a', { nextHash: 'b' }),
       header('b', { nextHash: 'c', timeSeconds: 400 }),
@@ -186,7 +215,8 @@ describe('the block view', () => {
     clock.advance(50_000);
     clock.setWall(86_400_000);
     const since = (hash: string) => view.standing(hash);
-    expect(await since('a')).toMatchObject({ sinceMonotonicMs: startMs - 600_000 });
+    // Its finder's clock, the own one and the age of its template: a minute each.
+    expect(await since('a')).toMatchObject({ sinceMonotonicMs: startMs - 600_000 + 180_000 });
     expect(await since('b')).toMatchObject({ sinceMonotonicMs: startMs });
     expect(await since('orphan')).toMatchObject({ sinceMonotonicMs: Number.NEGATIVE_INFINITY });
   });
