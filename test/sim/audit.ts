@@ -4,7 +4,7 @@ import { owedSat } from '../../src/base/units.ts';
 import { mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
-import { refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
+import { fixedPriceMsatPerEh, refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
 import { vestingOf } from '../../src/contract/vesting.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import type { Side } from './network.ts';
@@ -142,7 +142,7 @@ export async function audit(stage: Stage, books: Books): Promise<Finding[]> {
 /** `loss(miner)`: at most what may be unpaid, at the contract's price, and its fees. */
 async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const { terms, shareWorkHashes, miner } = world;
-  const price = terms.priceMsatPerEh;
+  const price = fixedPriceMsatPerEh(terms);
   const found = new Set(await hashesOf(world, 'miner'));
   const ownWork = BigInt(found.size) * shareWorkHashes;
   // What an honest maker does not take, it has a reason for.
@@ -191,7 +191,7 @@ async function auditMaker(stage: Stage, books: Books): Promise<Finding[]> {
   const found: Finding[] = [];
   const bought = await hashesOf(world, 'maker');
   const got = new Set([...bought, ...world.disks.maker.forgottenShares]);
-  const worth = owedSat(BigInt(got.size) * world.shareWorkHashes, world.terms.priceMsatPerEh);
+  const worth = owedSat(BigInt(got.size) * world.shareWorkHashes, fixedPriceMsatPerEh(world.terms));
   const initialSat = MAKER_COINS_SAT.reduce((sum, sat) => sum + sat, 0n);
   const lostSat = initialSat - worth - sumOf(world, 'maker');
   // A maker that is gone fetches no bond: it lies on the chain, and is its own.

@@ -42,6 +42,9 @@ export class Disk {
   isFull = false;
   /** The first append with this kind fails the ledger. */
   failsAt: string | undefined;
+  /** Appends so far, over all lives, and the one that is not taken: for too many that wait, or for good. */
+  appends = 0;
+  refusedAt: { readonly append: number; readonly why: 'overload' | 'ledger_io' } | undefined;
   /** Takes appends, and writes none. */
   isHanging = false;
   /** Writes so far, over all lives. */
@@ -209,11 +212,14 @@ class DiskLedger implements Ledger {
   append(entries: readonly LedgerEntry[]): Promise<void> {
     if (this.isDead) return never();
     this.#disk.asked(entries);
-    const isHit = entries.some(({ kind }) => kind === this.#disk.failsAt);
+    this.#disk.appends += 1;
+    const { refusedAt } = this.#disk;
+    const refused = refusedAt?.append === this.#disk.appends ? refusedAt.why : undefined;
+    const isHit = entries.some(({ kind }) => kind === this.#disk.failsAt) || refused === 'ledger_io';
     if (isHit) this.#disk.failsAt = undefined;
     if (isHit || this.#disk.isFull) this.stats.failed = true;
     if (this.stats.failed) return Promise.reject(new CodedError('ledger_io', 'the ledger failed before'));
-    if (this.#disk.refuseNext) {
+    if (this.#disk.refuseNext || refused === 'overload') {
       this.#disk.refuseNext = false;
       return Promise.reject(new CodedError('overload', 'too many ledger writes wait'));
     }

@@ -3,6 +3,7 @@ import { owedSat } from '../../src/base/units.ts';
 import { capacitySat, stateAmounts } from '../../src/channel/amounts.ts';
 import { signAndFinalizeState } from '../../src/channel/states.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { assembleChannel } from '../../src/settlement/opening.ts';
 import { loadContract, type StoredContract } from '../../src/settlement/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
@@ -65,7 +66,8 @@ export async function checkProof(world: SimWorld): Promise<void> {
 
 /** Who owes whom, once all is quiet. */
 export async function checkMoney(world: SimWorld): Promise<void> {
-  const { priceMsatPerEh, stepHashes } = world.terms;
+  const { stepHashes } = world.terms;
+  const priceMsatPerEh = fixedPriceMsatPerEh(world.terms);
   const miner = await storedOf(world, 'miner');
   const maker = await storedOf(world, 'maker');
   if (miner?.last === undefined || maker?.last === undefined) return;
@@ -131,7 +133,7 @@ async function checkClose(world: SimWorld, close: Paid, collateralSat: bigint): 
     throw new Violation('the miner has less than was acked', String(minerSat));
   }
   const boughtHashes = BigInt((await hashesOf(world, 'maker')).length) * world.shareWorkHashes;
-  const boughtSat = owedSat(boughtHashes, terms.priceMsatPerEh);
+  const boughtSat = owedSat(boughtHashes, fixedPriceMsatPerEh(terms));
   if (grossSat > terms.minerReserveSat + collateralSat + boughtSat) {
     throw new Violation('the maker paid for no work', String(grossSat));
   }

@@ -2,7 +2,8 @@ import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { isRecord } from '../../src/base/json.ts';
 import { owedSat } from '../../src/base/units.ts';
-import type { TermsV1or2 } from '../../src/contract/terms.ts';
+import type { ContractTerms } from '../../src/contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { codecsOf } from '../../src/peer/messages.ts';
 import type { Side } from './network.ts';
 
@@ -33,7 +34,7 @@ type StateFields = { readonly n: number; readonly work_hashes: string; readonly 
 export type RulesDeps = {
   readonly isHostile: (side: Side) => boolean;
   readonly contractId: string;
-  readonly terms: TermsV1or2;
+  readonly terms: ContractTerms;
   /** Documents of a side that are durable at this very moment, by `<kind> <id>`. */
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
   /** The side's disk was asked to keep this close, and be it in vain: what is due does not wait for it. */
@@ -135,7 +136,7 @@ export class Rules {
       const [n, paidSat] = [Number(miner['n']), BigInt(String(miner['paid_sat']))];
       if (n < this.#minerN) throw new Violation('the newest state of the miner fell', n);
       if (paidSat < this.#minerPaidSat) throw new Violation('paid fell', String(paidSat));
-      if (paidSat !== owedSat(BigInt(String(miner['work'])), this.#deps.terms.priceMsatPerEh)) {
+      if (paidSat !== owedSat(BigInt(String(miner['work'])), fixedPriceMsatPerEh(this.#deps.terms))) {
         throw new Violation('paid is not what the work is worth', String(paidSat));
       }
       this.#minerN = n;

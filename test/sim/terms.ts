@@ -2,7 +2,9 @@ import { toHex } from '../../src/base/bytes.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
 import { beginBlocksOf } from '../../src/chain/watcher.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
-import type { TermsV1or2 } from '../../src/contract/terms.ts';
+import type { ContractTerms, TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
+import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { BOUND_SCRIPT_HEX, SHARE } from './farm.ts';
 import { CachedSigner } from './signers.ts';
@@ -62,10 +64,15 @@ const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
   seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
 };
 
-export function policyOf(terms: TermsV1or2): MakerPolicy {
+/** The same in version 3: bound by the whole coinbase, and with the caps of these blocks. */
+export function termsV3Of(terms: TermsV1or2): TermsV3 {
+  return { ...termsV3From(terms, terms.expiryHeight - 2 * SALE_BLOCKS), feeCaps: MARGINS.feeCaps };
+}
+
+export function policyOf(terms: ContractTerms): MakerPolicy {
   return {
     network: 'regtest',
-    maxPriceMsatPerEh: terms.priceMsatPerEh,
+    maxPriceMsatPerEh: fixedPriceMsatPerEh(terms),
     maxBudgetSat: terms.budgetSat,
     maxTotalBudgetSat: 2n * terms.budgetSat,
     maxOpenContractsPerMiner: 1,

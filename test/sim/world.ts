@@ -6,7 +6,13 @@ import { ChainNodes } from '../../src/chain/chain-nodes.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
-import { contractIdOf, type TermsV1or2 } from '../../src/contract/terms.ts';
+import {
+  type ContractTerms,
+  contractIdOf,
+  type TermsV1or2,
+  type TermsV3,
+} from '../../src/contract/terms.ts';
+import { Renewal } from '../../src/daemon/renewal.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
@@ -23,7 +29,7 @@ import { Network, otherSide, type Side, type Tap } from './network.ts';
 import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
 import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
-import { MARGINS, policyOf, SIGNERS, termsAt } from './terms.ts';
+import { MARGINS, policyOf, SIGNERS, termsAt, termsV3Of } from './terms.ts';
 import { Folder, Watchman } from './watchman.ts';
 
 export const MINER_COIN_SAT = 300_000n;
@@ -52,6 +58,8 @@ export type WorldOptions = {
   /** Sides that start from a backup: what they said before is not on their disk. */
   readonly forgets?: readonly Side[];
   readonly terms?: Partial<TermsV1or2>;
+  /** Terms of version 3, made of the others, with these. */
+  readonly termsV3?: Partial<TermsV3>;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
   /** Other settings of the maker. */
   readonly maker?: Pick<MakerOptions, 'proposalTimeoutMs' | 'openingTimeoutMs'>;
@@ -60,8 +68,10 @@ export type WorldOptions = {
   readonly minerNodes?: number;
   /** `sharestream watch` runs elsewhere, on the ladder files of this side. */
   readonly watched?: Side;
-  /** The miner projects heights by its clock. */
-  readonly blockIntervalMs?: number;
+  /** Sides that project heights by their clock. */
+  readonly blockIntervalMs?: Partial<Record<Side, number>>;
+  /** This side starts anew by itself once its disk takes writes again, as the daemon does. */
+  readonly renews?: Side | undefined;
 };
 
 /** One life of a process. */
@@ -75,7 +85,7 @@ export class SimWorld {
   readonly time = new VirtualTime();
   readonly chain: MarketChain;
   readonly nodes: Readonly<Record<Side, SimNode>>;
-  readonly terms: TermsV1or2;
+  readonly terms: ContractTerms;
   readonly contractId: string;
   readonly disks: Readonly<Record<Side, Disk>>;
   readonly network: Network;
@@ -96,7 +106,8 @@ export class SimWorld {
   readonly #options: WorldOptions;
   readonly #startMs: number;
   readonly #folder = new Folder();
-  #minerClock: ChainClock | undefined;
+  readonly #clocks: Partial<Record<Side, ChainClock>> = {};
+  readonly #renewals: Partial<Record<Side, Renewal>> = {};
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
@@ -122,7 +133,8 @@ export class SimWorld {
     this.chain.onTip(({ height }) => {
       if ((this.chain.marketSatPerKvb ?? 0) > CALM_SAT_PER_KVB) this.#spikeEndHeight = height;
     });
-    this.terms = { ...termsAt(this.startHeight, options.staked === true), ...options.terms };
+    const terms = { ...termsAt(this.startHeight, options.staked === true), ...options.terms };
+    this.terms = options.termsV3 === undefined ? terms : { ...termsV3Of(terms), ...options.termsV3 };
     this.nodes = { miner: this.#node('miner'), maker: this.#node('maker') };
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
@@ -146,6 +158,10 @@ export class SimWorld {
     this.network = new Network({
       onSend: (link, from, text) => this.#leaves(link, from, text),
     });
+  }
+
+  get renews(): Side | undefined {
+    return this.#options.renews;
   }
 
   get isStaked(): boolean {
@@ -221,6 +237,7 @@ export class SimWorld {
     if (this.isUp(side)) return;
     if (side === 'miner') this.#startMiner();
     else this.#startMaker();
+    if (this.#options.renews === side) this.#renew(side);
   }
 
   /** The process dies here; of the appends on their way, so many were written in time. */
@@ -232,8 +249,9 @@ export class SimWorld {
     await this.disks[side].crash(written);
     // A dead process has no timers; it is answered nothing any more.
     void (side === 'miner' ? this.#miner!.part.stop() : this.#maker!.part.close());
+    this.#clocks[side]?.stop();
+    this.#renewals[side]?.stop();
     if (side === 'miner') {
-      this.#minerClock?.stop();
       this.#miner = undefined;
       this.#delivering = 0;
     } else {
@@ -326,7 +344,7 @@ export class SimWorld {
     );
     const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
     this.#miner = life;
-    this.#minerClock?.start();
+    this.#clocks.miner?.start();
     const started = Meters.load(ledger).then((meters) => {
       this.#meters = meters;
       return part.start();
@@ -349,7 +367,11 @@ export class SimWorld {
       {
         timers: this.time.timers,
         ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: SIGNERS.maker },
-        ...{ chain: this.#chainOf('maker', () => life.isDead), kernel: createPortableKernel(64) },
+        ...this.#withClock(
+          'maker',
+          this.nodes.maker.connect(() => life.isDead),
+        ),
+        kernel: createPortableKernel(64),
         ...this.#ladders('maker', () => life.isDead),
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
@@ -357,18 +379,21 @@ export class SimWorld {
     );
     const life: Life<Maker> = { part, ledger, isReady: false, isDead: false };
     this.#maker = life;
+    this.#clocks.maker?.start();
     this.#ready('maker', life, part.start());
   }
 
-  /** A process whose disk fails while it starts ends, as the program does. */
+  /** A process whose disk or node fails while it starts ends, and is tried again, as in the daemon. */
   #ready(side: Side, life: Life<unknown>, started: Promise<unknown>): void {
     started.then(
       () => {
         life.isReady = !life.isDead;
       },
       (error: unknown) => {
-        const isOfDisk = ['ledger_io', 'channel_frozen', 'overload'].includes(codeOf(error));
-        if (isOfDisk) void this.kill(side, 0);
+        const isPassing = ['ledger_io', 'channel_frozen', 'overload', 'chain_unreachable'].includes(
+          codeOf(error),
+        );
+        if (isPassing) void this.kill(side, 0);
         else this.fail(error);
       },
     );
@@ -376,19 +401,38 @@ export class SimWorld {
 
   /** The nodes of the miner as one, and what tells when none of them hears of blocks. */
   #minerChain(isDead: () => boolean): Pick<MinerContractDeps, 'chain' | 'chainClock'> {
-    const { minerNodes, blockIntervalMs } = this.#options;
+    const { minerNodes } = this.#options;
     const { clock, timers } = this.time;
     const log = this.#log('miner');
     const others = Array.from({ length: (minerNodes ?? 1) - 1 }, () => this.#node('miner'));
     const sources = [this.nodes.miner, ...others].map((node) => node.connect(isDead));
     const named = sources.map((source, index) => ({ name: `n${index}`, source }));
     const options = { pollMs: POLL_MS, genesisHash: this.chain.blockAt(0)!.hash };
+    // As the daemon, which knows its chain by its configuration.
+    const direct = { ...sources[0]!, genesisHash: () => Promise.resolve(options.genesisHash) };
     const chain =
-      minerNodes === undefined ? sources[0]! : new ChainNodes(named, options, { log, clock, timers });
+      minerNodes === undefined ? direct : new ChainNodes(named, options, { log, clock, timers });
+    return this.#withClock('miner', chain);
+  }
+
+  #withClock(side: Side, chain: ChainSource): Pick<MinerContractDeps, 'chain' | 'chainClock'> {
+    const blockIntervalMs = this.#options.blockIntervalMs?.[side];
     if (blockIntervalMs === undefined) return { chain };
-    const chainClock = new ChainClock({ blockIntervalMs }, { chain, clock, timers, log });
-    this.#minerClock = chainClock;
+    const { clock, timers } = this.time;
+    const chainClock = new ChainClock({ blockIntervalMs }, { chain, clock, timers, log: this.#log(side) });
+    this.#clocks[side] = chainClock;
     return { chain, chainClock };
+  }
+
+  #renew(side: Side): void {
+    const disk = this.disks[side];
+    const renewal = new Renewal('', {
+      fault: () => (disk.isFailed ? 'ledger_io' : undefined),
+      probe: () => Promise.resolve(!disk.isFull && !disk.isHanging),
+      ...{ timers: this.time.timers, log: this.#log(side) },
+    });
+    this.#renewals[side] = renewal;
+    void renewal.due.then(() => this.kill(side, 0)).then(() => this.start(side));
   }
 
   #ladders(side: Side, isDead: () => boolean): { readonly ladders?: LadderWriter } {
@@ -396,10 +440,6 @@ export class SimWorld {
     const { clock, timers } = this.time;
     const files = this.#folder.access(isDead);
     return { ladders: new LadderWriter('close', { clock, timers, log: this.#log(side), files }) };
-  }
-
-  #chainOf(side: Side, isDead: () => boolean): ChainSource {
-    return this.nodes[side].connect(isDead);
   }
 
   #held(check: () => void): void {

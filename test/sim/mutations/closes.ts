@@ -1,6 +1,7 @@
 import { CodedError } from '../../../src/base/errors.ts';
 import type { ChannelView } from '../../../src/chain/watcher.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
+import { MinerContract } from '../../../src/miner/miner-contract.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { ChannelWatch } from '../../../src/settlement/channel-watch.ts';
 import { type ChainEffect, ContractStore } from '../../../src/settlement/contract-store.ts';
@@ -214,6 +215,36 @@ export const OF_CLOSES: Mutations = {
         const { feeSat, vsize } = view.waiting;
         return { ...view, waiting: { feeSat, vsize, packageFeeSat: feeSat, packageVsize: vsize } };
       });
+      return {};
+    },
+  },
+  'rival-stands': {
+    what: 'what waits and must not confirm is outbid like any bid that pays what blocks ask for',
+    strategy: 'refund-in-the-mempool',
+    seed: 1,
+    apply: () => {
+      minerSees((view) => ({ ...view, isRival: false }));
+      return {};
+    },
+  },
+  'asks-nobody': {
+    what: 'a close that no deadline forces does not wait for what the maker shows',
+    strategy: 'closes-from-backup',
+    seed: 1,
+    apply: () => {
+      Object.defineProperty(MinerContract.prototype, 'mayClose', { get: () => true });
+      return {};
+    },
+  },
+  'asks-for-ever': {
+    what: 'a close that no deadline forces waits for a maker that is gone',
+    strategy: 'closes-without-peer',
+    seed: 1,
+    apply: () => {
+      const { closeAloneInTime } = MinerContract.prototype;
+      MinerContract.prototype.closeAloneInTime = function patient() {
+        return this.status.connected ? closeAloneInTime.call(this) : Promise.resolve();
+      };
       return {};
     },
   },

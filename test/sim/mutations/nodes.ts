@@ -1,3 +1,4 @@
+import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { LadderWriter } from '../../../src/settlement/ladder-writer.ts';
 import type { Mutations } from './mutation.ts';
 
@@ -34,6 +35,27 @@ export const OF_NODES: Mutations = {
     what: 'no clock says that the chain stands still',
     strategy: 'node-dies-alone',
     seed: 1,
-    apply: () => ({ blockIntervalMs: 0 }),
+    apply: () => ({ blockIntervalMs: { miner: 0 } }),
+  },
+  'maker-stall-ignored': {
+    what: 'the maker takes work while no block is heard of',
+    strategy: 'makers-node-dies',
+    seed: 1,
+    apply: () => {
+      MakerStore.prototype.setStalled = () => {};
+      return {};
+    },
+  },
+  'makers-projection-off': {
+    what: 'no clock tells the maker that the chain stands still, and it opens channels',
+    strategy: 'opens-blindly',
+    seed: 1,
+    apply: () => ({ blockIntervalMs: { maker: 0 } }),
+  },
+  'never-renewed': {
+    what: 'a daemon whose disk was full waits for a person',
+    strategy: 'disk-full-for-a-while',
+    seed: 1,
+    apply: () => ({ renews: undefined }),
   },
 };

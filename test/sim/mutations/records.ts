@@ -1,3 +1,4 @@
+import { codeOf } from '../../../src/base/errors.ts';
 import { MonotoneSigner } from '../../../src/channel/monotone-signer.ts';
 import { parseSignedState } from '../../../src/channel/states.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
@@ -115,6 +116,20 @@ export const OF_RECORDS: Mutations = {
     seed: 1,
     apply: () => {
       MinerStore.prototype.saveAcceptance = early(MinerStore.prototype.saveAcceptance);
+      return {};
+    },
+  },
+  'refused-write-forgotten': {
+    what: 'what a full queue refused to write is taken for written',
+    strategy: 'opening-write-refused',
+    seed: 10,
+    apply: () => {
+      const write = ContractStore.prototype['write'];
+      ContractStore.prototype['write'] = async function careless(...words) {
+        await write.apply(this, words).catch((error: unknown) => {
+          if (codeOf(error) !== 'overload') throw error;
+        });
+      };
       return {};
     },
   },

@@ -138,6 +138,31 @@ export const OF_WORK: Mutations = {
       return {};
     },
   },
+  'races-allowed-twice': {
+    what: 'twice the part of the work that the terms allow may be refused as a race',
+    strategy: 'races-beyond-the-edge',
+    seed: 1,
+    apply: () => {
+      const { judge } = Refusals.prototype;
+      Refusals.prototype.judge = async function generous(...words) {
+        const work = await judge.apply(this, words);
+        return { ...work, confirmedHashes: work.confirmedHashes + work.racedHashes / 2n };
+      };
+      return {};
+    },
+  },
+  'races-not-allowed': {
+    what: 'no part of the work may be refused as a race, whatever the terms say',
+    strategy: 'races-at-the-edge',
+    seed: 1,
+    apply: () => {
+      const { judge } = Refusals.prototype;
+      Refusals.prototype.judge = async function strict(...words) {
+        return { ...(await judge.apply(this, words)), racedHashes: 0n };
+      };
+      return {};
+    },
+  },
   'work-counted-twice': {
     what: 'the maker credits the last share of a batch twice',
     strategy: 'chance',

@@ -1,19 +1,13 @@
 import { FREE_FEE_SAT } from '../../../src/chain/fee-caps.ts';
 import { DEFAULT_LATE_BLOCKS } from '../../../src/chain/projection.ts';
-import type { Books, Finding } from '../audit.ts';
 import { CALM_SAT_PER_KVB } from '../node.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { MARGINS, SALE_BLOCKS } from '../terms.ts';
-import { rob } from './tools.ts';
+import { BLOCK_INTERVAL_MS } from './recoveries.ts';
+import { paid, paidInFull, rob } from './tools.ts';
 
 const maker = ['maker'] as const;
-/** Of bitcoin: the chain of a run is faster, and only silence counts. */
-const BLOCK_INTERVAL_MS = 600_000;
-
-async function paid(stage: Stage, steps: number): Promise<void> {
-  if (await stage.open()) await stage.pay(steps);
-}
 
 /** Where the maker would take the channel if the miner let it. */
 const robbed: Pick<Strategy, 'hostile' | 'step'> = { hostile: maker, step: (stage) => rob(stage) };
@@ -114,7 +108,7 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
     // Whoever is gone has what the watch fetched.
-    judge: paidInFull,
+    judge: (stage, books) => paidInFull(stage, books),
   },
   'makers-machine-dies-watched': {
     what: 'the machine of the maker is gone for good, and so is the miner; a watch has the refund',
@@ -134,7 +128,7 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     hostile: [],
     // What was signed is gone with the node. Promised is only that nothing more is sold.
     unjudged: ['miner'],
-    options: () => ({ blockIntervalMs: BLOCK_INTERVAL_MS }),
+    options: () => ({ blockIntervalMs: { miner: BLOCK_INTERVAL_MS } }),
     play: async (stage) => {
       const { world } = stage;
       await paid(stage, 2);
@@ -152,7 +146,7 @@ const OF_MACHINES: Readonly<Record<string, Strategy>> = {
     what: 'the only node of the miner is dead for hours, and comes back before the expiry',
     row: 'F7',
     ...robbed,
-    options: () => ({ blockIntervalMs: BLOCK_INTERVAL_MS }),
+    options: () => ({ blockIntervalMs: { miner: BLOCK_INTERVAL_MS } }),
     play: async (stage) => {
       const { world } = stage;
       await paid(stage, 2);
@@ -229,17 +223,6 @@ async function withoutNode(stage: Stage): Promise<void> {
   await stage.until(-4);
   node[how] = false;
   await stage.liveOut();
-}
-
-/** The close pays all that was ever acked. */
-function paidInFull({ world }: Stage, { close }: Books): readonly Finding[] {
-  const { released, ackedN } = world.rules;
-  if (ackedN < 0) return [];
-  const state = JSON.parse(released.get(ackedN)!) as { readonly paid_sat: string };
-  const dueSat = BigInt(state.paid_sat) + world.terms.minerReserveSat;
-  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
-  if (gotSat >= dueSat) return [];
-  return [{ rule: 'an acked state was not closed by', seen: `${gotSat} of ${dueSat} sat` }];
 }
 
 async function restored(stage: Stage, side: 'miner' | 'maker'): Promise<void> {

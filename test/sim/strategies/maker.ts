@@ -1,4 +1,5 @@
 import { signedStateToJson, signState } from '../../../src/channel/states.ts';
+import { bondsOf } from '../../../src/contract/bond-terms.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
 import { CALM_SAT_PER_KVB } from '../node.ts';
 import { storedOf } from '../outcome.ts';
@@ -7,11 +8,13 @@ import type { Strategy } from '../strategy.ts';
 import { MARGINS, SALE_BLOCKS } from '../terms.ts';
 import { WALLETS } from '../world.ts';
 import {
+  ackedSat,
   alterHeard,
   alterLines,
   channelKeys,
   coinOf,
   itself,
+  paid,
   paramsOf,
   payment,
   rob,
@@ -24,11 +27,6 @@ const step = (stage: Stage): Promise<void> => rob(stage);
 /** Leaves out every line about these. */
 function silentOn(stage: Stage, methods: readonly string[], isNow: () => boolean = () => true): void {
   alterLines(stage.world, (told) => (methods.includes(told.about) && isNow() ? [] : [told.message]));
-}
-
-/** A quiet opening and so many paid steps; then whatever chance has. */
-async function paid(stage: Stage, steps: number): Promise<void> {
-  if (await stage.open()) await stage.pay(steps);
 }
 
 /** Work up to less than the limit, and then more than is left to it at once. */
@@ -123,10 +121,18 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       // The rest of the work vests with what was paid: the deadline closes, and no proof does before.
       await stage.liveOut();
     },
-    judge: (stage, { close }) =>
-      close === undefined || close.height < stage.world.terms.expiryHeight - MARGINS.askBlocks
-        ? [{ rule: 'bonds were forfeited for nothing', seen: `closed at ${close?.height}` }]
-        : [],
+    judge: ({ world: { terms, rules } }, { close }) => {
+      if (close === undefined) return [{ rule: 'bonds were forfeited for nothing', seen: 'never closed' }];
+      if (close.height >= terms.expiryHeight - MARGINS.askBlocks) return [];
+      // One that died before the proof was on disk closes with the maker, which gives the bonds back.
+      const { collateralSat } = bondsOf(terms);
+      const dueSat = ackedSat(rules) + terms.minerReserveSat + collateralSat;
+      const gotSat = close.minerSat + close.feeSat;
+      if (gotSat >= dueSat) return [];
+      return [
+        { rule: 'bonds were forfeited for nothing', seen: `closed at ${close.height}: ${gotSat} sat` },
+      ];
+    },
   },
   'bad-states': {
     what: 'the maker offers a state whose signatures do not verify',
@@ -364,6 +370,23 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       await stage.liveOut();
     },
     step: (stage) => rob(stage, 320_000),
+  },
+  'refund-in-the-mempool': {
+    what: 'the miner comes back at the expiry, and the refund of the maker would be in the next block',
+    row: 'table: the miner stops and vanishes',
+    hostile,
+    play: async (stage) => {
+      const { world } = stage;
+      await paid(stage, 6);
+      stage.gone.add('miner');
+      await world.kill('miner', 0);
+      await stage.until(0);
+      stage.gone.delete('miner');
+      // The next block comes after it has looked.
+      await stage.rounds(3);
+      await stage.liveOut();
+    },
+    step,
   },
   'refuses-without-reason': {
     what: 'the maker refuses some of the work without a reason, and then signs no more',

@@ -6,13 +6,9 @@ import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { WALLETS } from '../world.ts';
-import { alterLines, channelKeys, paramsOf, payment, send } from './tools.ts';
+import { alterLines, channelKeys, paid, paramsOf, payment, send } from './tools.ts';
 
 const hostile = ['miner'] as const;
-
-async function paid(stage: Stage, steps: number): Promise<void> {
-  if (await stage.open()) await stage.pay(steps);
-}
 
 /** An old state of the miner is its to broadcast: it pays less. */
 async function broadcastOld(stage: Stage): Promise<void> {

@@ -3,7 +3,8 @@ import { codecsOf } from '../../../src/peer/messages.ts';
 import { type FarmBlock, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { alterHeard, alterLines, type Message, rob } from './tools.ts';
+import type { WorldOptions } from '../world.ts';
+import { type Alter, alterHeard, alterLines, type Message, rob } from './tools.ts';
 
 const hostile = ['maker'] as const;
 const step = (stage: Stage): Promise<void> => rob(stage);
@@ -46,6 +47,40 @@ async function sell(stage: Stage, times: number, block: FarmBlock = 'tip'): Prom
 }
 
 const HOUR_MS = 3_600_000;
+/** Of the work that may fall between two views of a block, in the one contract that is about that. */
+const RACE_PPM = 200_000;
+const SOLD_AT_THE_EDGE = 60;
+
+const racing = (): WorldOptions => ({
+  terms: { workTotalHashes: 400n * SHARE.workHashes, budgetSat: 1_000_000n },
+  termsV3: { staleRaceAllowancePpm: RACE_PPM },
+});
+
+/** The maker refuses this part of the work and not a share more, says it was a race, and signs no more. */
+function refuseAsRaces({ world }: Stage, ppm: number): void {
+  let [seen, refused] = [0, 0];
+  const hear: Alter = ({ about, message }) => {
+    if (about !== 'work.batch' || message.params === undefined) return [message];
+    const codec = codecsOf('work.batch').params;
+    const batch = codec.parse(message.params);
+    const shares = batch.shares.map((share) => {
+      seen += 1;
+      if ((refused + 1) * 1_000_000 > seen * ppm) return share;
+      refused += 1;
+      return { ...share, ntime: share.ntime + 100_000 };
+    });
+    return [{ ...message, params: codec.print({ ...batch, shares }) }];
+  };
+  const say: Alter = ({ about, message }) => {
+    if (about === 'state.sign' && seen > SOLD_AT_THE_EDGE) return [];
+    if (about !== 'work.batch' || message.result === undefined) return [message];
+    const codec = codecsOf('work.batch').result;
+    const answer = codec.parse(message.result);
+    const races = answer.refused.map((each) => ({ ...each, code: 'stale_race' as const }));
+    return [{ ...message, result: codec.print({ ...answer, refused: races }) }];
+  };
+  alterLines(world, say, hear);
+}
 
 /** The maker refuses work for reasons that it invents, or brings about. */
 export const BY_REFUSER: Readonly<Record<string, Strategy>> = {
@@ -155,6 +190,33 @@ export const BY_REFUSER: Readonly<Record<string, Strategy>> = {
     begin: (stage) => refusing(stage, () => 'stale_race'),
     play: async (stage) => {
       if (await stage.open()) await sell(stage, 12, 'secret');
+      await stage.liveOut();
+    },
+    step,
+  },
+  'races-at-the-edge': {
+    what: 'the maker refuses as a race as much as the terms allow and not a share more, then signs no more',
+    row: 'F10',
+    hostile,
+    options: racing,
+    begin: (stage) => refuseAsRaces(stage, RACE_PPM),
+    play: async (stage) => {
+      if (await stage.open()) await sell(stage, 30);
+      const delivered = stage.world.miner?.status.ownWorkHashes ?? 0n;
+      if (delivered <= BigInt(SOLD_AT_THE_EDGE) * SHARE.workHashes)
+        stage.find('what the terms allow ends the sale', `after ${delivered} hashes`);
+      await stage.liveOut();
+    },
+    step,
+  },
+  'races-beyond-the-edge': {
+    what: 'the maker refuses as a race twice as much as the terms allow',
+    row: 'F10',
+    hostile,
+    options: racing,
+    begin: (stage) => refuseAsRaces(stage, 2 * RACE_PPM),
+    play: async (stage) => {
+      if (await stage.open()) await sell(stage, 40);
       await stage.liveOut();
     },
     step,

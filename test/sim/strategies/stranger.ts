@@ -4,7 +4,7 @@ import { sha256 } from '../../../src/base/hash.ts';
 import { minerContributionSat } from '../../../src/channel/amounts.ts';
 import { minerKeysOf } from '../../../src/channel/keys.ts';
 import { nodeIdBytes } from '../../../src/channel/signer.ts';
-import { contractIdOf, type TermsV1or2 } from '../../../src/contract/terms.ts';
+import { type ContractTerms, contractIdOf } from '../../../src/contract/terms.ts';
 import { silentLogger } from '../../../src/log/logger.ts';
 import { call } from '../../../src/peer/calls.ts';
 import { authenticate } from '../../../src/peer/handshake.ts';
@@ -40,7 +40,7 @@ async function propose(stage: Stage, count: number, isOpening: boolean, from = 0
   const peer = await connect(stage);
   for (let each = from; each < from + count; each += 1) {
     const nonceHex = toHex(sha256(Uint8Array.of(each)).subarray(0, 16));
-    const terms: TermsV1or2 = { ...world.terms, minerNodeId: toHex(nodeIdBytes(signer)), nonceHex };
+    const terms: ContractTerms = { ...world.terms, minerNodeId: toHex(nodeIdBytes(signer)), nonceHex };
     await call(peer, 'contract.propose', { terms, signature: signTerms(terms, signer) });
     world.say(`a stranger proposes contract ${each + 1}`);
     if (!isOpening) continue;

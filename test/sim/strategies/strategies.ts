@@ -3,6 +3,7 @@ import { ACCIDENTS } from './accidents.ts';
 import { CHANCE } from './chance.ts';
 import { BY_MAKER } from './maker.ts';
 import { BY_MINER } from './miner.ts';
+import { RECOVERIES } from './recoveries.ts';
 import { BY_REFUSER } from './refuser.ts';
 import { BY_STRANGER } from './stranger.ts';
 
@@ -14,4 +15,5 @@ export const STRATEGIES: Readonly<Record<string, Strategy>> = {
   ...BY_MINER,
   ...BY_STRANGER,
   ...ACCIDENTS,
+  ...RECOVERIES,
 };

@@ -8,8 +8,10 @@ import { signAndFinalizeRefund } from '../../../src/channel/refund.ts';
 import type { SeedSigner } from '../../../src/channel/signer.ts';
 import { assembleChannel } from '../../../src/settlement/opening.ts';
 import { loadOpening } from '../../../src/settlement/records.ts';
+import type { Books, Finding } from '../audit.ts';
 import type { SentLine, Side, Tap } from '../network.ts';
 import { storedOf } from '../outcome.ts';
+import type { Rules } from '../rules.ts';
 import type { Stage } from '../stage.ts';
 import { SIGNERS } from '../terms.ts';
 import { type SimWorld, WALLETS } from '../world.ts';
@@ -29,14 +31,15 @@ export type Alter = (told: Told) => readonly unknown[];
 
 export const itself: Alter = ({ message }) => [message];
 
-/** Lets a side say something else than its code does. */
-export function alterLines(world: SimWorld, alter: Alter): void {
+/** Lets a side say something else than its code does, and hear something else than it was told. */
+export function alterLines(world: SimWorld, alter: Alter, hear?: Alter): void {
   const asked = new Map<string, string>();
   world.tap = speaking(asked, alter);
-  world.tapIn = (line) => {
+  const heard: Tap = (line) => {
     remember(asked, line, JSON.parse(line.text) as Message);
     return [line.text];
   };
+  world.tapIn = hear === undefined ? heard : speaking(asked, hear);
 }
 
 /** Lets a side hear something else than it was told. */
@@ -59,6 +62,31 @@ function remember(asked: Map<string, string>, { link, from }: SentLine, message:
   }
   const asker: Side = from === 'miner' ? 'maker' : 'miner';
   return asked.get(`${link} ${asker} ${String(message.id)}`) ?? '';
+}
+
+/** What a state pays, the newest acked one unless named; 0 before there is one. */
+export function ackedSat({ released, ackedN }: Rules, n = ackedN): bigint {
+  const text = released.get(n);
+  return text === undefined ? 0n : BigInt((JSON.parse(text) as { readonly paid_sat: string }).paid_sat);
+}
+
+/** The close pays all that was ever acked, up to this state. */
+export function paidInFull(
+  { world }: Stage,
+  { close }: Books,
+  ackedN = world.rules.ackedN,
+): readonly Finding[] {
+  const { rules, terms } = world;
+  if (ackedN < 0) return [];
+  const dueSat = ackedSat(rules, ackedN) + terms.minerReserveSat;
+  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
+  if (gotSat >= dueSat) return [];
+  return [{ rule: 'an acked state was not closed by', seen: `${gotSat} of ${dueSat} sat` }];
+}
+
+/** A quiet opening, and so many paid steps. */
+export async function paid(stage: Stage, steps: number): Promise<void> {
+  if (await stage.open()) await stage.pay(steps);
 }
 
 const PARAMS = new WeakMap<SimWorld, ChannelParams>();
