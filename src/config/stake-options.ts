@@ -33,7 +33,11 @@ export const CONTRACT_BONDS = section(
 
 /** `[contract.seal]`: the proof that the work was sold once. */
 export const CONTRACT_SEAL = section(
-  'A single-use seal: the market maker can prove on chain that this work was sold to it, and once.',
+  [
+    'A single-use seal: the market maker can show on chain what work was sold to it under this contract.',
+    'With binding payout your pool must put the tag of the contract into each coinbase (MARKET.md); with bead',
+    'only in profile spec.',
+  ].join(' '),
   {
     enabled: option(BOOLEAN, false, {
       doc: 'Fund a seal with the channel, and sign a claim for each state.',

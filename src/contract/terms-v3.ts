@@ -175,6 +175,7 @@ export function checkTermsV3(terms: TermsV3): void {
   checkCommonTerms(terms, { lowest: lowestMsatPerEh(price), highest: highestMsatPerEh(price) });
   if (binding.type === 'work' && terms.staleGraceSeconds < 10)
     refuseTerm('stale_grace_seconds', 'must be at least 10 where the maker gives the jobs');
+  checkSeal(terms);
   checkDelivery(terms);
   checkBondSizes(terms);
   checkSplits(terms);
@@ -196,6 +197,15 @@ function checkAuditOnly(terms: TermsV3): void {
     refuseTerm('work_total_hashes', 'must be at least one step');
   if (terms.minerNodeId === terms.makerNodeId) refuseTerm('maker_node_id', 'must be another node');
   checkDelivery(terms);
+}
+
+/**
+ * Checks that shares commit to the contract that the seal's claims are about: by the jobs of `work`, by the
+ * tag in each coinbase of `payout`, by the metadata of beads that are in the proof of work.
+ */
+function checkSeal({ seal, binding }: TermsV3): void {
+  if (seal !== undefined && binding.type === 'bead' && binding.profile !== 'spec')
+    refuseTerm('seal', 'needs shares that commit to the contract: beads do so in profile spec alone');
 }
 
 function checkTarget({ target }: TermsV3): void {

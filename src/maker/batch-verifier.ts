@@ -7,6 +7,7 @@ import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
+import { hasContractTag, needsContractTag } from '../settlement/contract-tag.ts';
 import { checkShare, type ShareCode, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
 import type { JobId } from '../stratum/job-id.ts';
@@ -141,8 +142,15 @@ export class BatchVerifier {
       if (jobDocument(known.job) === jobDocument(job)) return;
       throw new CodedError('equivocation', `job ${job.wireId} was another one before`);
     }
-    const code = this.#deps.binding.judgeJob(job, sourceId);
+    const code = this.#judgeJob(job, sourceId);
     this.#remember({ job, code, stored: false });
+  }
+
+  /** The fault of all shares of a job. With a seal the job itself must say for which contract it is. */
+  #judgeJob(job: JobRecord, sourceId: JobId | undefined): ShareCode | undefined {
+    const { terms, contractId } = this.#store;
+    if (needsContractTag(terms) && !hasContractTag(job, contractId)) return 'share_unbound';
+    return this.#deps.binding.judgeJob(job, sourceId);
   }
 
   /**
@@ -344,7 +352,7 @@ export class BatchVerifier {
     const body = await this.#store.storedJob(jobId);
     if (body === undefined) return undefined;
     const job = parseJobDocument(body);
-    return this.#remember({ job, code: this.#deps.binding.judgeJob(job, undefined), stored: true });
+    return this.#remember({ job, code: this.#judgeJob(job, undefined), stored: true });
   }
 
   /** Caches a job; a full cache drops jobs that are in the ledger first. */

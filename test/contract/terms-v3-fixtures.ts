@@ -221,7 +221,9 @@ export const anyTermsV3: fc.Arbitrary<TermsV3> = fc
       target: { easiestHex: targetToHex(easiest), hardestHex: targetToHex(easiest >> hardness) },
     });
     const { rate: _rate, delivery: _delivery, ...ratesApart } = terms;
-    const sound = optional.rate === undefined ? ratesApart : terms;
+    const { seal: _seal, ...unsealed } = optional.rate === undefined ? ratesApart : terms;
+    const isCommitted = binding.type !== 'bead' || binding.profile === 'spec';
+    const sound = isCommitted && terms.seal !== undefined ? { ...unsealed, seal: terms.seal } : unsealed;
     const part = (of: number): bigint => (notionalSat * BigInt(of)) / 1_000_000n;
     const { bondMode, worstCaseSat, collateralPpm, bondCsvBlocks } = bonds;
     const lowest = price.type === 'fixed' ? price.msatPerEh : price.minMsatPerEh;

@@ -143,6 +143,8 @@ describe('terms of version 3', () => {
     ['bonds.collateral_sat', { bonds: { ...makeWholeTermsV3().bonds!, collateralSat: 89_999n } }],
     ['splits.0.seed_sat', { splits: [{ scriptHex: '51', ppm: 1, seedSat: 545n, label: '' }] }],
     ['splits', { splits: [{ scriptHex: '51', ppm: 900_001, seedSat: 546n, label: '' }] }],
+    ['seal', { seal: SEAL, binding: bead('as_is') }],
+    ['seal', { seal: SEAL, binding: bead('weak') }],
     ['budget_sat', { binding: { type: 'none' }, price: { type: 'fixed', msatPerEh: 0n } }],
     ['price.msat_per_eh', { binding: { type: 'none' } }],
     ['fee_ladder_sat_per_kvb', { feeLadderSatPerKvb: [1000, 1000] }],
@@ -174,6 +176,10 @@ const IDS = [
   '7375c97731469196bfa7d4873349928567c8a84587b2ed20553f3d6fd740d336',
   '41099a3114c931a9ce9cc86137f29ff9f892ffc8e844bc2b854683a2c5995e7d',
 ];
+
+function bead(profile: 'as_is' | 'weak' | 'spec'): TermsV3['binding'] {
+  return { type: 'bead', scriptHex: '51', profile, stopPpb: 1000, maxLossSat: 1000n };
+}
 
 function payout(outputs: readonly (readonly [string, number])[]): TermsV3['binding'] {
   return {

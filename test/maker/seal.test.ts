@@ -9,6 +9,7 @@ import { derSignature, jointWitness } from '../../src/channel/scripts.ts';
 import { sealCommitment, sealDigest } from '../../src/channel/seal.ts';
 import { ShareTree } from '../../src/channel/share-tree.ts';
 import { SPEND_SEQUENCE, SPEND_VERSION } from '../../src/channel/spend.ts';
+import { contractTag } from '../../src/settlement/contract-tag.ts';
 import { assembleChannel } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
@@ -265,6 +266,20 @@ describe('the seal over crashes', () => {
     // Its evidence is lost, so nothing more is claimed, and both close at what was paid.
     await until('closing', () => world.miner.status.channel === 'closing');
     expect(world.maker.status[0]!.n).toBe(4);
+    await world.stop();
+  });
+});
+
+describe('a seal of version 3', () => {
+  it('is claimed for jobs that name the contract, and no share of another job is paid', async () => {
+    const world = worldOf({ isVersion3: true });
+    await world.open();
+    await step(world, 1);
+    expect(world.maker.status[0]).toMatchObject({ refused: {}, sharesCredited: 4, seal: 'intact' });
+    const foreign = contractTag('cd'.repeat(32));
+    await world.deliver(world.find(world.job({ tag: foreign }), 2));
+    await until('judged', () => world.maker.status[0]!.refused['share_unbound'] === 2);
+    expect(world.maker.status[0]!.sharesCredited).toBe(4);
     await world.stop();
   });
 });

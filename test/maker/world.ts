@@ -31,6 +31,7 @@ import {
   type MinerContractDeps,
   type MinerContractOptions,
 } from '../../src/miner/miner-contract.ts';
+import { contractTag, needsContractTag } from '../../src/settlement/contract-tag.ts';
 import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
 import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
@@ -366,7 +367,10 @@ export class World {
   }
 
   /** Work on the tip that pays the maker, as the proxy would have it. */
-  job(changes: { readonly payScriptHex?: string; readonly stream?: string } = {}): Job {
+  job(
+    changes: { readonly payScriptHex?: string; readonly stream?: string; readonly tag?: Uint8Array } = {},
+  ): Job {
+    const { tag } = changes;
     const template = this.chain.template();
     const { coinb1, coinb2 } = buildCoinbase({
       height: template.height,
@@ -378,6 +382,9 @@ export class World {
           valueSat: template.coinbaseValueSat,
         },
         { script: template.witnessCommitmentScript, valueSat: 0n },
+        ...(needsContractTag(this.proposed)
+          ? [{ script: tag ?? contractTag(this.contractId), valueSat: 0n }]
+          : []),
       ],
     });
     return this.table.add(
