@@ -61,7 +61,8 @@ describe('imports', () => {
     channel: [...CORE, 'chain', 'work', 'contract'],
     peer: [...CORE, 'work', 'contract', 'channel'],
     settlement: [...CORE, 'work', 'contract', 'channel', 'peer', 'chain', 'ledger'],
-    miner: [...CORE, 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
+    // Work of the maker is a place to mine to, as those of `upstream` are.
+    miner: [...CORE, 'upstream', 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
     // Its own pools and nodes are behind `upstream`.
     maker: [...CORE, 'upstream', 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
     mining: [...LINE, 'config', 'ledger', 'log'],
@@ -369,7 +370,7 @@ describe('words', () => {
   const WALL_TIME = new RegExp(
     [
       '^test/|^src/(devnet|ledger)/|^src/maker/(batch-verifier|maker|maker-store).ts$',
-      '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|mining/clock-offsets).ts$',
+      '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|cli/channel|daemon/watch|downstream/server/server|settlement/ladder-writer|upstream/dag-view).ts$',
     ].join('|'),
   );

@@ -78,6 +78,8 @@ export const LIMITS = {
   peerCostlyRequests: 64,
   /** Requests of a connection beyond one of its budgets, in a minute, before it is ended. */
   peerOverruns: 16,
+  /** Jobs that a market maker gives for a contract at once; a sixteenth of it each second more. */
+  peerWorkJobs: 64,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */

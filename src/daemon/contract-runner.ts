@@ -13,7 +13,7 @@ import { easiestTarget } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ExposureTotal } from '../miner/exposure-total.ts';
-import { MinerContract, type MinerContractOptions, type MinerStatus } from '../miner/miner-contract.ts';
+import { MinerContract, type MinerContractOptions } from '../miner/miner-contract.ts';
 import {
   configuredTerms,
   type EditWithoutEffect,
@@ -27,6 +27,7 @@ import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
 import { configuredContract, proposalEntry } from './configured-contract.ts';
+import type { SoldContract } from './selling.ts';
 
 /** A state that is due this long without coming: the hashrate goes to the fallback. */
 const UNPAID_TIMEOUT_MS = 120_000;
@@ -47,8 +48,9 @@ export type ContractRunnerDeps = {
   readonly exposureTotal?: ExposureTotal;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
-  /** @param shareDifficulty of every share of the contract */
-  readonly onStatus: (status: MinerStatus, shareDifficulty: number, terms: ContractTerms) => void;
+  readonly onStatus: (contract: SoldContract) => void;
+  /** See `MinerContractDeps`. */
+  readonly observeSolution?: (seconds: number) => void;
   readonly connect?: typeof connectPeer;
 };
 
@@ -91,10 +93,7 @@ export class ContractRunner {
     if (difficulty === undefined)
       throw new CodedError('bad_terms', 'no difficulty has the target of the terms');
     this.shareDifficulty = difficulty;
-    this.side = new MinerContract(options, {
-      ...deps,
-      onStatus: (status) => onStatus(status, difficulty, terms),
-    });
+    this.side = new MinerContract(options, { ...deps, onStatus: () => onStatus(this.sold) });
     this.#deps = deps;
   }
 
@@ -108,6 +107,11 @@ export class ContractRunner {
     const runner = new ContractRunner({ terms, ...minerOptionsOf(network, contract) }, contract, deps);
     await runner.side.start();
     return runner;
+  }
+
+  get sold(): SoldContract {
+    const { side, terms, shareDifficulty } = this;
+    return { status: side.status, terms, shareDifficulty, work: side.work };
   }
 
   async report(): Promise<ContractReport> {

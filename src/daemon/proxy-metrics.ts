@@ -67,6 +67,13 @@ function contractSources({ contracts }: ProxyParts) {
     }),
     channel_unsigned_sats: () => Number(contracts.exposureSat),
     channel_unsigned_limit_sats: () => Number(contracts.exposureLimitSat),
+    work_jobs_refused_total: () => {
+      const refused: Record<string, number> = {};
+      for (const { side } of contracts.all)
+        for (const [reason, count] of Object.entries(side.work?.status.refused_jobs ?? {}))
+          refused[reason] = (refused[reason] ?? 0) + count;
+      return refused;
+    },
     market_peer_up: () => (statuses().some(({ connected }) => connected) ? 1 : 0),
   };
 }

@@ -7,6 +7,7 @@ import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { WorkStatus } from '../miner/work-destination.ts';
 import type { BraidpoolStatus } from '../mining/braidpool-view.ts';
 import { type DestinationStatus, destinationStatus } from '../mining/destination-status.ts';
 import type { DestinationWork } from '../mining/destination-work.ts';
@@ -101,7 +102,10 @@ export type ProxyStatus = {
 type ContractStatus = ContractReport & {
   readonly connected: boolean;
   readonly live: boolean;
+  /** Of every share; with binding work the easiest that a job may name. */
   readonly share_difficulty: number;
+  /** The jobs of the maker; null where they are the miner's own. */
+  readonly work: WorkStatus | null;
   /** What the configuration says by now and has no effect: a contract keeps the terms it was signed with. */
   readonly ignored_edits: readonly EditWithoutEffect[];
 };
@@ -153,7 +157,8 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
 async function contractStatus(runner: ContractRunner): Promise<ContractStatus> {
   const { connected, live } = runner.side.status;
   const { shareDifficulty: share_difficulty, ignoredEdits: ignored_edits } = runner;
-  return { ...(await runner.report()), connected, live, share_difficulty, ignored_edits };
+  const work = runner.side.work?.status ?? null;
+  return { ...(await runner.report()), connected, live, share_difficulty, work, ignored_edits };
 }
 
 function lastPeerError({ all }: RunningContracts): string | undefined {

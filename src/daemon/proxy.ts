@@ -120,7 +120,8 @@ async function build(
     await Promise.all([contracts.stop(), closing.stop()]);
     await ladders.idle();
   });
-  const sell = () => closing.unless(() => serveContract(facts, selling, crash, ladders, log));
+  const sell = () =>
+    closing.unless(() => serveContract(facts, { selling, crash, ladders, observers, log }));
   const contract = laterPart('contract', sell, later);
   // Last opened, so that a stop waits for no answer of a node.
   undo.defer(() => stopChain(chain));
@@ -207,22 +208,27 @@ function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, 
 /** The contract of the configuration, if it has one. */
 async function serveContract(
   facts: ProxyParts,
-  selling: Selling,
-  crash: CrashPoint,
-  ladders: LadderWriter,
-  log: Logger,
+  deps: {
+    readonly selling: Selling;
+    readonly crash: CrashPoint;
+    readonly ladders: LadderWriter;
+    readonly observers: Observers;
+    readonly log: Logger;
+  },
 ): Promise<void> {
+  const { selling, crash, ladders, observers, log } = deps;
   const { config, contracts, ledger, signer, chain } = facts;
   if (config.contract === undefined || chain === undefined) return;
   const runner = await contracts.start(config.network, config.contract, {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, ladders },
-    onStatus: (status, difficulty, terms) => selling.onStatus(status, difficulty, terms),
+    onStatus: (contract) => selling.onStatus(contract),
+    observeSolution: (seconds) => observers.observe?.work_solution_seconds(seconds),
     log: log.child({ part: 'contract' }),
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
   });
-  if (runner !== undefined) selling.onStatus(runner.side.status, runner.shareDifficulty, runner.terms);
+  if (runner !== undefined) selling.onStatus(runner.sold);
 }
 
 /** Histograms exist only once everything they describe does. */

@@ -1,50 +1,87 @@
-import { assert } from '../base/assert.ts';
+import type { ErrorCode } from '../base/errors.ts';
 import { workerScriptHex } from '../bitcoin/worker-address.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MinerStatus } from '../miner/miner-contract.ts';
+import type { WorkDestination } from '../miner/work-destination.ts';
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
 import type { Durability } from './durability.ts';
 
 export type SellingDeps = {
-  readonly mining: Pick<Mining, 'setContract'>;
+  readonly mining: Pick<Mining, 'setContract' | 'endContract' | 'addDestination' | 'removeDestination'>;
   readonly work: Pick<DestinationWork, 'assign'>;
   readonly durability: Pick<Durability, 'level'>;
   readonly log: Logger;
 };
 
-/** The name of the destination that work for a contract is mined to. */
+/** A contract as far as it concerns what is mined for it. */
+export type SoldContract = {
+  readonly status: Pick<MinerStatus, 'contractId' | 'live' | 'channel'>;
+  readonly terms: ContractTerms;
+  /** Of every share, where its terms name one target. */
+  readonly shareDifficulty: number;
+  /** Where the maker's jobs are mined, if it gives them. */
+  readonly work: WorkDestination | undefined;
+};
+
+/** The name of the destination of the configuration that work for a contract is mined to. */
 export function contractDestination({ destinations }: ProxyConfig): string | undefined {
   return destinations.find(({ role }) => role === 'contract')?.name;
 }
 
 /**
- * Tells mining what the contract wants. Work that cannot be kept is never paid, and is worth something to the
+ * Tells mining what the contracts want. Work that cannot be kept is never paid, and is worth something to the
  * maker all the same: none is delivered then.
  */
 export class Selling {
   readonly #config: ProxyConfig;
   readonly #deps: SellingDeps;
-  /** The contract of which it was said that its beads pay another. */
-  #unbound: string | undefined;
-  #wanted: { readonly contractId: string; readonly live: boolean; readonly difficulty: number } | undefined;
+  readonly #wanted = new Map<string, SoldContract>();
+  /** Contracts whose maker's jobs mining has. */
+  readonly #added = new Set<string>();
+  /** Contracts of which it was said why nothing is delivered. */
+  readonly #said = new Set<string>();
 
   constructor(config: ProxyConfig, deps: SellingDeps) {
     this.#config = config;
     this.#deps = deps;
   }
 
-  /** @param difficulty of every share of the contract */
-  onStatus(
-    { contractId, live }: Pick<MinerStatus, 'contractId' | 'live'>,
-    difficulty: number,
-    terms: ContractTerms,
-  ): void {
-    const isBound = live && this.#isBound(contractId, terms);
-    this.#wanted = { contractId, live: isBound, difficulty };
-    this.update();
+  onStatus(contract: SoldContract): void {
+    this.#wanted.set(contract.status.contractId, contract);
+    this.#update(contract);
+  }
+
+  /** To be called when the level of `durability` changes. */
+  update(): void {
+    for (const contract of this.#wanted.values()) this.#update(contract);
+  }
+
+  #update({ status, terms, shareDifficulty, work: jobs }: SoldContract): void {
+    const { mining, work, durability } = this.#deps;
+    const { contractId, live, channel } = status;
+    if (channel === 'closed' || channel === 'failed') {
+      this.#wanted.delete(contractId);
+      if (jobs !== undefined && this.#added.delete(contractId)) mining.removeDestination(jobs.name);
+      else mining.endContract(contractId);
+      return;
+    }
+    const destination = jobs?.name ?? contractDestination(this.#config);
+    if (destination === undefined) {
+      this.#sayNone(contractId);
+      return;
+    }
+    if (jobs !== undefined && !this.#added.has(contractId)) {
+      const setup = { name: jobs.name, role: 'contract', priority: 0, quota: undefined } as const;
+      mining.addDestination({ ...setup, extranonce1: 'auto' }, (listener) => jobs.listenTo(listener));
+      this.#added.add(contractId);
+    }
+    work.assign(contractId, destination);
+    const isDelivering = live && this.#isBound(contractId, terms) && durability.level === 'sound';
+    const difficulty = jobs === undefined ? shareDifficulty : undefined;
+    mining.setContract({ contractId, destination, isDelivering, difficulty });
   }
 
   /** True where beads of the destination pay the maker of these terms: others would be mined for nothing. */
@@ -52,26 +89,22 @@ export class Selling {
     if (binding.type !== 'bead') return true;
     const { worker } = this.#config.destinations.find(({ role }) => role === 'contract') ?? {};
     if (worker !== undefined && workerScriptHex(worker, network) === binding.scriptHex) return true;
-    if (this.#unbound !== contract) {
-      const fields = { code: 'share_unbound', contract, worker, expected: binding.scriptHex };
-      this.#deps.log.error(
-        fields,
-        'beads of the destination would not pay the maker: nothing is delivered',
-      );
-    }
-    this.#unbound = contract;
+    const fields = { code: 'share_unbound', contract, worker, expected: binding.scriptHex } as const;
+    this.#say(fields, 'beads of the destination would not pay the maker: nothing is delivered');
     return false;
   }
 
-  /** To be called when the level of `durability` changes. */
-  update(): void {
-    if (this.#wanted === undefined) return;
-    const { mining, work, durability } = this.#deps;
-    const { contractId, live, difficulty } = this.#wanted;
-    const destination = contractDestination(this.#config);
-    assert(destination !== undefined, 'contract_has_destination');
-    work.assign(contractId, destination);
-    const isDelivering = live && durability.level === 'sound';
-    mining.setContract({ contractId, destination, isDelivering, difficulty });
+  /** Terms that run may need a destination that the configuration has no longer. */
+  #sayNone(contract: string): void {
+    this.#say(
+      { code: 'config_invalid', contract },
+      'no work is delivered: the terms of this contract need a destination with role = "contract"',
+    );
+  }
+
+  #say(fields: { readonly code: ErrorCode; readonly contract: string }, message: string): void {
+    if (this.#said.has(fields.contract)) return;
+    this.#said.add(fields.contract);
+    this.#deps.log.error(fields, message);
   }
 }

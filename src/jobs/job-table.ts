@@ -178,6 +178,14 @@ export class JobTable {
     }
   }
 
+  /** Ends the jobs of a destination that were made of these upstream jobs. */
+  endJobs(destination: string, upstreamJobIds: ReadonlySet<string>, monotonicMs: number): void {
+    for (const entry of this.#destinations.get(destination) ?? []) {
+      if (upstreamJobIds.has(entry.job.upstream.upstreamJobId))
+        entry.endedAtMs = Math.min(entry.endedAtMs, monotonicMs);
+    }
+  }
+
   /** Retires what is over; to be called every few seconds. */
   expire(monotonicMs: number): void {
     for (const [destination, entries] of this.#destinations) {

@@ -16,7 +16,17 @@ export type UpstreamJob = Omit<NotifyParams, 'jobId'> &
     readonly target: bigint;
     /** Version bits the upstream lets us roll; 0 without version rolling. */
     readonly versionMask: number;
+    /** Of work that its buyer gives; left out where a pool or node does. */
+    readonly bought?: BoughtWork;
   };
+
+/** What the buyer of work says of a job that it gives. */
+export type BoughtWork = {
+  /** Its own id of the job. */
+  readonly jobId: JobId;
+  /** Of every share of it. */
+  readonly difficulty: number;
+};
 
 /** One piece of work as every session of a destination gets it. Immutable; its life is in the job table. */
 export type Job = {
@@ -50,8 +60,8 @@ export type Job = {
    */
   readonly minerExtranonce1Size?: number;
   /**
-   * What every session is asked for, because the terms its work is sold under name one target; undefined
-   * where each session has its own.
+   * What every session is asked for, because its buyer names one target, in the terms or with the job;
+   * undefined where each session has its own.
    */
   readonly fixedDifficulty: number | undefined;
   /** nBits expanded: a hash at or below it solves a block. */

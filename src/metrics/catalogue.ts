@@ -396,6 +396,18 @@ export const CATALOGUE = {
     help: 'Blocks left of the open channel that expires first.',
     roles: BOTH,
   },
+  work_jobs_refused_total: {
+    type: 'counter',
+    help: 'Jobs and withdrawals of the market maker that break the terms, by what they break.',
+    labels: ['reason'],
+    roles: PROXY,
+  },
+  work_solution_seconds: {
+    type: 'histogram',
+    help: "From a solution of a job of the market maker to the verdict of the maker's pool.",
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    roles: PROXY,
+  },
   market_peer_up: {
     type: 'gauge',
     help: 'Peers connected: the market maker of a proxy, the miners of a maker.',

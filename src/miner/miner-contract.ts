@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { backoffMs } from '../base/backoff.ts';
 import { smaller } from '../base/bigints.ts';
+import { toHex } from '../base/bytes.ts';
 import { sleep, type Timer } from '../base/clock.ts';
 import { CodedError, codeOf, ERROR_TABLE } from '../base/errors.ts';
 import type { LimitHits } from '../base/limits.ts';
@@ -10,7 +11,7 @@ import { isDueByClock } from '../chain/projection.ts';
 import type { ChainTip } from '../chain/source.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { signAck } from '../channel/states.ts';
-import { exposedWork, exposureSat } from '../contract/stream.ts';
+import { contractIdOf } from '../contract/terms.ts';
 import { call, handler } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
@@ -26,6 +27,7 @@ import { StakeSettlement } from '../settlement/stake-settlement.ts';
 import type { StreamTotal } from '../work/meters.ts';
 import { MinerChain } from './miner-chain.ts';
 import { MinerFeed, type SentBatch } from './miner-feed.ts';
+import { writeLadder } from './miner-ladder.ts';
 import { openChannel } from './miner-opening.ts';
 import {
   DEFAULT_SETTINGS,
@@ -35,8 +37,12 @@ import {
   type MinerStatus,
 } from './miner-options.ts';
 import { giveClaim } from './miner-seal.ts';
+import { minerStatus } from './miner-status.ts';
 import { MinerStore } from './miner-store.ts';
 import { Refusals } from './refusals.ts';
+import { WorkDestination } from './work-destination.ts';
+import { type Subscription, workHandlers, workLink } from './work-link.ts';
+import { workBindingOf } from './work-rules.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
 
@@ -56,6 +62,8 @@ export class MinerContract {
     refused: {} as Record<string, number>,
     limitHits: {} as LimitHits,
   };
+  /** Where the jobs of the maker are mined; undefined where they are the miner's own. */
+  readonly work: WorkDestination | undefined;
   readonly #options: MinerSettings;
   readonly #deps: MinerContractDeps;
   readonly #serial = new SerialQueue();
@@ -64,6 +72,9 @@ export class MinerContract {
   readonly #bondAsker: BondAsker;
   readonly #blobs: PeerBlobs;
   readonly #budget: PeerBudget;
+  readonly #view: TipTracker;
+  /** The process that jobs of the maker are for. */
+  readonly #subscription: Subscription;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
   readonly #closeAnswers: PromiseWithResolvers<void>[] = [];
@@ -81,7 +92,6 @@ export class MinerContract {
   #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
   #tip: ChainTip | undefined;
-  #view: TipTracker | undefined;
   #refusals: Refusals | undefined;
 
   constructor(options: MinerContractOptions, deps: MinerContractDeps) {
@@ -90,6 +100,14 @@ export class MinerContract {
     this.#bondAsker = new BondAsker(deps);
     this.#budget = new PeerBudget(deps);
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
+    this.#view = new TipTracker(deps);
+    const { terms } = options;
+    const contractId = contractIdOf(terms);
+    this.#subscription = { contractId, instance: toHex(deps.random.bytes(16)) };
+    const binding = workBindingOf(terms);
+    const name = `maker-${contractId.slice(0, 8)}`;
+    if (binding !== undefined)
+      this.work = new WorkDestination({ name, terms, binding }, { ...deps, view: this.#view });
   }
 
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
@@ -98,15 +116,16 @@ export class MinerContract {
     const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
     this.#store = await MinerStore.load({ terms, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
-    this.#view = new TipTracker(this.#deps);
-    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view });
+    const latePpm = (): number => this.work?.latePpm ?? 0;
+    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view, latePpm });
     this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
     this.#writeLadder();
     const genesisHash = await this.#deps.chain.genesisHash();
     this.#stopTip = this.#deps.chain.watchTip((tip) => {
       this.#tip = tip;
-      this.#view?.onTip(tip);
+      this.#view.onTip(tip);
+      this.work?.onTip();
       this.#lookAtChain();
     });
     this.#stopClock = this.#deps.chainClock?.watch((standing) => this.#onStanding(standing));
@@ -148,25 +167,7 @@ export class MinerContract {
   get status(): MinerStatus {
     const store = this.#store;
     assert(store !== undefined, 'miner_side_started');
-    return {
-      contractId: store.contractId,
-      connected: this.#isConnected,
-      live: store.live,
-      channel: store.channel?.status ?? 'none',
-      stream: store.stream.status,
-      signed: store.stream.signed,
-      ownWorkHashes: store.own.workHashes,
-      judgedWorkHashes: store.delivery.verifiedWorkHashes,
-      refusedWorkHashes: store.refusedWorkHashes,
-      unexplainedWorkHashes: store.unexplainedWorkHashes,
-      exposureHashes: exposedWork(store.stream),
-      exposureSat: exposureSat(store.terms, store.stream),
-      fundingTxid: store.channel?.fundingTxid,
-      fundingDepth: store.stream.fundingDepth,
-      seal: this.#stakes!.seal,
-      frozen: store.frozen?.message,
-      lastError: this.#lastError,
-    };
+    return minerStatus(store, this.#stakes!, { connected: this.#isConnected, lastError: this.#lastError });
   }
 
   /**
@@ -213,6 +214,7 @@ export class MinerContract {
     this.#askTimer?.cancel();
     this.#current.resolve();
     this.#peer?.close();
+    this.work?.stop();
     await this.#loop;
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
     this.#finished.resolve();
@@ -301,6 +303,7 @@ export class MinerContract {
     this.#answerClose(new CodedError('peer_closed', 'the maker was lost before it had signed'));
     this.#feed?.stop();
     this.#feed = undefined;
+    this.work?.disconnected();
     this.#notify();
   }
 
@@ -415,6 +418,7 @@ export class MinerContract {
   #handlers(): RpcHandlers {
     return {
       ping: async () => ({}),
+      ...workHandlers(this.work, this.#subscription),
       'state.sign': handler('state.sign', ({ contractId, state, commitment }) =>
         this.#serial.run(async () => {
           const store = this.#storeOf(contractId);
@@ -500,16 +504,8 @@ export class MinerContract {
 
   /** Writes the ladder of the newest verified state, on disk or not. */
   #writeLadder(): void {
-    const { ladders, signer: keys } = this.#deps;
-    const { best: state, assembled, contract, options, isSpent, state: life, contractId } = this.#store!;
-    if (life.watch.isOver) ladders?.remove(contractId);
-    if (this.#isSettled) void this.#blobs.drop(contractId);
-    if (ladders === undefined || state === undefined || assembled === undefined || isSpent) return;
-    if (contract === undefined) return;
-    const signer = keys.forChannel(contract.channelIndex);
-    const isClosing = life.close?.kind === 'state';
-    const { margins } = options;
-    ladders.write({ params: assembled.params, state, margins, signer, isClosing });
+    writeLadder(this.#store!, this.#deps);
+    if (this.#isSettled) void this.#blobs.drop(this.#store!.contractId);
   }
 
   /**
@@ -598,6 +594,7 @@ export class MinerContract {
     const feed = this.#feed;
     const peer = this.#peer;
     if (feed === undefined || peer === undefined || feed.isRunning) return;
+    this.work?.connected(workLink(peer, this.#subscription));
     feed.run().catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
       peer.close(error);

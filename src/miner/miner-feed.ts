@@ -15,6 +15,7 @@ import {
   SHARE_KIND,
   SHARE_RECORD_SIZE,
   type ShareRecord,
+  sourceOfJob,
   unpackShares,
 } from '../work/evidence.ts';
 import type { SentShare } from './refusals.ts';
@@ -192,7 +193,11 @@ export class MinerFeed {
       const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
       if (body === undefined) throw new CodedError('ledger_corrupt', `job ${jobId} is missing`);
       const job = parseJobDocument(body);
-      await call(this.#peer, 'job.announce', { contractId: this.#options.contractId, job });
+      const source = sourceOfJob(body);
+      await call(this.#peer, 'job.announce', {
+        ...{ contractId: this.#options.contractId, job },
+        ...(source === undefined ? {} : { source }),
+      });
       this.#announced.add(jobId);
     }
   }

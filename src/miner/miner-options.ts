@@ -71,6 +71,8 @@ export type MinerContractDeps = OpeningDeps & {
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
+  /** See `WorkDestinationDeps`. */
+  readonly observeSolution?: (seconds: number) => void;
   /** Called after every possible change of the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;

@@ -50,7 +50,13 @@ export function unexplainedWork(
   return beyond(raced, staleRacePpm(terms)) + beyond(unconfirmed - raced, refusedPpm(terms));
 }
 
-export type RefusalsDeps = { readonly ledger: Ledger; readonly clock: Clock; readonly view: TipTracker };
+export type RefusalsDeps = {
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly view: TipTracker;
+  /** Part in ppm of the solutions that the maker did not hear of at once. */
+  readonly latePpm?: () => number;
+};
 
 /**
  * Judges refusals of a maker by the rules that its miner goes by itself. What the maker brings about is no
@@ -97,6 +103,12 @@ export class Refusals {
     return { confirmedHashes, racedHashes };
   }
 
+  /** By the own count too, more solutions came late than the terms allow. */
+  get #isLate(): boolean {
+    const terms = this.#terms;
+    return terms.version === 3 && (this.#deps.latePpm?.() ?? 0) > terms.latePpm;
+  }
+
   async #job({ jobId }: SentShare): Promise<JobRecord | undefined> {
     const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
     return body === undefined ? undefined : parseJobDocument(body);
@@ -109,6 +121,7 @@ export class Refusals {
     isComplete: boolean,
   ): Promise<Reason> {
     if (code === 'over_budget') return isComplete ? 'confirmed' : 'none';
+    if (code === 'late_solutions') return this.#isLate ? 'confirmed' : 'none';
     if (job === undefined) return 'none';
     if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
     if (code === 'expiry_near') {

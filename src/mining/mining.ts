@@ -308,6 +308,10 @@ export class Mining {
   #listener(): DestinationListener {
     return {
       onJob: (destination, job) => this.#onJob(destination, job),
+      onGone: (destination, ids) => {
+        const monotonicMs = this.#deps.clock.monotonicMs();
+        for (const { name } of this.routes.of(destination)) this.jobs.endJobs(name, ids, monotonicMs);
+      },
       onUp: () => this.#reroute(),
       onDown: (destination) => {
         const monotonicMs = this.#deps.clock.monotonicMs();
@@ -328,12 +332,12 @@ export class Mining {
   }
 
   /** Each route of a destination gets a job of its own for the same upstream work. */
-  #giveJob({ name, stream, contract }: WorkRoute, upstream: UpstreamJob): boolean {
+  #giveJob(route: WorkRoute, upstream: UpstreamJob): boolean {
+    const { name, stream } = route;
     const { clock, log } = this.#deps;
     try {
-      this.server.broadcast(
-        this.jobs.add(name, stream, upstream, clock.monotonicMs(), contract?.difficulty),
-      );
+      const difficulty = difficultyOf(route, upstream);
+      this.server.broadcast(this.jobs.add(name, stream, upstream, clock.monotonicMs(), difficulty));
       return true;
     } catch (error) {
       log.warn({ code: codeOf(error), target: name, err: error }, 'job refused');
@@ -370,7 +374,7 @@ export class Mining {
     }
     const current = this.jobs.current(name);
     const isRight =
-      current?.stream === route.stream && current.fixedDifficulty === route.contract?.difficulty;
+      current?.stream === route.stream && current.fixedDifficulty === difficultyOf(route, upstream);
     if (!isRight) this.#giveJob(route, upstream);
   }
 
@@ -425,8 +429,10 @@ export class Mining {
 
   #forward(submission: SessionSubmission, hash: Uint8Array): void {
     const { job, ntime, nonce, version, extranonce } = submission;
-    if (meets(hash, 0, wordsOfTarget(job.networkTarget))) this.stats.blocksFound += 1;
+    const isBlock = meets(hash, 0, wordsOfTarget(job.networkTarget));
+    if (isBlock) this.stats.blocksFound += 1;
     const share = {
+      isBlock,
       job: job.upstream,
       extranonce2: upstreamExtranonce2(job.upstream, extranonce),
       ntime,
@@ -448,8 +454,13 @@ export class Mining {
 }
 
 function shareHashesOf(route: WorkRoute | undefined): number | undefined {
-  if (route?.contract === undefined) return undefined;
-  return Number(workOfTarget(targetOfDifficulty(route.contract.difficulty)));
+  const difficulty = route === undefined ? undefined : difficultyOf(route, route.at.destination.lastJob);
+  return difficulty === undefined ? undefined : Number(workOfTarget(targetOfDifficulty(difficulty)));
+}
+
+/** Of every share, where a buyer names it: with the job, or in its terms. */
+function difficultyOf({ contract }: WorkRoute, job: UpstreamJob | undefined): number | undefined {
+  return contract === undefined ? undefined : (job?.bought?.difficulty ?? contract.difficulty);
 }
 
 /** A destination that was removed, and is kept for the shares that are on their way. */

@@ -28,8 +28,8 @@ export type ContractWork = {
   readonly contractId: string;
   /** The name of the destination whose work is mined for it. Several contracts may share one. */
   readonly destination: string;
-  /** Of all its shares: its terms name one target. */
-  readonly difficulty: number;
+  /** Of all its shares, by its terms; undefined where each job names its own (`BoughtWork`). */
+  readonly difficulty: number | undefined;
   /** It wants hashrate now. */
   readonly isDelivering: boolean;
   /** Its part of the hashrate; by default a part of its destination's rate, or as much as any other. */

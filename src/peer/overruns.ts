@@ -47,7 +47,15 @@ export class Overruns {
 }
 
 /** Methods without this budget: they are cheap, or have budgets of their own. */
-const CHEAP: ReadonlySet<string> = new Set(['ping', 'job.announce', 'work.batch', 'peer_storage.put']);
+const CHEAP: ReadonlySet<string> = new Set([
+  'ping',
+  'job.announce',
+  'work.batch',
+  'work.job',
+  'work.gone',
+  'work.solution',
+  'peer_storage.put',
+]);
 
 /** The request budget of one node, over all of its connections. */
 export class PeerBudget {

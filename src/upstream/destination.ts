@@ -51,6 +51,8 @@ export type DestinationListener = {
   readonly onUp?: (destination: Destination) => void;
   readonly onDown?: (destination: Destination, code: ErrorCode, detail: string) => void;
   readonly onJob?: (destination: Destination, job: UpstreamJob) => void;
+  /** These are void, by `UpstreamJob.upstreamJobId`; `onJob` or `onDown` follows where all are. */
+  readonly onGone?: (destination: Destination, upstreamJobIds: ReadonlySet<string>) => void;
   readonly onVerdict?: (destination: Destination, verdict: UpstreamVerdict, share: UpstreamShare) => void;
   readonly onDifficulty?: (destination: Destination, difficulty: number) => void;
   /** For a histogram. */

@@ -1,4 +1,3 @@
-import type { Clock } from '../base/clock.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import {
   UpstreamClient,
@@ -17,16 +16,8 @@ import type { DestinationHealth } from './failover.ts';
 import { PROFILES } from './profile.ts';
 import { linkMode, SessionLinks, type SessionLinksOptions } from './session-links.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
+import { VerdictHealth } from './verdict-health.ts';
 import { VerdictMatrixCounter } from './verdict-matrix.ts';
-
-/** One verdict weighs 1/64: some seventy verdicts forget the past by two thirds. */
-const REJECT_WEIGHT = 1 / 64;
-
-/** After this time without an answer the past is forgotten, so that an avoided upstream is tried again. */
-const MEMORY_MS = 10 * 60_000;
-
-/** As TCP smooths its round-trip times (RFC 6298). */
-const RTT_WEIGHT = 1 / 8;
 
 export type PoolDestinationOptions = UpstreamClientOptions & {
   /** Job age at which it counts as stuck; the profile's by default. */
@@ -53,22 +44,16 @@ export class PoolDestination implements Destination {
   readonly #isTls: boolean;
   readonly #jobAgeLimitMs: number;
   readonly #listener: DestinationListener;
-  readonly #clock: Clock;
+  readonly #verdicts: VerdictHealth;
   #mode: LinkMode | undefined;
   #lastJob: UpstreamJob | undefined;
-  #rttMs: number | undefined;
-  #rttAtMs = Number.NEGATIVE_INFINITY;
-  #rejectRatio = 0;
-  #verdicts = 0;
-  #verdictAtMs = Number.NEGATIVE_INFINITY;
-  #lastRefusal: string | undefined;
 
   constructor(options: PoolDestinationOptions, deps: PoolDestinationDeps) {
     this.name = options.name;
     this.#isTls = options.tls !== undefined;
     this.#jobAgeLimitMs = options.jobAgeLimitMs ?? PROFILES[options.profile].jobAgeLimitMs;
     this.#listener = deps.listener;
-    this.#clock = deps.clock;
+    this.#verdicts = new VerdictHealth(deps.clock);
     this.#sharing = options.sharing ?? { sessionIdSize: 4, minerExtranonce2Size: 4 };
     this.client = new UpstreamClient(options, { ...deps, listener: this.#clientListener() });
     const { clock, timers, random, log, listener } = deps;
@@ -98,16 +83,12 @@ export class PoolDestination implements Destination {
   }
 
   get health(): DestinationHealth {
-    const monotonicMs = this.#clock.monotonicMs();
-    const remembered = monotonicMs - this.#verdictAtMs < MEMORY_MS;
     return {
+      ...this.#verdicts.health,
       name: this.name,
       isUp: this.client.up,
       jobAgeMs: this.client.jobAgeMs,
       jobAgeLimitMs: this.#jobAgeLimitMs,
-      rejectRatio: remembered ? this.#rejectRatio : 0,
-      verdicts: remembered ? this.#verdicts : 0,
-      rttMs: monotonicMs - this.#rttAtMs < MEMORY_MS ? this.#rttMs : undefined,
       shapeChanges: this.client.shapeChanges,
     };
   }
@@ -131,7 +112,7 @@ export class PoolDestination implements Destination {
       shares: { accepted, refused, timeout, lost },
       sharesInFlight: client.sharesInFlight + links.sharesInFlight,
       verdicts: this.#verdictMatrix.counts,
-      lastRefusal: this.#lastRefusal,
+      lastRefusal: this.#verdicts.lastRefusal,
       connection: {
         ...{ isTls: this.#isTls, connects, disconnects, resumed, redirectsRefused, droppedLines },
         lastFailure: client.lastFailure,
@@ -162,7 +143,7 @@ export class PoolDestination implements Destination {
     const listener = this.#listener;
     return {
       onUp: () => {
-        this.#forget();
+        this.#verdicts.forget();
         if (this.mode === 'per_session') this.links.start();
         listener.onUp?.(this);
       },
@@ -182,32 +163,12 @@ export class PoolDestination implements Destination {
   }
 
   #onVerdict(verdict: UpstreamVerdict, share: UpstreamShare): void {
-    this.#weigh(verdict);
+    this.#verdicts.judged(verdict);
     this.#listener.onVerdict?.(this, verdict, share);
   }
 
   #onRtt(rttMs: number): void {
-    const monotonicMs = this.#clock.monotonicMs();
-    if (monotonicMs - this.#rttAtMs >= MEMORY_MS) this.#rttMs = undefined;
-    this.#rttAtMs = monotonicMs;
-    this.#rttMs = this.#rttMs === undefined ? rttMs : this.#rttMs + (rttMs - this.#rttMs) * RTT_WEIGHT;
+    this.#verdicts.answered(rttMs);
     this.#listener.observeRttSeconds?.(this, rttMs / 1000);
-  }
-
-  #forget(): void {
-    this.#rejectRatio = 0;
-    this.#verdicts = 0;
-  }
-
-  /** A lost share says nothing about the upstream's judgement. The first verdicts weigh as a plain mean. */
-  #weigh(verdict: UpstreamVerdict): void {
-    if (verdict.outcome === 'refused') this.#lastRefusal = verdict.reason;
-    if (verdict.outcome === 'lost') return;
-    const monotonicMs = this.#clock.monotonicMs();
-    if (monotonicMs - this.#verdictAtMs >= MEMORY_MS) this.#forget();
-    this.#verdictAtMs = monotonicMs;
-    this.#verdicts += 1;
-    const weight = Math.max(REJECT_WEIGHT, 1 / this.#verdicts);
-    this.#rejectRatio += ((verdict.outcome === 'accepted' ? 0 : 1) - this.#rejectRatio) * weight;
   }
 }

@@ -9,6 +9,8 @@ export type UpstreamShare = {
   readonly nonce: number;
   /** The bits of `job.versionMask` as they stand in the hashed version; 0 without version rolling. */
   readonly versionBits: number;
+  /** It solves a block: it is sent whatever bound there is. */
+  readonly isBlock?: boolean;
 };
 
 export type UpstreamOutcome = 'accepted' | 'refused' | 'timeout' | 'lost';

@@ -216,9 +216,19 @@ export function jobRecordToJson(job: JobRecord) {
   };
 }
 
-/** What the ledger holds of a job. */
-export function jobDocument(job: JobRecord): string {
-  return JSON.stringify(jobRecordToJson(job));
+/**
+ * What the ledger holds of a job.
+ * @param source the buyer's own job that it was made of: no part of the record that is signed for
+ */
+export function jobDocument(job: JobRecord, source?: JobId): string {
+  const record = jobRecordToJson(job);
+  return JSON.stringify(source === undefined ? record : { ...record, source: printJobId(source) });
+}
+
+/** The buyer's own job that a stored job was made of; undefined where there is none. */
+export function sourceOfJob(body: string): JobId | undefined {
+  const value: unknown = JSON.parse(body);
+  return isRecord(value) ? parseJobId(value['source']) : undefined;
 }
 
 /** The inverse of `jobDocument`. Throws `malformed`. */

@@ -294,7 +294,7 @@ function appendEntries(entries: LedgerEntry[], part: CreditPart): void {
       type: 'insert',
       kind: JOB_KIND,
       id: jobDocumentId(job.id),
-      body: jobDocument(jobRecordOf(job)),
+      body: jobDocument(jobRecordOf(job), job.upstream.bought?.jobId),
     });
   }
   const { stream, first, count, body } = part;

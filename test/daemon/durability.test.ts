@@ -85,9 +85,13 @@ describe('whether shares can be kept', () => {
       destinations: [{ name: 'buyer', role: 'contract' }],
     } as unknown as ConstructorParameters<typeof Selling>[0];
     const selling = new Selling(config, {
-      mining: { setContract: (work) => void told.push(work) },
-      work: { assign: () => {} },
+      mining: {
+        setContract: (work) => void told.push(work),
+        endContract: () => {},
+        ...{ addDestination: () => {}, removeDestination: () => true },
+      },
       log: silentLogger,
+      work: { assign: () => {} },
       durability: {
         get level() {
           return level;
@@ -96,12 +100,16 @@ describe('whether shares can be kept', () => {
     });
     selling.update();
     expect(told).toEqual([]);
-    selling.onStatus({ contractId: 'c', live: true }, 8, makeTermsV3());
+    const sold = (live: boolean) => ({
+      status: { contractId: 'c', live, channel: 'open' as const },
+      ...{ terms: makeTermsV3(), shareDifficulty: 8, work: undefined },
+    });
+    selling.onStatus(sold(true));
     level = 'held';
     selling.update();
     level = 'sound';
     selling.update();
-    selling.onStatus({ contractId: 'c', live: false }, 8, makeTermsV3());
+    selling.onStatus(sold(false));
     expect(told.map(({ isDelivering }) => isDelivering)).toEqual([true, false, true, false]);
   });
 });

@@ -20,12 +20,18 @@ function told(worker: string): { readonly isDelivering: boolean[]; readonly line
   const log: Logger = { debug: say, info: say, warn: say, error: say, child: () => log };
   const config = { destinations: [{ name: 'node', role: 'contract', worker }] };
   const selling = new Selling(config as unknown as ConstructorParameters<typeof Selling>[0], {
-    mining: { setContract: (work: ContractWork) => void isDelivering.push(work.isDelivering) },
+    mining: {
+      setContract: (work: ContractWork) => void isDelivering.push(work.isDelivering),
+      ...{ endContract: () => {}, addDestination: () => {}, removeDestination: () => true },
+    },
     work: { assign: () => {} },
     durability: { level: 'sound' },
     log,
   });
-  for (const live of [true, true]) selling.onStatus({ contractId: 'c', live }, 8, terms);
+  for (const live of [true, true]) {
+    const status = { contractId: 'c', live, channel: 'open' } as const;
+    selling.onStatus({ status, terms, shareDifficulty: 8, work: undefined });
+  }
   return { isDelivering, lines };
 }
 

@@ -149,6 +149,20 @@ describe('JobTable', () => {
     expect(jobs.add('pool', 's', plainWork(1), 200).clean).toBe(true);
   });
 
+  it('ends the jobs made of one upstream job, refreshed ones too, and no others', () => {
+    const { jobs } = table();
+    const bought = { jobId: 9, difficulty: 4 };
+    const other = jobs.add('pool', 's', plainWork(1), 0);
+    const gone = { ...plainWork(1), upstreamJobId: '9', bought };
+    const first = jobs.add('pool', 's', gone, 0, 4);
+    const again = jobs.refresh('pool', 30_000)!;
+    expect([again.upstream.bought, again.fixedDifficulty]).toEqual([bought, 4]);
+    jobs.endJobs('pool', new Set(['9']), 31_000);
+    expect([other, first, again].map((job) => jobs.isStale(job, 31_001))).toEqual([false, true, true]);
+    expect(jobs.current('pool')).toBeUndefined();
+    expect(jobs.add('pool', 's', plainWork(1), 32_000).clean).toBe(true);
+  });
+
   it('never refreshes beyond the last ntime of 32 bits', () => {
     const { jobs } = table();
     jobs.add('pool', 's', plainWork(1, { time: 0xffffffff - 5 }), 0);

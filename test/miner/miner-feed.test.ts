@@ -27,6 +27,7 @@ class Scene {
   readonly announced: number[] = [];
   readonly judged: (readonly [nextSeq: number, ownWorkHashes: bigint])[] = [];
   closedWith: string | undefined;
+  readonly sources: (number | undefined)[] = [];
   durable = 0;
   /** The answer to a batch; undefined to keep it waiting. */
   answer: (batch: Batch) => Result<'work.batch'> | undefined = honest;
@@ -38,7 +39,9 @@ class Scene {
       features: new Set(),
       request: async (method: 'job.announce' | 'work.batch', wire: unknown) => {
         if (method === 'job.announce') {
-          this.announced.push(codecsOf(method).params.parse(wire).job.id);
+          const { job, source } = codecsOf(method).params.parse(wire);
+          this.announced.push(job.id);
+          this.sources.push(source);
           return {};
         }
         const batch = codecsOf(method).params.parse(wire);
@@ -74,7 +77,9 @@ class Scene {
     const meters = await Meters.load(this.ledger);
     for (const size of sizes) {
       const seq = meters.total(CONTRACT).seq;
-      const job = sampleJob(seq + 1, CONTRACT);
+      const own = sampleJob(seq + 1, CONTRACT);
+      const bought = { jobId: 100 + seq, difficulty: 1 };
+      const job = seq % 2 === 0 ? own : { ...own, upstream: { ...own.upstream, bought } };
       const shares = Array.from({ length: size }, (_, index) =>
         sampleShare(job, (seq + index) % 3 === 2 ? HARD : EASY, seq + index),
       );
@@ -148,6 +153,14 @@ describe('the feed of a miner', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('says of which job of the maker each was made, also after a restart', async () => {
+    const scene = new Scene();
+    await scene.find(1, 2, 3);
+    await scene.start();
+    expect(scene.announced).toEqual([1, 2, 4]);
+    expect(scene.sources).toEqual([undefined, 101, 103]);
   });
 
   it('refuses a maker that says it has more than there is', async () => {

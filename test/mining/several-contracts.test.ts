@@ -88,7 +88,7 @@ async function expectExactCredit(at: Scene): Promise<void> {
   expect(totals.reduce((sum, { workHashes }) => sum + workHashes, 0n)).toBe(
     reports.reduce((sum, { workHashes }) => sum + workHashes, 0n),
   );
-  for (const { contractId, difficulty } of [contractA, contractB]) {
+  for (const { contractId, difficulty = 0 } of [contractA, contractB]) {
     const { seq, workHashes } = meters.total(contractId);
     expect(workHashes).toBe(BigInt(seq) * workOfTarget(targetOfDifficulty(difficulty)));
   }

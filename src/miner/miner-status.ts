@@ -1,0 +1,31 @@
+import { exposedWork, exposureSat } from '../contract/stream.ts';
+import type { StakeSettlement } from '../settlement/stake-settlement.ts';
+import type { MinerStatus } from './miner-options.ts';
+import type { MinerStore } from './miner-store.ts';
+
+/** The status of a contract by what its store knows. */
+export function minerStatus(
+  store: MinerStore,
+  { seal }: Pick<StakeSettlement, 'seal'>,
+  { connected, lastError }: Pick<MinerStatus, 'connected' | 'lastError'>,
+): MinerStatus {
+  return {
+    contractId: store.contractId,
+    connected,
+    live: store.live,
+    channel: store.channel?.status ?? 'none',
+    stream: store.stream.status,
+    signed: store.stream.signed,
+    ownWorkHashes: store.own.workHashes,
+    judgedWorkHashes: store.delivery.verifiedWorkHashes,
+    refusedWorkHashes: store.refusedWorkHashes,
+    unexplainedWorkHashes: store.unexplainedWorkHashes,
+    exposureHashes: exposedWork(store.stream),
+    exposureSat: exposureSat(store.terms, store.stream),
+    fundingTxid: store.channel?.fundingTxid,
+    fundingDepth: store.stream.fundingDepth,
+    seal,
+    frozen: store.frozen?.message,
+    lastError,
+  };
+}

@@ -1,0 +1,177 @@
+import type { Clock, Timer, Timers } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { TokenBucket } from '../base/token-bucket.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import type {
+  UpstreamOutcome,
+  UpstreamShare,
+  UpstreamVerdict,
+  VerdictCallback,
+} from '../upstream/upstream-share.ts';
+
+/** A solution as it is sent to the maker. */
+export type Solution = Omit<Params<'work.solution'>, 'contractId' | 'instance'>;
+
+/** Sends a solution; throws `CodedError` as `RpcPeer.request`. */
+export type SendSolution = (solution: Solution) => Promise<Result<'work.solution'>>;
+
+export type WorkSolutionsDeps = {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly onVerdict: (verdict: UpstreamVerdict, share: UpstreamShare) => void;
+  /** From the solution to the verdict of the maker's pool. */
+  readonly onRtt: (rttMs: number) => void;
+};
+
+/** How long an unanswered solution is kept while the maker is away. */
+const KEEP_MS = 60_000;
+/** Unanswered ones, of all requests that a connection may have in flight; the rest is for blocks. */
+const IN_FLIGHT = LIMITS.peerRequestsInFlight / 2;
+/** Latencies that percentiles are made of. */
+const LATENCIES = 1024;
+
+type Waiting = {
+  readonly share: UpstreamShare;
+  readonly done: VerdictCallback | undefined;
+  readonly atMs: number;
+  /** The maker has to hear of it at once, and has not, as far as is known here. */
+  isDue: boolean;
+};
+
+/**
+ * The solutions of one contract: each sent to the maker at once, again after a lost link, and given exactly
+ * one verdict.
+ */
+export class WorkSolutions {
+  readonly counts: Record<UpstreamOutcome, number> = { accepted: 0, refused: 0, timeout: 0, lost: 0 };
+  readonly #deps: WorkSolutionsDeps;
+  readonly #rate: TokenBucket;
+  readonly #waiting = new Set<Waiting>();
+  readonly #latenciesMs: number[] = [];
+  #answered = 0;
+  /** That the maker never had, as far as is known here. */
+  #undelivered = 0;
+  #send: SendSolution | undefined;
+  #timer: Timer | undefined;
+
+  /** @param perMinute solutions that the maker passes on; blocks always */
+  constructor(perMinute: number, deps: WorkSolutionsDeps) {
+    this.#deps = deps;
+    this.#rate = new TokenBucket({ perSecond: perMinute / 60, burst: perMinute }, deps.clock.monotonicMs());
+  }
+
+  get inFlight(): number {
+    return this.#waiting.size;
+  }
+
+  /** Part in ppm of all solutions that the maker never had at once: it may be told of them by a batch. */
+  get latePpm(): number {
+    const { accepted, refused, timeout, lost } = this.counts;
+    const all = accepted + refused + timeout + lost;
+    return all === 0 ? 0 : Math.ceil((this.#undelivered * 1_000_000) / all);
+  }
+
+  /** Latency in ms below which so many of a hundred stayed lately; undefined before the first verdict. */
+  latencyMs(percent: number): number | undefined {
+    const sorted = [...this.#latenciesMs].sort((a, b) => a - b);
+    return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100))];
+  }
+
+  /** See `Destination.submit`. */
+  submit(share: UpstreamShare, done?: VerdictCallback): void {
+    const { clock } = this.#deps;
+    const waiting: Waiting = { share, done, atMs: clock.monotonicMs(), isDue: true };
+    const isBlock = share.isBlock === true;
+    const isBeyond = !this.#rate.take(clock.monotonicMs()) && !isBlock;
+    const isFull = this.#waiting.size >= (isBlock ? 2 * IN_FLIGHT : IN_FLIGHT);
+    this.#waiting.add(waiting);
+    if (isBeyond) waiting.isDue = false;
+    if (isBeyond) this.#later(waiting, 'beyond solutions_per_minute');
+    else if (isFull) this.#later(waiting, 'overload');
+    else if (this.#send !== undefined) this.#deliver(waiting, this.#send);
+    else this.#keep();
+  }
+
+  /** The maker takes solutions from now on; those it did not answer are sent again. */
+  connected(send: SendSolution): void {
+    this.#send = send;
+    this.#expire();
+    for (const waiting of this.#waiting) this.#deliver(waiting, send);
+  }
+
+  /** The link is lost: what is unanswered waits for the next. */
+  disconnected(): void {
+    this.#send = undefined;
+    this.#keep();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    for (const waiting of this.#waiting) this.#settle(waiting, lost('peer_closed'));
+  }
+
+  #deliver(waiting: Waiting, send: SendSolution): void {
+    const { clock } = this.#deps;
+    const startedMs = clock.monotonicMs();
+    send(solutionOf(waiting.share)).then(
+      ({ outcome, code, reason = '', rttMs }) => {
+        if (!this.#waiting.has(waiting)) return;
+        const tookMs = clock.monotonicMs() - startedMs;
+        waiting.isDue = false;
+        if (outcome === 'accepted' || outcome === 'refused') this.#took(tookMs);
+        this.#settle(waiting, { outcome, code, reason, rttMs: rttMs === undefined ? undefined : tookMs });
+      },
+      (error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        const isLinkLost = error.code === 'peer_closed' || error.code === 'peer_timeout';
+        // It is sent again over the next link.
+        if (isLinkLost || this.#send !== send || !this.#waiting.has(waiting)) return;
+        const isUntaken = error.code === 'overload' || error.code === 'too_often';
+        waiting.isDue = isUntaken;
+        const outcome = isUntaken ? 'lost' : 'refused';
+        this.#settle(waiting, { outcome, code: undefined, reason: error.code, rttMs: undefined });
+      },
+    );
+  }
+
+  #took(ms: number): void {
+    this.#latenciesMs[this.#answered % LATENCIES] = ms;
+    this.#answered += 1;
+    this.#deps.onRtt(ms);
+  }
+
+  /** Not from within `submit`. */
+  #later(waiting: Waiting, reason: string): void {
+    this.#deps.timers.afterCall(() => this.#settle(waiting, lost(reason)));
+  }
+
+  #keep(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#deps.timers.after(KEEP_MS, () => this.#expire());
+  }
+
+  #expire(): void {
+    const beforeMs = this.#deps.clock.monotonicMs() - KEEP_MS;
+    for (const waiting of this.#waiting)
+      if (waiting.atMs <= beforeMs) this.#settle(waiting, lost('peer_closed'));
+    if (this.#send === undefined && this.#waiting.size > 0) this.#keep();
+  }
+
+  #settle(waiting: Waiting, verdict: UpstreamVerdict): void {
+    if (!this.#waiting.delete(waiting)) return;
+    this.counts[verdict.outcome] += 1;
+    if (waiting.isDue) this.#undelivered += 1;
+    this.#deps.onVerdict(verdict, waiting.share);
+    waiting.done?.(verdict);
+  }
+}
+
+function lost(reason: string): UpstreamVerdict {
+  return { outcome: 'lost', code: undefined, reason, rttMs: undefined };
+}
+
+function solutionOf({ job, extranonce2, ntime, nonce, versionBits }: UpstreamShare): Solution {
+  const version = ((job.version & ~job.versionMask) | versionBits) >>> 0;
+  return { id: job.bought!.jobId, extranonce2, ntime, nonce, version };
+}
