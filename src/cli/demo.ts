@@ -15,7 +15,7 @@ const PLAIN_MS = 2_000;
 export const demoCommand: Command = {
   name: 'demo',
   summary: 'the whole thing on this machine: miners, proxy, market maker, channel, chain',
-  usage: '[--seconds N] [--out DIR] [--stratum HOST:PORT]',
+  usage: '[--seconds N] [--thief PART] [--out DIR] [--stratum HOST:PORT]',
   help: [
     'Starts a simulated Braidpool node and chain (with true proof of work), miners that really hash, a proxy and a market',
     'maker as processes of their own, streams payments for N seconds, then closes the channel and checks the result.',
@@ -26,6 +26,11 @@ export const demoCommand: Command = {
       type: 'string',
       value: 'N',
       help: `how long payments are streamed (default ${DEFAULT_SECONDS})`,
+    },
+    thief: {
+      type: 'string',
+      value: 'PART',
+      help: 'the part of the beads, such as 0.3, that pay the miner and not the market maker (default 0)',
     },
     out: {
       type: 'string',
@@ -41,6 +46,8 @@ export const demoCommand: Command = {
   run: async (options, io) => {
     const isJson = options.flag('json');
     const seconds = numberOption(options, 'seconds', DEFAULT_SECONDS);
+    const thief = numberOption(options, 'thief', 0);
+    if (thief > 1) throw new CodedError('usage', '--thief must be a part of 1');
     const directory = options.text('out') ?? mkdtempSync(join(tmpdir(), 'sharestream-demo-'));
     const viewer = viewerOf(isJson ? io.stderr : io.stdout, io.env);
     const stop = new AbortController();
@@ -50,7 +57,7 @@ export const demoCommand: Command = {
     };
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
     const result = await runDemo({
-      seconds,
+      ...{ seconds, thief },
       directory,
       stratum: stratumOf(options),
       onView: (snapshot) => viewer.show(snapshot),
@@ -89,11 +96,25 @@ function viewerOf(out: CommandIo['stdout'], env: CommandIo['env']): Viewer {
 
 type Viewer = { show(snapshot: DemoSnapshot): void; end(): void };
 
+type Beads = { readonly paid?: number; readonly stolen?: string; readonly redirected: number };
+
+/** What the maker has for its money, and whom a stolen bead pays. */
+function beadLines({ paid = 0, stolen, redirected }: Beads): string[] {
+  const bought = `The market maker has ${paid} beads of it in its Braidpool node.`;
+  if (stolen === undefined) return [bought];
+  return [
+    bought,
+    `A bead of a share that was sold pays ${stolen.replace(/^address /, '')} (${redirected} in all): it credited`,
+    'nothing more from there on, and the hashrate went to the own pool.',
+  ];
+}
+
 function closing(result: Record<string, unknown>, directory: string): string {
   const work = formatSi(Number(result['work_hashes']), 'H');
   const [state, paid] = [String(result['state_number']), formatGrouped(BigInt(String(result['paid_sat'])))];
   return [
     `The channel is closed on chain at state ${state}: ${paid} sat for ${work} of verified work.`,
+    ...beadLines(result['beads'] as Beads),
     `Transaction ${String(result['close_txid'])}`,
     `Evidence    ${String(result['evidence'])}`,
     `Logs        proxy.log, maker.log in ${directory}`,

@@ -1,7 +1,7 @@
 import { option, optional, section } from './options.ts';
 import { AMOUNT, choice, HTTP_URL, INTEGER, listOf, TEXT } from './values.ts';
 
-const PROFILE = choice('spec', 'as_is', 'weak');
+const PROFILE = choice('as_is', 'weak');
 const ADDRESS_EXAMPLE = 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4';
 
 /** `[contract.bead_binding]`: beads of the own Braidpool node that pay the market maker. */

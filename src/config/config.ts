@@ -52,7 +52,7 @@ export type BraidpoolConfig = {
   readonly maxLossSat: bigint;
 };
 
-export type BeadProfileName = 'spec' | 'as_is' | 'weak';
+export type BeadProfileName = 'as_is' | 'weak';
 
 export type StratumConfig = {
   readonly listen: HostPort;

@@ -19,10 +19,12 @@ import { evidenceLines } from '../work/evidence-lines.ts';
 import { DaemonProcess } from './child.ts';
 import type { DemoSnapshot, MinerRow } from './demo-view.ts';
 import type { ProxyStatus } from './proxy-status.ts';
-import { readStatus, type Wired } from './status-client.ts';
+import { fetchStatus, readStatus, type Wired } from './status-client.ts';
 
 export type DemoOptions = {
   readonly seconds: number;
+  /** The part of the beads that pay another than the maker, from 0 to 1. */
+  readonly thief: number;
   readonly directory: string;
   readonly stratum: { readonly host: string; readonly port: number };
   readonly onView: (snapshot: DemoSnapshot) => void;
@@ -68,10 +70,11 @@ export async function runDemo(options: DemoOptions): Promise<Record<string, unkn
     await requestAction(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
     const isConfirmed = (status: Status) => (status.contract?.channel.close_confirmations ?? 0) > 0;
     const status = await demo.until('closing the channel', isConfirmed, CLOSE_TIMEOUT_MS);
+    const sold = await soldBeads(stage);
     await proxy.stop();
     await maker.stop();
     const evidence = await writeEvidence(stage, status, directory);
-    return summary(status, reports, stage, evidence);
+    return { ...summary(status, reports, stage, evidence), beads: sold };
   } finally {
     for (const step of undo) await step();
   }
@@ -170,6 +173,7 @@ function stageOptions(directory: string, options: DemoOptions): StageOptions {
     stepHashes: DEVNET_STEP_HASHES,
     workTotalHashes: DEVNET_STEP_HASHES * BigInt(Math.ceil(options.seconds * STEPS_PER_SECOND) + 10),
     priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH,
+    thiefPart: options.thief,
   };
 }
 
@@ -197,6 +201,12 @@ function prepareDirectory(path: string): string {
   }
   writeFileSync(marker, '');
   return directory;
+}
+
+/** What the maker counts of the beads of the contract: they are what it bought. */
+async function soldBeads({ maker, node }: Stage): Promise<Record<string, unknown>> {
+  const { contracts } = (await fetchStatus(maker.metricsUrl)) as { contracts?: { beads?: object }[] };
+  return { ...contracts?.[0]?.beads, redirected: node.stats.stolenBeads };
 }
 
 type Evidence = { readonly file: string; readonly shares: number; readonly workHashes: bigint };

@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { compactOfTarget } from '../bitcoin/target.ts';
 import type { Logger } from '../log/logger.ts';
 import { type BraidpoolNode, startBraidpoolNode } from './braidpool/braidpool-node.ts';
+import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
 import { DevnetChain, type PremineOutput } from './chain/chain.ts';
 import { startChainRpcServer } from './chain/chain-rpc-server.ts';
 import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
@@ -29,6 +30,8 @@ export type DevnetOptions = {
   readonly fillerCoins?: number;
   /** Of the chain's JSON-RPC; without it, it asks for none. */
   readonly auth?: { readonly user: string; readonly password: string };
+  /** Of the Braidpool node; default `asIs`. */
+  readonly nodeProfile?: BraidpoolProfileName;
   /** Default 0: any free ports. */
   readonly ports?: DevnetPorts;
 };
@@ -93,6 +96,7 @@ export async function startDevnet(options: DevnetOptions, deps: DevnetDeps): Pro
         {
           ...{ port: ports.node, rpcPort: ports.nodeRpc, poolScriptHex: POOL_SCRIPT_HEX },
           ...(blockIntervalMs === undefined ? {} : { blockIntervalMs }),
+          profile: options.nodeProfile ?? 'asIs',
         },
         { ...deps, chain },
       ),

@@ -8,7 +8,36 @@ export type MarketFacts = {
   readonly priceMsatPerEh: bigint;
   /** Options of `[chain]`. */
   readonly chainToml: string;
+  /** Binds the work by beads that pay the maker; else by coinbases that pay the pool. */
+  readonly bead?: BeadFacts;
 };
+
+export type BeadFacts = {
+  /** Payout address of the maker. */
+  readonly payoutAddress: string;
+  readonly maxLossSat: bigint;
+  /** JSON-RPC of the maker's node. */
+  readonly rpcUrl: string;
+};
+
+function bindingToml(bead: BeadFacts | undefined): string {
+  if (bead === undefined) return `binding_script = "${POOL_SCRIPT_HEX}"\nterms_version = 2`;
+  return `binding = "bead"
+
+[contract.bead_binding]
+payout_address = "${bead.payoutAddress}"
+max_loss = "${bead.maxLossSat} sat"`;
+}
+
+function braidpoolToml(bead: BeadFacts | undefined): string {
+  if (bead === undefined) return '';
+  return `
+[braidpool]
+rpc_url = "${bead.rpcUrl}"
+payout_address = "${bead.payoutAddress}"
+max_loss = "${bead.maxLossSat} sat"
+`;
+}
 
 /** Where one daemon is. */
 export type PlaceFacts = { readonly dataDir: string; readonly metricsListen: string };
@@ -68,8 +97,7 @@ max_unpaid_steps = 5
 expiry_blocks = ${EXPIRY_BLOCKS}
 min_depth = 1
 share_difficulty = ${facts.shareDifficulty}
-binding_script = "${POOL_SCRIPT_HEX}"
-terms_version = 2
+${bindingToml(facts.bead)}
 
 [payout]
 ${facts.payoutToml}
@@ -103,7 +131,7 @@ min_share_difficulty = ${facts.shareDifficulty}
 max_expiry_blocks = ${EXPIRY_BLOCKS}
 min_depth = 1
 binding_script = "${POOL_SCRIPT_HEX}"
-
+${braidpoolToml(facts.bead)}
 [chain]
 ${facts.chainToml}
 

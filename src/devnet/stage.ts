@@ -1,12 +1,17 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { toHex } from '../base/bytes.ts';
+import { address as addresses } from 'bitcoinjs-lib';
+import { fromHex, toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
+import { owedSat } from '../base/units.ts';
+import { NETWORKS } from '../bitcoin/network.ts';
+import { targetOfCompact, workOfTarget } from '../bitcoin/target.ts';
 import { p2wpkhScript } from '../chain/wallet.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
 import type { AsicSpec } from './asic/asic-spec.ts';
+import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
 import { type Devnet, type DevnetDeps, startDevnet } from './devnet.ts';
 import { devnetMakerToml, devnetProxyToml, type PlaceFacts } from './role-config.ts';
 
@@ -22,6 +27,10 @@ export type StageOptions = {
   readonly stepHashes: bigint;
   readonly workTotalHashes: bigint;
   readonly priceMsatPerEh: bigint;
+  /** The part of the beads that the node of the miner has pay the miner; default none. */
+  readonly thiefPart?: number;
+  /** See `DevnetOptions`. */
+  readonly nodeProfile?: BraidpoolProfileName;
 };
 
 export type StageRole = {
@@ -60,6 +69,7 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     {
       ...{ bits: options.bits, blockIntervalMs: options.blockIntervalMs },
       shareDifficulty: options.shareDifficulty,
+      ...(options.nodeProfile === undefined ? {} : { nodeProfile: options.nodeProfile }),
       premine: [coin(miner.scriptHex), ...Array.from({ length: MAKER_COINS }, () => coin(maker.scriptHex))],
       auth: { user: RPC_USER, password },
     },
@@ -76,7 +86,13 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     ...{ shareDifficulty, stepHashes, priceMsatPerEh },
     peerListen: `127.0.0.1:${peerPort}`,
     chainToml: chainToml(devnet.rpcUrl),
+    bead: {
+      ...{ payoutAddress: addressOf(maker.scriptHex), rpcUrl: node.rpcUrl },
+      maxLossSat: priceOf(20n * workOfTarget(targetOfCompact(options.bits)), priceMsatPerEh),
+    },
   };
+  const { thiefPart = 0 } = options;
+  if (thiefPart > 0) node.theft = { part: thiefPart, payoutAddress: addressOf(miner.scriptHex) };
   const proxyAt = placeOf(proxyMetrics!);
   const makerAt = placeOf(makerMetrics!);
   const proxyToml = devnetProxyToml({
@@ -85,7 +101,7 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     node: `${node.host}:${node.port}`,
     nodeRpcUrl: node.rpcUrl,
     pool: `${pool.host}:${pool.port}`,
-    workers: [maker.scriptHex, `${miner.scriptHex}.farm`],
+    workers: [addressOf(maker.scriptHex), `${miner.scriptHex}.farm`],
     makerNodeId: maker.nodeId,
     payoutToml: `script = "${miner.scriptHex}"`,
   });
@@ -99,6 +115,16 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     maker: writeRole(makerDir, makerAt.metricsListen, password, makerToml),
     close: () => devnet.close(),
   };
+}
+
+/** The regtest address of a script. */
+function addressOf(scriptHex: string): string {
+  return addresses.fromOutputScript(fromHex(scriptHex), NETWORKS.regtest.params);
+}
+
+/** What work earns, rounded up. */
+function priceOf(workHashes: bigint, msatPerEh: bigint): bigint {
+  return owedSat(workHashes, msatPerEh) + 1n;
 }
 
 function placeOf(metricsPort: number): PlaceFacts {

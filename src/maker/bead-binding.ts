@@ -22,12 +22,13 @@ import {
   type BeadCreditEvent,
   type BeadCreditOptions,
   type BeadCreditState,
+  NO_BEADS,
   stopOf,
   transition,
   withCredited,
 } from './bead-credit.ts';
 import { beadCountEntry, loadBeadCount } from './bead-record.ts';
-import type { JobBinding } from './job-binding.ts';
+import type { BeadStatus, JobBinding } from './job-binding.ts';
 import type { ShareCase } from './verification.ts';
 
 export type BeadBindingDeps = {
@@ -145,6 +146,14 @@ export class BeadBinding implements JobBinding {
     if (this.#isDirty || this.#store.evidence.seq - this.#savedSeq >= SAVE_SHARES) this.#save();
   }
 
+  get beads(): BeadStatus {
+    const { worthParts, paidBeads, missingBeads, open, stolen } = this.#state ?? NO_BEADS;
+    return {
+      worth: Number(worthParts / (BEAD_PARTS / 1000n)) / 1000,
+      ...{ paid: paidBeads, missing: missingBeads, open: open.size, stolen: stolen?.paid },
+    };
+  }
+
   stop(): void {
     this.#stopBeads();
     this.#watch.stop();
@@ -219,11 +228,8 @@ export class BeadBinding implements JobBinding {
   #tellStop(code: ShareCode | undefined): void {
     if (code === this.#toldStop) return;
     this.#toldStop = code;
-    const { worthParts, paidBeads, missingBeads, open } = this.#state!;
-    const fields = {
-      worth_beads: Number(worthParts / (BEAD_PARTS / 1000n)) / 1000,
-      ...{ paid_beads: paidBeads, missing_beads: missingBeads, open_beads: open.size },
-    };
+    const { worth, paid, missing, open } = this.beads;
+    const fields = { worth_beads: worth, paid_beads: paid, missing_beads: missing, open_beads: open };
     if (code === undefined) this.#deps.log.info(fields, 'enough beads pay us again: work is credited');
     else if (code === 'share_beads')
       this.#deps.log.warn(

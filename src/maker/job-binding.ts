@@ -4,6 +4,17 @@ import type { JobId } from '../stratum/job-id.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import type { ShareCase } from './verification.ts';
 
+/** Beads of a contract. */
+export type BeadStatus = {
+  /** What the credited work is worth in beads. */
+  readonly worth: number;
+  readonly paid: number;
+  readonly missing: number;
+  readonly open: number;
+  /** The payout address of a bead that pays another; undefined where there is none. */
+  readonly stolen: string | undefined;
+};
+
 /**
  * The binding of one contract's work: what makes a share worth something to this maker and to nobody else.
  * One implementation for each binding of the terms.
@@ -29,6 +40,8 @@ export type JobBinding = {
   judgeShares?(cases: readonly ShareCase[]): Promise<void>;
   /** Takes note of credited shares, which are on disk. */
   credited?(cases: readonly ShareCase[]): void;
+  /** What came of it so far, where beads are counted. */
+  readonly beads?: BeadStatus;
   /** Ends what it holds; idempotent. */
   stop?(): void;
 };

@@ -18,7 +18,7 @@ import { leaveBlob } from '../settlement/peer-blob.ts';
 import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
 import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
-import type { JobBinding } from './job-binding.ts';
+import type { BeadStatus, JobBinding } from './job-binding.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
@@ -86,6 +86,11 @@ export class MakerChannel {
   /** True once nothing of the contract is left on the chain. */
   get isOver(): boolean {
     return this.store.state.watch.isOver && this.#stakeSettlement.isOver;
+  }
+
+  /** The beads of its work, where they bind it. */
+  get beads(): BeadStatus | undefined {
+    return this.#binding.beads;
   }
 
   get connected(): boolean {

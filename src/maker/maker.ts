@@ -60,7 +60,7 @@ import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './bat
 import { BeadBinding, type BeadSource, NO_BEAD_NODE } from './bead-binding.ts';
 import { CoinHolds } from './coin-holds.ts';
 import type { ContractLuck } from './contract-luck.ts';
-import { coinbaseBinding, type JobBinding } from './job-binding.ts';
+import { type BeadStatus, coinbaseBinding, type JobBinding } from './job-binding.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
@@ -148,6 +148,8 @@ export type MakerContractStatus = {
   readonly fundingDepth: number;
   /** Status of the seal; `none` where the terms have none. */
   readonly seal: SealStatus;
+  /** Undefined where no beads bind the work. */
+  readonly beads: BeadStatus | undefined;
   readonly frozen: string | undefined;
   readonly luck: ContractLuck;
 };
@@ -305,6 +307,7 @@ export class Maker {
         fundingTxid: store.channel?.fundingTxid,
         fundingDepth: store.stream.fundingDepth,
         seal: channel.seal,
+        beads: channel.beads,
         frozen: store.frozen?.message,
         luck: store.luck,
       };

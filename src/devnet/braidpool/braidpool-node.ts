@@ -71,6 +71,8 @@ export type BraidpoolNode = {
   readonly faults: ReplyFaults;
   /** Faults to play on the RPC port. */
   readonly rpcFaults: ReplyFaults;
+  /** Whom a part of the beads pays instead of their miner, as where somebody changes its worker name. */
+  theft: BeadTheft | undefined;
   /** Undefined unless the node is in audit mode. */
   readonly audit: BraidpoolAudit | undefined;
   readonly braid: Braid;
@@ -93,7 +95,11 @@ export type BraidpoolNode = {
   close(): Promise<void>;
 };
 
+/** From 0 to 1 of the beads, and the payout address that they get. */
+export type BeadTheft = { readonly part: number; readonly payoutAddress: string };
+
 export type BraidpoolNodeStats = {
+  stolenBeads: number;
   connections: number;
   unanswered: number;
   submits: number;
@@ -137,10 +143,12 @@ class Node implements BraidpoolNode {
     weakShares: 0,
     refusedBlocks: 0,
     peerBeads: 0,
+    stolenBeads: 0,
     restarts: 0,
   };
   readonly faults: ReplyFaults = noFaults();
   readonly rpcFaults: ReplyFaults = noFaults();
+  theft: BeadTheft | undefined;
   readonly braid: Braid;
   readonly #options: BraidpoolNodeOptions;
   readonly #deps: Deps;
@@ -192,7 +200,10 @@ class Node implements BraidpoolNode {
 
   #startBackend(): BraidpoolBackend {
     const { audit, tipIntervalMs, weakTargetDifficulty } = this.#options;
-    const deps = { ...this.#deps, braid: this.braid, hub: this.#stratum, stats: this.stats };
+    const deps = {
+      ...{ ...this.#deps, braid: this.braid, hub: this.#stratum, stats: this.stats },
+      payeeOf: (worker: string) => this.#payeeOf(worker),
+    };
     if (audit !== undefined) {
       this.#auditWork = new BraidpoolAuditWork(audit, this.#quirks, deps);
       return this.#auditWork;
@@ -207,6 +218,12 @@ class Node implements BraidpoolNode {
     };
     this.#work = new BraidpoolWork(options, deps);
     return this.#work;
+  }
+
+  #payeeOf(worker: string): string {
+    if (this.theft === undefined || this.#random() >= this.theft.part) return worker;
+    this.stats.stolenBeads += 1;
+    return this.theft.payoutAddress;
   }
 
   async #auditReady(): Promise<void> {

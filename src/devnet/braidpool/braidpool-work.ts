@@ -44,6 +44,8 @@ type Deps = {
   readonly log: Logger;
   readonly clock: Clock;
   readonly random: Random;
+  /** The payout address of a share's bead, by its worker name. */
+  readonly payeeOf: (worker: string) => string;
   readonly stats: { blocks: number; weakShares: number; refusedBlocks: number; peerBeads: number };
 };
 
@@ -56,7 +58,8 @@ type Job = {
 };
 
 type Share = {
-  readonly worker: string;
+  /** The payout address of its bead. */
+  readonly payee: string;
   readonly minerIp: string;
   readonly job: Job;
   readonly extranonce1: Uint8Array;
@@ -202,7 +205,7 @@ export class BraidpoolWork implements BraidpoolBackend {
         version: job.work.template.version,
       });
       if (solved.hashNumber > PEER_TARGET) continue;
-      const share: Share = { worker: 'peer', minerIp: '10.0.0.1:0', job, extranonce1, extranonce2, solved };
+      const share: Share = { payee: 'peer', minerIp: '10.0.0.1:0', job, extranonce1, extranonce2, solved };
       if (this.#deps.braid.add(this.#beadOf(share, parents, PEER_TARGET), true) === 'BeadAdded') {
         this.#deps.stats.peerBeads += 1;
       }
@@ -233,7 +236,7 @@ export class BraidpoolWork implements BraidpoolBackend {
       version: versionOf(job, mask, fields),
     });
     return this.#judge({
-      worker: fields.worker,
+      payee: this.#deps.payeeOf(fields.worker),
       minerIp: session.peer.address,
       job,
       extranonce1: session.extranonce1,
@@ -284,7 +287,7 @@ export class BraidpoolWork implements BraidpoolBackend {
         hash,
         startTimestamp: braid.get(hash)!.bead.committed_metadata.start_timestamp,
       })),
-      payoutAddress: share.worker,
+      payoutAddress: share.payee,
       startTimestamp: job.sentAtSeconds,
       broadcastTimestamp: this.#nowSeconds(),
       minTarget: weakBits,
