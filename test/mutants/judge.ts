@@ -75,7 +75,7 @@ class Rerun extends TestRunner {
   }
 
   async runTask(test: RunnerTestCase): Promise<void> {
-    const limit = 3_000 + 10 * (job.milliseconds[test.id] ?? 6_000);
+    const limit = 3_000 + 5 * (job.milliseconds[test.id] ?? 12_000);
     await new Promise<void>((resolve, reject) => {
       const timer = realSetTimeout(() => {
         this.isInTime = false;
@@ -205,7 +205,7 @@ class Judge extends TestRunner {
       }
       const status: Status = failed.timeout ? 'timeout' : 'killed';
       // What fails without the fault too is broken by an earlier one, or by this one for those that follow.
-      const isSpoilt = failed.timeout || (await this.#run([failed.test.id])).failed !== undefined;
+      const isSpoilt = (await this.#run([failed.test.id])).failed !== undefined;
       if (!isSpoilt || index === 0 || failed.timeout) {
         tell({ kind: 'verdict', id, status, by: `${failed.test.file.name} > ${failed.test.name}` });
       }

@@ -38,8 +38,10 @@ function shareOf(number: number, job: ReturnType<typeof sampleJob>): AcceptedSha
   return { submission, hash };
 }
 
+const temporary = temporaryDirectory();
+
 it('a share takes at most 60 bytes once it is sealed, and 120 before', async () => {
-  const file = temporaryDirectory().file('ledger.sqlite');
+  const file = temporary.file('ledger.sqlite');
   const clock = new ManualClock();
   const deps = { log: silentLogger, clock };
   const ledger = await openSqliteLedger({ path: file }, deps);
