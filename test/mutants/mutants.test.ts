@@ -45,7 +45,6 @@ it('tells a fault that a test finds from one that none does, and ends those that
     mkdirSync(dirname(join(folder, path)), { recursive: true });
     writeFileSync(join(folder, path), text);
   }
-  const log: string[] = [];
   const verdicts = await judgeFaults({
     root: folder,
     scratch: join(folder, 'scratch'),
@@ -54,7 +53,7 @@ it('tells a fault that a test finds from one that none does, and ends those that
     choose: (faults) => faults,
     withStatic: true,
     onVerdict: () => undefined,
-    log: (line) => void log.push(line),
+    log: () => undefined,
   });
   const about = (line: number, replacement: string): Partial<Verdict> | undefined =>
     verdicts.find((verdict) => verdict.line === line && verdict.replacement === replacement);
@@ -71,5 +70,4 @@ it('tells a fault that a test finds from one that none does, and ends those that
   expect(about(15, 'true')).toMatchObject({ status: 'timeout' });
   // At import, in a process of its own.
   expect(about(2, '2 - 1')).toMatchObject({ status: 'survived' });
-  expect(log).toContain('not used, fails when run again: src/planted.test.ts > works once alone');
 }, 120_000);

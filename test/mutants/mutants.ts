@@ -119,6 +119,12 @@ async function runProcess(
     // A group of its own, which ends as one.
     detached: true,
   });
+  const endAll = (): void => {
+    process.kill(-child.pid!, 'SIGKILL');
+    process.exit(130);
+  };
+  const signals = ['SIGINT', 'SIGTERM'] as const;
+  for (const signal of signals) process.on(signal, endAll);
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (data: Buffer) => {
@@ -149,6 +155,7 @@ async function runProcess(
     }, 200);
     child.on('exit', () => {
       clearInterval(timer);
+      for (const signal of signals) process.off(signal, endAll);
       resolve();
     });
   });
@@ -165,7 +172,7 @@ async function findReach(question: Question): Promise<{
   const hits = new Map<string, Map<string, number>>();
   await runProcess(question, { milliseconds }, (line) => {
     if (line.kind === 'test' && line.ok) milliseconds[line.id] = line.ms;
-    if (line.kind === 'test' && !line.ok) question.log(`not used, fails when run again: ${line.name}`);
+    if (line.kind === 'test' && !line.ok) question.log(`not used, fails without a fault: ${line.name}`);
     if (line.kind !== 'hits') return;
     for (const [id, count] of Object.entries(line.hits)) {
       const of = hits.get(id) ?? new Map<string, number>();
