@@ -2,6 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
+import { feeAt } from '../../src/chain/fee-rate.ts';
 import {
   type Ladder,
   MAX_LADDER_CHARS,
@@ -11,6 +12,7 @@ import {
   printLadder,
 } from '../../src/channel/ladder-file.ts';
 import { channelFacts } from '../../src/channel/params.ts';
+import { refundVsize } from '../../src/channel/sizes.ts';
 import { signState, stateAmounts } from '../../src/channel/states.ts';
 import { spend } from './consensus.ts';
 import {
@@ -19,6 +21,7 @@ import {
   EH,
   makeParams,
   makerSigner,
+  makeTerms,
   minerSigner,
   strangerSigner,
 } from './fixtures.ts';
@@ -109,6 +112,21 @@ describe('a ladder file', () => {
     expect(refused(text + ' '.repeat(MAX_LADDER_CHARS))).toBe('torn');
   });
 
+  it('of the refund has the rates that cost up to half of the channel, to the sat', () => {
+    const workTotalHashes = 10n * EH;
+    const feeSat = feeAt(refundVsize(channelFacts(params).script, params.makerPayoutScript), 57_000);
+    const ratesFor = (capacitySat: bigint): number[] => {
+      const minerReserveSat = capacitySat - 4851n - 1000n;
+      const feeLadderSatPerKvb = [1000, 57_000];
+      const terms = makeTerms({ workTotalHashes, budgetSat: 4851n, minerReserveSat, feeLadderSatPerKvb });
+      const of = makeParams({}, terms);
+      expect(channelFacts(of).capacitySat).toBe(capacitySat);
+      return makeRefundLadder(of, makerSigner, NOW).rungs.map(({ satPerKvb }) => satPerKvb);
+    };
+    expect(ratesFor(2n * feeSat)).toEqual([1000, 57_000]);
+    expect(ratesFor(2n * feeSat - 1n)).toEqual([1000]);
+  });
+
   it('may be as long as the limit, and have as many rungs', () => {
     expect(refused(text + ' '.repeat(MAX_LADDER_CHARS - text.length))).toBe('taken');
     expect(refused(text + ' '.repeat(MAX_LADDER_CHARS - text.length + 1))).toBe('torn');
@@ -147,7 +165,6 @@ describe('a ladder file', () => {
     expect(with_(low, high)).toBe('taken');
     expect(with_(low, { ...low, satPerKvb: low.satPerKvb + 1 })).toBe('content');
     expect(with_(low, { ...high, satPerKvb: low.satPerKvb })).toBe('content');
-    expect(with_(...Array.from({ length: 70 }, () => low))).toBe('content');
     /** The rung with another transaction, of which everything said is true. */
     const remade = (change: (of: Transaction) => void): Ladder['rungs'][0] => {
       const transaction = Transaction.fromHex(low.hex);
@@ -174,6 +191,10 @@ describe('a ladder file', () => {
       });
     expect(with_(pay(1n))).toBe('taken');
     expect(with_(pay(0n))).toBe('content');
+    const rising = (count: number) =>
+      Array.from({ length: count }, (_, step) => ({ ...pay(BigInt(step + 1)), satPerKvb: step }));
+    expect(with_(...rising(8))).toBe('taken');
+    expect(with_(...rising(9))).toBe('content');
   });
 
   it('of a later version says so', () => {

@@ -144,8 +144,10 @@ describe('a key file with a mnemonic', () => {
   });
 
   it('is not made where randomness fails', () => {
+    const short = { bytes: () => new Uint8Array(16).fill(7) };
+    expect(code(() => createMnemonicFile(join(folder, 'short'), short))).toBe('bad_key_file');
     const broken = { bytes: () => new Uint8Array(32) };
-    const path = join(folder, 'never');
+    const path = join(mkdtempSync(join(folder, 'never-')), 'key');
     expect(code(() => createMnemonicFile(path, broken))).toBe('bad_key_file');
     expect(code(() => statSync(path))).toBe('internal');
   });

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BIP32Factory } from 'bip32';
 import * as ecc from 'tiny-secp256k1';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { channelIndexOf, channelSteps } from '../../src/channel/channel-index.ts';
@@ -264,8 +264,12 @@ describe('MonotoneSigner', () => {
 });
 
 describe('the key file', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'sharestream-key-'));
-  afterAll(() => rmSync(folder, { recursive: true }));
+  const root = mkdtempSync(join(tmpdir(), 'sharestream-key-'));
+  afterAll(() => rmSync(root, { recursive: true }));
+  let folder = root;
+  beforeEach(() => {
+    folder = mkdtempSync(join(root, 'case-'));
+  });
   const random = { bytes: (size: number) => new Uint8Array(size).fill(0xab) };
   const file = (name: string, text: string, mode = 0o600): string => {
     const path = join(folder, name);

@@ -1,0 +1,131 @@
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { refundRequest } from '../../src/channel/signing-requests.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import {
+  type ExternalSigning,
+  fileExternalSigning,
+  requestExternalSignature,
+} from '../../src/settlement/external-signing.ts';
+import { REQUEST_KIND, requestId } from '../../src/settlement/records.ts';
+import { code, makerSigner } from '../channel/fixtures.ts';
+import { params } from '../channel/psbt-fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'external-signing-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const newFolder = (): string => mkdtempSync(join(root, 'case-'));
+
+describe('a folder of signing requests', () => {
+  it('is made with the first request, for its owner alone, and has the request as it was made', () => {
+    const folder = join(newFolder(), 'new');
+    const signing = fileExternalSigning(folder);
+    expect(signing.open('c.refund')).toBeUndefined();
+    signing.ask('c.refund', 5000, 'cHNidA==');
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    expect(readdirSync(folder)).toEqual(['c.refund.5000.psbt']);
+    expect(readFileSync(join(folder, 'c.refund.5000.psbt'), 'utf8')).toBe('cHNidA==\n');
+    expect(statSync(join(folder, 'c.refund.5000.psbt')).mode & 0o777).toBe(0o600);
+    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000 });
+  });
+
+  it('gives the answer of exactly this request, once it is there', () => {
+    const folder = newFolder();
+    const signing = fileExternalSigning(folder);
+    signing.ask('c.refund', 5000, 'x');
+    // Answers of other names, of another rate, and files that are neither.
+    for (const name of ['c.refund.5001.signed.psbt', 'd.refund.5000.signed.psbt', 'c.refund.signed.psbt']) {
+      writeFileSync(join(folder, name), 'other');
+    }
+    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000 });
+    writeFileSync(join(folder, 'c.refund.5000.signed.psbt'), 'signed');
+    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000, signed: 'signed' });
+  });
+
+  it('takes no file for a request whose name has more before, behind, or a rate that none has', () => {
+    for (const name of ['xc.refund.5000.psbt', 'c.refund.5000.psbt.bak', 'c.refund.50.psbt']) {
+      const folder = newFolder();
+      writeFileSync(join(folder, name), 'x');
+      expect(fileExternalSigning(folder).open('c.refund'), name).toBeUndefined();
+    }
+    for (const rate of ['500', '10000000']) {
+      const folder = newFolder();
+      writeFileSync(join(folder, `c.refund.${rate}.psbt`), 'x');
+      expect(fileExternalSigning(folder).open('c.refund')?.satPerKvb).toBe(Number(rate));
+    }
+  });
+
+  it('that cannot be read is an error, and no empty folder', () => {
+    const file = join(newFolder(), 'file');
+    writeFileSync(file, '');
+    expect(code(() => fileExternalSigning(file).open('c.refund'))).toBe('bad_psbt');
+    const folder = newFolder();
+    fileExternalSigning(folder).ask('c.refund', 5000, 'x');
+    mkdirSync(join(folder, 'c.refund.5000.signed.psbt'));
+    expect(code(() => fileExternalSigning(folder).open('c.refund'))).toBe('bad_psbt');
+    chmodSync(folder, 0o700);
+  });
+});
+
+describe('a signature from elsewhere', () => {
+  const CONTRACT = params.contractId;
+
+  function stage(externalSigning?: ExternalSigning) {
+    const ledger = new MemoryLedger();
+    const ask = (satPerKvb: number) =>
+      requestExternalSignature(
+        {
+          contractId: CONTRACT,
+          what: 'refund',
+          satPerKvb,
+          request: (rate) => refundRequest(params, rate),
+          holder: makerSigner,
+        },
+        { ledger, log: silentLogger, ...(externalSigning === undefined ? {} : { externalSigning }) },
+      );
+    return { ask, stored: () => ledger.get(REQUEST_KIND, requestId(CONTRACT, 'refund')) };
+  }
+
+  it('is asked for once, in ledger and folder, at the rate of then, and taken with that rate', async () => {
+    const folder = newFolder();
+    const { ask, stored } = stage(fileExternalSigning(folder));
+    expect(await ask(5000)).toBeUndefined();
+    const [file, ...others] = readdirSync(folder);
+    expect([file, others]).toEqual([`${CONTRACT}.refund.5000.psbt`, []]);
+    const text = readFileSync(join(folder, file!), 'utf8');
+    expect(await stored()).toContain(text.trim());
+    expect(await ask(9000)).toBeUndefined();
+    expect(readdirSync(folder)).toEqual([file]);
+    writeFileSync(join(folder, file!.replace('.psbt', '.signed.psbt')), 'signed');
+    expect(await ask(9000)).toEqual({ satPerKvb: 5000, signed: 'signed' });
+  });
+
+  it('is asked for again where the request was removed from the folder', async () => {
+    const folder = newFolder();
+    const { ask } = stage(fileExternalSigning(folder));
+    await ask(5000);
+    rmSync(join(folder, `${CONTRACT}.refund.5000.psbt`));
+    await ask(9000);
+    expect(readdirSync(folder)).toEqual([`${CONTRACT}.refund.9000.psbt`]);
+  });
+
+  it('is asked for in the ledger alone where there is no folder, once', async () => {
+    const { ask, stored } = stage();
+    expect(await ask(5000)).toBeUndefined();
+    const first = await stored();
+    expect(first).toBeDefined();
+    expect(await ask(9000)).toBeUndefined();
+    expect(await stored()).toBe(first);
+  });
+});
