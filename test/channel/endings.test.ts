@@ -6,11 +6,12 @@ import {
   buildClose,
   closeFeeBounds,
   finalizeClose,
+  makerSignatureOf,
   signClose,
   verifyClose,
 } from '../../src/channel/close.ts';
 import { type ChannelParams, channelFacts } from '../../src/channel/params.ts';
-import { buildRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
+import { buildRefund, finalizeRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { derSignature, refundWitness } from '../../src/channel/scripts.ts';
 import { refundVsize } from '../../src/channel/sizes.ts';
 import { channelDigest, signAndFinalizeState, signState, stateAmounts } from '../../src/channel/states.ts';
@@ -50,6 +51,25 @@ describe('the cooperative close', () => {
     const { minerSat, makerSat } = stateAmounts(params.terms, last.workHashes);
     expect(outs.map((output) => output.value)).toEqual([minerSat - feeSat, makerSat]);
     expect([version, locktime]).toEqual([3, 0]);
+  });
+
+  it('shows the signature of the maker, and none where there is none', () => {
+    const { hex } = finalizeClose(params, last, feeSat, signatures);
+    expect(makerSignatureOf(Transaction.fromHex(hex))).toBe(signatures.maker);
+    const unsigned = buildClose(params, last.workHashes, feeSat);
+    expect(code(() => makerSignatureOf(unsigned))).toBe('bad_signature');
+    expect(code(() => makerSignatureOf(new Transaction()))).toBe('bad_signature');
+    unsigned.ins[0]!.witness = [new Uint8Array(9)];
+    expect(code(() => makerSignatureOf(unsigned))).toBe('bad_signature');
+  });
+
+  it('is completed with two signatures of 64 bytes, each', () => {
+    for (const wrong of ['', '00', `${signatures.maker}00`, signatures.maker.toUpperCase()]) {
+      const close = (changed: object) =>
+        code(() => finalizeClose(params, last, feeSat, { ...signatures, ...changed }));
+      expect(close({ maker: wrong })).toBe('bad_signature');
+      expect(close({ miner: wrong })).toBe('bad_signature');
+    }
   });
 
   it('is valid once both signed, and fails with a satoshi moved', () => {
@@ -223,6 +243,20 @@ describe('the refund', () => {
     expect(run(transaction)).toBe('ok');
     transaction.outs[0]!.value -= 1n;
     expect(run(transaction)).toBe('SCRIPT_ERR_SIG_NULLFAIL');
+  });
+
+  it('takes a signature from elsewhere only where it verifies, for this rate', () => {
+    const signature = (rate: number): string => {
+      const digest = channelDigest(params, buildRefund(params, rate));
+      return toHex(makerSigner.signEcdsa('refund', digest));
+    };
+    expect(finalizeRefund(params, 5000, signature(5000))).toEqual(
+      signAndFinalizeRefund(params, 5000, makerSigner),
+    );
+    expect(code(() => finalizeRefund(params, 5000, signature(5001)))).toBe('bad_signature');
+    for (const wrong of ['', '00'.repeat(63), '00'.repeat(64), `${signature(5000)}00`]) {
+      expect(code(() => finalizeRefund(params, 5000, wrong))).toBe('bad_signature');
+    }
   });
 
   it('refuses a fee rate no one means, and one the channel cannot pay', () => {
