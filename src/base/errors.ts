@@ -142,11 +142,11 @@ export const ERROR_TABLE = {
     hint: 'records arrived out of order; the sender resumes from the acked sequence',
   },
   work_refused: {
-    rpc: -32027,
+    rpc: -32030,
     hint: 'a job of the market maker breaks the terms, and is not mined; the message says which',
   },
   maker_work_down: {
-    rpc: -32028,
+    rpc: -32029,
     hint: 'the market maker gives no work that can be mined; the hashrate is at the fallback until it does',
   },
   share_stale: { rpc: -32020, hint: 'the share builds on a block that was replaced too long ago' },

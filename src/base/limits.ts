@@ -78,8 +78,11 @@ export const LIMITS = {
   peerCostlyRequests: 64,
   /** Requests of a connection beyond one of its budgets, in a minute, before it is ended. */
   peerOverruns: 16,
-  /** Jobs that a market maker gives for a contract at once; a sixteenth of it each second more. */
-  peerWorkJobs: 64,
+  /**
+   * Jobs that a market maker gives for a contract at once, all of a block again where the link was lost; a
+   * sixteenth of it each second more.
+   */
+  peerWorkJobs: 1024,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */

@@ -37,7 +37,7 @@ export type WorkJobsDeps = {
 };
 
 /** Jobs that are mined or wait for their block, and those whose link was lost: the newest are kept. */
-const LIVE_JOBS = 64;
+const LIVE_JOBS = LIMITS.jobsPerDestination;
 /** Ids that may not come again: some hours' jobs. */
 const KNOWN_IDS = 8192;
 /** The own node may hear of a block later than the maker's pool does. */
@@ -62,7 +62,8 @@ export class WorkJobs {
   /** Of the link that was lost. */
   #away = new Map<JobId, LiveJob>();
   readonly #ids = new Set<JobId>();
-  /** Since the newest block. */
+  /** The block before the newest job, and what was withdrawn since it came. */
+  #block: Uint8Array | undefined;
   #withdrawals = 0;
   #newest: UpstreamJob | undefined;
   #newestAtMs = 0;
@@ -126,9 +127,11 @@ export class WorkJobs {
       return tip !== undefined && equal(prevHash, tip);
     }).length;
     const most = this.#options.binding.withdrawalsPerBlock;
-    if (this.#withdrawals + withdrawn > most)
+    // Where none is left the hashrate goes, which harms no one but the maker.
+    const isAll = known.length === this.#live.size + this.#held.size;
+    if (!isAll && this.#withdrawals + withdrawn > most)
       this.#refuse({ reason: 'too_many', detail: `more than ${most} jobs of one block withdrawn` });
-    this.#withdrawals += withdrawn;
+    if (!isAll) this.#withdrawals += withdrawn;
     this.#end(known);
   }
 
@@ -242,6 +245,8 @@ export class WorkJobs {
       if (this.#held.get(id) !== held) continue;
       const waitedMs = clock.monotonicMs() - held.firstAtMs;
       if (standing.status === 'unknown') {
+        // The maker knows that this job came, and credits those before it for the grace only.
+        if (waitedMs >= graceMs / 2) this.#endOthers(held.job);
         if (waitedMs < UNKNOWN_BLOCK_MS) continue;
         this.#held.delete(id);
         this.#note(
@@ -258,12 +263,18 @@ export class WorkJobs {
     }
   }
 
+  /** Ends the jobs on another block than this one's. */
+  #endOthers({ prevHash }: WorkJob): void {
+    const others = [...this.#live].filter(([, { job }]) => !equal(job.prevHash, prevHash));
+    this.#end(others.map(([id]) => id));
+  }
+
   #begin({ job, firstAtMs }: LiveJob): void {
     this.#held.delete(job.id);
-    const newest = lastOf(this.#live);
-    if (newest !== undefined && !equal(newest.job.prevHash, job.prevHash)) {
+    if (this.#block === undefined || !equal(this.#block, job.prevHash)) {
       this.#live.clear();
       this.#withdrawals = 0;
+      this.#block = job.prevHash;
     }
     this.#live.set(job.id, { job, firstAtMs });
     trim(this.#live);

@@ -66,10 +66,10 @@ describe('jobs of a maker', () => {
   it('come no faster than is agreed', async () => {
     const stand = await stood();
     const give = (id: number) => stand.refusal(() => stand.destination.give({ job: makeJob(id) }));
-    for (let id = 0; id < 64; id += 1) expect(give(id)).toBe(undefined);
-    expect(give(64)).toBe('too_many');
-    await stand.time.advance(250);
-    expect(give(65)).toBe(undefined);
+    for (let id = 0; id < 1024; id += 1) expect(give(id)).toBe(undefined);
+    expect(give(1024)).toBe('too_many');
+    await stand.time.advance(1_000);
+    expect(give(1025)).toBe(undefined);
   });
 
   it('say why there are none, in words', async () => {
@@ -95,6 +95,19 @@ describe('the block before a job', () => {
     stand.tip(BLOCK_B);
     await stand.time.settle();
     expect(stand.told).toEqual(['job 1', 'job 2']);
+  });
+
+  it('that is unknown for half of the grace ends the jobs before, which are credited no longer', async () => {
+    const stand = await stood(makeJob(1));
+    await stand.give(makeJob(2, onB));
+    await stand.time.advance(14_000);
+    expect(stand.told).toEqual(['job 1']);
+    await stand.time.advance(2_000);
+    expect(stand.told).toEqual(['job 1', 'gone 1', 'maker_work_down']);
+    expect(stand.destination.status.down_reason).toMatch(/does not know the block/);
+    stand.tip(BLOCK_B);
+    await stand.time.settle();
+    expect(stand.told.at(-1)).toBe('job 2');
   });
 
   it('that stays unknown ends the wait of the job after a minute', async () => {
@@ -175,6 +188,9 @@ describe('withdrawn jobs', () => {
     stand.destination.withdraw({ ids: [1, 2, 3] });
     expect(stand.refusal(() => stand.destination.withdraw({ ids: [5] }))).toBe('too_many');
     expect(stand.destination.lastJob?.upstreamJobId).toBe('5');
+    // All of them may go at any time.
+    expect(stand.refusal(() => stand.destination.withdraw({ ids: [4, 5] }))).toBe(undefined);
+    expect(stand.told.at(-1)).toBe('maker_work_down');
     stand.tip(BLOCK_B);
     await stand.give(makeJob(6, onB), makeJob(7, onB));
     stand.destination.withdraw({ ids: [6] });
