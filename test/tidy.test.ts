@@ -366,10 +366,13 @@ type LintReport = {
 };
 
 describe('words', () => {
-  /** Dates of the ledger, of certificates, of the status and of what is exported; ntime; the last contact. */
+  /**
+   * Dates of the ledger, of certificates, of the status and of what is exported; ntime; the last contact;
+   * where ids begin.
+   */
   const WALL_TIME = new RegExp(
     [
-      '^test/|^src/(devnet|ledger)/|^src/maker/(batch-verifier|maker|maker-store).ts$',
+      '^test/|^src/(devnet|ledger)/|^src/maker/(batch-verifier|maker|maker-store|work-binding).ts$',
       '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|cli/channel|daemon/watch|downstream/server/server|settlement/ladder-writer|upstream/dag-view).ts$',
     ].join('|'),

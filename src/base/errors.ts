@@ -142,7 +142,7 @@ export const ERROR_TABLE = {
     hint: 'records arrived out of order; the sender resumes from the acked sequence',
   },
   work_refused: {
-    rpc: -32030,
+    rpc: -32034,
     hint: 'a job of the market maker breaks the terms, and is not mined; the message says which',
   },
   maker_work_down: {
@@ -167,6 +167,16 @@ export const ERROR_TABLE = {
   share_beads: {
     rpc: -32027,
     hint: 'too few beads pay the buyer; see that both Braidpool nodes are in step, and whom the beads pay',
+  },
+  late_solutions: {
+    rpc: -32033,
+    hint: "too many solutions first came in a batch, and the maker's pool had them late; a minute for each is not credited",
+  },
+  pool_target: {
+    hint: "shares of the maker's pool are easier than the contract allows: ask the pool for a higher difficulty",
+  },
+  extranonce_shared: {
+    hint: 'the pool gave one extranonce1 to two connections: their shares could not be told apart',
   },
   share_bad: { rpc: -32024, hint: 'the share cannot be rebuilt from its job' },
   peer_closed: { hint: 'the peer closed the connection; it is tried again' },

@@ -83,6 +83,8 @@ export const LIMITS = {
    * sixteenth of it each second more.
    */
   peerWorkJobs: 1024,
+  /** Solutions of a contract that were sent to a pool and are known by hash; half an hour's at most. */
+  workSolutions: 65_536,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Sessions in all; about 8 KiB each. */

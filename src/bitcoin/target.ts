@@ -60,7 +60,8 @@ export function difficultyOfTarget(target: bigint): number {
 
 /** A difficulty with exactly this target, as short a decimal as there is; undefined where none has it. */
 export function decimalDifficultyOf(target: bigint): number | undefined {
-  const near = difficultyOfTarget(target);
+  // With all bits of a double, also below 1.
+  const near = Number((DIFFICULTY_1_TARGET << 192n) / target) / 2 ** 192;
   for (let digits = 1; digits <= 17; digits += 1) {
     const difficulty = Number(near.toPrecision(digits));
     if (difficulty > 0 && targetOfDifficulty(difficulty) === target) return difficulty;

@@ -39,6 +39,8 @@ export type MakerConfig = CommonConfig & {
   readonly policy: PolicyConfig;
   /** Undefined where no beads are bought. */
   readonly braidpool: BraidpoolConfig | undefined;
+  /** Best first. */
+  readonly pools: readonly UpstreamConfig[];
   readonly chain: ChainConfig;
   readonly wallet: WalletConfig;
 };
@@ -124,7 +126,8 @@ export type DifficultyConfig = {
   readonly sharesPerMinute: number;
 };
 
-export type DestinationConfig = {
+/** A pool or node that this program is a client of. */
+export type UpstreamConfig = {
   readonly name: string;
   readonly host: string;
   readonly port: number;
@@ -132,10 +135,7 @@ export type DestinationConfig = {
   /** Read with `readSecretFile` where it is a file. */
   readonly password: SecretSource;
   readonly profile: 'generic' | 'braidpool';
-  readonly role: 'contract' | 'fallback';
   readonly priority: number;
-  /** Its part of the hashrate; undefined unless `split` is wished for. */
-  readonly quota: QuotaConfig | undefined;
   /** Undefined: plain TCP. */
   readonly tls: UpstreamTlsConfig | undefined;
   readonly versionReading: 'auto' | 'replace' | 'xor' | 'or';
@@ -148,6 +148,12 @@ export type DestinationConfig = {
   /** For each answer to configure, subscribe and authorize. */
   readonly handshakeTimeoutMs: number;
   readonly allowRedirect: boolean;
+};
+
+export type DestinationConfig = UpstreamConfig & {
+  readonly role: 'contract' | 'fallback';
+  /** Its part of the hashrate; undefined unless `split` is wished for. */
+  readonly quota: QuotaConfig | undefined;
   /** JSON-RPC of a Braidpool node. */
   readonly rpcUrl: string | undefined;
   readonly payoutMode: 'normal' | 'audit';
@@ -249,6 +255,7 @@ export type PolicyConfig = {
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
   readonly bindingScriptHex: string | undefined;
+  readonly bindings: readonly ('work' | 'payout' | 'bead' | 'none' | 'coinbase')[];
   readonly stakes: StakesConfig;
 };
 

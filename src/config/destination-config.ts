@@ -1,9 +1,17 @@
 import type { Context } from './common-config.ts';
-import type { DestinationConfig, QuotaConfig, SecretSource, UpstreamTlsConfig } from './config.ts';
-import type { DESTINATION } from './destination-options.ts';
+import type {
+  DestinationConfig,
+  QuotaConfig,
+  SecretSource,
+  UpstreamConfig,
+  UpstreamTlsConfig,
+} from './config.ts';
+import type { DESTINATION, POOL } from './destination-options.ts';
 import type { Values } from './options.ts';
 
 export type DestinationValues = Values<(typeof DESTINATION)['rows']>;
+
+type UpstreamValues = Values<(typeof POOL)['rows']>;
 
 /** One destination. @param versionMask what the miners may roll, asked for unless it says otherwise */
 export function destinationOf(
@@ -12,27 +20,34 @@ export function destinationOf(
   versionMask: number,
   context: Context,
 ): DestinationConfig {
-  const { name, url, worker, profile, role, priority, rpcUrl, payoutMode, suggestDifficulty } = item;
-  if (profile !== 'braidpool') {
+  const { role, rpcUrl, payoutMode } = item;
+  if (item.profile !== 'braidpool') {
     const onlyBraidpool = `is for profile = "braidpool" only`;
     if (rpcUrl !== undefined) context.refuse(`${path}.rpc_url`, onlyBraidpool);
     if (payoutMode !== 'normal') context.refuse(`${path}.payout_mode`, onlyBraidpool);
-  } else if (suggestDifficulty !== undefined) {
-    context.refuse(`${path}.suggest_difficulty`, 'is not for Braidpool, which would not judge by it');
   }
   return {
-    ...{ name, host: url.host, port: url.port, worker, profile, role, priority, rpcUrl, payoutMode },
+    ...upstreamOf({ ...item, versionMask: item.versionMask ?? versionMask }, path, context),
+    ...{ role, rpcUrl, payoutMode, quota: quotaOf(item, path, context) },
+    links: { max: item.maxLinks, spare: item.spareLinks, extranonce1: item.linkExtranonce1 },
+  };
+}
+
+/** One pool or node, whatever it is used for. */
+export function upstreamOf(item: UpstreamValues, path: string, context: Context): UpstreamConfig {
+  const { name, url, worker, profile, priority, suggestDifficulty, versionMask } = item;
+  if (profile === 'braidpool' && suggestDifficulty !== undefined)
+    context.refuse(`${path}.suggest_difficulty`, 'is not for Braidpool, which would not judge by it');
+  return {
+    ...{ name, host: url.host, port: url.port, worker, profile, priority, versionMask },
     password: passwordOf(item.password, item.passwordFile, `${path}.password_file`, context),
-    quota: quotaOf(item, path, context),
     tls: tlsOf(item, path, context),
     versionReading: item.versionReading,
-    versionMask: item.versionMask ?? versionMask,
     resume: item.resume,
     extranonceSubscribe: item.extranonceSubscribe,
     suggestDifficulty,
     handshakeTimeoutMs: item.handshakeTimeout,
     allowRedirect: item.allowRedirect,
-    links: { max: item.maxLinks, spare: item.spareLinks, extranonce1: item.linkExtranonce1 },
   };
 }
 
@@ -53,7 +68,7 @@ function quotaOf(item: DestinationValues, path: string, context: Context): Quota
   return weight === undefined ? undefined : { type: 'weight', weight };
 }
 
-function tlsOf(item: DestinationValues, path: string, context: Context): UpstreamTlsConfig | undefined {
+function tlsOf(item: UpstreamValues, path: string, context: Context): UpstreamTlsConfig | undefined {
   const { url, tlsCaFile, tlsServerName, tlsVerify } = item;
   if (url.secure) {
     const caFile = tlsCaFile === undefined ? undefined : context.textFile(`${path}.tls_ca_file`, tlsCaFile);

@@ -107,6 +107,24 @@ export const DESTINATION = tables(
   },
 );
 
+const { name, url, worker, password, passwordFile, profile } = DESTINATION.rows;
+const { tlsCaFile, tlsServerName, tlsVerify, versionReading, resume } = DESTINATION.rows;
+const { extranonceSubscribe, suggestDifficulty, handshakeTimeout, allowRedirect } = DESTINATION.rows;
+
+export const POOL = tables(
+  'Your pool or Braidpool node, for contracts whose jobs are your own. Write one [[pool]] for each.',
+  0,
+  {
+    ...{ name, url, worker, password, passwordFile, profile },
+    priority: option(INTEGER, 0, { min: 0, max: 1000, doc: 'The lowest that does well gives the jobs.' }),
+    ...{ tlsCaFile, tlsServerName, tlsVerify, versionReading },
+    versionMask: option(VERSION_MASK, '1fffe000', {
+      doc: 'Version bits to ask it for; 00000000 asks for none, for old pools that hang up on it.',
+    }),
+    ...{ resume, extranonceSubscribe, suggestDifficulty, handshakeTimeout, allowRedirect },
+  },
+);
+
 export const FAILOVER = section('When a destination is left, and when it is returned to.', {
   returnAfter: option(DURATION, '60s', {
     min: '0s',

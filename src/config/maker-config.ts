@@ -1,7 +1,15 @@
 import { join } from 'node:path';
 import { beadScriptOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
-import type { BraidpoolConfig, MakerConfig, StakesConfig, WalletConfig } from './config.ts';
+import type {
+  BraidpoolConfig,
+  MakerConfig,
+  PolicyConfig,
+  StakesConfig,
+  UpstreamConfig,
+  WalletConfig,
+} from './config.ts';
+import { upstreamOf } from './destination-config.ts';
 import type { MAKER_OPTIONS } from './maker-options.ts';
 import type { Values } from './options.ts';
 
@@ -38,9 +46,11 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       minDepth: policy.minDepth,
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
       bindingScriptHex: policy.bindingScript,
+      bindings: bindingsOf(values, context),
       stakes: stakesOf(policy, context),
     },
     braidpool: braidpoolOf(values, context),
+    pools: poolsOf(values, context),
     // Its first node has a default.
     chain: chainOf(values.chain, values.network, context)!,
     wallet: walletOf(values, context),
@@ -58,6 +68,36 @@ function braidpoolOf(
   const scriptHex = beadScriptOf('braidpool.payout_address', payoutAddress, network, context);
   if (rpcUrl === undefined || scriptHex === undefined) return undefined;
   return { rpcUrl, scriptHex, profiles: [...new Set(profiles)], minStopPpb, maxLossSat };
+}
+
+function poolsOf({ pool }: Values<typeof MAKER_OPTIONS>, context: Context): UpstreamConfig[] {
+  const names = new Set<string>();
+  const pools = pool.map((item, index) => {
+    const path = `pool.${index}`;
+    if (names.has(item.name)) context.refuse(`${path}.name`, 'is the name of another pool');
+    names.add(item.name);
+    return upstreamOf(item, path, context);
+  });
+  return pools.toSorted((a, b) => a.priority - b.priority);
+}
+
+/** Contracts of earlier versions of the terms are bound to a coinbase, as payout is. */
+function bindingsOf(
+  { policy, pool, braidpool }: Values<typeof MAKER_OPTIONS>,
+  context: Context,
+): PolicyConfig['bindings'] {
+  const { bindings } = policy;
+  if (bindings === undefined) {
+    return [
+      ...(pool.length > 0 ? (['work'] as const) : []),
+      ...(braidpool.rpcUrl === undefined ? [] : (['bead'] as const)),
+      ...(['payout', 'coinbase', 'none'] as const),
+    ];
+  }
+  if (bindings.length === 0) context.refuse('policy.bindings', 'must name one at least');
+  if (bindings.includes('work') && pool.length === 0)
+    context.refuse('policy.bindings', 'names work, which needs a [[pool]]');
+  return [...new Set(bindings), ...(bindings.includes('payout') ? (['coinbase'] as const) : [])];
 }
 
 function walletOf({ wallet, dataDir }: Values<typeof MAKER_OPTIONS>, context: Context): WalletConfig {

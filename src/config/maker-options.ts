@@ -10,9 +10,10 @@ import {
   NETWORK,
   RPC_URL,
 } from './common-options.ts';
+import { POOL } from './destination-options.ts';
 import { option, optional, required, section } from './options.ts';
 import { POLICY_BONDS, POLICY_SEAL } from './stake-options.ts';
-import { AMOUNT, DURATION, hex, INTEGER, LISTEN, listOf, POSITIVE, PRICE, WORK } from './values.ts';
+import { AMOUNT, choice, DURATION, hex, INTEGER, LISTEN, listOf, POSITIVE, PRICE, WORK } from './values.ts';
 import { WALLET } from './wallet-options.ts';
 
 const POLICY = section('Which contracts are accepted. A proposal outside of any of these is refused.', {
@@ -66,6 +67,9 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
     doc: 'Script (hex) the coinbase of every job must pay. Default: a contract may leave work unbound.',
   }),
+  bindings: optional(listOf(choice('work', 'payout', 'bead', 'none')), ['work'], {
+    doc: 'What ties work to you in the contracts that are taken. work: jobs of a [[pool]]. Default: all that is configured for.',
+  }),
   bonds: POLICY_BONDS,
   seal: POLICY_SEAL,
 });
@@ -86,6 +90,7 @@ export const MAKER_OPTIONS = {
     }),
   }),
   policy: POLICY,
+  pool: POOL,
   chain: section('The bitcoin full node.', {
     rpcUrl: option(RPC_URL.url, 'http://127.0.0.1:8332', { doc: RPC_URL.doc }),
     ...CHAIN_ACCESS,

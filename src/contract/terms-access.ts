@@ -66,6 +66,11 @@ export function refusedPpm(terms: ContractTerms): number {
   return terms.version === 3 ? terms.refusedPpm : TERMS_DEFAULTS.refusedPpm;
 }
 
+/** The part of the solutions in ppm that may first come in a batch; as for `refusedPpm`. */
+export function latePpm(terms: ContractTerms): number {
+  return terms.version === 3 ? terms.latePpm : TERMS_DEFAULTS.latePpm;
+}
+
 /** The part of the work in ppm that may fall between two views of one new block. */
 export function staleRacePpm(terms: ContractTerms): number {
   return terms.version === 3 ? terms.staleRaceAllowancePpm : TERMS_DEFAULTS.staleRaceAllowancePpm;

@@ -46,6 +46,7 @@ import { watchDescriptors } from './descriptors.ts';
 import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
+import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { LEDGER_NAME, Renewal } from './renewal.ts';
@@ -100,7 +101,11 @@ async function build(
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(() => ladders.idle());
   const beads = beadNode(config, undo, log);
-  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, log, ...beads });
+  const ownWork = ownWorkOf(config, {
+    log,
+    observe: (seconds) => observe.upstream_solution_seconds?.(seconds),
+  });
+  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, ownWork, log, ...beads });
   let port: number | undefined;
   const closing = new ClosingOnly(config, {
     isServed: ({ contractId }) =>
@@ -111,7 +116,11 @@ async function build(
   const waiting: LaterPart[] = [];
   const metrics = createMetrics(
     { role: 'maker', build },
-    { ...makerSources(maker, opened, part, closing), ...daemonSources(waiting, log) },
+    {
+      ...makerSources(maker, opened, part, closing),
+      ...poolSources(ownWork.book),
+      ...daemonSources(waiting, log),
+    },
   );
   observe = metrics.observe;
   undo.defer(() => maker.close());
@@ -137,7 +146,10 @@ async function build(
         ledger: () => closing.reason?.message ?? durability.check(),
         chain: () => chainCheck(part),
       },
-      status: () => ({ ...makerStatus(maker, config, part, closing), descriptors: descriptors.status }),
+      status: () => ({
+        ...makerStatus(maker, config, part, closing),
+        ...{ pools: ownWork.book.figures, descriptors: descriptors.status },
+      }),
       actions: makerChannelActions(maker),
     },
   );
@@ -172,14 +184,14 @@ function beadNode(
 
 function makerOf(
   config: MakerConfig,
-  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads'> & {
+  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads' | 'ownWork'> & {
     readonly part: ChainPart;
     readonly ladders: LadderWriter;
     readonly crash: CrashPoint;
     readonly log: Logger;
   },
 ): Maker {
-  const { ledger, part, signer, kernel, beads, ladders, crash, log } = parts;
+  const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log } = parts;
   const { chain } = part;
   return new Maker(
     {
@@ -205,6 +217,7 @@ function makerOf(
       },
       ...(beads === undefined ? {} : { beads }),
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
+      ...(ownWork === undefined ? {} : { ownWork }),
       externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
       ladders,
       blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
@@ -294,6 +307,7 @@ function policyOf({ network, policy, braidpool }: MakerConfig): MakerPolicy {
     minDepth: policy.minDepth,
     maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
     bindingScriptHex: policy.bindingScriptHex,
+    bindings: policy.bindings,
     stakes: policy.stakes,
     ...(braidpool === undefined ? {} : { bead: braidpool }),
   };
@@ -333,6 +347,8 @@ function makerSources(
     channel_updates_total: () => ({
       signed: maker.status.reduce((sum, row) => sum + Math.max(0, row.n), 0),
     }),
+    contracts_without_work: () =>
+      maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
     market_peer_up: () => maker.status.filter((row) => row.connected).length,
     market_protocol_errors_total: () => maker.stats.refused,
     limit_hits_total: () => maker.stats.limitHits,

@@ -123,7 +123,7 @@ function upstreamSources({ mining, work }: ProxyParts) {
     upstream_clock_offset_seconds: byName(({ name }) => mining.clockOffsets.of(name)),
     upstream_up: byName(({ health }) => (isServing(health) ? 1 : 0)),
     upstream_shares_total: byName(({ figures }) => figures.shares),
-    upstream_combinations_total: byName(verdictMatrixCounts),
+    upstream_combinations_total: byName(({ figures }) => verdictMatrixCounts(figures)),
     upstream_work_hashes_total: byName(({ name }) => Number(work.total(name).workHashes)),
     upstream_sessions: () => sessionsByDestination(mining),
     upstream_wanted_hashes_per_second: () =>

@@ -108,7 +108,8 @@ export class BatchVerifier {
     this.#store = store;
     this.#options = options;
     this.#deps = deps;
-    this.#rules = shareRulesOf(store.terms, options.fixedTarget);
+    // Where jobs are ours, each has its own.
+    this.#rules = shareRulesOf(store.terms, options.fixedTarget && deps.binding.ownsJobs !== true);
     const burst = LIMITS.peerJunkShares;
     this.#junk = new TokenBucket({ perSecond: burst / 64, burst }, deps.clock.monotonicMs());
     this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, deps.clock);
@@ -191,6 +192,7 @@ export class BatchVerifier {
     }
     this.#markStored(credited);
     this.#deps.binding.credited?.(credited);
+    this.#deps.binding.judged?.(cases);
     const junk = refused.filter(({ code }) => JUNK_CODES.has(code)).length;
     this.#junk.spend(junk, this.#deps.clock.monotonicMs());
     this.stats.sharesCredited += credited.length;
@@ -228,7 +230,10 @@ export class BatchVerifier {
   /** Judges shares as far as possible without hashing. */
   async #prepare(shares: readonly WireShare[]): Promise<ShareCase[]> {
     const nowMs = this.#deps.clock.nowMs();
-    const waitUntilMs = this.#deps.clock.monotonicMs() + this.#options.unknownBlockWaitMs;
+    const { ownsJobs = false } = this.#deps.binding;
+    // Of own jobs nothing is gained by waiting for their block.
+    const waitMs = ownsJobs ? 0 : this.#options.unknownBlockWaitMs;
+    const waitUntilMs = this.#deps.clock.monotonicMs() + waitMs;
     const standings = new Map<JobRecord, BlockStatus>();
     const bound = new Map<JobRecord, ShareCode | undefined>();
     const blocks = new Map<string, BlockStatus>();
@@ -243,7 +248,7 @@ export class BatchVerifier {
         continue;
       }
       const { job } = known;
-      each.code = known.code ?? checkShare(this.#rules, job, share, target.target, nowMs);
+      each.code = known.code ?? this.#checkShare(job, share, target.target, nowMs);
       if (each.code !== undefined) continue;
       let standing = standings.get(job);
       if (standing === undefined) {
@@ -260,6 +265,12 @@ export class BatchVerifier {
       each.code = bound.get(job);
     }
     return cases;
+  }
+
+  #checkShare(job: JobRecord, share: WireShare, target: bigint, nowMs: number): ShareCode | undefined {
+    const assigned = this.#deps.binding.shareTarget?.(job);
+    if (assigned !== undefined && target !== assigned) return 'share_low';
+    return checkShare(this.#rules, job, share, target, nowMs);
   }
 
   /** Asks the own node about a block, within the number of blocks that one batch may name. */
@@ -307,10 +318,11 @@ export class BatchVerifier {
 
   /** What is wrong with work on a block; undefined where it comes in time. */
   #lateness(standing: BlockStatus, workHashes: bigint): ShareCode | undefined {
+    const { ownsJobs = false } = this.#deps.binding;
     // The miner saw a block that is not here yet.
-    if (standing.status === 'unknown') return 'stale_race';
+    if (standing.status === 'unknown') return ownsJobs ? undefined : 'stale_race';
     if (standing.height <= this.restoredHeight) return 'maker_restored';
-    if (standing.status === 'current') return undefined;
+    if (standing.status === 'current' || ownsJobs) return undefined;
     const { sinceMonotonicMs } = standing;
     const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
     const graceMs = this.#store.terms.staleGraceSeconds * 1000;

@@ -1,8 +1,11 @@
 import type { ContractTerms } from '../contract/terms.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import type { ShareCase } from './verification.ts';
+import type { WorkStatus } from './work-status.ts';
 
 /** Beads of a contract. */
 export type BeadStatus = {
@@ -31,6 +34,13 @@ export type JobBinding = {
    * is credited now. May ask the own node, and wait for it.
    */
   judgeNow?(job: JobRecord): Promise<ShareCode | undefined>;
+  /**
+   * True where jobs are ours, and `judgeNow` says until when their shares are credited: then the age of their
+   * block does not.
+   */
+  readonly ownsJobs?: boolean;
+  /** What every share of a good job is assigned; undefined leaves it to the terms. */
+  shareTarget?(job: JobRecord): bigint | undefined;
   /** The target of the own upstream that a good job came from, if it came from one. */
   upstreamTarget?(job: JobRecord): bigint | undefined;
   /**
@@ -38,10 +48,18 @@ export type JobBinding = {
    * that is not credited now. May ask the own node, and wait for it.
    */
   judgeShares?(cases: readonly ShareCase[]): Promise<void>;
+  /** Takes note of a batch, which is on disk: shares without a code are credited. */
+  judged?(cases: readonly ShareCase[]): void;
   /** Takes note of credited shares, which are on disk. */
   credited?(cases: readonly ShareCase[]): void;
   /** What came of it so far, where beads are counted. */
   readonly beads?: BeadStatus;
+  /** Reads what it kept, before anything else is asked of it. */
+  load?(): Promise<void>;
+  readonly work?: WorkStatus;
+  /** Answers `work.subscribe` and `work.solution`, where jobs are ours. */
+  subscribe?(peer: RpcPeer, params: Params<'work.subscribe'>): Result<'work.subscribe'>;
+  solve?(params: Params<'work.solution'>): Promise<Result<'work.solution'>>;
   /** Ends what it holds; idempotent. */
   stop?(): void;
 };

@@ -23,6 +23,7 @@ import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
+import type { WorkStatus } from './work-status.ts';
 
 export type MakerChannelOptions = {
   readonly batchVerifier: BatchVerifierOptions;
@@ -81,6 +82,16 @@ export class MakerChannel {
   /** The status of the seal. */
   get seal(): SealStatus {
     return this.#stakeSettlement.seal;
+  }
+
+  /** See `WorkBinding`. */
+  get work(): WorkStatus | undefined {
+    return this.#binding.work;
+  }
+
+  /** Reads what the binding kept. Throws what the disk throws. */
+  async loadBinding(): Promise<void> {
+    await this.#binding.load?.();
   }
 
   /** True once nothing of the contract is left on the chain. */
@@ -161,6 +172,24 @@ export class MakerChannel {
       }
       return this.batchVerifier.take(batch);
     });
+  }
+
+  /** Answers `work.subscribe`: jobs follow. Throws `wrong_status` before the channel is open. */
+  async subscribe(peer: RpcPeer, params: Params<'work.subscribe'>): Promise<Result<'work.subscribe'>> {
+    this.#assertAttached(peer);
+    if (this.#binding.subscribe === undefined)
+      throw new CodedError('wrong_status', 'the jobs of this contract are not ours');
+    if (this.store.channel?.status !== 'open' || !this.store.stream.opened)
+      throw new CodedError('wrong_status', 'the channel is not open');
+    return this.#binding.subscribe(peer, params);
+  }
+
+  /** Answers `work.solution` with the verdict of the pool, at once: nothing else is waited for. */
+  async solve(peer: RpcPeer, params: Params<'work.solution'>): Promise<Result<'work.solution'>> {
+    this.#assertAttached(peer);
+    if (this.#binding.solve === undefined)
+      throw new CodedError('wrong_status', 'the jobs of this contract are not ours');
+    return this.#binding.solve(params);
   }
 
   /** Answers `channel.shutdown` once all that can be paid is signed and acked; no more work is asked for. */

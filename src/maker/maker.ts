@@ -57,10 +57,11 @@ import type { SealStatus } from '../settlement/stake-settlement.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
-import { BeadBinding, type BeadSource, NO_BEAD_NODE } from './bead-binding.ts';
+import type { BeadSource } from './bead-binding.ts';
+import { bindingFor } from './bindings.ts';
 import { CoinHolds } from './coin-holds.ts';
 import type { ContractLuck } from './contract-luck.ts';
-import { type BeadStatus, coinbaseBinding, type JobBinding } from './job-binding.ts';
+import type { BeadStatus } from './job-binding.ts';
 import { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
@@ -75,6 +76,8 @@ import {
 } from './policy.ts';
 import { type PositionFile, RestoredLedger } from './restored-ledger.ts';
 import { ShareVerifier } from './verification.ts';
+import { NO_POOLS, type OwnWork } from './work-binding.ts';
+import type { WorkStatus } from './work-status.ts';
 
 export type MakerOptions = {
   readonly host: string;
@@ -120,6 +123,8 @@ export type MakerDeps = {
   readonly log: Logger;
   /** Positions beside the ledger, which show one that was restored: see `RestoredLedger`. */
   readonly positions?: PositionFile;
+  /** Pools for contracts whose jobs are the maker's own. Default: none, and their jobs are in memory. */
+  readonly ownWork?: OwnWork;
   /** Writes the refund of each channel to a file. */
   readonly ladders?: LadderWriter;
   /** Files for the miners' blobs. Default: in memory. */
@@ -144,6 +149,8 @@ export type MakerContractStatus = {
   readonly paidSat: bigint;
   readonly sharesCredited: number;
   readonly refused: Readonly<Record<string, number>>;
+  /** Of a contract whose jobs are the maker's own. */
+  readonly work: WorkStatus | undefined;
   readonly fundingTxid: string | undefined;
   readonly fundingDepth: number;
   /** Status of the seal; `none` where the terms have none. */
@@ -188,6 +195,7 @@ export class Maker {
   readonly #openedAtMs = new Map<string, number>();
   readonly #budget: OpeningBudget;
   readonly #holds: CoinHolds;
+  readonly #ownWork: OwnWork;
   /** Times of proposals in this run; a proposal of an earlier one holds no budget. */
   readonly #proposedAtMs = new WeakMap<MakerStore, number>();
   /** Queue of openings, one at a time: a channel index or a coin is used once. */
@@ -203,6 +211,7 @@ export class Maker {
     this.#deps = deps;
     this.#budget = new OpeningBudget({ openingMs: options.openingTimeoutMs ?? OPENING_TIMEOUT_MS }, deps);
     this.#holds = new CoinHolds(deps);
+    this.#ownWork = deps.ownWork ?? NO_POOLS();
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#view = new TipTracker(deps);
     this.#verifier = new ShareVerifier(deps);
@@ -218,7 +227,7 @@ export class Maker {
     const { ledger, chain, log, clock, random } = this.#deps;
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
       const store = await MakerStore.load(id, this.#storeDeps);
-      if (store !== undefined) this.#add(store);
+      if (store !== undefined) await this.#add(store).loadBinding();
     }
     const memory = { memoryMs: DUPLICATE_MEMORY_MS, jobKey: makerJobKey };
     await rememberShares(ledger, memory, (generation, bytes, at, contractId) =>
@@ -304,6 +313,7 @@ export class Maker {
         paidSat: store.last?.paidSat ?? 0n,
         sharesCredited: batchVerifier.stats.sharesCredited,
         refused: batchVerifier.stats.refused,
+        work: channel.work,
         fundingTxid: store.channel?.fundingTxid,
         fundingDepth: store.stream.fundingDepth,
         seal: channel.seal,
@@ -430,6 +440,8 @@ export class Maker {
       'channel.ready': handler('channel.ready', (p) => channelOf(p.contractId).minerReady(peer, p)),
       'job.announce': handler('job.announce', (p) => channelOf(p.contractId).announce(peer, p)),
       'work.batch': handler('work.batch', (p) => channelOf(p.contractId).takeBatch(peer, p)),
+      'work.subscribe': handler('work.subscribe', (p) => channelOf(p.contractId).subscribe(peer, p)),
+      'work.solution': handler('work.solution', (p) => channelOf(p.contractId).solve(peer, p)),
       'channel.shutdown': handler('channel.shutdown', (p) => channelOf(p.contractId).shutdown(peer)),
       'bond.release': handler('bond.release', (p) => channelOf(p.contractId).releaseBond(p)),
       'close.sig': handler('close.sig', (p) => channelOf(p.contractId).closeSignature(peer, p)),
@@ -618,9 +630,11 @@ export class Maker {
     });
   }
 
-  #add(store: MakerStore): void {
+  #add(store: MakerStore): MakerChannel {
+    const batchVerifier = { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.verification };
+    const { backlogWindowMs } = batchVerifier;
     const options = {
-      batchVerifier: { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.verification },
+      batchVerifier,
       stakes: stakesOf(this.#options.policy),
     };
     const channel = new MakerChannel(store, options, {
@@ -630,21 +644,13 @@ export class Maker {
       restored: this.#restored,
       limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
-      bindingOf: (store) => this.#bindingOf(store),
+      bindingOf: (each) =>
+        bindingFor(each, { ...this.#deps, ...this.#ownWork, view: this.#view, backlogWindowMs }),
     });
     this.#channels.set(store.contractId, channel);
     const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';
     if (isOpening) this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
-  }
-
-  #bindingOf(store: MakerStore): JobBinding {
-    const { binding } = store.terms;
-    if (binding.type !== 'bead') return coinbaseBinding(store.terms);
-    return new BeadBinding(store, binding, {
-      ...this.#deps,
-      node: this.#deps.beads ?? NO_BEAD_NODE,
-      view: this.#view,
-    });
+    return channel;
   }
 
   /**

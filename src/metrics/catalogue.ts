@@ -25,6 +25,7 @@ const BOTH = ['proxy', 'maker'] as const;
 const EVERY = ['proxy', 'maker', 'watch'] as const;
 const WATCH = ['watch'] as const;
 const PROXY = ['proxy'] as const;
+const MAKER = ['maker'] as const;
 
 const CODES = Object.keys(ERROR_TABLE) as ErrorCode[];
 const ERROR_CODES: readonly string[] = [...CODES, 'internal'];
@@ -209,19 +210,48 @@ export const CATALOGUE = {
     type: 'counter',
     help: "Shares forwarded to a destination, by the destination's verdict.",
     labels: ['target', 'result'],
-    roles: PROXY,
+    roles: BOTH,
   },
   upstream_combinations_total: {
     type: 'counter',
     help: 'Forwarded shares by our verdict and theirs. We accepted and they rejected: they judge by another rule.',
     labels: ['target', 'verdicts'],
-    roles: PROXY,
+    roles: BOTH,
   },
   upstream_work_hashes_total: {
     type: 'counter',
     help: 'Credited work by destination, in hashes; its rate is the hashrate there in H/s.',
     labels: ['target'],
-    roles: PROXY,
+    roles: BOTH,
+  },
+  upstream_accepted_work_hashes_total: {
+    type: 'counter',
+    help: 'Work in hashes of the shares that a pool accepted, by its own difficulty: what it pays for, beside what was credited.',
+    labels: ['target'],
+    roles: MAKER,
+  },
+  upstream_late_solutions_total: {
+    type: 'counter',
+    help: 'Shares for a pool that miners did not show at once, and that were sent when their batch came.',
+    labels: ['target'],
+    roles: MAKER,
+  },
+  upstream_connections: {
+    type: 'gauge',
+    help: 'Connections to a pool that are up; one for each contract and process of a miner.',
+    labels: ['target'],
+    roles: MAKER,
+  },
+  upstream_solution_seconds: {
+    type: 'histogram',
+    help: 'From sending a share to a pool to its verdict.',
+    buckets: FAST_SECONDS,
+    roles: MAKER,
+  },
+  contracts_without_work: {
+    type: 'gauge',
+    help: "Contracts of connected miners for which none of the maker's pools gives work.",
+    roles: MAKER,
   },
   upstream_sessions: {
     type: 'gauge',

@@ -64,7 +64,7 @@ export function destinationStatus({ mining, work }: Facts): DestinationStatus[] 
       reject_ratio: health.rejectRatio,
       rtt_ms: health.rttMs ?? null,
       shares: figures.shares,
-      combinations: verdictMatrixCounts(destination),
+      combinations: verdictMatrixCounts(figures),
       last_refusal: figures.lastRefusal ?? null,
       last_failure: connection?.lastFailure ?? null,
       redirects_refused: connection?.redirectsRefused ?? 0,
@@ -124,8 +124,10 @@ const COMBINATIONS: Readonly<Record<keyof VerdictMatrix, string>> = {
 
 /** Forwarded shares by both verdicts, by the name of the combination. */
 export function verdictMatrixCounts({
-  figures: { verdicts },
-}: Destination): Readonly<Record<string, number>> {
+  verdicts,
+}: {
+  readonly verdicts: Readonly<VerdictMatrix>;
+}): Readonly<Record<string, number>> {
   return Object.fromEntries(
     Object.entries(COMBINATIONS).map(([key, name]) => [name, verdicts[key as keyof VerdictMatrix]]),
   );

@@ -1,18 +1,13 @@
 import { USER_AGENT } from '../base/version.ts';
 import type { Env } from '../config/common-config.ts';
-import type {
-  DestinationConfig,
-  FailoverConfig,
-  SplitConfig,
-  UpstreamTlsConfig,
-} from '../config/config.ts';
+import type { FailoverConfig, SplitConfig, UpstreamConfig, UpstreamTlsConfig } from '../config/config.ts';
 import { readSecretFile, readTextFile } from '../config/secrets.ts';
 import type { UpstreamClientOptions, UpstreamTls } from '../upstream/client.ts';
 import { FAILOVER_OPTIONS, type FailoverOptions } from '../upstream/failover.ts';
 import { SPLIT_OPTIONS, type SplitOptions } from '../upstream/split.ts';
 
 /** What the configuration says about one upstream; passwords and certificates are read here. */
-export function upstreamOptions(row: DestinationConfig, env: Env): UpstreamClientOptions {
+export function upstreamOptions(row: UpstreamConfig, env: Env): UpstreamClientOptions {
   const { name, host, port, worker, profile, versionMask, versionReading } = row;
   const password =
     row.password.type === 'text' ? row.password.text : readSecretFile(row.password.file, env);

@@ -18,7 +18,13 @@ const MAX_SCRIPT_SIZE = 100;
 /** Error codes of refused shares. */
 export type ShareCode = Extract<
   ErrorCode,
-  `share_${string}` | 'stale_race' | 'maker_restored' | 'over_budget' | 'bad_ntime' | 'expiry_near'
+  | `share_${string}`
+  | 'stale_race'
+  | 'maker_restored'
+  | 'over_budget'
+  | 'bad_ntime'
+  | 'expiry_near'
+  | 'late_solutions'
 >;
 
 /** The rules for a share before its hash is compared with its target. */

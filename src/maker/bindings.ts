@@ -1,0 +1,19 @@
+import { BeadBinding, type BeadBindingDeps, type BeadSource, NO_BEAD_NODE } from './bead-binding.ts';
+import { coinbaseBinding, type JobBinding } from './job-binding.ts';
+import type { MakerStore } from './maker-store.ts';
+import { WorkBinding, type WorkBindingDeps } from './work-binding.ts';
+
+export type BindingDeps = WorkBindingDeps &
+  Omit<BeadBindingDeps, 'node'> & {
+    /** The own Braidpool node. Default: none, and no beads are bought. */
+    readonly beads?: BeadSource;
+  };
+
+/** The binding of a contract's work, by its terms. */
+export function bindingFor(store: MakerStore, deps: BindingDeps): JobBinding {
+  const { terms } = store;
+  const { binding } = terms;
+  if (binding.type === 'work') return new WorkBinding(store, deps);
+  if (binding.type !== 'bead') return coinbaseBinding(terms);
+  return new BeadBinding(store, binding, { ...deps, node: deps.beads ?? NO_BEAD_NODE });
+}
