@@ -78,7 +78,8 @@ type Weighed = { readonly parts: bigint; readonly beadHash: string | undefined }
 
 /**
  * The binding by statistics of beads: a share is credited while beads that pay the script of the terms come
- * as often as the credited work says. The own node is asked for each credited share that should be a bead.
+ * as often as the credited work says. The own node is asked for each credited share that should be a bead;
+ * its first answer counts (`BRAIDPOOL.md`: A3, A10).
  */
 export class BeadBinding implements JobBinding {
   readonly #store: BeadStore;
@@ -176,6 +177,7 @@ export class BeadBinding implements JobBinding {
     );
   }
 
+  /** A share that should be a bead is known by its own hash: A1. What a bead is, says the profile: A4, A5. */
   #weigh(job: JobRecord, hash: Uint8Array, workHashes: bigint): Weighed {
     const bead = displayHash(hash);
     if (this.#binding.profile === 'weak') return { parts: BEAD_PARTS, beadHash: bead };

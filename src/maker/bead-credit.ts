@@ -15,7 +15,7 @@ export type BeadCreditOptions = {
   readonly doubtBeads: number;
 };
 
-/** The same for everyone: a bead crosses the network in seconds, and a restart of a node takes one minute. */
+/** The same for everyone: a bead is everywhere in seconds (`BRAIDPOOL.md`, A9), a restart takes a minute. */
 export const BEAD_DOUBT = { doubtMs: 60_000, doubtBeads: 20 } as const;
 
 /** A bead of a reported share that pays another. */

@@ -25,7 +25,7 @@ export type BeadStreamDeps = {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
-  /** The latest bead. In a burst the node leaves beads out. */
+  /** The latest bead. In a burst the node leaves beads out (`BRAIDPOOL.md`, A8). */
   readonly onBead: (bead: Bead) => void;
   /** Subscribed: beads of the time before have to be asked for. */
   readonly onUp?: () => void;

@@ -64,7 +64,7 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 /**
  * The JSON-RPC of a Braidpool node over HTTP. Every method throws `braidpool_unreachable` when there is no
  * answer in time, and `braidpool_rpc` when it is an error (then with a `BraidpoolFailure` as meta) or has
- * another shape. Older nodes' results, which are JSON as text, are taken too.
+ * another shape. Older nodes' results, which are JSON as text, are taken too (`BRAIDPOOL.md`: A6, A7).
  */
 export class BraidpoolRpc {
   readonly stats: BraidpoolRpcStats = { requests: 0, unreachable: 0, errors: 0 };

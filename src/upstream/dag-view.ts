@@ -26,7 +26,7 @@ export type DagView = {
   readonly cohortCount: number;
   readonly orphanCount: number;
   readonly tips: readonly string[];
-  /** Expected hashes, decimal. From the nBits of the beads: no measure of pay. */
+  /** Expected hashes, decimal. From the nBits of the beads: no measure of pay (`BRAIDPOOL.md`, A11). */
   readonly totalWork: string;
   /** Newest last. */
   readonly cohorts: readonly { readonly id: number; readonly beads: readonly string[] }[];

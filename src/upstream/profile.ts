@@ -1,6 +1,6 @@
 import { LIMITS } from '../base/limits.ts';
 
-/** What is on the other side: a pool as the field knows them, or a Braidpool node with its own habits. */
+/** What is on the other side: a pool as the field knows them, or a Braidpool node with its habits (A12). */
 export type UpstreamProfile = 'generic' | 'braidpool';
 
 /**

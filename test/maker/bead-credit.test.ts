@@ -186,9 +186,15 @@ describe('credit by beads', () => {
     for (let bead = 0; bead < 40; bead += 1) expect(machine.share(machine.bead())).toBe(true);
     const most = Number(mostBeadParts(BEAD_DOUBT.doubtBeads, 1000) / PARTS);
     expect(machine.untilStopped()).toBe(most + 1 - 40);
-    machine.nowMs += BEAD_DOUBT.doubtMs;
-    expect(machine.share()).toBe(false);
     expect(machine.state.open.size).toBe(40);
+    const late = new Machine();
+    late.share(late.bead());
+    // More than no bead allows, and less than one.
+    for (let share = 0; share < 15 * SHARES_PER_BEAD; share += 1) expect(late.share()).toBe(true);
+    late.nowMs += BEAD_DOUBT.doubtMs - 1;
+    expect(late.share()).toBe(true);
+    late.nowMs += 1;
+    expect(late.share()).toBe(false);
   });
 
   it('knows each outcome once, and none of a share that was not credited', () => {
