@@ -53,12 +53,11 @@ export class Coverage {
     this.#say(
       `\n${'strategy'.padEnd(26)}${'runs'.padStart(6)}${STATUSES.map((each) => each.padStart(9)).join('')}`,
     );
-    for (const [name, { wins }] of Object.entries(STRATEGIES)) {
+    for (const name of Object.keys(STRATEGIES)) {
       const row = this.#seen.get(name);
       if (row === undefined) continue;
       const cells = STATUSES.map((each) => String(row.get(each) ?? '-').padStart(9)).join('');
-      const won = wins === undefined ? '' : `  wins until ${wins.until}`;
-      this.#say(`${name.padEnd(26)}${String(row.get('runs')).padStart(6)}${cells}${won}`);
+      this.#say(`${name.padEnd(26)}${String(row.get('runs')).padStart(6)}${cells}`);
     }
     this.#say(`${this.#count} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`);
   }

@@ -26,7 +26,7 @@ export type FarmNature = 'honest' | 'self_paying' | 'elsewhere_paying';
  * serves the jobs.
  */
 export type FarmBlock = 'tip' | 'before' | 'secret';
-const SELF_SCRIPT_HEX = `0014${'cd'.repeat(20)}`;
+export const SELF_SCRIPT_HEX = `0014${'cd'.repeat(20)}`;
 
 const SECRET_BLOCK = new Uint8Array(32).fill(0x5e);
 

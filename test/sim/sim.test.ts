@@ -74,18 +74,12 @@ describe('the simulation', () => {
     expect(await timelineOf('chance', 4)).not.toEqual(await timelineOf('chance', 5));
   });
 
-  it('has a strategy for every mutation, and says of each until when it wins', () => {
+  it('has a strategy for every mutation', () => {
     for (const { strategy } of Object.values(MUTATIONS)) expect(STRATEGIES).toHaveProperty(strategy);
-    for (const { wins } of Object.values(STRATEGIES))
-      expect(wins?.until ?? 'rule (R0)').toMatch(/\(R\d+\)$/);
   });
 
-  it('lets a strategy win that is expected to, and no other', async () => {
-    const [strategy, { wins }] = Object.entries(STRATEGIES).find(([, each]) => each.wins !== undefined)!;
-    const robbed = await simulate({ strategy, seed: 1 });
-    expect(robbed.findings.map(({ rule }) => rule)).toEqual([wins!.finding]);
-    expect(robbed.problem).toBeUndefined();
-    const kept = await simulate({ strategy: 'stops-signing', seed: 1 });
-    expect(kept).toMatchObject({ findings: [], problem: undefined });
+  it('lets no strategy win', async () => {
+    for (const strategy of ['stops-signing', 'pays-itself'])
+      expect(await simulate({ strategy, seed: 1 })).toMatchObject({ findings: [], problem: undefined });
   });
 });

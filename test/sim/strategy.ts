@@ -12,8 +12,6 @@ export type Strategy = {
   readonly row: string;
   /** Who follows it; nobody where only things go wrong. */
   readonly hostile: readonly Side[];
-  /** It is expected to win until this rule is built, and this is what the audit says then. */
-  readonly wins?: { readonly until: string; readonly finding: string };
   readonly options?: (random: SeededRandom) => WorldOptions;
   /** Before anybody starts. */
   readonly begin?: (stage: Stage) => void | Promise<void>;

@@ -5,6 +5,7 @@ import { nodeIdBytes } from '../../src/channel/signer.ts';
 import type { ContractTerms, TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
+import type { StatisticalBinding } from '../../src/maker/bead-binding.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { BOUND_SCRIPT_HEX, SHARE } from './farm.ts';
 import { CachedSigner } from './signers.ts';
@@ -64,6 +65,15 @@ const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
   seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
 };
 
+/** What 20 beads earn. */
+const MOST_LOST_BY_BEADS_SAT = 50_000n;
+
+/** By beads of which each share is one. */
+export const BY_BEADS: StatisticalBinding = {
+  ...{ type: 'bead', scriptHex: BOUND_SCRIPT_HEX, profile: 'weak' },
+  ...{ stopPpb: 1_000, maxLossSat: MOST_LOST_BY_BEADS_SAT },
+};
+
 /** The same in version 3: bound by the whole coinbase, and with the caps of these blocks. */
 export function termsV3Of(terms: TermsV1or2): TermsV3 {
   return { ...termsV3From(terms, terms.expiryHeight - 2 * SALE_BLOCKS), feeCaps: MARGINS.feeCaps };
@@ -85,6 +95,12 @@ export function policyOf(terms: ContractTerms): MakerPolicy {
     minDepth: 1,
     maxStaleGraceSeconds: 120,
     bindingScriptHex: BOUND_SCRIPT_HEX,
+    bead: {
+      scriptHex: BOUND_SCRIPT_HEX,
+      profiles: ['weak'],
+      minStopPpb: 1,
+      maxLossSat: MOST_LOST_BY_BEADS_SAT,
+    },
     stakes: {
       ...{ bondModes: ['none', 'auditor'], maxMakerBondSat: 30_000n, minCollateralSat: 40_000n },
       ...{ auditorKeysHex: [AUDITOR_KEY_HEX], minBondCsvBlocks: 1, maxBondCsvBlocks: 100 },

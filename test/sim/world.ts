@@ -22,6 +22,7 @@ import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
+import { Braid } from './braid.ts';
 import { Disk, type DiskNature, never } from './disk.ts';
 import { Farm, type FarmBlock, type FarmNature, SHARE } from './farm.ts';
 import { MarketChain } from './market-chain.ts';
@@ -58,8 +59,10 @@ export type WorldOptions = {
   /** Sides that start from a backup: what they said before is not on their disk. */
   readonly forgets?: readonly Side[];
   readonly terms?: Partial<TermsV1or2>;
-  /** Terms of version 3, made of the others, with these. */
+  /** Of version 3, where something else is agreed than follows from the others. */
   readonly termsV3?: Partial<TermsV3>;
+  /** Terms of versions 1 and 2, by which any output to the buyer is enough. */
+  readonly isOld?: boolean;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
   /** Other settings of the maker. */
   readonly maker?: Pick<MakerOptions, 'proposalTimeoutMs' | 'openingTimeoutMs'>;
@@ -91,6 +94,8 @@ export class SimWorld {
   readonly network: Network;
   readonly rules: Rules;
   readonly farm: Farm;
+  /** Where the contract is bound by beads. */
+  readonly braid: Braid | undefined;
   readonly startHeight: number;
   readonly shareWorkHashes = SHARE.workHashes;
   /** Codes of everything logged at warn or error, for the account of a failed run. */
@@ -134,7 +139,7 @@ export class SimWorld {
       if ((this.chain.marketSatPerKvb ?? 0) > CALM_SAT_PER_KVB) this.#spikeEndHeight = height;
     });
     const terms = { ...termsAt(this.startHeight, options.staked === true), ...options.terms };
-    this.terms = options.termsV3 === undefined ? terms : { ...termsV3Of(terms), ...options.termsV3 };
+    this.terms = options.isOld === true ? terms : { ...termsV3Of(terms), ...options.termsV3 };
     this.nodes = { miner: this.#node('miner'), maker: this.#node('maker') };
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
@@ -143,6 +148,7 @@ export class SimWorld {
       chain: this.chain,
       nowMs: clock.nowMs,
     });
+    this.braid = this.terms.binding.type === 'bead' ? new Braid() : undefined;
     this.rules = new Rules({
       contractId: this.contractId,
       terms: this.terms,
@@ -263,7 +269,9 @@ export class SimWorld {
   work(count: number, block?: FarmBlock): boolean {
     const life = this.#miner;
     if (life?.isReady !== true || !life.part.status.live || this.#delivering > 0) return false;
-    const sold = this.farm.find(count, block).filter(() => life.part.admits(this.shareWorkHashes));
+    const found = this.farm.find(count, block);
+    this.braid?.add(found);
+    const sold = found.filter(() => life.part.admits(this.shareWorkHashes));
     if (sold.length > 0) this.#commit(life, sold);
     return true;
   }
@@ -372,6 +380,7 @@ export class SimWorld {
           this.nodes.maker.connect(() => life.isDead),
         ),
         kernel: createPortableKernel(64),
+        ...(this.braid === undefined ? {} : { beads: this.braid }),
         ...this.#ladders('maker', () => life.isDead),
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),

@@ -459,9 +459,10 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
     step,
   },
   'holds-its-word': {
-    what: 'the maker follows no rule but does nothing wrong: its refund alone',
+    what: 'the maker follows no rule but does nothing wrong: its refund alone, under old terms',
     row: 'table: the miner stops, then closes',
     hostile,
+    options: () => ({ isOld: true }),
     begin: (stage) => alterLines(stage.world, itself),
     step,
     play: async (stage) => {

@@ -123,24 +123,6 @@ export const BY_MINER: Readonly<Record<string, Strategy>> = {
       });
     },
   },
-  'pays-itself': {
-    what: 'the coinbase of the work pays the buyer one sat, and the seller the rest',
-    row: 'F4',
-    hostile,
-    wins: {
-      until: 'delivered work is worth something to its buyer only (R8)',
-      finding: 'worthless work is paid',
-    },
-    options: () => ({ farm: 'self_paying' }),
-    play: async (stage) => {
-      await paid(stage, 2 + stage.random.below(3));
-      await stage.liveOut();
-    },
-    judge: (_stage, { close }) =>
-      close !== undefined && close.minerSat + close.feeSat > 6_000n
-        ? [{ rule: 'worthless work is paid', seen: `${close.minerSat} sat` }]
-        : [],
-  },
   'spends-its-coin': {
     what: 'the miner spends its coin of the funding elsewhere while that waits',
     row: 'F17',

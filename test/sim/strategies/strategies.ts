@@ -1,5 +1,6 @@
 import type { Strategy } from '../strategy.ts';
 import { ACCIDENTS } from './accidents.ts';
+import { BOUND } from './bound.ts';
 import { CHANCE } from './chance.ts';
 import { BY_MAKER } from './maker.ts';
 import { BY_MINER } from './miner.ts';
@@ -13,6 +14,7 @@ export const STRATEGIES: Readonly<Record<string, Strategy>> = {
   ...BY_MAKER,
   ...BY_REFUSER,
   ...BY_MINER,
+  ...BOUND,
   ...BY_STRANGER,
   ...ACCIDENTS,
   ...RECOVERIES,
