@@ -30,7 +30,12 @@ export const SELF_SCRIPT_HEX = `0014${'cd'.repeat(20)}`;
 
 const SECRET_BLOCK = new Uint8Array(32).fill(0x5e);
 
-export type FarmDeps = { readonly chain: DevnetChain; readonly nowMs: () => number };
+export type FarmDeps = {
+  readonly chain: DevnetChain;
+  readonly nowMs: () => number;
+  /** The output that says for which contract the work is; undefined where none has to. */
+  readonly tag: Uint8Array | undefined;
+};
 
 /** Finds shares on the tip of a chain for one contract. */
 export class Farm {
@@ -104,7 +109,7 @@ export class Farm {
   }
 
   #current(isSecret: boolean): Job {
-    const { chain, nowMs } = this.#deps;
+    const { chain, nowMs, tag } = this.#deps;
     const prevHash = isSecret ? SECRET_BLOCK : parseDisplayHash(chain.tip().hash);
     if (this.#job !== undefined && Buffer.compare(this.#job.prevHash, prevHash) === 0) return this.#job;
     const template = chain.template();
@@ -115,6 +120,7 @@ export class Farm {
       outputs: [
         ...this.#payees(template.coinbaseValueSat),
         { script: template.witnessCommitmentScript, valueSat: 0n },
+        ...(tag === undefined ? [] : [{ script: tag, valueSat: 0n }]),
       ],
     });
     const transactions = template.transactions.map((each) => Uint8Array.from(each.getHash()));

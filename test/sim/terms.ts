@@ -76,7 +76,7 @@ export const BY_BEADS: StatisticalBinding = {
 
 /** The same in version 3: bound by the whole coinbase, and with the caps of these blocks. */
 export function termsV3Of(terms: TermsV1or2): TermsV3 {
-  return { ...termsV3From(terms, terms.expiryHeight - 2 * SALE_BLOCKS), feeCaps: MARGINS.feeCaps };
+  return { ...termsV3From(terms, terms.expiryHeight - SALE_BLOCKS - 1), feeCaps: MARGINS.feeCaps };
 }
 
 export function policyOf(terms: ContractTerms): MakerPolicy {

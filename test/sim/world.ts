@@ -18,6 +18,7 @@ import type { Logger } from '../../src/log/logger.ts';
 import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
+import { contractTag, needsContractTag } from '../../src/settlement/contract-tag.ts';
 import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
@@ -147,6 +148,7 @@ export class SimWorld {
     this.farm = new Farm(this.contractId, options.farm ?? 'honest', {
       chain: this.chain,
       nowMs: clock.nowMs,
+      tag: needsContractTag(this.terms) ? contractTag(this.contractId) : undefined,
     });
     this.braid = this.terms.binding.type === 'bead' ? new Braid() : undefined;
     this.rules = new Rules({
