@@ -27,9 +27,13 @@ const faultSwitch: Switch = {};
 activate(job.atImport);
 
 const realSetTimeout = setTimeout;
+const realSetImmediate = setImmediate;
 /** So many tests that fail without a fault are borne before a new process is begun. */
 const MOST_SPOILT = 8;
 const collected: RunnerTestFile[] = [];
+/** Errors that no one caught: a run of the suite fails with them too. */
+let uncaught: unknown[] = [];
+process.on('unhandledRejection', (error) => uncaught.push(error));
 
 function tell(line: Line): void {
   appendFileSync(job.out, `${JSON.stringify(line)}\n`);
@@ -77,6 +81,7 @@ class Rerun extends TestRunner {
   }
 
   async runTask(test: RunnerTestCase): Promise<void> {
+    uncaught = [];
     const limit = 3_000 + 5 * (job.milliseconds[test.id] ?? 12_000);
     await new Promise<void>((resolve, reject) => {
       const timer = realSetTimeout(() => {
@@ -87,6 +92,8 @@ class Rerun extends TestRunner {
         .then(resolve, reject)
         .finally(() => clearTimeout(timer));
     });
+    await new Promise((resolve) => realSetImmediate(resolve));
+    if (uncaught.length > 0) throw uncaught[0];
   }
 }
 

@@ -18,6 +18,9 @@ export function sumTo(last: number): number {
   for (let next = 1; next <= last; next++) sum += next;
   return sum;
 }
+export async function warn(isBad: boolean): Promise<void> {
+  if (isBad) throw new Error('bad');
+}
 export function neverCalled(): number {
   return 1 - 1;
 }
@@ -29,11 +32,12 @@ export async function reply(isThere: boolean): Promise<string> {
   // The bound itself is not tried.
   'src/planted.test.ts': `
 import { afterAll, expect, it } from 'vitest';
-const { isAllowed, reply, sumTo } = await ${'import'}('./planted.ts');
+const { isAllowed, reply, sumTo, warn } = await ${'import'}('./planted.ts');
 let isOpen = true;
 afterAll(() => { isOpen = false; });
 it('allows little', () => expect(isOpen && isAllowed(1)).toBe(true));
 it('refuses much', () => expect(isAllowed(9)).toBe(false));
+it('warns', () => { void warn(false); expect(1).toBe(1); });
 it('adds', () => expect(sumTo(3)).toBe(6));
 it('answers', async () => expect(await reply(true)).toBe('here'));
 it('works once alone', () => { expect(isOpen).toBe(true); isOpen = 'once' as never; });
@@ -66,8 +70,10 @@ it('tells a fault that a test finds from one that none does, and ends those that
   expect(about(4, 'true')).toMatchObject({ status: 'killed', by: 'src/planted.test.ts > refuses much' });
   // Endless, but the switch of the fault counts.
   expect(about(8, 'next--')).toMatchObject({ status: 'killed' });
-  expect(about(12, '1 + 1')).toMatchObject({ status: 'uncovered' });
-  expect(about(15, 'true')).toMatchObject({ status: 'timeout' });
+  // An error that no one catches.
+  expect(about(12, 'true')).toMatchObject({ status: 'killed', by: 'src/planted.test.ts > warns' });
+  expect(about(15, '1 + 1')).toMatchObject({ status: 'uncovered' });
+  expect(about(18, 'true')).toMatchObject({ status: 'timeout' });
   // At import, in a process of its own.
   expect(about(2, '2 - 1')).toMatchObject({ status: 'survived' });
 }, 120_000);

@@ -148,7 +148,7 @@ describe('asking for the own bond', () => {
     expect(own.sent).toEqual([stored]);
     expect(stored).toBeDefined();
     ask();
-    await time.advance(3_600_000);
+    await time.settle();
     expect(requests).toHaveLength(1);
   });
 
