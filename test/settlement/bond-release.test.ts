@@ -196,6 +196,12 @@ describe('asking for the own bond', () => {
     none.ask(sideOf('miner', { stakes: {} as never }));
     none.ask(sideOf('miner', { stakes: { bonds: [coinOf('maker')] } as never }));
     await none.time.settle();
+    for (const missing of ['assembled', 'contract']) {
+      const early = stage('miner');
+      early.ask(sideOf('miner', { store: { ...sideOf('miner').store, [missing]: undefined } }));
+      await early.time.settle();
+      expect(early.requests).toEqual([]);
+    }
     const spent = stage('miner');
     spent.own.chain.unspent = false;
     spent.ask();

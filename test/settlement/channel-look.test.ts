@@ -2,7 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import type { Spender } from '../../src/chain/source.ts';
-import type { ChannelView } from '../../src/chain/watcher.ts';
+import { type ChannelView, SPENT_ELSEWHERE } from '../../src/chain/watcher.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { ChannelWatch } from '../../src/settlement/channel-watch.ts';
 import type { ChainEffect } from '../../src/settlement/contract-store.ts';
@@ -195,6 +195,25 @@ describe('a look at a channel', () => {
     expect((await look(from)).satPerKvb).toBe(100);
   });
 
+  it('asks for a conflict of the funding while that was never deep, or one had ended it', async () => {
+    const conflictOf = async (status: string, reason = '', isSeen = false) => {
+      const { look, chain, store } = stage({ channel: { status }, state: { status, reason } });
+      const inputs = [{ txid: 'cc'.repeat(32), vout: 0 }];
+      store.assembled = { funding: { txid: FUNDING_TXID, inputs } } as never;
+      store.fundingTx = 'aa';
+      chain.spent = { txid: '77'.repeat(32), confirmations: 0 };
+      if (isSeen) chain.coin = { confirmations: 1 };
+      const { conflictDepth, canResend } = await look();
+      return [conflictDepth, canResend];
+    };
+    expect(await conflictOf('opening')).toEqual([0, false]);
+    expect(await conflictOf('funding')).toEqual([0, false]);
+    expect(await conflictOf('closed', SPENT_ELSEWHERE)).toEqual([0, false]);
+    expect(await conflictOf('closed', 'alone')).toEqual([undefined, true]);
+    expect(await conflictOf('open', SPENT_ELSEWHERE)).toEqual([undefined, true]);
+    expect(await conflictOf('funding', '', true)).toEqual([undefined, true]);
+  });
+
   it('by force says so', async () => {
     const { look, seen } = stage();
     await look(START + 5, true);
@@ -260,7 +279,7 @@ describe('where no node answers', () => {
     const { watch, chain, seen } = stage();
     chain.coin = { confirmations: 3 };
     await watch.lookByClock(START + 7);
-    expect(seen[0]!.view).toMatchObject({ coinDepth: 3, satPerKvb: 2346 });
+    expect(seen[0]!.view).toMatchObject({ coinDepth: 3, satPerKvb: 2346, canResend: false });
   });
 });
 
