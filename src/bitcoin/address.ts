@@ -12,14 +12,14 @@ export type AddressReading =
 const PREFIXES: readonly (readonly [prefix: string, networks: readonly NetworkName[]])[] = [
   ['bcrt', ['regtest']],
   ['bc', ['mainnet']],
-  ['tb', ['testnet', 'signet']],
+  ['tb', ['testnet', 'testnet4', 'signet']],
 ];
 
 const BASE58_NETWORKS: Readonly<Record<number, readonly NetworkName[]>> = {
   0: ['mainnet'],
   5: ['mainnet'],
-  111: ['testnet', 'signet', 'regtest'],
-  196: ['testnet', 'signet', 'regtest'],
+  111: ['testnet', 'testnet4', 'signet', 'regtest'],
+  196: ['testnet', 'testnet4', 'signet', 'regtest'],
 };
 
 /**

@@ -1,7 +1,7 @@
 import { option, optional, required, section, tables } from './options.ts';
 import { choice, DURATION, FEE_RATE, HTTP_URL, LISTEN, listOf, PATH, SECRET_PATH, TEXT } from './values.ts';
 
-export const NETWORK = option(choice('mainnet', 'testnet', 'signet', 'regtest'), 'mainnet', {
+export const NETWORK = option(choice('mainnet', 'testnet', 'testnet4', 'signet', 'regtest'), 'mainnet', {
   doc: 'The bitcoin network. Both parties of a contract must be on the same one.',
 });
 

@@ -1,7 +1,7 @@
 import type { HostPort } from './values.ts';
 
 /** The same names as `bitcoin/network.ts`, which this folder does not know. */
-export type ConfigNetwork = 'mainnet' | 'testnet' | 'signet' | 'regtest';
+export type ConfigNetwork = 'mainnet' | 'testnet' | 'testnet4' | 'signet' | 'regtest';
 
 export type Role = 'proxy' | 'maker';
 

@@ -2,7 +2,7 @@ import { systemClock, type Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { hashValueMsatPerEh, priceText } from '../base/price.ts';
 import { systemRandom } from '../base/random.ts';
-import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { NETWORKS, type NetworkName, subsidySat } from '../bitcoin/network.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import { ChainRpcClient } from '../chain/rpc-client.ts';
 import { orNotOffered, readInteger, readRecord, readText } from '../chain/rpc-fields.ts';
@@ -29,8 +29,6 @@ const SKEW_SECONDS = { warn: 60, fail: 600 };
 /** How often an attempt is looked at: the first that failed is answer enough. */
 const FAILURE_LOOK_MS = 50;
 const TIP_AGE_SECONDS = 7_200;
-const SUBSIDY_SAT = 5_000_000_000n;
-const HALVING_BLOCKS = 210_000;
 /** A price this many times the value of a hash, or less than its part, is likely of another unit. */
 const ODD_TIMES = 3n;
 
@@ -172,8 +170,7 @@ function worthOf(
   if (network !== 'mainnet' || price === undefined) return [];
   const value = Number(difficulty);
   if (!(value > 0) || !Number.isFinite(value) || typeof blocks !== 'number') return [];
-  const subsidySat = SUBSIDY_SAT >> BigInt(Math.floor(blocks / HALVING_BLOCKS));
-  const worth = hashValueMsatPerEh(workOfTarget(targetOfDifficulty(value)), subsidySat);
+  const worth = hashValueMsatPerEh(workOfTarget(targetOfDifficulty(value)), subsidySat(network, blocks));
   const text = `the price is ${priceText(price)}; at this difficulty a hash is worth ${priceText(worth)} without fees`;
   if (price <= worth * ODD_TIMES && price * ODD_TIMES >= worth) return [{ check, verdict: 'ok', text }];
   return [{ check, verdict: 'warn', text, hint: 'see that the price is in the unit you mean' }];

@@ -128,7 +128,7 @@ describe('scripts that are not known', () => {
 
 describe('networks', () => {
   it('that are not known are not in terms, and terms of two networks are two contracts', () => {
-    for (const network of ['bitcoin', 'testnet4', '', null, 1, '__proto__']) {
+    for (const network of ['bitcoin', 'testnet5', '', null, 1, '__proto__']) {
       expect(code(() => parseTerms({ ...termsToJson(params.terms), network }))).toBe('bad_terms');
     }
     const elsewhere = { ...params, terms: { ...params.terms, network: 'signet' as const } };

@@ -148,7 +148,7 @@ describe('transactions', () => {
     expect(chain.mempoolEntries()).toEqual([]);
     expect(reasonOf(() => chain.broadcast(transaction.toHex()))).toMatchObject({ rpcCode: -27 });
     const subsidyAndFee = chain.blockAt(2)!.transactions[0]!.outs[0]!.value;
-    expect(subsidyAndFee).toBe(312_500_000n + 1_000n);
+    expect(subsidyAndFee).toBe(5_000_000_000n + 1_000n);
   });
 
   it('are refused when they spend what is gone, create value, or pay too little', () => {
@@ -232,7 +232,7 @@ describe('transactions', () => {
         const total = [alice, bob]
           .flatMap((owner) => chain.utxos(owner.scriptHex))
           .reduce((sum, coin) => sum + coin.valueSat, 0n);
-        const fees = chain.blockAt(2)!.transactions[0]!.outs[0]!.value - 312_500_000n;
+        const fees = chain.blockAt(2)!.transactions[0]!.outs[0]!.value - 5_000_000_000n;
         expect(total + fees).toBe(1_000_000n);
       }),
       { numRuns: 10 },

@@ -51,11 +51,17 @@ const warnings = (found: Findings): string[] =>
 describe('the check of a payout', () => {
   it.each([
     ['bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdp', 'does not match its checksum'],
-    ['tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx', 'is an address of testnet or signet, not of mainnet'],
+    [
+      'tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx',
+      'is an address of testnet or testnet4 or signet, not of mainnet',
+    ],
     ['bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080', 'is an address of regtest, not of mainnet'],
     ['1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa', 'is of a type that no channel pays'],
     ['3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy', 'is of a type that no channel pays'],
-    ['mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn', 'is an address of testnet or signet or regtest, not of mainnet'],
+    [
+      'mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn',
+      'is an address of testnet or testnet4 or signet or regtest, not of mainnet',
+    ],
     ['bc1qexample', 'does not match its checksum'],
     ['hello', 'is no bitcoin address'],
     // BIP350: a valid address of version 2.

@@ -4,6 +4,7 @@ import { concat, equal, fromHex, isHex, toHex, u32le } from '../../base/bytes.ts
 import type { Clock } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
 import { displayHash, type Header, headerHash, parseHeader } from '../../bitcoin/header.ts';
+import { subsidySat } from '../../bitcoin/network.ts';
 import { hashToNumber, targetOfCompact } from '../../bitcoin/target.ts';
 import type { ChainHeader, ChainTip, Utxo } from '../../chain/source.ts';
 import { Grinder } from '../hashing/grinder.ts';
@@ -53,7 +54,6 @@ export type DevnetChainOptions = {
   readonly fillerCoins?: number;
   /** Paid by blocks the chain mines itself. Default: P2WSH of OP_TRUE, which anyone can spend. */
   readonly minerScriptHex?: string;
-  readonly subsidySat?: bigint;
   readonly coinbaseMaturity?: number;
   readonly minRelaySatPerKvb?: bigint;
   /** Blocks whose transactions are kept, for reorgs and look-ups by txid. */
@@ -101,7 +101,6 @@ export class DevnetChain {
       premine: [],
       fillerCoins: 10,
       minerScriptHex: ANYONE_SCRIPT_HEX,
-      subsidySat: 312_500_000n,
       coinbaseMaturity: 100,
       minRelaySatPerKvb: 100n,
       keptBlocks: 2016,
@@ -262,7 +261,7 @@ export class DevnetChain {
       time: Math.max(minTime, this.#nowSeconds()),
       minTime,
       transactions,
-      coinbaseValueSat: this.#options.subsidySat + feesSat,
+      coinbaseValueSat: subsidySat('regtest', this.height + 1) + feesSat,
       witnessCommitmentScript: witnessCommitmentScript(transactions),
     };
   }
@@ -424,7 +423,7 @@ export class DevnetChain {
     const { spent, feesSat } = this.#checkBlockInputs(transactions.slice(1), height);
     const paidSat = transactions[0]!.outs.reduce((sum, output) => sum + output.value, 0n);
     const premineSat = this.#premine.reduce((sum, output) => sum + output.valueSat, 0n);
-    const allowedSat = this.#options.subsidySat + feesSat + (height === 1 ? premineSat : 0n);
+    const allowedSat = subsidySat('regtest', height) + feesSat + (height === 1 ? premineSat : 0n);
     if (paidSat > allowedSat) throw refusal('bad-cb-amount');
     return { height, hash: displayHash(hash), header, transactions, spent };
   }
