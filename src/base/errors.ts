@@ -178,6 +178,10 @@ export const ERROR_TABLE = {
   extranonce_shared: {
     hint: 'the pool gave one extranonce1 to two connections: their shares could not be told apart',
   },
+  share_unshown: {
+    rpc: -32028,
+    hint: 'the transactions of a sampled job were not shown in time; mine templates of the own node',
+  },
   share_bad: { rpc: -32024, hint: 'the share cannot be rebuilt from its job' },
   peer_closed: { hint: 'the peer closed the connection; it is tried again' },
   peer_timeout: { hint: 'the peer did not answer in time; the connection is made anew' },

@@ -87,6 +87,10 @@ export const LIMITS = {
   workSolutions: 65_536,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
+  /** Transactions of a block: four million units of weight are 16,600 of the least. */
+  templateTransactions: 16_600,
+  /** Bytes of the transactions of a block in full that a peer may show: a block is no larger. */
+  templateBytes: 4_000_000,
   /** Sessions in all; about 8 KiB each. */
   sessions: 60_000,
   /** A farm may sit behind one NAT address. */

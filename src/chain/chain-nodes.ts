@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
+import type { BlockMaking } from './block-template.ts';
 import {
   asked,
   DEFAULT_POOL_OPTIONS,
@@ -46,6 +47,14 @@ const POOL = DEFAULT_POOL_OPTIONS;
  * One node is the simplest case.
  */
 export class ChainNodes implements ChainSource, TrucAnswering {
+  readonly blocks: BlockMaking = {
+    template: () => this.#make((making) => making.template()),
+    waitingFeesSat: () => this.#make((making) => making.waitingFeesSat()),
+    mempoolTxids: () => this.#make((making) => making.mempoolTxids()),
+    mempoolTransaction: (txid) => this.#make((making) => making.mempoolTransaction(txid)),
+    proposalFault: (blockHex) => this.#make((making) => making.proposalFault(blockHex)),
+    submitBlock: (blockHex) => this.#send((source) => makingOf(source).submitBlock(blockHex)),
+  };
   readonly #nodes: readonly ChainNode[];
   readonly #options: ChainNodesOptions;
   readonly #deps: ChainNodesDeps;
@@ -118,6 +127,10 @@ export class ChainNodes implements ChainSource, TrucAnswering {
   /** Of the node that is asked first. */
   trucPolicy(): Promise<TrucPolicy | undefined> {
     return this.#ask(async (source) => source.trucPolicy?.());
+  }
+
+  #make<T>(question: (making: BlockMaking) => Promise<T>): Promise<T> {
+    return this.#ask(async (source) => question(makingOf(source)));
   }
 
   async broadcast(transactionHex: string): Promise<string> {
@@ -280,6 +293,12 @@ function firstThat<T>(results: readonly Promise<T>[], fits: (result: T) => boole
       });
     }
   });
+}
+
+/** Throws `chain_rpc`. */
+function makingOf({ blocks }: ChainSource): BlockMaking {
+  if (blocks === undefined) throw new CodedError('chain_rpc', 'the node makes no blocks');
+  return blocks;
 }
 
 function coded(error: unknown): CodedError {

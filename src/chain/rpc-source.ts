@@ -3,6 +3,7 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { NETWORKS } from '../bitcoin/network.ts';
 import type { Logger } from '../log/logger.ts';
+import { type BlockMaking, blockMaking } from './block-template.ts';
 import { btcdQueries } from './btcd-queries.ts';
 import { CoinScan } from './coin-scan.ts';
 import { bitcoindQueries, type NodeQueries, txOutOf } from './node-queries.ts';
@@ -91,11 +92,24 @@ export function createRpcChainSource(
       return Math.max(rate ?? fallback, minimum ?? 0);
     },
     trucPolicy: () => node.use(async (queries) => queries.trucPolicy?.()),
+    blocks: inThePresent(node, blockMaking(client)),
     watchTip: (onTip) => watch.add(onTip),
     close: () => {
       watch.close();
       client.close();
     },
+  };
+}
+
+/** Block making of a node that stands in the present. */
+function inThePresent(node: Node, making: BlockMaking): BlockMaking {
+  return {
+    template: () => node.use(() => making.template()),
+    waitingFeesSat: () => node.use(() => making.waitingFeesSat()),
+    mempoolTxids: () => node.use(() => making.mempoolTxids()),
+    mempoolTransaction: (txid) => node.use(() => making.mempoolTransaction(txid)),
+    proposalFault: (blockHex) => node.use(() => making.proposalFault(blockHex)),
+    submitBlock: (blockHex) => node.use(() => making.submitBlock(blockHex)),
   };
 }
 

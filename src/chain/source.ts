@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import type { BlockMaking } from './block-template.ts';
 import type { Waiting } from './fee-bid.ts';
 
 /** What a close pays where neither the node nor the configuration says what blocks ask for. */
@@ -100,6 +101,8 @@ export interface ChainSource {
    * @param fallback the configured rate unless given
    */
   feeRateSatPerKvb(targetBlocks: number, fallback?: number): Promise<number>;
+  /** Absent where the source knows the chain alone. */
+  readonly blocks?: BlockMaking;
   /** Calls back on each new tip (and on the first), until the returned function is called. */
   watchTip(onTip: (tip: ChainTip) => void): () => void;
   close(): void;

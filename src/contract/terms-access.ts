@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import { NETWORKS } from '../bitcoin/network.ts';
 import type { ContractTerms } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
 
@@ -43,13 +44,6 @@ export function coinbaseRule(terms: ContractTerms): CoinbaseRule {
   return { type: 'none' };
 }
 
-/** The only script a coinbase has to pay; undefined where there is none, or more than one. */
-export function payeeScriptHex(terms: ContractTerms): string | undefined {
-  const rule = coinbaseRule(terms);
-  if (rule.type === 'some') return rule.scriptHex;
-  return rule.type === 'parts' && rule.outputs.length === 1 ? rule.outputs[0]!.scriptHex : undefined;
-}
-
 /**
  * The greatest age in ms of work kept while the peers were disconnected. Versions 1 and 2 have the default
  * of version 3.
@@ -88,9 +82,8 @@ export function notYetServed(terms: ContractTerms): string | undefined {
     ['price.type', price.type === 'fixed'],
     ['binding.type', binding.type !== 'none'],
     ['binding.profile', binding.type !== 'bead' || binding.profile !== 'spec'],
-    ['binding.outputs', binding.type !== 'payout' || binding.outputs.length === 1],
-    ['binding.min_fees_ppm', binding.type !== 'payout' || binding.minFeesPpm === 0],
-    ['binding.sample_ppm', binding.type !== 'payout' || binding.samplePpm === 0],
+    // Its blocks need a signature that work does not make.
+    ['network', binding.type !== 'payout' || NETWORKS[terms.network].consensus.isSigned !== true],
     ['target.hardest', isWork || target.hardestHex === target.easiestHex],
     ['over_delivery', terms.overDelivery === 'credit'],
     ['maker_fault.type', terms.makerFault.type === 'pause'],

@@ -8,7 +8,7 @@ import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
-import type { Params, Result } from '../peer/messages.ts';
+import type { MethodName, Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
@@ -40,8 +40,11 @@ export type MakerChannelDeps = Omit<BatchVerifierDeps, 'binding'> &
     /** Writes the refunds to files, for a start without this ledger. */
     readonly ladders?: LadderWriter;
     readonly onChange: () => void;
-    readonly bindingOf: (store: MakerStore) => JobBinding;
+    readonly bindingOf: (store: MakerStore, ask: AskMiner) => JobBinding;
   };
+
+/** Asks the miner of a contract. Throws as `call`, and `peer_closed` while it is not connected. */
+export type AskMiner = <M extends MethodName>(method: M, params: Params<M>) => Promise<Result<M>>;
 
 /**
  * The maker's side of one contract once its opening is stored: takes work, signs a state for each step,
@@ -68,7 +71,10 @@ export class MakerChannel {
     this.store = store;
     this.#deps = deps;
     this.#stakes = options.stakes;
-    this.#binding = deps.bindingOf(store);
+    this.#binding = deps.bindingOf(store, async (method, params) => {
+      if (this.#peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
+      return call(this.#peer, method, params);
+    });
     this.batchVerifier = new BatchVerifier(store, options.batchVerifier, {
       ...deps,
       binding: this.#binding,

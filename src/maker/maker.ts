@@ -7,6 +7,7 @@ import { SerialQueue } from '../base/serial-queue.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
+import { TemplateWatch } from '../chain/template-watch.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
@@ -184,6 +185,8 @@ export class Maker {
   readonly #deps: MakerDeps;
   readonly #nodeId: string;
   readonly #view: TipTracker;
+  /** Begins with the first contract whose jobs the own node has to judge. */
+  #templates: TemplateWatch | undefined;
   readonly #verifier: ShareVerifier;
   readonly #restored: RestoredLedger;
   readonly #blobs: PeerBlobs;
@@ -357,6 +360,7 @@ export class Maker {
   /** Ends all connections; the channels stay as they are. */
   async close(): Promise<void> {
     this.#stopTip?.();
+    this.#templates?.stop();
     this.#sweeper?.cancel();
     this.#restored.stop();
     this.#stopClock?.();
@@ -644,13 +648,22 @@ export class Maker {
       restored: this.#restored,
       limitHits: this.stats.limitHits,
       onChange: () => this.#deps.onStatus?.(),
-      bindingOf: (each) =>
-        bindingFor(each, { ...this.#deps, ...this.#ownWork, view: this.#view, backlogWindowMs }),
+      bindingOf: (each, ask) =>
+        bindingFor(each, {
+          ...{ ...this.#deps, ...this.#ownWork, view: this.#view, backlogWindowMs, ask },
+          templates: () => this.#startTemplates(),
+        }),
     });
     this.#channels.set(store.contractId, channel);
     const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';
     if (isOpening) this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
     return channel;
+  }
+
+  #startTemplates(): TemplateWatch {
+    this.#templates ??= new TemplateWatch({ network: this.#options.policy.network, kept: 1 }, this.#deps);
+    this.#templates.start();
+    return this.#templates;
   }
 
   /**

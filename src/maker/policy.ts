@@ -5,18 +5,29 @@ import { type CloseSettlement, makerContributionSat, minerContributionSat } from
 import { type BondMode, bondsOf } from '../contract/bond-terms.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import {
-  easiestTarget,
-  fixedPriceMsatPerEh,
-  notYetServed,
-  payeeScriptHex,
-} from '../contract/terms-access.ts';
+import { easiestTarget, fixedPriceMsatPerEh, notYetServed } from '../contract/terms-access.ts';
 import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 
 /** The type of a binding. */
 export type BindingType = ContractTerms['binding']['type'];
 
 const OWN_JOBS: readonly BindingType[] = ['none', 'coinbase', 'payout', 'bead'];
+
+/** The limits of a policy for binding `payout`. */
+export type PayoutPolicy = {
+  /** Least part of the coinbase to the own script, ppm; the rest may go to pools and the like. */
+  readonly minOwnPpm: number;
+  /** Least part of the fees that must be claimed, ppm. */
+  readonly minFeesPpm: number;
+  /** Least part of the jobs that are validated whole, ppm. */
+  readonly minSamplePpm: number;
+  /** Most seconds that the miner has to show one. */
+  readonly maxSampleSeconds: number;
+};
+
+const ANY_PAYOUT: PayoutPolicy = {
+  ...{ minOwnPpm: 1_000_000, minFeesPpm: 0, minSamplePpm: 0, maxSampleSeconds: 600 },
+};
 
 /** The policy of a maker: the contracts it takes without asking anyone. */
 export type MakerPolicy = {
@@ -36,11 +47,10 @@ export type MakerPolicy = {
   readonly maxExpiryBlocks: number;
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
-  /**
-   * The script every job must pay; undefined takes contracts without a binding, for a maker that is the
-   * upstream itself.
-   */
+  /** The own script, which every job under `payout` must pay; undefined where any is taken. */
   readonly bindingScriptHex: string | undefined;
+  /** Default: no limits but that all goes to the own script. */
+  readonly payout?: PayoutPolicy;
   /** The bindings that contracts may have. Default: all that need no upstream of the maker. */
   readonly bindings?: readonly BindingType[];
   /** Limits of binding `bead`; where left out, contracts with it are refused. */
@@ -159,6 +169,21 @@ function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
   ];
 }
 
+/** Judges the binding `payout` by the policy. Throws `bad_terms` with the path. */
+function judgePayout(policy: MakerPolicy, { binding }: ContractTerms): void {
+  if (binding.type !== 'payout') return;
+  const { minOwnPpm, minFeesPpm, minSamplePpm, maxSampleSeconds } = policy.payout ?? ANY_PAYOUT;
+  const { bindingScriptHex: own } = policy;
+  const ownPpm = binding.outputs.find(({ scriptHex }) => scriptHex === own)?.ppm ?? 0;
+  if (own !== undefined && ownPpm < minOwnPpm)
+    refuseTerm('binding.outputs', `must pay ${minOwnPpm} ppm to the script of the maker, ${own}`);
+  if (binding.minFeesPpm < minFeesPpm) refuseTerm('binding.min_fees_ppm', `must be at least ${minFeesPpm}`);
+  if (binding.samplePpm < minSamplePpm)
+    refuseTerm('binding.sample_ppm', `must be at least ${minSamplePpm}`);
+  if (binding.sampleSeconds > maxSampleSeconds)
+    refuseTerm('binding.sample_seconds', `may be at most ${maxSampleSeconds}`);
+}
+
 /**
  * Judges terms by the policy. Pure. Throws `bad_terms` with the first reason to refuse the contract;
  * `parseTerms` has checked the terms themselves.
@@ -169,6 +194,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type))
     refuseTerm('binding.type', 'is not taken here');
   judgeBeadTerms(policy.bead, terms, context.tipBits);
+  judgePayout(policy, terms);
   if (terms.version === 3 && terms.fundingByHeight <= context.height)
     refuseTerm('funding_by_height', `must be above ${context.height}`);
   const blocks = terms.expiryHeight - context.height;
@@ -200,10 +226,9 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
       `stale_grace_seconds may be at most ${policy.maxStaleGraceSeconds}`,
     ],
     [
-      terms.binding.type === 'work' ||
-        terms.binding.type === 'bead' ||
+      terms.version === 3 ||
         policy.bindingScriptHex === undefined ||
-        payeeScriptHex(terms) === policy.bindingScriptHex,
+        (terms.binding.type === 'coinbase' && terms.binding.scriptHex === policy.bindingScriptHex),
       'the binding must be to the script of the maker',
     ],
     [

@@ -40,6 +40,7 @@ import { giveClaim } from './miner-seal.ts';
 import { minerStatus } from './miner-status.ts';
 import { MinerStore } from './miner-store.ts';
 import { Refusals } from './refusals.ts';
+import { nameTransactions, showTransactions } from './template-answers.ts';
 import { WorkDestination } from './work-destination.ts';
 import { type Subscription, workHandlers, workLink } from './work-link.ts';
 import { workBindingOf } from './work-rules.ts';
@@ -434,6 +435,14 @@ export class MinerContract {
           return { n: state.n, ackSignature, ...committed };
         }),
       ),
+      'work.template': handler('work.template', async (asked) => {
+        this.#storeOf(asked.contractId);
+        return nameTransactions(asked, this.#deps);
+      }),
+      'work.transactions': handler('work.transactions', async (asked) => {
+        this.#storeOf(asked.contractId);
+        return showTransactions(asked, this.#deps);
+      }),
       'seal.claim': handler('seal.claim', (asked) =>
         this.#serial.run(async () => ({
           claim: await giveClaim(this.#storeOf(asked.contractId), asked, this.#deps),

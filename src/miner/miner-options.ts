@@ -1,5 +1,6 @@
 import type { Clock, Random, Timers } from '../base/clock.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
+import type { TemplateWatch } from '../chain/template-watch.ts';
 import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -76,6 +77,9 @@ export type MinerContractDeps = OpeningDeps & {
   /** Called after every possible change of the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
+  /** Templates of the own node, where the jobs are made of them: see `TemplateAnswerDeps`. */
+  readonly templates?: Pick<TemplateWatch, 'transactionsOf'>;
+  readonly onUnshown?: (jobId: number) => void;
   /** Files for the maker's blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
   /** Writer of the newest state for a closer without ledger and keys. */

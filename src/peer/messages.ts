@@ -24,6 +24,7 @@ import { commitmentOfferCodec, commitmentRecordCodec } from './commitment-codecs
 import type { FeatureSet } from './features.ts';
 import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
+import { templateMethods } from './template-codecs.ts';
 import { jobId, u32, workMethods } from './work-codecs.ts';
 
 /**
@@ -193,6 +194,7 @@ export const methods = {
       ],
     }),
   },
+  ...templateMethods,
   'seal.claim': {
     params: object({
       contractId: ['contract_id', contractId],

@@ -1,19 +1,12 @@
 import { unreachable } from '../base/assert.ts';
-import { concat, toHex } from '../base/bytes.ts';
-import { CodedError, type ErrorCode } from '../base/errors.ts';
-import { type CoinbaseOutput, coinbaseOutputs } from '../bitcoin/coinbase.ts';
+import type { ErrorCode } from '../base/errors.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '../contract/terms-access.ts';
 import type { WireShare } from '../peer/messages.ts';
 import { ntimeInWindow, versionInMask } from '../shares/rules.ts';
-import { BIP323_VERSION_MASK } from '../stratum/version-rolling.ts';
 import type { JobRecord } from '../work/evidence.ts';
-
-/**
- * Version, input count and outpoint of a coinbase, then the length of its script: where the script begins.
- */
-const SCRIPT_AT = 4 + 1 + 36 + 1;
-const MAX_SCRIPT_SIZE = 100;
+import { type JobCoinbase, jobCoinbase, paidByScript } from './job-coinbase.ts';
+import { paysParts } from './payout-rules.ts';
 
 /** Error codes of refused shares. */
 export type ShareCode = Extract<
@@ -48,49 +41,23 @@ export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareR
 }
 
 /**
- * Checks a job by itself: `share_bad` unless its coinbase parses with the extranonce inside the script of
- * its input (anywhere else a miner could move the outputs with it), `share_unbound` unless it pays the
- * script the terms bind to. Undefined when good.
+ * Checks a job by itself: `share_bad` where its coinbase cannot be read (`jobCoinbase`), `share_unbound`
+ * unless it pays whom the terms bind to. Undefined when good.
  */
 export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
-  const { coinb1, coinb2, extranonceSize } = job;
-  const coinbase = concat(coinb1, new Uint8Array(extranonceSize), coinb2);
-  const scriptSize = coinbase[SCRIPT_AT - 1] ?? 0;
-  const extranonceEnd = coinb1.length + extranonceSize;
-  if (
-    scriptSize > MAX_SCRIPT_SIZE ||
-    coinb1.length < SCRIPT_AT ||
-    extranonceEnd > SCRIPT_AT + scriptSize ||
-    (job.versionMask & ~BIP323_VERSION_MASK) !== 0
-  ) {
-    return 'share_bad';
-  }
-  try {
-    const outputs = coinbaseOutputs(coinbase);
-    return pays(coinbaseRule(terms), outputs) ? undefined : 'share_unbound';
-  } catch (error) {
-    if (error instanceof CodedError) return 'share_bad';
-    throw error;
-  }
+  const coinbase = jobCoinbase(job);
+  if (coinbase === undefined) return 'share_bad';
+  return pays(coinbaseRule(terms), coinbase) ? undefined : 'share_unbound';
 }
 
-function pays(rule: CoinbaseRule, outputs: readonly CoinbaseOutput[]): boolean {
-  const paidSat = (scriptHex: string): bigint =>
-    outputs.reduce((sum, each) => (toHex(each.script) === scriptHex ? sum + each.valueSat : sum), 0n);
+function pays(rule: CoinbaseRule, coinbase: JobCoinbase): boolean {
   switch (rule.type) {
     case 'none':
       return true;
     case 'some':
-      return paidSat(rule.scriptHex) > 0n;
-    case 'parts': {
-      const totalSat = outputs.reduce((sum, each) => sum + each.valueSat, 0n);
-      return (
-        totalSat > 0n &&
-        rule.outputs.every(
-          ({ scriptHex, ppm }) => paidSat(scriptHex) >= (totalSat * BigInt(ppm)) / 1_000_000n,
-        )
-      );
-    }
+      return paidByScript(coinbase).has(rule.scriptHex);
+    case 'parts':
+      return paysParts(coinbase, rule.outputs);
     default:
       return unreachable(rule);
   }

@@ -161,7 +161,7 @@ describe('methods', () => {
     expect((await call('generatetoaddress', 1, 'nonsense')).error?.code).toBe(-5);
     for (const descriptor of [`addr(${bobAddress})`, `raw(${bob.scriptHex})#abcdefgh`]) {
       const { result } = await call('scantxoutset', 'start', [descriptor]);
-      expect(result).toMatchObject({ success: true, height: 4, total_amount: 9.375 });
+      expect(result).toMatchObject({ success: true, height: 4, total_amount: 150 });
       expect((result as { unspents: unknown[] }).unspents).toHaveLength(3);
     }
     expect((await call('scantxoutset', 'start', ['wpkh(key)'])).error?.code).toBe(-5);

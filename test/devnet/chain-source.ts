@@ -6,6 +6,7 @@ import {
   FALLBACK_SAT_PER_KVB,
   type Spender,
 } from '../../src/chain/source.ts';
+import { devnetBlocks } from '../../src/devnet/chain/block-making.ts';
 import type { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { outpointOf, RPC_VERIFY_ALREADY_IN_CHAIN } from '../../src/devnet/chain/chain-rules.ts';
 import { packageOf } from '../../src/devnet/chain/mempool-graph.ts';
@@ -51,6 +52,7 @@ export function createDevnetChainSource(
     },
     spender: (txid, vout, blocks) => Promise.resolve(findSpender(chain, txid, vout, blocks)),
     utxos: (scriptHex) => Promise.resolve(chain.utxos(scriptHex)),
+    blocks: devnetBlocks(chain),
     feeRateSatPerKvb: (_targetBlocks, fallback = FALLBACK_SAT_PER_KVB) =>
       Promise.resolve(options.feeRateSatPerKvb ?? fallback),
     watchTip: (onTip: (tip: ChainTip) => void) => {

@@ -53,14 +53,16 @@ function withoutWitness(transaction: Transaction): Uint8Array {
   return bare.toBuffer();
 }
 
-function mortal(source: ChainSource, isDead: () => boolean): ChainSource {
+function mortal<T extends object>(source: T, isDead: () => boolean): T {
   return new Proxy(source, {
-    get(target, name: keyof ChainSource) {
-      if (name === 'close' || name === 'watchTip' || name === 'feeRateSatPerKvb') return target[name];
+    get(target, name: string) {
+      const value = (target as Record<string, unknown>)[name];
+      if (typeof value === 'object' && value !== null) return mortal(value, isDead);
+      if (name === 'close' || name === 'watchTip' || name === 'feeRateSatPerKvb') return value;
       return (...params: never[]): unknown =>
         isDead()
           ? Promise.reject(new CodedError('chain_unreachable'))
-          : (target[name] as (...of: never[]) => unknown)(...params);
+          : (value as (...of: never[]) => unknown)(...params);
     },
   });
 }

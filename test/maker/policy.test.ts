@@ -56,7 +56,9 @@ function judge(
   rules: Partial<MakerPolicy> = {},
 ): string {
   try {
-    judgeTerms({ ...policy, ...rules }, { ...terms, ...changes }, { ...context, ...around });
+    const { height } = { ...context, ...around };
+    const proposed = termsV3From({ ...terms, ...changes }, height + 1);
+    judgeTerms({ ...policy, ...rules }, proposed, { ...context, ...around });
     return 'taken';
   } catch (error) {
     return codeOf(error);
@@ -216,7 +218,6 @@ describe('the policy of a maker', () => {
     ['easier shares', { maxTargetHex: targetToHex(targetOfDifficulty(1023)) }],
     ['less depth', { minDepth: 2 }],
     ['more grace', { staleGraceSeconds: 31 }],
-    ['no binding', { binding: { type: 'none' } }],
     ['a binding to others', { binding: { type: 'coinbase', scriptHex: '51' } }],
   ])('refuses %s', (_name, changes) => {
     expect(judge(changes)).toBe('bad_terms');
@@ -229,10 +230,9 @@ describe('the policy of a maker', () => {
     expect(judge({}, { openBudgetSat: terms.budgetSat + 1n })).toBe('bad_terms');
   });
 
-  it('takes any binding when it asks for none', () => {
-    const bindingScriptHex = undefined;
-    expect(judge({ binding: { type: 'none' } }, {}, { bindingScriptHex })).toBe('taken');
-    expect(judge({}, {}, { bindingScriptHex })).toBe('taken');
+  it('takes any payee where it names no script', () => {
+    const to = { binding: { type: 'coinbase' as const, scriptHex: '51' } };
+    expect(judge(to, {}, { bindingScriptHex: undefined })).toBe('taken');
   });
 
   describe('of terms of version 3', () => {
@@ -257,9 +257,7 @@ describe('the policy of a maker', () => {
     it.each<[string, Partial<TermsV3>]>([
       ['price.type', { price: whole.price }],
       ['binding.type', { binding: whole.binding }],
-      ['binding.outputs', { binding: { ...binding, outputs: [] } as TermsV3['binding'] }],
-      ['binding.min_fees_ppm', { binding: { ...binding, minFeesPpm: 1 } as TermsV3['binding'] }],
-      ['binding.sample_ppm', { binding: { ...binding, samplePpm: 1 } as TermsV3['binding'] }],
+      ['network', { network: 'signet' }],
       ['target.hardest', { target: { ...target, hardestHex: '01'.repeat(32) } }],
       ['over_delivery', { overDelivery: 'refuse' }],
       ['maker_fault.type', { makerFault: whole.makerFault }],
@@ -277,6 +275,29 @@ describe('the policy of a maker', () => {
       ['funding_by_height', { fundingByHeight: context.height }],
     ])('refuses %s that it cannot serve yet', (path, changes) => {
       expect(pathOf(changes)).toBe(path);
+    });
+
+    it('takes payout within its limits: its own part, fees, samples', () => {
+      const payout = {
+        minOwnPpm: 970_000,
+        minFeesPpm: 950_000,
+        minSamplePpm: 10_000,
+        maxSampleSeconds: 10,
+      };
+      const ppm = (own: number) => [
+        { scriptHex, ppm: own },
+        { scriptHex: '51', ppm: 1_000_000 - own },
+      ];
+      const least = { outputs: ppm(970_000), minFeesPpm: 950_000, samplePpm: 10_000, sampleSeconds: 10 };
+      const judged = (changes: Partial<typeof least>): string =>
+        pathOf({ binding: { type: 'payout', ...least, ...changes } }, { payout });
+      expect(judged({})).toBe('taken');
+      expect(judged({ outputs: ppm(969_999) })).toBe('binding.outputs');
+      expect(judged({ minFeesPpm: 949_999 })).toBe('binding.min_fees_ppm');
+      expect(judged({ samplePpm: 9_999 })).toBe('binding.sample_ppm');
+      expect(judged({ sampleSeconds: 11 })).toBe('binding.sample_seconds');
+      // Without limits of its own, all of the coinbase is for its script.
+      expect(pathOf({ binding: { type: 'payout', ...least } })).toBe('binding.outputs');
     });
 
     it('takes jobs of its own, with a range of targets, only where it has an upstream', () => {
@@ -332,9 +353,7 @@ describe('the policy of a maker', () => {
       const easier = targetToHex(targetOfDifficulty(1023));
       expect(pathOf({ target: { easiestHex: easier, hardestHex: easier } })).toMatch('share');
       const outputs = [{ scriptHex: '51', ppm: 1_000_000 }];
-      expect(pathOf({ binding: { ...binding, outputs } as TermsV3['binding'] })).toMatch(
-        'script of the maker',
-      );
+      expect(pathOf({ binding: { ...binding, outputs } as TermsV3['binding'] })).toBe('binding.outputs');
     });
   });
 });

@@ -16,6 +16,7 @@ import {
   contractIdOf,
   DEFAULT_FEE_LADDER_SAT_PER_KVB,
   type TermsV1or2,
+  type TermsV3,
 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { DevnetChain, type PremineOutput } from '../../src/devnet/chain/chain.ts';
@@ -141,6 +142,8 @@ export type WorldOptions = {
   readonly terms?: Partial<TermsV1or2>;
   /** Version 3 says the same. */
   readonly isVersion3?: boolean;
+  /** Of version 3: what of its binding is another than that of the older terms. */
+  readonly binding?: Partial<Extract<TermsV3['binding'], { readonly type: 'payout' }>>;
   readonly policy?: Partial<MakerPolicy>;
   readonly maker?: Partial<MakerOptions>;
   readonly miner?: Partial<MinerContractOptions>;
@@ -232,8 +235,15 @@ export class World {
       nonceHex: '00112233445566778899aabbccddeeff',
       ...options.terms,
     };
-    this.proposed = options.isVersion3 === true ? termsV3From(this.terms, 500) : this.terms;
+    this.proposed = options.isVersion3 === true ? this.#termsV3(options.binding ?? {}) : this.terms;
     this.contractId = contractIdOf(this.proposed);
+  }
+
+  #termsV3(changes: NonNullable<WorldOptions['binding']>): TermsV3 {
+    const terms = termsV3From(this.terms, 500);
+    return terms.binding.type === 'payout'
+      ? { ...terms, binding: { ...terms.binding, ...changes } }
+      : terms;
   }
 
   get policy(): MakerPolicy {

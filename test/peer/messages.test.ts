@@ -169,6 +169,18 @@ const samples: Samples = {
     params: fc.record({ contractId, txid: hex(32), height: fc.nat({ max: 500_000_000 }) }),
     result: none,
   },
+  'work.template': {
+    params: fc.record({ contractId, jobId: seq }),
+    result: fc.record({ shortIds: fc.array(hex(8), { maxLength: 40 }) }),
+  },
+  'work.transactions': {
+    params: fc.record({
+      contractId,
+      jobId: seq,
+      places: fc.array(fc.nat({ max: 16_599 }), { minLength: 1, maxLength: 40 }),
+    }),
+    result: fc.record({ transactions: fc.array(hex(60), { minLength: 1, maxLength: 40 }) }),
+  },
   'job.announce': {
     params: fc.record({ contractId, job, source: seq }, { requiredKeys: ['contractId', 'job'] }),
     result: none,

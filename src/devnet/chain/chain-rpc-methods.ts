@@ -7,6 +7,7 @@ import { displayHash, serializeHeader } from '../../bitcoin/header.ts';
 import { NETWORKS } from '../../bitcoin/network.ts';
 import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '../../bitcoin/target.ts';
 import type { BlockRecord } from './block.ts';
+import { type DevnetTemplate, devnetBlocks } from './block-making.ts';
 import type { DevnetChain } from './chain.ts';
 import { type Coin, RPC_DESERIALIZATION_ERROR } from './chain-rules.ts';
 import { sendFillerCoins } from './faucet.ts';
@@ -55,6 +56,7 @@ export function chainRpcMethods(
     ...blockMethods(chain),
     ...transactionMethods(chain),
     ...miningMethods(chain),
+    ...templateMethods(chain),
     getnetworkinfo: () => ({
       version: 300000,
       subversion: '/Satoshi:30.0.0/devnet',
@@ -323,6 +325,32 @@ function miningMethods(chain: DevnetChain): RpcMethods {
       const scriptHex = scriptOfAddress(String(params[0]), 'Invalid address');
       return asRpcError(() => sendFillerCoins(chain, scriptHex, valueSat));
     },
+  };
+}
+
+/** `getblocktemplate`, also for a proposal (BIP23), and `submitblock`. */
+function templateMethods(chain: DevnetChain): RpcMethods {
+  return {
+    getblocktemplate: (params) => {
+      const request = isRecord(params[0]) ? params[0] : {};
+      if (request['mode'] !== 'proposal') return templateJson(devnetBlocks(chain).templateNow());
+      return devnetBlocks(chain).faultNow(hexParam([request['data']], 0)) ?? null;
+    },
+    submitblock: (params) => devnetBlocks(chain).submitNow(hexParam(params, 0)) ?? null,
+  };
+}
+
+function templateJson({ transactions, ...template }: DevnetTemplate): object {
+  return {
+    version: 0x20000000,
+    rules: ['csv', '!segwit', 'taproot'],
+    previousblockhash: template.previousHash,
+    transactions: transactions.map(({ txid, hex, feeSat }) => ({ data: hex, txid, fee: Number(feeSat) })),
+    coinbasevalue: Number(template.coinbaseValueSat),
+    mintime: template.minTimeSeconds,
+    curtime: template.timeSeconds,
+    bits: u32hex(template.bits),
+    height: template.height,
   };
 }
 

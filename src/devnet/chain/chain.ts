@@ -292,6 +292,17 @@ export class DevnetChain {
     }
   }
 
+  /** Why a block on the tip would be refused, its proof of work apart; undefined if it would not (BIP23). */
+  proposalFault(header: Uint8Array, transactions: readonly Transaction[]): string | undefined {
+    try {
+      this.#checkBlock(parseHeader(header), transactions, { isProposal: true });
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return String(error.meta['reason'] ?? error.message);
+    }
+  }
+
   /**
    * Mines blocks now, with real proof of work, on the calling thread: for easy `bits`. Returns their
    * hashes.
@@ -406,14 +417,18 @@ export class DevnetChain {
     };
   }
 
-  #checkBlock(header: Header, transactions: readonly Transaction[]): BlockRecord {
+  #checkBlock(
+    header: Header,
+    transactions: readonly Transaction[],
+    { isProposal }: { readonly isProposal: boolean } = { isProposal: false },
+  ): BlockRecord {
     const tip = this.#tip();
     const hash = headerHash(header);
     if (displayHash(header.prevHash) !== tip.hash) {
       throw refusal(this.#byHash.has(displayHash(hash)) ? 'duplicate' : 'inconclusive-not-best-prevblk');
     }
     if (header.bits !== this.bitsAt(this.height + 1)) throw refusal('bad-diffbits');
-    if (hashToNumber(hash) > targetOfCompact(header.bits)) throw refusal('high-hash');
+    if (!isProposal && hashToNumber(hash) > targetOfCompact(header.bits)) throw refusal('high-hash');
     if (header.time <= this.medianTime()) throw refusal('time-too-old');
     if (header.time > this.#nowSeconds() + MAX_FUTURE_SECONDS) throw refusal('time-too-new');
     const height = this.height + 1;

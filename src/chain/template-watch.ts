@@ -1,0 +1,207 @@
+import type { Clock, Timer, Timers } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { displayHash, parseDisplayHash } from '../bitcoin/header.ts';
+import { branchesForCoinbase } from '../bitcoin/merkle.ts';
+import type { NetworkName } from '../bitcoin/network.ts';
+import type { Logger } from '../log/logger.ts';
+import { type BlockFacts, factsOfParent, isLateBlock, type ParentBlock } from './block-facts.ts';
+import type { BlockTemplate, TemplateTransaction } from './block-template.ts';
+import type { ChainSource } from './source.ts';
+
+export type TemplateWatchOptions = {
+  readonly network: NetworkName;
+  /** Templates whose transactions are kept, 1 or more. */
+  readonly kept: number;
+  /** Time in ms between templates of one tip. */
+  readonly pollMs?: number;
+};
+
+export type TemplateWatchDeps = {
+  readonly chain: Pick<ChainSource, 'header' | 'blocks' | 'watchTip'>;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly log: Logger;
+};
+
+const POLL_MS = 30_000;
+/** Blocks whose facts are kept: work on older ones is not credited, backlog apart. */
+const MAX_BLOCKS = 144;
+/**
+ * Time in ms for which work need not claim the fees that came since: a pool makes its jobs anew every half
+ * minute or so, and a share is on its way for some.
+ */
+const FEES_LAG_MS = 5 * 60_000;
+
+type Sample = {
+  readonly atMs: number;
+  readonly feesSat: bigint;
+  readonly waitingFeesSat: bigint | undefined;
+};
+
+/** What was seen of the block after one parent. */
+type Seen = {
+  readonly height: number;
+  readonly parentTimeSeconds: number | undefined;
+  bits: number | undefined;
+  minTimeSeconds: number;
+  samples: readonly Sample[];
+};
+
+type Kept = { readonly transactions: readonly TemplateTransaction[]; branches?: string };
+
+/**
+ * A watcher of what the own node would mine: facts of the next block by its parent, and the transactions of
+ * the newest templates. A node that gives no template is no fault: then less is known (`factsOfParent`).
+ */
+export class TemplateWatch {
+  /** Monotonic time in ms of the last template; undefined before the first. */
+  templateAtMs: number | undefined;
+  readonly #options: TemplateWatchOptions;
+  readonly #deps: TemplateWatchDeps;
+  /** By parent as displayed, oldest first. */
+  readonly #seen = new Map<string, Seen>();
+  #kept: readonly Kept[] = [];
+  #newest: string | undefined;
+  #looking: Promise<void> | undefined;
+  #isDueAgain = false;
+  #isFailing = false;
+  #timer: Timer | undefined;
+  #stopTip: (() => void) | undefined;
+
+  constructor(options: TemplateWatchOptions, deps: TemplateWatchDeps) {
+    this.#options = options;
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = this.#deps.timers.every(this.#options.pollMs ?? POLL_MS, () => void this.look());
+    this.#stopTip = this.#deps.chain.watchTip(() => void this.look());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#stopTip?.();
+  }
+
+  /** The parent of the newest template as displayed. */
+  get parentHash(): string | undefined {
+    return this.#newest;
+  }
+
+  /** Asks for a template that is newer than this call. Never rejects; resolves when it is known. */
+  look(): Promise<void> {
+    if (this.#looking !== undefined) {
+      this.#isDueAgain = true;
+      return this.#looking;
+    }
+    this.#looking = this.#lookAgain().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #lookAgain(): Promise<void> {
+    do {
+      this.#isDueAgain = false;
+      await this.#lookOnce();
+    } while (this.#isDueAgain);
+  }
+
+  async #lookOnce(): Promise<void> {
+    const { chain, log, clock } = this.#deps;
+    if (chain.blocks === undefined) return;
+    try {
+      const template = await chain.blocks.template();
+      const waitingFeesSat = await chain.blocks.waitingFeesSat();
+      const known = this.#seen.get(template.previousHash);
+      const header = known === undefined ? await chain.header(template.previousHash) : undefined;
+      this.#take(template, waitingFeesSat, header?.timeSeconds);
+      this.templateAtMs = clock.monotonicMs();
+      this.#isFailing = false;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      const { code, message: detail } = error;
+      if (!this.#isFailing)
+        log.warn({ code, detail }, 'the node gives no block template: work is checked by less');
+      this.#isFailing = true;
+    }
+  }
+
+  #take(
+    template: BlockTemplate,
+    waitingFeesSat: bigint | undefined,
+    headerTimeSeconds: number | undefined,
+  ): void {
+    const { previousHash, height, minTimeSeconds, feesSat, bits, timeSeconds } = template;
+    const atMs = this.#deps.clock.monotonicMs();
+    const known = this.#seen.get(previousHash);
+    const parentTimeSeconds = known?.parentTimeSeconds ?? headerTimeSeconds;
+    const isLate = isLateBlock(this.#options.network, { height, parentTimeSeconds }, timeSeconds);
+    const samples = [...(known?.samples ?? []), { atMs, feesSat, waitingFeesSat }];
+    const firstInTime = samples.findIndex((sample) => sample.atMs > atMs - FEES_LAG_MS);
+    this.#seen.delete(previousHash);
+    this.#seen.set(previousHash, {
+      ...{ height, parentTimeSeconds, minTimeSeconds },
+      bits: isLate === true ? known?.bits : bits,
+      // The newest one before the lag holds at its beginning.
+      samples: samples.slice(Math.max(0, firstInTime - 1)),
+    });
+    if (this.#seen.size > MAX_BLOCKS) this.#seen.delete(this.#seen.keys().next().value!);
+    this.#newest = previousHash;
+    this.#keep(template.transactions);
+  }
+
+  /** Texts that an earlier template has are not kept twice. */
+  #keep(transactions: readonly TemplateTransaction[]): void {
+    const known = new Map(this.#kept[0]?.transactions.map((each) => [each.txid, each]));
+    const shared = transactions.map((each) => known.get(each.txid) ?? each);
+    this.#kept = [{ transactions: shared }, ...this.#kept].slice(0, this.#options.kept);
+  }
+
+  /** True for a parent that the own node would have mined on. */
+  hasSeen(parentHash: string): boolean {
+    return this.#seen.has(parentHash);
+  }
+
+  /** Facts of the block on a parent (as displayed). */
+  factsOf(parentHash: string, parent: ParentBlock): BlockFacts {
+    const byParent = factsOfParent(this.#options.network, parent);
+    const seen = this.#seen.get(parentHash);
+    if (seen === undefined) return byParent;
+    const { height, parentTimeSeconds, minTimeSeconds, samples } = seen;
+    const bits = seen.bits ?? byParent.bits;
+    const feesSat = samples.reduce(
+      (least, each) => (each.feesSat < least ? each.feesSat : least),
+      samples[0]!.feesSat,
+    );
+    const waiting = samples.flatMap(({ waitingFeesSat, feesSat: sat }) => waitingFeesSat ?? sat);
+    const waitingFeesSat = waiting.reduce((most, sat) => (sat > most ? sat : most));
+    return { height, bits, parentTimeSeconds, minTimeSeconds, feesSat, waitingFeesSat };
+  }
+
+  /** The transactions of the newest template. */
+  get transactions(): readonly TemplateTransaction[] {
+    return this.#kept[0]?.transactions ?? [];
+  }
+
+  /** The transactions of a job with these merkle branches; undefined where no template kept has them. */
+  transactionsOf(branches: readonly Uint8Array[]): readonly TemplateTransaction[] | undefined {
+    if (branches.length === 0) return [];
+    const wanted = textOf(branches);
+    return this.#kept.find((kept) => {
+      kept.branches ??= textOf(branchesOf(kept.transactions.map(({ txid }) => txid)));
+      return kept.branches === wanted;
+    })?.transactions;
+  }
+}
+
+/** The merkle branches of a coinbase before these transactions (txids as displayed). */
+export function branchesOf(txids: readonly string[]): Uint8Array[] {
+  return branchesForCoinbase(txids.map(parseDisplayHash));
+}
+
+function textOf(branches: readonly Uint8Array[]): string {
+  return branches.map(displayHash).join('');
+}
