@@ -20,6 +20,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   doctor: async () => (await import('./cli/doctor.ts')).doctorCommand,
   calc: async () => (await import('./cli/calc.ts')).calcCommand,
   ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,
+  'evidence export': async () => (await import('./cli/evidence.ts')).evidenceExport,
+  audit: async () => (await import('./cli/audit.ts')).auditCommand,
   'channel list': async () => (await import('./cli/channel.ts')).channelList,
   'channel show': async () => (await import('./cli/channel.ts')).channelShow,
   'channel close': async () => (await import('./cli/channel.ts')).channelClose,

@@ -122,6 +122,9 @@ export const ERROR_TABLE = {
   not_expired: {
     hint: 'the market maker may take the channel back from its expiry on; until then ask for a cooperative close',
   },
+  bad_evidence: {
+    hint: 'the file is not an export of `sharestream evidence export`, was altered, or is not whole',
+  },
   bad_export: { hint: 'the file is not an export of `sharestream channel export`, or was altered' },
   bad_ladder: {
     hint: 'the ladder file is torn, altered or of a newer program; the next state writes it anew',

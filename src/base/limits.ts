@@ -166,6 +166,13 @@ export const LIMITS = {
   ledgerQueuedWrites: 100_000,
   /** Bytes of ledger writes waiting for a commit: seconds of a disk at its slowest. */
   ledgerQueuedBytes: 256 * 1024 * 1024,
+  /** Bytes of one frame of an evidence file: a commitment with `refusedRanges` of them is under 800 KiB. */
+  evidenceFrameBytes: 1024 * 1024,
+  /**
+   * Hashes of shares that an audit remembers, to find one that was sold twice; 32 to 64 B each. A block has
+   * 120,000 at 200 a second.
+   */
+  auditedHashes: 4_000_000,
   /** Bytes of one ledger record. */
   ledgerRecordBytes: 4 * 1024 * 1024,
 } as const;

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { concat } from '../base/bytes.ts';
 import { taggedHash } from '../base/hash.ts';
+import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { type JobRecord, jobDocument } from '../work/evidence.ts';
 import { ShareTree } from './share-tree.ts';
 
@@ -78,6 +79,20 @@ export class EvidenceSegment {
   credit(jobId: number, hash: Uint8Array, workHashes: bigint): void {
     assert(this.#jobs.has(jobId), 'segment_job_before_share');
     this.#tree.append(hash);
+    this.#workHashes += workHashes;
+  }
+
+  /**
+   * Appends credited shares of jobs that were added.
+   * @param hashes 32 bytes each
+   * @param workHashes of all of them
+   */
+  creditAll(
+    hashes: Uint8Array,
+    workHashes: bigint,
+    kernel: Pick<ShareKernel, 'capacity' | 'hashTree'>,
+  ): void {
+    this.#tree.appendAll(hashes, kernel);
     this.#workHashes += workHashes;
   }
 

@@ -106,12 +106,18 @@ export async function channelsOf(access: ChannelAccess): Promise<readonly Channe
 
 /** The channel a command is about: its first word, or the only one. */
 export async function channelOf(access: ChannelAccess, options: ParsedOptions): Promise<ChannelSnapshot> {
+  const prefix = contractWord(options);
+  return pickChannel(await channelsOf(access), prefix);
+}
+
+/** The first word of a command, as the beginning of a contract id. Throws `usage`. */
+export function contractWord(options: ParsedOptions): string | undefined {
   const [prefix, ...rest] = options.positionals;
   if (rest.length > 0) throw new CodedError('usage', 'one contract at a time');
   if (prefix !== undefined && !/^[0-9a-f]{4,64}$/.test(prefix)) {
     throw new CodedError('usage', 'a contract is named by its id, or the first 4 or more digits of it');
   }
-  return pickChannel(await channelsOf(access), prefix);
+  return prefix;
 }
 
 /** What the node says of a channel, or why it says nothing. */

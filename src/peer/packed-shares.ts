@@ -16,7 +16,7 @@ export const MAX_PACKED_CHARS =
   4 * Math.ceil((5 + LIMITS.peerBatchShares * (CONTEXT_BYTES + SHARE_BYTES)) / 3);
 
 /** The fields that shares of a batch have in common, written once (`PACKED.md`). */
-type Context = Pick<WireShare, 'jobId' | 'difficulty' | 'ntime'> & {
+export type PackedContext = Pick<WireShare, 'jobId' | 'difficulty' | 'ntime'> & {
   readonly extranonce1Size: number;
   readonly extranonce2Size: number;
 };
@@ -40,7 +40,7 @@ function refuse(why: string): never {
 
 /** Packs 1 to 1024 shares; the inverse of `unpackWireShares`. */
 export function packWireShares(shares: readonly WireShare[]): Uint8Array {
-  const contexts: Context[] = [];
+  const contexts: PackedContext[] = [];
   const indexes = new Map<string, number>();
   const indexOf = shares.map((share) => {
     const { jobId, difficulty, ntime, extranonce1, extranonce2 } = share;
@@ -76,37 +76,68 @@ export function packWireShares(shares: readonly WireShare[]): Uint8Array {
 
 /** Unpacks shares. Throws `protocol` for bytes that `packWireShares` does not make. */
 export function unpackWireShares(bytes: Uint8Array): WireShare[] {
-  const reader = new Reader(bytes);
-  if (reader.u8() !== FORMAT) refuse('has an unknown format');
-  const contexts = readContexts(reader);
-  const count = reader.varint(LIMITS.peerBatchShares);
-  if (count < contexts.length) refuse('has a context without a share');
+  const packed = new PackedShares(bytes);
   const shares: WireShare[] = [];
-  let used = 0;
-  for (let left = count; left > 0; left -= 1) {
-    const index = reader.varint(used);
-    const context = contexts[index];
-    if (context === undefined) return refuse('names a context that is not there');
-    const extranonce1 = reader.bytes(context.extranonce1Size);
-    const extranonce2 = reader.bytes(context.extranonce2Size);
-    const zigzag = reader.varint(2 ** 33);
-    const ntime = context.ntime + (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
-    if (ntime < 0 || ntime > 0xffff_ffff) refuse('has an ntime out of range');
-    if (index === used) {
-      if (zigzag !== 0) refuse('has a context of another ntime than its first share');
-      used += 1;
-    }
-    const { jobId, difficulty } = context;
-    const nonce = reader.u32();
-    shares.push({ jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version: reader.u32() });
-  }
-  if (used !== contexts.length) refuse('has a context without a share');
-  reader.end();
+  packed.each((index, at, ntime, nonce, version) => {
+    const { jobId, difficulty, extranonce1Size, extranonce2Size } = packed.contexts[index]!;
+    const middle = at + extranonce1Size;
+    const extranonce1 = bytes.slice(at, middle);
+    const extranonce2 = bytes.slice(middle, middle + extranonce2Size);
+    shares.push({ jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version });
+  });
   return shares;
 }
 
-function readContexts(reader: Reader): Context[] {
-  const contexts: Context[] = [];
+/** Packed shares, read one after the other without an object for each. */
+export class PackedShares {
+  readonly contexts: readonly PackedContext[];
+  readonly count: number;
+  readonly #reader: Reader;
+
+  /** Reads the contexts. Throws `protocol`, as `each` does, for bytes that `packWireShares` does not make. */
+  constructor(bytes: Uint8Array) {
+    const reader = new Reader(bytes);
+    if (reader.u8() !== FORMAT) refuse('has an unknown format');
+    this.contexts = readContexts(reader);
+    this.count = reader.varint(LIMITS.peerBatchShares);
+    if (this.count < this.contexts.length) refuse('has a context without a share');
+    this.#reader = reader;
+  }
+
+  /**
+   * Reads the shares; once.
+   * @param use both extranonces lie from `extranonceAt` on, one behind the other
+   */
+  each(
+    use: (context: number, extranonceAt: number, ntime: number, nonce: number, version: number) => void,
+  ): void {
+    const reader = this.#reader;
+    let used = 0;
+    for (let left = this.count; left > 0; left -= 1) {
+      const index = reader.varint(used);
+      const { extranonce1Size, extranonce2Size, ntime: from } = this.#contextAt(index);
+      const extranonceAt = reader.skip(extranonce1Size + extranonce2Size);
+      const zigzag = reader.varint(2 ** 33);
+      const ntime = from + (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
+      if (ntime < 0 || ntime > 0xffff_ffff) refuse('has an ntime out of range');
+      if (index === used) {
+        if (zigzag !== 0) refuse('has a context of another ntime than its first share');
+        used += 1;
+      }
+      const nonce = reader.u32();
+      use(index, extranonceAt, ntime, nonce, reader.u32());
+    }
+    if (used !== this.contexts.length) refuse('has a context without a share');
+    reader.end();
+  }
+
+  #contextAt(index: number): PackedContext {
+    return this.contexts[index] ?? refuse('names a context that is not there');
+  }
+}
+
+function readContexts(reader: Reader): PackedContext[] {
+  const contexts: PackedContext[] = [];
   const keys = new Set<string>();
   for (let left = reader.varint(LIMITS.peerBatchShares); left > 0; left -= 1) {
     const jobId = reader.varint(Number.MAX_SAFE_INTEGER);
@@ -203,10 +234,9 @@ class Reader {
     return refuse('has a number out of range');
   }
 
-  /** A copy of the next bytes. */
-  bytes(size: number): Uint8Array {
-    const at = this.#take(size);
-    return this.#bytes.slice(at, at + size);
+  /** Skips bytes. @returns where they are */
+  skip(size: number): number {
+    return this.#take(size);
   }
 
   end(): void {

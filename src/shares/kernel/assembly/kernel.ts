@@ -110,21 +110,25 @@ export function hashTree(count: usize, size: usize): void {
   for (let at = tree, to = tree, end = tree + count * size; at < end; at += groupSize, to += 256) {
     for (let lane: usize = 0; lane < 8; lane++) {
       const block = LANES + (lane << 6), from = at + lane * size;
-      memory.fill(block, 0, 64);
+      v128.store(block, v128.load(from), 1);
+      v128.store(block, v128.load(from, 16), 17);
       if (size == 32) {
-        memory.copy(block + 1, from, 32);
+        clear(block + 33, block + 48);
+        store<u8>(block, 0);
         store<u8>(block, 0x80, 33);
         store<u16>(block, 0x0801, 62);
       } else {
         store<u8>(block, 1);
-        memory.copy(block + 1, from, 63);
+        v128.store(block, v128.load(from, 32), 33);
+        v128.store(block, v128.load(from, 47), 48);
       }
     }
     compressLanes(initial);
     if (size == 64) {
       for (let lane: usize = 0; lane < 8; lane++) {
         const block = LANES + (lane << 6);
-        memory.fill(block, 0, 64);
+        clear(block, block + 16);
+        clear(block + 32, block + 48);
         store<u8>(block, load<u8>(at + (lane << 6), 63));
         store<u8>(block, 0x80, 1);
         store<u16>(block, 0x0802, 62);
@@ -141,6 +145,12 @@ export function hashTree(count: usize, size: usize): void {
       }
     }
   }
+}
+
+/** Zeros of 16 bytes in two places. */
+@inline function clear(one: usize, other: usize): void {
+  v128.store(one, i32x4.splat(0));
+  v128.store(other, i32x4.splat(0));
 }
 
 /** Compresses the raw blocks of LANES into the first group's digests. */

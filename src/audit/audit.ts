@@ -1,0 +1,155 @@
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { channelFacts } from '../channel/params.ts';
+import { sameState } from '../channel/states.ts';
+import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import { type AuditCounts, type AuditPoint, ContractAudit, twoContents } from './contract-audit.ts';
+import type { Blame, Finding } from './finding.ts';
+import { type Frame, readFrames } from './frames.ts';
+
+/** A file to be audited. */
+export type AuditSource = { readonly name: string; readonly chunks: AsyncIterable<Uint8Array> };
+
+/** The audit of one file. */
+export type FileReport = {
+  readonly name: string;
+  readonly role: 'miner' | 'maker';
+  readonly counts: AuditCounts;
+  /** Its disagreements, by the states at which they show. */
+  readonly findings: readonly Finding[];
+  readonly stateNumber: number | undefined;
+  readonly workHashes: bigint;
+  readonly paidSat: bigint;
+  /** Good work behind the newest commitment, hashes: no signature covers it. */
+  readonly unsignedHashes: bigint;
+  /** True where a share sold twice may have been missed, for want of memory. */
+  readonly hasForgotten: boolean;
+};
+
+/** The outcome of an audit. */
+export type AuditReport = {
+  readonly contractId: string;
+  readonly verdict: 'agreed' | Blame;
+  /** The first disagreement. */
+  readonly finding: Finding | undefined;
+  readonly files: readonly FileReport[];
+  /** The audit with the newest state, of which a ruling is made. */
+  readonly newest: ContractAudit;
+};
+
+/** Reads one file through its audit, up to each state. */
+class FileAudit {
+  readonly source: AuditSource;
+  readonly audit: ContractAudit;
+  readonly #frames: AsyncGenerator<Frame>;
+  point: AuditPoint | undefined;
+
+  constructor(source: AuditSource, kernel: ShareKernel, onProgress: OnProgress) {
+    this.source = source;
+    this.audit = new ContractAudit(kernel);
+    this.#frames = readFrames(source.chunks, (bytes) => onProgress(bytes, this.audit.counts.shares));
+  }
+
+  /** Reads up to the next state; `point` is undefined at the end. */
+  async next(): Promise<void> {
+    this.point = undefined;
+    for (;;) {
+      const { done, value } = await this.#frames.next();
+      if (done === true) return;
+      this.point = this.#take(value);
+      if (this.point !== undefined) return;
+    }
+  }
+
+  #take(frame: Frame): AuditPoint | undefined {
+    try {
+      return this.audit.take(frame);
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      throw new CodedError(error.code, `${this.source.name}: ${error.message}`, error.meta, {
+        cause: error,
+      });
+    }
+  }
+
+  get report(): FileReport {
+    const { head, counts, findings, last, unsignedWork, hasForgotten } = this.audit;
+    return {
+      ...{ name: this.source.name, role: head.role, counts },
+      findings: findings.toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0)),
+      ...{ stateNumber: last?.n, workHashes: last?.workHashes ?? 0n, paidSat: last?.paidSat ?? 0n },
+      ...{ unsignedHashes: unsignedWork, hasForgotten },
+    };
+  }
+}
+
+/**
+ * @param bytes read since the last call
+ * @param shares of this file so far
+ */
+export type OnProgress = (bytes: number, shares: number) => void;
+
+/**
+ * Audits exports of one or both sides of a contract, state by state, in bounded memory. Throws `bad_evidence`
+ * for a file that cannot be read, or files of different channels.
+ */
+export async function auditFiles(
+  sources: readonly AuditSource[],
+  kernel: ShareKernel,
+  onProgress: OnProgress = () => {},
+): Promise<AuditReport> {
+  const files = sources.map((source) => new FileAudit(source, kernel, onProgress));
+  const between: Finding[] = [];
+  for (const file of files) await file.next();
+  for (;;) {
+    const points = files.flatMap(({ point }) => point ?? []);
+    if (points.length === 0) break;
+    const n = Math.min(...points.map((point) => point.n));
+    const here = files.filter(({ point }) => point?.n === n);
+    for (const other of here.slice(1)) {
+      const found = contradiction(here[0]!.point!, other.point!);
+      if (found !== undefined) between.push(found);
+    }
+    for (const file of here) await file.next();
+  }
+  const ids = new Set(files.map(({ audit }) => toHex(channelFacts(audit.params).id)));
+  if (ids.size !== 1) throw new CodedError('bad_evidence', 'the files are not of one channel');
+  return reportOf(files, between);
+}
+
+/** What two files that both verify say differently of one state. */
+function contradiction(a: AuditPoint, b: AuditPoint): Finding | undefined {
+  const { n } = a;
+  if (!sameState(a.state, b.state))
+    return { blame: 'maker', code: 'equivocation', words: twoContents(a.state, b.state), n };
+  if (a.commitment === undefined || b.commitment === undefined) return undefined;
+  if (a.commitment.hashHex === b.commitment.hashHex) return undefined;
+  const isByMiner = a.commitment.isByMiner && b.commitment.isByMiner;
+  const who = isByMiner ? 'both sides' : 'the maker';
+  const words = `${who} signed two commitments for state ${n}`;
+  return { blame: isByMiner ? 'undecided' : 'maker', code: 'equivocation', words, n };
+}
+
+function reportOf(files: readonly FileAudit[], between: readonly Finding[]): AuditReport {
+  const reports = files.map((file) => file.report);
+  // A file that does not have what was signed proves nothing, and takes nothing from the other.
+  const isSound = (report: FileReport): boolean => report.findings.every(({ blame }) => blame !== 'file');
+  const sound = reports.filter(isSound);
+  const usable = sound.length > 0 ? sound : reports;
+  const findings = [
+    ...(sound.length === reports.length ? between : []),
+    ...usable.flatMap((report) => report.findings),
+  ].toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0));
+  const convicting = findings.filter(({ blame }) => blame !== 'undecided');
+  const finding = convicting[0] ?? findings[0];
+  const newest = files
+    .map(({ audit }) => audit)
+    .reduce((best, each) => ((each.last?.n ?? -1) > (best.last?.n ?? -1) ? each : best));
+  return {
+    contractId: newest.head.contractId,
+    verdict: finding?.blame ?? 'agreed',
+    finding,
+    files: reports,
+    newest,
+  };
+}
