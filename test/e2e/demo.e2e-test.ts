@@ -22,6 +22,8 @@ type Summary = {
   funding_tx_hex: string;
   close_tx_hex: string;
   close_confirmed: boolean;
+  /** What the maker has for its money. */
+  beads: { worth: number; paid: number; redirected: number; stolen?: string };
 };
 
 describe('the demo', () => {
@@ -47,6 +49,9 @@ describe('the demo', () => {
     expect(summary.shares.rejected['low_difficulty']).toBeGreaterThan(0);
     expect(summary.state_number).toBeGreaterThanOrEqual(5);
     expect(summary.close_confirmed).toBe(true);
+    expect(summary.beads.paid).toBeGreaterThan(0);
+    expect(summary.beads).toMatchObject({ redirected: 0 });
+    expect(summary.beads.stolen).toBeUndefined();
 
     const evidence = recompute(readFileSync(join(directory, 'evidence.jsonl'), 'utf8'));
     expect(evidence.workHashes.toString()).toBe(summary.work_hashes);
