@@ -191,6 +191,14 @@ describe('asking for the own bond', () => {
     expect([left.requests.length, left.own.sent]).toEqual([1, []]);
   });
 
+  it('is done once there are bonds, on a connection that had none to ask for', async () => {
+    const { time, requests, ask } = stage('miner');
+    ask(sideOf('miner', { stakes: {} as never }));
+    ask();
+    await time.settle();
+    expect(requests).toHaveLength(1);
+  });
+
   it('is not done without bonds, without an own one, or for one that is spent', async () => {
     const none = stage('miner');
     none.ask(sideOf('miner', { stakes: {} as never }));

@@ -4,10 +4,12 @@ import { CodedError } from '../../src/base/errors.ts';
 import type { Spender } from '../../src/chain/source.ts';
 import { type ChannelView, SPENT_ELSEWHERE } from '../../src/chain/watcher.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { ChannelWatch } from '../../src/settlement/channel-watch.ts';
+import { ChannelWatch, outputOf } from '../../src/settlement/channel-watch.ts';
 import type { ChainEffect } from '../../src/settlement/contract-store.ts';
 import { WATCHED_KIND } from '../../src/settlement/records.ts';
+import { minerSigner } from '../channel/fixtures.ts';
 import { EXPIRY, Life, MARGINS, opened, optionsFor, START, TERMS } from '../channel/lifecycle-model.ts';
+import { funding } from '../channel/psbt-fixtures.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 
 const FUNDING_TXID = 'f0'.repeat(32);
@@ -38,7 +40,9 @@ function stage(changes: { channel?: object; state?: object; role?: 'miner' | 'ma
       calls.push(name);
       if (chain.fails.has(name.split(' ')[0]!)) throw GONE;
     },
-    txOut: async (_txid: string, _vout: number, withMempool = true) => {
+    txOut: async (txid: string, _vout: number, withMempool = true) => {
+      // The coins of the funding itself.
+      if (txid !== FUNDING_TXID) return undefined;
       chain.ask(withMempool ? 'txOut' : 'txOutInBlocks');
       return withMempool ? chain.coin : chain.coinInBlocks;
     },
@@ -88,14 +92,17 @@ function stage(changes: { channel?: object; state?: object; role?: 'miner' | 'ma
       if (chain.fails.has(effect.type)) throw GONE;
     },
   };
-  const deps = { chain, ledger, signer: undefined, log: silentLogger };
+  const warnings: string[] = [];
+  const log = { ...silentLogger, info: () => undefined, error: () => undefined };
+  Object.assign(log, { warn: (_: object, text: string) => void warnings.push(text) });
+  const deps = { chain, ledger, signer: minerSigner, log };
   const watch = new ChannelWatch(store as never, side as never, deps as never);
   const look = async (height = START + 5, isForced = false): Promise<ChannelView> => {
     calls.length = 0;
     await watch.look(TIP(height), isForced);
     return seen.at(-1)!.view;
   };
-  return { watch, chain, store, ledger, seen, calls, performed, look, due };
+  return { watch, chain, store, ledger, seen, calls, performed, look, due, warnings };
 }
 
 describe('a look at a channel', () => {
@@ -141,10 +148,14 @@ describe('a look at a channel', () => {
     chain.headerDepth = 4;
     expect(await look()).toMatchObject({ spendDepth: 4 });
     expect(calls.filter((call) => !call.startsWith('fee'))).toEqual(['txOut', 'header']);
-    chain.headerDepth = -1;
+    chain.spent = { txid: '88'.repeat(32), confirmations: 2, blockHash: 'c' };
+    for (const gone of [-1, 0, undefined]) {
+      chain.headerDepth = gone;
+      expect(await look()).toMatchObject({ spendDepth: 2 });
+      expect(calls).toContain('spender f0:1 6');
+    }
     chain.spent = undefined;
     expect(await look()).toMatchObject({ spendDepth: undefined });
-    expect(calls).toContain('spender f0:1 6');
   });
 
   it('searches two days of blocks first, then those since, and none for a funding just sent', async () => {
@@ -161,6 +172,14 @@ describe('a look at a channel', () => {
     store.fundingTx = '00';
     await look(START + 21);
     expect(calls).toContain('spender f0:1 0');
+
+    // Blocks that were not searched are not taken for searched.
+    const resent = stage();
+    resent.store.fundingTx = '00';
+    await resent.look(START + 5);
+    resent.store.fundingTx = undefined;
+    await resent.look(START + 9);
+    expect(resent.calls).toContain('spender f0:1 288');
 
     for (const [status, blocks] of [
       ['opening', 0],
@@ -218,6 +237,9 @@ describe('a look at a channel', () => {
     const { look, seen } = stage();
     await look(START + 5, true);
     expect(seen[0]).toMatchObject({ type: 'close_alone', height: START + 5 });
+    const { watch, seen: other } = stage();
+    await watch.look(TIP(START));
+    expect(other[0]).toMatchObject({ type: 'tip' });
   });
 
   it('is done until the channel is over, and not before it is there', async () => {
@@ -253,6 +275,16 @@ describe('a look at a channel', () => {
     await look();
     expect(seen).toHaveLength(4);
   });
+});
+
+it('the output that pays a script is the first of it, or none', () => {
+  const other = Uint8Array.of(0x51);
+  const transaction = new Transaction();
+  transaction.addOutput(other, 1n);
+  for (const value of [2n, 3n]) transaction.addOutput(CLOSE.outs[0]!.script, value);
+  expect(outputOf(transaction, CLOSE.outs[0]!.script)).toBe(1);
+  expect(outputOf(transaction, other)).toBe(0);
+  expect(outputOf(transaction, Uint8Array.of(0x52))).toBe(-1);
 });
 
 describe('where no node answers', () => {
@@ -294,6 +326,7 @@ describe('what is due', () => {
     await run(staged, { type: 'send_close' }, { type: 'close_alone' }, { type: 'refund' });
     expect(staged.calls).toContain(`broadcast ${CLOSE.toHex()}`);
     expect(staged.performed).toEqual(['close_alone', 'refund']);
+    expect(staged.seen).toHaveLength(1);
     expect(staged.watch.refusal).toBeUndefined();
   });
 
@@ -308,14 +341,33 @@ describe('what is due', () => {
     await expect(run(staged, { type: 'close_alone' })).rejects.toBe(GONE);
   });
 
+  it('is the own coins of a funding taken back, at the fee that was decided', async () => {
+    const staged = stage();
+    const changeScript = CLOSE.outs[0]!.script;
+    Object.assign(staged.store, {
+      assembled: { funding },
+      opening: { open: { funding: { changeScript } } },
+    });
+    staged.chain.coin = { confirmations: 1 };
+    await run(staged, { type: 'cancel_funding', feeSat: 500n });
+    const sent = staged.calls.find((call) => call.startsWith('broadcast '))!;
+    const own = funding.inputs.filter(({ role }) => role === 'miner');
+    const inSat = own.reduce((sum, { valueSat }) => sum + valueSat, 0n);
+    expect(Transaction.fromHex(sent.slice('broadcast '.length)).outs).toEqual([
+      { script: changeScript, value: inSat - 500n },
+    ]);
+  });
+
   it('keeps the error of the last broadcast until one succeeds', async () => {
-    const { watch, chain } = stage();
+    const { watch, chain, calls, warnings } = stage();
     chain.fails.add('broadcast');
     await watch.broadcast('aa');
     expect(watch.refusal).toBe(GONE);
+    expect(warnings).toHaveLength(1);
     chain.fails.clear();
     await watch.broadcastPackage('aa', 'bb');
     expect(watch.refusal).toBeUndefined();
+    expect(calls).toContain('package aa,bb');
     chain.fails.add('package');
     await watch.broadcastPackage('aa', 'bb');
     expect(watch.refusal).toBe(GONE);
@@ -334,13 +386,20 @@ describe('what is due', () => {
   });
 
   it('of a funding that the node refuses is not said where another knows it, and no error', async () => {
-    const { watch, chain, store } = stage({ channel: { status: 'funding' } });
+    const { watch, chain, store, calls, warnings } = stage({ channel: { status: 'funding' } });
     await watch.broadcastFunding();
+    expect(calls).toEqual([]);
     store.fundingTx = 'aa';
     chain.broadcast = async () => {
       throw new CodedError('tx_refused', 'known');
     };
     await watch.broadcastFunding();
+    expect(warnings).toHaveLength(1);
+    for (const channel of [{ status: 'open' }, undefined]) {
+      store.channel = channel;
+      await watch.broadcastFunding();
+    }
+    expect(warnings).toHaveLength(1);
     chain.broadcast = async () => {
       throw GONE;
     };

@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Psbt } from 'bitcoinjs-lib';
 import { afterAll, describe, expect, it } from 'vitest';
 import { refundRequest } from '../../src/channel/signing-requests.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -37,6 +38,7 @@ describe('a folder of signing requests', () => {
     expect(readdirSync(folder)).toEqual(['c.refund.5000.psbt']);
     expect(readFileSync(join(folder, 'c.refund.5000.psbt'), 'utf8')).toBe('cHNidA==\n');
     expect(statSync(join(folder, 'c.refund.5000.psbt')).mode & 0o777).toBe(0o600);
+    writeFileSync(join(folder, 'a file of another'), '');
     expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000 });
   });
 
@@ -105,6 +107,8 @@ describe('a signature from elsewhere', () => {
     expect([file, others]).toEqual([`${CONTRACT}.refund.5000.psbt`, []]);
     const text = readFileSync(join(folder, file!), 'utf8');
     expect(await stored()).toContain(text.trim());
+    // It says where the key is.
+    expect(Psbt.fromBase64(text).data.inputs[0]!.bip32Derivation).toHaveLength(1);
     expect(await ask(9000)).toBeUndefined();
     expect(readdirSync(folder)).toEqual([file]);
     writeFileSync(join(folder, file!.replace('.psbt', '.signed.psbt')), 'signed');
