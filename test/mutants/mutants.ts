@@ -9,6 +9,8 @@ export type Verdict = {
   readonly file: string;
   readonly line: number;
   readonly column: number;
+  /** Where what it replaces ends: `line:column`. */
+  readonly end: string;
   readonly mutator: string;
   readonly replacement: string;
   readonly status: Status;
@@ -78,12 +80,13 @@ async function instrument({ root, scratch, sources }: Question): Promise<Map<str
   return new Map(
     made.mutants
       .filter((mutant) => mutant.status !== 'Ignored')
-      .map(({ id, fileName, location: { start }, mutatorName, replacement }) => [
+      .map(({ id, fileName, location: { start, end }, mutatorName, replacement }) => [
         id,
         {
           file: fileName,
           line: start.line + 1,
           column: start.column + 1,
+          end: `${end.line + 1}:${end.column + 1}`,
           mutator: mutatorName,
           replacement: replacement ?? '',
           status: 'uncovered',

@@ -31,8 +31,8 @@ finds survives. By hand; some tenths of a second for each fault. One process at 
 Folders: ${Object.keys(TESTS).join(', ')}.
 `;
 
-const keyOf = ({ file, line, column, mutator, replacement }: Verdict): string =>
-  JSON.stringify([file, line, column, mutator, replacement]);
+const keyOf = ({ file, line, column, end, mutator, replacement }: Verdict): string =>
+  JSON.stringify([file, line, column, end, mutator, replacement]);
 
 /** `count` of them, by chance that a seed repeats. */
 function draw(faults: readonly Verdict[], count: number, seed: number): readonly Verdict[] {
