@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { ChainSource, ChainTip } from './source.ts';
+import type { ChainHeader, ChainSource, ChainTip } from './source.ts';
 
 /** The status of a block as parent of new work. */
 export type BlockStatus =
@@ -16,6 +16,8 @@ export type BlockStatus =
     };
 
 const MAX_TIPS = 256;
+/** Blocks that are asked for to date a rival that was replaced before the start. */
+const MAX_DEPTH = 6;
 
 /**
  * Time in ms that the header of a block may be older than the block was heard of here: the clock of its
@@ -101,19 +103,31 @@ export class TipTracker {
     if (leftAt !== undefined) return { status: 'superseded', height, bits, sinceMonotonicMs: leftAt };
     if (header.confirmations < 0) return this.#rival(height, bits, tip);
     const next = header.nextHash === undefined ? undefined : await this.#chain.header(header.nextHash);
-    const isEarlier = this.#first !== undefined && height < this.#first.height;
-    const latest = isEarlier ? this.#first!.atMonotonicMs : this.#clock.monotonicMs();
-    const sinceMonotonicMs =
-      next === undefined
-        ? Number.NEGATIVE_INFINITY
-        : Math.min(next.timeSeconds * 1000 + HEADER_TIME_SLACK_MS - this.#wallAtZeroMs, latest);
+    const sinceMonotonicMs = this.#heardMs(next, height);
     return { status: 'superseded', height, bits, sinceMonotonicMs };
   }
 
   /** A block that never was the tip here: replaced by the first tip that is higher. */
-  #rival(height: number, bits: number, tip: ChainTip): BlockStatus {
-    const sinceMonotonicMs = this.#reachedAtMonotonicMs.get(height + 1) ?? Number.NEGATIVE_INFINITY;
+  async #rival(height: number, bits: number, tip: ChainTip): Promise<BlockStatus> {
+    const reachedAtMs = this.#reachedAtMonotonicMs.get(height + 1);
+    const sinceMonotonicMs = reachedAtMs ?? this.#heardMs(await this.#ancestor(tip, height + 1), height);
     const replaced = { status: 'superseded', height, bits, sinceMonotonicMs } as const;
     return height === tip.height ? { ...replaced, isRival: true } : replaced;
+  }
+
+  /** The ancestor of the tip at a height not far below it. */
+  async #ancestor(tip: ChainTip, height: number): Promise<ChainHeader | undefined> {
+    if (height > tip.height || height < tip.height - MAX_DEPTH) return undefined;
+    let at = await this.#chain.header(tip.hash);
+    while (at !== undefined && at.height > height) at = await this.#chain.header(at.previousHash);
+    return at?.height === height ? at : undefined;
+  }
+
+  /** Monotonic time in ms at which the block that replaced one of this height was heard of, by its header. */
+  #heardMs(next: ChainHeader | undefined, height: number): number {
+    if (next === undefined) return Number.NEGATIVE_INFINITY;
+    const isEarlier = this.#first !== undefined && height < this.#first.height;
+    const latestMs = isEarlier ? this.#first!.atMonotonicMs : this.#clock.monotonicMs();
+    return Math.min(next.timeSeconds * 1000 + HEADER_TIME_SLACK_MS - this.#wallAtZeroMs, latestMs);
   }
 }

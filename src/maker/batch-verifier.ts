@@ -328,8 +328,19 @@ export class BatchVerifier {
     const graceMs = this.#store.terms.staleGraceSeconds * 1000;
     if (lateMs <= graceMs || this.#isInBacklog(sinceMonotonicMs, workHashes)) return undefined;
     // The miner may not have seen that the block was replaced, or have it for its tip.
-    const isRace = standing.isRival === true || lateMs <= graceMs + Math.max(graceMs, RACE_MS);
+    const raceMs = Math.max(graceMs, RACE_MS);
+    const isRace =
+      standing.isRival === true ||
+      lateMs <= graceMs + raceMs ||
+      this.#isBeforeBacklog(sinceMonotonicMs, raceMs);
     return isRace ? 'stale_race' : 'share_stale';
+  }
+
+  /** A block was replaced so shortly before the miner went that it may have found its last shares on it. */
+  #isBeforeBacklog(sinceMonotonicMs: number, raceMs: number): boolean {
+    const backlog = this.#backlog;
+    if (backlog === undefined || this.#deps.clock.monotonicMs() > backlog.untilMs) return false;
+    return sinceMonotonicMs >= backlog.fromMs - raceMs && sinceMonotonicMs < backlog.fromMs;
   }
 
   #isInBacklog(sinceMonotonicMs: number, workHashes: bigint): boolean {
