@@ -75,6 +75,12 @@ const JUNK_CODES: ReadonlySet<ShareCode> = new Set<ShareCode>([
   'share_duplicate',
 ]);
 
+/** A literal, since a spread costs as much as all the rest of a share. */
+function recordOf({ share, hash }: ShareCase): ShareRecord {
+  const { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version } = share;
+  return { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash: hash! };
+}
+
 /** Size of a job in bytes, in memory and hashed. */
 function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number {
   return coinb1.length + coinb2.length + extranonceSize + 32 * branches.length;
@@ -178,7 +184,7 @@ export class BatchVerifier {
         code === undefined ? [] : [{ seq: firstSeq + index, code }],
       );
       await store.credit({
-        shares: credited.map(({ share, hash }): ShareRecord => ({ ...share, hash: hash! })),
+        shares: credited.map(recordOf),
         workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
         jobs: this.#newJobs(credited),
         nextSeq,
@@ -235,11 +241,12 @@ export class BatchVerifier {
     const waitMs = ownsJobs ? 0 : this.#options.unknownBlockWaitMs;
     const waitUntilMs = this.#deps.clock.monotonicMs() + waitMs;
     const standings = new Map<JobRecord, BlockStatus>();
+    const closed = new Set<JobRecord>();
     const bound = new Map<JobRecord, ShareCode | undefined>();
     const blocks = new Map<string, BlockStatus>();
     const cases: ShareCase[] = [];
     for (const share of shares) {
-      const known = await this.#jobOf(share.jobId);
+      const known = this.#jobs.get(share.jobId) ?? (await this.#jobOf(share.jobId));
       const target = this.#deps.verifier.targetOf(share.difficulty);
       const each: ShareCase = { share, job: known?.job, code: undefined, target, hash: undefined };
       cases.push(each);
@@ -256,9 +263,10 @@ export class BatchVerifier {
         standing = blocks.get(hash) ?? (await this.#askAbout(hash, blocks.size, waitUntilMs));
         blocks.set(hash, standing);
         standings.set(job, standing);
+        if (this.#deps.verifier.credited.isClosed(generationOf(job))) closed.add(job);
       }
       if (this.#isTooLate(standing)) each.code = 'expiry_near';
-      else if (this.#deps.verifier.credited.isClosed(generationOf(job))) each.code = 'share_stale';
+      else if (closed.has(job)) each.code = 'share_stale';
       else each.code = this.#lateness(standing, target.workHashes);
       if (each.code !== undefined) continue;
       if (!bound.has(job)) bound.set(job, await this.#deps.binding.judgeNow?.(job));

@@ -54,10 +54,11 @@ export class ShareVerifier {
   /** Fills in hash and code of the cases without one; new hashes are remembered. Throws `overload`. */
   hashAll(contractId: string, cases: readonly ShareCase[]): void {
     const open = cases.filter((each) => each.code === undefined);
-    const generations = new Set(open.map(({ job }) => generationOf(job!)));
-    this.credited.makeRoom(contractId, open.length, generations);
     const jobs = [...new Set(open.map(({ job }) => job!))];
     const indexOf = new Map(jobs.map((job, index) => [job, index]));
+    // Once for each job: a name costs as much as a hash.
+    const generations = jobs.map(generationOf);
+    this.credited.makeRoom(contractId, open.length, new Set(generations));
     const inputs: ShareInput[] = open.map(({ share, job }) => ({
       job: indexOf.get(job!)!,
       extranonce: concat(share.extranonce1, share.extranonce2),
@@ -69,7 +70,7 @@ export class ShareVerifier {
     open.forEach((each, index) => {
       each.hash = hashes.slice(index * 32, index * 32 + 32);
       if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';
-      else if (!this.remember(contractId, generationOf(each.job!), each.hash))
+      else if (!this.remember(contractId, generations[inputs[index]!.job]!, each.hash))
         each.code = 'share_duplicate';
     });
   }

@@ -177,7 +177,7 @@ export class MinerFeed {
           throw new CodedError('ledger_corrupt', `the shares of ${contractId} have a gap at ${next}`);
         }
         const shares = unpackShares(row.body.subarray(skipped * SHARE_RECORD_SIZE));
-        for (const share of shares) this.#buffer.push({ ...share, atMs: row.atMs });
+        for (const share of shares) this.#buffer.push(sentShare(share, row.atMs));
         next = row.first + row.count;
       }
       if (this.#buffer.length === 0) {
@@ -212,7 +212,8 @@ export class MinerFeed {
     call(this.#peer, 'work.batch', {
       contractId: this.#options.contractId,
       firstSeq,
-      shares: shares.map(({ hash: _hash, atMs: _atMs, ...share }) => share),
+      // A codec prints the fields of the wire and no others.
+      shares,
       workTotal: ownWorkHashes,
     })
       .then((result) => {
@@ -244,4 +245,10 @@ export class MinerFeed {
     this.#work.set(difficulty, workHashes);
     return workHashes;
   }
+}
+
+/** A literal, since a spread costs as much as all the rest of a share. */
+function sentShare(share: ShareRecord, atMs: number): SentShare {
+  const { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash } = share;
+  return { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash, atMs };
 }

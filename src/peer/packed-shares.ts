@@ -42,8 +42,15 @@ function refuse(why: string): never {
 export function packWireShares(shares: readonly WireShare[]): Uint8Array {
   const contexts: PackedContext[] = [];
   const indexes = new Map<string, number>();
+  let last: WireShare | undefined;
+  let lastIndex = 0;
   const indexOf = shares.map((share) => {
-    const { jobId, difficulty, ntime, extranonce1, extranonce2 } = share;
+    // The next share is mostly of the same job: no text is made of it.
+    if (last === undefined || !isLike(share, last)) lastIndex = contextOf(share);
+    last = share;
+    return lastIndex;
+  });
+  function contextOf({ jobId, difficulty, ntime, extranonce1, extranonce2 }: WireShare): number {
     const key = `${jobId}:${difficulty}:${extranonce1.length}:${extranonce2.length}`;
     const known = indexes.get(key);
     if (known !== undefined) return known;
@@ -51,7 +58,7 @@ export function packWireShares(shares: readonly WireShare[]): Uint8Array {
     const sizes = { extranonce1Size: extranonce1.length, extranonce2Size: extranonce2.length };
     contexts.push({ jobId, difficulty, ntime, ...sizes });
     return contexts.length - 1;
-  });
+  }
   const out = new Writer(5 + contexts.length * CONTEXT_BYTES + shares.length * SHARE_BYTES);
   out.u8(FORMAT);
   out.varint(contexts.length);
@@ -72,6 +79,16 @@ export function packWireShares(shares: readonly WireShare[]): Uint8Array {
     out.u32(share.version);
   });
   return out.done();
+}
+
+/** True of shares of one context. */
+function isLike(a: WireShare, b: WireShare): boolean {
+  return (
+    a.jobId === b.jobId &&
+    a.difficulty === b.difficulty &&
+    a.extranonce1.length === b.extranonce1.length &&
+    a.extranonce2.length === b.extranonce2.length
+  );
 }
 
 /** Unpacks shares. Throws `protocol` for bytes that `packWireShares` does not make. */

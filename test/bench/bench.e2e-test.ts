@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestMiner } from '../downstream/harness.ts';
 import { BenchChild } from './child.ts';
+import { measurePeerLink, peerLinkTable } from './peer-link.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
 import type { ServeOptions } from './served-proxy.ts';
 import { measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
@@ -109,5 +110,16 @@ describe('proxies that share a port', () => {
     const second = startProxyProcess({ ...OPTIONS, port, reusePort: true });
     running.push(second);
     await expect(second.ask('ports')).rejects.toThrow('address_in_use');
+  });
+});
+
+describe('the peer link that is measured', () => {
+  it('credits every share in both formats, the packed one in a sixth of the bytes', async () => {
+    const rows = await measurePeerLink({ shares: 300, rounds: 1, batchShares: 128 });
+    const [packed, listed] = rows;
+    expect(rows.map(({ format }) => format)).toEqual(['packed', 'listed']);
+    expect(packed!.bytes).toBeLessThan(30);
+    expect(listed!.bytes).toBeGreaterThan(6 * packed!.bytes);
+    expect(peerLinkTable(rows).split('\n')).toHaveLength(4);
   });
 });

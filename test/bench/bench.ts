@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { BenchChild } from './child.ts';
 import { type IdleResult, measureIdle } from './idle-sessions.ts';
 import { benchKernels, type KernelBenchRow, kernelTable } from './kernel-bench.ts';
+import { measurePeerLink, type PeerLinkRow, peerLinkTable } from './peer-link.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
 import { serveProxy } from './served-proxy.ts';
 import { benchSharedPort, sharedPortTable } from './shared-port.ts';
@@ -56,6 +57,7 @@ export type BenchResult = {
   readonly load: readonly { readonly bare: LoadRow; readonly proxy: LoadRow }[];
   readonly shares: { readonly answeredTrue: number; readonly counted: number; readonly inLedger: number };
   readonly idle: IdleResult;
+  readonly peerLink: readonly PeerLinkRow[];
 };
 
 type Say = (text: string) => void;
@@ -74,7 +76,9 @@ async function bench(seconds: number, sessions: number, say: Say): Promise<Bench
   const { rules, load, shares } = await benchLoad(seconds, say);
   const idle = await measureIdle(sessions);
   say(idleText(idle));
-  return { ...machine, kernels, rules, load, shares, idle };
+  const peerLink = await measurePeerLink();
+  say(`\n${peerLinkTable(peerLink)}`);
+  return { ...machine, kernels, rules, load, shares, idle, peerLink };
 }
 
 async function benchLoad(

@@ -1,0 +1,307 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fromHex } from '../../src/base/bytes.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
+import { systemTimers } from '../../src/base/system-timers.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { targetToHex } from '../../src/bitcoin/target.ts';
+import type { TipTracker } from '../../src/chain/tip-tracker.ts';
+import { SeedSigner } from '../../src/channel/signer.ts';
+import type { ContractTerms } from '../../src/contract/terms.ts';
+import type { Job } from '../../src/jobs/job.ts';
+import type { Ledger } from '../../src/ledger/ledger.ts';
+import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
+import { silentLogger } from '../../src/log/logger.ts';
+import { BatchVerifier, DEFAULT_BATCH_VERIFIER_OPTIONS } from '../../src/maker/batch-verifier.ts';
+import { coinbaseBinding } from '../../src/maker/job-binding.ts';
+import { MakerStore } from '../../src/maker/maker-store.ts';
+import { ShareVerifier } from '../../src/maker/verification.ts';
+import { MinerFeed } from '../../src/miner/miner-feed.ts';
+import { handler } from '../../src/peer/calls.ts';
+import type { FeatureSet } from '../../src/peer/features.ts';
+import { DEFAULT_RPC, RpcPeer } from '../../src/peer/rpc-peer.ts';
+import type { PeerLink } from '../../src/peer/transport.ts';
+import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
+import { NOTHING_DELIVERED } from '../../src/settlement/records.ts';
+import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
+import { meets } from '../../src/shares/rules.ts';
+import { type AcceptedShare, shareTargetOf } from '../../src/shares/share.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
+import { jobRecordOf } from '../../src/work/evidence.ts';
+import { Meters } from '../../src/work/meters.ts';
+import { MAKER_SCRIPT_HEX, World } from '../maker/world.ts';
+import { sampleJob } from '../work/samples.ts';
+
+const SHARE = shareTargetOf(2 ** -31);
+const BRANCHES = 12;
+const CONTRACT = 'ab'.repeat(32);
+
+/** What one share of a contract costs on the way from the proxy's ledger to that of the maker. */
+export type PeerLinkRow = {
+  readonly format: 'packed' | 'listed';
+  readonly batchShares: number;
+  /** CPU of the proxy: read from its ledger, printed, sent. */
+  readonly sendMicros: number;
+  /** CPU of the maker: parsed, verified, credited in its ledger, answered. */
+  readonly verifyMicros: number;
+  /** CPU of the bare kernel for the same shares, in the same run. */
+  readonly kernelMicros: number;
+  readonly bytes: number;
+};
+
+/** A link whose other end is a function. */
+class Wire implements Pick<PeerLink, 'send' | 'listen' | 'close'> {
+  readonly remoteAddress = 'bench';
+  readonly exporter = new Uint8Array(32);
+  readonly closed = new Promise<never>(() => {});
+  bytes = 0;
+  onSent: (line: string) => void = () => {};
+  deliver: (line: string) => void = () => {};
+  #onClose: (reason: CodedError) => void = () => {};
+
+  send(text: string): void {
+    this.bytes += Buffer.byteLength(text) + 1;
+    this.onSent(text);
+  }
+  listen({ onLine, onClose }: Parameters<PeerLink['listen']>[0]): void {
+    this.deliver = onLine;
+    this.#onClose = onClose;
+  }
+  close(): void {
+    this.#onClose(new CodedError('peer_closed'));
+  }
+}
+
+function peerOf(wire: Wire, features: FeatureSet): RpcPeer {
+  const options = { ...DEFAULT_RPC, requestTimeoutMs: 600_000, pingIntervalMs: 600_000 };
+  const peer = new RpcPeer(wire as unknown as PeerLink, options, {
+    log: silentLogger,
+    timers: systemTimers,
+  });
+  peer.features = features;
+  return peer;
+}
+
+const kernel = createKernel(1024);
+let nonce = 0;
+
+/** Shares of one job, which pays the maker. */
+function mined(job: Job, count: number): AcceptedShare[] {
+  const found: AcceptedShare[] = [];
+  while (found.length < count) {
+    const submissions = Array.from({ length: 1024 }, () => {
+      nonce += 1;
+      const extranonce = new Uint8Array(job.extranonceSize);
+      new DataView(extranonce.buffer).setUint32(4, nonce);
+      return { job, assigned: SHARE, extranonce, ntime: job.time, nonce, version: job.version };
+    });
+    const hashes = verifyShares(
+      kernel,
+      [job],
+      submissions.map((each) => ({ ...each, job: 0 })),
+    );
+    submissions.forEach((submission, index) => {
+      const hash = hashes.slice(index * 32, index * 32 + 32);
+      if (found.length < count && meets(hash, 0, SHARE.words)) found.push({ submission, hash });
+    });
+  }
+  return found;
+}
+
+function jobOf(): Job {
+  const outputs = [{ script: fromHex(MAKER_SCRIPT_HEX), valueSat: 312_500_000n }];
+  const coinbase = buildCoinbase({ height: 900_000, extranonceSize: 8, tag: new Uint8Array(60), outputs });
+  const branches = Array.from({ length: BRANCHES }, (_, index) => new Uint8Array(32).fill(index));
+  const time = Math.floor(systemClock.nowMs() / 1000);
+  return sampleJob(1, CONTRACT, { ...coinbase, branches, time, bits: 0x1d00ffff, versionMask: 0x1fffe000 });
+}
+
+/** A maker's half of one contract: what answers the lines of a proxy. */
+async function makerOf(ledger: Ledger, wire: Wire, job: Job): Promise<BatchVerifier> {
+  const world = new World();
+  const terms: ContractTerms = {
+    ...{ ...world.terms, maxTargetHex: targetToHex(SHARE.target) },
+    ...{ workTotalHashes: 10n ** 15n, stepHashes: 10n ** 9n },
+  };
+  const signer = new SeedSigner({ seed: new Uint8Array(32).fill(1), network: 'regtest' });
+  const parts = { clock: systemClock, timers: systemTimers };
+  const deps = { ...parts, ledger, log: silentLogger, signer, blobFiles: blobsInMemory() };
+  const signatures = { minerSignature: '00'.repeat(64), makerSignature: '00'.repeat(64) };
+  const contract = { version: 1, role: 'maker' as const, terms, ...signatures, channelIndex: 0 };
+  const store = MakerStore.create(CONTRACT, contract as never, deps as never);
+  const standing = { status: 'current', height: 10, bits: 1 } as const;
+  const verifier = new BatchVerifier(
+    store,
+    { ...DEFAULT_BATCH_VERIFIER_OPTIONS, fixedTarget: true },
+    {
+      ...{ ...parts, verifier: new ShareVerifier({ kernel }), restored: { heightFor: () => 0 } },
+      view: { standing: async () => standing } as unknown as TipTracker,
+      binding: coinbaseBinding(terms),
+    },
+  );
+  await verifier.announce(jobRecordOf(job));
+  peerOf(wire, new Set()).serve(
+    { 'work.batch': handler('work.batch', (batch) => verifier.take(batch)) },
+    'unknown_method',
+  );
+  return verifier;
+}
+
+function cpuMicros(since: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(since);
+  return user + system;
+}
+
+/** The lines in which a proxy sends these shares, and the CPU that took. */
+async function sent(
+  shares: readonly AcceptedShare[],
+  batchShares: number,
+  features: FeatureSet,
+  folder: string,
+): Promise<{ readonly lines: readonly string[]; readonly micros: number; readonly bytes: number }> {
+  const ledger = await openSqliteLedger({ path: join(folder, 'proxy') }, { log: silentLogger });
+  const meters = new Meters();
+  for (let first = 0; first < shares.length; first += batchShares)
+    await meters.commit(ledger, shares.slice(first, first + batchShares));
+  const wire = new Wire();
+  const lines: string[] = [];
+  const ended = Promise.withResolvers<void>();
+  let judged = 0;
+  wire.onSent = (line) => {
+    const { id, method, params } = JSON.parse(line.replace(/"packed":"[^"]*"/, '"packed":""')) as Request;
+    const count = method === 'work.batch' ? Math.min(batchShares, shares.length - params.first_seq) : 0;
+    if (count > 0) lines.push(line);
+    const result =
+      count === 0 ? {} : { next_seq: params.first_seq + count, verified_work: '0', refused: [] };
+    setImmediate(() => wire.deliver(JSON.stringify({ jsonrpc: '2.0', id, result })));
+  };
+  const peer = peerOf(wire, features);
+  peer.serve({ ping: async () => ({}) }, 'unknown_method');
+  const feed = new MinerFeed(
+    peer,
+    { contractId: CONTRACT, batchWindow: 4, batchIntervalMs: 0 },
+    {
+      ...{ ledger, clock: systemClock, timers: systemTimers, durableSeq: () => shares.length },
+      onJudged: ({ shares: { length } }) => {
+        judged += length;
+        if (judged === shares.length) ended.resolve();
+      },
+    },
+  );
+  await feed.seek(0, NOTHING_DELIVERED);
+  const begun = process.cpuUsage();
+  const run = feed.run();
+  await ended.promise;
+  const micros = cpuMicros(begun);
+  feed.stop();
+  await run;
+  wire.close();
+  await ledger.close();
+  return { lines, micros, bytes: wire.bytes };
+}
+
+type Request = {
+  readonly id: number;
+  readonly method: string;
+  readonly params: { readonly first_seq: number };
+};
+
+async function verified(
+  lines: readonly string[],
+  job: Job,
+  shares: number,
+  folder: string,
+): Promise<number> {
+  const ledger = await openSqliteLedger({ path: join(folder, 'maker') }, { log: silentLogger });
+  const wire = new Wire();
+  const verifier = await makerOf(ledger, wire, job);
+  const begun = process.cpuUsage();
+  for (const line of lines) {
+    const answered = Promise.withResolvers<string>();
+    wire.onSent = answered.resolve;
+    wire.deliver(line);
+    const answer = await answered.promise;
+    if (answer.includes('"error"')) throw new Error(answer.slice(0, 300));
+  }
+  const micros = cpuMicros(begun);
+  if (verifier.stats.sharesCredited !== shares)
+    throw new Error(
+      `${verifier.stats.sharesCredited} of ${shares}: ${JSON.stringify(verifier.stats.refused)}`,
+    );
+  wire.close();
+  await ledger.close();
+  return micros;
+}
+
+function hashed(shares: readonly AcceptedShare[], job: Job): number {
+  const handle = kernel.addJob(job);
+  const begun = process.cpuUsage();
+  for (let first = 0; first < shares.length; first += 1024) {
+    const part = shares.slice(first, first + 1024);
+    for (const [slot, { submission }] of part.entries()) {
+      const { extranonce, ntime, nonce: found, version } = submission;
+      kernel.setShare(slot, handle, extranonce, ntime, found, version);
+    }
+    kernel.run(part.length);
+  }
+  const micros = cpuMicros(begun);
+  kernel.removeJob(handle);
+  return micros;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
+
+/** Medians over rounds in which the formats and the kernel take turns. */
+export async function measurePeerLink(
+  options: { readonly shares?: number; readonly rounds?: number; readonly batchShares?: number } = {},
+): Promise<PeerLinkRow[]> {
+  const { shares: count = 65_536, rounds = 5, batchShares = LIMITS.peerBatchShares } = options;
+  const formats = [
+    { format: 'packed', features: new Set(['packed_shares']) as FeatureSet },
+    { format: 'listed', features: new Set() as FeatureSet },
+  ] as const;
+  const seen = formats.map(() => ({ send: [] as number[], verify: [] as number[], bytes: 0 }));
+  const bare: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const job = jobOf();
+    const shares = mined(job, count);
+    for (const [index, { features }] of formats.entries()) {
+      const folder = mkdtempSync(join(tmpdir(), 'peer-link-'));
+      try {
+        const { lines, micros, bytes } = await sent(shares, batchShares, features, folder);
+        seen[index]!.send.push(micros / count);
+        seen[index]!.bytes = bytes / count;
+        seen[index]!.verify.push((await verified(lines, job, count, folder)) / count);
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+      bare.push(hashed(shares, job) / count);
+    }
+  }
+  return formats.map(({ format }, index) => ({
+    ...{ format, batchShares, bytes: seen[index]!.bytes, kernelMicros: median(bare) },
+    sendMicros: median(seen[index]!.send),
+    verifyMicros: median(seen[index]!.verify),
+  }));
+}
+
+export function peerLinkTable(rows: readonly PeerLinkRow[]): string {
+  const lines = rows.map(
+    (row) =>
+      `${row.format.padEnd(8)} ${String(row.batchShares).padStart(6)} ${row.sendMicros.toFixed(2).padStart(14)} ` +
+      `${row.verifyMicros.toFixed(2).padStart(15)} ${row.kernelMicros.toFixed(2).padStart(10)} ` +
+      `${(row.verifyMicros / row.kernelMicros).toFixed(2).padStart(12)} ${row.bytes.toFixed(1).padStart(12)}`,
+  );
+  return [
+    'shares    batch  proxy us/share  maker us/share  kernel us  times kernel  bytes/share',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+if (import.meta.main) process.stdout.write(peerLinkTable(await measurePeerLink()));
