@@ -144,6 +144,8 @@ export type WorldOptions = {
   readonly isVersion3?: boolean;
   /** Of version 3: what of its binding is another than that of the older terms. */
   readonly binding?: Partial<Extract<TermsV3['binding'], { readonly type: 'payout' }>>;
+  /** Version 3, on jobs of the maker. */
+  readonly work?: Extract<TermsV3['binding'], { readonly type: 'work' }>;
   readonly policy?: Partial<MakerPolicy>;
   readonly maker?: Partial<MakerOptions>;
   readonly miner?: Partial<MinerContractOptions>;
@@ -236,6 +238,7 @@ export class World {
       ...options.terms,
     };
     this.proposed = options.isVersion3 === true ? this.#termsV3(options.binding ?? {}) : this.terms;
+    if (options.work !== undefined) this.proposed = termsV3From(this.terms, 500, options.work);
     this.contractId = contractIdOf(this.proposed);
   }
 
