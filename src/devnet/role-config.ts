@@ -10,6 +10,8 @@ export type MarketFacts = {
   readonly chainToml: string;
   /** Binds the work by beads that pay the maker; else by coinbases that pay the pool. */
   readonly bead?: BeadFacts;
+  /** Binds the work by jobs of the maker, from this pool of its own, HOST:PORT. */
+  readonly makerPool?: string;
 };
 
 export type BeadFacts = {
@@ -20,13 +22,38 @@ export type BeadFacts = {
   readonly rpcUrl: string;
 };
 
-function bindingToml(bead: BeadFacts | undefined): string {
+function bindingToml({ bead, makerPool }: MarketFacts): string {
+  if (makerPool !== undefined) return 'binding = "work"';
   if (bead === undefined) return `binding_script = "${POOL_SCRIPT_HEX}"\nterms_version = 2`;
   return `binding = "bead"
 
 [contract.bead_binding]
 payout_address = "${bead.payoutAddress}"
 max_loss = "${bead.maxLossSat} sat"`;
+}
+
+/** The node that contracts are mined at, unless their maker gives the jobs. */
+function contractDestinationToml({ makerPool, node, nodeRpcUrl, workers }: ProxyFacts): string {
+  if (makerPool !== undefined) return '';
+  return `[[destination]]
+name = "braidpool"
+url = "stratum+tcp://${node}"
+worker = "${workers[0]}"
+profile = "braidpool"
+role = "contract"
+rpc_url = "${nodeRpcUrl}"
+`;
+}
+
+function makerPoolToml(makerPool: string | undefined): string {
+  if (makerPool === undefined) return `binding_script = "${POOL_SCRIPT_HEX}"\n`;
+  return `bindings = ["work"]
+
+[[pool]]
+name = "maker-pool"
+url = "stratum+tcp://${makerPool}"
+worker = "maker.devnet"
+`;
 }
 
 function braidpoolToml(bead: BeadFacts | undefined): string {
@@ -65,7 +92,7 @@ const EXPIRY_BLOCKS = 20_000;
 
 /** The configuration of a proxy that sells its work on a devnet. */
 export function devnetProxyToml(facts: ProxyFacts): string {
-  const [worker, poolWorker] = facts.workers;
+  const [, poolWorker] = facts.workers;
   return `network = "regtest"
 data_dir = "${facts.dataDir}"
 
@@ -73,14 +100,7 @@ data_dir = "${facts.dataDir}"
 listen = "${facts.stratumListen}"
 difficulty = { mode = "fixed", start = ${facts.shareDifficulty}, min = ${facts.shareDifficulty} }
 
-[[destination]]
-name = "braidpool"
-url = "stratum+tcp://${facts.node}"
-worker = "${worker}"
-profile = "braidpool"
-role = "contract"
-rpc_url = "${facts.nodeRpcUrl}"
-
+${contractDestinationToml(facts)}
 [[destination]]
 name = "own-pool"
 url = "stratum+tcp://${facts.pool}"
@@ -97,7 +117,7 @@ max_unpaid_steps = 5
 expiry_blocks = ${EXPIRY_BLOCKS}
 min_depth = 1
 share_difficulty = ${facts.shareDifficulty}
-${bindingToml(facts.bead)}
+${bindingToml(facts)}
 
 [payout]
 ${facts.payoutToml}
@@ -130,8 +150,7 @@ max_step = "${facts.stepHashes} H"
 min_share_difficulty = ${facts.shareDifficulty}
 max_expiry_blocks = ${EXPIRY_BLOCKS}
 min_depth = 1
-binding_script = "${POOL_SCRIPT_HEX}"
-${braidpoolToml(facts.bead)}
+${makerPoolToml(facts.makerPool)}${braidpoolToml(facts.bead)}
 [chain]
 ${facts.chainToml}
 

@@ -13,6 +13,7 @@ import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
 import type { AsicSpec } from './asic/asic-spec.ts';
 import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
 import { type Devnet, type DevnetDeps, startDevnet } from './devnet.ts';
+import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
 import { devnetMakerToml, devnetProxyToml, type PlaceFacts } from './role-config.ts';
 
 export type StageOptions = {
@@ -31,6 +32,8 @@ export type StageOptions = {
   readonly thiefPart?: number;
   /** See `DevnetOptions`. */
   readonly nodeProfile?: BraidpoolProfileName;
+  /** Share difficulty of a pool of the maker, whose jobs are sold; default none, and beads are. */
+  readonly makerPoolDifficulty?: number;
 };
 
 export type StageRole = {
@@ -47,6 +50,8 @@ export type Stage = Omit<Devnet, 'rpcUrl'> & {
   readonly proxy: StageRole;
   readonly maker: StageRole;
   readonly stratum: { readonly host: string; readonly port: number };
+  /** The pool whose jobs the maker gives, if it does. */
+  readonly makerPool: DevnetPool | undefined;
 };
 
 const RPC_USER = 'devnet';
@@ -76,6 +81,11 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     deps,
   );
   const { chain, node, pool } = devnet;
+  const { makerPoolDifficulty: difficulty } = options;
+  const makerPool =
+    difficulty === undefined
+      ? undefined
+      : await startDevnetPool({ name: 'maker-pool', difficulty }, { ...deps, chain });
   const [peerPort, proxyMetrics, makerMetrics, stratumPort] = await freePorts(4);
   const stratum = {
     host: options.stratum.host,
@@ -91,12 +101,14 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
       maxLossSat: priceOf(20n * workOfTarget(targetOfCompact(options.bits)), priceMsatPerEh),
     },
   };
+  const sold =
+    makerPool === undefined ? market : { ...market, makerPool: `${makerPool.host}:${makerPool.port}` };
   const { thiefPart = 0 } = options;
   if (thiefPart > 0) node.theft = { part: thiefPart, payoutAddress: addressOf(miner.scriptHex) };
   const proxyAt = placeOf(proxyMetrics!);
   const makerAt = placeOf(makerMetrics!);
   const proxyToml = devnetProxyToml({
-    ...{ ...market, ...proxyAt, workTotalHashes },
+    ...{ ...sold, ...proxyAt, workTotalHashes },
     stratumListen: `${stratum.host}:${stratum.port}`,
     node: `${node.host}:${node.port}`,
     nodeRpcUrl: node.rpcUrl,
@@ -106,14 +118,17 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     payoutToml: `script = "${miner.scriptHex}"`,
   });
   const makerToml = devnetMakerToml({
-    ...{ ...market, ...makerAt },
+    ...{ ...sold, ...makerAt },
     ...{ minerNodeId: miner.nodeId, maxBudgetSat: COIN_SAT * 3n },
   });
   return {
-    ...{ chain, node, pool, stratum },
+    ...{ chain, node, pool, makerPool, stratum },
     proxy: writeRole(proxyDir, proxyAt.metricsListen, password, proxyToml),
     maker: writeRole(makerDir, makerAt.metricsListen, password, makerToml),
-    close: () => devnet.close(),
+    close: async () => {
+      await makerPool?.close();
+      await devnet.close();
+    },
   };
 }
 

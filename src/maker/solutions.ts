@@ -7,13 +7,18 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { targetOfCompact } from '../bitcoin/target.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { WorkJob } from '../peer/work-codecs.ts';
+import {
+  countSolution,
+  isLatePause,
+  type LateSolutions,
+  NO_SOLUTIONS,
+} from '../settlement/late-solutions.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets, versionInMask } from '../shares/rules.ts';
 import { wordsOfTarget } from '../shares/share.ts';
 import { verifyShares } from '../shares/verify.ts';
 import { upstreamExtranonce2 } from '../stratum/extranonce.ts';
 import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
-import { countSolution, isLatePause, type LateSolutions, NO_SOLUTIONS } from './late-solutions.ts';
 import type { PoolBook } from './pool-book.ts';
 import type { ShareCase } from './verification.ts';
 import type { GivenJob } from './work-jobs.ts';

@@ -117,8 +117,8 @@ export class MinerContract {
     const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
     this.#store = await MinerStore.load({ terms, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
-    const latePpm = (): number => this.work?.latePpm ?? 0;
-    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view, latePpm });
+    const isLate = (): boolean => this.work?.isLate ?? false;
+    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view, isLate });
     this.#onChain = new MinerChain(this.#store, this.#deps);
     this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
     this.#writeLadder();

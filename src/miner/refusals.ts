@@ -54,8 +54,8 @@ export type RefusalsDeps = {
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly view: TipTracker;
-  /** Part in ppm of the solutions that the maker did not hear of at once. */
-  readonly latePpm?: () => number;
+  /** The maker heard of too many solutions by a batch first. */
+  readonly isLate?: () => boolean;
 };
 
 /**
@@ -103,12 +103,6 @@ export class Refusals {
     return { confirmedHashes, racedHashes };
   }
 
-  /** By the own count too, more solutions came late than the terms allow. */
-  get #isLate(): boolean {
-    const terms = this.#terms;
-    return terms.version === 3 && (this.#deps.latePpm?.() ?? 0) > terms.latePpm;
-  }
-
   async #job({ jobId }: SentShare): Promise<JobRecord | undefined> {
     const body = await this.#deps.ledger.get(JOB_KIND, jobDocumentId(jobId));
     return body === undefined ? undefined : parseJobDocument(body);
@@ -121,7 +115,7 @@ export class Refusals {
     isComplete: boolean,
   ): Promise<Reason> {
     if (code === 'over_budget') return isComplete ? 'confirmed' : 'none';
-    if (code === 'late_solutions') return this.#isLate ? 'confirmed' : 'none';
+    if (code === 'late_solutions') return this.#deps.isLate?.() === true ? 'confirmed' : 'none';
     if (job === undefined) return 'none';
     if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
     if (code === 'expiry_near') {

@@ -3,6 +3,7 @@ import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { TipTracker } from '../chain/tip-tracker.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import { latePpm } from '../contract/terms-access.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Params } from '../peer/messages.ts';
@@ -99,11 +100,14 @@ export class WorkDestination implements Destination {
         onEmpty: () => this.#onEmpty(),
       },
     );
-    this.#solutions = new WorkSolutions(binding.solutionsPerMinute, {
-      ...{ clock, timers },
-      onVerdict: (verdict, share) => this.#onVerdict(verdict, share),
-      onRtt: (rttMs) => this.#onRtt(rttMs),
-    });
+    this.#solutions = new WorkSolutions(
+      { perMinute: binding.solutionsPerMinute, latePpm: latePpm(terms) },
+      {
+        ...{ clock, timers },
+        onVerdict: (verdict, share) => this.#onVerdict(verdict, share),
+        onRtt: (rttMs) => this.#onRtt(rttMs),
+      },
+    );
   }
 
   /** Who mines here is told of its jobs from now on. */
@@ -154,9 +158,9 @@ export class WorkDestination implements Destination {
     };
   }
 
-  /** Part in ppm of the solutions that the maker may know from a batch only. */
-  get latePpm(): number {
-    return this.#solutions.latePpm;
+  /** See `WorkSolutions.isLate`. */
+  get isLate(): boolean {
+    return this.#solutions.isLate;
   }
 
   /** Its connection is that of the contract. */

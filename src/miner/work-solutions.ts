@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import type { Params, Result } from '../peer/messages.ts';
+import { countSolution, isLatePause, LATE_PAUSE_MS, NO_SOLUTIONS } from '../settlement/late-solutions.ts';
 import type {
   UpstreamOutcome,
   UpstreamShare,
@@ -15,6 +16,13 @@ export type Solution = Omit<Params<'work.solution'>, 'contractId' | 'instance'>;
 
 /** Sends a solution; throws `CodedError` as `RpcPeer.request`. */
 export type SendSolution = (solution: Solution) => Promise<Result<'work.solution'>>;
+
+export type WorkSolutionsOptions = {
+  /** Solutions that the maker passes on; blocks always. */
+  readonly perMinute: number;
+  /** Part of them that the maker may first hear of by a batch. */
+  readonly latePpm: number;
+};
 
 export type WorkSolutionsDeps = {
   readonly clock: Clock;
@@ -46,18 +54,18 @@ type Waiting = {
 export class WorkSolutions {
   readonly counts: Record<UpstreamOutcome, number> = { accepted: 0, refused: 0, timeout: 0, lost: 0 };
   readonly #deps: WorkSolutionsDeps;
+  readonly #latePpm: number;
   readonly #rate: TokenBucket;
   readonly #waiting = new Set<Waiting>();
   readonly #latenciesMs: number[] = [];
   #answered = 0;
-  /** That the maker never had, as far as is known here. */
-  #undelivered = 0;
+  #late = NO_SOLUTIONS;
   #send: SendSolution | undefined;
   #timer: Timer | undefined;
 
-  /** @param perMinute solutions that the maker passes on; blocks always */
-  constructor(perMinute: number, deps: WorkSolutionsDeps) {
+  constructor({ perMinute, latePpm }: WorkSolutionsOptions, deps: WorkSolutionsDeps) {
     this.#deps = deps;
+    this.#latePpm = latePpm;
     this.#rate = new TokenBucket({ perSecond: perMinute / 60, burst: perMinute }, deps.clock.monotonicMs());
   }
 
@@ -65,11 +73,9 @@ export class WorkSolutions {
     return this.#waiting.size;
   }
 
-  /** Part in ppm of all solutions that the maker never had at once: it may be told of them by a batch. */
-  get latePpm(): number {
-    const { accepted, refused, timeout, lost } = this.counts;
-    const all = accepted + refused + timeout + lost;
-    return all === 0 ? 0 : Math.ceil((this.#undelivered * 1_000_000) / all);
+  /** True where the maker may pause credit, since it first heard of too many by a batch. */
+  get isLate(): boolean {
+    return isLatePause(this.#late, this.#deps.clock.monotonicMs(), LATE_PAUSE_MS);
   }
 
   /** Latency in ms below which so many of a hundred stayed lately; undefined before the first verdict. */
@@ -161,7 +167,8 @@ export class WorkSolutions {
   #settle(waiting: Waiting, verdict: UpstreamVerdict): void {
     if (!this.#waiting.delete(waiting)) return;
     this.counts[verdict.outcome] += 1;
-    if (waiting.isDue) this.#undelivered += 1;
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    this.#late = countSolution(this.#latePpm, this.#late, waiting.isDue, monotonicMs);
     this.#deps.onVerdict(verdict, waiting.share);
     waiting.done?.(verdict);
   }

@@ -277,7 +277,7 @@ describe('a solution', () => {
       ...{ solutions: { refused: 1 }, last_refused_solution: 'above target' },
     });
     expect(stand.destination.health.rejectRatio).toBe(1);
-    expect(stand.destination.latePpm).toBe(0);
+    expect(stand.destination.isLate).toBe(false);
   });
 
   it('is measured from the submit to the verdict', async () => {
@@ -315,7 +315,12 @@ describe('a solution', () => {
     stand.submit({ nonce: 3 });
     await stand.time.advance(60_000);
     expect(stand.verdicts.at(-1)).toMatchObject({ outcome: 'lost', reason: 'peer_closed' });
-    expect(stand.destination.latePpm).toBe(333_334);
+    expect(stand.destination.isLate).toBe(false);
+    for (let nonce = 4; nonce < 6; nonce += 1) stand.submit({ nonce });
+    await stand.time.advance(60_000);
+    expect(stand.destination.isLate).toBe(true);
+    await stand.time.advance(120_000);
+    expect(stand.destination.isLate).toBe(false);
   });
 
   it('beyond what is agreed a minute is not passed on, unless it is a block', async () => {
@@ -325,7 +330,7 @@ describe('a solution', () => {
     await stand.time.settle();
     expect(stand.solutions).toHaveLength(60);
     expect(stand.destination.figures.shares).toMatchObject({ accepted: 60, lost: 1 });
-    expect(stand.destination.latePpm).toBe(0);
+    expect(stand.destination.isLate).toBe(false);
     stand.submit({ nonce: 62, isBlock: true });
     expect(stand.solutions).toHaveLength(61);
   });
