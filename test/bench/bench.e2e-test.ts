@@ -115,7 +115,7 @@ describe('proxies that share a port', () => {
 
 describe('the peer link that is measured', () => {
   it('credits every share in both formats, the packed one in a sixth of the bytes', async () => {
-    const rows = await measurePeerLink({ shares: 300, rounds: 1, batchShares: 128 });
+    const rows = await measurePeerLink({ shares: 1_500, rounds: 1 });
     const [packed, listed] = rows;
     expect(rows.map(({ format }) => format)).toEqual(['packed', 'listed']);
     expect(packed!.bytes).toBeLessThan(30);

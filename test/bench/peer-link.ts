@@ -37,6 +37,8 @@ import { sampleJob } from '../work/samples.ts';
 
 const SHARE = shareTargetOf(2 ** -31);
 const BRANCHES = 12;
+/** What a feed sends at once, where there is as much. */
+const BATCH = LIMITS.peerBatchShares;
 const CONTRACT = 'ab'.repeat(32);
 
 /** What one share of a contract costs on the way from the proxy's ledger to that of the maker. */
@@ -158,21 +160,20 @@ function cpuMicros(since: NodeJS.CpuUsage): number {
 /** The lines in which a proxy sends these shares, and the CPU that took. */
 async function sent(
   shares: readonly AcceptedShare[],
-  batchShares: number,
   features: FeatureSet,
   folder: string,
 ): Promise<{ readonly lines: readonly string[]; readonly micros: number; readonly bytes: number }> {
   const ledger = await openSqliteLedger({ path: join(folder, 'proxy') }, { log: silentLogger });
   const meters = new Meters();
-  for (let first = 0; first < shares.length; first += batchShares)
-    await meters.commit(ledger, shares.slice(first, first + batchShares));
+  for (let first = 0; first < shares.length; first += BATCH)
+    await meters.commit(ledger, shares.slice(first, first + BATCH));
   const wire = new Wire();
   const lines: string[] = [];
   const ended = Promise.withResolvers<void>();
   let judged = 0;
   wire.onSent = (line) => {
     const { id, method, params } = JSON.parse(line.replace(/"packed":"[^"]*"/, '"packed":""')) as Request;
-    const count = method === 'work.batch' ? Math.min(batchShares, shares.length - params.first_seq) : 0;
+    const count = method === 'work.batch' ? Math.min(BATCH, shares.length - params.first_seq) : 0;
     if (count > 0) lines.push(line);
     const result =
       count === 0 ? {} : { next_seq: params.first_seq + count, verified_work: '0', refused: [] };
@@ -258,9 +259,10 @@ function median(values: readonly number[]): number {
 
 /** Medians over rounds in which the formats and the kernel take turns. */
 export async function measurePeerLink(
-  options: { readonly shares?: number; readonly rounds?: number; readonly batchShares?: number } = {},
+  options: { readonly shares?: number; readonly rounds?: number } = {},
 ): Promise<PeerLinkRow[]> {
-  const { shares: count = 65_536, rounds = 5, batchShares = LIMITS.peerBatchShares } = options;
+  const { shares: count = 65_536, rounds = 5 } = options;
+  const batchShares = Math.min(count, BATCH);
   const formats = [
     { format: 'packed', features: new Set(['packed_shares']) as FeatureSet },
     { format: 'listed', features: new Set() as FeatureSet },
@@ -273,7 +275,7 @@ export async function measurePeerLink(
     for (const [index, { features }] of formats.entries()) {
       const folder = mkdtempSync(join(tmpdir(), 'peer-link-'));
       try {
-        const { lines, micros, bytes } = await sent(shares, batchShares, features, folder);
+        const { lines, micros, bytes } = await sent(shares, features, folder);
         seen[index]!.send.push(micros / count);
         seen[index]!.bytes = bytes / count;
         seen[index]!.verify.push((await verified(lines, job, count, folder)) / count);
