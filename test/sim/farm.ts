@@ -3,7 +3,7 @@ import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
 import type { DevnetChain } from '../../src/devnet/chain/chain.ts';
-import type { Job } from '../../src/jobs/job.ts';
+import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
@@ -42,6 +42,8 @@ export class Farm {
   readonly #contractId: string;
   readonly #nature: FarmNature;
   readonly #deps: FarmDeps;
+  /** The newest job of the buyer, where it gives the jobs; undefined without one. */
+  given: (() => UpstreamJob | undefined) | undefined;
   /** Everything found so far, oldest first. */
   readonly found: AcceptedShare[] = [];
   #table!: JobTable;
@@ -75,6 +77,7 @@ export class Farm {
   find(count: number, block: FarmBlock = 'tip'): AcceptedShare[] {
     const job = (block === 'before' ? this.#before : undefined) ?? this.#current(block === 'secret');
     const found: AcceptedShare[] = [];
+    if (job === undefined) return found;
     while (found.length < count) {
       const submissions = Array.from({ length: 16 }, () => {
         this.#nonce += 1;
@@ -108,10 +111,10 @@ export class Farm {
     ];
   }
 
-  #current(isSecret: boolean): Job {
-    const { chain, nowMs, tag } = this.#deps;
+  /** A job as a pool or node makes it, on the tip or on a block that nobody has seen. */
+  upstreamJob(isSecret = false): UpstreamJob {
+    const { chain, tag } = this.#deps;
     const prevHash = isSecret ? SECRET_BLOCK : parseDisplayHash(chain.tip().hash);
-    if (this.#job !== undefined && Buffer.compare(this.#job.prevHash, prevHash) === 0) return this.#job;
     const template = chain.template();
     const { coinb1, coinb2 } = buildCoinbase({
       height: template.height,
@@ -124,14 +127,27 @@ export class Farm {
       ],
     });
     const transactions = template.transactions.map((each) => Uint8Array.from(each.getHash()));
-    const upstream = {
+    return {
       ...{ upstreamJobId: `u${template.id}`, prevHash, coinb1, coinb2 },
       ...{ branches: branchesForCoinbase(transactions), version: template.version, bits: template.bits },
       ...{ time: template.time, clean: false, extranonce1: new Uint8Array(4), extranonce2Size: 8 },
       ...{ target: SHARE.target, versionMask: 0x1fffe000 },
     };
+  }
+
+  #current(isSecret: boolean): Job | undefined {
+    const upstream = this.given === undefined ? this.#own(isSecret) : this.given();
+    if (upstream === undefined || upstream === this.#job?.upstream) return upstream && this.#job;
     this.#before = this.#job;
-    this.#job = this.#table.add('maker', this.#contractId, upstream, nowMs());
+    this.#job = this.#table.add('maker', this.#contractId, upstream, this.#deps.nowMs());
     return this.#job;
+  }
+
+  /** The own job on a block; the same for as long as the block is. */
+  #own(isSecret: boolean): UpstreamJob {
+    const prevHash = isSecret ? SECRET_BLOCK : parseDisplayHash(this.#deps.chain.tip().hash);
+    const known = this.#job?.upstream;
+    const isSame = known !== undefined && Buffer.compare(known.prevHash, prevHash) === 0;
+    return isSame ? known : this.upstreamJob(isSecret);
   }
 }

@@ -74,6 +74,12 @@ export const BY_BEADS: StatisticalBinding = {
   ...{ stopPpb: 1_000, maxLossSat: MOST_LOST_BY_BEADS_SAT },
 };
 
+/** By jobs of the maker. */
+export const BY_WORK: Extract<TermsV3['binding'], { readonly type: 'work' }> = {
+  ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 20, solutionsPerMinute: 600 },
+  foreignChain: false,
+};
+
 /** The same in version 3: bound by the whole coinbase, and with the caps of these blocks. */
 export function termsV3Of(terms: TermsV1or2): TermsV3 {
   return { ...termsV3From(terms, terms.expiryHeight - SALE_BLOCKS - 1), feeCaps: MARGINS.feeCaps };
@@ -95,6 +101,7 @@ export function policyOf(terms: ContractTerms): MakerPolicy {
     minDepth: 1,
     maxStaleGraceSeconds: 120,
     bindingScriptHex: BOUND_SCRIPT_HEX,
+    bindings: ['none', 'coinbase', 'payout', 'bead', 'work'],
     bead: {
       scriptHex: BOUND_SCRIPT_HEX,
       profiles: ['weak'],

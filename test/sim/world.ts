@@ -15,12 +15,15 @@ import {
 import { Renewal } from '../../src/daemon/renewal.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
+import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { PoolBook } from '../../src/maker/pool-book.ts';
+import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
 import { contractTag, needsContractTag } from '../../src/settlement/contract-tag.ts';
 import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { Braid } from './braid.ts';
@@ -29,6 +32,7 @@ import { Farm, type FarmBlock, type FarmNature, SHARE } from './farm.ts';
 import { MarketChain } from './market-chain.ts';
 import { Network, otherSide, type Side, type Tap } from './network.ts';
 import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
+import { Pool } from './pool.ts';
 import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
 import { MARGINS, policyOf, SIGNERS, termsAt, termsV3Of } from './terms.ts';
@@ -97,11 +101,18 @@ export class SimWorld {
   readonly farm: Farm;
   /** Where the contract is bound by beads. */
   readonly braid: Braid | undefined;
+  /** Where the maker gives the jobs. */
+  readonly pool: Pool | undefined;
+  /** Of a solution that is found: whether the maker hears of it at once. */
+  tellsSolution: () => boolean = () => true;
+  readonly #workFiles = workFilesInMemory();
   readonly startHeight: number;
   readonly shareWorkHashes = SHARE.workHashes;
   /** Codes of everything logged at warn or error, for the account of a failed run. */
   readonly logged: string[] = [];
   problem: Error | undefined;
+  /** The pool of the maker gives jobs on a block that nobody has seen. */
+  isPoolAstray = false;
   /** Told of everything that happens, if anybody wants to know. */
   onEvent: ((text: string) => void) | undefined;
   /** What a hostile side does to its own lines. */
@@ -151,6 +162,7 @@ export class SimWorld {
       tag: needsContractTag(this.terms) ? contractTag(this.contractId) : undefined,
     });
     this.braid = this.terms.binding.type === 'bead' ? new Braid() : undefined;
+    this.pool = this.terms.binding.type === 'work' ? this.#pool() : undefined;
     this.rules = new Rules({
       contractId: this.contractId,
       terms: this.terms,
@@ -274,6 +286,7 @@ export class SimWorld {
     const found = this.farm.find(count, block);
     this.braid?.add(found);
     const sold = found.filter(() => life.part.admits(this.shareWorkHashes));
+    this.#solve(life.part, sold);
     if (sold.length > 0) this.#commit(life, sold);
     return true;
   }
@@ -295,6 +308,24 @@ export class SimWorld {
 
   fail(error: unknown): void {
     this.problem ??= error instanceof Error ? error : new Error(String(error));
+  }
+
+  #pool(): Pool {
+    return new Pool({
+      job: () => this.farm.upstreamJob(this.isPoolAstray),
+      onBlock: (tell) => this.chain.onTip(tell),
+    });
+  }
+
+  /** What the pool of the maker wants is sent as it is found: here each share solves a block. */
+  #solve({ work }: MinerContract, shares: ReturnType<Farm['find']>): void {
+    if (work === undefined) return;
+    for (const { submission } of shares) {
+      const { job, extranonce, ntime, nonce, version } = submission;
+      if (job.upstream.bought === undefined || !this.tellsSolution()) continue;
+      const versionBits = (version & job.upstream.versionMask) >>> 0;
+      work.submit({ job: job.upstream, extranonce2: extranonce, ntime, nonce, versionBits });
+    }
   }
 
   #commit(life: Life<MinerContract>, shares: Parameters<Meters['commit']>[1]): void {
@@ -353,6 +384,7 @@ export class SimWorld {
       },
     );
     const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
+    if (this.pool !== undefined) this.farm.given = () => part.work?.lastJob;
     this.#miner = life;
     this.#clocks.miner?.start();
     const started = Meters.load(ledger).then((meters) => {
@@ -383,6 +415,7 @@ export class SimWorld {
         ),
         kernel: createPortableKernel(64),
         ...(this.braid === undefined ? {} : { beads: this.braid }),
+        ...this.#ownWork(),
         ...this.#ladders('maker', () => life.isDead),
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
@@ -424,6 +457,14 @@ export class SimWorld {
     const chain =
       minerNodes === undefined ? direct : new ChainNodes(named, options, { log, clock, timers });
     return this.#withClock('miner', chain);
+  }
+
+  /** The jobs that were given outlive a process. */
+  #ownWork(): Pick<MakerDeps, 'ownWork'> {
+    if (this.pool === undefined) return {};
+    const { open } = this.pool;
+    const files = this.#workFiles;
+    return { ownWork: { pools: [open], failover: FAILOVER_OPTIONS, book: new PoolBook(['pool']), files } };
   }
 
   #withClock(side: Side, chain: ChainSource): Pick<MinerContractDeps, 'chain' | 'chainClock'> {

@@ -1,4 +1,6 @@
 import { BeadBinding } from '../../../src/maker/bead-binding.ts';
+import { WorkBinding } from '../../../src/maker/work-binding.ts';
+import { BY_WORK } from '../terms.ts';
 import type { Mutations } from './mutation.ts';
 
 /** What makes work worth something to its buyer. */
@@ -17,5 +19,30 @@ export const OF_BOUND: Mutations = {
       BeadBinding.prototype.judgeShares = async () => {};
       return {};
     },
+  },
+  'foreign-jobs-paid': {
+    what: 'the maker pays for jobs that it did not give',
+    strategy: 'sells-foreign-shares',
+    seed: 1,
+    apply: () => {
+      WorkBinding.prototype.judgeJob = () => undefined;
+      WorkBinding.prototype.judgeNow = async () => undefined;
+      return {};
+    },
+  },
+  'solutions-unseen': {
+    what: 'the maker looks for no solution in a batch',
+    strategy: 'withholds-solutions',
+    seed: 1,
+    apply: () => {
+      WorkBinding.prototype.judgeShares = async () => {};
+      return {};
+    },
+  },
+  'foreign-chain-mined': {
+    what: 'the miner takes jobs on a block that its node does not know',
+    strategy: 'gives-foreign-chain',
+    seed: 1,
+    apply: () => ({ termsV3: { binding: { ...BY_WORK, foreignChain: true } } }),
   },
 };

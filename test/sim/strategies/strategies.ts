@@ -2,6 +2,7 @@ import type { Strategy } from '../strategy.ts';
 import { ACCIDENTS } from './accidents.ts';
 import { BOUND } from './bound.ts';
 import { CHANCE } from './chance.ts';
+import { GIVEN } from './given.ts';
 import { BY_MAKER } from './maker.ts';
 import { BY_MINER } from './miner.ts';
 import { RECOVERIES } from './recoveries.ts';
@@ -15,6 +16,7 @@ export const STRATEGIES: Readonly<Record<string, Strategy>> = {
   ...BY_REFUSER,
   ...BY_MINER,
   ...BOUND,
+  ...GIVEN,
   ...BY_STRANGER,
   ...ACCIDENTS,
   ...RECOVERIES,
