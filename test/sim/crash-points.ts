@@ -3,7 +3,7 @@ import type { Side } from './network.ts';
 import { SeededRandom } from './random.ts';
 import { type Run, simulate } from './simulate.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
-import type { WorldOptions } from './world.ts';
+import type { WorldOptions } from './world-options.ts';
 
 export type CrashOptions = {
   readonly seed: number;

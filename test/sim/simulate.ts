@@ -6,7 +6,8 @@ import { SeededRandom } from './random.ts';
 import { Violation } from './rules.ts';
 import { Stage } from './stage.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
-import { SimWorld, type WorldOptions } from './world.ts';
+import { SimWorld } from './world.ts';
+import type { WorldOptions } from './world-options.ts';
 
 export type Run = {
   readonly strategy: string;

@@ -2,7 +2,7 @@ import type { Books, Finding } from './audit.ts';
 import type { Side } from './network.ts';
 import type { SeededRandom } from './random.ts';
 import type { Stage } from './stage.ts';
-import type { WorldOptions } from './world.ts';
+import type { WorldOptions } from './world-options.ts';
 
 /** A way to misbehave, or something that befalls the honest. */
 export type Strategy = {

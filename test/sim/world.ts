@@ -6,17 +6,11 @@ import { ChainNodes } from '../../src/chain/chain-nodes.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
-import {
-  type ContractTerms,
-  contractIdOf,
-  type TermsV1or2,
-  type TermsV3,
-} from '../../src/contract/terms.ts';
+import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import { Renewal } from '../../src/daemon/renewal.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
-import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { Maker, type MakerDeps } from '../../src/maker/maker.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
@@ -27,8 +21,8 @@ import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { Braid } from './braid.ts';
-import { Disk, type DiskNature, never } from './disk.ts';
-import { Farm, type FarmBlock, type FarmNature, SHARE } from './farm.ts';
+import { Disk, never } from './disk.ts';
+import { Farm, type FarmBlock, SHARE } from './farm.ts';
 import { MarketChain } from './market-chain.ts';
 import { Network, otherSide, type Side, type Tap } from './network.ts';
 import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
@@ -37,6 +31,7 @@ import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
 import { MARGINS, policyOf, SIGNERS, termsAt, termsV3Of } from './terms.ts';
 import { Folder, Watchman } from './watchman.ts';
+import type { WorldOptions } from './world-options.ts';
 
 export const MINER_COIN_SAT = 300_000n;
 export const MAKER_COINS_SAT = [10_000_000n, 5_000_000n] as const;
@@ -49,37 +44,6 @@ export const WALLETS = {
   miner: walletOf('miner'),
   maker: walletOf('maker'),
   stranger: walletOf('stranger'),
-};
-
-export type WorldOptions = {
-  readonly disks?: Partial<Record<Side, DiskNature>>;
-  /** The maker's states are signed by one that remembers by itself, as in the daemon. */
-  readonly signerRemembers?: boolean;
-  /** With bonds that an auditor rules on, and with a seal. */
-  readonly staked?: boolean;
-  /** See `StreamOptions`. */
-  readonly unpaidTimeoutMs?: number;
-  /** Sides that follow no rules: they are held to none. */
-  readonly hostile?: readonly Side[];
-  /** Sides that start from a backup: what they said before is not on their disk. */
-  readonly forgets?: readonly Side[];
-  readonly terms?: Partial<TermsV1or2>;
-  /** Of version 3, where something else is agreed than follows from the others. */
-  readonly termsV3?: Partial<TermsV3>;
-  /** Terms of versions 1 and 2, by which any output to the buyer is enough. */
-  readonly isOld?: boolean;
-  readonly policy?: (usual: MakerPolicy) => MakerPolicy;
-  /** Other settings of the maker. */
-  readonly maker?: Pick<MakerOptions, 'proposalTimeoutMs' | 'openingTimeoutMs'>;
-  readonly farm?: FarmNature;
-  /** Nodes as the daemon asks them; `nodes.miner` is the first. Default: that one, asked directly. */
-  readonly minerNodes?: number;
-  /** `sharestream watch` runs elsewhere, on the ladder files of this side. */
-  readonly watched?: Side;
-  /** Sides that project heights by their clock. */
-  readonly blockIntervalMs?: Partial<Record<Side, number>>;
-  /** This side starts anew by itself once its disk takes writes again, as the daemon does. */
-  readonly renews?: Side | undefined;
 };
 
 /** One life of a process. */

@@ -1,4 +1,4 @@
-import type { WorldOptions } from '../world.ts';
+import type { WorldOptions } from '../world-options.ts';
 
 /**
  * A fault of the kind that the simulation is there to find: each must be found, or its checks are worth

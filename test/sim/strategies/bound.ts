@@ -8,7 +8,7 @@ import { type FarmNature, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_BEADS } from '../terms.ts';
-import type { WorldOptions } from '../world.ts';
+import type { WorldOptions } from '../world-options.ts';
 import { paid } from './tools.ts';
 
 const hostile = ['miner'] as const;

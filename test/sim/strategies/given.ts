@@ -5,7 +5,7 @@ import { hashesOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_WORK } from '../terms.ts';
-import type { WorldOptions } from '../world.ts';
+import type { WorldOptions } from '../world-options.ts';
 import { paid, rob } from './tools.ts';
 
 const given = (): WorldOptions => ({ termsV3: { binding: BY_WORK } });

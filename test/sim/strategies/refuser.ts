@@ -3,7 +3,7 @@ import { codecsOf } from '../../../src/peer/messages.ts';
 import { type FarmBlock, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import type { WorldOptions } from '../world.ts';
+import type { WorldOptions } from '../world-options.ts';
 import { type Alter, alterHeard, alterLines, type Message, rob } from './tools.ts';
 
 const hostile = ['maker'] as const;
