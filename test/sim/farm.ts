@@ -16,11 +16,17 @@ export const BOUND_SCRIPT_HEX = `0014${'ab'.repeat(20)}`;
 
 const kernel = createPortableKernel(64);
 
+/** What a seller invents about the block of its work: each makes it one that no node would take. */
+const INVENTED = {
+  height: { height: 900_000 },
+  bits: { bits: 0x1d00ffff },
+} as const satisfies Readonly<Record<string, Partial<ReturnType<DevnetChain['template']>>>>;
+
 /**
  * `self_paying`: the coinbase pays the buyer one sat, and the seller all the rest. `elsewhere_paying`: it
  * pays the buyer nothing, as where the buyer serves the jobs and has another script.
  */
-export type FarmNature = 'honest' | 'self_paying' | 'elsewhere_paying';
+export type FarmNature = 'honest' | 'self_paying' | 'elsewhere_paying' | keyof typeof INVENTED;
 /**
  * The block that shares are found on: the tip, that of the job before, or one that nobody has seen but who
  * serves the jobs.
@@ -103,8 +109,8 @@ export class Farm {
 
   #payees(valueSat: bigint): { script: Uint8Array; valueSat: bigint }[] {
     const bought = fromHex(BOUND_SCRIPT_HEX);
-    if (this.#nature === 'honest') return [{ script: bought, valueSat }];
     if (this.#nature === 'elsewhere_paying') return [{ script: fromHex(SELF_SCRIPT_HEX), valueSat }];
+    if (this.#nature !== 'self_paying') return [{ script: bought, valueSat }];
     return [
       { script: bought, valueSat: 1n },
       { script: fromHex(SELF_SCRIPT_HEX), valueSat: valueSat - 1n },
@@ -115,7 +121,9 @@ export class Farm {
   upstreamJob(isSecret = false): UpstreamJob {
     const { chain, tag } = this.#deps;
     const prevHash = isSecret ? SECRET_BLOCK : parseDisplayHash(chain.tip().hash);
-    const template = chain.template();
+    const nature = this.#nature;
+    const invented = Object.hasOwn(INVENTED, nature) ? INVENTED[nature as keyof typeof INVENTED] : {};
+    const template = { ...chain.template(), ...invented };
     const { coinb1, coinb2 } = buildCoinbase({
       height: template.height,
       extranonceSize: 12,

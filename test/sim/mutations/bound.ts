@@ -1,4 +1,5 @@
 import { BeadBinding } from '../../../src/maker/bead-binding.ts';
+import { PayoutBinding } from '../../../src/maker/payout-binding.ts';
 import { WorkBinding } from '../../../src/maker/work-binding.ts';
 import { BY_WORK } from '../terms.ts';
 import type { Mutations } from './mutation.ts';
@@ -10,6 +11,25 @@ export const OF_BOUND: Mutations = {
     strategy: 'pays-itself',
     seed: 1,
     apply: () => ({ isOld: true }),
+  },
+  'block-unchecked': {
+    what: 'the maker asks no node what the block of a job would be',
+    strategy: 'invents-height',
+    seed: 1,
+    apply: () => {
+      PayoutBinding.prototype.judgeNow = async () => undefined;
+      return {};
+    },
+  },
+  'payee-unchecked': {
+    what: 'the maker does not look at what a coinbase pays',
+    strategy: 'pays-elsewhere',
+    seed: 1,
+    apply: () => {
+      PayoutBinding.prototype.judgeJob = () => undefined;
+      PayoutBinding.prototype.judgeNow = async () => undefined;
+      return {};
+    },
   },
   'beads-unasked': {
     what: 'the maker asks for no bead of the shares that it pays',

@@ -75,6 +75,12 @@ export const BOUND: Readonly<Record<string, Strategy>> = {
   ),
   'pays-elsewhere': sellsWorthless('elsewhere_paying', 'the coinbase of the work pays the seller alone'),
   ...Object.fromEntries(
+    (['height', 'bits'] as const).map((name) => [
+      `invents-${name}`,
+      sellsWorthless(name, `the block of the work has a ${name} that the miner invented`),
+    ]),
+  ),
+  ...Object.fromEntries(
     [10, 50, 100].flatMap((percent) => [
       [`redirects-beads-${percent}`, redirects(percent, 'redirected', 'takes for itself')] as const,
       [`withholds-beads-${percent}`, redirects(percent, 'withheld', 'keeps from everyone')] as const,
