@@ -34,8 +34,8 @@ describe('jobs of a maker', () => {
   });
 
   const bad: readonly (readonly [WorkFaultReason, Partial<WorkJob>])[] = [
-    ['target', { shareTarget: targetOfDifficulty(4) + 1n }],
-    ['target', { shareTarget: targetOfDifficulty(1024) - 1n }],
+    ['target', { shareTarget: targetOfDifficulty(3.9999) }],
+    ['target', { shareTarget: targetOfDifficulty(1024.25) }],
     ['target', { shareTarget: targetOfDifficulty(16) + 1n }],
     ['extranonce', { extranonce2Size: 7 }],
     ['coinbase', { coinb1: new Uint8Array(8) }],
