@@ -99,7 +99,7 @@ export async function auditFiles(
   onProgress: OnProgress = () => {},
 ): Promise<AuditReport> {
   const files = sources.map((source) => new FileAudit(source, kernel, onProgress));
-  const between: Finding[] = [];
+  const between: Between = { states: [], commitments: [] };
   for (const file of files) await file.next();
   for (;;) {
     const points = files.flatMap(({ point }) => point ?? []);
@@ -107,8 +107,7 @@ export async function auditFiles(
     const n = Math.min(...points.map((point) => point.n));
     const here = files.filter(({ point }) => point?.n === n);
     for (const other of here.slice(1)) {
-      const found = contradiction(here[0]!.point!, other.point!);
-      if (found !== undefined) between.push(found);
+      compare(here[0]!.point!, other.point!, between);
     }
     for (const file of here) await file.next();
   }
@@ -117,27 +116,36 @@ export async function auditFiles(
   return reportOf(files, between);
 }
 
-/** What two files that both verify say differently of one state. */
-function contradiction(a: AuditPoint, b: AuditPoint): Finding | undefined {
+/** What files say differently of one state: two states, or two commitments. */
+type Between = { readonly states: Finding[]; readonly commitments: Finding[] };
+
+/** Compares one state of two files; each state was verified. */
+function compare(a: AuditPoint, b: AuditPoint, between: Between): void {
   const { n } = a;
-  if (!sameState(a.state, b.state))
-    return { blame: 'maker', code: 'equivocation', words: twoContents(a.state, b.state), n };
-  if (a.commitment === undefined || b.commitment === undefined) return undefined;
-  if (a.commitment.hashHex === b.commitment.hashHex) return undefined;
+  const code = 'equivocation';
+  if (!sameState(a.state, b.state)) {
+    between.states.push({ blame: 'maker', code, words: twoContents(a.state, b.state), n });
+    return;
+  }
+  if (a.commitment === undefined || b.commitment === undefined) return;
+  if (a.commitment.hashHex === b.commitment.hashHex) return;
   const isByMiner = a.commitment.isByMiner && b.commitment.isByMiner;
   const who = isByMiner ? 'both sides' : 'the maker';
   const words = `${who} signed two commitments for state ${n}`;
-  return { blame: isByMiner ? 'undecided' : 'maker', code: 'equivocation', words, n };
+  between.commitments.push({ blame: isByMiner ? 'undecided' : 'maker', code, words, n });
 }
 
-function reportOf(files: readonly FileAudit[], between: readonly Finding[]): AuditReport {
+function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
   const reports = files.map((file) => file.report);
   // A file that does not have what was signed proves nothing, and takes nothing from the other.
   const isSound = (report: FileReport): boolean => report.findings.every(({ blame }) => blame !== 'file');
   const sound = reports.filter(isSound);
   const usable = sound.length > 0 ? sound : reports;
+  // Two states of one number convict by their signatures alone, whatever else one of the files lacks.
+  const isAllSound = sound.length === reports.length;
   const findings = [
-    ...(sound.length === reports.length ? between : []),
+    ...(sound.length > 0 ? between.states : []),
+    ...(isAllSound ? between.commitments : []),
     ...usable.flatMap((report) => report.findings),
   ].toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0));
   const convicting = findings.filter(({ blame }) => blame !== 'undecided');

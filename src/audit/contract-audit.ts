@@ -1,12 +1,13 @@
 import { smaller } from '../base/bigints.ts';
 import { equal, toHex } from '../base/bytes.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
+import { workOfTarget } from '../bitcoin/target.ts';
 import { commitmentHash, verifyCommitment } from '../channel/commitment.ts';
 import { EvidenceSegment, jobLeaf } from '../channel/evidence-point.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import { type SignedState, sameState, verifyAck, verifySignedState } from '../channel/states.ts';
 import { contractIdOf } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { easiestTarget, fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
 import { commitmentOf, pointAfter } from '../settlement/commitments.ts';
 import { verifyTermsSignature } from '../settlement/opening.ts';
@@ -301,18 +302,18 @@ export class ContractAudit {
     else if (point.workHashes !== record.creditedHashes) differs('sums of work');
     if (!hasShares || !hasJobs) return;
     const owedHashes = smaller(point.workHashes, terms.workTotalHashes);
-    if (record.workHashes < owedHashes) {
+    // A share is worth its target at least, whatever difficulty the file gives it.
+    const leastHashes = BigInt(record.tree.count) * workOfTarget(easiestTarget(terms));
+    if (record.workHashes < smaller(leastHashes, terms.workTotalHashes)) {
       const words = `the maker signed ${record.workHashes} hashes for shares of ${owedHashes}`;
       this.#find('maker', 'bad_amount', words, { n });
-    } else if (record.workHashes > owedHashes) {
-      const words = `state ${n} is of ${record.workHashes} hashes, its shares of ${owedHashes}`;
-      this.#find('undecided', 'bad_amount', words, { n });
-    }
+    } else if (record.workHashes !== owedHashes) differs('difficulties');
     if (fault === undefined) return;
     const isByMiner = record.minerSignature !== undefined;
     const who = isByMiner ? 'the miner sold and signed' : 'the maker took';
     const words = `${who} share ${fault.seq}, which is none: ${fault.words}`;
-    this.#find(isByMiner ? 'miner' : 'undecided', fault.code, words, { n, seq: fault.seq });
+    const blame = isByMiner ? 'miner' : 'undecided';
+    this.#find(fault.isProven ? blame : 'file', fault.code, words, { n, seq: fault.seq });
   }
 
   #takeState(state: SignedState): AuditPoint | undefined {

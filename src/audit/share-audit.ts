@@ -7,7 +7,7 @@ import type { ShareCode } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
 import type { KernelJobHandle, ShareKernel } from '../shares/kernel/kernel.ts';
 import { meets, versionInMask } from '../shares/rules.ts';
-import { type ShareTarget, shareTargetOf } from '../shares/share.ts';
+import { type ShareTarget, shareTargetOf, wordsOfTarget } from '../shares/share.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import { jobAuditOf } from './job-audit.ts';
@@ -34,7 +34,13 @@ type Plan = {
 };
 
 /** A share that is none by the rules that evidence proves. */
-export type ShareFault = { readonly code: ShareCode; readonly seq: number; readonly words: string };
+export type ShareFault = {
+  readonly code: ShareCode;
+  readonly seq: number;
+  readonly words: string;
+  /** False where it follows from the share's difficulty, which the roots that are signed do not cover. */
+  readonly isProven: boolean;
+};
 
 /** The shares of a block, recomputed. */
 export type AuditedBlock = {
@@ -61,6 +67,7 @@ export class ShareAudit {
   readonly #kernel: ShareKernel;
   readonly #judgeJob;
   readonly #easiest: bigint;
+  readonly #easiestWords: Uint32Array;
   readonly #hardest: bigint;
   readonly #jobs = new Map<JobId, AuditedJob>();
   readonly #targets = new Map<number, ShareTarget>();
@@ -71,6 +78,7 @@ export class ShareAudit {
     this.#kernel = kernel;
     this.#judgeJob = jobAuditOf(terms);
     this.#easiest = easiestTarget(terms);
+    this.#easiestWords = wordsOfTarget(this.#easiest);
     this.#hardest = hardestTarget(terms);
   }
 
@@ -117,8 +125,9 @@ export class ShareAudit {
     });
     const faults = new Map<number, ShareFault>();
     const { packed: bytes } = block;
-    const fault = (place: number, code: ShareCode, words: string): void => {
-      faults.set(place, { code, seq: block.first + place, words });
+    const fault = (place: number, code: ShareCode, words: string, isSure = false): void => {
+      const isProven = isSure || (code !== 'share_low' && code !== 'share_bad');
+      faults.set(place, { code, seq: block.first + place, words, isProven });
     };
     let hashed = 0;
     let count = 0;
@@ -133,7 +142,7 @@ export class ShareAudit {
         kindOf[place] = context;
         if (plan.code !== undefined) fault(place, plan.code, wordsOf(plan.code));
         else if (!versionInMask(version, record.version, record.versionMask))
-          fault(place, 'share_bad', 'its version has bits that its job does not allow');
+          fault(place, 'share_bad', 'its version has bits that its job does not allow', true);
         else if (ntime < record.time) fault(place, 'bad_ntime', 'its time is before that of its job');
         if (handle === undefined || plan.extranonce.length !== record.extranonceSize) {
           slots[place] = NOT_HASHED;
@@ -193,12 +202,14 @@ export class ShareAudit {
       const { job, target } = plans[kindOf[place]!]!;
       const seq = first + place;
       if (!meets(hashes, place * 32, target.words)) {
-        faults.set(place, { code: 'share_low', seq, words: 'its hash does not meet its target' });
+        const isProven = !meets(hashes, place * 32, this.#easiestWords);
+        faults.set(place, { code: 'share_low', seq, words: 'its hash does not meet its target', isProven });
         continue;
       }
       const before = this.seen.add(job.generation, hashes, place * 32, seq);
       if (before === -1) continue;
-      faults.set(place, { code: 'share_duplicate', seq, words: `it is share ${before} again` });
+      const words = `it is share ${before} again`;
+      faults.set(place, { code: 'share_duplicate', seq, words, isProven: true });
     }
   }
 }

@@ -1,18 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import type { AuditReport } from '../../src/audit/audit.ts';
 import type { Frame } from '../../src/audit/frames.ts';
-import { parseRecord, printRecord } from '../../src/audit/records.ts';
+import { parseRecord, printRecord, printShares } from '../../src/audit/records.ts';
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { signCommitment } from '../../src/channel/commitment.ts';
 import { signState } from '../../src/channel/states.ts';
+import { easiestTarget } from '../../src/contract/terms-access.ts';
 import { unpackWireShares } from '../../src/peer/packed-shares.ts';
 import { commitmentOf } from '../../src/settlement/commitments.ts';
+import { meets } from '../../src/shares/rules.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
 import { makerSigner, minerSigner } from '../channel/fixtures.ts';
 import { SHARE, until, World } from '../maker/world.ts';
 import { seededRandom } from '../seed.ts';
-import { audit, exportOf, framesOf, seal } from './exports.ts';
+import { audit, exportOf, framesOf, kernel, seal } from './exports.ts';
 import { EASY, SyntheticContract } from './synthetic.ts';
 
 async function step(world: World, n: number): Promise<void> {
@@ -164,6 +167,33 @@ describe('an audit', () => {
     const report = await auditFrames(frames);
     expect(report).toMatchObject({ verdict: 'miner', finding: { code: 'share_duplicate', seq: 30, n: 2 } });
     expect(report.finding!.words).toContain('it is share 29 again');
+  });
+
+  it('convicts nobody by difficulties, which the file may have made up', async () => {
+    const { frames, jobs, params } = small();
+    const { payload } = nth(frames, 'shares', 0);
+    const shares = unpackWireShares(payload.subarray(16));
+    const inputs = shares.map((share) => {
+      return { ...share, job: 0, extranonce: concat(share.extranonce1, share.extranonce2) };
+    });
+    const hashes = verifyShares(kernel, [jobs[0]!], inputs);
+    const harder = shareTargetOf(2 ** -30);
+    const isLucky = (place: number): boolean => meets(hashes, place * 32, harder.words);
+    const record = parseRecord('commitment', nth(frames, 'commitment', 0));
+    expect(easiestTarget(params.terms)).toBe(EASY.target);
+    for (const lucky of [true, false]) {
+      const place = shares.findIndex((_share, index) => isLucky(index) === lucky);
+      expect(place).not.toBe(-1);
+      const altered = shares.with(place, { ...shares[place]!, difficulty: harder.difficulty });
+      const more = record.creditedHashes + harder.workHashes - EASY.workHashes;
+      const lied = replaced(
+        replaced(frames, 'shares', 0, printShares(0, 0, altered)),
+        'commitment',
+        0,
+        printRecord('commitment', { ...record, creditedHashes: more }),
+      );
+      expect((await auditFrames(lied)).verdict, `lucky: ${lucky}`).toBe('file');
+    }
   });
 
   it('takes a commitment that one side signed alone for what it is, and goes on', async () => {
