@@ -28,3 +28,49 @@ export const WORK_BINDING = section(
     }),
   },
 );
+
+/** `[contract.payout_binding]`: jobs of the own node or a solo pool. */
+export const PAYOUT_BINDING = section(
+  'Binding payout: the jobs are of your own node or a solo pool, and their reward is for binding_script.',
+  {
+    minFeesPpm: option(INTEGER, 950_000, {
+      min: 0,
+      max: 1_000_000,
+      doc: "The least part of the fees of the market maker's own template that a coinbase claims, in ppm.",
+    }),
+    samplePpm: option(INTEGER, 0, {
+      min: 0,
+      max: 1_000_000,
+      doc: 'Part of the jobs, in ppm, whose block is shown whole. Above 0 the jobs must be templates of the node of [chain].',
+    }),
+    sampleSeconds: option(INTEGER, 10, {
+      min: 1,
+      max: 600,
+      doc: 'Seconds within which such a block is shown.',
+    }),
+  },
+);
+
+/** `[policy.payout]`: what a maker asks of binding payout. */
+export const POLICY_PAYOUT = section('Contracts with binding payout.', {
+  minOwnPpm: option(INTEGER, 1_000_000, {
+    min: 1,
+    max: 1_000_000,
+    doc: 'The least part of the coinbase, in ppm, that goes to binding_script; the rest may go to others, as a pool.',
+  }),
+  minFeesPpm: option(INTEGER, 900_000, {
+    min: 0,
+    max: 1_000_000,
+    doc: 'The least part of the fees, in ppm, that terms may make the coinbase claim.',
+  }),
+  minSamplePpm: option(INTEGER, 0, {
+    min: 0,
+    max: 1_000_000,
+    doc: 'The least part of the jobs, in ppm, that are validated whole. 0 takes it on trust that blocks are valid.',
+  }),
+  maxSampleSeconds: option(INTEGER, 30, {
+    min: 1,
+    max: 600,
+    doc: 'The most seconds that a miner may have to show a block.',
+  }),
+});

@@ -220,7 +220,13 @@ export type BindingConfig =
       readonly solutionsPerMinute: number;
       readonly foreignChain: boolean;
     }
-  | { readonly type: 'payout'; readonly scriptHex: string }
+  | {
+      readonly type: 'payout';
+      readonly scriptHex: string;
+      readonly minFeesPpm: number;
+      readonly samplePpm: number;
+      readonly sampleSeconds: number;
+    }
   | {
       readonly type: 'bead';
       readonly scriptHex: string;
@@ -255,6 +261,12 @@ export type PolicyConfig = {
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
   readonly bindingScriptHex: string | undefined;
+  readonly payout: {
+    readonly minOwnPpm: number;
+    readonly minFeesPpm: number;
+    readonly minSamplePpm: number;
+    readonly maxSampleSeconds: number;
+  };
   readonly bindings: readonly ('work' | 'payout' | 'bead' | 'none' | 'coinbase')[];
   readonly stakes: StakesConfig;
 };

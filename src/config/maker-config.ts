@@ -47,6 +47,7 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),
+      payout: policy.payout,
       stakes: stakesOf(policy, context),
     },
     braidpool: braidpoolOf(values, context),

@@ -1,4 +1,5 @@
 import { MAKER_BRAIDPOOL } from './bead-options.ts';
+import { POLICY_PAYOUT } from './binding-options.ts';
 import {
   CHAIN_ACCESS,
   closeDir,
@@ -70,6 +71,7 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
   bindings: optional(listOf(choice('work', 'payout', 'bead', 'none')), ['work'], {
     doc: 'What ties work to you in the contracts that are taken. work: jobs of a [[pool]]. Default: all that is configured for.',
   }),
+  payout: POLICY_PAYOUT,
   bonds: POLICY_BONDS,
   seal: POLICY_SEAL,
 });

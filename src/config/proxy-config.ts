@@ -132,7 +132,7 @@ function bindingOf(values: ProxyValues, context: Context): BindingConfig | undef
   const type = bindingTypeOf(contract);
   const { bindingScript: scriptHex, workBinding, shareDifficulty } = contract;
   if (type === 'payout') {
-    if (scriptHex !== undefined) return { type, scriptHex };
+    if (scriptHex !== undefined) return { type, scriptHex, ...contract.payoutBinding };
     context.refuse('contract.binding_script', 'is missing: contract.binding "payout" needs it');
     return undefined;
   }

@@ -1,5 +1,5 @@
 import { BEAD_BINDING } from './bead-options.ts';
-import { WORK_BINDING } from './binding-options.ts';
+import { PAYOUT_BINDING, WORK_BINDING } from './binding-options.ts';
 import {
   CHAIN_ACCESS,
   closeDir,
@@ -98,6 +98,7 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     doc: 'Version of the proposed terms. 2 is for a market maker that does not know 3, and only for binding payout.',
   }),
   workBinding: WORK_BINDING,
+  payoutBinding: PAYOUT_BINDING,
   beadBinding: BEAD_BINDING,
   bonds: CONTRACT_BONDS,
   seal: CONTRACT_SEAL,

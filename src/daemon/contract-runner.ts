@@ -6,6 +6,7 @@ import type { NetworkName } from '../bitcoin/network.ts';
 import { decimalDifficultyOf } from '../bitcoin/target.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { TemplateWatch } from '../chain/template-watch.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
@@ -32,6 +33,9 @@ import type { SoldContract } from './selling.ts';
 /** A state that is due this long without coming: the hashrate goes to the fallback. */
 const UNPAID_TIMEOUT_MS = 120_000;
 const HEAL_TIMEOUT_MS = 5_000;
+/** Templates of the last two minutes: a job is drawn with its first share. */
+const TEMPLATE_MS = 4_000;
+const TEMPLATES_KEPT = 30;
 
 export type ContractRunnerDeps = {
   readonly ledger: Ledger;
@@ -52,6 +56,8 @@ export type ContractRunnerDeps = {
   /** See `MinerContractDeps`. */
   readonly observeSolution?: (seconds: number) => void;
   readonly connect?: typeof connectPeer;
+  /** Of the own node, where blocks are shown to the maker. */
+  readonly templates?: TemplateWatch;
 };
 
 /** A configured contract that is over: it is served no more. */
@@ -72,7 +78,7 @@ export class ContractRunner {
   readonly side: MinerContract;
   /** How its maker is reached and the miner is paid. */
   readonly options: MinerContractOptions;
-  readonly #deps: Pick<ContractRunnerDeps, 'ledger' | 'chain'>;
+  readonly #deps: Pick<ContractRunnerDeps, 'ledger' | 'chain' | 'templates'>;
 
   /** Of every share: that of its terms, whatever the configuration says by now. */
   readonly shareDifficulty: number;
@@ -104,7 +110,11 @@ export class ContractRunner {
   ): Promise<ContractRunner | FinishedContract> {
     const terms = await termsOf(network, contract, deps);
     if ('reason' in terms) return terms;
-    const runner = new ContractRunner({ terms, ...minerOptionsOf(network, contract) }, contract, deps);
+    const templates = templatesFor(terms, deps);
+    const options = { terms, ...minerOptionsOf(network, contract) };
+    const shown = templates === undefined ? deps : { ...deps, templates };
+    const runner = new ContractRunner(options, contract, shown);
+    templates?.start();
     await runner.side.start();
     return runner;
   }
@@ -112,6 +122,11 @@ export class ContractRunner {
   get sold(): SoldContract {
     const { side, terms, shareDifficulty } = this;
     return { status: side.status, terms, shareDifficulty, work: side.work };
+  }
+
+  async stop(): Promise<void> {
+    this.#deps.templates?.stop();
+    await this.side.stop();
   }
 
   async report(): Promise<ContractReport> {
@@ -125,6 +140,18 @@ export class ContractRunner {
       exposureHashes: status.exposureHashes,
     });
   }
+}
+
+/**
+ * The templates from which a drawn job is shown. A node gives out one template for five seconds, so asked in
+ * between it tells what a pool on it was told.
+ */
+function templatesFor(
+  { network, binding }: ContractTerms,
+  deps: ContractRunnerDeps,
+): TemplateWatch | undefined {
+  if (binding.type !== 'payout' || binding.samplePpm === 0) return undefined;
+  return new TemplateWatch({ network, kept: TEMPLATES_KEPT, pollMs: TEMPLATE_MS }, deps);
 }
 
 /** How the maker of a configured contract is reached, and where the miner is paid. */

@@ -307,7 +307,7 @@ function policyOf({ network, policy, braidpool }: MakerConfig): MakerPolicy {
     minDepth: policy.minDepth,
     maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
     bindingScriptHex: policy.bindingScriptHex,
-    bindings: policy.bindings,
+    ...{ bindings: policy.bindings, payout: policy.payout },
     stakes: policy.stakes,
     ...(braidpool === undefined ? {} : { bead: braidpool }),
   };

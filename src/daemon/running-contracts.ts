@@ -108,7 +108,7 @@ export class RunningContracts {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.all.map(({ side }) => side), ...this.earlier].map((side) => side.stop()));
+    await Promise.all([...this.all, ...this.earlier].map((each) => each.stop()));
   }
 
   /**

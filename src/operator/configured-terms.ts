@@ -58,7 +58,10 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
   if (contract.termsVersion !== 3) return older;
   const fundingByHeight = tipHeight + TERMS_DEFAULTS.fundingByBlocks;
   const { binding } = contract;
-  if (binding.type === 'payout') return termsV3From(older, fundingByHeight);
+  if (binding.type === 'payout') {
+    const { type, scriptHex, ...rest } = binding;
+    return termsV3From(older, fundingByHeight, { type, outputs: [{ scriptHex, ppm: 1_000_000 }], ...rest });
+  }
   if (binding.type !== 'work') return termsV3From(older, fundingByHeight, binding);
   const { hardestShare, ...work } = binding;
   const terms = termsV3From(older, fundingByHeight, work);

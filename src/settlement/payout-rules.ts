@@ -6,7 +6,7 @@ import type { BindingV3 } from '../contract/binding.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import { type BlockClaim, isAtHeight, type JobCoinbase, paidByScript, totalSatOf } from './job-coinbase.ts';
 
-/** The rules of the binding `payout`, one set for the maker that buys and the proxy that mines. */
+/** The rules of the binding `payout`: what the block of a job must be to be worth something to its buyer. */
 
 /** The terms of the binding. */
 export type PayoutTerms = Extract<BindingV3, { readonly type: 'payout' }>;

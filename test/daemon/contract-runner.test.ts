@@ -45,7 +45,10 @@ function configOf(world: World, change: Partial<ContractConfig> = {}): ContractC
     maker: { host: '127.0.0.1', port: world.port },
     expiryBlocks: 600,
     shareDifficulty: difficultyOfTarget(SHARE.target),
-    binding: { type: 'payout', scriptHex: MAKER_SCRIPT_HEX },
+    binding: {
+      ...{ type: 'payout', scriptHex: MAKER_SCRIPT_HEX },
+      ...{ minFeesPpm: 950_000, samplePpm: 0, sampleSeconds: 10 },
+    },
     termsVersion: 2,
     bonds,
     returnsBonds: false,

@@ -47,7 +47,11 @@ describe('the terms of a configured contract', () => {
   });
 
   it('that is bound by a script have one target, in each version', () => {
-    const bound = { type: 'payout', scriptHex: `0014${'44'.repeat(20)}` } as const;
+    const bound = {
+      type: 'payout',
+      scriptHex: `0014${'44'.repeat(20)}`,
+      ...{ minFeesPpm: 950_000, samplePpm: 10_000, sampleSeconds: 10 },
+    } as const;
     const three = configuredTerms(contractOf(bound), place);
     if (three.version !== 3) throw new Error('of another version');
     expect(three.target.easiestHex).toBe(three.target.hardestHex);
