@@ -299,11 +299,12 @@ export class ContractAudit {
     if (!hasShares) differs('shares');
     else if (!hasJobs) differs('jobs');
     else if (!refusals.isHead(record, this.#base)) differs('refusals');
-    else if (point.workHashes !== record.creditedHashes) differs('sums of work');
+    else if (point.workHashes !== record.creditedHashes || point.tree.count !== record.tree.count)
+      differs('sums');
     if (!hasShares || !hasJobs) return;
     const owedHashes = smaller(point.workHashes, terms.workTotalHashes);
     // A share is worth its target at least, whatever difficulty the file gives it.
-    const leastHashes = BigInt(record.tree.count) * workOfTarget(easiestTarget(terms));
+    const leastHashes = BigInt(point.tree.count) * workOfTarget(easiestTarget(terms));
     if (record.workHashes < smaller(leastHashes, terms.workTotalHashes)) {
       const words = `the maker signed ${record.workHashes} hashes for shares of ${owedHashes}`;
       this.#find('maker', 'bad_amount', words, { n });

@@ -5,6 +5,7 @@ import { parseRecord, printRecord, printShares } from '../../src/audit/records.t
 import { concat, toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { signCommitment } from '../../src/channel/commitment.ts';
+import { ShareTree } from '../../src/channel/share-tree.ts';
 import { signState } from '../../src/channel/states.ts';
 import { easiestTarget } from '../../src/contract/terms-access.ts';
 import { unpackWireShares } from '../../src/peer/packed-shares.ts';
@@ -194,6 +195,15 @@ describe('an audit', () => {
       );
       expect((await auditFrames(lied)).verdict, `lucky: ${lucky}`).toBe('file');
     }
+  });
+
+  it('convicts nobody by a count of shares that no root has', async () => {
+    const { frames } = small();
+    const record = parseRecord('commitment', nth(frames, 'commitment', 0));
+    const tree = ShareTree.parse({ ...record.tree.toJson(), count: 2 * record.tree.count });
+    expect(tree.root()).toEqual(record.tree.root());
+    const lied = replaced(frames, 'commitment', 0, printRecord('commitment', { ...record, tree }));
+    expect((await auditFrames(lied)).verdict).toBe('file');
   });
 
   it('takes a commitment that one side signed alone for what it is, and goes on', async () => {
