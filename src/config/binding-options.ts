@@ -6,7 +6,7 @@ export const WORK_BINDING = section(
   'Binding work: the market maker gives the jobs, from a pool or node of its own. No destination is needed for it here.',
   {
     hardestShare: optional(POSITIVE, 4_194_304, {
-      doc: 'The market maker names the difficulty of shares with each job: share_difficulty to this. Default: 64 times that.',
+      doc: 'The market maker names the difficulty of shares with each job: share_difficulty to this. Default: 64 times that, or a step.',
     }),
     extranonce2Bytes: option(INTEGER, 8, {
       min: 8,

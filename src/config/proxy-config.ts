@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
+import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import { beadBindingOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
@@ -115,7 +116,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
   };
 }
 
-/** Range of a pool that adapts to a connection: share_difficulty up to so many times that. */
+/** Range of a pool that adapts to a connection: share_difficulty up to so many times that, or a step. */
 const HARDEST_SHARES = 64;
 
 type ContractValues = ProxyValues['contract'];
@@ -142,11 +143,20 @@ function bindingOf(values: ProxyValues, context: Context): BindingConfig | undef
   if (contract.termsVersion === 2)
     context.refuse('contract.terms_version', `2 has no contract.binding "${type}"`);
   if (type === 'bead') return beadBindingOf(values, context);
-  const { hardestShare = shareDifficulty * HARDEST_SHARES } = workBinding;
+  const hardestShare = hardestShareOf(contract);
   if (hardestShare < shareDifficulty)
     context.refuse('contract.work_binding.hardest_share', 'must be at least contract.share_difficulty');
+  if (hardestShare > shareDifficulty && workOfDifficulty(hardestShare) > contract.step)
+    context.refuse('contract.work_binding.hardest_share', 'may not be worth more than contract.step');
   return { type, ...workBinding, hardestShare };
 }
+
+function hardestShareOf({ workBinding, shareDifficulty, step }: ContractValues): number {
+  const sharesOfStep = Number(step / workOfDifficulty(shareDifficulty));
+  return workBinding.hardestShare ?? shareDifficulty * Math.max(1, Math.min(sharesOfStep, HARDEST_SHARES));
+}
+
+const workOfDifficulty = (difficulty: number): bigint => workOfTarget(targetOfDifficulty(difficulty));
 
 /** The shape; the relations of the amounts are those of the terms. */
 function bondsOf(bonds: ProxyValues['contract']['bonds'], context: Context): BondsConfig | undefined {

@@ -1,5 +1,6 @@
 import { owedSat } from '../base/units.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import { workOfTarget } from '../bitcoin/target.ts';
 import { bindingField, checkBinding } from './binding.ts';
 import { checkCommonTerms } from './common-terms.ts';
 import {
@@ -208,11 +209,15 @@ function checkSeal({ seal, binding }: TermsV3): void {
     refuseTerm('seal', 'needs shares that commit to the contract: beads do so in profile spec alone');
 }
 
-function checkTarget({ target }: TermsV3): void {
+function checkTarget({ target, stepHashes }: TermsV3): void {
   if (/^0+$/.test(target.hardestHex)) refuseTerm('target.hardest', 'must be positive');
   // Hex of one length orders as its numbers do.
   if (target.hardestHex > target.easiestHex) refuseTerm('target.hardest', 'is easier than the easiest');
   if (target.easiestHex >= '8') refuseTerm('target.easiest', 'must be below 2^255');
+  // The bound on what is unpaid holds to one share, which the maker may make as hard as this.
+  const isRange = target.hardestHex !== target.easiestHex;
+  if (isRange && workOfTarget(BigInt(`0x${target.hardestHex}`)) > stepHashes)
+    refuseTerm('target.hardest', 'makes a share worth more than a step');
 }
 
 function checkFeeCaps({ feeCaps }: TermsV3): void {

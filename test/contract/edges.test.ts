@@ -94,11 +94,7 @@ const EDGES: readonly (readonly [path: string, taken: V3, refused: V3])[] = [
     moving({ strikeMsatPerEh: 500_000n }),
     moving({ strikeMsatPerEh: 500_001n }),
   ],
-  [
-    'target.hardest',
-    target('01'.repeat(32), `${'00'.repeat(31)}01`),
-    target('01'.repeat(32), '00'.repeat(32)),
-  ],
+  ['target.hardest', target(`${'00'.repeat(31)}01`), target('01'.repeat(32), '00'.repeat(32))],
   ['target.hardest', target('22'.repeat(32)), target('11'.repeat(32), '22'.repeat(32))],
   ['target.easiest', target(`7${'f'.repeat(63)}`), target(`8${'0'.repeat(63)}`)],
   ['fee_caps.1.blocks_left', caps([2, 1], [1, 1], [0, 1]), caps([2, 1], [2, 1], [0, 1])],

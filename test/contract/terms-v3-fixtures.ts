@@ -189,7 +189,7 @@ export const anyTermsV3: fc.Arbitrary<TermsV3> = fc
     stepHashes: fc.bigInt(EH, 100n * EH),
     steps: fc.bigInt(1n, 5000n),
     staleGraceSeconds: fc.integer({ min: 10, max: 3600 }),
-    hardness: fc.bigInt(0n, 200n),
+    hardness: fc.bigInt(0n, 43n),
     rest: fc.record({
       maxUnpaidSteps: fc.integer({ min: 1, max: 1000 }),
       refusedPpm: ppm,

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { isRecord, type Json } from '../../src/base/json.ts';
+import { targetToHex } from '../../src/bitcoin/target.ts';
 import { contractIdOf, parseTerms, type TermsV3, termsToJson } from '../../src/contract/terms.ts';
 import { notYetServed } from '../../src/contract/terms-access.ts';
 import { makeBonds, makeTerms, SEAL } from '../channel/fixtures.ts';
@@ -103,6 +104,18 @@ describe('terms of version 3', () => {
     expect(refusedAt({ ...whole, price: { type: 'free', msat_per_eh: '1' } })).toBe('price.type');
     expect(refusedAt({ ...whole, nonce: 'AB'.repeat(16) })).toBe('nonce');
     expect(refusedAt({ ...whole, budget_sat: '0600000' })).toBe('budget_sat');
+  });
+
+  it('let no share of a range be worth more than a step', () => {
+    const of = (hardest: bigint, easiest = 1n << 240n) => {
+      const target = { easiestHex: targetToHex(easiest), hardestHex: targetToHex(hardest) };
+      const terms = makeTermsV3({ stepHashes: 1n << 60n, workTotalHashes: 1n << 62n, target });
+      return refusedAt(termsToJson(terms));
+    };
+    expect(of((1n << 196n) - 1n)).toBe('taken');
+    expect(of((1n << 196n) - (1n << 137n))).toBe('target.hardest');
+    // Where every share has one target, both chose it.
+    expect(of(1n << 190n, 1n << 190n)).toBe('taken');
   });
 
   it.each<[string, Partial<TermsV3>]>([
