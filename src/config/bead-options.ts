@@ -21,7 +21,7 @@ export const BEAD_BINDING = section(
     }),
     maxLoss: option(AMOUNT, '10000 sat', {
       min: '1 sat',
-      doc: 'The most that the work of 20 beads may earn. A market maker refuses what it is not ready to lose.',
+      doc: 'The most that stolen beads may earn: the work of 51 at stop_ppb 1000. A market maker refuses what it is not ready to lose.',
     }),
   },
 );
@@ -46,7 +46,7 @@ export const MAKER_BRAIDPOOL = section(
     }),
     maxLoss: option(AMOUNT, '10000 sat', {
       min: '1 sat',
-      doc: 'The most that the work of 20 beads may earn: a thief of all beads gets away with 15.',
+      doc: 'The most that stolen beads may earn: the work of 51 at stop_ppb 1000, of a thief in a hurry; else of 15.',
     }),
   },
 );

@@ -58,6 +58,14 @@ export function mostBeadParts(count: number, stopPpb: number): bigint {
   return BigInt(Math.ceil(high * 1e6)) * (BEAD_PARTS / 1_000_000n);
 }
 
+/** Shares that count as beads that pay before the node says so, at once: see `BEAD_DOUBT`. */
+export const DOUBT_BEADS = 20;
+
+/** The most beads that a thief of all is paid for, rounded up: while `DOUBT_BEADS` are in doubt. */
+export function mostLostBeads(stopPpb: number): bigint {
+  return (mostBeadParts(DOUBT_BEADS, stopPpb) + BEAD_PARTS - 1n) / BEAD_PARTS;
+}
+
 /** The worth of work in beads, in `BEAD_PARTS`. @param beadHashes expected hashes of one bead */
 export function beadParts(workHashes: bigint, beadHashes: bigint): bigint {
   return (workHashes * BEAD_PARTS) / beadHashes;

@@ -50,7 +50,7 @@ export const bindingField = tagged(['type', 'type'], {
     profile: ['profile', oneOf('spec', 'as_is', 'weak')],
     /** Credit stops where so few beads are less likely than this, parts per billion. */
     stopPpb: ['stop_ppb', integer(1, 1_000_000)],
-    /** The most that 20 beads' work may earn where statistics judge, sats. */
+    /** The most that the pay of stolen beads may be where statistics judge, sats. */
     maxLossSat: ['bead_max_loss_sat', amount],
   }),
 });

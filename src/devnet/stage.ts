@@ -10,6 +10,7 @@ import { targetOfCompact, workOfTarget } from '../bitcoin/target.ts';
 import { p2wpkhScript } from '../chain/wallet.ts';
 import { loadOrCreateSeed } from '../channel/key-file.ts';
 import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
+import { mostLostBeads } from '../contract/bead-odds.ts';
 import type { AsicSpec } from './asic/asic-spec.ts';
 import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
 import { type Devnet, type DevnetDeps, startDevnet } from './devnet.ts';
@@ -98,7 +99,10 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     chainToml: chainToml(devnet.rpcUrl),
     bead: {
       ...{ payoutAddress: addressOf(maker.scriptHex), rpcUrl: node.rpcUrl },
-      maxLossSat: priceOf(20n * workOfTarget(targetOfCompact(options.bits)), priceMsatPerEh),
+      maxLossSat: priceOf(
+        mostLostBeads(1000) * workOfTarget(targetOfCompact(options.bits)),
+        priceMsatPerEh,
+      ),
     },
   };
   const sold =

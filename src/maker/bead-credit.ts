@@ -1,4 +1,4 @@
-import { mostBeadParts } from '../contract/bead-odds.ts';
+import { DOUBT_BEADS, mostBeadParts } from '../contract/bead-odds.ts';
 import type { BeadOutcome } from '../upstream/bead-watch.ts';
 
 /**
@@ -16,7 +16,7 @@ export type BeadCreditOptions = {
 };
 
 /** The same for everyone: a bead is everywhere in seconds (`BRAIDPOOL.md`, A9), a restart takes a minute. */
-export const BEAD_DOUBT = { doubtMs: 60_000, doubtBeads: 20 } as const;
+export const BEAD_DOUBT = { doubtMs: 60_000, doubtBeads: DOUBT_BEADS } as const;
 
 /** A bead of a reported share that pays another. */
 export type StolenBead = { readonly hash: string; readonly paid: string };

@@ -1,5 +1,6 @@
 import { HASHES_PER_EH } from '../base/units.ts';
 import { targetOfCompact, workOfTarget } from '../bitcoin/target.ts';
+import { mostLostBeads } from '../contract/bead-odds.ts';
 import type { BindingV3 } from '../contract/binding.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import type { ContractTerms } from '../contract/terms.ts';
@@ -15,12 +16,9 @@ export type BeadPolicy = {
   readonly profiles: readonly BeadProfile[];
   /** The least `stop_ppb`: the smaller, the later theft is stopped. */
   readonly minStopPpb: number;
-  /** The most that 20 beads' work may earn where statistics judge, sats. */
+  /** The most that a thief may earn where statistics judge, sats. */
   readonly maxLossSat: bigint;
 };
-
-/** Beads whose pay is bounded: some more than a thief of everything gets away with. */
-const BOUNDED_BEADS = 20n;
 
 /** Judges the binding of terms by beads; others are none of its business. Throws `bad_terms`. */
 export function judgeBeadTerms(
@@ -42,9 +40,9 @@ export function judgeBeadTerms(
   if (profile === 'as_is' && tipBits === undefined)
     refuseTerm('binding.profile', 'cannot be judged: the bitcoin node does not tell its difficulty');
   const target = profile === 'weak' ? easiestTarget(terms) : targetOfCompact(tipBits!);
-  const msatTimesHashes = BOUNDED_BEADS * workOfTarget(target) * fixedPriceMsatPerEh(terms);
+  const msatTimesHashes = mostLostBeads(stopPpb) * workOfTarget(target) * fixedPriceMsatPerEh(terms);
   if (msatTimesHashes > maxLossSat * 1000n * HASHES_PER_EH) {
     const needed = msatTimesHashes / (1000n * HASHES_PER_EH) + 1n;
-    refuseTerm('binding.bead_max_loss_sat', `is less than the ${needed} sat that 20 beads earn now`);
+    refuseTerm('binding.bead_max_loss_sat', `is less than the ${needed} sat that a thief can earn now`);
   }
 }

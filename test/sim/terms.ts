@@ -65,8 +65,8 @@ const STAKES: Pick<TermsV1or2, 'bonds' | 'seal'> = {
   seal: { sealSat: 3_000n, claimFeeRateSatPerKvb: 2_000 },
 };
 
-/** What 20 beads earn. */
-const MOST_LOST_BY_BEADS_SAT = 50_000n;
+/** What the 51 beads earn that a thief in a hurry may be paid for. */
+const MOST_LOST_BY_BEADS_SAT = 102_000n;
 
 /** By beads of which each share is one. */
 export const BY_BEADS: StatisticalBinding = {
