@@ -267,7 +267,7 @@ export type PolicyConfig = {
     readonly minSamplePpm: number;
     readonly maxSampleSeconds: number;
   };
-  readonly bindings: readonly ('work' | 'payout' | 'bead' | 'none' | 'coinbase')[];
+  readonly bindings: readonly ('work' | 'payout' | 'bead')[];
   readonly stakes: StakesConfig;
 };
 

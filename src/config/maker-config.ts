@@ -82,7 +82,6 @@ function poolsOf({ pool }: Values<typeof MAKER_OPTIONS>, context: Context): Upst
   return pools.toSorted((a, b) => a.priority - b.priority);
 }
 
-/** Contracts of earlier versions of the terms are bound to a coinbase, as payout is. */
 function bindingsOf(
   { policy, pool, braidpool }: Values<typeof MAKER_OPTIONS>,
   context: Context,
@@ -92,13 +91,13 @@ function bindingsOf(
     return [
       ...(pool.length > 0 ? (['work'] as const) : []),
       ...(braidpool.rpcUrl === undefined ? [] : (['bead'] as const)),
-      ...(['payout', 'coinbase', 'none'] as const),
+      'payout',
     ];
   }
   if (bindings.length === 0) context.refuse('policy.bindings', 'must name one at least');
   if (bindings.includes('work') && pool.length === 0)
     context.refuse('policy.bindings', 'names work, which needs a [[pool]]');
-  return [...new Set(bindings), ...(bindings.includes('payout') ? (['coinbase'] as const) : [])];
+  return [...new Set(bindings)];
 }
 
 function walletOf({ wallet, dataDir }: Values<typeof MAKER_OPTIONS>, context: Context): WalletConfig {

@@ -68,7 +68,7 @@ const POLICY = section('Which contracts are accepted. A proposal outside of any 
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
     doc: 'Script (hex) the coinbase of every job must pay. Default: a contract may leave work unbound.',
   }),
-  bindings: optional(listOf(choice('work', 'payout', 'bead', 'none')), ['work'], {
+  bindings: optional(listOf(choice('work', 'payout', 'bead')), ['work'], {
     doc: 'What ties work to you in the contracts that are taken. work: jobs of a [[pool]]. Default: all that is configured for.',
   }),
   payout: POLICY_PAYOUT,

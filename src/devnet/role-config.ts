@@ -24,7 +24,7 @@ export type BeadFacts = {
 
 function bindingToml({ bead, makerPool }: MarketFacts): string {
   if (makerPool !== undefined) return 'binding = "work"';
-  if (bead === undefined) return `binding_script = "${POOL_SCRIPT_HEX}"\nterms_version = 2`;
+  if (bead === undefined) return `binding_script = "${POOL_SCRIPT_HEX}"`;
   return `binding = "bead"
 
 [contract.bead_binding]

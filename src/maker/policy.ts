@@ -11,7 +11,7 @@ import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 /** The type of a binding. */
 export type BindingType = ContractTerms['binding']['type'];
 
-const OWN_JOBS: readonly BindingType[] = ['none', 'coinbase', 'payout', 'bead'];
+const OWN_JOBS: readonly BindingType[] = ['payout', 'bead'];
 
 /** The limits of a policy for binding `payout`. */
 export type PayoutPolicy = {
@@ -191,8 +191,11 @@ function judgePayout(policy: MakerPolicy, { binding }: ContractTerms): void {
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
   const unserved = notYetServed(terms);
   if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
-  if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type))
+  if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type)) {
+    if (terms.version !== 3)
+      refuseTerm('version', 'must be 3: earlier ones bind no work to its buyer alone');
     refuseTerm('binding.type', 'is not taken here');
+  }
   judgeBeadTerms(policy.bead, terms, context.tipBits);
   judgePayout(policy, terms);
   if (terms.version === 3 && terms.fundingByHeight <= context.height)

@@ -182,6 +182,7 @@ export class NodeWorld {
           minDepth: 2,
           maxStaleGraceSeconds: 120,
           bindingScriptHex: MAKER_SCRIPT_HEX,
+          bindings: ['coinbase', 'payout'],
           stakes: {
             bondModes: ['none', 'auditor', 'hostage', 'forfeit_to_mm'],
             maxMakerBondSat: 100_000n,

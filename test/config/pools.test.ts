@@ -28,7 +28,7 @@ function refusal(flags: Record<string, string>): string {
 describe('the pools of a maker', () => {
   it('are none unless they are named, and then no jobs of its own are sold to', () => {
     const { pools, policy } = load({});
-    expect([pools, policy.bindings]).toEqual([[], ['payout', 'coinbase', 'none']]);
+    expect([pools, policy.bindings]).toEqual([[], ['payout']]);
     expect(refusal({ 'policy.bindings': 'work' })).toMatch('policy.bindings');
   });
 
@@ -43,7 +43,7 @@ describe('the pools of a maker', () => {
       ...{ host: 'b.example', port: 443, versionMask: 0x1fff_e000, password: { type: 'text', text: 'x' } },
       tls: { serverName: 'x.example', verify: true },
     });
-    expect(policy.bindings).toEqual(['work', 'payout', 'coinbase', 'none']);
+    expect(policy.bindings).toEqual(['work', 'payout']);
   });
 
   it('have names of their own, and TLS options only with TLS', () => {
@@ -53,8 +53,6 @@ describe('the pools of a maker', () => {
 
   it('are for contracts of the bindings that are taken', () => {
     expect(load({ ...pool(0, 'a'), 'policy.bindings': 'work' }).policy.bindings).toEqual(['work']);
-    expect(load({ ...pool(0, 'a'), 'policy.bindings': 'payout' }).policy.bindings).toEqual([
-      ...['payout', 'coinbase'],
-    ]);
+    expect(load({ ...pool(0, 'a'), 'policy.bindings': 'payout' }).policy.bindings).toEqual(['payout']);
   });
 });

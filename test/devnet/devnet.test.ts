@@ -33,14 +33,14 @@ describe('filler coins', () => {
   });
 
   it('are not spent twice, and what they cannot pay is said', () => {
-    // Block 1 has its own subsidy, 3.125 BTC, which anyone can spend too.
+    // Block 1 has its own subsidy, 50 BTC, which anyone can spend too.
     const chain = new DevnetChain({ fillerCoins: 0 }, { clock: new ManualClock() });
     sendFillerCoins(chain, SCRIPT_HEX, 150_000_000n);
     expect(codeFrom(() => sendFillerCoins(chain, SCRIPT_HEX, 10_000n))).toBe('insufficient_funds');
     chain.generate(1);
     expect(codeFrom(() => sendFillerCoins(chain, SCRIPT_HEX, 10_000n))).toBe('done');
     chain.generate(1);
-    expect(codeFrom(() => sendFillerCoins(chain, SCRIPT_HEX, 200_000_000n))).toBe('insufficient_funds');
+    expect(codeFrom(() => sendFillerCoins(chain, SCRIPT_HEX, 20_000_000_000n))).toBe('insufficient_funds');
   });
 });
 

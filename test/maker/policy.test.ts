@@ -6,7 +6,8 @@ import {
   targetToHex,
   workOfTarget,
 } from '../../src/bitcoin/target.ts';
-import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
+import { mostLostBeads } from '../../src/contract/bead-odds.ts';
+import type { ContractTerms, TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import {
   assertRoom,
@@ -40,6 +41,7 @@ const policy: MakerPolicy = {
   minDepth: 3,
   maxStaleGraceSeconds: 30,
   bindingScriptHex: scriptHex,
+  bindings: ['none', 'coinbase', 'payout', 'bead'],
 };
 
 const context: PolicyContext = {
@@ -249,6 +251,22 @@ describe('the policy of a maker', () => {
     const whole = makeWholeTermsV3();
     const { binding, target } = newer;
 
+    it('are the only ones that are taken where nothing else is said', () => {
+      const { bindings: _all, ...usual } = policy;
+      const judged = (proposed: ContractTerms): unknown => {
+        try {
+          judgeTerms(usual, proposed, context);
+          return 'taken';
+        } catch (error) {
+          return (error as CodedError).meta['path'];
+        }
+      };
+      expect(judged(newer)).toBe('taken');
+      expect(judged(terms)).toBe('version');
+      expect(judged({ ...terms, binding: { type: 'none' } })).toBe('version');
+      expect(judged({ ...terms, bonds: makeBonds('hostage') })).toBe('version');
+    });
+
     it('takes what says the same as terms of version 1', () => {
       expect(pathOf({})).toBe('taken');
       expect(pathOf({ fundingByHeight: context.height + 1 })).toBe('taken');
@@ -308,7 +326,7 @@ describe('the policy of a maker', () => {
       expect(pathOf({}, { bindings: ['work'] })).toBe('binding.type');
     });
 
-    it('takes beads that pay its script, while 20 of them earn no more than it may lose', () => {
+    it('takes beads that pay its script, while stolen ones earn no more than it may lose', () => {
       const binding = {
         ...{
           type: 'bead' as const,
@@ -333,8 +351,8 @@ describe('the policy of a maker', () => {
         }
       };
       expect(pathOf({ binding })).toBe('binding.type');
-      // The price is that of an EH: 20 beads may be worth so much of one.
-      const most = (1000n * 1000n * EH) / (20n * policy.maxPriceMsatPerEh);
+      // The price is that of an EH: stolen beads may be worth so much of one.
+      const most = (1000n * 1000n * EH) / (mostLostBeads(1000) * policy.maxPriceMsatPerEh);
       const bits = compactOfTarget((1n << 256n) / (most / 2n));
       const hard = compactOfTarget((1n << 256n) / (most * 2n));
       expect(judgeBead({}, {}, bits)).toBe('taken');

@@ -265,6 +265,7 @@ export class World {
       minDepth: 2,
       maxStaleGraceSeconds: 120,
       bindingScriptHex: MAKER_SCRIPT_HEX,
+      bindings: ['none', 'coinbase', 'payout'],
       ...this.#options.policy,
     };
   }
