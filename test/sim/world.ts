@@ -94,6 +94,8 @@ export class SimWorld {
   #meters = new Meters();
   #delivering = 0;
   #randomCalls = 0;
+  /** The maker refused a batch of this connection for want of room. */
+  #hasRefusedBatch = false;
   #said = '';
   #spikeEndHeight = 0;
 
@@ -484,6 +486,10 @@ export class SimWorld {
       this.say(`the ${side} says: ${message}${what === '' ? '' : `: ${what}`}`);
       const { hostile = [], forgets = [] } = this.#options;
       const isHonest = hostile.length + forgets.length === 0;
+      if (side === 'maker' && message === 'miner connected') this.#hasRefusedBatch = false;
+      if (side === 'maker' && code === 'overload') this.#hasRefusedBatch = true;
+      // What was sent behind a batch that found no room comes out of order.
+      if (code === 'bad_sequence' && this.#hasRefusedBatch) return;
       if (isHonest && NEVER.has(code)) this.fail(new Violation(`the ${side} says`, this.logged.at(-1)));
     };
     const nothing = (): void => {};
