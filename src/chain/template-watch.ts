@@ -168,10 +168,15 @@ export class TemplateWatch {
   /** Facts of the block on a parent (as displayed). */
   factsOf(parentHash: string, parent: ParentBlock): BlockFacts {
     const byParent = factsOfParent(this.#options.network, parent);
+    const seen = this.seenFactsOf(parentHash);
+    return seen === undefined ? byParent : { ...seen, bits: seen.bits ?? byParent.bits };
+  }
+
+  /** Facts of the block on a parent (as displayed) of a template; undefined for any other parent. */
+  seenFactsOf(parentHash: string): BlockFacts | undefined {
     const seen = this.#seen.get(parentHash);
-    if (seen === undefined) return byParent;
-    const { height, parentTimeSeconds, minTimeSeconds, samples } = seen;
-    const bits = seen.bits ?? byParent.bits;
+    if (seen === undefined) return undefined;
+    const { height, bits, parentTimeSeconds, minTimeSeconds, samples } = seen;
     const feesSat = samples.reduce(
       (least, each) => (each.feesSat < least ? each.feesSat : least),
       samples[0]!.feesSat,

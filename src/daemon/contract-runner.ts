@@ -11,10 +11,12 @@ import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig } from '../config/config.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
+import type { UpstreamJob } from '../jobs/job.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract, type MinerContractOptions } from '../miner/miner-contract.ts';
+import { unpaidReason } from '../miner/payout-jobs.ts';
 import {
   configuredTerms,
   type EditWithoutEffect,
@@ -119,9 +121,13 @@ export class ContractRunner {
     return runner;
   }
 
+  /** See `unpaidReason` of `miner/payout-jobs.ts`. One function for the life of the contract. */
+  readonly unpaidReason = (upstream: UpstreamJob): string | undefined =>
+    unpaidReason(this.contractId, this.terms, upstream, this.#deps.templates);
+
   get sold(): SoldContract {
-    const { side, terms, shareDifficulty } = this;
-    return { status: side.status, terms, shareDifficulty, work: side.work };
+    const { side, terms, shareDifficulty, unpaidReason } = this;
+    return { status: side.status, terms, shareDifficulty, unpaidReason, work: side.work };
   }
 
   async stop(): Promise<void> {
@@ -143,15 +149,16 @@ export class ContractRunner {
 }
 
 /**
- * The templates from which a drawn job is shown. A node gives out one template for five seconds, so asked in
- * between it tells what a pool on it was told.
+ * The templates by which jobs are judged before they are mined, and from which a drawn one is shown. A node
+ * gives out one template for five seconds, so asked in between it tells what a pool on it was told.
  */
 function templatesFor(
   { network, binding }: ContractTerms,
   deps: ContractRunnerDeps,
 ): TemplateWatch | undefined {
-  if (binding.type !== 'payout' || binding.samplePpm === 0) return undefined;
-  return new TemplateWatch({ network, kept: TEMPLATES_KEPT, pollMs: TEMPLATE_MS }, deps);
+  if (binding.type !== 'payout') return undefined;
+  const shown = { kept: TEMPLATES_KEPT, pollMs: TEMPLATE_MS };
+  return new TemplateWatch({ network, ...(binding.samplePpm === 0 ? { kept: 1 } : shown) }, deps);
 }
 
 /** How the maker of a configured contract is reached, and where the miner is paid. */

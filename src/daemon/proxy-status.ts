@@ -106,6 +106,8 @@ type ContractStatus = ContractReport & {
   readonly share_difficulty: number;
   /** The jobs of the maker; null where they are the miner's own. */
   readonly work: WorkStatus | null;
+  /** Why the job of its destination is not mined for it, in words: the market maker would not pay for it. */
+  readonly unpaid_job: string | null;
   /** What the configuration says by now and has no effect: a contract keeps the terms it was signed with. */
   readonly ignored_edits: readonly EditWithoutEffect[];
 };
@@ -115,7 +117,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
-  const contracts = await Promise.all(facts.contracts.all.map(contractStatus));
+  const contracts = await Promise.all(facts.contracts.all.map((each) => contractStatus(each, mining)));
   return {
     version: VERSION,
     role: 'proxy',
@@ -154,11 +156,12 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   };
 }
 
-async function contractStatus(runner: ContractRunner): Promise<ContractStatus> {
+async function contractStatus(runner: ContractRunner, mining: Mining): Promise<ContractStatus> {
   const { connected, live } = runner.side.status;
   const { shareDifficulty: share_difficulty, ignoredEdits: ignored_edits } = runner;
   const work = runner.side.work?.status ?? null;
-  return { ...(await runner.report()), connected, live, share_difficulty, work, ignored_edits };
+  const unpaid_job = mining.unpaidReason(runner.contractId) ?? null;
+  return { ...(await runner.report()), connected, live, share_difficulty, work, unpaid_job, ignored_edits };
 }
 
 function lastPeerError({ all }: RunningContracts): string | undefined {

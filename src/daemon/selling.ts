@@ -7,6 +7,7 @@ import type { MinerStatus } from '../miner/miner-contract.ts';
 import type { WorkDestination } from '../miner/work-destination.ts';
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
+import type { ContractWork } from '../mining/work-routes.ts';
 import type { Durability } from './durability.ts';
 
 export type SellingDeps = {
@@ -22,6 +23,8 @@ export type SoldContract = {
   readonly terms: ContractTerms;
   /** Of every share, where its terms name one target. */
   readonly shareDifficulty: number;
+  /** See `ContractWork`. */
+  readonly unpaidReason?: NonNullable<ContractWork['unpaidReason']>;
   /** Where the maker's jobs are mined, if it gives them. */
   readonly work: WorkDestination | undefined;
 };
@@ -59,7 +62,7 @@ export class Selling {
     for (const contract of this.#wanted.values()) this.#update(contract);
   }
 
-  #update({ status, terms, shareDifficulty, work: jobs }: SoldContract): void {
+  #update({ status, terms, shareDifficulty, unpaidReason, work: jobs }: SoldContract): void {
     const { mining, work, durability } = this.#deps;
     const { contractId, live, channel } = status;
     if (channel === 'closed' || channel === 'failed') {
@@ -81,7 +84,8 @@ export class Selling {
     work.assign(contractId, destination);
     const isDelivering = live && this.#isBound(contractId, terms) && durability.level === 'sound';
     const difficulty = jobs === undefined ? shareDifficulty : undefined;
-    mining.setContract({ contractId, destination, isDelivering, difficulty });
+    const contract = { contractId, destination, isDelivering, difficulty };
+    mining.setContract(unpaidReason === undefined ? contract : { ...contract, unpaidReason });
   }
 
   /** True where beads of the destination pay the maker of these terms: others would be mined for nothing. */

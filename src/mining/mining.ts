@@ -36,6 +36,7 @@ import {
   type DestinationSetup,
   destinationOfRoute,
   type MinedDestination,
+  unpaidReason,
   type WorkRoute,
   WorkRoutes,
 } from './work-routes.ts';
@@ -98,6 +99,8 @@ export class Mining {
   readonly #resting: RestingGenerations;
   #leaving: readonly Leaving[] = [];
   #isStarted = false;
+  /** Why the jobs of contracts would not be paid, in words. */
+  #unpaid: ReadonlyMap<string, string> = new Map();
   /** Ticks without a destination that gives work. */
   #workless = 0;
   #firstSubmitMs = 0;
@@ -188,6 +191,11 @@ export class Mining {
   /** Where sessions mine to now, of several the first; `none` when nowhere. */
   get destination(): string {
     return this.activeDestinations[0] ?? NOWHERE;
+  }
+
+  /** Why jobs are not mined for a contract, in words: its buyer would not pay for them. */
+  unpaidReason(contractId: string): string | undefined {
+    return this.#unpaid.get(contractId);
   }
 
   /** Of the destinations that have one. */
@@ -324,30 +332,58 @@ export class Mining {
 
   #onJob(destination: Destination, upstream: UpstreamJob): void {
     this.clockOffsets.seen(destination.name, upstream.time);
-    if (destination.mode !== 'per_session') {
-      const isCurrent = this.routes.of(destination).map((route) => this.#giveJob(route, upstream));
-      if (!isCurrent.includes(true)) return;
-    }
+    if (destination.mode !== 'per_session')
+      for (const route of this.routes.of(destination)) this.#giveJob(route, upstream);
     this.#reroute();
   }
 
   /** Each route of a destination gets a job of its own for the same upstream work. */
-  #giveJob(route: WorkRoute, upstream: UpstreamJob): boolean {
+  #giveJob(route: WorkRoute, upstream: UpstreamJob): void {
     const { name, stream } = route;
     const { clock, log } = this.#deps;
+    if (unpaidReason(route, upstream) !== undefined) return;
     try {
       const difficulty = difficultyOf(route, upstream);
       this.server.broadcast(this.jobs.add(name, stream, upstream, clock.monotonicMs(), difficulty));
-      return true;
     } catch (error) {
       log.warn({ code: codeOf(error), target: name, err: error }, 'job refused');
-      return false;
     }
   }
 
   /** Points every session at the destination that is right now. */
   #reroute(): void {
+    this.#sayUnpaid();
     this.router.update(this.routes.routed());
+  }
+
+  /** The newest job of its destination, where it was not given when it came. */
+  #giveLast(route: WorkRoute): void {
+    const { lastJob } = route.at.destination;
+    const current = this.jobs.current(route.name);
+    if (lastJob !== undefined && current?.upstream.upstreamJobId !== lastJob.upstreamJobId)
+      this.#giveJob(route, lastJob);
+  }
+
+  /** Says of each contract when its jobs would not be paid, and when they are again. */
+  #sayUnpaid(): void {
+    const unpaid = new Map<string, string>();
+    for (const route of this.routes.contracts) {
+      const why = unpaidReason(route);
+      if (why === undefined || route.contract === undefined) continue;
+      const { contractId: contract } = route.contract;
+      unpaid.set(contract, why);
+      if (this.#unpaid.get(contract) === why) continue;
+      const fields = { code: 'share_unbound', contract, target: route.at.setup.name, why } as const;
+      this.#deps.log.warn(fields, 'the buyer would not pay for this job: it is not mined for the contract');
+    }
+    const before = this.#unpaid;
+    this.#unpaid = unpaid;
+    for (const route of this.routes.contracts) {
+      const contract = route.contract?.contractId ?? '';
+      if (unpaid.has(contract) || !before.has(contract)) continue;
+      this.#deps.log.info({ contract }, 'the buyer would pay for the job: it is mined again');
+      this.#giveLast(route);
+    }
   }
 
   /** Nobody mines by these any more: sessions that still do move, and their jobs are over. */

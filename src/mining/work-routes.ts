@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import type { DestinationConfig, QuotaConfig } from '../config/config.ts';
-import type { Job } from '../jobs/job.ts';
+import type { Job, UpstreamJob } from '../jobs/job.ts';
 import type { Destination } from '../upstream/destination.ts';
 import { isUsable } from '../upstream/failover.ts';
 import { destinationOfLink } from '../upstream/session-links.ts';
@@ -32,6 +32,8 @@ export type ContractWork = {
   readonly difficulty: number | undefined;
   /** It wants hashrate now. */
   readonly isDelivering: boolean;
+  /** Why its buyer would not pay for a job, in words. By default any job is paid. */
+  readonly unpaidReason?: (upstream: UpstreamJob) => string | undefined;
   /** Its part of the hashrate; by default a part of its destination's rate, or as much as any other. */
   readonly quota?: QuotaConfig;
 };
@@ -167,7 +169,9 @@ export class WorkRoutes {
 
   /** What `route` chooses from. */
   routed(): { readonly contracts: RoutedDestination[]; readonly fallbacks: RoutedDestination[] } {
-    const delivering = this.contracts.filter(({ contract }) => contract?.isDelivering === true);
+    const delivering = this.contracts.filter((one) => {
+      return one.contract?.isDelivering === true && unpaidReason(one) === undefined;
+    });
     return {
       contracts: delivering.map((one) => ({
         health: healthOf(one),
@@ -211,6 +215,18 @@ export class WorkRoutes {
       role === 'fallback' ? [this.#routes.get(name)!] : [],
     );
   }
+}
+
+/**
+ * Why a contract is not mined for now though it wants hashrate: its buyer would not pay for the job. Of
+ * connections of single sessions, which have jobs of their own, nothing is known here.
+ */
+export function unpaidReason(
+  { at: { destination }, contract }: WorkRoute,
+  upstream: UpstreamJob | undefined = destination.lastJob,
+): string | undefined {
+  if (upstream === undefined || destination.mode === 'per_session') return undefined;
+  return contract?.unpaidReason?.(upstream);
 }
 
 function isSame(a: ContractWork, b: ContractWork): boolean {

@@ -22,7 +22,10 @@ export function needsContractTag(terms: ContractTerms): boolean {
 }
 
 /** True where the coinbase of a job has the tag of a contract, and of no other. */
-export function hasContractTag({ coinb1, coinb2, extranonceSize }: JobRecord, contractId: string): boolean {
+export function hasContractTag(
+  { coinb1, coinb2, extranonceSize }: Pick<JobRecord, 'coinb1' | 'coinb2' | 'extranonceSize'>,
+  contractId: string,
+): boolean {
   const own = contractTag(contractId);
   const isTag = (script: Uint8Array): boolean =>
     script.length === own.length && equal(script.subarray(0, 6), own.subarray(0, 6));

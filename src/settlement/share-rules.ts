@@ -5,7 +5,7 @@ import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '.
 import type { WireShare } from '../peer/messages.ts';
 import { ntimeInWindow, versionInMask } from '../shares/rules.ts';
 import type { JobRecord } from '../work/evidence.ts';
-import { type JobCoinbase, jobCoinbase, paidByScript } from './job-coinbase.ts';
+import { type CoinbaseParts, type JobCoinbase, jobCoinbase, paidByScript } from './job-coinbase.ts';
 import { paysParts } from './payout-rules.ts';
 
 /** Error codes of refused shares. */
@@ -44,7 +44,7 @@ export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareR
  * Checks a job by itself: `share_bad` where its coinbase cannot be read (`jobCoinbase`), `share_unbound`
  * unless it pays whom the terms bind to. Undefined when good.
  */
-export function checkJob(terms: ContractTerms, job: JobRecord): ShareCode | undefined {
+export function checkJob(terms: ContractTerms, job: CoinbaseParts): ShareCode | undefined {
   const coinbase = jobCoinbase(job);
   if (coinbase === undefined) return 'share_bad';
   return pays(coinbaseRule(terms), coinbase) ? undefined : 'share_unbound';

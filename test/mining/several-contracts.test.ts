@@ -224,6 +224,48 @@ describe('a destination of another kind', () => {
   }, 60_000);
 });
 
+describe('a job that its buyer would not pay for', () => {
+  it('is not mined for the contract: the hashrate is elsewhere at once, and back with a paid one', async () => {
+    const at = await scene();
+    const { mining } = at;
+    const lastJob = mining.destinations[0]!.lastJob!;
+    let relayed: FakeDestination | undefined;
+    mining.addDestination(
+      { name: 'relayed', role: 'contract', priority: 0, quota: undefined, extranonce1: 'auto' },
+      (listener) => {
+        relayed = new FakeDestination('relayed', listener);
+        return relayed;
+      },
+    );
+    const unpaid = new Set(['bad']);
+    mining.setContract({
+      ...at.contractB,
+      destination: 'relayed',
+      unpaidReason: ({ upstreamJobId }) => (unpaid.has(upstreamJobId) ? 'it pays another' : undefined),
+    });
+    const give = (upstreamJobId: string): void =>
+      relayed!.give({ ...lastJob, upstreamJobId, target: 2n ** 256n - 1n, clean: true });
+    give('good');
+    expect(placed(at)).toEqual({ [`relayed@${B}`]: MINERS });
+    expect(mining.unpaidReason(B)).toBeUndefined();
+    give('bad');
+    expect(placed(at)).toEqual({ own: MINERS });
+    expect(mining.unpaidReason(B)).toBe('it pays another');
+    give('better');
+    expect(placed(at)).toEqual({ [`relayed@${B}`]: MINERS });
+    // What is learnt later of the same job counts too, either way.
+    unpaid.add('better');
+    give('bad');
+    unpaid.delete('bad');
+    await until(() => placed(at)[`relayed@${B}`] === MINERS, 'the job is good after all');
+    expect(mining.jobs.current(`relayed@${B}`)?.upstream.upstreamJobId).toBe('bad');
+    unpaid.add('bad');
+    await until(() => placed(at)['own'] === MINERS, 'the job is bad after all');
+    mining.endContract(B);
+    await expectExactCredit(at);
+  }, 60_000);
+});
+
 describe('a destination that never answers a share', () => {
   it('is closed all the same some seconds after it was removed, and each share gets a verdict', async () => {
     const pool = await FakePool.listen((request, peer) => {
