@@ -83,6 +83,11 @@ export const LIMITS = {
    * sixteenth of it each second more.
    */
   peerWorkJobs: 1024,
+  /**
+   * Processes of a miner for which a market maker holds connections to its pools at once under a contract;
+   * one more each 15 seconds.
+   */
+  peerWorkInstances: 4,
   /** Solutions of a contract that were sent to a pool and are known by hash; half an hour's at most. */
   workSolutions: 65_536,
   /** Unanswered requests per peer connection. */

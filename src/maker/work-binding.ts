@@ -94,6 +94,7 @@ export class WorkBinding implements JobBinding {
   readonly #relays = new Map<string, WorkRelay>();
   readonly #lingers = new Map<string, Timer>();
   readonly #rate: TokenBucket;
+  readonly #newInstances: TokenBucket;
   /** By instance: a job that waits for its turn. */
   readonly #waiting = new Map<string, Timer>();
   readonly #origins = new Map<JobId, Origin>();
@@ -124,6 +125,8 @@ export class WorkBinding implements JobBinding {
     // A little slower than the miner's own count: the two clocks differ.
     const rate = { perSecond: (LIMITS.peerWorkJobs / 16) * 0.9, burst: LIMITS.peerWorkJobs / 2 };
     this.#rate = new TokenBucket(rate, deps.clock.monotonicMs());
+    const { peerWorkInstances: burst } = LIMITS;
+    this.#newInstances = new TokenBucket({ perSecond: 1 / 15, burst }, deps.clock.monotonicMs());
     this.#solutions = new Solutions(
       { latePpm: latePpm(terms), solutionsPerMinute: binding.solutionsPerMinute },
       { ...deps, submit: (given, solution) => this.#submit(given, solution) },
@@ -161,8 +164,14 @@ export class WorkBinding implements JobBinding {
     for (const instance of [...this.#relays.keys()]) this.#end(instance);
   }
 
-  /** Answers `work.subscribe`: jobs follow the answer. */
+  /**
+   * Answers `work.subscribe`: jobs follow the answer. Throws `too_often` for new processes of the miner, each
+   * of which is another connection to the pools.
+   */
   subscribe(peer: RpcPeer, { instance }: Params<'work.subscribe'>): Result<'work.subscribe'> {
+    const isNew = !this.#relays.has(instance);
+    if (isNew && !this.#newInstances.take(this.#deps.clock.monotonicMs()))
+      throw new CodedError('too_often', 'processes of one miner', { limit: 'peerWorkInstances' });
     this.#peer = peer;
     this.#lingers.get(instance)?.cancel();
     this.#lingers.delete(instance);
@@ -264,6 +273,8 @@ export class WorkBinding implements JobBinding {
         onDown: (code) => this.#sayDown(instance, code),
       },
     );
+    const [longestAway] = this.#lingers.keys();
+    if (this.#relays.size >= LIMITS.peerWorkInstances && longestAway !== undefined) this.#end(longestAway);
     this.#relays.set(instance, relay);
     relay.start();
   }

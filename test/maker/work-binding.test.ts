@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat } from '../../src/base/bytes.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { shareTargetFor } from '../../src/maker/work-binding.ts';
@@ -284,6 +285,23 @@ describe('a pool of the maker', () => {
     await stand.subscribe();
     expect(stand.pools).toHaveLength(4);
     await stand.given(poolJob(1, 7), stand.pools[2]);
+  });
+
+  it('is held for a few processes of a miner, and not for each that it makes up', async () => {
+    const { stand } = await working();
+    const instances = Array.from({ length: 8 }, (_, index) => `${index}`.repeat(32));
+    for (const instance of instances.slice(0, 3)) await stand.subscribe(instance);
+    await expect(stand.subscribe(instances[3])).rejects.toMatchObject({ code: 'too_often' });
+    // The one that is known is no new one.
+    await stand.subscribe();
+    const held = () => stand.pools.filter(({ isStopped }) => !isStopped).length / 2;
+    expect(held()).toBe(LIMITS.peerWorkInstances);
+    for (const instance of instances.slice(3)) {
+      await stand.time.advance(15_000);
+      await stand.subscribe(instance);
+      expect(held()).toBeLessThanOrEqual(LIMITS.peerWorkInstances);
+    }
+    expect(stand.pools).toHaveLength(2 * 9);
   });
 
   it('goes on for a miner that comes back', async () => {
