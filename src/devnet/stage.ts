@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { address as addresses } from 'bitcoinjs-lib';
 import { fromHex, toHex } from '../base/bytes.ts';
@@ -35,6 +35,8 @@ export type StageOptions = {
   readonly nodeProfile?: BraidpoolProfileName;
   /** Share difficulty of a pool of the maker, whose jobs are sold; default none, and beads are. */
   readonly makerPoolDifficulty?: number;
+  /** Writes configurations without the options of beads, as programs of before know them; default no. */
+  readonly isPlain?: boolean;
 };
 
 export type StageRole = {
@@ -58,6 +60,9 @@ export type Stage = Omit<Devnet, 'rpcUrl'> & {
 const RPC_USER = 'devnet';
 const MAKER_COINS = 4;
 const COIN_SAT = 100_000_000n;
+/** Below the ports that systems give to whoever asks for any, so that they stay free until they are used. */
+const FIRST_PORT = 10_000;
+const PORTS = 22_000;
 
 /**
  * Starts the chain, its RPC, a Braidpool node and a pool on loopback; writes what the two daemons need to
@@ -87,23 +92,21 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     difficulty === undefined
       ? undefined
       : await startDevnetPool({ name: 'maker-pool', difficulty }, { ...deps, chain });
-  const [peerPort, proxyMetrics, makerMetrics, stratumPort] = await freePorts(4);
+  const [peerPort, proxyMetrics, makerMetrics, stratumPort] = await freePorts(4, deps.random);
   const stratum = {
     host: options.stratum.host,
     port: options.stratum.port === 0 ? stratumPort! : options.stratum.port,
   };
   const { shareDifficulty, stepHashes, priceMsatPerEh, workTotalHashes } = options;
+  const bead = {
+    ...{ payoutAddress: addressOf(maker.scriptHex), rpcUrl: node.rpcUrl },
+    maxLossSat: priceOf(mostLostBeads(1000) * workOfTarget(targetOfCompact(options.bits)), priceMsatPerEh),
+  };
   const market = {
     ...{ shareDifficulty, stepHashes, priceMsatPerEh },
     peerListen: `127.0.0.1:${peerPort}`,
     chainToml: chainToml(devnet.rpcUrl),
-    bead: {
-      ...{ payoutAddress: addressOf(maker.scriptHex), rpcUrl: node.rpcUrl },
-      maxLossSat: priceOf(
-        mostLostBeads(1000) * workOfTarget(targetOfCompact(options.bits)),
-        priceMsatPerEh,
-      ),
-    },
+    ...(options.isPlain === true ? {} : { bead }),
   };
   const sold =
     makerPool === undefined ? market : { ...market, makerPool: `${makerPool.host}:${makerPool.port}` };
@@ -189,16 +192,22 @@ function writeRole(dataDir: string, metricsListen: string, password: string, tom
   return { configFile, dataDir, metricsUrl: `http://${metricsListen}` };
 }
 
-/** Ports nobody listens on: all are held at once, so that none is given twice. */
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+/** Ports nobody listens on. */
+async function freePorts(count: number, random: Random): Promise<number[]> {
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const [high, low] = random.bytes(2);
+    const port = FIRST_PORT + ((high! * 256 + low!) % PORTS);
+    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
+  }
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const isFree = await new Promise<boolean>((resolve) => {
+    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+  });
+  if (isFree) await new Promise((done) => server.close(done));
+  return isFree;
 }

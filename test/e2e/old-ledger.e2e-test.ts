@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Transaction } from 'bitcoinjs-lib';
@@ -86,11 +86,14 @@ class Pair {
         stepHashes: STEP_HASHES,
         workTotalHashes: STEP_HASHES * 100_000n,
         priceMsatPerEh: PRICE,
+        isPlain: true,
       },
       { clock: systemClock, random, log: silentLogger },
     );
     cleanups.push(() => stage.close());
     const pair = new Pair(stage);
+    // A proxy of today asks a maker of before in the terms that this one knows.
+    if (versions.proxy === CURRENT) asksFor(stage.proxy.configFile, 'terms_version = 2');
     await pair.run(versions);
     const fleet = await startAsics([{ ...stage.stratum, worker: 'farm.one', hashesPerSecond: 40_000 }]);
     cleanups.push(() => fleet.stop());
@@ -221,17 +224,27 @@ describe.concurrent('the version before', () => {
     await pair.checkClosed(closed);
   }, 240_000);
 
-  it.each([
-    { who: 'a maker of it serves a current proxy', name: 'maker' },
-    { who: 'a proxy of it sells to a current maker', name: 'proxy' },
-  ] as const)(
-    'is a good peer: $who for a whole contract',
-    async ({ name }) => {
-      const pair = await Pair.start(name, { proxy: CURRENT, maker: CURRENT, [name]: old });
-      const closed = await pair.close(await pair.earn(5));
-      await pair.stop();
-      await pair.checkClosed(closed);
-    },
-    240_000,
-  );
+  it('is a good peer: a maker of it serves a current proxy for a whole contract', async () => {
+    const pair = await Pair.start('maker', { proxy: CURRENT, maker: old });
+    const closed = await pair.close(await pair.earn(5));
+    await pair.stop();
+    await pair.checkClosed(closed);
+  }, 240_000);
+
+  it('finds no buyer for its unbound work, is told why, and mines to its own pool', async () => {
+    const pair = await Pair.start('proxy', { proxy: old, maker: CURRENT });
+    const log = `${pair.stage.proxy.configFile}.log`;
+    await until(
+      'the refusal',
+      async () => /bad_terms.*must be 3/.test(readFileSync(log, 'utf8')) || undefined,
+    );
+    await until('shares at the own pool', async () => pair.stage.pool.stats.shares > 0 || undefined);
+    await pair.stop();
+  }, 240_000);
 });
+
+/** Adds an option to `[contract]`. */
+function asksFor(configFile: string, option: string): void {
+  const text = readFileSync(configFile, 'utf8');
+  writeFileSync(configFile, text.replace(/^binding_script = .*$/m, `$&\n${option}`));
+}
