@@ -41,17 +41,20 @@ export function checkOwnFee(candidate: Candidate, satPerKvb: bigint, isAlone: bo
   throw refusal(`min relay fee not met, ${candidate.feeSat} < ${minimum}`, undefined, meta);
 }
 
-/** Ancestors and descendants of all that it would join. */
-export function checkChains(candidate: Candidate, graph: MempoolGraph): void {
+/**
+ * Ancestors and descendants of all that it would join.
+ * @param isOfPackage no allowance is made for what comes with another, not even where it is judged by itself
+ */
+export function checkChains(candidate: Candidate, graph: MempoolGraph, isOfPackage: boolean): void {
   const { conflicts, vsize, transaction } = candidate;
   // What a single conflict takes away is given back, roughly.
-  const [only] = conflicts.length === 1 ? conflicts : [];
+  const [only] = conflicts.length === 1 && !isOfPackage ? conflicts : [];
   const freed = only === undefined ? 0 : 1;
   const freedVsize = only === undefined ? 0 : sizeOf(graph.withDescendants([only]));
   const fits = (ancestors: number, descendants: number, descendantsVsize: number): boolean =>
     fitsChains([candidate], graph, { ancestors, descendants, descendantsVsize });
   if (fits(MAX_CHAIN, MAX_CHAIN + freed, MAX_CHAIN_VSIZE + freedVsize)) return;
-  const carvesOut = vsize <= CARVE_OUT_VSIZE && transaction.version !== 3;
+  const carvesOut = vsize <= CARVE_OUT_VSIZE && transaction.version !== 3 && !isOfPackage;
   if (carvesOut && fits(2, MAX_CHAIN + freed + 1, MAX_CHAIN_VSIZE + freedVsize + CARVE_OUT_VSIZE)) return;
   throw refusal('too-long-mempool-chain');
 }

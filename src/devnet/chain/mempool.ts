@@ -71,14 +71,22 @@ export class Mempool {
 
   /** Everything but the insertion. Throws `tx_refused`. */
   check(transaction: Transaction, context: RuleContext): Judged {
-    const candidate = this.#judge(transaction, context, true);
+    return this.#checkOne(transaction, context, false);
+  }
+
+  #checkOne(transaction: Transaction, context: RuleContext, isOfPackage: boolean): Judged {
+    const candidate = this.#judge(transaction, context, true, isOfPackage);
     const replaces = checkReplacement(candidate, this.#graph, this.#policy.minRelaySatPerKvb);
     return { ...candidate, replaces };
   }
 
   /** Checks and inserts; evicts what it replaces. Throws `tx_refused`. */
   add(transaction: Transaction, context: RuleContext): MempoolEntry {
-    const judged = this.check(transaction, context);
+    return this.#addOne(transaction, context, false);
+  }
+
+  #addOne(transaction: Transaction, context: RuleContext, isOfPackage: boolean): MempoolEntry {
+    const judged = this.#checkOne(transaction, context, isOfPackage);
     this.#exchange(judged.replaces, [judged]);
     return judged;
   }
@@ -90,13 +98,13 @@ export class Mempool {
   addPackage(parent: Transaction, child: Transaction, context: RuleContext): void {
     checkPackageShape(parent, child, context);
     try {
-      this.add(parent, context);
+      this.#addOne(parent, context, true);
     } catch (error) {
       if (!(error instanceof CodedError) || error.meta['reconsiderable'] !== true) throw error;
       this.#addTogether(parent, child, context);
       return;
     }
-    this.add(child, context);
+    this.#addOne(child, context, true);
   }
 
   #addTogether(parent: Transaction, child: Transaction, context: RuleContext): void {
@@ -106,8 +114,8 @@ export class Mempool {
       if (txid !== parentTxid) return context.coin(outpoint);
       return coinOf(parent, Number(vout), context.height);
     };
-    const first = this.#judge(parent, context, false);
-    const second = this.#judge(child, { ...context, coin }, false);
+    const first = this.#judge(parent, context, false, true);
+    const second = this.#judge(child, { ...context, coin }, false, true);
     checkPackageTruc(first, second, this.#graph);
     checkPackageChains([first, second], this.#graph);
     const totalSat = first.feeSat + second.feeSat;
@@ -142,8 +150,14 @@ export class Mempool {
   /**
    * All rules but those of replacement.
    * @param isAlone else it comes with another that may pay for it, and puts no sibling out
+   * @param isOfPackage see `checkChains`
    */
-  #judge(transaction: Transaction, context: RuleContext, isAlone: boolean): Candidate {
+  #judge(
+    transaction: Transaction,
+    context: RuleContext,
+    isAlone: boolean,
+    isOfPackage: boolean,
+  ): Candidate {
     checkStandard(transaction);
     const { feeSat, coins } = checkInputs(transaction, context);
     const sources = transaction.ins.map((input) => outpointOf(input).slice(0, 64));
@@ -158,7 +172,7 @@ export class Mempool {
     };
     let candidate: Candidate = { ...base, conflicts };
     checkOwnFee(candidate, this.#policy.minRelaySatPerKvb, isAlone);
-    checkChains(candidate, this.#graph);
+    checkChains(candidate, this.#graph, isOfPackage);
     const sibling = checkTruc(candidate, this.#graph);
     if (sibling !== undefined) {
       if (!isAlone) throw refusal('TRUC-violation, parent has a child already');
