@@ -1,26 +1,9 @@
+import { probabilityOf } from '../base/poisson.ts';
+
 /**
  * How likely so few beads are. Beads of honest work come by a Poisson process: work that is worth `expected`
  * beads yields `count` of them or fewer with the probability of `poissonTail`.
  */
-
-/** ln(k!) less Stirling's formula, for k from 1. */
-function stirlingError(k: number): number {
-  if (k < 16) {
-    let lnFactorial = 0;
-    for (let factor = 2; factor <= k; factor += 1) lnFactorial += Math.log(factor);
-    return lnFactorial - ((k + 0.5) * Math.log(k) - k + 0.5 * Math.log(2 * Math.PI));
-  }
-  const square = k * k;
-  return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * square)) / square) / square) / k;
-}
-
-/** The natural logarithm of the probability of exactly `k` beads, in a form that loses no digits. */
-function lnPoisson(k: number, expected: number): number {
-  if (k === 0) return -expected;
-  const beyond = expected - k;
-  const deviance = beyond - k * Math.log1p(beyond / k);
-  return -deviance - stirlingError(k) - 0.5 * Math.log(2 * Math.PI * k);
-}
 
 /**
  * P(Poisson(expected) <= count), for an integer count from 0 and `expected` above it: the tail of too few.
@@ -34,7 +17,7 @@ export function poissonTail(count: number, expected: number): number {
     term *= k / expected;
     if (term < sum * 1e-18) break;
   }
-  return Math.exp(lnPoisson(count, expected)) * sum;
+  return probabilityOf(count, expected) * sum;
 }
 
 /** Parts of a bead that work is counted in: a share is a very small part of one. */

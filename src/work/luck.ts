@@ -1,4 +1,4 @@
-import { atLeast, atMost } from './poisson.ts';
+import { atLeast, atMost } from '../base/poisson.ts';
 
 /**
  * Luck: solutions found against those that the credited work lets expect. Of shares that meet their own

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { atLeast, atMost } from '../../src/base/poisson.ts';
 import { workOfTarget } from '../../src/bitcoin/target.ts';
 import { expectedOf, leastOdds, luckFor, luckOf, oddsOf, UNLIKELY } from '../../src/work/luck.ts';
-import { atLeast, atMost } from '../../src/work/poisson.ts';
 import { SeededRandom } from '../sim/random.ts';
 
 const means = fc.double({ min: 1e-6, max: 5000, noNaN: true });

@@ -1,4 +1,4 @@
-import { assert } from '../base/assert.ts';
+import { assert } from './assert.ts';
 
 /**
  * Tails of the Poisson distribution. A tail is summed from its greatest term outwards; what is left after
@@ -38,8 +38,8 @@ function deviance(count: number, mean: number): number {
   return mean * sum;
 }
 
-/** The probability of exactly this count. */
-function probabilityOf(count: number, mean: number): number {
+/** The probability of exactly this count, in a form that loses no digits. */
+export function probabilityOf(count: number, mean: number): number {
   if (count === 0) return Math.exp(-mean);
   return Math.exp(-stirlingCorrection(count) - deviance(count, mean)) / Math.sqrt(2 * Math.PI * count);
 }

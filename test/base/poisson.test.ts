@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { atLeast, atMost } from '../../src/work/poisson.ts';
+import { atLeast, atMost } from '../../src/base/poisson.ts';
 
 const FRACTION = 200n;
 
