@@ -13,15 +13,40 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   devnet: async () => (await import('./cli/devnet.ts')).devnetCommand,
   proxy: async () => (await import('./cli/proxy.ts')).proxyCommand,
   maker: async () => (await import('./cli/maker.ts')).makerCommand,
+  auditor: async () => (await import('./cli/auditor.ts')).auditorCommand,
+  'maker policy show': async () => (await import('./cli/maker-policy.ts')).makerPolicyShow,
+  'maker policy set': async () => (await import('./cli/maker-policy.ts')).makerPolicySet,
+  'maker book': async () => (await import('./cli/maker-policy.ts')).makerBookCommand,
   watch: async () => (await import('./cli/watch.ts')).watchCommand,
   keys: async () => (await import('./cli/keys.ts')).keysCommand,
   config: async () => (await import('./cli/config.ts')).configCommand,
   status: async () => (await import('./cli/status.ts')).statusCommand,
   doctor: async () => (await import('./cli/doctor.ts')).doctorCommand,
   calc: async () => (await import('./cli/calc.ts')).calcCommand,
+  'offer make': async () => (await import('./cli/offer.ts')).offerMake,
+  'offer show': async () => (await import('./cli/offer.ts')).offerShow,
+  'contract quote': async () => (await import('./cli/contract.ts')).contractQuote,
+  'contract take': async () => (await import('./cli/contract.ts')).contractTake,
+  'contract list': async () => (await import('./cli/contract.ts')).contractList,
+  'contract show': async () => (await import('./cli/contract.ts')).contractShow,
+  'contract update': async () => (await import('./cli/contract-updates.ts')).contractUpdate,
+  'contract confirm': async () => (await import('./cli/contract-updates.ts')).contractConfirm,
+  'contract revoke': async () => (await import('./cli/contract-updates.ts')).contractRevoke,
+  'contract updates': async () => (await import('./cli/contract-updates.ts')).contractUpdates,
+  'contract stream': async () => (await import('./cli/contract-stream.ts')).contractStream,
+  'contract events': async () => (await import('./cli/contract-stream.ts')).contractEventsCommand,
+  'contract withdraw': async () => (await import('./cli/contract-stream.ts')).contractWithdraw,
+  'contract redeem': async () => (await import('./cli/contract-stream.ts')).contractRedeem,
+  'contract refund': async () => (await import('./cli/contract-stream.ts')).contractRefund,
+  'contract pause': async () => (await import('./cli/contract-notices.ts')).contractPause,
+  'contract resume': async () => (await import('./cli/contract-notices.ts')).contractResume,
+  'contract end': async () => (await import('./cli/contract-notices.ts')).contractEnd,
+  'contract void': async () => (await import('./cli/contract-notices.ts')).contractVoid,
+  replay: async () => (await import('./cli/replay.ts')).replayCommand,
   ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,
   'evidence export': async () => (await import('./cli/evidence.ts')).evidenceExport,
   audit: async () => (await import('./cli/audit.ts')).auditCommand,
+  'metering end': async () => (await import('./cli/metering.ts')).meteringEnd,
   'channel list': async () => (await import('./cli/channel.ts')).channelList,
   'channel show': async () => (await import('./cli/channel.ts')).channelShow,
   'channel close': async () => (await import('./cli/channel.ts')).channelClose,
@@ -58,12 +83,13 @@ async function main(words: readonly string[], io: CommandIo): Promise<number> {
     return 0;
   }
   const names = Object.keys(COMMANDS);
-  const isGroup = names.some((name) => name.startsWith(`${first} `));
+  const isGroup = !names.includes(first) && names.some((name) => name.startsWith(`${first} `));
   if (isGroup && (second === undefined || second === '--help' || second === '-h')) {
     io.stdout.write(await overview(first));
     return second === undefined ? 2 : 0;
   }
-  const name = isGroup ? `${first} ${second}` : first;
+  const spoken = [3, 2, 1].map((count) => words.slice(0, count).join(' '));
+  const name = spoken.find((each) => names.includes(each)) ?? (isGroup ? `${first} ${second}` : first);
   if (!Object.hasOwn(COMMANDS, name)) {
     throw new CodedError(
       'usage',
@@ -71,7 +97,7 @@ async function main(words: readonly string[], io: CommandIo): Promise<number> {
     );
   }
   const command = await COMMANDS[name]!();
-  const rest = words.slice(isGroup ? 2 : 1);
+  const rest = words.slice(name.split(' ').length);
   if (rest.includes('--help') || rest.includes('-h')) {
     io.stdout.write(helpOf(command));
     return 0;

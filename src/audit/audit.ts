@@ -1,11 +1,16 @@
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { type CommitmentScope, isMetered } from '../channel/commitment.ts';
 import { channelFacts } from '../channel/params.ts';
 import { sameState } from '../channel/states.ts';
+import { type LogRuling, ruleByLogs } from '../contract/minute-ruling.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
-import { type AuditCounts, type AuditPoint, ContractAudit, twoContents } from './contract-audit.ts';
+import type { AuditCounts, AuditPoint } from './audit-point.ts';
+import { ContractAudit, twoContents } from './contract-audit.ts';
 import type { Blame, Finding } from './finding.ts';
 import { type Frame, readFrames } from './frames.ts';
+import { type Hashed, type Hashing, hashingHere } from './hashing.ts';
+import type { TipAudit } from './tip-audit.ts';
 
 /** A file to be audited. */
 export type AuditSource = { readonly name: string; readonly chunks: AsyncIterable<Uint8Array> };
@@ -24,6 +29,8 @@ export type FileReport = {
   readonly unsignedHashes: bigint;
   /** True where a share sold twice may have been missed, for want of memory. */
   readonly hasForgotten: boolean;
+  /** Why nothing follows from its tip log; undefined where that is sound, or there is none. */
+  readonly tipsFlaw: string | undefined;
 };
 
 /** The outcome of an audit. */
@@ -33,21 +40,49 @@ export type AuditReport = {
   /** The first disagreement. */
   readonly finding: Finding | undefined;
   readonly files: readonly FileReport[];
+  /** By the minute logs; undefined where there are none, or the terms have no rules of delivery. */
+  readonly delivery: LogRuling | undefined;
   /** The audit with the newest state, of which a ruling is made. */
   readonly newest: ContractAudit;
 };
+
+type HashedFrame = { readonly frame: Frame; readonly hashed: Hashed };
+
+/** The frames of a file with what became of them, in their order: some are hashed ahead. */
+export async function* hashedFrames(
+  frames: AsyncIterable<Frame>,
+  { ahead, open }: Hashing,
+): AsyncGenerator<HashedFrame> {
+  const take = open();
+  const taken: { readonly frame: Frame; readonly hashed: Hashed | Promise<Hashed> }[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const frame of frames) {
+      taken.push({ frame, hashed: take(frame) });
+      if (taken.length <= ahead) continue;
+      const next = taken.shift()!;
+      yield { frame: next.frame, hashed: await next.hashed };
+    }
+  } catch (error) {
+    // What was read before comes first.
+    failure = { error };
+  }
+  for (const { frame, hashed } of taken) yield { frame, hashed: await hashed };
+  if (failure !== undefined) throw failure.error;
+}
 
 /** Reads one file through its audit, up to each state. */
 class FileAudit {
   readonly source: AuditSource;
   readonly audit: ContractAudit;
-  readonly #frames: AsyncGenerator<Frame>;
+  readonly #frames: AsyncGenerator<HashedFrame>;
   point: AuditPoint | undefined;
 
-  constructor(source: AuditSource, kernel: ShareKernel, onProgress: OnProgress) {
+  constructor(source: AuditSource, kernel: ShareKernel, hashing: Hashing, onProgress: OnProgress) {
     this.source = source;
     this.audit = new ContractAudit(kernel);
-    this.#frames = readFrames(source.chunks, (bytes) => onProgress(bytes, this.audit.counts.shares));
+    const frames = readFrames(source.chunks, (bytes) => onProgress(bytes, this.audit.counts.shares));
+    this.#frames = hashedFrames(frames, hashing);
   }
 
   /** Reads up to the next state; `point` is undefined at the end. */
@@ -61,9 +96,9 @@ class FileAudit {
     }
   }
 
-  #take(frame: Frame): AuditPoint | undefined {
+  #take({ frame, hashed }: HashedFrame): AuditPoint | undefined {
     try {
-      return this.audit.take(frame);
+      return this.audit.take(frame, hashed);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       throw new CodedError(error.code, `${this.source.name}: ${error.message}`, error.meta, {
@@ -72,11 +107,14 @@ class FileAudit {
     }
   }
 
-  get report(): FileReport {
-    const { head, counts, findings, last, unsignedWork, hasForgotten } = this.audit;
+  /** @param maker the tip log of the maker's file, where there is one that can be used */
+  reportWith(maker: TipAudit | undefined): FileReport {
+    const { head, counts, findings, last, unsignedWork, hasForgotten, tipsFlaw } = this.audit;
     return {
-      ...{ name: this.source.name, role: head.role, counts },
-      findings: findings.toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0)),
+      ...{ name: this.source.name, role: head.role, counts, tipsFlaw },
+      findings: [...findings, ...this.audit.lateFindings(maker)].toSorted(
+        (a, b) => (a.n ?? 0) - (b.n ?? 0),
+      ),
       ...{ stateNumber: last?.n, workHashes: last?.workHashes ?? 0n, paidSat: last?.paidSat ?? 0n },
       ...{ unsignedHashes: unsignedWork, hasForgotten },
     };
@@ -92,13 +130,15 @@ export type OnProgress = (bytes: number, shares: number) => void;
 /**
  * Audits exports of one or both sides of a contract, state by state, in bounded memory. Throws `bad_evidence`
  * for a file that cannot be read, or files of different channels.
+ * @param hashing of the shares; `kernel` hashes the trees over them
  */
 export async function auditFiles(
   sources: readonly AuditSource[],
   kernel: ShareKernel,
+  hashing: Hashing = hashingHere(kernel),
   onProgress: OnProgress = () => {},
 ): Promise<AuditReport> {
-  const files = sources.map((source) => new FileAudit(source, kernel, onProgress));
+  const files = sources.map((source) => new FileAudit(source, kernel, hashing, onProgress));
   const between: Between = { states: [], commitments: [] };
   for (const file of files) await file.next();
   for (;;) {
@@ -111,9 +151,14 @@ export async function auditFiles(
     }
     for (const file of here) await file.next();
   }
-  const ids = new Set(files.map(({ audit }) => toHex(channelFacts(audit.params).id)));
+  const ids = new Set(files.map(({ audit }) => idOf(audit.params)));
   if (ids.size !== 1) throw new CodedError('bad_evidence', 'the files are not of one channel');
   return reportOf(files, between);
+}
+
+/** Of the channel, or of a contract that has none. */
+function idOf(params: CommitmentScope): string {
+  return isMetered(params) ? params.contractId : toHex(channelFacts(params).id);
 }
 
 /** What files say differently of one state: two states, or two commitments. */
@@ -123,7 +168,7 @@ type Between = { readonly states: Finding[]; readonly commitments: Finding[] };
 function compare(a: AuditPoint, b: AuditPoint, between: Between): void {
   const { n } = a;
   const code = 'equivocation';
-  if (!sameState(a.state, b.state)) {
+  if (a.state !== undefined && b.state !== undefined && !sameState(a.state, b.state)) {
     between.states.push({ blame: 'maker', code, words: twoContents(a.state, b.state), n });
     return;
   }
@@ -135,8 +180,14 @@ function compare(a: AuditPoint, b: AuditPoint, between: Between): void {
   between.commitments.push({ blame: isByMiner ? 'undecided' : 'maker', code, words, n });
 }
 
+/** The tip log of the maker's file, unless that has something else than was signed. */
+function makerTips(files: readonly FileAudit[]): TipAudit | undefined {
+  const maker = files.find(({ audit }) => audit.head.role === 'maker')?.audit;
+  return maker?.findings.some(({ blame }) => blame === 'file') ? undefined : maker?.tips;
+}
+
 function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
-  const reports = files.map((file) => file.report);
+  const reports = files.map((file) => file.reportWith(makerTips(files)));
   // A file that does not have what was signed proves nothing, and takes nothing from the other.
   const isSound = (report: FileReport): boolean => report.findings.every(({ blame }) => blame !== 'file');
   const sound = reports.filter(isSound);
@@ -148,6 +199,12 @@ function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
     ...(isAllSound ? between.commitments : []),
     ...usable.flatMap((report) => report.findings),
   ].toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0));
+  const delivery = deliveryOf(
+    files.filter((_, at) => usable.includes(reports[at]!)),
+    findings.length === 0,
+  );
+  // What was signed for work and pay comes first: what a log says of a maker that stole counts for nothing.
+  if (findings.length === 0 && delivery !== undefined) findings.push(...delivered(delivery));
   const convicting = findings.filter(({ blame }) => blame !== 'undecided');
   const finding = convicting[0] ?? findings[0];
   const newest = files
@@ -158,6 +215,23 @@ function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
     verdict: finding?.blame ?? 'agreed',
     finding,
     files: reports,
+    delivery,
     newest,
   };
+}
+
+/**
+ * What the minute logs of these files say of delivery. Only the miner's file has the work that was
+ * refused: without it the maker's count is its own word.
+ */
+function deliveryOf(files: readonly FileAudit[], isAgreed: boolean): LogRuling | undefined {
+  const [first] = files;
+  if (first === undefined) return undefined;
+  const isCreditProven = isAgreed && files.some(({ audit }) => audit.head.role === 'miner');
+  const logs = files.flatMap(({ audit }) => audit.logs);
+  return ruleByLogs({ terms: first.audit.params.terms, isCreditProven }, logs);
+}
+
+function delivered({ verdict, words }: LogRuling): readonly Finding[] {
+  return verdict === 'none' ? [] : [{ blame: verdict, code: 'delivery_default', words }];
 }

@@ -1,58 +1,65 @@
+import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
 import { equal, toHex } from '../base/bytes.ts';
 import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
-import { commitmentHash, verifyCommitment } from '../channel/commitment.ts';
+import {
+  type CommitmentScope,
+  commitmentHash,
+  isMetered,
+  type StateCommitment,
+  verifyCommitment,
+} from '../channel/commitment.ts';
 import { EvidenceSegment, jobLeaf } from '../channel/evidence-point.ts';
 import type { ChannelParams } from '../channel/params.ts';
 import { type SignedState, sameState, verifyAck, verifySignedState } from '../channel/states.ts';
+import { isMetering } from '../contract/metering.ts';
+import type { SignedLog } from '../contract/minute-ruling.ts';
 import { contractIdOf } from '../contract/terms.ts';
-import { easiestTarget, fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { easiestTarget } from '../contract/terms-access.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
+import { unpackWireShares } from '../peer/packed-shares.ts';
 import { commitmentOf, pointAfter } from '../settlement/commitments.ts';
 import { verifyTermsSignature } from '../settlement/opening.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
+import type { AuditCounts, AuditedTotal, AuditPoint } from './audit-point.ts';
+import type { ShareFault } from './block-hasher.ts';
+import {
+  type DisputedFrame,
+  disputedContent,
+  disputedRecord,
+  disputeOf,
+  hasShareRoot,
+  ruleDisputed,
+} from './disputed-audit.ts';
 import type { Blame, Finding } from './finding.ts';
 import type { Frame } from './frames.ts';
+import type { Hashed } from './hashing.ts';
+import { MinuteAudit } from './minute-audit.ts';
 import { type EvidenceHead, parseJob, parseRecord, parseShares, type ShareBlock } from './records.ts';
 import { RefusalAudit } from './refusal-audit.ts';
-import { type AuditedBlock, ShareAudit, type ShareFault, workOf } from './share-audit.ts';
+import { type AuditedBlock, ShareAudit, workOf } from './share-audit.ts';
+import { TipAudit } from './tip-audit.ts';
 
 /** Disagreements kept of one file; the first is what counts. */
 const FINDINGS_KEPT = 100;
 
-/** A state of a file as two files are compared. */
-export type AuditPoint = {
-  readonly n: number;
-  readonly state: SignedState;
-  /** What the state commits to, where it does: its hash, and who signed it. */
-  readonly commitment: { readonly hashHex: string; readonly isByMiner: boolean } | undefined;
-};
-
-/** What a file holds. */
-export type AuditCounts = {
-  shares: number;
-  /** Shares of these that a commitment covers, that the maker refused, and behind the last commitment. */
-  committed: number;
-  refused: number;
-  unsigned: number;
-  jobs: number;
-  states: number;
-  /** States that commit to their evidence, and those of them that both signed. */
-  commitments: number;
-  countersigned: number;
-};
-
-type Channel = {
-  readonly params: ChannelParams;
+/** What a file is of: a channel, or a contract without one. */
+type Scope = {
+  readonly params: CommitmentScope;
   readonly shares: ShareAudit;
   readonly refusals: RefusalAudit;
+  readonly minutes: MinuteAudit;
+  readonly tips: TipAudit;
 };
 
 /** The segment of evidence at hand: from the newest commitment that both signed. */
 type Open = {
   readonly record: CommitmentRecord;
+  readonly content: StateCommitment;
   readonly isAdopted: boolean;
+  /** Of one that the miner did not sign, since its log contradicts it. */
+  readonly disputed?: DisputedFrame;
   fault: ShareFault | undefined;
 };
 
@@ -69,14 +76,20 @@ export class ContractAudit {
   readonly #kernel: ShareKernel;
   #head: EvidenceHead | undefined;
   #contract: ReturnType<typeof parseContract> | undefined;
-  #channel: Channel | undefined;
+  #scope: Scope | undefined;
   #base: CommitmentRecord | undefined;
   #segment = new EvidenceSegment(pointAfter(undefined));
   #open: Open | undefined;
   /** The commitment whose state comes next. */
-  #closed: CommitmentRecord | undefined;
-  #last: SignedState | undefined;
+  #closed: Open | undefined;
+  /** The newest commitment, and its hash. */
+  #newest: { readonly n: number; readonly hashHex: string } | undefined;
+  #isDisputed = false;
+  #last: AuditedTotal | undefined;
+  #state: SignedState | undefined;
   #nextSeq = 0;
+  /** The maker's shares are not those of the miner's log, less what was refused. */
+  #hasAdopted = false;
   #unsignedWork = 0n;
 
   /** @param kernel of at least `LIMITS.peerBatchShares`; used in turns by all audits of a process */
@@ -90,12 +103,12 @@ export class ContractAudit {
   }
 
   /** Throws `bad_evidence` before it is known. */
-  get params(): ChannelParams {
-    return this.#channel?.params ?? refuse('names no channel');
+  get params(): CommitmentScope {
+    return this.#of().params;
   }
 
-  /** The newest state. */
-  get last(): SignedState | undefined {
+  /** The newest state; of metering the newest total that both signed. */
+  get last(): AuditedTotal | undefined {
     return this.#last;
   }
 
@@ -106,11 +119,14 @@ export class ContractAudit {
 
   /** True where a share that was sold twice may not have been seen, for want of memory. */
   get hasForgotten(): boolean {
-    return this.#channel?.shares.seen.hasForgotten ?? false;
+    return this.#scope?.shares.seen.hasForgotten ?? false;
   }
 
-  /** Takes the next frame; returns the state that is complete with it. */
-  take(frame: Frame): AuditPoint | undefined {
+  /**
+   * Takes the next frame; returns the state that is complete with it.
+   * @param hashed what hashing made of it, where it has shares
+   */
+  take(frame: Frame, hashed: Hashed): AuditPoint | undefined {
     switch (frame.kind) {
       case 'head':
         if (this.#head !== undefined) refuse('has two heads');
@@ -127,11 +143,11 @@ export class ContractAudit {
         this.#of().shares.addJob(parseJob(frame));
         return undefined;
       case 'shares':
-        this.#takeShares(parseShares(frame));
-        return undefined;
+        this.#takeShares(parseShares(frame), hashed);
+        return this.#takeTotal();
       case 'commitment':
         this.#takeCommitment(parseRecord('commitment', frame));
-        return undefined;
+        return this.#takeTotal();
       case 'state':
         return this.#takeState(parseRecord('state', frame));
       case 'ack':
@@ -140,8 +156,17 @@ export class ContractAudit {
       case 'proof':
         this.#takeProof(frame);
         return undefined;
+      case 'tips':
+        this.#of().tips.take(parseRecord('tips', frame));
+        return undefined;
+      case 'disputed':
+        this.#takeDisputed(parseRecord('disputed', frame));
+        return undefined;
       case 'end':
         this.#takeEnd(frame);
+        return undefined;
+      case 'minutes':
+        this.#of().minutes.take(frame);
         return undefined;
       default:
         return frame.kind satisfies never;
@@ -149,7 +174,11 @@ export class ContractAudit {
   }
 
   #find(blame: Blame, code: ErrorCode, words: string, where: { n?: number; seq?: number } = {}): void {
-    if (this.findings.length < FINDINGS_KEPT) this.findings.push({ blame, code, words, ...where });
+    this.#keep({ blame, code, words, ...where });
+  }
+
+  #keep(finding: Finding): void {
+    if (this.findings.length < FINDINGS_KEPT) this.findings.push(finding);
   }
 
   /** Runs a check; what it throws is a disagreement. */
@@ -164,8 +193,21 @@ export class ContractAudit {
     }
   }
 
-  #of(): Channel {
-    return this.#channel ?? refuse('has evidence before its channel');
+  #of(): Scope {
+    return this.#scope ?? refuse('has evidence before its channel');
+  }
+
+  /** Throws `bad_evidence` for metering, which has none. */
+  #channel(): ChannelParams {
+    const { params } = this;
+    return isMetered(params) ? refuse('has a state of a contract without a channel') : params;
+  }
+
+  #begin(params: CommitmentScope): void {
+    const { contractId, terms } = params;
+    const parts = { shares: new ShareAudit(), refusals: new RefusalAudit(terms) };
+    const tips = new TipAudit(contractId, terms, this.head.role);
+    this.#scope = { params, ...parts, minutes: new MinuteAudit(contractId, terms), tips };
   }
 
   #takeContract(frame: Frame): void {
@@ -178,23 +220,21 @@ export class ContractAudit {
     this.#contract = contract;
     this.#check('file', {}, () => verifyTermsSignature(terms, terms.minerNodeId, minerSignature));
     this.#check('file', {}, () => verifyTermsSignature(terms, terms.makerNodeId, makerSignature));
+    if (isMetering(terms)) this.#begin({ contractId, terms });
   }
 
   #takeChannel(frame: Frame): void {
-    if (this.#contract === undefined || this.#channel !== undefined) refuse('has a channel out of place');
+    if (this.#contract === undefined || this.#scope !== undefined) refuse('has a channel out of place');
     const params = parseRecord('channel', frame);
     if (params.contractId !== this.head.contractId) refuse('has the channel of another contract');
-    this.#channel = {
-      params,
-      shares: new ShareAudit(params.terms, this.#kernel),
-      refusals: new RefusalAudit(params.terms),
-    };
+    this.#begin(params);
   }
 
   #takeCommitment(record: CommitmentRecord): void {
     const { params } = this.#of();
     const { n } = record;
-    if (this.#open !== undefined || this.#closed !== undefined) refuse('has a commitment out of place');
+    if (this.#open !== undefined || this.#closed !== undefined || this.#isDisputed)
+      refuse('has a commitment out of place');
     if (n <= (this.#last?.n ?? -1) || record.logSeq < this.#nextSeq)
       refuse('has its commitments out of order');
     this.counts.commitments += 1;
@@ -208,6 +248,7 @@ export class ContractAudit {
     // A maker that lost its ledger goes on from what the miner showed, without the shares before.
     const isAdopted = this.head.role === 'maker' && record.baseN !== (this.#base?.n ?? 0);
     if (isAdopted) {
+      this.#hasAdopted = true;
       const words = `the file lacks shares that state ${n} pays for; the other side's has them`;
       this.#find('undecided', 'bad_sequence', words, { n });
     } else if (record.baseN !== (this.#base?.n ?? 0)) {
@@ -218,50 +259,82 @@ export class ContractAudit {
         { n },
       );
     }
-    this.#open = { record, isAdopted, fault: undefined };
+    this.#open = { record, content, isAdopted, fault: undefined };
+    this.#of().refusals.begin(record);
     if (record.logSeq === this.#nextSeq) this.#close();
   }
 
-  #takeShares(block: ShareBlock): void {
+  /** What the maker signed and the miner did not: recomputed where the file has its shares. */
+  #takeDisputed(disputed: DisputedFrame): void {
+    const { n, offer } = disputed;
+    if (this.head.role !== 'miner' || this.#open !== undefined || this.#closed !== undefined)
+      refuse('has a disputed commitment out of place');
+    const { params } = this.#of();
+    const content = disputedContent(disputed);
+    if (!this.#check('file', { n }, () => verifyCommitment(params, content, 'maker', offer.signature)))
+      return;
+    const hashHex = toHex(commitmentHash(params, content));
+    const ruling = ruleDisputed(disputed, {
+      ...{ isAgain: this.#newest?.n === n, isSame: this.#newest?.hashHex === hashHex },
+      ...{ base: this.#base, nextSeq: this.#nextSeq, lastN: this.#last?.n ?? -1 },
+    });
+    if (ruling !== 'recompute') {
+      for (const each of ruling) this.#keep(each);
+      return;
+    }
+    const record = disputedRecord(disputed);
+    this.#open = { record, content, isAdopted: false, disputed, fault: undefined };
+    this.#isDisputed = true;
+    this.#of().refusals.begin(record);
+  }
+
+  #takeShares(block: ShareBlock, hashed: Hashed): void {
     const channel = this.#of();
     if (block.first !== this.#nextSeq) refuse(`has share ${block.first} where ${this.#nextSeq} is due`);
-    const audited = channel.shares.take(block);
+    if (hashed instanceof Error) throw hashed;
+    assert(hashed !== undefined, 'audit_hashed_before');
+    const audited = channel.shares.take(block.first, hashed);
     const open = this.#open;
     this.#nextSeq += audited.count;
     this.counts.shares += audited.count;
     channel.refusals.delivered(workOf(audited, 0, audited.count));
     if (open === undefined) {
       this.counts.unsigned += audited.count;
-      for (let place = 0; place < audited.count; place += 1)
-        if (!audited.faults.has(place)) this.#unsignedWork += workOf(audited, place, place + 1);
+      this.#unsignedWork += workOf(audited, 0, audited.count);
+      for (const place of audited.faults.keys()) this.#unsignedWork -= workOf(audited, place, place + 1);
       return;
     }
     if (this.#nextSeq > open.record.logSeq) refuse('has shares of two commitments in one block');
-    this.#credit(audited, open);
+    this.#credit(audited, open, block);
     if (this.#nextSeq === open.record.logSeq) this.#close();
   }
 
   /** Adds a block to the segment, less what was refused. */
-  #credit(audited: AuditedBlock, open: Open): void {
+  #credit(audited: AuditedBlock, open: Open, block: ShareBlock): void {
     const { refusals } = this.#of();
     const { count, first, hashes, kinds, kindOf, faults } = audited;
     const isRefused = this.head.role === 'miner' ? refusals.within(open.record, first, count) : undefined;
+    const shares = isRefused === undefined ? [] : unpackWireShares(block.packed);
     let from = 0;
-    const flush = (to: number): void => {
+    const flush = (to: number, next = to): void => {
       const part = hashes.subarray(from * 32, to * 32);
-      if (to > from) this.#segment.creditAll(part, workOf(audited, from, to), this.#kernel);
+      if (to > from) this.#segment.creditAll(part, kinds[kindOf[from]!]!.target.workHashes, this.#kernel);
       this.counts.committed += to - from;
-      from = to + 1;
+      from = next;
     };
     let kind: number | undefined;
     for (let place = 0; place < count; place += 1) {
       if (isRefused?.(first + place)) {
-        flush(place);
+        flush(place, place + 1);
         this.counts.refused += 1;
-        refusals.take(open.record.n, first + place, workOf(audited, place, place + 1), faults.get(place));
+        const { job, target } = kinds[kindOf[place]!]!;
+        const share = shares[place]!;
+        const credited = this.counts.committed;
+        refusals.take({ seq: first + place, share, job, target, credited, fault: faults.get(place) });
       } else if (kindOf[place] !== kind) {
         kind = kindOf[place]!;
-        const { job } = kinds[kind]!;
+        const { job, target } = kinds[kind]!;
+        if (place > from && kinds[kindOf[from]!]!.target.workHashes !== target.workHashes) flush(place);
         if (this.#segment.lacksJob(job.id)) this.#segment.addJob(job.id, jobLeaf(job));
       }
     }
@@ -272,21 +345,29 @@ export class ContractAudit {
 
   /** Compares what was recomputed with what was signed. */
   #close(): void {
-    const { record, isAdopted, fault } = this.#open!;
+    const open = this.#open!;
+    const { record, content, isAdopted } = open;
     this.#open = undefined;
-    this.#closed = record;
-    if (!isAdopted) this.#compare(record, fault);
+    this.#closed = open;
+    this.#newest = { n: record.n, hashHex: toHex(commitmentHash(this.params, content)) };
+    if (!isAdopted) this.#compare(open);
+    this.#of().refusals.end();
     if (record.minerSignature === undefined) return;
     this.#base = record;
     this.#segment = new EvidenceSegment(pointAfter(record));
   }
 
-  #compare(record: CommitmentRecord, fault: ShareFault | undefined): void {
+  #compare({ record, fault, disputed }: Open): void {
     const { terms } = this.#of().params;
     const { n } = record;
     const point = this.#segment.end(record.nextSeq);
     const { refusals } = this.#of();
+    const hasLog = refusals.isHead(record, this.#base, this.head.role === 'miner', disputed !== undefined);
     const differs = (what: string): void => {
+      if (disputed !== undefined) {
+        this.#keep(disputeOf(disputed, `for other ${what} than those of the file`));
+        return;
+      }
       const near = fault === undefined ? '' : `; share ${fault.seq}: ${fault.words}`;
       const words = `the file's ${what} are not those that commitment ${n} was signed for${near}`;
       this.#find('file', 'bad_commitment', words, {
@@ -294,31 +375,63 @@ export class ContractAudit {
         ...(fault === undefined ? {} : { seq: fault.seq }),
       });
     };
-    const hasShares = equal(point.tree.root(), record.tree.root());
+    const hasShares =
+      disputed === undefined ? equal(point.tree.root(), record.tree.root()) : hasShareRoot(point, disputed);
+    const isWeighed = record.weightsHead !== undefined;
+    const hasWeights = !isWeighed || equal(point.weightsHead, record.weightsHead!);
     const hasJobs = equal(point.jobSetRoot, record.jobSetRoot);
     if (!hasShares) differs('shares');
+    else if (!hasWeights) differs('difficulties');
     else if (!hasJobs) differs('jobs');
-    else if (!refusals.isHead(record, this.#base)) differs('refusals');
-    else if (point.workHashes !== record.creditedHashes || point.tree.count !== record.tree.count)
+    else if (!hasLog) differs('refusals');
+    else if (
+      disputed === undefined &&
+      (point.workHashes !== record.creditedHashes || point.tree.count !== record.tree.count)
+    )
       differs('sums');
-    if (!hasShares || !hasJobs) return;
+    if (hasLog) for (const each of refusals.convictions()) this.#keep(each);
+    if (!hasShares || !hasWeights || !hasJobs) return;
     const owedHashes = smaller(point.workHashes, terms.workTotalHashes);
-    // A share is worth its target at least, whatever difficulty the file gives it.
-    const leastHashes = BigInt(point.tree.count) * workOfTarget(easiestTarget(terms));
+    // Where nobody signed its difficulty a share is worth its target at least, whatever the file gives it.
+    const leastHashes = isWeighed
+      ? point.workHashes
+      : BigInt(point.tree.count) * workOfTarget(easiestTarget(terms));
     if (record.workHashes < smaller(leastHashes, terms.workTotalHashes)) {
       const words = `the maker signed ${record.workHashes} hashes for shares of ${owedHashes}`;
       this.#find('maker', 'bad_amount', words, { n });
     } else if (record.workHashes !== owedHashes) differs('difficulties');
+    else if (disputed !== undefined && hasLog) this.#keep(disputeOf(disputed, 'for what the file has'));
     if (fault === undefined) return;
     const isByMiner = record.minerSignature !== undefined;
     const who = isByMiner ? 'the miner sold and signed' : 'the maker took';
     const words = `${who} share ${fault.seq}, which is none: ${fault.words}`;
     const blame = isByMiner ? 'miner' : 'undecided';
-    this.#find(fault.isProven ? blame : 'file', fault.code, words, { n, seq: fault.seq });
+    const isProven = fault.isProven || (isWeighed && fault.code === 'share_low');
+    this.#find(isProven ? blame : 'file', fault.code, words, { n, seq: fault.seq });
+  }
+
+  /** The total that is complete with all of its shares. */
+  #takeTotal(): AuditPoint | undefined {
+    const committed = this.#closed;
+    if (committed === undefined || !isMetered(this.params)) return undefined;
+    this.#closed = undefined;
+    const { n, workHashes, minerSignature } = committed.record;
+    const before = this.#last;
+    if (before !== undefined && workHashes <= before.workHashes) {
+      const words = `the maker signed ${workHashes} hashes in total ${n}, after ${before.workHashes}`;
+      this.#find('maker', 'not_monotone', words, { n });
+    }
+    if (minerSignature !== undefined) this.#last = { n, workHashes, paidSat: 0n };
+    return { n, state: undefined, commitment: this.#signedFor(committed) };
+  }
+
+  #signedFor({ record, content }: Open): NonNullable<AuditPoint['commitment']> {
+    const hashHex = toHex(commitmentHash(this.params, content));
+    return { hashHex, isByMiner: record.minerSignature !== undefined };
   }
 
   #takeState(state: SignedState): AuditPoint | undefined {
-    const { params } = this.#of();
+    const params = this.#channel();
     const { n } = state;
     if (this.#open !== undefined) refuse(`has state ${n} before its shares`);
     const before = this.#last;
@@ -330,27 +443,28 @@ export class ContractAudit {
       this.#find('maker', 'not_monotone', words, { n });
     }
     this.#last = state;
+    this.#state = state;
     const committed = this.#closed;
     this.#closed = undefined;
     if (committed === undefined) return { n, state, commitment: undefined };
-    if (committed.n !== n) refuse(`has commitment ${committed.n} and no such state`);
-    if (committed.workHashes !== state.workHashes) {
-      const words = `the maker signed ${state.workHashes} hashes in state ${n} and ${committed.workHashes} in its commitment`;
+    const { record } = committed;
+    if (record.n !== n) refuse(`has commitment ${record.n} and no such state`);
+    if (record.workHashes !== state.workHashes) {
+      const words = `the maker signed ${state.workHashes} hashes in state ${n} and ${record.workHashes} in its commitment`;
       this.#find('maker', 'bad_amount', words, { n });
     }
-    const hashHex = toHex(commitmentHash(params, commitmentOf(committed)));
-    return { n, state, commitment: { hashHex, isByMiner: committed.minerSignature !== undefined } };
+    return { n, state, commitment: this.#signedFor(committed) };
   }
 
   #takeAck({ n, signature }: { readonly n: number; readonly signature: string }): void {
-    const { params } = this.#of();
-    const state = this.#last;
+    const params = this.#channel();
+    const state = this.#state;
     if (state?.n !== n) refuse(`has an ack of state ${n} out of place`);
     this.#check('file', { n }, () => verifyAck(params, state, signature));
   }
 
   #takeProof(frame: Frame): void {
-    const { params } = this.#of();
+    const params = this.#channel();
     const { held, shown } = parseRecord('proof', frame);
     const { n } = held;
     const isSigned = [held, shown].every((state) =>
@@ -360,11 +474,16 @@ export class ContractAudit {
     this.#find('maker', 'equivocation', twoContents(held, shown), { n });
   }
 
+  /** The minute logs of both sides, as far as each signed them. */
+  get logs(): readonly SignedLog[] {
+    return this.#scope?.minutes.logs(this.head.role) ?? [];
+  }
+
   #takeEnd(frame: Frame): void {
     const { jobs, shares, commitments, states } = parseRecord('end', frame);
     const { counts } = this;
     if (this.#open !== undefined) refuse(`ends before the shares of commitment ${this.#open.record.n}`);
-    if (this.#closed !== undefined) refuse(`has commitment ${this.#closed.n} and no such state`);
+    if (this.#closed !== undefined) refuse(`has commitment ${this.#closed.record.n} and no such state`);
     if (
       jobs !== counts.jobs ||
       shares !== counts.shares ||
@@ -372,16 +491,23 @@ export class ContractAudit {
       states !== counts.states
     )
       refuse('does not have as much as it says');
-    const { refusals, shares: audit } = this.#of();
-    const refused = refusals.finding();
-    if (refused !== undefined) this.findings.push(refused);
-    audit.stop();
+    this.#check('file', {}, () => this.#of().tips.end(shares));
   }
 
-  /** Sats that the newest state pays, and the price in msat per EH that they follow from. */
-  get pay(): { readonly paidSat: bigint; readonly priceMsatPerEh: bigint } {
-    const { terms } = this.params;
-    return { paidSat: this.#last?.paidSat ?? 0n, priceMsatPerEh: fixedPriceMsatPerEh(terms) };
+  /** The tip log of the file, as far as anything follows from it. */
+  get tips(): TipAudit | undefined {
+    const { tips } = this.#of();
+    return tips.hasLog && tips.flaw === undefined && !this.#hasAdopted ? tips : undefined;
+  }
+
+  /** Why the tip log of the file is left out; undefined where it is not, or there is none. */
+  get tipsFlaw(): string | undefined {
+    return this.#of().tips.flaw;
+  }
+
+  /** What the tip logs of both sides make of what was refused: of the miner's file, once all was read. */
+  lateFindings(maker: TipAudit | undefined): readonly Finding[] {
+    return this.#of().refusals.findings(this.tips, maker);
   }
 }
 

@@ -19,6 +19,9 @@ export const FRAME_KINDS = {
   ack: 8,
   proof: 9,
   end: 10,
+  minutes: 11,
+  tips: 12,
+  disputed: 13,
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 

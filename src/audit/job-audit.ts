@@ -10,8 +10,8 @@ export type JobAudit = (job: JobRecord) => ShareCode | undefined;
 
 /**
  * The audit of the jobs of a contract. `payout` and `coinbase`: what the coinbase pays. `work`: that it is
- * the maker's own job is what the job set of each state says, which the maker signed; `bead` and `none`:
- * that the coinbase is one.
+ * the maker's own job is what the job set of each state says, which the maker signed; `bead` of profile
+ * `spec`: what the coinbase commits to; other `bead` and `none`: that the coinbase is one.
  */
 export function jobAuditOf(terms: ContractTerms): JobAudit {
   return (job) => checkJob(terms, job);

@@ -1,10 +1,23 @@
 import { CodedError } from '../base/errors.ts';
 import { type ChannelParams, channelParamsToJson, parseChannelParams } from '../channel/params.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
-import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
-import { type Codec, type CodecValue, hexOf, integer, object, oneOf, text } from '../peer/codec.ts';
+import {
+  type Codec,
+  type CodecValue,
+  hexOf,
+  integer,
+  listOf,
+  nullable,
+  object,
+  oneOf,
+  text,
+} from '../peer/codec.ts';
 import { commitmentRecordCodec } from '../peer/commitment-codecs.ts';
+import { termsCodec } from '../peer/market-codecs.ts';
+import { minuteReportCodec } from '../peer/minute-codecs.ts';
 import { packWireShares, type WireShare } from '../peer/packed-shares.ts';
+import { disputedFrameCodec } from '../settlement/disputed-commitment.ts';
+import { tipsCodec } from '../settlement/tip-log.ts';
 import { type JobRecord, jobDocument, parseJobDocument } from '../work/evidence.ts';
 import type { Frame } from './frames.ts';
 
@@ -31,7 +44,6 @@ const headCodec = object({
   program: ['program', text(80)],
 });
 
-const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 const contractCodec = object({
   terms: ['terms', termsCodec],
   minerSignature: ['miner_signature', signature],
@@ -46,6 +58,13 @@ const ackCodec = object({ n: ['n', integer(0, 2 ** 31)], signature: ['signature'
 
 /** Two contents that the maker signed for one number. */
 const proofCodec = object({ held: ['held', stateCodec], shown: ['shown', stateCodec] });
+
+/** An hour of a minute log, and a signature of its side under some head of it, the newest in the newest. */
+const minutesCodec = object({
+  role: ['role', oneOf('miner', 'maker')],
+  reports: ['reports', listOf(minuteReportCodec, 60, 1)],
+  signature: ['signature', nullable(signature)],
+});
 
 const endCodec = object({
   jobs: ['jobs', count],
@@ -63,18 +82,26 @@ export const CODECS = {
   state: stateCodec,
   ack: ackCodec,
   proof: proofCodec,
+  tips: tipsCodec,
+  disputed: disputedFrameCodec,
   end: endCodec,
+  minutes: minutesCodec,
 } as const;
 type JsonKind = keyof typeof CODECS;
+type JsonCodecs = { readonly [K in JsonKind]: Codec<CodecValue<(typeof CODECS)[K]>> };
+const codecs: JsonCodecs = CODECS;
 export type EvidenceHead = CodecValue<typeof headCodec>;
+
+function codecOf<K extends JsonKind>(kind: K): JsonCodecs[K] {
+  return codecs[kind];
+}
 
 /** The payload of a frame that is JSON. */
 export function printRecord<K extends JsonKind>(
   kind: K,
   value: CodecValue<(typeof CODECS)[K]>,
 ): Uint8Array {
-  const codec = CODECS[kind] as unknown as Codec<typeof value>;
-  return new TextEncoder().encode(JSON.stringify(codec.print(value)));
+  return new TextEncoder().encode(JSON.stringify(codecOf(kind).print(value)));
 }
 
 /** Parses a frame that is JSON. Throws `bad_evidence` unless it is in its one spelling. */
@@ -82,7 +109,7 @@ export function parseRecord<K extends JsonKind>(
   kind: K,
   { payload }: Frame,
 ): CodecValue<(typeof CODECS)[K]> {
-  const codec = CODECS[kind] as unknown as Codec<CodecValue<(typeof CODECS)[K]>>;
+  const codec = codecOf(kind);
   return asEvidence(kind, () => {
     const spelling = textOf(payload);
     const value = codec.parse(JSON.parse(spelling));

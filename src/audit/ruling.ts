@@ -5,6 +5,7 @@ import { exportPsbt } from '../channel/psbt.ts';
 import { bondSpendRequest } from '../channel/signing-requests.ts';
 import { ladderOf, type SignedState } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
+import { otherSide } from '../contract/sides.ts';
 
 /** A ruling, for the auditor of the terms to sign: the spend of one bond to the side that is right. */
 export type Ruling = {
@@ -23,11 +24,11 @@ export type Ruling = {
 export function rulingsAgainst(
   blame: ChannelRole,
   params: ChannelParams,
-  { workHashes }: SignedState,
+  { workHashes }: Pick<SignedState, 'workHashes'>,
   feeRateSatPerKvb: number,
 ): readonly Ruling[] {
   if (bondsOf(params.terms).bondMode !== 'auditor') return [];
-  const payee = blame === 'miner' ? 'maker' : 'miner';
+  const payee = otherSide(blame);
   return ladderOf(params, workHashes).flatMap((_level, rung) =>
     bondCoins(params, workHashes, rung).map((coin): Ruling => {
       const psbt = exportPsbt(bondSpendRequest(params, { coin, payee, feeRateSatPerKvb }), []);

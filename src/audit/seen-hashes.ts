@@ -11,6 +11,8 @@ export class SeenHashes {
   readonly #generations = new Map<string, Generation>();
   readonly #most: number;
   #size = 0;
+  #lastName = '';
+  #last: Generation | undefined;
   /** True once shares were forgotten: a share seen before may pass since. */
   hasForgotten = false;
 
@@ -25,13 +27,9 @@ export class SeenHashes {
    * @returns seq of the same share seen before; -1 where there was none
    */
   add(generation: string, hash: Uint8Array, at: number, seq: number): number {
-    let seen = this.#generations.get(generation);
-    if (seen === undefined) {
-      const last = Array.from(this.#generations.values()).at(-1);
-      seen = new Generation(seq, Math.max(FIRST_ROWS, (last?.rows ?? 0) / 2));
-      this.#generations.set(generation, seen);
-    }
-    const before = seen.add(hash, at, seq);
+    // The next share is mostly of the same block.
+    if (generation !== this.#lastName || this.#last === undefined) this.#goTo(generation, seq);
+    const before = this.#last!.add(hash, at, seq);
     if (before === -1) {
       this.#size += 1;
       if (this.#size > this.#most) this.#forgetOldest();
@@ -39,71 +37,76 @@ export class SeenHashes {
     return before;
   }
 
+  #goTo(generation: string, seq: number): void {
+    let seen = this.#generations.get(generation);
+    if (seen === undefined) {
+      const last = Array.from(this.#generations.values()).at(-1);
+      seen = new Generation(seq, Math.max(FIRST_ROWS, (last?.rows ?? 0) / 2));
+      this.#generations.set(generation, seen);
+    }
+    this.#lastName = generation;
+    this.#last = seen;
+  }
+
   #forgetOldest(): void {
     const [oldest] = this.#generations.keys();
+    this.#last = undefined;
     this.#size -= this.#generations.get(oldest!)!.size;
     this.#generations.delete(oldest!);
     this.hasForgotten = true;
   }
 }
 
-/** Open addressing with linear probing. */
+/** Open addressing with linear probing, a row in one line of the cache. */
 class Generation {
   readonly #firstSeq: number;
-  /** Two words of the hash; one of them is 1 at least in a row that is used. */
-  #keys: Uint32Array;
-  /** The third word, and the place of the share in the generation, from 1 on. */
-  #rest: Uint32Array;
+  /** Four words a row: three of the hash, and the place of the share in the generation, from 1 on. */
+  #words: Uint32Array;
   #mask: number;
   size = 0;
 
   /** @param rows a power of two */
   constructor(firstSeq: number, rows: number) {
     this.#firstSeq = firstSeq;
-    this.#keys = new Uint32Array(rows * 2);
-    this.#rest = new Uint32Array(rows * 2);
-    this.#mask = rows - 1;
+    this.#words = new Uint32Array(rows * 4);
+    this.#mask = rows * 4 - 1;
   }
 
   get rows(): number {
-    return this.#mask + 1;
+    return this.#words.length / 4;
   }
 
   add(hash: Uint8Array, at: number, seq: number): number {
+    const words = this.#words;
+    const mask = this.#mask;
     const a = wordAt(hash, at);
-    const b = wordAt(hash, at + 4) || 1;
+    const b = wordAt(hash, at + 4);
     const c = wordAt(hash, at + 8);
-    const keys = this.#keys;
-    let row = a & this.#mask;
-    for (; keys[row * 2 + 1] !== 0; row = (row + 1) & this.#mask) {
-      if (keys[row * 2] !== a || keys[row * 2 + 1] !== b || this.#rest[row * 2] !== c) continue;
-      return this.#firstSeq + this.#rest[row * 2 + 1]! - 1;
-    }
-    keys[row * 2] = a;
-    keys[row * 2 + 1] = b;
-    this.#rest[row * 2] = c;
-    this.#rest[row * 2 + 1] = seq - this.#firstSeq + 1;
+    let row = (a << 2) & mask;
+    for (; words[row + 3] !== 0; row = (row + 4) & mask)
+      if (words[row] === a && words[row + 1] === b && words[row + 2] === c)
+        return this.#firstSeq + words[row + 3]! - 1;
+    words[row] = a;
+    words[row + 1] = b;
+    words[row + 2] = c;
+    words[row + 3] = seq - this.#firstSeq + 1;
     this.size += 1;
-    if (this.size * 3 > this.#mask * 2) this.#grow();
+    if (this.size * 6 > mask) this.#grow();
     return -1;
   }
 
   #grow(): void {
-    const [keys, rest] = [this.#keys, this.#rest];
-    const [wider, widerRest] = [new Uint32Array(keys.length * 2), new Uint32Array(keys.length * 2)];
-    const mask = keys.length - 1;
-    this.#keys = wider;
-    this.#rest = widerRest;
-    this.#mask = mask;
-    for (let from = 0; from < keys.length; from += 2) {
-      if (keys[from + 1] === 0) continue;
-      let row = keys[from]! & mask;
-      while (wider[row * 2 + 1] !== 0) row = (row + 1) & mask;
-      wider[row * 2] = keys[from]!;
-      wider[row * 2 + 1] = keys[from + 1]!;
-      widerRest[row * 2] = rest[from]!;
-      widerRest[row * 2 + 1] = rest[from + 1]!;
+    const words = this.#words;
+    const wider = new Uint32Array(words.length * 2);
+    const mask = wider.length - 1;
+    for (let from = 0; from < words.length; from += 4) {
+      if (words[from + 3] === 0) continue;
+      let row = (words[from]! << 2) & mask;
+      while (wider[row + 3] !== 0) row = (row + 4) & mask;
+      for (let word = 0; word < 4; word += 1) wider[row + word] = words[from + word]!;
     }
+    this.#words = wider;
+    this.#mask = mask;
   }
 }
 

@@ -3,6 +3,11 @@ export function larger(a: bigint, b: bigint): bigint {
   return a > b ? a : b;
 }
 
+/** The quotient of two positive numbers, rounded up. */
+export function divideUp(top: bigint, bottom: bigint): bigint {
+  return (top + bottom - 1n) / bottom;
+}
+
 /** The smaller of two. */
 export function smaller(a: bigint, b: bigint): bigint {
   return a < b ? a : b;

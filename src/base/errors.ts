@@ -78,7 +78,33 @@ export const ERROR_TABLE = {
   },
 
   // contract
+  bad_offer: { hint: 'paste the whole line as the maker gave it, or ask it for a new one' },
+  offer_expired: { hint: 'ask the maker for a new offer' },
+  bad_history: {
+    hint: 'see `sharestream replay --help` for what the file has to hold; the message names the line',
+  },
   bad_terms: { rpc: -32602, hint: 'the contract terms are not acceptable; see the message' },
+  maker_halted: { rpc: -32045, hint: 'the maker takes nothing new for now; what runs goes on' },
+  no_price: { rpc: -32047, hint: 'the maker has no price for this now: ask again later, or ask another' },
+  quote_unknown: {
+    rpc: -32046,
+    hint: 'the quote is over, or the maker was restarted since: ask for a new one',
+  },
+  notice_refused: {
+    rpc: -32048,
+    hint: 'the terms of the contract do not allow this notice, or not so soon; see the message',
+  },
+  update_conflict: {
+    rpc: -32049,
+    hint: 'another update waits or holds: see `contract updates`; one at a time, each after the one before',
+  },
+  update_late: {
+    rpc: -32050,
+    hint: 'work beyond the point from which the update would hold was taken already: propose it from a later one',
+  },
+  update_revoked: { rpc: -32051, hint: 'the update was taken back: propose another' },
+  update_agreed: { rpc: -32052, hint: 'both have signed the update: only another one can change it' },
+  update_unknown: { rpc: -32053, hint: 'no such update waits here' },
   exposure_limit: { hint: 'unpaid verified work reached the limit; hashrate went to the fallback' },
 
   // channel
@@ -89,12 +115,22 @@ export const ERROR_TABLE = {
   not_monotone: { rpc: -32013, hint: 'work or pay of a state is lower than before' },
   over_budget: { rpc: -32014, hint: 'the state pays more than the budget' },
   bad_amount: { rpc: -32015, hint: 'the amounts of the state do not follow from its work' },
+  delivery_default: {
+    hint: 'by the minute logs of both sides too little was delivered, or not paid; see MARKET.md, Delivery',
+  },
+  not_ruled: {
+    rpc: -32052,
+    hint: 'by the logs that the auditor has, this bond is not yours; its owner has it after the delay',
+  },
   equivocation: { rpc: -32016, hint: 'two different contents for one state number; keep both as evidence' },
   bad_commitment: {
     rpc: -32017,
     hint: 'the evidence of the two sides differs from what the state commits to; keep the ledger, and ask the peer',
   },
   expiry_near: { rpc: -32030, hint: 'the channel is too close to its expiry' },
+  not_begun: { rpc: -32019, hint: 'the work builds on a block before the first of the contract' },
+  over_rate: { rpc: -32049, hint: 'the work is beyond the greatest rate of the contract' },
+  duration_over: { rpc: -32031, hint: 'the work builds on a block after the last of the contract' },
   channel_frozen: {
     rpc: -32040,
     hint: 'storage failed, or the peer signed two contents: nothing more is promised; the close stays armed',
@@ -166,7 +202,10 @@ export const ERROR_TABLE = {
     rpc: -32022,
     hint: 'the share does not meet its target, or its target is above the agreed floor',
   },
-  share_unbound: { rpc: -32023, hint: 'the job does not pay the agreed party' },
+  share_unbound: {
+    rpc: -32023,
+    hint: 'the job is none that the contract pays for: its maker’s log says why',
+  },
   share_beads: {
     rpc: -32027,
     hint: 'too few beads pay the buyer; see that both Braidpool nodes are in step, and whom the beads pay',

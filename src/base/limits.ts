@@ -25,6 +25,11 @@ export const LIMITS = {
   upstreamJobsPerSecond: 20,
   /** Bytes of one answer of a Braidpool node: a bead lists the txids of a block, some 70 B each. */
   braidpoolReplyBytes: 4 * 1024 * 1024,
+  /**
+   * Bytes of the metadata that a job commits to: it names the txids of a block, of which 8,000 fit. Twice as
+   * many characters fit one line to a peer.
+   */
+  beadMetadataBytes: 256 * 1024,
   /** Unanswered requests to a Braidpool node's JSON-RPC; past it a call fails at once. */
   braidpoolRequestsInFlight: 64,
   /**
@@ -43,18 +48,64 @@ export const LIMITS = {
    * batches may name as many. Some 2 KB each.
    */
   peerJobs: 4096,
+  /** Jobs of a contract that are not paid and said to be so in the log; then one in ten seconds. */
+  peerJobsLogged: 32,
   /** Coins one side brings into a funding; 2 x 64 inputs are under 9 kvB and their count fits one byte. */
   fundingInputs: 64,
   /** Characters of a PSBT in base64: 128 inputs with previous transactions of 2 kB each are under 400 k. */
   psbtChars: 1024 * 1024,
   /** Runs of refused shares between two claims of a seal; a miner pauses long before. */
   refusedRanges: 4096,
+  /** Runs of shares refused for one reason between two commitments; each is some 250 bytes of a record. */
+  faultRanges: 2048,
+  /** Characters of the line of an offer. */
+  offerChars: 4096,
+  /** Blocks whose fees a maker remembers: a difficulty period, and a week for the volatility. */
+  valuedBlocks: 4032,
+  /** Quotes of one peer that are not over; a further one takes the place of its oldest. */
+  peerQuotes: 4,
+  /** Quotes of all peers that are not over, and how many of them may be of peers that are not listed. */
+  quotes: 256,
+  strangerQuotes: 64,
+  /** Quotes that one peer may ask for in a minute, and all peers that are not listed together. */
+  peerQuotesPerMinute: 30,
+  strangerQuotesPerMinute: 120,
+  /** Refused proposals and quotes that a maker remembers, for its operator. */
+  refusedProposals: 100,
+  /** Updates of the terms of one contract, and those that were taken back and are remembered. */
+  contractUpdates: 16,
+  /** Reports of minutes in one exchange, of some 170 bytes each: four hours. */
+  peerMinutes: 240,
+  /** Contracts of one node at an auditor, each of some 40 MB a year of minutes. */
+  auditorContracts: 256,
+  /** Minutes by which the other side's clock may be ahead. */
+  minutesAhead: 2,
+  /** Entries of the tip log of a contract: two a block for two years, and as many again. */
+  tipLogEntries: 262_144,
+  /** Headers of one entry: blocks that came while the program was down, a day of them. */
+  tipLogHeaders: 144,
   /** Blobs given back at once, newest contracts first; of 10 kB each they fill half a line. */
   peerBlobs: 50,
   /** Characters of a blob that is kept for a peer: 64 KiB in base64. */
   peerBlobChars: 87_376,
   /** Times that the blob of a contract may be replaced; honest peers do so once a connection. */
   peerBlobsPerMinute: 1,
+  /**
+   * Bytes that a peer may send at once, over all connections of its node key, each line counted as 512 at
+   * least; a sixteenth of it each second more, then it is read more slowly. Jobs and shares of 3,300 shares a
+   * second are under a third of that.
+   */
+  peerReadBytes: 32 * 1024 * 1024,
+  /** Bytes that are read of one connection before others have their turn: four reads of a socket. */
+  peerTurnBytes: 256 * 1024,
+  /** Bytes of a connection to a market maker before its peer has proven a node key; honest ones send 2 KB. */
+  peerNewcomerBytes: 16 * 1024,
+  /**
+   * Bytes that refused shares of a contract make a ledger write at once; a sixty-fourth of it each second
+   * more. Those since the last commitment are written anew with each batch: up to `faultRanges` of them,
+   * where an honest miner has a few.
+   */
+  peerRefusedBytes: 8 * 1024 * 1024,
   /** Connections to a market maker, unless set otherwise. */
   peerConnections: 1000,
   /** Connections of one address to a market maker; each contract of a proxy has one. */
@@ -90,6 +141,12 @@ export const LIMITS = {
   peerWorkInstances: 4,
   /** Solutions of a contract that were sent to a pool and are known by hash; half an hour's at most. */
   workSolutions: 65_536,
+  /** Credited shares between two commitments that are read again for the next: 20 MB of the log. */
+  commitmentShares: 262_144,
+  /** Jobs of a contract whose sample a maker remembers over a start. */
+  payoutSamples: 256,
+  /** Blocks a minute of one contract that its maker publishes too, where the network is so easy. */
+  payoutBlocksPerMinute: 60,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
   /** Transactions of a block: four million units of weight are 16,600 of the least. */
@@ -178,6 +235,8 @@ export const LIMITS = {
    * 120,000 at 200 a second.
    */
   auditedHashes: 4_000_000,
+  /** Refused shares of states whose commitments one side signed alone, that an audit keeps. */
+  auditedRefusals: 262_144,
   /** Bytes of one ledger record. */
   ledgerRecordBytes: 4 * 1024 * 1024,
 } as const;

@@ -1,6 +1,7 @@
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import { assert } from './assert.ts';
 import { CodedError } from './errors.ts';
+import { hostPortText } from './host-port.ts';
 
 /**
  * Opens a port. Resolves with where it listens. Throws `address_in_use`, and `address_unusable` for whatever
@@ -30,7 +31,7 @@ function listenError(
   cause: NodeJS.ErrnoException,
   { host, port }: { readonly host: string; readonly port: number },
 ): CodedError {
-  const at = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  const at = hostPortText(host, port);
   if (cause.code === 'EADDRINUSE') return new CodedError('address_in_use', at, {}, { cause });
   return new CodedError('address_unusable', `${at} (${cause.code ?? cause.message})`, {}, { cause });
 }

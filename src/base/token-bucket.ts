@@ -15,11 +15,11 @@ export class TokenBucket {
     this.#atMs = monotonicMs;
   }
 
-  /** Takes one token; false when there is none. */
-  take(monotonicMs: number): boolean {
+  /** Takes one token, or so many; false, and none taken, when there are fewer. */
+  take(monotonicMs: number, cost = 1): boolean {
     this.#refill(monotonicMs);
-    if (this.#tokens < 1) return false;
-    this.#tokens -= 1;
+    if (this.#tokens < cost) return false;
+    this.#tokens -= cost;
     return true;
   }
 
@@ -28,6 +28,12 @@ export class TokenBucket {
     this.#refill(monotonicMs);
     this.#tokens -= cost;
     return this.#tokens >= 0;
+  }
+
+  /** Ms until a debt is paid; 0 without one. */
+  waitMs(monotonicMs: number): number {
+    this.#refill(monotonicMs);
+    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.#rate.perSecond);
   }
 
   /** A clock that stepped back adds nothing. */

@@ -56,6 +56,15 @@ export function parseDisplayHash(text: string): Uint8Array {
   return reversed(fromHex(text, 32));
 }
 
+/** Orders displayed hashes by their bytes in internal order. */
+export function compareHashes(a: string, b: string): number {
+  for (let at = a.length - 2; at >= 0; at -= 2) {
+    const [left, right] = [a.slice(at, at + 2), b.slice(at, at + 2)];
+    if (left !== right) return left < right ? -1 : 1;
+  }
+  return 0;
+}
+
 /** The bytes with each 4-byte word reversed: `mining.notify` writes prevhash this way (`WIRE.md`). */
 export function swapWords(bytes: Uint8Array): Uint8Array {
   const out = new Uint8Array(bytes.length);

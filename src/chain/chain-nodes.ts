@@ -101,7 +101,7 @@ export class ChainNodes implements ChainSource, TrucAnswering {
     const failures = await this.#mostOf(heard, (failure) => failure === undefined);
     const { best } = this.#pool;
     if (best !== undefined && failures.includes(undefined)) return best;
-    throw failures.find((failure) => failure !== undefined) ?? new CodedError('chain_unreachable');
+    throw failures[0] ?? new CodedError('chain_unreachable');
   }
 
   header(...params: Parameters<ChainSource['header']>): ReturnType<ChainSource['header']> {
@@ -118,6 +118,13 @@ export class ChainNodes implements ChainSource, TrucAnswering {
 
   spender(...params: Parameters<ChainSource['spender']>): ReturnType<ChainSource['spender']> {
     return this.#ask((source) => source.spender(...params));
+  }
+
+  blockRewardSat(hash: string): Promise<bigint> {
+    return this.#ask((source) => {
+      if (source.blockRewardSat === undefined) throw new CodedError('chain_rpc', 'the node tells no fees');
+      return source.blockRewardSat(hash);
+    });
   }
 
   utxos(scriptHex: string): ReturnType<ChainSource['utxos']> {

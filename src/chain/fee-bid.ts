@@ -1,5 +1,6 @@
 import { larger, smaller } from '../base/bigints.ts';
 import { FREE_FEE_SAT } from './fee-caps.ts';
+import { CLIMB } from './fee-climb.ts';
 import { feeAt, incrementSat, rateOf } from './fee-rate.ts';
 
 /** A rung of the ladder: a whole close at one fee. */
@@ -50,8 +51,6 @@ export type InTheWay = {
 /** A rung, the present close where there is none, and the fee of the child with it; 0 for no child. */
 export type NextBid = { readonly rung: number | undefined; readonly childFeeSat: bigint };
 
-/** Beyond the ladder what is stuck grows by this factor. */
-export const CLIMB = 1.5;
 /** A rung may pay so many times what is asked for; where it would be more, a child pays the difference. */
 const MOST_TIMES = 2n;
 
@@ -66,8 +65,9 @@ export function nextBid(
   inTheWay: InTheWay | undefined,
 ): NextBid | undefined {
   const { ladder, isStuck } = options;
-  const wanted = wantedSatPerKvb(options, present);
-  const isOffered = offeredSatPerKvb(options, present, inTheWay) >= wanted;
+  const offered = offeredSatPerKvb(options, present, inTheWay);
+  const wanted = wantedSatPerKvb(options, present, offered);
+  const isOffered = offered >= wanted;
   if (isOffered && present !== undefined) return undefined;
   // What waits and is as good as the own close may confirm.
   const rival = isOffered ? undefined : inTheWay;
@@ -104,11 +104,14 @@ function isAllowed({ floorSat, mostSat }: BidOptions, { feeSat }: FeeLevel): boo
   return feeSat > floorSat && (mostSat === undefined || feeSat <= mostSat);
 }
 
-/** What blocks ask for; of what is stuck at least the next rung, and beyond the ladder half as much again. */
-function wantedSatPerKvb(options: BidOptions, present: Bid | undefined): number {
+/**
+ * What blocks ask for; of what is stuck at least the next rung, and beyond the ladder half as much again. A
+ * child of another that waits with it was not enough either.
+ */
+function wantedSatPerKvb(options: BidOptions, present: Bid | undefined, offered: number): number {
   const { satPerKvb, isStuck, ladder } = options;
   if (!isStuck || present === undefined) return satPerKvb;
-  const paid = rateOfBid(options, present);
+  const paid = Math.max(rateOfBid(options, present), offered);
   const next = ladder.find((rung) => rung.satPerKvb > paid)?.satPerKvb ?? paid * CLIMB;
   return Math.max(satPerKvb, next);
 }

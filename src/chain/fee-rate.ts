@@ -1,3 +1,6 @@
+/** The highest fee rate of anything that is sent, in sat per kvB: by default bitcoind takes no more. */
+export const MOST_SAT_PER_KVB = 10_000_000;
+
 /** What a replacement of so many vbytes pays more in sats, at the least: one for each (BIP125, rule 4). */
 export function incrementSat(vsize: number): bigint {
   return BigInt(vsize);

@@ -1,5 +1,6 @@
 import { larger, smaller } from '../base/bigints.ts';
-import { feeAt, incrementSat } from './fee-rate.ts';
+import { type Asked, climb, type Standing } from './fee-climb.ts';
+import { incrementSat } from './fee-rate.ts';
 
 /** Of what a side puts into a funding, the most that taking it back may cost. */
 const CANCEL_SHARE_PERCENT = 50n;
@@ -34,9 +35,7 @@ export type Cancellable = {
 };
 
 /** A bid so far. */
-export type CancelBid = {
-  /** Fee of the newest one; 0 before the first. */
-  readonly paidSat: bigint;
+export type CancelBid = Standing & {
   /** The fee of a child that this side paid for the funding. */
   readonly pushFeeSat: bigint;
   /** The funding is in the mempool, and so the last bid was not enough. */
@@ -44,23 +43,24 @@ export type CancelBid = {
 };
 
 /**
- * The fee at which the own coins are taken back: what blocks ask for, more than the funding pays where that
- * waits, and half as much again each time it goes on waiting. At most half of what is taken back: a
- * funding that pays more than that confirms, and is closed.
+ * What taking the own coins back pays: what blocks ask for, climbing while no block takes it; more than the
+ * funding pays where that waits, and half as much again each time it goes on waiting. At most half of what is
+ * taken back: a funding that pays more than that confirms, and is closed.
  */
-export function cancelFee(
+export function cancelBid(
   { vsize, contributionSat, fundingFeeSat, fundingVsize }: Cancellable,
-  { paidSat, pushFeeSat, isFundingWaiting }: CancelBid,
-  satPerKvb: number,
-): bigint {
+  { paidSat, since, pushFeeSat, isFundingWaiting }: CancelBid,
+  asked: Asked,
+): Standing {
   const size = BigInt(vsize);
-  const bids = [feeAt(vsize, satPerKvb), incrementSat(vsize), paidSat];
+  const mostSat = (contributionSat * CANCEL_SHARE_PERCENT) / 100n;
+  const { standing } = climb({ vsize, mostSat }, { paidSat, since }, asked);
+  const bids = [standing.paidSat, incrementSat(vsize)];
   if (isFundingWaiting) {
     // Rules 3, 4 and 6 of replacement: the fee of all that goes, the increment, and the rate.
     bids.push(fundingFeeSat + pushFeeSat + incrementSat(vsize));
     bids.push((fundingFeeSat * size) / BigInt(fundingVsize) + incrementSat(vsize));
     bids.push((paidSat * 3n) / 2n);
   }
-  const wantedSat = bids.reduce(larger, 0n);
-  return smaller(wantedSat, (contributionSat * CANCEL_SHARE_PERCENT) / 100n);
+  return { paidSat: smaller(bids.reduce(larger, 0n), mostSat), since: standing.since };
 }

@@ -1,4 +1,7 @@
+import { isHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { sha256d } from '../base/hash.ts';
+import { displayHash, parseDisplayHash, serializeHeader } from '../bitcoin/header.ts';
 import type { CoinScan } from './coin-scan.ts';
 import type { ChainRpcClient } from './rpc-client.ts';
 import {
@@ -84,7 +87,25 @@ export function headerOf(value: unknown): ChainHeader {
     confirmations: readInteger(fields['confirmations'], 'confirmations'),
     // btcd sends an empty string at the tip.
     ...(typeof next === 'string' && next !== '' ? { nextHash: next } : {}),
+    ...headerHexOf(fields),
   };
+}
+
+/** The 80 bytes of a verbose header, where they hash to what it says. */
+function headerHexOf(fields: Record<string, unknown>): Pick<ChainHeader, 'headerHex'> {
+  const { version, merkleroot, nonce, time, bits, hash, previousblockhash: previous } = fields;
+  const hashes = [merkleroot, hash, previous];
+  if (![version, nonce, time].every(Number.isInteger)) return {};
+  if (!hashes.every((each) => typeof each === 'string' && isHex(each, 32))) return {};
+  const header = serializeHeader({
+    version: Number(version) >>> 0,
+    prevHash: parseDisplayHash(String(previous)),
+    merkleRoot: parseDisplayHash(String(merkleroot)),
+    time: Number(time),
+    bits: Number.parseInt(String(bits), 16),
+    nonce: Number(nonce),
+  });
+  return displayHash(sha256d(header)) === hash ? { headerHex: toHex(header) } : {};
 }
 
 /** The answer of `gettxout`; undefined for null. */

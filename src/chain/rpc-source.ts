@@ -91,6 +91,7 @@ export function createRpcChainSource(
       const minimum = await ask((queries) => queries.minimumSatPerKvb());
       return Math.max(rate ?? fallback, minimum ?? 0);
     },
+    blockRewardSat: (hash) => node.use(() => blockRewardSat(client, hash)),
     trucPolicy: () => node.use(async (queries) => queries.trucPolicy?.()),
     blocks: inThePresent(node, blockMaking(client)),
     watchTip: (onTip) => watch.add(onTip),
@@ -99,6 +100,17 @@ export function createRpcChainSource(
       client.close();
     },
   };
+}
+
+/** By `getblockstats`. Throws `chain_rpc` where the node does not have the block, or the method. */
+async function blockRewardSat(client: ChainRpcClient, hash: string): Promise<bigint> {
+  const stats = readRecord(
+    await client.call('getblockstats', [hash, ['subsidy', 'totalfee']]),
+    'getblockstats',
+  );
+  return (
+    BigInt(readInteger(stats['subsidy'], 'subsidy')) + BigInt(readInteger(stats['totalfee'], 'totalfee'))
+  );
 }
 
 /** Block making of a node that stands in the present. */

@@ -35,6 +35,8 @@ export type ChainHeader = {
   readonly confirmations: number;
   /** The next block on the best chain, if there is one. */
   readonly nextHash?: string;
+  /** Its 80 bytes; absent where the source does not tell all of them. */
+  readonly headerHex?: string;
 };
 
 export type TxOut = {
@@ -54,6 +56,8 @@ export type Spender = {
   readonly blockHash?: string;
   /** What it pays in the mempool; absent in a block, and where the node does not tell. */
   readonly waiting?: Waiting;
+  /** The height of the tip when it came into the mempool; absent as `waiting` is. */
+  readonly waitingSince?: number;
 };
 
 export type Utxo = {
@@ -101,6 +105,8 @@ export interface ChainSource {
    * @param fallback the configured rate unless given
    */
   feeRateSatPerKvb(targetBlocks: number, fallback?: number): Promise<number>;
+  /** Subsidy and fees of a block, sats. Absent where the source does not tell. */
+  blockRewardSat?(hash: string): Promise<bigint>;
   /** Absent where the source knows the chain alone. */
   readonly blocks?: BlockMaking;
   /** Calls back on each new tip (and on the first), until the returned function is called. */

@@ -68,24 +68,28 @@ async function mempoolSpender(client: ChainRpcClient, outpoint: Outpoint): Promi
   // Undefined where it left the mempool between the two questions.
   const hex = await orNotFound(client.call('getrawtransaction', [txid, 0]));
   if (hex === undefined) return undefined;
-  const waiting = await optional(
-    () => waitingOf(client, txid),
+  const entry = await optional(
+    () => entryOf(client, txid),
     () => {},
   );
-  const found = { txid, hex: readText(hex, 'getrawtransaction'), confirmations: 0 };
-  return waiting === undefined ? found : { ...found, waiting };
+  return { txid, hex: readText(hex, 'getrawtransaction'), confirmations: 0, ...entry };
 }
 
-/** What a transaction and its descendants pay; btcd does not tell. */
-async function waitingOf(client: ChainRpcClient, txid: string): Promise<Waiting> {
+/** What a transaction and its descendants pay, and since when it waits; btcd does not tell. */
+async function entryOf(
+  client: ChainRpcClient,
+  txid: string,
+): Promise<Pick<Spender, 'waiting' | 'waitingSince'>> {
   const entry = readRecord(await client.call('getmempoolentry', [txid]), 'getmempoolentry');
   const fees = readRecord(entry['fees'], 'fees');
-  return {
+  const waiting: Waiting = {
     feeSat: readSats(fees['base'], 'fees.base'),
     vsize: readInteger(entry['vsize'], 'vsize'),
     packageFeeSat: readSats(fees['descendant'], 'fees.descendant'),
     packageVsize: readInteger(entry['descendantsize'], 'descendantsize'),
   };
+  const { height } = entry;
+  return typeof height === 'number' ? { waiting, waitingSince: height } : { waiting };
 }
 
 function outpointHex({ txid, vout }: Outpoint): string {

@@ -5,8 +5,8 @@ export type SpendStatus = 'no' | 'in_mempool' | 'in_block';
 
 export type SealView = {
   readonly spent: SpendStatus;
-  /** What spends it is the maker's claim. */
-  readonly isClaim: boolean;
+  /** What spends it pays this side. Default: false. */
+  readonly isOwn?: boolean;
   /** The channel's output is spent, if only in the mempool. */
   readonly isChannelMoving: boolean;
 };
@@ -14,7 +14,7 @@ export type SealView = {
 /**
  * The step of a side about the seal at a tip (`PROTOCOL.md`); pure. The maker's claim is due as soon as the
  * channel moves, the seal does, or the channel expires: from `T_seal` on the miner could take the seal
- * alone. Done again at each tip until a block holds it.
+ * alone. Done again at each tip until a block holds it: what waits is paid more for.
  * @param at the height of the tip, the expiry of the channel, and `T_seal`
  */
 export function sealStep(
@@ -22,13 +22,12 @@ export function sealStep(
   view: SealView,
   at: { readonly height: number; readonly expiryHeight: number; readonly sealExpiryHeight: number },
 ): 'publish_claim' | 'take_back' | 'wait' {
-  const { spent, isClaim, isChannelMoving } = view;
+  const { spent, isOwn = false, isChannelMoving } = view;
   if (spent === 'in_block') return 'wait';
-  if (role === 'miner') return spent === 'no' && at.height >= at.sealExpiryHeight ? 'take_back' : 'wait';
-  const isMoving = spent === 'in_mempool' && !isClaim;
-  const isWaiting = spent === 'in_mempool' && isClaim;
-  const isDue = isChannelMoving || isMoving || at.height >= at.expiryHeight;
-  return isDue && !isWaiting ? 'publish_claim' : 'wait';
+  const isFree = spent === 'no' || isOwn;
+  if (role === 'miner') return isFree && at.height >= at.sealExpiryHeight ? 'take_back' : 'wait';
+  const isDue = isChannelMoving || spent === 'in_mempool' || at.height >= at.expiryHeight;
+  return isDue ? 'publish_claim' : 'wait';
 }
 
 /**
@@ -37,9 +36,10 @@ export function sealStep(
  * @param csvBlocks undefined where the owner has no way alone (`hostage`)
  */
 export function bondStep(
-  view: { readonly spent: SpendStatus; readonly closeDepth: number },
+  view: { readonly spent: SpendStatus; readonly isOwn?: boolean; readonly closeDepth: number },
   csvBlocks: number | undefined,
 ): 'take_back' | 'wait' {
   const isDue = csvBlocks !== undefined && view.closeDepth >= csvBlocks;
-  return view.spent === 'no' && isDue ? 'take_back' : 'wait';
+  const isFree = view.spent === 'no' || (view.spent === 'in_mempool' && view.isOwn === true);
+  return isFree && isDue ? 'take_back' : 'wait';
 }

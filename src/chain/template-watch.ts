@@ -1,4 +1,4 @@
-import type { Clock, Timer, Timers } from '../base/clock.ts';
+import { type Clock, sleep, type Timer, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { displayHash, parseDisplayHash } from '../bitcoin/header.ts';
 import { branchesForCoinbase } from '../bitcoin/merkle.ts';
@@ -24,6 +24,8 @@ export type TemplateWatchDeps = {
 };
 
 const POLL_MS = 30_000;
+/** Time in ms that who needs a newer template waits for it; a node that takes longer is not waited for. */
+const SOON_MS = 1_000;
 /** Blocks whose facts are kept: work on older ones is not credited, backlog apart. */
 const MAX_BLOCKS = 144;
 /**
@@ -65,6 +67,8 @@ export class TemplateWatch {
   #looking: Promise<void> | undefined;
   #isDueAgain = false;
   #isFailing = false;
+  /** The parent of which a template was waited for in vain. */
+  #missing: string | undefined;
   #timer: Timer | undefined;
   #stopTip: (() => void) | undefined;
 
@@ -100,6 +104,22 @@ export class TemplateWatch {
       this.#looking = undefined;
     });
     return this.#looking;
+  }
+
+  /** Looks, and waits for it, a little: whoever asks goes on without a node that is slow or gives none. */
+  async lookSoon(): Promise<void> {
+    const { chain, timers } = this.#deps;
+    if (this.#isFailing || chain.blocks === undefined) return;
+    const ended = new AbortController();
+    await Promise.race([this.look(), sleep(timers, SOON_MS, ended.signal)]);
+    ended.abort();
+  }
+
+  /** Looks for the template on the tip (as displayed), where none was seen; once in vain is enough. */
+  async see(tipHash: string): Promise<void> {
+    if (this.hasSeen(tipHash) || this.#missing === tipHash) return;
+    await this.lookSoon();
+    if (!this.hasSeen(tipHash)) this.#missing = tipHash;
   }
 
   async #lookAgain(): Promise<void> {

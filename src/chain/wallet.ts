@@ -1,6 +1,6 @@
 import { payments, script, Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
-import { equal, toHex } from '../base/bytes.ts';
+import { equal, fromHex, reversed, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { feeAt } from './fee-rate.ts';
 import type { ChainSource, Utxo } from './source.ts';
@@ -84,31 +84,41 @@ function largestFirst(a: Coin, b: Coin): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
+/** Sequence of an input that a higher fee may replace (BIP125). */
+const REPLACEABLE = 0xffff_fffd;
+
 /** Virtual bytes of a transaction from one P2WPKH output to another: a child that pays for its parent. */
 export const CHILD_VBYTES = OVERHEAD_VBYTES + INPUT_VBYTES + CHANGE_VBYTES;
 
 /**
  * Spends a P2WPKH output of a transaction that waits to the same script, so that the fee pays for both. Of
  * the version of its parent: nodes take no others as children of version 3 (BIP431).
+ * @param coins of the same key that pay too, where the output is too small
  */
 export function buildAndSignChild(
   parent: Transaction,
   vout: number,
   feeSat: bigint,
   key: { readonly publicKey: Uint8Array; readonly sign: SignHash },
+  coins: readonly Coin[] = [],
 ): Transaction {
   const output = parent.outs[vout];
   assert(
     output !== undefined && equal(output.script, p2wpkhScript(key.publicKey)),
     'child_spends_own_output',
   );
-  assert(output.value - feeSat >= CHANGE_DUST_SAT, 'child_output_relays');
+  const values = [output.value, ...coins.map(({ valueSat }) => valueSat)];
+  const restSat = values.reduce((sum, each) => sum + each, 0n) - feeSat;
+  assert(restSat >= CHANGE_DUST_SAT, 'child_output_relays');
   const child = new Transaction();
   child.version = parent.version;
-  child.addInput(parent.getHash(false), vout, 0xffff_fffd);
-  child.addOutput(output.script, output.value - feeSat);
-  const spent = { valueSat: output.value, publicKey: key.publicKey };
-  child.setWitness(0, signP2wpkhInput(child, 0, spent, key.sign));
+  child.addInput(parent.getHash(false), vout, REPLACEABLE);
+  for (const coin of coins) child.addInput(reversed(fromHex(coin.txid, 32)), coin.vout, REPLACEABLE);
+  child.addOutput(output.script, restSat);
+  for (const [index, valueSat] of values.entries()) {
+    const spent = { valueSat, publicKey: key.publicKey };
+    child.setWitness(index, signP2wpkhInput(child, index, spent, key.sign));
+  }
   return child;
 }
 

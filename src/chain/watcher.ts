@@ -1,9 +1,9 @@
 import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
-import { CLIMB, type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
+import { type FeeLevel, nextBid, type Waiting } from './fee-bid.ts';
 import { DEFAULT_FEE_CAPS, type FeeCap, mostFeeSat, type Saved } from './fee-caps.ts';
-import { feeAt, incrementSat, rateOf } from './fee-rate.ts';
-import { type Cancellable, cancelFee, isFundingLate } from './funding-watch.ts';
+import { climb, type Payer, STUCK_BLOCKS, sinceAfter } from './fee-climb.ts';
+import { type Cancellable, cancelBid, isFundingLate } from './funding-watch.ts';
 
 export type { FeeLevel } from './fee-bid.ts';
 
@@ -40,9 +40,6 @@ export function beginBlocksOf({
 }: BeginMargins): number {
   return beginBlocks;
 }
-
-/** Blocks for which a bid waits before it climbs, whatever blocks ask for. */
-export const STUCK_BLOCKS = 2;
 
 /** Confirmations of what is taken for final, on every side and for every output of a contract. */
 export const FINAL_DEPTH = 6;
@@ -101,8 +98,12 @@ export type WatchState = {
   readonly childFeeSat: bigint;
   /** The same for the child of a funding that waits. */
   readonly pushFeeSat: bigint;
+  /** Since which height that child waits. */
+  readonly pushSince: number | undefined;
   /** What the newest spend of the own coins of a late funding pays; 0 without one. */
   readonly cancelFeeSat: bigint;
+  /** Since which height that spend waits. */
+  readonly cancelSince: number | undefined;
   /** Since which height the close waits with what it pays now. */
   readonly bidSince: number | undefined;
   readonly outputStatus: OutputStatus;
@@ -116,6 +117,19 @@ export type WatchState = {
   /** The end is so deep that nothing is watched any more. */
   readonly isOver: boolean;
 };
+
+/** What a side bids and since when it waits: a later start goes on from there. */
+export type Bids = Pick<
+  WatchState,
+  | 'childFeeSat'
+  | 'bidSince'
+  | 'pushFeeSat'
+  | 'pushSince'
+  | 'cancelFeeSat'
+  | 'cancelSince'
+  | 'waitsSince'
+  | 'lostSince'
+>;
 
 /** A transaction that waits, whose output this side could spend to pay for it. */
 export type Pushable = {
@@ -159,6 +173,8 @@ export type ChannelView = {
   readonly childVsize?: number;
   /** The funding, where an own change output can pay for it. */
   readonly push?: Pushable;
+  /** The same of what waits and spends the channel, and is not of the maker. Maker. */
+  readonly carried?: Pushable;
   /** The own coins of a funding that is not deep, once the other side may have this side's signatures. */
   readonly cancel?: Cancellable;
   /**
@@ -205,7 +221,9 @@ export function watchFrom(status: WatchStatus, close: PendingClose | undefined):
     close,
     childFeeSat: 0n,
     pushFeeSat: 0n,
+    pushSince: undefined,
     cancelFeeSat: 0n,
+    cancelSince: undefined,
     bidSince: undefined,
     outputStatus: 'unspent',
     spentSince: undefined,
@@ -333,14 +351,11 @@ function cancelFunding(
   }
   // Once a block spends any coin of the funding, there is nothing to be taken back from.
   if (cancel === undefined || conflictDepth > 0) return draft;
-  const bid = {
-    paidSat: state.cancelFeeSat,
-    pushFeeSat: state.pushFeeSat,
-    isFundingWaiting: coinDepth !== undefined,
-  };
-  const feeSat = cancelFee(cancel, bid, satPerKvb);
-  draft.state = { ...draft.state, cancelFeeSat: feeSat };
-  draft.effects.push({ type: 'cancel_funding', feeSat });
+  const { cancelFeeSat: paidSat, cancelSince: since, pushFeeSat } = state;
+  const bid = { paidSat, since, pushFeeSat, isFundingWaiting: coinDepth !== undefined };
+  const next = cancelBid(cancel, bid, { satPerKvb, height });
+  draft.state = { ...draft.state, cancelFeeSat: next.paidSat, cancelSince: next.since };
+  draft.effects.push({ type: 'cancel_funding', feeSat: next.paidSat });
   return draft;
 }
 
@@ -365,6 +380,7 @@ function withOutputStatus(state: WatchState, view: ChannelView, height: number):
     fundingDepth: coinDepth ?? (outputStatus === 'missing' ? 0 : state.fundingDepth),
     waitsSince: isWaiting ? (state.waitsSince ?? height) : undefined,
     pushFeeSat: isWaiting ? state.pushFeeSat : 0n,
+    pushSince: isWaiting ? state.pushSince : undefined,
     bidSince: outputStatus === 'spent_in_block' ? undefined : state.bidSince,
     // A child goes where its parent goes.
     childFeeSat: outputStatus === 'spent_in_mempool' ? state.childFeeSat : 0n,
@@ -384,24 +400,16 @@ function setStatus(draft: Draft, status: WatchStatus, reason?: string): void {
   );
 }
 
-/** A funding that blocks leave behind, paid for by a child of the own change. */
+/** A funding that blocks leave behind: a child of the own change pays for it, whatever blocks ask for. */
 function bumpFundingFee(draft: Draft, { push, satPerKvb }: ChannelView, height: number): void {
-  const { waitsSince, status } = draft.state;
+  const { waitsSince, status, pushFeeSat, pushSince } = draft.state;
   if (push === undefined || waitsSince === undefined || status !== 'funding') return;
   if (height - waitsSince < FUNDING_PATIENCE_BLOCKS) return;
-  const feeSat = childFee(push, satPerKvb, draft.state.pushFeeSat) ?? draft.state.pushFeeSat;
-  if (feeSat === 0n) return;
-  draft.state = { ...draft.state, pushFeeSat: feeSat };
-  draft.effects.push({ type: 'push_funding', feeSat });
-}
-
-/** What a child must pay so that both have this rate; undefined where that is no more than is paid. */
-function childFee(parent: Pushable, satPerKvb: number, paidSat: bigint): bigint | undefined {
-  const missingSat = feeAt(parent.vsize + parent.childVsize, satPerKvb) - parent.feeSat;
-  const feeSat = smaller(missingSat, parent.availableSat);
-  const relaySat = incrementSat(parent.childVsize);
-  if (feeSat < paidSat + relaySat || feeAt(parent.vsize, satPerKvb) <= parent.feeSat) return undefined;
-  return feeSat;
+  const since = pushFeeSat === 0n ? waitsSince : pushSince;
+  const { standing } = climb(childOf(push), { paidSat: pushFeeSat, since }, { satPerKvb, height });
+  if (standing.paidSat === 0n) return;
+  draft.state = { ...draft.state, pushFeeSat: standing.paidSat, pushSince: standing.since };
+  draft.effects.push({ type: 'push_funding', feeSat: standing.paidSat });
 }
 
 function minerSteps(
@@ -452,7 +460,9 @@ function bumpCloseFee(
   isForced: boolean,
 ): void {
   const left = options.expiryHeight - height;
-  const { close, outputStatus, childFeeSat } = draft.state;
+  const { close, outputStatus } = draft.state;
+  // A child is of one close: a bid on disk without its close is none.
+  const childFeeSat = close === undefined ? 0n : draft.state.childFeeSat;
   const isAgreed = close !== undefined && view.closesFrom !== 'overdue';
   const dueFrom = isAgreed ? options.margins.broadcastBlocks : dueBlocks(options.margins, view);
   const isDue = isForced || close?.kind === 'state' || left <= dueFrom;
@@ -512,7 +522,22 @@ function makerSteps(options: WatchOptions, draft: Draft, view: ChannelView, heig
   const isLost = close?.kind === 'together' && outputStatus === 'unspent';
   draft.state = { ...draft.state, lostSince: isLost ? (draft.state.lostSince ?? height) : undefined };
   if (height >= options.expiryHeight && refund(options, draft, view, height)) return;
+  if (height >= options.expiryHeight && close?.kind !== 'refund') carry(draft, view, height);
   if (outputStatus === 'unspent' && close !== undefined) draft.effects.push({ type: 'send_close' });
+}
+
+/** A close that waits beyond the expiry locks what the maker has in it: its output there pays for it. */
+function carry(draft: Draft, { carried, satPerKvb }: ChannelView, height: number): void {
+  const { outputStatus, childFeeSat: paidSat, bidSince } = draft.state;
+  if (carried === undefined || outputStatus !== 'spent_in_mempool') return;
+  const since = bidSince ?? height;
+  const { standing } = climb(childOf(carried), { paidSat, since }, { satPerKvb, height });
+  draft.state = { ...draft.state, childFeeSat: standing.paidSat, bidSince: standing.since };
+  if (standing.paidSat > 0n) draft.effects.push({ type: 'pay_child', feeSat: standing.paidSat });
+}
+
+function childOf({ vsize, feeSat, childVsize, availableSat }: Pushable): Payer {
+  return { vsize: childVsize, mostSat: availableSat, parent: { feeSat, vsize } };
 }
 
 /**
@@ -525,28 +550,16 @@ function refund(options: WatchOptions, draft: Draft, view: ChannelView, height: 
   const present = close?.kind === 'refund' ? close : undefined;
   if (outputStatus !== 'unspent' && present === undefined) return false;
   if (lostSince !== undefined && height - lostSince < options.margins.finalDepth) return false;
-  const vsize = view.refundVsize;
-  const since = present === undefined ? height : Math.min(bidSince ?? height, height);
-  const isStuck = height - since >= STUCK_BLOCKS;
-  const paidSat = present?.feeSat ?? 0n;
-  const leastSat = present === undefined ? 0n : paidSat + incrementSat(vsize);
-  const climbed = isStuck ? Math.max(rateOf(paidSat, vsize) * CLIMB, rateOf(leastSat, vsize) + 1) : 0;
-  const most = view.refundMostSat === undefined ? Infinity : rateOf(view.refundMostSat, vsize);
-  const satPerKvb = Math.min(Math.ceil(Math.max(view.satPerKvb, climbed)), most);
-  const feeSat = feeAt(vsize, satPerKvb);
-  if (feeSat < leastSat) {
-    draft.state = { ...draft.state, bidSince: since };
-    return false;
-  }
-  const next = { kind: 'refund', feeSat, vsize } as const;
-  draft.state = { ...draft.state, status: 'closing', close: next, bidSince: sinceAfter(isStuck, height) };
+  const { refundVsize: vsize, refundMostSat: mostSat, satPerKvb: asked } = view;
+  const bid = { paidSat: present?.feeSat ?? 0n, since: present && bidSince };
+  const payer: Payer = mostSat === undefined ? { vsize } : { vsize, mostSat };
+  const { standing, satPerKvb, isNew } = climb(payer, bid, { satPerKvb: asked, height });
+  draft.state = { ...draft.state, bidSince: standing.since };
+  if (!isNew) return false;
+  const next = { kind: 'refund', feeSat: standing.paidSat, vsize } as const;
+  draft.state = { ...draft.state, status: 'closing', close: next };
   draft.effects.push({ type: 'refund', satPerKvb });
   return true;
-}
-
-/** The height from which a new bid counts: what is stuck goes on climbing at each block. */
-function sinceAfter(isStuck: boolean, height: number): number {
-  return isStuck ? height - STUCK_BLOCKS + 1 : height;
 }
 
 /** Any spend that a block holds ends the channel once it is deep: also a lower rung, or another state. */

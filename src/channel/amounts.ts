@@ -1,9 +1,9 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import { owedSat } from '../base/units.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
+import { seedsSat, splitPay, splitsOf } from '../contract/splits.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { paySatOf } from '../contract/updated-terms.ts';
 import { vestingOf } from '../contract/vesting.ts';
 
 /**
@@ -12,8 +12,10 @@ import { vestingOf } from '../contract/vesting.ts';
 export type StateAmounts = {
   /** Cumulative pay `a_n`: not a part of its own, the miner's holds it. */
   readonly paidSat: bigint;
-  /** `r0 + a_n + vC_n`, and the unvested bond of the maker where it is forfeited. */
+  /** `r0 + a_n + vC_n`, without the payees' parts, and the maker's unvested bond where it is forfeited. */
   readonly minerSat: bigint;
+  /** For each payee of the terms its seed and its part of the pay. */
+  readonly payeesSat: readonly bigint[];
   /** `R + B - a_n + vD_n`, and the unvested collateral where it is forfeited. */
   readonly makerSat: bigint;
   /** Unvested collateral in an output of its own: 0, or at least 1000. */
@@ -50,11 +52,22 @@ export function minerContributionSat(terms: ContractTerms): bigint {
 /** `a_n`. Throws `over_budget` for more work or pay than the contract has. */
 function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
   assert(workHashes >= 0n, 'work_is_not_negative', workHashes);
-  const paidSat = owedSat(workHashes, fixedPriceMsatPerEh(terms));
+  const paidSat = paySatOf(terms, workHashes);
   if (workHashes > terms.workTotalHashes || paidSat > terms.budgetSat) {
     throw new CodedError('over_budget', `${workHashes} hashes are more than the contract has`);
   }
   return paidSat;
+}
+
+/** The miner's reserve and the pay: what of them is its own, and what the payees'. */
+function earningsOf(
+  terms: ContractTerms,
+  paidSat: bigint,
+): { readonly ownSat: bigint; readonly payeesSat: readonly bigint[] } {
+  const splits = splitsOf(terms);
+  const pay = splitPay(terms, paidSat);
+  const payeesSat = pay.payeesSat.map((sat, index) => splits[index]!.seedSat + sat);
+  return { ownSat: terms.minerReserveSat - seedsSat(terms) + pay.minerSat, payeesSat };
 }
 
 /**
@@ -66,13 +79,10 @@ export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmo
   const vesting = vestingOf(terms, workHashes);
   const { unvestedCollateralSat, unvestedMakerBondSat } = vesting;
   const isForfeited = bondsOf(terms).bondMode === 'forfeit_to_mm';
+  const { ownSat, payeesSat } = earningsOf(terms, paidSat);
   const amounts: StateAmounts = {
-    paidSat,
-    minerSat:
-      terms.minerReserveSat +
-      paidSat +
-      vesting.vestedCollateralSat +
-      (isForfeited ? unvestedMakerBondSat : 0n),
+    ...{ paidSat, payeesSat },
+    minerSat: ownSat + vesting.vestedCollateralSat + (isForfeited ? unvestedMakerBondSat : 0n),
     makerSat:
       terms.reserveSat +
       terms.budgetSat -
@@ -82,14 +92,15 @@ export function stateAmounts(terms: ContractTerms, workHashes: bigint): StateAmo
     minerBondOutputSat: isForfeited ? 0n : unvestedCollateralSat,
     makerBondOutputSat: isForfeited ? 0n : unvestedMakerBondSat,
   };
-  const sumSat =
-    amounts.minerSat + amounts.makerSat + amounts.minerBondOutputSat + amounts.makerBondOutputSat;
+  const { minerSat, makerSat, minerBondOutputSat, makerBondOutputSat } = amounts;
+  const parts = [minerSat, makerSat, minerBondOutputSat, makerBondOutputSat, ...payeesSat];
+  const sumSat = parts.reduce((sum, sat) => sum + sat, 0n);
   assert(sumSat === capacitySat(terms), 'amounts_conserved');
   return amounts;
 }
 
 /**
- * The two parts of a cooperative close at this much work, before the miner's fee: a close has no bond
+ * The parts of a cooperative close at this much work, before the miner's fee: a close has no bond
  * outputs, and `settlement` says who receives the unvested bonds. Throws `over_budget`, and `bad_amount`
  * for unvested bonds without a settlement.
  */
@@ -97,7 +108,7 @@ export function closeAmounts(
   terms: ContractTerms,
   workHashes: bigint,
   settlement?: CloseSettlement,
-): Pick<StateAmounts, 'minerSat' | 'makerSat'> {
+): Pick<StateAmounts, 'minerSat' | 'makerSat' | 'payeesSat'> {
   const paidSat = paidOf(terms, workHashes);
   const { collateralSat, makerBondSat } = bondsOf(terms);
   const { unvestedCollateralSat, unvestedMakerBondSat } = vestingOf(terms, workHashes);
@@ -110,8 +121,10 @@ export function closeAmounts(
       : settlement === 'maker_forfeits'
         ? -unvestedMakerBondSat
         : 0n;
+  const { ownSat, payeesSat } = earningsOf(terms, paidSat);
   return {
-    minerSat: terms.minerReserveSat + paidSat + collateralSat - toMakerSat,
+    payeesSat,
+    minerSat: ownSat + collateralSat - toMakerSat,
     makerSat: terms.reserveSat + terms.budgetSat - paidSat + makerBondSat + toMakerSat,
   };
 }

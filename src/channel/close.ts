@@ -8,7 +8,7 @@ import { type ChannelParams, channelFacts } from './params.ts';
 import { checkSignerKey, isEcdsaSignature, type Signer } from './signer.ts';
 import { dustSat, feeOfVsize } from './sizes.ts';
 import { type SignedTransaction, signatureBytes } from './spend.ts';
-import { buildSplit, channelDigest, finalizeJointSpend, type SignedState } from './states.ts';
+import { buildSplit, channelDigest, finalizeJointSpend, payOutputs, type SignedState } from './states.ts';
 
 export type { CloseSettlement } from './amounts.ts';
 export type { ChannelRole } from './keys.ts';
@@ -62,15 +62,11 @@ export function buildClose(
   if (feeSat < minSat || feeSat > maxSat) {
     throw new CodedError('bad_amount', `the fee of a close must be from ${minSat} to ${maxSat} sat`);
   }
-  const { minerSat, makerSat } = closeAmounts(params.terms, workHashes, settlement);
-  if (minerSat - feeSat < dustSat(params.minerPayoutScript)) {
+  const amounts = closeAmounts(params.terms, workHashes, settlement);
+  if (amounts.minerSat - feeSat < dustSat(params.minerPayoutScript)) {
     throw new CodedError('bad_amount', 'the miner cannot pay this fee');
   }
-  const outputs = [
-    { name: 'miner', script: params.minerPayoutScript, valueSat: minerSat },
-    { name: 'maker', script: params.makerPayoutScript, valueSat: makerSat },
-  ] as const;
-  return buildSplit(params, outputs, feeSat);
+  return buildSplit(params, payOutputs(params, amounts), feeSat);
 }
 
 /**

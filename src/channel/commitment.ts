@@ -1,6 +1,8 @@
 import { bigToBe, bigToLe, concat, fromHex, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
+import { nodeIdOf } from '../contract/sides.ts';
+import type { ContractTerms } from '../contract/terms.ts';
 import { type ChannelParams, channelFacts } from './params.ts';
 import { isSchnorrSignature, nodeIdBytes, type Signer } from './signer.ts';
 import { signatureBytes } from './spend.ts';
@@ -22,13 +24,27 @@ export type StateCommitment = {
   readonly nextSeq: number;
 };
 
+/** A contract without money, and so without a channel. */
+export type MeteredContract = { readonly contractId: string; readonly terms: ContractTerms };
+
+/** What a commitment is signed for: a channel, or a contract that has none. */
+export type CommitmentScope = ChannelParams | MeteredContract;
+
+/** In the place of a channel id where there is no channel. */
+const NO_CHANNEL = new Uint8Array(32);
+
+/** True for a contract without a channel. */
+export function isMetered(scope: CommitmentScope): scope is MeteredContract {
+  return !('funding' in scope);
+}
+
 /**
  * The hash that both sides sign, 32 bytes, over channel id, contract id, n (u64 little-endian), work (32
  * bytes big-endian), share root, job set root, fault log head, next seq (u64 little-endian), tagged
- * `sharestream/commitment/1`. Throws `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of
- * range.
+ * `sharestream/commitment/1`. The channel id is zeros where there is no channel. Throws
+ * `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of range.
  */
-export function commitmentHash(params: ChannelParams, commitment: StateCommitment): Uint8Array {
+export function commitmentHash(scope: CommitmentScope, commitment: StateCommitment): Uint8Array {
   const { n, workHashes, shareRoot, jobSetRoot, faultLogHead, nextSeq } = commitment;
   if (!Number.isSafeInteger(n) || n < 1)
     throw new CodedError('wrong_state_number', `state ${n} commits to nothing`);
@@ -41,8 +57,8 @@ export function commitmentHash(params: ChannelParams, commitment: StateCommitmen
   return taggedHash(
     'sharestream/commitment/1',
     concat(
-      channelFacts(params).id,
-      fromHex(params.contractId, 32),
+      isMetered(scope) ? NO_CHANNEL : channelFacts(scope).id,
+      fromHex(scope.contractId, 32),
       bigToLe(BigInt(n), 8),
       bigToBe(workHashes, 32),
       shareRoot,
@@ -57,9 +73,13 @@ export function commitmentHash(params: ChannelParams, commitment: StateCommitmen
  * Signs a commitment with the node key of either side: BIP340, 64 bytes in hex, deterministic. Throws as
  * `commitmentHash`, and `bad_key_file` for a signer of neither side.
  */
-export function signCommitment(params: ChannelParams, commitment: StateCommitment, signer: Signer): string {
-  const digest = commitmentHash(params, commitment);
-  const { minerNodeId, makerNodeId } = params.terms;
+export function signCommitment(
+  scope: CommitmentScope,
+  commitment: StateCommitment,
+  signer: Signer,
+): string {
+  const digest = commitmentHash(scope, commitment);
+  const { minerNodeId, makerNodeId } = scope.terms;
   const nodeId = toHex(nodeIdBytes(signer));
   if (nodeId !== minerNodeId && nodeId !== makerNodeId)
     throw new CodedError('bad_key_file', 'the seed holds the node key of neither side');
@@ -71,13 +91,13 @@ export function signCommitment(params: ChannelParams, commitment: StateCommitmen
  * else as `commitmentHash`.
  */
 export function verifyCommitment(
-  params: ChannelParams,
+  scope: CommitmentScope,
   commitment: StateCommitment,
   by: 'miner' | 'maker',
   signature: string,
 ): void {
-  const digest = commitmentHash(params, commitment);
-  const nodeId = by === 'miner' ? params.terms.minerNodeId : params.terms.makerNodeId;
+  const digest = commitmentHash(scope, commitment);
+  const nodeId = nodeIdOf(scope.terms, by);
   const bytes = signatureBytes(signature);
   if (bytes === undefined || !isSchnorrSignature(digest, fromHex(nodeId, 32), bytes))
     throw new CodedError('bad_signature', `the ${by} did not sign commitment ${commitment.n}`);

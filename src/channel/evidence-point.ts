@@ -4,14 +4,12 @@ import { taggedHash } from '../base/hash.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { type JobRecord, jobDocument } from '../work/evidence.ts';
 import { ShareTree } from './share-tree.ts';
+import { NO_WEIGHTS, ShareWeights } from './share-weights.ts';
 
 const JOB_SET_TAG = 'sharestream/job-set/1';
 
 /** The job set root before any work, 32 bytes. */
 export const EMPTY_JOB_SET: Uint8Array = taggedHash(JOB_SET_TAG, new Uint8Array(0));
-
-/** The head of a fault log without entries, 32 bytes. */
-export const EMPTY_FAULT_LOG: Uint8Array = taggedHash('sharestream/fault-log/1', new Uint8Array(0));
 
 /** The leaf of a job in a job set, 32 bytes. */
 export function jobLeaf(job: JobRecord): Uint8Array {
@@ -29,13 +27,21 @@ export type EvidencePoint = {
   readonly workHashes: bigint;
   /** Tree over the hashes of all credited shares, in order. */
   readonly tree: ShareTree;
+  /** Over what each of them is credited for. */
+  readonly weightsHead: Uint8Array;
   /** See `EvidenceSegment.end`. */
   readonly jobSetRoot: Uint8Array;
 };
 
 /** The evidence point before any work. */
 export function noEvidence(): EvidencePoint {
-  return { nextSeq: 0, workHashes: 0n, tree: new ShareTree(), jobSetRoot: EMPTY_JOB_SET };
+  return {
+    nextSeq: 0,
+    workHashes: 0n,
+    tree: new ShareTree(),
+    weightsHead: NO_WEIGHTS,
+    jobSetRoot: EMPTY_JOB_SET,
+  };
 }
 
 /**
@@ -45,6 +51,7 @@ export function noEvidence(): EvidencePoint {
 export class EvidenceSegment {
   readonly #base: EvidencePoint;
   readonly #tree: ShareTree;
+  readonly #weights: ShareWeights;
   readonly #jobs = new Set<number>();
   readonly #jobTree = new ShareTree();
   #workHashes: bigint;
@@ -52,6 +59,7 @@ export class EvidenceSegment {
   constructor(base: EvidencePoint) {
     this.#base = base;
     this.#tree = ShareTree.parse(base.tree.toJson());
+    this.#weights = new ShareWeights(base.weightsHead);
     this.#workHashes = base.workHashes;
   }
 
@@ -79,21 +87,24 @@ export class EvidenceSegment {
   credit(jobId: number, hash: Uint8Array, workHashes: bigint): void {
     assert(this.#jobs.has(jobId), 'segment_job_before_share');
     this.#tree.append(hash);
+    this.#weights.add(workHashes, 1);
     this.#workHashes += workHashes;
   }
 
   /**
    * Appends credited shares of jobs that were added.
    * @param hashes 32 bytes each
-   * @param workHashes of all of them
+   * @param workHashes of each of them
    */
   creditAll(
     hashes: Uint8Array,
     workHashes: bigint,
     kernel: Pick<ShareKernel, 'capacity' | 'hashTree'>,
   ): void {
+    const count = hashes.length / 32;
     this.#tree.appendAll(hashes, kernel);
-    this.#workHashes += workHashes;
+    this.#weights.add(workHashes, count);
+    this.#workHashes += workHashes * BigInt(count);
   }
 
   /**
@@ -107,6 +118,7 @@ export class EvidenceSegment {
       nextSeq,
       workHashes: this.#workHashes,
       tree: this.#tree,
+      weightsHead: this.#weights.head,
       jobSetRoot: taggedHash(JOB_SET_TAG, concat(this.#base.jobSetRoot, this.#jobTree.root())),
     };
   }

@@ -8,6 +8,7 @@ import { isNetworkName, type NetworkName } from '../bitcoin/network.ts';
 import { feeAt } from '../chain/fee-rate.ts';
 import { stateAmounts } from './amounts.ts';
 import { isTxid, isVout, readHex, readRecord } from './fields.ts';
+import { type LadderChild, MAX_CHILDREN, makeLadderChildren, readLadderChild } from './ladder-children.ts';
 import { type ChannelParams, channelFacts, channelIdOf } from './params.ts';
 import { signAndFinalizeRefund } from './refund.ts';
 import type { Signer } from './signer.ts';
@@ -51,6 +52,8 @@ export type Ladder = {
   readonly isRefund: boolean;
   /** Complete closes, lowest fee first. */
   readonly rungs: readonly LadderRung[];
+  /** Children of the last rung, lowest fee first; none in the refund. */
+  readonly children: readonly LadderChild[];
   /** Wall time in ms. */
   readonly writtenAtMs: number;
 };
@@ -72,6 +75,8 @@ export type LadderMargins = {
 const FORMAT = 'sharestream-ladder';
 const REFUND_FORMAT = 'sharestream-refund';
 const VERSION = 1;
+/** With children, which programs of before do not know. */
+const CHILDREN_VERSION = 2;
 const MAX_RUNGS = 8;
 /** Longest text of a ladder file: eight rungs of 300 virtual bytes in hex are under 8 kB. */
 export const MAX_LADDER_CHARS = 64 * 1024;
@@ -90,6 +95,10 @@ export function makeLadder(
 ): Ladder {
   const { terms } = params;
   const { expiryHeight } = terms;
+  const rungs = state.signatures.map((_signature, rung) => ({
+    satPerKvb: terms.feeLadderSatPerKvb[rung]!,
+    ...signAndFinalizeState(params, state, rung, signer),
+  }));
   return {
     ...headOf(params, nowMs),
     n: state.n,
@@ -104,10 +113,8 @@ export function makeLadder(
     },
     isClosing,
     isRefund: false,
-    rungs: state.signatures.map((_signature, rung) => ({
-      satPerKvb: terms.feeLadderSatPerKvb[rung]!,
-      ...signAndFinalizeState(params, state, rung, signer),
-    })),
+    rungs,
+    children: makeLadderChildren(rungs.at(-1)!, params.minerPayoutScript, signer),
   };
 }
 
@@ -130,6 +137,7 @@ export function makeRefundLadder(params: ChannelParams, signer: Signer, nowMs: n
     },
     ...{ isClosing: false, isRefund: true },
     rungs: rates.map((satPerKvb) => ({ satPerKvb, ...signAndFinalizeRefund(params, satPerKvb, signer) })),
+    children: [],
   };
 }
 
@@ -151,7 +159,7 @@ function bodyOf(ladder: Ladder): { readonly [key: string]: Json } {
   const { funding, deadlines } = ladder;
   return {
     format: ladder.isRefund ? REFUND_FORMAT : FORMAT,
-    version: VERSION,
+    version: ladder.children.length > 0 ? CHILDREN_VERSION : VERSION,
     network: ladder.network,
     contract_id: ladder.contractId,
     channel_id: ladder.channelId,
@@ -177,6 +185,9 @@ function bodyOf(ladder: Ladder): { readonly [key: string]: Json } {
       txid: rung.txid,
       hex: rung.hex,
     })),
+    ...(ladder.children.length > 0
+      ? { children: ladder.children.map(({ satPerKvb, hex }) => ({ sat_per_kvb: satPerKvb, hex })) }
+      : {}),
     written_at_ms: ladder.writtenAtMs,
   };
 }
@@ -207,7 +218,7 @@ export function parseLadder(text: string): Ladder {
   try {
     return readLadder(value);
   } catch (error) {
-    if (codeOf(error) !== 'protocol' && codeOf(error) !== 'malformed') throw error;
+    if (codeOf(error) !== 'protocol') throw error;
     return refuse('content', (error as Error).message);
   }
 }
@@ -223,16 +234,19 @@ function readLadder(value: unknown): Ladder {
   const head = value as { readonly format?: unknown; readonly version?: unknown } | null;
   const isRefund = head?.format === REFUND_FORMAT;
   const isLadder = isRefund || head?.format === FORMAT;
-  if (isLadder && head?.version !== VERSION) refuse('version', `version ${head?.version}`);
+  const { version } = head ?? {};
+  const hasChildren = version === CHILDREN_VERSION;
+  if (isLadder && version !== VERSION && !hasChildren) refuse('version', `version ${version}`);
   const record = readRecord(value, 'ladder', [
     ...['format', 'version', 'checksum', 'funding', 'closing', 'rungs', 'written_at_ms'],
-    ...[...FIELDS, ...HEIGHTS],
+    ...[...FIELDS, ...HEIGHTS, ...(hasChildren ? ['children'] : [])],
   ]);
   if (!isLadder) refuse('content', 'it is no ladder');
   const { network } = record;
   if (!isNetworkName(network)) return refuse('content', 'the network is not known');
   const funding = readFunding(record['funding']);
   const deadlines = readDeadlines(record);
+  const rungs = readRungs(record['rungs'], funding, isRefund ? deadlines.expiryHeight : 0);
   const ladder: Ladder = {
     network,
     contractId: toHex(readHex(record['contract_id'], 'contract_id', 32)),
@@ -245,7 +259,8 @@ function readLadder(value: unknown): Ladder {
     deadlines,
     isClosing: readFlag(record, 'closing'),
     isRefund,
-    rungs: readRungs(record['rungs'], funding, isRefund ? deadlines.expiryHeight : 0),
+    rungs,
+    children: hasChildren ? readChildren(record['children'], rungs.at(-1)!) : [],
     writtenAtMs: readCount(record, 'written_at_ms'),
   };
   const isWhole = record['checksum'] === checksumOf(bodyOf(ladder));
@@ -289,6 +304,21 @@ function readRungs(value: unknown, funding: Ladder['funding'], locktime: number)
       refuse('content', 'the fees must rise');
   });
   return rungs;
+}
+
+function readChildren(value: unknown, rung: LadderRung): readonly LadderChild[] {
+  if (!Array.isArray(value) || value.length < 1 || value.length > MAX_CHILDREN)
+    return refuse('content', `a ladder has up to ${MAX_CHILDREN} children`);
+  let { feeSat, satPerKvb } = rung;
+  return value.map((each) => {
+    const record = readRecord(each, 'child', ['sat_per_kvb', 'hex']);
+    const hex = toHex(readHex(record['hex'], 'child.hex'));
+    const child = readLadderChild(hex, readCount(record, 'sat_per_kvb'), rung);
+    if (child.feeSat <= feeSat || child.satPerKvb <= satPerKvb)
+      refuse('content', 'the fees of children must rise');
+    ({ feeSat, satPerKvb } = child);
+    return child;
+  });
 }
 
 function readRung(value: unknown, funding: Ladder['funding'], locktime: number): LadderRung {

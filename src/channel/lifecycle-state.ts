@@ -1,5 +1,6 @@
 import type { ChannelView, CloseMargins, PendingClose, WatchEffect, WatchState } from '../chain/watcher.ts';
 import { watchFrom } from '../chain/watcher.ts';
+import { NO_NOTICES, type Notices } from '../contract/notices.ts';
 import {
   PENDING_STREAM,
   type StatePoint,
@@ -98,6 +99,8 @@ export type LifecycleState = {
   readonly close: CloseRecord | undefined;
   /** Height of the newest tip seen; undefined before the first. */
   readonly tipHeight: number | undefined;
+  /** Height at which the funding was `min_depth` deep, by that tip; undefined while no block holds it. */
+  readonly deepHeight: number | undefined;
   /** Miner: tip height at which the cooperative close was first asked for. */
   readonly askedHeight: number | undefined;
   /** All work so far in hashes, from the `work` event; credited once the stream is open. */
@@ -106,6 +109,8 @@ export type LifecycleState = {
   readonly deliveredHashes: bigint;
   /** Miner: true while all contracts of the proxy together have too much unpaid. */
   readonly isHeld: boolean;
+  /** Pauses, ends by notice and what was given up; on disk before this state has them. */
+  readonly notices: Notices;
   /** Maker: number of the newest state that the miner has on disk; -1 before. */
   readonly ackedN: number;
   /** Maker: number of the state that is being signed and stored. */
@@ -179,6 +184,10 @@ export type LifecycleEvent =
   | { readonly type: 'seal_lost' }
   /** Either side, or a person, asks for the end of the contract. */
   | { readonly type: 'close_requested' }
+  /** The notices have changed. */
+  | { readonly type: 'noticed'; readonly notices: Notices }
+  /** Delivery is in default: nothing more is bought. */
+  | { readonly type: 'defaulted' }
   /** Miner: the maker does not close together before the end of the contract, by its policy. */
   | { readonly type: 'close_refused' }
   /** This side's signature of the cooperative close by state n is about to be sent. */
@@ -228,10 +237,12 @@ export const UNSIGNED: LifecycleState = {
   watch: watchFrom('opening', undefined),
   close: undefined,
   tipHeight: undefined,
+  deepHeight: undefined,
   askedHeight: undefined,
   workHashes: 0n,
   deliveredHashes: 0n,
   isHeld: false,
+  notices: NO_NOTICES,
   ackedN: -1,
   signingN: undefined,
   claimedN: undefined,
@@ -266,6 +277,8 @@ export const ACCEPTED_IN: Readonly<Record<LifecycleEvent['type'], readonly Lifec
   claim_refused: ANYWHERE,
   seal_lost: ANYWHERE,
   close_requested: ANYWHERE,
+  noticed: ANYWHERE,
+  defaulted: ANYWHERE,
   close_refused: ANYWHERE,
   close_signed: ['funding', 'open', 'closing'],
   close_built: ['funding', 'open', 'closing', 'closed'],

@@ -3,6 +3,7 @@ import { CodedError } from '../base/errors.ts';
 import type { FeeCap } from '../chain/fee-caps.ts';
 import { isFundingLate } from '../chain/funding-watch.ts';
 import {
+  type Bids,
   type ChannelView,
   DEFAULT_CLOSE_MARGINS,
   type PendingClose,
@@ -11,13 +12,16 @@ import {
   wantsFeeRate,
   transition as watch,
 } from '../chain/watcher.ts';
+import { isPausedAt, noticedEnd } from '../contract/notices.ts';
 import {
   isDelivering as isStreamDelivering,
   type StatePoint,
   type StreamEvent,
   transition as stream,
+  type TermEnd,
   unsignedSat,
 } from '../contract/stream.ts';
+import { deepHeightOf, isLapsed, periodOf, type TermPeriod, VIEW_BLOCKS } from '../contract/term-clock.ts';
 import { forfeitsBond } from '../contract/vesting.ts';
 import { fundingByHeightOf, isTooLateToBegin } from './deadlines.ts';
 import {
@@ -68,21 +72,25 @@ export function restoreLifecycle(
     LifecycleState,
     'status' | 'reason' | 'fault' | 'close' | 'workHashes' | 'ackedN' | 'claimedN'
   > &
-    Partial<Pick<LifecycleState, 'askedHeight'>> & {
+    Partial<Pick<LifecycleState, 'askedHeight' | 'notices'>> & {
       readonly newest: StatePoint | undefined;
       readonly isOver?: boolean;
+      readonly bids?: Bids | undefined;
     },
   nowMs: number,
 ): LifecycleState {
-  const { newest, isOver = false, ...record } = stored;
-  const watch = { ...UNSIGNED.watch, isOver };
+  const { newest, isOver = false, bids, ...record } = stored;
+  const watch = { ...UNSIGNED.watch, ...bids, isOver };
   const deliveredHashes = record.workHashes;
   const restored = { ...UNSIGNED, ...record, deliveredHashes, watch, isCurrent: false };
   const draft: Draft = { state: restored, effects: [] };
   const { status } = record;
   if (newest !== undefined) onStream(options, draft, { type: 'state_signed', ...newest }, nowMs);
   if (status === 'open' || status === 'closing') {
+    // What it has is of a contract that has begun.
+    if (record.workHashes > 0n) onStream(options, draft, { type: 'started' }, nowMs);
     onStream(options, draft, { type: 'channel_open' }, nowMs);
+    onNotices(options, draft, draft.state.notices, nowMs);
     // The miner looks for itself; the maker credits what may come before its first look.
     const confirmations = options.terms.minDepth;
     if (options.role === 'maker') onStream(options, draft, { type: 'funded', confirmations }, nowMs);
@@ -112,8 +120,11 @@ function applyEvent(options: LifecycleOptions, draft: Draft, event: LifecycleEve
     case 'close_alone':
       return onChain(options, draft, event, nowMs);
     case 'close_requested':
+    case 'defaulted':
     case 'tick':
       return onStream(options, draft, event, nowMs);
+    case 'noticed':
+      return onNotices(options, draft, event.notices, nowMs);
     case 'close_refused':
       return onCloseRefused(options, draft, nowMs);
     case 'close_signed':
@@ -171,7 +182,8 @@ function onResumed(draft: Draft, code: string | undefined): Draft {
  * time to answer runs either, after which this side would close alone.
  */
 function onCloseRefused(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
-  if (draft.state.status !== 'open' || draft.state.close !== undefined) return draft;
+  const { status, close, notices } = draft.state;
+  if (status !== 'open' || close !== undefined || notices.writtenOffSat !== undefined) return draft;
   onStream(options, draft, { type: 'close_refused' }, nowMs);
   if (draft.state.stream.status === 'ending') return draft;
   set(draft, { askedHeight: undefined });
@@ -266,11 +278,30 @@ function assertPaidBy(close: CloseRecord | undefined, n: number): void {
 /** Credits all work reported so far, once the stream is open. */
 function creditWork(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
   if (!draft.state.stream.opened) return draft;
-  const { workHashes, deliveredHashes, isHeld } = draft.state;
-  if (options.role === 'miner') {
-    onStream(options, draft, { type: isHeld ? 'pause' : 'resume' }, nowMs);
-  }
+  const { workHashes, deliveredHashes } = draft.state;
+  onPauses(options, draft, nowMs);
   return onStream(options, draft, { type: 'work_verified', workHashes, deliveredHashes }, nowMs);
+}
+
+/** Miner: nothing is delivered while either side pauses, or the proxy holds it back. */
+function onPauses(options: LifecycleOptions, draft: Draft, nowMs: number): Draft {
+  const { isHeld, notices, tipHeight = 0 } = draft.state;
+  if (options.role === 'maker') return draft;
+  const isPaused = isHeld || isPausedAt(notices, tipHeight);
+  return onStream(options, draft, { type: isPaused ? 'pause' : 'resume' }, nowMs);
+}
+
+/** Takes notices, and what follows from them by now. */
+function onNotices(
+  options: LifecycleOptions,
+  draft: Draft,
+  notices: LifecycleState['notices'],
+  nowMs: number,
+): Draft {
+  set(draft, { notices });
+  onPauses(options, draft, nowMs);
+  if (notices.writtenOffSat === undefined) return draft;
+  return onStream(options, draft, { type: 'voided' }, nowMs);
 }
 
 /** Passes a view of the chain to its machine, in every status in which there is, or may be, a channel. */
@@ -308,7 +339,57 @@ function onChain(
       if (effect.type === 'close_alone') onStream(options, draft, { type: 'close_requested' }, nowMs);
     }
   }
-  return draft;
+  onPauses(options, draft, nowMs);
+  return onTermClock(options, draft, event, nowMs);
+}
+
+/** What the block clock of the terms says at a tip. */
+function onTermClock(
+  options: LifecycleOptions,
+  draft: Draft,
+  { height, view }: Pick<Extract<LifecycleEvent, { readonly type: 'tip' }>, 'height' | 'view'>,
+  nowMs: number,
+): Draft {
+  const { coinDepth } = view;
+  const { outputStatus } = draft.state.watch;
+  if (coinDepth !== undefined && coinDepth > 0)
+    set(draft, { deepHeight: deepHeightOf(options.terms, height, coinDepth) });
+  else if (outputStatus === 'unspent' || outputStatus === 'missing') set(draft, { deepHeight: undefined });
+  const period = termPeriodOf(options, draft.state);
+  const { status, stream } = draft.state;
+  if (status !== 'funding' && status !== 'open') return draft;
+  if (!stream.started && period !== undefined && height >= period.from)
+    onStream(options, draft, { type: 'started' }, nowMs);
+  const end = termEndOf(options, draft.state, options.role === 'maker' ? -VIEW_BLOCKS : 0);
+  return end === undefined ? draft : onStream(options, draft, { type: end }, nowMs);
+}
+
+/** The blocks whose work is credited; undefined while their end is not known. */
+export function termPeriodOf(
+  { terms }: Pick<LifecycleOptions, 'terms'>,
+  { deepHeight, notices }: Pick<LifecycleState, 'deepHeight' | 'notices'>,
+): TermPeriod | undefined {
+  const period = periodOf(terms, deepHeight);
+  if (period === undefined) return undefined;
+  const end = Math.min(period.end + notices.curtailedBlocks, noticedEnd(notices));
+  return { from: period.from, end };
+}
+
+/**
+ * The end by the block clock that has come, or will within so many blocks.
+ * @param within below 0, for one that came so many blocks ago
+ */
+export function termEndOf(
+  options: Pick<LifecycleOptions, 'terms'>,
+  state: LifecycleState,
+  within = 0,
+): TermEnd | undefined {
+  const { tipHeight, workHashes, deliveredHashes } = state;
+  if (tipHeight === undefined) return undefined;
+  const isBegun = workHashes > 0n || deliveredHashes > 0n;
+  if (!isBegun && isLapsed(options.terms, tipHeight + within)) return 'not_begun';
+  const end = termPeriodOf(options, state)?.end ?? Number.POSITIVE_INFINITY;
+  return tipHeight + Math.max(within, 0) >= end ? 'duration_over' : undefined;
 }
 
 function watchOptionsOf(
@@ -423,13 +504,14 @@ export function isTooLateToOpen(options: LifecycleOptions, state: LifecycleState
  * Derives the cooperative close: miner only, once the contract ends and the maker has judged everything.
  */
 function deriveCommonClose(draft: Draft): void {
-  const { status, link, stream, close, watch } = draft.state;
+  const { status, link, stream, close, watch, notices } = draft.state;
   const isClosing = status === 'closing';
   const isEnding = stream.status === 'ending' || isClosing;
   if (link === undefined || link.isCloseAsked || !isEnding || close?.transactionHex !== undefined) return;
   if (!isClosing && status !== 'open' && status !== 'funding') return;
   // Once a close was signed here nothing more can be sold: there is nothing to wait for.
-  if ((!isClosing && !link.isDrained) || isSpent(draft.state)) return;
+  const isAwaited = !isClosing && !link.isDrained && notices.writtenOffSat === undefined;
+  if (isAwaited || isSpent(draft.state)) return;
   // A state is on its way to the chain: the time for agreeing is over.
   if (watch.close?.kind === 'state') return;
   setLink(draft, { isCloseAsked: true });
@@ -520,9 +602,12 @@ export function isSpent({ watch }: LifecycleState): boolean {
  * Miner: true while hashrate may go to this contract. False while its funding lacks depth, as after a
  * reorg.
  */
-export function isDelivering({ terms, hasChannel }: LifecycleOptions, state: LifecycleState): boolean {
+export function isDelivering(options: LifecycleOptions, state: LifecycleState): boolean {
+  const { terms, hasChannel } = options;
   if (state.fault !== undefined || state.status !== 'open') return false;
   if (!hasChannel) return !state.isHeld;
+  // After a reorganisation the first block may be still to come.
+  if ((state.tipHeight ?? 0) < (termPeriodOf(options, state)?.from ?? 0)) return false;
   return isStreamDelivering(state.stream) && state.stream.fundingDepth >= terms.minDepth;
 }
 

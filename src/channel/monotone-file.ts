@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
-import { CodedError, codeOf } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { updatesOf } from '../contract/updated-terms.ts';
 import { type ReplaceStep, replaceFile } from './durable-file.ts';
 import { readRecord } from './fields.ts';
 import { MonotoneSigner, type StateSigner } from './monotone-signer.ts';
 import { type ChannelParams, channelIdOf } from './params.ts';
 import type { Signer } from './signer.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from './states.ts';
+import { updatesField, updatesToJson, withSignedUpdates } from './update-signatures.ts';
 
 /** The memory of a `MonotoneSigner` as JSON, bound to its channel. */
 export function monotoneMemoryToJson(
@@ -17,22 +20,27 @@ export function monotoneMemoryToJson(
     version: 1,
     channel_id: channelIdOf(params),
     last: last === undefined ? null : signedStateToJson(last),
+    ...updatesToJson(params.terms),
   };
 }
 
+/** What is remembered by a signer: its newest state, and the terms by which it signed that. */
+export type MonotoneMemory = { readonly last: SignedState | undefined; readonly terms: ContractTerms };
+
 /**
- * Parses the newest state of a memory. `MonotoneSigner` checks its signatures. Throws `bad_signer_file` for
- * another shape, version or channel.
+ * Parses a memory. `MonotoneSigner` checks the signatures of the state. Throws `bad_signer_file` for another
+ * shape, version or channel.
  */
-export function parseMonotoneMemory(params: ChannelParams, value: unknown): SignedState | undefined {
+export function parseMonotoneMemory(params: ChannelParams, value: unknown): MonotoneMemory {
   try {
-    const record = readRecord(value, 'memory', ['version', 'channel_id', 'last']);
+    const record = readRecord(value, 'memory', ['version', 'channel_id', 'last'], ['updates']);
     if (record['version'] !== 1) throw new CodedError('protocol', 'version must be 1');
     if (record['channel_id'] !== channelIdOf(params))
       throw new CodedError('protocol', 'it is that of another channel');
-    return record['last'] === null ? undefined : parseSignedState(record['last']);
+    const last = record['last'] === null ? undefined : parseSignedState(record['last']);
+    return { last, terms: newerTerms(params.terms, record['updates']) };
   } catch (cause) {
-    if (codeOf(cause) !== 'protocol') throw cause;
+    if (!(cause instanceof CodedError)) throw cause;
     throw new CodedError('bad_signer_file', (cause as Error).message, {}, { cause });
   }
 }
@@ -64,15 +72,19 @@ export class FileMonotoneSigner implements StateSigner {
    * of another signer.
    */
   constructor(options: FileMonotoneSignerOptions, deps: { signer: Signer }) {
-    this.#options = options;
-    const { params } = options;
-    const last = readMemory(options);
+    const { last, terms } = readMemory(options);
+    const params = { ...options.params, terms };
+    this.#options = { ...options, params };
     this.#inner = new MonotoneSigner(last === undefined ? { params } : { params, last }, deps);
     if (options.last !== undefined) this.adopt(options.last);
   }
 
   get last(): SignedState | undefined {
     return this.#inner.last;
+  }
+
+  get terms(): ContractTerms {
+    return this.#options.params.terms;
   }
 
   /** Signs as `MonotoneSigner.sign`; the state is on disk on return. Throws also `channel_frozen`. */
@@ -106,12 +118,12 @@ export class FileMonotoneSigner implements StateSigner {
   }
 }
 
-function readMemory({ params, path }: FileMonotoneSignerOptions): SignedState | undefined {
+function readMemory({ params, path }: FileMonotoneSignerOptions): MonotoneMemory {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { last: undefined, terms: params.terms };
     throw new CodedError('bad_signer_file', `cannot read ${path}`, {}, { cause });
   }
   let value: unknown;
@@ -121,4 +133,11 @@ function readMemory({ params, path }: FileMonotoneSignerOptions): SignedState | 
     throw new CodedError('bad_signer_file', `${path} is not JSON`, {}, { cause });
   }
   return parseMonotoneMemory(params, value);
+}
+
+/** The terms with the updates of a memory, where it has more: the ledger may be an older copy. */
+function newerTerms(terms: ContractTerms, value: unknown): ContractTerms {
+  if (value === undefined) return terms;
+  const updates = updatesField.parse(value, 'updates');
+  return updates.length > updatesOf(terms).length ? withSignedUpdates(terms, updates) : terms;
 }

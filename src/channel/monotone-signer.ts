@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import type { ContractTerms } from '../contract/terms.ts';
 import type { ChannelParams } from './params.ts';
 import type { Signer } from './signer.ts';
 import { type SignedState, sameState, signState, verifySignedState } from './states.ts';
@@ -6,6 +7,8 @@ import { type SignedState, sameState, signState, verifySignedState } from './sta
 /** A signer of states under the monotone rules: in memory, with a file, or in a device. */
 export type StateSigner = {
   readonly last: SignedState | undefined;
+  /** By which it signs, where it remembers them: with updates that a ledger may have lost. */
+  readonly terms?: ContractTerms;
   sign(n: number, workHashes: bigint): SignedState;
   adopt(state: SignedState): boolean;
 };

@@ -1,8 +1,9 @@
-import { fromHex, reversed, toHex } from '../base/bytes.ts';
+import { equal, fromHex, reversed, toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
 import { canonicalJson, type Json } from '../base/json.ts';
 import { bondsOf, sealExpiryHeight } from '../contract/bond-terms.ts';
+import { splitsOf } from '../contract/splits.ts';
 import {
   type ContractTerms,
   checkTerms,
@@ -27,9 +28,9 @@ import {
   dustSat,
   feeOfVsize,
   jointSpendVsize,
-  refundVsize,
   SEAL_DATA_OUTPUT_BYTES,
 } from './sizes.ts';
+import { updatesField, updatesToJson, withSignedUpdates } from './update-signatures.ts';
 
 export { capacitySat, makerContributionSat, minerContributionSat } from './amounts.ts';
 export { isTxid, isVout, readHex, readRecord } from './fields.ts';
@@ -69,9 +70,7 @@ export type ChannelFacts = ScriptOutput & {
   readonly capacitySat: bigint;
   /** Txid of the funding in internal byte order. */
   readonly fundingHash: Uint8Array;
-  /**
-   * Upper bound of the virtual bytes of a split in two: of a close, and of a state without bond outputs.
-   */
+  /** Upper bound of the virtual bytes of a close, and of a state without bond outputs. */
   readonly stateVsize: number;
   readonly id: Uint8Array;
   /** Scripts of the bond outputs, where states have them. */
@@ -81,6 +80,17 @@ export type ChannelFacts = ScriptOutput & {
 };
 
 const facts = new WeakMap<ChannelParams, ChannelFacts>();
+
+/** The output scripts of the payees of the terms. */
+export function payeeScripts(terms: ContractTerms): readonly Uint8Array[] {
+  return splitsOf(terms).map(({ scriptHex }) => fromHex(scriptHex));
+}
+
+function payScripts(
+  params: Pick<ChannelParams, 'terms' | 'minerPayoutScript' | 'makerPayoutScript'>,
+): Uint8Array[] {
+  return [params.minerPayoutScript, params.makerPayoutScript, ...payeeScripts(params.terms)];
+}
 
 /** The facts of a channel. Checks the parameters the first time it sees them (`checkChannelParams`). */
 export function channelFacts(params: ChannelParams): ChannelFacts {
@@ -94,7 +104,7 @@ export function channelFacts(params: ChannelParams): ChannelFacts {
     ...channel,
     capacitySat: capacitySat(params.terms),
     fundingHash: reversed(fromHex(params.funding.txid, 32)),
-    stateVsize: jointSpendVsize(channel.script, [params.minerPayoutScript, params.makerPayoutScript]),
+    stateVsize: jointSpendVsize(channel.script, payScripts(params)),
     id: idOf(params),
     ...(bonds === undefined ? {} : { bonds }),
     ...(seal === undefined ? {} : { seal }),
@@ -142,7 +152,7 @@ export function channelIdOf(params: ChannelParams): string {
 }
 
 function idOf(params: ChannelParams): Uint8Array {
-  const text = canonicalJson(channelParamsToJson(params));
+  const text = canonicalJson(openedParamsToJson(params));
   return taggedHash('sharestream/channel/1', new TextEncoder().encode(text));
 }
 
@@ -159,6 +169,7 @@ export function checkChannelParams(params: ChannelParams): void {
   checkKeysForTerms(keys, terms);
   checkPayoutScript(params.minerPayoutScript, 'the payout of the miner');
   checkPayoutScript(params.makerPayoutScript, 'the payout of the maker');
+  checkPayees(params);
   if (!isTxid(funding.txid)) {
     throw new CodedError('bad_terms', 'the funding txid must be 64 lower-case hex digits');
   }
@@ -167,12 +178,21 @@ export function checkChannelParams(params: ChannelParams): void {
   checkSeal(params);
 }
 
+/** Checks that what a payee has relays from the first state on, and is no other party's output. */
+function checkPayees({ terms, minerPayoutScript, makerPayoutScript }: ChannelParams): void {
+  for (const script of payeeScripts(terms)) {
+    checkPayoutScript(script, 'the script of a payee');
+    if (equal(script, minerPayoutScript) || equal(script, makerPayoutScript))
+      throw new CodedError('bad_terms', 'a payee has the payout script of the miner or the maker');
+  }
+}
+
 /** Checks that state 0 can pay its fee at the lowest rung, before anything is at risk. */
 function checkFirstState(params: ChannelParams): void {
   const { terms, keys } = params;
   const { minerSat, minerBondOutputSat, makerBondOutputSat } = stateAmounts(terms, 0n);
   const bonds = bondScripts(params);
-  const outputs = [params.minerPayoutScript, params.makerPayoutScript];
+  const outputs = payScripts(params);
   if (bonds !== undefined && minerBondOutputSat > 0n) outputs.push(bonds.miner.outputScript);
   if (bonds !== undefined && makerBondOutputSat > 0n) outputs.push(bonds.maker.outputScript);
   const vsize = jointSpendVsize(channelScript(keys, terms.expiryHeight), outputs);
@@ -202,13 +222,15 @@ function checkSeal(params: ChannelParams): void {
   if (sealSat - feeOfVsize(claimVsize, claimFeeRateSatPerKvb) < dustSat(seal.nextScript)) {
     throw new CodedError('bad_terms', 'the seal does not pay for its claim');
   }
-  if (sealSat - feeOfVsize(refundVsize(output.script, params.minerPayoutScript), 1000) < 330n) {
-    throw new CodedError('bad_terms', 'the seal does not pay for its refund');
-  }
 }
 
-/** The parameters as JSON, in one spelling, for peers and the ledger. */
+/** The parameters as JSON, in one spelling, with the updates of the terms that both signed. */
 export function channelParamsToJson(params: ChannelParams): { readonly [key: string]: Json } {
+  return { ...openedParamsToJson(params), ...updatesToJson(params.terms) };
+}
+
+/** The parameters as the channel was opened by: its id is their hash. */
+function openedParamsToJson(params: ChannelParams): { readonly [key: string]: Json } {
   const { seal } = params;
   return {
     version: termsVersion(params.terms),
@@ -236,15 +258,16 @@ export function parseChannelParams(value: unknown): ChannelParams {
     'maker_payout_script',
     'funding',
   ];
-  const record = readRecord(value, 'channel', fields, ['seal']);
+  const record = readRecord(value, 'channel', fields, ['seal', 'updates']);
   const { version } = record;
   if (version !== 1 && version !== 2 && version !== 3)
     throw new CodedError('protocol', 'channel version must be 1, 2 or 3');
   const { txid, vout } = readRecord(record['funding'], 'funding', ['txid', 'vout']);
   if (!isTxid(txid)) throw new CodedError('protocol', 'funding.txid must be 64 lower-case hex digits');
   if (!isVout(vout)) throw new CodedError('protocol', 'funding.vout must be an output index');
+  const terms = parseTerms(record['terms']);
   const params: ChannelParams = {
-    terms: parseTerms(record['terms']),
+    terms: record['updates'] === undefined ? terms : parseUpdates(terms, record['updates']),
     contractId: toHex(readHex(record['contract_id'], 'contract_id', 32)),
     keys: parseChannelKeys(record['keys']),
     minerPayoutScript: readHex(record['miner_payout_script'], 'miner_payout_script'),
@@ -257,6 +280,11 @@ export function parseChannelParams(value: unknown): ChannelParams {
   }
   checkChannelParams(params);
   return params;
+}
+
+/** Throws `bad_terms`, `update_conflict`, `bad_signature`. */
+function parseUpdates(terms: ContractTerms, value: unknown): ContractTerms {
+  return withSignedUpdates(terms, updatesField.parse(value, 'updates'));
 }
 
 function parseSeal(value: unknown): ChannelSeal {

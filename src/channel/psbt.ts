@@ -191,6 +191,19 @@ function parsePsbt(text: string): Psbt {
   }
 }
 
+/** The only coin that a PSBT spends, as it says. Throws `bad_psbt`. */
+export function psbtCoin(text: string): {
+  readonly txid: string;
+  readonly vout: number;
+  readonly valueSat: bigint;
+} {
+  const { txInputs, data } = parsePsbt(text);
+  const [input, ...others] = txInputs;
+  const coin = data.inputs[0]?.witnessUtxo;
+  if (input === undefined || coin === undefined || others.length > 0) refuse('not of one coin');
+  return { txid: toHex(reversed(input.hash)), vout: input.index, valueSat: coin.value };
+}
+
 /** A PSBT names no network; what in it belongs to one must be of ours. Throws `wrong_chain`. */
 function checkNetwork(network: NetworkName, psbt: Psbt): void {
   const { unknownKeyVals = [], globalXpub = [] } = psbt.data.globalMap;

@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
-import { feeAt } from '../chain/fee-rate.ts';
+import { feeAt, MOST_SAT_PER_KVB } from '../chain/fee-rate.ts';
 
 /**
  * Longest ECDSA signature in a witness: DER with a 33-byte r and, being low, a 32-byte s, and the hash
@@ -110,21 +110,23 @@ export function feeOfWeight(weight: number, feeRateSatPerKvb: number): bigint {
 }
 
 /** Range of fee rates in sat/kvB: from the relay minimum to one above any use. */
-const FEE_RATES = { least: 100, most: 1_000_000 } as const;
+const FEE_RATES = { least: 100, most: MOST_SAT_PER_KVB } as const;
+/** The highest that a node is believed, in sat/kvB: above it only what climbs goes. */
+const MOST_BELIEVED = 1_000_000;
 
-/** The rate nearest to the given one that `checkFeeRate` accepts; a node may report anything. */
+/** The rate nearest to the given one that is believed; a node may report anything. */
 export function boundedRate(satPerKvb: number): number {
-  const { least, most } = FEE_RATES;
-  return Math.min(Math.max(Math.ceil(satPerKvb) || least, least), most);
+  const { least } = FEE_RATES;
+  return Math.min(Math.max(Math.ceil(satPerKvb) || least, least), MOST_BELIEVED);
 }
 
 /**
- * Checks a fee rate. Throws `bad_amount` unless it is an integer from 100 (relay minimum) to 1000000
+ * Checks a fee rate. Throws `bad_amount` unless it is an integer from 100 (relay minimum) to 10000000
  * sat/kvB.
  */
 export function checkFeeRate(feeRateSatPerKvb: number): void {
   const { least, most } = FEE_RATES;
   if (!Number.isInteger(feeRateSatPerKvb) || feeRateSatPerKvb < least || feeRateSatPerKvb > most) {
-    throw new CodedError('bad_amount', 'the fee rate must be an integer from 100 to 1000000 sat per kvB');
+    throw new CodedError('bad_amount', 'the fee rate must be an integer from 100 to 10000000 sat per kvB');
   }
 }

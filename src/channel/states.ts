@@ -5,9 +5,9 @@ import { CodedError } from '../base/errors.ts';
 import { sha256, taggedHash } from '../base/hash.ts';
 import type { Json } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
-import { stateAmounts } from './amounts.ts';
+import { type StateAmounts, stateAmounts } from './amounts.ts';
 import { readHex, readRecord } from './fields.ts';
-import { type ChannelParams, channelFacts } from './params.ts';
+import { type ChannelParams, channelFacts, payeeScripts } from './params.ts';
 import { derSignature, jointWitness } from './scripts.ts';
 import {
   checkSignerKey,
@@ -46,22 +46,19 @@ export type SignedState = {
 
 /** An output of a split. */
 export type SplitOutput = {
-  readonly name: 'miner' | 'maker' | 'minerBond' | 'makerBond';
+  readonly name: 'miner' | 'maker' | 'payee' | 'minerBond' | 'makerBond';
   readonly script: Uint8Array;
   readonly valueSat: bigint;
 };
 
 /**
- * The outputs of a state in their order, before the miner's fee: P, MM, and bondP and bondM where there are
- * any. Throws `over_budget`.
+ * The outputs of a state in their order, before the miner's fee: P, MM, the payees of the terms, and bondP
+ * and bondM where there are any. Throws `over_budget`.
  */
 export function stateOutputs(params: ChannelParams, workHashes: bigint): readonly SplitOutput[] {
   const amounts = stateAmounts(params.terms, workHashes);
   const { bonds } = channelFacts(params);
-  const outputs: SplitOutput[] = [
-    { name: 'miner', script: params.minerPayoutScript, valueSat: amounts.minerSat },
-    { name: 'maker', script: params.makerPayoutScript, valueSat: amounts.makerSat },
-  ];
+  const outputs = [...payOutputs(params, amounts)];
   for (const side of ['miner', 'maker'] as const) {
     const valueSat = amounts[`${side}BondOutputSat`];
     if (valueSat === 0n) continue;
@@ -69,6 +66,21 @@ export function stateOutputs(params: ChannelParams, workHashes: bigint): readonl
     outputs.push({ name: `${side}Bond`, script: bonds[side].outputScript, valueSat });
   }
   return outputs;
+}
+
+/** The outputs that a state and a close have alike: P, MM and the payees. */
+export function payOutputs(
+  params: Pick<ChannelParams, 'terms' | 'minerPayoutScript' | 'makerPayoutScript'>,
+  amounts: Pick<StateAmounts, 'minerSat' | 'makerSat' | 'payeesSat'>,
+): readonly SplitOutput[] {
+  const payees = payeeScripts(params.terms);
+  return [
+    { name: 'miner', script: params.minerPayoutScript, valueSat: amounts.minerSat },
+    { name: 'maker', script: params.makerPayoutScript, valueSat: amounts.makerSat },
+    ...amounts.payeesSat.map((valueSat, index) => ({
+      ...{ name: 'payee' as const, script: payees[index]!, valueSat },
+    })),
+  ];
 }
 
 /** Most virtual bytes of a state with these outputs: 180 with two of P2WPKH, 266 with both bonds. */
@@ -106,7 +118,7 @@ export function ladderOf(
 }
 
 /**
- * The unsigned transaction of a state: F0 to P (less the fee), MM and the bonds, in this order. Throws
+ * The unsigned transaction of a state: F0 to P (less the fee), MM, payees and bonds, in this order. Throws
  * `over_budget`, and `bad_amount` for a rung that is not affordable.
  */
 export function buildState(params: ChannelParams, workHashes: bigint, rung: number): Transaction {

@@ -1,6 +1,7 @@
 import { CodedError } from '../base/errors.ts';
 import { decimalText, priceText, priceUnits } from '../base/price.ts';
 import { formatSi } from '../base/units.ts';
+import { flooredText, parseSale, type Sale, saleText } from '../config/sale-text.ts';
 import {
   DURATION,
   FEE_RATE,
@@ -8,6 +9,7 @@ import {
   INTEGER,
   Invalid,
   type Kind,
+  msatPerEh,
   POSITIVE,
   PRICE,
   WORK,
@@ -23,12 +25,17 @@ import { print } from './channel-access.ts';
 import type { Command, OptionSpec, ParsedOptions } from './command.ts';
 
 const WEEK = '7d';
+/** A price this many times above or below the value of hashes is asked about. */
+const OFF_MARKET = '1.5';
 
 export const calcCommand: Command = {
   name: 'calc',
   summary: 'from which hashrate a contract pays, given its price, duration and the fees of the chain',
-  usage: '--price PRICE [--hashrate RATE] [--for TIME] [--fee-rate RATE] [--step WORK]',
+  usage:
+    '[SALE] [--price PRICE] [--hashrate RATE] [--for TIME] [--value PRICE] [--fee-rate RATE] [--step WORK]',
+  words: 1,
   help: [
+    'A sale in words: "30 sats per 60 TH/min for 1 week", "46000 sat/PH/day of 5 PH/s for 30 days"; or its parts by options.',
     'The price in any unit: "46000 sat/PH/day", "532 sat/EH", "0.00045 BTC/PH/day", "30 sats per 60 TH/min". It is answered in',
     'all of them, with the hashrate at which the pay covers what opening and closing the channel cost you, and that at which',
     'they are at most a part of it. With --hashrate it says what that comes to. Nothing is asked of anybody.',
@@ -37,6 +44,8 @@ export const calcCommand: Command = {
     price: { type: 'string', value: 'PRICE', help: 'what work earns' },
     hashrate: { type: 'string', value: 'RATE', help: 'yours, such as "200 TH/s"' },
     for: { type: 'string', value: 'TIME', help: `how long work is delivered (default ${WEEK})` },
+    value: { type: 'string', value: 'PRICE', help: 'what hashes are worth; a price far off it is named' },
+    'off-market': { type: 'string', value: 'FACTOR', help: `what is far off (default ${OFF_MARKET})` },
     'fee-rate': {
       type: 'string',
       value: 'RATE',
@@ -56,26 +65,68 @@ export const calcCommand: Command = {
     },
   } satisfies Readonly<Record<string, OptionSpec>>,
   run: (options, io) => {
-    const economics = economicsOf(options);
+    const sale = saleOf(options);
+    const economics = economicsOf(options, sale);
     const percent = optionOf(options, 'most-fees', POSITIVE, '5');
     if (percent > 100) throw new CodedError('usage', '--most-fees is at most 100');
-    const hashrate =
-      options.text('hashrate') === undefined ? undefined : optionOf(options, 'hashrate', HASHRATE, '');
-    if (hashrate === 0n) throw new CodedError('usage', '--hashrate must be above 0');
-    const answer = answerOf(economics, percent, hashrate);
-    print(options, io, answer, textOf(economics, answer));
+    const hashrate = hashrateOf(options) ?? sale?.hashesPerSecond;
+    const offMarket = offMarketOf(options, economics.priceMsatPerEh);
+    const answer = {
+      ...answerOf(economics, percent, hashrate),
+      sale: sale === undefined ? null : saleText(sale),
+      floored: (sale && flooredText(sale.price)) ?? null,
+      off_market: offMarket ?? null,
+    };
+    print(
+      options,
+      io,
+      answer,
+      [...textOf(economics, answer), ...(offMarket === undefined ? [] : [offMarket])].join('\n'),
+    );
     return Promise.resolve(0);
   },
 };
 
-function economicsOf(options: ParsedOptions): Economics {
-  if (options.text('price') === undefined) throw new CodedError('usage', '--price is missing');
-  const seconds = BigInt(Math.floor(optionOf(options, 'for', DURATION, WEEK) / 1000));
+/** The sale that is said in words. Throws `usage`. */
+function saleOf(options: ParsedOptions): Sale | undefined {
+  const [words] = options.positionals;
+  if (words === undefined) return undefined;
+  const twice = ['price', 'hashrate', 'for'].find((name) => options.text(name) !== undefined);
+  if (twice !== undefined) throw new CodedError('usage', `--${twice} beside a sale in words`);
+  const sale = parseSale(words);
+  if (sale instanceof Invalid) throw new CodedError('usage', `${JSON.stringify(words)} ${sale.why}`);
+  return sale;
+}
+
+function hashrateOf(options: ParsedOptions): bigint | undefined {
+  if (options.text('hashrate') === undefined) return undefined;
+  const hashrate = optionOf(options, 'hashrate', HASHRATE, '');
+  if (hashrate === 0n) throw new CodedError('usage', '--hashrate must be above 0');
+  return hashrate;
+}
+
+/** What is said of a price far above or below the value of hashes. */
+function offMarketOf(options: ParsedOptions, priceMsatPerEh: bigint): string | undefined {
+  if (options.text('value') === undefined) return undefined;
+  const value = optionOf(options, 'value', PRICE, '');
+  const factor = optionOf(options, 'off-market', POSITIVE, OFF_MARKET);
+  if (factor < 1) throw new CodedError('usage', '--off-market is at least 1');
+  const times = Number(priceMsatPerEh) / Number(value);
+  if (times <= factor && times >= 1 / factor) return undefined;
+  const how = times > 1 ? `${times.toPrecision(3)} times` : `${(100 * times).toPrecision(3)} % of`;
+  return `is that meant? the price is ${how} what hashes are worth: ${priceText(value)}`;
+}
+
+function economicsOf(options: ParsedOptions, sale: Sale | undefined): Economics {
+  if (sale === undefined && options.text('price') === undefined)
+    throw new CodedError('usage', 'say a sale, such as "30 sats per 60 TH/min for 1 week", or --price');
+  const time = (): bigint => BigInt(Math.floor(optionOf(options, 'for', DURATION, WEEK) / 1000));
+  const seconds = sale?.seconds ?? time();
   const stepHashes = optionOf(options, 'step', WORK, '1 EH');
   if (seconds === 0n || stepHashes === 0n)
     throw new CodedError('usage', '--for and --step must be above 0');
   return {
-    priceMsatPerEh: optionOf(options, 'price', PRICE, ''),
+    priceMsatPerEh: sale === undefined ? optionOf(options, 'price', PRICE, '') : msatPerEh(sale.price),
     ...{ seconds, stepHashes },
     maxUnpaidSteps: optionOf(options, 'max-unpaid-steps', INTEGER, '3'),
     shareDifficulty: optionOf(options, 'share-difficulty', POSITIVE, '65536'),
@@ -121,26 +172,30 @@ function atOf(economics: Economics, hashrate: bigint) {
   };
 }
 
-function textOf({ priceMsatPerEh, seconds }: Economics, answer: ReturnType<typeof answerOf>): string {
+function textOf(
+  { priceMsatPerEh, seconds }: Economics,
+  answer: ReturnType<typeof answerOf> & { readonly floored: string | null },
+): readonly string[] {
   const { fees, at, most_fees_percent: percent } = answer;
   const rate = (hashes: bigint): string => formatSi(Number(hashes), 'H/s');
   const lines = [
     `price      ${priceText(priceMsatPerEh)}`,
+    ...(answer.floored === null ? [] : [`           said ${answer.floored}`]),
     `time       ${decimalText((seconds * 100n) / 86_400n, 2)} days`,
     `fees       ${fees.open_sat} sat to open, ${fees.close_sat} sat to close, at ${fees.fee_rate_sat_per_kvb} sat/kvB`,
     `even from  ${rate(answer.break_even_hashes_per_second)}: there the pay is what the chain costs`,
     `pays from  ${rate(answer.pays_from_hashes_per_second)}: there fees are ${percent} % of it`,
   ];
-  if (at === null) return lines.join('\n');
+  if (at === null) return lines;
   const verdict = at.pays ? `${at.net_sat} sat are left` : `it loses ${-at.net_sat} sat`;
   return [
     ...lines,
     `at ${rate(at.hashes_per_second)}:`,
-    `  ${formatSi(Number(at.work_hashes), 'H')} earn ${at.earns_sat} sat; fees are ${at.fees_sat} sat: ${verdict}`,
+    `  ${decimalText(at.work_hashes, 18)} EH earn ${at.earns_sat} sat, floored once; fees are ${at.fees_sat} sat: ${verdict}`,
     `  after fees ${at.net_price.sat_per_ph_day} sat/PH/day`,
     `  ${at.shares_per_minute.toPrecision(3)} shares a minute, a state each ${timeText(at.seconds_per_step)}`,
     `  at most ${at.at_risk_sat} sat are unpaid`,
-  ].join('\n');
+  ];
 }
 
 function timeText(seconds: number): string {

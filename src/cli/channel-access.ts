@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { systemClock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { FALLBACK_SAT_PER_KVB } from '../chain/source.ts';
@@ -18,6 +19,7 @@ import {
   readOnChainIfPossible,
 } from '../operator/channel-report.ts';
 import { channelSigner, fallbackOf } from '../operator/channel-tools.ts';
+import { requestAction } from '../operator/daemon-action.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 
 /** Where a ledger is: enough to look. */
@@ -174,4 +176,41 @@ export function print(options: ParsedOptions, io: CommandIo, value: unknown, tex
   const json = (): string =>
     JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? item.toString() : item));
   io.stdout.write(`${options.flag('json') ? json() : text}\n`);
+}
+
+/** The usage of commands that ask a running daemon about one contract, and the first line of their help. */
+export const ASK_USAGE = '[CONTRACT] --config FILE';
+export const ASK_HELP =
+  'Asks the running daemon of either side. CONTRACT is the id or the beginning of it.';
+
+/** The daemon of the configuration. Throws `usage`, and as `channelAccess`. */
+export function daemonOf(
+  options: ParsedOptions,
+  io: CommandIo,
+  what = 'daemon',
+): NonNullable<ChannelAccess['daemon']> {
+  const { daemon } = accessOf(options, io);
+  if (daemon === undefined) throw new CodedError('usage', `say which ${what}: --config FILE`);
+  return daemon;
+}
+
+/** Has the running daemon do something about a contract: its answer. Throws `usage`, and as the daemon. */
+export async function askDaemon(
+  action: string,
+  options: ParsedOptions,
+  io: CommandIo,
+  fields: object,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { url, dataDir } = daemonOf(options, io);
+  const { stored } = await channelOf(accessOf(options, io), options);
+  const answer = await requestAction(url, dataDir, action, { ...fields, contract: stored.contractId });
+  return isRecord(answer) ? answer : {};
+}
+
+/** An option that is a number of blocks, or a height. Throws `usage`. */
+export function wholeNumber(options: ParsedOptions, name: string): number | undefined {
+  const text = options.text(name);
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new CodedError('usage', `--${name} must be a whole number`);
+  return Number(text);
 }

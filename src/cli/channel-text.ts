@@ -15,6 +15,7 @@ const KINDS: Readonly<Record<TransactionView['kind'], string>> = {
 const OWNERS: Readonly<Record<OutputView['to'], string>> = {
   miner: 'miner',
   maker: 'market maker',
+  payee: 'payee',
   miner_bond: 'bond of the miner',
   maker_bond: 'bond of the market maker',
   commitment: 'commitment (data)',
@@ -34,7 +35,8 @@ export function factsText(value: object, prefix = ''): string {
   return Object.entries(value)
     .map(([key, item]: [string, unknown]) => {
       const name = `${prefix}${key}`;
-      if (Array.isArray(item)) return `${name}  ${item.join(' ')}`;
+      const isList = Array.isArray(item) && item.every((each) => typeof each !== 'object');
+      if (isList) return `${name}  ${item.join(' ')}`;
       if (typeof item === 'object' && item !== null) return factsText(item, `${name}.`);
       return `${name}  ${item === null || item === '' ? '-' : String(item as string | number | bigint)}`;
     })

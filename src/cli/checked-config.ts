@@ -1,8 +1,14 @@
-import type { MakerConfig, ProxyConfig, Role } from '../config/config.ts';
+import type { AuditorConfig, MakerConfig, ProxyConfig, Role } from '../config/config.ts';
 import { type ConfigInput, type ConfigOf, type OpenedConfig, openConfig } from '../config/load.ts';
 import { configError, type Problem } from '../config/problems.ts';
 import { assertKeysKnown } from '../daemon/node-keys.ts';
-import { checkMaker, checkProxy, descriptorLimit, type Findings } from '../operator/config-check.ts';
+import {
+  checkAuditor,
+  checkMaker,
+  checkProxy,
+  descriptorLimit,
+  type Findings,
+} from '../operator/config-check.ts';
 
 export type CheckedConfig<R extends Role> = Pick<Findings, 'warnings' | 'facts'> & {
   readonly config: ConfigOf<R>;
@@ -23,10 +29,12 @@ export function checkedConfig<R extends Role>(role: R, input: ConfigInput): Chec
 /** What the checks of a role find, each with the place that its value came from. */
 export function findingsOf<R extends Role>(role: R, opened: OpenedConfig<R>): Findings {
   const { config, sourceOf, destinationPath } = opened;
-  const { problems, warnings, facts } =
-    role === 'proxy'
-      ? checkProxy(config as ProxyConfig, { descriptors: descriptorLimit(), destinationPath })
-      : checkMaker(config as MakerConfig);
+  const check = {
+    proxy: () => checkProxy(config as ProxyConfig, { descriptors: descriptorLimit(), destinationPath }),
+    maker: () => checkMaker(config as MakerConfig),
+    auditor: () => checkAuditor(config as AuditorConfig),
+  }[role];
+  const { problems, warnings, facts } = check();
   const placed = (problem: Problem): Problem => ({ ...problem, source: sourceOf(problem.path) });
   return { problems: problems.map(placed), warnings: warnings.map(placed), facts };
 }

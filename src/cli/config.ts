@@ -13,7 +13,7 @@ import type { Command, CommandIo, ParsedOptions } from './command.ts';
 export const configCommand: Command = {
   name: 'config',
   summary: 'check a configuration, print it as it is in force, or print a commented sample',
-  usage: 'check|print proxy|maker [--config FILE]  |  sample proxy|maker [--out FILE]',
+  usage: 'check|print proxy|maker|auditor [--config FILE]  |  sample proxy|maker|auditor [--out FILE]',
   words: 2,
   takesSettings: true,
   help: [
@@ -29,8 +29,8 @@ export const configCommand: Command = {
   },
   run: async (options, io) => {
     const [action, role] = options.positionals;
-    if (role !== 'proxy' && role !== 'maker')
-      throw new CodedError('usage', 'say which role: proxy or maker');
+    if (role !== 'proxy' && role !== 'maker' && role !== 'auditor')
+      throw new CodedError('usage', 'say which role: proxy, maker or auditor');
     const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
     const input = { ...(file === undefined ? {} : { file }), env: io.env, flags: options.settings };
     if (action === 'sample') {

@@ -15,7 +15,7 @@ const PLAIN_MS = 2_000;
 export const demoCommand: Command = {
   name: 'demo',
   summary: 'the whole thing on this machine: miners, proxy, market maker, channel, chain',
-  usage: '[--seconds N] [--thief PART] [--out DIR] [--stratum HOST:PORT]',
+  usage: '[--seconds N] [--binding bead|work] [--thief PART] [--out DIR] [--stratum HOST:PORT]',
   help: [
     'Starts a simulated Braidpool node and chain (with true proof of work), miners that really hash, a proxy and a market',
     'maker as processes of their own, streams payments for N seconds, then closes the channel and checks the result.',
@@ -26,6 +26,11 @@ export const demoCommand: Command = {
       type: 'string',
       value: 'N',
       help: `how long payments are streamed (default ${DEFAULT_SECONDS})`,
+    },
+    binding: {
+      type: 'string',
+      value: 'WHAT',
+      help: 'bead: the beads of the miner pay the market maker (default); work: its jobs come from a pool of the maker',
     },
     thief: {
       type: 'string',
@@ -48,6 +53,11 @@ export const demoCommand: Command = {
     const seconds = numberOption(options, 'seconds', DEFAULT_SECONDS);
     const thief = numberOption(options, 'thief', 0);
     if (thief > 1) throw new CodedError('usage', '--thief must be a part of 1');
+    const binding = options.text('binding') ?? 'bead';
+    if (binding !== 'bead' && binding !== 'work')
+      throw new CodedError('usage', '--binding must be bead or work');
+    if (binding === 'work' && thief > 0)
+      throw new CodedError('usage', '--thief is for beads: jobs of the maker name no payee of the miner');
     const directory = options.text('out') ?? mkdtempSync(join(tmpdir(), 'sharestream-demo-'));
     const viewer = viewerOf(isJson ? io.stderr : io.stdout, io.env);
     const stop = new AbortController();
@@ -57,7 +67,7 @@ export const demoCommand: Command = {
     };
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
     const result = await runDemo({
-      ...{ seconds, thief },
+      ...{ seconds, thief, binding },
       directory,
       stratum: stratumOf(options),
       onView: (snapshot) => viewer.show(snapshot),
@@ -96,6 +106,13 @@ function viewerOf(out: CommandIo['stdout'], env: CommandIo['env']): Viewer {
 
 type Viewer = { show(snapshot: DemoSnapshot): void; end(): void };
 
+type PoolShares = { readonly accepted: number; readonly blocks: number };
+
+/** What the pool of the maker has of the work. */
+function poolLines({ accepted, blocks }: PoolShares): string[] {
+  return [`The pool of the market maker took ${accepted} shares of it, ${blocks} of them blocks.`];
+}
+
 type Beads = { readonly paid?: number; readonly stolen?: string; readonly redirected: number };
 
 /** What the maker has for its money, and whom a stolen bead pays. */
@@ -114,7 +131,9 @@ function closing(result: Record<string, unknown>, directory: string): string {
   const [state, paid] = [String(result['state_number']), formatGrouped(BigInt(String(result['paid_sat'])))];
   return [
     `The channel is closed on chain at state ${state}: ${paid} sat for ${work} of verified work.`,
-    ...beadLines(result['beads'] as Beads),
+    ...(result['pool'] === undefined
+      ? beadLines(result['beads'] as Beads)
+      : poolLines(result['pool'] as PoolShares)),
     `Transaction ${String(result['close_txid'])}`,
     `Evidence    ${String(result['evidence'])}`,
     `Logs        proxy.log, maker.log in ${directory}`,

@@ -24,7 +24,13 @@ import { silentLogger } from '../log/logger.ts';
 import { type Command, type CommandIo, numberOption, type ParsedOptions } from './command.ts';
 import { stopSignal } from './serve.ts';
 
-const PORTS = { chain: 18_443, node: 18_533, 'node-rpc': 18_534, pool: 18_633 } as const;
+const PORTS = {
+  chain: 18_443,
+  node: 18_533,
+  'node-rpc': 18_534,
+  pool: 18_633,
+  'maker-pool': 18_634,
+} as const;
 const BLOCK_SECONDS = 10;
 /** Enough for the faucet and for the other transactions of blocks. */
 const FILLER_COINS = 100;
@@ -46,7 +52,7 @@ const BLANKS = {
 export const devnetCommand: Command = {
   name: 'devnet',
   summary: 'a simulated chain, Braidpool node and pool on this machine, to try proxy and maker against',
-  usage: '[--out DIR]  |  fund ADDRESS...  |  mine [N]  |  asics HOST:PORT',
+  usage: '[--out DIR] [--binding payout|work]  |  fund ADDRESS...  |  mine [N]  |  asics HOST:PORT',
   words: 1 + MAX_ADDRESSES,
   help: [
     'Without an action it runs until Ctrl+C, on loopback, keeps nothing, and prints what to put into the configurations of a',
@@ -63,10 +69,20 @@ export const devnetCommand: Command = {
       value: 'DIR',
       help: 'write proxy.toml and maker.toml there; never over another file',
     },
+    strangers: {
+      type: 'boolean',
+      help: 'the two do not know each other: the maker serves whoever comes, the miner asks for quotes',
+    },
     'chain-port': port('JSON-RPC of the chain, as bitcoind has it', PORTS.chain),
     'node-port': port('Stratum of the node', PORTS.node),
     'node-rpc-port': port('JSON-RPC of the node', PORTS['node-rpc']),
     'pool-port': port('Stratum of the pool', PORTS.pool),
+    'maker-pool-port': port("Stratum of the market maker's pool, with --binding work", PORTS['maker-pool']),
+    binding: {
+      type: 'string',
+      value: 'WHAT',
+      help: 'in the configurations: payout (default), jobs of the node that pay the maker; or work, jobs of a pool of the maker',
+    },
     'block-interval': {
       type: 'string',
       value: 'SECONDS',
@@ -107,30 +123,42 @@ function port(what: string, fallback: number): Command['options'][string] {
 async function run(options: ParsedOptions, io: CommandIo): Promise<number> {
   const isJson = options.flag('json');
   const out = options.text('out');
+  const areStrangers = options.flag('strangers');
+  // The maker's own jobs need nothing of the miner's.
+  const binding = options.text('binding') ?? (areStrangers ? 'work' : 'payout');
+  if (binding !== 'payout' && binding !== 'work')
+    throw new CodedError('usage', '--binding must be payout or work');
+  if (areStrangers && binding !== 'work') throw new CodedError('usage', '--strangers is of binding work');
   const seconds = wholeOption(options, 'block-interval', BLOCK_SECONDS, 86_400);
   const stopped = stopSignal(options.flag('with-parent'));
   const devnet = await startDevnet(
     {
       ...{ bits: DEVNET_BITS, shareDifficulty: DEVNET_SHARE_DIFFICULTY, fillerCoins: FILLER_COINS },
       ...(seconds === 0 ? {} : { blockIntervalMs: seconds * 1000 }),
+      // Between the easiest and the hardest share of the contract.
+      ...(binding === 'work' ? { makerPoolDifficulty: DEVNET_SHARE_DIFFICULTY * 2 } : {}),
       ports: {
         chain: wholeOption(options, 'chain-port', PORTS.chain, 65_535),
         node: wholeOption(options, 'node-port', PORTS.node, 65_535),
         nodeRpc: wholeOption(options, 'node-rpc-port', PORTS['node-rpc'], 65_535),
         pool: wholeOption(options, 'pool-port', PORTS.pool, 65_535),
+        makerPool: wholeOption(options, 'maker-pool-port', PORTS['maker-pool'], 65_535),
       },
     },
     { clock: systemClock, random: systemRandom, log: silentLogger },
   );
   try {
-    const config = configsOf(devnet);
+    const config = configsOf(devnet, areStrangers);
     const files = out === undefined ? undefined : writeConfigs(out, config);
-    const { chain, node, pool, rpcUrl } = devnet;
-    const at = {
+    const { chain, node, pool, makerPool, rpcUrl } = devnet;
+    const at: Places = {
       chain_rpc_url: rpcUrl,
       node: `stratum+tcp://${node.host}:${node.port}`,
       node_rpc_url: node.rpcUrl,
       pool: `stratum+tcp://${pool.host}:${pool.port}`,
+      ...(makerPool === undefined
+        ? {}
+        : { maker_pool: `stratum+tcp://${makerPool.host}:${makerPool.port}` }),
     };
     if (isJson) {
       const json = {
@@ -156,13 +184,19 @@ async function run(options: ParsedOptions, io: CommandIo): Promise<number> {
 
 type Configs = { readonly proxy: string; readonly maker: string };
 
-function configsOf({ node, pool, rpcUrl }: Devnet): Configs {
+type Places = Readonly<Record<'chain_rpc_url' | 'node' | 'node_rpc_url' | 'pool', string>> & {
+  readonly maker_pool?: string;
+};
+
+function configsOf({ node, pool, makerPool, rpcUrl }: Devnet, areStrangers: boolean): Configs {
   const market = {
+    areStrangers,
     peerListen: '127.0.0.1:7333',
     shareDifficulty: DEVNET_SHARE_DIFFICULTY,
     stepHashes: DEVNET_STEP_HASHES,
     priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH,
     chainToml: `rpc_url = "${rpcUrl}"\npoll = "500ms"`,
+    ...(makerPool === undefined ? {} : { makerPool: `${makerPool.host}:${makerPool.port}` }),
   };
   return {
     proxy: devnetProxyToml({
@@ -197,11 +231,7 @@ function writeConfigs(out: string, config: Configs): Configs {
   return files;
 }
 
-function introduction(
-  at: Readonly<Record<'chain_rpc_url' | 'node' | 'node_rpc_url' | 'pool', string>>,
-  config: Configs,
-  files: Configs | undefined,
-): string {
+function introduction(at: Places, config: Configs, files: Configs | undefined): string {
   const [proxy, maker] =
     files === undefined
       ? [`# proxy.toml\n${config.proxy}`, `# maker.toml\n${config.maker}`]
@@ -210,13 +240,20 @@ function introduction(
     `chain   ${at.chain_rpc_url}  (JSON-RPC as of bitcoind, regtest, no password)`,
     `node    ${at.node}  (Braidpool; its JSON-RPC at ${at.node_rpc_url})`,
     `pool    ${at.pool}`,
+    ...(at.maker_pool === undefined
+      ? []
+      : [`        ${at.maker_pool}  (of the market maker, whose jobs are sold)`]),
     '',
     proxy,
     maker,
     '',
     'Put in what only you know:',
-    `  ${BLANKS.makerNodeId}   the node id that \`sharestream keys new maker --config maker.toml\` prints`,
-    `  ${BLANKS.proxyNodeId}   that of \`sharestream keys new proxy --config proxy.toml\``,
+    ...(config.proxy.includes(BLANKS.makerNodeId)
+      ? [
+          `  ${BLANKS.makerNodeId}   the node id that \`sharestream keys new maker --config maker.toml\` prints`,
+          `  ${BLANKS.proxyNodeId}   that of \`sharestream keys new proxy --config proxy.toml\``,
+        ]
+      : []),
     `  ${BLANKS.payout}   any regtest address, such as the one printed with it`,
     'and give coins to both wallets: sharestream devnet fund ADDRESS_OF_THE_MAKER ADDRESS_OF_THE_MINER',
     '',

@@ -48,7 +48,7 @@ export const doctorCommand: Command = {
 };
 
 function configured(
-  role: Role,
+  role: Exclude<Role, 'auditor'>,
   input: ConfigInput,
 ): { readonly config: ProxyConfig | MakerConfig; readonly found: readonly Diagnosis[] } {
   const opened = openConfig(role, input);

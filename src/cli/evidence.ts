@@ -3,8 +3,7 @@ import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import { openForReading } from '../operator/channel-access.ts';
-import { pickChannel, readChannels, requireFunded } from '../operator/channel-report.ts';
-import { EvidenceExport } from '../operator/evidence-export.ts';
+import { EvidenceExport, exportedContract } from '../operator/evidence-export.ts';
 import { accessOf, contractWord, DEPS, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command } from './command.ts';
 
@@ -14,7 +13,7 @@ export const evidenceExport: Command = {
   usage: '[CONTRACT] --out FILE --config FILE | --ledger FILE',
   words: 1,
   help: [
-    'Writes terms, states, commitments, jobs and shares with their signatures; no keys, and nothing of other contracts.',
+    'Writes terms, states or totals, commitments, jobs and shares with their signatures; no keys, and nothing of other contracts.',
     'Works beside a running daemon and on a backup of the ledger. `sharestream audit FILE` reads it.',
     'CONTRACT is the id or the beginning of it; without it the only contract that is not over.',
   ],
@@ -29,14 +28,15 @@ export const evidenceExport: Command = {
     const prefix = contractWord(options);
     const ledger = await openForReading(accessOf(options, io), DEPS.log);
     try {
-      const channel = requireFunded(pickChannel(await readChannels(ledger), prefix));
-      const evidence = new EvidenceExport(ledger, channel);
+      const exported = await exportedContract(ledger, prefix);
+      const evidence = new EvidenceExport(ledger, exported);
       const program = `sharestream ${VERSION}`;
       const bytes = await writeNew(file, evidence.bytes({ atMs: DEPS.clock.nowMs(), program }));
-      const { contractId } = channel.stored;
+      const { contractId, role, params } = exported;
       const { counts } = evidence;
-      const text = `${counts.states} states and ${counts.shares} shares of ${contractId.slice(0, 16)} in ${file}`;
-      print(options, io, { file, contract: contractId, role: channel.role, bytes, ...counts }, text);
+      const signed = params === undefined ? `${counts.commitments} totals` : `${counts.states} states`;
+      const text = `${signed} and ${counts.shares} shares of ${contractId.slice(0, 16)} in ${file}`;
+      print(options, io, { file, contract: contractId, role, bytes, ...counts }, text);
       return 0;
     } finally {
       await ledger.close();

@@ -15,7 +15,8 @@ const STANDARD_OUTPUT = 1;
 export const keysCommand: Command = {
   name: 'keys',
   summary: 'make the keys of a daemon, show what others may know of them, or back them up',
-  usage: 'new|show|backup proxy|maker [--config FILE]  |  new|show|backup --file FILE [--network NAME]',
+  usage:
+    'new|show|backup proxy|maker|auditor [--config FILE]  |  new|show|backup --file FILE [--network NAME]',
   words: 2,
   help: [
     'The key file is the one that the daemon of this configuration reads, for its network; or FILE.',
@@ -75,7 +76,8 @@ function placeOf(role: string | undefined, options: ParsedOptions, io: CommandIo
     }
     return { file, network: networkOf(options) };
   }
-  if (role !== 'proxy' && role !== 'maker') throw new CodedError('usage', 'say which role: proxy or maker');
+  if (role !== 'proxy' && role !== 'maker' && role !== 'auditor')
+    throw new CodedError('usage', 'say which role: proxy, maker or auditor');
   for (const name of ['file', 'network']) {
     if (options.text(name) !== undefined)
       throw new CodedError('usage', `the configuration says which: leave out --${name}, or ${role}`);

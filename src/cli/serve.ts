@@ -3,7 +3,8 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import type { MakerConfig, ProxyConfig } from '../config/config.ts';
+import type { AuditorConfig, MakerConfig, ProxyConfig } from '../config/config.ts';
+import { type ConfigInput, type ExplainedOption, explainConfig } from '../config/load.ts';
 import { describeProblem } from '../config/problems.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
 import { checkedConfig } from './checked-config.ts';
@@ -43,7 +44,17 @@ export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
 };
 
-type RoleConfig = { readonly proxy: ProxyConfig; readonly maker: MakerConfig };
+/** The configuration of a daemon, read anew with other values over it. Throws as `loadConfig`. */
+export type ConfigSource<R extends keyof RoleConfig> = {
+  readonly load: (flags: Readonly<Record<string, string>>) => RoleConfig[R];
+  readonly explain: (flags: Readonly<Record<string, string>>) => readonly ExplainedOption[];
+};
+
+type RoleConfig = {
+  readonly proxy: ProxyConfig;
+  readonly maker: MakerConfig;
+  readonly auditor: AuditorConfig;
+};
 
 /**
  * Runs a daemon until SIGINT or SIGTERM; a second signal ends the process at once. Resolves to the exit
@@ -53,14 +64,19 @@ export async function serve<R extends keyof RoleConfig>(
   role: R,
   options: ParsedOptions,
   io: CommandIo,
-  start: (config: RoleConfig[R], log: RootLogger) => Promise<Daemon>,
+  start: (config: RoleConfig[R], log: RootLogger, source: ConfigSource<R>) => Promise<Daemon>,
 ): Promise<number> {
   const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
-  const { config, warnings, facts } = checkedConfig(role, {
+  const inputWith = (flags: Readonly<Record<string, string>>): ConfigInput => ({
     ...(file === undefined ? {} : { file }),
     env: io.env,
-    flags: options.settings,
+    flags: { ...options.settings, ...flags },
   });
+  const source: ConfigSource<R> = {
+    load: (flags) => checkedConfig(role, inputWith(flags)).config as RoleConfig[R],
+    explain: (flags) => explainConfig(role, inputWith(flags)),
+  };
+  const { config, warnings, facts } = checkedConfig(role, inputWith({}));
   let isSaid = false;
   return runDaemon(config.log.level, options, io, (log) => {
     if (!isSaid) {
@@ -68,7 +84,7 @@ export async function serve<R extends keyof RoleConfig>(
       for (const warning of warnings) log.warn({ option: warning.path }, describeProblem(warning));
     }
     isSaid = true;
-    return start(config as RoleConfig[R], log);
+    return start(config as RoleConfig[R], log, source);
   });
 }
 

@@ -72,6 +72,9 @@ export function statusText(status: Fields): string[] {
     ...(status['role'] === 'proxy' ? minersText(status) : []),
     ...listOf(status['destinations']).map(destinationText),
     ...listOf(status['contracts']).flatMap(status['role'] === 'maker' ? makerContractText : contractText),
+    ...listOf(Array.isArray(status['metering']) ? status['metering'] : [status['metering']]).flatMap(
+      meteringText,
+    ),
     ...listOf(status['finished_contracts']).map(
       ({ name, reason }) =>
         `finished   ${word(name)}: ${word(reason)}; another contract.name is for the next`,
@@ -146,10 +149,40 @@ function contractText(contract: Fields): string[] {
   const { signed_sat: signed, accrued_sat: accrued, unspent_sat: unspent } = channel;
   if (signed !== undefined)
     lines.push(`  sats     ${word(signed)} signed, ${word(accrued)} unsigned, ${word(unspent)} unspent`);
+  lines.push(
+    ...deliveryText(fieldsOf(contract['delivery'])),
+    ...noticesText(fieldsOf(contract['notices'])),
+  );
   const names = listOf(edits).map(({ term }) => word(term));
   if (names.length > 0)
     lines.push(`  edits    of ${names.join(', ')} have no effect: it keeps the terms it was signed with`);
   return lines;
+}
+
+/** Where delivery stands by both logs, and in the own view where that is another. */
+function deliveryText({ agreed, own, missingHashes: missing, cureByHeight: cureBy }: Fields): string[] {
+  if (agreed === undefined) return [];
+  const stands = own === agreed ? word(own) : `${word(own)} by the own log, ${word(agreed)} by both`;
+  const cure = typeof cureBy === 'number' ? `; ${work(missing)} to be made up by block ${cureBy}` : '';
+  return [`  delivery ${stands}${cure}`];
+}
+
+/** What either side said beyond the terms. */
+function noticesText({ pauses, ends, writtenOffSat }: Fields): string[] {
+  const lines = ['miner', 'maker'].flatMap((side) => {
+    const { reason, fromHeight: from, untilHeight: until } = fieldsOf(fieldsOf(pauses)[side]);
+    const { height } = fieldsOf(fieldsOf(ends)[side]);
+    const to = typeof until === 'number' ? ` to ${until}` : '';
+    return [
+      ...(reason === undefined
+        ? []
+        : [`  pause    of the ${side} (${word(reason)}) from block ${word(from)}${to}`]),
+      ...(height === undefined ? [] : [`  notice   of the ${side}: it ends at block ${word(height)}`]),
+    ];
+  });
+  return writtenOffSat === undefined
+    ? lines
+    : [...lines, `  VOID     ${word(writtenOffSat)} sat are given up`];
 }
 
 function makerContractText(contract: Fields): string[] {
@@ -159,8 +192,22 @@ function makerContractText(contract: Fields): string[] {
     `contract   ${word(contractId).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
     `  work     ${work(done)} verified, ${word(paidSat)} sat signed`,
     ...luckText(fieldsOf(contract['luck'])),
+    ...deliveryText(fieldsOf(contract['delivery'])),
+    ...noticesText(fieldsOf(contract['notices'])),
   ];
   return frozen === undefined ? lines : [...lines, `  FROZEN   ${word(frozen)}`];
+}
+
+function meteringText(metering: Fields): string[] {
+  const { contractId, status, endReason, connected, totals } = metering;
+  if (contractId === undefined) return [];
+  const { verifiedWorkHashes: done, workTotalHashes: total, signedWorkHashes: signed } = metering;
+  const stands = `${word(status)}${typeof endReason === 'string' ? ` (${word(endReason)})` : ''}`;
+  const link = connected === true ? 'connected' : 'NOT connected';
+  return [
+    `metering   ${word(contractId).slice(0, 16)}: ${stands}, without money, ${link}`,
+    `  work     ${work(done)} of ${work(total)} verified, ${work(signed)} signed by both in ${word(totals)} totals`,
+  ];
 }
 
 function chainText({ height, stalled, nodes }: Fields): string[] {

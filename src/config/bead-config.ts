@@ -34,9 +34,14 @@ export function beadBindingOf(values: ProxyValues, context: Context): BindingCon
   const scriptHex = beadScriptOf(path, payoutAddress, network, context);
   if (scriptHex === undefined) return undefined;
   destination.forEach((row, index) => {
-    if (row.role !== 'contract') return;
+    if (row.role !== 'contract' || row.name !== (contract.destination ?? row.name)) return;
     if (row.profile !== 'braidpool')
       context.refuse(`destination.${index}.profile`, 'must be "braidpool" for contract.binding "bead"');
+    if (profile === 'spec' && row.rpcUrl === undefined)
+      context.refuse(
+        `destination.${index}.rpc_url`,
+        'is missing: the node tells there what jobs commit to',
+      );
     if (workerScriptHex(row.worker, network) !== scriptHex)
       context.refuse(
         `destination.${index}.worker`,

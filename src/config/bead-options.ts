@@ -1,7 +1,7 @@
 import { option, optional, section } from './options.ts';
 import { AMOUNT, choice, HTTP_URL, INTEGER, listOf, TEXT } from './values.ts';
 
-const PROFILE = choice('as_is', 'weak');
+const PROFILE = choice('spec', 'as_is', 'weak');
 const ADDRESS_EXAMPLE = 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4';
 
 /** `[contract.bead_binding]`: beads of the own Braidpool node that pay the market maker. */
@@ -12,7 +12,7 @@ export const BEAD_BINDING = section(
       doc: "The market maker's address in Braidpool. The destination of the contract must have it for its worker name.",
     }),
     profile: option(PROFILE, 'as_is', {
-      doc: 'as_is: a bead is a share at the difficulty of a block. weak: a node in audit mode, each share of the contract is a bead.',
+      doc: 'spec: jobs commit to the payee. as_is: a bead is a share at the difficulty of a block. weak: audit mode, each share is one.',
     }),
     stopPpb: option(INTEGER, 1000, {
       min: 1,
@@ -37,7 +37,7 @@ export const MAKER_BRAIDPOOL = section(
       doc: 'Your address there. Miners of such contracts have it for their worker name.',
     }),
     profiles: option(listOf(PROFILE), ['as_is'], {
-      doc: 'What such a contract may be. as_is: beads at the difficulty of a block. weak: each share is a bead, of a node in audit mode.',
+      doc: 'What a contract may be. spec: jobs commit to the payee. as_is: beads at the difficulty of a block. weak: each share is one.',
     }),
     minStopPpb: option(INTEGER, 1000, {
       min: 1,

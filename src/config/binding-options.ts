@@ -1,5 +1,5 @@
-import { option, optional, section } from './options.ts';
-import { BOOLEAN, INTEGER, POSITIVE } from './values.ts';
+import { option, optional, required, section, tables } from './options.ts';
+import { BOOLEAN, hex, INTEGER, POSITIVE, TEXT } from './values.ts';
 
 /** `[contract.work_binding]`: jobs of the market maker. */
 export const WORK_BINDING = section(
@@ -48,6 +48,23 @@ export const PAYOUT_BINDING = section(
       max: 600,
       doc: 'Seconds within which such a block is shown.',
     }),
+    outputs: tables(
+      'Payees of the coinbase, each with its part; all of it together. Default: the binding_script alone.',
+      0,
+      {
+        address: optional(TEXT, 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4', {
+          doc: 'Address of the payee.',
+        }),
+        script: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
+          doc: 'Its output script in hex, instead of an address.',
+        }),
+        ppm: required(INTEGER, 1_000_000, {
+          min: 1,
+          max: 1_000_000,
+          doc: 'Its part of the coinbase, in ppm; rounded down to a sat.',
+        }),
+      },
+    ),
   },
 );
 

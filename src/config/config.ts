@@ -3,7 +3,7 @@ import type { HostPort } from './values.ts';
 /** The same names as `bitcoin/network.ts`, which this folder does not know. */
 export type ConfigNetwork = 'mainnet' | 'testnet' | 'testnet4' | 'signet' | 'regtest';
 
-export type Role = 'proxy' | 'maker';
+export type Role = 'proxy' | 'maker' | 'auditor';
 
 type CommonConfig = {
   readonly network: ConfigNetwork;
@@ -16,6 +16,15 @@ type CommonConfig = {
   readonly keys: { readonly seedFile: string; readonly isNamed: boolean };
 };
 
+/** The program of an auditor, as both sides of contracts reach it. */
+export type AuditorPlaceConfig = HostPort & { readonly nodeId: string };
+
+export type AuditorConfig = CommonConfig & {
+  readonly peer: { readonly listen: HostPort };
+  /** x-only keys, 64 lower-case hex digits. */
+  readonly peers: { readonly allow: readonly string[] };
+};
+
 export type ProxyConfig = CommonConfig & {
   /** Absolute. Ladder files, one for each channel. */
   readonly closeDir: string;
@@ -26,14 +35,23 @@ export type ProxyConfig = CommonConfig & {
   readonly split: SplitConfig;
   /** Undefined unless `contract.enabled`. */
   readonly contract: ContractConfig | undefined;
+  /** Beside `contract`, each by a name of its own. */
+  readonly furtherContracts: readonly ContractConfig[];
+  /** Instead of `contract`, where `contract.binding` is `none`. */
+  readonly metering: MeteringConfig | undefined;
+  /** Whom to ask for quotes. */
+  readonly makers: readonly MakerPlace[];
+  /** Undefined where nothing is asked for. */
+  readonly sell: SellConfig | undefined;
   /** Always there when `contract` is. */
   readonly chain: ChainConfig | undefined;
+  readonly auditor: AuditorPlaceConfig | undefined;
 };
 
 export type MakerConfig = CommonConfig & {
   /** Absolute. Files of the refunds, one for each channel. */
   readonly closeDir: string;
-  readonly peer: { readonly listen: HostPort };
+  readonly peer: { readonly listen: HostPort; readonly endpoints: readonly HostPort[] };
   /** x-only keys, 64 lower-case hex digits. */
   readonly peers: { readonly allow: readonly string[] };
   readonly policy: PolicyConfig;
@@ -41,8 +59,10 @@ export type MakerConfig = CommonConfig & {
   readonly braidpool: BraidpoolConfig | undefined;
   /** Best first. */
   readonly pools: readonly UpstreamConfig[];
-  readonly chain: ChainConfig;
+  /** Undefined only where no contract has a channel. */
+  readonly chain: ChainConfig | undefined;
   readonly wallet: WalletConfig;
+  readonly auditor: AuditorPlaceConfig | undefined;
 };
 
 /** The own Braidpool node of a maker, and what it takes of contracts that are bound by beads. */
@@ -54,7 +74,7 @@ export type BraidpoolConfig = {
   readonly maxLossSat: bigint;
 };
 
-export type BeadProfileName = 'as_is' | 'weak';
+export type BeadProfileName = 'spec' | 'as_is' | 'weak';
 
 export type StratumConfig = {
   readonly listen: HostPort;
@@ -166,7 +186,12 @@ export type DestinationConfig = UpstreamConfig & {
 };
 
 export type QuotaConfig =
-  | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
+  | {
+      readonly type: 'rate';
+      readonly hashesPerSecond: bigint;
+      /** See `SplitQuota`. */
+      readonly maxHashesPerSecond?: bigint;
+    }
   | { readonly type: 'weight'; readonly weight: number };
 
 export type UpstreamTlsConfig = {
@@ -179,6 +204,34 @@ export type UpstreamTlsConfig = {
 export type SecretSource =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'file'; readonly file: string };
+
+/** A market maker that is asked for quotes. */
+export type MakerPlace = {
+  readonly name: string;
+  readonly maker: HostPort;
+  readonly makerNodeId: string;
+};
+
+/** What makers are asked for, and the least that is taken for it. */
+export type SellConfig = {
+  readonly floorMsatPerEh: bigint;
+  readonly workTotalHashes: bigint;
+  readonly stepHashes: bigint;
+  readonly maxUnpaidSteps: number;
+  readonly maxExposureSat: bigint | undefined;
+  /** Contracts that are kept running by rule; 0 or undefined: none. */
+  readonly keepContracts?: number;
+  readonly expiryBlocks: number;
+  readonly shareDifficulty: number;
+  /** Under binding `work`, of every share of a job. */
+  readonly hardestShare: number;
+  /** The best first. */
+  readonly bindings: readonly ('work' | 'payout' | 'bead')[];
+  readonly maxDepth: number;
+  /** Undefined where none are asked for. */
+  readonly bonds: (BondsConfig & BondRuleConfig) | undefined;
+  readonly payout: PayoutConfig;
+};
 
 export type ContractConfig = {
   /** One name stands for one contract: it is not proposed again once it is over. */
@@ -203,11 +256,67 @@ export type ContractConfig = {
   readonly staleGraceSeconds: number;
   /** 2 stands for 1 too, where there are neither bonds nor a seal. */
   readonly termsVersion: 2 | 3;
+  /** When it begins and ends; undefined where nothing of the kind is asked for. */
+  readonly term: TermConfig | undefined;
+  /** Undefined where no delivery is promised. */
+  readonly delivery?: DeliveryConfig | undefined;
+  /** Undefined where the price is fixed. */
+  readonly index?: IndexConfig | undefined;
   readonly bonds: BondsConfig | undefined;
+  /** Undefined where the amounts are all that is said. */
+  readonly bondRule?: BondRuleConfig | undefined;
   /** Signs, when the maker asks, that it has its bond back after a close alone. */
   readonly returnsBonds: boolean;
   readonly seal: SealConfig | undefined;
   readonly payout: PayoutConfig;
+  /** The destination that is mined for it; undefined: the only one for contracts, or its maker's jobs. */
+  readonly destination?: string | undefined;
+  /** Its part of the hashrate; undefined: as much as any other without one. */
+  readonly quota?: QuotaConfig | undefined;
+  /** The next contract on the same terms is opened before this one is used up. */
+  readonly renews?: boolean | undefined;
+  /** Who has a part of the pay in every state; undefined: the miner alone. */
+  readonly payees?: readonly PayeeConfig[] | undefined;
+};
+
+export type PayeeConfig = {
+  readonly label: string;
+  /** Of the pay: what it keeps, without what it passes on. */
+  readonly ppm: number;
+  readonly address: string;
+  /** What its output holds from the first state on, out of the miner's reserve. */
+  readonly seedSat: bigint;
+};
+
+/** A price that follows the value of hashes, up to the price of the contract. */
+export type IndexConfig = {
+  readonly premiumPpm: number;
+  readonly minMsatPerEh: bigint;
+  readonly epoch: 'difficulty' | 'day';
+  readonly ttlBlocks: number;
+};
+
+/** When a contract begins and ends, in blocks from the proposal and from the start. */
+export type TermConfig = {
+  readonly start: { readonly afterBlocks: number; readonly withinBlocks: number } | undefined;
+  readonly durationBlocks: number | undefined;
+  /** Of a notice of the end by either side; 0 for none. */
+  readonly noticeBlocks: number;
+};
+
+/** What is promised, and the rules by which it is judged. */
+export type DeliveryConfig = {
+  readonly rateHps: bigint;
+  readonly maxRateHps: bigint;
+  /** What becomes of work beyond the greatest rate. */
+  readonly overDelivery: 'credit' | 'refuse';
+  readonly rules: {
+    readonly windowMinutes: number;
+    readonly tolerancePpm: number;
+    readonly cureBlocks: number;
+    readonly curtailmentBlocks: number;
+    readonly falseDefaultAlphaPpm: number;
+  };
 };
 
 /** What ties the work of a contract to its buyer. */
@@ -222,7 +331,8 @@ export type BindingConfig =
     }
   | {
       readonly type: 'payout';
-      readonly scriptHex: string;
+      /** Of whom the maker is one; in ppm all of the coinbase together. */
+      readonly outputs: readonly { readonly scriptHex: string; readonly ppm: number }[];
       readonly minFeesPpm: number;
       readonly samplePpm: number;
       readonly sampleSeconds: number;
@@ -236,6 +346,24 @@ export type BindingConfig =
     }
   | { readonly type: 'none' };
 
+/** Metering without money: binding `none`. */
+export type MeteringConfig = Pick<
+  ContractConfig,
+  | 'name'
+  | 'maker'
+  | 'makerNodeId'
+  | 'workTotalHashes'
+  | 'stepHashes'
+  | 'expiryBlocks'
+  | 'shareDifficulty'
+  | 'staleGraceSeconds'
+  | 'destination'
+  | 'quota'
+>;
+
+/** By rule: the amounts are the least. */
+export type BondRuleConfig = { readonly collateralPpm: number; readonly makerBondPpm: number };
+
 export type BondsConfig = { readonly makerBondSat: bigint; readonly collateralSat: bigint } & (
   | { readonly bondMode: 'auditor'; readonly bondCsvBlocks: number; readonly auditorKeyHex: string }
   | { readonly bondMode: 'hostage' | 'forfeit_to_mm' }
@@ -247,11 +375,51 @@ export type PayoutConfig =
   | { readonly type: 'address'; readonly address: string }
   | { readonly type: 'script'; readonly scriptHex: string };
 
+/** How a maker comes to its price. */
+export type PricingConfig = {
+  readonly rule:
+    | { readonly type: 'fixed'; readonly msatPerEh: bigint }
+    | (PriceFollowing & { readonly type: 'index'; readonly premiumPpm: number })
+    | (PriceFollowing & {
+        readonly type: 'collar';
+        readonly strikeMsatPerEh: bigint;
+        readonly sharePpm: number;
+      });
+  readonly spread: {
+    readonly inventoryPpm: number;
+    readonly volatilityPpm: number;
+    readonly sizePpm: number;
+    readonly durationPpm: number;
+  };
+  readonly targetInventoryHashes: bigint;
+};
+
+type PriceFollowing = {
+  readonly formula: 'hash_value_144';
+  readonly epoch: 'difficulty' | 'day';
+  readonly ttlBlocks: number;
+  readonly minMsatPerEh: bigint;
+  readonly maxMsatPerEh: bigint;
+};
+
+/** What a maker takes from miners that are not listed, together. */
+export type StrangersConfig = {
+  readonly maxBudgetSat: bigint;
+  readonly maxContracts: number;
+  readonly requireCollateral: boolean;
+};
+
 export type PolicyConfig = {
   readonly maxPriceMsatPerEh: bigint;
   readonly maxBudgetSat: bigint;
   readonly maxTotalBudgetSat: bigint;
+  /** Undefined: as of all. */
+  readonly maxBudgetPerMinerSat: bigint | undefined;
   readonly maxContractsPerMiner: number;
+  readonly isHalted: boolean;
+  readonly pricing: PricingConfig;
+  /** Undefined where none of them is let in. */
+  readonly strangers: StrangersConfig | undefined;
   readonly minStepHashes: bigint;
   readonly maxStepHashes: bigint;
   readonly maxUnpaidSteps: number;
@@ -260,6 +428,10 @@ export type PolicyConfig = {
   readonly maxExpiryBlocks: number;
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
+  /** Undefined where no terms with notice of the end are taken. */
+  readonly minNoticeBlocks: number | undefined;
+  /** Undefined where no price that moves is taken. */
+  readonly maxIndexPremiumPpm: number | undefined;
   readonly bindingScriptHex: string | undefined;
   readonly payout: {
     readonly minOwnPpm: number;
@@ -267,7 +439,8 @@ export type PolicyConfig = {
     readonly minSamplePpm: number;
     readonly maxSampleSeconds: number;
   };
-  readonly bindings: readonly ('work' | 'payout' | 'bead')[];
+  /** `none` is metering without money. */
+  readonly bindings: readonly ('work' | 'payout' | 'bead' | 'none')[];
   readonly stakes: StakesConfig;
 };
 

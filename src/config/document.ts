@@ -1,6 +1,6 @@
 import type { Role } from './config.ts';
 import { optionsOf } from './load.ts';
-import { ENV_PREFIX, fileKey, flatRows, type Nodes, type Row } from './options.ts';
+import { ENV_PREFIX, fileKey, flatRows, type Nodes, type Row, shownRows } from './options.ts';
 import { tomlValue } from './reader.ts';
 
 const LINE_CHARS = 100;
@@ -9,7 +9,7 @@ const LINE_CHARS = 100;
  * The text of `config/<role>.example.toml`: every option, with its default, or commented out with an example.
  */
 export function exampleToml(role: Role): string {
-  const title = role === 'proxy' ? 'Stratum proxy of a miner' : 'market maker';
+  const title = { proxy: 'Stratum proxy of a miner', maker: 'market maker', auditor: 'auditor' }[role];
   const intro =
     `Sharestream, ${title}. Every option with its default; what is commented out has none and shows an example. ` +
     `An option can also be set in the environment (${ENV_PREFIX}LOG__LEVEL=debug), which wins over this file. ` +
@@ -26,7 +26,8 @@ function exampleNodes(nodes: Nodes, prefix: string, isOff = false): string {
       const header = node.node === 'tables' ? `[[${path}]]` : `[${path}]`;
       const isEmpty = isOff || (node.node === 'tables' && node.min === 0);
       const shown = isEmpty ? `# ${header}` : header;
-      return `\n${comment(node.doc).join('\n')}\n${shown}\n${exampleNodes(node.rows, `${path}.`, isEmpty)}`;
+      const rows = node.node === 'tables' ? shownRows(node) : node.rows;
+      return `\n${comment(node.doc).join('\n')}\n${shown}\n${exampleNodes(rows, `${path}.`, isEmpty)}`;
     })
     .join('');
 }

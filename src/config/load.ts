@@ -1,6 +1,8 @@
 import { dirname, resolve } from 'node:path';
-import { contextOf, type Env } from './common-config.ts';
-import type { MakerConfig, ProxyConfig, Role } from './config.ts';
+import { auditorConfigOf } from './auditor-config.ts';
+import { AUDITOR_OPTIONS } from './auditor-options.ts';
+import { type Context, contextOf, type Env } from './common-config.ts';
+import type { AuditorConfig, MakerConfig, ProxyConfig, Role } from './config.ts';
 import { makerConfigOf } from './maker-config.ts';
 import { MAKER_OPTIONS } from './maker-options.ts';
 import { envName, fileKey, type Input, type Nodes } from './options.ts';
@@ -19,7 +21,11 @@ export type ConfigInput = {
   readonly flags?: Readonly<Record<string, string | boolean>>;
 };
 
-export type ConfigOf<R extends Role> = { readonly proxy: ProxyConfig; readonly maker: MakerConfig }[R];
+export type ConfigOf<R extends Role> = {
+  readonly proxy: ProxyConfig;
+  readonly maker: MakerConfig;
+  readonly auditor: AuditorConfig;
+}[R];
 
 /**
  * The whole configuration of a role, checked and frozen. Throws `config_unreadable`, or `config_invalid`
@@ -88,7 +94,7 @@ export function explainConfig(role: Role, input: ConfigInput): ExplainedOption[]
 }
 
 export function optionsOf(role: Role): Nodes {
-  return role === 'proxy' ? PROXY_OPTIONS : MAKER_OPTIONS;
+  return { proxy: PROXY_OPTIONS, maker: MAKER_OPTIONS, auditor: AUDITOR_OPTIONS }[role];
 }
 
 type Layers = {
@@ -97,7 +103,7 @@ type Layers = {
   readonly flags: Map<string, Entry>;
 };
 
-type Opened = { readonly config: ProxyConfig | MakerConfig; readonly layers: Layers };
+type Opened = { readonly config: ConfigOf<Role>; readonly layers: Layers };
 
 function open(role: Role, input: ConfigInput): Opened {
   const { config, layers, problems } = read(role, input);
@@ -112,11 +118,14 @@ function read(role: Role, input: ConfigInput): Opened & { readonly problems: rea
   const reader = new Reader(layers);
   const base = input.file === undefined ? process.cwd() : dirname(resolve(input.file));
   const context = contextOf(base, input.env, (path, message) => reader.refuse(path, message));
-  const config =
-    role === 'proxy'
-      ? proxyConfigOf(reader.read(PROXY_OPTIONS), context)
-      : makerConfigOf(reader.read(MAKER_OPTIONS), context);
+  const config = configOf(role, reader, context);
   return { config, layers, problems: reader.problems };
+}
+
+function configOf(role: Role, reader: Reader, context: Context): ConfigOf<Role> {
+  if (role === 'proxy') return proxyConfigOf(reader.read(PROXY_OPTIONS), context);
+  if (role === 'maker') return makerConfigOf(reader.read(MAKER_OPTIONS), context);
+  return auditorConfigOf(reader.read(AUDITOR_OPTIONS), context);
 }
 
 function explain(nodes: Nodes, prefix: string, values: ReadonlyMap<string, Entry>): ExplainedOption[] {

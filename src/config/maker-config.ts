@@ -1,11 +1,14 @@
 import { join } from 'node:path';
+import { auditorPlaceOf } from './auditor-config.ts';
 import { beadScriptOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
   BraidpoolConfig,
   MakerConfig,
   PolicyConfig,
+  PricingConfig,
   StakesConfig,
+  StrangersConfig,
   UpstreamConfig,
   WalletConfig,
 } from './config.ts';
@@ -36,7 +39,11 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       maxPriceMsatPerEh: policy.maxPrice,
       maxBudgetSat: policy.maxBudget,
       maxTotalBudgetSat: policy.maxTotalBudget,
+      maxBudgetPerMinerSat: policy.maxBudgetPerMiner,
       maxContractsPerMiner: policy.maxContractsPerMiner,
+      isHalted: policy.halt,
+      pricing: pricingOf(policy, context),
+      strangers: strangersOf(policy, context),
       minStepHashes: policy.minStep,
       maxStepHashes: policy.maxStep,
       maxUnpaidSteps: policy.maxUnpaidSteps,
@@ -45,6 +52,8 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       maxExpiryBlocks: policy.maxExpiryBlocks,
       minDepth: policy.minDepth,
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
+      minNoticeBlocks: policy.minNoticeBlocks,
+      maxIndexPremiumPpm: policy.maxIndexPremium,
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),
       payout: policy.payout,
@@ -52,10 +61,60 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
     },
     braidpool: braidpoolOf(values, context),
     pools: poolsOf(values, context),
-    // Its first node has a default.
-    chain: chainOf(values.chain, values.network, context)!,
+    chain: chainOf({ ...values.chain, rpcUrl: nodeUrlOf(values) }, values.network, context),
     wallet: walletOf(values, context),
+    auditor: auditorPlaceOf(values, context),
   };
+}
+
+/** Blocks for which a value of hashes stands in for a newer one that cannot be had: of no quote. */
+const TTL_BLOCKS = 144;
+
+type PolicyValues = Values<typeof MAKER_OPTIONS>['policy'];
+
+function pricingOf({ pricing, maxPrice, targetInventory }: PolicyValues, context: Context): PricingConfig {
+  const { rule, premium: premiumPpm, strike, share: sharePpm, minPrice = 1n, epoch } = pricing;
+  if (minPrice > maxPrice) context.refuse('policy.pricing.min_price', 'must not exceed policy.max_price');
+  if (rule !== 'collar' && strike !== undefined)
+    context.refuse('policy.pricing.strike', 'is for policy.pricing.rule "collar"');
+  if (rule === 'collar' && (strike === undefined || strike < minPrice || strike > maxPrice))
+    context.refuse('policy.pricing.strike', 'must be from min_price to policy.max_price for rule "collar"');
+  const bounds = { minMsatPerEh: minPrice, maxMsatPerEh: maxPrice };
+  const follows = { formula: 'hash_value_144', epoch, ttlBlocks: TTL_BLOCKS, ...bounds } as const;
+  const rules = {
+    fixed: { type: 'fixed', msatPerEh: maxPrice },
+    index: { type: 'index', ...follows, premiumPpm },
+    collar: { type: 'collar', ...follows, strikeMsatPerEh: strike ?? maxPrice, sharePpm },
+  } as const;
+  return {
+    rule: rules[rule],
+    spread: {
+      ...{ inventoryPpm: pricing.inventorySpread, volatilityPpm: pricing.volatilitySpread },
+      ...{ sizePpm: pricing.sizeSpread, durationPpm: pricing.durationSpread },
+    },
+    targetInventoryHashes: targetInventory,
+  };
+}
+
+function strangersOf(policy: PolicyValues, context: Context): StrangersConfig | undefined {
+  const { maxBudget: maxBudgetSat, maxContracts, requireCollateral } = policy.strangers;
+  if (maxContracts === 0) {
+    if (maxBudgetSat > 0n)
+      context.refuse('policy.strangers.max_contracts', 'is 0: nothing of max_budget could be used');
+    return undefined;
+  }
+  if (maxBudgetSat === 0n) context.refuse('policy.strangers.max_budget', 'is 0: no contract would fit');
+  if (requireCollateral && policy.bonds.modes.every((mode) => mode === 'none'))
+    context.refuse('policy.strangers.require_collateral', 'needs a mode with bonds in policy.bonds.modes');
+  return { maxBudgetSat, maxContracts, requireCollateral };
+}
+
+const DEFAULT_NODE_URL = 'http://127.0.0.1:8332';
+
+/** Metering without money is all that needs no node. */
+function nodeUrlOf({ chain, policy: { bindings } }: Values<typeof MAKER_OPTIONS>): string | undefined {
+  const isMeteringAlone = bindings?.length === 1 && bindings[0] === 'none';
+  return chain.rpcUrl ?? (isMeteringAlone ? undefined : DEFAULT_NODE_URL);
 }
 
 function braidpoolOf(

@@ -33,7 +33,12 @@ export type Tables<N> = {
   readonly doc: string;
   readonly min: number;
   readonly rows: N;
+  /** Where what an item leaves out is taken from. */
+  readonly like?: LikeSection;
 };
+
+/** The section whose values stand for what an item leaves out, but for its own options. */
+export type LikeSection = { readonly section: string; readonly own: readonly string[] };
 
 /** The typed values of a table of options. */
 export type Values<N> = { readonly [K in keyof N]: ValueOf<N[K]> };
@@ -63,8 +68,14 @@ export function section<N extends Nodes>(doc: string, rows: N): Section<N> {
   return { node: 'section', doc, rows };
 }
 
-export function tables<N extends Nodes>(doc: string, min: number, rows: N): Tables<N> {
-  return { node: 'tables', doc, min, rows };
+export function tables<N extends Nodes>(doc: string, min: number, rows: N, like?: LikeSection): Tables<N> {
+  return like === undefined ? { node: 'tables', doc, min, rows } : { node: 'tables', doc, min, rows, like };
+}
+
+/** The rows of an item that are shown: its own, where the rest is as in another section. */
+export function shownRows<N extends Nodes>({ rows, like }: Tables<N>): Nodes {
+  if (like === undefined) return rows;
+  return Object.fromEntries(Object.entries(rows).filter(([key]) => like.own.includes(key)));
 }
 
 /** `sharesPerMinute` in the code is `shares_per_minute` in the file. */
@@ -81,11 +92,13 @@ export const ENV_PREFIX = 'SHARESTREAM_';
 
 export type FlatRow = { readonly path: string; readonly row: Row<unknown> };
 
-/** Every option with its path; items of a list of tables are at index 0. */
+/** Every option with its path but for those like another's; items of a list of tables are at index 0. */
 export function flatRows(nodes: Nodes, prefix = ''): FlatRow[] {
   return Object.entries(nodes).flatMap(([key, node]) => {
     const path = prefix + fileKey(key);
     if (node.node === 'row') return [{ path, row: node }];
-    return flatRows(node.rows, node.node === 'tables' ? `${path}.0.` : `${path}.`);
+    return node.node === 'tables'
+      ? flatRows(shownRows(node), `${path}.0.`)
+      : flatRows(node.rows, `${path}.`);
   });
 }

@@ -1,19 +1,30 @@
 import { join } from 'node:path';
 import { HASHES_PER_EH, owedMsat } from '../base/units.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
+import { auditorPlaceOf } from './auditor-config.ts';
 import { beadBindingOf } from './bead-config.ts';
 import { type Context, chainOf, commonOf } from './common-config.ts';
 import type {
   BindingConfig,
+  BondRuleConfig,
   BondsConfig,
   ContractConfig,
+  DeliveryConfig,
   DestinationConfig,
+  IndexConfig,
+  MakerPlace,
+  MeteringConfig,
   PayoutConfig,
   ProxyConfig,
+  QuotaConfig,
   SealConfig,
+  SellConfig,
+  TermConfig,
 } from './config.ts';
 import { destinationOf } from './destination-config.ts';
 import type { Values } from './options.ts';
+import { payeesOf } from './payees.ts';
+import { payoutBindingOf } from './payout-config.ts';
 import type { PROXY_OPTIONS } from './proxy-options.ts';
 import { isLoopback, samePort, stratumOf } from './stratum-config.ts';
 
@@ -35,8 +46,15 @@ export function proxyConfigOf(values: ProxyValues, context: Context): ProxyConfi
       maxRoundTripMs: failover.maxRoundTrip,
     },
     split: { minStayMs: split.minStay, sliceMs: split.slice, tolerance: split.tolerance },
-    contract: values.contract.enabled ? contractOf(values, context) : undefined,
+    contract:
+      values.contract.enabled && !isMetering(values.contract) ? contractOf(values, context) : undefined,
+    furtherContracts: furtherOf(values, context),
+    makers: makersOf(values, context),
+    sell: sellOf(values, context),
+    metering:
+      values.contract.enabled && isMetering(values.contract) ? meteringOf(values, context) : undefined,
     chain,
+    auditor: auditorPlaceOf(values, context),
   };
 }
 
@@ -53,22 +71,148 @@ function destinationsOf(values: ProxyValues, context: Context): DestinationConfi
     }
     return destinationOf(item, path, values.stratum.versionMask, context);
   });
-  const forContract = destinations.filter(({ role }) => role === 'contract').length;
-  if (forContract > 1) context.refuse('destination', 'has more than one with role = "contract"');
-  const binding = bindingTypeOf(values.contract);
-  if (values.contract.enabled && binding !== 'work' && forContract === 0) {
-    context.refuse('destination', `needs one with role = "contract" for contract.binding "${binding}"`);
-  }
+  if (values.contract.enabled) checkDestination(values.contract, 'contract', destinations, context);
+  for (const [index, item] of values.furtherContract.entries())
+    checkDestination(item, `further_contract.${index}`, destinations, context);
   const rank = (item: DestinationConfig): number => (item.role === 'contract' ? -1 : item.priority);
   return destinations.sort((a, b) => rank(a) - rank(b));
 }
 
-const REQUIRED = {
+/** Which destination is mined for a contract is said where it is not the only one. */
+function checkDestination(
+  contract: Omit<ContractValues, 'enabled' | 'name' | 'maxUnpaidTotal'>,
+  path: string,
+  destinations: readonly DestinationConfig[],
+  context: Context,
+): void {
+  const binding = bindingTypeOf(contract);
+  const forContracts = destinations.filter(({ role }) => role === 'contract');
+  const { destination } = contract;
+  if (binding === 'work') {
+    if (destination !== undefined) context.refuse(`${path}.destination`, 'is not for binding "work"');
+  } else if (destination !== undefined) {
+    if (!forContracts.some(({ name }) => name === destination))
+      context.refuse(`${path}.destination`, `"${destination}" is no destination with role = "contract"`);
+  } else if (forContracts.length === 0)
+    context.refuse('destination', `needs one with role = "contract" for ${path}.binding "${binding}"`);
+  else if (forContracts.length > 1)
+    context.refuse(`${path}.destination`, 'is missing: more than one destination has role = "contract"');
+}
+
+/** The contracts beside the first, each refused under its own path. */
+function furtherOf(values: ProxyValues, context: Context): ContractConfig[] {
+  const names = new Set(values.contract.enabled ? [values.contract.name] : []);
+  return values.furtherContract.flatMap((item, index) => {
+    const path = `further_contract.${index}`;
+    const refuse = (at: string, message: string): void =>
+      context.refuse(at.replace(/^contract\b/, path), message);
+    const { name } = item;
+    if (name === undefined) refuse('contract.name', 'is missing: each contract has a name of its own');
+    else if (names.has(name)) refuse('contract.name', `"${name}" is taken by another contract`);
+    names.add(name ?? '');
+    const { enabled, maxUnpaidTotal } = values.contract;
+    const contract = { ...item, name: name ?? '', enabled, maxUnpaidTotal };
+    if (isMetering(contract)) {
+      refuse('contract.binding', '"none" is for [contract]');
+      return [];
+    }
+    return contractOf({ ...values, contract }, { ...context, refuse }) ?? [];
+  });
+}
+
+function makersOf({ maker }: ProxyValues, context: Context): MakerPlace[] {
+  return maker.map(({ name, url, nodeId }, index) => {
+    const isTaken = maker.slice(0, index).some((other) => other.name === name);
+    if (isTaken) context.refuse(`maker.${index}.name`, `"${name}" is taken by another maker`);
+    return { name, maker: url, makerNodeId: nodeId };
+  });
+}
+
+const maxExposureOf = ({ sell }: ProxyValues): bigint | undefined => sell.maxExposure;
+
+function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
+  const { sell, chain } = values;
+  const { floorPrice: floorMsatPerEh, work, step, bindings } = sell;
+  if (floorMsatPerEh === undefined) return undefined;
+  if (chain.rpcUrl === undefined && chain.nodes.length === 0)
+    context.refuse('chain.rpc_url', 'is missing: [sell] needs it');
+  if (work < step) context.refuse('sell.work', 'must be at least sell.step');
+  if (sell.keep > 0 && values.maker.length === 0) context.refuse('sell.keep', 'needs a [[maker]] to ask');
+  if (sell.keep > 0 && maxExposureOf(values) === undefined)
+    context.refuse('sell.keep', 'needs sell.max_exposure: what is taken by rule has a bound');
+  if (bindings.length === 0) context.refuse('sell.bindings', 'must name one at least');
+  const payout = payoutOf(values, context);
+  if (payout === undefined) return undefined;
+  const { shareDifficulty, maxUnpaidSteps, maxExposure, expiryBlocks, maxDepth } = sell;
+  const hardestShare = hardestShareOf({ workBinding: {}, shareDifficulty, step });
+  const bonds = bondsOf(sell.bonds, 'sell.bonds', context);
+  const { collateralPpm, makerBondPpm } = sell.bonds;
+  return {
+    ...{ floorMsatPerEh, workTotalHashes: work, stepHashes: step, maxUnpaidSteps, expiryBlocks },
+    ...{ shareDifficulty, hardestShare, bindings: [...new Set(bindings)], maxDepth, payout },
+    maxExposureSat: maxExposure,
+    keepContracts: sell.keep,
+    bonds: bonds && { ...bonds, collateralPpm, makerBondPpm },
+  };
+}
+
+function renewsOf({ renew, termsVersion }: ContractValues, context: Context): boolean {
+  if (renew && termsVersion !== 3) context.refuse('contract.renew', 'needs contract.terms_version 3');
+  return renew;
+}
+
+function quotaOf({ rate, maxRate, weight }: ContractValues, context: Context): QuotaConfig | undefined {
+  if (rate === undefined) {
+    if (maxRate !== undefined) context.refuse('contract.max_rate', 'needs contract.rate');
+    return weight === undefined ? undefined : { type: 'weight', weight };
+  }
+  if (weight !== undefined) context.refuse('contract.weight', 'and contract.rate exclude each other');
+  const most = maxRate ?? rate + rate / 4n;
+  if (most < rate) context.refuse('contract.max_rate', 'must be at least contract.rate');
+  return { type: 'rate', hashesPerSecond: rate, maxHashesPerSecond: most };
+}
+
+const METERED = {
   makerUrl: 'contract.maker_url',
   makerNodeId: 'contract.maker_node_id',
-  price: 'contract.price',
   workTotal: 'contract.work_total',
 } as const;
+const REQUIRED = { ...METERED, price: 'contract.price' } as const;
+
+/** What version 2 of the terms calls unbound has a channel. */
+function isMetering(contract: ContractValues): boolean {
+  return bindingTypeOf(contract) === 'none' && contract.termsVersion === 3;
+}
+
+function meteringOf({ contract }: ProxyValues, context: Context): MeteringConfig | undefined {
+  for (const [key, path] of Object.entries(METERED)) {
+    if (contract[key as keyof typeof METERED] === undefined)
+      context.refuse(path, 'is missing: contract.enabled needs it');
+  }
+  if (contract.index.enabled) context.refuse('contract.index.enabled', NO_MONEY);
+  if (contract.delivery.enabled)
+    context.refuse('contract.delivery.enabled', 'is not for contract.binding "none": nothing is promised');
+  const { startAfterBlocks, durationBlocks, noticeBlocks } = contract.term;
+  if (startAfterBlocks !== undefined || durationBlocks !== undefined || noticeBlocks > 0)
+    context.refuse('contract.term', 'is not for contract.binding "none", which ends with its work');
+  const money = { price: contract.price, budget: contract.budget, binding_script: contract.bindingScript };
+  for (const [key, value] of Object.entries(money)) {
+    if (value !== undefined) context.refuse(`contract.${key}`, NO_MONEY);
+  }
+  if (contract.bonds.mode !== 'none') context.refuse('contract.bonds.mode', NO_MONEY);
+  if (contract.seal.enabled) context.refuse('contract.seal.enabled', NO_MONEY);
+  const { makerUrl: maker, makerNodeId, workTotal: workTotalHashes } = contract;
+  if (maker === undefined || makerNodeId === undefined || workTotalHashes === undefined) return undefined;
+  const { name, step: stepHashes, expiryBlocks, shareDifficulty, staleGrace } = contract;
+  if (workTotalHashes < stepHashes) context.refuse('contract.work_total', 'must be at least contract.step');
+  return {
+    ...{ name, maker, makerNodeId, workTotalHashes, stepHashes, expiryBlocks, shareDifficulty },
+    ...{ destination: contract.destination, quota: quotaOf(contract, context) },
+    staleGraceSeconds: Math.floor(staleGrace / 1000),
+  };
+}
+
+const NO_MONEY = 'is not for contract.binding "none", which is metering without money';
 
 function contractOf(values: ProxyValues, context: Context): ContractConfig | undefined {
   const { contract } = values;
@@ -109,11 +253,59 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     binding,
     staleGraceSeconds: Math.floor(contract.staleGrace / 1000),
     termsVersion: contract.termsVersion === 3 ? 3 : 2,
-    bonds: bondsOf(contract.bonds, context),
+    term: termOf(contract, context),
+    delivery: deliveryOf(contract, context),
+    index: indexOf(contract, context),
+    bonds: bondsOf(contract.bonds, 'contract.bonds', context),
+    bondRule: bondRuleOf(contract, context),
     returnsBonds: contract.bonds.release,
     seal: sealOf(contract.seal),
     payout,
+    destination: contract.destination,
+    quota: quotaOf(contract, context),
+    payees:
+      contract.payees.length === 0
+        ? undefined
+        : payeesOf(contract.payees, contract.payeeSeed, 'contract.payees', context),
+    renews: renewsOf(contract, context),
   };
+}
+
+/** Undefined where it is not asked for: then the terms are as before there was this. */
+function deliveryOf(contract: ContractValues, context: Context): DeliveryConfig | undefined {
+  const { enabled, overDelivery, ...rules } = contract.delivery;
+  if (!enabled) return undefined;
+  if (contract.termsVersion === 2) context.refuse('contract.terms_version', '2 has no contract.delivery');
+  const { rate, maxRate } = contract;
+  if (rate === undefined) {
+    context.refuse('contract.delivery.enabled', 'needs contract.rate, which it promises');
+    return undefined;
+  }
+  return { rateHps: rate, maxRateHps: maxRate ?? rate + rate / 4n, overDelivery, rules };
+}
+
+/** Undefined where the price is fixed. */
+function indexOf(
+  { index, price, termsVersion }: ContractValues,
+  context: Context,
+): IndexConfig | undefined {
+  const { enabled, premium: premiumPpm, minPrice: minMsatPerEh = 1n, epoch, ttlBlocks } = index;
+  if (!enabled) return undefined;
+  if (termsVersion === 2) context.refuse('contract.terms_version', '2 has no contract.index');
+  if (price !== undefined && minMsatPerEh > price)
+    context.refuse('contract.index.min_price', 'must not exceed contract.price, the most it may be');
+  return { premiumPpm, minMsatPerEh, epoch, ttlBlocks };
+}
+
+/** Undefined where nothing is asked for: then the terms are as before there was this. */
+function termOf({ term, termsVersion }: ContractValues, context: Context): TermConfig | undefined {
+  const { startAfterBlocks, startWithinBlocks: withinBlocks, durationBlocks, noticeBlocks } = term;
+  const isDefault = startAfterBlocks === undefined && durationBlocks === undefined && noticeBlocks === 0;
+  if (isDefault) return undefined;
+  if (termsVersion === 2) context.refuse('contract.terms_version', '2 has no contract.term');
+  const start =
+    startAfterBlocks === undefined ? undefined : { afterBlocks: startAfterBlocks, withinBlocks };
+  return { start, durationBlocks, noticeBlocks };
 }
 
 /** Range of a pool that adapts to a connection: share_difficulty up to so many times that, or a step. */
@@ -122,7 +314,11 @@ const HARDEST_SHARES = 64;
 type ContractValues = ProxyValues['contract'];
 
 /** What version 2 of the terms calls unbound is the default where that is asked for. */
-function bindingTypeOf({ binding, bindingScript, termsVersion }: ContractValues) {
+function bindingTypeOf({
+  binding,
+  bindingScript,
+  termsVersion,
+}: Pick<ContractValues, 'binding' | 'bindingScript' | 'termsVersion'>) {
   if (binding !== undefined) return binding;
   if (bindingScript !== undefined) return 'payout';
   return termsVersion === 2 ? 'none' : 'work';
@@ -132,11 +328,9 @@ function bindingOf(values: ProxyValues, context: Context): BindingConfig | undef
   const { contract } = values;
   const type = bindingTypeOf(contract);
   const { bindingScript: scriptHex, workBinding, shareDifficulty } = contract;
-  if (type === 'payout') {
-    if (scriptHex !== undefined) return { type, scriptHex, ...contract.payoutBinding };
-    context.refuse('contract.binding_script', 'is missing: contract.binding "payout" needs it');
-    return undefined;
-  }
+  if (type === 'payout') return payoutBindingOf(values, context);
+  if (contract.payoutBinding.outputs.length > 0)
+    context.refuse('contract.payout_binding.outputs', 'is for contract.binding "payout"');
   if (scriptHex !== undefined)
     context.refuse('contract.binding_script', 'is for contract.binding "payout"');
   if (type === 'none') return { type };
@@ -151,30 +345,55 @@ function bindingOf(values: ProxyValues, context: Context): BindingConfig | undef
   return { type, ...workBinding, hardestShare };
 }
 
-function hardestShareOf({ workBinding, shareDifficulty, step }: ContractValues): number {
+function hardestShareOf({
+  workBinding,
+  shareDifficulty,
+  step,
+}: Pick<ContractValues, 'shareDifficulty' | 'step'> & {
+  readonly workBinding: Partial<ContractValues['workBinding']>;
+}): number {
+  if (workBinding.hardestShare !== undefined) return workBinding.hardestShare;
   const sharesOfStep = Number(step / workOfDifficulty(shareDifficulty));
-  return workBinding.hardestShare ?? shareDifficulty * Math.max(1, Math.min(sharesOfStep, HARDEST_SHARES));
+  const times = Math.max(1, Math.min(sharesOfStep, HARDEST_SHARES));
+  // Works are whole hashes: so many shares may be worth less than one that is so many times as hard.
+  const isTooMuch = workOfDifficulty(shareDifficulty * times) > step && times > 1;
+  return shareDifficulty * (isTooMuch ? times - 1 : times);
 }
 
 const workOfDifficulty = (difficulty: number): bigint => workOfTarget(targetOfDifficulty(difficulty));
 
+type BondValues = Omit<ProxyValues['contract']['bonds'], 'release'>;
+
 /** The shape; the relations of the amounts are those of the terms. */
-function bondsOf(bonds: ProxyValues['contract']['bonds'], context: Context): BondsConfig | undefined {
+function bondsOf(bonds: BondValues, path: string, context: Context): BondsConfig | undefined {
   const { mode: bondMode, makerBond: makerBondSat, collateral: collateralSat } = bonds;
+  const isSized = bonds.collateralPpm + bonds.makerBondPpm > 0;
   if (bondMode === 'none') {
-    if (makerBondSat + collateralSat > 0n)
-      context.refuse('contract.bonds.mode', 'is "none": there are no bonds then');
+    if (makerBondSat + collateralSat > 0n || isSized)
+      context.refuse(`${path}.mode`, 'is "none": there are no bonds then');
     return undefined;
   }
-  if (makerBondSat + collateralSat === 0n)
-    context.refuse('contract.bonds.collateral', 'or contract.bonds.maker_bond must be above 0');
+  if (makerBondSat + collateralSat === 0n && !isSized)
+    context.refuse(`${path}.collateral`, `or ${path}.maker_bond must be above 0`);
   if (bondMode !== 'auditor') return { bondMode, makerBondSat, collateralSat };
   const { auditorKey: auditorKeyHex, csvBlocks: bondCsvBlocks } = bonds;
   if (auditorKeyHex === undefined) {
-    context.refuse('contract.bonds.auditor_key', 'is missing: mode auditor needs it');
+    context.refuse(`${path}.auditor_key`, 'is missing: mode auditor needs it');
     return undefined;
   }
   return { bondMode, makerBondSat, collateralSat, bondCsvBlocks, auditorKeyHex };
+}
+
+/** The rule for the sizes of the bonds of a contract; undefined where amounts are all that is said. */
+function bondRuleOf({ bonds, termsVersion }: ContractValues, context: Context): BondRuleConfig | undefined {
+  const { collateralPpm, makerBondPpm } = bonds;
+  if (collateralPpm + makerBondPpm === 0) return undefined;
+  if (termsVersion !== 3)
+    context.refuse(
+      'contract.bonds.collateral_ppm',
+      'needs contract.terms_version 3: older terms state amounts',
+    );
+  return { collateralPpm, makerBondPpm };
 }
 
 function sealOf({ enabled, value, claimFeeRate }: ProxyValues['contract']['seal']): SealConfig | undefined {

@@ -1,3 +1,4 @@
+import { AUDITOR_PLACE } from './auditor-options.ts';
 import { BEAD_BINDING } from './bead-options.ts';
 import { PAYOUT_BINDING, WORK_BINDING } from './binding-options.ts';
 import {
@@ -12,17 +13,22 @@ import {
   RPC_URL,
 } from './common-options.ts';
 import { DESTINATION, FAILOVER, SPLIT } from './destination-options.ts';
-import { option, optional, section } from './options.ts';
+import { option, optional, section, tables } from './options.ts';
+import { MAKER, SELL } from './sell-options.ts';
 import { CONTRACT_BONDS, CONTRACT_SEAL } from './stake-options.ts';
 import { STRATUM } from './stratum-options.ts';
+import { CONTRACT_DELIVERY, CONTRACT_INDEX, CONTRACT_TERM } from './term-options.ts';
 import {
   AMOUNT,
   BOOLEAN,
   choice,
   DURATION,
   ENDPOINT,
+  HASHRATE,
   hex,
   INTEGER,
+  listOf,
+  PAYEE,
   POSITIVE,
   PRICE,
   TEXT,
@@ -82,7 +88,7 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     doc: 'Difficulty of every share of the contract, for all miners: fixed beforehand, or it could be chosen by the hash.',
   }),
   binding: optional(choice('work', 'payout', 'bead', 'none'), 'work', {
-    doc: 'What ties work to its buyer: its jobs, a coinbase, beads, nothing. Default: payout with binding_script, else work.',
+    doc: 'What ties work to its buyer; none: metering without money. Default: payout with binding_script, else work.',
   }),
   bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
     doc: 'Binding payout: the script (hex) that the coinbase of every job must pay.',
@@ -97,12 +103,53 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
     max: 3,
     doc: 'Version of the proposed terms. 2 is for a market maker that does not know 3, and only for binding payout.',
   }),
+  destination: optional(TEXT, 'buyers-pool', {
+    doc: 'The destination with role = "contract" that is mined for it, where there are several. Not for binding work.',
+  }),
+  rate: optional(HASHRATE, '5 PH/s', {
+    min: '1 H/s',
+    doc: 'The hashrate it gets, held on average and made up for. Without a rate it shares, by weight, what rates leave.',
+  }),
+  maxRate: optional(HASHRATE, '6 PH/s', {
+    min: '1 H/s',
+    doc: 'The most it gets to make up for what is missing. Default: a quarter above the rate.',
+  }),
+  renew: option(BOOLEAN, false, {
+    doc: 'Opens the next contract on the same terms while this one runs; that takes over without a gap.',
+  }),
+  weight: optional(POSITIVE, 1, {
+    doc: 'Its part of what rates leave, against other contracts without a rate. Default: 1.',
+  }),
+  payees: option(listOf(PAYEE), [], {
+    doc: 'Others who have a part of the pay in every state: "hosting 15% ADDRESS", "tax 19% of hosting ADDRESS".',
+  }),
+  payeeSeed: option(AMOUNT, '600 sat', {
+    min: '546 sat',
+    doc: "What each payee's output holds from the first state on, so that it relays: out of your miner_reserve.",
+  }),
   workBinding: WORK_BINDING,
   payoutBinding: PAYOUT_BINDING,
   beadBinding: BEAD_BINDING,
+  term: CONTRACT_TERM,
+  delivery: CONTRACT_DELIVERY,
+  index: CONTRACT_INDEX,
   bonds: CONTRACT_BONDS,
   seal: CONTRACT_SEAL,
 });
+
+const { enabled: _enabled, maxUnpaidTotal: _ofAll, ...OF_ONE_CONTRACT } = CONTRACT.rows;
+
+const FURTHER_CONTRACT = tables(
+  'One more contract at the same time. What it leaves out is as in [contract].',
+  0,
+  {
+    ...OF_ONE_CONTRACT,
+    name: optional(TEXT, 'second', {
+      doc: 'Its name, unlike that of any other contract, earlier ones too.',
+    }),
+  },
+  { section: 'contract', own: ['name'] },
+);
 
 const PAYOUT = section('Where the sats of a closed channel go. A contract needs one of the two.', {
   address: optional(TEXT, 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4', {
@@ -130,8 +177,12 @@ export const PROXY_OPTIONS = {
   failover: FAILOVER,
   split: SPLIT,
   contract: CONTRACT,
+  furtherContract: FURTHER_CONTRACT,
+  maker: MAKER,
+  sell: SELL,
   payout: PAYOUT,
   chain: CHAIN,
+  auditor: AUDITOR_PLACE,
   metrics: metricsSection('127.0.0.1:9332'),
   keys: KEYS,
 } as const;

@@ -1,4 +1,12 @@
-import { fileKey, flatRows, type Input, type Nodes, type Row, type Values } from './options.ts';
+import {
+  fileKey,
+  flatRows,
+  type Input,
+  type LikeSection,
+  type Nodes,
+  type Row,
+  type Values,
+} from './options.ts';
 import { nearest, type Problem, type Source } from './problems.ts';
 import type { Entries, Entry } from './sources.ts';
 import { Invalid, type Kind } from './values.ts';
@@ -42,24 +50,28 @@ export class Reader {
     return values;
   }
 
-  #readNodes(nodes: Nodes, prefix: string): Record<string, unknown> {
+  /** @param other prefix of the options that stand for what is left out */
+  #readNodes(nodes: Nodes, prefix: string, other?: string, like?: LikeSection): Record<string, unknown> {
     const out: Record<string, unknown> = {};
     for (const [key, node] of Object.entries(nodes)) {
       const path = prefix + fileKey(key);
+      const isOwn = other === undefined || like?.own.includes(key) === true;
+      const otherPath = isOwn ? undefined : other + fileKey(key);
       if (node.node === 'row') {
-        out[key] = this.#readRow(node, path);
+        out[key] = this.#readRow(node, path, otherPath);
         continue;
       }
       this.#sectionPaths.add(path);
       if (node.node === 'section') {
-        out[key] = this.#readNodes(node.rows, `${path}.`);
+        out[key] = this.#readNodes(node.rows, `${path}.`, otherPath && `${otherPath}.`);
         continue;
       }
       const count = this.#countTables(path);
       if (count < node.min) this.refuse(path, `is missing: write at least ${node.min} [[${path}]]`);
       out[key] = Array.from({ length: count }, (_, index) => {
         this.#sectionPaths.add(`${path}.${index}`);
-        return this.#readNodes(node.rows, `${path}.${index}.`);
+        const standIn = node.like && `${node.like.section}.`;
+        return this.#readNodes(node.rows, `${path}.${index}.`, standIn, node.like);
       });
     }
     return out;
@@ -74,9 +86,10 @@ export class Reader {
     return count;
   }
 
-  #readRow(row: Row<unknown>, path: string): unknown {
+  #readRow(row: Row<unknown>, path: string, other?: string): unknown {
     this.#rowPaths.add(path);
-    const input = this.#values.get(path)?.value ?? row.default;
+    const given = this.#values.get(path) ?? (other === undefined ? undefined : this.#values.get(other));
+    const input = given?.value ?? row.default;
     if (input === undefined) {
       if (!row.required) return undefined;
       this.refuse(path, `is missing; for example ${tomlValue(row.example ?? '')}`);

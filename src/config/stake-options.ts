@@ -4,6 +4,18 @@ import { AMOUNT, BOOLEAN, choice, FEE_RATE, hex, INTEGER, listOf } from './value
 const AUDITOR_EXAMPLE = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
 const BOND_MODE = choice('none', 'auditor', 'hostage', 'forfeit_to_mm');
 
+const PPM = {
+  min: 0,
+  max: 900_000,
+} as const;
+const RULE_OPTIONS = {
+  collateralPpm: option(INTEGER, 0, {
+    ...PPM,
+    doc: 'Your bond as a part of what all the work earns, in millionths: 180000 is 18 %; `sharestream replay` says more. Version 3.',
+  }),
+  makerBondPpm: option(INTEGER, 0, { ...PPM, doc: "The market maker's, likewise." }),
+} as const;
+
 /** `[contract.bonds]`: what both sides stake on a contract. */
 export const CONTRACT_BONDS = section(
   'Bonds that both stake on the contract, and that vest with the work. They decide who loses what by stopping.',
@@ -12,11 +24,12 @@ export const CONTRACT_BONDS = section(
       doc: 'Who decides on bonds not vested at an early close: two of three keys, both sides, nobody (the other side has them).',
     }),
     collateral: option(AMOUNT, '0 sat', {
-      doc: 'Your own bond: sats that come back with the work you deliver.',
+      doc: 'Your own bond: sats that come back with the work you deliver. With collateral_ppm the least of it.',
     }),
     makerBond: option(AMOUNT, '0 sat', {
-      doc: "The market maker's bond. Must be below what all the work earns.",
+      doc: "The market maker's bond. Must be below what all the work earns. With maker_bond_ppm the least of it.",
     }),
+    ...RULE_OPTIONS,
     auditorKey: optional(hex(33), AUDITOR_EXAMPLE, {
       doc: 'Compressed public key of the auditor; mode auditor needs it.',
     }),
@@ -87,3 +100,16 @@ export const POLICY_SEAL = section('Whether contracts may or must have a seal.',
     doc: 'The least that claims pay: they must confirm before the seal expires.',
   }),
 });
+
+/** `[sell.bonds]`: the bonds of what is asked for. */
+export const SELL_BONDS = section(
+  'Bonds that are asked for with a quote; the market maker has to take them.',
+  {
+    mode: option(BOND_MODE, 'none', { doc: 'As contract.bonds.mode.' }),
+    collateral: option(AMOUNT, '0 sat', { doc: 'The least of your own bond.' }),
+    makerBond: option(AMOUNT, '0 sat', { doc: "The least of the market maker's." }),
+    ...RULE_OPTIONS,
+    auditorKey: optional(hex(33), AUDITOR_EXAMPLE, { doc: 'As contract.bonds.auditor_key.' }),
+    csvBlocks: option(INTEGER, 2016, { min: 1, max: 65_535, doc: 'As contract.bonds.csv_blocks.' }),
+  },
+);

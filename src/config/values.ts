@@ -203,33 +203,57 @@ function pricedHashes(count: string, unit: string, time: string | undefined): bi
   return scaled(count, HASH_UNITS[unit]! * seconds);
 }
 
+/** A price as it was said: `msat / hashes` per hash, exactly. */
+export type SaidPrice = {
+  readonly msat: bigint;
+  readonly hashes: bigint;
+  /** The hashrate of a price such as "30 sats per 60 TH/min", hashes per second. */
+  readonly hashesPerSecond: bigint | undefined;
+};
+
+const PRICE_EXAMPLES = 'a price such as "46000 sat/PH/day" or "520 sat/EH"';
+
+/** As `PRICE`, and not rounded. */
+export const SAID_PRICE: Kind<SaidPrice> = textKind('price', PRICE_EXAMPLES, (text) => {
+  const short = /^([\d_.]+)\s*(msat|sat|BTC)s?\s*\/\s*([A-Za-z]+)(?:\s*\/\s*(day))?$/.exec(text);
+  const long = /^([\d_.]+)\s*(msat|sat|BTC)s?\s+per\s+([\d_.]+)?\s*([A-Za-z]+)(?:\s*\/\s*([a-z]+))?$/.exec(
+    text,
+  );
+  const [, digits = '', coin = ''] = short ?? long ?? [];
+  const unit = short?.[3] ?? long?.[4] ?? '';
+  const time = short?.[4] ?? long?.[5];
+  const hashes = pricedHashes(long?.[3] ?? '1', unit, time) ?? 0n;
+  const amount = product(digits, MSAT_UNITS[coin] ?? 0n);
+  if (hashes === 0n || amount === undefined) return undefined;
+  if (time === undefined && unit !== 'EH') {
+    const work = `${unit} alone is work, which is priced as "sat/EH"`;
+    return new Invalid(`lacks "/day": ${work}; for hashrate write "${text}/day"`);
+  }
+  const isOfRate = long?.[3] !== undefined && time !== undefined;
+  const hashesPerSecond = isOfRate ? scaled(long[3]!, HASH_UNITS[unit]!) : undefined;
+  return { msat: amount.top, hashes: hashes * amount.bottom, hashesPerSecond };
+});
+
+/** Millisatoshis per EH of a price, floored. */
+export function msatPerEh({ msat, hashes }: SaidPrice): bigint {
+  return (msat * HASHES_PER_EH) / hashes;
+}
+
 /**
  * Millisatoshis per EH, floored, from a price of work ("520 sat/EH", "520000 msat/EH"), of hashrate over time
  * ("46000 sat/PH/day": 46,000 sat for 1 PH/s kept up for a day, which is 86.4 EH), or in words ("30 sats per
  * 60 TH/min": 60 TH/s kept up for a minute). Work is priced by the EH alone: whoever writes "sat/PH" nearly
  * always means a day of it, and would be wrong by 86,400 times.
  */
-export const PRICE: Kind<bigint> = textKind(
-  'price',
-  'a price such as "46000 sat/PH/day" or "520 sat/EH"',
-  (text) => {
-    const short = /^([\d_.]+)\s*(msat|sat|BTC)s?\s*\/\s*([A-Za-z]+)(?:\s*\/\s*(day))?$/.exec(text);
-    const long =
-      /^([\d_.]+)\s*(msat|sat|BTC)s?\s+per\s+([\d_.]+)?\s*([A-Za-z]+)(?:\s*\/\s*([a-z]+))?$/.exec(text);
-    const [, digits = '', coin = ''] = short ?? long ?? [];
-    const unit = short?.[3] ?? long?.[4] ?? '';
-    const time = short?.[4] ?? long?.[5];
-    const hashes = pricedHashes(long?.[3] ?? '1', unit, time) ?? 0n;
-    const amount = scaled(digits, (MSAT_UNITS[coin] ?? 0n) * HASHES_PER_EH);
-    if (hashes === 0n || amount === undefined) return undefined;
-    if (time === undefined && unit !== 'EH') {
-      const work = `${unit} alone is work, which is priced as "sat/EH"`;
-      return new Invalid(`lacks "/day": ${work}; for hashrate write "${text}/day"`);
-    }
-    const price = amount / hashes;
+export const PRICE: Kind<bigint> = {
+  name: 'price',
+  parse: (input) => {
+    const said = SAID_PRICE.parse(input);
+    if (said instanceof Invalid) return said;
+    const price = msatPerEh(said);
     return price === 0n ? new Invalid('comes to less than 1 msat per EH') : price;
   },
-);
+};
 
 /** Satoshis per 1000 virtual bytes, from "5 sat/vB" or "1100 sat/kvB". */
 export const FEE_RATE: Kind<number> = toNumber(
@@ -303,6 +327,29 @@ export const VERSION_MASK = textKind('version mask', '8 hex digits within 1fffff
   const mask = /^[0-9a-fA-F]{8}$/.test(text) ? Number.parseInt(text, 16) : undefined;
   return mask === undefined || (mask & ~BIP323_BITS) !== 0 ? undefined : mask;
 });
+
+/** A payee as it is typed: what it is called, its part of the pay or of another's part, and its address. */
+export type PayeeText = {
+  readonly label: string;
+  /** Of the pay, or of what `of` has. */
+  readonly partPpm: number;
+  readonly of: string | undefined;
+  readonly address: string;
+};
+
+const PAYEE_TEXT =
+  /^([\w.-]{1,40}) (\d{1,2})(?:\.(\d{1,4}))?% (?:of ([\w.-]{1,40}) )?([A-Za-z0-9]{20,100})$/;
+
+/** `hosting 15% bc1q…`, or a part of another's: `tax 19.5% of hosting bc1q…`. */
+export const PAYEE = textKind(
+  'payee',
+  'a payee such as "hosting 15% ADDRESS" or "tax 19.5% of hosting ADDRESS"',
+  (text): PayeeText | undefined => {
+    const [, label, whole, fraction = '', of, address] = PAYEE_TEXT.exec(text) ?? [];
+    if (label === undefined || address === undefined) return undefined;
+    return { label, partPpm: Number(`${whole}${fraction.padEnd(4, '0')}`), of, address };
+  },
+);
 
 /** A path; relative ones and `~/` are resolved by the loader. */
 export const PATH = textKind('path', 'a path', (text) =>

@@ -1,14 +1,13 @@
 import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
-import { HASHES_PER_EH, owedSat } from '../base/units.ts';
+import { HASHES_PER_EH } from '../base/units.ts';
 
 /** The inputs of a stream's accounts, all cumulative. */
 export type AccountingInputs = {
-  readonly priceMsatPerEh: bigint;
+  /** What the verified work is worth, floored once over the whole. */
+  readonly owedSat: bigint;
   /** D: the deposit, all that the maker can pay. */
   readonly depositedSat: bigint;
-  /** W: verified work in hashes. */
-  readonly workHashes: bigint;
   /** P: the pay of the newest signed state. */
   readonly paidSat: bigint;
   /** F: refunded to the maker. */
@@ -27,13 +26,13 @@ export type Accounting = {
 };
 
 /**
- * The accounts at this much work. Pay is floored once over the whole work, so intermediate settlements
- * change nothing.
+ * The accounts at work that is worth so much. Pay is floored once over the whole work, so intermediate
+ * settlements change nothing.
  */
 export function accountingOf(inputs: AccountingInputs): Accounting {
   const freeSat = inputs.depositedSat - inputs.paidSat - inputs.refundedSat;
   assert(freeSat >= 0n, 'paid_and_refunded_within_deposit', inputs);
-  const owed = owedSat(inputs.workHashes, inputs.priceMsatPerEh);
+  const { owedSat: owed } = inputs;
   const debtSat = owed > inputs.paidSat ? owed - inputs.paidSat : 0n;
   const coveredSat = smaller(debtSat, freeSat);
   return {

@@ -69,6 +69,7 @@ type DeliveryTerms = {
   readonly start?: FieldValue<typeof startField>;
   readonly durationBlocks?: number;
   readonly delivery?: FieldValue<typeof deliveryField>;
+  readonly overDelivery: FieldValue<typeof overDeliveryField>;
   readonly makerFault: FieldValue<typeof makerFaultField>;
   readonly fundingByHeight: number;
   readonly expiryHeight: number;
@@ -82,6 +83,7 @@ export function checkDelivery(terms: DeliveryTerms): void {
     if (rate.committed < rate.min) refuseTerm('rate.committed_hps', 'is below the least rate');
     if (rate.max < rate.committed) refuseTerm('rate.max_hps', 'is below the committed rate');
   } else if (terms.delivery !== undefined) refuseTerm('delivery', 'needs a rate');
+  else if (terms.overDelivery === 'refuse') refuseTerm('over_delivery', 'of refuse needs a rate');
   else if (terms.makerFault.type === 'standby') refuseTerm('maker_fault', 'of type standby needs a rate');
   if (terms.fundingByHeight >= expiryHeight) refuseTerm('funding_by_height', 'must be below the expiry');
   if (start !== undefined && start.notAfterHeight < start.notBeforeHeight)

@@ -49,3 +49,22 @@ export function checkPrice(price: Price): void {
   if (strikeMsatPerEh < minMsatPerEh || strikeMsatPerEh > maxMsatPerEh)
     refuseTerm('price.strike_msat_per_eh', 'must be within the bounds of the price');
 }
+
+const PPM = 1_000_000n;
+
+/** `a / b` rounded down, for either sign of `a`. @param b positive */
+function floorDivide(a: bigint, b: bigint): bigint {
+  return a >= 0n ? a / b : -((-a + b - 1n) / b);
+}
+
+/** The price at a value of hashes, msat per EH, by `MARKET.md`. It never falls as the value rises. */
+export function priceAtValue(price: Price, valueMsatPerEh: bigint): bigint {
+  if (price.type === 'fixed') return price.msatPerEh;
+  const { minMsatPerEh: least, maxMsatPerEh: most } = price;
+  const wanted =
+    price.type === 'index'
+      ? floorDivide(valueMsatPerEh * (PPM + BigInt(price.premiumPpm)), PPM)
+      : price.strikeMsatPerEh +
+        floorDivide((valueMsatPerEh - price.strikeMsatPerEh) * BigInt(price.sharePpm), PPM);
+  return wanted < least ? least : wanted > most ? most : wanted;
+}

@@ -1,18 +1,17 @@
 import { assert, unreachable } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
 import { CodedError } from '../base/errors.ts';
-import { owedSat } from '../base/units.ts';
 import { type Accounting, accountingOf } from './accounting.ts';
 import type { ContractTerms } from './terms.ts';
-import { fixedPriceMsatPerEh } from './terms-access.ts';
+import { paySatOf, stepHashesOf } from './updated-terms.ts';
 
 export type StreamRole = 'miner' | 'maker';
 
 /**
- * The statuses of a stream. `pending` until state 0 is signed, the funding is deep enough and both sides
- * are ready; `live` while work is asked for; `paused` while the miner delivers elsewhere for a reason that
- * will pass; `ending` once no more work is asked for but what was verified is still to be signed; `ended`
- * once the channel is spent.
+ * The statuses of a stream. `pending` until state 0 is signed, the funding is deep enough, both sides are
+ * ready and the first block of the terms has come; `live` while work is asked for; `paused` while the miner
+ * delivers elsewhere for a reason that will pass; `ending` once no more work is asked for but what was
+ * verified is still to be signed; `ended` once the channel is spent.
  */
 export type StreamStatus = 'pending' | 'live' | 'paused' | 'ending' | 'ended';
 
@@ -27,6 +26,8 @@ export type StreamState = {
   /** Confirmations of the funding, and whether both sides said they are ready. */
   readonly fundingDepth: number;
   readonly ready: boolean;
+  /** True once the first block of the terms has come, for good. */
+  readonly started: boolean;
   /** True from the first `live` on; without it no work is credited. */
   readonly opened: boolean;
   /**
@@ -55,7 +56,10 @@ export type StreamState = {
 };
 
 /** The reason for which a stream ends. */
-export type EndReason = 'completed' | 'expiry_near' | 'close_requested';
+export type EndReason = 'completed' | 'expiry_near' | 'close_requested' | 'defaulted' | 'voided' | TermEnd;
+
+/** The reason for which the block clock ends a stream: nothing was begun in time, or its blocks are over. */
+export type TermEnd = 'not_begun' | 'duration_over';
 
 /** An event of a stream's state machine. */
 export type StreamEvent =
@@ -63,6 +67,9 @@ export type StreamEvent =
   | { readonly type: 'funded'; readonly confirmations: number }
   /** Both sides said they are ready. */
   | { readonly type: 'channel_open' }
+  /** The first block of the terms has come. */
+  | { readonly type: 'started' }
+  | { readonly type: TermEnd }
   /**
    * All work of the contract's evidence so far (cumulative), verified and durable; for the miner also what it
    * delivered (`deliveredWork`), by default the same.
@@ -74,6 +81,10 @@ export type StreamEvent =
   | { readonly type: 'resume' }
   | { readonly type: 'expiry_near' }
   | { readonly type: 'close_requested' }
+  /** What was promised did not come, and was not made up in its time. */
+  | { readonly type: 'defaulted' }
+  /** This side gave up what is not paid yet: no more is bought or sold, for good. */
+  | { readonly type: 'voided' }
   /** Miner: the maker does not close before the end; where only that was asked for, the stream goes on. */
   | { readonly type: 'close_refused' }
   /** The channel's output is spent. */
@@ -115,6 +126,7 @@ export const PENDING_STREAM: StreamState = {
   status: 'pending',
   fundingDepth: 0,
   ready: false,
+  started: false,
   opened: false,
   verifiedWork: 0n,
   deliveredWork: 0n,
@@ -162,6 +174,8 @@ function applyEvent(options: StreamOptions, state: StreamState, event: StreamEve
       return { ...state, fundingDepth: event.confirmations };
     case 'channel_open':
       return { ...state, ready: true };
+    case 'started':
+      return { ...state, started: true };
     case 'work_verified':
       return credited(options, state, event);
     case 'state_signed':
@@ -178,6 +192,10 @@ function applyEvent(options: StreamOptions, state: StreamState, event: StreamEve
       return { ...state, status: 'ended', signing: undefined };
     case 'expiry_near':
     case 'close_requested':
+    case 'defaulted':
+    case 'voided':
+    case 'not_begun':
+    case 'duration_over':
     case 'tick':
       return state;
     default:
@@ -203,18 +221,30 @@ function signedUpTo(options: StreamOptions, state: StreamState, point: StatePoin
   const { signed } = state;
   if (signed !== undefined && point.n <= signed.n) return state;
   const { n, workHashes, paidSat } = point;
-  assert(paidSat === owedSat(workHashes, fixedPriceMsatPerEh(options.terms)), 'paid_is_owed', point);
+  assert(paidSat === paySatOf(options.terms, workHashes), 'paid_is_owed', point);
   assert(signed === undefined || workHashes >= signed.workHashes, 'signed_work_never_falls', point);
   return { ...state, signed: { n, workHashes, paidSat }, signing: undefined };
 }
 
 function isOpenable(options: StreamOptions, state: StreamState): boolean {
-  return state.ready && state.signed !== undefined && state.fundingDepth >= options.terms.minDepth;
+  const { ready, started, signed, fundingDepth } = state;
+  const { terms } = options;
+  const isTime = started || terms.version !== 3 || terms.start === undefined;
+  return isTime && ready && signed !== undefined && fundingDepth >= terms.minDepth;
 }
+
+const ENDS: ReadonlySet<StreamEvent['type']> = new Set<EndReason & StreamEvent['type']>([
+  'expiry_near',
+  'close_requested',
+  'defaulted',
+  'voided',
+  'not_begun',
+  'duration_over',
+]);
 
 function endReason(options: StreamOptions, state: StreamState, event: StreamEvent): EndReason | undefined {
   if (state.status === 'ending' || state.status === 'ended') return undefined;
-  if (event.type === 'expiry_near' || event.type === 'close_requested') return event.type;
+  if (ENDS.has(event.type)) return event.type as EndReason;
   return state.verifiedWork >= options.terms.workTotalHashes ? 'completed' : undefined;
 }
 
@@ -226,7 +256,7 @@ function deriveEffects(
   effects: StreamEffect[],
 ): StreamState {
   if (!state.opened || state.status === 'ended') return { ...state, dueSinceMs: undefined };
-  const isDue = unsignedWork(state) >= options.terms.stepHashes;
+  const isDue = unsignedWork(state) >= stepHashesOf(options.terms);
   const next = { ...state, dueSinceMs: isDue ? (state.dueSinceMs ?? nowMs) : undefined };
   return options.role === 'maker'
     ? withSignature(options, next, effects)
@@ -236,7 +266,7 @@ function deriveEffects(
 function withSignature(options: StreamOptions, state: StreamState, effects: StreamEffect[]): StreamState {
   const { signed } = state;
   if (signed === undefined || state.signing !== undefined) return state;
-  const isStep = unsignedWork(state) >= options.terms.stepHashes;
+  const isStep = unsignedWork(state) >= stepHashesOf(options.terms);
   const isRest = state.status === 'ending' && unsignedSat(options.terms, state) > 0n;
   if (!isStep && !isRest) return state;
   const signing = { n: signed.n + 1, workHashes: state.verifiedWork };
@@ -254,7 +284,7 @@ function withExposure(
   nowMs: number,
   effects: StreamEffect[],
 ): StreamState {
-  const { stepHashes, maxUnpaidSteps } = options.terms;
+  const { maxUnpaidSteps } = options.terms;
   const isLate =
     options.unpaidTimeoutMs !== undefined &&
     state.dueSinceMs !== undefined &&
@@ -264,7 +294,7 @@ function withExposure(
     effects.push({ type: 'exposure_reached', exposureSat: exposureSat(options.terms, state) });
     return { ...state, exposureLimited: true };
   }
-  const calmRoom = maxUnpaidSteps > 1 ? stepHashes : 0n;
+  const calmRoom = maxUnpaidSteps > 1 ? stepHashesOf(options.terms) : 0n;
   if (state.exposureLimited && !isLate && room > calmRoom) {
     effects.push({ type: 'exposure_cleared' });
     return { ...state, exposureLimited: false };
@@ -274,7 +304,7 @@ function withExposure(
 
 /** Work in hashes that the miner may still deliver before it is paid; 0 or less at `maxUnpaidSteps`. */
 export function exposureRoom(terms: ContractTerms, state: StreamState): bigint {
-  return BigInt(terms.maxUnpaidSteps) * terms.stepHashes - exposedWork(state);
+  return BigInt(terms.maxUnpaidSteps) * stepHashesOf(terms) - exposedWork(state);
 }
 
 /** True while ending, once no state could pay more than the newest does. */
@@ -306,7 +336,7 @@ export function exposedWork({ deliveredWork, signed }: StreamState): bigint {
 
 /** The miner's exposure in sats: what it would lose if nothing more were signed. */
 export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
-  const owed = owedSat(state.deliveredWork, fixedPriceMsatPerEh(terms));
+  const owed = paySatOf(terms, state.deliveredWork);
   const paidSat = state.signed?.paidSat ?? 0n;
   return owed > paidSat ? owed - paidSat : 0n;
 }
@@ -314,9 +344,8 @@ export function exposureSat(terms: ContractTerms, state: StreamState): bigint {
 /** The accounts of a stream: D is the budget, nothing is refunded before the close. */
 export function streamAccounting(terms: ContractTerms, state: StreamState): Accounting {
   return accountingOf({
-    priceMsatPerEh: fixedPriceMsatPerEh(terms),
+    owedSat: paySatOf(terms, state.verifiedWork),
     depositedSat: terms.budgetSat,
-    workHashes: state.verifiedWork,
     paidSat: state.signed?.paidSat ?? 0n,
     refundedSat: 0n,
   });

@@ -1,5 +1,5 @@
-import { CodedError } from '../base/errors.ts';
 import { NETWORKS } from '../bitcoin/network.ts';
+import { highestMsatPerEh, lowestMsatPerEh } from './price.ts';
 import type { ContractTerms } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
 
@@ -8,11 +8,18 @@ import { TERMS_DEFAULTS } from './terms-defaults.ts';
  * yet are refused by `notYetServed` before a contract is signed.
  */
 
-/** The fixed price, msat per EH. Throws `bad_terms` for a price that moves. */
+/**
+ * The price that was signed with the terms, msat per EH: of one that moves the least, until both have signed
+ * another.
+ */
 export function fixedPriceMsatPerEh(terms: ContractTerms): bigint {
   if (terms.version !== 3) return terms.priceMsatPerEh;
-  if (terms.price.type === 'fixed') return terms.price.msatPerEh;
-  throw new CodedError('bad_terms', 'price.type must be fixed', { path: 'price.type' });
+  return lowestMsatPerEh(terms.price);
+}
+
+/** The highest price that the terms allow, msat per EH. */
+export function mostMsatPerEh(terms: ContractTerms): bigint {
+  return terms.version === 3 ? highestMsatPerEh(terms.price) : terms.priceMsatPerEh;
 }
 
 /** The easiest target of a share. */
@@ -79,22 +86,20 @@ export function notYetServed(terms: ContractTerms): string | undefined {
   const { price, binding, target } = terms;
   const isWork = binding.type === 'work';
   const parts: readonly (readonly [path: string, isServed: boolean])[] = [
-    ['price.type', price.type === 'fixed'],
-    ['binding.type', binding.type !== 'none'],
-    ['binding.profile', binding.type !== 'bead' || binding.profile !== 'spec'],
+    ['price.type', price.type === 'fixed' || binding.type !== 'none'],
     // Its blocks need a signature that work does not make.
     ['network', binding.type !== 'payout' || NETWORKS[terms.network].consensus.isSigned !== true],
     ['target.hardest', isWork || target.hardestHex === target.easiestHex],
-    ['over_delivery', terms.overDelivery === 'credit'],
+    ['over_delivery', terms.overDelivery === 'credit' || binding.type !== 'none'],
     ['maker_fault.type', terms.makerFault.type === 'pause'],
     ['end.cancel_fee_ppm', terms.end.cancelFeePpm === 0],
-    ['end.notice_blocks', terms.end.noticeBlocks === 0],
+    ['end.notice_blocks', terms.end.noticeBlocks === 0 || binding.type !== 'none'],
     ['renew', terms.renew === 'none'],
-    ['rate', terms.rate === undefined],
-    ['start', terms.start === undefined],
-    ['duration_blocks', terms.durationBlocks === undefined],
-    ['delivery', terms.delivery === undefined],
-    ['splits', terms.splits === undefined],
+    ['rate', terms.rate === undefined || binding.type !== 'none'],
+    // Heights are those of the funding's chain: metering without money has none.
+    ['start', terms.start === undefined || binding.type !== 'none'],
+    ['duration_blocks', terms.durationBlocks === undefined || binding.type !== 'none'],
+    ['delivery', terms.delivery === undefined || binding.type !== 'none'],
     ['text_hash', terms.textHashHex === undefined],
     ['predecessor', terms.predecessorHex === undefined],
     ['stream', terms.streamHex === undefined],

@@ -1,6 +1,9 @@
+import { owedSat } from '../base/units.ts';
 import type { BindingV3 } from './binding.ts';
+import { type BondSize, clampedSize, sizedBonds } from './bond-size.ts';
 import type { BondTerms } from './bond-terms.ts';
 import { refuseTerm } from './fields.ts';
+import { highestMsatPerEh, lowestMsatPerEh } from './price.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
 import type { TermsV1or2 } from './terms-v1.ts';
 import type { TermsV3 } from './terms-v3.ts';
@@ -54,4 +57,20 @@ function statedBonds(bonds: BondTerms): NonNullable<TermsV3['bonds']> {
     makerBondFloorSat: bonds.makerBondSat,
   };
   return { ...bonds, size };
+}
+
+/**
+ * Terms whose bonds follow from a rule, within what a channel of theirs allows: the amounts that they state
+ * are the least.
+ */
+export function withBondRule(
+  terms: TermsV3,
+  { collateralPpm, makerBondPpm }: Pick<BondSize, 'collateralPpm' | 'makerBondPpm'>,
+): TermsV3 {
+  const { bonds, workTotalHashes, price } = terms;
+  if (bonds === undefined) return terms;
+  const notionalSat = owedSat(workTotalHashes, highestMsatPerEh(price));
+  const paysSat = owedSat(workTotalHashes, lowestMsatPerEh(price));
+  const size = clampedSize({ ...bonds.size, collateralPpm, makerBondPpm }, { notionalSat, paysSat });
+  return { ...terms, bonds: { ...bonds, size, ...sizedBonds(size, notionalSat) } };
 }

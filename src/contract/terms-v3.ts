@@ -2,6 +2,7 @@ import { owedSat } from '../base/units.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
 import { bindingField, checkBinding } from './binding.ts';
+import { sizedBonds } from './bond-size.ts';
 import { checkCommonTerms } from './common-terms.ts';
 import {
   checkDelivery,
@@ -29,14 +30,11 @@ import {
   tagged,
 } from './fields.ts';
 import { checkPrice, highestMsatPerEh, lowestMsatPerEh, priceField } from './price.ts';
+import type { AgreedUpdate } from './update.ts';
 
 const networkField: Field<NetworkName> = oneOf(...(Object.keys(NETWORKS) as NetworkName[]));
 
-/**
- * The rule for the sizes of the bonds, which both sides compute: the collateral is the larger of a part of
- * the notional and the worst case, the maker's bond the larger of a part and a floor. The notional is the
- * pay of all the work at the highest price.
- */
+/** See `BondSize`. */
 const bondSize = group({
   collateralPpm: ['collateral_ppm', ppm],
   makerBondPpm: ['maker_bond_ppm', ppm],
@@ -51,7 +49,7 @@ const bondAmounts = {
   size: ['size', bondSize],
 } as const;
 
-const bondsField = tagged(['bondMode', 'bond_mode'], {
+export const bondsField = tagged(['bondMode', 'bond_mode'], {
   auditor: group({
     ...bondAmounts,
     bondCsvBlocks: ['bond_csv_blocks', integer(1, 65_535)],
@@ -144,8 +142,11 @@ const optional = {
 
 const termsField = group(required, optional);
 
-/** The signed terms of a contract, version 3. */
-export type TermsV3 = FieldValue<typeof termsField>;
+/**
+ * The signed terms of a contract, version 3. `updates` is what both signed since (`updated-terms.ts`): no
+ * part of the terms, of their JSON or of the contract id.
+ */
+export type TermsV3 = FieldValue<typeof termsField> & { readonly updates?: readonly AgreedUpdate[] };
 
 /** The terms as JSON, in one spelling. */
 export function termsV3ToJson(terms: TermsV3): ReturnType<typeof termsField.print> {
@@ -234,12 +235,7 @@ function checkBondSizes(terms: TermsV3): void {
   const { bonds } = terms;
   if (bonds === undefined) return;
   const notionalSat = owedSat(terms.workTotalHashes, highestMsatPerEh(terms.price));
-  const sizeOf = (part: number, floorSat: bigint): bigint => {
-    const partSat = (notionalSat * BigInt(part)) / 1_000_000n;
-    return partSat > floorSat ? partSat : floorSat;
-  };
-  const collateralSat = sizeOf(bonds.size.collateralPpm, bonds.size.worstCaseSat);
-  const makerBondSat = sizeOf(bonds.size.makerBondPpm, bonds.size.makerBondFloorSat);
+  const { collateralSat, makerBondSat } = sizedBonds(bonds.size, notionalSat);
   if (bonds.collateralSat !== collateralSat)
     refuseTerm('bonds.collateral_sat', `must be ${collateralSat} by its rule`);
   if (bonds.makerBondSat !== makerBondSat)

@@ -5,7 +5,9 @@ import { systemTimers } from '../base/system-timers.ts';
 import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
+import { noticeActions } from './notice-actions.ts';
 import type { RunningContracts } from './running-contracts.ts';
+import { updateActions } from './update-actions.ts';
 
 /** Longest wait in ms for a maker that was asked to close; who asked the daemon waits ten seconds. */
 const ANSWER_MS = 5_000;
@@ -26,6 +28,14 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
     return side;
   };
   return {
+    'metering/end': async (input) => {
+      const { metering } = contracts;
+      const contract = contractOf(input) ?? metering?.contractId;
+      if (metering === undefined || contract !== metering.contractId)
+        throw new CodedError('unknown_channel', 'there is no such metering');
+      metering.meter.end();
+      return { contract, ending: true };
+    },
     'channel/close': async (input) => {
       const side = served(input);
       const { frozen, channel } = side.status;
@@ -38,6 +48,14 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
       await answeredIn(timers, side.closeNow());
       return { contract: side.status.contractId, closing: true };
     },
+    ...updateActions((input) => {
+      const side = served(input);
+      return { contract: side.status.contractId, updates: side.updates };
+    }),
+    ...noticeActions((input, request, isDryRun) => {
+      const side = served(input);
+      return { contract: side.status.contractId, notices: side.notice(request, isDryRun) };
+    }),
     'channel/force-close': async (input) => {
       const side = served(input);
       if (!side.mayClose) {
@@ -60,10 +78,21 @@ export function makerChannelActions(maker: Maker): Actions {
     return contractId;
   };
   return {
+    'metering/end': async (input) => {
+      await maker.endMetering(contract(input));
+      return { contract: contract(input), ending: true };
+    },
     'channel/close': async (input) => {
       await maker.requestClose(contract(input));
       return { contract: contract(input), closing: true };
     },
+    ...updateActions((input) => ({
+      ...{ contract: contract(input), updates: maker.updatesOf(contract(input)) },
+    })),
+    ...noticeActions((input, request, isDryRun) => {
+      const id = contract(input);
+      return { contract: id, notices: maker.notice(id, request, isDryRun) };
+    }),
     'channel/force-close': async (input) => {
       await maker.closeAlone(contract(input));
       const row = maker.status.find(({ contractId }) => contractId === contract(input));

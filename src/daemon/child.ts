@@ -11,7 +11,7 @@ const STOP_MS = 15_000;
  * process group, so that Ctrl+C stops it in order, and it ends by itself when this process dies.
  */
 export class DaemonProcess {
-  readonly #role: 'proxy' | 'maker';
+  readonly #role: 'proxy' | 'maker' | 'auditor';
   readonly #configFile: string;
   readonly #logFile: string;
   readonly #timers: Timers;
@@ -19,7 +19,7 @@ export class DaemonProcess {
   #exited: Promise<number | null> = Promise.resolve(null);
 
   constructor(
-    options: { role: 'proxy' | 'maker'; configFile: string; logFile: string },
+    options: { role: 'proxy' | 'maker' | 'auditor'; configFile: string; logFile: string },
     deps: { readonly timers: Timers },
   ) {
     this.#timers = deps.timers;

@@ -4,10 +4,12 @@ import { sha256 } from '../base/hash.ts';
 import { canonicalJson, type Json } from '../base/json.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { assertTimeToFund } from '../channel/deadlines.ts';
-import type { ContractConfig } from '../config/config.ts';
-import { type ContractTerms, contractIdOf, parseTerms, termsToJson } from '../contract/terms.ts';
+import type { ContractConfig, MeteringConfig } from '../config/config.ts';
+import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
-import { loadContract, type StoredContract } from '../settlement/records.ts';
+import { hexOf, integer, object } from '../peer/codec.ts';
+import { termsCodec } from '../peer/market-codecs.ts';
+import { bodyOf, loadContract, parseBody, type StoredContract } from '../settlement/records.ts';
 
 /**
  * The kind of ledger documents of what was proposed for a configured contract; the id is its name. Ledgers
@@ -48,7 +50,7 @@ export async function configuredContract(
   if (proposal === undefined) return { type: 'unknown' };
   const { terms } = proposal;
   const stored = await loadContract(ledger, contractIdOf(terms));
-  const isChanged = proposal.configHex !== undefined && proposal.configHex !== digestOf(config);
+  const isChanged = !isSameConfig(proposal, config);
   const end = endOf(stored);
   if (end !== undefined) return { type: 'finished', contractId: contractIdOf(terms), reason: end };
   const isChannel = stored?.channel !== undefined;
@@ -56,7 +58,8 @@ export async function configuredContract(
   return { type: 'running', terms };
 }
 
-function endOf(stored: StoredContract | undefined): string | undefined {
+/** Why a contract is over; undefined while it is not. */
+export function endOf(stored: StoredContract | undefined): string | undefined {
   const { status, reason = '' } = stored?.channel ?? {};
   return status === 'closed' || status === 'failed' ? `${status}: ${reason}` : undefined;
 }
@@ -71,25 +74,41 @@ function isPast(terms: ContractTerms, height: number): boolean {
   }
 }
 
+const proposalCodec = object({
+  version: ['version', integer(2, 2)],
+  configHex: ['config', hexOf(32)],
+  terms: ['terms', termsCodec],
+});
+
 /** The ledger entry of what is proposed for a configured contract, to be on disk before it is. */
-export function proposalEntry(config: ContractConfig, terms: ContractTerms): LedgerEntry {
-  const body = JSON.stringify({ version: 2, config: digestOf(config), terms: termsToJson(terms) });
+export function proposalEntry(config: ContractConfig | MeteringConfig, terms: ContractTerms): LedgerEntry {
+  const body = bodyOf(proposalCodec, { version: 2, configHex: digestOf(config), terms });
   return { type: 'put', kind: PROPOSAL_KIND, id: idOf(config.name), body };
 }
 
-async function readProposal(ledger: Ledger, name: string): Promise<Proposal | undefined> {
+/** True where what was proposed was made of this configuration, as far as that is known. */
+export function isSameConfig({ configHex }: Proposal, config: ContractConfig | MeteringConfig): boolean {
+  return configHex === undefined || configHex === digestOf(config);
+}
+
+/** What was proposed for a configured contract of this name. Throws `ledger_corrupt`. */
+export async function readProposal(ledger: Ledger, name: string): Promise<Proposal | undefined> {
   const body = await ledger.get(PROPOSAL_KIND, idOf(name));
   if (body !== undefined) {
-    const { config, terms }: Record<string, unknown> = JSON.parse(body);
-    return { terms: parseTerms(terms), configHex: String(config) };
+    const { terms, configHex } = parseBody(PROPOSAL_KIND, proposalCodec, body);
+    return { terms, configHex };
   }
   const old = name === FIRST_NAME ? await ledger.get(PROPOSAL_KIND, OLD_ID) : undefined;
-  return old === undefined ? undefined : { terms: parseTerms(JSON.parse(old)), configHex: undefined };
+  return old === undefined
+    ? undefined
+    : { terms: parseBody(PROPOSAL_KIND, termsCodec, old), configHex: undefined };
 }
 
 /** Digest of all that goes into the terms; how the maker is reached and who is paid may change freely. */
-function digestOf(config: ContractConfig): string {
-  const { maker: _maker, payout: _payout, returnsBonds: _returns, name: _name, ...ofTerms } = config;
+function digestOf(config: ContractConfig | MeteringConfig): string {
+  const all: Partial<ContractConfig> = config;
+  const { maker: _maker, payout: _payout, returnsBonds: _returns, name: _name, ...others } = all;
+  const { destination: _destination, quota: _quota, renews: _renews, ...ofTerms } = others;
   const text = JSON.stringify(ofTerms, (_key, value: unknown) =>
     typeof value === 'bigint' ? value.toString() : value,
   );

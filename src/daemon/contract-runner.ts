@@ -8,14 +8,19 @@ import type { ChainClock } from '../chain/chain-clock.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { TemplateWatch } from '../chain/template-watch.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
-import type { ContractConfig, PayoutConfig } from '../config/config.ts';
+import type { ContractConfig, PayoutConfig, QuotaConfig } from '../config/config.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
+import type { ChosenCoins } from '../miner/chosen-coins.ts';
 import type { ExposureTotal } from '../miner/exposure-total.ts';
-import { MinerContract, type MinerContractOptions } from '../miner/miner-contract.ts';
+import {
+  MinerContract,
+  type MinerContractDeps,
+  type MinerContractOptions,
+} from '../miner/miner-contract.ts';
 import { unpaidReason } from '../miner/payout-jobs.ts';
 import {
   configuredTerms,
@@ -24,13 +29,16 @@ import {
 } from '../operator/configured-terms.ts';
 import { type ContractReport, contractReport } from '../operator/contract-report.ts';
 import type { connectPeer } from '../peer/transport.ts';
+import { committedBinding } from '../settlement/bead-rules.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
-import { configuredContract, proposalEntry } from './configured-contract.ts';
+import { configuredContract, endOf, proposalEntry } from './configured-contract.ts';
 import type { SoldContract } from './selling.ts';
+import { payoutOf, type TakenContract } from './taken-contracts.ts';
 
 /** A state that is due this long without coming: the hashrate goes to the fallback. */
 const UNPAID_TIMEOUT_MS = 120_000;
@@ -50,8 +58,11 @@ export type ContractRunnerDeps = {
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
   /** See `MinerContractDeps`. */
+  readonly auditor?: NonNullable<MinerContractDeps['auditor']>;
+  readonly values?: HashValues;
   readonly blobFiles?: BlobFiles;
   readonly exposureTotal?: ExposureTotal;
+  readonly chosenCoins?: ChosenCoins;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;
   readonly onStatus: (contract: SoldContract) => void;
@@ -69,8 +80,16 @@ export type FinishedContract = {
   readonly reason: string;
 };
 
+/** Where a contract is mined, and what the configuration says of its terms without effect. */
+type ServedAs = {
+  readonly name: string;
+  readonly destination?: string | undefined;
+  readonly quota?: QuotaConfig | undefined;
+  readonly ignoredEdits: readonly EditWithoutEffect[];
+};
+
 /**
- * The contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
+ * A contract a proxy serves: proposed from the configuration once, then kept over restarts until it is
  * closed, and never proposed again under its name. All its shares have one difficulty: were it not fixed
  * before the hash is known, a share could be sold at the highest target it happens to meet.
  */
@@ -80,7 +99,9 @@ export class ContractRunner {
   readonly side: MinerContract;
   /** How its maker is reached and the miner is paid. */
   readonly options: MinerContractOptions;
+  readonly name: string;
   readonly #deps: Pick<ContractRunnerDeps, 'ledger' | 'chain' | 'templates'>;
+  readonly #place: Pick<SoldContract, 'destination' | 'quota'>;
 
   /** Of every share: that of its terms, whatever the configuration says by now. */
   readonly shareDifficulty: number;
@@ -89,14 +110,16 @@ export class ContractRunner {
 
   private constructor(
     options: MinerContractOptions,
-    contract: ContractConfig,
+    { name, destination, quota, ignoredEdits }: ServedAs,
     { onStatus, ...deps }: ContractRunnerDeps,
   ) {
     const { terms } = options;
     this.options = options;
     this.terms = terms;
     this.contractId = contractIdOf(terms);
-    this.ignoredEdits = editsWithoutEffect(terms, contract);
+    this.name = name;
+    this.ignoredEdits = ignoredEdits;
+    this.#place = { destination, quota: quotaOf(terms, quota) };
     const difficulty = decimalDifficultyOf(easiestTarget(terms));
     if (difficulty === undefined)
       throw new CodedError('bad_terms', 'no difficulty has the target of the terms');
@@ -112,10 +135,30 @@ export class ContractRunner {
   ): Promise<ContractRunner | FinishedContract> {
     const terms = await termsOf(network, contract, deps);
     if ('reason' in terms) return terms;
-    const templates = templatesFor(terms, deps);
+    const ignoredEdits = editsWithoutEffect(terms, contract);
     const options = { terms, ...minerOptionsOf(network, contract) };
-    const shown = templates === undefined ? deps : { ...deps, templates };
-    const runner = new ContractRunner(options, contract, shown);
+    return ContractRunner.#serve(options, { ...contract, ignoredEdits }, deps);
+  }
+
+  /** Serves a contract that was taken at run time, until it is over. */
+  static async serve(
+    taken: TakenContract,
+    deps: ContractRunnerDeps,
+  ): Promise<ContractRunner | FinishedContract> {
+    const { terms, name } = taken;
+    const reason = endOf(await loadContract(deps.ledger, contractIdOf(terms)));
+    if (reason !== undefined) return { name, contractId: contractIdOf(terms), reason };
+    const options = { terms, ...minerOptionsOf(terms.network, { ...taken, payout: payoutOf(taken) }) };
+    return ContractRunner.#serve(options, { ...taken, ignoredEdits: [] }, deps);
+  }
+
+  static async #serve(
+    options: MinerContractOptions,
+    as: ServedAs,
+    deps: ContractRunnerDeps,
+  ): Promise<ContractRunner> {
+    const templates = templatesFor(options.terms, deps);
+    const runner = new ContractRunner(options, as, templates === undefined ? deps : { ...deps, templates });
     templates?.start();
     await runner.side.start();
     return runner;
@@ -127,7 +170,11 @@ export class ContractRunner {
 
   get sold(): SoldContract {
     const { side, terms, shareDifficulty, unpaidReason } = this;
-    return { status: side.status, terms, shareDifficulty, unpaidReason, work: side.work };
+    const sold = {
+      ...{ status: side.status, terms, shareDifficulty, unpaidReason, work: side.work },
+      ...this.#place,
+    };
+    return committedBinding(terms) === undefined ? sold : { ...sold, needsMetadata: true };
   }
 
   async stop(): Promise<void> {
@@ -161,10 +208,17 @@ function templatesFor(
   return new TemplateWatch({ network, ...(binding.samplePpm === 0 ? { kept: 1 } : shown) }, deps);
 }
 
+/** The hashrate of a contract: what its terms commit to, else what was configured. */
+function quotaOf(terms: ContractTerms, configured: QuotaConfig | undefined): QuotaConfig | undefined {
+  if (terms.version !== 3 || terms.rate === undefined) return configured;
+  const { committed: hashesPerSecond, max: maxHashesPerSecond } = terms.rate;
+  return { type: 'rate', hashesPerSecond, maxHashesPerSecond };
+}
+
 /** How the maker of a configured contract is reached, and where the miner is paid. */
 export function minerOptionsOf(
   network: NetworkName,
-  { maker, payout, returnsBonds }: ContractConfig,
+  { maker, payout, returnsBonds }: Pick<ContractConfig, 'maker' | 'payout' | 'returnsBonds'>,
 ): Omit<MinerContractOptions, 'terms'> {
   const { host, port } = maker;
   const payoutScript = payoutScriptOf(payout, network);
@@ -240,7 +294,8 @@ async function propose(
   return terms;
 }
 
-function payoutScriptOf(payout: PayoutConfig, network: NetworkName): Uint8Array {
+/** The script that a miner is paid to. Throws `config_invalid`. */
+export function payoutScriptOf(payout: PayoutConfig, network: NetworkName): Uint8Array {
   if (payout.type === 'script') return fromHex(payout.scriptHex);
   const { script, why } = readAddress(payout.address, network);
   if (script === undefined)

@@ -122,7 +122,8 @@ function armed(role: CrashRole, point: string, count: number, deps: MomentDeps):
   const watched = (link: PeerLink): PeerLink => ({
     remoteAddress: link.remoteAddress,
     exporter: link.exporter,
-    keepPlace: () => link.keepPlace?.(),
+    keepPlace: () => link.keepPlace(),
+    paceReads: (pace) => link.paceReads(pace),
     get closed() {
       return link.closed;
     },

@@ -25,6 +25,8 @@ export type DemoOptions = {
   readonly seconds: number;
   /** The part of the beads that pay another than the maker, from 0 to 1. */
   readonly thief: number;
+  /** What binds the work: beads that pay the maker, or jobs of a pool of the maker. */
+  readonly binding: 'bead' | 'work';
   readonly directory: string;
   readonly stratum: { readonly host: string; readonly port: number };
   readonly onView: (snapshot: DemoSnapshot) => void;
@@ -70,11 +72,12 @@ export async function runDemo(options: DemoOptions): Promise<Record<string, unkn
     await requestAction(stage.proxy.metricsUrl, stage.proxy.dataDir, 'channel/close');
     const isConfirmed = (status: Status) => (status.contract?.channel.close_confirmations ?? 0) > 0;
     const status = await demo.until('closing the channel', isConfirmed, CLOSE_TIMEOUT_MS);
-    const sold = await soldBeads(stage);
+    const bought =
+      options.binding === 'bead' ? { beads: await soldBeads(stage) } : { pool: await poolShares(stage) };
     await proxy.stop();
     await maker.stop();
     const evidence = await writeEvidence(stage, status, directory);
-    return { ...summary(status, reports, stage, evidence), beads: sold };
+    return { ...summary(status, reports, stage, evidence), ...bought };
   } finally {
     for (const step of undo) await step();
   }
@@ -174,6 +177,7 @@ function stageOptions(directory: string, options: DemoOptions): StageOptions {
     workTotalHashes: DEVNET_STEP_HASHES * BigInt(Math.ceil(options.seconds * STEPS_PER_SECOND) + 10),
     priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH,
     thiefPart: options.thief,
+    ...(options.binding === 'bead' ? {} : { makerPoolDifficulty: DEVNET_SHARE_DIFFICULTY * 2 }),
   };
 }
 
@@ -207,6 +211,14 @@ function prepareDirectory(path: string): string {
 async function soldBeads({ maker, node }: Stage): Promise<Record<string, unknown>> {
   const { contracts } = (await fetchStatus(maker.metricsUrl)) as { contracts?: { beads?: object }[] };
   return { ...contracts?.[0]?.beads, redirected: node.stats.stolenBeads };
+}
+
+/** What the pool of the maker accepted of the work, and the blocks among it. */
+async function poolShares({ maker, makerPool }: Stage): Promise<Record<string, unknown>> {
+  const { pools } = (await fetchStatus(maker.metricsUrl)) as {
+    pools?: { solutions: { accepted: number } }[];
+  };
+  return { accepted: pools?.[0]?.solutions.accepted ?? 0, blocks: makerPool?.stats.blocks ?? 0 };
 }
 
 type Evidence = { readonly file: string; readonly shares: number; readonly workHashes: bigint };

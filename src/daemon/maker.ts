@@ -6,7 +6,7 @@ import { LIMITS } from '../base/limits.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
-import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
+import { noChain } from '../chain/no-chain.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
@@ -16,12 +16,15 @@ import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { BeadNode } from '../maker/bead-node.ts';
-import { Maker, type MakerContractStatus, type MakerDeps } from '../maker/maker.ts';
+import type { MakerContractStatus } from '../maker/contract-status.ts';
+import { Maker } from '../maker/maker.ts';
+import type { MakerDeps } from '../maker/maker-options.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
-import type { MakerPolicy } from '../maker/policy.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
 import { fundingWallet } from '../operator/chain-access.ts';
+import { servedOffer } from '../operator/maker-offer.ts';
+import { type MakerSource, policyOf } from '../operator/maker-policy.ts';
 import { PeerServer } from '../peer/transport.ts';
 import { fileExternalSigning } from '../settlement/external-signing.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
@@ -29,6 +32,7 @@ import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
 import { leastOdds, luckOf, oddsOfCount } from '../work/luck.ts';
+import { auditorOf } from './auditor-place.ts';
 import {
   type ChainPart,
   chainCheck,
@@ -49,8 +53,16 @@ import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
+import { makerPolicyActions } from './policy-actions.ts';
 import { LEDGER_NAME, Renewal } from './renewal.ts';
-import { type DaemonLog, daemonSources, ledgerSources, upkeepSources } from './shared-metrics.ts';
+import {
+  type DaemonLog,
+  daemonSources,
+  ledgerSources,
+  meteringSources,
+  upkeepSources,
+} from './shared-metrics.ts';
+import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
 const clock = systemClock;
@@ -67,14 +79,19 @@ export type RunningMaker = Composed<{
  * ledger that cannot be used it serves nobody, and takes its channels back by their files. Throws coded
  * errors for what the configuration, the chain or the port of its peers refuses.
  */
-export function startMaker(config: MakerConfig, log: DaemonLog): Promise<RunningMaker> {
-  return composed((undo) => build(config, log, undo));
+export function startMaker(
+  config: MakerConfig,
+  log: DaemonLog,
+  source?: MakerSource,
+): Promise<RunningMaker> {
+  return composed((undo) => build(config, log, undo, source));
 }
 
 async function build(
   config: MakerConfig,
   log: DaemonLog,
   undo: AsyncDisposableStack,
+  source: MakerSource | undefined,
 ): Promise<Omit<RunningMaker, 'close'>> {
   makeDataDir(config.dataDir);
   const signer = openKeys(config, { random: systemRandom, log });
@@ -96,7 +113,7 @@ async function build(
   undo.defer(() => durability.stop());
   const kernelKind = await chooseKernelKind(join(config.dataDir, KERNEL_CACHE), { log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
-  const part = startChain(config.network, config.chain, log);
+  const part = config.chain && startChain(config.network, config.chain, log);
   undo.defer(() => stopChain(part));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(() => ladders.idle());
@@ -105,7 +122,8 @@ async function build(
     log,
     observe: (seconds) => observe.upstream_solution_seconds?.(seconds),
   });
-  const maker = makerOf(config, { ledger, part, signer, kernel, ladders, crash, ownWork, log, ...beads });
+  const parts = { ledger, part, signer, kernel, ladders, crash, ownWork, log, source, ...beads };
+  const maker = makerOf(config, parts, undo);
   let port: number | undefined;
   const closing = new ClosingOnly(config, {
     isServed: ({ contractId }) =>
@@ -117,7 +135,8 @@ async function build(
   const metrics = createMetrics(
     { role: 'maker', build },
     {
-      ...makerSources(maker, opened, part, closing),
+      ...makerSources(maker, opened, closing),
+      ...(part === undefined ? {} : chainSources(part)),
       ...poolSources(ownWork.book),
       ...daemonSources(waiting, log),
     },
@@ -132,6 +151,7 @@ async function build(
     await closing.unless(async () => {
       port = await maker.start();
       upkeep?.start();
+      logMakerTips(maker, parts, undo);
     });
   }
   closing.start();
@@ -144,13 +164,13 @@ async function build(
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: {
         ledger: () => closing.reason?.message ?? durability.check(),
-        chain: () => chainCheck(part),
+        ...(part === undefined ? {} : { chain: () => chainCheck(part) }),
       },
       status: () => ({
         ...makerStatus(maker, config, part, closing),
         ...{ pools: ownWork.book.figures, descriptors: descriptors.status },
       }),
-      actions: makerChannelActions(maker),
+      actions: { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) },
     },
   );
   const httpAt = await startPage(ops, { waiting, undo, log });
@@ -185,29 +205,32 @@ function beadNode(
 function makerOf(
   config: MakerConfig,
   parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads' | 'ownWork'> & {
-    readonly part: ChainPart;
+    readonly part: ChainPart | undefined;
     readonly ladders: LadderWriter;
     readonly crash: CrashPoint;
     readonly log: Logger;
+    readonly source: MakerSource | undefined;
   },
+  undo: AsyncDisposableStack,
 ): Maker {
-  const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log } = parts;
-  const { chain } = part;
+  const requests = fileExternalSigning(join(config.dataDir, 'requests'));
+  const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log, source } = parts;
+  const { chain, ...others } = part ?? { chain: noChain(config.network) };
   return new Maker(
     {
       ...config.peer.listen,
       allowedNodeIds: new Set(config.peers.allow),
-      ...{ policy: policyOf(config), verification: { fixedTarget: true } },
+      ...{ policy: policyOf(config), verification: { fixedTarget: true }, hasChain: part !== undefined },
       opening: {
         margins: DEFAULT_CLOSE_MARGINS,
-        fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb,
+        ...(config.chain && { fallbackFeeRateSatPerKvb: config.chain.feeRateSatPerKvb }),
       },
     },
     {
       ...{
         ledger,
         chain,
-        chainClock: part.chainClock,
+        ...others,
         signer,
         kernel,
         clock,
@@ -218,8 +241,11 @@ function makerOf(
       ...(beads === undefined ? {} : { beads }),
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       ...(ownWork === undefined ? {} : { ownWork }),
-      externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
+      externalSigning: requests,
+      ...auditorOf(config, undo, { ...parts, requests }),
       ladders,
+      offer: servedOffer(config, { signer, clock }),
+      ...(source === undefined ? {} : { applyPolicy: (flags) => policyOf(source.load(flags)) }),
       blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
       positions: positionFile(join(config.dataDir, 'signer', 'positions')),
       openStateSigner: stateSigners(join(config.dataDir, 'signer'), crash.onSignerStep),
@@ -259,7 +285,7 @@ async function openLedger(
 function makerStatus(
   maker: Maker,
   { network }: MakerConfig,
-  part: ChainPart,
+  part: ChainPart | undefined,
   closing: ClosingOnly,
 ): object {
   return {
@@ -267,12 +293,13 @@ function makerStatus(
     role: 'maker',
     node_id: maker.nodeId,
     network,
-    bitcoin_node: { truc: part.truc.policy },
+    bitcoin_node: { truc: part?.truc.policy ?? 'unknown' },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
     contracts: closing.reason === undefined ? maker.status.map(withLuck) : [],
+    metering: closing.reason === undefined ? maker.metering : [],
     closing_only: closing.status,
-    chain: chainStatus(part),
+    chain: part === undefined ? null : chainStatus(part),
   };
 }
 
@@ -295,29 +322,10 @@ function stateSigners(directory: string, onStep: CrashPoint['onSignerStep']): Op
     );
 }
 
-function policyOf({ network, policy, braidpool }: MakerConfig): MakerPolicy {
-  return {
-    ...{ network, maxPriceMsatPerEh: policy.maxPriceMsatPerEh, maxBudgetSat: policy.maxBudgetSat },
-    maxTotalBudgetSat: policy.maxTotalBudgetSat,
-    maxOpenContractsPerMiner: policy.maxContractsPerMiner,
-    ...{ minStepHashes: policy.minStepHashes, maxStepHashes: policy.maxStepHashes },
-    maxUnpaidSteps: policy.maxUnpaidSteps,
-    minShareWorkHashes: workOfTarget(targetOfDifficulty(policy.minShareDifficulty)),
-    ...{ minExpiryBlocks: policy.minExpiryBlocks, maxExpiryBlocks: policy.maxExpiryBlocks },
-    minDepth: policy.minDepth,
-    maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
-    bindingScriptHex: policy.bindingScriptHex,
-    ...{ bindings: policy.bindings, payout: policy.payout },
-    stakes: policy.stakes,
-    ...(braidpool === undefined ? {} : { bead: braidpool }),
-  };
-}
-
 /** Where each metric of the maker is read at a scrape. */
 function makerSources(
   maker: Maker,
   { ledger, upkeep }: OpenedLedger,
-  part: ChainPart,
   closing: ClosingOnly,
 ): MetricSources<'maker'> {
   const count = (values: readonly string[]): Record<string, number> => {
@@ -330,11 +338,12 @@ function makerSources(
   return {
     ...ledgerSources(ledger),
     ...upkeepSources(upkeep),
-    ...chainSources(part),
     close_only: () => (closing.reason === undefined ? 0 : 1),
     close_only_ladders: () => closing.ladderCount,
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
     contract_state: () => count(maker.status.map((row) => row.stream)),
+    contract_delivery_state: () => count(maker.status.flatMap(({ delivery }) => delivery?.own ?? [])),
+    ...meteringSources(() => maker.metering),
     contract_delivered_work_hashes_total: () =>
       maker.status.reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),
     luck_odds_ratio: () => ({ block: oddsOfContracts('block'), upstream: oddsOfContracts('upstream') }),
@@ -349,7 +358,7 @@ function makerSources(
     }),
     contracts_without_work: () =>
       maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
-    market_peer_up: () => maker.status.filter((row) => row.connected).length,
+    market_peer_up: () => [...maker.status, ...maker.metering].filter((row) => row.connected).length,
     market_protocol_errors_total: () => maker.stats.refused,
     limit_hits_total: () => maker.stats.limitHits,
   };

@@ -6,7 +6,14 @@ import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { ProxyParts } from './proxy-status.ts';
-import { type DaemonLog, daemonSources, ledgerSources, limitSum, upkeepSources } from './shared-metrics.ts';
+import {
+  type DaemonLog,
+  daemonSources,
+  ledgerSources,
+  limitSum,
+  meteringSources,
+  upkeepSources,
+} from './shared-metrics.ts';
 
 /** Where each metric of the proxy is read at a scrape. */
 export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'proxy'> {
@@ -48,8 +55,10 @@ function contractSources({ contracts }: ProxyParts) {
     Number(contracts.all.reduce((total, runner) => total + value(runner), 0n));
   return {
     contract_state: () => countsOf(statuses().map(({ stream }) => stream)),
+    contract_delivery_state: () => countsOf(statuses().flatMap(({ delivery }) => delivery?.own ?? [])),
     contract_delivered_work_hashes_total: () => sum(({ side }) => side.status.ownWorkHashes),
     contract_work_hashes: () => sum(({ terms }) => terms.workTotalHashes),
+    ...meteringSources(() => (contracts.metering === undefined ? [] : [contracts.metering.meter.status])),
     channel_state: () => {
       const channels = statuses().filter(({ channel }) => channel !== 'none');
       return countsOf(channels.map(({ channel, frozen }) => (frozen === undefined ? channel : 'frozen')));
@@ -74,7 +83,12 @@ function contractSources({ contracts }: ProxyParts) {
           refused[reason] = (refused[reason] ?? 0) + count;
       return refused;
     },
-    market_peer_up: () => (statuses().some(({ connected }) => connected) ? 1 : 0),
+    market_peer_up: () => {
+      const meter = contracts.metering?.meter.status;
+      return [...statuses(), ...(meter === undefined ? [] : [meter])].some(({ connected }) => connected)
+        ? 1
+        : 0;
+    },
   };
 }
 

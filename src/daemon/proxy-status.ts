@@ -7,6 +7,8 @@ import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { FoundBlocks } from '../miner/found-blocks.ts';
+import type { MinerMeterStatus } from '../miner/miner-meter.ts';
 import type { WorkStatus } from '../miner/work-destination.ts';
 import type { BraidpoolStatus } from '../mining/braidpool-view.ts';
 import { type DestinationStatus, destinationStatus } from '../mining/destination-status.ts';
@@ -16,6 +18,9 @@ import { withoutContract } from '../mining/work-routes.ts';
 import type { UnlikelyWorker } from '../mining/worker-luck.ts';
 import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
+import type { AuditorView } from '../settlement/auditor-link.ts';
+import type { DeliveryView } from '../settlement/minute-keeper.ts';
+import type { NoticesView } from '../settlement/notice-board.ts';
 import type { Hashrate } from '../work/hashrate.ts';
 import type { Meters } from '../work/meters.ts';
 import { type ChainPart, type ChainStatus, chainStatus } from './chain-part.ts';
@@ -79,6 +84,8 @@ export type ProxyStatus = {
   /** The first of `contracts`. */
   readonly contract: ContractStatus | null;
   readonly contracts: readonly ContractStatus[];
+  /** The contract without money; null where there is none. */
+  readonly metering: MinerMeterStatus | null;
   /** Configured contracts that are over: another `contract.name` is for the next one. */
   readonly finished_contracts: readonly {
     readonly name: string;
@@ -100,14 +107,26 @@ export type ProxyStatus = {
 };
 
 type ContractStatus = ContractReport & {
+  /** See `ContractConfig`. */
+  readonly name: string;
   readonly connected: boolean;
   readonly live: boolean;
   /** Of every share; with binding work the easiest that a job may name. */
   readonly share_difficulty: number;
+  /** The course of delivery; null where the terms have no rules for it. */
+  readonly delivery: DeliveryView | null;
+  /** What the auditor says; null where none is told. */
+  readonly auditor: AuditorView | null;
+  /** Pauses, notice of the end, and what was given up. */
+  readonly notices: NoticesView;
   /** The jobs of the maker; null where they are the miner's own. */
   readonly work: WorkStatus | null;
   /** Why the job of its destination is not mined for it, in words: the market maker would not pay for it. */
   readonly unpaid_job: string | null;
+  /** A commitment that the market maker signed and the own shares contradict; `channel export` has it. */
+  readonly disputed_commitment: { readonly n: number; readonly why: string } | null;
+  /** Blocks that were shown to the market maker, by what its node said; null where it is shown none. */
+  readonly blocks: FoundBlocks['counts'] | null;
   /** What the configuration says by now and has no effect: a contract keeps the terms it was signed with. */
   readonly ignored_edits: readonly EditWithoutEffect[];
 };
@@ -143,6 +162,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     miners: server.sessions(SESSIONS_LISTED).map((session) => minerOf(session, mining)),
     contract: contracts[0] ?? null,
     contracts,
+    metering: facts.contracts.metering?.meter.status ?? null,
     finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {
       return { name, contract_id: contractId, reason };
     }),
@@ -157,15 +177,27 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
 }
 
 async function contractStatus(runner: ContractRunner, mining: Mining): Promise<ContractStatus> {
-  const { connected, live } = runner.side.status;
-  const { shareDifficulty: share_difficulty, ignoredEdits: ignored_edits } = runner;
+  const {
+    connected,
+    live,
+    disputed: disputed_commitment = null,
+    delivery = null,
+    auditor = null,
+    notices,
+  } = runner.side.status;
+  const { name, shareDifficulty: share_difficulty, ignoredEdits: ignored_edits } = runner;
   const work = runner.side.work?.status ?? null;
   const unpaid_job = mining.unpaidReason(runner.contractId) ?? null;
-  return { ...(await runner.report()), connected, live, share_difficulty, work, unpaid_job, ignored_edits };
+  const blocks = runner.side.blocks?.counts ?? null;
+  return {
+    ...{ ...(await runner.report()), name, connected, live, share_difficulty, work, blocks },
+    ...{ unpaid_job, disputed_commitment, delivery, auditor, notices, ignored_edits },
+  };
 }
 
-function lastPeerError({ all }: RunningContracts): string | undefined {
-  return all.map(({ side }) => side.status.lastError).find((error) => error !== undefined);
+function lastPeerError({ all, metering }: RunningContracts): string | undefined {
+  const parts = [...all.map(({ side }) => side), ...(metering === undefined ? [] : [metering.meter])];
+  return parts.map(({ status }) => status.lastError).find((error) => error !== undefined);
 }
 
 /** A miner with the name of the destination, or of its own link there, that it mines to. */

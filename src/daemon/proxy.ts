@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { toHex } from '../base/bytes.ts';
 import { systemClock } from '../base/clock.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
@@ -14,14 +15,17 @@ import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining } from '../mining/mining.ts';
-import { fileExternalSigning } from '../settlement/external-signing.ts';
+import { askMakers, propose } from '../operator/market-tools.ts';
+import type { AuditorLink } from '../settlement/auditor-link.ts';
+import { type ExternalSigning, fileExternalSigning } from '../settlement/external-signing.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
 import { isServing } from '../upstream/failover.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import type { Credit } from '../work/meters.ts';
-import { chainCheck, startChain, stopChain } from './chain-part.ts';
+import { auditorOf } from './auditor-place.ts';
+import { type ChainPart, chainCheck, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
@@ -36,9 +40,13 @@ import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { Renewal } from './renewal.ts';
+import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
-import { contractDestination, Selling } from './selling.ts';
+import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
+import { takeActions } from './take-action.ts';
+import { takenContracts } from './taken-contracts.ts';
+import { logMinerTips } from './tip-logs.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -64,7 +72,7 @@ async function build(
   undo: AsyncDisposableStack,
 ): Promise<Omit<RunningProxy, 'close'>> {
   makeDataDir(config.dataDir);
-  if (config.contract !== undefined) minerOptionsOf(config.network, config.contract);
+  for (const contract of contractsOf(config)) minerOptionsOf(config.network, contract);
   const signer = openKeys(config, { random: systemRandom, log });
   const observers: Observers = {};
   const crash = armCrashPoint('miner', config.network, process.env, { log, random: systemRandom, timers });
@@ -96,7 +104,9 @@ async function build(
     else if (level === 'sound') mining.server.takeBack('ledger');
   };
   // Only a contract needs the chain, or what is left of one.
-  const needsChain = config.contract !== undefined || hasLadders(config.closeDir);
+  const sells = contractsOf(config).length > 0 || config.metering !== undefined;
+  const hasTaken = (await takenContracts(ledger)).length > 0;
+  const needsChain = sells || hasTaken || config.sell !== undefined || hasLadders(config.closeDir);
   const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
   undo.defer(() => stopChain(chain));
   const closing = new ClosingOnly(config, {
@@ -120,23 +130,31 @@ async function build(
     await Promise.all([contracts.stop(), closing.stop()]);
     await ladders.idle();
   });
-  const sell = () =>
-    closing.unless(() => serveContract(facts, { selling, crash, ladders, observers, log }));
+  const requests = fileExternalSigning(join(config.dataDir, 'requests'));
+  const auditor = auditorOf(config, undo, { ledger, signer, requests, log });
+  const deps = { selling, crash, ladders, observers, log, requests, ...auditor };
+  const sell = () => closing.unless(() => serveContract(facts, deps));
   const contract = laterPart('contract', sell, later);
   // Last opened, so that a stop waits for no answer of a node.
   undo.defer(() => stopChain(chain));
-  if (memory.unusable === undefined) await contract.begin(PATIENCE_MS);
-  else closing.fail(memory.unusable);
+  if (memory.unusable === undefined) {
+    logMinerTips(contracts, { part: chain, ledger, signer, log }, undo);
+    await contract.begin(PATIENCE_MS);
+  } else closing.fail(memory.unusable);
   closing.start();
   const renewal = new Renewal(config.dataDir, { fault: () => closing.faultOf(ledger), timers, log });
   undo.defer(() => renewal.stop());
+  // Until all contracts began nobody knows how many there are.
+  const isBegun = (): boolean => contract.waiting === undefined && closing.reason === undefined;
+  const taking = chain && takeByRule(facts, { part: chain, isBegun, log });
+  undo.defer(async () => taking?.stop());
   return {
     renewal: renewal.due,
     ready: {
       stratum: addressText(mining.server.addresses()[0]!),
       listeners: mining.server.addresses().slice(1).map(addressText),
       http: httpAt,
-      contract: contracts.first?.contractId ?? null,
+      contract: (contracts.first ?? contracts.metering)?.contractId ?? null,
       node_id: toHex(nodeIdBytes(signer)),
     },
   };
@@ -163,6 +181,7 @@ function makeMining(
     ...{ kernel, duplicates, clock, timers, random: systemRandom, log },
     env: process.env,
     admits: (stream, workHashes) => contracts.admits(stream, workHashes),
+    onBlock: (submission) => contracts.onBlock(submission),
     commit: async (shares) => {
       let credit: Credit;
       try {
@@ -200,12 +219,12 @@ function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, 
       checks: readyChecks(facts),
       status: () => proxyStatus(facts),
       views: { dag: () => mining.braidpoolNodes.map(({ newest }) => newest) },
-      actions: proxyChannelActions(contracts),
+      actions: { ...proxyChannelActions(contracts), ...takeActions(config, facts) },
     },
   );
 }
 
-/** The contract of the configuration, if it has one. */
+/** The contracts of the configuration, and those that were taken while it ran. */
 async function serveContract(
   facts: ProxyParts,
   deps: {
@@ -214,28 +233,58 @@ async function serveContract(
     readonly ladders: LadderWriter;
     readonly observers: Observers;
     readonly log: Logger;
+    readonly requests: ExternalSigning;
+    readonly auditor?: AuditorLink;
   },
 ): Promise<void> {
-  const { selling, crash, ladders, observers, log } = deps;
+  const { selling, crash, ladders, observers, log, requests, auditor } = deps;
   const { config, contracts, ledger, signer, chain } = facts;
-  if (config.contract === undefined || chain === undefined) return;
-  const runner = await contracts.start(config.network, config.contract, {
+  if (config.metering !== undefined) {
+    const metering = await contracts.startMetering(config.network, config.metering, {
+      ...{ ...(chain === undefined ? {} : { chain: chain.chain }), ledger, signer },
+      ...{ clock, timers, random: systemRandom, log: log.child({ part: 'metering' }) },
+      onStatus: (contract) => selling.onStatus(contract),
+    });
+    if (metering !== undefined) selling.onStatus(metering.sold);
+  }
+  if (chain === undefined) return;
+  await contracts.start(config.network, contractsOf(config), {
     ...{ ...chain, ledger, signer, clock, timers, random: systemRandom, ladders },
     onStatus: (contract) => selling.onStatus(contract),
     observeSolution: (seconds) => observers.observe?.work_solution_seconds(seconds),
     log: log.child({ part: 'contract' }),
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
-    externalSigning: fileExternalSigning(join(config.dataDir, 'requests')),
+    externalSigning: requests,
+    ...(auditor === undefined ? {} : { auditor }),
   });
-  if (runner !== undefined) selling.onStatus(runner.sold);
+}
+
+type TakingDeps = { readonly part: ChainPart; readonly isBegun: () => boolean; readonly log: Logger };
+
+/** Contracts that are taken without anybody typing, where the configuration says so. */
+function takeByRule(facts: ProxyParts, { part: { chain }, isBegun, log }: TakingDeps): RuleTaking {
+  const { config, contracts, signer } = facts;
+  const { network, makers, sell } = config;
+  const tools = { network, signer, timers };
+  const isThere = (channel: string): boolean => channel !== 'closed' && channel !== 'failed';
+  return new RuleTaking(config, {
+    running: () =>
+      isBegun()
+        ? contracts.all.filter(({ side }) => isThere(side.status.channel)).length
+        : Number.POSITIVE_INFINITY,
+    ask: () => askMakers(makers, sell!, { ...tools, chain }),
+    propose: (quote) => propose(quote, tools),
+    take: takeActions(config, facts)['contract/take']!,
+    ...{ clock, timers, log: log.child({ part: 'market' }) },
+  });
 }
 
 /** Histograms exist only once everything they describe does. */
 type Observers = { observe?: MetricObservers<'proxy'> };
 
 function addressText({ address, port }: AddressInfo): string {
-  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+  return hostPortText(address, port);
 }
 
 function readyChecks({ mining, durability, contracts, chain, closing, waiting }: ProxyParts) {

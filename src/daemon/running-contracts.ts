@@ -1,29 +1,64 @@
 import { smaller } from '../base/bigints.ts';
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
 import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
-import type { ContractConfig } from '../config/config.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import type { ContractConfig, MeteringConfig } from '../config/config.ts';
+import { checkTerms, contractIdOf } from '../contract/terms.ts';
+import { highestPriceFrom, stepHashesOf } from '../contract/updated-terms.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import { ChosenCoins } from '../miner/chosen-coins.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
+import { HashValues } from '../settlement/hash-values.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
+import type { Submission } from '../shares/share.ts';
 import type { StreamTotal } from '../work/meters.ts';
+import { ConfiguredMetering, type ConfiguredMeteringDeps } from './configured-metering.ts';
 import {
   ContractRunner,
   type ContractRunnerDeps,
   type FinishedContract,
   minerOptionsOf,
+  payoutScriptOf,
 } from './contract-runner.ts';
+import type { SoldContract } from './selling.ts';
+import { type LinePlan, Successions } from './successions.ts';
+import {
+  type LineItem,
+  makerAddress,
+  makerEntry,
+  payoutOf,
+  type TakenContract,
+  takenContracts,
+  takenEntry,
+} from './taken-contracts.ts';
 import { isUnusable } from './unusable-ledger.ts';
+
+const idOf = ({ terms }: TakenContract): string => contractIdOf(terms);
+
+const lineOf = ({ name, renews }: ContractConfig): { readonly line?: LineItem } =>
+  renews === true ? { line: { name, index: 0 } } : {};
+
+/** Those that follow each other in that order. */
+const inOrder = (all: readonly TakenContract[]): readonly TakenContract[] =>
+  all.toSorted((a, b) => (a.line?.index ?? 0) - (b.line?.index ?? 0));
 
 /** The contracts a proxy serves, and those of earlier runs that are not at their end. */
 export class RunningContracts {
   readonly #runners = new Map<string, ContractRunner>();
   readonly #earlier = new Map<string, MinerContract>();
   readonly #finished: FinishedContract[] = [];
+  #metering: ConfiguredMetering | undefined;
   #maxUnpaidSat: bigint | undefined;
   #total: ExposureTotal | undefined;
-  /** The configured one, once it has begun. */
-  #configured: ContractRunner | FinishedContract | undefined;
+  /** Names of configured ones and ids of taken ones that have begun. */
+  readonly #begun = new Set<string>();
+  #successions: Successions | undefined;
+  readonly #chosenCoins = new ChosenCoins();
+  #values: HashValues | undefined;
+  /** Of `start`. */
+  #deps: ContractRunnerDeps | undefined;
 
   /** In the order they were started. */
   get all(): readonly ContractRunner[] {
@@ -53,8 +88,10 @@ export class RunningContracts {
 
   /** The exposure at which nothing more is delivered: of each that is served, or of all together. */
   get exposureLimitSat(): bigint {
-    const sat = this.all.reduce((sum, { terms }) => {
-      return sum + owedSat(BigInt(terms.maxUnpaidSteps) * terms.stepHashes, fixedPriceMsatPerEh(terms));
+    const sat = this.all.reduce((sum, { side }) => {
+      const { terms } = side.updates.state;
+      const unpaid = BigInt(terms.maxUnpaidSteps) * stepHashesOf(terms);
+      return sum + owedSat(unpaid, highestPriceFrom(terms, side.status.signed?.workHashes ?? 0n));
     }, 0n);
     return smaller(this.#maxUnpaidSat ?? sat, sat);
   }
@@ -70,36 +107,158 @@ export class RunningContracts {
   }
 
   /**
-   * Serves the contract of a configuration, and brings to their end those that were served before it.
-   * Undefined where that contract is over. What throws may be tried again: what began stays.
+   * Serves the contracts of a configuration and those taken at run time, and brings to their end those that
+   * were served before. One that cannot start holds up no other: what throws may be tried again, and what
+   * began stays.
    */
   async start(
     network: NetworkName,
-    contract: ContractConfig,
+    configured: readonly ContractConfig[],
     deps: ContractRunnerDeps,
-  ): Promise<ContractRunner | undefined> {
-    const { maxUnpaidTotalSat } = contract;
+  ): Promise<void> {
+    const maxUnpaidTotalSat = configured[0]?.maxUnpaidTotalSat;
     if (maxUnpaidTotalSat !== undefined) this.#total ??= new ExposureTotal(maxUnpaidTotalSat);
     this.#maxUnpaidSat = maxUnpaidTotalSat;
-    const all = this.#total === undefined ? deps : { ...deps, exposureTotal: this.#total };
-    if (this.#configured === undefined) {
-      const started = await ContractRunner.start(network, contract, all);
-      this.#configured = started;
-      if (started instanceof ContractRunner) this.#runners.set(started.contractId, started);
-      else this.#finished.push(started);
+    this.#successions ??= new Successions({
+      ...{ ...deps, add: (taken) => this.add(taken) },
+      onMoved: (id) => this.#tell(id, deps),
+    });
+    const total = this.#total === undefined ? {} : { exposureTotal: this.#total };
+    await this.#noteCoins(deps.ledger);
+    this.#values ??= new HashValues(deps);
+    const all = {
+      ...{ ...deps, ...total, chosenCoins: this.#chosenCoins, values: this.#values },
+      onStatus: ({ status: { contractId } }: SoldContract) => {
+        // First: what takes over from it has the hashrate before it is gone from here.
+        this.#successions?.seen(contractId);
+        this.#tell(contractId, deps);
+      },
+    };
+    this.#deps = all;
+    const errors: CodedError[] = [];
+    const starts = async (begin: () => Promise<unknown>): Promise<void> => {
+      await begin().catch((error: unknown) => {
+        if (!(error instanceof CodedError)) throw error;
+        errors.push(error);
+      });
+    };
+    // One after another: a contract of a lost ledger is restored for one of them.
+    for (const contract of configured)
+      await starts(() =>
+        this.#begin(
+          contract.name,
+          () => ContractRunner.start(network, contract, all),
+          {
+            ...contract,
+            ...lineOf(contract),
+            payoutScriptHex: toHex(payoutScriptOf(contract.payout, network)),
+          },
+          all,
+        ),
+      );
+    await starts(async () => {
+      for (const taken of inOrder(await takenContracts(deps.ledger)))
+        await this.#begin(idOf(taken), () => ContractRunner.serve(taken, all), taken, all);
+    });
+    // With one missing another would be opened in its place.
+    if (errors.length === 0) this.#successions.begin();
+    await starts(() => this.#startEarlier(configured[0], network, all));
+    const [first] = errors;
+    if (first !== undefined) throw first;
+  }
+
+  /**
+   * Serves one more contract from now on, over restarts too: on disk before its maker hears of it. Throws
+   * `wrong_status` before `start`, and where the contract is over.
+   */
+  async add(taken: TakenContract): Promise<ContractRunner> {
+    const deps = this.#deps;
+    if (deps === undefined) throw new CodedError('wrong_status', 'contracts are not served yet');
+    checkTerms(taken.terms);
+    await deps.ledger.appendNow([takenEntry(taken)]);
+    await this.#begin(idOf(taken), () => ContractRunner.serve(taken, deps), taken, deps);
+    const runner = this.#runners.get(contractIdOf(taken.terms));
+    if (runner === undefined) throw new CodedError('wrong_status', `${taken.name} is over`);
+    return runner;
+  }
+
+  async #begin(
+    key: string,
+    begin: () => Promise<ContractRunner | FinishedContract>,
+    plan: LinePlan & Pick<TakenContract, 'line'>,
+    { ledger, onStatus }: ContractRunnerDeps,
+  ): Promise<void> {
+    if (this.#begun.has(key)) return;
+    const started = await begin();
+    this.#begun.add(key);
+    if (!(started instanceof ContractRunner)) {
+      this.#finished.push(started);
+      return;
     }
-    await this.#startEarlier(minerOptionsOf(network, contract), all);
-    return this.#configured instanceof ContractRunner ? this.#configured : undefined;
+    this.#runners.set(started.contractId, started);
+    const { maker, payoutScriptHex, returnsBonds, quota, destination, line } = plan;
+    if (line !== undefined) {
+      const same = { maker, payoutScriptHex, returnsBonds, quota, destination };
+      this.#successions?.add(started, line, same);
+    }
+    onStatus(started.sold);
+    await ledger.appendNow([makerEntry(started.terms.makerNodeId, maker)]);
+  }
+
+  /** What contracts of earlier runs have promised, before another is opened. */
+  async #noteCoins(ledger: Ledger): Promise<void> {
+    for (const { id } of await ledger.list(CONTRACT_KIND)) {
+      const stored = await loadContract(ledger, id).catch((error: unknown) => {
+        if (!isUnusable(error)) throw error;
+        return undefined;
+      });
+      const { opening, channel } = stored ?? {};
+      if (opening !== undefined && channel?.status !== 'closed')
+        this.#chosenCoins.note(id, opening.open.funding);
+    }
+  }
+
+  /** Says what a contract wants, once it is served. */
+  #tell(contractId: string, { onStatus }: Pick<ContractRunnerDeps, 'onStatus'>): void {
+    const runner = this.#runners.get(contractId);
+    if (runner !== undefined)
+      onStatus({ ...runner.sold, isHeld: this.#successions?.isHeld(contractId) ?? false });
+  }
+
+  /** The metering of the configuration, once it has begun. */
+  get metering(): ConfiguredMetering | undefined {
+    return this.#metering;
+  }
+
+  /** Serves the metering of a configuration; undefined where it is over. What throws may be tried again. */
+  async startMetering(
+    network: NetworkName,
+    config: MeteringConfig,
+    deps: ConfiguredMeteringDeps,
+  ): Promise<ConfiguredMetering | undefined> {
+    const started = await ConfiguredMetering.start(network, config, deps);
+    if (!(started instanceof ConfiguredMetering)) {
+      this.#finished.push(started);
+      return undefined;
+    }
+    this.#metering = started;
+    return started;
   }
 
   /** Evidence of a stream became durable; those of the miner's own concern nobody here. */
   onDurable(stream: string, total: StreamTotal, landedHashes: bigint): void {
-    this.#runners.get(stream)?.side.onDurable(stream, total, landedHashes);
+    if (stream === this.#metering?.contractId) this.#metering.meter.onDurable(total);
+    else this.#runners.get(stream)?.side.onDurable(stream, total, landedHashes);
   }
 
   /** A share of a stream may be sold: false where that would pass the bound on what is unpaid. */
   admits(stream: string, workHashes: bigint): boolean {
     return this.#runners.get(stream)?.side.admits(workHashes) ?? true;
+  }
+
+  /** A share solves a block. */
+  onBlock(submission: Submission): void {
+    this.#runners.get(submission.job.stream)?.side.onBlock(submission);
   }
 
   /** A share that was taken could not be written. */
@@ -108,20 +267,33 @@ export class RunningContracts {
   }
 
   async stop(): Promise<void> {
+    this.#successions?.stop();
     await Promise.all([...this.all, ...this.earlier].map((each) => each.stop()));
+    await this.#metering?.meter.stop();
   }
 
   /**
-   * Serves the earlier contracts by the connection and the payout of the one that comes after them. One
-   * whose records cannot be read is closed from its ladder file.
+   * Serves the earlier contracts, each where its maker was reached last, by the payout of the first that is
+   * configured. One whose records cannot be read is closed from its ladder file.
    */
-  async #startEarlier(options: ReturnType<typeof minerOptionsOf>, deps: ContractRunnerDeps): Promise<void> {
-    const { onStatus: _ofThatContract, ...others } = deps;
+  async #startEarlier(
+    first: ContractConfig | undefined,
+    network: NetworkName,
+    deps: ContractRunnerDeps,
+  ): Promise<void> {
+    const taken = new Map((await takenContracts(deps.ledger)).map((each) => [idOf(each), each]));
+    const { onStatus: _ofThoseServed, ...others } = deps;
     const startOne = async (id: string): Promise<void> => {
       const stored = await loadContract(deps.ledger, id);
       if (stored?.isOver === true) deps.ladders?.remove(id);
       if (stored === undefined || !(await isUnfinished(stored, deps.ledger))) return;
-      const side = new MinerContract({ ...options, terms: stored.contract.terms }, others);
+      const { terms } = stored.contract;
+      const own = taken.get(id);
+      const by = own === undefined ? first : { ...own, payout: payoutOf(own) };
+      if (by === undefined) return;
+      const maker = (await makerAddress(deps.ledger, terms.makerNodeId)) ?? by.maker;
+      const options = minerOptionsOf(network, { ...by, maker });
+      const side = new MinerContract({ ...options, terms }, others);
       await side.start();
       this.#earlier.set(id, side);
       if (stored.channel?.status !== 'closed') void side.close();

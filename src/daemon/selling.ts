@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../base/errors.ts';
 import { workerScriptHex } from '../bitcoin/worker-address.ts';
-import type { ProxyConfig } from '../config/config.ts';
+import type { ContractConfig, ProxyConfig } from '../config/config.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Logger } from '../log/logger.ts';
 import type { MinerStatus } from '../miner/miner-contract.ts';
@@ -25,11 +25,26 @@ export type SoldContract = {
   readonly shareDifficulty: number;
   /** See `ContractWork`. */
   readonly unpaidReason?: NonNullable<ContractWork['unpaidReason']>;
+  readonly needsMetadata?: boolean;
+  /** The destination that is mined for it; undefined: the only one for contracts. */
+  readonly destination?: string | undefined;
+  /** True while another contract of its line is delivered to. */
+  readonly isHeld?: boolean;
+  /** See `ContractWork`. */
+  readonly quota?: ContractWork['quota'];
   /** Where the maker's jobs are mined, if it gives them. */
   readonly work: WorkDestination | undefined;
 };
 
-/** The name of the destination of the configuration that work for a contract is mined to. */
+/** The contracts of a configuration that have a channel. */
+export function contractsOf({
+  contract,
+  furtherContracts,
+}: Pick<ProxyConfig, 'contract' | 'furtherContracts'>): readonly ContractConfig[] {
+  return contract === undefined ? furtherContracts : [contract, ...furtherContracts];
+}
+
+/** The destination of the configuration that is mined for a contract which names none. */
 export function contractDestination({ destinations }: ProxyConfig): string | undefined {
   return destinations.find(({ role }) => role === 'contract')?.name;
 }
@@ -62,7 +77,8 @@ export class Selling {
     for (const contract of this.#wanted.values()) this.#update(contract);
   }
 
-  #update({ status, terms, shareDifficulty, unpaidReason, work: jobs }: SoldContract): void {
+  #update(contract: SoldContract): void {
+    const { status, terms, shareDifficulty, unpaidReason, needsMetadata, quota, work: jobs } = contract;
     const { mining, work, durability } = this.#deps;
     const { contractId, live, channel } = status;
     if (channel === 'closed' || channel === 'failed') {
@@ -71,7 +87,7 @@ export class Selling {
       else mining.endContract(contractId);
       return;
     }
-    const destination = jobs?.name ?? contractDestination(this.#config);
+    const destination = jobs?.name ?? contract.destination ?? contractDestination(this.#config);
     if (destination === undefined) {
       this.#sayNone(contractId);
       return;
@@ -82,16 +98,21 @@ export class Selling {
       this.#added.add(contractId);
     }
     work.assign(contractId, destination);
-    const isDelivering = live && this.#isBound(contractId, terms) && durability.level === 'sound';
+    const wants = live && contract.isHeld !== true && durability.level === 'sound';
+    const isDelivering = wants && this.#isBound(contractId, terms, destination);
     const difficulty = jobs === undefined ? shareDifficulty : undefined;
-    const contract = { contractId, destination, isDelivering, difficulty };
-    mining.setContract(unpaidReason === undefined ? contract : { ...contract, unpaidReason });
+    mining.setContract({
+      ...{ contractId, destination, isDelivering, difficulty },
+      ...(unpaidReason === undefined ? {} : { unpaidReason }),
+      ...(needsMetadata === undefined ? {} : { needsMetadata }),
+      ...(quota === undefined ? {} : { quota }),
+    });
   }
 
   /** True where beads of the destination pay the maker of these terms: others would be mined for nothing. */
-  #isBound(contract: string, { binding, network }: ContractTerms): boolean {
+  #isBound(contract: string, { binding, network }: ContractTerms, destination: string): boolean {
     if (binding.type !== 'bead') return true;
-    const { worker } = this.#config.destinations.find(({ role }) => role === 'contract') ?? {};
+    const { worker } = this.#config.destinations.find(({ name }) => name === destination) ?? {};
     if (worker !== undefined && workerScriptHex(worker, network) === binding.scriptHex) return true;
     const fields = { code: 'share_unbound', contract, worker, expected: binding.scriptHex } as const;
     this.#say(fields, 'beads of the destination would not pay the maker: nothing is delivered');

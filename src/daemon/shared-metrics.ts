@@ -31,6 +31,27 @@ export function upkeepSources(upkeep: LedgerUpkeep | undefined) {
   };
 }
 
+/** Of contracts without money, at either side. */
+export function meteringSources(
+  rows: () => readonly {
+    readonly status: string;
+    readonly verifiedWorkHashes: bigint;
+    readonly signedWorkHashes: bigint;
+  }[],
+) {
+  return {
+    metering_state: () => {
+      const counts: Record<string, number> = {};
+      for (const { status } of rows()) counts[status] = (counts[status] ?? 0) + 1;
+      return counts;
+    },
+    metering_work_hashes: () => ({
+      verified: rows().reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),
+      signed: rows().reduce((sum, row) => sum + Number(row.signedWorkHashes), 0),
+    }),
+  };
+}
+
 /** Hits of limits from several modules, added up by the name of the limit. */
 export function limitSum(...hits: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const sum: Record<string, number> = {};

@@ -30,6 +30,8 @@ export type DevnetOptions = {
   readonly fillerCoins?: number;
   /** Of the chain's JSON-RPC; without it, it asks for none. */
   readonly auth?: { readonly user: string; readonly password: string };
+  /** Share difficulty of a second pool, that of the maker; default none. */
+  readonly makerPoolDifficulty?: number;
   /** Of the Braidpool node; default `asIs`. */
   readonly nodeProfile?: BraidpoolProfileName;
   /** Default 0: any free ports. */
@@ -41,6 +43,8 @@ export type DevnetPorts = {
   readonly node: number;
   readonly nodeRpc: number;
   readonly pool: number;
+  /** Of the second pool. Default 0: any. */
+  readonly makerPool?: number;
 };
 
 /** A simulated chain with its JSON-RPC, a Braidpool node and a pool, on loopback. */
@@ -48,6 +52,8 @@ export type Devnet = {
   readonly chain: DevnetChain;
   readonly node: BraidpoolNode;
   readonly pool: DevnetPool;
+  /** The pool of the maker, if there is one. */
+  readonly makerPool: DevnetPool | undefined;
   /** JSON-RPC of the chain. */
   readonly rpcUrl: string;
   close(): Promise<void>;
@@ -105,7 +111,16 @@ export async function startDevnet(options: DevnetOptions, deps: DevnetDeps): Pro
       'the pool',
       startDevnetPool({ port: ports.pool, difficulty: options.shareDifficulty }, { ...deps, chain }),
     );
-    return { chain, node, pool, rpcUrl: rpc.url, close };
+    const { makerPoolDifficulty: difficulty } = options;
+    const own = { name: 'maker-pool', port: ports.makerPool ?? 0 };
+    const makerPool =
+      difficulty === undefined
+        ? undefined
+        : await opened(
+            'the pool of the maker',
+            startDevnetPool({ ...own, difficulty }, { ...deps, chain }),
+          );
+    return { chain, node, pool, makerPool, rpcUrl: rpc.url, close };
   } catch (error) {
     await close();
     throw error;

@@ -13,9 +13,10 @@ import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
 import { mostLostBeads } from '../contract/bead-odds.ts';
 import type { AsicSpec } from './asic/asic-spec.ts';
 import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
-import { type Devnet, type DevnetDeps, startDevnet } from './devnet.ts';
+import type { DevnetChain } from './chain/chain.ts';
+import { type Devnet, type DevnetDeps, POOL_SCRIPT_HEX, startDevnet } from './devnet.ts';
 import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
-import { devnetMakerToml, devnetProxyToml, type PlaceFacts } from './role-config.ts';
+import { devnetMakerToml, devnetProxyToml, type MarketFacts, type PlaceFacts } from './role-config.ts';
 
 export type StageOptions = {
   /** An empty or new directory: keys, configurations and ledgers go here. */
@@ -35,6 +36,8 @@ export type StageOptions = {
   readonly nodeProfile?: BraidpoolProfileName;
   /** Share difficulty of a pool of the maker, whose jobs are sold; default none, and beads are. */
   readonly makerPoolDifficulty?: number;
+  /** Whether there is a seal on work of a solo pool of the miner; default no such pool. */
+  readonly soloSeal?: boolean;
   /** Writes configurations without the options of beads, as programs of before know them; default no. */
   readonly isPlain?: boolean;
 };
@@ -53,11 +56,12 @@ export type Stage = Omit<Devnet, 'rpcUrl'> & {
   readonly proxy: StageRole;
   readonly maker: StageRole;
   readonly stratum: { readonly host: string; readonly port: number };
-  /** The pool whose jobs the maker gives, if it does. */
-  readonly makerPool: DevnetPool | undefined;
+  /** The pool of the miner alone, whose blocks pay the maker, if there is one. */
+  readonly soloPool: DevnetPool | undefined;
 };
 
-const RPC_USER = 'devnet';
+/** User at the RPC of a chain whose password is kept beside a configuration. */
+export const RPC_USER = 'devnet';
 const MAKER_COINS = 4;
 const COIN_SAT = 100_000_000n;
 /** Below the ports that systems give to whoever asks for any, so that they stay free until they are used. */
@@ -81,17 +85,17 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
       ...{ bits: options.bits, blockIntervalMs: options.blockIntervalMs },
       shareDifficulty: options.shareDifficulty,
       ...(options.nodeProfile === undefined ? {} : { nodeProfile: options.nodeProfile }),
+      ...(options.makerPoolDifficulty === undefined
+        ? {}
+        : { makerPoolDifficulty: options.makerPoolDifficulty }),
       premine: [coin(miner.scriptHex), ...Array.from({ length: MAKER_COINS }, () => coin(maker.scriptHex))],
       auth: { user: RPC_USER, password },
     },
     deps,
   );
-  const { chain, node, pool } = devnet;
-  const { makerPoolDifficulty: difficulty } = options;
-  const makerPool =
-    difficulty === undefined
-      ? undefined
-      : await startDevnetPool({ name: 'maker-pool', difficulty }, { ...deps, chain });
+  const { chain, node, pool, makerPool } = devnet;
+  const soloPool =
+    options.soloSeal === undefined ? undefined : await startSoloPool(options, { ...deps, chain });
   const [peerPort, proxyMetrics, makerMetrics, stratumPort] = await freePorts(4, deps.random);
   const stratum = {
     host: options.stratum.host,
@@ -100,16 +104,16 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
   const { shareDifficulty, stepHashes, priceMsatPerEh, workTotalHashes } = options;
   const bead = {
     ...{ payoutAddress: addressOf(maker.scriptHex), rpcUrl: node.rpcUrl },
+    profile: options.nodeProfile === 'spec' ? ('spec' as const) : ('as_is' as const),
     maxLossSat: priceOf(mostLostBeads(1000) * workOfTarget(targetOfCompact(options.bits)), priceMsatPerEh),
   };
   const market = {
     ...{ shareDifficulty, stepHashes, priceMsatPerEh },
     peerListen: `127.0.0.1:${peerPort}`,
     chainToml: chainToml(devnet.rpcUrl),
-    ...(options.isPlain === true ? {} : { bead }),
+    ...(options.isPlain === true || soloPool !== undefined ? {} : { bead }),
   };
-  const sold =
-    makerPool === undefined ? market : { ...market, makerPool: `${makerPool.host}:${makerPool.port}` };
+  const sold = { ...market, ...poolFacts(makerPool, soloPool, options.soloSeal) };
   const { thiefPart = 0 } = options;
   if (thiefPart > 0) node.theft = { part: thiefPart, payoutAddress: addressOf(miner.scriptHex) };
   const proxyAt = placeOf(proxyMetrics!);
@@ -129,18 +133,41 @@ export async function startStage(options: StageOptions, deps: DevnetDeps): Promi
     ...{ minerNodeId: miner.nodeId, maxBudgetSat: COIN_SAT * 3n },
   });
   return {
-    ...{ chain, node, pool, makerPool, stratum },
+    ...{ chain, node, pool, makerPool, soloPool, stratum },
     proxy: writeRole(proxyDir, proxyAt.metricsListen, password, proxyToml),
     maker: writeRole(makerDir, makerAt.metricsListen, password, makerToml),
     close: async () => {
-      await makerPool?.close();
+      await soloPool?.close();
       await devnet.close();
     },
   };
 }
 
+/** Which pool the jobs of contracts are of, where it is no Braidpool node. */
+function poolFacts(
+  makerPool: DevnetPool | undefined,
+  soloPool: DevnetPool | undefined,
+  hasSeal = false,
+): Pick<MarketFacts, 'makerPool' | 'solo'> {
+  const at = ({ host, port }: DevnetPool): string => `${host}:${port}`;
+  return {
+    ...(makerPool === undefined ? {} : { makerPool: at(makerPool) }),
+    ...(soloPool === undefined ? {} : { solo: { pool: at(soloPool), hasSeal } }),
+  };
+}
+
+/** A pool of one miner: its blocks pay the script that contracts are bound to. */
+function startSoloPool(
+  { shareDifficulty: difficulty }: StageOptions,
+  deps: DevnetDeps & { readonly chain: DevnetChain },
+): Promise<DevnetPool> {
+  // Without transactions of its own every node has the template that it makes.
+  const options = { name: 'solo', difficulty, poolScriptHex: POOL_SCRIPT_HEX, minTransactions: 0 };
+  return startDevnetPool(options, deps);
+}
+
 /** The regtest address of a script. */
-function addressOf(scriptHex: string): string {
+export function addressOf(scriptHex: string): string {
   return addresses.fromOutputScript(fromHex(scriptHex), NETWORKS.regtest.params);
 }
 
@@ -149,7 +176,8 @@ function priceOf(workHashes: bigint, msatPerEh: bigint): bigint {
   return owedSat(workHashes, msatPerEh) + 1n;
 }
 
-function placeOf(metricsPort: number): PlaceFacts {
+/** In the folder of its configuration. */
+export function placeOf(metricsPort: number): PlaceFacts {
   return { dataDir: '.', metricsListen: `127.0.0.1:${metricsPort}` };
 }
 
@@ -171,21 +199,30 @@ export function demoAsics(address: { readonly host: string; readonly port: numbe
   ];
 }
 
-type Identity = { readonly nodeId: string; readonly scriptHex: string };
+/** Of a role: how others know it, and what pays its wallet. */
+export type Identity = { readonly nodeId: string; readonly scriptHex: string };
 
-function identity(seedFile: string, random: Random): Identity {
+/** The keys of a role, made where there are none yet. */
+export function identity(seedFile: string, random: Random): Identity {
   const signer = new SeedSigner({ seed: loadOrCreateSeed(seedFile, random), network: 'regtest', random });
   return { nodeId: toHex(nodeIdBytes(signer)), scriptHex: toHex(p2wpkhScript(signer.publicKey('wallet'))) };
 }
 
-function chainToml(rpcUrl: string): string {
+/** Options of `[chain]` for the RPC of a devnet. */
+export function chainToml(rpcUrl: string): string {
   return `rpc_url = "${rpcUrl}"
 user = "${RPC_USER}"
 password_file = "rpc-password"
 poll = "250ms"`;
 }
 
-function writeRole(dataDir: string, metricsListen: string, password: string, toml: string): StageRole {
+/** Writes what a daemon starts with. */
+export function writeRole(
+  dataDir: string,
+  metricsListen: string,
+  password: string,
+  toml: string,
+): StageRole {
   const configFile = join(dataDir, 'config.toml');
   writeFileSync(join(dataDir, 'rpc-password'), password, { mode: 0o600 });
   writeFileSync(configFile, toml);
@@ -193,7 +230,7 @@ function writeRole(dataDir: string, metricsListen: string, password: string, tom
 }
 
 /** Ports nobody listens on. */
-async function freePorts(count: number, random: Random): Promise<number[]> {
+export async function freePorts(count: number, random: Random): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const [high, low] = random.bytes(2);

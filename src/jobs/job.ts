@@ -18,6 +18,10 @@ export type UpstreamJob = Omit<NotifyParams, 'jobId'> &
     readonly versionMask: number;
     /** Of work that its buyer gives; left out where a pool or node does. */
     readonly bought?: BoughtWork;
+    /** What its coinbase commits to, as its node encodes it; left out where that is not known. */
+    readonly metadata?: Uint8Array;
+    /** Why its metadata is not known though it was asked for, in words. */
+    readonly metadataFault?: string;
   };
 
 /** What the buyer of work says of a job that it gives. */

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import { toLedgerError } from './sqlite-file.ts';
+import { toLedgerFailure } from './sqlite-file.ts';
 import type { SealedSegment } from './sqlite-messages.ts';
 import { type SealingTask, writeSegment } from './write-segment.ts';
 
@@ -14,8 +14,7 @@ function resultOf(task: SealingTask): SealingResult {
   try {
     return { type: 'sealed', segment: writeSegment(task) };
   } catch (error) {
-    const { code, message } = toLedgerError(error);
-    return { type: 'failed', code, detail: message };
+    return { type: 'failed', ...toLedgerFailure(error) };
   }
 }
 

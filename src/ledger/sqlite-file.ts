@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { CodedError } from '../base/errors.ts';
+import { CodedError, type ErrorCode } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { checkSchema, migrate, NO_SEGMENTS, pragmaNumber, readInstance } from './schema.ts';
 
@@ -159,6 +159,12 @@ export function toLedgerError(error: unknown): CodedError {
   if (errcode === SQLITE_NOTADB) return new CodedError('ledger_schema', message, {}, { cause: error });
   if (errcode === SQLITE_CORRUPT) return new CodedError('ledger_corrupt', message, {}, { cause: error });
   return new CodedError('ledger_io', message, { errcode }, { cause: error });
+}
+
+/** The same for another thread: an error does not keep its class on the way. */
+export function toLedgerFailure(error: unknown): { readonly code: ErrorCode; readonly detail: string } {
+  const { code, message } = toLedgerError(error);
+  return { code, detail: message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message };
 }
 
 /**

@@ -4,7 +4,12 @@ import { assert, unreachable } from '../base/assert.ts';
 import type { Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import { openSqliteFile, openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
+import {
+  openSqliteFile,
+  openSqliteFileForReading,
+  type SqliteFile,
+  toLedgerFailure,
+} from './sqlite-file.ts';
 import { SqliteJournal } from './sqlite-journal.ts';
 import { SqliteMaintenance } from './sqlite-maintenance.ts';
 import type {
@@ -102,8 +107,7 @@ class Writer {
       const value = this.#answer(request);
       this.#reply({ type: 'read', id, value });
     } catch (error) {
-      const { code, message } = toLedgerError(error);
-      this.#reply({ type: 'read_failed', id, code, detail: detailOf(code, message) });
+      this.#reply({ type: 'read_failed', id, ...toLedgerFailure(error) });
     }
   }
 
@@ -146,17 +150,12 @@ class Writer {
   }
 
   #fail(error: unknown): void {
-    const { code, message } = toLedgerError(error);
-    this.#reply({ type: 'failed', code, detail: detailOf(code, message) });
+    this.#reply({ type: 'failed', ...toLedgerFailure(error) });
   }
 
   #reply(reply: WriterReply, transfer: ArrayBuffer[] = []): void {
     this.#port.postMessage(reply, transfer);
   }
-}
-
-function detailOf(code: string, message: string): string {
-  return message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message;
 }
 
 function start(port: MessagePort, options: WriterOptions): void {
@@ -170,8 +169,7 @@ function start(port: MessagePort, options: WriterOptions): void {
     port.postMessage({ type: 'ready', engine: file.engine } satisfies WriterReply);
   } catch (error) {
     file?.close();
-    const { code, message } = toLedgerError(error);
-    port.postMessage({ type: 'failed', code, detail: detailOf(code, message) } satisfies WriterReply);
+    port.postMessage({ type: 'failed', ...toLedgerFailure(error) } satisfies WriterReply);
     port.close();
   }
 }

@@ -4,16 +4,21 @@ import { countHit, LIMITS, type LimitHits } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
+import type { BeginMargins } from '../chain/watcher.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
+import { placeIn, type TermPeriod } from '../contract/term-clock.ts';
 import { backlogMs } from '../contract/terms-access.ts';
 import type { Params, Result, WireShare } from '../peer/messages.ts';
+import { committedBinding } from '../settlement/bead-rules.ts';
 import { hasContractTag, needsContractTag } from '../settlement/contract-tag.ts';
 import { checkShare, type ShareCode, type ShareRules, shareRulesOf } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import { type JobRecord, jobDocument, parseJobDocument, type ShareRecord } from '../work/evidence.ts';
+import { Backlog } from './backlog.ts';
 import { luckOfShares } from './contract-luck.ts';
 import type { JobBinding } from './job-binding.ts';
+import type { RefusedShare } from './maker-commitments.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
 import type { ShareCase, ShareVerifier } from './verification.ts';
@@ -33,8 +38,19 @@ export const DEFAULT_BATCH_VERIFIER_OPTIONS: BatchVerifierOptions = {
   backlogWindowMs: 10 * 60_000,
 };
 
+/** The contract whose work is judged. */
+export type CreditStore = Pick<MakerStore, 'contractId' | 'terms' | 'delivery' | 'storedJob' | 'credit'> & {
+  readonly options: { readonly margins: BeginMargins };
+  /** The blocks whose work is credited; undefined while their end is not known. */
+  readonly period: TermPeriod | undefined;
+  /** See `creditLimit`. */
+  creditLimit(height: number): bigint | undefined;
+  /** True where work on a block has no price. */
+  readonly isUnpriced: (height: number) => boolean;
+};
+
 export type BatchVerifierDeps = {
-  readonly view: TipTracker;
+  readonly view: Pick<TipTracker, 'standing'>;
   readonly verifier: ShareVerifier;
   readonly binding: JobBinding;
   readonly restored: Pick<RestoredLedger, 'heightFor'>;
@@ -52,14 +68,13 @@ type KnownJob = {
 };
 
 /**
- * The backlog of a miner that was away: blocks replaced between `fromMs` and `toMs`, accepted until
- * `untilMs`. All times are monotonic.
+ * The time that a miner was away: work on blocks replaced between `fromMs` and `toMs` is taken as a backlog
+ * until `untilMs`. All times are monotonic.
  */
-type Backlog = {
+type Absence = {
   readonly fromMs: number;
   readonly toMs: number;
   readonly untilMs: number;
-  leftHashes: bigint;
 };
 
 const POLL_MS = 100;
@@ -81,16 +96,27 @@ function recordOf({ share, hash }: ShareCase): ShareRecord {
   return { jobId, difficulty, extranonce1, extranonce2, ntime, nonce, version, hash: hash! };
 }
 
-/** Size of a job in bytes, in memory and hashed. */
-function sizeOf({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number {
+function refusedOf(cases: readonly ShareCase[], firstSeq: number): RefusedShare[] {
+  return cases.flatMap(({ code, share, job, target }, index) =>
+    code === undefined ? [] : [{ seq: firstSeq + index, code, share, job, workHashes: target!.workHashes }],
+  );
+}
+
+/** Bytes of a job that are hashed for a share. */
+function hashedSize({ coinb1, coinb2, extranonceSize, branches }: JobRecord): number {
   return coinb1.length + coinb2.length + extranonceSize + 32 * branches.length;
+}
+
+/** Bytes of a job in memory. */
+function sizeOf(job: JobRecord): number {
+  return hashedSize(job) + (job.metadata?.length ?? 0);
 }
 
 /**
  * Time in ms that the miner had been silent when the program began, by the date of its last batch in the
  * ledger: 0 before the first batch, and never negative or longer than any backlog, whatever the wall clock.
  */
-function silenceMs({ delivery, terms }: MakerStore, clock: Clock): number {
+function silenceMs({ delivery, terms }: CreditStore, clock: Clock): number {
   const { contactAtMs } = delivery;
   const silentMs = Math.max(0, clock.nowMs() - contactAtMs) + CLOCK_SLACK_MS;
   return contactAtMs === 0 ? 0 : Math.min(silentMs, backlogMs(terms));
@@ -99,18 +125,23 @@ function silenceMs({ delivery, terms }: MakerStore, clock: Clock): number {
 /** The verifier of one contract's work: credits good shares, and gives a code for each refused one. */
 export class BatchVerifier {
   readonly stats = { sharesCredited: 0, refused: {} as Record<string, number> };
-  readonly #store: MakerStore;
+  readonly #store: CreditStore;
   readonly #options: BatchVerifierOptions;
   readonly #deps: BatchVerifierDeps;
   readonly #rules: ShareRules;
   readonly #jobs = new Map<number, KnownJob>();
   #jobBytes = 0;
+  /** Since others had their turn. */
+  #announcedBytes = 0;
   readonly #junk: TokenBucket;
-  #backlog: Backlog | undefined;
+  /** Bytes on disk of which nobody gains anything. */
+  readonly #refusedBytes: TokenBucket;
+  readonly #backlog: Backlog;
+  #absence: Absence | undefined;
   /** Monotonic time in ms of the last contact with the miner. */
   contactAtMonotonicMs: number;
 
-  constructor(store: MakerStore, options: BatchVerifierOptions, deps: BatchVerifierDeps) {
+  constructor(store: CreditStore, options: BatchVerifierOptions, deps: BatchVerifierDeps) {
     this.#store = store;
     this.#options = options;
     this.#deps = deps;
@@ -118,22 +149,25 @@ export class BatchVerifier {
     this.#rules = shareRulesOf(store.terms, options.fixedTarget && deps.binding.ownsJobs !== true);
     const burst = LIMITS.peerJunkShares;
     this.#junk = new TokenBucket({ perSecond: burst / 64, burst }, deps.clock.monotonicMs());
+    const bytes = LIMITS.peerRefusedBytes;
+    this.#refusedBytes = new TokenBucket({ perSecond: bytes / 64, burst: bytes }, deps.clock.monotonicMs());
+    this.#backlog = new Backlog(store.terms, options.backlogWindowMs, deps.clock);
     this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, deps.clock);
   }
 
   /**
-   * Opens a backlog after the miner reconnected: work on blocks replaced since the last contact is
-   * accepted, within the limits.
+   * Takes note that the miner is back: work on blocks replaced since the last contact is a backlog. Of an
+   * absence whose backlog is still taken it may have shown nothing yet.
    */
   openBacklog(): void {
     const monotonicMs = this.#deps.clock.monotonicMs();
     const { terms } = this.#store;
-    const oldestMs = monotonicMs - backlogMs(terms);
-    this.#backlog = {
-      fromMs: Math.max(this.contactAtMonotonicMs, oldestMs) - terms.staleGraceSeconds * 1000,
+    const graceMs = terms.staleGraceSeconds * 1000;
+    const awayMs = Math.min(this.contactAtMonotonicMs - graceMs, this.#openAbsence?.fromMs ?? monotonicMs);
+    this.#absence = {
+      fromMs: Math.max(awayMs, monotonicMs - backlogMs(terms) - graceMs),
       toMs: monotonicMs,
       untilMs: monotonicMs + this.#options.backlogWindowMs,
-      leftHashes: BigInt(terms.maxUnpaidSteps + 1) * terms.stepHashes,
     };
     this.contactAtMonotonicMs = monotonicMs;
   }
@@ -149,20 +183,32 @@ export class BatchVerifier {
       if (jobDocument(known.job) === jobDocument(job)) return;
       throw new CodedError('equivocation', `job ${job.wireId} was another one before`);
     }
+    if (job.metadata !== undefined && committedBinding(this.#store.terms) === undefined)
+      throw new CodedError('protocol', 'jobs of this contract commit to no metadata');
     const code = this.#judgeJob(job, sourceId);
     this.#remember({ job, code, stored: false });
+    await this.#yieldAfter(sizeOf(job));
+  }
+
+  /** Others have their turn once so many bytes of jobs were judged. */
+  async #yieldAfter(bytes: number): Promise<void> {
+    this.#announcedBytes += bytes;
+    if (this.#announcedBytes < LIMITS.peerHashBytesPerTurn) return;
+    this.#announcedBytes = 0;
+    this.#hit('peerHashBytesPerTurn');
+    await new Promise<void>((resolve) => this.#deps.timers.afterTurn(resolve));
   }
 
   /** The fault of all shares of a job. With a seal the job itself must say for which contract it is. */
-  #judgeJob(job: JobRecord, sourceId: JobId | undefined): ShareCode | undefined {
+  #judgeJob(job: JobRecord, sourceId: JobId | undefined, isOld = false): ShareCode | undefined {
     const { terms, contractId } = this.#store;
     if (needsContractTag(terms) && !hasContractTag(job, contractId)) return 'share_unbound';
-    return this.#deps.binding.judgeJob(job, sourceId);
+    return this.#deps.binding.judgeJob(job, sourceId, isOld);
   }
 
   /**
    * Verifies, credits and stores a batch; it is on disk when this resolves. Throws `bad_sequence`,
-   * `overload`, `channel_frozen`.
+   * `overload`, `channel_frozen`, and `wrong_status` while the end of the contract is not known.
    */
   async take(batch: Params<'work.batch'>): Promise<Result<'work.batch'>> {
     const store = this.#store;
@@ -170,29 +216,40 @@ export class BatchVerifier {
     if (firstSeq !== store.delivery.nextSeq) {
       throw new CodedError('bad_sequence', `expected share ${store.delivery.nextSeq}, got ${firstSeq}`);
     }
-    if (!this.#junk.spend(0, this.#deps.clock.monotonicMs()))
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    if (!this.#junk.spend(0, monotonicMs))
       throw new CodedError('too_often', 'shares that are none', { limit: 'peerJunkShares' });
-    const cases = await this.#prepare(shares);
+    if (!this.#refusedBytes.spend(0, monotonicMs))
+      throw new CodedError('too_often', 'batches with refused shares', { limit: 'peerRefusedBytes' });
+    const { period } = store;
+    if (period === undefined)
+      throw new CodedError('wrong_status', 'the funding was not seen in a block yet');
+    const cases = await this.#prepare(shares, period);
     const nextSeq = firstSeq + shares.length;
     let credited: ShareCase[];
     let refused: { seq: number; code: ShareCode }[];
+    let lateHashes = 0n;
     try {
       await this.#hashAll(cases);
+      lateHashes = this.#takeLate(cases);
       await this.#deps.binding.judgeShares?.(cases);
       credited = this.#cap(cases);
       refused = cases.flatMap(({ code }, index) =>
         code === undefined ? [] : [{ seq: firstSeq + index, code }],
       );
-      await store.credit({
+      const bytes = await store.credit({
         shares: credited.map(recordOf),
         workHashes: credited.reduce((sum, { target }) => sum + target!.workHashes, 0n),
         jobs: this.#newJobs(credited),
         nextSeq,
-        refusedSeqs: refused.map(({ seq }) => seq),
+        refused: refusedOf(cases, firstSeq),
         ownWorkHashes: batch.workTotal,
         luck: luckOfShares(credited, (job) => this.#deps.binding.upstreamTarget?.(job)),
+        counts: this.#deps.binding.counts?.() ?? [],
       });
+      this.#refusedBytes.spend(bytes, this.#deps.clock.monotonicMs());
     } catch (error) {
+      this.#backlog.putBack(lateHashes);
       this.#deps.verifier.forget(store.contractId, cases);
       throw error;
     }
@@ -206,6 +263,18 @@ export class BatchVerifier {
     return { nextSeq, verifiedWork: store.delivery.verifiedWorkHashes, refused };
   }
 
+  /** Takes the good shares that come late out of the backlog, those that it has no more room for refused. */
+  #takeLate(cases: readonly ShareCase[]): bigint {
+    let takenHashes = 0n;
+    for (const each of cases) {
+      if (each.code !== undefined || each.lateCode === undefined) continue;
+      const { workHashes } = each.target!;
+      if (this.#backlog.take(workHashes)) takenHashes += workHashes;
+      else each.code = each.lateCode;
+    }
+    return takenHashes;
+  }
+
   /**
    * Hashes the shares in slices, one per turn of the event loop, so that one peer does not hold up others.
    */
@@ -214,7 +283,7 @@ export class BatchVerifier {
     let bytes = 0;
     for (const each of cases) {
       if (each.code !== undefined) continue;
-      const size = sizeOf(each.job!);
+      const size = hashedSize(each.job!);
       if (part.length > 0 && bytes + size > LIMITS.peerHashBytesPerTurn) {
         this.#deps.verifier.hashAll(this.#store.contractId, part);
         this.#hit('peerHashBytesPerTurn');
@@ -234,7 +303,7 @@ export class BatchVerifier {
   }
 
   /** Judges shares as far as possible without hashing. */
-  async #prepare(shares: readonly WireShare[]): Promise<ShareCase[]> {
+  async #prepare(shares: readonly WireShare[], period: TermPeriod): Promise<ShareCase[]> {
     const nowMs = this.#deps.clock.nowMs();
     const { ownsJobs = false } = this.#deps.binding;
     // Of own jobs nothing is gained by waiting for their block.
@@ -265,12 +334,15 @@ export class BatchVerifier {
         standings.set(job, standing);
         if (this.#deps.verifier.credited.isClosed(generationOf(job))) closed.add(job);
       }
-      if (this.#isTooLate(standing)) each.code = 'expiry_near';
+      const outside = this.#outsideOf(period, standing);
+      if (standing.status !== 'unknown') each.limitHashes = this.#store.creditLimit(standing.height);
+      if (outside !== undefined) each.code = outside;
       else if (closed.has(job)) each.code = 'share_stale';
-      else each.code = this.#lateness(standing, target.workHashes);
+      else this.#judgeTime(each, standing);
       if (each.code !== undefined) continue;
       if (!bound.has(job)) bound.set(job, await this.#deps.binding.judgeNow?.(job));
       each.code = bound.get(job);
+      if (this.#deps.binding.isLate?.(job) === true) each.lateCode = 'share_stale';
     }
     return cases;
   }
@@ -300,10 +372,17 @@ export class BatchVerifier {
     }
   }
 
-  /** New work near the expiry is not bought: a state that pays it might find no block. */
-  #isTooLate(standing: BlockStatus): boolean {
+  /**
+   * Why no work on a block is bought, whenever it comes: it is none of the contract's, or so near the expiry
+   * that a state which pays the work might find no block.
+   */
+  #outsideOf(period: TermPeriod, standing: BlockStatus): ShareCode | undefined {
+    if (standing.status === 'unknown') return undefined;
     const { terms, options } = this.#store;
-    return standing.status !== 'unknown' && isTooLateToBegin(terms, options.margins, standing.height);
+    if (isTooLateToBegin(terms, options.margins, standing.height)) return 'expiry_near';
+    const place = placeIn(period, standing.height);
+    if (place === 'within') return this.#store.isUnpriced(standing.height) ? 'no_price' : undefined;
+    return place === 'before' ? 'not_begun' : 'duration_over';
   }
 
   /** Monotonic time in ms: work on blocks that were replaced before it is not credited any more. */
@@ -311,11 +390,10 @@ export class BatchVerifier {
     const { terms } = this.#store;
     const monotonicMs = this.#deps.clock.monotonicMs();
     const graceMs = terms.staleGraceSeconds * 1000;
-    const backlog = this.#backlog;
-    const isOpen = backlog !== undefined && monotonicMs <= backlog.untilMs;
+    const absence = this.#openAbsence;
     // As the next reconnect would open it.
     const nextMs = Math.max(this.contactAtMonotonicMs, monotonicMs - backlogMs(terms)) - graceMs;
-    return Math.min(monotonicMs - graceMs, nextMs, isOpen ? backlog.fromMs : Number.POSITIVE_INFINITY);
+    return Math.min(monotonicMs - graceMs, nextMs, absence?.fromMs ?? Number.POSITIVE_INFINITY);
   }
 
   /** Height up to which no work is credited, since it may have been paid before; 0 where all is. */
@@ -324,43 +402,53 @@ export class BatchVerifier {
     return Math.max(delivery.restoredHeight, this.#deps.restored.heightFor(terms));
   }
 
-  /** What is wrong with work on a block; undefined where it comes in time. */
-  #lateness(standing: BlockStatus, workHashes: bigint): ShareCode | undefined {
+  /** Judges whether work on a block comes in time, or out of the backlog, or not. */
+  #judgeTime(each: ShareCase, standing: BlockStatus): void {
     const { ownsJobs = false } = this.#deps.binding;
-    // The miner saw a block that is not here yet.
-    if (standing.status === 'unknown') return ownsJobs ? undefined : 'stale_race';
-    if (standing.height <= this.restoredHeight) return 'maker_restored';
-    if (standing.status === 'current' || ownsJobs) return undefined;
-    const { sinceMonotonicMs } = standing;
-    const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
-    const graceMs = this.#store.terms.staleGraceSeconds * 1000;
-    if (lateMs <= graceMs || this.#isInBacklog(sinceMonotonicMs, workHashes)) return undefined;
-    // The miner may not have seen that the block was replaced, or have it for its tip.
-    const raceMs = Math.max(graceMs, RACE_MS);
-    const isRace =
-      standing.isRival === true ||
-      lateMs <= graceMs + raceMs ||
-      this.#isBeforeBacklog(sinceMonotonicMs, raceMs);
-    return isRace ? 'stale_race' : 'share_stale';
+    if (standing.status === 'unknown') {
+      // The miner saw a block that is not here yet.
+      if (!ownsJobs) each.code = 'stale_race';
+    } else if (standing.height <= this.restoredHeight) each.code = 'maker_restored';
+    else if (standing.status !== 'current' && !ownsJobs) {
+      const { sinceMonotonicMs } = standing;
+      const graceMs = this.#store.terms.staleGraceSeconds * 1000;
+      const lateMs = this.#deps.clock.monotonicMs() - sinceMonotonicMs;
+      if (lateMs <= graceMs) return;
+      // The miner may not have seen that the block was replaced, or have it for its tip.
+      const raceMs = Math.max(graceMs, RACE_MS);
+      const isRace =
+        standing.isRival === true ||
+        lateMs <= graceMs + raceMs ||
+        this.#isBeforeAbsence(sinceMonotonicMs, raceMs);
+      // Nobody here can tell whether work of an absence was found in time: more than a backlog is no fault.
+      if (this.#isInAbsence(sinceMonotonicMs)) each.lateCode = 'stale_race';
+      else each.code = isRace ? 'stale_race' : 'share_stale';
+    }
   }
 
   /** A block was replaced so shortly before the miner went that it may have found its last shares on it. */
-  #isBeforeBacklog(sinceMonotonicMs: number, raceMs: number): boolean {
-    const backlog = this.#backlog;
-    if (backlog === undefined || this.#deps.clock.monotonicMs() > backlog.untilMs) return false;
-    return sinceMonotonicMs >= backlog.fromMs - raceMs && sinceMonotonicMs < backlog.fromMs;
+  #isBeforeAbsence(sinceMonotonicMs: number, raceMs: number): boolean {
+    const absence = this.#openAbsence;
+    if (absence === undefined) return false;
+    return sinceMonotonicMs >= absence.fromMs - raceMs && sinceMonotonicMs < absence.fromMs;
   }
 
-  #isInBacklog(sinceMonotonicMs: number, workHashes: bigint): boolean {
-    const backlog = this.#backlog;
-    if (backlog === undefined || this.#deps.clock.monotonicMs() > backlog.untilMs) return false;
-    if (sinceMonotonicMs < backlog.fromMs || sinceMonotonicMs > backlog.toMs) return false;
-    if (backlog.leftHashes < workHashes) return false;
-    backlog.leftHashes -= workHashes;
-    return true;
+  #isInAbsence(sinceMonotonicMs: number): boolean {
+    const absence = this.#openAbsence;
+    if (absence === undefined) return false;
+    return sinceMonotonicMs >= absence.fromMs && sinceMonotonicMs <= absence.toMs;
   }
 
-  /** The good shares up to the contract's total; the share that reaches it is the last. */
+  /** The last time that the miner was away, while its backlog is taken. */
+  get #openAbsence(): Absence | undefined {
+    const absence = this.#absence;
+    return absence === undefined || this.#deps.clock.monotonicMs() > absence.untilMs ? undefined : absence;
+  }
+
+  /**
+   * The good shares up to the contract's total, and to what its rate allows; the one that reaches either is
+   * the last.
+   */
   #cap(cases: readonly ShareCase[]): ShareCase[] {
     const { terms, delivery } = this.#store;
     let workHashes = delivery.verifiedWorkHashes;
@@ -369,6 +457,10 @@ export class BatchVerifier {
       if (each.code !== undefined) continue;
       if (workHashes >= terms.workTotalHashes) {
         each.code = 'over_budget';
+        continue;
+      }
+      if (each.limitHashes !== undefined && workHashes >= each.limitHashes) {
+        each.code = 'over_rate';
         continue;
       }
       workHashes += each.target!.workHashes;
@@ -383,7 +475,7 @@ export class BatchVerifier {
     const body = await this.#store.storedJob(jobId);
     if (body === undefined) return undefined;
     const job = parseJobDocument(body);
-    return this.#remember({ job, code: this.#judgeJob(job, undefined), stored: true });
+    return this.#remember({ job, code: this.#judgeJob(job, undefined, true), stored: true });
   }
 
   /** Caches a job; a full cache drops jobs that are in the ledger first. */

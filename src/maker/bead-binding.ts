@@ -89,6 +89,7 @@ export class BeadBinding implements JobBinding {
   readonly #deps: BeadBindingDeps;
   readonly #watch: BeadWatch;
   readonly #stopBeads: () => void;
+  readonly #asPaid: <T extends Bead | undefined>(bead: T) => T;
   #state: BeadCreditState | undefined;
   #loading: Promise<void> | undefined;
   /** Worth of shares that were judged and are not on disk yet. */
@@ -107,6 +108,7 @@ export class BeadBinding implements JobBinding {
     this.#network = store.terms.network;
     this.#options = { ...BEAD_DOUBT, stopPpb: binding.stopPpb };
     this.#deps = { ...deps, log: log.child({ contract: store.contractId }) };
+    this.#asPaid = withPaidScript(binding.scriptHex, this.#network);
     this.#watch = new BeadWatch(WATCH, {
       getBead: async (hash) => this.#asPaid(await node.getBead(hash)),
       ...{ clock, timers, log: this.#deps.log },
@@ -121,10 +123,8 @@ export class BeadBinding implements JobBinding {
   }
 
   /** The bits of a job say how much work a bead is: they must be those of the own chain. */
-  async judgeNow(job: JobRecord): Promise<ShareCode | undefined> {
-    const standing = await this.#deps.view.standing(displayHash(job.prevHash));
-    if (standing.status === 'unknown') return 'stale_race';
-    return canFollow(job.bits, standing, this.#network) ? undefined : 'share_bad';
+  judgeNow(job: JobRecord): Promise<ShareCode | undefined> {
+    return judgeBits(this.#deps.view, this.#network, job);
   }
 
   async judgeShares(cases: readonly ShareCase[]): Promise<void> {
@@ -240,14 +240,6 @@ export class BeadBinding implements JobBinding {
       );
   }
 
-  /** With our script for a payout address that pays it, for the comparison. */
-  #asPaid<T extends Bead | undefined>(bead: T): T {
-    if (bead === undefined) return bead;
-    const { scriptHex } = this.#binding;
-    const isOurs = workerScriptHex(bead.payoutAddress, this.#network) === scriptHex;
-    return { ...bead, payoutAddress: isOurs ? scriptHex : `address ${bead.payoutAddress}` };
-  }
-
   #load(): Promise<void> {
     this.#loading ??= this.#readCount().catch((error: unknown) => {
       this.#loading = undefined;
@@ -298,6 +290,29 @@ export class BeadBinding implements JobBinding {
       this.#isDirty = true;
     });
   }
+}
+
+/** Judges the bits of a job by the own chain. */
+export async function judgeBits(
+  view: BeadBindingDeps['view'],
+  network: NetworkName,
+  { prevHash, bits }: JobRecord,
+): Promise<ShareCode | undefined> {
+  const standing = await view.standing(displayHash(prevHash));
+  if (standing.status === 'unknown') return 'stale_race';
+  return canFollow(bits, standing, network) ? undefined : 'share_bad';
+}
+
+/** Gives a bead our script for a payout address that pays it, for the comparison. */
+export function withPaidScript(
+  scriptHex: string,
+  network: NetworkName,
+): <T extends Bead | undefined>(bead: T) => T {
+  return (bead) => {
+    if (bead === undefined) return bead;
+    const isOurs = workerScriptHex(bead.payoutAddress, network) === scriptHex;
+    return { ...bead, payoutAddress: isOurs ? scriptHex : `address ${bead.payoutAddress}` };
+  };
 }
 
 type OutcomeEvent = Extract<BeadCreditEvent, { readonly type: 'outcome' }>;

@@ -4,7 +4,7 @@ import { mostLostBeads } from '../contract/bead-odds.ts';
 import type { BindingV3 } from '../contract/binding.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import type { ContractTerms } from '../contract/terms.ts';
-import { easiestTarget, fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { easiestTarget, mostMsatPerEh } from '../contract/terms-access.ts';
 
 /** How a Braidpool node says whom a share pays. */
 export type BeadProfile = Extract<BindingV3, { readonly type: 'bead' }>['profile'];
@@ -40,7 +40,7 @@ export function judgeBeadTerms(
   if (profile === 'as_is' && tipBits === undefined)
     refuseTerm('binding.profile', 'cannot be judged: the bitcoin node does not tell its difficulty');
   const target = profile === 'weak' ? easiestTarget(terms) : targetOfCompact(tipBits!);
-  const msatTimesHashes = mostLostBeads(stopPpb) * workOfTarget(target) * fixedPriceMsatPerEh(terms);
+  const msatTimesHashes = mostLostBeads(stopPpb) * workOfTarget(target) * mostMsatPerEh(terms);
   if (msatTimesHashes > maxLossSat * 1000n * HASHES_PER_EH) {
     const needed = msatTimesHashes / (1000n * HASHES_PER_EH) + 1n;
     refuseTerm('binding.bead_max_loss_sat', `is less than the ${needed} sat that a thief can earn now`);

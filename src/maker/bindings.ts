@@ -1,4 +1,5 @@
 import { BeadBinding, type BeadBindingDeps, type BeadSource, NO_BEAD_NODE } from './bead-binding.ts';
+import { CommittedBeadsBinding } from './committed-beads.ts';
 import { coinbaseBinding, type JobBinding } from './job-binding.ts';
 import type { MakerStore } from './maker-store.ts';
 import { PayoutBinding, type PayoutBindingDeps } from './payout-binding.ts';
@@ -21,5 +22,7 @@ export function bindingFor(store: MakerStore, deps: BindingDeps): JobBinding {
   if (binding.type === 'payout')
     return new PayoutBinding(store.contractId, terms, binding, { ...deps, templates: deps.templates() });
   if (binding.type !== 'bead') return coinbaseBinding(terms);
-  return new BeadBinding(store, binding, { ...deps, node: deps.beads ?? NO_BEAD_NODE });
+  const node = deps.beads ?? NO_BEAD_NODE;
+  if (binding.profile !== 'spec') return new BeadBinding(store, binding, { ...deps, node });
+  return new CommittedBeadsBinding(store.contractId, terms, binding.scriptHex, { ...deps, node });
 }

@@ -1,9 +1,11 @@
 import type { ContractTerms } from '../contract/terms.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { checkJob, type ShareCode } from '../settlement/share-rules.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import type { JobRecord } from '../work/evidence.ts';
+import type { FoundBlocksStatus } from './found-blocks.ts';
 import type { ShareCase } from './verification.ts';
 import type { WorkStatus } from './work-status.ts';
 
@@ -26,9 +28,10 @@ export type JobBinding = {
   /**
    * Judges a job by itself, once: the fault of all its shares, undefined when good.
    * @param sourceId our own job that the miner says it was made of, where jobs are ours; undefined also for a
-   *   job of our ledger, which was good when its shares were credited
+   *   job of our ledger
+   * @param isOld true for a job of our ledger, which was good when its shares were credited
    */
-  judgeJob(job: JobRecord, sourceId: JobId | undefined): ShareCode | undefined;
+  judgeJob(job: JobRecord, sourceId: JobId | undefined, isOld?: boolean): ShareCode | undefined;
   /**
    * Judges a good job again with each batch that has shares of it, before they are hashed: why nothing of it
    * is credited now. May ask the own node, and wait for it.
@@ -39,6 +42,8 @@ export type JobBinding = {
    * block does not.
    */
   readonly ownsJobs?: boolean;
+  /** True where jobs are ours, and the shares of a good one are credited as a backlog alone. */
+  isLate?(job: JobRecord): boolean;
   /** What every share of a good job is assigned; undefined leaves it to the terms. */
   shareTarget?(job: JobRecord): bigint | undefined;
   /** The target of the own upstream that a good job came from, if it came from one. */
@@ -48,6 +53,8 @@ export type JobBinding = {
    * that is not credited now. May ask the own node, and wait for it.
    */
   judgeShares?(cases: readonly ShareCase[]): Promise<void>;
+  /** Entries of what `judgeShares` counted: they come to the disk with the batch. */
+  counts?(): readonly LedgerEntry[];
   /** Takes note of a batch, which is on disk: shares without a code are credited. */
   judged?(cases: readonly ShareCase[]): void;
   /** Takes note of credited shares, which are on disk. */
@@ -60,6 +67,10 @@ export type JobBinding = {
   /** Answers `work.subscribe` and `work.solution`, where jobs are ours. */
   subscribe?(peer: RpcPeer, params: Params<'work.subscribe'>): Result<'work.subscribe'>;
   solve?(params: Params<'work.solution'>): Promise<Result<'work.solution'>>;
+  /** What became of the blocks of the miner's own jobs, where they pay us. */
+  readonly blocks?: FoundBlocksStatus;
+  /** Answers `work.block`, where blocks of the miner's own jobs pay us. */
+  showBlock?(params: Params<'work.block'>): Promise<Result<'work.block'>>;
   /** Ends what it holds; idempotent. */
   stop?(): void;
 };

@@ -1,10 +1,15 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { assert, InvariantError } from '../base/assert.ts';
+import { smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import type { ChainTip } from '../chain/source.ts';
+import { DEFAULT_FEE_CAPS, mostFeeSat } from '../chain/fee-caps.ts';
+import { rateOf } from '../chain/fee-rate.ts';
+import type { ChainTip, Spender } from '../chain/source.ts';
 import { buildAndSignChild, CHILD_VBYTES } from '../chain/wallet.ts';
 import { type ChannelView, type Pushable, shareOf } from '../chain/watcher.ts';
+import { makerContributionSat } from '../channel/amounts.ts';
+import { feeCapsOf } from '../channel/lifecycle.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { psbtSignature } from '../channel/psbt.ts';
 import { finalizeRefund, signAndFinalizeRefund } from '../channel/refund.ts';
@@ -33,11 +38,14 @@ export class MakerChain {
   readonly #store: MakerStore;
   readonly #watch: ChannelWatch;
   readonly #deps: MakerChainDeps;
+  /** What waits and spends the channel, as it was seen last. */
+  #waiting: string | undefined;
 
   constructor(store: MakerStore, deps: MakerChainDeps) {
     this.#store = store;
     this.#deps = deps;
-    const side = { details: () => this.#details(), perform: (effect: RoleEffect) => this.#perform(effect) };
+    const details = (spender?: Partial<Spender>): Partial<ChannelView> => this.#details(spender);
+    const side = { details, perform: (effect: RoleEffect) => this.#perform(effect) };
     this.#watch = new ChannelWatch(store, side, deps);
   }
 
@@ -71,16 +79,16 @@ export class MakerChain {
     await this.#watch.broadcast(transactionHex);
   }
 
-  #details(): Partial<ChannelView> {
+  #details(spender: Partial<Spender> | undefined): Partial<ChannelView> {
     const { assembled } = this.#store;
     if (assembled === undefined) return {};
-    const { params } = assembled;
-    const { capacitySat, script } = channelFacts(params);
+    this.#waiting = spender?.confirmations === 0 ? spender.hex : undefined;
+    const carried = this.#carried(assembled.params);
     const push = this.#push();
     return {
-      refundVsize: refundVsize(script, params.makerPayoutScript),
-      refundMostSat: shareOf(capacitySat, dustSat(params.makerPayoutScript)),
+      ...this.#refundLimits(assembled.params),
       ...(push === undefined ? {} : { push }),
+      ...(carried === undefined ? {} : { carried }),
     };
   }
 
@@ -95,11 +103,35 @@ export class MakerChain {
       feeSat,
       vsize: Transaction.fromHex(fundingTx).virtualSize(),
       childVsize: CHILD_VBYTES,
-      availableSat: shareOf(changeSat.maker, dustSat(script)),
+      availableSat: smaller(shareOf(changeSat.maker, dustSat(script)), this.#pushMostSat()),
+    };
+  }
+
+  /** What a child may pay for the funding: the part of what this side puts into it that a close may cost. */
+  #pushMostSat(): bigint {
+    const { options, terms, state } = this.#store;
+    const left = terms.expiryHeight - (state.tipHeight ?? 0);
+    const saved = { outputSat: makerContributionSat(terms), dustSat: 0n };
+    return mostFeeSat(feeCapsOf(options) ?? DEFAULT_FEE_CAPS, left, saved);
+  }
+
+  /** The own output of a close that waits. */
+  #carried(params: ChannelParams): Pushable | undefined {
+    const { makerPayoutScript: script } = params;
+    if (this.#waiting === undefined || !equal(script, walletScript(this.#deps.signer))) return undefined;
+    const { outs, vsize } = sizedOf(this.#waiting);
+    const own = outs.find((output) => equal(output.script, script));
+    if (own === undefined) return undefined;
+    const outSat = outs.reduce((sum, { value }) => sum + value, 0n);
+    return {
+      feeSat: channelFacts(params).capacitySat - outSat,
+      ...{ vsize, childVsize: CHILD_VBYTES },
+      availableSat: shareOf(own.value, dustSat(script)),
     };
   }
 
   async #perform(effect: RoleEffect): Promise<void> {
+    if (effect.type === 'pay_child') return this.#carry(effect.feeSat);
     if (effect.type === 'refund') return this.#refund(effect.satPerKvb);
     if (effect.type === 'push_funding') return this.#pushFunding(effect.feeSat);
     throw new InvariantError(`the maker has no ${effect.type}`);
@@ -134,34 +166,58 @@ export class MakerChain {
     }
   }
 
-  /** Requests the signature of a cold key for the refund. */
-  async #coldRefund(
+  /** Requests the signature of a cold key for the refund, at rising rates up to what it may pay. */
+  #coldRefund(
     params: ChannelParams,
     satPerKvb: number,
     holder: Signer,
   ): Promise<SignedTransaction | undefined> {
     const { contractId } = this.#store;
     const request = (rate: number): SigningRequest => refundRequest(params, rate);
-    const answer = await requestExternalSignature(
-      { contractId, what: 'refund', satPerKvb, request, holder },
+    const { refundVsize: vsize, refundMostSat } = this.#refundLimits(params);
+    const mostSatPerKvb = Math.max(rateOf(refundMostSat, vsize), satPerKvb);
+    const finish = (rate: number, signed: string): SignedTransaction =>
+      finalizeRefund(params, rate, psbtSignature(request(rate), signed, params.keys.makerRefund));
+    return requestExternalSignature(
+      { contractId, what: 'refund', satPerKvb, mostSatPerKvb, request, holder, finish },
       this.#deps,
     );
-    if (answer === undefined) return undefined;
-    const signature = psbtSignature(request(answer.satPerKvb), answer.signed, params.keys.makerRefund);
-    return finalizeRefund(params, answer.satPerKvb, signature);
+  }
+
+  #refundLimits(params: ChannelParams): { readonly refundVsize: number; readonly refundMostSat: bigint } {
+    const { capacitySat, script } = channelFacts(params);
+    return {
+      refundVsize: refundVsize(script, params.makerPayoutScript),
+      refundMostSat: shareOf(capacitySat, dustSat(params.makerPayoutScript)),
+    };
+  }
+
+  async #carry(feeSat: bigint): Promise<void> {
+    const { assembled } = this.#store;
+    assert(this.#waiting !== undefined && assembled !== undefined, 'maker_close_before_child');
+    await this.#payFor(this.#waiting, assembled.params.makerPayoutScript, feeSat, 'close');
   }
 
   async #pushFunding(feeSat: bigint): Promise<void> {
-    const { fundingTx, opening, contractId } = this.#store;
+    const { fundingTx, opening } = this.#store;
     assert(fundingTx !== undefined && opening?.accept, 'maker_funding_before_child');
+    await this.#payFor(fundingTx, opening.accept.funding.changeScript, feeSat, 'funding');
+  }
+
+  /** Broadcasts a transaction with a child of its own output. */
+  async #payFor(parentHex: string, script: Uint8Array, feeSat: bigint, what: string): Promise<void> {
     const { signer, log } = this.#deps;
-    const parent = Transaction.fromHex(fundingTx);
-    const vout = outputOf(parent, opening.accept.funding.changeScript);
-    const child = buildAndSignChild(parent, vout, feeSat, {
+    const parent = Transaction.fromHex(parentHex);
+    const child = buildAndSignChild(parent, outputOf(parent, script), feeSat, {
       publicKey: signer.publicKey('wallet'),
       sign: (hash) => signer.signEcdsa('wallet', hash),
     });
-    log.warn({ contract: contractId, feeSat }, 'a child pays for the funding');
-    await this.#watch.broadcastPackage(fundingTx, child.toHex());
+    log.warn({ contract: this.#store.contractId, feeSat }, `a child pays for the ${what}`);
+    await this.#watch.broadcastPackage(parentHex, child.toHex());
   }
+}
+
+function sizedOf(hex: string): { readonly outs: Transaction['outs']; readonly vsize: number } {
+  const transaction = Transaction.fromHex(hex);
+  return { outs: transaction.outs, vsize: transaction.virtualSize() };
 }

@@ -2,26 +2,42 @@ import { assert } from '../base/assert.ts';
 import type { Random } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
+import type { TipTracker } from '../chain/tip-tracker.ts';
 import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
+import { type Feature, NO_FEATURES } from '../peer/features.ts';
 import type { MethodName, Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
+import type { AuditorLink, AuditorView } from '../settlement/auditor-link.ts';
 import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
+import { formatOf } from '../settlement/commitments.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
+import { ContractUpdates } from '../settlement/contract-updates.ts';
+import type { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { DeliveryView, MinuteKeeper } from '../settlement/minute-keeper.ts';
+import { NoticeBoard, type NoticeRequest, type NoticesView } from '../settlement/notice-board.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 import { leaveBlob } from '../settlement/peer-blob.ts';
-import { type SealStatus, StakeSettlement } from '../settlement/stake-settlement.ts';
+import { PriceKeeper } from '../settlement/price-keeper.ts';
+import {
+  type SealStatus,
+  StakeSettlement,
+  type StakeSettlementDeps,
+} from '../settlement/stake-settlement.ts';
 import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
+import type { FoundBlocksStatus } from './found-blocks.ts';
 import type { BeadStatus, JobBinding } from './job-binding.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
+import { makerMinutes } from './maker-minute.ts';
 import type { MakerStore } from './maker-store.ts';
 import type { StakesPolicy } from './policy.ts';
+import { RefusalLog } from './refusal-log.ts';
 import type { RestoredLedger } from './restored-ledger.ts';
 import type { WorkStatus } from './work-status.ts';
 
@@ -30,21 +46,33 @@ export type MakerChannelOptions = {
   readonly stakes: Pick<StakesPolicy, 'earlyClose' | 'returnsBonds'>;
 };
 
-export type MakerChannelDeps = Omit<BatchVerifierDeps, 'binding'> &
-  MakerChainDeps & {
+export type MakerChannelDeps = Omit<BatchVerifierDeps, 'binding' | 'view'> &
+  MakerChainDeps &
+  Pick<StakeSettlementDeps, 'freeCoins'> & {
+    readonly view: TipTracker;
     readonly ledger: Ledger;
     readonly random: Random;
     readonly signer: SignerTree;
     readonly restored: RestoredLedger;
+    readonly values?: HashValues;
     readonly log: Logger;
     /** Writes the refunds to files, for a start without this ledger. */
     readonly ladders?: LadderWriter;
+    /** See `MakerDeps`. */
+    readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf'>;
     readonly onChange: () => void;
-    readonly bindingOf: (store: MakerStore, ask: AskMiner) => JobBinding;
+    readonly bindingOf: (store: MakerStore, miner: MinerAccess) => JobBinding;
   };
 
 /** Asks the miner of a contract. Throws as `call`, and `peer_closed` while it is not connected. */
 export type AskMiner = <M extends MethodName>(method: M, params: Params<M>) => Promise<Result<M>>;
+
+/** The miner of a contract as far as its binding needs it. */
+export type MinerAccess = {
+  readonly ask: AskMiner;
+  /** True where it is connected, and announced a feature. */
+  readonly knows: (feature: Feature) => boolean;
+};
 
 /**
  * The maker's side of one contract once its opening is stored: takes work, signs a state for each step,
@@ -54,10 +82,12 @@ export type AskMiner = <M extends MethodName>(method: M, params: Params<M>) => P
 export class MakerChannel {
   readonly store: MakerStore;
   readonly batchVerifier: BatchVerifier;
+  readonly updates: ContractUpdates;
   readonly stats = { statesSigned: 0, statesAcked: 0 };
   readonly #stakes: MakerChannelOptions['stakes'];
   readonly #deps: MakerChannelDeps;
   readonly #binding: JobBinding;
+  readonly #refusals: RefusalLog;
   readonly #serial = new SerialQueue();
   /** Queue of work on the chain, apart from what may wait for the disk or the miner. */
   readonly #chainSerial = new SerialQueue();
@@ -65,16 +95,22 @@ export class MakerChannel {
   readonly #stakeSettlement: StakeSettlement;
   readonly #bondAsker: BondAsker;
   #peer: RpcPeer | undefined;
+  readonly #notices: NoticeBoard;
+  readonly #prices: PriceKeeper;
+  #minutes: MinuteKeeper | undefined;
   readonly #settled = new Set<() => void>();
 
   constructor(store: MakerStore, options: MakerChannelOptions, deps: MakerChannelDeps) {
     this.store = store;
     this.#deps = deps;
     this.#stakes = options.stakes;
-    this.#binding = deps.bindingOf(store, async (method, params) => {
+    this.#refusals = new RefusalLog(store.contractId, deps);
+    const ask: AskMiner = async (method, params) => {
       if (this.#peer === undefined) throw new CodedError('peer_closed', 'the miner is not connected');
       return call(this.#peer, method, params);
-    });
+    };
+    const knows = (feature: Feature): boolean => this.#peer?.features.has(feature) ?? false;
+    this.#binding = deps.bindingOf(store, { ask, knows });
     this.batchVerifier = new BatchVerifier(store, options.batchVerifier, {
       ...deps,
       binding: this.#binding,
@@ -83,6 +119,16 @@ export class MakerChannel {
     this.#onChain = new MakerChain(store, deps);
     this.#stakeSettlement = new StakeSettlement('maker', store, deps);
     this.#bondAsker = new BondAsker(deps);
+    this.#notices = new NoticeBoard('maker', store, deps);
+    const credited = (): bigint => store.delivery.verifiedWorkHashes;
+    const work = { boundHashes: credited, heldHashes: credited };
+    const onUpdate = (): void => this.#prices.look();
+    this.updates = new ContractUpdates({ store, work, serial: this.#serial, onChange: onUpdate }, deps);
+    const { onChange } = deps;
+    this.#prices = new PriceKeeper({ role: 'maker', store, updates: this.updates, onChange }, deps);
+    store.isUnpriced = (height) => this.#prices.isUnpriced(height);
+    this.#run(() => this.#keepMinutes());
+    deps.auditor?.follow({ role: 'maker', store });
   }
 
   /** The status of the seal. */
@@ -93,6 +139,11 @@ export class MakerChannel {
   /** See `WorkBinding`. */
   get work(): WorkStatus | undefined {
     return this.#binding.work;
+  }
+
+  /** The blocks of the miner's own jobs, where they pay us. */
+  get blocks(): FoundBlocksStatus | undefined {
+    return this.#binding.blocks;
   }
 
   /** Reads what the binding kept. Throws what the disk throws. */
@@ -110,6 +161,16 @@ export class MakerChannel {
     return this.#binding.beads;
   }
 
+  /** The course of delivery; undefined where the terms have no rules for it. */
+  get delivery(): DeliveryView | undefined {
+    return this.#minutes?.status;
+  }
+
+  /** What the auditor says; undefined where none is told. */
+  get auditor(): AuditorView | undefined {
+    return this.#deps.auditor?.viewOf(this.store.contractId);
+  }
+
   get connected(): boolean {
     return this.#peer !== undefined;
   }
@@ -120,7 +181,7 @@ export class MakerChannel {
    */
   reestablish(
     peer: RpcPeer,
-    { n, state, nextSeq, claimed, commitment }: Params<'channel.reestablish'>,
+    { n, state, nextSeq, claimed, commitment, updates }: Params<'channel.reestablish'>,
   ): Promise<Result<'channel.reestablish'>> {
     return this.#serial.run(async () => {
       const { store } = this;
@@ -128,6 +189,7 @@ export class MakerChannel {
       if (last === undefined) throw new CodedError('unknown_channel');
       if (state !== undefined && state.n !== n)
         throw new CodedError('protocol', 'another state than announced');
+      await this.updates.takeShown(updates);
       if (n > last.n) {
         if (state === undefined) throw new CodedError('wrong_state_number', `no proof of state ${n}`);
         const height = this.#deps.view.tip?.height ?? store.terms.expiryHeight;
@@ -146,8 +208,55 @@ export class MakerChannel {
         nextSeq: store.delivery.nextSeq,
         verifiedWork: store.delivery.verifiedWorkHashes,
         ...(peer.features.has('restored_height') && restoredHeight > 0 ? { restoredHeight } : {}),
+        ...this.updates.shownTo(peer),
       };
     });
+  }
+
+  async #keepMinutes(): Promise<void> {
+    const hooks = {
+      isDown: () => this.work?.isDown ?? false,
+      onMinute: () => {
+        this.#notices.reported(this.delivery?.curtailedBlocks ?? 0);
+        this.#deps.onChange();
+      },
+      onDefault: () => {
+        this.store.apply({ type: 'defaulted' });
+        this.#endNow();
+      },
+    };
+    this.#minutes = await makerMinutes(this.store, this.#notices, hooks, this.#deps);
+  }
+
+  /**
+   * Pauses, resumes, gives notice or gives up: see `NoticeBoard.ask`. What the miner has earned is signed,
+   * whatever this side gives up.
+   */
+  async notice(request: NoticeRequest, isDryRun: boolean): Promise<NoticesView> {
+    const view = await this.#notices.ask(request, isDryRun);
+    if (request.type === 'void' && !isDryRun) this.#endNow();
+    return view;
+  }
+
+  /** Where a miner that is attached is heard. Throws `protocol`. */
+  noticesOf(peer: RpcPeer): NoticeBoard {
+    this.#assertAttached(peer);
+    return this.#notices;
+  }
+
+  /** Nothing more is bought: the rest is signed, and the miner is asked to close. */
+  #endNow(): void {
+    this.requestClose().catch((error: unknown) => {
+      if (!(error instanceof CodedError)) throw error;
+      this.#deps.log.warn({ contract: this.store.contractId, code: error.code }, 'not closed yet');
+    });
+  }
+
+  /** Answers `delivery.minutes`. Throws `wrong_status` where the terms have no rules of delivery. */
+  async minutes(peer: RpcPeer, params: Params<'delivery.minutes'>): Promise<Result<'delivery.minutes'>> {
+    this.#assertAttached(peer);
+    if (this.#minutes === undefined) throw new CodedError('wrong_status', 'the terms ask for no minutes');
+    return this.#minutes.answer(params);
   }
 
   /** Answers `channel.ready` of the miner. */
@@ -158,6 +267,19 @@ export class MakerChannel {
     this.#runFor(peer, () => this.store.commit({ type: 'peer_ready' }));
     this.lookAtChain();
     return {};
+  }
+
+  /** Where a miner that is attached is heard about the terms. Throws `protocol`. */
+  updatesOf(peer: RpcPeer): ContractUpdates {
+    this.#assertAttached(peer);
+    return this.updates;
+  }
+
+  /** Ends the connection with a miner: nothing of it is heard until it connects again. */
+  drop(peer: RpcPeer, error: CodedError): void {
+    if (this.#peer === peer) this.#peer = undefined;
+    this.store.apply({ type: 'disconnected' });
+    peer.closeWithError(error);
   }
 
   announce(peer: RpcPeer, { job, source }: Params<'job.announce'>): Promise<Result<'job.announce'>> {
@@ -173,10 +295,13 @@ export class MakerChannel {
       this.#assertAttached(peer);
       this.store.assertThawed();
       const { store } = this;
-      if (!store.stream.opened || store.channel?.status !== 'open') {
+      // Before its first block too: the miner may have seen it before this side.
+      if (!store.stream.ready || store.channel?.status !== 'open') {
         throw new CodedError('protocol', 'the channel is not open');
       }
-      return this.batchVerifier.take(batch);
+      const result = await this.batchVerifier.take(batch);
+      this.#refusals.shares(result.refused);
+      return result;
     });
   }
 
@@ -196,6 +321,14 @@ export class MakerChannel {
     if (this.#binding.solve === undefined)
       throw new CodedError('wrong_status', 'the jobs of this contract are not ours');
     return this.#binding.solve(params);
+  }
+
+  /** Answers `work.block` with what the own node says of it, at once. */
+  async showBlock(peer: RpcPeer, params: Params<'work.block'>): Promise<Result<'work.block'>> {
+    this.#assertAttached(peer);
+    if (this.#binding.showBlock === undefined)
+      throw new CodedError('wrong_status', 'blocks under this contract do not pay us');
+    return this.#binding.showBlock(params);
   }
 
   /** Answers `channel.shutdown` once all that can be paid is signed and acked; no more work is asked for. */
@@ -273,6 +406,8 @@ export class MakerChannel {
    */
   #checkEarly(workHashes: bigint, settlement: CloseSettlement | undefined): void {
     if (!isAtStake(this.store.terms, workHashes)) return;
+    // Over by the block clock of the terms: nobody failed, and each has its own back.
+    if (this.store.isTermOver && (settlement === undefined || settlement === 'returned')) return;
     const wanted = this.#stakes.earlyClose;
     if (wanted === 'refused' || (settlement !== undefined && settlement !== wanted)) {
       throw new CodedError('bonds_at_stake', wanted === 'refused' ? undefined : `settle as ${wanted}`);
@@ -283,6 +418,7 @@ export class MakerChannel {
   lookAtChain(): void {
     const tip = this.#deps.view.tip;
     if (tip === undefined) return;
+    this.#prices.onTip(tip);
     this.#run(async () => {
       // The one that fails holds up no other.
       try {
@@ -320,6 +456,7 @@ export class MakerChannel {
   /** Ends what the binding holds, and resolves when everything queued is done. */
   async stop(): Promise<void> {
     this.#binding.stop?.();
+    await this.#minutes?.stop();
     for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
   }
 
@@ -327,6 +464,7 @@ export class MakerChannel {
     if (this.#peer !== undefined && this.#peer !== peer) this.#peer.close();
     this.#peer = peer;
     this.store.apply({ type: 'disconnected' });
+    this.#notices.linked(peer);
     this.batchVerifier.openBacklog();
     void peer.closed.then(() => {
       if (this.#peer !== peer) return;
@@ -338,6 +476,8 @@ export class MakerChannel {
     this.#deps.timers.afterTurn(() => {
       if (this.#peer !== peer) return;
       this.store.apply({ type: 'connected' });
+      this.#notices.tellAll();
+      this.updates.connected(peer);
       this.lookAtChain();
       this.#leaveBlob(peer);
     });
@@ -353,6 +493,7 @@ export class MakerChannel {
   #follow(effects: readonly ContractEffect[]): void {
     for (const effect of effects) {
       this.#deps.log.debug({ contract: this.store.contractId, ...effect }, 'contract');
+      if (effect.type === 'opened') this.#prices.look();
       if (effect.type === 'send_ready') this.#sendReady();
       if (effect.type === 'sign_state') this.#run(() => this.#signNext());
       if (effect.type === 'ask_claim' && this.#peer !== undefined)
@@ -373,7 +514,7 @@ export class MakerChannel {
   }
 
   async #signNext(): Promise<void> {
-    await this.store.signNext(this.#peer?.features.has('state_commitments') ?? false);
+    await this.store.signNext(this.#peer?.features ?? NO_FEATURES);
     this.stats.statesSigned += 1;
   }
 
@@ -399,8 +540,10 @@ export class MakerChannel {
     const { offered: state, contractId, assembled } = this.store;
     const peer = this.#peer;
     if (state === undefined || peer === undefined) return;
-    const isCommitted = peer.features.has('state_commitments');
-    const commitment = isCommitted ? this.store.commitments.offerOf(state.n) : undefined;
+    const { features } = peer;
+    const commitment = features.has('state_commitments')
+      ? this.store.commitments.offerOf(state.n, formatOf(features, this.store.terms))
+      : undefined;
     call(peer, 'state.sign', { contractId, state, ...(commitment === undefined ? {} : { commitment }) })
       .then(async ({ n, ackSignature, commitmentSignature }) => {
         if (n !== state.n) throw new CodedError('wrong_state_number', `ack of ${n} for ${state.n}`);

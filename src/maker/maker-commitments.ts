@@ -1,16 +1,28 @@
+import { assert } from '../base/assert.ts';
 import { smaller } from '../base/bigints.ts';
 import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { signCommitment, verifyCommitment } from '../channel/commitment.ts';
-import { EMPTY_FAULT_LOG, EvidenceSegment } from '../channel/evidence-point.ts';
-import type { ChannelParams } from '../channel/params.ts';
+import { LIMITS } from '../base/limits.ts';
+import { type CommitmentScope, signCommitment, verifyCommitment } from '../channel/commitment.ts';
+import { EvidenceSegment, jobLeaf } from '../channel/evidence-point.ts';
+import {
+  EMPTY_FAULT_LOG,
+  type Fault,
+  type FaultEvidence,
+  faultLogHead,
+  lostFault,
+  noShares,
+  type RefusedContent,
+  withShare,
+} from '../channel/fault-log.ts';
 import type { Signer } from '../channel/signer.ts';
 import type { SignedState } from '../channel/states.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import { integer, nullable, object } from '../peer/codec.ts';
-import type { CommitmentOffer, CommitmentRecord } from '../peer/commitment-codecs.ts';
-import { addToRanges, rangesCodec, type SeqRange } from '../peer/seal-codecs.ts';
+import { type CommitmentOffer, type CommitmentRecord, faultsCodec } from '../peer/commitment-codecs.ts';
+import { rangesCodec, type SeqRange } from '../peer/seal-codecs.ts';
 import {
+  type CommitmentFormat,
   commitmentEntry,
   commitmentOf,
   loadCommitments,
@@ -19,28 +31,40 @@ import {
   type SegmentSource,
 } from '../settlement/commitments.ts';
 import { bodyOf, parseBody, REFUSALS_KIND } from '../settlement/records.ts';
+import type { JobRecord } from '../work/evidence.ts';
 
 /**
- * The refused ranges; null where they were too many to keep, after which nothing is committed to any more.
+ * The refused shares; null where they were too many to keep, after which nothing is committed to any more.
+ * Version 1 had no reasons.
  */
-const refusalsCodec = object({
-  version: ['version', integer(1, 1)],
-  ranges: ['ranges', nullable(rangesCodec)],
-});
+const refusalsCodec = object(
+  { version: ['version', integer(1, 2)] },
+  { ranges: ['ranges', nullable(rangesCodec)], faults: ['faults', nullable(faultsCodec)] },
+);
 
-/**
- * Most credited shares since the newest commitment that are read again for the next: 20 MB of the log. This
- * bounds the cost of a miner that acks states and never signs their commitments.
- */
-const MAX_SEGMENT_SHARES = 262_144;
+/** The reason of what was refused before reasons were kept. */
+const UNLOGGED = 'unlogged';
+
+/** A share that was not credited. */
+export type RefusedShare = {
+  readonly seq: number;
+  /** The code that the miner is told. */
+  readonly code: string;
+  readonly share: RefusedContent;
+  /** Undefined where the maker does not have it. */
+  readonly job: JobRecord | undefined;
+  readonly workHashes: bigint;
+};
 
 /** The part of the maker's store that a commitment is made from. */
 export type CommitmentBasis = SegmentSource & {
-  readonly params: ChannelParams;
+  readonly params: CommitmentScope;
   /** Seq after the last share of the own log, which has the credited ones. */
   readonly evidenceSeq: number;
   /** Seq of the miner's stream: every share before it was judged. */
   readonly nextSeq: number;
+  /** True where each is of work that its maker bounds, however much there is. */
+  readonly isSplit?: boolean;
 };
 
 /**
@@ -51,12 +75,12 @@ export type CommitmentBasis = SegmentSource & {
 export class MakerCommitments {
   #base: CommitmentRecord | undefined;
   #pending: CommitmentRecord | undefined;
-  #refused: readonly SeqRange[] | undefined;
+  #refused: readonly Fault[] | undefined;
 
   private constructor(
     base: CommitmentRecord | undefined,
     pending: CommitmentRecord | undefined,
-    refused: readonly SeqRange[] | undefined,
+    refused: readonly Fault[] | undefined,
   ) {
     this.#base = base;
     this.#pending = pending;
@@ -71,22 +95,24 @@ export class MakerCommitments {
   static async load(ledger: Ledger, contractId: string, lastN: number): Promise<MakerCommitments> {
     const { base, pending } = await loadCommitments(ledger, contractId, lastN);
     const body = await ledger.get(REFUSALS_KIND, contractId);
-    const ranges = body === undefined ? [] : parseBody(REFUSALS_KIND, refusalsCodec, body).ranges;
-    return new MakerCommitments(base, pending, ranges);
+    return new MakerCommitments(base, pending, body === undefined ? [] : faultsIn(body));
   }
 
   /** Adds refused shares of a batch; call `done` once the entries are on disk. */
   withRefused(
     contractId: string,
-    seqs: readonly number[],
-  ): { readonly entries: readonly LedgerEntry[]; readonly done: () => void } {
-    if (seqs.length === 0 || this.#refused === undefined) return { entries: [], done: () => {} };
-    const ranges = added(rangesFrom(this.#refused, this.#base?.nextSeq ?? 0), seqs);
-    const body = bodyOf(refusalsCodec, { version: 1, ranges });
+    refused: readonly RefusedShare[],
+  ): { readonly entries: readonly LedgerEntry[]; readonly bytes: number; readonly done: () => void } {
+    if (refused.length === 0 || this.#refused === undefined)
+      return { entries: [], bytes: 0, done: () => {} };
+    const since = faultsFrom(this.#refused, this.#base?.nextSeq ?? 0);
+    const all = withShares(since, refused);
+    const faults = all.length > LIMITS.faultRanges ? undefined : all;
+    const entry = refusalsEntry(contractId, faults);
     return {
-      entries: [{ type: 'put', kind: REFUSALS_KIND, id: contractId, body }],
+      ...{ entries: [entry], bytes: entry.body.length },
       done: () => {
-        this.#refused = ranges;
+        this.#refused = faults;
       },
     };
   }
@@ -95,21 +121,25 @@ export class MakerCommitments {
    * Makes the commitment of a state about to be stored, over the credited shares that it pays for.
    * Undefined where the own log lacks some of them, as after a restore, does not know which were refused,
    * or would have to be read too far back. `pending` from `keep` on.
+   * @param format without a fault log for a miner that does not know them: it is empty then
    */
   async make(
     basis: CommitmentBasis,
     state: Pick<SignedState, 'n' | 'workHashes'>,
+    { hasFaultLog, isWeighed }: CommitmentFormat,
     signer: Signer,
   ): Promise<CommitmentRecord | undefined> {
     const base = this.#base;
     const fromSeq = base?.nextSeq ?? 0;
     const logSeq = base?.logSeq ?? 0;
-    const refused = rangesFrom(this.#refused ?? [], fromSeq);
+    const refused = faultsFrom(this.#refused ?? [], fromSeq);
     const refusedCount = refused.reduce((sum, { count }) => sum + count, 0);
     const judged = basis.nextSeq - fromSeq;
     if (this.#refused === undefined || judged !== basis.evidenceSeq - logSeq + refusedCount)
       return undefined;
-    if (basis.evidenceSeq - logSeq > MAX_SEGMENT_SHARES) return undefined;
+    // So that a miner that acks states and never signs their commitments costs no more.
+    const isMore = basis.evidenceSeq - logSeq > LIMITS.commitmentShares;
+    if (isMore && basis.isSplit !== true) return undefined;
     const { params } = basis;
     const total = params.terms.workTotalHashes;
     const segment = new EvidenceSegment(pointAfter(base));
@@ -121,6 +151,7 @@ export class MakerCommitments {
     if (paid() !== state.workHashes || end === logSeq) return undefined;
     const nextSeq = seqAfter(fromSeq, end - logSeq, refused);
     const point = segment.end(nextSeq);
+    const faults = refused.filter(({ first }) => first < nextSeq);
     const record: CommitmentRecord = {
       version: 1,
       n: state.n,
@@ -129,10 +160,14 @@ export class MakerCommitments {
       creditedHashes: point.workHashes,
       nextSeq,
       logSeq: end,
-      refused: refused.filter(({ first }) => first < nextSeq),
+      refused: hasFaultLog ? [] : rangesOf(faults),
       tree: point.tree,
       jobSetRoot: point.jobSetRoot,
-      faultLogHead: EMPTY_FAULT_LOG,
+      faultLogHead: hasFaultLog
+        ? faultLogHead(base?.faultLogHead ?? EMPTY_FAULT_LOG, faults)
+        : EMPTY_FAULT_LOG,
+      ...(hasFaultLog ? { faults } : {}),
+      ...(isWeighed ? { weightsHead: point.weightsHead } : {}),
       makerSignature: '',
       minerSignature: undefined,
     };
@@ -144,12 +179,27 @@ export class MakerCommitments {
     this.#pending = record;
   }
 
-  /** The commitment to offer with a state, where it has one. */
-  offerOf(n: number): CommitmentOffer | undefined {
+  /** The newest that both signed, and what was offered since. */
+  get base(): CommitmentRecord | undefined {
+    return this.#base;
+  }
+  get pending(): CommitmentRecord | undefined {
+    return this.#pending;
+  }
+
+  /** The commitment to offer with a state, where it has one that the miner can read. */
+  offerOf(n: number, { hasFaultLog, isWeighed }: CommitmentFormat): CommitmentOffer | undefined {
     const record = this.#pending;
     if (record?.n !== n) return undefined;
-    const { baseN, nextSeq, refused, tree, jobSetRoot, faultLogHead, makerSignature: signature } = record;
-    return { baseN, nextSeq, refused, shareRoot: tree.root(), jobSetRoot, faultLogHead, signature };
+    const { baseN, refused, faults, weightsHead, makerSignature: signature } = record;
+    if ((faults !== undefined && !hasFaultLog) || (weightsHead !== undefined && !isWeighed))
+      return undefined;
+    const { nextSeq, shareRoot, jobSetRoot, faultLogHead } = commitmentOf(record);
+    return {
+      ...{ baseN, nextSeq, refused, shareRoot, jobSetRoot, faultLogHead, signature },
+      ...(faults === undefined ? {} : { faults }),
+      ...(weightsHead === undefined ? {} : { weightsHead }),
+    };
   }
 
   /**
@@ -157,7 +207,7 @@ export class MakerCommitments {
    * Without one the next commitment builds on the same base again. Throws `bad_signature`.
    */
   withSignature(
-    params: ChannelParams,
+    params: CommitmentScope,
     n: number,
     minerSignature: string | undefined,
   ): { readonly entries: readonly LedgerEntry[]; readonly done: () => void } {
@@ -171,7 +221,7 @@ export class MakerCommitments {
   #advance(record: CommitmentRecord): void {
     this.#base = record;
     this.#pending = undefined;
-    this.#refused = this.#refused && rangesFrom(this.#refused, record.nextSeq);
+    this.#refused = this.#refused && faultsFrom(this.#refused, record.nextSeq);
   }
 
   /**
@@ -181,7 +231,7 @@ export class MakerCommitments {
    * here.
    */
   restored(
-    params: ChannelParams,
+    params: CommitmentScope,
     shown: CommitmentRecord,
     now: { readonly lastN: number; readonly nextSeq: number; readonly evidenceSeq: number },
   ): { readonly entries: readonly LedgerEntry[]; readonly done: () => void } {
@@ -199,39 +249,69 @@ export class MakerCommitments {
     if (this.#pending?.n === shown.n) return this.withSignature(params, shown.n, shown.minerSignature);
     const record = { ...shown, logSeq: now.evidenceSeq };
     const missing = now.nextSeq - shown.nextSeq;
-    const ranges = missing === 0 ? [] : [{ first: shown.nextSeq, count: missing }];
+    const faults = missing === 0 ? [] : [lostFault('maker_restored', shown.nextSeq, missing)];
     const { contractId } = params;
-    const body = bodyOf(refusalsCodec, { version: 1, ranges });
     return {
-      entries: [
-        commitmentEntry(contractId, record),
-        { type: 'put', kind: REFUSALS_KIND, id: contractId, body },
-      ],
+      entries: [commitmentEntry(contractId, record), refusalsEntry(contractId, faults)],
       done: () => {
-        this.#advance(record);
-        this.#refused = ranges;
+        this.#base = record;
+        this.#pending = undefined;
+        this.#refused = faults;
       },
     };
   }
 }
 
-/** Adds seqs to ranges; undefined for more than can be kept. */
-function added(ranges: readonly SeqRange[], seqs: readonly number[]): readonly SeqRange[] | undefined {
-  try {
-    return addToRanges(ranges, seqs);
-  } catch (error) {
-    if (error instanceof CodedError && error.code === 'overload') return undefined;
-    throw error;
-  }
+/** The document of refused shares; undefined for too many. */
+function refusalsEntry(contractId: string, faults: readonly Fault[] | undefined): LedgerEntry {
+  const body = bodyOf(refusalsCodec, { version: 2, faults });
+  return { type: 'put', kind: REFUSALS_KIND, id: contractId, body };
 }
 
-/** The part of the ranges from this seq on. */
-function rangesFrom(ranges: readonly SeqRange[], seq: number): readonly SeqRange[] {
-  return ranges.flatMap(({ first, count }) => {
-    const end = first + count;
+function faultsIn(body: string): readonly Fault[] | undefined {
+  const { version, ranges, faults } = parseBody(REFUSALS_KIND, refusalsCodec, body);
+  if (version === 2) return faults;
+  if (ranges === undefined || ranges.length > LIMITS.faultRanges) return undefined;
+  return ranges.map(({ first, count }) => lostFault(UNLOGGED, first, count));
+}
+
+/**
+ * The faults with more shares, which ascend. None of them is added to once it was signed: a commitment ends
+ * with a credited share.
+ */
+function withShares(faults: readonly Fault[], refused: readonly RefusedShare[]): readonly Fault[] {
+  const out = [...faults];
+  const leaves = new Map<JobRecord, Uint8Array>();
+  for (const { seq, code, share, job, workHashes } of refused) {
+    const evidence: FaultEvidence = job === undefined ? 'jobless' : 'shares';
+    if (job !== undefined && !leaves.has(job)) leaves.set(job, jobLeaf(job));
+    const last = out.at(-1);
+    const isNext = last?.code === code && last.evidence === evidence && last.first + last.count === seq;
+    const fault = isNext ? out.pop()! : noShares(code, seq, evidence);
+    out.push(withShare(fault, share, job && leaves.get(job), workHashes));
+  }
+  return out;
+}
+
+/** The faults from this seq on; of one that has lost its shares the part. */
+function faultsFrom(faults: readonly Fault[], seq: number): readonly Fault[] {
+  return faults.flatMap((fault) => {
+    const end = fault.first + fault.count;
     if (end <= seq) return [];
-    return first >= seq ? [{ first, count }] : [{ first: seq, count: end - seq }];
+    if (fault.first >= seq) return [fault];
+    assert(fault.evidence === 'none', 'fault_not_split');
+    return [lostFault(fault.code, seq, end - seq)];
   });
+}
+
+function rangesOf(faults: readonly Fault[]): readonly SeqRange[] {
+  const seqs: { first: number; count: number }[] = [];
+  for (const { first, count } of faults) {
+    const last = seqs.at(-1);
+    if (last !== undefined && last.first + last.count === first) last.count += count;
+    else seqs.push({ first, count });
+  }
+  return seqs;
 }
 
 /** The seq after the given number of credited shares from `from` on. */

@@ -7,12 +7,15 @@ import type { ChannelParams } from '../channel/params.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { isRepeated, type SignedState, sameState, verifySignedState } from '../channel/states.ts';
+import { updatesOf } from '../contract/updated-terms.ts';
 import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
+import type { FeatureSet } from '../peer/features.ts';
 import type { Params } from '../peer/messages.ts';
 import type { ClaimPoint } from '../peer/seal-codecs.ts';
-import { commitmentEntry } from '../settlement/commitments.ts';
+import { commitmentEntry, formatOf } from '../settlement/commitments.ts';
 import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
+import { loadNotices } from '../settlement/notice-records.ts';
 import type { AssembledChannel, SignerTree } from '../settlement/opening.ts';
 import {
   ackEntry,
@@ -25,19 +28,11 @@ import {
   stateEntry,
 } from '../settlement/records.ts';
 import type { JobId } from '../stratum/job-id.ts';
-import {
-  JOB_KIND,
-  type JobRecord,
-  jobDocument,
-  jobDocumentId,
-  packRecords,
-  SHARE_KIND,
-  type ShareRecord,
-  STREAM_KIND,
-} from '../work/evidence.ts';
+import { JOB_KIND, type ShareRecord, STREAM_KIND } from '../work/evidence.ts';
 import { parseStreamTotal, type StreamTotal } from '../work/meters.ts';
-import { addLuck, type ContractLuck, loadLuck, luckEntry, NO_CONTRACT_LUCK } from './contract-luck.ts';
-import { MakerCommitments } from './maker-commitments.ts';
+import { addLuck, loadLuck, luckEntry, NO_CONTRACT_LUCK } from './contract-luck.ts';
+import { type Credit, creditEntries, makerJobKey } from './credit-entries.ts';
+import { MakerCommitments, type RefusedShare } from './maker-commitments.ts';
 import {
   claimRequest,
   loadSeal,
@@ -49,6 +44,8 @@ import {
   withClaim,
   withShares,
 } from './maker-seal.ts';
+
+export { type Credit, makerJobKey } from './credit-entries.ts';
 
 export type MakerStoreDeps = ContractStoreDeps & {
   readonly signer: SignerTree;
@@ -69,31 +66,12 @@ export type OpenStateSigner = (
   deps: { readonly signer: Signer },
 ) => StateSigner;
 
-/** The result of a batch after all checks. */
-export type Credit = {
-  /** Shares to be paid, in order, with their work in hashes. */
-  readonly shares: readonly ShareRecord[];
-  readonly workHashes: bigint;
-  /** Jobs of these shares that are not stored yet. */
-  readonly jobs: readonly JobRecord[];
-  readonly nextSeq: number;
-  /** Seqs of the shares that are not credited. */
-  readonly refusedSeqs: readonly number[];
-  /** Work in hashes that the miner says it has delivered so far. */
-  readonly ownWorkHashes: bigint;
-  readonly luck: ContractLuck;
-};
-
 function hashesOf(shares: readonly ShareRecord[]): Uint8Array[] {
   return shares.map(({ hash }) => hash);
 }
 
-/**
- * The ledger id of a miner's job: wire ids of different miners may be equal. Pass it to `evidenceLines` as
- * `jobKey`.
- */
-export function makerJobKey(contractId: string, jobId: JobId): string {
-  return `${contractId}:${jobDocumentId(jobId)}`;
+function seqsOf(refused: readonly RefusedShare[]): number[] {
+  return refused.map(({ seq }) => seq);
 }
 
 /** The maker's store of one contract. What the miner relies on is on disk when a method resolves. */
@@ -141,6 +119,7 @@ export class MakerStore extends ContractStore {
       workHashes: stored.delivery?.verifiedWorkHashes ?? 0n,
       ackedN: stored.ackedN,
       claimedN: store.seal?.claim.n,
+      notices: await loadNotices(deps.ledger, contractId, 'maker'),
     });
     if (store.assembled !== undefined) store.#monotone = store.#createSigner(stored.last);
     store.commitments = await MakerCommitments.load(deps.ledger, contractId, stored.last?.n ?? 0);
@@ -208,52 +187,26 @@ export class MakerStore extends ContractStore {
   /**
    * Stores what a batch is credited; on disk when it resolves. Throws `overload` with nothing changed,
    * `channel_frozen`.
+   * @returns the bytes that were written for refused shares
    */
-  async credit(credit: Credit): Promise<void> {
-    const { contractId, evidence } = this;
-    const { shares, jobs } = credit;
-    const delivery: DeliveryRecord = {
-      ...this.delivery,
-      nextSeq: credit.nextSeq,
-      ownWorkHashes: credit.ownWorkHashes,
-      verifiedWorkHashes: this.delivery.verifiedWorkHashes + credit.workHashes,
-      contactAtMs: Math.max(0, Math.floor(this.#deps.clock.nowMs())),
-    };
-    const total: StreamTotal = {
-      seq: evidence.seq + shares.length,
-      workHashes: evidence.workHashes + credit.workHashes,
-    };
-    const entries: LedgerEntry[] = jobs.map((job) => ({
-      type: 'insert',
-      kind: JOB_KIND,
-      id: makerJobKey(contractId, job.id),
-      body: jobDocument(job),
-    }));
-    if (shares.length > 0) {
-      entries.push({
-        type: 'log',
-        kind: SHARE_KIND,
-        stream: contractId,
-        first: evidence.seq,
-        count: shares.length,
-        body: packRecords(shares),
-      });
-      const body = `{"seq":${total.seq},"work":"${total.workHashes}"}`;
-      entries.push({ type: 'put', kind: STREAM_KIND, id: contractId, body });
-    }
-    entries.push(deliveryEntry(contractId, delivery));
-    const seal = this.seal && withShares(this.seal, hashesOf(shares), credit.refusedSeqs);
+  async credit(credit: Credit): Promise<number> {
+    const { contractId } = this;
+    const { shares } = credit;
+    const after = creditEntries(contractId, this, credit, this.#deps.clock.nowMs());
+    const entries = [...after.entries, ...credit.counts];
+    const seal = this.seal && withShares(this.seal, hashesOf(shares), seqsOf(credit.refused));
     if (seal !== undefined) entries.push(sealEntry(contractId, seal));
     const luck = addLuck(this.luck, credit.luck);
     if (shares.length > 0) entries.push(luckEntry(contractId, luck));
-    const refusals = this.commitments.withRefused(contractId, credit.refusedSeqs);
+    const refusals = this.commitments.withRefused(contractId, credit.refused);
     await this.write([...entries, ...refusals.entries]);
     refusals.done();
     this.seal = seal;
     this.luck = luck;
-    this.evidence = total;
-    this.delivery = delivery;
+    this.evidence = after.evidence;
+    this.delivery = after.delivery;
     this.#workChanged();
+    return refusals.bytes;
   }
 
   #workChanged(): void {
@@ -298,9 +251,10 @@ export class MakerStore extends ContractStore {
   /**
    * Signs the next state over all verified work, or the claimed part of it; on disk when this resolves, and
    * only then may it be sent.
-   * @param isCommitted true where the miner knows commitments: the state has one then, if it can be made
+   * @param features of the connection: where the miner knows commitments the state has one, if it can be
+   * made
    */
-  async signNext(isCommitted: boolean): Promise<void> {
+  async signNext(features: FeatureSet): Promise<void> {
     const { last } = this;
     assert(this.#monotone !== undefined && last !== undefined, 'maker_state_0_before_next');
     assert(this.offered === undefined, 'maker_one_state_in_flight');
@@ -308,7 +262,8 @@ export class MakerStore extends ContractStore {
     if (this.state.close !== undefined) throw new CodedError('wrong_status', 'a close is stored');
     const workHashes = this.seal?.claim.workHashes ?? this.stream.verifiedWork;
     const n = last.n + 1;
-    const commitment = isCommitted ? await this.#commitmentOf({ n, workHashes }) : undefined;
+    const isCommitted = features.has('state_commitments');
+    const commitment = isCommitted ? await this.#commitmentOf({ n, workHashes }, features) : undefined;
     const entries = commitment === undefined ? [] : [commitmentEntry(this.contractId, commitment)];
     // Before: the state is offered as soon as it is on disk.
     this.commitments.keep(commitment);
@@ -325,7 +280,10 @@ export class MakerStore extends ContractStore {
    * The commitment of a state; undefined where the evidence cannot be read, which does not withhold the
    * pay.
    */
-  async #commitmentOf(state: Pick<SignedState, 'n' | 'workHashes'>): Promise<CommitmentRecord | undefined> {
+  async #commitmentOf(
+    state: Pick<SignedState, 'n' | 'workHashes'>,
+    features: FeatureSet,
+  ): Promise<CommitmentRecord | undefined> {
     assert(this.assembled !== undefined, 'maker_channel_before_state');
     const { contractId, evidence, delivery } = this;
     const basis = {
@@ -334,7 +292,8 @@ export class MakerStore extends ContractStore {
       jobBody: (jobId: JobId) => this.storedJob(jobId),
     };
     try {
-      return await this.commitments.make(basis, state, this.#deps.signer);
+      const format = formatOf(features, this.contract.terms);
+      return await this.commitments.make(basis, state, format, this.#deps.signer);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
       const fields = { contract: contractId, code: error.code, detail: error.message };
@@ -408,7 +367,9 @@ export class MakerStore extends ContractStore {
    * @returns true where the ledger lacks its work, and so is an older one
    */
   async recover(height: number): Promise<boolean> {
-    const remembered = this.#monotone?.last;
+    const { last: remembered, terms = this.terms } = this.#monotone ?? {};
+    if (this.frozen === undefined && updatesOf(terms).length > updatesOf(this.terms).length)
+      await this.update(terms, []);
     if (this.frozen !== undefined || remembered === undefined || this.last === undefined) return false;
     if (remembered.n <= this.last.n) return false;
     const isStored = remembered.workHashes <= this.delivery.verifiedWorkHashes;
@@ -457,6 +418,11 @@ export class MakerStore extends ContractStore {
   /** The body of a stored job; undefined where the ledger has none. */
   async storedJob(jobId: JobId): Promise<string | undefined> {
     return this.#deps.ledger.get(JOB_KIND, makerJobKey(this.contractId, jobId));
+  }
+
+  /** The signer goes on from the same state, by the new price. */
+  protected override termsChanged(): void {
+    if (this.#monotone !== undefined) this.#monotone = this.#createSigner(this.#monotone.last);
   }
 
   async #save(state: SignedState, entries: readonly LedgerEntry[] = []): Promise<void> {

@@ -1,166 +1,52 @@
 import { LRUCache } from 'lru-cache';
 import { fromHex, toHex } from '../base/bytes.ts';
-import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
+import type { Timer } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { countHit, LIMITS, type LimitHits } from '../base/limits.ts';
-import { SerialQueue } from '../base/serial-queue.ts';
 import { displayHash } from '../bitcoin/header.ts';
-import type { ChainClock } from '../chain/chain-clock.ts';
-import { type ChainSource, optional } from '../chain/source.ts';
+import type { ChainTip } from '../chain/source.ts';
 import { TemplateWatch } from '../chain/template-watch.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
-import { beginBlocksOf, DEFAULT_CLOSE_MARGINS, SPENT_ELSEWHERE } from '../chain/watcher.ts';
-import { channelIndexOf } from '../channel/channel-index.ts';
-import { assertTimeToFund, isTooLateToBegin } from '../channel/deadlines.ts';
+import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
-import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
-import { contractIdOf } from '../contract/terms.ts';
+import { refuseTerm } from '../contract/fields.ts';
+import { epochStart } from '../contract/hash-value.ts';
+import { isMetering } from '../contract/metering.ts';
+import type { ContractTerms } from '../contract/terms.ts';
 import { MOST_BACKLOG_MINUTES } from '../contract/terms-v3.ts';
-import type { Ledger } from '../ledger/ledger.ts';
-import type { Logger } from '../log/logger.ts';
 import { handler } from '../peer/calls.ts';
 import { createTlsIdentity } from '../peer/certificate.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import { Overruns, PeerBudget } from '../peer/overruns.ts';
-import { DEFAULT_RPC, type RpcHandlers, type RpcOptions, RpcPeer } from '../peer/rpc-peer.ts';
-import {
-  DEFAULT_TRANSPORT,
-  type PeerLink,
-  type PeerListener,
-  PeerServer,
-  type PeerServerDeps,
-  type PeerServerOptions,
-  type TransportOptions,
-} from '../peer/transport.ts';
-import type { ExternalSigning } from '../settlement/external-signing.ts';
-import type { FundingWallet } from '../settlement/funding-wallet.ts';
-import type { LadderWriter } from '../settlement/ladder-writer.ts';
-import {
-  identityOfSigner,
-  outpointName,
-  type SignerTree,
-  signTerms,
-  verifyTermsSignature,
-} from '../settlement/opening.ts';
+import { DEFAULT_RPC, type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
+import { DEFAULT_TRANSPORT, type PeerLink, type PeerListener, PeerServer } from '../peer/transport.ts';
+import { type ContractUpdates, updateHandlers } from '../settlement/contract-updates.ts';
+import { HashValues } from '../settlement/hash-values.ts';
+import { type NoticeRequest, type NoticesView, noticeHandlers } from '../settlement/notice-board.ts';
+import { identityOfSigner } from '../settlement/opening.ts';
 import { openBlob } from '../settlement/peer-blob.ts';
-import { type BlobFiles, blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
-import {
-  type ChannelStatus,
-  CONTRACT_KIND,
-  type ContractRecord,
-  contractEntry,
-  NOTHING_DELIVERED,
-} from '../settlement/records.ts';
+import { blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
+import { CONTRACT_KIND, NOTHING_DELIVERED } from '../settlement/records.ts';
 import { entriesOf } from '../settlement/recovery.ts';
-import type { SealStatus } from '../settlement/stake-settlement.ts';
-import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import { type BatchVerifierOptions, DEFAULT_BATCH_VERIFIER_OPTIONS } from './batch-verifier.ts';
-import type { BeadSource } from './bead-binding.ts';
 import { bindingFor } from './bindings.ts';
-import { CoinHolds } from './coin-holds.ts';
-import type { ContractLuck } from './contract-luck.ts';
-import type { BeadStatus } from './job-binding.ts';
+import { contractStatusOf, type MakerContractStatus } from './contract-status.ts';
 import { MakerChannel } from './maker-channel.ts';
-import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
-import { MakerStore, type MakerStoreDeps, makerJobKey, type OpenStateSigner } from './maker-store.ts';
-import { OpeningBudget } from './opening-budget.ts';
-import {
-  assertRoom,
-  judgeTerms,
-  lockedSat,
-  type MakerPolicy,
-  type PolicyContext,
-  stakesOf,
-} from './policy.ts';
-import { type PositionFile, RestoredLedger } from './restored-ledger.ts';
+import type { MakerMeter } from './maker-meter.ts';
+import { MakerMetering, type MeterStatus } from './maker-metering.ts';
+import type { MakerOpeningOptions } from './maker-opening.ts';
+import type { MakerDeps, MakerOptions } from './maker-options.ts';
+import { MakerStore, type MakerStoreDeps, makerJobKey } from './maker-store.ts';
+import { Market } from './market.ts';
+import { Openings } from './openings.ts';
+import { assertNotHalted, type MakerPolicy, stakesOf } from './policy.ts';
+import { PolicyBook, type PolicyBookDeps } from './policy-book.ts';
+import { RestoredLedger } from './restored-ledger.ts';
 import { ShareVerifier } from './verification.ts';
 import { NO_POOLS, type OwnWork } from './work-binding.ts';
-import type { WorkStatus } from './work-status.ts';
-
-export type MakerOptions = {
-  readonly host: string;
-  /** TCP port; 0 lets the system choose. */
-  readonly port: number;
-  /** Node ids that may connect; undefined admits everyone who proves a key. */
-  readonly allowedNodeIds?: ReadonlySet<string>;
-  readonly maxConnections?: number;
-  readonly policy: MakerPolicy;
-  readonly opening?: Partial<MakerOpeningOptions>;
-  /** Time in ms after which a proposal that is not opened holds no budget. */
-  readonly proposalTimeoutMs?: number;
-  /** Time in ms after which an opening that does not go on frees its coins: see `OpeningBudget`. */
-  readonly openingTimeoutMs?: number;
-  readonly verification?: Partial<BatchVerifierOptions>;
-  /** Confirmations at which a close is final. */
-  readonly finalDepth?: number;
-  readonly authTimeoutMs?: number;
-  readonly transport?: TransportOptions;
-  readonly rpc?: RpcOptions;
-  /** Feature bits to announce: see `FEATURE_TABLE`. */
-  readonly features?: readonly number[];
-};
-
-export type MakerDeps = {
-  readonly ledger: Ledger;
-  readonly chain: ChainSource;
-  /** Tells when no node hears of blocks: no work is taken then, and nothing opened. */
-  readonly chainClock?: ChainClock;
-  readonly signer: SignerTree;
-  /** See `StakeSettlementDeps`. */
-  readonly externalSigning?: ExternalSigning;
-  /** See `MakerStoreDeps`. */
-  readonly openStateSigner?: OpenStateSigner;
-  /** Wallet for fundings. Default: the wallet key of the signer. */
-  readonly wallet?: FundingWallet;
-  /** The own Braidpool node, for contracts that are bound by its beads. */
-  readonly beads?: BeadSource;
-  readonly kernel: ShareKernel;
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
-  readonly log: Logger;
-  /** Positions beside the ledger, which show one that was restored: see `RestoredLedger`. */
-  readonly positions?: PositionFile;
-  /** Pools for contracts whose jobs are the maker's own. Default: none, and their jobs are in memory. */
-  readonly ownWork?: OwnWork;
-  /** Writes the refund of each channel to a file. */
-  readonly ladders?: LadderWriter;
-  /** Files for the miners' blobs. Default: in memory. */
-  readonly blobFiles?: BlobFiles;
-  /** Called after every possible change of the status. */
-  readonly onStatus?: () => void;
-  /** Opens a listener on another network than TLS over TCP. */
-  readonly openServer?: (options: PeerServerOptions, deps: PeerServerDeps) => PeerListener;
-};
-
-/** The status of one contract at the maker. */
-export type MakerContractStatus = {
-  readonly contractId: string;
-  readonly minerNodeId: string;
-  readonly connected: boolean;
-  readonly channel: ChannelStatus | 'none';
-  readonly stream: StreamStatus;
-  readonly verifiedWorkHashes: bigint;
-  readonly unsignedWorkHashes: bigint;
-  readonly n: number;
-  readonly ackedN: number;
-  readonly paidSat: bigint;
-  readonly sharesCredited: number;
-  readonly refused: Readonly<Record<string, number>>;
-  /** Of a contract whose jobs are the maker's own. */
-  readonly work: WorkStatus | undefined;
-  readonly fundingTxid: string | undefined;
-  readonly fundingDepth: number;
-  /** Status of the seal; `none` where the terms have none. */
-  readonly seal: SealStatus;
-  /** Undefined where no beads bind the work. */
-  readonly beads: BeadStatus | undefined;
-  readonly frozen: string | undefined;
-  readonly luck: ContractLuck;
-};
 
 /**
  * Greatest age in ms of credited work that is read at a start: of the longest backlog, and of the block
@@ -189,36 +75,61 @@ export class Maker {
   #templates: TemplateWatch | undefined;
   readonly #verifier: ShareVerifier;
   readonly #restored: RestoredLedger;
+  readonly #metering: MakerMetering;
   readonly #blobs: PeerBlobs;
   readonly #channels = new Map<string, MakerChannel>();
   /** Connections by node id, in the order of arrival. */
   readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
-  /** Times in this run at which openings last went on. */
-  readonly #openedAtMs = new Map<string, number>();
-  readonly #budget: OpeningBudget;
-  readonly #holds: CoinHolds;
+  readonly #openings: Openings;
+  readonly #policies: PolicyBook;
+  readonly #values: HashValues;
+  readonly market: Market;
   readonly #ownWork: OwnWork;
-  /** Times of proposals in this run; a proposal of an earlier one holds no budget. */
-  readonly #proposedAtMs = new WeakMap<MakerStore, number>();
-  /** Queue of openings, one at a time: a channel index or a coin is used once. */
-  readonly #openings = new SerialQueue();
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
   #sweeper: Timer | undefined;
   #stopClock: (() => void) | undefined;
-  #isStalled = false;
 
   constructor(options: MakerOptions, deps: MakerDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#budget = new OpeningBudget({ openingMs: options.openingTimeoutMs ?? OPENING_TIMEOUT_MS }, deps);
-    this.#holds = new CoinHolds(deps);
     this.#ownWork = deps.ownWork ?? NO_POOLS();
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
+    this.#policies = new PolicyBook(options.policy, { ...deps, ...applying(deps) });
     this.#view = new TipTracker(deps);
     this.#verifier = new ShareVerifier(deps);
     this.#restored = new RestoredLedger({ ...deps, onRestored: () => this.#reconnectAll() });
+    this.#metering = new MakerMetering(
+      { nodeId: this.#nodeId, policy: () => this.policy, verification: this.#verification },
+      {
+        ...{ ...deps, verifier: this.#verifier, onChange: () => deps.onStatus?.() },
+        view: options.hasChain === false ? undefined : this.#view,
+      },
+    );
+    this.#values = new HashValues(deps);
+    this.market = new Market(
+      {
+        nodeId: this.#nodeId,
+        isListed: (id) => options.allowedNodeIds === undefined || options.allowedNodeIds.has(id),
+      },
+      {
+        ...{ ...deps, values: this.#values, policy: () => this.policy },
+        held: (except) => this.#openings.held(except),
+      },
+    );
+    this.#openings = new Openings(
+      {
+        ...{ nodeId: this.#nodeId, policy: () => this.policy, opening: openingOptionsOf(options) },
+        proposalTimeoutMs: options.proposalTimeoutMs ?? PROPOSAL_TIMEOUT_MS,
+        openingTimeoutMs: options.openingTimeoutMs ?? OPENING_TIMEOUT_MS,
+      },
+      {
+        ...{ ...deps, view: this.#view, storeDeps: this.#storeDeps, channels: this.#channels },
+        add: (store) => this.#add(store),
+        market: this.market,
+      },
+    );
     this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
   }
 
@@ -228,6 +139,7 @@ export class Maker {
    */
   async start(): Promise<number> {
     const { ledger, chain, log, clock, random } = this.#deps;
+    await this.#policies.load();
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
       const store = await MakerStore.load(id, this.#storeDeps);
       if (store !== undefined) await this.#add(store).loadBinding();
@@ -236,30 +148,10 @@ export class Maker {
     await rememberShares(ledger, memory, (generation, bytes, at, contractId) =>
       this.#verifier.remember(contractId, generation, bytes.subarray(at, at + 32)),
     );
+    await this.#metering.load();
     const genesisHash = await chain.genesisHash();
-    const tip = await chain.tip();
-    this.#view.onTip(tip);
-    let isSignerAhead = false;
-    for (const { store } of this.#channels.values()) {
-      if (await store.recover(tip.height)) isSignerAhead = true;
-    }
-    const stores = (): MakerStore[] => [...this.#channels.values()].map(({ store }) => store);
-    await this.#restored.start(stores, tip.height, isSignerAhead);
-    await this.#holds.restore(stores());
-    this.#sweeper = this.#deps.timers.every(SWEEP_MS, () => this.#giveUpOpenings());
-    this.#stopTip = chain.watchTip((tip) => {
-      this.#view.onTip(tip);
-      for (const [contractId, channel] of this.#channels) {
-        channel.lookAtChain();
-        if (channel.isOver) void this.#blobs.drop(contractId);
-      }
-      this.#giveUpOpenings();
-      void this.#dropHashes();
-    });
-    this.#stopClock = this.#deps.chainClock?.watch(({ isStalled }) => {
-      this.#isStalled = isStalled;
-      for (const { store } of this.#channels.values()) store.setStalled(isStalled);
-    });
+    if (this.#options.hasChain === false) this.#assertNoChannel();
+    else await this.#startChannels();
     const transport = this.#options.transport ?? DEFAULT_TRANSPORT;
     const { openServer = (...words) => new PeerServer(...words) } = this.#deps;
     this.#server = openServer(
@@ -268,6 +160,7 @@ export class Maker {
         host: this.#options.host,
         port: this.#options.port,
         maxConnections: this.#options.maxConnections ?? LIMITS.peerConnections,
+        newcomerBytes: LIMITS.peerNewcomerBytes,
         tls: createTlsIdentity({ random, nowMs: clock.nowMs() }),
       },
       {
@@ -285,9 +178,65 @@ export class Maker {
     return this.#server.listen();
   }
 
+  /** A channel cannot do without a chain, whatever contracts are taken now. */
+  #assertNoChannel(): void {
+    const open = [...this.#channels.values()].find(
+      ({ store, isOver }) => store.channel !== undefined && !isOver,
+    );
+    if (open !== undefined)
+      throw new CodedError(
+        'config_invalid',
+        `[chain] is missing: channel ${open.store.contractId} is not over`,
+      );
+  }
+
+  /** Brings the channels to where the chain and their signers are, and watches the chain. */
+  async #startChannels(): Promise<void> {
+    const { chain } = this.#deps;
+    const tip = await chain.tip();
+    this.#view.onTip(tip);
+    let isSignerAhead = false;
+    for (const { store } of this.#channels.values()) {
+      if (await store.recover(tip.height)) isSignerAhead = true;
+    }
+    const stores = (): MakerStore[] => [...this.#channels.values()].map(({ store }) => store);
+    await this.#restored.start(stores, tip.height, isSignerAhead);
+    await this.#openings.restore(stores());
+    this.#sweeper = this.#deps.timers.every(SWEEP_MS, () => this.#openings.giveUp());
+    this.#stopTip = chain.watchTip((tip) => {
+      this.#view.onTip(tip);
+      for (const [contractId, channel] of this.#channels) {
+        channel.lookAtChain();
+        if (channel.isOver) void this.#blobs.drop(contractId);
+      }
+      this.#metering.onTip(tip.height);
+      this.#readValues(tip);
+      this.#openings.giveUp();
+      void this.#dropHashes();
+    });
+    this.#stopClock = this.#deps.chainClock?.watch(({ isStalled }) => {
+      this.#openings.isStalled = isStalled;
+      for (const { store } of this.#channels.values()) store.setStalled(isStalled);
+    });
+  }
+
   /** Hashes of credited shares that are remembered, over all contracts. */
   get rememberedHashes(): number {
     return this.#verifier.credited.size;
+  }
+
+  /** Contracts without money, ended ones too. */
+  get metering(): readonly MeterStatus[] {
+    return this.#metering.status;
+  }
+
+  /** The policy in force, and what of it was set at run time. */
+  get policy(): MakerPolicy {
+    return this.#policies.policy;
+  }
+
+  get policies(): Pick<PolicyBook, 'policy' | 'settings' | 'set' | 'check'> {
+    return this.#policies;
   }
 
   get nodeId(): string {
@@ -301,35 +250,32 @@ export class Maker {
 
   /** All contracts, closed ones too. */
   get status(): readonly MakerContractStatus[] {
-    return [...this.#channels.values()].map((channel) => {
-      const { store, batchVerifier } = channel;
-      return {
-        contractId: store.contractId,
-        minerNodeId: store.terms.minerNodeId,
-        connected: channel.connected,
-        channel: store.channel?.status ?? 'none',
-        stream: store.stream.status,
-        verifiedWorkHashes: store.delivery.verifiedWorkHashes,
-        unsignedWorkHashes: unsignedWork(store.stream),
-        n: store.last?.n ?? -1,
-        ackedN: store.ackedN,
-        paidSat: store.last?.paidSat ?? 0n,
-        sharesCredited: batchVerifier.stats.sharesCredited,
-        refused: batchVerifier.stats.refused,
-        work: channel.work,
-        fundingTxid: store.channel?.fundingTxid,
-        fundingDepth: store.stream.fundingDepth,
-        seal: channel.seal,
-        beads: channel.beads,
-        frozen: store.frozen?.message,
-        luck: store.luck,
-      };
-    });
+    return [...this.#channels.values()].map(contractStatusOf);
+  }
+
+  /** The terms of a contract with a channel. */
+  termsOf(contractId: string): ContractTerms | undefined {
+    return this.#channels.get(contractId)?.store.terms;
+  }
+
+  /** Ends a contract without money: see `MakerMeter.requestEnd`. Throws `unknown_channel`. */
+  async endMetering(contractId: string): Promise<void> {
+    await this.#metering.requestEnd(contractId);
   }
 
   /** Asks the miner to close: see `MakerChannel.requestClose`. Throws `unknown_channel`. */
   async requestClose(contractId: string): Promise<void> {
     await this.#known(contractId).requestClose();
+  }
+
+  /** See `MakerChannel.notice`. Throws `unknown_channel`. */
+  async notice(contractId: string, request: NoticeRequest, isDryRun: boolean): Promise<NoticesView> {
+    return this.#known(contractId).notice(request, isDryRun);
+  }
+
+  /** The updates of a contract. Throws `unknown_channel`. */
+  updatesOf(contractId: string): ContractUpdates {
+    return this.#known(contractId).updates;
   }
 
   /** Takes a channel back: see `MakerChain.closeAlone`. Throws `unknown_channel`. */
@@ -339,16 +285,47 @@ export class Maker {
 
   get #storeDeps(): MakerStoreDeps {
     const { finalDepth } = this.#options;
-    const beginBlocks = beginBlocksOf(this.#opening.margins);
+    const beginBlocks = beginBlocksOf(openingOptionsOf(this.#options).margins);
     return { ...this.#deps, beginBlocks, ...(finalDepth === undefined ? {} : { finalDepth }) };
   }
 
-  /** The options of openings; margins follow a policy that takes shorter contracts than they allow. */
-  get #opening(): MakerOpeningOptions {
-    const { askBlocks, urgentBlocks } = DEFAULT_CLOSE_MARGINS;
-    const lateBlocks = Math.min(askBlocks + urgentBlocks, this.#options.policy.minExpiryBlocks);
-    const margins = { askBlocks: lateBlocks, urgentBlocks: 0 };
-    return { fundingTargetBlocks: 6, margins, ...this.#options.opening };
+  /** Reads what the price rule needs of the chain. */
+  #readValues(tip: ChainTip): void {
+    const { pricing } = this.policy;
+    if (pricing === undefined) return;
+    const { rule, spread } = pricing;
+    if (rule.type === 'fixed' && spread.volatilityPpm === 0) return;
+    const height = rule.type === 'fixed' ? tip.height : epochStart(rule.epoch, tip.height);
+    void this.#values.read(tip, height);
+  }
+
+  /** Whoever may connect: the listed, those with a contract, and all where strangers are served. */
+  #isServed(nodeId: string): boolean {
+    if (this.market.isListed(nodeId) || (this.policy.strangers?.maxContracts ?? 0) > 0) return true;
+    return this.#hasContract(nodeId);
+  }
+
+  #hasContract(nodeId: string): boolean {
+    return [...this.#channels.values()].some(
+      ({ store }) => store.terms.minerNodeId === nodeId && store.channel !== undefined && !store.isClosed,
+    );
+  }
+
+  #offer(): Result<'market.offer'> {
+    const { offer } = this.#deps;
+    if (offer === undefined) throw new CodedError('unknown_method', 'market.offer');
+    assertNotHalted(this.policy);
+    return { offer: offer(this.policy) };
+  }
+
+  /** Metering has no money to be staked: only who is listed may ask for it. */
+  async #proposeMetering(
+    params: Params<'contract.propose'>,
+    nodeId: string,
+  ): Promise<Result<'contract.propose'> | undefined> {
+    if (isMetering(params.terms) && !this.market.isListed(nodeId))
+      refuseTerm('miner_node_id', 'is not listed here');
+    return this.#metering.propose(params, nodeId);
   }
 
   #known(contractId: string): MakerChannel {
@@ -367,25 +344,27 @@ export class Maker {
     await this.#server?.close();
     await this.#openings.run(async () => {});
     for (const channel of this.#channels.values()) await channel.stop();
+    await this.#metering.stop();
   }
 
   async #serve(connection: PeerLink, genesisHash: string): Promise<void> {
     const peer = new RpcPeer(connection, this.#options.rpc ?? DEFAULT_RPC, this.#deps);
-    const { allowedNodeIds } = this.#options;
     const nodeId = await authenticate(peer, 'server', {
       identity: identityOfSigner(this.#deps.signer),
       genesisHash,
       features: this.#options.features ?? OFFERED_FEATURES,
-      isKnown: (id) => allowedNodeIds === undefined || allowedNodeIds.has(id),
+      isKnown: (id) => this.#isServed(id),
       random: this.#deps.random,
       timers: this.#deps.timers,
       timeoutMs: this.#options.authTimeoutMs ?? 10_000,
     });
-    connection.keepPlace?.();
+    if (this.market.isListed(nodeId) || this.#hasContract(nodeId)) connection.keepPlace();
     this.#seat(peer, nodeId);
     const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
-    const budget = this.#budgets.get(nodeId) ?? new PeerBudget(this.#deps);
+    const budget =
+      this.#budgets.get(nodeId) ?? new PeerBudget({ ...this.#deps, limitHits: this.stats.limitHits });
     this.#budgets.set(nodeId, budget);
+    connection.paceReads(budget.read);
     peer.serve(budget.guard(this.#handlers(peer, nodeId), overruns), 'unknown_method');
     this.stats.connections += 1;
     this.#deps.log.info({ peer: connection.remoteAddress, nodeId }, 'miner connected');
@@ -418,15 +397,28 @@ export class Maker {
         channel.batchVerifier.contactAtMonotonicMs = this.#deps.clock.monotonicMs();
       return channel;
     };
-    const channelOf = (contractId: string): MakerChannel => touch(this.#channelOf(contractId, nodeId));
+    const channelOf = (contractId: string): MakerChannel =>
+      touch(this.#openings.channelOf(contractId, nodeId));
+    const workOf = (contractId: string): MakerChannel | MakerMeter =>
+      this.#metering.find(contractId, nodeId) ?? channelOf(contractId);
     return {
       ping: async () => {
         for (const channel of attached) touch(channel);
+        this.#metering.touch(nodeId);
         return {};
       },
-      'contract.propose': handler('contract.propose', (params) => this.#propose(params, nodeId)),
-      'channel.open': handler('channel.open', (params) => this.#open(params, nodeId)),
-      'channel.tx_signatures': handler('channel.tx_signatures', (params) => this.#fund(params, nodeId)),
+      'contract.propose': handler(
+        'contract.propose',
+        async (params) =>
+          (await this.#proposeMetering(params, nodeId)) ?? (await this.#openings.propose(params, nodeId)),
+      ),
+      'market.quote': handler('market.quote', (params) => this.#openings.quote(params, nodeId)),
+      'market.offer': handler('market.offer', async () => this.#offer()),
+      ...this.#metering.handlers(peer, nodeId),
+      'channel.open': handler('channel.open', (params) => this.#openings.open(params, nodeId)),
+      'channel.tx_signatures': handler('channel.tx_signatures', (params) =>
+        this.#openings.fund(params, nodeId),
+      ),
       'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
         // Of a contract that is no more than proposed there is nothing to be kept.
         if (channelOf(contractId).store.channel === undefined) throw new CodedError('unknown_channel');
@@ -436,16 +428,23 @@ export class Maker {
       'peer_storage.get': handler('peer_storage.get', async () => this.#blobsFor(nodeId)),
       'channel.reestablish': handler('channel.reestablish', async (params) => {
         await this.#bringBack(params, nodeId);
-        const channel = this.#channelOf(params.contractId, nodeId);
+        const channel = this.#openings.channelOf(params.contractId, nodeId);
         const answer = await channel.reestablish(peer, params);
         if (attached.size < CONTRACTS_PER_SESSION) attached.add(channel);
         return answer;
       }),
       'channel.ready': handler('channel.ready', (p) => channelOf(p.contractId).minerReady(peer, p)),
-      'job.announce': handler('job.announce', (p) => channelOf(p.contractId).announce(peer, p)),
-      'work.batch': handler('work.batch', (p) => channelOf(p.contractId).takeBatch(peer, p)),
+      'job.announce': handler('job.announce', (p) => workOf(p.contractId).announce(peer, p)),
+      'work.batch': handler('work.batch', (p) => workOf(p.contractId).takeBatch(peer, p)),
       'work.subscribe': handler('work.subscribe', (p) => channelOf(p.contractId).subscribe(peer, p)),
       'work.solution': handler('work.solution', (p) => channelOf(p.contractId).solve(peer, p)),
+      'work.block': handler('work.block', (p) => channelOf(p.contractId).showBlock(peer, p)),
+      'delivery.minutes': handler('delivery.minutes', (p) => channelOf(p.contractId).minutes(peer, p)),
+      ...noticeHandlers((contractId) => channelOf(contractId).noticesOf(peer)),
+      ...updateHandlers(
+        (contractId) => channelOf(contractId).updatesOf(peer),
+        (contractId, error) => channelOf(contractId).drop(peer, error),
+      ),
       'channel.shutdown': handler('channel.shutdown', (p) => channelOf(p.contractId).shutdown(peer)),
       'bond.release': handler('bond.release', (p) => channelOf(p.contractId).releaseBond(p)),
       'close.sig': handler('close.sig', (p) => channelOf(p.contractId).closeSignature(peer, p)),
@@ -516,201 +515,41 @@ export class Maker {
     });
   }
 
-  /** The channel of a peer's contract; contracts of others are unknown to it. */
-  #channelOf(contractId: string, nodeId: string): MakerChannel {
-    const channel = this.#channels.get(contractId);
-    if (channel?.store.terms.minerNodeId !== nodeId) throw new CodedError('unknown_channel');
-    return channel;
-  }
-
-  /**
-   * Answers a proposal. The contract is stored before the signature is sent; the same terms again get the
-   * same signature.
-   */
-  #propose(
-    { terms, signature }: Params<'contract.propose'>,
-    nodeId: string,
-  ): Promise<Result<'contract.propose'>> {
-    return this.#openings.run(async () => {
-      const contractId = contractIdOf(terms);
-      const known = this.#channels.get(contractId);
-      if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
-        return { contractId, signature: known.store.contract.makerSignature };
-      }
-      this.#assertChainMoves();
-      const { height, hash } = await this.#deps.chain.tip();
-      const isBead = terms.binding.type === 'bead';
-      judgeTerms(this.#options.policy, terms, {
-        makerNodeId: this.#nodeId,
-        peerNodeId: nodeId,
-        height,
-        tipBits: isBead ? (await this.#deps.chain.header(hash))?.bits : undefined,
-        ...this.#heldBy(nodeId),
-      });
-      assertTimeToFund(terms, this.#opening.margins, height);
-      verifyTermsSignature(terms, nodeId, signature);
-      const record: ContractRecord = {
-        version: 1,
-        role: 'maker',
-        terms,
-        minerSignature: signature,
-        makerSignature: signTerms(terms, this.#deps.signer),
-        channelIndex: channelIndexOf(contractId),
-      };
-      await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
-      const store = MakerStore.create(contractId, record, this.#storeDeps);
-      this.#proposedAtMs.set(store, this.#deps.clock.monotonicMs());
-      this.#add(store);
-      this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
-      return { contractId, signature: record.makerSignature };
-    });
-  }
-
-  /** The contracts that hold a budget: all that are not over, except proposals that timed out. */
-  #heldBy(
-    nodeId: string,
-    except?: MakerStore,
-  ): Pick<PolicyContext, 'openContractsOfPeer' | 'openBudgetSat'> {
-    const { proposalTimeoutMs = PROPOSAL_TIMEOUT_MS } = this.#options;
-    const beforeMs = this.#deps.clock.monotonicMs() - proposalTimeoutMs;
-    const held = [...this.#channels.values()]
-      .map(({ store }) => store)
-      .filter((store) => {
-        if (store.isClosed || store === except) return false;
-        return store.channel !== undefined || (this.#proposedAtMs.get(store) ?? -Infinity) >= beforeMs;
-      });
-    return {
-      openContractsOfPeer: held.filter((store) => store.terms.minerNodeId === nodeId).length,
-      openBudgetSat: held.reduce((sum, { terms }) => sum + lockedSat(terms), 0n),
-    };
-  }
-
-  /**
-   * Checks that a proposal may be opened: one that timed out has to fit again, and a peer may have one
-   * opening at a time.
-   */
-  #assertMayOpen(store: MakerStore, names: readonly string[], nodeId: string): void {
-    this.#budget.assertFree(names);
-    const isOpening = [...this.#channels.values()].some(({ store: { terms, channel, stream } }) => {
-      const isUnfunded = channel?.status === 'funding' && stream.fundingDepth === 0;
-      return terms.minerNodeId === nodeId && (channel?.status === 'opening' || isUnfunded);
-    });
-    if (isOpening) throw new CodedError('wrong_status', 'another opening of this miner is not finished');
-    assertRoom(this.#options.policy, store.terms, this.#heldBy(nodeId, store));
-  }
-
-  /** Checks that blocks come: by an old height nobody knows which deadlines are over. */
-  #assertChainMoves(): void {
-    if (this.#isStalled) throw new CodedError('wrong_status', 'no block is heard of here');
-  }
-
-  #open(params: Params<'channel.open'>, nodeId: string): Promise<Result<'channel.open'>> {
-    return this.#openings.run(async () => {
-      this.#assertChainMoves();
-      const { store } = this.#channelOf(params.contractId, nodeId);
-      if (store.channel === undefined) {
-        this.#assertMayOpen(store, namesOf(nodeId, params.funding.inputs), nodeId);
-        this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
-      }
-      const reserved = new Set([...this.#channels.values()].flatMap((each) => reservedBy(each.store)));
-      return acceptOpening(store, params, reserved, this.#opening, { ...this.#deps, holds: this.#holds });
-    });
-  }
-
-  #fund(params: Params<'channel.tx_signatures'>, nodeId: string): Promise<Result<'channel.tx_signatures'>> {
-    return this.#openings.run(async () => {
-      this.#assertChainMoves();
-      const channel = this.#channelOf(params.contractId, nodeId);
-      const answer = await completeFunding(channel.store, params, this.#opening, this.#deps).catch(
-        (error: unknown) => {
-          // The miner has signed: it is the own wallet that takes its time.
-          if (codeOf(error) === 'funding_unsigned')
-            this.#openedAtMs.set(channel.store.contractId, this.#deps.clock.monotonicMs());
-          throw error;
-        },
-      );
-      channel.lookAtChain();
-      return answer;
-    });
-  }
-
   #add(store: MakerStore): MakerChannel {
-    const batchVerifier = { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.verification };
+    const batchVerifier = this.#verification;
     const { backlogWindowMs } = batchVerifier;
     const options = {
       batchVerifier,
-      stakes: stakesOf(this.#options.policy),
+      stakes: stakesOf(this.policy),
     };
     const channel = new MakerChannel(store, options, {
       ...this.#deps,
       view: this.#view,
       verifier: this.#verifier,
       restored: this.#restored,
+      values: this.#values,
       limitHits: this.stats.limitHits,
+      freeCoins: () => this.#openings.freeCoins(),
       onChange: () => this.#deps.onStatus?.(),
-      bindingOf: (each, ask) =>
+      bindingOf: (each, miner) =>
         bindingFor(each, {
-          ...{ ...this.#deps, ...this.#ownWork, view: this.#view, backlogWindowMs, ask },
+          ...{ ...this.#deps, ...this.#ownWork, ...miner, view: this.#view, backlogWindowMs },
           templates: () => this.#startTemplates(),
         }),
     });
     this.#channels.set(store.contractId, channel);
-    const isOpening = store.channel?.status === 'opening' || store.channel?.status === 'funding';
-    if (isOpening) this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
+    this.#openings.noteAdded(store);
     return channel;
+  }
+
+  get #verification(): BatchVerifierOptions {
+    return { ...DEFAULT_BATCH_VERIFIER_OPTIONS, ...this.#options.verification };
   }
 
   #startTemplates(): TemplateWatch {
     this.#templates ??= new TemplateWatch({ network: this.#options.policy.network, kept: 1 }, this.#deps);
     this.#templates.start();
     return this.#templates;
-  }
-
-  /**
-   * Gives up openings that the miner never signed, and takes note of those that came to their end: their
-   * coins become free, and whoever asked for them has to wait.
-   */
-  #giveUpOpenings(): void {
-    const beforeMs =
-      this.#deps.clock.monotonicMs() - (this.#options.openingTimeoutMs ?? OPENING_TIMEOUT_MS);
-    this.#openings
-      .run(async () => {
-        for (const { store } of this.#channels.values()) {
-          const isLate = (this.#openedAtMs.get(store.contractId) ?? 0) < beforeMs || this.#isTooLate(store);
-          if (!isLate || store.channel?.status !== 'opening' || store.frozen !== undefined) continue;
-          const reason = 'the miner never signed the funding';
-          await optional(
-            () => store.commit({ type: 'opening_given_up', reason }),
-            ({ code }) => this.#deps.log.warn({ contract: store.contractId, code }, 'not given up yet'),
-          );
-        }
-        for (const contractId of this.#openedAtMs.keys()) this.#judgeOpening(contractId);
-        await this.#holds.sweep((contractId) => this.#channels.get(contractId)?.store);
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof CodedError)) throw error;
-      });
-  }
-
-  /** True where an opening is refused by now, whoever asks. */
-  #isTooLate({ terms }: MakerStore): boolean {
-    const height = this.#view.tip?.height;
-    return height !== undefined && isTooLateToBegin(terms, this.#opening.margins, height);
-  }
-
-  /** Tells the budget what became of an opening, once. */
-  #judgeOpening(contractId: string): void {
-    const store = this.#channels.get(contractId)?.store;
-    const status = store?.channel?.status;
-    const inputs = store?.opening?.open.funding.inputs;
-    if (store === undefined || inputs === undefined || status === 'opening') return;
-    const isWaiting = status === 'funding' && store.stream.fundingDepth === 0;
-    if (isWaiting) return;
-    const names = namesOf(store.terms.minerNodeId, inputs);
-    const isFailed = status === 'failed' || store.channel?.reason === SPENT_ELSEWHERE;
-    if (isFailed) this.#budget.failed(names);
-    else this.#budget.succeeded(names);
-    this.#openedAtMs.delete(contractId);
   }
 
   #countRefusal(error: CodedError): void {
@@ -720,7 +559,14 @@ export class Maker {
   }
 }
 
-/** What a budget of openings is kept for: the peer, and each coin that it names. */
-function namesOf(nodeId: string, inputs: Params<'channel.open'>['funding']['inputs']): string[] {
-  return [nodeId, ...inputs.map(outpointName)];
+/** The options of openings; margins follow a policy that takes shorter contracts than they allow. */
+function openingOptionsOf({ policy, opening }: MakerOptions): MakerOpeningOptions {
+  const { askBlocks, urgentBlocks } = DEFAULT_CLOSE_MARGINS;
+  const lateBlocks = Math.min(askBlocks + urgentBlocks, policy.minExpiryBlocks);
+  const margins = { askBlocks: lateBlocks, urgentBlocks: 0 };
+  return { fundingTargetBlocks: 6, margins, ...opening };
+}
+
+function applying({ applyPolicy: apply }: MakerDeps): Pick<PolicyBookDeps, 'apply'> {
+  return apply === undefined ? {} : { apply };
 }

@@ -1,11 +1,17 @@
 import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { LIMITS } from '../base/limits.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import { workOfTarget } from '../bitcoin/target.ts';
 import { type CloseSettlement, makerContributionSat, minerContributionSat } from '../channel/amounts.ts';
 import { type BondMode, bondsOf } from '../contract/bond-terms.ts';
 import { refuseTerm } from '../contract/fields.ts';
-import type { ContractTerms } from '../contract/terms.ts';
-import { easiestTarget, fixedPriceMsatPerEh, notYetServed } from '../contract/terms-access.ts';
+import { epochsWithin } from '../contract/index-price.ts';
+import { isMetering } from '../contract/metering.ts';
+import type { Price } from '../contract/price.ts';
+import type { Spread } from '../contract/quote-price.ts';
+import { type ContractTerms, termsToJson } from '../contract/terms.ts';
+import { easiestTarget, mostMsatPerEh, notYetServed } from '../contract/terms-access.ts';
 import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 
 /** The type of a binding. */
@@ -47,16 +53,46 @@ export type MakerPolicy = {
   readonly maxExpiryBlocks: number;
   readonly minDepth: number;
   readonly maxStaleGraceSeconds: number;
+  /** Least blocks of a notice of the end, in terms that have one. Default: no such terms are taken. */
+  readonly minNoticeBlocks?: number;
+  /** Greatest premium over the value of hashes, ppm, of prices that follow it. Default: none is taken. */
+  readonly maxIndexPremiumPpm?: number;
   /** The own script, which every job under `payout` must pay; undefined where any is taken. */
   readonly bindingScriptHex: string | undefined;
   /** Default: no limits but that all goes to the own script. */
   readonly payout?: PayoutPolicy;
   /** The bindings that contracts may have. Default: all that need no upstream of the maker. */
   readonly bindings?: readonly BindingType[];
+  /** True where metering without money is taken, binding `none` of terms 3. */
+  readonly meters?: boolean;
   /** Limits of binding `bead`; where left out, contracts with it are refused. */
   readonly bead?: BeadPolicy;
   /** Limits of bonds and seals; where left out, contracts with either are refused. */
   readonly stakes?: StakesPolicy;
+  /** True where nothing new is taken; what runs goes on. */
+  readonly isHalted?: boolean;
+  /** Greatest sum in sats of the budgets of one miner. Default: as of all. */
+  readonly maxBudgetOfMinerSat?: bigint;
+  /** What is paid. Default: the highest price, for all. */
+  readonly pricing?: PricingPolicy;
+  /** Limits of miners that are not listed, together. Default: none of them is served. */
+  readonly strangers?: StrangersPolicy;
+};
+
+/** How the price of a contract follows from what it is, from what is held, and from the value of hashes. */
+export type PricingPolicy = {
+  readonly rule: Price;
+  readonly spread: Spread;
+  /** Work that is wanted in all, hashes. */
+  readonly targetInventoryHashes: bigint;
+};
+
+/** What a maker takes from whoever proves a key. */
+export type StrangersPolicy = {
+  readonly maxBudgetSat: bigint;
+  readonly maxContracts: number;
+  /** True where they have to bring at least the least collateral of the policy, and 1 sat. */
+  readonly requireCollateral: boolean;
 };
 
 /** The limits of a policy for bonds and seals. */
@@ -107,9 +143,17 @@ export type PolicyContext = {
   readonly height: number;
   /** The nBits of the newest block; undefined where the node does not tell. */
   readonly tipBits?: number | undefined;
+  /** The most that is paid for these terms now, msat per EH. Default: the highest price of the policy. */
+  readonly priceMsatPerEh?: bigint | undefined;
+} & Held;
+
+/** The contracts that are not closed, and quotes that hold room: how many, and the sums of `lockedSat`. */
+export type Held = {
   readonly openContractsOfPeer: number;
-  /** Sum of `lockedSat` over all contracts that are not closed. */
   readonly openBudgetSat: bigint;
+  readonly budgetOfPeerSat?: bigint;
+  /** Of miners that are not listed; undefined where the peer is. */
+  readonly strangers?: { readonly contracts: number; readonly budgetSat: bigint } | undefined;
 };
 
 /** The maker's money in sats that a contract ties up, the reserve apart. */
@@ -117,55 +161,111 @@ export function lockedSat(terms: ContractTerms): bigint {
   return terms.budgetSat + bondsOf(terms).makerBondSat;
 }
 
-type Rule = readonly [holds: boolean, reason: string];
+/** One rule: whether it holds, and of which term; `allowed` is what would be taken. */
+type Rule = {
+  readonly holds: boolean;
+  readonly path: string;
+  readonly allowed: string;
+  readonly reason: string;
+};
 
-type Held = Pick<PolicyContext, 'openContractsOfPeer' | 'openBudgetSat'>;
+function most(path: string, value: bigint | number, limit: bigint | number): Rule {
+  const reason = `${path} may be at most ${limit}`;
+  return { holds: value <= limit, path, allowed: `at most ${limit}`, reason };
+}
+
+function least(path: string, value: bigint | number, limit: bigint | number): Rule {
+  const reason = `${path} must be at least ${limit}`;
+  return { holds: value >= limit, path, allowed: `at least ${limit}`, reason };
+}
+
+function only(path: string, holds: boolean, allowed: string, reason: string): Rule {
+  return { holds, path, allowed, reason };
+}
 
 function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[] {
-  return [
-    [lockedSat(terms) + held.openBudgetSat <= policy.maxTotalBudgetSat, 'all budgets are in use'],
-    [
+  const locked = lockedSat(terms);
+  const left = (limit: bigint, used: bigint): bigint => (limit > used ? limit - used : 0n);
+  const { maxTotalBudgetSat, maxBudgetOfMinerSat = maxTotalBudgetSat, strangers } = policy;
+  const room = (limit: bigint, used: bigint, reason: string): Rule => {
+    const allowed = `at most ${left(limit, used)} with the bond`;
+    return only('budget_sat', locked + used <= limit, allowed, reason);
+  };
+  const rules = [
+    room(maxTotalBudgetSat, held.openBudgetSat, 'all budgets are in use'),
+    room(maxBudgetOfMinerSat, held.budgetOfPeerSat ?? 0n, 'the budgets of this miner are in use'),
+    only(
+      'miner_node_id',
       held.openContractsOfPeer < policy.maxOpenContractsPerMiner,
+      `${policy.maxOpenContractsPerMiner} contracts of a miner`,
       `a miner may have ${policy.maxOpenContractsPerMiner} contracts`,
-    ],
+    ),
+  ];
+  if (held.strangers === undefined) return rules;
+  const { contracts, budgetSat } = held.strangers;
+  const { maxBudgetSat, maxContracts, requireCollateral } = strangers ?? NO_STRANGERS;
+  const { minCollateralSat } = stakesOf(policy);
+  const collateralSat = minCollateralSat > 0n ? minCollateralSat : 1n;
+  return [
+    ...rules,
+    room(maxBudgetSat, budgetSat, 'the budgets of miners that are not listed are in use'),
+    only(
+      'miner_node_id',
+      contracts < maxContracts,
+      `${maxContracts} contracts of miners that are not listed`,
+      `miners that are not listed may have ${maxContracts} contracts`,
+    ),
+    ...(requireCollateral
+      ? [least('bonds.collateral_sat', bondsOf(terms).collateralSat, collateralSat)]
+      : []),
   ];
 }
 
+const NO_STRANGERS: StrangersPolicy = { maxBudgetSat: 0n, maxContracts: 0, requireCollateral: true };
+
 /** Checks that there is room for a contract beside those held. Pure. Throws `bad_terms`. */
 export function assertRoom(policy: MakerPolicy, terms: ContractTerms, held: Held): void {
-  const broken = roomRules(policy, terms, held).find(([holds]) => !holds);
-  if (broken !== undefined) throw new CodedError('bad_terms', broken[1]);
+  assertRules(terms, roomRules(policy, terms, held));
 }
 
 function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
   const bonds = bondsOf(terms);
   const { bondMode, makerBondSat, collateralSat } = bonds;
-  const rules: Rule[] = [
-    [stakes.bondModes.includes(bondMode), `bonds of mode ${bondMode} are not served`],
-    [makerBondSat <= stakes.maxMakerBondSat, `maker_bond may be at most ${stakes.maxMakerBondSat} sat`],
-    [
-      bondMode === 'none' || collateralSat >= stakes.minCollateralSat,
-      `the collateral must be at least ${stakes.minCollateralSat} sat`,
-    ],
-    [
-      stakes.seal === 'allowed' || (terms.seal === undefined) === (stakes.seal === 'never'),
-      stakes.seal === 'never' ? 'contracts with a seal are not served' : 'a contract needs a seal',
-    ],
-    [
-      terms.seal === undefined || terms.seal.claimFeeRateSatPerKvb >= stakes.minClaimFeeRateSatPerKvb,
-      `claims must pay at least ${stakes.minClaimFeeRateSatPerKvb} sat per kvB`,
-    ],
+  const { bondModes, seal } = stakes;
+  const rules = [
+    only(
+      'bonds.bond_mode',
+      bondModes.includes(bondMode),
+      bondModes.join(', '),
+      `bonds of mode ${bondMode} are not served`,
+    ),
+    most('bonds.maker_bond_sat', makerBondSat, stakes.maxMakerBondSat),
+    ...(bondMode === 'none' ? [] : [least('bonds.collateral_sat', collateralSat, stakes.minCollateralSat)]),
+    only(
+      'seal',
+      seal === 'allowed' || (terms.seal === undefined) === (seal === 'never'),
+      seal,
+      seal === 'never' ? 'contracts with a seal are not served' : 'a contract needs a seal',
+    ),
+    ...(terms.seal === undefined
+      ? []
+      : [
+          least(
+            'seal.claim_fee_sat_per_kvb',
+            terms.seal.claimFeeRateSatPerKvb,
+            stakes.minClaimFeeRateSatPerKvb,
+          ),
+        ]),
   ];
   if (bonds.bondMode !== 'auditor') return rules;
   const { bondCsvBlocks, auditorKeyHex } = bonds;
-  const { minBondCsvBlocks, maxBondCsvBlocks } = stakes;
+  const { auditorKeysHex } = stakes;
+  const isTrusted = auditorKeysHex.includes(auditorKeyHex);
   return [
     ...rules,
-    [stakes.auditorKeysHex.includes(auditorKeyHex), 'this auditor is not trusted here'],
-    [
-      bondCsvBlocks >= minBondCsvBlocks && bondCsvBlocks <= maxBondCsvBlocks,
-      `bond_csv_blocks must be from ${minBondCsvBlocks} to ${maxBondCsvBlocks}`,
-    ],
+    only('bonds.auditor_key', isTrusted, auditorKeysHex.join(', '), 'this auditor is not trusted here'),
+    least('bonds.bond_csv_blocks', bondCsvBlocks, stakes.minBondCsvBlocks),
+    most('bonds.bond_csv_blocks', bondCsvBlocks, stakes.maxBondCsvBlocks),
   ];
 }
 
@@ -184,13 +284,138 @@ function judgePayout(policy: MakerPolicy, { binding }: ContractTerms): void {
     refuseTerm('binding.sample_seconds', `may be at most ${maxSampleSeconds}`);
 }
 
+type Parties = Pick<PolicyContext, 'makerNodeId' | 'peerNodeId'>;
+
+function pricePath(terms: ContractTerms): string {
+  if (terms.version !== 3) return 'price_msat_per_eh';
+  return terms.price.type === 'fixed' ? 'price.msat_per_eh' : 'price.max_msat_per_eh';
+}
+
+/** A price that moves is taken by its premium: its bounds alone would let a miner name any. */
+function indexRules(
+  { maxIndexPremiumPpm: most }: MakerPolicy,
+  terms: ContractTerms,
+  { height }: Pick<PolicyContext, 'height'>,
+): Rule[] {
+  if (terms.version !== 3 || terms.price.type === 'fixed') return [];
+  const { price } = terms;
+  const isTaken = most !== undefined && price.type === 'index';
+  const why = 'no price of this kind is taken here';
+  const rule = only('price.type', isTaken, most === undefined ? 'fixed' : 'fixed, index', why);
+  if (price.type !== 'index' || most === undefined) return [rule];
+  const premium = only(
+    'price.premium_ppm',
+    price.premiumPpm <= most,
+    `at most ${most}`,
+    `may be at most ${most}`,
+  );
+  const epochs = epochsWithin(price, terms.expiryHeight - height);
+  const isSignable = epochs <= LIMITS.contractUpdates;
+  const few = `at most ${LIMITS.contractUpdates} epochs to the expiry`;
+  return [rule, premium, only('price.epoch', isSignable, few, `has ${epochs} epochs; ${few}`)];
+}
+
+/** A notice that is short is no more than a close, and gives bonds back. */
+function noticeRule({ minNoticeBlocks: least }: MakerPolicy, terms: ContractTerms): Rule {
+  const blocks = terms.version === 3 ? terms.end.noticeBlocks : 0;
+  const isTaken = blocks === 0 || (least !== undefined && blocks >= least);
+  const allowed = least === undefined ? '0' : `0, or at least ${least}`;
+  return only('end.notice_blocks', isTaken, allowed, `a notice must be of ${allowed} blocks`);
+}
+
+/** The rules of all contracts, with a channel or without. */
+function commonRules(
+  policy: MakerPolicy,
+  terms: ContractTerms,
+  { makerNodeId, peerNodeId }: Parties,
+): Rule[] {
+  const { network, minShareWorkHashes } = policy;
+  const shareHashes = workOfTarget(easiestTarget(terms));
+  return [
+    only('network', terms.network === network, network, `the network must be ${network}`),
+    only(
+      'maker_node_id',
+      terms.makerNodeId === makerNodeId,
+      makerNodeId,
+      'the maker of the terms is another node',
+    ),
+    only(
+      'miner_node_id',
+      terms.minerNodeId === peerNodeId,
+      peerNodeId,
+      'the miner of the terms is another node',
+    ),
+    least('step_hashes', terms.stepHashes, policy.minStepHashes),
+    most('step_hashes', terms.stepHashes, policy.maxStepHashes),
+    only(
+      terms.version === 3 ? 'target.easiest' : 'max_target',
+      shareHashes >= minShareWorkHashes,
+      `shares of at least ${minShareWorkHashes} hashes`,
+      `a share must be of at least ${minShareWorkHashes} hashes`,
+    ),
+    most('stale_grace_seconds', terms.staleGraceSeconds, policy.maxStaleGraceSeconds),
+    noticeRule(policy, terms),
+  ];
+}
+
+/** What a refusal says of a term: where it stands, what it is, and what would be taken. */
+export type RefusedTerm = { readonly path: string; readonly got: string; readonly allowed: string };
+
+/** Longest value that a refusal repeats. */
+const MOST_SAID = 100;
+
+function assertRules(terms: ContractTerms, rules: readonly Rule[]): void {
+  const broken = rules.find(({ holds }) => !holds);
+  if (broken === undefined) return;
+  const { path, allowed, reason } = broken;
+  const refused: RefusedTerm = { path, got: termText(terms, path), allowed: allowed.slice(0, MOST_SAID) };
+  throw new CodedError('bad_terms', reason, refused);
+}
+
+/** A term by its path, as it is on the wire. */
+export function termText(terms: ContractTerms, path: string): string {
+  let value: unknown = termsToJson(terms);
+  for (const name of path.split('.')) value = isRecord(value) ? value[name] : undefined;
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'none');
+  return text.slice(0, MOST_SAID);
+}
+
+/** Checks that anything new is taken at all. Throws `maker_halted`. */
+export function assertNotHalted({ isHalted }: MakerPolicy): void {
+  if (isHalted === true) throw new CodedError('maker_halted');
+}
+
 /**
- * Judges terms by the policy. Pure. Throws `bad_terms` with the first reason to refuse the contract;
- * `parseTerms` has checked the terms themselves.
+ * Judges terms of metering without money by the policy; nothing is locked up by them. Pure. Throws
+ * `bad_terms`, `maker_halted`.
+ * @param context of it the height is undefined without a bitcoin node
  */
-export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
+export function judgeMetering(
+  policy: MakerPolicy,
+  terms: ContractTerms,
+  context: Parties & Pick<Held, 'openContractsOfPeer'> & { readonly height: number | undefined },
+): void {
+  assertNotHalted(policy);
+  if (policy.meters !== true) refuseTerm('binding.type', 'is not taken here');
   const unserved = notYetServed(terms);
   if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  if (terms.expiryHeight <= (context.height ?? 0))
+    refuseTerm('expiry_height', `must be above ${context.height}`);
+  assertRules(terms, [
+    ...commonRules(policy, terms, context),
+    ...roomRules(policy, terms, { ...context, openBudgetSat: 0n }),
+  ]);
+}
+
+/**
+ * Judges terms by the policy. Pure. Throws `maker_halted`, and `bad_terms` with the first reason to refuse
+ * the contract, in `meta` a `RefusedTerm`; `parseTerms` has checked the terms themselves.
+ */
+export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
+  assertNotHalted(policy);
+  const unserved = notYetServed(terms);
+  if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  if (isMetering(terms)) refuseTerm('binding.type', 'none has no channel');
   if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type)) {
     if (terms.version !== 3)
       refuseTerm('version', 'must be 3: earlier ones bind no work to its buyer alone');
@@ -200,46 +425,40 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   judgePayout(policy, terms);
   if (terms.version === 3 && terms.fundingByHeight <= context.height)
     refuseTerm('funding_by_height', `must be above ${context.height}`);
-  const blocks = terms.expiryHeight - context.height;
-  const shareWork = workOfTarget(easiestTarget(terms));
-  const rules: readonly Rule[] = [
-    [terms.network === policy.network, `the network must be ${policy.network}`],
-    [terms.makerNodeId === context.makerNodeId, 'the maker of the terms is another node'],
-    [terms.minerNodeId === context.peerNodeId, 'the miner of the terms is another node'],
-    [
-      fixedPriceMsatPerEh(terms) <= policy.maxPriceMsatPerEh,
-      `the price may be at most ${policy.maxPriceMsatPerEh}`,
-    ],
-    [terms.budgetSat <= policy.maxBudgetSat, `the budget may be at most ${policy.maxBudgetSat} sat`],
+  const { bindingScriptHex } = policy;
+  const isBoundToMaker =
+    terms.version === 3 ||
+    bindingScriptHex === undefined ||
+    (terms.binding.type === 'coinbase' && terms.binding.scriptHex === bindingScriptHex);
+  const price = mostMsatPerEh(terms);
+  const highest = context.priceMsatPerEh ?? policy.maxPriceMsatPerEh;
+  const makerSat = makerContributionSat(terms);
+  assertRules(terms, [
+    ...commonRules(policy, terms, context),
+    ...indexRules(policy, terms, context),
+    most(
+      pricePath(terms),
+      price,
+      terms.version === 3 && terms.price.type !== 'fixed' ? policy.maxPriceMsatPerEh : highest,
+    ),
+    most('budget_sat', terms.budgetSat, policy.maxBudgetSat),
     ...roomRules(policy, terms, context),
-    [terms.stepHashes >= policy.minStepHashes, `a step must be at least ${policy.minStepHashes} hashes`],
-    [terms.stepHashes <= policy.maxStepHashes, `a step may be at most ${policy.maxStepHashes} hashes`],
-    [terms.maxUnpaidSteps <= policy.maxUnpaidSteps, `at most ${policy.maxUnpaidSteps} steps are unpaid`],
-    [
-      shareWork >= policy.minShareWorkHashes,
-      `a share must be of at least ${policy.minShareWorkHashes} hashes`,
-    ],
-    [
-      blocks >= policy.minExpiryBlocks && blocks <= policy.maxExpiryBlocks,
-      `the expiry must be ${policy.minExpiryBlocks} to ${policy.maxExpiryBlocks} blocks away`,
-    ],
-    [terms.minDepth >= policy.minDepth, `min_depth must be at least ${policy.minDepth}`],
-    [
-      terms.staleGraceSeconds <= policy.maxStaleGraceSeconds,
-      `stale_grace_seconds may be at most ${policy.maxStaleGraceSeconds}`,
-    ],
-    [
-      terms.version === 3 ||
-        policy.bindingScriptHex === undefined ||
-        (terms.binding.type === 'coinbase' && terms.binding.scriptHex === policy.bindingScriptHex),
+    most('max_unpaid_steps', terms.maxUnpaidSteps, policy.maxUnpaidSteps),
+    least('expiry_height', terms.expiryHeight, context.height + policy.minExpiryBlocks),
+    most('expiry_height', terms.expiryHeight, context.height + policy.maxExpiryBlocks),
+    least('min_depth', terms.minDepth, policy.minDepth),
+    only(
+      'binding',
+      isBoundToMaker,
+      bindingScriptHex ?? '',
       'the binding must be to the script of the maker',
-    ],
-    [
-      minerContributionSat(terms) <= makerContributionSat(terms),
+    ),
+    only(
+      'miner_reserve_sat',
+      minerContributionSat(terms) <= makerSat,
+      `at most ${makerSat} with the collateral`,
       'the miner may not put more into the channel than the maker',
-    ],
+    ),
     ...stakeRules(stakesOf(policy), terms),
-  ];
-  const broken = rules.find(([holds]) => !holds);
-  if (broken !== undefined) throw new CodedError('bad_terms', broken[1]);
+  ]);
 }

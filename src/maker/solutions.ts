@@ -22,7 +22,7 @@ import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
 import type { PoolBook } from './pool-book.ts';
 import type { ShareCase } from './verification.ts';
 import type { GivenJob } from './work-jobs.ts';
-import { kernelJobOf } from './work-match.ts';
+import { type HashableJob, kernelJobOf } from './work-match.ts';
 
 export type SolutionsOptions = {
   /** See the terms. */
@@ -30,15 +30,25 @@ export type SolutionsOptions = {
   readonly solutionsPerMinute: number;
 };
 
+/** A job as far as its solutions concern it. */
+export type SolvableJob = {
+  readonly pool: string;
+  readonly job: HashableJob & Pick<WorkJob, 'version' | 'versionMask' | 'upstreamTarget'>;
+};
+
 /** A share of a job of ours, as the pool wants it. */
 export type Solution = Pick<Params<'work.solution'>, 'extranonce2' | 'ntime' | 'nonce' | 'version'>;
 
-export type SolutionsDeps = {
+export type SolutionsDeps<Given extends SolvableJob> = {
   readonly kernel: ShareKernel;
   readonly clock: Clock;
   readonly book: PoolBook;
+  /** False for a job of an earlier run: its connection is no more, and no pool takes a solution of it. */
+  readonly canSubmit: (given: Given) => boolean;
+  /** True while the miner shows solutions: what first comes in a batch is late then. */
+  readonly isTold?: () => boolean;
   /** Sends a solution to the pool of its job. */
-  readonly submit: (given: GivenJob, solution: Solution) => Promise<UpstreamVerdict>;
+  readonly submit: (given: Given, solution: Solution) => Promise<UpstreamVerdict>;
 };
 
 /** A solution that was sent to its pool. */
@@ -87,18 +97,18 @@ class RecentRate {
  * The solutions of one contract: each is sent to its pool once, in the maker's name, when the miner shows it
  * or when its batch does. Credits nothing; what comes late by the miner's fault pauses credit.
  */
-export class Solutions {
+export class Solutions<Given extends SolvableJob = GivenJob> {
   readonly #options: SolutionsOptions;
-  readonly #deps: SolutionsDeps;
+  readonly #deps: SolutionsDeps<Given>;
   /** By the hash in hex. */
   readonly #sent: LRUCache<string, Sent>;
   /** What solves a job, easiest target first: the pool's or the network's. */
-  readonly #words = new WeakMap<WorkJob, Uint32Array>();
+  readonly #words = new WeakMap<SolvableJob['job'], Uint32Array>();
   readonly #budget: TokenBucket;
   readonly #shown = new RecentRate();
   #late: LateSolutions = NO_SOLUTIONS;
 
-  constructor(options: SolutionsOptions, deps: SolutionsDeps) {
+  constructor(options: SolutionsOptions, deps: SolutionsDeps<Given>) {
     this.#options = options;
     this.#deps = deps;
     const most = Math.max(4096, 30 * options.solutionsPerMinute);
@@ -113,6 +123,11 @@ export class Solutions {
     return this.#late;
   }
 
+  /** Goes on from what an earlier run counted. */
+  restore(late: LateSolutions): void {
+    this.#late = late;
+  }
+
   get isPaused(): boolean {
     return isLatePause(this.#late, this.#deps.clock.monotonicMs());
   }
@@ -121,7 +136,7 @@ export class Solutions {
    * Answers `work.solution`. Throws `too_often`, `share_bad` for what does not fit its job, `share_low` for
    * what is no solution.
    */
-  async show(given: GivenJob, solution: Solution): Promise<Result<'work.solution'>> {
+  async show(given: Given, solution: Solution): Promise<Result<'work.solution'>> {
     const { job } = given;
     const monotonicMs = this.#deps.clock.monotonicMs();
     if (!this.#budget.take(monotonicMs))
@@ -141,10 +156,11 @@ export class Solutions {
   }
 
   /**
-   * Looks at the shares of a batch that were hashed: solutions that were not shown are sent now. Nothing is
-   * credited in a pause.
+   * Looks at the shares of a batch that were hashed: solutions that were not shown are sent now, and are
+   * late. Of jobs of an earlier run nobody knows what was shown, and no pool takes it. Nothing is credited in
+   * a pause.
    */
-  judge(cases: readonly ShareCase[], givenOf: (each: ShareCase) => GivenJob | undefined): void {
+  judge(cases: readonly ShareCase[], givenOf: (each: ShareCase) => Given | undefined): void {
     for (const each of cases) {
       if (each.code !== undefined || each.hash === undefined) continue;
       const given = givenOf(each);
@@ -163,13 +179,14 @@ export class Solutions {
     }
   }
 
-  #count(given: GivenJob, { share }: ShareCase, hash: Uint8Array): void {
+  #count(given: Given, { share }: ShareCase, hash: Uint8Array): void {
     const monotonicMs = this.#deps.clock.monotonicMs();
     const key = toHex(hash);
     let isLate = false;
     if (!this.#sent.has(key)) {
+      if (!this.#deps.canSubmit(given)) return;
       const isExcused = this.#shown.busiest(monotonicMs) >= NEARLY * this.#options.solutionsPerMinute;
-      isLate = !isExcused;
+      isLate = !isExcused && (this.#deps.isTold?.() ?? true);
       const extranonce = concat(share.extranonce1, share.extranonce2);
       const extranonce2 = upstreamExtranonce2(extranonce, given.job.extranonce2Size);
       const { ntime, nonce, version } = share;
@@ -178,7 +195,7 @@ export class Solutions {
     this.#late = countSolution(this.#options.latePpm, this.#late, isLate, monotonicMs);
   }
 
-  #send(given: GivenJob, key: string, solution: Solution, isLate: boolean): Sent {
+  #send(given: Given, key: string, solution: Solution, isLate: boolean): Sent {
     const { book, submit } = this.#deps;
     const { pool, job } = given;
     const sent: Sent = { pool, verdict: submit(given, solution) };
@@ -188,7 +205,7 @@ export class Solutions {
     return sent;
   }
 
-  #isSolution(job: WorkJob, hash: Uint8Array): boolean {
+  #isSolution(job: SolvableJob['job'], hash: Uint8Array): boolean {
     let words = this.#words.get(job);
     if (words === undefined) {
       const network = targetOfCompact(job.bits);
@@ -198,7 +215,7 @@ export class Solutions {
     return meets(hash, 0, words);
   }
 
-  #hashOf(job: WorkJob, { extranonce2, ntime, nonce, version }: Solution): Uint8Array {
+  #hashOf(job: SolvableJob['job'], { extranonce2, ntime, nonce, version }: Solution): Uint8Array {
     const share = { job: 0, extranonce: extranonce2, ntime, nonce, version };
     return verifyShares(this.#deps.kernel, [kernelJobOf(job)], [share]);
   }

@@ -15,11 +15,16 @@ import type { JobRecord } from '../work/evidence.ts';
 
 /** What came of a look at the whole block of a job. */
 export type SampleResult =
-  | { readonly type: 'good' }
+  | { readonly type: 'good'; readonly transactions: readonly TemplateTransaction[] }
   /** Its block would be refused. */
   | { readonly type: 'bad'; readonly why: string }
   /** The own node could not judge, as where another block came. */
-  | { readonly type: 'inconclusive'; readonly why: string };
+  | {
+      readonly type: 'inconclusive';
+      readonly why: string;
+      /** The own node says that it builds on another block by now. */
+      readonly isReplaced: boolean;
+    };
 
 type AskedMethod = 'work.template' | 'work.transactions';
 
@@ -43,26 +48,45 @@ const NODE_QUESTIONS = 16;
  * have it shows, and the own node judges it. Throws `peer_timeout` where the miner's answers take longer than
  * `answerMs` in all, and what `ask` throws.
  */
-export async function sampleJob(
+export function sampleJob(
   contractId: string,
   job: JobRecord,
   answerMs: number,
   deps: SampleDeps,
 ): Promise<SampleResult> {
+  const judged = (transactions: readonly TemplateTransaction[]): Promise<SampleResult> =>
+    judge(job, transactions, deps.blocks);
+  return withTransactions(contractId, job, answerMs, deps, judged, ({ type }) => type !== 'bad');
+}
+
+/**
+ * Does something with the transactions of a job, as the miner names them: once with those that are here, and
+ * where that is not good once more with all as the miner shows them. What is here under the same id may be
+ * another transaction, or have another witness. Throws as `sampleJob`.
+ */
+export async function withTransactions<T>(
+  contractId: string,
+  job: JobRecord,
+  answerMs: number,
+  deps: SampleDeps,
+  use: (transactions: readonly TemplateTransaction[]) => Promise<T>,
+  isGood: (result: T) => boolean,
+): Promise<T> {
   const asking = new Asking(contractId, job, answerMs, deps);
   const { shortIds } = await asking.template();
   const own = await nodeAnswer(() => ownTransactions(shortIds, deps));
-  const first = await asking.complete(shortIds, own ?? shortIds.map(() => undefined));
-  const result = await judge(job, first, deps.blocks);
-  if (result.type !== 'bad' || own === undefined || own.every((each) => each === undefined)) return result;
-  // What is here under the same id may be another transaction, or have another witness.
-  return judge(
-    job,
-    await asking.complete(
-      shortIds,
-      shortIds.map(() => undefined),
-    ),
-    deps.blocks,
+  const none = shortIds.map(() => undefined);
+  const result = await use(await asking.complete(shortIds, own ?? none));
+  if (isGood(result) || own === undefined || own.every((each) => each === undefined)) return result;
+  return use(await asking.complete(shortIds, none));
+}
+
+/** True where these are the transactions of a job, by its merkle branches. */
+export function areOfJob(job: JobRecord, transactions: readonly TemplateTransaction[]): boolean {
+  const branches = branchesOf(transactions.map(({ txid }) => txid));
+  return (
+    branches.length === job.branches.length &&
+    branches.every((branch, index) => equal(branch, job.branches[index]!))
   );
 }
 
@@ -104,21 +128,20 @@ async function judge(
   transactions: readonly TemplateTransaction[],
   blocks: BlockMaking,
 ): Promise<SampleResult> {
-  const branches = branchesOf(transactions.map(({ txid }) => txid));
-  const isOfJob =
-    branches.length === job.branches.length &&
-    branches.every((branch, index) => equal(branch, job.branches[index]!));
-  if (!isOfJob) return { type: 'bad', why: 'its merkle branches are not those of the transactions shown' };
+  if (!areOfJob(job, transactions))
+    return { type: 'bad', why: 'its merkle branches are not those of the transactions shown' };
   const { version, time: ntime, extranonceSize } = job;
   const trial = { extranonce: new Uint8Array(extranonceSize), ntime, nonce: 0, version };
   const answer = await nodeAnswer(async () => ({
     fault: await blocks.proposalFault(blockOf(job, trial, transactions)),
   }));
-  if (answer === undefined) return { type: 'inconclusive', why: 'the own node did not judge it' };
+  if (answer === undefined)
+    return { type: 'inconclusive', why: 'the own node did not judge it', isReplaced: false };
   const { fault } = answer;
-  if (fault === undefined) return { type: 'good' };
-  const isUnjudged = /^(inconclusive|duplicate)/.test(fault);
-  return { type: isUnjudged ? 'inconclusive' : 'bad', why: `the own node says ${fault}` };
+  if (fault === undefined) return { type: 'good', transactions };
+  const why = `the own node says ${fault}`;
+  if (!/^(inconclusive|duplicate)/.test(fault)) return { type: 'bad', why };
+  return { type: 'inconclusive', why, isReplaced: fault.endsWith('not-best-prevblk') };
 }
 
 /** Undefined where the own node does not answer. */

@@ -15,9 +15,15 @@ export type ShareCase = {
   readonly job: JobRecord | undefined;
   /** Code of the first fault found. */
   code: ShareCode | undefined;
+  /** Code of one that is late, where the backlog has no room for it; none where it comes in time. */
+  lateCode?: ShareCode;
+  /** Hashes that may be credited in all before it, on its block; undefined where there is no such bound. */
+  limitHashes?: bigint | undefined;
   target: ShareTarget | undefined;
   /** Hash in internal byte order, once computed. */
   hash: Uint8Array | undefined;
+  /** The hash is remembered as credited by this very case. */
+  isNew?: boolean;
 };
 
 /** Cached targets; a stream uses few difficulties at a time. */
@@ -70,16 +76,19 @@ export class ShareVerifier {
     open.forEach((each, index) => {
       each.hash = hashes.slice(index * 32, index * 32 + 32);
       if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';
-      else if (!this.remember(contractId, generations[inputs[index]!.job]!, each.hash))
-        each.code = 'share_duplicate';
+      else {
+        each.isNew = this.remember(contractId, generations[inputs[index]!.job]!, each.hash);
+        if (!each.isNew) each.code = 'share_duplicate';
+      }
     });
   }
 
-  /** Forgets the hashes that `hashAll` remembered, after a failed write of the batch. */
+  /**
+   * Forgets the hashes that `hashAll` remembered, after a failed write of the batch: also of what was refused
+   * for another reason then, which is judged anew.
+   */
   forget(contractId: string, cases: readonly ShareCase[]): void {
-    for (const { code, job, hash } of cases) {
-      if (code !== undefined || hash === undefined) continue;
-      this.credited.delete(contractId, generationOf(job!), hash);
-    }
+    for (const { isNew, job, hash } of cases)
+      if (isNew === true) this.credited.delete(contractId, generationOf(job!), hash!);
   }
 }

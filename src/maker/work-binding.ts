@@ -9,6 +9,7 @@ import { decimalDifficultyOf, difficultyOfTarget, targetOfDifficulty } from '../
 import type { BindingV3 } from '../contract/binding.ts';
 import { backlogMs, easiestTarget, hardestTarget, latePpm } from '../contract/terms-access.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import type { Params, Result } from '../peer/messages.ts';
@@ -23,12 +24,15 @@ import type { JobRecord } from '../work/evidence.ts';
 import type { JobBinding } from './job-binding.ts';
 import type { MakerStore } from './maker-store.ts';
 import { PoolBook } from './pool-book.ts';
+import { RefusalLog } from './refusal-log.ts';
+import { loadSolutionCount, solutionCountEntry } from './solution-count.ts';
 import { type Solution, Solutions } from './solutions.ts';
 import type { ShareCase } from './verification.ts';
-import { type KeptJob, keptLine, parseKeptLine, type WorkFiles, workFilesInMemory } from './work-files.ts';
+import { endLine, jobsOfLines, keptLine, type WorkFiles, workFilesInMemory } from './work-files.ts';
 import {
   type GivenJob,
   initialWorkJobs,
+  isBacklog,
   isCredited,
   type OfferedJob,
   transition,
@@ -37,7 +41,7 @@ import {
   type WorkJobsOptions,
   type WorkJobsState,
 } from './work-jobs.ts';
-import { isMadeOf } from './work-match.ts';
+import { differenceOf } from './work-match.ts';
 import { type OpenPool, WorkRelay } from './work-relay.ts';
 import type { WorkStatus } from './work-status.ts';
 
@@ -51,6 +55,7 @@ export type OwnWork = {
 
 export type WorkBindingDeps = OwnWork & {
   readonly kernel: ShareKernel;
+  readonly ledger: Ledger;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly log: Logger;
@@ -90,6 +95,7 @@ export class WorkBinding implements JobBinding {
   readonly #terms: WorkTerms;
   readonly #options: WorkJobsOptions;
   readonly #solutions: Solutions;
+  readonly #refusals: RefusalLog;
   readonly #serial = new SerialQueue();
   readonly #relays = new Map<string, WorkRelay>();
   readonly #lingers = new Map<string, Timer>();
@@ -114,6 +120,7 @@ export class WorkBinding implements JobBinding {
     this.#store = store;
     this.#deps = { ...deps, log: deps.log.child({ contract: contractId }) };
     this.#terms = binding;
+    this.#refusals = new RefusalLog(contractId, deps);
     this.#options = {
       graceMs: terms.staleGraceSeconds * 1000,
       backlogWindowMs: deps.backlogWindowMs,
@@ -129,9 +136,13 @@ export class WorkBinding implements JobBinding {
     this.#newInstances = new TokenBucket({ perSecond: 1 / 15, burst }, deps.clock.monotonicMs());
     this.#solutions = new Solutions(
       { latePpm: latePpm(terms), solutionsPerMinute: binding.solutionsPerMinute },
-      { ...deps, submit: (given, solution) => this.#submit(given, solution) },
+      {
+        ...deps,
+        canSubmit: ({ job }) => this.#origins.has(job.id),
+        submit: (given, solution) => this.#submit(given, solution),
+      },
     );
-    this.#state = initialWorkJobs([], this.#firstId([]), deps.clock.monotonicMs());
+    this.#state = initialWorkJobs([], this.#firstId(0), deps.clock.monotonicMs());
   }
 
   /** The jobs in force, those whose shares are credited, and the solutions. */
@@ -146,15 +157,19 @@ export class WorkBinding implements JobBinding {
     };
   }
 
-  /** Reads the jobs of earlier runs: shares of them are credited. Throws what the disk throws. */
+  /**
+   * Reads the jobs of earlier runs, of which shares are credited, and the count of their solutions. Throws
+   * what the disk throws, `ledger_corrupt`.
+   */
   async load(): Promise<void> {
-    const { files, clock } = this.#deps;
+    const { files, clock, ledger } = this.#deps;
+    this.#solutions.restore(await loadSolutionCount(ledger, this.#store.contractId));
     const lines = await files.read(this.#store.contractId);
-    const kept = lines.map(parseKeptLine).filter((each) => each !== undefined);
-    this.#state = initialWorkJobs(kept, this.#firstId(kept), clock.monotonicMs());
-    this.#linesOnDisk = kept.length;
+    const { jobs, newestId } = jobsOfLines(lines);
+    this.#state = initialWorkJobs(jobs, this.#firstId(newestId), clock.monotonicMs());
+    this.#linesOnDisk = lines.length;
     this.#isTorn = lines.length > 0;
-    this.#ticker = this.#deps.timers.every(TICK_MS, () => this.#tick());
+    this.#beginTicks();
   }
 
   /** Ends the upstream connections; shares of the jobs are still credited. */
@@ -172,6 +187,7 @@ export class WorkBinding implements JobBinding {
     const isNew = !this.#relays.has(instance);
     if (isNew && !this.#newInstances.take(this.#deps.clock.monotonicMs()))
       throw new CodedError('too_often', 'processes of one miner', { limit: 'peerWorkInstances' });
+    this.#beginTicks();
     this.#peer = peer;
     this.#lingers.get(instance)?.cancel();
     this.#lingers.delete(instance);
@@ -201,14 +217,22 @@ export class WorkBinding implements JobBinding {
 
   judgeJob(job: JobRecord, sourceId: JobId | undefined): ShareCode | undefined {
     const { jobs } = this.#state;
-    if (sourceId !== undefined && !jobs.has(sourceId)) return this.#unknown(sourceId);
+    if (sourceId !== undefined && !jobs.has(sourceId)) {
+      const code = this.#unknown(sourceId);
+      if (code === 'share_unbound') this.#refusals.job(job, 'it names a job that was never given');
+      return code;
+    }
     const own =
       sourceId === undefined
-        ? [...jobs.values()].findLast((each) => isMadeOf(each.job, job))
+        ? [...jobs.values()].findLast((each) => differenceOf(each.job, job) === undefined)
         : jobs.get(sourceId);
     // One of our ledger that is known no more was good, and is too old.
     if (own === undefined) return 'share_stale';
-    if (!isMadeOf(own.job, job)) return 'share_unbound';
+    const difference = differenceOf(own.job, job);
+    if (difference !== undefined) {
+      this.#refusals.job(job, `it is not made of the job that it names: ${difference}`);
+      return 'share_unbound';
+    }
     this.#sources.set(job, own.job.id);
     return undefined;
   }
@@ -233,8 +257,19 @@ export class WorkBinding implements JobBinding {
     return this.#givenOf(job)?.job.upstreamTarget;
   }
 
+  isLate(job: JobRecord): boolean {
+    const given = this.#givenOf(job);
+    return given === undefined || isBacklog(given, this.#deps.clock.monotonicMs());
+  }
+
   async judgeShares(cases: readonly ShareCase[]): Promise<void> {
     this.#solutions.judge(cases, ({ job }) => this.#givenOf(job));
+  }
+
+  /** The solutions, once there is one: the entry is small, and in a batch that is written anyway. */
+  counts(): readonly LedgerEntry[] {
+    const { late } = this.#solutions;
+    return late.solutions === 0 ? [] : [solutionCountEntry(this.#store.contractId, late)];
   }
 
   judged(cases: readonly ShareCase[]): void {
@@ -250,9 +285,8 @@ export class WorkBinding implements JobBinding {
     return id === undefined ? undefined : this.#state.jobs.get(id);
   }
 
-  #firstId(kept: readonly KeptJob[]): JobId {
-    const byClock = Math.max(1, Math.floor(this.#deps.clock.nowMs()) * IDS_PER_MS);
-    return kept.reduce((next, { job }) => Math.max(next, job.id + 1), byClock);
+  #firstId(newestId: JobId): JobId {
+    return Math.max(newestId + 1, Math.floor(this.#deps.clock.nowMs()) * IDS_PER_MS);
   }
 
   #begin(instance: string): void {
@@ -344,6 +378,10 @@ export class WorkBinding implements JobBinding {
     return new Promise((resolve) => origin.pool.submit(share, resolve));
   }
 
+  #beginTicks(): void {
+    this.#ticker ??= this.#deps.timers.every(TICK_MS, () => this.#tick());
+  }
+
   #tick(): void {
     this.#apply({ type: 'tick' });
     const { channel, stream } = this.#store;
@@ -384,7 +422,7 @@ export class WorkBinding implements JobBinding {
         break;
       case 'forget':
         for (const id of effect.ids) this.#origins.delete(id);
-        this.#run(async () => this.#compact());
+        this.#run(async () => this.#forget(effect.ids));
         break;
       case 'not_given':
         this.stats.notGiven[effect.why] = (this.stats.notGiven[effect.why] ?? 0) + 1;
@@ -409,6 +447,7 @@ export class WorkBinding implements JobBinding {
       else await this.#deps.files.append(this.#store.contractId, [keptLine(given)]);
     } catch (error) {
       // What is not on disk is not given: a restart could not credit it.
+      this.#isTorn = true;
       this.#apply({ type: 'job_refused', id: given.job.id });
       throw error;
     }
@@ -466,9 +505,15 @@ export class WorkBinding implements JobBinding {
     });
   }
 
-  /** Rewrites the file where most of its lines are of jobs that are no more. */
-  async #compact(): Promise<void> {
-    if (this.#linesOnDisk > 2 * this.#state.jobs.size + JOBS_AT_LEAST) await this.#rewrite();
+  /**
+   * Ends jobs on disk: a restart would credit them again. Where most lines are of such jobs, all are written
+   * anew.
+   */
+  async #forget(ids: readonly JobId[]): Promise<void> {
+    if (this.#isTorn || this.#linesOnDisk > 2 * this.#state.jobs.size + JOBS_AT_LEAST)
+      return this.#rewrite();
+    await this.#deps.files.append(this.#store.contractId, [endLine(ids)]);
+    this.#linesOnDisk += 1;
   }
 
   async #rewrite(): Promise<void> {

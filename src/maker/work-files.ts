@@ -1,9 +1,11 @@
 import { mkdir, open, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { codeOf } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
 import { replaceFileAsync } from '../channel/durable-file.ts';
-import { type CodecValue, hexOf, object, text } from '../peer/codec.ts';
-import { workJobCodec } from '../peer/work-codecs.ts';
+import { type Codec, type CodecValue, hexOf, listOf, object, text } from '../peer/codec.ts';
+import { jobId, workJobCodec } from '../peer/work-codecs.ts';
+import type { JobId } from '../stratum/job-id.ts';
 
 /**
  * The jobs that were given under contracts, apart from the ledger: they are many, and of no use once no
@@ -32,10 +34,36 @@ export function keptLine(kept: KeptJob): string {
   return JSON.stringify(keptCodec.print({ instance, pool, job }));
 }
 
-/** A job by its line; undefined for one that was not written to its end. */
-export function parseKeptLine(line: string): KeptJob | undefined {
+const endCodec = object({ ended: ['ended', listOf(jobId, LIMITS.peerJobs)] });
+
+/** The line that ends jobs: no share of them is credited any more. */
+export function endLine(ended: readonly JobId[]): string {
+  return JSON.stringify(endCodec.print({ ended }));
+}
+
+/**
+ * What the lines of a file come to: the jobs that are not over, and the newest id that it names, 0 for none.
+ * A line that was not written to its end says nothing.
+ */
+export function jobsOfLines(lines: readonly string[]): {
+  readonly jobs: readonly KeptJob[];
+  readonly newestId: JobId;
+} {
+  const jobs = new Map<JobId, KeptJob>();
+  let newestId = 0;
+  for (const line of lines) {
+    const kept = parsed(keptCodec, line);
+    if (kept !== undefined) jobs.set(kept.job.id, kept);
+    const ended = parsed(endCodec, line)?.ended ?? [];
+    for (const id of ended) jobs.delete(id);
+    newestId = Math.max(newestId, kept?.job.id ?? 0, ...ended);
+  }
+  return { jobs: [...jobs.values()], newestId };
+}
+
+function parsed<T>(codec: Codec<T>, line: string): T | undefined {
   try {
-    return keptCodec.parse(JSON.parse(line));
+    return codec.parse(JSON.parse(line));
   } catch (error) {
     if (error instanceof SyntaxError || codeOf(error) === 'protocol') return undefined;
     throw error;

@@ -36,7 +36,12 @@ export type GivenJob = {
   readonly isMissed: boolean;
   /** Monotonic time in ms until which shares of a withdrawn job are credited. */
   readonly untilMs: number;
+  /** The same without a limit of work: what is credited after it is of the backlog. */
+  readonly freeUntilMs: number;
 };
+
+const IN_FORCE = { untilMs: Number.POSITIVE_INFINITY, freeUntilMs: Number.POSITIVE_INFINITY };
+const OVERDUE = { untilMs: Number.POSITIVE_INFINITY, freeUntilMs: Number.NEGATIVE_INFINITY };
 
 /** What one process of the miner was given. */
 export type InstanceBlocks = {
@@ -140,7 +145,7 @@ export function initialWorkJobs(
       {
         ...each,
         key: workKey(each.job),
-        ...{ status: 'leaving', replacedBy: undefined, isMissed: true, untilMs: Number.POSITIVE_INFINITY },
+        ...{ status: 'leaving', replacedBy: undefined, isMissed: true, ...OVERDUE },
       },
     ]),
   );
@@ -158,6 +163,11 @@ export function isCredited(state: WorkJobsState, id: JobId, nowMs: number): bool
   const given = state.jobs.get(id);
   if (given === undefined) return false;
   return given.status !== 'gone' || nowMs <= given.untilMs;
+}
+
+/** True where shares of a job are credited as a backlog alone, which has its limit. */
+export function isBacklog({ freeUntilMs }: GivenJob, nowMs: number): boolean {
+  return nowMs > freeUntilMs;
 }
 
 /** The life of the jobs that are given under one contract; pure. @param nowMs monotonic time */
@@ -202,7 +212,13 @@ function changed(state: WorkJobsState, change: (given: GivenJob) => GivenJob): W
 
 function gone(options: WorkJobsOptions, given: GivenJob, nowMs: number): GivenJob {
   const graceMs = given.isMissed ? Math.max(options.backlogWindowMs, options.graceMs) : options.graceMs;
-  return { ...given, status: 'gone', untilMs: nowMs + graceMs };
+  const untilMs = nowMs + graceMs;
+  return { ...given, status: 'gone', untilMs, freeUntilMs: given.isMissed ? given.freeUntilMs : untilMs };
+}
+
+/** A job that ended while the miner was away, or ends now that it is. */
+function missed(given: GivenJob): GivenJob {
+  return { ...given, ...(given.status === 'gone' ? {} : OVERDUE), isMissed: true };
 }
 
 function offered(
@@ -214,11 +230,13 @@ function offered(
     state,
     effects: [{ type: 'not_given', why }],
   });
-  if (state.awaySinceMs !== undefined) return notGiven('away');
   const block = toHex(job.prevHash);
   const { blocks, withdrawals } = state.instances.get(instance) ?? NO_BLOCKS;
   const isNewest = blocks.at(-1) === block;
-  if (!isNewest && blocks.includes(block)) return notGiven('stale');
+  const isOld = !isNewest && blocks.includes(block);
+  if (state.awaySinceMs !== undefined)
+    return { ...notGiven('away'), state: isNewest || isOld ? state : blockMissed(state, instance) };
+  if (isOld) return notGiven('stale');
   const key = workKey(job);
   const equal = [...state.jobs.values()].findLast((each) => each.key === key);
   // Two equal jobs are never given at two targets: nobody can choose between them once a hash is known.
@@ -247,7 +265,7 @@ function offered(
   const shareTarget = equal?.job.shareTarget ?? job.shareTarget;
   const given: GivenJob = {
     ...{ instance, pool, key, job: { ...job, shareTarget, id, clean: !isNewest } },
-    ...{ status: 'live', replacedBy: undefined, isMissed: false, untilMs: Number.POSITIVE_INFINITY },
+    ...{ status: 'live', replacedBy: undefined, isMissed: false, ...IN_FORCE },
   };
   jobs.set(id, given);
   const forget = excessOf(options, jobs);
@@ -265,6 +283,12 @@ function offered(
   };
 }
 
+/** The block of an instance was replaced while the miner was away. */
+function blockMissed(state: WorkJobsState, instance: string): WorkJobsState {
+  const isOver = (each: GivenJob): boolean => each.instance === instance && each.status !== 'gone';
+  return changed(state, (given) => (isOver(given) ? missed(given) : given)).state;
+}
+
 /** What the miner does not mine ended nothing: the jobs before it are withdrawn by name. */
 function jobRefused(state: WorkJobsState, id: JobId): WorkJobsTransition {
   const given = state.jobs.get(id);
@@ -275,7 +299,7 @@ function jobRefused(state: WorkJobsState, id: JobId): WorkJobsTransition {
   for (const each of state.jobs.values()) {
     if (each.status !== 'leaving' || each.replacedBy !== id) continue;
     ids.push(each.job.id);
-    jobs.set(each.job.id, { ...each, replacedBy: undefined });
+    jobs.set(each.job.id, { ...each, ...OVERDUE, replacedBy: undefined });
   }
   const { instance } = given;
   const withdraw: WorkJobsEffect[] = ids.length > 0 ? [{ type: 'withdraw', instance, ids }] : [];
@@ -300,22 +324,23 @@ function poolLost(
   const isMissed = state.awaySinceMs !== undefined;
   const jobs = new Map(state.jobs);
   const ids: JobId[] = [];
-  let left = 0;
+  let isLast = true;
   for (const [id, each] of jobs) {
     if (each.instance !== instance || each.status !== 'live') continue;
     if (pool !== undefined && each.pool !== pool) {
-      left += 1;
+      isLast = false;
       continue;
     }
     ids.push(id);
-    jobs.set(id, { ...each, status: 'leaving', isMissed: isMissed || each.isMissed });
+    const left: GivenJob = { ...each, status: 'leaving' };
+    jobs.set(id, isMissed ? missed(left) : left);
   }
   if (ids.length === 0) return { state, effects: [] };
   // Work that cannot be submitted is worth nothing to anybody: it ends however many ended before it.
   const { blocks, withdrawals } = state.instances.get(instance) ?? NO_BLOCKS;
-  const after = { blocks, withdrawals: withdrawals + (left === 0 ? 0 : ids.length) };
+  const after = { blocks, withdrawals: withdrawals + (isLast ? 0 : ids.length) };
   const effects: WorkJobsEffect[] = [];
-  if (!isMissed) effects.push({ type: left === 0 ? 'down' : 'withdraw', instance, ids });
+  if (!isMissed) effects.push({ type: isLast ? 'down' : 'withdraw', instance, ids });
   return { state: { ...state, jobs, instances: withInstance(state, instance, after) }, effects };
 }
 
@@ -333,10 +358,10 @@ function subscribed(
   for (const [id, each] of due.state.jobs) {
     // Shares found before the miner was away may come now, behind all that waited.
     const wasCredited = each.status === 'gone' && !each.isMissed && each.untilMs >= awaySinceMs;
-    const untilMs = wasCredited ? Math.max(each.untilMs, nowMs + options.backlogWindowMs) : each.untilMs;
-    const isMissed = each.isMissed || each.status !== 'live' || each.instance !== instance;
+    const isMissed = each.status !== 'live' || each.instance !== instance;
     const replacedBy = each.status === 'leaving' ? undefined : each.replacedBy;
-    const given = { ...each, untilMs, isMissed, replacedBy };
+    const given = { ...(isMissed ? missed(each) : each), replacedBy };
+    if (wasCredited) given.untilMs = Math.max(each.untilMs, nowMs + options.backlogWindowMs);
     jobs.set(id, given);
     if (each.status === 'live' && each.instance === instance) effects.push({ type: 'give_again', given });
     if (each.status === 'leaving') leaving.set(each.instance, [...(leaving.get(each.instance) ?? []), id]);

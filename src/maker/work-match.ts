@@ -5,28 +5,37 @@ import { bitsWithin } from '../stratum/version-rolling.ts';
 import type { JobRecord } from '../work/evidence.ts';
 
 /**
- * True where each share of a miner's job is a share of the maker's: the same block, coinbase and branches
- * around an extranonce that begins with zeros, versions that differ in bits that may be rolled alone, and
- * no earlier time.
+ * In what a miner's job differs from the maker's that it is said to be made of, in words; undefined where
+ * each of its shares is a share of that: the same block, coinbase and branches around an extranonce that
+ * begins with zeros, versions that differ in bits that may be rolled alone, and no earlier time.
  */
-export function isMadeOf(own: WorkJob, job: JobRecord): boolean {
+export function differenceOf(own: WorkJob, job: JobRecord): string | undefined {
   const padSize = own.extranonce2Size - job.extranonceSize;
-  return (
+  if (!equal(job.prevHash, own.prevHash)) return 'another block before it';
+  const isCoinbase =
     padSize >= 0 &&
-    job.bits === own.bits &&
-    job.time >= own.time &&
-    bitsWithin(job.versionMask, own.versionMask) &&
-    bitsWithin(job.version ^ own.version, own.versionMask) &&
-    equal(job.prevHash, own.prevHash) &&
     equal(job.coinb2, own.coinb2) &&
-    equal(job.coinb1, concat(own.coinb1, own.extranonce1, new Uint8Array(padSize))) &&
+    equal(job.coinb1, concat(own.coinb1, own.extranonce1, new Uint8Array(padSize)));
+  if (!isCoinbase) return 'another coinbase';
+  const areBranches =
     job.branches.length === own.branches.length &&
-    job.branches.every((branch, index) => equal(branch, own.branches[index]!))
-  );
+    job.branches.every((branch, index) => equal(branch, own.branches[index]!));
+  if (!areBranches) return 'other merkle branches';
+  if (job.bits !== own.bits) return 'other nbits';
+  const isVersion =
+    bitsWithin(job.versionMask, own.versionMask) && bitsWithin(job.version ^ own.version, own.versionMask);
+  if (!isVersion) return 'version bits that may not be rolled';
+  return job.time < own.time ? 'an earlier time' : undefined;
 }
 
+/** The parts of a job that its shares are hashed of. */
+export type HashableJob = Pick<
+  WorkJob,
+  'coinb1' | 'coinb2' | 'branches' | 'prevHash' | 'bits' | 'extranonce1' | 'extranonce2Size'
+>;
+
 /** A job of the maker as the kernel takes it, whose shares name the whole extranonce2. */
-export function kernelJobOf(own: WorkJob): KernelJob {
+export function kernelJobOf(own: HashableJob): KernelJob {
   const { coinb1, extranonce1, coinb2, branches, prevHash, bits, extranonce2Size } = own;
   return {
     ...{ coinb2, branches, prevHash, bits },

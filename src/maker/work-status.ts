@@ -1,5 +1,12 @@
+/** Solutions in the batches of a contract, those that came late, and whether credit pauses for these. */
+export type SolutionStatus = {
+  readonly solutions: number;
+  readonly lateSolutions: number;
+  readonly isPaused: boolean;
+};
+
 /** What became of the work of a contract whose jobs are the maker's own, since the start. */
-export type WorkStatus = {
+export type WorkStatus = SolutionStatus & {
   /** Jobs in force, and all of which shares are credited. */
   readonly jobsLive: number;
   readonly jobsKept: number;
@@ -8,8 +15,4 @@ export type WorkStatus = {
   readonly notGiven: Readonly<Record<string, number>>;
   /** No pool gives work that can be used. */
   readonly isDown: boolean;
-  /** Solutions in batches, those among them that came late, and whether credit pauses for these. */
-  readonly solutions: number;
-  readonly lateSolutions: number;
-  readonly isPaused: boolean;
 };

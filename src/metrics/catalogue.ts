@@ -4,7 +4,7 @@ import { LIMITS } from '../base/limits.ts';
 /** In front of every name, the defaults of prom-client included. */
 export const METRIC_PREFIX = 'sharestream_';
 
-export type MetricRole = 'proxy' | 'maker' | 'watch';
+export type MetricRole = 'proxy' | 'maker' | 'watch' | 'auditor';
 
 export type MetricRow = {
   /**
@@ -22,7 +22,8 @@ export type MetricRow = {
 };
 
 const BOTH = ['proxy', 'maker'] as const;
-const EVERY = ['proxy', 'maker', 'watch'] as const;
+const EVERY = ['proxy', 'maker', 'watch', 'auditor'] as const;
+const AUDITOR = ['auditor'] as const;
 const WATCH = ['watch'] as const;
 const PROXY = ['proxy'] as const;
 const MAKER = ['maker'] as const;
@@ -380,6 +381,13 @@ export const CATALOGUE = {
     values: { state: ['pending', 'live', 'paused', 'ending', 'ended'] },
     roles: BOTH,
   },
+  contract_delivery_state: {
+    type: 'gauge',
+    help: 'Contracts with rules of delivery by its course in the own view.',
+    labels: ['state'],
+    values: { state: ['live', 'suspect', 'cure', 'default'] },
+    roles: BOTH,
+  },
   contract_delivered_work_hashes_total: {
     type: 'counter',
     help: 'Verified work delivered under contracts, in hashes.',
@@ -388,6 +396,20 @@ export const CATALOGUE = {
   contract_work_hashes: {
     type: 'gauge',
     help: 'Work that the contracts which have not ended ask for in all, in hashes.',
+    roles: BOTH,
+  },
+  metering_state: {
+    type: 'gauge',
+    help: 'Contracts without money in each state.',
+    labels: ['state'],
+    values: { state: ['live', 'ending', 'ended'] },
+    roles: BOTH,
+  },
+  metering_work_hashes: {
+    type: 'gauge',
+    help: 'Work of contracts without money that the maker verified, and that both signed, in hashes.',
+    labels: ['kind'],
+    values: { kind: ['verified', 'signed'] },
     roles: BOTH,
   },
   channel_state: {
@@ -589,6 +611,24 @@ export const CATALOGUE = {
     type: 'gauge',
     help: 'Files and folders that cannot be read, or are no ladder, at present.',
     roles: WATCH,
+  },
+  auditor_contracts: {
+    type: 'gauge',
+    help: 'Contracts of an auditor by who is in default, or that nobody is, or that the logs do not say.',
+    labels: ['verdict'],
+    values: { verdict: ['none', 'undecided', 'miner', 'maker'] },
+    roles: AUDITOR,
+  },
+  auditor_minutes_total: {
+    type: 'counter',
+    help: 'Minutes of logs that an auditor was told.',
+    roles: AUDITOR,
+  },
+  auditor_signed_total: { type: 'counter', help: 'Bonds that an auditor signed away.', roles: AUDITOR },
+  auditor_refused_total: {
+    type: 'counter',
+    help: 'Bonds that a side asked for and an auditor did not give it.',
+    roles: AUDITOR,
   },
   limit_hits_total: {
     type: 'counter',

@@ -18,9 +18,9 @@ export type DeliveryGateDeps = {
  * many are found together. A share counts from here on, before it is on disk.
  */
 export class DeliveryGate {
-  readonly #options: DeliveryGateOptions;
   readonly #deps: DeliveryGateDeps;
   readonly #total: ExposureShare | undefined;
+  #priceMsatPerEh: bigint;
   #inFlightHashes = 0n;
   #roomHashes = 0n;
   #isTold = false;
@@ -28,7 +28,7 @@ export class DeliveryGate {
   #lastMsat = 0n;
 
   constructor(options: DeliveryGateOptions, deps: DeliveryGateDeps) {
-    this.#options = options;
+    this.#priceMsatPerEh = options.priceMsatPerEh;
     this.#deps = deps;
     this.#total = deps.total?.join(options.contractId, () => this.#tell());
   }
@@ -60,13 +60,21 @@ export class DeliveryGate {
     this.#inFlightHashes = larger(this.#inFlightHashes - workHashes, 0n);
   }
 
+  /** Reckons by another price from here on. */
+  setPrice(msatPerEh: bigint): void {
+    if (msatPerEh === this.#priceMsatPerEh) return;
+    this.#priceMsatPerEh = msatPerEh;
+    this.#lastWorkHashes = 0n;
+    this.#lastMsat = 0n;
+  }
+
   /**
    * @param roomHashes work that may still be taken
    * @param exposedHashes work delivered, in flight too, that no state pays
    */
   set(roomHashes: bigint, exposedHashes: bigint): void {
     this.#roomHashes = roomHashes;
-    this.#total?.set(owedMsat(exposedHashes, this.#options.priceMsatPerEh));
+    this.#total?.set(owedMsat(exposedHashes, this.#priceMsatPerEh));
   }
 
   /** Not at once: a share is being judged. */
@@ -83,7 +91,7 @@ export class DeliveryGate {
   #msatOf(workHashes: bigint): bigint {
     if (workHashes !== this.#lastWorkHashes) {
       this.#lastWorkHashes = workHashes;
-      this.#lastMsat = owedMsat(workHashes, this.#options.priceMsatPerEh);
+      this.#lastMsat = owedMsat(workHashes, this.#priceMsatPerEh);
     }
     return this.#lastMsat;
   }

@@ -17,7 +17,7 @@ import {
   signClose,
 } from '../channel/close.ts';
 import { feeCapsOf } from '../channel/lifecycle.ts';
-import { dustSat } from '../channel/sizes.ts';
+import { boundedRate, dustSat } from '../channel/sizes.ts';
 import { ladderOf, signAndFinalizeState, stateAmounts } from '../channel/states.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import { call } from '../peer/calls.ts';
@@ -190,7 +190,7 @@ export class MinerChain {
     const { assembled, last, options } = this.#store;
     assert(assembled && last, 'miner_channel_before_close');
     const { params } = assembled;
-    const rate = await this.#deps.chain.feeRateSatPerKvb(6);
+    const rate = boundedRate(await this.#deps.chain.feeRateSatPerKvb(6));
     const height = this.#store.state.tipHeight ?? 0;
     const { minerSat: outputSat } = stateAmounts(params.terms, last.workHashes);
     const saved: Saved = { outputSat, dustSat: dustSat(params.minerPayoutScript) };

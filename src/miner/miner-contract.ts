@@ -1,34 +1,21 @@
 import { assert } from '../base/assert.ts';
-import { backoffMs } from '../base/backoff.ts';
-import { smaller } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
-import { sleep, type Timer } from '../base/clock.ts';
-import { CodedError, codeOf, ERROR_TABLE } from '../base/errors.ts';
-import type { LimitHits } from '../base/limits.ts';
-import { SerialQueue } from '../base/serial-queue.ts';
-import type { ChainStanding } from '../chain/chain-clock.ts';
-import { isDueByClock } from '../chain/projection.ts';
-import type { ChainTip } from '../chain/source.ts';
+import type { Timer } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
-import { signAck } from '../channel/states.ts';
 import { contractIdOf } from '../contract/terms.ts';
-import { call, handler } from '../peer/calls.ts';
-import { authenticate } from '../peer/handshake.ts';
-import type { Result } from '../peer/messages.ts';
-import { Overruns, PeerBudget } from '../peer/overruns.ts';
-import { type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
-import { connectPeer } from '../peer/transport.ts';
-import { answerForBond, BondAsker, type BondSide } from '../settlement/bond-release.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
-import { identityOfSigner, walletScript } from '../settlement/opening.ts';
-import { leaveBlob } from '../settlement/peer-blob.ts';
-import { blobsInMemory, PeerBlobs } from '../settlement/peer-blobs.ts';
-import { StakeSettlement } from '../settlement/stake-settlement.ts';
+import type { ContractUpdates } from '../settlement/contract-updates.ts';
+import type { MinuteKeeper } from '../settlement/minute-keeper.ts';
+import { NoticeBoard, type NoticeRequest, type NoticesView } from '../settlement/notice-board.ts';
+import type { Submission } from '../shares/share.ts';
+import { jobRecordOf } from '../work/evidence.ts';
 import type { StreamTotal } from '../work/meters.ts';
-import { MinerChain } from './miner-chain.ts';
-import { MinerFeed, type SentBatch } from './miner-feed.ts';
+import { ChainLooks, type ChainLooksHooks } from './chain-looks.ts';
+import { FoundBlocks } from './found-blocks.ts';
 import { writeLadder } from './miner-ladder.ts';
-import { openChannel } from './miner-opening.ts';
+import { type LinkStats, MinerLink } from './miner-link.ts';
+import { minerMinutes } from './miner-minute.ts';
 import {
   DEFAULT_SETTINGS,
   type MinerContractDeps,
@@ -36,13 +23,11 @@ import {
   type MinerSettings,
   type MinerStatus,
 } from './miner-options.ts';
-import { giveClaim } from './miner-seal.ts';
 import { minerStatus } from './miner-status.ts';
 import { MinerStore } from './miner-store.ts';
 import { Refusals } from './refusals.ts';
-import { nameTransactions, showTransactions } from './template-answers.ts';
 import { WorkDestination } from './work-destination.ts';
-import { type Subscription, workHandlers, workLink } from './work-link.ts';
+import type { Subscription } from './work-link.ts';
 import { workBindingOf } from './work-rules.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
@@ -52,59 +37,44 @@ const LADDER_REFRESH_MS = 60_000;
 
 /**
  * The miner's side of one contract: opens the channel, sends evidence as it becomes durable, keeps every
- * state on disk before it is acked, and closes. Connects its parts to one maker, again and again:
- * `MinerStore` has its records, `MinerFeed` sends evidence, `MinerChain` acts on the chain.
+ * state on disk before it is acked, and closes. `MinerStore` has its records, `MinerLink` speaks with the
+ * maker, `ChainLooks` acts on the chain.
  */
 export class MinerContract {
-  readonly stats = {
-    connections: 0,
-    statesTaken: 0,
-    batchesJudged: 0,
-    refused: {} as Record<string, number>,
-    limitHits: {} as LimitHits,
+  readonly stats: LinkStats = {
+    ...{ connections: 0, statesTaken: 0, batchesJudged: 0 },
+    ...{ refused: {}, limitHits: {} },
   };
   /** Where the jobs of the maker are mined; undefined where they are the miner's own. */
   readonly work: WorkDestination | undefined;
+  /** The blocks that the maker publishes too; undefined where its terms bind by nothing of the kind. */
+  readonly blocks: FoundBlocks | undefined;
   readonly #options: MinerSettings;
   readonly #deps: MinerContractDeps;
-  readonly #serial = new SerialQueue();
-  /** Queue of work on the chain, apart from what may wait for the maker. */
-  readonly #chainSerial = new SerialQueue();
-  readonly #bondAsker: BondAsker;
-  readonly #blobs: PeerBlobs;
-  readonly #budget: PeerBudget;
   readonly #view: TipTracker;
   /** The process that jobs of the maker are for. */
   readonly #subscription: Subscription;
   readonly #abort = new AbortController();
   readonly #finished = Promise.withResolvers<void>();
-  readonly #closeAnswers: PromiseWithResolvers<void>[] = [];
   #store: MinerStore | undefined;
-  #onChain: MinerChain | undefined;
-  #stakes: StakeSettlement | undefined;
-  #peer: RpcPeer | undefined;
-  #feed: MinerFeed | undefined;
-  #lastError: string | undefined;
-  #stopTip: (() => void) | undefined;
-  #stopClock: (() => void) | undefined;
+  #looks: ChainLooks | undefined;
+  #link: MinerLink | undefined;
+  #minutes: MinuteKeeper | undefined;
+  #notices: NoticeBoard | undefined;
   #timer: Timer | undefined;
   #askTimer: Timer | undefined;
   readonly #current = Promise.withResolvers<void>();
   #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
-  #tip: ChainTip | undefined;
-  #refusals: Refusals | undefined;
 
   constructor(options: MinerContractOptions, deps: MinerContractDeps) {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
     this.#deps = deps;
-    this.#bondAsker = new BondAsker(deps);
-    this.#budget = new PeerBudget(deps);
-    this.#blobs = new PeerBlobs({ ...deps, files: deps.blobFiles ?? blobsInMemory() });
     this.#view = new TipTracker(deps);
     const { terms } = options;
     const contractId = contractIdOf(terms);
     this.#subscription = { contractId, instance: toHex(deps.random.bytes(16)) };
+    if (terms.binding.type === 'payout') this.blocks = new FoundBlocks(contractId, terms, deps);
     const binding = workBindingOf(terms);
     const name = `maker-${contractId.slice(0, 8)}`;
     if (binding !== undefined)
@@ -117,31 +87,87 @@ export class MinerContract {
     const waits = unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs };
     this.#store = await MinerStore.load({ terms, margins, ...waits }, this.#deps);
     this.#store.onEffects = (effects) => this.#follow(effects);
-    const isLate = (): boolean => this.work?.isLate ?? false;
-    this.#refusals = new Refusals(terms, margins, { ...this.#deps, view: this.#view, isLate });
-    this.#onChain = new MinerChain(this.#store, this.#deps);
-    this.#stakes = new StakeSettlement('miner', this.#store, this.#deps);
+    const notices = new NoticeBoard('miner', this.#store, {
+      ...this.#deps,
+      onChange: () => this.#notify(),
+    });
+    this.#notices = notices;
+    this.#minutes = await this.#keepMinutes(this.#store, notices);
+    this.#deps.auditor?.follow({ role: 'miner', store: this.#store });
+    this.#looks = new ChainLooks(this.#store, this.#options, this.#looksHooks, this.#deps);
+    this.#link = this.#newLink(this.#store, this.#looks, notices);
     this.#writeLadder();
     const genesisHash = await this.#deps.chain.genesisHash();
-    this.#stopTip = this.#deps.chain.watchTip((tip) => {
-      this.#tip = tip;
-      this.#view.onTip(tip);
-      this.work?.onTip();
-      this.#lookAtChain();
-    });
-    this.#stopClock = this.#deps.chainClock?.watch((standing) => this.#onStanding(standing));
+    this.#looks.start();
     this.#ladderTimer = this.#deps.timers.every(LADDER_REFRESH_MS, () => this.#writeLadder());
     this.#timer = this.#deps.timers.every(1_000, () => {
       if (this.#store?.stream.opened) this.#store.apply({ type: 'tick' });
     });
     if (this.#store.state.isCurrent) this.#current.resolve();
     this.#askTimer = this.#deps.timers.after(this.#options.askPeerMs, () => this.#peerSilent());
-    this.#loop = this.#connectLoop(genesisHash);
+    this.#loop = this.#link.run(genesisHash);
+    this.#minutes?.start();
+  }
+
+  /** Keeps the minute log, where the terms have rules of delivery. */
+  #keepMinutes(store: MinerStore, notices: NoticeBoard): Promise<MinuteKeeper | undefined> {
+    const hooks = {
+      hasWork: () => this.work?.status.up ?? true,
+      onMinute: () => {
+        if (this.#minutes !== undefined) {
+          notices.reported(this.#minutes.status.curtailedBlocks);
+          this.#link?.tellMinutes(this.#minutes);
+        }
+        this.#notify();
+      },
+    };
+    return minerMinutes(store, notices, hooks, this.#deps);
+  }
+
+  get #looksHooks(): ChainLooksHooks {
+    return {
+      onTip: (tip) => {
+        this.#view.onTip(tip);
+        this.work?.onTip();
+      },
+      onLooked: () => this.#looked(),
+      consult: async () => this.#link?.consult(),
+      onChange: () => this.#notify(),
+    };
+  }
+
+  #newLink(store: MinerStore, looks: ChainLooks, notices: NoticeBoard): MinerLink {
+    const { terms, margins } = this.#options;
+    const isLate = (): boolean => (this.work ?? this.blocks)?.isLate ?? false;
+    const period = (): MinerStore['period'] => store.period;
+    const creditLimit = (height: number): bigint | undefined => store.creditLimit(height);
+    const isUnpriced = (height: number): boolean => store.isUnpriced(height);
+    const own = { view: this.#view, isLate, period, creditLimit, isUnpriced };
+    const refusals = new Refusals(terms, margins, { ...this.#deps, ...own });
+    const parts = {
+      ...{ store, looks, refusals, notices, work: this.work, blocks: this.blocks },
+      subscription: this.#subscription,
+      ...{ stats: this.stats, signal: this.#abort.signal },
+    };
+    const hooks = {
+      isOver: () => this.#isOver,
+      requestClose: () => this.#requestClose(),
+      onOpened: () => this.#writeLadder(),
+      onCurrent: () => this.#current.resolve(),
+      onStateSeen: () => this.#stateSeen(),
+      onChange: () => this.#notify(),
+    };
+    return new MinerLink(this.#options, parts, hooks, this.#deps);
   }
 
   /** Takes a share that is about to be sold, of so many hashes, or not: see `DeliveryGate.admits`. */
   admits(workHashes: bigint): boolean {
     return this.#store?.gate.admits(workHashes) ?? false;
+  }
+
+  /** Takes a share that solves a block, as it is found. */
+  onBlock({ job, extranonce, ntime, nonce, version }: Submission): void {
+    this.blocks?.found({ job: jobRecordOf(job), extranonce, ntime, nonce, version });
   }
 
   /** Shares that were taken will never be on disk. */
@@ -158,9 +184,9 @@ export class MinerContract {
     if (stream !== this.#store?.contractId) return;
     this.#store.gate.landed(landedHashes);
     this.#store.ownDurable(total);
-    this.#feed?.wake();
+    this.#link?.wakeFeed();
     // First: the work may be the last, and the close waits until it is judged.
-    this.#toldOfEvidence();
+    this.#link?.toldOfEvidence();
     this.#store.workChanged();
     this.#notify();
   }
@@ -168,7 +194,10 @@ export class MinerContract {
   get status(): MinerStatus {
     const store = this.#store;
     assert(store !== undefined, 'miner_side_started');
-    return minerStatus(store, this.#stakes!, { connected: this.#isConnected, lastError: this.#lastError });
+    const { isConnected: connected = false, lastError } = this.#link ?? {};
+    const delivery = this.#minutes?.status;
+    const auditor = this.#deps.auditor?.viewOf(store.contractId);
+    return minerStatus(store, this.#looks!.stakes, { connected, lastError, delivery, auditor });
   }
 
   /**
@@ -183,11 +212,23 @@ export class MinerContract {
     return this.#finished.promise;
   }
 
+  /** Pauses, resumes, gives notice or gives up: see `NoticeBoard.ask`. */
+  async notice(request: NoticeRequest, isDryRun: boolean): Promise<NoticesView> {
+    assert(this.#notices !== undefined, 'miner_side_started');
+    return this.#notices.ask(request, isDryRun);
+  }
+
+  /** The updates of the terms. */
+  get updates(): ContractUpdates {
+    assert(this.#link !== undefined, 'miner_side_started');
+    return this.#link.updates;
+  }
+
   /** False while the maker may still show a newer state, and the expiry is far enough to wait for it. */
   get mayClose(): boolean {
     const { isCurrent, fault } = this.#store!.state;
     const { expiryHeight } = this.#options.terms;
-    const left = expiryHeight - (this.#tip?.height ?? expiryHeight);
+    const left = expiryHeight - (this.#looks?.height ?? expiryHeight);
     // Of a maker that broke the contract nothing is taken any more.
     return isCurrent || fault?.type === 'broken' || left <= this.#options.margins.askBlocks;
   }
@@ -200,24 +241,24 @@ export class MinerContract {
 
   /** Broadcasts the newest state without the maker, as a last resort. Throws as `MinerChain.closeAlone`. */
   async closeAlone(): Promise<void> {
-    assert(this.#onChain !== undefined, 'miner_side_started');
-    const onChain = this.#onChain;
-    await this.#chainSerial.run(() => onChain.closeAlone()).finally(() => this.#notify());
+    assert(this.#looks !== undefined, 'miner_side_started');
+    await this.#looks.closeAlone();
   }
 
   /** Ends the connection and all timers; the channel stays as it is. */
   async stop(): Promise<void> {
     this.#abort.abort();
-    this.#stopTip?.();
-    this.#stopClock?.();
+    this.#looks?.stop();
     this.#timer?.cancel();
     this.#ladderTimer?.cancel();
     this.#askTimer?.cancel();
     this.#current.resolve();
-    this.#peer?.close();
+    this.#link?.disconnect();
     this.work?.stop();
+    this.blocks?.stop();
     await this.#loop;
-    for (const serial of [this.#chainSerial, this.#serial]) await serial.run(async () => {});
+    for (const part of [this.#looks, this.#link]) await part?.idle();
+    await this.#minutes?.stop();
     this.#finished.resolve();
   }
 
@@ -229,18 +270,10 @@ export class MinerContract {
     const { channel, isSpent } = this.#store!;
     const isFunded = channel !== undefined && channel.status !== 'failed' && channel.status !== 'closed';
     if (!isFunded || isSpent) return void this.close();
-    if (!this.#isConnected) throw new CodedError('peer_closed', 'the maker is not connected');
-    const answer = Promise.withResolvers<void>();
-    this.#closeAnswers.push(answer);
+    if (!this.#link?.isConnected) throw new CodedError('peer_closed', 'the maker is not connected');
+    const answer = this.#link.closeAnswer();
     this.#requestClose();
-    await answer.promise;
-  }
-
-  #answerClose(error?: CodedError): void {
-    for (const { resolve, reject } of this.#closeAnswers.splice(0)) {
-      if (error === undefined) resolve();
-      else reject(error);
-    }
+    await answer;
   }
 
   #requestClose(): void {
@@ -248,400 +281,50 @@ export class MinerContract {
     this.#notify();
   }
 
-  get #isConnected(): boolean {
-    return this.#store?.state.link !== undefined;
-  }
-
-  /**
-   * Reports to the state machine whether the maker has judged all evidence; evidence lost here is not
-   * waited for.
-   */
-  #toldOfEvidence(): void {
-    this.#store!.apply({ type: 'evidence', isDrained: this.#feed?.drained ?? true });
-  }
-
-  async #connectLoop(genesisHash: string): Promise<void> {
-    const { reconnectMinMs, reconnectMaxMs } = this.#options;
-    let attempt = 0;
-    while (!this.#isOver) {
-      try {
-        const before = this.stats.connections;
-        const reason = await this.#session(genesisHash).catch((error: unknown) => error);
-        if (!(reason instanceof CodedError)) throw reason;
-        this.#lastError = reason.code;
-        this.#deps.log.info({ code: reason.code, detail: reason.message }, 'connection to the maker ended');
-        if (this.stats.connections > before) attempt = 0;
-      } finally {
-        this.#disconnected();
-      }
-      const backoff = { baseMs: reconnectMinMs, maxMs: reconnectMaxMs };
-      await this.#sleep(backoffMs(backoff, attempt, this.#deps.random));
-      attempt += 1;
-    }
-  }
-
   #peerSilent(): void {
     this.#store!.apply({ type: 'peer_silent' });
     this.#current.resolve();
-    this.#lookAtChain();
+    this.#looks?.look();
   }
 
   get #isOver(): boolean {
     const store = this.#store!;
     const isNeverOpened = store.stream.status === 'ending' && store.assembled === undefined;
-    const isDone = store.channel?.status === 'closed' && !this.#stakes!.needsPeer;
+    const isDone = store.channel?.status === 'closed' && !this.#looks!.stakes.needsPeer;
     return this.#abort.signal.aborted || isNeverOpened || isDone;
-  }
-
-  /** True once nothing of the contract is left on the chain. */
-  get #isSettled(): boolean {
-    return this.#store!.state.watch.isOver && this.#stakes!.isOver;
-  }
-
-  #disconnected(): void {
-    this.#peer = undefined;
-    this.#store!.apply({ type: 'disconnected' });
-    this.#answerClose(new CodedError('peer_closed', 'the maker was lost before it had signed'));
-    this.#feed?.stop();
-    this.#feed = undefined;
-    this.work?.disconnected();
-    this.#notify();
-  }
-
-  /** Runs one connection, from TLS to its end; returns or throws what ended it. */
-  async #session(genesisHash: string): Promise<CodedError> {
-    const { host, port, transport, rpc, connectTimeoutMs, terms } = this.#options;
-    const { signer, timers, random, log } = this.#deps;
-    const connection = await (this.#deps.connect ?? connectPeer)(
-      { ...transport, host, port, connectTimeoutMs, signal: this.#abort.signal },
-      { timers },
-    );
-    const peer = new RpcPeer(connection, rpc, { log, timers });
-    this.#peer = peer;
-    await authenticate(peer, 'client', {
-      identity: identityOfSigner(signer),
-      genesisHash,
-      features: this.#options.features,
-      isKnown: (nodeId) => nodeId === terms.makerNodeId,
-      random,
-      timers,
-      timeoutMs: connectTimeoutMs,
-    });
-    const overruns = new Overruns(peer, this.stats.limitHits, this.#deps);
-    peer.serve(this.#budget.guard(this.#handlers(), overruns), 'unknown_method');
-    try {
-      await this.#establish(peer);
-    } catch (error) {
-      peer.close(error instanceof CodedError ? error : undefined);
-      throw error;
-    }
-    return peer.closed;
-  }
-
-  async #establish(peer: RpcPeer): Promise<void> {
-    const store = this.#store!;
-    const { ledger, clock, timers, signer } = this.#deps;
-    if (store.fundingTx === undefined) {
-      const payoutScript = this.#options.payoutScript ?? walletScript(signer);
-      const { maxFeeRateSatPerKvb, margins } = this.#options;
-      await this.#serial.run(() =>
-        openChannel(peer, store, { payoutScript, maxFeeRateSatPerKvb, margins }, this.#deps),
-      );
-      this.#writeLadder();
-      await this.#onChain!.broadcastFunding();
-    }
-    const feed = new MinerFeed(
-      peer,
-      {
-        contractId: store.contractId,
-        batchWindow: this.#options.batchWindow,
-        batchIntervalMs: this.#options.batchIntervalMs,
-      },
-      {
-        ledger,
-        clock,
-        timers,
-        durableSeq: () => store.own.seq,
-        onJudged: (batch, result) => this.#judged(batch, result),
-      },
-    );
-    // What the maker sends next is served after this.
-    await this.#serial.run(async () => {
-      const isAgreed = await this.#reestablish(peer, feed);
-      this.#feed = isAgreed ? feed : undefined;
-      store.apply({ type: 'connected' });
-      this.#current.resolve();
-      this.#toldOfEvidence();
-    });
-    this.stats.connections += 1;
-    this.#notify();
-    this.#lookAtChain();
-    await leaveBlob(peer, store.contractId, this.#deps);
-  }
-
-  /**
-   * Exchanges positions with the maker; the newer state wins (`PROTOCOL.md`, reestablish). False when the
-   * maker has evidence that is lost here: no more can be added, and the contract ends.
-   */
-  async #reestablish(peer: RpcPeer, feed: MinerFeed): Promise<boolean> {
-    const store = this.#store!;
-    assert(store.last !== undefined, 'miner_state_before_reestablish');
-    const { contractId, last } = store;
-    const { nextSeq } = store.delivery;
-    const blob = await this.#blobs.get(contractId);
-    const isCommitted = peer.features.has('state_commitments');
-    const commitment = isCommitted ? store.commitments.newest : undefined;
-    const answer = await call(peer, 'channel.reestablish', {
-      ...{ contractId, n: last.n, state: last, nextSeq },
-      ...(store.claimed === undefined ? {} : { claimed: store.claimed }),
-      ...(blob === undefined ? {} : { blob }),
-      ...(commitment === undefined ? {} : { commitment }),
-    });
-    store.restoredHeight = answer.restoredHeight ?? 0;
-    if (answer.state !== undefined) {
-      await store.adoptState(answer.state).finally(() => this.#stateSeen());
-    }
-    if (answer.n !== store.last.n) {
-      throw new CodedError('wrong_state_number', `the maker stands at ${answer.n}, here ${store.last.n}`);
-    }
-    try {
-      const own = await feed.seek(answer.nextSeq, store.delivery);
-      store.delivered(answer.nextSeq, own, answer.verifiedWork);
-      return true;
-    } catch (error) {
-      if (codeOf(error) !== 'bad_sequence') throw error;
-      this.#deps.log.error({ contract: contractId }, 'evidence was lost here; the contract ends');
-      this.#requestClose();
-      return false;
-    }
-  }
-
-  #handlers(): RpcHandlers {
-    return {
-      ping: async () => ({}),
-      ...workHandlers(this.work, this.#subscription),
-      'state.sign': handler('state.sign', ({ contractId, state, commitment }) =>
-        this.#serial.run(async () => {
-          const store = this.#storeOf(contractId);
-          assert(store.assembled !== undefined, 'miner_channel_before_state');
-          // What it throws may be a reason to close.
-          await store.takeState(state).finally(() => this.#stateSeen());
-          this.stats.statesTaken += 1;
-          this.#notify();
-          const { signer } = this.#deps;
-          const signature = commitment && (await store.countersign(commitment, state, signer));
-          const ackSignature = signAck(store.assembled.params, state, signer);
-          const committed = signature === undefined ? {} : { commitmentSignature: signature };
-          return { n: state.n, ackSignature, ...committed };
-        }),
-      ),
-      'work.template': handler('work.template', async (asked) => {
-        this.#storeOf(asked.contractId);
-        return nameTransactions(asked, this.#deps);
-      }),
-      'work.transactions': handler('work.transactions', async (asked) => {
-        this.#storeOf(asked.contractId);
-        return showTransactions(asked, this.#deps);
-      }),
-      'seal.claim': handler('seal.claim', (asked) =>
-        this.#serial.run(async () => ({
-          claim: await giveClaim(this.#storeOf(asked.contractId), asked, this.#deps),
-        })),
-      ),
-      'bond.release': handler('bond.release', (asked) =>
-        this.#serial.run(() => {
-          this.#storeOf(asked.contractId);
-          return answerForBond(asked, this.#bondSide, this.#deps);
-        }),
-      ),
-      'peer_storage.put': handler('peer_storage.put', async ({ contractId, blob }) => {
-        this.#storeOf(contractId);
-        await this.#blobs.put(contractId, blob);
-        return {};
-      }),
-      'channel.ready': handler('channel.ready', async ({ contractId, txid }) => {
-        const store = this.#storeOf(contractId);
-        if (store.channel?.fundingTxid !== txid) throw new CodedError('bad_funding');
-        store.assertOpenable();
-        await this.#serial.run(() => store.commit({ type: 'peer_ready' }));
-        this.#lookAtChain();
-        return {};
-      }),
-      'channel.shutdown': handler('channel.shutdown', async ({ contractId }) => {
-        const store = this.#storeOf(contractId);
-        this.#requestClose();
-        return { n: store.last?.n ?? 0 };
-      }),
-    };
-  }
-
-  #storeOf(contractId: string): MinerStore {
-    const store = this.#store;
-    if (store?.contractId !== contractId || store.last === undefined)
-      throw new CodedError('unknown_channel');
-    return store;
-  }
-
-  #judged({ firstSeq, shares, ownWorkHashes }: SentBatch, result: Result<'work.batch'>): void {
-    this.stats.batchesJudged += 1;
-    for (const { code } of result.refused) {
-      // As many counters as there are codes, however many words the maker has.
-      const known = Object.hasOwn(ERROR_TABLE, code) ? code : 'protocol';
-      this.stats.refused[known] = (this.stats.refused[known] ?? 0) + 1;
-    }
-    const store = this.#store!;
-    const fromSeq = store.judged(result.nextSeq, ownWorkHashes, result.verifiedWork);
-    const refused = result.refused.filter(({ seq }) => seq >= fromSeq);
-    if (refused.length > 0) {
-      const creditedHashes = smaller(result.verifiedWork, ownWorkHashes);
-      this.#refusals!.judge(firstSeq, shares, refused, creditedHashes)
-        .then((work) => store.explain(work))
-        .catch((error: unknown) => {
-          if (!(error instanceof CodedError)) throw error;
-          this.#deps.log.warn({ code: error.code }, 'why work was refused could not be checked');
-        });
-    }
-    this.#toldOfEvidence();
-    this.#notify();
   }
 
   /** Looks at the chain at once where the maker broke the contract, not at the next block. */
   #stateSeen(): void {
     this.#writeLadder();
-    if (this.#store?.state.fault?.type === 'broken') this.#lookAtChain();
+    if (this.#store?.state.fault?.type === 'broken') this.#looks?.look();
   }
 
   /** Writes the ladder of the newest verified state, on disk or not. */
   #writeLadder(): void {
     writeLadder(this.#store!, this.#deps);
-    if (this.#isSettled) void this.#blobs.drop(this.#store!.contractId);
+    if (this.#looks?.isSettled) this.#link?.dropBlobs();
   }
 
-  /**
-   * Looks at the chain after each tip and each change of the connection: depth, readiness, expiry, close.
-   */
-  #lookAtChain(): void {
-    if (this.#tip === undefined || this.#abort.signal.aborted) return;
-    const looked = (): void => {
-      if (this.#store?.channel?.status === 'closed') {
-        this.#finished.resolve();
-        this.#writeLadder();
-      }
-      if (this.#isOver) this.#peer?.close();
-      this.#notify();
-    };
-    this.#chainSerial
-      .run(async () => {
-        const tip = this.#tip!;
-        // The one that fails holds up no other.
-        try {
-          await this.#onChain!.onTip(tip);
-        } finally {
-          await this.#stakes!.onTip(tip);
-        }
-      })
-      .then(() => {
-        looked();
-        return this.#serial.run(async () => {
-          if (this.#isConnected) this.#bondAsker.ask(this.#peer!, this.#bondSide);
-          this.#store!.workChanged();
-        });
-      })
-      .then(looked, (error: unknown) => {
-        if (!(error instanceof CodedError)) throw error;
-        this.#deps.log.warn({ code: error.code, detail: error.message }, 'looking at the chain failed');
-        this.#notify();
-      });
-  }
-
-  /**
-   * Takes no new work while the chain is stalled, and counts heights by the clock where no node answers.
-   */
-  #onStanding(standing: ChainStanding): void {
-    const { expiryHeight } = this.#options.terms;
-    const broadcastHeight = expiryHeight - this.#options.margins.broadcastBlocks;
-    this.#store!.setStalled(standing.isStalled);
+  #looked(): void {
+    // What may be delivered depends on the height, whatever waits for the maker.
+    this.#store?.workChanged();
+    if (this.#view.tip !== undefined) this.#link?.prices.onTip(this.#view.tip);
+    if (this.#store?.channel?.status === 'closed') {
+      this.#finished.resolve();
+      this.#writeLadder();
+    }
+    if (this.#isOver) this.#link?.disconnect();
     this.#notify();
-    if (!isDueByClock(standing, broadcastHeight)) return;
-    this.#chainSerial
-      .run(() => this.#onChain!.onClock(standing.projectedHeight!))
-      .then(
-        () => this.#notify(),
-        (error: unknown) => {
-          if (!(error instanceof CodedError)) throw error;
-          this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing by the clock failed');
-        },
-      );
-  }
-
-  /** Sends `channel.ready`: both sides have to see the funding. */
-  #sendReady(): void {
-    const store = this.#store!;
-    const peer = this.#peer;
-    const { contractId, channel } = store;
-    if (peer === undefined || channel === undefined) return;
-    const ready = { contractId, txid: channel.fundingTxid, height: this.#tip?.height ?? 0 };
-    call(peer, 'channel.ready', ready)
-      .then(async () => {
-        if (this.#peer === peer) await store.commit({ type: 'ready_answered' });
-        this.#notify();
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof CodedError)) throw error;
-        this.#deps.log.warn({ code: error.code, detail: error.message }, 'the maker did not follow');
-        // It is asked for once a connection.
-        peer.close(error);
-      });
-  }
-
-  get #bondSide(): BondSide {
-    const { returnsBonds } = this.#options;
-    return { role: 'miner', store: this.#store!, stakes: this.#stakes!, returnsBonds };
-  }
-
-  #startFeed(): void {
-    const feed = this.#feed;
-    const peer = this.#peer;
-    if (feed === undefined || peer === undefined || feed.isRunning) return;
-    this.work?.connected(workLink(peer, this.#subscription));
-    feed.run().catch((error: unknown) => {
-      if (!(error instanceof CodedError)) throw error;
-      peer.close(error);
-    });
-  }
-
-  #closeTogether(): void {
-    const peer = this.#peer;
-    if (peer === undefined) return;
-    const feed = this.#feed;
-    // Work sold from here on would be paid by a state above the one that is closed.
-    feed?.hold();
-    this.#onChain!.closeTogether(peer).then(
-      () => {
-        this.#answerClose();
-        this.#lookAtChain();
-      },
-      async (error: unknown) => {
-        if (!(error instanceof CodedError)) throw error;
-        this.#deps.log.warn({ code: error.code, detail: error.message }, 'closing together failed');
-        if (error.code === 'bonds_at_stake') {
-          this.#lastError = error.code;
-          await this.#store!.record({ type: 'close_refused' });
-          if (this.#store!.state.close === undefined) feed?.release();
-          this.#notify();
-        } else peer.close(error);
-        this.#answerClose(error);
-      },
-    );
   }
 
   #follow(effects: readonly ContractEffect[]): void {
     for (const effect of effects) {
       this.#deps.log.info({ contract: this.#store!.contractId, ...effect }, 'contract');
       if (effect.type === 'exposure_reached') this.#warnOfExposure(effect.exposureSat);
-      if (effect.type === 'send_ready') this.#sendReady();
-      if (effect.type === 'start_feed') this.#startFeed();
-      if (effect.type === 'ask_close') this.#closeTogether();
+      if (effect.type === 'send_ready') this.#link?.sendReady();
+      if (effect.type === 'start_feed') this.#link?.startFeed();
+      if (effect.type === 'ask_close') this.#link?.closeTogether();
     }
     this.#notify();
   }
@@ -655,9 +338,5 @@ export class MinerContract {
 
   #notify(): void {
     if (this.#store !== undefined) this.#deps.onStatus?.(this.status);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return this.#isOver ? Promise.resolve() : sleep(this.#deps.timers, ms, this.#abort.signal);
   }
 }

@@ -24,6 +24,7 @@ import {
   signTerms,
   verifyTermsSignature,
 } from '../settlement/opening.ts';
+import { ChosenCoins } from './chosen-coins.ts';
 import { firstClaim } from './miner-seal.ts';
 import type { MinerStore } from './miner-store.ts';
 
@@ -48,6 +49,8 @@ export type OpeningDeps = {
   readonly log: Logger;
   /** Wallet for the funding. Default: the wallet key of the signer. */
   readonly wallet?: FundingWallet;
+  /** What all contracts of this wallet have chosen. Default: there are no others. */
+  readonly chosenCoins?: ChosenCoins;
 };
 
 /**
@@ -132,11 +135,13 @@ async function makeOffer(
 ): Promise<void> {
   assert(store.contract !== undefined, 'miner_contract_before_offer');
   const keys = deps.signer.forChannel(store.contract.channelIndex);
-  const funding = await (deps.wallet ?? keyWallet(deps)).choose({
-    contributionSat: minerContributionSat(store.terms),
-    feeRateSatPerKvb: options.maxFeeRateSatPerKvb,
-    reserved: new Set(),
-  });
+  const wallet = deps.wallet ?? keyWallet(deps);
+  const chosen = deps.chosenCoins ?? new ChosenCoins();
+  const contributionSat = minerContributionSat(store.terms);
+  const feeRateSatPerKvb = options.maxFeeRateSatPerKvb;
+  const funding = await chosen.choose(store.contractId, (reserved) =>
+    wallet.choose({ contributionSat, feeRateSatPerKvb, reserved }),
+  );
   await store.saveOffer({
     contractId: store.contractId,
     keys: minerKeysOf(keys, store.terms),

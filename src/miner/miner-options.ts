@@ -8,8 +8,12 @@ import type { Logger } from '../log/logger.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { DEFAULT_RPC, type RpcOptions } from '../peer/rpc-peer.ts';
 import { type connectPeer, DEFAULT_TRANSPORT, type TransportOptions } from '../peer/transport.ts';
+import type { AuditorLink, AuditorView } from '../settlement/auditor-link.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
+import type { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { DeliveryView } from '../settlement/minute-keeper.ts';
+import type { NoticesView } from '../settlement/notice-board.ts';
 import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import type { ChannelStatus } from '../settlement/records.ts';
 import type { SealStatus } from '../settlement/stake-settlement.ts';
@@ -72,13 +76,17 @@ export type MinerContractDeps = OpeningDeps & {
   readonly log: Logger;
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
+  /** The auditor's program, which is told both minute logs. Default: none. */
+  readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf'>;
+  /** The value of hashes, shared by all contracts. Default: of this one alone. */
+  readonly values?: HashValues;
   /** See `WorkDestinationDeps`. */
   readonly observeSolution?: (seconds: number) => void;
   /** Called after every possible change of the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;
   /** Templates of the own node, where the jobs are made of them: see `TemplateAnswerDeps`. */
-  readonly templates?: Pick<TemplateWatch, 'transactionsOf'>;
+  readonly templates?: Pick<TemplateWatch, 'transactionsOf' | 'lookSoon'>;
   readonly onUnshown?: (jobId: number) => void;
   /** Files for the maker's blobs. Default: in memory. */
   readonly blobFiles?: BlobFiles;
@@ -112,7 +120,14 @@ export type MinerStatus = {
   readonly fundingDepth: number;
   /** Status of the seal; `none` where the terms have none. */
   readonly seal: SealStatus;
+  /** The course of delivery; undefined where the terms have no rules for it. */
+  readonly delivery: DeliveryView | undefined;
+  /** What the auditor says; undefined where none is told. */
+  readonly auditor: AuditorView | undefined;
+  readonly notices: NoticesView;
   readonly frozen: string | undefined;
+  /** What the own log says against a commitment that the maker signed; the proof is on disk. */
+  readonly disputed: { readonly n: number; readonly why: string } | undefined;
   /** Reason for which the last connection ended or was refused. */
   readonly lastError: string | undefined;
 };

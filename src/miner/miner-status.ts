@@ -1,4 +1,5 @@
 import { exposedWork, exposureSat } from '../contract/stream.ts';
+import { noticesView } from '../settlement/notice-board.ts';
 import type { StakeSettlement } from '../settlement/stake-settlement.ts';
 import type { MinerStatus } from './miner-options.ts';
 import type { MinerStore } from './miner-store.ts';
@@ -7,8 +8,14 @@ import type { MinerStore } from './miner-store.ts';
 export function minerStatus(
   store: MinerStore,
   { seal }: Pick<StakeSettlement, 'seal'>,
-  { connected, lastError }: Pick<MinerStatus, 'connected' | 'lastError'>,
+  {
+    connected,
+    lastError,
+    delivery,
+    auditor,
+  }: Pick<MinerStatus, 'connected' | 'lastError' | 'delivery' | 'auditor'>,
 ): MinerStatus {
+  const { disputed } = store.commitments;
   return {
     contractId: store.contractId,
     connected,
@@ -25,7 +32,11 @@ export function minerStatus(
     fundingTxid: store.channel?.fundingTxid,
     fundingDepth: store.stream.fundingDepth,
     seal,
+    delivery,
+    auditor,
+    notices: noticesView(store.state.notices),
     frozen: store.frozen?.message,
+    disputed: disputed === undefined ? undefined : { n: disputed.n, why: disputed.why },
     lastError,
   };
 }

@@ -9,11 +9,14 @@ import type { Signer } from '../channel/signer.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
 import { exposedWork, exposureRoom } from '../contract/stream.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { highestPriceFrom, newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { CommitmentOffer } from '../peer/commitment-codecs.ts';
+import type { FeatureSet } from '../peer/features.ts';
 import { type ClaimPoint, claimPointCodec } from '../peer/seal-codecs.ts';
+import { formatOf } from '../settlement/commitments.ts';
 import { ContractStore, type ContractStoreDeps } from '../settlement/contract-store.ts';
+import { loadNotices } from '../settlement/notice-records.ts';
 import type { AssembledChannel } from '../settlement/opening.ts';
 import {
   bodyOf,
@@ -82,7 +85,7 @@ export class MinerStore extends ContractStore {
     super(contractIdOf(terms), lifecycle, deps);
     this.#ledger = deps.ledger;
     this.gate = new DeliveryGate(
-      { contractId: this.contractId, priceMsatPerEh: fixedPriceMsatPerEh(terms) },
+      { contractId: this.contractId, priceMsatPerEh: newestPriceMsatPerEh(terms) },
       {
         timers: deps.timers,
         onChange: () => this.workChanged(),
@@ -104,7 +107,8 @@ export class MinerStore extends ContractStore {
     if (claimed !== undefined) store.claimed = parseBody(SEAL_KIND, claimPointCodec, claimed);
     const total = await deps.ledger.get(STREAM_KIND, contractId);
     if (total !== undefined) store.own = parseStreamTotal(contractId, total);
-    store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined });
+    const notices = await loadNotices(deps.ledger, contractId, 'miner');
+    store.restore(stored, { workHashes: 0n, ackedN: -1, claimedN: undefined, notices });
     // A record of before there was this.
     const { nextSeq } = store.delivery;
     if (nextSeq > 0) store.delivery = { explainedSeq: nextSeq, ...store.delivery };
@@ -140,7 +144,23 @@ export class MinerStore extends ContractStore {
     const { own, gate, refusedWorkHashes: refused } = this;
     const workHashes = own.workHashes > refused ? own.workHashes - refused : 0n;
     const deliveredHashes = workHashes + this.unexplainedWorkHashes + gate.inFlightHashes;
-    this.apply({ type: 'work', workHashes, deliveredHashes, isHeld: gate.isHeld || this.#isUncredited });
+    const isHeld = gate.isHeld || this.#isUncredited || this.#rateRoom <= 0n || this.#hasNoPrice;
+    this.apply({ type: 'work', workHashes, deliveredHashes, isHeld });
+  }
+
+  /**
+   * Work in hashes that may be delivered before more than the greatest rate would be. By a block less than
+   * the maker takes: work may still come on the one before.
+   */
+  get #rateRoom(): bigint {
+    const { own, gate, refusedWorkHashes, state, terms } = this;
+    const limit = this.creditLimit((state.tipHeight ?? 0) - 1) ?? terms.workTotalHashes;
+    return limit - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
+  }
+
+  /** Work on the tip has no price that both signed. */
+  get #hasNoPrice(): boolean {
+    return this.isUnpriced(this.state.tipHeight ?? 0);
   }
 
   /** The maker would credit no work on the tip. */
@@ -168,18 +188,20 @@ export class MinerStore extends ContractStore {
       racedHashes: before.racedHashes + racedHashes,
     };
     this.workChanged();
-    await this.write([deliveryEntry(this.contractId, this.delivery)]);
+    const { contractId } = this;
+    await this.write([deliveryEntry(contractId, this.delivery), this.commitments.heardEntry(contractId)]);
   }
 
   protected override stateChanged(): void {
     const { terms, own, refusedWorkHashes, gate } = this;
+    gate.setPrice(highestPriceFrom(terms, this.last?.workHashes ?? 0n));
     // Also what was delivered before a start, which the stream counts once the chain was seen.
     const stream = { ...this.stream, deliveredWork: this.state.deliveredHashes };
     const room = exposureRoom(terms, stream);
     // What is beyond the total of the contract is not paid either.
     const rest = terms.workTotalHashes - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
     gate.set(
-      this.#isUncredited ? 0n : smaller(room, rest),
+      this.#isUncredited || this.#hasNoPrice ? 0n : smaller(smaller(room, rest), this.#rateRoom),
       stream.status === 'ended' ? 0n : exposedWork(stream),
     );
   }
@@ -274,10 +296,16 @@ export class MinerStore extends ContractStore {
    * Checks and signs the commitment of a state that is on disk; on disk when this resolves. Throws as
    * `MinerCommitments.countersign`.
    */
-  countersign(offer: CommitmentOffer, state: SignedState, signer: Signer): Promise<string | undefined> {
+  countersign(
+    offer: CommitmentOffer,
+    state: SignedState,
+    features: FeatureSet,
+    signer: Signer,
+  ): Promise<string | undefined> {
     assert(this.assembled !== undefined, 'miner_channel_before_state');
     const ledger = this.#ledger;
     const check = {
+      format: formatOf(features, this.terms),
       ...{ ledger, stream: this.contractId, params: this.assembled.params, durableSeq: this.own.seq },
       jobBody: (jobId: JobId) => ledger.get(JOB_KIND, jobDocumentId(jobId)),
       write: (entries: readonly LedgerEntry[]) => this.write(entries, true),

@@ -4,6 +4,7 @@ import { displayHash } from '../bitcoin/header.ts';
 import type { BlockStatus, TipTracker } from '../chain/tip-tracker.ts';
 import type { BeginMargins } from '../chain/watcher.ts';
 import { isTooLateToBegin } from '../channel/deadlines.ts';
+import { placeIn, type TermPeriod } from '../contract/term-clock.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { refusedPpm, staleRacePpm } from '../contract/terms-access.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -56,6 +57,12 @@ export type RefusalsDeps = {
   readonly view: TipTracker;
   /** The maker heard of too many solutions by a batch first. */
   readonly isLate?: () => boolean;
+  /** The blocks of the contract by the own node; undefined while their end is not known. */
+  readonly period: () => TermPeriod | undefined;
+  /** See `creditLimit`. */
+  readonly creditLimit: (height: number) => bigint | undefined;
+  /** Work on a block has no price. */
+  readonly isUnpriced: (height: number) => boolean;
 };
 
 /**
@@ -88,14 +95,13 @@ export class Refusals {
     refused: readonly { readonly seq: number; readonly code: string }[],
     creditedHashes: bigint,
   ): Promise<RefusedWork> {
-    const isComplete = creditedHashes >= this.#terms.workTotalHashes;
     const jobs = new Map<number, JobRecord | undefined>();
     let { confirmedHashes, racedHashes } = NOTHING_REFUSED;
     for (const { seq, code } of new Map(refused.map((each) => [each.seq, each])).values()) {
       const share = shares[seq - firstSeq];
       if (share === undefined) continue;
       if (!jobs.has(share.jobId)) jobs.set(share.jobId, await this.#job(share));
-      const reason = await this.#reasonOf(code, share, jobs.get(share.jobId), isComplete);
+      const reason = await this.#reasonOf(code, share, jobs.get(share.jobId), creditedHashes);
       const { workHashes } = shareTargetOf(share.difficulty);
       if (reason === 'confirmed') confirmedHashes += workHashes;
       if (reason === 'raced') racedHashes += workHashes;
@@ -112,21 +118,42 @@ export class Refusals {
     code: string,
     share: SentShare,
     job: JobRecord | undefined,
-    isComplete: boolean,
+    creditedHashes: bigint,
   ): Promise<Reason> {
+    const isComplete = creditedHashes >= this.#terms.workTotalHashes;
     if (code === 'over_budget') return isComplete ? 'confirmed' : 'none';
+    if (code === 'over_rate') return this.#whyOverRate(job, creditedHashes);
     if (code === 'late_solutions') return this.#deps.isLate?.() === true ? 'confirmed' : 'none';
     if (job === undefined) return 'none';
     if (code === 'share_stale' || code === 'stale_race') return this.#whyStale(share, job);
-    if (code === 'expiry_near') {
+    if (code === 'no_price') {
       const standing = await this.#deps.view.standing(displayHash(job.prevHash));
-      const isLate =
-        standing.status !== 'unknown' && isTooLateToBegin(this.#terms, this.#margins, standing.height);
-      return isLate ? 'confirmed' : 'none';
+      const isRight = standing.status !== 'unknown' && this.#deps.isUnpriced(standing.height);
+      return isRight ? 'confirmed' : 'none';
+    }
+    if (code === 'expiry_near' || code === 'not_begun' || code === 'duration_over') {
+      const standing = await this.#deps.view.standing(displayHash(job.prevHash));
+      return standing.status !== 'unknown' && this.#isOutside(code, standing.height) ? 'confirmed' : 'none';
     }
     const { target } = shareTargetOf(share.difficulty);
     const own = checkShare(this.#rules, job, share, target, this.#deps.clock.nowMs());
     return own === code ? 'confirmed' : 'none';
+  }
+
+  /** Whether as much is credited as may be on the block of a job, by the own node. */
+  async #whyOverRate(job: JobRecord | undefined, creditedHashes: bigint): Promise<Reason> {
+    if (job === undefined) return 'none';
+    const standing = await this.#deps.view.standing(displayHash(job.prevHash));
+    if (standing.status === 'unknown') return 'none';
+    const limitHashes = this.#deps.creditLimit(standing.height);
+    return limitHashes !== undefined && creditedHashes >= limitHashes ? 'confirmed' : 'none';
+  }
+
+  /** Whether a block is outside of the contract for a reason that the maker gave. */
+  #isOutside(code: 'expiry_near' | 'not_begun' | 'duration_over', height: number): boolean {
+    if (code === 'expiry_near') return isTooLateToBegin(this.#terms, this.#margins, height);
+    const blocks = this.#deps.period();
+    return blocks !== undefined && placeIn(blocks, height) === (code === 'not_begun' ? 'before' : 'after');
   }
 
   /**

@@ -5,7 +5,7 @@ import type { TemplateTransaction } from '../chain/block-template.ts';
 import type { TemplateWatch } from '../chain/template-watch.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Params, Result } from '../peer/messages.ts';
-import { JOB_KIND, jobDocumentId, parseJobDocument } from '../work/evidence.ts';
+import { JOB_KIND, type JobRecord, jobDocumentId, parseJobDocument } from '../work/evidence.ts';
 
 /** Hex digits of transactions in one answer: half of a line. */
 const ANSWER_CHARS = LIMITS.peerLineBytes / 2;
@@ -13,7 +13,9 @@ const ANSWER_CHARS = LIMITS.peerLineBytes / 2;
 export type TemplateAnswerDeps = {
   readonly ledger: Ledger;
   /** Templates of the own node; absent where the jobs are of another. */
-  readonly templates?: Pick<TemplateWatch, 'transactionsOf'>;
+  readonly templates?: Pick<TemplateWatch, 'transactionsOf' | 'lookSoon'>;
+  /** A job that may not be on disk yet. */
+  readonly jobOf?: (jobId: number) => Pick<JobRecord, 'branches'> | undefined;
   /** A job cannot be shown: the maker pays no more of it. */
   readonly onUnshown?: (jobId: number) => void;
 };
@@ -47,11 +49,18 @@ export async function showTransactions(
 
 async function transactionsOf(
   jobId: number,
-  { ledger, templates, onUnshown }: TemplateAnswerDeps,
+  { ledger, templates, jobOf, onUnshown }: TemplateAnswerDeps,
 ): Promise<readonly TemplateTransaction[]> {
   const body = await ledger.get(JOB_KIND, jobDocumentId(jobId));
-  const found = body === undefined ? undefined : templates?.transactionsOf(parseJobDocument(body).branches);
-  if (found !== undefined) return found;
+  const job = jobOf?.(jobId) ?? (body === undefined ? undefined : parseJobDocument(body));
+  if (job !== undefined && templates !== undefined) {
+    const found = templates.transactionsOf(job.branches);
+    if (found !== undefined) return found;
+    // A job may come sooner than the own template of it.
+    await templates.lookSoon();
+    const newer = templates.transactionsOf(job.branches);
+    if (newer !== undefined) return newer;
+  }
   onUnshown?.(jobId);
   throw new CodedError('unknown_job', 'no template of the own node is that of the job');
 }

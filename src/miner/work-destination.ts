@@ -36,7 +36,7 @@ export type WorkDestinationDeps = {
 export type WorkLink = {
   /** Asks for jobs. Throws `CodedError`. */
   readonly subscribe: () => Promise<void>;
-  readonly solve: SendSolution;
+  readonly solve: SendSolution<UpstreamShare>;
 };
 
 /** What status shows of the work that a maker gives. */

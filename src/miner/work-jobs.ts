@@ -38,6 +38,8 @@ export type WorkJobsDeps = {
 
 /** Jobs that are mined or wait for their block, and those whose link was lost: the newest are kept. */
 const LIVE_JOBS = LIMITS.jobsPerDestination;
+/** Jobs that are over whose work may be given again. */
+const JOBS_OVER = 64;
 /** Ids that may not come again: some hours' jobs. */
 const KNOWN_IDS = 8192;
 /** The own node may hear of a block later than the maker's pool does. */
@@ -46,7 +48,12 @@ const UNKNOWN_BLOCK_MS = 60_000;
 const SAID_EVERY_MS = 10_000;
 const LAST_NTIME = 2 ** 32 - 1;
 
-type LiveJob = { readonly job: WorkJob; readonly firstAtMs: number };
+type LiveJob = {
+  readonly job: WorkJob;
+  readonly firstAtMs: number;
+  /** Counts up with each job that was given. */
+  readonly turn: number;
+};
 
 /**
  * The jobs that a maker gives for one contract, as far as they may be mined: each is judged before
@@ -59,9 +66,12 @@ export class WorkJobs {
   readonly #rate: TokenBucket;
   readonly #live = new Map<JobId, LiveJob>();
   readonly #held = new Map<JobId, LiveJob>();
-  /** Of the link that was lost. */
+  /** Of links that were lost, since when they were not given again. */
   #away = new Map<JobId, LiveJob>();
+  /** The newest that were mined and are over. */
+  readonly #over = new Map<JobId, LiveJob>();
   readonly #ids = new Set<JobId>();
+  #turn = 0;
   /** The block before the newest job, and what was withdrawn since it came. */
   #block: Uint8Array | undefined;
   #withdrawals = 0;
@@ -72,7 +82,8 @@ export class WorkJobs {
   #isLooking = false;
   #isLookedAgain = false;
   #heldTimer: Timer | undefined;
-  #staleTimer: Timer | undefined;
+  /** One for each block that was replaced within half of the grace. */
+  readonly #staleTimers = new Set<Timer>();
 
   constructor(options: WorkJobsOptions, deps: WorkJobsDeps) {
     this.#options = options;
@@ -111,8 +122,9 @@ export class WorkJobs {
     if (fault !== undefined) this.#refuse(fault, job);
     this.#remember(job.id);
     this.#away.delete(job.id);
-    const firstAtMs = before?.firstAtMs ?? clock.monotonicMs();
-    this.#held.set(job.id, { job, firstAtMs });
+    const firstAtMs = before?.firstAtMs ?? this.#firstAtMs(job);
+    this.#turn += 1;
+    this.#held.set(job.id, { job, firstAtMs, turn: this.#turn });
     trim(this.#held);
     log.debug({ job: printJobId(job.id) }, 'a job of the market maker');
     this.#settleHeld();
@@ -132,6 +144,7 @@ export class WorkJobs {
     if (!isAll && this.#withdrawals + withdrawn > most)
       this.#refuse({ reason: 'too_many', detail: `more than ${most} jobs of one block withdrawn` });
     if (!isAll) this.#withdrawals += withdrawn;
+    for (const id of ids) this.#away.delete(id);
     this.#end(known);
   }
 
@@ -143,21 +156,25 @@ export class WorkJobs {
 
   /** The link is lost: nothing may be mined, but what the maker gives again unchanged goes on. */
   linkLost(): void {
-    this.#away = new Map(this.#live);
+    const before = [...this.#away, ...this.#live, ...this.#held];
+    this.#away = new Map(before.slice(-LIVE_JOBS));
     this.#end([...this.#live.keys(), ...this.#held.keys()]);
   }
 
   /** The own node has another tip. */
   onTip(): void {
     this.#settleHeld();
-    this.#staleTimer?.cancel();
-    const graceMs = this.#options.terms.staleGraceSeconds * 1000;
-    this.#staleTimer = this.#deps.timers.after(graceMs / 2, () => void this.#endStale(graceMs / 2));
+    const agedMs = (this.#options.terms.staleGraceSeconds * 1000) / 2;
+    const timer = this.#deps.timers.after(agedMs, () => {
+      this.#staleTimers.delete(timer);
+      void this.#endStale(agedMs);
+    });
+    this.#staleTimers.add(timer);
   }
 
   stop(): void {
     this.#heldTimer?.cancel();
-    this.#staleTimer?.cancel();
+    for (const timer of this.#staleTimers) timer.cancel();
     this.#live.clear();
     this.#held.clear();
     this.#newest = undefined;
@@ -200,6 +217,16 @@ export class WorkJobs {
       { code: 'work_refused', ...fault, ...id },
       'a job of the market maker is not mined: it breaks the terms',
     );
+  }
+
+  /**
+   * Since when the work of a job was mined, under whatever ids: a pool that comes back may give it again,
+   * and what is mined of it then has a later time than all that was.
+   */
+  #firstAtMs(job: WorkJob): number {
+    const same = [...this.#over.values()].filter((other) => isSameWork(other.job, job));
+    const sinceMs = same.map((other) => other.firstAtMs + (job.time - other.job.time) * 1000);
+    return Math.min(this.#deps.clock.monotonicMs(), ...sinceMs);
   }
 
   #remember(id: JobId): void {
@@ -246,7 +273,7 @@ export class WorkJobs {
       const waitedMs = clock.monotonicMs() - held.firstAtMs;
       if (standing.status === 'unknown') {
         // The maker knows that this job came, and credits those before it for the grace only.
-        if (waitedMs >= graceMs / 2) this.#endOthers(held.job);
+        if (waitedMs >= graceMs / 2) this.#endBefore(held);
         if (waitedMs < UNKNOWN_BLOCK_MS) continue;
         this.#held.delete(id);
         this.#note(
@@ -263,23 +290,28 @@ export class WorkJobs {
     }
   }
 
-  /** Ends the jobs on another block than this one's. */
-  #endOthers({ prevHash }: WorkJob): void {
-    const others = [...this.#live].filter(([, { job }]) => !equal(job.prevHash, prevHash));
-    this.#end(others.map(([id]) => id));
+  /** Ends the jobs that came before this one, on another block; one that came later would have voided it. */
+  #endBefore({ job: { prevHash } }: LiveJob): void {
+    const before = [...this.#live].filter(([, { job }]) => !equal(job.prevHash, prevHash));
+    this.#end(before.map(([id]) => id));
   }
 
-  #begin({ job, firstAtMs }: LiveJob): void {
+  #begin(begun: LiveJob): void {
+    const { job, turn } = begun;
     this.#held.delete(job.id);
+    // Its maker voided by it what came before, on another block: that waits for nothing any more.
+    for (const [id, other] of this.#held)
+      if (other.turn < turn && !equal(other.job.prevHash, job.prevHash)) this.#held.delete(id);
+
     if (this.#block === undefined || !equal(this.#block, job.prevHash)) {
-      this.#live.clear();
+      for (const id of this.#live.keys()) this.#drop(id);
       this.#withdrawals = 0;
       this.#block = job.prevHash;
     }
-    this.#live.set(job.id, { job, firstAtMs });
+    this.#live.set(job.id, begun);
     trim(this.#live);
     this.stats.taken += 1;
-    this.#giveOut({ job, firstAtMs });
+    this.#giveOut(begun);
   }
 
   /** A job that was given out before goes on with a later time: a new header, so no work is repeated. */
@@ -311,12 +343,17 @@ export class WorkJobs {
     }
   }
 
+  #drop(id: JobId): void {
+    const live = this.#live.get(id);
+    if (live !== undefined) this.#over.set(id, live);
+    trim(this.#over, JOBS_OVER);
+    this.#live.delete(id);
+    this.#held.delete(id);
+  }
+
   #end(ids: readonly JobId[]): void {
     if (ids.length === 0) return;
-    for (const id of ids) {
-      this.#live.delete(id);
-      this.#held.delete(id);
-    }
+    for (const id of ids) this.#drop(id);
     const isNewest = this.#newest !== undefined && !this.#live.has(this.#newest.bought!.jobId);
     if (isNewest) this.#newest = undefined;
     this.#deps.onGone(ids);
@@ -336,8 +373,8 @@ function lastOf(jobs: ReadonlyMap<JobId, LiveJob>): LiveJob | undefined {
   return last;
 }
 
-function trim(jobs: Map<JobId, LiveJob>): void {
-  if (jobs.size > LIVE_JOBS) for (const oldest of jobs.keys()) return void jobs.delete(oldest);
+function trim(jobs: Map<JobId, LiveJob>, most: number = LIVE_JOBS): void {
+  if (jobs.size > most) for (const oldest of jobs.keys()) return void jobs.delete(oldest);
 }
 
 function upstreamJobOf(job: WorkJob, time: number): UpstreamJob {

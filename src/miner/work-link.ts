@@ -2,10 +2,14 @@ import { CodedError } from '../base/errors.ts';
 import { call, handler } from '../peer/calls.ts';
 import type { Params } from '../peer/messages.ts';
 import type { RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
+import type { UpstreamShare } from '../upstream/upstream-share.ts';
 import type { WorkDestination, WorkLink } from './work-destination.ts';
 
 /** Of which contract and process jobs and solutions are. */
 export type Subscription = Params<'work.subscribe'>;
+
+/** A solution as it is sent to the maker. */
+export type Solution = Omit<Params<'work.solution'>, 'contractId' | 'instance'>;
 
 /** What the maker calls to give jobs and to withdraw them; nothing where it gives none. */
 export function workHandlers(work: WorkDestination | undefined, own: Subscription): RpcHandlers {
@@ -27,10 +31,16 @@ export function workHandlers(work: WorkDestination | undefined, own: Subscriptio
   };
 }
 
+/** A share as it is sent to the maker. */
+export function solutionOf({ job, extranonce2, ntime, nonce, versionBits }: UpstreamShare): Solution {
+  const version = ((job.version & ~job.versionMask) | versionBits) >>> 0;
+  return { id: job.bought!.jobId, extranonce2, ntime, nonce, version };
+}
+
 /** The link of a connection whose channel is open. */
 export function workLink(peer: RpcPeer, own: Subscription): WorkLink {
   return {
     subscribe: async () => void (await call(peer, 'work.subscribe', own)),
-    solve: (solution) => call(peer, 'work.solution', { ...own, ...solution }),
+    solve: (share) => call(peer, 'work.solution', { ...own, ...solutionOf(share) }),
   };
 }

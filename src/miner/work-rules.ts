@@ -87,8 +87,8 @@ function recordOf(job: WorkJob): JobRecord {
 export function isSameWork(a: WorkJob, b: WorkJob): boolean {
   return (
     equal(a.prevHash, b.prevHash) &&
-    equal(concat(a.coinb1, a.extranonce1), concat(b.coinb1, b.extranonce1)) &&
     equal(a.coinb2, b.coinb2) &&
+    equal(concat(a.coinb1, a.extranonce1), concat(b.coinb1, b.extranonce1)) &&
     a.branches.map(toHex).join() === b.branches.map(toHex).join()
   );
 }

@@ -2,7 +2,7 @@ import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
-import type { Params, Result } from '../peer/messages.ts';
+import type { Result } from '../peer/messages.ts';
 import { countSolution, isLatePause, LATE_PAUSE_MS, NO_SOLUTIONS } from '../settlement/late-solutions.ts';
 import type {
   UpstreamOutcome,
@@ -11,11 +11,8 @@ import type {
   VerdictCallback,
 } from '../upstream/upstream-share.ts';
 
-/** A solution as it is sent to the maker. */
-export type Solution = Omit<Params<'work.solution'>, 'contractId' | 'instance'>;
-
 /** Sends a solution; throws `CodedError` as `RpcPeer.request`. */
-export type SendSolution = (solution: Solution) => Promise<Result<'work.solution'>>;
+export type SendSolution<Share> = (share: Share) => Promise<Result<'work.solution'>>;
 
 export type WorkSolutionsOptions = {
   /** Solutions that the maker passes on; blocks always. */
@@ -24,10 +21,10 @@ export type WorkSolutionsOptions = {
   readonly latePpm: number;
 };
 
-export type WorkSolutionsDeps = {
+export type WorkSolutionsDeps<Share> = {
   readonly clock: Clock;
   readonly timers: Timers;
-  readonly onVerdict: (verdict: UpstreamVerdict, share: UpstreamShare) => void;
+  readonly onVerdict: (verdict: UpstreamVerdict, share: Share) => void;
   /** From the solution to the verdict of the maker's pool. */
   readonly onRtt: (rttMs: number) => void;
 };
@@ -39,8 +36,8 @@ const IN_FLIGHT = LIMITS.peerRequestsInFlight / 2;
 /** Latencies that percentiles are made of. */
 const LATENCIES = 1024;
 
-type Waiting = {
-  readonly share: UpstreamShare;
+type Waiting<Share> = {
+  readonly share: Share;
   readonly done: VerdictCallback | undefined;
   readonly atMs: number;
   /** The maker has to hear of it at once, and has not, as far as is known here. */
@@ -51,19 +48,19 @@ type Waiting = {
  * The solutions of one contract: each sent to the maker at once, again after a lost link, and given exactly
  * one verdict.
  */
-export class WorkSolutions {
+export class WorkSolutions<Share extends Pick<UpstreamShare, 'isBlock'> = UpstreamShare> {
   readonly counts: Record<UpstreamOutcome, number> = { accepted: 0, refused: 0, timeout: 0, lost: 0 };
-  readonly #deps: WorkSolutionsDeps;
+  readonly #deps: WorkSolutionsDeps<Share>;
   readonly #latePpm: number;
   readonly #rate: TokenBucket;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new Set<Waiting<Share>>();
   readonly #latenciesMs: number[] = [];
   #answered = 0;
   #late = NO_SOLUTIONS;
-  #send: SendSolution | undefined;
+  #send: SendSolution<Share> | undefined;
   #timer: Timer | undefined;
 
-  constructor({ perMinute, latePpm }: WorkSolutionsOptions, deps: WorkSolutionsDeps) {
+  constructor({ perMinute, latePpm }: WorkSolutionsOptions, deps: WorkSolutionsDeps<Share>) {
     this.#deps = deps;
     this.#latePpm = latePpm;
     this.#rate = new TokenBucket({ perSecond: perMinute / 60, burst: perMinute }, deps.clock.monotonicMs());
@@ -85,9 +82,9 @@ export class WorkSolutions {
   }
 
   /** See `Destination.submit`. */
-  submit(share: UpstreamShare, done?: VerdictCallback): void {
+  submit(share: Share, done?: VerdictCallback): void {
     const { clock } = this.#deps;
-    const waiting: Waiting = { share, done, atMs: clock.monotonicMs(), isDue: true };
+    const waiting: Waiting<Share> = { share, done, atMs: clock.monotonicMs(), isDue: true };
     const isBlock = share.isBlock === true;
     const isBeyond = !this.#rate.take(clock.monotonicMs()) && !isBlock;
     const isFull = this.#waiting.size >= (isBlock ? 2 * IN_FLIGHT : IN_FLIGHT);
@@ -100,7 +97,7 @@ export class WorkSolutions {
   }
 
   /** The maker takes solutions from now on; those it did not answer are sent again. */
-  connected(send: SendSolution): void {
+  connected(send: SendSolution<Share>): void {
     this.#send = send;
     this.#expire();
     for (const waiting of this.#waiting) this.#deliver(waiting, send);
@@ -117,10 +114,10 @@ export class WorkSolutions {
     for (const waiting of this.#waiting) this.#settle(waiting, lost('peer_closed'));
   }
 
-  #deliver(waiting: Waiting, send: SendSolution): void {
+  #deliver(waiting: Waiting<Share>, send: SendSolution<Share>): void {
     const { clock } = this.#deps;
     const startedMs = clock.monotonicMs();
-    send(solutionOf(waiting.share)).then(
+    send(waiting.share).then(
       ({ outcome, code, reason = '', rttMs }) => {
         if (!this.#waiting.has(waiting)) return;
         const tookMs = clock.monotonicMs() - startedMs;
@@ -148,7 +145,7 @@ export class WorkSolutions {
   }
 
   /** Not from within `submit`. */
-  #later(waiting: Waiting, reason: string): void {
+  #later(waiting: Waiting<Share>, reason: string): void {
     this.#deps.timers.afterCall(() => this.#settle(waiting, lost(reason)));
   }
 
@@ -164,7 +161,7 @@ export class WorkSolutions {
     if (this.#send === undefined && this.#waiting.size > 0) this.#keep();
   }
 
-  #settle(waiting: Waiting, verdict: UpstreamVerdict): void {
+  #settle(waiting: Waiting<Share>, verdict: UpstreamVerdict): void {
     if (!this.#waiting.delete(waiting)) return;
     this.counts[verdict.outcome] += 1;
     const monotonicMs = this.#deps.clock.monotonicMs();
@@ -176,9 +173,4 @@ export class WorkSolutions {
 
 function lost(reason: string): UpstreamVerdict {
   return { outcome: 'lost', code: undefined, reason, rttMs: undefined };
-}
-
-function solutionOf({ job, extranonce2, ntime, nonce, versionBits }: UpstreamShare): Solution {
-  const version = ((job.version & ~job.versionMask) | versionBits) >>> 0;
-  return { id: job.bought!.jobId, extranonce2, ntime, nonce, version };
 }

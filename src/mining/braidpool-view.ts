@@ -11,6 +11,8 @@ import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
 
 /** A node that loses or misdirects every share is worth one line in a while. */
 const WARN_EVERY_MS = 10_000;
+/** Time in ms that a new job waits for its metadata. */
+const JOB_WAIT_MS = 2_000;
 
 export type BraidpoolStatus = {
   readonly name: string;
@@ -51,6 +53,7 @@ export class BraidpoolNodeView {
   readonly dag: DagPoller;
   readonly stream: BeadStream;
   readonly rpc: BraidpoolRpc;
+  readonly #jobRpc: BraidpoolRpc;
   readonly #payoutAddress: string;
 
   constructor(
@@ -61,6 +64,7 @@ export class BraidpoolNodeView {
     this.name = row.name;
     this.#payoutAddress = beadPayoutAddress(row.worker, row.payoutMode);
     this.rpc = new BraidpoolRpc({ url: row.rpcUrl }, { timers });
+    this.#jobRpc = new BraidpoolRpc({ url: row.rpcUrl, timeoutMs: JOB_WAIT_MS }, { timers });
     this.watch = new BeadWatch({}, { getBead: (hash) => this.rpc.getBead(hash), clock, timers, log });
     this.dag = new DagPoller({ addresses: [this.#payoutAddress] }, { rpc: this.rpc, clock, timers, log });
     this.stream = new BeadStream(
@@ -86,7 +90,12 @@ export class BraidpoolNodeView {
     this.dag.stop();
     this.watch.stop();
     this.rpc.close();
+    this.#jobRpc.close();
   }
+
+  /** What a job commits to, encoded, which is not waited for long: the job waits for it. */
+  readonly askMetadata = (commitment: Uint8Array): Promise<Uint8Array> =>
+    this.#jobRpc.getCommittedMetadata(commitment);
 
   /** A share the node was sent was judged by it. @param hash internal byte order */
   judged(hash: Uint8Array, { outcome }: UpstreamVerdict): void {

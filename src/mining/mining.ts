@@ -39,6 +39,7 @@ import {
   unpaidReason,
   type WorkRoute,
   WorkRoutes,
+  workFor,
 } from './work-routes.ts';
 import { WorkerLuck } from './worker-luck.ts';
 
@@ -73,6 +74,8 @@ export type MiningDeps = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** A share of so many hashes may be credited to a stream, and will be committed then. */
   readonly admits?: (stream: string, workHashes: bigint) => boolean;
+  /** A share solves a block; told before it is durable, whatever becomes of it. */
+  readonly onBlock?: (submission: SessionSubmission) => void;
   /** Resolves when the shares are durable. */
   readonly commit: (shares: readonly AcceptedShare[]) => Promise<void>;
   readonly observeBatch: (shares: number, seconds: number) => void;
@@ -235,9 +238,11 @@ export class Mining {
             { name, worker, payoutMode, rpcUrl },
             { clock, timers, random, log: log.child({ part: 'braidpool' }) },
           );
+    // Of jobs that are not sold nobody has to know what they commit to.
+    const asked = node === undefined || role !== 'contract' ? {} : { askMetadata: node.askMetadata };
     this.addDestination(
       { name, role, priority, quota, extranonce1: links.extranonce1 },
-      (listener) => new PoolDestination(options, { ...deps, listener }),
+      (listener) => new PoolDestination(options, { ...deps, ...asked, listener }),
       node,
     );
   }
@@ -344,7 +349,8 @@ export class Mining {
     if (unpaidReason(route, upstream) !== undefined) return;
     try {
       const difficulty = difficultyOf(route, upstream);
-      this.server.broadcast(this.jobs.add(name, stream, upstream, clock.monotonicMs(), difficulty));
+      const given = workFor(route, upstream);
+      this.server.broadcast(this.jobs.add(name, stream, given, clock.monotonicMs(), difficulty));
     } catch (error) {
       log.warn({ code: codeOf(error), target: name, err: error }, 'job refused');
     }
@@ -466,7 +472,10 @@ export class Mining {
   #forward(submission: SessionSubmission, hash: Uint8Array): void {
     const { job, ntime, nonce, version, extranonce } = submission;
     const isBlock = meets(hash, 0, wordsOfTarget(job.networkTarget));
-    if (isBlock) this.stats.blocksFound += 1;
+    if (isBlock) {
+      this.stats.blocksFound += 1;
+      this.#deps.onBlock?.(submission);
+    }
     const share = {
       isBlock,
       job: job.upstream,

@@ -110,8 +110,8 @@ export class Router {
     this.stats.failovers += 1;
     // Before anybody is sent to work that is too hard for it.
     this.#lookAtAll();
+    this.#divide({ type: 'destinations_changed' });
     if (to.type === 'split') {
-      this.#divide({ type: 'destinations_changed' });
       this.balance();
       return;
     }

@@ -34,6 +34,11 @@ export type ContractWork = {
   readonly isDelivering: boolean;
   /** Why its buyer would not pay for a job, in words. By default any job is paid. */
   readonly unpaidReason?: (upstream: UpstreamJob) => string | undefined;
+  /**
+   * Its buyer has to be shown what each job commits to. Of miners with a connection upstream of their own
+   * none is mined then.
+   */
+  readonly needsMetadata?: boolean;
   /** Its part of the hashrate; by default a part of its destination's rate, or as much as any other. */
   readonly quota?: QuotaConfig;
 };
@@ -52,6 +57,8 @@ export type WorkRoute = {
 };
 
 const SEPARATOR = '@';
+const UNJUDGED_LINKS =
+  'its node leaves too little extranonce2 to be shared, and jobs of single miners are not judged before';
 /** Longer than the job table knows a job after its end. */
 const FORGET_MS = 120_000;
 
@@ -219,14 +226,23 @@ export class WorkRoutes {
 
 /**
  * Why a contract is not mined for now though it wants hashrate: its buyer would not pay for the job. Of
- * connections of single sessions, which have jobs of their own, nothing is known here.
+ * connections of single sessions, which have jobs of their own, only whether any of them is paid.
  */
 export function unpaidReason(
   { at: { destination }, contract }: WorkRoute,
   upstream: UpstreamJob | undefined = destination.lastJob,
 ): string | undefined {
-  if (upstream === undefined || destination.mode === 'per_session') return undefined;
+  if (destination.mode === 'per_session')
+    return contract?.needsMetadata === true ? UNJUDGED_LINKS : undefined;
+  if (upstream === undefined) return undefined;
   return contract?.unpaidReason?.(upstream);
+}
+
+/** The work of a route: what a job commits to is kept where a buyer has to be shown it, since it is long. */
+export function workFor({ contract }: WorkRoute, upstream: UpstreamJob): UpstreamJob {
+  if (contract?.needsMetadata === true || upstream.metadata === undefined) return upstream;
+  const { metadata: _, ...rest } = upstream;
+  return rest;
 }
 
 function isSame(a: ContractWork, b: ContractWork): boolean {
@@ -236,7 +252,8 @@ function isSame(a: ContractWork, b: ContractWork): boolean {
 
 function quotaText(quota: QuotaConfig | undefined): string {
   if (quota === undefined) return '';
-  return quota.type === 'rate' ? `${quota.hashesPerSecond} H/s` : `${quota.weight}`;
+  if (quota.type === 'weight') return `${quota.weight}`;
+  return `${quota.hashesPerSecond} H/s, at most ${quota.maxHashesPerSecond ?? 'that'}`;
 }
 
 /** Known by the route, since several routes of one destination take part. */

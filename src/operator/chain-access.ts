@@ -1,4 +1,5 @@
 import { systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { ChainNodes } from '../chain/chain-nodes.ts';
@@ -39,6 +40,7 @@ export function fundingWallet(
 ): { readonly wallet?: FundingWallet } {
   if (wallet.type === 'key') return {};
   if (wallet.type === 'file') return { wallet: fileWallet({ ...wallet, network }, deps) };
+  if (node === undefined) throw new CodedError('config_invalid', 'wallet.type node needs [chain]');
   const url = `${node.rpcUrl.replace(/\/$/, '')}/wallet/${encodeURIComponent(wallet.name)}`;
   const client = new ChainRpcClient(
     { url, ...accessTo(node), timeoutMs: TIMEOUT_MS },

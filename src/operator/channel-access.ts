@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ChainSource } from '../chain/source.ts';
@@ -79,7 +80,7 @@ function loadEither(file: string, env: Env): ProxyConfig | MakerConfig {
 /** A wildcard is where a daemon listens, not where it is called. */
 function urlOf({ host, port }: HostPort): string {
   const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`;
+  return `http://${hostPortText(reachable, port)}`;
 }
 
 /** For a look, also while the daemon runs. Throws `usage` where none is named, and as `openSqliteLedger`. */

@@ -13,6 +13,7 @@ import {
   CONTRACT_KIND,
   channelEntry,
   DELIVERY_KIND,
+  DISPUTED_KIND,
   FUNDING_KIND,
   OPENING_KIND,
   SEAL_KIND,
@@ -50,6 +51,7 @@ export const EXPORTED_KINDS = [
   DELIVERY_KIND,
   ACK_KIND,
   SEAL_KIND,
+  DISPUTED_KIND,
 ] as const;
 
 export type ExportInput = {

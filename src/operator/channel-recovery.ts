@@ -4,6 +4,7 @@ import { CodedError, codeOf } from '../base/errors.ts';
 import { writePrivateFile } from '../base/private-file.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ChainSource } from '../chain/source.ts';
+import { nodeIdOf } from '../contract/sides.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
@@ -236,7 +237,7 @@ export async function adoptChannel(
   if (!existsSync(keyFile) && file.keyText !== undefined) writePrivateFile(keyFile, `${file.keyText}\n`);
   const { terms } = file.params;
   const nodeId = Buffer.from(signerOf(access, terms.network).publicKey('node')).toString('hex').slice(2);
-  if (nodeId !== (file.role === 'miner' ? terms.minerNodeId : terms.makerNodeId)) {
+  if (nodeId !== nodeIdOf(terms, file.role)) {
     throw new CodedError('bad_key_file', `${keyFile} does not hold the keys of this channel`);
   }
   const ledger = await openForWriting(access, deps.log);

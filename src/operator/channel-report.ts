@@ -1,9 +1,12 @@
+import { fromHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { type ChainSource, optional } from '../chain/source.ts';
 import { type ChannelParams, channelFacts } from '../channel/params.ts';
 import { type SignedState, stateAmounts } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { nodeIdOf, otherSide } from '../contract/sides.ts';
+import { splitsOf } from '../contract/splits.ts';
+import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { assembleChannel } from '../settlement/opening.ts';
 import { CONTRACT_KIND, loadContract, type StoredContract } from '../settlement/records.ts';
@@ -42,15 +45,30 @@ export function pickChannel(
   channels: readonly ChannelSnapshot[],
   prefix: string | undefined,
 ): ChannelSnapshot {
-  const isOver = ({ stored }: ChannelSnapshot): boolean =>
-    stored.channel?.status === 'closed' || stored.channel?.status === 'failed';
-  const named = channels.filter(({ stored }) => stored.contractId.startsWith(prefix ?? ''));
-  const candidates =
-    prefix === undefined && named.some((each) => !isOver(each))
-      ? named.filter((each) => !isOver(each))
-      : named;
+  return pickContract(channels.map(listedChannel), prefix).snapshot;
+}
+
+/** A contract among others. */
+export type ListedContract = { readonly contractId: string; readonly isOver: boolean };
+
+export function listedChannel(
+  snapshot: ChannelSnapshot,
+): ListedContract & { readonly snapshot: ChannelSnapshot } {
+  const { contractId, channel } = snapshot.stored;
+  const isOver = channel?.status === 'closed' || channel?.status === 'failed';
+  return { contractId, isOver, snapshot };
+}
+
+/** As `pickChannel`, of whatever contracts. */
+export function pickContract<T extends ListedContract>(
+  contracts: readonly T[],
+  prefix: string | undefined,
+): T {
+  const named = contracts.filter(({ contractId }) => contractId.startsWith(prefix ?? ''));
+  const running = named.filter(({ isOver }) => !isOver);
+  const candidates = prefix === undefined && running.length > 0 ? running : named;
   if (candidates.length > 1) {
-    const ids = candidates.map(({ stored }) => stored.contractId.slice(0, 16)).join(', ');
+    const ids = candidates.map(({ contractId }) => contractId.slice(0, 16)).join(', ');
     throw new CodedError('usage', `say which contract; these fit: ${ids}`);
   }
   const [only] = candidates;
@@ -98,7 +116,7 @@ export function channelRow({ stored, role }: ChannelSnapshot): ChannelRow {
     contract: stored.contractId,
     role,
     network: terms.network,
-    peer_node_id: role === 'miner' ? terms.makerNodeId : terms.minerNodeId,
+    peer_node_id: nodeIdOf(terms, otherSide(role)),
     status: channel?.status ?? 'none',
     // Proof against the other side is shown with whatever the channel does since.
     reason: [...(stored.isBroken ? ['two contents for one state'] : []), channel?.reason ?? '']
@@ -121,7 +139,7 @@ export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | unde
   return {
     ...channelRow(snapshot),
     terms: {
-      price_msat_per_eh: fixedPriceMsatPerEh(terms),
+      price_msat_per_eh: newestPriceMsatPerEh(terms),
       work_total_hashes: terms.workTotalHashes,
       step_hashes: terms.stepHashes,
       max_unpaid_steps: terms.maxUnpaidSteps,
@@ -167,7 +185,17 @@ function splitOf(params: ChannelParams, last: SignedState): object {
     maker_sat: amounts.makerSat,
     miner_bond_sat: amounts.minerBondOutputSat,
     maker_bond_sat: amounts.makerBondOutputSat,
+    ...payeesIn(params, amounts.payeesSat),
   };
+}
+
+/** What each payee has, where the pay is split: with what its output held from the first state on. */
+function payeesIn({ terms }: ChannelParams, payeesSat: readonly bigint[]): object {
+  const { network } = terms;
+  const payees = splitsOf(terms).map(({ label, scriptHex }, index) => ({
+    ...{ label, address: addressOf(fromHex(scriptHex), network), sat: payeesSat[index]! },
+  }));
+  return payees.length === 0 ? {} : { payees };
 }
 
 /** What a node says of a channel. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isXOnlyPoint } from 'tiny-secp256k1';
+import { divideUp } from '../base/bigints.ts';
 import { fromHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { earnsSatRoundedUp, type PriceUnits, priceText, priceUnits } from '../base/price.ts';
@@ -7,10 +8,10 @@ import { formatSi, owedMsat, owedSat } from '../base/units.ts';
 import { readAddress } from '../bitcoin/address.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { checkPayoutScript } from '../channel/sizes.ts';
-import type { ContractConfig, MakerConfig, ProxyConfig } from '../config/config.ts';
+import type { AuditorConfig, ContractConfig, MakerConfig, ProxyConfig } from '../config/config.ts';
 import type { Problem } from '../config/problems.ts';
 import { configuredTerms } from './configured-terms.ts';
-import { contractFees, divideUp, secondsOfBlocks, shareWork } from './contract-economics.ts';
+import { contractFees, secondsOfBlocks, shareWork } from './contract-economics.ts';
 
 /** What is wrong, what is odd, and what the figures of a configuration come to. */
 export type Findings = {
@@ -68,6 +69,17 @@ class Notes {
   warn(path: string, message: string): void {
     this.warnings.push({ path, message });
   }
+
+  /** Takes what was noted of another contract, under its path. */
+  take({ problems, warnings, facts }: Notes, section: string): void {
+    const under = <T extends { readonly path: string }>(noted: readonly T[]): T[] =>
+      noted
+        .filter(({ path }) => path.startsWith('contract'))
+        .map((one) => ({ ...one, path: one.path.replace(/^contract/, section) }));
+    this.problems.push(...under(problems));
+    this.warnings.push(...under(warnings));
+    this.facts.push(...under(facts));
+  }
 }
 
 /** Open files allowed to one process here; undefined where the system does not say. */
@@ -105,7 +117,29 @@ export function checkProxy(config: ProxyConfig, around: Surroundings): Findings 
     notes.warn('stratum.max_sessions', `${more}: raise the limit (LimitNOFILE, ulimit -n)`);
   }
   if (config.contract !== undefined) checkContract(config, config.contract, notes);
+  checkTotal(config, notes);
+  for (const [index, contract] of config.furtherContracts.entries()) {
+    const own = new Notes();
+    checkContract(config, contract, own);
+    notes.take(own, `further_contract.${index}`);
+  }
   return notes;
+}
+
+/** Less than a step need not be signed: with one unsigned of each, the bound must leave room to go on. */
+function checkTotal({ contract, furtherContracts }: ProxyConfig, notes: Notes): void {
+  const all = contract === undefined ? furtherContracts : [contract, ...furtherContracts];
+  const maxSat = all[0]?.maxUnpaidTotalSat;
+  if (maxSat === undefined) return;
+  const stepsSat = all.reduce((sum, each) => {
+    return sum + earnsSatRoundedUp(each.stepHashes, each.priceMsatPerEh);
+  }, 0n);
+  const least = divideUp(stepsSat * 4n, 3n);
+  if (maxSat < least)
+    notes.refuse(
+      'contract.max_unpaid_total',
+      `must be at least ${least} sat, a third above a step of each contract, or nothing is delivered once it is reached`,
+    );
 }
 
 function isAudit({ payoutMode }: ProxyConfig['destinations'][number]): boolean {
@@ -119,9 +153,15 @@ function checkContract(config: ProxyConfig, contract: ContractConfig, notes: Not
   if (contract.bonds?.bondMode === 'auditor')
     checkKey(contract.bonds.auditorKeyHex.slice(2), 'contract.bonds.auditor_key', notes);
   checkPayout(contract, network, notes);
+  for (const { label, address } of contract.payees ?? []) {
+    const { script, why } = readAddress(address, network);
+    if (script === undefined)
+      notes.refuse('contract.payees', `has "${label}": ${JSON.stringify(address)} ${why}`);
+    else checkScript(script, 'contract.payees', notes);
+  }
   if (
     contract.binding.type === 'payout' &&
-    contract.binding.scriptHex === SAMPLE_SCRIPT &&
+    contract.binding.outputs.some(({ scriptHex }) => scriptHex === SAMPLE_SCRIPT) &&
     network === 'mainnet'
   )
     notes.placeholder('contract.binding_script', SAMPLE_SCRIPT);
@@ -268,6 +308,18 @@ function checkDuration(config: ProxyConfig, contract: ContractConfig, notes: Not
 }
 
 /** The same for a market maker. */
+const isLoopback = (host: string): boolean => /^(?:127\.|localhost$|::1$)/.test(host);
+
+/** What an auditor's configuration says that may be meant otherwise. */
+export function checkAuditor({ peers, peer }: AuditorConfig): Findings {
+  const notes = new Notes();
+  for (const nodeId of peers.allow) checkKey(nodeId, 'peers.allow', notes);
+  if (peers.allow.length === 0) notes.warn('peers.allow', 'is empty: no contract is ruled on');
+  else if (isLoopback(peer.listen.host))
+    notes.warn('peer.listen', `is ${peer.listen.host}: only daemons on this machine can connect`);
+  return notes;
+}
+
 export function checkMaker(config: MakerConfig): Findings {
   const notes = new Notes();
   const { policy, peers, peer, wallet, network } = config;
@@ -280,7 +332,7 @@ export function checkMaker(config: MakerConfig): Findings {
     );
   for (const nodeId of peers.allow) checkKey(nodeId, 'peers.allow', notes);
   if (peers.allow.length === 0) notes.warn('peers.allow', 'is empty: no miner is served');
-  else if (/^(?:127\.|localhost$|::1$)/.test(peer.listen.host))
+  else if (isLoopback(peer.listen.host))
     notes.warn('peer.listen', `is ${peer.listen.host}: only miners on this machine can connect`);
   for (const key of policy.stakes.auditorKeysHex) checkKey(key.slice(2), 'policy.bonds.auditors', notes);
   if (policy.bindingScriptHex === SAMPLE_SCRIPT && network === 'mainnet')

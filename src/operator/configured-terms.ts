@@ -1,18 +1,21 @@
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
+import { readAddress } from '../bitcoin/address.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
-import type { ContractConfig } from '../config/config.ts';
+import type { ContractConfig, MeteringConfig } from '../config/config.ts';
+import { isMetering, type MeteringTerms } from '../contract/metering.ts';
 import {
   type ContractTerms,
   DEFAULT_FEE_LADDER_SAT_PER_KVB,
   parseTerms,
   type TermsV1or2,
+  type TermsV3,
   termsToJson,
 } from '../contract/terms.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
-import { termsV3From } from '../contract/terms-upgrade.ts';
+import { termsV3From, withBondRule } from '../contract/terms-upgrade.ts';
 
 /** What the terms of a configured contract depend on beside the configuration. */
 export type TermsPlace = {
@@ -48,7 +51,7 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
     maxTargetHex: targetToHex(targetOfDifficulty(contract.shareDifficulty)),
     binding:
       contract.binding.type === 'payout'
-        ? { type: 'coinbase', scriptHex: contract.binding.scriptHex }
+        ? { type: 'coinbase', scriptHex: contract.binding.outputs[0]!.scriptHex }
         : { type: 'none' },
     staleGraceSeconds: contract.staleGraceSeconds,
     nonceHex: toHex(nonce),
@@ -56,12 +59,19 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
     ...(contract.seal === undefined ? {} : { seal: contract.seal }),
   };
   if (contract.termsVersion !== 3) return older;
+  const terms: TermsV3 = {
+    ...boundTerms(contract.binding, older, tipHeight),
+    ...clockTerms(contract.term, tipHeight),
+    ...deliveryTerms(contract.delivery),
+    ...indexTerms(contract),
+    ...splitTerms(contract.payees, network),
+  };
+  return contract.bondRule === undefined ? terms : withBondRule(terms, contract.bondRule);
+}
+
+/** Version 3 of the terms, with what binds the work. */
+function boundTerms(binding: ContractConfig['binding'], older: TermsV1or2, tipHeight: number): TermsV3 {
   const fundingByHeight = tipHeight + TERMS_DEFAULTS.fundingByBlocks;
-  const { binding } = contract;
-  if (binding.type === 'payout') {
-    const { type, scriptHex, ...rest } = binding;
-    return termsV3From(older, fundingByHeight, { type, outputs: [{ scriptHex, ppm: 1_000_000 }], ...rest });
-  }
   if (binding.type !== 'work') return termsV3From(older, fundingByHeight, binding);
   const { hardestShare, ...work } = binding;
   const terms = termsV3From(older, fundingByHeight, work);
@@ -69,6 +79,76 @@ function uncheckedTerms(contract: ContractConfig, place: TermsPlace): ContractTe
     ...terms,
     target: { ...terms.target, hardestHex: targetToHex(targetOfDifficulty(hardestShare)) },
   };
+}
+
+/** Who has a part of the pay. Throws `bad_terms` for an address that is none of this network. */
+function splitTerms(payees: ContractConfig['payees'], network: NetworkName): Pick<TermsV3, 'splits'> {
+  if (payees === undefined) return {};
+  const splits = payees.map(({ address, ...payee }) => {
+    const { script, why } = readAddress(address, network);
+    if (script === undefined) throw new CodedError('bad_terms', `${JSON.stringify(address)} ${why}`);
+    return { ...payee, scriptHex: toHex(script) };
+  });
+  return { splits };
+}
+
+/** When the contract begins and ends. */
+function clockTerms(
+  term: ContractConfig['term'],
+  tipHeight: number,
+): Partial<Pick<TermsV3, 'start' | 'durationBlocks' | 'end'>> {
+  if (term === undefined) return {};
+  const { start, durationBlocks, noticeBlocks } = term;
+  const notBeforeHeight = tipHeight + (start?.afterBlocks ?? 0);
+  return {
+    ...(start === undefined
+      ? {}
+      : { start: { notBeforeHeight, notAfterHeight: notBeforeHeight + start.withinBlocks } }),
+    ...(durationBlocks === undefined ? {} : { durationBlocks }),
+    end: { cancelFeePpm: 0, noticeBlocks },
+  };
+}
+
+/** A price that follows the value of hashes, up to that of the configuration. */
+function indexTerms({ index, priceMsatPerEh }: ContractConfig): Partial<Pick<TermsV3, 'price'>> {
+  if (index === undefined) return {};
+  const price = { type: 'index', formula: 'hash_value_144', maxMsatPerEh: priceMsatPerEh } as const;
+  return { price: { ...price, ...index } };
+}
+
+/** What is promised, and the rules by which it is judged. */
+function deliveryTerms(
+  delivery: ContractConfig['delivery'],
+): Partial<Pick<TermsV3, 'rate' | 'overDelivery' | 'delivery'>> {
+  if (delivery === undefined) return {};
+  const { rateHps, maxRateHps, overDelivery, rules } = delivery;
+  const rate = { committed: rateHps, min: rateHps, max: maxRateHps };
+  return { rate, overDelivery, delivery: rules };
+}
+
+/** Without a node no height is known: then nothing ends by the expiry. */
+const NO_EXPIRY = 499_999_999;
+
+/** The terms of metering without money. Throws `bad_terms`. */
+export function meteringTerms(
+  metering: MeteringConfig,
+  place: Omit<TermsPlace, 'tipHeight'> & { readonly tipHeight: number | undefined },
+): MeteringTerms {
+  const { tipHeight } = place;
+  const older: TermsV1or2 = {
+    ...{ network: place.network, minerNodeId: place.minerNodeId, makerNodeId: metering.makerNodeId },
+    ...{ priceMsatPerEh: 0n, budgetSat: 0n, reserveSat: 0n, minerReserveSat: 0n },
+    ...{ workTotalHashes: metering.workTotalHashes, stepHashes: metering.stepHashes },
+    expiryHeight: tipHeight === undefined ? NO_EXPIRY : tipHeight + metering.expiryBlocks,
+    // Of a channel, which there is not.
+    ...{ maxUnpaidSteps: 1, minDepth: 1, feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB },
+    maxTargetHex: targetToHex(targetOfDifficulty(metering.shareDifficulty)),
+    ...{ binding: { type: 'none' }, staleGraceSeconds: metering.staleGraceSeconds },
+    nonceHex: toHex(place.nonce),
+  };
+  const terms = parseTerms(termsToJson(termsV3From(older, (tipHeight ?? 0) + 1, { type: 'none' })));
+  if (!isMetering(terms)) throw new CodedError('bad_terms', 'not of metering');
+  return terms;
 }
 
 /** One term of a running contract that the configuration would have otherwise. */

@@ -1,3 +1,4 @@
+import { divideUp } from '../base/bigints.ts';
 import { HASHES_PER_EH, owedSat } from '../base/units.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import {
@@ -85,8 +86,4 @@ export function shareWork(difficulty: number): bigint {
 
 export function secondsOfBlocks(blocks: number): bigint {
   return BigInt(Math.max(0, blocks)) * SECONDS_PER_BLOCK;
-}
-
-export function divideUp(top: bigint, bottom: bigint): bigint {
-  return (top + bottom - 1n) / bottom;
 }

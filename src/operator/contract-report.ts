@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import type { ChainSource } from '../chain/source.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { StoredContract } from '../settlement/records.ts';
 
 /**
@@ -62,7 +62,7 @@ export async function contractReport(
   return {
     id: contractIdOf(terms),
     state: input.stream,
-    price_msat_per_eh: fixedPriceMsatPerEh(terms),
+    price_msat_per_eh: newestPriceMsatPerEh(stored?.contract.terms ?? terms),
     step_hashes: terms.stepHashes,
     work_total_hashes: terms.workTotalHashes,
     work_hashes: input.workHashes,

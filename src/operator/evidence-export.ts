@@ -3,11 +3,16 @@ import { EVIDENCE_FORMAT, JOBS_KEPT, printJob, printRecord, printShares } from '
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
+import type { ChannelParams } from '../channel/params.ts';
 import { parseSignedState, type SignedState } from '../channel/states.ts';
+import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { makerJobKey } from '../maker/maker-store.ts';
 import { type CommitmentRecord, commitmentRecordCodec } from '../peer/commitment-codecs.ts';
 import type { WireShare } from '../peer/packed-shares.ts';
+import { type DisputedCommitment, loadDisputed } from '../settlement/disputed-commitment.ts';
+import { loadMetering, METERING_KIND } from '../settlement/metering-records.ts';
+import { loadHours } from '../settlement/minute-records.ts';
 import {
   ACK_KIND,
   COMMITMENT_KIND,
@@ -17,6 +22,7 @@ import {
   signedStateCodec,
   stateDocumentId,
 } from '../settlement/records.ts';
+import { loadTips } from '../settlement/tip-log.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import {
   JOB_KIND,
@@ -26,10 +32,56 @@ import {
   SHARE_RECORD_SIZE,
   unpackShares,
 } from '../work/evidence.ts';
-import type { FundedChannel } from './channel-report.ts';
+import {
+  type ListedContract,
+  listedChannel,
+  pickContract,
+  readChannels,
+  requireFunded,
+} from './channel-report.ts';
+import type { Party } from './transaction-view.ts';
 
 /** Log rows per read. */
 const ROWS_PER_READ = 64;
+
+/** A contract of a ledger that can be exported. */
+export type ExportedContract = {
+  readonly contractId: string;
+  readonly role: Party;
+  readonly contract: {
+    readonly terms: ContractTerms;
+    readonly minerSignature: string;
+    readonly makerSignature: string;
+  };
+  /** Undefined for metering, which has no channel. */
+  readonly params: ChannelParams | undefined;
+  /** Of the newest state or total. */
+  readonly lastN: number;
+};
+
+/**
+ * The contract whose id begins so, with a channel or for metering; without a word the only one that is not
+ * over. Throws as `pickChannel` and `requireFunded`.
+ */
+export async function exportedContract(ledger: Ledger, prefix?: string): Promise<ExportedContract> {
+  const channels = (await readChannels(ledger)).map(listedChannel);
+  const ids = (await ledger.list(METERING_KIND)).map(({ id }) => id);
+  const metered = (await Promise.all(ids.map((id) => loadMetering(ledger, id))))
+    .filter((stored) => stored !== undefined)
+    .map((stored) => ({ contractId: stored.contractId, isOver: stored.status === 'ended', stored }));
+  const listed: readonly (ListedContract & (typeof channels | typeof metered)[number])[] = [
+    ...channels,
+    ...metered,
+  ];
+  const picked = pickContract(listed, prefix);
+  if ('stored' in picked) {
+    const { contractId, record, n } = picked.stored;
+    return { contractId, role: record.role, contract: record, params: undefined, lastN: n };
+  }
+  const { stored, role, params, last } = requireFunded(picked.snapshot);
+  const { contractId, contract } = stored;
+  return { contractId, role, contract, params, lastN: last.n };
+}
 
 /** What an export holds. */
 export type ExportCounts = { jobs: number; shares: number; commitments: number; states: number };
@@ -38,16 +90,16 @@ export type ExportCounts = { jobs: number; shares: number; commitments: number; 
 export class EvidenceExport {
   readonly counts: ExportCounts = { jobs: 0, shares: 0, commitments: 0, states: 0 };
   readonly #ledger: Ledger;
-  readonly #channel: FundedChannel;
+  readonly #exported: ExportedContract;
   readonly #writer = new FrameWriter();
   /** Jobs named last, oldest first. */
   readonly #jobs = new Set<JobId>();
   /** Seq after the last share that was written. */
   #seq = 0;
 
-  constructor(ledger: Ledger, channel: FundedChannel) {
+  constructor(ledger: Ledger, exported: ExportedContract) {
     this.#ledger = ledger;
-    this.#channel = channel;
+    this.#exported = exported;
   }
 
   /**
@@ -55,8 +107,7 @@ export class EvidenceExport {
    * shares of the contract were let go of.
    */
   async *bytes(made: { readonly atMs: number; readonly program: string }): AsyncGenerator<Uint8Array> {
-    const { role, params, stored, last } = this.#channel;
-    const { contractId, contract } = stored;
+    const { contractId, role, contract, params, lastN } = this.#exported;
     const { terms, minerSignature, makerSignature } = contract;
     const { first, end } = await this.#ledger.logRange(SHARE_KIND, contractId);
     if (first > 0)
@@ -65,27 +116,63 @@ export class EvidenceExport {
     const head = { format: EVIDENCE_FORMAT, version: 1, role, network: terms.network, contractId } as const;
     yield this.#frame('head', printRecord('head', { ...head, madeAtMs: made.atMs, program: made.program }));
     yield this.#frame('contract', printRecord('contract', { terms, minerSignature, makerSignature }));
-    yield this.#frame('channel', printRecord('channel', params));
+    if (params !== undefined) yield this.#frame('channel', printRecord('channel', params));
+    yield* this.#minutes();
     const ack = await this.#ack();
-    for (let n = 0; n <= last.n; n += 1) {
+    const disputed = role === 'miner' ? await loadDisputed(this.#ledger, contractId) : undefined;
+    for (let n = 0; n <= lastN; n += 1) {
       const commitment = await this.#commitment(n);
-      const state = await this.#state(n);
-      if (state === undefined) continue;
+      const state = params === undefined ? undefined : await this.#state(n);
+      if (state === undefined && params !== undefined) continue;
       if (commitment !== undefined) {
         this.counts.commitments += 1;
         yield this.#frame('commitment', printRecord('commitment', commitment));
         yield* this.#shares(commitment.logSeq);
-      }
+      } else if (disputed?.n === n) yield* this.#disputed(disputed, lastN, end);
+      if (state === undefined) continue;
       this.counts.states += 1;
       yield this.#frame('state', printRecord('state', state));
       if (ack?.n === n) yield this.#frame('ack', printRecord('ack', ack));
+      if (commitment !== undefined && disputed?.n === n) yield this.#disputedFrame(disputed, this.#seq);
     }
+    // Of metering a total is known once both signed it.
+    if (disputed !== undefined && disputed.n > lastN) yield* this.#disputed(disputed, lastN, end);
     yield* this.#shares(end);
     for (const { body } of await this.#ledger.list(EQUIVOCATION_KIND, `${contractId}:`)) {
       const proof = proofOf(body);
       if (proof !== undefined) yield this.#frame('proof', printRecord('proof', proof));
     }
+    const tips = await loadTips(this.#ledger, contractId);
+    // The newest signature covers all before it.
+    for (const [at, { version, entries, signature }] of tips.entries()) {
+      const isLast = at === tips.length - 1 && signature !== undefined;
+      yield this.#frame(
+        'tips',
+        printRecord('tips', { version, entries, ...(isLast ? { signature } : {}) }),
+      );
+    }
     yield this.#frame('end', printRecord('end', this.counts));
+  }
+
+  /** The minute logs of both sides, as far as they are here. */
+  async *#minutes(): AsyncGenerator<Uint8Array> {
+    for (const role of ['miner', 'maker'] as const)
+      for (const { reports, signature } of await loadHours(this.#ledger, this.#exported.contractId, role))
+        yield this.#frame('minutes', printRecord('minutes', { role, reports, signature }));
+  }
+
+  /** A commitment that is disputed, and its shares, where no other goes on from there. */
+  async *#disputed(disputed: DisputedCommitment, lastN: number, end: number): AsyncGenerator<Uint8Array> {
+    const { n, offer } = disputed;
+    let isLast = offer.nextSeq > this.#seq && offer.nextSeq <= end;
+    for (let next = n + 1; isLast && next <= lastN; next += 1)
+      isLast = (await this.#commitment(next)) === undefined;
+    yield this.#disputedFrame(disputed, isLast ? offer.nextSeq : this.#seq);
+    if (isLast) yield* this.#shares(offer.nextSeq);
+  }
+
+  #disputedFrame(disputed: DisputedCommitment, logSeq: number): Uint8Array {
+    return this.#frame('disputed', printRecord('disputed', { version: 1, ...disputed, logSeq }));
   }
 
   #frame(kind: FrameKind, payload: Uint8Array): Uint8Array {
@@ -93,18 +180,18 @@ export class EvidenceExport {
   }
 
   async #state(n: number): Promise<SignedState | undefined> {
-    const body = await this.#ledger.get(STATE_KIND, stateDocumentId(this.#channel.stored.contractId, n));
+    const body = await this.#ledger.get(STATE_KIND, stateDocumentId(this.#exported.contractId, n));
     return body === undefined ? undefined : parseBody(STATE_KIND, signedStateCodec, body);
   }
 
   async #commitment(n: number): Promise<CommitmentRecord | undefined> {
-    const id = stateDocumentId(this.#channel.stored.contractId, n);
+    const id = stateDocumentId(this.#exported.contractId, n);
     const body = await this.#ledger.get(COMMITMENT_KIND, id);
     return body === undefined ? undefined : parseBody(COMMITMENT_KIND, commitmentRecordCodec, body);
   }
 
   async #ack(): Promise<{ n: number; signature: string } | undefined> {
-    const body = await this.#ledger.get(ACK_KIND, this.#channel.stored.contractId);
+    const body = await this.#ledger.get(ACK_KIND, this.#exported.contractId);
     const value: unknown = body === undefined ? undefined : JSON.parse(body);
     if (!isRecord(value)) return undefined;
     const { n, signature } = value;
@@ -113,7 +200,7 @@ export class EvidenceExport {
 
   /** The shares up to a seq, each of its jobs before it. Throws `ledger_corrupt` for one that is missing. */
   async *#shares(to: number): AsyncGenerator<Uint8Array> {
-    const { contractId } = this.#channel.stored;
+    const { contractId } = this.#exported;
     while (this.#seq < to) {
       const rows = await this.#ledger.readLog(SHARE_KIND, contractId, this.#seq, ROWS_PER_READ);
       const before = this.#seq;
@@ -165,8 +252,8 @@ export class EvidenceExport {
   }
 
   async #job(id: JobId) {
-    const { role, stored } = this.#channel;
-    const key = role === 'maker' ? makerJobKey(stored.contractId, id) : jobDocumentId(id);
+    const { role, contractId } = this.#exported;
+    const key = role === 'maker' ? makerJobKey(contractId, id) : jobDocumentId(id);
     const body = await this.#ledger.get(JOB_KIND, key);
     if (body === undefined) throw new CodedError('ledger_corrupt', `job ${key} is missing`);
     return parseJobDocument(body);

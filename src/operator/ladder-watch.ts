@@ -1,5 +1,6 @@
+import { Transaction } from 'bitcoinjs-lib';
 import { assert } from '../base/assert.ts';
-import type { CodedError } from '../base/errors.ts';
+import { CodedError } from '../base/errors.ts';
 import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
 import { blocksToSearch } from '../chain/spender.ts';
 import {
@@ -12,7 +13,9 @@ import {
   wantsFeeRate,
   watchFrom,
 } from '../chain/watcher.ts';
+import type { LadderChild } from '../channel/ladder-children.ts';
 import type { Ladder, LadderRung } from '../channel/ladder-file.ts';
+import { boundedRate } from '../channel/sizes.ts';
 import type { Logger } from '../log/logger.ts';
 
 /** What was broadcast last, and what the nodes said. */
@@ -41,7 +44,6 @@ const MOST_DUST_SAT = 330n;
 export class LadderWatch {
   readonly stats = { taken: 0, refused: 0, unreachable: 0 };
   readonly #deps: LadderWatchDeps;
-  readonly #sent = new Set<string>();
   // As long as it was not seen it may not be there yet.
   #state: WatchState = watchFrom('funding', undefined);
   /** What a block was last seen to spend it with. */
@@ -77,17 +79,62 @@ export class LadderWatch {
     if (this.#state.isOver) return;
     const options = watchOptionsOf(ladder);
     this.#isExpired = tip.height >= options.expiryHeight;
-    const view = await this.#view(ladder, options, tip);
+    const view = await this.#viewOrLast(ladder, options, tip);
     const { state, effects } = transition(options, this.#state, { type: 'tip', view }, tip.height);
     const isSeen = state.status === 'funding' && view.coinDepth !== undefined;
     this.#state = isSeen ? { ...state, status: 'open' } : state;
     for (const effect of effects) await this.#follow(effect, ladder);
   }
 
+  /** The view, and where a question of it fails once a rung is due, what was last seen. */
+  async #viewOrLast(ladder: Ladder, options: WatchOptions, tip: ChainTip): Promise<ChannelView> {
+    try {
+      return await this.#view(ladder, options, tip);
+    } catch (error) {
+      const { expiryHeight, margins, role } = options;
+      const dueHeight = expiryHeight - (role === 'miner' ? margins.broadcastBlocks : 0);
+      if (!(error instanceof CodedError) || tip.height < dueHeight) throw error;
+      const satPerKvb = await optional(
+        () => this.#feeRate(),
+        () => {},
+      );
+      // One that answers nothing at all takes no transaction either.
+      if (satPerKvb === undefined) throw error;
+      const { code, message: detail } = error;
+      this.#deps.log.warn({ code, detail }, 'a question about the channel fails; gone on without');
+      const { outputStatus } = this.#state;
+      return {
+        ...{ isOurs: false, canResend: false, ...this.#offers(ladder) },
+        satPerKvb,
+        coinDepth: outputStatus === 'unspent' ? 1 : undefined,
+        spendDepth:
+          outputStatus === 'spent_in_mempool' ? 0 : outputStatus === 'spent_in_block' ? 1 : undefined,
+      };
+    }
+  }
+
+  async #feeRate(): Promise<number> {
+    return boundedRate(await this.#deps.chain.feeRateSatPerKvb(TARGET_BLOCKS));
+  }
+
+  /** What the file has to bid. */
+  #offers({
+    minerSat,
+    rungs,
+    children,
+  }: Ladder): Pick<ChannelView, 'saved' | 'ladder' | 'refundVsize' | 'refundMostSat'> {
+    return {
+      saved: { outputSat: minerSat, dustSat: MOST_DUST_SAT },
+      ladder: [...rungs, ...children],
+      ...{ refundVsize: rungs[0]!.vsize, refundMostSat: rungs.at(-1)!.feeSat },
+    };
+  }
+
   async #view(ladder: Ladder, options: WatchOptions, tip: ChainTip): Promise<ChannelView> {
     const { txid, vout } = ladder.funding;
     const coin = await this.#deps.chain.txOut(txid, vout);
     const spender = coin === undefined ? await this.#spender(ladder, tip) : undefined;
+    const isOurs = await this.#goOnFrom(ladder, spender);
     const known = {
       ...{ coinDepth: coin?.confirmations, spendDepth: spender?.confirmations },
       ...(ladder.isClosing ? { closesFrom: 'now' as const } : {}),
@@ -95,14 +142,38 @@ export class LadderWatch {
     const isWanted = wantsFeeRate(options, this.#state, known, tip.height);
     return {
       ...known,
-      isOurs: spender?.txid !== undefined && this.#sent.has(spender.txid),
+      isOurs,
       waiting: spender?.waiting,
       canResend: false,
-      satPerKvb: isWanted ? await this.#deps.chain.feeRateSatPerKvb(TARGET_BLOCKS) : 0,
-      saved: { outputSat: ladder.minerSat, dustSat: MOST_DUST_SAT },
-      ladder: ladder.rungs,
-      ...{ refundVsize: ladder.rungs[0]!.vsize, refundMostSat: ladder.rungs.at(-1)!.feeSat },
+      satPerKvb: isWanted ? await this.#feeRate() : 0,
+      ...this.#offers(ladder),
     };
+  }
+
+  /** True where a rung of this file spends the channel; an earlier process may have sent it. */
+  async #goOnFrom(ladder: Ladder, spender: Partial<Spender> | undefined): Promise<boolean> {
+    const { rungs, children, isRefund } = ladder;
+    const index = rungs.findIndex(({ txid }) => txid === spender?.txid);
+    if (index === -1) return false;
+    if (this.#state.close !== undefined) return true;
+    const child = index === rungs.length - 1 ? await this.#childOf(ladder) : undefined;
+    const at = children.findIndex(({ txid }) => txid === child?.txid);
+    const { feeSat, vsize } = children[at] ?? rungs[index]!;
+    const close = { kind: isRefund ? 'refund' : 'state', feeSat, vsize } as const;
+    this.#state = { ...this.#state, close, bidSince: (child ?? spender)?.waitingSince };
+    this.#rung = at === -1 ? index : rungs.length + at;
+    return true;
+  }
+
+  /** What waits and spends the own output of the last rung. */
+  async #childOf({ rungs, children }: Ladder): Promise<Spender | undefined> {
+    const [first] = children;
+    if (first === undefined) return undefined;
+    const { index } = Transaction.fromHex(first.hex).ins[0]!;
+    return optional(
+      () => this.#deps.chain.spender(rungs.at(-1)!.txid, index, 0),
+      () => {},
+    );
   }
 
   /** Where no node tells what spends it, whether a block does: else it is taken for one that waits. */
@@ -144,24 +215,28 @@ export class LadderWatch {
       this.#deps.log.warn({ contract, rung: this.#rung }, 'taking the channel back by its file');
     }
     if (effect.type === 'close_alone' || effect.type === 'refund' || effect.type === 'send_close') {
-      const rung = ladder.rungs[Math.min(this.#rung, ladder.rungs.length - 1)];
+      const { rungs, children } = ladder;
+      const child = children[this.#rung - rungs.length];
+      const rung = child === undefined ? rungs[Math.min(this.#rung, rungs.length - 1)] : rungs.at(-1);
       assert(rung !== undefined, 'ladder_has_rungs');
       const { feeSat, vsize } = rung;
       // What is in the file is bid, and no less: a rung may be above what was asked for.
       if (effect.type === 'refund')
         this.#state = { ...this.#state, close: { kind: 'refund', feeSat, vsize } };
-      await this.#broadcast(rung, contract);
+      await this.#broadcast(contract, rung, child);
     }
     if (effect.type === 'final') this.#deps.log.info({ contract }, 'the channel is closed');
     if (effect.type === 'reopened')
       this.#deps.log.error({ contract }, 'a close left the chain; it is made again');
   }
 
-  async #broadcast({ hex, txid, feeSat }: LadderRung, contract: string): Promise<void> {
-    this.#sent.add(txid);
+  async #broadcast(contract: string, rung: LadderRung, child?: LadderChild): Promise<void> {
+    const { chain } = this.#deps;
+    const { txid, feeSat } = child ?? rung;
     let failure: CodedError | undefined;
     await optional(
-      () => this.#deps.chain.broadcast(hex),
+      async () =>
+        child === undefined ? chain.broadcast(rung.hex) : chain.broadcastPackage([rung.hex, child.hex]),
       (error) => {
         failure = error;
       },

@@ -4,7 +4,7 @@ import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import { rateOf } from '../chain/fee-rate.ts';
 import { type BondCoin, buildBondReturn, signAndFinalizeBondReturn } from '../channel/bonds.ts';
 import { buildClose } from '../channel/close.ts';
-import { type ChannelParams, channelFacts } from '../channel/params.ts';
+import { type ChannelParams, channelFacts, payeeScripts } from '../channel/params.ts';
 import { buildRefund, signAndFinalizeRefund } from '../channel/refund.ts';
 import {
   buildSealClaim,
@@ -22,7 +22,7 @@ import { DEFAULT_CLOSE_MARGINS } from '../miner/miner-chain.ts';
 
 export type Party = 'miner' | 'maker';
 /** `commitment`: data that nobody can spend; `maker_seal`: the next seal of the market maker. */
-export type OutputOwner = Party | 'miner_bond' | 'maker_bond' | 'commitment' | 'maker_seal';
+export type OutputOwner = Party | 'payee' | 'miner_bond' | 'maker_bond' | 'commitment' | 'maker_seal';
 
 /** Who can spend a bond: two of the named at once, the owner alone later, where it says when. */
 export type BondLock = {
@@ -77,7 +77,8 @@ export function viewState(
 /** The cooperative close of the newest state, unsigned: both sign it when it is asked for. */
 export function viewClose(params: ChannelParams, state: SignedState, feeSat: bigint): TransactionView {
   const built = buildClose(params, state.workHashes, feeSat, 'returned');
-  return viewOfChannelSpend('close', params, { built, owners: ['miner', 'maker'] });
+  const payees = payeeScripts(params.terms).map(() => 'payee' as const);
+  return viewOfChannelSpend('close', params, { built, owners: ['miner', 'maker', ...payees] });
 }
 
 /** The maker's refund; signed where a signer is given. Throws as `signAndFinalizeRefund`. */

@@ -22,6 +22,33 @@ export const FEATURE_TABLE = [
     meaning: 'the answer to channel.reestablish says up to which block a restored maker credits no work',
   },
   { name: 'work_binding', bit: 8, meaning: 'the maker gives the jobs, and takes their solutions at once' },
+  {
+    name: 'fault_log',
+    bit: 10,
+    meaning: 'a commitment of state.sign has the refused shares, by reason and digest, in its fault log',
+  },
+  {
+    name: 'payout_blocks',
+    bit: 12,
+    meaning: 'blocks of the miner’s own jobs are shown to the maker at once',
+  },
+  { name: 'minute_log', bit: 14, meaning: 'each side signs a report of each minute: delivery.minutes' },
+  {
+    name: 'share_weights',
+    bit: 16,
+    meaning: 'where targets have a range, a commitment covers what each share is credited for',
+  },
+  {
+    name: 'notices',
+    bit: 18,
+    meaning: 'either side says that it pauses, and gives notice of the end: contract.pause, .resume, .end',
+  },
+  { name: 'updates', bit: 20, meaning: 'the terms of a running contract may be updated: contract.update' },
+  {
+    name: 'auditor',
+    bit: 22,
+    meaning: 'minute logs are told to an auditor, which rules by them: auditor.*',
+  },
 ] as const;
 
 /** The name of a feature of the table. */
@@ -34,7 +61,10 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** The feature bits this program announces by default: all it supports, none required. */
-export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23];
+
+/** What an auditor announces: whoever connects has to know what it is for. */
+export const AUDITOR_FEATURES: readonly number[] = [22];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

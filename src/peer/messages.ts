@@ -3,8 +3,8 @@ import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import { type FundingSide, fundingSideToJson, parseFundingSide } from '../channel/funding.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
-import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
 import { EXTRANONCE_ROOM, type JobRecord, jobRecordToJson, readJobRecord } from '../work/evidence.ts';
+import { auditorMethods } from './auditor-codecs.ts';
 import {
   bytesUpTo,
   type Codec,
@@ -22,13 +22,19 @@ import {
 } from './codec.ts';
 import { commitmentOfferCodec, commitmentRecordCodec } from './commitment-codecs.ts';
 import type { FeatureSet } from './features.ts';
+import { marketMethods } from './market-codecs.ts';
+import { meteringMethods } from './metering-codecs.ts';
+import { minuteMethods } from './minute-codecs.ts';
+import { noticeMethods } from './notice-codecs.ts';
 import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
 import { templateMethods } from './template-codecs.ts';
-import { jobId, u32, workMethods } from './work-codecs.ts';
+import { agreedUpdatesCodec, updateMethods } from './update-codecs.ts';
+import { jobId, solutionResult, u32, workMethods } from './work-codecs.ts';
 
 /**
- * The messages between miner and maker (`PROTOCOL.md`): one codec for parameters and one for the result.
+ * The messages between miner and maker, and of both to an auditor (`PROTOCOL.md`): one codec for parameters
+ * and one for the result.
  * Sats, msat and hashes are decimal strings; bytes are lower-case hex; txids and block hashes as displayed.
  */
 
@@ -90,8 +96,8 @@ const sideCodec: Codec<FundingSide> = { parse: parseFundingSide, print: fundingS
 
 const shareCodec = object<WireShare>({
   jobId: ['job', jobId],
-  extranonce1: ['extranonce1', bytesUpTo(EXTRANONCE_ROOM)],
-  extranonce2: ['extranonce2', bytesUpTo(EXTRANONCE_ROOM)],
+  extranonce1: ['extranonce1', bytesUpTo(2 * EXTRANONCE_ROOM)],
+  extranonce2: ['extranonce2', bytesUpTo(2 * EXTRANONCE_ROOM)],
   ntime: ['ntime', u32],
   nonce: ['nonce', u32],
   version: ['version', u32],
@@ -130,14 +136,9 @@ const jobCodec: Codec<JobRecord> = {
   print: jobRecordToJson,
 };
 
-const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
-
 /** All methods by name. */
 export const methods = {
-  'contract.propose': {
-    params: object({ terms: ['terms', termsCodec], signature: ['signature', signature] }),
-    result: object({ contractId: ['contract_id', contractId], signature: ['signature', signature] }),
-  },
+  ...marketMethods,
   'channel.open': {
     params: object({
       contractId: ['contract_id', contractId],
@@ -180,6 +181,20 @@ export const methods = {
     result: empty,
   },
   ...workMethods,
+  /** A block that was found with a job of the miner's own, which it may not have announced yet. */
+  'work.block': {
+    params: object({
+      contractId: ['contract_id', contractId],
+      job: ['job', jobCodec],
+      /** The whole of it. */
+      extranonce: ['extranonce', bytesUpTo(2 * EXTRANONCE_ROOM)],
+      ntime: ['ntime', u32],
+      nonce: ['nonce', u32],
+      /** As hashed. */
+      version: ['version', u32],
+    }),
+    result: solutionResult,
+  },
   'work.batch': {
     params: batchCodec,
     result: object({
@@ -195,6 +210,11 @@ export const methods = {
     }),
   },
   ...templateMethods,
+  ...meteringMethods,
+  ...minuteMethods,
+  ...auditorMethods,
+  ...noticeMethods,
+  ...updateMethods,
   'seal.claim': {
     params: object({
       contractId: ['contract_id', contractId],
@@ -228,6 +248,8 @@ export const methods = {
         claimed: ['claimed', claimPointCodec],
         blob: ['blob', blob],
         commitment: ['commitment', commitmentRecordCodec],
+        /** The updates that both signed; with the feature alone. */
+        updates: ['updates', agreedUpdatesCodec],
       },
     ),
     result: object(
@@ -237,7 +259,10 @@ export const methods = {
         nextSeq: ['next_seq', sequence],
         verifiedWork: ['verified_work', decimal],
       },
-      { restoredHeight: ['restored_height', integer(1, 500_000_000)] },
+      {
+        restoredHeight: ['restored_height', integer(1, 500_000_000)],
+        updates: ['updates', agreedUpdatesCodec],
+      },
     ),
   },
   'bond.release': {

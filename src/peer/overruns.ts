@@ -54,21 +54,47 @@ const CHEAP: ReadonlySet<string> = new Set([
   'work.job',
   'work.gone',
   'work.solution',
+  'work.block',
+  // In its turn with the work that goes by it; nothing is verified unless it was asked for.
+  'contract.confirm',
   'peer_storage.put',
 ]);
 
-/** The request budget of one node, over all of its connections. */
+/** What a line costs beside its bytes: parsing and an answer. */
+const LEAST_LINE_BYTES = 512;
+
+type PeerBudgetDeps = {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  /** Counter of limits that were reached. */
+  readonly limitHits?: LimitHits;
+};
+
+/** The budget of one node, over all of its connections: requests, and what is read of it. */
 export class PeerBudget {
-  readonly #deps: { readonly clock: Clock; readonly timers: Timers };
+  readonly #deps: PeerBudgetDeps;
   readonly #costly: TokenBucket;
+  readonly #read: TokenBucket;
   /** The turn in which the next costly request is served. */
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(deps: { readonly clock: Clock; readonly timers: Timers }) {
+  constructor(deps: PeerBudgetDeps) {
     this.#deps = deps;
+    const monotonicMs = deps.clock.monotonicMs();
     const burst = LIMITS.peerCostlyRequests;
-    this.#costly = new TokenBucket({ perSecond: burst / 4, burst }, deps.clock.monotonicMs());
+    this.#costly = new TokenBucket({ perSecond: burst / 4, burst }, monotonicMs);
+    const bytes = LIMITS.peerReadBytes;
+    this.#read = new TokenBucket({ perSecond: bytes / 16, burst: bytes }, monotonicMs);
   }
+
+  /** Counts what was read of a connection. Returns the ms in which no more of it is to be read. */
+  readonly read = (bytes: number, lines: number): number => {
+    const monotonicMs = this.#deps.clock.monotonicMs();
+    if (this.#read.spend(bytes + lines * LEAST_LINE_BYTES, monotonicMs)) return 0;
+    const hits = this.#deps.limitHits;
+    if (hits !== undefined) countHit(hits, 'peerReadBytes');
+    return this.#read.waitMs(monotonicMs);
+  };
 
   /** Wraps handlers: each is within this budget, and requests beyond any limit are counted. */
   guard(handlers: RpcHandlers, overruns: Overruns): RpcHandlers {

@@ -129,13 +129,15 @@ export class PackedShares {
     use: (context: number, extranonceAt: number, ntime: number, nonce: number, version: number) => void,
   ): void {
     const reader = this.#reader;
+    const { contexts } = this;
+    const sizes = Uint8Array.from(contexts, (each) => each.extranonce1Size + each.extranonce2Size);
     let used = 0;
     for (let left = this.count; left > 0; left -= 1) {
       const index = reader.varint(used);
-      const { extranonce1Size, extranonce2Size, ntime: from } = this.#contextAt(index);
-      const extranonceAt = reader.skip(extranonce1Size + extranonce2Size);
+      if (index >= contexts.length) refuse('names a context that is not there');
+      const extranonceAt = reader.skip(sizes[index]!);
       const zigzag = reader.varint(2 ** 33);
-      const ntime = from + (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
+      const ntime = contexts[index]!.ntime + (zigzag % 2 === 0 ? zigzag / 2 : -(zigzag + 1) / 2);
       if (ntime < 0 || ntime > 0xffff_ffff) refuse('has an ntime out of range');
       if (index === used) {
         if (zigzag !== 0) refuse('has a context of another ntime than its first share');
@@ -144,12 +146,8 @@ export class PackedShares {
       const nonce = reader.u32();
       use(index, extranonceAt, ntime, nonce, reader.u32());
     }
-    if (used !== this.contexts.length) refuse('has a context without a share');
+    if (used !== contexts.length) refuse('has a context without a share');
     reader.end();
-  }
-
-  #contextAt(index: number): PackedContext {
-    return this.contexts[index] ?? refuse('names a context that is not there');
   }
 }
 
@@ -227,11 +225,13 @@ class Reader {
   }
 
   u8(): number {
-    return this.#view.getUint8(this.#take(1));
+    return this.#bytes[this.#take(1)]!;
   }
 
   u32(): number {
-    return this.#view.getUint32(this.#take(4), true);
+    const bytes = this.#bytes;
+    const at = this.#take(4);
+    return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
   }
 
   f64(): number {
@@ -240,12 +240,15 @@ class Reader {
 
   /** A varint in its shortest form, at most `max`. */
   varint(max: number): number {
-    let value = 0;
-    for (let scale = 1; scale <= 2 ** 49; scale *= 0x80) {
+    const first = this.u8();
+    // Nearly all of them are of one byte.
+    if (first < 0x80) return first <= max ? first : refuse('has a number out of range');
+    let value = first % 0x80;
+    for (let scale = 0x80; scale <= 2 ** 49; scale *= 0x80) {
       const byte = this.u8();
       value += (byte % 0x80) * scale;
       if (byte >= 0x80) continue;
-      if ((byte === 0 && scale > 1) || value > max) refuse('has a number out of range');
+      if (byte === 0 || value > max) refuse('has a number out of range');
       return value;
     }
     return refuse('has a number out of range');

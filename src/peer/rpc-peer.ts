@@ -14,7 +14,7 @@ import { isRecord, type Json } from '../base/json.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Logger } from '../log/logger.ts';
 import { type FeatureSet, NO_FEATURES } from './features.ts';
-import { toldMessage } from './told-error.ts';
+import { termMembers, toldData, toldMessage } from './told-error.ts';
 import type { PeerLink } from './transport.ts';
 
 /** A handler of one method; throws `CodedError` to refuse. Parameters are unparsed. */
@@ -36,6 +36,8 @@ export type RpcPeerDeps = { readonly log: Logger; readonly timers: Timers };
 
 /** Refused requests of one connection that are logged. */
 const LOGGED_REFUSALS = 32;
+/** Errors that the peer reports and that are logged; an honest one reports the last before it goes. */
+const LOGGED_REPORTS = 4;
 /** Greatest depth of JSON, above that of any message of `messages.ts`. */
 const MAX_DEPTH = 12;
 const INTERNAL_ERROR = -32603;
@@ -63,6 +65,7 @@ export class RpcPeer {
   #sending = 0;
   #serving = 0;
   #refusals = 0;
+  #reports = 0;
   #reason: CodedError | undefined;
 
   constructor(connection: PeerLink, options: RpcOptions, deps: RpcPeerDeps) {
@@ -193,7 +196,8 @@ export class RpcPeer {
 
   #notified(method: string, params: unknown): void {
     this.stats.ignored += 1;
-    if (method !== 'error') return;
+    if (method !== 'error' || this.#reports >= LOGGED_REPORTS) return;
+    this.#reports += 1;
     const code = isRecord(params) ? String(params['code']).slice(0, 60) : '';
     const text = isRecord(params) ? String(params['message']).slice(0, 300) : '';
     this.#log.warn({ code, text, peer: this.connection.remoteAddress }, 'the peer reports an error');
@@ -221,7 +225,7 @@ export class RpcPeer {
     error: unknown,
   ): ReturnType<typeof createJSONRPCErrorResponse> {
     if (error instanceof CodedError) {
-      const data = { code: error.code, hint: error.hint };
+      const data = toldData(error);
       this.#logRefusal(error);
       return createJSONRPCErrorResponse(id, rpcNumber(error.code), toldMessage(error), data);
     }
@@ -244,7 +248,9 @@ function errorFromPeer(error: unknown): CodedError {
   const code = isRecord(data) ? data['code'] : undefined;
   const text = String(error.message).slice(0, 300);
   const known = typeof code === 'string' && Object.hasOwn(ERROR_TABLE, code);
-  return new CodedError(known ? (code as ErrorCode) : 'protocol', `peer: ${text}`, { remote: true });
+  const terms = code === 'bad_terms' && isRecord(data) ? termMembers(data) : {};
+  const meta = { ...terms, remote: true };
+  return new CodedError(known ? (code as ErrorCode) : 'protocol', `peer: ${text}`, meta);
 }
 
 /** Parses JSON from a peer. Throws `malformed` for bad JSON, and for nesting beyond any message of ours. */

@@ -8,3 +8,20 @@ const OWN_AFFAIRS =
 export function toldMessage({ code, message }: CodedError): string {
   return OWN_AFFAIRS.test(code) ? code : message;
 }
+
+/** Members of the data of a refusal that say which term, what it is and what would be taken. */
+const TERM_MEMBERS = ['path', 'got', 'allowed'] as const;
+
+/** What a peer is told beside the message: the code, what to do, and of refused terms which one. */
+export function toldData({ code, hint, meta }: CodedError): Record<string, string> {
+  return { code, hint, ...(code === 'bad_terms' ? termMembers(meta) : {}) };
+}
+
+/** The members of a refused term in what a peer told, or in what it will be. */
+export function termMembers(data: Readonly<Record<string, unknown>>): Record<string, string> {
+  const told = TERM_MEMBERS.flatMap((name) => {
+    const value = data[name];
+    return typeof value === 'string' ? [[name, value.slice(0, 100)]] : [];
+  });
+  return Object.fromEntries(told);
+}

@@ -23,6 +23,8 @@ export type TransportOptions = {
   readonly idleTimeoutMs: number;
   /** Most bytes waiting for a slow peer; beyond it the connection ends with `slow_reader`. */
   readonly writeBytes: number;
+  /** Most bytes of a peer before `paceReads`; beyond it the connection ends. Default: any. */
+  readonly newcomerBytes?: number;
 };
 
 export const DEFAULT_TRANSPORT: TransportOptions = {
@@ -42,7 +44,7 @@ type LineHandlers = {
  */
 export class PeerConnection {
   readonly remoteAddress: string;
-  /** See `PeerLink`. */
+  /** Keeps the connection's place against newcomers, once its peer has proved a node key. */
   keepPlace: () => void = () => {};
   /** TLS exporter value: 32 bytes that both ends of this connection know, and nobody else. */
   readonly exporter: Uint8Array;
@@ -51,6 +53,12 @@ export class PeerConnection {
   readonly #framer = new LineFramer(LIMITS.peerLineBytes);
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   readonly #timers: Timers;
+  /** Bytes that a peer without a proven key may send in all; undefined once it has one. */
+  #newcomerBytes: number | undefined;
+  #readPace: ReadPace | undefined;
+  #lines = 0;
+  #turnBytes = 0;
+  #pause: Timer | undefined;
   #silence: Timer;
   #handlers: LineHandlers | undefined;
   #reason: CodedError | undefined;
@@ -60,6 +68,7 @@ export class PeerConnection {
     assert(socket.getProtocol() === 'TLSv1.3', 'peer_tls_version', socket.getProtocol());
     this.#socket = socket;
     this.#options = options;
+    this.#newcomerBytes = options.newcomerBytes;
     this.remoteAddress = nameOf(socket);
     const exported = socket.exportKeyingMaterial(EXPORTER_SIZE, EXPORTER_LABEL, Buffer.alloc(0));
     this.exporter = new Uint8Array(exported);
@@ -72,6 +81,12 @@ export class PeerConnection {
 
   get closed(): boolean {
     return this.#reason !== undefined;
+  }
+
+  /** Goes on at the pace of its peer's node, which is known now. */
+  paceReads(pace: ReadPace): void {
+    this.#newcomerBytes = undefined;
+    this.#readPace = pace;
   }
 
   /** Starts delivery of lines. Earlier ones wait in the socket. */
@@ -104,6 +119,7 @@ export class PeerConnection {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#silence.cancel();
+    this.#pause?.cancel();
     this.#socket.removeAllListeners('data');
     if (reason.code === 'slow_reader' || reason.code === 'peer_timeout') this.#socket.destroy();
     else this.#socket.destroySoon();
@@ -119,6 +135,12 @@ export class PeerConnection {
   #receive(chunk: Uint8Array): void {
     this.#silence.cancel();
     this.#silence = this.#waitForBytes();
+    if (this.#newcomerBytes !== undefined) this.#newcomerBytes -= chunk.length;
+    if (this.#newcomerBytes !== undefined && this.#newcomerBytes < 0) {
+      this.close(new CodedError('unauthenticated', 'much was sent and no key proven'));
+      return;
+    }
+    this.#lines = 0;
     this.#framer.push(chunk, {
       onLine: (bytes, start, end) => this.#deliver(bytes.subarray(start, end)),
       onLineTooLong: () => {
@@ -126,9 +148,36 @@ export class PeerConnection {
         return false;
       },
     });
+    this.#paceAfter(chunk.length);
+  }
+
+  /** Others have their turn after so much, and more of a peer that sends too much is read later. */
+  #paceAfter(bytes: number): void {
+    if (this.#reason !== undefined) return;
+    const waitMs = this.#readPace?.(bytes, this.#lines) ?? 0;
+    if (this.#turnBytes === 0) {
+      this.#timers.afterTurn(() => {
+        this.#turnBytes = 0;
+        if (this.#pause === undefined) this.#resume();
+      });
+    }
+    this.#turnBytes += bytes;
+    if (waitMs > 0) {
+      this.#pause?.cancel();
+      this.#pause = this.#timers.after(waitMs, () => {
+        this.#pause = undefined;
+        this.#resume();
+      });
+    }
+    if (waitMs > 0 || this.#turnBytes >= LIMITS.peerTurnBytes) this.#socket.pause();
+  }
+
+  #resume(): void {
+    if (this.#reason === undefined && this.#socket.isPaused()) this.#socket.resume();
   }
 
   #deliver(line: Uint8Array): boolean {
+    this.#lines += 1;
     let text: string;
     try {
       text = this.#decoder.decode(line);
@@ -144,11 +193,11 @@ export class PeerConnection {
 /** The part of a connection that the RPC layer uses: bounded lines in order, and one end. */
 export type PeerLink = Pick<
   PeerConnection,
-  'remoteAddress' | 'exporter' | 'closed' | 'listen' | 'send' | 'close'
-> & {
-  /** Keeps the connection's place against newcomers, once its peer has proved a node key. */
-  readonly keepPlace?: () => void;
-};
+  'remoteAddress' | 'exporter' | 'closed' | 'listen' | 'send' | 'close' | 'keepPlace' | 'paceReads'
+>;
+
+/** Counts what was read; the ms in which no more is to be read. */
+type ReadPace = (bytes: number, lines: number) => number;
 
 function nameOf({ remoteAddress, remotePort }: net.Socket): string {
   return `${remoteAddress ?? '?'}:${remotePort ?? 0}`;

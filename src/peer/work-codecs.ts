@@ -104,6 +104,17 @@ const subscription = {
 const empty = object<Record<never, never>>({});
 const code = text(40, /^[a-z_]+$/);
 
+/** What became of a solution, in the words of the upstream, or of the own node. */
+export const solutionResult = object(
+  { outcome: ['outcome', oneOf('accepted', 'refused', 'timeout', 'lost')] },
+  {
+    /** The upstream's error number. */
+    code: ['code', integer(-(2 ** 31), 2 ** 31)],
+    reason: ['reason', text(200)],
+    rttMs: ['rtt_ms', integer(0, 2 ** 31)],
+  },
+);
+
 /** The methods of work that the maker gives; feature `work_binding`. */
 export const workMethods = {
   /** To the maker: relay jobs. */
@@ -130,14 +141,6 @@ export const workMethods = {
       /** As hashed. */
       version: ['version', u32],
     }),
-    result: object(
-      { outcome: ['outcome', oneOf('accepted', 'refused', 'timeout', 'lost')] },
-      {
-        /** The upstream's error number. */
-        code: ['code', integer(-(2 ** 31), 2 ** 31)],
-        reason: ['reason', text(200)],
-        rttMs: ['rtt_ms', integer(0, 2 ** 31)],
-      },
-    ),
+    result: solutionResult,
   },
 } as const;

@@ -1,14 +1,24 @@
 import { sleep, type Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
+import { rateOf } from '../chain/fee-rate.ts';
 import { optional } from '../chain/source.ts';
+import { shareOf } from '../chain/watcher.ts';
 import { type BondSpend, signBondSpend, verifyBondSpend } from '../channel/bonds.ts';
 import type { ChannelRole } from '../channel/keys.ts';
+import { boundedRate, twoKeysVsize } from '../channel/sizes.ts';
+import { otherSide } from '../contract/sides.ts';
 import { call } from '../peer/calls.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { RpcPeer } from '../peer/rpc-peer.ts';
 import { awardEntry } from './auditor-awards.ts';
 import { unstored } from './records.ts';
-import type { StakedStore, StakeSettlement, StakeSettlementDeps } from './stake-settlement.ts';
+import {
+  MOST_DUST_SAT,
+  payoutOf,
+  type StakedStore,
+  type StakeSettlement,
+  type StakeSettlementDeps,
+} from './stake-settlement.ts';
 
 /** One side of a channel with bonds on the chain. */
 export type BondSide = {
@@ -27,10 +37,6 @@ const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 60_000;
 /** Refusals that may end with the next block, or the next minute. */
 const NOT_YET: ReadonlySet<string> = new Set(['unknown_channel', 'chain_unreachable']);
-
-function otherOf(role: ChannelRole): ChannelRole {
-  return role === 'miner' ? 'maker' : 'miner';
-}
 
 export type BondAskerDeps = StakeSettlementDeps & { readonly timers: Timers };
 
@@ -85,13 +91,16 @@ async function askForBond(peer: RpcPeer, side: BondSide, deps: StakeSettlementDe
   const coin = remains.bonds?.find(({ owner }) => owner === role);
   if (!assembled || !contract || coin === undefined) return;
   if ((await deps.chain.txOut(coin.txid, coin.vout)) === undefined) return;
-  const feeRateSatPerKvb = Math.ceil(await deps.chain.feeRateSatPerKvb(6));
+  const vsize = twoKeysVsize(coin.script, payoutOf(assembled.params, role));
+  const mostSatPerKvb = rateOf(shareOf(coin.valueSat, MOST_DUST_SAT), vsize);
+  const asked = boundedRate(await deps.chain.feeRateSatPerKvb(6));
+  const feeRateSatPerKvb = Math.min(asked, mostSatPerKvb);
   const spend: BondSpend = { coin, payee: role, feeRateSatPerKvb };
   const own = signBondSpend(assembled.params, spend, role, deps.signer.forChannel(contract.channelIndex));
   const { txid, vout } = coin;
   const request = { contractId, txid, vout, payee: role, feeRateSatPerKvb, signature: own };
   const { signature } = await call(peer, 'bond.release', request);
-  const award = awardEntry(store, spend, { [role]: own, [otherOf(role)]: signature });
+  const award = awardEntry(store, spend, { [role]: own, [otherSide(role)]: signature });
   // Sent also where it cannot be stored: it is this side's own money.
   await optional(() => deps.ledger.appendNow([award]), unstored(store.contractId, deps.log));
   await deps.chain.broadcast(award.body as string);
@@ -118,11 +127,11 @@ export async function answerForBond(
     throw new CodedError('bonds_at_stake', 'this bond is not released');
   }
   const spend: BondSpend = { coin, payee, feeRateSatPerKvb };
-  verifyBondSpend(assembled.params, spend, otherOf(role), asked.signature);
+  verifyBondSpend(assembled.params, spend, otherSide(role), asked.signature);
   const signer = deps.signer.forChannel(contract.channelIndex);
   const signature = signBondSpend(assembled.params, spend, role, signer);
   await deps.ledger.appendNow([
-    awardEntry(store, spend, { [role]: signature, [otherOf(role)]: asked.signature }),
+    awardEntry(store, spend, { [role]: signature, [otherSide(role)]: asked.signature }),
   ]);
   return { signature };
 }

@@ -1,7 +1,7 @@
 import type { Transaction } from 'bitcoinjs-lib';
 import { unreachable } from '../base/assert.ts';
 import { equal } from '../base/bytes.ts';
-import { type CodedError, codeOf } from '../base/errors.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
 import {
   type ChainSource,
   type ChainTip,
@@ -46,6 +46,8 @@ export type ChannelSide = {
   /** The part of the view that only this side knows, of what spends the channel too. */
   readonly details: (spender?: Partial<Spender>) => Partial<ChannelView>;
 };
+
+type ViewOptions = { readonly canResend: boolean; readonly isForced: boolean };
 
 const CLOSE_TARGET_BLOCKS = 6;
 /** The next block: nodes estimate for no fewer. */
@@ -101,7 +103,7 @@ export class ChannelWatch {
     for (;;) {
       const { status, watch } = this.#store.state;
       if (this.#store.channel === undefined || status === 'failed' || watch.isOver) return;
-      const view = await this.#view(tip, { canResend, isForced });
+      const view = await this.#viewOrLast(tip, { canResend, isForced });
       const type = isForced ? 'close_alone' : 'tip';
       const effects = await this.#store.record({ type, height: tip.height, view });
       for (const effect of effects) await this.#follow(effect);
@@ -164,10 +166,36 @@ export class ChannelWatch {
       this.#deps.log.warn({ contract, code, detail }, `${what} does not answer; gone on without`);
   }
 
-  async #view(
-    tip: ChainTip,
-    { canResend, isForced }: { readonly canResend: boolean; readonly isForced: boolean },
-  ): Promise<ChannelView> {
+  /**
+   * The view, and where a question of it fails once a transaction is due, what was last seen: no deadline
+   * waits for an answer.
+   */
+  async #viewOrLast(tip: ChainTip, options: ViewOptions): Promise<ChannelView> {
+    try {
+      return await this.#view(tip, options);
+    } catch (error) {
+      if (!(error instanceof CodedError) || !(options.isForced || this.#isDue(tip.height))) throw error;
+      const satPerKvb = await optional(
+        () => this.#feeRate(tip.height),
+        () => {},
+      );
+      // One that answers nothing at all takes no transaction either.
+      if (satPerKvb === undefined) throw error;
+      this.#unanswered('a question about the channel')(error);
+      const { outputStatus } = this.#store.state.watch;
+      return { ...LAST_SEEN[outputStatus], satPerKvb, ...this.#side.details() };
+    }
+  }
+
+  /** This side has, or may have, to send something by now. */
+  #isDue(height: number): boolean {
+    const { options, state, terms } = this.#store;
+    if (state.status !== 'open' && state.status !== 'closing') return false;
+    const blocks = options.role === 'miner' ? options.margins.broadcastBlocks : 0;
+    return terms.expiryHeight - height <= blocks;
+  }
+
+  async #view(tip: ChainTip, { canResend, isForced }: ViewOptions): Promise<ChannelView> {
     const { fundingTxid, fundingVout, closeTx } = this.#store.channel!;
     const coin = await this.#deps.chain.txOut(fundingTxid, fundingVout);
     if (coin !== undefined) {

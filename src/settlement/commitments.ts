@@ -6,8 +6,17 @@ import {
   jobLeaf,
   noEvidence,
 } from '../channel/evidence-point.ts';
+import type { FaultRecount } from '../channel/fault-log.ts';
+import { NO_WEIGHTS, weighedRoot } from '../channel/share-weights.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { easiestTarget, hardestTarget } from '../contract/terms-access.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
-import { type CommitmentRecord, commitmentRecordCodec } from '../peer/commitment-codecs.ts';
+import {
+  type CommitmentOffer,
+  type CommitmentRecord,
+  commitmentRecordCodec,
+} from '../peer/commitment-codecs.ts';
+import type { FeatureSet } from '../peer/features.ts';
 import { shareTargetOf } from '../shares/share.ts';
 import { parseJobDocument, SHARE_KIND, SHARE_RECORD_SIZE, unpackShares } from '../work/evidence.ts';
 import { bodyOf, COMMITMENT_KIND, parseBody, stateDocumentId } from './records.ts';
@@ -53,15 +62,39 @@ export async function loadCommitments(
 
 /** The content of a record that both sides sign. */
 export function commitmentOf(record: CommitmentRecord): StateCommitment {
-  const { n, workHashes, nextSeq, jobSetRoot, faultLogHead, tree } = record;
-  return { n, workHashes, nextSeq, jobSetRoot, faultLogHead, shareRoot: tree.root() };
+  const { n, workHashes, nextSeq, jobSetRoot, faultLogHead, tree, weightsHead } = record;
+  const root = tree.root();
+  const shareRoot = weightsHead === undefined ? root : weighedRoot(root, weightsHead);
+  return { n, workHashes, nextSeq, jobSetRoot, faultLogHead, shareRoot };
+}
+
+/** What commitments have beyond the first ones. */
+export type CommitmentFormat = {
+  readonly hasFaultLog: boolean;
+  /** Where shares may be worth more or less, what each is credited for is signed too. */
+  readonly isWeighed: boolean;
+};
+
+/** The format of what two sides sign that have these features in common. */
+export function formatOf(features: FeatureSet, terms: ContractTerms): CommitmentFormat {
+  const hasRange = easiestTarget(terms) !== hardestTarget(terms);
+  const isWeighed = hasRange && features.has('share_weights');
+  return { hasFaultLog: features.has('fault_log'), isWeighed };
+}
+
+/** True for a commitment of this format. */
+export function isOfFormat(
+  { faults, weightsHead }: Pick<CommitmentOffer, 'faults' | 'weightsHead'>,
+  { hasFaultLog, isWeighed }: CommitmentFormat,
+): boolean {
+  return (faults !== undefined) === hasFaultLog && (weightsHead !== undefined) === isWeighed;
 }
 
 /** The evidence point that the next commitment builds on. */
 export function pointAfter(record: CommitmentRecord | undefined): EvidencePoint {
   if (record === undefined) return noEvidence();
-  const { nextSeq, creditedHashes, tree, jobSetRoot } = record;
-  return { nextSeq, workHashes: creditedHashes, tree, jobSetRoot };
+  const { nextSeq, creditedHashes, tree, jobSetRoot, weightsHead = NO_WEIGHTS } = record;
+  return { nextSeq, workHashes: creditedHashes, tree, weightsHead, jobSetRoot };
 }
 
 /** The source of a segment's shares and jobs. */
@@ -77,13 +110,21 @@ export type SegmentSource = {
  * Reads the own log from `from` up to `to` and credits the shares that `judge` accepts; stops before the
  * first share at which `judge` ends. Returns the seq after the last share that was read. Throws
  * `ledger_corrupt` for a gap or a job that is missing.
+ * @param recount takes the shares of its faults
  */
 export async function readSegment(
   segment: EvidenceSegment,
   source: SegmentSource,
   range: { readonly from: number; readonly to: number },
   judge: (seq: number, segment: EvidenceSegment) => 'credit' | 'skip' | 'end',
+  recount?: FaultRecount,
 ): Promise<number> {
+  const leaves = new Map<number, Uint8Array>();
+  const leafOf = async (jobId: number): Promise<Uint8Array> => {
+    const leaf = leaves.get(jobId) ?? (await readLeaf(source, jobId));
+    leaves.set(jobId, leaf);
+    return leaf;
+  };
   const { ledger, stream } = source;
   let seq = range.from;
   while (seq < range.to) {
@@ -97,8 +138,13 @@ export async function readSegment(
         if (verdict === 'end') return seq;
         if (verdict === 'credit') {
           const { jobId, hash, difficulty } = share;
-          if (segment.lacksJob(jobId)) segment.addJob(jobId, await leafOf(source, jobId));
+          if (segment.lacksJob(jobId)) segment.addJob(jobId, await leafOf(jobId));
           segment.credit(jobId, hash, shareTargetOf(difficulty).workHashes);
+        }
+        const fault = recount?.rangeOf(seq);
+        if (fault !== undefined) {
+          const leaf = fault.evidence === 'shares' ? await leafOf(share.jobId) : undefined;
+          recount!.take(fault, share, leaf, shareTargetOf(share.difficulty).workHashes);
         }
         seq += 1;
       }
@@ -108,7 +154,7 @@ export async function readSegment(
   return seq;
 }
 
-async function leafOf({ jobBody }: SegmentSource, jobId: number): Promise<Uint8Array> {
+async function readLeaf({ jobBody }: SegmentSource, jobId: number): Promise<Uint8Array> {
   const body = await jobBody(jobId);
   if (body === undefined) throw new CodedError('ledger_corrupt', `job ${jobId} is missing`);
   return jobLeaf(parseJobDocument(body));

@@ -3,7 +3,14 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import type { WatchEffect } from '../chain/watcher.ts';
-import { isSpent, isTooLateToOpen, restoreLifecycle, transition } from '../channel/lifecycle.ts';
+import {
+  isSpent,
+  isTooLateToOpen,
+  restoreLifecycle,
+  termEndOf,
+  termPeriodOf,
+  transition,
+} from '../channel/lifecycle.ts';
 import {
   type CloseRecord,
   isStall,
@@ -14,12 +21,16 @@ import {
   UNSIGNED,
 } from '../channel/lifecycle-state.ts';
 import type { SignedState } from '../channel/states.ts';
+import { creditLimit } from '../contract/rate-limit.ts';
 import type { StreamState } from '../contract/stream.ts';
+import { type TermPeriod, VIEW_BLOCKS } from '../contract/term-clock.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { type AssembledChannel, assembleChannel } from './opening.ts';
 import {
+  BIDS_KIND,
+  bidsBody,
   type ChannelRecord,
   type ContractRecord,
   channelEntry,
@@ -32,6 +43,7 @@ import {
   standingStatus,
   stateEntry,
   unstored,
+  updatedContractEntry,
 } from './records.ts';
 import { vsizeOfHex } from './transaction-facts.ts';
 
@@ -88,11 +100,14 @@ export abstract class ContractStore {
   protected lastStored: SignedState | undefined;
   #verified: SignedState | undefined;
   #state: LifecycleState = UNSIGNED;
-  readonly #options: LifecycleOptions;
+  #options: LifecycleOptions;
   readonly #deps: ContractStoreDeps;
   readonly #queue = new SerialQueue();
   /** True while a record of the chain was refused by a full queue; it is written with the next one. */
   #isUnstored = false;
+  /** The bids that were written last, or are about to be. */
+  #bids = bidsBody(UNSIGNED.watch);
+  #bidsWritten: Promise<void> = Promise.resolve();
 
   readonly contractId: string;
 
@@ -117,6 +132,24 @@ export abstract class ContractStore {
 
   get stream(): StreamState {
     return this.#state.stream;
+  }
+
+  /** The blocks whose work is credited; undefined while their end is not known. */
+  get period(): TermPeriod | undefined {
+    return termPeriodOf(this.#options, this.#state);
+  }
+
+  /** Where the price moves: see `PriceKeeper`. */
+  isUnpriced: (height: number) => boolean = () => false;
+
+  /** The most work that is credited on blocks up to a height: see `creditLimit`. */
+  creditLimit(height: number): bigint | undefined {
+    return creditLimit(this.terms, this.#state.deepHeight, height);
+  }
+
+  /** True where the block clock of the terms ends the contract, or does so within the views of both sides. */
+  get isTermOver(): boolean {
+    return termEndOf(this.#options, this.#state, VIEW_BLOCKS) !== undefined;
   }
 
   /** The stored record of the channel; undefined before there is one. */
@@ -199,13 +232,15 @@ export abstract class ContractStore {
     const effects = this.#take(event);
     const isChanged = effects[0]?.type === 'persist' || entries.length > 0;
     if (isChanged || this.#isUnstored) await this.#writeSoon(entries);
+    // What is bid waits for no record of it: without one a later start begins lower.
+    else this.#writeBids();
     this.#tell(effects);
     return effects.filter((effect) => CHAIN_EFFECTS.has(effect.type)) as ChainEffect[];
   }
 
   /** Resolves once no change is on its way to the disk. */
   settled(): Promise<void> {
-    return this.#queue.run(async () => {});
+    return this.#queue.run(() => this.#bidsWritten);
   }
 
   /** Suspends the contract: no new promise, for a reason that passes or needs a person. A close goes on. */
@@ -269,9 +304,11 @@ export abstract class ContractStore {
 
   protected restore(
     stored: StoredContract | undefined,
-    known: Pick<LifecycleState, 'workHashes' | 'ackedN' | 'claimedN'>,
+    known: Pick<LifecycleState, 'workHashes' | 'ackedN' | 'claimedN' | 'notices'>,
   ): void {
     this.contract = stored?.contract;
+    // With the updates that both signed.
+    if (stored !== undefined) this.#options = { ...this.#options, terms: stored.contract.terms };
     this.fundingTx = stored?.fundingTx;
     this.delivery = stored?.delivery ?? NOTHING_DELIVERED;
     this.lastStored = stored?.last;
@@ -294,10 +331,39 @@ export abstract class ContractStore {
         close: closeOf(channel),
         askedHeight: channel.askedHeight,
         isOver: stored.isOver,
+        bids: stored.bids,
         newest: last && { n: last.n, workHashes: last.workHashes, paidSat: last.paidSat },
       },
       this.#deps.clock.monotonicMs(),
     );
+    this.#bids = bidsBody(this.#state.watch);
+  }
+
+  /**
+   * Stores the terms with one more update, which both signed; on disk when this resolves, and everything
+   * goes by them from then on. Throws `channel_frozen`, and `overload` with nothing changed.
+   */
+  async update(terms: ContractTerms, entries: readonly LedgerEntry[]): Promise<void> {
+    const { contract } = this;
+    assert(contract !== undefined, 'contract_before_update');
+    await this.#queue.run(async () => {
+      const record = { ...contract, terms };
+      await this.write([updatedContractEntry(this.contractId, record), ...entries]);
+      this.contract = record;
+      this.#options = { ...this.#options, terms };
+      if (this.assembled !== undefined)
+        this.assembled = { ...this.assembled, params: { ...this.assembled.params, terms } };
+      this.termsChanged();
+      this.stateChanged();
+    });
+  }
+
+  /** Called when the terms have one more update. */
+  protected termsChanged(): void {}
+
+  /** Writes what waits for no event. Throws as `update`. */
+  async note(entries: readonly LedgerEntry[]): Promise<void> {
+    await this.#queue.run(() => this.write(entries));
   }
 
   /** Throws `channel_frozen` where no new promise may be made. */
@@ -356,10 +422,11 @@ export abstract class ContractStore {
     // Earlier writes are on disk by then, and this record has the state of that moment.
     this.#isUnstored = true;
     const written = this.#queue.run(async () => {
-      const isNow = [...entries, ...this.#channelEntries(this.#state)];
+      const isNow = [...entries, ...this.#changedBids(), ...this.#channelEntries(this.#state)];
       this.#isUnstored = false;
       await this.#append(isNow).catch((error: unknown) => {
         this.#isUnstored = codeOf(error) === 'overload';
+        if (this.#isUnstored) this.#bids = '';
         throw error;
       });
     });
@@ -367,6 +434,16 @@ export abstract class ContractStore {
     const timer = this.#deps.timers.after(RECORD_WAIT_MS, late.resolve);
     await Promise.race([written.catch(unstored(this.contractId, this.#deps.log)), late.promise]);
     timer.cancel();
+  }
+
+  /** In no queue: the record of a close that follows at once would wait for the disk behind it. */
+  #writeBids(): void {
+    const bids = this.#changedBids();
+    if (bids.length === 0) return;
+    this.#bidsWritten = this.#append(bids).catch((error: CodedError) => {
+      if (codeOf(error) === 'overload') this.#bids = '';
+      unstored(this.contractId, this.#deps.log)(error);
+    });
   }
 
   async #append(entries: readonly LedgerEntry[]): Promise<void> {
@@ -378,6 +455,14 @@ export abstract class ContractStore {
       this.suspend(frozen);
       throw frozen;
     }
+  }
+
+  /** What this side bids, where that is not on its way to the disk; it is then. */
+  #changedBids(): readonly LedgerEntry[] {
+    const body = bidsBody(this.#state.watch);
+    if (this.assembled === undefined || body === this.#bids) return [];
+    this.#bids = body;
+    return [{ type: 'put', kind: BIDS_KIND, id: this.contractId, body }];
   }
 
   #channelEntries(state: LifecycleState): readonly LedgerEntry[] {

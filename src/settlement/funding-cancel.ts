@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { codeOf } from '../base/errors.ts';
 import { type ChainSource, type ChainTip, optional, type Spender } from '../chain/source.ts';
 import { blocksToSearch } from '../chain/spender.ts';
 import type { ChannelView } from '../chain/watcher.ts';
@@ -26,6 +27,9 @@ export class FundingCancel {
   readonly #store: ContractStore;
   readonly #deps: FundingCancelDeps;
   #conflict: Spender | undefined;
+  /** What was signed last, and the fee of what is still to be. */
+  #signed: string | undefined;
+  #unsignedSat: bigint | undefined;
   /** Height up to which no block spends a coin of the funding elsewhere. */
   #searchedHeight: number | undefined;
 
@@ -94,17 +98,31 @@ export class FundingCancel {
   }
 
   /**
-   * The signed spend of the own coins to the own change, in hex. Throws `funding_unsigned` while an
-   * external wallet has yet to sign.
+   * The signed spend of the own coins to the own change, in hex. While an external wallet has yet to sign
+   * one, it is the one that was signed before, and no further fee is asked for. Throws `funding_unsigned`
+   * where there is none.
    */
   async spend(feeSat: bigint): Promise<string> {
+    const askedSat = this.#unsignedSat ?? feeSat;
+    try {
+      this.#signed = await this.#sign(askedSat);
+      this.#unsignedSat = undefined;
+    } catch (error) {
+      if (codeOf(error) !== 'funding_unsigned') throw error;
+      this.#unsignedSat = askedSat;
+      if (this.#signed === undefined) throw error;
+    }
+    return this.#signed;
+  }
+
+  async #sign(feeSat: bigint): Promise<string> {
     const { assembled, options, terms, contractId } = this.#store;
     const script = this.#changeScript;
     assert(assembled !== undefined && script !== undefined, 'opening_before_its_cancel');
     const { role } = options;
     const cancel = buildFundingCancel(assembled.funding, role, script, feeSat);
     const wallet = this.#deps.wallet ?? keyWallet(this.#deps);
-    const contract = { contractId: `${contractId}.cancel`, network: terms.network };
+    const contract = { contractId: `${contractId}.cancel-${feeSat}`, network: terms.network };
     const own = await wallet.sign(contract, cancel, role);
     const none: readonly string[] = [];
     const signatures = role === 'miner' ? { miner: own, maker: none } : { miner: none, maker: own };

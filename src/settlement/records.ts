@@ -1,9 +1,11 @@
 import { CodedError } from '../base/errors.ts';
 import type { Json } from '../base/json.ts';
+import type { Bids } from '../chain/watcher.ts';
 import { type ChannelIndex, channelSteps } from '../channel/channel-index.ts';
 import { parseSignedState, type SignedState, signedStateToJson } from '../channel/states.ts';
+import { withSignedUpdates } from '../channel/update-signatures.ts';
 import { hasBondOutputs } from '../contract/bond-terms.ts';
-import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
+import { updatesOf } from '../contract/updated-terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import {
@@ -18,18 +20,22 @@ import {
   oneOf,
   text,
 } from '../peer/codec.ts';
+import { termsCodec } from '../peer/market-codecs.ts';
 import { methods } from '../peer/messages.ts';
+import { agreedUpdatesCodec } from '../peer/update-codecs.ts';
 
 /**
  * The kinds of ledger documents about a contract, on both sides; the id is the contract id unless noted:
  *
  * | kind | op | body |
  * |---|---|---|
- * | `contract` | insert | terms and both signatures |
+ * | `contract` | insert, put | terms and both signatures, and the updates that both signed |
+ * | `updates` | put | the update that waits, and those taken back (`update-records.ts`) |
  * | `opening` | put | the `channel.open` message and its answer |
  * | `funding` | insert | the signed funding transaction, hex |
  * | `state` | insert | one signed state; id `<contract>:<n, ten digits>` |
  * | `channel` | put | status and newest state: small, written with every state |
+ * | `bids` | put | what this side bids on the chain, and since when it waits |
  * | `delivery` | put | how far the peer has taken the evidence |
  * | `ack` | put | maker: the miner's receipt of the newest state |
  * | `seal` | put | the newest claim of the seal, and what the next one builds on (`seal-records.ts`) |
@@ -42,13 +48,17 @@ import { methods } from '../peer/messages.ts';
  * | `refusals` | put | maker: the shares not credited since the newest commitment |
  * | `luck` | put | maker: solutions among the credited shares against those to be expected |
  * | `restored` | put | maker: this ledger was an older copy when the tip had this height; id `maker` |
+ * | `minutes` | put | reports of one side in an hour; id `<contract>:<side>:<hour>` (`minute-records.ts`) |
+ * | `notices` | put | pauses, notice of the end, what was given up (`notice-records.ts`) |
  * | `equivocation` | insert | both contents of one state number; id as a state |
+ * | `metering`, `metered` | insert, put | a contract without a channel (`metering-records.ts`) |
  */
 export const CONTRACT_KIND = 'contract';
 export const OPENING_KIND = 'opening';
 export const FUNDING_KIND = 'funding';
 export const STATE_KIND = 'state';
 export const CHANNEL_KIND = 'channel';
+export const BIDS_KIND = 'bids';
 export const DELIVERY_KIND = 'delivery';
 export const ACK_KIND = 'ack';
 export const REQUEST_KIND = 'request';
@@ -62,6 +72,8 @@ export const RESTORED_KIND = 'restored';
 export const LUCK_KIND = 'luck';
 export const COMMITMENT_KIND = 'commitment';
 export const REFUSALS_KIND = 'refusals';
+export const UPDATES_KIND = 'updates';
+export const DISPUTED_KIND = 'disputed_commitment';
 
 const role = oneOf('miner', 'maker');
 const signature = hexOf(64);
@@ -75,20 +87,33 @@ const channelIndexCodec: Codec<ChannelIndex> = {
   },
   print: (index) => index,
 };
-const termsCodec: Codec<ContractTerms> = { parse: parseTerms, print: termsToJson };
 
-/** Codec of `contract` documents. */
-export const contractCodec = object({
-  version: ['version', integer(1, 1)],
-  role: ['role', role],
-  terms: ['terms', termsCodec],
-  minerSignature: ['miner_signature', signature],
-  makerSignature: ['maker_signature', signature],
-  /** Index of the channel, which selects its keys of the seed (`SeedSigner.forChannel`). */
-  channelIndex: ['channel_index', channelIndexCodec],
-});
-/** The content of `contract` documents. */
-export type ContractRecord = CodecValue<typeof contractCodec>;
+const storedContractCodec = object(
+  {
+    version: ['version', integer(1, 1)],
+    role: ['role', role],
+    terms: ['terms', termsCodec],
+    minerSignature: ['miner_signature', signature],
+    makerSignature: ['maker_signature', signature],
+    /** Index of the channel, which selects its keys of the seed (`SeedSigner.forChannel`). */
+    channelIndex: ['channel_index', channelIndexCodec],
+  },
+  { updates: ['updates', agreedUpdatesCodec] },
+);
+/** The content of `contract` documents; the terms with the updates that both signed. */
+export type ContractRecord = Omit<CodecValue<typeof storedContractCodec>, 'updates'>;
+
+/** Codec of `contract` documents. Throws also `bad_signature`. */
+export const contractCodec: Codec<ContractRecord> = {
+  parse: (value) => {
+    const { updates, ...record } = storedContractCodec.parse(value);
+    return updates === undefined ? record : { ...record, terms: withSignedUpdates(record.terms, updates) };
+  },
+  print: (record) => {
+    const updates = updatesOf(record.terms);
+    return storedContractCodec.print(updates.length === 0 ? record : { ...record, updates });
+  },
+};
 
 /** Codec of `opening` documents. */
 export const openingCodec = object({
@@ -140,6 +165,22 @@ const channelCodec = object(
 /** The content of `channel` documents. */
 export type ChannelRecord = CodecValue<typeof channelCodec>;
 
+const since = nullable(integer(0, 0xffff_ffff));
+/** Codec of `bids` documents. */
+const bidsCodec = object({
+  version: ['version', integer(1, 1)],
+  /** What the newest children and the spend of the own coins pay, sats; 0 without one. */
+  childFeeSat: ['child_fee_sat', decimal],
+  pushFeeSat: ['push_fee_sat', decimal],
+  cancelFeeSat: ['cancel_fee_sat', decimal],
+  /** Heights since which each waits (`WatchState`). */
+  bidSince: ['bid_since', since],
+  pushSince: ['push_since', since],
+  cancelSince: ['cancel_since', since],
+  waitsSince: ['waits_since', since],
+  lostSince: ['lost_since', since],
+});
+
 const deliveryRequired = {
   version: ['version', integer(1, 1)],
   /** Seq of the miner's stream: the maker judged everything before it. */
@@ -164,7 +205,7 @@ const deliveryOptional = {
   racedHashes: ['raced', decimal],
   explainedSeq: ['explained', count],
 } as const;
-const deliveryCodec = object(deliveryRequired, deliveryOptional);
+export const deliveryCodec = object(deliveryRequired, deliveryOptional);
 /** The content of `delivery` documents. */
 export type DeliveryRecord = CodecValue<typeof deliveryCodec>;
 
@@ -189,6 +230,11 @@ export function contractEntry(contractId: string, record: ContractRecord): Ledge
   return { type: 'insert', kind: CONTRACT_KIND, id: contractId, body: bodyOf(contractCodec, record) };
 }
 
+/** The ledger entry of a contract whose terms have one more update. */
+export function updatedContractEntry(contractId: string, record: ContractRecord): LedgerEntry {
+  return { type: 'put', kind: CONTRACT_KIND, id: contractId, body: bodyOf(contractCodec, record) };
+}
+
 export function openingEntry(contractId: string, record: OpeningRecord): LedgerEntry {
   return { type: 'put', kind: OPENING_KIND, id: contractId, body: bodyOf(openingCodec, record) };
 }
@@ -206,6 +252,15 @@ export function stateEntry(contractId: string, state: SignedState): LedgerEntry 
 
 export function channelEntry(contractId: string, record: ChannelRecord): LedgerEntry {
   return { type: 'put', kind: CHANNEL_KIND, id: contractId, body: bodyOf(channelCodec, record) };
+}
+
+function bidsIn({ version: _version, ...bids }: CodecValue<typeof bidsCodec>): Bids {
+  return bids;
+}
+
+/** The body of a `bids` document. */
+export function bidsBody(bids: Bids): string {
+  return bodyOf(bidsCodec, { version: 1, ...bids });
 }
 
 export function deliveryEntry(contractId: string, record: DeliveryRecord): LedgerEntry {
@@ -288,6 +343,7 @@ export type StoredContract = {
   readonly opening: OpeningRecord | undefined;
   readonly fundingTx: string | undefined;
   readonly channel: ChannelRecord | undefined;
+  readonly bids?: Bids | undefined;
   /** The newest state. */
   readonly last: SignedState | undefined;
   readonly delivery: DeliveryRecord | undefined;
@@ -314,6 +370,7 @@ export async function loadContract(
   const contract = await read(CONTRACT_KIND, contractCodec);
   if (contract === undefined) return undefined;
   const channel = await read(CHANNEL_KIND, channelCodec);
+  const bids = await read(BIDS_KIND, bidsCodec);
   const ack = await ledger.get(ACK_KIND, contractId);
   return {
     contractId,
@@ -321,6 +378,7 @@ export async function loadContract(
     opening: await read(OPENING_KIND, openingCodec),
     fundingTx: await ledger.get(FUNDING_KIND, contractId),
     channel,
+    ...(bids === undefined ? {} : { bids: bidsIn(bids) }),
     last:
       channel === undefined
         ? undefined

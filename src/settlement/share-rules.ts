@@ -5,6 +5,7 @@ import { type CoinbaseRule, coinbaseRule, easiestTarget, hardestTarget } from '.
 import type { WireShare } from '../peer/messages.ts';
 import { ntimeInWindow, versionInMask } from '../shares/rules.ts';
 import type { JobRecord } from '../work/evidence.ts';
+import { type CommittedParts, checkMetadata, committedBinding } from './bead-rules.ts';
 import { type CoinbaseParts, type JobCoinbase, jobCoinbase, paidByScript } from './job-coinbase.ts';
 import { paysParts } from './payout-rules.ts';
 
@@ -15,8 +16,12 @@ export type ShareCode = Extract<
   | 'stale_race'
   | 'maker_restored'
   | 'over_budget'
+  | 'over_rate'
+  | 'no_price'
   | 'bad_ntime'
   | 'expiry_near'
+  | 'not_begun'
+  | 'duration_over'
   | 'late_solutions'
 >;
 
@@ -40,13 +45,19 @@ export function shareRulesOf(terms: ContractTerms, fixedTarget: boolean): ShareR
   return { terms, maxTarget: easiestTarget(terms), minTarget: hardestTarget(terms), fixedTarget };
 }
 
+/** The parts of a job that bind its shares to a buyer. */
+export type BoundParts = CoinbaseParts & CommittedParts;
+
 /**
  * Checks a job by itself: `share_bad` where its coinbase cannot be read (`jobCoinbase`), `share_unbound`
- * unless it pays whom the terms bind to. Undefined when good.
+ * unless it pays whom the terms bind to, or commits to a bead that does. Undefined when good.
  */
-export function checkJob(terms: ContractTerms, job: CoinbaseParts): ShareCode | undefined {
+export function checkJob(terms: ContractTerms, job: BoundParts): ShareCode | undefined {
   const coinbase = jobCoinbase(job);
   if (coinbase === undefined) return 'share_bad';
+  const binding = committedBinding(terms);
+  if (binding !== undefined && checkMetadata(binding, terms.network, job, coinbase.outputs) !== undefined)
+    return 'share_unbound';
   return pays(coinbaseRule(terms), coinbase) ? undefined : 'share_unbound';
 }
 

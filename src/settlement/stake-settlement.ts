@@ -1,9 +1,12 @@
 import { Transaction } from 'bitcoinjs-lib';
-import { toHex } from '../base/bytes.ts';
+import { equal, toHex } from '../base/bytes.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
-import { type ChainSource, type ChainTip, optional } from '../chain/source.ts';
+import { DEFAULT_FEE_CAPS, mostFeeSat } from '../chain/fee-caps.ts';
+import { climb, waitsFrom } from '../chain/fee-climb.ts';
+import { rateOf } from '../chain/fee-rate.ts';
+import { type ChainSource, type ChainTip, optional, type Spender, type Utxo } from '../chain/source.ts';
 import { bondStep, sealStep } from '../chain/stake-watch.ts';
-import { FINAL_DEPTH } from '../chain/watcher.ts';
+import { FINAL_DEPTH, shareOf } from '../chain/watcher.ts';
 import {
   type BondCoin,
   type BondSpend,
@@ -32,7 +35,7 @@ import {
   sealClaimRequest,
   sealRefundRequest,
 } from '../channel/signing-requests.ts';
-import { boundedRate } from '../channel/sizes.ts';
+import { boundedRate, dustSat, ownerVsize, refundVsize, twoKeysVsize } from '../channel/sizes.ts';
 import type { SignedTransaction } from '../channel/spend.ts';
 import type { SignedState } from '../channel/states.ts';
 import { bondsOf, hasBondOutputs, sealExpiryHeight } from '../contract/bond-terms.ts';
@@ -40,6 +43,7 @@ import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { takeAuditorAward } from './auditor-awards.ts';
+import { ChildPayer } from './child-payer.ts';
 import { type ExternalSigning, requestExternalSignature } from './external-signing.ts';
 import type { AssembledChannel, SignerTree } from './opening.ts';
 import {
@@ -50,6 +54,7 @@ import {
   remainsEntry,
   unstored,
 } from './records.ts';
+import { txidOfHex } from './transaction-facts.ts';
 
 /** Blocks searched backwards for a close that is not the own newest state. */
 const SEARCH_BLOCKS = 144;
@@ -76,6 +81,8 @@ export type StakeSettlementDeps = {
    * auditor is asked.
    */
   readonly externalSigning?: ExternalSigning;
+  /** See `ChildPayerDeps`. */
+  readonly freeCoins?: () => Promise<readonly Utxo[]>;
 };
 
 /** The status of a seal. `intact`: unspent. `lost`: spent by another transaction than the maker's claim. */
@@ -97,6 +104,13 @@ export class StakeSettlement {
   #isOver: boolean | undefined;
   #hasSearched = false;
   #sealGoneAtHeight: number | undefined;
+  readonly #children: ChildPayer;
+  /** What was bid last, by what it is for: a later start begins with what waits. */
+  readonly #bids = new Map<string, { readonly txid: string; readonly since: number | undefined }>();
+  /** The newest height, by which bids are counted. */
+  #height = 0;
+  /** What was logged last as sent, by what it is for. */
+  readonly #told = new Map<string, string>();
   /** Height since which each side's bond is spent in a block. */
   readonly #goneAtHeight = new Map<ChannelRole, number>();
 
@@ -104,6 +118,7 @@ export class StakeSettlement {
     this.#role = role;
     this.#store = store;
     this.#deps = deps;
+    this.#children = new ChildPayer(deps);
   }
 
   /** Looks at the stakes; called after each tip. Throws `chain_unreachable`, `chain_rpc`. */
@@ -115,6 +130,7 @@ export class StakeSettlement {
     this.#isOver ??= (await this.#stored(REMAINS_KIND, contractId)) !== undefined;
     if (this.#isOver) return;
     const { params } = assembled;
+    this.#height = await this.#newestHeight(tip);
     let isSealOver = false;
     let areBondsOver = false;
     // A failure of one must not hold up the other.
@@ -129,6 +145,15 @@ export class StakeSettlement {
       () => this.#deps.ledger.appendNow([remainsEntry(contractId)]),
       unstored(contractId, this.#deps.log),
     );
+  }
+
+  /** Looks may come late, one after the other: what was sent since waits for none of those blocks. */
+  async #newestHeight({ height }: ChainTip): Promise<number> {
+    const now = await optional(
+      () => this.#deps.chain.tip(),
+      () => {},
+    );
+    return Math.max(height, now?.height ?? 0);
   }
 
   /** True where nothing is staked, or all of it is settled for good. */
@@ -162,31 +187,64 @@ export class StakeSettlement {
     const inBlocks = await chain.txOut(coin.txid, coin.vout, false);
     if (inBlocks === undefined) return this.#isBondGone(tip, coin);
     this.#goneAtHeight.delete(coin.owner);
-    const isWaiting = (await chain.txOut(coin.txid, coin.vout)) === undefined;
-    const award = isWaiting ? undefined : await this.#awardOf(params, coin);
-    if (award !== undefined) await this.#broadcast('bond_award', award);
-    if (award !== undefined || coin.owner !== this.#role) return false;
+    const waiting = await this.#waiting(coin);
+    const award = await this.#awardOf(params, coin, waiting !== undefined);
+    if (award !== undefined && (waiting === undefined || waiting.txid === txidOfHex(award))) {
+      if (waiting === undefined) await this.#broadcast('bond_award', award);
+      await this.#carryAward(coin, award, waiting?.waitingSince);
+      return false;
+    }
+    if (coin.owner === this.#role) await this.#returnBond(params, coin, inBlocks.confirmations, waiting);
+    return false;
+  }
+
+  /** Takes the own bond back alone, once its delay is over, and pays more while that waits. */
+  async #returnBond(
+    params: ChannelParams,
+    coin: BondCoin,
+    closeDepth: number,
+    waiting: Partial<Spender> | undefined,
+  ): Promise<void> {
     const bonds = bondsOf(params.terms);
     const csvBlocks = bonds.bondMode === 'auditor' ? bonds.bondCsvBlocks : undefined;
-    const view = { spent: isWaiting ? 'in_mempool' : 'no', closeDepth: inBlocks.confirmations } as const;
-    if (bondStep(view, csvBlocks) === 'wait') return false;
-    const rate = await this.#feeRate();
+    const to = payoutOf(params, this.#role);
+    const isOwn = waiting !== undefined && paysOnly(waiting, to);
+    const view = { spent: waiting === undefined ? 'no' : 'in_mempool', isOwn, closeDepth } as const;
+    if (bondStep(view, csvBlocks) === 'wait') return;
     const request = (satPerKvb: number): SigningRequest => bondReturnRequest(params, coin, satPerKvb);
-    await this.#send({
-      ...{ what: `bond_return-${coin.txid.slice(0, 8)}`, rate, request },
-      sign: (signer) => signAndFinalizeBondReturn(params, coin, rate, signer),
+    await this.#sweep({ valueSat: coin.valueSat, vsize: ownerVsize(coin.script, to), to }, waiting, {
+      ...{ what: `bond_return-${coin.txid.slice(0, 8)}`, request },
+      sign: (satPerKvb, signer) => signAndFinalizeBondReturn(params, coin, satPerKvb, signer),
       finish: (satPerKvb, psbt) => {
         const signature = psbtSignature(request(satPerKvb), psbt, exitKeyOf(params, coin));
         return finalizeBondReturn(params, coin, satPerKvb, signature);
       },
     });
-    return false;
+  }
+
+  /** Pays for a spend of a bond to this side, whose fee two signatures fixed. */
+  async #carryAward(coin: BondCoin, hex: string, since: number | undefined): Promise<void> {
+    const [output] = Transaction.fromHex(hex).outs;
+    const feeSat = coin.valueSat - output!.value;
+    const mostSat = shareOf(output!.value, MOST_DUST_SAT);
+    await this.#children.pay({ what: 'bond_award', hex, feeSat, vout: 0, mostSat, since }, this.#height);
+  }
+
+  /** What spends an output and waits; undefined where nothing does. */
+  async #waiting({ txid, vout }: Pick<BondCoin, 'txid' | 'vout'>): Promise<Partial<Spender> | undefined> {
+    const { chain, log } = this.#deps;
+    if ((await chain.txOut(txid, vout)) !== undefined) return undefined;
+    const found = await optional(
+      () => chain.spender(txid, vout, 0),
+      ({ code, message: detail }) => log.warn({ code, detail }, 'what spends a stake is not told'),
+    );
+    return found ?? {};
   }
 
   /** The stored spend of a bond with two signatures: of both sides, or by a ruling. */
-  async #awardOf(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
-    const id = awardId(this.#store.contractId, coin);
-    return (await this.#stored(AWARD_KIND, id)) ?? this.#askAuditor(params, coin);
+  async #awardOf(params: ChannelParams, coin: BondCoin, isWaiting: boolean): Promise<string | undefined> {
+    const stored = await this.#stored(AWARD_KIND, awardId(this.#store.contractId, coin));
+    return stored ?? (isWaiting ? undefined : this.#askAuditor(params, coin));
   }
 
   /**
@@ -211,32 +269,24 @@ export class StakeSettlement {
    */
   async #askAuditor(params: ChannelParams, coin: BondCoin): Promise<string | undefined> {
     const { contract, contractId } = this.#store;
-    const { externalSigning, log, signer } = this.#deps;
+    const { externalSigning, signer } = this.#deps;
     if (externalSigning === undefined || contract === undefined) return undefined;
     if (bondKeyOf(params, 'auditor') === undefined) return undefined;
     const payee = this.#role;
     const spendAt = (feeRateSatPerKvb: number): BondSpend => ({ coin, payee, feeRateSatPerKvb });
-    const answer = await requestExternalSignature(
+    const vsize = twoKeysVsize(coin.script, payoutOf(params, payee));
+    const mostSatPerKvb = rateOf(shareOf(coin.valueSat, MOST_DUST_SAT), vsize);
+    const side = { role: this.#role, store: this.#store };
+    return requestExternalSignature(
       {
         ...{ contractId, what: `ruling-${coin.owner}-${coin.txid.slice(0, 8)}` },
-        satPerKvb: await this.#feeRate(),
+        satPerKvb: Math.min(await this.#feeRate(), mostSatPerKvb),
         request: (satPerKvb) => bondSpendRequest(params, spendAt(satPerKvb)),
         holder: signer.forChannel(contract.channelIndex),
+        finish: (satPerKvb, signed) => takeAuditorAward(side, spendAt(satPerKvb), signed, this.#deps),
       },
       this.#deps,
     );
-    if (answer === undefined) return undefined;
-    try {
-      const side = { role: this.#role, store: this.#store };
-      return await takeAuditorAward(side, spendAt(answer.satPerKvb), answer.signed, this.#deps);
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      log.error(
-        { contract: contractId, code: error.code, detail: error.message },
-        'no ruling for this bond',
-      );
-      return undefined;
-    }
   }
 
   /**
@@ -262,9 +312,10 @@ export class StakeSettlement {
     const { last } = this.#store;
     for (let rung = 0; last !== undefined && rung < last.signatures.length; rung += 1) {
       const coins = bondCoins(params, last.workHashes, rung);
-      const [first] = coins;
-      if (first === undefined) break;
-      if ((await chain.txOut(first.txid, first.vout, false)) !== undefined) return coins;
+      if (coins.length === 0) break;
+      // The other side may have its own by now, and the close be older than what is searched.
+      for (const { txid, vout } of coins)
+        if ((await chain.txOut(txid, vout, false)) !== undefined) return coins;
     }
     if (channel.status === 'closed' && this.#hasSearched) return undefined;
     this.#hasSearched = true;
@@ -282,19 +333,22 @@ export class StakeSettlement {
     if (!isUnspent && channel.status === 'funding') return false;
     const isInBlocks = isUnspent || (await chain.txOut(funding.txid, seal.vout, false)) !== undefined;
     const spent = isUnspent ? 'no' : isInBlocks ? 'in_mempool' : 'in_block';
-    this.seal = isUnspent ? 'intact' : await this.#sealSpentAs(params, seal.vout, spent === 'in_block');
+    const waiting =
+      spent === 'in_mempool' ? await this.#waiting({ ...funding, vout: seal.vout }) : undefined;
+    this.seal = isUnspent ? 'intact' : await this.#sealSpentAs(params, waiting);
     const isChannelMoving = isEnding(channel);
+    const isOwn = waiting !== undefined && paysOnly(waiting, params.minerPayoutScript);
     const step = sealStep(
       this.#role,
-      { spent, isClaim: this.seal === 'claimed', isChannelMoving },
+      { spent, isOwn, isChannelMoving },
       {
         height: tip.height,
         expiryHeight: params.terms.expiryHeight,
         sealExpiryHeight: sealExpiryHeight(params.terms),
       },
     );
-    if (step === 'publish_claim') await this.#claimSeal(params);
-    if (step === 'take_back') await this.#takeSealBack(params);
+    if (step === 'publish_claim') await this.#claimSeal(params, waiting?.waitingSince);
+    if (step === 'take_back') await this.#takeSealBack(params, waiting);
     if (spent !== 'in_block') {
       this.#sealGoneAtHeight = undefined;
       return false;
@@ -303,37 +357,49 @@ export class StakeSettlement {
     return tip.height - this.#sealGoneAtHeight + 1 >= FINAL_DEPTH;
   }
 
-  /** How the seal was spent: any claim of the maker pays the maker's next seal, at its second output. */
-  async #sealSpentAs(params: ChannelParams, vout: number, isInBlock: boolean): Promise<SealStatus> {
+  /**
+   * How the seal was spent: any claim of the maker pays the maker's next seal, at its second output.
+   * @param waiting what spends it in the mempool; undefined where a block does
+   */
+  async #sealSpentAs(params: ChannelParams, waiting: Partial<Spender> | undefined): Promise<SealStatus> {
     const { seal, funding } = params;
     // An unconfirmed spend may be replaced; one in a block is searched for once.
-    if (isInBlock && this.#sealGoneAtHeight !== undefined) return this.seal;
-    const spender = await this.#deps.chain.spender(funding.txid, vout, SEARCH_BLOCKS);
-    if (spender === undefined || seal === undefined) return this.seal;
+    if (waiting === undefined && this.#sealGoneAtHeight !== undefined) return this.seal;
+    const spender = waiting ?? (await this.#deps.chain.spender(funding.txid, seal!.vout, SEARCH_BLOCKS));
+    if (spender?.hex === undefined || seal === undefined) return this.seal;
     const paid = Transaction.fromHex(spender.hex).outs[1];
     const isClaim = paid !== undefined && toHex(paid.script) === toHex(seal.nextScript);
     if (!isClaim) this.#deps.log.error({ contract: this.#store.contractId }, 'the seal went elsewhere');
     return isClaim ? 'claimed' : 'lost';
   }
 
-  async #claimSeal(params: ChannelParams): Promise<void> {
-    const { sealClaim: claim } = this.#store;
+  /** Broadcasts the claim until a block holds it, and pays for it beyond the fee that the miner signed. */
+  async #claimSeal(params: ChannelParams, since: number | undefined): Promise<void> {
+    const { sealClaim: claim, terms, last } = this.#store;
     if (claim === undefined) return;
     const request = (): SigningRequest => sealClaimRequest(params, claim);
-    await this.#send({
-      ...{ what: 'seal_claim', rate: 1000, request },
-      sign: (signer) => signAndFinalizeSealClaim(params, claim, signer),
+    const sent = await this.#send(1000, {
+      ...{ what: 'seal_claim', request, isSent: this.seal === 'claimed' },
+      sign: (_rate, signer) => signAndFinalizeSealClaim(params, claim, signer),
       finish: (_rate, psbt) =>
         finalizeSealClaim(params, claim, psbtSignature(request(), psbt, params.keys.makerSeal)),
     });
+    if (sent === undefined) return;
+    // Without the claim the shares that were paid for could be sold again.
+    const outputSat = (last?.paidSat ?? 0n) + terms.seal!.sealSat;
+    const left = sealExpiryHeight(terms) - this.#height;
+    const caps = terms.version === 3 ? terms.feeCaps : DEFAULT_FEE_CAPS;
+    const mostSat = mostFeeSat(caps, left, { outputSat, dustSat: MOST_DUST_SAT }) - sent.feeSat;
+    await this.#children.pay({ what: 'seal_claim', ...sent, vout: 1, mostSat, since }, this.#height);
   }
 
-  async #takeSealBack(params: ChannelParams): Promise<void> {
-    const rate = Math.min(await this.#feeRate(), sealRateLimit(params));
+  async #takeSealBack(params: ChannelParams, waiting: Partial<Spender> | undefined): Promise<void> {
     const request = (satPerKvb: number): SigningRequest => sealRefundRequest(params, satPerKvb);
-    await this.#send({
-      ...{ what: 'seal_refund', rate, request },
-      sign: (signer) => signAndFinalizeSealRefund(params, rate, signer),
+    const { terms, minerPayoutScript: to } = params;
+    const vsize = refundVsize(channelFacts(params).seal!.script, to);
+    await this.#sweep({ valueSat: terms.seal!.sealSat, vsize, to }, waiting, {
+      ...{ what: 'seal_refund', request },
+      sign: (satPerKvb, signer) => signAndFinalizeSealRefund(params, satPerKvb, signer),
       finish: (satPerKvb, psbt) => {
         const signature = psbtSignature(request(satPerKvb), psbt, params.keys.minerSealExit);
         return finalizeSealRefund(params, satPerKvb, signature);
@@ -345,26 +411,54 @@ export class StakeSettlement {
     return boundedRate(await this.#deps.chain.feeRateSatPerKvb(6));
   }
 
+  /** Takes an output back by the own key, and bids more at each tip while that waits. */
+  async #sweep(
+    { valueSat, vsize, to }: { readonly valueSat: bigint; readonly vsize: number; readonly to: Uint8Array },
+    waiting: Partial<Spender> | undefined,
+    spend: ColdSpend,
+  ): Promise<void> {
+    const mostSat = shareOf(valueSat, dustSat(to));
+    const paidSat = waiting?.hex === undefined ? 0n : valueSat - outSatOf(waiting.hex);
+    const bid = this.#bids.get(spend.what);
+    const known = bid?.txid === waiting?.txid ? bid?.since : undefined;
+    const since = paidSat > 0n ? waitsFrom(known, waiting?.waitingSince) : undefined;
+    const asked = { satPerKvb: await this.#feeRate(), height: this.#height };
+    const { standing, satPerKvb, isNew } = climb({ vsize, mostSat }, { paidSat, since }, asked);
+    if (!isNew) {
+      if (waiting?.txid !== undefined)
+        this.#bids.set(spend.what, { txid: waiting.txid, since: standing.since });
+      return;
+    }
+    const sent = await this.#send(satPerKvb, spend, rateOf(mostSat, vsize));
+    if (sent !== undefined) this.#bids.set(spend.what, { txid: sent.txid, since: standing.since });
+  }
+
   /** Signs and broadcasts a spend; a cold key's signature is requested. Tried again at the next tip. */
-  async #send(spend: ColdSpend): Promise<void> {
+  async #send(
+    satPerKvb: number,
+    spend: ColdSpend,
+    mostSatPerKvb?: number,
+  ): Promise<SignedTransaction | undefined> {
     const { contract, contractId } = this.#store;
-    if (contract === undefined) return;
-    const { what, rate: satPerKvb, request } = spend;
+    if (contract === undefined) return undefined;
+    const { what, request, finish, isSent = false } = spend;
+    const warn = ({ code, message: detail }: CodedError): void =>
+      this.#deps.log.warn({ contract: contractId, what, code, detail }, 'not yet taken back');
     const holder = this.#deps.signer.forChannel(contract.channelIndex);
+    let signed: SignedTransaction | undefined;
     try {
-      await this.#broadcast(what, spend.sign(holder).hex);
+      signed = spend.sign(satPerKvb, holder);
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      const { code, message: detail } = error;
-      this.#deps.log.warn({ contract: contractId, what, code, detail }, 'not yet taken back');
-      if (code !== 'cold_key') return;
-      const answer = await requestExternalSignature(
-        { contractId, what, satPerKvb, request, holder },
-        this.#deps,
-      );
-      if (answer !== undefined)
-        await this.#broadcast(what, spend.finish(answer.satPerKvb, answer.signed).hex);
+      warn(error);
+      if (error.code !== 'cold_key') return undefined;
+      const rates = { satPerKvb, ...(mostSatPerKvb === undefined ? {} : { mostSatPerKvb }) };
+      const asked = { contractId, what, ...rates, request, holder, finish };
+      signed = await requestExternalSignature(asked, this.#deps);
     }
+    if (signed !== undefined && !isSent)
+      await optional(async () => this.#broadcast(what, signed.hex), warn);
+    return signed;
   }
 
   async #broadcast(what: string, hex: string): Promise<void> {
@@ -372,7 +466,9 @@ export class StakeSettlement {
     const { chain, log } = this.#deps;
     try {
       const txid = await chain.broadcast(hex);
-      log.info({ contract: contractId, what, txid }, 'took back what was left');
+      if (this.#told.get(what) !== txid)
+        log.info({ contract: contractId, what, txid }, 'took back what was left');
+      this.#told.set(what, txid);
     } catch (error) {
       if (codeOf(error) !== 'tx_refused') throw error;
       log.warn({ contract: contractId, what, detail: (error as Error).message }, 'refused; tried again');
@@ -387,19 +483,34 @@ function isEnding({ status }: ChannelRecord): boolean {
 /** A spend by this side alone, perhaps with a cold key. */
 type ColdSpend = {
   readonly what: string;
-  /** Fee rate in sat/kvB. */
-  readonly rate: number;
-  readonly sign: (signer: Signer) => SignedTransaction;
+  /** It waits in the mempool, and is only to be signed. Default: false. */
+  readonly isSent?: boolean;
+  /** Signs at a fee rate in sat/kvB. */
+  readonly sign: (satPerKvb: number, signer: Signer) => SignedTransaction;
   readonly request: (satPerKvb: number) => SigningRequest;
   /** Completes the spend with the signature from a PSBT. */
   readonly finish: (satPerKvb: number, psbt: string) => SignedTransaction;
 };
 
-/** Greatest fee rate in sat/kvB at which the refund of a seal leaves the miner an output. */
-function sealRateLimit(params: ChannelParams): number {
-  const sealSat = Number(params.terms.seal?.sealSat ?? 0n);
-  // A refund is under 140 vB; 330 sat is the most that is dust.
-  return Math.max(1000, Math.floor(((sealSat - 330) * 1000) / 140));
+/** Of any kind of output script. */
+export const MOST_DUST_SAT = 330n;
+
+export function payoutOf(
+  { minerPayoutScript, makerPayoutScript }: ChannelParams,
+  role: ChannelRole,
+): Uint8Array {
+  return role === 'miner' ? minerPayoutScript : makerPayoutScript;
+}
+
+/** True where what waits pays all of it to one script. */
+function paysOnly({ hex }: Partial<Spender>, script: Uint8Array): boolean {
+  if (hex === undefined) return false;
+  const { outs } = Transaction.fromHex(hex);
+  return outs.length === 1 && equal(outs[0]!.script, script);
+}
+
+function outSatOf(hex: string): bigint {
+  return Transaction.fromHex(hex).outs.reduce((sum, { value }) => sum + value, 0n);
 }
 
 /** Finds the bonds among the outputs of any state, by their scripts and the work of the state they fit. */

@@ -85,6 +85,8 @@ export function transition(
   event: BeadWatchEvent,
   nowMs: number,
 ): BeadWatchTransition {
+  // A node tells of each bead of the braid, in bursts.
+  if (event.type === 'bead' && !state.watched.has(event.hash)) return { state, effects: [] };
   const watched = new Map(state.watched);
   const effects: BeadWatchEffect[] = [];
   const end = (hash: string, outcome: BeadOutcome, paid: string | undefined): void => {

@@ -1,7 +1,9 @@
+import { toHex } from '../base/bytes.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { JsonRpcClient } from '../base/json-rpc-client.ts';
 import { LIMITS } from '../base/limits.ts';
+import { metadataAnswer } from '../jobs/bead-metadata.ts';
 import { type Bead, count, fromText, hash, hashes, list, parseBead, record, text, work } from './bead.ts';
 import { parseJsonBigint } from './json-bigint.ts';
 
@@ -90,6 +92,11 @@ export class BraidpoolRpc {
       if (kindOf(error) === 'not_found') return undefined;
       throw error;
     }
+  }
+
+  /** What a job commits to, encoded; it hashes to the commitment (`BRAIDPOOL.md`, A13). */
+  async getCommittedMetadata(commitment: Uint8Array): Promise<Uint8Array> {
+    return metadataAnswer(commitment, await this.call('getcommittedmetadata', [toHex(commitment)]));
   }
 
   async getTips(): Promise<string[]> {

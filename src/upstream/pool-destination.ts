@@ -13,6 +13,7 @@ import type {
   LinkMode,
 } from './destination.ts';
 import type { DestinationHealth } from './failover.ts';
+import { JobMetadata, type JobMetadataDeps } from './job-metadata.ts';
 import { PROFILES } from './profile.ts';
 import { linkMode, SessionLinks, type SessionLinksOptions } from './session-links.ts';
 import type { UpstreamShare, UpstreamVerdict, VerdictCallback } from './upstream-share.ts';
@@ -30,6 +31,8 @@ export type PoolDestinationOptions = UpstreamClientOptions & {
 
 export type PoolDestinationDeps = Omit<UpstreamClientDeps, 'listener'> & {
   readonly listener: DestinationListener;
+  /** Asks the node behind it what a job commits to; see `JobMetadata`. Default: jobs are given without. */
+  readonly askMetadata?: JobMetadataDeps['ask'];
 };
 
 /** A pool or node behind a Stratum connection of our own, with an account there. */
@@ -45,6 +48,7 @@ export class PoolDestination implements Destination {
   readonly #jobAgeLimitMs: number;
   readonly #listener: DestinationListener;
   readonly #verdicts: VerdictHealth;
+  readonly #metadata: JobMetadata | undefined;
   #mode: LinkMode | undefined;
   #lastJob: UpstreamJob | undefined;
 
@@ -55,6 +59,9 @@ export class PoolDestination implements Destination {
     this.#listener = deps.listener;
     this.#verdicts = new VerdictHealth(deps.clock);
     this.#sharing = options.sharing ?? { sessionIdSize: 4, minerExtranonce2Size: 4 };
+    const { askMetadata: ask } = deps;
+    const give = (job: UpstreamJob): void => this.#giveJob(job);
+    this.#metadata = ask === undefined ? undefined : new JobMetadata({ ask, timers: deps.timers }, give);
     this.client = new UpstreamClient(options, { ...deps, listener: this.#clientListener() });
     const { clock, timers, random, log, listener } = deps;
     this.links = new SessionLinks(
@@ -86,7 +93,8 @@ export class PoolDestination implements Destination {
     return {
       ...this.#verdicts.health,
       name: this.name,
-      isUp: this.client.up,
+      // Without a job it gives no work yet, though its connection does.
+      isUp: this.client.up && (this.#metadata === undefined || this.#lastJob !== undefined),
       jobAgeMs: this.client.jobAgeMs,
       jobAgeLimitMs: this.#jobAgeLimitMs,
       shapeChanges: this.client.shapeChanges,
@@ -98,6 +106,7 @@ export class PoolDestination implements Destination {
   }
 
   stop(): void {
+    this.#metadata?.clear();
     this.client.stop();
     this.links.stop();
   }
@@ -149,17 +158,23 @@ export class PoolDestination implements Destination {
       },
       onDown: (code, detail) => {
         this.#lastJob = undefined;
+        this.#metadata?.clear();
         listener.onDown?.(this, code, detail);
       },
       onJob: (job) => {
-        this.#lastJob = job;
-        if (this.mode === 'per_session') this.links.start();
-        listener.onJob?.(this, job);
+        if (this.#metadata === undefined) this.#giveJob(job);
+        else this.#metadata.add(job);
       },
       onVerdict: (verdict, share) => this.#onVerdict(verdict, share),
       onDifficulty: (difficulty) => listener.onDifficulty?.(this, difficulty),
       onRtt: (rttMs) => this.#onRtt(rttMs),
     };
+  }
+
+  #giveJob(job: UpstreamJob): void {
+    this.#lastJob = job;
+    if (this.mode === 'per_session') this.links.start();
+    this.#listener.onJob?.(this, job);
   }
 
   #onVerdict(verdict: UpstreamVerdict, share: UpstreamShare): void {

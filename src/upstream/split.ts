@@ -1,8 +1,17 @@
-import { smaller } from '../base/bigints.ts';
+import { larger, smaller } from '../base/bigints.ts';
+
 /** What a destination is to get. */
 export type SplitQuota =
-  /** This much, as long as there is that much; in the order of the list. */
-  | { readonly type: 'rate'; readonly hashesPerSecond: bigint }
+  /** This much on average, as long as there is that much; in the order of the list. */
+  | {
+      readonly type: 'rate';
+      readonly hashesPerSecond: bigint;
+      /**
+       * The most at a time, to make up for all that was missing for want of hashrate while it took part;
+       * undefined: that is not made up for.
+       */
+      readonly maxHashesPerSecond?: bigint;
+    }
   /** A part of what the rates leave, in proportion to all weights; above 0. */
   | { readonly type: 'weight'; readonly weight: number }
   /** What is left when no weighted destination is usable: the miner's own node. The first usable one. */
@@ -50,10 +59,14 @@ export type SplitState = {
   /** Of the last round. */
   readonly atMs: number | undefined;
   readonly movedAtMs: ReadonlyMap<number, number>;
-  /** By destination, in hashes * 1000: what it should have got and has not, exactly, within bounds. */
+  /** By destination, in hashes * 1000: what its target gave it and it has not, exactly, within bounds. */
   readonly missing: ReadonlyMap<string, bigint>;
+  /** The same by the rate of those that make up for it, while they take no part too; not bounded upwards. */
+  readonly owed: ReadonlyMap<string, bigint>;
   /** By destination: target less assigned, in hashes per second, since `atMs`. */
   readonly shortfall: ReadonlyMap<string, bigint>;
+  /** The same by its rate. */
+  readonly owedPerSecond: ReadonlyMap<string, bigint>;
   /** Of the last round. */
   readonly accounts: readonly SplitAccount[];
 };
@@ -65,7 +78,10 @@ export type SplitEvent =
       readonly sessions: readonly SplitSession[];
       readonly destinations: readonly SplitDestination[];
     }
-  /** What was decided for another set of destinations holds nobody where it is. */
+  /**
+   * What was decided for another set of destinations holds nobody where it is. Nothing is due from here to
+   * the next round.
+   */
   | { readonly type: 'destinations_changed' };
 
 export type SplitEffect = {
@@ -93,7 +109,9 @@ export const UNDIVIDED: SplitState = {
   atMs: undefined,
   movedAtMs: new Map(),
   missing: new Map(),
+  owed: new Map(),
   shortfall: new Map(),
+  owedPerSecond: new Map(),
   accounts: [],
 };
 
@@ -101,6 +119,10 @@ export const UNDIVIDED: SplitState = {
 const GAIN_NUMERATOR = 2n;
 const GAIN_DENOMINATOR = 3n;
 const WEIGHT_SCALE = 1_000_000;
+/** Slices within which a rate makes up for what it is owed. */
+const OWED_SLICES = 12n;
+/** Destinations of which it is known what they are owed; the oldest that take no part are forgotten. */
+const MAX_OWED = 256;
 
 type Allotment = {
   readonly name: string;
@@ -129,12 +151,16 @@ export function transition(
   nowMs: number,
 ): SplitTransition {
   if (event.type === 'destinations_changed')
-    return { state: { ...state, movedAtMs: new Map() }, effects: [] };
+    return { state: { ...settled(state, nowMs), movedAtMs: new Map() }, effects: [] };
   const rated = ratesOf(event.sessions);
   const total = rated.reduce((sum, { rate }) => sum + rate, 0n);
-  const targets = targetsOf(event.destinations, total);
   const largest = rated.reduce((most, { rate }) => (rate > most ? rate : most), 0n);
-  const missing = missingNow(options, state, [...targets.keys()], largest, nowMs);
+  const before = settled(state, nowMs);
+  const most = 2n * largest * BigInt(Math.round(Math.max(options.sliceMs, options.minStayMs)));
+  const owed = owedNow(options, before, event.destinations, most);
+  const catchUp = (name: string): bigint => perSlice(options, owed.get(name) ?? 0n) / OWED_SLICES;
+  const targets = targetsOf(event.destinations, total, catchUp);
+  const missing = missingNow(options, before, [...targets.keys()], most);
   const places = [...targets].map(([name, target]) =>
     allotmentOf(options, name, target, missing.get(name) ?? 0n),
   );
@@ -149,8 +175,16 @@ export function transition(
   balance(places, options.maxMoves, moves);
   for (const { session } of moves) movedAtMs.set(session, nowMs);
   const shortfall = new Map(places.map(({ name, target, assigned }) => [name, target - assigned]));
+  const rates = owedRates(event.destinations);
+  const owedPerSecond = new Map(
+    places.flatMap(({ name, assigned }): [string, bigint][] => {
+      const rate = rates.get(name);
+      return rate === undefined ? [] : [[name, rate - assigned]];
+    }),
+  );
   const accounts = event.destinations.map(({ name }) => accountOf(name, places, missing));
-  return { state: { atMs: nowMs, movedAtMs, missing, shortfall, accounts }, effects: moves };
+  const divided = { missing, owed, shortfall, owedPerSecond, accounts };
+  return { state: { atMs: nowMs, movedAtMs, ...divided }, effects: moves };
 }
 
 function ratesOf(sessions: readonly SplitSession[]): Rated[] {
@@ -163,22 +197,48 @@ function ratesOf(sessions: readonly SplitSession[]): Rated[] {
   }));
 }
 
+/** The rates of the usable destinations that make up for what they are owed. */
+function owedRates(destinations: readonly SplitDestination[]): ReadonlyMap<string, bigint> {
+  return new Map(
+    destinations.flatMap(({ name, quota, isUsable }) =>
+      quota.type === 'rate' && quota.maxHashesPerSecond !== undefined && isUsable
+        ? [[name, quota.hashesPerSecond]]
+        : [],
+    ),
+  );
+}
+
+/** What is missing, in hashes * 1000, as a rate at which it is made up for. */
+function perSlice({ sliceMs }: SplitOptions, missing: bigint): bigint {
+  return sliceMs === 0 ? 0n : missing / BigInt(Math.round(sliceMs));
+}
+
 /**
- * Hashes per second for each usable destination; they add up to the total. What nobody wants goes to the
- * last usable one. Pure.
+ * Hashes per second for each usable destination; they add up to the total. All rates come before what makes
+ * up for a shortfall of one. What nobody wants goes to the last usable one. Pure.
+ * @param catchUp hashes per second by which a rate is exceeded, or fallen short of, to be met on average
  */
 export function targetsOf(
   destinations: readonly SplitDestination[],
   total: bigint,
+  catchUp: (name: string) => bigint = () => 0n,
 ): ReadonlyMap<string, bigint> {
   const usable = destinations.filter((destination) => destination.isUsable);
   const targets = new Map(usable.map(({ name }) => [name, 0n]));
   let remaining = total;
   for (const { name, quota } of usable) {
     if (quota.type !== 'rate') continue;
-    const rate = smaller(quota.hashesPerSecond, remaining);
+    const due = quota.hashesPerSecond + smaller(catchUp(name), 0n);
+    const rate = smaller(larger(due, 0n), remaining);
     targets.set(name, rate);
     remaining -= rate;
+  }
+  for (const { name, quota } of usable) {
+    if (quota.type !== 'rate') continue;
+    const { hashesPerSecond, maxHashesPerSecond: most = hashesPerSecond } = quota;
+    const extra = smaller(smaller(larger(catchUp(name), 0n), most - hashesPerSecond), remaining);
+    targets.set(name, (targets.get(name) ?? 0n) + extra);
+    remaining -= extra;
   }
   const weights = usable.flatMap(({ name, quota }) =>
     quota.type === 'weight' ? [{ name, weight: BigInt(Math.round(quota.weight * WEIGHT_SCALE)) }] : [],
@@ -197,27 +257,54 @@ export function targetsOf(
   return targets;
 }
 
+/** With what became due until now. */
+function settled(state: SplitState, nowMs: number): SplitState {
+  const { atMs = nowMs, missing, shortfall, owed, owedPerSecond } = state;
+  const elapsedMs = BigInt(Math.max(0, Math.round(nowMs - atMs)));
+  const grown = (sums: ReadonlyMap<string, bigint>, rates: ReadonlyMap<string, bigint>) => {
+    const all = new Map(sums);
+    for (const [name, rate] of rates) all.set(name, (sums.get(name) ?? 0n) + rate * elapsedMs);
+    return all;
+  };
+  return {
+    ...state,
+    ...{ atMs: undefined, shortfall: new Map(), owedPerSecond: new Map() },
+    missing: grown(missing, shortfall),
+    owed: grown(owed, owedPerSecond),
+  };
+}
+
 /** Bounded, so that a destination that was starved for long is not owed the hashrate of a whole day. */
 function missingNow(
-  options: SplitOptions,
-  { atMs, missing, shortfall }: SplitState,
+  { sliceMs }: SplitOptions,
+  { missing }: SplitState,
   names: readonly string[],
-  largest: bigint,
-  nowMs: number,
+  most: bigint,
 ): ReadonlyMap<string, bigint> {
-  if (options.sliceMs === 0) return new Map();
-  const elapsedMs = BigInt(Math.max(0, Math.round(nowMs - (atMs ?? nowMs))));
-  const most = 2n * largest * BigInt(Math.round(Math.max(options.sliceMs, options.minStayMs)));
-  return new Map(
-    names.map((name) => {
-      const sum = (missing.get(name) ?? 0n) + (shortfall.get(name) ?? 0n) * elapsedMs;
-      return [name, sum > most ? most : sum < -most ? -most : sum];
-    }),
-  );
+  if (sliceMs === 0) return new Map();
+  return new Map(names.map((name) => [name, larger(smaller(missing.get(name) ?? 0n, most), -most)]));
+}
+
+/** Bounded downwards, so that nobody is starved for long for what it got too much. */
+function owedNow(
+  { sliceMs }: SplitOptions,
+  { owed }: SplitState,
+  destinations: readonly SplitDestination[],
+  most: bigint,
+): ReadonlyMap<string, bigint> {
+  if (sliceMs === 0) return new Map();
+  const all = new Map(owed);
+  for (const [name, rate] of owedRates(destinations)) {
+    const quarter = (rate * BigInt(Math.round(sliceMs)) * OWED_SLICES) / 4n;
+    all.delete(name);
+    all.set(name, larger(owed.get(name) ?? 0n, -larger(quarter, 4n * most)));
+  }
+  for (const name of [...all.keys()].slice(0, Math.max(0, all.size - MAX_OWED))) all.delete(name);
+  return all;
 }
 
 function allotmentOf(options: SplitOptions, name: string, target: bigint, missing: bigint): Allotment {
-  const due = options.sliceMs === 0 ? target : target + missing / BigInt(Math.round(options.sliceMs));
+  const due = target + perSlice(options, missing);
   const tolerance = (target * BigInt(Math.round(options.tolerance * WEIGHT_SCALE))) / BigInt(WEIGHT_SCALE);
   return { name, target, due, tolerance, assigned: 0n, sessions: 0, movable: [] };
 }

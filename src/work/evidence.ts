@@ -180,6 +180,8 @@ export type JobRecord = {
   readonly extranonceSize: number;
   /** Display only. */
   readonly upstreamDifficulty: number;
+  /** What its coinbase commits to, as the node encodes it; left out of jobs that no such node made. */
+  readonly metadata?: Uint8Array;
 };
 
 /** The ledger id of a job: 16 hex digits, so that ids order as numbers do. */
@@ -195,7 +197,12 @@ export function jobRecordOf(job: Job): JobRecord {
     ...{ id, wireId, stream, version, versionMask, prevHash, coinb1, coinb2 },
     ...{ branches, bits, time, extranonceSize },
     upstreamDifficulty: difficultyOfTarget(job.upstreamTarget),
+    ...metadataField(job.upstream.metadata),
   };
+}
+
+function metadataField(metadata: Uint8Array | undefined): { readonly metadata?: Uint8Array } {
+  return metadata === undefined ? {} : { metadata };
 }
 
 /** The JSON of a job, one spelling for one job: what is stored, told to a peer, and compared. */
@@ -213,6 +220,7 @@ export function jobRecordToJson(job: JobRecord) {
     version_mask: u32hex(job.versionMask),
     extranonce_size: job.extranonceSize,
     upstream_difficulty: job.upstreamDifficulty,
+    ...(job.metadata === undefined ? {} : { metadata: toHex(job.metadata) }),
   };
 }
 
@@ -260,6 +268,10 @@ export function readJobRecord(value: unknown): JobRecord {
   if (typeof upstreamDifficulty !== 'number' || upstreamDifficulty < 0) {
     throw new CodedError('malformed', 'upstream_difficulty must be a number');
   }
+  const metadata = value['metadata'] === undefined ? undefined : hexField(value, 'metadata');
+  if (metadata !== undefined && metadata.length > LIMITS.beadMetadataBytes) {
+    throw new CodedError('malformed', 'the metadata is too large');
+  }
   const coinb1 = hexField(value, 'coinb1');
   const coinb2 = hexField(value, 'coinb2');
   if (coinb1.length + extranonceSize + coinb2.length > LIMITS.coinbaseBytes) {
@@ -279,6 +291,7 @@ export function readJobRecord(value: unknown): JobRecord {
     time: u32Field(value, 'ntime'),
     extranonceSize,
     upstreamDifficulty,
+    ...metadataField(metadata),
   };
 }
 

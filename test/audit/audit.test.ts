@@ -14,6 +14,7 @@ import { meets } from '../../src/shares/rules.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
 import { makerSigner, minerSigner } from '../channel/fixtures.ts';
+import { Stand } from '../maker/metering-stand.ts';
 import { SHARE, until, World } from '../maker/world.ts';
 import { seededRandom } from '../seed.ts';
 import { audit, exportOf, framesOf, kernel, seal } from './exports.ts';
@@ -309,6 +310,18 @@ async function isFound(frames: readonly Frame[]): Promise<boolean> {
   );
 }
 
+async function meteredFrames(): Promise<readonly Frame[]> {
+  const stand = new Stand({}, { hasChain: false });
+  await stand.start();
+  for (const total of [1, 2]) {
+    await stand.spoil(1);
+    await stand.work(4);
+    await stand.signed(total);
+  }
+  await stand.stop();
+  return framesOf(await exportOf(stand.world.minerLedger));
+}
+
 describe('any byte under a signed root', () => {
   it.each([
     ['of shares made up', async () => small().frames],
@@ -316,6 +329,7 @@ describe('any byte under a signed root', () => {
       'of a contract that was worked',
       async () => framesOf((await exportsOf(async (world) => step(world, 1))).miner),
     ],
+    ['of metering', meteredFrames],
   ])('%s is found when it is altered, or is one of the few that nobody signed', async (_name, frames) => {
     const all = await frames();
     const random = seededRandom();

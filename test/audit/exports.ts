@@ -2,21 +2,19 @@ import { type AuditReport, auditFiles } from '../../src/audit/audit.ts';
 import { EVIDENCE_MAGIC, type Frame, FrameWriter, readFrames } from '../../src/audit/frames.ts';
 import { concat } from '../../src/base/bytes.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
-import { readChannels, requireFunded } from '../../src/operator/channel-report.ts';
-import { EvidenceExport } from '../../src/operator/evidence-export.ts';
+import { EvidenceExport, exportedContract } from '../../src/operator/evidence-export.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 
 /** What the export command writes of the only contract of a ledger. */
 export async function exportOf(ledger: Ledger): Promise<Uint8Array> {
-  const [channel] = await readChannels(ledger);
   const parts: Uint8Array[] = [];
-  const evidence = new EvidenceExport(ledger, requireFunded(channel!));
+  const evidence = new EvidenceExport(ledger, await exportedContract(ledger));
   for await (const part of evidence.bytes({ atMs: 1_700_000_000_000, program: 'test' })) parts.push(part);
   return concat(...parts);
 }
 
 /** Bytes as a disk gives them, in parts that end anywhere. */
-async function* chunksOf(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+export async function* chunksOf(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 

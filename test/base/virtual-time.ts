@@ -21,10 +21,13 @@ export class VirtualTime {
   #turn: (() => void)[] = [];
   #ms = 0;
   #wallMs = 0;
+  /** The most in ms by which the wall clock was ever off from where it began. */
+  wallOffMs = 0;
 
   /** The wall clock is set, by so much forwards or backwards; no time passes. */
   setWall(byMs: number): void {
     this.#wallMs += byMs;
+    this.wallOffMs = Math.max(this.wallOffMs, Math.abs(this.#wallMs));
   }
 
   /** Everything that can go on without time passing goes on. */

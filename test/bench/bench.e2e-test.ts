@@ -6,6 +6,7 @@ import { TestMiner } from '../downstream/harness.ts';
 import { BenchChild } from './child.ts';
 import { measurePeerLink, peerLinkTable } from './peer-link.ts';
 import { checkRules, shareCounters } from './rules-check.ts';
+import { measureSelling, sellingText } from './selling.ts';
 import type { ServeOptions } from './served-proxy.ts';
 import { measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
 
@@ -121,5 +122,15 @@ describe('the peer link that is measured', () => {
     expect(packed!.bytes).toBeLessThan(30);
     expect(listed!.bytes).toBeGreaterThan(6 * packed!.bytes);
     expect(peerLinkTable(rows).split('\n')).toHaveLength(4);
+  });
+});
+
+describe('the proxy that sells while it is measured', () => {
+  it('sells: the maker credits its shares, and has its solutions', async () => {
+    const result = await measureSelling(1, 0.5);
+    for (const micros of [result.aloneMicros, result.sellingMicros, result.makerMicros])
+      expect(micros).toBeGreaterThan(0);
+    expect(result.sharesPerSecond).toBeGreaterThan(100);
+    expect(sellingText(result).split('\n')).toHaveLength(3);
   });
 });

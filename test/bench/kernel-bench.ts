@@ -2,7 +2,7 @@ import { concat, equal } from '../../src/base/bytes.ts';
 import { sha256d } from '../../src/base/hash.ts';
 import { headerHash } from '../../src/bitcoin/header.ts';
 import { merkleRootFromBranches } from '../../src/bitcoin/merkle.ts';
-import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
+import { createKernel, type KernelKind } from '../../src/shares/kernel/create-kernel.ts';
 import type { KernelJob, ShareKernel } from '../../src/shares/kernel/kernel.ts';
 import { coinbaseSize } from '../../src/shares/kernel/kernel-job.ts';
 
@@ -168,9 +168,17 @@ const SHAPE = { coinb1: 90, coinb2: 162, extranonce: 8, branches: 12 };
  * Asserts agreement, then measures each way in this process, the best of several rounds each.
  * @param agreementShares random shares compared before anything is timed
  * @param roundMs how long a round of one kernel lasts
+ * @param kinds those of them that run here; the native one where it was built
  */
-export function benchKernels(agreementShares = 20_000, roundMs = 400): KernelBenchRow[] {
-  const kernels = [createKernel(BATCH), createKernel(BATCH, 'portable')];
+export function benchKernels(
+  agreementShares = 20_000,
+  roundMs = 400,
+  kinds: readonly KernelKind[] = ['native', 'simd', 'portable'],
+): KernelBenchRow[] {
+  // One that is not built, or does not run here, comes as another kind.
+  const kernels = kinds
+    .map((kind) => createKernel(BATCH, kind))
+    .filter(({ name }, at) => name === kinds[at]);
   assertRandomAgreement(kernels, agreementShares, 20_090_103);
   const bytes = seededBytes(1);
   const job = randomJob(bytes, SHAPE);

@@ -19,6 +19,9 @@ const ID_END = ID_AT + 3;
 const RESULT_AT = ID_END + 10;
 const VERSION_BITS = 0x00a4c000;
 
+/** Nonces found at once where jobs come as they like. */
+const SEARCHED_AHEAD = 64;
+
 const BUCKET_MS = 0.01;
 const BUCKETS = 200_000;
 
@@ -238,7 +241,8 @@ export class LoadConnection {
       const slot = slots[at]!;
       const extranonce2 = this.#next;
       this.#next += 1;
-      if (this.#findsNonces && this.#nonces.length <= extranonce2) this.#search(extranonce2 + 1);
+      if (this.#findsNonces && this.#nonces.length <= extranonce2)
+        this.#search(extranonce2 + SEARCHED_AHEAD);
       this.#lines.copy(out, at * size, slot * size, (slot + 1) * size);
       writeHex(out, at * size + this.#extranonce2At, extranonce2);
       writeHex(out, at * size + this.#nonceAt, this.#nonces[extranonce2] ?? 0);

@@ -27,13 +27,13 @@ import type { PeerLink } from '../../src/peer/transport.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { NOTHING_DELIVERED } from '../../src/settlement/records.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
-import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, shareTargetOf } from '../../src/shares/share.ts';
-import { verifyShares } from '../../src/shares/verify.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { MAKER_SCRIPT_HEX, World } from '../maker/world.ts';
+import { ShareFinder } from '../shares/share-finder.ts';
 import { sampleJob } from '../work/samples.ts';
+import { median } from './median.ts';
 
 const SHARE = shareTargetOf(2 ** -31);
 const BRANCHES = 12;
@@ -88,29 +88,15 @@ function peerOf(wire: Wire, features: FeatureSet): RpcPeer {
 }
 
 const kernel = createKernel(1024);
-let nonce = 0;
+const finder = new ShareFinder(kernel);
 
-/** Shares of one job, which pays the maker. */
+/** Shares of one job, which pays the maker; each with an extranonce of its own, as sessions have. */
 function mined(job: Job, count: number): AcceptedShare[] {
-  const found: AcceptedShare[] = [];
-  while (found.length < count) {
-    const submissions = Array.from({ length: 1024 }, () => {
-      nonce += 1;
-      const extranonce = new Uint8Array(job.extranonceSize);
-      new DataView(extranonce.buffer).setUint32(4, nonce);
-      return { job, assigned: SHARE, extranonce, ntime: job.time, nonce, version: job.version };
-    });
-    const hashes = verifyShares(
-      kernel,
-      [job],
-      submissions.map((each) => ({ ...each, job: 0 })),
-    );
-    submissions.forEach((submission, index) => {
-      const hash = hashes.slice(index * 32, index * 32 + 32);
-      if (found.length < count && meets(hash, 0, SHARE.words)) found.push({ submission, hash });
-    });
-  }
-  return found;
+  return finder.find(job, count, SHARE, (share) => {
+    const extranonce = new Uint8Array(job.extranonceSize);
+    new DataView(extranonce.buffer).setUint32(4, share.nonce);
+    return { ...share, extranonce };
+  });
 }
 
 function jobOf(): Job {
@@ -251,10 +237,6 @@ function hashed(shares: readonly AcceptedShare[], job: Job): number {
   const micros = cpuMicros(begun);
   kernel.removeJob(handle);
   return micros;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
 /** Medians over rounds in which the formats and the kernel take turns. */

@@ -39,11 +39,11 @@ export class BitcoindNode extends TestNode {
     this.#options = options;
   }
 
-  static async start(truc: TrucPolicy = 'enforce'): Promise<BitcoindNode> {
+  static async start(truc: TrucPolicy = 'enforce', more: readonly string[] = []): Promise<BitcoindNode> {
     const board = await Switchboard.listen();
     const access = { url: `http://127.0.0.1:${board.port}`, user: USER, password: PASSWORD };
     const directory = await fs.mkdtemp(path.join(os.tmpdir(), 'bitcoind-'));
-    const node = new BitcoindNode(access, board, directory, [`-mempooltruc=${truc}`]);
+    const node = new BitcoindNode(access, board, directory, [`-mempooltruc=${truc}`, ...more]);
     await node.#launch([]);
     await node.grow();
     return node;

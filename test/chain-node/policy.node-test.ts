@@ -6,12 +6,14 @@ import { NodeWallet } from '../../src/chain/node-wallet.ts';
 import { buildClose } from '../../src/channel/close.ts';
 import { signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import type { SeedSigner } from '../../src/channel/signer.ts';
+import { stateAmounts } from '../../src/channel/states.ts';
 import { nodeWallet } from '../../src/settlement/funding-wallet.ts';
+import { PAYOUTS } from '../channel/fixtures.ts';
 import { pay } from '../devnet/wallets.ts';
 import { Bank } from './bank.ts';
 import { BtcdNode } from './btcd.ts';
 import type { TestNode } from './node.ts';
-import { RATE } from './staked-channel.ts';
+import { RATE, StakedChannel } from './staked-channel.ts';
 import { childOf, closeOf, openOn, rungOf } from './staked-transactions.ts';
 import { describeOn, NODE_KIND, startNode } from './suite.ts';
 import { NodeWorld } from './world.ts';
@@ -46,6 +48,42 @@ describe(`what ${NODE_KIND} relays`, () => {
     await node.generate(1);
     expect(await channel.isUnspent(rungs.at(-1)!.getId(), 0)).toBe(true);
     channel.close();
+  });
+
+  it('a state that pays eight more, of each kind, at each rung that is affordable, and the common close', async () => {
+    const scripts = (['p2wpkh', 'p2wsh', 'p2tr'] as const).flatMap((kind) =>
+      [1, 2, 3].map((at) => [kind, at] as const),
+    );
+    const splits = scripts.slice(0, 8).map(([kind, at]) => ({
+      ...{
+        scriptHex: toHex(PAYOUTS[kind](`payee ${at}`)),
+        ppm: 100_000,
+        seedSat: 546n,
+        label: `${kind} ${at}`,
+      },
+    }));
+    const more = { splits, minerReserveSat: 8n * 546n + 6_000n };
+    const channel = await StakedChannel.open(node, bank, () => ({}), false, more);
+    const last = channel.state(1, 500n * EH);
+    const { payeesSat, paidSat } = stateAmounts(channel.params.terms, last.workHashes);
+    const rungs = last.signatures.map((_, rung) => rungOf(channel, last, rung));
+    expect(rungs.length).toBeGreaterThan(2);
+    for (const rung of rungs) expect(await channel.verdict(rung.toHex())).toBe('taken');
+    await node.generate(1);
+    const held: (bigint | undefined)[] = [];
+    for (const index of splits.keys()) held.push(await channel.outputSat(rungs.at(-1)!.getId(), 2 + index));
+    expect(held).toEqual(payeesSat);
+    const tenth = 546n + paidSat / 10n;
+    expect(held.slice(0, 7)).toEqual(Array.from({ length: 7 }, () => tenth));
+    channel.close();
+
+    const other = await StakedChannel.open(node, bank, () => ({}), false, more);
+    const close = closeOf(other, other.state(1, 500n * EH), 2_000n);
+    expect(await other.verdict(close.toHex())).toBe('taken');
+    await node.generate(1);
+    for (const [index, sat] of payeesSat.entries())
+      expect(await other.outputSat(close.getId(), 2 + index)).toBe(sat);
+    other.close();
   });
 
   it('a child pays for its parent, and goes with it when a rung above replaces both', async () => {

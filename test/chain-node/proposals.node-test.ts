@@ -84,7 +84,11 @@ describeOn('bitcoind', 'the block of a sampled job, by a real node', () => {
     expect(template).toMatchObject({ feesSat: 10_000n, transactions: [{ txid: waiting.getId() }] });
     expect(await source.blocks!.waitingFeesSat()).toBe(10_000n);
     const deps = depsOf(template);
-    expect(await sampleJob(CONTRACT, jobOf(template), 10_000, deps)).toEqual({ type: 'good' });
+    const transactions = [{ txid: waiting.getId(), hex: waiting.toHex() }];
+    expect(await sampleJob(CONTRACT, jobOf(template), 10_000, deps)).toEqual({
+      type: 'good',
+      transactions,
+    });
     expect(deps.shown).toEqual([]);
   });
 

@@ -158,6 +158,32 @@ describe(`what is paid near the expiry, ${NODE_KIND}`, () => {
     recordEnd({ minerSat, makerSat, feesSat: close!.feeSat });
   });
 
+  row(
+    'Miner stops and vanishes',
+    'the refund climbs, where the node says less than blocks ask for',
+    async () => {
+      const world = await stage.open();
+      await world.stream(2);
+      await world.stopMiner();
+      world.makerParty.source.estimateSatPerKvb = 1_000;
+      await world.mineTo(world.terms.expiryHeight);
+      await world.until('a refund', async () => (await world.spenderOfChannel()) !== undefined);
+      let blocks = 0;
+      for (; blocks < 14 && (await world.spenderOfChannel()) !== undefined; blocks += 1) {
+        await world.calm();
+        await mineAt(world, 6_000);
+      }
+      expect(blocks).toBeGreaterThan(3);
+      await world.untilClosed();
+      const makerSat = await world.balanceSat(world.makerParty.payoutScript);
+      const paidSat = capacitySat(world.terms) - makerSat;
+      expect(paidSat).toBeGreaterThanOrEqual(feeSat(REFUND_VBYTES, 5_900));
+      // No bid is above half as much again as what would have been enough.
+      expect(paidSat).toBeLessThanOrEqual(feeSat(REFUND_VBYTES, 9_100));
+      recordEnd({ minerSat: 0n, makerSat, feesSat: paidSat });
+    },
+  );
+
   row('Miner stops and vanishes', 'F26: blocks ask for 1,200 sat/vB, and the refund leaves', async () => {
     const world = await stage.open();
     await world.stream(2);

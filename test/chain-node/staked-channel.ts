@@ -13,14 +13,25 @@ import {
   finalizeBondSpend,
   signBondSpend,
 } from '../../src/channel/bonds.ts';
-import { buildFunding, finalizeFunding, signFundingInputs } from '../../src/channel/funding.ts';
+import {
+  buildFunding,
+  type Funding,
+  finalizeFunding,
+  signFundingInputs,
+} from '../../src/channel/funding.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { type ChannelParams, channelFacts } from '../../src/channel/params.ts';
 import { type SignedSealClaim, signAndFinalizeSealClaim, signSealClaim } from '../../src/channel/seal.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { type SignedState, signAndFinalizeState } from '../../src/channel/states.ts';
-import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '../../src/contract/terms.ts';
+import {
+  contractIdOf,
+  DEFAULT_FEE_LADDER_SAT_PER_KVB,
+  type TermsV1or2,
+  type TermsV3,
+} from '../../src/contract/terms.ts';
+import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { EH } from '../channel/fixtures.ts';
 import type { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
@@ -41,6 +52,7 @@ type Payouts = Readonly<Record<'miner' | 'maker', SeedSigner>>;
 export class StakedChannel {
   readonly node: TestNode;
   readonly params: ChannelParams;
+  readonly funding: Funding;
   readonly signers: Readonly<Record<Name, SeedSigner>>;
   /** Hold the keys of the payout scripts, in the role of wallets. */
   readonly payouts: Payouts;
@@ -50,11 +62,13 @@ export class StakedChannel {
   private constructor(
     node: TestNode,
     params: ChannelParams,
+    funding: Funding,
     signers: Readonly<Record<Name, SeedSigner>>,
     payouts: Payouts,
   ) {
     this.node = node;
     this.params = params;
+    this.funding = funding;
     this.signers = signers;
     this.payouts = payouts;
     this.#monotone = new MonotoneSigner({ params }, { signer: signers.maker });
@@ -65,12 +79,17 @@ export class StakedChannel {
     node: TestNode,
     bank: Bank,
     groups: (auditorKeyHex: string) => Pick<TermsV1or2, 'bonds' | 'seal'>,
+    /** Each is paid to the wallet of its own signer. */
+    paysOwnWallets = false,
+    /** What else is agreed, in version 3 of the terms. */
+    more?: Partial<TermsV3>,
   ): Promise<StakedChannel> {
     const signers = { miner: anySigner(), maker: anySigner(), auditor: anySigner() };
-    const terms: TermsV1or2 = {
+    const older: TermsV1or2 = {
       ...baseTerms(signers, (await node.height()) + 400),
       ...groups(toHex(signers.auditor.publicKey('auditor'))),
     };
+    const terms = more === undefined ? older : { ...newer(older), ...more };
     const keys = { ...minerKeysOf(signers.miner, terms), ...makerKeysOf(signers.maker, terms) };
     const wallets = { maker: walletOf(signers.maker), miner: walletOf(signers.miner) };
     const [makerCoin, minerCoin] = await bank.fund([
@@ -93,7 +112,8 @@ export class StakedChannel {
       miner: signFundingInputs(funding, 'miner', signers.miner),
     });
     const { vout, sealVout } = funding;
-    const payouts = { miner: anySigner(), maker: anySigner() };
+    const payouts = paysOwnWallets ? signers : { miner: anySigner(), maker: anySigner() };
+    const nextScript = walletOf(paysOwnWallets ? signers.maker : anySigner());
     const params: ChannelParams = {
       terms,
       contractId: contractIdOf(terms),
@@ -101,9 +121,9 @@ export class StakedChannel {
       minerPayoutScript: walletOf(payouts.miner),
       makerPayoutScript: walletOf(payouts.maker),
       funding: { txid, vout },
-      ...(sealVout === undefined ? {} : { seal: { vout: sealVout, nextScript: walletOf(anySigner()) } }),
+      ...(sealVout === undefined ? {} : { seal: { vout: sealVout, nextScript } }),
     };
-    const channel = new StakedChannel(node, params, signers, payouts);
+    const channel = new StakedChannel(node, params, funding, signers, payouts);
     await channel.send(hex);
     await node.generate(3);
     return channel;
@@ -184,7 +204,12 @@ export class StakedChannel {
 
   /** Whether an output of a block is there and no block spends it. */
   async isUnspent(txid: string, vout: number): Promise<boolean> {
-    return (await this.#source.txOut(txid, vout, false)) !== undefined;
+    return (await this.outputSat(txid, vout)) !== undefined;
+  }
+
+  /** What an output of a block holds that no block spends. */
+  async outputSat(txid: string, vout: number): Promise<bigint | undefined> {
+    return (await this.#source.txOut(txid, vout, false))?.valueSat;
   }
 
   get capacitySat(): bigint {
@@ -198,6 +223,13 @@ function anySigner(): SeedSigner {
 
 function walletOf(signer: SeedSigner): Uint8Array {
   return p2wpkhScript(signer.publicKey('wallet'));
+}
+
+/** The same in version 3, of which no job is looked at here. */
+function newer(terms: TermsV1or2): TermsV3 {
+  const outputs = [{ scriptHex: toHex(walletOf(anySigner())), ppm: 1_000_000 }];
+  const binding = { type: 'payout', outputs, minFeesPpm: 0, samplePpm: 0, sampleSeconds: 10 } as const;
+  return termsV3From(terms, terms.expiryHeight - 350, binding);
 }
 
 /** 1000 EH at 485.06 sat. */

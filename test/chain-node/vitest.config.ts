@@ -1,7 +1,9 @@
 import { suiteConfig } from '../suite.ts';
 
 /** Files of which nothing is for btcd: it has no packages, other rules for what waits, no templates. */
-const BITCOIND_ONLY = ['test/chain-node/mempool.node-test.ts', 'test/chain-node/proposals.node-test.ts'];
+const BITCOIND_ONLY = ['mempool', 'proposals', 'waits'].map(
+  (name) => `test/chain-node/${name}.node-test.ts`,
+);
 
 /** All files on each kind of node; each file starts one of its own. `--project btcd` runs on that alone. */
 const projectOn = (kind: 'bitcoind' | 'btcd') => ({

@@ -6,6 +6,8 @@ import type { ChainSource, ChainTip } from '../../src/chain/source.ts';
  */
 export class WatchedSource implements ChainSource {
   estimateSatPerKvb = 2_000;
+  /** The node itself is asked what blocks ask for. */
+  asksNode = false;
   /** Passes no transaction on, and does as if it had. */
   isMute = false;
   toldHash: string | undefined;
@@ -51,7 +53,8 @@ export class WatchedSource implements ChainSource {
   utxos(scriptHex: string): ReturnType<ChainSource['utxos']> {
     return this.#count(this.#inner.utxos(scriptHex));
   }
-  async feeRateSatPerKvb(): Promise<number> {
+  async feeRateSatPerKvb(targetBlocks = 2): Promise<number> {
+    if (this.asksNode) return this.#count(this.#inner.feeRateSatPerKvb(targetBlocks));
     return Math.max(this.estimateSatPerKvb, await this.#count(this.#minimumSatPerKvb()));
   }
   watchTip(onTip: (tip: ChainTip) => void): () => void {

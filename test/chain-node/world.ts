@@ -1,6 +1,6 @@
 import * as crypto from 'node:crypto';
 import { Transaction } from 'bitcoinjs-lib';
-import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
+import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
@@ -14,7 +14,8 @@ import { contractIdOf, DEFAULT_FEE_LADDER_SAT_PER_KVB, type TermsV1or2 } from '.
 import type { Job } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import { Maker, type MakerOptions } from '../../src/maker/maker.ts';
+import { Maker } from '../../src/maker/maker.ts';
+import type { MakerOptions } from '../../src/maker/maker-options.ts';
 import type { StakesPolicy } from '../../src/maker/policy.ts';
 import { MinerContract, type MinerContractOptions } from '../../src/miner/miner-contract.ts';
 import { connectPeer, type PeerLink } from '../../src/peer/transport.ts';
@@ -23,12 +24,12 @@ import { type AssembledChannel, assembleChannel } from '../../src/settlement/ope
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
-import { meets } from '../../src/shares/rules.ts';
 import type { AcceptedShare } from '../../src/shares/share.ts';
-import { verifyShares } from '../../src/shares/verify.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { SHARE, until } from '../maker/world.ts';
 import { random } from '../peer/tls-pair.ts';
+import { ShareFinder } from '../shares/share-finder.ts';
+import { Vault, withoutCold } from '../sim/vault.ts';
 import type { Bank } from './bank.ts';
 import type { TestNode } from './node.ts';
 import { RecordedLedger } from './recorded-ledger.ts';
@@ -58,9 +59,13 @@ export type WorldOptions = {
   readonly returnsBonds?: boolean;
   /** The miner is paid to the wallet it signs with. */
   readonly paysOwnWallet?: boolean;
+  /** The same of the maker. */
+  readonly makerPaysOwnWallet?: boolean;
+  /** The maker's refund key lies in a vault. */
+  readonly hasVault?: boolean;
   readonly miner?: Partial<MinerContractOptions>;
   /** What the miner hears in the place of a line of the maker. */
-  readonly heard?: (line: string) => string;
+  readonly heard?: (line: string) => string | readonly string[];
 };
 
 /** One side with its keys, its disk and its node. */
@@ -102,6 +107,8 @@ export class NodeWorld {
   readonly contractId: string;
   readonly minerBlobs = blobsInMemory();
   readonly makerBlobs = blobsInMemory();
+  /** Has what the maker asked it to sign, where its refund key is there. */
+  readonly vault: Vault;
   readonly #options: WorldOptions;
   readonly #table: JobTable;
   readonly #observer: WatchedSource;
@@ -111,13 +118,14 @@ export class NodeWorld {
   /** The last lines both sides logged, for the message of a failure. */
   readonly #lines: string[] = [];
   #port = 0;
-  #nonce = 0;
+  readonly #finder = new ShareFinder(KERNEL);
 
   private constructor(node: TestNode, options: WorldOptions, startHeight: number) {
     this.node = node;
     this.#options = options;
     this.minerParty = new Party(node, options.paysOwnWallet);
-    this.makerParty = new Party(node);
+    this.makerParty = new Party(node, options.makerPaysOwnWallet);
+    this.vault = new Vault(this.makerParty.signer);
     this.#observer = new WatchedSource(node.source(), () => node.minimumSatPerKvb());
     this.#table = new JobTable({
       run: 1,
@@ -204,7 +212,9 @@ export class NodeWorld {
         timers: systemTimers,
         ledger,
         chain,
-        signer,
+        ...(this.#options.hasVault === true
+          ? { signer: withoutCold(signer), externalSigning: this.vault }
+          : { signer }),
         kernel: createPortableKernel(64),
         clock: systemClock,
         random,
@@ -244,9 +254,12 @@ export class NodeWorld {
     const { heard = (line) => line } = this.#options;
     return {
       ...{ remoteAddress: link.remoteAddress, exporter: link.exporter, closed: link.closed },
-      listen: (handlers) => link.listen({ ...handlers, onLine: (line) => handlers.onLine(heard(line)) }),
+      listen: (handlers) =>
+        link.listen({ ...handlers, onLine: (line) => [heard(line)].flat().forEach(handlers.onLine) }),
       send: (line) => link.send(line),
       close: (reason) => link.close(reason),
+      keepPlace: () => link.keepPlace(),
+      paceReads: (pace) => link.paceReads(pace),
     };
   }
 
@@ -458,24 +471,6 @@ export class NodeWorld {
   }
 
   #find(job: Job, count: number): AcceptedShare[] {
-    const found: AcceptedShare[] = [];
-    while (found.length < count) {
-      const submissions = Array.from({ length: 64 }, () => {
-        this.#nonce += 1;
-        const extranonce = concat(Uint8Array.of(0, 0, 0, 7), new Uint8Array(job.extranonceSize - 4));
-        const { time: ntime, version } = job;
-        return { job, assigned: SHARE, extranonce, ntime, nonce: this.#nonce, version };
-      });
-      const hashes = verifyShares(
-        KERNEL,
-        [job],
-        submissions.map((each) => ({ ...each, job: 0 })),
-      );
-      submissions.forEach((submission, index) => {
-        const hash = hashes.slice(index * 32, index * 32 + 32);
-        if (found.length < count && meets(hash, 0, SHARE.words)) found.push({ submission, hash });
-      });
-    }
-    return found;
+    return this.#finder.find(job, count, SHARE);
   }
 }

@@ -10,6 +10,8 @@ describe('amounts', () => {
     expect(satsOfBtc('1.5E-07')).toBe(15n);
     expect(satsOfBtc('3')).toBe(300_000_000n);
     expect(satsOfBtc('0.10000000')).toBe(10_000_000n);
+    expect(satsOfBtc('0.100000000')).toBe(10_000_000n);
+    expect(satsOfBtc('0.00000010e-1')).toBe(1n);
     expect(satsOfBtc('20999999.97690000')).toBe(2_099_999_997_690_000n);
     expect(satsOfBtc('21000000.00000000')).toBe(MAX_SATS);
     expect(satsOfBtc('2.1e7')).toBe(MAX_SATS);
@@ -19,6 +21,7 @@ describe('amounts', () => {
     for (const text of ['-1', '0.000000001', '21000000.00000001', '1e9', '', 'NaN', '1,5', '0x10', '1e']) {
       expect(() => satsOfBtc(text), text).toThrow(/chain_rpc/);
     }
+    expect(() => satsOfBtc('x'.repeat(99))).toThrow(/not an amount: "x{60}"$/);
     expect(() => amountText(null, 'value')).toThrow(/chain_rpc/);
   });
 

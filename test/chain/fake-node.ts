@@ -1,7 +1,10 @@
 import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Timer, Timers } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
 import { isRecord } from '../../src/base/json.ts';
 import { NETWORKS } from '../../src/bitcoin/network.ts';
+import type { ChainRpcClient } from '../../src/chain/rpc-client.ts';
 
 /** An answer of a node that is an error. */
 export class Failure extends Error {
@@ -100,4 +103,56 @@ async function bodyOf(request: http.IncomingMessage): Promise<Record<string, unk
   const body: unknown = JSON.parse(text);
   if (!isRecord(body)) throw new Error('not a request');
   return body;
+}
+
+/** What a node of these answers says, without a socket between; and what it was asked. */
+export function clientOf(methods: FakeMethods) {
+  const asked: unknown[][] = [];
+  const client = {
+    call: async (method: string, params: readonly unknown[]) => {
+      asked.push([method, ...params]);
+      try {
+        return await methods[method]!(...params);
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        const meta = { rpcCode: error.code, rpcMessage: error.message };
+        throw new CodedError('chain_rpc', error.message, meta);
+      }
+    },
+    close: () => void asked.push(['closed']),
+  };
+  return { asked, client: client as unknown as ChainRpcClient };
+}
+
+/** Timers that count those that wait. */
+export function countedTimers(timers: Timers): Timers & { readonly pending: number } {
+  const pending = new Set<symbol>();
+  const cancelled = (key: symbol, timer: Timer): Timer => ({
+    cancel: () => {
+      pending.delete(key);
+      timer.cancel();
+    },
+  });
+  return {
+    ...timers,
+    after: (ms, run) => {
+      const key = Symbol('timer');
+      pending.add(key);
+      return cancelled(
+        key,
+        timers.after(ms, () => {
+          pending.delete(key);
+          run();
+        }),
+      );
+    },
+    every: (ms, run) => {
+      const key = Symbol('timer');
+      pending.add(key);
+      return cancelled(key, timers.every(ms, run));
+    },
+    get pending() {
+      return pending.size;
+    },
+  };
 }

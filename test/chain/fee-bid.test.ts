@@ -8,7 +8,7 @@ import {
 } from '../../src/chain/fee-bid.ts';
 import { FREE_FEE_SAT, mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { feeAt, rateOf } from '../../src/chain/fee-rate.ts';
-import { cancelFee, isFundingLate } from '../../src/chain/funding-watch.ts';
+import { cancelBid, isFundingLate } from '../../src/chain/funding-watch.ts';
 
 /** Rungs of 1, 5, 20 and 80 sat/vB of a close of 200 vB; its child has 100 vB. */
 const LADDER = [1_000, 5_000, 20_000, 80_000].map((satPerKvb) => ({
@@ -215,6 +215,20 @@ describe('what is in the way', () => {
     ]);
   });
 
+  it('was not enough with a child of another either, once it is stuck', () => {
+    const stuck = { isStuck: true, satPerKvb: 1_000 };
+    // 22.5 sat/vB with the child: above the next rung, and a block took neither.
+    const pinned = own(waiting(1_000n, 23_750n, 900));
+    expect(bid({ ...stuck, satPerKvb: 1_000, isStuck: false }, SECOND, pinned)).toBeUndefined();
+    expect(bid(stuck, SECOND, pinned)).toEqual([undefined, 23_850n]);
+    const low = own(waiting(1_000n, 100n, 900));
+    expect(bid(stuck, SECOND, low)).toEqual([2, 0n]);
+    expect(bid({ ...stuck, ladder: [] }, SECOND, own(waiting(1_000n, 6_700n, 900)))).toEqual([
+      undefined,
+      6_800n,
+    ]);
+  });
+
   it('is no reason for a child of a close that another one stands in the place of', () => {
     expect(bid({ ladder: [] }, SECOND, rival(waiting(1_500n)))).toBeUndefined();
   });
@@ -248,7 +262,7 @@ describe('the parts of a fee', () => {
   });
 
   const COINS = { vsize: 100, contributionSat: 50_000n, fundingFeeSat: 600n, fundingVsize: 300 };
-  const FIRST = { paidSat: 0n, pushFeeSat: 0n, isFundingWaiting: false };
+  const FIRST = { paidSat: 0n, since: undefined, pushFeeSat: 0n, isFundingWaiting: false };
   it.each([
     ['what blocks ask for', {}, {}, 5_000, 500n],
     ['one sat a vB at the least', {}, {}, 0, 100n],
@@ -270,6 +284,14 @@ describe('the parts of a fee', () => {
       1_050n,
     ],
     [
+      'half as much again where no block took it for two blocks',
+      {},
+      { paidSat: 500n, since: 98 },
+      5_000,
+      750n,
+    ],
+    ['what it paid, for one block', {}, { paidSat: 500n, since: 99 }, 5_000, 500n],
+    [
       'no more than half of what comes back',
       { contributionSat: 1_399n },
       { isFundingWaiting: true },
@@ -277,6 +299,7 @@ describe('the parts of a fee', () => {
       699n,
     ],
   ])('taking coins back costs %s', (_what, coins, bidSoFar, satPerKvb, feeSat) => {
-    expect(cancelFee({ ...COINS, ...coins }, { ...FIRST, ...bidSoFar }, satPerKvb)).toBe(feeSat);
+    const next = cancelBid({ ...COINS, ...coins }, { ...FIRST, ...bidSoFar }, { satPerKvb, height: 100 });
+    expect(next.paidSat).toBe(feeSat);
   });
 });

@@ -6,30 +6,10 @@ import { NETWORKS } from '../../src/bitcoin/network.ts';
 import { btcdQueries } from '../../src/chain/btcd-queries.ts';
 import { CoinScan } from '../../src/chain/coin-scan.ts';
 import { NodeWallet } from '../../src/chain/node-wallet.ts';
-import type { ChainRpcClient } from '../../src/chain/rpc-client.ts';
 import { readSatPerKvb } from '../../src/chain/rpc-fields.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
-import { Failure, type FakeMethods } from './fake-node.ts';
-
-/** What a node of these answers says, without a socket between; and what it was asked. */
-function clientOf(methods: FakeMethods) {
-  const asked: unknown[][] = [];
-  const client = {
-    call: async (method: string, params: readonly unknown[]) => {
-      asked.push([method, ...params]);
-      try {
-        return await methods[method]!(...params);
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error;
-        const meta = { rpcCode: error.code, rpcMessage: error.message };
-        throw new CodedError('chain_rpc', error.message, meta);
-      }
-    },
-    close: () => void asked.push(['closed']),
-  };
-  return { asked, client: client as unknown as ChainRpcClient };
-}
+import { clientOf, countedTimers, Failure, type FakeMethods } from './fake-node.ts';
 
 const codeFrom = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'resolved', codeOf);
 const SCRIPT = `0014${'ab'.repeat(20)}`;
@@ -334,6 +314,7 @@ describe('a scan for coins', () => {
   /** A node whose scans end when a test says so. */
   function scanning() {
     const time = new VirtualTime();
+    const timers = countedTimers(time.timers);
     const scans: PromiseWithResolvers<object>[] = [];
     const state = { isBusy: false, tells: { progress: 12 } as unknown, told: [] as unknown[] };
     const { client, asked } = clientOf({
@@ -349,11 +330,11 @@ describe('a scan for coins', () => {
     });
     const log = { ...silentLogger, info: (fields: unknown) => void state.told.push(fields) };
     const scan = new CoinScan({ patienceMs: 1_000 }, client, {
-      ...{ clock: time.clock, timers: time.timers },
+      ...{ clock: time.clock, timers },
       log: log as typeof silentLogger,
     });
     const starts = (): number => asked.filter(([, what]) => what === 'start').length;
-    return { time, scans, state, scan, asked, starts };
+    return { time, timers, scans, state, scan, asked, starts };
   }
 
   it('answers what it finds, once for all who ask meanwhile, and begins anew after that', async () => {
@@ -421,6 +402,34 @@ describe('a scan for coins', () => {
     await time.advance(2_000);
     scans[0]!.resolve(FOUND);
     expect(await scan.utxos(SCRIPT)).toEqual(COINS);
+  });
+
+  it('of a node that is busy for longer is given up, and begun anew', async () => {
+    const { scans, state, scan, starts, time } = scanning();
+    state.isBusy = true;
+    void scan.utxos(SCRIPT).catch(() => {});
+    await time.settle();
+    // 250, 500, 1,000 and then 2,000 ms, for an hour.
+    await time.advance(3_600_000);
+    const tries = starts();
+    expect(tries).toBe(3 + Math.ceil((3_600_000 - 1_750) / 2_000));
+    await time.advance(60_000);
+    expect(starts()).toBe(tries);
+    state.isBusy = false;
+    const found = scan.utxos(SCRIPT);
+    await time.settle();
+    scans[0]!.resolve(FOUND);
+    expect(await found).toEqual(COINS);
+  });
+
+  it('keeps no timer once it is answered', async () => {
+    const { scans, scan, time, timers } = scanning();
+    const found = scan.utxos(SCRIPT);
+    await time.settle();
+    scans[0]!.resolve(FOUND);
+    expect(await found).toEqual(COINS);
+    await time.settle();
+    expect(timers.pending).toBe(0);
   });
 
   it('tells how far it is every fifteen seconds, as far as the node says', async () => {

@@ -225,7 +225,9 @@ describe('what spends an output', () => {
     await source.broadcast(transaction.toHex());
     const vsize = transaction.virtualSize();
     const waiting = { feeSat: 1_000n, vsize, packageFeeSat: 1_000n, packageVsize: vsize };
-    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0, waiting });
+    const waits = { ...found, confirmations: 0, waiting };
+    const waitingSince = chain.height;
+    expect(await source.spender(txid, vout, 10)).toEqual({ ...waits, waitingSince });
     const [hash] = chain.generate(1);
     const inBlock = { ...found, confirmations: 1, blockHash: hash };
     expect(await source.spender(txid, vout, 10)).toEqual(inBlock);
@@ -234,7 +236,11 @@ describe('what spends an output', () => {
     expect(await source.spender(txid, vout, 3)).toEqual({ ...inBlock, confirmations: 3 });
     expect(await source.spender(txid, vout, 2)).toBeUndefined();
     chain.invalidateTip(3);
-    expect(await source.spender(txid, vout, 10)).toEqual({ ...found, confirmations: 0, waiting });
+    // Its block is gone, and it waits since then.
+    expect(await source.spender(txid, vout, 10)).toMatchObject({
+      ...waits,
+      waitingSince: expect.any(Number),
+    });
   });
 
   it('is not another output of the same transaction', async () => {

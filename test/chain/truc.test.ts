@@ -3,8 +3,9 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { createRpcChainSource, type RpcChainSource } from '../../src/chain/rpc-source.ts';
 import { TrucWatch } from '../../src/chain/truc.ts';
-import { type Logger, silentLogger } from '../../src/log/logger.ts';
+import { silentLogger } from '../../src/log/logger.ts';
 import { BITCOIND, BTCD, Failure, type FakeMethods, type FakeNode, startFakeNode } from './fake-node.ts';
+import { recorder } from './log-recorder.ts';
 
 const closers: (() => unknown)[] = [];
 afterEach(async () => {
@@ -60,19 +61,6 @@ describe('what a node does about version 3', () => {
 });
 
 describe('the watch of it', () => {
-  type Line = readonly [level: string, fields: Readonly<Record<string, unknown>>];
-
-  function recorder(): { readonly lines: Line[]; readonly log: Logger } {
-    const lines: Line[] = [];
-    const at = (level: string) => (fields: Readonly<Record<string, unknown>>) =>
-      void lines.push([level, fields]);
-    const log: Logger = {
-      ...{ debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') },
-      child: () => log,
-    };
-    return { lines, log };
-  }
-
   it('says once what to change, and when it was changed', async () => {
     const { node, source } = await setUp(knots('accept'));
     let height = 7;
@@ -85,7 +73,7 @@ describe('the watch of it', () => {
     const { lines, log } = recorder();
     truc.watch(source, log);
     await expect.poll(() => lines.length).toBe(1);
-    expect(lines[0]).toMatchObject(['warn', { code: 'truc_ignored' }]);
+    expect(lines[0]).toMatchObject(['warn', { code: 'truc_ignored' }, expect.any(String)]);
     expect(String(lines[0]![1]['hint'])).toContain('mempooltruc=enforce');
     expect(truc.policy).toBe('ignored');
     const asked = (): number => node.calls.filter(({ method }) => method === 'getmempoolinfo').length;
@@ -96,11 +84,11 @@ describe('the watch of it', () => {
     });
     height += 1;
     await expect.poll(() => lines.length).toBe(2);
-    expect(lines[1]).toMatchObject(['warn', { code: 'truc_refused' }]);
+    expect(lines[1]).toMatchObject(['warn', { code: 'truc_refused' }, expect.any(String)]);
     node.methods['getmempoolinfo'] = () => ({ mempoolminfee: 0.00001, truc_policy: 'enforce' });
     height += 1;
     await expect.poll(() => truc.policy).toBe('enforced');
-    expect(lines[2]).toMatchObject(['info', {}]);
+    expect(lines[2]).toMatchObject(['info', {}, expect.any(String)]);
   });
 
   it('takes an error for no answer, and asks again at the next tip', async () => {
@@ -112,7 +100,7 @@ describe('the watch of it', () => {
     const truc = new TrucWatch();
     truc.watch(source, log);
     await expect.poll(() => lines.length).toBe(1);
-    expect(lines[0]).toMatchObject(['debug', { code: 'chain_rpc' }]);
+    expect(lines[0]).toMatchObject(['debug', { code: 'chain_rpc' }, expect.any(String)]);
     expect(truc.policy).toBe('unknown');
     Object.assign(node.methods, knots('accept'), {
       getblockchaininfo: () => ({ blocks: 8, bestblockhash: 'cd'.repeat(32), time: 1_700_000_001 }),

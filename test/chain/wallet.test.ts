@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { feeAt } from '../../src/chain/fee-rate.ts';
 import type { Utxo } from '../../src/chain/source.ts';
 import {
+  buildAndSignChild,
   CHANGE_DUST_SAT,
   CHANGE_VBYTES,
   INPUT_VBYTES,
@@ -96,5 +97,31 @@ describe('the coins of a key', () => {
     chain.broadcast(payment.toHex());
     expect((await listUtxos(source, key.publicKey)).map((utxo) => utxo.valueSat)).toEqual([80_000n]);
     expect(payment.virtualSize()).toBeLessThanOrEqual(OVERHEAD_VBYTES + INPUT_VBYTES + CHANGE_VBYTES);
+  });
+});
+
+describe('a child', () => {
+  const key = testKey(1);
+  const from = [{ txid: '12'.repeat(32), vout: 0, valueSat: 10_000n }];
+  const parent = pay({ from, key, to: [{ scriptHex: key.scriptHex, valueSat: 9_000n }], version: 3 });
+  const signer = { publicKey: key.publicKey, sign: () => new Uint8Array(64).fill(1) };
+
+  it('gives back what its parent paid less its fee, to the same script, of the same version', () => {
+    const child = buildAndSignChild(parent, 0, 500n, signer);
+    expect(child.version).toBe(3);
+    expect(child.outs).toEqual([{ script: parent.outs[0]!.script, value: 8_500n }]);
+    expect(child.ins[0]).toMatchObject({ hash: parent.getHash(false), index: 0, sequence: 0xffff_fffd });
+    expect(child.ins[0]!.witness[1]).toEqual(key.publicKey);
+  });
+
+  it('spends an own output, and leaves one that nodes relay', () => {
+    const build =
+      (feeSat: bigint, vout = 0, publicKey = key.publicKey) =>
+      () =>
+        buildAndSignChild(parent, vout, feeSat, { ...signer, publicKey });
+    expect(build(9_000n - 294n)().outs[0]!.value).toBe(294n);
+    expect(build(9_000n - 293n)).toThrow('child_output_relays');
+    expect(build(500n, 1)).toThrow('child_spends_own_output');
+    expect(build(500n, 0, testKey(2).publicKey)).toThrow('child_spends_own_output');
   });
 });

@@ -220,9 +220,9 @@ describe('a funding that waits', () => {
   });
 
   it('whose child pays what is missing, at least what nodes relay, and no more than there is', () => {
-    // Its own rate is enough: 2 sat/vB.
-    expect(pushed(since(100), { satPerKvb: 2_000 })).toBeUndefined();
-    expect(pushed(since(100), { satPerKvb: 2_003 })).toBe(202n);
+    // By what blocks ask for its own rate would be enough, 2 sat/vB: it waits all the same, and is stuck.
+    expect(pushed(since(100), { satPerKvb: 2_000 })).toBe(600n);
+    expect(pushed(since(100), { satPerKvb: 3_003 })).toBe(602n);
     expect(pushed(since(100), { satPerKvb: 50_000 })).toBe(5_000n);
     expect(pushed(since(100), { push: { ...push, availableSat: 100n } })).toBe(100n);
     expect(pushed(since(100), { push: { ...push, availableSat: 99n } })).toBeUndefined();
@@ -231,6 +231,16 @@ describe('a funding that waits', () => {
   it('whose child is raised by what a replacement pays, else sent again as it was', () => {
     expect(pushed(since(100, 901n), {})).toBe(901n);
     expect(pushed(since(100, 900n), {})).toBe(1_000n);
+  });
+
+  it('whose child grows by half once it waited for two blocks, at each block, and no higher than it may', () => {
+    const first = look(MAKER, since(100), waits, 106);
+    expect(first.state).toMatchObject({ pushFeeSat: 1_000n, pushSince: 105 });
+    const second = look(MAKER, first.state, waits, 107);
+    // 1,600 sat for 400 vB, and half as much again.
+    expect(second.state).toMatchObject({ pushFeeSat: 1_800n, pushSince: 106 });
+    expect(pushed({ ...second.state, pushSince: 107 }, {}, 108)).toBe(1_800n);
+    expect(pushed(second.state, { push: { ...push, availableSat: 2_000n } }, 108)).toBe(2_000n);
   });
 
   it('is forgotten with its child once it is in a block', () => {
@@ -383,6 +393,12 @@ describe('the miner', () => {
     expect(look(MINER, closing, cold, 100).types).toEqual([]);
     expect(look(MINER, closing, { ...COIN, childVsize: 100 }, 100).state.childFeeSat).toBe(0n);
     expect(look(MINER, closing, { ...GONE, spendDepth: 1 }, 100).state.childFeeSat).toBe(0n);
+  });
+
+  it('takes a child that was bid for a close that is on no disk for none', () => {
+    const closing = { status: 'closing', childFeeSat: 250n } as const;
+    const foreign = { ...GONE, spendDepth: 0, childVsize: 100 };
+    expect(look(MINER, closing, foreign, 100)).toMatchObject({ types: [], state: { childFeeSat: 0n } });
   });
 
   it('makes a close again that left the chain, and nothing of one that is in it', () => {

@@ -316,7 +316,7 @@ describe('a close that the other side pins', () => {
 });
 
 describe('a funding that waits', () => {
-  it('is paid for by a child of the change after some blocks, where blocks ask for more than it pays', () => {
+  it('is paid for by a child of the change after some blocks, and by more where blocks ask for that', () => {
     const { maker, chain } = setUp();
     maker.look();
     const push = { feeSat: 600n, vsize: 300, childVsize: 110, availableSat: 50_000n };
@@ -334,7 +334,8 @@ describe('a funding that waits', () => {
     };
     expect(feeAt(20_000)).toBeUndefined();
     for (let left = FUNDING_PATIENCE_BLOCKS; left > 0; left -= 1) chain.mine(true);
-    expect(feeAt(2_000)).toBeUndefined();
+    // Enough by what blocks ask for, and stuck all the same: half as much again.
+    expect(feeAt(2_000)).toBe(410n * 3n - 600n);
     expect(feeAt(20_000)).toBe(410n * 20n - 600n);
     expect(feeAt(20_010)).toBe(410n * 20n - 600n);
     chain.mine(false);
@@ -589,12 +590,14 @@ describe('any schedule of blocks, reorganisations, looks and restarts', () => {
       [
         'bidSince',
         'cancelFeeSat',
+        'cancelSince',
         'childFeeSat',
         'close',
         'fundingDepth',
         'isOver',
         'lostSince',
         'pushFeeSat',
+        'pushSince',
         'spentSince',
         'outputStatus',
         'status',

@@ -90,18 +90,21 @@ describe('amounts with bonds', () => {
       auditor: {
         minerSat: 278_530n,
         makerSat: 263_530n,
+        payeesSat: [],
         minerBondOutputSat: 30_000n,
         makerBondOutputSat: 20_000n,
       },
       hostage: {
         minerSat: 278_530n,
         makerSat: 263_530n,
+        payeesSat: [],
         minerBondOutputSat: 30_000n,
         makerBondOutputSat: 20_000n,
       },
       forfeit_to_mm: {
         minerSat: 298_530n,
         makerSat: 293_530n,
+        payeesSat: [],
         minerBondOutputSat: 0n,
         makerBondOutputSat: 0n,
       },
@@ -165,6 +168,7 @@ describe('amounts with bonds', () => {
         paidSat: 485_060n,
         minerSat: 6000n + 485_060n + 60_000n,
         makerSat: 1000n + 40_000n,
+        payeesSat: [],
         minerBondOutputSat: 0n,
         makerBondOutputSat: 0n,
       });
@@ -325,7 +329,7 @@ describe('the cooperative close with bonds', () => {
     ['miner_forfeits', 278_530n, 313_530n],
     ['maker_forfeits', 328_530n, 263_530n],
   ] as const)('%s pays %i and %i, conserves, and is valid', (settlement, minerSat, makerSat) => {
-    expect(closeAmounts(audited.terms, HALF, settlement)).toEqual({ minerSat, makerSat });
+    expect(closeAmounts(audited.terms, HALF, settlement)).toEqual({ minerSat, makerSat, payeesSat: [] });
     const signatures = {
       miner: signClose(audited, last, 700n, 'miner', minerSigner, settlement),
       maker: signClose(audited, last, 700n, 'maker', makerSigner, settlement),

@@ -225,7 +225,7 @@ describe('a bond spent by two keys', () => {
 
   it('leaves a fee and an output that relays, at a rate someone could mean', () => {
     const request = spendOf(audited, 'maker');
-    for (const feeRateSatPerKvb of [0, 99, 1.5, 1_000_001]) {
+    for (const feeRateSatPerKvb of [0, 99, 1.5, 10_000_001]) {
       expect(code(() => buildBondSpend(audited, { ...request, feeRateSatPerKvb }))).toBe('bad_amount');
     }
     const valueSat = 157n * 5n + 294n;

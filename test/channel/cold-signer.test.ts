@@ -4,12 +4,13 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { NETWORKS, type NetworkName } from '../../src/bitcoin/network.ts';
 import { bondCoins, finalizeBondReturn, signAndFinalizeBondReturn } from '../../src/channel/bonds.ts';
-import { COLD_ROLES, type ColdKey, ColdSigner } from '../../src/channel/cold-signer.ts';
+import { COLD_ROLES, type ColdKey, ColdSigner, coldHolder } from '../../src/channel/cold-signer.ts';
 import { makerKeysOf, minerKeysOf } from '../../src/channel/keys.ts';
 import { MonotoneSigner } from '../../src/channel/monotone-signer.ts';
 import { exportPsbt, psbtSignature, signPsbt } from '../../src/channel/psbt.ts';
 import { finalizeRefund, signAndFinalizeRefund } from '../../src/channel/refund.ts';
 import { signAndFinalizeSealRefund } from '../../src/channel/seal.ts';
+import type { Signer } from '../../src/channel/signer.ts';
 import { bondReturnRequest, refundRequest } from '../../src/channel/signing-requests.ts';
 import {
   code,
@@ -76,6 +77,29 @@ describe('ColdSigner', () => {
     );
     const partly = coldSigner(makerSigner, { refund: account });
     expect(partly.publicKey('exit')).toEqual(makerSigner.publicKey('exit'));
+  });
+
+  it('knows of no origin where the hot signer has none', () => {
+    const bare: Signer & { forChannel(): Signer } = {
+      publicKey: (role) => makerSigner.publicKey(role),
+      signEcdsa: (role, digest) => makerSigner.signEcdsa(role, digest),
+      signSchnorr: (role, digest) => makerSigner.signSchnorr(role, digest),
+      secretOf: (label) => makerSigner.secretOf(label),
+      forChannel: () => bare,
+    };
+    const signer = new ColdSigner({ network: 'regtest', cold: { refund: account } }, { hot: bare });
+    expect(() => signer.origin('channel')).toThrow('cold_key: the origin of the channel key is not known');
+    expect(signer.origin('refund').path).toBe(`${PATH}/2/0`);
+    const hot = coldSigner(makerSigner, { refund: account });
+    expect(hot.signSchnorr('exit', seedOf('x'))).toEqual(makerSigner.signSchnorr('exit', seedOf('x')));
+  });
+
+  it('holds one key of an account for a signing request', () => {
+    const holder = coldHolder(account, 'regtest', [1, 5]);
+    expect(toHex(holder.publicKey('refund'))).toBe(toHex(vault.derivePath(`${PATH}/1/5`).publicKey));
+    const { fingerprintHex } = account;
+    expect(holder.origin('refund')).toEqual({ fingerprintHex, path: `${PATH}/1/5` });
+    expect(code(() => coldHolder(account, 'mainnet', [1, 5]))).toBe('wrong_chain');
   });
 
   it('refuses to sign with a cold key, and says what to do', () => {

@@ -9,15 +9,16 @@ import {
   verifyCommitment,
 } from '../../src/channel/commitment.ts';
 import {
-  EMPTY_FAULT_LOG,
   EMPTY_JOB_SET,
   type EvidencePoint,
   EvidenceSegment,
   jobLeaf,
   noEvidence,
 } from '../../src/channel/evidence-point.ts';
+import { EMPTY_FAULT_LOG } from '../../src/channel/fault-log.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
 import { ShareTree } from '../../src/channel/share-tree.ts';
+import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { type JobRecord, parseJobDocument } from '../../src/work/evidence.ts';
 import { code, EH, makeParams, makerSigner, minerSigner, seedOf, strangerSigner } from './fixtures.ts';
 
@@ -88,6 +89,7 @@ describe('a commitment', () => {
   it('is of some work, some share, and roots of their size', () => {
     const refused = (changes: Partial<StateCommitment>): string =>
       code(() => commitmentHash(params, { ...commitment, ...changes }));
+    expect(refused({ n: 1, nextSeq: 1 })).toBe('nothing thrown');
     expect(refused({ n: 0 })).toBe('wrong_state_number');
     expect(refused({ n: 1.5 })).toBe('wrong_state_number');
     expect(refused({ workHashes: 0n })).toBe('bad_amount');
@@ -225,5 +227,32 @@ describe('an evidence point', () => {
     segment.credit(1, seedOf('b'), 1n);
     segment.end(2);
     expect(JSON.stringify(base.tree.toJson())).toBe(before);
+  });
+
+  it('counts what it has, and takes many shares at once for what they are one by one', () => {
+    const base = pointOf([{ jobId: 1, hash: seedOf('a') }], []);
+    const hashes = ['b', 'c', 'd'].map(seedOf);
+    const [single, many] = [new EvidenceSegment(base), new EvidenceSegment(base)];
+    expect(many.workHashes).toBe(10n);
+    for (const segment of [single, many]) segment.addJob(2, seedOf('leaf'));
+    for (const hash of hashes) single.credit(2, hash, 4n);
+    const kernel = createKernel(64);
+    many.creditAll(concat(...hashes), 4n, kernel);
+    expect([single.workHashes, many.workHashes]).toEqual([22n, 22n]);
+    const [one, other] = [single.end(4), many.end(4)];
+    expect(other.tree.root()).toEqual(one.tree.root());
+    expect(other).toMatchObject({ workHashes: 22n, jobSetRoot: one.jobSetRoot });
+    expect(other.weightsHead).toEqual(one.weightsHead);
+  });
+
+  it('has each job once, before its first share, and never ends before it began', () => {
+    const segment = new EvidenceSegment(pointOf([{ jobId: 1, hash: seedOf('a') }], []));
+    expect(segment.lacksJob(1)).toBe(true);
+    expect(() => segment.credit(1, seedOf('b'), 1n)).toThrow('segment_job_before_share');
+    segment.addJob(1, seedOf('leaf'));
+    expect(segment.lacksJob(1)).toBe(false);
+    expect(() => segment.addJob(1, seedOf('leaf'))).toThrow('segment_job_twice');
+    expect(() => segment.end(0)).toThrow('segment_goes_forward');
+    expect(segment.end(1).nextSeq).toBe(1);
   });
 });

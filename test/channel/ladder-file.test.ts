@@ -1,7 +1,10 @@
 import { Transaction } from 'bitcoinjs-lib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
+import { taggedHash } from '../../src/base/hash.ts';
+import { canonicalJson, type Json } from '../../src/base/json.ts';
 import { feeAt } from '../../src/chain/fee-rate.ts';
 import {
   type Ladder,
@@ -197,8 +200,55 @@ describe('a ladder file', () => {
     expect(with_(...rising(9))).toBe('content');
   });
 
+  it('says whether it closes, when it was written, and that it is none of the maker', () => {
+    expect(ladder).toMatchObject({ isClosing: false, isRefund: false });
+    const at = (nowMs: number) => makeLadder(params, state, MARGINS, minerSigner, nowMs, true);
+    expect(at(1234.9)).toMatchObject({ isClosing: true, writtenAtMs: 1234 });
+    expect(at(-5).writtenAtMs).toBe(0);
+    expect(refused(printLadder(at(7)))).toBe('taken');
+    const { rungs } = ladder;
+    const wrong: readonly object[] = [
+      { isClosing: 'yes' },
+      { writtenAtMs: 0.5 },
+      { writtenAtMs: '7' },
+      { n: '7' },
+      { rungs: [{ ...rungs[0]!, satPerKvb: 2 ** 60 }] },
+    ];
+    for (const [index, change] of wrong.entries())
+      expect(refused(altered((of) => ({ ...of, ...change }))), `change ${index}`).toBe('content');
+  });
+
+  it('is refused for a number that is none, and for the fields of a rung, each by itself', () => {
+    type Body = Record<string, unknown> & { readonly rungs: readonly object[] };
+    const { checksum: _, ...body } = JSON.parse(text) as Body;
+    const [rung] = (body as Body).rungs;
+    /** The file with other fields and the checksum that belongs to it. */
+    const rewritten = (changes: object): string => {
+      const next = { ...body, ...changes };
+      const bytes = new TextEncoder().encode(canonicalJson(next as Json));
+      return JSON.stringify({ ...next, checksum: toHex(taggedHash('sharestream/ladder/1', bytes)) });
+    };
+    expect(refused(rewritten({}))).toBe('taken');
+    const wrong: readonly object[] = [
+      ...[{ paid_sat: '-1' }, { paid_sat: 7 }, { work_hashes: '1e3' }, { network: 'moon' }],
+      ...[{ format: 'sharestream-chute' }, { funding: null }, { rungs: {} }],
+      // Of another format the version says nothing.
+      { format: 'x', version: 9 },
+      ...[
+        { fee_sat: '1' },
+        { vsize: 1 },
+        { txid: '00'.repeat(32) },
+        { hex: '00' },
+        { sat_per_kvb: -1 },
+      ].map((change) => ({ rungs: [{ ...rung, ...change }] })),
+    ];
+    for (const changes of wrong)
+      expect(refused(rewritten(changes)), JSON.stringify(changes)).toBe('content');
+    for (const version of [0, 3, '1', null]) expect(refused(rewritten({ version }))).toBe('version');
+  });
+
   it('of a later version says so', () => {
-    expect(refused(text.replace('"version":1', '"version":2'))).toBe('version');
+    expect(refused(text.replace('"version":1', '"version":3'))).toBe('version');
     expect(refused(text.replace('sharestream-ladder', 'sharestream-chute'))).toBe('content');
   });
 

@@ -119,5 +119,10 @@ describe('the record of a contract', () => {
     expect(isWritten(built('state', 1_325n, 1), built('state', 1_325n, 1))).toBe(false);
     expect(isWritten(built('state', 1_325n, 1), built('state', 1_326n, 1))).toBe(true);
     expect(isWritten(built('state', 1_325n, 0), built('state', 1_325n, 1))).toBe(true);
+    const [one, other] = [built('state', 1_325n, 1), built('state', 1_325n, 1)].map((event) =>
+      event.type === 'close_built' ? event : expect.unreachable(),
+    );
+    for (const change of [{ kind: 'together' }, { transactionHex: '00' }, { vsize: 266 }, { feeSat: 1n }])
+      expect(isWritten(one!, { ...other!, close: { ...other!.close, ...(change as object) } })).toBe(true);
   });
 });

@@ -10,6 +10,7 @@ import {
   UNSIGNED,
 } from '../../src/channel/lifecycle-state.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
+import { NO_NOTICES } from '../../src/contract/notices.ts';
 import { forfeitsBond, isAtStake } from '../../src/contract/vesting.ts';
 import { code } from './fixtures.ts';
 import {
@@ -194,6 +195,7 @@ const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   funding_signed: { type: 'funding_signed' },
   opening_refused: { type: 'opening_refused' },
   opening_given_up: { type: 'opening_given_up', reason: 'too late' },
+  noticed: { type: 'noticed', notices: NO_NOTICES },
   connected: { type: 'connected' },
   disconnected: { type: 'disconnected' },
   peer_silent: { type: 'peer_silent' },
@@ -209,6 +211,7 @@ const ANY_EVENT: Readonly<Record<LifecycleEvent['type'], LifecycleEvent>> = {
   claim_refused: { type: 'claim_refused' },
   seal_lost: { type: 'seal_lost' },
   close_requested: { type: 'close_requested' },
+  defaulted: { type: 'defaulted' },
   close_refused: { type: 'close_refused' },
   close_signed: { type: 'close_signed', n: 1_000, feeSat: 1n },
   close_built: built('together'),

@@ -232,6 +232,7 @@ const BOTH: readonly LifecycleEvent[] = [
   { type: 'peer_ready' },
   { type: 'peer_ready' },
   { type: 'close_requested' },
+  { type: 'defaulted' },
   { type: 'close_refused' },
   { type: 'suspended', code: 'ledger_io' },
   { type: 'resumed' },

@@ -134,7 +134,7 @@ describe('the opening', () => {
         const effect = life.last.find(({ type }) => type === 'cancel_funding');
         return effect?.type === 'cancel_funding' ? effect.feeSat : undefined;
       });
-      expect(fees).toEqual([710n, 1_065n, 1_597n, 2_395n, 3_592n, 5_000n, 5_000n, 5_000n]);
+      expect(fees).toEqual([710n, 1_065n, 1_598n, 2_398n, 3_597n, 5_000n, 5_000n, 5_000n]);
     }
   });
 

@@ -289,7 +289,7 @@ describe('the refund of the seal', () => {
   });
 
   it('refuses a fee rate no one means, one the seal cannot pay, a stranger, and no seal', () => {
-    for (const rate of [0, 99, 1.5, 1_000_001, 20_000]) {
+    for (const rate of [0, 99, 1.5, 10_000_001, 20_000]) {
       expect(code(() => buildSealRefund(params, rate))).toBe('bad_amount');
     }
     expect(code(() => signAndFinalizeSealRefund(params, 5000, makerSigner))).toBe('bad_key_file');

@@ -93,6 +93,7 @@ describe('amounts', () => {
       paidSat: 485_060n,
       minerSat: 491_060n,
       makerSat: 1000n,
+      payeesSat: [],
       minerBondOutputSat: 0n,
       makerBondOutputSat: 0n,
     });

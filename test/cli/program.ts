@@ -1,8 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 
 export type Ran = {
   readonly code: number;
@@ -14,9 +11,7 @@ export type Ran = {
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** What the processes compiled, kept for the next one: each starts in a third of the time. */
-const compiled = mkdtempSync(join(tmpdir(), 'sharestream-compiled-'));
-process.once('exit', () => rmSync(compiled, { recursive: true, force: true }));
+const { PATH = '', NODE_COMPILE_CACHE = '' } = process.env;
 
 /**
  * `sharestream ...` as a process of its own, with no environment but what it needs.
@@ -28,7 +23,7 @@ export async function sharestream(
 ): Promise<Ran> {
   const child = spawn(process.execPath, [options.main ?? MAIN, ...words], {
     stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', NODE_COMPILE_CACHE: compiled },
+    env: { PATH, HOME: '/nonexistent', NODE_COMPILE_CACHE },
   });
   let stdout = '';
   let stderr = '';

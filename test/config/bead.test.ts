@@ -21,10 +21,16 @@ function file(text: string): { readonly file: string; readonly env: Record<strin
   return { file: path, env: { HOME: '/home-of-test' } };
 }
 
-function bindingOf(worker: string, lines = '', profile = 'braidpool'): BindingConfig | undefined {
+function bindingOf(
+  worker: string,
+  lines = '',
+  profile = 'braidpool',
+  rpcUrl?: string,
+): BindingConfig | undefined {
+  const rpc = rpcUrl === undefined ? '' : `rpc_url = "${rpcUrl}"\n`;
   const text = `network = "mainnet"\ndata_dir = "data"\n[[destination]]\nname = "node"
 url = "stratum+tcp://node.example:3333"\nworker = "${worker}"\nprofile = "${profile}"\nrole = "contract"
-[contract]\nenabled = true\nmaker_url = "maker.example:7333"\nmaker_node_id = "${'c6'.repeat(32)}"
+${rpc}[contract]\nenabled = true\nmaker_url = "maker.example:7333"\nmaker_node_id = "${'c6'.repeat(32)}"
 price = "520 sat/EH"\nwork_total = "100 EH"\nbinding = "bead"
 [contract.bead_binding]\n${lines}\n[payout]\naddress = "${MAKER}"\n[chain]\nrpc_url = "http://127.0.0.1:8332"\n`;
   return loadConfig('proxy', file(text)).contract?.binding;
@@ -61,6 +67,13 @@ describe('a contract bound by beads, as configured', () => {
       ...binding,
       profile: 'weak',
     });
+  });
+
+  it('needs the RPC of a node that commits to the payee in each job, which tells what to', () => {
+    const lines = `${paid}\nprofile = "spec"`;
+    expect(problems(() => bindingOf(MAKER, lines))).toEqual(['destination.0.rpc_url']);
+    const rpcUrl = 'http://127.0.0.1:6682';
+    expect(bindingOf(MAKER, lines, 'braidpool', rpcUrl)).toMatchObject({ profile: 'spec' });
   });
 
   it('F5: is refused with any other worker, before anything is mined', () => {

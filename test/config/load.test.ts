@@ -1,8 +1,10 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
+import { targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import { type ConfigInput, explainConfig, loadConfig } from '../../src/config/load.ts';
 import type { Problem } from '../../src/config/problems.ts';
 import { readSecretFile } from '../../src/config/secrets.ts';
@@ -127,12 +129,34 @@ describe('loadConfig', () => {
     ['', 3, 'work'],
     ['binding = "work"', 3, 'work'],
     ['binding_script = "0014751e76e8199196d454941c45d1b3a323f1433bd6"', 3, 'payout'],
-    ['binding = "none"', 3, 'none'],
     ['terms_version = 2', 2, 'none'],
     ['terms_version = 2\nbinding_script = "0014751e76e8199196d454941c45d1b3a323f1433bd6"', 2, 'payout'],
   ])('binds the work of a contract with %j', (lines, termsVersion, type) => {
     const { contract } = loadConfig('proxy', input(DESTINATION + bound(lines)));
     expect(contract).toMatchObject({ termsVersion, binding: { type } });
+  });
+
+  it('is metering without money with "binding = none", which takes no price', () => {
+    const free = bound('binding = "none"')
+      .replace(/^price = .*\n/m, '')
+      .replace(/\[payout\]\n[\s\S]*/, '');
+    const { contract, metering, chain } = loadConfig('proxy', input(DESTINATION + free));
+    expect(contract).toBeUndefined();
+    expect(metering).toMatchObject({ name: 'first', stepHashes: expect.any(BigInt) as bigint });
+    expect(chain).toBeUndefined();
+    const priced = `${DESTINATION}${bound('binding = "none"')}`;
+    expect(() => loadConfig('proxy', input(priced))).toThrow('contract.price is not for contract.binding');
+    for (const money of ['bonds.mode = "hostage"', 'seal.enabled = true', 'budget = "1 sat"'])
+      expect(() => loadConfig('proxy', input(`${DESTINATION}${free}${money}\n`))).toThrow(
+        'is not for contract.binding',
+      );
+  });
+
+  it('needs no node at a maker that only meters', () => {
+    const text = '[policy]\nmax_price = "46000 sat/PH/day"\nbindings = ["none"]\n';
+    expect(loadConfig('maker', input(text)).chain).toBeUndefined();
+    const both = text.replace('["none"]', '["none", "payout"]');
+    expect(loadConfig('maker', input(both)).chain?.rpcUrl).toBe('http://127.0.0.1:8332');
   });
 
   it('needs no destination for jobs that the market maker gives', () => {
@@ -143,6 +167,32 @@ describe('loadConfig', () => {
       ...{ type: 'work', hardestShare: 64 * 65_536, extranonce2Bytes: 8, foreignChain: false },
       ...{ withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
     });
+  });
+
+  it('names no share by itself that is worth more than a step, whatever step and share', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 10, max: 40 }),
+        fc.integer({ min: 1, max: 100 }),
+        fc.nat(3),
+        (bits, shares, more) => {
+          const step = 2n ** BigInt(bits) * BigInt(shares) + BigInt(more);
+          const lines = [
+            `step = "${step} H"`,
+            `work_total = "${step * 4n} H"`,
+            `share_difficulty = ${2 ** (bits - 32)}`,
+          ];
+          const text = CONTRACT.replace(/^work_total = .*\n/m, '').replace(
+            '[contract]',
+            `[contract]\n${lines.join('\n')}`,
+          );
+          const { contract } = loadConfig('proxy', input(DESTINATION + text));
+          const { hardestShare } = contract!.binding as { hardestShare: number };
+          const shareHashes = workOfTarget(targetOfDifficulty(hardestShare));
+          expect(shareHashes <= step || hardestShare === contract!.shareDifficulty).toBe(true);
+        },
+      ),
+    );
   });
 
   it('reads a contract into plain units, and works out its budget', () => {
@@ -196,7 +246,7 @@ describe('loadConfig', () => {
     const config = loadConfig('maker', input(text));
     expect(config.policy).toMatchObject({ maxPriceMsatPerEh: 532_407n, maxBudgetSat: 1_000_000n });
     expect(config.peers.allow).toEqual([NODE_ID]);
-    expect(config.chain.rpcUrl).toBe('http://127.0.0.1:8332');
+    expect(config.chain!.rpcUrl).toBe('http://127.0.0.1:8332');
     expect(config.peer.listen.port).toBe(7333);
   });
 });

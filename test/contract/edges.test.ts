@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { type BondTerms, bondsOf, hasBondOutputs } from '../../src/contract/bond-terms.ts';
+import { highestMsatPerEh, lowestMsatPerEh } from '../../src/contract/price.ts';
 import {
   checkTerms,
   parseTerms,
@@ -15,6 +16,7 @@ import {
   easiestTarget,
   fixedPriceMsatPerEh,
   hardestTarget,
+  mostMsatPerEh,
   notYetServed,
 } from '../../src/contract/terms-access.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
@@ -186,21 +188,11 @@ describe('terms of version 3', () => {
 
   /** One change for each path that no program serves yet. */
   const UNSERVED: Readonly<Record<string, V3>> = {
-    'price.type': { price: collar },
-    'binding.type': { binding: { type: 'none' } },
-    'binding.profile': bead('spec', 0n),
     network: { network: 'signet' },
     'target.hardest': target('02'.repeat(32), '01'.repeat(32)),
-    over_delivery: { overDelivery: 'refuse' },
     'maker_fault.type': { makerFault: { type: 'standby', msatPerEh: 1n } },
     'end.cancel_fee_ppm': { end: { cancelFeePpm: 1, noticeBlocks: 0 } },
-    'end.notice_blocks': { end: { cancelFeePpm: 0, noticeBlocks: 1 } },
     renew: { renew: 'offer' },
-    rate: { rate },
-    start: { start: at(1, 2) },
-    duration_blocks: { durationBlocks: 1 },
-    delivery: { delivery: whole.delivery! },
-    splits: { splits: [split(1, 546n)] },
     text_hash: { textHashHex: '11' },
     predecessor: { predecessorHex: '11' },
     stream: { streamHex: '11' },
@@ -209,6 +201,11 @@ describe('terms of version 3', () => {
   it.each(Object.entries(UNSERVED))('say that %s is not served yet', (path, changes) => {
     expect(notYetServed(makeTermsV3())).toBeUndefined();
     expect(notYetServed(makeTermsV3(changes))).toBe(path);
+  });
+
+  it('are served with beads of each profile', () => {
+    for (const profile of ['spec', 'as_is', 'weak'] as const)
+      expect(notYetServed(makeTermsV3(bead(profile, 1n)))).toBeUndefined();
   });
 
   it("are served with a range of targets where the jobs are the maker's", () => {
@@ -226,7 +223,10 @@ describe('terms of version 3', () => {
     });
     expect(notYetServed(old)).toBeUndefined();
     expect([old, terms].map(fixedPriceMsatPerEh)).toEqual([485_060n, 485_060n]);
-    expect(judged(() => fixedPriceMsatPerEh(makeTermsV3({ price: collar })))).toBe('price.type');
+    // Until both have signed another.
+    expect(fixedPriceMsatPerEh(makeTermsV3({ price: collar }))).toBe(lowestMsatPerEh(collar));
+    expect(mostMsatPerEh(makeTermsV3({ price: collar }))).toBe(highestMsatPerEh(collar));
+    expect(mostMsatPerEh(old)).toBe(485_060n);
     expect([old, terms].map(easiestTarget)).toEqual([
       BigInt(`0x${old.maxTargetHex}`),
       BigInt(`0x${'02'.repeat(32)}`),

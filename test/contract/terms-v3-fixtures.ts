@@ -74,6 +74,17 @@ export function makeWholeTermsV3(): TermsV3 {
 const ppm = fc.integer({ min: 0, max: 1_000_000 });
 const script = fc.integer({ min: 0, max: 2 ** 30 }).map((of) => `0014${of.toString(16).padStart(40, '0')}`);
 
+/** Payees that may be in terms with a reserve of 20,000 sats. */
+export const anySplits: fc.Arbitrary<NonNullable<TermsV3['splits']>> = fc.array(
+  fc.record({
+    scriptHex: script,
+    ppm: fc.integer({ min: 1, max: 112_500 }),
+    seedSat: fc.bigInt(546n, 2000n),
+    label: fc.string({ maxLength: 40 }),
+  }),
+  { minLength: 1, maxLength: 8 },
+);
+
 const anyPrice: fc.Arbitrary<TermsV3['price']> = fc
   .record({
     type: fc.constantFrom('fixed' as const, 'index' as const, 'collar' as const),
@@ -150,15 +161,7 @@ const anyOptional = fc.record(
       sealSat: fc.bigInt(1000n, 10n ** 6n),
       claimFeeRateSatPerKvb: fc.integer({ min: 100, max: 1_000_000 }),
     }),
-    splits: fc.array(
-      fc.record({
-        scriptHex: script,
-        ppm: fc.integer({ min: 1, max: 100_000 }),
-        seedSat: fc.bigInt(546n, 2000n),
-        label: fc.string({ maxLength: 40 }),
-      }),
-      { minLength: 1, maxLength: 8 },
-    ),
+    splits: anySplits,
     textHashHex: fc.constant('12'.repeat(32)),
     predecessorHex: fc.constant('34'.repeat(32)),
     streamHex: fc.constant('56'.repeat(16)),
@@ -221,7 +224,8 @@ export const anyTermsV3: fc.Arbitrary<TermsV3> = fc
       target: { easiestHex: targetToHex(easiest), hardestHex: targetToHex(easiest >> hardness) },
     });
     const { rate: _rate, delivery: _delivery, ...ratesApart } = terms;
-    const { seal: _seal, ...unsealed } = optional.rate === undefined ? ratesApart : terms;
+    const unrated = { ...ratesApart, overDelivery: 'credit' as const };
+    const { seal: _seal, ...unsealed } = optional.rate === undefined ? unrated : terms;
     const isCommitted = binding.type !== 'bead' || binding.profile === 'spec';
     const sound = isCommitted && terms.seal !== undefined ? { ...unsealed, seal: terms.seal } : unsealed;
     const part = (of: number): bigint => (notionalSat * BigInt(of)) / 1_000_000n;

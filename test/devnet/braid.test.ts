@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import { compareHashes } from '../../src/bitcoin/header.ts';
 import { targetOfCompact, targetOfDifficulty, workOfTarget } from '../../src/bitcoin/target.ts';
 import {
   type Bead,
@@ -9,7 +10,6 @@ import {
   beadHeader,
   buildBead,
   compactAtLeast,
-  compareHashes,
   encodeCommitted,
   genesisBead,
   parseBead,
@@ -189,7 +189,7 @@ describe('a bead', () => {
   });
 
   it('is encoded with lengths of eight bytes for times and txids, CompactSize for the rest', () => {
-    const committed = toHex(encodeCommitted(beadOn([genesisHash], 7)));
+    const committed = toHex(encodeCommitted(beadOn([genesisHash], 7).committed_metadata));
     const parent = Buffer.from(genesisHash, 'hex').reverse().toString('hex');
     const expected = [
       `0100000000000000${'ab'.repeat(32)}`,

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { compareHashes } from '../../src/bitcoin/header.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import { compareHashes, compositeHash } from '../../src/devnet/braidpool/bead.ts';
+import { compositeHash } from '../../src/devnet/braidpool/bead.ts';
 import type { BraidpoolAuditOptions } from '../../src/devnet/braidpool/braidpool-audit.ts';
 import {
   type BraidpoolNode,

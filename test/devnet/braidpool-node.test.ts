@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { compareHashes } from '../../src/bitcoin/header.ts';
 import { targetOfCompact, targetOfDifficulty } from '../../src/bitcoin/target.ts';
-import { beadFault, compareHashes } from '../../src/devnet/braidpool/bead.ts';
+import { beadFault } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,

@@ -2,8 +2,9 @@ import * as net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { compareHashes } from '../../src/bitcoin/header.ts';
 import { targetOfCompact, workOfTarget } from '../../src/bitcoin/target.ts';
-import { type Bead, beadHash, compareHashes } from '../../src/devnet/braidpool/bead.ts';
+import { type Bead, beadHash } from '../../src/devnet/braidpool/bead.ts';
 import {
   type BraidpoolNode,
   type BraidpoolNodeOptions,

@@ -52,6 +52,10 @@ export function createDevnetChainSource(
     },
     spender: (txid, vout, blocks) => Promise.resolve(findSpender(chain, txid, vout, blocks)),
     utxos: (scriptHex) => Promise.resolve(chain.utxos(scriptHex)),
+    blockRewardSat: (hash) =>
+      Promise.resolve(
+        chain.block(hash)?.transactions[0]?.outs.reduce((sum, { value }) => sum + value, 0n) ?? 0n,
+      ),
     blocks: devnetBlocks(chain),
     feeRateSatPerKvb: (_targetBlocks, fallback = FALLBACK_SAT_PER_KVB) =>
       Promise.resolve(options.feeRateSatPerKvb ?? fallback),
@@ -78,6 +82,7 @@ function findSpender(chain: DevnetChain, txid: string, vout: number, blocks: num
     return {
       ...{ txid: waiting, hex: entry.transaction.toHex(), confirmations: 0 },
       waiting: { feeSat: entry.feeSat, vsize: entry.vsize, packageFeeSat: feeSat, packageVsize: vsize },
+      waitingSince: entry.height,
     };
   }
   const outpoint = `${txid}:${vout}`;

@@ -20,19 +20,13 @@ import { demoAsics, type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BEAD_DOUBT } from '../../src/maker/bead-credit.ts';
 import type { BeadStatus } from '../../src/maker/job-binding.ts';
+import { until as untilSeen } from './evidence.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'bead-theft-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const endMs = systemClock.monotonicMs() + 90_000;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    expect(systemClock.monotonicMs(), what).toBeLessThan(endMs);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
+const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
+  untilSeen(what, look, 90_000);
 
 type MakerRow = {
   readonly beads: BeadStatus;
@@ -135,4 +129,32 @@ describe.each(['asIs', 'of2025'] as const)('beads of a node as %s', (profile) =>
     },
     200_000,
   );
+});
+
+describe('beads of a node as spec, whose jobs commit to their payee', () => {
+  const THIEF = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080.rig';
+
+  it('F5: a redirected job is neither mined nor paid, and the next good one is', async () => {
+    const { makerLog } = await playStage('spec', async (stage) => {
+      const workOf = async (): Promise<bigint> =>
+        BigInt((await contractOf(stage))?.verifiedWorkHashes ?? 0);
+      await until('work is credited', async () => ((await workOf()) > 0n ? true : undefined));
+      stage.node.theft = { part: 1, payoutAddress: THIEF };
+      stage.node.announce();
+      const ownShares = await until('the proxy sees it', async () => {
+        const status = await readStatus(stage.proxy.metricsUrl);
+        return status?.contract?.unpaid_job?.includes('pay another') ? stage.pool.stats.shares : undefined;
+      });
+      await until('the hashrate is at the own pool', async () =>
+        stage.pool.stats.shares > ownShares + 4 ? true : undefined,
+      );
+      const before = await workOf();
+      stage.node.theft = undefined;
+      stage.node.announce();
+      await until('work is credited again', async () => ((await workOf()) > before ? true : undefined));
+      expect((await contractOf(stage))?.refused).not.toHaveProperty('share_unbound');
+      expect(stage.node.beads().filter(({ payoutAddress }) => payoutAddress === THIEF)).toEqual([]);
+    });
+    expect(makerLog).not.toContain('a job is not paid');
+  }, 200_000);
 });

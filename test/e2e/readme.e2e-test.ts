@@ -33,7 +33,7 @@ const prefix = join(folder, 'prefix');
  * documents; blocks come faster; packages are there already and stay off the network; `npm link` has a
  * prefix of its own, which needs no root. Everything else is word for word.
  */
-const DEFAULT_PORTS = [3333, 7333, 9332, 9333, 18_443, 18_533, 18_534, 18_633] as const;
+const DEFAULT_PORTS = [3333, 7333, 9332, 9333, 18_443, 18_533, 18_534, 18_633, 18_634] as const;
 const ports = new Map<number, number>();
 const env: Record<string, string> = {
   PATH: `${join(prefix, 'bin')}:${process.env['PATH']}`,
@@ -49,6 +49,8 @@ const ADAPTED: Readonly<Record<string, (command: string) => string>> = {
   'npm ci && npm run demo': () => `npm run demo -- --stratum 127.0.0.1:${ports.get(3333)}`,
   'npm ci && npm link': () => 'npm link',
   'sharestream devnet --out try': (command) => `${command} --block-interval 2 ${devnetPorts()}`,
+  'sharestream devnet --out market --strangers': (command) =>
+    `${command} --block-interval 2 ${devnetPorts()}`,
   'sharestream devnet fund ADDRESS_OF_THE_MAKER ADDRESS_OF_THE_MINER': (command) =>
     `${command} ${atChain()}`,
   'sharestream devnet mine 2': (command) => `${command} ${atChain()}`,
@@ -57,7 +59,7 @@ const ADAPTED: Readonly<Record<string, (command: string) => string>> = {
 const ELSEWHERE = ['npm ci && npm test'];
 
 const devnetPorts = (): string =>
-  ['chain 18443', 'node 18533', 'node-rpc 18534', 'pool 18633']
+  ['chain 18443', 'node 18533', 'node-rpc 18534', 'pool 18633', 'maker-pool 18634']
     .map((text) => text.split(' '))
     .map(([name, port]) => `--${name}-port ${ports.get(Number(port))}`)
     .join(' ');
@@ -249,6 +251,46 @@ describe('what the documents say to type', () => {
       'sharestream proxy --config proxy.toml',
       'sharestream maker --config maker.toml',
       'sharestream devnet --out try',
+    ]);
+  });
+
+  it('brings two strangers together by one pasted line, to the first paid state', async () => {
+    await leave('sharestream devnet --out market --strangers', /Ctrl\+C ends it/);
+    const maker = await type('sharestream keys new maker --config market/maker.toml');
+    const proxy = await type('sharestream keys new proxy --config market/proxy.toml');
+    blanks.set('ADDRESS_OF_THE_MAKER', field(maker, 'address'));
+    blanks.set('ADDRESS_OF_THE_MINER', field(proxy, 'address'));
+    edit('market/maker.toml', withPorts);
+    edit('market/proxy.toml', (text) =>
+      withPorts(text.replaceAll('ADDRESS_OF_THE_MINER', blanks.get('ADDRESS_OF_THE_MINER')!)),
+    );
+    await type('sharestream devnet fund ADDRESS_OF_THE_MAKER ADDRESS_OF_THE_MINER');
+    await leave('sharestream maker --config market/maker.toml', READY);
+    await leave('sharestream proxy --config market/proxy.toml', READY);
+    await leave('sharestream devnet asics 127.0.0.1:3333', SHARES);
+    const offer = await type('sharestream offer make --config market/maker.toml --endpoint 127.0.0.1:7333');
+    blanks.set('OFFER', /^shst1\S+$/m.exec(offer)![0]);
+    expect(await type('sharestream contract quote OFFER --config market/proxy.toml')).toMatch(/^1\. /m);
+    // Nothing opens by asking.
+    expect(await type('sharestream contract list --config market/proxy.toml')).toContain('no contract');
+    const taken = await type('sharestream contract take OFFER --config market/proxy.toml --yes');
+    const contract = /^taken: contract ([0-9a-f]{64}) /m.exec(taken)![1]!;
+    await typeUntil('sharestream contract list --config market/proxy.toml', PAID);
+    const book = await type('sharestream maker book --config market/maker.toml');
+    expect(book).toContain(`contract   ${contract.slice(0, 16)}`);
+    await type('sharestream maker policy set halt=true --config market/maker.toml');
+    expect(await type('sharestream maker policy show --config market/maker.toml')).toMatch(
+      /^halt +true +\(set; without that false\)$/m,
+    );
+    const refused = await typist.type(
+      wordsOf('sharestream contract quote OFFER --config market/proxy.toml'),
+    );
+    expect([refused.code, refused.text]).toEqual([1, expect.stringContaining('maker_halted')]);
+    await stop([
+      'sharestream devnet asics 127.0.0.1:3333',
+      'sharestream proxy --config market/proxy.toml',
+      'sharestream maker --config market/maker.toml',
+      'sharestream devnet --out market --strangers',
     ]);
   });
 

@@ -1,10 +1,14 @@
 import { suiteConfig } from '../suite.ts';
+import { keepCompiled } from './compiled.ts';
+
+keepCompiled();
 
 /** Thousands of connections: beside them the others would miss their times, so they run last and alone. */
 const LOADS = ['test/bench/storm.e2e-test.ts', 'test/e2e/chaos.e2e-test.ts'];
 
 /** Daemons as processes, storms, crashes and long runs. */
 export default suiteConfig({
+  globalSetup: new URL('compiled.ts', import.meta.url).pathname,
   projects: [
     {
       extends: true,

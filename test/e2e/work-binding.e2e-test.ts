@@ -1,28 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, expect, it } from 'vitest';
-import { systemClock } from '../../src/base/clock.ts';
-import { systemRandom } from '../../src/base/random.ts';
-import { systemTimers } from '../../src/base/system-timers.ts';
-import { DaemonProcess } from '../../src/daemon/child.ts';
+import { expect, it } from 'vitest';
 import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
-import { startAsics } from '../../src/devnet/asic/asic.ts';
-import {
-  DEVNET_BITS,
-  DEVNET_PRICE_MSAT_PER_EH,
-  DEVNET_SHARE_DIFFICULTY,
-  DEVNET_STEP_HASHES,
-} from '../../src/devnet/devnet.ts';
-import { startStage } from '../../src/devnet/stage.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import type { Wired } from '../../src/daemon/status-client.ts';
+import { DEVNET_SHARE_DIFFICULTY } from '../../src/devnet/devnet.ts';
+import { until as untilSeen } from './evidence.ts';
+import { TwoDaemons } from './two-daemons.ts';
 
-const directory = mkdtempSync(join(tmpdir(), 'work-binding-'));
-const cleanups: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
-afterAll(async () => {
-  for (const cleanup of cleanups.reverse()) await cleanup();
-});
+const two = new TwoDaemons('work-binding');
 
 /** Of the maker's pool: between the easiest and the hardest share of the contract. */
 const POOL_DIFFICULTY = DEVNET_SHARE_DIFFICULTY * 2;
@@ -30,38 +13,15 @@ const POOL_DIFFICULTY = DEVNET_SHARE_DIFFICULTY * 2;
 type Status = Wired<ProxyStatus>;
 type MakerRow = { readonly verifiedWorkHashes: string; readonly refused: Readonly<Record<string, number>> };
 
-async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const endMs = systemClock.monotonicMs() + 90_000;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    expect(systemClock.monotonicMs(), what).toBeLessThan(endMs);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}
+const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
+  untilSeen(what, look, 90_000);
 
 it('work on jobs of the maker is paid, over restarts of either side and of its pool', async () => {
-  const stage = await startStage(
-    {
-      ...{ directory, bits: DEVNET_BITS, blockIntervalMs: 5_000 },
-      stratum: { host: '127.0.0.1', port: 0 },
-      ...{ shareDifficulty: DEVNET_SHARE_DIFFICULTY, makerPoolDifficulty: POOL_DIFFICULTY },
-      ...{ stepHashes: DEVNET_STEP_HASHES, workTotalHashes: DEVNET_STEP_HASHES * 4000n },
-      priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH / 4n,
-    },
-    { clock: systemClock, random: systemRandom, log: silentLogger },
-  );
-  cleanups.push(() => stage.close());
+  const stage = await two.start({ blockIntervalMs: 5_000, makerPoolDifficulty: POOL_DIFFICULTY });
+  const { maker, proxy } = two;
   const pool = stage.makerPool!;
-  const daemonOf = (role: 'proxy' | 'maker'): DaemonProcess => {
-    const words = { role, configFile: stage[role].configFile, logFile: join(directory, `${role}.log`) };
-    const daemon = new DaemonProcess(words, { timers: systemTimers });
-    cleanups.push(() => daemon.stop());
-    return daemon;
-  };
-  const [maker, proxy] = [daemonOf('maker'), daemonOf('proxy')];
   const seen = async (isSo: (status: Status) => boolean): Promise<Status | undefined> => {
-    const status = await readStatus(stage.proxy.metricsUrl).catch(() => undefined);
+    const status = await two.proxyStatus();
     return status !== undefined && isSo(status) ? status : undefined;
   };
   const paid = ({ contract }: Status): number => contract?.channel.state_number ?? 0;
@@ -75,17 +35,14 @@ it('work on jobs of the maker is paid, over restarts of either side and of its p
     return until(`paid ${what}`, () => seen((now) => isSold(now) && paid(now) >= before + 3));
   };
   const makerRow = async (): Promise<MakerRow> => {
-    const status = await fetchStatus(stage.maker.metricsUrl);
-    return (status as { contracts: MakerRow[] }).contracts[0]!;
+    return (await two.makerStatus<{ contracts: MakerRow[] }>()).contracts[0]!;
   };
 
-  await maker.start();
-  await proxy.start();
   await until('the channel is open', () => seen(({ contract }) => contract?.live === true));
-  const fleet = await startAsics([
-    { ...stage.stratum, worker: 'farm.rig1', hashesPerSecond: 300_000 },
-    { ...stage.stratum, worker: 'farm.rig2', hashesPerSecond: 200_000 },
-    { ...stage.stratum, worker: 'farm.rig3', hashesPerSecond: 100_000, versionRolling: false },
+  const fleet = await two.asics([
+    { worker: 'farm.rig1', hashesPerSecond: 300_000 },
+    { worker: 'farm.rig2', hashesPerSecond: 200_000 },
+    { worker: 'farm.rig3', hashesPerSecond: 100_000, versionRolling: false },
   ]);
 
   const first = await expectPaidOn('at first');
@@ -121,7 +78,5 @@ it('work on jobs of the maker is paid, over restarts of either side and of its p
   });
   const { share_stale: _stale = 0, stale_race: _race = 0, ...wrong } = row.refused;
   expect(wrong).toEqual({});
-  expect(readFileSync(join(directory, 'proxy.log'), 'utf8')).toContain(
-    'the market maker gives no work: the hashrate is at the fallback',
-  );
+  expect(two.log('proxy')).toContain('the market maker gives no work: the hashrate is at the fallback');
 }, 400_000);

@@ -122,14 +122,6 @@ describe('the file', () => {
     const result = await verifyLedger(path);
     expect(result).toMatchObject({ ok: true, rows: 2 * 3 + 1 });
   });
-
-  it('pins the instance', async () => {
-    const path = newPath();
-    await (await open({ path, instance: 'site-1' })).close();
-    await (await open({ path })).close();
-    await (await open({ path, instance: 'site-1' })).close();
-    expect(await codeOfRejection(open({ path, instance: 'site-2' }))).toBe('ledger_schema');
-  });
 });
 
 describe('refusals at open', () => {
@@ -159,22 +151,6 @@ describe('refusals at open', () => {
     fs.writeFileSync(path, 'this is a text of more than a hundred bytes '.repeat(40));
     expect(await codeOfRejection(open({ path }))).toBe('ledger_schema');
     expect(await codeOfRejection(verifyLedger(path))).toBe('ledger_schema');
-  });
-
-  it('refuses a newer schema and an altered migration', async () => {
-    for (const sql of [
-      'PRAGMA user_version = 99',
-      "UPDATE migration SET checksum = 'other'",
-      'DELETE FROM migration',
-      'PRAGMA application_id = 1',
-    ]) {
-      const path = newPath();
-      await (await open({ path })).close();
-      const db = new DatabaseSync(path);
-      db.exec(sql);
-      db.close();
-      expect(await codeOfRejection(open({ path })), sql).toBe('ledger_schema');
-    }
   });
 
   it('reports a path that cannot be opened', async () => {

@@ -189,6 +189,7 @@ export function ledgerSuite(name: string, open: (options: SuiteOptions) => Promi
         expect(await recent({ memoryMs: 20 })).toEqual([4, false]);
         expect(await recent({ memoryMs: 0 })).toEqual([8, false]);
         expect(await recent({ memoryMs: 0, certainRows: 5 })).toEqual([4, false]);
+        expect(await recent({ memoryMs: 0, certainRows: 4 })).toEqual([6, false]);
         expect(await recent({ maxItems: 9 })).toEqual([4, true]);
         expect(await recent({ maxItems: 8 })).toEqual([6, true]);
         expect(await recent({ maxItems: 1 })).toEqual([8, true]);

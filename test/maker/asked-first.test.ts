@@ -59,3 +59,18 @@ it('does not wait where the expiry is near, or where the maker was heard since t
   expect(await force()).toEqual({ contract: world.contractId, closing: true });
   expect(mempool()).toBe(1);
 });
+
+it('waits for nothing from the height on at which the close is asked for', async () => {
+  await behind(600_000);
+  const left = world.terms.expiryHeight - world.chain.height;
+  for (const [askBlocks, mayClose] of [
+    [left - 1, false],
+    [left, true],
+  ] as const) {
+    await world.miner.stop();
+    const margins = { askBlocks, broadcastBlocks: 144, urgentBlocks: 36, finalDepth: 2 };
+    await world.startMiner({ askPeerMs: 600_000, margins });
+    await until('a tip', () => world.miner.status.fundingDepth > 0);
+    expect(world.miner.mayClose).toBe(mayClose);
+  }
+});

@@ -20,7 +20,7 @@ import { type DeliveryRecord, NOTHING_DELIVERED } from '../../src/settlement/rec
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { verifyShares } from '../../src/shares/verify.ts';
-import { jobRecordOf, unpackShares } from '../../src/work/evidence.ts';
+import { type JobRecord, jobRecordOf, unpackShares } from '../../src/work/evidence.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { SHARE, World } from './world.ts';
@@ -77,12 +77,13 @@ class Stand {
   readonly ledger = new MemoryLedger();
   readonly job = world.job();
   readonly verifier: ShareVerifier;
-  readonly batches: BatchVerifier;
+  batches: BatchVerifier;
   readonly store: MakerStore;
   readonly hits: Record<string, number> = {};
   /** What the own node says of every block. */
   block: BlockStatus = CURRENT;
   asked = 0;
+  readonly #options: Partial<BatchVerifierOptions> | undefined;
 
   constructor({ terms, proposed, options, delivery, verifier, time }: StandOptions = {}) {
     this.time = time ?? new VirtualTime();
@@ -105,18 +106,24 @@ class Stand {
     } as never);
     Object.assign(this.store, { delivery: { ...NOTHING_DELIVERED, ...delivery } });
     this.verifier = verifier ?? new ShareVerifier({ kernel });
+    this.#options = options;
+    this.batches = this.#verify();
+  }
+
+  #verify(): BatchVerifier {
     const view = {
       standing: async () => {
         this.asked += 1;
         return this.block;
       },
     } as unknown as TipTracker;
-    this.batches = new BatchVerifier(
+    const { clock, timers } = this.time;
+    return new BatchVerifier(
       this.store,
-      { ...DEFAULT_BATCH_VERIFIER_OPTIONS, unknownBlockWaitMs: 0, ...options },
+      { ...DEFAULT_BATCH_VERIFIER_OPTIONS, unknownBlockWaitMs: 0, ...this.#options },
       {
         ...{ view, verifier: this.verifier, restored: WHOLE, clock, timers, limitHits: this.hits },
-        binding: coinbaseBinding(agreed),
+        binding: coinbaseBinding(this.store.terms),
       },
     );
   }
@@ -192,6 +199,24 @@ describe('a batch whose write is refused', () => {
       ),
       { numRuns: 100 },
     );
+  });
+
+  it('is judged again as it was, also what is refused for another reason than its hash', async () => {
+    const made = new Stand({ terms: { workTotalHashes: 2n * SHARE.workHashes } });
+    await made.announce();
+    const shares = mine(made.job, 3);
+    const [first] = shares;
+    const judged = 'ok ok over_budget share_duplicate';
+    for (let time = 0; time < 3; time += 1) {
+      made.ledger.failNext(new CodedError('overload'));
+      expect(await made.take([...shares, first!])).toBe('overload');
+      expect(made.verifier.credited.size).toBe(0);
+    }
+    expect(await made.take([...shares, first!])).toBe(judged);
+    expect(made.batches.stats).toEqual({
+      sharesCredited: 2,
+      refused: { over_budget: 1, share_duplicate: 1 },
+    });
   });
 
   it('keeps what was credited before it, and refuses a share of that again', async () => {
@@ -447,11 +472,58 @@ describe('a share on a block', () => {
     made.block = superseded(made.now);
     expect(await made.take(mine(made.job, 5))).toBe('ok ok ok ok ok');
     await seen(backAtMs);
-    expect(await made.take(mine(made.job, 4))).toBe('ok ok ok share_stale');
+    expect(await made.take(mine(made.job, 4))).toBe('ok ok ok stale_race');
     // Nor by another reconnect: the maker has heard of the miner since.
     made.batches.contactAtMonotonicMs = made.now;
     made.batches.openBacklog();
+    expect(await made.one()).toBe('stale_race');
+  });
+
+  it('is taken for one backlog, though the miner drops its link after each block', async () => {
+    const { made } = await backlogOf(3_600_000, { terms: { maxUnpaidSteps: 1, stepHashes: 2n * W } });
+    let sold = 0;
+    for (let block = 0; block < 5; block += 1) {
+      made.batches.contactAtMonotonicMs = made.now;
+      made.block = superseded(made.now);
+      await made.time.advance(GRACE_MS * 4);
+      made.batches.openBacklog();
+      sold += (await made.take(mine(made.job, 6))).split(' ').filter((each) => each === 'ok').length;
+    }
+    expect(sold).toBe(4);
+    // Six hours bring it back.
+    await made.time.advance(6 * 3_600_000);
+    made.batches.contactAtMonotonicMs = made.now;
+    made.block = superseded(made.now);
+    await made.time.advance(GRACE_MS * 4);
+    made.batches.openBacklog();
+    expect(await made.take(mine(made.job, 5))).toBe('ok ok ok ok stale_race');
+  });
+
+  it('is taken though the link broke again before any of it was shown', async () => {
+    const made = await stand();
+    made.block = superseded(made.now);
+    await made.time.advance(GRACE_MS * 3);
+    made.batches.openBacklog();
+    await made.time.advance(GRACE_MS * 3);
+    made.batches.openBacklog();
+    expect(await made.one()).toBe('ok');
+    await made.time.advance(600_001);
+    made.batches.openBacklog();
     expect(await made.one()).toBe('share_stale');
+  });
+
+  it('costs nothing of it where its batch is not written, or it is none', async () => {
+    const { made, backAtMs, seen } = await backlogOf(3_600_000, {
+      terms: { maxUnpaidSteps: 1, stepHashes: 2n * W },
+    });
+    await seen(backAtMs);
+    const shares = mine(made.job, 3);
+    made.ledger.failNext(new CodedError('overload'));
+    expect(await made.take(shares)).toBe('overload');
+    const same = 'share_duplicate share_duplicate share_duplicate';
+    expect(await made.take([...shares, ...shares, ...mine(made.job, 1)])).toBe(
+      `ok ok ok ${same} stale_race`,
+    );
   });
 
   it('is late without a backlog, and after a contact there is none of before', async () => {
@@ -500,6 +572,27 @@ describe('a job', () => {
     expect(await made.one()).toBe('share_bad');
     await made.announce();
     expect(await made.one()).toBe('ok');
+  });
+
+  it('as large as may be with each share lets others have their turn in between', async () => {
+    const made = new Stand();
+    const large = (): JobRecord => ({ ...jobRecordOf(world.job()), coinb2: new Uint8Array(256 * 1024) });
+    const perTurn = LIMITS.peerHashBytesPerTurn / (256 * 1024);
+    let turns = 0;
+    const { afterTurn } = made.time.timers;
+    Object.assign(made.time.timers, {
+      afterTurn: (task: () => void) => {
+        turns += 1;
+        return afterTurn.call(made.time.timers, task);
+      },
+    });
+    for (let count = 0; count < 4 * perTurn; count += 1) {
+      const announced = made.batches.announce(large());
+      await made.time.settle();
+      await announced;
+    }
+    expect(turns).toBeGreaterThanOrEqual(4);
+    expect(made.hits['peerHashBytesPerTurn']).toBe(turns);
   });
 
   it('in a full memory makes room by those that are on disk first', async () => {

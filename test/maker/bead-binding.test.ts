@@ -256,6 +256,30 @@ describe('work bound by beads', () => {
     expect(await stand.take([stand.share(false)])).toEqual(['share_unbound']);
   });
 
+  it('takes no job whose coinbase cannot be read: nobody could tell what its bead pays', () => {
+    const { binding } = new Stand();
+    expect(binding.judgeJob(job)).toBe(undefined);
+    for (const bad of [{ coinb1: new Uint8Array(4) }, { coinb2: new Uint8Array(0) }, { extranonceSize: 0 }])
+      expect(binding.judgeJob({ ...job, ...bad })).toBe('share_bad');
+  });
+
+  it('leaves what is refused as it is, and expects no bead for it', async () => {
+    const [one, two] = [new Stand(), new Stand()];
+    const refused = (changes: Partial<ShareCase>): ShareCase => ({ ...one.share(true), ...changes });
+    const low = refused({ code: 'share_low' });
+    const unhashed = refused({ code: 'share_bad', hash: undefined, target: undefined, job: undefined });
+    const good = one.share(true);
+    expect(await one.take([low, unhashed, good, refused({ code: 'share_duplicate' })])).toEqual([
+      'share_low',
+      'share_bad',
+      undefined,
+      'share_duplicate',
+    ]);
+    expect(await two.take([two.share(true)])).toEqual([undefined]);
+    expect(one.binding.beads).toEqual(two.binding.beads);
+    expect(one.binding.beads).toMatchObject({ open: 1 });
+  });
+
   it('counts a batch once whose write was refused', async () => {
     const batch = Array.from({ length: 5 * PER_BEAD }, (_, index) => stand.share(index % PER_BEAD === 0));
     for (const { beadHash } of batch) stand.node.add(beadHash, MAKER);

@@ -7,7 +7,7 @@ import { contractIdOf } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import type { BeadSource } from '../../src/maker/bead-binding.ts';
 import { BEAD_DOUBT } from '../../src/maker/bead-credit.ts';
-import type { MakerOptions } from '../../src/maker/maker.ts';
+import type { MakerOptions } from '../../src/maker/maker-options.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { MAKER_SCRIPT_HEX, SHARE, until, World } from './world.ts';
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import type { SignedState } from '../../src/channel/states.ts';
@@ -81,6 +82,17 @@ describe('a miner that sends what it should not', () => {
   function strangerId(): string {
     return identityOfSigner(stranger).nodeId;
   }
+
+  it('over one connection too many loses the oldest, and costs no other miner any', async () => {
+    const made: RpcPeer[] = [];
+    for (let at = 0; at < LIMITS.peerConnectionsPerNode; at += 1) made.push(await connect(stranger));
+    expect(world.maker.stats.limitHits).toEqual({});
+    made.push(await connect(stranger));
+    await made[0]!.closed;
+    expect(world.maker.stats.limitHits).toEqual({ peerConnectionsPerNode: 1 });
+    for (const other of [made[1]!, made.at(-1)!, peer]) expect(await other.request('ping', {})).toEqual({});
+    for (const each of made) each.close();
+  });
 
   it('must reestablish before anything else', async () => {
     const batch = { contractId, firstSeq: nextSeq, shares: [share()], workTotal: 0n };

@@ -2,7 +2,10 @@ import type { Transaction } from 'bitcoinjs-lib';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
+import { OFFERED_FEATURES } from '../../src/peer/features.ts';
 import { SHARE, until, World, type WorldOptions } from './world.ts';
+
+const WITHOUT_FAULT_LOG = OFFERED_FEATURES.filter((bit) => bit !== 11);
 
 describe('a contract from terms to close', () => {
   it.each<[name: string, WorldOptions]>([
@@ -10,6 +13,8 @@ describe('a contract from terms to close', () => {
     ['terms of version 3', { isVersion3: true }],
     ['a maker of the first protocol', { maker: { features: [] } }],
     ['a miner of the first protocol', { miner: { features: [] } }],
+    ['a maker without fault logs', { maker: { features: WITHOUT_FAULT_LOG } }],
+    ['a miner without fault logs', { miner: { features: WITHOUT_FAULT_LOG } }],
   ])('opens, streams five states and closes together: %s', async (_name, options) => {
     const world = new World(options);
     await world.open();

@@ -195,7 +195,8 @@ describe('a sampled job', () => {
     await until('refused', async () => (await sell(invented, 1))['share_unshown'] === 1);
     // Honest work is paid after its sample, which comes at once.
     expect(await sell(jobOf({}))).toEqual({ credited: 2 });
-    expect(await sell(jobOf({ branches: [new Uint8Array(32).fill(9)] }))).toEqual({ share_unshown: 2 });
+    const another = jobOf({ branches: [new Uint8Array(32).fill(9)] });
+    await until('refused again', async () => (await sell(another, 1))['share_unshown'] === 1);
   });
 
   it('whose coinbase claims more than its fees is not paid, nor is any after it', async () => {
@@ -237,6 +238,59 @@ describe('a sampled job', () => {
     const job = jobOf({});
     expect(await sell(job)).toEqual({ credited: 2 });
     expect(await sell(job)).toEqual({ credited: 2 });
+  });
+});
+
+describe('a block found with a job of the miner', () => {
+  const blocks = () => world.maker.status[0]!.blocks!;
+  const headersOf = (hexes: readonly string[]): readonly string[] => hexes.map((hex) => hex.slice(0, 160));
+
+  it('is given to the node of the maker at once, and is late where its batch shows it first', async () => {
+    await open({});
+    expect(await sell(jobOf({}))).toEqual({ credited: 2 });
+    await until('published', () => blocks().verdicts.accepted === 2);
+    expect(world.submitted).toHaveLength(2);
+    expect(blocks()).toMatchObject({ solutions: 2, lateSolutions: 0, isPaused: false });
+    expect(world.miner.blocks!.counts).toMatchObject({ accepted: 2 });
+    world.tellsBlocks = false;
+    // Three of them are beyond what a link that broke may lose, and pause the credit.
+    expect(await sell(jobOf({}), 4)).toEqual({ credited: 2, late_solutions: 2 });
+    await until('published too', () => blocks().verdicts.accepted === 6);
+    expect(new Set(headersOf(world.submitted)).size).toBe(6);
+    expect(blocks()).toMatchObject({ solutions: 6, lateSolutions: 4, isPaused: true });
+  });
+
+  it('of transactions that the maker does not have is built of what the miner shows', async () => {
+    await open({ samplePpm: 0 }, 12);
+    const { template } = world.source.blocks!;
+    const job = jobOf({});
+    await templates!.look();
+    templates!.stop();
+    Object.assign(world.source.blocks!, {
+      template: async () => ({ ...(await template()), transactions: [], feesSat: 0n }),
+      mempoolTxids: async () => [],
+    });
+    expect(await sell(job)).toEqual({ credited: 2 });
+    await until('published', () => blocks().verdicts.accepted === 2);
+    expect(world.submitted[0]!.length).toBeGreaterThan(2000);
+  });
+
+  it('that cannot be built costs the miner nothing, and both say why', async () => {
+    await open({ samplePpm: 0 });
+    expect(await sell(jobOf({ branches: [new Uint8Array(32).fill(7)] }))).toEqual({ credited: 2 });
+    await until('given up', () => blocks().verdicts.lost === 2);
+    expect(blocks().lastFault).toMatch(/no template of the own node is that of the job/);
+    expect(world.miner.blocks!.lastReason).toMatch(/no template of the own node is that of the job/);
+    expect(world.submitted).toEqual([]);
+    expect(blocks()).toMatchObject({ lateSolutions: 0 });
+  });
+
+  it('that does not pay as agreed is not looked at', async () => {
+    await open({});
+    expect(await sell(jobOf({ outputs: (sat) => [[OTHER, sat]] }))).toEqual({ share_unbound: 2 });
+    await until('refused', () => world.miner.blocks!.counts.refused === 2);
+    expect(world.submitted).toEqual([]);
+    expect(world.miner.blocks!.lastReason).toBe('share_unbound');
   });
 });
 

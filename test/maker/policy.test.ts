@@ -90,25 +90,25 @@ const EASIEST = BigInt(`0x${terms.maxTargetHex}`);
 
 /** Every limit by its words: the last that is taken, and the first that is not. */
 const LIMITS_OF_POLICY: readonly (readonly [words: string, taken: Side, refused: Side])[] = [
-  ['the price may be at most', [{}], [{ priceMsatPerEh: terms.priceMsatPerEh + 1n }]],
-  ['the budget may be at most', [{}], [{ budgetSat: terms.budgetSat + 1n }, { openBudgetSat: 0n }]],
+  ['price_msat_per_eh may be at most', [{}], [{ priceMsatPerEh: terms.priceMsatPerEh + 1n }]],
+  ['budget_sat may be at most', [{}], [{ budgetSat: terms.budgetSat + 1n }, { openBudgetSat: 0n }]],
   ['all budgets are in use', [{}], [{}, { openBudgetSat: terms.budgetSat + 1n }]],
   ['a miner may have 2 contracts', [{}], [{}, { openContractsOfPeer: 2 }]],
-  ['a step must be at least', [{}], [{ stepHashes: EH - 1n }]],
-  ['a step may be at most', [{ stepHashes: 100n * EH }], [{ stepHashes: 100n * EH + 1n }]],
-  ['at most 3 steps are unpaid', [{}], [{ maxUnpaidSteps: 4 }]],
+  ['step_hashes must be at least', [{}], [{ stepHashes: EH - 1n }]],
+  ['step_hashes may be at most', [{ stepHashes: 100n * EH }], [{ stepHashes: 100n * EH + 1n }]],
+  ['max_unpaid_steps may be at most 3', [{}], [{ maxUnpaidSteps: 4 }]],
   [
     'a share must be of at least',
     [{ maxTargetHex: targetToHex(EASIEST) }],
     [{ maxTargetHex: targetToHex(targetOfDifficulty(1023)) }],
   ],
   [
-    'the expiry must be',
+    'expiry_height must be at least',
     [{}, { height: terms.expiryHeight - 1000 }],
     [{}, { height: terms.expiryHeight - 999 }],
   ],
   [
-    'the expiry must be',
+    'expiry_height may be at most',
     [{}, { height: terms.expiryHeight - 2000 }],
     [{}, { height: terms.expiryHeight - 2001 }],
   ],
@@ -127,30 +127,34 @@ const LIMITS_OF_POLICY: readonly (readonly [words: string, taken: Side, refused:
   ['bonds of mode forfeit_to_mm are not served', bonds({}), [{ bonds: makeBonds('forfeit_to_mm') }]],
   ['bonds of mode none are not served', [{}], [{}, {}, { bondModes: ['auditor'] }]],
   [
-    'maker_bond may be at most 40000',
+    'bonds.maker_bond_sat may be at most 40000',
     bonds({}),
     [...bonds({ makerBondSat: 40_001n }), { openBudgetSat: 0n }],
   ],
-  ['the collateral must be at least 60000', bonds({}), bonds({ collateralSat: 59_999n })],
+  ['bonds.collateral_sat must be at least 60000', bonds({}), bonds({ collateralSat: 59_999n })],
   [
     'contracts with a seal are not served',
     [{}, {}, { seal: 'never' }],
     [{ seal: SEAL }, {}, { seal: 'never' }],
   ],
   ['a contract needs a seal', [{ seal: SEAL }, {}, { seal: 'required' }], [{}, {}, { seal: 'required' }]],
-  ['claims must pay at least 2000', [{ seal: SEAL }], [{ seal: { ...SEAL, claimFeeRateSatPerKvb: 1999 } }]],
+  [
+    'seal.claim_fee_sat_per_kvb must be at least 2000',
+    [{ seal: SEAL }],
+    [{ seal: { ...SEAL, claimFeeRateSatPerKvb: 1999 } }],
+  ],
   [
     'this auditor is not trusted',
     bonds({}),
     [{ bonds: makeBonds('auditor') }, {}, { auditorKeysHex: [`02${'11'.repeat(32)}`] }],
   ],
   [
-    'bond_csv_blocks must be from 144 to 2016',
+    'bonds.bond_csv_blocks must be at least 144',
     bonds({ bondCsvBlocks: 144 }),
     bonds({ bondCsvBlocks: 143 }),
   ],
   [
-    'bond_csv_blocks must be from 144 to 2016',
+    'bonds.bond_csv_blocks may be at most 2016',
     bonds({ bondCsvBlocks: 2016 }),
     bonds({ bondCsvBlocks: 2017 }),
   ],
@@ -277,22 +281,34 @@ describe('the policy of a maker', () => {
       ['binding.type', { binding: whole.binding }],
       ['network', { network: 'signet' }],
       ['target.hardest', { target: { ...target, hardestHex: '01'.repeat(32) } }],
-      ['over_delivery', { overDelivery: 'refuse' }],
       ['maker_fault.type', { makerFault: whole.makerFault }],
       ['end.cancel_fee_ppm', { end: { cancelFeePpm: 1, noticeBlocks: 0 } }],
       ['end.notice_blocks', { end: { cancelFeePpm: 0, noticeBlocks: 1 } }],
       ['renew', { renew: 'offer' }],
-      ['rate', { rate: whole.rate! }],
-      ['start', { start: whole.start! }],
-      ['duration_blocks', { durationBlocks: 1 }],
-      ['delivery', { delivery: whole.delivery! }],
-      ['splits', { splits: whole.splits! }],
       ['text_hash', { textHashHex: '11'.repeat(32) }],
       ['predecessor', { predecessorHex: '11'.repeat(32) }],
       ['stream', { streamHex: '11'.repeat(16) }],
       ['funding_by_height', { fundingByHeight: context.height }],
     ])('refuses %s that it cannot serve yet', (path, changes) => {
       expect(pathOf(changes)).toBe(path);
+    });
+
+    it('takes no notice of the end, or one that is long enough', () => {
+      const judged = (noticeBlocks: number, own: object = {}): string =>
+        pathOf({ end: { cancelFeePpm: 0, noticeBlocks } }, own);
+      expect([judged(0), judged(1), judged(2016)]).toEqual([
+        'taken',
+        'end.notice_blocks',
+        'end.notice_blocks',
+      ]);
+      const own = { minNoticeBlocks: 10 };
+      expect([0, 1, 9, 10, 11].map((blocks) => judged(blocks, own))).toEqual([
+        'taken',
+        'end.notice_blocks',
+        'end.notice_blocks',
+        'taken',
+        'taken',
+      ]);
     });
 
     it('takes payout within its limits: its own part, fees, samples', () => {
@@ -337,6 +353,7 @@ describe('the policy of a maker', () => {
         },
       };
       const bead = { scriptHex, profiles: ['as_is' as const], minStopPpb: 1000, maxLossSat: 1000n };
+      let why = '';
       const judgeBead = (changes: Partial<typeof binding>, own: object = {}, tipBits?: number): string => {
         try {
           const context_ = { ...context, tipBits };
@@ -347,6 +364,7 @@ describe('the policy of a maker', () => {
           );
           return 'taken';
         } catch (error) {
+          why = (error as CodedError).message;
           return (error as CodedError).meta['path'] as string;
         }
       };
@@ -357,10 +375,23 @@ describe('the policy of a maker', () => {
       const hard = compactOfTarget((1n << 256n) / (most * 2n));
       expect(judgeBead({}, {}, bits)).toBe('taken');
       expect(judgeBead({}, {}, hard)).toBe('binding.bead_max_loss_sat');
+      // What it names is enough, and nothing less.
+      const needed = BigInt(/less than the (\d+) sat/.exec(why)![1]!);
+      const rich = { maxLossSat: 10n ** 15n };
+      expect(judgeBead({ maxLossSat: needed }, rich, hard)).toBe('taken');
+      expect(judgeBead({ maxLossSat: needed - 1n }, rich, hard)).toBe('binding.bead_max_loss_sat');
       expect(judgeBead({ maxLossSat: 1001n }, {}, bits)).toBe('binding.bead_max_loss_sat');
       expect(judgeBead({ maxLossSat: 10_000n }, { maxLossSat: 10_000n }, hard)).toBe('taken');
       expect(judgeBead({})).toBe('binding.profile');
       expect(judgeBead({ profile: 'weak' } as never, {}, bits)).toBe('binding.profile');
+      // Weak ones are judged by the terms; what no statistics judge has no loss to bound.
+      const weak = { profiles: ['weak'], maxLossSat: 10n ** 15n };
+      expect(judgeBead({ profile: 'weak', maxLossSat: 10n ** 15n } as never, weak)).toBe('taken');
+      expect(judgeBead({ profile: 'weak', maxLossSat: 10n ** 15n + 1n } as never, weak)).toBe(
+        'binding.bead_max_loss_sat',
+      );
+      expect(judgeBead({ profile: 'spec' } as never, { profiles: ['spec'], maxLossSat: 0n })).toBe('taken');
+      expect(judgeBead({ stopPpb: 1000, maxLossSat: 0n }, {}, bits)).toBe('binding.bead_max_loss_sat');
       expect(judgeBead({ stopPpb: 999 }, {}, bits)).toBe('binding.stop_ppb');
       expect(judgeBead({ scriptHex: `0014${'00'.repeat(20)}` }, {}, bits)).toBe('binding.script');
     });
@@ -369,7 +400,7 @@ describe('the policy of a maker', () => {
       const price = { type: 'fixed' as const, msatPerEh: policy.maxPriceMsatPerEh + 1n };
       expect(pathOf({ price })).toMatch('price');
       const easier = targetToHex(targetOfDifficulty(1023));
-      expect(pathOf({ target: { easiestHex: easier, hardestHex: easier } })).toMatch('share');
+      expect(pathOf({ target: { easiestHex: easier, hardestHex: easier } })).toBe('target.easiest');
       const outputs = [{ scriptHex: '51', ppm: 1_000_000 }];
       expect(pathOf({ binding: { ...binding, outputs } as TermsV3['binding'] })).toBe('binding.outputs');
     });

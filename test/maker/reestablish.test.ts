@@ -211,6 +211,49 @@ describe('the four cases of reestablishing, over a broken connection', () => {
     await world.stop();
   });
 
+  it('the maker shows the miner no state above its own: it takes none, and signs nothing on it', async () => {
+    const world = new World();
+    await world.open();
+    await world.work(4);
+    await stateReached(world, 1);
+    await world.work(4);
+    await stateReached(world, 2);
+    const before = await world.states(world.minerStore);
+    await world.maker.close();
+    const { opening, contract } = (await loadContract(world.makerStore, world.contractId))!;
+    const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
+    const keys = world.makerSigner.forChannel(contract.channelIndex);
+    const state = (n: number, shares: bigint) => signState(params, n, shares * SHARE.workHashes, keys);
+    let answer: { readonly n: number; readonly state?: ReturnType<typeof state> } = { n: 3 };
+    await world.miner.stop();
+    const close = await serveAsMaker(world, {
+      'channel.reestablish': handler('channel.reestablish', async ({ nextSeq }) => ({
+        ...{ nextSeq, verifiedWork: 8n * SHARE.workHashes, state: undefined },
+        ...answer,
+      })),
+    });
+    world.minerLedger = new MortalLedger(world.minerStore);
+    await world.startMiner();
+    for (const [shown, code] of [
+      [{ n: 3 }, 'wrong_state_number'],
+      [{ n: 3, state: state(3, 8n) }, 'not_monotone'],
+      [{ n: 1 }, 'wrong_state_number'],
+      [{ n: 3, state: state(3, 7n) }, 'not_monotone'],
+      [{ n: 0 }, 'wrong_state_number'],
+      // More work, and signatures of another state.
+      [{ n: 3, state: { ...state(3, 9n), signatures: state(3, 8n).signatures } }, 'bad_signature'],
+      [{ n: 4 }, 'wrong_state_number'],
+      [{ n: 1, state: state(1, 9n) }, 'not_monotone'],
+    ] as const) {
+      answer = shown;
+      await until(code, () => world.miner.status.lastError === code);
+      expect(world.miner.status).toMatchObject({ connected: false, frozen: undefined, signed: { n: 2 } });
+    }
+    expect(await world.states(world.minerStore)).toEqual(before);
+    await world.miner.stop();
+    await close();
+  });
+
   it('the maker shows the miner two contents for one number: it keeps both, and closes', async () => {
     const world = new World();
     await world.open();

@@ -6,6 +6,7 @@ import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
 import { capacitySat, closeAmounts, stateAmounts } from '../../src/channel/amounts.ts';
 import { type BondSpend, bondCoins, signBondSpend } from '../../src/channel/bonds.ts';
+import { type CloseSettlement, signClose } from '../../src/channel/close.ts';
 import type { ChannelParams } from '../../src/channel/params.ts';
 import { exportPsbt, signPsbt } from '../../src/channel/psbt.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
@@ -199,6 +200,31 @@ describe.each(MODES)('bonds of mode %s', (mode) => {
       miner: minerReserveSat + 100_000n + (bonds?.collateralSat ?? 0n) - feeSat,
       maker: reserveSat + (bonds?.makerBondSat ?? 0n),
     });
+    await world.stop();
+  });
+});
+
+describe('a miner that asks for another settlement than the maker serves', () => {
+  it('gets no signature for it, however well it is signed, and one for the maker’s own', async () => {
+    const { world } = await opened('auditor');
+    const { contractId } = world;
+    await world.miner.stop();
+    const { opening, contract, last } = (await loadContract(world.minerStore, contractId))!;
+    const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
+    const { n } = last!;
+    const peer = await connectAsMiner(world);
+    await call(peer, 'channel.reestablish', { contractId, n, state: last, nextSeq: 12 });
+    const keys = world.minerSigner.forChannel(contract.channelIndex);
+    const ask = async (settlement: CloseSettlement): Promise<string> => {
+      const signature = signClose(params, last!, 2_000n, 'miner', keys, settlement);
+      const asked = { contractId, n, feeSat: 2_000n, signature, settlement };
+      return call(peer, 'close.sig', asked).then(() => 'signed', codeOf);
+    };
+    expect(await ask('maker_forfeits')).toBe('bonds_at_stake');
+    expect(await ask('miner_forfeits')).toBe('bonds_at_stake');
+    expect(world.chain.mempoolEntries()).toEqual([]);
+    expect(world.maker.status[0]).toMatchObject({ channel: 'open' });
+    expect(await ask('returned')).toBe('signed');
     await world.stop();
   });
 });

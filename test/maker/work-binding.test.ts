@@ -8,7 +8,7 @@ import { shareTargetFor } from '../../src/maker/work-binding.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
-import { marked } from './work-fixtures.ts';
+import { marked, offer } from './work-fixtures.ts';
 import {
   GRACE_MS,
   INSTANCE,
@@ -181,6 +181,31 @@ describe('a job of the maker’s pool', () => {
     expect(next.id).toBeGreaterThan(own.id);
   });
 
+  it('that is over is over after a restart too', async () => {
+    const { stand, own } = await working();
+    const next = await stand.given(poolJob(2, 2));
+    await stand.time.advance(GRACE_MS + 10_000);
+    expect(stand.binding.work.jobsKept).toBe(1);
+    stand.binding.stop();
+    for (let run = 0; run < 2; run += 1) {
+      const again = await subscribed({ files: stand.files, time: stand.time });
+      expect(again.binding.work.jobsKept).toBe(1);
+      expect(again.peer.gone).toMatchObject([{ ids: [next.id] }]);
+      const job = await again.announce(own);
+      expect(await again.take(again.mine(job, 1, { isSolution: false }))).toBe('share_stale');
+      again.binding.stop();
+    }
+  });
+
+  it('of a new contract, which has nothing to read, ends as any', async () => {
+    const stand = new WorkStand();
+    await stand.subscribe();
+    await stand.given(poolJob(1, 1));
+    await stand.given(poolJob(2, 2));
+    await stand.time.advance(GRACE_MS + 10_000);
+    expect(stand.binding.work.jobsKept).toBe(1);
+  });
+
   it('is dropped from the disk when no share of it can be credited', async () => {
     const stand = await subscribed();
     for (let block = 1; block <= 200; block += 1) {
@@ -242,6 +267,37 @@ describe('a pool of the maker', () => {
     });
   });
 
+  it('that gives more jobs than a miner takes has the newest relayed as soon as it may be', async () => {
+    const stand = await subscribed({ pools: ['p'] });
+    const most = LIMITS.peerWorkJobs / 2;
+    for (let mark = 0; mark < most + 3; mark += 1) stand.pool.gives(poolJob(1, mark));
+    await stand.time.settle();
+    expect(stand.peer.jobs).toHaveLength(most);
+    await stand.time.advance(249);
+    expect(stand.peer.jobs).toHaveLength(most);
+    await stand.time.advance(10_000);
+    expect(stand.peer.jobs).toHaveLength(most + 1);
+    expect(stand.peer.jobs.at(-1)).toMatchObject({ coinb2: offer(1, most + 2).coinb2 });
+    // Another block waits for nothing, and what waited on the one before is not given any more.
+    for (let mark = 0; mark < most + 3; mark += 1) stand.pool.gives(poolJob(1, 10_000 + mark));
+    const before = stand.peer.jobs.length;
+    stand.pool.gives(poolJob(2, 1));
+    await stand.time.advance(10_000);
+    const { jobs } = stand.peer;
+    expect(jobs.at(-1)).toMatchObject({ prevHash: offer(2, 1).prevHash, clean: true });
+    expect(jobs.length).toBeGreaterThan(before);
+    expect(jobs.findIndex(({ clean }, at) => at > 0 && clean)).toBe(jobs.length - 1);
+  });
+
+  it('that gives the same job again gives no other, which is counted', async () => {
+    const stand = await subscribed({ pools: ['p'] });
+    await stand.given(poolJob(1, 1));
+    for (let again = 0; again < 2; again += 1) stand.pool.gives(poolJob(1, 1));
+    await stand.time.settle();
+    expect(stand.peer.jobs).toHaveLength(1);
+    expect(stand.binding.work).toMatchObject({ jobsGiven: 1, notGiven: { equal: 2 } });
+  });
+
   it('that gave one extranonce1 to two contracts gives work to the first alone', async () => {
     const book = new PoolBook(['p']);
     const one = await working({ book, pools: ['p'] });
@@ -279,12 +335,28 @@ describe('a pool of the maker', () => {
     await stand.time.settle();
     await stand.time.advance(59_000);
     expect(stand.pool.isStopped).toBe(false);
+    expect(stand.book.figures.map(({ connections }) => connections)).toEqual([1, 0]);
     await stand.time.advance(1_000);
     expect(stand.pools.map(({ isStopped }) => isStopped)).toEqual([true, true]);
+    expect(stand.book.figures.map(({ connections }) => connections)).toEqual([0, 0]);
     stand.peer = new ManualPeer();
     await stand.subscribe();
     expect(stand.pools).toHaveLength(4);
     await stand.given(poolJob(1, 7), stand.pools[2]);
+  });
+
+  it('is left when the channel closes, and what is on disk goes when it is closed', async () => {
+    const { stand } = await working();
+    const onDisk = async (): Promise<number> => (await stand.files.read(stand.contractId)).length;
+    await stand.time.advance(10_000);
+    expect([stand.pool.isStopped, await onDisk()]).toEqual([false, 1]);
+    stand.channelStatus = 'closing';
+    await stand.time.advance(10_000);
+    expect([stand.pool.isStopped, await onDisk()]).toEqual([true, 1]);
+    stand.channelStatus = 'closed';
+    Object.defineProperty(stand.store, 'isClosed', { value: true });
+    await stand.time.advance(10_000);
+    expect(await onDisk()).toBe(0);
   });
 
   it('is held for a few processes of a miner, and not for each that it makes up', async () => {
@@ -361,6 +433,21 @@ describe('a solution', () => {
     expect(await again.show(own, share!)).toBe('lost maker_work_down');
   });
 
+  it('of a job of an earlier run is not late, and one of a new job is', async () => {
+    const { stand, own, job } = await working();
+    const shares = stand.mine(job, 5, { isSolution: true });
+    for (const share of shares) await stand.show(own, share);
+    stand.binding.stop();
+    const again = await subscribed({ files: stand.files, time: stand.time });
+    await again.batches.announce(job, own.id);
+    expect(await again.take(shares)).toBe('ok ok ok ok ok');
+    expect(again.book.figures[0]).toMatchObject({ lateSolutions: 0, solutions: { lost: 0 } });
+    const next = await again.given(poolJob(1, 2));
+    const made = await again.announce(next, { id: 2 });
+    expect(await again.take(again.mine(made, 3, { isSolution: true }))).toBe('ok ok late_solutions');
+    expect(again.binding.work).toMatchObject({ solutions: 3, lateSolutions: 3 });
+  });
+
   it('is not taken more often than twice what was agreed', async () => {
     const terms = workTerms();
     const binding = { ...terms.binding, solutionsPerMinute: 8 } as typeof terms.binding;
@@ -389,6 +476,23 @@ describe('a solution', () => {
     await stand.time.advance(1);
     expect(await plain()).toBe('ok');
     expect(await late()).toBe('late_solutions');
+  });
+
+  it('is counted over a restart, where its batch came to the disk', async () => {
+    const { stand, own, job } = await working();
+    const [shown, ...late] = stand.mine(job, 3, { isSolution: true });
+    await stand.show(own, shown!);
+    expect(await stand.take([shown!, ...late])).toBe('ok ok ok');
+    expect(await stand.take(stand.mine(job, 1, { isSolution: false }))).toBe('ok');
+    stand.binding.stop();
+    const { files, time, ledger } = stand;
+    const again = await subscribed({ files, time, ledger });
+    expect(again.binding.work).toMatchObject({ solutions: 3, lateSolutions: 2, isPaused: false });
+    const next = await again.announce(await again.given(poolJob(2, 2)), { id: 2 });
+    expect(await again.take(again.mine(next, 1, { isSolution: true }))).toBe('late_solutions');
+    again.binding.stop();
+    const last = await subscribed({ files, time, ledger });
+    expect(last.binding.work).toMatchObject({ solutions: 4, lateSolutions: 3 });
   });
 
   it('is late beyond the part that the terms allow, and not up to it', async () => {

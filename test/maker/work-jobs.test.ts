@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import {
   initialWorkJobs,
+  isBacklog,
   isCredited,
   type NotGiven,
   type OfferedJob,
@@ -139,6 +140,21 @@ describe('the jobs that a maker gives', () => {
     machine.given(offer(2, 9));
     machine.nowMs += OPTIONS.graceMs + 1;
     expect(ended.some((id) => machine.credits(id))).toBe(false);
+  });
+
+  it('are no more than can be kept: ended ones are forgotten first, then those that leave, the oldest first', () => {
+    const machine = new Machine({ maxKept: 4, maxLive: 9 });
+    const forgets = (mark: number, isClean = false): readonly JobId[] =>
+      machine
+        .on({ type: 'offered', instance: A, pool: 'p', job: offer(1, mark), isClean, poolTarget: 1n })
+        .flatMap((effect) => (effect.type === 'forget' ? effect.ids : []));
+    expect([forgets(1), forgets(2), forgets(3, true)]).toEqual([[], [], []]);
+    const [first, second, third] = [...machine.state.jobs.keys()];
+    machine.on({ type: 'withdrawal_acked', ids: [second!] });
+    expect(forgets(4)).toEqual([]);
+    expect([forgets(5), forgets(6), forgets(7)]).toEqual([[second], [first], [third]]);
+    expect(machine.state.jobs.size).toBe(4);
+    expect(machine.credits(third!)).toBe(false);
   });
 
   it('are not equal to one in force', () => {
@@ -282,6 +298,27 @@ describe('the jobs that a maker gives', () => {
     expect(machine.offer(offer(1, 2))).toBe(id + 1);
   });
 
+  it('of an earlier run have their blocks, none of which makes a job clean for the same process again', () => {
+    const before = new Machine();
+    before.given(offer(1, 1));
+    before.given(offer(2, 2));
+    const machine = new Machine();
+    machine.state = initialWorkJobs([...before.state.jobs.values()], 200, machine.nowMs);
+    machine.on({ type: 'subscribed', instance: A });
+    const cleanOf = (effects: readonly WorkJobsEffect[]): unknown[] =>
+      effects.map((effect) => (effect.type === 'give' ? effect.given.job.clean : effect.type));
+    const offered = (job: OfferedJob, instance: string): unknown[] => {
+      const how = { instance, pool: 'p', isClean: false, poolTarget: job.upstreamTarget };
+      return cleanOf(machine.on({ type: 'offered', job, ...how }));
+    };
+    expect(offered(offer(1, 3), A)).toEqual(['not_given']);
+    expect(offered(offer(2, 4), A)).toEqual([false]);
+    expect(offered(offer(3, 5), A)).toEqual([true]);
+    // To another process of the miner they say nothing.
+    machine.on({ type: 'subscribed', instance: B });
+    expect(offered(offer(1, 6), B)).toEqual([true]);
+  });
+
   it('keep all promises, whatever happens in whatever order', () => {
     const step = fc.oneof(
       {
@@ -347,11 +384,14 @@ class Model {
     const jobs = [...state.jobs.values()];
     expect(jobs.filter(({ status }) => status === 'live').length).toBeLessThanOrEqual(OPTIONS.maxLive);
     expect(jobs.length).toBeLessThanOrEqual(OPTIONS.maxKept);
-    for (const { job, status } of jobs) {
+    for (const given of jobs) {
+      const { job, status } = given;
       const ackedAtMs = this.#ackedAtMs.get(job.id);
       if (status !== 'gone') expect(ackedAtMs).toBeUndefined();
       if (status !== 'gone' || nowMs - ackedAtMs! <= OPTIONS.graceMs)
         expect(isCredited(state, job.id, nowMs)).toBe(true);
+      // Nothing is credited without a limit after the grace of its end.
+      else expect(isBacklog(given, nowMs)).toBe(true);
     }
   }
 

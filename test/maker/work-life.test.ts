@@ -93,12 +93,12 @@ it('a contract on jobs of the maker is delivered and paid, over a restart of the
   expect(await world.show(more)).toEqual(['accepted', 'accepted']);
   await world.deliver(more);
   await until('credited again', () => world.maker.status[0]!.verifiedWorkHashes === 12n * W);
-  const work = { jobsLive: 1, isDown: false, solutions: 4, lateSolutions: 2, isPaused: false };
+  const work = { jobsLive: 1, isDown: false, solutions: 10, lateSolutions: 0, isPaused: false };
   expect(world.maker.status[0]!).toMatchObject({ refused: {}, work });
 
-  // Of two more that are not shown the first is one too many.
-  await world.deliver(world.find(next, 2));
+  // Of four more that are not shown the third is one too many.
+  await world.deliver(world.find(next, 4));
   await until('refused', () => world.maker.status[0]!.refused['late_solutions'] === 2);
-  await until('sent', () => world.pools[1]!.submitted.length === 4);
+  await until('sent', () => world.pools[1]!.submitted.length === 6);
   await world.stop();
 });

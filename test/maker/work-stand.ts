@@ -1,5 +1,5 @@
 import { concat } from '../../src/base/bytes.ts';
-import { codeOf } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { Json } from '../../src/base/json.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
@@ -137,6 +137,8 @@ export class ManualPeer {
   readonly sent: Sent[] = [];
   /** Answers to come; each `true` acks, an error refuses. */
   isHeld = false;
+  /** It mines no job, and lets none be withdrawn. */
+  refuses = false;
   #held: (() => void)[] = [];
   #close!: (reason: unknown) => void;
 
@@ -148,6 +150,7 @@ export class ManualPeer {
 
   request(method: MethodName, params: Json): Promise<unknown> {
     this.sent.push({ method, params: codecsOf(method).params.parse(params) } as Sent);
+    if (this.refuses) return Promise.reject(new CodedError('work_refused', 'test'));
     if (!this.isHeld) return Promise.resolve({});
     return new Promise((resolve) => this.#held.push(() => resolve({})));
   }
@@ -196,7 +199,9 @@ export class WorkStand {
   readonly binding: WorkBinding;
   readonly batches: BatchVerifier;
   readonly store: MakerStore;
+  readonly ledger: MemoryLedger;
   peer = new ManualPeer();
+  channelStatus: 'open' | 'closing' | 'closed' = 'open';
   block: BlockStatus = { status: 'current', height: 10, bits: 1 };
   #nonce = 0;
   #lastRecord = 0;
@@ -208,19 +213,21 @@ export class WorkStand {
     this.book = options.book ?? new PoolBook(pools);
     this.files = options.files ?? workFilesInMemory();
     const { clock, timers } = this.time;
+    this.ledger = options.ledger ?? new MemoryLedger();
+    const { ledger } = this;
     const signatures = { minerSignature: '00'.repeat(64), makerSignature: '00'.repeat(64) };
     this.store = MakerStore.create(
       contractId,
       { version: 1, role: 'maker', terms, ...signatures, channelIndex: 0 },
       {
-        ...{ ledger: options.ledger ?? new MemoryLedger(), clock, timers, log: silentLogger },
+        ...{ ledger, clock, timers, log: silentLogger },
         blobFiles: blobsInMemory(),
       } as never,
     );
     Object.assign(this.store, { delivery: NOTHING_DELIVERED });
-    Object.defineProperty(this.store, 'channel', { value: { status: 'open' } });
+    Object.defineProperty(this.store, 'channel', { get: () => ({ status: this.channelStatus }) });
     this.binding = new WorkBinding(this.store, {
-      ...{ kernel, clock, timers, log: silentLogger, backlogWindowMs: 600_000 },
+      ...{ kernel, ledger, clock, timers, log: silentLogger, backlogWindowMs: 600_000 },
       ...{ book: this.book, files: this.files, failover: FAILOVER_OPTIONS },
       pools: pools.map((name) => (listener) => {
         const pool = new ManualPool(name, listener);

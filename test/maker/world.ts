@@ -1,10 +1,10 @@
 import { expect } from 'vitest';
-import { concat, fromHex, toHex } from '../../src/base/bytes.ts';
+import { fromHex, toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
-import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { buildCoinbase, type CoinbaseOutput } from '../../src/bitcoin/coinbase.ts';
 import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { branchesForCoinbase } from '../../src/bitcoin/merkle.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
@@ -20,11 +20,12 @@ import {
 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { DevnetChain, type PremineOutput } from '../../src/devnet/chain/chain.ts';
-import type { Job } from '../../src/jobs/job.ts';
+import type { Job, UpstreamJob } from '../../src/jobs/job.ts';
 import { JobTable } from '../../src/jobs/job-table.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import { Maker, type MakerDeps, type MakerOptions } from '../../src/maker/maker.ts';
+import { Maker } from '../../src/maker/maker.ts';
+import type { MakerDeps, MakerOptions } from '../../src/maker/maker-options.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import {
@@ -37,13 +38,12 @@ import type { ExternalSigning } from '../../src/settlement/external-signing.ts';
 import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
-import { meets } from '../../src/shares/rules.ts';
 import { type AcceptedShare, type ShareTarget, shareTargetOf } from '../../src/shares/share.ts';
-import { verifyShares } from '../../src/shares/verify.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { createDevnetChainSource } from '../devnet/chain-source.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { random } from '../peer/tls-pair.ts';
+import { ShareFinder } from '../shares/share-finder.ts';
 
 /** About 16 hashes a share, so that a test finds hundreds. */
 export const SHARE: ShareTarget = shareTargetOf(2 ** -28);
@@ -144,6 +144,8 @@ export type WorldOptions = {
   readonly isVersion3?: boolean;
   /** Of version 3: what of its binding is another than that of the older terms. */
   readonly binding?: Partial<Extract<TermsV3['binding'], { readonly type: 'payout' }>>;
+  /** Of version 3: what else it says, from this height on. */
+  readonly version3?: (height: number) => Partial<TermsV3>;
   /** Version 3, on jobs of the maker. */
   readonly work?: Extract<TermsV3['binding'], { readonly type: 'work' }>;
   readonly policy?: Partial<MakerPolicy>;
@@ -164,6 +166,10 @@ export class World {
   readonly source: ChainSource;
   /** Instead of what the miner has otherwise. */
   minerDeps: Partial<MinerContractDeps> = {};
+  /** Blocks that the maker gave to its node. */
+  readonly submitted: string[] = [];
+  /** The miner shows each block that it finds. */
+  tellsBlocks = true;
   readonly minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest' });
   readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
   readonly minerStore = new MemoryLedger();
@@ -177,14 +183,13 @@ export class World {
   readonly table: JobTable;
   readonly startHeight: number;
   readonly #options: WorldOptions;
-  readonly #kernel = createPortableKernel(64);
+  readonly #finder = new ShareFinder(createPortableKernel(64));
   meters = new Meters();
   minerLedger = new MortalLedger(this.minerStore);
   makerLedger = new MortalLedger(this.makerStore);
   maker!: Maker;
   miner!: MinerContract;
   port = 0;
-  #nonce = 0;
   #nodeCalls = 0;
 
   constructor(options: WorldOptions = {}) {
@@ -207,6 +212,14 @@ export class World {
       get: (source, name, receiver) => {
         this.#nodeCalls += 1;
         return Reflect.get(source, name, receiver) as unknown;
+      },
+    });
+    // The tests make the blocks: the chain goes on by none of these.
+    const { proposalFault } = this.source.blocks!;
+    Object.assign(this.source.blocks!, {
+      submitBlock: async (hex: string) => {
+        this.submitted.push(hex);
+        return proposalFault(hex);
       },
     });
     this.table = new JobTable({
@@ -244,9 +257,10 @@ export class World {
 
   #termsV3(changes: NonNullable<WorldOptions['binding']>): TermsV3 {
     const terms = termsV3From(this.terms, 500);
+    const more = this.#options.version3?.(this.startHeight) ?? {};
     return terms.binding.type === 'payout'
-      ? { ...terms, binding: { ...terms.binding, ...changes } }
-      : terms;
+      ? { ...terms, binding: { ...terms.binding, ...changes }, ...more }
+      : { ...terms, ...more };
   }
 
   get policy(): MakerPolicy {
@@ -382,9 +396,15 @@ export class World {
 
   /** Work on the tip that pays the maker, as the proxy would have it. */
   job(
-    changes: { readonly payScriptHex?: string; readonly stream?: string; readonly tag?: Uint8Array } = {},
+    changes: {
+      readonly payScriptHex?: string;
+      readonly stream?: string;
+      readonly tag?: Uint8Array;
+      readonly outputs?: readonly CoinbaseOutput[];
+      readonly upstream?: (job: UpstreamJob) => UpstreamJob;
+    } = {},
   ): Job {
-    const { tag } = changes;
+    const { tag, outputs = [], upstream = (job) => job } = changes;
     const template = this.chain.template();
     const { coinb1, coinb2 } = buildCoinbase({
       height: template.height,
@@ -399,12 +419,13 @@ export class World {
         ...(needsContractTag(this.proposed)
           ? [{ script: tag ?? contractTag(this.contractId), valueSat: 0n }]
           : []),
+        ...outputs,
       ],
     });
     return this.table.add(
       'maker',
       changes.stream ?? this.contractId,
-      {
+      upstream({
         upstreamJobId: `u${template.id}`,
         prevHash: parseDisplayHash(template.previousHash),
         coinb1,
@@ -418,35 +439,20 @@ export class World {
         extranonce2Size: 8,
         target: SHARE.target,
         versionMask: 0x1fffe000,
-      },
+      }),
       systemClock.monotonicMs(),
     );
   }
 
   /** Finds shares of a job: real hashes at or below the target, each another one. */
   find(job: Job, count: number, assigned: ShareTarget = SHARE): AcceptedShare[] {
-    const found: AcceptedShare[] = [];
-    while (found.length < count) {
-      const submissions = Array.from({ length: 64 }, () => {
-        this.#nonce += 1;
-        const extranonce = concat(Uint8Array.of(0, 0, 0, 7), new Uint8Array(job.extranonceSize - 4));
-        return { job, assigned, extranonce, ntime: job.time, nonce: this.#nonce, version: job.version };
-      });
-      const hashes = verifyShares(
-        this.#kernel,
-        [job],
-        submissions.map((each) => ({ ...each, job: 0 })),
-      );
-      submissions.forEach((submission, index) => {
-        const hash = hashes.slice(index * 32, index * 32 + 32);
-        if (found.length < count && meets(hash, 0, assigned.words)) found.push({ submission, hash });
-      });
-    }
-    return found;
+    return this.#finder.find(job, count, assigned);
   }
 
   /** Makes shares durable at the miner, as the proxy does, and tells its side. */
   async deliver(shares: readonly AcceptedShare[]): Promise<void> {
+    // On this chain each share solves a block.
+    if (this.tellsBlocks) for (const { submission } of shares) this.miner.onBlock(submission);
     await this.meters.commit(this.minerLedger, shares);
     this.miner.onDurable(this.contractId, this.meters.total(this.contractId));
   }

@@ -31,6 +31,7 @@ class Scene {
   durable = 0;
   /** The answer to a batch; undefined to keep it waiting. */
   answer: (batch: Batch) => Result<'work.batch'> | undefined = honest;
+  onAnnounce: (() => void) | undefined;
   readonly feed: MinerFeed;
   readonly #waiting: (() => void)[] = [];
 
@@ -39,6 +40,7 @@ class Scene {
       features: new Set(),
       request: async (method: 'job.announce' | 'work.batch', wire: unknown) => {
         if (method === 'job.announce') {
+          this.onAnnounce?.();
           const { job, source } = codecsOf(method).params.parse(wire);
           this.announced.push(job.id);
           this.sources.push(source);
@@ -161,6 +163,29 @@ describe('the feed of a miner', () => {
     await scene.start();
     expect(scene.announced).toEqual([1, 2, 4]);
     expect(scene.sources).toEqual([undefined, 101, 103]);
+  });
+
+  it('that is held sends nothing, and afterwards all, once and in order', async () => {
+    const scene = new Scene();
+    await scene.start();
+    await scene.find(2);
+    scene.feed.hold();
+    await scene.find(3);
+    expect(scene.sent).toEqual(range(0, 2));
+    expect(scene.feed.drained).toBe(false);
+    scene.feed.release();
+    await scene.time.settle();
+    expect(scene.sent).toEqual(range(0, 5));
+    // Held when a batch is nearly out: its job is with the maker already.
+    scene.onAnnounce = () => scene.feed.hold();
+    await scene.find(2, 2);
+    expect(scene.announced.slice(-2)).toEqual([6, 8]);
+    expect(scene.sent).toEqual(range(0, 5));
+    scene.onAnnounce = undefined;
+    scene.feed.release();
+    await scene.time.settle();
+    expect(scene.sent).toEqual(range(0, 9));
+    expect(scene.batches.at(-1)!.workTotal).toBe(workOf(9));
   });
 
   it('refuses a maker that says it has more than there is', async () => {

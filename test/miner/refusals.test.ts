@@ -5,6 +5,7 @@ import { displayHash } from '../../src/bitcoin/header.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../../src/chain/watcher.ts';
+import { EVERY_BLOCK, type TermPeriod } from '../../src/contract/term-clock.ts';
 import { Refusals, type SentShare, unexplainedWork } from '../../src/miner/refusals.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import { JOB_KIND, type JobRecord, jobDocument, jobDocumentId } from '../../src/work/evidence.ts';
@@ -31,7 +32,12 @@ function jobOf(id: number, payee: string): JobRecord {
 }
 
 /** A node that knows a block, does not, or left it; and shares of two jobs, one of which pays the maker. */
-async function stage(node: 'knows' | 'knows_not' | 'left' = 'knows', height = 10) {
+async function stage(
+  node: 'knows' | 'knows_not' | 'left' = 'knows',
+  height = 10,
+  blocks: TermPeriod | undefined = EVERY_BLOCK,
+  isLate?: () => boolean,
+) {
   const clock = new ManualClock();
   const ledger = new MemoryLedger();
   for (const job of [jobOf(1, scriptHex), jobOf(2, '51')]) {
@@ -48,7 +54,11 @@ async function stage(node: 'knows' | 'knows_not' | 'left' = 'knows', height = 10
   } as unknown as ChainSource;
   const view: TipTracker = new TipTracker({ chain, clock });
   view.onTip({ height: 10, hash: node === 'left' ? 'a' : hash, timeSeconds: 0 });
-  const refusals = new Refusals(terms, DEFAULT_CLOSE_MARGINS, { ledger, clock, view });
+  const refusals = new Refusals(terms, DEFAULT_CLOSE_MARGINS, {
+    ...{ ledger, clock, view, period: () => blocks, ...(isLate === undefined ? {} : { isLate }) },
+    creditLimit: (at) => (at === 10 ? 500n : undefined),
+    isUnpriced: (at) => at === 10,
+  });
   const found = (jobId = 1): SentShare => ({
     ...{ jobId, difficulty: 16, extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) },
     ...{ ntime: 1_700_000_000, nonce: 0, version: 0x20000000, hash: new Uint8Array(32) },
@@ -92,6 +102,47 @@ describe('a refusal', () => {
     expect(await judge(found(), 'over_budget', workTotalHashes)).toEqual(CONFIRMED);
   });
 
+  it('for more than the rate needs as much to be credited as may be on its block, by the own node', async () => {
+    const { found, judge } = await stage();
+    expect(await judge(found(), 'over_rate', 499n)).toEqual(NONE);
+    expect(await judge(found(), 'over_rate', 500n)).toEqual(CONFIRMED);
+    expect(await judge(found(3), 'over_rate', 500n)).toEqual(NONE);
+    const elsewhere = await stage('knows', 11);
+    expect(await elsewhere.judge(elsewhere.found(), 'over_rate', 500n)).toEqual(NONE);
+    const unknown = await stage('knows_not');
+    expect(await unknown.judge(unknown.found(), 'over_rate', 500n)).toEqual(NONE);
+  });
+
+  it('for want of a price is confirmed where there is none on its block, by the own node', async () => {
+    const { found, judge } = await stage();
+    expect(await judge(found(), 'no_price')).toEqual(CONFIRMED);
+    expect(await judge(found(3), 'no_price')).toEqual(NONE);
+    const elsewhere = await stage('knows', 11);
+    expect(await elsewhere.judge(elsewhere.found(), 'no_price')).toEqual(NONE);
+  });
+
+  it('for solutions that come late is confirmed while they do, by the own count', async () => {
+    let isLate = true;
+    const { found, judge } = await stage('knows', 10, EVERY_BLOCK, () => isLate);
+    expect(await judge(found(3), 'late_solutions')).toEqual(CONFIRMED);
+    isLate = false;
+    expect(await judge(found(3), 'late_solutions')).toEqual(NONE);
+    const without = await stage();
+    expect(await without.judge(without.found(), 'late_solutions')).toEqual(NONE);
+  });
+
+  it('is one of a share, and of a share that was sent', async () => {
+    const { found, refusals } = await stage();
+    const bad = { ...found(), version: 1 };
+    const refused = [6, 7, 7, 8, 9].map((seq) => ({ seq, code: 'share_bad' }));
+    expect(await refusals.judge(7, [bad, bad], refused, 0n)).toEqual({
+      ...{ confirmedHashes: 2n * WORK, racedHashes: 0n },
+    });
+    // What is said last of a share counts.
+    const twice = [...refused, { seq: 8, code: 'x' }];
+    expect(await refusals.judge(7, [bad, bad], twice, 0n)).toEqual(CONFIRMED);
+  });
+
   it.each(['share_stale', 'stale_race'])(
     'as %s is a race unless the share was found too late',
     async (code) => {
@@ -128,6 +179,21 @@ describe('a refusal', () => {
     const left = await stage('left');
     left.clock.advance(HOUR_MS);
     expect(await left.judge(left.found(), 'share_stale')).toEqual(RACED);
+  });
+
+  it('for its block is confirmed where that is outside of the contract, on that side', async () => {
+    const judged = async (code: string, height: number, from: number, end: number) => {
+      const { judge, found } = await stage('knows', height, { from, end });
+      return judge(found(), code);
+    };
+    expect(await judged('not_begun', 9, 10, 20)).toEqual(CONFIRMED);
+    expect(await judged('not_begun', 10, 10, 20)).toEqual(NONE);
+    expect(await judged('not_begun', 20, 10, 20)).toEqual(NONE);
+    expect(await judged('duration_over', 20, 10, 20)).toEqual(CONFIRMED);
+    expect(await judged('duration_over', 19, 10, 20)).toEqual(NONE);
+    expect(await judged('duration_over', 9, 10, 20)).toEqual(NONE);
+    const unknown = await stage('knows_not', 10, { from: 11, end: 20 });
+    expect(await unknown.judge(unknown.found(), 'not_begun')).toEqual(NONE);
   });
 
   it('near the expiry is confirmed from the height on at which nothing begins', async () => {

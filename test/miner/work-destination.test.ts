@@ -110,6 +110,20 @@ describe('the block before a job', () => {
     expect(stand.told.at(-1)).toBe('job 2');
   });
 
+  it('that stays unknown ends no job that came after, on a block that the own node knows', async () => {
+    const stand = await stood(makeJob(1));
+    await stand.give(makeJob(2, { prevHash: new Uint8Array(32).fill(7) }));
+    await stand.time.advance(5_000);
+    stand.tip(BLOCK_B);
+    await stand.give(makeJob(3, { ...onB, clean: true }));
+    expect(stand.told).toEqual(['job 1', 'job 3']);
+    // Its maker voided the one that waits.
+    expect(stand.destination.status.jobs).toEqual({ taken: 2, live: 1, waiting: 0 });
+    await stand.time.advance(70_000);
+    expect(stand.told).toEqual(['job 1', 'job 3']);
+    expect(stand.destination.status).toMatchObject({ up: true, refused_jobs: {} });
+  });
+
   it('that stays unknown ends the wait of the job after a minute', async () => {
     const stand = await stood(makeJob(2, onB));
     expect(stand.destination.status.down_reason).toMatch(/does not know the block/);
@@ -278,6 +292,21 @@ describe('a solution', () => {
     });
     expect(stand.destination.health.rejectRatio).toBe(1);
     expect(stand.destination.isLate).toBe(false);
+  });
+
+  it('that is refused is said once in ten seconds, and counted each time', async () => {
+    const stand = await stood(makeJob(1));
+    stand.answer = async () => ({ outcome: 'refused', code: 23, reason: 'above target' });
+    const refused = async (afterMs: number): Promise<number> => {
+      await stand.time.advance(afterMs);
+      stand.submit();
+      await stand.time.settle();
+      return stand.warnings.length;
+    };
+    expect([await refused(0), await refused(0), await refused(9_999), await refused(1)]).toEqual([
+      1, 1, 1, 2,
+    ]);
+    expect(stand.destination.figures.shares.refused).toBe(4);
   });
 
   it('is measured from the submit to the verdict', async () => {

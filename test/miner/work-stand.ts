@@ -5,14 +5,14 @@ import { parseDisplayHash } from '../../src/bitcoin/header.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import type { BlockStatus } from '../../src/chain/tip-tracker.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
-import { silentLogger } from '../../src/log/logger.ts';
 import { WorkDestination, type WorkLink } from '../../src/miner/work-destination.ts';
+import { type Solution, solutionOf } from '../../src/miner/work-link.ts';
 import { type WorkBinding, workBindingOf } from '../../src/miner/work-rules.ts';
-import type { Solution } from '../../src/miner/work-solutions.ts';
 import type { Result } from '../../src/peer/messages.ts';
 import type { WorkJob } from '../../src/peer/work-codecs.ts';
 import type { UpstreamShare, UpstreamVerdict } from '../../src/upstream/upstream-share.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
+import { recorder } from '../chain/log-recorder.ts';
 import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 
 export const BLOCK_A = 'aa'.repeat(32);
@@ -59,6 +59,10 @@ export class WorkStand {
   subscribe: () => Promise<void> = async () => {};
   answer: Answer = async () => ({ outcome: 'accepted' });
   isNodeAway = false;
+  /** Runs before each answer of the own node. */
+  beforeStanding: (() => Promise<void>) | undefined;
+  /** What the log said, as it may matter to people. */
+  readonly #recorded = recorder();
   readonly destination: WorkDestination;
 
   constructor(binding: Partial<WorkBinding> = {}) {
@@ -71,9 +75,10 @@ export class WorkStand {
     this.destination = new WorkDestination(
       { name: 'maker', terms, binding: workBindingOf(terms)! },
       {
-        ...{ clock, timers, log: silentLogger },
+        ...{ clock, timers, log: this.#recorded.log },
         view: {
           standing: async (hash) => {
+            await this.beforeStanding?.();
             if (this.isNodeAway) throw new CodedError('chain_unreachable');
             return this.blocks.get(hash) ?? { status: 'unknown' };
           },
@@ -90,6 +95,11 @@ export class WorkStand {
     });
   }
 
+  /** Warnings so far. */
+  get warnings(): readonly string[] {
+    return this.#recorded.lines.flatMap(([level, , message]) => (level === 'warn' ? [message] : []));
+  }
+
   /** A new connection to the maker, whose channel is open. */
   connect(): WorkLink {
     const link: WorkLink = {
@@ -97,7 +107,8 @@ export class WorkStand {
         this.subscribed += 1;
         return this.subscribe();
       },
-      solve: (solution) => {
+      solve: (share) => {
+        const solution = solutionOf(share);
         this.solutions.push(solution);
         return this.answer();
       },

@@ -84,7 +84,8 @@ describe('verdicts', () => {
     stand.onClose(() => fleet.stop());
     const counts = mining.destinations.map(({ figures }) => figures.verdicts);
     await until(
-      () => counts.every((one) => one.weAcceptedTheyAccepted > 20 && one.weAcceptedTheyRejected > 0),
+      // No more than that: a pool whose miners are all late rests for as long as they are.
+      () => counts.every((one) => one.weAcceptedTheyAccepted > 0 && one.weAcceptedTheyRejected > 0),
       'shares of a block just replaced: we pay for them, the pool does not',
     );
     for (const index of fleet.reports().keys()) fleet.setRate(index, 0);

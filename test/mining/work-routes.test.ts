@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { DownstreamServer } from '../../src/downstream/server/server.ts';
+import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { Router } from '../../src/mining/router.ts';
 import { NOWHERE } from '../../src/mining/routing.ts';
@@ -8,9 +9,11 @@ import {
   type ContractWork,
   type DestinationSetup,
   destinationOfRoute,
+  unpaidReason,
   type WorkRoute,
   WorkRoutes,
   withoutContract,
+  workFor,
 } from '../../src/mining/work-routes.ts';
 import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 import { SPLIT_OPTIONS } from '../../src/upstream/split.ts';
@@ -32,6 +35,34 @@ function contract(contractId: string, destination: string, more: Partial<Contrac
 function jobOf(destination: string): Parameters<WorkRoutes['destinationOf']>[0] {
   return { destination } as Parameters<WorkRoutes['destinationOf']>[0];
 }
+
+describe('what a job commits to', () => {
+  const upstream = { upstreamJobId: '1', metadata: Uint8Array.of(1) } as unknown as UpstreamJob;
+  const routesOf = (more: Partial<ContractWork>): { at: FakeDestination; route: WorkRoute } => {
+    const routes = new WorkRoutes();
+    const at = add(routes, 'pool');
+    routes.setContract(contract('x', 'pool', more));
+    return { at, route: routes.contracts[0]! };
+  };
+
+  it('is kept for a buyer that has to be shown it, and for nobody else', () => {
+    const { metadata: _, ...bare } = upstream;
+    expect(workFor(routesOf({ needsMetadata: true }).route, upstream)).toBe(upstream);
+    expect(workFor(routesOf({}).route, upstream)).toEqual(bare);
+    expect(workFor(routesOf({}).route, bare)).toBe(bare);
+  });
+
+  it('is not known of jobs of single miners, so that none is mined for such a buyer', () => {
+    for (const needsMetadata of [true, false]) {
+      const { at, route } = routesOf({ needsMetadata, unpaidReason: () => 'not asked' });
+      at.mode = 'per_session';
+      at.lastJob = upstream;
+      expect(unpaidReason(route) !== undefined).toBe(needsMetadata);
+      at.mode = 'shared';
+      expect(unpaidReason(route)).toBe('not asked');
+    }
+  });
+});
 
 describe('WorkRoutes', () => {
   it('has a route for each contract, and one for each destination of the own', () => {

@@ -9,6 +9,8 @@ export type Job = {
   readonly atImport?: string;
   /** How long each test took without a fault. */
   readonly milliseconds: Readonly<Record<string, number>>;
+  /** How long the tests of one fault may take together, by that; the rest are left out. */
+  readonly budgetMilliseconds?: number | undefined;
 };
 
 /** With the tests that reach it, the fastest first, and how often they do. */

@@ -30,6 +30,8 @@ const realSetTimeout = setTimeout;
 const realSetImmediate = setImmediate;
 /** So many tests that fail without a fault are borne before a new process is begun. */
 const MOST_SPOILT = 8;
+/** So many tests are tried before the fastest. */
+const MOST_FINDERS = 8;
 const collected: RunnerTestFile[] = [];
 /** Errors that no one caught: a run of the suite fails with them too. */
 let uncaught: unknown[] = [];
@@ -191,6 +193,8 @@ class Judge extends TestRunner {
   }
 
   async #judgeAll(faults: readonly Fault[]): Promise<void> {
+    // What found the faults before this one, which stand near it: the latest first.
+    let finders: readonly string[] = [];
     // What fails without a fault too: not to be run twice, or spoilt by a fault.
     const spoilt = new Set<string>();
     for (const [index, { id, tests, hits }] of faults.entries()) {
@@ -199,12 +203,14 @@ class Judge extends TestRunner {
         faultSwitch.hitCount = 0;
         faultSwitch.hitLimit = 20 * hits + 1_000;
         activate(id);
-        const { failed } = await this.#runUntilFailure(tests.filter((test) => !spoilt.has(test)));
+        const { failed } = await this.#runUntilFailure(inTime(spoilt, finders, tests));
         activate(undefined);
         const isSpoilt = failed !== undefined && (await this.#run([failed.test.id])).failed !== undefined;
         if (isSpoilt && spoilt.add(failed.test.id).size <= MOST_SPOILT) continue;
         isJudged = !isSpoilt || index === 0;
         if (!isJudged) return tell({ kind: 'over', why: `spoilt by ${failed!.test.name}` });
+        if (failed !== undefined)
+          finders = [...new Set([failed.test.id, ...finders])].slice(0, MOST_FINDERS);
         const by = failed && { by: `${failed.test.file.name} > ${failed.test.name}` };
         const status: Status = failed === undefined ? 'survived' : failed.timeout ? 'timeout' : 'killed';
         tell({ kind: 'verdict', id, status, ...by });
@@ -212,6 +218,23 @@ class Judge extends TestRunner {
     }
     tell({ kind: 'over', why: 'done' });
   }
+}
+
+/** The tests to run for a fault, in this order: what found others near it, then the fastest. */
+function inTime(
+  spoilt: ReadonlySet<string>,
+  finders: readonly string[],
+  tests: readonly string[],
+): string[] {
+  const reaching = new Set(tests);
+  const ordered = [...new Set([...finders.filter((test) => reaching.has(test)), ...tests])];
+  const usable = ordered.filter((test) => !spoilt.has(test));
+  let sum = 0;
+  const end = usable.findIndex((test) => {
+    sum += job.milliseconds[test] ?? 0;
+    return sum > (job.budgetMilliseconds ?? Number.POSITIVE_INFINITY);
+  });
+  return end === -1 ? usable : usable.slice(0, Math.max(1, end));
 }
 
 /** A hit in a hook of a suite belongs to each test of it. */

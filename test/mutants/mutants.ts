@@ -28,12 +28,14 @@ export type Question = {
   readonly choose: (faults: readonly Verdict[]) => readonly Verdict[];
   /** Whether faults that act while modules load are judged, each in a process of its own. */
   readonly withStatic: boolean;
+  /** How long the tests of one fault may take together: those that would be last are left out. */
+  readonly budgetMilliseconds?: number | undefined;
   readonly onVerdict: (verdict: Verdict, judged: number, of: number) => void;
   readonly log: (line: string) => void;
 };
 
 /** A test that runs for so long, and so much longer than without a fault, is in a loop that nothing ends. */
-const HANG_MS = 10_000;
+const HANG_MS = 15_000;
 const HANG_FACTOR = 6;
 /** The compiler refuses nearly all of these: unions of words, fields that must be there. */
 const EXCLUDED = ['StringLiteral', 'ObjectLiteral'];
@@ -185,6 +187,18 @@ async function findReach(question: Question): Promise<{
   return { milliseconds, hits };
 }
 
+/** So many faults are judged in the order of their places; what is drawn later comes later. */
+const PART = 40;
+
+/** Chosen ones in an order of which each beginning is as random as the choice: a run can be ended early. */
+function inParts(all: ReadonlyMap<string, Verdict>, chosen: ReadonlySet<Verdict>): readonly string[] {
+  const parts = new Map([...chosen].map((fault, index) => [fault, Math.floor(index / PART)]));
+  return [...all]
+    .filter(([, fault]) => parts.has(fault))
+    .sort(([, a], [, b]) => parts.get(a)! - parts.get(b)!)
+    .map(([id]) => id);
+}
+
 /** Judges the chosen faults of some sources by some tests. */
 export async function judgeFaults(question: Question): Promise<Verdict[]> {
   const all = await instrument(question);
@@ -203,8 +217,7 @@ export async function judgeFaults(question: Question): Promise<Verdict[]> {
   };
   const faults: Fault[] = [];
   const atImport: Fault[] = [];
-  for (const [id, fault] of all) {
-    if (!chosen.has(fault)) continue;
+  for (const id of inParts(all, chosen)) {
     const of = hits.get(id) ?? new Map<string, number>();
     const tests = fastestFirst(of.keys());
     const sum = [...of.values()].reduce((a, b) => a + b, 0);
@@ -217,15 +230,19 @@ export async function judgeFaults(question: Question): Promise<Verdict[]> {
   for (let rest = faults; rest.length > 0; ) {
     const done = new Set<string>();
     let begun: string | undefined;
-    await runProcess(question, { faults: rest, milliseconds }, (line) => {
-      if (line.kind === 'begin') begun = line.id;
-      if (line.kind === 'over') begun = undefined;
-      if (line.kind === 'over' && line.why !== 'done') question.log(`a new process: ${line.why}`);
-      if (line.kind !== 'verdict') return;
-      done.add(line.id);
-      begun = undefined;
-      settle(line.id, line.status, line.by);
-    });
+    await runProcess(
+      question,
+      { faults: rest, milliseconds, budgetMilliseconds: question.budgetMilliseconds },
+      (line) => {
+        if (line.kind === 'begin') begun = line.id;
+        if (line.kind === 'over') begun = undefined;
+        if (line.kind === 'over' && line.why !== 'done') question.log(`a new process: ${line.why}`);
+        if (line.kind !== 'verdict') return;
+        done.add(line.id);
+        begun = undefined;
+        settle(line.id, line.status, line.by);
+      },
+    );
     if (begun !== undefined) {
       done.add(begun);
       settle(begun, 'hang');

@@ -11,8 +11,8 @@ const TESTS: Readonly<Record<string, readonly string[]>> = {
   chain: ['chain'],
   channel: ['channel'],
   ledger: ['ledger'],
-  maker: ['maker'],
-  miner: ['miner', 'maker'],
+  maker: ['maker', 'miner', 'settlement/commitments.test.ts'],
+  miner: ['miner', 'maker', 'settlement/commitments.test.ts'],
   settlement: ['settlement', 'maker'],
   shares: ['shares'],
 };
@@ -23,9 +23,11 @@ finds survives. By hand; some tenths of a second for each fault. One process at 
   npm run test:mutants -- --folder channel                          all of a folder
   npm run test:mutants -- --folder channel --files states.ts,seal.ts    some files of it
   npm run test:mutants -- --folder channel --sample 300 --seed 2    300 of its faults, drawn by a seed
+  npm run test:mutants -- --folder miner,maker --sample 200 --seed 2    200 of each of the folders
   npm run test:mutants -- --folder channel --json FILE              writes all verdicts
   npm run test:mutants -- --folder channel --again FILE             those alone that survived in such a FILE
   npm run test:mutants -- --folder miner --tests 'miner maker/life.test.ts'    by these tests alone
+  npm run test:mutants -- --folder maker --budget 20        20 s of tests for each fault, the fastest: a first look
   npm run test:mutants -- --folder channel --static                 also what runs once, at import: seconds for each
 
 Folders: ${Object.keys(TESTS).join(', ')}.
@@ -33,6 +35,8 @@ Folders: ${Object.keys(TESTS).join(', ')}.
 
 const keyOf = ({ file, line, column, end, mutator, replacement }: Verdict): string =>
   JSON.stringify([file, line, column, end, mutator, replacement]);
+
+const isIn = (folder: string, { file }: Verdict): boolean => file.startsWith(`src/${folder}/`);
 
 /** `count` of them, by chance that a seed repeats. */
 function draw(faults: readonly Verdict[], count: number, seed: number): readonly Verdict[] {
@@ -47,7 +51,7 @@ const textOf = ({ file, line, column, mutator, replacement, status }: Verdict): 
   `${file}:${line}:${column} ${status}: ${mutator} ${replacement.replaceAll(/\s+/g, ' ').slice(0, 150)}`;
 
 /** Killed of tried, for each file and for all; what acts at import is apart. */
-function scores(verdicts: readonly Verdict[]): string[] {
+function scores(verdicts: readonly Verdict[], folders: readonly string[]): string[] {
   const scoreOf = (name: string, of: readonly Verdict[]): string => {
     const count = (...statuses: string[]): number => of.filter((v) => statuses.includes(v.status)).length;
     const found = count('killed', 'timeout', 'hang');
@@ -68,7 +72,12 @@ function scores(verdicts: readonly Verdict[]): string[] {
         verdicts.filter((verdict) => verdict.file === file),
       ),
     ),
-    scoreOf('all', verdicts),
+    ...folders.map((folder) =>
+      scoreOf(
+        `all of ${folder}`,
+        verdicts.filter((verdict) => isIn(folder, verdict)),
+      ),
+    ),
   ];
 }
 
@@ -89,22 +98,26 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     json: { type: 'string' },
     again: { type: 'string' },
+    budget: { type: 'string' },
     static: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
-const { folder, again } = values;
-if (values.help || TESTS[folder] === undefined) {
+const { again } = values;
+const folders = values.folder.split(',');
+if (values.help || folders.some((folder) => TESTS[folder] === undefined)) {
   process.stdout.write(HELP);
   process.exit(values.help ? 0 : 2);
 }
 const named = values.files?.split(',');
-const sources = filesUnder(`src/${folder}`).filter(
-  (path) =>
-    isOurTypeScript(path) &&
-    !path.includes('/kernel/') &&
-    (named === undefined || named.includes(basename(path))),
-);
+const sources = folders
+  .flatMap((folder) => filesUnder(`src/${folder}`))
+  .filter(
+    (path) =>
+      isOurTypeScript(path) &&
+      !path.includes('/kernel/') &&
+      (named === undefined || named.includes(basename(path))),
+  );
 const survived = (verdict: Verdict): boolean => ['survived', 'uncovered'].includes(verdict.status);
 const wanted =
   again === undefined
@@ -112,22 +125,37 @@ const wanted =
     : new Set((JSON.parse(readFileSync(again, 'utf8')) as Verdict[]).filter(survived).map(keyOf));
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 const started = performance.now();
-const verdicts = await judgeFaults({
+const verdicts: Verdict[] = [];
+const save = (): void => {
+  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(verdicts, null, 1));
+};
+await judgeFaults({
   root: ROOT,
-  scratch: join(ROOT, '.mutants', [folder, ...(named ?? [])].join('+').slice(0, 100)),
+  scratch: join(ROOT, '.mutants', [...folders, ...(named ?? [])].join('+').slice(0, 100)),
   sources,
-  testFiles: testFilesOf(values.tests?.split(' ') ?? TESTS[folder]),
+  testFiles: testFilesOf(
+    values.tests?.split(' ') ?? [...new Set(folders.flatMap((folder) => TESTS[folder]!))],
+  ),
   choose: (faults) => {
     const kept = wanted === undefined ? faults : faults.filter((fault) => wanted.has(keyOf(fault)));
-    return values.sample === undefined ? kept : draw(kept, Number(values.sample), Number(values.seed));
+    const { sample, seed } = values;
+    if (sample === undefined) return kept;
+    const of = (folder: string): readonly Verdict[] => kept.filter((fault) => isIn(folder, fault));
+    const drawn = folders.map((folder) => draw(of(folder), Number(sample), Number(seed)));
+    return Array.from({ length: Number(sample) }, (_, at) =>
+      drawn.flatMap((each) => each[at] ?? []),
+    ).flat();
   },
   withStatic: values.static,
+  ...(values.budget === undefined ? {} : { budgetMilliseconds: 1_000 * Number(values.budget) }),
   log: say,
   onVerdict: (verdict, judged, of) => {
+    verdicts.push(verdict);
+    if (judged % 10 === 0) save();
     if (verdict.status !== 'killed' && verdict.status !== 'static') say(textOf(verdict));
     if (judged % 50 !== 0) return;
     say(`${judged} of ${of}, ${((performance.now() - started) / 1000).toFixed(0)} s`);
   },
 });
-if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(verdicts, null, 1));
-for (const line of scores(verdicts)) say(line);
+save();
+for (const line of scores(verdicts, folders)) say(line);

@@ -12,6 +12,7 @@ export default suiteConfig({
   fsModuleCache: false,
   expect: { requireAssertions: true },
   testTimeout: 20_000,
-  hookTimeout: 20_000,
+  // What ends the process comes later: the end of a test that a fault stopped may wait for ever.
+  hookTimeout: 8_000,
   reporters: [],
 });

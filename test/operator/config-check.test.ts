@@ -223,3 +223,16 @@ describe('the check of a maker', () => {
     expect(maker(POLICY + xpub).problems).toMatchObject([{ path: 'wallet.xpub', isPlaceholder: true }]);
   });
 });
+
+it('the bound over all contracts leaves room for a step of each, which need not be signed', () => {
+  const further = '[[further_contract]]\nname = "b"\n[[further_contract]]\nname = "c"\n';
+  const found = (max: string, more = ''): string[] =>
+    problems(proxy(`${sold({ max_unpaid_total: max })}${more}`)).filter((each) =>
+      each.includes('max_unpaid'),
+    );
+  // A step of 1 EH earns 532.4 sat.
+  expect(found('"711 sat"')).toEqual([]);
+  expect(found('"710 sat"')).toHaveLength(1);
+  expect(found('"711 sat"', further)).toHaveLength(1);
+  expect(found('"2132 sat"', further)).toEqual([]);
+});

@@ -71,7 +71,25 @@ describe('sharestream calc', () => {
     expect(stdout).toContain('pays from  173 TH/s: there fees are 5 % of it');
   });
 
+  it('takes a sale in words, and says what is rounded', async () => {
+    // 60 TH/s for a minute are 0.0036 EH, for a week 36.288; 30 / 0.0036 = 8333.33 sat an EH.
+    const words = ['calc', '30 sats for 60TH/minute for 1 week', '--value', '500 sat/EH'];
+    expect(await answer(words)).toMatchObject({
+      sale: '8333.333 sat/EH of 60 TH/s for 1 week',
+      floored: '8333.33... sat/EH, floored to 8333333 msat/EH',
+      price: { msat_per_eh: '8333333' },
+      at: { work_hashes: '36288000000000000000', earns_sat: '302399' },
+      off_market: expect.stringMatching(
+        /^is that meant\? the price is 16\.7 times what hashes are worth: 500 sat/,
+      ),
+    });
+    const { stdout } = await sharestream(words);
+    expect(stdout).toContain('36.288 EH earn 302399 sat, floored once');
+  });
+
   it('refuses what it cannot read', async () => {
+    expect(await refusal(['calc', '30 sats per 60 TH for 1 week'])).toBe('2 usage');
+    expect(await refusal(['calc', '30 sats per EH', '--price', '30 sat/EH'])).toBe('2 usage');
     expect(await refusal(['calc'])).toBe('2 usage');
     expect(await refusal(['calc', '--price', '46000 sat/PH'])).toBe('2 usage');
     expect(await refusal(['calc', '--price', '1 sat/EH', '--for', '0s'])).toBe('2 usage');

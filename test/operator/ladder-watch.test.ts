@@ -129,6 +129,22 @@ describe('a ladder on another machine, while the own node stands still (F7)', ()
     expectClosed();
   });
 
+  it('climbs too where each look is a process of its own, as a timer runs it', async () => {
+    const anew = { feeRateSatPerKvb: (): Promise<number> => Promise.resolve(1_100) };
+    const { rungs } = readLadder();
+    mineTo(BROADCAST);
+    const seen: number[] = [];
+    for (let height = BROADCAST; height < BROADCAST + 4; height += 1) {
+      // Blocks come, and none holds it: it waits in the mempool since the first.
+      const watch = new LadderWatch({ chain: { ...world.source, ...anew }, log });
+      await watch.look(readLadder(), { ...world.chain.tip(), height });
+      const [entry] = world.chain.mempoolEntries();
+      seen.push(rungs.findIndex(({ txid }) => txid === entry?.txid));
+    }
+    expect(seen).toEqual([0, 0, 1, 2]);
+    expectClosed();
+  });
+
   it('is used at once where the file says that the proxy closes alone', async () => {
     const watch = new LadderWatch({ chain: world.source, log });
     await watch.look({ ...readLadder(), isClosing: true }, world.chain.tip());

@@ -18,7 +18,7 @@ function rowsOf(path: string): string[] {
 
 describe('no document names what is not there, nor leaves out what is', () => {
   it('options', () => {
-    const paths = (['proxy', 'maker'] as const).flatMap((role) =>
+    const paths = (['proxy', 'maker', 'auditor'] as const).flatMap((role) =>
       flatRows(optionsOf(role)).map(({ path }) => path),
     );
     expect(rowsOf('config/OPTIONS.md')).toEqual(paths);

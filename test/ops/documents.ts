@@ -11,6 +11,7 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
   'config/OPTIONS.md': {
     'proxy options': () => optionTable('proxy'),
     'maker options': () => optionTable('maker'),
+    'auditor options': () => optionTable('auditor'),
   },
   'config/prometheus/METRICS.md': { metrics: metricTable },
   'src/base/ERRORS.md': { errors: errorTable },
@@ -19,6 +20,7 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
 const WHOLE: Readonly<Record<string, () => string>> = {
   'config/proxy.example.toml': () => exampleToml('proxy'),
   'config/maker.example.toml': () => exampleToml('maker'),
+  'config/auditor.example.toml': () => exampleToml('auditor'),
 };
 
 export const GENERATED: readonly string[] = [...Object.keys(PARTS), ...Object.keys(WHOLE)];

@@ -26,7 +26,7 @@ function at(value: Yaml, ...path: (string | number)[]): Yaml {
   return here;
 }
 
-describe.each(['proxy', 'maker'] as const)('config/%s.example.toml', (role) => {
+describe.each(['proxy', 'maker', 'auditor'] as const)('config/%s.example.toml', (role) => {
   it('loads as it is', () => {
     const file = fileURLToPath(new URL(`config/${role}.example.toml`, ROOT));
     expect(loadConfig(role, { file, env: { HOME: '/h' } }).network).toBe('mainnet');

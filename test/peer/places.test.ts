@@ -81,7 +81,7 @@ describe('a server of peers', () => {
       );
     const first = await connect();
     await until('accepted', () => links.length === 1);
-    links[0]!.keepPlace?.();
+    links[0]!.keepPlace();
     let ended: string | undefined;
     first.listen({ onLine: () => {}, onClose: ({ code }) => (ended = code) });
     const silent: net.Socket[] = [];

@@ -6,13 +6,12 @@ export type Proof =
 const stream = (...titles: string[]): Proof => ({ file: 'test/contract/stream.test.ts', titles });
 const states = (...titles: string[]): Proof => ({ file: 'test/channel/states.test.ts', titles });
 const here = (...titles: string[]): Proof => ({ file: 'test/property/streams.test.ts', titles });
+const updates = (...titles: string[]): Proof => ({ file: 'test/maker/updates.test.ts', titles });
 const lives = (...titles: string[]): Proof => ({ file: 'test/sim/sim.test.ts', titles });
 const absent = (why: string): Proof => ({ absent: why });
 
-const NO_UPDATES = 'terms are signed once: there are no updates of a running contract';
 const FIXED_PRICE = 'the price is fixed: there is no index';
-const NO_TOP_UP = 'the deposit is the budget: no top-ups, partial refunds or write-offs';
-const NO_SPLITS = 'one stream, two parties: no splits, assignments, rights given up or operators';
+const POSITIONS = 'of positions and groups, which are not built: one stream has two parties';
 
 const ACCOUNTS = 'keeps the accounts: D = P + F + covered + refundable, none negative';
 const SOUND = 'finds nothing wrong with miner and maker';
@@ -51,25 +50,45 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     file: 'test/channel/endings.test.ts',
     titles: ['is invalid one block early, without a locktime, with a time, and with a final sequence'],
   },
-  21: absent(NO_UPDATES),
-  22: absent(NO_UPDATES),
-  23: absent(NO_UPDATES),
-  24: absent(NO_UPDATES),
+  21: updates('change by two signatures alone, and no work of before is worth another price'),
+  22: updates('that were taken back never hold, and a revocation after the second signature is refused'),
+  23: {
+    file: 'test/contract/update-course.test.ts',
+    titles: [
+      'hold one for each number, the same ones, never one taken back, and no work of before is repriced',
+    ],
+  },
+  24: updates('of two that are proposed at once hold once at the most'),
   25: absent(FIXED_PRICE),
   26: absent(FIXED_PRICE),
   27: here('moves no money while it is paused, and asks for no work'),
-  28: absent('a pause is not limited: the buyer pays only for what it gets'),
-  29: absent('a contract has an amount of work and an expiry, and no rate to shift'),
+  28: {
+    file: 'test/contract/notices.test.ts',
+    titles: ['of a miner that promised a rate is by notice, ahead, and within what the terms allow'],
+  },
+  29: {
+    file: 'test/contract/delivery-state.test.ts',
+    titles: ['owes nothing while curtailed by notice, and all of it from the first block after'],
+  },
   30: stream('takes legal transitions only, and never back to pending'),
   31: stream('never delivers with the limit of unsigned steps reached'),
   32: {
     file: 'test/contract/accounting.test.ts',
     titles: ['forecasts depletion to the hash, for exact and inexact division'],
   },
-  33: absent(NO_TOP_UP),
+  33: {
+    file: 'test/contract/accounting.test.ts',
+    titles: ['is topped up: so much less is uncovered, and neither debt nor pay moves'],
+  },
   34: { file: 'test/maker/hostile-miner.test.ts', titles: ['cannot reach the contract of another node'] },
-  35: absent(NO_TOP_UP),
-  36: absent(NO_TOP_UP),
+  35: {
+    file: 'test/contract/accounting.test.ts',
+    titles: ['gives back no more than what is refundable, and no pay with it'],
+  },
+  36: {
+    file: 'test/contract/notices.test.ts',
+    titles: ['never let the allowance be passed, an end be taken back, or what was given up come back'],
+  },
   37: {
     file: 'test/maker/endings.test.ts',
     titles: ['the maker takes everything back at the expiry when the miner is gone'],
@@ -85,23 +104,32 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     file: 'test/channel/bonded-states.test.ts',
     titles: ['conserve the value of the channel, at every rung and in every mode'],
   },
-  41: absent('bonds are not sized by prices yet: no price series is replayed'),
-  42: absent('there is no automatic default: silence stops the signing, and the bond is for the auditor'),
-  43: absent('as 42'),
+  41: {
+    file: 'test/operator/replay.test.ts',
+    titles: ['hold both sides with the bonds that were needed, and a side leaves with less'],
+  },
+  42: {
+    file: 'test/contract/shortfall-test.test.ts',
+    titles: ['takes what the tolerance allows for no shortfall'],
+  },
+  43: {
+    file: 'test/contract/shortfall-test.test.ts',
+    titles: ['finds honest miners short in no more contract-weeks than alpha says'],
+  },
   44: here('counts every hash reported, credited or beyond the contract'),
   45: stream('signs the last partial step once the contract is complete, and caps the credit'),
   46: stream('comes back to where it was from what the ledger holds'),
   47: here('adds up to the work of all shares, each in one stream'),
-  48: absent(NO_SPLITS),
-  49: absent(NO_SPLITS),
-  50: absent(NO_SPLITS),
-  51: absent(NO_SPLITS),
-  52: {
-    file: 'test/ledger/damage.test.ts',
-    titles: ['is never taken for another content, whichever bit is flipped'],
+  48: {
+    file: 'test/contract/splits.test.ts',
+    titles: ['is all of it, to the sat, with nothing negative, and at most 900,000 ppm of it to payees'],
   },
-  53: absent(NO_SPLITS),
-  54: absent('there are no appointments of third parties yet'),
+  49: absent(POSITIONS),
+  50: absent(POSITIONS),
+  51: absent(POSITIONS),
+  52: updates('are a chain of events, the same at both sides, of which none can be removed or edited'),
+  53: absent(POSITIONS),
+  54: absent(POSITIONS),
   55: here('takes the fee of a state from the miner alone, at every rung'),
   56: states('are within one satoshi of the exact rational, in the favour of the payer'),
   57: stream('can be settled at any earlier point, and twice, without changing a later balance'),

@@ -22,6 +22,7 @@ import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { ROOT } from '../source-tree.ts';
 import { sampleJob, sampleShare } from '../work/samples.ts';
 import { INVARIANTS } from './invariants.ts';
+import { RIVALS } from './rivals.ts';
 
 const NOW = 1_700_000_000_000;
 
@@ -64,6 +65,16 @@ describe('the numbered invariants of a stream', () => {
       expect(existsSync(path), `I${number}: ${proof.file}`).toBe(true);
       const text = readFileSync(path, 'utf8');
       for (const title of proof.titles) expect(text.includes(title), `I${number}: ${title}`).toBe(true);
+    }
+  });
+});
+
+describe('the mistakes of others', () => {
+  it('are ten, each with the tests that it is not made here', () => {
+    expect(Object.keys(RIVALS).length).toBe(10);
+    for (const [mistake, { file, titles }] of Object.entries(RIVALS)) {
+      const text = readFileSync(join(ROOT, file), 'utf8');
+      for (const title of titles) expect(text.includes(title), mistake).toBe(true);
     }
   });
 });

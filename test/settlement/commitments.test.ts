@@ -2,12 +2,20 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { signCommitment, verifyCommitment } from '../../src/channel/commitment.ts';
+import { EMPTY_FAULT_LOG, type Fault, faultLogHead } from '../../src/channel/fault-log.ts';
+import { NO_WEIGHTS, weighedRoot } from '../../src/channel/share-weights.ts';
 import { signState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { MinerCommitments } from '../../src/miner/miner-commitments.ts';
 import type { CommitmentOffer } from '../../src/peer/commitment-codecs.ts';
-import { commitmentEntry, commitmentOf, loadCommitments } from '../../src/settlement/commitments.ts';
+import {
+  type CommitmentFormat,
+  commitmentEntry,
+  commitmentOf,
+  isOfFormat,
+  loadCommitments,
+} from '../../src/settlement/commitments.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import {
   JOB_KIND,
@@ -45,6 +53,8 @@ function shareOf(seq: number, jobId: number): ShareRecord {
 }
 
 /** Both sides of a contract with their ledgers, as far as commitments go. */
+const NEWEST: CommitmentFormat = { hasFaultLog: true, isWeighed: true };
+
 class Pair {
   readonly params;
   readonly minerLedger = new MemoryLedger();
@@ -55,14 +65,21 @@ class Pair {
   sent = 0;
   credited = 0;
   n = 0;
+  /** Whether the connection at hand has fault logs. */
+  hasFaultLog = true;
+  isWeighed = true;
+
+  get format(): CommitmentFormat {
+    return { hasFaultLog: this.hasFaultLog, isWeighed: this.isWeighed };
+  }
 
   constructor(shares = 1000n) {
     const workTotalHashes = shares * SHARE_WORK;
     this.params = makeParams({}, makeTerms({ workTotalHashes, stepHashes: 1n }));
   }
 
-  /** A share, which the maker takes or refuses. */
-  async work(jobId: number, isTaken = true): Promise<void> {
+  /** A share, which the maker takes or refuses with a code. */
+  async work(jobId: number, isTaken = true, code = 'share_low', isHeard = true): Promise<void> {
     const share = shareOf(this.sent, jobId);
     const entryOf = (first: number) =>
       ({
@@ -85,9 +102,15 @@ class Pair {
       await this.makerLedger.append([entryOf(this.credited)]);
       this.credited += 1;
     } else {
-      const { entries, done } = this.maker.withRefused(this.params.contractId, [this.sent]);
+      const { contractId } = this.params;
+      // Of jobs above 100 the maker knows nothing.
+      const job = jobId > 100 ? undefined : jobOf(jobId);
+      const refused = { seq: this.sent, code, share, job, workHashes: SHARE_WORK };
+      const { entries, done } = this.maker.withRefused(contractId, [refused]);
       await this.makerLedger.append(entries);
       done();
+      this.miner.heard(this.sent, isHeard ? [refused] : []);
+      if (isHeard) await this.minerLedger.append([this.miner.heardEntry(contractId)]);
     }
     this.sent += 1;
   }
@@ -109,16 +132,17 @@ class Pair {
     const work = BigInt(credited) * SHARE_WORK;
     const state = signState(params, this.n, work < total ? work : total, makerSigner);
     const basis = { ...this.source('maker'), params, evidenceSeq: this.credited, nextSeq: this.sent };
-    const record = await this.maker.make(basis, state, makerSigner);
+    const record = await this.maker.make(basis, state, this.format, makerSigner);
     if (record !== undefined) await this.makerLedger.append([commitmentEntry(params.contractId, record)]);
     this.maker.keep(record);
-    const offer = this.maker.offerOf(this.n);
+    const offer = this.maker.offerOf(this.n, this.format);
     return offer === undefined ? { state } : { state, offer };
   }
 
   countersign(state: ReturnType<typeof signState>, offer: CommitmentOffer): Promise<string | undefined> {
     const write = (entries: readonly LedgerEntry[]) => this.minerLedger.appendNow(entries);
-    const check = { ...this.source('miner'), params: this.params, durableSeq: this.sent, write };
+    const log = { format: this.format, durableSeq: this.sent };
+    const check = { ...this.source('miner'), params: this.params, ...log, write };
     return this.miner.countersign(offer, state, check, minerSigner);
   }
 
@@ -146,24 +170,38 @@ async function refusal(run: Promise<unknown>): Promise<string> {
 describe('commitments of both sides', () => {
   it('agree whatever was refused, whichever states were countersigned, and over restarts', async () => {
     const step = fc.oneof(
-      fc.record({ type: fc.constant('work' as const), job: fc.nat({ max: 3 }), isTaken: fc.boolean() }),
+      fc.record({
+        type: fc.constant('work' as const),
+        job: fc.constantFrom(0, 1, 2, 101),
+        isTaken: fc.boolean(),
+        code: fc.constantFrom('share_low', 'stale_race'),
+        isHeard: fc.boolean(),
+      }),
       fc.record({ type: fc.constant('sign' as const), isAcked: fc.boolean() }),
-      fc.record({ type: fc.constant('restart' as const) }),
+      fc.record({
+        type: fc.constant('restart' as const),
+        hasFaultLog: fc.boolean(),
+        isWeighed: fc.boolean(),
+      }),
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
         const pair = new Pair();
         let signedAt = 0;
         for (const each of steps) {
-          if (each.type === 'work') await pair.work(each.job, each.isTaken);
-          else if (each.type === 'restart') await pair.restart();
-          else if (pair.credited > signedAt) {
+          if (each.type === 'work') await pair.work(each.job, each.isTaken, each.code, each.isHeard);
+          else if (each.type === 'restart') {
+            await pair.restart();
+            pair.hasFaultLog = each.hasFaultLog;
+            pair.isWeighed = each.isWeighed;
+          } else if (pair.credited > signedAt) {
             const { state, offer } = await pair.sign();
             signedAt = pair.credited;
             expect(offer).toBeDefined();
             if (!each.isAcked) continue;
             const signature = await pair.countersign(state, offer!);
             expect(signature).toBeDefined();
+            expect(isOfFormat(offer!, pair.format)).toBe(true);
             expect(await pair.countersign(state, offer!)).toBe(signature);
             await pair.acked(state.n, signature);
             const record = pair.miner.newest!;
@@ -190,10 +228,10 @@ describe('commitments of both sides', () => {
     const { state, offer } = await pair.sign();
     const signature = await pair.countersign(state, offer!);
     await pair.restart();
-    expect(pair.maker.offerOf(1)).toEqual(offer);
+    expect(pair.maker.offerOf(1, NEWEST)).toEqual(offer);
     expect(await pair.countersign(state, offer!)).toBe(signature);
     await pair.acked(1, signature);
-    expect(pair.maker.offerOf(1)).toBeUndefined();
+    expect(pair.maker.offerOf(1, NEWEST)).toBeUndefined();
   });
 
   it('cap at the work of the contract, and end at the share that reaches it', async () => {
@@ -203,7 +241,11 @@ describe('commitments of both sides', () => {
     await pair.work(2);
     await pair.work(2, false);
     const { state, offer } = await pair.sign();
-    expect(offer).toMatchObject({ nextSeq: 3, refused: [{ first: 1, count: 1 }] });
+    expect(offer).toMatchObject({
+      nextSeq: 3,
+      refused: [],
+      faults: [{ first: 1, count: 1, code: 'share_low' }],
+    });
     expect(await pair.countersign(state, offer!)).toBeDefined();
   });
 
@@ -236,19 +278,130 @@ describe('the miner', () => {
       return refusal(pair.countersign(state, { ...other, signature }));
     };
     expect(await resigned({ shareRoot: seedOf('x') })).toBe('bad_commitment');
+    // The first is kept, with the signature, whatever comes after it.
+    const kept = pair.miner.disputed!;
+    const { n, workHashes } = kept;
+    expect(kept).toMatchObject({
+      n: state.n,
+      workHashes: state.workHashes,
+      offer: { shareRoot: seedOf('x') },
+    });
+    verifyCommitment(pair.params, { ...kept.offer, n, workHashes }, 'maker', kept.offer.signature);
     expect(await resigned({ jobSetRoot: seedOf('x') })).toBe('bad_commitment');
     expect(await resigned({ faultLogHead: seedOf('x') })).toBe('bad_commitment');
     expect(await resigned({ nextSeq: 2 })).toBe('bad_commitment');
+    const root = pair.maker.pending!.tree.root();
+    const weightsHead = offer!.weightsHead!;
+    expect(weighedRoot(root, weightsHead)).toEqual(offer!.shareRoot);
+    expect(await resigned({ shareRoot: root })).toBe('bad_commitment');
+    expect(await resigned({ shareRoot: weighedRoot(seedOf('x'), weightsHead) })).toBe('bad_commitment');
+    expect(await resigned({ shareRoot: weighedRoot(root, NO_WEIGHTS) })).toBe('bad_commitment');
     expect(await resigned({ nextSeq: 4 })).toBe('bad_commitment');
-    expect(await resigned({ refused: [] })).toBe('bad_commitment');
-    expect(await resigned({ refused: [{ first: 0, count: 1 }] })).toBe('bad_commitment');
-    expect(await resigned({ refused: [{ first: 1, count: 9 }] })).toBe('bad_commitment');
+    const [fault] = offer!.faults!;
+    for (const faults of [
+      [],
+      [{ ...fault!, first: 0 }],
+      [{ ...fault!, count: 9 }],
+      [{ ...fault!, evidence: 'jobless' as const }],
+      [{ ...fault!, evidence: 'none' as const }],
+      [{ ...fault!, code: 'stale_race' }],
+    ])
+      expect(await resigned({ faults })).toBe('bad_commitment');
+    expect(await resigned({ refused: [{ first: 1, count: 1 }] })).toBe('bad_commitment');
     expect(await refusal(pair.countersign(state, { ...offer!, shareRoot: seedOf('x') }))).toBe(
       'bad_signature',
     );
     expect(pair.miner.newest).toBeUndefined();
     expect(await resigned({})).toBe('taken');
     expect(await resigned({ nextSeq: 3, shareRoot: seedOf('x') })).toBe('bad_commitment');
+    await pair.restart();
+    const { signature, shareRoot } = kept.offer;
+    expect(pair.miner.disputed).toMatchObject({
+      n,
+      workHashes,
+      why: kept.why,
+      offer: { signature, shareRoot },
+    });
+  });
+
+  it('refuses a fault log with another reason than it was answered, also after a crash', async () => {
+    for (const isHeard of [true, false]) {
+      const pair = new Pair();
+      await pair.work(1);
+      await pair.work(1, false, 'share_low', isHeard);
+      await pair.work(1);
+      await pair.restart();
+      const { state, offer } = await pair.sign();
+      const lied = offer!.faults!.map((fault) => ({
+        ...fault,
+        code: 'stale_race',
+      })) as unknown as readonly Fault[];
+      const head = faultLogHead(EMPTY_FAULT_LOG, lied);
+      const { n, workHashes } = state;
+      const other = { ...offer!, faults: lied, faultLogHead: head };
+      const signature = signCommitment(pair.params, { ...other, n, workHashes }, makerSigner);
+      const signed = await refusal(pair.countersign(state, { ...other, signature }));
+      expect(signed).toBe(isHeard ? 'bad_commitment' : 'taken');
+    }
+  });
+
+  it('names what was refused in runs where the other side has no fault logs', async () => {
+    const pair = new Pair();
+    pair.hasFaultLog = false;
+    for (const isTaken of [true, false, false, true, false, true]) await pair.work(1, isTaken);
+    const { state, offer } = await pair.sign();
+    expect(offer).toMatchObject({
+      refused: [
+        { first: 1, count: 2 },
+        { first: 4, count: 1 },
+      ],
+    });
+    expect(await pair.countersign(state, offer!)).toBeDefined();
+  });
+
+  it('signs no commitment that denies what was refused, nor one without a log where both have them', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    await pair.work(1, false);
+    await pair.work(1);
+    pair.hasFaultLog = false;
+    const first = await pair.sign();
+    expect(first.offer).toMatchObject({ refused: [{ first: 1, count: 1 }] });
+    pair.hasFaultLog = true;
+    expect(await pair.countersign(first.state, first.offer!)).toBeUndefined();
+    await pair.work(1);
+    const second = await pair.sign();
+    expect(second.offer).toMatchObject({ baseN: 0, faults: [{ first: 1, count: 1 }] });
+    pair.hasFaultLog = false;
+    expect(await refusal(pair.countersign(second.state, second.offer!))).toBe('bad_commitment');
+    expect(pair.maker.offerOf(second.state.n, { ...NEWEST, hasFaultLog: false })).toBeUndefined();
+    pair.hasFaultLog = true;
+    expect(await pair.countersign(second.state, second.offer!)).toBeDefined();
+    expect(pair.miner.shownTo(new Set(['state_commitments', 'share_weights']))).not.toHaveProperty(
+      'faults',
+    );
+    expect(pair.miner.shownTo(new Set(['state_commitments', 'fault_log']))).toBeUndefined();
+  });
+
+  it('signs no commitment without what shares are credited for, where both can have that signed', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    pair.isWeighed = false;
+    const first = await pair.sign();
+    pair.isWeighed = true;
+    expect(await pair.countersign(first.state, first.offer!)).toBeUndefined();
+    await pair.work(1);
+    const second = await pair.sign();
+    pair.isWeighed = false;
+    expect(pair.maker.offerOf(second.state.n, pair.format)).toBeUndefined();
+    expect(await refusal(pair.countersign(second.state, second.offer!))).toBe('bad_commitment');
+    pair.isWeighed = true;
+    await pair.acked(second.state.n, await pair.countersign(second.state, second.offer!));
+    await pair.work(2);
+    pair.isWeighed = false;
+    const third = await pair.sign();
+    expect(third.offer!.weightsHead).toBeUndefined();
+    expect(await pair.countersign(third.state, third.offer!)).toBeDefined();
   });
 
   it('says nothing of a commitment that builds on one it does not have', async () => {
@@ -276,7 +429,7 @@ describe('the maker', () => {
     // A state of other work, as after a restore.
     const state = signState(pair.params, 3, SHARE_WORK + 1n, makerSigner);
     const basis = { ...pair.source('maker'), params: pair.params, evidenceSeq: 2, nextSeq: 2 };
-    expect(await pair.maker.make(basis, state, makerSigner)).toBeUndefined();
+    expect(await pair.maker.make(basis, state, NEWEST, makerSigner)).toBeUndefined();
   });
 
   it('reads its log only so far back for one that was never countersigned', async () => {
@@ -285,9 +438,9 @@ describe('the maker', () => {
     const state = signState(pair.params, 1, SHARE_WORK, makerSigner);
     const basis = { ...pair.source('maker'), params: pair.params, evidenceSeq: 262_145, nextSeq: 262_145 };
     const within = { ...basis, evidenceSeq: 262_144, nextSeq: 262_144 };
-    expect(await pair.maker.make(basis, state, makerSigner)).toBeUndefined();
+    expect(await pair.maker.make(basis, state, NEWEST, makerSigner)).toBeUndefined();
     // One less and it looks, and finds that they are not there.
-    expect(await refusal(pair.maker.make(within, state, makerSigner))).toBe('ledger_corrupt');
+    expect(await refusal(pair.maker.make(within, state, NEWEST, makerSigner))).toBe('ledger_corrupt');
   });
 
   it('goes on from the commitment of the miner after its own ledger was restored', async () => {
@@ -322,17 +475,38 @@ describe('the maker', () => {
     const source = { ...pair.source('maker'), ledger: makerLog };
     const next = signState(pair.params, 2, 3n * SHARE_WORK, makerSigner);
     const basis = { ...source, params: pair.params, evidenceSeq: 1, nextSeq: 4 };
-    const record = await pair.maker.make(basis, next, makerSigner);
-    expect(record).toMatchObject({ baseN: 1, nextSeq: 4, logSeq: 1, refused: [{ first: 2, count: 1 }] });
+    const record = await pair.maker.make(basis, next, NEWEST, makerSigner);
+    expect(record).toMatchObject({ baseN: 1, nextSeq: 4, logSeq: 1, faults: [{ first: 2, count: 1 }] });
+    expect(record!.faults).toMatchObject([{ code: 'maker_restored', evidence: 'none' }]);
     pair.maker.keep(record);
     pair.sent = 4;
-    expect(await pair.countersign(next, pair.maker.offerOf(2)!)).toBeDefined();
+    expect(await pair.countersign(next, pair.maker.offerOf(2, NEWEST)!)).toBeDefined();
+  });
+
+  it('takes over a commitment that credits some of what an older copy of its ledger refused', async () => {
+    const pair = new Pair();
+    for (const job of [1, 2]) await pair.work(job);
+    const { state, offer } = await pair.sign();
+    await pair.countersign(state, offer!);
+    const { contractId } = pair.params;
+    pair.maker = MakerCommitments.create();
+    const reasons = { code: 'maker_restored', job: jobOf(1), workHashes: SHARE_WORK };
+    const refused = [0, 1, 2].map((seq) => ({ seq, share: shareOf(seq, 1), ...reasons }));
+    pair.maker.withRefused(contractId, refused).done();
+    const lost = { lastN: 1, nextSeq: 3, evidenceSeq: 0 };
+    const { entries, done } = pair.maker.restored(pair.params, pair.miner.newest!, lost);
+    expect(entries).toHaveLength(2);
+    done();
+    expect(pair.maker.base).toMatchObject({ n: 1, nextSeq: 2, logSeq: 0 });
   });
 
   it('commits to nothing once it cannot tell any more what it refused', async () => {
     const pair = new Pair();
     const { contractId } = pair.params;
-    const every2nd = Array.from({ length: 5000 }, (_, index) => 2 * index);
+    const every2nd = Array.from({ length: 2049 }, (_, index) => {
+      const share = shareOf(2 * index, 1);
+      return { seq: 2 * index, code: 'share_low', share, job: jobOf(1), workHashes: SHARE_WORK };
+    });
     const { entries, done } = pair.maker.withRefused(contractId, every2nd);
     await pair.makerLedger.append(entries);
     done();

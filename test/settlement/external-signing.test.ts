@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Psbt } from 'bitcoinjs-lib';
 import { afterAll, describe, expect, it } from 'vitest';
+import { CodedError } from '../../src/base/errors.ts';
 import { refundRequest } from '../../src/channel/signing-requests.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import {
@@ -32,14 +33,14 @@ describe('a folder of signing requests', () => {
   it('is made with the first request, for its owner alone, and has the request as it was made', () => {
     const folder = join(newFolder(), 'new');
     const signing = fileExternalSigning(folder);
-    expect(signing.open('c.refund')).toBeUndefined();
+    expect(signing.open('c.refund')).toEqual([]);
     signing.ask('c.refund', 5000, 'cHNidA==');
     expect(statSync(folder).mode & 0o777).toBe(0o700);
     expect(readdirSync(folder)).toEqual(['c.refund.5000.psbt']);
     expect(readFileSync(join(folder, 'c.refund.5000.psbt'), 'utf8')).toBe('cHNidA==\n');
     expect(statSync(join(folder, 'c.refund.5000.psbt')).mode & 0o777).toBe(0o600);
     writeFileSync(join(folder, 'a file of another'), '');
-    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000 });
+    expect(signing.open('c.refund')).toStrictEqual([{ satPerKvb: 5000 }]);
   });
 
   it('gives the answer of exactly this request, once it is there', () => {
@@ -50,21 +51,21 @@ describe('a folder of signing requests', () => {
     for (const name of ['c.refund.5001.signed.psbt', 'd.refund.5000.signed.psbt', 'c.refund.signed.psbt']) {
       writeFileSync(join(folder, name), 'other');
     }
-    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000 });
+    expect(signing.open('c.refund')).toStrictEqual([{ satPerKvb: 5000 }]);
     writeFileSync(join(folder, 'c.refund.5000.signed.psbt'), 'signed');
-    expect(signing.open('c.refund')).toStrictEqual({ satPerKvb: 5000, signed: 'signed' });
+    expect(signing.open('c.refund')).toStrictEqual([{ satPerKvb: 5000, signed: 'signed' }]);
   });
 
   it('takes no file for a request whose name has more before, behind, or a rate that none has', () => {
     for (const name of ['xc.refund.5000.psbt', 'c.refund.5000.psbt.bak', 'c.refund.50.psbt']) {
       const folder = newFolder();
       writeFileSync(join(folder, name), 'x');
-      expect(fileExternalSigning(folder).open('c.refund'), name).toBeUndefined();
+      expect(fileExternalSigning(folder).open('c.refund'), name).toEqual([]);
     }
     for (const rate of ['500', '10000000']) {
       const folder = newFolder();
       writeFileSync(join(folder, `c.refund.${rate}.psbt`), 'x');
-      expect(fileExternalSigning(folder).open('c.refund')?.satPerKvb).toBe(Number(rate));
+      expect(fileExternalSigning(folder).open('c.refund')).toEqual([{ satPerKvb: Number(rate) }]);
     }
   });
 
@@ -85,14 +86,19 @@ describe('a signature from elsewhere', () => {
 
   function stage(externalSigning?: ExternalSigning) {
     const ledger = new MemoryLedger();
-    const ask = (satPerKvb: number) =>
+    const ask = (satPerKvb: number, mostSatPerKvb?: number) =>
       requestExternalSignature(
         {
           contractId: CONTRACT,
           what: 'refund',
           satPerKvb,
+          ...(mostSatPerKvb === undefined ? {} : { mostSatPerKvb }),
           request: (rate) => refundRequest(params, rate),
           holder: makerSigner,
+          finish: (rate, signed) => {
+            if (signed === 'bad') throw new CodedError('bad_psbt');
+            return { satPerKvb: rate, signed };
+          },
         },
         { ledger, log: silentLogger, ...(externalSigning === undefined ? {} : { externalSigning }) },
       );
@@ -113,6 +119,31 @@ describe('a signature from elsewhere', () => {
     expect(readdirSync(folder)).toEqual([file]);
     writeFileSync(join(folder, file!.replace('.psbt', '.signed.psbt')), 'signed');
     expect(await ask(9000)).toEqual({ satPerKvb: 5000, signed: 'signed' });
+  });
+
+  it('is asked for at rising rates up to the most, and the lowest that is enough is taken', async () => {
+    const folder = newFolder();
+    const { ask } = stage(fileExternalSigning(folder));
+    const asked = () => readdirSync(folder).flatMap((name) => /refund\.(\d+)\.psbt$/.exec(name)?.[1] ?? []);
+    const sign = (rate: number, text = 'signed') =>
+      writeFileSync(join(folder, `${CONTRACT}.refund.${rate}.signed.psbt`), text);
+    expect(await ask(1_000, 20_000)).toBeUndefined();
+    expect(asked().sort()).toEqual(['1000', '16000', '2000', '20000', '4000', '8000']);
+    // Only one was signed: it leaves, also where more is wanted, or less.
+    sign(2_000);
+    for (const rate of [500, 1_000, 2_000, 9_000])
+      expect(await ask(rate, 20_000)).toEqual({ satPerKvb: 2_000, signed: 'signed' });
+    for (const rate of [1_000, 4_000, 16_000]) sign(rate);
+    expect(await ask(1_001, 20_000)).toMatchObject({ satPerKvb: 2_000 });
+    expect(await ask(4_000, 20_000)).toMatchObject({ satPerKvb: 4_000 });
+    expect(await ask(19_000, 20_000)).toMatchObject({ satPerKvb: 16_000 });
+    expect(asked()).toHaveLength(6);
+    // An answer that is none is passed over.
+    sign(8_000, 'bad');
+    expect(await ask(7_000, 20_000)).toMatchObject({ satPerKvb: 16_000 });
+    // Above all that was asked for: the next ones.
+    expect(await ask(30_000, 50_000)).toMatchObject({ satPerKvb: 16_000 });
+    expect(asked().length).toBe(8);
   });
 
   it('is asked for again where the request was removed from the folder', async () => {

@@ -4,9 +4,10 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import type { Spender } from '../../src/chain/source.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
-import { cancelVsize, type FundingRole } from '../../src/channel/funding.ts';
+import { cancelVsize, type FundingRole, signFundingInputs } from '../../src/channel/funding.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { FundingCancel } from '../../src/settlement/funding-cancel.ts';
+import type { FundingWallet } from '../../src/settlement/funding-wallet.ts';
 import { makerSigner, minerSigner, PAYOUTS } from '../channel/fixtures.ts';
 import { funding, terms } from '../channel/psbt-fixtures.ts';
 
@@ -15,7 +16,7 @@ const CHANGE = { maker: PAYOUTS.p2wpkh('maker back'), miner: PAYOUTS.p2tr('miner
 const TIP = (height: number) => ({ height, hash: '00'.repeat(32) }) as never;
 const sideOf = (role: FundingRole) => ({ funding: { changeScript: CHANGE[role] } });
 
-function stage(role: FundingRole, changes: object = {}) {
+function stage(role: FundingRole, changes: object = {}, others: object = {}) {
   const asked: { readonly txid: string; readonly blocks: number }[] = [];
   const chain = {
     /** What spends each coin, by its txid. */
@@ -45,7 +46,7 @@ function stage(role: FundingRole, changes: object = {}) {
     fundingTx: undefined,
     ...changes,
   };
-  const deps = { chain, signer: SIGNERS[role], log: silentLogger };
+  const deps = { chain, signer: SIGNERS[role], log: silentLogger, ...others };
   return { cancel: new FundingCancel(store as never, deps as never), chain, asked };
 }
 
@@ -64,6 +65,30 @@ describe.each(['maker', 'miner'] as const)('the coins of a %s', (role) => {
     for (const { witness } of transaction.ins) {
       expect(toHex(witness[1]!)).toBe(toHex(SIGNERS[role].publicKey('wallet')));
     }
+  });
+
+  it('are asked of an external wallet at one fee after the other, and leave by what was signed', async () => {
+    const answered = new Set<string>();
+    const asked: string[] = [];
+    const wallet: Pick<FundingWallet, 'sign'> = {
+      sign: async ({ contractId }, cancel, side) => {
+        if (asked.at(-1) !== contractId) asked.push(contractId);
+        if (!answered.has(contractId)) throw new CodedError('funding_unsigned');
+        return signFundingInputs(cancel, side, SIGNERS[side]);
+      },
+    };
+    const { cancel } = stage(role, {}, { wallet });
+    await expect(cancel.spend(500n)).rejects.toMatchObject({ code: 'funding_unsigned' });
+    // Blocks ask for more meanwhile: a file that changes under somebody's hands is never signed.
+    await expect(cancel.spend(750n)).rejects.toMatchObject({ code: 'funding_unsigned' });
+    expect(asked).toEqual(['c0.cancel-500']);
+    answered.add('c0.cancel-500');
+    const first = await cancel.spend(900n);
+    expect(await cancel.spend(900n)).toBe(first);
+    expect(await cancel.spend(1_200n)).toBe(first);
+    expect(asked).toEqual(['c0.cancel-500', 'c0.cancel-900']);
+    answered.add('c0.cancel-900');
+    expect(await cancel.spend(1_200n)).not.toBe(first);
   });
 
   it('are weighed against the funding that they must beat', () => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
+import { CodedError } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { replaceFileAsync } from '../../src/channel/durable-file.ts';
 import { parseLadder } from '../../src/channel/ladder-file.ts';
@@ -113,4 +114,76 @@ it('removes the file of a channel that is over, whatever waits, and writes none 
   writer.remove(params.contractId);
   await writer.idle();
   expect(writer.stats.failed).toBe(0);
+});
+
+it('writes the file of a refund once, and again where that failed, but not where the key is elsewhere', async () => {
+  let failure: Error | undefined;
+  let writes = 0;
+  const files = {
+    replace: async (to: string, of: string) => {
+      writes += 1;
+      if (failure !== undefined) throw failure;
+      mkdirSync(directory, { recursive: true });
+      await replaceFileAsync(to, of);
+    },
+  };
+  const warned: unknown[] = [];
+  const log = { ...silentLogger, warn: (fields: object) => void warned.push(fields) };
+  const writer = new LadderWriter(directory, { ...deps, files, log });
+  const write = async (signer = makerSigner): Promise<void> => {
+    writer.writeRefund(params, signer);
+    await writer.idle();
+  };
+  failure = Object.assign(new Error('no space'), { code: 'ENOSPC' });
+  await write();
+  expect(writer.stats).toEqual({ written: 0, failed: 1 });
+  expect(warned).toEqual([{ code: 'ENOSPC', detail: 'no space', contract: params.contractId }]);
+  failure = undefined;
+  await write();
+  await write();
+  expect([writer.stats, writes]).toEqual([{ written: 1, failed: 1 }, 2]);
+  expect(parseLadder(readFileSync(path, 'utf8'))).toMatchObject({ isRefund: true, n: 0 });
+
+  const cold = new LadderWriter(directory, { ...deps, files, log });
+  const coldSigner = {
+    publicKey: makerSigner.publicKey.bind(makerSigner),
+    signEcdsa: () => {
+      throw new CodedError('cold_key', 'elsewhere');
+    },
+  } as never;
+  for (let times = 0; times < 2; times += 1) {
+    cold.writeRefund(params, coldSigner);
+    await cold.idle();
+  }
+  expect(cold.stats).toEqual({ written: 0, failed: 1 });
+  expect(warned.at(-1)).toMatchObject({ code: 'cold_key' });
+});
+
+it('says that it cannot remove a file, and leaves the others alone', async () => {
+  const warned: unknown[] = [];
+  const log = { ...silentLogger, warn: (fields: object, text: string) => void warned.push([fields, text]) };
+  const remove = (): Promise<never> => Promise.reject(Object.assign(new Error('x'), { code: 'EIO' }));
+  const writer = new LadderWriter(directory, { ...deps, log, files: { remove } });
+  writer.remove(params.contractId);
+  await writer.idle();
+  expect(warned).toEqual([[{ code: 'EIO', contract: params.contractId }, 'ladder file not removed']]);
+});
+
+it('writes no older state over a newer one, also after one newer still was lost', async () => {
+  let fails = false;
+  const replace = async (to: string, of: string): Promise<void> => {
+    if (fails) throw new Error('no space');
+    mkdirSync(directory, { recursive: true });
+    await replaceFileAsync(to, of);
+  };
+  const writer = new LadderWriter(directory, { ...deps, files: { replace } });
+  writer.write(requestOf(5));
+  await writer.idle();
+  fails = true;
+  writer.write(requestOf(6));
+  await writer.idle();
+  fails = false;
+  writer.write(requestOf(3));
+  await writer.idle();
+  expect([nOnDisk(), writer.stats]).toEqual([5, { written: 1, failed: 1 }]);
 });

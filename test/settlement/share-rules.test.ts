@@ -124,4 +124,16 @@ describe('the target of a share', () => {
       ...['share_low', 'share_low', undefined],
     ]);
   });
+
+  it('is looked at for a share that fits its job alone: its extranonce, its bits, its time', () => {
+    const rules = shareRulesOf(makeTermsV3(), false);
+    const said = (changes: object, of: object = {}): unknown =>
+      checkShare(rules, { ...job, ...of }, { ...share, ...changes }, rules.maxTarget, 1_000_000);
+    expect(said({})).toBeUndefined();
+    expect(said({ extranonce2: new Uint8Array(5) })).toBe('share_bad');
+    expect(said({ version: 0x20002000 })).toBe('share_bad');
+    expect(said({ version: 0x20002000 }, { versionMask: 0x2000 })).toBeUndefined();
+    expect(said({ version: 0x20006000 }, { versionMask: 0x2000 })).toBe('share_bad');
+    expect(said({ ntime: 999 })).toBe('bad_ntime');
+  });
 });

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { InvariantError } from '../../src/base/assert.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import type { Job } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { DuplicateSet, generationOf } from '../../src/shares/duplicates.ts';
@@ -21,6 +22,8 @@ type Commit = {
 };
 
 type RigOptions = ShareEngineOptions & {
+  /** What a look at the clock costs. */
+  tickMs?: number;
   maxHashes?: number;
   capacity?: number;
   admits?: (submission: Submission) => boolean;
@@ -31,6 +34,17 @@ function makeRig(options: RigOptions = {}) {
   const commits: Commit[] = [];
   const turns: (() => void)[] = [];
   const batches: number[] = [];
+  const seconds: number[] = [];
+  /** How many events there were when answers could leave. */
+  const flushes: number[] = [];
+  const clock = new ManualClock();
+  const ticking = {
+    nowMs: clock.nowMs,
+    monotonicMs: (): number => {
+      clock.advance(options.tickMs ?? 0);
+      return clock.monotonicMs();
+    },
+  };
   const stale = new Set<Job>();
   const duplicates = new DuplicateSet(
     options.maxHashes === undefined ? {} : { maxHashes: options.maxHashes },
@@ -39,25 +53,32 @@ function makeRig(options: RigOptions = {}) {
   const engine = new ShareEngine<Submission>(options, {
     kernel: createKernel(options.capacity ?? 8),
     duplicates,
-    clock: new ManualClock(),
+    clock: ticking,
     log: silentLogger,
     isStale: (job) => stale.has(job),
     ...(options.admits === undefined ? {} : { admits: options.admits }),
-    forward: (submission) => events.push(`forward ${label(submission)}`),
+    forward: (submission, hash) => {
+      expect(toHex(hash)).toBe(toHex(hashOf(submission)));
+      events.push(`forward ${label(submission)}`);
+    },
     commit: (shares) =>
       new Promise((resolve, reject) => {
         commits.push({ shares, resolve, reject });
       }),
     settle: (submission, verdict) => events.push(`${verdict} ${label(submission)}`),
+    onSettled: () => void flushes.push(events.length),
     timers: { afterTurn: (run) => void turns.push(run) },
-    observeBatch: (shares) => batches.push(shares),
+    observeBatch: (shares, took) => {
+      batches.push(shares);
+      seconds.push(took);
+    },
   });
   /** Lets one turn of the event loop pass, and the promises settled in it. */
   const turn = async (): Promise<void> => {
     turns.shift()?.();
     await new Promise(setImmediate);
   };
-  return { engine, events, commits, turns, batches, stale, duplicates, turn };
+  return { engine, events, flushes, commits, turns, batches, seconds, stale, duplicates, turn };
 }
 
 function hashOf(submission: Submission): Uint8Array {
@@ -155,6 +176,72 @@ describe('ShareEngine', () => {
   });
 });
 
+describe('answers', () => {
+  it('may leave once for a batch that has any, and once for each commit, however it ends', async () => {
+    const { engine, events, flushes, commits, turn } = makeRig();
+    const job = makeJob();
+    for (const nonce of [1, 2]) engine.submit(makeSubmission(job, nonce));
+    await turn();
+    expect([events, flushes]).toEqual([[], []]);
+    commits[0]!.resolve();
+    await turn();
+    expect(flushes).toEqual([2]);
+    for (const nonce of [2, 3]) engine.submit(makeSubmission(job, nonce));
+    await turn();
+    expect(flushes).toEqual([2, 3]);
+    commits[1]!.reject(new CodedError('overload'));
+    await turn();
+    expect(flushes).toEqual([2, 3, 4]);
+    await turn();
+    expect([flushes, commits.length]).toEqual([[2, 3, 4], 2]);
+  });
+
+  it('to a job are stale by the batch in which they are judged, be it the first of the job or not', async () => {
+    const { engine, events, stale, turn } = makeRig();
+    const jobs = [makeJob(), makeJob(), makeJob()];
+    for (const job of jobs) {
+      engine.submit(makeSubmission(job, 1, IMPOSSIBLE));
+      await turn();
+      stale.add(job);
+      engine.submit(makeSubmission(job, 1));
+      await turn();
+    }
+    const gone = makeJob();
+    stale.add(gone);
+    engine.submit(makeSubmission(gone, 1));
+    await turn();
+    expect(events).toEqual([
+      ...jobs.flatMap(({ wireId }) => [`low_difficulty ${wireId}/1`, `stale ${wireId}/1`]),
+      `stale ${gone.wireId}/1`,
+    ]);
+  });
+
+  it('of a job that was stale before its first share are stale, in any batch', async () => {
+    for (let before = 0; before < 3; before += 1) {
+      const { engine, events, stale, turn } = makeRig();
+      const other = makeJob();
+      for (let nonce = 0; nonce < before; nonce += 1) {
+        engine.submit(makeSubmission(other, nonce, IMPOSSIBLE));
+        await turn();
+      }
+      const job = makeJob();
+      stale.add(job);
+      engine.submit(makeSubmission(job, 1));
+      await turn();
+      expect(events.at(-1)).toBe(`stale ${job.wireId}/1`);
+    }
+  });
+
+  it('are measured: how many, and how long a batch took', async () => {
+    const { engine, batches, seconds, turn } = makeRig({ tickMs: 40 });
+    const job = makeJob();
+    for (const nonce of [1, 2, 3]) engine.submit(makeSubmission(job, nonce, IMPOSSIBLE));
+    await turn();
+    expect([batches, seconds]).toEqual([[3], [0.04]]);
+    expect(engine.stats).toMatchObject({ batches: 1, sharesSubmitted: 3, sharesAccepted: 0 });
+  });
+});
+
 describe('forwarding', () => {
   it.each(['upstreamTarget', 'networkTarget'] as const)('goes by the %s, first of all', async (which) => {
     const { engine, events, turn } = makeRig();
@@ -165,7 +252,7 @@ describe('forwarding', () => {
   });
 
   it('sends a stale solution too, and every hash once', async () => {
-    const { engine, events, commits, stale, turn } = makeRig();
+    const { engine, events, commits, duplicates, stale, turn } = makeRig();
     const job = makeJob({ upstreamTarget: EASY.target });
     engine.submit(makeSubmission(job, 1));
     engine.submit(makeSubmission(job, 1));
@@ -182,14 +269,66 @@ describe('forwarding', () => {
       `forward ${job.wireId}/2`,
     ]);
     expect(engine.stats.sharesForwarded).toBe(2);
+    engine.submit(makeSubmission(makeJob(), 9));
+    await turn();
+    expect(duplicates.size).toBe(2);
     engine.dropGeneration(generationOf(job));
+    expect(duplicates.size).toBe(0);
     engine.submit(makeSubmission(job, 2));
     await turn();
     expect(engine.stats.sharesForwarded).toBe(3);
   });
 });
 
+describe('a hash that was not committed', () => {
+  /** Jobs that give the same headers, under which a hash is worth the sending or not. */
+  const twins = (wanted: Partial<Job>): [Job, Job] => {
+    const coinb1 = new Uint8Array(50).fill(200);
+    return [makeJob({ coinb1 }), makeJob({ coinb1, ...wanted })];
+  };
+
+  it.each(['upstreamTarget', 'networkTarget'] as const)(
+    'is sent once it meets the %s, once',
+    async (which) => {
+      const { engine, events, commits, turn } = makeRig();
+      const [plain, wanted] = twins({ [which]: EASY.target });
+      const fail = async (job: Job): Promise<void> => {
+        engine.submit(makeSubmission(job, 1));
+        await turn();
+        commits.pop()!.reject(new CodedError('overload'));
+        await turn();
+      };
+      for (const job of [plain, wanted, wanted]) await fail(job);
+      expect(events).toEqual([
+        `overload ${plain.wireId}/1`,
+        `forward ${wanted.wireId}/1`,
+        `overload ${wanted.wireId}/1`,
+        `overload ${wanted.wireId}/1`,
+      ]);
+    },
+  );
+
+  it('but credited is a duplicate, and is not sent either', async () => {
+    const { engine, events, turn } = makeRig();
+    const [plain, wanted] = twins({ upstreamTarget: EASY.target });
+    engine.submit(makeSubmission(plain, 1));
+    engine.submit(makeSubmission(wanted, 1));
+    await turn();
+    expect(events).toEqual([`duplicate ${wanted.wireId}/1`]);
+    expect(engine.stats.sharesForwarded).toBe(0);
+  });
+});
+
 describe('failure and overload', () => {
+  it('has its bounds from the limits, where none are given', () => {
+    const { engine, events } = makeRig();
+    const share = makeSubmission(makeJob(), 1);
+    for (let count = 0; count < LIMITS.queuedShares; count += 1) engine.submit(share);
+    expect(events).toEqual([]);
+    engine.submit(share);
+    expect(events).toEqual([`overload ${share.job.wireId}/1`]);
+  });
+
   it('answers overload and forgets the hashes when the commit fails', async () => {
     const { engine, events, commits, duplicates, turn } = makeRig();
     const job = makeJob();

@@ -1,14 +1,15 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { owedSat } from '../../src/base/units.ts';
-import { mostFeeSat } from '../../src/chain/fee-caps.ts';
+import { FREE_FEE_SAT, mostFeeSat } from '../../src/chain/fee-caps.ts';
 import { makerContributionSat, minerContributionSat } from '../../src/channel/amounts.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
-import { fixedPriceMsatPerEh, refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
+import { refusedPpm, staleRacePpm } from '../../src/contract/terms-access.ts';
 import { vestingOf } from '../../src/contract/vesting.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import type { Side } from './network.ts';
 import { hashesOf } from './outcome.ts';
+import { highestPriceAt, worthAt } from './prices.ts';
 import type { Stage } from './stage.ts';
 import { MARGINS } from './terms.ts';
 import { MAKER_COINS_SAT, MINER_COIN_SAT, type SimWorld, WALLETS } from './world.ts';
@@ -33,11 +34,14 @@ export type Books = {
         /** Of children that the miner paid for it. */
         readonly childFeeSat: bigint;
         readonly minerSat: bigint;
+        readonly makerSat: bigint;
         readonly txid: string;
       }
     | undefined;
   /** The channel is on the chain, and nobody spent it. */
   readonly isLocked: boolean;
+  /** What a side paid for anything but the funding and the close: more than half of what it moved. */
+  readonly dear: readonly (Finding & { readonly side: Side })[];
 };
 
 const sumOf = (world: SimWorld, side: Side): bigint =>
@@ -59,6 +63,7 @@ export async function booksOf(world: SimWorld): Promise<Books> {
   const fundingFees = { miner: 0n, maker: 0n };
   let close: Books['close'];
   let fundingVsize = 0;
+  const dear: Books['dear'][number][] = [];
   for (let height = world.startHeight + 1; height <= world.chain.height; height += 1) {
     for (const each of paymentsAt(world, height)) {
       if (each.txid === txid) {
@@ -71,16 +76,21 @@ export async function booksOf(world: SimWorld): Promise<Books> {
       const payer =
         each.inSat.miner > 0n || (each.inSat.maker === 0n && each.outSat.miner > 0n) ? 'miner' : 'maker';
       fees[payer] += each.feeSat;
-      if (payer === 'miner' && close !== undefined && each.parents.includes(close.txid)) {
-        close = { ...close, childFeeSat: close.childFeeSat + each.feeSat };
+      const isClose = outpoint !== undefined && each.spends.includes(outpoint) && each.outSat.miner > 0n;
+      if (!isClose && close?.txid !== each.parents[0] && isDear(each, world.terms.seal?.sealSat))
+        dear.push({ side: payer, rule: 'a fee beyond half of what it moves', seen: `${each.feeSat} sat` });
+      const isChild = each.inSat.miner > 0n && close !== undefined && each.parents.includes(close.txid);
+      if (isChild) {
+        close = { ...close!, childFeeSat: close!.childFeeSat + each.feeSat };
       }
       if (outpoint === undefined || !each.spends.includes(outpoint)) continue;
-      const { feeSat, txid: closeTxid } = each;
-      close = { height, feeSat, childFeeSat: 0n, minerSat: each.outSat.miner, txid: closeTxid };
+      const { feeSat, txid: closeTxid, outSat } = each;
+      const gets = { minerSat: outSat.miner, makerSat: outSat.maker };
+      close = { height, feeSat, childFeeSat: 0n, ...gets, txid: closeTxid };
     }
   }
   const isLocked = outpoint !== undefined && world.chain.coin(txid, Number(vout), false) !== undefined;
-  return { fees, fundingFees, fundingVsize, close, isLocked };
+  return { fees, fundingFees, fundingVsize, close, isLocked, dear };
 }
 
 type Payment = {
@@ -90,9 +100,16 @@ type Payment = {
   readonly parents: readonly string[];
   readonly vsize: number;
   readonly feeSat: bigint;
+  /** All that it spends. */
+  readonly movedSat: bigint;
   readonly inSat: Readonly<Record<Side, bigint>>;
   readonly outSat: Readonly<Record<Side, bigint>>;
 };
+
+/** The child of a claim alone saves more than it moves: it may pay from all that the seal has. */
+function isDear({ feeSat, movedSat }: Payment, sealSat = 0n): boolean {
+  return feeSat > FREE_FEE_SAT && feeSat * 2n > movedSat && movedSat > sealSat;
+}
 
 /** Transactions of a block, without its coinbase, that have to do with one of the two. */
 function paymentsAt(world: SimWorld, height: number): Payment[] {
@@ -113,17 +130,18 @@ function paymentsAt(world: SimWorld, height: number): Payment[] {
       return valueSat;
     };
     const spends = transaction.ins.map(({ hash, index }) => `${toHex(hash.toReversed())}:${index}`);
-    let feeSat = 0n;
+    let movedSat = 0n;
     for (const each of spends) {
       const coin = coins.get(each);
-      if (coin !== undefined) feeSat += add(inSat, coin.script, coin.valueSat);
+      if (coin !== undefined) movedSat += add(inSat, coin.script, coin.valueSat);
     }
+    let feeSat = movedSat;
     for (const [vout, { script, value }] of transaction.outs.entries()) {
       coins.set(`${txid}:${vout}`, { valueSat: value, script });
       feeSat -= add(outSat, script, value);
     }
     const parents = spends.map((each) => each.slice(0, 64));
-    return { txid, spends, parents, vsize: transaction.virtualSize(), feeSat, inSat, outSat };
+    return { txid, spends, parents, vsize: transaction.virtualSize(), feeSat, movedSat, inSat, outSat };
   });
 }
 
@@ -134,15 +152,15 @@ export async function audit(stage: Stage, books: Books): Promise<Finding[]> {
     !world.isHostile(side) && strategy.unjudged?.includes(side) !== true;
   const found: Finding[] = [];
   if (isJudged('miner') && !stage.gone.has('miner')) found.push(...(await auditMiner(world, books)));
-  if (isJudged('miner')) found.push(...auditClose(world, books));
+  if (isJudged('miner')) found.push(...auditClose(world, books), ...auditPayees(world, books));
   if (isJudged('maker')) found.push(...(await auditMaker(stage, books)));
+  for (const { side, rule, seen } of books.dear) if (isJudged(side)) found.push({ rule, seen });
   return found;
 }
 
 /** `loss(miner)`: at most what may be unpaid, at the contract's price, and its fees. */
 async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const { terms, shareWorkHashes, miner } = world;
-  const price = fixedPriceMsatPerEh(terms);
   const found = new Set(await hashesOf(world, 'miner'));
   const ownWork = BigInt(found.size) * shareWorkHashes;
   // What an honest maker does not take, it has a reason for.
@@ -150,11 +168,37 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
   const allowed = (ownWork * BigInt(refusedPpm(terms) + staleRacePpm(terms))) / 1_000_000n;
   const unpaidWork = BigInt(terms.maxUnpaidSteps) * terms.stepHashes + allowed + shareWorkHashes + refused;
   const boundWork = unpaidWork < ownWork ? unpaidWork : ownWork;
-  const lostSat = MINER_COIN_SAT + owedSat(ownWork, price) - sumOf(world, 'miner');
+  // What payees have was the miner's to give.
+  const hasSat = payeesOf(world).reduce((sum, payee) => sum + payee.hasSat, sumOf(world, 'miner'));
+  const lostSat = MINER_COIN_SAT + worthAt(world, 'miner', ownWork) - hasSat;
   const allowedSat =
-    books.fees.miner + owedSat(boundWork, price) + sealSat(world, books) + forfeitedSat(world, books);
+    books.fees.miner +
+    owedSat(boundWork, highestPriceAt(world, 'miner')) +
+    sealSat(world, books) +
+    forfeitedSat(world, books);
   if (lostSat <= allowedSat) return [];
   return [{ rule: 'the miner lost', seen: `${lostSat} sat, of ${allowedSat} that it may` }];
+}
+
+function payeesOf({ terms, chain }: SimWorld) {
+  const splits = terms.version === 3 ? (terms.splits ?? []) : [];
+  return splits.map((split) => ({
+    ...split,
+    hasSat: chain.utxos(split.scriptHex).reduce((sum, { valueSat }) => sum + valueSat, 0n),
+  }));
+}
+
+/** Each payee has its part of what the maker's output says was paid, and of a sat each no more. */
+function auditPayees(world: SimWorld, { close }: Books): Finding[] {
+  if (close === undefined || close.minerSat === 0n) return [];
+  const { budgetSat, reserveSat } = world.terms;
+  const paidSat = budgetSat + reserveSat - close.makerSat;
+  const payees = payeesOf(world);
+  return payees.flatMap(({ label, ppm, seedSat, hasSat }) => {
+    const dueSat = seedSat + (paidSat * BigInt(ppm)) / 1_000_000n;
+    if (hasSat >= dueSat && hasSat <= dueSat + BigInt(payees.length)) return [];
+    return [{ rule: 'a payee has not its part', seen: `${label}: ${hasSat} of ${dueSat} sat` }];
+  });
 }
 
 /** What a close cost the miner, with its children, is within the part that it may be of what it saved. */
@@ -191,7 +235,7 @@ async function auditMaker(stage: Stage, books: Books): Promise<Finding[]> {
   const found: Finding[] = [];
   const bought = await hashesOf(world, 'maker');
   const got = new Set([...bought, ...world.disks.maker.forgottenShares]);
-  const worth = owedSat(BigInt(got.size) * world.shareWorkHashes, fixedPriceMsatPerEh(world.terms));
+  const worth = worthAt(world, 'maker', BigInt(got.size) * world.shareWorkHashes);
   const initialSat = MAKER_COINS_SAT.reduce((sum, sat) => sum + sat, 0n);
   const lostSat = initialSat - worth - sumOf(world, 'maker');
   // A maker that is gone fetches no bond: it lies on the chain, and is its own.

@@ -31,6 +31,11 @@ export class Braid implements BeadSource {
     }
   }
 
+  /** True for a share that is a bead of the seller. */
+  isStolen(hash: string): boolean {
+    return this.#beads.get(hash) === SELLER;
+  }
+
   /** True for a share that is a bead of the buyer. */
   pays(hash: string): boolean {
     return this.#beads.get(hash) === BUYER;

@@ -34,7 +34,7 @@ export function pointOf(name: string): (CrashPoint & { readonly side: Side }) | 
 
 /**
  * Plays each strategy once to the end, and once more for each write of each honest side, at which that side
- * dies, in each way; it starts anew as after any crash. The bound must hold all the same.
+ * dies, or its disk fails, in each way; it starts anew as after any crash. The bound must hold all the same.
  */
 export async function* crashRuns(options: CrashOptions): AsyncGenerator<CrashRun> {
   const { seed, sample, parts, part, world } = options;

@@ -13,10 +13,11 @@ type Append = {
 
 /**
  * The death of a process at one of its writes: `before` it is on the disk, with it `torn` from its answer, or
- * `after` what follows from the answer at once.
+ * `after` what follows from the answer at once. Or the process lives, and its disk `fails` there, with the
+ * write on it (as where it cannot be told, EIO) or not (`full`, ENOSPC), until the process starts anew.
  */
 export type CrashPoint = { readonly write: number; readonly moment: (typeof CRASH_MOMENTS)[number] };
-export const CRASH_MOMENTS = ['before', 'torn', 'after'] as const;
+export const CRASH_MOMENTS = ['before', 'torn', 'after', 'fails', 'full'] as const;
 
 /** `honest`, or a way in which a disk or a ledger may be wrong: the checks must find it. */
 export type DiskNature = 'honest' | 'lies';
@@ -111,6 +112,10 @@ export class Disk {
     const moment = this.crashPoint?.write === this.writes ? this.crashPoint.moment : undefined;
     if (moment === 'before' || moment === 'torn') {
       await this.crashPoint!.die(moment === 'before' ? 0 : 1);
+      return true;
+    }
+    if (moment === 'fails' || moment === 'full') {
+      await this.fail(moment === 'fails');
       return true;
     }
     const append = this.#queue.shift()!;

@@ -49,6 +49,11 @@ function paying(entries: ReadonlyMap<string, MempoolEntry>, market: number): Rea
 
 function withAncestors(entry: MempoolEntry, entries: ReadonlyMap<string, MempoolEntry>): MempoolEntry[] {
   const found = new Set([entry]);
-  for (const each of found) for (const parent of each.parents) found.add(entries.get(parent)!);
+  for (const each of found)
+    for (const txid of each.parents) {
+      // One that a block took meanwhile stays among the parents.
+      const parent = entries.get(txid);
+      if (parent !== undefined) found.add(parent);
+    }
   return [...found];
 }

@@ -32,6 +32,10 @@ class LinkEnd implements PeerLink {
     return this.#handlers !== undefined;
   }
 
+  /** There are places for all, and every line is read at once. */
+  keepPlace(): void {}
+  paceReads(): void {}
+
   listen(handlers: Handlers): void {
     this.#handlers = handlers;
     if (this.#reason !== undefined) handlers.onClose(this.#reason);

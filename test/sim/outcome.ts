@@ -1,13 +1,12 @@
 import { toHex } from '../../src/base/bytes.ts';
-import { owedSat } from '../../src/base/units.ts';
 import { capacitySat, stateAmounts } from '../../src/channel/amounts.ts';
 import { signAndFinalizeState } from '../../src/channel/states.ts';
 import { bondsOf } from '../../src/contract/bond-terms.ts';
-import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { assembleChannel } from '../../src/settlement/opening.ts';
 import { loadContract, type StoredContract } from '../../src/settlement/records.ts';
 import { unpackShares } from '../../src/work/evidence.ts';
 import type { Side } from './network.ts';
+import { worthAt } from './prices.ts';
 import { Violation } from './rules.ts';
 import { SIGNERS } from './terms.ts';
 import { MAKER_COINS_SAT, MINER_COIN_SAT, type SimWorld, WALLETS } from './world.ts';
@@ -67,7 +66,6 @@ export async function checkProof(world: SimWorld): Promise<void> {
 /** Who owes whom, once all is quiet. */
 export async function checkMoney(world: SimWorld): Promise<void> {
   const { stepHashes } = world.terms;
-  const priceMsatPerEh = fixedPriceMsatPerEh(world.terms);
   const miner = await storedOf(world, 'miner');
   const maker = await storedOf(world, 'maker');
   if (miner?.last === undefined || maker?.last === undefined) return;
@@ -90,7 +88,7 @@ export async function checkMoney(world: SimWorld): Promise<void> {
   if (isOpen && workHashes - miner.last.workHashes >= stepHashes) {
     throw new Violation('the miner lost more than a step', String(workHashes - miner.last.workHashes));
   }
-  if (miner.last.paidSat !== owedSat(miner.last.workHashes, priceMsatPerEh)) {
+  if (miner.last.paidSat !== worthAt(world, 'miner', miner.last.workHashes)) {
     throw new Violation('paid is not owed', String(miner.last.paidSat));
   }
 }
@@ -129,11 +127,13 @@ async function checkClose(world: SimWorld, close: Paid, collateralSat: bigint): 
     return;
   }
   const grossSat = minerSat + close.feeSat;
-  if (grossSat < stateAmounts(terms, ackedWork).minerSat) {
+  // The pay is by the prices that were agreed since.
+  const { minerSat: firstSat, paidSat } = stateAmounts(terms, ackedWork);
+  if (grossSat < firstSat - paidSat + worthAt(world, 'miner', ackedWork)) {
     throw new Violation('the miner has less than was acked', String(minerSat));
   }
   const boughtHashes = BigInt((await hashesOf(world, 'maker')).length) * world.shareWorkHashes;
-  const boughtSat = owedSat(boughtHashes, fixedPriceMsatPerEh(terms));
+  const boughtSat = worthAt(world, 'maker', boughtHashes);
   if (grossSat > terms.minerReserveSat + collateralSat + boughtSat) {
     throw new Violation('the maker paid for no work', String(grossSat));
   }

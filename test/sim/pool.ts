@@ -19,6 +19,11 @@ export class Pool {
   readonly #connections = new Set<PoolConnection>();
   #opened = 0;
   verdict: PoolVerdict = 'accepted';
+  /** What it makes of each job before it gives it. */
+  change: (job: UpstreamJob) => UpstreamJob = (job) => job;
+  /** Of its shares, where it is not that of its jobs. */
+  target: bigint | undefined;
+  #isUp = true;
   /** Every solution that came, in order. */
   readonly submitted: UpstreamShare[] = [];
 
@@ -41,7 +46,18 @@ export class Pool {
   }
 
   job(extranonce1: Uint8Array): UpstreamJob {
-    return { ...this.#deps.job(), extranonce1 };
+    const job = { ...this.change(this.#deps.job()), extranonce1 };
+    return this.target === undefined ? job : { ...job, target: this.target };
+  }
+
+  get isUp(): boolean {
+    return this.#isUp;
+  }
+
+  /** All of its connections break, or are there again. */
+  setUp(isUp: boolean): void {
+    this.#isUp = isUp;
+    for (const each of this.#connections) each.follow();
   }
 
   left(connection: PoolConnection): void {
@@ -57,6 +73,7 @@ class PoolConnection implements Destination {
   readonly #extranonce1: Uint8Array;
   readonly #listener: DestinationListener;
   #isUp = false;
+  #isStarted = false;
   lastJob: UpstreamJob | undefined;
 
   constructor(pool: Pool, extranonce1: Uint8Array, listener: DestinationListener) {
@@ -77,12 +94,26 @@ class PoolConnection implements Destination {
   }
 
   start(): void {
-    this.#isUp = true;
+    this.#isStarted = true;
+    this.follow();
+  }
+
+  /** Is up while the pool is. */
+  follow(): void {
+    const isUp = this.#isStarted && this.#pool.isUp;
+    if (isUp === this.#isUp) return;
+    this.#isUp = isUp;
+    if (!isUp) {
+      this.lastJob = undefined;
+      this.#listener.onDown?.(this, 'upstream_closed', 'it went');
+      return;
+    }
     this.#listener.onUp?.(this);
     this.giveJob();
   }
 
   stop(): void {
+    this.#isStarted = false;
     this.#isUp = false;
     this.#pool.left(this);
   }

@@ -1,11 +1,10 @@
 import { Transaction } from 'bitcoinjs-lib';
 import { toHex } from '../../src/base/bytes.ts';
 import { isRecord } from '../../src/base/json.ts';
-import { owedSat } from '../../src/base/units.ts';
 import type { ContractTerms } from '../../src/contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { codecsOf } from '../../src/peer/messages.ts';
 import type { Side } from './network.ts';
+import { worthSat } from './prices.ts';
 
 /** What a run found wrong: the rule, and what was seen. */
 export class Violation extends Error {
@@ -39,6 +38,8 @@ export type RulesDeps = {
   readonly durable: (side: Side) => ReadonlyMap<string, string>;
   /** The side's disk was asked to keep this close, and be it in vain: what is due does not wait for it. */
   readonly wasAskedFor: (side: Side, closeTx: string) => boolean;
+  /** The network has it already. */
+  readonly isWaiting: (hex: string) => boolean;
 };
 
 type FundingFields = {
@@ -107,7 +108,12 @@ export class Rules {
         toHex(hash.toReversed()) === channel?.['funding_txid'] && index === channel['funding_vout'],
     );
     if (isSpend && this.#deps.wasAskedFor(from, hex)) return;
+    // The other side's, which a child pays for.
+    if (isSpend && this.#deps.isWaiting(hex)) return;
     if (this.#takesBack(from, hex)) return;
+    // A child of what left before, and was held to this then.
+    const parents = new Set(ins.map(({ hash }) => toHex(hash.toReversed())));
+    if ([...this.ackedBefore.keys()].some((each) => each !== hex && parents.has(idOf(each)))) return;
     if (isSpend || channel === undefined || channel['status'] === 'opening') {
       throw new Violation('broadcast before it was on disk', { from });
     }
@@ -136,7 +142,7 @@ export class Rules {
       const [n, paidSat] = [Number(miner['n']), BigInt(String(miner['paid_sat']))];
       if (n < this.#minerN) throw new Violation('the newest state of the miner fell', n);
       if (paidSat < this.#minerPaidSat) throw new Violation('paid fell', String(paidSat));
-      if (paidSat !== owedSat(BigInt(String(miner['work'])), fixedPriceMsatPerEh(this.#deps.terms))) {
+      if (paidSat !== worthSat(this.#deps, this.#deps.durable('miner'), BigInt(String(miner['work'])))) {
         throw new Violation('paid is not what the work is worth', String(paidSat));
       }
       this.#minerN = n;
@@ -336,3 +342,5 @@ export class Rules {
 function ten(n: number): string {
   return n.toString().padStart(10, '0');
 }
+
+const idOf = (hex: string): string => Transaction.fromHex(hex).getId();

@@ -1,10 +1,15 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Coverage, type Told } from './coverage.ts';
 import { crashRuns, pointOf } from './crash-points.ts';
+import { EDITS_VARIABLE } from './mutations/edited-sources.ts';
+import type { Mutation } from './mutations/mutation.ts';
 import { MUTATIONS } from './mutations.ts';
 import { simulate, strategyOf } from './simulate.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
+import type { WorldOptions } from './world-options.ts';
 
 const listOf = (what: Readonly<Record<string, { readonly what: string }>>): string =>
   Object.entries(what)
@@ -21,7 +26,7 @@ one process and in virtual time. One side, or the world, follows a strategy; in 
   --seed N        the first of them (1)
   --strategy S    that one only
   --workers N     processes (2)
-  --crash-points  each strategy again for each write of the honest, at which that side dies
+  --crash-points  each strategy again for each write of the honest, at which that side dies or its disk fails
   --sample N      so many of the crash points of each strategy, by chance
   --crash POINT   of one run: side:write:moment, as a failure names it
   --mutations     then every mutation at the seed that finds it
@@ -97,10 +102,15 @@ function readOptions(): Options {
   return options;
 }
 
+/** What a mutation changes about the world, when it is put in; its edits are made with the process. */
+function broken(mutation: string | undefined): WorldOptions {
+  return mutation === undefined ? {} : (MUTATIONS[mutation]!.apply?.() ?? {});
+}
+
 /** One run, told line by line. */
 async function replay({ seed, strategy = strategyOf(seed), mutation, crash }: Options): Promise<number> {
   const point = crash === undefined ? undefined : pointOf(crash);
-  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  const world = broken(mutation);
   say(`seed ${seed}, ${strategy}: ${STRATEGIES[strategy]!.what}`);
   const { problem } = await simulate({
     ...{ strategy, seed, world, onLine: say },
@@ -112,7 +122,7 @@ async function replay({ seed, strategy = strategyOf(seed), mutation, crash }: Op
 
 /** A child: every so many seeds, each told to the parent. */
 async function runPart({ seed, runs, stride, strategy, mutation }: Options): Promise<number> {
-  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  const world = broken(mutation);
   for (let each = 0; each < runs!; each += 1) {
     const at = seed + each * stride!;
     const run = await simulate({ strategy: strategy ?? strategyOf(at), seed: at, world });
@@ -126,7 +136,7 @@ async function runPart({ seed, runs, stride, strategy, mutation }: Options): Pro
 
 /** A child: all crash points of its part of the strategies. */
 async function runCrashes({ seed, strategy, sample, part, workers, mutation }: Options): Promise<number> {
-  const world = mutation === undefined ? {} : MUTATIONS[mutation]!.apply();
+  const world = broken(mutation);
   const options = { seed, strategy, sample, parts: workers, part: part!, world };
   for await (const { point, ...run } of crashRuns(options)) {
     const told: Told = { ...run, statuses: [...run.statuses], findings: run.findings.length, point };
@@ -144,20 +154,39 @@ async function crashMany({ seed, strategy, sample, workers, mutation }: Options)
     if (strategy !== undefined) words.push('--strategy', strategy);
     if (sample !== undefined) words.push('--sample', String(sample));
     if (mutation !== undefined) words.push('--mutation', mutation);
-    return child(words, (told) => coverage.add(told));
+    return child(words, (told) => coverage.add(told), mutation);
   });
   await Promise.all(parts);
   coverage.tell();
   return coverage.failed === 0 ? 0 : 1;
 }
 
-function child(words: readonly string[], onTold: (told: Told) => void): Promise<void> {
-  const process: ChildProcess = fork(new URL(import.meta.url), words);
+/** What was compiled once is not compiled again by each of a hundred processes. */
+const COMPILED = { NODE_COMPILE_CACHE: join(tmpdir(), 'sharestream-sim-compiled') };
+
+/** A process of this program, with the edits of a mutation. */
+function forked(words: readonly string[], { edits = [] }: Partial<Mutation> = {}): ChildProcess {
+  const self = new URL(import.meta.url);
+  const env = { ...COMPILED, ...process.env };
+  if (edits.length === 0) return fork(self, words, { env });
+  const execArgv = ['--import', new URL('mutations/edited-sources.ts', self).href];
+  return fork(self, words, { execArgv, env: { ...env, [EDITS_VARIABLE]: JSON.stringify(edits) } });
+}
+
+function child(words: readonly string[], onTold: (told: Told) => void, mutation?: string): Promise<void> {
+  const process = forked(words, mutation === undefined ? {} : MUTATIONS[mutation]);
   process.on('message', (told) => onTold(told as Told));
   return new Promise((resolve, reject) => {
     process.once('exit', (code) =>
       code === 0 ? resolve() : reject(new Error(`a process ended with ${code}`)),
     );
+  });
+}
+
+/** This very call once more, in a process with the edits of its mutation. */
+function again(mutation: string): Promise<number> {
+  return new Promise((resolve) => {
+    forked(process.argv.slice(2), MUTATIONS[mutation]).once('exit', (code) => resolve(code ?? 1));
   });
 }
 
@@ -171,7 +200,7 @@ async function runMany(options: Options): Promise<number> {
     words.push('--runs', String(Math.ceil((runs - part) / workers)));
     if (strategy !== undefined) words.push('--strategy', strategy);
     if (mutation !== undefined) words.push('--mutation', mutation);
-    return child(words, (told) => coverage.add(told));
+    return child(words, (told) => coverage.add(told), mutation);
   });
   await Promise.all(parts);
   coverage.tell();
@@ -187,9 +216,10 @@ async function findMutations({ workers }: Options): Promise<number> {
       const [name, { seed, strategy }] = next;
       let problem: string | undefined;
       const words = ['--seed', String(seed), '--runs', '1', '--stride', '1'];
-      await child([...words, '--strategy', strategy, '--mutation', name], (told) => {
+      const onTold = (told: Told): void => {
         problem = told.problem;
-      });
+      };
+      await child([...words, '--strategy', strategy, '--mutation', name], onTold, name);
       if (problem === undefined) missed += 1;
       say(
         `${problem === undefined ? 'MISSED' : 'found '} ${name} (${strategy}, seed ${seed}) ${problem ?? ''}`,
@@ -201,7 +231,11 @@ async function findMutations({ workers }: Options): Promise<number> {
 }
 
 const options = readOptions();
-if (options.stride !== undefined) {
+const isToEdit =
+  MUTATIONS[options.mutation ?? '']?.edits !== undefined && process.env[EDITS_VARIABLE] === undefined;
+if (isToEdit) {
+  process.exitCode = await again(options.mutation!);
+} else if (options.stride !== undefined) {
   process.exitCode = await runPart(options);
 } else if (options.part !== undefined) {
   process.exitCode = await runCrashes(options);

@@ -1,9 +1,12 @@
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
+import { CHECKS } from './checks.ts';
+import { edited, sourceOf } from './mutations/edited-sources.ts';
 import { MUTATIONS } from './mutations.ts';
 import { simulate } from './simulate.ts';
-import { PINNED_MARKETS } from './strategies/maker.ts';
+import { PINNED_MARKETS } from './strategies/pins.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
 
 async function timelineOf(strategy: string, seed: number): Promise<string[]> {
@@ -45,10 +48,11 @@ describe('the simulation', () => {
 
   it('finds at a crash point what a life without a crash does not show', async () => {
     const words = ['--crash-points', '--strategy', 'clocks-jump', '--mutation', 'old-state-restored'];
-    const { code, said } = await replay(...words, '--sample', '12');
+    const { code, said } = await replay(...words, '--sample', '20');
     expect(code, said).toBe(1);
     const found = said.split('\n').filter((line) => line.startsWith('replay:'));
-    for (const line of found) expect(line).toMatch(/--crash (miner|maker):\d+:(before|torn|after)$/);
+    for (const line of found)
+      expect(line).toMatch(/--crash (miner|maker):\d+:(before|torn|after|fails|full)$/);
   });
 
   it.each(['chance', 'maker-alters', 'pins-close'])(
@@ -76,6 +80,19 @@ describe('the simulation', () => {
 
   it('has a strategy for every mutation', () => {
     for (const { strategy } of Object.values(MUTATIONS)) expect(STRATEGIES).toHaveProperty(strategy);
+  });
+
+  it('has a text in the program for every edit of a mutation', () => {
+    for (const { edits = [] } of Object.values(MUTATIONS))
+      for (const each of edits) expect(edited(sourceOf(each.file), each)).toContain(each.to);
+  });
+
+  it.each(Object.entries(CHECKS))('undoes each check of %s, or a unit test holds it', (file, checks) => {
+    for (const { text, by } of checks) {
+      expect(sourceOf(file), file).toContain(text);
+      if (typeof by === 'string') expect(MUTATIONS).toHaveProperty(by);
+      else expect(readFileSync(new URL(`../${by.test}`, import.meta.url), 'utf8'), text).toContain(by.it);
+    }
   });
 
   it('lets no strategy win', async () => {

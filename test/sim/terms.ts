@@ -74,6 +74,13 @@ export const BY_BEADS: StatisticalBinding = {
   ...{ stopPpb: 1_000, maxLossSat: MOST_LOST_BY_BEADS_SAT },
 };
 
+/** By what the coinbase pays, with no job looked at as a whole. */
+export const BY_PAYOUT: Extract<TermsV3['binding'], { readonly type: 'payout' }> = {
+  type: 'payout',
+  outputs: [{ scriptHex: BOUND_SCRIPT_HEX, ppm: 1_000_000 }],
+  ...{ minFeesPpm: 950_000, samplePpm: 0, sampleSeconds: 10 },
+};
+
 /** By jobs of the maker. */
 export const BY_WORK: Extract<TermsV3['binding'], { readonly type: 'work' }> = {
   ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 20, solutionsPerMinute: 600 },

@@ -1,5 +1,5 @@
 import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
-import type { MakerOptions } from '../../src/maker/maker.ts';
+import type { MakerOptions } from '../../src/maker/maker-options.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
 import type { DiskNature } from './disk.ts';
 import type { FarmNature } from './farm.ts';
@@ -21,14 +21,25 @@ export type WorldOptions = {
   readonly terms?: Partial<TermsV1or2>;
   /** Of version 3, where something else is agreed than follows from the others. */
   readonly termsV3?: Partial<TermsV3>;
+  /** The same, by the height at which the world begins. */
+  readonly termsV3At?: (height: number) => Partial<TermsV3>;
   /** Terms of versions 1 and 2, by which any output to the buyer is enough. */
   readonly isOld?: boolean;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
   /** Other settings of the maker. */
-  readonly maker?: Pick<MakerOptions, 'proposalTimeoutMs' | 'openingTimeoutMs'>;
+  readonly maker?: Pick<
+    MakerOptions,
+    'opening' | 'proposalTimeoutMs' | 'allowedNodeIds' | 'openingTimeoutMs' | 'verification'
+  >;
   readonly farm?: FarmNature;
+  /** Blocks that are there before it begins. Default: none. */
+  readonly oldBlocks?: number;
+  /** Coins from which transactions of others can be made, that pay fees. Default: 0. */
+  readonly othersCoins?: number;
   /** Nodes as the daemon asks them; `nodes.miner` is the first. Default: that one, asked directly. */
   readonly minerNodes?: number;
+  /** The keys by which the maker takes back lie in a vault, which signs when a strategy says so. */
+  readonly vault?: boolean;
   /** `sharestream watch` runs elsewhere, on the ladder files of this side. */
   readonly watched?: Side;
   /** Sides that project heights by their clock. */

@@ -1,16 +1,19 @@
 import { fromHex, toHex, u32le } from '../../src/base/bytes.ts';
+import type { Clock } from '../../src/base/clock.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { sha256 } from '../../src/base/hash.ts';
 import { ChainClock } from '../../src/chain/chain-clock.ts';
 import { ChainNodes } from '../../src/chain/chain-nodes.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
+import { TemplateWatch } from '../../src/chain/template-watch.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import { Renewal } from '../../src/daemon/renewal.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
-import { Maker, type MakerDeps } from '../../src/maker/maker.ts';
+import { Maker } from '../../src/maker/maker.ts';
+import type { MakerDeps } from '../../src/maker/maker-options.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
@@ -30,11 +33,15 @@ import { Pool } from './pool.ts';
 import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
 import { MARGINS, policyOf, SIGNERS, termsAt, termsV3Of } from './terms.ts';
+import { Vault, withoutCold } from './vault.ts';
 import { Folder, Watchman } from './watchman.ts';
 import type { WorldOptions } from './world-options.ts';
 
 export const MINER_COIN_SAT = 300_000n;
 export const MAKER_COINS_SAT = [10_000_000n, 5_000_000n] as const;
+/** Templates of the miner's node that can be shown, and how often it is asked for one. */
+const TEMPLATES_KEPT = 16;
+const TEMPLATE_MS = 5_000;
 /** How often a process asks each of several nodes. */
 const POLL_MS = 500;
 const STRANGER_COIN_SAT = 400_000n;
@@ -47,7 +54,13 @@ export const WALLETS = {
 };
 
 /** One life of a process. */
-type Life<T> = { readonly part: T; readonly ledger: Ledger; isReady: boolean; isDead: boolean };
+type Life<T> = {
+  readonly part: T;
+  readonly ledger: Ledger;
+  readonly templates?: TemplateWatch;
+  isReady: boolean;
+  isDead: boolean;
+};
 
 /**
  * One miner and one maker with everything about them in the hands of a schedule: their disks, the network
@@ -57,6 +70,8 @@ export class SimWorld {
   readonly time = new VirtualTime();
   readonly chain: MarketChain;
   readonly nodes: Readonly<Record<Side, SimNode>>;
+  /** Of a watch elsewhere. */
+  readonly watchNode: SimNode;
   readonly terms: ContractTerms;
   readonly contractId: string;
   readonly disks: Readonly<Record<Side, Disk>>;
@@ -67,6 +82,10 @@ export class SimWorld {
   readonly braid: Braid | undefined;
   /** Where the maker gives the jobs. */
   readonly pool: Pool | undefined;
+  /** Where the maker's cold keys are. */
+  readonly vault: Vault | undefined;
+  /** By which the wall clock of each side is off. */
+  clockOffsetsMs: Readonly<Record<Side, number>> = { miner: 0, maker: 0 };
   /** Of a solution that is found: whether the maker hears of it at once. */
   tellsSolution: () => boolean = () => true;
   readonly #workFiles = workFilesInMemory();
@@ -87,6 +106,7 @@ export class SimWorld {
   readonly #options: WorldOptions;
   readonly #startMs: number;
   readonly #folder = new Folder();
+  #endWatch: () => void = () => {};
   readonly #clocks: Partial<Record<Side, ChainClock>> = {};
   readonly #renewals: Partial<Record<Side, Renewal>> = {};
   #miner: Life<MinerContract> | undefined;
@@ -103,6 +123,7 @@ export class SimWorld {
     const { clock } = this.time;
     this.#options = options;
     if (options.signerRemembers === true) this.#signerFiles = new Map();
+    if (options.vault === true) this.vault = new Vault(SIGNERS.maker);
     const premine = [
       { scriptHex: WALLETS.miner, valueSat: MINER_COIN_SAT },
       ...MAKER_COINS_SAT.map((valueSat) => ({ scriptHex: WALLETS.maker, valueSat })),
@@ -111,14 +132,17 @@ export class SimWorld {
     // Blocks have a time of their own, whatever is done to the clock of the two.
     this.#startMs = clock.nowMs();
     const chainClock = { nowMs: () => this.#startMs + clock.monotonicMs(), monotonicMs: clock.monotonicMs };
-    this.chain = new MarketChain({ premine, fillerCoins: 0 }, { clock: chainClock });
+    this.chain = new MarketChain({ premine, fillerCoins: options.othersCoins ?? 0 }, { clock: chainClock });
+    if (options.oldBlocks !== undefined) this.chain.generate(options.oldBlocks);
     this.startHeight = this.chain.height;
     this.chain.onTip(({ height }) => {
       if ((this.chain.marketSatPerKvb ?? 0) > CALM_SAT_PER_KVB) this.#spikeEndHeight = height;
     });
     const terms = { ...termsAt(this.startHeight, options.staked === true), ...options.terms };
-    this.terms = options.isOld === true ? terms : { ...termsV3Of(terms), ...options.termsV3 };
+    const more = { ...options.termsV3, ...options.termsV3At?.(this.startHeight) };
+    this.terms = options.isOld === true ? terms : { ...termsV3Of(terms), ...more };
     this.nodes = { miner: this.#node('miner'), maker: this.#node('maker') };
+    this.watchNode = new SimNode(this.chain, this.time.timers);
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
     this.disks = { miner: disk('miner'), maker: disk('maker') };
@@ -134,13 +158,14 @@ export class SimWorld {
       terms: this.terms,
       durable: (side) => this.disks[side].documents,
       isHostile: (side) => this.isHostile(side) || options.forgets?.includes(side) === true,
-      // What hangs is asked nothing behind what hangs.
-      wasAskedFor: (side, closeTx) => this.disks[side].isHanging || this.disks[side].wasAskedFor(closeTx),
+      // What hangs is asked nothing behind what hangs, and what failed nothing more.
+      isWaiting: (hex) => this.chain.mempoolEntries().some((each) => each.transaction.toHex() === hex),
+      wasAskedFor: (side, closeTx) => {
+        const disk = this.disks[side];
+        return disk.isHanging || disk.isFailed || disk.wasAskedFor(closeTx);
+      },
     });
-    if (options.watched !== undefined) {
-      const chain = new SimNode(this.chain, this.time.timers).connect(() => false);
-      new Watchman(this.#folder, { chain, log: this.#log(options.watched) });
-    }
+    this.startWatch();
     this.network = new Network({
       onSend: (link, from, text) => this.#leaves(link, from, text),
     });
@@ -227,6 +252,19 @@ export class SimWorld {
   }
 
   /** The process dies here; of the appends on their way, so many were written in time. */
+  /** A watch elsewhere begins, in the place of the one before. */
+  startWatch(): void {
+    const { watched } = this.#options;
+    if (watched === undefined) return;
+    this.#endWatch();
+    let isOver = false;
+    this.#endWatch = () => {
+      isOver = true;
+    };
+    const chain = this.watchNode.connect(() => isOver);
+    new Watchman(this.#folder, { chain, log: this.#log(watched) });
+  }
+
   async kill(side: Side, written: number): Promise<void> {
     const life = side === 'miner' ? this.#miner : this.#maker;
     if (life === undefined) return;
@@ -237,6 +275,7 @@ export class SimWorld {
     void (side === 'miner' ? this.#miner!.part.stop() : this.#maker!.part.close());
     this.#clocks[side]?.stop();
     this.#renewals[side]?.stop();
+    life.templates?.stop();
     if (side === 'miner') {
       this.#miner = undefined;
       this.#delivering = 0;
@@ -254,6 +293,14 @@ export class SimWorld {
     const sold = found.filter(() => life.part.admits(this.shareWorkHashes));
     this.#solve(life.part, sold);
     if (sold.length > 0) this.#commit(life, sold);
+    return true;
+  }
+
+  /** New shares of the tip, sold whatever the miner's own rules say. */
+  sell(count: number): boolean {
+    const life = this.#miner;
+    if (life?.isReady !== true || this.#delivering > 0) return false;
+    this.#commit(life, this.farm.find(count));
     return true;
   }
 
@@ -284,11 +331,13 @@ export class SimWorld {
   }
 
   /** What the pool of the maker wants is sent as it is found: here each share solves a block. */
-  #solve({ work }: MinerContract, shares: ReturnType<Farm['find']>): void {
-    if (work === undefined) return;
+  #solve(miner: MinerContract, shares: ReturnType<Farm['find']>): void {
+    const { work } = miner;
     for (const { submission } of shares) {
       const { job, extranonce, ntime, nonce, version } = submission;
-      if (job.upstream.bought === undefined || !this.tellsSolution()) continue;
+      if (!this.tellsSolution()) continue;
+      miner.onBlock(submission);
+      if (work === undefined || job.upstream.bought === undefined) continue;
       const versionBits = (version & job.upstream.versionMask) >>> 0;
       work.submit({ job: job.upstream, extranonce2: extranonce, ntime, nonce, versionBits });
     }
@@ -319,11 +368,13 @@ export class SimWorld {
 
   #startMiner(): void {
     const ledger = this.disks.miner.mount();
-    const { clock } = this.time;
+    const clock = this.#clockOf('miner');
     const { unpaidTimeoutMs } = this.#options;
     this.farm.newRun();
     const connect = (...words: Parameters<Network['connect']>): ReturnType<Network['connect']> =>
       life.isDead ? never() : this.network.connect(...words);
+    const minerChain = this.#minerChain(() => life.isDead);
+    const templates = this.#minerTemplates(minerChain.chain);
     const part = new MinerContract(
       {
         ...{ terms: this.terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
@@ -345,11 +396,16 @@ export class SimWorld {
           signer: SIGNERS.miner,
           connect,
         },
-        ...this.#minerChain(() => life.isDead),
+        ...minerChain,
+        ...(templates === undefined ? {} : { templates }),
         ...this.#ladders('miner', () => life.isDead),
       },
     );
-    const life: Life<MinerContract> = { part, ledger, isReady: false, isDead: false };
+    const life: Life<MinerContract> = {
+      ...{ part, ledger, isReady: false, isDead: false },
+      ...(templates === undefined ? {} : { templates }),
+    };
+    templates?.start();
     if (this.pool !== undefined) this.farm.given = () => part.work?.lastJob;
     this.#miner = life;
     this.#clocks.miner?.start();
@@ -362,19 +418,23 @@ export class SimWorld {
 
   #startMaker(): void {
     const ledger = this.disks.maker.mount();
-    const { clock } = this.time;
+    const clock = this.#clockOf('maker');
     const files = this.#signerFiles;
     const part = new Maker(
       {
         ...{ host: 'memory', port: 1, allowedNodeIds: new Set([this.terms.minerNodeId, STRANGER_ID]) },
         finalDepth: MARGINS.finalDepth,
         policy: (this.#options.policy ?? ((usual) => usual))(policyOf(this.terms)),
-        verification: { unknownBlockWaitMs: 0 },
+        // The daemon has every share assigned one target.
+        verification: { unknownBlockWaitMs: 0, fixedTarget: true },
         ...this.#options.maker,
       },
       {
         timers: this.time.timers,
-        ...{ ledger, clock, random: this.#random(), log: this.#log('maker'), signer: SIGNERS.maker },
+        ...{ ledger, clock, random: this.#random(), log: this.#log('maker') },
+        ...(this.vault === undefined
+          ? { signer: SIGNERS.maker }
+          : { signer: withoutCold(SIGNERS.maker), externalSigning: this.vault }),
         ...this.#withClock(
           'maker',
           this.nodes.maker.connect(() => life.isDead),
@@ -425,12 +485,26 @@ export class SimWorld {
     return this.#withClock('miner', chain);
   }
 
+  /** As the daemon, where whole blocks of its jobs are to be shown. */
+  #minerTemplates(chain: ChainSource): TemplateWatch | undefined {
+    const { binding, network } = this.terms;
+    if (binding.type !== 'payout' || binding.samplePpm === 0) return undefined;
+    const { clock, timers } = this.time;
+    const options = { network, kept: TEMPLATES_KEPT, pollMs: TEMPLATE_MS };
+    return new TemplateWatch(options, { chain, clock, timers, log: this.#log('miner') });
+  }
+
   /** The jobs that were given outlive a process. */
   #ownWork(): Pick<MakerDeps, 'ownWork'> {
     if (this.pool === undefined) return {};
     const { open } = this.pool;
     const files = this.#workFiles;
     return { ownWork: { pools: [open], failover: FAILOVER_OPTIONS, book: new PoolBook(['pool']), files } };
+  }
+
+  #clockOf(side: Side): Clock {
+    const { nowMs, monotonicMs } = this.time.clock;
+    return { nowMs: () => nowMs() + this.clockOffsetsMs[side], monotonicMs };
   }
 
   #withClock(side: Side, chain: ChainSource): Pick<MinerContractDeps, 'chain' | 'chainClock'> {

@@ -148,7 +148,8 @@ describe('split', () => {
     const others = [weight('a', 1), weight('b', 1), rest('own')];
     expect(farm.run(others, 2).at('b')).toBe(0n);
     const changed = transition(farm.options, farm.state, { type: 'destinations_changed' }, farm.nowMs);
-    expect(changed).toEqual({ state: { ...farm.state, movedAtMs: new Map() }, effects: [] });
+    const settled = { atMs: undefined, shortfall: new Map() };
+    expect(changed).toEqual({ state: { ...farm.state, ...settled, movedAtMs: new Map() }, effects: [] });
     farm.state = changed.state;
     expect(farm.run(others, 1).at('b')).toBe(500n * TH);
   });

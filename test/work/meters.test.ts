@@ -77,7 +77,7 @@ async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe('credited work', () => {
-  it('is the sum over the shares, whatever the batches and their order', async () => {
+  it('is the sum over the shares, whatever the batches and their order (I5, I8)', async () => {
     await fc.assert(
       fc.asyncProperty(shares, sizes, sizes, fc.nat(), async (all, one, two, rotate) => {
         const cut = all.length === 0 ? 0 : rotate % all.length;

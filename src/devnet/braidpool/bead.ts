@@ -3,6 +3,7 @@ import { sha256d } from '../../base/hash.ts';
 import { isRecord } from '../../base/json.ts';
 import { compactSize } from '../../bitcoin/coinbase.ts';
 import {
+  compareHashes,
   displayHash,
   type Header,
   headerHash,
@@ -54,6 +55,8 @@ const PLACEHOLDER_SIGNATURE = { signature: '3006020101020101', sighash_type: 'SI
 const LEAST_TIME = 500_000_000;
 const MAX_TEXT = 1024;
 const MAX_ITEMS = 100_000;
+
+export type CommittedMetadata = Bead['committed_metadata'];
 
 export type BeadFacts = {
   readonly header: Header;
@@ -141,15 +144,6 @@ export function beadHash(bead: Bead): string {
   return displayHash(headerHash(beadHeader(bead)));
 }
 
-/** Orders displayed hashes as the node does: by their bytes in internal order. */
-export function compareHashes(a: string, b: string): number {
-  for (let at = a.length - 2; at >= 0; at -= 2) {
-    const [left, right] = [a.slice(at, at + 2), b.slice(at, at + 2)];
-    if (left !== right) return left < right ? -1 : 1;
-  }
-  return 0;
-}
-
 /**
  * What the node checks of a bead that comes from outside: the hash meets the target, parents strictly
  * ascend, each has a timestamp. Returns the broken rule.
@@ -177,7 +171,7 @@ export function beadFault(bead: Bead, target: 'network' | 'weak'): string | unde
 /**
  * Bitcoin consensus encoding of the committed part: lengths of txids and times are u64, others CompactSize.
  */
-export function encodeCommitted({ committed_metadata: committed }: Bead): Uint8Array {
+export function encodeCommitted(committed: CommittedMetadata): Uint8Array {
   const text = (value: string): Uint8Array => {
     const bytes = new TextEncoder().encode(value);
     return concat(compactSize(bytes.length), bytes);
@@ -201,7 +195,7 @@ export function encodeCommitted({ committed_metadata: committed }: Bead): Uint8A
 
 /** Audit mode's identity of a bead: sha256d(header || committed metadata), internal order. */
 export function compositeHash(bead: Bead): Uint8Array {
-  return sha256d(concat(serializeHeader(beadHeader(bead)), encodeCommitted(bead)));
+  return sha256d(concat(serializeHeader(beadHeader(bead)), encodeCommitted(bead.committed_metadata)));
 }
 
 function u64le(value: bigint | number): Uint8Array {

@@ -1,5 +1,6 @@
+import { compareHashes } from '../../bitcoin/header.ts';
 import { targetOfCompact, workOfTarget } from '../../bitcoin/target.ts';
-import { type Bead, beadHash, compareHashes } from './bead.ts';
+import { type Bead, beadHash } from './bead.ts';
 import { ancestorCounts, type CutNode, cutPositions } from './cohorts.ts';
 
 /** A bead of the braid, with what tests ask for most at hand. */

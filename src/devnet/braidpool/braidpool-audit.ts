@@ -2,7 +2,7 @@ import { address as addresses, networks } from 'bitcoinjs-lib';
 import { concat, fromHex, isHex, toHex } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { sha256d } from '../../base/hash.ts';
-import { displayHash, parseHeader } from '../../bitcoin/header.ts';
+import { compareHashes, displayHash, parseHeader } from '../../bitcoin/header.ts';
 import {
   DIFFICULTY_1_TARGET,
   hashToNumber,
@@ -14,7 +14,7 @@ import { type AsicJob, asicHeader, parseAsicJob } from '../asic/asic-job.ts';
 import { StratumClient, type StratumReply } from '../asic/stratum-client.ts';
 import type { LinePeer } from '../net/line-server.ts';
 import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
-import { type Bead, buildBead, compactAtLeast, compareHashes, compositeHash } from './bead.ts';
+import { type Bead, buildBead, compactAtLeast, compositeHash } from './bead.ts';
 import type { Braid } from './braid.ts';
 import {
   type BraidpoolBackend,

@@ -36,8 +36,8 @@ export type BraidpoolBackend = {
   submit(session: BraidpoolSession, params: readonly unknown[]): BraidpoolReply;
   /** What `mining.set_difficulty` says, and after which reply; undefined is never sent. */
   difficulty(): { readonly value: number; readonly after: 'subscribe' | 'ready' } | undefined;
-  /** The parameters of the latest `mining.notify`, if there is one. */
-  job(): readonly unknown[] | undefined;
+  /** The parameters of the latest `mining.notify` of a connection, if there is one. */
+  job(session: BraidpoolSession): readonly unknown[] | undefined;
   /** As after a restart: jobs are forgotten. */
   reset(): void;
   stop(): Promise<void>;

@@ -185,6 +185,7 @@ class Node implements BraidpoolNode {
           braid: this.braid,
           quirks: this.#quirks,
           miners: () => this.connections().map(({ address }) => address),
+          metadataBy: (commitment) => this.#work?.metadataBy(commitment),
           staged: () => this.#work?.latestWork().template.transactions ?? [],
         }),
         subscriptions: braidpoolRpcSubscriptions(this.braid),
@@ -221,6 +222,8 @@ class Node implements BraidpoolNode {
   }
 
   #payeeOf(worker: string): string {
+    const { fixedPayoutAddress } = this.#quirks;
+    if (fixedPayoutAddress !== undefined) return fixedPayoutAddress;
     if (this.theft === undefined || this.#random() >= this.theft.part) return worker;
     this.stats.stolenBeads += 1;
     return this.theft.payoutAddress;

@@ -41,12 +41,20 @@ export type BraidpoolQuirks = {
   readonly workFromNetworkTarget: boolean;
   /** `weak_target` and `min_target` are the constant 1d00ffff; otherwise what the job was sent with. */
   readonly placeholderTargets: boolean;
+  /**
+   * The coinbase commits to the metadata of the bead that a share of the job would be, with the user name of
+   * `authorize` for its payout address, so that each connection has jobs of its own; the RPC tells the
+   * metadata of a commitment (`BRAIDPOOL.md`, A13). Otherwise a text stands in its place.
+   */
+  readonly commitsMetadata: boolean;
   /** Audit mode: `mining.set_extranonce` at each job of the upstream, even when nothing changed. */
   readonly repeatedSetExtranonce: boolean;
   /** Audit mode: jobs of the upstream go to every connection, subscribed or not. */
   readonly notifiesUnsubscribed: boolean;
   /** Results of the RPC are texts that hold JSON, as those of nodes before 2026. In no profile. */
   readonly textResults: boolean;
+  /** Pays every bead to this address, whoever found it: of a build on regtest. In no profile. */
+  readonly fixedPayoutAddress: string | undefined;
   /** Only the five oldest methods of the RPC are there, and no subscription. */
   readonly fewMethods: boolean;
 };
@@ -73,9 +81,11 @@ const AS_IS: BraidpoolQuirks = {
   beadsNeedNetworkTarget: true,
   workFromNetworkTarget: true,
   placeholderTargets: true,
+  commitsMetadata: false,
   repeatedSetExtranonce: true,
   notifiesUnsubscribed: true,
   textResults: false,
+  fixedPayoutAddress: undefined,
   fewMethods: false,
 };
 
@@ -106,9 +116,11 @@ export const BRAIDPOOL_PROFILES: Readonly<Record<BraidpoolProfileName, Braidpool
     beadsNeedNetworkTarget: false,
     workFromNetworkTarget: false,
     placeholderTargets: false,
+    commitsMetadata: true,
     repeatedSetExtranonce: false,
     notifiesUnsubscribed: false,
     textResults: false,
+    fixedPayoutAddress: undefined,
     fewMethods: false,
   },
 };

@@ -1,5 +1,5 @@
 import type { Transaction } from 'bitcoinjs-lib';
-import { isHex, toHex } from '../../base/bytes.ts';
+import { fromHex, isHex, toHex } from '../../base/bytes.ts';
 import { isRecord } from '../../base/json.ts';
 import { displayHash } from '../../bitcoin/header.ts';
 import {
@@ -18,6 +18,8 @@ export type BraidpoolRpcView = {
   readonly quirks: BraidpoolQuirks;
   /** `ip:port` of each connected miner. */
   readonly miners: () => readonly string[];
+  /** What a job commits to, encoded, by its hash. */
+  readonly metadataBy: (commitment: Uint8Array) => Uint8Array | undefined;
   /** What the latest template holds beside the coinbase. */
   readonly staged: () => readonly Transaction[];
 };
@@ -66,6 +68,10 @@ export function braidpoolRpcMethods(view: BraidpoolRpcView): Map<string, JsonRpc
     ['unstagetransactions', { names: ['txid'], call: () => notSimulated() }],
     ['bitcoinproxy', { names: ['method', 'params'], call: () => noBitcoinRpc() }],
   ]);
+  if (view.quirks.commitsMetadata) {
+    const call: JsonRpcMethod['call'] = ([commitment]) => committedMetadata(view, commitment);
+    methods.set('getcommittedmetadata', { names: ['commitment'], call });
+  }
   if (view.quirks.fewMethods) {
     for (const name of methods.keys()) if (!OLDEST_METHODS.has(name)) methods.delete(name);
   }
@@ -107,6 +113,14 @@ function findBead(braid: Braid, hash: unknown): BraidBead {
   const entry = braid.get(hash.toLowerCase());
   if (entry === undefined) throw new JsonRpcError(CODE.notFound, 'Bead not found');
   return entry;
+}
+
+/** Hex of the encoding, which hashes to the commitment, in its order in the coinbase. */
+function committedMetadata({ metadataBy }: BraidpoolRpcView, commitment: unknown): string {
+  if (!isHex(commitment, 32)) throw new JsonRpcError(CODE.badInput, 'Invalid commitment format');
+  const encoded = metadataBy(fromHex(commitment));
+  if (encoded === undefined) throw new JsonRpcError(CODE.notFound, 'Commitment not found');
+  return toHex(encoded);
 }
 
 function addBead({ braid, quirks }: BraidpoolRpcView, text: unknown): string {

@@ -100,7 +100,7 @@ export class BraidpoolStratum implements BraidpoolHub {
   }
 
   #notify(session: BraidpoolSession): void {
-    const job = this.#backend?.job();
+    const job = this.#backend?.job(session);
     if (job !== undefined) session.peer.send(this.notification('mining.notify', job));
   }
 

@@ -1,4 +1,4 @@
-import { concat, fromHex, u32le } from '../../base/bytes.ts';
+import { concat, equal, fromHex, u32le } from '../../base/bytes.ts';
 import type { Clock, Random } from '../../base/clock.ts';
 import { sha256d } from '../../base/hash.ts';
 import { displayHash, parseHeader } from '../../bitcoin/header.ts';
@@ -15,7 +15,15 @@ import {
   type Work,
 } from '../chain/work.ts';
 import { parseSubmitFields, rolledVersion, type SubmitFields } from '../net/submit-fields.ts';
-import { type Bead, buildBead, compactAtLeast, PLACEHOLDER_TARGET } from './bead.ts';
+import {
+  type Bead,
+  buildBead,
+  type CommittedMetadata,
+  compactAtLeast,
+  encodeCommitted,
+  PLACEHOLDER_PUBLIC_KEY,
+  PLACEHOLDER_TARGET,
+} from './bead.ts';
 import type { Braid } from './braid.ts';
 import {
   type BraidpoolBackend,
@@ -55,6 +63,16 @@ type Job = {
   /** Without the coinbase. */
   readonly transactionIds: readonly string[];
   readonly sentAtSeconds: number;
+  /** Where it commits to the bead of its shares. */
+  readonly committed: Committed | undefined;
+};
+
+/** What a job commits to, and whose it is. */
+type Committed = {
+  readonly session: BraidpoolSession;
+  readonly metadata: CommittedMetadata;
+  readonly encoded: Uint8Array;
+  readonly commitment: Uint8Array;
 };
 
 type Share = {
@@ -144,8 +162,17 @@ export class BraidpoolWork implements BraidpoolBackend {
     return value === undefined ? undefined : { value, after: 'ready' };
   }
 
-  job(): readonly unknown[] {
-    return notifyParams(this.#latest.work, this.#clean && !this.#quirks.neverClean);
+  job(session: BraidpoolSession): readonly unknown[] {
+    const job = this.#quirks.commitsMetadata ? this.#newJob(session) : this.#latest;
+    return notifyParams(job.work, this.#clean && !this.#quirks.neverClean);
+  }
+
+  /** What a job commits to, encoded, by its hash; undefined where no job does. */
+  metadataBy(commitment: Uint8Array): Uint8Array | undefined {
+    const found = [...this.#jobs.values()].find(
+      ({ committed }) => committed !== undefined && equal(committed.commitment, commitment),
+    );
+    return found?.committed?.encoded;
   }
 
   #nextExtranonce1(): Uint8Array {
@@ -155,15 +182,19 @@ export class BraidpoolWork implements BraidpoolBackend {
     return fromHex(this.#extranonceCounter.toString(16).padStart(size * 2, '0'));
   }
 
-  #newJob(): Job {
+  /** @param session whose bead it commits to; without one it commits to none */
+  #newJob(session?: BraidpoolSession): Job {
     const { chain, braid } = this.#deps;
     fillMempool(chain, this.#options.minTransactions);
     this.#jobCounter += 1;
+    const template = chain.template();
+    const transactionIds = template.transactions.map((transaction) => transaction.getId());
+    const parents = braid.tips();
+    const committed = session === undefined ? undefined : this.#commit(session, parents, transactionIds);
     const commitment = concat(
-      new TextEncoder().encode(BRAIDPOOL_COMMITMENT),
+      committed?.commitment ?? new TextEncoder().encode(BRAIDPOOL_COMMITMENT),
       concat(u32le(this.#jobCounter), u32le(0)),
     );
-    const template = chain.template();
     const work = buildWork(template, {
       jobId: this.#jobCounter.toString(),
       poolScript: fromHex(this.#options.poolScriptHex),
@@ -173,16 +204,51 @@ export class BraidpoolWork implements BraidpoolBackend {
     });
     const job: Job = {
       work,
-      parents: braid.tips(),
-      transactionIds: template.transactions.map((transaction) => transaction.getId()),
+      parents,
+      transactionIds,
       sentAtSeconds: this.#nowSeconds(),
+      committed,
     };
     this.#jobs.set(work.jobId, job);
     for (const oldest of this.#jobs.keys()) {
-      if (this.#jobs.size <= BRAIDPOOL_TEMPLATES) break;
+      if (this.#jobs.size <= BRAIDPOOL_TEMPLATES * (committed === undefined ? 1 : this.#sessionCount))
+        break;
       this.#jobs.delete(oldest);
     }
     return job;
+  }
+
+  get #sessionCount(): number {
+    return Math.max(1, [...this.#deps.hub.sessions()].length);
+  }
+
+  #commit(
+    session: BraidpoolSession,
+    tips: readonly string[],
+    transactionIds: readonly string[],
+  ): Committed {
+    const { braid, payeeOf } = this.#deps;
+    const parents = tips.length === 0 ? braid.genesis() : tips;
+    const target = this.#targetBits(this.#weakTarget);
+    const metadata: CommittedMetadata = {
+      ...{ transaction_ids: transactionIds, parents },
+      parent_bead_timestamps: parents.map((hash) => this.#startOf(hash)),
+      payout_address: payeeOf(session.userName),
+      start_timestamp: this.#nowSeconds(),
+      comm_pub_key: PLACEHOLDER_PUBLIC_KEY,
+      ...{ min_target: target, weak_target: target, miner_ip: session.peer.address },
+    };
+    const encoded = encodeCommitted(metadata);
+    return { session, metadata, encoded, commitment: sha256d(encoded) };
+  }
+
+  #startOf(bead: string): number {
+    return this.#deps.braid.get(bead)!.bead.committed_metadata.start_timestamp;
+  }
+
+  #targetBits(target: bigint | undefined): number {
+    if (this.#quirks.placeholderTargets) return PLACEHOLDER_TARGET;
+    return target === undefined ? this.#deps.chain.bits : compactAtLeast(target);
   }
 
   /** The tips move all the time: other miners' beads arrive, and a template upon the new tips goes out. */
@@ -219,7 +285,8 @@ export class BraidpoolWork implements BraidpoolBackend {
     const fields = parseSubmitFields(params, session.extranonce2Size, { unpadded: unpaddedNumbers });
     if (fields === undefined) return invalidParams('mining.submit');
     const job = this.#findJob(fields.jobId);
-    if (job === undefined) return { ...rustError('MiningJobNotFound', { job_id: fields.jobId }), code: 21 };
+    if (job === undefined || (job.committed !== undefined && job.committed.session !== session))
+      return { ...rustError('MiningJobNotFound', { job_id: fields.jobId }), code: 21 };
     const { mask } = session;
     if (mask !== undefined && fields.versionBits === undefined && versionBitsMandatory) {
       return rustError('ParamNotFound', { param: 'rolled_version_bits', method: 'mining.submit' });
@@ -277,25 +344,25 @@ export class BraidpoolWork implements BraidpoolBackend {
   }
 
   #beadOf(share: Share, parents: readonly string[], weakTarget: bigint): Bead {
-    const { braid } = this.#deps;
     const { job, solved } = share;
-    const weakBits = this.#quirks.placeholderTargets ? PLACEHOLDER_TARGET : compactAtLeast(weakTarget);
-    return buildBead({
+    const weakBits = this.#targetBits(weakTarget);
+    const bead = buildBead({
       header: parseHeader(solved.header),
       transactionIds: [displayHash(sha256d(solved.coinbase)), ...job.transactionIds],
       parents: parents.map((hash) => ({
         hash,
-        startTimestamp: braid.get(hash)!.bead.committed_metadata.start_timestamp,
+        startTimestamp: this.#startOf(hash),
       })),
       payoutAddress: share.payee,
       startTimestamp: job.sentAtSeconds,
-      broadcastTimestamp: this.#nowSeconds(),
       minTarget: weakBits,
       weakTarget: weakBits,
       minerIp: share.minerIp,
+      broadcastTimestamp: this.#nowSeconds(),
       extranonce1: bigFromBe(share.extranonce1),
       extranonce2: bigFromBe(share.extranonce2),
     });
+    return job.committed === undefined ? bead : { ...bead, committed_metadata: job.committed.metadata };
   }
 
   #submitBlock(work: Work, solved: HashedSolution): void {

@@ -4,7 +4,7 @@ import { CodedError } from '../../base/errors.ts';
 import { isRecord } from '../../base/json.ts';
 import { compactSize } from '../../bitcoin/coinbase.ts';
 import { displayHash, serializeHeader } from '../../bitcoin/header.ts';
-import { NETWORKS } from '../../bitcoin/network.ts';
+import { NETWORKS, subsidySat } from '../../bitcoin/network.ts';
 import { difficultyOfTarget, targetOfCompact, targetToHex, workOfTarget } from '../../bitcoin/target.ts';
 import type { BlockRecord } from './block.ts';
 import { type DevnetTemplate, devnetBlocks } from './block-making.ts';
@@ -93,6 +93,13 @@ function blockMethods(chain: DevnetChain): RpcMethods {
       }
       if (params[1] !== 0) throw new RpcError(RPC_INVALID_PARAMETER, 'devnet gives blocks as bytes only');
       return blockHex(block);
+    },
+    getblockstats: (params) => {
+      const block = chain.block(hashParam(params, 0, 'hash_or_height'));
+      if (block === undefined) throw new RpcError(RPC_INVALID_ADDRESS_OR_KEY, 'Block not found');
+      const subsidy = subsidySat('regtest', block.height);
+      const claimed = block.transactions[0]?.outs.reduce((sum, { value }) => sum + value, 0n) ?? subsidy;
+      return { subsidy: Number(subsidy), totalfee: claimed > subsidy ? Number(claimed - subsidy) : 0 };
     },
     getblockhash: (params) => {
       const block = chain.blockAt(integerParam(params, 0, 'height'));
@@ -220,7 +227,7 @@ function transactionMethods(chain: DevnetChain): RpcMethods {
       if (found === undefined) throw new RpcError(RPC_INVALID_ADDRESS_OR_KEY, 'Transaction not in mempool');
       const { entry, feeSat, vsize, count } = found;
       return {
-        ...{ vsize: entry.vsize, descendantcount: count, descendantsize: vsize },
+        ...{ vsize: entry.vsize, height: entry.height, descendantcount: count, descendantsize: vsize },
         fees: { base: btc(entry.feeSat), modified: btc(entry.feeSat), descendant: btc(feeSat) },
       };
     },

@@ -3,7 +3,13 @@ import { assert } from '../../base/assert.ts';
 import { concat, equal, fromHex, isHex, toHex, u32le } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
-import { displayHash, type Header, headerHash, parseHeader } from '../../bitcoin/header.ts';
+import {
+  displayHash,
+  type Header,
+  headerHash,
+  parseHeader,
+  serializeHeader,
+} from '../../bitcoin/header.ts';
 import { subsidySat } from '../../bitcoin/network.ts';
 import { hashToNumber, targetOfCompact } from '../../bitcoin/target.ts';
 import type { ChainHeader, ChainTip, Utxo } from '../../chain/source.ts';
@@ -160,6 +166,7 @@ export class DevnetChain {
       bits: block.header.bits,
       confirmations: onBest ? this.height - block.height + 1 : -1,
       ...(next === undefined ? {} : { nextHash: next.hash }),
+      headerHex: toHex(serializeHeader(block.header)),
     };
   }
 

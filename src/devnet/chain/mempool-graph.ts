@@ -6,6 +6,8 @@ export type MempoolEntry = {
   readonly transaction: Transaction;
   readonly feeSat: bigint;
   readonly vsize: number;
+  /** Of the tip when it entered. */
+  readonly height: number;
   /** Unconfirmed transactions it spends from, as they were when it entered. */
   readonly parents: ReadonlySet<string>;
 };

@@ -129,8 +129,8 @@ export class Mempool {
 
   #exchange(leaving: readonly MempoolEntry[], coming: readonly MempoolEntry[]): void {
     for (const { txid } of leaving) this.#graph.remove(txid);
-    for (const { txid, transaction, feeSat, vsize, parents } of coming) {
-      this.#graph.insert({ txid, transaction, feeSat, vsize, parents });
+    for (const { txid, transaction, feeSat, vsize, height, parents } of coming) {
+      this.#graph.insert({ txid, transaction, feeSat, vsize, height, parents });
     }
   }
 
@@ -168,6 +168,7 @@ export class Mempool {
       transaction,
       feeSat,
       vsize: transaction.virtualSize(),
+      height: context.height - 1,
       parents,
     };
     let candidate: Candidate = { ...base, conflicts };

@@ -4,6 +4,10 @@ export type ReplyFaults = {
   refusing: boolean;
   /** Requests are read and neither acted upon nor answered. */
   silent: boolean;
+  /** A pool refuses each share, and makes no block of it. */
+  refuseShares: boolean;
+  /** A pool takes shares that solve a block, and makes none of them. */
+  withholdBlocks: boolean;
   /** Each answer waits this long. */
   delayMs: number;
   /** The share of answers, from 0 to 1, that is never sent although the request was acted upon. */
@@ -15,7 +19,10 @@ export type ReplyFaults = {
 };
 
 export function noFaults(): ReplyFaults {
-  return { refusing: false, silent: false, delayMs: 0, missing: 0, duplicate: 0, dropped: 0 };
+  return {
+    ...{ refusing: false, silent: false, refuseShares: false, withholdBlocks: false },
+    ...{ delayMs: 0, missing: 0, duplicate: 0, dropped: 0 },
+  };
 }
 
 /** Sends answers the way the faults in force say. */

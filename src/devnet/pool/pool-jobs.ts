@@ -25,6 +25,8 @@ export class PoolJobs {
   readonly #options: PoolJobsOptions;
   readonly #chain: DevnetChain;
   readonly #jobs = new Map<string, PoolJob>();
+  /** Scripts of outputs of no value in each coinbase to come. */
+  dataScripts: readonly Uint8Array[] = [];
   /** The first job of the current block. */
   #firstFresh = 1;
   #count = 0;
@@ -69,6 +71,7 @@ export class PoolJobs {
       poolScript: fromHex(this.#options.poolScriptHex),
       extranonceSize: this.#options.extranonceSize,
       tag: new TextEncoder().encode('/devnet-pool/'),
+      extraOutputs: this.dataScripts.map((script) => ({ script, valueSat: 0n })),
     });
     const job: PoolJob = { work, number: this.#count, madeAtMs: nowMs };
     this.#latest = job;

@@ -2,6 +2,7 @@ import { concat, fromHex, toHex, u32hex } from '../../base/bytes.ts';
 import type { Clock } from '../../base/clock.ts';
 import { workOfTarget } from '../../bitcoin/target.ts';
 import type { Logger } from '../../log/logger.ts';
+import { contractTag } from '../../settlement/contract-tag.ts';
 import { ANYONE_SCRIPT_HEX, type DevnetChain } from '../chain/chain.ts';
 import { type HashedSolution, hashSolution, notifyParams, submitSolved } from '../chain/work.ts';
 import { type LinePeer, type LineServer, startLineServer } from '../net/line-server.ts';
@@ -89,6 +90,8 @@ export type DevnetPool = {
   setDifficulty(difficulty: number, options?: { readonly notify: boolean }): void;
   /** Sends new work to everyone. */
   announce(clean: boolean): void;
+  /** Names a contract in each coinbase from now on, which its seal needs; undefined: none. */
+  nameContract(contractId: string | undefined): void;
   /** `mining.set_version_mask` to all that configured; in force at once. */
   setVersionMask(mask: number): void;
   /**
@@ -228,6 +231,11 @@ class Pool implements DevnetPool {
   announce(clean: boolean): void {
     this.#jobs.make(this.#nowMs());
     for (const [peer, session] of this.#sessions) if (isPoolReady(session)) this.#notify(peer, clean);
+  }
+
+  nameContract(contractId: string | undefined): void {
+    this.#jobs.dataScripts = contractId === undefined ? [] : [contractTag(contractId)];
+    this.announce(true);
   }
 
   setVersionMask(mask: number): void {
@@ -410,7 +418,8 @@ class Pool implements DevnetPool {
     if (session.workers.size === 0) return refused(24, 'Unauthorized worker');
     if (!session.subscribed) return refused(25, 'Not subscribed');
     const [worker] = params;
-    const answer = this.#judge(peer, session, params);
+    const isRefused = this.faults.refuseShares;
+    const answer = isRefused ? refused(20, 'Refused') : this.#judge(peer, session, params);
     if ('refusal' in answer) {
       const name = typeof worker === 'string' && session.workers.has(worker) ? worker : firstOf(session);
       const { rejected } = this.#creditOf(name);
@@ -437,7 +446,7 @@ class Pool implements DevnetPool {
       version: rolledVersion(template.version, session.mask, bits),
     });
     const isBlock = solved.hashNumber <= job.work.networkTarget;
-    if (isBlock) queueMicrotask(() => this.#submitBlock(job, solved));
+    if (isBlock && !this.faults.withholdBlocks) queueMicrotask(() => this.#submitBlock(job, solved));
     if (this.#jobs.isStale(job)) return refused(21, 'Stale');
     if (fields.ntime < template.minTime || fields.ntime > template.time + NTIME_AHEAD_SECONDS) {
       return refused(20, 'Ntime out of range');

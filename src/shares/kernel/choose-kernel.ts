@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { toHex } from '../../base/bytes.ts';
@@ -8,6 +8,7 @@ import { sha256 } from '../../base/hash.ts';
 import { isRecord } from '../../base/json.ts';
 import type { Logger } from '../../log/logger.ts';
 import { KERNEL_KINDS, type KernelKind } from './create-kernel.ts';
+import { NATIVE_KERNEL_FILE } from './native-hasher.ts';
 import { SIMD_KERNEL_WASM_BASE64 } from './simd-kernel.wasm.ts';
 
 /** The name of the file that keeps the choice, in a daemon's data folder. */
@@ -22,6 +23,8 @@ export type ChooseKernelDeps = {
   readonly log: Logger;
   /** By default in a child process. */
   readonly tryKernel?: (kind: KernelKind) => Promise<Trial>;
+  /** The native kernel, which need not be there. */
+  readonly nativeFile?: string;
 };
 
 /** A loaded machine needs seconds; one that is done after this is stuck. */
@@ -36,12 +39,13 @@ const DETAIL_CHARS = 200;
  * @param cachePath a file that need not exist and may not be writable
  */
 export async function chooseKernelKind(cachePath: string, deps: ChooseKernelDeps): Promise<KernelKind> {
-  const { log, tryKernel = tryInChild } = deps;
-  const machine = machineKey();
+  const { log, tryKernel = tryInChild, nativeFile = NATIVE_KERNEL_FILE } = deps;
+  const kinds = existsSync(nativeFile) ? KERNEL_KINDS : KERNEL_KINDS.slice(1);
+  const machine = machineKey(nativeFile);
   const known = readCache(cachePath, machine);
-  const { kind, isCertain } = known ?? (await firstThatWorks(tryKernel, log));
+  const { kind, isCertain } = known ?? (await firstThatWorks(kinds, tryKernel, log));
   if (known === undefined && isCertain) writeCache(cachePath, { machine, kind }, log);
-  if (kind !== KERNEL_KINDS[0])
+  if (kind !== kinds[0])
     log.warn({ code: 'kernel_fallback', kernel: kind }, 'a slower share kernel is used');
   return kind;
 }
@@ -49,11 +53,12 @@ export async function chooseKernelKind(cachePath: string, deps: ChooseKernelDeps
 type Choice = { readonly kind: KernelKind; readonly isCertain: boolean };
 
 async function firstThatWorks(
+  kinds: readonly KernelKind[],
   tryKernel: (kind: KernelKind) => Promise<Trial>,
   log: Logger,
 ): Promise<Choice> {
   let isCertain = true;
-  for (const kind of KERNEL_KINDS) {
+  for (const kind of kinds) {
     if (kind === 'portable') break;
     const trial = await tryKernel(kind);
     if (trial.outcome === 'works') return { kind, isCertain };
@@ -87,8 +92,12 @@ function tryInChild(kind: KernelKind): Promise<Trial> {
 }
 
 /** All that the outcome of a trial follows from. */
-function machineKey(): string {
-  const kernel = toHex(sha256(Buffer.from(SIMD_KERNEL_WASM_BASE64))).slice(0, 16);
+function machineKey(nativeFile: string): string {
+  const native = existsSync(nativeFile) ? [readFileSync(nativeFile)] : [];
+  const kernel = toHex(sha256(Buffer.concat([Buffer.from(SIMD_KERNEL_WASM_BASE64), ...native]))).slice(
+    0,
+    16,
+  );
   return [process.version, process.versions.v8, process.arch, cpus()[0]?.model ?? '', kernel].join(' ');
 }
 

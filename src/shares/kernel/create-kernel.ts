@@ -1,10 +1,11 @@
 import type { ShareKernel } from './kernel.ts';
+import { loadNativeHasher } from './native-hasher.ts';
 import { createPortableKernel } from './portable-kernel.ts';
 import { hashesRight } from './self-check.ts';
-import { createSimdKernel, isSimdSupported } from './simd-kernel.ts';
+import { createNativeKernel, createSimdKernel, isSimdSupported } from './simd-kernel.ts';
 
-/** Fastest first. */
-export const KERNEL_KINDS = ['simd', 'simd_plain', 'portable'] as const;
+/** Fastest first. `native` is there where somebody built it (`build-native.ts`). */
+export const KERNEL_KINDS = ['native', 'simd', 'simd_plain', 'portable'] as const;
 export type KernelKind = (typeof KERNEL_KINDS)[number];
 
 /**
@@ -13,7 +14,13 @@ export type KernelKind = (typeof KERNEL_KINDS)[number];
  * @param capacity shares a batch
  */
 export function createKernel(capacity: number, kind: KernelKind = 'simd'): ShareKernel {
-  if (kind === 'portable' || !isSimdSupported()) return createPortableKernel(capacity);
-  const simd = createSimdKernel(capacity, kind);
-  return hashesRight(simd) ? simd : createPortableKernel(capacity);
+  const kernel = isSimdSupported() ? kernelOf(capacity, kind) : undefined;
+  return kernel !== undefined && hashesRight(kernel) ? kernel : createPortableKernel(capacity);
+}
+
+function kernelOf(capacity: number, kind: KernelKind): ShareKernel | undefined {
+  if (kind === 'portable') return undefined;
+  if (kind !== 'native') return createSimdKernel(capacity, kind);
+  const hasher = loadNativeHasher();
+  return hasher === undefined ? undefined : createNativeKernel(capacity, hasher);
 }

@@ -2,6 +2,7 @@ import { assert } from '../../base/assert.ts';
 import { JobMemory } from './job-memory.ts';
 import type { KernelJob, KernelJobHandle, ShareKernel } from './kernel.ts';
 import { checkKernelJob, coinbaseSize } from './kernel-job.ts';
+import type { NativeHasher } from './native-hasher.ts';
 import { SIMD_KERNEL_WASM_BASE64 } from './simd-kernel.wasm.ts';
 import { instantiateWasm, validateWasm, type WasmGlobal, type WasmMemory } from './web-assembly.ts';
 
@@ -57,11 +58,16 @@ export function createSimdKernel(capacity: number, kind: SimdKind = 'simd'): Sim
   return new SimdKernel(capacity, kind);
 }
 
+/** The same, but that another one does the hashing, in the module's memory. */
+export function createNativeKernel(capacity: number, hasher: NativeHasher): SimdKernel {
+  return new SimdKernel(capacity, 'native', hasher);
+}
+
 /** `simd_plain` is compiled as V8 compiles by default: half as fast, and nothing of it is experimental. */
 export type SimdKind = 'simd' | 'simd_plain';
 
 export class SimdKernel implements ShareKernel {
-  readonly name: SimdKind;
+  readonly name: SimdKind | 'native';
   readonly capacity: number;
   readonly hashes: Uint8Array;
   readonly #wasm: KernelExports;
@@ -70,12 +76,14 @@ export class SimdKernel implements ShareKernel {
   readonly #slotsAt: number;
   readonly #hashesAt: number;
   readonly #treeAt: number;
+  readonly #hasher: NativeHasher | undefined;
   #bytes: Uint8Array;
   #words: Uint32Array;
 
-  constructor(capacity: number, kind: SimdKind) {
+  constructor(capacity: number, kind: SimdKind | 'native', hasher?: NativeHasher) {
     assert(Number.isInteger(capacity) && capacity > 0, 'kernel_capacity', capacity);
     this.name = kind;
+    this.#hasher = hasher;
     const how = kind === 'simd' ? 'optimised' : 'default';
     this.#wasm = instantiateWasm(kernelBytes(), how) as unknown as KernelExports;
     this.#layout = Object.fromEntries(
@@ -168,7 +176,7 @@ export class SimdKernel implements ShareKernel {
 
   run(count: number): void {
     assert(count >= 0 && count <= this.capacity, 'kernel_count', count);
-    assert(this.#wasm.run(count) !== 0, 'kernel_slot_without_job', count);
+    assert(this.#hash(count), 'kernel_slot_without_job', count);
     this.hashes.set(this.#bytes.subarray(this.#hashesAt, this.#hashesAt + count * 32));
   }
 
@@ -176,8 +184,14 @@ export class SimdKernel implements ShareKernel {
     const count = inputs.length / size;
     assert(Number.isInteger(count) && count <= this.capacity, 'kernel_count', count);
     this.#bytes.set(inputs, this.#treeAt);
-    this.#wasm.hashTree(count, size);
+    if (this.#hasher === undefined) this.#wasm.hashTree(count, size);
+    else assert(this.#hasher.hashTree(this.#bytes, this.#treeAt, count, size), 'kernel_count', count);
     digests.set(this.#bytes.subarray(this.#treeAt, this.#treeAt + count * 32));
+  }
+
+  #hash(count: number): boolean {
+    if (this.#hasher === undefined) return this.#wasm.run(count) !== 0;
+    return this.#hasher.run(this.#bytes, this.#slotsAt, this.#hashesAt, count);
   }
 
   #setWord(address: number, value: number): void {

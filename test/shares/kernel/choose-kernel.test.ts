@@ -14,10 +14,13 @@ const MODULES = fileURLToPath(new URL('../../../node_modules', import.meta.url))
 const NODES = ['node', 'node-newest'].map((name) => join(MODULES, name, 'bin/node'));
 
 let folder: string;
+/** The native kernel: not there, unless a test puts it there. */
+let nativeFile: string;
 let cache: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'kernel-choice-'));
   cache = join(folder, 'kernel.json');
+  nativeFile = join(folder, 'native-kernel.node');
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
@@ -32,6 +35,7 @@ async function choose(outcomes: Partial<Record<KernelKind, Trial>>) {
   const log: Logger = { ...silentLogger, warn: (fields) => warned.push(fields) };
   const kind = await chooseKernelKind(cache, {
     log,
+    nativeFile,
     tryKernel: async (candidate) => {
       tried.push(candidate);
       return outcomes[candidate] ?? FAILS;
@@ -47,13 +51,29 @@ it.for(NODES)('compiles and runs every kernel on %s', (node, { skip }) => {
 });
 
 it('takes the fastest, and tries it once for this Node and processor', async () => {
-  expect(await chooseKernelKind(cache, { log: silentLogger })).toBe('simd');
+  expect(await chooseKernelKind(cache, { log: silentLogger, nativeFile })).toBe('simd');
   expect(JSON.parse(readFileSync(cache, 'utf8'))).toMatchObject({ kind: 'simd' });
   expect(readFileSync(cache, 'utf8')).toContain(
     `${process.version} ${process.versions.v8} ${process.arch}`,
   );
   expect(await choose({})).toEqual({ kind: 'simd', tried: [], warned: [] });
   expect(readdirSync(folder)).toEqual(['kernel.json']);
+});
+
+it('tries a native kernel where one was built, and again when it is another', async () => {
+  expect(await choose({ simd: WORKS })).toMatchObject({ kind: 'simd' });
+  writeFileSync(nativeFile, 'one');
+  expect(await choose({ native: WORKS })).toMatchObject({ kind: 'native', tried: ['native'], warned: [] });
+  expect(await choose({})).toMatchObject({ kind: 'native', tried: [] });
+  writeFileSync(nativeFile, 'another');
+  expect(await choose({ native: FAILS, simd: WORKS })).toMatchObject({
+    kind: 'simd',
+    tried: ['native', 'simd'],
+    warned: [
+      { code: 'kernel_fallback', kernel: 'native', detail: 'Fatal error in , line 0' },
+      { code: 'kernel_fallback', kernel: 'simd' },
+    ],
+  });
 });
 
 it('survives a compiler that ends its process, and says so at every start', async () => {

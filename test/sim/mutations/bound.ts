@@ -2,7 +2,7 @@ import { BeadBinding } from '../../../src/maker/bead-binding.ts';
 import { PayoutBinding } from '../../../src/maker/payout-binding.ts';
 import { WorkBinding } from '../../../src/maker/work-binding.ts';
 import { BY_WORK } from '../terms.ts';
-import type { Mutations } from './mutation.ts';
+import { type Mutations, without } from './mutation.ts';
 
 /** What makes work worth something to its buyer. */
 export const OF_BOUND: Mutations = {
@@ -40,6 +40,17 @@ export const OF_BOUND: Mutations = {
       return {};
     },
   },
+  ...Object.fromEntries(
+    [10, 50].map((percent) => [
+      `stolen-beads-missing-${percent}`,
+      without('maker/bead-credit.ts')(
+        'a bead that pays another is taken for one that nobody saw',
+        `redirects-beads-${percent}`,
+        'state: { ...closed, stolen: state.stolen ?? stolen },',
+        'state: { ...closed, missingBeads: state.missingBeads + (stolen.hash === hash ? 1 : 0) },',
+      ),
+    ]),
+  ),
   'foreign-jobs-paid': {
     what: 'the maker pays for jobs that it did not give',
     strategy: 'sells-foreign-shares',

@@ -12,7 +12,7 @@ import { MARGINS } from '../terms.ts';
 import type { Mutations } from './mutation.ts';
 
 /** Changes what the chain is due, of one side. */
-function effectsOf(
+export function effectsOf(
   Store: typeof MinerStore | typeof MakerStore,
   change: (effects: readonly ChainEffect[], store: ContractStore) => readonly ChainEffect[],
 ): void {
@@ -23,7 +23,7 @@ function effectsOf(
 }
 
 /** Changes what the miner sees of the chain. */
-function minerSees(change: (view: ChannelView, left: number) => ChannelView): void {
+export function minerSees(change: (view: ChannelView, left: number) => ChannelView): void {
   const { record } = ContractStore.prototype;
   MinerStore.prototype.record = function blinded(event, entries) {
     if (event.type !== 'tip' && event.type !== 'close_alone') return record.call(this, event, entries);

@@ -64,7 +64,7 @@ export const OF_RECORDS: Mutations = {
       const { credit } = MakerStore.prototype;
       MakerStore.prototype.credit = function early(each) {
         credit.call(this, each).catch(() => {});
-        return Promise.resolve();
+        return Promise.resolve(0);
       };
       return {};
     },

@@ -1,11 +1,16 @@
+import { codeOf } from '../../../src/base/errors.ts';
+import { signCommitment } from '../../../src/channel/commitment.ts';
 import { isDelivering } from '../../../src/channel/lifecycle.ts';
+import { ShareTree } from '../../../src/channel/share-tree.ts';
 import { BatchVerifier } from '../../../src/maker/batch-verifier.ts';
 import { CreditedHashes } from '../../../src/maker/credited-hashes.ts';
 import { MakerStore } from '../../../src/maker/maker-store.ts';
 import { ShareVerifier } from '../../../src/maker/verification.ts';
 import { DeliveryGate } from '../../../src/miner/delivery-gate.ts';
+import { MinerCommitments } from '../../../src/miner/miner-commitments.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { Refusals } from '../../../src/miner/refusals.ts';
+import { commitmentEntry } from '../../../src/settlement/commitments.ts';
 import { Meters } from '../../../src/work/meters.ts';
 import { SHARE } from '../farm.ts';
 import type { Mutations } from './mutation.ts';
@@ -103,11 +108,12 @@ export const OF_WORK: Mutations = {
   },
   ...Object.fromEntries(
     [
-      ['share_stale', 'lets-wait'] as const,
-      ['stale_race', 'secret-block'] as const,
-      ['share_unbound', 'serves-unbound-jobs'] as const,
-    ].map(([code, strategy]) => [
-      `believed-${code.replace('_', '-')}`,
+      ['share_stale', 'lets-wait', ''] as const,
+      ['share_stale', 'churns-jobs', '-of-given'] as const,
+      ['stale_race', 'secret-block', ''] as const,
+      ['share_unbound', 'serves-unbound-jobs', ''] as const,
+    ].map(([code, strategy, more]) => [
+      `believed-${code.replace('_', '-')}${more}`,
       {
         ...{ what: `the miner takes the word of the maker for ${code}`, strategy, seed: 1 },
         apply: () => {
@@ -117,6 +123,38 @@ export const OF_WORK: Mutations = {
       },
     ]),
   ),
+  'faults-believed': {
+    what: 'the miner signs for any shares as those that were refused',
+    strategy: 'denies-refusals',
+    seed: 1,
+    apply: () => {
+      const { countersign } = MinerCommitments.prototype;
+      MinerCommitments.prototype.countersign = async function credulous(offer, state, check, signer) {
+        try {
+          return await countersign.call(this, offer, state, check, signer);
+        } catch (error) {
+          if (codeOf(error) !== 'bad_commitment') throw error;
+        }
+        const { params } = check;
+        const content = { ...offer, n: state.n, workHashes: state.workHashes };
+        const minerSignature = signCommitment(params, content, signer);
+        const faults = offer.faults?.map((fault) => ({
+          ...fault,
+          workHashes: 0n,
+          digest: offer.shareRoot,
+        }));
+        const record = {
+          ...{ version: 1, n: state.n, baseN: offer.baseN, workHashes: state.workHashes },
+          ...{ creditedHashes: state.workHashes, nextSeq: offer.nextSeq, logSeq: offer.nextSeq },
+          ...{ refused: [], faults: faults ?? [], tree: new ShareTree(), jobSetRoot: offer.jobSetRoot },
+          ...{ faultLogHead: offer.faultLogHead, makerSignature: offer.signature, minerSignature },
+        };
+        await check.write([commitmentEntry(params.contractId, record)]);
+        return minerSignature;
+      };
+      return {};
+    },
+  },
   'reasons-given-again': {
     what: 'a refusal of a share that was judged before counts once more',
     strategy: 'asks-again',

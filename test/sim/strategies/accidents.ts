@@ -241,14 +241,14 @@ async function restored(stage: Stage, side: 'miner' | 'maker'): Promise<void> {
 /** What befalls the chain and its market. */
 const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
   'spike-at-expiry': {
-    what: 'blocks ask for 1,200 sat/vB at the expiry, and the miner is gone',
+    what: 'blocks ask for 500 or 1,200 sat/vB at the expiry, and the miner is gone',
     row: 'F26',
     hostile: ['miner'],
     play: async (stage) => {
       await paid(stage, 2);
       await stage.vanish('miner');
       await stage.until(2);
-      stage.world.setMarket(1_200_000);
+      stage.world.setMarket(stage.random.pick([500_000, 1_200_000]));
       await stage.until(-4);
       stage.world.setMarket(0);
       await stage.liveOut();
@@ -262,6 +262,8 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       await paid(stage, 4);
       await stage.until(SALE_BLOCKS + 1);
       stage.world.setMarket(30_000 + stage.random.below(20_000));
+      // An honest maker would pay for a close that waits beyond the expiry.
+      await stage.vanish('maker');
       await stage.liveOut();
     },
   },

@@ -2,23 +2,16 @@ import { displayHash } from '../../../src/bitcoin/header.ts';
 import { BEAD_PARTS, mostBeadParts } from '../../../src/contract/bead-odds.ts';
 import { BEAD_DOUBT } from '../../../src/maker/bead-credit.ts';
 import { unpackShares } from '../../../src/work/evidence.ts';
-import type { Books, Finding } from '../audit.ts';
+import type { Finding } from '../audit.ts';
 import type { BeadFate } from '../braid.ts';
 import { type FarmNature, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_BEADS } from '../terms.ts';
 import type { WorldOptions } from '../world-options.ts';
-import { paid } from './tools.ts';
+import { paid, paidForNothing } from './tools.ts';
 
 const hostile = ['miner'] as const;
-
-/** Work that is worth nothing to its buyer earns nothing. */
-function paidForNothing({ world: { terms } }: Stage, { close }: Books): readonly Finding[] {
-  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
-  if (gotSat <= terms.minerReserveSat) return [];
-  return [{ rule: 'worthless work is paid', seen: `${gotSat - terms.minerReserveSat} sat` }];
-}
 
 const sellsWorthless = (name: FarmNature, what: string): Strategy => ({
   what,
@@ -31,6 +24,9 @@ const sellsWorthless = (name: FarmNature, what: string): Strategy => ({
   },
   judge: paidForNothing,
 });
+
+/** Shares of a step. */
+const STEP_SHARES = 4;
 
 const boundByBeads = (): WorldOptions => ({
   terms: { workTotalHashes: 120n * SHARE.workHashes, budgetSat: 300_000n },
@@ -52,6 +48,16 @@ async function lostByBeads({ world }: Stage): Promise<readonly Finding[]> {
   return [{ rule: 'beads that pay another are paid', seen }];
 }
 
+/** A bead of a share that was paid, and pays another, is the last that is paid, but for those in doubt. */
+async function pastTheFirstStolen({ world }: Stage): Promise<readonly Finding[]> {
+  const rows = await world.disks.maker.store.readLog('share', world.contractId, 0, 10_000);
+  const hashes = rows.flatMap(({ body }) => unpackShares(body).map(({ hash }) => displayHash(hash)));
+  const first = hashes.findIndex((hash) => world.braid!.isStolen(hash));
+  const after = first < 0 ? 0 : hashes.length - first;
+  if (after <= BEAD_DOUBT.doubtBeads + STEP_SHARES) return [];
+  return [{ rule: 'work is paid after a bead that pays another', seen: `${after} shares` }];
+}
+
 const redirects = (percent: number, fate: BeadFate, what: string): Strategy => ({
   what: `the miner ${what} ${percent} in 100 of its beads, and sells the shares`,
   row: 'F5',
@@ -64,7 +70,10 @@ const redirects = (percent: number, fate: BeadFate, what: string): Strategy => (
     await paid(stage, 28);
     await stage.liveOut();
   },
-  judge: lostByBeads,
+  judge: async (stage) => [
+    ...(await lostByBeads(stage)),
+    ...(fate === 'redirected' ? await pastTheFirstStolen(stage) : []),
+  ],
 });
 
 /** A seller of work that is bound, and would be worth less to its buyer than it is paid for. */
@@ -99,7 +108,10 @@ export const BOUND: Readonly<Record<string, Strategy>> = {
       await stage.world.time.advance(stage.random.below(90) * 1_000);
       braid!.isAway = false;
       await stage.world.time.advance(60_000);
+      const before = stage.world.maker?.status[0]?.verifiedWorkHashes ?? 0n;
       await stage.pay(3);
+      const after = stage.world.maker?.status[0]?.verifiedWorkHashes ?? 0n;
+      if (after === before) stage.find('honest beads are not paid', 'when their node is back');
       await stage.liveOut();
     },
     judge: lostByBeads,

@@ -1,12 +1,13 @@
 import { displayHash } from '../../../src/bitcoin/header.ts';
-import type { Books, Finding } from '../audit.ts';
+import type { Finding } from '../audit.ts';
 import { SHARE } from '../farm.ts';
 import { hashesOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_WORK } from '../terms.ts';
 import type { WorldOptions } from '../world-options.ts';
-import { paid, rob } from './tools.ts';
+import { refusing } from './refuser.ts';
+import { paid, paidForNothing, rob } from './tools.ts';
 
 const given = (): WorldOptions => ({ termsV3: { binding: BY_WORK } });
 const long = (): WorldOptions => ({
@@ -30,12 +31,6 @@ async function allAtPool(stage: Stage): Promise<readonly Finding[]> {
   return [{ rule: 'a solution was paid and never sent', seen: `${sent} of ${count}` }];
 }
 
-function paidForNothing({ world: { terms } }: Stage, { close }: Books): readonly Finding[] {
-  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
-  if (gotSat <= terms.minerReserveSat) return [];
-  return [{ rule: 'worthless work is paid', seen: `${gotSat - terms.minerReserveSat} sat` }];
-}
-
 /** The seller mines jobs of its own, whatever it is given. */
 function minesItsOwn(stage: Stage, isClaimed: boolean): void {
   const { farm, world } = { farm: stage.world.farm, world: stage.world };
@@ -52,6 +47,23 @@ function minesItsOwn(stage: Stage, isClaimed: boolean): void {
     set: () => {},
   });
 }
+
+const withholding = (more: string, play: NonNullable<Strategy['play']>): Strategy => ({
+  what: `the miner shows no solution but in its batches${more}`,
+  row: 'F20',
+  hostile: ['miner'],
+  options: long,
+  begin: ({ world }) => {
+    world.tellsSolution = () => false;
+  },
+  play,
+  judge: async (stage) => {
+    const late = await creditedBy(stage);
+    const found = [...(await allAtPool(stage))];
+    if (late > LATE_SOLUTIONS) found.push({ rule: 'late solutions are paid', seen: `${late} of them` });
+    return found;
+  },
+});
 
 const foreign = (what: string, isClaimed: boolean): Strategy => ({
   what,
@@ -86,25 +98,23 @@ export const GIVEN: Readonly<Record<string, Strategy>> = {
     'the miner sells shares of jobs that are not of this maker, and says they were made of its jobs',
     true,
   ),
-  'withholds-solutions': {
-    what: 'the miner shows no solution but in its batches',
-    row: 'F20',
-    hostile: ['miner'],
-    options: long,
-    begin: ({ world }) => {
-      world.tellsSolution = () => false;
-    },
-    play: async (stage) => {
-      await paid(stage, 24);
+  'withholds-solutions': withholding('', async (stage) => {
+    await paid(stage, 24);
+    await stage.liveOut();
+  }),
+  'withholds-solutions-anew': withholding(
+    ', and the maker starts anew before each is one too many',
+    async (stage) => {
+      await stage.open();
+      for (let time = 0; time < 10; time += 1) {
+        stage.world.work(2);
+        await stage.rounds(3);
+        await stage.world.kill('maker', 0);
+        await stage.rounds(4);
+      }
       await stage.liveOut();
     },
-    judge: async (stage) => {
-      const late = await creditedBy(stage);
-      const found = [...(await allAtPool(stage))];
-      if (late > LATE_SOLUTIONS) found.push({ rule: 'late solutions are paid', seen: `${late} of them` });
-      return found;
-    },
-  },
+  ),
   'pool-refuses': {
     what: 'both are honest, and the pool of the maker refuses every solution',
     row: 'F20',
@@ -137,10 +147,19 @@ export const GIVEN: Readonly<Record<string, Strategy>> = {
     step: (stage) => rob(stage),
   },
   'churns-jobs': {
-    what: 'the maker gives another job before each look, and takes the last back',
+    what: 'the maker gives another job before each look, takes the last back, and pays for none of them',
     row: 'F20',
     hostile: ['maker'],
-    options: given,
+    options: long,
+    begin: (stage) => {
+      const { pool } = stage.world;
+      let count = 0;
+      pool!.change = (job) => {
+        count += 1;
+        return { ...job, clean: true, branches: [...job.branches, new Uint8Array(32).fill(count)] };
+      };
+      refusing(stage, () => 'share_stale');
+    },
     play: async (stage) => {
       const isOpen = await stage.open();
       for (let time = 0; isOpen && time < 24; time += 1) {

@@ -5,29 +5,22 @@ import { CALM_SAT_PER_KVB } from '../node.ts';
 import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { MARGINS, SALE_BLOCKS } from '../terms.ts';
-import { WALLETS } from '../world.ts';
+import { MARGINS } from '../terms.ts';
 import {
   ackedSat,
   alterHeard,
   alterLines,
   channelKeys,
-  coinOf,
   itself,
   paid,
   paramsOf,
-  payment,
   rob,
   send,
+  silentOn,
 } from './tools.ts';
 
 const hostile = ['maker'] as const;
 const step = (stage: Stage): Promise<void> => rob(stage);
-
-/** Leaves out every line about these. */
-function silentOn(stage: Stage, methods: readonly string[], isNow: () => boolean = () => true): void {
-  alterLines(stage.world, (told) => (methods.includes(told.about) && isNow() ? [] : [told.message]));
-}
 
 /** Work up to less than the limit, and then more than is left to it at once. */
 async function passLimit(stage: Stage): Promise<void> {
@@ -51,46 +44,7 @@ async function secondContent(stage: Stage): Promise<void> {
   );
 }
 
-/** The miner's state gets a child that is as large and as dear as the rules allow. */
-function pin(stage: Stage, hex: string): void {
-  const coin = coinOf(hex, 'maker');
-  if (coin === undefined || stage.left > SALE_BLOCKS + 1) return;
-  const outputs = Array.from({ length: 28 }, () => ({ scriptHex: WALLETS.maker, valueSat: 600n }));
-  const feeSat = 20_000n;
-  const rest = coin.valueSat - feeSat - 600n * BigInt(outputs.length);
-  if (rest < 600n) return;
-  outputs[0] = { scriptHex: WALLETS.maker, valueSat: rest };
-  send(stage.world, 'the maker', 'a child that pins', payment('maker', coin, outputs, 3));
-}
-
-/** The maker signs no common close, and pins each state that the miner sends. */
-function pinning(stage: Stage): void {
-  stage.world.nodes.miner.onTaken = (hex) => pin(stage, hex);
-  silentOn(stage, ['channel.shutdown', 'close.sig']);
-}
-
-/** Markets in sat/vB in which a pinned close has to come through, from a channel that can pay for it. */
-export const PINNED_MARKETS = [1, 2, 50, 320, 1_200] as const;
-
-const pinnedAt = (satPerVb: number): Strategy => ({
-  what: `the maker pins every close while blocks ask for ${satPerVb} sat/vB`,
-  row: 'F8',
-  hostile,
-  options: () => ({
-    terms: { priceMsatPerEh: 5_000_000n * 10n ** 18n, budgetSat: 1_000_000n, minerReserveSat: 20_000n },
-  }),
-  begin: pinning,
-  play: async (stage) => {
-    await paid(stage, 8);
-    await stage.until(SALE_BLOCKS + 1);
-    stage.world.setMarket(satPerVb * 1_000);
-    await stage.liveOut();
-  },
-  step: (stage) => rob(stage, 320_000),
-});
-
 export const BY_MAKER: Readonly<Record<string, Strategy>> = {
-  ...Object.fromEntries(PINNED_MARKETS.map((market) => [`pinned-at-${market}`, pinnedAt(market)])),
   'second-content': {
     what: 'the maker signs another content for the newest state',
     row: 'F1',
@@ -340,36 +294,6 @@ export const BY_MAKER: Readonly<Record<string, Strategy>> = {
       const isDear = fundingFees.miner > most;
       return isDear ? [{ rule: 'the other side named the fee', seen: `${fundingFees.miner} sat` }] : [];
     },
-  },
-  'pins-close': {
-    what: 'the maker pins the close with one large child while blocks are dear',
-    row: 'F8',
-    hostile,
-    begin: pinning,
-    play: async (stage) => {
-      await paid(stage, 4);
-      await stage.until(SALE_BLOCKS + 1);
-      stage.world.setMarket(60_000);
-      await stage.liveOut();
-    },
-    step: (stage) => rob(stage, 320_000),
-  },
-  'pins-at-the-end': {
-    what: 'the maker pins the close of a miner that comes back two blocks before the expiry',
-    row: 'F8',
-    hostile,
-    begin: pinning,
-    play: async (stage) => {
-      await paid(stage, 4);
-      stage.gone.add('miner');
-      await stage.world.kill('miner', 0);
-      await stage.until(3);
-      stage.world.setMarket(60_000);
-      await stage.until(2);
-      stage.gone.delete('miner');
-      await stage.liveOut();
-    },
-    step: (stage) => rob(stage, 320_000),
   },
   'refund-in-the-mempool': {
     what: 'the miner comes back at the expiry, and the refund of the maker would be in the next block',

@@ -1,12 +1,8 @@
-import { Transaction } from 'bitcoinjs-lib';
-import { toHex } from '../../../src/base/bytes.ts';
 import { parseSignedState, signAndFinalizeState } from '../../../src/channel/states.ts';
 import { STATE_KIND } from '../../../src/settlement/records.ts';
-import { storedOf } from '../outcome.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { WALLETS } from '../world.ts';
-import { alterLines, channelKeys, paid, paramsOf, payment, send } from './tools.ts';
+import { alterLines, channelKeys, paid, paramsOf, send, spendTwice } from './tools.ts';
 
 const hostile = ['miner'] as const;
 
@@ -19,21 +15,6 @@ async function broadcastOld(stage: Stage): Promise<void> {
   const state = parseSignedState(JSON.parse(stage.random.pick(states).body));
   const { hex } = signAndFinalizeState(params, state, state.signatures.length - 1, keys);
   send(world, 'the miner', `state ${state.n}`, hex);
-}
-
-/** The coin of the miner in the funding goes elsewhere, for a higher fee. */
-async function spendTwice(stage: Stage): Promise<void> {
-  const { world } = stage;
-  const funding = (await storedOf(world, 'maker'))?.fundingTx;
-  if (funding === undefined) return;
-  const coins = world.chain.utxos(WALLETS.miner);
-  const used = Transaction.fromHex(funding).ins.map(
-    ({ hash, index }) => `${toHex(hash.toReversed())}:${index}`,
-  );
-  const coin = coins.find(({ txid, vout }) => used.includes(`${txid}:${vout}`));
-  if (coin === undefined) return;
-  const outputs = [{ scriptHex: WALLETS.miner, valueSat: coin.valueSat - 20_000n }];
-  send(world, 'the miner', 'its coin once more', payment('miner', coin, outputs, 2));
 }
 
 export const BY_MINER: Readonly<Record<string, Strategy>> = {
@@ -130,7 +111,7 @@ export const BY_MINER: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       for (let round = 0; round < 20 && stage.world.chain.mempoolSize === 0; round += 1)
         await stage.round();
-      await spendTwice(stage);
+      await spendTwice(stage, 'miner');
       await stage.blocks(16);
       const status = stage.world.maker?.status[0]?.channel;
       if (status === 'funding')

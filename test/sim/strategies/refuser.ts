@@ -1,10 +1,13 @@
 import type { ErrorCode } from '../../../src/base/errors.ts';
+import { commitmentRecordCodec } from '../../../src/peer/commitment-codecs.ts';
 import { codecsOf } from '../../../src/peer/messages.ts';
+import { COMMITMENT_KIND } from '../../../src/settlement/records.ts';
 import { type FarmBlock, SHARE } from '../farm.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import type { WorldOptions } from '../world-options.ts';
-import { type Alter, alterHeard, alterLines, type Message, rob } from './tools.ts';
+import { RefusedLog } from './refused-log.ts';
+import { type Alter, alterHeard, alterLines, type Message, paramsOf, rob } from './tools.ts';
 
 const hostile = ['maker'] as const;
 const step = (stage: Stage): Promise<void> => rob(stage);
@@ -16,7 +19,7 @@ type Batch = { readonly firstSeq: number; readonly count: number };
  * The maker hears no batch, and answers each with refusals alone, by this code; or not at all. It pays
  * nothing.
  */
-function refusing(stage: Stage, codeOf: (seq: number) => ErrorCode | undefined): void {
+export function refusing(stage: Stage, codeOf: (seq: number) => ErrorCode | undefined): void {
   const { network } = stage.world;
   const codec = codecsOf('work.batch');
   const answer = ({ firstSeq, count }: Batch): unknown => {
@@ -56,23 +59,33 @@ const racing = (): WorldOptions => ({
   termsV3: { staleRaceAllowancePpm: RACE_PPM },
 });
 
-/** The maker refuses this part of the work and not a share more, says it was a race, and signs no more. */
-function refuseAsRaces({ world }: Stage, ppm: number): void {
+const RACES = new WeakMap<Stage, RefusedLog>();
+
+/**
+ * The maker refuses this part of the work and not a share more, says and signs that it was a race, and signs
+ * no more in the end.
+ */
+function refuseAsRaces(stage: Stage, ppm: number): void {
+  const { world } = stage;
+  const log = new RefusedLog('stale_race');
+  RACES.set(stage, log);
   let [seen, refused] = [0, 0];
   const hear: Alter = ({ about, message }) => {
-    if (about !== 'work.batch' || message.params === undefined) return [message];
+    if (about !== 'work.batch' || message.params === undefined) return [log.hear(about, message)];
     const codec = codecsOf('work.batch').params;
     const batch = codec.parse(message.params);
-    const shares = batch.shares.map((share) => {
+    const shares = batch.shares.map((share, at) => {
       seen += 1;
       if ((refused + 1) * 1_000_000 > seen * ppm) return share;
       refused += 1;
+      log.refuse(batch.firstSeq + at, share);
       return { ...share, ntime: share.ntime + 100_000 };
     });
     return [{ ...message, params: codec.print({ ...batch, shares }) }];
   };
   const say: Alter = ({ about, message }) => {
     if (about === 'state.sign' && seen > SOLD_AT_THE_EDGE) return [];
+    if (about === 'state.sign') return [log.say(message)];
     if (about !== 'work.batch' || message.result === undefined) return [message];
     const codec = codecsOf('work.batch').result;
     const answer = codec.parse(message.result);
@@ -80,6 +93,40 @@ function refuseAsRaces({ world }: Stage, ppm: number): void {
     return [{ ...message, result: codec.print({ ...answer, refused: races }) }];
   };
   alterLines(world, say, hear);
+}
+
+/** Sells until the maker signs no more, or so often. The miner signs for the refusals that it can check. */
+async function sellToRaces(stage: Stage, times: number): Promise<void> {
+  const log = RACES.get(stage)!;
+  const isOpen = await stage.open();
+  log.params = await paramsOf(stage.world);
+  if (!isOpen) return;
+  await sell(stage, times);
+  if (log.signedFaults === 0) stage.find('the miner signs for no refusal', `of ${times} batches`);
+}
+
+/** The maker hears every fourth share as one that is none. */
+function spoilEvery4th(): Alter {
+  return ({ about, message }) => {
+    if (about !== 'work.batch' || message.params === undefined) return [message];
+    const codec = codecsOf('work.batch').params;
+    const batch = codec.parse(message.params);
+    const shares = batch.shares.map((share, at) => {
+      return (batch.firstSeq + at) % 4 === 1 ? { ...share, version: share.version ^ 1 } : share;
+    });
+    return [{ ...message, params: codec.print({ ...batch, shares }) }];
+  };
+}
+
+/** What the miner signed has no fault: the log has other shares than those that were refused. */
+async function findSignedFaults(stage: Stage): Promise<void> {
+  const { world } = stage;
+  const documents = await world.disks.miner.store.list(COMMITMENT_KIND, `${world.contractId}:`);
+  for (const { body } of documents) {
+    const { n, faults = [], minerSignature } = commitmentRecordCodec.parse(JSON.parse(body));
+    if (minerSignature !== undefined && faults.length > 0)
+      stage.find('the miner signed for refusals of other shares than its own', `commitment ${n}`);
+  }
 }
 
 /** The maker refuses work for reasons that it invents, or brings about. */
@@ -201,7 +248,7 @@ export const BY_REFUSER: Readonly<Record<string, Strategy>> = {
     options: racing,
     begin: (stage) => refuseAsRaces(stage, RACE_PPM),
     play: async (stage) => {
-      if (await stage.open()) await sell(stage, 30);
+      await sellToRaces(stage, 30);
       const delivered = stage.world.miner?.status.ownWorkHashes ?? 0n;
       if (delivered <= BigInt(SOLD_AT_THE_EDGE) * SHARE.workHashes)
         stage.find('what the terms allow ends the sale', `after ${delivered} hashes`);
@@ -216,8 +263,21 @@ export const BY_REFUSER: Readonly<Record<string, Strategy>> = {
     options: racing,
     begin: (stage) => refuseAsRaces(stage, 2 * RACE_PPM),
     play: async (stage) => {
-      if (await stage.open()) await sell(stage, 40);
+      await sellToRaces(stage, 40);
       await stage.liveOut();
+    },
+    step,
+  },
+  'denies-refusals': {
+    what: 'the maker refuses good work, and commits to having refused other work in its place',
+    row: 'F10',
+    hostile,
+    options: racing,
+    begin: (stage) => alterHeard(stage.world, spoilEvery4th()),
+    play: async (stage) => {
+      if (await stage.open()) await sell(stage, 12);
+      await stage.liveOut();
+      await findSignedFaults(stage);
     },
     step,
   },

@@ -3,7 +3,7 @@ import { CodedError } from '../../../src/base/errors.ts';
 import { sha256 } from '../../../src/base/hash.ts';
 import { minerContributionSat } from '../../../src/channel/amounts.ts';
 import { minerKeysOf } from '../../../src/channel/keys.ts';
-import { nodeIdBytes } from '../../../src/channel/signer.ts';
+import { nodeIdBytes, type Signer } from '../../../src/channel/signer.ts';
 import { type ContractTerms, contractIdOf } from '../../../src/contract/terms.ts';
 import { silentLogger } from '../../../src/log/logger.ts';
 import { call } from '../../../src/peer/calls.ts';
@@ -22,12 +22,12 @@ import { SIGNERS } from '../terms.ts';
 const signer = SIGNERS.stranger;
 
 /** An authenticated peer of the maker that is not its miner. */
-async function connect({ world, random }: Stage): Promise<RpcPeer> {
+export async function connect({ world, random }: Stage, as: Signer = signer): Promise<RpcPeer> {
   const link = await world.network.connectStranger();
   const { timers } = world.time;
   const peer = new RpcPeer(link, DEFAULT_RPC, { timers, log: silentLogger });
   await authenticate(peer, 'client', {
-    ...{ identity: identityOfSigner(signer), features: [], isKnown: () => true },
+    ...{ identity: identityOfSigner(as), features: [], isKnown: () => true },
     ...{ genesisHash: world.chain.blockAt(0)!.hash, random, timers, timeoutMs: 10_000 },
   });
   peer.serve({ ping: async () => ({}) }, 'unknown_method');

@@ -6,6 +6,7 @@ import { signP2wpkhInput } from '../../../src/chain/wallet.ts';
 import type { ChannelParams } from '../../../src/channel/params.ts';
 import { signAndFinalizeRefund } from '../../../src/channel/refund.ts';
 import type { SeedSigner } from '../../../src/channel/signer.ts';
+import { backlogMs } from '../../../src/contract/terms-access.ts';
 import { assembleChannel } from '../../../src/settlement/opening.ts';
 import { loadOpening } from '../../../src/settlement/records.ts';
 import type { Books, Finding } from '../audit.ts';
@@ -47,6 +48,15 @@ export function alterHeard(world: SimWorld, alter: Alter): void {
   world.tapIn = speaking(new Map(), alter);
 }
 
+/** Leaves out every line about these. */
+export function silentOn(
+  stage: Stage,
+  methods: readonly string[],
+  isNow: () => boolean = () => true,
+): void {
+  alterLines(stage.world, (told) => (methods.includes(told.about) && isNow() ? [] : [told.message]));
+}
+
 function speaking(asked: Map<string, string>, alter: Alter): Tap {
   return (line) => {
     const message = JSON.parse(line.text) as Message;
@@ -82,6 +92,29 @@ export function paidInFull(
   const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
   if (gotSat >= dueSat) return [];
   return [{ rule: 'an acked state was not closed by', seen: `${gotSat} of ${dueSat} sat` }];
+}
+
+/** Work that is worth nothing to its buyer earns nothing. */
+export function paidForNothing({ world: { terms } }: Stage, { close }: Books): readonly Finding[] {
+  const gotSat = close === undefined ? 0n : close.minerSat + close.feeSat;
+  if (gotSat <= terms.minerReserveSat) return [];
+  return [{ rule: 'worthless work is paid', seen: `${gotSat - terms.minerReserveSat} sat` }];
+}
+
+/** What raced, and what chance sold again. */
+const BY_CHANCE: ReadonlySet<string> = new Set(['stale_race', 'share_duplicate']);
+
+/** A maker that starts by a wall clock set on by so much sees itself away for longer than work is kept. */
+function isLongAgo({ time, terms }: Stage['world'], code: string): boolean {
+  return code === 'share_stale' && time.wallOffMs >= backlogMs(terms);
+}
+
+/** An honest miner is refused nothing else. @param except another code that it may be refused with */
+export function refusedNothing(stage: Stage, except?: string): void {
+  for (const [code, count] of Object.entries(stage.world.miner?.stats.refused ?? {})) {
+    if (count === 0 || code === except || BY_CHANCE.has(code) || isLongAgo(stage.world, code)) continue;
+    stage.find('honest work is refused', code);
+  }
 }
 
 /** A quiet opening, and so many paid steps. */
@@ -160,6 +193,20 @@ export function payment(
     signP2wpkhInput(transaction, 0, spent, (hash) => signer.signEcdsa('wallet', hash)),
   );
   return transaction.toHex();
+}
+
+/** The coin of a side in the funding goes elsewhere, for a higher fee. */
+export async function spendTwice({ world }: Stage, side: Side): Promise<void> {
+  const funding = (await storedOf(world, 'maker'))?.fundingTx;
+  if (funding === undefined) return;
+  const used = Transaction.fromHex(funding).ins.map(
+    ({ hash, index }) => `${toHex(hash.toReversed())}:${index}`,
+  );
+  const coins = world.chain.utxos(WALLETS[side]);
+  const coin = coins.find(({ txid, vout }) => used.includes(`${txid}:${vout}`));
+  if (coin === undefined) return;
+  const outputs = [{ scriptHex: WALLETS[side], valueSat: coin.valueSat - 20_000n }];
+  send(world, `the ${side}`, 'its coin once more', payment(side, coin, outputs, 2));
 }
 
 /** The output of a transaction that pays a wallet. */

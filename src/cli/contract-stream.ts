@@ -1,0 +1,64 @@
+import { openForReading } from '../operator/channel-access.ts';
+import { balancesJson, contractEvents, foldEvents, streamJson } from '../operator/contract-events.ts';
+import { readStream } from '../operator/contract-stream.ts';
+import { channelClose } from './channel.ts';
+import { accessOf, channelOf, DEPS, print, READ_OPTIONS } from './channel-access.ts';
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
+
+const USAGE = '[CONTRACT] --config FILE | --ledger FILE';
+
+export const contractStream: Command = {
+  name: 'contract stream',
+  summary: 'a contract as a money stream: sender, recipient, balances, rate, timeframe',
+  usage: USAGE,
+  words: 1,
+  help: ['What `getStream` and `balanceOf` are: by the ledger of either side, also while its daemon runs.'],
+  options: READ_OPTIONS,
+  run: async (options, io) => {
+    const source = await sourceOf(options, io);
+    const json = { ...streamJson(source), balances: balancesJson(source) };
+    print(options, io, json, JSON.stringify(json, undefined, 2));
+    return 0;
+  },
+};
+
+export const contractEventsCommand: Command = {
+  name: 'contract events',
+  summary: 'what happened to a contract: a chain of events, each with the signatures that bind by it',
+  usage: USAGE,
+  words: 1,
+  help: [
+    'LogCreate, LogState, LogConfirmUpdate, LogExecuteUpdate, LogRevokeUpdate, LogWithdraw, LogRedeem. Each has the hash of the one',
+    'before it: what is removed or edited is seen.',
+  ],
+  options: READ_OPTIONS,
+  run: async (options, io) => {
+    const source = await sourceOf(options, io);
+    const events = contractEvents(source);
+    foldEvents(source.stored.contractId, events);
+    const lines = events.map(({ event, hash, n, paid_sat: sat }) =>
+      [hash.slice(0, 16), event, ...(typeof n === 'number' ? [`state ${n}, ${String(sat)} sat`] : [])].join(
+        '  ',
+      ),
+    );
+    print(options, io, { contract: source.stored.contractId, events }, lines.join('\n'));
+    return 0;
+  },
+};
+
+/** All that was earned goes to the recipient, by ending the channel; a line goes on in its next. */
+export const contractWithdraw: Command = { ...channelClose, name: 'contract withdraw' };
+export const contractRedeem: Command = { ...channelClose, name: 'contract redeem' };
+/** The rest goes back to the sender in the same transaction. */
+export const contractRefund: Command = { ...channelClose, name: 'contract refund' };
+
+async function sourceOf(options: ParsedOptions, io: CommandIo) {
+  const access = accessOf(options, io);
+  const { stored } = await channelOf(access, options);
+  const ledger = await openForReading(access, DEPS.log);
+  try {
+    return await readStream(ledger, stored);
+  } finally {
+    await ledger.close();
+  }
+}

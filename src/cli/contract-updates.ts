@@ -1,0 +1,148 @@
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { priceText } from '../base/price.ts';
+import { Invalid, PRICE, WORK } from '../config/values.ts';
+import {
+  ASK_HELP,
+  ASK_USAGE,
+  askDaemon,
+  assertConfirmed,
+  print,
+  READ_OPTIONS,
+  wholeNumber,
+  YES,
+} from './channel-access.ts';
+import type { Command, CommandIo, OptionSpec, ParsedOptions } from './command.ts';
+
+const DRY_RUN: OptionSpec = { type: 'boolean', help: 'say what it would do, and sign nothing' };
+
+export const contractUpdate: Command = {
+  name: 'contract update',
+  summary: 'propose other terms for a running contract: they hold once the other side confirms them',
+  usage: `${ASK_USAGE} [--price PRICE] [--step WORK] [--stop HEIGHT] [--from WORK] [--dry-run | --yes]`,
+  words: 1,
+  help: [
+    ASK_HELP,
+    'Work up to --from keeps its price (default: two steps from here); nothing that is owed changes. One update waits at a time:',
+    'until the other side confirms it either may take it back with `contract revoke`.',
+    '--stop corrects a duration in blocks by what blocks took: what was meant as a week may come early or late.',
+  ],
+  options: {
+    ...READ_OPTIONS,
+    price: {
+      type: 'string',
+      value: 'PRICE',
+      help: 'of the work from there on, such as "46000 sat/PH/day"',
+    },
+    step: { type: 'string', value: 'WORK', help: 'work after which a state is signed' },
+    stop: { type: 'string', value: 'HEIGHT', help: 'block behind the last whose work is credited' },
+    from: { type: 'string', value: 'WORK', help: 'work of the contract up to which nothing changes' },
+    'dry-run': DRY_RUN,
+    yes: YES,
+  },
+  run: (options, io) => {
+    const fields = wantedOf(options);
+    if (Object.keys(fields).length === 0)
+      throw new CodedError('usage', 'say what changes: --price, --step, --stop');
+    if (!options.flag('dry-run')) assertConfirmed(options, 'The other side may confirm it at once.');
+    return ask('update', options, io, fields);
+  },
+};
+
+export const contractConfirm: Command = {
+  name: 'contract confirm',
+  summary: 'sign the update that the other side proposed: both are bound from then on',
+  usage: `${ASK_USAGE} [--dry-run | --yes]`,
+  words: 1,
+  help: [ASK_HELP, '--dry-run shows it.'],
+  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN, yes: YES },
+  run: (options, io) => {
+    if (!options.flag('dry-run')) assertConfirmed(options, 'An update that both signed is not taken back.');
+    return ask('confirm', options, io);
+  },
+};
+
+export const contractRevoke: Command = {
+  name: 'contract revoke',
+  summary: 'take back the update that waits, or refuse it',
+  usage: `${ASK_USAGE} [--dry-run]`,
+  words: 1,
+  help: [ASK_HELP, 'Needs the other side connected: both sign that it never holds.'],
+  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN },
+  run: (options, io) => ask('revoke', options, io),
+};
+
+export const contractUpdates: Command = {
+  name: 'contract updates',
+  summary: 'the updates of a contract: which hold, which one waits, which were taken back',
+  usage: ASK_USAGE,
+  words: 1,
+  help: [ASK_HELP],
+  options: READ_OPTIONS,
+  run: (options, io) => ask('updates', options, io),
+};
+
+/** Throws `usage`. */
+function wantedOf(options: ParsedOptions): Readonly<Record<string, unknown>> {
+  const read = (name: string, kind: typeof PRICE, key: string): object => {
+    const text = options.text(name);
+    if (text === undefined) return {};
+    const value = kind.parse(text);
+    if (value instanceof Invalid) throw new CodedError('usage', `--${name} ${value.why}`);
+    return { [key]: value.toString() };
+  };
+  const stop = wholeNumber(options, 'stop');
+  return {
+    ...read('price', PRICE, 'price_msat_per_eh'),
+    ...read('step', WORK, 'step_hashes'),
+    ...read('from', WORK, 'from_hashes'),
+    ...(stop === undefined ? {} : { stop_height: stop }),
+  };
+}
+
+async function ask(
+  what: 'update' | 'confirm' | 'revoke' | 'updates',
+  options: ParsedOptions,
+  io: CommandIo,
+  fields: object = {},
+): Promise<number> {
+  const isDryRun = what !== 'updates' && options.flag('dry-run');
+  const json = await askDaemon(`contract/${what}`, options, io, { ...fields, dry_run: isDryRun });
+  print(options, io, json, updatesText(json));
+  return 0;
+}
+
+function updatesText(json: Readonly<Record<string, unknown>>): string {
+  const { contract, agreed, pending, revoked, price_msat_per_eh: price } = json;
+  const lines = Array.isArray(agreed)
+    ? agreed.map((each) => lineOf('holds', isRecord(each) ? each['update'] : {}))
+    : [];
+  const waiting = isRecord(pending)
+    ? [
+        lineOf(
+          pending['by'] === 'own' ? 'waits for the other side' : 'waits for `contract confirm`',
+          pending,
+        ),
+      ]
+    : [];
+  const dead = Array.isArray(revoked) && revoked.length > 0 ? [`${revoked.length} were taken back`] : [];
+  const now = typeof price === 'string' ? [`price of new work: ${priceText(BigInt(price))}`] : [];
+  return [`contract ${String(contract).slice(0, 16)}`, ...lines, ...waiting, ...dead, ...now].join('\n');
+}
+
+function lineOf(how: string, update: unknown): string {
+  if (!isRecord(update)) return how;
+  const {
+    number,
+    from_hashes: from,
+    price_msat_per_eh: price,
+    step_hashes: step,
+    stop_height: stop,
+  } = update;
+  const changes = [
+    ...(typeof price === 'string' ? [priceText(BigInt(price))] : []),
+    ...(typeof step === 'string' ? [`a step of ${step} hashes`] : []),
+    ...(typeof stop === 'number' ? [`the end at block ${stop}`] : []),
+  ];
+  return `update ${String(number)} ${how}: ${changes.join(', ')}, from ${String(from)} hashes on`;
+}

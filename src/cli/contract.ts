@@ -1,0 +1,189 @@
+import { CodedError } from '../base/errors.ts';
+import { priceText } from '../base/price.ts';
+import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import { loadSeed } from '../channel/key-file.ts';
+import { minerContributionSat } from '../channel/params.ts';
+import { SeedSigner } from '../channel/signer.ts';
+import type { MakerPlace, ProxyConfig } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { Invalid, WORK } from '../config/values.ts';
+import type { RankedQuote } from '../contract/quote-rank.ts';
+import { contractIdOf, termsToJson } from '../contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { silentLogger } from '../log/logger.ts';
+import { chainSource } from '../operator/chain-access.ts';
+import { requestAction } from '../operator/daemon-action.ts';
+import {
+  type AskedMakers,
+  askMakers,
+  type MakerQuote,
+  type MarketTools,
+  placeOfOffer,
+  propose,
+  takeInput,
+} from '../operator/market-tools.ts';
+import { channelList, channelShow } from './channel.ts';
+import { assertConfirmed, daemonOf, print, YES } from './channel-access.ts';
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
+
+const OPTIONS = {
+  config: { type: 'string', value: 'FILE', help: 'configuration of the proxy (TOML)' },
+  work: { type: 'string', value: 'WORK', help: 'work of the contract, instead of sell.work' },
+} as const;
+
+const MOST_MAKERS = 16;
+
+export const contractQuote: Command = {
+  name: 'contract quote',
+  summary: 'ask market makers what they pay, and rank what they answer',
+  usage: '[OFFER | NAME]... --config FILE [--work WORK]',
+  words: MOST_MAKERS,
+  help: [
+    'Asks every [[maker]] of the configuration, or those named: by their name there, or by a pasted offer (shst1...).',
+    'What is asked for is in [sell]; a quote of other terms, or below sell.floor_price, is refused. Nothing is bound by asking.',
+  ],
+  options: OPTIONS,
+  run: async (options, io) => {
+    const { asked } = await askAll(options, io);
+    print(options, io, quotesJson(asked), quotesText(asked));
+    return asked.ranked.length > 0 ? 0 : 1;
+  },
+};
+
+export const contractTake: Command = {
+  name: 'contract take',
+  summary: 'take the best quote: its maker signs it, and the running proxy serves it from then on',
+  usage: '[OFFER | NAME]... --config FILE [--work WORK] [--dry-run | --yes]',
+  words: MOST_MAKERS,
+  help: [
+    'Asks as `contract quote` does and takes the first of the ranking; name one maker, or paste its offer, to take that one.',
+    'The proxy must run. It pays its reserve into the channel, so its address needs that and a fee: see `deposit`.',
+  ],
+  options: {
+    ...OPTIONS,
+    'dry-run': { type: 'boolean', help: 'ask, and say what would be taken; sign nothing' },
+    yes: YES,
+  },
+  run: async (options, io) => {
+    const { asked, tools } = await askAll(options, io);
+    const [best] = asked.ranked;
+    if (best === undefined) {
+      print(options, io, quotesJson(asked), quotesText(asked));
+      return 1;
+    }
+    await handOver(best.quote, options, io, true);
+    if (options.flag('dry-run')) {
+      const text = `${quotesText(asked)}\nthe first would be taken`;
+      print(options, io, { dry_run: true, ...quotesJson(asked) }, text);
+      return 0;
+    }
+    assertConfirmed(options, 'The deposit goes into a channel with this maker.');
+    await propose(best.quote, tools);
+    const contract = await handOver(best.quote, options, io, false);
+    const { maker, terms } = best.quote;
+    const text = `taken: contract ${contract} with ${maker} at ${priceText(fixedPriceMsatPerEh(terms))}`;
+    print(options, io, { contract, maker, terms: termsToJson(terms) }, text);
+    return 0;
+  },
+};
+
+export const contractList: Command = { ...channelList, name: 'contract list' };
+export const contractShow: Command = { ...channelShow, name: 'contract show' };
+
+type Asked = { readonly asked: AskedMakers; readonly tools: MarketTools };
+
+async function askAll(options: ParsedOptions, io: CommandIo): Promise<Asked> {
+  const config = proxyConfig(options, io);
+  const { network, chain, sell, keys } = config;
+  if (sell === undefined || chain === undefined)
+    throw new CodedError('config_invalid', 'sell.floor_price is missing: the least you sell for');
+  const work = options.text('work');
+  const workTotalHashes = work === undefined ? sell.workTotalHashes : WORK.parse(work);
+  if (workTotalHashes instanceof Invalid) throw new CodedError('usage', `--work ${workTotalHashes.why}`);
+  const signer = new SeedSigner({ seed: loadSeed(keys.seedFile), network, random: systemRandom });
+  const tools = { network, signer, timers: systemTimers };
+  const source = chainSource(network, chain, silentLogger);
+  try {
+    const places = placesOf(config, options.positionals);
+    return {
+      asked: await askMakers(places, { ...sell, workTotalHashes }, { ...tools, chain: source }),
+      tools,
+    };
+  } finally {
+    source.close();
+  }
+}
+
+function proxyConfig(options: ParsedOptions, io: CommandIo): ProxyConfig {
+  const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
+  return loadConfig('proxy', { ...(file === undefined ? {} : { file }), env: io.env });
+}
+
+function placesOf({ makers, network }: ProxyConfig, words: readonly string[]): readonly MakerPlace[] {
+  if (words.length === 0) {
+    if (makers.length === 0) throw new CodedError('usage', 'paste an offer, or write a [[maker]]');
+    return makers;
+  }
+  const now = Math.floor(Date.now() / 1000);
+  return words.map((word) => {
+    const known = makers.find(({ name }) => name === word);
+    if (known === undefined && !word.startsWith('shst1'))
+      throw new CodedError('usage', `${JSON.stringify(word)} is no [[maker]] and no offer`);
+    return known ?? placeOfOffer(word, network, now);
+  });
+}
+
+/** Gives the contract to the running proxy. @param dryRun asks only whether it would serve it */
+async function handOver(
+  quote: MakerQuote,
+  options: ParsedOptions,
+  io: CommandIo,
+  dryRun: boolean,
+): Promise<string> {
+  const daemon = daemonOf(options, io, 'proxy');
+  await requestAction(daemon.url, daemon.dataDir, 'contract/take', takeInput(quote, dryRun));
+  return contractIdOf(quote.terms);
+}
+
+function quoteJson({ quote, netMsatPerEh, why, makerBondSat, collateralSat }: RankedQuote<MakerQuote>) {
+  const { terms } = quote;
+  return {
+    ...{ maker: quote.maker, maker_node_id: terms.makerNodeId, quote: quote.quoteId },
+    ...{ price_msat_per_eh: fixedPriceMsatPerEh(terms), net_msat_per_eh: netMsatPerEh, why },
+    ...{ binding: terms.binding.type, work_hashes: terms.workTotalHashes, budget_sat: terms.budgetSat },
+    ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
+    ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
+    valid_for_ms: quote.validForMs,
+  };
+}
+
+function quotesJson({ ranked, refused, feesSat }: AskedMakers): object {
+  return {
+    quotes: ranked.map(quoteJson),
+    fees_sat: feesSat,
+    refused: refused.map(({ maker, error: { code, message, meta } }) => ({
+      ...{ maker, code, reason: message, path: meta['path'] ?? null },
+      ...{ got: meta['got'] ?? null, allowed: meta['allowed'] ?? null },
+    })),
+  };
+}
+
+function quotesText({ ranked, refused, feesSat }: AskedMakers): string {
+  const lines = ranked.map((each, index) => {
+    const { quote } = each;
+    const { terms } = quote;
+    const deposit = `deposit ${minerContributionSat(terms)} sat, funding ${terms.minDepth} deep`;
+    return [
+      `${index + 1}. ${quote.maker}: ${priceText(fixedPriceMsatPerEh(terms))}`,
+      `   net ${each.netMsatPerEh} msat/EH: ${each.why}`,
+      `   binding ${terms.binding.type}, earns ${terms.budgetSat} sat, ${deposit}`,
+    ].join('\n');
+  });
+  const none = refused.map(({ maker, error }) => {
+    const { allowed } = error.meta;
+    return `-  ${maker}: ${error.message}${typeof allowed === 'string' ? ` (takes ${allowed})` : ''}`;
+  });
+  const fees = ranked.length > 0 ? [`fees of opening and closing are reckoned as ${feesSat} sat`] : [];
+  return [...lines, ...none, ...fees].join('\n');
+}

@@ -1,0 +1,56 @@
+import { option, optional, required, section, tables } from './options.ts';
+import { SELL_BONDS } from './stake-options.ts';
+import { AMOUNT, choice, ENDPOINT, hex, INTEGER, listOf, POSITIVE, PRICE, TEXT, WORK } from './values.ts';
+
+/** `[[maker]]` of the proxy. */
+export const MAKER = tables('A market maker to ask for quotes. Write one [[maker]] for each.', 0, {
+  name: required(TEXT, 'desk', { doc: 'A short name, unique.' }),
+  url: required(ENDPOINT, 'maker.example:7333', { doc: 'Address of the market maker.' }),
+  nodeId: required(hex(32), 'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5', {
+    doc: 'Its node id (x-only public key), as it publishes it.',
+  }),
+});
+
+/** `[sell]` of the proxy. */
+export const SELL = section(
+  'What is asked for with `sharestream contract quote` and taken with `contract take`, and the least that is taken for it.',
+  {
+    floorPrice: optional(PRICE, '44000 sat/PH/day', {
+      doc: 'Nothing is sold below this. Without it nothing is asked for.',
+    }),
+    work: option(WORK, '100 EH', { min: '1 H', doc: 'Work of a contract.' }),
+    step: option(WORK, '1 EH', {
+      min: '1 H',
+      doc: 'Work after which the market maker signs the next state.',
+    }),
+    maxUnpaidSteps: option(INTEGER, 3, {
+      min: 1,
+      max: 1000,
+      doc: 'Steps of delivered and unpaid work at which the hashrate goes elsewhere.',
+    }),
+    maxExposure: optional(AMOUNT, '5000 sat', {
+      min: '1 sat',
+      doc: 'The most that may be delivered and unpaid over all contracts: no further one is taken beyond it.',
+    }),
+    keep: option(INTEGER, 0, {
+      min: 0,
+      max: 100,
+      doc: 'Contracts, of [contract] too, that are kept running: the best quote within [sell] is taken. 0: none but by hand.',
+    }),
+    expiryBlocks: option(INTEGER, 1548, {
+      min: 330,
+      max: 52_560,
+      doc: 'Blocks until the market maker may take back what is not closed; work ends 324 before.',
+    }),
+    shareDifficulty: option(POSITIVE, 65_536, { doc: 'The easiest share of a contract.' }),
+    bindings: option(listOf(choice('work', 'payout', 'bead')), ['work'], {
+      doc: 'What may tie work to its buyer, the best first. payout and bead need a [[destination]] with role = "contract".',
+    }),
+    maxDepth: option(INTEGER, 6, {
+      min: 1,
+      max: 144,
+      doc: 'The most confirmations of the funding that you wait for.',
+    }),
+    bonds: SELL_BONDS,
+  },
+);

@@ -1,0 +1,17 @@
+import type { ContractTerms } from './terms.ts';
+
+/** A side of a contract. */
+type Side = 'miner' | 'maker';
+
+/** The other side of a contract. */
+export function otherSide(side: Side): Side {
+  return side === 'miner' ? 'maker' : 'miner';
+}
+
+/** The node key of a side, in hex. */
+export function nodeIdOf(
+  { minerNodeId, makerNodeId }: Pick<ContractTerms, 'minerNodeId' | 'makerNodeId'>,
+  side: Side,
+): string {
+  return side === 'miner' ? minerNodeId : makerNodeId;
+}

@@ -1,0 +1,78 @@
+import { join } from 'node:path';
+import { Auditor } from '../auditor/auditor.ts';
+import { systemClock } from '../base/clock.ts';
+import { systemRandom } from '../base/random.ts';
+import { systemTimers } from '../base/system-timers.ts';
+import { COMMIT, VERSION } from '../base/version.ts';
+import type { AuditorConfig } from '../config/config.ts';
+import { OpsServer } from '../http/server.ts';
+import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import { createMetrics, type MetricSources } from '../metrics/metrics.ts';
+import { type Composed, composed } from './composed.ts';
+import { apiToken, makeDataDir } from './data-dir.ts';
+import type { LaterPart } from './later-part.ts';
+import { openKeys } from './node-keys.ts';
+import { startPage } from './page.ts';
+import { LEDGER_NAME } from './renewal.ts';
+import { type DaemonLog, daemonSources } from './shared-metrics.ts';
+
+const clock = systemClock;
+const timers = systemTimers;
+
+/** Builds the auditor in order: keys, ledger, peers, status page. */
+export function startAuditor(
+  config: AuditorConfig,
+  log: DaemonLog,
+): Promise<Composed<{ readonly ready: Readonly<Record<string, unknown>> }>> {
+  return composed(async (undo) => {
+    makeDataDir(config.dataDir);
+    const signer = openKeys(config, { random: systemRandom, log });
+    const path = join(config.dataDir, LEDGER_NAME);
+    const ledger = await openSqliteLedger({ path }, { log: log.child({ part: 'ledger' }), clock, timers });
+    undo.defer(() => ledger.close());
+    const { listen: peer } = config.peer;
+    const auditor = new Auditor(
+      { network: config.network, ...peer, allowedNodeIds: new Set(config.peers.allow) },
+      { ledger, signer, clock, timers, random: systemRandom, log: log.child({ part: 'auditor' }) },
+    );
+    undo.defer(() => auditor.close());
+    const port = await auditor.start();
+    const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: ledger.engine };
+    const waiting: LaterPart[] = [];
+    const { listen, allowedHosts } = config.metrics;
+    const { nodeId, auditorKeyHex } = auditor;
+    const ops = new OpsServer(
+      { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
+      {
+        metrics: createMetrics(
+          { role: 'auditor', build },
+          { ...auditorSources(auditor), ...daemonSources(waiting, log) },
+        ),
+        ...{ timers, log: log.child({ part: 'http' }) },
+        checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
+        status: () => ({
+          ...{ version: VERSION, role: 'auditor', node_id: nodeId, auditor_key: auditorKeyHex },
+          ...{ network: config.network, connections: auditor.stats.connections },
+          contracts: auditor.status,
+        }),
+      },
+    );
+    const httpAt = await startPage(ops, { waiting, undo, log });
+    const at = `${peer.host}:${port}`;
+    return { ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex } };
+  });
+}
+
+/** Where each metric of the auditor is read at a scrape. */
+function auditorSources(auditor: Auditor): MetricSources<'auditor'> {
+  return {
+    auditor_contracts: () => {
+      const counts: Record<string, number> = {};
+      for (const { verdict } of auditor.status) counts[verdict] = (counts[verdict] ?? 0) + 1;
+      return counts;
+    },
+    auditor_minutes_total: () => auditor.stats.minutes,
+    auditor_signed_total: () => auditor.stats.signed,
+    auditor_refused_total: () => auditor.stats.refused,
+  };
+}

@@ -1,0 +1,74 @@
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
+import { owedSat } from '../base/units.ts';
+import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
+import type { ProxyConfig, SellConfig } from '../config/config.ts';
+import { ENDPOINT, Invalid } from '../config/values.ts';
+import { refuseTerm } from '../contract/fields.ts';
+import { type ContractTerms, contractIdOf, parseTerms } from '../contract/terms.ts';
+import { fixedPriceMsatPerEh, mostMsatPerEh } from '../contract/terms-access.ts';
+import type { Action } from '../http/server.ts';
+import { payoutScriptOf } from './contract-runner.ts';
+import type { RunningContracts } from './running-contracts.ts';
+import type { TakenContract } from './taken-contracts.ts';
+
+export type TakeDeps = {
+  readonly contracts: Pick<RunningContracts, 'add' | 'exposureLimitSat' | 'side'>;
+  readonly signer: SeedSigner;
+};
+
+/**
+ * `POST /api/v1/contract/take`: serves a contract whose maker has signed its quote, from now on. With
+ * `dry_run` it says whether it would. Throws `config_invalid`, `bad_terms` with the term, `exposure_limit`.
+ */
+export function takeActions(config: ProxyConfig, deps: TakeDeps): Readonly<Record<string, Action>> {
+  return {
+    'contract/take': async (input) => {
+      const { sell } = config;
+      if (sell === undefined) throw new CodedError('config_invalid', 'sell.floor_price is missing');
+      const taken = takenOf(config, sell, input);
+      judge(taken.terms, config, sell, deps);
+      const contract = contractIdOf(taken.terms);
+      if (isRecord(input) && input['dry_run'] === true) return { contract, taken: false };
+      if (deps.contracts.side(contract) === undefined) await deps.contracts.add(taken);
+      return { contract, taken: true };
+    },
+  };
+}
+
+function takenOf({ network }: ProxyConfig, sell: SellConfig, input: unknown): TakenContract {
+  const { terms, maker, name } = isRecord(input) ? input : {};
+  const place = ENDPOINT.parse(maker);
+  if (place instanceof Invalid) throw new CodedError('config_invalid', `maker ${place.why}`);
+  if (typeof name !== 'string' || !/^[\x20-\x7e]{1,80}$/.test(name))
+    throw new CodedError('config_invalid', 'name must be printable text');
+  return {
+    ...{ name, terms: parseTerms(terms), maker: place, returnsBonds: false },
+    payoutScriptHex: toHex(payoutScriptOf(sell.payout, network)),
+  };
+}
+
+/** What is signed is judged where the hashrate is, whoever asked for the quote. */
+function judge(
+  terms: ContractTerms,
+  { network, destinations }: ProxyConfig,
+  sell: SellConfig,
+  { contracts, signer }: TakeDeps,
+): void {
+  const { binding } = terms;
+  if (terms.network !== network) refuseTerm('network', `must be ${network}`);
+  if (terms.minerNodeId !== toHex(nodeIdBytes(signer))) refuseTerm('miner_node_id', 'is another node');
+  const price = fixedPriceMsatPerEh(terms);
+  if (price < sell.floorMsatPerEh)
+    refuseTerm('price.msat_per_eh', `is below the floor, ${sell.floorMsatPerEh}`);
+  if (binding.type === 'none' || binding.type === 'coinbase' || !sell.bindings.includes(binding.type))
+    refuseTerm('binding.type', 'is not among sell.bindings');
+  const isServed = binding.type === 'work' || destinations.some(({ role }) => role === 'contract');
+  if (!isServed) refuseTerm('binding.type', 'needs a destination with role = "contract"');
+  const ownSat = owedSat(BigInt(terms.maxUnpaidSteps) * terms.stepHashes, mostMsatPerEh(terms));
+  const { maxExposureSat } = sell;
+  if (maxExposureSat === undefined || contracts.exposureLimitSat + ownSat <= maxExposureSat) return;
+  const detail = `with this one ${contracts.exposureLimitSat + ownSat} sat could be unpaid`;
+  throw new CodedError('exposure_limit', `${detail}; sell.max_exposure is ${maxExposureSat} sat`);
+}

@@ -1,0 +1,243 @@
+import { toHex } from '../base/bytes.ts';
+import type { Clock, Random } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { LIMITS } from '../base/limits.ts';
+import { earnsSatRoundedUp } from '../base/price.ts';
+import { minerContributionSat } from '../channel/params.ts';
+import type { BindingV3 } from '../contract/binding.ts';
+import { refuseTerm } from '../contract/fields.ts';
+import { epochStart } from '../contract/hash-value.ts';
+import { assertQuoted, type QuoteRequest, termsOfQuote } from '../contract/quote.ts';
+import { quotePrice } from '../contract/quote-price.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
+import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
+import type { Logger } from '../log/logger.ts';
+import type { Params, Result } from '../peer/messages.ts';
+import type { HashValues } from '../settlement/hash-values.ts';
+import {
+  assertNotHalted,
+  type Held,
+  judgeTerms,
+  lockedSat,
+  type MakerPolicy,
+  type PolicyContext,
+} from './policy.ts';
+import { type Quote, QuoteBook } from './quote-book.ts';
+
+/** A contract that holds money, or a proposal that may become one. */
+export type HeldContract = {
+  readonly minerNodeId: string;
+  readonly isListed: boolean;
+  readonly lockedSat: bigint;
+  /** Work that is not credited yet, hashes. */
+  readonly openHashes: bigint;
+};
+
+/** A proposal or a request that was refused, for the operator. */
+export type RefusedProposal = {
+  readonly at: string;
+  readonly nodeId: string;
+  readonly what: 'quote' | 'proposal';
+  readonly code: string;
+  readonly reason: string;
+  readonly path: string | undefined;
+  readonly got: string | undefined;
+  readonly allowed: string | undefined;
+};
+
+export type MarketDeps = {
+  readonly policy: () => MakerPolicy;
+  /** @param except a contract id that does not count */
+  readonly held: (except?: string) => readonly HeldContract[];
+  readonly values: HashValues;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+};
+
+/** How long a quote holds. */
+const QUOTE_MS = 5 * 60_000;
+
+/** The bindings of quotes on jobs of the own. */
+const WORK: BindingV3 = {
+  ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
+  foreignChain: false,
+};
+
+/** A proposal with the tip it is judged at. */
+export type JudgedAt = Pick<PolicyContext, 'height' | 'tipBits'>;
+
+/** What a maker offers to whom at which price: quotes, and the judgement of what is proposed. */
+export class Market {
+  readonly quotes: QuoteBook;
+  readonly #options: { readonly nodeId: string; readonly isListed: (nodeId: string) => boolean };
+  readonly #deps: MarketDeps;
+  readonly #refused: RefusedProposal[] = [];
+
+  constructor(
+    options: { readonly nodeId: string; readonly isListed: (nodeId: string) => boolean },
+    deps: MarketDeps,
+  ) {
+    this.#options = options;
+    this.#deps = deps;
+    this.quotes = new QuoteBook(deps);
+  }
+
+  /** The newest refusals, the last one last. */
+  get refused(): readonly RefusedProposal[] {
+    return this.#refused;
+  }
+
+  isListed(nodeId: string): boolean {
+    return this.#options.isListed(nodeId);
+  }
+
+  /** Answers `market.quote`. Throws `maker_halted`, `too_often`, `bad_terms` with the term. */
+  quote({ request }: Params<'market.quote'>, nodeId: string, at: JudgedAt): Result<'market.quote'> {
+    const isListed = this.isListed(nodeId);
+    this.quotes.count(nodeId, isListed);
+    return this.#noting('quote', nodeId, () => {
+      const terms = this.#termsFor(request, nodeId, at.height);
+      this.#judge(terms, nodeId, at, fixedPriceMsatPerEh(terms));
+      const { quoteId } = this.quotes.add(nodeId, isListed, terms, QUOTE_MS);
+      return {
+        ...{ quoteId, terms, depositSat: minerContributionSat(terms) },
+        validForMs: QUOTE_MS,
+      };
+    });
+  }
+
+  /**
+   * Judges a proposal: by the quote it names, to the letter, and else by what would be quoted now. Throws
+   * as `judgeTerms`, `quote_unknown`.
+   */
+  judge(terms: ContractTerms, nodeId: string, at: JudgedAt, quoteId: string | undefined): void {
+    this.#noting('proposal', nodeId, () => {
+      const quote: Quote | undefined =
+        quoteId === undefined ? undefined : this.quotes.find(quoteId, nodeId);
+      if (quote !== undefined) assertQuoted(quote.terms, terms);
+      const price = quote === undefined ? this.#priceOf(terms, at.height) : fixedPriceMsatPerEh(terms);
+      this.#judge(terms, nodeId, at, price);
+    });
+  }
+
+  /** What is held beside a peer: contracts but for one, and what others may take by their quotes. */
+  held(nodeId: string, except?: string): Held {
+    const contracts = this.#deps.held(except);
+    const own = contracts.filter(({ minerNodeId }) => minerNodeId === nodeId);
+    const holds = this.quotes.holds(nodeId);
+    const sum = (list: readonly { readonly lockedSat: bigint }[]): bigint =>
+      list.reduce((total, each) => total + each.lockedSat, 0n);
+    const strangers = [...contracts, ...holds].filter(({ isListed }) => !isListed);
+    return {
+      openContractsOfPeer: own.length,
+      openBudgetSat: sum(contracts) + sum(holds),
+      budgetOfPeerSat: sum(own),
+      strangers: this.isListed(nodeId)
+        ? undefined
+        : { contracts: strangers.length, budgetSat: sum(strangers) },
+    };
+  }
+
+  /** The most that is paid for terms now; undefined where there is no price. */
+  #priceOf(terms: ContractTerms, height: number): bigint | undefined {
+    return this.#price(terms.workTotalHashes, terms.expiryHeight - height, height);
+  }
+
+  #price(workHashes: bigint, blocks: number, height: number): bigint | undefined {
+    const policy = this.#deps.policy();
+    const { pricing, maxPriceMsatPerEh } = policy;
+    if (pricing === undefined) return maxPriceMsatPerEh;
+    const { rule, spread, targetInventoryHashes } = pricing;
+    const { values } = this.#deps;
+    const epoch = rule.type === 'fixed' ? height : epochStart(rule.epoch, height);
+    const price = quotePrice(rule, spread, {
+      valueMsatPerEh: rule.type === 'fixed' ? 0n : values.at(epoch),
+      volatilityPpm: spread.volatilityPpm === 0 ? 0n : values.volatilityPpm(epoch),
+      inventory: { amount: this.inventoryHashes, whole: targetInventoryHashes },
+      size: { amount: earnsSatRoundedUp(workHashes, maxPriceMsatPerEh), whole: policy.maxBudgetSat },
+      duration: { amount: BigInt(Math.max(0, blocks)), whole: BigInt(policy.maxExpiryBlocks) },
+    });
+    return price === undefined || price < maxPriceMsatPerEh ? price : maxPriceMsatPerEh;
+  }
+
+  /** Work that is bought and not credited yet. */
+  get inventoryHashes(): bigint {
+    return this.#deps.held().reduce((sum, { openHashes }) => sum + openHashes, 0n);
+  }
+
+  #termsFor(request: QuoteRequest, minerNodeId: string, height: number): ContractTerms {
+    const policy = this.#deps.policy();
+    assertNotHalted(policy);
+    const priceMsatPerEh = this.#price(request.workTotalHashes, request.expiryBlocks, height);
+    if (priceMsatPerEh === undefined) throw new CodedError('no_price');
+    return termsOfQuote(request, {
+      ...{ network: policy.network, makerNodeId: this.#options.nodeId, minerNodeId },
+      ...{ priceMsatPerEh, height, minDepth: policy.minDepth },
+      staleGraceSeconds: Math.min(TERMS_DEFAULTS.staleGraceSeconds, policy.maxStaleGraceSeconds),
+      binding: quotedBinding(request.binding, policy),
+      nonceHex: toHex(this.#deps.random.bytes(16)),
+    });
+  }
+
+  #judge(terms: ContractTerms, peerNodeId: string, at: JudgedAt, priceMsatPerEh: bigint | undefined): void {
+    assertNotHalted(this.#deps.policy());
+    if (priceMsatPerEh === undefined) throw new CodedError('no_price');
+    judgeTerms(this.#deps.policy(), terms, {
+      ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, priceMsatPerEh },
+      ...this.held(peerNodeId),
+    });
+  }
+
+  /** Keeps what is refused, and why, for the operator. */
+  #noting<T>(what: RefusedProposal['what'], nodeId: string, task: () => T): T {
+    try {
+      return task();
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      const { code, message, meta } = error;
+      const word = (name: string): string | undefined =>
+        typeof meta[name] === 'string' ? meta[name] : undefined;
+      this.#refused.push({
+        ...{ at: new Date(this.#deps.clock.nowMs()).toISOString(), nodeId, what, code },
+        ...{ reason: message.slice(0, 200), path: word('path'), got: word('got') },
+        allowed: word('allowed'),
+      });
+      if (this.#refused.length > LIMITS.refusedProposals) this.#refused.shift();
+      throw error;
+    }
+  }
+}
+
+/** The binding of a quote by the policy. Throws `bad_terms` where it is not taken. */
+function quotedBinding(type: QuoteRequest['binding'], policy: MakerPolicy): BindingV3 {
+  if (type === 'work') return WORK;
+  const { bindingScriptHex: scriptHex, payout, bead } = policy;
+  if (type === 'payout') {
+    if (scriptHex === undefined)
+      refuseTerm('binding.type', 'is quoted only where policy.binding_script is set');
+    return {
+      ...{ type, outputs: [{ scriptHex, ppm: 1_000_000 }] },
+      ...{ minFeesPpm: payout?.minFeesPpm ?? 0, samplePpm: payout?.minSamplePpm ?? 0 },
+      sampleSeconds: Math.min(10, payout?.maxSampleSeconds ?? 10),
+    };
+  }
+  const profile = bead?.profiles[0];
+  if (bead === undefined || profile === undefined) refuseTerm('binding.type', 'is not taken here');
+  const { scriptHex: payee, minStopPpb, maxLossSat } = bead;
+  return { type, scriptHex: payee, profile, stopPpb: minStopPpb, maxLossSat };
+}
+
+/** Money and open work of a contract. */
+export function heldContract(
+  terms: ContractTerms,
+  verifiedWorkHashes: bigint,
+  isListed: boolean,
+): HeldContract {
+  const open = terms.workTotalHashes - verifiedWorkHashes;
+  return {
+    ...{ minerNodeId: terms.minerNodeId, isListed, lockedSat: lockedSat(terms) },
+    openHashes: open > 0n ? open : 0n,
+  };
+}

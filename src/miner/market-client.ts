@@ -1,0 +1,96 @@
+import { toHex } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { targetOfDifficulty, targetToHex } from '../bitcoin/target.ts';
+import { minerContributionSat } from '../channel/params.ts';
+import { nodeIdBytes } from '../channel/signer.ts';
+import type { BondTerms } from '../contract/bond-terms.ts';
+import { checkQuote, type QuoteLimits, type QuoteRequest } from '../contract/quote.ts';
+import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
+import { call } from '../peer/calls.ts';
+import type { Result } from '../peer/messages.ts';
+import type { RpcPeer } from '../peer/rpc-peer.ts';
+import { type SignerTree, signTerms, verifyTermsSignature } from '../settlement/opening.ts';
+
+/** What a miner asks makers for. */
+export type Sale = {
+  readonly workTotalHashes: bigint;
+  readonly stepHashes: bigint;
+  readonly maxUnpaidSteps: number;
+  readonly expiryBlocks: number;
+  readonly shareDifficulty: number;
+  readonly hardestShare: number;
+  readonly floorMsatPerEh: bigint;
+  readonly maxDepth: number;
+  /** Undefined where none are asked for. */
+  readonly bonds?: SaleBonds | undefined;
+};
+
+/** Bonds by rule; the amounts are the least. */
+export type SaleBonds = BondTerms & { readonly collateralPpm: number; readonly makerBondPpm: number };
+
+/** A quote whose terms are those that were asked for. */
+export type CheckedQuote = Result<'market.quote'>;
+
+/** The words of a sale under a binding. */
+export function requestOf(sale: Sale, binding: QuoteRequest['binding']): QuoteRequest {
+  const easiestHex = targetToHex(targetOfDifficulty(sale.shareDifficulty));
+  const hardestHex = binding === 'work' ? targetToHex(targetOfDifficulty(sale.hardestShare)) : easiestHex;
+  const { workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks } = sale;
+  return {
+    ...{ side: 'sell', workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks, binding },
+    target: { easiestHex, hardestHex },
+    ...(sale.bonds === undefined ? {} : { bonds: ruledBonds(sale.bonds) }),
+  };
+}
+
+/** The words for bonds: their amounts follow from the price that is quoted. */
+function ruledBonds({
+  collateralPpm,
+  makerBondPpm,
+  ...bonds
+}: SaleBonds): NonNullable<QuoteRequest['bonds']> {
+  const { collateralSat: worstCaseSat, makerBondSat: makerBondFloorSat } = bonds;
+  return { ...bonds, size: { collateralPpm, worstCaseSat, makerBondPpm, makerBondFloorSat } };
+}
+
+/** What a quote must be for the own proxy to serve it. */
+const WORK_LIMITS = {
+  ...{ minExtranonce2Bytes: 8, maxWithdrawalsPerBlock: 480, minSolutionsPerMinute: 1200 },
+  ...{ foreignChain: false, minStaleGraceSeconds: 10 },
+} as const;
+
+/**
+ * Asks a maker for a quote, and checks that its terms are what was asked for, at no less than the floor.
+ * Throws what the maker refuses with, `bad_terms` with the path for a quote of other terms.
+ */
+export async function askQuote(
+  peer: RpcPeer,
+  { sale, binding }: { readonly sale: Sale; readonly binding: QuoteRequest['binding'] },
+  place: Pick<QuoteLimits, 'network' | 'makerNodeId' | 'height'>,
+  signer: SignerTree,
+): Promise<CheckedQuote> {
+  const request = requestOf(sale, binding);
+  const quote = await call(peer, 'market.quote', { request });
+  const minerNodeId = toHex(nodeIdBytes(signer));
+  const { floorMsatPerEh, maxDepth: maxMinDepth } = sale;
+  checkQuote(request, quote.terms, { ...place, ...WORK_LIMITS, minerNodeId, floorMsatPerEh, maxMinDepth });
+  if (quote.depositSat !== minerContributionSat(quote.terms))
+    throw new CodedError('bad_terms', 'deposit_sat is not what the terms say', { path: 'deposit_sat' });
+  return quote;
+}
+
+/**
+ * Proposes the terms of a quote. Resolves once the maker has signed them; nothing is locked up by that.
+ * Throws what it refuses with, `quote_unknown` where the quote is over.
+ */
+export async function takeQuote(
+  peer: RpcPeer,
+  { quoteId, terms }: Pick<CheckedQuote, 'quoteId' | 'terms'>,
+  signer: SignerTree,
+): Promise<ContractTerms> {
+  const signature = signTerms(terms, signer);
+  const answer = await call(peer, 'contract.propose', { terms, signature, quoteId });
+  if (answer.contractId !== contractIdOf(terms)) throw new CodedError('protocol', 'another contract id');
+  verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
+  return terms;
+}

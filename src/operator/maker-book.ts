@@ -1,0 +1,59 @@
+import type { Maker } from '../maker/maker.ts';
+import { lockedSat } from '../maker/policy.ts';
+
+/** What of a maker its book is made of. */
+export type BookedMaker = Pick<Maker, 'status' | 'policy' | 'market' | 'termsOf'>;
+
+/**
+ * The book of a market maker: what is bought and not delivered, what is locked up, for whom, against which
+ * limits; quotes that are not over; and what was refused, and why.
+ */
+export function makerBook(maker: BookedMaker): object {
+  const { policy, market } = maker;
+  const contracts = maker.status.flatMap((row) => {
+    const terms = maker.termsOf(row.contractId);
+    if (terms === undefined || row.channel === 'closed' || row.channel === 'failed') return [];
+    const openHashes = terms.workTotalHashes - row.verifiedWorkHashes;
+    return [
+      {
+        ...{ contract: row.contractId, miner: row.minerNodeId, listed: market.isListed(row.minerNodeId) },
+        ...{ channel: row.channel, binding: terms.binding.type },
+        ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat },
+        ...{ open_hashes: openHashes > 0n ? openHashes : 0n, unpaid_hashes: row.unsignedWorkHashes },
+        ...{ expiry_height: terms.expiryHeight },
+      },
+    ];
+  });
+  const quotes = market.quotes.all;
+  return {
+    halted: policy.isHalted ?? false,
+    exposure: {
+      locked_sat: sum(contracts.map((row) => row.locked_sat)),
+      of_max_sat: policy.maxTotalBudgetSat,
+      strangers_locked_sat: sum(contracts.filter((row) => !row.listed).map((row) => row.locked_sat)),
+      of_strangers_max_sat: policy.strangers?.maxBudgetSat ?? 0n,
+      miners: byMiner(contracts, policy.maxBudgetOfMinerSat ?? policy.maxTotalBudgetSat),
+    },
+    inventory_hashes: market.inventoryHashes,
+    target_inventory_hashes: policy.pricing?.targetInventoryHashes ?? null,
+    contracts,
+    quotes: quotes.map(({ quoteId, nodeId, isListed, terms }) => ({
+      ...{ quote: quoteId, miner: nodeId, listed: isListed, budget_sat: terms.budgetSat },
+    })),
+    refused: market.refused,
+  };
+}
+
+const sum = (amounts: readonly bigint[]): bigint => amounts.reduce((all, each) => all + each, 0n);
+
+type Booked = { readonly miner: string; readonly locked_sat: bigint; readonly paid_sat: bigint };
+
+function byMiner(contracts: readonly Booked[], ofMaxSat: bigint): readonly object[] {
+  return [...new Set(contracts.map(({ miner }) => miner))].map((miner) => {
+    const own = contracts.filter((row) => row.miner === miner);
+    return {
+      ...{ miner, contracts: own.length, locked_sat: sum(own.map((row) => row.locked_sat)) },
+      ...{ of_max_sat: ofMaxSat, paid_sat: sum(own.map((row) => row.paid_sat)) },
+    };
+  });
+}

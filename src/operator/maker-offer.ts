@@ -1,0 +1,103 @@
+import { toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
+import { decimalText, priceText } from '../base/price.ts';
+import { nodeIdBytes } from '../channel/signer.ts';
+import type { MakerConfig } from '../config/config.ts';
+import { type Offer, printOffer } from '../contract/offer.ts';
+import { type MakerPolicy, stakesOf } from '../maker/policy.ts';
+import type { SignerTree } from '../settlement/opening.ts';
+
+/** Seconds that the clocks of maker and miner may differ. */
+const CLOCK_SECONDS = 300;
+
+const BINDINGS = ['work', 'payout', 'bead'] as const;
+
+/** When and where an offer holds. */
+export type OfferPlace = {
+  readonly makerNodeId: string;
+  readonly endpoints: readonly string[];
+  /** Seconds since 1970. */
+  readonly issuedAt: number;
+  readonly validUntil: number;
+};
+
+/**
+ * What the policy of a maker takes, as an offer at its highest price. Throws `bad_offer` where it takes
+ * nothing.
+ */
+export function offerOfPolicy(
+  policy: MakerPolicy,
+  { makerNodeId, endpoints, issuedAt, validUntil }: OfferPlace,
+): Offer {
+  const bindings = BINDINGS.filter((binding) => policy.bindings?.includes(binding));
+  if (bindings.length === 0)
+    throw new CodedError('bad_offer', 'policy.bindings names no binding that is paid for');
+  return {
+    version: 1,
+    ...{ network: policy.network, makerNodeId, endpoints, issuedAt, validUntil },
+    priceMsatPerEh: policy.maxPriceMsatPerEh,
+    bindings,
+    budgetSat: policy.maxBudgetSat,
+    stepHashes: { min: policy.minStepHashes, max: policy.maxStepHashes },
+    maxUnpaidSteps: policy.maxUnpaidSteps,
+    shareHashes: policy.minShareWorkHashes,
+    expiryBlocks: { min: policy.minExpiryBlocks, max: policy.maxExpiryBlocks },
+    minDepth: policy.minDepth,
+    bondModes: stakesOf(policy).bondModes,
+  };
+}
+
+/** Seconds that a served offer holds. */
+const SERVED_SECONDS = 3600;
+
+/** Makes the lines that a running maker serves. */
+export function servedOffer(
+  { peer }: MakerConfig,
+  { signer, clock }: { readonly signer: SignerTree; readonly clock: Clock },
+): (policy: MakerPolicy) => string {
+  const places = peer.endpoints.length > 0 ? peer.endpoints : [peer.listen];
+  const endpoints = places.map(({ host, port }) => hostPortText(host, port));
+  const makerNodeId = toHex(nodeIdBytes(signer));
+  return (policy) => {
+    const issuedAt = Math.floor(clock.nowMs() / 1000);
+    const place = { makerNodeId, endpoints, issuedAt, validUntil: issuedAt + SERVED_SECONDS };
+    return printOffer(offerOfPolicy(policy, place), (digest) => signer.signSchnorr('node', digest));
+  };
+}
+
+/** An offer for people. @param now seconds since 1970 */
+export function offerText(offer: Offer, now: number): string {
+  const eh = (hashes: bigint): string => `${decimalText(hashes, 18)} EH`;
+  const day = (seconds: number): string =>
+    new Date(seconds * 1000).toISOString().replace('.000Z', ' UTC').replace('T', ' ');
+  return [
+    `maker      ${offer.makerNodeId}`,
+    `at         ${offer.endpoints.join(', ')} on ${offer.network}`,
+    `valid      from ${day(offer.issuedAt)} to ${day(offer.validUntil)}${isOfferValid(offer, now) ? '' : ': not now'}`,
+    `pays       at most ${priceText(offer.priceMsatPerEh)}`,
+    `binding    ${offer.bindings.join(', ')}`,
+    `budget     up to ${offer.budgetSat} sat a contract, bonds ${offer.bondModes.join(', ')}`,
+    `steps      of ${eh(offer.stepHashes.min)} to ${eh(offer.stepHashes.max)}, at most ${offer.maxUnpaidSteps} unpaid`,
+    `shares     of ${eh(offer.shareHashes)} or more`,
+    `lasts      ${offer.expiryBlocks.min} to ${offer.expiryBlocks.max} blocks, funding ${offer.minDepth} deep`,
+  ].join('\n');
+}
+
+/** Whether an offer holds at a time, in seconds since 1970. */
+export function isOfferValid({ issuedAt, validUntil }: Offer, now: number): boolean {
+  return now >= issuedAt - CLOCK_SECONDS && now < validUntil;
+}
+
+/** The part of a proxy's configuration that proposes a contract to the maker of an offer. */
+export function offerToml(offer: Offer, binding: Offer['bindings'][number]): string {
+  return [
+    '[contract]',
+    'enabled = true',
+    `maker_url = "${offer.endpoints[0]}"`,
+    `maker_node_id = "${offer.makerNodeId}"`,
+    `price = "${decimalText(offer.priceMsatPerEh, 3)} sat/EH"`,
+    `binding = "${binding}"`,
+  ].join('\n');
+}

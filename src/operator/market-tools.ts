@@ -1,0 +1,153 @@
+import type { Timers } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
+import { systemRandom } from '../base/random.ts';
+import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
+import type { ChainSource } from '../chain/source.ts';
+import type { MakerPlace, SellConfig } from '../config/config.ts';
+import type { HostPort } from '../config/values.ts';
+import type { Offer } from '../contract/offer.ts';
+import { parseOffer } from '../contract/offer.ts';
+import { type RankedQuote, rankQuotes } from '../contract/quote-rank.ts';
+import { contractIdOf, termsToJson } from '../contract/terms.ts';
+import { silentLogger } from '../log/logger.ts';
+import { askQuote, type CheckedQuote, takeQuote } from '../miner/market-client.ts';
+import { OFFERED_FEATURES } from '../peer/features.ts';
+import { authenticate } from '../peer/handshake.ts';
+import { DEFAULT_RPC, RpcPeer } from '../peer/rpc-peer.ts';
+import { connectPeer, DEFAULT_TRANSPORT } from '../peer/transport.ts';
+import { identityOfSigner, type SignerTree } from '../settlement/opening.ts';
+import { isOfferValid } from './maker-offer.ts';
+
+const CONNECT_MS = 10_000;
+
+/** Virtual bytes of the miner's own part in a funding, and of a close together. */
+const OPEN_VBYTES = 180n;
+const CLOSE_VBYTES = 200n;
+/** Blocks within which either should confirm. */
+const FEE_BLOCKS = 6;
+
+export type MarketTools = {
+  readonly network: NetworkName;
+  readonly signer: SignerTree;
+  readonly timers: Timers;
+};
+
+/** The quote of one maker, under the first binding of the sale that it takes. */
+export type MakerQuote = CheckedQuote & { readonly maker: string; readonly place: MakerPlace };
+
+/** A maker that gave no quote, and why. */
+export type NoQuote = { readonly maker: string; readonly error: CodedError };
+
+export type AskedMakers = {
+  readonly ranked: readonly RankedQuote<MakerQuote>[];
+  readonly refused: readonly NoQuote[];
+  readonly feesSat: bigint;
+};
+
+/** The maker of a pasted line. Throws `bad_offer`, `offer_expired`. @param now seconds since 1970 */
+export function placeOfOffer(line: string, network: NetworkName, now: number): MakerPlace {
+  const offer: Offer = parseOffer(line);
+  if (!isOfferValid(offer, now)) throw new CodedError('offer_expired');
+  if (offer.network !== network) throw new CodedError('bad_offer', `it is on ${offer.network}`);
+  const [endpoint] = offer.endpoints;
+  const at = endpoint!.lastIndexOf(':');
+  const host = endpoint!.slice(0, at).replace(/^\[|\]$/g, '');
+  const maker: HostPort = { host, port: Number(endpoint!.slice(at + 1)) };
+  return { name: offer.makerNodeId.slice(0, 16), maker, makerNodeId: offer.makerNodeId };
+}
+
+/** Asks all makers at once, and ranks what they quote. Throws as the own node. */
+export async function askMakers(
+  places: readonly MakerPlace[],
+  sell: SellConfig,
+  tools: MarketTools & { readonly chain: ChainSource },
+): Promise<AskedMakers> {
+  const { height } = await tools.chain.tip();
+  const rateSatPerKvb = BigInt(await tools.chain.feeRateSatPerKvb(FEE_BLOCKS));
+  const feesSat = ((OPEN_VBYTES + CLOSE_VBYTES) * rateSatPerKvb + 999n) / 1000n;
+  const refused: NoQuote[] = [];
+  const asked = await Promise.all(
+    places.map(async (place) => {
+      try {
+        return await withMaker(place, tools, (peer) => firstQuote(peer, place, sell, { ...tools, height }));
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error;
+        refused.push({ maker: place.name, error });
+        return undefined;
+      }
+    }),
+  );
+  return {
+    ranked: rankQuotes(
+      asked.filter((each) => each !== undefined),
+      feesSat,
+    ),
+    refused,
+    feesSat,
+  };
+}
+
+/** The first binding in the miner's order that the maker quotes decides. */
+async function firstQuote(
+  peer: RpcPeer,
+  place: MakerPlace,
+  sell: SellConfig,
+  { network, signer, height }: MarketTools & { readonly height: number },
+): Promise<MakerQuote> {
+  let failure: CodedError | undefined;
+  const sale = sell;
+  for (const binding of sell.bindings) {
+    try {
+      const at = { network, makerNodeId: place.makerNodeId, height };
+      const quote = await askQuote(peer, { sale, binding }, at, signer);
+      return { ...quote, maker: place.name, place };
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code !== 'bad_terms') throw error;
+      failure ??= error;
+    }
+  }
+  throw failure!;
+}
+
+/** Proposes a quote to its maker: see `takeQuote`. */
+export async function propose(quote: MakerQuote, tools: MarketTools): Promise<void> {
+  await withMaker(quote.place, tools, (peer) => takeQuote(peer, quote, tools.signer));
+}
+
+async function withMaker<T>(
+  { maker, makerNodeId }: MakerPlace,
+  { network, signer, timers }: MarketTools,
+  task: (peer: RpcPeer) => Promise<T>,
+): Promise<T> {
+  const link = { ...DEFAULT_TRANSPORT, ...maker, connectTimeoutMs: CONNECT_MS };
+  const peer = new RpcPeer(await connectPeer(link, { timers }), DEFAULT_RPC, { timers, log: silentLogger });
+  try {
+    await authenticate(peer, 'client', {
+      ...{
+        genesisHash: NETWORKS[network].genesisHash,
+        timeoutMs: CONNECT_MS,
+        random: systemRandom,
+        timers,
+      },
+      ...{ identity: identityOfSigner(signer), features: OFFERED_FEATURES },
+      isKnown: (nodeId) => nodeId === makerNodeId,
+    });
+    peer.serve({ ping: async () => ({}) }, 'unknown_method');
+    return await task(peer);
+  } finally {
+    peer.close();
+  }
+}
+
+/** What `contract/take` of a proxy is asked with. @param isDryRun only whether it would serve the contract */
+export function takeInput(
+  { terms, place, maker }: MakerQuote,
+  isDryRun: boolean,
+): Readonly<Record<string, unknown>> {
+  const { host, port } = place.maker;
+  return {
+    ...{ terms: termsToJson(terms), maker: hostPortText(host, port) },
+    ...{ name: `${maker} ${contractIdOf(terms).slice(0, 8)}`, dry_run: isDryRun },
+  };
+}

@@ -1,0 +1,44 @@
+import type { MinuteRole } from '../contract/minutes.ts';
+import { NO_NOTICES, type Notices } from '../contract/notices.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import { decimal, flag, hexOf, integer, nullable, object } from '../peer/codec.ts';
+import { pauseCodec } from '../peer/notice-codecs.ts';
+import { bodyOf, parseBody } from './records.ts';
+
+/** The kind of documents of what the sides of a contract gave notice of. */
+const NOTICES_KIND = 'notices';
+
+const height = integer(0, 500_000_000);
+const blocks = integer(0, 500_000_000);
+const bySide = <T>(codec: T) => ({ miner: ['miner', codec], maker: ['maker', codec] }) as const;
+const end = object({
+  ...{ height: ['height', height], signature: ['signature', hexOf(64)] },
+  isTaken: ['taken', flag],
+});
+const noticesCodec = object({
+  version: ['version', integer(1, 1)],
+  pauses: ['pauses', object(bySide(nullable(pauseCodec)))],
+  untold: ['untold', nullable(object({ fromHeight: ['from_height', height], blocks: ['blocks', blocks] }))],
+  noticedBlocks: ['noticed_blocks', blocks],
+  noticedUntil: ['noticed_until', height],
+  curtailedBlocks: ['curtailed_blocks', blocks],
+  ends: ['ends', object(bySide(nullable(end)))],
+  writtenOffSat: ['written_off_sat', nullable(decimal)],
+});
+
+/** The ledger entry of the notices of a contract. */
+export function noticesEntry(contractId: string, notices: Notices): LedgerEntry {
+  const body = bodyOf(noticesCodec, { version: 1, ...notices });
+  return { type: 'put', kind: NOTICES_KIND, id: contractId, body };
+}
+
+/**
+ * The stored notices of a contract, without what the other side says of itself on each connection. Throws
+ * `ledger_corrupt`.
+ */
+export async function loadNotices(ledger: Ledger, contractId: string, role: MinuteRole): Promise<Notices> {
+  const body = await ledger.get(NOTICES_KIND, contractId);
+  if (body === undefined) return NO_NOTICES;
+  const { version: _version, pauses, ...notices } = parseBody(NOTICES_KIND, noticesCodec, body);
+  return { ...notices, pauses: { ...NO_NOTICES.pauses, [role]: pauses[role] } };
+}

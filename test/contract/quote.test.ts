@@ -1,0 +1,146 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { CodedError } from '../../src/base/errors.ts';
+import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import {
+  assertQuoted,
+  checkQuote,
+  type QuoteChoices,
+  type QuoteLimits,
+  type QuoteRequest,
+  termsOfQuote,
+} from '../../src/contract/quote.ts';
+import { rankQuotes } from '../../src/contract/quote-rank.ts';
+import { contractIdOf, parseTerms, type TermsV3, termsToJson } from '../../src/contract/terms.ts';
+import '../seed.ts';
+
+const EH = 10n ** 18n;
+const hex = targetToHex(targetOfDifficulty(65_536));
+const request: QuoteRequest = {
+  ...{ side: 'sell', workTotalHashes: 100n * EH, stepHashes: EH, maxUnpaidSteps: 3, expiryBlocks: 1548 },
+  ...{ target: { easiestHex: hex, hardestHex: hex }, binding: 'work' },
+};
+const choices: QuoteChoices = {
+  ...{ network: 'regtest', minerNodeId: 'aa'.repeat(32), makerNodeId: 'bb'.repeat(32) },
+  ...{ priceMsatPerEh: 485_000n, height: 900_000, minDepth: 3, staleGraceSeconds: 30 },
+  binding: {
+    ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
+    foreignChain: false,
+  },
+  nonceHex: '11'.repeat(16),
+};
+const limits: QuoteLimits = {
+  ...{ network: 'regtest', minerNodeId: choices.minerNodeId, makerNodeId: choices.makerNodeId },
+  ...{ height: 900_002, floorMsatPerEh: 480_000n, maxMinDepth: 6, minStaleGraceSeconds: 10 },
+  ...{ minExtranonce2Bytes: 8, maxWithdrawalsPerBlock: 480, minSolutionsPerMinute: 1200 },
+  foreignChain: false,
+};
+const terms = termsOfQuote(request, choices);
+
+/** The path that is refused, if any is. */
+function refused(run: () => void): unknown {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    return error.meta['path'] ?? error.code;
+  }
+}
+const check = (changed: Partial<TermsV3>, around: Partial<QuoteLimits> = {}): unknown =>
+  refused(() => checkQuote(request, { ...terms, ...changed }, { ...limits, ...around }));
+
+describe('a quote, as the miner checks it', () => {
+  it('is taken where it is what was asked for, and covers all the work at its price', () => {
+    expect(check({})).toBeUndefined();
+    expect(terms.budgetSat).toBe(48_500n);
+    expect(parseTerms(termsToJson(terms))).toEqual(terms);
+  });
+
+  it('may be better in what is the maker’s to choose, and no worse than the limits', () => {
+    const binding = choices.binding as Extract<TermsV3['binding'], { readonly type: 'work' }>;
+    expect(check({}, { floorMsatPerEh: 485_000n })).toBeUndefined();
+    expect(check({}, { floorMsatPerEh: 485_001n })).toBe('price.msat_per_eh');
+    expect(check({}, { height: 900_006 })).toBeUndefined();
+    expect(check({}, { height: 900_007 })).toBe('expiry_height');
+    expect([check({ minDepth: 6 }), check({ minDepth: 7 })]).toEqual([undefined, 'min_depth']);
+    expect(check({ staleGraceSeconds: 9 })).toBe('stale_grace_seconds');
+    expect(check({ binding: { ...binding, extranonce2Bytes: 7 } })).toBe('binding.extranonce2_bytes');
+    expect(check({ binding: { ...binding, extranonce2Bytes: 9 } })).toBeUndefined();
+    expect(check({ binding: { ...binding, withdrawalsPerBlock: 481 } })).toBe(
+      'binding.withdrawals_per_block',
+    );
+    expect(check({ binding: { ...binding, solutionsPerMinute: 1199 } })).toBe(
+      'binding.solutions_per_minute',
+    );
+    expect(check({ binding: { ...binding, foreignChain: true } })).toBe('binding.foreign_chain');
+    expect(check({}, { minerNodeId: 'cc'.repeat(32) })).toBe('miner_node_id');
+  });
+
+  it('is refused with any other term changed by the least there is', () => {
+    const own = ['price', 'min_depth', 'stale_grace_seconds', 'binding', 'nonce'];
+    const printed = termsToJson(terms);
+    const names = Object.keys(printed).filter((name) => !own.includes(name));
+    fc.assert(
+      fc.property(fc.constantFrom(...names), (name) => {
+        const value = printed[name];
+        const other =
+          typeof value === 'number'
+            ? value + 1
+            : typeof value === 'string' && /^\d+$/.test(value) && name !== 'nonce'
+              ? String(BigInt(value) + 1n)
+              : undefined;
+        if (other === undefined) return;
+        expect(
+          refused(() => checkQuote(request, parseTerms({ ...printed, [name]: other }), limits)),
+        ).toBeDefined();
+      }),
+    );
+    expect(check({ feeCaps: [{ blocksLeft: 0, ppm: 1_000_000 }] })).toBe('fee_caps');
+    expect(check({ durationBlocks: 10 })).toBe('duration_blocks');
+    expect(check({ refusedPpm: 101 })).toBe('refused_ppm');
+    expect(check({ target: { easiestHex: hex, hardestHex: `${'00'.repeat(31)}01` } })).toBe('target');
+    expect(check({ renew: 'offer' })).toBe('renew');
+    expect(check({ minerReserveSat: 6001n })).toBe('miner_reserve_sat');
+  });
+});
+
+describe('a proposal under a quote', () => {
+  it('is the quoted one, or refused with the first term that differs and both its values', () => {
+    expect(refused(() => assertQuoted(terms, terms))).toBeUndefined();
+    const changed = { ...terms, budgetSat: 1n, minDepth: 1 };
+    let meta: unknown;
+    try {
+      assertQuoted(terms, changed);
+    } catch (error) {
+      meta = (error as CodedError).meta;
+    }
+    expect(meta).toEqual({ path: 'budget_sat', got: '"1"', allowed: '"48500"' });
+    expect(refused(() => assertQuoted(terms, { ...terms, durationBlocks: 5 }))).toBe('duration_blocks');
+    expect(contractIdOf(changed)).not.toBe(contractIdOf(terms));
+  });
+});
+
+describe('quotes side by side', () => {
+  const quote = (maker: string, changes: Partial<TermsV3>) => ({ maker, terms: { ...terms, ...changes } });
+  const priced = (msatPerEh: bigint): Partial<TermsV3> => ({ price: { type: 'fixed', msatPerEh } });
+
+  it('are ranked by the price net of fees, and say why', () => {
+    const small = { ...priced(500_000n), workTotalHashes: EH };
+    const all = [quote('c', priced(484_000n)), quote('a', small), quote('b', priced(485_000n))];
+    const ranked = rankQuotes(all, 1000n);
+    // 1,000 sat of fees are 10,000 msat on each of 100 EH, and 1,000,000 on one.
+    expect(ranked.map(({ quote: { maker }, netMsatPerEh }) => [maker, netMsatPerEh])).toEqual([
+      ['b', 475_000n],
+      ['c', 474_000n],
+      ['a', -500_000n],
+    ]);
+    expect(ranked[1]!.why).toBe('1000 msat/EH less than the one above');
+  });
+
+  it('that pay as much are ranked by confirmations, then by name, in whatever order they come', () => {
+    const all = [quote('b', {}), quote('a', {}), quote('d', { minDepth: 2 })];
+    for (const order of [all, all.toReversed()])
+      expect(rankQuotes(order, 10n).map(({ quote: { maker } }) => maker)).toEqual(['d', 'a', 'b']);
+  });
+});

@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { CodedError } from '../../src/base/errors.ts';
+import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
+import type { ProxyConfig, SellConfig } from '../../src/config/config.ts';
+import { termsOfQuote } from '../../src/contract/quote.ts';
+import { contractIdOf, type TermsV3, termsToJson } from '../../src/contract/terms.ts';
+import { takeActions } from '../../src/daemon/take-action.ts';
+import type { TakenContract } from '../../src/daemon/taken-contracts.ts';
+import { settablePath } from '../../src/operator/maker-policy.ts';
+import { seedOf } from '../maker/world.ts';
+
+const EH = 10n ** 18n;
+const signer = new SeedSigner({ seed: seedOf('miner'), network: 'regtest' });
+const hex = targetToHex(targetOfDifficulty(65_536));
+const terms = termsOfQuote(
+  {
+    ...{ side: 'sell', workTotalHashes: 100n * EH, stepHashes: EH, maxUnpaidSteps: 3, expiryBlocks: 1548 },
+    ...{ target: { easiestHex: hex, hardestHex: hex }, binding: 'work' },
+  },
+  {
+    ...{ network: 'regtest', minerNodeId: toHex(nodeIdBytes(signer)), makerNodeId: 'bb'.repeat(32) },
+    ...{ priceMsatPerEh: 485_000n, height: 900_000, minDepth: 3, staleGraceSeconds: 30 },
+    binding: {
+      ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
+      foreignChain: false,
+    },
+    nonceHex: '11'.repeat(16),
+  },
+);
+
+/** 1,455 sat of this contract may be unpaid: three steps at 485 sat. */
+const OWN_SAT = 1455n;
+const sell = {
+  ...{ floorMsatPerEh: 485_000n, bindings: ['work'], maxExposureSat: 2000n },
+  payout: { type: 'script', scriptHex: '0014751e76e8199196d454941c45d1b3a323f1433bd6' },
+} as unknown as SellConfig;
+
+function standOf(changes: Partial<SellConfig> = {}, exposureLimitSat = 2000n - OWN_SAT) {
+  const added: TakenContract[] = [];
+  const contracts = {
+    exposureLimitSat,
+    side: () => undefined,
+    add: async (taken: TakenContract) => void added.push(taken),
+  };
+  const config = { network: 'regtest', destinations: [], sell: { ...sell, ...changes } };
+  const deps = { contracts, signer } as unknown as Parameters<typeof takeActions>[1];
+  const take = takeActions(config as unknown as ProxyConfig, deps)['contract/take']!;
+  const input = (changed: Partial<TermsV3> = {}) => ({
+    ...{ terms: termsToJson({ ...terms, ...changed }), maker: 'maker.example:7333', name: 'desk' },
+  });
+  const refused = async (changed: Partial<TermsV3> = {}, more: object = {}): Promise<unknown> => {
+    try {
+      await take({ ...input(changed), ...more });
+      return 'taken';
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return error.meta['path'] ?? error.code;
+    }
+  };
+  return { take, input, refused, added };
+}
+
+describe('a contract that is handed to the running proxy', () => {
+  it('is served with where its maker is and who is paid, and looked at alone in a dry run', async () => {
+    const { take, input, added } = standOf();
+    const contract = contractIdOf(terms);
+    expect(await take({ ...input(), dry_run: true })).toEqual({ contract, taken: false });
+    expect(added).toEqual([]);
+    expect(await take(input())).toEqual({ contract, taken: true });
+    expect(added).toEqual([
+      {
+        ...{ name: 'desk', terms, maker: { host: 'maker.example', port: 7333 }, returnsBonds: false },
+        payoutScriptHex: '0014751e76e8199196d454941c45d1b3a323f1433bd6',
+      },
+    ]);
+  });
+
+  it('is refused below the floor, beyond the exposure, of another node, or of a binding that is not sold', async () => {
+    const { refused, added } = standOf();
+    expect(await standOf({ floorMsatPerEh: 485_001n }).refused()).toBe('price.msat_per_eh');
+    expect(await standOf({}, 2001n - OWN_SAT).refused()).toBe('exposure_limit');
+    expect(await standOf({ maxExposureSat: undefined }, 10n ** 9n).refused()).toBe('taken');
+    expect(await refused({ minerNodeId: 'cc'.repeat(32) })).toBe('miner_node_id');
+    expect(await refused({ network: 'mainnet' })).toBe('network');
+    expect(await standOf({ bindings: ['payout'] }).refused()).toBe('binding.type');
+    expect(await refused({}, { maker: 'nowhere' })).toBe('config_invalid');
+    expect(await refused({}, { name: '' })).toBe('config_invalid');
+    expect(added).toEqual([]);
+  });
+});
+
+describe('an option of the policy that is set at run time', () => {
+  it('is named with or without its table; what a start took is for the file', () => {
+    expect([settablePath('halt'), settablePath('policy.pricing.premium')]).toEqual([
+      'policy.halt',
+      'policy.pricing.premium',
+    ]);
+    expect(() => settablePath('bonds.release')).toThrow('is set in the file, for the next start');
+    expect(() => settablePath('max_prise')).toThrow('did you mean max_price');
+  });
+});

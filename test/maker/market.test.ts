@@ -1,0 +1,264 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
+import { systemClock } from '../../src/base/clock.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
+import { targetToHex } from '../../src/bitcoin/target.ts';
+import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
+import { checkQuote, type QuoteLimits, type QuoteRequest } from '../../src/contract/quote.ts';
+import type { TermsV3 } from '../../src/contract/terms.ts';
+import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { call } from '../../src/peer/calls.ts';
+import type { Result } from '../../src/peer/messages.ts';
+import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { signTerms } from '../../src/settlement/opening.ts';
+import { connectAsMiner } from './impostors.ts';
+import { SHARE, seedOf, World } from './world.ts';
+
+const NO_SPREAD = { inventoryPpm: 0, volatilityPpm: 0, sizePpm: 0, durationPpm: 0 };
+const REQUEST: QuoteRequest = {
+  side: 'sell',
+  ...{ workTotalHashes: 40_000n, stepHashes: 4n * SHARE.workHashes, maxUnpaidSteps: 3 },
+  target: { easiestHex: targetToHex(SHARE.target), hardestHex: targetToHex(SHARE.target) },
+  ...{ expiryBlocks: 1000, binding: 'payout' },
+};
+const FIXED = 10_000n * 10n ** 18n;
+const BUDGET = 400_000n;
+
+const stranger = new SeedSigner({ seed: seedOf('stranger'), network: 'regtest' });
+const other = new SeedSigner({ seed: seedOf('another stranger'), network: 'regtest' });
+
+const STRANGERS = { maxBudgetSat: 1_000_000n, maxContracts: 2, requireCollateral: false };
+
+type Quote = Result<'market.quote'>;
+
+let world: World | undefined;
+const peers: RpcPeer[] = [];
+
+async function started(policy: Partial<MakerPolicy> = {}): Promise<World> {
+  world = new World({ policy });
+  await world.startMaker();
+  return world;
+}
+
+async function as(signer: SeedSigner): Promise<RpcPeer> {
+  const peer = await connectAsMiner(world!, signer);
+  peers.push(peer);
+  return peer;
+}
+
+const quote = (peer: RpcPeer, changes: Partial<QuoteRequest> = {}): Promise<Quote> =>
+  call(peer, 'market.quote', { request: { ...REQUEST, ...changes } });
+
+function propose(
+  peer: RpcPeer,
+  signer: SeedSigner,
+  { terms, quoteId }: { readonly terms: Quote['terms']; readonly quoteId?: string },
+): Promise<Result<'contract.propose'>> {
+  const signature = signTerms(terms, signer);
+  return call(peer, 'contract.propose', {
+    ...{ terms, signature },
+    ...(quoteId === undefined ? {} : { quoteId }),
+  });
+}
+
+/** What a call was refused with: the code, and the term. */
+async function refusal(answer: Promise<unknown>): Promise<readonly unknown[]> {
+  try {
+    await answer;
+    return ['taken'];
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    const { path, got, allowed } = error.meta;
+    return path === undefined ? [codeOf(error)] : [codeOf(error), path, got, allowed];
+  }
+}
+
+const limits = (peerOf: SeedSigner): QuoteLimits => ({
+  network: 'regtest',
+  minerNodeId: toHex(nodeIdBytes(peerOf)),
+  makerNodeId: world!.terms.makerNodeId,
+  ...{ height: world!.chain.height, floorMsatPerEh: FIXED, maxMinDepth: 6, minStaleGraceSeconds: 10 },
+  ...{ minExtranonce2Bytes: 8, maxWithdrawalsPerBlock: 480, minSolutionsPerMinute: 1, foreignChain: false },
+});
+
+afterEach(async () => {
+  for (const peer of peers.splice(0)) peer.close(new CodedError('protocol', 'the test is over'));
+  await world?.stop();
+  world = undefined;
+});
+
+describe('a quote', () => {
+  it('is what was asked for, and taken to the letter', async () => {
+    await started();
+    const peer = await as(world!.minerSigner);
+    const given = await quote(peer);
+    checkQuote(REQUEST, given.terms, limits(world!.minerSigner));
+    expect([given.depositSat, given.validForMs]).toEqual([6000n, 300_000]);
+    expect(given.terms).toMatchObject({
+      ...{ budgetSat: BUDGET, expiryHeight: world!.startHeight + 1000, minDepth: 2 },
+      price: { type: 'fixed', msatPerEh: FIXED },
+    });
+    const { contractId } = await propose(peer, world!.minerSigner, given);
+    expect(world!.maker.status[0]?.contractId).toBe(contractId);
+  });
+
+  it('is refused with the first term that is another, and is there for the right ones after', async () => {
+    await started();
+    const peer = await as(world!.minerSigner);
+    const { terms, quoteId } = await quote(peer);
+    const dearer = {
+      ...terms,
+      price: { type: 'fixed', msatPerEh: FIXED + 1n },
+      budgetSat: 500_000n,
+    } as TermsV3;
+    expect(await refusal(propose(peer, world!.minerSigner, { terms: dearer, quoteId }))).toEqual([
+      ...['bad_terms', 'budget_sat', '"500000"', '"400000"'],
+    ]);
+    const priced = { ...dearer, budgetSat: BUDGET + 1n };
+    expect(await refusal(propose(peer, world!.minerSigner, { terms: priced, quoteId }))).toEqual([
+      ...['bad_terms', 'budget_sat', '"400001"', '"400000"'],
+    ]);
+    const deeper = { ...terms, minDepth: 3 } as TermsV3;
+    expect(await refusal(propose(peer, world!.minerSigner, { terms: deeper, quoteId }))).toEqual([
+      ...['bad_terms', 'min_depth', '3', '2'],
+    ]);
+    expect(await refusal(propose(peer, world!.minerSigner, { terms, quoteId }))).toEqual(['taken']);
+    expect(world!.maker.market.refused).toHaveLength(3);
+    expect(world!.maker.market.refused[2]).toMatchObject({
+      what: 'proposal',
+      path: 'min_depth',
+      allowed: '2',
+    });
+  });
+
+  it('is unknown to another peer, once it was taken, and after a restart, where a new one is given', async () => {
+    await started({ strangers: STRANGERS });
+    const peer = await as(world!.minerSigner);
+    const given = await quote(peer);
+    expect(await refusal(propose(await as(stranger), world!.minerSigner, given))).toEqual([
+      'quote_unknown',
+    ]);
+    await world!.restartMaker();
+    const again = await as(world!.minerSigner);
+    expect(await refusal(propose(again, world!.minerSigner, given))).toEqual(['quote_unknown']);
+    const anew = await quote(again);
+    await propose(again, world!.minerSigner, anew);
+    // The same again is the same contract, whatever became of its quote.
+    expect(await refusal(propose(again, world!.minerSigner, anew))).toEqual(['taken']);
+    expect(world!.maker.status).toHaveLength(1);
+  });
+
+  it('is over when its time is', async () => {
+    await started();
+    let late = 0;
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + late };
+    await world!.restartMaker({ clock });
+    const peer = await as(world!.minerSigner);
+    const given = await quote(peer);
+    late = given.validForMs;
+    expect(await refusal(propose(peer, world!.minerSigner, given))).toEqual(['quote_unknown']);
+  });
+
+  it('says which term is beyond the policy, and what would be taken', async () => {
+    await started();
+    const peer = await as(world!.minerSigner);
+    expect(await refusal(quote(peer, { workTotalHashes: 200_000n }))).toEqual([
+      ...['bad_terms', 'budget_sat', '2000000', 'at most 1000000'],
+    ]);
+    expect(await refusal(quote(peer, { maxUnpaidSteps: 6 }))).toEqual([
+      ...['bad_terms', 'max_unpaid_steps', '6', 'at most 5'],
+    ]);
+    expect((await refusal(quote(peer, { expiryBlocks: 499 })))[1]).toBe('expiry_height');
+    expect((await refusal(quote(peer, { binding: 'work' })))[1]).toBe('binding.type');
+    expect(await refusal(quote(peer))).toEqual(['taken']);
+  });
+
+  it('holds its budget against others for as long as it lasts, the largest of a peer alone', async () => {
+    await started({ maxTotalBudgetSat: 1_000_000n, strangers: STRANGERS });
+    const [one, two] = [await as(stranger), await as(other)];
+    await quote(one);
+    const large = await quote(one, { workTotalHashes: 70_000n });
+    expect(await refusal(quote(two))).toEqual([
+      ...['bad_terms', 'budget_sat', '400000', 'at most 300000 with the bond'],
+    ]);
+    await quote(two, { workTotalHashes: 30_000n });
+    expect(await refusal(propose(one, stranger, large))).toEqual(['taken']);
+  });
+
+  it('is given so often, and no oftener', async () => {
+    await started();
+    const peer = await as(world!.minerSigner);
+    const answers: unknown[] = [];
+    for (let asked = 0; asked < 31; asked += 1) answers.push((await refusal(quote(peer)))[0]);
+    expect(answers).toEqual([...answers.slice(0, 30).fill('taken'), 'too_often']);
+    expect(world!.maker.market.quotes.all).toHaveLength(4);
+  });
+});
+
+describe('strangers', () => {
+  it('are not let in unless the policy says so', async () => {
+    await started();
+    await expect(as(stranger)).rejects.toMatchObject({ code: 'unknown_peer' });
+  });
+
+  it('have what the policy gives them together, and bring a collateral where it asks for one', async () => {
+    await started({ strangers: { ...STRANGERS, maxBudgetSat: 700_000n } });
+    const [one, two] = [await as(stranger), await as(other)];
+    await propose(one, stranger, await quote(one));
+    expect(await refusal(quote(two))).toEqual([
+      ...['bad_terms', 'budget_sat', '400000', 'at most 300000 with the bond'],
+    ]);
+    expect(await refusal(quote(await as(world!.minerSigner)))).toEqual(['taken']);
+    await world!.stop();
+    await started({ strangers: { ...STRANGERS, requireCollateral: true } });
+    expect(await refusal(quote(await as(stranger)))).toEqual([
+      ...['bad_terms', 'bonds.collateral_sat', 'none', 'at least 1'],
+    ]);
+  });
+});
+
+describe('the price', () => {
+  it('is that of the quote for what is proposed without one, and falls with the inventory', async () => {
+    const pricing = {
+      rule: { type: 'fixed', msatPerEh: FIXED / 2n } as const,
+      spread: { ...NO_SPREAD, inventoryPpm: 100_000 },
+      targetInventoryHashes: 40_000n,
+    };
+    await started({ pricing });
+    const peer = await as(world!.minerSigner);
+    const first = await quote(peer);
+    expect((first.terms as TermsV3).price).toMatchObject({ msatPerEh: FIXED / 2n });
+    await propose(peer, world!.minerSigner, first);
+    const second = await quote(peer);
+    expect((second.terms as TermsV3).price).toMatchObject({ msatPerEh: (FIXED / 2n / 10n) * 9n });
+    const above = { ...second.terms, price: { type: 'fixed', msatPerEh: FIXED / 2n } } as TermsV3;
+    const terms = { ...above, budgetSat: 200_000n };
+    expect((await refusal(propose(peer, world!.minerSigner, { terms })))[1]).toBe('price.msat_per_eh');
+  });
+
+  it('follows the value of hashes by the own node, and is none where that has none', async () => {
+    const bounds = { minMsatPerEh: 1n, maxMsatPerEh: 10n ** 30n } as const;
+    const follows = { formula: 'hash_value_144', epoch: 'day', ttlBlocks: 144 } as const;
+    const pricing = {
+      rule: { type: 'index', ...follows, ...bounds, premiumPpm: -500_000 } as const,
+      ...{ spread: NO_SPREAD, targetInventoryHashes: 1n },
+    };
+    await started({
+      pricing,
+      maxPriceMsatPerEh: 10n ** 40n,
+      maxBudgetSat: 10n ** 14n,
+      maxTotalBudgetSat: 10n ** 15n,
+    });
+    const peer = await as(world!.minerSigner);
+    expect(await refusal(quote(peer, { workTotalHashes: 1000n }))).toEqual(['no_price']);
+    world!.chain.generate(290 - world!.chain.height);
+    await expect
+      .poll(async () => (await refusal(quote(peer, { workTotalHashes: 1000n })))[0], { timeout: 10_000 })
+      .toBe('taken');
+    // Regtest: two hashes a block, and 50 BTC, or half after block 150; blocks 144 to 287 hold.
+    const rewards = 5n * 5_000_000_000n + 1n * 5_000_000_000n + 138n * 2_500_000_000n;
+    const value = (rewards * 1000n * 10n ** 18n) / (2n * 144n);
+    const { terms } = await quote(peer, { workTotalHashes: 1000n });
+    expect((terms as TermsV3).price).toMatchObject({ msatPerEh: value / 2n });
+  });
+});

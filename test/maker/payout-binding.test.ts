@@ -1,0 +1,362 @@
+import { describe, expect, it } from 'vitest';
+import { fromHex } from '../../src/base/bytes.ts';
+import { CodedError, type ErrorCode } from '../../src/base/errors.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { displayHash } from '../../src/bitcoin/header.ts';
+import type { BlockFacts } from '../../src/chain/block-facts.ts';
+import type { BlockMaking } from '../../src/chain/block-template.ts';
+import type { TemplateWatch } from '../../src/chain/template-watch.ts';
+import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
+import { PayoutBinding, type PayoutBindingDeps } from '../../src/maker/payout-binding.ts';
+import { PoolBook } from '../../src/maker/pool-book.ts';
+import { contractTag } from '../../src/settlement/contract-tag.ts';
+import type { PayoutTerms } from '../../src/settlement/payout-rules.ts';
+import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import type { JobRecord } from '../../src/work/evidence.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
+import { recorder } from '../chain/log-recorder.ts';
+import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
+
+const CONTRACT = 'ab'.repeat(32);
+const SCRIPT = `0014${'ab'.repeat(20)}`;
+const HEIGHT = 918_000;
+const PARENT = new Uint8Array(32).fill(3);
+const CURRENT: BlockStatus = { status: 'current', height: HEIGHT - 1, bits: 0x1d00ffff };
+const SUPERSEDED: BlockStatus = { ...CURRENT, status: 'superseded', sinceMonotonicMs: 0 };
+const PAYOUT: PayoutTerms = {
+  ...{ type: 'payout', outputs: [{ scriptHex: SCRIPT, ppm: 1_000_000 }], minFeesPpm: 900_000 },
+  ...{ samplePpm: 250_000, sampleSeconds: 5 },
+};
+
+/** A binding whose chance, node and miner are the test's. */
+class Stand {
+  readonly time = new VirtualTime();
+  readonly log = recorder();
+  standing: BlockStatus = CURRENT;
+  /** What chance says of the next job. */
+  isDrawn = false;
+  hasTemplate = true;
+  /** What the own node knows of the block once it has a template of it. */
+  facts: Partial<BlockFacts> = {};
+  /** Parents of which a template was looked for. */
+  readonly seen: string[] = [];
+  /** How the miner answers for the transactions of a job; undefined to keep it waiting. */
+  answer: 'shows' | ErrorCode | undefined = 'shows';
+  fault: string | undefined;
+  asked = 0;
+  readonly binding: PayoutBinding;
+  #next = 0;
+
+  constructor(binding: Partial<PayoutTerms> = {}, ledger = new MemoryLedger()) {
+    const terms = { ...PAYOUT, ...binding };
+    const blocks = { proposalFault: async () => this.fault, mempoolTxids: async () => [] };
+    const { time } = this;
+    const templates = {
+      ...{ transactions: [], transactionsOf: () => [] },
+      factsOf: (parent: string) => ({ height: HEIGHT, ...(this.seen.includes(parent) && this.facts) }),
+      see: async (parent: string) => void this.seen.push(parent),
+    };
+    Object.defineProperty(templates, 'parentHash', {
+      get: () => (this.hasTemplate ? displayHash(PARENT) : undefined),
+    });
+    const deps: PayoutBindingDeps = {
+      view: { standing: async () => this.standing } as unknown as TipTracker,
+      templates: templates as unknown as TemplateWatch,
+      chain: { blocks: blocks as unknown as BlockMaking },
+      ask: () => this.#ask() as never,
+      ...{ clock: time.clock, timers: time.timers, log: this.log.log },
+      ...{ kernel: createPortableKernel(64), book: new PoolBook([]), ledger },
+      knows: () => false,
+      random: { bytes: (size) => new Uint8Array(size).fill(this.isDrawn ? 0 : 0xff) },
+    };
+    this.binding = new PayoutBinding(
+      CONTRACT,
+      makeTermsV3({ network: 'regtest', binding: terms }),
+      terms,
+      deps,
+    );
+  }
+
+  async #ask(): Promise<unknown> {
+    this.asked += 1;
+    if (this.answer === undefined) return new Promise(() => {});
+    if (this.answer !== 'shows') throw new CodedError(this.answer);
+    return { shortIds: [] };
+  }
+
+  job(): JobRecord {
+    this.#next += 1;
+    const { coinb1, coinb2 } = buildCoinbase({
+      ...{ height: HEIGHT, extranonceSize: 8, tag: new Uint8Array(4) },
+      outputs: [
+        { script: fromHex(SCRIPT), valueSat: 5_000_000_000n },
+        { script: contractTag(CONTRACT), valueSat: 0n },
+      ],
+    });
+    return {
+      ...{ id: this.#next, wireId: `${this.#next}`, stream: CONTRACT, version: 0x20000000, versionMask: 0 },
+      ...{ coinb1, coinb2, prevHash: PARENT, branches: [], extranonceSize: 8, bits: 0x207fffff },
+      ...{ time: 1_800_000_000, upstreamDifficulty: 1 },
+    };
+  }
+
+  /** A new job, and what its shares are refused for. */
+  async judged(isDrawn = false): Promise<{ readonly job: JobRecord; readonly code: string | undefined }> {
+    this.isDrawn = isDrawn;
+    const job = this.job();
+    expect(this.binding.judgeJob(job, undefined)).toBe(undefined);
+    await this.time.settle();
+    return { job, code: await this.binding.judgeNow(job) };
+  }
+
+  async codes(count: number): Promise<(string | undefined)[]> {
+    const codes: (string | undefined)[] = [];
+    for (let at = 0; at < count; at += 1) codes.push((await this.judged()).code);
+    return codes;
+  }
+}
+
+describe('jobs under payout', () => {
+  it('are drawn by chance, and only those are asked about', async () => {
+    const stand = new Stand();
+    expect(await stand.codes(5)).toEqual(Array(5).fill(undefined));
+    expect(stand.asked).toBe(0);
+    expect((await stand.judged(true)).code).toBe(undefined);
+    expect(stand.asked).toBe(1);
+    expect(stand.binding.stats).toEqual({ good: 1, bad: 0, unshown: 0, late: 0, inconclusive: 0 });
+    expect(stand.binding.isStrict).toBe(false);
+  });
+
+  it('are never drawn where none are to be, and always where all are', async () => {
+    const none = new Stand({ samplePpm: 0 });
+    await none.judged(true);
+    expect(none.asked).toBe(0);
+    const all = new Stand({ samplePpm: 1_000_000 });
+    await all.codes(3);
+    expect(all.asked).toBe(3);
+  });
+
+  it('that were not judged before are bad, and those on an unknown block wait', async () => {
+    const stand = new Stand();
+    expect(await stand.binding.judgeNow(stand.job())).toBe('share_bad');
+    const { job } = await stand.judged();
+    stand.standing = { status: 'unknown' };
+    expect(await stand.binding.judgeNow(job)).toBe('stale_race');
+  });
+
+  it('on a new block are judged by its template, which may come later than they do', async () => {
+    const stand = new Stand();
+    stand.facts = { feesSat: 0n, waitingFeesSat: 1_000_000n };
+    // A job of the fixture claims 50 coins, where 3.125 are left.
+    expect((await stand.judged()).code).toBe('share_unbound');
+    expect(stand.seen).toEqual([displayHash(PARENT)]);
+    stand.standing = SUPERSEDED;
+    await stand.judged();
+    expect(stand.seen).toHaveLength(1);
+  });
+
+  it('whose block would be refused are not paid, and from then on each is asked about first', async () => {
+    const stand = new Stand();
+    stand.fault = 'bad-txns';
+    expect((await stand.judged(true)).code).toBe('share_unbound');
+    expect(stand.binding).toMatchObject({ isStrict: true, stats: { bad: 1 } });
+    stand.fault = undefined;
+    for (let at = 0; at < 20; at += 1) expect((await stand.judged()).code).toBe(undefined);
+    expect([stand.asked, stand.binding.isStrict]).toEqual([21, true]);
+  });
+});
+
+describe('a sample that is not shown', () => {
+  it('costs its job, and asks as many more as one is drawn of; twice as many the next time', async () => {
+    const stand = new Stand();
+    const owed: number[] = [];
+    for (let time = 0; time < 3; time += 1) {
+      stand.answer = 'protocol';
+      const { job, code } = await stand.judged(true);
+      expect(code).toBe('share_unshown');
+      stand.answer = 'shows';
+      expect(await stand.binding.judgeNow(job)).toBe('share_unshown');
+      const before = stand.asked;
+      while (stand.binding.isStrict) expect((await stand.judged()).code).toBe(undefined);
+      owed.push(stand.asked - before);
+    }
+    expect(owed).toEqual([4, 8, 16]);
+    expect(stand.binding.stats).toMatchObject({ unshown: 3, good: 28 });
+    expect(stand.log.lines.filter(([level]) => level === 'warn').length).toBeGreaterThan(0);
+  });
+
+  it('in its time is as good as refused, after the agreed seconds', async () => {
+    const stand = new Stand();
+    stand.answer = undefined;
+    const { job, code } = await stand.judged(true);
+    expect(code).toBe(undefined);
+    await stand.time.advance(4_999);
+    expect(await stand.binding.judgeNow(job)).toBe(undefined);
+    await stand.time.advance(1);
+    expect(await stand.binding.judgeNow(job)).toBe('share_unshown');
+  });
+
+  it.each(['peer_closed', 'chain_unreachable', 'chain_rpc', 'chain_syncing'] as const)(
+    'because of %s is asked for again, twice',
+    async (code) => {
+      const stand = new Stand();
+      stand.answer = code;
+      const { job, code: first } = await stand.judged(true);
+      expect(first).toBe(undefined);
+      for (let at = 0; at < 4; at += 1) {
+        await stand.time.settle();
+        await stand.binding.judgeNow(job);
+      }
+      await stand.time.settle();
+      expect(stand.asked).toBe(3);
+      expect(await stand.binding.judgeNow(job)).toBe('share_unshown');
+    },
+  );
+
+  it('is waited for where none is paid before it', async () => {
+    const stand = new Stand();
+    stand.fault = 'bad-txns';
+    await stand.judged(true);
+    stand.fault = undefined;
+    stand.answer = undefined;
+    const job = stand.job();
+    stand.binding.judgeJob(job, undefined);
+    let code: string | undefined = 'none yet';
+    const judging = stand.binding.judgeNow(job).then((judged) => {
+      code = judged;
+    });
+    await stand.time.settle();
+    await stand.time.advance(4_999);
+    expect(code).toBe('none yet');
+    await stand.time.advance(1);
+    await judging;
+    expect(code).toBe('share_unshown');
+    expect(await stand.binding.judgeNow(job)).toBe('share_unshown');
+  });
+});
+
+describe('a sample that was asked for when the maker ended', () => {
+  it('is asked for again of a job that was credited, and of no other', async () => {
+    const ledger = new MemoryLedger();
+    const before = new Stand({}, ledger);
+    before.answer = undefined;
+    const { job } = await before.judged(true);
+    const { job: other } = await before.judged();
+    await ledger.append(before.binding.counts());
+    const stand = new Stand({}, ledger);
+    await stand.binding.load();
+    stand.answer = 'protocol';
+    expect(stand.binding.judgeJob(other, undefined, true)).toBe(undefined);
+    await stand.time.settle();
+    expect([stand.asked, await stand.binding.judgeNow(other)]).toEqual([0, undefined]);
+    expect(stand.binding.judgeJob(job, undefined, true)).toBe(undefined);
+    await stand.time.settle();
+    expect([stand.asked, await stand.binding.judgeNow(job)]).toEqual([1, 'share_unshown']);
+  });
+
+  it('is not asked for again once it came to something', async () => {
+    const ledger = new MemoryLedger();
+    const before = new Stand({}, ledger);
+    const { job } = await before.judged(true);
+    await ledger.append(before.binding.counts());
+    const stand = new Stand({}, ledger);
+    await stand.binding.load();
+    expect(stand.binding.judgeJob(job, undefined, true)).toBe(undefined);
+    await stand.time.settle();
+    expect([stand.asked, await stand.binding.judgeNow(job)]).toEqual([0, undefined]);
+  });
+});
+
+describe('a sample that cannot be judged', () => {
+  it('since its block is unknown yet is taken later; since it was replaced, never, and its job not paid', async () => {
+    const stand = new Stand();
+    stand.isDrawn = true;
+    stand.standing = { status: 'unknown' };
+    const waits = stand.job();
+    stand.binding.judgeJob(waits, undefined);
+    await stand.time.settle();
+    expect(stand.asked).toBe(0);
+    stand.standing = CURRENT;
+    await stand.binding.judgeNow(waits);
+    await stand.time.settle();
+    expect([stand.asked, stand.binding.stats.good]).toEqual([1, 1]);
+
+    stand.standing = SUPERSEDED;
+    const late = stand.job();
+    stand.binding.judgeJob(late, undefined);
+    await stand.time.settle();
+    expect(await stand.binding.judgeNow(late)).toBe('stale_race');
+    expect(stand.binding).toMatchObject({ isStrict: true, stats: { late: 1 } });
+  });
+
+  it('by the own node is no fault of the miner', async () => {
+    const stand = new Stand();
+    stand.hasTemplate = false;
+    expect((await stand.judged(true)).code).toBe(undefined);
+    stand.hasTemplate = true;
+    stand.fault = 'inconclusive-not-best-prevblk';
+    expect((await stand.judged(true)).code).toBe(undefined);
+    expect(stand.binding).toMatchObject({ isStrict: false, stats: { inconclusive: 2, good: 0 } });
+  });
+
+  it('since its block was replaced meanwhile is not drawn, and the next is in its place', async () => {
+    const stand = new Stand();
+    stand.fault = 'inconclusive-not-best-prevblk';
+    expect((await stand.judged(true)).code).toBe(undefined);
+    stand.fault = undefined;
+    expect(await stand.codes(3)).toEqual([undefined, undefined, undefined]);
+    expect([stand.asked, stand.binding.isStrict]).toEqual([2, false]);
+    expect(stand.binding.stats).toEqual({ good: 1, bad: 0, unshown: 0, late: 0, inconclusive: 1 });
+  });
+
+  it.each(['inconclusive-not-best-prevblk', 'inconclusive'])(
+    'since its block was replaced meanwhile (%s) is not paid where none is before it, and is no miss',
+    async (fault) => {
+      const stand = new Stand();
+      stand.answer = 'protocol';
+      await stand.judged(true);
+      stand.answer = 'shows';
+      stand.fault = fault;
+      for (let at = 0; at < 5; at += 1) {
+        stand.standing = CURRENT;
+        const job = stand.job();
+        stand.binding.judgeJob(job, undefined);
+        // It was the best when it was asked about.
+        const judging = stand.binding.judgeNow(job);
+        if (fault === 'inconclusive') stand.standing = SUPERSEDED;
+        expect(await judging).toBe('stale_race');
+        expect(await stand.binding.judgeNow(job)).toBe('stale_race');
+      }
+      stand.standing = CURRENT;
+      stand.fault = undefined;
+      expect(stand.binding).toMatchObject({
+        isStrict: true,
+        stats: { unshown: 1, late: 5, inconclusive: 0 },
+      });
+      // As many as after the one miss, and no more.
+      expect(await stand.codes(4)).toEqual(Array(4).fill(undefined));
+      expect(stand.binding.isStrict).toBe(false);
+    },
+  );
+
+  it('by the own node is no fault of the miner where none is paid before its sample', async () => {
+    const stand = new Stand();
+    stand.answer = 'protocol';
+    await stand.judged(true);
+    stand.answer = 'shows';
+    stand.hasTemplate = false;
+    expect((await stand.judged()).code).toBe(undefined);
+    stand.hasTemplate = true;
+    stand.fault = 'inconclusive';
+    expect((await stand.judged()).code).toBe(undefined);
+    expect(stand.binding).toMatchObject({ isStrict: true, stats: { inconclusive: 2, late: 0 } });
+  });
+
+  it('is not begun after the end', async () => {
+    const stand = new Stand();
+    stand.binding.stop();
+    expect((await stand.judged(true)).code).toBe(undefined);
+    expect(stand.asked).toBe(0);
+  });
+});

@@ -1,0 +1,33 @@
+import { type Mutations, without } from './mutation.ts';
+
+const course = without('contract/update-course.ts');
+const updates = without('settlement/contract-updates.ts');
+const prices = without('contract/updated-terms.ts');
+
+/** Each check of terms that change, undone. */
+export const OF_UPDATES: Mutations = {
+  'revoked-update-holds': course(
+    'an update that was taken back holds once it is shown with both signatures',
+    'revoked-update-again',
+    'assertLive(state, hashHex);\n    checkUpdate',
+    'checkUpdate',
+  ),
+  'one-signature-is-enough': updates(
+    'what is shown as agreed needs no signatures',
+    'unsigned-update-shown',
+    'for (const each of updates) verifyAgreed(this.#store.terms, each);',
+  ),
+  'old-work-repriced': prices(
+    'an update changes the price of all work',
+    'updates-come-and-go',
+    '[{ fromHashes, msatPerEh }]',
+    '[{ fromHashes: 0n, msatPerEh }]',
+  ),
+  'updates-are-forgotten': without('settlement/records.ts')(
+    'a start knows no updates',
+    'updates-come-and-go',
+    'withSignedUpdates(record.terms, updates)',
+    'withSignedUpdates(record.terms, updates.slice(0, 0))',
+    2,
+  ),
+};
