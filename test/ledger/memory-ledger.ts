@@ -82,6 +82,12 @@ export class MemoryLedger implements Ledger {
     this.#schedule();
   }
 
+  /** The process that wrote here is gone: what of it still waited is neither written nor answered. */
+  loseQueue(): void {
+    this.#waiting = [];
+    this.stats.queuedWrites = 0;
+  }
+
   append(entries: readonly LedgerEntry[]): Promise<void> {
     const refusal = this.#refusal(entries);
     if (refusal !== undefined) return Promise.reject(refusal);

@@ -82,7 +82,8 @@ export async function quiet(count: () => number): Promise<void> {
 
 /**
  * A ledger whose process dies at a chosen append: `before` it is written or `after`. From then on nothing
- * is answered; the store behind it goes on with new objects. Or the append is `refused`, as by a full queue.
+ * is answered; the store behind it goes on with new objects, which find what the dead process had written and
+ * nothing that it still meant to write. Or the append is `refused`, as by a full queue.
  */
 export class MortalLedger implements Ledger {
   readonly engine = 'mortal';
@@ -96,6 +97,7 @@ export class MortalLedger implements Ledger {
     undefined;
 
   constructor(store: MemoryLedger) {
+    store.loseQueue();
     this.store = store;
     this.stats = store.stats;
   }
