@@ -66,6 +66,8 @@ const STEP_MS = 7_500;
 export const DUE_SHARES = 15;
 /** What a miner that is started anew now and then delivers beyond that. */
 export const MADE_UP_SHARES = 5;
+/** In which it has made up for a minute or two. */
+const MAKING_UP_MINUTES = 8;
 
 /** So many minutes, with so many shares in each and a block in each fifth. */
 export async function minutes(stage: Stage, count: number, shares: number): Promise<void> {
@@ -294,9 +296,12 @@ export const BY_TERMS: Readonly<Record<string, Strategy>> = {
         if (random.below(3) === 0) await world.kill(random.below(2) === 0 ? 'miner' : 'maker', 0);
       }
       await minutes(stage, 8, DUE_SHARES + MADE_UP_SHARES);
-      // A process that was down for a while is a reason to doubt, and no more.
-      if (agreedAt(stage).some((status) => status !== 'live' && status !== 'suspect'))
-        stage.find('an honest miner is in default', String(agreedAt(stage)));
+      // A process that was down for a while is a reason to doubt; what is missing by it is soon made up.
+      const isWell = (): boolean => agreedAt(stage).every((at) => at === 'live' || at === 'suspect');
+      const isLost = (): boolean => agreedAt(stage).includes('default');
+      for (let minute = 0; minute < MAKING_UP_MINUTES && !isWell() && !isLost(); minute += 1)
+        await minutes(stage, 1, DUE_SHARES + MADE_UP_SHARES);
+      if (!isWell()) stage.find('an honest miner is in default', String(agreedAt(stage)));
       await stage.liveOut();
     },
     judge: paidInFull,
