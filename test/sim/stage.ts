@@ -42,6 +42,11 @@ export class Stage {
     return this.world.terms.expiryHeight - this.height;
   }
 
+  /** The process of this side dies, or its disk fails, at a write of this life. */
+  dies(side: Side): boolean {
+    return this.world.disks[side].crashPoint !== undefined;
+  }
+
   /** Settles what happened, holds the rules against it, and lets the strategy act. */
   readonly held = async (name: string): Promise<void> => {
     const { world } = this;

@@ -132,8 +132,6 @@ const dropsAfterBlocks = (what: string, binding: TermsV3['binding']): Strategy =
     };
     let held: UpstreamJob | undefined;
     world.farm.changes = { job: (job) => (held ??= job) };
-    // A maker that starts anew knows nothing of what it credited as a backlog.
-    const isCrashing = world.disks.maker.crashPoint !== undefined;
     await paid(stage, 1);
     let sold = 0;
     for (let block = 0; block < 6; block += 1) {
@@ -155,7 +153,8 @@ const dropsAfterBlocks = (what: string, binding: TermsV3['binding']): Strategy =
       ((BigInt(world.terms.maxUnpaidSteps) + 1n) * world.terms.stepHashes) / SHARE.workHashes,
     );
     world.say(`${sold} shares of jobs that were over, ${most} at most`);
-    if (sold > most && !isCrashing) stage.find('each reconnect opens a backlog', `${sold} shares`);
+    // A maker that starts anew knows nothing of what it credited as a backlog.
+    if (sold > most && !stage.dies('maker')) stage.find('each reconnect opens a backlog', `${sold} shares`);
     await stage.liveOut();
   },
 });

@@ -37,7 +37,7 @@ function racesWithin(stage: Stage): void {
   const most = (own * BigInt(staleRacePpm(terms))) / 1_000_000n + shareWorkHashes;
   if (raced > most) stage.find('more races than the terms allow', `${raced} of ${most} hashes`);
   // Where the maker dies, the farm goes on with a job that was over then: of such work there is a limit.
-  refusedNothing(stage, stage.world.disks.maker.crashPoint === undefined ? undefined : 'share_stale');
+  refusedNothing(stage, stage.dies('maker') ? 'share_stale' : undefined);
 }
 
 const off = (random: SeededRandom): number =>

@@ -45,9 +45,7 @@ async function waitFor(stage: Stage, holds: () => boolean): Promise<boolean> {
   return false;
 }
 
-/** A process dies, or its disk fails, at a write of this life. */
-const isCrashing = ({ world: { disks } }: Stage): boolean =>
-  disks.miner.crashPoint !== undefined || disks.maker.crashPoint !== undefined;
+const isCrashing = (stage: Stage): boolean => stage.dies('miner') || stage.dies('maker');
 
 /** Both lose the link. */
 async function drop({ world }: Stage): Promise<void> {

@@ -99,7 +99,7 @@ const conceals = (
  */
 async function onceMore(stage: Stage, sold: () => Promise<number>): Promise<number> {
   const more = await sold();
-  return more > 0 && stage.world.disks.maker.crashPoint !== undefined ? sold() : more;
+  return more > 0 && stage.dies('maker') ? sold() : more;
 }
 
 /** Finds fault where shares are credited once the time to show what was asked for is over. */
@@ -143,8 +143,10 @@ const silent: Alter = ({ about, message }) => (isAsked(about) ? [] : [message]);
 
 const away = (): Promise<never> => Promise.reject(new CodedError('chain_rpc', 'it makes no blocks'));
 
+/** What goes to the maker at once. */
+const BATCH_SHARES = 4;
 /** Of blocks, so many may come late before credit pauses, and those of their batch. */
-const LATE_BLOCKS = 3 + 4;
+const LATE_BLOCKS = 3 + BATCH_SHARES;
 
 /** Each share that was paid is a block, which the maker's node has. */
 async function allPublished(stage: Stage): Promise<readonly Finding[]> {
@@ -152,7 +154,8 @@ async function allPublished(stage: Stage): Promise<readonly Finding[]> {
   const { published } = stage.world.nodes.maker;
   const there = new Set(published.map((headerHex) => toHex(sha256d(fromHex(headerHex)))));
   const missing = hashes.filter((hash) => !there.has(hash)).length;
-  if (missing === 0) return [];
+  // A miner that dies shows nobody the transactions of what it found last.
+  if (missing <= (stage.dies('miner') ? BATCH_SHARES : 0)) return [];
   return [{ rule: 'a block was paid and never published', seen: `${missing} of ${hashes.length}` }];
 }
 
@@ -415,12 +418,13 @@ export const PAYOUT: Readonly<Record<string, Strategy>> = {
     options: sampled,
     play: async (stage) => {
       if (await withFees(stage)) await stage.pay(2);
+      if (stage.dies('miner')) await stage.pay(1);
       if ((stage.world.maker?.status[0]?.ackedN ?? 0) < 2)
         stage.find('shown work is not paid', 'after two steps');
       await stage.noise(stage.random.below(30));
       await stage.liveOut();
     },
-    // Who dies has not shown what it just found: where each share is a block, more than a contract allows.
+    // Chance kills too: who dies has not shown what it found last.
     step: (stage) => refusedNothing(stage, 'late_solutions'),
   },
   'shows-unknown': {

@@ -83,7 +83,10 @@ export const RECOVERIES: Readonly<Record<string, Strategy>> = {
       await stage.rounds(8);
       const before = makerWork(stage);
       await stage.pay(2);
-      if (isOpen && stage.left > SALE_BLOCKS && makerWork(stage) <= before)
+      // Each share is a block here: those that a death keeps back are more than may come late.
+      const isLate = (world.maker?.status[0]?.refused['late_solutions'] ?? 0) > 0;
+      const isPaused = isLate && stage.dies('miner');
+      if (isOpen && !isPaused && stage.left > SALE_BLOCKS && makerWork(stage) <= before)
         stage.find('a fault that is over holds the contract up', `of the ${side}`);
       await stage.liveOut();
     },

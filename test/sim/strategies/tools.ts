@@ -109,10 +109,14 @@ function isLongAgo({ time, terms }: Stage['world'], code: string): boolean {
   return code === 'share_stale' && time.wallOffMs >= backlogMs(terms);
 }
 
+/** Who dies has not shown what it found last: where each share is a block, that is more than may come late. */
+const isUnshown = (stage: Stage, code: string): boolean => code === 'late_solutions' && stage.dies('miner');
+
 /** An honest miner is refused nothing else. @param except another code that it may be refused with */
 export function refusedNothing(stage: Stage, except?: string): void {
   for (const [code, count] of Object.entries(stage.world.miner?.stats.refused ?? {})) {
     if (count === 0 || code === except || BY_CHANCE.has(code) || isLongAgo(stage.world, code)) continue;
+    if (isUnshown(stage, code)) continue;
     stage.find('honest work is refused', code);
   }
 }

@@ -94,6 +94,8 @@ export const WAITS: Readonly<Record<string, Strategy>> = {
       // Somebody comes to the vault once.
       world.vault!.sign(contract!.channelIndex);
       if (random.below(2) === 0) await world.kill('maker', 0);
+      // What it signed may have to climb from its rate to the market, again after a death.
+      await stage.blocks(14);
       await stage.liveOut();
     },
   },
@@ -203,7 +205,8 @@ export const WAITS: Readonly<Record<string, Strategy>> = {
       world.setMarket(5_000);
       // Before its owner could take it alone.
       await stage.blocks(BOND_CSV_BLOCKS - 3);
-      for (const { rule, seen } of await bondsLeft(stage, ['miner'])) stage.find(rule, seen);
+      const isAsked = !stage.dies('miner') && !stage.dies('maker');
+      for (const { rule, seen } of isAsked ? await bondsLeft(stage, ['miner']) : []) stage.find(rule, seen);
       await stage.liveOut();
     },
     judge: (stage) => bondsLeft(stage, ['miner', 'maker']),
