@@ -33,6 +33,8 @@ const MAX_BLOCKS = 144;
  * minute or so, and a share is on its way for some.
  */
 const FEES_LAG_MS = 5 * 60_000;
+/** Looks that may fail, or be missed, before it is not known what could be claimed meanwhile. */
+const MISSED_LOOKS = 2;
 
 type Sample = {
   readonly atMs: number;
@@ -159,7 +161,7 @@ export class TemplateWatch {
     const known = this.#seen.get(previousHash);
     const parentTimeSeconds = known?.parentTimeSeconds ?? headerTimeSeconds;
     const isLate = isLateBlock(this.#options.network, { height, parentTimeSeconds }, timeSeconds);
-    const samples = [...(known?.samples ?? []), { atMs, feesSat, waitingFeesSat }];
+    const samples = [...(known?.samples ?? this.#unseen(atMs)), { atMs, feesSat, waitingFeesSat }];
     const firstInTime = samples.findIndex((sample) => sample.atMs > atMs - FEES_LAG_MS);
     this.#seen.delete(previousHash);
     this.#seen.set(previousHash, {
@@ -171,6 +173,13 @@ export class TemplateWatch {
     if (this.#seen.size > MAX_BLOCKS) this.#seen.delete(this.#seen.keys().next().value!);
     this.#newest = previousHash;
     this.#keep(template.transactions);
+  }
+
+  /** What is known of a parent before its first template, which may be long after it: no fees are due. */
+  #unseen(atMs: number): readonly Sample[] {
+    const sinceMs = this.templateAtMs ?? Number.NEGATIVE_INFINITY;
+    const isLong = atMs - sinceMs > MISSED_LOOKS * (this.#options.pollMs ?? POLL_MS);
+    return isLong ? [{ atMs: sinceMs, feesSat: 0n, waitingFeesSat: 0n }] : [];
   }
 
   /** Texts that an earlier template has are not kept twice. */

@@ -11,6 +11,7 @@ const BITS = 0x1705ae3a;
 const LEAST = 0x1d00ffff;
 const A = 'aa'.repeat(32);
 const B = 'bb'.repeat(32);
+const BEFORE = 'ee'.repeat(32);
 const transaction = (n: number): TemplateTransaction => ({
   txid: n.toString(16).padStart(64, '0'),
   hex: `0${n}`,
@@ -191,7 +192,8 @@ describe('what is known of the block after a parent', () => {
 
   it('is what templates say; its time is asked for once', async () => {
     const { node, watch, look } = setUp();
-    await look();
+    await look({ previousHash: BEFORE });
+    await look({ previousHash: A });
     expect(watch.hasSeen(A)).toBe(true);
     expect(watch.hasSeen(B)).toBe(false);
     expect(watch.seenFactsOf(B)).toBeUndefined();
@@ -200,7 +202,7 @@ describe('what is known of the block after a parent', () => {
     expect(watch.factsOf(A, { height: 5, bits: 1 })).toEqual(facts);
     await look({ minTimeSeconds: 4_001 });
     expect(watch.seenFactsOf(A)).toEqual({ ...facts, minTimeSeconds: 4_001 });
-    expect(node.headers).toEqual([A]);
+    expect(node.headers).toEqual([BEFORE, A]);
   });
 
   it('is what follows from the parent where no template says more', async () => {
@@ -226,6 +228,30 @@ describe('what is known of the block after a parent', () => {
     expect(watch.seenFactsOf(A)).toMatchObject({ bits: BITS });
   });
 
+  it('has no fees that must be claimed where it may have stood unseen: for five minutes', async () => {
+    const { time, node, watch, look } = setUp();
+    const feesSat = () => watch.seenFactsOf(node.template.previousHash)!.feesSat;
+    // After a start work on the tip may be older than the first look.
+    await look({ feesSat: 700n });
+    expect(feesSat()).toBe(0n);
+    await time.advance(LAG_MS - 1);
+    await look();
+    expect(feesSat()).toBe(0n);
+    await time.advance(1);
+    await look();
+    expect(feesSat()).toBe(700n);
+    // Two looks that failed are nothing; after one more the next block may have stood for a while.
+    await time.advance(2 * POLL_MS);
+    await look({ previousHash: B });
+    expect(feesSat()).toBe(700n);
+    await time.advance(2 * POLL_MS + 1);
+    await look({ previousHash: BEFORE });
+    expect(feesSat()).toBe(0n);
+    await time.advance(LAG_MS);
+    await look();
+    expect(feesSat()).toBe(700n);
+  });
+
   it('has the least fees of five minutes, with the template before them, and the most that waits', async () => {
     const { time, node, watch, look } = setUp();
     const fees = () => {
@@ -233,7 +259,8 @@ describe('what is known of the block after a parent', () => {
       return [feesSat, waitingFeesSat];
     };
     node.waitingFeesSat = 5_000n;
-    await look({ feesSat: 100n });
+    await look({ previousHash: BEFORE });
+    await look({ previousHash: A, feesSat: 100n });
     await time.advance(1_000);
     node.waitingFeesSat = 9_000n;
     await look({ feesSat: 300n });

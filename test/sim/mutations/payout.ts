@@ -209,4 +209,10 @@ export const OF_PAYOUT: Mutations = {
     'const FEES_LAG_MS = 5 * 60_000;',
     'const FEES_LAG_MS = 1_000;',
   ),
+  'fees-at-start': watch(
+    'a job that is older than the first look of a maker must claim the fees of that look',
+    'fees-double-anew',
+    'return isLong ? [{ atMs: sinceMs, feesSat: 0n, waitingFeesSat: 0n }] : [];',
+    'return isLong && sinceMs > 0 ? [{ atMs: sinceMs, feesSat: 0n, waitingFeesSat: 0n }] : [];',
+  ),
 };

@@ -178,6 +178,30 @@ const withholding = (more: string, play: NonNullable<Strategy['play']>): Strateg
 });
 
 /** Jobs of the seller's own node, and what it says of them. */
+const feesDouble = (what: string, isAnew: boolean): Strategy => ({
+  what,
+  row: 'F4',
+  hostile: [],
+  options: bound,
+  play: async (stage) => {
+    const { world, random } = stage;
+    if (await withFees(stage)) {
+      await stage.pay(1);
+      for (let times = 2; times < 5; times += 1) {
+        fillMempool(world.chain, times * TRANSACTIONS);
+        // The job is as old as that, and is made anew after it.
+        await world.time.advance(60_000 + random.below(180_000));
+        if (isAnew) await world.kill('maker', 0);
+        await stage.pay(1);
+        world.farm.renew();
+        await stage.pay(1);
+      }
+    }
+    await stage.liveOut();
+  },
+  step: refusedNothing,
+});
+
 export const PAYOUT: Readonly<Record<string, Strategy>> = {
   'invents-time': sells('the block of the work is older than its chain allows', {
     template: (own) => ({ ...own, time: own.minTime - 1 }),
@@ -440,34 +464,15 @@ export const PAYOUT: Readonly<Record<string, Strategy>> = {
       await stage.world.time.advance(10_000);
       stage.world.farm.renew();
       await stage.pay(2);
+      if (stage.dies('miner')) await stage.pay(1);
       if ((stage.world.maker?.status[0]?.ackedN ?? 0) < 5)
         stage.find('shown work is not paid', 'after five steps');
       await stage.liveOut();
     },
     step: refusedNothing,
   },
-  'fees-double': {
-    what: 'both are honest, and the fees double within five minutes of each job',
-    row: 'F4',
-    hostile: [],
-    options: bound,
-    play: async (stage) => {
-      const { world, random } = stage;
-      if (await withFees(stage)) {
-        await stage.pay(1);
-        for (let times = 2; times < 5; times += 1) {
-          fillMempool(world.chain, times * TRANSACTIONS);
-          // The job is as old as that, and is made anew after it.
-          await world.time.advance(60_000 + random.below(180_000));
-          await stage.pay(1);
-          world.farm.renew();
-          await stage.pay(1);
-        }
-      }
-      await stage.liveOut();
-    },
-    step: refusedNothing,
-  },
+  'fees-double': feesDouble('both are honest, and the fees double within five minutes of each job', false),
+  'fees-double-anew': feesDouble('the same, and the maker starts anew between a job and its shares', true),
   'makes-no-blocks': {
     what: 'both are honest, and the node of the maker makes and judges no blocks for a while',
     row: 'R13',

@@ -109,7 +109,7 @@ function isLongAgo({ time, terms }: Stage['world'], code: string): boolean {
   return code === 'share_stale' && time.wallOffMs >= backlogMs(terms);
 }
 
-/** Who dies has not shown what it found last: where each share is a block, that is more than may come late. */
+/** Who dies has not shown what it found last: where each share is a block, more than may come late. */
 const isUnshown = (stage: Stage, code: string): boolean => code === 'late_solutions' && stage.dies('miner');
 
 /** An honest miner is refused nothing else. @param except another code that it may be refused with */
