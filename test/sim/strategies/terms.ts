@@ -255,8 +255,11 @@ export const BY_TERMS: Readonly<Record<string, Strategy>> = {
       if (random.below(2) === 0) await world.kill(random.below(2) === 0 ? 'miner' : 'maker', 0);
       await minutes(stage, 30, 0);
       await stage.rounds(6);
-      if (agreedAt(stage).some((status) => status !== 'default'))
-        stage.find('a default that not both see', String(agreedAt(stage)));
+      // A maker that starts anew after the close keeps no log of a contract that is over.
+      const isOver = stage.dies('maker') && stage.world.maker?.status[0]?.channel === 'closed';
+      const seen = isOver ? agreedAt(stage).slice(0, 1) : agreedAt(stage);
+      if (seen.some((status) => status !== 'default'))
+        stage.find('a default that not both see', String(seen));
       await stage.liveOut();
     },
     judge: (stage, books) => [...paidInFull(stage, books), ...closedEarly(stage, books)],
