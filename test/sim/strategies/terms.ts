@@ -29,6 +29,8 @@ export const due = (): WorldOptions => ({
     stepHashes: 32n * SHARE.workHashes,
   },
   termsV3: {
+    // Each share is a block: those that a death keeps back are no sign of anything.
+    latePpm: 1_000_000,
     rate: { committed: 1n, min: 1n, max: 3n },
     delivery: {
       ...{ windowMinutes: 60, tolerancePpm: 20_000, curtailmentBlocks: 0, cureBlocks: 3 },
@@ -66,8 +68,8 @@ const STEP_MS = 7_500;
 export const DUE_SHARES = 15;
 /** What a miner that is started anew now and then delivers beyond that. */
 export const MADE_UP_SHARES = 5;
-/** In which it has made up for a minute or two. */
-const MAKING_UP_MINUTES = 8;
+/** Each of five minutes: in as many as a cure has, it has made up for a few of them. */
+const MAKING_UP_BLOCKS = 3;
 
 /** So many minutes, with so many shares in each and a block in each fifth. */
 export async function minutes(stage: Stage, count: number, shares: number): Promise<void> {
@@ -301,9 +303,8 @@ export const BY_TERMS: Readonly<Record<string, Strategy>> = {
       await minutes(stage, 8, DUE_SHARES + MADE_UP_SHARES);
       // A process that was down for a while is a reason to doubt; what is missing by it is soon made up.
       const isWell = (): boolean => agreedAt(stage).every((at) => at === 'live' || at === 'suspect');
-      const isLost = (): boolean => agreedAt(stage).includes('default');
-      for (let minute = 0; minute < MAKING_UP_MINUTES && !isWell() && !isLost(); minute += 1)
-        await minutes(stage, 1, DUE_SHARES + MADE_UP_SHARES);
+      for (let time = 0; time < MAKING_UP_BLOCKS && !isWell(); time += 1)
+        await minutes(stage, 5, DUE_SHARES + MADE_UP_SHARES);
       if (!isWell()) stage.find('an honest miner is in default', String(agreedAt(stage)));
       await stage.liveOut();
     },
