@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { larger } from '../base/bigints.ts';
 import { CodedError } from '../base/errors.ts';
 import { decimalText } from '../base/price.ts';
 import { HASHRATE, Invalid } from '../config/values.ts';
@@ -16,6 +17,7 @@ import {
   replayDelivery,
   replayPrices,
 } from '../operator/replay.ts';
+import { shippedDays, shippedPoolDays } from '../operator/shipped-history.ts';
 import { accessOf, DEPS, print } from './channel-access.ts';
 import { type Command, type CommandIo, numberOption, type ParsedOptions } from './command.ts';
 import { ProgressBar } from './progress.ts';
@@ -30,12 +32,14 @@ const COVERED_PERCENT = 99;
 export const replayCommand: Command = {
   name: 'replay',
   summary: 'a contract over the past: who would have left it, and the bonds that hold both',
-  usage: '(HISTORY.csv | --from-node --config FILE) [--for DAYS] [--premium PERCENT] ...',
+  usage: '[HISTORY.csv | --from-node --config FILE] [--for DAYS] [--premium PERCENT] ...',
   words: 1,
   help: [
     'Begins a contract on each day of a history that leaves room for it, at the value of hashes of that day, and follows both',
     'sides to its end: on which day a side would have gained by leaving, the bonds with which none would have, and how the',
     'contract ended for each against the value of each day.',
+    'With no file it goes by what the program brings along: difficulty and subsidy of mainnet from May 2016 to October 2024,',
+    'without fees, and the hashrates of a large pool from December 2023 to January 2025.',
     'The file: a line of names, then a line a day: date (2024-01-31), difficulty, subsidy_sat and fees_sat of a mean block;',
     'hashrate (hashes per second) of a farm or pool, where its delivery is to be judged too, by the rules of the terms. Other',
     'columns are left alone. Nothing is asked of anybody.',
@@ -67,33 +71,43 @@ export const replayCommand: Command = {
     alpha: { type: 'string', value: 'PERCENT', help: 'chance of a false default (default 0.1)' },
   },
   run: async (options, io) => {
-    const { history, name } = await historyOf(options, io);
-    const days = numberOption(options, 'for', 30);
-    if (days < 1) throw new CodedError('usage', '--for is at least a day');
-    const prices = summaryOf(pricedContracts(days, history, options));
-    const delivery = deliverySummary(deliveries(days, history, options, io));
+    const { priced, delivered, name } = await historyOf(options, io);
+    const days = countOption(options, 'for', 30);
+    const prices = summaryOf(pricedContracts(days, priced, options));
+    const delivery = deliverySummary(deliveries(days, delivered, options, io));
     if (prices === undefined && delivery === undefined)
       throw new CodedError('bad_history', `${name} has too few days for a contract of ${days}`);
     print(
       options,
       io,
-      { days, prices: prices ?? null, delivery: delivery ?? null },
-      text(days, prices, delivery),
+      { history: name, days, prices: prices ?? null, delivery: delivery ?? null },
+      [`by ${name}`, ...text(days, prices, delivery)].join('\n'),
     );
     return 0;
   },
 };
 
-type NamedHistory = { readonly history: readonly HistoryDay[]; readonly name: string };
+/** What contracts are priced by, and what their delivery is judged by; often one and the same. */
+type NamedHistory = {
+  readonly priced: readonly HistoryDay[];
+  readonly delivered: readonly HistoryDay[];
+  readonly name: string;
+};
+
+const SHIPPED_NAME = 'the history of the program: mainnet without fees, and a pool';
 
 async function historyOf(options: ParsedOptions, io: CommandIo): Promise<NamedHistory> {
   const [path, ...more] = options.positionals;
+  const both = (history: readonly HistoryDay[], name: string): NamedHistory => {
+    return { priced: history, delivered: history, name };
+  };
   if (options.flag('from-node')) {
     if (path !== undefined) throw new CodedError('usage', 'a history or --from-node, not both');
-    return { history: await nodeHistory(options, io), name: 'the chain' };
+    return both(await nodeHistory(options, io), 'the chain');
   }
-  if (path === undefined || more.length > 0) throw new CodedError('usage', 'name one history');
-  return { history: parseHistory(readHistory(resolve(path))), name: path };
+  if (more.length > 0) throw new CodedError('usage', 'name one history');
+  if (path !== undefined) return both(parseHistory(readHistory(resolve(path))), path);
+  return { priced: shippedDays(), delivered: shippedPoolDays(), name: SHIPPED_NAME };
 }
 
 async function nodeHistory(options: ParsedOptions, io: CommandIo): Promise<readonly HistoryDay[]> {
@@ -212,6 +226,9 @@ function summaryOf(contracts: readonly PricedContract[]) {
     maker_leaves: left('maker'),
     collateral_needed_percent: percentages(contracts.map((one) => one.collateralNeededPpm)),
     maker_bond_needed_percent: percentages(contracts.map((one) => one.makerBondNeededPpm)),
+    bond_of_both_needed_percent: percentages(
+      contracts.map((one) => larger(one.collateralNeededPpm, one.makerBondNeededPpm)),
+    ),
     miner_result_percent: percentages(contracts.map((one) => one.minerResultPpm)),
     starts: contracts.map((one) => ({
       day: one.day,
@@ -243,11 +260,11 @@ function text(
   days: number,
   prices: ReturnType<typeof summaryOf>,
   delivery: ReturnType<typeof deliverySummary>,
-): string {
+): readonly string[] {
   return [
     ...(prices === undefined ? [] : pricesText(days, prices)),
     ...(delivery === undefined ? [] : deliveryText(days, delivery)),
-  ].join('\n');
+  ];
 }
 
 function pricesText(days: number, prices: NonNullable<ReturnType<typeof summaryOf>>): readonly string[] {
@@ -266,7 +283,10 @@ function pricesText(days: number, prices: NonNullable<ReturnType<typeof summaryO
     ),
     row('collateral needed', prices.collateral_needed_percent),
     row('maker bond needed', prices.maker_bond_needed_percent),
+    row('the same bond of both', prices.bond_of_both_needed_percent),
     row('the contract beats the day', prices.miner_result_percent),
+    `from a bond of ${prices.bond_of_both_needed_percent[bond]} % of both on, nobody gains by leaving on ` +
+      `${COVERED_PERCENT} % of the start days`,
     `with a collateral of ${prices.collateral_needed_percent[bond]} % and a maker bond of ` +
       `${prices.maker_bond_needed_percent[bond]} %, each side stays on ${COVERED_PERCENT} % of the start days`,
   ];

@@ -93,7 +93,7 @@ function dayOf(ms: number): string {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-function dayAfter(day: string): string {
+export function dayAfter(day: string): string {
   return dayOf(Date.parse(day) + 86_400_000);
 }
 
