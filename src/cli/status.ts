@@ -150,6 +150,7 @@ function contractText(contract: Fields): string[] {
   if (signed !== undefined)
     lines.push(`  sats     ${word(signed)} signed, ${word(accrued)} unsigned, ${word(unspent)} unspent`);
   lines.push(
+    ...leavingText(fieldsOf(contract['leaving'])),
     ...deliveryText(fieldsOf(contract['delivery'])),
     ...noticesText(fieldsOf(contract['notices'])),
   );
@@ -157,6 +158,18 @@ function contractText(contract: Fields): string[] {
   if (names.length > 0)
     lines.push(`  edits    of ${names.join(', ')} have no effect: it keeps the terms it was signed with`);
   return lines;
+}
+
+/** What leaving would be to each side today, where that is known. */
+function leavingText(leaving: Fields): string[] {
+  const { valueMsatPerEh: value, pays } = leaving;
+  if (value === undefined) return [];
+  const sides = ['miner', 'maker'].map((side) => {
+    const { gainSat, forfeitSat } = fieldsOf(leaving[side]);
+    return `the ${side} would gain ${word(gainSat)} and lose ${word(forfeitSat)} sat`;
+  });
+  const alarm = typeof pays === 'string' ? `; LEAVING PAYS for the ${pays}` : '';
+  return [`  leaving  at ${word(value)} msat/EH ${sides.join(', ')}${alarm}`];
 }
 
 /** Where delivery stands by both logs, and in the own view where that is another. */
@@ -192,6 +205,7 @@ function makerContractText(contract: Fields): string[] {
     `contract   ${word(contractId).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
     `  work     ${work(done)} verified, ${word(paidSat)} sat signed`,
     ...luckText(fieldsOf(contract['luck'])),
+    ...leavingText(fieldsOf(contract['leaving'])),
     ...deliveryText(fieldsOf(contract['delivery'])),
     ...noticesText(fieldsOf(contract['notices'])),
   ];

@@ -7,6 +7,7 @@ import { TrucWatch } from '../chain/truc.ts';
 import type { ChainConfig } from '../config/config.ts';
 import type { Logger } from '../log/logger.ts';
 import { chainSource } from '../operator/chain-access.ts';
+import { TodaysValue } from '../settlement/todays-value.ts';
 
 /** The bitcoin nodes of a daemon, and what tells when none of them hears of blocks. */
 export type ChainPart = {
@@ -14,6 +15,7 @@ export type ChainPart = {
   readonly chainClock: ChainClock;
   /** Of the node that is asked first. */
   readonly truc: TrucWatch;
+  readonly value: TodaysValue;
 };
 
 /** To be ended with `stopChain`. */
@@ -24,10 +26,13 @@ export function startChain(network: NetworkName, config: ChainConfig, log: Logge
   chainClock.start();
   const truc = new TrucWatch();
   truc.watch(chain, deps.log);
-  return { chain, chainClock, truc };
+  const value = new TodaysValue(deps);
+  value.start();
+  return { chain, chainClock, truc, value };
 }
 
 export function stopChain(part: ChainPart | undefined): void {
+  part?.value.stop();
   part?.chainClock.stop();
   part?.chain.close();
 }

@@ -37,6 +37,7 @@ import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
 import { configuredContract, endOf, proposalEntry } from './configured-contract.ts';
+import type { LeavableContract } from './leaving.ts';
 import type { SoldContract } from './selling.ts';
 import { payoutOf, type TakenContract } from './taken-contracts.ts';
 
@@ -175,6 +176,13 @@ export class ContractRunner {
       ...this.#place,
     };
     return committedBinding(terms) === undefined ? sold : { ...sold, needsMetadata: true };
+  }
+
+  /** By its terms with all updates. */
+  get leavable(): LeavableContract {
+    const { stream, ownWorkHashes: deliveredHashes, signed } = this.side.status;
+    const { terms } = this.side.updates.state;
+    return { terms, stream, deliveredHashes, signedHashes: signed?.workHashes ?? 0n };
   }
 
   async stop(): Promise<void> {

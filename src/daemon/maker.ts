@@ -11,6 +11,7 @@ import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
+import type { LeavingView } from '../contract/incentive.ts';
 import { OpsServer } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
@@ -49,6 +50,7 @@ import { apiToken, makeDataDir } from './data-dir.ts';
 import { watchDescriptors } from './descriptors.ts';
 import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
+import { leavingSources, leavingView } from './leaving.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
@@ -135,7 +137,7 @@ async function build(
   const metrics = createMetrics(
     { role: 'maker', build },
     {
-      ...makerSources(maker, opened, closing),
+      ...makerSources(maker, opened, closing, part),
       ...(part === undefined ? {} : chainSources(part)),
       ...poolSources(ownWork.book),
       ...daemonSources(waiting, log),
@@ -296,11 +298,24 @@ function makerStatus(
     bitcoin_node: { truc: part?.truc.policy ?? 'unknown' },
     connections: maker.stats.connections,
     refused_connections: maker.stats.refused,
-    contracts: closing.reason === undefined ? maker.status.map(withLuck) : [],
+    contracts:
+      closing.reason === undefined
+        ? maker.status.map((row) => ({ ...withLuck(row), leaving: leavingOfRow(maker, row, part) }))
+        : [],
     metering: closing.reason === undefined ? maker.metering : [],
     closing_only: closing.status,
     chain: part === undefined ? null : chainStatus(part),
   };
+}
+
+function leavingOfRow(
+  maker: Maker,
+  { contractId, stream, verifiedWorkHashes: deliveredHashes, unsignedWorkHashes }: MakerContractStatus,
+  part: ChainPart | undefined,
+): LeavingView | null {
+  const terms = maker.termsOf(contractId);
+  const work = { deliveredHashes, signedHashes: deliveredHashes - unsignedWorkHashes };
+  return leavingView(terms && { terms, stream, ...work }, part);
 }
 
 /** A contract with its luck as it is read. */
@@ -327,6 +342,7 @@ function makerSources(
   maker: Maker,
   { ledger, upkeep }: OpenedLedger,
   closing: ClosingOnly,
+  part: ChainPart | undefined,
 ): MetricSources<'maker'> {
   const count = (values: readonly string[]): Record<string, number> => {
     const counts: Record<string, number> = {};
@@ -343,6 +359,7 @@ function makerSources(
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
     contract_state: () => count(maker.status.map((row) => row.stream)),
     contract_delivery_state: () => count(maker.status.flatMap(({ delivery }) => delivery?.own ?? [])),
+    ...leavingSources(() => maker.status.map((row) => leavingOfRow(maker, row, part)), part),
     ...meteringSources(() => maker.metering),
     contract_delivered_work_hashes_total: () =>
       maker.status.reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),

@@ -5,6 +5,7 @@ import type { Destination } from '../upstream/destination.ts';
 import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import { leavingSources, leavingView } from './leaving.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import {
   type DaemonLog,
@@ -49,13 +50,14 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
 }
 
 /** Sums over the contracts that run; a state is counted by the contracts that are in it. */
-function contractSources({ contracts }: ProxyParts) {
+function contractSources({ contracts, chain }: ProxyParts) {
   const statuses = () => contracts.all.map(({ side }) => side.status);
   const sum = (value: (runner: ContractRunner) => bigint): number =>
     Number(contracts.all.reduce((total, runner) => total + value(runner), 0n));
   return {
     contract_state: () => countsOf(statuses().map(({ stream }) => stream)),
     contract_delivery_state: () => countsOf(statuses().flatMap(({ delivery }) => delivery?.own ?? [])),
+    ...leavingSources(() => contracts.all.map((each) => leavingView(each.leavable, chain)), chain),
     contract_delivered_work_hashes_total: () => sum(({ side }) => side.status.ownWorkHashes),
     contract_work_hashes: () => sum(({ terms }) => terms.workTotalHashes),
     ...meteringSources(() => (contracts.metering === undefined ? [] : [contracts.metering.meter.status])),

@@ -5,6 +5,7 @@ import { VERSION } from '../base/version.ts';
 import type { TrucPolicy } from '../chain/truc.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
+import type { LeavingView } from '../contract/incentive.ts';
 import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { FoundBlocks } from '../miner/found-blocks.ts';
@@ -29,6 +30,7 @@ import type { ContractRunner } from './contract-runner.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { Durability, DurabilityLevel } from './durability.ts';
 import type { LaterPart, WaitingPart } from './later-part.ts';
+import { leavingView } from './leaving.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
 import type { RunningContracts } from './running-contracts.ts';
 
@@ -115,6 +117,8 @@ type ContractStatus = ContractReport & {
   readonly share_difficulty: number;
   /** The course of delivery; null where the terms have no rules for it. */
   readonly delivery: DeliveryView | null;
+  /** What leaving it now would gain and lose each side; null where hashes have no known value. */
+  readonly leaving: LeavingView | null;
   /** What the auditor says; null where none is told. */
   readonly auditor: AuditorView | null;
   /** Pauses, notice of the end, and what was given up. */
@@ -136,7 +140,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
-  const contracts = await Promise.all(facts.contracts.all.map((each) => contractStatus(each, mining)));
+  const contracts = await Promise.all(facts.contracts.all.map((each) => contractStatus(each, facts)));
   return {
     version: VERSION,
     role: 'proxy',
@@ -176,7 +180,10 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   };
 }
 
-async function contractStatus(runner: ContractRunner, mining: Mining): Promise<ContractStatus> {
+async function contractStatus(
+  runner: ContractRunner,
+  { mining, chain }: Pick<ProxyParts, 'mining' | 'chain'>,
+): Promise<ContractStatus> {
   const {
     connected,
     live,
@@ -189,9 +196,10 @@ async function contractStatus(runner: ContractRunner, mining: Mining): Promise<C
   const work = runner.side.work?.status ?? null;
   const unpaid_job = mining.unpaidReason(runner.contractId) ?? null;
   const blocks = runner.side.blocks?.counts ?? null;
+  const leaving = leavingView(runner.leavable, chain);
   return {
     ...{ ...(await runner.report()), name, connected, live, share_difficulty, work, blocks },
-    ...{ unpaid_job, disputed_commitment, delivery, auditor, notices, ignored_edits },
+    ...{ unpaid_job, disputed_commitment, delivery, leaving, auditor, notices, ignored_edits },
   };
 }
 

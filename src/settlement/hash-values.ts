@@ -41,9 +41,9 @@ export class HashValues {
     return volatilityOf(heights.flatMap((each) => this.at(each) ?? []));
   }
 
-  /** Reads the blocks of a tip's chain for the value at a height, then those of days before. */
-  read(tip: ChainTip, height: number): Promise<void> {
-    const from = Math.max(0, height - (DAYS + 1) * VALUE_BLOCKS);
+  /** Reads the blocks of a tip's chain for the value at a height, and those of so many days before. */
+  read(tip: ChainTip, height: number, days = DAYS): Promise<void> {
+    const from = Math.max(0, height - (days + 1) * VALUE_BLOCKS);
     // Contracts of other epochs may have asked for more, and are not read yet.
     this.#wanted = { tip, from: Math.min(from, this.#wanted?.from ?? from) };
     this.#reading ??= this.#readAll().finally(() => {

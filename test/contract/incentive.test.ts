@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../seed.ts';
-import { bondNeededPpm, type Commitment, leavingNow, leavingPays } from '../../src/contract/incentive.ts';
+import {
+  bondNeededPpm,
+  type Commitment,
+  leavingNow,
+  leavingOf,
+  leavingPays,
+} from '../../src/contract/incentive.ts';
+import { vestingOf } from '../../src/contract/vesting.ts';
+import { makeBonds, makeTerms } from '../channel/fixtures.ts';
 
 const EH = 10n ** 18n;
 
@@ -66,6 +74,50 @@ describe('what leaving now gains', () => {
         expect(leavingPays(some, some.priceMsatPerEh)).toBeUndefined();
         for (const side of ['miner', 'maker'] as const)
           expect(bondNeededPpm(side, some.priceMsatPerEh, some.priceMsatPerEh)).toBe(0n);
+      }),
+    );
+  });
+});
+
+describe('what leaving a running contract is to both', () => {
+  const terms = makeTerms({
+    ...{ priceMsatPerEh: 500_000n, workTotalHashes: 100n * EH, budgetSat: 60_000n },
+    bonds: makeBonds('auditor', { collateralSat: 9_000n, makerBondSat: 5_000n }),
+  });
+
+  it('counts what is delivered and not signed for as the maker’s gain and the miner’s loss', () => {
+    const work = { deliveredHashes: 60n * EH, signedHashes: 58n * EH };
+    const { unvestedCollateralSat, unvestedMakerBondSat } = vestingOf(terms, work.signedHashes);
+    expect([unvestedCollateralSat, unvestedMakerBondSat]).toEqual([3_780n, 2_100n]);
+    expect(leavingOf(terms, work, 600_000n)).toEqual({
+      valueMsatPerEh: 600_000n,
+      miner: { gainSat: 4_000n, forfeitSat: 3_780n + 1_000n, bondNeededSat: 3_000n },
+      maker: { gainSat: 0n, forfeitSat: 2_100n, bondNeededSat: 0n },
+      pays: null,
+    });
+    expect(leavingOf(terms, work, 621_000n)).toMatchObject({ pays: 'miner', miner: { gainSat: 4_840n } });
+    expect(leavingOf(terms, work, 460_000n)).toMatchObject({ pays: 'maker', maker: { gainSat: 2_600n } });
+  });
+
+  it('is as of the same contract replayed, where all is paid', () => {
+    fc.assert(
+      fc.property(fc.bigInt(0n, 100n), fc.bigInt(1n, 10n ** 6n), (part, value) => {
+        const work = { deliveredHashes: part * EH, signedHashes: part * EH };
+        const view = leavingOf(terms, work, value);
+        const { collateralSat, makerBondSat } = { collateralSat: 9_000n, makerBondSat: 5_000n };
+        const replayed = leavingNow(
+          {
+            ...{ priceMsatPerEh: 500_000n, totalHashes: 100n * EH, remainingHashes: (100n - part) * EH },
+            ...{ collateralSat, makerBondSat },
+          },
+          value,
+        );
+        for (const side of ['miner', 'maker'] as const) {
+          const { gainSat } = replayed[side];
+          expect(view[side].gainSat - gainSat).toBeGreaterThanOrEqual(-1n);
+          expect(view[side].gainSat - gainSat).toBeLessThanOrEqual(1n);
+          expect(view[side].bondNeededSat).toBe(view[side].gainSat);
+        }
       }),
     );
   });

@@ -3,14 +3,17 @@ import { toHex } from '../../src/base/bytes.ts';
 import { systemClock, type Timers } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import type { ContractConfig } from '../../src/config/config.ts';
+import { VALUE_BLOCKS } from '../../src/contract/hash-value.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import type { TermsV3 } from '../../src/contract/terms-v3.ts';
+import { leavingView } from '../../src/daemon/leaving.ts';
 import { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import type { SoldContract } from '../../src/daemon/selling.ts';
 import type { TakenContract } from '../../src/daemon/taken-contracts.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { configuredTerms } from '../../src/operator/configured-terms.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
+import { TodaysValue } from '../../src/settlement/todays-value.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { MortalLedger, until, type World } from '../maker/world.ts';
 import { random } from '../peer/tls-pair.ts';
@@ -80,6 +83,31 @@ describe('several contracts at once', () => {
     await live(world, contracts, alive.contractId);
     expect(sold.get(alive.contractId)).toMatchObject({ quota, status: { live: true } });
     expect(contracts.all[0]!.side.status).toMatchObject({ live: false, connected: false });
+    await contracts.stop();
+    await world.stop();
+  });
+
+  it('tell both sides alike what leaving would be, at the value that the chain gives hashes', async () => {
+    const world = worldOf();
+    await world.startMaker();
+    const { contracts } = await serve(world, new MemoryLedger(), [configOf(world)]);
+    const runner = contracts.first!;
+    await live(world, contracts, runner.contractId);
+    const value = new TodaysValue({ chain: world.source, log: silentLogger });
+    value.start();
+    world.chain.generate(VALUE_BLOCKS + 8);
+    await until('a value', () => value.msatPerEh !== undefined);
+    const mine = leavingView(runner.leavable, { value })!;
+    expect(mine).toMatchObject({ valueMsatPerEh: value.msatPerEh! });
+    // Hashes of such a chain are worth far more than any price: the miner should leave.
+    expect(mine.pays).toBe('miner');
+    const { maker } = world;
+    const { contractId, stream, verifiedWorkHashes, unsignedWorkHashes } = maker.status[0]!;
+    const work = {
+      ...{ deliveredHashes: verifiedWorkHashes, signedHashes: verifiedWorkHashes - unsignedWorkHashes },
+    };
+    expect(leavingView({ terms: maker.termsOf(contractId)!, stream, ...work }, { value })).toEqual(mine);
+    value.stop();
     await contracts.stop();
     await world.stop();
   });

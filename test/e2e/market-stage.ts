@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget, targetOfCompact, workOfTarget } from '../../src/bitcoin/target.ts';
 import { mostLostBeads } from '../../src/contract/bead-odds.ts';
+import type { LeavingView } from '../../src/contract/incentive.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
 import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
 import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
@@ -59,7 +60,7 @@ export type Sale = {
   readonly priceMsatPerEh: bigint;
 };
 
-export type MakerRow = Wired<MakerContractStatus>;
+export type MakerRow = Wired<MakerContractStatus & { readonly leaving: LeavingView | null }>;
 export type MakerPage = {
   readonly contracts: readonly MakerRow[];
   readonly pools: readonly Wired<PoolFigures>[];
