@@ -8,9 +8,9 @@ const states = (...titles: string[]): Proof => ({ file: 'test/channel/states.tes
 const here = (...titles: string[]): Proof => ({ file: 'test/property/streams.test.ts', titles });
 const updates = (...titles: string[]): Proof => ({ file: 'test/maker/updates.test.ts', titles });
 const lives = (...titles: string[]): Proof => ({ file: 'test/sim/sim.test.ts', titles });
+const deposits = (...titles: string[]): Proof => ({ file: 'test/maker/deposits.test.ts', titles });
 const absent = (why: string): Proof => ({ absent: why });
 
-const FIXED_PRICE = 'the price is fixed: there is no index';
 const POSITIONS = 'of positions and groups, which are not built: one stream has two parties';
 
 const ACCOUNTS = 'keeps the accounts: D = P + F + covered + refundable, none negative';
@@ -59,8 +59,18 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     ],
   },
   24: updates('of two that are proposed at once hold once at the most'),
-  25: absent(FIXED_PRICE),
-  26: absent(FIXED_PRICE),
+  25: {
+    file: 'test/maker/index-price.test.ts',
+    titles: [
+      'is signed by both before any work, and anew for each epoch, once it is buried (I25, I26)',
+      'that a node does not tell stands in for a while, then delivery pauses, and goes on once it does',
+      'of a maker that reckons with another is refused, and nothing is delivered (hostile maker)',
+    ],
+  },
+  26: {
+    file: 'test/contract/index-price.test.ts',
+    titles: ['is one for all tips from its beginning to the next (I26)'],
+  },
   27: here('moves no money while it is paused, and asks for no work'),
   28: {
     file: 'test/contract/notices.test.ts',
@@ -76,15 +86,11 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     file: 'test/contract/accounting.test.ts',
     titles: ['forecasts depletion to the hash, for exact and inexact division'],
   },
-  33: {
-    file: 'test/contract/accounting.test.ts',
-    titles: ['is topped up: so much less is uncovered, and neither debt nor pay moves'],
-  },
+  33: deposits('is topped up by a second on the same terms: less is uncovered, neither debt nor pay moves'),
   34: { file: 'test/maker/hostile-miner.test.ts', titles: ['cannot reach the contract of another node'] },
-  35: {
-    file: 'test/contract/accounting.test.ts',
-    titles: ['gives back no more than what is refundable, and no pay with it'],
-  },
+  35: deposits(
+    'gives back what is refundable, lowers no pay, and nothing before the end without the miner',
+  ),
   36: {
     file: 'test/contract/notices.test.ts',
     titles: ['never let the allowance be passed, an end be taken back, or what was given up come back'],
