@@ -2,14 +2,16 @@ import { CodedError } from '../base/errors.ts';
 import { priceText } from '../base/price.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
+import { formatSi } from '../base/units.ts';
 import { loadSeed } from '../channel/key-file.ts';
 import { minerContributionSat } from '../channel/params.ts';
 import { SeedSigner } from '../channel/signer.ts';
-import type { MakerPlace, ProxyConfig } from '../config/config.ts';
+import type { MakerPlace, ProxyConfig, SellConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import { Invalid, WORK } from '../config/values.ts';
+import { blocksOfMs, type SaleTimes, saleTimesOf } from '../config/sale-terms.ts';
+import { DURATION, HASHRATE, Invalid, type Kind, WORK } from '../config/values.ts';
 import type { RankedQuote } from '../contract/quote-rank.ts';
-import { contractIdOf, termsToJson } from '../contract/terms.ts';
+import { type ContractTerms, contractIdOf, termsToJson } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { silentLogger } from '../log/logger.ts';
 import { chainSource } from '../operator/chain-access.ts';
@@ -30,6 +32,8 @@ import type { Command, CommandIo, ParsedOptions } from './command.ts';
 const OPTIONS = {
   config: { type: 'string', value: 'FILE', help: 'configuration of the proxy (TOML)' },
   work: { type: 'string', value: 'WORK', help: 'work of the contract, instead of sell.work' },
+  rate: { type: 'string', value: 'RATE', help: 'hashrate that is promised, instead of sell.rate' },
+  for: { type: 'string', value: 'TIME', help: 'for how long, instead of sell.duration_blocks' },
 } as const;
 
 const MOST_MAKERS = 16;
@@ -37,7 +41,7 @@ const MOST_MAKERS = 16;
 export const contractQuote: Command = {
   name: 'contract quote',
   summary: 'ask market makers what they pay, and rank what they answer',
-  usage: '[OFFER | NAME]... --config FILE [--work WORK]',
+  usage: '[OFFER | NAME]... --config FILE [--work WORK] [--rate RATE] [--for TIME]',
   words: MOST_MAKERS,
   help: [
     'Asks every [[maker]] of the configuration, or those named: by their name there, or by a pasted offer (shst1...).',
@@ -54,7 +58,7 @@ export const contractQuote: Command = {
 export const contractTake: Command = {
   name: 'contract take',
   summary: 'take the best quote: its maker signs it, and the running proxy serves it from then on',
-  usage: '[OFFER | NAME]... --config FILE [--work WORK] [--dry-run | --yes]',
+  usage: '[OFFER | NAME]... --config FILE [--work WORK] [--rate RATE] [--for TIME] [--dry-run | --yes]',
   words: MOST_MAKERS,
   help: [
     'Asks as `contract quote` does and takes the first of the ranking; name one maker, or paste its offer, to take that one.',
@@ -98,21 +102,41 @@ async function askAll(options: ParsedOptions, io: CommandIo): Promise<Asked> {
   const { network, chain, sell, keys } = config;
   if (sell === undefined || chain === undefined)
     throw new CodedError('config_invalid', 'sell.floor_price is missing: the least you sell for');
-  const work = options.text('work');
-  const workTotalHashes = work === undefined ? sell.workTotalHashes : WORK.parse(work);
-  if (workTotalHashes instanceof Invalid) throw new CodedError('usage', `--work ${workTotalHashes.why}`);
+  const times = timesOf(options, sell);
   const signer = new SeedSigner({ seed: loadSeed(keys.seedFile), network, random: systemRandom });
   const tools = { network, signer, timers: systemTimers };
   const source = chainSource(network, chain, silentLogger);
   try {
     const places = placesOf(config, options.positionals);
     return {
-      asked: await askMakers(places, { ...sell, workTotalHashes }, { ...tools, chain: source }),
+      asked: await askMakers(places, { ...sell, ...times }, { ...tools, chain: source }),
       tools,
     };
   } finally {
     source.close();
   }
+}
+
+/** The work, rate and time that are asked for. Throws `usage`. */
+function timesOf(options: ParsedOptions, { said }: SellConfig): SaleTimes {
+  const rate = optionOf(options, 'rate', HASHRATE);
+  const ms = optionOf(options, 'for', DURATION);
+  if (rate === 0n || ms === 0) throw new CodedError('usage', '--rate and --for must be above 0');
+  const isTimed = rate !== undefined || ms !== undefined;
+  const work = optionOf(options, 'work', WORK) ?? (isTimed ? undefined : said.work);
+  return saleTimesOf({
+    ...{ ...said, work, rate: rate ?? said.rate, maxRate: rate === undefined ? said.maxRate : undefined },
+    durationBlocks: ms === undefined ? said.durationBlocks : blocksOfMs(ms),
+  });
+}
+
+/** Throws `usage`. */
+function optionOf<T>(options: ParsedOptions, name: string, kind: Kind<T>): T | undefined {
+  const text = options.text(name);
+  if (text === undefined) return undefined;
+  const value = kind.parse(text);
+  if (value instanceof Invalid) throw new CodedError('usage', `--${name} ${value.why}`);
+  return value;
 }
 
 function proxyConfig(options: ParsedOptions, io: CommandIo): ProxyConfig {
@@ -154,8 +178,29 @@ function quoteJson({ quote, netMsatPerEh, why, makerBondSat, collateralSat }: Ra
     ...{ binding: terms.binding.type, work_hashes: terms.workTotalHashes, budget_sat: terms.budgetSat },
     ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
     ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
+    ...timesJson(terms),
     valid_for_ms: quote.validForMs,
   };
+}
+
+/** What a quote says of rate, start and duration; null where it says nothing. */
+function timesJson(terms: ContractTerms): object {
+  const { rate, start, durationBlocks } = terms.version === 3 ? terms : {};
+  return {
+    rate_hps: rate?.committed ?? null,
+    start_height: start?.notBeforeHeight ?? null,
+    duration_blocks: durationBlocks ?? null,
+  };
+}
+
+function timesText(terms: ContractTerms): string[] {
+  const { rate, start, durationBlocks } = terms.version === 3 ? terms : {};
+  const words = [
+    ...(rate === undefined ? [] : [`at ${formatSi(Number(rate.committed), 'H/s')}`]),
+    ...(durationBlocks === undefined ? [] : [`for ${durationBlocks} blocks`]),
+    ...(start === undefined ? [] : [`from block ${start.notBeforeHeight}`]),
+  ];
+  return words.length === 0 ? [] : [`   ${words.join(' ')}`];
 }
 
 function quotesJson({ ranked, refused, feesSat }: AskedMakers): object {
@@ -177,6 +222,7 @@ function quotesText({ ranked, refused, feesSat }: AskedMakers): string {
     return [
       `${index + 1}. ${quote.maker}: ${priceText(fixedPriceMsatPerEh(terms))}`,
       `   net ${each.netMsatPerEh} msat/EH: ${each.why}`,
+      ...timesText(terms),
       `   binding ${terms.binding.type}, earns ${terms.budgetSat} sat, ${deposit}`,
     ].join('\n');
   });

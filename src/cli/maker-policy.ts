@@ -1,5 +1,6 @@
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
+import { formatSi } from '../base/units.ts';
 import { requestAction } from '../operator/daemon-action.ts';
 import { daemonOf, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
@@ -89,6 +90,9 @@ function policyText(result: object): string {
 function bookText(result: object): string {
   const book = result as Row;
   const exposure = isRecord(book['exposure']) ? book['exposure'] : {};
+  const rate = isRecord(book['rate']) ? book['rate'] : {};
+  const hps = (value: unknown): string =>
+    value === null || value === undefined ? 'any' : formatSi(Number(value), 'H/s');
   const sat = (row: Row, name: string): string => `${wordOf(row[name])} sat`;
   const head = (value: unknown): string => wordOf(value).slice(0, 16);
   const moneyOf = (row: Row): string => `locked ${sat(row, 'locked_sat')}  paid ${sat(row, 'paid_sat')}`;
@@ -97,6 +101,7 @@ function bookText(result: object): string {
     `locked     ${sat(exposure, 'locked_sat')} of ${sat(exposure, 'of_max_sat')}`,
     `strangers  ${sat(exposure, 'strangers_locked_sat')} of ${sat(exposure, 'of_strangers_max_sat')}`,
     `inventory  ${wordOf(book['inventory_hashes'])} hashes, wanted ${wordOf(book['target_inventory_hashes'])}`,
+    `rate       ${hps(rate['now_hps'])} now, ${hps(rate['peak_hps'])} at most, of ${hps(rate['of_max_hps'])}`,
     ...rowsOf(exposure['miners']).map(
       (row) => `miner      ${head(row['miner'])}  ${wordOf(row['contracts'])} contracts  ${moneyOf(row)}`,
     ),

@@ -1,3 +1,4 @@
+import type { SaidTimes, SaleTimes } from './sale-terms.ts';
 import type { HostPort } from './values.ts';
 
 /** The same names as `bitcoin/network.ts`, which this folder does not know. */
@@ -213,15 +214,15 @@ export type MakerPlace = {
 };
 
 /** What makers are asked for, and the least that is taken for it. */
-export type SellConfig = {
+export type SellConfig = SaleTimes & {
   readonly floorMsatPerEh: bigint;
-  readonly workTotalHashes: bigint;
+  /** What the work, rate and times were made of. */
+  readonly said: SaidTimes;
   readonly stepHashes: bigint;
   readonly maxUnpaidSteps: number;
   readonly maxExposureSat: bigint | undefined;
   /** Contracts that are kept running by rule; 0 or undefined: none. */
   readonly keepContracts?: number;
-  readonly expiryBlocks: number;
   readonly shareDifficulty: number;
   /** Under binding `work`, of every share of a job. */
   readonly hardestShare: number;
@@ -392,6 +393,7 @@ export type PricingConfig = {
     readonly durationPpm: number;
   };
   readonly targetInventoryHashes: bigint;
+  readonly targetRateHps: bigint | undefined;
 };
 
 type PriceFollowing = {
@@ -432,6 +434,8 @@ export type PolicyConfig = {
   readonly minNoticeBlocks: number | undefined;
   /** Undefined where no price that moves is taken. */
   readonly maxIndexPremiumPpm: number | undefined;
+  /** Undefined: no bound. */
+  readonly maxRateHps: bigint | undefined;
   readonly bindingScriptHex: string | undefined;
   readonly payout: {
     readonly minOwnPpm: number;

@@ -54,6 +54,7 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
       minNoticeBlocks: policy.minNoticeBlocks,
       maxIndexPremiumPpm: policy.maxIndexPremium,
+      maxRateHps: policy.maxRate,
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),
       payout: policy.payout,
@@ -72,7 +73,10 @@ const TTL_BLOCKS = 144;
 
 type PolicyValues = Values<typeof MAKER_OPTIONS>['policy'];
 
-function pricingOf({ pricing, maxPrice, targetInventory }: PolicyValues, context: Context): PricingConfig {
+function pricingOf(
+  { pricing, maxPrice, targetInventory, targetRate }: PolicyValues,
+  context: Context,
+): PricingConfig {
   const { rule, premium: premiumPpm, strike, share: sharePpm, minPrice = 1n, epoch } = pricing;
   if (minPrice > maxPrice) context.refuse('policy.pricing.min_price', 'must not exceed policy.max_price');
   if (rule !== 'collar' && strike !== undefined)
@@ -92,7 +96,7 @@ function pricingOf({ pricing, maxPrice, targetInventory }: PolicyValues, context
       ...{ inventoryPpm: pricing.inventorySpread, volatilityPpm: pricing.volatilitySpread },
       ...{ sizePpm: pricing.sizeSpread, durationPpm: pricing.durationSpread },
     },
-    targetInventoryHashes: targetInventory,
+    ...{ targetInventoryHashes: targetInventory, targetRateHps: targetRate },
   };
 }
 

@@ -6,6 +6,7 @@ import {
   BOOLEAN,
   choice,
   DURATION,
+  HASHRATE,
   hex,
   INTEGER,
   listOf,
@@ -41,7 +42,7 @@ const POLICY_PRICING = section(
     }),
     inventorySpread: option(INTEGER, 0, {
       ...SPREAD,
-      doc: 'Paid less where target_inventory is bought; in proportion below it, and up to twice as much beyond.',
+      doc: 'Paid less where target_inventory, or target_rate, is bought; in proportion below it, and up to twice as much beyond.',
     }),
     volatilitySpread: option(INTEGER, 0, {
       ...SPREAD,
@@ -149,6 +150,14 @@ export const POLICY = section(
     targetInventory: option(WORK, '1000 EH', {
       min: '1 H',
       doc: 'Work that you want to have bought and not yet received, in all: pricing.inventory_spread is measured by it.',
+    }),
+    maxRate: optional(HASHRATE, '50 PH/s', {
+      min: '1 H/s',
+      doc: 'The most hashrate that is bought at any time: what your pools have a use for. Default: no bound.',
+    }),
+    targetRate: optional(HASHRATE, '30 PH/s', {
+      min: '1 H/s',
+      doc: 'Hashrate that you want to have bought: pricing.inventory_spread is then measured by it, in the time of the contract.',
     }),
     pricing: POLICY_PRICING,
     strangers: POLICY_STRANGERS,

@@ -26,6 +26,7 @@ import type { Values } from './options.ts';
 import { payeesOf } from './payees.ts';
 import { payoutBindingOf } from './payout-config.ts';
 import type { PROXY_OPTIONS } from './proxy-options.ts';
+import { type SaidTimes, saleTimesOf } from './sale-terms.ts';
 import { isLoopback, samePort, stratumOf } from './stratum-config.ts';
 
 type ProxyValues = Values<typeof PROXY_OPTIONS>;
@@ -132,28 +133,47 @@ const maxExposureOf = ({ sell }: ProxyValues): bigint | undefined => sell.maxExp
 
 function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
   const { sell, chain } = values;
-  const { floorPrice: floorMsatPerEh, work, step, bindings } = sell;
+  const { floorPrice: floorMsatPerEh, step, bindings } = sell;
   if (floorMsatPerEh === undefined) return undefined;
   if (chain.rpcUrl === undefined && chain.nodes.length === 0)
     context.refuse('chain.rpc_url', 'is missing: [sell] needs it');
-  if (work < step) context.refuse('sell.work', 'must be at least sell.step');
+  const said = saidTimesOf(sell, context);
+  const times = saleTimesOf(said);
+  const { workTotalHashes } = times;
+  const path = sell.work === undefined && times.rate !== undefined ? 'sell.rate' : 'sell.work';
+  if (workTotalHashes < step) context.refuse(path, 'must come to at least sell.step');
+  if (times.expiryBlocks > MOST_EXPIRY_BLOCKS)
+    context.refuse('sell.duration_blocks', `leaves no expiry within ${MOST_EXPIRY_BLOCKS} blocks`);
   if (sell.keep > 0 && values.maker.length === 0) context.refuse('sell.keep', 'needs a [[maker]] to ask');
   if (sell.keep > 0 && maxExposureOf(values) === undefined)
     context.refuse('sell.keep', 'needs sell.max_exposure: what is taken by rule has a bound');
   if (bindings.length === 0) context.refuse('sell.bindings', 'must name one at least');
   const payout = payoutOf(values, context);
   if (payout === undefined) return undefined;
-  const { shareDifficulty, maxUnpaidSteps, maxExposure, expiryBlocks, maxDepth } = sell;
+  const { shareDifficulty, maxUnpaidSteps, maxExposure, maxDepth } = sell;
   const hardestShare = hardestShareOf({ workBinding: {}, shareDifficulty, step });
   const bonds = bondsOf(sell.bonds, 'sell.bonds', context);
   const { collateralPpm, makerBondPpm } = sell.bonds;
   return {
-    ...{ floorMsatPerEh, workTotalHashes: work, stepHashes: step, maxUnpaidSteps, expiryBlocks },
+    ...{ ...times, said, floorMsatPerEh, stepHashes: step, maxUnpaidSteps },
     ...{ shareDifficulty, hardestShare, bindings: [...new Set(bindings)], maxDepth, payout },
     maxExposureSat: maxExposure,
     keepContracts: sell.keep,
     bonds: bonds && { ...bonds, collateralPpm, makerBondPpm },
   };
+}
+
+/** The most blocks to an expiry: a year. */
+const MOST_EXPIRY_BLOCKS = 52_560;
+
+function saidTimesOf(sell: ProxyValues['sell'], context: Context): SaidTimes {
+  const { work, rate, maxRate, durationBlocks, expiryBlocks } = sell;
+  const { startAfterBlocks: afterBlocks, startWithinBlocks: withinBlocks } = sell;
+  if (maxRate !== undefined && rate === undefined) context.refuse('sell.max_rate', 'needs sell.rate');
+  if (rate !== undefined && maxRate !== undefined && maxRate < rate)
+    context.refuse('sell.max_rate', 'must be at least sell.rate');
+  const start = afterBlocks === undefined ? undefined : { afterBlocks, withinBlocks };
+  return { work, rate, maxRate, start, durationBlocks, expiryBlocks };
 }
 
 function renewsOf({ renew, termsVersion }: ContractValues, context: Context): boolean {

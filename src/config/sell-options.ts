@@ -1,6 +1,18 @@
 import { option, optional, required, section, tables } from './options.ts';
 import { SELL_BONDS } from './stake-options.ts';
-import { AMOUNT, choice, ENDPOINT, hex, INTEGER, listOf, POSITIVE, PRICE, TEXT, WORK } from './values.ts';
+import {
+  AMOUNT,
+  choice,
+  ENDPOINT,
+  HASHRATE,
+  hex,
+  INTEGER,
+  listOf,
+  POSITIVE,
+  PRICE,
+  TEXT,
+  WORK,
+} from './values.ts';
 
 /** `[[maker]]` of the proxy. */
 export const MAKER = tables('A market maker to ask for quotes. Write one [[maker]] for each.', 0, {
@@ -18,7 +30,33 @@ export const SELL = section(
     floorPrice: optional(PRICE, '44000 sat/PH/day', {
       doc: 'Nothing is sold below this. Without it nothing is asked for.',
     }),
-    work: option(WORK, '100 EH', { min: '1 H', doc: 'Work of a contract.' }),
+    work: optional(WORK, '100 EH', {
+      min: '1 H',
+      doc: 'Work of a contract. Default: rate for duration_blocks, where both are said, else 100 EH.',
+    }),
+    rate: optional(HASHRATE, '5 PH/s', {
+      min: '1 H/s',
+      doc: 'Hashrate that is promised: the contract gets it before others do.',
+    }),
+    maxRate: optional(HASHRATE, '6 PH/s', {
+      min: '1 H/s',
+      doc: 'Hashrate at which what was missing is made up for. Default: a quarter above rate.',
+    }),
+    durationBlocks: optional(INTEGER, 1008, {
+      min: 1,
+      max: 52_560,
+      doc: 'Blocks after its start at which a contract ends, where its work is not complete before. expiry_blocks is raised to fit.',
+    }),
+    startAfterBlocks: optional(INTEGER, 144, {
+      min: 1,
+      max: 52_560,
+      doc: 'Nothing is delivered before this many blocks after the quote. Default: from when the funding is deep.',
+    }),
+    startWithinBlocks: option(INTEGER, 144, {
+      min: 1,
+      max: 52_560,
+      doc: 'Blocks after start_after_blocks within which work has to begin; else the contract is void.',
+    }),
     step: option(WORK, '1 EH', {
       min: '1 H',
       doc: 'Work after which the market maker signs the next state.',

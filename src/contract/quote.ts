@@ -4,6 +4,7 @@ import { earnsSatRoundedUp } from '../base/price.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { BindingV3 } from './binding.ts';
 import { DEFAULT_FEE_LADDER_SAT_PER_KVB } from './common-terms.ts';
+import { rateField } from './delivery.ts';
 import { amount, type FieldValue, group, hexBytes, integer, oneOf, refuseTerm } from './fields.ts';
 import { type ContractTerms, parseTerms, type TermsV3, termsToJson } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
@@ -27,8 +28,25 @@ const words = {
   binding: ['binding', oneOf('work', 'payout', 'bead')],
 } as const;
 
+const MOST_BLOCKS = 52_560;
+
+/** Words that an earlier version did not know, and refuses by their path; left out they ask for nothing. */
+const furtherWords = {
+  bonds: ['bonds', bondsField],
+  rate: ['rate', rateField],
+  /** Blocks after the quote before which nothing is delivered, and within which it has to begin then. */
+  start: [
+    'start',
+    group({
+      afterBlocks: ['after_blocks', integer(0, MOST_BLOCKS)],
+      withinBlocks: ['within_blocks', integer(1, MOST_BLOCKS)],
+    }),
+  ],
+  durationBlocks: ['duration_blocks', integer(1, 105_120)],
+} as const;
+
 /** The words of a miner that asks for a quote. */
-export const quoteRequestField = group(words, { bonds: ['bonds', bondsField] });
+export const quoteRequestField = group(words, furtherWords);
 export type QuoteRequest = FieldValue<typeof quoteRequestField>;
 
 /** What of the terms of a quote is the maker's to choose, and who asks whom. */
@@ -51,13 +69,14 @@ export const QUOTE_RESERVES = { reserveSat: 1000n, minerReserveSat: 6000n } as c
 /** The terms of a quote. Throws `bad_terms` where no contract can have them. */
 export function termsOfQuote(request: QuoteRequest, choices: QuoteChoices): TermsV3 {
   const { priceMsatPerEh, height, ...chosen } = choices;
-  const { side: _side, expiryBlocks, binding: _binding, ...asked } = request;
+  const { side: _side, expiryBlocks, binding: _binding, start, ...asked } = request;
   const { fundingByBlocks, staleGraceSeconds: _grace, ...defaults } = TERMS_DEFAULTS;
   const terms: TermsV3 = {
     ...defaults,
     ...asked,
     ...chosen,
     ...QUOTE_RESERVES,
+    ...(start === undefined ? {} : { start: startAt(start, height) }),
     version: 3,
     price: { type: 'fixed', msatPerEh: priceMsatPerEh },
     budgetSat: earnsSatRoundedUp(request.workTotalHashes, priceMsatPerEh),
@@ -72,6 +91,15 @@ export function termsOfQuote(request: QuoteRequest, choices: QuoteChoices): Term
   // The amounts of bonds follow from the price, which the request does not know.
   const sized = terms.bonds === undefined ? terms : withBondRule(terms, terms.bonds.size);
   return parseTerms(termsToJson(sized)) as TermsV3;
+}
+
+/** The heights of a start that is asked for in blocks. */
+export function startAt(
+  { afterBlocks, withinBlocks }: NonNullable<QuoteRequest['start']>,
+  height: number,
+): NonNullable<TermsV3['start']> {
+  const notBeforeHeight = height + afterBlocks;
+  return { notBeforeHeight, notAfterHeight: notBeforeHeight + withinBlocks };
 }
 
 /** What a miner takes of the maker's choices. */

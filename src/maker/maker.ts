@@ -111,6 +111,7 @@ export class Maker {
     this.market = new Market(
       {
         nodeId: this.#nodeId,
+        beginBlocks: beginBlocksOf(openingOptionsOf(options).margins),
         isListed: (id) => options.allowedNodeIds === undefined || options.allowedNodeIds.has(id),
       },
       {
@@ -237,6 +238,11 @@ export class Maker {
 
   get policies(): Pick<PolicyBook, 'policy' | 'settings' | 'set' | 'check'> {
     return this.#policies;
+  }
+
+  /** Of the newest block; undefined before one was seen. */
+  get height(): number | undefined {
+    return this.#view.tip?.height;
   }
 
   get nodeId(): string {

@@ -7,8 +7,8 @@ import { minerContributionSat } from '../channel/params.ts';
 import type { BindingV3 } from '../contract/binding.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { epochStart } from '../contract/hash-value.ts';
-import { assertQuoted, type QuoteRequest, termsOfQuote } from '../contract/quote.ts';
-import { quotePrice } from '../contract/quote-price.ts';
+import { assertQuoted, type QuoteRequest, startAt, termsOfQuote } from '../contract/quote.ts';
+import { type Portion, quotePrice } from '../contract/quote-price.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
@@ -24,9 +24,11 @@ import {
   type PolicyContext,
 } from './policy.ts';
 import { type Quote, QuoteBook } from './quote-book.ts';
+import { type BookedTerms, type Booking, bookedTermsOf, bookingOf, peakRate } from './rate-book.ts';
 
 /** A contract that holds money, or a proposal that may become one. */
 export type HeldContract = {
+  readonly terms: ContractTerms;
   readonly minerNodeId: string;
   readonly isListed: boolean;
   readonly lockedSat: bigint;
@@ -44,6 +46,13 @@ export type RefusedProposal = {
   readonly path: string | undefined;
   readonly got: string | undefined;
   readonly allowed: string | undefined;
+};
+
+export type MarketOptions = {
+  readonly nodeId: string;
+  readonly isListed: (nodeId: string) => boolean;
+  /** Blocks before an expiry within which nothing is bought. */
+  readonly beginBlocks: number;
 };
 
 export type MarketDeps = {
@@ -71,14 +80,11 @@ export type JudgedAt = Pick<PolicyContext, 'height' | 'tipBits'>;
 /** What a maker offers to whom at which price: quotes, and the judgement of what is proposed. */
 export class Market {
   readonly quotes: QuoteBook;
-  readonly #options: { readonly nodeId: string; readonly isListed: (nodeId: string) => boolean };
+  readonly #options: MarketOptions;
   readonly #deps: MarketDeps;
   readonly #refused: RefusedProposal[] = [];
 
-  constructor(
-    options: { readonly nodeId: string; readonly isListed: (nodeId: string) => boolean },
-    deps: MarketDeps,
-  ) {
+  constructor(options: MarketOptions, deps: MarketDeps) {
     this.#options = options;
     this.#deps = deps;
     this.quotes = new QuoteBook(deps);
@@ -140,23 +146,84 @@ export class Market {
     };
   }
 
-  /** The most that is paid for terms now; undefined where there is no price. */
-  #priceOf(terms: ContractTerms, height: number): bigint | undefined {
-    return this.#price(terms.workTotalHashes, terms.expiryHeight - height, height);
+  /** What is held beside terms of a peer, and how much hashrate in their time. */
+  heldBeside(terms: ContractTerms, height: number, except?: string): Held {
+    const own = bookingOf(this.#booked(terms, terms.workTotalHashes), height);
+    const beside = this.#bookings(height, terms.minerNodeId, except);
+    const rate = { ownHps: own.hashesPerSecond, besideHps: peakRate(beside, own) };
+    return { ...this.held(terms.minerNodeId, except), rate };
   }
 
-  #price(workHashes: bigint, blocks: number, height: number): bigint | undefined {
+  /** The hashrate bought at a height, and the most at any later one, hashes per second. */
+  rates(height: number): { readonly nowHps: bigint; readonly peakHps: bigint } {
+    const contracts = this.#contractBookings(height);
+    const time = (endHeight: number) => ({ fromHeight: height, endHeight });
+    return {
+      nowHps: peakRate(contracts, time(height + 1)),
+      peakHps: peakRate(contracts, time(Number.POSITIVE_INFINITY)),
+    };
+  }
+
+  /** The hashrate of a contract in its time. */
+  bookingOf(terms: ContractTerms, openHashes: bigint, height: number): Booking {
+    return bookingOf(this.#booked(terms, openHashes), height);
+  }
+
+  #booked(terms: ContractTerms, openHashes: bigint): BookedTerms {
+    return bookedTermsOf(terms, openHashes, this.#options.beginBlocks);
+  }
+
+  #contractBookings(height: number, except?: string): readonly (readonly Booking[])[] {
+    return this.#deps
+      .held(except)
+      .map(({ terms, openHashes }) => [bookingOf(this.#booked(terms, openHashes), height)]);
+  }
+
+  /** Of contracts, and of what others than a peer may take by their quotes. */
+  #bookings(height: number, nodeId: string, except?: string): readonly (readonly Booking[])[] {
+    const quotes = this.quotes
+      .termsBeside(nodeId)
+      .map((list) => list.map((each) => bookingOf(this.#booked(each, each.workTotalHashes), height)));
+    return [...this.#contractBookings(height, except), ...quotes];
+  }
+
+  /** The most that is paid for terms now; undefined where there is no price. */
+  #priceOf(terms: ContractTerms, height: number): bigint | undefined {
+    const blocks = terms.expiryHeight - height;
+    return this.#price(this.#booked(terms, terms.workTotalHashes), blocks, height);
+  }
+
+  #priceOfRequest(request: QuoteRequest, height: number): bigint | undefined {
+    const { workTotalHashes: openHashes, rate, start, durationBlocks, expiryBlocks } = request;
+    const notBeforeHeight = start === undefined ? undefined : startAt(start, height).notBeforeHeight;
+    const lastHeight = height + expiryBlocks - this.#options.beginBlocks;
+    const times = { notBeforeHeight, durationBlocks, lastHeight };
+    return this.#price({ openHashes, committedHps: rate?.committed, ...times }, expiryBlocks, height);
+  }
+
+  /** What is bought against what is wanted: by rate in the time of a contract, or by work in all. */
+  #inventory(asked: BookedTerms, height: number): Portion {
+    const { targetRateHps, targetInventoryHashes = 0n } = this.#deps.policy().pricing ?? {};
+    if (targetRateHps === undefined) return { amount: this.inventoryHashes, whole: targetInventoryHashes };
+    const time = bookingOf(asked, height);
+    return { amount: peakRate(this.#contractBookings(height), time), whole: targetRateHps };
+  }
+
+  #price(asked: BookedTerms, blocks: number, height: number): bigint | undefined {
     const policy = this.#deps.policy();
     const { pricing, maxPriceMsatPerEh } = policy;
     if (pricing === undefined) return maxPriceMsatPerEh;
-    const { rule, spread, targetInventoryHashes } = pricing;
+    const { rule, spread } = pricing;
     const { values } = this.#deps;
     const epoch = rule.type === 'fixed' ? height : epochStart(rule.epoch, height);
     const price = quotePrice(rule, spread, {
       valueMsatPerEh: rule.type === 'fixed' ? 0n : values.at(epoch),
       volatilityPpm: spread.volatilityPpm === 0 ? 0n : values.volatilityPpm(epoch),
-      inventory: { amount: this.inventoryHashes, whole: targetInventoryHashes },
-      size: { amount: earnsSatRoundedUp(workHashes, maxPriceMsatPerEh), whole: policy.maxBudgetSat },
+      inventory: this.#inventory(asked, height),
+      size: {
+        amount: earnsSatRoundedUp(asked.openHashes, maxPriceMsatPerEh),
+        whole: policy.maxBudgetSat,
+      },
       duration: { amount: BigInt(Math.max(0, blocks)), whole: BigInt(policy.maxExpiryBlocks) },
     });
     return price === undefined || price < maxPriceMsatPerEh ? price : maxPriceMsatPerEh;
@@ -170,7 +237,7 @@ export class Market {
   #termsFor(request: QuoteRequest, minerNodeId: string, height: number): ContractTerms {
     const policy = this.#deps.policy();
     assertNotHalted(policy);
-    const priceMsatPerEh = this.#price(request.workTotalHashes, request.expiryBlocks, height);
+    const priceMsatPerEh = this.#priceOfRequest(request, height);
     if (priceMsatPerEh === undefined) throw new CodedError('no_price');
     return termsOfQuote(request, {
       ...{ network: policy.network, makerNodeId: this.#options.nodeId, minerNodeId },
@@ -186,7 +253,7 @@ export class Market {
     if (priceMsatPerEh === undefined) throw new CodedError('no_price');
     judgeTerms(this.#deps.policy(), terms, {
       ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, priceMsatPerEh },
-      ...this.held(peerNodeId),
+      ...this.heldBeside({ ...terms, minerNodeId: peerNodeId }, at.height),
     });
   }
 
@@ -237,7 +304,7 @@ export function heldContract(
 ): HeldContract {
   const open = terms.workTotalHashes - verifiedWorkHashes;
   return {
-    ...{ minerNodeId: terms.minerNodeId, isListed, lockedSat: lockedSat(terms) },
+    ...{ terms, minerNodeId: terms.minerNodeId, isListed, lockedSat: lockedSat(terms) },
     openHashes: open > 0n ? open : 0n,
   };
 }

@@ -171,7 +171,13 @@ export class Openings {
       return terms.minerNodeId === nodeId && (channel?.status === 'opening' || isUnfunded);
     });
     if (isOpening) throw new CodedError('wrong_status', 'another opening of this miner is not finished');
-    assertRoom(this.#options.policy(), store.terms, this.#deps.market.held(nodeId, store.contractId));
+    const { market, view } = this.#deps;
+    const { terms, contractId } = store;
+    const held =
+      view.tip === undefined
+        ? market.held(nodeId, contractId)
+        : market.heldBeside(terms, view.tip.height, contractId);
+    assertRoom(this.#options.policy(), terms, held);
   }
 
   /** Checks that blocks come: by an old height nobody knows which deadlines are over. */

@@ -73,6 +73,8 @@ export type MakerPolicy = {
   readonly isHalted?: boolean;
   /** Greatest sum in sats of the budgets of one miner. Default: as of all. */
   readonly maxBudgetOfMinerSat?: bigint;
+  /** Greatest hashrate that is bought at any time, hashes per second. Default: no bound. */
+  readonly maxRateHps?: bigint;
   /** What is paid. Default: the highest price, for all. */
   readonly pricing?: PricingPolicy;
   /** Limits of miners that are not listed, together. Default: none of them is served. */
@@ -85,6 +87,8 @@ export type PricingPolicy = {
   readonly spread: Spread;
   /** Work that is wanted in all, hashes. */
   readonly targetInventoryHashes: bigint;
+  /** Hashrate that is wanted; where it is given, inventory is measured by it, over the contract's time. */
+  readonly targetRateHps?: bigint | undefined;
 };
 
 /** What a maker takes from whoever proves a key. */
@@ -152,6 +156,8 @@ export type Held = {
   readonly openContractsOfPeer: number;
   readonly openBudgetSat: bigint;
   readonly budgetOfPeerSat?: bigint;
+  /** The hashrate of these terms, and the most that is bought beside it in its time, hashes per second. */
+  readonly rate?: { readonly ownHps: bigint; readonly besideHps: bigint };
   /** Of miners that are not listed; undefined where the peer is. */
   readonly strangers?: { readonly contracts: number; readonly budgetSat: bigint } | undefined;
 };
@@ -194,6 +200,7 @@ function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[
   const rules = [
     room(maxTotalBudgetSat, held.openBudgetSat, 'all budgets are in use'),
     room(maxBudgetOfMinerSat, held.budgetOfPeerSat ?? 0n, 'the budgets of this miner are in use'),
+    ...rateRules(policy, terms, held),
     only(
       'miner_node_id',
       held.openContractsOfPeer < policy.maxOpenContractsPerMiner,
@@ -219,6 +226,17 @@ function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[
       ? [least('bonds.collateral_sat', bondsOf(terms).collateralSat, collateralSat)]
       : []),
   ];
+}
+
+/** The hashrate that is bought at any time stays within what there is a use for. */
+function rateRules({ maxRateHps }: MakerPolicy, terms: ContractTerms, { rate }: Held): Rule[] {
+  if (maxRateHps === undefined || rate === undefined) return [];
+  const { ownHps, besideHps } = rate;
+  const leftHps = maxRateHps > besideHps ? maxRateHps - besideHps : 0n;
+  const isRated = terms.version === 3 && terms.rate !== undefined;
+  const path = isRated ? 'rate.committed_hps' : 'work_total_hashes';
+  const allowed = `at most ${leftHps} hashes a second${isRated ? '' : ', over its time'}`;
+  return [only(path, ownHps <= leftHps, allowed, `${path} is more hashrate than there is room for`)];
 }
 
 const NO_STRANGERS: StrangersPolicy = { maxBudgetSat: 0n, maxContracts: 0, requireCollateral: true };

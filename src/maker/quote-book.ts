@@ -89,6 +89,16 @@ export class QuoteBook {
     return [...largest.values()];
   }
 
+  /** The terms of the quotes of each peer but one: alternatives of that peer. */
+  termsBeside(except: string): readonly (readonly ContractTerms[])[] {
+    this.#drop();
+    const byPeer = new Map<string, ContractTerms[]>();
+    for (const { nodeId, terms } of this.all) {
+      if (nodeId !== except) byPeer.set(nodeId, [...(byPeer.get(nodeId) ?? []), terms]);
+    }
+    return [...byPeer.values()];
+  }
+
   #drop(): void {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const { quoteId, untilMonotonicMs } of this.all)

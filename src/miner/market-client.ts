@@ -23,6 +23,10 @@ export type Sale = {
   readonly maxDepth: number;
   /** Undefined where none are asked for. */
   readonly bonds?: SaleBonds | undefined;
+  /** Undefined where no hashrate is promised. */
+  readonly rate?: QuoteRequest['rate'] | undefined;
+  readonly start?: QuoteRequest['start'] | undefined;
+  readonly durationBlocks?: number | undefined;
 };
 
 /** Bonds by rule; the amounts are the least. */
@@ -36,10 +40,14 @@ export function requestOf(sale: Sale, binding: QuoteRequest['binding']): QuoteRe
   const easiestHex = targetToHex(targetOfDifficulty(sale.shareDifficulty));
   const hardestHex = binding === 'work' ? targetToHex(targetOfDifficulty(sale.hardestShare)) : easiestHex;
   const { workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks } = sale;
+  const { rate, start, durationBlocks, bonds } = sale;
   return {
     ...{ side: 'sell', workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks, binding },
     target: { easiestHex, hardestHex },
-    ...(sale.bonds === undefined ? {} : { bonds: ruledBonds(sale.bonds) }),
+    ...(bonds === undefined ? {} : { bonds: ruledBonds(bonds) }),
+    ...(rate === undefined ? {} : { rate }),
+    ...(start === undefined ? {} : { start }),
+    ...(durationBlocks === undefined ? {} : { durationBlocks }),
   };
 }
 

@@ -1,15 +1,16 @@
 import type { Maker } from '../maker/maker.ts';
 import { lockedSat } from '../maker/policy.ts';
+import type { Booking } from '../maker/rate-book.ts';
 
 /** What of a maker its book is made of. */
-export type BookedMaker = Pick<Maker, 'status' | 'policy' | 'market' | 'termsOf'>;
+export type BookedMaker = Pick<Maker, 'status' | 'policy' | 'market' | 'termsOf' | 'height'>;
 
 /**
  * The book of a market maker: what is bought and not delivered, what is locked up, for whom, against which
  * limits; quotes that are not over; and what was refused, and why.
  */
 export function makerBook(maker: BookedMaker): object {
-  const { policy, market } = maker;
+  const { policy, market, height = 0 } = maker;
   const contracts = maker.status.flatMap((row) => {
     const terms = maker.termsOf(row.contractId);
     if (terms === undefined || row.channel === 'closed' || row.channel === 'failed') return [];
@@ -20,11 +21,12 @@ export function makerBook(maker: BookedMaker): object {
         ...{ channel: row.channel, binding: terms.binding.type },
         ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat },
         ...{ open_hashes: openHashes > 0n ? openHashes : 0n, unpaid_hashes: row.unsignedWorkHashes },
-        ...{ expiry_height: terms.expiryHeight },
+        ...{ expiry_height: terms.expiryHeight, ...rateOf(market.bookingOf(terms, openHashes, height)) },
       },
     ];
   });
   const quotes = market.quotes.all;
+  const rates = market.rates(height);
   return {
     halted: policy.isHalted ?? false,
     exposure: {
@@ -36,12 +38,21 @@ export function makerBook(maker: BookedMaker): object {
     },
     inventory_hashes: market.inventoryHashes,
     target_inventory_hashes: policy.pricing?.targetInventoryHashes ?? null,
+    rate: {
+      ...{ now_hps: rates.nowHps, peak_hps: rates.peakHps },
+      ...{ target_hps: policy.pricing?.targetRateHps ?? null, of_max_hps: policy.maxRateHps ?? null },
+    },
     contracts,
     quotes: quotes.map(({ quoteId, nodeId, isListed, terms }) => ({
       ...{ quote: quoteId, miner: nodeId, listed: isListed, budget_sat: terms.budgetSat },
     })),
     refused: market.refused,
   };
+}
+
+/** The hashrate of a contract, and until when. */
+function rateOf({ hashesPerSecond, fromHeight, endHeight }: Booking): object {
+  return { rate_hps: hashesPerSecond, rate_from_height: fromHeight, rate_end_height: endHeight };
 }
 
 const sum = (amounts: readonly bigint[]): bigint => amounts.reduce((all, each) => all + each, 0n);

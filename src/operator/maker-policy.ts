@@ -82,6 +82,7 @@ export function policyOf({ network, policy, braidpool }: MakerConfig): MakerPoli
     maxStaleGraceSeconds: policy.maxStaleGraceSeconds,
     ...(policy.maxIndexPremiumPpm === undefined ? {} : { maxIndexPremiumPpm: policy.maxIndexPremiumPpm }),
     ...(policy.minNoticeBlocks === undefined ? {} : { minNoticeBlocks: policy.minNoticeBlocks }),
+    ...(policy.maxRateHps === undefined ? {} : { maxRateHps: policy.maxRateHps }),
     bindingScriptHex: policy.bindingScriptHex,
     // Unbound terms of earlier versions have a channel, and are not taken.
     bindings: policy.bindings.filter((type) => type !== 'none'),

@@ -105,6 +105,37 @@ describe('a quote, as the miner checks it', () => {
   });
 });
 
+describe('a quote for a rate and a time', () => {
+  const rate = { committed: 100n * 10n ** 12n, min: 10n ** 12n, max: 200n * 10n ** 12n };
+  const start = { afterBlocks: 10, withinBlocks: 20 };
+  const timed = { ...request, rate, start, durationBlocks: 1000 };
+  const quoted = termsOfQuote(timed, choices);
+  const refusedOf = (changed: Partial<TermsV3>): unknown =>
+    refused(() => checkQuote(timed, { ...quoted, ...changed }, limits));
+
+  it('states all of them, at the height of the quote', () => {
+    expect(quoted).toMatchObject({ rate, durationBlocks: 1000 });
+    expect(quoted.start).toEqual({ notBeforeHeight: 900_010, notAfterHeight: 900_030 });
+    expect(refusedOf({})).toBeUndefined();
+  });
+
+  it('is refused with any of them changed or left out', () => {
+    expect(refusedOf({ rate: { ...rate, committed: rate.committed + 1n } })).toBe('rate');
+    expect(refusedOf({ durationBlocks: 1001 })).toBe('duration_blocks');
+    expect(refusedOf({ start: { notBeforeHeight: 900_011, notAfterHeight: 900_030 } })).toBe('start');
+    const { rate: _, ...unrated } = quoted;
+    expect(refused(() => checkQuote(timed, unrated, limits))).toBe('rate');
+    expect(refused(() => checkQuote(request, quoted, limits))).toBe('duration_blocks');
+  });
+
+  it('that no contract can have is refused by its term', () => {
+    const ask = (changed: Partial<QuoteRequest>) =>
+      refused(() => termsOfQuote({ ...timed, ...changed }, choices));
+    expect(ask({ durationBlocks: 1518 })).toBe('duration_blocks');
+    expect(ask({ rate: { ...rate, min: 0n } })).toBe('rate.min_hps');
+  });
+});
+
 describe('a proposal under a quote', () => {
   it('is the quoted one, or refused with the first term that differs and both its values', () => {
     expect(refused(() => assertQuoted(terms, terms))).toBeUndefined();

@@ -195,6 +195,60 @@ describe('a quote', () => {
   });
 });
 
+describe('hashrate', () => {
+  const HPS = 40_000n / 600n;
+  const rated = (committed: bigint, changes: Partial<QuoteRequest> = {}): Partial<QuoteRequest> => ({
+    ...{ rate: { committed, min: committed, max: 2n * committed }, durationBlocks: 10, ...changes },
+  });
+  const START = { afterBlocks: 100, withinBlocks: 10 };
+
+  it('is bought up to what there is a use for at any one time, not in all', async () => {
+    await started({ maxRateHps: 100n, strangers: STRANGERS });
+    const [one, two] = [await as(stranger), await as(other)];
+    expect(await refusal(quote(one, rated(101n)))).toEqual([
+      ...['bad_terms', 'rate.committed_hps', '101', 'at most 100 hashes a second'],
+    ]);
+    const given = await quote(one, rated(HPS));
+    expect((given.terms as TermsV3).rate?.committed).toBe(HPS);
+    // Another's quote holds its hashrate, as does the contract that comes of it.
+    expect((await refusal(quote(two, rated(HPS))))[3]).toBe('at most 34 hashes a second');
+    await propose(one, stranger, given);
+    expect((await refusal(quote(two, rated(HPS))))[3]).toBe('at most 34 hashes a second');
+    expect((await refusal(quote(one, rated(HPS))))[3]).toBe('at most 34 hashes a second');
+    // Once that one is over there is room.
+    const later = await quote(two, rated(HPS, { start: START }));
+    expect((later.terms as TermsV3).start?.notBeforeHeight).toBe(world!.startHeight + 100);
+    expect(await refusal(propose(two, other, later))).toEqual(['taken']);
+    expect(world!.maker.market.rates(world!.startHeight)).toEqual({ nowHps: HPS, peakHps: HPS });
+  });
+
+  it('that nobody promised is what is left over its time', async () => {
+    await started({ maxRateHps: 1n });
+    const peer = await as(world!.minerSigner);
+    // 40,000 hashes in 1,000 blocks less those in which nothing is bought.
+    expect(await refusal(quote(peer))).toEqual(['taken']);
+    const short = { expiryBlocks: 500, workTotalHashes: 100_000n, durationBlocks: 100 };
+    expect(await refusal(quote(peer, short))).toEqual([
+      ...['bad_terms', 'work_total_hashes', '100000', 'at most 1 hashes a second, over its time'],
+    ]);
+  });
+
+  it('that is bought makes the price of more in that time less, and of none after', async () => {
+    const pricing = {
+      rule: { type: 'fixed', msatPerEh: FIXED / 2n } as const,
+      spread: { ...NO_SPREAD, inventoryPpm: 100_000 },
+      ...{ targetInventoryHashes: 1n, targetRateHps: HPS },
+    };
+    await started({ pricing });
+    const peer = await as(world!.minerSigner);
+    const priceOf = async (changes: Partial<QuoteRequest>) =>
+      ((await quote(peer, rated(HPS, changes))).terms as TermsV3).price;
+    await propose(peer, world!.minerSigner, await quote(peer, rated(HPS)));
+    expect(await priceOf({})).toMatchObject({ msatPerEh: (FIXED / 2n / 10n) * 9n });
+    expect(await priceOf({ start: START })).toMatchObject({ msatPerEh: FIXED / 2n });
+  });
+});
+
 describe('strangers', () => {
   it('are not let in unless the policy says so', async () => {
     await started();

@@ -142,13 +142,24 @@ type Samples = {
 };
 
 /** Messages of each method, as they may be. */
-const quoteRequest = fc.record({
-  side: fc.constant('sell' as const),
-  ...{ workTotalHashes: amount, stepHashes: amount, maxUnpaidSteps: fc.integer({ min: 1, max: 1000 }) },
-  target: fc.record({ easiestHex: hex(32), hardestHex: hex(32) }),
-  expiryBlocks: fc.integer({ min: 1, max: 65_535 }),
-  binding: fc.constantFrom('work' as const, 'payout' as const, 'bead' as const),
-});
+const quoteRequest = fc.record(
+  {
+    side: fc.constant('sell' as const),
+    ...{ workTotalHashes: amount, stepHashes: amount, maxUnpaidSteps: fc.integer({ min: 1, max: 1000 }) },
+    target: fc.record({ easiestHex: hex(32), hardestHex: hex(32) }),
+    expiryBlocks: fc.integer({ min: 1, max: 65_535 }),
+    binding: fc.constantFrom('work' as const, 'payout' as const, 'bead' as const),
+    rate: fc.record({ committed: amount, min: amount, max: amount }),
+    start: fc.record({ afterBlocks: fc.nat(52_560), withinBlocks: fc.integer({ min: 1, max: 52_560 }) }),
+    durationBlocks: fc.integer({ min: 1, max: 105_120 }),
+  },
+  {
+    requiredKeys: [
+      ...(['side', 'workTotalHashes', 'stepHashes', 'maxUnpaidSteps', 'target'] as const),
+      ...(['expiryBlocks', 'binding'] as const),
+    ],
+  },
+);
 
 export const samples: Samples = {
   'market.offer': {
