@@ -10,9 +10,10 @@ import type { MakerPlace, ProxyConfig, SellConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { blocksOfMs, type SaleTimes, saleTimesOf } from '../config/sale-terms.ts';
 import { DURATION, HASHRATE, Invalid, type Kind, WORK } from '../config/values.ts';
+import { movingPriceOf } from '../contract/index-price.ts';
+import { movingPriceText } from '../contract/price.ts';
 import type { RankedQuote } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, termsToJson } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { silentLogger } from '../log/logger.ts';
 import { chainSource } from '../operator/chain-access.ts';
 import { requestAction } from '../operator/daemon-action.ts';
@@ -25,6 +26,7 @@ import {
   propose,
   takeInput,
 } from '../operator/market-tools.ts';
+import { HashValues } from '../settlement/hash-values.ts';
 import { channelList, channelShow } from './channel.ts';
 import { assertConfirmed, daemonOf, print, YES } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
@@ -86,7 +88,7 @@ export const contractTake: Command = {
     await propose(best.quote, tools);
     const contract = await handOver(best.quote, options, io, false);
     const { maker, terms } = best.quote;
-    const text = `taken: contract ${contract} with ${maker} at ${priceText(fixedPriceMsatPerEh(terms))}`;
+    const text = `taken: contract ${contract} with ${maker} at ${priceText(best.priceMsatPerEh)}`;
     print(options, io, { contract, maker, terms: termsToJson(terms) }, text);
     return 0;
   },
@@ -106,10 +108,11 @@ async function askAll(options: ParsedOptions, io: CommandIo): Promise<Asked> {
   const signer = new SeedSigner({ seed: loadSeed(keys.seedFile), network, random: systemRandom });
   const tools = { network, signer, timers: systemTimers };
   const source = chainSource(network, chain, silentLogger);
+  const values = new HashValues({ chain: source, log: silentLogger });
   try {
     const places = placesOf(config, options.positionals);
     return {
-      asked: await askMakers(places, { ...sell, ...times }, { ...tools, chain: source }),
+      asked: await askMakers(places, { ...sell, ...times }, { ...tools, chain: source, values }),
       tools,
     };
   } finally {
@@ -170,11 +173,13 @@ async function handOver(
   return contractIdOf(quote.terms);
 }
 
-function quoteJson({ quote, netMsatPerEh, why, makerBondSat, collateralSat }: RankedQuote<MakerQuote>) {
+function quoteJson(ranked: RankedQuote<MakerQuote>): object {
+  const { quote, priceMsatPerEh, netMsatPerEh, why, makerBondSat, collateralSat } = ranked;
   const { terms } = quote;
   return {
     ...{ maker: quote.maker, maker_node_id: terms.makerNodeId, quote: quote.quoteId },
-    ...{ price_msat_per_eh: fixedPriceMsatPerEh(terms), net_msat_per_eh: netMsatPerEh, why },
+    ...{ price_msat_per_eh: priceMsatPerEh, net_msat_per_eh: netMsatPerEh, why },
+    price: termsToJson(terms)['price'] ?? null,
     ...{ binding: terms.binding.type, work_hashes: terms.workTotalHashes, budget_sat: terms.budgetSat },
     ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
     ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
@@ -193,6 +198,12 @@ function timesJson(terms: ContractTerms): object {
   };
 }
 
+/** The rule of a price that moves. */
+function movingText(terms: ContractTerms): string[] {
+  const price = movingPriceOf(terms);
+  return price === undefined ? [] : [`   today: ${movingPriceText(price)}`];
+}
+
 function timesText(terms: ContractTerms): string[] {
   const { rate, start, durationBlocks } = terms.version === 3 ? terms : {};
   const words = [
@@ -203,9 +214,10 @@ function timesText(terms: ContractTerms): string[] {
   return words.length === 0 ? [] : [`   ${words.join(' ')}`];
 }
 
-function quotesJson({ ranked, refused, feesSat }: AskedMakers): object {
+function quotesJson({ ranked, refused, feesSat, valueMsatPerEh }: AskedMakers): object {
   return {
     quotes: ranked.map(quoteJson),
+    hash_value_msat_per_eh: valueMsatPerEh ?? null,
     fees_sat: feesSat,
     refused: refused.map(({ maker, error: { code, message, meta } }) => ({
       ...{ maker, code, reason: message, path: meta['path'] ?? null },
@@ -220,7 +232,8 @@ function quotesText({ ranked, refused, feesSat }: AskedMakers): string {
     const { terms } = quote;
     const deposit = `deposit ${minerContributionSat(terms)} sat, funding ${terms.minDepth} deep`;
     return [
-      `${index + 1}. ${quote.maker}: ${priceText(fixedPriceMsatPerEh(terms))}`,
+      `${index + 1}. ${quote.maker}: ${priceText(each.priceMsatPerEh)}`,
+      ...movingText(terms),
       `   net ${each.netMsatPerEh} msat/EH: ${each.why}`,
       ...timesText(terms),
       `   binding ${terms.binding.type}, earns ${terms.budgetSat} sat, ${deposit}`,

@@ -7,6 +7,7 @@ import { nodeIdBytes, SeedSigner } from '../channel/signer.ts';
 import { loadConfig } from '../config/load.ts';
 import { DURATION, ENDPOINT, Invalid } from '../config/values.ts';
 import { type Offer, parseOffer, printOffer } from '../contract/offer.ts';
+import { priceField } from '../contract/price.ts';
 import { isOfferValid, offerOfPolicy, offerText, offerToml } from '../operator/maker-offer.ts';
 import { policyOf } from '../operator/maker-policy.ts';
 import { print } from './channel-access.ts';
@@ -99,5 +100,6 @@ function jsonOf(offer: Offer): object {
       share_hashes: offer.shareHashes,
     },
     ...{ expiry_blocks: offer.expiryBlocks, min_depth: offer.minDepth, bond_modes: offer.bondModes },
+    moving_price: offer.moving === undefined ? null : priceField.print(offer.moving),
   };
 }

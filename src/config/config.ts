@@ -229,6 +229,9 @@ export type SellConfig = SaleTimes & {
   /** The best first. */
   readonly bindings: readonly ('work' | 'payout' | 'bead')[];
   readonly maxDepth: number;
+  readonly prices: readonly ('fixed' | 'moving')[];
+  /** The least cap of a price that moves; undefined: any. */
+  readonly leastCapMsatPerEh: bigint | undefined;
   /** Undefined where none are asked for. */
   readonly bonds: (BondsConfig & BondRuleConfig) | undefined;
   readonly payout: PayoutConfig;

@@ -133,7 +133,7 @@ export const POLICY = section(
     maxIndexPremium: optional(INTEGER, 0, {
       min: -1_000_000,
       max: 1_000_000,
-      doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of at most so many millionths. Default: none.',
+      doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of at most so many millionths; with rule collar those around its strike too. Default: none.',
     }),
     minNoticeBlocks: optional(INTEGER, 144, {
       min: 1,

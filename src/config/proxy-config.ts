@@ -148,6 +148,9 @@ function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
   if (sell.keep > 0 && maxExposureOf(values) === undefined)
     context.refuse('sell.keep', 'needs sell.max_exposure: what is taken by rule has a bound');
   if (bindings.length === 0) context.refuse('sell.bindings', 'must name one at least');
+  if (sell.prices.length === 0) context.refuse('sell.prices', 'must name one at least');
+  if (sell.minCap !== undefined && !sell.prices.includes('moving'))
+    context.refuse('sell.min_cap', 'is for "moving" among sell.prices');
   const payout = payoutOf(values, context);
   if (payout === undefined) return undefined;
   const { shareDifficulty, maxUnpaidSteps, maxExposure, maxDepth } = sell;
@@ -157,6 +160,7 @@ function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
   return {
     ...{ ...times, said, floorMsatPerEh, stepHashes: step, maxUnpaidSteps },
     ...{ shareDifficulty, hardestShare, bindings: [...new Set(bindings)], maxDepth, payout },
+    ...{ prices: [...new Set(sell.prices)], leastCapMsatPerEh: sell.minCap },
     maxExposureSat: maxExposure,
     keepContracts: sell.keep,
     bonds: bonds && { ...bonds, collateralPpm, makerBondPpm },

@@ -81,6 +81,12 @@ export const SELL = section(
       doc: 'Blocks until the market maker may take back what is not closed; work ends 324 before.',
     }),
     shareDifficulty: option(POSITIVE, 65_536, { doc: 'The easiest share of a contract.' }),
+    prices: option(listOf(choice('fixed', 'moving')), ['fixed'], {
+      doc: 'Kinds of prices that are asked for. moving: it follows the value of hashes, and is never below floor_price.',
+    }),
+    minCap: optional(PRICE, '60000 sat/PH/day', {
+      doc: 'A price that moves may not be capped below this. Default: wherever the market maker caps it.',
+    }),
     bindings: option(listOf(choice('work', 'payout', 'bead')), ['work'], {
       doc: 'What may tie work to its buyer, the best first. payout and bead need a [[destination]] with role = "contract".',
     }),

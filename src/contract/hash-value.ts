@@ -1,6 +1,6 @@
 import { hashValueMsatPerEh } from '../base/price.ts';
 import { targetOfCompact, workOfTarget } from '../bitcoin/target.ts';
-import type { Price } from './price.ts';
+import type { MovingPrice } from './price.ts';
 
 /** Blocks that a value of hashes is of. */
 export const VALUE_BLOCKS = 144;
@@ -26,10 +26,10 @@ export function hashValue144(blocks: readonly BlockValue[]): bigint | undefined 
 }
 
 /** The height at which the price that holds at a height was taken. */
-export function epochStart(epoch: Exclude<Price, { type: 'fixed' }>['epoch'], height: number): number {
+export function epochStart(epoch: MovingPrice['epoch'], height: number): number {
   return height - (height % epochBlocks(epoch));
 }
 
-export function epochBlocks(epoch: Exclude<Price, { type: 'fixed' }>['epoch']): number {
+export function epochBlocks(epoch: MovingPrice['epoch']): number {
   return epoch === 'day' ? VALUE_BLOCKS : PERIOD_BLOCKS;
 }

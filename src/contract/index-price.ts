@@ -1,5 +1,5 @@
 import { epochBlocks, epochStart } from './hash-value.ts';
-import type { Price } from './price.ts';
+import type { MovingPrice } from './price.ts';
 import { VIEW_BLOCKS } from './term-clock.ts';
 import type { ContractTerms } from './terms.ts';
 import type { Update } from './update.ts';
@@ -10,8 +10,6 @@ import { stepHashesOf, updatesOf } from './updated-terms.ts';
  * epoch, which both sides reckon by their own node and sign as an update: nothing is believed, and what is
  * owed follows from what is signed alone. `MARKET.md` has the rules.
  */
-
-type MovingPrice = Exclude<Price, { type: 'fixed' }>;
 
 /** Confirmations of the last block that a value is of, from which on it is used: no usual fork changes it. */
 const BURIED_BLOCKS = 6;

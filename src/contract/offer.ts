@@ -18,6 +18,7 @@ import {
   listOf,
   oneOf,
 } from './fields.ts';
+import { priceField } from './price.ts';
 
 /** Seconds since 1970, up to the year 2106. */
 const time = integer(0, 0xffff_ffff);
@@ -25,7 +26,7 @@ const time = integer(0, 0xffff_ffff);
 const range = <T>(item: Field<T>): Field<{ readonly min: T; readonly max: T }> =>
   group({ min: ['min', item], max: ['max', item] });
 
-const offerField = group({
+const offerMembers = {
   version: ['version', integer(1, 1) as Field<1>],
   network: ['network', oneOf(...(Object.keys(NETWORKS) as NetworkName[]))],
   makerNodeId: ['maker_node_id', hexBytes(32)],
@@ -46,6 +47,11 @@ const offerField = group({
   expiryBlocks: ['expiry_blocks', range(integer(1, 65_535))],
   minDepth: ['min_depth', integer(1, 144)],
   bondModes: ['bond_modes', listOf(oneOf('none', 'auditor', 'hostage', 'forfeit_to_mm'), 1, 4)],
+} as const;
+
+const offerField = group(offerMembers, {
+  /** The rule of prices that move, where they are taken; lines without it are read by any version. */
+  moving: ['moving_price', priceField],
 });
 
 /** What a maker offers to buy, for a time: the limits within which it takes a proposal. */

@@ -1,3 +1,4 @@
+import { decimalText } from '../base/price.ts';
 import { amount, type FieldValue, group, integer, oneOf, ppm, refuseTerm, tagged } from './fields.ts';
 
 /** The terms of a price that follows the value of hashes; `MARKET.md` has the formula. */
@@ -28,6 +29,9 @@ export const priceField = tagged(['type', 'type'], {
 /** The price of version 3 terms. */
 export type Price = FieldValue<typeof priceField>;
 
+/** A price that follows the value of hashes. */
+export type MovingPrice = Exclude<Price, { type: 'fixed' }>;
+
 /** The highest price the terms allow, msat per EH; the budget has to cover it. */
 export function highestMsatPerEh(price: Price): bigint {
   return price.type === 'fixed' ? price.msatPerEh : price.maxMsatPerEh;
@@ -48,6 +52,19 @@ export function checkPrice(price: Price): void {
   const { strikeMsatPerEh } = price;
   if (strikeMsatPerEh < minMsatPerEh || strikeMsatPerEh > maxMsatPerEh)
     refuseTerm('price.strike_msat_per_eh', 'must be within the bounds of the price');
+}
+
+/** The rule of a price that moves, for people. */
+export function movingPriceText(price: MovingPrice): string {
+  const { epoch, minMsatPerEh, maxMsatPerEh } = price;
+  const sat = (msat: bigint): string => `${decimalText(msat, 3)} sat/EH`;
+  const percent = (ppm: number): string => `${ppm / 10_000} %`;
+  const rule =
+    price.type === 'index'
+      ? `the value of hashes ${price.premiumPpm < 0 ? '-' : '+'} ${percent(Math.abs(price.premiumPpm))}`
+      : `${sat(price.strikeMsatPerEh)} and ${percent(price.sharePpm)} of the distance to the value of hashes`;
+  const when = epoch === 'day' ? 'each 144 blocks' : 'each difficulty period';
+  return `${rule}, set anew ${when}, from ${sat(minMsatPerEh)} to ${sat(maxMsatPerEh)}`;
 }
 
 const PPM = 1_000_000n;

@@ -1,4 +1,4 @@
-import { type Price, priceAtValue } from './price.ts';
+import { type MovingPrice, type Price, priceAtValue } from './price.ts';
 
 /**
  * What a maker pays for an amount of work, from its price rule and what it holds. Less, never more, than the
@@ -45,9 +45,36 @@ export function quotePrice(rule: Price, spread: Spread, facts: PriceFacts): bigi
   const { valueMsatPerEh } = facts;
   if (rule.type !== 'fixed' && valueMsatPerEh === undefined) return undefined;
   const base = priceAtValue(rule, valueMsatPerEh ?? 0n);
-  const left = PPM - spreadPpm(spread, facts);
-  const price = left <= 0n ? 0n : (base * left) / PPM;
+  const price = (base * leftPpm(spread, facts)) / PPM;
   return price === 0n ? undefined : price;
+}
+
+/**
+ * The price of one contract that moves as the rule does, less the spread of now, and is never below a least
+ * price; undefined where the rule is fixed, or nothing of it is left. At no value of hashes is it above the
+ * rule's, but where `minMsatPerEh` is.
+ */
+export function movingQuotePrice(
+  rule: Price,
+  spread: Spread,
+  facts: PriceFacts,
+  minMsatPerEh: bigint,
+): MovingPrice | undefined {
+  if (rule.type === 'fixed' || minMsatPerEh > rule.maxMsatPerEh) return undefined;
+  const left = leftPpm(spread, facts);
+  if (left === 0n) return undefined;
+  if (rule.type === 'index') {
+    const premiumPpm = Number(((PPM + BigInt(rule.premiumPpm)) * left) / PPM - PPM);
+    return { ...rule, premiumPpm, minMsatPerEh };
+  }
+  const strikeMsatPerEh = (rule.strikeMsatPerEh * left) / PPM;
+  return strikeMsatPerEh < minMsatPerEh ? undefined : { ...rule, strikeMsatPerEh, minMsatPerEh };
+}
+
+/** The part of a price that is left after the spread, ppm. */
+function leftPpm(spread: Spread, facts: PriceFacts): bigint {
+  const left = PPM - spreadPpm(spread, facts);
+  return left > 0n ? left : 0n;
 }
 
 function spreadPpm(spread: Spread, { volatilityPpm, inventory, size, duration }: PriceFacts): bigint {

@@ -6,6 +6,7 @@ import type { BindingV3 } from './binding.ts';
 import { DEFAULT_FEE_LADDER_SAT_PER_KVB } from './common-terms.ts';
 import { rateField } from './delivery.ts';
 import { amount, type FieldValue, group, hexBytes, integer, oneOf, refuseTerm } from './fields.ts';
+import { highestMsatPerEh, type Price } from './price.ts';
 import { type ContractTerms, parseTerms, type TermsV3, termsToJson } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
 import { withBondRule } from './terms-upgrade.ts';
@@ -43,6 +44,8 @@ const furtherWords = {
     }),
   ],
   durationBlocks: ['duration_blocks', integer(1, 105_120)],
+  /** A price that follows the value of hashes by the maker's rule, never below this; else it is fixed. */
+  moving: ['moving_price', group({ minMsatPerEh: ['min_msat_per_eh', amount] })],
 } as const;
 
 /** The words of a miner that asks for a quote. */
@@ -54,7 +57,7 @@ export type QuoteChoices = {
   readonly network: NetworkName;
   readonly minerNodeId: string;
   readonly makerNodeId: string;
-  readonly priceMsatPerEh: bigint;
+  readonly price: Price;
   /** Height of the quote. */
   readonly height: number;
   readonly minDepth: number;
@@ -68,8 +71,8 @@ export const QUOTE_RESERVES = { reserveSat: 1000n, minerReserveSat: 6000n } as c
 
 /** The terms of a quote. Throws `bad_terms` where no contract can have them. */
 export function termsOfQuote(request: QuoteRequest, choices: QuoteChoices): TermsV3 {
-  const { priceMsatPerEh, height, ...chosen } = choices;
-  const { side: _side, expiryBlocks, binding: _binding, start, ...asked } = request;
+  const { height, ...chosen } = choices;
+  const { side: _side, expiryBlocks, binding: _binding, start, moving: _moving, ...asked } = request;
   const { fundingByBlocks, staleGraceSeconds: _grace, ...defaults } = TERMS_DEFAULTS;
   const terms: TermsV3 = {
     ...defaults,
@@ -78,8 +81,7 @@ export function termsOfQuote(request: QuoteRequest, choices: QuoteChoices): Term
     ...QUOTE_RESERVES,
     ...(start === undefined ? {} : { start: startAt(start, height) }),
     version: 3,
-    price: { type: 'fixed', msatPerEh: priceMsatPerEh },
-    budgetSat: earnsSatRoundedUp(request.workTotalHashes, priceMsatPerEh),
+    budgetSat: earnsSatRoundedUp(request.workTotalHashes, highestMsatPerEh(choices.price)),
     feeLadderSatPerKvb: DEFAULT_FEE_LADDER_SAT_PER_KVB,
     fundingByHeight: height + fundingByBlocks,
     expiryHeight: height + expiryBlocks,
@@ -111,6 +113,8 @@ export type QuoteLimits = {
   readonly height: number | undefined;
   /** The least price, msat per EH. */
   readonly floorMsatPerEh: bigint;
+  /** Where a price that moves may be capped, at the least; undefined: anywhere. */
+  readonly leastCapMsatPerEh?: bigint | undefined;
   readonly maxMinDepth: number;
   readonly minStaleGraceSeconds: number;
   /** Under binding `work`. */
@@ -131,9 +135,7 @@ export function checkQuote(request: QuoteRequest, terms: ContractTerms, limits: 
   if (terms.version !== 3) refuseTerm('version', 'of a quote must be 3');
   const { price, binding } = terms;
   const height = terms.expiryHeight - request.expiryBlocks;
-  if (price.type !== 'fixed') refuseTerm('price.type', 'of a quote must be fixed');
-  if (price.msatPerEh < limits.floorMsatPerEh)
-    refuseTerm('price.msat_per_eh', `of ${price.msatPerEh} is below the floor, ${limits.floorMsatPerEh}`);
+  checkQuotedPrice(request, price, limits);
   if (limits.height !== undefined && Math.abs(height - limits.height) > TIPS_APART)
     refuseTerm('expiry_height', `is not ${request.expiryBlocks} blocks from the tip, ${limits.height}`);
   if (terms.minDepth > limits.maxMinDepth) refuseTerm('min_depth', `may be at most ${limits.maxMinDepth}`);
@@ -142,11 +144,30 @@ export function checkQuote(request: QuoteRequest, terms: ContractTerms, limits: 
   checkQuotedBinding(request, binding, limits);
   const expected = termsOfQuote(request, {
     ...{ network: limits.network, minerNodeId: limits.minerNodeId, makerNodeId: limits.makerNodeId },
-    ...{ priceMsatPerEh: price.msatPerEh, height, minDepth: terms.minDepth, binding },
+    ...{ price, height, minDepth: terms.minDepth, binding },
     ...{ staleGraceSeconds: terms.staleGraceSeconds, nonceHex: terms.nonceHex },
   });
   const path = differenceOf(termsToJson(expected), termsToJson(terms));
   if (path !== undefined) refuseTerm(path, 'is not what was asked for');
+}
+
+/** Blocks for which the price before may stand in for one that is not signed, at the most: three days. */
+const MOST_TTL_BLOCKS = 432;
+
+function checkQuotedPrice({ moving }: QuoteRequest, price: Price, limits: QuoteLimits): void {
+  const { floorMsatPerEh: floor, leastCapMsatPerEh: leastCap = 0n } = limits;
+  if (price.type === 'fixed') {
+    if (moving !== undefined) refuseTerm('price.type', 'of a quote must not be fixed');
+    if (price.msatPerEh < floor)
+      refuseTerm('price.msat_per_eh', `of ${price.msatPerEh} is below the floor, ${floor}`);
+    return;
+  }
+  if (moving === undefined) refuseTerm('price.type', 'of a quote must be fixed');
+  if (price.minMsatPerEh !== moving.minMsatPerEh || price.minMsatPerEh < floor)
+    refuseTerm('price.min_msat_per_eh', `must be what was asked for, and at least the floor, ${floor}`);
+  if (price.maxMsatPerEh < leastCap) refuseTerm('price.max_msat_per_eh', `must be at least ${leastCap}`);
+  if (price.ttlBlocks > MOST_TTL_BLOCKS)
+    refuseTerm('price.ttl_blocks', `may be at most ${MOST_TTL_BLOCKS}`);
 }
 
 function checkQuotedBinding({ binding: wanted }: QuoteRequest, binding: BindingV3, limits: QuoteLimits) {

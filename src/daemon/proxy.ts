@@ -18,6 +18,7 @@ import { Mining } from '../mining/mining.ts';
 import { askMakers, propose } from '../operator/market-tools.ts';
 import type { AuditorLink } from '../settlement/auditor-link.ts';
 import { type ExternalSigning, fileExternalSigning } from '../settlement/external-signing.ts';
+import { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
@@ -267,13 +268,14 @@ function takeByRule(facts: ProxyParts, { part: { chain }, isBegun, log }: Taking
   const { config, contracts, signer } = facts;
   const { network, makers, sell } = config;
   const tools = { network, signer, timers };
+  const values = new HashValues({ chain, log });
   const isThere = (channel: string): boolean => channel !== 'closed' && channel !== 'failed';
   return new RuleTaking(config, {
     running: () =>
       isBegun()
         ? contracts.all.filter(({ side }) => isThere(side.status.channel)).length
         : Number.POSITIVE_INFINITY,
-    ask: () => askMakers(makers, sell!, { ...tools, chain }),
+    ask: () => askMakers(makers, sell!, { ...tools, chain, values }),
     propose: (quote) => propose(quote, tools),
     take: takeActions(config, facts)['contract/take']!,
     ...{ clock, timers, log: log.child({ part: 'market' }) },

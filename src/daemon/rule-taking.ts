@@ -3,7 +3,6 @@ import { CodedError } from '../base/errors.ts';
 import { priceText } from '../base/price.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import { contractIdOf } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Action } from '../http/server.ts';
 import type { Logger } from '../log/logger.ts';
 import { type AskedMakers, type MakerQuote, takeInput } from '../operator/market-tools.ts';
@@ -72,11 +71,11 @@ export class RuleTaking {
     const { ranked, refused } = await ask();
     for (const { maker, error } of refused)
       log.info({ maker, code: error.code, detail: error.message }, 'a maker quotes nothing');
-    for (const { quote, netMsatPerEh, why } of ranked) {
+    for (const { quote, priceMsatPerEh, netMsatPerEh, why } of ranked) {
       if (this.#isStopped) return;
       const { maker, terms } = quote;
       const contract = contractIdOf(terms);
-      const said = { maker, contract, price: priceText(fixedPriceMsatPerEh(terms)), netMsatPerEh, why };
+      const said = { maker, contract, price: priceText(priceMsatPerEh), netMsatPerEh, why };
       try {
         await take(takeInput(quote, true));
       } catch (error) {

@@ -7,8 +7,10 @@ import { minerContributionSat } from '../channel/params.ts';
 import type { BindingV3 } from '../contract/binding.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { epochStart } from '../contract/hash-value.ts';
+import { movingPriceOf } from '../contract/index-price.ts';
+import type { MovingPrice, Price } from '../contract/price.ts';
 import { assertQuoted, type QuoteRequest, startAt, termsOfQuote } from '../contract/quote.ts';
-import { type Portion, quotePrice } from '../contract/quote-price.ts';
+import { movingQuotePrice, type Portion, type PriceFacts, quotePrice } from '../contract/quote-price.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
@@ -22,6 +24,7 @@ import {
   lockedSat,
   type MakerPolicy,
   type PolicyContext,
+  type PricingPolicy,
 } from './policy.ts';
 import { type Quote, QuoteBook } from './quote-book.ts';
 import { type BookedTerms, type Booking, bookedTermsOf, bookingOf, peakRate } from './rate-book.ts';
@@ -105,7 +108,7 @@ export class Market {
     this.quotes.count(nodeId, isListed);
     return this.#noting('quote', nodeId, () => {
       const terms = this.#termsFor(request, nodeId, at.height);
-      this.#judge(terms, nodeId, at, fixedPriceMsatPerEh(terms));
+      this.#judge(terms, nodeId, at, pricesOf(terms));
       const { quoteId } = this.quotes.add(nodeId, isListed, terms, QUOTE_MS);
       return {
         ...{ quoteId, terms, depositSat: minerContributionSat(terms) },
@@ -123,8 +126,8 @@ export class Market {
       const quote: Quote | undefined =
         quoteId === undefined ? undefined : this.quotes.find(quoteId, nodeId);
       if (quote !== undefined) assertQuoted(quote.terms, terms);
-      const price = quote === undefined ? this.#priceOf(terms, at.height) : fixedPriceMsatPerEh(terms);
-      this.#judge(terms, nodeId, at, price);
+      const prices = quote === undefined ? this.#pricesNow(terms, at.height) : pricesOf(terms);
+      this.#judge(terms, nodeId, at, prices);
     });
   }
 
@@ -187,18 +190,32 @@ export class Market {
     return [...this.#contractBookings(height, except), ...quotes];
   }
 
-  /** The most that is paid for terms now; undefined where there is no price. */
-  #priceOf(terms: ContractTerms, height: number): bigint | undefined {
+  /** The most that is paid for terms now. Throws `no_price` where there is none. */
+  #pricesNow(terms: ContractTerms, height: number): Prices {
     const blocks = terms.expiryHeight - height;
-    return this.#price(this.#booked(terms, terms.workTotalHashes), blocks, height);
+    const asked = this.#booked(terms, terms.workTotalHashes);
+    const { pricing, maxIndexPremiumPpm } = this.#deps.policy();
+    const isRuleMoving = pricing !== undefined && pricing.rule.type !== 'fixed';
+    if (movingPriceOf(terms) === undefined || !isRuleMoving)
+      return { priceMsatPerEh: this.#price(asked, blocks, height) };
+    if (maxIndexPremiumPpm === undefined) return {};
+    const moving = this.#movingPrice(asked, blocks, height, 1n);
+    if (moving === undefined) throw new CodedError('no_price');
+    return { moving };
   }
 
-  #priceOfRequest(request: QuoteRequest, height: number): bigint | undefined {
+  #priceOfRequest(request: QuoteRequest, height: number): Price {
     const { workTotalHashes: openHashes, rate, start, durationBlocks, expiryBlocks } = request;
     const notBeforeHeight = start === undefined ? undefined : startAt(start, height).notBeforeHeight;
     const lastHeight = height + expiryBlocks - this.#options.beginBlocks;
     const times = { notBeforeHeight, durationBlocks, lastHeight };
-    return this.#price({ openHashes, committedHps: rate?.committed, ...times }, expiryBlocks, height);
+    const asked = { openHashes, committedHps: rate?.committed, ...times };
+    const { moving } = request;
+    if (moving === undefined) return { type: 'fixed', msatPerEh: this.#price(asked, expiryBlocks, height) };
+    const price = this.#movingPrice(asked, expiryBlocks, height, moving.minMsatPerEh);
+    if (price === undefined)
+      throw new CodedError('bad_terms', 'no price that moves is quoted here', FIXED_ONLY);
+    return price;
   }
 
   /** What is bought against what is wanted: by rate in the time of a contract, or by work in all. */
@@ -209,24 +226,46 @@ export class Market {
     return { amount: peakRate(this.#contractBookings(height), time), whole: targetRateHps };
   }
 
-  #price(asked: BookedTerms, blocks: number, height: number): bigint | undefined {
-    const policy = this.#deps.policy();
-    const { pricing, maxPriceMsatPerEh } = policy;
+  /** Throws `no_price`. */
+  #price(asked: BookedTerms, blocks: number, height: number): bigint {
+    const { pricing, maxPriceMsatPerEh } = this.#deps.policy();
     if (pricing === undefined) return maxPriceMsatPerEh;
     const { rule, spread } = pricing;
+    const price = quotePrice(rule, spread, this.#facts(pricing, asked, blocks, height));
+    if (price === undefined) throw new CodedError('no_price');
+    return price < maxPriceMsatPerEh ? price : maxPriceMsatPerEh;
+  }
+
+  /** The price that moves as the own rule does; undefined where none is taken, or the rule is fixed. */
+  #movingPrice(
+    asked: BookedTerms,
+    blocks: number,
+    height: number,
+    minMsatPerEh: bigint,
+  ): MovingPrice | undefined {
+    const { pricing, maxIndexPremiumPpm: most } = this.#deps.policy();
+    if (pricing === undefined || most === undefined) return undefined;
+    const { rule, spread } = pricing;
+    const facts = this.#facts(pricing, asked, blocks, height);
+    const price = movingQuotePrice(rule, spread, facts, minMsatPerEh);
+    if (price?.type !== 'index') return price;
+    return { ...price, premiumPpm: Math.min(price.premiumPpm, most) };
+  }
+
+  #facts({ rule, spread }: PricingPolicy, asked: BookedTerms, blocks: number, height: number): PriceFacts {
+    const { maxPriceMsatPerEh, maxBudgetSat, maxExpiryBlocks } = this.#deps.policy();
     const { values } = this.#deps;
     const epoch = rule.type === 'fixed' ? height : epochStart(rule.epoch, height);
-    const price = quotePrice(rule, spread, {
+    return {
       valueMsatPerEh: rule.type === 'fixed' ? 0n : values.at(epoch),
       volatilityPpm: spread.volatilityPpm === 0 ? 0n : values.volatilityPpm(epoch),
       inventory: this.#inventory(asked, height),
       size: {
         amount: earnsSatRoundedUp(asked.openHashes, maxPriceMsatPerEh),
-        whole: policy.maxBudgetSat,
+        whole: maxBudgetSat,
       },
-      duration: { amount: BigInt(Math.max(0, blocks)), whole: BigInt(policy.maxExpiryBlocks) },
-    });
-    return price === undefined || price < maxPriceMsatPerEh ? price : maxPriceMsatPerEh;
+      duration: { amount: BigInt(Math.max(0, blocks)), whole: BigInt(maxExpiryBlocks) },
+    };
   }
 
   /** Work that is bought and not credited yet. */
@@ -237,22 +276,20 @@ export class Market {
   #termsFor(request: QuoteRequest, minerNodeId: string, height: number): ContractTerms {
     const policy = this.#deps.policy();
     assertNotHalted(policy);
-    const priceMsatPerEh = this.#priceOfRequest(request, height);
-    if (priceMsatPerEh === undefined) throw new CodedError('no_price');
+    const price = this.#priceOfRequest(request, height);
     return termsOfQuote(request, {
       ...{ network: policy.network, makerNodeId: this.#options.nodeId, minerNodeId },
-      ...{ priceMsatPerEh, height, minDepth: policy.minDepth },
+      ...{ price, height, minDepth: policy.minDepth },
       staleGraceSeconds: Math.min(TERMS_DEFAULTS.staleGraceSeconds, policy.maxStaleGraceSeconds),
       binding: quotedBinding(request.binding, policy),
       nonceHex: toHex(this.#deps.random.bytes(16)),
     });
   }
 
-  #judge(terms: ContractTerms, peerNodeId: string, at: JudgedAt, priceMsatPerEh: bigint | undefined): void {
+  #judge(terms: ContractTerms, peerNodeId: string, at: JudgedAt, prices: Prices): void {
     assertNotHalted(this.#deps.policy());
-    if (priceMsatPerEh === undefined) throw new CodedError('no_price');
     judgeTerms(this.#deps.policy(), terms, {
-      ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, priceMsatPerEh },
+      ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, ...prices },
       ...this.heldBeside({ ...terms, minerNodeId: peerNodeId }, at.height),
     });
   }
@@ -276,6 +313,17 @@ export class Market {
     }
   }
 }
+
+/** The most that is paid for terms: a fixed price, or one that moves; see `PolicyContext`. */
+type Prices = Pick<PolicyContext, 'priceMsatPerEh' | 'moving'>;
+
+/** Of terms that were quoted: what they say. */
+function pricesOf(terms: ContractTerms): Prices {
+  const moving = movingPriceOf(terms);
+  return moving === undefined ? { priceMsatPerEh: fixedPriceMsatPerEh(terms) } : { moving };
+}
+
+const FIXED_ONLY = { path: 'price.type', got: 'moving', allowed: 'fixed' } as const;
 
 /** The binding of a quote by the policy. Throws `bad_terms` where it is not taken. */
 function quotedBinding(type: QuoteRequest['binding'], policy: MakerPolicy): BindingV3 {

@@ -6,9 +6,9 @@ import { workOfTarget } from '../bitcoin/target.ts';
 import { type CloseSettlement, makerContributionSat, minerContributionSat } from '../channel/amounts.ts';
 import { type BondMode, bondsOf } from '../contract/bond-terms.ts';
 import { refuseTerm } from '../contract/fields.ts';
-import { epochsWithin } from '../contract/index-price.ts';
+import { epochsWithin, movingPriceOf } from '../contract/index-price.ts';
 import { isMetering } from '../contract/metering.ts';
-import type { Price } from '../contract/price.ts';
+import type { MovingPrice, Price } from '../contract/price.ts';
 import type { Spread } from '../contract/quote-price.ts';
 import { type ContractTerms, termsToJson } from '../contract/terms.ts';
 import { easiestTarget, mostMsatPerEh, notYetServed } from '../contract/terms-access.ts';
@@ -149,6 +149,8 @@ export type PolicyContext = {
   readonly tipBits?: number | undefined;
   /** The most that is paid for these terms now, msat per EH. Default: the highest price of the policy. */
   readonly priceMsatPerEh?: bigint | undefined;
+  /** The price that moves which is paid for these terms now. Default: any within the policy. */
+  readonly moving?: MovingPrice | undefined;
 } & Held;
 
 /** The contracts that are not closed, and quotes that hold room: how many, and the sums of `lockedSat`. */
@@ -309,28 +311,71 @@ function pricePath(terms: ContractTerms): string {
   return terms.price.type === 'fixed' ? 'price.msat_per_eh' : 'price.max_msat_per_eh';
 }
 
-/** A price that moves is taken by its premium: its bounds alone would let a miner name any. */
-function indexRules(
-  { maxIndexPremiumPpm: most }: MakerPolicy,
+/**
+ * A price that moves is taken by what it is at each value of hashes, at most that of the own rule, and by
+ * its least: its bounds alone would let a miner name any.
+ */
+function movingRules(
+  policy: MakerPolicy,
   terms: ContractTerms,
-  { height }: Pick<PolicyContext, 'height'>,
+  { height, moving, priceMsatPerEh }: Pick<PolicyContext, 'height' | 'moving' | 'priceMsatPerEh'>,
 ): Rule[] {
-  if (terms.version !== 3 || terms.price.type === 'fixed') return [];
-  const { price } = terms;
-  const isTaken = most !== undefined && price.type === 'index';
-  const why = 'no price of this kind is taken here';
-  const rule = only('price.type', isTaken, most === undefined ? 'fixed' : 'fixed, index', why);
-  if (price.type !== 'index' || most === undefined) return [rule];
-  const premium = only(
-    'price.premium_ppm',
-    price.premiumPpm <= most,
-    `at most ${most}`,
-    `may be at most ${most}`,
+  const price = movingPriceOf(terms);
+  if (price === undefined) return [];
+  const { maxIndexPremiumPpm, pricing } = policy;
+  const kinds = [
+    'fixed',
+    ...(maxIndexPremiumPpm === undefined ? [] : ['index']),
+    ...(maxIndexPremiumPpm !== undefined && pricing?.rule.type === 'collar' ? ['collar'] : []),
+  ];
+  const type = only(
+    'price.type',
+    kinds.includes(price.type),
+    kinds.join(', '),
+    'no price of this kind is taken here',
   );
-  const epochs = epochsWithin(price, terms.expiryHeight - height);
+  if (!type.holds || maxIndexPremiumPpm === undefined) return [type];
+  const followed =
+    price.type === 'index'
+      ? [most('price.premium_ppm', price.premiumPpm, mostPremiumPpm(maxIndexPremiumPpm, moving))]
+      : collarRules(price, moving ?? pricing?.rule);
+  return [
+    ...followed,
+    most('price.min_msat_per_eh', price.minMsatPerEh, mostLeastPrice(policy, priceMsatPerEh)),
+    epochRule(price, terms.expiryHeight - height),
+  ];
+}
+
+/** The greatest premium that is taken now. */
+function mostPremiumPpm(maxIndexPremiumPpm: number, moving: MovingPrice | undefined): number {
+  return moving?.type === 'index' ? Math.min(moving.premiumPpm, maxIndexPremiumPpm) : maxIndexPremiumPpm;
+}
+
+/** A collar is no more than the own one at any value where it moves as much, around no more. */
+function collarRules(price: Extract<Price, { type: 'collar' }>, rule: Price | undefined): Rule[] {
+  if (rule?.type !== 'collar') return [only('price.type', false, 'fixed, index', 'is not taken here')];
+  const { sharePpm, strikeMsatPerEh } = rule;
+  return [
+    only('price.share_ppm', price.sharePpm === sharePpm, `${sharePpm}`, `must be ${sharePpm}`),
+    most('price.strike_msat_per_eh', price.strikeMsatPerEh, strikeMsatPerEh),
+  ];
+}
+
+/** The most that the least of a price may be: that of the own rule, or what is paid whatever the value. */
+function mostLeastPrice(
+  { pricing, maxPriceMsatPerEh }: MakerPolicy,
+  priceMsatPerEh: bigint | undefined,
+): bigint {
+  const rule = pricing?.rule;
+  if (rule !== undefined && rule.type !== 'fixed') return rule.minMsatPerEh;
+  return priceMsatPerEh ?? maxPriceMsatPerEh;
+}
+
+function epochRule(price: MovingPrice, blocks: number): Rule {
+  const epochs = epochsWithin(price, blocks);
   const isSignable = epochs <= LIMITS.contractUpdates;
   const few = `at most ${LIMITS.contractUpdates} epochs to the expiry`;
-  return [rule, premium, only('price.epoch', isSignable, few, `has ${epochs} epochs; ${few}`)];
+  return only('price.epoch', isSignable, few, `has ${epochs} epochs; ${few}`);
 }
 
 /** A notice that is short is no more than a close, and gives bonds back. */
@@ -453,7 +498,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   const makerSat = makerContributionSat(terms);
   assertRules(terms, [
     ...commonRules(policy, terms, context),
-    ...indexRules(policy, terms, context),
+    ...movingRules(policy, terms, context),
     most(
       pricePath(terms),
       price,

@@ -27,6 +27,14 @@ export type Sale = {
   readonly rate?: QuoteRequest['rate'] | undefined;
   readonly start?: QuoteRequest['start'] | undefined;
   readonly durationBlocks?: number | undefined;
+  /** Where a price that moves may be capped, at the least. */
+  readonly leastCapMsatPerEh?: bigint | undefined;
+};
+
+/** What a quote is asked for under: the binding, and whether its price is to follow the value of hashes. */
+export type Asked = {
+  readonly binding: QuoteRequest['binding'];
+  readonly price?: 'fixed' | 'moving';
 };
 
 /** Bonds by rule; the amounts are the least. */
@@ -35,8 +43,8 @@ export type SaleBonds = BondTerms & { readonly collateralPpm: number; readonly m
 /** A quote whose terms are those that were asked for. */
 export type CheckedQuote = Result<'market.quote'>;
 
-/** The words of a sale under a binding. */
-export function requestOf(sale: Sale, binding: QuoteRequest['binding']): QuoteRequest {
+/** The words of a sale under a binding. A price that moves is never to be below the floor. */
+export function requestOf(sale: Sale, { binding, price = 'fixed' }: Asked): QuoteRequest {
   const easiestHex = targetToHex(targetOfDifficulty(sale.shareDifficulty));
   const hardestHex = binding === 'work' ? targetToHex(targetOfDifficulty(sale.hardestShare)) : easiestHex;
   const { workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks } = sale;
@@ -48,6 +56,7 @@ export function requestOf(sale: Sale, binding: QuoteRequest['binding']): QuoteRe
     ...(rate === undefined ? {} : { rate }),
     ...(start === undefined ? {} : { start }),
     ...(durationBlocks === undefined ? {} : { durationBlocks }),
+    ...(price === 'fixed' ? {} : { moving: { minMsatPerEh: sale.floorMsatPerEh } }),
   };
 }
 
@@ -73,15 +82,17 @@ const WORK_LIMITS = {
  */
 export async function askQuote(
   peer: RpcPeer,
-  { sale, binding }: { readonly sale: Sale; readonly binding: QuoteRequest['binding'] },
+  { sale, ...asked }: Asked & { readonly sale: Sale },
   place: Pick<QuoteLimits, 'network' | 'makerNodeId' | 'height'>,
   signer: SignerTree,
 ): Promise<CheckedQuote> {
-  const request = requestOf(sale, binding);
+  const request = requestOf(sale, asked);
   const quote = await call(peer, 'market.quote', { request });
   const minerNodeId = toHex(nodeIdBytes(signer));
-  const { floorMsatPerEh, maxDepth: maxMinDepth } = sale;
-  checkQuote(request, quote.terms, { ...place, ...WORK_LIMITS, minerNodeId, floorMsatPerEh, maxMinDepth });
+  const { floorMsatPerEh, leastCapMsatPerEh, maxDepth: maxMinDepth } = sale;
+  checkQuote(request, quote.terms, {
+    ...{ ...place, ...WORK_LIMITS, minerNodeId, floorMsatPerEh, leastCapMsatPerEh, maxMinDepth },
+  });
   if (quote.depositSat !== minerContributionSat(quote.terms))
     throw new CodedError('bad_terms', 'deposit_sat is not what the terms say', { path: 'deposit_sat' });
   return quote;

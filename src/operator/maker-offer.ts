@@ -6,6 +6,7 @@ import { decimalText, priceText } from '../base/price.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { type Offer, printOffer } from '../contract/offer.ts';
+import { movingPriceText } from '../contract/price.ts';
 import { type MakerPolicy, stakesOf } from '../maker/policy.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 
@@ -46,7 +47,16 @@ export function offerOfPolicy(
     expiryBlocks: { min: policy.minExpiryBlocks, max: policy.maxExpiryBlocks },
     minDepth: policy.minDepth,
     bondModes: stakesOf(policy).bondModes,
+    ...movingOf(policy),
   };
+}
+
+/** The rule of prices that move, before the spreads of a contract; nothing where none is taken. */
+function movingOf({ pricing, maxIndexPremiumPpm: most }: MakerPolicy): Pick<Offer, 'moving'> {
+  const rule = pricing?.rule;
+  if (rule === undefined || rule.type === 'fixed' || most === undefined) return {};
+  if (rule.type === 'collar') return { moving: rule };
+  return { moving: { ...rule, premiumPpm: Math.min(rule.premiumPpm, most) } };
 }
 
 /** Seconds that a served offer holds. */
@@ -69,6 +79,7 @@ export function servedOffer(
 
 /** An offer for people. @param now seconds since 1970 */
 export function offerText(offer: Offer, now: number): string {
+  const { moving } = offer;
   const eh = (hashes: bigint): string => `${decimalText(hashes, 18)} EH`;
   const day = (seconds: number): string =>
     new Date(seconds * 1000).toISOString().replace('.000Z', ' UTC').replace('T', ' ');
@@ -77,6 +88,7 @@ export function offerText(offer: Offer, now: number): string {
     `at         ${offer.endpoints.join(', ')} on ${offer.network}`,
     `valid      from ${day(offer.issuedAt)} to ${day(offer.validUntil)}${isOfferValid(offer, now) ? '' : ': not now'}`,
     `pays       at most ${priceText(offer.priceMsatPerEh)}`,
+    ...(moving === undefined || moving.type === 'fixed' ? [] : [`or         ${movingPriceText(moving)}`]),
     `binding    ${offer.bindings.join(', ')}`,
     `budget     up to ${offer.budgetSat} sat a contract, bonds ${offer.bondModes.join(', ')}`,
     `steps      of ${eh(offer.stepHashes.min)} to ${eh(offer.stepHashes.max)}, at most ${offer.maxUnpaidSteps} unpaid`,

@@ -1,11 +1,12 @@
-import type { Timers } from '../base/clock.ts';
+import { sleep, type Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
-import type { ChainSource } from '../chain/source.ts';
+import type { ChainSource, ChainTip } from '../chain/source.ts';
 import type { MakerPlace, SellConfig } from '../config/config.ts';
 import type { HostPort } from '../config/values.ts';
+import { edgeAt } from '../contract/index-price.ts';
 import type { Offer } from '../contract/offer.ts';
 import { parseOffer } from '../contract/offer.ts';
 import { type RankedQuote, rankQuotes } from '../contract/quote-rank.ts';
@@ -16,10 +17,13 @@ import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import { DEFAULT_RPC, RpcPeer } from '../peer/rpc-peer.ts';
 import { connectPeer, DEFAULT_TRANSPORT } from '../peer/transport.ts';
+import type { HashValues } from '../settlement/hash-values.ts';
 import { identityOfSigner, type SignerTree } from '../settlement/opening.ts';
 import { isOfferValid } from './maker-offer.ts';
 
 const CONNECT_MS = 10_000;
+/** Time in ms for what ranks quotes beside their prices: they hold for minutes. */
+const VALUE_MS = 60_000;
 
 /** Virtual bytes of the miner's own part in a funding, and of a close together. */
 const OPEN_VBYTES = 180n;
@@ -33,6 +37,9 @@ export type MarketTools = {
   readonly timers: Timers;
 };
 
+/** What is asked to rank quotes: the own node, and what hashes are worth by it. */
+export type RankingTools = { readonly chain: ChainSource; readonly values: HashValues };
+
 /** The quote of one maker, under the first binding of the sale that it takes. */
 export type MakerQuote = CheckedQuote & { readonly maker: string; readonly place: MakerPlace };
 
@@ -43,6 +50,8 @@ export type AskedMakers = {
   readonly ranked: readonly RankedQuote<MakerQuote>[];
   readonly refused: readonly NoQuote[];
   readonly feesSat: bigint;
+  /** Of hashes today, by the own node, msat per EH; undefined where it does not tell in time. */
+  readonly valueMsatPerEh: bigint | undefined;
 };
 
 /** The maker of a pasted line. Throws `bad_offer`, `offer_expired`. @param now seconds since 1970 */
@@ -61,46 +70,77 @@ export function placeOfOffer(line: string, network: NetworkName, now: number): M
 export async function askMakers(
   places: readonly MakerPlace[],
   sell: SellConfig,
-  tools: MarketTools & { readonly chain: ChainSource },
+  tools: MarketTools & RankingTools,
 ): Promise<AskedMakers> {
-  const { height } = await tools.chain.tip();
+  const tip = await tools.chain.tip();
+  const { height } = tip;
+  const valueRead = valueOfHashes(tip, tools);
   const rateSatPerKvb = BigInt(await tools.chain.feeRateSatPerKvb(FEE_BLOCKS));
   const feesSat = ((OPEN_VBYTES + CLOSE_VBYTES) * rateSatPerKvb + 999n) / 1000n;
   const refused: NoQuote[] = [];
   const asked = await Promise.all(
     places.map(async (place) => {
       try {
-        return await withMaker(place, tools, (peer) => firstQuote(peer, place, sell, { ...tools, height }));
+        return await withMaker(place, tools, (peer) =>
+          quotesOf(peer, place, sell, { ...tools, height, refused }),
+        );
       } catch (error) {
         if (!(error instanceof CodedError)) throw error;
         refused.push({ maker: place.name, error });
-        return undefined;
+        return [];
       }
     }),
   );
-  return {
-    ranked: rankQuotes(
-      asked.filter((each) => each !== undefined),
-      feesSat,
-    ),
-    refused,
-    feesSat,
-  };
+  const valueMsatPerEh = await valueRead;
+  return { ranked: rankQuotes(asked.flat(), feesSat, valueMsatPerEh), refused, feesSat, valueMsatPerEh };
+}
+
+/** What hashes are worth today; undefined where the own node does not tell in time. */
+async function valueOfHashes(
+  tip: ChainTip,
+  { values, timers }: MarketTools & RankingTools,
+): Promise<bigint | undefined> {
+  const edge = edgeAt({ epoch: 'day' }, tip.height);
+  const isRead = new AbortController();
+  const read = values.read(tip, edge, 0).finally(() => isRead.abort());
+  await Promise.race([read, sleep(timers, VALUE_MS, isRead.signal)]);
+  return values.at(edge);
+}
+
+type Asking = MarketTools & { readonly height: number; readonly refused: NoQuote[] };
+
+/** A quote of each kind of price; throws where there is none. */
+async function quotesOf(
+  peer: RpcPeer,
+  place: MakerPlace,
+  sell: SellConfig,
+  asking: Asking,
+): Promise<MakerQuote[]> {
+  const quotes: MakerQuote[] = [];
+  for (const price of sell.prices) {
+    try {
+      quotes.push(await firstQuote(peer, place, { sell, price }, asking));
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      if (error.code === 'peer_closed') throw error;
+      asking.refused.push({ maker: place.name, error });
+    }
+  }
+  return quotes;
 }
 
 /** The first binding in the miner's order that the maker quotes decides. */
 async function firstQuote(
   peer: RpcPeer,
   place: MakerPlace,
-  sell: SellConfig,
-  { network, signer, height }: MarketTools & { readonly height: number },
+  { sell, price }: { readonly sell: SellConfig; readonly price: SellConfig['prices'][number] },
+  { network, signer, height }: Asking,
 ): Promise<MakerQuote> {
   let failure: CodedError | undefined;
-  const sale = sell;
   for (const binding of sell.bindings) {
     try {
       const at = { network, makerNodeId: place.makerNodeId, height };
-      const quote = await askQuote(peer, { sale, binding }, at, signer);
+      const quote = await askQuote(peer, { sale: sell, binding, price }, at, signer);
       return { ...quote, maker: place.name, place };
     } catch (error) {
       if (!(error instanceof CodedError) || error.code !== 'bad_terms') throw error;

@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { epochStart, hashValue144 } from '../../src/contract/hash-value.ts';
 import { checkPrice, type Price, priceAtValue } from '../../src/contract/price.ts';
-import { type PriceFacts, quotePrice, type Spread, volatilityOf } from '../../src/contract/quote-price.ts';
+import {
+  movingQuotePrice,
+  type PriceFacts,
+  quotePrice,
+  type Spread,
+  volatilityOf,
+} from '../../src/contract/quote-price.ts';
 import '../seed.ts';
 
 const NO_SPREAD = { inventoryPpm: 0, volatilityPpm: 0, sizePpm: 0, durationPpm: 0 };
@@ -33,6 +39,57 @@ const facts: fc.Arbitrary<PriceFacts> = fc.record({
   valueMsatPerEh: fc.option(msat, { nil: undefined }),
   volatilityPpm: fc.bigInt({ min: 0n, max: 10n ** 7n }),
   ...{ inventory: portion, size: portion, duration: portion },
+});
+
+describe('a quoted price that moves', () => {
+  it('is at no value of hashes above that of the rule, or the least that was asked for', () => {
+    fc.assert(
+      fc.property(
+        rule,
+        spread,
+        facts,
+        msat,
+        fc.array(amount, { maxLength: 5 }),
+        (own, spreads, now, least, values) => {
+          const quoted = movingQuotePrice(own, spreads, now, least);
+          if (quoted === undefined || own.type === 'fixed') return;
+          checkPrice(quoted);
+          for (const value of values) {
+            const most = priceAtValue(own, value);
+            expect(priceAtValue(quoted, value) <= (most > least ? most : least)).toBe(true);
+          }
+        },
+      ),
+    );
+  });
+
+  it('has what is left of the premium, or of the strike, rounded down', () => {
+    const whole = { amount: 1n, whole: 1n };
+    const none = { amount: 0n, whole: 1n };
+    const now = {
+      valueMsatPerEh: undefined,
+      volatilityPpm: 0n,
+      inventory: whole,
+      size: none,
+      duration: none,
+    };
+    const spreads = { ...NO_SPREAD, inventoryPpm: 10_000 };
+    const moving = { ...follows, minMsatPerEh: 10n, maxMsatPerEh: 10n ** 9n };
+    const index = { type: 'index', ...moving, premiumPpm: 20_001 } as const;
+    // 1.020001 times 0.99 is 1.00980099.
+    expect(movingQuotePrice(index, spreads, now, 5n)).toEqual({
+      ...index,
+      premiumPpm: 9800,
+      minMsatPerEh: 5n,
+    });
+    const collar = { type: 'collar', ...moving, strikeMsatPerEh: 1001n, sharePpm: 1 } as const;
+    expect(movingQuotePrice(collar, spreads, now, 5n)).toEqual({
+      ...{ ...collar, strikeMsatPerEh: 990n, minMsatPerEh: 5n },
+    });
+    expect(movingQuotePrice(collar, spreads, now, 991n)).toBeUndefined();
+    expect(movingQuotePrice({ type: 'fixed', msatPerEh: 5n }, spreads, now, 1n)).toBeUndefined();
+    expect(movingQuotePrice(index, { ...spreads, inventoryPpm: 1_000_000 }, now, 1n)).toBeUndefined();
+  });
 });
 
 describe('the price that a value of hashes gives', () => {

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
+import type { Price } from '../../src/contract/price.ts';
 import {
   assertQuoted,
   checkQuote,
@@ -22,7 +23,7 @@ const request: QuoteRequest = {
 };
 const choices: QuoteChoices = {
   ...{ network: 'regtest', minerNodeId: 'aa'.repeat(32), makerNodeId: 'bb'.repeat(32) },
-  ...{ priceMsatPerEh: 485_000n, height: 900_000, minDepth: 3, staleGraceSeconds: 30 },
+  ...{ price: { type: 'fixed', msatPerEh: 485_000n }, height: 900_000, minDepth: 3, staleGraceSeconds: 30 },
   binding: {
     ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
     foreignChain: false,
@@ -136,6 +137,42 @@ describe('a quote for a rate and a time', () => {
   });
 });
 
+describe('a quote whose price follows the value of hashes', () => {
+  const moving = { ...request, moving: { minMsatPerEh: 480_000n } };
+  const price: Extract<Price, { readonly type: 'index' }> = {
+    ...{ type: 'index', formula: 'hash_value_144', epoch: 'day', ttlBlocks: 144, premiumPpm: -20_000 },
+    ...{ minMsatPerEh: 480_000n, maxMsatPerEh: 600_000n },
+  };
+  const quoted = termsOfQuote(moving, { ...choices, price });
+  const refusedOf = (changed: Partial<typeof price>, around: Partial<QuoteLimits> = {}): unknown =>
+    refused(() =>
+      checkQuote(moving, termsOfQuote(moving, { ...choices, price: { ...price, ...changed } }), {
+        ...{ ...limits, ...around },
+      }),
+    );
+
+  it('covers all the work at its highest price, and is of the maker’s rule', () => {
+    expect(quoted.budgetSat).toBe(60_000n);
+    expect(refusedOf({})).toBeUndefined();
+    expect(refusedOf({ premiumPpm: -900_000 })).toBeUndefined();
+  });
+
+  it('is refused where it may fall below what was asked for, or is capped too low', () => {
+    expect(refusedOf({ minMsatPerEh: 479_999n })).toBe('price.min_msat_per_eh');
+    expect(refusedOf({}, { floorMsatPerEh: 480_001n })).toBe('price.min_msat_per_eh');
+    expect(refusedOf({}, { leastCapMsatPerEh: 600_000n })).toBeUndefined();
+    expect(refusedOf({}, { leastCapMsatPerEh: 600_001n })).toBe('price.max_msat_per_eh');
+    expect([refusedOf({ ttlBlocks: 432 }), refusedOf({ ttlBlocks: 433 })]).toEqual([
+      ...[undefined, 'price.ttl_blocks'],
+    ]);
+  });
+
+  it('is not one that was asked for fixed, nor the other way round', () => {
+    expect(refused(() => checkQuote(request, quoted, limits))).toBe('price.type');
+    expect(refused(() => checkQuote(moving, terms, limits))).toBe('price.type');
+  });
+});
+
 describe('a proposal under a quote', () => {
   it('is the quoted one, or refused with the first term that differs and both its values', () => {
     expect(refused(() => assertQuoted(terms, terms))).toBeUndefined();
@@ -167,6 +204,31 @@ describe('quotes side by side', () => {
       ['a', -500_000n],
     ]);
     expect(ranked[1]!.why).toBe('1000 msat/EH less than the one above');
+  });
+
+  it('with prices that move stand where today’s value of hashes puts them, and say so', () => {
+    const moving = (maker: string, premiumPpm: number) =>
+      quote(maker, {
+        price: {
+          ...{ type: 'index', formula: 'hash_value_144', epoch: 'day', ttlBlocks: 144, premiumPpm },
+          ...{ minMsatPerEh: 400_000n, maxMsatPerEh: 600_000n },
+        },
+      });
+    const all = [quote('fixed', priced(485_000n)), moving('more', 0), moving('less', -100_000)];
+    const ranked = rankQuotes(all, 0n, 500_000n);
+    expect(ranked.map(({ quote: { maker }, priceMsatPerEh }) => [maker, priceMsatPerEh])).toEqual([
+      ...[
+        ['more', 500_000n],
+        ['fixed', 485_000n],
+        ['less', 450_000n],
+      ],
+    ]);
+    expect(ranked[2]!.why).toContain('by today’s value of hashes, 500000 msat/EH'.replace('’', "'"));
+    expect(ranked[1]!.why).not.toContain('value of hashes');
+    // No value is known: what it pays at the least.
+    const blind = rankQuotes(all, 0n);
+    expect(blind.map(({ quote: { maker } }) => maker)).toEqual(['fixed', 'less', 'more']);
+    expect(blind[1]!.why).toContain('by its least price');
   });
 
   it('that pay as much are ranked by confirmations, then by name, in whatever order they come', () => {

@@ -37,7 +37,7 @@ function standOf(
     ask: async (): Promise<AskedMakers> => {
       said.push('ask');
       if (stand.isDown) throw new CodedError('chain_unreachable');
-      return { ranked: rankQuotes(quotes, 0n), refused: [], feesSat: 0n };
+      return { ranked: rankQuotes(quotes, 0n), refused: [], feesSat: 0n, valueMsatPerEh: undefined };
     },
     propose: async ({ maker }) => void said.push(`propose ${maker}`),
     take: async (input) => {

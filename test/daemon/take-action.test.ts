@@ -21,7 +21,12 @@ const terms = termsOfQuote(
   },
   {
     ...{ network: 'regtest', minerNodeId: toHex(nodeIdBytes(signer)), makerNodeId: 'bb'.repeat(32) },
-    ...{ priceMsatPerEh: 485_000n, height: 900_000, minDepth: 3, staleGraceSeconds: 30 },
+    ...{
+      price: { type: 'fixed', msatPerEh: 485_000n },
+      height: 900_000,
+      minDepth: 3,
+      staleGraceSeconds: 30,
+    },
     binding: {
       ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },
       foreignChain: false,

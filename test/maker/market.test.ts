@@ -290,6 +290,73 @@ describe('the price', () => {
     expect((await refusal(propose(peer, world!.minerSigner, { terms })))[1]).toBe('price.msat_per_eh');
   });
 
+  it('that moves is quoted by the own rule, within its collar, to whoever asks for one', async () => {
+    const moving = { minMsatPerEh: 3n };
+    const bounds = { minMsatPerEh: 5n, maxMsatPerEh: FIXED } as const;
+    const follows = { formula: 'hash_value_144', epoch: 'difficulty', ttlBlocks: 144 } as const;
+    const rule = { type: 'index', ...follows, ...bounds, premiumPpm: 10_000 } as const;
+    const spread = { ...NO_SPREAD, durationPpm: 100_000 };
+    await started({ pricing: { rule, spread, targetInventoryHashes: 1n }, maxIndexPremiumPpm: 0 });
+    const peer = await as(world!.minerSigner);
+    const given = await quote(peer, { moving });
+    // A fifth of the longest contract: 1.01 less a fifth of a tenth.
+    expect(given.terms).toMatchObject({
+      ...{ price: { ...rule, premiumPpm: -10_200, minMsatPerEh: 3n }, budgetSat: BUDGET },
+    });
+    const asked = { ...REQUEST, moving };
+    checkQuote(asked, given.terms, { ...limits(world!.minerSigner), floorMsatPerEh: 3n });
+    expect(await refusal(quote(peer, { moving: { minMsatPerEh: 6n } }))).toEqual([
+      ...['bad_terms', 'price.min_msat_per_eh', '6', 'at most 5'],
+    ]);
+    // Without a quote nobody gets more: neither the premium of the policy, nor another least price.
+    const terms = given.terms as TermsV3;
+    const offered = (changes: object) =>
+      refusal(
+        propose(peer, world!.minerSigner, {
+          terms: { ...terms, price: { ...terms.price, ...changes } } as TermsV3,
+        }),
+      );
+    expect((await offered({ premiumPpm: -10_199 }))[1]).toBe('price.premium_ppm');
+    expect((await offered({ minMsatPerEh: 6n }))[1]).toBe('price.min_msat_per_eh');
+    expect(await refusal(propose(peer, world!.minerSigner, given))).toEqual(['taken']);
+  });
+
+  it('that moves around a strike is quoted and taken by that rule alone', async () => {
+    const moving = { minMsatPerEh: 1n };
+    const bounds = { minMsatPerEh: 1n, maxMsatPerEh: FIXED } as const;
+    const follows = { formula: 'hash_value_144', epoch: 'difficulty', ttlBlocks: 144 } as const;
+    const rule = {
+      type: 'collar',
+      ...follows,
+      ...bounds,
+      strikeMsatPerEh: FIXED / 2n,
+      sharePpm: 500_000,
+    } as const;
+    await started({
+      pricing: { rule, spread: NO_SPREAD, targetInventoryHashes: 1n },
+      maxIndexPremiumPpm: 0,
+    });
+    const peer = await as(world!.minerSigner);
+    const { terms } = await quote(peer, { moving });
+    expect((terms as TermsV3).price).toEqual(rule);
+    const offered = (changes: object) =>
+      refusal(
+        propose(peer, world!.minerSigner, {
+          terms: { ...terms, price: { ...rule, ...changes } } as TermsV3,
+        }),
+      );
+    expect((await offered({ strikeMsatPerEh: FIXED / 2n + 1n }))[1]).toBe('price.strike_msat_per_eh');
+    expect((await offered({ sharePpm: 499_999 }))[1]).toBe('price.share_ppm');
+    expect(await offered({ strikeMsatPerEh: FIXED / 2n - 1n })).toEqual(['taken']);
+  });
+
+  it('that moves is not quoted by a maker that pays fixed ones, or takes none', async () => {
+    await started({ maxIndexPremiumPpm: 0 });
+    const peer = await as(world!.minerSigner);
+    const moving = { minMsatPerEh: 1n };
+    expect(await refusal(quote(peer, { moving }))).toEqual(['bad_terms', 'price.type', 'moving', 'fixed']);
+  });
+
   it('follows the value of hashes by the own node, and is none where that has none', async () => {
     const bounds = { minMsatPerEh: 1n, maxMsatPerEh: 10n ** 30n } as const;
     const follows = { formula: 'hash_value_144', epoch: 'day', ttlBlocks: 144 } as const;

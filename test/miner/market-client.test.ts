@@ -28,9 +28,14 @@ const binding: Extract<TermsV3['binding'], { readonly type: 'work' }> = {
 
 /** What an honest maker quotes. */
 function quoted(changes: Partial<TermsV3> = {}): TermsV3 {
-  const terms = termsOfQuote(requestOf(sale, 'work'), {
+  const terms = termsOfQuote(requestOf(sale, { binding: 'work' }), {
     ...{ network: 'regtest', minerNodeId: minerNodeId!, makerNodeId: makerNodeId!, binding },
-    ...{ priceMsatPerEh: 485_000n, height: HEIGHT, minDepth: 3, staleGraceSeconds: 30 },
+    ...{
+      price: { type: 'fixed', msatPerEh: 485_000n },
+      height: HEIGHT,
+      minDepth: 3,
+      staleGraceSeconds: 30,
+    },
     nonceHex: '11'.repeat(16),
   });
   return { ...terms, ...changes };
@@ -62,11 +67,11 @@ describe('a quote that is asked for', () => {
     const hex = (difficulty: number): string => targetToHex(targetOfDifficulty(difficulty));
     const { shareDifficulty: _, hardestShare: __, floorMsatPerEh: ___, maxDepth: ____, ...words } = sale;
     const asked = { side: 'sell', ...words };
-    expect(requestOf(sale, 'work')).toEqual({
+    expect(requestOf(sale, { binding: 'work' })).toEqual({
       ...{ ...asked, binding: 'work' },
       target: { easiestHex: hex(65_536), hardestHex: hex(131_072) },
     });
-    expect(requestOf(sale, 'payout')).toEqual({
+    expect(requestOf(sale, { binding: 'payout' })).toEqual({
       ...{ ...asked, binding: 'payout' },
       target: { easiestHex: hex(65_536), hardestHex: hex(65_536) },
     });

@@ -152,6 +152,7 @@ const quoteRequest = fc.record(
     rate: fc.record({ committed: amount, min: amount, max: amount }),
     start: fc.record({ afterBlocks: fc.nat(52_560), withinBlocks: fc.integer({ min: 1, max: 52_560 }) }),
     durationBlocks: fc.integer({ min: 1, max: 105_120 }),
+    moving: fc.record({ minMsatPerEh: amount }),
   },
   {
     requiredKeys: [

@@ -38,7 +38,12 @@ function contracted() {
     ...{ target: { easiestHex: target, hardestHex: target }, binding: 'work' },
   };
   const terms = termsOfQuote(request, {
-    ...{ network: 'regtest', minerNodeId, makerNodeId, priceMsatPerEh: msatPerEh(sale.price) },
+    ...{
+      network: 'regtest',
+      minerNodeId,
+      makerNodeId,
+      price: { type: 'fixed', msatPerEh: msatPerEh(sale.price) },
+    },
     ...{ height: HEIGHT, minDepth: 3, staleGraceSeconds: 30, nonceHex: '60'.repeat(16) },
     binding: {
       ...{ type: 'work', extranonce2Bytes: 8, withdrawalsPerBlock: 480, solutionsPerMinute: 1200 },

@@ -16,6 +16,12 @@ export const OF_MARKET: Mutations = {
     'quotes-other-terms',
     "if (path !== undefined) refuseTerm(path, 'is not what was asked for');",
   ),
+  'moving-price-believed': quote(
+    'the price of a quote may move from next to nothing on, whatever was asked for',
+    'quotes-other-terms',
+    "if (moving === undefined) refuseTerm('price.type', 'of a quote must be fixed');",
+    'if (moving === undefined) return;',
+  ),
   'strangers-unbounded': policy(
     'quotes of strangers hold as much as they like',
     'asks-and-asks',

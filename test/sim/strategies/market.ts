@@ -94,6 +94,13 @@ const DEARER: Change = (terms) => {
   const msatPerEh = 2n * fixedPriceMsatPerEh(terms);
   return { ...terms, price: { type: 'fixed', msatPerEh }, budgetSat: 2n * terms.budgetSat };
 };
+const MOVING = {
+  ...{ type: 'index', formula: 'hash_value_144', epoch: 'difficulty', ttl_blocks: 144, premium_ppm: 0 },
+  min_msat_per_eh: '1',
+} as const;
+/** Of terms whose price is fixed. */
+const priceOf = ({ price }: Record<string, Json>): Json =>
+  isRecord(price) ? (price['msat_per_eh'] as Json) : '1';
 /** What the other side would not have agreed to, each of another kind. */
 const OF_MINER: readonly Change[] = [
   DEARER,
@@ -101,6 +108,8 @@ const OF_MINER: readonly Change[] = [
   (terms) => ({ ...terms, expiryHeight: terms.expiryHeight + 2000 }),
 ];
 const OF_MAKER: readonly ((terms: Record<string, Json>) => Record<string, Json>)[] = [
+  // A price that moves, from next to nothing on, in the place of the one that was asked for.
+  (terms) => ({ ...terms, price: { ...MOVING, max_msat_per_eh: priceOf(terms) } }),
   (terms) => ({ ...terms, refused_ppm: 1_000_000 }),
   (terms) => ({ ...terms, backlog_minutes: 0 }),
   (terms) => ({ ...terms, max_unpaid_steps: 1000 }),
