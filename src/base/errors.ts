@@ -79,6 +79,9 @@ export const ERROR_TABLE = {
 
   // contract
   bad_offer: { hint: 'paste the whole line as the maker gave it, or ask it for a new one' },
+  off_market: {
+    hint: 'the price is far below what hashes are worth: ask others, set sell.off_market, or add --off-market',
+  },
   offer_expired: { hint: 'ask the maker for a new offer' },
   bad_history: {
     hint: 'see `sharestream replay --help` for what the file has to hold; the message names the line',

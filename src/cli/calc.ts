@@ -14,6 +14,7 @@ import {
   PRICE,
   WORK,
 } from '../config/values.ts';
+import { factorPpmOf, offMarketOf, offMarketText } from '../contract/off-market.ts';
 import {
   contractFees,
   type Economics,
@@ -70,7 +71,7 @@ export const calcCommand: Command = {
     const percent = optionOf(options, 'most-fees', POSITIVE, '5');
     if (percent > 100) throw new CodedError('usage', '--most-fees is at most 100');
     const hashrate = hashrateOf(options) ?? sale?.hashesPerSecond;
-    const offMarket = offMarketOf(options, economics.priceMsatPerEh);
+    const offMarket = offMarketWarning(options, economics.priceMsatPerEh);
     const answer = {
       ...answerOf(economics, percent, hashrate),
       sale: sale === undefined ? null : saleText(sale),
@@ -106,15 +107,13 @@ function hashrateOf(options: ParsedOptions): bigint | undefined {
 }
 
 /** What is said of a price far above or below the value of hashes. */
-function offMarketOf(options: ParsedOptions, priceMsatPerEh: bigint): string | undefined {
+function offMarketWarning(options: ParsedOptions, priceMsatPerEh: bigint): string | undefined {
   if (options.text('value') === undefined) return undefined;
   const value = optionOf(options, 'value', PRICE, '');
   const factor = optionOf(options, 'off-market', POSITIVE, OFF_MARKET);
   if (factor < 1) throw new CodedError('usage', '--off-market is at least 1');
-  const times = Number(priceMsatPerEh) / Number(value);
-  if (times <= factor && times >= 1 / factor) return undefined;
-  const how = times > 1 ? `${times.toPrecision(3)} times` : `${(100 * times).toPrecision(3)} % of`;
-  return `is that meant? the price is ${how} what hashes are worth: ${priceText(value)}`;
+  const off = offMarketOf(priceMsatPerEh, value, factorPpmOf(factor));
+  return off === undefined ? undefined : `is that meant? ${offMarketText(off)}`;
 }
 
 function economicsOf(options: ParsedOptions, sale: Sale | undefined): Economics {

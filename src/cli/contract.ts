@@ -11,6 +11,7 @@ import { loadConfig } from '../config/load.ts';
 import { blocksOfMs, type SaleTimes, saleTimesOf } from '../config/sale-terms.ts';
 import { DURATION, HASHRATE, Invalid, type Kind, WORK } from '../config/values.ts';
 import { movingPriceOf } from '../contract/index-price.ts';
+import { offMarketOf, offMarketText } from '../contract/off-market.ts';
 import { movingPriceText } from '../contract/price.ts';
 import type { RankedQuote } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, termsToJson } from '../contract/terms.ts';
@@ -69,6 +70,7 @@ export const contractTake: Command = {
   options: {
     ...OPTIONS,
     'dry-run': { type: 'boolean', help: 'ask, and say what would be taken; sign nothing' },
+    'off-market': { type: 'boolean', help: 'take it however far below the value of hashes it is' },
     yes: YES,
   },
   run: async (options, io) => {
@@ -78,6 +80,9 @@ export const contractTake: Command = {
       print(options, io, quotesJson(asked), quotesText(asked));
       return 1;
     }
+    const off = offMarketOf(best.priceMsatPerEh, asked.valueMsatPerEh, asked.offMarketPpm);
+    if (off?.side === 'below' && !options.flag('off-market'))
+      throw new CodedError('off_market', offMarketText(off));
     await handOver(best.quote, options, io, true);
     if (options.flag('dry-run')) {
       const text = `${quotesText(asked)}\nthe first would be taken`;
@@ -173,7 +178,8 @@ async function handOver(
   return contractIdOf(quote.terms);
 }
 
-function quoteJson(ranked: RankedQuote<MakerQuote>): object {
+function quoteJson(ranked: RankedQuote<MakerQuote>, { valueMsatPerEh, offMarketPpm }: AskedMakers): object {
+  const off = offMarketOf(ranked.priceMsatPerEh, valueMsatPerEh, offMarketPpm);
   const { quote, priceMsatPerEh, netMsatPerEh, why, makerBondSat, collateralSat } = ranked;
   const { terms } = quote;
   return {
@@ -184,6 +190,10 @@ function quoteJson(ranked: RankedQuote<MakerQuote>): object {
     ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
     ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
     ...timesJson(terms),
+    off_market:
+      off === undefined
+        ? null
+        : { side: off.side, of_value_ppm: off.ofValuePpm, warning: offMarketText(off) },
     valid_for_ms: quote.validForMs,
   };
 }
@@ -214,9 +224,10 @@ function timesText(terms: ContractTerms): string[] {
   return words.length === 0 ? [] : [`   ${words.join(' ')}`];
 }
 
-function quotesJson({ ranked, refused, feesSat, valueMsatPerEh }: AskedMakers): object {
+function quotesJson(asked: AskedMakers): object {
+  const { ranked, refused, feesSat, valueMsatPerEh } = asked;
   return {
-    quotes: ranked.map(quoteJson),
+    quotes: ranked.map((each) => quoteJson(each, asked)),
     hash_value_msat_per_eh: valueMsatPerEh ?? null,
     fees_sat: feesSat,
     refused: refused.map(({ maker, error: { code, message, meta } }) => ({
@@ -226,14 +237,16 @@ function quotesJson({ ranked, refused, feesSat, valueMsatPerEh }: AskedMakers): 
   };
 }
 
-function quotesText({ ranked, refused, feesSat }: AskedMakers): string {
+function quotesText({ ranked, refused, feesSat, valueMsatPerEh, offMarketPpm }: AskedMakers): string {
   const lines = ranked.map((each, index) => {
-    const { quote } = each;
+    const { quote, priceMsatPerEh } = each;
     const { terms } = quote;
+    const off = offMarketOf(priceMsatPerEh, valueMsatPerEh, offMarketPpm);
     const deposit = `deposit ${minerContributionSat(terms)} sat, funding ${terms.minDepth} deep`;
     return [
       `${index + 1}. ${quote.maker}: ${priceText(each.priceMsatPerEh)}`,
       ...movingText(terms),
+      ...(off === undefined ? [] : [`   off the market: ${offMarketText(off)}`]),
       `   net ${each.netMsatPerEh} msat/EH: ${each.why}`,
       ...timesText(terms),
       `   binding ${terms.binding.type}, earns ${terms.budgetSat} sat, ${deposit}`,

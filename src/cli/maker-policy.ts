@@ -87,6 +87,13 @@ function policyText(result: object): string {
   return [...(dry_run === true ? ['nothing was set; it would be:'] : []), ...state, ...lines].join('\n');
 }
 
+/** What today's value of hashes says against a price, and who would gain by leaving. */
+function marketText({ off_market: off, leaving_pays: leaving }: Row): string {
+  const far = isRecord(off) ? [`${Number(off['of_value_ppm']) / 10_000} % of the value of hashes`] : [];
+  const words = [...far, ...(typeof leaving === 'string' ? [`leaving pays the ${leaving}`] : [])];
+  return words.length === 0 ? '' : `  ${words.join(', ')}`;
+}
+
 function bookText(result: object): string {
   const book = result as Row;
   const exposure = isRecord(book['exposure']) ? book['exposure'] : {};
@@ -106,9 +113,12 @@ function bookText(result: object): string {
       (row) => `miner      ${head(row['miner'])}  ${wordOf(row['contracts'])} contracts  ${moneyOf(row)}`,
     ),
     ...rowsOf(book['contracts']).map(
-      (row) => `contract   ${head(row['contract'])}  ${wordOf(row['channel'])}  ${moneyOf(row)}`,
+      (row) =>
+        `contract   ${head(row['contract'])}  ${wordOf(row['channel'])}  ${moneyOf(row)}${marketText(row)}`,
     ),
-    ...rowsOf(book['quotes']).map((row) => `quote      ${head(row['miner'])}  ${sat(row, 'budget_sat')}`),
+    ...rowsOf(book['quotes']).map(
+      (row) => `quote      ${head(row['miner'])}  ${sat(row, 'budget_sat')}${marketText(row)}`,
+    ),
     ...rowsOf(book['refused']).map(
       (row) => `refused    ${wordOf(row['at'])}  ${head(row['nodeId'])}  ${wordOf(row['reason'])}`,
     ),

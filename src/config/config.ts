@@ -230,6 +230,8 @@ export type SellConfig = SaleTimes & {
   readonly bindings: readonly ('work' | 'payout' | 'bead')[];
   readonly maxDepth: number;
   readonly prices: readonly ('fixed' | 'moving')[];
+  /** How many times off the value of hashes a price is far; undefined: none is. */
+  readonly offMarket: number | undefined;
   /** The least cap of a price that moves; undefined: any. */
   readonly leastCapMsatPerEh: bigint | undefined;
   /** Undefined where none are asked for. */
@@ -437,6 +439,8 @@ export type PolicyConfig = {
   readonly minNoticeBlocks: number | undefined;
   /** Undefined where no price that moves is taken. */
   readonly maxIndexPremiumPpm: number | undefined;
+  /** How many times above the value of hashes nothing is paid; undefined: no bound. */
+  readonly offMarket: number | undefined;
   /** Undefined: no bound. */
   readonly maxRateHps: bigint | undefined;
   readonly bindingScriptHex: string | undefined;

@@ -15,6 +15,7 @@ import type {
 import { upstreamOf } from './destination-config.ts';
 import type { MAKER_OPTIONS } from './maker-options.ts';
 import type { Values } from './options.ts';
+import { offMarketOn } from './sale-terms.ts';
 
 /** From checked single values to the configuration, with the relations between them. */
 export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Context): MakerConfig {
@@ -55,6 +56,7 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       minNoticeBlocks: policy.minNoticeBlocks,
       maxIndexPremiumPpm: policy.maxIndexPremium,
       maxRateHps: policy.maxRate,
+      offMarket: offMarketOn(values.network, policy.offMarket),
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),
       payout: policy.payout,

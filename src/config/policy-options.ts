@@ -133,7 +133,7 @@ export const POLICY = section(
     maxIndexPremium: optional(INTEGER, 0, {
       min: -1_000_000,
       max: 1_000_000,
-      doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of at most so many millionths; with rule collar those around its strike too. Default: none.',
+      doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of so many millionths at most. Default: none.',
     }),
     minNoticeBlocks: optional(INTEGER, 144, {
       min: 1,
@@ -154,6 +154,10 @@ export const POLICY = section(
     maxRate: optional(HASHRATE, '50 PH/s', {
       min: '1 H/s',
       doc: 'The most hashrate that is bought at any time: what your pools have a use for. Default: no bound.',
+    }),
+    offMarket: optional(POSITIVE, 1.5, {
+      min: 1,
+      doc: 'No price so many times above the value of hashes is quoted or taken. Default: 1.5 on mainnet, elsewhere none.',
     }),
     targetRate: optional(HASHRATE, '30 PH/s', {
       min: '1 H/s',

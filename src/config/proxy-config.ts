@@ -26,7 +26,7 @@ import type { Values } from './options.ts';
 import { payeesOf } from './payees.ts';
 import { payoutBindingOf } from './payout-config.ts';
 import type { PROXY_OPTIONS } from './proxy-options.ts';
-import { type SaidTimes, saleTimesOf } from './sale-terms.ts';
+import { offMarketOn, type SaidTimes, saleTimesOf } from './sale-terms.ts';
 import { isLoopback, samePort, stratumOf } from './stratum-config.ts';
 
 type ProxyValues = Values<typeof PROXY_OPTIONS>;
@@ -161,6 +161,7 @@ function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
     ...{ ...times, said, floorMsatPerEh, stepHashes: step, maxUnpaidSteps },
     ...{ shareDifficulty, hardestShare, bindings: [...new Set(bindings)], maxDepth, payout },
     ...{ prices: [...new Set(sell.prices)], leastCapMsatPerEh: sell.minCap },
+    offMarket: offMarketOn(values.network, sell.offMarket),
     maxExposureSat: maxExposure,
     keepContracts: sell.keep,
     bonds: bonds && { ...bonds, collateralPpm, makerBondPpm },

@@ -6,6 +6,14 @@ const USUAL_WORK_HASHES = 100n * 10n ** 18n;
 const CLOSING_BLOCKS = 324;
 const FUNDING_BLOCKS = 72;
 
+/** A price so many times off the value of hashes is far, where coins are worth something. */
+const OFF_MARKET = 1.5;
+
+/** What is far off the value of hashes on a network: as it is said, or usual. */
+export function offMarketOn(network: string, said: number | undefined): number | undefined {
+  return said ?? (network === 'mainnet' ? OFF_MARKET : undefined);
+}
+
 /** What of a sale says how much, how fast, from when and for how long. */
 export type SaleTimes = {
   readonly workTotalHashes: bigint;

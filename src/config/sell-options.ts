@@ -87,6 +87,10 @@ export const SELL = section(
     minCap: optional(PRICE, '60000 sat/PH/day', {
       doc: 'A price that moves may not be capped below this. Default: wherever the market maker caps it.',
     }),
+    offMarket: optional(POSITIVE, 1.5, {
+      min: 1,
+      doc: 'A price so many times off the value of hashes is named, and below it not taken by rule. Default: 1.5 on mainnet, else none.',
+    }),
     bindings: option(listOf(choice('work', 'payout', 'bead')), ['work'], {
       doc: 'What may tie work to its buyer, the best first. payout and bead need a [[destination]] with role = "contract".',
     }),

@@ -11,6 +11,7 @@ import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { epochStart } from '../contract/hash-value.ts';
+import { edgeAt } from '../contract/index-price.ts';
 import { isMetering } from '../contract/metering.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { MOST_BACKLOG_MINUTES } from '../contract/terms-v3.ts';
@@ -297,7 +298,8 @@ export class Maker {
 
   /** Reads what the price rule needs of the chain. */
   #readValues(tip: ChainTip): void {
-    const { pricing } = this.policy;
+    const { pricing, offMarketPpm } = this.policy;
+    if (offMarketPpm !== undefined) void this.#values.read(tip, edgeAt({ epoch: 'day' }, tip.height), 0);
     if (pricing === undefined) return;
     const { rule, spread } = pricing;
     if (rule.type === 'fixed' && spread.volatilityPpm === 0) return;

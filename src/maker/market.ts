@@ -7,10 +7,17 @@ import { minerContributionSat } from '../channel/params.ts';
 import type { BindingV3 } from '../contract/binding.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { epochStart } from '../contract/hash-value.ts';
-import { movingPriceOf } from '../contract/index-price.ts';
+import { edgeAt, movingPriceOf } from '../contract/index-price.ts';
+import {
+  highestNearMsatPerEh,
+  type OffMarket,
+  offMarketOf,
+  offMarketText,
+} from '../contract/off-market.ts';
 import type { MovingPrice, Price } from '../contract/price.ts';
 import { assertQuoted, type QuoteRequest, startAt, termsOfQuote } from '../contract/quote.ts';
 import { movingQuotePrice, type Portion, type PriceFacts, quotePrice } from '../contract/quote-price.ts';
+import { priceToday } from '../contract/quote-rank.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
@@ -25,6 +32,7 @@ import {
   type MakerPolicy,
   type PolicyContext,
   type PricingPolicy,
+  pricePath,
 } from './policy.ts';
 import { type Quote, QuoteBook } from './quote-book.ts';
 import { type BookedTerms, type Booking, bookedTermsOf, bookingOf, peakRate } from './rate-book.ts';
@@ -288,9 +296,31 @@ export class Market {
 
   #judge(terms: ContractTerms, peerNodeId: string, at: JudgedAt, prices: Prices): void {
     assertNotHalted(this.#deps.policy());
+    this.#assertNearMarket(terms, at.height);
     judgeTerms(this.#deps.policy(), terms, {
       ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, ...prices },
       ...this.heldBeside({ ...terms, minerNodeId: peerNodeId }, at.height),
+    });
+  }
+
+  /** What hashes are worth today; undefined while that is not known. */
+  valueMsatPerEh(height: number): bigint | undefined {
+    return this.#deps.values.at(edgeAt({ epoch: 'day' }, height));
+  }
+
+  /** How a price is off the market today. */
+  offMarket(priceMsatPerEh: bigint, height: number): OffMarket | undefined {
+    return offMarketOf(priceMsatPerEh, this.valueMsatPerEh(height), this.#deps.policy().offMarketPpm);
+  }
+
+  /** Throws `bad_terms` where today's price is far above the value of hashes, whatever the policy pays. */
+  #assertNearMarket(terms: ContractTerms, height: number): void {
+    const price = priceToday(terms, this.valueMsatPerEh(height));
+    const off = this.offMarket(price, height);
+    if (off?.side !== 'above') return;
+    const most = highestNearMsatPerEh(off.valueMsatPerEh, this.#deps.policy().offMarketPpm!);
+    throw new CodedError('bad_terms', offMarketText(off), {
+      ...{ path: pricePath(terms), got: `${price} today`, allowed: `at most ${most} today` },
     });
   }
 

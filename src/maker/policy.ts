@@ -75,6 +75,8 @@ export type MakerPolicy = {
   readonly maxBudgetOfMinerSat?: bigint;
   /** Greatest hashrate that is bought at any time, hashes per second. Default: no bound. */
   readonly maxRateHps?: bigint;
+  /** Of the value of hashes: the most that is paid, ppm. Default: no bound. */
+  readonly offMarketPpm?: bigint;
   /** What is paid. Default: the highest price, for all. */
   readonly pricing?: PricingPolicy;
   /** Limits of miners that are not listed, together. Default: none of them is served. */
@@ -306,7 +308,8 @@ function judgePayout(policy: MakerPolicy, { binding }: ContractTerms): void {
 
 type Parties = Pick<PolicyContext, 'makerNodeId' | 'peerNodeId'>;
 
-function pricePath(terms: ContractTerms): string {
+/** The term that says the price, or the most of it. */
+export function pricePath(terms: ContractTerms): string {
   if (terms.version !== 3) return 'price_msat_per_eh';
   return terms.price.type === 'fixed' ? 'price.msat_per_eh' : 'price.max_msat_per_eh';
 }

@@ -1,3 +1,9 @@
+import { bondsOf } from '../contract/bond-terms.ts';
+import { leavingPays } from '../contract/incentive.ts';
+import { movingPriceOf } from '../contract/index-price.ts';
+import { priceToday } from '../contract/quote-rank.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { Maker } from '../maker/maker.ts';
 import { lockedSat } from '../maker/policy.ts';
 import type { Booking } from '../maker/rate-book.ts';
@@ -21,6 +27,7 @@ export function makerBook(maker: BookedMaker): object {
         ...{ channel: row.channel, binding: terms.binding.type },
         ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat },
         ...{ open_hashes: openHashes > 0n ? openHashes : 0n, unpaid_hashes: row.unsignedWorkHashes },
+        ...marketOf(market, terms, { openHashes, height }),
         ...{ expiry_height: terms.expiryHeight, ...rateOf(market.bookingOf(terms, openHashes, height)) },
       },
     ];
@@ -42,11 +49,34 @@ export function makerBook(maker: BookedMaker): object {
       ...{ now_hps: rates.nowHps, peak_hps: rates.peakHps },
       ...{ target_hps: policy.pricing?.targetRateHps ?? null, of_max_hps: policy.maxRateHps ?? null },
     },
+    hash_value_msat_per_eh: market.valueMsatPerEh(height) ?? null,
     contracts,
     quotes: quotes.map(({ quoteId, nodeId, isListed, terms }) => ({
       ...{ quote: quoteId, miner: nodeId, listed: isListed, budget_sat: terms.budgetSat },
+      ...marketOf(market, terms, { openHashes: terms.workTotalHashes, height }),
     })),
     refused: market.refused,
+  };
+}
+
+/** The price of a contract or quote beside today's value of hashes, and whom leaving it would pay. */
+function marketOf(
+  market: BookedMaker['market'],
+  terms: ContractTerms,
+  { openHashes, height }: { readonly openHashes: bigint; readonly height: number },
+): object {
+  const value = market.valueMsatPerEh(height);
+  const isMoving = movingPriceOf(terms) !== undefined;
+  const priceMsatPerEh = isMoving ? priceToday(terms, value) : newestPriceMsatPerEh(terms);
+  const { makerBondSat, collateralSat } = bondsOf(terms);
+  const remainingHashes = openHashes > 0n ? openHashes : 0n;
+  const totalHashes = terms.workTotalHashes;
+  const commitment = { priceMsatPerEh, totalHashes, remainingHashes, collateralSat, makerBondSat };
+  const off = market.offMarket(priceMsatPerEh, height);
+  return {
+    price_msat_per_eh: priceMsatPerEh,
+    off_market: off === undefined ? null : { side: off.side, of_value_ppm: off.ofValuePpm },
+    leaving_pays: value === undefined ? null : (leavingPays(commitment, value) ?? null),
   };
 }
 

@@ -5,6 +5,7 @@ import type { MakerConfig } from '../config/config.ts';
 import type { ExplainedOption } from '../config/load.ts';
 import { flatRows } from '../config/options.ts';
 import { POLICY } from '../config/policy-options.ts';
+import { factorPpmOf } from '../contract/off-market.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import type { PolicySettings } from '../maker/policy-book.ts';
 
@@ -83,6 +84,7 @@ export function policyOf({ network, policy, braidpool }: MakerConfig): MakerPoli
     ...(policy.maxIndexPremiumPpm === undefined ? {} : { maxIndexPremiumPpm: policy.maxIndexPremiumPpm }),
     ...(policy.minNoticeBlocks === undefined ? {} : { minNoticeBlocks: policy.minNoticeBlocks }),
     ...(policy.maxRateHps === undefined ? {} : { maxRateHps: policy.maxRateHps }),
+    ...(policy.offMarket === undefined ? {} : { offMarketPpm: factorPpmOf(policy.offMarket) }),
     bindingScriptHex: policy.bindingScriptHex,
     // Unbound terms of earlier versions have a channel, and are not taken.
     bindings: policy.bindings.filter((type) => type !== 'none'),

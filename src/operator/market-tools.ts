@@ -7,6 +7,7 @@ import type { ChainSource, ChainTip } from '../chain/source.ts';
 import type { MakerPlace, SellConfig } from '../config/config.ts';
 import type { HostPort } from '../config/values.ts';
 import { edgeAt } from '../contract/index-price.ts';
+import { factorPpmOf } from '../contract/off-market.ts';
 import type { Offer } from '../contract/offer.ts';
 import { parseOffer } from '../contract/offer.ts';
 import { type RankedQuote, rankQuotes } from '../contract/quote-rank.ts';
@@ -52,6 +53,8 @@ export type AskedMakers = {
   readonly feesSat: bigint;
   /** Of hashes today, by the own node, msat per EH; undefined where it does not tell in time. */
   readonly valueMsatPerEh: bigint | undefined;
+  /** How many times off that value a price is far, ppm; undefined: none is. */
+  readonly offMarketPpm: bigint | undefined;
 };
 
 /** The maker of a pasted line. Throws `bad_offer`, `offer_expired`. @param now seconds since 1970 */
@@ -92,7 +95,9 @@ export async function askMakers(
     }),
   );
   const valueMsatPerEh = await valueRead;
-  return { ranked: rankQuotes(asked.flat(), feesSat, valueMsatPerEh), refused, feesSat, valueMsatPerEh };
+  const offMarketPpm = sell.offMarket === undefined ? undefined : factorPpmOf(sell.offMarket);
+  const ranked = rankQuotes(asked.flat(), feesSat, valueMsatPerEh);
+  return { ranked, refused, feesSat, valueMsatPerEh, offMarketPpm };
 }
 
 /** What hashes are worth today; undefined where the own node does not tell in time. */

@@ -24,7 +24,15 @@ function quoteOf(maker: string, msatPerEh: bigint): MakerQuote {
 function standOf(
   keepContracts: number | undefined,
   quotes: readonly MakerQuote[],
-  { refuses = [], running = 0 }: { refuses?: readonly string[]; running?: number } = {},
+  {
+    refuses = [],
+    running = 0,
+    market = { valueMsatPerEh: undefined, offMarketPpm: undefined },
+  }: {
+    refuses?: readonly string[];
+    running?: number;
+    market?: Pick<AskedMakers, 'valueMsatPerEh' | 'offMarketPpm'>;
+  } = {},
 ) {
   const time = new VirtualTime();
   const said: string[] = [];
@@ -37,7 +45,7 @@ function standOf(
     ask: async (): Promise<AskedMakers> => {
       said.push('ask');
       if (stand.isDown) throw new CodedError('chain_unreachable');
-      return { ranked: rankQuotes(quotes, 0n), refused: [], feesSat: 0n, valueMsatPerEh: undefined };
+      return { ranked: rankQuotes(quotes, 0n), refused: [], feesSat: 0n, ...market };
     },
     propose: async ({ maker }) => void said.push(`propose ${maker}`),
     take: async (input) => {
@@ -104,6 +112,18 @@ describe('contracts that are taken by rule', () => {
     stand.running = 0;
     await time.advance(60 * MINUTE_MS);
     expect(said.length).toBe(count);
+  });
+
+  it('are none at a price far below the value of hashes, unless the configuration says so', async () => {
+    const far = (offMarketPpm: bigint | undefined) =>
+      standOf(1, QUOTES, { market: { valueMsatPerEh: 750_001n, offMarketPpm } });
+    const stands = [far(1_500_000n), far(1_600_000n), far(undefined)];
+    for (const { time } of stands) await time.advance(MINUTE_MS);
+    expect(stands.map(({ taken }) => taken)).toEqual([[], ['high'], ['high']]);
+    const above = standOf(1, QUOTES, { market: { valueMsatPerEh: 1n, offMarketPpm: 1_500_000n } });
+    await above.time.advance(MINUTE_MS);
+    expect(above.taken).toEqual(['high']);
+    for (const { rule } of [...stands, above]) await rule.stop();
   });
 
   it('are none while nobody knows what runs', async () => {

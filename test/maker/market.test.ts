@@ -7,6 +7,7 @@ import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { checkQuote, type QuoteLimits, type QuoteRequest } from '../../src/contract/quote.ts';
 import type { TermsV3 } from '../../src/contract/terms.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { makerBook } from '../../src/operator/maker-book.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { Result } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
@@ -355,6 +356,40 @@ describe('the price', () => {
     const peer = await as(world!.minerSigner);
     const moving = { minMsatPerEh: 1n };
     expect(await refusal(quote(peer, { moving }))).toEqual(['bad_terms', 'price.type', 'moving', 'fixed']);
+  });
+
+  it('far above the value of hashes is not paid, whatever the policy allows, and the book says how far', async () => {
+    // Of 144 blocks of two hashes each: 50 BTC up to block 149, and half of that from there on.
+    const policy = { maxBudgetSat: 10n ** 14n, maxTotalBudgetSat: 10n ** 15n, offMarketPpm: 1_500_000n };
+    await started({ ...policy, maxPriceMsatPerEh: 10n ** 40n });
+    world!.chain.generate(290 - world!.chain.height);
+    const { market } = world!.maker;
+    const valueNow = () => market.valueMsatPerEh(world!.chain.height);
+    await expect.poll(valueNow, { timeout: 10_000 }).toBeDefined();
+    const value = valueNow()!;
+    await world!.stop();
+    const most = (value * 3n) / 2n;
+    for (const [price, answer] of [
+      [most, ['taken']],
+      [most + 1n, ['bad_terms', 'price.msat_per_eh', `${most + 1n} today`, `at most ${most} today`]],
+    ] as const) {
+      await started({ ...policy, maxPriceMsatPerEh: price });
+      world!.chain.generate(290 - world!.chain.height);
+      const own = world!.maker;
+      await expect.poll(() => own.market.valueMsatPerEh(290), { timeout: 10_000 }).toBe(value);
+      const peer = await as(world!.minerSigner);
+      expect(await refusal(quote(peer, { workTotalHashes: 1000n }))).toEqual(answer);
+      if (price !== most) break;
+      const book = makerBook(own) as { readonly quotes: readonly object[] };
+      expect(book).toMatchObject({ hash_value_msat_per_eh: value });
+      // At a half above the value the maker would gain by leaving: it stakes nothing.
+      expect(book.quotes[0]).toMatchObject({
+        price_msat_per_eh: most,
+        off_market: null,
+        leaving_pays: 'maker',
+      });
+      await world!.stop();
+    }
   });
 
   it('follows the value of hashes by the own node, and is none where that has none', async () => {
