@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   auditor: async () => (await import('./cli/auditor.ts')).auditorCommand,
   'maker policy show': async () => (await import('./cli/maker-policy.ts')).makerPolicyShow,
   'maker policy set': async () => (await import('./cli/maker-policy.ts')).makerPolicySet,
+  'maker paid': async () => (await import('./cli/maker-policy.ts')).makerPaid,
   'maker book': async () => (await import('./cli/maker-policy.ts')).makerBookCommand,
   watch: async () => (await import('./cli/watch.ts')).watchCommand,
   keys: async () => (await import('./cli/keys.ts')).keysCommand,

@@ -70,6 +70,8 @@ export const LIMITS = {
   /** Quotes that one peer may ask for in a minute, and all peers that are not listed together. */
   peerQuotesPerMinute: 30,
   strangerQuotesPerMinute: 120,
+  /** Contracts that metrics have series of, the newest that are not over. */
+  contractSeries: 100,
   /** Refused proposals and quotes that a maker remembers, for its operator. */
   refusedProposals: 100,
   /** Updates of the terms of one contract, and those that were taken back and are remembered. */

@@ -1,6 +1,7 @@
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { formatSi } from '../base/units.ts';
+import { Invalid, WORK } from '../config/values.ts';
 import { requestAction } from '../operator/daemon-action.ts';
 import { daemonOf, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
@@ -39,6 +40,29 @@ export const makerPolicySet: Command = {
     const dryRun = options.flag('dry-run') ? { dry_run: true } : {};
     const result = await ask(options, io, 'policy/set', { changes, ...dryRun });
     print(options, io, result, policyText(result));
+    return 0;
+  },
+};
+
+export const makerPaid: Command = {
+  name: 'maker paid',
+  summary: 'note that a pool paid for work, so that its jobs may be sold under further contracts',
+  usage: '--config FILE POOL WORK',
+  words: 2,
+  help: [
+    'What is credited to miners for the jobs of a [[pool]] counts as owed by it, in work, until you say that it paid: by this.',
+    'policy.max_pool_unpaid bounds it; `maker book` shows it. WORK is written as in the file, such as "120 EH".',
+  ],
+  options: OPTIONS,
+  run: async (options, io) => {
+    const [pool, said] = options.positionals;
+    if (pool === undefined || said === undefined)
+      throw new CodedError('usage', 'say the pool, and the work');
+    const hashes = WORK.parse(said);
+    if (hashes instanceof Invalid) throw new CodedError('usage', `WORK ${hashes.why}`);
+    const result = await ask(options, io, 'pool/paid', { pool, hashes: String(hashes) });
+    const { unpaid_hashes: unpaid } = result as Row;
+    print(options, io, result, `${pool} owes for ${wordOf(unpaid)} hashes`);
     return 0;
   },
 };
@@ -109,6 +133,10 @@ function bookText(result: object): string {
     `strangers  ${sat(exposure, 'strangers_locked_sat')} of ${sat(exposure, 'of_strangers_max_sat')}`,
     `inventory  ${wordOf(book['inventory_hashes'])} hashes, wanted ${wordOf(book['target_inventory_hashes'])}`,
     `rate       ${hps(rate['now_hps'])} now, ${hps(rate['peak_hps'])} at most, of ${hps(rate['of_max_hps'])}`,
+    ...rowsOf(book['pools']).map(
+      (row) =>
+        `pool       ${wordOf(row['pool'])}  owes for ${wordOf(row['unpaid_hashes'])} hashes of ${wordOf(row['of_max_hashes'] ?? 'any')}`,
+    ),
     ...rowsOf(exposure['miners']).map(
       (row) => `miner      ${head(row['miner'])}  ${wordOf(row['contracts'])} contracts  ${moneyOf(row)}`,
     ),

@@ -439,6 +439,8 @@ export type PolicyConfig = {
   readonly minNoticeBlocks: number | undefined;
   /** Undefined where no price that moves is taken. */
   readonly maxIndexPremiumPpm: number | undefined;
+  /** Undefined: any. */
+  readonly maxPoolUnpaidHashes: bigint | undefined;
   /** How many times above the value of hashes nothing is paid; undefined: no bound. */
   readonly offMarket: number | undefined;
   /** Undefined: no bound. */

@@ -55,7 +55,7 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       maxStaleGraceSeconds: Math.floor(policy.maxStaleGrace / 1000),
       minNoticeBlocks: policy.minNoticeBlocks,
       maxIndexPremiumPpm: policy.maxIndexPremium,
-      maxRateHps: policy.maxRate,
+      ...{ maxRateHps: policy.maxRate, maxPoolUnpaidHashes: policy.maxPoolUnpaid },
       offMarket: offMarketOn(values.network, policy.offMarket),
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),

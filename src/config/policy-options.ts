@@ -155,6 +155,10 @@ export const POLICY = section(
       min: '1 H/s',
       doc: 'The most hashrate that is bought at any time: what your pools have a use for. Default: no bound.',
     }),
+    maxPoolUnpaid: optional(WORK, '1000 EH', {
+      min: '1 H',
+      doc: 'The most work that one [[pool]] may owe you for, by `maker paid`: no contract on its jobs is taken beyond. Default: any.',
+    }),
     offMarket: optional(POSITIVE, 1.5, {
       min: 1,
       doc: 'No price so many times above the value of hashes is quoted or taken. Default: 1.5 on mainnet, elsewhere none.',

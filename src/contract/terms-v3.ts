@@ -142,6 +142,11 @@ const optional = {
 
 const termsField = group(required, optional);
 
+/** The names of all terms on the wire. */
+export const TERM_NAMES: ReadonlySet<string> = new Set(
+  Object.values({ ...required, ...optional }).map(([name]) => name),
+);
+
 /**
  * The signed terms of a contract, version 3. `updates` is what both signed since (`updated-terms.ts`): no
  * part of the terms, of their JSON or of the contract id.

@@ -45,6 +45,7 @@ import {
 import { makerChannelActions } from './channel-actions.ts';
 import { ClosingOnly, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
+import { contractSeries, makerFigures, marketSources } from './contract-series.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
 import { watchDescriptors } from './descriptors.ts';
@@ -375,6 +376,8 @@ function makerSources(
     }),
     contracts_without_work: () =>
       maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
+    ...contractSeries(() => makerFigures(maker)),
+    ...marketSources(maker),
     market_peer_up: () => [...maker.status, ...maker.metering].filter((row) => row.connected).length,
     market_protocol_errors_total: () => maker.stats.refused,
     limit_hits_total: () => maker.stats.limitHits,

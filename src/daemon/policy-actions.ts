@@ -17,6 +17,13 @@ export function makerPolicyActions(
   };
   return {
     book: () => makerBook(maker),
+    'pool/paid': async (input) => {
+      const { pool, hashes } = isRecord(input) ? input : {};
+      if (typeof pool !== 'string' || typeof hashes !== 'string' || !/^\d{1,30}$/.test(hashes))
+        throw new CodedError('config_invalid', 'pool must be a name, and hashes a decimal string');
+      const account = await maker.poolAccounts.paid(pool, BigInt(hashes));
+      return { pool, paid_hashes: account.paidHashes, unpaid_hashes: account.unpaidHashes };
+    },
     'policy/show': () => rows(),
     'policy/set': async (input) => {
       const changes = changesOf(input);

@@ -5,6 +5,7 @@ import type { Destination } from '../upstream/destination.ts';
 import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import type { ContractRunner } from './contract-runner.ts';
+import { contractSeries, proxyFigures } from './contract-series.ts';
 import { leavingSources, leavingView } from './leaving.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import {
@@ -60,6 +61,7 @@ function contractSources({ contracts, chain }: ProxyParts) {
     ...leavingSources(() => contracts.all.map((each) => leavingView(each.leavable, chain)), chain),
     contract_delivered_work_hashes_total: () => sum(({ side }) => side.status.ownWorkHashes),
     contract_work_hashes: () => sum(({ terms }) => terms.workTotalHashes),
+    ...contractSeries(() => proxyFigures(contracts.all)),
     ...meteringSources(() => (contracts.metering === undefined ? [] : [contracts.metering.meter.status])),
     channel_state: () => {
       const channels = statuses().filter(({ channel }) => channel !== 'none');

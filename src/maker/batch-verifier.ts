@@ -245,7 +245,7 @@ export class BatchVerifier {
         refused: refusedOf(cases, firstSeq),
         ownWorkHashes: batch.workTotal,
         luck: luckOfShares(credited, (job) => this.#deps.binding.upstreamTarget?.(job)),
-        counts: this.#deps.binding.counts?.() ?? [],
+        counts: this.#deps.binding.counts?.(credited) ?? [],
       });
       this.#refusedBytes.spend(bytes, this.#deps.clock.monotonicMs());
     } catch (error) {

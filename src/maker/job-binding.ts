@@ -53,8 +53,8 @@ export type JobBinding = {
    * that is not credited now. May ask the own node, and wait for it.
    */
   judgeShares?(cases: readonly ShareCase[]): Promise<void>;
-  /** Entries of what `judgeShares` counted: they come to the disk with the batch. */
-  counts?(): readonly LedgerEntry[];
+  /** Entries of what `judgeShares` counted, and of what is credited: they come to the disk with the batch. */
+  counts?(credited: readonly ShareCase[]): readonly LedgerEntry[];
   /** Takes note of a batch, which is on disk: shares without a code are credited. */
   judged?(cases: readonly ShareCase[]): void;
   /** Takes note of credited shares, which are on disk. */

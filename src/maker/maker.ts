@@ -45,6 +45,7 @@ import { Market } from './market.ts';
 import { Openings } from './openings.ts';
 import { assertNotHalted, type MakerPolicy, stakesOf } from './policy.ts';
 import { PolicyBook, type PolicyBookDeps } from './policy-book.ts';
+import { PoolAccounts } from './pool-accounts.ts';
 import { RestoredLedger } from './restored-ledger.ts';
 import { ShareVerifier } from './verification.ts';
 import { NO_POOLS, type OwnWork } from './work-binding.ts';
@@ -87,6 +88,8 @@ export class Maker {
   readonly #values: HashValues;
   readonly market: Market;
   readonly #ownWork: OwnWork;
+  /** What each pool owes for credited work. */
+  readonly poolAccounts: PoolAccounts;
   #server: PeerListener | undefined;
   #stopTip: (() => void) | undefined;
   #sweeper: Timer | undefined;
@@ -96,6 +99,7 @@ export class Maker {
     this.#options = options;
     this.#deps = deps;
     this.#ownWork = deps.ownWork ?? NO_POOLS();
+    this.poolAccounts = new PoolAccounts(this.#ownWork.book.names, deps.ledger);
     this.#nodeId = toHex(nodeIdBytes(deps.signer));
     this.#policies = new PolicyBook(options.policy, { ...deps, ...applying(deps) });
     this.#view = new TipTracker(deps);
@@ -118,6 +122,7 @@ export class Maker {
       {
         ...{ ...deps, values: this.#values, policy: () => this.policy },
         held: (except) => this.#openings.held(except),
+        pools: this.poolAccounts,
       },
     );
     this.#openings = new Openings(
@@ -142,6 +147,7 @@ export class Maker {
   async start(): Promise<number> {
     const { ledger, chain, log, clock, random } = this.#deps;
     await this.#policies.load();
+    await this.poolAccounts.load();
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
       const store = await MakerStore.load(id, this.#storeDeps);
       if (store !== undefined) await this.#add(store).loadBinding();
@@ -541,7 +547,14 @@ export class Maker {
       onChange: () => this.#deps.onStatus?.(),
       bindingOf: (each, miner) =>
         bindingFor(each, {
-          ...{ ...this.#deps, ...this.#ownWork, ...miner, view: this.#view, backlogWindowMs },
+          ...{
+            ...this.#deps,
+            ...this.#ownWork,
+            ...miner,
+            accounts: this.poolAccounts,
+            view: this.#view,
+            backlogWindowMs,
+          },
           templates: () => this.#startTemplates(),
         }),
     });

@@ -21,6 +21,7 @@ import { priceToday } from '../contract/quote-rank.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
+import { TERM_NAMES } from '../contract/terms-v3.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { HashValues } from '../settlement/hash-values.ts';
@@ -34,6 +35,7 @@ import {
   type PricingPolicy,
   pricePath,
 } from './policy.ts';
+import type { PoolAccounts } from './pool-accounts.ts';
 import { type Quote, QuoteBook } from './quote-book.ts';
 import { type BookedTerms, type Booking, bookedTermsOf, bookingOf, peakRate } from './rate-book.ts';
 
@@ -71,6 +73,8 @@ export type MarketDeps = {
   /** @param except a contract id that does not count */
   readonly held: (except?: string) => readonly HeldContract[];
   readonly values: HashValues;
+  /** What pools owe, which bounds contracts on their jobs. */
+  readonly pools: Pick<PoolAccounts, 'roomHashes'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -94,6 +98,7 @@ export class Market {
   readonly #options: MarketOptions;
   readonly #deps: MarketDeps;
   readonly #refused: RefusedProposal[] = [];
+  readonly #refusedTerms: Record<string, number> = {};
 
   constructor(options: MarketOptions, deps: MarketDeps) {
     this.#options = options;
@@ -104,6 +109,11 @@ export class Market {
   /** The newest refusals, the last one last. */
   get refused(): readonly RefusedProposal[] {
     return this.#refused;
+  }
+
+  /** How often each term was what a quote or proposal was refused for; `none`: another reason. */
+  get refusedTerms(): Readonly<Record<string, number>> {
+    return this.#refusedTerms;
   }
 
   isListed(nodeId: string): boolean {
@@ -162,7 +172,22 @@ export class Market {
     const own = bookingOf(this.#booked(terms, terms.workTotalHashes), height);
     const beside = this.#bookings(height, terms.minerNodeId, except);
     const rate = { ownHps: own.hashesPerSecond, besideHps: peakRate(beside, own) };
-    return { ...this.held(terms.minerNodeId, except), rate };
+    return { ...this.held(terms.minerNodeId, except), rate, ...this.#poolRoom(terms.minerNodeId, except) };
+  }
+
+  /** Work that contracts and quotes on the pools' jobs may still bring, and what there is room for. */
+  #poolRoom(nodeId: string, except?: string): Pick<Held, 'poolWork'> {
+    const { maxPoolUnpaidHashes } = this.#deps.policy();
+    if (maxPoolUnpaidHashes === undefined) return {};
+    const isWork = ({ binding }: ContractTerms): boolean => binding.type === 'work';
+    const open = this.#deps
+      .held(except)
+      .reduce((sum, { terms, openHashes }) => (isWork(terms) ? sum + openHashes : sum), 0n);
+    const quoted = this.quotes.termsBeside(nodeId).map((list) => list.filter(isWork));
+    const most = (list: readonly ContractTerms[]): bigint =>
+      list.reduce((top, { workTotalHashes }) => (workTotalHashes > top ? workTotalHashes : top), 0n);
+    const besideHashes = quoted.reduce((sum, list) => sum + most(list), open);
+    return { poolWork: { roomHashes: this.#deps.pools.roomHashes(maxPoolUnpaidHashes), besideHashes } };
   }
 
   /** The hashrate bought at a height, and the most at any later one, hashes per second. */
@@ -333,6 +358,11 @@ export class Market {
       const { code, message, meta } = error;
       const word = (name: string): string | undefined =>
         typeof meta[name] === 'string' ? meta[name] : undefined;
+      if (what === 'quote') this.quotes.stats.refused += 1;
+      // The first name of a path is one of the schema; what is no term of it a peer may have made up.
+      const [name = ''] = (word('path') ?? 'none').split('.');
+      const term = TERM_NAMES.has(name) ? name : 'none';
+      this.#refusedTerms[term] = (this.#refusedTerms[term] ?? 0) + 1;
       this.#refused.push({
         ...{ at: new Date(this.#deps.clock.nowMs()).toISOString(), nodeId, what, code },
         ...{ reason: message.slice(0, 200), path: word('path'), got: word('got') },

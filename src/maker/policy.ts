@@ -75,6 +75,8 @@ export type MakerPolicy = {
   readonly maxBudgetOfMinerSat?: bigint;
   /** Greatest hashrate that is bought at any time, hashes per second. Default: no bound. */
   readonly maxRateHps?: bigint;
+  /** Greatest work in hashes that is credited for the jobs of one pool and not paid by it. Default: any. */
+  readonly maxPoolUnpaidHashes?: bigint;
   /** Of the value of hashes: the most that is paid, ppm. Default: no bound. */
   readonly offMarketPpm?: bigint;
   /** What is paid. Default: the highest price, for all. */
@@ -160,6 +162,8 @@ export type Held = {
   readonly openContractsOfPeer: number;
   readonly openBudgetSat: bigint;
   readonly budgetOfPeerSat?: bigint;
+  /** Work in hashes that pools may still be owed, and what contracts on their jobs may bring of it. */
+  readonly poolWork?: { readonly roomHashes: bigint; readonly besideHashes: bigint };
   /** The hashrate of these terms, and the most that is bought beside it in its time, hashes per second. */
   readonly rate?: { readonly ownHps: bigint; readonly besideHps: bigint };
   /** Of miners that are not listed; undefined where the peer is. */
@@ -205,6 +209,7 @@ function roomRules(policy: MakerPolicy, terms: ContractTerms, held: Held): Rule[
     room(maxTotalBudgetSat, held.openBudgetSat, 'all budgets are in use'),
     room(maxBudgetOfMinerSat, held.budgetOfPeerSat ?? 0n, 'the budgets of this miner are in use'),
     ...rateRules(policy, terms, held),
+    ...poolRules(terms, held),
     only(
       'miner_node_id',
       held.openContractsOfPeer < policy.maxOpenContractsPerMiner,
@@ -241,6 +246,15 @@ function rateRules({ maxRateHps }: MakerPolicy, terms: ContractTerms, { rate }: 
   const path = isRated ? 'rate.committed_hps' : 'work_total_hashes';
   const allowed = `at most ${leftHps} hashes a second${isRated ? '' : ', over its time'}`;
   return [only(path, ownHps <= leftHps, allowed, `${path} is more hashrate than there is room for`)];
+}
+
+/** What pools owe for the jobs of contracts stays within what they are trusted with. */
+function poolRules(terms: ContractTerms, { poolWork }: Held): Rule[] {
+  if (poolWork === undefined || terms.binding.type !== 'work') return [];
+  const { roomHashes, besideHashes } = poolWork;
+  const left = roomHashes > besideHashes ? roomHashes - besideHashes : 0n;
+  const why = 'the pools owe for as much work as they are trusted with';
+  return [only('work_total_hashes', terms.workTotalHashes <= left, `at most ${left}`, why)];
 }
 
 const NO_STRANGERS: StrangersPolicy = { maxBudgetSat: 0n, maxContracts: 0, requireCollateral: true };

@@ -39,6 +39,7 @@ export class PoolBook {
   /** By pool and extranonce1. */
   readonly #holders = new Map<string, object>();
 
+  readonly #names: readonly string[];
   readonly #observeSeconds: (seconds: number) => void;
 
   /**
@@ -46,8 +47,14 @@ export class PoolBook {
    * @param observeSeconds takes the time to each verdict
    */
   constructor(names: readonly string[], observeSeconds: (seconds: number) => void = () => {}) {
+    this.#names = names;
     this.#observeSeconds = observeSeconds;
     for (const name of names) this.#accounts.set(name, newAccount(name));
+  }
+
+  /** Of the pools that are configured, best first. */
+  get names(): readonly string[] {
+    return this.#names;
   }
 
   get figures(): readonly PoolFigures[] {

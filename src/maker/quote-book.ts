@@ -22,6 +22,8 @@ export type QuoteHold = { readonly nodeId: string; readonly isListed: boolean; r
 
 /** The quotes of a maker that are not over. In memory alone: a restart forgets them, and says so. */
 export class QuoteBook {
+  /** Since the start, by what became of them. */
+  readonly stats = { asked: 0, quoted: 0, refused: 0, taken: 0, expired: 0, replaced: 0 };
   readonly #quotes = new Map<string, Quote>();
   readonly #rates = new LRUCache<string, TokenBucket>({ max: LIMITS.trackedAddresses });
   readonly #strangers: TokenBucket;
@@ -34,6 +36,7 @@ export class QuoteBook {
 
   /** Counts a request. Throws `too_often` beyond the rate of the peer, or of all that are not listed. */
   count(nodeId: string, isListed: boolean): void {
+    this.stats.asked += 1;
     const nowMs = this.#deps.clock.monotonicMs();
     const own = this.#rates.get(nodeId) ?? bucket(LIMITS.peerQuotesPerMinute, nowMs);
     this.#rates.set(nodeId, own);
@@ -46,7 +49,7 @@ export class QuoteBook {
   add(nodeId: string, isListed: boolean, terms: ContractTerms, validMs: number): Quote {
     this.#drop();
     const own = this.all.filter((quote) => quote.nodeId === nodeId);
-    if (own.length >= LIMITS.peerQuotes) this.#quotes.delete(own[0]!.quoteId);
+    if (own.length >= LIMITS.peerQuotes && this.#quotes.delete(own[0]!.quoteId)) this.stats.replaced += 1;
     const strangers = this.all.filter((quote) => !quote.isListed).length;
     if (this.#quotes.size >= LIMITS.quotes || (!isListed && strangers >= LIMITS.strangerQuotes))
       throw new CodedError('too_often', 'quotes that are not over');
@@ -56,6 +59,7 @@ export class QuoteBook {
       untilMonotonicMs: this.#deps.clock.monotonicMs() + validMs,
     };
     this.#quotes.set(quote.quoteId, quote);
+    this.stats.quoted += 1;
     return quote;
   }
 
@@ -69,7 +73,13 @@ export class QuoteBook {
 
   /** Forgets a quote that was taken. */
   remove(quoteId: string): void {
-    this.#quotes.delete(quoteId);
+    if (this.#quotes.delete(quoteId)) this.stats.taken += 1;
+  }
+
+  /** How many are not over. */
+  get liveCount(): number {
+    this.#drop();
+    return this.#quotes.size;
   }
 
   /** In the order they were given. */
@@ -102,7 +112,7 @@ export class QuoteBook {
   #drop(): void {
     const nowMs = this.#deps.clock.monotonicMs();
     for (const { quoteId, untilMonotonicMs } of this.all)
-      if (untilMonotonicMs <= nowMs) this.#quotes.delete(quoteId);
+      if (untilMonotonicMs <= nowMs && this.#quotes.delete(quoteId)) this.stats.expired += 1;
   }
 }
 

@@ -23,6 +23,7 @@ import type { UpstreamVerdict } from '../upstream/upstream-share.ts';
 import type { JobRecord } from '../work/evidence.ts';
 import type { JobBinding } from './job-binding.ts';
 import type { MakerStore } from './maker-store.ts';
+import type { PoolAccounts } from './pool-accounts.ts';
 import { PoolBook } from './pool-book.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { loadSolutionCount, solutionCountEntry } from './solution-count.ts';
@@ -55,6 +56,7 @@ export type OwnWork = {
 
 export type WorkBindingDeps = OwnWork & {
   readonly kernel: ShareKernel;
+  readonly accounts: PoolAccounts;
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -106,6 +108,8 @@ export class WorkBinding implements JobBinding {
   readonly #origins = new Map<JobId, Origin>();
   /** The own job of each job of the miner that was good. */
   readonly #sources = new WeakMap<JobRecord, JobId>();
+  /** Work of each pool in the batch that is not on disk yet. */
+  #counted: ReadonlyMap<string, bigint> = new Map();
   #state: WorkJobsState;
   #ticker: Timer | undefined;
   #peer: RpcPeer | undefined;
@@ -266,13 +270,25 @@ export class WorkBinding implements JobBinding {
     this.#solutions.judge(cases, ({ job }) => this.#givenOf(job));
   }
 
-  /** The solutions, once there is one: the entry is small, and in a batch that is written anyway. */
-  counts(): readonly LedgerEntry[] {
+  /** The solutions, once there is one, and each pool's work: small entries of a batch that is written. */
+  counts(credited: readonly ShareCase[]): readonly LedgerEntry[] {
     const { late } = this.#solutions;
-    return late.solutions === 0 ? [] : [solutionCountEntry(this.#store.contractId, late)];
+    const { accounts } = this.#deps;
+    for (const [pool, hashes] of this.#counted) accounts.release(pool, hashes);
+    const byPool = new Map<string, bigint>();
+    for (const { job, target } of credited) {
+      const pool = this.#givenOf(job)?.pool;
+      if (pool !== undefined) byPool.set(pool, (byPool.get(pool) ?? 0n) + target!.workHashes);
+    }
+    this.#counted = byPool;
+    return [
+      ...(late.solutions === 0 ? [] : [solutionCountEntry(this.#store.contractId, late)]),
+      ...[...byPool].map(([pool, hashes]) => accounts.credit(pool, hashes)),
+    ];
   }
 
   judged(cases: readonly ShareCase[]): void {
+    this.#counted = new Map();
     this.#solutions.judged(cases);
     for (const { job, code, target } of cases) {
       const given = code === undefined ? this.#givenOf(job) : undefined;

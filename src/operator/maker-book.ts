@@ -9,7 +9,10 @@ import { lockedSat } from '../maker/policy.ts';
 import type { Booking } from '../maker/rate-book.ts';
 
 /** What of a maker its book is made of. */
-export type BookedMaker = Pick<Maker, 'status' | 'policy' | 'market' | 'termsOf' | 'height'>;
+export type BookedMaker = Pick<
+  Maker,
+  'status' | 'policy' | 'market' | 'termsOf' | 'height' | 'poolAccounts'
+>;
 
 /**
  * The book of a market maker: what is bought and not delivered, what is locked up, for whom, against which
@@ -49,6 +52,10 @@ export function makerBook(maker: BookedMaker): object {
       ...{ now_hps: rates.nowHps, peak_hps: rates.peakHps },
       ...{ target_hps: policy.pricing?.targetRateHps ?? null, of_max_hps: policy.maxRateHps ?? null },
     },
+    pools: maker.poolAccounts.all.map((pool) => ({
+      ...{ pool: pool.name, credited_hashes: pool.creditedHashes, paid_hashes: pool.paidHashes },
+      ...{ unpaid_hashes: pool.unpaidHashes, of_max_hashes: policy.maxPoolUnpaidHashes ?? null },
+    })),
     hash_value_msat_per_eh: market.valueMsatPerEh(height) ?? null,
     contracts,
     quotes: quotes.map(({ quoteId, nodeId, isListed, terms }) => ({

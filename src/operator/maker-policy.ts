@@ -84,6 +84,9 @@ export function policyOf({ network, policy, braidpool }: MakerConfig): MakerPoli
     ...(policy.maxIndexPremiumPpm === undefined ? {} : { maxIndexPremiumPpm: policy.maxIndexPremiumPpm }),
     ...(policy.minNoticeBlocks === undefined ? {} : { minNoticeBlocks: policy.minNoticeBlocks }),
     ...(policy.maxRateHps === undefined ? {} : { maxRateHps: policy.maxRateHps }),
+    ...(policy.maxPoolUnpaidHashes === undefined
+      ? {}
+      : { maxPoolUnpaidHashes: policy.maxPoolUnpaidHashes }),
     ...(policy.offMarket === undefined ? {} : { offMarketPpm: factorPpmOf(policy.offMarket) }),
     bindingScriptHex: policy.bindingScriptHex,
     // Unbound terms of earlier versions have a channel, and are not taken.

@@ -7,6 +7,8 @@ import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { checkQuote, type QuoteLimits, type QuoteRequest } from '../../src/contract/quote.ts';
 import type { TermsV3 } from '../../src/contract/terms.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { PoolBook } from '../../src/maker/pool-book.ts';
+import { NO_POOLS } from '../../src/maker/work-binding.ts';
 import { makerBook } from '../../src/operator/maker-book.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { Result } from '../../src/peer/messages.ts';
@@ -170,6 +172,9 @@ describe('a quote', () => {
       ...['bad_terms', 'max_unpaid_steps', '6', 'at most 5'],
     ]);
     expect((await refusal(quote(peer, { expiryBlocks: 499 })))[1]).toBe('expiry_height');
+    const { market } = world!.maker;
+    expect(market.quotes.stats).toMatchObject({ asked: 3, refused: 3, quoted: 0 });
+    expect(market.refusedTerms).toEqual({ budget_sat: 1, max_unpaid_steps: 1, expiry_height: 1 });
     expect((await refusal(quote(peer, { binding: 'work' })))[1]).toBe('binding.type');
     expect(await refusal(quote(peer))).toEqual(['taken']);
   });
@@ -247,6 +252,39 @@ describe('hashrate', () => {
     await propose(peer, world!.minerSigner, await quote(peer, rated(HPS)));
     expect(await priceOf({})).toMatchObject({ msatPerEh: (FIXED / 2n / 10n) * 9n });
     expect(await priceOf({ start: START })).toMatchObject({ msatPerEh: FIXED / 2n });
+  });
+});
+
+describe('work on the jobs of pools', () => {
+  it('is bought as far as they may owe for it, by contracts and by the quotes of others', async () => {
+    const policy = {
+      bindings: ['work', 'payout'],
+      maxPoolUnpaidHashes: 60_000n,
+      strangers: STRANGERS,
+    } as const;
+    await started(policy);
+    const ownWork = { ...NO_POOLS(), book: new PoolBook(['one']) };
+    await world!.restartMaker({ ownWork });
+    const accounts = world!.maker.poolAccounts;
+    await world!.makerLedger.appendNow([accounts.credit('one', 15_000n)]);
+    const [one, two] = [await as(stranger), await as(other)];
+    const work = { binding: 'work' } as const;
+    const given = await quote(one, work);
+    const left = ['bad_terms', 'work_total_hashes', '40000', 'at most 5000'];
+    expect(await refusal(quote(two, work))).toEqual(left);
+    await propose(one, stranger, given);
+    expect(await refusal(quote(two, work))).toEqual(left);
+    // Other work is no pool's, and what was paid for makes room.
+    expect(await refusal(quote(two))).toEqual(['taken']);
+    await accounts.paid('one', 15_000n);
+    expect((await refusal(quote(two, work)))[3]).toBe('at most 20000');
+    expect(await refusal(quote(two, { ...work, workTotalHashes: 20_000n }))).toEqual(['taken']);
+    expect((makerBook(world!.maker) as { pools: unknown }).pools).toEqual([
+      {
+        ...{ pool: 'one', credited_hashes: 15_000n, paid_hashes: 15_000n, unpaid_hashes: 0n },
+        of_max_hashes: 60_000n,
+      },
+    ]);
   });
 });
 

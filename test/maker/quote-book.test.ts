@@ -39,6 +39,24 @@ it('strangers hold so many quotes, and those that are listed have room all the s
   expect(book.all).toHaveLength(1);
 });
 
+it('what became of each quote is counted, once', () => {
+  const { clock, book, add } = stood();
+  for (let each = 0; each < LIMITS.peerQuotes + 1; each += 1) {
+    book.count('a', true);
+    add('a', true);
+  }
+  book.remove(book.all[0]!.quoteId);
+  book.remove('never given');
+  expect(book.liveCount).toBe(LIMITS.peerQuotes - 1);
+  clock.advance(1_000);
+  expect(book.liveCount).toBe(0);
+  expect(book.liveCount).toBe(0);
+  expect(book.stats).toEqual({
+    ...{ asked: LIMITS.peerQuotes + 1, quoted: LIMITS.peerQuotes + 1, refused: 0, taken: 1 },
+    ...{ expired: LIMITS.peerQuotes - 1, replaced: 1 },
+  });
+});
+
 it('quotes of one peer hold the largest of them, and stand in its own way no more', () => {
   const { book, add } = stood();
   for (const budgetSat of [2_000n, 5_000n, 3_000n]) add('a', true, budgetSat);

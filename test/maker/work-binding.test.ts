@@ -1,8 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { concat } from '../../src/base/bytes.ts';
+import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
+import { PoolAccounts } from '../../src/maker/pool-accounts.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { shareTargetFor } from '../../src/maker/work-binding.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
@@ -327,6 +329,18 @@ describe('a pool of the maker', () => {
       creditedWorkHashes: 3n * shareTargetOf(SHARE).workHashes,
       verdicts: { weAcceptedTheyAccepted: 1, weAcceptedTheyRejected: 1 },
     });
+  });
+
+  it('owes for what was credited and came to the disk, and for nothing else', async () => {
+    const { stand, job } = await working();
+    const share = shareTargetOf(SHARE).workHashes;
+    await stand.take(stand.mine(job, 1, { isSolution: false }));
+    expect(stand.accounts.accountOf('p').unpaidHashes).toBe(share);
+    stand.ledger.failNext(new CodedError('ledger_io'));
+    await stand.take(stand.mine(job, 1, { isSolution: false })).catch(() => {});
+    const again = new PoolAccounts(['p'], stand.ledger);
+    await again.load();
+    expect(again.accountOf('p').creditedHashes).toBe(share);
   });
 
   it('is left a while after the miner, and with the contract', async () => {

@@ -9,6 +9,7 @@ import type { UpstreamJob } from '../../src/jobs/job.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BatchVerifier, DEFAULT_BATCH_VERIFIER_OPTIONS } from '../../src/maker/batch-verifier.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
+import { PoolAccounts } from '../../src/maker/pool-accounts.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import { WorkBinding } from '../../src/maker/work-binding.ts';
@@ -195,6 +196,7 @@ export class WorkStand {
   readonly contractId: string;
   readonly pools: ManualPool[] = [];
   readonly book: PoolBook;
+  readonly accounts: PoolAccounts;
   readonly files: WorkFiles;
   readonly binding: WorkBinding;
   readonly batches: BatchVerifier;
@@ -215,6 +217,7 @@ export class WorkStand {
     const { clock, timers } = this.time;
     this.ledger = options.ledger ?? new MemoryLedger();
     const { ledger } = this;
+    this.accounts = new PoolAccounts(pools, ledger);
     const signatures = { minerSignature: '00'.repeat(64), makerSignature: '00'.repeat(64) };
     this.store = MakerStore.create(
       contractId,
@@ -228,7 +231,7 @@ export class WorkStand {
     Object.defineProperty(this.store, 'channel', { get: () => ({ status: this.channelStatus }) });
     this.binding = new WorkBinding(this.store, {
       ...{ kernel, ledger, clock, timers, log: silentLogger, backlogWindowMs: 600_000 },
-      ...{ book: this.book, files: this.files, failover: FAILOVER_OPTIONS },
+      ...{ book: this.book, accounts: this.accounts, files: this.files, failover: FAILOVER_OPTIONS },
       pools: pools.map((name) => (listener) => {
         const pool = new ManualPool(name, listener);
         this.pools.push(pool);

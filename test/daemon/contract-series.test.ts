@@ -1,0 +1,57 @@
+import { expect, it } from 'vitest';
+import { LIMITS } from '../../src/base/limits.ts';
+import { type ContractFigures, contractSeries } from '../../src/daemon/contract-series.ts';
+import { METRIC_PREFIX } from '../../src/metrics/catalogue.ts';
+import { createMetrics } from '../../src/metrics/metrics.ts';
+import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
+
+const EH = 10n ** 18n;
+const terms = makeTermsV3({ price: { type: 'fixed', msatPerEh: 500_000n }, budgetSat: 10n ** 9n });
+const figures = (index: number, changes: Partial<ContractFigures> = {}): ContractFigures => ({
+  ...{
+    contractId: index.toString(16).padStart(64, '0').slice(-16).padEnd(64, 'f'),
+    state: 'live',
+    isOver: false,
+  },
+  ...{ terms, paidSat: 7n, unpaidHashes: 2n * EH, doneHashes: 3n * EH, missingHashes: EH, ...changes },
+});
+
+async function samples(role: 'proxy' | 'maker', rows: readonly ContractFigures[]): Promise<string[]> {
+  const build = { version: '', commit: '', kernel: '', ledger: '' };
+  const metrics = createMetrics(
+    { role, build },
+    contractSeries(() => rows),
+  );
+  const lines = (await metrics.text()).split('\n');
+  return lines.filter(
+    (line) => line.startsWith(`${METRIC_PREFIX}contract_`) && line.includes('contract="'),
+  );
+}
+
+it.each(['proxy', 'maker'] as const)(
+  'a contract of a %s has its numbers, in series of its own',
+  async (role) => {
+    const label = 'contract="0000000000000001"';
+    const owed = Number(terms.workTotalHashes - 3n * EH);
+    expect(
+      (await samples(role, [figures(1)])).map((line) => line.slice(METRIC_PREFIX.length)).toSorted(),
+    ).toEqual([
+      `contract_delivery_hashes{${label},kind="done"} 3000000000000000000`,
+      `contract_delivery_hashes{${label},kind="missing"} 1000000000000000000`,
+      `contract_delivery_hashes{${label},kind="owed"} ${owed}`,
+      `contract_exposure_sats{${label}} 1000`,
+      `contract_paid_sats{${label}} 7`,
+      `contract_price_msat_per_eh{${label}} 500000`,
+      `contract_stream_state{${label},state="live"} 1`,
+      `contract_unpaid_work_hashes{${label}} 2000000000000000000`,
+    ]);
+  },
+);
+
+it('there are series of the newest hundred that are not over, whoever makes more', async () => {
+  const many = Array.from({ length: LIMITS.contractSeries + 20 }, (_, index) => figures(index));
+  const over = Array.from({ length: 30 }, (_, index) => figures(1000 + index, { isOver: true }));
+  const paid = (await samples('maker', [...many, ...over])).filter((line) => line.includes('_paid_sats'));
+  expect(paid).toHaveLength(LIMITS.contractSeries);
+  expect(paid[0]).toContain('contract="0000000000000014"');
+});
