@@ -1,4 +1,5 @@
 import { NETWORKS } from '../bitcoin/network.ts';
+import { refuseTerm } from './fields.ts';
 import { highestMsatPerEh, lowestMsatPerEh } from './price.ts';
 import type { ContractTerms } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
@@ -105,4 +106,18 @@ export function notYetServed(terms: ContractTerms): string | undefined {
     ['stream', terms.streamHex === undefined],
   ];
   return parts.find(([, isServed]) => !isServed)?.[0];
+}
+
+/** What no program will serve, and why: `MARKET.md` has it at length. */
+const NEVER_SERVED: Readonly<Record<string, string>> = {
+  'maker_fault.type':
+    'must be pause: standby would be paid by what a maker says against itself alone, which then would say nothing',
+  'end.cancel_fee_ppm':
+    'must be 0: no state pays the miner less than one before, and no maker signs a fee once it has left',
+};
+
+/** Checks that this program can run the terms. Throws `bad_terms` with the path, and why not. */
+export function assertServed(terms: ContractTerms): void {
+  const path = notYetServed(terms);
+  if (path !== undefined) refuseTerm(path, NEVER_SERVED[path] ?? 'is not served yet as it is');
 }

@@ -11,7 +11,7 @@ import { isMetering } from '../contract/metering.ts';
 import type { MovingPrice, Price } from '../contract/price.ts';
 import type { Spread } from '../contract/quote-price.ts';
 import { type ContractTerms, termsToJson } from '../contract/terms.ts';
-import { easiestTarget, mostMsatPerEh, notYetServed } from '../contract/terms-access.ts';
+import { assertServed, easiestTarget, mostMsatPerEh } from '../contract/terms-access.ts';
 import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 
 /** The type of a binding. */
@@ -477,8 +477,7 @@ export function judgeMetering(
 ): void {
   assertNotHalted(policy);
   if (policy.meters !== true) refuseTerm('binding.type', 'is not taken here');
-  const unserved = notYetServed(terms);
-  if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  assertServed(terms);
   if (terms.expiryHeight <= (context.height ?? 0))
     refuseTerm('expiry_height', `must be above ${context.height}`);
   assertRules(terms, [
@@ -493,8 +492,7 @@ export function judgeMetering(
  */
 export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: PolicyContext): void {
   assertNotHalted(policy);
-  const unserved = notYetServed(terms);
-  if (unserved !== undefined) refuseTerm(unserved, 'is not served yet as it is');
+  assertServed(terms);
   if (isMetering(terms)) refuseTerm('binding.type', 'none has no channel');
   if (!(policy.bindings ?? OWN_JOBS).includes(terms.binding.type)) {
     if (terms.version !== 3)

@@ -293,6 +293,21 @@ describe('the policy of a maker', () => {
       expect(pathOf(changes)).toBe(path);
     });
 
+    it.each<[string, Partial<TermsV3>, RegExp]>([
+      [
+        'standby pay',
+        { makerFault: whole.makerFault },
+        /must be pause: standby would be paid by what a maker/,
+      ],
+      [
+        'a cancel fee',
+        { end: { cancelFeePpm: 1, noticeBlocks: 0 } },
+        /must be 0: no state pays the miner less/,
+      ],
+    ])('refuses %s, and says why it never will take it', (_, changes, why) => {
+      expect(() => judgeTerms(policy, { ...newer, ...changes }, context)).toThrow(why);
+    });
+
     it('takes no notice of the end, or one that is long enough', () => {
       const judged = (noticeBlocks: number, own: object = {}): string =>
         pathOf({ end: { cancelFeePpm: 0, noticeBlocks } }, own);
