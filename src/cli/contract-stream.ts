@@ -46,11 +46,8 @@ export const contractEventsCommand: Command = {
   },
 };
 
-/** All that was earned goes to the recipient, by ending the channel; a line goes on in its next. */
-export const contractWithdraw: Command = { ...channelClose, name: 'contract withdraw' };
+/** Either side: each has its own by the close. */
 export const contractRedeem: Command = { ...channelClose, name: 'contract redeem' };
-/** The rest goes back to the sender in the same transaction. */
-export const contractRefund: Command = { ...channelClose, name: 'contract refund' };
 
 async function sourceOf(options: ParsedOptions, io: CommandIo) {
   const access = accessOf(options, io);

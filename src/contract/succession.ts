@@ -3,11 +3,20 @@
  * deep before the one that runs takes no more. Pure.
  */
 export type SuccessionOptions = {
+  /** False where the next is opened only when somebody asks for it. */
+  readonly renews: boolean;
   /** Blocks from a proposal to a channel that is deep, with some to spare. */
   readonly leadBlocks: number;
   readonly blockIntervalMs: number;
   /** Time from one that came to nothing to the next. */
   readonly retryMs: number;
+};
+
+type NextContract = {
+  readonly contractId: string;
+  readonly isDeep: boolean;
+  /** The one before it is closed once this one is deep. */
+  readonly takesOver: boolean;
 };
 
 export type SuccessionState = {
@@ -16,7 +25,7 @@ export type SuccessionState = {
   /** True once `current` takes no more work. */
   readonly isOver: boolean;
   /** Those that follow it, in their order: one that is opened meanwhile, or more after a restart. */
-  readonly next: readonly { readonly contractId: string; readonly isDeep: boolean }[];
+  readonly next: readonly NextContract[];
   /** A proposal is under way. */
   readonly isOpening: boolean;
   /** Monotonic: not before this the next is proposed. */
@@ -25,7 +34,9 @@ export type SuccessionState = {
 
 export type SuccessionEvent =
   /** A contract of the line runs, or is opened. */
-  | { readonly type: 'added'; readonly contractId: string }
+  | { readonly type: 'added'; readonly contractId: string; readonly takesOver?: boolean }
+  /** Somebody asked for the next: see `mayOpen`. */
+  | { readonly type: 'asked' }
   /** Work may be delivered to a contract. */
   | { readonly type: 'deep'; readonly contractId: string }
   /** A contract takes no more work, for good. */
@@ -47,7 +58,9 @@ export type SuccessionEffect =
   /** Propose the next contract. */
   | { readonly type: 'open' }
   /** Deliver to this contract from now on. */
-  | { readonly type: 'move'; readonly to: string };
+  | { readonly type: 'move'; readonly to: string }
+  /** Have this contract, which is delivered to no more, closed by both. */
+  | { readonly type: 'close'; readonly contractId: string };
 
 export type SuccessionTransition = {
   readonly state: SuccessionState;
@@ -91,9 +104,14 @@ function applied(
       if (current === undefined) return { ...state, current: event.contractId, isOpening: false };
       return {
         ...state,
-        next: [...next, { contractId: event.contractId, isDeep: false }],
+        next: [
+          ...next,
+          { contractId: event.contractId, isDeep: false, takesOver: event.takesOver ?? false },
+        ],
         isOpening: false,
       };
+    case 'asked':
+      return { ...state, isOpening: true };
     case 'deep':
       return {
         ...state,
@@ -118,22 +136,33 @@ function isNext({ next }: SuccessionState, contractId: string): boolean {
   return next.some((one) => one.contractId === contractId);
 }
 
-/** A contract that is over is followed at once by one that is deep. */
+/** A contract that is over, or shall be, is followed at once by one that is deep. */
 function moving(state: SuccessionState): SuccessionTransition {
+  const { current, isOver } = state;
   const [first, ...next] = state.next;
-  if (!state.isOver || first?.isDeep !== true) return { state, effects: [] };
+  if (current === undefined || first?.isDeep !== true || !(isOver || first.takesOver))
+    return { state, effects: [] };
   const to = first.contractId;
-  return { state: { ...state, current: to, isOver: false, next }, effects: [{ type: 'move', to }] };
+  const close = isOver ? [] : [{ type: 'close', contractId: current } as const];
+  return {
+    state: { ...state, current: to, isOver: false, next },
+    effects: [{ type: 'move', to }, ...close],
+  };
+}
+
+/** True while the next contract may be asked for: one at a time. */
+export function mayOpen({ current, next, isOpening }: SuccessionState): boolean {
+  return current !== undefined && next.length === 0 && !isOpening;
 }
 
 function isDue(
-  { leadBlocks, blockIntervalMs }: SuccessionOptions,
-  { current, isOver, next, isOpening, notBeforeMs }: SuccessionState,
+  { renews, leadBlocks, blockIntervalMs }: SuccessionOptions,
+  state: SuccessionState,
   event: SuccessionEvent,
   nowMs: number,
 ): boolean {
-  if (current === undefined || next.length > 0 || isOpening || nowMs < notBeforeMs) return false;
-  if (isOver) return true;
+  if (!renews || !mayOpen(state) || nowMs < state.notBeforeMs) return false;
+  if (state.isOver) return true;
   if (event.type !== 'progress') return false;
   const { remainingHashes, hashesPerSecond, blocksLeft } = event;
   const leadMs = BigInt(Math.round(leadBlocks * blockIntervalMs));

@@ -7,6 +7,7 @@ import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
 import { noticeActions } from './notice-actions.ts';
 import type { RunningContracts } from './running-contracts.ts';
+import { makerSuccessionActions, proxySuccessionActions } from './succession-actions.ts';
 import { updateActions } from './update-actions.ts';
 
 /** Longest wait in ms for a maker that was asked to close; who asked the daemon waits ten seconds. */
@@ -27,6 +28,12 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
     if (side === undefined) throw new CodedError('unknown_channel', `${wanted} is not served here`);
     return side;
   };
+  const close = async (side: MinerContract): Promise<void> => {
+    const { frozen, channel } = side.status;
+    if (frozen !== undefined && !isClosing(channel))
+      throw new CodedError('channel_frozen', `${frozen}; it is closed alone, by force or by its deadline`);
+    await answeredIn(timers, side.closeNow());
+  };
   return {
     'metering/end': async (input) => {
       const { metering } = contracts;
@@ -38,16 +45,10 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
     },
     'channel/close': async (input) => {
       const side = served(input);
-      const { frozen, channel } = side.status;
-      if (frozen !== undefined && !isClosing(channel)) {
-        throw new CodedError(
-          'channel_frozen',
-          `${frozen}; it is closed alone, by force or by its deadline`,
-        );
-      }
-      await answeredIn(timers, side.closeNow());
+      await close(side);
       return { contract: side.status.contractId, closing: true };
     },
+    ...proxySuccessionActions({ contracts, served, close }),
     ...updateActions((input) => {
       const side = served(input);
       return { contract: side.status.contractId, updates: side.updates };
@@ -86,6 +87,7 @@ export function makerChannelActions(maker: Maker): Actions {
       await maker.requestClose(contract(input));
       return { contract: contract(input), closing: true };
     },
+    ...makerSuccessionActions(maker, contract),
     ...updateActions((input) => ({
       ...{ contract: contract(input), updates: maker.updatesOf(contract(input)) },
     })),

@@ -5,11 +5,13 @@ import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ContractConfig, MeteringConfig } from '../config/config.ts';
 import { checkTerms, contractIdOf } from '../contract/terms.ts';
+import type { TermsV3 } from '../contract/terms-v3.ts';
 import { highestPriceFrom, stepHashesOf } from '../contract/updated-terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { ChosenCoins } from '../miner/chosen-coins.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
+import { propose } from '../operator/market-tools.ts';
 import { HashValues } from '../settlement/hash-values.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
 import type { Submission } from '../shares/share.ts';
@@ -23,7 +25,7 @@ import {
   payoutScriptOf,
 } from './contract-runner.ts';
 import type { SoldContract } from './selling.ts';
-import { type LinePlan, Successions } from './successions.ts';
+import { type LinePlan, Successions, type WantedNext } from './successions.ts';
 import {
   type LineItem,
   makerAddress,
@@ -121,6 +123,11 @@ export class RunningContracts {
     this.#maxUnpaidSat = maxUnpaidTotalSat;
     this.#successions ??= new Successions({
       ...{ ...deps, add: (taken) => this.add(taken) },
+      propose: (terms, maker) =>
+        propose(
+          { terms, place: { name: 'maker', maker, makerNodeId: terms.makerNodeId } },
+          { network, ...deps },
+        ),
       onMoved: (id) => this.#tell(id, deps),
     });
     const total = this.#total === undefined ? {} : { exposureTotal: this.#total };
@@ -182,6 +189,13 @@ export class RunningContracts {
     return runner;
   }
 
+  /** See `Successions.follow`. Throws `wrong_status` before `start`. */
+  async follow(contractId: string, wanted: WantedNext, isDryRun: boolean): Promise<TermsV3> {
+    if (this.#successions === undefined)
+      throw new CodedError('wrong_status', 'contracts are not served yet');
+    return this.#successions.follow(contractId, wanted, isDryRun);
+  }
+
   async #begin(
     key: string,
     begin: () => Promise<ContractRunner | FinishedContract>,
@@ -197,10 +211,8 @@ export class RunningContracts {
     }
     this.#runners.set(started.contractId, started);
     const { maker, payoutScriptHex, returnsBonds, quota, destination, line } = plan;
-    if (line !== undefined) {
-      const same = { maker, payoutScriptHex, returnsBonds, quota, destination };
-      this.#successions?.add(started, line, same);
-    }
+    const same = { maker, payoutScriptHex, returnsBonds, quota, destination };
+    this.#successions?.add(started, line ?? { name: key, index: 0, renews: false }, same);
     onStatus(started.sold);
     await ledger.appendNow([makerEntry(started.terms.makerNodeId, maker)]);
   }

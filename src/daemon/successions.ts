@@ -1,18 +1,20 @@
-import { toHex } from '../base/bytes.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import type { HostPort } from '../config/values.ts';
 import {
   delivers,
+  mayOpen,
   NO_SUCCESSION,
   type SuccessionEvent,
   type SuccessionOptions,
   type SuccessionState,
   transition,
 } from '../contract/succession.ts';
-import { type ContractTerms, parseTerms, termsToJson } from '../contract/terms.ts';
-import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
+import { successorTerms } from '../contract/successor-terms.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { TermsV3 } from '../contract/terms-v3.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ContractRunner } from './contract-runner.ts';
 import type { LineItem, TakenContract } from './taken-contracts.ts';
@@ -33,6 +35,8 @@ export type SuccessionsDeps = {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: Logger;
+  /** Has the maker sign the terms; throws what it refuses with. */
+  readonly propose: (terms: TermsV3, maker: HostPort) => Promise<void>;
   /** Serves one more contract. */
   readonly add: (taken: TakenContract) => Promise<unknown>;
   /** A contract may be delivered to from now on. */
@@ -46,7 +50,18 @@ type Line = {
   state: SuccessionState;
   readonly plan: LinePlan;
   readonly runners: Map<string, Served>;
+  /** What its contracts are called, before their number. */
+  readonly title: string;
+  renews: boolean;
   index: number;
+};
+
+/** What somebody asks for: the next contract of a line. */
+export type WantedNext = {
+  /** Its work; undefined: that of the one before. */
+  readonly workTotalHashes: bigint | undefined;
+  /** The one before is closed once it is deep. */
+  readonly takesOver: boolean;
 };
 type Served = { readonly runner: ContractRunner; readonly sinceMs: number; readonly hashesBefore: bigint };
 
@@ -72,15 +87,23 @@ export class Successions {
   }
 
   /** A contract of a line is served. */
-  add(runner: ContractRunner, { name, index }: LineItem, plan: LinePlan): void {
+  add(
+    runner: ContractRunner,
+    { name, index, renews = true, takesOver = false }: LineItem,
+    plan: LinePlan,
+  ): void {
     const { contractId, side } = runner;
-    const line = this.#lines.get(name) ?? { state: NO_SUCCESSION, plan, runners: new Map(), index };
+    const title = runner.name.replace(/\+\d+$/, '');
+    const line = this.#lines.get(name) ?? {
+      ...{ state: NO_SUCCESSION, plan, runners: new Map(), title, renews, index },
+    };
     this.#lines.set(name, line);
     this.#lineOf.set(contractId, name);
+    line.renews ||= renews;
     line.index = Math.max(line.index, index);
     const sinceMs = this.#deps.clock.monotonicMs();
     line.runners.set(contractId, { runner, sinceMs, hashesBefore: side.status.ownWorkHashes });
-    this.#apply(name, line, { type: 'added', contractId });
+    this.#apply(name, line, { type: 'added', contractId, takesOver });
     this.seen(contractId);
   }
 
@@ -138,11 +161,12 @@ export class Successions {
 
   #apply(name: string, line: Line, event: SuccessionEvent): void {
     const terms = line.runners.get(line.state.current ?? '')?.runner.terms;
-    const options = optionsOf(terms);
+    const options = optionsOf(terms, line.renews);
     const { state, effects } = transition(options, line.state, event, this.#deps.clock.monotonicMs());
     line.state = state;
     for (const effect of effects) {
       if (effect.type === 'open') this.#open(name, line);
+      else if (effect.type === 'close') void line.runners.get(effect.contractId)!.runner.side.close();
       else {
         this.#deps.log.info({ line: name, contract: effect.to }, 'the next contract takes over');
         this.#deps.onMoved(effect.to);
@@ -150,47 +174,66 @@ export class Successions {
     }
   }
 
-  /** On the same terms, at the heights of now. */
-  #open(name: string, line: Line): void {
-    const { log, random } = this.#deps;
-    const terms = line.runners.get(line.state.current!)!.runner.terms;
-    const index = line.index + 1;
-    const begin = async (): Promise<void> => {
-      const next = successorOf(terms, this.#height ?? 0, random.bytes(16));
-      const item = { name, index };
-      await this.#deps.add({ ...line.plan, name: `${name}+${index}`, terms: next, line: item });
+  /**
+   * Opens the contract that follows another, or says which it would be. Throws `wrong_status` where that one
+   * is not delivered to or has a next already, and as `successorTerms`, `propose` and `add`.
+   */
+  async follow(contractId: string, wanted: WantedNext, isDryRun: boolean): Promise<TermsV3> {
+    const name = this.#lineOf.get(contractId) ?? '';
+    const line = this.#lines.get(name);
+    const refuse = (why: string): never => {
+      throw new CodedError('wrong_status', why);
     };
+    if (line === undefined || !this.#isBegun) return refuse('contracts are not served yet');
+    const { state } = line;
+    if (state.current !== contractId) return refuse('another contract of its line is delivered to');
+    if (state.isOver) return refuse('the contract takes no more work: take another');
+    if (!mayOpen(state)) return refuse('the next contract is opened already');
+    const terms = this.#nextTerms(line, wanted.workTotalHashes);
+    if (isDryRun) return terms;
+    this.#apply(name, line, { type: 'asked' });
+    try {
+      await this.#deps.propose(terms, line.plan.maker);
+      await this.#add(name, line, terms, wanted.takesOver);
+    } catch (error) {
+      this.#apply(name, line, { type: 'refused' });
+      throw error;
+    }
+    return terms;
+  }
+
+  #open(name: string, line: Line): void {
+    const { log } = this.#deps;
+    const begin = async () => this.#add(name, line, this.#nextTerms(line, undefined), false);
     begin().catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;
       log.warn({ line: name, code: error.code, detail: error.message }, 'the next contract is not opened');
       this.#apply(name, line, { type: 'refused' });
     });
   }
+
+  /** The same as by now, at the heights of now. Throws `chain_unreachable` before there is a tip. */
+  #nextTerms({ state, runners }: Line, workTotalHashes: bigint | undefined): TermsV3 {
+    const height = this.#height;
+    if (height === undefined) throw new CodedError('chain_unreachable', 'the height is not known yet');
+    const { terms } = runners.get(state.current!)!.runner.side.updates.state;
+    const nonce = this.#deps.random.bytes(16);
+    return successorTerms(terms, { height, nonce, workTotalHashes });
+  }
+
+  async #add(name: string, line: Line, terms: TermsV3, takesOver: boolean): Promise<void> {
+    const { plan, title, renews } = line;
+    const index = line.index + 1;
+    const item = {
+      ...{ name, index },
+      ...(renews ? {} : { renews }),
+      ...(takesOver ? { takesOver } : {}),
+    };
+    await this.#deps.add({ ...plan, name: `${title}+${index}`, terms, line: item });
+  }
 }
 
-function optionsOf(terms: ContractTerms | undefined): SuccessionOptions {
+function optionsOf(terms: ContractTerms | undefined, renews: boolean): SuccessionOptions {
   const leadBlocks = (terms?.minDepth ?? 0) + WAIT_BLOCKS;
-  return { leadBlocks, blockIntervalMs: BLOCK_MS, retryMs: RETRY_MS };
-}
-
-/** The same terms for a contract that is proposed at this height. Throws `bad_terms` for older versions. */
-function successorOf(terms: ContractTerms, height: number, nonce: Uint8Array): ContractTerms {
-  if (terms.version !== 3) throw new CodedError('bad_terms', 'only terms of version 3 have a successor');
-  const blocks = height - (terms.fundingByHeight - TERMS_DEFAULTS.fundingByBlocks);
-  const { start } = terms;
-  const next = {
-    ...terms,
-    nonceHex: toHex(nonce),
-    expiryHeight: terms.expiryHeight + blocks,
-    fundingByHeight: terms.fundingByHeight + blocks,
-    ...(start === undefined
-      ? {}
-      : {
-          start: {
-            notBeforeHeight: start.notBeforeHeight + blocks,
-            notAfterHeight: start.notAfterHeight + blocks,
-          },
-        }),
-  };
-  return parseTerms(termsToJson(next));
+  return { renews, leadBlocks, blockIntervalMs: BLOCK_MS, retryMs: RETRY_MS };
 }

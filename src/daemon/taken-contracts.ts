@@ -38,7 +38,14 @@ export type TakenContract = {
 };
 
 /** The line of a contract, which has the name of its first, and how many were before it. */
-export type LineItem = { readonly name: string; readonly index: number };
+export type LineItem = {
+  readonly name: string;
+  readonly index: number;
+  /** False where the line ends with its last contract. */
+  readonly renews?: boolean;
+  /** The one before it is closed once this one is deep. */
+  readonly takesOver?: boolean;
+};
 
 const rateCodec = object(
   { type: ['type', oneOf('rate')], hashesPerSecond: ['rate', decimal] },
@@ -67,7 +74,10 @@ const takenCodec = object(
     destination: ['destination', text(LONGEST_NAME)],
     line: [
       'line',
-      object({ name: ['name', text(LONGEST_NAME)], index: ['index', integer(0, Number.MAX_SAFE_INTEGER)] }),
+      object(
+        { name: ['name', text(LONGEST_NAME)], index: ['index', integer(0, Number.MAX_SAFE_INTEGER)] },
+        { renews: ['renews', flag], takesOver: ['takes_over', flag] },
+      ),
     ],
   },
 );

@@ -99,16 +99,18 @@ export async function askQuote(
 }
 
 /**
- * Proposes the terms of a quote. Resolves once the maker has signed them; nothing is locked up by that.
- * Throws what it refuses with, `quote_unknown` where the quote is over.
+ * Proposes terms, those of a quote where one is named. Resolves once the maker has signed them; nothing is
+ * locked up by that. Throws what it refuses with, `quote_unknown` where the quote is over.
  */
-export async function takeQuote(
+export async function proposeTerms(
   peer: RpcPeer,
-  { quoteId, terms }: Pick<CheckedQuote, 'quoteId' | 'terms'>,
+  { quoteId, terms }: Pick<CheckedQuote, 'terms'> & { readonly quoteId?: string },
   signer: SignerTree,
 ): Promise<ContractTerms> {
-  const signature = signTerms(terms, signer);
-  const answer = await call(peer, 'contract.propose', { terms, signature, quoteId });
+  const quoted = quoteId === undefined ? {} : { quoteId };
+  const answer = await call(peer, 'contract.propose', {
+    ...{ terms, signature: signTerms(terms, signer), ...quoted },
+  });
   if (answer.contractId !== contractIdOf(terms)) throw new CodedError('protocol', 'another contract id');
   verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
   return terms;

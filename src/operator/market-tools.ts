@@ -13,7 +13,7 @@ import { parseOffer } from '../contract/offer.ts';
 import { type RankedQuote, rankQuotes } from '../contract/quote-rank.ts';
 import { contractIdOf, termsToJson } from '../contract/terms.ts';
 import { silentLogger } from '../log/logger.ts';
-import { askQuote, type CheckedQuote, takeQuote } from '../miner/market-client.ts';
+import { askQuote, type CheckedQuote, proposeTerms } from '../miner/market-client.ts';
 import { OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import { DEFAULT_RPC, RpcPeer } from '../peer/rpc-peer.ts';
@@ -155,9 +155,12 @@ async function firstQuote(
   throw failure!;
 }
 
-/** Proposes a quote to its maker: see `takeQuote`. */
-export async function propose(quote: MakerQuote, tools: MarketTools): Promise<void> {
-  await withMaker(quote.place, tools, (peer) => takeQuote(peer, quote, tools.signer));
+/** What a maker is asked to sign. */
+type Proposal = Pick<MakerQuote, 'terms' | 'place'> & { readonly quoteId?: string };
+
+/** Proposes terms to a maker, or the quote that they are of: see `proposeTerms`. */
+export async function propose(proposal: Proposal, tools: MarketTools): Promise<void> {
+  await withMaker(proposal.place, tools, (peer) => proposeTerms(peer, proposal, tools.signer));
 }
 
 async function withMaker<T>(

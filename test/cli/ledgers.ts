@@ -24,6 +24,8 @@ const KINDS = [
   'seal',
   'stream',
   'blob',
+  'notices',
+  'updates',
 ];
 
 export type Side = 'miner' | 'maker';
@@ -64,7 +66,11 @@ export class Aftermath {
   }
 
   /** A data directory with a configuration, and keys unless told otherwise; the path of the configuration. */
-  writeHome(name: string, side: Side, options: { keys?: boolean; makerPort?: number } = {}): string {
+  writeHome(
+    name: string,
+    side: Side,
+    options: { keys?: boolean; makerPort?: number; httpPort?: number } = {},
+  ): string {
     const home = join(this.directory, name);
     mkdirSync(home, { recursive: true, mode: 0o700 });
     if (options.keys !== false) {
@@ -74,7 +80,8 @@ export class Aftermath {
     const role = side === 'miner' ? this.#proxyToml(options.makerPort ?? 1) : this.#makerToml();
     const head = 'network = "regtest"\ndata_dir = "."\n';
     const chain = `[chain]\nrpc_url = "${this.rpc.url}"\npoll = "100ms"\n`;
-    writeFileSync(file, `${head}${role}\n${chain}\n[metrics]\nlisten = "127.0.0.1:2"\n`);
+    const page = `[metrics]\nlisten = "127.0.0.1:${options.httpPort ?? 2}"\n`;
+    writeFileSync(file, `${head}${role}\n${chain}\n${page}`);
     return file;
   }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   delivers,
+  mayOpen,
   NO_SUCCESSION,
   type SuccessionEvent,
   type SuccessionState,
@@ -9,7 +10,7 @@ import {
 } from '../../src/contract/succession.ts';
 
 const BLOCK_MS = 600_000;
-const OPTIONS = { leadBlocks: 39, blockIntervalMs: BLOCK_MS, retryMs: 300_000 };
+const OPTIONS = { renews: true, leadBlocks: 39, blockIntervalMs: BLOCK_MS, retryMs: 300_000 };
 const STEP_MS = 60_000;
 const MANY_BLOCKS = 1_000_000;
 
@@ -131,5 +132,35 @@ describe('contracts that follow each other', () => {
     line.apply(progress);
     expect(line.opened).toBe(2);
     expect(delivers(line.state, 'c0')).toBe(true);
+  });
+
+  it('end with the last where nobody asks for more, and one that is asked for takes over at once or later', () => {
+    const once = { ...OPTIONS, renews: false };
+    for (const takesOver of [false, true]) {
+      let state = NO_SUCCESSION;
+      const step = (event: SuccessionEvent) => {
+        const moved = transition(once, state, event, 0);
+        state = moved.state;
+        return moved.effects;
+      };
+      step({ type: 'added', contractId: 'c0' });
+      step({ type: 'deep', contractId: 'c0' });
+      const used = { remainingHashes: 0n, hashesPerSecond: 1n, blocksLeft: 0 };
+      expect(step({ type: 'progress', ...used })).toEqual([]);
+      expect(mayOpen(state)).toBe(true);
+      expect(step({ type: 'asked' })).toEqual([]);
+      expect(mayOpen(state)).toBe(false);
+      step({ type: 'refused' });
+      step({ type: 'asked' });
+      step({ type: 'added', contractId: 'c1', takesOver });
+      expect(mayOpen(state)).toBe(false);
+      const move = { type: 'move', to: 'c1' } as const;
+      const close = { type: 'close', contractId: 'c0' } as const;
+      expect(step({ type: 'deep', contractId: 'c1' })).toEqual(takesOver ? [move, close] : []);
+      expect(delivers(state, takesOver ? 'c1' : 'c0')).toBe(true);
+      expect(step({ type: 'over', contractId: 'c0' })).toEqual(takesOver ? [] : [move]);
+      expect(step({ type: 'over', contractId: 'c1' })).toEqual([]);
+      expect(state.isOver).toBe(true);
+    }
   });
 });

@@ -21,7 +21,7 @@ const WHOLE: TakenContract = {
   ...taken,
   quota: { type: 'rate', hashesPerSecond: 10n ** 15n, maxHashesPerSecond: 11n * 10n ** 14n },
   destination: 'buyer',
-  line: { name: 'first', index: 3 },
+  line: { name: 'first', index: 3, renews: false, takesOver: true },
 };
 
 async function ledgerWith(kind: string, id: string, body: string): Promise<MemoryLedger> {

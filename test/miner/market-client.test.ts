@@ -6,7 +6,7 @@ import { minerContributionSat } from '../../src/channel/params.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
 import { termsOfQuote } from '../../src/contract/quote.ts';
 import { contractIdOf, type TermsV3 } from '../../src/contract/terms.ts';
-import { askQuote, requestOf, type Sale, takeQuote } from '../../src/miner/market-client.ts';
+import { askQuote, proposeTerms, requestOf, type Sale } from '../../src/miner/market-client.ts';
 import { codecsOf, type MethodName, type Params, type Result } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { signTerms } from '../../src/settlement/opening.ts';
@@ -105,7 +105,7 @@ describe('a quote that is asked for', () => {
 describe('a quote that is taken', () => {
   const terms = quoted();
   const take = (answer: Partial<Result<'contract.propose'>>): Promise<unknown> =>
-    takeQuote(
+    proposeTerms(
       maker('contract.propose', (asked) => {
         expect(asked).toEqual({ terms, quoteId: QUOTE_ID, signature: asked.signature });
         return { contractId: contractIdOf(terms), signature: signTerms(terms, makerSigner), ...answer };

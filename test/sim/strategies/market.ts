@@ -7,7 +7,7 @@ import { nodeIdBytes, SeedSigner } from '../../../src/channel/signer.ts';
 import type { TermsV3 } from '../../../src/contract/terms.ts';
 import { easiestTarget, fixedPriceMsatPerEh } from '../../../src/contract/terms-access.ts';
 import type { MakerPolicy } from '../../../src/maker/policy.ts';
-import { askQuote, type CheckedQuote, type Sale, takeQuote } from '../../../src/miner/market-client.ts';
+import { askQuote, type CheckedQuote, proposeTerms, type Sale } from '../../../src/miner/market-client.ts';
 import { call } from '../../../src/peer/calls.ts';
 import type { RpcPeer } from '../../../src/peer/rpc-peer.ts';
 import { signTerms } from '../../../src/settlement/opening.ts';
@@ -141,11 +141,11 @@ export const BY_MARKET: Readonly<Record<string, Strategy>> = {
         const answer = await answered(stage, call(peer, 'contract.propose', proposal));
         if (!(answer instanceof CodedError)) stage.find('terms that were not quoted are taken', 'signed');
       }
-      let taken = await answered(stage, takeQuote(peer, quote, signer));
+      let taken = await answered(stage, proposeTerms(peer, quote, signer));
       // A maker that dies forgets its quotes, and gives another.
       if (taken instanceof CodedError && OF_DYING.has(taken.code)) {
         const again = await quoted(stage, signer);
-        taken = await answered(stage, takeQuote(again.peer, again.quote, signer));
+        taken = await answered(stage, proposeTerms(again.peer, again.quote, signer));
       }
       if (taken instanceof CodedError) stage.find('a refusal stuck: the quote is not taken', taken.message);
       await stage.liveOut();
