@@ -1,8 +1,8 @@
 import { openForReading } from '../operator/channel-access.ts';
-import { balancesJson, contractEvents, foldEvents, streamJson } from '../operator/contract-events.ts';
+import { contractEvents, foldEvents, streamJson } from '../operator/contract-events.ts';
 import { readStream } from '../operator/contract-stream.ts';
 import { channelClose } from './channel.ts';
-import { accessOf, channelOf, DEPS, print, READ_OPTIONS } from './channel-access.ts';
+import { accessOf, askDaemon, channelOf, DEPS, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 const USAGE = '[CONTRACT] --config FILE | --ledger FILE';
@@ -10,15 +10,23 @@ const USAGE = '[CONTRACT] --config FILE | --ledger FILE';
 export const contractStream: Command = {
   name: 'contract stream',
   summary: 'a contract as a money stream: sender, recipient, balances, rate, timeframe',
-  usage: USAGE,
+  usage: `${USAGE} [--ask]`,
   words: 1,
-  help: ['What `getStream` and `balanceOf` are: by the ledger of either side, also while its daemon runs.'],
-  options: READ_OPTIONS,
+  help: [
+    'What `getStream` and `balanceOf` are: by the ledger of either side, also while its daemon runs. With --ask by the running daemon,',
+    'which asks the other side too; the exit code is 1 where the two differ.',
+  ],
+  options: { ...READ_OPTIONS, ask: { type: 'boolean', help: 'have the daemon ask the other side too' } },
   run: async (options, io) => {
-    const source = await sourceOf(options, io);
-    const json = { ...streamJson(source), balances: balancesJson(source) };
+    if (!options.flag('ask')) {
+      const json = streamJson(await sourceOf(options, io));
+      print(options, io, json, JSON.stringify(json, undefined, 2));
+      return 0;
+    }
+    const json = await askDaemon('contract/stream', options, io, { ask_peer: true });
     print(options, io, json, JSON.stringify(json, undefined, 2));
-    return 0;
+    const { differences } = json;
+    return Array.isArray(differences) && differences.length > 0 ? 1 : 0;
   },
 };
 

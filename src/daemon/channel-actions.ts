@@ -7,6 +7,7 @@ import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
 import { noticeActions } from './notice-actions.ts';
 import type { RunningContracts } from './running-contracts.ts';
+import { streamActions } from './stream-actions.ts';
 import { makerSuccessionActions, proxySuccessionActions } from './succession-actions.ts';
 import { updateActions } from './update-actions.ts';
 
@@ -49,6 +50,7 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
       return { contract: side.status.contractId, closing: true };
     },
     ...proxySuccessionActions({ contracts, served, close }),
+    ...streamActions(served),
     ...updateActions((input) => {
       const side = served(input);
       return { contract: side.status.contractId, updates: side.updates };
@@ -88,6 +90,7 @@ export function makerChannelActions(maker: Maker): Actions {
       return { contract: contract(input), closing: true };
     },
     ...makerSuccessionActions(maker, contract),
+    ...streamActions((input) => maker.streamOf(contract(input))),
     ...updateActions((input) => ({
       ...{ contract: contract(input), updates: maker.updatesOf(contract(input)) },
     })),

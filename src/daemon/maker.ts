@@ -65,6 +65,7 @@ import {
   meteringSources,
   upkeepSources,
 } from './shared-metrics.ts';
+import { streamViews } from './stream-actions.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
@@ -173,6 +174,7 @@ async function build(
         ...makerStatus(maker, config, part, closing),
         ...{ pools: ownWork.book.figures, descriptors: descriptors.status },
       }),
+      views: streamViews(() => maker.moneyStreams),
       actions: { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) },
     },
   );

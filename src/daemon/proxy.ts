@@ -45,6 +45,7 @@ import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
+import { streamViews } from './stream-actions.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
@@ -219,7 +220,12 @@ function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, 
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
       checks: readyChecks(facts),
       status: () => proxyStatus(facts),
-      views: { dag: () => mining.braidpoolNodes.map(({ newest }) => newest) },
+      views: {
+        dag: () => mining.braidpoolNodes.map(({ newest }) => newest),
+        ...streamViews(() =>
+          [...contracts.all.map(({ side }) => side), ...contracts.earlier].map((side) => side.moneyStream),
+        ),
+      },
       actions: { ...proxyChannelActions(contracts), ...takeActions(config, facts) },
     },
   );

@@ -5,6 +5,7 @@ import { SerialQueue } from '../base/serial-queue.ts';
 import type { TipTracker } from '../chain/tip-tracker.ts';
 import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
+import type { MoneyStream } from '../contract/money-stream.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -20,6 +21,7 @@ import { ContractUpdates } from '../settlement/contract-updates.ts';
 import type { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import type { DeliveryView, MinuteKeeper } from '../settlement/minute-keeper.ts';
+import { type ComparedStreams, compareStreams, streamOf } from '../settlement/money-streams.ts';
 import { NoticeBoard, type NoticeRequest, type NoticesView } from '../settlement/notice-board.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 import { leaveBlob } from '../settlement/peer-blob.ts';
@@ -129,6 +131,16 @@ export class MakerChannel {
     store.isUnpriced = (height) => this.#prices.isUnpriced(height);
     this.#run(() => this.#keepMinutes());
     deps.auditor?.follow({ role: 'maker', store });
+  }
+
+  /** See `compareStreams`. */
+  compareStreams(): Promise<ComparedStreams> {
+    return compareStreams(this.store, this.#peer);
+  }
+
+  /** As a money stream, by the newest state. */
+  get moneyStream(): MoneyStream {
+    return streamOf(this.store);
   }
 
   /** The status of the seal. */

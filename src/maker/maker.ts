@@ -13,6 +13,7 @@ import { refuseTerm } from '../contract/fields.ts';
 import { epochStart } from '../contract/hash-value.ts';
 import { edgeAt } from '../contract/index-price.ts';
 import { isMetering } from '../contract/metering.ts';
+import type { MoneyStream } from '../contract/money-stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { MOST_BACKLOG_MINUTES } from '../contract/terms-v3.ts';
 import { handler } from '../peer/calls.ts';
@@ -25,6 +26,7 @@ import { DEFAULT_RPC, type RpcHandlers, RpcPeer } from '../peer/rpc-peer.ts';
 import { DEFAULT_TRANSPORT, type PeerLink, type PeerListener, PeerServer } from '../peer/transport.ts';
 import { type ContractUpdates, updateHandlers } from '../settlement/contract-updates.ts';
 import { HashValues } from '../settlement/hash-values.ts';
+import { streamHandlers } from '../settlement/money-streams.ts';
 import { type NoticeRequest, type NoticesView, noticeHandlers } from '../settlement/notice-board.ts';
 import { identityOfSigner } from '../settlement/opening.ts';
 import { openBlob } from '../settlement/peer-blob.ts';
@@ -291,6 +293,16 @@ export class Maker {
     return this.#known(contractId).updates;
   }
 
+  /** The contracts as money streams. */
+  get moneyStreams(): readonly MoneyStream[] {
+    return [...this.#channels.values()].map((channel) => channel.moneyStream);
+  }
+
+  /** One of them, and how its miner has it. Throws `unknown_channel`. */
+  streamOf(contractId: string): Pick<MakerChannel, 'moneyStream' | 'compareStreams'> {
+    return this.#known(contractId);
+  }
+
   /** Takes a channel back: see `MakerChain.closeAlone`. Throws `unknown_channel`. */
   async closeAlone(contractId: string): Promise<void> {
     await this.#known(contractId).closeAlone();
@@ -455,6 +467,7 @@ export class Maker {
       'work.block': handler('work.block', (p) => channelOf(p.contractId).showBlock(peer, p)),
       'delivery.minutes': handler('delivery.minutes', (p) => channelOf(p.contractId).minutes(peer, p)),
       ...noticeHandlers((contractId) => channelOf(contractId).noticesOf(peer)),
+      ...streamHandlers((contractId) => channelOf(contractId).store),
       ...updateHandlers(
         (contractId) => channelOf(contractId).updatesOf(peer),
         (contractId, error) => channelOf(contractId).drop(peer, error),

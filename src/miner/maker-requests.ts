@@ -7,6 +7,7 @@ import type { FeatureSet } from '../peer/features.ts';
 import type { RpcHandlers } from '../peer/rpc-peer.ts';
 import { answerForBond, type BondSide } from '../settlement/bond-release.ts';
 import { type ContractUpdates, updateHandlers } from '../settlement/contract-updates.ts';
+import { streamHandlers } from '../settlement/money-streams.ts';
 import { type NoticeBoard, noticeHandlers } from '../settlement/notice-board.ts';
 import type { PeerBlobs } from '../settlement/peer-blobs.ts';
 import type { FoundBlocks } from './found-blocks.ts';
@@ -55,6 +56,10 @@ export function makerRequests(parts: RequestParts, deps: MinerContractDeps): Rpc
     ...noticeHandlers((contractId) => {
       assertOwn(contractId);
       return parts.notices;
+    }),
+    ...streamHandlers((contractId) => {
+      assertOwn(contractId);
+      return store;
     }),
     ...updateHandlers(
       (contractId) => {

@@ -3,10 +3,12 @@ import { toHex } from '../base/bytes.ts';
 import type { Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
+import type { MoneyStream } from '../contract/money-stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
 import type { ContractUpdates } from '../settlement/contract-updates.ts';
 import type { MinuteKeeper } from '../settlement/minute-keeper.ts';
+import { type ComparedStreams, streamOf } from '../settlement/money-streams.ts';
 import { NoticeBoard, type NoticeRequest, type NoticesView } from '../settlement/notice-board.ts';
 import type { Submission } from '../shares/share.ts';
 import { jobRecordOf } from '../work/evidence.ts';
@@ -216,6 +218,18 @@ export class MinerContract {
   async notice(request: NoticeRequest, isDryRun: boolean): Promise<NoticesView> {
     assert(this.#notices !== undefined, 'miner_side_started');
     return this.#notices.ask(request, isDryRun);
+  }
+
+  /** As a money stream, by the newest state. */
+  get moneyStream(): MoneyStream {
+    assert(this.#store !== undefined, 'miner_side_started');
+    return streamOf(this.#store);
+  }
+
+  /** The same at both sides: see `compareStreams`. */
+  async compareStreams(): Promise<ComparedStreams> {
+    assert(this.#link !== undefined, 'miner_side_started');
+    return this.#link.compareStreams();
   }
 
   /** The updates of the terms. */

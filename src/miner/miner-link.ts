@@ -14,6 +14,7 @@ import { connectPeer } from '../peer/transport.ts';
 import { BondAsker, type BondSide } from '../settlement/bond-release.ts';
 import { ContractUpdates } from '../settlement/contract-updates.ts';
 import type { MinuteKeeper } from '../settlement/minute-keeper.ts';
+import { type ComparedStreams, compareStreams } from '../settlement/money-streams.ts';
 import type { NoticeBoard } from '../settlement/notice-board.ts';
 import { identityOfSigner, walletScript } from '../settlement/opening.ts';
 import { leaveBlob } from '../settlement/peer-blob.ts';
@@ -143,6 +144,11 @@ export class MinerLink {
   /** Ends the connection, if there is one. */
   disconnect(): void {
     this.#peer?.close();
+  }
+
+  /** See `compareStreams`. */
+  compareStreams(): Promise<ComparedStreams> {
+    return compareStreams(this.#store, this.isConnected ? this.#peer : undefined);
   }
 
   /** Waits for what was begun. */

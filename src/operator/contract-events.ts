@@ -3,9 +3,11 @@ import { CodedError } from '../base/errors.ts';
 import { taggedHash } from '../base/hash.ts';
 import { canonicalJson, type Json } from '../base/json.ts';
 import type { SignedState } from '../channel/states.ts';
+import { moneyStreamOf } from '../contract/money-stream.ts';
 import { type AgreedUpdate, type UpdateChange, updateField } from '../contract/update.ts';
 import { type Revocation, updateId } from '../contract/update-course.ts';
-import { segmentsOf, stepHashesOf, stopHeightOf, updatesOf } from '../contract/updated-terms.ts';
+import { segmentsOf, updatesOf } from '../contract/updated-terms.ts';
+import { moneyStreamCodec } from '../peer/stream-codecs.ts';
 import type { StoredContract } from '../settlement/records.ts';
 
 /**
@@ -31,41 +33,11 @@ export type ContractEvent = {
 
 type Fact = { readonly event: string; readonly [field: string]: Json };
 
-/** `getStream`: the fields of a stream. */
+/** `getStream` and `balanceOf`, by what is on disk. */
 export function streamJson({ stored }: Pick<StreamSource, 'stored'>): { readonly [field: string]: Json } {
-  const { contractId, contract, channel } = stored;
-  const { terms } = contract;
-  const paidSat = channel?.paidSat ?? 0n;
-  const last = segmentsOf(terms).at(-1)!;
-  return {
-    stream: contractId,
-    sender: terms.makerNodeId,
-    recipient: terms.minerNodeId,
-    token: 'sat',
-    balance_sat: (terms.budgetSat - paidSat).toString(),
-    timeframe: {
-      start_height: (terms.version === 3 ? terms.start?.notBeforeHeight : undefined) ?? null,
-      stop_height: stopHeightOf(terms) ?? null,
-      duration_blocks: (terms.version === 3 ? terms.durationBlocks : undefined) ?? null,
-      expiry_height: terms.expiryHeight,
-    },
-    rate: {
-      payment_msat_per_eh: last.msatPerEh.toString(),
-      interval_hashes: stepHashesOf(terms).toString(),
-      work_total_hashes: terms.workTotalHashes.toString(),
-    },
-    ...{ deposit_sat: terms.budgetSat.toString(), status: channel?.status ?? 'none' },
-    updates: updatesOf(terms).length,
-  };
-}
-
-/** `balanceOf`: what of the deposit each could have now, sats. */
-export function balancesJson({ stored }: Pick<StreamSource, 'stored'>): {
-  readonly [side: string]: string;
-} {
-  const paidSat = stored.channel?.paidSat ?? 0n;
-  const { budgetSat } = stored.contract.terms;
-  return { recipient_sat: paidSat.toString(), sender_sat: (budgetSat - paidSat).toString() };
+  const { contractId, contract, last, channel } = stored;
+  const stream = moneyStreamCodec.print(moneyStreamOf(contractId, contract.terms, last));
+  return { ...(stream as { readonly [field: string]: Json }), status: channel?.status ?? 'none' };
 }
 
 /** The events of a contract, oldest first: each of them signed by whoever it binds. */

@@ -49,6 +49,11 @@ export const FEATURE_TABLE = [
     bit: 22,
     meaning: 'minute logs are told to an auditor, which rules by them: auditor.*',
   },
+  {
+    name: 'money_stream',
+    bit: 24,
+    meaning: 'a side says how it has a contract, as a money stream: contract.stream',
+  },
 ] as const;
 
 /** The name of a feature of the table. */
@@ -61,7 +66,7 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** The feature bits this program announces by default: all it supports, none required. */
-export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25];
 
 /** What an auditor announces: whoever connects has to know what it is for. */
 export const AUDITOR_FEATURES: readonly number[] = [22];

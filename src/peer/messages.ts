@@ -28,6 +28,7 @@ import { minuteMethods } from './minute-codecs.ts';
 import { noticeMethods } from './notice-codecs.ts';
 import { packedSharesCodec, type WireShare } from './packed-shares.ts';
 import { claimCodec, claimPointCodec, rangesCodec } from './seal-codecs.ts';
+import { streamMethods } from './stream-codecs.ts';
 import { templateMethods } from './template-codecs.ts';
 import { agreedUpdatesCodec, updateMethods } from './update-codecs.ts';
 import { jobId, solutionResult, u32, workMethods } from './work-codecs.ts';
@@ -215,6 +216,7 @@ export const methods = {
   ...auditorMethods,
   ...noticeMethods,
   ...updateMethods,
+  ...streamMethods,
   'seal.claim': {
     params: object({
       contractId: ['contract_id', contractId],

@@ -8,12 +8,7 @@ import { channelIdOf } from '../../src/channel/params.ts';
 import { paySatOf, updatesOf } from '../../src/contract/updated-terms.ts';
 import { updateActions } from '../../src/daemon/update-actions.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
-import {
-  balancesJson,
-  contractEvents,
-  foldEvents,
-  streamJson,
-} from '../../src/operator/contract-events.ts';
+import { contractEvents, foldEvents, streamJson } from '../../src/operator/contract-events.ts';
 import { readStream } from '../../src/operator/contract-stream.ts';
 import type { ContractUpdates } from '../../src/settlement/contract-updates.ts';
 import { loadContract } from '../../src/settlement/records.ts';
@@ -310,7 +305,10 @@ describe('the terms of a running contract', () => {
       balance_sat: (world.terms.budgetSat - signed!.paidSat).toString(),
       rate: { payment_msat_per_eh: (PRICE / 2n).toString(), interval_hashes: STEP.toString() },
     });
-    const { recipient_sat: earned, sender_sat: rest } = balancesJson(miner);
+    const { recipient_sat: earned, sender_sat: rest } = streamJson(miner)['balances'] as Record<
+      string,
+      string
+    >;
     expect(BigInt(earned!) + BigInt(rest!)).toBe(world.terms.budgetSat);
     for (const [index, event] of events.entries()) {
       if (index < events.length - 1)

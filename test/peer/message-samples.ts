@@ -24,6 +24,7 @@ const publicKey = fc
 const contractId = hex(32);
 const height = fc.nat({ max: 500_000_000 });
 const none = fc.constant({});
+const maybe = <T>(of: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(of, { nil: undefined });
 const psbt = fc.base64String({ minLength: 4, maxLength: 200 });
 
 const side = fc.record({
@@ -352,6 +353,29 @@ export const samples: Samples = {
   'contract.resume': { params: fc.record({ contractId }), result: none },
   'contract.end': { params: fc.record({ contractId, height, signature: hex(64) }), result: none },
   'contract.update': { params: signedUpdate, result: none },
+  'contract.stream': {
+    params: fc.record({ contractId }),
+    result: fc.record({
+      stream: fc.record({
+        ...{ stream: hex(32), sender: hex(32), recipient: hex(32), token: fc.constant('sat' as const) },
+        ...{
+          depositSat: amount,
+          balanceSat: amount,
+          updates: fc.nat({ max: 1000 }),
+          n,
+          workHashes: amount,
+        },
+        timeframe: fc.record({
+          ...{ startHeight: maybe(height), stopHeight: maybe(height) },
+          ...{ durationBlocks: maybe(height), expiryHeight: height },
+        }),
+        rate: fc.record({
+          ...{ paymentMsatPerEh: amount, intervalHashes: amount, workTotalHashes: amount },
+        }),
+        balances: fc.record({ recipientSat: amount, senderSat: amount }),
+      }),
+    }),
+  },
   'contract.confirm': { params: signedUpdate, result: none },
   'contract.revoke': {
     params: fc.record({ contractId, hash: hex(32), signature: hex(64) }),
