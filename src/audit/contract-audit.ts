@@ -19,7 +19,7 @@ import { contractIdOf } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
 import { unpackWireShares } from '../peer/packed-shares.ts';
-import { commitmentOf, pointAfter } from '../settlement/commitments.ts';
+import { commitmentOf, eventsHeadAfter, pointAfter } from '../settlement/commitments.ts';
 import { verifyTermsSignature } from '../settlement/opening.ts';
 import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import type { AuditCounts, AuditedTotal, AuditPoint } from './audit-point.ts';
@@ -400,6 +400,7 @@ export class ContractAudit {
       const words = `the maker signed ${record.workHashes} hashes for shares of ${owedHashes}`;
       this.#find('maker', 'bad_amount', words, { n });
     } else if (record.workHashes !== owedHashes) differs('difficulties');
+    else if (!this.#hasEvents(record)) differs('events');
     else if (disputed !== undefined && hasLog) this.#keep(disputeOf(disputed, 'for what the file has'));
     if (fault === undefined) return;
     const isByMiner = record.minerSignature !== undefined;
@@ -408,6 +409,12 @@ export class ContractAudit {
     const blame = isByMiner ? 'miner' : 'undecided';
     const isProven = fault.isProven || (isWeighed && fault.code === 'share_low');
     this.#find(isProven ? blame : 'file', fault.code, words, { n, seq: fault.seq });
+  }
+
+  /** Whether the head of the events behind a commitment is what terms, updates and states make it. */
+  #hasEvents(record: CommitmentRecord): boolean {
+    const { eventsHead } = record;
+    return eventsHead === undefined || equal(eventsHead, eventsHeadAfter(this.params, this.#base, record));
   }
 
   /** The total that is complete with all of its shares. */

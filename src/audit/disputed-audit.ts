@@ -17,7 +17,8 @@ export function disputedContent({ n, workHashes, offer }: DisputedFrame): StateC
 
 /** The commitment as one to be recomputed; its tree and the digests of its faults are not known. */
 export function disputedRecord({ n, workHashes, offer, logSeq }: DisputedFrame): CommitmentRecord {
-  const { baseN, nextSeq, refused, jobSetRoot, faultLogHead, signature, faults, weightsHead } = offer;
+  const { baseN, nextSeq, refused, jobSetRoot, faultLogHead, signature, faults, weightsHead, eventsHead } =
+    offer;
   const { tree } = noEvidence();
   const unknown = { workHashes: 0n, digest: new Uint8Array(32) };
   return {
@@ -25,6 +26,7 @@ export function disputedRecord({ n, workHashes, offer, logSeq }: DisputedFrame):
     ...{ jobSetRoot, faultLogHead, makerSignature: signature, minerSignature: undefined },
     ...(faults === undefined ? {} : { faults: faults.map((fault) => ({ ...fault, ...unknown })) }),
     ...(weightsHead === undefined ? {} : { weightsHead }),
+    ...(eventsHead === undefined ? {} : { eventsHead }),
   };
 }
 

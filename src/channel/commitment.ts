@@ -22,6 +22,8 @@ export type StateCommitment = {
   readonly faultLogHead: Uint8Array;
   /** Seq of the miner's stream up to which, exclusive, every share was judged. */
   readonly nextSeq: number;
+  /** Head of the contract's events behind this state (`event-chain.ts`); feature `event_log`. */
+  readonly eventsHead?: Uint8Array | undefined;
 };
 
 /** A contract without money, and so without a channel. */
@@ -40,19 +42,20 @@ export function isMetered(scope: CommitmentScope): scope is MeteredContract {
 
 /**
  * The hash that both sides sign, 32 bytes, over channel id, contract id, n (u64 little-endian), work (32
- * bytes big-endian), share root, job set root, fault log head, next seq (u64 little-endian), tagged
- * `sharestream/commitment/1`. The channel id is zeros where there is no channel. Throws
- * `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of range.
+ * bytes big-endian), share root, job set root, fault log head, next seq (u64 little-endian), and the head of
+ * the events where there is one, tagged `sharestream/commitment/1`. The channel id is zeros where there is no
+ * channel. Throws `wrong_state_number`, `bad_amount`, `bad_sequence` for values out of range.
  */
 export function commitmentHash(scope: CommitmentScope, commitment: StateCommitment): Uint8Array {
-  const { n, workHashes, shareRoot, jobSetRoot, faultLogHead, nextSeq } = commitment;
+  const { n, workHashes, shareRoot, jobSetRoot, faultLogHead, nextSeq, eventsHead } = commitment;
+  const head = eventsHead === undefined ? [] : [eventsHead];
   if (!Number.isSafeInteger(n) || n < 1)
     throw new CodedError('wrong_state_number', `state ${n} commits to nothing`);
   if (workHashes <= 0n || workHashes >> 256n !== 0n)
     throw new CodedError('bad_amount', 'the work of a commitment is positive');
   if (!Number.isSafeInteger(nextSeq) || nextSeq < 1)
     throw new CodedError('bad_sequence', 'a commitment is of some share');
-  if ([shareRoot, jobSetRoot, faultLogHead].some((root) => root.length !== 32))
+  if ([shareRoot, jobSetRoot, faultLogHead, ...head].some((root) => root.length !== 32))
     throw new CodedError('bad_commitment', 'a root has 32 bytes');
   return taggedHash(
     'sharestream/commitment/1',
@@ -65,6 +68,7 @@ export function commitmentHash(scope: CommitmentScope, commitment: StateCommitme
       jobSetRoot,
       faultLogHead,
       bigToLe(BigInt(nextSeq), 8),
+      ...head,
     ),
   );
 }

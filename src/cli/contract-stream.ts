@@ -1,5 +1,6 @@
+import { foldEvents } from '../contract/event-chain.ts';
 import { openForReading } from '../operator/channel-access.ts';
-import { contractEvents, foldEvents, streamJson } from '../operator/contract-events.ts';
+import { contractEvents, streamJson } from '../operator/contract-events.ts';
 import { readStream } from '../operator/contract-stream.ts';
 import { channelClose } from './channel.ts';
 import { accessOf, askDaemon, channelOf, DEPS, print, READ_OPTIONS } from './channel-access.ts';

@@ -12,7 +12,7 @@ import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
 import type { LeavingView } from '../contract/incentive.ts';
-import { OpsServer } from '../http/server.ts';
+import { OpsServer, type OpsServerDeps } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -174,8 +174,7 @@ async function build(
         ...makerStatus(maker, config, part, closing),
         ...{ pools: ownWork.book.figures, descriptors: descriptors.status },
       }),
-      views: streamViews(() => maker.moneyStreams),
-      actions: { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) },
+      ...servedOf(maker, source),
     },
   );
   const httpAt = await startPage(ops, { waiting, undo, log });
@@ -257,6 +256,14 @@ function makerOf(
       openServer: (options, deps) => new PeerServer(options, crash.accept(deps)),
     },
   );
+}
+
+/** What the page of a maker shows and does beside its status. */
+function servedOf(maker: Maker, source: MakerSource | undefined): Pick<OpsServerDeps, 'views' | 'actions'> {
+  return {
+    views: streamViews(() => maker.moneyStreams),
+    actions: { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) },
+  };
 }
 
 type OpenedLedger = {

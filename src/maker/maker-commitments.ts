@@ -25,6 +25,8 @@ import {
   type CommitmentFormat,
   commitmentEntry,
   commitmentOf,
+  eventsHeadAfter,
+  isWithinFormat,
   loadCommitments,
   pointAfter,
   readSegment,
@@ -126,7 +128,7 @@ export class MakerCommitments {
   async make(
     basis: CommitmentBasis,
     state: Pick<SignedState, 'n' | 'workHashes'>,
-    { hasFaultLog, isWeighed }: CommitmentFormat,
+    { hasFaultLog, isWeighed, hasEvents }: CommitmentFormat,
     signer: Signer,
   ): Promise<CommitmentRecord | undefined> {
     const base = this.#base;
@@ -168,6 +170,7 @@ export class MakerCommitments {
         : EMPTY_FAULT_LOG,
       ...(hasFaultLog ? { faults } : {}),
       ...(isWeighed ? { weightsHead: point.weightsHead } : {}),
+      ...(hasEvents ? { eventsHead: eventsHeadAfter(params, base, state) } : {}),
       makerSignature: '',
       minerSignature: undefined,
     };
@@ -188,17 +191,16 @@ export class MakerCommitments {
   }
 
   /** The commitment to offer with a state, where it has one that the miner can read. */
-  offerOf(n: number, { hasFaultLog, isWeighed }: CommitmentFormat): CommitmentOffer | undefined {
+  offerOf(n: number, format: CommitmentFormat): CommitmentOffer | undefined {
     const record = this.#pending;
-    if (record?.n !== n) return undefined;
-    const { baseN, refused, faults, weightsHead, makerSignature: signature } = record;
-    if ((faults !== undefined && !hasFaultLog) || (weightsHead !== undefined && !isWeighed))
-      return undefined;
+    if (record?.n !== n || !isWithinFormat(record, format)) return undefined;
+    const { baseN, refused, faults, weightsHead, eventsHead, makerSignature: signature } = record;
     const { nextSeq, shareRoot, jobSetRoot, faultLogHead } = commitmentOf(record);
     return {
       ...{ baseN, nextSeq, refused, shareRoot, jobSetRoot, faultLogHead, signature },
       ...(faults === undefined ? {} : { faults }),
       ...(weightsHead === undefined ? {} : { weightsHead }),
+      ...(eventsHead === undefined ? {} : { eventsHead }),
     };
   }
 

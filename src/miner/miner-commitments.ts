@@ -19,7 +19,9 @@ import {
   type CommitmentFormat,
   commitmentEntry,
   commitmentOf,
+  eventsHeadAfter,
   isOfFormat,
+  isWithinFormat,
   loadCommitments,
   pointAfter,
   readSegment,
@@ -85,6 +87,7 @@ export class MinerCommitments {
     if (newest === undefined || !features.has('state_commitments')) return undefined;
     // Its signatures are of a root that such a maker does not know.
     if (newest.weightsHead !== undefined && !features.has('share_weights')) return undefined;
+    if (newest.eventsHead !== undefined && !features.has('event_log')) return undefined;
     if (features.has('fault_log')) return newest;
     const { faults: _, ...older } = newest;
     return older;
@@ -121,8 +124,7 @@ export class MinerCommitments {
     const { n, workHashes } = state;
     const offered: StateCommitment = { ...offer, n, workHashes };
     verifyCommitment(params, offered, 'maker', offer.signature);
-    const { hasFaultLog, isWeighed } = check.format;
-    if ((offer.faults !== undefined && !hasFaultLog) || (offer.weightsHead !== undefined && !isWeighed))
+    if (!isWithinFormat(offer, check.format))
       throw new CodedError('bad_commitment', `the commitment of state ${n} is of no agreed format`);
     try {
       return await this.#countersignOwn(offer, state, check, signer);
@@ -157,6 +159,8 @@ export class MinerCommitments {
       equal(commitmentOf(record).shareRoot, offer.shareRoot) &&
       equal(record.jobSetRoot, offer.jobSetRoot) &&
       equal(record.faultLogHead, offer.faultLogHead);
+    if (isOurs && record.eventsHead !== undefined && !equal(record.eventsHead, offer.eventsHead!))
+      throw new CodedError('bad_commitment', `the own events up to state ${n} are others`);
     if (!isOurs) throw new CodedError('bad_commitment', `the own evidence of state ${n} has other roots`);
     const minerSignature = signCommitment(params, commitmentOf(record), signer);
     const signed = { ...record, minerSignature };
@@ -197,6 +201,9 @@ export class MinerCommitments {
       jobSetRoot: point.jobSetRoot,
       ...(faults === undefined ? { faultLogHead: EMPTY_FAULT_LOG } : this.#logOf(recount)),
       ...(offer.weightsHead === undefined ? {} : { weightsHead: point.weightsHead }),
+      ...(offer.eventsHead === undefined
+        ? {}
+        : { eventsHead: eventsHeadAfter(check.params, this.#newest, { n, workHashes }) }),
       makerSignature: offer.signature,
       minerSignature: undefined,
     };

@@ -1,37 +1,33 @@
-import { concat, fromHex, toHex } from '../base/bytes.ts';
+import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { taggedHash } from '../base/hash.ts';
-import { canonicalJson, type Json } from '../base/json.ts';
+import type { Json } from '../base/json.ts';
 import type { SignedState } from '../channel/states.ts';
+import {
+  type ContractEvent,
+  type ContractFact,
+  chained,
+  createFact,
+  stateFact,
+  updateFacts,
+} from '../contract/event-chain.ts';
 import { moneyStreamOf } from '../contract/money-stream.ts';
-import { type AgreedUpdate, type UpdateChange, updateField } from '../contract/update.ts';
-import { type Revocation, updateId } from '../contract/update-course.ts';
-import { segmentsOf, updatesOf } from '../contract/updated-terms.ts';
+import type { Revocation } from '../contract/update-course.ts';
+import { updatesOf } from '../contract/updated-terms.ts';
+import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
 import { moneyStreamCodec } from '../peer/stream-codecs.ts';
 import type { StoredContract } from '../settlement/records.ts';
 
-/**
- * A contract as a money stream (ERC-1620 has the words): its fields, who has how much of it, and its events.
- * The sender is the market maker, the recipient the miner, the token the satoshi, and the clock is work.
- */
+/** A contract as a money stream (ERC-1620 has the words), and its events, by what one side has on disk. */
 
 /** What a side has of a contract. */
 export type StreamSource = {
   readonly stored: StoredContract;
   /** Every state on disk, by rising number. */
   readonly states: readonly SignedState[];
+  /** Commitments of these, signed by one side or both. */
+  readonly commitments: readonly CommitmentRecord[];
   readonly revoked: readonly Revocation[];
 };
-
-/** An event; `hash` covers it and, by `previous`, every one before it. */
-export type ContractEvent = {
-  readonly event: string;
-  readonly previous: string;
-  readonly hash: string;
-  readonly [field: string]: Json;
-};
-
-type Fact = { readonly event: string; readonly [field: string]: Json };
 
 /** `getStream` and `balanceOf`, by what is on disk. */
 export function streamJson({ stored }: Pick<StreamSource, 'stored'>): { readonly [field: string]: Json } {
@@ -40,141 +36,85 @@ export function streamJson({ stored }: Pick<StreamSource, 'stored'>): { readonly
   return { ...(stream as { readonly [field: string]: Json }), status: channel?.status ?? 'none' };
 }
 
-/** The events of a contract, oldest first: each of them signed by whoever it binds. */
+/**
+ * The events of a contract, oldest first. Up to the newest state whose head both signed they are the same at
+ * both sides; behind it stands what this side has beyond that. Throws `bad_evidence` where they are not those
+ * that were signed.
+ */
 export function contractEvents(source: StreamSource): readonly ContractEvent[] {
-  const events: ContractEvent[] = [];
-  let previous = source.stored.contractId;
-  for (const fact of factsOf(source)) {
-    const hash = hashOf(previous, fact);
-    events.push({ ...fact, previous, hash });
-    previous = hash;
+  const events = chained(source.stored.contractId, factsOf(source));
+  const signed = signedChain(source);
+  for (const { event, n, hash } of events) {
+    const head = event === 'LogState' ? signed.get(Number(n))?.eventsHead : undefined;
+    if (head !== undefined && toHex(head) !== hash)
+      throw new CodedError(
+        'bad_evidence',
+        `the events up to state ${String(n)} are not those that both signed`,
+      );
   }
   return events;
 }
 
-function hashOf(previous: string, fact: Fact): string {
-  const text = new TextEncoder().encode(canonicalJson(fact));
-  return toHex(taggedHash('sharestream/event/1', concat(fromHex(previous, 32), text)));
-}
-
-function factsOf({ stored, states, revoked }: StreamSource): readonly Fact[] {
-  const { contractId, contract, channel } = stored;
+function factsOf(source: StreamSource): readonly ContractFact[] {
+  const { stored, revoked } = source;
+  const { contractId, contract } = stored;
   const { terms } = contract;
-  const facts: Fact[] = [
-    {
-      ...{
-        event: 'LogCreate',
-        stream: contractId,
-        sender: terms.makerNodeId,
-        recipient: terms.minerNodeId,
-      },
-      ...{ token: 'sat', deposit_sat: terms.budgetSat.toString() },
-      payment_msat_per_eh: segmentsOf(terms)[0]!.msatPerEh.toString(),
-      interval_hashes: terms.stepHashes.toString(),
-      signatures: { recipient: contract.minerSignature, sender: contract.makerSignature },
-    },
-  ];
+  const signatures = { recipient: contract.minerSignature, sender: contract.makerSignature };
+  const facts: ContractFact[] = [{ ...createFact(contractId, terms), signatures }];
   const updates = [...updatesOf(terms)];
-  const take = (workHashes: bigint): void => {
-    for (let next = updates[0]; next !== undefined; next = updates[0]) {
-      if (next.update.fromHashes >= workHashes) return;
-      facts.push(...updateFacts(next));
-      updates.shift();
-    }
-  };
-  for (const state of states) {
-    take(state.workHashes);
-    facts.push(stateFact(state));
+  for (const { state, commitment } of shownStates(source)) {
+    while (updates[0] !== undefined && updates[0].update.fromHashes < state.workHashes)
+      facts.push(...updateFacts(updates.shift()!));
+    facts.push({ ...stateFact(terms, state), signatures: stateSignatures(state, commitment) });
   }
   for (const next of updates) facts.push(...updateFacts(next));
   for (const { hashHex, own, peer } of revoked)
     facts.push({ event: 'LogRevokeUpdate', update: hashHex, own: own ?? null, other: peer ?? null });
-  const paidSat = channel?.paidSat ?? 0n;
-  if (channel?.closeTx !== undefined) {
-    const balances = {
-      recipient_sat: paidSat.toString(),
-      sender_sat: (terms.budgetSat - paidSat).toString(),
-    };
-    const isWithdrawn = channel.reason === 'alone';
-    const funds = isWithdrawn ? { funds_sat: paidSat.toString() } : balances;
-    facts.push({
-      event: isWithdrawn ? 'LogWithdraw' : 'LogRedeem',
-      ...funds,
-      transaction: channel.closeTx,
-    });
-  }
-  return facts;
+  return [...facts, ...closeFacts(stored)];
 }
 
-/** Ours: the pay of so much work. */
-function stateFact({ n, workHashes, paidSat, receiptSignature }: SignedState): Fact {
-  return {
-    ...{ event: 'LogState', n, work_hashes: workHashes.toString(), paid_sat: paidSat.toString() },
-    signatures: { sender: receiptSignature },
+type ShownState = { readonly state: SignedState; readonly commitment: CommitmentRecord | undefined };
+
+/** The states of the chain that both signed, and behind it those of this side alone. */
+function shownStates(source: StreamSource): readonly ShownState[] {
+  const signed = signedChain(source);
+  const newest = Math.max(0, ...signed.keys());
+  return source.states.flatMap((state) => {
+    const commitment = signed.get(state.n);
+    return state.n > newest || commitment !== undefined ? [{ state, commitment }] : [];
+  });
+}
+
+/** The commitments with a head that both signed, each on the one before, by number. */
+function signedChain({ commitments }: StreamSource): ReadonlyMap<number, CommitmentRecord> {
+  const byNumber = new Map(
+    commitments
+      .filter(({ minerSignature, eventsHead }) => minerSignature !== undefined && eventsHead !== undefined)
+      .map((record) => [record.n, record]),
+  );
+  const chain = new Map<number, CommitmentRecord>();
+  let next = byNumber.get(Math.max(0, ...byNumber.keys()));
+  for (; next !== undefined && !chain.has(next.n); next = byNumber.get(next.baseN)) chain.set(next.n, next);
+  return chain;
+}
+
+/** Of one that both committed to, theirs under the head; else that of the state. */
+function stateSignatures(
+  { receiptSignature }: SignedState,
+  commitment: CommitmentRecord | undefined,
+): ContractFact['signatures'] {
+  if (commitment === undefined) return { sender: receiptSignature };
+  const { makerSignature, minerSignature } = commitment;
+  return { sender: makerSignature, recipient: minerSignature ?? null };
+}
+
+function closeFacts({ contract, channel }: StoredContract): readonly ContractFact[] {
+  if (channel?.closeTx === undefined) return [];
+  const { paidSat, closeTx: transaction, reason } = channel;
+  if (reason === 'alone') return [{ event: 'LogWithdraw', funds_sat: paidSat.toString(), transaction }];
+  const balances = {
+    recipient_sat: paidSat.toString(),
+    sender_sat: (contract.terms.budgetSat - paidSat).toString(),
   };
-}
-
-function updateFacts({ update, minerSignature, makerSignature }: AgreedUpdate): readonly Fact[] {
-  const content = updateField.print(update);
-  const named = { update: updateId(update), content };
-  return [
-    { event: 'LogConfirmUpdate', confirmer: 'recipient', signature: minerSignature, ...named },
-    { event: 'LogConfirmUpdate', confirmer: 'sender', signature: makerSignature, ...named },
-    { event: 'LogExecuteUpdate', number: update.number, ...named },
-  ];
-}
-
-/** What follows from the events alone. */
-export type FoldedStream = UpdateChange & {
-  readonly workHashes: bigint;
-  readonly paidSat: bigint;
-  readonly updates: number;
-  readonly isOver: boolean;
-};
-
-/**
- * The state of a stream by its events. Throws `bad_evidence` for a chain that is not whole: an event that
- * was removed, edited or moved.
- */
-export function foldEvents(contractId: string, events: readonly ContractEvent[]): FoldedStream {
-  let previous = contractId;
-  let folded: FoldedStream = { workHashes: 0n, paidSat: 0n, updates: 0, isOver: false };
-  for (const { previous: before, hash, ...fact } of events) {
-    if (before !== previous || hashOf(previous, fact) !== hash)
-      throw new CodedError('bad_evidence', `event ${fact.event} does not follow the one before it`);
-    folded = withEvent(folded, fact);
-    previous = hash;
-  }
-  return folded;
-}
-
-function withEvent(folded: FoldedStream, fact: Fact): FoldedStream {
-  switch (fact.event) {
-    case 'LogCreate':
-      return {
-        ...folded,
-        priceMsatPerEh: BigInt(String(fact['payment_msat_per_eh'])),
-        stepHashes: BigInt(String(fact['interval_hashes'])),
-      };
-    case 'LogState':
-      return {
-        ...folded,
-        workHashes: BigInt(String(fact['work_hashes'])),
-        paidSat: BigInt(String(fact['paid_sat'])),
-      };
-    case 'LogExecuteUpdate': {
-      const { priceMsatPerEh, stepHashes, stopHeight } = updateField.parse(fact['content'], 'update');
-      return {
-        ...{ ...folded, updates: folded.updates + 1 },
-        ...(priceMsatPerEh === undefined ? {} : { priceMsatPerEh }),
-        ...(stepHashes === undefined ? {} : { stepHashes }),
-        ...(stopHeight === undefined ? {} : { stopHeight }),
-      };
-    }
-    case 'LogWithdraw':
-    case 'LogRedeem':
-      return { ...folded, isOver: true };
-    default:
-      return folded;
-  }
+  return [{ event: 'LogRedeem', ...balances, transaction }];
 }

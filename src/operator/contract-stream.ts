@@ -1,5 +1,12 @@
 import type { Ledger } from '../ledger/ledger.ts';
-import { parseBody, STATE_KIND, type StoredContract, signedStateCodec } from '../settlement/records.ts';
+import { commitmentRecordCodec } from '../peer/commitment-codecs.ts';
+import {
+  COMMITMENT_KIND,
+  parseBody,
+  STATE_KIND,
+  type StoredContract,
+  signedStateCodec,
+} from '../settlement/records.ts';
 import { loadUpdates } from '../settlement/update-records.ts';
 import type { StreamSource } from './contract-events.ts';
 
@@ -10,6 +17,9 @@ export async function readStream(ledger: Ledger, stored: StoredContract): Promis
   const states = documents
     .map(({ body }) => parseBody(STATE_KIND, signedStateCodec, body))
     .toSorted((a, b) => a.n - b.n);
+  const commitments = (await ledger.list(COMMITMENT_KIND, `${contractId}:`)).map(({ body }) =>
+    parseBody(COMMITMENT_KIND, commitmentRecordCodec, body),
+  );
   const { revoked } = await loadUpdates(ledger, contractId);
-  return { stored, states, revoked };
+  return { stored, states, commitments, revoked };
 }

@@ -51,6 +51,8 @@ export const commitmentOfferCodec = object(
     faults: ['faults', listOf(object(faultRange), LIMITS.faultRanges)],
     /** Of a share root that covers what each share is credited for (feature `share_weights`). */
     weightsHead: ['weights_head', hash],
+    /** Head of the contract's events behind the state (feature `event_log`). */
+    eventsHead: ['events_head', hash],
   },
 );
 /** A commitment as the maker offers it with a state. */
@@ -87,6 +89,8 @@ export const commitmentRecordCodec = object(
     faults: ['faults', faultsCodec],
     /** Where it covers what each share is credited for. */
     weightsHead: ['weights_head', hash],
+    /** Where it has the head of the contract's events. */
+    eventsHead: ['events_head', hash],
   },
 );
 /** A commitment as both sides store it. */

@@ -54,6 +54,7 @@ export const FEATURE_TABLE = [
     bit: 24,
     meaning: 'a side says how it has a contract, as a money stream: contract.stream',
   },
+  { name: 'event_log', bit: 26, meaning: 'a commitment has the head of the events of its contract' },
 ] as const;
 
 /** The name of a feature of the table. */
@@ -66,10 +67,10 @@ export type FeatureSet = ReadonlySet<Feature>;
 export const NO_FEATURES: FeatureSet = new Set();
 
 /** The feature bits this program announces by default: all it supports, none required. */
-export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25];
+export const OFFERED_FEATURES: readonly number[] = [1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27];
 
-/** What an auditor announces: whoever connects has to know what it is for. */
-export const AUDITOR_FEATURES: readonly number[] = [22];
+/** What an auditor announces: whoever connects has to know what it is for; it reads heads of events. */
+export const AUDITOR_FEATURES: readonly number[] = [22, 27];
 
 function has(bits: readonly number[], bit: number): boolean {
   return bits.includes(bit) || bits.includes(bit + 1);

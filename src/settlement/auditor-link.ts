@@ -15,7 +15,7 @@ import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
 import { type CommitmentRecord, commitmentRecordCodec } from '../peer/commitment-codecs.ts';
-import { OFFERED_FEATURES } from '../peer/features.ts';
+import { type FeatureSet, OFFERED_FEATURES } from '../peer/features.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
 import { DEFAULT_RPC, RpcPeer } from '../peer/rpc-peer.ts';
@@ -231,7 +231,7 @@ export class AuditorLink {
     const { contractId, terms, contract, assembled } = side.store;
     if (contract === undefined || assembled === undefined) return;
     const { minerSignature, makerSignature } = contract;
-    const commitment = await this.#commitment(side);
+    const commitment = await this.#commitment(side, peer.features);
     const shown = await call(peer, 'auditor.contract', {
       ...{ contractId, terms, minerSignature, makerSignature, channel: assembled.params },
       ...(commitment === undefined ? {} : { commitment }),
@@ -242,14 +242,18 @@ export class AuditorLink {
     side.next ??= { miner: shown.minerNext, maker: shown.makerNext };
   }
 
-  /** A commitment of the newest states that both signed: it proves the channel. */
-  async #commitment({ store: { contractId, last } }: Followed): Promise<CommitmentRecord | undefined> {
+  /** A commitment of the newest states that both signed and the auditor can read: it proves the channel. */
+  async #commitment(
+    { store: { contractId, last } }: Followed,
+    features: FeatureSet,
+  ): Promise<CommitmentRecord | undefined> {
     const newest = last?.n ?? 0;
     for (let n = newest; n > Math.max(0, newest - COMMITMENTS_LOOKED); n -= 1) {
       const body = await this.#deps.ledger.get(COMMITMENT_KIND, stateDocumentId(contractId, n));
       const record =
         body === undefined ? undefined : parseBody(COMMITMENT_KIND, commitmentRecordCodec, body);
-      if (record?.minerSignature !== undefined) return record;
+      const isRead = record?.eventsHead === undefined || features.has('event_log');
+      if (record?.minerSignature !== undefined && isRead) return record;
     }
     return undefined;
   }

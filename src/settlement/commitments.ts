@@ -1,5 +1,5 @@
 import { CodedError } from '../base/errors.ts';
-import type { StateCommitment } from '../channel/commitment.ts';
+import type { CommitmentScope, StateCommitment } from '../channel/commitment.ts';
 import {
   type EvidencePoint,
   type EvidenceSegment,
@@ -8,6 +8,7 @@ import {
 } from '../channel/evidence-point.ts';
 import type { FaultRecount } from '../channel/fault-log.ts';
 import { NO_WEIGHTS, weighedRoot } from '../channel/share-weights.ts';
+import { headOfState } from '../contract/event-chain.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { easiestTarget, hardestTarget } from '../contract/terms-access.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
@@ -62,10 +63,10 @@ export async function loadCommitments(
 
 /** The content of a record that both sides sign. */
 export function commitmentOf(record: CommitmentRecord): StateCommitment {
-  const { n, workHashes, nextSeq, jobSetRoot, faultLogHead, tree, weightsHead } = record;
+  const { n, workHashes, nextSeq, jobSetRoot, faultLogHead, tree, weightsHead, eventsHead } = record;
   const root = tree.root();
   const shareRoot = weightsHead === undefined ? root : weighedRoot(root, weightsHead);
-  return { n, workHashes, nextSeq, jobSetRoot, faultLogHead, shareRoot };
+  return { n, workHashes, nextSeq, jobSetRoot, faultLogHead, shareRoot, eventsHead };
 }
 
 /** What commitments have beyond the first ones. */
@@ -73,21 +74,49 @@ export type CommitmentFormat = {
   readonly hasFaultLog: boolean;
   /** Where shares may be worth more or less, what each is credited for is signed too. */
   readonly isWeighed: boolean;
+  /** The head of the contract's events is signed too. */
+  readonly hasEvents: boolean;
 };
 
 /** The format of what two sides sign that have these features in common. */
 export function formatOf(features: FeatureSet, terms: ContractTerms): CommitmentFormat {
   const hasRange = easiestTarget(terms) !== hardestTarget(terms);
   const isWeighed = hasRange && features.has('share_weights');
-  return { hasFaultLog: features.has('fault_log'), isWeighed };
+  return { hasFaultLog: features.has('fault_log'), isWeighed, hasEvents: features.has('event_log') };
 }
 
 /** True for a commitment of this format. */
 export function isOfFormat(
-  { faults, weightsHead }: Pick<CommitmentOffer, 'faults' | 'weightsHead'>,
-  { hasFaultLog, isWeighed }: CommitmentFormat,
+  { faults, weightsHead, eventsHead }: FormattedParts,
+  { hasFaultLog, isWeighed, hasEvents }: CommitmentFormat,
 ): boolean {
-  return (faults !== undefined) === hasFaultLog && (weightsHead !== undefined) === isWeighed;
+  const [hasFaults, hasWeights] = [faults !== undefined, weightsHead !== undefined];
+  return hasFaults === hasFaultLog && hasWeights === isWeighed && (eventsHead !== undefined) === hasEvents;
+}
+
+type FormattedParts = Pick<CommitmentOffer, 'faults' | 'weightsHead' | 'eventsHead'>;
+
+/** True where a commitment has nothing that this format has not. */
+export function isWithinFormat(
+  { faults, weightsHead, eventsHead }: FormattedParts,
+  { hasFaultLog, isWeighed, hasEvents }: CommitmentFormat,
+): boolean {
+  return (
+    (faults === undefined || hasFaultLog) &&
+    (weightsHead === undefined || isWeighed) &&
+    (eventsHead === undefined || hasEvents)
+  );
+}
+
+/** The head of the events behind a state, on that of the newest commitment that both signed. */
+export function eventsHeadAfter(
+  { contractId, terms }: Pick<CommitmentScope, 'contractId' | 'terms'>,
+  base: Pick<CommitmentRecord, 'workHashes' | 'eventsHead'> | undefined,
+  state: Pick<CommitmentRecord, 'n' | 'workHashes'>,
+): Uint8Array {
+  const eventsHead = base?.eventsHead;
+  const signed = eventsHead === undefined ? undefined : { workHashes: base!.workHashes, eventsHead };
+  return headOfState(contractId, terms, signed, state);
 }
 
 /** The evidence point that the next commitment builds on. */

@@ -45,7 +45,7 @@ function disputed(change: Change = () => ({}), options: Partial<SyntheticOptions
     if (record.n !== LAST) return frame;
     const own = commitmentOf(record);
     const content = { ...own, ...change(own) };
-    const { baseN, refused, logSeq, faults, weightsHead } = record;
+    const { baseN, refused, logSeq, faults, weightsHead, eventsHead } = record;
     const offer = {
       ...{ baseN, refused, nextSeq: content.nextSeq, shareRoot: content.shareRoot },
       ...{ jobSetRoot: content.jobSetRoot, faultLogHead: content.faultLogHead },
@@ -54,6 +54,7 @@ function disputed(change: Change = () => ({}), options: Partial<SyntheticOptions
         ? {}
         : { faults: faults.map(({ code, first, count, evidence }) => ({ code, first, count, evidence })) }),
       ...(weightsHead === undefined ? {} : { weightsHead }),
+      ...(eventsHead === undefined ? {} : { eventsHead }),
     };
     const found: DisputedFrame = {
       version: 1,
@@ -168,6 +169,7 @@ describe('an export', () => {
       ...{ jobSetRoot: rest.jobSetRoot, faultLogHead: rest.faultLogHead },
       ...(faults === undefined ? {} : { faults: [] }),
       ...(rest.weightsHead === undefined ? {} : { weightsHead: rest.weightsHead }),
+      ...(rest.eventsHead === undefined ? {} : { eventsHead: rest.eventsHead }),
     };
     await world.minerStore.append([
       disputedEntry(world.contractId, { n, workHashes, why: 'a test', offer }),

@@ -28,7 +28,7 @@ import type { ContractTerms, TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import type { CommitmentRecord } from '../../src/peer/commitment-codecs.ts';
 import { unpackWireShares, type WireShare } from '../../src/peer/packed-shares.ts';
-import { commitmentOf, pointAfter } from '../../src/settlement/commitments.ts';
+import { commitmentOf, eventsHeadAfter, pointAfter } from '../../src/settlement/commitments.ts';
 import { signTerms } from '../../src/settlement/opening.ts';
 import {
   firstTipHead,
@@ -59,6 +59,8 @@ export type SyntheticOptions = {
   readonly branches: number;
   /** Commitments cover what each share is credited for. */
   readonly isWeighed?: boolean;
+  /** Commitments have the head of the events. */
+  readonly hasEvents?: boolean;
   /** Each so many-th share is of `HARD`. */
   readonly hardEvery?: number;
   /** Seq of a share that is the one before again. */
@@ -213,6 +215,7 @@ export class SyntheticContract {
       ...{ workHashes: point.workHashes, creditedHashes: point.workHashes, ...this.#log() },
       ...{ tree: point.tree, jobSetRoot: point.jobSetRoot, makerSignature: '', minerSignature: undefined },
       ...(this.#options.isWeighed === true ? { weightsHead: point.weightsHead } : {}),
+      ...this.#events({ n: this.#states, workHashes: point.workHashes }),
     };
     const content = commitmentOf(unsigned);
     const isAlone = this.#options.alone?.has(this.#states) ?? false;
@@ -229,6 +232,13 @@ export class SyntheticContract {
     if (isAlone) return;
     this.#base = record;
     this.#refused = [];
+  }
+
+  #events(state: { readonly n: number; readonly workHashes: bigint }): {
+    readonly eventsHead?: Uint8Array;
+  } {
+    if (this.#options.hasEvents !== true) return {};
+    return { eventsHead: eventsHeadAfter(this.params, this.#base, state) };
   }
 
   /** The fault log with what was refused since the base. */

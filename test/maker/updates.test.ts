@@ -2,13 +2,15 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { toHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { FileMonotoneSigner } from '../../src/channel/monotone-file.ts';
 import { channelIdOf } from '../../src/channel/params.ts';
+import { foldEvents } from '../../src/contract/event-chain.ts';
 import { paySatOf, updatesOf } from '../../src/contract/updated-terms.ts';
 import { updateActions } from '../../src/daemon/update-actions.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
-import { contractEvents, foldEvents, streamJson } from '../../src/operator/contract-events.ts';
+import { contractEvents, streamJson } from '../../src/operator/contract-events.ts';
 import { readStream } from '../../src/operator/contract-stream.ts';
 import type { ContractUpdates } from '../../src/settlement/contract-updates.ts';
 import { loadContract } from '../../src/settlement/records.ts';
@@ -295,6 +297,19 @@ describe('the terms of a running contract', () => {
     // What each signed of the revocation stands there as its own, or the other's.
     const upTo = names.indexOf('LogRevokeUpdate');
     expect(contractEvents(maker).slice(0, upTo)).toEqual(events.slice(0, upTo));
+    // Each state that both committed to has the head that both signed, and no other is taken for it.
+    const states = events.filter(({ event }) => event === 'LogState');
+    expect(states.length).toBeGreaterThan(1);
+    const byNumber = new Map(miner.commitments.map((record) => [record.n, record]));
+    for (const { n, hash } of states) expect(toHex(byNumber.get(Number(n))!.eventsHead!)).toBe(hash);
+    expect(maker.commitments.map(({ eventsHead }) => eventsHead)).toEqual(
+      miner.commitments.map(({ eventsHead }) => eventsHead),
+    );
+    const flipped = miner.commitments.map((record) => ({
+      ...record,
+      eventsHead: record.eventsHead!.map((byte, at) => (at === 31 && record.n === 1 ? byte ^ 1 : byte)),
+    }));
+    expect(() => contractEvents({ ...miner, commitments: flipped })).toThrow('not those that both signed');
     const { signed } = world.miner.status;
     expect(foldEvents(contractId, events)).toEqual({
       ...{ workHashes: signed!.workHashes, paidSat: signed!.paidSat, updates: 1, isOver: true },
@@ -313,7 +328,8 @@ describe('the terms of a running contract', () => {
     for (const [index, event] of events.entries()) {
       if (index < events.length - 1)
         expect(() => foldEvents(contractId, events.toSpliced(index, 1))).toThrow('does not follow');
-      for (const field of Object.keys(event)) {
+      // Signatures are beside the chain.
+      for (const field of Object.keys(event).filter((name) => name !== 'signatures')) {
         const edited = { ...event, [field]: `${String(event[field])}0` };
         expect(() => foldEvents(contractId, events.with(index, edited))).toThrow();
       }

@@ -5,6 +5,7 @@ import { signCommitment, verifyCommitment } from '../../src/channel/commitment.t
 import { EMPTY_FAULT_LOG, type Fault, faultLogHead } from '../../src/channel/fault-log.ts';
 import { NO_WEIGHTS, weighedRoot } from '../../src/channel/share-weights.ts';
 import { signState } from '../../src/channel/states.ts';
+import { headOfState } from '../../src/contract/event-chain.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { MinerCommitments } from '../../src/miner/miner-commitments.ts';
@@ -53,7 +54,7 @@ function shareOf(seq: number, jobId: number): ShareRecord {
 }
 
 /** Both sides of a contract with their ledgers, as far as commitments go. */
-const NEWEST: CommitmentFormat = { hasFaultLog: true, isWeighed: true };
+const NEWEST: CommitmentFormat = { hasFaultLog: true, isWeighed: true, hasEvents: true };
 
 class Pair {
   readonly params;
@@ -68,9 +69,11 @@ class Pair {
   /** Whether the connection at hand has fault logs. */
   hasFaultLog = true;
   isWeighed = true;
+  hasEvents = true;
 
   get format(): CommitmentFormat {
-    return { hasFaultLog: this.hasFaultLog, isWeighed: this.isWeighed };
+    const { hasFaultLog, isWeighed, hasEvents } = this;
+    return { hasFaultLog, isWeighed, hasEvents };
   }
 
   constructor(shares = 1000n) {
@@ -377,9 +380,9 @@ describe('the miner', () => {
     expect(pair.maker.offerOf(second.state.n, { ...NEWEST, hasFaultLog: false })).toBeUndefined();
     pair.hasFaultLog = true;
     expect(await pair.countersign(second.state, second.offer!)).toBeDefined();
-    expect(pair.miner.shownTo(new Set(['state_commitments', 'share_weights']))).not.toHaveProperty(
-      'faults',
-    );
+    expect(
+      pair.miner.shownTo(new Set(['state_commitments', 'share_weights', 'event_log'])),
+    ).not.toHaveProperty('faults');
     expect(pair.miner.shownTo(new Set(['state_commitments', 'fault_log']))).toBeUndefined();
   });
 
@@ -402,6 +405,37 @@ describe('the miner', () => {
     const third = await pair.sign();
     expect(third.offer!.weightsHead).toBeUndefined();
     expect(await pair.countersign(third.state, third.offer!)).toBeDefined();
+  });
+
+  it('signs the head of the events with each state, where both know it, and no other head', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    pair.hasEvents = false;
+    const first = await pair.sign();
+    expect(first.offer!.eventsHead).toBeUndefined();
+    await pair.acked(1, await pair.countersign(first.state, first.offer!));
+    pair.hasEvents = true;
+    await pair.work(1);
+    const second = await pair.sign();
+    const { contractId, terms } = pair.params;
+    // Behind a commitment without a head it begins anew.
+    expect(second.offer!.eventsHead).toEqual(headOfState(contractId, terms, undefined, second.state));
+    // Signed with another head it is another commitment.
+    const other = { ...second.offer!, eventsHead: seedOf('other') };
+    expect(await refusal(pair.countersign(second.state, other))).toBe('bad_signature');
+    const signature = signCommitment(pair.params, { ...other, ...second.state }, makerSigner);
+    expect(await refusal(pair.countersign(second.state, { ...other, signature }))).toBe('bad_commitment');
+    await pair.acked(2, await pair.countersign(second.state, second.offer!));
+    await pair.work(2);
+    const third = await pair.sign();
+    const signed = { workHashes: second.state.workHashes, eventsHead: second.offer!.eventsHead! };
+    expect(third.offer!.eventsHead).toEqual(headOfState(contractId, terms, signed, third.state));
+    // One that is signed is not shown, and one that waits not offered, where it cannot be read.
+    const older = new Set(['state_commitments', 'share_weights', 'fault_log'] as const);
+    expect(pair.miner.shownTo(older)).toBeUndefined();
+    pair.hasEvents = false;
+    expect(pair.maker.offerOf(third.state.n, pair.format)).toBeUndefined();
+    expect(await refusal(pair.countersign(third.state, third.offer!))).toBe('bad_commitment');
   });
 
   it('says nothing of a commitment that builds on one it does not have', async () => {
