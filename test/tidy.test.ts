@@ -369,8 +369,8 @@ type LintReport = {
 
 describe('words', () => {
   /**
-   * Dates of the ledger, of certificates, of the status and of what is exported; ntime; the last contact;
-   * where ids begin.
+   * Dates of the ledger, of notices, of certificates, of the status and of what is exported; ntime; the last
+   * contact; where ids begin.
    */
   const WALL_TIME = new RegExp(
     [
@@ -378,7 +378,7 @@ describe('words', () => {
       '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|maker/market|operator/maker-offer|cli/channel|cli/evidence|daemon/watch).ts$',
       '^src/(auditor/auditor|downstream/server/server|upstream/dag-view).ts$',
-      '^src/settlement/(auditor-link|ladder-writer|minute-keeper|tip-log-keeper).ts$',
+      '^src/settlement/(auditor-link|ladder-writer|minute-keeper|notice-board|tip-log-keeper).ts$',
     ].join('|'),
   );
   /** Constructs that are left out of the language we use. Looked for in code, not in comments and strings. */

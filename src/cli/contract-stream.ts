@@ -1,4 +1,4 @@
-import { foldEvents } from '../contract/event-chain.ts';
+import { type ContractEvent, foldEvents } from '../contract/event-chain.ts';
 import { openForReading } from '../operator/channel-access.ts';
 import { contractEvents, streamJson } from '../operator/contract-events.ts';
 import { readStream } from '../operator/contract-stream.ts';
@@ -37,18 +37,17 @@ export const contractEventsCommand: Command = {
   usage: USAGE,
   words: 1,
   help: [
-    'LogCreate, LogState, LogConfirmUpdate, LogExecuteUpdate, LogRevokeUpdate, LogWithdraw, LogRedeem. Each has the hash of the one',
-    'before it: what is removed or edited is seen.',
+    'LogCreate, LogState, LogConfirmUpdate, LogExecuteUpdate, LogRevokeUpdate, LogWithdraw, LogRedeem, and LogPause, LogResume, LogEnd,',
+    'LogVoid for what a side gave notice of. Each has the hash of the one before it: what is removed or edited is seen. The head',
+    'behind each state is signed by both; later ones are what this side has.',
   ],
   options: READ_OPTIONS,
   run: async (options, io) => {
     const source = await sourceOf(options, io);
     const events = contractEvents(source);
     foldEvents(source.stored.contractId, events);
-    const lines = events.map(({ event, hash, n, paid_sat: sat }) =>
-      [hash.slice(0, 16), event, ...(typeof n === 'number' ? [`state ${n}, ${String(sat)} sat`] : [])].join(
-        '  ',
-      ),
+    const lines = events.map((event) =>
+      [event.hash.slice(0, 16), event.event, ...wordsOf(event)].join('  '),
     );
     print(options, io, { contract: source.stored.contractId, events }, lines.join('\n'));
     return 0;
@@ -57,6 +56,22 @@ export const contractEventsCommand: Command = {
 
 /** Either side: each has its own by the close. */
 export const contractRedeem: Command = { ...channelClose, name: 'contract redeem' };
+
+/** Of a state what it pays, of a notice who said it when, and what. */
+function wordsOf(event: ContractEvent): readonly string[] {
+  const { n, paid_sat: sat, by, at_height: height, at_ms: ms } = event;
+  if (typeof n === 'number') return [`state ${n}, ${String(sat)} sat`];
+  if (typeof by !== 'string') return [];
+  const { reason, from_height: from, until_height: until, end_height: end, written_off_sat: lost } = event;
+  const span = typeof until === 'number' ? ` to ${until}` : '';
+  const what = [
+    ...(typeof from === 'number' ? [`${String(reason)} from block ${from}${span}`] : []),
+    ...(typeof end === 'number' ? [`it ends at block ${end}`] : []),
+    ...(typeof lost === 'string' ? [`${lost} sat are given up`] : []),
+  ];
+  const who = by === 'recipient' ? 'miner' : 'market maker';
+  return [`by the ${who} at block ${String(height)}, ${new Date(Number(ms)).toISOString()}`, ...what];
+}
 
 async function sourceOf(options: ParsedOptions, io: CommandIo) {
   const access = accessOf(options, io);

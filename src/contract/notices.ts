@@ -29,6 +29,27 @@ export type EndNotice = {
   readonly isTaken: boolean;
 };
 
+export const NOTICE_WORDS = ['pause', 'resume', 'end', 'void'] as const;
+
+/** What was said once, by whom and when. */
+export type SaidNotice = {
+  readonly what: (typeof NOTICE_WORDS)[number];
+  readonly by: MinuteRole;
+  /** Height of this side's tip, and wall time in ms, at which it was said or heard. */
+  readonly atHeight: number;
+  readonly atMs: number;
+  /** Of a pause. */
+  readonly pause?: Pause;
+  /** Of an end. */
+  readonly end?: Pick<EndNotice, 'height' | 'signature'>;
+  /** Of a void: pay that was given up, sats. */
+  readonly writtenOffSat?: bigint;
+};
+
+/** Notices of this side, and of the other, that are remembered; what is said beyond is in force as well. */
+const MOST_SAID = 128;
+const MOST_HEARD = 32;
+
 /** All notices of a contract, as one side has them. A value: every change makes a new one. */
 export type Notices = {
   readonly pauses: Readonly<Record<MinuteRole, Pause | undefined>>;
@@ -42,6 +63,8 @@ export type Notices = {
   readonly ends: Readonly<Record<MinuteRole, EndNotice | undefined>>;
   /** Pay that this side gave up, sats; undefined while it has not. */
   readonly writtenOffSat: bigint | undefined;
+  /** All that was said, oldest first. */
+  readonly said: readonly SaidNotice[];
 };
 
 export const NO_NOTICES: Notices = {
@@ -52,6 +75,7 @@ export const NO_NOTICES: Notices = {
   curtailedBlocks: 0,
   ends: { miner: undefined, maker: undefined },
   writtenOffSat: undefined,
+  said: [],
 };
 
 export type NoticeOptions = { readonly terms: ContractTerms; readonly role: MinuteRole };
@@ -150,6 +174,67 @@ export function transition(
     case 'voided':
       return stepTo({ ...state, writtenOffSat: state.writtenOffSat ?? event.unpaidSat });
   }
+}
+
+/**
+ * The notices with what an event said, where that is another than what stands. A pause is told anew on each
+ * connection.
+ */
+export function withSaid(
+  { role }: Pick<NoticeOptions, 'role'>,
+  before: Notices,
+  after: Notices,
+  event: NoticeEvent,
+  at: Pick<SaidNotice, 'atHeight' | 'atMs'>,
+): Notices {
+  const said = saidBy(role, before, after, event);
+  if (said === undefined) return after;
+  const most = said.by === role ? MOST_SAID : MOST_HEARD;
+  if (before.said.filter(({ by }) => by === said.by).length >= most) return after;
+  const last = before.said.findLast(({ what, by }) => by === said.by && what !== 'end' && what !== 'void');
+  const isAgain =
+    (said.what === 'resume' && last?.what !== 'pause') ||
+    (said.what === 'pause' && last?.what === 'pause' && isSamePause(last.pause, said.pause));
+  return isAgain ? after : { ...after, said: [...before.said, { ...said, ...at }] };
+}
+
+function saidBy(
+  role: MinuteRole,
+  before: Notices,
+  after: Notices,
+  event: NoticeEvent,
+): Omit<SaidNotice, 'atHeight' | 'atMs'> | undefined {
+  const other = otherSide(role);
+  const endOf = (by: MinuteRole) => {
+    const { [by]: end } = after.ends;
+    if (end === undefined || before.ends[by] !== undefined) return undefined;
+    return { what: 'end', by, end: { height: end.height, signature: end.signature } } as const;
+  };
+  switch (event.type) {
+    case 'pause':
+      return { what: 'pause', by: role, pause: after.pauses[role]! };
+    case 'peer_paused':
+      return { what: 'pause', by: other, pause: event.pause };
+    case 'resume':
+      return { what: 'resume', by: role };
+    case 'peer_resumed':
+      return { what: 'resume', by: other };
+    case 'end_given':
+      return endOf(role);
+    case 'end_heard':
+      return endOf(other);
+    case 'voided':
+      if (before.writtenOffSat !== undefined) return undefined;
+      return { what: 'void', by: role, writtenOffSat: event.unpaidSat };
+    case 'curtailed':
+    case 'end_taken':
+    case 'notice_told':
+      return undefined;
+  }
+}
+
+function isSamePause(a: Pause | undefined, b: Pause | undefined): boolean {
+  return a?.reason === b?.reason && a?.fromHeight === b?.fromHeight && a?.untilHeight === b?.untilHeight;
 }
 
 const stepTo = (state: Notices, ...effects: readonly NoticeEffect[]): NoticeStep => ({ state, effects });

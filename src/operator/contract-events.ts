@@ -11,6 +11,7 @@ import {
   updateFacts,
 } from '../contract/event-chain.ts';
 import { moneyStreamOf } from '../contract/money-stream.ts';
+import type { SaidNotice } from '../contract/notices.ts';
 import type { Revocation } from '../contract/update-course.ts';
 import { updatesOf } from '../contract/updated-terms.ts';
 import type { CommitmentRecord } from '../peer/commitment-codecs.ts';
@@ -27,6 +28,7 @@ export type StreamSource = {
   /** Commitments of these, signed by one side or both. */
   readonly commitments: readonly CommitmentRecord[];
   readonly revoked: readonly Revocation[];
+  readonly notices: readonly SaidNotice[];
 };
 
 /** `getStream` and `balanceOf`, by what is on disk. */
@@ -56,7 +58,7 @@ export function contractEvents(source: StreamSource): readonly ContractEvent[] {
 }
 
 function factsOf(source: StreamSource): readonly ContractFact[] {
-  const { stored, revoked } = source;
+  const { stored, revoked, notices } = source;
   const { contractId, contract } = stored;
   const { terms } = contract;
   const signatures = { recipient: contract.minerSignature, sender: contract.makerSignature };
@@ -70,7 +72,7 @@ function factsOf(source: StreamSource): readonly ContractFact[] {
   for (const next of updates) facts.push(...updateFacts(next));
   for (const { hashHex, own, peer } of revoked)
     facts.push({ event: 'LogRevokeUpdate', update: hashHex, own: own ?? null, other: peer ?? null });
-  return [...facts, ...closeFacts(stored)];
+  return [...facts, ...notices.map(noticeFact), ...closeFacts(stored)];
 }
 
 type ShownState = { readonly state: SignedState; readonly commitment: CommitmentRecord | undefined };
@@ -106,6 +108,23 @@ function stateSignatures(
   if (commitment === undefined) return { sender: receiptSignature };
   const { makerSignature, minerSignature } = commitment;
   return { sender: makerSignature, recipient: minerSignature ?? null };
+}
+
+const NOTICE_EVENTS: Readonly<Record<SaidNotice['what'], string>> = {
+  ...{ pause: 'LogPause', resume: 'LogResume', end: 'LogEnd', void: 'LogVoid' },
+};
+
+/** What a side said beyond the terms, and when this side said or heard it. */
+function noticeFact({ what, by, atHeight, atMs, pause, end, writtenOffSat }: SaidNotice): ContractFact {
+  const who = by === 'miner' ? 'recipient' : 'sender';
+  return {
+    ...{ event: NOTICE_EVENTS[what], by: who, at_height: atHeight, at_ms: atMs },
+    ...(pause === undefined
+      ? {}
+      : { reason: pause.reason, from_height: pause.fromHeight, until_height: pause.untilHeight ?? null }),
+    ...(end === undefined ? {} : { end_height: end.height, signatures: { [who]: end.signature } }),
+    ...(writtenOffSat === undefined ? {} : { written_off_sat: writtenOffSat.toString() }),
+  };
 }
 
 function closeFacts({ contract, channel }: StoredContract): readonly ContractFact[] {

@@ -1,5 +1,6 @@
 import type { Ledger } from '../ledger/ledger.ts';
 import { commitmentRecordCodec } from '../peer/commitment-codecs.ts';
+import { loadNotices } from '../settlement/notice-records.ts';
 import {
   COMMITMENT_KIND,
   parseBody,
@@ -21,5 +22,6 @@ export async function readStream(ledger: Ledger, stored: StoredContract): Promis
     parseBody(COMMITMENT_KIND, commitmentRecordCodec, body),
   );
   const { revoked } = await loadUpdates(ledger, contractId);
-  return { stored, states, commitments, revoked };
+  const { said: notices } = await loadNotices(ledger, contractId, 'miner');
+  return { stored, states, commitments, revoked, notices };
 }

@@ -1,4 +1,5 @@
 import { fromHex, toHex } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import { isSchnorrSignature, type Signer } from '../channel/signer.ts';
@@ -11,6 +12,7 @@ import {
   type Notices,
   type Pause,
   transition,
+  withSaid,
 } from '../contract/notices.ts';
 import { nodeIdOf, otherSide } from '../contract/sides.ts';
 import { exposureSat } from '../contract/stream.ts';
@@ -23,6 +25,7 @@ import { noticesEntry } from './notice-records.ts';
 
 export type NoticeBoardDeps = {
   readonly signer: Signer;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly onChange: () => void;
 };
@@ -143,7 +146,9 @@ export class NoticeBoard {
     void peer.closed.then(() => {
       if (this.#peer === peer) this.#peer = undefined;
     });
-    if (this.#notices.pauses[otherSide(this.#role)] !== undefined) this.#run({ type: 'peer_resumed' });
+    // It says so itself where it means it: that alone is remembered.
+    const isPausing = this.#notices.pauses[otherSide(this.#role)] !== undefined;
+    if (isPausing) this.#run({ type: 'peer_resumed' }, false);
   }
 
   /** Tells the other side what it has to know, once it listens. */
@@ -196,15 +201,18 @@ export class NoticeBoard {
     return transition(options, this.#notices, event, this.#height);
   }
 
-  /** Takes an event; on disk when this resolves, and only then in force. */
-  #take(event: NoticeEvent): Promise<readonly NoticeEffect[]> {
+  /** Takes an event; on disk when this resolves, and only then in force. @param isSaid by a side */
+  #take(event: NoticeEvent, isSaid = true): Promise<readonly NoticeEffect[]> {
     return this.#serial.run(async () => {
-      const { state: notices, effects } = this.#step(event);
+      const { state, effects } = this.#step(event);
+      const at = { atHeight: this.#height, atMs: this.#deps.clock.nowMs() };
+      const notices = isSaid ? withSaid({ role: this.#role }, this.#notices, state, event, at) : state;
       if (notices !== this.#notices) {
         const { contractId } = this.#store;
         // What the other side says of itself it says anew on each connection.
         const isOwn = event.type !== 'peer_paused' && event.type !== 'peer_resumed';
-        const entries = isOwn ? [noticesEntry(contractId, notices)] : [];
+        const isNews = notices.said !== this.#notices.said;
+        const entries = isOwn || isNews ? [noticesEntry(contractId, notices)] : [];
         await this.#store.commit({ type: 'noticed', notices }, entries);
         this.#deps.log.info({ contract: contractId, event: event.type }, 'notice');
         this.#deps.onChange();
@@ -213,8 +221,8 @@ export class NoticeBoard {
     });
   }
 
-  #run(event: NoticeEvent): void {
-    this.#take(event).catch((error: unknown) => this.#failed(error));
+  #run(event: NoticeEvent, isSaid = true): void {
+    this.#take(event, isSaid).catch((error: unknown) => this.#failed(error));
   }
 
   async #tell(effect: NoticeEffect): Promise<void> {

@@ -26,6 +26,7 @@ const KINDS = [
   'blob',
   'notices',
   'updates',
+  'commitment',
 ];
 
 export type Side = 'miner' | 'maker';
@@ -161,8 +162,10 @@ max_price = "1 sat/EH"
 export async function copyLedger(store: MemoryLedger, path: string): Promise<void> {
   const ledger = await openSqliteLedger({ path }, { log: silentLogger });
   for (const kind of KINDS) {
-    for (const { id, body } of await store.list(kind))
-      await ledger.appendNow([{ type: 'put', kind, id, body }]);
+    const entries = (await store.list(kind)).map(
+      ({ id, body }) => ({ type: 'put', kind, id, body }) as const,
+    );
+    if (entries.length > 0) await ledger.appendNow(entries);
   }
   await ledger.close();
 }

@@ -27,6 +27,8 @@ export class CommandStand extends Aftermath {
   contracts = new RunningContracts();
   readonly #pages: OpsServer[] = [];
   readonly #home: Partial<Record<Side, string>> = {};
+  /** Writes of a side when its ledger was put on disk. */
+  readonly #copied: Partial<Record<Side, number>> = {};
 
   constructor(options: WorldOptions = {}) {
     super({ isVersion3: true, ...options });
@@ -95,9 +97,13 @@ export class CommandStand extends Aftermath {
   /** Types a command beside the daemon of a side. */
   async say(side: Side, command: Command, ...words: readonly string[]): Promise<Said> {
     const { world } = this;
-    const file = this.path(side, 'ledger.sqlite');
-    for (const each of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${each}`, { force: true });
-    await copyLedger(side === 'miner' ? world.minerStore : world.makerStore, file);
+    const { appends } = side === 'miner' ? world.minerLedger : world.makerLedger;
+    if (this.#copied[side] !== appends) {
+      const file = this.path(side, 'ledger.sqlite');
+      for (const each of ['', '-wal', '-shm', '.lock']) rmSync(`${file}${each}`, { force: true });
+      await copyLedger(side === 'miner' ? world.minerStore : world.makerStore, file);
+      this.#copied[side] = appends;
+    }
     const said: string[] = [];
     const stdout = { write: (text: string) => void said.push(text) };
     const io = { stdout, stderr: stdout, env: {} } as unknown as CommandIo;
