@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { blocksOfMs, type SaidTimes, saleTimesOf } from '../../src/config/sale-terms.ts';
+import { blocksOfMs, offMarketOn, type SaidTimes, saleTimesOf } from '../../src/config/sale-terms.ts';
 
 const EH = 10n ** 18n;
 const said = (changes: Partial<SaidTimes> = {}) =>
@@ -28,4 +28,11 @@ it('the expiry leaves time for the start, all of the duration, and the close', (
 
 it('a time is so many blocks, rounded up', () => {
   expect([600_000, 600_001, 604_800_000].map(blocksOfMs)).toEqual([1, 2, 1008]);
+});
+
+it('what is far off the value of hashes is usual on mainnet, and on other networks only what is said', () => {
+  expect(['mainnet', 'signet', 'regtest'].map((network) => offMarketOn(network, undefined))).toEqual([
+    ...[1.5, undefined, undefined],
+  ]);
+  expect(['mainnet', 'regtest'].map((network) => offMarketOn(network, 3))).toEqual([3, 3]);
 });
