@@ -68,7 +68,7 @@ export const SELL = section(
     }),
     maxExposure: optional(AMOUNT, '5000 sat', {
       min: '1 sat',
-      doc: 'The most that may be delivered and unpaid over all contracts: no further one is taken beyond it.',
+      doc: 'The most that may be delivered and unpaid over all contracts: none is taken, and no update signed, beyond it.',
     }),
     keep: option(INTEGER, 0, {
       min: 0,

@@ -1,12 +1,13 @@
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
-import { HASHES_PER_EH } from '../base/units.ts';
+import { earnsSatRoundedUp } from '../base/price.ts';
+import { HASHES_PER_EH, owedSat } from '../base/units.ts';
 import { bondsOf } from './bond-terms.ts';
 import { refuseTerm } from './fields.ts';
 import { highestMsatPerEh, lowestMsatPerEh } from './price.ts';
 import { type ContractTerms, checkTerms } from './terms.ts';
-import { fixedPriceMsatPerEh } from './terms-access.ts';
+import { fixedPriceMsatPerEh, mostMsatPerEh } from './terms-access.ts';
 import { type AgreedUpdate, type Update, updateHash } from './update.ts';
 
 /**
@@ -23,6 +24,16 @@ export function updatesOf(terms: ContractTerms): readonly AgreedUpdate[] {
 export function withUpdates(terms: ContractTerms, updates: readonly AgreedUpdate[]): ContractTerms {
   if (terms.version !== 3) return terms;
   return { ...terms, updates };
+}
+
+/** The terms as an update makes them, whoever signed it so far. */
+export function updatedBy(terms: ContractTerms, update: Update): ContractTerms {
+  return withUpdates(terms, [...updatesOf(terms), { update, minerSignature: '', makerSignature: '' }]);
+}
+
+/** True where both signed bounds between which the price moves. */
+export function hasMovingPrice(terms: ContractTerms): boolean {
+  return terms.version === 3 && terms.price.type !== 'fixed';
 }
 
 /** The hash that the next update names as the one before it. */
@@ -83,6 +94,32 @@ export function highestPriceFrom(terms: ContractTerms, workHashes: bigint): bigi
   }, 0n);
 }
 
+/** Pay in sats of a contract that may go unsigned. */
+export type UnpaidSat = {
+  /** Of its unpaid steps, at which delivery stops. */
+  readonly mostSat: bigint;
+  /** Of one step, rounded up: less than that need not be signed. */
+  readonly stepSat: bigint;
+};
+
+/** What may be unpaid once so much work is paid, at the highest price that both signed for what is left. */
+export function unpaidSatOf(terms: ContractTerms, paidHashes: bigint): UnpaidSat {
+  return unpaidSatAt(terms, highestPriceFrom(terms, paidHashes));
+}
+
+/** The same at the highest price that what is left may ever have without another signature. */
+export function mostUnpaidSatOf(terms: ContractTerms, paidHashes: bigint): UnpaidSat {
+  return hasMovingPrice(terms) ? unpaidSatAt(terms, mostMsatPerEh(terms)) : unpaidSatOf(terms, paidHashes);
+}
+
+function unpaidSatAt(terms: ContractTerms, price: bigint): UnpaidSat {
+  const stepHashes = stepHashesOf(terms);
+  return {
+    mostSat: owedSat(BigInt(terms.maxUnpaidSteps) * stepHashes, price),
+    stepSat: earnsSatRoundedUp(stepHashes, price),
+  };
+}
+
 /**
  * Checks that an update may follow what was agreed: its place, and that the contract it makes is as safe as
  * the one before. Throws `bad_terms` with the path, `update_conflict` for another place.
@@ -123,12 +160,9 @@ function checkStop(terms: Served, stopHeight: number): void {
 function checkPrice(contractId: string, terms: Served, update: Update, msatPerEh: bigint): void {
   if (msatPerEh === 0n) refuseTerm('price_msat_per_eh', 'must be positive');
   const { price } = terms;
-  const isMoving = price.type !== 'fixed';
-  if (isMoving && (msatPerEh < lowestMsatPerEh(price) || msatPerEh > highestMsatPerEh(price)))
+  if (hasMovingPrice(terms) && (msatPerEh < lowestMsatPerEh(price) || msatPerEh > highestMsatPerEh(price)))
     refuseTerm('price_msat_per_eh', 'is beyond the bounds of the price');
-  const unsigned = { update, minerSignature: '', makerSignature: '' };
-  const next = withUpdates(terms, [...updatesOf(terms), unsigned]);
-  if (paySatOf(next, terms.workTotalHashes) > terms.budgetSat)
+  if (paySatOf(updatedBy(terms, update), terms.workTotalHashes) > terms.budgetSat)
     refuseTerm('price_msat_per_eh', `makes the work worth more than the budget, ${terms.budgetSat} sat`);
   // What a state pays the miner may not fall as the bond of the maker vests: at no price of the contract.
   const wholeSat = (terms.workTotalHashes * msatPerEh) / HASHES_PER_EH / 1000n;

@@ -63,6 +63,8 @@ export type ContractRunnerDeps = {
   readonly values?: HashValues;
   readonly blobFiles?: BlobFiles;
   readonly exposureTotal?: ExposureTotal;
+  /** See `MinerContractDeps`. */
+  readonly judgeUpdate?: NonNullable<MinerContractDeps['judgeUpdate']>;
   readonly chosenCoins?: ChosenCoins;
   readonly ladders?: LadderWriter;
   readonly chainClock?: ChainClock;

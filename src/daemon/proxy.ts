@@ -92,7 +92,7 @@ async function build(
   const { ledger, meters, kernel } = memory;
   // In the place of one that cannot be used stands one that keeps nothing, which is what it is for.
   if (memory.unusable === undefined) stats = () => ledger.stats;
-  const contracts = new RunningContracts();
+  const contracts = new RunningContracts(config.sell);
   const parts = {
     ...{ config, meters, ledger, clock, signer, contracts, waiting: [] },
     hashrate: new Hashrate({ clock }),

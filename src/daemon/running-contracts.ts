@@ -1,16 +1,23 @@
-import { smaller } from '../base/bigints.ts';
+import { larger } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import { owedSat } from '../base/units.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { ContractConfig, MeteringConfig } from '../config/config.ts';
-import { checkTerms, contractIdOf } from '../contract/terms.ts';
+import { type ContractTerms, checkTerms, contractIdOf } from '../contract/terms.ts';
 import type { TermsV3 } from '../contract/terms-v3.ts';
-import { highestPriceFrom, stepHashesOf } from '../contract/updated-terms.ts';
+import { mostUnpaidSatOf, type UnpaidSat, unpaidSatOf, updatedBy } from '../contract/updated-terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { ChosenCoins } from '../miner/chosen-coins.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
+import {
+  judgeSale,
+  mostUnpaidSat,
+  type PassedLimit,
+  passedLimit,
+  type SaleLimits,
+  type SaleUpdate,
+} from '../miner/sale-limits.ts';
 import { propose } from '../operator/market-tools.ts';
 import { HashValues } from '../settlement/hash-values.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
@@ -42,6 +49,11 @@ const idOf = ({ terms }: TakenContract): string => contractIdOf(terms);
 const lineOf = ({ name, renews }: ContractConfig): { readonly line?: LineItem } =>
   renews === true ? { line: { name, index: 0 } } : {};
 
+const paidHashesOf = ({ status }: MinerContract): bigint => status.signed?.workHashes ?? 0n;
+
+const isGone = ({ status: { channel } }: MinerContract): boolean =>
+  channel === 'closed' || channel === 'failed';
+
 /** Those that follow each other in that order. */
 const inOrder = (all: readonly TakenContract[]): readonly TakenContract[] =>
   all.toSorted((a, b) => (a.line?.index ?? 0) - (b.line?.index ?? 0));
@@ -52,7 +64,7 @@ export class RunningContracts {
   readonly #earlier = new Map<string, MinerContract>();
   readonly #finished: FinishedContract[] = [];
   #metering: ConfiguredMetering | undefined;
-  #maxUnpaidSat: bigint | undefined;
+  #limits: SaleLimits;
   #total: ExposureTotal | undefined;
   /** Names of configured ones and ids of taken ones that have begun. */
   readonly #begun = new Set<string>();
@@ -61,6 +73,10 @@ export class RunningContracts {
   #values: HashValues | undefined;
   /** Of `start`. */
   #deps: ContractRunnerDeps | undefined;
+
+  constructor(limits: SaleLimits = {}) {
+    this.#limits = limits;
+  }
 
   /** In the order they were started. */
   get all(): readonly ContractRunner[] {
@@ -90,12 +106,30 @@ export class RunningContracts {
 
   /** The exposure at which nothing more is delivered: of each that is served, or of all together. */
   get exposureLimitSat(): bigint {
-    const sat = this.all.reduce((sum, { side }) => {
-      const { terms } = side.updates.state;
-      const unpaid = BigInt(terms.maxUnpaidSteps) * stepHashesOf(terms);
-      return sum + owedSat(unpaid, highestPriceFrom(terms, side.status.signed?.workHashes ?? 0n));
-    }, 0n);
-    return smaller(this.#maxUnpaidSat ?? sat, sat);
+    const all = this.#served().map(({ side }) => unpaidSatOf(side.updates.state.terms, paidHashesOf(side)));
+    return mostUnpaidSat(this.#limits, all);
+  }
+
+  /** The limit of what is sold that contracts would pass with these terms beside them. */
+  passedWith(terms: ContractTerms): PassedLimit | undefined {
+    return passedLimit(this.#limits, [...this.#unpaid(), mostUnpaidSatOf(terms, 0n)]);
+  }
+
+  /** What contracts that are not over may have unpaid. @param except a contract id that does not count */
+  #unpaid(except?: string): readonly UnpaidSat[] {
+    return this.#served(except).map(({ side }) => {
+      const { terms, pending } = side.updates.state;
+      const paidHashes = paidHashesOf(side);
+      const now = mostUnpaidSatOf(terms, paidHashes);
+      if (pending?.by !== 'own') return now;
+      // What is signed here holds as soon as the maker signs it.
+      const then = mostUnpaidSatOf(updatedBy(terms, pending.update), paidHashes);
+      return { mostSat: larger(now.mostSat, then.mostSat), stepSat: larger(now.stepSat, then.stepSat) };
+    });
+  }
+
+  #served(except?: string): readonly ContractRunner[] {
+    return this.all.filter(({ contractId, side }) => contractId !== except && !isGone(side));
   }
 
   /** Why one of them is frozen, if any is. */
@@ -120,7 +154,7 @@ export class RunningContracts {
   ): Promise<void> {
     const maxUnpaidTotalSat = configured[0]?.maxUnpaidTotalSat;
     if (maxUnpaidTotalSat !== undefined) this.#total ??= new ExposureTotal(maxUnpaidTotalSat);
-    this.#maxUnpaidSat = maxUnpaidTotalSat;
+    this.#limits = { ...this.#limits, maxUnpaidTotalSat };
     this.#successions ??= new Successions({
       ...{ ...deps, add: (taken) => this.add(taken) },
       propose: (terms, maker) =>
@@ -135,6 +169,8 @@ export class RunningContracts {
     this.#values ??= new HashValues(deps);
     const all = {
       ...{ ...deps, ...total, chosenCoins: this.#chosenCoins, values: this.#values },
+      judgeUpdate: (asked: SaleUpdate) =>
+        judgeSale(this.#limits, this.#unpaid(asked.update.contractIdHex), asked),
       onStatus: ({ status: { contractId } }: SoldContract) => {
         // First: what takes over from it has the hashrate before it is gone from here.
         this.#successions?.seen(contractId);

@@ -1,20 +1,19 @@
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
-import { owedSat } from '../base/units.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig, SellConfig } from '../config/config.ts';
 import { ENDPOINT, Invalid } from '../config/values.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { type ContractTerms, contractIdOf, parseTerms } from '../contract/terms.ts';
-import { fixedPriceMsatPerEh, mostMsatPerEh } from '../contract/terms-access.ts';
+import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Action } from '../http/server.ts';
 import { payoutScriptOf } from './contract-runner.ts';
 import type { RunningContracts } from './running-contracts.ts';
 import type { TakenContract } from './taken-contracts.ts';
 
 export type TakeDeps = {
-  readonly contracts: Pick<RunningContracts, 'add' | 'exposureLimitSat' | 'side'>;
+  readonly contracts: Pick<RunningContracts, 'add' | 'passedWith' | 'side'>;
   readonly signer: SeedSigner;
 };
 
@@ -66,9 +65,11 @@ function judge(
     refuseTerm('binding.type', 'is not among sell.bindings');
   const isServed = binding.type === 'work' || destinations.some(({ role }) => role === 'contract');
   if (!isServed) refuseTerm('binding.type', 'needs a destination with role = "contract"');
-  const ownSat = owedSat(BigInt(terms.maxUnpaidSteps) * terms.stepHashes, mostMsatPerEh(terms));
-  const { maxExposureSat } = sell;
-  if (maxExposureSat === undefined || contracts.exposureLimitSat + ownSat <= maxExposureSat) return;
-  const detail = `with this one ${contracts.exposureLimitSat + ownSat} sat could be unpaid`;
-  throw new CodedError('exposure_limit', `${detail}; sell.max_exposure is ${maxExposureSat} sat`);
+  const passed = contracts.passedWith(terms);
+  if (passed === undefined) return;
+  const { name, limitSat, sat } = passed;
+  throw new CodedError(
+    'exposure_limit',
+    `with this one ${name} would have to be ${sat} sat; it is ${limitSat} sat`,
+  );
 }

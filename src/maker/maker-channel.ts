@@ -6,6 +6,8 @@ import type { TipTracker } from '../chain/tip-tracker.ts';
 import { type CloseSettlement, finalizeClose, signClose, verifyClose } from '../channel/close.ts';
 import { verifyAck } from '../channel/states.ts';
 import type { MoneyStream } from '../contract/money-stream.ts';
+import type { ContractTerms } from '../contract/terms.ts';
+import type { Update } from '../contract/update.ts';
 import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -63,6 +65,8 @@ export type MakerChannelDeps = Omit<BatchVerifierDeps, 'binding' | 'view'> &
     /** See `MakerDeps`. */
     readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf'>;
     readonly onChange: () => void;
+    /** Holds an update of these terms to the policy: see `judgeUpdate`. */
+    readonly judgeUpdate?: (terms: ContractTerms, update: Update) => void;
     readonly bindingOf: (store: MakerStore, miner: MinerAccess) => JobBinding;
   };
 
@@ -125,7 +129,9 @@ export class MakerChannel {
     const credited = (): bigint => store.delivery.verifiedWorkHashes;
     const work = { boundHashes: credited, heldHashes: credited };
     const onUpdate = (): void => this.#prices.look();
-    this.updates = new ContractUpdates({ store, work, serial: this.#serial, onChange: onUpdate }, deps);
+    const judge = (update: Update): void => deps.judgeUpdate?.(store.terms, update);
+    const parts = { store, work, serial: this.#serial, judge, onChange: onUpdate };
+    this.updates = new ContractUpdates(parts, deps);
     const { onChange } = deps;
     this.#prices = new PriceKeeper({ role: 'maker', store, updates: this.updates, onChange }, deps);
     store.isUnpriced = (height) => this.#prices.isUnpriced(height);

@@ -558,6 +558,8 @@ export class Maker {
       limitHits: this.stats.limitHits,
       freeCoins: () => this.#openings.freeCoins(),
       onChange: () => this.#deps.onStatus?.(),
+      judgeUpdate: (terms, update) =>
+        this.market.judgeUpdate(terms, update, this.#view.tip?.height ?? terms.expiryHeight),
       bindingOf: (each, miner) =>
         bindingFor(each, {
           ...{

@@ -22,6 +22,7 @@ import type { ContractTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import { TERM_NAMES } from '../contract/terms-v3.ts';
+import type { Update } from '../contract/update.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Params, Result } from '../peer/messages.ts';
 import type { HashValues } from '../settlement/hash-values.ts';
@@ -29,6 +30,7 @@ import {
   assertNotHalted,
   type Held,
   judgeTerms,
+  judgeUpdate,
   lockedSat,
   type MakerPolicy,
   type PolicyContext,
@@ -49,11 +51,11 @@ export type HeldContract = {
   readonly openHashes: bigint;
 };
 
-/** A proposal or a request that was refused, for the operator. */
+/** A proposal, an update or a request that was refused, for the operator. */
 export type RefusedProposal = {
   readonly at: string;
   readonly nodeId: string;
-  readonly what: 'quote' | 'proposal';
+  readonly what: 'quote' | 'proposal' | 'update';
   readonly code: string;
   readonly reason: string;
   readonly path: string | undefined;
@@ -147,6 +149,15 @@ export class Market {
       const prices = quote === undefined ? this.#pricesNow(terms, at.height) : pricesOf(terms);
       this.#judge(terms, nodeId, at, prices);
     });
+  }
+
+  /** Judges an update of terms that were taken, by what would be paid now for what is left. */
+  judgeUpdate(terms: ContractTerms, update: Update, height: number): void {
+    const leftHashes = terms.workTotalHashes - update.fromHashes;
+    const highest = this.#price(this.#booked(terms, leftHashes), terms.expiryHeight - height, height);
+    this.#noting('update', terms.minerNodeId, () =>
+      judgeUpdate(this.#deps.policy(), terms, update, highest),
+    );
   }
 
   /** What is held beside a peer: contracts but for one, and what others may take by their quotes. */

@@ -12,6 +12,8 @@ import type { MovingPrice, Price } from '../contract/price.ts';
 import type { Spread } from '../contract/quote-price.ts';
 import { type ContractTerms, termsToJson } from '../contract/terms.ts';
 import { assertServed, easiestTarget, mostMsatPerEh } from '../contract/terms-access.ts';
+import { type Update, updateField } from '../contract/update.ts';
+import { hasMovingPrice, newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import { type BeadPolicy, judgeBeadTerms } from './bead-policy.ts';
 
 /** The type of a binding. */
@@ -403,6 +405,10 @@ function noticeRule({ minNoticeBlocks: least }: MakerPolicy, terms: ContractTerm
   return only('end.notice_blocks', isTaken, allowed, `a notice must be of ${allowed} blocks`);
 }
 
+function stepRules({ minStepHashes, maxStepHashes }: MakerPolicy, stepHashes: bigint): Rule[] {
+  return [least('step_hashes', stepHashes, minStepHashes), most('step_hashes', stepHashes, maxStepHashes)];
+}
+
 /** The rules of all contracts, with a channel or without. */
 function commonRules(
   policy: MakerPolicy,
@@ -425,8 +431,7 @@ function commonRules(
       peerNodeId,
       'the miner of the terms is another node',
     ),
-    least('step_hashes', terms.stepHashes, policy.minStepHashes),
-    most('step_hashes', terms.stepHashes, policy.maxStepHashes),
+    ...stepRules(policy, terms.stepHashes),
     only(
       terms.version === 3 ? 'target.easiest' : 'max_target',
       shareHashes >= minShareWorkHashes,
@@ -445,16 +450,24 @@ export type RefusedTerm = { readonly path: string; readonly got: string; readonl
 const MOST_SAID = 100;
 
 function assertRules(terms: ContractTerms, rules: readonly Rule[]): void {
+  assertAll(rules, (path) => termText(terms, path));
+}
+
+function assertAll(rules: readonly Rule[], textOf: (path: string) => string): void {
   const broken = rules.find(({ holds }) => !holds);
   if (broken === undefined) return;
   const { path, allowed, reason } = broken;
-  const refused: RefusedTerm = { path, got: termText(terms, path), allowed: allowed.slice(0, MOST_SAID) };
+  const refused: RefusedTerm = { path, got: textOf(path), allowed: allowed.slice(0, MOST_SAID) };
   throw new CodedError('bad_terms', reason, refused);
 }
 
 /** A term by its path, as it is on the wire. */
 export function termText(terms: ContractTerms, path: string): string {
-  let value: unknown = termsToJson(terms);
+  return textAt(termsToJson(terms), path);
+}
+
+function textAt(document: unknown, path: string): string {
+  let value = document;
   for (const name of path.split('.')) value = isRecord(value) ? value[name] : undefined;
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'none');
   return text.slice(0, MOST_SAID);
@@ -514,11 +527,7 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
   assertRules(terms, [
     ...commonRules(policy, terms, context),
     ...movingRules(policy, terms, context),
-    most(
-      pricePath(terms),
-      price,
-      terms.version === 3 && terms.price.type !== 'fixed' ? policy.maxPriceMsatPerEh : highest,
-    ),
+    most(pricePath(terms), price, hasMovingPrice(terms) ? policy.maxPriceMsatPerEh : highest),
     most('budget_sat', terms.budgetSat, policy.maxBudgetSat),
     ...roomRules(policy, terms, context),
     most('max_unpaid_steps', terms.maxUnpaidSteps, policy.maxUnpaidSteps),
@@ -539,4 +548,30 @@ export function judgeTerms(policy: MakerPolicy, terms: ContractTerms, context: P
     ),
     ...stakeRules(stakesOf(policy), terms),
   ]);
+}
+
+/** True where an update raises the price; the bounds of one that moves were taken with the terms. */
+export function raisesPrice(terms: ContractTerms, { priceMsatPerEh: price }: Update): boolean {
+  return price !== undefined && !hasMovingPrice(terms) && price > newestPriceMsatPerEh(terms);
+}
+
+/**
+ * Judges what an update makes of terms that were taken, as a proposal is judged. Pure. Throws as
+ * `judgeTerms`.
+ * @param highest the most that is paid for what is left now, msat per EH
+ */
+export function judgeUpdate(
+  policy: MakerPolicy,
+  terms: ContractTerms,
+  update: Update,
+  highest: bigint | undefined,
+): void {
+  const { priceMsatPerEh = 0n, stepHashes } = update;
+  const rules = stepHashes === undefined ? [] : stepRules(policy, stepHashes);
+  if (raisesPrice(terms, update)) {
+    assertNotHalted(policy);
+    if (highest === undefined) throw new CodedError('no_price');
+    rules.push(most('price_msat_per_eh', priceMsatPerEh, highest));
+  }
+  assertAll(rules, (path) => textAt(updateField.print(update), path));
 }

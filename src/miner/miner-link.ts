@@ -5,6 +5,7 @@ import { sleep } from '../base/clock.ts';
 import { CodedError, codeOf, ERROR_TABLE } from '../base/errors.ts';
 import type { LimitHits } from '../base/limits.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
+import type { Update } from '../contract/update.ts';
 import { call } from '../peer/calls.ts';
 import { authenticate } from '../peer/handshake.ts';
 import type { Result } from '../peer/messages.ts';
@@ -125,7 +126,12 @@ export class MinerLink {
       },
     };
     const onUpdate = (): void => this.prices.look();
-    this.updates = new ContractUpdates({ store, work, serial: this.#serial, onChange: onUpdate }, deps);
+    const judge = (update: Update): void =>
+      deps.judgeUpdate?.({ terms: store.terms, paidHashes: work.heldHashes(), update });
+    this.updates = new ContractUpdates(
+      { store, work, serial: this.#serial, judge, onChange: onUpdate },
+      deps,
+    );
     const onChange = (): void => store.workChanged();
     this.prices = new PriceKeeper({ role: 'miner', store, updates: this.updates, onChange }, deps);
     store.isUnpriced = (height) => this.prices.isUnpriced(height);

@@ -20,6 +20,7 @@ import type { SealStatus } from '../settlement/stake-settlement.ts';
 import type { ExposureTotal } from './exposure-total.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
 import type { OpeningDeps } from './miner-opening.ts';
+import type { SaleUpdate } from './sale-limits.ts';
 
 /** Options of one contract at the miner. */
 export type MinerContractOptions = {
@@ -82,6 +83,8 @@ export type MinerContractDeps = OpeningDeps & {
   readonly values?: HashValues;
   /** See `WorkDestinationDeps`. */
   readonly observeSolution?: (seconds: number) => void;
+  /** Holds an update to what may be sold: see `judgeSale`. */
+  readonly judgeUpdate?: (asked: SaleUpdate) => void;
   /** Called after every possible change of the status. */
   readonly onStatus?: (status: MinerStatus) => void;
   readonly connect?: typeof connectPeer;

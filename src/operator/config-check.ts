@@ -10,6 +10,7 @@ import { beginBlocksOf, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { checkPayoutScript } from '../channel/sizes.ts';
 import type { AuditorConfig, ContractConfig, MakerConfig, ProxyConfig } from '../config/config.ts';
 import type { Problem } from '../config/problems.ts';
+import { passedLimit } from '../miner/sale-limits.ts';
 import { configuredTerms } from './configured-terms.ts';
 import { contractFees, secondsOfBlocks, shareWork } from './contract-economics.ts';
 
@@ -131,14 +132,16 @@ function checkTotal({ contract, furtherContracts }: ProxyConfig, notes: Notes): 
   const all = contract === undefined ? furtherContracts : [contract, ...furtherContracts];
   const maxSat = all[0]?.maxUnpaidTotalSat;
   if (maxSat === undefined) return;
-  const stepsSat = all.reduce((sum, each) => {
-    return sum + earnsSatRoundedUp(each.stepHashes, each.priceMsatPerEh);
-  }, 0n);
-  const least = divideUp(stepsSat * 4n, 3n);
-  if (maxSat < least)
+  const passed = passedLimit(
+    { maxUnpaidTotalSat: maxSat },
+    all.map(({ stepHashes, priceMsatPerEh }) => {
+      return { mostSat: 0n, stepSat: earnsSatRoundedUp(stepHashes, priceMsatPerEh) };
+    }),
+  );
+  if (passed !== undefined)
     notes.refuse(
-      'contract.max_unpaid_total',
-      `must be at least ${least} sat, a third above a step of each contract, or nothing is delivered once it is reached`,
+      passed.name,
+      `must be at least ${passed.sat} sat, a third above a step of each contract, or nothing is delivered once it is reached`,
     );
 }
 

@@ -55,6 +55,11 @@ export type ContractUpdatesParts = {
   readonly work: UpdateWork;
   /** Queue of all that changes the channel: nothing is signed or credited beside an update. */
   readonly serial: SerialQueue;
+  /**
+   * Holds what this side is about to sign to its limits, as terms are at an opening. Throws `bad_terms` with
+   * the term, `maker_halted`, `no_price`. What both signed is not judged again.
+   */
+  readonly judge?: ((update: Update) => void) | undefined;
   /** Called after each change, also one that the other side made. */
   readonly onChange?: () => void;
 };
@@ -251,6 +256,7 @@ export class ContractUpdates {
     this.#assertStop(update);
     const event = { type: 'proposed', by: 'own', update, signature: '' } as const;
     transition(this.#options, this.state, event, this.#work.boundHashes());
+    this.#judge(event);
     return update;
   }
 
@@ -323,6 +329,7 @@ export class ContractUpdates {
     const before = this.state;
     const { state, effects } = transition(this.#options, before, event, workHashes);
     if (state === before) return;
+    this.#judge(event);
     const open = { revoked: state.revoked, ...(state.pending && { pending: state.pending }) };
     const entries = [updatesEntry(contractId, open)];
     if (effects.length > 0) await this.#store.update(state.terms, entries);
@@ -333,6 +340,12 @@ export class ContractUpdates {
       const { number, fromHashes } = update.update;
       this.#deps.log.info({ contract: contractId, number, fromHashes }, 'an update holds');
     }
+  }
+
+  /** What the other side confirms was judged when this side signed it. */
+  #judge(event: UpdateEvent): void {
+    if (event.type === 'proposed' || (event.type === 'confirmed' && event.by === 'own'))
+      this.#parts.judge?.(event.update);
   }
 
   get #options(): UpdateOptions {

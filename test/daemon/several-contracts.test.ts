@@ -6,11 +6,13 @@ import type { ContractConfig } from '../../src/config/config.ts';
 import { VALUE_BLOCKS } from '../../src/contract/hash-value.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import type { TermsV3 } from '../../src/contract/terms-v3.ts';
+import { mostUnpaidSatOf } from '../../src/contract/updated-terms.ts';
 import { leavingView } from '../../src/daemon/leaving.ts';
 import { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import type { SoldContract } from '../../src/daemon/selling.ts';
 import type { TakenContract } from '../../src/daemon/taken-contracts.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import type { SaleLimits } from '../../src/miner/sale-limits.ts';
 import { configuredTerms } from '../../src/operator/configured-terms.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
 import { TodaysValue } from '../../src/settlement/todays-value.ts';
@@ -34,8 +36,9 @@ async function serve(
   store: MemoryLedger,
   configured: readonly ContractConfig[],
   told: SoldContract[] = [],
+  limits: SaleLimits = {},
 ): Promise<{ contracts: RunningContracts; sold: Map<string, SoldContract> }> {
-  const contracts = new RunningContracts();
+  const contracts = new RunningContracts(limits);
   const sold = new Map<string, SoldContract>();
   const { source: chain, minerSigner: signer } = world;
   await contracts.start('regtest', configured, {
@@ -141,6 +144,32 @@ describe('several contracts at once', () => {
     // Its bonds are still to be brought back, where its maker is.
     expect(after.contracts.earlier.map(({ status }) => status.contractId)).toEqual([idOf(taken)]);
     await after.contracts.stop();
+    await world.stop();
+  });
+
+  it('are held together where one of them is updated, with what is signed and waits for its maker', async () => {
+    const world = worldOf();
+    await world.startMaker();
+    const config = configOf(world, { name: 'alive', termsVersion: 3 });
+    const terms = takenOf(world, 'alike').terms;
+    const { mostSat } = mostUnpaidSatOf(terms, 0n);
+    // That of two contracts, and of a third.
+    const limits = { maxExposureSat: 3n * mostSat };
+    const nobody = configOf(world, { ...NOBODY, name: 'dead', maker: { host: '127.0.0.1', port: 1 } });
+    const { contracts } = await serve(world, new MemoryLedger(), [config, nobody], [], limits);
+    const { side, contractId } = contracts.first!;
+    await live(world, contracts, contractId);
+    expect(contracts.exposureLimitSat).toBe(2n * mostSat);
+    expect(contracts.passedWith(terms)).toBeUndefined();
+    const twice = { stepHashes: 2n * terms.stepHashes };
+    expect(() => side.updates.check({ stepHashes: 2n * terms.stepHashes + 1n })).toThrow(
+      'sell.max_exposure',
+    );
+    await side.updates.propose(twice);
+    // It is not what holds yet, but what the maker may make hold.
+    expect(contracts.exposureLimitSat).toBe(2n * mostSat);
+    expect(contracts.passedWith(terms)).toMatchObject({ name: 'sell.max_exposure', sat: 4n * mostSat });
+    await contracts.stop();
     await world.stop();
   });
 

@@ -6,8 +6,10 @@ import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import type { ProxyConfig, SellConfig } from '../../src/config/config.ts';
 import { termsOfQuote } from '../../src/contract/quote.ts';
 import { contractIdOf, type TermsV3, termsToJson } from '../../src/contract/terms.ts';
+import { mostUnpaidSatOf } from '../../src/contract/updated-terms.ts';
 import { takeActions } from '../../src/daemon/take-action.ts';
 import type { TakenContract } from '../../src/daemon/taken-contracts.ts';
+import { passedLimit } from '../../src/miner/sale-limits.ts';
 import { settablePath } from '../../src/operator/maker-policy.ts';
 import { seedOf } from '../maker/world.ts';
 
@@ -44,8 +46,10 @@ const sell = {
 
 function standOf(changes: Partial<SellConfig> = {}, exposureLimitSat = 2000n - OWN_SAT) {
   const added: TakenContract[] = [];
+  const limits = { ...sell, ...changes };
+  const others = [{ mostSat: exposureLimitSat, stepSat: 0n }];
   const contracts = {
-    exposureLimitSat,
+    passedWith: (asked: TermsV3) => passedLimit(limits, [...others, mostUnpaidSatOf(asked, 0n)]),
     side: () => undefined,
     add: async (taken: TakenContract) => void added.push(taken),
   };

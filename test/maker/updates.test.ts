@@ -10,6 +10,7 @@ import { foldEvents } from '../../src/contract/event-chain.ts';
 import { paySatOf, updatesOf } from '../../src/contract/updated-terms.ts';
 import { updateActions } from '../../src/daemon/update-actions.ts';
 import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
+import { judgeSale } from '../../src/miner/sale-limits.ts';
 import { contractEvents, streamJson } from '../../src/operator/contract-events.ts';
 import { readStream } from '../../src/operator/contract-stream.ts';
 import type { ContractUpdates } from '../../src/settlement/contract-updates.ts';
@@ -334,6 +335,76 @@ describe('the terms of a running contract', () => {
         expect(() => foldEvents(contractId, events.with(index, edited))).toThrow();
       }
     }
+    await world.stop();
+  });
+
+  it('are held to the policy of the maker, at its very edges, and what is refused does not stick', async () => {
+    const edge = (PRICE * 3n) / 4n;
+    const policy = { maxPriceMsatPerEh: edge, minStepHashes: STEP / 2n, maxStepHashes: 2n * STEP };
+    const world = worldOf({ terms: { priceMsatPerEh: PRICE / 2n }, policy });
+    await world.open();
+    for (const [side, change, path] of [
+      [atMiner, { priceMsatPerEh: edge + 1n }, 'price_msat_per_eh'],
+      [atMaker, { priceMsatPerEh: edge + 1n }, 'price_msat_per_eh'],
+      [atMiner, { stepHashes: 2n * STEP + 1n }, 'step_hashes'],
+      [atMaker, { stepHashes: 2n * STEP + 1n }, 'step_hashes'],
+      [atMiner, { stepHashes: STEP / 2n - 1n }, 'step_hashes'],
+    ] as const) {
+      const [value] = Object.values(change).map(String);
+      await expect(side(world).propose(change)).rejects.toMatchObject({
+        ...{
+          code: 'bad_terms',
+          meta: { path, got: value, allowed: expect.stringMatching(/^at (most|least)/) },
+        },
+      });
+      for (const each of [atMiner, atMaker]) {
+        expect(each(world).state.pending).toBeUndefined();
+        expect(updatesOf(each(world).state.terms)).toEqual([]);
+      }
+    }
+    expect(world.maker.market.refused).toHaveLength(5);
+    expect(world.maker.market.refused[0]).toMatchObject({ what: 'update', got: `${edge + 1n}` });
+    await atMiner(world).propose({ priceMsatPerEh: edge, stepHashes: 2n * STEP, fromHashes: 0n });
+    // What waits is judged again where this side signs: the policy was changed meanwhile.
+    await world.restartMaker({ applyPolicy: () => ({ ...world.policy, maxPriceMsatPerEh: edge - 1n }) });
+    await world.maker.policies.set({ max_price: 'less' });
+    await until('it waits', () => atMaker(world).state.pending?.by === 'peer');
+    expect(await refusal(atMaker(world).confirm())).toBe('bad_terms');
+    await world.restartMaker({ applyPolicy: () => ({ ...world.policy, isHalted: true }) });
+    await world.maker.policies.set({ halt: 'true' });
+    expect(await refusal(atMaker(world).confirm())).toBe('maker_halted');
+    await world.restartMaker({ applyPolicy: () => world.policy });
+    await atMaker(world).confirm();
+    await agreed(world, 1);
+    await world.work(8);
+    await reached(world, 1);
+    expect(world.miner.status.signed?.paidSat).toBe((2n * STEP * edge) / 10n ** 21n);
+    // A maker that takes nothing new may still pay less.
+    await world.restartMaker({ applyPolicy: () => ({ ...world.policy, isHalted: true }) });
+    await world.maker.policies.set({ halt: 'true' });
+    await atMiner(world).propose({ priceMsatPerEh: edge - 1n });
+    await until('it waits', () => atMaker(world).state.pending?.by === 'peer');
+    await atMaker(world).confirm();
+    await agreed(world, 2);
+    await world.stop();
+  });
+
+  it('are held to what the miner may have unpaid, whoever proposes them', async () => {
+    const world = worldOf();
+    // Three steps of now earn half of it.
+    const limits = { maxExposureSat: (6n * STEP * PRICE) / 10n ** 21n };
+    world.minerDeps = { judgeUpdate: (asked) => judgeSale(limits, [], asked) };
+    await world.open();
+    for (const side of [atMaker, atMiner]) {
+      await expect(side(world).propose({ stepHashes: 2n * STEP + 1n })).rejects.toMatchObject({
+        ...{ code: 'bad_terms', meta: { path: 'step_hashes' } },
+        message: expect.stringContaining('sell.max_exposure'),
+      });
+      for (const each of [atMiner, atMaker]) expect(each(world).state.pending).toBeUndefined();
+    }
+    await atMaker(world).propose({ stepHashes: 2n * STEP });
+    await atMiner(world).confirm();
+    await agreed(world, 1);
     await world.stop();
   });
 

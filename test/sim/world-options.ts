@@ -1,6 +1,7 @@
 import type { TermsV1or2, TermsV3 } from '../../src/contract/terms.ts';
 import type { MakerOptions } from '../../src/maker/maker-options.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
+import type { SaleLimits } from '../../src/miner/sale-limits.ts';
 import type { DiskNature } from './disk.ts';
 import type { FarmNature } from './farm.ts';
 import type { Side } from './network.ts';
@@ -26,6 +27,8 @@ export type WorldOptions = {
   /** Terms of versions 1 and 2, by which any output to the buyer is enough. */
   readonly isOld?: boolean;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
+  /** What the miner holds updates to. Default: nothing. */
+  readonly sale?: SaleLimits;
   /** Other settings of the maker. */
   readonly maker?: Pick<
     MakerOptions,

@@ -17,6 +17,7 @@ import type { MakerDeps } from '../../src/maker/maker-options.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
+import { judgeSale } from '../../src/miner/sale-limits.ts';
 import { contractTag, needsContractTag } from '../../src/settlement/contract-tag.ts';
 import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
@@ -369,7 +370,7 @@ export class SimWorld {
   #startMiner(): void {
     const ledger = this.disks.miner.mount();
     const clock = this.#clockOf('miner');
-    const { unpaidTimeoutMs } = this.#options;
+    const { unpaidTimeoutMs, sale } = this.#options;
     this.farm.newRun();
     const connect = (...words: Parameters<Network['connect']>): ReturnType<Network['connect']> =>
       life.isDead ? never() : this.network.connect(...words);
@@ -398,6 +399,7 @@ export class SimWorld {
         },
         ...minerChain,
         ...(templates === undefined ? {} : { templates }),
+        ...(sale === undefined ? {} : { judgeUpdate: (asked) => judgeSale(sale, [], asked) }),
         ...this.#ladders('miner', () => life.isDead),
       },
     );

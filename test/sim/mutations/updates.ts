@@ -23,6 +23,18 @@ export const OF_UPDATES: Mutations = {
     '[{ fromHashes, msatPerEh }]',
     '[{ fromHashes: 0n, msatPerEh }]',
   ),
+  'updates-beyond-policy': updates(
+    'what an update raises is held to no limit of the maker',
+    'raises-beyond-policy',
+    'this.#parts.judge?.(event.update);',
+    'return;',
+  ),
+  'updates-beyond-exposure': updates(
+    'what an update raises is held to no limit of the miner',
+    'raises-and-signs-no-more',
+    'this.#parts.judge?.(event.update);',
+    'return;',
+  ),
   'updates-are-forgotten': without('settlement/records.ts')(
     'a start knows no updates',
     'updates-come-and-go',

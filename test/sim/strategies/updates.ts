@@ -1,4 +1,5 @@
 import { CodedError } from '../../../src/base/errors.ts';
+import { owedSat } from '../../../src/base/units.ts';
 import { signState } from '../../../src/channel/states.ts';
 import { signUpdate } from '../../../src/channel/update-signatures.ts';
 import { type AgreedUpdate, agreedUpdateField, updateField } from '../../../src/contract/update.ts';
@@ -10,7 +11,8 @@ import type { Side } from '../network.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { SIGNERS } from '../terms.ts';
-import { alterHeard, alterLines, channelKeys, paid, paramsOf, rob } from './tools.ts';
+import type { WorldOptions } from '../world-options.ts';
+import { alterHeard, alterLines, channelKeys, paid, paramsOf, rob, silentOn } from './tools.ts';
 
 /** Prices that change while the contract runs; it begins at 500 sat a hash. */
 
@@ -22,6 +24,9 @@ const updatesAt = ({ world }: Stage, side: Side): ContractUpdates | undefined =>
   if (side === 'miner') return world.miner?.updates;
   return world.maker?.status.length === 1 ? world.maker.updatesOf(world.contractId) : undefined;
 };
+
+/** A maker that pays more than at the beginning. */
+const dearer = (): WorldOptions => ({ policy: (usual) => ({ ...usual, maxPriceMsatPerEh: HIGH }) });
 
 /** Begins it; what becomes of it is told by the lines. */
 function begin(task: Promise<unknown> | undefined): void {
@@ -67,6 +72,7 @@ export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
   'updates-come-and-go': {
     what: 'prices are proposed, confirmed and taken back by both, in the middle of everything else',
     row: 'chance',
+    options: dearer,
     hostile: [],
     play: async (stage) => {
       await paid(stage, 1);
@@ -82,6 +88,7 @@ export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
   'old-price-again': {
     what: 'the maker signs states at the price of before an update that it had asked for',
     row: 'chance',
+    options: dearer,
     hostile: ['maker'],
     step: (stage) => rob(stage),
     play: async (stage) => {
@@ -106,6 +113,7 @@ export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
   'update-heard-by-one': {
     what: 'the maker hears nothing of it that the miner confirmed a price, and goes on at the old one',
     row: 'chance',
+    options: dearer,
     hostile: ['maker'],
     step: (stage) => rob(stage),
     play: async (stage) => {
@@ -119,6 +127,40 @@ export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
       await propose(stage, 'maker', { priceMsatPerEh: HIGH });
       await confirm(stage, 'miner');
       await stage.pay(4);
+      await stage.liveOut();
+    },
+  },
+  'raises-beyond-policy': {
+    what: 'the miner asks for a price and a step beyond the policy, and the maker confirms whatever waits',
+    row: 'chance',
+    hostile: ['miner'],
+    step: (stage) => assertNone(stage, 'maker'),
+    play: async (stage) => {
+      await paid(stage, 1);
+      for (const wanted of [{ priceMsatPerEh: HIGH }, { stepHashes: 5n * SHARE.workHashes }]) {
+        await propose(stage, 'miner', wanted);
+        await confirm(stage, 'maker');
+      }
+      await stage.pay(2);
+      await stage.liveOut();
+    },
+  },
+  'raises-and-signs-no-more': {
+    what: 'the maker asks for a step of twice the work, which the miner confirms, and signs no more',
+    row: 'F10',
+    hostile: ['maker'],
+    options: () => ({
+      // What two steps of now earn, to the sat.
+      sale: { maxExposureSat: owedSat(8n * SHARE.workHashes, 500_000n * 10n ** 18n) },
+      policy: (usual) => ({ ...usual, maxStepHashes: 2n * usual.maxStepHashes }),
+    }),
+    step: (stage) => rob(stage),
+    play: async (stage) => {
+      await paid(stage, 1);
+      await propose(stage, 'maker', { stepHashes: 8n * SHARE.workHashes });
+      await confirm(stage, 'miner');
+      silentOn(stage, ['state.sign', 'channel.reestablish']);
+      await stage.pay(6);
       await stage.liveOut();
     },
   },
