@@ -72,6 +72,11 @@ export const LIMITS = {
   strangerQuotesPerMinute: 120,
   /** Contracts that metrics have series of, the newest that are not over. */
   contractSeries: 100,
+  /**
+   * Contracts of a peer that a maker signs at once, twice as many as it serves connections for; one more each
+   * ten minutes. Each is a record of some 3 kB, whatever comes of it.
+   */
+  peerProposals: 64,
   /** Refused proposals and quotes that a maker remembers, for its operator. */
   refusedProposals: 100,
   /** Updates of the terms of one contract, and those that were taken back and are remembered. */

@@ -33,8 +33,14 @@ export function fundingByHeightOf(terms: ContractTerms, margins: BeginMargins): 
 /** Checks the same for a step towards the funding, which is to be deep by its last height. */
 export function assertTimeToFund(terms: ContractTerms, margins: BeginMargins, height: number): void {
   assertTimeToBegin(terms, margins, height);
-  const byHeight = fundingByHeightOf(terms, margins);
-  if (isFundingLate({ minDepth: terms.minDepth, fundingByHeight: byHeight }, 0, height)) {
+  if (isTooLateToFund(terms, margins, height)) {
+    const byHeight = fundingByHeightOf(terms, margins);
     throw new CodedError('expiry_near', `the funding was to be deep by block ${byHeight}`);
   }
+}
+
+/** True where a funding of which nothing is in a block can be deep in time no more. */
+export function isTooLateToFund(terms: ContractTerms, margins: BeginMargins, height: number): boolean {
+  const fundingByHeight = fundingByHeightOf(terms, margins);
+  return isFundingLate({ minDepth: terms.minDepth, fundingByHeight }, 0, height);
 }

@@ -1,9 +1,8 @@
 import { toHex } from '../base/bytes.ts';
-import { codeOf } from '../base/errors.ts';
 import { sha256 } from '../base/hash.ts';
 import { canonicalJson, type Json } from '../base/json.ts';
 import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
-import { assertTimeToFund } from '../channel/deadlines.ts';
+import { isTooLateToFund } from '../channel/deadlines.ts';
 import type { ContractConfig, MeteringConfig } from '../config/config.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
@@ -54,7 +53,8 @@ export async function configuredContract(
   const end = endOf(stored);
   if (end !== undefined) return { type: 'finished', contractId: contractIdOf(terms), reason: end };
   const isChannel = stored?.channel !== undefined;
-  if (!isChannel && (isChanged || isPast(terms, await height()))) return { type: 'anew', terms };
+  if (!isChannel && (isChanged || isTooLateToFund(terms, DEFAULT_CLOSE_MARGINS, await height())))
+    return { type: 'anew', terms };
   return { type: 'running', terms };
 }
 
@@ -62,16 +62,6 @@ export async function configuredContract(
 export function endOf(stored: StoredContract | undefined): string | undefined {
   const { status, reason = '' } = stored?.channel ?? {};
   return status === 'closed' || status === 'failed' ? `${status}: ${reason}` : undefined;
-}
-
-function isPast(terms: ContractTerms, height: number): boolean {
-  try {
-    assertTimeToFund(terms, DEFAULT_CLOSE_MARGINS, height);
-    return false;
-  } catch (error) {
-    if (codeOf(error) !== 'expiry_near') throw error;
-    return true;
-  }
 }
 
 const proposalCodec = object({

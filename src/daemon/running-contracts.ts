@@ -2,11 +2,13 @@ import { larger } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
+import { optional } from '../chain/source.ts';
+import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
+import { isTooLateToFund } from '../channel/deadlines.ts';
 import type { ContractConfig, MeteringConfig } from '../config/config.ts';
 import { type ContractTerms, checkTerms, contractIdOf } from '../contract/terms.ts';
 import type { TermsV3 } from '../contract/terms-v3.ts';
 import { mostUnpaidSatOf, type UnpaidSat, unpaidSatOf, updatedBy } from '../contract/updated-terms.ts';
-import type { Ledger } from '../ledger/ledger.ts';
 import { ChosenCoins } from '../miner/chosen-coins.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
@@ -23,6 +25,7 @@ import { HashValues } from '../settlement/hash-values.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
 import type { Submission } from '../shares/share.ts';
 import type { StreamTotal } from '../work/meters.ts';
+import { endOf } from './configured-contract.ts';
 import { ConfiguredMetering, type ConfiguredMeteringDeps } from './configured-metering.ts';
 import {
   ContractRunner,
@@ -165,7 +168,7 @@ export class RunningContracts {
       onMoved: (id) => this.#tell(id, deps),
     });
     const total = this.#total === undefined ? {} : { exposureTotal: this.#total };
-    await this.#noteCoins(deps.ledger);
+    await this.#noteCoins(deps);
     this.#values ??= new HashValues(deps);
     const all = {
       ...{ ...deps, ...total, chosenCoins: this.#chosenCoins, values: this.#values },
@@ -253,16 +256,24 @@ export class RunningContracts {
     await ledger.appendNow([makerEntry(started.terms.makerNodeId, maker)]);
   }
 
-  /** What contracts of earlier runs have promised, before another is opened. */
-  async #noteCoins(ledger: Ledger): Promise<void> {
+  /** What contracts of earlier runs have promised and may still bring, before another is opened. */
+  async #noteCoins({ ledger, chain }: Pick<ContractRunnerDeps, 'ledger' | 'chain'>): Promise<void> {
+    const height = (
+      await optional(
+        () => chain.tip(),
+        () => {},
+      )
+    )?.height;
     for (const { id } of await ledger.list(CONTRACT_KIND)) {
       const stored = await loadContract(ledger, id).catch((error: unknown) => {
         if (!isUnusable(error)) throw error;
         return undefined;
       });
-      const { opening, channel } = stored ?? {};
-      if (opening !== undefined && channel?.status !== 'closed')
-        this.#chosenCoins.note(id, opening.open.funding);
+      const { opening, channel, contract } = stored ?? {};
+      if (opening === undefined || contract === undefined || endOf(stored) !== undefined) continue;
+      const isLapsed =
+        height !== undefined && isTooLateToFund(contract.terms, DEFAULT_CLOSE_MARGINS, height);
+      if (channel !== undefined || !isLapsed) this.#chosenCoins.note(id, opening.open.funding);
     }
   }
 

@@ -17,6 +17,8 @@ export type MeteringOptions = {
   readonly nodeId: string;
   readonly policy: () => MakerPolicy;
   readonly verification: BatchVerifierOptions;
+  /** See `OpeningsDeps`. */
+  readonly countProposal: (nodeId: string) => void;
 };
 
 export type MeteringDeps = Omit<MakerMeterDeps, 'view'> & {
@@ -121,6 +123,7 @@ export class MakerMetering {
     if (known !== undefined) return { contractId, signature: known.record.makerSignature };
     this.#judge(terms, nodeId);
     verifyTermsSignature(terms, nodeId, minerSignature);
+    this.#options.countProposal(nodeId);
     const { ledger, signer, log } = this.#deps;
     const makerSignature = signTerms(terms, signer);
     const record: MeteringRecord = { version: 1, role: 'maker', terms, minerSignature, makerSignature };

@@ -45,6 +45,7 @@ import type { MakerDeps, MakerOptions } from './maker-options.ts';
 import { MakerStore, type MakerStoreDeps, makerJobKey } from './maker-store.ts';
 import { Market } from './market.ts';
 import { Openings } from './openings.ts';
+import { PeerRates } from './peer-rates.ts';
 import { assertNotHalted, type MakerPolicy, stakesOf } from './policy.ts';
 import { PolicyBook, type PolicyBookDeps } from './policy-book.ts';
 import { PoolAccounts } from './pool-accounts.ts';
@@ -86,6 +87,7 @@ export class Maker {
   readonly #peers = new Map<string, Set<RpcPeer>>();
   readonly #budgets = new LRUCache<string, PeerBudget>({ max: LIMITS.trackedAddresses });
   readonly #openings: Openings;
+  readonly #proposals: PeerRates;
   readonly #policies: PolicyBook;
   readonly #values: HashValues;
   readonly market: Market;
@@ -106,9 +108,13 @@ export class Maker {
     this.#policies = new PolicyBook(options.policy, { ...deps, ...applying(deps) });
     this.#view = new TipTracker(deps);
     this.#verifier = new ShareVerifier(deps);
+    this.#proposals = new PeerRates('peerProposals', { ...deps, perMinute: 0.1 });
     this.#restored = new RestoredLedger({ ...deps, onRestored: () => this.#reconnectAll() });
     this.#metering = new MakerMetering(
-      { nodeId: this.#nodeId, policy: () => this.policy, verification: this.#verification },
+      {
+        ...{ nodeId: this.#nodeId, policy: () => this.policy, verification: this.#verification },
+        countProposal: (nodeId) => this.#proposals.take(nodeId),
+      },
       {
         ...{ ...deps, verifier: this.#verifier, onChange: () => deps.onStatus?.() },
         view: options.hasChain === false ? undefined : this.#view,
@@ -136,6 +142,8 @@ export class Maker {
       {
         ...{ ...deps, view: this.#view, storeDeps: this.#storeDeps, channels: this.#channels },
         add: (store) => this.#add(store),
+        forget: (contractId) => this.#forget(contractId),
+        countProposal: (nodeId) => this.#proposals.take(nodeId),
         market: this.market,
       },
     );
@@ -576,6 +584,12 @@ export class Maker {
     this.#channels.set(store.contractId, channel);
     this.#openings.noteAdded(store);
     return channel;
+  }
+
+  /** Only of a proposal: nobody is attached to it. */
+  #forget(contractId: string): void {
+    void this.#channels.get(contractId)?.stop();
+    this.#channels.delete(contractId);
   }
 
   get #verification(): BatchVerifierOptions {

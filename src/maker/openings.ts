@@ -6,7 +6,7 @@ import type { TipTracker } from '../chain/tip-tracker.ts';
 import { listUtxos } from '../chain/wallet.ts';
 import { SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
-import { assertTimeToFund, isTooLateToBegin } from '../channel/deadlines.ts';
+import { assertTimeToFund, isTooLateToBegin, isTooLateToFund } from '../channel/deadlines.ts';
 import { contractIdOf } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -45,6 +45,10 @@ export type OpeningsDeps = {
   readonly market: Market;
   /** Adds the channel of a new contract to them. */
   readonly add: (store: MakerStore) => MakerChannel;
+  /** Takes that of a proposal out of them again. */
+  readonly forget: (contractId: string) => void;
+  /** Counts a contract that is signed for a peer. Throws `too_often`. */
+  readonly countProposal: (nodeId: string) => void;
 };
 
 /**
@@ -113,6 +117,9 @@ export class Openings {
       this.#deps.market.judge(terms, nodeId, at, quoteId);
       assertTimeToFund(terms, this.#options.opening.margins, at.height);
       verifyTermsSignature(terms, nodeId, signature);
+      const forgotten = await MakerStore.load(contractId, this.#deps.storeDeps);
+      if (forgotten !== undefined) return this.#remember(forgotten);
+      this.#deps.countProposal(nodeId);
       const record: ContractRecord = {
         version: 1,
         role: 'maker',
@@ -123,12 +130,18 @@ export class Openings {
       };
       await this.#deps.ledger.appendNow([contractEntry(contractId, record)]);
       const store = MakerStore.create(contractId, record, this.#deps.storeDeps);
-      this.#proposedAtMs.set(store, this.#deps.clock.monotonicMs());
       if (quoteId !== undefined) this.#deps.market.quotes.remove(quoteId);
-      this.#deps.add(store);
-      this.#deps.log.info({ contract: contractId, nodeId }, 'contract accepted');
-      return { contractId, signature: record.makerSignature };
+      return this.#remember(store);
     });
+  }
+
+  /** A proposal that holds its room from now on, whether it was signed now or before. */
+  #remember(store: MakerStore): Result<'contract.propose'> {
+    const { contractId, contract, terms } = store;
+    this.#proposedAtMs.set(store, this.#deps.clock.monotonicMs());
+    this.#deps.add(store);
+    this.#deps.log.info({ contract: contractId, nodeId: terms.minerNodeId }, 'contract accepted');
+    return { contractId, signature: contract.makerSignature };
   }
 
   /** Answers `market.quote`: see `Market.quote`. */
@@ -146,13 +159,11 @@ export class Openings {
 
   /** The contracts that hold a budget: all that are not over, except proposals that timed out. */
   held(except?: string): readonly HeldContract[] {
-    const { proposalTimeoutMs } = this.#options;
-    const beforeMs = this.#deps.clock.monotonicMs() - proposalTimeoutMs;
     return [...this.#deps.channels.values()]
       .map(({ store }) => store)
       .filter((store) => {
         if (store.isClosed || store.contractId === except) return false;
-        return store.channel !== undefined || (this.#proposedAtMs.get(store) ?? -Infinity) >= beforeMs;
+        return !this.#isTimedOut(store);
       })
       .map(({ terms, delivery }) => {
         const isListed = this.#deps.market.isListed(terms.minerNodeId);
@@ -160,19 +171,53 @@ export class Openings {
       });
   }
 
+  /** True for a proposal that nobody opened in its time: it holds nothing. */
+  #isTimedOut(store: MakerStore): boolean {
+    const beforeMs = this.#deps.clock.monotonicMs() - this.#options.proposalTimeoutMs;
+    return store.channel === undefined && (this.#proposedAtMs.get(store) ?? -Infinity) < beforeMs;
+  }
+
   /**
-   * Checks that a proposal may be opened: one that timed out has to fit again, and a peer may have one
-   * opening at a time.
+   * Forgets proposals that timed out: those that are too late, and of each miner, and of all that are not
+   * listed together, all but as many of the newest as they may have contracts. Proposed again they are judged
+   * again, and the same.
    */
-  #assertMayOpen(store: MakerStore, names: readonly string[], nodeId: string): void {
+  #forget(): void {
+    const { market, channels, forget, view } = this.#deps;
+    const { margins } = this.#options.opening;
+    const { height = 0 } = view.tip ?? {};
+    const { maxOpenContractsPerMiner, strangers } = this.#options.policy();
+    const kept = new Map<string, number>();
+    for (const { store } of [...channels.values()].reverse()) {
+      if (!this.#isTimedOut(store)) continue;
+      const { minerNodeId } = store.terms;
+      const isListed = market.isListed(minerNodeId);
+      const [name, most] = isListed
+        ? [minerNodeId, maxOpenContractsPerMiner]
+        : ['', strangers?.maxContracts ?? 0];
+      const count = (kept.get(name) ?? 0) + 1;
+      if (isTooLateToFund(store.terms, margins, height) || count > most) forget(store.contractId);
+      else kept.set(name, count);
+    }
+  }
+
+  /**
+   * Checks that a proposal may be opened: one that timed out is judged again as a proposal is, and a peer may
+   * have one opening at a time.
+   */
+  async #assertMayOpen(store: MakerStore, names: readonly string[], nodeId: string): Promise<void> {
     this.#budget.assertFree(names);
     const isOpening = [...this.#deps.channels.values()].some(({ store: { terms, channel, stream } }) => {
       const isUnfunded = channel?.status === 'funding' && stream.fundingDepth === 0;
       return terms.minerNodeId === nodeId && (channel?.status === 'opening' || isUnfunded);
     });
     if (isOpening) throw new CodedError('wrong_status', 'another opening of this miner is not finished');
-    const { market, view } = this.#deps;
     const { terms, contractId } = store;
+    const { market, view } = this.#deps;
+    if (this.#isTimedOut(store)) {
+      market.judge(terms, nodeId, await this.#judgedAt(terms.binding.type), undefined);
+      return;
+    }
     const held =
       view.tip === undefined
         ? market.held(nodeId, contractId)
@@ -191,7 +236,7 @@ export class Openings {
       this.#assertChainMoves();
       const { store } = this.channelOf(params.contractId, nodeId);
       if (store.channel === undefined) {
-        this.#assertMayOpen(store, namesOf(nodeId, params.funding.inputs), nodeId);
+        await this.#assertMayOpen(store, namesOf(nodeId, params.funding.inputs), nodeId);
         this.#openedAtMs.set(store.contractId, this.#deps.clock.monotonicMs());
       }
       return acceptOpening(store, params, this.#reserved, this.#options.opening, {
@@ -250,6 +295,7 @@ export class Openings {
           );
         }
         for (const contractId of this.#openedAtMs.keys()) this.#judgeOpening(contractId);
+        this.#forget();
         await this.#holds.sweep((contractId) => this.#deps.channels.get(contractId)?.store);
       })
       .catch((error: unknown) => {

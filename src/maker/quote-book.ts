@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache';
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import { TokenBucket } from '../base/token-bucket.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
+import { PeerRates } from './peer-rates.ts';
 import { lockedSat } from './policy.ts';
 
 /** A quote that was given, and until when it is kept. */
@@ -25,23 +25,22 @@ export class QuoteBook {
   /** Since the start, by what became of them. */
   readonly stats = { asked: 0, quoted: 0, refused: 0, taken: 0, expired: 0, replaced: 0 };
   readonly #quotes = new Map<string, Quote>();
-  readonly #rates = new LRUCache<string, TokenBucket>({ max: LIMITS.trackedAddresses });
+  readonly #rates: PeerRates;
   readonly #strangers: TokenBucket;
   readonly #deps: { readonly clock: Clock; readonly random: Random };
 
   constructor(deps: { readonly clock: Clock; readonly random: Random }) {
     this.#deps = deps;
-    this.#strangers = bucket(LIMITS.strangerQuotesPerMinute, deps.clock.monotonicMs());
+    this.#rates = new PeerRates('peerQuotesPerMinute', { ...deps, perMinute: LIMITS.peerQuotesPerMinute });
+    const burst = LIMITS.strangerQuotesPerMinute;
+    this.#strangers = new TokenBucket({ perSecond: burst / 60, burst }, deps.clock.monotonicMs());
   }
 
   /** Counts a request. Throws `too_often` beyond the rate of the peer, or of all that are not listed. */
   count(nodeId: string, isListed: boolean): void {
     this.stats.asked += 1;
-    const nowMs = this.#deps.clock.monotonicMs();
-    const own = this.#rates.get(nodeId) ?? bucket(LIMITS.peerQuotesPerMinute, nowMs);
-    this.#rates.set(nodeId, own);
-    if (!own.take(nowMs)) throw new CodedError('too_often', 'quotes', { limit: 'peerQuotesPerMinute' });
-    if (!isListed && !this.#strangers.take(nowMs))
+    this.#rates.take(nodeId);
+    if (!isListed && !this.#strangers.take(this.#deps.clock.monotonicMs()))
       throw new CodedError('too_often', 'quotes of peers that are not listed');
   }
 
@@ -114,8 +113,4 @@ export class QuoteBook {
     for (const { quoteId, untilMonotonicMs } of this.all)
       if (untilMonotonicMs <= nowMs && this.#quotes.delete(quoteId)) this.stats.expired += 1;
   }
-}
-
-function bucket(perMinute: number, nowMs: number): TokenBucket {
-  return new TokenBucket({ perSecond: perMinute / 60, burst: perMinute }, nowMs);
 }

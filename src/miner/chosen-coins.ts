@@ -15,6 +15,11 @@ export class ChosenCoins {
     this.#chosen.set(contractId, new Set(inputs.map(outpointName)));
   }
 
+  /** The coins of a contract that can be funded no more are free for others. */
+  release(contractId: string): void {
+    this.#chosen.delete(contractId);
+  }
+
   /** Chooses for one contract after another. @param choose by the coins of the others */
   choose(
     contractId: string,

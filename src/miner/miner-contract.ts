@@ -3,6 +3,7 @@ import { toHex } from '../base/bytes.ts';
 import type { Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
+import { isTooLateToFund } from '../channel/deadlines.ts';
 import type { MoneyStream } from '../contract/money-stream.ts';
 import { contractIdOf } from '../contract/terms.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
@@ -68,6 +69,8 @@ export class MinerContract {
   readonly #current = Promise.withResolvers<void>();
   #ladderTimer: Timer | undefined;
   #loop: Promise<void> | undefined;
+  /** True once it can be opened no more, and never was. */
+  #isLapsed = false;
 
   constructor(options: MinerContractOptions, deps: MinerContractDeps) {
     this.#options = { ...DEFAULT_SETTINGS, ...options };
@@ -199,7 +202,8 @@ export class MinerContract {
     const { isConnected: connected = false, lastError } = this.#link ?? {};
     const delivery = this.#minutes?.status;
     const auditor = this.#deps.auditor?.viewOf(store.contractId);
-    return minerStatus(store, this.#looks!.stakes, { connected, lastError, delivery, auditor });
+    const link = { connected, lastError, delivery, auditor, isLapsed: this.#isLapsed };
+    return minerStatus(store, this.#looks!.stakes, link);
   }
 
   /**
@@ -305,7 +309,18 @@ export class MinerContract {
     const store = this.#store!;
     const isNeverOpened = store.stream.status === 'ending' && store.assembled === undefined;
     const isDone = store.channel?.status === 'closed' && !this.#looks!.stakes.needsPeer;
-    return this.#abort.signal.aborted || isNeverOpened || isDone;
+    return this.#abort.signal.aborted || isNeverOpened || this.#isLapsed || isDone;
+  }
+
+  /** A proposal that its maker did not open in its time holds nothing here any more. */
+  #lapse(): void {
+    const { assembled, terms, contractId } = this.#store!;
+    const height = this.#looks?.height;
+    if (this.#isLapsed || assembled !== undefined || height === undefined) return;
+    if (!isTooLateToFund(terms, this.#options.margins, height)) return;
+    this.#isLapsed = true;
+    this.#deps.chosenCoins?.release(contractId);
+    this.#deps.log.warn({ contract: contractId }, 'was never opened: its time is over');
   }
 
   /** Looks at the chain at once where the maker broke the contract, not at the next block. */
@@ -323,6 +338,7 @@ export class MinerContract {
   #looked(): void {
     // What may be delivered depends on the height, whatever waits for the maker.
     this.#store?.workChanged();
+    this.#lapse();
     if (this.#view.tip !== undefined) this.#link?.prices.onTip(this.#view.tip);
     if (this.#store?.channel?.status === 'closed') {
       this.#finished.resolve();

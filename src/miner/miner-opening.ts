@@ -70,14 +70,8 @@ export async function openChannel(
   };
   await assertInTime();
   if (store.contract === undefined) {
-    checkOrder(terms);
-    if (terms.version === 3 && !peer.features.has('terms_v3'))
-      throw new CodedError('unsupported', 'the maker does not read terms of version 3');
-    const signature = signTerms(terms, deps.signer);
-    const answer = await call(peer, 'contract.propose', { terms, signature });
-    if (answer.contractId !== contractId) throw new CodedError('protocol', 'another contract id');
-    verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
-    await store.accept(signature, answer.signature);
+    const { signature, makerSignature } = await propose(peer, store, deps);
+    await store.accept(signature, makerSignature);
   }
   await assertInTime();
   if (store.opening === undefined) await makeOffer(store, options, deps);
@@ -104,6 +98,22 @@ export async function openChannel(
   // Kept back until it was of no use any more: the own coins are on their way back.
   await assertInTime();
   await store.saveFunding(finalizeFunding(funding, { miner, maker }).hex);
+}
+
+/** Proposes the terms, or again: a maker gives the same terms the same signature. */
+async function propose(
+  peer: RpcPeer,
+  { contractId, terms }: MinerStore,
+  deps: OpeningDeps,
+): Promise<{ readonly signature: string; readonly makerSignature: string }> {
+  checkOrder(terms);
+  if (terms.version === 3 && !peer.features.has('terms_v3'))
+    throw new CodedError('unsupported', 'the maker does not read terms of version 3');
+  const signature = signTerms(terms, deps.signer);
+  const answer = await call(peer, 'contract.propose', { terms, signature });
+  if (answer.contractId !== contractId) throw new CodedError('protocol', 'another contract id');
+  verifyTermsSignature(terms, terms.makerNodeId, answer.signature);
+  return { signature, makerSignature: answer.signature };
 }
 
 /** Stores claim 0, where there is a seal; it is sent with the own signatures. */
@@ -158,7 +168,12 @@ async function takeAcceptance(
 ): Promise<void> {
   assert(store.opening !== undefined, 'miner_offer_before_acceptance');
   const { open } = store.opening;
-  const accept = await call(peer, 'channel.open', open);
+  const accept = await call(peer, 'channel.open', open).catch(async (error: unknown) => {
+    if (codeOf(error) !== 'unknown_channel') throw error;
+    // It waited so long that the maker forgot it.
+    await propose(peer, store, deps);
+    return call(peer, 'channel.open', open);
+  });
   const mostSatPerKvb = await highestFeeRate(options, deps);
   if (accept.feeRateSatPerKvb > mostSatPerKvb) {
     const what = `a fee of ${accept.feeRateSatPerKvb} sat/kvB is more than ${mostSatPerKvb}`;

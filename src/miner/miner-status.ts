@@ -13,14 +13,15 @@ export function minerStatus(
     lastError,
     delivery,
     auditor,
-  }: Pick<MinerStatus, 'connected' | 'lastError' | 'delivery' | 'auditor'>,
+    isLapsed,
+  }: Pick<MinerStatus, 'connected' | 'lastError' | 'delivery' | 'auditor'> & { readonly isLapsed: boolean },
 ): MinerStatus {
   const { disputed } = store.commitments;
   return {
     contractId: store.contractId,
     connected,
     live: store.live,
-    channel: store.channel?.status ?? 'none',
+    channel: isLapsed ? 'failed' : (store.channel?.status ?? 'none'),
     stream: store.stream.status,
     signed: store.stream.signed,
     ownWorkHashes: store.own.workHashes,

@@ -1,13 +1,19 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { codeOf } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { verifyCommitment } from '../../src/channel/commitment.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { MinerCommitments } from '../../src/miner/miner-commitments.ts';
+import { call } from '../../src/peer/calls.ts';
 import { type CommitmentRecord, commitmentRecordCodec } from '../../src/peer/commitment-codecs.ts';
 import { OFFERED_FEATURES } from '../../src/peer/features.ts';
 import { commitmentOf } from '../../src/settlement/commitments.ts';
+import { signTerms } from '../../src/settlement/opening.ts';
 import { COMMITMENT_KIND, CONTRACT_KIND } from '../../src/settlement/records.ts';
+import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
+import { connectAsMiner } from './impostors.ts';
 import { Stand } from './metering-stand.ts';
 import { MortalLedger, SHARE, until } from './world.ts';
 
@@ -214,6 +220,31 @@ describe('metering without money', () => {
       expect(stand.maker!.verifiedWorkHashes).toBe(19n * SHARE.workHashes);
     },
   );
+
+  it('is signed for one miner so often, whatever becomes of it: each is a record for ever', async () => {
+    stand = new Stand({}, { policy: { maxOpenContractsPerMiner: 1000 } });
+    const { world } = stand;
+    const time = new VirtualTime();
+    await world.startMaker({}, { clock: time.clock });
+    const peer = await connectAsMiner(world);
+    const propose = async (index: number): Promise<string> => {
+      // A moment, for all that is asked for costs signatures.
+      await time.advance(1_000);
+      const terms = { ...stand.terms, nonceHex: index.toString(16).padStart(32, '0') };
+      const signature = signTerms(terms, world.minerSigner);
+      return call(peer, 'contract.propose', { terms, signature }).then(() => 'signed', codeOf);
+    };
+    const { peerProposals } = LIMITS;
+    for (let index = 0; index < peerProposals; index += 1) expect(await propose(index)).toBe('signed');
+    const { limitHits } = world.maker.stats;
+    expect([await propose(peerProposals), limitHits['peerProposals']]).toEqual(['too_often', 1]);
+    // What was signed is answered as ever.
+    expect(await propose(1)).toBe('signed');
+    expect(world.maker.metering.length).toBe(peerProposals);
+    await time.advance(10 * 60_000);
+    expect([await propose(100), await propose(101)]).toEqual(['signed', 'too_often']);
+    peer.close();
+  });
 
   it('is taken by policy alone, and by the number of those that run', async () => {
     stand = new Stand({}, { policy: { meters: false } });

@@ -1,12 +1,14 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { codeOf } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { minerContributionSat } from '../../src/channel/amounts.ts';
 import { minerKeysOf } from '../../src/channel/keys.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import { OpeningBudget } from '../../src/maker/opening-budget.ts';
+import { ChosenCoins } from '../../src/miner/chosen-coins.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { keyWallet } from '../../src/settlement/funding-wallet.ts';
 import { chooseFundingSide, signTerms, walletScript } from '../../src/settlement/opening.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
@@ -38,6 +40,103 @@ describe('a proposal that is never opened', () => {
     laterMs = 10 * 60_000 + 1000;
     expect(await propose(peer, 'a3')).toBe('answered');
     peer.close();
+  });
+
+  it('is forgotten but for as many as a miner may have, and the same where it is proposed again', async () => {
+    world = new World();
+    const time = new VirtualTime();
+    await world.startMaker(
+      {},
+      { clock: time.clock, timers: { ...systemTimers, every: time.timers.every } },
+    );
+    let isPoor = true;
+    const wallet = keyWallet({ chain: world.source, signer: world.minerSigner });
+    const chosenCoins = new ChosenCoins();
+    world.minerDeps = {
+      chosenCoins,
+      wallet: {
+        ...wallet,
+        choose: async (asked) => {
+          if (isPoor) throw new CodedError('insufficient_funds');
+          return wallet.choose(asked);
+        },
+      },
+    };
+    await world.startMiner();
+    await until('refused', () => world.miner.status.lastError === 'insufficient_funds');
+    const peer = await connectAsMiner(world);
+    const later = (): Promise<void> => time.advance(11 * 60_000);
+    const ids = (): string[] => world.maker.status.map(({ contractId }) => contractId);
+    expect(ids()).toEqual([world.contractId]);
+    for (const nonce of ['a1', 'a2', 'a3', 'a4', 'a5']) {
+      await later();
+      expect(await propose(peer, nonce)).toBe('answered');
+    }
+    await later();
+    await until('forgotten', () => ids().length === 2);
+    expect(ids()).toEqual(['a4', 'a5'].map((nonce) => contractIdOf(termsOf(nonce))));
+    // Its miner has what both signed, and comes back with the money.
+    const signed = await world.makerStore.get('contract', world.contractId);
+    isPoor = false;
+    await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+    expect(await world.makerStore.get('contract', world.contractId)).toBe(signed);
+    peer.close();
+  });
+
+  it('is judged again where it is opened late: nobody has a price for days', async () => {
+    world = new World();
+    const time = new VirtualTime();
+    const timers = { ...systemTimers, every: time.timers.every };
+    const applyPolicy = () => ({ ...world.policy, maxPriceMsatPerEh: world.policy.maxPriceMsatPerEh - 1n });
+    await world.startMaker({}, { clock: time.clock, timers, applyPolicy });
+    const peer = await connectAsMiner(world);
+    const open = async (nonce: string): Promise<string> => {
+      const terms = termsOf(nonce);
+      const { minerSigner: signer, source: chain } = world;
+      const asked = { contributionSat: minerContributionSat(terms), feeRateSatPerKvb: 2000 };
+      const funding = await chooseFundingSide({ ...asked, reserved: new Set() }, { chain, signer });
+      const keys = minerKeysOf(signer, terms);
+      const contractId = contractIdOf(terms);
+      const params = { contractId, keys, payoutScript: walletScript(signer), funding };
+      return call(peer, 'channel.open', params).then(() => 'opened', codeOf);
+    };
+    expect([await propose(peer, 'a1'), await propose(peer, 'a2')]).toEqual(['answered', 'answered']);
+    await world.maker.policies.set({ max_price: 'less' });
+    expect(await open('a1')).toBe('opened');
+    await time.advance(11 * 60_000);
+    await until('given up', () => world.maker.status[0]?.channel === 'failed');
+    await time.advance(11 * 60_000);
+    expect(await open('a2')).toBe('bad_terms');
+    peer.close();
+  });
+
+  it('holds nothing at the miner either once its time is over: no coin, and no room', async () => {
+    world = new World({ isVersion3: true });
+    await world.startMaker();
+    const chosenCoins = new ChosenCoins();
+    world.minerDeps = { chosenCoins };
+    world.makerLedger.deathAt = (entries) =>
+      entries.some(({ kind }) => kind === 'opening') ? 'before' : undefined;
+    await world.startMiner();
+    await until('it is asked to open it, and dies', () => world.makerLedger.isDead);
+    const reserved = async (): Promise<number> => {
+      const none = { inputs: [], changeScript: new Uint8Array() };
+      let count = 0;
+      await chosenCoins.choose('another', async (coins) => {
+        count = coins.size;
+        return none;
+      });
+      return count;
+    };
+    expect(await reserved()).toBe(1);
+    expect(world.miner.status.channel).toBe('none');
+    // 500 is the last block in which it may be as deep as 2.
+    world.chain.generate(498 - world.chain.height);
+    await world.rest();
+    expect(world.miner.status.channel).toBe('none');
+    world.chain.generate(1);
+    await until('lapsed', () => world.miner.status.channel === 'failed');
+    expect(await reserved()).toBe(0);
   });
 
   it('holds none after a restart, and the honest miner is served', async () => {

@@ -6,7 +6,7 @@ import { OpeningBudget } from '../../../src/maker/opening-budget.ts';
 import { MinerStore } from '../../../src/miner/miner-store.ts';
 import { ContractStore } from '../../../src/settlement/contract-store.ts';
 import { STATE_KIND } from '../../../src/settlement/records.ts';
-import { early, type Mutations } from './mutation.ts';
+import { early, type Mutations, without } from './mutation.ts';
 
 /** What is on disk before another party relies on it. */
 export const OF_RECORDS: Mutations = {
@@ -16,6 +16,11 @@ export const OF_RECORDS: Mutations = {
     seed: 1,
     apply: () => ({ maker: { proposalTimeoutMs: Number.POSITIVE_INFINITY } }),
   },
+  'proposals-are-kept': without('maker/openings.ts')(
+    'a proposal that nobody opened is never forgotten',
+    'proposes-again',
+    '        this.#forget();\n',
+  ),
   'openings-for-ever': {
     what: 'an opening that is not signed holds its coins for ever',
     strategy: 'opens-again',

@@ -18,6 +18,7 @@ import {
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { SIGNERS } from '../terms.ts';
+import { paid } from './tools.ts';
 
 const signer = SIGNERS.stranger;
 
@@ -125,9 +126,49 @@ async function openAgain(stage: Stage): Promise<void> {
     stage.find('coins are held again and again', `at ${held} of ${LOOKS} looks`);
 }
 
+const ROUNDS = 5;
+
+/** Proposes as much as it may, each time that what it proposed before holds nothing any more. */
+async function proposeAgain(stage: Stage): Promise<void> {
+  const { world } = stage;
+  const strange = (): number =>
+    world.maker?.status.filter(({ minerNodeId }) => minerNodeId !== world.terms.minerNodeId).length ?? 0;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    let problem: unknown;
+    const proposed = propose(stage, 2, false, 2 * round).catch((error: unknown) => {
+      problem = error;
+    });
+    await stage.rounds(2);
+    await proposed;
+    if (problem !== undefined && !(problem instanceof CodedError)) throw problem;
+    await world.time.advance(11 * 60_000);
+    await stage.rounds(1);
+    // Those that hold something, and as many that may still be opened.
+    if (strange() > 4) stage.find('proposals stay', `${strange()} of a miner that may have two`);
+  }
+}
+
 export const BY_STRANGER: Readonly<Record<string, Strategy>> = {
   ...locksOut('proposes-and-leaves', 2, false),
   ...locksOut('opens-and-leaves', 2, true),
+  'proposes-again': {
+    what: 'a stranger proposes contracts, and others each time that the maker holds nothing for them any more',
+    row: 'F16',
+    hostile: [],
+    options: () => ({
+      policy: (usual) => ({
+        ...usual,
+        maxOpenContractsPerMiner: 2,
+        maxTotalBudgetSat: 8n * usual.maxBudgetSat,
+      }),
+    }),
+    play: async (stage) => {
+      await paid(stage, 1);
+      await proposeAgain(stage);
+      await stage.pay(1);
+      await stage.liveOut();
+    },
+  },
   'opens-again': {
     what: 'a stranger opens a contract, never funds it, and does so again as soon as it may',
     row: 'F17',
