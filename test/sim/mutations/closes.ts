@@ -9,7 +9,7 @@ import { FundingCancel } from '../../../src/settlement/funding-cancel.ts';
 import { StakeSettlement } from '../../../src/settlement/stake-settlement.ts';
 import { SimNode } from '../node.ts';
 import { MARGINS } from '../terms.ts';
-import type { Mutations } from './mutation.ts';
+import { without as edited, type Mutations } from './mutation.ts';
 
 /** Changes what the chain is due, of one side. */
 export function effectsOf(
@@ -297,6 +297,12 @@ export const OF_CLOSES: Mutations = {
       return {};
     },
   },
+  'first-bond-only': edited('settlement/stake-settlement.ts')(
+    'bonds are looked for by the one of the miner alone',
+    'bonds-after-a-search',
+    'for (const { txid, vout } of coins)',
+    'for (const { txid, vout } of coins.slice(0, 1))',
+  ),
   'nothing-sent': {
     what: 'what is signed for the chain is not broadcast',
     strategy: 'maker-vanishes',

@@ -9,6 +9,12 @@ export const OF_FLOODS: Mutations = {
     'this.#writing.has(contractId) || !this.#rateOf(contractId).take(clock.monotonicMs())',
     'this.#writing.has(contractId)',
   ),
+  'refusals-without-budget': without('maker/batch-verifier.ts')(
+    'what is refused is written whatever it costs',
+    'miner-floods-refusals',
+    'if (!this.#refusedBytes.spend(0, monotonicMs))',
+    'if (!this.#refusedBytes.spend(0, monotonicMs) && monotonicMs < 0)',
+  ),
   'requests-without-budget': {
     what: 'a peer is served whatever it asks for, as often as it asks',
     strategy: 'miner-floods-requests',

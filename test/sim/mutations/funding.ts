@@ -31,6 +31,12 @@ export const OF_FUNDING: Mutations = {
       return {};
     },
   },
+  'gone-is-only-missing': without('chain/watcher.ts')(
+    'a funding that is gone, and nothing spends it, is waited for while work was sold on it',
+    'miner-spends-its-coin',
+    'spendDepth !== undefined || wasThere',
+    'spendDepth !== undefined',
+  ),
   'spend-of-other-output': without('settlement/stake-settlement.ts')(
     'what spends the channel is taken for what spends the seal, where one block has both',
     'close-and-claim-at-once',

@@ -35,6 +35,11 @@ export const OF_UPDATES: Mutations = {
     'this.#parts.judge?.(event.update);',
     'return;',
   ),
+  'promised-step-changes': prices(
+    'the step changes where delivery is promised, by which the fault of a minute is told',
+    'changes-what-is-promised',
+    "if (terms.delivery !== undefined) refuseTerm('step_hashes', 'is fixed where delivery is promised');",
+  ),
   'updates-are-forgotten': without('settlement/records.ts')(
     'a start knows no updates',
     'updates-come-and-go',

@@ -3,11 +3,15 @@ import { DEFAULT_LATE_BLOCKS } from '../../../src/chain/projection.ts';
 import { CALM_SAT_PER_KVB } from '../node.ts';
 import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { MARGINS, SALE_BLOCKS } from '../terms.ts';
+import { BOND_CSV_BLOCKS, MARGINS, SALE_BLOCKS } from '../terms.ts';
 import { BLOCK_INTERVAL_MS } from './recoveries.ts';
+import { bondsLeft } from './stakes-left.ts';
 import { paid, paidInFull, rob } from './tools.ts';
 
 const maker = ['maker'] as const;
+
+/** More than are searched for what spent an output. */
+const SEARCHED_BLOCKS = 150;
 
 /** Where the maker would take the channel if the miner let it. */
 const robbed: Pick<Strategy, 'hostile' | 'step'> = { hostile: maker, step: (stage) => rob(stage) };
@@ -315,6 +319,28 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       void stage.world.miner?.closeAlone().catch(() => {});
       await stage.liveOut();
     },
+  },
+  'bonds-after-a-search': {
+    what: 'the maker comes back once the miner has its bond and the close is deeper than a node is searched',
+    row: 'table: the maker is offline',
+    hostile: [],
+    options: () => ({ staked: true }),
+    play: async (stage) => {
+      await paid(stage, stage.random.below(3));
+      const { world } = stage;
+      void world.miner?.closeAlone().catch(() => {});
+      await stage.rounds(2);
+      await stage.blocks(2);
+      await stage.vanish('maker');
+      // The miner fetches its own as soon as it may.
+      await stage.blocks(BOND_CSV_BLOCKS + MARGINS.finalDepth);
+      world.chain.generate(SEARCHED_BLOCKS);
+      await stage.rounds(2);
+      stage.gone.delete('maker');
+      await stage.rounds(2);
+      await stage.blocks(2 * MARGINS.finalDepth);
+    },
+    judge: (stage) => bondsLeft(stage, ['miner', 'maker']),
   },
   'dear-close': {
     what: 'the miner is off until the expiry is near, and nothing else wants into blocks',

@@ -12,6 +12,7 @@ import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { SIGNERS } from '../terms.ts';
 import type { WorldOptions } from '../world-options.ts';
+import { due } from './terms.ts';
 import { alterHeard, alterLines, channelKeys, paid, paramsOf, rob, silentOn } from './tools.ts';
 
 /** Prices that change while the contract runs; it begins at 500 sat a hash. */
@@ -27,6 +28,9 @@ const updatesAt = ({ world }: Stage, side: Side): ContractUpdates | undefined =>
 
 /** A maker that pays more than at the beginning. */
 const dearer = (): WorldOptions => ({ policy: (usual) => ({ ...usual, maxPriceMsatPerEh: HIGH }) });
+
+/** Of the least hashrate, with the step of always. */
+const promised = (): WorldOptions => ({ termsV3: due().termsV3! });
 
 /** Begins it; what becomes of it is told by the lines. */
 function begin(task: Promise<unknown> | undefined): void {
@@ -161,6 +165,34 @@ export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
       await confirm(stage, 'miner');
       silentOn(stage, ['state.sign', 'channel.reestablish']);
       await stage.pay(6);
+      await stage.liveOut();
+    },
+  },
+  'changes-what-is-promised': {
+    what: 'the miner asks for another step where delivery is promised, and the maker confirms whatever waits',
+    row: 'chance',
+    hostile: ['miner'],
+    options: promised,
+    step: (stage) => assertNone(stage, 'maker'),
+    play: async (stage) => {
+      await paid(stage, 1);
+      const { world } = stage;
+      const update = {
+        ...{ contractIdHex: world.contractId, previousHex: world.contractId, number: 1 },
+        ...{
+          fromHashes: 30n * SHARE.workHashes,
+          stepHashes: 2n * SHARE.workHashes,
+          nonceHex: '5b'.repeat(16),
+        },
+      };
+      // Its own program would not sign it.
+      const words = { contract_id: world.contractId, update: updateField.print(update) };
+      const params = { ...words, signature: signUpdate(update, SIGNERS.miner) };
+      const line = { jsonrpc: '2.0', id: 77_778, method: 'contract.update', params };
+      world.network.inject('miner', JSON.stringify(line));
+      await stage.rounds(2);
+      await confirm(stage, 'maker');
+      await stage.pay(2);
       await stage.liveOut();
     },
   },
