@@ -328,9 +328,11 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
     play: async (stage) => {
       await paid(stage, stage.random.below(3));
       const { world } = stage;
-      void world.miner?.closeAlone().catch(() => {});
-      await stage.rounds(2);
-      await stage.blocks(2);
+      for (let block = 0; block < 10 && world.miner?.status.channel !== 'closed'; block += 1) {
+        void world.miner?.closeAlone().catch(() => {});
+        await stage.rounds(2);
+        await stage.block();
+      }
       await stage.vanish('maker');
       // The miner fetches its own as soon as it may.
       await stage.blocks(BOND_CSV_BLOCKS + MARGINS.finalDepth);
@@ -338,7 +340,7 @@ const OF_THE_CHAIN: Readonly<Record<string, Strategy>> = {
       await stage.rounds(2);
       stage.gone.delete('maker');
       await stage.rounds(2);
-      await stage.blocks(2 * MARGINS.finalDepth);
+      await stage.blocks(3 * MARGINS.finalDepth);
     },
     judge: (stage) => bondsLeft(stage, ['miner', 'maker']),
   },
