@@ -150,12 +150,17 @@ export const LIMITS = {
   workSolutions: 65_536,
   /** Credited shares between two commitments that are read again for the next: 20 MB of the log. */
   commitmentShares: 262_144,
-  /** Jobs of a contract whose sample a maker remembers over a start. */
+  /** Jobs of a contract whose sample a maker remembers over a start, and that wait for their look. */
   payoutSamples: 256,
   /** Blocks a minute of one contract that its maker publishes too, where the network is so easy. */
   payoutBlocksPerMinute: 60,
   /** Unanswered requests per peer connection. */
   peerRequestsInFlight: 256,
+  /**
+   * Jobs of a contract whose whole block a market maker looks at, at once, four side by side; a quarter of it
+   * each second more. Each asks the node for its mempool.
+   */
+  peerSamples: 32,
   /** Transactions of a block: four million units of weight are 16,600 of the least. */
   templateTransactions: 16_600,
   /** Bytes of the transactions of a block in full that a peer may show: a block is no larger. */

@@ -570,14 +570,8 @@ export class Maker {
         this.market.judgeUpdate(terms, update, this.#view.tip?.height ?? terms.expiryHeight),
       bindingOf: (each, miner) =>
         bindingFor(each, {
-          ...{
-            ...this.#deps,
-            ...this.#ownWork,
-            ...miner,
-            accounts: this.poolAccounts,
-            view: this.#view,
-            backlogWindowMs,
-          },
+          ...{ ...this.#deps, ...this.#ownWork, ...miner, view: this.#view, backlogWindowMs },
+          ...{ accounts: this.poolAccounts, limitHits: this.stats.limitHits },
           templates: () => this.#startTemplates(),
         }),
     });

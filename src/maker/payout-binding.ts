@@ -1,6 +1,7 @@
 import { unreachable } from '../base/assert.ts';
 import { type Random, sleep } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import type { LimitHits } from '../base/limits.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import type { BlockMaking } from '../chain/block-template.ts';
 import type { TemplateWatch } from '../chain/template-watch.ts';
@@ -24,6 +25,7 @@ import { FoundBlocks, type FoundBlocksDeps, type FoundBlocksStatus } from './fou
 import type { JobBinding } from './job-binding.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { loadSamples, NO_SAMPLES, samplesEntry, withJob } from './sample-record.ts';
+import { SampleTurns } from './sample-turns.ts';
 import { type SampleResult, sampleJob } from './template-sample.ts';
 import type { ShareCase } from './verification.ts';
 
@@ -33,6 +35,7 @@ export type PayoutBindingDeps = Omit<FoundBlocksDeps, 'isTold'> & {
   /** True where the miner announced a feature. */
   readonly knows: (feature: Feature) => boolean;
   readonly random: Random;
+  readonly limitHits?: LimitHits;
 };
 
 /** How far the look at the whole block of a job is. */
@@ -88,6 +91,7 @@ export class PayoutBinding implements JobBinding {
   readonly #refusals: RefusalLog;
   readonly #judged = new WeakMap<JobRecord, Judged>();
   readonly #blocks: FoundBlocks;
+  readonly #turns: SampleTurns;
   #record = NO_SAMPLES;
   /** What of it is on disk. */
   #saved = NO_SAMPLES;
@@ -102,6 +106,7 @@ export class PayoutBinding implements JobBinding {
     this.#binding = binding;
     this.#deps = deps;
     this.#refusals = new RefusalLog(contractId, deps);
+    this.#turns = new SampleTurns(deps);
     const isTold = (): boolean => deps.knows('payout_blocks');
     this.#blocks = new FoundBlocks(contractId, latePpm(terms), { ...deps, isTold });
   }
@@ -222,6 +227,8 @@ export class PayoutBinding implements JobBinding {
       case 'late':
         return 'stale_race';
       case 'drawn':
+        // What could not even wait for its look is not credited before it.
+        return this.isStrict || this.#turns.isFull ? 'stale_race' : undefined;
       case 'running':
         return this.isStrict ? 'stale_race' : undefined;
       case 'good':
@@ -252,9 +259,11 @@ export class PayoutBinding implements JobBinding {
       this.#settle(job, judged, NO_BLOCKS);
       return;
     }
+    if (this.#turns.isFull) return;
     const { promise: done, resolve } = Promise.withResolvers<void>();
     judged.sample = { type: 'running', done };
-    void this.#run(job, judged, chain.blocks).finally(resolve);
+    const { blocks } = chain;
+    void this.#turns.run(() => this.#run(job, judged, blocks).finally(resolve));
   }
 
   async #run(job: JobRecord, judged: Judged, blocks: BlockMaking): Promise<void> {

@@ -9,6 +9,7 @@ import { systemTimers } from '../../src/base/system-timers.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import type { MakerDeps } from '../../src/maker/maker-options.ts';
+import { LOOK_MS, LOOKS_AT_ONCE } from '../../src/maker/sample-turns.ts';
 import { call } from '../../src/peer/calls.ts';
 import type { MethodName, Params, WireShare } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
@@ -19,7 +20,7 @@ import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts
 import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
 import { connectAsMiner } from './impostors.ts';
 import { SecondMiner } from './second-miner.ts';
-import { SHARE, until, World } from './world.ts';
+import { type MortalLedger, SHARE, until, World } from './world.ts';
 
 /** What is done in one turn of the event loop, the most of it, and all of it. */
 const counter = vi.hoisted(() => {
@@ -112,6 +113,33 @@ const AIMED = [
   ...(['peerJobBytes', 'peerReadBytes', 'peerJunkShares', 'peerRefusedBytes'] as const),
   ...(['peerBlobsPerMinute', 'peerCostlyRequests', 'peerOverruns'] as const),
 ];
+
+/** What was done since the counter was cleared, so many seconds ago, is within the bounds. */
+function expectBounds(seconds: number): void {
+  const { most, all } = counter;
+  expect(most.signatures).toBeLessThanOrEqual(TURN_SIGNATURES);
+  expect(most.hashed).toBeLessThanOrEqual(LIMITS.peerBatchShares);
+  expect(all.hashed).toBeLessThanOrEqual(LIMITS.peerJunkShares + 2 * LIMITS.peerBatchShares);
+  expect(most.readBytes).toBeLessThanOrEqual(LIMITS.peerTurnBytes + LIMITS.peerLineBytes);
+  const pace = LIMITS.peerReadBytes * (1 + seconds / 16);
+  expect(all.readBytes + 512 * all.lines).toBeLessThanOrEqual(pace + LIMITS.peerTurnBytes);
+  const refusedBytes = LIMITS.peerRefusedBytes * (1 + seconds / 64);
+  expect(all.ledgerBytes).toBeLessThanOrEqual(refusedBytes + LIMITS.peerLineBytes);
+  // Two lines for each request that may be served meanwhile.
+  expect(all.said).toBeLessThanOrEqual(2 * LIMITS.peerCostlyRequests * (1 + seconds / 4));
+}
+
+/** All that this ledger is to write is counted. */
+function countWrites(ledger: MortalLedger): void {
+  const { append } = ledger;
+  ledger.append = (entries: readonly LedgerEntry[]) => {
+    counter.add(
+      'ledgerBytes',
+      entries.reduce((sum, { body }) => sum + body.length, 0),
+    );
+    return append.call(ledger, entries);
+  };
+}
 
 const turnOver = (): Promise<void> => new Promise((resolve) => systemTimers.afterTurn(resolve));
 
@@ -290,14 +318,7 @@ describe('an allowed miner that does all it can, while another one is paid', () 
     await world.miner.stop();
     await other.open(world);
     before = retained();
-    const { append } = world.makerLedger;
-    world.makerLedger.append = (entries: readonly LedgerEntry[]) => {
-      counter.add(
-        'ledgerBytes',
-        entries.reduce((sum, { body }) => sum + body.length, 0),
-      );
-      return append.call(world.makerLedger, entries);
-    };
+    countWrites(world.makerLedger);
   });
   afterAll(async () => {
     peer?.close();
@@ -314,19 +335,8 @@ describe('an allowed miner that does all it can, while another one is paid', () 
     const earned = other.earn();
     await WAYS[name]!();
     await turnOver();
-    const seconds = (performance.now() - startMs) / 1000;
-    const { most, all } = counter;
     await earned;
-    expect(most.signatures).toBeLessThanOrEqual(TURN_SIGNATURES);
-    expect(most.hashed).toBeLessThanOrEqual(LIMITS.peerBatchShares);
-    expect(all.hashed).toBeLessThanOrEqual(LIMITS.peerJunkShares + 2 * LIMITS.peerBatchShares);
-    expect(most.readBytes).toBeLessThanOrEqual(LIMITS.peerTurnBytes + LIMITS.peerLineBytes);
-    const pace = LIMITS.peerReadBytes * (1 + seconds / 16);
-    expect(all.readBytes + 512 * all.lines).toBeLessThanOrEqual(pace + LIMITS.peerTurnBytes);
-    const refusedBytes = LIMITS.peerRefusedBytes * (1 + seconds / 64);
-    expect(all.ledgerBytes).toBeLessThanOrEqual(refusedBytes + LIMITS.peerLineBytes);
-    // Two lines for each request that may be served meanwhile.
-    expect(all.said).toBeLessThanOrEqual(2 * LIMITS.peerCostlyRequests * (1 + seconds / 4));
+    expectBounds((performance.now() - startMs) / 1000);
   });
 
   it('and was stopped at each bound by the way that aims at it', () => {
@@ -340,5 +350,92 @@ describe('an allowed miner that does all it can, while another one is paid', () 
     expect((await world.makerBlobs.read(contractId))?.length ?? 0).toBeLessThanOrEqual(
       LIMITS.peerBlobChars,
     );
+  });
+});
+
+/** Every job is drawn. */
+const SAMPLED = { samplePpm: 1_000_000, sampleSeconds: 10 };
+const DRAWN = 400;
+const JUNK = 'ab'.repeat(LIMITS.peerLineBytes / 4);
+const IDS = Array.from({ length: LIMITS.templateTransactions }, (_, at) =>
+  at.toString(16).padStart(16, '0'),
+);
+
+describe('a miner that answers samples with all that it can, while another one is paid', () => {
+  const world = new World({ isVersion3: true, binding: SAMPLED });
+  const { contractId } = world;
+  const other = new SecondMiner();
+  const asked = { now: 0, most: 0, all: 0 };
+  let peer!: RpcPeer;
+
+  beforeAll(async () => {
+    const { blocks } = world.source;
+    const { mempoolTxids } = blocks!;
+    Object.assign(blocks!, {
+      mempoolTxids: async () => {
+        asked.now += 1;
+        asked.all += 1;
+        asked.most = Math.max(asked.most, asked.now);
+        // A node takes its time over a full mempool.
+        await turnOver();
+        return mempoolTxids().finally(() => {
+          asked.now -= 1;
+        });
+      },
+    });
+    const allowedNodeIds = new Set([world.terms.minerNodeId, other.nodeId]);
+    const policy = { ...world.policy, maxTotalBudgetSat: 4_000_000n };
+    await world.startMaker(
+      { allowedNodeIds, policy },
+      { kernel: countingKernel(), openServer: countingServer!, log: countingLog },
+    );
+    await world.startMiner();
+    await until('funding', () => world.chain.mempoolEntries().length > 0);
+    world.chain.generate(world.terms.minDepth);
+    await until('live', () => world.miner.status.live);
+    await world.miner.stop();
+    await other.open(world);
+    countWrites(world.makerLedger);
+  });
+  afterAll(async () => {
+    peer?.close();
+    await other.stop();
+    await world.stop();
+  });
+
+  it('is asked for four jobs at once and eight a second, whatever it announces and answers', async () => {
+    const { last } = (await loadContract(world.minerStore, contractId))!;
+    let answered = 0;
+    peer = await connectAsMiner(world, world.minerSigner, {
+      'work.template': async () => {
+        answered += 1;
+        // A whole block of names first, then what costs the maker a question to its node as well.
+        const named = IDS.slice(0, answered > LOOKS_AT_ONCE ? 1 : IDS.length);
+        return { short_ids: Buffer.from(named.join(''), 'hex').toString('base64') };
+      },
+      'work.transactions': async () => ({ transactions: [JUNK] }),
+    });
+    await call(peer, 'channel.reestablish', { contractId, n: last!.n, state: last, nextSeq: 0 });
+    await other.earn();
+    const before = retained();
+    counter.clear();
+    const startMs = performance.now();
+    const first = jobRecordOf(world.job());
+    const announced = Array.from({ length: DRAWN }, (_, at) => {
+      const job = { ...first, id: 200_000 + at, wireId: (200_000 + at).toString(16) };
+      return call(peer, 'job.announce', { contractId, job }).catch(codeOf);
+    });
+    await Promise.all(announced);
+    const { limitHits } = world.maker.stats;
+    const isHeld = (): boolean => (limitHits['peerSamples'] ?? 0) > 0;
+    await until('it is asked no faster', () => isHeld() || asked.most > LOOKS_AT_ONCE);
+    for (let paid = 0; paid < 3; paid += 1) await other.earn();
+    const seconds = (performance.now() - startMs) / 1000;
+    expectBounds(seconds);
+    expect(asked.most).toBeLessThanOrEqual(LOOKS_AT_ONCE);
+    const mostLooks = LIMITS.peerSamples + (1000 / LOOK_MS) * seconds + 1;
+    expect(Math.max(answered, asked.all)).toBeLessThanOrEqual(mostLooks);
+    const most = LIMITS.peerJobBytes + LOOKS_AT_ONCE * 4 * LIMITS.templateBytes + REST_BYTES;
+    expect(retained() - before).toBeLessThanOrEqual(most);
   });
 });
