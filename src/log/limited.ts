@@ -31,6 +31,7 @@ function wrap(
     const entry = messages.get(key);
     if (entry !== undefined && now < entry.untilMs) {
       entry.suppressed += 1;
+      log.hold?.(fields);
       return;
     }
     const suppressed = entry?.suppressed ?? 0;
@@ -47,6 +48,7 @@ function wrap(
     info: (fields, message) => log.info(fields, message),
     warn: (fields, message) => writeLimited('warn', fields, message),
     error: (fields, message) => writeLimited('error', fields, message),
+    hold: (fields) => log.hold?.(fields),
     child: (fields) => wrap(log.child(fields), intervalMs, clock, messages),
   };
 }

@@ -9,6 +9,8 @@ export type Logger = {
   info(fields: Fields, message: string): void;
   warn(fields: Fields, message: string): void;
   error(fields: Fields, message: string): void;
+  /** Counts a warning or an error that is held back: it happened, although nothing is written. */
+  readonly hold?: (fields: Fields) => void;
   /** A logger that adds these fields to every line. */
   child(fields: Fields): Logger;
 };

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
 import { systemClock } from '../base/clock.ts';
-import { CodedError, codeOf } from '../base/errors.ts';
+import { CodedError, codeOf, ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { LineSink } from './line-sink.ts';
 import type { Logger } from './logger.ts';
@@ -19,8 +19,15 @@ export type LogOptions = {
 
 /** The logger of the process, with the two things only the process itself needs. */
 export type RootLogger = Logger & {
-  /** Lines that could not be written, and are lost; whether the last write failed. */
-  readonly stats: { readonly droppedLines: number; readonly isBlocked: boolean };
+  /**
+   * Lines that could not be written, and are lost; whether the last write failed; warnings and errors by
+   * their code, those held back too. A code that is not in the table counts as `internal`.
+   */
+  readonly stats: {
+    readonly droppedLines: number;
+    readonly isBlocked: boolean;
+    readonly errors: Readonly<Partial<Record<ErrorCode | 'internal', number>>>;
+  };
   /** Writes out what is buffered, as far as that goes at once; the last call before the process ends. */
   flush(): void;
   /** Resolves when what is buffered is written, or after `ms`. */
@@ -49,9 +56,12 @@ const SECRET_KEYS = [
 /** Fixed here and nowhere else: a path taken from input could be made to hide evidence. Three levels deep. */
 const REDACTED_PATHS = SECRET_KEYS.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
 
+type ErrorCounts = Partial<Record<ErrorCode | 'internal', number>>;
+
 /**
  * JSON lines: ISO time, level as a word, secrets replaced, errors as `{message, stack}` with their stable
- * code beside them in `code`. Nothing waits for them to be written; call `flush` before the process ends.
+ * code beside them in `code`, and what the table says to do in `hint`. Nothing waits for them to be written;
+ * call `flush` before the process ends.
  */
 export function createLogger(options: LogOptions, deps: { readonly sink?: LogSink } = {}): RootLogger {
   const sink: LogSink =
@@ -71,9 +81,19 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
     },
     target,
   );
+  const errors: ErrorCounts = {};
+  const { stats = { droppedLines: 0, isBlocked: false } } = sink;
   return {
-    ...wrap(logger),
-    stats: sink.stats ?? { droppedLines: 0, isBlocked: false },
+    ...wrap(logger, errors),
+    stats: {
+      errors,
+      get droppedLines() {
+        return stats.droppedLines;
+      },
+      get isBlocked() {
+        return stats.isBlocked;
+      },
+    },
     flush: () => sink.flushSync?.(),
     drain: async (ms) => sink.drain?.(ms),
     setLevel: (level) => {
@@ -82,14 +102,39 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   };
 }
 
-function wrap(logger: PinoLogger): Logger {
+function wrap(logger: PinoLogger, errors: ErrorCounts): Logger {
+  const hold = (fields: Readonly<Record<string, unknown>>): void => {
+    const code = codeIn(fields);
+    if (code === undefined) return;
+    const known = isKnown(code) ? code : 'internal';
+    errors[known] = (errors[known] ?? 0) + 1;
+  };
+  const counted = (fields: Readonly<Record<string, unknown>>): object => {
+    hold(fields);
+    const code = codeIn(fields);
+    const hasHint = code === undefined || !isKnown(code) || fields['hint'] !== undefined;
+    return hasHint ? fields : { ...fields, hint: ERROR_TABLE[code].hint };
+  };
   return {
     debug: (fields, message) => logger.debug(fields, message),
     info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(fields, message),
-    error: (fields, message) => logger.error(fields, message),
-    child: (fields) => wrap(logger.child(plainFields({ ...fields }))),
+    warn: (fields, message) => logger.warn(counted(fields), message),
+    error: (fields, message) => logger.error(counted(fields), message),
+    hold,
+    child: (fields) => wrap(logger.child(plainFields({ ...fields })), errors),
   };
+}
+
+/** The code of a line: its own, or that of the first error it carries. */
+function codeIn(fields: Readonly<Record<string, unknown>>): string | undefined {
+  const { code } = fields;
+  if (typeof code === 'string') return code;
+  const error = Object.values(fields).find((value) => value instanceof Error);
+  return error === undefined ? undefined : codeOf(error);
+}
+
+function isKnown(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_TABLE, code);
 }
 
 /**
@@ -117,6 +162,6 @@ function plainFields(fields: Record<string, unknown>): Record<string, unknown> {
  */
 function describeError(error: Error): Record<string, unknown> {
   const cause = error.cause instanceof Error ? { cause: error.cause.message } : {};
-  if (error instanceof CodedError) return { message: error.message, hint: error.hint, ...cause };
+  if (error instanceof CodedError) return { message: error.message, ...cause };
   return { message: error.message, stack: error.stack, ...cause };
 }

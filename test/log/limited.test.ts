@@ -28,6 +28,15 @@ describe('limited', () => {
     expect(lines[1]).toEqual(['warn', { code: 'stale', suppressed: 2 }, 'bad share']);
   });
 
+  it('has what it holds back counted all the same', () => {
+    const held: unknown[] = [];
+    const log = limited({ ...recorder([]), hold: (fields) => held.push(fields) }, 1000, new ManualClock());
+    log.warn({ code: 'stale' }, 'bad share');
+    expect(held).toEqual([]);
+    log.warn({ code: 'stale' }, 'bad share');
+    expect(held).toEqual([{ code: 'stale' }]);
+  });
+
   it('keeps levels, messages and codes apart, and lets info pass', () => {
     const lines: unknown[][] = [];
     const log = limited(recorder(lines), 1000, new ManualClock());

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { CodedError } from '../../src/base/errors.ts';
+import { CodedError, ERROR_TABLE } from '../../src/base/errors.ts';
+import { limited } from '../../src/log/limited.ts';
 import { createLogger, type LogSink } from '../../src/log/pino-logger.ts';
+import { ManualClock } from '../base/manual-clock.ts';
 
 function capture(): { lines: Record<string, unknown>[]; sink: LogSink; raw: string[] } {
   const lines: Record<string, unknown>[] = [];
@@ -60,6 +62,22 @@ describe('createLogger', () => {
     expect(raw[0]).toMatch(
       /^\d\d:\d\d:\d\d\.\d{3} WARN {2}odd {2}worker="\\u001b\[2Jx" target=pool:3333\n$/,
     );
+  });
+
+  it('says what to do beside each code, and counts errors by their code, held back ones too', () => {
+    const lines: string[] = [];
+    const root = createLogger({ level: 'error' }, { sink: { write: (line) => void lines.push(line) } });
+    const log = limited(root.child({ part: 'pool' }), 1000, new ManualClock());
+    log.error({ code: 'upstream_timeout' }, 'pool closed');
+    log.error({ code: 'upstream_timeout' }, 'pool closed');
+    log.warn({ err: new CodedError('ledger_io', 'no space') }, 'below the level');
+    root.error({ code: 'overload', hint: 'its own' }, 'too much');
+    root.error({ err: new TypeError('a fault of ours') }, 'fault');
+    root.error({ code: 'ENOSPC' }, 'of the system');
+    root.error({ n: 1 }, 'without a code');
+    expect(root.stats.errors).toEqual({ upstream_timeout: 2, ledger_io: 1, overload: 1, internal: 2 });
+    const hints = lines.map((line) => (JSON.parse(line) as { hint?: string }).hint);
+    expect(hints).toEqual([ERROR_TABLE.upstream_timeout.hint, 'its own', ...Array(3).fill(undefined)]);
   });
 
   it('keeps every line when the process flushes and exits at once', () => {
