@@ -74,6 +74,11 @@ export class ChainClock {
     this.#listeners.clear();
   }
 
+  /** Mean time between blocks; 0 where nothing is projected. */
+  get blockIntervalMs(): number {
+    return this.#options.blockIntervalMs;
+  }
+
   get standing(): ChainStanding {
     const { height, heardAtMs, isStalled } = this.#state;
     const nowMs = this.#clock.monotonicMs();

@@ -49,6 +49,16 @@ export function minerContributionSat(terms: ContractTerms): bigint {
   return bondsOf(terms).collateralSat + terms.minerReserveSat + (terms.seal?.sealSat ?? 0n);
 }
 
+/** What each side has of the channel once so much is paid, its bonds left out: `r0 + a` and `R + B - a`. */
+export function balanceOf(terms: ContractTerms, paidSat: bigint): ChannelBalance {
+  return {
+    minerSat: terms.minerReserveSat + paidSat,
+    makerSat: terms.reserveSat + terms.budgetSat - paidSat,
+  };
+}
+
+export type ChannelBalance = { readonly minerSat: bigint; readonly makerSat: bigint };
+
 /** `a_n`. Throws `over_budget` for more work or pay than the contract has. */
 function paidOf(terms: ContractTerms, workHashes: bigint): bigint {
   assert(workHashes >= 0n, 'work_is_not_negative', workHashes);

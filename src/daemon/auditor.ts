@@ -7,14 +7,18 @@ import { COMMIT, VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
-import { createMetrics, type MetricSources } from '../metrics/metrics.ts';
+import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { BackupDate } from './backup-date.ts';
 import { type Composed, composed } from './composed.ts';
+import { countsOf } from './contract-state.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
+import { DiskSpace } from './disk-space.ts';
 import type { LaterPart } from './later-part.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { LEDGER_NAME } from './renewal.ts';
-import { type DaemonLog, daemonSources } from './shared-metrics.ts';
+import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
+import { sayStatus } from './status-line.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -28,8 +32,23 @@ export function startAuditor(
     makeDataDir(config.dataDir);
     const signer = openKeys(config, { random: systemRandom, log });
     const path = join(config.dataDir, LEDGER_NAME);
-    const ledger = await openSqliteLedger({ path }, { log: log.child({ part: 'ledger' }), clock, timers });
+    let observe: Partial<MetricObservers<'auditor'>> = {};
+    const ledger = await openSqliteLedger(
+      { path },
+      {
+        ...{ log: log.child({ part: 'ledger' }), clock, timers },
+        observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
+      },
+    );
     undo.defer(() => ledger.close());
+    const place = {
+      disk: new DiskSpace(config.dataDir, { clock, timers }),
+      backup: new BackupDate(path, { timers }),
+    };
+    for (const each of Object.values(place)) {
+      each.start();
+      undo.defer(async () => each.stop());
+    }
     const { listen: peer } = config.peer;
     const auditor = new Auditor(
       { network: config.network, ...peer, allowedNodeIds: new Set(config.peers.allow) },
@@ -41,14 +60,20 @@ export function startAuditor(
     const waiting: LaterPart[] = [];
     const { listen, allowedHosts } = config.metrics;
     const { nodeId, auditorKeyHex } = auditor;
+    const metrics = createMetrics(
+      { role: 'auditor', build },
+      {
+        ...ledgerSources(ledger),
+        ...diskSources(place),
+        ...auditorSources(auditor),
+        ...daemonSources(waiting, log),
+      },
+    );
+    observe = metrics.observe;
     const ops = new OpsServer(
       { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
       {
-        metrics: createMetrics(
-          { role: 'auditor', build },
-          { ...auditorSources(auditor), ...daemonSources(waiting, log) },
-        ),
-        ...{ timers, log: log.child({ part: 'http' }) },
+        ...{ metrics, timers, log: log.child({ part: 'http' }) },
         checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
         status: () => ({
           ...{ version: VERSION, role: 'auditor', node_id: nodeId, auditor_key: auditorKeyHex },
@@ -58,6 +83,7 @@ export function startAuditor(
       },
     );
     const httpAt = await startPage(ops, { waiting, undo, log });
+    sayStatus(undo, { timers, log }, () => auditorLine(auditor));
     const at = `${peer.host}:${port}`;
     return { ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex } };
   });
@@ -66,13 +92,13 @@ export function startAuditor(
 /** Where each metric of the auditor is read at a scrape. */
 function auditorSources(auditor: Auditor): MetricSources<'auditor'> {
   return {
-    auditor_contracts: () => {
-      const counts: Record<string, number> = {};
-      for (const { verdict } of auditor.status) counts[verdict] = (counts[verdict] ?? 0) + 1;
-      return counts;
-    },
+    auditor_contracts: () => countsOf(auditor.status.map(({ verdict }) => verdict)),
     auditor_minutes_total: () => auditor.stats.minutes,
     auditor_signed_total: () => auditor.stats.signed,
     auditor_refused_total: () => auditor.stats.refused,
   };
+}
+
+function auditorLine({ status, stats }: Auditor): Readonly<Record<string, unknown>> {
+  return { contracts: countsOf(status.map(({ verdict }) => verdict)), minutes: stats.minutes };
 }

@@ -77,6 +77,7 @@ export function chainSources({ chain, chainClock }: ChainPart) {
     chain_tip_height: () => chainClock.standing.height ?? 0,
     chain_projected_height: () => chainClock.standing.projectedHeight ?? 0,
     chain_tip_age_seconds: () => chainClock.standing.silentMs / 1000,
+    chain_block_interval_seconds: () => chainClock.blockIntervalMs / 1000,
     chain_stalled: () => (chainClock.standing.isStalled ? 1 : 0),
     chain_node_up: byNode(({ state, isBehind }) => (state === 'ready' && !isBehind ? 1 : 0)),
     chain_node_height: byNode(({ tip }) => tip?.height),

@@ -7,6 +7,7 @@ import type { MaintainedLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
 import { JOB_KIND } from '../work/evidence.ts';
+import { BackupDate } from './backup-date.ts';
 import { DiskSpace } from './disk-space.ts';
 
 export type LedgerUpkeepOptions = {
@@ -22,13 +23,18 @@ export type LedgerUpkeepDeps = {
   readonly log: Logger;
 };
 
-/** Keeps a ledger from filling its disk: old rows are sealed and let go of, the free space is watched. */
+/**
+ * Keeps a ledger from filling its disk: old rows are sealed and let go of, the free space is watched, and the
+ * date of its backup.
+ */
 export class LedgerUpkeep {
   readonly sealing: Sealing;
   readonly disk: DiskSpace;
+  readonly backup: BackupDate;
 
   constructor({ path, keepMs }: LedgerUpkeepOptions, deps: LedgerUpkeepDeps) {
     this.disk = new DiskSpace(dirname(path), deps);
+    this.backup = new BackupDate(path, deps);
     this.sealing = new Sealing(
       { path, keptMs: keepMs, evidenceKinds: [JOB_KIND] },
       { ...deps, heldStreams: () => unsettledContracts(deps.ledger) },
@@ -37,12 +43,14 @@ export class LedgerUpkeep {
 
   start(): void {
     this.disk.start();
+    this.backup.start();
     this.sealing.start();
   }
 
   /** Before the ledger is closed. */
   async stop(): Promise<void> {
     this.disk.stop();
+    this.backup.stop();
     await this.sealing.stop();
   }
 }

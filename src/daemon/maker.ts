@@ -11,7 +11,6 @@ import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
-import type { LeavingView } from '../contract/incentive.ts';
 import { OpsServer, type OpsServerDeps } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
@@ -22,7 +21,7 @@ import { Maker } from '../maker/maker.ts';
 import type { MakerDeps } from '../maker/maker-options.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
-import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { createMetrics, type MetricObservers, type Metrics } from '../metrics/metrics.ts';
 import { fundingWallet } from '../operator/chain-access.ts';
 import { servedOffer } from '../operator/maker-offer.ts';
 import { type MakerSource, policyOf } from '../operator/maker-policy.ts';
@@ -32,39 +31,28 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
-import { leastOdds, luckOf, oddsOfCount } from '../work/luck.ts';
+import { luckOf } from '../work/luck.ts';
 import { auditorOf } from './auditor-place.ts';
-import {
-  type ChainPart,
-  chainCheck,
-  chainSources,
-  chainStatus,
-  startChain,
-  stopChain,
-} from './chain-part.ts';
+import { type ChainPart, chainStatus, startChain, stopChain } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { ClosingOnly, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
-import { contractSeries, makerFigures, marketSources } from './contract-series.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
 import { apiToken, makeDataDir } from './data-dir.ts';
-import { watchDescriptors } from './descriptors.ts';
+import { type Descriptors, watchDescriptors } from './descriptors.ts';
 import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
-import { leavingSources, leavingView } from './leaving.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
+import { makerLine } from './maker-line.ts';
+import { leavingOfRow, type MakerParts, makerSources } from './maker-metrics.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { makerPolicyActions } from './policy-actions.ts';
+import { makerChecks } from './readiness.ts';
 import { LEDGER_NAME, Renewal } from './renewal.ts';
-import {
-  type DaemonLog,
-  daemonSources,
-  ledgerSources,
-  meteringSources,
-  upkeepSources,
-} from './shared-metrics.ts';
+import { type DaemonLog, daemonSources } from './shared-metrics.ts';
+import { sayStatus } from './status-line.ts';
 import { streamViews } from './stream-actions.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
@@ -126,7 +114,12 @@ async function build(
     log,
     observe: (seconds) => observe.upstream_solution_seconds?.(seconds),
   });
-  const parts = { ledger, part, signer, kernel, ladders, crash, ownWork, log, source, ...beads };
+  const observeBatch = (shares: number, seconds: number): void => {
+    observe.validation_batch_shares?.(shares);
+    observe.validation_batch_seconds?.(seconds);
+  };
+  const seen = { log, source, observeBatch };
+  const parts = { ...{ ledger, part, signer, kernel, ladders, crash, ownWork }, ...seen, ...beads };
   const maker = makerOf(config, parts, undo);
   let port: number | undefined;
   const closing = new ClosingOnly(config, {
@@ -136,15 +129,9 @@ async function build(
   });
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const waiting: LaterPart[] = [];
-  const metrics = createMetrics(
-    { role: 'maker', build },
-    {
-      ...makerSources(maker, opened, closing, part),
-      ...(part === undefined ? {} : chainSources(part)),
-      ...poolSources(ownWork.book),
-      ...daemonSources(waiting, log),
-    },
-  );
+  const facts = { maker, ledger, upkeep, closing, durability, part };
+  const sources = { ...makerSources(facts), ...poolSources(ownWork.book), ...daemonSources(waiting, log) };
+  const metrics = createMetrics({ role: 'maker', build }, sources);
   observe = metrics.observe;
   undo.defer(() => maker.close());
   undo.defer(() => closing.stop());
@@ -161,23 +148,10 @@ async function build(
   closing.start();
   undo.defer(async () => upkeep?.stop());
   const descriptors = watchDescriptors(undo, { timers, log });
-  const { listen, allowedHosts } = config.metrics;
-  const ops = new OpsServer(
-    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
-    {
-      ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: {
-        ledger: () => closing.reason?.message ?? durability.check(),
-        ...(part === undefined ? {} : { chain: () => chainCheck(part) }),
-      },
-      status: () => ({
-        ...makerStatus(maker, config, part, closing),
-        ...{ pools: ownWork.book.figures, descriptors: descriptors.status },
-      }),
-      ...servedOf(maker, source),
-    },
-  );
+  const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
+  const ops = opsServer(config, facts, { metrics, source, log, ...shown });
   const httpAt = await startPage(ops, { waiting, undo, log });
+  sayStatus(undo, { timers, log }, makerLine(facts));
   const fault = (): string | undefined =>
     closing.faultOf(ledger) ??
     (closing.reason === undefined && maker.isSuspended ? 'channel_frozen' : undefined);
@@ -190,6 +164,36 @@ async function build(
       ...{ http: httpAt, node_id: maker.nodeId },
     },
   };
+}
+
+/** The status page, and what it reads. */
+function opsServer(
+  config: MakerConfig,
+  facts: MakerParts,
+  deps: {
+    readonly metrics: Metrics<'maker'>;
+    readonly pools: () => unknown;
+    readonly descriptors: Pick<Descriptors, 'status'>;
+    readonly isListening: () => boolean;
+    readonly source: MakerSource | undefined;
+    readonly log: Logger;
+  },
+): OpsServer {
+  const { maker } = facts;
+  const { metrics, pools, descriptors, isListening, source, log } = deps;
+  const { listen, allowedHosts } = config.metrics;
+  return new OpsServer(
+    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
+    {
+      ...{ metrics, timers, log: log.child({ part: 'http' }) },
+      checks: makerChecks(facts, isListening),
+      status: () => ({
+        ...makerStatus(maker, config, facts.part, facts.closing),
+        ...{ pools: pools(), descriptors: descriptors.status },
+      }),
+      ...servedOf(maker, source),
+    },
+  );
 }
 
 /** The own Braidpool node, where one is configured; it is heard from now on. */
@@ -208,7 +212,7 @@ function beadNode(
 
 function makerOf(
   config: MakerConfig,
-  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads' | 'ownWork'> & {
+  parts: Pick<MakerDeps, 'ledger' | 'signer' | 'kernel' | 'beads' | 'ownWork' | 'observeBatch'> & {
     readonly part: ChainPart | undefined;
     readonly ladders: LadderWriter;
     readonly crash: CrashPoint;
@@ -218,7 +222,7 @@ function makerOf(
   undo: AsyncDisposableStack,
 ): Maker {
   const requests = fileExternalSigning(join(config.dataDir, 'requests'));
-  const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log, source } = parts;
+  const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log, source, observeBatch } = parts;
   const { chain, ...others } = part ?? { chain: noChain(config.network) };
   return new Maker(
     {
@@ -243,6 +247,7 @@ function makerOf(
         log: log.child({ part: 'maker' }),
       },
       ...(beads === undefined ? {} : { beads }),
+      ...(observeBatch === undefined ? {} : { observeBatch }),
       ...fundingWallet(config, { chain, log: log.child({ part: 'wallet' }) }),
       ...(ownWork === undefined ? {} : { ownWork }),
       externalSigning: requests,
@@ -318,16 +323,6 @@ function makerStatus(
   };
 }
 
-function leavingOfRow(
-  maker: Maker,
-  { contractId, stream, verifiedWorkHashes: deliveredHashes, unsignedWorkHashes }: MakerContractStatus,
-  part: ChainPart | undefined,
-): LeavingView | null {
-  const terms = maker.termsOf(contractId);
-  const work = { deliveredHashes, signedHashes: deliveredHashes - unsignedWorkHashes };
-  return leavingView(terms && { terms, stream, ...work }, part);
-}
-
 /** A contract with its luck as it is read. */
 function withLuck(row: MakerContractStatus): object {
   const { block, upstream } = row.luck;
@@ -345,50 +340,4 @@ function stateSigners(directory: string, onStep: CrashPoint['onSignerStep']): Op
       { ...options, path: join(directory, `${channelIdOf(options.params)}.json`), onStep },
       deps,
     );
-}
-
-/** Where each metric of the maker is read at a scrape. */
-function makerSources(
-  maker: Maker,
-  { ledger, upkeep }: OpenedLedger,
-  closing: ClosingOnly,
-  part: ChainPart | undefined,
-): MetricSources<'maker'> {
-  const count = (values: readonly string[]): Record<string, number> => {
-    const counts: Record<string, number> = {};
-    for (const value of values) counts[value] = (counts[value] ?? 0) + 1;
-    return counts;
-  };
-  const oddsOfContracts = (solution: 'block' | 'upstream'): number =>
-    leastOdds(maker.status.map(({ luck }) => oddsOfCount(luck[solution])));
-  return {
-    ...ledgerSources(ledger),
-    ...upkeepSources(upkeep),
-    close_only: () => (closing.reason === undefined ? 0 : 1),
-    close_only_ladders: () => closing.ladderCount,
-    shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
-    contract_state: () => count(maker.status.map((row) => row.stream)),
-    contract_delivery_state: () => count(maker.status.flatMap(({ delivery }) => delivery?.own ?? [])),
-    ...leavingSources(() => maker.status.map((row) => leavingOfRow(maker, row, part)), part),
-    ...meteringSources(() => maker.metering),
-    contract_delivered_work_hashes_total: () =>
-      maker.status.reduce((sum, row) => sum + Number(row.verifiedWorkHashes), 0),
-    luck_odds_ratio: () => ({ block: oddsOfContracts('block'), upstream: oddsOfContracts('upstream') }),
-    channel_state: () =>
-      count(
-        maker.status
-          .filter((row) => row.channel !== 'none')
-          .map((row) => (row.frozen === undefined ? row.channel : 'frozen')),
-      ),
-    channel_updates_total: () => ({
-      signed: maker.status.reduce((sum, row) => sum + Math.max(0, row.n), 0),
-    }),
-    contracts_without_work: () =>
-      maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
-    ...contractSeries(() => makerFigures(maker)),
-    ...marketSources(maker),
-    market_peer_up: () => [...maker.status, ...maker.metering].filter((row) => row.connected).length,
-    market_protocol_errors_total: () => maker.stats.refused,
-    limit_hits_total: () => maker.stats.limitHits,
-  };
 }

@@ -4,16 +4,16 @@ import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mi
 import type { Destination } from '../upstream/destination.ts';
 import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
-import type { ContractRunner } from './contract-runner.ts';
 import { contractSeries, proxyFigures } from './contract-series.ts';
+import { contractStateSources, sumOf } from './contract-state.ts';
 import { leavingSources, leavingView } from './leaving.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import {
   type DaemonLog,
   daemonSources,
   ledgerSources,
-  limitSum,
   meteringSources,
+  sumByName,
   upkeepSources,
 } from './shared-metrics.ts';
 
@@ -26,7 +26,7 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
     ...upkeepSources(facts.upkeep),
     ledger_held: () => (durability.level === 'sound' ? 0 : 1),
     miners_let_go: () => (server.letGoCause === undefined ? 0 : 1),
-    ...daemonSources(facts.waiting, log),
+    ...daemonSources(facts.waiting, log, server.stats.refused),
     ...(chain === undefined ? {} : chainSources(chain)),
     ...downstreamSources(facts),
     shares_submitted_total: () => server.stats.sharesSubmitted,
@@ -42,39 +42,31 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
     close_only: () => (closing.reason === undefined ? 0 : 1),
     close_only_ladders: () => closing.ladderCount,
     limit_hits_total: () =>
-      limitSum(
+      sumByName(
         ...[server.stats.limitHits, engine.stats.limitHits, mining.jobs.stats.limitHits],
         ...contracts.all.map(({ side }) => side.stats.limitHits),
       ),
-    errors_total: () => server.stats.refused,
   };
 }
 
-/** Sums over the contracts that run; a state is counted by the contracts that are in it. */
+/** Of the contracts that run, and of the channels of earlier ones. */
 function contractSources({ contracts, chain }: ProxyParts) {
   const statuses = () => contracts.all.map(({ side }) => side.status);
-  const sum = (value: (runner: ContractRunner) => bigint): number =>
-    Number(contracts.all.reduce((total, runner) => total + value(runner), 0n));
+  const meters = () => (contracts.metering === undefined ? [] : [contracts.metering.meter.status]);
   return {
-    contract_state: () => countsOf(statuses().map(({ stream }) => stream)),
-    contract_delivery_state: () => countsOf(statuses().flatMap(({ delivery }) => delivery?.own ?? [])),
     ...leavingSources(() => contracts.all.map((each) => leavingView(each.leavable, chain)), chain),
-    contract_delivered_work_hashes_total: () => sum(({ side }) => side.status.ownWorkHashes),
-    contract_work_hashes: () => sum(({ terms }) => terms.workTotalHashes),
     ...contractSeries(() => proxyFigures(contracts.all)),
-    ...meteringSources(() => (contracts.metering === undefined ? [] : [contracts.metering.meter.status])),
-    channel_state: () => {
-      const channels = statuses().filter(({ channel }) => channel !== 'none');
-      return countsOf(channels.map(({ channel, frozen }) => (frozen === undefined ? channel : 'frozen')));
-    },
-    channel_balance_sats: () => {
-      if (contracts.all.length === 0) return {};
-      const paidSat = ({ side }: ContractRunner): bigint => side.status.signed?.paidSat ?? 0n;
-      return {
-        miner: sum((runner) => runner.terms.minerReserveSat + paidSat(runner)),
-        maker: sum((runner) => runner.terms.reserveSat + runner.terms.budgetSat - paidSat(runner)),
-      };
-    },
+    ...contractStateSources(() => [...statuses(), ...contracts.earlier.map(({ status }) => status)], chain),
+    contracts_at_exposure_limit: () =>
+      statuses().filter(({ isExposureLimited, stream }) => isExposureLimited && stream === 'live').length,
+    contract_delivered_work_hashes_total: () => sumOf(statuses().map(({ ownWorkHashes }) => ownWorkHashes)),
+    contract_work_hashes: () =>
+      sumOf(
+        contracts.all
+          .filter(({ side }) => side.status.stream !== 'ended')
+          .map(({ terms }) => terms.workTotalHashes),
+      ),
+    ...meteringSources(meters),
     channel_updates_total: () => ({
       signed: contracts.all.reduce((total, { side }) => total + side.stats.statesTaken, 0),
     }),
@@ -87,19 +79,8 @@ function contractSources({ contracts, chain }: ProxyParts) {
           refused[reason] = (refused[reason] ?? 0) + count;
       return refused;
     },
-    market_peer_up: () => {
-      const meter = contracts.metering?.meter.status;
-      return [...statuses(), ...(meter === undefined ? [] : [meter])].some(({ connected }) => connected)
-        ? 1
-        : 0;
-    },
+    market_peer_up: () => ([...statuses(), ...meters()].some(({ connected }) => connected) ? 1 : 0),
   };
-}
-
-function countsOf(names: readonly string[]): Readonly<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const name of names) counts[name] = (counts[name] ?? 0) + 1;
-  return counts;
 }
 
 function downstreamSources({ mining: { server } }: ProxyParts) {

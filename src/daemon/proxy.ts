@@ -22,11 +22,10 @@ import { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
-import { isServing } from '../upstream/failover.ts';
 import { Hashrate } from '../work/hashrate.ts';
 import type { Credit } from '../work/meters.ts';
 import { auditorOf } from './auditor-place.ts';
-import { type ChainPart, chainCheck, startChain, stopChain } from './chain-part.ts';
+import { type ChainPart, startChain, stopChain } from './chain-part.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
@@ -37,14 +36,17 @@ import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
+import { proxyLine } from './proxy-line.ts';
 import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { proxyChecks } from './readiness.ts';
 import { Renewal } from './renewal.ts';
 import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
+import { sayStatus } from './status-line.ts';
 import { streamViews } from './stream-actions.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
@@ -127,6 +129,7 @@ async function build(
 
   const later = { waiting: facts.waiting, undo, log };
   const httpAt = await startPage(opsServer(facts, kernel.name, observers, log), later);
+  sayStatus(undo, { timers, log }, proxyLine(facts));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(async () => {
     await Promise.all([contracts.stop(), closing.stop()]);
@@ -218,7 +221,7 @@ function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, 
     { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['miners'] },
     {
       ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: readyChecks(facts),
+      checks: proxyChecks(facts),
       status: () => proxyStatus(facts),
       views: {
         dag: () => mining.braidpoolNodes.map(({ newest }) => newest),
@@ -293,19 +296,4 @@ type Observers = { observe?: MetricObservers<'proxy'> };
 
 function addressText({ address, port }: AddressInfo): string {
   return hostPortText(address, port);
-}
-
-function readyChecks({ mining, durability, contracts, chain, closing, waiting }: ProxyParts) {
-  const isUp = (): boolean => mining.destinations.some(({ health }) => isServing(health));
-  return {
-    ...(chain === undefined ? {} : { chain: () => chainCheck(chain) }),
-    miners: () => {
-      const { letGoCause } = mining.server;
-      return letGoCause === undefined ? isUp() || 'no destination gives work' : `let go: ${letGoCause}`;
-    },
-    ledger: () => closing.reason?.message ?? durability.check(),
-    upstream: () => isUp() || 'no destination gives work',
-    channel: () => contracts.frozen === undefined || `frozen: ${contracts.frozen}`,
-    parts: () => waiting.map((part) => part.waiting).find((part) => part !== undefined)?.detail ?? true,
-  } as const;
 }

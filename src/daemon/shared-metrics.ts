@@ -22,12 +22,20 @@ export function ledgerSources(ledger: Ledger) {
 /** Of old rows, and of the disk under them; nothing where there is no ledger. */
 export function upkeepSources(upkeep: LedgerUpkeep | undefined) {
   if (upkeep === undefined) return {};
-  const { sealing, disk } = upkeep;
+  const { sealing } = upkeep;
   return {
     ledger_sealed_rows_total: () => sealing.stats.rows,
     ledger_sealing_failures_total: () => sealing.stats.failures,
+    ...diskSources(upkeep),
+  };
+}
+
+/** Of the disk under a ledger, and of its backup. */
+export function diskSources({ disk, backup }: Pick<LedgerUpkeep, 'disk' | 'backup'>) {
+  return {
     disk_free_bytes: () => disk.freeBytes,
     disk_full_seconds: () => disk.secondsToFull,
+    ledger_backup_timestamp_seconds: () => backup.seconds,
   };
 }
 
@@ -52,8 +60,8 @@ export function meteringSources(
   };
 }
 
-/** Hits of limits from several modules, added up by the name of the limit. */
-export function limitSum(...hits: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+/** Counts of several modules, such as hits of limits, added up by name. */
+export function sumByName(...hits: readonly Readonly<Record<string, number>>[]): Record<string, number> {
   const sum: Record<string, number> = {};
   for (const counts of hits) {
     for (const [limit, count] of Object.entries(counts)) sum[limit] = (sum[limit] ?? 0) + count;
@@ -61,9 +69,17 @@ export function limitSum(...hits: readonly Readonly<Record<string, number>>[]): 
   return sum;
 }
 
-/** The metrics of every daemon: what it waits for, and what its log lost. */
-export function daemonSources(waiting: readonly LaterPart[], log: DaemonLog) {
+/**
+ * The metrics of every daemon: what it waits for, its errors, and what its log lost.
+ * @param refused errors that were answered and not logged, by code
+ */
+export function daemonSources(
+  waiting: readonly LaterPart[],
+  log: DaemonLog,
+  refused: Readonly<Record<string, number>> = {},
+) {
   return {
+    errors_total: () => sumByName(refused, log.stats?.errors ?? {}),
     waiting_parts: () =>
       Object.fromEntries(waiting.map((part) => [part.name, part.waiting === undefined ? 0 : 1])),
     log_blocked: () => (log.stats?.isBlocked === true ? 1 : 0),

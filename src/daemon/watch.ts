@@ -22,9 +22,11 @@ import {
   stopChain,
 } from './chain-part.ts';
 import { type Composed, composed } from './composed.ts';
+import { countsOf } from './contract-state.ts';
 import type { LaterPart } from './later-part.ts';
 import { startPage } from './page.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
+import { type StatusLine, sayStatus } from './status-line.ts';
 
 export type WatchConfig = {
   readonly network: NetworkName;
@@ -52,6 +54,8 @@ export type WatchedRow = {
   readonly blocks_left: number | null;
   readonly age_seconds: number;
   readonly is_old: boolean;
+  /** It takes the channel back for the maker, and never changes. */
+  readonly is_refund: boolean;
   readonly last_broadcast: LadderBroadcast | null;
 };
 
@@ -160,7 +164,7 @@ export class Watch {
       ...{ contract: ladder.contractId, channel: ladder.channelId, state: status, n: ladder.n },
       ...{ expiry_height: expiryHeight, blocks_left: height === undefined ? null : expiryHeight - height },
       ...{ age_seconds: Math.floor(ageMs / 1000) },
-      // A refund never changes.
+      is_refund: ladder.isRefund,
       is_old: !ladder.isRefund && ageMs > this.#config.maxAgeMs && status !== 'closed',
       last_broadcast: lastBroadcast ?? null,
     };
@@ -179,13 +183,9 @@ function watchSources(watch: Watch) {
     Object.fromEntries(open().map((row) => [row.contract, value(row)]));
   return {
     ...chainSources(watch.part),
-    watch_ladder_age_seconds: byContract((row) => row.age_seconds),
+    watch_ladder_age_seconds: byContract((row) => (row.is_refund ? undefined : row.age_seconds)),
     watch_ladder_expiry_blocks: byContract((row) => row.blocks_left ?? undefined),
-    watch_ladders: () => {
-      const counts: Record<string, number> = {};
-      for (const { state } of watch.status.channels) counts[state] = (counts[state] ?? 0) + 1;
-      return counts;
-    },
+    watch_ladders: () => countsOf(watch.status.channels.map(({ state }) => state)),
     watch_broadcasts_total: () => watch.broadcasts,
     watch_file_problems: () => watch.status.problems.length,
   };
@@ -228,12 +228,12 @@ export function startWatch(
     const sources = { ...watchSources(watch), ...daemonSources(waiting, log) };
     const ops = new OpsServer(
       // Nothing can be done through it: nobody knows this token.
-      { listen, token: toHex(systemRandom.bytes(32)), serving: ['chain'] },
+      { listen, token: toHex(systemRandom.bytes(32)), serving: ['node'] },
       {
         metrics: createMetrics({ role: 'watch', build }, sources),
         ...{ timers: systemTimers, log: log.child({ part: 'http' }) },
         checks: {
-          chain: () => chainCheck(part),
+          node: () => chainCheck(part),
           ladders: () => troublesOf(watch.status)[0] ?? true,
         },
         status: () => watch.status,
@@ -241,6 +241,14 @@ export function startWatch(
     );
     const httpAt = await startPage(ops, { waiting, undo, log });
     await watch.start();
+    sayStatus(undo, { timers: systemTimers, log }, () => watchLine(watch.status));
     return { ready: { http: httpAt, channels: watch.ladders.length } };
   });
+}
+
+function watchLine({ channels, problems, chain }: WatchStatus): StatusLine {
+  return {
+    channels: countsOf(channels.map(({ state }) => state)),
+    ...{ problems: problems.length, height: chain.height, stalled: chain.stalled },
+  };
 }

@@ -11,8 +11,8 @@ import { type Verification, verifyLedger } from './verify.ts';
 /**
  * Copies a ledger, also while its writer runs: everything committed before the call, in a file of its own and
  * a folder with its segments. They are verified before this resolves, and gone where that fails. Only its
- * owner may read them, and nothing is written over. Throws `output_refused`, `ledger_corrupt` where either of
- * the two does not verify, and as `verifyLedger`.
+ * owner may read them, and nothing is written over; the date is kept beside the ledger. Throws
+ * `output_refused`, `ledger_corrupt` where either of the two does not verify, and as `verifyLedger`.
  */
 export async function backupLedger(path: string, out: string): Promise<Verification> {
   const folder = segmentFolder(out);
@@ -35,10 +35,27 @@ export async function backupLedger(path: string, out: string): Promise<Verificat
       remove(out);
       throw toLedgerError(error);
     });
-  if (verification.ok) return verification;
+  if (verification.ok) {
+    markBackup(path);
+    return verification;
+  }
   remove(out);
   const where = `row ${verification.firstBadSeq}: ${verification.problem}`;
   throw new CodedError('ledger_corrupt', `the copy does not verify; ${where}`, { verification });
+}
+
+/** The file beside a ledger that is as old as its last backup. */
+export function backupMark(path: string): string {
+  return `${path}.backup`;
+}
+
+/** Whoever makes the backup may not be allowed to write there: the copy is good all the same. */
+function markBackup(path: string): void {
+  try {
+    fs.writeFileSync(backupMark(path), 'backed up\n', { mode: 0o600 });
+  } catch {
+    // The age that is shown is of the one before.
+  }
 }
 
 /** The segments that the copy names. */

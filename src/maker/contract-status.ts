@@ -1,4 +1,6 @@
-import { type StreamStatus, unsignedWork } from '../contract/stream.ts';
+import { balanceOf, type ChannelBalance } from '../channel/amounts.ts';
+import type { Fault } from '../channel/lifecycle-state.ts';
+import { type StreamStatus, unsignedSat, unsignedWork } from '../contract/stream.ts';
 import type { AuditorView } from '../settlement/auditor-link.ts';
 import type { DeliveryView } from '../settlement/minute-keeper.ts';
 import { type NoticesView, noticesView } from '../settlement/notice-board.ts';
@@ -18,10 +20,16 @@ export type MakerContractStatus = {
   readonly channel: ChannelStatus | 'none';
   readonly stream: StreamStatus;
   readonly verifiedWorkHashes: bigint;
+  readonly workTotalHashes: bigint;
   readonly unsignedWorkHashes: bigint;
+  /** Its pay. */
+  readonly unsignedSat: bigint;
   readonly n: number;
   readonly ackedN: number;
   readonly paidSat: bigint;
+  /** What each side has of the channel by the newest signed state. */
+  readonly balance: ChannelBalance;
+  readonly expiryHeight: number;
   readonly sharesCredited: number;
   readonly refused: Readonly<Record<string, number>>;
   /** Of a contract whose jobs are the maker's own. */
@@ -35,6 +43,8 @@ export type MakerContractStatus = {
   /** Undefined where no beads bind the work. */
   readonly beads: BeadStatus | undefined;
   readonly frozen: string | undefined;
+  /** Which side's fault that is: `suspended` by an own one, `broken` by the miner. */
+  readonly fault: Fault['type'] | undefined;
   readonly luck: ContractLuck;
   /** The course of delivery; undefined where the terms have no rules for it. */
   readonly delivery: DeliveryView | undefined;
@@ -46,17 +56,22 @@ export type MakerContractStatus = {
 /** The status of a contract. */
 export function contractStatusOf(channel: MakerChannel): MakerContractStatus {
   const { store, batchVerifier } = channel;
+  const { terms, last } = store;
   return {
     contractId: store.contractId,
-    minerNodeId: store.terms.minerNodeId,
+    minerNodeId: terms.minerNodeId,
     connected: channel.connected,
     channel: store.channel?.status ?? 'none',
     stream: store.stream.status,
     verifiedWorkHashes: store.delivery.verifiedWorkHashes,
+    workTotalHashes: terms.workTotalHashes,
     unsignedWorkHashes: unsignedWork(store.stream),
-    n: store.last?.n ?? -1,
+    unsignedSat: unsignedSat(terms, store.stream),
+    n: last?.n ?? -1,
     ackedN: store.ackedN,
-    paidSat: store.last?.paidSat ?? 0n,
+    paidSat: last?.paidSat ?? 0n,
+    balance: balanceOf(terms, last?.paidSat ?? 0n),
+    expiryHeight: terms.expiryHeight,
     sharesCredited: batchVerifier.stats.sharesCredited,
     refused: batchVerifier.stats.refused,
     work: channel.work,
@@ -66,6 +81,7 @@ export function contractStatusOf(channel: MakerChannel): MakerContractStatus {
     seal: channel.seal,
     beads: channel.beads,
     frozen: store.frozen?.message,
+    fault: store.fault?.type,
     luck: store.luck,
     delivery: channel.delivery,
     auditor: channel.auditor,

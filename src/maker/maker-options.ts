@@ -24,6 +24,7 @@ import type { OpenStateSigner } from './maker-store.ts';
 import type { MakerPolicy } from './policy.ts';
 import type { PolicySettings } from './policy-book.ts';
 import type { PositionFile } from './restored-ledger.ts';
+import type { ObserveBatch } from './verification.ts';
 import type { OwnWork } from './work-binding.ts';
 
 export type MakerOptions = {
@@ -69,6 +70,7 @@ export type MakerDeps = {
   /** The own Braidpool node, for contracts that are bound by its beads. */
   readonly beads?: BeadSource;
   readonly kernel: ShareKernel;
+  readonly observeBatch?: ObserveBatch;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;

@@ -1,4 +1,5 @@
 import { concat } from '../base/bytes.ts';
+import type { Clock } from '../base/clock.ts';
 import type { WireShare } from '../peer/messages.ts';
 import type { ShareCode } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
@@ -26,6 +27,16 @@ export type ShareCase = {
   isNew?: boolean;
 };
 
+/** Takes how many shares were hashed in one go, and the time that took. */
+export type ObserveBatch = (shares: number, seconds: number) => void;
+
+export type ShareVerifierDeps = {
+  readonly kernel: ShareKernel;
+  readonly credited?: CreditedHashes;
+  readonly clock?: Pick<Clock, 'monotonicMs'>;
+  readonly observeBatch?: ObserveBatch;
+};
+
 /** Cached targets; a stream uses few difficulties at a time. */
 const TARGETS_KEPT = 1024;
 
@@ -35,11 +46,15 @@ const TARGETS_KEPT = 1024;
  */
 export class ShareVerifier {
   readonly #kernel: ShareKernel;
+  readonly #observe: ObserveBatch;
+  readonly #clock: Pick<Clock, 'monotonicMs'> | undefined;
   readonly #targets = new Map<number, ShareTarget>();
   readonly credited: CreditedHashes;
 
-  constructor(deps: { readonly kernel: ShareKernel; readonly credited?: CreditedHashes }) {
+  constructor(deps: ShareVerifierDeps) {
     this.#kernel = deps.kernel;
+    this.#clock = deps.clock;
+    this.#observe = deps.observeBatch ?? (() => {});
     this.credited = deps.credited ?? new CreditedHashes();
   }
 
@@ -72,7 +87,9 @@ export class ShareVerifier {
       nonce: share.nonce,
       version: share.version,
     }));
+    const startMs = this.#clock?.monotonicMs() ?? 0;
     const hashes = verifyShares(this.#kernel, jobs, inputs);
+    this.#observe(inputs.length, ((this.#clock?.monotonicMs() ?? 0) - startMs) / 1000);
     open.forEach((each, index) => {
       each.hash = hashes.slice(index * 32, index * 32 + 32);
       if (!meets(each.hash, 0, each.target!.words)) each.code = 'share_low';

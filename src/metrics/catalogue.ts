@@ -23,6 +23,8 @@ export type MetricRow = {
 
 const BOTH = ['proxy', 'maker'] as const;
 const EVERY = ['proxy', 'maker', 'watch', 'auditor'] as const;
+const CHAIN = ['proxy', 'maker', 'watch'] as const;
+const LEDGER = ['proxy', 'maker', 'auditor'] as const;
 const AUDITOR = ['auditor'] as const;
 const WATCH = ['watch'] as const;
 const PROXY = ['proxy'] as const;
@@ -188,7 +190,7 @@ export const CATALOGUE = {
     buckets: [0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1],
     roles: BOTH,
   },
-  validation_queue_shares: { type: 'gauge', help: 'Shares waiting for the kernel.', roles: BOTH },
+  validation_queue_shares: { type: 'gauge', help: 'Shares waiting for the kernel.', roles: PROXY },
 
   job_age_seconds: {
     type: 'gauge',
@@ -515,9 +517,16 @@ export const CATALOGUE = {
   },
   channel_state: {
     type: 'gauge',
-    help: 'Channels in each state; frozen means that storage failed.',
+    help: 'Channels in each state; frozen: suspended or broken, whatever else it is.',
     labels: ['state'],
-    values: { state: ['opening', 'open', 'closing', 'closed', 'frozen'] },
+    values: { state: ['opening', 'funding', 'open', 'closing', 'closed', 'failed', 'frozen'] },
+    roles: BOTH,
+  },
+  channel_faults: {
+    type: 'gauge',
+    help: 'Channels with money in them that take no work: suspended by an own fault, broken by the other side.',
+    labels: ['type'],
+    values: { type: ['suspended', 'broken'] },
     roles: BOTH,
   },
   channel_balance_sats: {
@@ -536,17 +545,17 @@ export const CATALOGUE = {
   },
   channel_unsigned_sats: {
     type: 'gauge',
-    help: 'Exposure: what delivered work earned that no signed state covers yet.',
+    help: 'What delivered work earned that no signed state covers yet: the exposure of a proxy, owed by a maker.',
     roles: BOTH,
   },
   channel_unsigned_limit_sats: {
     type: 'gauge',
     help: 'Exposure at which the proxy stops delivering.',
-    roles: BOTH,
+    roles: PROXY,
   },
   channel_expiry_blocks: {
     type: 'gauge',
-    help: 'Blocks left of the open channel that expires first.',
+    help: 'Blocks left of the channel that expires first, by the clock where no node tells; absent without one.',
     roles: BOTH,
   },
   work_jobs_refused_total: {
@@ -561,6 +570,16 @@ export const CATALOGUE = {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     roles: PROXY,
   },
+  contracts_at_exposure_limit: {
+    type: 'gauge',
+    help: 'Contracts to which nothing is delivered, since too much of their work is unpaid.',
+    roles: PROXY,
+  },
+  contracts_without_peer: {
+    type: 'gauge',
+    help: 'Contracts that need their other side and have no connection to it.',
+    roles: BOTH,
+  },
   market_peer_up: {
     type: 'gauge',
     help: 'Peers connected: the market maker of a proxy, the miners of a maker.',
@@ -568,30 +587,30 @@ export const CATALOGUE = {
   },
   market_protocol_errors_total: {
     type: 'counter',
-    help: 'Requests between peers that were answered with an error, by code.',
+    help: 'Requests of miners, and attempts to connect, that were answered with an error, by code.',
     labels: ['code'],
     values: { code: PEER_CODES },
-    roles: BOTH,
+    roles: MAKER,
   },
 
   ledger_commit_seconds: {
     type: 'histogram',
     help: 'Time of one durable commit.',
     buckets: FAST_SECONDS,
-    roles: BOTH,
+    roles: LEDGER,
   },
-  ledger_commits_total: { type: 'counter', help: 'Durable commits.', roles: BOTH },
-  ledger_rows_total: { type: 'counter', help: 'Rows written.', roles: BOTH },
-  ledger_queue_rows: { type: 'gauge', help: 'Writes waiting for a commit.', roles: BOTH },
+  ledger_commits_total: { type: 'counter', help: 'Durable commits.', roles: LEDGER },
+  ledger_rows_total: { type: 'counter', help: 'Rows written.', roles: LEDGER },
+  ledger_queue_rows: { type: 'gauge', help: 'Writes waiting for a commit.', roles: LEDGER },
   ledger_last_commit_timestamp_seconds: {
     type: 'gauge',
     help: 'When the last commit was durable, seconds since the epoch.',
-    roles: BOTH,
+    roles: LEDGER,
   },
   ledger_failed: {
     type: 'gauge',
     help: '1 since a write of the ledger failed, or none can be made; a new start mends it.',
-    roles: BOTH,
+    roles: LEDGER,
   },
   ledger_sealed_rows_total: {
     type: 'counter',
@@ -606,17 +625,22 @@ export const CATALOGUE = {
   disk_free_bytes: {
     type: 'gauge',
     help: 'Free space where the ledger is. Absent where it cannot be asked for.',
-    roles: BOTH,
+    roles: LEDGER,
   },
   disk_full_seconds: {
     type: 'gauge',
     help: 'Time until that space is used up, as it shrank in the last day. Absent while it does not.',
-    roles: BOTH,
+    roles: LEDGER,
+  },
+  ledger_backup_timestamp_seconds: {
+    type: 'gauge',
+    help: 'When `sharestream ledger backup` last made one, seconds since the epoch; when the ledger was made where none.',
+    roles: LEDGER,
   },
   ledger_held: {
     type: 'gauge',
-    help: '1 while the ledger writes nothing: shares are refused, and nothing is sold.',
-    roles: PROXY,
+    help: '1 while the ledger writes nothing: a proxy refuses shares, and nothing is sold or bought.',
+    roles: BOTH,
   },
   miners_let_go: {
     type: 'gauge',
@@ -653,38 +677,43 @@ export const CATALOGUE = {
   chain_tip_height: {
     type: 'gauge',
     help: 'Height of the best block that any bitcoin node knows.',
-    roles: EVERY,
+    roles: CHAIN,
   },
   chain_projected_height: {
     type: 'gauge',
     help: 'Height that the chain must have by the clock; that of the tip where nothing is projected.',
-    roles: EVERY,
+    roles: CHAIN,
   },
   chain_tip_age_seconds: {
     type: 'gauge',
     help: 'Time since any bitcoin node told of a higher tip.',
-    roles: EVERY,
+    roles: CHAIN,
+  },
+  chain_block_interval_seconds: {
+    type: 'gauge',
+    help: 'Mean time between blocks by the configuration; 0 where nothing is expected of the chain.',
+    roles: CHAIN,
   },
   chain_stalled: {
     type: 'gauge',
     help: '1 while no bitcoin node hears of blocks for longer than can be chance: no new work is delivered.',
-    roles: EVERY,
+    roles: CHAIN,
   },
   chain_node_up: {
     type: 'gauge',
     help: '1 while a bitcoin node answers, is on the right chain and neither catches up nor stands still.',
     labels: ['node'],
-    roles: EVERY,
+    roles: CHAIN,
   },
   chain_node_height: {
     type: 'gauge',
     help: 'Height of the last block that a bitcoin node told of.',
     labels: ['node'],
-    roles: EVERY,
+    roles: CHAIN,
   },
   watch_ladder_age_seconds: {
     type: 'gauge',
-    help: 'Time since the ladder file of a channel was written, by the clocks of both machines; none once it is closed.',
+    help: 'Time since a ladder file was written, by the clocks of both machines; none of a refund or a closed channel.',
     labels: ['contract'],
     roles: WATCH,
   },
@@ -740,10 +769,10 @@ export const CATALOGUE = {
   },
   errors_total: {
     type: 'counter',
-    help: 'Errors by their stable code, the one in the log.',
+    help: 'Warnings and errors of the log, held back ones too, and what miners were refused, by their stable code.',
     labels: ['code'],
     values: { code: ERROR_CODES },
-    roles: BOTH,
+    roles: EVERY,
   },
 } as const satisfies Readonly<Record<string, MetricRow>>;
 

@@ -1,6 +1,8 @@
 import type { Clock, Random, Timers } from '../base/clock.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
 import type { TemplateWatch } from '../chain/template-watch.ts';
+import type { ChannelBalance } from '../channel/amounts.ts';
+import type { Fault } from '../channel/lifecycle-state.ts';
 import type { StreamStatus } from '../contract/stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -129,6 +131,13 @@ export type MinerStatus = {
   readonly auditor: AuditorView | undefined;
   readonly notices: NoticesView;
   readonly frozen: string | undefined;
+  /** Which side's fault that is: `suspended` by an own one, `broken` by the maker. */
+  readonly fault: Fault['type'] | undefined;
+  /** True while nothing more is delivered because too much is unpaid. */
+  readonly isExposureLimited: boolean;
+  readonly expiryHeight: number;
+  /** What each side has of the channel by the newest signed state. */
+  readonly balance: ChannelBalance;
   /** What the own log says against a commitment that the maker signed; the proof is on disk. */
   readonly disputed: { readonly n: number; readonly why: string } | undefined;
   /** Reason for which the last connection ended or was refused. */

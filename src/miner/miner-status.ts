@@ -1,3 +1,4 @@
+import { balanceOf } from '../channel/amounts.ts';
 import { exposedWork, exposureSat } from '../contract/stream.ts';
 import { noticesView } from '../settlement/notice-board.ts';
 import type { StakeSettlement } from '../settlement/stake-settlement.ts';
@@ -37,6 +38,10 @@ export function minerStatus(
     auditor,
     notices: noticesView(store.state.notices),
     frozen: store.frozen?.message,
+    fault: store.fault?.type,
+    isExposureLimited: store.stream.exposureLimited,
+    expiryHeight: store.terms.expiryHeight,
+    balance: balanceOf(store.terms, store.stream.signed?.paidSat ?? 0n),
     disputed: disputed === undefined ? undefined : { n: disputed.n, why: disputed.why },
     lastError,
   };

@@ -28,6 +28,7 @@ import { BraidpoolNodeView } from './braidpool-view.ts';
 import { ClockOffsets } from './clock-offsets.ts';
 import { DedicatedUpstreams } from './dedicated-upstreams.ts';
 import { downstreamOptions } from './downstream-options.ts';
+import { MinerNews } from './miner-news.ts';
 import { Router } from './router.ts';
 import { NOWHERE } from './routing.ts';
 import { failoverOptions, splitOptions, upstreamOptions } from './upstream-options.ts';
@@ -152,6 +153,9 @@ export class Mining {
       },
       clock.monotonicMs(),
     );
+    const news = new MinerNews({
+      ...{ log: log.child({ part: 'downstream' }), monotonicMs: () => clock.monotonicMs() },
+    });
     this.server = new DownstreamServer(
       {
         ...downstreamOptions(config.stratum, deps.env),
@@ -168,7 +172,11 @@ export class Mining {
         log: log.child({ part: 'downstream' }),
         route: (session) => this.router.route(session),
         chooseRouting: (session, destination) => this.linked.chooseRouting(session, destination),
-        onClosed: (session) => this.linked.closed(session),
+        onAuthorized: (session, worker) => news.came(session, worker),
+        onClosed: (session, reason) => {
+          news.went(session, reason);
+          this.linked.closed(session);
+        },
       },
     );
     this.router = this.#makeRouter(config);

@@ -13,6 +13,7 @@ import {
 } from '../channel/lifecycle.ts';
 import {
   type CloseRecord,
+  type Fault,
   isStall,
   type LifecycleEffect,
   type LifecycleEvent,
@@ -169,10 +170,16 @@ export abstract class ContractStore {
     return verified !== undefined && verified.n > (last?.n ?? -1) ? verified : last;
   }
 
-  /** The reason for making no new promise and taking no work; a stalled chain is not one. */
-  get frozen(): CodedError | undefined {
+  /** What keeps it from new promises and work: an own fault, or one of the other side; no stalled chain. */
+  get fault(): Fault | undefined {
     const { fault } = this.#state;
-    if (fault === undefined || isStall(fault)) return undefined;
+    return isStall(fault) ? undefined : fault;
+  }
+
+  /** The fault in words. */
+  get frozen(): CodedError | undefined {
+    const { fault } = this;
+    if (fault === undefined) return undefined;
     return fault.type === 'broken'
       ? new CodedError('equivocation', 'two contents for one state')
       : new CodedError('channel_frozen', fault.code);
@@ -180,8 +187,7 @@ export abstract class ContractStore {
 
   /** True while a fault of our own, other than a stalled chain, holds the contract up. */
   get isSuspended(): boolean {
-    const { fault } = this.#state;
-    return fault?.type === 'suspended' && !isStall(fault);
+    return this.fault?.type === 'suspended';
   }
 
   get isSpent(): boolean {

@@ -1,0 +1,78 @@
+import type { LeavingView } from '../contract/incentive.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { MakerContractStatus } from '../maker/contract-status.ts';
+import type { Maker } from '../maker/maker.ts';
+import type { MetricSources } from '../metrics/metrics.ts';
+import { leastOdds, oddsOfCount } from '../work/luck.ts';
+import { type ChainPart, chainSources } from './chain-part.ts';
+import type { ClosingOnly } from './closing-only.ts';
+import { contractSeries, makerFigures, marketSources } from './contract-series.ts';
+import { contractStateSources, isBegun, isFunded, needsPeer, sumOf } from './contract-state.ts';
+import type { Durability } from './durability.ts';
+import { leavingSources, leavingView } from './leaving.ts';
+import type { LedgerUpkeep } from './ledger-upkeep.ts';
+import { ledgerSources, meteringSources, upkeepSources } from './shared-metrics.ts';
+
+/** What metrics and `/readyz` of a maker read. */
+export type MakerParts = {
+  readonly maker: Maker;
+  readonly ledger: Ledger;
+  readonly upkeep: LedgerUpkeep | undefined;
+  readonly closing: ClosingOnly;
+  readonly durability: Durability;
+  readonly part: ChainPart | undefined;
+};
+
+/** Where each metric of the maker is read at a scrape. */
+export function makerSources(parts: MakerParts): MetricSources<'maker'> {
+  const { maker, ledger, upkeep, closing, durability, part } = parts;
+  const oddsOfContracts = (solution: 'block' | 'upstream'): number =>
+    leastOdds(maker.status.map(({ luck }) => oddsOfCount(luck[solution])));
+  return {
+    ...ledgerSources(ledger),
+    ...upkeepSources(upkeep),
+    ledger_held: () => (durability.level === 'sound' ? 0 : 1),
+    ...(part === undefined ? {} : chainSources(part)),
+    close_only: () => (closing.reason === undefined ? 0 : 1),
+    close_only_ladders: () => closing.ladderCount,
+    shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
+    ...contractStateSources(
+      () => maker.status,
+      part,
+      (each) => isBegun(each) && needsPeer(each),
+    ),
+    ...leavingSources(() => maker.status.map((row) => leavingOfRow(maker, row, part)), part),
+    ...meteringSources(() => maker.metering),
+    contract_delivered_work_hashes_total: () =>
+      sumOf(maker.status.map(({ verifiedWorkHashes }) => verifiedWorkHashes)),
+    contract_work_hashes: () =>
+      sumOf(
+        maker.status
+          .filter((each) => isBegun(each) && each.stream !== 'ended')
+          .map(({ workTotalHashes }) => workTotalHashes),
+      ),
+    luck_odds_ratio: () => ({ block: oddsOfContracts('block'), upstream: oddsOfContracts('upstream') }),
+    channel_unsigned_sats: () => sumOf(maker.status.filter(isFunded).map(({ unsignedSat }) => unsignedSat)),
+    channel_updates_total: () => ({
+      signed: maker.status.reduce((sum, row) => sum + Math.max(0, row.n), 0),
+    }),
+    contracts_without_work: () =>
+      maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
+    ...contractSeries(() => makerFigures(maker)),
+    ...marketSources(maker),
+    market_peer_up: () => [...maker.status, ...maker.metering].filter((row) => row.connected).length,
+    market_protocol_errors_total: () => maker.stats.refused,
+    limit_hits_total: () => maker.stats.limitHits,
+  };
+}
+
+/** What leaving a contract would be now; null where it is not to be said. */
+export function leavingOfRow(
+  maker: Maker,
+  { contractId, stream, verifiedWorkHashes: deliveredHashes, unsignedWorkHashes }: MakerContractStatus,
+  part: ChainPart | undefined,
+): LeavingView | null {
+  const terms = maker.termsOf(contractId);
+  const work = { deliveredHashes, signedHashes: deliveredHashes - unsignedWorkHashes };
+  return leavingView(terms && { terms, stream, ...work }, part);
+}
