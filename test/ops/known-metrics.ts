@@ -1,4 +1,9 @@
-import { METRIC_PREFIX, METRIC_ROWS } from '../../src/metrics/catalogue.ts';
+import {
+  METRIC_PREFIX,
+  METRIC_ROWS,
+  type MetricName,
+  type MetricRole,
+} from '../../src/metrics/catalogue.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
 import type { Query } from './promql.ts';
 
@@ -7,7 +12,10 @@ const TARGET_LABELS = ['job', 'instance', 'role'];
 
 /** Every series a dashboard or a rule may ask for, with its labels. */
 export async function knownSeries(): Promise<Map<string, ReadonlySet<string>>> {
-  const known = new Map<string, ReadonlySet<string>>([['up', new Set(TARGET_LABELS)]]);
+  const known = new Map<string, ReadonlySet<string>>([
+    ['up', new Set(TARGET_LABELS)],
+    ['ALERTS', new Set([...TARGET_LABELS, 'alertname', 'alertstate', 'severity'])],
+  ]);
   for (const [name, row] of Object.entries(METRIC_ROWS)) {
     const labels = [...TARGET_LABELS, ...(row.labels ?? [])];
     if (row.type !== 'histogram') known.set(METRIC_PREFIX + name, new Set(labels));
@@ -41,4 +49,13 @@ export function unknownIn(query: Query, known: ReadonlyMap<string, ReadonlySet<s
   for (const label of query.groupings)
     if (!available.has(label)) problems.push(`groups by unknown label ${label}`);
   return problems;
+}
+
+const EVERY: readonly MetricRole[] = ['proxy', 'maker', 'watch', 'auditor'];
+
+/** The daemons that have a series; all of them have those of Prometheus, and of the process. */
+export function rolesOf(series: string): readonly MetricRole[] {
+  if (/^(?:up|ALERTS|sharestream_(?:process|nodejs)_\w+)$/.test(series)) return EVERY;
+  const name = series.replace(METRIC_PREFIX, '').replace(/_(?:bucket|sum|count)$/, '');
+  return METRIC_ROWS[name as MetricName]?.roles ?? [];
 }
