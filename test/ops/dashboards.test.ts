@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { knownSeries, unknownIn } from './known-metrics.ts';
+import type { MetricRole } from '../../src/metrics/catalogue.ts';
+import { knownSeries, rolesOf, unknownIn } from './known-metrics.ts';
 import { readQuery } from './promql.ts';
 
 const FOLDER = new URL('../../config/grafana/dashboards/', import.meta.url);
@@ -38,6 +39,25 @@ type Dashboard = {
   }[];
   readonly templating: { readonly list: readonly Variable[] };
   readonly panels: readonly Panel[];
+  readonly annotations: { readonly list: readonly Annotation[] };
+};
+type Annotation = {
+  readonly name: string;
+  readonly expr: string;
+  readonly datasource: unknown;
+  readonly enable: boolean;
+  readonly titleFormat: string;
+  readonly textFormat: string;
+};
+
+/** Whose boards they are, and what is marked on them. */
+const BOARDS: Readonly<Record<string, { roles: readonly MetricRole[]; annotations: readonly string[] }>> = {
+  'overview.json': { roles: ['proxy'], annotations: ['Blocks', 'Switches', 'States', 'Starts', 'Alerts'] },
+  'miners.json': { roles: ['proxy'], annotations: ['Blocks', 'Switches', 'States', 'Starts', 'Alerts'] },
+  'contracts.json': { roles: ['proxy'], annotations: ['Blocks', 'Switches', 'States', 'Starts', 'Alerts'] },
+  'validation.json': { roles: ['proxy', 'maker'], annotations: ['States', 'Starts', 'Alerts'] },
+  'chain.json': { roles: ['proxy', 'maker'], annotations: ['States', 'Starts', 'Alerts'] },
+  'maker.json': { roles: ['maker'], annotations: ['States', 'Starts', 'Alerts'] },
 };
 
 const files = readdirSync(FOLDER).filter((name) => name.endsWith('.json'));
@@ -45,8 +65,8 @@ const files = readdirSync(FOLDER).filter((name) => name.endsWith('.json'));
 const DATASOURCE = '${datasource}';
 const SOURCE = { type: 'prometheus', uid: DATASOURCE };
 
-it('there is a dashboard', () => {
-  expect(files).toContain('overview.json');
+it('there are five for a proxy, of which two are for makers too, and one for makers', () => {
+  expect(files.toSorted()).toEqual(Object.keys(BOARDS).toSorted());
 });
 
 describe.each(files)('dashboard %s', (name) => {
@@ -112,6 +132,35 @@ describe.each(files)('dashboard %s', (name) => {
         query,
       ).toEqual([]);
       expect(variable.datasource).toEqual(SOURCE);
+    }
+  });
+
+  it('shows no instance for which a panel were empty by construction', async () => {
+    const { roles } = BOARDS[name]!;
+    for (const panel of panels) {
+      for (const { expr } of panel.targets ?? []) {
+        for (const { metric } of readQuery(expr).selectors)
+          expect(rolesOf(metric), `${panel.title}: ${metric}`).toEqual(expect.arrayContaining([...roles]));
+      }
+    }
+    for (const variable of board.templating.list.filter(({ type }) => type === 'query')) {
+      const { query } = variable.query as { query: string };
+      const [metric = ''] = /sharestream_\w+/.exec(query) ?? [];
+      expect(rolesOf(metric).toSorted(), 'only whose board it is').toEqual(roles.toSorted());
+    }
+  });
+
+  it('marks blocks, switches, states, starts and alerts, where they are known', async () => {
+    const { list } = board.annotations;
+    expect(list.map((each) => each.name)).toEqual(BOARDS[name]!.annotations);
+    const known = await knownSeries();
+    for (const { expr, datasource, enable, titleFormat, textFormat } of list) {
+      expect(unknownIn(readQuery(expr), known), expr).toEqual([]);
+      expect(expr).toMatch(/job="\$job", instance=~"\$instance"/);
+      for (const { metric } of readQuery(expr).selectors)
+        expect(rolesOf(metric), metric).toEqual(expect.arrayContaining([...BOARDS[name]!.roles]));
+      expect({ datasource, enable }).toEqual({ datasource: SOURCE, enable: true });
+      expect(titleFormat + textFormat).toContain('{{instance}}');
     }
   });
 
