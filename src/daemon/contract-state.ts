@@ -47,6 +47,13 @@ export function heightOf(part: ChainPart | undefined): number | undefined {
   return projectedHeight ?? height;
 }
 
+/** Contracts without money that need their other side, and have no connection to it. */
+export function metersAway(
+  all: readonly { readonly status: string; readonly connected: boolean }[],
+): number {
+  return all.filter(({ status, connected }) => status !== 'ended' && !connected).length;
+}
+
 /**
  * Metrics of contracts and their channels. Those that are over count nowhere but among the states.
  * @param waits tells which contracts need their other side; at a maker those alone that were begun

@@ -7,7 +7,15 @@ import { leastOdds, oddsOfCount } from '../work/luck.ts';
 import { type ChainPart, chainSources } from './chain-part.ts';
 import type { ClosingOnly } from './closing-only.ts';
 import { contractSeries, makerFigures, marketSources } from './contract-series.ts';
-import { contractStateSources, isBegun, isFunded, needsPeer, sumOf } from './contract-state.ts';
+import {
+  type ContractState,
+  contractStateSources,
+  isBegun,
+  isFunded,
+  metersAway,
+  needsPeer,
+  sumOf,
+} from './contract-state.ts';
 import type { Durability } from './durability.ts';
 import { leavingSources, leavingView } from './leaving.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
@@ -26,6 +34,8 @@ export type MakerParts = {
 /** Where each metric of the maker is read at a scrape. */
 export function makerSources(parts: MakerParts): MetricSources<'maker'> {
   const { maker, ledger, upkeep, closing, durability, part } = parts;
+  const isMissed = (each: ContractState): boolean => isBegun(each) && needsPeer(each);
+  const states = contractStateSources(() => maker.status, part, isMissed);
   const oddsOfContracts = (solution: 'block' | 'upstream'): number =>
     leastOdds(maker.status.map(({ luck }) => oddsOfCount(luck[solution])));
   return {
@@ -36,11 +46,8 @@ export function makerSources(parts: MakerParts): MetricSources<'maker'> {
     close_only: () => (closing.reason === undefined ? 0 : 1),
     close_only_ladders: () => closing.ladderCount,
     shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
-    ...contractStateSources(
-      () => maker.status,
-      part,
-      (each) => isBegun(each) && needsPeer(each),
-    ),
+    ...states,
+    contracts_without_peer: () => states.contracts_without_peer() + metersAway(maker.metering),
     ...leavingSources(() => maker.status.map((row) => leavingOfRow(maker, row, part)), part),
     ...meteringSources(() => maker.metering),
     contract_delivered_work_hashes_total: () =>

@@ -5,7 +5,7 @@ import type { Destination } from '../upstream/destination.ts';
 import { isServing } from '../upstream/failover.ts';
 import { chainSources } from './chain-part.ts';
 import { contractSeries, proxyFigures } from './contract-series.ts';
-import { contractStateSources, sumOf } from './contract-state.ts';
+import { contractStateSources, metersAway, sumOf } from './contract-state.ts';
 import { leavingSources, leavingView } from './leaving.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import {
@@ -53,10 +53,13 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
 function contractSources({ contracts, chain }: ProxyParts) {
   const statuses = () => contracts.all.map(({ side }) => side.status);
   const meters = () => (contracts.metering === undefined ? [] : [contracts.metering.meter.status]);
+  const all = () => [...statuses(), ...contracts.earlier.map(({ status }) => status)];
+  const states = contractStateSources(all, chain);
   return {
     ...leavingSources(() => contracts.all.map((each) => leavingView(each.leavable, chain)), chain),
     ...contractSeries(() => proxyFigures(contracts.all)),
-    ...contractStateSources(() => [...statuses(), ...contracts.earlier.map(({ status }) => status)], chain),
+    ...states,
+    contracts_without_peer: () => states.contracts_without_peer() + metersAway(meters()),
     contracts_at_exposure_limit: () =>
       statuses().filter(({ isExposureLimited, stream }) => isExposureLimited && stream === 'live').length,
     contract_delivered_work_hashes_total: () => sumOf(statuses().map(({ ownWorkHashes }) => ownWorkHashes)),

@@ -5,6 +5,7 @@ import {
   channelCheck,
   contractStateSources,
   isBegun,
+  metersAway,
   needsPeer,
 } from '../../src/daemon/contract-state.ts';
 
@@ -67,6 +68,16 @@ describe('metrics of contracts', () => {
     const isMissed = (each: ContractState) => isBegun(each) && needsPeer(each);
     expect(contractStateSources(() => all, at(1), isMissed).contracts_without_peer()).toBe(1);
   });
+});
+
+it('a contract without money misses its other side until it has ended', () => {
+  const away = { connected: false };
+  const all = [
+    { ...away, status: 'live' },
+    { ...away, status: 'ended' },
+    { connected: true, status: 'live' },
+  ];
+  expect(metersAway(all)).toBe(1);
 });
 
 describe('the check of channels', () => {

@@ -41,8 +41,7 @@ const AT_TIMES: Readonly<Record<string, string>> = {
   upstream_clock_offset_seconds: 'as long as no job was dated',
   work_jobs_refused_total: 'no job was refused',
   upstream_disconnects_total: 'nothing was disconnected',
-  watch_ladder_age_seconds: 'no channel is watched',
-  watch_ladder_expiry_blocks: 'no channel is watched',
+  watch_ladder_age_seconds: 'what is watched is a refund',
 };
 
 type Running = { readonly ready: Readonly<Record<string, unknown>>; close(): Promise<void> };
@@ -88,7 +87,7 @@ beforeAll(async () => {
     loadConfig(role, { file: stage[role].configFile, env: {} });
   stopMaker = serve('maker', await startMaker(config('maker'), silentLogger));
   serve('proxy', await startProxy(config('proxy'), silentLogger));
-  const { network, chain, closeDir } = config('proxy');
+  const { network, chain, closeDir } = config('maker');
   const watched = { network, chain: chain!, paths: [closeDir], readMs: 200, maxAgeMs: 60_000 };
   serve('watch', await startWatch(watched, { host: '127.0.0.1', port: 0 }, silentLogger));
   const file = join(directory, 'auditor.toml');
@@ -129,6 +128,13 @@ describe('daemons of every kind, with a contract that is delivered to', () => {
       .filter(([name, row]) => row.roles.includes(role) && !names.has(name) && AT_TIMES[name] === undefined)
       .map(([name]) => name);
     expect(missing).toEqual([]);
+  });
+
+  it('call no refund of a maker old, which never changes', async () => {
+    await until(async () => (await metric('watch', 'watch_ladders{state="waiting"}')) === 1, 'the refund');
+    const text = await page('watch', '/metrics');
+    expect(text).toMatch(/^sharestream_watch_ladder_expiry_blocks\{contract="[0-9a-f]{64}"\} \d+$/m);
+    expect(text).not.toContain('watch_ladder_age_seconds{');
   });
 
   it('tell at both sides what is in the channel, and until when', async () => {

@@ -22,8 +22,10 @@ function fillDisk(life: CrashLife, daemon: Daemon): void {
   execFileSync('prlimit', ['--pid', String(life.pidOf(daemon)), `--fsize=${size}:unlimited`]);
 }
 
+/** Of its ledger alone: the other daemon may be away meanwhile. */
 async function isReady(life: CrashLife, daemon: Daemon): Promise<boolean> {
-  return (await fetch(`${life.stage[daemon].metricsUrl}/readyz`)).ok;
+  const parts = await (await fetch(`${life.stage[daemon].metricsUrl}/readyz?verbose`)).text();
+  return parts.includes('[+]ledger ok');
 }
 
 const stateOf = async (life: CrashLife): Promise<number> =>

@@ -53,7 +53,7 @@ function fill(folder: string): string {
 }
 
 const isReady = async (life: CrashLife, daemon: Daemon): Promise<boolean> =>
-  (await fetch(`${life.stage[daemon].metricsUrl}/readyz`)).ok;
+  (await (await fetch(`${life.stage[daemon].metricsUrl}/readyz?verbose`)).text()).includes('[+]ledger ok');
 const stateOf = async (life: CrashLife): Promise<number> =>
   (await readStatus(life.stage.proxy.metricsUrl))?.contract?.channel.state_number ?? -1;
 

@@ -22,7 +22,6 @@ export function readQuery(expression: string): Query {
   const ranges: string[] = [];
   const noStrings = expression.replaceAll(/"[^"]*"/g, '""');
   const bare = noStrings
-    .replaceAll(/\boffset\s+\d+[a-z]+/g, ' ')
     .replaceAll(
       /\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)/g,
       (_all, list: string) => {
