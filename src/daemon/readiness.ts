@@ -2,7 +2,6 @@ import type { ReadyCheck } from '../http/server.ts';
 import type { Mining } from '../mining/mining.ts';
 import { isServing } from '../upstream/failover.ts';
 import { chainCheck } from './chain-part.ts';
-import type { ContractRunner } from './contract-runner.ts';
 import {
   type ContractState,
   channelCheck,
@@ -22,7 +21,10 @@ type Check = true | string;
  */
 export function proxyChecks(facts: ProxyParts): Readonly<Record<string, ReadyCheck>> {
   const { mining, durability, contracts, chain, closing, waiting } = facts;
+  const meters = () => (contracts.metering === undefined ? [] : [contracts.metering.meter.status]);
   const upstream = (): Check => isUp(mining) || 'no destination gives work';
+  const notServed = (): string | undefined =>
+    closing.reason?.message ?? waiting.find(({ name }) => name === 'contract')?.waiting?.detail;
   const channels = (): readonly ContractState[] =>
     [...contracts.all.map(({ side }) => side), ...contracts.earlier].map(({ status }) => status);
   return {
@@ -33,9 +35,17 @@ export function proxyChecks(facts: ProxyParts): Readonly<Record<string, ReadyChe
     },
     ledger: () => closing.reason?.message ?? durability.check(),
     upstream,
-    contract: () => contractCheck(contracts.all),
+    contract: () => notServed() ?? contractCheck(contracts.all.map(({ side }) => side.status)),
     channel: () => channelCheck(channels(), chain),
-    maker: () => makerCheck(facts),
+    maker: () =>
+      makerCheck([
+        ...contracts.all.map(({ side: { status, work } }) => ({
+          ...status,
+          needed: needsPeer(status),
+          work: work?.status,
+        })),
+        ...meters().map((meter) => ({ ...meter, needed: meter.status !== 'ended', stream: meter.status })),
+      ]),
     parts: () => waiting.map((part) => part.waiting).find((part) => part !== undefined)?.detail ?? true,
   };
 }
@@ -52,7 +62,7 @@ export function makerChecks(
     ...(part === undefined ? {} : { node: () => chainCheck(part) }),
     ledger: () => closing.reason?.message ?? durability.check(),
     peers: () => isListening() || 'no peer is served',
-    contract: () => firstReason(begun().map(contractReason)),
+    contract: () => closing.reason?.message ?? firstReason(begun().map(contractReason)),
     channel: () => channelCheck(maker.status, part),
     miners: () =>
       firstReason(begun().map((each) => each.connected || `${nameOf(each)}: its miner is not connected`)),
@@ -69,12 +79,14 @@ function isUp({ destinations }: Mining): boolean {
   return destinations.some(({ health }) => isServing(health));
 }
 
+type SoldState = ContractState & { readonly live: boolean; readonly isExposureLimited: boolean };
+
 /** A successor that waits for its turn is no reason while another contract is delivered to. */
-function contractCheck(all: readonly ContractRunner[]): Check {
-  const statuses = all.map(({ side }) => side.status).filter(needsPeer);
-  const isAnyLive = statuses.some(({ live }) => live);
+export function contractCheck(all: readonly SoldState[]): Check {
+  const needed = all.filter(needsPeer);
+  const isAnyLive = needed.some(({ live }) => live);
   return firstReason(
-    statuses.map((each) => {
+    needed.map((each) => {
       if (each.isExposureLimited) return `${nameOf(each)}: too much of its work is unpaid`;
       return (each.stream === 'pending' && isAnyLive) || contractReason(each);
     }),
@@ -88,25 +100,30 @@ function contractReason(each: ContractState): Check {
   return stream !== 'paused' || `${nameOf(each)} is paused`;
 }
 
+/** A contract with or without money, as far as its maker concerns it. */
+export type ServedState = {
+  readonly contractId: string;
+  readonly connected: boolean;
+  readonly stream: string;
+  /** It needs its maker now. */
+  readonly needed: boolean;
+  /** Why the last connection ended. */
+  readonly lastError: string | undefined;
+  /** Of the jobs of the maker, where it gives them. */
+  readonly work?: { readonly up: boolean; readonly down_reason: string | null } | undefined;
+};
+
 /** Connected, and giving work where the jobs are the maker's. */
-function makerCheck({ contracts }: ProxyParts): Check {
-  const meter = contracts.metering?.meter.status;
-  return firstReason([
-    ...contracts.all.map(({ side }) => {
-      const { status, work } = side;
-      if (!needsPeer(status)) return true;
-      if (!status.connected) return `${nameOf(status)}: not connected${because(status.lastError)}`;
-      return (
-        (work?.status.up ?? true) ||
-        status.stream !== 'live' ||
-        `${nameOf(status)}: it gives no work${because(work?.status.down_reason)}`
-      );
+export function makerCheck(all: readonly ServedState[]): Check {
+  return firstReason(
+    all.map((each) => {
+      const { needed, connected, stream, work, lastError } = each;
+      if (!needed) return true;
+      if (!connected) return `${nameOf(each)}: not connected${because(lastError)}`;
+      const isServed = work === undefined || work.up || stream !== 'live';
+      return isServed || `${nameOf(each)}: it gives no work${because(work.down_reason)}`;
     }),
-    meter === undefined ||
-      meter.status === 'ended' ||
-      meter.connected ||
-      `${nameOf(meter)}: not connected${because(meter.lastError)}`,
-  ]);
+  );
 }
 
 function because(reason: string | null | undefined): string {

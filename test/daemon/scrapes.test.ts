@@ -19,7 +19,6 @@ import {
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { METRIC_PREFIX, METRIC_ROWS, type MetricRole } from '../../src/metrics/catalogue.ts';
-import { until } from '../mining/stand.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'scrapes-'));
 const closers: (() => unknown)[] = [() => rmSync(directory, { recursive: true })];
@@ -72,6 +71,11 @@ async function metric(role: MetricRole, series: string): Promise<number> {
   return Number(line?.split(' ').at(-1) ?? Number.NaN);
 }
 
+/** Waits until a series is at least so much. */
+async function comes(role: MetricRole, series: string, value: number): Promise<void> {
+  await expect.poll(() => metric(role, series), { timeout: 60_000 }).toBeGreaterThanOrEqual(value);
+}
+
 beforeAll(async () => {
   stage = await startStage(
     {
@@ -104,11 +108,9 @@ afterAll(async () => {
 
 describe('daemons of every kind, with a contract that is delivered to', () => {
   it('say of each part that it can be used', async () => {
-    const isOver = async (role: MetricRole, series: string, value: number): Promise<boolean> =>
-      (await metric(role, series)) > value;
-    await until(() => isOver('proxy', 'channel_state{state="open"}', 0), 'a channel');
-    await until(() => isOver('proxy', 'contract_state{state="live"}', 0), 'delivery');
-    await until(() => isOver('maker', 'channel_updates_total{result="signed"}', 1), 'a signed state');
+    await comes('proxy', 'channel_state{state="open"}', 1);
+    await comes('proxy', 'contract_state{state="live"}', 1);
+    await comes('maker', 'channel_updates_total{result="signed"}', 2);
     for (const [role, parts] of Object.entries({
       proxy: ['node', 'miners', 'ledger', 'upstream', 'contract', 'channel', 'maker', 'parts'],
       maker: ['node', 'ledger', 'peers', 'contract', 'channel', 'miners', 'upstream'],
@@ -120,7 +122,7 @@ describe('daemons of every kind, with a contract that is delivered to', () => {
         `${[...lines, 'ready'].join('\n')}\n`,
       );
     }
-  }, 60_000);
+  }, 120_000);
 
   it.each(['proxy', 'maker', 'watch', 'auditor'] as const)('have every metric of the %s', async (role) => {
     const names = await seriesOf(role);
@@ -131,7 +133,7 @@ describe('daemons of every kind, with a contract that is delivered to', () => {
   });
 
   it('call no refund of a maker old, which never changes', async () => {
-    await until(async () => (await metric('watch', 'watch_ladders{state="waiting"}')) === 1, 'the refund');
+    await comes('watch', 'watch_ladders{state="waiting"}', 1);
     const text = await page('watch', '/metrics');
     expect(text).toMatch(/^sharestream_watch_ladder_expiry_blocks\{contract="[0-9a-f]{64}"\} \d+$/m);
     expect(text).not.toContain('watch_ladder_age_seconds{');
@@ -150,7 +152,7 @@ describe('daemons of every kind, with a contract that is delivered to', () => {
 describe('a proxy whose maker is gone', () => {
   it('is not ready, and says why; the channel is', async () => {
     await stopMaker();
-    await until(async () => (await metric('proxy', 'contracts_without_peer')) === 1, 'the end');
+    await comes('proxy', 'contracts_without_peer', 1);
     const text = await page('proxy', '/readyz?verbose');
     expect(text).toMatch(/^\[-\]maker failed: contract [0-9a-f]{16}: not connected/m);
     expect(text).toContain('[+]channel ok');
