@@ -3,7 +3,7 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { Sealing } from '../ledger/sealing.ts';
-import type { MaintainedLedger } from '../ledger/sqlite-ledger.ts';
+import type { MaintainedLedger } from '../ledger/writer-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { CONTRACT_KIND, isUnfinished, loadContract } from '../settlement/records.ts';
 import { JOB_KIND } from '../work/evidence.ts';

@@ -3,8 +3,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../base/assert.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { toLedgerFailure } from './sqlite-file.ts';
-import type { SealedSegment } from './sqlite-messages.ts';
 import { type SealingTask, writeSegment } from './write-segment.ts';
+import type { SealedSegment } from './writer-messages.ts';
 
 export type SealingResult =
   | { readonly type: 'sealed'; readonly segment: SealedSegment }

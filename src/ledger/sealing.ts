@@ -4,9 +4,9 @@ import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { SealingResult } from './sealing-thread.ts';
-import type { MaintainedLedger } from './sqlite-ledger.ts';
-import type { SealedSegment, SealingPolicy } from './sqlite-messages.ts';
 import type { SealingTask } from './write-segment.ts';
+import type { MaintainedLedger } from './writer-ledger.ts';
+import type { SealedSegment, SealingPolicy } from './writer-messages.ts';
 
 export type SealingOptions = Partial<SealingPolicy> & {
   readonly path: string;

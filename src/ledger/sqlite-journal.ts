@@ -1,7 +1,7 @@
 import * as crypto from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { admit, type Held, nameOf } from './admit.ts';
 import { encodeRecord, type JournalRecord, OP_CODES, readFrame, sealRecord } from './frame.ts';
 import { type BlockRow, bytes, JOURNAL_COLUMNS, rowMatches, toJournalRow } from './journal-row.ts';
 import type {
@@ -14,16 +14,7 @@ import type {
 import { genesisHash, transaction } from './schema.ts';
 import { SealedRows } from './sealed-rows.ts';
 import { isBusy, type SqliteFile } from './sqlite-file.ts';
-
-export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
-
-export type CommitResult = {
-  readonly rows: number;
-  /** Wall time stored with the rows. */
-  readonly atMs: number;
-  /** Which appends of the frame were refused, and why; the others are durable. */
-  readonly conflicts: readonly { readonly append: number; readonly detail: string }[];
-};
+import type { CommitResult, LogRowOfStream } from './writer-messages.ts';
 
 /** The journal in its database: synchronous, single-threaded, knows nothing of threads or promises. */
 export class SqliteJournal {
@@ -37,6 +28,10 @@ export class SqliteJournal {
   #hash: Uint8Array;
   /** Where each log ends, by kind and stream; filled as streams are met. */
   readonly #logEnds = new Map<string, number>();
+  readonly #held: Held = {
+    logEnd: (kind, stream, name) => this.#logEnd(kind, stream, name),
+    body: (kind, id) => this.#body(kind, id),
+  };
 
   /** Takes up the chain at its last row. Throws `ledger_corrupt` when that row does not match its hash. */
   constructor(file: SqliteFile) {
@@ -86,9 +81,12 @@ export class SqliteJournal {
     const before = this.#seq;
     let append = 0;
     for (const records of readFrame(Buffer.from(frame.buffer, frame.byteOffset, frame.length))) {
-      const checked = this.#check(records);
-      if (typeof checked === 'string') conflicts.push({ append, detail: checked });
-      else for (const record of checked) this.#write(record, atMs);
+      const admitted = admit(records, this.#held);
+      if (typeof admitted === 'string') conflicts.push({ append, detail: admitted });
+      else {
+        for (const [name, end] of admitted.ends) this.#logEnds.set(name, end);
+        for (const record of admitted.records) this.#write(record, atMs);
+      }
       append += 1;
     }
     return { rows: this.#seq - before, atMs, conflicts };
@@ -168,7 +166,7 @@ export class SqliteJournal {
 
   /** The items of a log that are held: the first, and the one behind the last. */
   logRange(kind: string, stream: string): LedgerLogRange {
-    const end = this.#logEnd(kind, stream, `${kind}\0${stream}`);
+    const end = this.#logEnd(kind, stream, nameOf(kind, stream));
     return { first: this.sealed.logStart(kind, stream), end };
   }
 
@@ -177,36 +175,6 @@ export class SqliteJournal {
     return this.#statements.logSince
       .all(from, kind, maxRows)
       .map((row) => ({ ...toLogRow(row), stream: String(row['key']) }));
-  }
-
-  /** The records to write, without those that are already there; or why the append is refused. */
-  #check(records: readonly JournalRecord[]): readonly JournalRecord[] | string {
-    if (records.every((record) => record.op === OP_CODES.put)) return records;
-    const ends = new Map<string, number>();
-    const bodies = new Map<string, Uint8Array>();
-    const accepted: JournalRecord[] = [];
-    for (const record of records) {
-      const name = `${record.kind}\0${record.key}`;
-      if (record.op === OP_CODES.log) {
-        const end = ends.get(name) ?? this.#logEnd(record.kind, record.key, name);
-        if (end !== record.first) {
-          return `${record.kind} ${record.key} continues at ${end}, not ${record.first}`;
-        }
-        ends.set(name, record.first + record.count);
-      } else {
-        if (record.op === OP_CODES.insert) {
-          const stored = bodies.get(name) ?? this.#body(record.kind, record.key);
-          if (stored !== undefined && !equal(stored, record.body)) {
-            return `${record.kind} ${record.key} is stored with another body`;
-          }
-          if (stored !== undefined) continue;
-        }
-        bodies.set(name, record.body);
-      }
-      accepted.push(record);
-    }
-    for (const [name, end] of ends) this.#logEnds.set(name, end);
-    return accepted;
   }
 
   #write(row: JournalRecord, atMs: number): void {

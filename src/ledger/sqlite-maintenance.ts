@@ -1,27 +1,20 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { unreachable } from '../base/assert.ts';
-import { equal, toHex } from '../base/bytes.ts';
+import { equal } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { OP_CODES } from './frame.ts';
 import { type BlockRow, JOURNAL_COLUMNS, toJournalRow } from './journal-row.ts';
+import { LET_GO, letGoBody } from './let-go.ts';
 import { SEGMENT_STATES, transaction } from './schema.ts';
 import type { SealedRows, SegmentRecord } from './sealed-rows.ts';
 import type { SqliteFile } from './sqlite-file.ts';
 import type { SqliteJournal } from './sqlite-journal.ts';
-import type { MaintenanceRequest, SealedSegment, SealingPolicy } from './sqlite-messages.ts';
+import type { MaintenanceRequest, SealedSegment, SealingPolicy } from './writer-messages.ts';
 
 /** Rows deleted at once: commits wait meanwhile. */
 const ROWS_PER_PRUNE = 4096;
 /** Segments let go of at once. */
 const SEGMENTS_PER_TURN = 64;
-
-/** The document that says up to which row the journal was let go of: so the chain itself vouches for it. */
-export const LET_GO = { kind: 'segment', id: 'let-go' } as const;
-
-/** The body of the document `LET_GO`. */
-export function letGoBody({ lastSeq, endHash }: Pick<SegmentRecord, 'lastSeq' | 'endHash'>): string {
-  return JSON.stringify({ last_seq: lastSeq, hash: toHex(endHash) });
-}
 
 /**
  * What the writer does so that old rows leave the journal for segments, and segments the disk. Each step is

@@ -19,7 +19,7 @@ import type {
   WriterOptions,
   WriterReply,
   WriterRequest,
-} from './sqlite-messages.ts';
+} from './writer-messages.ts';
 
 /** Groups made durable by one write to disk: what came while the last one was under way. */
 const GROUPS_PER_COMMIT = 64;

@@ -2,13 +2,14 @@ import { equal, toHex } from '../base/bytes.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import { OP_CODES } from './frame.ts';
-import { hashOfRow, type JournalRow, rowMatches, SELECT_JOURNAL, toJournalRow } from './journal-row.ts';
+import { nameOf } from './admit.ts';
+import { ChainReplay } from './chain-replay.ts';
+import { hashOfRow, type JournalRow, SELECT_JOURNAL, toJournalRow } from './journal-row.ts';
+import { LET_GO, letGoBody } from './let-go.ts';
 import { genesisHash, SEGMENT_STATES } from './schema.ts';
 import { SealedRows, type SegmentRecord } from './sealed-rows.ts';
 import { SegmentFile } from './segment-file.ts';
 import { openSqliteFileForReading, type SqliteFile, toLedgerError } from './sqlite-file.ts';
-import { LET_GO, letGoBody } from './sqlite-maintenance.ts';
 
 export type Verification = {
   /** Journal rows read, those in segments too, up to the first bad one. */
@@ -67,28 +68,22 @@ class Replay {
   readonly #sealed: SealedRows;
   /** Where the chain begins: behind what was let go of. */
   readonly #base: SegmentRecord | undefined;
-  /** The last good row. */
-  #seq = 0;
-  #hash: Uint8Array;
-  #atMs = 0;
+  readonly #chain: ChainReplay;
   #segments = 0;
-  /** By kind and id: the row with the latest body. */
-  readonly #documents = new Map<string, number>();
-  readonly #logEnds = new Map<string, number>();
 
   constructor(file: SqliteFile) {
     this.#file = file;
-    this.#hash = genesisHash(file.instance);
     this.#sealed = new SealedRows(file);
     this.#base = this.#sealed.all().findLast(({ state }) => state === SEGMENT_STATES.letGo);
+    const { lastSeq, endHash, lastAtMs } = this.#base ?? {
+      ...{ lastSeq: 0, lastAtMs: 0, endHash: genesisHash(file.instance) },
+    };
+    this.#chain = new ChainReplay({ seq: lastSeq, hash: endHash, atMs: lastAtMs });
     if (this.#base === undefined) return;
-    this.#seq = this.#base.lastSeq;
-    this.#hash = this.#base.endHash;
-    this.#atMs = this.#base.lastAtMs;
     const ends = `SELECT kind, key, max(end) AS end FROM segment_log AS l JOIN segment AS s
       ON s.first_seq = l.segment WHERE s.state = ${SEGMENT_STATES.letGo} GROUP BY kind, key`;
     for (const { kind, key, end } of file.db.prepare(ends).iterate())
-      this.#logEnds.set(`${kind}\0${key}`, Number(end));
+      this.#chain.logEnds.set(nameOf(String(kind), String(key)), Number(end));
   }
 
   /** Takes row after row; yields what is wrong with each, if anything. */
@@ -96,7 +91,7 @@ class Replay {
     for (const segment of this.#sealed.all())
       if (segment.state !== SEGMENT_STATES.letGo) yield* this.#runSegment(segment);
     const rows = this.#file.db.prepare(`${SELECT_JOURNAL} WHERE seq > ? ORDER BY seq`);
-    for (const row of rows.iterate(this.#seq)) yield this.#take(toJournalRow(row));
+    for (const row of rows.iterate(this.#chain.seq)) yield this.#chain.take(toJournalRow(row));
   }
 
   *#runSegment(segment: SegmentRecord): Generator<string | undefined> {
@@ -105,21 +100,21 @@ class Replay {
     let file: SegmentFile | undefined;
     try {
       file = new SegmentFile(this.#sealed.pathOf(segment), segment.digest);
-      if (firstSeq !== this.#seq + 1) yield `row ${this.#seq + 1} is in no segment`;
+      if (firstSeq !== this.#chain.seq + 1) yield `row ${this.#chain.seq + 1} is in no segment`;
       const inJournal = copies.iterate(firstSeq, lastSeq);
       let copy = nextRow(inJournal);
       for (const number of file.index.blocks.keys()) {
         for (const row of file.block(number)) {
-          const hash = hashOfRow(row, this.#hash);
+          const hash = hashOfRow(row, this.#chain.hash);
           if (hash === undefined) yield `row ${row.seq} does not match its hash`;
-          else yield this.#take({ ...row, hash });
+          else yield this.#chain.take({ ...row, hash });
           if (copy?.seq !== row.seq) continue;
           if (hash !== undefined && !isSameRow(copy, { ...row, hash }))
             yield `row ${row.seq} is not as it was sealed`;
           copy = nextRow(inJournal);
         }
       }
-      if (this.#seq !== lastSeq || !equal(this.#hash, endHash))
+      if (this.#chain.seq !== lastSeq || !equal(this.#chain.hash, endHash))
         yield `segment ${firstSeq}-${lastSeq} does not end at its checkpoint`;
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
@@ -130,30 +125,9 @@ class Replay {
     this.#segments += 1;
   }
 
-  #take(row: JournalRow): string | undefined {
-    const seq = this.#seq + 1;
-    if (row.seq !== seq) return `row ${seq} is missing`;
-    if (!rowMatches(row, this.#hash)) return `row ${seq} does not match its hash`;
-    if (row.atMs < this.#atMs) return `row ${seq} is older than the row before it`;
-    const name = `${row.kind}\0${row.key}`;
-    if (row.op === OP_CODES.log) {
-      const end = this.#logEnds.get(name) ?? 0;
-      if (end !== row.first) return `row ${seq} leaves a gap in ${row.kind} ${row.key}`;
-      this.#logEnds.set(name, row.first + row.count);
-    } else if (row.op === OP_CODES.insert && this.#documents.has(name)) {
-      return `row ${seq} inserts ${row.kind} ${row.key} again`;
-    } else {
-      this.#documents.set(name, seq);
-    }
-    this.#seq = seq;
-    this.#atMs = row.atMs;
-    this.#hash = row.hash;
-    return undefined;
-  }
-
   compareDocuments(): { readonly text: string; readonly seq: number } | undefined {
     const { db } = this.#file;
-    const marker = this.#documents.has(`${LET_GO.kind}\0${LET_GO.id}`);
+    const marker = this.#chain.documents.has(nameOf(LET_GO.kind, LET_GO.id));
     const body = db.prepare(
       'SELECT body FROM journal WHERE seq = (SELECT seq FROM document WHERE kind = ? AND id = ?)',
     );
@@ -163,7 +137,7 @@ class Replay {
       return { text: 'what was let go of is not what the journal says', seq: this.#base?.lastSeq ?? 1 };
     let count = 0;
     for (const row of db.prepare('SELECT kind, id, seq FROM document').iterate()) {
-      const expected = this.#documents.get(`${row['kind']}\0${row['id']}`);
+      const expected = this.#chain.documents.get(`${row['kind']}\0${row['id']}`);
       const name = `document ${row['kind']} ${row['id']}`;
       if (expected !== row['seq']) {
         return {
@@ -173,9 +147,9 @@ class Replay {
       }
       count += 1;
     }
-    if (count === this.#documents.size) return undefined;
+    if (count === this.#chain.documents.size) return undefined;
     const stored = db.prepare('SELECT 1 FROM document WHERE kind = ? AND id = ?');
-    for (const [name, seq] of this.#documents) {
+    for (const [name, seq] of this.#chain.documents) {
       const cut = name.indexOf('\0');
       const [kind, id] = [name.slice(0, cut), name.slice(cut + 1)];
       if (stored.get(kind, id) === undefined) return { text: `document ${kind} ${id} is missing`, seq };
@@ -183,11 +157,11 @@ class Replay {
     throw new CodedError('ledger_corrupt', 'the documents cannot be counted');
   }
 
-  result(problem?: string, badSeq = this.#seq + 1): Verification {
-    const headHash = toHex(this.#hash);
+  result(problem?: string, badSeq = this.#chain.seq + 1): Verification {
+    const headHash = toHex(this.#chain.hash);
     const letGo = this.#base === undefined ? {} : { letGoRows: this.#base.lastSeq };
     const segments = this.#segments === 0 ? {} : { segments: this.#segments };
-    const read = { rows: this.#seq - (this.#base?.lastSeq ?? 0), ...letGo, ...segments };
+    const read = { rows: this.#chain.seq - (this.#base?.lastSeq ?? 0), ...letGo, ...segments };
     if (problem === undefined) return { ...read, ok: true, headHash };
     return { ...read, ok: false, firstBadSeq: badSeq, problem, headHash };
   }

@@ -8,7 +8,7 @@ import { genesisHash, SEGMENT_STATES } from './schema.ts';
 import { SealedRows, type SegmentRecord } from './sealed-rows.ts';
 import { SegmentFile, type SegmentIndex, SegmentWriter, segmentFolder } from './segment-file.ts';
 import { openSqliteFileForReading, type SqliteFile } from './sqlite-file.ts';
-import type { SealedSegment } from './sqlite-messages.ts';
+import type { SealedSegment } from './writer-messages.ts';
 
 export type SealingTask = {
   readonly path: string;

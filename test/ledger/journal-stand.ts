@@ -3,9 +3,10 @@ import { appendFrameSize, FrameWriter } from '../../src/ledger/frame.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { segmentFolder } from '../../src/ledger/segment-file.ts';
 import { openSqliteFile, type SqliteFile } from '../../src/ledger/sqlite-file.ts';
-import { type CommitResult, SqliteJournal } from '../../src/ledger/sqlite-journal.ts';
+import { SqliteJournal } from '../../src/ledger/sqlite-journal.ts';
 import { SqliteMaintenance } from '../../src/ledger/sqlite-maintenance.ts';
 import { writeSegment } from '../../src/ledger/write-segment.ts';
+import type { CommitResult } from '../../src/ledger/writer-messages.ts';
 
 /** Appends as one frame. */
 export function frameOf(...appends: readonly (readonly LedgerEntry[])[]): Uint8Array {

@@ -7,12 +7,8 @@ import { LIMITS } from '../../src/base/limits.ts';
 import { appendFrameSize } from '../../src/ledger/frame.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { openSqliteFile } from '../../src/ledger/sqlite-file.ts';
-import {
-  type MaintainedLedger,
-  openSqliteLedger,
-  type SqliteLedgerDeps,
-  type SqliteLedgerOptions,
-} from '../../src/ledger/sqlite-ledger.ts';
+import { openSqliteLedger, type SqliteLedgerOptions } from '../../src/ledger/sqlite-ledger.ts';
+import type { MaintainedLedger, WriterLedgerDeps } from '../../src/ledger/writer-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { codeOfRejection, log, put } from './suite.ts';
@@ -33,7 +29,7 @@ afterEach(async () => {
 });
 
 /** A ledger whose timers run when the test says so, and all that it tells. */
-async function open(options: Partial<SqliteLedgerOptions> = {}, deps: Partial<SqliteLedgerDeps> = {}) {
+async function open(options: Partial<SqliteLedgerOptions> = {}, deps: Partial<WriterLedgerDeps> = {}) {
   const clock = new ManualClock();
   const timers: { ms: number; run: () => void; isCancelled: boolean }[] = [];
   const calls: (() => void)[] = [];

@@ -1,6 +1,15 @@
 import type { ErrorCode } from '../base/errors.ts';
-import type { RecentBounds } from './ledger.ts';
-import type { CommitResult } from './sqlite-journal.ts';
+import type { LedgerLogRow, RecentBounds } from './ledger.ts';
+
+export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
+
+export type CommitResult = {
+  readonly rows: number;
+  /** Wall time stored with the rows. */
+  readonly atMs: number;
+  /** Which appends of the frame were refused, and why; the others are durable. */
+  readonly conflicts: readonly { readonly append: number; readonly detail: string }[];
+};
 
 /** What the ledger tells its writer thread at start. */
 export type WriterOptions = {
@@ -40,13 +49,16 @@ export type MaintenanceRequest =
   /** Answered with true where a segment is so old that it may go. */
   | { readonly type: 'is_old'; readonly beforeMs: number }
   /** Answered with the files that may go. */
-  | {
-      readonly type: 'let_go';
-      readonly beforeMs: number;
-      readonly held: readonly string[];
-      readonly evidenceKinds: readonly string[];
-      readonly nowMs: number;
-    };
+  | LetGoRequest;
+
+export type LetGoRequest = {
+  readonly type: 'let_go';
+  readonly beforeMs: number;
+  /** Streams that are kept. */
+  readonly held: readonly string[];
+  readonly evidenceKinds: readonly string[];
+  readonly nowMs: number;
+};
 
 /** Which rows are sealed, and when. */
 export type SealingPolicy = {
@@ -99,6 +111,8 @@ export type WriterReply =
       readonly buffers: readonly ArrayBuffer[];
     }
   | { readonly type: 'read'; readonly id: number; readonly value: unknown }
+  /** The server of the ledger was lost, or is there again. Nothing has failed. */
+  | { readonly type: 'link'; readonly isUp: boolean; readonly detail: string }
   | { readonly type: 'read_failed'; readonly id: number; readonly code: ErrorCode; readonly detail: string }
   /** Opening or writing failed; nothing is written from here on. */
   | { readonly type: 'failed'; readonly code: ErrorCode; readonly detail: string }

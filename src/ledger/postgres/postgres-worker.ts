@@ -1,0 +1,199 @@
+/** The writer thread of one ledger on PostgreSQL: the only place where its chain is written. */
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { assert, unreachable } from '../../base/assert.ts';
+import { sleep, systemClock } from '../../base/clock.ts';
+import { CodedError, type ErrorCode } from '../../base/errors.ts';
+import { systemRandom } from '../../base/random.ts';
+import { systemTimers } from '../../base/system-timers.ts';
+import type {
+  CommitRequest,
+  MaintenanceRequest,
+  ReadRequest,
+  WriterReply,
+  WriterRequest,
+} from '../writer-messages.ts';
+import type { PostgresThreadData } from './address.ts';
+import { PostgresReader } from './postgres-reader.ts';
+import { PostgresWriter, type Reads } from './postgres-writer.ts';
+import { isOld, letGo } from './retention.ts';
+
+/** What one batch takes in, of what came while the one before was under way. */
+const GROUPS_PER_COMMIT = 64;
+const BYTES_PER_COMMIT = 8 * 1024 * 1024;
+/** What waits for a server at a close is refused after that. */
+const CLOSE_MS = 5_000;
+
+const port = parentPort;
+assert(port !== null, 'ledger_writer_thread');
+
+type Item = CommitRequest | { readonly id: number; readonly request: MaintenanceRequest };
+
+/** Commits and maintenance in the order they came, reads beside them. */
+class Thread {
+  readonly #port: MessagePort;
+  readonly #reads: Reads;
+  /** Undefined where it is open for reading only. */
+  readonly #writer: PostgresWriter | undefined;
+  #queue: Item[] = [];
+  #running: Promise<void> | undefined;
+  #failure: CodedError | undefined;
+
+  constructor(to: MessagePort, reads: Reads, writer: PostgresWriter | undefined) {
+    this.#port = to;
+    this.#reads = reads;
+    this.#writer = writer;
+  }
+
+  handle(request: WriterRequest): void {
+    if (request.type === 'close') void this.#close();
+    else if (request.type === 'commit') this.#push(request);
+    else if (isMaintenance(request.request)) this.#push({ id: request.id, request: request.request });
+    else void this.#answer(request.id, read(this.#reads, request.request));
+  }
+
+  #push(item: Item): void {
+    this.#queue.push(item);
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      if ('id' in next) {
+        this.#queue.shift();
+        await this.#answer(next.id, this.#maintain(next.request));
+      } else await this.#commit(this.#takeCommits());
+    }
+  }
+
+  #takeCommits(): CommitRequest[] {
+    const commits: CommitRequest[] = [];
+    let size = 0;
+    for (const item of this.#queue) {
+      if ('id' in item || commits.length === GROUPS_PER_COMMIT || size > BYTES_PER_COMMIT) break;
+      commits.push(item);
+      size += item.size;
+    }
+    this.#queue = this.#queue.slice(commits.length);
+    return commits;
+  }
+
+  async #commit(commits: readonly CommitRequest[]): Promise<void> {
+    if (this.#failure !== undefined || this.#writer === undefined) return;
+    const startMs = performance.now();
+    try {
+      const results = await this.#writer.commit(commits);
+      const seconds = (performance.now() - startMs) / 1000;
+      const buffers = commits.map(({ buffer }) => buffer);
+      this.#port.postMessage(
+        { type: 'committed', results, seconds, buffers } satisfies WriterReply,
+        buffers,
+      );
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #maintain(request: MaintenanceRequest): Promise<unknown> {
+    const writer = this.#writer;
+    if (this.#failure !== undefined || writer === undefined)
+      throw new CodedError('ledger_io', 'the ledger failed, or is open for reading only');
+    // Days are partitions here, and nothing is moved into segments.
+    if (request.type === 'sealable') return undefined;
+    if (request.type === 'prune') return true;
+    if (request.type === 'is_old') return await isOld(writer, request.beforeMs);
+    if (request.type === 'seal') throw new CodedError('ledger_io', 'there are no segments on PostgreSQL');
+    try {
+      await letGo(writer, request);
+      return [];
+    } catch (error) {
+      this.#fail(error);
+      throw error;
+    }
+  }
+
+  async #answer(id: number, work: Promise<unknown>): Promise<void> {
+    try {
+      this.#reply({ type: 'read', id, value: await work });
+    } catch (error) {
+      this.#reply({ type: 'read_failed', id, ...toFailure(error) });
+    }
+  }
+
+  #fail(error: unknown): void {
+    const failure = toFailure(error);
+    this.#failure ??= new CodedError(failure.code, failure.detail);
+    this.#reply({ type: 'failed', ...failure });
+  }
+
+  async #close(): Promise<void> {
+    const late = new AbortController();
+    const isLate = await Promise.race([
+      this.#running ?? Promise.resolve(),
+      sleep(systemTimers, CLOSE_MS, late.signal).then(() => true),
+    ]);
+    late.abort();
+    if (isLate === true) {
+      this.#writer?.destroy('the ledger was closed');
+      await this.#running;
+    }
+    await this.#reads.close();
+    this.#reply({ type: 'closed' });
+    this.#port.close();
+  }
+
+  #reply(reply: WriterReply): void {
+    this.#port.postMessage(reply);
+  }
+}
+
+function isMaintenance(request: ReadRequest | MaintenanceRequest): request is MaintenanceRequest {
+  return ['sealable', 'seal', 'prune', 'is_old', 'let_go'].includes(request.type);
+}
+
+async function read(reads: Reads, request: ReadRequest): Promise<unknown> {
+  return await reads.read<unknown>((journal) => {
+    switch (request.type) {
+      case 'get':
+        return journal.get(request.kind, request.id);
+      case 'list':
+        return journal.list(request.kind, request.prefix);
+      case 'log':
+        return journal.readLog(request.kind, request.stream, request.fromItem, request.maxRows);
+      case 'log_since':
+        return journal.readLogSince(request.kind, request.sinceMs, request.afterSeq, request.maxRows);
+      case 'recent_log':
+        return journal.recentLog(request.kind, request.bounds);
+      case 'log_range':
+        return journal.logRange(request.kind, request.stream);
+      default:
+        return unreachable(request);
+    }
+  });
+}
+
+/** An error as another thread reads it: it does not keep its class on the way. */
+function toFailure(error: unknown): { readonly code: ErrorCode; readonly detail: string } {
+  const code = error instanceof CodedError ? error.code : 'ledger_io';
+  const message = error instanceof Error ? error.message : String(error);
+  return { code, detail: message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message };
+}
+
+async function start(to: MessagePort, { server, nowMs, readOnly }: PostgresThreadData): Promise<void> {
+  const reply = (message: WriterReply): void => to.postMessage(message);
+  const onLink = (isUp: boolean, detail: string): void => reply({ type: 'link', isUp, detail });
+  const deps = { timers: systemTimers, clock: systemClock, random: systemRandom, onLink };
+  try {
+    const writer = readOnly ? undefined : await PostgresWriter.open(server, nowMs, deps);
+    const reads = writer ?? (await PostgresReader.open(server, deps));
+    const thread = new Thread(to, reads, writer);
+    to.on('message', (request: WriterRequest) => thread.handle(request));
+    reply({ type: 'ready', engine: reads.engine });
+  } catch (error) {
+    reply({ type: 'failed', ...toFailure(error) });
+    to.close();
+  }
+}
+
+void start(port, workerData as PostgresThreadData);
