@@ -32,8 +32,17 @@ export class NodeProcess {
     return { process: started, match: await outputOf(child, program, ready) };
   }
 
-  async stop(): Promise<void> {
-    this.#child.kill('SIGTERM');
+  /** Sends a signal, to stand still, to go on, or to die at once. */
+  signal(name: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
+    this.#child.kill(name);
+  }
+
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<void> {
+    this.#child.kill(signal);
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_TIMEOUT_MS);
     await this.#ended;
     clearTimeout(timer);

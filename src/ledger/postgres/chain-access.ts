@@ -64,6 +64,19 @@ export async function resumeChain(link: ServerLink, number: number, owner: Uint8
     `UPDATE sharestream.chain SET epoch = epoch + 1 WHERE number = $1 AND owner = $2 RETURNING ${COLUMNS}`,
     [number, owner],
   );
+  return own(row);
+}
+
+/** The chain of a writer as this server has it. Throws `ledger_locked` where it is not its own any more. */
+export async function ownChain(link: ServerLink, number: number, owner: Uint8Array): Promise<ChainRow> {
+  const [row] = await link.reader.query(
+    `SELECT ${COLUMNS} FROM sharestream.chain WHERE number = $1 AND owner = $2`,
+    [number, owner],
+  );
+  return own(row);
+}
+
+function own(row: Row | undefined): ChainRow {
   if (row === undefined)
     throw new CodedError('ledger_locked', 'another program has taken over this ledger, or it is not there');
   return toChain(row);

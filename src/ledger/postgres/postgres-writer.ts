@@ -6,7 +6,7 @@ import { nameOf } from '../admit.ts';
 import { OP_CODES, readFrame } from '../frame.ts';
 import type { CommitRequest, CommitResult } from '../writer-messages.ts';
 import type { PostgresServer } from './address.ts';
-import { type ChainRow, readsOf, resumeChain, takeChain } from './chain-access.ts';
+import { type ChainRow, ownChain, readsOf, resumeChain, takeChain } from './chain-access.ts';
 import {
   type Batch,
   COMMIT_BATCH,
@@ -64,6 +64,7 @@ export class PostgresWriter implements Reads {
   readonly #ends = new Map<string, number>();
   #up: Up;
   #rising: Promise<Up> | undefined;
+  #opening: ServerLink | undefined;
   /** The newest that is known to be committed, and where the commit under way leads. */
   #head: Head;
   #next: Head | undefined;
@@ -193,6 +194,7 @@ export class PostgresWriter implements Reads {
   destroy(why: string): void {
     this.#stop.abort();
     this.#up.link.destroy(why);
+    this.#opening?.destroy(why);
   }
 
   async close(): Promise<void> {
@@ -253,8 +255,12 @@ export class PostgresWriter implements Reads {
       let link: ServerLink | undefined;
       try {
         link = await ServerLink.open(this.#server, this.#deps);
-        const chain = await resumeChain(link, this.#up.chain.number, this.#owner);
-        this.#takeHead(chain.head);
+        this.#opening = link;
+        const { number } = this.#up.chain;
+        // One that lacks rows is found out before its standby is waited for.
+        this.#checkHead((await ownChain(link, number, this.#owner)).head);
+        const chain = await resumeChain(link, number, this.#owner);
+        if (this.#checkHead(chain.head)) this.#head = chain.head;
         this.#up = { link, chain };
         onLink(true, `${link.host.host}:${link.host.port}`);
         return this.#up;
@@ -269,15 +275,15 @@ export class PostgresWriter implements Reads {
     }
   }
 
-  /** What the chain is at now: as before, or with the commit that was under way. */
-  #takeHead(found: Head): void {
-    const next = this.#next;
-    if (next !== undefined && equal(found.hash, next.hash)) this.#head = next;
-    else if (!equal(found.hash, this.#head.hash))
+  /** True where the chain has the commit that was under way, false where it is as before. */
+  #checkHead(found: Head): boolean {
+    if (this.#next !== undefined && equal(found.hash, this.#next.hash)) return true;
+    if (!equal(found.hash, this.#head.hash))
       throw new CodedError(
         'ledger_corrupt',
         `the server ends at row ${found.seq}, not ${this.#head.seq}: it became the primary without rows that were acknowledged`,
       );
+    return false;
   }
 }
 
