@@ -241,6 +241,7 @@ describe('imports', () => {
     const tools = [
       '@biomejs/biome',
       '@types/node',
+      '@types/pg',
       'assemblyscript',
       'node-api-headers',
       'node',

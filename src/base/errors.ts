@@ -65,13 +65,19 @@ export const ERROR_TABLE = {
   },
 
   // ledger
-  ledger_version: { hint: 'SQLite below 3.51.3 can corrupt a WAL; use the Node that package.json names' },
-  ledger_settings: { hint: 'the database did not accept WAL with synchronous=FULL' },
+  ledger_version: {
+    hint: 'SQLite below 3.51.3 can corrupt a WAL: use the Node that package.json names; PostgreSQL has to be 15 or newer',
+  },
+  ledger_settings: {
+    hint: 'the database does not keep what it acknowledges; the message names the setting',
+  },
   ledger_schema: { hint: 'the database was written by another or a newer program' },
-  ledger_io: { hint: 'the ledger could not be written; check the disk' },
+  ledger_io: { hint: 'the ledger could not be written; check the disk, or the server of the ledger' },
   ledger_conflict: { hint: 'another content is already stored under this key' },
   ledger_locked: { hint: 'another process has this ledger open; stop it first' },
-  ledger_late: { hint: 'writes wait: another program holds the ledger, or its disk does not answer' },
+  ledger_late: {
+    hint: 'writes wait: another program holds the ledger, or its disk, its server or the standby does not answer',
+  },
   ledger_closed: { hint: 'the ledger is closed' },
   ledger_corrupt: {
     hint: 'a record does not match its checksum or the hash chain is broken; restore a backup',

@@ -3,19 +3,24 @@ import { resolve } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { backupLedger } from '../ledger/backup.ts';
 import { exportedRows, segmentsOf } from '../ledger/export.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
+import { migratePostgres } from '../ledger/postgres/migrate.ts';
+import { verifyPostgresLedger } from '../ledger/postgres/verify.ts';
 import { verifyLedger } from '../ledger/verify.ts';
 import { silentLogger } from '../log/logger.ts';
-import { channelAccess, ledgerFileOf } from '../operator/channel-access.ts';
+import { channelAccess, ledgerPlace } from '../operator/channel-access.ts';
+import { type LedgerPlace, openLedgerForReading } from '../operator/ledger-place.ts';
 import { STREAM_KIND } from '../work/evidence.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { parseStreamTotal } from '../work/meters.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
+/** What there is to do with a file alone. */
+const OF_A_FILE: readonly string[] = ['backup', 'segments', 'export'];
+
 export const ledgerCommand: Command = {
   name: 'ledger',
   summary: 'verify a ledger, back it up, list its streams, or export the evidence of one',
-  usage: 'verify|backup|streams|evidence|segments|export --config FILE [--out FILE] [--stream ID]',
+  usage: 'verify|backup|streams|evidence|segments|export|migrate --config FILE [--out FILE] [--stream ID]',
   words: 1,
   help: [
     'verify    replays the hash-chained journal and compares it with the documents.',
@@ -24,8 +29,10 @@ export const ledgerCommand: Command = {
     'evidence  prints a stream as JSON lines, from which anyone can recompute every hash and every sat.',
     'segments  lists the compressed segments that old rows were moved into.',
     'export    prints every row as a JSON line, in order and with its hash, those in segments too.',
+    'migrate   brings the tables of a PostgreSQL to this version, as their owner (SHARESTREAM_LEDGER__URL).',
     '',
-    'All of them work beside a running daemon. Never copy the file of a running ledger: the copy may be torn.',
+    'All but migrate work beside a running daemon. A ledger on PostgreSQL is backed up by its own tools, and has no',
+    'segments; verify, streams and evidence read it too. Never copy the file of a running ledger: the copy may be torn.',
     'To restore, stop the daemon, put the copy in the place of ledger.sqlite and its -segments folder in that of',
     'ledger.sqlite-segments, remove ledger.sqlite-wal and -shm, and start.',
     'Leave signer/ as it is: by it a market maker sees that the ledger is an older one, and pays no work twice.',
@@ -42,24 +49,28 @@ export const ledgerCommand: Command = {
   },
   run: async (options, io) => {
     const [action] = options.positionals;
-    const path = ledgerFileOf(
+    const place = ledgerPlace(
       channelAccess({
         configFile: options.text('config'),
         ledgerFile: options.text('path'),
         ...{ keyFile: undefined, node: undefined, env: io.env },
       }),
     );
-    if (action === 'verify') return await verify(path, options, io);
+    const { path, postgres } = place;
+    if (action === 'migrate') return await migrate(place, io);
+    if (action === 'verify') return await verify(place, options, io);
+    if (postgres !== undefined && action !== undefined && OF_A_FILE.includes(action))
+      throw new CodedError('usage', `the ledger is on PostgreSQL: \`ledger ${action}\` is for a file`);
     if (action === 'backup') return await backUp(path, options, io);
     if (action === 'segments') return listSegments(path, options, io);
     if (action === 'export') return await exportRows(path, io);
     if (action !== 'streams' && action !== 'evidence') {
       throw new CodedError(
         'usage',
-        'say `ledger verify`, `backup`, `streams`, `evidence`, `segments` or `export`',
+        'say `ledger verify`, `backup`, `streams`, `evidence`, `segments`, `export` or `migrate`',
       );
     }
-    const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
+    const ledger = await openLedgerForReading(place, { log: silentLogger });
     try {
       if (action === 'streams') {
         const rows = (await ledger.list(STREAM_KIND)).map(({ id, body }) => {
@@ -82,8 +93,20 @@ export const ledgerCommand: Command = {
   },
 };
 
-async function verify(path: string, options: ParsedOptions, io: CommandIo): Promise<number> {
-  const result = await verifyLedger(path);
+async function migrate({ postgres }: LedgerPlace, io: CommandIo): Promise<number> {
+  if (postgres === undefined)
+    throw new CodedError('usage', 'a ledger that is a file is migrated when it is opened');
+  const count = await migratePostgres(postgres);
+  io.stdout.write(`the database has all ${count} migrations of this version\n`);
+  return 0;
+}
+
+async function verify(
+  { path, postgres }: LedgerPlace,
+  options: ParsedOptions,
+  io: CommandIo,
+): Promise<number> {
+  const result = postgres === undefined ? await verifyLedger(path) : await verifyPostgresLedger(postgres);
   const text = result.ok
     ? `the ledger is sound: ${result.rows} rows, head ${result.headHash}`
     : `row ${result.firstBadSeq}: ${result.problem}`;

@@ -86,7 +86,9 @@ export const channelRecover: Command = {
 async function isLost(access: ChannelAccess): Promise<boolean> {
   const { ledgerFile, network, keyFile } = access;
   if (ledgerFile === undefined || network === undefined || keyFile === undefined) return false;
-  return !existsSync(ledgerFile) || (await channelsOf(access)).length === 0;
+  return (
+    (access.postgres === undefined && !existsSync(ledgerFile)) || (await channelsOf(access)).length === 0
+  );
 }
 
 /** A configuration to take it over into, and keys: in the file, or there. */

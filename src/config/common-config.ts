@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ChainAuth, ChainConfig, ChainNodeConfig, ProxyConfig } from './config.ts';
+import type { ChainAuth, ChainConfig, ChainNodeConfig, LedgerConfig, ProxyConfig } from './config.ts';
 import { resolvePath, secretFileProblem, textFileProblem } from './secrets.ts';
 import type { HostPort } from './values.ts';
 
@@ -34,10 +34,19 @@ export function contextOf(base: string, env: Env, refuse: Context['refuse']): Co
   return { refuse, path, secretFile, textFile };
 }
 
+type LedgerValues = {
+  readonly keep: number;
+  readonly url: string | undefined;
+  readonly instance: string | undefined;
+  readonly passwordFile: string | undefined;
+  readonly tlsCaFile: string | undefined;
+  readonly singleServer: boolean;
+};
+
 type CommonValues = {
   readonly network: ProxyConfig['network'];
   readonly dataDir: string;
-  readonly ledger: { readonly keep: number };
+  readonly ledger: LedgerValues;
   readonly log: ProxyConfig['log'];
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
   readonly keys: { readonly seedFile: string | undefined };
@@ -47,7 +56,7 @@ type CommonConfig = Pick<ProxyConfig, 'network' | 'dataDir' | 'ledger' | 'log' |
 
 export function commonOf(values: CommonValues, context: Context): CommonConfig {
   const { network, log, metrics, keys } = values;
-  const ledger = { keepMs: values.ledger.keep };
+  const ledger = { keepMs: values.ledger.keep, postgres: postgresOf(values.ledger, context) };
   const dataDir = context.path(values.dataDir);
   const seedFile = keys.seedFile === undefined ? join(dataDir, 'seed') : context.path(keys.seedFile);
   // A seed that does not exist yet is for `keys new` to make; one that others can read is refused now.
@@ -60,6 +69,27 @@ export function commonOf(values: CommonValues, context: Context): CommonConfig {
     metrics,
     keys: { seedFile, isNamed: keys.seedFile !== undefined },
   };
+}
+
+function postgresOf(values: LedgerValues, context: Context): LedgerConfig['postgres'] {
+  const { url, instance, passwordFile, tlsCaFile, singleServer } = values;
+  if (url === undefined) {
+    const lonely = { instance, password_file: passwordFile, tls_ca_file: tlsCaFile };
+    for (const [name, value] of Object.entries(lonely))
+      if (value !== undefined) context.refuse(`ledger.${name}`, 'is of a PostgreSQL: name ledger.url too');
+    return undefined;
+  }
+  if (instance === undefined) {
+    context.refuse(
+      'ledger.instance',
+      'is missing: several daemons may use one PostgreSQL, each by its name',
+    );
+    return undefined;
+  }
+  const secret =
+    passwordFile === undefined ? undefined : context.secretFile('ledger.password_file', passwordFile);
+  const ca = tlsCaFile === undefined ? undefined : context.textFile('ledger.tls_ca_file', tlsCaFile);
+  return { url, instance, passwordFile: secret, tlsCaFile: ca, singleServer };
 }
 
 type NodeValues = {

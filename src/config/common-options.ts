@@ -1,5 +1,18 @@
 import { option, optional, required, section, tables } from './options.ts';
-import { choice, DURATION, FEE_RATE, HTTP_URL, LISTEN, listOf, PATH, SECRET_PATH, TEXT } from './values.ts';
+import {
+  BOOLEAN,
+  choice,
+  DURATION,
+  FEE_RATE,
+  HTTP_URL,
+  LISTEN,
+  listOf,
+  NAME,
+  PATH,
+  POSTGRES_URL,
+  SECRET_PATH,
+  TEXT,
+} from './values.ts';
 
 export const NETWORK = option(choice('mainnet', 'testnet', 'testnet4', 'signet', 'regtest'), 'mainnet', {
   doc: 'The bitcoin network. Both parties of a contract must be on the same one.',
@@ -11,11 +24,27 @@ export const LOG = section('What is written to the standard output, one JSON obj
   }),
 });
 
-export const LEDGER = section('The ledger in data_dir.', {
+export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.', {
   keep: option(DURATION, '30d', {
     min: '1d',
     max: '3650d',
     doc: 'How long evidence is kept after it was sealed into compressed segments; that of a contract at least until it is settled.',
+  }),
+  url: optional(POSTGRES_URL, 'postgres://sharestream@db1.example:5432,db2.example:5432/sharestream', {
+    doc: 'A PostgreSQL instead of the file in data_dir, 15 or newer, with a synchronous standby; the first that is a primary is used. TLS, but for this machine.',
+  }),
+  instance: optional(NAME, 'proxy-1', {
+    doc: 'The name of this daemon there, of no other daemon at the same database.',
+  }),
+  passwordFile: optional(SECRET_PATH, '/etc/sharestream/postgres-password', {
+    secret: true,
+    doc: 'File with the password of the user there, mode 0600. Default: PGPASSWORD in the environment, or none.',
+  }),
+  tlsCaFile: optional(PATH, '/etc/sharestream/postgres-ca.pem', {
+    doc: "Certificates (PEM) to trust there instead of the system's.",
+  }),
+  singleServer: option(BOOLEAN, false, {
+    doc: 'Take a PostgreSQL without a synchronous standby: with that one server all is lost, what was acknowledged too.',
   }),
 });
 

@@ -6,11 +6,26 @@ export type ConfigNetwork = 'mainnet' | 'testnet' | 'testnet4' | 'signet' | 'reg
 
 export type Role = 'proxy' | 'maker' | 'auditor';
 
+/** Where the ledger is, and for how long evidence is kept in it. */
+export type LedgerConfig = {
+  readonly keepMs: number;
+  /** Undefined for the file in the data directory. Files are absolute. */
+  readonly postgres:
+    | {
+        readonly url: string;
+        readonly instance: string;
+        readonly passwordFile: string | undefined;
+        readonly tlsCaFile: string | undefined;
+        readonly singleServer: boolean;
+      }
+    | undefined;
+};
+
 type CommonConfig = {
   readonly network: ConfigNetwork;
   /** Absolute. */
   readonly dataDir: string;
-  readonly ledger: { readonly keepMs: number };
+  readonly ledger: LedgerConfig;
   readonly log: { readonly level: 'debug' | 'info' | 'warn' | 'error' };
   readonly metrics: { readonly listen: HostPort; readonly allowedHosts: readonly string[] };
   /** Absolute; the file may not exist yet. Named: the configuration says where it is. */

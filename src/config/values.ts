@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parsePostgresUrl, URL_EXAMPLE } from '../base/postgres-url.ts';
 import { HASHES_PER_EH, MAX_SATS, SATS_PER_BTC } from '../base/units.ts';
 
 /** Why a value was refused, as the end of a sentence that starts with the name of the option. */
@@ -309,6 +310,11 @@ export const HTTP_URL = textKind('URL', 'an address such as "http://127.0.0.1:83
     ? text.replace(/\/$/, '')
     : new Invalid('must not carry a password; use user and password_file');
 });
+
+/** Where a PostgreSQL is: a password belongs into a file. */
+export const POSTGRES_URL = textKind('PostgreSQL URL', `an address such as ${URL_EXAMPLE}`, (text) =>
+  parsePostgresUrl(text) === undefined ? undefined : text,
+);
 
 /** Lower-case hex of exactly `size` bytes, or of 1 to 10,000 bytes. */
 export function hex(size?: number): Kind<string> {

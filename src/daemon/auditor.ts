@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { Auditor } from '../auditor/auditor.ts';
 import { systemClock } from '../base/clock.ts';
 import { systemRandom } from '../base/random.ts';
@@ -6,8 +5,8 @@ import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
+import { ledgerPlaceOf, openLedger } from '../operator/ledger-place.ts';
 import { BackupDate } from './backup-date.ts';
 import { type Composed, composed } from './composed.ts';
 import { countsOf } from './contract-state.ts';
@@ -16,7 +15,6 @@ import { DiskSpace } from './disk-space.ts';
 import type { LaterPart } from './later-part.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
-import { LEDGER_NAME } from './renewal.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
 
@@ -31,19 +29,16 @@ export function startAuditor(
   return composed(async (undo) => {
     makeDataDir(config.dataDir);
     const signer = openKeys(config, { random: systemRandom, log });
-    const path = join(config.dataDir, LEDGER_NAME);
+    const ledgerPlace = ledgerPlaceOf(config);
     let observe: Partial<MetricObservers<'auditor'>> = {};
-    const ledger = await openSqliteLedger(
-      { path },
-      {
-        ...{ log: log.child({ part: 'ledger' }), clock, timers },
-        observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
-      },
-    );
+    const ledger = await openLedger(ledgerPlace, {
+      ...{ log: log.child({ part: 'ledger' }), clock, timers },
+      observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
+    });
     undo.defer(() => ledger.close());
     const place = {
       disk: new DiskSpace(config.dataDir, { clock, timers }),
-      backup: new BackupDate(path, { timers }),
+      backup: new BackupDate(ledgerPlace.path, { timers }),
     };
     for (const each of Object.values(place)) {
       each.start();

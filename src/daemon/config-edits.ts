@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { Problem } from '../config/problems.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import { silentLogger } from '../log/logger.ts';
 import { editsWithoutEffect } from '../operator/configured-terms.ts';
+import { ledgerPlaceOf, openLedgerForReading } from '../operator/ledger-place.ts';
 import { configuredContract } from './configured-contract.ts';
 
 /**
@@ -14,12 +13,13 @@ import { configuredContract } from './configured-contract.ts';
  */
 export async function editsIgnored({
   dataDir,
+  ledger: where,
   contract,
-}: Pick<ProxyConfig, 'dataDir' | 'contract'>): Promise<readonly Problem[]> {
-  const path = join(dataDir, 'ledger.sqlite');
-  if (contract === undefined || !existsSync(path)) return [];
+}: Pick<ProxyConfig, 'dataDir' | 'ledger' | 'contract'>): Promise<readonly Problem[]> {
+  const place = ledgerPlaceOf({ dataDir, ledger: where });
+  if (contract === undefined || (where.postgres === undefined && !existsSync(place.path))) return [];
   try {
-    const ledger = await openSqliteLedger({ path, readOnly: true }, { log: silentLogger });
+    const ledger = await openLedgerForReading(place, { log: silentLogger });
     try {
       const known = await configuredContract(ledger, contract, () => Promise.resolve(0));
       if (known.type === 'finished')
@@ -39,6 +39,7 @@ export async function editsIgnored({
     }
   } catch (error) {
     if (!(error instanceof CodedError)) throw error;
-    return [{ path: 'data_dir', message: `has a ledger that cannot be read: ${error.message}` }];
+    const path = where.postgres === undefined ? 'data_dir' : 'ledger.url';
+    return [{ path, message: `has a ledger that cannot be read: ${error.message}` }];
   }
 }

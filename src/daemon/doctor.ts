@@ -1,6 +1,7 @@
 import { withTimeout } from '../base/clock.ts';
 import type { MakerConfig, ProxyConfig } from '../config/config.ts';
 import { type Diagnosis, type DoctorDeps, failed } from './diagnosis.ts';
+import { checkLedgerServer } from './doctor-ledger.ts';
 import { checkDisk, checkFiles, checkMachine, checkPorts, type PortUse } from './doctor-local.ts';
 import { checkMakerAnswers, checkNode, checkUpstream } from './doctor-remote.ts';
 
@@ -30,6 +31,7 @@ function checksOf(
     { name: 'machine', run: async () => checkMachine(config) },
     { name: 'files', run: async () => checkFiles(config, configFile, deps.env) },
     { name: 'disk', run: async () => checkDisk(config.dataDir) },
+    { name: 'ledger', run: async () => await checkLedgerServer(config.ledger) },
     { name: 'ports', run: (signal) => checkPorts(portsOf(config), metrics.listen, signal) },
   ];
   const asked = nodes.map((node): Check => {

@@ -13,7 +13,6 @@ import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
 import { OpsServer, type OpsServerDeps } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { BeadNode } from '../maker/bead-node.ts';
 import type { MakerContractStatus } from '../maker/contract-status.ts';
@@ -23,6 +22,7 @@ import type { OpenStateSigner } from '../maker/maker-store.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
 import { createMetrics, type MetricObservers, type Metrics } from '../metrics/metrics.ts';
 import { fundingWallet } from '../operator/chain-access.ts';
+import { ledgerPlaceOf, openLedger } from '../operator/ledger-place.ts';
 import { servedOffer } from '../operator/maker-offer.ts';
 import { type MakerSource, policyOf } from '../operator/maker-policy.ts';
 import { PeerServer } from '../peer/transport.ts';
@@ -50,7 +50,7 @@ import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { makerPolicyActions } from './policy-actions.ts';
 import { makerChecks } from './readiness.ts';
-import { LEDGER_NAME, Renewal } from './renewal.ts';
+import { probeOf, Renewal } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
 import { streamViews } from './stream-actions.ts';
@@ -94,7 +94,7 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log: log.child({ part: 'ledger' }) },
     onChange: () => {},
   });
-  const opened = await openLedger(config, crash, log, {
+  const opened = await openOrReplace(config, crash, log, {
     onFailure: () => durability.look(),
     observeCommit: (seconds) => observe.ledger_commit_seconds?.(seconds),
   });
@@ -155,7 +155,8 @@ async function build(
   const fault = (): string | undefined =>
     closing.faultOf(ledger) ??
     (closing.reason === undefined && maker.isSuspended ? 'channel_frozen' : undefined);
-  const renewal = new Renewal(config.dataDir, { fault, timers, log });
+  const probe = probeOf(ledgerPlaceOf(config));
+  const renewal = new Renewal(config.dataDir, { fault, probe, timers, log });
   undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,
@@ -280,18 +281,20 @@ type OpenedLedger = {
 };
 
 /** Opens the ledger, or puts one in its place that keeps nothing: see `replaceUnusable`. */
-async function openLedger(
-  { dataDir, ledger: { keepMs } }: MakerConfig,
+async function openOrReplace(
+  config: MakerConfig,
   crash: CrashPoint,
   log: Logger,
   on: { readonly onFailure: () => void; readonly observeCommit: (seconds: number) => void },
 ): Promise<OpenedLedger> {
-  const path = join(dataDir, LEDGER_NAME);
+  const place = ledgerPlaceOf(config);
+  const { path } = place;
   try {
-    const ledger = await openSqliteLedger(
-      { path },
-      { ...{ log: log.child({ part: 'ledger' }), clock, timers }, ...on },
-    );
+    const ledger = await openLedger(place, {
+      ...{ log: log.child({ part: 'ledger' }), clock, timers },
+      ...on,
+    });
+    const { keepMs } = config.ledger;
     const upkeep = new LedgerUpkeep({ path, keepMs }, { ledger, clock, timers, log });
     return { ledger: crash.ledger(ledger), upkeep, close: () => ledger.close() };
   } catch (error) {

@@ -36,7 +36,8 @@ export function assertKeysKnown({ dataDir, keys }: KeyPlace): void {
   if (keys.isNamed)
     throw new CodedError('key_file_missing', `${keys.seedFile}, as keys.seed_file says, does not exist`);
   const ledger = join(dataDir, 'ledger.sqlite');
-  if (existsSync(ledger))
+  // The lock is there where a PostgreSQL is used, too.
+  if (existsSync(ledger) || existsSync(`${ledger}.lock`))
     throw new CodedError(
       'key_file_missing',
       `${keys.seedFile} does not exist, and ${ledger} is of a node that had keys`,

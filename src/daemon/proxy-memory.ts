@@ -1,11 +1,11 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { SESSION_ID_SIZE } from '../mining/mining.ts';
+import { type LedgerPlace, openLedger } from '../operator/ledger-place.ts';
 import { DuplicateSet } from '../shares/duplicates.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
@@ -15,7 +15,6 @@ import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import type { CrashPoint } from './crash-points.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
-import { LEDGER_NAME } from './renewal.ts';
 import { nextRun, REMEMBERED_MS } from './startup-state.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
@@ -53,31 +52,31 @@ export type MemoryDeps = {
  * Opens the ledger of a proxy. One that cannot be used is replaced by one that keeps nothing, under the same
  * lock: miners are served, and nothing is sold. Throws `ledger_locked` where another program has it.
  */
-export async function openMemory(dataDir: string, deps: MemoryDeps): Promise<ProxyMemory> {
-  const path = join(dataDir, LEDGER_NAME);
-  const kernelKind = await chooseKernelKind(join(dataDir, KERNEL_CACHE), { log: deps.log });
+export async function openMemory(place: LedgerPlace, deps: MemoryDeps): Promise<ProxyMemory> {
+  const { path } = place;
+  const kernelKind = await chooseKernelKind(join(dirname(path), KERNEL_CACHE), { log: deps.log });
   const kernel = createKernel(LIMITS.batchShares, kernelKind);
   try {
-    return await readMemory(path, kernel, deps);
+    return await readMemory(place, kernel, deps);
   } catch (error) {
     const { ledger, unusable, close } = replaceUnusable(path, error, deps.log);
     return { ...(await rememberedBy(ledger, deps.timers)), kernel, upkeep: undefined, unusable, close };
   }
 }
 
-async function readMemory(path: string, kernel: ShareKernel, deps: MemoryDeps): Promise<ProxyMemory> {
+async function readMemory(place: LedgerPlace, kernel: ShareKernel, deps: MemoryDeps): Promise<ProxyMemory> {
   const { clock, timers, log, observeCommit, onFailure } = deps;
-  const opened = await openSqliteLedger(
-    { path },
-    {
-      ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit, onFailure },
-    },
-  );
+  const opened = await openLedger(place, {
+    ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit, onFailure },
+  });
   try {
     const memory = await rememberedBy(deps.crash.ledger(opened), timers);
     const { run, remembered } = memory;
     log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
-    const upkeep = new LedgerUpkeep({ path, keepMs: deps.keepMs }, { ledger: opened, clock, timers, log });
+    const upkeep = new LedgerUpkeep(
+      { path: place.path, keepMs: deps.keepMs },
+      { ledger: opened, clock, timers, log },
+    );
     upkeep.start();
     const close = async (): Promise<void> => {
       await upkeep.stop();

@@ -15,6 +15,7 @@ import type { MetricObservers } from '../metrics/metrics.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining } from '../mining/mining.ts';
+import { ledgerPlaceOf } from '../operator/ledger-place.ts';
 import { askMakers, propose } from '../operator/market-tools.ts';
 import type { AuditorLink } from '../settlement/auditor-link.ts';
 import { type ExternalSigning, fileExternalSigning } from '../settlement/external-signing.ts';
@@ -41,7 +42,7 @@ import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { proxyChecks } from './readiness.ts';
-import { Renewal } from './renewal.ts';
+import { probeOf, Renewal } from './renewal.ts';
 import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
@@ -85,7 +86,8 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log },
     onChange: (level) => onDurability(level),
   });
-  const memory = await openMemory(config.dataDir, {
+  const place = ledgerPlaceOf(config);
+  const memory = await openMemory(place, {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
     onFailure: () => durability.look(),
@@ -147,7 +149,8 @@ async function build(
     await contract.begin(PATIENCE_MS);
   } else closing.fail(memory.unusable);
   closing.start();
-  const renewal = new Renewal(config.dataDir, { fault: () => closing.faultOf(ledger), timers, log });
+  const fault = (): string | undefined => closing.faultOf(ledger);
+  const renewal = new Renewal(config.dataDir, { fault, probe: probeOf(place), timers, log });
   undo.defer(() => renewal.stop());
   // Until all contracts began nobody knows how many there are.
   const isBegun = (): boolean => contract.waiting === undefined && closing.reason === undefined;

@@ -4,10 +4,9 @@ import type { Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { oneAtATime } from '../base/one-at-a-time.ts';
 import { isFree } from '../ledger/sqlite-file.ts';
-import type { Logger } from '../log/logger.ts';
+import { type Logger, silentLogger } from '../log/logger.ts';
+import { LEDGER_NAME, type LedgerPlace, openLedgerForReading } from '../operator/ledger-place.ts';
 
-/** Of a ledger in its folder. */
-export const LEDGER_NAME = 'ledger.sqlite';
 const PROBE_MS = 5_000;
 /** More than a commit or a checkpoint of a busy ledger needs. */
 const PROBE_BYTES = 4 * 1024 * 1024;
@@ -17,7 +16,7 @@ export type RenewalDeps = {
   readonly fault: () => string | undefined;
   readonly timers: Timers;
   readonly log: Logger;
-  /** Whether a new start finds a ledger that it can write to. Default: `canBegin`. */
+  /** Whether a new start finds a ledger that it can write to. Default: `canBegin` of a file. */
   readonly probe?: (directory: string) => Promise<boolean>;
 };
 
@@ -67,6 +66,21 @@ async function canBegin(directory: string): Promise<boolean> {
     if (!(error instanceof CodedError)) throw error;
     return true;
   }
+}
+
+/** The same of a ledger wherever it is: the server of one that is no file has to answer. */
+export function probeOf(place: LedgerPlace): (directory: string) => Promise<boolean> {
+  if (place.postgres === undefined) return canBegin;
+  return async (directory) => {
+    if (!(await takesWrites(directory))) return false;
+    try {
+      await (await openLedgerForReading(place, { log: silentLogger })).close();
+      return true;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return error.code !== 'ledger_io';
+    }
+  };
 }
 
 /** True where a folder takes a file of some megabytes, and keeps it. Never throws. */

@@ -54,8 +54,6 @@ export type WriterLedgerDeps = {
   /** Called once, when the ledger has failed: nothing is written from then on. */
   readonly onFailure?: (error: CodedError) => void;
   readonly observeCommit?: (seconds: number, rows: number) => void;
-  /** A connection to the server of the ledger was lost; of engines that have one. */
-  readonly onServerLost?: () => void;
 };
 
 /**
@@ -299,7 +297,6 @@ class WriterLedger implements MaintainedLedger {
   #onLink(isUp: boolean, detail: string): void {
     if (isUp) this.#deps.log.info({ server: detail }, 'the ledger has a server again');
     else this.#deps.log.warn({ detail }, 'the ledger lost its server; writes wait, it is tried again');
-    if (!isUp) this.#deps.onServerLost?.();
   }
 
   #takeRead(id: number): Read | undefined {

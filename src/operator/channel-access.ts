@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { CodedError } from '../base/errors.ts';
 import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
@@ -10,9 +9,9 @@ import type { ChainConfig, MakerConfig, ProxyConfig, Role } from '../config/conf
 import { loadConfig } from '../config/load.ts';
 import type { HostPort } from '../config/values.ts';
 import type { Ledger } from '../ledger/ledger.ts';
-import { openSqliteLedger } from '../ledger/sqlite-ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { chainSource } from './chain-access.ts';
+import { type LedgerPlace, ledgerPlaceOf, openLedger, openLedgerForReading } from './ledger-place.ts';
 
 /** Where a market maker is reached, and who it must prove to be. */
 export type MakerAddress = HostPort & { readonly nodeId: string };
@@ -22,6 +21,8 @@ type Env = Readonly<Record<string, string | undefined>>;
 /** Where a channel's things are: from the configuration of a daemon, or named one by one. */
 export type ChannelAccess = {
   readonly ledgerFile: string | undefined;
+  /** In the place of a file, where the configuration says so. */
+  readonly postgres: LedgerPlace['postgres'];
   readonly keyFile: string | undefined;
   readonly chain: ChainConfig | undefined;
   /** Undefined without a configuration: then the records say. */
@@ -44,12 +45,13 @@ export type AccessOptions = {
 export function channelAccess(options: AccessOptions): ChannelAccess {
   const named = { ledgerFile: options.ledgerFile, keyFile: options.keyFile, chain: options.node };
   if (options.configFile === undefined) {
-    return { ...named, network: undefined, daemon: undefined, maker: undefined };
+    return { ...named, postgres: undefined, network: undefined, daemon: undefined, maker: undefined };
   }
   const config = loadEither(options.configFile, options.env);
   const { dataDir } = config;
   return {
-    ledgerFile: named.ledgerFile ?? join(dataDir, 'ledger.sqlite'),
+    ledgerFile: named.ledgerFile ?? ledgerPlaceOf(config).path,
+    postgres: named.ledgerFile === undefined ? config.ledger.postgres : undefined,
     keyFile: named.keyFile ?? config.keys.seedFile,
     chain: named.chain ?? config.chain,
     network: config.network,
@@ -85,15 +87,20 @@ function urlOf({ host, port }: HostPort): string {
 
 /** For a look, also while the daemon runs. Throws `usage` where none is named, and as `openSqliteLedger`. */
 export function openForReading(access: ChannelAccess, log: Logger): Promise<Ledger> {
-  return openSqliteLedger({ path: ledgerFileOf(access), readOnly: true }, { log });
+  return openLedgerForReading(ledgerPlace(access), { log });
 }
 
 /** Throws `ledger_locked` while the daemon runs, and as `openForReading`. */
 export function openForWriting(access: ChannelAccess, log: Logger): Promise<Ledger> {
-  return openSqliteLedger({ path: ledgerFileOf(access) }, { log });
+  return openLedger(ledgerPlace(access), { log });
 }
 
-export function ledgerFileOf(access: ChannelAccess): string {
+/** Throws `usage` where none is named. */
+export function ledgerPlace(access: ChannelAccess): LedgerPlace {
+  return { path: ledgerFileOf(access), postgres: access.postgres };
+}
+
+function ledgerFileOf(access: ChannelAccess): string {
   if (access.ledgerFile === undefined) {
     throw new CodedError('usage', 'say where the ledger is: --config FILE or --ledger FILE');
   }

@@ -172,7 +172,13 @@ describe('a configured contract, after a restart', () => {
     await selling.contracts.stop();
     const dataDir = mkdtempSync(join(tmpdir(), 'edits-'));
     const ignored = async (change: Partial<ContractConfig>) =>
-      (await editsIgnored({ dataDir, contract: configOf(world, change) })).map(({ message }) => message);
+      (
+        await editsIgnored({
+          ledger: { keepMs: 0, postgres: undefined },
+          dataDir,
+          contract: configOf(world, change),
+        })
+      ).map(({ message }) => message);
     expect(await ignored({})).toEqual([]);
     await copyLedger(store, join(dataDir, 'ledger.sqlite'));
     expect(await ignored({})).toEqual([]);

@@ -59,6 +59,11 @@ export class Load {
   }
 }
 
+/** The number of the append that goes on behind those that are there. */
+export async function nextOf(ledger: Ledger): Promise<number> {
+  return Number((await ledger.get('stream', 's')) ?? 0) / SHARES;
+}
+
 /** Every append is there as a whole, once, in order and without a gap. Returns how many there are. */
 export async function wholeAppends(options: PostgresOptions): Promise<number> {
   expect(await verifyPostgresLedger(options)).toMatchObject({ ok: true });

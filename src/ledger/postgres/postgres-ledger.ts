@@ -7,7 +7,11 @@ import {
 } from '../writer-ledger.ts';
 import { type PostgresOptions, type PostgresThreadData, readServer } from './address.ts';
 
-export type PostgresLedgerOptions = WriterLedgerOptions & PostgresOptions;
+export type PostgresLedgerOptions = WriterLedgerOptions &
+  PostgresOptions & {
+    /** Of a file whose lock (`lockLedger`) the writer holds too. */
+    readonly lockPath?: string;
+  };
 
 /**
  * Opens the chain of an instance in a PostgreSQL, alone (`ledger_locked`); it is made where there is none. The
@@ -20,7 +24,12 @@ export async function openPostgresLedger(
 ): Promise<MaintainedLedger> {
   const { clock = systemClock } = deps;
   const server = readServer(options);
-  const data: PostgresThreadData = { server, nowMs: clock.nowMs(), readOnly: options.readOnly ?? false };
+  const data: PostgresThreadData = {
+    server,
+    nowMs: clock.nowMs(),
+    readOnly: options.readOnly ?? false,
+    lockPath: options.lockPath,
+  };
   const file = import.meta.url.endsWith('.ts') ? './postgres-worker.ts' : './postgres-worker.js';
   const ledger = await startWriter(new URL(file, import.meta.url), data, options, deps);
   // The address without what is secret in it.

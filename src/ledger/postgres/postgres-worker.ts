@@ -2,9 +2,10 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { assert, unreachable } from '../../base/assert.ts';
 import { sleep, systemClock } from '../../base/clock.ts';
-import { CodedError, type ErrorCode } from '../../base/errors.ts';
+import { CodedError } from '../../base/errors.ts';
 import { systemRandom } from '../../base/random.ts';
 import { systemTimers } from '../../base/system-timers.ts';
+import { lockLedger, toLedgerFailure } from '../sqlite-file.ts';
 import type {
   CommitRequest,
   MaintenanceRequest,
@@ -34,11 +35,18 @@ class Thread {
   readonly #reads: Reads;
   /** Undefined where it is open for reading only. */
   readonly #writer: PostgresWriter | undefined;
+  readonly #lock: { close(): void } | undefined;
   #queue: Item[] = [];
   #running: Promise<void> | undefined;
   #failure: CodedError | undefined;
 
-  constructor(to: MessagePort, reads: Reads, writer: PostgresWriter | undefined) {
+  constructor(
+    to: MessagePort,
+    reads: Reads,
+    writer: PostgresWriter | undefined,
+    lock: { close(): void } | undefined,
+  ) {
+    this.#lock = lock;
     this.#port = to;
     this.#reads = reads;
     this.#writer = writer;
@@ -117,12 +125,12 @@ class Thread {
     try {
       this.#reply({ type: 'read', id, value: await work });
     } catch (error) {
-      this.#reply({ type: 'read_failed', id, ...toFailure(error) });
+      this.#reply({ type: 'read_failed', id, ...toLedgerFailure(error) });
     }
   }
 
   #fail(error: unknown): void {
-    const failure = toFailure(error);
+    const failure = toLedgerFailure(error);
     this.#failure ??= new CodedError(failure.code, failure.detail);
     this.#reply({ type: 'failed', ...failure });
   }
@@ -139,6 +147,7 @@ class Thread {
       await this.#running;
     }
     await this.#reads.close();
+    this.#lock?.close();
     this.#reply({ type: 'closed' });
     this.#port.close();
   }
@@ -173,25 +182,24 @@ async function read(reads: Reads, request: ReadRequest): Promise<unknown> {
   });
 }
 
-/** An error as another thread reads it: it does not keep its class on the way. */
-function toFailure(error: unknown): { readonly code: ErrorCode; readonly detail: string } {
-  const code = error instanceof CodedError ? error.code : 'ledger_io';
-  const message = error instanceof Error ? error.message : String(error);
-  return { code, detail: message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message };
-}
-
-async function start(to: MessagePort, { server, nowMs, readOnly }: PostgresThreadData): Promise<void> {
+async function start(
+  to: MessagePort,
+  { server, nowMs, readOnly, lockPath }: PostgresThreadData,
+): Promise<void> {
   const reply = (message: WriterReply): void => to.postMessage(message);
   const onLink = (isUp: boolean, detail: string): void => reply({ type: 'link', isUp, detail });
   const deps = { timers: systemTimers, clock: systemClock, random: systemRandom, onLink };
+  let lock: { close(): void } | undefined;
   try {
+    if (lockPath !== undefined && !readOnly) lock = lockLedger(lockPath);
     const writer = readOnly ? undefined : await PostgresWriter.open(server, nowMs, deps);
     const reads = writer ?? (await PostgresReader.open(server, deps));
-    const thread = new Thread(to, reads, writer);
+    const thread = new Thread(to, reads, writer, lock);
     to.on('message', (request: WriterRequest) => thread.handle(request));
     reply({ type: 'ready', engine: reads.engine });
   } catch (error) {
-    reply({ type: 'failed', ...toFailure(error) });
+    lock?.close();
+    reply({ type: 'failed', ...toLedgerFailure(error) });
     to.close();
   }
 }

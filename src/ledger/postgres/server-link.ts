@@ -1,7 +1,8 @@
 import { type Clock, sleep, type Timers } from '../../base/clock.ts';
 import { CodedError } from '../../base/errors.ts';
 import { hostPortText } from '../../base/host-port.ts';
-import type { PostgresHost, PostgresServer } from './address.ts';
+import type { PostgresHost } from '../../base/postgres-url.ts';
+import type { PostgresServer } from './address.ts';
 import { ConnectionLost, Session } from './session.ts';
 import { checkSettings } from './settings.ts';
 
@@ -102,6 +103,24 @@ export class ServerLink {
     } catch (error) {
       return (error as Error).message;
     }
+  }
+}
+
+/** Work with a primary, by connections of its own. Throws `ledger_io` where none answers, and what it throws. */
+export async function linked<T>(
+  server: PostgresServer,
+  deps: LinkDeps,
+  work: (link: ServerLink) => Promise<T>,
+): Promise<T> {
+  let link: ServerLink | undefined;
+  try {
+    link = await ServerLink.open(server, deps);
+    return await work(link);
+  } catch (error) {
+    if (!(error instanceof ConnectionLost)) throw error;
+    throw new CodedError('ledger_io', error.message, {}, { cause: error });
+  } finally {
+    await link?.close();
   }
 }
 

@@ -1,8 +1,9 @@
 import * as net from 'node:net';
 import { Client, DatabaseError } from 'pg';
 import { CodedError } from '../../base/errors.ts';
+import type { PostgresHost } from '../../base/postgres-url.ts';
 import { SerialQueue } from '../../base/serial-queue.ts';
-import type { PostgresHost, PostgresServer } from './address.ts';
+import type { PostgresServer } from './address.ts';
 
 /** A server that has not let us in by then is not there. */
 const CONNECT_MS = 5_000;
