@@ -1,10 +1,10 @@
 import { expect } from 'vitest';
-import { codeOf } from '../../src/base/errors.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
-import type { PostgresOptions } from '../../src/ledger/postgres/address.ts';
-import { openPostgresLedger } from '../../src/ledger/postgres/postgres-ledger.ts';
-import { verifyPostgresLedger } from '../../src/ledger/postgres/verify.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import { codeOf } from '../../../src/base/errors.ts';
+import type { Ledger } from '../../../src/ledger/ledger.ts';
+import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
+import { verifyPostgresLedger } from '../../../src/ledger/postgres/verify.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
 
 const LANES = 8;
 const SHARES = 5;

@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
-import type { PostgresOptions } from '../../src/ledger/postgres/address.ts';
+import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
 import { OWNER, PostgresProcess, until } from './postgres-server.ts';
 
 /** The database of the tests. */

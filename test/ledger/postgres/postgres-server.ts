@@ -4,9 +4,9 @@ import * as net from 'node:net';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
-import { NodeProcess } from '../chain-node/node-process.ts';
+import { NodeProcess } from '../../chain-node/node-process.ts';
 
-const SCRIPT = fileURLToPath(new URL('../../.ci/postgres-from-debian', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../../../.ci/postgres-from-debian', import.meta.url));
 const PROGRAM_TIMEOUT_MS = 5 * 60_000;
 
 /** Who owns a server of the tests. */

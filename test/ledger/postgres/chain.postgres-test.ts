@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { systemTimers } from '../../src/base/system-timers.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
-import type { PostgresOptions } from '../../src/ledger/postgres/address.ts';
-import { openPostgresLedger } from '../../src/ledger/postgres/postgres-ledger.ts';
-import { verifyPostgresLedger } from '../../src/ledger/postgres/verify.ts';
-import { Sealing } from '../../src/ledger/sealing.ts';
-import type { MaintainedLedger } from '../../src/ledger/writer-ledger.ts';
-import { silentLogger } from '../../src/log/logger.ts';
-import { ManualClock } from '../base/manual-clock.ts';
-import { equivalenceWith } from '../ledger/equivalence.ts';
-import { codeOfRejection, insert, log, put } from '../ledger/suite.ts';
+import { systemTimers } from '../../../src/base/system-timers.ts';
+import type { Ledger } from '../../../src/ledger/ledger.ts';
+import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
+import { verifyPostgresLedger } from '../../../src/ledger/postgres/verify.ts';
+import { Sealing } from '../../../src/ledger/sealing.ts';
+import type { MaintainedLedger } from '../../../src/ledger/writer-ledger.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { ManualClock } from '../../base/manual-clock.ts';
+import { equivalenceWith } from '../equivalence.ts';
+import { codeOfRejection, insert, log, put } from '../suite.ts';
 import { postgresStand } from './stand.ts';
 
 const stand = postgresStand();

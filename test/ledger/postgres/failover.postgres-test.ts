@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { CodedError } from '../../src/base/errors.ts';
-import type { Ledger } from '../../src/ledger/ledger.ts';
-import type { PostgresOptions } from '../../src/ledger/postgres/address.ts';
-import { openPostgresLedger } from '../../src/ledger/postgres/postgres-ledger.ts';
-import { silentLogger } from '../../src/log/logger.ts';
-import { codeOfRejection, put } from '../ledger/suite.ts';
-import { seededRandom } from '../seed.ts';
+import type { CodedError } from '../../../src/base/errors.ts';
+import type { Ledger } from '../../../src/ledger/ledger.ts';
+import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { seededRandom } from '../../seed.ts';
+import { codeOfRejection, put } from '../suite.ts';
 import { Load, wholeAppends } from './load.ts';
 import { until } from './postgres-server.ts';
 import { postgresStand } from './stand.ts';

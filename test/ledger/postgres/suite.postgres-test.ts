@@ -1,6 +1,6 @@
-import { openPostgresLedger } from '../../src/ledger/postgres/postgres-ledger.ts';
-import { silentLogger } from '../../src/log/logger.ts';
-import { ledgerSuite } from '../ledger/suite.ts';
+import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { ledgerSuite } from '../suite.ts';
 import { postgresStand } from './stand.ts';
 
 const stand = postgresStand();

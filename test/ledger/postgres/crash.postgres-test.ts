@@ -1,9 +1,9 @@
 import * as childProcess from 'node:child_process';
 import { once } from 'node:events';
 import { expect, it } from 'vitest';
-import { openPostgresLedger } from '../../src/ledger/postgres/postgres-ledger.ts';
-import { silentLogger } from '../../src/log/logger.ts';
-import { seededRandom } from '../seed.ts';
+import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
+import { silentLogger } from '../../../src/log/logger.ts';
+import { seededRandom } from '../../seed.ts';
 import { wholeAppends } from './load.ts';
 import { until } from './postgres-server.ts';
 import { postgresStand } from './stand.ts';
