@@ -43,7 +43,7 @@ function decoded(text: string): string | undefined {
   }
 }
 
-/** True for the folder of a socket and for addresses of this machine: what is said there nobody else hears. */
+/** True for the folder of a socket and addresses of this machine: nobody else hears what is said there. */
 export function isOnThisMachine({ host }: PostgresHost): boolean {
   return (
     host.startsWith('/') || host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)

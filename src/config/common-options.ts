@@ -31,7 +31,7 @@ export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.'
     doc: 'How long evidence is kept after it was sealed into compressed segments; that of a contract at least until it is settled.',
   }),
   url: optional(POSTGRES_URL, 'postgres://sharestream@db1.example:5432,db2.example:5432/sharestream', {
-    doc: 'A PostgreSQL instead of the file in data_dir, 15 or newer, with a synchronous standby; the first that is a primary is used. TLS, but for this machine.',
+    doc: 'A PostgreSQL (15 or newer, with a synchronous standby) instead of the file in data_dir. The first that is a primary is used.',
   }),
   instance: optional(NAME, 'proxy-1', {
     doc: 'The name of this daemon there, of no other daemon at the same database.',

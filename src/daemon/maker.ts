@@ -155,8 +155,12 @@ async function build(
   const fault = (): string | undefined =>
     closing.faultOf(ledger) ??
     (closing.reason === undefined && maker.isSuspended ? 'channel_frozen' : undefined);
-  const probe = probeOf(ledgerPlaceOf(config));
-  const renewal = new Renewal(config.dataDir, { fault, probe, timers, log });
+  const renewal = new Renewal(config.dataDir, {
+    fault,
+    probe: probeOf(ledgerPlaceOf(config)),
+    timers,
+    log,
+  });
   undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,

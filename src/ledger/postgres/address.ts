@@ -31,7 +31,7 @@ export type PostgresOptions = {
   /** `postgres://USER@HOST[:PORT][,HOST[:PORT]...]/DATABASE` */
   readonly url: string;
   readonly instance: string;
-  /** Read anew at each opening. Without one the environment says (`PGPASSWORD`), or the server asks for none. */
+  /** Without one the environment says (`PGPASSWORD`), or the server asks for none. */
   readonly passwordFile?: string | undefined;
   /** Certificates (PEM) to trust instead of the system's. */
   readonly tlsCaFile?: string | undefined;
@@ -39,8 +39,8 @@ export type PostgresOptions = {
 };
 
 /**
- * The server with its secrets read. Connections beyond this machine are always TLS, and the certificate has to
- * be of the host. Throws `ledger_io` where a file cannot be read.
+ * The server with its secrets read. Connections beyond this machine are always TLS, and the certificate has
+ * to be of the host. Throws `ledger_io` where a file cannot be read.
  */
 export function readServer(options: PostgresOptions): PostgresServer {
   const url = parsePostgresUrl(options.url);

@@ -33,7 +33,7 @@ export async function takeChain(link: ServerLink, instance: string, owner: Uint8
       VALUES ($1, 0, 0, $2, $3, 0, 0, 0, $2) ON CONFLICT (instance) DO NOTHING`,
     [instance, genesis, owner],
   );
-  // A commit that changes nothing, before the lock is taken: without a standby it waits, and locks nobody out.
+  // A commit that changes nothing, before the lock is taken: without a standby it waits and locks nobody out.
   const [row] = await link.write(
     'UPDATE sharestream.chain SET epoch = epoch WHERE instance = $1 RETURNING number',
     [instance],

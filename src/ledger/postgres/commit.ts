@@ -133,8 +133,8 @@ export function dayOf(atMs: number): string {
 }
 
 /**
- * One commit in one statement: the head moves from one hash to the next, for the holder of the epoch alone, and
- * all the rest is written only then. Bodies and ids are taken out of the packed rows.
+ * One commit in one statement: the head moves from one hash to the next, for the holder of the epoch alone,
+ * and all the rest is written only then. Bodies and ids are taken out of the packed rows.
  */
 export const COMMIT_BATCH = `
   WITH head AS (

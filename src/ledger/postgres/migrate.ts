@@ -5,7 +5,7 @@ import { type PostgresOptions, readServer } from './address.ts';
 import { migrate, POSTGRES_MIGRATIONS } from './migrations.ts';
 import { linked } from './server-link.ts';
 
-/** Brings a database to this version, for its owner. Returns how many migrations it has. Throws as `migrate`. */
+/** Brings a database to this version, as its owner; how many migrations it has. Throws as `migrate`. */
 export async function migratePostgres(options: PostgresOptions): Promise<number> {
   const deps = { timers: systemTimers, clock: systemClock };
   await linked(readServer(options), deps, ({ writer }) => migrate(writer, systemClock.nowMs()));

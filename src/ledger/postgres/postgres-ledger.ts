@@ -14,8 +14,8 @@ export type PostgresLedgerOptions = WriterLedgerOptions &
   };
 
 /**
- * Opens the chain of an instance in a PostgreSQL, alone (`ledger_locked`); it is made where there is none. The
- * writer is a thread of its own. Throws `ledger_version`, `ledger_settings`, `ledger_schema`,
+ * Opens the chain of an instance in a PostgreSQL, alone (`ledger_locked`); it is made where there is none.
+ * The writer is a thread of its own. Throws `ledger_version`, `ledger_settings`, `ledger_schema`,
  * `ledger_corrupt`, `ledger_io`.
  */
 export async function openPostgresLedger(

@@ -8,6 +8,7 @@ import { systemTimers } from '../../base/system-timers.ts';
 import { lockLedger, toLedgerFailure } from '../sqlite-file.ts';
 import type {
   CommitRequest,
+  LetGoRequest,
   MaintenanceRequest,
   ReadRequest,
   WriterReply,
@@ -16,7 +17,7 @@ import type {
 import type { PostgresThreadData } from './address.ts';
 import { PostgresReader } from './postgres-reader.ts';
 import { PostgresWriter, type Reads } from './postgres-writer.ts';
-import { isOld, letGo } from './retention.ts';
+import { dropDays, isOld, letGo } from './retention.ts';
 
 /** What one batch takes in, of what came while the one before was under way. */
 const GROUPS_PER_COMMIT = 64;
@@ -112,9 +113,15 @@ class Thread {
     if (request.type === 'prune') return true;
     if (request.type === 'is_old') return await isOld(writer, request.beforeMs);
     if (request.type === 'seal') throw new CodedError('ledger_io', 'there are no segments on PostgreSQL');
+    const day = await this.#letGo(writer, request);
+    // What stays of a day is of no use, and harms nobody: it goes with the next one.
+    if (day !== undefined) await dropDays(writer, day);
+    return [];
+  }
+
+  async #letGo(writer: PostgresWriter, request: LetGoRequest): Promise<string | undefined> {
     try {
-      await letGo(writer, request);
-      return [];
+      return await letGo(writer, request);
     } catch (error) {
       this.#fail(error);
       throw error;

@@ -78,7 +78,7 @@ export class PostgresWriter implements Reads {
     this.#head = up.chain.head;
   }
 
-  /** Throws `ledger_locked`, `ledger_version`, `ledger_settings`, `ledger_schema`, `ledger_corrupt`, `ledger_io`. */
+  /** Throws as `openPostgresLedger`. */
   static async open(server: PostgresServer, nowMs: number, deps: WriterDeps): Promise<PostgresWriter> {
     const owner = deps.random.bytes(16);
     let link: ServerLink | undefined;

@@ -20,8 +20,8 @@ export async function isOld(writer: PostgresWriter, beforeMs: number): Promise<b
 
 /**
  * Lets go of the oldest day, where it is old enough and holds nothing of the streams `held`. Documents in it
- * that are still of use are written again at the head, so that the rest of the chain stands alone; the rows go
- * with their partition, once every chain has let go of it.
+ * that are still of use are written again at the head, so that the rest of the chain stands alone; the rows
+ * go with their partition, once every chain has let go of it.
  * @returns the day, where it went
  */
 export async function letGo(writer: PostgresWriter, request: LetGoRequest): Promise<string | undefined> {
@@ -68,12 +68,11 @@ export async function letGo(writer: PostgresWriter, request: LetGoRequest): Prom
     await link.write('COMMIT');
   });
   writer.letGoOf(end);
-  await dropDays(writer, day);
   return day;
 }
 
-/** Deletes all days up to one of which nobody has anything left. */
-async function dropDays(writer: PostgresWriter, upTo: string): Promise<void> {
+/** Deletes all days up to one of which nobody has anything left, and that nobody reads. */
+export async function dropDays(writer: PostgresWriter, upTo: string): Promise<void> {
   await writer.read(async (_reads, { link }) => {
     const parts = await link.reader.query(
       `SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::text AS day FROM pg_inherits AS i

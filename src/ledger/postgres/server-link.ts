@@ -11,7 +11,7 @@ const LOOK_AFTER_MS = 5_000;
 
 export type LinkDeps = { readonly timers: Timers; readonly clock: Clock };
 
-/** A primary, by two connections: commits go through one, reads through the other, and both are lost together. */
+/** A primary, by two connections: one for commits, one for reads. Both are lost together. */
 export class ServerLink {
   readonly host: PostgresHost;
   /** E.g. "15.18". */
@@ -106,7 +106,7 @@ export class ServerLink {
   }
 }
 
-/** Work with a primary, by connections of its own. Throws `ledger_io` where none answers, and what it throws. */
+/** Work with a primary, by connections of its own. Throws `ledger_io` where none answers. */
 export async function linked<T>(
   server: PostgresServer,
   deps: LinkDeps,

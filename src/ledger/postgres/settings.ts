@@ -38,7 +38,7 @@ export function settingsProblem(row: Row, isSingle: boolean): CodedError | undef
   if (!isSingle && String(row['synchronous_standby_names']).trim() === '')
     return new CodedError(
       'ledger_settings',
-      'PostgreSQL has no synchronous_standby_names: name a standby, or say ledger.single_server = true where this one server may be lost with all of it',
+      'PostgreSQL has no synchronous_standby_names: name a standby, or set ledger.single_server where this one may be lost',
     );
   return undefined;
 }

@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { describe, expect, it } from 'vitest';
 import { systemTimers } from '../../../src/base/system-timers.ts';
 import type { Ledger } from '../../../src/ledger/ledger.ts';
@@ -10,7 +11,8 @@ import { silentLogger } from '../../../src/log/logger.ts';
 import { ManualClock } from '../../base/manual-clock.ts';
 import { equivalenceWith } from '../equivalence.ts';
 import { codeOfRejection, insert, log, put } from '../suite.ts';
-import { postgresStand } from './stand.ts';
+import { OWNER } from './postgres-server.ts';
+import { DATABASE, postgresStand } from './stand.ts';
 
 const stand = postgresStand();
 const DAY_MS = 86_400_000;
@@ -217,6 +219,31 @@ describe('days', () => {
     await again.append([log(19, 1), log(5, 1, 'held')]);
     expect(await verifyPostgresLedger(options)).toMatchObject({ ok: true });
     await again.close();
+  });
+
+  it('that somebody reads are let go of all the same, and deleted with the next', async () => {
+    const clock = oldClock();
+    const ledger = await open(stand.options(), clock);
+    const before = (await partitions()).length;
+    await fill(ledger, clock, 4);
+    const reading = new Client({
+      host: '127.0.0.1',
+      port: stand.primary.port,
+      user: OWNER,
+      database: DATABASE,
+    });
+    await reading.connect();
+    await reading.query('BEGIN; SELECT count(*) FROM sharestream.batch');
+    const sealing = sealingOf(ledger, clock);
+    await sealing.run();
+    expect(await ledger.logRange('share', 's')).toEqual({ first: 3, end: 12 });
+    // Four, and that of today, where documents of use were written again.
+    expect(await partitions()).toHaveLength(before + 5);
+    await reading.end();
+    await sealing.run();
+    expect(await partitions()).toHaveLength(before + 3);
+    expect(sealing.stats.failures).toBe(0);
+    await ledger.close();
   });
 
   it('that another chain still has, or a contract that is not settled, stay', async () => {

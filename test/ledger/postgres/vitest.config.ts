@@ -1,4 +1,8 @@
 import { suiteConfig } from '../../suite.ts';
 
 /** Each file on a primary and a standby of its own. */
-export default suiteConfig({ include: ['test/ledger/postgres/**/*.postgres-test.ts'] });
+export default suiteConfig({
+  testTimeout: 120_000,
+  hookTimeout: 120_000,
+  include: ['test/ledger/postgres/**/*.postgres-test.ts'],
+});
