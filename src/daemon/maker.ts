@@ -50,7 +50,7 @@ import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { makerPolicyActions } from './policy-actions.ts';
 import { makerChecks } from './readiness.ts';
-import { probeOf, Renewal } from './renewal.ts';
+import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
 import { streamViews } from './stream-actions.ts';
@@ -155,12 +155,7 @@ async function build(
   const fault = (): string | undefined =>
     closing.faultOf(ledger) ??
     (closing.reason === undefined && maker.isSuspended ? 'channel_frozen' : undefined);
-  const renewal = new Renewal(config.dataDir, {
-    fault,
-    probe: probeOf(ledgerPlaceOf(config)),
-    timers,
-    log,
-  });
+  const renewal = renewalOf(config, { fault, timers, log });
   undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,

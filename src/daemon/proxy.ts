@@ -42,7 +42,7 @@ import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import { type ProxyParts, proxyStatus } from './proxy-status.ts';
 import { proxyChecks } from './readiness.ts';
-import { probeOf, Renewal } from './renewal.ts';
+import { renewalOf } from './renewal.ts';
 import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
@@ -86,8 +86,7 @@ async function build(
     ...{ stats: () => stats(), clock, timers, log },
     onChange: (level) => onDurability(level),
   });
-  const place = ledgerPlaceOf(config);
-  const memory = await openMemory(place, {
+  const memory = await openMemory(ledgerPlaceOf(config), {
     ...{ crash, clock, timers, log, keepMs: config.ledger.keepMs },
     observeCommit: (seconds) => observers.observe?.ledger_commit_seconds(seconds),
     onFailure: () => durability.look(),
@@ -149,8 +148,7 @@ async function build(
     await contract.begin(PATIENCE_MS);
   } else closing.fail(memory.unusable);
   closing.start();
-  const fault = (): string | undefined => closing.faultOf(ledger);
-  const renewal = new Renewal(config.dataDir, { fault, probe: probeOf(place), timers, log });
+  const renewal = renewalOf(config, { fault: () => closing.faultOf(ledger), timers, log });
   undo.defer(() => renewal.stop());
   // Until all contracts began nobody knows how many there are.
   const isBegun = (): boolean => contract.waiting === undefined && closing.reason === undefined;

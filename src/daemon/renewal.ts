@@ -3,9 +3,15 @@ import { join } from 'node:path';
 import type { Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { oneAtATime } from '../base/one-at-a-time.ts';
+import type { LedgerConfig } from '../config/config.ts';
 import { isFree } from '../ledger/sqlite-file.ts';
 import { type Logger, silentLogger } from '../log/logger.ts';
-import { LEDGER_NAME, type LedgerPlace, openLedgerForReading } from '../operator/ledger-place.ts';
+import {
+  LEDGER_NAME,
+  type LedgerPlace,
+  ledgerPlaceOf,
+  openLedgerForReading,
+} from '../operator/ledger-place.ts';
 
 const PROBE_MS = 5_000;
 /** More than a commit or a checkpoint of a busy ledger needs. */
@@ -68,8 +74,16 @@ async function canBegin(directory: string): Promise<boolean> {
   }
 }
 
-/** The same of a ledger wherever it is: the server of one that is no file has to answer. */
-export function probeOf(place: LedgerPlace): (directory: string) => Promise<boolean> {
+/** That of a daemon, wherever its ledger is. */
+export function renewalOf(
+  config: { readonly dataDir: string; readonly ledger: LedgerConfig },
+  deps: RenewalDeps,
+): Renewal {
+  return new Renewal(config.dataDir, { ...deps, probe: probeOf(ledgerPlaceOf(config)) });
+}
+
+/** `canBegin` of a ledger that may be no file: then its server has to answer. */
+function probeOf(place: LedgerPlace): (directory: string) => Promise<boolean> {
   if (place.postgres === undefined) return canBegin;
   return async (directory) => {
     if (!(await takesWrites(directory))) return false;
