@@ -7,7 +7,9 @@ import {
   type BeadCreditOptions,
   type BeadCreditState,
   NO_BEADS,
+  stopOf,
   transition,
+  withCredited,
 } from '../../src/maker/bead-credit.ts';
 import { SeededRandom } from '../sim/random.ts';
 import '../seed.ts';
@@ -144,6 +146,74 @@ function falseStops(beads: number, stopPpb: number): number {
 describe('credit by beads', () => {
   it('stops where no bead pays us, at 13.8 of their worth', () => {
     expect(new Machine().untilStopped()).toBe(Math.ceil(-Math.log(1e-6) * SHARES_PER_BEAD));
+  });
+
+  it('takes work that is worth exactly the most, and no part more, by the beads that pay and the doubt', () => {
+    const options = { ...OPTIONS, doubtBeads: 2 };
+    const stopAt = (worthParts: bigint, changes: Partial<BeadCreditState>, nowMs = 0): unknown =>
+      stopOf(options, { ...NO_BEADS, worthParts, ...changes }, nowMs);
+    const open = (...times: readonly number[]) => ({
+      open: new Map(times.map((ms, at) => [`bead ${at}`, ms])),
+    });
+    for (const [counted, changes] of [
+      [0, {}],
+      [3, { paidBeads: 3 }],
+      [4, { paidBeads: 3, ...open(0) }],
+      // No more than so many are in doubt at once.
+      [5, { paidBeads: 3, ...open(0, 0, 0) }],
+      // Those that are too old are not.
+      [4, { paidBeads: 3, ...open(-OPTIONS.doubtMs, 1 - OPTIONS.doubtMs) }],
+    ] as const) {
+      const most = mostBeadParts(counted, OPTIONS.stopPpb);
+      expect([stopAt(most, changes), stopAt(most + 1n, changes)]).toEqual([undefined, 'share_beads']);
+    }
+    const stolen = { stolen: { hash: 'bead', paid: 'thief' } };
+    expect(stopAt(0n, stolen)).toBe('share_unbound');
+    // Without doubt an open bead is worth nothing.
+    const most = mostBeadParts(1, OPTIONS.stopPpb);
+    const sure = { ...options, doubtBeads: 0 };
+    expect(stopOf(sure, { ...NO_BEADS, worthParts: most, paidBeads: 1, ...open(0) }, 0)).toBe(undefined);
+    expect(stopOf(sure, { ...NO_BEADS, worthParts: most + 1n, paidBeads: 1, ...open(0) }, 0)).toBe(
+      'share_beads',
+    );
+  });
+
+  it('does exactly what is to be done with a share and with each outcome', () => {
+    const said = (state: BeadCreditState, event: BeadCreditEvent) => transition(OPTIONS, state, event, 5);
+    const share = (beadHash: string | undefined): BeadCreditEvent => ({
+      type: 'share',
+      parts: 7n,
+      beadHash,
+    });
+    const plain = said(NO_BEADS, share(undefined));
+    expect(plain).toEqual({ state: { ...NO_BEADS, worthParts: 7n }, effects: [{ type: 'credit' }] });
+    expect(withCredited(NO_BEADS, 7n, undefined, 5)).toEqual(plain.state);
+    const { state, effects } = said(plain.state, share('a'));
+    expect(effects).toEqual([{ type: 'credit' }, { type: 'watch', hash: 'a' }]);
+    expect(state).toEqual({ ...NO_BEADS, worthParts: 14n, open: new Map([['a', 5]]) });
+    const outcome = (result: 'confirmed' | 'missing' | 'unknown' | 'wrong_payout', paid?: string) =>
+      said(state, { type: 'outcome', hash: 'a', outcome: result, paid });
+    const closed = { ...state, open: new Map() };
+    expect(outcome('confirmed')).toEqual({ state: { ...closed, paidBeads: 1 }, effects: [] });
+    for (const none of ['missing', 'unknown'] as const)
+      expect(outcome(none)).toEqual({ state: { ...closed, missingBeads: 1 }, effects: [] });
+    const stolen = { hash: 'a', paid: 'thief' };
+    const accused = outcome('wrong_payout', 'thief');
+    expect(accused).toEqual({ state: { ...closed, stolen }, effects: [{ type: 'accuse', stolen }] });
+    expect(outcome('wrong_payout').state.stolen).toEqual({ hash: 'a', paid: '' });
+    // The first thief is the one that is told; what nobody asked about says nothing.
+    const again = withCredited(accused.state, 0n, 'b', 6);
+    expect(said(again, { type: 'outcome', hash: 'b', outcome: 'wrong_payout', paid: 'other' })).toEqual({
+      state: { ...again, open: new Map() },
+      effects: [],
+    });
+    const unasked = said(state, { type: 'outcome', hash: 'c', outcome: 'confirmed', paid: 'us' });
+    expect(unasked).toEqual({ state, effects: [] });
+    expect(unasked.state).toBe(state);
+    // A share that is refused changes nothing.
+    const stopped = said(accused.state, share('d'));
+    expect(stopped.effects).toEqual([{ type: 'refuse', code: 'share_unbound' }]);
+    expect(stopped.state).toBe(accused.state);
   });
 
   it('goes on where enough beads pay us after all', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import { CodedError, type ErrorCode } from '../../src/base/errors.ts';
-import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { buildCoinbase, type CoinbaseOutput } from '../../src/bitcoin/coinbase.ts';
 import { displayHash } from '../../src/bitcoin/header.ts';
 import type { BlockFacts } from '../../src/chain/block-facts.ts';
 import type { BlockMaking } from '../../src/chain/block-template.ts';
@@ -10,7 +10,7 @@ import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
 import { PayoutBinding, type PayoutBindingDeps } from '../../src/maker/payout-binding.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { contractTag } from '../../src/settlement/contract-tag.ts';
-import type { PayoutTerms } from '../../src/settlement/payout-rules.ts';
+import { PAYOUT_FAULTS, type PayoutTerms } from '../../src/settlement/payout-rules.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
@@ -164,6 +164,140 @@ describe('jobs under payout', () => {
     stand.fault = undefined;
     for (let at = 0; at < 20; at += 1) expect((await stand.judged()).code).toBe(undefined);
     expect([stand.asked, stand.binding.isStrict]).toEqual([21, true]);
+  });
+});
+
+describe('a job under payout', () => {
+  /** A job whose coinbase pays so. */
+  const paying = (stand: Stand, outputs: readonly CoinbaseOutput[], changes: Partial<JobRecord> = {}) => {
+    const { coinb1, coinb2 } = buildCoinbase({
+      ...{ height: HEIGHT, extranonceSize: 8, tag: new Uint8Array(4), outputs },
+    });
+    return { ...stand.job(), coinb1, coinb2, ...changes };
+  };
+  const tagged = { script: contractTag(CONTRACT), valueSat: 0n };
+  const ours = { script: fromHex(SCRIPT), valueSat: 1_000n };
+  const said = ({ log }: Stand): readonly unknown[] => log.lines.map(([, fields]) => fields['why']);
+
+  it('that pays another is unbound, and told once with the reason; one that is none is bad', () => {
+    const stand = new Stand();
+    const job = paying(stand, [{ script: fromHex('51'), valueSat: 1_000n }, tagged]);
+    expect(stand.binding.judgeJob(job, undefined)).toBe('share_unbound');
+    expect(said(stand)).toEqual([PAYOUT_FAULTS.payees]);
+    const cut = { ...stand.job(), coinb2: stand.job().coinb2.subarray(0, 3) };
+    expect(stand.binding.judgeJob(cut, undefined)).toBe('share_bad');
+    expect(said(stand)).toHaveLength(1);
+    expect(stand.asked).toBe(0);
+  });
+
+  it('of another height than its block has is unbound, and told once for each reason', async () => {
+    const stand = new Stand();
+    stand.facts = { height: HEIGHT + 1 };
+    const { job, code } = await stand.judged();
+    expect(code).toBe('share_unbound');
+    expect(await stand.binding.judgeNow(job)).toBe('share_unbound');
+    expect(said(stand)).toEqual([PAYOUT_FAULTS.height]);
+    stand.facts = { bits: 0x1d00fffe };
+    expect(await stand.binding.judgeNow(job)).toBe('share_unbound');
+    expect(said(stand)).toEqual([PAYOUT_FAULTS.height, PAYOUT_FAULTS.bits]);
+  });
+
+  it('whose block is shown is published, where it pays as agreed, on what the own node knows', async () => {
+    const stand = new Stand();
+    const extranonce = new Uint8Array(8);
+    const show = (job: JobRecord): Promise<string> =>
+      stand.binding
+        .showBlock({ contractId: CONTRACT, job, extranonce, ntime: job.time, nonce: 1, version: 1 })
+        .then(
+          () => 'shown',
+          (error: CodedError) => error.message,
+        );
+    const unpaid = paying(stand, [{ script: fromHex('51'), valueSat: 1n }, tagged]);
+    expect(await show(unpaid)).toBe('share_unbound: its job does not pay as agreed');
+    const cut = { ...stand.job(), coinb2: stand.job().coinb2.subarray(0, 3) };
+    expect(await show(cut)).toBe('share_bad: its job does not pay as agreed');
+    const early = paying(stand, [ours, tagged]);
+    expect(await show(early)).toBe('share_bad: it does not fit its job');
+    stand.facts = { height: HEIGHT + 1 };
+    await stand.judged();
+    expect(await show(early)).toBe(`share_unbound: ${PAYOUT_FAULTS.height}`);
+    // Of a block that is not known here the rest is judged.
+    stand.standing = { status: 'unknown' };
+    expect(await show(early)).toBe('share_bad: it does not fit its job');
+    expect(stand.binding.blocks).toMatchObject({ solutions: 0, lateSolutions: 0, isPaused: false });
+  });
+});
+
+describe('what the samples came to', () => {
+  it('is written with a batch where it has changed, and once', async () => {
+    const stand = new Stand();
+    await stand.binding.load();
+    expect(stand.binding.counts()).toEqual([]);
+    stand.answer = 'protocol';
+    await stand.judged(true);
+    expect(stand.binding.counts()).toHaveLength(1);
+    // The write failed: it is written with the next one.
+    expect(stand.binding.counts()).toHaveLength(1);
+    stand.binding.judged([]);
+    expect(stand.binding.counts()).toEqual([]);
+    stand.answer = 'shows';
+    await stand.judged();
+    expect(stand.binding.counts()).toHaveLength(1);
+  });
+
+  it('of jobs outlives a start: good ones are paid, the others are not, and what is owed is owed', async () => {
+    const ledger = new MemoryLedger();
+    const before = new Stand({}, ledger);
+    before.answer = 'protocol';
+    const { job: unshown } = await before.judged(true);
+    before.answer = 'shows';
+    const { job: good } = await before.judged();
+    await ledger.append(before.binding.counts());
+    const stand = new Stand({}, ledger);
+    expect(stand.binding.isStrict).toBe(false);
+    await stand.binding.load();
+    expect(stand.binding.isStrict).toBe(true);
+    for (const job of [unshown, good]) stand.binding.judgeJob(job, undefined, true);
+    expect(await stand.binding.judgeNow(unshown)).toBe('share_unshown');
+    expect(await stand.binding.judgeNow(good)).toBe(undefined);
+    expect(stand.asked).toBe(0);
+    // One of the four was good before.
+    for (let at = 0; at < 3; at += 1) {
+      expect(stand.binding.isStrict).toBe(true);
+      const job = { ...stand.job(), id: 100 + at };
+      stand.binding.judgeJob(job, undefined);
+      expect(await stand.binding.judgeNow(job)).toBe(undefined);
+    }
+    expect([stand.binding.isStrict, stand.asked]).toEqual([false, 3]);
+  });
+
+  it('of a job that was credited before, and whose block was replaced since, is no miss', async () => {
+    const ledger = new MemoryLedger();
+    const before = new Stand({}, ledger);
+    before.answer = undefined;
+    const { job } = await before.judged(true);
+    await ledger.append(before.binding.counts());
+    const stand = new Stand({}, ledger);
+    await stand.binding.load();
+    stand.standing = SUPERSEDED;
+    stand.binding.judgeJob(job, undefined, true);
+    await stand.time.settle();
+    expect([stand.asked, await stand.binding.judgeNow(job)]).toEqual([0, 'stale_race']);
+    expect(stand.binding).toMatchObject({ isStrict: false, stats: { late: 0, unshown: 0 } });
+  });
+
+  it('of jobs that nobody could ask about counts for nothing while the miner is to blame for none', async () => {
+    const stand = new Stand();
+    stand.answer = 'peer_closed';
+    const { job } = await stand.judged(true);
+    // Twice in vain, and then it is there.
+    await stand.time.settle();
+    stand.answer = 'shows';
+    expect(await stand.binding.judgeNow(job)).toBe(undefined);
+    await stand.time.settle();
+    expect(stand.binding).toMatchObject({ isStrict: false, stats: { good: 1, unshown: 0 } });
+    expect(await stand.binding.judgeNow(job)).toBe(undefined);
+    expect(stand.asked).toBe(3);
   });
 });
 

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
-import { codeOf } from '../../src/base/errors.ts';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { contractIdOf } from '../../src/contract/terms.ts';
 import { lockedSat } from '../../src/maker/policy.ts';
 import { type Quote, QuoteBook } from '../../src/maker/quote-book.ts';
 import { ManualClock } from '../base/manual-clock.ts';
@@ -82,4 +83,69 @@ it('a quote is known to its peer alone, until its time is over', () => {
   expect(book.find(quoteId, 'a').quoteId).toBe(quoteId);
   clock.advance(1);
   expect(() => book.find(quoteId, 'a')).toThrow('quote_unknown');
+});
+
+it('all quotes that are not over are so many, and one of a peer takes the place of its oldest', () => {
+  const { clock, book, add } = stood();
+  for (let peer = 0; peer < LIMITS.quotes / LIMITS.peerQuotes; peer += 1)
+    for (let each = 0; each < LIMITS.peerQuotes; each += 1)
+      expect(add(`peer ${peer}`, true)).toMatchObject({ isListed: true });
+  expect(book.all).toHaveLength(LIMITS.quotes);
+  expect(add('one more', true)).toBe('too_often');
+  const { quoteId } = book.all[0]!;
+  const newest = add('peer 0', true) as Quote;
+  expect(book.all).toHaveLength(LIMITS.quotes);
+  expect(() => book.find(quoteId, 'peer 0')).toThrow('quote_unknown');
+  expect(book.all.at(-1)).toBe(newest);
+  expect(book.find(newest.quoteId, 'peer 0')).toBe(newest);
+  // Those of listed peers are none of the strangers'.
+  book.remove(book.all[8]!.quoteId);
+  expect(add('stranger', false)).toMatchObject({ isListed: false });
+  expect(add('another stranger', false)).toBe('too_often');
+  book.remove(book.all.at(-1)!.quoteId);
+  expect(add('peer 9', true)).toMatchObject({ isListed: true });
+  // What was taken makes room.
+  book.remove(newest.quoteId);
+  expect(() => book.find(newest.quoteId, 'peer 0')).toThrow('quote_unknown');
+  expect(add('one more', true)).toMatchObject({ nodeId: 'one more' });
+  // What is over holds nothing.
+  clock.advance(999);
+  expect(book.holds('nobody')).toHaveLength(LIMITS.quotes / LIMITS.peerQuotes + 1);
+  clock.advance(1);
+  expect([book.holds('nobody'), book.all]).toEqual([[], []]);
+});
+
+it('a quote is the contract of its terms, by an id that is chance', () => {
+  const { clock, add } = stood();
+  const quote = add('a', false) as Quote;
+  const terms = makeTermsV3({ budgetSat: 1_000n });
+  expect(quote).toEqual({
+    ...{ quoteId: `00000001${'00'.repeat(12)}`, nodeId: 'a', isListed: false },
+    ...{ terms, contractId: contractIdOf(terms), untilMonotonicMs: clock.monotonicMs() + 1_000 },
+  });
+});
+
+it('requests are counted for each peer, and for all together that are not listed, and again with time', () => {
+  const { clock, book } = stood();
+  const asks = (node: string, isListed: boolean): unknown => {
+    try {
+      book.count(node, isListed);
+      return 'counted';
+    } catch (error) {
+      const limit = error instanceof CodedError ? error.meta['limit'] : undefined;
+      return [codeOf(error), limit];
+    }
+  };
+  const { peerQuotesPerMinute: own, strangerQuotesPerMinute: together } = LIMITS;
+  for (let each = 0; each < own; each += 1) expect(asks('a', true)).toBe('counted');
+  // It is the peer's own fault, which is counted; that of all is nobody's.
+  expect(asks('a', true)).toEqual(['too_often', 'peerQuotesPerMinute']);
+  for (let each = 0; each < together; each += 1) expect(asks(`${each}`, false)).toBe('counted');
+  expect(asks('one more', false)).toEqual(['too_often', undefined]);
+  expect(asks('b', true)).toBe('counted');
+  clock.advance(60_000 / own);
+  expect([asks('a', true), asks('a', true)]).toEqual(['counted', ['too_often', 'peerQuotesPerMinute']]);
+  // In that time as many more of the others as are four times that rate.
+  for (let each = 0; each < together / own; each += 1) expect(asks(`late ${each}`, false)).toBe('counted');
+  expect(asks('two more', false)).toEqual(['too_often', undefined]);
 });

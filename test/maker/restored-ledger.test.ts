@@ -132,14 +132,16 @@ describe('positions beside a ledger', () => {
 
   it('need not be', async () => {
     const { ledger, time, log } = new Stand();
+    const store = { contractId: 'a', isClosed: false, delivery: { nextSeq: 5 } } as unknown as MakerStore;
     const alone = new RestoredLedger({ ledger, timers: time.timers, log: log.log, onRestored: () => {} });
-    await alone.start(() => [], 500, false);
+    await alone.start(() => [store], 500, false);
     expect(alone.heightFor(makeTermsV3())).toBe(0);
+    expect(log.lines).toEqual([]);
     alone.stop();
   });
 
   it('in a file are read as they were written; what is none of them says nothing', () => {
-    const path = join(folder, 'positions.json');
+    const path = join(mkdtempSync(join(folder, 'a-')), 'positions.json');
     const file = positionFile(path);
     expect(file.read()).toBe(undefined);
     file.write({ a: 5, b: 7 });

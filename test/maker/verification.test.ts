@@ -1,12 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { fromHex } from '../../src/base/bytes.ts';
+import { concat, fromHex } from '../../src/base/bytes.ts';
 import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
 import { targetOfDifficulty, targetToHex } from '../../src/bitcoin/target.ts';
 import type { ChainHeader, ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
-import { ShareVerifier } from '../../src/maker/verification.ts';
+import { CreditedHashes } from '../../src/maker/credited-hashes.ts';
+import { type ShareCase, ShareVerifier } from '../../src/maker/verification.ts';
 import { checkJob, checkShare, shareRulesOf } from '../../src/settlement/share-rules.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
+import { shareTargetOf } from '../../src/shares/share.ts';
+import { verifyShares } from '../../src/shares/verify.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
 import { ManualClock } from '../base/manual-clock.ts';
 import { makeTerms } from '../channel/fixtures.ts';
@@ -136,6 +139,94 @@ describe('a share', () => {
     const again = cases.slice(0, 1).map((each) => ({ ...each, code: undefined }));
     verifier.hashAll('b', again);
     expect(again[0]!.code).toBeUndefined();
+  });
+});
+
+describe('the shares of a batch', () => {
+  const verifier = (limit?: number): ShareVerifier =>
+    new ShareVerifier({
+      kernel: createPortableKernel(64),
+      ...(limit === undefined ? {} : { credited: new CreditedHashes(limit) }),
+    });
+  /** Every hash meets it, and none the other. */
+  const EASY = {
+    ...{ difficulty: 1, target: 1n << 255n, workHashes: 2n },
+    words: new Uint32Array(8).fill(0xffffffff),
+  };
+  const HARD = shareTargetOf(2 ** 40);
+  const caseOf = (nonce: number, changes: Partial<ShareCase> = {}): ShareCase => ({
+    ...{ share: { ...share, nonce }, job: jobOf(), code: undefined, target: EASY, hash: undefined },
+    ...changes,
+  });
+
+  it('are hashed but for those that are refused already, and each is judged by its own target', () => {
+    const subject = verifier();
+    const other = jobOf({ prevHash: new Uint8Array(32).fill(2) });
+    const cases = [
+      caseOf(1),
+      caseOf(2, { code: 'bad_ntime' }),
+      caseOf(3, { target: HARD }),
+      caseOf(4, { job: other }),
+      caseOf(4),
+      caseOf(1),
+    ];
+    subject.hashAll('a', cases);
+    expect(cases.map(({ code }) => code)).toEqual([
+      ...[undefined, 'bad_ntime', 'share_low', undefined, undefined, 'share_duplicate'],
+    ]);
+    expect(cases.map((each: ShareCase) => each.isNew)).toEqual([
+      ...[true, undefined, undefined, true, true, false],
+    ]);
+    expect(cases[1]!.hash).toBe(undefined);
+    // Each has the hash that it has alone.
+    for (const [index, each] of cases.entries()) {
+      if (index === 1) continue;
+      const { extranonce1, extranonce2, ntime, nonce, version } = each.share;
+      const input = { job: 0, extranonce: concat(extranonce1, extranonce2), ntime, nonce, version };
+      expect(each.hash).toEqual(verifyShares(createPortableKernel(4), [each.job!], [input]));
+    }
+    // What is too low is not remembered, and neither is what was refused before.
+    expect(subject.credited.size).toBe(3);
+    expect(subject.credited.generations).toHaveLength(2);
+  });
+
+  it('have room made for them before any is remembered, or none is', () => {
+    const subject = verifier(2);
+    subject.hashAll('a', [caseOf(1), caseOf(2)]);
+    const more = [caseOf(3), caseOf(4, { code: 'share_bad' })];
+    expect(() => subject.hashAll('a', more)).toThrow('overload');
+    expect([subject.credited.size, more[0]!.hash]).toEqual([2, undefined]);
+    // Those that are refused already need none.
+    subject.hashAll('a', [caseOf(5, { code: 'share_bad' })]);
+    const roomy = verifier(3);
+    roomy.hashAll('a', [caseOf(1), caseOf(2)]);
+    roomy.hashAll('a', [caseOf(3), caseOf(4, { code: 'share_bad' })]);
+    expect(roomy.credited.size).toBe(3);
+  });
+
+  it('are forgotten where they were new, and no other', () => {
+    const subject = verifier();
+    const first = [caseOf(1), caseOf(2)];
+    subject.hashAll('a', first);
+    const second = [caseOf(2), caseOf(3), caseOf(4, { code: 'share_bad' }), caseOf(5, { target: HARD })];
+    subject.hashAll('a', second);
+    // Refused for another reason after it was hashed: judged anew when it comes again.
+    second[1]!.code = 'over_budget';
+    subject.forget('a', second);
+    expect(subject.credited.size).toBe(2);
+    const again = [caseOf(1), caseOf(2), caseOf(3)];
+    subject.hashAll('a', again);
+    expect(again.map(({ code }) => code)).toEqual(['share_duplicate', 'share_duplicate', undefined]);
+  });
+
+  it('of one difficulty have one target, whatever else was asked for meanwhile', () => {
+    const subject = verifier();
+    const known = subject.targetOf(16);
+    expect(known).toEqual(shareTargetOf(16));
+    expect(subject.targetOf(16)).toBe(known);
+    for (let difficulty = 100; difficulty < 3_000; difficulty += 1)
+      expect(subject.targetOf(difficulty).difficulty).toBe(difficulty);
+    expect(subject.targetOf(16)).toEqual(known);
   });
 });
 

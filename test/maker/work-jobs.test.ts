@@ -78,6 +78,18 @@ describe('the jobs that a maker gives', () => {
     expect(machine.state.jobs.get(again)!.job.clean).toBe(false);
   });
 
+  it('are of none of the last 16 blocks but the newest; what is older is as good as new', () => {
+    const machine = new Machine({ maxKept: 64 });
+    for (let block = 1; block <= 17; block += 1) machine.given(offer(block, block));
+    expect([2, 16].map((block) => machine.offer(offer(block, 100)))).toEqual(['stale', 'stale']);
+    const id = machine.given(offer(1, 101));
+    expect(machine.state.jobs.get(id)!.job.clean).toBe(true);
+    expect(machine.state.instances.get(A)!.blocks).toHaveLength(16);
+    expect(machine.offer(offer(17, 102))).toBe('stale');
+    // The one that it took the place of is forgotten too.
+    expect(machine.offer(offer(2, 103))).toBeTypeOf('number');
+  });
+
   it('end with the ack of the clean job, and are credited for the grace after it', () => {
     const machine = new Machine();
     const old = machine.given(offer(1, 1));

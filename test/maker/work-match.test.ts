@@ -48,6 +48,14 @@ describe('a job of a miner is made of the maker’s', () => {
     expect(differenceOf(own, madeOf(own, 1, change))).toBe(said);
   });
 
+  it.each([0, 1, 2])('and not where one of several branches is another: %d', (place) => {
+    const several = { ...own, branches: [marked(32, 1), marked(32, 2), marked(32, 3)] };
+    const job = madeOf(several);
+    expect(differenceOf(several, job)).toBeUndefined();
+    const branches = job.branches.map((each, index) => (index === place ? flipped(each, 31) : each));
+    expect(differenceOf(several, { ...job, branches })).toBe('other merkle branches');
+  });
+
   it('so that every share of it has the header that the pool will hash', () => {
     fc.assert(
       fc.property(

@@ -121,6 +121,63 @@ describe('the pool that is mined to', () => {
   });
 });
 
+describe('a tick', () => {
+  it('says nothing before anything was heard, and again and again that all are down', async () => {
+    const { time, relay, give, lose, said } = stood();
+    relay.start();
+    await time.advance(3_000);
+    expect(said()).toEqual([]);
+    lose(0, 'upstream_closed');
+    expect(said()).toEqual(['lost good: upstream_closed', 'down: upstream_closed']);
+    await time.advance(2_000);
+    expect(said()).toEqual(['down: upstream_closed', 'down: upstream_closed']);
+    give(1, 1);
+    expect(said()).toEqual(['spare u1']);
+    await time.advance(5_000);
+    expect(said()).toEqual([]);
+    // Whoever is down beside it is of no matter.
+    lose(0, 'upstream_timeout');
+    expect([said(), relay.whyDown]).toEqual([['lost good: upstream_timeout'], undefined]);
+    await time.advance(2_000);
+    expect(said()).toEqual([]);
+  });
+
+  it('is not waited for where a pool goes: the choice is another at once', () => {
+    const { relay, give, lose, said } = stood();
+    relay.start();
+    give(0, 1);
+    give(1, 2);
+    said();
+    lose(0, 'upstream_closed');
+    expect([relay.choice?.name, said()]).toEqual(['spare', ['lost good: upstream_closed', 'spare u2']]);
+  });
+
+  it('says that work is down for want of any where no pool ever said why', () => {
+    const { relay, pools, give, judge, said } = stood();
+    relay.start();
+    give(0, 1);
+    said();
+    // It is gone, and has not said so.
+    pools[0]!.isUp = false;
+    judge(0, 0);
+    expect([relay.choice, relay.whyDown, said()]).toEqual([undefined, undefined, ['down: no_work']]);
+  });
+
+  it('gives no job twice, and none of a pool that is not chosen', () => {
+    const { relay, give, said } = stood();
+    relay.start();
+    give(1, 1);
+    give(1, 2);
+    expect(said()).toEqual(['spare u1', 'spare u2']);
+    give(0, 3);
+    expect([relay.choice?.name, said()]).toEqual(['good', ['good u3']]);
+    give(1, 4);
+    expect(said()).toEqual([]);
+    give(0, 5);
+    expect(said()).toEqual(['good u5']);
+  });
+});
+
 describe('a job that cannot be used', () => {
   const isBad = ({ upstreamJobId }: UpstreamJob): ErrorCode | undefined =>
     upstreamJobId === 'u9' ? 'pool_target' : undefined;

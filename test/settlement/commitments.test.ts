@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import { signCommitment, verifyCommitment } from '../../src/channel/commitment.ts';
 import { EMPTY_FAULT_LOG, type Fault, faultLogHead } from '../../src/channel/fault-log.ts';
+import { ShareTree } from '../../src/channel/share-tree.ts';
 import { NO_WEIGHTS, weighedRoot } from '../../src/channel/share-weights.ts';
 import { signState } from '../../src/channel/states.ts';
 import { headOfState } from '../../src/contract/event-chain.ts';
@@ -532,6 +533,98 @@ describe('the maker', () => {
     expect(entries).toHaveLength(2);
     done();
     expect(pair.maker.base).toMatchObject({ n: 1, nextSeq: 2, logSeq: 0 });
+  });
+
+  it('takes over what the miner shows of the newest state alone, where it is newer and both signed it', async () => {
+    const pair = new Pair();
+    for (const job of [1, 2]) await pair.work(job);
+    const { state, offer } = await pair.sign();
+    const { pending } = pair.maker;
+    const signature = (await pair.countersign(state, offer!))!;
+    const shown = pair.miner.newest!;
+    const now = { lastN: 1, nextSeq: 2, evidenceSeq: 2 };
+    const restored = (of: typeof shown, at = now) => pair.maker.restored(pair.params, of, at);
+    // Its own offer waits: the signature is all that it lacked.
+    const { minerSignature: _none, ...unsigned } = shown;
+    expect(restored({ ...unsigned, minerSignature: undefined }).entries).toEqual([]);
+    expect(restored(shown, { ...now, lastN: 2 }).entries).toEqual([]);
+    expect(restored(shown, { ...now, nextSeq: 1 }).entries).toEqual([]);
+    for (const forged of [{ makerSignature: signature }, { minerSignature: shown.makerSignature }])
+      expect(await refusal((async () => restored({ ...shown, ...forged }))())).toBe('bad_signature');
+    expect(pair.maker.base).toBe(undefined);
+    const waited = restored(shown);
+    expect(waited.entries.map(({ kind }) => kind)).toEqual(['commitment']);
+    waited.done();
+    expect([pair.maker.base, pair.maker.pending]).toEqual([
+      { ...pending, minerSignature: signature },
+      undefined,
+    ]);
+    // What is known already is nothing new, and nothing older is taken for it.
+    expect(restored(shown).entries).toEqual([]);
+    await pair.work(2);
+    const next = await pair.sign();
+    await pair.acked(2, await pair.countersign(next.state, next.offer!));
+    expect(restored(shown, { lastN: 1, nextSeq: 3, evidenceSeq: 3 }).entries).toEqual([]);
+  });
+
+  it('with another content for a commitment that it has is a proof against both', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    const { state, offer } = await pair.sign();
+    await pair.acked(1, await pair.countersign(state, offer!));
+    const held = pair.miner.newest!;
+    const twice = (changes: Partial<typeof held>): Promise<string> => {
+      const other = { ...held, ...changes };
+      const both = {
+        ...other,
+        makerSignature: signCommitment(pair.params, commitmentOf(other), makerSigner),
+        minerSignature: signCommitment(pair.params, commitmentOf(other), minerSigner),
+      };
+      const now = { lastN: 1, nextSeq: 1, evidenceSeq: 1 };
+      return refusal((async () => pair.maker.restored(pair.params, both, now))());
+    };
+    expect(await twice({})).toBe('taken');
+    expect(await twice({ jobSetRoot: seedOf('x') })).toBe('equivocation');
+    const tree = new ShareTree();
+    tree.append(seedOf('another share'));
+    expect(await twice({ tree })).toBe('equivocation');
+  });
+
+  it('that judged nothing since has nothing to count as lost', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    const { state, offer } = await pair.sign();
+    await pair.countersign(state, offer!);
+    pair.maker = MakerCommitments.create();
+    const now = { lastN: 1, nextSeq: 1, evidenceSeq: 0 };
+    const { entries, done } = pair.maker.restored(pair.params, pair.miner.newest!, now);
+    await pair.makerLedger.append(entries);
+    expect(JSON.parse((entries[1] as { readonly body: string }).body)).toEqual({ version: 2, faults: [] });
+    done();
+    // All of it is on disk, and goes on from there after a start.
+    await pair.restart();
+    expect(pair.maker.base).toMatchObject({ n: 1, nextSeq: 1, logSeq: 0 });
+    expect(pair.maker.withRefused(pair.params.contractId, [])).toMatchObject({ entries: [], bytes: 0 });
+  });
+
+  it('reads runs of refused shares of before reasons were kept, so many, and adds to them', async () => {
+    const loaded = async (ranges: unknown): Promise<string | undefined> => {
+      const pair = new Pair();
+      const { contractId } = pair.params;
+      const body = JSON.stringify({ version: 1, ranges });
+      await pair.makerLedger.append([{ type: 'put', kind: 'refusals', id: contractId, body }]);
+      await pair.restart();
+      const share = { seq: 9_999, code: 'share_low', share: shareOf(9, 1), job: jobOf(1) };
+      const more = pair.maker.withRefused(contractId, [{ ...share, workHashes: SHARE_WORK }]);
+      return (more.entries[0] as { readonly body: string } | undefined)?.body;
+    };
+    const faults = JSON.parse((await loaded([{ first: 1, count: 2 }]))!) as {
+      readonly faults: readonly unknown[];
+    };
+    expect(faults.faults).toHaveLength(2);
+    expect(JSON.stringify(faults.faults[0])).toContain('unlogged');
+    // Too many of them are none that could be told any more.
+    expect(await loaded(null)).toBe(undefined);
   });
 
   it('commits to nothing once it cannot tell any more what it refused', async () => {

@@ -1,0 +1,177 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { CodedError, codeOf } from '../../src/base/errors.ts';
+import { signClose } from '../../src/channel/close.ts';
+import { call } from '../../src/peer/calls.ts';
+import type { MethodName, Params } from '../../src/peer/messages.ts';
+import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { assembleChannel, signTerms } from '../../src/settlement/opening.ts';
+import { loadContract } from '../../src/settlement/records.ts';
+import { jobRecordOf } from '../../src/work/evidence.ts';
+import { connectAsMiner } from './impostors.ts';
+import { SHARE, until, World, type WorldOptions } from './world.ts';
+
+let world: World;
+let peer: RpcPeer;
+afterEach(async () => {
+  peer.close(new CodedError('protocol', 'the test is over'));
+  await world.stop();
+});
+
+const ask = <M extends MethodName>(method: M, params: Params<M>, over = peer): Promise<string> =>
+  call(over, method, params).then(() => 'answered', codeOf);
+
+/** A channel with a state that both signed, whose miner is ours from then on. */
+async function paid(options: WorldOptions = {}): Promise<void> {
+  world = new World(options);
+  await world.open();
+  await world.work(4);
+  await until('state 1', () => world.maker.status[0]!.ackedN === 1);
+  await world.miner.stop();
+  await until('away', () => !world.maker.status[0]!.connected);
+  peer = await connectAsMiner(world);
+}
+
+async function reestablished(over = peer): Promise<string> {
+  const { last: state } = (await loadContract(world.minerStore, world.contractId))!;
+  const nextSeq = world.meters.total(world.contractId).seq;
+  return ask('channel.reestablish', { contractId: world.contractId, n: 1, state, nextSeq }, over);
+}
+
+async function closeAt(feeSat: bigint): Promise<Params<'close.sig'>> {
+  const { contract, opening, last } = (await loadContract(world.minerStore, world.contractId))!;
+  const { params } = assembleChannel(contract.terms, opening!.open, opening!.accept!);
+  const signer = world.minerSigner.forChannel(contract.channelIndex);
+  const signature = signClose(params, last!, feeSat, 'miner', signer);
+  return { contractId: world.contractId, n: last!.n, feeSat, signature };
+}
+
+/** Everything a miner may ask of a running contract, each refused before it is reestablished. */
+async function asked(over = peer): Promise<Readonly<Record<string, string>>> {
+  const { contractId } = world;
+  const instance = 'aa'.repeat(16);
+  const share = { ntime: 1, nonce: 1, version: 1 };
+  const parts = { extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) };
+  const shares = [{ jobId: 12_345, difficulty: SHARE.difficulty, ...parts, ...share }];
+  const job = jobRecordOf(world.job());
+  const extranonce = new Uint8Array(8);
+  return {
+    job: await ask('job.announce', { contractId, job }, over),
+    batch: await ask('work.batch', { contractId, firstSeq: 0, shares, workTotal: 0n }, over),
+    subscribe: await ask('work.subscribe', { contractId, instance }, over),
+    solution: await ask(
+      'work.solution',
+      { contractId, instance, id: 1, extranonce2: extranonce, ...share },
+      over,
+    ),
+    block: await ask('work.block', { contractId, job, extranonce, ...share }, over),
+    minutes: await ask('delivery.minutes', { contractId, next: 0, reports: [] } as never, over),
+    resume: await ask('contract.resume', { contractId }, over),
+  };
+}
+
+const NOT_HEARD = {
+  ...{ job: 'protocol', batch: 'protocol', subscribe: 'protocol', solution: 'protocol' },
+  ...{ block: 'protocol', minutes: 'protocol', resume: 'protocol' },
+};
+/** What the coinbase binds has no jobs of the maker, no blocks for it, and no rules of delivery. */
+const HEARD = {
+  ...{ job: 'answered', batch: 'bad_sequence', subscribe: 'wrong_status', solution: 'wrong_status' },
+  ...{ block: 'wrong_status', minutes: 'wrong_status', resume: 'answered' },
+};
+
+describe('a contract that is only proposed', () => {
+  it('has no channel that anything could be asked of', async () => {
+    world = new World();
+    await world.startMaker();
+    peer = await connectAsMiner(world);
+    const { terms, contractId } = world;
+    expect(await ask('contract.propose', { terms, signature: signTerms(terms, world.minerSigner) })).toBe(
+      'answered',
+    );
+    expect(await ask('channel.reestablish', { contractId, n: 0, state: undefined, nextSeq: 0 })).toBe(
+      'unknown_channel',
+    );
+    expect(await ask('peer_storage.put', { contractId, blob: 'AAAA' })).toBe('unknown_channel');
+    expect(await ask('channel.tx_signatures', { contractId, psbt: 'cHNidP8=' })).toBe('unknown_channel');
+    expect(await ask('channel.shutdown', { contractId })).toBe('protocol');
+    expect(world.maker.status).toMatchObject([{ channel: 'none', n: -1, ackedN: -1, paidSat: 0n }]);
+    expect(world.maker.status[0]).toMatchObject({ fundingTxid: undefined, fundingDepth: 0 });
+  });
+});
+
+describe('a channel', () => {
+  it('hears nothing before it is reestablished, and then what its terms have alone', async () => {
+    await paid();
+    const { contractId } = world;
+    const txid = world.maker.status[0]!.fundingTxid!;
+    const ready = (of: string): Promise<string> =>
+      ask('channel.ready', { contractId, txid: of, height: 0 });
+    expect(await asked()).toEqual(NOT_HEARD);
+    expect([await ready('11'.repeat(32)), await ready(txid)]).toEqual(['bad_funding', 'protocol']);
+    expect(await reestablished()).toBe('answered');
+    expect(world.maker.status[0]!.connected).toBe(true);
+    expect(await asked()).toEqual(HEARD);
+    expect([await ready('11'.repeat(32)), await ready(txid)]).toEqual(['bad_funding', 'answered']);
+  });
+
+  it('is heard over its newest connection alone: the one before is ended', async () => {
+    await paid();
+    await reestablished();
+    const newer = await connectAsMiner(world);
+    expect(await asked(newer)).toEqual(NOT_HEARD);
+    expect(await reestablished(newer)).toBe('answered');
+    await peer.closed;
+    expect(await asked(newer)).toEqual(HEARD);
+    // The end of the old one is none of the contract's.
+    await world.rest();
+    expect(world.maker.status[0]!.connected).toBe(true);
+    newer.close(new CodedError('protocol', 'away'));
+    await until('away', () => !world.maker.status[0]!.connected);
+  });
+
+  it('is closed once: asked again, whatever for, the answer is the same close', async () => {
+    await paid();
+    await reestablished();
+    const close = await closeAt(1_000n);
+    const { closeTx } = await call(peer, 'close.sig', close);
+    expect(world.chain.mempoolEntries()).toHaveLength(1);
+    expect((await call(peer, 'close.sig', close)).closeTx).toBe(closeTx);
+    expect((await call(peer, 'close.sig', await closeAt(2_000n))).closeTx).toBe(closeTx);
+    expect((await call(peer, 'close.sig', { ...close, n: 7 })).closeTx).toBe(closeTx);
+    expect(world.chain.mempoolEntries()).toHaveLength(1);
+    expect(world.maker.status[0]!.channel).toBe('closing');
+  });
+
+  it('that is spent in another way has no close to be signed', async () => {
+    world = new World();
+    await world.open();
+    await world.work(4);
+    await until('state 1', () => world.maker.status[0]!.ackedN === 1);
+    const close = await closeAt(1_000n);
+    await world.miner.closeAlone();
+    await world.miner.stop();
+    world.chain.generate(1);
+    await until('seen', () => world.maker.status[0]!.channel === 'closing');
+    peer = await connectAsMiner(world);
+    await reestablished();
+    expect(await ask('close.sig', close)).toBe('unknown_channel');
+    expect(world.chain.mempoolEntries()).toEqual([]);
+  });
+
+  it('that its maker would close is asked for where its miner is, and says where it is not', async () => {
+    await paid();
+    const said = (): Promise<string> =>
+      world.maker.requestClose(world.contractId).then(() => 'asked', codeOf);
+    expect(await said()).toBe('peer_closed');
+    peer.close(new CodedError('protocol', 'away'));
+    let shut = 0;
+    peer = await connectAsMiner(world, world.minerSigner, {
+      'channel.shutdown': async () => {
+        shut += 1;
+        return { n: 1 };
+      },
+    });
+    await reestablished();
+    expect([await said(), shut]).toEqual(['asked', 1]);
+  });
+});
