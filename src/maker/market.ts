@@ -143,6 +143,7 @@ export class Market {
    */
   judge(terms: ContractTerms, nodeId: string, at: JudgedAt, quoteId: string | undefined): void {
     this.#noting('proposal', nodeId, () => {
+      assertNotHalted(this.#deps.policy());
       const quote: Quote | undefined =
         quoteId === undefined ? undefined : this.quotes.find(quoteId, nodeId);
       if (quote !== undefined) assertQuoted(quote.terms, terms);
@@ -331,7 +332,6 @@ export class Market {
   }
 
   #judge(terms: ContractTerms, peerNodeId: string, at: JudgedAt, prices: Prices): void {
-    assertNotHalted(this.#deps.policy());
     this.#assertNearMarket(terms, at.height);
     judgeTerms(this.#deps.policy(), terms, {
       ...{ ...at, makerNodeId: this.#options.nodeId, peerNodeId, ...prices },
@@ -351,10 +351,12 @@ export class Market {
 
   /** Throws `bad_terms` where today's price is far above the value of hashes, whatever the policy pays. */
   #assertNearMarket(terms: ContractTerms, height: number): void {
+    const { offMarketPpm } = this.#deps.policy();
+    if (offMarketPpm === undefined) return;
     const price = priceToday(terms, this.valueMsatPerEh(height));
     const off = this.offMarket(price, height);
     if (off?.side !== 'above') return;
-    const most = highestNearMsatPerEh(off.valueMsatPerEh, this.#deps.policy().offMarketPpm!);
+    const most = highestNearMsatPerEh(off.valueMsatPerEh, offMarketPpm);
     throw new CodedError('bad_terms', offMarketText(off), {
       ...{ path: pricePath(terms), got: `${price} today`, allowed: `at most ${most} today` },
     });

@@ -48,9 +48,10 @@ function desk(policy: Partial<MakerPolicy> = {}, held: readonly HeldContract[] =
   const values = new SaidValues({ chain: base.source, log: silentLogger });
   const asked: (string | undefined)[] = [];
   const market = new Market(
-    { nodeId: MAKER, isListed: (id) => id === LISTED },
+    { nodeId: MAKER, isListed: (id) => id === LISTED, beginBlocks: 144 },
     {
-      ...{ values, clock, random, log: silentLogger, policy: () => ({ ...POLICY, ...policy }) },
+      ...{ values, clock, random, log: silentLogger, pools: { roomHashes: () => 10n ** 30n } },
+      policy: () => ({ ...POLICY, ...policy }),
       held: (except) => {
         asked.push(except);
         return held;
@@ -87,7 +88,7 @@ describe('the price of a quote', () => {
   });
   const spread = (changes: Partial<typeof NO_SPREAD>) => pricing({ spread: { ...NO_SPREAD, ...changes } });
   const holding = (openHashes: bigint): HeldContract => ({
-    ...{ minerNodeId: STRANGER, isListed: true, lockedSat: 0n, openHashes },
+    ...{ minerNodeId: STRANGER, isListed: true, lockedSat: 0n, openHashes, terms: base.terms },
   });
 
   it('is the highest where no rule says another, and never above it', () => {
@@ -234,7 +235,7 @@ describe('the terms of a quote', () => {
 
 describe('what a maker holds', () => {
   const contract = (minerNodeId: string, of: bigint): HeldContract => ({
-    ...{ minerNodeId, isListed: minerNodeId === LISTED, lockedSat: of, openHashes: of },
+    ...{ minerNodeId, isListed: minerNodeId === LISTED, lockedSat: of, openHashes: of, terms: base.terms },
   });
 
   it('is counted for all, for a peer, and for those that are not listed together', () => {
@@ -262,7 +263,7 @@ describe('what a maker holds', () => {
     const openOf = (verified: bigint): bigint => heldContract(terms, verified, true).openHashes;
     expect([0n, 1n, 399n, 400n, 401n].map(openOf)).toEqual([400n, 399n, 1n, 0n, 0n]);
     expect(heldContract(terms, 0n, false)).toEqual({
-      ...{ minerNodeId: LISTED, isListed: false, lockedSat: terms.budgetSat, openHashes: 400n },
+      ...{ minerNodeId: LISTED, isListed: false, lockedSat: terms.budgetSat, openHashes: 400n, terms },
     });
   });
 });

@@ -90,6 +90,55 @@ describe('the jobs that a maker gives', () => {
     expect(machine.offer(offer(2, 103))).toBeTypeOf('number');
   });
 
+  it('are of so many processes of a miner, of which the one that is heard of again is the newest', () => {
+    const machine = new Machine({ maxKept: 64 });
+    const names = Array.from({ length: 17 }, (_, at) => `${at}`);
+    for (const name of names.slice(0, 16)) {
+      machine.on({ type: 'subscribed', instance: name });
+      machine.given(offer(1, Number(name)), { instance: name });
+    }
+    const known = (): string[] => [...machine.state.instances.keys()].filter((name) => name !== A);
+    expect(known()).toEqual(names.slice(0, 16));
+    machine.given(offer(1, 50), { instance: '15' });
+    expect(known()).toEqual(names.slice(0, 16));
+    machine.given(offer(1, 51), { instance: '0' });
+    expect(known()).toEqual([...names.slice(1, 16), '0']);
+    machine.on({ type: 'subscribed', instance: '16' });
+    machine.given(offer(1, 52), { instance: '16' });
+    expect(known()).toEqual([...names.slice(2, 16), '0', '16']);
+  });
+
+  it('of another pool stay where those of one are withdrawn, however many are in force', () => {
+    const machine = new Machine();
+    const other = machine.given(offer(1, 1), { pool: 'q' });
+    const own = [2, 3, 4].map((mark) => machine.given(offer(1, mark)));
+    machine.given(offer(1, 5), { isClean: true });
+    expect([other, ...own].map((id) => machine.statusOf(id))).toEqual([
+      ...['live', 'leaving', 'leaving', 'leaving'],
+    ]);
+  });
+
+  it('equal to one that ended are given again at its target, where the pool still takes that', () => {
+    const machine = new Machine();
+    const job = offer(1, 1);
+    machine.given(job);
+    machine.given(offer(1, 2), { isClean: true });
+    expect(machine.offer(job, { poolTarget: job.shareTarget + 1n })).toBe('equal');
+    expect(machine.offer(job, { poolTarget: job.shareTarget })).toBeTypeOf('number');
+    expect(machine.offer(job, { poolTarget: job.shareTarget })).toBe('equal');
+  });
+
+  it('on an older block end nothing while the miner is away, and none on the newest', () => {
+    const machine = new Machine();
+    machine.given(offer(1, 1));
+    const id = machine.given(offer(2, 2));
+    machine.on({ type: 'unsubscribed' });
+    expect([machine.offer(offer(1, 3)), machine.offer(offer(2, 4))]).toEqual(['away', 'away']);
+    expect(machine.state.jobs.get(id)).toMatchObject({ status: 'live', isMissed: false });
+    expect(machine.offer(offer(3, 5))).toBe('away');
+    expect(machine.state.jobs.get(id)).toMatchObject({ status: 'live', isMissed: true });
+  });
+
   it('end with the ack of the clean job, and are credited for the grace after it', () => {
     const machine = new Machine();
     const old = machine.given(offer(1, 1));
