@@ -130,7 +130,7 @@ export class MakerMeter implements CreditStore {
   attach(peer: RpcPeer, { total }: Params<'meter.attach'>): Promise<Result<'meter.attach'>> {
     return this.#serial.run(async () => {
       if (total !== undefined) await this.#compare(total);
-      this.#peer?.close();
+      if (this.#peer !== peer) this.#peer?.close();
       this.#peer = peer;
       this.batchVerifier.openBacklog();
       void peer.closed.then(() => {

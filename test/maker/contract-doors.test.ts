@@ -1,14 +1,20 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
+import { owedSat } from '../../src/base/units.ts';
 import { signClose } from '../../src/channel/close.ts';
-import { call } from '../../src/peer/calls.ts';
-import type { MethodName, Params } from '../../src/peer/messages.ts';
-import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
+import { SeedSigner } from '../../src/channel/signer.ts';
+import type { SignedState } from '../../src/channel/states.ts';
+import type { MakerDeps } from '../../src/maker/maker-options.ts';
+import { call, handler } from '../../src/peer/calls.ts';
+import type { MethodName, Params, Result } from '../../src/peer/messages.ts';
+import type { RpcHandlers, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { assembleChannel, signTerms } from '../../src/settlement/opening.ts';
 import { loadContract } from '../../src/settlement/records.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
+import { recorder } from '../chain/log-recorder.ts';
 import { connectAsMiner } from './impostors.ts';
-import { SHARE, until, World, type WorldOptions } from './world.ts';
+import { sellOver } from './wire-work.ts';
+import { SHARE, seedOf, until, World, type WorldOptions } from './world.ts';
 
 let world: World;
 let peer: RpcPeer;
@@ -21,9 +27,11 @@ const ask = <M extends MethodName>(method: M, params: Params<M>, over = peer): P
   call(over, method, params).then(() => 'answered', codeOf);
 
 /** A channel with a state that both signed, whose miner is ours from then on. */
-async function paid(options: WorldOptions = {}): Promise<void> {
+async function paid(options: WorldOptions = {}, deps: Partial<MakerDeps> = {}): Promise<void> {
   world = new World(options);
   await world.open();
+  if (deps.log !== undefined) await world.restartMaker(deps);
+  await until('both', () => world.miner.status.live && world.maker.status[0]?.connected === true);
   await world.work(4);
   await until('state 1', () => world.maker.status[0]!.ackedN === 1);
   await world.miner.stop();
@@ -173,5 +181,87 @@ describe('a channel', () => {
     });
     await reestablished();
     expect([await said(), shut]).toEqual(['asked', 1]);
+  });
+});
+
+describe('a maker', () => {
+  it('serves a miner that is listed no more while its channel is open, and counts whom it refuses', async () => {
+    await paid();
+    peer.close(new CodedError('protocol', 'away'));
+    await world.maker.close();
+    await world.startMaker({ allowedNodeIds: new Set() });
+    peer = await connectAsMiner(world);
+    expect(await reestablished()).toBe('answered');
+    const { terms } = world;
+    const more = { ...terms, nonceHex: 'ab'.repeat(16) };
+    const proposal = { terms: more, signature: signTerms(more, world.minerSigner) };
+    expect(await ask('contract.propose', proposal)).toBe('bad_terms');
+    const stranger = new SeedSigner({ seed: seedOf('stranger'), network: 'regtest' });
+    await expect(connectAsMiner(world, stranger)).rejects.toThrow();
+    await until('counted', () => Object.keys(world.maker.stats.refused).length > 0);
+    expect(world.maker.stats).toMatchObject({ connections: 1, refused: { unknown_peer: 1 } });
+  });
+
+  it('says of a contract what it is, to the sat', async () => {
+    await paid();
+    const [status] = world.maker.status;
+    const { luck, fundingTxid, ...rest } = status!;
+    const paidSat = owedSat(4n * SHARE.workHashes, world.terms.priceMsatPerEh);
+    expect(rest).toEqual({
+      ...{ contractId: world.contractId, minerNodeId: world.terms.minerNodeId, connected: false },
+      ...{ channel: 'open', stream: 'live', verifiedWorkHashes: 4n * SHARE.workHashes },
+      ...{ unsignedWorkHashes: 0n, n: 1, ackedN: 1, paidSat, sharesCredited: 4, refused: {} },
+      ...{ work: undefined, blocks: undefined, fundingDepth: 2, seal: 'none', beads: undefined },
+      ...{ frozen: undefined, delivery: undefined, auditor: undefined },
+      notices: { curtailedBlocks: 0, pauses: {}, ends: {} },
+    });
+    expect(luck.block.expectedAtto).toBeGreaterThan(0n);
+    expect(fundingTxid).toMatch(/^[0-9a-f]{64}$/);
+    expect(world.maker.termsOf(world.contractId)).toEqual(world.proposed);
+    expect([world.maker.isSuspended, world.maker.rememberedHashes]).toEqual([false, 4]);
+  });
+});
+
+describe('a state that is offered', () => {
+  /** A miner that answers for states as the test says, and takes part in the rest. */
+  async function sold(answer: (n: number) => Promise<Result<'state.sign'>>) {
+    const { log, lines } = recorder();
+    await paid({}, { log });
+    const said = (): unknown[] =>
+      lines.flatMap(([, { code }, text]) => (text === 'the miner did not follow' ? [code] : []));
+    const offered: SignedState[] = [];
+    const signing: RpcHandlers = {
+      'state.sign': handler('state.sign', async ({ state }) => {
+        offered.push(state);
+        return answer(state.n);
+      }),
+    };
+    const { contractId } = world;
+    const again = async (): Promise<void> => {
+      peer = await connectAsMiner(world, world.minerSigner, signing);
+      await reestablished();
+      const txid = world.maker.status[0]!.fundingTxid!;
+      await ask('channel.ready', { contractId, txid, height: 0 });
+    };
+    peer.close(new CodedError('protocol', 'away'));
+    await again();
+    await sellOver(world, peer, { contractId, firstSeq: 4, count: 4 });
+    await until('offered', () => offered.length === 1);
+    return { offered, again, said };
+  }
+
+  it.each<[string, (n: number) => Promise<Result<'state.sign'>>, string]>([
+    ['an ack of another', async (n) => ({ n: n + 1, ackSignature: '11'.repeat(64) }), 'wrong_state_number'],
+    ['an ack that nobody signed', async (n) => ({ n, ackSignature: '11'.repeat(64) }), 'bad_signature'],
+    ['an error', () => Promise.reject(new CodedError('bad_signature')), 'bad_signature'],
+  ])('and answered with %s ends the connection, and is offered again the same', async (_, answer, code) => {
+    const { offered, again, said } = await sold(answer);
+    await peer.closed;
+    await until('away', () => !world.maker.status[0]!.connected);
+    expect(said()).toEqual([code]);
+    expect(world.maker.status[0]).toMatchObject({ n: 2, ackedN: 1, channel: 'open', frozen: undefined });
+    await again();
+    await until('offered again', () => offered.length === 2);
+    expect(offered[1]).toEqual(offered[0]);
   });
 });

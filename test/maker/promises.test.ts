@@ -157,12 +157,17 @@ describe('an opening that is never signed', () => {
 
   const MINUTE_MS = 60_000;
 
-  /** Proposes and opens a contract, and signs nothing. */
-  async function open(peer: RpcPeer, nonce: string): Promise<string> {
-    const terms = { ...world.terms, nonceHex: nonce.repeat(16) };
-    const { minerSigner: signer, source: chain } = world;
+  function chosen(): ReturnType<typeof chooseFundingSide> {
+    const { minerSigner: signer, source: chain, terms } = world;
     const request = { contributionSat: minerContributionSat(terms), feeRateSatPerKvb: 2000 };
-    const funding = await chooseFundingSide({ ...request, reserved: new Set() }, { chain, signer });
+    return chooseFundingSide({ ...request, reserved: new Set() }, { chain, signer });
+  }
+
+  /** Proposes and opens a contract, and signs nothing. */
+  async function open(peer: RpcPeer, nonce: string, coins = chosen()): Promise<string> {
+    const terms = { ...world.terms, nonceHex: nonce.repeat(16) };
+    const { minerSigner: signer } = world;
+    const funding = await coins;
     const keys = minerKeysOf(signer, terms);
     const contractId = contractIdOf(terms);
     try {
@@ -216,6 +221,46 @@ describe('an opening that is never signed', () => {
     expect(world.maker.status[0]?.channel).toBe('opening');
     world.chain.generate(1);
     await until('given up', () => world.maker.status[0]?.channel === 'failed');
+    peer.close();
+  });
+
+  it('of an earlier run has its time from the start on, to the millisecond, and is given up then', async () => {
+    world = new World({ policy: { maxOpenContractsPerMiner: 9 } });
+    await world.startMaker();
+    const before = await connectAsMiner(world);
+    expect(await open(before, 'e1')).toBe('opened');
+    const time = new VirtualTime();
+    await time.advance(60 * MINUTE_MS);
+    await world.restartMaker({ clock: time.clock, timers: { ...systemTimers, every: time.timers.every } });
+    await time.advance(10 * MINUTE_MS);
+    await world.rest();
+    const { contractId, channel } = world.maker.status[0]!;
+    expect(channel).toBe('opening');
+    const takesBack = (): Promise<string> => world.maker.closeAlone(contractId).then(() => 'done', codeOf);
+    // Nothing is on the chain to be taken back, before and after.
+    expect(await takesBack()).toBe('unknown_channel');
+    const peer = await connectAsMiner(world);
+    expect(await open(peer, 'e2')).toBe('wrong_status');
+    await time.advance(MINUTE_MS);
+    await until('given up', () => world.maker.status[0]?.channel === 'failed');
+    expect(await takesBack()).toBe('unknown_channel');
+    await until('noted', async () => (await open(peer, 'e3')) === 'too_often');
+    peer.close();
+  });
+
+  it('nor funded keeps its miner from another one, until its funding is in a block', async () => {
+    world = new World({ policy: { maxOpenContractsPerMiner: 9, maxTotalBudgetSat: 9_000_000n } });
+    const spent = await chosen();
+    await world.startMaker();
+    await world.startMiner();
+    await until('funding broadcast', () => world.chain.mempoolEntries().length > 0);
+    await until('known', () => world.maker.status[0]?.channel === 'funding');
+    const peer = await connectAsMiner(world);
+    expect(await open(peer, 'f1', Promise.resolve(spent))).toBe('wrong_status');
+    world.chain.generate(1);
+    await until('in a block', () => world.maker.status[0]!.fundingDepth === 1);
+    expect(await open(peer, 'f2')).toBe('opened');
+    await world.miner.stop();
     peer.close();
   });
 
