@@ -10,6 +10,7 @@ import { ContractAudit, twoContents } from './contract-audit.ts';
 import type { Blame, Finding } from './finding.ts';
 import { type Frame, readFrames } from './frames.ts';
 import { type Hashed, type Hashing, hashingHere } from './hashing.ts';
+import { unpricedFindings } from './price-audit.ts';
 import type { TipAudit } from './tip-audit.ts';
 
 /** A file to be audited. */
@@ -29,6 +30,8 @@ export type FileReport = {
   readonly unsignedHashes: bigint;
   /** True where a share sold twice may have been missed, for want of memory. */
   readonly hasForgotten: boolean;
+  /** Prices of epochs that follow from blocks that it has. */
+  readonly recomputedPrices: number;
   /** Why nothing follows from its tip log; undefined where that is sound, or there is none. */
   readonly tipsFlaw: string | undefined;
 };
@@ -117,6 +120,7 @@ class FileAudit {
       ),
       ...{ stateNumber: last?.n, workHashes: last?.workHashes ?? 0n, paidSat: last?.paidSat ?? 0n },
       ...{ unsignedHashes: unsignedWork, hasForgotten },
+      recomputedPrices: this.audit.recomputedPrices.size,
     };
   }
 }
@@ -198,6 +202,7 @@ function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
     ...(sound.length > 0 ? between.states : []),
     ...(isAllSound ? between.commitments : []),
     ...usable.flatMap((report) => report.findings),
+    ...pricesOf(files.filter((_, at) => usable.includes(reports[at]!))),
   ].toSorted((a, b) => (a.n ?? 0) - (b.n ?? 0));
   const delivery = deliveryOf(
     files.filter((_, at) => usable.includes(reports[at]!)),
@@ -218,6 +223,17 @@ function reportOf(files: readonly FileAudit[], between: Between): AuditReport {
     delivery,
     newest,
   };
+}
+
+/** Prices that both signed and no file has the blocks of. */
+function pricesOf(files: readonly FileAudit[]): readonly Finding[] {
+  const [first] = files;
+  if (first === undefined) return [];
+  const { terms } = first.audit.params;
+  return unpricedFindings(
+    terms,
+    files.map(({ audit }) => audit.recomputedPrices),
+  );
 }
 
 /**

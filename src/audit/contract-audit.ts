@@ -36,6 +36,7 @@ import type { Blame, Finding } from './finding.ts';
 import type { Frame } from './frames.ts';
 import type { Hashed } from './hashing.ts';
 import { MinuteAudit } from './minute-audit.ts';
+import { PriceAudit } from './price-audit.ts';
 import { type EvidenceHead, parseJob, parseRecord, parseShares, type ShareBlock } from './records.ts';
 import { RefusalAudit } from './refusal-audit.ts';
 import { type AuditedBlock, ShareAudit, workOf } from './share-audit.ts';
@@ -51,6 +52,7 @@ type Scope = {
   readonly refusals: RefusalAudit;
   readonly minutes: MinuteAudit;
   readonly tips: TipAudit;
+  readonly prices: PriceAudit;
 };
 
 /** The segment of evidence at hand: from the newest commitment that both signed. */
@@ -112,6 +114,11 @@ export class ContractAudit {
     return this.#last;
   }
 
+  /** Prices that follow from blocks of the file, msat per EH. */
+  get recomputedPrices(): ReadonlySet<bigint> {
+    return this.#of().prices.recomputed;
+  }
+
   /** Work behind the newest commitment that no signed state covers, hashes. */
   get unsignedWork(): bigint {
     return this.#unsignedWork;
@@ -165,6 +172,11 @@ export class ContractAudit {
       case 'end':
         this.#takeEnd(frame);
         return undefined;
+      case 'prices': {
+        const found = this.#of().prices.take(parseRecord('prices', frame));
+        if (found !== undefined) this.#keep(found);
+        return undefined;
+      }
       case 'minutes':
         this.#of().minutes.take(frame);
         return undefined;
@@ -207,7 +219,8 @@ export class ContractAudit {
     const { contractId, terms } = params;
     const parts = { shares: new ShareAudit(), refusals: new RefusalAudit(terms) };
     const tips = new TipAudit(contractId, terms, this.head.role);
-    this.#scope = { params, ...parts, minutes: new MinuteAudit(contractId, terms), tips };
+    const prices = new PriceAudit(terms);
+    this.#scope = { params, ...parts, minutes: new MinuteAudit(contractId, terms), tips, prices };
   }
 
   #takeContract(frame: Frame): void {

@@ -22,6 +22,7 @@ export const FRAME_KINDS = {
   minutes: 11,
   tips: 12,
   disputed: 13,
+  prices: 14,
 } as const;
 export type FrameKind = keyof typeof FRAME_KINDS;
 

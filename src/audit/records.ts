@@ -17,6 +17,7 @@ import { termsCodec } from '../peer/market-codecs.ts';
 import { minuteReportCodec } from '../peer/minute-codecs.ts';
 import { packWireShares, type WireShare } from '../peer/packed-shares.ts';
 import { disputedFrameCodec } from '../settlement/disputed-commitment.ts';
+import { priceBasisCodec } from '../settlement/price-basis.ts';
 import { tipsCodec } from '../settlement/tip-log.ts';
 import { type JobRecord, jobDocument, parseJobDocument } from '../work/evidence.ts';
 import type { Frame } from './frames.ts';
@@ -86,6 +87,7 @@ export const CODECS = {
   disputed: disputedFrameCodec,
   end: endCodec,
   minutes: minutesCodec,
+  prices: priceBasisCodec,
 } as const;
 type JsonKind = keyof typeof CODECS;
 type JsonCodecs = { readonly [K in JsonKind]: Codec<CodecValue<(typeof CODECS)[K]>> };

@@ -110,6 +110,7 @@ function jsonOf(report: AuditReport, rulings: readonly Ruling[]): object {
       ...{
         unsigned_hashes: file.unsignedHashes,
         has_forgotten: file.hasForgotten,
+        recomputed_prices: file.recomputedPrices,
         tips_flaw: file.tipsFlaw ?? null,
         findings: file.findings,
       },
@@ -176,6 +177,7 @@ function fileText(file: FileReport): string {
     `${formatGrouped(counts.shares)} shares, ${formatGrouped(counts.committed)} of them in ${counts.commitments} commitments`,
     `both signed ${counts.countersigned}`,
     ...(counts.refused > 0 ? [`${formatGrouped(counts.refused)} refused`] : []),
+    ...(file.recomputedPrices > 0 ? [`${file.recomputedPrices} prices follow from its blocks`] : []),
     ...(file.unsignedHashes > 0n ? [`${formatGrouped(file.unsignedHashes)} hashes not signed for`] : []),
     ...(file.tipsFlaw === undefined ? [] : [`its tip log is left out: ${file.tipsFlaw}`]),
     ...(file.hasForgotten ? ['duplicates were looked for among the newest shares only'] : []),

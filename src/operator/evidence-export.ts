@@ -13,6 +13,7 @@ import type { WireShare } from '../peer/packed-shares.ts';
 import { type DisputedCommitment, loadDisputed } from '../settlement/disputed-commitment.ts';
 import { loadMetering, METERING_KIND } from '../settlement/metering-records.ts';
 import { loadHours } from '../settlement/minute-records.ts';
+import { loadPriceBases } from '../settlement/price-basis.ts';
 import {
   ACK_KIND,
   COMMITMENT_KIND,
@@ -117,6 +118,8 @@ export class EvidenceExport {
     yield this.#frame('head', printRecord('head', { ...head, madeAtMs: made.atMs, program: made.program }));
     yield this.#frame('contract', printRecord('contract', { terms, minerSignature, makerSignature }));
     if (params !== undefined) yield this.#frame('channel', printRecord('channel', params));
+    for (const basis of await loadPriceBases(this.#ledger, contractId))
+      yield this.#frame('prices', printRecord('prices', basis));
     yield* this.#minutes();
     const ack = await this.#ack();
     const disputed = role === 'miner' ? await loadDisputed(this.#ledger, contractId) : undefined;

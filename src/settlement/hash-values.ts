@@ -8,7 +8,12 @@ import type { Logger } from '../log/logger.ts';
 /** Values of earlier days that the volatility is of. */
 const DAYS = 7;
 
-type KnownBlock = BlockValue & { readonly hash: string; readonly previousHash: string };
+type KnownBlock = BlockValue & {
+  readonly hash: string;
+  readonly previousHash: string;
+  /** Its 80 bytes; undefined where the node does not tell all of them. */
+  readonly headerHex: string | undefined;
+};
 
 /**
  * The value of hashes from the headers and fees that the own node has. Blocks are read once each, and anew
@@ -33,6 +38,14 @@ export class HashValues {
       this.#values.set(height, hashValue144(blocks));
     }
     return this.#values.get(height);
+  }
+
+  /** The blocks that the value at a height is of, the first first; undefined while some is not known. */
+  basisAt(height: number): readonly { readonly header: string; readonly rewardSat: bigint }[] | undefined {
+    const blocks = this.#chainBelow(height, VALUE_BLOCKS)?.flatMap(({ headerHex: header, rewardSat }) =>
+      header === undefined ? [] : [{ header, rewardSat }],
+    );
+    return blocks?.length === VALUE_BLOCKS ? blocks.toReversed() : undefined;
   }
 
   /** How far the values of the last days are apart, ppm of the least; of those that are known. */
@@ -74,8 +87,8 @@ export class HashValues {
       if (header === undefined) return;
       if (known?.hash !== hash) {
         const rewardSat = await chain.blockRewardSat(hash);
-        const { previousHash, bits } = header;
-        this.#blocks.set(height, { hash, previousHash, rewardSat, bits });
+        const { previousHash, bits, headerHex } = header;
+        this.#blocks.set(height, { hash, previousHash, rewardSat, bits, headerHex });
         this.#forgetValues(height);
       }
       hash = header.previousHash;

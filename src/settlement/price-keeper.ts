@@ -1,4 +1,4 @@
-import { CodedError } from '../base/errors.ts';
+import { CodedError, codeOf } from '../base/errors.ts';
 import type { ChainSource, ChainTip } from '../chain/source.ts';
 import {
   edgeAt,
@@ -10,10 +10,12 @@ import {
   signedPriceMsatPerEh,
 } from '../contract/index-price.ts';
 import { priceAtValue } from '../contract/price.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ContractStore } from './contract-store.ts';
 import type { ContractUpdates } from './contract-updates.ts';
 import { HashValues } from './hash-values.ts';
+import { priceBasisEntry } from './price-basis.ts';
 
 export type PriceKeeperParts = {
   readonly role: 'miner' | 'maker';
@@ -26,6 +28,8 @@ export type PriceKeeperParts = {
 export type PriceKeeperDeps = {
   readonly chain: ChainSource;
   readonly log: Logger;
+  /** Where what prices were reckoned by is kept. */
+  readonly ledger: Pick<Ledger, 'append'>;
   /** Shared by all contracts. Default: of this one alone. */
   readonly values?: HashValues;
 };
@@ -105,9 +109,24 @@ export class PriceKeeper {
     const isRight = wantedMsatPerEh !== undefined && signedMsatPerEh === wantedMsatPerEh;
     if (isRight && this.#goodEdge !== edge) {
       this.#goodEdge = edge;
+      this.#keepBasis(edge, wantedMsatPerEh);
       onChange();
     }
     if (isOpen) await this.#do(priceStep(view, price), wantedMsatPerEh, tip.height);
+  }
+
+  /** For an audit alone: nothing waits for it, and nothing is lost by what cannot be kept but that. */
+  #keepBasis(edge: number, priceMsatPerEh: bigint): void {
+    const { contractId } = this.#parts.store;
+    const blocks = this.#values.basisAt(edge);
+    if (blocks === undefined) return;
+    const entry = priceBasisEntry(contractId, { version: 1, edge, priceMsatPerEh, blocks });
+    this.#deps.ledger.append([entry]).catch((error: unknown) => {
+      this.#deps.log.info(
+        { contract: contractId, code: codeOf(error) },
+        'the basis of a price is not kept',
+      );
+    });
   }
 
   async #do(step: PriceStep, priceMsatPerEh: bigint | undefined, tipHeight: number): Promise<void> {

@@ -49,7 +49,8 @@ export const STALE_GRACE_SECONDS = 10;
 const COIN_SAT = 50_000_000n;
 const HOOK = new URL('./hostile/hook.ts', import.meta.url).href;
 
-export type MakerName = 'first' | 'second';
+/** The third is not started but by who wants it. */
+export type MakerName = 'first' | 'second' | 'third';
 export type ProxyName = 'one' | 'two' | 'three';
 
 /** What a proxy sells, and to whom. */
@@ -94,13 +95,17 @@ export type MarketStage = {
   readonly startHostile: (daemon: Daemon, side: 'seller' | 'buyer') => Promise<Orders>;
 };
 
-/** A chain, its pools and Braidpool nodes in this process; two makers and three proxies, not started. */
+/** A chain, its pools and Braidpool nodes in this process; three makers and three proxies, not started. */
 export async function startMarketStage(
   directory: string,
   undo: (step: () => Promise<unknown>) => void,
 ): Promise<MarketStage> {
   const deps = { clock: systemClock, random: systemRandom, log: silentLogger };
-  const makerKeys = { first: keysOf(directory, 'maker-first'), second: keysOf(directory, 'maker-second') };
+  const makerKeys = {
+    first: keysOf(directory, 'maker-first'),
+    second: keysOf(directory, 'maker-second'),
+    third: keysOf(directory, 'maker-third'),
+  };
   const proxyKeys = {
     one: keysOf(directory, 'proxy-one'),
     two: keysOf(directory, 'proxy-two'),
@@ -138,9 +143,13 @@ export async function startMarketStage(
   const node = await open(
     startBraidpoolNode({ poolScriptHex: POOL_SCRIPT_HEX, profile: 'of2025' }, { ...deps, chain }),
   );
-  const nodes = { first: devnet.node, second: node };
-  const pools = { first: await poolOf('pool-first'), second: await poolOf('pool-second') };
-  const ports = (await freePorts(12, systemRandom)).values();
+  const nodes = { first: devnet.node, second: node, third: node };
+  const pools = {
+    first: await poolOf('pool-first'),
+    second: await poolOf('pool-second'),
+    third: await poolOf('pool-third'),
+  };
+  const ports = (await freePorts(14, systemRandom)).values();
   const nextPort = (): number => ports.next().value!;
   const chainOptions = chainToml(devnet.rpcUrl);
   const daemonOf = (role: 'proxy' | 'maker', at: StageRole): Daemon => {
@@ -184,7 +193,7 @@ export async function startMarketStage(
       ...{ pool: pools[name], node: nodes[name] },
     };
   };
-  const makers = { first: makerOf('first'), second: makerOf('second') };
+  const makers = { first: makerOf('first'), second: makerOf('second'), third: makerOf('third') };
   const proxyOf = (name: ProxyName): ProxySide => {
     const place = placeOf(nextPort());
     const role = writeRole(join(directory, `proxy-${name}`), place.metricsListen, password, '');
