@@ -107,11 +107,12 @@ beforeAll(async () => {
   const states = async (): Promise<readonly string[]> =>
     Object.values(await contracts()).map(({ channel }) => channel.state);
   for (;;) {
-    const now = await until('nine fundings', async () => {
-      const all = await states();
-      const isFunded = all.every((state) => state === 'funding' || state === 'open');
-      return all.length === NAMES.length && isFunded ? all : undefined;
-    });
+    const now = await states();
+    const isFunded = now.every((state) => state === 'funding' || state === 'open');
+    if (now.length < NAMES.length || !isFunded) {
+      await sleep(LOOK_MS);
+      continue;
+    }
     if (now.every((state) => state === 'open')) break;
     stage.chain.generate(1);
   }
