@@ -21,7 +21,8 @@ import {
 
 /**
  * One proxy, three makers, nine contracts, as processes, for MARKET_SECONDS (default 600): one maker falls
- * silent, one raises its price, one lies. By hand: `npm run test:market`.
+ * silent, one raises its price, one lies. By hand: `npm run test:market`. Of less than four minutes the
+ * quarters are too short: who falls silent is delivered two steps before it is missed.
  */
 const SECONDS = Number(process.env['MARKET_SECONDS'] ?? 600);
 const LOOK_MS = 500;
