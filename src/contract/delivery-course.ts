@@ -95,9 +95,9 @@ export function transition(
 ): CourseStep {
   const { minute, miner, maker, isHeard } = event;
   const work = isReport(maker) ? maker.workHashes : state.creditedHashes;
-  // The first report of the maker is where counting begins.
-  const isFirst = state.creditedHashes === undefined;
-  const creditedHashes = isFirst ? 0n : larger((work ?? 0n) - state.creditedHashes, 0n);
+  // The first report of the maker is where counting begins. One that shows two logs from there on was down.
+  const isFirst = state.creditedHashes === undefined && maker !== 'down';
+  const creditedHashes = larger((work ?? 0n) - (state.creditedHashes ?? work ?? 0n), 0n);
   const tip = Math.max(state.height, height);
   const before = { ...state, height: tip, creditedHashes: work };
   const noticed = withNotice(options, before, event);

@@ -167,6 +167,15 @@ describe('a ruling by the minute logs', () => {
     expect(forks[liar]).toBeDefined();
   });
 
+  it.each(SIDES)('convicts the %s that shows another log from its very first report on', (liar) => {
+    const slack: Minute =
+      liar === 'miner' ? { shares: 0, miner: 'idle' } : { shares: 0, maker: 'suspended' };
+    const logs = hoursOf(400, slack);
+    const other = rewritten(logs.stored[liar][liar], 0, ({ height }) => ({ height: height - 1 }));
+    const told = { ...logs.stored, [liar]: { ...logs.stored[liar], [liar]: other } } as Told;
+    expect(ruled(shown(told))).toMatchObject({ verdict: liar, forks: { [liar]: expect.any(Number) } });
+  });
+
   it('costs a side that writes its log anew from a backup the minutes of both logs alone', () => {
     const logs = new TwoLogs();
     logs.run(600, () => ({ shares: 12 }));

@@ -175,7 +175,8 @@ async function auditMiner(world: SimWorld, books: Books): Promise<Finding[]> {
     books.fees.miner +
     owedSat(boundWork, highestPriceAt(world, 'miner')) +
     sealSat(world, books) +
-    forfeitedSat(world, books);
+    forfeitedSat(world, books) +
+    ruledAwaySat(world, 'miner');
   if (lostSat <= allowedSat) return [];
   return [{ rule: 'the miner lost', seen: `${lostSat} sat, of ${allowedSat} that it may` }];
 }
@@ -224,6 +225,13 @@ function forfeitedSat(world: SimWorld, { close }: Books): bigint {
   return vestingOf(terms, miner?.status.signed?.workHashes ?? 0n).unvestedCollateralSat;
 }
 
+/** An auditor that is bought, or there for one side alone, costs a bond: of the channel nothing. */
+function ruledAwaySat({ terms, auditor }: SimWorld, side: Side): bigint {
+  if (auditor === undefined || auditor.isHonest) return 0n;
+  const { collateralSat, makerBondSat } = bondsOf(terms);
+  return side === 'miner' ? collateralSat : makerBondSat;
+}
+
 /** The seal goes to the maker with the claim of the shares it stands for. */
 function sealSat({ terms }: SimWorld, { fundingVsize }: Books): bigint {
   return fundingVsize === 0 ? 0n : (terms.seal?.sealSat ?? 0n);
@@ -240,7 +248,8 @@ async function auditMaker(stage: Stage, books: Books): Promise<Finding[]> {
   const lostSat = initialSat - worth - sumOf(world, 'maker');
   // A maker that is gone fetches no bond: it lies on the chain, and is its own.
   const waitingSat = gone.has('maker') ? bondsOf(world.terms).makerBondSat : 0n;
-  if (strategy.unjudged?.includes('maker') !== true && lostSat > books.fees.maker + waitingSat) {
+  const allowedSat = books.fees.maker + waitingSat + ruledAwaySat(world, 'maker');
+  if (strategy.unjudged?.includes('maker') !== true && lostSat > allowedSat) {
     found.push({ rule: 'the maker lost', seen: `${lostSat} sat, with ${books.fees.maker} of fees` });
   }
   if (new Set(bought).size !== bought.length) {

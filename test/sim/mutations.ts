@@ -1,3 +1,4 @@
+import { OF_AUDITORS } from './mutations/auditors.ts';
 import { OF_BOUND } from './mutations/bound.ts';
 import { OF_CLOSES } from './mutations/closes.ts';
 import { OF_COMMITTED } from './mutations/committed.ts';
@@ -21,6 +22,7 @@ import { OF_WORK } from './mutations/work.ts';
 
 /** Every way to break the product that must be found, by name. */
 export const MUTATIONS: Mutations = {
+  ...OF_AUDITORS,
   ...OF_BOUND,
   ...OF_CLOSES,
   ...OF_COMMITTED,

@@ -66,6 +66,7 @@ export async function simulate({
   const findings: Finding[] = [];
   try {
     await strategy.begin?.(stage);
+    await world.auditor?.start();
     await stage.start();
     await (strategy.play ?? course)(stage);
     const books = await booksOf(world);

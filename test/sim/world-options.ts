@@ -13,6 +13,8 @@ export type WorldOptions = {
   readonly signerRemembers?: boolean;
   /** With bonds that an auditor rules on, and with a seal. */
   readonly staked?: boolean;
+  /** The program of the auditor that the terms name runs, and both tell it their logs. */
+  readonly audited?: boolean;
   /** See `StreamOptions`. */
   readonly unpaidTimeoutMs?: number;
   /** Sides that follow no rules: they are held to none. */

@@ -8,6 +8,7 @@ import type { ChainSource } from '../../src/chain/source.ts';
 import { TemplateWatch } from '../../src/chain/template-watch.ts';
 import { p2wpkhScript } from '../../src/chain/wallet.ts';
 import { nodeIdBytes } from '../../src/channel/signer.ts';
+import { hasBondOutputs } from '../../src/contract/bond-terms.ts';
 import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
 import { Renewal } from '../../src/daemon/renewal.ts';
 import type { Ledger } from '../../src/ledger/ledger.ts';
@@ -18,12 +19,14 @@ import { PoolBook } from '../../src/maker/pool-book.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
 import { judgeSale } from '../../src/miner/sale-limits.ts';
+import type { AuditorLink } from '../../src/settlement/auditor-link.ts';
 import { contractTag, needsContractTag } from '../../src/settlement/contract-tag.ts';
 import { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
 import { FAILOVER_OPTIONS } from '../../src/upstream/failover.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
+import { SimAuditor } from './auditor.ts';
 import { Braid } from './braid.ts';
 import { Disk, never } from './disk.ts';
 import { Farm, type FarmBlock, SHARE } from './farm.ts';
@@ -33,6 +36,7 @@ import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
 import { Pool } from './pool.ts';
 import { Rules, Violation } from './rules.ts';
 import { rememberingSigners, type SignerFiles } from './signers.ts';
+import { paramsOf } from './strategies/tools.ts';
 import { MARGINS, policyOf, SIGNERS, termsAt, termsV3Of } from './terms.ts';
 import { Vault, withoutCold } from './vault.ts';
 import { Folder, Watchman } from './watchman.ts';
@@ -83,6 +87,8 @@ export class SimWorld {
   readonly braid: Braid | undefined;
   /** Where the maker gives the jobs. */
   readonly pool: Pool | undefined;
+  /** Where there is one. */
+  readonly auditor: SimAuditor | undefined;
   /** Where the maker's cold keys are. */
   readonly vault: Vault | undefined;
   /** By which the wall clock of each side is off. */
@@ -109,6 +115,7 @@ export class SimWorld {
   readonly #folder = new Folder();
   #endWatch: () => void = () => {};
   readonly #clocks: Partial<Record<Side, ChainClock>> = {};
+  readonly #links: Partial<Record<Side, AuditorLink>> = {};
   readonly #renewals: Partial<Record<Side, Renewal>> = {};
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
@@ -152,6 +159,7 @@ export class SimWorld {
       nowMs: clock.nowMs,
       tag: needsContractTag(this.terms) ? contractTag(this.contractId) : undefined,
     });
+    this.auditor = options.audited === true ? this.#auditor() : undefined;
     this.braid = this.terms.binding.type === 'bead' ? new Braid() : undefined;
     this.pool = this.terms.binding.type === 'work' ? this.#pool() : undefined;
     this.rules = new Rules({
@@ -177,7 +185,7 @@ export class SimWorld {
   }
 
   get isStaked(): boolean {
-    return this.terms.seal !== undefined;
+    return this.terms.seal !== undefined || hasBondOutputs(this.terms);
   }
 
   /** What blocks ask for from here on; 0 for what relays. */
@@ -274,6 +282,7 @@ export class SimWorld {
     await this.disks[side].crash(written);
     // A dead process has no timers; it is answered nothing any more.
     void (side === 'miner' ? this.#miner!.part.stop() : this.#maker!.part.close());
+    void this.#links[side]?.close();
     this.#clocks[side]?.stop();
     this.#renewals[side]?.stop();
     life.templates?.stop();
@@ -400,6 +409,7 @@ export class SimWorld {
         ...minerChain,
         ...(templates === undefined ? {} : { templates }),
         ...(sale === undefined ? {} : { judgeUpdate: (asked) => judgeSale(sale, [], asked) }),
+        ...this.#auditorOf('miner', ledger, () => life.isDead),
         ...this.#ladders('miner', () => life.isDead),
       },
     );
@@ -444,6 +454,7 @@ export class SimWorld {
         kernel: createPortableKernel(64),
         ...(this.braid === undefined ? {} : { beads: this.braid }),
         ...this.#ownWork(),
+        ...this.#auditorOf('maker', ledger, () => life.isDead),
         ...this.#ladders('maker', () => life.isDead),
         openServer: (_options, deps) => this.network.openServer(deps),
         ...(files === undefined ? {} : { openStateSigner: rememberingSigners(files) }),
@@ -527,6 +538,19 @@ export class SimWorld {
     });
     this.#renewals[side] = renewal;
     void renewal.due.then(() => this.kill(side, 0)).then(() => this.start(side));
+  }
+
+  #auditor(): SimAuditor {
+    const params = (): ReturnType<typeof paramsOf> => paramsOf(this);
+    return new SimAuditor({ terms: this.terms, time: this.time, random: this.#random(), params });
+  }
+
+  /** What a process has of the auditor. */
+  #auditorOf(side: Side, ledger: Ledger, isDead: () => boolean): Partial<ReturnType<SimAuditor['linkOf']>> {
+    if (this.auditor === undefined) return {};
+    const parts = this.auditor.linkOf(side, { ledger, log: this.#log(side), isDead });
+    this.#links[side] = parts.auditor;
+    return parts;
   }
 
   #ladders(side: Side, isDead: () => boolean): { readonly ladders?: LadderWriter } {

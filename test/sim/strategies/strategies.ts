@@ -1,6 +1,7 @@
 import { assert } from '../../../src/base/assert.ts';
 import type { Strategy } from '../strategy.ts';
 import { ACCIDENTS } from './accidents.ts';
+import { UNDER_AUDITORS } from './auditors.ts';
 import { BOUND } from './bound.ts';
 import { CHANCE } from './chance.ts';
 import { BY_CLAIMS } from './claims.ts';
@@ -54,6 +55,7 @@ const PARTS = [
   BY_SIGNATURES,
   OF_FUNDING,
   BY_FLOODS,
+  UNDER_AUDITORS,
 ];
 const ENTRIES = PARTS.flatMap((part) => Object.entries(part));
 

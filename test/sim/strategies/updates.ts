@@ -20,7 +20,7 @@ import { alterHeard, alterLines, channelKeys, paid, paramsOf, rob, silentOn } fr
 const LOW = 300_000n * 10n ** 18n;
 const HIGH = 600_000n * 10n ** 18n;
 
-const updatesAt = ({ world }: Stage, side: Side): ContractUpdates | undefined => {
+export const updatesAt = ({ world }: Stage, side: Side): ContractUpdates | undefined => {
   if (!world.isUp(side)) return undefined;
   if (side === 'miner') return world.miner?.updates;
   return world.maker?.status.length === 1 ? world.maker.updatesOf(world.contractId) : undefined;
@@ -39,12 +39,12 @@ function begin(task: Promise<unknown> | undefined): void {
   });
 }
 
-async function propose(stage: Stage, side: Side, wanted: WantedUpdate): Promise<void> {
+export async function propose(stage: Stage, side: Side, wanted: WantedUpdate): Promise<void> {
   begin(updatesAt(stage, side)?.propose(wanted));
   await stage.rounds(2);
 }
 
-async function confirm(stage: Stage, side: Side): Promise<void> {
+export async function confirm(stage: Stage, side: Side): Promise<void> {
   begin(updatesAt(stage, side)?.confirm());
   await stage.rounds(2);
 }
