@@ -66,6 +66,7 @@ export const BY_NOTICE: Readonly<Record<string, Strategy>> = {
       await stage.open();
       await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
       await noticed(stage, 'miner', { type: 'pause', reason: 'curtailment', blocks: CURTAILED_BLOCKS });
+      if (world.miner === undefined) await stage.rounds(ANSWER_ROUNDS);
       const { fromHeight = 0, untilHeight = 0 } = world.miner?.status.notices.pauses.miner ?? {};
       while (stage.height < fromHeight) await minutes(stage, 5, DUE_SHARES + MADE_UP_SHARES);
       await killOne(stage);
