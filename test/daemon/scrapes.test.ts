@@ -39,6 +39,7 @@ const AT_TIMES: Readonly<Record<string, string>> = {
   ),
   upstream_clock_offset_seconds: 'as long as no job was dated',
   work_jobs_refused_total: 'no job was refused',
+  market_refused_terms_total: 'no quote or proposal was refused',
   upstream_disconnects_total: 'nothing was disconnected',
   watch_ladder_age_seconds: 'what is watched is a refund',
 };

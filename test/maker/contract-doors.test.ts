@@ -212,8 +212,18 @@ describe('a maker', () => {
       ...{ channel: 'open', stream: 'live', verifiedWorkHashes: 4n * SHARE.workHashes },
       ...{ unsignedWorkHashes: 0n, n: 1, ackedN: 1, paidSat, sharesCredited: 4, refused: {} },
       ...{ work: undefined, blocks: undefined, fundingDepth: 2, seal: 'none', beads: undefined },
-      ...{ frozen: undefined, delivery: undefined, auditor: undefined },
-      notices: { curtailedBlocks: 0, pauses: {}, ends: {} },
+      ...{ frozen: undefined, fault: undefined, delivery: undefined, auditor: undefined },
+      ...{ workTotalHashes: world.terms.workTotalHashes, expiryHeight: world.terms.expiryHeight },
+      unsignedSat: 0n,
+      balance: {
+        minerSat: world.terms.minerReserveSat + paidSat,
+        makerSat: world.terms.reserveSat + world.terms.budgetSat - paidSat,
+      },
+      notices: {
+        ...{ curtailedBlocks: 0, writtenOffSat: undefined },
+        pauses: { miner: undefined, maker: undefined },
+        ends: { miner: undefined, maker: undefined },
+      },
     });
     expect(luck.block.expectedAtto).toBeGreaterThan(0n);
     expect(fundingTxid).toMatch(/^[0-9a-f]{64}$/);

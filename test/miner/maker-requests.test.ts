@@ -52,6 +52,7 @@ it('are what a maker may ask, and no more', async () => {
       'contract.pause',
       'contract.resume',
       'contract.revoke',
+      'contract.stream',
       'contract.update',
       'peer_storage.put',
       'seal.claim',
