@@ -175,6 +175,7 @@ export class Auditor {
   handlers(nodeId: string): RpcHandlers {
     return {
       ping: async () => ({}),
+      'auditor.about': handler('auditor.about', async () => ({ auditorKeyHex: this.auditorKeyHex })),
       'auditor.contract': handler('auditor.contract', (p) => this.#inTurn(() => this.#contract(nodeId, p))),
       'auditor.minutes': handler('auditor.minutes', (p) => this.#inTurn(() => this.#minutes(nodeId, p))),
       'auditor.ruling': handler('auditor.ruling', (p) => this.#inTurn(() => this.#ruling(nodeId, p))),

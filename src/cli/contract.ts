@@ -106,12 +106,12 @@ type Asked = { readonly asked: AskedMakers; readonly tools: MarketTools };
 
 async function askAll(options: ParsedOptions, io: CommandIo): Promise<Asked> {
   const config = proxyConfig(options, io);
-  const { network, chain, sell, keys } = config;
+  const { network, chain, sell, keys, auditor } = config;
   if (sell === undefined || chain === undefined)
     throw new CodedError('config_invalid', 'sell.floor_price is missing: the least you sell for');
   const times = timesOf(options, sell);
   const signer = new SeedSigner({ seed: loadSeed(keys.seedFile), network, random: systemRandom });
-  const tools = { network, signer, timers: systemTimers };
+  const tools = { network, signer, timers: systemTimers, auditorNodeId: auditor?.nodeId };
   const source = chainSource(network, chain, silentLogger);
   const values = new HashValues({ chain: source, log: silentLogger });
   try {

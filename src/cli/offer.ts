@@ -43,6 +43,7 @@ export const offerMake: Command = {
       endpoints: endpointsOf(options),
       issuedAt,
       validUntil: issuedAt + validSeconds(options),
+      auditor: config.auditor,
     });
     const line = printOffer(offer, (digest) => signer.signSchnorr('node', digest));
     print(options, io, { offer: line }, line);
@@ -101,5 +102,18 @@ function jsonOf(offer: Offer): object {
     },
     ...{ expiry_blocks: offer.expiryBlocks, min_depth: offer.minDepth, bond_modes: offer.bondModes },
     moving_price: offer.moving === undefined ? null : priceField.print(offer.moving),
+    auditor: auditorJson(offer),
   };
+}
+
+function auditorJson({ auditor }: Offer): object | null {
+  if (auditor === undefined) return null;
+  const {
+    keyHex: key,
+    nodeId: node_id,
+    endpoint,
+    csvBlocks: csv_blocks,
+    cureBlocks: cure_blocks,
+  } = auditor;
+  return { key, node_id, endpoint, csv_blocks, cure_blocks };
 }

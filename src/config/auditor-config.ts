@@ -11,18 +11,25 @@ export function auditorConfigOf(values: Values<typeof AUDITOR_OPTIONS>, context:
   return { ...commonOf(values, context), peer, peers: { allow: [...new Set(peers.allow)] } };
 }
 
+export type AuditorPlaceValues = {
+  readonly address: HostPort | undefined;
+  readonly nodeId: string | undefined;
+  readonly key: string | undefined;
+};
+
 /** Undefined where none is named. */
 export function auditorPlaceOf(
-  {
-    auditor,
-  }: { readonly auditor: { readonly address: HostPort | undefined; readonly nodeId: string | undefined } },
+  { auditor }: { readonly auditor: AuditorPlaceValues },
   context: Context,
 ): AuditorPlaceConfig | undefined {
-  const { address, nodeId } = auditor;
-  if (address === undefined && nodeId === undefined) return undefined;
+  const { address, nodeId, key: keyHex } = auditor;
+  if (address === undefined && nodeId === undefined) {
+    if (keyHex !== undefined) context.refuse('auditor.key', 'needs auditor.address and auditor.node_id');
+    return undefined;
+  }
   if (address === undefined) context.refuse('auditor.address', 'is missing: node_id alone says not where');
   if (nodeId === undefined)
     context.refuse('auditor.node_id', 'is missing: the auditor must prove who it is');
   if (address === undefined || nodeId === undefined) return undefined;
-  return { ...address, nodeId };
+  return { ...address, nodeId, keyHex };
 }

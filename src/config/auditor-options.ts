@@ -1,5 +1,6 @@
 import { dataDir, KEYS, LEDGER, LOG, metricsSection, NETWORK } from './common-options.ts';
 import { option, optional, section } from './options.ts';
+import { AUDITOR_KEY_EXAMPLE } from './stake-options.ts';
 import { ENDPOINT, hex, LISTEN, listOf } from './values.ts';
 
 /** Every option of `sharestream auditor`, in the order of the example file. */
@@ -27,6 +28,9 @@ export const AUDITOR_PLACE = section(
     address: optional(ENDPOINT, 'auditor.example:7334', { doc: 'Where it listens.' }),
     nodeId: optional(hex(32), 'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5', {
       doc: 'Its node id (x-only public key), as it publishes it.',
+    }),
+    key: optional(hex(33), AUDITOR_KEY_EXAMPLE, {
+      doc: 'The key of its that terms name, compressed: what offers say, and bonds are asked for and taken with, unless they say another.',
     }),
   },
 );

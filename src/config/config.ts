@@ -33,7 +33,11 @@ type CommonConfig = {
 };
 
 /** The program of an auditor, as both sides of contracts reach it. */
-export type AuditorPlaceConfig = HostPort & { readonly nodeId: string };
+export type AuditorPlaceConfig = HostPort & {
+  readonly nodeId: string;
+  /** Compressed, in hex: what terms name. */
+  readonly keyHex: string | undefined;
+};
 
 export type AuditorConfig = CommonConfig & {
   readonly peer: { readonly listen: HostPort };
@@ -251,6 +255,8 @@ export type SellConfig = SaleTimes & {
   readonly leastCapMsatPerEh: bigint | undefined;
   /** Undefined where none are asked for. */
   readonly bonds: (BondsConfig & BondRuleConfig) | undefined;
+  /** By what it is judged whether the rate is kept; undefined: by nothing. */
+  readonly delivery?: DeliveryConfig['rules'] | undefined;
   readonly payout: PayoutConfig;
 };
 
@@ -480,6 +486,7 @@ export type StakesConfig = {
   readonly auditorKeysHex: readonly string[];
   readonly minBondCsvBlocks: number;
   readonly maxBondCsvBlocks: number;
+  readonly minCureBlocks: number;
   readonly seal: 'never' | 'allowed' | 'required';
   readonly minClaimFeeRateSatPerKvb: number;
   readonly earlyClose: 'refused' | 'returned' | 'miner_forfeits';

@@ -60,7 +60,7 @@ export function makerConfigOf(values: Values<typeof MAKER_OPTIONS>, context: Con
       bindingScriptHex: policy.bindingScript,
       bindings: bindingsOf(values, context),
       payout: policy.payout,
-      stakes: stakesOf(policy, context),
+      stakes: stakesOf(policy, values.auditor.key, context),
     },
     braidpool: braidpoolOf(values, context),
     pools: poolsOf(values, context),
@@ -179,21 +179,30 @@ function walletOf({ wallet, dataDir }: Values<typeof MAKER_OPTIONS>, context: Co
   return { type, account, folder: context.path(folder ?? join(dataDir, 'psbt')) };
 }
 
-function stakesOf({ bonds, seal }: Values<typeof MAKER_OPTIONS>['policy'], context: Context): StakesConfig {
+function stakesOf(
+  { bonds, seal }: PolicyValues,
+  auditorKey: string | undefined,
+  context: Context,
+): StakesConfig {
+  const auditors = bonds.auditors.length === 0 && auditorKey !== undefined ? [auditorKey] : bonds.auditors;
   if (bonds.minCsvBlocks > bonds.maxCsvBlocks) {
     context.refuse('policy.bonds.min_csv_blocks', 'must not exceed policy.bonds.max_csv_blocks');
   }
-  if (bonds.modes.includes('auditor') && bonds.auditors.length === 0) {
-    context.refuse('policy.bonds.auditors', 'is empty: mode auditor needs one');
+  if (bonds.modes.includes('auditor') && auditors.length === 0) {
+    context.refuse(
+      'policy.bonds.auditors',
+      'is empty, and there is no auditor.key: mode auditor needs one',
+    );
   }
   if (bonds.modes.length === 0) context.refuse('policy.bonds.modes', 'must name one mode at least');
   return {
     bondModes: [...new Set(bonds.modes)],
     maxMakerBondSat: bonds.maxMakerBond,
     minCollateralSat: bonds.minCollateral,
-    auditorKeysHex: [...new Set(bonds.auditors)],
+    auditorKeysHex: [...new Set(auditors)],
     minBondCsvBlocks: bonds.minCsvBlocks,
     maxBondCsvBlocks: bonds.maxCsvBlocks,
+    minCureBlocks: bonds.minCureBlocks,
     seal: seal.mode,
     minClaimFeeRateSatPerKvb: seal.minClaimFeeRate,
     earlyClose: bonds.earlyClose,

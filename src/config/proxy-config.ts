@@ -155,7 +155,7 @@ function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
   if (payout === undefined) return undefined;
   const { shareDifficulty, maxUnpaidSteps, maxExposure, maxDepth } = sell;
   const hardestShare = hardestShareOf({ workBinding: {}, shareDifficulty, step });
-  const bonds = bondsOf(sell.bonds, 'sell.bonds', context);
+  const bonds = bondsOf(sell.bonds, 'sell.bonds', values.auditor.key, context);
   const { collateralPpm, makerBondPpm } = sell.bonds;
   return {
     ...{ ...times, said, floorMsatPerEh, stepHashes: step, maxUnpaidSteps },
@@ -165,6 +165,7 @@ function sellOf(values: ProxyValues, context: Context): SellConfig | undefined {
     maxExposureSat: maxExposure,
     keepContracts: sell.keep,
     bonds: bonds && { ...bonds, collateralPpm, makerBondPpm },
+    delivery: soldDelivery(sell, context),
   };
 }
 
@@ -179,6 +180,14 @@ function saidTimesOf(sell: ProxyValues['sell'], context: Context): SaidTimes {
     context.refuse('sell.max_rate', 'must be at least sell.rate');
   const start = afterBlocks === undefined ? undefined : { afterBlocks, withinBlocks };
   return { work, rate, maxRate, start, durationBlocks, expiryBlocks };
+}
+
+/** The rules by which it is judged whether the rate is kept; undefined where none are asked for. */
+function soldDelivery({ rate, delivery }: ProxyValues['sell'], context: Context): SellConfig['delivery'] {
+  const { enabled, ...rules } = delivery;
+  if (!enabled) return undefined;
+  if (rate === undefined) context.refuse('sell.delivery.enabled', 'needs sell.rate, which it promises');
+  return rules;
 }
 
 function renewsOf({ renew, termsVersion }: ContractValues, context: Context): boolean {
@@ -281,7 +290,7 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
     term: termOf(contract, context),
     delivery: deliveryOf(contract, context),
     index: indexOf(contract, context),
-    bonds: bondsOf(contract.bonds, 'contract.bonds', context),
+    bonds: bondsOf(contract.bonds, 'contract.bonds', values.auditor.key, context),
     bondRule: bondRuleOf(contract, context),
     returnsBonds: contract.bonds.release,
     seal: sealOf(contract.seal),
@@ -390,7 +399,12 @@ const workOfDifficulty = (difficulty: number): bigint => workOfTarget(targetOfDi
 type BondValues = Omit<ProxyValues['contract']['bonds'], 'release'>;
 
 /** The shape; the relations of the amounts are those of the terms. */
-function bondsOf(bonds: BondValues, path: string, context: Context): BondsConfig | undefined {
+function bondsOf(
+  bonds: BondValues,
+  path: string,
+  auditorKey: string | undefined,
+  context: Context,
+): BondsConfig | undefined {
   const { mode: bondMode, makerBond: makerBondSat, collateral: collateralSat } = bonds;
   const isSized = bonds.collateralPpm + bonds.makerBondPpm > 0;
   if (bondMode === 'none') {
@@ -401,11 +415,13 @@ function bondsOf(bonds: BondValues, path: string, context: Context): BondsConfig
   if (makerBondSat + collateralSat === 0n && !isSized)
     context.refuse(`${path}.collateral`, `or ${path}.maker_bond must be above 0`);
   if (bondMode !== 'auditor') return { bondMode, makerBondSat, collateralSat };
-  const { auditorKey: auditorKeyHex, csvBlocks: bondCsvBlocks } = bonds;
+  const { auditorKey: auditorKeyHex = auditorKey, csvBlocks: bondCsvBlocks } = bonds;
   if (auditorKeyHex === undefined) {
-    context.refuse(`${path}.auditor_key`, 'is missing: mode auditor needs it');
+    context.refuse(`${path}.auditor_key`, 'is missing, as is auditor.key: mode auditor needs one');
     return undefined;
   }
+  if (auditorKey !== undefined && auditorKeyHex !== auditorKey)
+    context.refuse(`${path}.auditor_key`, 'is another than auditor.key: it would not be told the log');
   return { bondMode, makerBondSat, collateralSat, bondCsvBlocks, auditorKeyHex };
 }
 

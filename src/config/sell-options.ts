@@ -1,5 +1,6 @@
 import { option, optional, required, section, tables } from './options.ts';
 import { SELL_BONDS } from './stake-options.ts';
+import { SELL_DELIVERY } from './term-options.ts';
 import {
   AMOUNT,
   choice,
@@ -100,5 +101,6 @@ export const SELL = section(
       doc: 'The most confirmations of the funding that you wait for.',
     }),
     bonds: SELL_BONDS,
+    delivery: SELL_DELIVERY,
   },
 );

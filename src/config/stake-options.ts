@@ -1,7 +1,8 @@
 import { option, optional, section } from './options.ts';
 import { AMOUNT, BOOLEAN, choice, FEE_RATE, hex, INTEGER, listOf } from './values.ts';
 
-const AUDITOR_EXAMPLE = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
+/** A key that nobody has, for samples. */
+export const AUDITOR_KEY_EXAMPLE = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
 const BOND_MODE = choice('none', 'auditor', 'hostage', 'forfeit_to_mm');
 
 const PPM = {
@@ -30,8 +31,8 @@ export const CONTRACT_BONDS = section(
       doc: "The market maker's bond. Must be below what all the work earns. With maker_bond_ppm the least of it.",
     }),
     ...RULE_OPTIONS,
-    auditorKey: optional(hex(33), AUDITOR_EXAMPLE, {
-      doc: 'Compressed public key of the auditor; mode auditor needs it.',
+    auditorKey: optional(hex(33), AUDITOR_KEY_EXAMPLE, {
+      doc: 'Compressed public key of the auditor, for mode auditor. Default: auditor.key.',
     }),
     csvBlocks: option(INTEGER, 2016, {
       min: 1,
@@ -71,7 +72,7 @@ export const POLICY_BONDS = section('Which bonds a contract may have. By default
   }),
   minCollateral: option(AMOUNT, '0 sat', { doc: 'The least a miner stakes where there are bonds.' }),
   auditors: option(listOf(hex(33)), [], {
-    doc: 'Compressed public keys of the auditors whose rulings you accept.',
+    doc: 'Compressed public keys of the auditors whose rulings you accept. Default: auditor.key.',
   }),
   minCsvBlocks: option(INTEGER, 144, {
     min: 1,
@@ -82,6 +83,11 @@ export const POLICY_BONDS = section('Which bonds a contract may have. By default
     min: 1,
     max: 65_535,
     doc: 'Mode auditor: the longest delay, for which your own bond may be locked.',
+  }),
+  minCureBlocks: option(INTEGER, 6, {
+    min: 0,
+    max: 4032,
+    doc: "Mode auditor: the least cure of delivery. So long you may be away, or not pay, before your bond is the miner's.",
   }),
   release: option(BOOLEAN, false, {
     doc: 'Sign, when a miner asks, that it has its collateral back at once. Mode hostage has no other way.',
@@ -109,7 +115,7 @@ export const SELL_BONDS = section(
     collateral: option(AMOUNT, '0 sat', { doc: 'The least of your own bond.' }),
     makerBond: option(AMOUNT, '0 sat', { doc: "The least of the market maker's." }),
     ...RULE_OPTIONS,
-    auditorKey: optional(hex(33), AUDITOR_EXAMPLE, { doc: 'As contract.bonds.auditor_key.' }),
+    auditorKey: optional(hex(33), AUDITOR_KEY_EXAMPLE, { doc: 'As contract.bonds.auditor_key.' }),
     csvBlocks: option(INTEGER, 2016, { min: 1, max: 65_535, doc: 'As contract.bonds.csv_blocks.' }),
   },
 );

@@ -55,6 +55,34 @@ export const CONTRACT_INDEX = section(
   },
 );
 
+const DELIVERY_RULES = {
+  windowMinutes: option(INTEGER, 1440, {
+    min: 1,
+    max: 44_640,
+    doc: 'The chance of a false default is spent in equal parts on windows of so many minutes.',
+  }),
+  tolerancePpm: option(INTEGER, 20_000, {
+    min: 0,
+    max: 500_000,
+    doc: 'Part of the promised work, in millionths, that may be missing besides what chance explains.',
+  }),
+  cureBlocks: option(INTEGER, 24, {
+    min: 0,
+    max: 4032,
+    doc: 'Blocks in which a shortfall may be made up before it is a default.',
+  }),
+  curtailmentBlocks: option(INTEGER, 0, {
+    min: 0,
+    max: 52_560,
+    doc: 'Blocks for which you may stop by notice.',
+  }),
+  falseDefaultAlphaPpm: option(INTEGER, 1000, {
+    min: 1,
+    max: 500_000,
+    doc: 'Chance, in millionths, that an honest miner is ever found short in the whole contract.',
+  }),
+} as const;
+
 /** The rules by which delivery is judged. */
 export const CONTRACT_DELIVERY = section(
   'Rules of delivery: contract.rate is promised, and what is not made up in time ends the contract.',
@@ -62,33 +90,18 @@ export const CONTRACT_DELIVERY = section(
     enabled: option(BOOLEAN, false, {
       doc: 'Agree on rules of delivery. Both sides then sign a report of each minute.',
     }),
-    windowMinutes: option(INTEGER, 1440, {
-      min: 1,
-      max: 44_640,
-      doc: 'The chance of a false default is spent in equal parts on windows of so many minutes.',
-    }),
-    tolerancePpm: option(INTEGER, 20_000, {
-      min: 0,
-      max: 500_000,
-      doc: 'Part of the promised work, in millionths, that may be missing besides what chance explains.',
-    }),
-    cureBlocks: option(INTEGER, 24, {
-      min: 0,
-      max: 4032,
-      doc: 'Blocks in which a shortfall may be made up before it is a default.',
-    }),
-    curtailmentBlocks: option(INTEGER, 0, {
-      min: 0,
-      max: 52_560,
-      doc: 'Blocks for which you may stop by notice.',
-    }),
+    ...DELIVERY_RULES,
     overDelivery: option(choice('credit', 'refuse'), 'credit', {
       doc: 'Work beyond max_rate, 36 blocks ahead of it: paid as any, or not sold.',
     }),
-    falseDefaultAlphaPpm: option(INTEGER, 1000, {
-      min: 1,
-      max: 500_000,
-      doc: 'Chance, in millionths, that an honest miner is ever found short in the whole contract.',
-    }),
+  },
+);
+
+/** `[sell.delivery]`: the same, of what is asked for. */
+export const SELL_DELIVERY = section(
+  'Rules of delivery that are asked for with a quote: sell.rate is promised. With bonds of mode auditor, what the auditor rules by.',
+  {
+    enabled: option(BOOLEAN, false, { doc: 'As contract.delivery.enabled.' }),
+    ...DELIVERY_RULES,
   },
 );

@@ -49,10 +49,27 @@ const offerMembers = {
   bondModes: ['bond_modes', listOf(oneOf('none', 'auditor', 'hostage', 'forfeit_to_mm'), 1, 4)],
 } as const;
 
-const offerField = group(offerMembers, {
-  /** The rule of prices that move, where they are taken; lines without it are read by any version. */
+/** What lines may say besides: only those that do cannot be read by an older version. */
+const furtherMembers = {
+  /** The rule of prices that move, where they are taken. */
   moving: ['moving_price', priceField],
-});
+  /** Whose rulings are accepted and who is told the log, for bonds of mode auditor. */
+  auditor: [
+    'auditor',
+    group({
+      /** What terms name, compressed. */
+      keyHex: ['key', hexBytes(33)],
+      nodeId: ['node_id', hexBytes(32)],
+      endpoint: ['endpoint', label(261)],
+      /** Blocks after the close from which each has its own bond back. */
+      csvBlocks: ['csv_blocks', range(integer(1, 65_535))],
+      /** Least blocks of a cure of delivery. */
+      cureBlocks: ['cure_blocks', integer(0, 4032)],
+    }),
+  ],
+} as const;
+
+const offerField = group(offerMembers, furtherMembers);
 
 /** What a maker offers to buy, for a time: the limits within which it takes a proposal. */
 export type Offer = FieldValue<typeof offerField>;
@@ -116,16 +133,18 @@ function offerOf(text: string): Offer {
   // What is signed has one spelling, so that whatever is shown is what was signed.
   if (canonicalJson(offerField.print(offer)) !== text)
     throw new CodedError('bad_offer', 'it is not spelled as offers are');
-  const { stepHashes, expiryBlocks } = offer;
+  const { stepHashes, expiryBlocks, auditor } = offer;
   if (
     offer.validUntil <= offer.issuedAt ||
     stepHashes.min > stepHashes.max ||
-    expiryBlocks.min > expiryBlocks.max
+    expiryBlocks.min > expiryBlocks.max ||
+    (auditor !== undefined && auditor.csvBlocks.min > auditor.csvBlocks.max)
   )
     throw new CodedError('bad_offer', 'its limits exclude each other');
   const isEndpoint = (endpoint: string): boolean =>
     /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,253}):\d{1,5}$/.test(endpoint);
-  if (!offer.endpoints.every(isEndpoint)) throw new CodedError('bad_offer', 'an endpoint is no host:port');
+  const endpoints = [...offer.endpoints, ...(auditor === undefined ? [] : [auditor.endpoint])];
+  if (!endpoints.every(isEndpoint)) throw new CodedError('bad_offer', 'an endpoint is no host:port');
   return offer;
 }
 

@@ -4,7 +4,7 @@ import { earnsSatRoundedUp } from '../base/price.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { BindingV3 } from './binding.ts';
 import { DEFAULT_FEE_LADDER_SAT_PER_KVB } from './common-terms.ts';
-import { rateField } from './delivery.ts';
+import { deliveryField, rateField } from './delivery.ts';
 import { amount, type FieldValue, group, hexBytes, integer, oneOf, refuseTerm } from './fields.ts';
 import { highestMsatPerEh, type Price } from './price.ts';
 import { type ContractTerms, parseTerms, type TermsV3, termsToJson } from './terms.ts';
@@ -35,6 +35,8 @@ const MOST_BLOCKS = 52_560;
 const furtherWords = {
   bonds: ['bonds', bondsField],
   rate: ['rate', rateField],
+  /** By what it is judged whether the rate is kept; needs one. */
+  delivery: ['delivery', deliveryField],
   /** Blocks after the quote before which nothing is delivered, and within which it has to begin then. */
   start: [
     'start',

@@ -300,6 +300,7 @@ async function propose(
     tipHeight: (await deps.chain.tip()).height,
     nonce: deps.random.bytes(16),
   });
+  await deps.auditor?.assertNamed(terms);
   await deps.ledger.appendNow([proposalEntry(contract, terms)]);
   return terms;
 }

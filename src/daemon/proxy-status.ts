@@ -19,7 +19,7 @@ import { withoutContract } from '../mining/work-routes.ts';
 import type { UnlikelyWorker } from '../mining/worker-luck.ts';
 import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
-import type { AuditorView } from '../settlement/auditor-link.ts';
+import type { AuditorLink, AuditorView } from '../settlement/auditor-link.ts';
 import type { DeliveryView } from '../settlement/minute-keeper.ts';
 import type { NoticesView } from '../settlement/notice-board.ts';
 import type { Hashrate } from '../work/hashrate.ts';
@@ -50,6 +50,8 @@ export type ProxyParts = {
   readonly upkeep: LedgerUpkeep | undefined;
   readonly durability: Durability;
   readonly descriptors: Pick<Descriptors, 'status'>;
+  /** Whom the logs of contracts are told. */
+  readonly auditor?: AuditorLink;
   /** What miners do not wait for. */
   readonly waiting: LaterPart[];
 };

@@ -17,7 +17,6 @@ import { DestinationWork } from '../mining/destination-work.ts';
 import { Mining } from '../mining/mining.ts';
 import { ledgerPlaceOf } from '../operator/ledger-place.ts';
 import { askMakers, propose } from '../operator/market-tools.ts';
-import type { AuditorLink } from '../settlement/auditor-link.ts';
 import { type ExternalSigning, fileExternalSigning } from '../settlement/external-signing.ts';
 import { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
@@ -118,8 +117,10 @@ async function build(
     isServed: ({ contractId, n }) => (contracts.side(contractId)?.status.signed?.n ?? -1) >= n,
     ...{ part: chain, log: log.child({ part: 'ladders' }) },
   });
+  const requests = fileExternalSigning(join(config.dataDir, 'requests'));
   const facts: ProxyParts = {
     ...{ ...parts, mining, closing, durability, upkeep: memory.upkeep },
+    ...auditorOf(config, undo, { ledger, signer, requests, log }),
     descriptors: watchDescriptors(undo, { timers, log }),
     ...(chain === undefined ? {} : { chain }),
   };
@@ -136,9 +137,7 @@ async function build(
     await Promise.all([contracts.stop(), closing.stop()]);
     await ladders.idle();
   });
-  const requests = fileExternalSigning(join(config.dataDir, 'requests'));
-  const auditor = auditorOf(config, undo, { ledger, signer, requests, log });
-  const deps = { selling, crash, ladders, observers, log, requests, ...auditor };
+  const deps = { selling, crash, ladders, observers, log, requests };
   const sell = () => closing.unless(() => serveContract(facts, deps));
   const contract = laterPart('contract', sell, later);
   // Last opened, so that a stop waits for no answer of a node.
@@ -245,11 +244,10 @@ async function serveContract(
     readonly observers: Observers;
     readonly log: Logger;
     readonly requests: ExternalSigning;
-    readonly auditor?: AuditorLink;
   },
 ): Promise<void> {
-  const { selling, crash, ladders, observers, log, requests, auditor } = deps;
-  const { config, contracts, ledger, signer, chain } = facts;
+  const { selling, crash, ladders, observers, log, requests } = deps;
+  const { config, contracts, ledger, signer, chain, auditor } = facts;
   if (config.metering !== undefined) {
     const metering = await contracts.startMetering(config.network, config.metering, {
       ...{ ...(chain === undefined ? {} : { chain: chain.chain }), ledger, signer },
@@ -276,8 +274,8 @@ type TakingDeps = { readonly part: ChainPart; readonly isBegun: () => boolean; r
 /** Contracts that are taken without anybody typing, where the configuration says so. */
 function takeByRule(facts: ProxyParts, { part: { chain }, isBegun, log }: TakingDeps): RuleTaking {
   const { config, contracts, signer } = facts;
-  const { network, makers, sell } = config;
-  const tools = { network, signer, timers };
+  const { network, makers, sell, auditor } = config;
+  const tools = { network, signer, timers, auditorNodeId: auditor?.nodeId };
   const values = new HashValues({ chain, log });
   const isThere = (channel: string): boolean => channel !== 'closed' && channel !== 'failed';
   return new RuleTaking(config, {

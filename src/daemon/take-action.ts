@@ -4,10 +4,12 @@ import { isRecord } from '../base/json.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig, SellConfig } from '../config/config.ts';
 import { ENDPOINT, Invalid } from '../config/values.ts';
+import { bondsOf } from '../contract/bond-terms.ts';
 import { refuseTerm } from '../contract/fields.ts';
 import { type ContractTerms, contractIdOf, parseTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Action } from '../http/server.ts';
+import type { AuditorLink } from '../settlement/auditor-link.ts';
 import { payoutScriptOf } from './contract-runner.ts';
 import type { RunningContracts } from './running-contracts.ts';
 import type { TakenContract } from './taken-contracts.ts';
@@ -15,6 +17,8 @@ import type { TakenContract } from './taken-contracts.ts';
 export type TakeDeps = {
   readonly contracts: Pick<RunningContracts, 'add' | 'passedWith' | 'side'>;
   readonly signer: SeedSigner;
+  /** Whom the own log is told; undefined where no program is. */
+  readonly auditor?: Pick<AuditorLink, 'assertNamed'>;
 };
 
 /**
@@ -28,6 +32,7 @@ export function takeActions(config: ProxyConfig, deps: TakeDeps): Readonly<Recor
       if (sell === undefined) throw new CodedError('config_invalid', 'sell.floor_price is missing');
       const taken = takenOf(config, sell, input);
       judge(taken.terms, config, sell, deps);
+      await deps.auditor?.assertNamed(taken.terms);
       const contract = contractIdOf(taken.terms);
       if (isRecord(input) && input['dry_run'] === true) return { contract, taken: false };
       if (deps.contracts.side(contract) === undefined) await deps.contracts.add(taken);
@@ -58,6 +63,7 @@ function judge(
   const { binding } = terms;
   if (terms.network !== network) refuseTerm('network', `must be ${network}`);
   if (terms.minerNodeId !== toHex(nodeIdBytes(signer))) refuseTerm('miner_node_id', 'is another node');
+  judgeBonds(terms, sell);
   const price = fixedPriceMsatPerEh(terms);
   if (price < sell.floorMsatPerEh)
     refuseTerm('price.msat_per_eh', `is below the floor, ${sell.floorMsatPerEh}`);
@@ -72,4 +78,13 @@ function judge(
     'exposure_limit',
     `with this one ${name} would have to be ${sat} sat; it is ${limitSat} sat`,
   );
+}
+
+/** Who decides on the own bond is the configuration's to say. */
+function judgeBonds(terms: ContractTerms, sell: SellConfig): void {
+  const [got, asked] = [bondsOf(terms), bondsOf({ ...(sell.bonds && { bonds: sell.bonds }) })];
+  if (got.bondMode !== asked.bondMode) refuseTerm('bonds.bond_mode', `must be ${asked.bondMode}`);
+  if (got.bondMode !== 'auditor' || asked.bondMode !== 'auditor') return;
+  const { auditorKeyHex } = asked;
+  if (got.auditorKeyHex !== auditorKeyHex) refuseTerm('bonds.auditor_key', `must be ${auditorKeyHex}`);
 }

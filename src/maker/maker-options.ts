@@ -62,7 +62,7 @@ export type MakerDeps = {
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
   /** The auditor's program, which is told both minute logs. Default: none. */
-  readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf'>;
+  readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf' | 'assertNamed' | 'place'>;
   /** See `MakerStoreDeps`. */
   readonly openStateSigner?: OpenStateSigner;
   /** Wallet for fundings. Default: the wallet key of the signer. */

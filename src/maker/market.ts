@@ -1,6 +1,7 @@
 import { toHex } from '../base/bytes.ts';
 import type { Clock, Random } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { LIMITS } from '../base/limits.ts';
 import { earnsSatRoundedUp } from '../base/price.ts';
 import { minerContributionSat } from '../channel/params.ts';
@@ -25,6 +26,7 @@ import { TERM_NAMES } from '../contract/terms-v3.ts';
 import type { Update } from '../contract/update.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Params, Result } from '../peer/messages.ts';
+import type { AuditorLink } from '../settlement/auditor-link.ts';
 import type { HashValues } from '../settlement/hash-values.ts';
 import {
   assertNotHalted,
@@ -36,6 +38,7 @@ import {
   type PolicyContext,
   type PricingPolicy,
   pricePath,
+  stakesOf,
 } from './policy.ts';
 import type { PoolAccounts } from './pool-accounts.ts';
 import { type Quote, QuoteBook } from './quote-book.ts';
@@ -77,6 +80,8 @@ export type MarketDeps = {
   readonly values: HashValues;
   /** What pools owe, which bounds contracts on their jobs. */
   readonly pools: Pick<PoolAccounts, 'roomHashes'>;
+  /** Whom the own log is told; undefined where no program is. */
+  readonly auditor?: Pick<AuditorLink, 'place' | 'assertNamed'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -133,8 +138,17 @@ export class Market {
       return {
         ...{ quoteId, terms, depositSat: minerContributionSat(terms) },
         validForMs: QUOTE_MS,
+        ...this.#auditorOf(request),
       };
     });
+  }
+
+  /** Said to whoever asks for delivery alone: a miner of an older version knows no such member. */
+  #auditorOf({ bonds, delivery }: QuoteRequest): Pick<Result<'market.quote'>, 'auditor'> {
+    const { auditor } = this.#deps;
+    if (auditor === undefined || delivery === undefined || bonds?.bondMode !== 'auditor') return {};
+    const { host, port, nodeId } = auditor.place;
+    return { auditor: { nodeId, endpoint: hostPortText(host, port) } };
   }
 
   /**
@@ -159,6 +173,22 @@ export class Market {
     this.#noting('update', terms.minerNodeId, () =>
       judgeUpdate(this.#deps.policy(), terms, update, highest),
     );
+  }
+
+  /** Asks the auditor's program, where the policy takes its rulings. Throws as `AuditorLink.assertNamed`. */
+  async assertAuditor(
+    what: RefusedProposal['what'],
+    bonds: ContractTerms['bonds'],
+    nodeId: string,
+  ): Promise<void> {
+    const { auditor, policy } = this.#deps;
+    if (auditor === undefined || bonds?.bondMode !== 'auditor') return;
+    if (!stakesOf(policy()).auditorKeysHex.includes(bonds.auditorKeyHex)) return;
+    await auditor.assertNamed({ bonds }).catch((error: unknown) => {
+      // A request that is refused here does not come to `quote`, which counts the others.
+      if (what === 'quote') this.quotes.count(nodeId, this.isListed(nodeId));
+      this.#note(what, nodeId, error);
+    });
   }
 
   /** What is held beside a peer: contracts but for one, and what others may take by their quotes. */
@@ -367,23 +397,27 @@ export class Market {
     try {
       return task();
     } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      const { code, message, meta } = error;
-      const word = (name: string): string | undefined =>
-        typeof meta[name] === 'string' ? meta[name] : undefined;
-      if (what === 'quote') this.quotes.stats.refused += 1;
-      // The first name of a path is one of the schema; what is no term of it a peer may have made up.
-      const [name = ''] = (word('path') ?? 'none').split('.');
-      const term = TERM_NAMES.has(name) ? name : 'none';
-      this.#refusedTerms[term] = (this.#refusedTerms[term] ?? 0) + 1;
-      this.#refused.push({
-        ...{ at: new Date(this.#deps.clock.nowMs()).toISOString(), nodeId, what, code },
-        ...{ reason: message.slice(0, 200), path: word('path'), got: word('got') },
-        allowed: word('allowed'),
-      });
-      if (this.#refused.length > LIMITS.refusedProposals) this.#refused.shift();
-      throw error;
+      return this.#note(what, nodeId, error);
     }
+  }
+
+  #note(what: RefusedProposal['what'], nodeId: string, error: unknown): never {
+    if (!(error instanceof CodedError)) throw error;
+    const { code, message, meta } = error;
+    const word = (name: string): string | undefined =>
+      typeof meta[name] === 'string' ? meta[name] : undefined;
+    if (what === 'quote') this.quotes.stats.refused += 1;
+    // The first name of a path is one of the schema; what is no term of it a peer may have made up.
+    const [name = ''] = (word('path') ?? 'none').split('.');
+    const term = TERM_NAMES.has(name) ? name : 'none';
+    this.#refusedTerms[term] = (this.#refusedTerms[term] ?? 0) + 1;
+    this.#refused.push({
+      ...{ at: new Date(this.#deps.clock.nowMs()).toISOString(), nodeId, what, code },
+      ...{ reason: message.slice(0, 200), path: word('path'), got: word('got') },
+      allowed: word('allowed'),
+    });
+    if (this.#refused.length > LIMITS.refusedProposals) this.#refused.shift();
+    throw error;
   }
 }
 

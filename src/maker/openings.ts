@@ -102,12 +102,15 @@ export class Openings {
    * Answers a proposal. The contract is stored before the signature is sent; the same terms again get the
    * same signature.
    */
-  propose(
+  async propose(
     { terms, signature, quoteId }: Params<'contract.propose'>,
     nodeId: string,
   ): Promise<Result<'contract.propose'>> {
+    const contractId = contractIdOf(terms);
+    // Asked before the queue, so that an auditor that is slow holds up no other opening.
+    if (!this.#deps.channels.has(contractId))
+      await this.#deps.market.assertAuditor('proposal', terms.bonds, nodeId);
     return this.#queue.run(async () => {
-      const contractId = contractIdOf(terms);
       const known = this.#deps.channels.get(contractId);
       if (known !== undefined && known.store.terms.minerNodeId === nodeId) {
         return { contractId, signature: known.store.contract.makerSignature };
@@ -147,6 +150,7 @@ export class Openings {
   /** Answers `market.quote`: see `Market.quote`. */
   async quote(params: Params<'market.quote'>, nodeId: string): Promise<Result<'market.quote'>> {
     this.#assertChainMoves();
+    await this.#deps.market.assertAuditor('quote', params.request.bonds, nodeId);
     const at = await this.#judgedAt(params.request.binding);
     return this.#deps.market.quote(params, nodeId, at);
   }

@@ -117,6 +117,11 @@ export type StakesPolicy = {
   /** Range of `bondCsvBlocks`: time for a ruling, and how long the own bond may be locked. */
   readonly minBondCsvBlocks: number;
   readonly maxBondCsvBlocks: number;
+  /**
+   * Least blocks of a cure under an auditor: so long this side may be away, or not pay, before it is ruled
+   * in default.
+   */
+  readonly minCureBlocks?: number;
   readonly seal: 'never' | 'allowed' | 'required';
   /** Least fee rate of claims, which must confirm before the seal expires. */
   readonly minClaimFeeRateSatPerKvb: number;
@@ -297,13 +302,16 @@ function stakeRules(stakes: StakesPolicy, terms: ContractTerms): Rule[] {
   ];
   if (bonds.bondMode !== 'auditor') return rules;
   const { bondCsvBlocks, auditorKeyHex } = bonds;
-  const { auditorKeysHex } = stakes;
+  const { auditorKeysHex, minCureBlocks = 0 } = stakes;
   const isTrusted = auditorKeysHex.includes(auditorKeyHex);
   return [
     ...rules,
     only('bonds.auditor_key', isTrusted, auditorKeysHex.join(', '), 'this auditor is not trusted here'),
     least('bonds.bond_csv_blocks', bondCsvBlocks, stakes.minBondCsvBlocks),
     most('bonds.bond_csv_blocks', bondCsvBlocks, stakes.maxBondCsvBlocks),
+    ...(terms.version === 3 && terms.delivery !== undefined
+      ? [least('delivery.cure_blocks', terms.delivery.cureBlocks, minCureBlocks)]
+      : []),
   ];
 }
 

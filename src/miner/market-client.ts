@@ -25,6 +25,8 @@ export type Sale = {
   readonly bonds?: SaleBonds | undefined;
   /** Undefined where no hashrate is promised. */
   readonly rate?: QuoteRequest['rate'] | undefined;
+  /** By what it is judged whether it is kept. */
+  readonly delivery?: QuoteRequest['delivery'] | undefined;
   readonly start?: QuoteRequest['start'] | undefined;
   readonly durationBlocks?: number | undefined;
   /** Where a price that moves may be capped, at the least. */
@@ -48,12 +50,13 @@ export function requestOf(sale: Sale, { binding, price = 'fixed' }: Asked): Quot
   const easiestHex = targetToHex(targetOfDifficulty(sale.shareDifficulty));
   const hardestHex = binding === 'work' ? targetToHex(targetOfDifficulty(sale.hardestShare)) : easiestHex;
   const { workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks } = sale;
-  const { rate, start, durationBlocks, bonds } = sale;
+  const { rate, delivery, start, durationBlocks, bonds } = sale;
   return {
     ...{ side: 'sell', workTotalHashes, stepHashes, maxUnpaidSteps, expiryBlocks, binding },
     target: { easiestHex, hardestHex },
     ...(bonds === undefined ? {} : { bonds: ruledBonds(bonds) }),
     ...(rate === undefined ? {} : { rate }),
+    ...(delivery === undefined ? {} : { delivery }),
     ...(start === undefined ? {} : { start }),
     ...(durationBlocks === undefined ? {} : { durationBlocks }),
     ...(price === 'fixed' ? {} : { moving: { minMsatPerEh: sale.floorMsatPerEh } }),
@@ -70,6 +73,11 @@ function ruledBonds({
   return { ...bonds, size: { collateralPpm, worstCaseSat, makerBondPpm, makerBondFloorSat } };
 }
 
+/** Who is asked, and whom the own log is told; undefined where no program is. */
+type QuotePlace = Pick<QuoteLimits, 'network' | 'makerNodeId' | 'height'> & {
+  readonly auditorNodeId?: string | undefined;
+};
+
 /** What a quote must be for the own proxy to serve it. */
 const WORK_LIMITS = {
   ...{ minExtranonce2Bytes: 8, maxWithdrawalsPerBlock: 480, minSolutionsPerMinute: 1200 },
@@ -83,7 +91,7 @@ const WORK_LIMITS = {
 export async function askQuote(
   peer: RpcPeer,
   { sale, ...asked }: Asked & { readonly sale: Sale },
-  place: Pick<QuoteLimits, 'network' | 'makerNodeId' | 'height'>,
+  { auditorNodeId, ...place }: QuotePlace,
   signer: SignerTree,
 ): Promise<CheckedQuote> {
   const request = requestOf(sale, asked);
@@ -95,7 +103,16 @@ export async function askQuote(
   });
   if (quote.depositSat !== minerContributionSat(quote.terms))
     throw new CodedError('bad_terms', 'deposit_sat is not what the terms say', { path: 'deposit_sat' });
+  checkAuditor(quote, auditorNodeId);
   return quote;
+}
+
+/** Both logs are needed at one program. Throws `bad_terms`. */
+function checkAuditor({ auditor }: CheckedQuote, own: string | undefined): void {
+  if (auditor === undefined || own === undefined || auditor.nodeId === own) return;
+  throw new CodedError('bad_terms', `the maker tells its log to another auditor, at ${auditor.endpoint}`, {
+    ...{ path: 'auditor.node_id', got: auditor.nodeId, allowed: own },
+  });
 }
 
 /**

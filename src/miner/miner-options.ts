@@ -80,7 +80,7 @@ export type MinerContractDeps = OpeningDeps & {
   /** See `StakeSettlementDeps`. */
   readonly externalSigning?: ExternalSigning;
   /** The auditor's program, which is told both minute logs. Default: none. */
-  readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf'>;
+  readonly auditor?: Pick<AuditorLink, 'follow' | 'viewOf' | 'assertNamed'>;
   /** The value of hashes, shared by all contracts. Default: of this one alone. */
   readonly values?: HashValues;
   /** See `WorkDestinationDeps`. */

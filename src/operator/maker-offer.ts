@@ -4,10 +4,10 @@ import { CodedError } from '../base/errors.ts';
 import { hostPortText } from '../base/host-port.ts';
 import { decimalText, priceText } from '../base/price.ts';
 import { nodeIdBytes } from '../channel/signer.ts';
-import type { MakerConfig } from '../config/config.ts';
+import type { AuditorPlaceConfig, MakerConfig } from '../config/config.ts';
 import { type Offer, printOffer } from '../contract/offer.ts';
 import { movingPriceText } from '../contract/price.ts';
-import { type MakerPolicy, stakesOf } from '../maker/policy.ts';
+import { type MakerPolicy, type StakesPolicy, stakesOf } from '../maker/policy.ts';
 import type { SignerTree } from '../settlement/opening.ts';
 
 /** Seconds that the clocks of maker and miner may differ. */
@@ -22,6 +22,8 @@ export type OfferPlace = {
   /** Seconds since 1970. */
   readonly issuedAt: number;
   readonly validUntil: number;
+  /** Whom the maker tells its log; undefined where no program is named. */
+  readonly auditor?: AuditorPlaceConfig | undefined;
 };
 
 /**
@@ -30,7 +32,7 @@ export type OfferPlace = {
  */
 export function offerOfPolicy(
   policy: MakerPolicy,
-  { makerNodeId, endpoints, issuedAt, validUntil }: OfferPlace,
+  { makerNodeId, endpoints, issuedAt, validUntil, auditor }: OfferPlace,
 ): Offer {
   const bindings = BINDINGS.filter((binding) => policy.bindings?.includes(binding));
   if (bindings.length === 0)
@@ -48,6 +50,7 @@ export function offerOfPolicy(
     minDepth: policy.minDepth,
     bondModes: stakesOf(policy).bondModes,
     ...movingOf(policy),
+    ...auditorOffered(stakesOf(policy), auditor),
   };
 }
 
@@ -59,12 +62,25 @@ function movingOf({ pricing, maxIndexPremiumPpm: most }: MakerPolicy): Pick<Offe
   return { moving: { ...rule, premiumPpm: Math.min(rule.premiumPpm, most) } };
 }
 
+/** The auditor of an offer: the one that is told the log, where the policy takes its rulings. */
+function auditorOffered(
+  { bondModes, auditorKeysHex, minBondCsvBlocks, maxBondCsvBlocks, minCureBlocks }: StakesPolicy,
+  auditor: AuditorPlaceConfig | undefined,
+): Pick<Offer, 'auditor'> {
+  if (auditor === undefined || !bondModes.includes('auditor')) return {};
+  const { host, port, nodeId, keyHex } = auditor;
+  if (keyHex === undefined || !auditorKeysHex.includes(keyHex)) return {};
+  const csvBlocks = { min: minBondCsvBlocks, max: maxBondCsvBlocks };
+  const endpoint = hostPortText(host, port);
+  return { auditor: { keyHex, nodeId, endpoint, csvBlocks, cureBlocks: minCureBlocks ?? 0 } };
+}
+
 /** Seconds that a served offer holds. */
 const SERVED_SECONDS = 3600;
 
 /** Makes the lines that a running maker serves. */
 export function servedOffer(
-  { peer }: MakerConfig,
+  { peer, auditor }: MakerConfig,
   { signer, clock }: { readonly signer: SignerTree; readonly clock: Clock },
 ): (policy: MakerPolicy) => string {
   const places = peer.endpoints.length > 0 ? peer.endpoints : [peer.listen];
@@ -72,7 +88,7 @@ export function servedOffer(
   const makerNodeId = toHex(nodeIdBytes(signer));
   return (policy) => {
     const issuedAt = Math.floor(clock.nowMs() / 1000);
-    const place = { makerNodeId, endpoints, issuedAt, validUntil: issuedAt + SERVED_SECONDS };
+    const place = { makerNodeId, endpoints, issuedAt, validUntil: issuedAt + SERVED_SECONDS, auditor };
     return printOffer(offerOfPolicy(policy, place), (digest) => signer.signSchnorr('node', digest));
   };
 }
@@ -94,7 +110,17 @@ export function offerText(offer: Offer, now: number): string {
     `steps      of ${eh(offer.stepHashes.min)} to ${eh(offer.stepHashes.max)}, at most ${offer.maxUnpaidSteps} unpaid`,
     `shares     of ${eh(offer.shareHashes)} or more`,
     `lasts      ${offer.expiryBlocks.min} to ${offer.expiryBlocks.max} blocks, funding ${offer.minDepth} deep`,
+    ...auditorText(offer),
   ].join('\n');
+}
+
+function auditorText({ auditor }: Offer): readonly string[] {
+  if (auditor === undefined) return [];
+  const { keyHex, nodeId, endpoint, csvBlocks, cureBlocks } = auditor;
+  return [
+    `auditor    ${keyHex} of ${nodeId} at ${endpoint}`,
+    `           own bonds back after ${csvBlocks.min} to ${csvBlocks.max} blocks, a cure of ${cureBlocks} at least`,
+  ];
 }
 
 /** Whether an offer holds at a time, in seconds since 1970. */
@@ -105,6 +131,7 @@ export function isOfferValid({ issuedAt, validUntil }: Offer, now: number): bool
 /** The part of a proxy's configuration that proposes a contract to the maker of an offer. */
 export function offerToml(offer: Offer, binding: Offer['bindings'][number]): string {
   return [
+    ...auditorToml(offer),
     '[contract]',
     'enabled = true',
     `maker_url = "${offer.endpoints[0]}"`,
@@ -112,4 +139,11 @@ export function offerToml(offer: Offer, binding: Offer['bindings'][number]): str
     `price = "${decimalText(offer.priceMsatPerEh, 3)} sat/EH"`,
     `binding = "${binding}"`,
   ].join('\n');
+}
+
+/** Whom the proxy tells its log; what is staked, and what is promised, is the miner's to say. */
+function auditorToml({ auditor }: Offer): readonly string[] {
+  if (auditor === undefined) return [];
+  const { keyHex, nodeId, endpoint } = auditor;
+  return ['[auditor]', `address = "${endpoint}"`, `node_id = "${nodeId}"`, `key = "${keyHex}"`, ''];
 }

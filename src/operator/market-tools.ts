@@ -36,6 +36,8 @@ export type MarketTools = {
   readonly network: NetworkName;
   readonly signer: SignerTree;
   readonly timers: Timers;
+  /** Whom the own log is told; undefined where no program is. */
+  readonly auditorNodeId?: string | undefined;
 };
 
 /** What is asked to rank quotes: the own node, and what hashes are worth by it. */
@@ -139,12 +141,12 @@ async function firstQuote(
   peer: RpcPeer,
   place: MakerPlace,
   { sell, price }: { readonly sell: SellConfig; readonly price: SellConfig['prices'][number] },
-  { network, signer, height }: Asking,
+  { network, signer, height, auditorNodeId }: Asking,
 ): Promise<MakerQuote> {
   let failure: CodedError | undefined;
   for (const binding of sell.bindings) {
     try {
-      const at = { network, makerNodeId: place.makerNodeId, height };
+      const at = { network, makerNodeId: place.makerNodeId, height, auditorNodeId };
       const quote = await askQuote(peer, { sale: sell, binding, price }, at, signer);
       return { ...quote, maker: place.name, place };
     } catch (error) {

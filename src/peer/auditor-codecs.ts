@@ -15,6 +15,12 @@ const channelCodec: Codec<ChannelParams> = { parse: parseChannelParams, print: c
 
 /** The methods of an auditor, which either side of a contract calls. */
 export const auditorMethods = {
+  /** Asks for the key that terms name, before anybody signs such terms. */
+  'auditor.about': {
+    params: object({}),
+    /** Compressed. */
+    result: object({ auditorKeyHex: ['auditor_key', hexOf(33)] }),
+  },
   /** Shows a contract with its channel, and who stands behind that. */
   'auditor.contract': {
     params: object(

@@ -27,6 +27,8 @@ export function fieldCodec<T>(field: Field<T>, name: string): Codec<T> {
   };
 }
 
+const auditorAtCodec = object({ nodeId: ['node_id', hexOf(32)], endpoint: ['endpoint', text(261)] });
+
 /** The methods by which strangers come to a contract (`MARKET.md`). */
 export const marketMethods = {
   'market.offer': {
@@ -36,14 +38,18 @@ export const marketMethods = {
   },
   'market.quote': {
     params: object({ request: ['request', fieldCodec(quoteRequestField, 'request')] }),
-    result: object({
-      quoteId: ['quote_id', quoteId],
-      terms: ['terms', termsCodec],
-      /** Time in ms from the answer: the clocks of two nodes differ. */
-      validForMs: ['valid_for_ms', integer(1, 86_400_000)],
-      /** What the miner brings into the channel, sats. */
-      depositSat: ['deposit_sat', decimal],
-    }),
+    result: object(
+      {
+        quoteId: ['quote_id', quoteId],
+        terms: ['terms', termsCodec],
+        /** Time in ms from the answer: the clocks of two nodes differ. */
+        validForMs: ['valid_for_ms', integer(1, 86_400_000)],
+        /** What the miner brings into the channel, sats. */
+        depositSat: ['deposit_sat', decimal],
+      },
+      /** Where the maker tells its log, of terms with an auditor and delivery. */
+      { auditor: ['auditor', auditorAtCodec] },
+    ),
   },
   'contract.propose': {
     params: object(

@@ -1,6 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { hostPortText } from '../base/host-port.ts';
 import { LIMITS } from '../base/limits.ts';
 import { NETWORKS, type NetworkName } from '../bitcoin/network.ts';
 import type { ChannelRole } from '../channel/keys.ts';
@@ -44,7 +45,13 @@ export type AuditedSide = {
   };
 };
 
-export type AuditorPlace = { readonly host: string; readonly port: number; readonly nodeId: string };
+export type AuditorPlace = {
+  readonly host: string;
+  readonly port: number;
+  readonly nodeId: string;
+  /** The key that terms name, compressed, in hex; undefined: it is asked for. */
+  readonly keyHex?: string | undefined;
+};
 
 export type AuditorLinkDeps = {
   readonly network: NetworkName;
@@ -84,6 +91,7 @@ const LOOK_MS = 30_000;
 const RETRY = { baseMs: 1_000, maxMs: 60_000 };
 const CONNECT_TIMEOUT_MS = 10_000;
 const MINUTE_MS = 60_000;
+const AUDITOR_PATH = 'bonds.auditor_key';
 /** Messages about one log in a row. */
 const MOST_MESSAGES = 16;
 /** Newest states of which a commitment by both is looked for. */
@@ -95,11 +103,14 @@ const COMMITMENTS_LOOKED = 4;
  * an answer each bond goes to its owner after its delay.
  */
 export class AuditorLink {
-  readonly #place: AuditorPlace;
+  readonly place: AuditorPlace;
   readonly #deps: AuditorLinkDeps;
   readonly #sides = new Map<string, Followed>();
   #timer: Timer | undefined;
   #peer: RpcPeer | undefined;
+  #connecting: Promise<RpcPeer> | undefined;
+  /** What the program says on this connection of its key. */
+  #about: Promise<string> | undefined;
   #round: Promise<void> | undefined;
   #attempt = 0;
   #notBeforeMs = 0;
@@ -107,7 +118,7 @@ export class AuditorLink {
   readonly #stop = new AbortController();
 
   constructor(place: AuditorPlace, deps: AuditorLinkDeps) {
-    this.#place = place;
+    this.place = place;
     this.#deps = deps;
   }
 
@@ -129,6 +140,48 @@ export class AuditorLink {
       ...{ verdict: ruling?.verdict, words: ruling?.words },
       lastError: side.lastError ?? this.#lastError,
     };
+  }
+
+  /**
+   * Checks, before terms are signed, that the program here is the auditor they name, and answers. Throws
+   * `bad_terms` with the term. One of a version before says no key of its own, and is believed.
+   */
+  async assertNamed(terms: Pick<ContractTerms, 'bonds'>): Promise<void> {
+    const bonds = bondsOf(terms);
+    if (bonds.bondMode !== 'auditor') return;
+    const { auditorKeyHex: got } = bonds;
+    const known = this.place.keyHex ?? got;
+    const allowed = known === got ? await this.#keyOf(got) : known;
+    if (allowed === got) return;
+    const reason = `the auditor at ${this.#at} has another key`;
+    throw new CodedError('bad_terms', reason, { path: AUDITOR_PATH, got, allowed });
+  }
+
+  /** The key of the program; `otherwise` where it says none. Throws `bad_terms` where it is not there. */
+  async #keyOf(otherwise: string): Promise<string> {
+    try {
+      if (this.#isWaiting) throw new CodedError('peer_closed', this.#lastError ?? '');
+      const peer = await this.#connected();
+      this.#about ??= call(peer, 'auditor.about', {}).then(({ auditorKeyHex }) => auditorKeyHex);
+      return await this.#about;
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      if (error.code === 'unknown_method') return otherwise;
+      this.#about = undefined;
+      if (this.#peer === undefined && !this.#isWaiting) this.#failed(error);
+      throw new CodedError('bad_terms', `the auditor at ${this.#at} does not answer (${error.code})`, {
+        ...{ path: AUDITOR_PATH, got: otherwise, allowed: 'once it answers' },
+      });
+    }
+  }
+
+  /** After a failure, until it is tried again. */
+  get #isWaiting(): boolean {
+    return this.#deps.clock.monotonicMs() < this.#notBeforeMs;
+  }
+
+  get #at(): string {
+    return hostPortText(this.place.host, this.place.port);
   }
 
   /** Starts a round of telling, unless one runs. */
@@ -160,7 +213,7 @@ export class AuditorLink {
   async #tellAll(): Promise<void> {
     for (const side of this.#sides.values()) await this.#lookWhetherOver(side);
     const open = [...this.#sides.values()].filter((side) => !side.isOver && side.store.stream.opened);
-    if (open.length === 0 || this.#deps.clock.monotonicMs() < this.#notBeforeMs) return;
+    if (open.length === 0 || this.#isWaiting) return;
     const peer = await this.#connected();
     for (const side of open) {
       try {
@@ -180,11 +233,20 @@ export class AuditorLink {
     side.isOver ||= (await this.#deps.ledger.get(REMAINS_KIND, side.store.contractId)) !== undefined;
   }
 
-  async #connected(): Promise<RpcPeer> {
-    if (this.#peer !== undefined && !this.#peer.isClosed) return this.#peer;
+  /** One connection, whoever asks for it first. */
+  #connected(): Promise<RpcPeer> {
+    if (this.#peer !== undefined && !this.#peer.isClosed) return Promise.resolve(this.#peer);
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<RpcPeer> {
     for (const side of this.#sides.values()) side.next = undefined;
+    this.#about = undefined;
     const { signer, timers, random, log, network } = this.#deps;
-    const { host, port, nodeId } = this.#place;
+    const { host, port, nodeId } = this.place;
     const connection = await (this.#deps.connect ?? connectPeer)(
       {
         ...{ ...DEFAULT_TRANSPORT, host, port },
@@ -204,6 +266,7 @@ export class AuditorLink {
     this.#peer = peer;
     void peer.closed.then(() => {
       if (this.#peer === peer) this.#peer = undefined;
+      this.#about = undefined;
     });
     this.#attempt = 0;
     this.#lastError = undefined;

@@ -265,3 +265,50 @@ describe('an auditor of two daemons', () => {
     await stand.stop();
   });
 });
+
+describe('terms that name an auditor, before anybody signs them', () => {
+  /** The term that is refused, why, and what would be taken. */
+  const refused = async (stand: Stand, terms = stand.terms): Promise<unknown> => {
+    try {
+      await stand.sides.miner.link.assertNamed(terms);
+      return 'taken';
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      return [error.code, error.meta['path'], error.meta['allowed']];
+    }
+  };
+  const other = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
+
+  it('are refused with the term where its program has another key', async () => {
+    const stand = new Stand();
+    await stand.start();
+    expect(await refused(stand)).toBe('taken');
+    const { bonds } = auditedTerms();
+    if (bonds?.bondMode !== 'auditor') throw new Error('no auditor');
+    const named = auditedTerms({ bonds: { ...bonds, auditorKeyHex: other } });
+    const key = stand.auditor.auditorKeyHex;
+    expect(await refused(stand, named)).toEqual(['bad_terms', 'bonds.auditor_key', key]);
+    expect(await refused(stand, makeTermsV3())).toBe('taken');
+    await stand.stop();
+  });
+
+  it('are refused with the term where it does not answer, and taken once it does', async () => {
+    const stand = new Stand();
+    const away = ['bad_terms', 'bonds.auditor_key', 'once it answers'];
+    expect(await refused(stand)).toEqual(away);
+    await stand.start();
+    // Whoever asks again at once is told what is known.
+    expect(await refused(stand)).toEqual(away);
+    await stand.time.advance(60_000);
+    expect(await refused(stand)).toBe('taken');
+    await stand.stop();
+  });
+
+  it('cost an auditor one question a connection, however often they are asked for', async () => {
+    const stand = new Stand();
+    await stand.start();
+    for (let time = 0; time < 200; time += 1) expect(await refused(stand)).toBe('taken');
+    expect(stand.auditor.stats).toMatchObject({ connections: 1, limitHits: {} });
+    await stand.stop();
+  });
+});

@@ -85,7 +85,7 @@ describe('bonds and seals in the configuration', () => {
       'contract.bonds.collateral or contract.bonds.maker_bond must be above 0',
     ]);
     expect(refused('mode = "auditor"\ncollateral = "1000 sat"')).toEqual([
-      'contract.bonds.auditor_key is missing: mode auditor needs it',
+      'contract.bonds.auditor_key is missing, as is auditor.key: mode auditor needs one',
     ]);
   });
 
@@ -97,10 +97,52 @@ describe('bonds and seals in the configuration', () => {
       ...{ earlyClose: 'returned', seal: 'required', minClaimFeeRateSatPerKvb: 2000 },
     });
     expect(problems(() => stakesOf('[policy.bonds]\nmodes = ["auditor"]\n'))).toEqual([
-      'policy.bonds.auditors is empty: mode auditor needs one',
+      'policy.bonds.auditors is empty, and there is no auditor.key: mode auditor needs one',
     ]);
     expect(problems(() => stakesOf('[policy.bonds]\nmin_csv_blocks = 5000\n'))).toEqual([
       'policy.bonds.min_csv_blocks must not exceed policy.bonds.max_csv_blocks',
+    ]);
+  });
+});
+
+describe('the auditor of a configuration', () => {
+  const place = `[auditor]\naddress = "auditor.example:7334"\nnode_id = "${KEY.slice(2)}"\nkey = "${KEY}"\n`;
+  const other = `03${KEY.slice(2)}`;
+  const asked = '[contract.bonds]\nmode = "auditor"\ncollateral = "3000 sat"\n';
+
+  it('is the one of its bonds, unless another is named, which is refused', () => {
+    expect(contractOf(place + asked)?.bonds).toMatchObject({ auditorKeyHex: KEY });
+    expect(stakesOf(`${place}[policy.bonds]\nmodes = ["auditor"]\n`)).toMatchObject({
+      ...{ auditorKeysHex: [KEY], minCureBlocks: 6 },
+    });
+    expect(problems(() => contractOf(`${place}${asked}auditor_key = "${other}"\n`))).toEqual([
+      'contract.bonds.auditor_key is another than auditor.key: it would not be told the log',
+    ]);
+    expect(problems(() => contractOf(`[auditor]\nkey = "${KEY}"\n`))).toEqual([
+      'auditor.key needs auditor.address and auditor.node_id',
+    ]);
+  });
+
+  it('is asked for with quotes, which say the rules of delivery it will rule by', () => {
+    const sell = '[sell]\nfloor_price = "500 sat/EH"\n';
+    const sold = (text: string): ProxyConfig['sell'] =>
+      loadConfig('proxy', inputOf(CONTRACT + place + sell + text)).sell;
+    const bonds = '[sell.bonds]\nmode = "auditor"\ncollateral = "3000 sat"\n';
+    const rules = '[sell.delivery]\nenabled = true\ncure_blocks = 12\n';
+    const rate = 10n ** 15n;
+    expect(sold(`rate = "1 PH/s"\n${bonds}${rules}`)).toMatchObject({
+      bonds: { bondMode: 'auditor', auditorKeyHex: KEY, bondCsvBlocks: 2016 },
+      rate: { committed: rate, min: rate, max: rate + rate / 4n },
+      delivery: { windowMinutes: 1440, tolerancePpm: 20_000, cureBlocks: 12, falseDefaultAlphaPpm: 1000 },
+    });
+    expect(sold('rate = "1 PH/s"\n')).toMatchObject({ rate: { committed: rate } });
+    expect(sold('rate = "1 PH/s"\n')?.delivery).toBeUndefined();
+    expect(problems(() => sold(rules))).toEqual([
+      'sell.delivery.enabled needs sell.rate, which it promises',
+    ]);
+    expect(problems(() => sold('max_rate = "1 PH/s"\n'))).toEqual(['sell.max_rate needs sell.rate']);
+    expect(problems(() => sold('rate = "2 PH/s"\nmax_rate = "1 PH/s"\n'))).toEqual([
+      'sell.max_rate must be at least sell.rate',
     ]);
   });
 });

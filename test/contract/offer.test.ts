@@ -99,6 +99,30 @@ describe('an offer', () => {
     expect(complaint(line.slice(0, -1))).toContain('cut short');
   });
 
+  it('says who rules on its bonds, where it is reached and what it asks of delivery', () => {
+    const keyHex = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
+    const auditor = {
+      ...{ keyHex, nodeId: keyHex.slice(2), endpoint: 'auditor.example:7334', cureBlocks: 6 },
+      csvBlocks: { min: 144, max: 4320 },
+    };
+    const offer: Offer = { ...OFFER, bondModes: ['auditor'], auditor };
+    const line = printOffer(offer, sign);
+    expect(line.length).toBeLessThan(1200);
+    expect(parseOffer(line)).toEqual(offer);
+    const moving: Offer['moving'] = {
+      ...{ type: 'index', formula: 'hash_value_144', epoch: 'day', ttlBlocks: 144, premiumPpm: -20_000 },
+      ...{ minMsatPerEh: 480_000n, maxMsatPerEh: 600_000n },
+    };
+    expect(parseOffer(printOffer({ ...offer, moving }, sign))).toEqual({ ...offer, moving });
+    expect(complaint(printOffer({ ...offer, auditor: { ...auditor, endpoint: 'a b' } }, sign))).toContain(
+      'host:port',
+    );
+    const csvBlocks = { min: 2, max: 1 };
+    expect(complaint(printOffer({ ...offer, auditor: { ...auditor, csvBlocks } }, sign))).toContain(
+      'exclude each other',
+    );
+  });
+
   it('altered and encoded anew is refused: the maker did not sign it', () => {
     const words = bech32m.decode(printOffer(OFFER, sign), 4096).words;
     const payload = Uint8Array.from(bech32m.fromWords(words));

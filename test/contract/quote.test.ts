@@ -9,6 +9,7 @@ import {
   type QuoteChoices,
   type QuoteLimits,
   type QuoteRequest,
+  quoteRequestField,
   termsOfQuote,
 } from '../../src/contract/quote.ts';
 import { rankQuotes } from '../../src/contract/quote-rank.ts';
@@ -170,6 +171,43 @@ describe('a quote whose price follows the value of hashes', () => {
   it('is not one that was asked for fixed, nor the other way round', () => {
     expect(refused(() => checkQuote(request, quoted, limits))).toBe('price.type');
     expect(refused(() => checkQuote(moving, terms, limits))).toBe('price.type');
+  });
+});
+
+describe('a quote of a promised rate', () => {
+  const rate = { committed: 10n ** 15n, min: 10n ** 15n, max: 2n * 10n ** 15n };
+  const delivery = {
+    ...{ windowMinutes: 1440, tolerancePpm: 20_000, curtailmentBlocks: 0, cureBlocks: 24 },
+    falseDefaultAlphaPpm: 1000,
+  };
+  const asked: QuoteRequest = { ...request, rate, delivery };
+  const promised = termsOfQuote(asked, choices);
+
+  it('says by what it will be judged, as it was asked for', () => {
+    expect(promised).toMatchObject({ rate, delivery, overDelivery: 'credit' });
+    expect(parseTerms(termsToJson(promised))).toEqual(promised);
+    expect(refused(() => checkQuote(asked, promised, limits))).toBeUndefined();
+    expect(quoteRequestField.parse(quoteRequestField.print(asked), 'request')).toEqual(asked);
+    expect(refused(() => termsOfQuote({ ...request, delivery }, choices))).toBe('delivery');
+    const timed = { ...asked, start: { afterBlocks: 10, withinBlocks: 20 }, durationBlocks: 1000 };
+    const quoted = termsOfQuote(timed, choices);
+    expect(quoted).toMatchObject({ rate, delivery, durationBlocks: 1000 });
+    expect(quoteRequestField.parse(quoteRequestField.print(timed), 'request')).toEqual(timed);
+    expect(refused(() => checkQuote(timed, quoted, limits))).toBeUndefined();
+  });
+
+  it.each<[path: string, changes: Partial<TermsV3>]>([
+    ['delivery', { delivery: { ...delivery, cureBlocks: 23 } }],
+    ['delivery', { delivery: { ...delivery, falseDefaultAlphaPpm: 2000 } }],
+    ['rate', { rate: { ...rate, committed: rate.committed + 1n } }],
+    ['over_delivery', { overDelivery: 'refuse' }],
+  ])('is refused with %s where the maker makes it another', (path, changes) => {
+    expect(refused(() => checkQuote(asked, { ...promised, ...changes }, limits))).toBe(path);
+  });
+
+  it('is refused where the maker leaves the rules out, or adds them', () => {
+    expect(refused(() => checkQuote(asked, terms, limits))).toBe('delivery');
+    expect(refused(() => checkQuote(request, promised, limits))).toBe('delivery');
   });
 });
 

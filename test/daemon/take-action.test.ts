@@ -44,7 +44,11 @@ const sell = {
   payout: { type: 'script', scriptHex: '0014751e76e8199196d454941c45d1b3a323f1433bd6' },
 } as unknown as SellConfig;
 
-function standOf(changes: Partial<SellConfig> = {}, exposureLimitSat = 2000n - OWN_SAT) {
+function standOf(
+  changes: Partial<SellConfig> = {},
+  exposureLimitSat = 2000n - OWN_SAT,
+  auditor?: Parameters<typeof takeActions>[1]['auditor'],
+) {
   const added: TakenContract[] = [];
   const limits = { ...sell, ...changes };
   const others = [{ mostSat: exposureLimitSat, stepSat: 0n }];
@@ -54,7 +58,9 @@ function standOf(changes: Partial<SellConfig> = {}, exposureLimitSat = 2000n - O
     add: async (taken: TakenContract) => void added.push(taken),
   };
   const config = { network: 'regtest', destinations: [], sell: { ...sell, ...changes } };
-  const deps = { contracts, signer } as unknown as Parameters<typeof takeActions>[1];
+  const deps = { contracts, signer, ...(auditor && { auditor }) } as unknown as Parameters<
+    typeof takeActions
+  >[1];
   const take = takeActions(config as unknown as ProxyConfig, deps)['contract/take']!;
   const input = (changed: Partial<TermsV3> = {}) => ({
     ...{ terms: termsToJson({ ...terms, ...changed }), maker: 'maker.example:7333', name: 'desk' },
@@ -97,6 +103,41 @@ describe('a contract that is handed to the running proxy', () => {
     expect(await refused({}, { maker: 'nowhere' })).toBe('config_invalid');
     expect(await refused({}, { name: '' })).toBe('config_invalid');
     expect(added).toEqual([]);
+  });
+});
+
+describe('a contract with bonds that is handed to the running proxy', () => {
+  const auditorKeyHex = `02${'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5'}`;
+  const bonds = {
+    bondMode: 'auditor',
+    ...{
+      bondCsvBlocks: 2016,
+      auditorKeyHex,
+      collateralSat: 2000n,
+      makerBondSat: 1000n,
+    },
+    size: { collateralPpm: 0, worstCaseSat: 2000n, makerBondPpm: 0, makerBondFloorSat: 1000n },
+  } as const;
+  const asks: Partial<SellConfig> = { bonds: { ...bonds, collateralPpm: 0, makerBondPpm: 0 } };
+
+  it('is served only as [sell.bonds] says, under the auditor that it names', async () => {
+    expect(await standOf(asks).refused({ bonds })).toBe('taken');
+    expect(await standOf(asks).refused()).toBe('bonds.bond_mode');
+    expect(await standOf().refused({ bonds })).toBe('bonds.bond_mode');
+    const other = { ...bonds, auditorKeyHex: `03${auditorKeyHex.slice(2)}` };
+    expect(await standOf(asks).refused({ bonds: other })).toBe('bonds.auditor_key');
+  });
+
+  it('is not served where the program of its auditor refuses or is not there, in a dry run too', async () => {
+    const asked: unknown[] = [];
+    const assertNamed = async (named: unknown): Promise<void> => {
+      asked.push(named);
+      throw new CodedError('bad_terms', 'away', { path: 'bonds.auditor_key' });
+    };
+    const stand = standOf(asks, 2000n - OWN_SAT, { assertNamed });
+    expect(await stand.refused({ bonds })).toBe('bonds.auditor_key');
+    expect(await stand.refused({ bonds }, { dry_run: true })).toBe('bonds.auditor_key');
+    expect([asked.length, stand.added]).toEqual([2, []]);
   });
 });
 

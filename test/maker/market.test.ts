@@ -5,8 +5,8 @@ import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { targetToHex } from '../../src/bitcoin/target.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import { checkQuote, type QuoteLimits, type QuoteRequest } from '../../src/contract/quote.ts';
-import type { TermsV3 } from '../../src/contract/terms.ts';
-import type { MakerPolicy } from '../../src/maker/policy.ts';
+import { contractIdOf, type TermsV3 } from '../../src/contract/terms.ts';
+import type { MakerPolicy, StakesPolicy } from '../../src/maker/policy.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { NO_POOLS } from '../../src/maker/work-binding.ts';
 import { makerBook } from '../../src/operator/maker-book.ts';
@@ -454,5 +454,90 @@ describe('the price', () => {
     const value = (rewards * 1000n * 10n ** 18n) / (2n * 144n);
     const { terms } = await quote(peer, { workTotalHashes: 1000n });
     expect((terms as TermsV3).price).toMatchObject({ msatPerEh: value / 2n });
+  });
+});
+
+describe('a quote under an auditor', () => {
+  const auditorKeyHex = '02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5';
+  const bonds = {
+    bondMode: 'auditor',
+    ...{
+      bondCsvBlocks: 2016,
+      auditorKeyHex,
+      collateralSat: 3000n,
+      makerBondSat: 2000n,
+    },
+    size: { collateralPpm: 0, worstCaseSat: 3000n, makerBondPpm: 0, makerBondFloorSat: 2000n },
+  } as const;
+  const committed = SHARE.workHashes / 5n;
+  const asked = {
+    bonds,
+    rate: { committed, min: committed, max: 2n * committed },
+    delivery: {
+      ...{ windowMinutes: 1440, tolerancePpm: 20_000, curtailmentBlocks: 0, cureBlocks: 24 },
+      falseDefaultAlphaPpm: 1000,
+    },
+  };
+  const stakes: StakesPolicy = {
+    ...{ bondModes: ['none', 'auditor'], maxMakerBondSat: 10_000n, minCollateralSat: 0n },
+    ...{ auditorKeysHex: [auditorKeyHex], minBondCsvBlocks: 144, maxBondCsvBlocks: 4320, minCureBlocks: 6 },
+    ...{ seal: 'never', minClaimFeeRateSatPerKvb: 1000, earlyClose: 'refused' },
+  };
+  const place = { host: 'auditor.example', port: 7334, nodeId: 'ab'.repeat(32), keyHex: auditorKeyHex };
+
+  /** A maker whose auditor answers, or not. */
+  async function under(isThere: () => boolean): Promise<RpcPeer> {
+    world = new World({ policy: { stakes } });
+    const assertNamed = async (): Promise<void> => {
+      if (!isThere()) throw new CodedError('bad_terms', 'away', { path: 'bonds.auditor_key' });
+    };
+    await world.startMaker(
+      {},
+      { auditor: { place, assertNamed, follow: () => undefined, viewOf: () => undefined } },
+    );
+    return as(world.minerSigner);
+  }
+
+  it('is of terms that name it, with the rules that it goes by and where it is told', async () => {
+    const peer = await under(() => true);
+    const given = await quote(peer, asked);
+    checkQuote({ ...REQUEST, ...asked }, given.terms, limits(world!.minerSigner));
+    expect(given.terms).toMatchObject({ bonds, delivery: asked.delivery, rate: asked.rate });
+    expect(given.auditor).toEqual({ nodeId: place.nodeId, endpoint: 'auditor.example:7334' });
+    expect((await propose(peer, world!.minerSigner, given)).contractId).toBe(contractIdOf(given.terms));
+    // A miner of an older version asks for no delivery, and knows no such member.
+    expect((await quote(peer, { bonds })).auditor).toBeUndefined();
+    expect((await quote(peer)).auditor).toBeUndefined();
+  });
+
+  it('is refused with the term: an auditor that is not taken, a cure that is too short', async () => {
+    const peer = await under(() => true);
+    const strange = { ...bonds, auditorKeyHex: `03${auditorKeyHex.slice(2)}` };
+    expect(await refusal(quote(peer, { ...asked, bonds: strange }))).toEqual([
+      ...['bad_terms', 'bonds.auditor_key', strange.auditorKeyHex, auditorKeyHex],
+    ]);
+    const short = { ...asked, delivery: { ...asked.delivery, cureBlocks: 5 } };
+    expect(await refusal(quote(peer, short))).toEqual([
+      ...['bad_terms', 'delivery.cure_blocks', '5', 'at least 6'],
+    ]);
+  });
+
+  it('is refused where its program does not answer, as is a proposal, and taken once it does', async () => {
+    let isThere = false;
+    const peer = await under(() => isThere);
+    const away = ['bad_terms', 'bonds.auditor_key', undefined, undefined];
+    expect(await refusal(quote(peer, asked))).toEqual(away);
+    expect(world!.maker.market.quotes.stats).toMatchObject({ asked: 1, refused: 1 });
+    isThere = true;
+    const given = await quote(peer, asked);
+    isThere = false;
+    expect(await refusal(propose(peer, world!.minerSigner, given))).toEqual(away);
+    expect(world!.maker.market.refused.map(({ what, path }) => [what, path])).toEqual([
+      ['quote', 'bonds.auditor_key'],
+      ['proposal', 'bonds.auditor_key'],
+    ]);
+    expect(world!.maker.market.refusedTerms).toEqual({ bonds: 2 });
+    isThere = true;
+    expect(await refusal(propose(peer, world!.minerSigner, given))).toEqual(['taken']);
   });
 });

@@ -77,6 +77,36 @@ describe('a quote that is asked for', () => {
     });
   });
 
+  it('asks for the rules of delivery beside the rate, the start and the duration', () => {
+    const rate = { committed: EH / 1000n, min: EH / 1000n, max: EH / 800n };
+    const delivery = {
+      ...{ windowMinutes: 1440, tolerancePpm: 20_000, curtailmentBlocks: 0, cureBlocks: 24 },
+      falseDefaultAlphaPpm: 1000,
+    };
+    const said = { rate, delivery, start: { afterBlocks: 10, withinBlocks: 20 }, durationBlocks: 1000 };
+    expect(requestOf({ ...sale, ...said }, { binding: 'work' })).toMatchObject(said);
+  });
+
+  it('is not taken of a maker that tells its log to another auditor than the own side does', async () => {
+    const terms = quoted();
+    const given = { quoteId: QUOTE_ID, terms, validForMs: 60_000, depositSat: minerContributionSat(terms) };
+    const auditor = { nodeId: 'ab'.repeat(32), endpoint: 'auditor.example:7334' };
+    const ask = (auditorNodeId: string | undefined): Promise<unknown> =>
+      askQuote(
+        maker('market.quote', () => ({ ...given, auditor })),
+        { sale, binding: 'work' },
+        { ...place, auditorNodeId },
+        minerSigner,
+      ).then(
+        (quote) => quote.quoteId,
+        (error: unknown) => (error as CodedError).meta,
+      );
+    expect(await ask(auditor.nodeId)).toBe(QUOTE_ID);
+    expect(await ask(undefined)).toBe(QUOTE_ID);
+    const allowed = 'cd'.repeat(32);
+    expect(await ask(allowed)).toEqual({ path: 'auditor.node_id', got: auditor.nodeId, allowed });
+  });
+
   it('is taken where it is of the terms that were asked for, with their deposit', async () => {
     const terms = quoted();
     expect(await ask(terms, minerContributionSat(terms))).toBe(QUOTE_ID);

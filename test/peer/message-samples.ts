@@ -151,6 +151,11 @@ const quoteRequest = fc.record(
     expiryBlocks: fc.integer({ min: 1, max: 65_535 }),
     binding: fc.constantFrom('work' as const, 'payout' as const, 'bead' as const),
     rate: fc.record({ committed: amount, min: amount, max: amount }),
+    delivery: fc.record({
+      ...{ windowMinutes: fc.integer({ min: 1, max: 44_640 }), tolerancePpm: fc.nat(1_000_000) },
+      ...{ curtailmentBlocks: fc.nat(52_560), cureBlocks: fc.nat(4032) },
+      falseDefaultAlphaPpm: fc.integer({ min: 1, max: 500_000 }),
+    }),
     start: fc.record({ afterBlocks: fc.nat(52_560), withinBlocks: fc.integer({ min: 1, max: 52_560 }) }),
     durationBlocks: fc.integer({ min: 1, max: 105_120 }),
     moving: fc.record({ minMsatPerEh: amount }),
@@ -170,12 +175,16 @@ export const samples: Samples = {
   },
   'market.quote': {
     params: fc.record({ request: quoteRequest }),
-    result: fc.record({
-      quoteId: hex(16),
-      terms: fc.record({ nonceHex: hex(16) }).map(makeTerms),
-      validForMs: fc.integer({ min: 1, max: 86_400_000 }),
-      depositSat: amount,
-    }),
+    result: fc.record(
+      {
+        quoteId: hex(16),
+        terms: fc.record({ nonceHex: hex(16) }).map(makeTerms),
+        validForMs: fc.integer({ min: 1, max: 86_400_000 }),
+        depositSat: amount,
+        auditor: fc.record({ nodeId: hex(32), endpoint: fc.constant('auditor.example:7334') }),
+      },
+      { requiredKeys: ['quoteId', 'terms', 'validForMs', 'depositSat'] },
+    ),
   },
   'contract.propose': {
     params: fc.record(
@@ -300,6 +309,7 @@ export const samples: Samples = {
       { requiredKeys: ['next', 'reports'] },
     ),
   },
+  'auditor.about': { params: fc.constant({}), result: fc.record({ auditorKeyHex: hex(33) }) },
   'auditor.contract': {
     params: fc.record(
       {
