@@ -54,7 +54,8 @@ export function toldEntries(
 }
 
 export function ruledEntry(contractId: string, payee: ChannelRole, atMs: number): LedgerEntry {
-  return { type: 'insert', kind: RULED_KIND, id: contractId, body: bodyOf(ruledCodec, { payee, atMs }) };
+  const body = bodyOf(ruledCodec, { payee, atMs: Math.floor(atMs) });
+  return { type: 'insert', kind: RULED_KIND, id: contractId, body };
 }
 
 /** To whom the bonds of a contract were given. Throws `ledger_corrupt`. */

@@ -4,6 +4,7 @@ import { LIMITS } from '../../src/base/limits.ts';
 import type { Credit } from '../../src/maker/credit-entries.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
 import { CURRENT, GRACE_MS, mine, type Stand, stand, W, world } from './batch-stand.ts';
+import { SHARE } from './world.ts';
 
 /** Puts something else in the place of what the store says. */
 function says(made: Stand, what: 'period' | 'creditLimit' | 'credit', value: unknown): void {
@@ -155,7 +156,9 @@ it('a job is written with its first credited share, and no more', async () => {
   };
   const other = { ...world.job(), id: made.job.id + 1 };
   await made.announce(other);
-  expect(await made.take([{ ...mine(made.job, 1)[0]!, nonce: 1 }])).toBe('share_low');
+  expect(await made.take([{ ...mine(made.job, 1)[0]!, difficulty: SHARE.difficulty * 2 }])).toBe(
+    'share_low',
+  );
   expect(written).toHaveLength(0);
   expect(await made.take([...mine(made.job, 2), ...mine(other, 1)])).toBe('ok ok ok');
   expect(written).toHaveLength(2);

@@ -66,9 +66,9 @@ export const OF_AUDITORS: Mutations = {
   ),
   'auditor-forgets-its-logs': auditor(
     'the auditor says it has what is not on its disk, and is killed',
-    'stops-under-an-auditor',
+    'new-price-under-an-auditor',
     'await this.#deps.ledger.appendNow(entries);',
     'void entries;',
-    4,
+    8,
   ),
 };

@@ -94,6 +94,18 @@ async function killSome({ world, random }: Stage): Promise<void> {
   else if (which === 2) await world.auditor?.restart();
 }
 
+/** Blocks in which the close comes, and bonds go where they are ruled to. */
+const RULED_BLOCKS = 12;
+
+/** The rest of a life, its first blocks so far apart that an auditor, asked twice a minute, can answer. */
+async function liveOut(stage: Stage): Promise<void> {
+  for (let block = 0; block < RULED_BLOCKS; block += 1) {
+    await minutes(stage, 2, 0);
+    await stage.block();
+  }
+  await stage.liveOut();
+}
+
 /** The miner delivers for a while, and then nothing, for longer than it may make up. */
 async function stops(stage: Stage, before: () => Promise<void> = async () => {}): Promise<void> {
   await stage.open();
@@ -103,7 +115,7 @@ async function stops(stage: Stage, before: () => Promise<void> = async () => {})
   await minutes(stage, 20, 0);
   await killSome(stage);
   await minutes(stage, 20, 0);
-  await stage.liveOut();
+  await liveOut(stage);
 }
 
 /** Both do what they promised, and the miner closes alone while bonds are at stake. */
@@ -112,7 +124,7 @@ async function leaves(stage: Stage, count = 8): Promise<void> {
   await minutes(stage, count, DUE_SHARES + MADE_UP_SHARES);
   void stage.world.miner?.closeAlone().catch(() => {});
   await minutes(stage, 30, 0);
-  await stage.liveOut();
+  await liveOut(stage);
 }
 
 /** The maker takes work, and signs nothing for it from some minute on. */
@@ -122,10 +134,11 @@ async function paysNothing(stage: Stage): Promise<void> {
   await stage.open();
   await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
   isPaying = false;
-  await minutes(stage, 30, DUE_SHARES + MADE_UP_SHARES);
+  // A minute of which the link is the reason is none of the maker's.
+  await minutes(stage, 45, DUE_SHARES + MADE_UP_SHARES);
   void stage.world.miner?.closeAlone().catch(() => {});
   await minutes(stage, 20, 0);
-  await stage.liveOut();
+  await liveOut(stage);
 }
 
 type Lines = { readonly reports: readonly unknown[]; readonly signature?: string };
@@ -273,7 +286,7 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
       stage.world.auditor!.leave();
       await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
       await minutes(stage, 40, 0);
-      await stage.liveOut();
+      await liveOut(stage);
     },
     judge: toOwners,
   },
