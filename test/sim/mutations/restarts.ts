@@ -23,18 +23,6 @@ export const OF_RESTARTS: Mutations = {
     'maker-anew-each-block',
     'a maker that starts anew bids from the start',
   ),
-  'close-waits-for-bids': {
-    what: 'the record of a close waits for that of its bids, and is asked for after it left',
-    strategy: 'node-returns',
-    seed: 750,
-    edits: [
-      {
-        file: 'settlement/contract-store.ts',
-        from: 'this.#bidsWritten = this.#append(bids)',
-        to: 'this.#bidsWritten = this.#queue.run(() => this.#append(bids))',
-      },
-    ],
-  },
   'pushes-forgotten': forgotten(
     'funding-anew-each-block',
     'a maker that starts anew has waited for no funding before',

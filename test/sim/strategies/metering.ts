@@ -1,4 +1,5 @@
 import { signCommitment } from '../../../src/channel/commitment.ts';
+import { headOfState } from '../../../src/contract/event-chain.ts';
 import { commitmentOfferCodec } from '../../../src/peer/commitment-codecs.ts';
 import { type AcceptedShare, shareTargetOf } from '../../../src/shares/share.ts';
 import { SHARE } from '../farm.ts';
@@ -93,8 +94,11 @@ const more: Saying = (from, text, terms) => {
   const n = Number(params['n']);
   const workHashes = 2n * BigInt(String(params['work']));
   const scope = { contractId: String(params['contract_id']), terms };
-  const signature = signCommitment(scope, { ...offer, n, workHashes }, SIGNERS.maker);
-  const commitment = commitmentOfferCodec.print({ ...offer, signature });
+  // Of the first total: others build on it.
+  const eventsHead = headOfState(scope.contractId, terms, undefined, { n, workHashes });
+  const said = { ...offer, ...(offer.eventsHead === undefined ? {} : { eventsHead }) };
+  const signature = signCommitment(scope, { ...said, n, workHashes }, SIGNERS.maker);
+  const commitment = commitmentOfferCodec.print({ ...said, signature });
   return [JSON.stringify({ ...message, params: { ...params, work: workHashes.toString(), commitment } })];
 };
 
