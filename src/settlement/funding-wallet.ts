@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { CodedError } from '../base/errors.ts';
-import { createPrivateFile } from '../base/private-file.ts';
+import { writePrivateFile } from '../base/private-file.ts';
 import type { NetworkName } from '../bitcoin/network.ts';
 import type { NodeWallet } from '../chain/node-wallet.ts';
 import type { ChainSource, Utxo } from '../chain/source.ts';
@@ -121,7 +121,7 @@ function signByFile(
   if (readText(asked) !== psbt) {
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     fs.rmSync(asked, { force: true });
-    createPrivateFile(asked, (file) => void fs.writeSync(file, psbt));
+    writePrivateFile(asked, psbt);
   }
   log.warn({ contract: contractId, asked, answer }, 'the funding waits to be signed by the wallet');
   throw new CodedError('funding_unsigned');
