@@ -593,6 +593,36 @@ describe('src/README.md', () => {
   });
 });
 
+describe('src/GLOSSARY.md', () => {
+  const rows = [...readSource('src/GLOSSARY.md').matchAll(/^\| ([a-z][^|]*|EH) \| ([^|]*) \|$/gm)]
+    .map((row) => ({ words: row[1]!.trim(), text: row[2]! }))
+    .filter(({ words }) => words !== 'word');
+
+  it('has each word once, in order below its heading, and names files that are there', () => {
+    const words = rows.flatMap((row) => row.words.split(', '));
+    expect(words.length).toBeGreaterThan(50);
+    expect(new Set(words).size).toBe(words.length);
+    const tables = readSource('src/GLOSSARY.md').split('\n## ').slice(1);
+    for (const table of tables) {
+      const named = rows.filter((row) => table.includes(`| ${row.words} |`)).map((row) => row.words);
+      expect(named).toEqual(named.toSorted((a, b) => a.localeCompare(b, 'en')));
+    }
+    const files = rows.flatMap(({ text }) => [...text.matchAll(/`([\w/-]+(?:\.ts|\/\w+))`/g)]);
+    expect(files.length).toBeGreaterThan(8);
+    expect(files.map(([, path]) => path!).filter((path) => !existsSync(join(ROOT, 'src', path)))).toEqual(
+      [],
+    );
+  });
+
+  it('says of no word what the code never says', () => {
+    const code = sources.map((path) => readSource(path).toLowerCase().replaceAll('_', ' ')).join('\n');
+    const strange = rows
+      .flatMap((row) => row.words.split(', '))
+      .filter((word) => !code.includes(word.toLowerCase().replace(' n', '')));
+    expect(strange).toEqual([]);
+  });
+});
+
 describe('folders', () => {
   const folders = [
     ...new Set(sources.filter((path) => path.split('/').length > 2).map((path) => path.split('/')[1]!)),
