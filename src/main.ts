@@ -3,66 +3,15 @@ import './base/required-node.ts';
 import { CodedError } from './base/errors.ts';
 import { didYouMean } from './base/spelling.ts';
 import { COMMIT, VERSION } from './base/version.ts';
-import { type Command, type CommandIo, helpOf, parseOptions } from './cli/command.ts';
+import { type CommandIo, helpOf, parseOptions } from './cli/command.ts';
+import { COMMANDS, loadCommands } from './cli/commands.ts';
 import { endInTime } from './cli/end-process.ts';
 import { wordsOf } from './cli/words.ts';
-
-/** Loaded when it is called for: most commands need a small part of the program. */
-const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
-  demo: async () => (await import('./cli/demo.ts')).demoCommand,
-  devnet: async () => (await import('./cli/devnet.ts')).devnetCommand,
-  proxy: async () => (await import('./cli/proxy.ts')).proxyCommand,
-  maker: async () => (await import('./cli/maker.ts')).makerCommand,
-  auditor: async () => (await import('./cli/auditor.ts')).auditorCommand,
-  'maker policy show': async () => (await import('./cli/maker-policy.ts')).makerPolicyShow,
-  'maker policy set': async () => (await import('./cli/maker-policy.ts')).makerPolicySet,
-  'maker paid': async () => (await import('./cli/maker-policy.ts')).makerPaid,
-  'maker pnl': async () => (await import('./cli/accounts.ts')).makerPnl,
-  'maker book': async () => (await import('./cli/maker-policy.ts')).makerBookCommand,
-  watch: async () => (await import('./cli/watch.ts')).watchCommand,
-  keys: async () => (await import('./cli/keys.ts')).keysCommand,
-  config: async () => (await import('./cli/config.ts')).configCommand,
-  status: async () => (await import('./cli/status.ts')).statusCommand,
-  doctor: async () => (await import('./cli/doctor.ts')).doctorCommand,
-  calc: async () => (await import('./cli/calc.ts')).calcCommand,
-  'offer make': async () => (await import('./cli/offer.ts')).offerMake,
-  'offer show': async () => (await import('./cli/offer.ts')).offerShow,
-  'contract quote': async () => (await import('./cli/contract.ts')).contractQuote,
-  'contract take': async () => (await import('./cli/contract.ts')).contractTake,
-  'contract list': async () => (await import('./cli/contract.ts')).contractList,
-  'contract show': async () => (await import('./cli/contract.ts')).contractShow,
-  'contract update': async () => (await import('./cli/contract-updates.ts')).contractUpdate,
-  'contract confirm': async () => (await import('./cli/contract-updates.ts')).contractConfirm,
-  'contract revoke': async () => (await import('./cli/contract-updates.ts')).contractRevoke,
-  'contract updates': async () => (await import('./cli/contract-updates.ts')).contractUpdates,
-  'contract stream': async () => (await import('./cli/contract-stream.ts')).contractStream,
-  'contract events': async () => (await import('./cli/contract-stream.ts')).contractEventsCommand,
-  'contract topup': async () => (await import('./cli/contract-close.ts')).contractTopup,
-  'contract withdraw': async () => (await import('./cli/contract-close.ts')).contractWithdraw,
-  'contract redeem': async () => (await import('./cli/contract-stream.ts')).contractRedeem,
-  'contract refund': async () => (await import('./cli/contract-close.ts')).contractRefund,
-  'contract pause': async () => (await import('./cli/contract-notices.ts')).contractPause,
-  'contract resume': async () => (await import('./cli/contract-notices.ts')).contractResume,
-  'contract end': async () => (await import('./cli/contract-notices.ts')).contractEnd,
-  'contract void': async () => (await import('./cli/contract-notices.ts')).contractVoid,
-  income: async () => (await import('./cli/accounts.ts')).incomeCommand,
-  replay: async () => (await import('./cli/replay.ts')).replayCommand,
-  ledger: async () => (await import('./cli/ledger.ts')).ledgerCommand,
-  'evidence export': async () => (await import('./cli/evidence.ts')).evidenceExport,
-  audit: async () => (await import('./cli/audit.ts')).auditCommand,
-  'metering end': async () => (await import('./cli/metering.ts')).meteringEnd,
-  'channel list': async () => (await import('./cli/channel.ts')).channelList,
-  'channel show': async () => (await import('./cli/channel.ts')).channelShow,
-  'channel close': async () => (await import('./cli/channel.ts')).channelClose,
-  'channel force-close': async () => (await import('./cli/channel.ts')).channelForceClose,
-  'channel export': async () => (await import('./cli/channel.ts')).channelExport,
-  'channel recover': async () => (await import('./cli/recover.ts')).channelRecover,
-};
 
 /** @param group only the commands of this first word */
 async function overview(group?: string): Promise<string> {
   const names = Object.keys(COMMANDS).filter((name) => group === undefined || name.startsWith(`${group} `));
-  const commands = await Promise.all(names.map((name) => COMMANDS[name]!()));
+  const commands = await loadCommands(names);
   const width = Math.max(...names.map((name) => name.length));
   return [
     'Sharestream: a Stratum v1 proxy that verifies every share and streams bitcoin to the miner per verified EH.',

@@ -42,7 +42,7 @@ export type Command = {
 };
 
 /** Every command has these. */
-const COMMON: Readonly<Record<string, OptionSpec>> = {
+export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   json: { type: 'boolean', help: 'print one JSON object as the last line of standard output' },
   help: { type: 'boolean', help: 'print this help' },
 };
@@ -52,7 +52,7 @@ const PLAIN_SETTINGS = ['network', 'data_dir', 'close_dir'];
 
 /** Parses the words after the command's name. Throws `usage`. */
 export function parseOptions(command: Command, words: readonly string[]): ParsedOptions {
-  const specs: Readonly<Record<string, OptionSpec>> = { ...command.options, ...COMMON };
+  const specs: Readonly<Record<string, OptionSpec>> = { ...command.options, ...COMMON_OPTIONS };
   const { args, settings } =
     command.takesSettings === true ? takeSettings(words) : { args: words, settings: {} };
   const unknown = args
@@ -125,7 +125,7 @@ const SETTINGS_HELP =
 
 /** The text of `sharestream COMMAND --help`. */
 export function helpOf(command: Command): string {
-  const specs = Object.entries({ ...command.options, ...COMMON });
+  const specs = Object.entries({ ...command.options, ...COMMON_OPTIONS });
   const heads = specs.map(
     ([name, spec]) => `--${name}${spec.type === 'string' ? ` ${spec.value ?? 'VALUE'}` : ''}`,
   );

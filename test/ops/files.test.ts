@@ -181,6 +181,27 @@ describe.each(['proxy', 'maker', 'watch'] as const)('systemd unit of %s', (role)
   });
 });
 
+describe('the timer of backups', () => {
+  const unit = read('config/systemd/sharestream-backup@.service');
+  const settingOf = (text: string, key: string): string | undefined =>
+    new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1];
+
+  it('starts each night, also after a night when the machine was off', () => {
+    const timer = read('config/systemd/sharestream-backup@.timer');
+    expect(settingOf(timer, 'OnCalendar')).toBe('daily');
+    expect(settingOf(timer, 'Persistent')).toBe('true');
+  });
+
+  it.each(['proxy', 'maker'])('is, for the %s, its user with its folder', (role) => {
+    const daemon = read(`config/systemd/sharestream-${role}.service`);
+    const ofRole = unit.replaceAll('%i', role);
+    for (const key of ['User', 'DynamicUser']) expect(settingOf(ofRole, key)).toBe(settingOf(daemon, key));
+    const [folder] = settingOf(ofRole, 'StateDirectory')!.split(' ');
+    expect(folder).toBe(settingOf(daemon, 'StateDirectory'));
+    expect(settingOf(ofRole, 'Environment=SHARESTREAM_DATA_DIR')).toBe(`/var/lib/${folder}`);
+  });
+});
+
 describe('Dockerfile', () => {
   const lines = read('Dockerfile').split('\n');
 
