@@ -284,7 +284,8 @@ export class AuditorLink {
       next[role] = told;
     }
     const { contractId } = side.store;
-    if (isMore || side.ruling === undefined)
+    // What the other side tells may change it, also where there is no more to tell here.
+    if (isMore || side.ruling?.verdict !== otherSide(side.role))
       side.ruling = await call(peer, 'auditor.ruling', { contractId });
     await this.#haveSigned(peer, side);
   }

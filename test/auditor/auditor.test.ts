@@ -81,6 +81,18 @@ describe('an auditor of two daemons', () => {
     await stand.stop();
   });
 
+  it('is asked again by a maker whose log is over, once the miner has told its own', async () => {
+    const stand = await hoursOf(IDLE);
+    stand.sides.maker.ask();
+    await stand.tell(['maker']);
+    expect(stand.verdict).toBe('undecided');
+    await stand.tell(['miner']);
+    expect(stand.verdict).toBe('miner');
+    await stand.time.advance(60_000);
+    expect(spends(stand, 'maker')).toHaveLength(2);
+    await stand.stop();
+  });
+
   it.each<[what: string, minute: Minute, count: number]>([
     ['nobody is in default', GOOD, 120],
     ['a cure is not over', IDLE, 40],

@@ -12,6 +12,12 @@ export const OF_AUDITORS: Mutations = {
     'asks-for-what-is-not-ruled',
     'if (verdict !== loser) this.#refuse(words);',
   ),
+  'ruling-heard-once': link(
+    'a side whose log is over does not ask again for the ruling',
+    'tells-its-auditor-late',
+    'side.ruling?.verdict !== otherSide(side.role)',
+    'side.ruling === undefined',
+  ),
   'minutes-of-anybody': without('contract/signed-log.ts')(
     'a log counts that its side did not sign',
     'forges-the-log-of-the-miner',

@@ -207,6 +207,23 @@ export const UNDER_AUDITORS: Readonly<Record<string, Strategy>> = {
     play: (stage) => stops(stage),
     judge: toBoth('maker'),
   },
+  'tells-its-auditor-late': {
+    what: 'the miner stops, and tells its auditor of it once the log of the maker is over: that changes nothing',
+    row: 'auditor: ruling',
+    hostile: ['miner'],
+    options: audited,
+    play: async (stage) => {
+      let isLate = true;
+      const later = (told: Lines): Lines | undefined => (isLate ? undefined : told);
+      tells(stage, 'miner', { miner: later, maker: later });
+      await stage.open();
+      await minutes(stage, 6, DUE_SHARES + MADE_UP_SHARES);
+      await minutes(stage, 40, 0);
+      isLate = false;
+      await liveOut(stage);
+    },
+    judge: toBoth('maker'),
+  },
   'new-price-under-an-auditor': {
     what: 'both sign another price, and the miner stops later: the auditor rules as it would without',
     row: 'auditor: updates',
