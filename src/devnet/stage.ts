@@ -1,5 +1,4 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { address as addresses } from 'bitcoinjs-lib';
 import { fromHex, toHex } from '../base/bytes.ts';
@@ -15,6 +14,7 @@ import type { AsicSpec } from './asic/asic-spec.ts';
 import type { BraidpoolProfileName } from './braidpool/braidpool-profile.ts';
 import type { DevnetChain } from './chain/chain.ts';
 import { type Devnet, type DevnetDeps, POOL_SCRIPT_HEX, startDevnet } from './devnet.ts';
+import { freePorts } from './net/free-ports.ts';
 import { type DevnetPool, startDevnetPool } from './pool/pool.ts';
 import { devnetMakerToml, devnetProxyToml, type MarketFacts, type PlaceFacts } from './role-config.ts';
 
@@ -64,9 +64,6 @@ export type Stage = Omit<Devnet, 'rpcUrl'> & {
 export const RPC_USER = 'devnet';
 const MAKER_COINS = 4;
 const COIN_SAT = 100_000_000n;
-/** Below the ports that systems give to whoever asks for any, so that they stay free until they are used. */
-const FIRST_PORT = 10_000;
-const PORTS = 22_000;
 
 /**
  * Starts the chain, its RPC, a Braidpool node and a pool on loopback; writes what the two daemons need to
@@ -227,24 +224,4 @@ export function writeRole(
   writeFileSync(join(dataDir, 'rpc-password'), password, { mode: 0o600 });
   writeFileSync(configFile, toml);
   return { configFile, dataDir, metricsUrl: `http://${metricsListen}` };
-}
-
-/** Ports nobody listens on. */
-export async function freePorts(count: number, random: Random): Promise<number[]> {
-  const ports: number[] = [];
-  while (ports.length < count) {
-    const [high, low] = random.bytes(2);
-    const port = FIRST_PORT + ((high! * 256 + low!) % PORTS);
-    if (!ports.includes(port) && (await isFree(port))) ports.push(port);
-  }
-  return ports;
-}
-
-async function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  const isFree = await new Promise<boolean>((resolve) => {
-    server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-  });
-  if (isFree) await new Promise((done) => server.close(done));
-  return isFree;
 }

@@ -8,9 +8,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import { listen } from '../../src/base/listen.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
+import { freePorts } from '../../src/devnet/net/free-ports.ts';
 import { type Stage, startStage } from '../../src/devnet/stage.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -66,24 +66,10 @@ type Booted = {
 
 const at = ({ host, port }: { readonly host: string; readonly port: number }): string => `${host}:${port}`;
 
-/** Below those that the system gives to connections, which would take one before the proxy does. */
-let nextPort = 20_000 + (process.pid % 400) * 30;
-
 /** Of a port that nobody listens on. */
 async function freeAddress(): Promise<{ readonly host: string; readonly port: number }> {
-  for (;;) {
-    const address = { host: '127.0.0.1', port: nextPort };
-    nextPort += 1;
-    const server = createServer();
-    const isFree = await listen(server, address).then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    server.close();
-    await once(server, 'close');
-    return address;
-  }
+  const [port] = await freePorts(1, systemRandom);
+  return { host: '127.0.0.1', port: port! };
 }
 
 /** A ledger in the folder of a proxy to come, which another program holds until it is closed. */

@@ -12,12 +12,12 @@ import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
 import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { POOL_SCRIPT_HEX, startDevnet } from '../../src/devnet/devnet.ts';
+import { freePorts } from '../../src/devnet/net/free-ports.ts';
 import { type DevnetPool, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { devnetMakerToml, devnetProxyToml } from '../../src/devnet/role-config.ts';
 import {
   addressOf,
   chainToml,
-  freePorts,
   type Identity,
   identity,
   placeOf,

@@ -8,10 +8,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { systemRandom } from '../../src/base/random.ts';
+import { freePorts } from '../../src/devnet/net/free-ports.ts';
 import { filesUnder, ROOT } from '../source-tree.ts';
 import { fillIn, optionsOf } from './fill-in.ts';
 import { commandsOf, type Terminal, type Typed, Typist } from './typist.ts';
@@ -126,24 +127,6 @@ function edit(file: string, change: (text: string) => string): void {
   writeFileSync(path, change(readFileSync(path, 'utf8')));
 }
 
-/**
- * Ports that stay free until they are used, and between two uses: below those that systems give to whoever
- * asks for any.
- */
-async function freePorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  for (let port = 12_000 + (process.pid % 8_000); found.length < count && port < 32_768; port += 1) {
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!isFree) continue;
-    found.push(port);
-    await new Promise((done) => server.close(done));
-  }
-  return found;
-}
-
 const READY = /"msg":"ready"/;
 const SHARES = /[1-9]\d* shares accepted/;
 const PAID = /open +state [1-9]\d* +paid [1-9]/;
@@ -156,7 +139,7 @@ beforeAll(async () => {
   }
   symlinkSync(join(ROOT, 'node_modules'), join(clone, 'node_modules'));
   mkdirSync(env['HOME']!);
-  const free = await freePorts(DEFAULT_PORTS.length);
+  const free = await freePorts(DEFAULT_PORTS.length, systemRandom);
   for (const [index, port] of DEFAULT_PORTS.entries()) ports.set(port, free[index]!);
 });
 

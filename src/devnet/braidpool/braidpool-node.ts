@@ -95,7 +95,7 @@ export type BraidpoolNode = {
   close(): Promise<void>;
 };
 
-/** From 0 to 1 of the beads, and the payout address that they get. */
+/** The part of the beads, from 0 to 1, one in so many, and the payout address that they get. */
 export type BeadTheft = { readonly part: number; readonly payoutAddress: string };
 
 export type BraidpoolNodeStats = {
@@ -149,6 +149,8 @@ class Node implements BraidpoolNode {
   readonly faults: ReplyFaults = noFaults();
   readonly rpcFaults: ReplyFaults = noFaults();
   theft: BeadTheft | undefined;
+  /** Beads that are to be stolen and were not yet. */
+  #theftDue = 0;
   readonly braid: Braid;
   readonly #options: BraidpoolNodeOptions;
   readonly #deps: Deps;
@@ -224,7 +226,10 @@ class Node implements BraidpoolNode {
   #payeeOf(worker: string): string {
     const { fixedPayoutAddress } = this.#quirks;
     if (fixedPayoutAddress !== undefined) return fixedPayoutAddress;
-    if (this.theft === undefined || this.#random() >= this.theft.part) return worker;
+    if (this.theft === undefined) return worker;
+    this.#theftDue += this.theft.part;
+    if (this.#theftDue < 1) return worker;
+    this.#theftDue -= 1;
     this.stats.stolenBeads += 1;
     return this.theft.payoutAddress;
   }
