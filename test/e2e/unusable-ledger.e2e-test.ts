@@ -67,19 +67,15 @@ describe('a daemon that starts with a ledger it cannot use', () => {
   it.each([
     ['garbage', 'ledger_schema', (path: string) => writeFileSync(path, 'x'.repeat(20_000))],
     ['torn', 'ledger_corrupt', (path: string) => truncateSync(path, 12_288)],
-  ])(
-    '%s: closes from the ladder file and serves its miners',
-    async (name, code, spoil) => {
-      const { life, contract, ledger } = await killed(name);
-      // What the last life did not bring into the file is lost with it.
-      for (const file of [`${ledger}-wal`, `${ledger}-shm`]) rmSync(file, { force: true });
-      spoil(ledger);
-      expect(await life.begin('proxy')).toMatchObject({ contract: null });
-      await expectCloseOnly(life, contract, code);
-      await life.kill('proxy');
-    },
-    240_000,
-  );
+  ])('%s: closes from the ladder file and serves its miners', async (name, code, spoil) => {
+    const { life, contract, ledger } = await killed(name);
+    // What the last life did not bring into the file is lost with it.
+    for (const file of [`${ledger}-wal`, `${ledger}-shm`]) rmSync(file, { force: true });
+    spoil(ledger);
+    expect(await life.begin('proxy')).toMatchObject({ contract: null });
+    await expectCloseOnly(life, contract, code);
+    await life.kill('proxy');
+  });
 
   it('on a full disk: the same', async ({ skip }) => {
     const hasTool = spawnSync('prlimit', ['--version']).error === undefined;
@@ -95,7 +91,7 @@ describe('a daemon that starts with a ledger it cannot use', () => {
     expect(await started).toMatchObject({ contract: null });
     await expectCloseOnly(life, contract, 'ledger_io');
     await proxy.kill();
-  }, 240_000);
+  });
 
   it('that another one has open: it ends, and says so; a maker takes its channel back by its file', async () => {
     const { life, contract } = await killed('locked');
@@ -106,5 +102,5 @@ describe('a daemon that starts with a ledger it cannot use', () => {
     await life.kill('proxy');
     // The life goes on without it, and its maker has a ledger that it cannot use.
     await expectTakenBack(life, contract);
-  }, 240_000);
+  });
 });

@@ -1,5 +1,6 @@
 import { suiteConfig } from '../suite.ts';
 import { keepCompiled } from './compiled.ts';
+import { LongestFirst } from './longest-first.ts';
 
 keepCompiled();
 
@@ -9,6 +10,11 @@ const LOADS = ['test/bench/storm.e2e-test.ts', 'test/e2e/chaos.e2e-test.ts'];
 /** Daemons as processes, storms, crashes and long runs. */
 export default suiteConfig({
   globalSetup: new URL('compiled.ts', import.meta.url).pathname,
+  // Daemons wait for blocks, for shares and for each other most of the time.
+  ...{ maxWorkers: 3, maxConcurrency: 3 },
+  // What a slow machine has done late it has done all the same.
+  ...{ testTimeout: 240_000, hookTimeout: 120_000 },
+  sequence: { sequencer: LongestFirst },
   projects: [
     {
       extends: true,
