@@ -22,7 +22,7 @@ import {
 } from './market-stage.ts';
 
 /** One stage for all: three proxies, two makers, their pools and nodes. */
-vi.setConfig({ testTimeout: 180_000, hookTimeout: 240_000 });
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
 
 const directory = mkdtempSync(join(tmpdir(), 'market-'));
 /** Shares that were paid under one contract, for another. */

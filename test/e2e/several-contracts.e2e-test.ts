@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
 import type { Wired } from '../../src/daemon/status-client.ts';
@@ -17,12 +17,10 @@ import {
   startMarketStage,
 } from './market-stage.ts';
 
-/** One proxy, two makers, three contracts at once: of the first maker's jobs, the second's, and own ones. */
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
-
 const directory = mkdtempSync(join(tmpdir(), 'several-'));
 const cleanups: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
 const MACHINES = 6;
+/** One proxy, two makers, three contracts at once: of the first maker's jobs, the second's, and own ones. */
 let market: Market;
 let fleet: AsicFleet;
 

@@ -213,9 +213,12 @@ describe('such a destination', () => {
     const { node, proxy } = all;
     const fleet = await mine(all, BOTH);
     await until(moreThan(fleet, 20), 'shares');
-    const back = node.restart(2_000);
+    const back = node.restart(5_000);
+    await until(async () => {
+      const [atNode, atPool] = (await proxy.status()).destinations;
+      return atNode!.sessions === 0 && atPool!.sessions === 2;
+    }, 'all miners at the pool');
     await until(() => (other.credits().get('farm')?.shares ?? 0) > 20, 'shares for the pool');
-    expect((await proxy.status()).destinations.map(({ sessions }) => sessions)).toEqual([0, 2]);
     await back;
     await until(async () => (await proxy.status()).destinations[0]!.sessions === 2, 'the return');
     const beads = node.beads().length;

@@ -90,7 +90,7 @@ export async function startNode(options: BraidpoolNodeOptions, chain: DevnetChai
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what: string,
-  timeoutMs = 20_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   while (!(await condition())) {

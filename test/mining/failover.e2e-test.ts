@@ -40,14 +40,20 @@ describe('failover', () => {
     const fleet = await miner(proxy.port);
     await until(async () => (await accepted('main')) > 5, 'shares go to the main pool');
 
-    void main.restart(1_500);
+    // Away for longer than the start, in which the best is used at once.
+    void main.restart(RETURN_MS + 500);
     await until(goesTo('backup'), 'the backup is used');
     await until(async () => (await accepted('backup')) > 5, 'shares go to the backup');
-    await until(async () => (await proxy.status()).destinations[0]!.up, 'the main pool is back');
-    const backAtMs = performance.now();
-    expect(await goesTo('backup')()).toBe(true);
+    // It came back after the last look that found it away.
+    let backAtMs = 0;
+    await until(async () => {
+      const lookMs = performance.now();
+      const { up } = (await proxy.status()).destinations[0]!;
+      if (!up) backAtMs = lookMs;
+      return up;
+    }, 'the main pool is back');
     await until(goesTo('main'), 'the hashrate returns');
-    expect(performance.now() - backAtMs).toBeGreaterThan(RETURN_MS - 200);
+    expect(performance.now() - backAtMs).toBeGreaterThanOrEqual(RETURN_MS);
     const [before] = [await accepted('main')];
     await until(async () => (await accepted('main')) > before + 5, 'shares go to the main pool again');
 
@@ -63,7 +69,7 @@ describe('failover', () => {
     expect(
       await proxy.metric('upstream_disconnects_total{target="main",reason="upstream_closed"}'),
     ).toBeGreaterThan(0);
-  }, 40_000);
+  });
 });
 
 describe('verdicts', () => {
@@ -104,7 +110,7 @@ describe('verdicts', () => {
       expect(one.weAcceptedTheyAccepted + one.weAcceptedTheyRejected).toBe(work.total(`pool${index}`).seq);
       expect(one.weAcceptedTheySilent + one.weRejectedTheySilent + one.incomplete).toBe(0);
     }
-  }, 40_000);
+  });
 });
 
 describe('a pool behind TLS', () => {
@@ -152,5 +158,5 @@ describe('a pool behind TLS', () => {
     expect(destinations[1]!.last_failure).toMatch(/Hostname|altnames/);
     const fleet = await miner(proxy.port);
     await until(async () => (await fleet.refresh())[0]!.accepted > 3, 'shares are taken');
-  }, 40_000);
+  });
 });

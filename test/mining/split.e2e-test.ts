@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import type { DevnetPool } from '../../src/devnet/pool/pool.ts';
@@ -11,6 +10,8 @@ let stand: Stand;
 afterEach(() => stand.close());
 
 const SPLIT_TOML = '[split]\nmin_stay = "1s"\nslice = "5s"\n';
+/** Work of all in a slice and a third, at the rates below. */
+const WINDOW_HASHES = 5_200_000;
 /** Unequal, so that no division of sessions meets three to one for long by chance. */
 const RATES = [200_000, 150_000, 130_000, 110_000, 90_000, 60_000, 40_000, 20_000];
 
@@ -81,13 +82,16 @@ describe('hashrate split by weight', () => {
     await until(() => at.mining.activeDestinations.length === 2, 'both are up');
     expect(at.mining.activeDestinations).toEqual(['big', 'small']);
     const fleet = await fleetOf(at, RATES);
-    await sleep(4_500);
-    const [bigBefore, smallBefore] = workOf(at, ['big', 'small']);
-    await sleep(6_500);
-    const [bigAfter, smallAfter] = workOf(at, ['big', 'small']);
-    const [toBig, toSmall] = [Number(bigAfter! - bigBefore!), Number(smallAfter! - smallBefore!)];
-    expect(toBig / (toBig + toSmall)).toBeGreaterThan(0.66);
-    expect(toBig / (toBig + toSmall)).toBeLessThan(0.84);
+    let before = workOf(at, ['big', 'small']);
+    await until(() => {
+      const now = workOf(at, ['big', 'small']);
+      const [toBig, toSmall] = now.map((work, index) => Number(work - before[index]!));
+      if (toBig! + toSmall! < WINDOW_HASHES) return false;
+      before = now;
+      const part = toBig! / (toBig! + toSmall!);
+      // The first division may meet it by chance, until speeds are known.
+      return at.mining.router.stats.moves > 0 && part > 0.66 && part < 0.84;
+    }, 'three to one in a window of work');
     const reports = await settled(fleet, at);
 
     expect(reports.map(({ connections }) => connections)).toEqual(RATES.map(() => 1));
@@ -115,8 +119,7 @@ describe('hashrate split by weight', () => {
         expect(credit.work).toBe(workHashes);
       }
     }
-    expect(at.mining.router.stats.moves).toBeGreaterThan(0);
-  }, 40_000);
+  });
 });
 
 describe('a pool that fails while the hashrate is split', () => {
@@ -144,17 +147,22 @@ describe('a pool that fails while the hashrate is split', () => {
     await until(() => placed('small') === 4, 'all go to the other');
     expect(at.mining.activeDestinations).toEqual(['small']);
     await restarted;
-    await until(() => at.mining.destinations[0]!.health.isUp, 'it is back');
-    const backAtMs = performance.now();
+    // It came back after the last look that found it away.
+    let backAtMs = performance.now();
+    await until(() => {
+      const { isUp } = at.mining.destinations[0]!.health;
+      if (!isUp) backAtMs = performance.now();
+      return isUp;
+    }, 'it is back');
     await until(() => router.routes.length === 2, 'it takes part again');
-    expect(performance.now() - backAtMs).toBeGreaterThan(1_800);
+    expect(performance.now() - backAtMs).toBeGreaterThanOrEqual(2_000);
     await until(() => placed('big') >= 2, 'and gets miners');
 
     const reports = await settled(fleet, at);
     expect(reports.map(({ connections }) => connections)).toEqual(rates.map(() => 1));
     const works = workOf(at, ['big', 'small']);
     expect(works[0]! + works[1]!).toBe(reports.reduce((sum, { workHashes }) => sum + workHashes, 0n));
-  }, 40_000);
+  });
 });
 
 describe('a contract with a rate', () => {
@@ -167,7 +175,7 @@ describe('a contract with a rate', () => {
     const toml = [
       STRATUM_TOML,
       SPLIT_TOML,
-      destinationToml(pools[0]!, 'buyer', 'role = "contract"\nrate = "400 kH/s"'),
+      destinationToml(pools[0]!, 'buyer', 'role = "contract"\nrate = "200 kH/s"'),
       destinationToml(pools[1]!, 'a', 'weight = 1'),
       destinationToml(pools[2]!, 'b', 'weight = 1'),
     ];
@@ -184,7 +192,7 @@ describe('a contract with a rate', () => {
     await until(() => mining.activeDestinations.length === 2, 'the own ones are up');
     const fleet = await fleetOf(
       at,
-      RATES.map(() => 100_000),
+      RATES.map(() => 50_000),
     );
     await until(() => mining.server.stats.sharesAccepted > 100, 'all have earned');
     expect(placed()).toEqual({ a: 4, b: 4 });
@@ -211,5 +219,5 @@ describe('a contract with a rate', () => {
     const sold = at.meters.total(CONTRACT).workHashes;
     expect(own + sold).toBe(reports.reduce((sum, { workHashes }) => sum + workHashes, 0n));
     expect(at.work.total('buyer').workHashes).toBe(sold);
-  }, 40_000);
+  });
 });
