@@ -25,12 +25,12 @@ import { fastClock } from './fast-clock.ts';
 /** A minute of the logs takes three seconds; with 1 all of it can be watched at its own speed. */
 const FACTOR = Number(process.env['AUDITOR_CLOCK'] ?? 20);
 /** Promised by the wall clock of the daemons, and what miners have by that of the machine: much more. */
-const RATE_HPS = 2_000;
-const FLEET_HPS = RATE_HPS * FACTOR * 2.5;
-/** What is due in a minute is thirty shares, and a silent one no chance. */
-const SHARE_DIFFICULTY = 2 ** -21;
+const RATE_HPS = 800;
+const FLEET_HPS = RATE_HPS * FACTOR * 5;
+/** What is due in a minute is more than twenty shares, and two silent ones are no chance. */
+const SHARE_DIFFICULTY = 2 ** -22;
 const POOL_DIFFICULTY = 2 * SHARE_DIFFICULTY;
-const STEP_HASHES = 2n ** 17n;
+const STEP_HASHES = 2n ** 16n;
 const COLLATERAL_SAT = 30_000n;
 const MAKER_BOND_SAT = 10_000n;
 /** The least a maker agrees to. */
@@ -41,7 +41,7 @@ export const SLOWER = Math.max(1, 20 / FACTOR);
 
 type Role = 'proxy' | 'maker' | 'auditor';
 type Side = 'miner' | 'maker';
-export type Ruling = { readonly verdict: string; readonly words: string };
+type Ruling = { readonly verdict: string; readonly words: string };
 type Contract = NonNullable<Wired<ProxyStatus>['contract']>;
 
 /** A bond of the channel on the chain, and where it went. */
@@ -118,7 +118,7 @@ export class AuditorStage {
         ...{ directory, bits: compactOfTarget((1n << 256n) / 2n ** 18n), blockIntervalMs: 86_400_000 },
         stratum: { host: '127.0.0.1', port: 0 },
         ...{ shareDifficulty: SHARE_DIFFICULTY, stepHashes: STEP_HASHES },
-        ...{ workTotalHashes: STEP_HASHES * 10_000n, priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH },
+        ...{ workTotalHashes: STEP_HASHES * 20_000n, priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH },
         makerPoolDifficulty: POOL_DIFFICULTY,
       },
       { clock: fast.clock, random: systemRandom, log: silentLogger },
@@ -168,13 +168,14 @@ export class AuditorStage {
     return (await readStatus(this.stage.proxy.metricsUrl))?.contract ?? undefined;
   }
 
-  /** Waits until the auditor says so. */
-  untilRuled(verdict: string): Promise<Ruling> {
+  /** Waits until the auditor says so, in these words. */
+  untilRuled(verdict: string, says: RegExp): Promise<true> {
     return untilSeen(`a ruling: ${verdict}`, async () => {
       const page = (await fetchStatus(this.#auditorUrl).catch(() => undefined)) as
         | { readonly contracts: readonly Ruling[] }
         | undefined;
-      return page?.contracts.find((each) => each.verdict === verdict);
+      const isSo = page?.contracts.some((each) => each.verdict === verdict && says.test(each.words));
+      return isSo === true ? true : undefined;
     });
   }
 
@@ -184,7 +185,8 @@ export class AuditorStage {
       const page = (await fetchStatus(this.stage.maker.metricsUrl).catch(() => undefined)) as
         | { readonly contracts: readonly Pick<Wired<MakerContractStatus>, 'delivery'>[] }
         | undefined;
-      return page?.contracts[0]?.delivery?.[view] === 'cure' ? true : undefined;
+      const status = page?.contracts[0]?.delivery?.[view];
+      return status === 'cure' || status === 'default' ? true : undefined;
     });
     this.stage.chain.generate(CURE_BLOCKS);
   }
