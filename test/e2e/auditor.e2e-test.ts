@@ -16,7 +16,7 @@ afterAll(async () => {
 const AWARD_FEE_SAT = 785n;
 const RETURN_FEE_SAT = 695n;
 const NOBODY = /^nobody is in default$/;
-/** By whether the miner stopped for want of pay within a minute, or delivered in some that were not counted. */
+/** As the miner stopped for want of pay within a minute, or delivered in some that were not counted. */
 const NOT_SAID =
   /^the logs do not say whose fault it was$|that the maker did not credit: the shares decide$/;
 const HOOK = new URL('./hostile/hook.ts', import.meta.url).href;
