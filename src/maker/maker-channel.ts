@@ -8,7 +8,6 @@ import { verifyAck } from '../channel/states.ts';
 import type { MoneyStream } from '../contract/money-stream.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import type { Update } from '../contract/update.ts';
-import { isAtStake } from '../contract/vesting.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call } from '../peer/calls.ts';
@@ -35,6 +34,7 @@ import {
 } from '../settlement/stake-settlement.ts';
 import { vsizeOfHex } from '../settlement/transaction-facts.ts';
 import { BatchVerifier, type BatchVerifierDeps, type BatchVerifierOptions } from './batch-verifier.ts';
+import { assertEarlyClose } from './early-close.ts';
 import type { FoundBlocksStatus } from './found-blocks.ts';
 import type { BeadStatus, JobBinding } from './job-binding.ts';
 import { MakerChain, type MakerChainDeps } from './maker-chain.ts';
@@ -295,8 +295,7 @@ export class MakerChannel {
 
   /** Ends the connection with a miner: nothing of it is heard until it connects again. */
   drop(peer: RpcPeer, error: CodedError): void {
-    if (this.#peer === peer) this.#peer = undefined;
-    this.store.apply({ type: 'disconnected' });
+    this.#detach(peer);
     peer.closeWithError(error);
   }
 
@@ -419,17 +418,8 @@ export class MakerChannel {
     });
   }
 
-  /**
-   * Checks by the policy whether both may close together while bonds are at stake, and who receives them.
-   */
   #checkEarly(workHashes: bigint, settlement: CloseSettlement | undefined): void {
-    if (!isAtStake(this.store.terms, workHashes)) return;
-    // Over by the block clock of the terms: nobody failed, and each has its own back.
-    if (this.store.isTermOver && (settlement === undefined || settlement === 'returned')) return;
-    const wanted = this.#stakes.earlyClose;
-    if (wanted === 'refused' || (settlement !== undefined && settlement !== wanted)) {
-      throw new CodedError('bonds_at_stake', wanted === 'refused' ? undefined : `settle as ${wanted}`);
-    }
+    assertEarlyClose(this.store, this.#stakes.earlyClose, workHashes, settlement);
   }
 
   /** Looks at the chain after each tip and each message that may make the channel ready. */
@@ -484,12 +474,7 @@ export class MakerChannel {
     this.store.apply({ type: 'disconnected' });
     this.#notices.linked(peer);
     this.batchVerifier.openBacklog();
-    void peer.closed.then(() => {
-      if (this.#peer !== peer) return;
-      this.#peer = undefined;
-      this.store.apply({ type: 'disconnected' });
-      this.#deps.onChange();
-    });
+    void peer.closed.then(() => this.#detach(peer));
     // The answer is sent first: a peer serves our requests only once its own is answered.
     this.#deps.timers.afterTurn(() => {
       if (this.#peer !== peer) return;
@@ -499,6 +484,14 @@ export class MakerChannel {
       this.lookAtChain();
       this.#leaveBlob(peer);
     });
+  }
+
+  /** The miner is away, where the connection was the one it is heard over: not where a newer one is. */
+  #detach(peer: RpcPeer): void {
+    if (this.#peer !== peer) return;
+    this.#peer = undefined;
+    this.store.apply({ type: 'disconnected' });
+    this.#deps.onChange();
   }
 
   /** Leaves a backup with the miner, who returns it at the next reestablish. */
