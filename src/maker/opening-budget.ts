@@ -2,6 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Clock } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { SPENT_ELSEWHERE } from '../chain/watcher.ts';
+import type { MakerStore } from './maker-store.ts';
 
 /** Doublings of the pause, at the most: a day and more where an opening has ten minutes. */
 const MOST_DOUBLINGS = 8;
@@ -44,4 +46,17 @@ export class OpeningBudget {
   succeeded(names: readonly string[]): void {
     for (const name of names) this.#records.delete(name);
   }
+}
+
+/**
+ * What became of an opening. It waits until its funding is signed and in a block; it failed where it was
+ * given up, or its coins went elsewhere.
+ */
+export function openingOutcome({
+  channel,
+  stream,
+}: Pick<MakerStore, 'channel' | 'stream'>): 'waits' | 'failed' | 'succeeded' {
+  if (channel === undefined || channel.status === 'opening') return 'waits';
+  if (channel.status === 'funding' && stream.fundingDepth === 0) return 'waits';
+  return channel.status === 'failed' || channel.reason === SPENT_ELSEWHERE ? 'failed' : 'succeeded';
 }

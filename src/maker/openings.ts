@@ -4,7 +4,6 @@ import { SerialQueue } from '../base/serial-queue.ts';
 import { type ChainSource, optional, type Utxo } from '../chain/source.ts';
 import type { TipTracker } from '../chain/tip-tracker.ts';
 import { listUtxos } from '../chain/wallet.ts';
-import { SPENT_ELSEWHERE } from '../chain/watcher.ts';
 import { channelIndexOf } from '../channel/channel-index.ts';
 import { assertTimeToFund, isTooLateToBegin, isTooLateToFund } from '../channel/deadlines.ts';
 import { contractIdOf } from '../contract/terms.ts';
@@ -19,7 +18,7 @@ import type { MakerChannel } from './maker-channel.ts';
 import { acceptOpening, completeFunding, type MakerOpeningOptions, reservedBy } from './maker-opening.ts';
 import { MakerStore, type MakerStoreDeps } from './maker-store.ts';
 import { type HeldContract, heldContract, type JudgedAt, type Market } from './market.ts';
-import { OpeningBudget } from './opening-budget.ts';
+import { OpeningBudget, openingOutcome } from './opening-budget.ts';
 import { assertRoom, type MakerPolicy } from './policy.ts';
 
 export type OpeningsOptions = {
@@ -316,16 +315,14 @@ export class Openings {
   /** Tells the budget what became of an opening, once. */
   #judgeOpening(contractId: string): void {
     const store = this.#deps.channels.get(contractId)?.store;
-    const status = store?.channel?.status;
-    const inputs = store?.opening?.open.funding.inputs;
-    if (store === undefined || inputs === undefined || status === 'opening') return;
-    const isWaiting = status === 'funding' && store.stream.fundingDepth === 0;
-    if (isWaiting) return;
-    const names = namesOf(store.terms.minerNodeId, inputs);
-    const isFailed = status === 'failed' || store.channel?.reason === SPENT_ELSEWHERE;
-    if (isFailed) this.#budget.failed(names);
-    else this.#budget.succeeded(names);
+    const outcome = store === undefined ? 'forgotten' : openingOutcome(store);
+    if (outcome === 'waits') return;
     this.#openedAtMs.delete(contractId);
+    const inputs = store?.opening?.open.funding.inputs;
+    if (store === undefined || inputs === undefined) return;
+    const names = namesOf(store.terms.minerNodeId, inputs);
+    if (outcome === 'failed') this.#budget.failed(names);
+    else this.#budget.succeeded(names);
   }
 }
 

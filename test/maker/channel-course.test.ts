@@ -1,11 +1,11 @@
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
-import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { handler } from '../../src/peer/calls.ts';
 import type { Feature } from '../../src/peer/features.ts';
 import type { Params, Result } from '../../src/peer/messages.ts';
 import type { RpcHandlers } from '../../src/peer/rpc-peer.ts';
+import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
 import { ChannelStand, type ChannelStandOptions, type PaidChannel, paidChannel } from './channel-stand.ts';
 import { SHARE } from './world.ts';
 

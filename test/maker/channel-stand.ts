@@ -102,7 +102,10 @@ export class ChannelStand {
     });
     const common = { ledger, clock, timers, log: this.log.log, random, signer: world.makerSigner };
     this.view = new TipTracker({ chain, clock });
-    const restored = new RestoredLedger({ ...common, onRestored: () => void (this.restored += 1) });
+    const onRestored = (): void => {
+      this.restored += 1;
+    };
+    const restored = new RestoredLedger({ ...common, onRestored });
     this.channel = new MakerChannel(
       store,
       {
@@ -112,7 +115,9 @@ export class ChannelStand {
       {
         ...{ ...common, chain, view: this.view, restored },
         verifier: new ShareVerifier({ kernel: createPortableKernel(64) }),
-        onChange: () => void (this.changes += 1),
+        onChange: () => {
+          this.changes += 1;
+        },
         bindingOf: () => options.binding ?? coinbaseBinding(store.terms),
         ...options.deps,
       },
@@ -151,7 +156,9 @@ export class ChannelStand {
   async connect(handlers: RpcHandlers = {}, features: readonly Feature[] = []): Promise<Link> {
     const server = new MemoryServer();
     let accepted: PeerLink | undefined;
-    const onConnection = (link: PeerLink): void => void (accepted = link);
+    const onConnection = (link: PeerLink): void => {
+      accepted = link;
+    };
     await server.open({ onConnection } as never).listen();
     const link = await server.connect(undefined as never, undefined as never);
     const rpc = (of: PeerLink): RpcPeer =>
@@ -243,7 +250,7 @@ export class ChannelStand {
 }
 
 /** More than any course of writes and answers has. */
-const TURNS = 40;
+const TURNS = 12;
 
 /** What a miner answers where a test says nothing else. */
 const POLITE: RpcHandlers = {
