@@ -108,7 +108,22 @@ export class StandMiner {
     const answer = await this.ask('channel.tx_signatures', { contractId: open.contractId, psbt });
     return typeof answer === 'string' ? answer : 'funded';
   }
+
+  /** Proposes, funds, and has the channel open: deep, and said so by both sides. */
+  async openChannel(terms: ContractTerms): Promise<string> {
+    const contractId = contractIdOf(terms);
+    await this.propose(terms);
+    await this.fund(terms);
+    await this.stand.blocks(terms.minDepth);
+    await this.ask('channel.reestablish', { contractId, ...AT_BEGIN });
+    const txid = this.stand.maker.status.find((each) => each.contractId === contractId)!.fundingTxid!;
+    await this.ask('channel.ready', { contractId, txid, height: 0 });
+    return contractId;
+  }
 }
+
+/** What a miner says that knows of state 0 alone. */
+export const AT_BEGIN = { n: 0, state: undefined, nextSeq: 0 } as const;
 
 /** A whole maker with its network, its clock and its disk in the hands of a test, on a real chain. */
 export class MakerStand {
@@ -183,13 +198,23 @@ export class MakerStand {
     const { timers } = this.time;
     const link = await this.server.connect(undefined as never, undefined as never);
     const peer = new RpcPeer(link, RPC, { timers, log: this.log.log });
-    const done = authenticate(peer, 'client', {
+    const proved = authenticate(peer, 'client', {
       ...{ identity: identityOfSigner(signer), genesisHash: this.world.chain.blockAt(0)!.hash },
       ...{ features, isKnown: () => true, random, timers, timeoutMs: 5_000 },
     });
+    const failure = proved.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
     await this.rest();
-    await done;
-    peer.serve({ ping: async () => ({}), ...handlers }, 'unknown_method');
+    const error = await failure;
+    if (error !== undefined) throw error;
+    const polite: RpcHandlers = {
+      ping: async () => ({}),
+      'channel.ready': async () => ({}),
+      'peer_storage.put': async () => ({}),
+    };
+    peer.serve({ ...polite, ...handlers }, 'unknown_method');
     await this.rest();
     return new StandMiner(this, signer, peer);
   }
