@@ -87,6 +87,19 @@ describe('a miner that comes back', () => {
   });
 });
 
+it('what a state commits to is taken over where it is ours, and said where it is not', async () => {
+  const stand = await stood();
+  const base = stand.store.commitments.base!;
+  expect(await stand.reestablish(await stand.connect(), { commitment: base })).toMatchObject({ n: 1 });
+  expect(stand.said.filter(([level]) => level === 'warn')).toEqual([]);
+  const forged = { ...base, makerSignature: '11'.repeat(64) };
+  expect(await stand.reestablish(await stand.connect(), { commitment: forged })).toMatchObject({ n: 1 });
+  expect(stand.said.filter(([level]) => level === 'warn').map(([, code]) => code)).toEqual([
+    'bad_signature',
+  ]);
+  expect([stand.store.commitments.base, stand.channel.connected]).toEqual([base, true]);
+});
+
 describe('the connection of a contract', () => {
   it('is told of once its answer has left: the funding is deep, and a backup is left', async () => {
     const stand = await stood();

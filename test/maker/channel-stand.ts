@@ -72,8 +72,8 @@ export type Link = {
  */
 export class ChannelStand {
   readonly world: World;
-  readonly time = new VirtualTime();
-  readonly log = recorder();
+  readonly time: VirtualTime;
+  readonly log: ReturnType<typeof recorder>;
   readonly view: TipTracker;
   readonly ledger: MortalLedger;
   readonly channel: MakerChannel;
@@ -89,8 +89,10 @@ export class ChannelStand {
     store: MakerStore,
     options: ChannelStandOptions,
     time: VirtualTime,
+    log: ReturnType<typeof recorder>,
   ) {
     this.world = world;
+    this.log = log;
     this.ledger = ledger;
     this.time = time;
     const { clock, timers } = time;
@@ -128,10 +130,17 @@ export class ChannelStand {
     const ledger = await restore(options.stored ?? paid.stored);
     const time = new VirtualTime();
     const { clock, timers } = time;
-    const log = recorder().log;
-    const deps = { ledger, clock, timers, log, signer: paid.world.makerSigner, ...options.storeDeps };
+    const log = recorder();
+    const deps = {
+      ledger,
+      clock,
+      timers,
+      log: log.log,
+      signer: paid.world.makerSigner,
+      ...options.storeDeps,
+    };
     const store = (await MakerStore.load(paid.world.contractId, deps))!;
-    const stand = new ChannelStand(paid, ledger, store, options, time);
+    const stand = new ChannelStand(paid, ledger, store, options, time, log);
     await stand.rest();
     return stand;
   }

@@ -7,7 +7,9 @@ import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { blobOf, sealBlob } from '../../src/settlement/peer-blob.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { loadContract } from '../../src/settlement/records.ts';
+import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { random } from '../peer/tls-pair.ts';
+import { paidChannel } from './channel-stand.ts';
 import { AT_BEGIN, MakerStand, type MakerStandOptions } from './maker-stand.ts';
 
 const MANY = { maxOpenContractsPerMiner: 99, maxTotalBudgetSat: 10n ** 9n };
@@ -21,6 +23,10 @@ async function made(options: MakerStandOptions = {}): Promise<MakerStand> {
   stand = await MakerStand.of({ ...options, world: { ...world, policy: { ...MANY, ...world.policy } } });
   return stand;
 }
+
+const MINUTE_MS = 60_000;
+/** How long after a connection work on blocks of before is credited. */
+const BACKLOG_MS = 10 * MINUTE_MS;
 
 const away = new CodedError('protocol', 'away');
 
@@ -278,6 +284,45 @@ describe('what a maker says of itself', () => {
     stand.store.failNext(new CodedError('ledger_io'));
     expect(await miner.fund(terms, coins)).toBe('channel_frozen');
     expect([stand.maker.isSuspended, stand.maker.status[0]?.fault]).toEqual([true, 'suspended']);
+  });
+});
+
+it('a ping is answered, whatever contracts there are', async () => {
+  await made();
+  const miner = await stand.miner();
+  await miner.openChannel(miner.terms('a1'));
+  const answer = miner.peer.request('ping', {});
+  await stand.rest();
+  expect(await answer).toEqual({});
+});
+
+describe('hashes of credited shares', () => {
+  it('are remembered over a start, and as long as a share on their block may be credited, and a minute', async () => {
+    const { world, stored } = await paidChannel();
+    const store = new MemoryLedger();
+    await store.append(stored);
+    stand = await MakerStand.of({}, store, world);
+    expect(stand.maker.rememberedHashes).toBe(5);
+    const graceMs = world.terms.staleGraceSeconds * 1000;
+    await stand.pass(graceMs);
+    await stand.blocks(1);
+    // Their block was replaced just now.
+    expect(stand.maker.rememberedHashes).toBe(5);
+    // Nobody was heard of since the start: the miner may come back with what it found before.
+    await stand.pass(graceMs + MINUTE_MS);
+    await stand.blocks(1);
+    expect(stand.maker.rememberedHashes).toBe(5);
+    const miner = await stand.miner();
+    const { contractId } = world;
+    const back = await miner.ask('channel.reestablish', { contractId, n: 1, state: undefined, nextSeq: 5 });
+    expect(back).toMatchObject({ n: 1, nextSeq: 5 });
+    await stand.pass(BACKLOG_MS);
+    await stand.blocks(1);
+    expect(stand.maker.rememberedHashes).toBe(5);
+    await miner.peer.request('ping', {}).catch(() => undefined);
+    await stand.pass(graceMs + MINUTE_MS + 1);
+    await stand.blocks(1);
+    expect(stand.maker.rememberedHashes).toBe(0);
   });
 });
 

@@ -3,12 +3,14 @@ import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
+import { listUtxos } from '../../src/chain/wallet.ts';
 import { SPENT_ELSEWHERE } from '../../src/chain/watcher.ts';
 import { nodeIdBytes, SeedSigner } from '../../src/channel/signer.ts';
 import type { QuoteRequest } from '../../src/contract/quote.ts';
 import { contractIdOf } from '../../src/contract/terms.ts';
 import type { MakerDeps } from '../../src/maker/maker-options.ts';
 import { openingOutcome } from '../../src/maker/opening-budget.ts';
+import type { Params } from '../../src/peer/messages.ts';
 import { type FundingWallet, keyWallet } from '../../src/settlement/funding-wallet.ts';
 import { signTerms } from '../../src/settlement/opening.ts';
 import { MakerStand, type MakerStandOptions } from './maker-stand.ts';
@@ -78,6 +80,10 @@ describe('a proposal', () => {
     expect(
       await miner.ask('channel.tx_signatures', { contractId: '11'.repeat(32), psbt: 'cHNidP8=' }),
     ).toBe('unknown_channel');
+    // Nor is anything signed for one that is not opened.
+    expect(await miner.ask('channel.tx_signatures', { contractId, psbt: 'cHNidP8=' })).toBe(
+      'unknown_channel',
+    );
     // Its own signature counts alone.
     const own = other.terms('a2');
     expect(
@@ -338,6 +344,10 @@ describe('an opening', () => {
   });
 });
 
+/** The same coins, whoever signs. */
+const coinsOf = async ({ funding }: Params<'channel.open'>): Promise<Params<'channel.open'>['funding']> =>
+  funding;
+
 describe('the wallet of the maker', () => {
   /** A wallet whose funding is signed by somebody who takes their time. */
   function slow(world: World): {
@@ -377,6 +387,56 @@ describe('the wallet of the maker', () => {
     // Asked again it is signed again, the same.
     expect(await miner.fund(terms, coins)).toBe('funded');
     expect(stand.channels).toEqual(['a1 funding']);
+  });
+
+  it('holds the coins of an opening from before it is answered until it is over, however that is', async () => {
+    const told: string[] = [];
+    const world = new World({ policy: MANY });
+    const own = keyWallet({ chain: world.source, signer: world.makerSigner });
+    const name = (coins: readonly { readonly vout: number }[]): string => `${coins.length}`;
+    const wallet: FundingWallet = {
+      ...own,
+      holds: {
+        hold: async (coins) => void told.push(`hold ${name(coins)}`),
+        release: async (coins) => void told.push(`release ${name(coins)}`),
+        held: async () => [],
+      },
+    };
+    await made({ deps: { wallet } }, {}, world);
+    const miner = await stand.miner();
+    for (const nonce of ['a1', 'a2']) expect(await miner.propose(miner.terms(nonce))).toBe('signed');
+    const terms = miner.terms('a1');
+    stand.ledger.deathAt = (entries) =>
+      entries.some(({ kind }) => kind === 'opening') ? 'refused' : undefined;
+    expect(await miner.open(terms)).toBe('overload');
+    expect([told.splice(0), stand.channels[0]]).toEqual([['hold 1', 'release 1'], 'a1 none']);
+    stand.ledger.deathAt = () => undefined;
+    expect(await miner.open(terms)).toBe('opened');
+    await stand.pass(9 * MINUTE_MS);
+    expect(told).toEqual(['hold 1']);
+    await stand.pass(2 * MINUTE_MS);
+    expect([told, stand.channels[0]]).toEqual([['hold 1', 'release 1'], 'a1 failed']);
+  });
+
+  it('has coins that no opening needs, for what else a channel costs', async () => {
+    await made();
+    const [miner, { makerSigner, source }] = [await stand.miner(), stand.world];
+    const terms = miner.terms('a1');
+    expect(await miner.propose(terms)).toBe('signed');
+    const open = await miner.opening(terms);
+    const accept = await miner.ask('channel.open', open);
+    const taken = typeof accept === 'string' ? [] : accept.funding.inputs;
+    const all = await listUtxos(source, makerSigner.publicKey('wallet'));
+    expect([all.length, taken.length]).toEqual([2, 1]);
+    // The other one is left for a second opening, and no third: none is spent twice.
+    const other = await stand.miner('other');
+    for (const nonce of ['b1', 'b2']) expect(await other.propose(other.terms(nonce))).toBe('signed');
+    const second = await other.ask('channel.open', await other.opening(other.terms('b1'), coinsOf(open)));
+    const inputs = typeof second === 'string' ? [] : second.funding.inputs;
+    expect(inputs.map(({ txid, vout }) => `${txid}:${vout}`)).not.toContain(
+      `${taken[0]!.txid}:${taken[0]!.vout}`,
+    );
+    expect(inputs).toHaveLength(1);
   });
 
   it('that never signs is waited for as long as a miner that does not', async () => {
