@@ -150,7 +150,10 @@ describe('the connection of a contract', () => {
     const stand = await stood();
     const { peer, asked } = await stand.attached();
     stand.store.apply({ type: 'peer_ready' });
-    await stand.reestablish({ peer, miner: peer, asked });
+    const answered = stand.channel.reestablish(peer, stand.position()).then(() => stand.store.state.link);
+    await stand.rest();
+    // Nothing is sent over it before the answer is.
+    expect(await answered).toBe(undefined);
     expect([peer.isClosed, stand.channel.connected]).toEqual([false, true]);
     expect(asked.filter((method) => method === 'channel.ready')).toHaveLength(2);
     expect(stand.store.state.link?.isPeerReady).toBe(false);

@@ -287,6 +287,21 @@ describe('what a maker says of itself', () => {
   });
 });
 
+it('what a miner says of a contract is heard over the connection that it is attached to', async () => {
+  await made();
+  const miner = await stand.miner();
+  const contractId = await miner.openChannel(miner.terms('a1'));
+  const other = await stand.miner();
+  const heard = async (of: typeof miner): Promise<unknown[]> => [
+    await of.ask('contract.resume', { contractId }),
+    await of.ask('contract.revoke', { contractId, hash: 'ab'.repeat(32), signature: '11'.repeat(64) }),
+    await of.ask('delivery.minutes', { contractId, next: 0, reports: [] }),
+    await of.ask('work.subscribe', { contractId, instance: 'aa'.repeat(16) }),
+  ];
+  expect(await heard(other)).toEqual(['protocol', 'protocol', 'protocol', 'protocol']);
+  expect(await heard(miner)).toEqual([{}, 'bad_signature', 'wrong_status', 'wrong_status']);
+});
+
 it('a ping is answered, whatever contracts there are', async () => {
   await made();
   const miner = await stand.miner();

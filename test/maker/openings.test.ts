@@ -80,6 +80,8 @@ describe('a proposal', () => {
     expect(
       await miner.ask('channel.tx_signatures', { contractId: '11'.repeat(32), psbt: 'cHNidP8=' }),
     ).toBe('unknown_channel');
+    const ready = { contractId, txid: '11'.repeat(32), height: 0 };
+    expect(await miner.ask('channel.ready', ready)).toBe('bad_funding');
     // Nor is anything signed for one that is not opened.
     expect(await miner.ask('channel.tx_signatures', { contractId, psbt: 'cHNidP8=' })).toBe(
       'unknown_channel',
@@ -266,6 +268,25 @@ describe('an opening', () => {
     expect(await miner.open(all[0]!)).toBe('opened');
   });
 
+  it('in its time needs the hashrate that is left in its own', async () => {
+    let maxRateHps: bigint | undefined;
+    const world = new World();
+    const applyPolicy = () => ({
+      ...{ ...world.policy, ...MANY },
+      ...(maxRateHps === undefined ? {} : { maxRateHps }),
+    });
+    await made({ deps: { applyPolicy } });
+    const miner = await stand.miner();
+    const terms = miner.terms('a1');
+    expect(await miner.propose(terms)).toBe('signed');
+    maxRateHps = 0n;
+    await stand.maker.policies.set({ less: 'hashrate' });
+    expect(await miner.open(terms)).toBe('bad_terms');
+    maxRateHps = 10n ** 6n;
+    await stand.maker.policies.set({ less: 'no more' });
+    expect(await miner.open(terms)).toBe('opened');
+  });
+
   it('that the miner never signs is given up after ten minutes, and whoever asked for it has to wait', async () => {
     await made();
     const [miner, other] = [await stand.miner(), await stand.miner('other')];
@@ -384,8 +405,9 @@ describe('the wallet of the maker', () => {
     expect(stand.channels).toEqual(['a1 opening']);
     of.isThere = true;
     expect(await miner.fund(terms, coins)).toBe('funded');
-    // Asked again it is signed again, the same.
-    expect(await miner.fund(terms, coins)).toBe('funded');
+    // Asked again it is signed again, the same, and stored once.
+    const { appends } = stand.ledger;
+    expect([await miner.fund(terms, coins), stand.ledger.appends]).toEqual(['funded', appends]);
     expect(stand.channels).toEqual(['a1 funding']);
   });
 
