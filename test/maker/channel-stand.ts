@@ -149,7 +149,7 @@ export class ChannelStand {
     return this.channel.store;
   }
 
-  /** All that can go on without time passing has come about: each write is a turn, and what follows another. */
+  /** All that can go on without time passing has come about: a write is a turn, what follows another. */
   async rest(): Promise<void> {
     for (let turn = 0; turn < TURNS; turn += 1) await this.time.settle();
   }

@@ -90,7 +90,7 @@ const pricing = (
 });
 
 describe('a price that moves', () => {
-  const any = { maxIndexPremiumPpm: 50 };
+  const taking = { maxIndexPremiumPpm: 50 };
   const moving = { minMsatPerEh: 3n };
   const quoted = (policy: Partial<MakerPolicy>): unknown => {
     const { quote, said } = desk(policy);
@@ -103,47 +103,47 @@ describe('a price that moves', () => {
 
   it('is quoted where the own rule moves and the policy takes one, with no more premium than that', () => {
     const fixed = pricing({ type: 'fixed', msatPerEh: 5n });
-    for (const policy of [{}, any, fixed, { ...fixed, ...any }, pricing(index), pricing(collar)])
+    for (const policy of [{}, taking, fixed, { ...fixed, ...taking }, pricing(index), pricing(collar)])
       expect(quoted(policy)).toBe('price.type');
     const own = { ...index, minMsatPerEh: 3n };
-    expect(quoted({ ...any, ...pricing(index) })).toEqual(own);
+    expect(quoted({ ...taking, ...pricing(index) })).toEqual(own);
     const dear = { ...index, premiumPpm: 70 };
-    expect(quoted({ ...any, ...pricing(dear) })).toEqual({ ...own, premiumPpm: 50 });
+    expect(quoted({ ...taking, ...pricing(dear) })).toEqual({ ...own, premiumPpm: 50 });
     expect(quoted({ maxIndexPremiumPpm: 90, ...pricing(dear) })).toEqual({ ...own, premiumPpm: 70 });
-    expect(quoted({ ...any, ...pricing(collar) })).toMatchObject({ type: 'collar', sharePpm: 300_000 });
+    expect(quoted({ ...taking, ...pricing(collar) })).toMatchObject({ type: 'collar', sharePpm: 300_000 });
   });
 
   it('that is proposed without a quote is judged by what would be quoted, where the own rule moves', () => {
-    const { terms } = desk({ ...any, ...pricing(index) }).quote({ moving });
+    const { terms } = desk({ ...taking, ...pricing(index) }).quote({ moving });
     const judged = (policy: Partial<MakerPolicy>, price: Price): unknown => {
       const { market, said } = desk(policy);
       return said(() => market.judge({ ...terms, price } as TermsV3, LISTED, AT, undefined));
     };
     const own = { ...index, minMsatPerEh: 3n };
-    expect(judged({ ...any, ...pricing(index) }, own)).toBe('taken');
-    expect(judged({ ...any, ...pricing(index) }, { ...own, premiumPpm: -99_999 })).toBe(
+    expect(judged({ ...taking, ...pricing(index) }, own)).toBe('taken');
+    expect(judged({ ...taking, ...pricing(index) }, { ...own, premiumPpm: -99_999 })).toBe(
       'price.premium_ppm',
     );
     // By a rule that stands still, up to the premium of the policy.
     const fixed = pricing({ type: 'fixed', msatPerEh: 5n });
-    expect(judged({ ...any, ...fixed }, { ...own, premiumPpm: 50 })).toBe('taken');
-    expect(judged({ ...any, ...fixed }, { ...own, premiumPpm: 51 })).toBe('price.premium_ppm');
-    expect(judged({ ...any, ...fixed }, { ...own, minMsatPerEh: 6n })).toBe('price.min_msat_per_eh');
+    expect(judged({ ...taking, ...fixed }, { ...own, premiumPpm: 50 })).toBe('taken');
+    expect(judged({ ...taking, ...fixed }, { ...own, premiumPpm: 51 })).toBe('price.premium_ppm');
+    expect(judged({ ...taking, ...fixed }, { ...own, minMsatPerEh: 6n })).toBe('price.min_msat_per_eh');
     // Where none is taken it is the kind that is refused, whatever the rule.
     for (const policy of [{}, fixed, pricing(index)]) expect(judged(policy, own)).toBe('price.type');
     // A fixed price is held to what is paid now, also by a rule that moves.
     const now = (FIXED * 9n) / 10n;
-    expect(judged({ ...any, ...pricing(index) }, { type: 'fixed', msatPerEh: now })).toBe('taken');
-    expect(judged({ ...any, ...pricing(index) }, { type: 'fixed', msatPerEh: now + 1n })).toBe(
+    expect(judged({ ...taking, ...pricing(index) }, { type: 'fixed', msatPerEh: now })).toBe('taken');
+    expect(judged({ ...taking, ...pricing(index) }, { type: 'fixed', msatPerEh: now + 1n })).toBe(
       'price.msat_per_eh',
     );
   });
 
   it('of which the spread leaves nothing is none, as is a fixed one', () => {
-    const { terms } = desk({ ...any, ...pricing(index) }).quote({ moving });
+    const { terms } = desk({ ...taking, ...pricing(index) }).quote({ moving });
     // What values were apart is half of the least.
     const spread = { ...NO_SPREAD, volatilityPpm: 2_000_000 };
-    const { market, quote, said } = desk({ ...any, ...pricing(index, { spread }) });
+    const { market, quote, said } = desk({ ...taking, ...pricing(index, { spread }) });
     expect(said(() => market.judge(terms, LISTED, AT, undefined))).toBe('no_price');
     expect([said(() => quote()), said(() => quote({ moving }))]).toEqual(['no_price', 'price.type']);
   });

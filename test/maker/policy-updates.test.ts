@@ -130,16 +130,17 @@ describe('a price that moves', () => {
   };
 
   it('is of the kinds that the policy has: a collar where its own rule is one', () => {
-    const any = { maxIndexPremiumPpm: 10 };
+    const taking = { maxIndexPremiumPpm: 10 };
     const fixed = pricing({ type: 'fixed', msatPerEh: 5n });
     const kinds = (own: Partial<MakerPolicy>): unknown[] => [judged(index, own), judged(collar, own)];
     const none = ['price.type', 'fixed'];
     expect(kinds({})).toEqual([none, none]);
     for (const rule of [fixed, pricing(index), pricing(collar)]) expect(kinds(rule)).toEqual([none, none]);
     const one = ['price.type', 'fixed, index'];
-    expect(kinds(any)).toEqual(['taken', one]);
-    for (const rule of [fixed, pricing(index)]) expect(kinds({ ...any, ...rule })).toEqual(['taken', one]);
-    expect(kinds({ ...any, ...pricing(collar) })).toEqual(['taken', 'taken']);
+    expect(kinds(taking)).toEqual(['taken', one]);
+    for (const rule of [fixed, pricing(index)])
+      expect(kinds({ ...taking, ...rule })).toEqual(['taken', one]);
+    expect(kinds({ ...taking, ...pricing(collar) })).toEqual(['taken', 'taken']);
   });
 
   it('has no greater premium than the policy, or than what is paid now', () => {
@@ -169,9 +170,9 @@ describe('a price that moves', () => {
   });
 
   it('has no greater least than the own rule, or else than what is paid whatever the value', () => {
-    const any = { maxIndexPremiumPpm: 10 };
+    const taking = { maxIndexPremiumPpm: 10 };
     const least = (minMsatPerEh: bigint, own: Partial<MakerPolicy>, around: object = {}): unknown =>
-      judged({ ...index, minMsatPerEh }, { ...any, ...own }, around);
+      judged({ ...index, minMsatPerEh }, { ...taking, ...own }, around);
     const refused = (most: bigint): unknown => ['price.min_msat_per_eh', `at most ${most}`];
     for (const rule of [index, collar])
       expect([least(5n, pricing(rule)), least(6n, pricing(rule))]).toEqual(['taken', refused(5n)]);
