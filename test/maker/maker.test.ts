@@ -7,6 +7,7 @@ import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { blobOf, sealBlob } from '../../src/settlement/peer-blob.ts';
 import { blobsInMemory } from '../../src/settlement/peer-blobs.ts';
 import { loadContract } from '../../src/settlement/records.ts';
+import { MemoryServer } from '../auditor/memory-links.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { random } from '../peer/tls-pair.ts';
 import { paidChannel } from './channel-stand.ts';
@@ -65,6 +66,36 @@ describe('whoever connects', () => {
     const none = { ...STRANGERS, maxContracts: 0 };
     await made({ maker: { allowedNodeIds: new Set() }, world: { policy: { strangers: none } } });
     expect(await comes('stranger')).not.toBe('served');
+  });
+
+  it('keeps its place where it is listed, or has a channel: a stranger gives way to them', async () => {
+    const server = new MemoryServer();
+    let kept = 0;
+    const deps: Partial<MakerDeps> = {
+      openServer: (_options, of) =>
+        server.open({
+          ...of,
+          onConnection: (link) => {
+            const keepPlace = (): void => {
+              kept += 1;
+            };
+            of.onConnection(Object.assign(link, { keepPlace }));
+          },
+        }),
+    };
+    await made({ deps, world: { policy: { strangers: STRANGERS } } });
+    Object.assign(stand, { server });
+    await stand.miner();
+    const stranger = await stand.miner('stranger');
+    expect(kept).toBe(1);
+    const terms = stranger.terms('a1');
+    expect(await stranger.propose(terms)).toBe('signed');
+    await stand.miner('stranger');
+    expect(kept).toBe(1);
+    const coins = (await stand.miner()).coins(terms);
+    expect([await stranger.open(terms, coins), kept]).toEqual(['opened', 2]);
+    await stand.miner('stranger');
+    expect(kept).toBe(3);
   });
 
   it('with no more than a proposal is not known by it', async () => {
