@@ -203,6 +203,20 @@ describe('the connection of a contract', () => {
     expect([peer.isClosed, stand.channel.connected]).toEqual([true, false]);
   });
 
+  it('is that over which a contract is compared as a money stream', async () => {
+    const stand = await stood();
+    const compared = (): Promise<unknown> => {
+      const answer = stand.channel.compareStreams().then(({ differences }) => differences, codeOf);
+      return stand.rest().then(() => answer);
+    };
+    expect(await compared()).toBe('peer_closed');
+    const same = handler('contract.stream', async () => ({ stream: stand.channel.moneyStream }));
+    await stand.attached({ 'contract.stream': same });
+    expect(await compared()).toBe('unsupported');
+    await stand.attached({ 'contract.stream': same }, ['money_stream']);
+    expect(await compared()).toEqual([]);
+  });
+
   it('gives a backlog for the time that the miner was away', async () => {
     const stand = await stood();
     await stand.time.advance(90_000);
