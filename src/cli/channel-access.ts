@@ -38,6 +38,9 @@ export const SIGN_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   'rpc-cookie-file': { type: 'string', value: 'FILE', help: 'cookie file of the node instead of a user' },
 };
 
+/** Of what a daemon is asked to do. */
+export const ASK_ONLY: OptionSpec = { type: 'boolean', help: 'say what it would do, and do nothing' };
+
 export const DRY_RUN: OptionSpec = {
   type: 'boolean',
   help: 'show the transaction, its fee, who gets what and when it can confirm; broadcast and write nothing',

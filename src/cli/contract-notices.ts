@@ -2,6 +2,7 @@ import { isRecord } from '../base/json.ts';
 import { PAUSE_REASONS } from '../contract/notices.ts';
 import {
   ASK_HELP,
+  ASK_ONLY,
   ASK_USAGE,
   askDaemon,
   assertConfirmed,
@@ -10,9 +11,7 @@ import {
   wholeNumber,
   YES,
 } from './channel-access.ts';
-import type { Command, CommandIo, OptionSpec, ParsedOptions } from './command.ts';
-
-const DRY_RUN: OptionSpec = { type: 'boolean', help: 'say what it would do, and do nothing' };
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 export const contractPause: Command = {
   name: 'contract pause',
@@ -30,7 +29,7 @@ export const contractPause: Command = {
     reason: { type: 'string', value: 'REASON', help: `one of ${PAUSE_REASONS.join(', ')} (default other)` },
     from: { type: 'string', value: 'HEIGHT', help: 'first block of the pause (default as soon as may be)' },
     blocks: { type: 'string', value: 'N', help: 'blocks for which it holds' },
-    'dry-run': DRY_RUN,
+    'dry-run': ASK_ONLY,
   },
   run: (options, io) => {
     const [from, blocks] = [wholeNumber(options, 'from'), wholeNumber(options, 'blocks')];
@@ -48,7 +47,7 @@ export const contractResume: Command = {
   usage: `${ASK_USAGE} [--dry-run]`,
   words: 1,
   help: [ASK_HELP, 'Blocks of a notice that the other side has stay taken: nothing is due in them.'],
-  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN },
+  options: { ...READ_OPTIONS, 'dry-run': ASK_ONLY },
   run: (options, io) => give('resume', options, io),
 };
 
@@ -62,7 +61,7 @@ export const contractEnd: Command = {
     'Needs terms with `end.notice_blocks`, and the other side connected. Work goes on until then, all of it is paid, and each',
     'side has its bonds back.',
   ],
-  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN, yes: YES },
+  options: { ...READ_OPTIONS, 'dry-run': ASK_ONLY, yes: YES },
   run: (options, io) => {
     if (!options.flag('dry-run')) assertConfirmed(options, 'A notice is not taken back.');
     return give('end', options, io);
@@ -79,7 +78,7 @@ export const contractVoid: Command = {
     'No more is bought or sold, and both close as soon as they can. What the miner has earned is signed all the same where the',
     'maker does so; a miner waits for it no longer. Unvested bonds go as at any early end.',
   ],
-  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN, yes: YES },
+  options: { ...READ_OPTIONS, 'dry-run': ASK_ONLY, yes: YES },
   run: (options, io) => {
     if (!options.flag('dry-run')) assertConfirmed(options, 'A contract that is void earns nothing more.');
     return give('void', options, io);

@@ -4,6 +4,7 @@ import { priceText } from '../base/price.ts';
 import { Invalid, PRICE, WORK } from '../config/values.ts';
 import {
   ASK_HELP,
+  ASK_ONLY,
   ASK_USAGE,
   askDaemon,
   assertConfirmed,
@@ -12,9 +13,7 @@ import {
   wholeNumber,
   YES,
 } from './channel-access.ts';
-import type { Command, CommandIo, OptionSpec, ParsedOptions } from './command.ts';
-
-const DRY_RUN: OptionSpec = { type: 'boolean', help: 'say what it would do, and sign nothing' };
+import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
 export const contractUpdate: Command = {
   name: 'contract update',
@@ -37,7 +36,7 @@ export const contractUpdate: Command = {
     step: { type: 'string', value: 'WORK', help: 'work after which a state is signed' },
     stop: { type: 'string', value: 'HEIGHT', help: 'block behind the last whose work is credited' },
     from: { type: 'string', value: 'WORK', help: 'work of the contract up to which nothing changes' },
-    'dry-run': DRY_RUN,
+    'dry-run': ASK_ONLY,
     yes: YES,
   },
   run: (options, io) => {
@@ -55,7 +54,7 @@ export const contractConfirm: Command = {
   usage: `${ASK_USAGE} [--dry-run | --yes]`,
   words: 1,
   help: [ASK_HELP, '--dry-run shows it.'],
-  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN, yes: YES },
+  options: { ...READ_OPTIONS, 'dry-run': ASK_ONLY, yes: YES },
   run: (options, io) => {
     if (!options.flag('dry-run')) assertConfirmed(options, 'An update that both signed is not taken back.');
     return ask('confirm', options, io);
@@ -68,7 +67,7 @@ export const contractRevoke: Command = {
   usage: `${ASK_USAGE} [--dry-run]`,
   words: 1,
   help: [ASK_HELP, 'Needs the other side connected: both sign that it never holds.'],
-  options: { ...READ_OPTIONS, 'dry-run': DRY_RUN },
+  options: { ...READ_OPTIONS, 'dry-run': ASK_ONLY },
   run: (options, io) => ask('revoke', options, io),
 };
 

@@ -1,4 +1,4 @@
-import { larger } from '../base/bigints.ts';
+import { larger, smaller } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { earnsSatRoundedUp } from '../base/price.ts';
@@ -6,7 +6,7 @@ import { highestMsatPerEh } from './price.ts';
 import { type ContractTerms, parseTerms, type TermsV3, termsToJson } from './terms.ts';
 import { TERMS_DEFAULTS } from './terms-defaults.ts';
 import { withBondRule } from './terms-upgrade.ts';
-import { newestPriceMsatPerEh, stepHashesOf } from './updated-terms.ts';
+import { rewritten } from './updated-terms.ts';
 
 /** What of the next contract of a line is not as in the one before. */
 export type SuccessorPlace = {
@@ -29,17 +29,14 @@ export function successorTerms(
   { height, nonce, workTotalHashes = terms.workTotalHashes }: SuccessorPlace,
 ): TermsV3 {
   if (terms.version !== 3) throw new CodedError('bad_terms', 'only terms of version 3 have a successor');
-  const { updates: _signedOnce, ...first } = terms;
+  const first = rewritten(terms);
+  const { price } = first;
   const blocks = height - (terms.fundingByHeight - TERMS_DEFAULTS.fundingByBlocks);
-  const price =
-    terms.price.type === 'fixed'
-      ? ({ type: 'fixed', msatPerEh: newestPriceMsatPerEh(terms) } as const)
-      : terms.price;
   const paysSat = earnsSatRoundedUp(workTotalHashes, highestMsatPerEh(price));
   const isAsBefore = workTotalHashes === terms.workTotalHashes;
   const next: TermsV3 = {
-    ...{ ...first, ...startAfter(terms, blocks), price, workTotalHashes },
-    stepHashes: stepHashesOf(terms) < workTotalHashes ? stepHashesOf(terms) : workTotalHashes,
+    ...{ ...first, ...startAfter(terms, blocks), workTotalHashes },
+    stepHashes: smaller(first.stepHashes, workTotalHashes),
     budgetSat: isAsBefore ? larger(terms.budgetSat, paysSat) : paysSat,
     nonceHex: toHex(nonce),
     expiryHeight: terms.expiryHeight + blocks,

@@ -15,6 +15,8 @@ import { type AgreedUpdate, type Update, updateHash } from './update.ts';
  * `fromHashes` of an update keeps the price that it had.
  */
 
+type Served = Extract<ContractTerms, { readonly version: 3 }>;
+
 /** The updates that both signed. */
 export function updatesOf(terms: ContractTerms): readonly AgreedUpdate[] {
   return terms.version === 3 ? (terms.updates ?? []) : [];
@@ -52,6 +54,15 @@ export function newestPriceMsatPerEh(terms: ContractTerms): bigint {
 export function stepHashesOf(terms: ContractTerms): bigint {
   const last = updatesOf(terms).findLast(({ update }) => update.stepHashes !== undefined);
   return last?.update.stepHashes ?? terms.stepHashes;
+}
+
+/** The terms as they would be written now: the step, and a price that is fixed, are those of the updates. */
+export function rewritten(terms: Served): Served {
+  const { updates: _signed, ...first } = terms;
+  const { price } = first;
+  const isFixed = price.type === 'fixed';
+  const now = isFixed ? { ...price, msatPerEh: newestPriceMsatPerEh(terms) } : price;
+  return { ...first, price: now, stepHashes: stepHashesOf(terms) };
 }
 
 /** The block behind the last one, where an update named one. */
@@ -143,8 +154,6 @@ export function checkUpdate(contractId: string, terms: ContractTerms, update: Up
   if (stopHeight !== undefined) checkStop(terms, stopHeight);
   if (priceMsatPerEh !== undefined) checkPrice(contractId, terms, update, priceMsatPerEh);
 }
-
-type Served = Extract<ContractTerms, { readonly version: 3 }>;
 
 function checkStep(terms: Served, stepHashes: bigint): void {
   // Whose fault an unpaid minute is depends on it.

@@ -55,15 +55,12 @@ export function startAuditor(
     const waiting: LaterPart[] = [];
     const { listen, allowedHosts } = config.metrics;
     const { nodeId, auditorKeyHex } = auditor;
-    const metrics = createMetrics(
-      { role: 'auditor', build },
-      {
-        ...ledgerSources(ledger),
-        ...diskSources(place),
-        ...auditorSources(auditor),
-        ...daemonSources(waiting, log),
-      },
-    );
+    const metrics = createMetrics({ role: 'auditor', build }, () => ({
+      ...ledgerSources(ledger),
+      ...diskSources(place),
+      ...auditorSources(auditor),
+      ...daemonSources(waiting, log),
+    }));
     observe = metrics.observe;
     const ops = new OpsServer(
       { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },

@@ -39,7 +39,7 @@ export type ConfiguredContract =
   | { readonly type: 'running'; readonly terms: ContractTerms }
   | { readonly type: 'finished'; readonly contractId: string; readonly reason: string };
 
-/** Reads what a configured contract has come to. */
+/** Reads what a configured contract has come to; the terms of one that runs are those in force. */
 export async function configuredContract(
   ledger: Ledger,
   config: ContractConfig,
@@ -55,7 +55,7 @@ export async function configuredContract(
   const isChannel = stored?.channel !== undefined;
   if (!isChannel && (isChanged || isTooLateToFund(terms, DEFAULT_CLOSE_MARGINS, await height())))
     return { type: 'anew', terms };
-  return { type: 'running', terms };
+  return { type: 'running', terms: stored?.contract.terms ?? terms };
 }
 
 /** Why a contract is over; undefined while it is not. */

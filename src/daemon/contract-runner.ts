@@ -83,12 +83,12 @@ export type FinishedContract = {
   readonly reason: string;
 };
 
-/** Where a contract is mined, and what the configuration says of its terms without effect. */
+/** Where a contract is mined, and by which configuration. */
 type ServedAs = {
   readonly name: string;
   readonly destination?: string | undefined;
   readonly quota?: QuotaConfig | undefined;
-  readonly ignoredEdits: readonly EditWithoutEffect[];
+  readonly configured: ContractConfig | undefined;
 };
 
 /**
@@ -97,7 +97,6 @@ type ServedAs = {
  * before the hash is known, a share could be sold at the highest target it happens to meet.
  */
 export class ContractRunner {
-  readonly terms: ContractTerms;
   readonly contractId: string;
   readonly side: MinerContract;
   /** How its maker is reached and the miner is paid. */
@@ -108,20 +107,19 @@ export class ContractRunner {
 
   /** Of every share: that of its terms, whatever the configuration says by now. */
   readonly shareDifficulty: number;
-  /** What the configuration says by now and has no effect on it. */
-  readonly ignoredEdits: readonly EditWithoutEffect[];
+  /** What it was configured with; undefined for one that was taken. */
+  readonly #configured: ContractConfig | undefined;
 
   private constructor(
     options: MinerContractOptions,
-    { name, destination, quota, ignoredEdits }: ServedAs,
+    { name, destination, quota, configured }: ServedAs,
     { onStatus, ...deps }: ContractRunnerDeps,
   ) {
     const { terms } = options;
     this.options = options;
-    this.terms = terms;
     this.contractId = contractIdOf(terms);
     this.name = name;
-    this.ignoredEdits = ignoredEdits;
+    this.#configured = configured;
     this.#place = { destination, quota: quotaOf(terms, quota) };
     const difficulty = decimalDifficultyOf(easiestTarget(terms));
     if (difficulty === undefined)
@@ -138,9 +136,8 @@ export class ContractRunner {
   ): Promise<ContractRunner | FinishedContract> {
     const terms = await termsOf(network, contract, deps);
     if ('reason' in terms) return terms;
-    const ignoredEdits = editsWithoutEffect(terms, contract);
     const options = { terms, ...minerOptionsOf(network, contract) };
-    return ContractRunner.#serve(options, { ...contract, ignoredEdits }, deps);
+    return ContractRunner.#serve(options, { ...contract, configured: contract }, deps);
   }
 
   /** Serves a contract that was taken at run time, until it is over. */
@@ -152,7 +149,7 @@ export class ContractRunner {
     const reason = endOf(await loadContract(deps.ledger, contractIdOf(terms)));
     if (reason !== undefined) return { name, contractId: contractIdOf(terms), reason };
     const options = { terms, ...minerOptionsOf(terms.network, { ...taken, payout: payoutOf(taken) }) };
-    return ContractRunner.#serve(options, { ...taken, ignoredEdits: [] }, deps);
+    return ContractRunner.#serve(options, { ...taken, configured: undefined }, deps);
   }
 
   static async #serve(
@@ -165,6 +162,16 @@ export class ContractRunner {
     templates?.start();
     await runner.side.start();
     return runner;
+  }
+
+  /** The terms in force: with the updates that both signed by now. */
+  get terms(): ContractTerms {
+    return this.side.terms;
+  }
+
+  /** What the configuration says by now and has no effect on it. */
+  get ignoredEdits(): readonly EditWithoutEffect[] {
+    return this.#configured === undefined ? [] : editsWithoutEffect(this.terms, this.#configured);
   }
 
   /** See `unpaidReason` of `miner/payout-jobs.ts`. One function for the life of the contract. */
@@ -180,10 +187,9 @@ export class ContractRunner {
     return committedBinding(terms) === undefined ? sold : { ...sold, needsMetadata: true };
   }
 
-  /** By its terms with all updates. */
   get leavable(): LeavableContract {
     const { stream, ownWorkHashes: deliveredHashes, signed } = this.side.status;
-    const { terms } = this.side.updates.state;
+    const { terms } = this;
     return { terms, stream, deliveredHashes, signedHashes: signed?.workHashes ?? 0n };
   }
 

@@ -1,5 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
-import { owedSat } from '../base/units.ts';
+import { once } from '../base/once.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { Maker } from '../maker/maker.ts';
@@ -13,10 +13,13 @@ export type ContractFigures = {
   readonly state: string;
   /** True once its channel needs no more watching by people. */
   readonly isOver: boolean;
+  /** Those in force. */
   readonly terms: ContractTerms;
   readonly paidSat: bigint;
   /** Delivered or credited, and in no signed state. */
   readonly unpaidHashes: bigint;
+  /** What that earns, each part at its own price. */
+  readonly unpaidSat: bigint;
   readonly doneHashes: bigint;
   /** To be made up by the rules of delivery. */
   readonly missingHashes: bigint;
@@ -27,25 +30,25 @@ const LABEL_DIGITS = 16;
 
 /**
  * Series by contract, of the newest that are not over and no more of them than `LIMITS.contractSeries`: a
- * peer that makes contracts makes no series without end.
+ * peer that makes contracts makes no series without end. For one scrape.
  * @param read all contracts, the oldest first
  */
 export function contractSeries(read: () => readonly ContractFigures[]) {
-  const shown = (): readonly ContractFigures[] =>
+  const shown = once(() =>
     read()
       .filter(({ isOver }) => !isOver)
-      .slice(-LIMITS.contractSeries);
+      .slice(-LIMITS.contractSeries),
+  );
   const by =
     <T>(value: (row: ContractFigures) => T): (() => Record<string, T>) =>
     () =>
       Object.fromEntries(shown().map((row) => [row.contractId.slice(0, LABEL_DIGITS), value(row)]));
-  const price = ({ terms }: ContractFigures): bigint => newestPriceMsatPerEh(terms);
   return {
     contract_stream_state: by(({ state }): ByLabel => ({ [state]: 1 })),
     contract_paid_sats: by(({ paidSat }) => Number(paidSat)),
     contract_unpaid_work_hashes: by(({ unpaidHashes }) => Number(unpaidHashes)),
-    contract_exposure_sats: by((row) => Number(owedSat(row.unpaidHashes, price(row)))),
-    contract_price_msat_per_eh: by((row) => Number(price(row))),
+    contract_exposure_sats: by(({ unpaidSat }) => Number(unpaidSat)),
+    contract_price_msat_per_eh: by(({ terms }) => Number(newestPriceMsatPerEh(terms))),
     contract_delivery_hashes: by(({ terms, doneHashes, missingHashes }): ByLabel => {
       const left = terms.workTotalHashes - doneHashes;
       return {
@@ -59,9 +62,9 @@ export function contractSeries(read: () => readonly ContractFigures[]) {
 
 const OVER: ReadonlySet<string> = new Set(['closed', 'failed']);
 
-/** The contracts of a maker. */
-export function makerFigures(maker: Pick<Maker, 'status' | 'termsOf'>): ContractFigures[] {
-  return maker.status.flatMap((row) => {
+/** The contracts of a maker, by their status. */
+export function makerFigures(contracts: Maker['status'], maker: Pick<Maker, 'termsOf'>): ContractFigures[] {
+  return contracts.flatMap((row) => {
     const terms = maker.termsOf(row.contractId);
     if (terms === undefined) return [];
     return [
@@ -69,7 +72,7 @@ export function makerFigures(maker: Pick<Maker, 'status' | 'termsOf'>): Contract
         ...{ contractId: row.contractId, state: row.stream, isOver: OVER.has(row.channel), terms },
         ...{
           paidSat: row.paidSat,
-          unpaidHashes: row.unsignedWorkHashes,
+          ...{ unpaidHashes: row.unsignedWorkHashes, unpaidSat: row.unsignedSat },
           doneHashes: row.verifiedWorkHashes,
         },
         missingHashes: row.delivery?.missingHashes ?? 0n,
@@ -85,6 +88,7 @@ export function proxyFigures(
   return runners.map(({ contractId, terms, side: { status } }) => ({
     ...{ contractId, state: status.stream, isOver: OVER.has(status.channel), terms },
     ...{ paidSat: status.signed?.paidSat ?? 0n, unpaidHashes: status.exposureHashes },
+    unpaidSat: status.exposureSat,
     ...{ doneHashes: status.ownWorkHashes, missingHashes: status.delivery?.missingHashes ?? 0n },
   }));
 }

@@ -1,3 +1,4 @@
+import { once } from '../base/once.ts';
 import type { LeavingView } from '../contract/incentive.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { MakerContractStatus } from '../maker/contract-status.ts';
@@ -31,13 +32,19 @@ export type MakerParts = {
   readonly part: ChainPart | undefined;
 };
 
-/** Where each metric of the maker is read at a scrape. */
-export function makerSources(parts: MakerParts): MetricSources<'maker'> {
+type ScrapedParts = Omit<MakerParts, 'closing' | 'durability'> & {
+  readonly closing: Pick<ClosingOnly, 'reason' | 'ladderCount'>;
+  readonly durability: Pick<Durability, 'level'>;
+};
+
+/** Where each metric of the maker is read, for one scrape. */
+export function makerSources(parts: ScrapedParts): MetricSources<'maker'> {
   const { maker, ledger, upkeep, closing, durability, part } = parts;
+  const contracts = once(() => maker.status);
   const isMissed = (each: ContractState): boolean => isBegun(each) && needsPeer(each);
-  const states = contractStateSources(() => maker.status, part, isMissed);
+  const states = contractStateSources(contracts, part, isMissed);
   const oddsOfContracts = (solution: 'block' | 'upstream'): number =>
-    leastOdds(maker.status.map(({ luck }) => oddsOfCount(luck[solution])));
+    leastOdds(contracts().map(({ luck }) => oddsOfCount(luck[solution])));
   return {
     ...ledgerSources(ledger),
     ...upkeepSources(upkeep),
@@ -45,29 +52,34 @@ export function makerSources(parts: MakerParts): MetricSources<'maker'> {
     ...(part === undefined ? {} : chainSources(part)),
     close_only: () => (closing.reason === undefined ? 0 : 1),
     close_only_ladders: () => closing.ladderCount,
-    shares_accepted_total: () => maker.status.reduce((sum, row) => sum + row.sharesCredited, 0),
+    shares_accepted_total: () => contracts().reduce((sum, row) => sum + row.sharesCredited, 0),
     ...states,
     contracts_without_peer: () => states.contracts_without_peer() + metersAway(maker.metering),
-    ...leavingSources(() => maker.status.map((row) => leavingOfRow(maker, row, part)), part),
+    ...leavingSources(() => contracts().map((row) => leavingOfRow(maker, row, part)), part),
     ...meteringSources(() => maker.metering),
     contract_delivered_work_hashes_total: () =>
-      sumOf(maker.status.map(({ verifiedWorkHashes }) => verifiedWorkHashes)),
+      sumOf(contracts().map(({ verifiedWorkHashes }) => verifiedWorkHashes)),
     contract_work_hashes: () =>
       sumOf(
-        maker.status
+        contracts()
           .filter((each) => isBegun(each) && each.stream !== 'ended')
           .map(({ workTotalHashes }) => workTotalHashes),
       ),
     luck_odds_ratio: () => ({ block: oddsOfContracts('block'), upstream: oddsOfContracts('upstream') }),
-    channel_unsigned_sats: () => sumOf(maker.status.filter(isFunded).map(({ unsignedSat }) => unsignedSat)),
+    channel_unsigned_sats: () =>
+      sumOf(
+        contracts()
+          .filter(isFunded)
+          .map(({ unsignedSat }) => unsignedSat),
+      ),
     channel_updates_total: () => ({
-      signed: maker.status.reduce((sum, row) => sum + Math.max(0, row.n), 0),
+      signed: contracts().reduce((sum, row) => sum + Math.max(0, row.n), 0),
     }),
     contracts_without_work: () =>
-      maker.status.filter(({ connected, work }) => connected && work?.isDown === true).length,
-    ...contractSeries(() => makerFigures(maker)),
+      contracts().filter(({ connected, work }) => connected && work?.isDown === true).length,
+    ...contractSeries(() => makerFigures(contracts(), maker)),
     ...marketSources(maker),
-    market_peer_up: () => [...maker.status, ...maker.metering].filter((row) => row.connected).length,
+    market_peer_up: () => [...contracts(), ...maker.metering].filter((row) => row.connected).length,
     market_protocol_errors_total: () => maker.stats.refused,
     limit_hits_total: () => maker.stats.limitHits,
   };

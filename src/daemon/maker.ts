@@ -130,7 +130,11 @@ async function build(
   const build = { version: VERSION, commit: COMMIT, kernel: kernel.name, ledger: ledger.engine };
   const waiting: LaterPart[] = [];
   const facts = { maker, ledger, upkeep, closing, durability, part };
-  const sources = { ...makerSources(facts), ...poolSources(ownWork.book), ...daemonSources(waiting, log) };
+  const sources = () => ({
+    ...makerSources(facts),
+    ...poolSources(ownWork.book),
+    ...daemonSources(waiting, log),
+  });
   const metrics = createMetrics({ role: 'maker', build }, sources);
   observe = metrics.observe;
   undo.defer(() => maker.close());

@@ -1,3 +1,4 @@
+import { once } from '../base/once.ts';
 import type { MetricSources } from '../metrics/metrics.ts';
 import { braidpoolSources } from '../mining/braidpool-view.ts';
 import { sessionsByDestination, splitAccounts, verdictMatrixCounts } from '../mining/destination-status.ts';
@@ -17,7 +18,7 @@ import {
   upkeepSources,
 } from './shared-metrics.ts';
 
-/** Where each metric of the proxy is read at a scrape. */
+/** Where each metric of the proxy is read, for one scrape. */
 export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'proxy'> {
   const { mining, meters, ledger, chain, contracts, closing, durability } = facts;
   const { server, engine } = mining;
@@ -51,9 +52,9 @@ export function proxySources(facts: ProxyParts, log: DaemonLog): MetricSources<'
 
 /** Of the contracts that run, and of the channels of earlier ones. */
 function contractSources({ contracts, chain }: ProxyParts) {
-  const statuses = () => contracts.all.map(({ side }) => side.status);
+  const statuses = once(() => contracts.all.map(({ side }) => side.status));
   const meters = () => (contracts.metering === undefined ? [] : [contracts.metering.meter.status]);
-  const all = () => [...statuses(), ...contracts.earlier.map(({ status }) => status)];
+  const all = once(() => [...statuses(), ...contracts.earlier.map(({ status }) => status)]);
   const states = contractStateSources(all, chain);
   return {
     ...leavingSources(() => contracts.all.map((each) => leavingView(each.leavable, chain)), chain),

@@ -214,7 +214,7 @@ function makeMining(
 function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, log: DaemonLog): OpsServer {
   const { config, ledger, mining, contracts } = facts;
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
-  const metrics = createMetrics({ role: 'proxy', build }, proxySources(facts, log));
+  const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(

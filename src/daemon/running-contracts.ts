@@ -109,7 +109,7 @@ export class RunningContracts {
 
   /** The exposure at which nothing more is delivered: of each that is served, or of all together. */
   get exposureLimitSat(): bigint {
-    const all = this.#served().map(({ side }) => unpaidSatOf(side.updates.state.terms, paidHashesOf(side)));
+    const all = this.#served().map(({ side }) => unpaidSatOf(side.terms, paidHashesOf(side)));
     return mostUnpaidSat(this.#limits, all);
   }
 

@@ -88,7 +88,7 @@ async function settle(
 ): Promise<object> {
   const side = served(input);
   const { contractId, signed, judgedWorkHashes, ownWorkHashes, stream } = side.status;
-  const { terms } = side.updates.state;
+  const { terms } = side;
   if (stream === 'pending' || stream === 'ended') refuse(`the contract is ${stream}`);
   const split = splitOf(terms, signed?.paidSat ?? 0n, judgedWorkHashes);
   check(split);

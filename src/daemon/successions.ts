@@ -144,7 +144,8 @@ export class Successions {
       const served = line.runners.get(current);
       if (served === undefined) continue;
       const { terms, side } = served.runner;
-      const blocksLeft = terms.expiryHeight - beginBlocksOf(DEFAULT_CLOSE_MARGINS) - height;
+      const lastHeight = terms.expiryHeight - beginBlocksOf(DEFAULT_CLOSE_MARGINS);
+      const blocksLeft = Math.min(lastHeight, side.period?.end ?? lastHeight) - height;
       const remaining = isOver ? 0n : terms.workTotalHashes - side.status.ownWorkHashes;
       const rate = this.#rateOf(served, line.plan);
       const left = { remainingHashes: remaining, hashesPerSecond: rate, blocksLeft };
@@ -216,7 +217,7 @@ export class Successions {
   #nextTerms({ state, runners }: Line, workTotalHashes: bigint | undefined): TermsV3 {
     const height = this.#height;
     if (height === undefined) throw new CodedError('chain_unreachable', 'the height is not known yet');
-    const { terms } = runners.get(state.current!)!.runner.side.updates.state;
+    const { terms } = runners.get(state.current!)!.runner;
     const nonce = this.#deps.random.bytes(16);
     return successorTerms(terms, { height, nonce, workTotalHashes });
   }

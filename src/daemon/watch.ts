@@ -225,7 +225,7 @@ export function startWatch(
     undo.defer(() => stopChain(part));
     const build = { version: VERSION, commit: COMMIT, kernel: 'none', ledger: 'none' };
     const waiting: LaterPart[] = [];
-    const sources = { ...watchSources(watch), ...daemonSources(waiting, log) };
+    const sources = () => ({ ...watchSources(watch), ...daemonSources(waiting, log) });
     const ops = new OpsServer(
       // Nothing can be done through it: nobody knows this token.
       { listen, token: toHex(systemRandom.bytes(32)), serving: ['node'] },

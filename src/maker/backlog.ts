@@ -12,23 +12,40 @@ import { stepHashesOf } from '../contract/updated-terms.ts';
  */
 export class Backlog {
   readonly #clock: Clock;
+  /** In hashes of the burst at the start; a change of the work of a state changes what they are worth. */
   readonly #bucket: TokenBucket;
+  readonly #terms: () => ContractTerms;
+  readonly #firstHashes: bigint;
 
-  /** @param windowMs time after a reconnect in which a backlog is taken */
-  constructor(terms: ContractTerms, windowMs: number, clock: Clock) {
-    const burst = Number(BigInt(terms.maxUnpaidSteps + 1) * stepHashesOf(terms));
-    const perSecond = (burst * 1000) / Math.max(backlogMs(terms), windowMs);
+  /**
+   * @param terms those in force
+   * @param windowMs time after a reconnect in which a backlog is taken
+   */
+  constructor(terms: () => ContractTerms, windowMs: number, clock: Clock) {
+    this.#terms = terms;
+    this.#firstHashes = mostHashes(terms());
+    const burst = Number(this.#firstHashes);
+    const perSecond = (burst * 1000) / Math.max(backlogMs(terms()), windowMs);
     this.#clock = clock;
     this.#bucket = new TokenBucket({ burst, perSecond }, clock.monotonicMs());
   }
 
   /** Takes so much work of it; false, and none taken, where there is less. */
   take(workHashes: bigint): boolean {
-    return this.#bucket.take(this.#clock.monotonicMs(), Number(workHashes));
+    return this.#bucket.take(this.#clock.monotonicMs(), this.#costOf(workHashes));
   }
 
   /** Puts back what was taken for work that was not credited after all. */
   putBack(workHashes: bigint): void {
-    this.#bucket.spend(-Number(workHashes), this.#clock.monotonicMs());
+    this.#bucket.spend(-this.#costOf(workHashes), this.#clock.monotonicMs());
   }
+
+  #costOf(workHashes: bigint): number {
+    return Number((workHashes * this.#firstHashes) / mostHashes(this.#terms()));
+  }
+}
+
+/** What an honest miner has unsold at most when its delivery stops, by the terms in force. */
+function mostHashes(terms: ContractTerms): bigint {
+  return BigInt(terms.maxUnpaidSteps + 1) * stepHashesOf(terms);
 }

@@ -151,7 +151,7 @@ export class BatchVerifier {
     this.#junk = new TokenBucket({ perSecond: burst / 64, burst }, deps.clock.monotonicMs());
     const bytes = LIMITS.peerRefusedBytes;
     this.#refusedBytes = new TokenBucket({ perSecond: bytes / 64, burst: bytes }, deps.clock.monotonicMs());
-    this.#backlog = new Backlog(store.terms, options.backlogWindowMs, deps.clock);
+    this.#backlog = new Backlog(() => store.terms, options.backlogWindowMs, deps.clock);
     this.contactAtMonotonicMs = deps.clock.monotonicMs() - silenceMs(store, deps.clock);
   }
 

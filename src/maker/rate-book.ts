@@ -1,5 +1,6 @@
 import { divideUp } from '../base/bigints.ts';
 import type { ContractTerms } from '../contract/terms.ts';
+import { stopHeightOf } from '../contract/updated-terms.ts';
 
 /** Seconds between blocks on average. */
 const BLOCK_SECONDS = 600n;
@@ -25,10 +26,13 @@ export type BookedTerms = {
 /** @param beginBlocks before the expiry, within which nothing is bought */
 export function bookedTermsOf(terms: ContractTerms, openHashes: bigint, beginBlocks: number): BookedTerms {
   const of3 = terms.version === 3 ? terms : undefined;
+  const lastHeight = terms.expiryHeight - beginBlocks;
+  const stopHeight = stopHeightOf(terms);
   return {
-    ...{ openHashes, committedHps: of3?.rate?.committed, durationBlocks: of3?.durationBlocks },
+    ...{ openHashes, committedHps: of3?.rate?.committed },
+    durationBlocks: stopHeight === undefined ? of3?.durationBlocks : undefined,
     notBeforeHeight: of3?.start?.notBeforeHeight,
-    lastHeight: terms.expiryHeight - beginBlocks,
+    lastHeight: Math.min(lastHeight, stopHeight ?? lastHeight),
   };
 }
 

@@ -453,7 +453,7 @@ export const CATALOGUE = {
   },
   contract_exposure_sats: {
     type: 'gauge',
-    help: 'What that work earns at the price of the contract.',
+    help: 'What that work earns, each part at the price that both signed for it.',
     labels: ['contract'],
     roles: BOTH,
   },

@@ -61,29 +61,40 @@ export type Metrics<R extends MetricRole = MetricRole> = {
   readonly observe: MetricObservers<R>;
 };
 
-/** The registry of one process; nothing is registered globally. Sources are called at each `text()`. */
+/**
+ * The registry of one process; nothing is registered globally.
+ * @param sourcesOf called at each `text()`, and once before for which there are: so what several of them are
+ * made of is read once a scrape
+ */
 export function createMetrics<R extends MetricRole>(
   options: { readonly role: R; readonly build: BuildInfo },
-  sources: MetricSources<R>,
+  sourcesOf: () => MetricSources<R>,
 ): Metrics<R> {
   const registry = new Registry();
   const state = { failures: 0 };
-  const all: Readonly<Record<string, unknown>> = { ...sources, ...builtins(options.build, state) };
+  const own = builtins(options.build, state);
+  const read = (): Sources => ({ ...(sourcesOf() as Sources), ...own });
+  let sources = read();
   const observe: Record<string, (value: number) => void> = {};
   for (const [name, row] of Object.entries(METRIC_ROWS)) {
     if (!row.roles.includes(options.role)) continue;
     if (row.type === 'histogram') observe[name] = histogram(registry, name, row, state);
-    else pulled(registry, name, row, all[name] as Source | undefined, state);
+    else if (row.type === 'counter' || sources[name] !== undefined)
+      pulled(registry, name, row, () => sources[name]?.(), state);
   }
   collectDefaultMetrics({ register: registry, prefix: METRIC_PREFIX });
   return {
     contentType: registry.contentType,
-    text: () => registry.metrics(),
+    text: () => {
+      sources = read();
+      return registry.metrics();
+    },
     observe: observe as MetricObservers<R>,
   };
 }
 
 type Source = () => unknown;
+type Sources = Readonly<Record<string, Source | undefined>>;
 type State = { failures: number };
 
 function histogram(
@@ -102,20 +113,13 @@ function histogram(
   };
 }
 
-function pulled(
-  registry: Registry,
-  name: string,
-  row: MetricRow,
-  source: Source | undefined,
-  state: State,
-): void {
-  if (row.type === 'gauge' && source === undefined) return;
+function pulled(registry: Registry, name: string, row: MetricRow, source: Source, state: State): void {
   const labels = row.labels ?? [];
   const write = (metric: Counter | Gauge): void => {
     metric.reset();
     if (labels.length === 0) metric.remove();
     try {
-      const series = [...zeroSeries(row), ...seriesOf(source?.(), labels)];
+      const series = [...zeroSeries(row), ...seriesOf(source(), labels)];
       for (const { key, value } of latest(series)) metric.inc(key, value);
     } catch {
       state.failures += 1;

@@ -5,7 +5,8 @@ import { CodedError } from '../base/errors.ts';
 import { TipTracker } from '../chain/tip-tracker.ts';
 import { isTooLateToFund } from '../channel/deadlines.ts';
 import type { MoneyStream } from '../contract/money-stream.ts';
-import { contractIdOf } from '../contract/terms.ts';
+import type { TermPeriod } from '../contract/term-clock.ts';
+import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { ContractEffect } from '../settlement/contract-store.ts';
 import type { ContractUpdates } from '../settlement/contract-updates.ts';
 import type { MinuteKeeper } from '../settlement/minute-keeper.ts';
@@ -234,6 +235,16 @@ export class MinerContract {
   async compareStreams(): Promise<ComparedStreams> {
     assert(this.#link !== undefined, 'miner_side_started');
     return this.#link.compareStreams();
+  }
+
+  /** The terms with the updates that both signed by now. */
+  get terms(): ContractTerms {
+    return (this.#store ?? this.#options).terms;
+  }
+
+  /** The heights of its blocks; undefined before it started, and where no block says where they end. */
+  get period(): TermPeriod | undefined {
+    return this.#store?.period;
   }
 
   /** The updates of the terms. */

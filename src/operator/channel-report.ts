@@ -6,7 +6,7 @@ import { type SignedState, stateAmounts } from '../channel/states.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
 import { nodeIdOf, otherSide } from '../contract/sides.ts';
 import { splitsOf } from '../contract/splits.ts';
-import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
+import { newestPriceMsatPerEh, stepHashesOf } from '../contract/updated-terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { assembleChannel } from '../settlement/opening.ts';
 import { CONTRACT_KIND, loadContract, type StoredContract } from '../settlement/records.ts';
@@ -141,7 +141,7 @@ export function channelDetail(snapshot: ChannelSnapshot, onChain: OnChain | unde
     terms: {
       price_msat_per_eh: newestPriceMsatPerEh(terms),
       work_total_hashes: terms.workTotalHashes,
-      step_hashes: terms.stepHashes,
+      step_hashes: stepHashesOf(terms),
       max_unpaid_steps: terms.maxUnpaidSteps,
       reserve_sat: terms.reserveSat,
       miner_reserve_sat: terms.minerReserveSat,

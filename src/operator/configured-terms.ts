@@ -16,6 +16,7 @@ import {
 } from '../contract/terms.ts';
 import { TERMS_DEFAULTS } from '../contract/terms-defaults.ts';
 import { termsV3From, withBondRule } from '../contract/terms-upgrade.ts';
+import { rewritten } from '../contract/updated-terms.ts';
 
 /** What the terms of a configured contract depend on beside the configuration. */
 export type TermsPlace = {
@@ -176,7 +177,7 @@ export function editsWithoutEffect(running: ContractTerms, contract: ContractCon
     tipHeight: Math.max(0, running.expiryHeight - contract.expiryBlocks),
     nonce: new Uint8Array(16),
   };
-  const now = termsToJson(running);
+  const now = termsToJson(running.version === 3 ? rewritten(running) : running);
   const wanted = wantedTerms(contract, place);
   const names = [...new Set([...Object.keys(now), ...Object.keys(wanted)])];
   const text = (value: unknown): string =>

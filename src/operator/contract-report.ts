@@ -1,7 +1,7 @@
 import { Transaction } from 'bitcoinjs-lib';
 import type { ChainSource } from '../chain/source.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
-import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
+import { newestPriceMsatPerEh, stepHashesOf } from '../contract/updated-terms.ts';
 import type { StoredContract } from '../settlement/records.ts';
 
 /**
@@ -46,7 +46,7 @@ export type ContractReportInput = {
   readonly exposureHashes: bigint;
 };
 
-/** Settled, signed, accrued and unspent add up to the budget. */
+/** Settled, signed, accrued and unspent add up to the budget. @param terms those in force */
 export async function contractReport(
   terms: ContractTerms,
   input: ContractReportInput,
@@ -62,8 +62,8 @@ export async function contractReport(
   return {
     id: contractIdOf(terms),
     state: input.stream,
-    price_msat_per_eh: newestPriceMsatPerEh(stored?.contract.terms ?? terms),
-    step_hashes: terms.stepHashes,
+    price_msat_per_eh: newestPriceMsatPerEh(terms),
+    step_hashes: stepHashesOf(terms),
     work_total_hashes: terms.workTotalHashes,
     work_hashes: input.workHashes,
     exposure_hashes: input.exposureHashes,

@@ -1,6 +1,5 @@
-import { bondsOf } from '../contract/bond-terms.ts';
-import { leavingPays } from '../contract/incentive.ts';
-import { movingPriceOf } from '../contract/index-price.ts';
+import { leavingOf } from '../contract/incentive.ts';
+import { movingPriceOf, signedPriceMsatPerEh } from '../contract/index-price.ts';
 import { priceToday } from '../contract/quote-rank.ts';
 import type { ContractTerms } from '../contract/terms.ts';
 import { newestPriceMsatPerEh } from '../contract/updated-terms.ts';
@@ -30,7 +29,10 @@ export function makerBook(maker: BookedMaker): object {
         ...{ channel: row.channel, binding: terms.binding.type },
         ...{ locked_sat: lockedSat(terms), paid_sat: row.paidSat },
         ...{ open_hashes: openHashes > 0n ? openHashes : 0n, unpaid_hashes: row.unsignedWorkHashes },
-        ...marketOf(market, terms, { openHashes, height }),
+        ...marketOf(market, terms, {
+          ...{ height, deliveredHashes: row.verifiedWorkHashes },
+          signedHashes: row.verifiedWorkHashes - row.unsignedWorkHashes,
+        }),
         ...{ expiry_height: terms.expiryHeight, ...rateOf(market.bookingOf(terms, openHashes, height)) },
       },
     ];
@@ -60,31 +62,33 @@ export function makerBook(maker: BookedMaker): object {
     contracts,
     quotes: quotes.map(({ quoteId, nodeId, isListed, terms }) => ({
       ...{ quote: quoteId, miner: nodeId, listed: isListed, budget_sat: terms.budgetSat },
-      ...marketOf(market, terms, { openHashes: terms.workTotalHashes, height }),
+      ...marketOf(market, terms, { height, deliveredHashes: 0n, signedHashes: 0n }),
     })),
     refused: market.refused,
   };
 }
 
+type At = { readonly height: number; readonly deliveredHashes: bigint; readonly signedHashes: bigint };
+
 /** The price of a contract or quote beside today's value of hashes, and whom leaving it would pay. */
-function marketOf(
-  market: BookedMaker['market'],
-  terms: ContractTerms,
-  { openHashes, height }: { readonly openHashes: bigint; readonly height: number },
-): object {
+function marketOf(market: BookedMaker['market'], terms: ContractTerms, { height, ...work }: At): object {
   const value = market.valueMsatPerEh(height);
-  const isMoving = movingPriceOf(terms) !== undefined;
-  const priceMsatPerEh = isMoving ? priceToday(terms, value) : newestPriceMsatPerEh(terms);
-  const { makerBondSat, collateralSat } = bondsOf(terms);
-  const remainingHashes = openHashes > 0n ? openHashes : 0n;
-  const totalHashes = terms.workTotalHashes;
-  const commitment = { priceMsatPerEh, totalHashes, remainingHashes, collateralSat, makerBondSat };
+  const today = pricedToday(terms, value);
+  const priceMsatPerEh = newestPriceMsatPerEh(today);
   const off = market.offMarket(priceMsatPerEh, height);
   return {
     price_msat_per_eh: priceMsatPerEh,
     off_market: off === undefined ? null : { side: off.side, of_value_ppm: off.ofValuePpm },
-    leaving_pays: value === undefined ? null : (leavingPays(commitment, value) ?? null),
+    leaving_pays: value === undefined ? null : leavingOf(today, work, value).pays,
   };
+}
+
+/** The terms in force; a price that moves, and that nobody signed yet, is that of today. */
+function pricedToday(terms: ContractTerms, value: bigint | undefined): ContractTerms {
+  const isSigned = movingPriceOf(terms) === undefined || signedPriceMsatPerEh(terms) !== undefined;
+  if (isSigned || terms.version !== 3) return terms;
+  const price = { type: 'fixed', msatPerEh: priceToday(terms, value) } as const;
+  return { ...terms, price };
 }
 
 /** The hashrate of a contract, and until when. */

@@ -167,6 +167,32 @@ describe('a configured contract, after a restart', () => {
     await world.maker.close();
   });
 
+  it('is compared with the configuration as both signed it anew, while it runs and at a start', async () => {
+    const world = worldOf();
+    await world.startMaker();
+    const store = new MemoryLedger();
+    const { contracts, runner } = await run(world, store, { termsVersion: 3 });
+    await until('funding', () => world.chain.mempoolEntries().length === 1);
+    world.chain.generate(2);
+    await until('live', () => runner!.side.status.live);
+    const { contractId, ignoredEdits } = runner!;
+    expect(ignoredEdits).toEqual([]);
+    const priceMsatPerEh = world.terms.priceMsatPerEh / 2n;
+    await runner!.side.updates.propose({ priceMsatPerEh });
+    await until('proposed', () => world.maker.updatesOf(contractId).state.pending !== undefined);
+    await world.maker.updatesOf(contractId).confirm();
+    await until('both', () => runner!.ignoredEdits.length > 0);
+    const fixed = (msat: bigint): string => `{"type":"fixed","msat_per_eh":"${msat}"}`;
+    const edit = { term: 'price', running: fixed(priceMsatPerEh) };
+    expect(runner!.ignoredEdits).toEqual([{ ...edit, configured: fixed(world.terms.priceMsatPerEh) }]);
+    await contracts.stop();
+
+    const again = await run(world, store, { termsVersion: 3, priceMsatPerEh });
+    expect(again.runner).toMatchObject({ contractId, ignoredEdits: [] });
+    await again.contracts.stop();
+    await world.maker.close();
+  });
+
   it('is compared with the configuration by a look at its ledger', async () => {
     const { world, store, selling } = await opened();
     await selling.contracts.stop();

@@ -1,11 +1,14 @@
 import { expect, it } from 'vitest';
 import { LIMITS } from '../../src/base/limits.ts';
 import { type ContractFigures, contractSeries } from '../../src/daemon/contract-series.ts';
+import { makerSources } from '../../src/daemon/maker-metrics.ts';
 import { METRIC_PREFIX } from '../../src/metrics/catalogue.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
 import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
+import { World } from '../maker/world.ts';
 
 const EH = 10n ** 18n;
+const build = { version: '', commit: '', kernel: '', ledger: '' };
 const terms = makeTermsV3({ price: { type: 'fixed', msatPerEh: 500_000n }, budgetSat: 10n ** 9n });
 const figures = (index: number, changes: Partial<ContractFigures> = {}): ContractFigures => ({
   ...{
@@ -13,15 +16,19 @@ const figures = (index: number, changes: Partial<ContractFigures> = {}): Contrac
     state: 'live',
     isOver: false,
   },
-  ...{ terms, paidSat: 7n, unpaidHashes: 2n * EH, doneHashes: 3n * EH, missingHashes: EH, ...changes },
+  ...{
+    terms,
+    paidSat: 7n,
+    unpaidHashes: 2n * EH,
+    unpaidSat: 1000n,
+    doneHashes: 3n * EH,
+    missingHashes: EH,
+    ...changes,
+  },
 });
 
 async function samples(role: 'proxy' | 'maker', rows: readonly ContractFigures[]): Promise<string[]> {
-  const build = { version: '', commit: '', kernel: '', ledger: '' };
-  const metrics = createMetrics(
-    { role, build },
-    contractSeries(() => rows),
-  );
+  const metrics = createMetrics({ role, build }, () => contractSeries(() => rows));
   const lines = (await metrics.text()).split('\n');
   return lines.filter(
     (line) => line.startsWith(`${METRIC_PREFIX}contract_`) && line.includes('contract="'),
@@ -54,4 +61,27 @@ it('there are series of the newest hundred that are not over, whoever makes more
   const paid = (await samples('maker', [...many, ...over])).filter((line) => line.includes('_paid_sats'));
   expect(paid).toHaveLength(LIMITS.contractSeries);
   expect(paid[0]).toContain('contract="0000000000000014"');
+});
+
+it('a maker says how its contracts stand once a scrape', async () => {
+  const world = new World();
+  await world.open();
+  let asked = 0;
+  const maker = new Proxy(world.maker, {
+    get: (target, name) => {
+      if (name === 'status') asked += 1;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const parts = { maker, ledger: world.makerLedger, upkeep: undefined, part: undefined };
+  const sound = { closing: { reason: undefined, ladderCount: 0 }, durability: { level: 'sound' } } as const;
+  const metrics = createMetrics({ role: 'maker', build }, () => makerSources({ ...parts, ...sound }));
+  for (const scrape of [1, 2]) {
+    const text = await metrics.text();
+    expect(text).toContain(`${METRIC_PREFIX}contract_state{state="live"} 1`);
+    expect(text).toContain(`${METRIC_PREFIX}metrics_failures_total 0`);
+    expect(asked).toBe(scrape);
+  }
+  await world.stop();
 });

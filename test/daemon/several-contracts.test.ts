@@ -198,6 +198,31 @@ describe('several contracts at once', () => {
     await world.stop();
   });
 
+  it('one that renews is followed before the block at which both signed later that it stops', async () => {
+    const world = worldOf({ maxOpenContractsPerMiner: 4, maxTotalBudgetSat: 8_000_000n });
+    await world.startMaker();
+    const quota = { type: 'weight', weight: 1 } as const;
+    const config = configOf(world, { renews: true, termsVersion: 3, expiryBlocks: 900, quota });
+    const { contracts } = await serve(world, new MemoryLedger(), [config]);
+    const { side, contractId, terms } = contracts.first!;
+    await live(world, contracts, contractId);
+    const leadBlocks = terms.minDepth + 36;
+    const stopHeight = world.chain.height + leadBlocks + 2;
+    await side.updates.propose({ stopHeight });
+    await until('proposed', () => world.maker.updatesOf(contractId).state.pending !== undefined);
+    await world.maker.updatesOf(contractId).confirm();
+    await until('both', () => side.period?.end === stopHeight);
+    world.chain.generate(1);
+    await world.rest();
+    world.chain.generate(1);
+    await until('the next is opened', () => contracts.all.length === 2);
+    // Its heights are those of the first, moved by the blocks between the two.
+    const openedAt = (each: ContractTerms): number => each.expiryHeight - config.expiryBlocks;
+    expect(openedAt(contracts.all[1]!.terms)).toBe(stopHeight - leadBlocks);
+    await contracts.stop();
+    await world.stop();
+  });
+
   it('one that renews is followed by the next on the same terms, and hashrate moves once it is over', async () => {
     const world = worldOf({ maxOpenContractsPerMiner: 4, maxTotalBudgetSat: 8_000_000n });
     await world.startMaker();

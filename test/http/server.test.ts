@@ -24,7 +24,7 @@ async function start(deps: Partial<OpsServerDeps> = {}): Promise<{ port: number;
     },
     {
       timers: systemTimers,
-      metrics: createMetrics({ role: 'proxy', build }, {}),
+      metrics: createMetrics({ role: 'proxy', build }, () => ({})),
       checks: {},
       status: () => ({}),
       log: silentLogger,

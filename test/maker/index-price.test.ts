@@ -3,6 +3,7 @@ import { CodedError } from '../../src/base/errors.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import type { TermsV3 } from '../../src/contract/terms.ts';
 import { paySatOf, segmentsOf } from '../../src/contract/updated-terms.ts';
+import { makerBook } from '../../src/operator/maker-book.ts';
 import { toHeight } from './courses.ts';
 import { SHARE, until, World } from './world.ts';
 
@@ -113,6 +114,10 @@ describe('a price that follows the value of hashes', () => {
     await toHeight(world, 288 + 4 + 5);
     expect(segments(world)).toHaveLength(2);
     expect(world.miner.status.live).toBe(true);
+    // By its own node the maker would have signed 6: in its book is what holds, and that leaving pays.
+    const { contracts } = makerBook(world.maker) as { readonly contracts: readonly object[] };
+    const booked = { price_msat_per_eh: 10n * SAT_A_HASH, leaving_pays: 'maker' };
+    expect(contracts).toMatchObject([booked]);
     world.chain.generate(1);
     await until('paused', () => !world.miner.status.live);
     isTelling = true;

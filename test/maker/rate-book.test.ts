@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type BookedTerms, type Booking, bookingOf, peakRate } from '../../src/maker/rate-book.ts';
+import { type ContractTerms, contractIdOf } from '../../src/contract/terms.ts';
+import { withUpdates } from '../../src/contract/updated-terms.ts';
+import {
+  type BookedTerms,
+  type Booking,
+  bookedTermsOf,
+  bookingOf,
+  peakRate,
+} from '../../src/maker/rate-book.ts';
+import { makeTermsV3 } from '../contract/terms-v3-fixtures.ts';
 import '../seed.ts';
 
 const HEIGHT = 1000;
@@ -20,6 +29,20 @@ describe('the hashrate of a contract', () => {
     expect(bookingOf(asked({ ...rated, openHashes: 300_001n }), HEIGHT).endHeight).toBe(HEIGHT + 51);
     expect(bookingOf(asked({ ...rated, durationBlocks: 7 }), HEIGHT).endHeight).toBe(HEIGHT + 7);
     expect(bookingOf(asked({ ...rated, lastHeight: HEIGHT + 3 }), HEIGHT).endHeight).toBe(HEIGHT + 3);
+  });
+
+  it('ends where both signed later that it stops, whatever was said before', () => {
+    const rate = { committed: 10n, min: 10n, max: 10n };
+    const terms = makeTermsV3({ expiryHeight: 9000, durationBlocks: 50, rate });
+    const booked = (all: ContractTerms) => bookingOf(bookedTermsOf(all, 10n ** 9n, 100), HEIGHT).endHeight;
+    const stopped = (stopHeight: number) => {
+      const place = { contractIdHex: contractIdOf(terms), number: 1, previousHex: contractIdOf(terms) };
+      const update = { ...place, fromHashes: 0n, nonceHex: '00'.repeat(16), stopHeight };
+      return booked(withUpdates(terms, [{ update, minerSignature: '', makerSignature: '' }]));
+    };
+    expect(booked(terms)).toBe(HEIGHT + 50);
+    expect([stopped(HEIGHT + 20), stopped(HEIGHT + 80)]).toEqual([HEIGHT + 20, HEIGHT + 80]);
+    expect(stopped(8999)).toBe(8900);
   });
 
   it('begins where the terms say, and not before now', () => {

@@ -7,7 +7,7 @@ import { createMetrics, type MetricSources } from '../../src/metrics/metrics.ts'
 const BUILD = { version: '1.2.3', commit: 'abcdef', kernel: 'simd', ledger: 'sqlite 3.53.4' };
 
 function proxyMetrics(sources: MetricSources<'proxy'> = {}) {
-  return createMetrics({ role: 'proxy', build: BUILD }, sources);
+  return createMetrics({ role: 'proxy', build: BUILD }, () => sources);
 }
 
 /** `name{labels}` -> value of a scrape. */
@@ -46,12 +46,27 @@ describe('catalogue', () => {
 
 describe('createMetrics', () => {
   it('exports every counter of its role from the start, and no metric of the other role', async () => {
-    const text = await createMetrics({ role: 'maker', build: BUILD }, {}).text();
+    const text = await createMetrics({ role: 'maker', build: BUILD }, () => ({})).text();
     for (const [name, row] of Object.entries(METRIC_ROWS)) {
       const exported = text.includes(`# TYPE ${METRIC_PREFIX}${name} `);
       if (!row.roles.includes('maker')) expect(exported, name).toBe(false);
       else if (row.type !== 'gauge' || row.builtin) expect(exported, name).toBe(true);
     }
+  });
+
+  it('asks for its sources once a scrape, whatever number of them there is', async () => {
+    let asked = 0;
+    const metrics = createMetrics({ role: 'proxy', build: BUILD }, () => {
+      asked += 1;
+      const now = asked;
+      return { shares_accepted_total: () => now, blocks_found_total: () => now, ledger_held: () => now };
+    });
+    for (const scrape of [2, 3]) {
+      const samples = samplesOf(await metrics.text());
+      const read = ['shares_accepted_total', 'blocks_found_total', 'ledger_held'];
+      expect(read.map((name) => samples.get(name))).toEqual([scrape, scrape, scrape]);
+    }
+    expect(asked).toBe(3);
   });
 
   it('starts closed label sets at 0', async () => {

@@ -26,7 +26,7 @@ export async function knownSeries(): Promise<Map<string, ReadonlySet<string>>> {
     }
   }
   const build = { version: '', commit: '', kernel: '', ledger: '' };
-  const text = await createMetrics({ role: 'proxy', build }, {}).text();
+  const text = await createMetrics({ role: 'proxy', build }, () => ({})).text();
   for (const match of text.matchAll(/^(sharestream_(?:process|nodejs)_\w+)(?:\{([^}]*)\})? /gm)) {
     const labels = [...(match[2] ?? '').matchAll(/(\w+)="/g)].map((label) => label[1]!);
     known.set(match[1]!, new Set([...TARGET_LABELS, ...labels]));
