@@ -86,7 +86,7 @@ export const ERROR_TABLE = {
   // contract
   bad_offer: { hint: 'paste the whole line as the maker gave it, or ask it for a new one' },
   off_market: {
-    hint: 'the price is far below what hashes are worth: ask others, set sell.off_market, or add --off-market',
+    hint: 'far below what hashes are worth, or not compared: ask others, set sell.off_market, or say it is meant (--off-market)',
   },
   offer_expired: { hint: 'ask the maker for a new offer' },
   bad_history: {

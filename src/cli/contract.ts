@@ -11,7 +11,7 @@ import { loadConfig } from '../config/load.ts';
 import { blocksOfMs, type SaleTimes, saleTimesOf } from '../config/sale-terms.ts';
 import { DURATION, HASHRATE, Invalid, type Kind, WORK } from '../config/values.ts';
 import { movingPriceOf } from '../contract/index-price.ts';
-import { offMarketOf, offMarketText } from '../contract/off-market.ts';
+import { offMarketJson, offMarketOf, offMarketText } from '../contract/off-market.ts';
 import { movingPriceText } from '../contract/price.ts';
 import type { RankedQuote } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, termsToJson } from '../contract/terms.ts';
@@ -80,9 +80,6 @@ export const contractTake: Command = {
       print(options, io, quotesJson(asked), quotesText(asked));
       return 1;
     }
-    const off = offMarketOf(best.priceMsatPerEh, asked.valueMsatPerEh, asked.offMarketPpm);
-    if (off?.side === 'below' && !options.flag('off-market'))
-      throw new CodedError('off_market', offMarketText(off));
     await handOver(best.quote, options, io, true);
     if (options.flag('dry-run')) {
       const text = `${quotesText(asked)}\nthe first would be taken`;
@@ -174,7 +171,10 @@ async function handOver(
   dryRun: boolean,
 ): Promise<string> {
   const daemon = daemonOf(options, io, 'proxy');
-  await requestAction(daemon.url, daemon.dataDir, 'contract/take', takeInput(quote, dryRun));
+  await requestAction(daemon.url, daemon.dataDir, 'contract/take', {
+    ...takeInput(quote, dryRun),
+    off_market: options.flag('off-market'),
+  });
   return contractIdOf(quote.terms);
 }
 
@@ -190,10 +190,7 @@ function quoteJson(ranked: RankedQuote<MakerQuote>, { valueMsatPerEh, offMarketP
     ...{ deposit_sat: minerContributionSat(terms), collateral_sat: collateralSat },
     ...{ maker_bond_sat: makerBondSat, min_depth: terms.minDepth, expiry_height: terms.expiryHeight },
     ...timesJson(terms),
-    off_market:
-      off === undefined
-        ? null
-        : { side: off.side, of_value_ppm: off.ofValuePpm, warning: offMarketText(off) },
+    off_market: offMarketJson(off),
     valid_for_ms: quote.validForMs,
   };
 }

@@ -90,7 +90,7 @@ export const SELL = section(
     }),
     offMarket: optional(POSITIVE, 1.5, {
       min: 1,
-      doc: 'A price so many times off the value of hashes is named, and below it not taken by rule. Default: 1.5 on mainnet, else none.',
+      doc: 'A price so many times off the value of hashes is named; so far below it has to be meant. Default: 1.5 on mainnet, else none.',
     }),
     bindings: option(listOf(choice('work', 'payout', 'bead')), ['work'], {
       doc: 'What may tie work to its buyer, the best first. payout and bead need a [[destination]] with role = "contract".',

@@ -1,3 +1,4 @@
+import { CodedError } from '../base/errors.ts';
 import { priceText } from '../base/price.ts';
 
 /** A price that is far from the value of hashes: mistyped, or what nobody would want to learn late. */
@@ -28,6 +29,25 @@ export function offMarketOf(
   return { side: isAbove ? 'above' : 'below', valueMsatPerEh, ofValuePpm };
 }
 
+/**
+ * Whoever sells is asked whether it means a price that is far below the value of hashes, or that is compared
+ * with none: throws `off_market` where nobody said so. One far above it is only named.
+ * @param isMeant somebody said that the price is meant
+ */
+export function assertMeant(
+  priceMsatPerEh: bigint,
+  valueMsatPerEh: bigint | undefined,
+  factorPpm: bigint | undefined,
+  isMeant: boolean,
+): OffMarket | undefined {
+  if (factorPpm === undefined) return undefined;
+  if (valueMsatPerEh === undefined && !isMeant)
+    throw new CodedError('off_market', 'the own node does not tell yet what hashes are worth');
+  const off = offMarketOf(priceMsatPerEh, valueMsatPerEh, factorPpm);
+  if (off?.side === 'below' && !isMeant) throw new CodedError('off_market', offMarketText(off));
+  return off;
+}
+
 /** The highest price that is not far above a value, msat per EH. */
 export function highestNearMsatPerEh(valueMsatPerEh: bigint, factorPpm: bigint): bigint {
   return (valueMsatPerEh * factorPpm) / PPM;
@@ -36,6 +56,12 @@ export function highestNearMsatPerEh(valueMsatPerEh: bigint, factorPpm: bigint):
 /** A factor as people type it; exact to a millionth. */
 export function factorPpmOf(factor: number): bigint {
   return BigInt(Math.round(factor * 1_000_000));
+}
+
+/** How far the price is, for programs; null where it is not. */
+export function offMarketJson(off: OffMarket | undefined): object | null {
+  if (off === undefined) return null;
+  return { side: off.side, of_value_ppm: off.ofValuePpm.toString(), warning: offMarketText(off) };
 }
 
 /** How far the price is, for people. */

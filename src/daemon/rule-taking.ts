@@ -1,8 +1,8 @@
 import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
+import { isRecord } from '../base/json.ts';
 import { priceText } from '../base/price.ts';
 import type { ProxyConfig } from '../config/config.ts';
-import { offMarketOf, offMarketText } from '../contract/off-market.ts';
 import { contractIdOf } from '../contract/terms.ts';
 import type { Action } from '../http/server.ts';
 import type { Logger } from '../log/logger.ts';
@@ -69,7 +69,7 @@ export class RuleTaking {
 
   async #askAndTake(): Promise<void> {
     const { ask, propose, take, log } = this.#deps;
-    const { ranked, refused, valueMsatPerEh, offMarketPpm } = await ask();
+    const { ranked, refused } = await ask();
     for (const { maker, error } of refused)
       log.info({ maker, code: error.code, detail: error.message }, 'a maker quotes nothing');
     for (const { quote, priceMsatPerEh, netMsatPerEh, why } of ranked) {
@@ -77,9 +77,6 @@ export class RuleTaking {
       const { maker, terms } = quote;
       const contract = contractIdOf(terms);
       const said = { maker, contract, price: priceText(priceMsatPerEh), netMsatPerEh, why };
-      const off = offMarketOf(priceMsatPerEh, valueMsatPerEh, offMarketPpm);
-      if (off !== undefined) log.warn({ ...said, detail: offMarketText(off) }, 'a quote is off the market');
-      if (off?.side === 'below') continue;
       try {
         await take(takeInput(quote, true));
       } catch (error) {
@@ -88,8 +85,9 @@ export class RuleTaking {
         continue;
       }
       await propose(quote);
-      await take(takeInput(quote, false));
-      log.warn(said, 'a contract was taken by rule');
+      const taken = await take(takeInput(quote, false));
+      const off = isRecord(taken) ? taken['off_market'] : null;
+      log.warn({ ...said, off_market: off }, 'a contract was taken by rule');
       return;
     }
   }

@@ -6,10 +6,13 @@ import type { ProxyConfig, SellConfig } from '../config/config.ts';
 import { ENDPOINT, Invalid } from '../config/values.ts';
 import { bondsOf } from '../contract/bond-terms.ts';
 import { refuseTerm } from '../contract/fields.ts';
+import { assertMeant, factorPpmOf, type OffMarket, offMarketJson } from '../contract/off-market.ts';
+import { priceToday } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, parseTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
 import type { Action } from '../http/server.ts';
 import type { AuditorLink } from '../settlement/auditor-link.ts';
+import type { TodaysValue } from '../settlement/todays-value.ts';
 import { payoutScriptOf } from './contract-runner.ts';
 import type { RunningContracts } from './running-contracts.ts';
 import type { TakenContract } from './taken-contracts.ts';
@@ -19,11 +22,15 @@ export type TakeDeps = {
   readonly signer: SeedSigner;
   /** Whom the own log is told; undefined where no program is. */
   readonly auditor?: Pick<AuditorLink, 'assertNamed'>;
+  /** What hashes are worth today, by the own node. */
+  readonly chain?: { readonly value: Pick<TodaysValue, 'msatPerEh'> };
 };
 
 /**
  * `POST /api/v1/contract/take`: serves a contract whose maker has signed its quote, from now on. With
- * `dry_run` it says whether it would. Throws `config_invalid`, `bad_terms` with the term, `exposure_limit`.
+ * `dry_run` it says whether it would, and how the price stands to the value of hashes. One that is far below
+ * is taken with `off_market` alone, whoever asks: the command line, a rule, a program. Throws
+ * `config_invalid`, `bad_terms` with the term, `exposure_limit`, `off_market`.
  */
 export function takeActions(config: ProxyConfig, deps: TakeDeps): Readonly<Record<string, Action>> {
   return {
@@ -32,11 +39,13 @@ export function takeActions(config: ProxyConfig, deps: TakeDeps): Readonly<Recor
       if (sell === undefined) throw new CodedError('config_invalid', 'sell.floor_price is missing');
       const taken = takenOf(config, sell, input);
       judge(taken.terms, config, sell, deps);
+      const fields = isRecord(input) ? input : {};
+      const off = offMarket(taken.terms, sell, deps, fields['off_market'] === true);
       await deps.auditor?.assertNamed(taken.terms);
       const contract = contractIdOf(taken.terms);
-      if (isRecord(input) && input['dry_run'] === true) return { contract, taken: false };
-      if (deps.contracts.side(contract) === undefined) await deps.contracts.add(taken);
-      return { contract, taken: true };
+      const isDryRun = fields['dry_run'] === true;
+      if (!isDryRun && deps.contracts.side(contract) === undefined) await deps.contracts.add(taken);
+      return { contract, taken: !isDryRun, off_market: offMarketJson(off) };
     },
   };
 }
@@ -78,6 +87,18 @@ function judge(
     'exposure_limit',
     `with this one ${name} would have to be ${sat} sat; it is ${limitSat} sat`,
   );
+}
+
+/** How today's price is off the market. Throws `off_market` where it is not meant. */
+function offMarket(
+  terms: ContractTerms,
+  { offMarket: factor }: SellConfig,
+  { chain }: TakeDeps,
+  isMeant: boolean,
+): OffMarket | undefined {
+  const value = chain?.value.msatPerEh;
+  const factorPpm = factor === undefined ? undefined : factorPpmOf(factor);
+  return assertMeant(priceToday(terms, value), value, factorPpm, isMeant);
 }
 
 /** Who decides on the own bond is the configuration's to say. */

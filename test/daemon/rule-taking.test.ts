@@ -27,11 +27,9 @@ function standOf(
   {
     refuses = [],
     running = 0,
-    market = { valueMsatPerEh: undefined, offMarketPpm: undefined },
   }: {
     refuses?: readonly string[];
     running?: number;
-    market?: Pick<AskedMakers, 'valueMsatPerEh' | 'offMarketPpm'>;
   } = {},
 ) {
   const time = new VirtualTime();
@@ -45,6 +43,7 @@ function standOf(
     ask: async (): Promise<AskedMakers> => {
       said.push('ask');
       if (stand.isDown) throw new CodedError('chain_unreachable');
+      const market = { valueMsatPerEh: undefined, offMarketPpm: undefined };
       return { ranked: rankQuotes(quotes, 0n), refused: [], feesSat: 0n, ...market };
     },
     propose: async ({ maker }) => void said.push(`propose ${maker}`),
@@ -52,6 +51,8 @@ function standOf(
       const { name, dry_run: isDry, maker: place } = input as Record<string, unknown>;
       const maker = String(name).split(' ')[0]!;
       expect(place).toBe('[::1]:7333');
+      // What only somebody who was asked may say.
+      expect(input).not.toHaveProperty('off_market');
       if (refuses.includes(maker)) throw new CodedError('exposure_limit');
       if (isDry === true) return {};
       taken.push(maker);
@@ -112,18 +113,6 @@ describe('contracts that are taken by rule', () => {
     stand.running = 0;
     await time.advance(60 * MINUTE_MS);
     expect(said.length).toBe(count);
-  });
-
-  it('are none at a price far below the value of hashes, unless the configuration says so', async () => {
-    const far = (offMarketPpm: bigint | undefined) =>
-      standOf(1, QUOTES, { market: { valueMsatPerEh: 750_001n, offMarketPpm } });
-    const stands = [far(1_500_000n), far(1_600_000n), far(undefined)];
-    for (const { time } of stands) await time.advance(MINUTE_MS);
-    expect(stands.map(({ taken }) => taken)).toEqual([[], ['high'], ['high']]);
-    const above = standOf(1, QUOTES, { market: { valueMsatPerEh: 1n, offMarketPpm: 1_500_000n } });
-    await above.time.advance(MINUTE_MS);
-    expect(above.taken).toEqual(['high']);
-    for (const { rule } of [...stands, above]) await rule.stop();
   });
 
   it('are none while nobody knows what runs', async () => {

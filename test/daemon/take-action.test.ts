@@ -48,6 +48,7 @@ function standOf(
   changes: Partial<SellConfig> = {},
   exposureLimitSat = 2000n - OWN_SAT,
   auditor?: Parameters<typeof takeActions>[1]['auditor'],
+  msatPerEh?: bigint,
 ) {
   const added: TakenContract[] = [];
   const limits = { ...sell, ...changes };
@@ -58,7 +59,8 @@ function standOf(
     add: async (taken: TakenContract) => void added.push(taken),
   };
   const config = { network: 'regtest', destinations: [], sell: { ...sell, ...changes } };
-  const deps = { contracts, signer, ...(auditor && { auditor }) } as unknown as Parameters<
+  const chain = { value: { msatPerEh } };
+  const deps = { contracts, signer, chain, ...(auditor && { auditor }) } as unknown as Parameters<
     typeof takeActions
   >[1];
   const take = takeActions(config as unknown as ProxyConfig, deps)['contract/take']!;
@@ -81,9 +83,9 @@ describe('a contract that is handed to the running proxy', () => {
   it('is served with where its maker is and who is paid, and looked at alone in a dry run', async () => {
     const { take, input, added } = standOf();
     const contract = contractIdOf(terms);
-    expect(await take({ ...input(), dry_run: true })).toEqual({ contract, taken: false });
+    expect(await take({ ...input(), dry_run: true })).toEqual({ contract, taken: false, off_market: null });
     expect(added).toEqual([]);
-    expect(await take(input())).toEqual({ contract, taken: true });
+    expect(await take(input())).toEqual({ contract, taken: true, off_market: null });
     expect(added).toEqual([
       {
         ...{ name: 'desk', terms, maker: { host: 'maker.example', port: 7333 }, returnsBonds: false },
@@ -103,6 +105,40 @@ describe('a contract that is handed to the running proxy', () => {
     expect(await refused({}, { maker: 'nowhere' })).toBe('config_invalid');
     expect(await refused({}, { name: '' })).toBe('config_invalid');
     expect(added).toEqual([]);
+  });
+});
+
+describe('a contract whose price is off the market', () => {
+  const asked = (msatPerEh: bigint | undefined, offMarket: number | undefined = 1.5) =>
+    standOf({ offMarket }, 0n, undefined, msatPerEh);
+
+  it('is not taken far below the value of hashes, in a dry run too, until somebody says that it is meant', async () => {
+    const far = asked(727_501n);
+    expect(await far.refused()).toBe('off_market');
+    expect(await far.refused({}, { dry_run: true })).toBe('off_market');
+    // What a program sends by mistake is no yes.
+    for (const word of ['true', 1, {}])
+      expect(await far.refused({}, { off_market: word })).toBe('off_market');
+    expect(far.added).toEqual([]);
+    const warning = expect.stringContaining('66.7 % of what hashes are worth');
+    const off = { side: 'below', of_value_ppm: '666665', warning };
+    const meant = { ...far.input(), off_market: true };
+    expect(await far.take({ ...meant, dry_run: true })).toMatchObject({ taken: false, off_market: off });
+    expect(await far.take(meant)).toMatchObject({ taken: true, off_market: off });
+    expect(far.added).toHaveLength(1);
+    expect(await asked(727_500n).refused()).toBe('taken');
+  });
+
+  it('is named far above it, and taken', async () => {
+    const far = asked(323_333n);
+    expect(await far.take(far.input())).toMatchObject({ taken: true, off_market: { side: 'above' } });
+  });
+
+  it('is compared with a value, or not taken; where nothing is far nobody is asked', async () => {
+    expect(await asked(undefined).refused()).toBe('off_market');
+    expect(await asked(undefined).refused({}, { off_market: true })).toBe('taken');
+    const nowhere = standOf({ offMarket: undefined }, 0n, undefined, 10n ** 12n);
+    expect(await nowhere.refused()).toBe('taken');
   });
 });
 
