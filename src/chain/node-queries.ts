@@ -74,6 +74,9 @@ export function bitcoindQueries(client: ChainRpcClient, coins: CoinScan): NodeQu
   };
 }
 
+/** Of the first block, which no node says. */
+const NO_PARENT = '00'.repeat(32);
+
 /** A verbose header, as both kinds of node print it. */
 export function headerOf(value: unknown): ChainHeader {
   const fields = readRecord(value, 'getblockheader');
@@ -81,7 +84,7 @@ export function headerOf(value: unknown): ChainHeader {
   return {
     height: readInteger(fields['height'], 'height'),
     hash: readText(fields['hash'], 'hash'),
-    previousHash: readText(fields['previousblockhash'] ?? '00'.repeat(32), 'previousblockhash'),
+    previousHash: readText(fields['previousblockhash'] ?? NO_PARENT, 'previousblockhash'),
     timeSeconds: readInteger(fields['time'], 'time'),
     bits: Number.parseInt(readText(fields['bits'], 'bits'), 16),
     confirmations: readInteger(fields['confirmations'], 'confirmations'),
@@ -93,7 +96,7 @@ export function headerOf(value: unknown): ChainHeader {
 
 /** The 80 bytes of a verbose header, where they hash to what it says. */
 function headerHexOf(fields: Record<string, unknown>): Pick<ChainHeader, 'headerHex'> {
-  const { version, merkleroot, nonce, time, bits, hash, previousblockhash: previous } = fields;
+  const { version, merkleroot, nonce, time, bits, hash, previousblockhash: previous = NO_PARENT } = fields;
   const hashes = [merkleroot, hash, previous];
   if (![version, nonce, time].every(Number.isInteger)) return {};
   if (!hashes.every((each) => typeof each === 'string' && isHex(each, 32))) return {};

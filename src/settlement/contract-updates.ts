@@ -1,3 +1,4 @@
+import { assert } from '../base/assert.ts';
 import { larger } from '../base/bigints.ts';
 import { toHex } from '../base/bytes.ts';
 import type { Random } from '../base/clock.ts';
@@ -159,7 +160,7 @@ export class ContractUpdates {
         const confirmed = await this.#confirm();
         // Before any state or batch that goes by it.
         if (this.#peer !== undefined) answer = this.#tell(this.#peer, confirmed);
-        return confirmed;
+        return confirmed.update;
       } finally {
         release?.();
       }
@@ -274,7 +275,8 @@ export class ContractUpdates {
     return update;
   }
 
-  async #confirm(): Promise<Update> {
+  /** @returns the update with both signatures, as they are on disk: the events of both sides have these */
+  async #confirm(): Promise<AgreedUpdate> {
     this.#assertRunning();
     const { pending } = this.#open;
     if (pending?.by !== 'peer') throw new CodedError('update_unknown');
@@ -282,7 +284,9 @@ export class ContractUpdates {
     this.#assertStop(update);
     const signature = signUpdate(update, this.#deps.signer);
     await this.#take({ type: 'confirmed', by: 'own', update, signature }, this.#work.boundHashes());
-    return update;
+    const agreed = updatesOf(this.#store.terms).find((each) => updateId(each.update) === updateId(update));
+    assert(agreed !== undefined, 'confirmed_update_is_agreed', update.number);
+    return agreed;
   }
 
   /** Tells the other side of what waits by this one. What it refuses is taken back, with its signature. */
@@ -300,8 +304,9 @@ export class ContractUpdates {
   }
 
   /** Tells the other side that an update holds; where it does not follow, nothing more may be sent. */
-  async #tell(peer: RpcPeer, update: Update): Promise<void> {
-    const signature = signUpdate(update, this.#deps.signer);
+  async #tell(peer: RpcPeer, { update, minerSignature, makerSignature }: AgreedUpdate): Promise<void> {
+    // A signature made anew would be another one, and so would be the head of the events.
+    const signature = this.#options.role === 'miner' ? minerSignature : makerSignature;
     const { contractId } = this.#store;
     await call(peer, 'contract.confirm', { contractId, update, signature }).catch((error: unknown) => {
       if (!(error instanceof CodedError)) throw error;

@@ -168,6 +168,13 @@ describe('the answers of a bitcoind', () => {
     ])
       expect(headerOf({ ...fields, ...other })).not.toHaveProperty('headerHex');
     expect(header).toMatchObject({ height: 1, bits: 0x1d00ffff });
+    // The first block has no parent that a node would name.
+    const { previousblockhash: _none, ...genesis } = {
+      ...{ ...fields, height: 0, time: 1_231_006_505, nonce: 2_083_236_893 },
+      hash: '000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f',
+      merkleroot: '4a5e1e4baab89f3a32518a88c31bc87f618f76673e2cc77ab2127b7afdeda33b',
+    };
+    expect(headerOf(genesis).headerHex).toHaveLength(160);
   });
 
   it('have headers with a next block, or without', () => {

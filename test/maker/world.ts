@@ -172,8 +172,8 @@ export class World {
   readonly submitted: string[] = [];
   /** The miner shows each block that it finds. */
   tellsBlocks = true;
-  readonly minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest' });
-  readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest' });
+  readonly minerSigner = new SeedSigner({ seed: seedOf('miner'), network: 'regtest', random });
+  readonly makerSigner = new SeedSigner({ seed: seedOf('maker'), network: 'regtest', random });
   readonly minerStore = new MemoryLedger();
   readonly makerStore = new MemoryLedger();
   minerBlobs = blobsInMemory();

@@ -10,16 +10,23 @@ import type { OpenStateSigner } from '../../src/maker/maker-store.ts';
 const MAX_REMEMBERED = 20_000;
 
 /**
- * A `SeedSigner` that remembers what it has signed. It has no auxiliary randomness, so the bytes are the
- * same; ten thousand runs of one contract sign the same few things again and again.
+ * A `SeedSigner` that remembers what it has signed; ten thousand runs of one contract sign the same few
+ * things again and again. As that of a daemon it signs nothing twice alike by BIP340: each second signature of one
+ * digest is another one, in turns.
  */
 export class CachedSigner extends SeedSigner {
   readonly #channels = new Map<ChannelIndex, SeedSigner>();
   readonly #signatures = new Map<string, Uint8Array>();
   readonly #name: string;
+  /** The auxiliary byte of the next signature of each digest that was signed before. */
+  readonly #turns = new Map<string, number>();
+  readonly #aux: { byte: number };
 
   constructor(name: string, channelIndex: ChannelIndex = 0) {
-    super({ seed: sha256(new TextEncoder().encode(name)), network: 'regtest', channelIndex });
+    const aux = { byte: 0 };
+    const random = { bytes: (count: number) => new Uint8Array(count).fill(aux.byte) };
+    super({ seed: sha256(new TextEncoder().encode(name)), network: 'regtest', channelIndex, random });
+    this.#aux = aux;
     this.#name = name;
   }
 
@@ -34,7 +41,14 @@ export class CachedSigner extends SeedSigner {
   }
 
   override signSchnorr(role: KeyRole, digest: Uint8Array): Uint8Array {
-    return this.#once(`s ${role} ${toHex(digest)}`, () => super.signSchnorr(role, digest));
+    const what = `s ${role} ${toHex(digest)}`;
+    const byte = this.#turns.get(what) ?? 0;
+    if (this.#turns.size >= MAX_REMEMBERED) this.#turns.clear();
+    this.#turns.set(what, 1 - byte);
+    return this.#once(`${byte} ${what}`, () => {
+      this.#aux.byte = byte;
+      return super.signSchnorr(role, digest);
+    });
   }
 
   #once(key: string, sign: () => Uint8Array): Uint8Array {

@@ -40,6 +40,12 @@ export const OF_UPDATES: Mutations = {
     'changes-what-is-promised',
     "if (terms.delivery !== undefined) refuseTerm('step_hashes', 'is fixed where delivery is promised');",
   ),
+  'update-signed-anew-to-tell': updates(
+    'the other side is told another signature of an update than the one on disk',
+    'updates-come-and-go',
+    "const signature = this.#options.role === 'miner' ? minerSignature : makerSignature;",
+    'const signature = signUpdate(update, this.#deps.signer); void [minerSignature, makerSignature];',
+  ),
   'updates-are-forgotten': without('settlement/records.ts')(
     'a start knows no updates',
     'updates-come-and-go',

@@ -72,12 +72,20 @@ async function random(stage: Stage): Promise<void> {
   }
 }
 
+/** What both signed says the same at both: no commitment of an honest maker is disputed. */
+function assertUndisputed(stage: Stage): void {
+  const { world } = stage;
+  const disputed = world.isUp('miner') ? world.miner?.status.disputed : undefined;
+  if (disputed !== undefined) stage.find('a commitment of the honest is disputed', disputed.why);
+}
+
 export const BY_UPDATES: Readonly<Record<string, Strategy>> = {
   'updates-come-and-go': {
     what: 'prices are proposed, confirmed and taken back by both, in the middle of everything else',
     row: 'chance',
     options: dearer,
     hostile: [],
+    step: (stage) => assertUndisputed(stage),
     play: async (stage) => {
       await paid(stage, 1);
       for (let round = 0; round < 6; round += 1) {

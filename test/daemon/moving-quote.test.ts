@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { auditCommand } from '../../src/cli/audit.ts';
+import { contractList, contractQuote, contractTake } from '../../src/cli/contract.ts';
+import { contractUpdates } from '../../src/cli/contract-updates.ts';
+import { evidenceExport } from '../../src/cli/evidence.ts';
+import { MarketStand, STEP_HASHES, satPerHash } from './market-stand.ts';
+
+/** A contract of a quote whose price moves, promised and under an auditor, from the question to the audit. */
+
+const DAY = 144;
+const HASHES_PER_SECOND = 6_000;
+
+const stand = new MarketStand({
+  hasAuditor: true,
+  sell: `floor_price = "${satPerHash(0.05)}"
+work = "${400n * STEP_HASHES} H"
+rate = "${HASHES_PER_SECOND / 2} H/s"
+max_rate = "${HASHES_PER_SECOND * 4} H/s"
+prices = ["moving"]
+off_market = 1.5
+[sell.delivery]
+enabled = true
+[sell.bonds]
+mode = "auditor"
+collateral = "20000 sat"
+maker_bond = "20000 sat"
+csv_blocks = 144`,
+  policy: `max_price = "${satPerHash(2)}"
+max_index_premium = 0
+max_expiry_blocks = 4320
+[policy.pricing]
+rule = "collar"
+strike = "${satPerHash(0.1)}"
+share = 1
+min_price = "${satPerHash(0.05)}"
+epoch = "day"
+[policy.bonds]
+modes = ["auditor"]
+max_maker_bond = "20000 sat"
+min_collateral = "1000 sat"`,
+});
+
+const chain = () => stand.devnet.chain;
+
+/** An edge that is not buried yet when the contract begins, and the blocks over it that bury it. */
+const EDGE = 2 * DAY;
+const BURIED = 7;
+
+beforeAll(() => stand.begin(EDGE - 8), 240_000);
+afterAll(() => stand.end(), 60_000);
+
+type Update = { readonly from_hashes: string; readonly price_msat_per_eh: string };
+type Signed = {
+  readonly update: Update;
+  readonly miner_signature: string;
+  readonly maker_signature: string;
+};
+type Channel = { readonly status: string; readonly state_number: number; readonly paid_sat: string };
+
+const updates = async (role: 'proxy' | 'maker'): Promise<readonly Signed[]> =>
+  (await stand.type(role, contractUpdates, '--json')).json()['agreed'] as readonly Signed[];
+const channel = async (role: 'proxy' | 'maker'): Promise<Channel | undefined> =>
+  ((await stand.type(role, contractList, '--json')).json()['channels'] as readonly Channel[])[0];
+const n = async (role: 'proxy' | 'maker'): Promise<number> => (await channel(role))?.state_number ?? 0;
+
+const WAIT = { timeout: 90_000, interval: 250 } as const;
+
+it('is refused over the API while nobody says that the price is meant', async () => {
+  const quote = await stand.type('proxy', contractQuote, '--json');
+  const [first] = quote.json()['quotes'] as readonly Record<string, unknown>[];
+  expect(first).toMatchObject({ maker: 'desk', price: { type: 'collar' }, off_market: { side: 'below' } });
+  const refused = await stand.type('proxy', contractTake, '--yes', '--json');
+  expect([refused.code, refused.text]).toEqual([
+    1,
+    expect.stringContaining('off_market: the price is 0.0001'),
+  ]);
+  expect(await channel('proxy')).toBeUndefined();
+}, 60_000);
+
+it('is taken, opened, streamed over a step of its price by blocks, and audited clean', async () => {
+  const taken = await stand.type('proxy', contractTake, '--off-market', '--yes', '--json');
+  expect(taken.code).toBe(0);
+  const terms = taken.json()['terms'];
+  expect(terms).toMatchObject({ price: { type: 'collar', share_ppm: 1 }, bonds: { bond_mode: 'auditor' } });
+  expect(terms).toHaveProperty('delivery.window_minutes');
+  const opened = async (): Promise<unknown> => {
+    const { status } = (await channel('proxy')) ?? {};
+    if (status === 'funding') chain().generate(1);
+    return status;
+  };
+  await expect.poll(opened, { ...WAIT, interval: 1_000 }).toBe('open');
+  const stopMining = await stand.mine(HASHES_PER_SECOND);
+  await expect.poll(() => n('proxy'), WAIT).toBeGreaterThan(1);
+  const missing = EDGE + BURIED - chain().height;
+  if (missing > 0) chain().generate(missing);
+  await expect.poll(async () => (await updates('maker')).length, WAIT).toBe(2);
+  const [first, second] = await updates('maker');
+  // The subsidy halved in between.
+  expect(BigInt(second!.update.price_msat_per_eh)).toBeLessThan(BigInt(first!.update.price_msat_per_eh));
+  // The same to the byte at both: the events that they sign have the signatures.
+  expect(await updates('proxy')).toEqual([first, second]);
+  const fromState = Number(BigInt(second!.update.from_hashes) / STEP_HASHES);
+  await expect.poll(() => n('proxy'), WAIT).toBeGreaterThan(fromState + 1);
+  await stopMining();
+  const before = await channel('proxy');
+  await expect
+    .poll(() => channel('maker'), WAIT)
+    .toMatchObject({ paid_sat: (await channel('proxy'))!.paid_sat });
+  expect(BigInt((await channel('proxy'))!.paid_sat)).toBeGreaterThanOrEqual(BigInt(before!.paid_sat));
+
+  const files = ['proxy', 'maker'].map((role) => join(stand.directory, `${role}.evidence`));
+  for (const [index, role] of (['proxy', 'maker'] as const).entries())
+    expect(await stand.type(role, evidenceExport, '--out', files[index]!)).toMatchObject({ code: 0 });
+  const audit = await stand.type('auditor', auditCommand, ...files, '--json');
+  expect([audit.code, audit.json()]).toEqual([
+    0,
+    expect.objectContaining({ verdict: 'agreed', finding: null }),
+  ]);
+}, 240_000);
