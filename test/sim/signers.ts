@@ -11,8 +11,8 @@ const MAX_REMEMBERED = 20_000;
 
 /**
  * A `SeedSigner` that remembers what it has signed; ten thousand runs of one contract sign the same few
- * things again and again. As that of a daemon it signs nothing twice alike by BIP340: each second signature of one
- * digest is another one, in turns.
+ * things again and again. As that of a daemon it signs nothing twice alike by BIP340: each second signature
+ * of one digest is another one, in turns.
  */
 export class CachedSigner extends SeedSigner {
   readonly #channels = new Map<ChannelIndex, SeedSigner>();
