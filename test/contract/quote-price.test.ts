@@ -93,7 +93,7 @@ describe('a quoted price that moves', () => {
 });
 
 describe('the price that a value of hashes gives', () => {
-  it('is within the bounds of its rule, and never falls as the value rises', () => {
+  it('is within the bounds of its rule, and never falls as the value rises (I25)', () => {
     fc.assert(
       fc.property(rule, msat, amount, (price, value, more) => {
         checkPrice(price);

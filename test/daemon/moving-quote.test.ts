@@ -1,9 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { incomeCommand, makerPnl } from '../../src/cli/accounts.ts';
 import { auditCommand } from '../../src/cli/audit.ts';
-import { contractList, contractQuote, contractTake } from '../../src/cli/contract.ts';
+import { helpOf } from '../../src/cli/command.ts';
+import { contractList, contractQuote, contractShow, contractTake } from '../../src/cli/contract.ts';
 import { contractUpdates } from '../../src/cli/contract-updates.ts';
 import { evidenceExport } from '../../src/cli/evidence.ts';
+import { makerPaid } from '../../src/cli/maker-policy.ts';
 import { MarketStand, STEP_HASHES, satPerHash } from './market-stand.ts';
 
 /** A contract of a quote whose price moves, promised and under an auditor, from the question to the audit. */
@@ -70,6 +73,17 @@ it('is refused over the API while nobody says that the price is meant', async ()
   const quote = await stand.type('proxy', contractQuote, '--json');
   const [first] = quote.json()['quotes'] as readonly Record<string, unknown>[];
   expect(first).toMatchObject({ maker: 'desk', price: { type: 'collar' }, off_market: { side: 'below' } });
+  const { text } = await stand.type('proxy', contractQuote);
+  expect(text).toMatch(/^1\. desk: [\d.]+ sat\/EH = /);
+  expect(text).toContain('0.0001 % of the distance to the value of hashes, set anew each 144 blocks');
+  expect(text).toContain('off the market: the price is 0.0001');
+  expect(text).toContain('binding work, earns ');
+  const dry = await stand.type('proxy', contractTake, '--dry-run', '--off-market');
+  expect([dry.code, dry.text.trimEnd().endsWith('the first would be taken')]).toEqual([0, true]);
+  const unsure = await stand.type('proxy', contractTake, '--off-market');
+  expect([unsure.code, unsure.text]).toEqual([1, expect.stringContaining('--yes')]);
+  const nobody = await stand.type('proxy', contractQuote, 'nobody');
+  expect(nobody.text).toContain('usage: "nobody" is no [[maker]] and no offer');
   const refused = await stand.type('proxy', contractTake, '--yes', '--json');
   expect([refused.code, refused.text]).toEqual([
     1,
@@ -118,3 +132,42 @@ it('is taken, opened, streamed over a step of its price by blocks, and audited c
     expect.objectContaining({ verdict: 'agreed', finding: null }),
   ]);
 }, 240_000);
+
+it('is told by the commands of both, in words, for programs and as a table', async () => {
+  const show = await stand.type('proxy', contractShow);
+  expect(show.code).toBe(0);
+  const paid = (await channel('proxy'))!.paid_sat;
+  const listed = await stand.type('proxy', contractList);
+  expect(listed.text).toContain(paid);
+  const income = (await stand.type('proxy', incomeCommand, '--json')).json();
+  expect(income['totals']).toMatchObject({ signed_sat: paid, payees_sat: '0', own_sat: paid });
+  expect((await stand.type('proxy', incomeCommand)).text).toMatch(/^all {2}.*signed_sat \d+/m);
+  const table = (await stand.type('maker', makerPnl, '--csv')).text.trimEnd().split('\n');
+  expect(table[0]).toMatch(/^contract,status,work_hashes,settled_sat,at_risk_sat,.*,cost_sat$/);
+  expect(table).toHaveLength(2);
+  const pnl = (await stand.type('maker', makerPnl, '--json')).json();
+  expect(pnl['totals']).toMatchObject({ paid_sat: paid });
+  // What is credited on jobs of a pool is owed by it, until somebody says that it paid.
+  const said = await stand.type('maker', makerPaid, 'maker-pool', '2048 H');
+  expect([said.code, said.text]).toEqual([0, expect.stringMatching(/^maker-pool owes for \d+ hashes/)]);
+  const unknown = await stand.type('maker', makerPaid, 'another', '2048 H');
+  expect(unknown.code).toBe(1);
+  expect(unknown.text).toMatch(/^[a-z_]+: .*another/);
+  expect((await stand.type('maker', makerPaid, 'maker-pool')).text).toContain(
+    'usage: say the pool, and the work',
+  );
+  for (const command of [
+    contractQuote,
+    contractTake,
+    contractList,
+    contractShow,
+    incomeCommand,
+    makerPnl,
+    makerPaid,
+  ]) {
+    const help = helpOf(command);
+    expect(help).toContain(`sharestream ${command.name} `);
+    for (const name of [...Object.keys(command.options), 'json', 'help'])
+      expect(help).toContain(`--${name}`);
+  }
+}, 60_000);

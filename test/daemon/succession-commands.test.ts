@@ -75,7 +75,7 @@ describe('contract topup', () => {
 });
 
 describe('contract withdraw and refund', () => {
-  it('close the channel for what is signed, and refuse where there is nothing', async () => {
+  it('close the channel for what is signed, and refuse where there is nothing; the maker cannot (I18)', async () => {
     const { world } = await begun();
     const nothing = await stand.say('miner', contractWithdraw, '--yes');
     expect(nothing['refused']).toContain('wrong_status: no state pays anything yet');
@@ -96,6 +96,12 @@ describe('contract withdraw and refund', () => {
     const feeSat = minerReserveSat + reserveSat + budgetSat - values.reduce((sum, each) => sum + each, 0n);
     expect(values).toContain(budgetSat - BigInt(STEP_SAT) + reserveSat);
     expect(values).toContain(BigInt(STEP_SAT) + minerReserveSat - feeSat);
+    // Nothing more is earned in it.
+    expect(statusOf(world.contractId).live).toBe(false);
+    await world.deliver(world.find(world.job(), 4));
+    await world.rest();
+    expect(world.maker.status[0]!.verifiedWorkHashes).toBe(64n);
+    expect(statusOf(world.contractId).signed).toMatchObject({ paidSat: BigInt(STEP_SAT) });
   });
 
   it('a maker asks for its refund by agreement, and for none where all is earned', async () => {

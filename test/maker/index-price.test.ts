@@ -127,7 +127,7 @@ describe('a price that follows the value of hashes', () => {
     await world.stop();
   });
 
-  it('is the same after a start of either side, and after a reorganisation over the edge', async () => {
+  it('is the same after a start of either side, and after a reorganisation over the edge (I60)', async () => {
     const world = await opened();
     await until('live', () => world.miner.status.live);
     await toHeight(world, 288 + 2);

@@ -36,14 +36,18 @@ export function valuesByHand(table: string): readonly { readonly day: string; re
   return values;
 }
 
+/** The value of 10^18 hashes in sats, by what a mean block pays and how hard it is. */
+export function valueByHand(difficulty: number, subsidySat: number, feesSat: number): number {
+  return ((subsidySat + feesSat) * 1e18) / (difficulty * (2 ** 256 / (65_535 * 2 ** 208)));
+}
+
 /** A contract of so many days from each day, at its value; bonds as parts of all pay, released evenly. */
 export function replayByHand(
-  table: string,
+  values: readonly { readonly day: string; readonly sats: number }[],
   days: number,
   collateral: number,
   bond: number,
 ): readonly ByHand[] {
-  const values = valuesByHand(table);
   const results: ByHand[] = [];
   for (let first = 0; first + days <= values.length; first += 1) {
     const price = values[first]!.sats;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../seed.ts';
-import type { HistoryDay } from '../../src/operator/hash-history.ts';
+import { type HistoryDay, parseHistory } from '../../src/operator/hash-history.ts';
 import {
   deliveryStarts,
   quantile,
@@ -10,6 +10,7 @@ import {
   replayDelivery,
   replayPrices,
 } from '../../src/operator/replay.ts';
+import { replayByHand, valueByHand } from './replay-by-hand.ts';
 
 const TERMS: ReplayTerms = {
   days: 30,
@@ -61,6 +62,55 @@ const anyWalk = fc
     let value = start;
     return [start, ...steps.map((step) => (value = Math.max(1000, Math.round(value * (1 + step / 1000)))))];
   });
+
+/** Sixty days of one difficulty: what a block pays beside its subsidy, and a subsidy that halves. */
+const HALVED_FROM = 45;
+const DIFFICULTY = 83e12;
+const subsidySat = (day: number): number => (day < HALVED_FROM ? 625_000_000 : 312_500_000);
+const historyOf = (feesSat: (day: number) => number): readonly HistoryDay[] =>
+  parseHistory(
+    [
+      'date,difficulty,subsidy_sat,fees_sat',
+      ...Array.from({ length: 60 }, (_, day) =>
+        [dayOf(day), DIFFICULTY, subsidySat(day), feesSat(day)].join(','),
+      ),
+    ].join('\n'),
+  );
+
+describe('the fees of blocks', () => {
+  // Some, as ever; a week of twice the subsidy from the 20th day on; and none while nobody sends anything.
+  const courses: Readonly<Record<string, (day: number) => number>> = {
+    none: () => 0,
+    some: (day) => 20_000_000 + ((day * 7_919) % 30) * 1_000_000,
+    'a week of many': (day) => (day >= 20 && day < 27 ? 1_250_000_000 : 20_000_000),
+    'as much as a halving takes': (day) => (day < HALVED_FROM ? 0 : 312_500_000),
+  };
+
+  it.each(Object.entries(courses))('are in the value, and decide who leaves: %s', (_what, feesSat) => {
+    const history = historyOf(feesSat);
+    const byHand = history.map(({ day }, index) => {
+      return { day, sats: valueByHand(DIFFICULTY, subsidySat(index), feesSat(index)) };
+    });
+    for (const [index, { valueMsatPerEh }] of history.entries())
+      expect(Math.abs(Number(valueMsatPerEh) - byHand[index]!.sats * 1000)).toBeLessThan(1.001);
+    const said = replayPrices(history, TERMS);
+    const hand = replayByHand(byHand, TERMS.days, 0.18, 0.18);
+    expect(said.map(({ day, leaves }) => [day, leaves ?? null])).toEqual(
+      hand.map(({ day, leaves }) => [day, leaves]),
+    );
+    for (const [index, one] of said.entries())
+      expect(Math.abs(Number(one.collateralNeededPpm) / 1e6 - hand[index]!.collateral)).toBeLessThan(4e-6);
+  });
+
+  it('have the miner leave in a week of many, and keep the maker where they make up for a halving', () => {
+    const sides = (what: string): ReadonlySet<string | undefined> =>
+      new Set(replayPrices(historyOf(courses[what]!), TERMS).map(({ leaves }) => leaves?.side));
+    // Without fees those that see the halving are left by the maker, and nobody else.
+    expect([...sides('none')].toSorted()).toEqual(['maker', undefined]);
+    expect([...sides('a week of many')]).toContain('miner');
+    expect([...sides('as much as a halving takes')]).toEqual([undefined]);
+  });
+});
 
 describe('contracts over the past', () => {
   it('end as an independent reckoning says', () => {
