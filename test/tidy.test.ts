@@ -44,7 +44,7 @@ describe('imports', () => {
   const CORE = ['base', 'bitcoin', 'stratum', 'jobs', 'shares'];
   const LINE = [...CORE, 'downstream', 'upstream', 'work', 'contract', 'channel'];
   const FLOW = [...LINE, 'peer', 'settlement', 'miner', 'maker', 'audit', 'auditor', 'mining', 'operator'];
-  const AROUND = ['chain', 'ledger', 'metrics', 'log', 'config', 'http', 'ui'];
+  const AROUND = ['chain', 'ledger', 'metrics', 'log', 'config', 'http', 'api', 'ui'];
   const upTo = (name: string): string[] => FLOW.slice(0, FLOW.indexOf(name));
 
   /** What the code of a folder may import; its own folder goes without saying. */
@@ -75,6 +75,7 @@ describe('imports', () => {
     log: ['base'],
     config: ['base', 'bitcoin'],
     http: ['base', 'metrics', 'log'],
+    api: ['base', 'http'],
     ui: ['base', 'http'],
     devnet: [...FLOW, ...AROUND],
     daemon: [...FLOW, ...AROUND, 'devnet'],
@@ -378,7 +379,7 @@ describe('words', () => {
       '^test/|^src/(devnet|ledger)/|^src/maker/(backlog|batch-verifier|maker|maker-meter|maker-store|work-binding).ts$',
       '^src/(chain/tip-tracker|daemon/doctor-remote|miner/refusals|miner/work-jobs|mining/clock-offsets).ts$',
       '^src/(chain/chain-clock|maker/market|operator/maker-offer|cli/channel|cli/evidence|daemon/watch).ts$',
-      '^src/(auditor/auditor|downstream/server/server|upstream/dag-view).ts$',
+      '^src/(api/feed|auditor/auditor|downstream/server/server|upstream/dag-view).ts$',
       '^src/settlement/(auditor-link|ladder-writer|minute-keeper|notice-board|tip-log-keeper).ts$',
     ].join('|'),
   );

@@ -4,6 +4,7 @@
  *
  * - `stratum`: the Stratum v1 error number sent to an ASIC (field practice, 20 to 25).
  * - `rpc`: the JSON-RPC 2.0 error number sent to a peer (`PROTOCOL.md`).
+ * - `http`: the status of an answer of the API that carries it; 422 where there is none.
  * - `hint`: what the reader of the message should do.
  */
 export const ERROR_TABLE = {
@@ -288,11 +289,32 @@ export const ERROR_TABLE = {
     hint: 'the disk of the log was full, or its reader stood still; lines of that time are lost',
   },
   usage: { hint: 'see --help' },
+
+  // the HTTP API
+  bad_request: { http: 400, hint: 'the request does not fit its schema: see /api/v1/openapi.json' },
+  bad_cursor: { http: 400, hint: 'a cursor is the next_cursor of the page before, word for word' },
+  unauthorized: {
+    http: 401,
+    hint: 'send Authorization: Bearer with a token of the data directory; without one only this machine may look',
+  },
+  forbidden: { http: 403, hint: 'this token may not do that: api-token may everything' },
+  forbidden_host: { http: 403, hint: 'this name is not in metrics.allowed_hosts' },
+  forbidden_origin: { http: 403, hint: 'pages of other sites may not call this' },
+  not_found: { http: 404, hint: 'there is nothing here' },
+  method_not_allowed: { http: 405, hint: 'see the Allow header' },
+  too_large: { http: 413, hint: 'the body is over the limit' },
+  unsupported_media_type: { http: 415, hint: 'send Content-Type: application/json' },
+  too_many_requests: { http: 429, hint: 'ask less often: the Retry-After header says when' },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERROR_TABLE;
 
-type ErrorRow = { readonly hint: string; readonly stratum?: number; readonly rpc?: number };
+type ErrorRow = {
+  readonly hint: string;
+  readonly stratum?: number;
+  readonly rpc?: number;
+  readonly http?: number;
+};
 const ROWS: Readonly<Record<ErrorCode, ErrorRow>> = ERROR_TABLE;
 
 /**
@@ -337,4 +359,9 @@ export function stratumNumber(code: ErrorCode): number {
 /** The JSON-RPC number of a code; -32000 ("server error") where the table names none. */
 export function rpcNumber(code: ErrorCode): number {
   return ROWS[code].rpc ?? -32000;
+}
+
+/** The HTTP status of a code; 422 where the table names none: it was understood, and cannot be done. */
+export function httpStatus(code: ErrorCode): number {
+  return ROWS[code].http ?? 422;
 }

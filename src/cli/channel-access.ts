@@ -19,7 +19,7 @@ import {
   readOnChainIfPossible,
 } from '../operator/channel-report.ts';
 import { channelSigner, fallbackOf } from '../operator/channel-tools.ts';
-import { requestAction } from '../operator/daemon-action.ts';
+import { type ActionName, requestAction } from '../operator/daemon-action.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 
 /** Where a ledger is: enough to look. */
@@ -199,7 +199,7 @@ export function daemonOf(
 
 /** Has the running daemon do something about a contract: its answer. Throws `usage`, and as the daemon. */
 export async function askDaemon(
-  action: string,
+  action: ActionName,
   options: ParsedOptions,
   io: CommandIo,
   fields: object,

@@ -2,7 +2,7 @@ import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { formatSi } from '../base/units.ts';
 import { Invalid, WORK } from '../config/values.ts';
-import { requestAction } from '../operator/daemon-action.ts';
+import { type ActionName, requestAction } from '../operator/daemon-action.ts';
 import { daemonOf, print, READ_OPTIONS } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
@@ -82,7 +82,7 @@ export const makerBookCommand: Command = {
   },
 };
 
-function ask(options: ParsedOptions, io: CommandIo, action: string, input?: Record<string, unknown>) {
+function ask(options: ParsedOptions, io: CommandIo, action: ActionName, input?: Record<string, unknown>) {
   const daemon = daemonOf(options, io);
   return requestAction(daemon.url, daemon.dataDir, action, input) as Promise<object>;
 }

@@ -6,6 +6,7 @@ import { systemTimers } from '../base/system-timers.ts';
 import { printable } from '../base/text.ts';
 import { formatSi } from '../base/units.ts';
 import { fetchStatus } from '../daemon/status-client.ts';
+import { readToken } from '../http/token.ts';
 import { accessOf, secondsOption } from './channel-access.ts';
 import type { Command, CommandIo, ParsedOptions } from './command.ts';
 
@@ -14,21 +15,24 @@ const CLEAR = '\u001b[H\u001b[2J';
 export const statusCommand: Command = {
   name: 'status',
   summary: 'what a running daemon does now: miners, destinations, contracts, the chain',
-  usage: '--config FILE | --url URL [--every SECONDS]',
+  usage: '--config FILE | --url URL [--token-file FILE] [--every SECONDS]',
   help: [
     'Asks the daemon of the configuration, or the one at URL (its metrics.listen), such as http://127.0.0.1:9332.',
     'With --every it is asked again and again, until Ctrl+C or until it does not answer.',
   ],
   options: {
     config: { type: 'string', value: 'FILE', help: 'configuration (TOML) of the daemon' },
-    url: { type: 'string', value: 'URL', help: 'where it serves /api/v1/status' },
+    url: { type: 'string', value: 'URL', help: 'where it serves /api/v1' },
+    'token-file': { type: 'string', value: 'FILE', help: 'a token of a daemon on another machine' },
     every: { type: 'string', value: 'SECONDS', help: 'ask again each so many seconds' },
   },
   run: async (options, io) => {
-    const url = urlOf(options, io);
+    const { url, token } = daemonAt(options, io);
+    const onMisfit = (why: string): void =>
+      void io.stderr.write(`the daemon is of another version: ${word(why)}\n`);
     const seconds = secondsOption(options, 'every');
     for (;;) {
-      const status = await fetchStatus(url);
+      const status = await fetchStatus(url, { token, onMisfit });
       const text = options.flag('json') ? JSON.stringify(status) : statusText(status).join('\n');
       const isLive = seconds !== undefined && io.stdout.isTTY && !options.flag('json');
       io.stdout.write(`${isLive ? CLEAR : ''}${text}\n`);
@@ -38,17 +42,22 @@ export const statusCommand: Command = {
   },
 };
 
-function urlOf(options: ParsedOptions, io: CommandIo): string {
-  const url = options.text('url');
+/** The daemon that is asked, and the token that is shown to it: on this machine it takes none. */
+function daemonAt(
+  options: ParsedOptions,
+  io: CommandIo,
+): { readonly url: string; readonly token?: string } {
+  const [url, file] = [options.text('url'), options.text('token-file')];
+  const token = file === undefined ? {} : { token: readToken(file) };
   if (url === undefined) {
     const { daemon } = accessOf(options, io);
-    if (daemon !== undefined) return daemon.url;
+    if (daemon !== undefined) return { url: daemon.url, ...token };
     throw new CodedError('usage', 'say which daemon: --config FILE or --url URL');
   }
   const parsed = URL.parse(url);
   if (parsed === null || !/^https?:$/.test(parsed.protocol))
     throw new CodedError('usage', '--url must be an http or https URL');
-  return parsed.origin;
+  return { url: parsed.origin, ...token };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -162,18 +171,18 @@ function contractText(contract: Fields): string[] {
 
 /** What leaving would be to each side today, where that is known. */
 function leavingText(leaving: Fields): string[] {
-  const { valueMsatPerEh: value, pays } = leaving;
+  const { value_msat_per_eh: value, pays } = leaving;
   if (value === undefined) return [];
   const sides = ['miner', 'maker'].map((side) => {
-    const { gainSat, forfeitSat } = fieldsOf(leaving[side]);
-    return `the ${side} would gain ${word(gainSat)} and lose ${word(forfeitSat)} sat`;
+    const { gain_sat: gain, forfeit_sat: forfeit } = fieldsOf(leaving[side]);
+    return `the ${side} would gain ${word(gain)} and lose ${word(forfeit)} sat`;
   });
   const alarm = typeof pays === 'string' ? `; LEAVING PAYS for the ${pays}` : '';
   return [`  leaving  at ${word(value)} msat/EH ${sides.join(', ')}${alarm}`];
 }
 
 /** Where delivery stands by both logs, and in the own view where that is another. */
-function deliveryText({ agreed, own, missingHashes: missing, cureByHeight: cureBy }: Fields): string[] {
+function deliveryText({ agreed, own, missing_hashes: missing, cure_by_height: cureBy }: Fields): string[] {
   if (agreed === undefined) return [];
   const stands = own === agreed ? word(own) : `${word(own)} by the own log, ${word(agreed)} by both`;
   const cure = typeof cureBy === 'number' ? `; ${work(missing)} to be made up by block ${cureBy}` : '';
@@ -181,9 +190,9 @@ function deliveryText({ agreed, own, missingHashes: missing, cureByHeight: cureB
 }
 
 /** What either side said beyond the terms. */
-function noticesText({ pauses, ends, writtenOffSat }: Fields): string[] {
+function noticesText({ pauses, ends, written_off_sat: writtenOff }: Fields): string[] {
   const lines = ['miner', 'maker'].flatMap((side) => {
-    const { reason, fromHeight: from, untilHeight: until } = fieldsOf(fieldsOf(pauses)[side]);
+    const { reason, from_height: from, until_height: until } = fieldsOf(fieldsOf(pauses)[side]);
     const { height } = fieldsOf(fieldsOf(ends)[side]);
     const to = typeof until === 'number' ? ` to ${until}` : '';
     return [
@@ -193,17 +202,16 @@ function noticesText({ pauses, ends, writtenOffSat }: Fields): string[] {
       ...(height === undefined ? [] : [`  notice   of the ${side}: it ends at block ${word(height)}`]),
     ];
   });
-  return writtenOffSat === undefined
-    ? lines
-    : [...lines, `  VOID     ${word(writtenOffSat)} sat are given up`];
+  return writtenOff === undefined ? lines : [...lines, `  VOID     ${word(writtenOff)} sat are given up`];
 }
 
 function makerContractText(contract: Fields): string[] {
-  const { contractId, channel, stream, connected, verifiedWorkHashes: done, paidSat, frozen } = contract;
+  const { contract_id: id, channel, stream, connected, frozen } = contract;
+  const { verified_work_hashes: done, paid_sat: paid } = contract;
   const link = connected === true ? 'connected' : 'NOT connected';
   const lines = [
-    `contract   ${word(contractId).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
-    `  work     ${work(done)} verified, ${word(paidSat)} sat signed`,
+    `contract   ${word(id).slice(0, 16)}: ${word(stream)}, channel ${word(channel)}, ${link}`,
+    `  work     ${work(done)} verified, ${word(paid)} sat signed`,
     ...luckText(fieldsOf(contract['luck'])),
     ...leavingText(fieldsOf(contract['leaving'])),
     ...deliveryText(fieldsOf(contract['delivery'])),
@@ -213,13 +221,13 @@ function makerContractText(contract: Fields): string[] {
 }
 
 function meteringText(metering: Fields): string[] {
-  const { contractId, status, endReason, connected, totals } = metering;
-  if (contractId === undefined) return [];
-  const { verifiedWorkHashes: done, workTotalHashes: total, signedWorkHashes: signed } = metering;
+  const { contract_id: id, status, end_reason: endReason, connected, totals } = metering;
+  if (id === undefined) return [];
+  const { verified_work_hashes: done, work_total_hashes: total, signed_work_hashes: signed } = metering;
   const stands = `${word(status)}${typeof endReason === 'string' ? ` (${word(endReason)})` : ''}`;
   const link = connected === true ? 'connected' : 'NOT connected';
   return [
-    `metering   ${word(contractId).slice(0, 16)}: ${stands}, without money, ${link}`,
+    `metering   ${word(id).slice(0, 16)}: ${stands}, without money, ${link}`,
     `  work     ${work(done)} of ${work(total)} verified, ${work(signed)} signed by both in ${word(totals)} totals`,
   ];
 }

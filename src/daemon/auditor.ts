@@ -7,10 +7,11 @@ import type { AuditorConfig } from '../config/config.ts';
 import { OpsServer } from '../http/server.ts';
 import { createMetrics, type MetricObservers, type MetricSources } from '../metrics/metrics.ts';
 import { ledgerPlaceOf, openLedger } from '../operator/ledger-place.ts';
+import { auditorApi } from './auditor-api.ts';
 import { BackupDate } from './backup-date.ts';
 import { type Composed, composed } from './composed.ts';
 import { countsOf } from './contract-state.ts';
-import { apiToken, makeDataDir } from './data-dir.ts';
+import { makeDataDir } from './data-dir.ts';
 import { DiskSpace } from './disk-space.ts';
 import type { LaterPart } from './later-part.ts';
 import { openKeys } from './node-keys.ts';
@@ -55,6 +56,7 @@ export function startAuditor(
     const waiting: LaterPart[] = [];
     const { listen, allowedHosts } = config.metrics;
     const { nodeId, auditorKeyHex } = auditor;
+    const http = log.child({ part: 'http' });
     const metrics = createMetrics({ role: 'auditor', build }, () => ({
       ...ledgerSources(ledger),
       ...diskSources(place),
@@ -63,15 +65,11 @@ export function startAuditor(
     }));
     observe = metrics.observe;
     const ops = new OpsServer(
-      { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
+      { listen, allowedHosts, serving: ['ledger'] },
       {
-        ...{ metrics, timers, log: log.child({ part: 'http' }) },
+        ...{ metrics, timers, log: http },
         checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
-        status: () => ({
-          ...{ version: VERSION, role: 'auditor', node_id: nodeId, auditor_key: auditorKeyHex },
-          ...{ network: config.network, connections: auditor.stats.connections },
-          contracts: auditor.status,
-        }),
+        api: auditorApi(config, auditor, { undo, clock, timers, random: systemRandom, log: http }),
       },
     );
     const httpAt = await startPage(ops, { waiting, undo, log });

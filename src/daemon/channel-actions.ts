@@ -1,8 +1,8 @@
+import type { Action } from '../api/operation.ts';
 import type { Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
 import { noticeActions } from './notice-actions.ts';

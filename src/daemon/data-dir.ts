@@ -1,9 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
-import { loadOrCreateToken } from '../http/token.ts';
+import { loadOrCreateToken, ROLES, type Role, type Tokens } from '../http/token.ts';
 import type { Logger } from '../log/logger.ts';
 
 /** Makes the folder of a daemon, for it alone, where there is none. Throws `file_unusable`. */
@@ -16,14 +15,20 @@ export function makeDataDir(path: string): void {
   }
 }
 
-/** The API token in the folder of a daemon; where there can be none, one that nobody has. */
-export function apiToken(dataDir: string, log: Logger): string {
-  try {
-    return loadOrCreateToken(join(dataDir, 'api-token'), systemRandom);
-  } catch (error) {
-    if (!(error instanceof CodedError)) throw error;
-    const { code, message: detail } = error;
-    log.error({ code, detail }, 'without its token nothing can be asked for over the status page');
-    return toHex(systemRandom.bytes(32));
-  }
+/** Where the token of each role is: that of `money` may do everything. */
+const TOKEN_FILES = { watch: 'api-token-watch', operate: 'api-token-operate', money: 'api-token' } as const;
+
+/** The API tokens in the folder of a daemon; where there can be none, that role is nobody's. */
+export function apiTokens(dataDir: string, log: Logger): Tokens {
+  const tokenOf = (role: Role): Tokens => {
+    try {
+      return { [role]: loadOrCreateToken(join(dataDir, TOKEN_FILES[role]), systemRandom) };
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      const { code, message: detail } = error;
+      log.error({ code, detail, role }, 'without its token nobody has this role at the API');
+      return {};
+    }
+  };
+  return Object.assign({}, ...ROLES.map(tokenOf)) as Tokens;
 }

@@ -18,8 +18,7 @@ import { requestAction } from '../operator/daemon-action.ts';
 import { evidenceLines } from '../work/evidence-lines.ts';
 import { DaemonProcess } from './child.ts';
 import type { DemoSnapshot, MinerRow } from './demo-view.ts';
-import type { ProxyStatus } from './proxy-status.ts';
-import { fetchStatus, readStatus, type Wired } from './status-client.ts';
+import { fetchStatus, type ProxyStatusAnswer, readStatus } from './status-client.ts';
 
 export type DemoOptions = {
   readonly seconds: number;
@@ -44,7 +43,7 @@ const CLOSE_TIMEOUT_MS = 60_000;
 /** Marks a directory of ours, so that nothing else is ever removed. */
 const MARKER = '.sharestream-demo';
 
-type Status = Wired<ProxyStatus>;
+type Status = ProxyStatusAnswer;
 
 /** Everything on one machine: resolves to the summary of the run (the object that `--json` prints). */
 export async function runDemo(options: DemoOptions): Promise<Record<string, unknown>> {
@@ -160,7 +159,7 @@ class Demo {
 function minerRows({ miners }: Status): MinerRow[] {
   return miners
     .flatMap(({ workers }) => workers)
-    .map(({ name, hashesPerSecond, accepted, rejected }) => {
+    .map(({ name, hashes_per_second: hashesPerSecond, accepted, rejected }) => {
       return { worker: name, hashesPerSecond, accepted, rejected };
     })
     .sort((a, b) => (a.worker < b.worker ? -1 : 1));

@@ -11,14 +11,14 @@ import { DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 import { FileMonotoneSigner } from '../channel/monotone-file.ts';
 import { channelIdOf } from '../channel/params.ts';
 import type { MakerConfig } from '../config/config.ts';
-import { OpsServer, type OpsServerDeps } from '../http/server.ts';
+import { OpsServer } from '../http/server.ts';
 import type { Ledger, LedgerStats } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { BeadNode } from '../maker/bead-node.ts';
-import type { MakerContractStatus } from '../maker/contract-status.ts';
 import { Maker } from '../maker/maker.ts';
 import type { MakerDeps } from '../maker/maker-options.ts';
 import type { OpenStateSigner } from '../maker/maker-store.ts';
+import type { PoolFigures } from '../maker/pool-book.ts';
 import { positionFile } from '../maker/restored-ledger.ts';
 import { createMetrics, type MetricObservers, type Metrics } from '../metrics/metrics.ts';
 import { fundingWallet } from '../operator/chain-access.ts';
@@ -31,29 +31,26 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import { chooseKernelKind, KERNEL_CACHE } from '../shares/kernel/choose-kernel.ts';
 import { createKernel } from '../shares/kernel/create-kernel.ts';
-import { luckOf } from '../work/luck.ts';
 import { auditorOf } from './auditor-place.ts';
-import { type ChainPart, chainStatus, startChain, stopChain } from './chain-part.ts';
-import { makerChannelActions } from './channel-actions.ts';
+import { type ChainPart, startChain, stopChain } from './chain-part.ts';
 import { ClosingOnly, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
-import { apiToken, makeDataDir } from './data-dir.ts';
+import { makeDataDir } from './data-dir.ts';
 import { type Descriptors, watchDescriptors } from './descriptors.ts';
 import { Durability, IDLE } from './durability.ts';
 import type { LaterPart } from './later-part.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
+import { makerApi } from './maker-api.ts';
 import { makerLine } from './maker-line.ts';
-import { leavingOfRow, type MakerParts, makerSources } from './maker-metrics.ts';
+import { type MakerParts, makerSources } from './maker-metrics.ts';
 import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
-import { makerPolicyActions } from './policy-actions.ts';
 import { makerChecks } from './readiness.ts';
 import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
-import { streamViews } from './stream-actions.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
@@ -153,7 +150,7 @@ async function build(
   undo.defer(async () => upkeep?.stop());
   const descriptors = watchDescriptors(undo, { timers, log });
   const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
-  const ops = opsServer(config, facts, { metrics, source, log, ...shown });
+  const ops = opsServer(config, facts, { metrics, source, undo, log, ...shown });
   const httpAt = await startPage(ops, { waiting, undo, log });
   sayStatus(undo, { timers, log }, makerLine(facts));
   const fault = (): string | undefined =>
@@ -176,26 +173,26 @@ function opsServer(
   facts: MakerParts,
   deps: {
     readonly metrics: Metrics<'maker'>;
-    readonly pools: () => unknown;
+    readonly pools: () => readonly PoolFigures[];
     readonly descriptors: Pick<Descriptors, 'status'>;
     readonly isListening: () => boolean;
     readonly source: MakerSource | undefined;
+    readonly undo: AsyncDisposableStack;
     readonly log: Logger;
   },
 ): OpsServer {
-  const { maker } = facts;
-  const { metrics, pools, descriptors, isListening, source, log } = deps;
+  const http = deps.log.child({ part: 'http' });
+  const { metrics, pools, descriptors, isListening, source, undo } = deps;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(
-    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['ledger'] },
+    { listen, allowedHosts, serving: ['ledger'] },
     {
-      ...{ metrics, timers, log: log.child({ part: 'http' }) },
+      ...{ metrics, timers, log: http },
       checks: makerChecks(facts, isListening),
-      status: () => ({
-        ...makerStatus(maker, config, facts.part, facts.closing),
-        ...{ pools: pools(), descriptors: descriptors.status },
+      api: makerApi(config, facts, {
+        ...{ pools, descriptors, source, undo },
+        ...{ clock, timers, random: systemRandom, log: http },
       }),
-      ...servedOf(maker, source),
     },
   );
 }
@@ -267,14 +264,6 @@ function makerOf(
   );
 }
 
-/** What the page of a maker shows and does beside its status. */
-function servedOf(maker: Maker, source: MakerSource | undefined): Pick<OpsServerDeps, 'views' | 'actions'> {
-  return {
-    views: streamViews(() => maker.moneyStreams),
-    actions: { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) },
-  };
-}
-
 type OpenedLedger = {
   readonly ledger: Ledger;
   /** Undefined where the ledger cannot be used. */
@@ -303,36 +292,6 @@ async function openOrReplace(
   } catch (error) {
     return replaceUnusable(path, error, log);
   }
-}
-
-function makerStatus(
-  maker: Maker,
-  { network }: MakerConfig,
-  part: ChainPart | undefined,
-  closing: ClosingOnly,
-): object {
-  return {
-    version: VERSION,
-    role: 'maker',
-    node_id: maker.nodeId,
-    network,
-    bitcoin_node: { truc: part?.truc.policy ?? 'unknown' },
-    connections: maker.stats.connections,
-    refused_connections: maker.stats.refused,
-    contracts:
-      closing.reason === undefined
-        ? maker.status.map((row) => ({ ...withLuck(row), leaving: leavingOfRow(maker, row, part) }))
-        : [],
-    metering: closing.reason === undefined ? maker.metering : [],
-    closing_only: closing.status,
-    chain: part === undefined ? null : chainStatus(part),
-  };
-}
-
-/** A contract with its luck as it is read. */
-function withLuck(row: MakerContractStatus): object {
-  const { block, upstream } = row.luck;
-  return { ...row, luck: { block: luckOf(block), upstream: luckOf(upstream) } };
 }
 
 /**

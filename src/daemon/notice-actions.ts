@@ -1,7 +1,7 @@
+import type { Action } from '../api/operation.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { PAUSE_REASONS } from '../contract/notices.ts';
-import type { Action } from '../http/server.ts';
 import type { NoticeRequest, NoticesView } from '../settlement/notice-board.ts';
 
 /** Gives notice of a contract; throws `unknown_channel` where it is not served. */

@@ -1,6 +1,6 @@
+import type { Action } from '../api/operation.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
-import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import { makerBook } from '../operator/maker-book.ts';
 import { type MakerSource, policyRows, settablePath } from '../operator/maker-policy.ts';

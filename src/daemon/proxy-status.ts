@@ -6,7 +6,7 @@ import type { TrucPolicy } from '../chain/truc.ts';
 import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import type { LeavingView } from '../contract/incentive.ts';
-import type { SessionSnapshot } from '../downstream/server/snapshot.ts';
+import type { SessionSnapshot, WorkerSnapshot } from '../downstream/server/snapshot.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { FoundBlocks } from '../miner/found-blocks.ts';
 import type { MinerMeterStatus } from '../miner/miner-meter.ts';
@@ -16,7 +16,7 @@ import { type DestinationStatus, destinationStatus } from '../mining/destination
 import type { DestinationWork } from '../mining/destination-work.ts';
 import type { Mining } from '../mining/mining.ts';
 import { withoutContract } from '../mining/work-routes.ts';
-import type { UnlikelyWorker } from '../mining/worker-luck.ts';
+import type { UnlikelyWorker, WorkerLuck } from '../mining/worker-luck.ts';
 import type { EditWithoutEffect } from '../operator/configured-terms.ts';
 import type { ContractReport } from '../operator/contract-report.ts';
 import type { AuditorLink, AuditorView } from '../settlement/auditor-link.ts';
@@ -84,7 +84,7 @@ export type ProxyStatus = {
   readonly destinations: readonly DestinationStatus[];
   /** Of the destinations that name an RPC; their braids are in `/api/v1/dag`. */
   readonly braidpool: readonly BraidpoolStatus[];
-  readonly miners: readonly SessionSnapshot[];
+  readonly miners: readonly MinerView[];
   /** The first of `contracts`. */
   readonly contract: ContractStatus | null;
   readonly contracts: readonly ContractStatus[];
@@ -110,7 +110,8 @@ export type ProxyStatus = {
   readonly last_peer_error: string | null;
 };
 
-type ContractStatus = ContractReport & {
+/** A contract at the miner's side. */
+export type ContractStatus = ContractReport & {
   /** See `ContractConfig`. */
   readonly name: string;
   readonly connected: boolean;
@@ -142,7 +143,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   const { mining, meters, config } = facts;
   const { server } = mining;
   const rate = facts.hashrate.rates().oneMinute;
-  const contracts = await Promise.all(facts.contracts.all.map((each) => contractStatus(each, facts)));
+  const contracts = await contractStatuses(facts);
   return {
     version: VERSION,
     role: 'proxy',
@@ -182,6 +183,18 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
   };
 }
 
+/** The contracts that run. */
+export function contractStatuses(
+  facts: Pick<ProxyParts, 'contracts' | 'mining' | 'chain'>,
+): Promise<ContractStatus[]> {
+  return Promise.all(facts.contracts.all.map((each) => contractStatus(each, facts)));
+}
+
+/** All connections of miners. */
+export function minerViews(mining: Mining): MinerView[] {
+  return mining.server.sessions().map((session) => minerOf(session, mining));
+}
+
 async function contractStatus(
   runner: ContractRunner,
   { mining, chain }: Pick<ProxyParts, 'mining' | 'chain'>,
@@ -211,10 +224,14 @@ function lastPeerError({ all, metering }: RunningContracts): string | undefined 
 }
 
 /** A miner with the name of the destination, or of its own link there, that it mines to. */
-function minerOf(
-  { destination, ...session }: SessionSnapshot,
-  { router, luck }: Mining,
-): SessionSnapshot & { readonly own_pool_reason: string | null } {
+export type MinerView = SessionSnapshot & {
+  readonly own_pool_reason: string | null;
+  readonly workers: readonly (WorkerSnapshot & {
+    readonly luck: NonNullable<ReturnType<WorkerLuck['of']>> | null;
+  })[];
+};
+
+function minerOf({ destination, ...session }: SessionSnapshot, { router, luck }: Mining): MinerView {
   const sharesPerMinute = router.sharesPerMinuteOfSlow(session.id);
   const workers = session.workers.map((worker) => ({ ...worker, luck: luck.of(worker.name) ?? null }));
   const own_pool_reason =

@@ -26,20 +26,20 @@ import { Hashrate } from '../work/hashrate.ts';
 import type { Credit } from '../work/meters.ts';
 import { auditorOf } from './auditor-place.ts';
 import { type ChainPart, startChain, stopChain } from './chain-part.ts';
-import { proxyChannelActions } from './channel-actions.ts';
 import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
 import { type Composed, composed } from './composed.ts';
 import { minerOptionsOf } from './contract-runner.ts';
 import { armCrashPoint, type CrashPoint } from './crash-points.ts';
-import { apiToken, makeDataDir } from './data-dir.ts';
+import { makeDataDir } from './data-dir.ts';
 import { watchDescriptors } from './descriptors.ts';
 import { Durability, type DurabilityLevel, IDLE } from './durability.ts';
 import { openKeys } from './node-keys.ts';
 import { laterPart, PATIENCE_MS, startPage } from './page.ts';
+import { proxyApi } from './proxy-api.ts';
 import { proxyLine } from './proxy-line.ts';
 import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
-import { type ProxyParts, proxyStatus } from './proxy-status.ts';
+import type { ProxyParts } from './proxy-status.ts';
 import { proxyChecks } from './readiness.ts';
 import { renewalOf } from './renewal.ts';
 import { RuleTaking } from './rule-taking.ts';
@@ -47,7 +47,6 @@ import { RunningContracts } from './running-contracts.ts';
 import { contractDestination, contractsOf, Selling } from './selling.ts';
 import type { DaemonLog } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
-import { streamViews } from './stream-actions.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
@@ -130,7 +129,7 @@ async function build(
   durability.start();
 
   const later = { waiting: facts.waiting, undo, log };
-  const httpAt = await startPage(opsServer(facts, kernel.name, observers, log), later);
+  const httpAt = await startPage(opsServer(facts, kernel.name, observers, later), later);
   sayStatus(undo, { timers, log }, proxyLine(facts));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(async () => {
@@ -211,25 +210,24 @@ function makeMining(
 }
 
 /** The status page, and what it reads. */
-function opsServer(facts: ProxyParts, kernelName: string, observers: Observers, log: DaemonLog): OpsServer {
-  const { config, ledger, mining, contracts } = facts;
+function opsServer(
+  facts: ProxyParts,
+  kernelName: string,
+  observers: Observers,
+  { undo, log }: { readonly undo: AsyncDisposableStack; readonly log: DaemonLog },
+): OpsServer {
+  const { config, ledger } = facts;
+  const http = log.child({ part: 'http' });
+  const api = proxyApi(facts, { undo, clock, timers, random: systemRandom, log: http });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(
-    { listen, allowedHosts, token: apiToken(config.dataDir, log), serving: ['miners'] },
+    { listen, allowedHosts, serving: ['miners'] },
     {
-      ...{ metrics, timers, log: log.child({ part: 'http' }) },
-      checks: proxyChecks(facts),
-      status: () => proxyStatus(facts),
-      views: {
-        dag: () => mining.braidpoolNodes.map(({ newest }) => newest),
-        ...streamViews(() =>
-          [...contracts.all.map(({ side }) => side), ...contracts.earlier].map((side) => side.moneyStream),
-        ),
-      },
-      actions: { ...proxyChannelActions(contracts), ...takeActions(config, facts) },
+      ...{ metrics, timers, log: http },
+      ...{ checks: proxyChecks(facts), api },
     },
   );
 }

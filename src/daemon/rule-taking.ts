@@ -1,10 +1,10 @@
+import type { Action } from '../api/operation.ts';
 import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { priceText } from '../base/price.ts';
 import type { ProxyConfig } from '../config/config.ts';
 import { contractIdOf } from '../contract/terms.ts';
-import type { Action } from '../http/server.ts';
 import type { Logger } from '../log/logger.ts';
 import { type AskedMakers, type MakerQuote, takeInput } from '../operator/market-tools.ts';
 

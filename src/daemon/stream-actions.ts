@@ -1,7 +1,9 @@
+import type { z } from 'zod';
+import type { Action } from '../api/operation.ts';
+import type { moneyStream } from '../api/shared-schemas.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import type { MoneyStream } from '../contract/money-stream.ts';
-import type { Action } from '../http/server.ts';
 import { moneyStreamCodec } from '../peer/stream-codecs.ts';
 import type { ComparedStreams } from '../settlement/money-streams.ts';
 
@@ -34,13 +36,11 @@ export function streamActions(find: (input: unknown) => ServedStream): Readonly<
   };
 }
 
-/** `GET /api/v1/streams`. */
-export function streamViews(all: () => readonly MoneyStream[]): Readonly<Record<string, () => unknown>> {
-  return { streams: () => all().map(streamView) };
-}
+type StreamView = z.output<typeof moneyStream>;
 
-function streamView(stream: MoneyStream): object {
-  return moneyStreamCodec.print(stream) as object;
+/** A contract as a money stream, as it is shown. */
+export function streamView(stream: MoneyStream): StreamView {
+  return moneyStreamCodec.print(stream) as StreamView;
 }
 
 /** `balanceOf`. Throws `usage` for one that is no party of it. */

@@ -1,3 +1,4 @@
+import type { Action } from '../api/operation.ts';
 import { larger } from '../base/bigints.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
@@ -7,7 +8,6 @@ import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import type { TermsV3 } from '../contract/terms-v3.ts';
 import { newestPriceMsatPerEh, paySatOf } from '../contract/updated-terms.ts';
 import { isAtStake } from '../contract/vesting.ts';
-import type { Action } from '../http/server.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
 import type { RunningContracts } from './running-contracts.ts';

@@ -1,3 +1,4 @@
+import type { Action } from '../api/operation.ts';
 import { toHex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
@@ -10,7 +11,6 @@ import { assertMeant, factorPpmOf, type OffMarket, offMarketJson } from '../cont
 import { priceToday } from '../contract/quote-rank.ts';
 import { type ContractTerms, contractIdOf, parseTerms } from '../contract/terms.ts';
 import { fixedPriceMsatPerEh } from '../contract/terms-access.ts';
-import type { Action } from '../http/server.ts';
 import type { AuditorLink } from '../settlement/auditor-link.ts';
 import type { TodaysValue } from '../settlement/todays-value.ts';
 import { payoutScriptOf } from './contract-runner.ts';

@@ -1,10 +1,10 @@
+import type { Action } from '../api/operation.ts';
 import { CodedError } from '../base/errors.ts';
 import { isRecord } from '../base/json.ts';
 import { parseDecimal } from '../base/units.ts';
 import { type AgreedUpdate, agreedUpdateField, type Update, updateField } from '../contract/update.ts';
 import { type UpdatesState, updateId } from '../contract/update-course.ts';
 import { newestPriceMsatPerEh, stepHashesOf, stopHeightOf, updatesOf } from '../contract/updated-terms.ts';
-import type { Action } from '../http/server.ts';
 import type { ContractUpdates, WantedUpdate } from '../settlement/contract-updates.ts';
 
 /** The updates of a contract; throws `unknown_channel` where it is not served. */

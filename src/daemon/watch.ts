@@ -1,7 +1,8 @@
-import { toHex } from '../base/bytes.ts';
+import { createApi } from '../api/app.ts';
+import { serve } from '../api/operation.ts';
+import { READS } from '../api/operations.ts';
 import { systemClock, type Timer } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
-import { systemRandom } from '../base/random.ts';
 import { SerialQueue } from '../base/serial-queue.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import { COMMIT, VERSION } from '../base/version.ts';
@@ -227,8 +228,7 @@ export function startWatch(
     const waiting: LaterPart[] = [];
     const sources = () => ({ ...watchSources(watch), ...daemonSources(waiting, log) });
     const ops = new OpsServer(
-      // Nothing can be done through it: nobody knows this token.
-      { listen, token: toHex(systemRandom.bytes(32)), serving: ['node'] },
+      { listen, serving: ['node'] },
       {
         metrics: createMetrics({ role: 'watch', build }, sources),
         ...{ timers: systemTimers, log: log.child({ part: 'http' }) },
@@ -236,7 +236,10 @@ export function startWatch(
           node: () => chainCheck(part),
           ladders: () => troublesOf(watch.status)[0] ?? true,
         },
-        status: () => watch.status,
+        // To this machine alone: there are no tokens.
+        api: createApi('watch', [serve(READS.watch.getStatus, () => watch.status)], {
+          ...{ tokens: {}, clock: systemClock, log },
+        }),
       },
     );
     const httpAt = await startPage(ops, { waiting, undo, log });

@@ -1,31 +1,26 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { assert } from '../base/assert.ts';
-import type { Timers } from '../base/clock.ts';
+import type { Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { listen } from '../base/listen.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { isExpectedHost, isOwnOrigin } from './host.ts';
-import { errorReply, jsonReply, type Refusal, type Reply, refusal, send, textReply } from './reply.ts';
-import { isAuthorized } from './token.ts';
+import { errorReply, Refused, type Reply, SECURITY_HEADERS, send, textReply } from './reply.ts';
 
 /** True, or in a few words what is wrong (shown to whoever may reach the listener). */
 export type ReadyCheck = () => true | string | Promise<true | string>;
 
-/**
- * An administrative action: takes the parsed JSON body (undefined without one), answers what is sent back as
- * JSON.
- */
-export type Action = (input: unknown) => unknown;
+/** Answers what stands under `/api/`. The body of the request is whole. Throws coded errors. */
+export type Api = (request: Request, caller: { readonly address: string }) => Promise<Response>;
 
 export type OpsServerOptions = {
   /** Port 0 takes any free one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Names, beside localhost and addresses, by which it may be called. */
   readonly allowedHosts?: readonly string[];
-  /** What a caller of an action must present. */
-  readonly token: string;
   /** The checks without which those whom the daemon is for are not served: those of `/healthz`. */
   readonly serving?: readonly string[];
   /** A check that has not answered by then counts as failed. Default 2 s. */
@@ -36,12 +31,7 @@ export type OpsServerDeps = {
   readonly metrics: Pick<Metrics, 'contentType' | 'text'>;
   /** `/readyz` is 200 while all of these are true. */
   readonly checks: Readonly<Record<string, ReadyCheck>>;
-  /** `/api/v1/status`; bigints become decimal strings. */
-  readonly status: () => unknown;
-  /** `GET /api/v1/<name>`: what is too much for the status. */
-  readonly views?: Readonly<Record<string, () => unknown>>;
-  /** `POST /api/v1/<name>`. */
-  readonly actions?: Readonly<Record<string, Action>>;
+  readonly api?: Api;
   readonly log: Logger;
   readonly timers: Timers;
 };
@@ -58,19 +48,20 @@ const CHECK_TIMEOUT_MS = 2_000;
 /** How long a stop waits for answers that are on their way. */
 const LINGER_MS = 1_000;
 
-const API = '/api/v1/';
+/** Longest wait for a client to take more of a stream. */
+const STALL_MS = 30_000;
 
-class Refused extends Error {
-  readonly reply: Reply;
-  constructor(code: Refusal, headers?: Readonly<Record<string, string>>) {
-    super(code);
-    this.reply = refusal(code, headers);
-  }
-}
+const API = '/api/';
+/** What of the headers an API knows. `x-forwarded-for` and `forwarded` say that a proxy stands before it. */
+const ASKED_HEADERS = [
+  ...['accept', 'authorization', 'content-type', 'if-none-match', 'last-event-id'],
+  ...['forwarded', 'x-forwarded-for'],
+] as const;
+const EVENT_STREAM = 'text/event-stream';
 
 /**
- * Health, metrics, status and administration over HTTP, on a listener of its own so that a busy Stratum port
- * cannot hide it. `/livez` looks at nothing but the event loop: a dependency that is down must not restart
+ * Health, metrics and the API over HTTP, on a listener of its own so that a busy Stratum port cannot hide it.
+ * `/livez` looks at nothing but the event loop: a dependency that is down must not restart
  * the process. `/healthz` is for whoever sends miners elsewhere: 503 while they are not served here.
  */
 export class OpsServer {
@@ -80,6 +71,8 @@ export class OpsServer {
   readonly #deps: OpsServerDeps;
   readonly #names: ReadonlySet<string>;
   readonly #server: Server;
+  /** Ends the streams that are being sent. */
+  readonly #streams = new Set<() => void>();
   /** The one that was answered longest ago, or never, is the first. */
   readonly #connections = new Set<Socket>();
 
@@ -113,6 +106,7 @@ export class OpsServer {
    */
   async close(): Promise<void> {
     if (!this.#server.listening) return;
+    for (const end of this.#streams) end();
     const cut = this.#deps.timers.after(LINGER_MS, () => this.#server.closeAllConnections());
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
@@ -130,12 +124,13 @@ export class OpsServer {
   }
 
   /** An answer that is not taken in time is cut off; a connection that took its own comes last again. */
-  #limitAnswer({ socket }: IncomingMessage, response: ServerResponse): void {
+  #limitAnswer({ socket }: IncomingMessage, response: ServerResponse): Timer {
     const late = this.#deps.timers.after(ANSWER_MS, () => this.#cut(socket));
     response.once('close', () => {
       late.cancel();
       if (this.#connections.delete(socket) && !socket.destroyed) this.#connections.add(socket);
     });
+    return late;
   }
 
   #cut(socket: Socket): void {
@@ -146,50 +141,89 @@ export class OpsServer {
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.stats.requests += 1;
-    this.#limitAnswer(request, response);
-    let reply: Reply;
+    const late = this.#limitAnswer(request, response);
+    let reply: Reply | Response;
     try {
       reply = await this.#route(request);
     } catch (error) {
       reply = this.#replyTo(error, request);
     }
     if (!request.complete || !this.#server.listening) response.setHeader('connection', 'close');
-    send(request, response, reply);
+    if (!(reply instanceof Response)) return send(request, response, reply);
+    late.cancel();
+    await this.#stream(request, response, reply);
   }
 
   #replyTo(error: unknown, request: IncomingMessage): Reply {
-    if (error instanceof Refused) {
-      this.stats.refused += 1;
-      return error.reply;
+    if (error instanceof Refused) this.stats.refused += 1;
+    else {
+      this.stats.failed += 1;
+      this.#deps.log.warn({ code: codeOf(error), error, path: pathOf(request) }, 'request failed');
     }
-    this.stats.failed += 1;
-    this.#deps.log.warn({ code: codeOf(error), error, path: pathOf(request) }, 'request failed');
     return errorReply(error);
   }
 
-  async #route(request: IncomingMessage): Promise<Reply> {
+  /** Sends what comes, as fast as the client takes it, until either side has enough. */
+  async #stream(request: IncomingMessage, response: ServerResponse, answer: Response): Promise<void> {
+    const reader = answer.body!.getReader();
+    const end = (): void => void reader.cancel().catch(() => {});
+    this.#streams.add(end);
+    response.once('close', end);
+    try {
+      response.writeHead(200, { ...SECURITY_HEADERS, ...Object.fromEntries(answer.headers) });
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        if (response.write(part.value)) continue;
+        const stalled = this.#deps.timers.after(STALL_MS, () => this.#cut(request.socket));
+        await takenOf(response);
+        stalled.cancel();
+      }
+    } catch (error) {
+      this.#replyTo(error, request);
+    }
+    this.#streams.delete(end);
+    response.end();
+  }
+
+  async #route(request: IncomingMessage): Promise<Reply | Response> {
     if (!isExpectedHost(request.headers.host, this.#names)) throw new Refused('forbidden_host');
     if (!isOwnOrigin(request.headers.origin, request.headers.host)) throw new Refused('forbidden_origin');
     const path = pathOf(request);
     switch (path) {
       case '/livez':
-        allow(request, 'GET');
+        allow(request);
         return textReply(200, 'ok\n');
       case '/healthz':
       case '/readyz': {
-        allow(request, 'GET');
+        allow(request);
         const names = path === '/healthz' ? (this.#options.serving ?? []) : Object.keys(this.#deps.checks);
         return await this.#ready(names, new URLSearchParams(request.url?.split('?')[1]).has('verbose'));
       }
       case '/metrics':
-        allow(request, 'GET');
+        allow(request);
         return textReply(200, await this.#deps.metrics.text(), this.#deps.metrics.contentType);
-      case `${API}status`:
-        allow(request, 'GET');
-        return jsonReply(200, await this.#deps.status());
       default:
-        return await this.#view(path, request);
+        if (this.#deps.api === undefined || !path.startsWith(API)) throw new Refused('not_found');
+        return await this.#ask(this.#deps.api, request);
     }
+  }
+
+  async #ask(api: Api, request: IncomingMessage): Promise<Reply | Response> {
+    const { method = '', headers, socket } = request;
+    const url = URL.parse(request.url ?? '', 'http://localhost');
+    if (url === null) throw new Refused('bad_request', 'the path is none');
+    const isRead = method === 'GET' || method === 'HEAD';
+    if (!isRead && method !== 'POST')
+      throw new Refused('method_not_allowed', undefined, { allow: 'GET, HEAD, POST' });
+    const body = isRead ? {} : { body: await readBody(request) };
+    const named = ASKED_HEADERS.flatMap((name): [string, string][] => {
+      const value = headers[name];
+      return typeof value === 'string' ? [[name, value]] : [];
+    });
+    const asked = new Request(url, { method: isRead ? 'GET' : 'POST', headers: named, ...body });
+    const answer = await api(asked, { address: socket.remoteAddress ?? '' });
+    const { 'content-type': type = 'text/plain', ...others } = Object.fromEntries(answer.headers);
+    if (type.startsWith(EVENT_STREAM) && method === 'GET') return answer;
+    return { status: answer.status, type, body: await answer.text(), headers: others };
   }
 
   async #ready(names: readonly string[], verbose: boolean): Promise<Reply> {
@@ -208,38 +242,25 @@ export class OpsServer {
     const verdict = failed ? 'not ready' : 'ready';
     return textReply(failed ? 503 : 200, `${[...(verbose ? lines : []), verdict].join('\n')}\n`);
   }
-
-  async #view(path: string, request: IncomingMessage): Promise<Reply> {
-    const views = this.#deps.views ?? {};
-    const name = path.startsWith(API) ? path.slice(API.length) : '';
-    const view = Object.hasOwn(views, name) ? views[name] : undefined;
-    if (view === undefined) return await this.#act(name, request);
-    allow(request, 'GET');
-    return jsonReply(200, await view());
-  }
-
-  async #act(name: string, request: IncomingMessage): Promise<Reply> {
-    const actions = this.#deps.actions ?? {};
-    const action = Object.hasOwn(actions, name) ? actions[name] : undefined;
-    if (action === undefined) throw new Refused('not_found');
-    allow(request, 'POST');
-    if (!isAuthorized(request.headers.authorization, this.#options.token)) {
-      throw new Refused('unauthorized', { 'www-authenticate': 'Bearer' });
-    }
-    const result = await action(await readJson(request));
-    this.#deps.log.info({ action: name }, 'action done');
-    return jsonReply(200, result ?? null);
-  }
 }
 
 function pathOf(request: IncomingMessage): string {
   return (request.url ?? '').split('?')[0]!.slice(0, 200);
 }
 
-function allow(request: IncomingMessage, method: 'GET' | 'POST'): void {
-  const allowed = method === 'GET' ? ['GET', 'HEAD'] : ['POST'];
-  if (!allowed.includes(request.method ?? ''))
-    throw new Refused('method_not_allowed', { allow: allowed.join(', ') });
+/** For what is only read. */
+function allow({ method = '' }: IncomingMessage): void {
+  if (method !== 'GET' && method !== 'HEAD')
+    throw new Refused('method_not_allowed', undefined, { allow: 'GET, HEAD' });
+}
+
+/** Resolves when the client took what was sent, or is gone. */
+async function takenOf(response: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  const stop = (): void => gone.abort();
+  response.once('close', stop);
+  await once(response, 'drain', { signal: gone.signal }).catch(() => {});
+  response.off('close', stop);
 }
 
 async function settled(check: ReadyCheck, timeoutMs: number, timers: Timers): Promise<true | string> {
@@ -257,8 +278,8 @@ async function settled(check: ReadyCheck, timeoutMs: number, timers: Timers): Pr
   }
 }
 
-/** The body as JSON, bounded; undefined when there is none. */
-async function readJson(request: IncomingMessage): Promise<unknown> {
+/** The body, bounded. */
+async function readBody(request: IncomingMessage): Promise<Buffer<ArrayBuffer>> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
@@ -266,13 +287,5 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
     if (size > MAX_BODY_BYTES) throw new Refused('too_large');
     chunks.push(chunk as Buffer);
   }
-  if (size === 0) return undefined;
-  if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
-    throw new Refused('unsupported_media_type');
-  }
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as unknown;
-  } catch {
-    throw new Refused('bad_request');
-  }
+  return Buffer.concat(chunks);
 }

@@ -20,7 +20,8 @@ export function loadOrCreateToken(file: string, random: Random): string {
   return readToken(file);
 }
 
-function readToken(file: string): string {
+/** The token in a file. Throws `bad_key_file` as `loadOrCreateToken`. */
+export function readToken(file: string): string {
   let descriptor: number;
   try {
     descriptor = openSync(file, 'r');
@@ -44,10 +45,26 @@ function readToken(file: string): string {
 }
 
 /**
- * True when an `Authorization` header carries the token. Takes as long for a wrong one as for the right one.
+ * What a caller may do: look; run the daemon; move money. Each may what those before it may.
  */
-export function isAuthorized(header: string | undefined, token: string): boolean {
+export const ROLES = ['watch', 'operate', 'money'] as const;
+export type Role = (typeof ROLES)[number];
+
+export type Tokens = Readonly<Partial<Record<Role, string>>>;
+
+/** True when a caller of a role may do what is for `least` and above. */
+export function mayAct(role: Role, least: Role): boolean {
+  return ROLES.indexOf(role) >= ROLES.indexOf(least);
+}
+
+/**
+ * The role whose token an `Authorization` header carries; undefined when it carries none. Takes as long for a
+ * wrong token as for a right one.
+ */
+export function roleOf(header: string | undefined, tokens: Tokens): Role | undefined {
   const presented = /^Bearer ([^\s]{1,256})$/i.exec(header ?? '')?.[1] ?? '';
   const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(presented), digest(token)) && presented !== '';
+  const held = ROLES.filter((role) => tokens[role] !== undefined);
+  const matching = held.filter((role) => timingSafeEqual(digest(presented), digest(tokens[role]!)));
+  return presented === '' ? undefined : matching.at(-1);
 }

@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { withTimeout } from '../base/clock.ts';
-import { CodedError, ERROR_TABLE, type ErrorCode } from '../base/errors.ts';
-import { isRecord } from '../base/json.ts';
-import { systemTimers } from '../base/system-timers.ts';
+import { call } from '../api/client.ts';
+import { WRITES, type Write, writeOperation } from '../api/operations.ts';
+import { CodedError } from '../base/errors.ts';
 
 const ACTION_TIMEOUT_MS = 10_000;
+
+const ROWS: Readonly<Record<string, Write>> = { ...WRITES.proxy, ...WRITES.maker };
+export type ActionName = keyof typeof WRITES.proxy | keyof typeof WRITES.maker;
 
 /**
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`
@@ -14,35 +16,16 @@ const ACTION_TIMEOUT_MS = 10_000;
 export async function requestAction(
   metricsUrl: string,
   dataDir: string,
-  action: string,
+  action: ActionName,
   input?: Readonly<Record<string, unknown>>,
 ): Promise<unknown> {
-  const body =
-    input === undefined
-      ? {}
-      : { body: JSON.stringify(input), headers: { 'content-type': 'application/json' } };
-  const ask = async (signal: AbortSignal): Promise<{ status: number; text: string }> => {
-    const response = await fetch(`${metricsUrl}/api/v1/${action}`, {
-      ...body,
-      method: 'POST',
-      headers: { ...body.headers, authorization: `Bearer ${readToken(dataDir)}` },
-      signal,
-    });
-    return { status: response.status, text: await response.text() };
-  };
-  let reply: { readonly status: number; readonly text: string };
-  try {
-    reply = await withTimeout(systemTimers, ACTION_TIMEOUT_MS, ask);
-  } catch (cause) {
-    if (cause instanceof CodedError) throw cause;
-    throw new CodedError('daemon_unreachable', `${metricsUrl} does not answer`, {}, { cause });
-  }
-  const { status, text } = reply;
-  if (status < 200 || status > 299) throw refusalOf(action, status, text);
-  return JSON.parse(text) as unknown;
+  const operation = writeOperation(action, ROWS[action]!);
+  const options = { timeoutMs: ACTION_TIMEOUT_MS, token: tokenIn(dataDir), onMisfit: () => {} };
+  return await call(metricsUrl, operation, input === undefined ? {} : { body: input }, options);
 }
 
-function readToken(dataDir: string): string {
+/** The token of whoever may do everything. Throws `daemon_unreachable`. */
+function tokenIn(dataDir: string): string {
   const file = join(dataDir, 'api-token');
   try {
     return readFileSync(file, 'utf8').trim();
@@ -50,19 +33,4 @@ function readToken(dataDir: string): string {
     const { code } = error as NodeJS.ErrnoException;
     throw new CodedError('daemon_unreachable', `${file} cannot be read (${code}): it never ran here`);
   }
-}
-
-function refusalOf(action: string, status: number, text: string): CodedError {
-  let error: unknown;
-  try {
-    const reply: unknown = JSON.parse(text);
-    error = isRecord(reply) ? reply['error'] : undefined;
-  } catch {
-    error = undefined;
-  }
-  const { code, message } = isRecord(error) ? error : {};
-  if (typeof code === 'string' && typeof message === 'string' && Object.hasOwn(ERROR_TABLE, code)) {
-    return new CodedError(code as ErrorCode, message.replace(`${code}: `, ''));
-  }
-  return new CodedError('daemon_unreachable', `${action} was refused with ${status}: ${text.trim()}`);
 }

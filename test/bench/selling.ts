@@ -7,8 +7,7 @@ import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { readStatus, type Wired } from '../../src/daemon/status-client.ts';
+import { type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-client.ts';
 import { startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BenchChild, type Usage } from './child.ts';
@@ -48,7 +47,7 @@ const OPEN_MS = 60_000;
 const ROUNDS = 5;
 const SECONDS = 2;
 
-type Status = Wired<ProxyStatus>;
+type Status = ProxyStatusAnswer;
 
 /**
  * Rounds in which a proxy alone and one that sells take turns, at the same load: both with jobs without

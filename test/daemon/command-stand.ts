@@ -1,13 +1,17 @@
 import { rmSync, writeFileSync } from 'node:fs';
+import { createApi } from '../../src/api/app.ts';
+import type { Action } from '../../src/api/operation.ts';
+import { CONTRACT_WRITES } from '../../src/api/operations.ts';
 import { toHex } from '../../src/base/bytes.ts';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { type Command, type CommandIo, parseOptions } from '../../src/cli/command.ts';
 import { wordsOf } from '../../src/cli/words.ts';
+import { serveActions } from '../../src/daemon/api-parts.ts';
 import { makerChannelActions, proxyChannelActions } from '../../src/daemon/channel-actions.ts';
 import { RunningContracts } from '../../src/daemon/running-contracts.ts';
 import { startChainRpcServer } from '../../src/devnet/chain/chain-rpc-server.ts';
-import { type Action, OpsServer } from '../../src/http/server.ts';
+import { OpsServer } from '../../src/http/server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { walletScript } from '../../src/settlement/opening.ts';
 import { Aftermath, copyLedger, type Side } from '../cli/ledgers.ts';
@@ -81,10 +85,12 @@ export class CommandStand extends Aftermath {
   }
 
   async #page(side: Side, actions: Readonly<Record<string, Action>>): Promise<void> {
+    const served = serveActions(CONTRACT_WRITES, actions);
     const page = new OpsServer(
-      { listen: { host: '127.0.0.1', port: 0 }, token: TOKEN },
+      { listen: { host: '127.0.0.1', port: 0 } },
       {
-        ...{ timers: systemTimers, checks: {}, status: () => ({}), log: silentLogger, actions },
+        ...{ timers: systemTimers, checks: {}, log: silentLogger },
+        api: createApi(side, served, { tokens: { money: TOKEN }, clock: systemClock, log: silentLogger }),
         metrics: { contentType: 'text/plain', text: async () => '' },
       },
     );

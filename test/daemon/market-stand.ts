@@ -15,7 +15,8 @@ import { startMaker } from '../../src/daemon/maker.ts';
 import { startProxy } from '../../src/daemon/proxy.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import { type Devnet, startDevnet } from '../../src/devnet/devnet.ts';
-import { chainToml, freePorts, identity, placeOf, RPC_USER, writeRole } from '../../src/devnet/stage.ts';
+import { freePorts } from '../../src/devnet/net/free-ports.ts';
+import { chainToml, identity, placeOf, RPC_USER, writeRole } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 
 /** Hashes of a block, of a share of the maker's pool, and of a step. */

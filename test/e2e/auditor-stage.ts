@@ -9,15 +9,14 @@ import { compactOfTarget } from '../../src/bitcoin/target.ts';
 import { loadOrCreateSeed } from '../../src/channel/key-file.ts';
 import { SeedSigner } from '../../src/channel/signer.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
+import { fetchStatus, type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { DEVNET_PRICE_MSAT_PER_EH } from '../../src/devnet/devnet.ts';
 import { freePorts } from '../../src/devnet/net/free-ports.ts';
 import { identity, type Stage, type StageRole, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import type { MakerContractStatus } from '../../src/maker/contract-status.ts';
 import { requestAction } from '../../src/operator/daemon-action.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 import { answer } from '../cli/program.ts';
 import { until } from './evidence.ts';
 import { fastClock } from './fast-clock.ts';
@@ -42,7 +41,7 @@ export const SLOWER = Math.max(1, 20 / FACTOR);
 type Role = 'proxy' | 'maker' | 'auditor';
 type Side = 'miner' | 'maker';
 type Ruling = { readonly verdict: string; readonly words: string };
-type Contract = NonNullable<Wired<ProxyStatus>['contract']>;
+type Contract = NonNullable<ProxyStatusAnswer['contract']>;
 
 /** A bond of the channel on the chain, and where it went. */
 export type SettledBond = {
@@ -183,7 +182,7 @@ export class AuditorStage {
   async cureEnds(view: 'agreed' | 'own'): Promise<void> {
     await untilSeen('a time to make up', async () => {
       const page = (await fetchStatus(this.stage.maker.metricsUrl).catch(() => undefined)) as
-        | { readonly contracts: readonly Pick<Wired<MakerContractStatus>, 'delivery'>[] }
+        | MakerStatusAnswer
         | undefined;
       const status = page?.contracts[0]?.delivery?.[view];
       return status === 'cure' || status === 'default' ? true : undefined;

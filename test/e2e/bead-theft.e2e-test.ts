@@ -33,7 +33,7 @@ const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> 
 
 type MakerRow = {
   readonly beads: BeadStatus;
-  readonly verifiedWorkHashes: string;
+  readonly verified_work_hashes: string;
   readonly refused: Readonly<Record<string, number>>;
 };
 
@@ -114,7 +114,7 @@ describe.concurrent.each(['asIs', 'of2025'] as const)('beads of a node as %s', (
           return found?.beads.stolen === undefined ? undefined : found;
         });
         expectBounded(row);
-        const before = row.verifiedWorkHashes;
+        const before = row.verified_work_hashes;
         // The node stops stealing: that mends nothing.
         stage.node.theft = undefined;
         const after = await until('work is refused for it, and goes to the own pool', async () => {
@@ -124,7 +124,7 @@ describe.concurrent.each(['asIs', 'of2025'] as const)('beads of a node as %s', (
           return isMoved && (found?.refused['share_unbound'] ?? 0) > 0 ? found : undefined;
         });
         // What was in the batch that brought the bead, and no more.
-        const more = BigInt(after!.verifiedWorkHashes) - BigInt(before);
+        const more = BigInt(after!.verified_work_hashes) - BigInt(before);
         expect(more).toBeLessThan(2n * 2n ** 20n);
         expectBounded(after!);
       });
@@ -139,7 +139,7 @@ describe.concurrent('beads of a node as spec, whose jobs commit to their payee',
   it('F5: a redirected job is neither mined nor paid, and the next good one is', async () => {
     const { makerLog } = await playStage('spec', async (stage) => {
       const workOf = async (): Promise<bigint> =>
-        BigInt((await contractOf(stage))?.verifiedWorkHashes ?? 0);
+        BigInt((await contractOf(stage))?.verified_work_hashes ?? 0);
       await until('work is credited', async () => ((await workOf()) > 0n ? true : undefined));
       stage.node.theft = { part: 1, payoutAddress: THIEF };
       stage.node.announce();

@@ -1,9 +1,7 @@
 import { expect } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { owedSat } from '../../src/base/units.ts';
-
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
 import type { Orders } from './hostile/orders.ts';
 import type { Sold } from './hostile/seller.ts';
 import {
@@ -75,7 +73,7 @@ export class Market {
     return this.#seller;
   }
 
-  statusOf(proxy: ProxyName): Promise<Wired<ProxyStatus>> {
+  statusOf(proxy: ProxyName): Promise<ProxyStatusAnswer> {
     return until(`status of proxy ${proxy}`, () => this.stage.proxies[proxy].status());
   }
 
@@ -83,7 +81,7 @@ export class Market {
   async rowOf(maker: MakerName, proxy: ProxyName): Promise<MakerRow | undefined> {
     const { nodeId } = this.stage.proxies[proxy];
     const page = await this.stage.makers[maker].page().catch(() => undefined);
-    return page?.contracts.findLast(({ minerNodeId }) => minerNodeId === nodeId);
+    return page?.contracts.findLast(({ miner_node_id }) => miner_node_id === nodeId);
   }
 
   /** Waits until a proxy sells; its funding needs a block. */
@@ -128,14 +126,15 @@ export class Market {
       const [status, found] = [await this.statusOf(proxy), await this.rowOf(maker, proxy)];
       if (status.contract === null || found === undefined) return undefined;
       const refused = BigInt(Object.values(found.refused).reduce((sum, count) => sum + count, 0));
-      const judged = BigInt(found.verifiedWorkHashes) + refused * POOL_SHARE_HASHES;
+      const judged = BigInt(found.verified_work_hashes) + refused * POOL_SHARE_HASHES;
       const isSigned =
-        BigInt(found.unsignedWorkHashes) < STEP_HASHES && found.n === status.contract.channel.state_number;
+        BigInt(found.unsigned_work_hashes) < STEP_HASHES &&
+        found.n === status.contract.channel.state_number;
       const isJudged = judged === BigInt(status.contract.work_hashes);
       return isSigned && isJudged ? { contract: status.contract, row: found } : undefined;
     });
     const { paid_sat: paidSat, signed_work_hashes } = contract.channel;
-    expect(paidSat).toBe(row.paidSat);
+    expect(paidSat).toBe(row.paid_sat);
     expect(BigInt(paidSat)).toBe(owedSat(BigInt(signed_work_hashes), priceMsatPerEh));
     return { id: contract.id, paidSat };
   }
@@ -220,7 +219,7 @@ export class Neighbours {
       const before = this.#before[at]!;
       const row = await until(`pay for proxy ${proxy}`, async () => {
         const now = await this.#market().rowOf(maker, proxy);
-        return now !== undefined && now.sharesCredited > before.sharesCredited ? now : undefined;
+        return now !== undefined && now.shares_credited > before.shares_credited ? now : undefined;
       });
       expect(Object.keys(row.refused).filter((code) => !RACES.has(code))).toEqual([]);
       expect(row.frozen).toBeUndefined();

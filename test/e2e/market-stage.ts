@@ -6,10 +6,8 @@ import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { compactOfTarget, targetOfCompact, workOfTarget } from '../../src/bitcoin/target.ts';
 import { mostLostBeads } from '../../src/contract/bead-odds.ts';
-import type { LeavingView } from '../../src/contract/incentive.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
+import { fetchStatus, type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-client.ts';
 import { type BraidpoolNode, startBraidpoolNode } from '../../src/devnet/braidpool/braidpool-node.ts';
 import { POOL_SCRIPT_HEX, startDevnet } from '../../src/devnet/devnet.ts';
 import { freePorts } from '../../src/devnet/net/free-ports.ts';
@@ -26,8 +24,7 @@ import {
   writeRole,
 } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
-import type { MakerContractStatus } from '../../src/maker/contract-status.ts';
-import type { PoolFigures } from '../../src/maker/pool-book.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 import { Orders } from './hostile/orders.ts';
 
 /** Hashes of a share where terms fix it, of one of a maker's pool, of a step and of a block. */
@@ -61,11 +58,8 @@ export type Sale = {
   readonly priceMsatPerEh: bigint;
 };
 
-export type MakerRow = Wired<MakerContractStatus & { readonly leaving: LeavingView | null }>;
-export type MakerPage = {
-  readonly contracts: readonly MakerRow[];
-  readonly pools: readonly Wired<PoolFigures>[];
-};
+export type MakerRow = MakerStatusAnswer['contracts'][number];
+export type MakerPage = MakerStatusAnswer;
 
 export type Daemon = StageRole & { readonly process: DaemonProcess; readonly log: () => string };
 export type MakerSide = Daemon &
@@ -79,7 +73,7 @@ export type MakerSide = Daemon &
 export type ProxySide = Daemon &
   Identity & {
     readonly stratum: { readonly host: string; readonly port: number };
-    readonly status: () => Promise<Wired<ProxyStatus> | undefined>;
+    readonly status: () => Promise<ProxyStatusAnswer | undefined>;
   };
 
 export type MarketStage = {

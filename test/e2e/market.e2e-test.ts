@@ -111,7 +111,7 @@ describe('a proxy that sells work on the jobs of a maker', () => {
     await hears("the market maker's pool refuses a solution; it is credited all the same");
     pool.faults.refuseShares = false;
     const after = (await market.rowOf('first', 'three'))!;
-    expect(after.sharesCredited).toBeGreaterThan(before.sharesCredited);
+    expect(after.shares_credited).toBeGreaterThan(before.shares_credited);
     expect((await market.stage.makers.first.page()).pools[0]!.solutions.refused).toBeGreaterThan(0);
     await bothHonest.expectUnharmed();
   });
@@ -217,7 +217,7 @@ describe('a proxy whose Braidpool node', () => {
       );
       const after = (await market.rowOf(to, 'three'))!;
       // What was in the batch that brought the bead, and no more.
-      const more = BigInt(after.verifiedWorkHashes) - BigInt(row.verifiedWorkHashes);
+      const more = BigInt(after.verified_work_hashes) - BigInt(row.verified_work_hashes);
       expect(more).toBeLessThan(2n * BLOCK_HASHES);
       await hears('a bead of a share that was sold pays another: no more is credited');
       await bothHonest.expectUnharmed();

@@ -1,11 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
 import { DEVNET_PRICE_MSAT_PER_EH } from '../../src/devnet/devnet.ts';
 import type { StageRole } from '../../src/devnet/stage.ts';
 import { requestAction } from '../../src/operator/daemon-action.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 import { answer } from '../cli/program.ts';
 import { until as untilSeen } from './evidence.ts';
 import { TwoDaemons } from './two-daemons.ts';
@@ -25,7 +25,7 @@ function withoutMoney({ configFile }: StageRole, binding: string): void {
   writeFileSync(configFile, text);
 }
 
-type Row = { readonly totals: number; readonly status: string; readonly signedWorkHashes: string };
+type Row = MakerStatusAnswer['metering'][number];
 
 it('work is metered between two daemons that have no bitcoin node, over restarts, to the end', async () => {
   const free = { isPlain: true, priceMsatPerEh: DEVNET_PRICE_MSAT_PER_EH };
@@ -36,10 +36,9 @@ it('work is metered between two daemons that have no bitcoin node, over restarts
   const { maker, proxy, directory } = two;
   await two.asics([{ worker: 'farm.rig1', hashesPerSecond: 300_000 }]);
 
-  const ofProxy = async (): Promise<Wired<ProxyStatus>['metering']> =>
+  const ofProxy = async (): Promise<ProxyStatusAnswer['metering']> =>
     (await two.proxyStatus())?.metering ?? null;
-  const ofMaker = async (): Promise<Row | undefined> =>
-    (await two.makerStatus<{ metering: Row[] }>()).metering[0];
+  const ofMaker = async (): Promise<Row | undefined> => (await two.makerStatus()).metering[0];
   const signed = async (totals: number): Promise<void> => {
     await until(`${totals} totals at both`, async () => {
       const [miner, row] = [await ofProxy(), await ofMaker()];
@@ -58,8 +57,8 @@ it('work is metered between two daemons that have no bitcoin node, over restarts
     const both = [await ofProxy(), await ofMaker()] as const;
     return both.every((each) => each?.status === 'ended') ? both : undefined;
   });
-  expect(String(miner?.signedWorkHashes)).toBe(row?.signedWorkHashes);
-  expect(miner).toMatchObject({ endReason: 'asked', refused: {} });
+  expect(String(miner?.signed_work_hashes)).toBe(row?.signed_work_hashes);
+  expect(miner).toMatchObject({ end_reason: 'asked', refused: {} });
 
   const files = ['proxy', 'maker'].map((side) => join(directory, `${side}.evidence`));
   for (const [index, { dataDir }] of [stage.proxy, stage.maker].entries())
@@ -71,6 +70,6 @@ it('work is metered between two daemons that have no bitcoin node, over restarts
     const report = await answer(['audit', ...named]);
     expect(report).toMatchObject({ verdict: 'agreed', finding: null });
     for (const each of report['files'] as { work_hashes: string; countersigned: number }[])
-      expect(each).toMatchObject({ work_hashes: row!.signedWorkHashes, countersigned: row!.totals });
+      expect(each).toMatchObject({ work_hashes: row!.signed_work_hashes, countersigned: row!.totals });
   }
 }, 300_000);

@@ -1,17 +1,10 @@
 import { expect, it } from 'vitest';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
-import type { MakerContractStatus } from '../../src/maker/contract-status.ts';
-import type { PoolFigures } from '../../src/maker/pool-book.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 import { until as untilSeen } from './evidence.ts';
 import { TwoDaemons } from './two-daemons.ts';
 
 const two = new TwoDaemons('payout');
-
-type MakerPage = {
-  readonly contracts: readonly Wired<MakerContractStatus>[];
-  readonly pools: readonly Wired<PoolFigures>[];
-};
 
 const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
   untilSeen(what, look, 120_000);
@@ -19,9 +12,9 @@ const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> 
 it('a sealed contract on jobs of a solo pool, whose blocks the maker publishes when the pool does not', async () => {
   const stage = await two.start({ blockIntervalMs: 20_000, soloSeal: true });
   const pool = stage.soloPool!;
-  const contractOf = async (): Promise<Wired<ProxyStatus>['contract'] | undefined> =>
+  const contractOf = async (): Promise<ProxyStatusAnswer['contract'] | undefined> =>
     (await two.proxyStatus())?.contract ?? undefined;
-  const makerPage = (): Promise<MakerPage> => two.makerStatus<MakerPage>();
+  const makerPage = (): Promise<MakerStatusAnswer> => two.makerStatus();
   const live = await until('the channel is open', async () => {
     const contract = await contractOf();
     return contract?.live === true ? contract : undefined;
@@ -36,7 +29,7 @@ it('a sealed contract on jobs of a solo pool, whose blocks the maker publishes w
     return (await contractOf())?.unpaid_job ?? undefined;
   });
   expect(unpaid).toBe('the coinbase does not name the contract, which its seal needs');
-  expect((await makerPage()).contracts[0]!.verifiedWorkHashes).toBe('0');
+  expect((await makerPage()).contracts[0]!.verified_work_hashes).toBe('0');
   pool.nameContract(live.id);
   await until('steps are paid, each with a claim of the seal', async () => {
     return ((await contractOf())?.channel.state_number ?? 0) >= 2 ? true : undefined;
@@ -52,7 +45,7 @@ it('a sealed contract on jobs of a solo pool, whose blocks the maker publishes w
     return accepted > 0 && own !== undefined && stage.chain.height > height ? contracts[0] : undefined;
   });
   expect(pool.stats.blocks - blocks).toBeLessThanOrEqual(1);
-  expect(published!.blocks).toMatchObject({ lateSolutions: 0, isPaused: false });
+  expect(published!.blocks).toMatchObject({ late_solutions: 0, is_paused: false });
   const tags = Array.from({ length: stage.chain.height - height }, (_, index) => {
     const block = stage.chain.blockAt(height + 1 + index)!;
     return Buffer.from(block.transactions[0]!.toBuffer()).includes(Buffer.from(live.id, 'hex'));

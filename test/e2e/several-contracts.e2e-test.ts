@@ -2,9 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { POOL_SCRIPT_HEX } from '../../src/devnet/devnet.ts';
 import { Market, until } from './market-play.ts';
@@ -24,7 +22,7 @@ const MACHINES = 6;
 let market: Market;
 let fleet: AsicFleet;
 
-type Contract = Wired<ProxyStatus>['contracts'][number];
+type Contract = ProxyStatusAnswer['contracts'][number];
 
 /** The contracts of the proxy by their names. */
 async function contracts(): Promise<Record<string, Contract>> {
@@ -146,13 +144,13 @@ it('has the same account as each maker, to the sat', async () => {
     const { mine, theirs } = await until(`${name} signed on both sides`, async () => {
       const contract = (await contracts())[name]!;
       const page = await market.stage.makers[maker].page();
-      const row = page.contracts.find(({ contractId }) => contractId === contract.id);
-      if (row === undefined || BigInt(row.unsignedWorkHashes) >= STEP_HASHES) return undefined;
-      if (row.n !== contract.channel.state_number || row.ackedN !== row.n) return undefined;
+      const row = page.contracts.find(({ contract_id }) => contract_id === contract.id);
+      if (row === undefined || BigInt(row.unsigned_work_hashes) >= STEP_HASHES) return undefined;
+      if (row.n !== contract.channel.state_number || row.acked_n !== row.n) return undefined;
       return { mine: contract, theirs: row };
     });
-    expect(mine.channel.paid_sat).toBe(theirs.paidSat);
-    expect(BigInt(theirs.paidSat)).toBeGreaterThan(0n);
+    expect(mine.channel.paid_sat).toBe(theirs.paid_sat);
+    expect(BigInt(theirs.paid_sat)).toBeGreaterThan(0n);
     expect(theirs.frozen).toBeUndefined();
   }
 });

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
 import { type AsicFleet, startAsics } from '../../src/devnet/asic/asic.ts';
 import { answer } from '../cli/program.ts';
 import type { Orders } from './hostile/orders.ts';
@@ -47,7 +46,7 @@ let market: Market;
 let fleet: AsicFleet;
 let liar: Orders;
 
-type Status = Wired<ProxyStatus>;
+type Status = ProxyStatusAnswer;
 type Contract = Status['contracts'][number];
 
 const NAMES = MAKERS.flatMap((maker) =>
@@ -229,14 +228,14 @@ async function expectEqualBooks(
   const { mine, theirs } = await until(`${name} signed on both sides`, async () => {
     const contract = (await contracts())[name]!;
     const page = await market.stage.makers[maker].page();
-    const row = page.contracts.find(({ contractId }) => contractId === contract.id);
-    if (row === undefined || BigInt(row.unsignedWorkHashes) >= STEP_HASHES) return undefined;
-    if (row.n !== contract.channel.state_number || row.ackedN !== row.n) return undefined;
+    const row = page.contracts.find(({ contract_id }) => contract_id === contract.id);
+    if (row === undefined || BigInt(row.unsigned_work_hashes) >= STEP_HASHES) return undefined;
+    if (row.n !== contract.channel.state_number || row.acked_n !== row.n) return undefined;
     return { mine: contract, theirs: row };
   });
-  expect(mine.channel.paid_sat, name).toBe(theirs.paidSat);
+  expect(mine.channel.paid_sat, name).toBe(theirs.paid_sat);
   const signedHashes = BigInt(mine.channel.signed_work_hashes);
-  expect(BigInt(theirs.paidSat), name).toBe(earnedSat(signedHashes, maker, raisedFrom));
+  expect(BigInt(theirs.paid_sat), name).toBe(earnedSat(signedHashes, maker, raisedFrom));
   expect(signedHashes).toBeGreaterThan(raisedFrom ?? 0n);
   expect(theirs.frozen).toBeUndefined();
   return BigInt(mine.channel.paid_sat);

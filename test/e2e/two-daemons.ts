@@ -6,8 +6,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { DaemonProcess } from '../../src/daemon/child.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { fetchStatus, readStatus, type Wired } from '../../src/daemon/status-client.ts';
+import { fetchStatus, type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-client.ts';
 import { startAsics } from '../../src/devnet/asic/asic.ts';
 import {
   DEVNET_BITS,
@@ -17,6 +16,7 @@ import {
 } from '../../src/devnet/devnet.ts';
 import { type Stage, type StageOptions, startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 
 type Role = 'proxy' | 'maker';
 /** Miners of one machine. */
@@ -72,13 +72,13 @@ export class TwoDaemons {
   }
 
   /** What the proxy says of itself; undefined while it does not answer. */
-  proxyStatus(): Promise<Wired<ProxyStatus> | undefined> {
+  proxyStatus(): Promise<ProxyStatusAnswer | undefined> {
     return readStatus(this.stage.proxy.metricsUrl).catch(() => undefined);
   }
 
   /** What the maker says of itself. */
-  async makerStatus<Page>(): Promise<Page> {
-    return (await fetchStatus(this.stage.maker.metricsUrl)) as Page;
+  async makerStatus(): Promise<MakerStatusAnswer> {
+    return (await fetchStatus(this.stage.maker.metricsUrl)) as MakerStatusAnswer;
   }
 
   log(role: Role): string {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import type { Wired } from '../../src/daemon/status-client.ts';
+import type { ProxyStatusAnswer } from '../../src/daemon/status-client.ts';
 import { DEVNET_SHARE_DIFFICULTY } from '../../src/devnet/devnet.ts';
+import type { MakerStatusAnswer } from '../api/all-operations.ts';
 import { until as untilSeen } from './evidence.ts';
 import { TwoDaemons } from './two-daemons.ts';
 
@@ -10,8 +10,8 @@ const two = new TwoDaemons('work-binding');
 /** Of the maker's pool: between the easiest and the hardest share of the contract. */
 const POOL_DIFFICULTY = DEVNET_SHARE_DIFFICULTY * 2;
 
-type Status = Wired<ProxyStatus>;
-type MakerRow = { readonly verifiedWorkHashes: string; readonly refused: Readonly<Record<string, number>> };
+type Status = ProxyStatusAnswer;
+type MakerRow = MakerStatusAnswer['contracts'][number];
 
 const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
   untilSeen(what, look, 90_000);
@@ -35,7 +35,7 @@ it('work on jobs of the maker is paid, over restarts of either side and of its p
     return until(`paid ${what}`, () => seen((now) => isSold(now) && paid(now) >= before + 3));
   };
   const makerRow = async (): Promise<MakerRow> => {
-    return (await two.makerStatus<{ contracts: MakerRow[] }>()).contracts[0]!;
+    return (await two.makerStatus()).contracts[0]!;
   };
 
   await until('the channel is open', () => seen(({ contract }) => contract?.live === true));
@@ -74,7 +74,7 @@ it('work on jobs of the maker is paid, over restarts of either side and of its p
   const row = await until('what was delivered is credited, but for races of blocks', async () => {
     const [found, status] = [await makerRow(), await seen(() => true)];
     const delivered = BigInt(status?.contract?.work_hashes ?? 0n);
-    return BigInt(found.verifiedWorkHashes) * 100n >= delivered * 98n ? found : undefined;
+    return BigInt(found.verified_work_hashes) * 100n >= delivered * 98n ? found : undefined;
   });
   const { share_stale: _stale = 0, stale_race: _race = 0, ...wrong } = row.refused;
   expect(wrong).toEqual({});

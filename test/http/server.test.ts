@@ -7,7 +7,6 @@ import { OpsServer, type OpsServerDeps } from '../../src/http/server.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createMetrics } from '../../src/metrics/metrics.ts';
 
-const TOKEN = 'a1'.repeat(32);
 const open: OpsServer[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((server) => server.close()));
@@ -19,14 +18,12 @@ async function start(deps: Partial<OpsServerDeps> = {}): Promise<{ port: number;
     {
       listen: { host: '127.0.0.1', port: 0 },
       allowedHosts: ['Proxy.example'],
-      token: TOKEN,
       checkTimeoutMs: 50,
     },
     {
       timers: systemTimers,
       metrics: createMetrics({ role: 'proxy', build }, () => ({})),
       checks: {},
-      status: () => ({}),
       log: silentLogger,
       ...deps,
     },
@@ -57,16 +54,6 @@ function ask(
     request.on('error', reject);
     request.end(body);
   });
-}
-
-function post(
-  port: number,
-  path: string,
-  body: string,
-  headers: Record<string, string> = {},
-): Promise<Answer> {
-  const defaults = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
-  return ask(port, path, { method: 'POST', headers: { ...defaults, ...headers }, body });
 }
 
 describe('health', () => {
@@ -107,7 +94,7 @@ describe('health', () => {
   });
 });
 
-describe('metrics and status', () => {
+describe('metrics, and what fails', () => {
   it('serves the text of the registry', async () => {
     const { port } = await start();
     const answer = await ask(port, '/metrics');
@@ -123,111 +110,26 @@ describe('metrics and status', () => {
     expect(Number(answer.headers['content-length'])).toBeGreaterThan(1000);
   });
 
-  it('writes bigints as decimal strings', async () => {
-    const { port } = await start({
-      status: () => ({ work: 10n ** 20n, miners: 3, nested: [{ paidSat: 5n }] }),
-    });
-    const answer = await ask(port, '/api/v1/status');
-    expect(answer.headers['content-type']).toContain('application/json');
-    expect(answer.headers['cache-control']).toBe('no-store');
-    expect(JSON.parse(answer.body)).toEqual({
-      work: '100000000000000000000',
-      miners: 3,
-      nested: [{ paidSat: '5' }],
-    });
-  });
-
-  it('serves views by their own names, to be read only', async () => {
-    const { port } = await start({ views: { dag: () => [{ work: 2n ** 70n }] } });
-    const answer = await ask(port, '/api/v1/dag');
-    expect([answer.status, answer.body.trim()]).toEqual([200, `[{"work":"${2n ** 70n}"}]`]);
-    expect((await post(port, '/api/v1/dag', '{}')).status).toBe(405);
-    expect((await ask(port, '/api/v1/toString')).status).toBe(404);
-    expect((await ask(port, '/api/v1/')).status).toBe(404);
-  });
-
   it('hides the text of an unexpected error, and goes on', async () => {
     const { port, server } = await start({
-      status: () => {
-        throw new TypeError('cannot read /var/lib/secret');
-      },
+      api: () => Promise.reject(new TypeError('cannot read /var/lib/secret')),
     });
     const answer = await ask(port, '/api/v1/status');
     expect(answer.status).toBe(500);
-    expect(JSON.parse(answer.body)).toEqual({ error: { code: 'internal', hint: 'the log says more' } });
+    const hint = 'a fault of this program: its log says more';
+    expect(JSON.parse(answer.body)).toEqual({ error: { code: 'internal', message: 'internal', hint } });
     expect(server.stats.failed).toBe(1);
     expect((await ask(port, '/livez')).status).toBe(200);
   });
 });
 
-describe('actions', () => {
-  const actions = {
-    echo: (input: unknown) => ({ input }),
-    refuse: () => {
-      throw new CodedError('exposure_limit', 'three steps unpaid');
-    },
-    nothing: () => undefined,
-  };
-
-  it('run with the token, and answer JSON', async () => {
-    const { port } = await start({ actions });
-    expect(JSON.parse((await post(port, '/api/v1/echo', '{"a":1}')).body)).toEqual({ input: { a: 1 } });
-    expect(await post(port, '/api/v1/nothing', '')).toMatchObject({ status: 200, body: 'null\n' });
-  });
-
-  it.each([
-    ['no token', { authorization: '' }],
-    ['a wrong token', { authorization: `Bearer ${'a2'.repeat(32)}` }],
-    ['part of the token', { authorization: `Bearer ${TOKEN.slice(1)}` }],
-    ['another scheme', { authorization: `Basic ${TOKEN}` }],
-  ])('are refused with %s', async (_name, headers) => {
-    let runs = 0;
-    const { port, server } = await start({ actions: { run: () => (runs += 1) } });
-    const answer = await post(port, '/api/v1/run', '{}', headers);
-    expect(answer.status).toBe(401);
-    expect(answer.headers['www-authenticate']).toBe('Bearer');
-    expect(runs).toBe(0);
-    expect(server.stats.refused).toBe(1);
-  });
-
-  it('tell coded errors with their hint', async () => {
-    const { port } = await start({ actions });
-    const answer = await post(port, '/api/v1/refuse', '{}');
-    expect(answer.status).toBe(422);
-    expect(JSON.parse(answer.body)).toEqual({
-      error: {
-        code: 'exposure_limit',
-        message: 'exposure_limit: three steps unpaid',
-        hint: 'unpaid verified work reached the limit; hashrate went to the fallback',
-      },
-    });
-  });
-
-  it.each([
-    ['{"a":', {}, 400],
-    [`"${'x'.repeat(70_000)}"`, {}, 413],
-    ['{}', { 'content-type': 'text/plain' }, 415],
-    ['{}', { origin: 'http://evil.example' }, 403],
-  ] as const)('refuse the body or headers %#', async (body, headers, status) => {
-    const { port } = await start({ actions });
-    expect((await post(port, '/api/v1/echo', body, headers)).status).toBe(status);
-  });
-
-  it('exist only by their own names', async () => {
-    const { port } = await start({ actions });
-    for (const name of ['toString', '__proto__', 'constructor', 'echo/', '', 'ECHO']) {
-      expect((await post(port, `/api/v1/${name}`, '{}')).status, name).toBe(404);
-    }
-  });
-});
-
 describe('the door', () => {
   it('knows its methods and paths', async () => {
-    const { port } = await start({ actions: { run: () => 1 } });
+    const { port } = await start();
     const wrong = await ask(port, '/livez', { method: 'POST' });
     expect(wrong.status).toBe(405);
     expect(wrong.headers.allow).toBe('GET, HEAD');
-    expect((await ask(port, '/api/v1/run')).headers.allow).toBe('POST');
+    expect((await ask(port, '/api/v1/status')).status).toBe(404);
     expect((await ask(port, '/')).status).toBe(404);
     expect((await ask(port, '/livez/')).status).toBe(404);
     expect((await ask(port, '/../livez')).status).toBe(404);
@@ -263,12 +165,11 @@ describe('the door', () => {
   it('says when its port is taken', async () => {
     const { port } = await start();
     const second = new OpsServer(
-      { listen: { host: '127.0.0.1', port }, token: TOKEN },
+      { listen: { host: '127.0.0.1', port } },
       {
         timers: systemTimers,
         metrics: { contentType: '', text: () => Promise.resolve('') },
         checks: {},
-        status: () => 1,
         log: silentLogger,
       },
     );
@@ -277,19 +178,19 @@ describe('the door', () => {
   });
 
   it('finishes what it is answering when it is closed', async () => {
-    const gate = Promise.withResolvers<number>();
-    const { port, server } = await start({ status: () => gate.promise });
+    const gate = Promise.withResolvers<string>();
+    const { port, server } = await start({ api: async () => new Response(await gate.promise) });
     const answer = ask(port, '/api/v1/status');
     while (server.stats.requests === 0) await new Promise((resolve) => setImmediate(resolve));
     const closed = server.close();
-    gate.resolve(7);
+    gate.resolve('7\n');
     expect((await answer).body).toBe('7\n');
     await closed;
     await expect(ask(port, '/livez')).rejects.toThrow();
   });
 
   it('is closed soon, whatever its clients do', async () => {
-    const { port, server } = await start({ status: () => 'x'.repeat(32 * 1024 * 1024) });
+    const { port, server } = await start({ api: async () => new Response('x'.repeat(32 * 1024 * 1024)) });
     const head = 'GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n';
     const silent = connect(port, '127.0.0.1');
     const slow = connect(port, '127.0.0.1', () => slow.write(head));
@@ -324,7 +225,10 @@ describe('the door', () => {
       ...systemTimers,
       after: (ms: number, run: () => void) => systemTimers.after(ms / 1000, run),
     };
-    const { port, server } = await start({ timers, status: () => 'x'.repeat(32 * 1024 * 1024) });
+    const { port, server } = await start({
+      timers,
+      api: async () => new Response('x'.repeat(32 * 1024 * 1024)),
+    });
     const socket = connect(port, '127.0.0.1').pause();
     socket.on('error', () => {});
     socket.write('GET /api/v1/status HTTP/1.1\r\nhost: localhost\r\n\r\n');
@@ -335,11 +239,11 @@ describe('the door', () => {
   it('tells by /healthz of those checks alone without which nobody is served', async () => {
     let isServing = true;
     const deps = {
-      ...{ timers: systemTimers, log: silentLogger, status: () => 1 },
+      ...{ timers: systemTimers, log: silentLogger },
       metrics: { contentType: '', text: () => Promise.resolve('') },
       checks: { miners: () => isServing || 'let go', chain: () => 'no node' },
     };
-    const options = { listen: { host: '127.0.0.1', port: 0 }, token: TOKEN, serving: ['miners'] };
+    const options = { listen: { host: '127.0.0.1', port: 0 }, serving: ['miners'] };
     const server = new OpsServer(options, deps);
     open.push(server);
     const { port } = await server.start();
@@ -350,5 +254,97 @@ describe('the door', () => {
     });
     isServing = false;
     expect((await ask(port, '/healthz')).status).toBe(503);
+  });
+});
+
+describe('what stands under /api/', () => {
+  const echo = async (request: Request): Promise<Response> =>
+    new Response(await request.text(), { headers: { etag: '"a"' } });
+  const post = (port: number, body: string, headers: Record<string, string> = {}): Promise<Answer> =>
+    ask(port, '/api/v1/echo', { method: 'POST', body, headers });
+
+  it('is asked with a whole body that is bounded, from pages of this server alone', async () => {
+    const { port, server } = await start({ api: echo });
+    const answer = await post(port, '{"a":1}');
+    expect([answer.status, answer.body, answer.headers['etag']]).toEqual([200, '{"a":1}', '"a"']);
+    expect((await post(port, 'x'.repeat(70_000))).status).toBe(413);
+    expect((await post(port, '{}', { origin: 'http://evil.example' })).status).toBe(403);
+    const put = await ask(port, '/api/v1/echo', { method: 'PUT', body: '{}' });
+    expect([put.status, put.headers.allow]).toEqual([405, 'GET, HEAD, POST']);
+    expect((await ask(port, 'http://')).status).toBe(404);
+    expect(server.stats).toMatchObject({ refused: 4, failed: 0 });
+  });
+
+  it('tells coded errors with their hint, and a HEAD nothing but its length', async () => {
+    const { port } = await start({
+      api: () => Promise.reject(new CodedError('exposure_limit', 'three steps unpaid')),
+    });
+    const answer = await post(port, '{}');
+    expect(answer.status).toBe(422);
+    expect(JSON.parse(answer.body)).toEqual({
+      error: {
+        code: 'exposure_limit',
+        message: 'exposure_limit: three steps unpaid',
+        hint: 'unpaid verified work reached the limit; hashrate went to the fallback',
+      },
+    });
+    const head = await ask(port, '/api/v1/echo', { method: 'HEAD' });
+    expect([head.status, head.body, head.headers['content-length']]).toEqual([
+      422,
+      '',
+      String(answer.body.length),
+    ]);
+  });
+
+  type Source = ConstructorParameters<typeof ReadableStream<Uint8Array>>[0];
+  const events = (source: Source): Response =>
+    new Response(new ReadableStream(source), { headers: { 'content-type': 'text/event-stream' } });
+
+  it('may be a stream, which ends with the server or its client', async () => {
+    let cancelled = 0;
+    const source: Source = {
+      start: (controller) => controller.enqueue(Buffer.from(': here\n\n')),
+      cancel: () => {
+        cancelled += 1;
+      },
+    };
+    const { port, server } = await start({ api: async () => events(source) });
+    const opened = async (): Promise<Response> => await fetch(`http://127.0.0.1:${port}/api/v1/events`);
+    const leaver = (await opened()).body!.getReader();
+    await leaver.read();
+    await leaver.cancel();
+    await expect.poll(() => cancelled).toBe(1);
+    const stayer = (await opened()).body!.getReader();
+    expect(Buffer.from((await stayer.read()).value!).toString()).toBe(': here\n\n');
+    await server.close();
+    expect((await stayer.read()).done).toBe(true);
+    expect(cancelled).toBe(2);
+  });
+
+  it('and a stream whose client does not read is cut', async () => {
+    const timers = {
+      ...systemTimers,
+      after: (ms: number, run: () => void) => systemTimers.after(ms / 1000, run),
+    };
+    const chunk = Buffer.alloc(256 * 1024, 'x');
+    const { port, server } = await start({
+      timers,
+      api: async () => events({ pull: (out) => out.enqueue(chunk) }),
+    });
+    const socket = connect(port, '127.0.0.1').pause();
+    socket.on('error', () => {});
+    socket.write('GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\n\r\n');
+    await expect.poll(() => server.stats.cut, { timeout: 30_000 }).toBe(1);
+    socket.destroy();
+  });
+
+  it('and one that fails ends, while the server goes on', async () => {
+    const { port, server } = await start({
+      api: async () => events({ pull: () => Promise.reject(new TypeError('cannot read /var/lib/secret')) }),
+    });
+    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/events`);
+    expect(await answer.text()).toBe('');
+    expect(server.stats.failed).toBe(1);
+    expect((await ask(port, '/livez')).status).toBe(200);
   });
 });

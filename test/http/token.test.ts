@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { systemRandom } from '../../src/base/random.ts';
-import { isAuthorized, loadOrCreateToken } from '../../src/http/token.ts';
+import { loadOrCreateToken, mayAct, ROLES, roleOf } from '../../src/http/token.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'token-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -33,22 +33,27 @@ describe('loadOrCreateToken', () => {
   });
 });
 
-describe('isAuthorized', () => {
-  it('accepts only the token', () => {
-    expect(isAuthorized('Bearer abc', 'abc')).toBe(true);
-    expect(isAuthorized('bearer abc', 'abc')).toBe(true);
+describe('roleOf', () => {
+  const tokens = { watch: 'abc', operate: 'def', money: 'ghi' };
+
+  it('is that of the token, and of no other word', () => {
+    expect(roleOf('Bearer abc', tokens)).toBe('watch');
+    expect(roleOf('bearer def', tokens)).toBe('operate');
+    expect(roleOf('Bearer ghi', tokens)).toBe('money');
     for (const header of [
-      undefined,
-      '',
-      'abc',
-      'Bearer',
-      'Bearer ',
-      'Bearer abcd',
-      'Bearer ab',
-      'Bearer abc abc',
+      ...[undefined, '', 'abc', 'Bearer', 'Bearer ', 'Bearer abcd', 'Bearer ab', 'Bearer abc abc'],
     ]) {
-      expect(isAuthorized(header, 'abc'), header).toBe(false);
+      expect(roleOf(header, tokens), header).toBe(undefined);
     }
-    expect(isAuthorized('Bearer ', '')).toBe(false);
+    expect(roleOf('Bearer ', { money: '' })).toBe(undefined);
+    expect(roleOf('Bearer abc', {})).toBe(undefined);
+  });
+
+  it('may what those before it may', () => {
+    expect(ROLES.map((role) => ROLES.filter((least) => mayAct(role, least)))).toEqual([
+      ['watch'],
+      ['watch', 'operate'],
+      ['watch', 'operate', 'money'],
+    ]);
   });
 });

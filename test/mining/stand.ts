@@ -8,8 +8,7 @@ import { systemTimers } from '../../src/base/system-timers.ts';
 import type { ProxyConfig } from '../../src/config/config.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { type RunningProxy, startProxy } from '../../src/daemon/proxy.ts';
-import type { ProxyStatus } from '../../src/daemon/proxy-status.ts';
-import { readStatus, type Wired } from '../../src/daemon/status-client.ts';
+import { type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-client.ts';
 import { DevnetChain } from '../../src/devnet/chain/chain.ts';
 import { type DevnetPool, type DevnetPoolOptions, startDevnetPool } from '../../src/devnet/pool/pool.ts';
 import { silentLogger } from '../../src/log/logger.ts';
@@ -133,7 +132,7 @@ export class ProxyStand {
     return (this.#proxy.ready['listeners'] as readonly unknown[]).map(portOf);
   }
 
-  async status(): Promise<Wired<ProxyStatus>> {
+  async status(): Promise<ProxyStatusAnswer> {
     return (await readStatus(`http://${String(this.#proxy.ready['http'])}`))!;
   }
 

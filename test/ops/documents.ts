@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { documentOf } from '../../src/api/document.ts';
 import { ERROR_TABLE } from '../../src/base/errors.ts';
 import { exampleToml, optionTable } from '../../src/config/document.ts';
 import { metricTable } from '../../src/metrics/catalogue.ts';
+import { OPERATIONS } from '../api/all-operations.ts';
 
 /**
  * Parts of documents, and whole examples, that follow from tables in the source. `node
@@ -18,6 +20,12 @@ const PARTS: Readonly<Record<string, Readonly<Record<string, () => string>>>> = 
 };
 
 const WHOLE: Readonly<Record<string, () => string>> = {
+  ...Object.fromEntries(
+    Object.entries(OPERATIONS).map(([daemon, operations]) => [
+      `config/openapi/${daemon}.json`,
+      () => `${JSON.stringify(documentOf(daemon, operations), null, 2)}\n`,
+    ]),
+  ),
   'config/proxy.example.toml': () => exampleToml('proxy'),
   'config/maker.example.toml': () => exampleToml('maker'),
   'config/auditor.example.toml': () => exampleToml('auditor'),
@@ -44,11 +52,11 @@ export function generated(path: string): string {
 
 function errorTable(): string {
   const rows = Object.entries(ERROR_TABLE).map(
-    ([code, row]: [string, { hint: string; stratum?: number; rpc?: number }]) => {
-      return `| \`${code}\` | ${row.stratum ?? ''} | ${row.rpc ?? ''} | ${row.hint} |`;
+    ([code, row]: [string, { hint: string; stratum?: number; rpc?: number; http?: number }]) => {
+      return `| \`${code}\` | ${row.stratum ?? ''} | ${row.rpc ?? ''} | ${row.http ?? ''} | ${row.hint} |`;
     },
   );
-  return `${['| Code | Stratum | JSON-RPC | What to do |', '|---|---|---|---|', ...rows].join('\n')}\n`;
+  return `${['| Code | Stratum | JSON-RPC | HTTP | What to do |', '|---|---|---|---|---|', ...rows].join('\n')}\n`;
 }
 
 if (import.meta.main) for (const path of GENERATED) writeFileSync(urlOf(path), generated(path));

@@ -1,0 +1,237 @@
+import { z } from 'zod';
+import { count, decimal, height, id, text, timeMs } from './fields.ts';
+import {
+  auditedContract,
+  auditorStatus,
+  makerContract,
+  makerStatus,
+  pool,
+  watchStatus,
+} from './maker-schemas.ts';
+import { type Operation, pageQuery } from './operation.ts';
+import { dag, destination, miner, proxyContract, proxyStatus } from './proxy-schemas.ts';
+import { SAMPLES } from './samples.ts';
+import { moneyStream } from './shared-schemas.ts';
+
+const read = { method: 'get', role: 'watch', kind: 'value' } as const;
+const list = { method: 'get', role: 'watch', kind: 'page', query: pageQuery } as const;
+const byContract = {
+  ...read,
+  path: '/contracts/{contract_id}',
+  params: z.object({ contract_id: id }),
+} as const;
+
+const getStatus = {
+  ...read,
+  name: 'getStatus',
+  path: '/status',
+  summary: 'all of it, at a glance',
+} as const;
+const getContract = { ...byContract, name: 'getContract', summary: 'one contract' } as const;
+const listContracts = { ...list, name: 'listContracts', path: '/contracts', summary: 'contracts' } as const;
+const listStreams = {
+  ...{ ...list, name: 'listStreams', path: '/streams', summary: 'contracts as money streams' },
+  answer: moneyStream,
+} as const satisfies Operation;
+
+const sampled = z.object({ sequence: count, at_ms: timeMs });
+const historyQuery = pageQuery.extend({
+  since_ms: z.coerce.number().min(0).optional().describe('rows from this time on'),
+  every: z.coerce.number().int().min(1).max(360).default(1).describe('each so manieth row'),
+});
+const listHistory = {
+  ...{ ...list, name: 'listHistory', path: '/history', query: historyQuery },
+  summary: 'the last six hours, a row for each ten seconds, oldest first',
+} as const;
+const followEvents = {
+  ...read,
+  kind: 'events',
+  name: 'followEvents',
+  path: '/events',
+  summary: 'a snapshot of what is in the history, then each change of it; goes on after Last-Event-ID',
+} as const;
+export type HistoryQuery = z.output<typeof historyQuery>;
+const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
+  listHistory: { ...listHistory, answer: sampled.extend(sample.shape) },
+  followEvents: { ...followEvents, answer: sample },
+});
+
+/** What is only read, by daemon. */
+export const READS = {
+  proxy: {
+    getStatus: { ...getStatus, answer: proxyStatus },
+    listMiners: {
+      ...list,
+      name: 'listMiners',
+      path: '/miners',
+      summary: 'connections of miners',
+      answer: miner,
+    },
+    listDestinations: {
+      ...{ ...list, name: 'listDestinations', path: '/destinations', summary: 'where work comes from' },
+      answer: destination,
+    },
+    listContracts: { ...listContracts, answer: proxyContract },
+    getContract: { ...getContract, answer: proxyContract },
+    listStreams,
+    ...historyOf(SAMPLES.proxy),
+    getDag: { ...read, name: 'getDag', path: '/dag', summary: 'the newest of each braid', answer: dag },
+  },
+  maker: {
+    getStatus: { ...getStatus, answer: makerStatus },
+    listContracts: { ...listContracts, answer: makerContract },
+    getContract: { ...getContract, answer: makerContract },
+    listStreams,
+    ...historyOf(SAMPLES.maker),
+    listPools: { ...list, name: 'listPools', path: '/pools', summary: 'pools of the maker', answer: pool },
+  },
+  auditor: {
+    getStatus: { ...getStatus, answer: auditorStatus },
+    listContracts: { ...listContracts, answer: auditedContract },
+    getContract: { ...getContract, answer: auditedContract },
+    ...historyOf(SAMPLES.auditor),
+  },
+  watch: { getStatus: { ...getStatus, answer: watchStatus } },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+
+const contract = { contract: id.optional().describe('a proxy with one contract needs none') };
+const dryRun = { dry_run: z.boolean().optional().describe('says what it would do, and does nothing') };
+const write = { method: 'post', kind: 'value' } as const;
+const done = z.looseObject({ contract: text });
+const noted = z.looseObject({ contract: text, dry_run: z.boolean() });
+const successor = z
+  .object({
+    contract: id,
+    work_total_hashes: decimal,
+    budget_sat: decimal,
+    deposit_sat: decimal,
+    price_msat_per_eh: decimal,
+    expiry_height: height,
+    funding_by_height: height,
+  })
+  .nullable();
+const split = noted.extend({ paid_sat: decimal, unspent_sat: decimal, closing: z.boolean(), successor });
+const updates = noted.extend({
+  agreed: z.array(z.looseObject({ hash: id })),
+  pending: z.looseObject({ by: text, hash: id }).nullable(),
+  revoked: z.array(z.looseObject({ hash: id })),
+  price_msat_per_eh: decimal,
+  step_hashes: decimal,
+  stop_height: height.nullable(),
+});
+const goesOn = { ...contract, ...dryRun, go_on: z.boolean().optional(), work_hashes: decimal.optional() };
+const policy = z.looseObject({ halted: z.boolean(), policy: z.array(z.looseObject({ name: text })) });
+
+export type Write = Omit<Operation, 'name' | 'path' | 'method' | 'kind'>;
+
+/** What either daemon of a contract does when asked, by the path of it. */
+export const CONTRACT_WRITES = {
+  'channel/close': {
+    ...{ role: 'money', summary: 'closes a channel together with the other side' },
+    ...{ body: z.object(contract), answer: done.extend({ closing: z.boolean() }) },
+  },
+  'channel/force-close': {
+    ...{ role: 'money', summary: 'closes a channel alone, by the newest state' },
+    ...{ body: z.object(contract), answer: done.extend({ closing: z.boolean() }) },
+  },
+  'metering/end': {
+    ...{ role: 'operate', summary: 'ends a contract without money' },
+    ...{ body: z.object(contract), answer: done.extend({ ending: z.boolean() }) },
+  },
+  'contract/stream': {
+    ...{ role: 'watch', summary: 'a contract as a money stream, or the balance of one party of it' },
+    body: z.object({ ...contract, party: text.optional(), ask_peer: z.boolean().optional() }),
+    answer: z.looseObject({ stream: id }),
+  },
+  'contract/pause': {
+    ...{ role: 'operate', summary: 'gives notice of a pause' },
+    body: z.object({
+      ...{ ...contract, ...dryRun, reason: z.enum(['curtailment', 'maintenance', 'pool_down', 'other']) },
+      ...{ from_height: height.optional(), blocks: count.optional() },
+    }),
+    answer: noted,
+  },
+  'contract/resume': {
+    ...{ role: 'operate', summary: 'ends a pause' },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: noted },
+  },
+  'contract/end': {
+    ...{ role: 'money', summary: 'gives notice of the end' },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: noted },
+  },
+  'contract/void': {
+    ...{ role: 'money', summary: 'gives up what is not signed for' },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: noted },
+  },
+  'contract/topup': {
+    ...{ role: 'money', summary: 'opens the next contract, for when this one is used up' },
+    body: z.object({ ...contract, ...dryRun, work_hashes: decimal.optional() }),
+    answer: noted.extend({ successor }),
+  },
+  'contract/withdraw': {
+    ...{ role: 'money', summary: 'takes what is earned: closes, or goes on with the next contract' },
+    ...{ body: z.object(goesOn), answer: split },
+  },
+  'contract/refund': {
+    ...{ role: 'money', summary: 'gives back what is unspent: closes, or goes on with the next contract' },
+    ...{ body: z.object(goesOn), answer: split },
+  },
+  'contract/update': {
+    ...{ role: 'money', summary: 'proposes other terms' },
+    body: z.object({
+      ...{ ...contract, ...dryRun, price_msat_per_eh: decimal.optional(), step_hashes: decimal.optional() },
+      ...{ from_hashes: decimal.optional(), stop_height: height.optional() },
+    }),
+    answer: updates,
+  },
+  'contract/confirm': {
+    ...{ role: 'money', summary: 'signs the terms that the other side proposed' },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: updates },
+  },
+  'contract/revoke': {
+    ...{ role: 'money', summary: 'takes proposed terms back' },
+    ...{ body: z.object({ ...contract, ...dryRun }), answer: updates },
+  },
+  'contract/updates': {
+    ...{ role: 'watch', summary: 'terms that were changed, and what is proposed' },
+    ...{ body: z.object(contract), answer: updates },
+  },
+} as const satisfies Readonly<Record<string, Write>>;
+
+/** What a daemon does when asked, by the path of it. */
+export const WRITES = {
+  proxy: {
+    ...CONTRACT_WRITES,
+    'contract/take': {
+      ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
+      body: z.object({ ...dryRun, terms: z.record(text, z.unknown()), maker: text, name: text }),
+      answer: done.extend({ taken: z.boolean() }),
+    },
+  },
+  maker: {
+    ...CONTRACT_WRITES,
+    book: {
+      ...{ role: 'watch', summary: 'what is bought, locked up, quoted and refused' },
+      ...{ body: z.object({}), answer: z.looseObject({ halted: z.boolean() }) },
+    },
+    'pool/paid': {
+      ...{ role: 'money', summary: 'work that a pool has paid for' },
+      body: z.object({ pool: text, hashes: decimal }),
+      answer: z.object({ pool: text, paid_hashes: decimal, unpaid_hashes: decimal }),
+    },
+    'policy/show': {
+      ...{ role: 'watch', summary: 'the policy, and where each value is from' },
+      ...{ body: z.object({}), answer: policy },
+    },
+    'policy/set': {
+      ...{ role: 'money', summary: 'changes the policy; null takes a change back' },
+      ...{ body: z.object({ ...dryRun, changes: z.record(text, text.nullable()) }), answer: policy },
+    },
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Write>>>>;
+
+/** The operation of a write. */
+export function writeOperation(path: string, row: Write): Operation {
+  const name = path.replaceAll(/[/-](\w)/g, (_all, letter: string) => letter.toUpperCase());
+  return { ...write, ...row, name, path: `/${path}` };
+}

@@ -1,0 +1,63 @@
+import type { z } from 'zod';
+import { Feed, type FeedDeps, type Row } from '../api/feed.ts';
+import {
+  type Action,
+  type AnyInput,
+  type Fits,
+  type Operation,
+  type Served,
+  serveEvents,
+} from '../api/operation.ts';
+import { type HistoryQuery, type Write, writeOperation } from '../api/operations.ts';
+import { numberKey } from '../api/page.ts';
+import { assert } from '../base/assert.ts';
+import { Refused } from '../http/reply.ts';
+import type { Logger } from '../log/logger.ts';
+
+/** The writes of a daemon, each with what does it. */
+export function serveActions<Path extends string>(
+  writes: Readonly<Record<Path, Write>>,
+  actions: Readonly<Record<string, Action>>,
+): Served[] {
+  assert(Object.keys(actions).length === Object.keys(writes).length, 'all_actions_are_written');
+  return Object.entries<Write>(writes).map(([path, row]) => {
+    const action = actions[path];
+    assert(action !== undefined, 'written_has_action', path);
+    return { operation: writeOperation(path, row), run: ({ body }) => action(body) };
+  });
+}
+
+export type ApiDeps = FeedDeps & {
+  readonly undo: Pick<AsyncDisposableStack, 'defer'>;
+  readonly log: Logger;
+};
+
+/** What a daemon shows of itself as time goes by, until it stops. */
+export function serveHistory<S extends z.ZodObject, T extends object>(
+  sample: S,
+  operations: {
+    readonly listHistory: Operation & { kind: 'page' };
+    readonly followEvents: Operation & { kind: 'events' };
+  },
+  look: () => Fits<T, S> & T,
+  deps: ApiDeps,
+): Served[] {
+  const feed = new Feed(sample, look, deps);
+  feed.start();
+  deps.undo.defer(async () => feed.stop());
+  const rows = ({ query }: AnyInput): readonly Row[] => {
+    const { every, since_ms = 0 } = query as HistoryQuery;
+    return feed.rows.filter(({ sequence, at_ms }) => sequence % every === 0 && at_ms >= since_ms);
+  };
+  return [
+    { operation: operations.listHistory, run: rows, keyOf: (row) => numberKey((row as Row).sequence) },
+    serveEvents(operations.followEvents, (lastEventId) => feed.follow(lastEventId)),
+  ];
+}
+
+/** The one contract that is meant. Throws `not_found`. */
+export function theContract<T>(all: readonly T[], isMeant: (contract: T) => boolean): T {
+  const found = all.find(isMeant);
+  if (found === undefined) throw new Refused('not_found', 'there is no such contract');
+  return found;
+}

@@ -1,0 +1,36 @@
+import { createApi } from '../api/app.ts';
+import { serve, servePage } from '../api/operation.ts';
+import { READS } from '../api/operations.ts';
+import { SAMPLES } from '../api/samples.ts';
+import type { Auditor } from '../auditor/auditor.ts';
+import { VERSION } from '../base/version.ts';
+import type { AuditorConfig } from '../config/config.ts';
+import type { Api } from '../http/server.ts';
+import { type ApiDeps, serveHistory, theContract } from './api-parts.ts';
+import { apiTokens } from './data-dir.ts';
+
+/** What an auditor serves under `/api/v1`: it is only looked at. */
+export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor, deps: ApiDeps): Api {
+  const { getStatus, listContracts, getContract } = READS.auditor;
+  const served = [
+    serve(getStatus, () => ({
+      ...{ role: 'auditor' as const, version: VERSION, network },
+      ...{ node_id: auditor.nodeId, auditor_key: auditor.auditorKeyHex },
+      ...{ connections: auditor.stats.connections, contracts: auditor.status },
+    })),
+    servePage(
+      listContracts,
+      () => auditor.status,
+      ({ contractId }) => contractId,
+    ),
+    serve(getContract, ({ params }) =>
+      theContract(auditor.status, ({ contractId }) => contractId === params.contract_id),
+    ),
+    ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
+  ];
+  return createApi('auditor', served, { ...deps, tokens: apiTokens(dataDir, deps.log) });
+}
+
+function auditorSample({ status, stats }: Auditor) {
+  return { contracts: status.length, minutes: stats.minutes, connections: stats.connections };
+}

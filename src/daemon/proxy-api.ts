@@ -1,0 +1,83 @@
+import { createApi } from '../api/app.ts';
+import { type Served, serve, servePage } from '../api/operation.ts';
+import { READS, WRITES } from '../api/operations.ts';
+import { numberKey } from '../api/page.ts';
+import { SAMPLES } from '../api/samples.ts';
+import type { Api } from '../http/server.ts';
+import { destinationStatus } from '../mining/destination-status.ts';
+import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
+import { proxyChannelActions } from './channel-actions.ts';
+import { heightOf } from './contract-state.ts';
+import { apiTokens } from './data-dir.ts';
+import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
+import { streamView } from './stream-actions.ts';
+import { takeActions } from './take-action.ts';
+
+/** What a proxy serves under `/api/v1`. */
+export function proxyApi(facts: ProxyParts, deps: ApiDeps): Api {
+  const { config, contracts } = facts;
+  const actions = { ...proxyChannelActions(contracts), ...takeActions(config, facts) };
+  const served = [
+    ...proxyReads(facts),
+    ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
+    ...serveActions(WRITES.proxy, actions),
+  ];
+  return createApi('proxy', served, { ...deps, tokens: apiTokens(config.dataDir, deps.log) });
+}
+
+function proxyReads(facts: ProxyParts): Served[] {
+  const { mining, contracts } = facts;
+  const { getStatus, listMiners, listDestinations, listContracts, getContract, listStreams, getDag } =
+    READS.proxy;
+  const sides = () => [...contracts.all.map(({ side }) => side), ...contracts.earlier];
+  return [
+    serve(getStatus, () => proxyStatus(facts)),
+    servePage(
+      listMiners,
+      () => minerViews(mining),
+      ({ id }) => numberKey(id),
+    ),
+    servePage(
+      listDestinations,
+      () => destinationStatus(facts),
+      ({ name }) => name,
+    ),
+    servePage(
+      listContracts,
+      () => contractStatuses(facts),
+      ({ id }) => id,
+    ),
+    serve(getContract, async ({ params }) =>
+      theContract(await contractStatuses(facts), ({ id }) => id === params.contract_id),
+    ),
+    servePage(
+      listStreams,
+      () => sides().map(({ moneyStream }) => streamView(moneyStream)),
+      ({ stream }) => stream,
+    ),
+    serve(getDag, () => mining.braidpoolNodes.map(({ newest }) => newest)),
+  ];
+}
+
+function proxySample(facts: ProxyParts) {
+  const { mining, hashrate, contracts, durability, chain } = facts;
+  const { stats, sessionCount: sessions } = mining.server;
+  const rates = hashrate.rates();
+  const statuses = contracts.all.map(({ side }) => side.status);
+  return {
+    ...{ sessions, destination: mining.destination },
+    destinations_up: destinationStatus(facts).filter(({ up }) => up).length,
+    hashes_per_second_1m: rates.oneMinute,
+    hashes_per_second_5m: rates.fiveMinutes,
+    hashes_per_second_1h: rates.oneHour,
+    shares_submitted: stats.sharesSubmitted,
+    shares_accepted: stats.sharesAccepted,
+    blocks_found: mining.stats.blocksFound,
+    contracts_live: statuses.filter(({ live }) => live).length,
+    peers_connected: statuses.filter(({ connected }) => connected).length,
+    signed_sat: statuses.reduce((sum, { signed }) => sum + (signed?.paidSat ?? 0n), 0n),
+    exposure_sat: contracts.exposureSat,
+    durability: durability.level,
+    chain_height: heightOf(chain) ?? null,
+  };
+}
