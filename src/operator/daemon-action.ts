@@ -11,7 +11,7 @@ export type ActionName = keyof typeof WRITES.proxy | keyof typeof WRITES.maker;
 
 /**
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`
- * where nobody answers or the token is not taken, and what the daemon refused it with.
+ * where nobody answers, `unauthorized`, `usage` for what does not fit, and what the daemon refused it with.
  */
 export async function requestAction(
   metricsUrl: string,
@@ -21,7 +21,13 @@ export async function requestAction(
 ): Promise<unknown> {
   const operation = writeOperation(action, ROWS[action]!);
   const options = { timeoutMs: ACTION_TIMEOUT_MS, token: tokenIn(dataDir), onMisfit: () => {} };
-  return await call(metricsUrl, operation, input === undefined ? {} : { body: input }, options);
+  try {
+    return await call(metricsUrl, operation, input === undefined ? {} : { body: input }, options);
+  } catch (error) {
+    if (!(error instanceof CodedError) || error.code !== 'bad_request') throw error;
+    // To whoever typed it the schema is that of a command.
+    throw new CodedError('usage', error.message.replace(/^bad_request: (?:body\.)?/, ''));
+  }
 }
 
 /** The token of whoever may do everything. Throws `daemon_unreachable`. */
