@@ -12,6 +12,7 @@ function turned(pages: (page: number) => readonly string[], limit: number): stri
   for (let page = 0; ; page += 1) {
     const { items, next_cursor } = pageOf(pages(page), keyOf, { limit, cursor });
     seen.push(...(items as string[]));
+    if (page > 100) throw new Error('the pages come to no end');
     if (items.length > limit) throw new Error(`${items.length} rows of ${limit}`);
     if (next_cursor === null) return seen;
     cursor = next_cursor;
