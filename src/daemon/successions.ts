@@ -63,7 +63,9 @@ export type WantedNext = {
   /** The one before is closed once it is deep. */
   readonly takesOver: boolean;
 };
-type Served = { readonly runner: ContractRunner; readonly sinceMs: number; readonly hashesBefore: bigint };
+/** What of a contract a line works with. */
+export type LineContract = Pick<ContractRunner, 'contractId' | 'name' | 'terms' | 'side'>;
+type Served = { readonly runner: LineContract; readonly sinceMs: number; readonly hashesBefore: bigint };
 
 /**
  * Lines of contracts on the same terms, each taking over from the one before it: the next is opened while one
@@ -88,7 +90,7 @@ export class Successions {
 
   /** A contract of a line is served. */
   add(
-    runner: ContractRunner,
+    runner: LineContract,
     { name, index, renews = true, takesOver = false }: LineItem,
     plan: LinePlan,
   ): void {
