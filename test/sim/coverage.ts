@@ -1,3 +1,4 @@
+import { methods } from '../../src/peer/messages.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
 
 /** A run, as a child tells it. */
@@ -7,6 +8,8 @@ export type Told = {
   readonly problem: string | undefined;
   readonly findings: number;
   readonly statuses: readonly string[];
+  /** See `SimWorld.heard`. */
+  readonly heard: readonly string[];
   /** Where a side died; empty or absent where none did. */
   readonly point?: string;
 };
@@ -21,6 +24,8 @@ export class Coverage {
   readonly #runs: number | undefined;
   readonly #say: (line: string) => void;
   readonly #seen = new Map<string, Map<string, number>>();
+  /** In how many lives each was heard. */
+  readonly #heard = new Map<string, number>();
   readonly #startMs = performance.now();
   #toldMs = 0;
   #count = 0;
@@ -30,11 +35,12 @@ export class Coverage {
     this.#say = say;
   }
 
-  add({ strategy, seed, problem, statuses, point = '' }: Told): void {
+  add({ strategy, seed, problem, statuses, heard, point = '' }: Told): void {
     this.#count += 1;
     const row = this.#seen.get(strategy) ?? new Map<string, number>();
     this.#seen.set(strategy, row);
     for (const status of ['runs', ...statuses]) row.set(status, (row.get(status) ?? 0) + 1);
+    for (const each of heard) this.#heard.set(each, (this.#heard.get(each) ?? 0) + 1);
     if (problem !== undefined) {
       this.failed += 1;
       this.#say(`FAILED  ${strategy}: ${problem}`);
@@ -59,7 +65,23 @@ export class Coverage {
       const cells = STATUSES.map((each) => String(row.get(each) ?? '-').padStart(9)).join('');
       this.#say(`${name.padEnd(26)}${String(row.get('runs')).padStart(6)}${cells}`);
     }
+    this.#tellHeard();
     this.#say(`${this.#count} runs, ${this.failed} failed, ${this.#perMinute()} seeds a minute`);
+  }
+
+  /** What each side was asked for, and how often in which status; what it never was stands there too. */
+  #tellHeard(): void {
+    const names = ['session.hello', 'session.auth', 'ping', ...Object.keys(methods)];
+    for (const side of ['miner', 'maker'] as const) {
+      this.#say(
+        `\n${`asked of the ${side}`.padEnd(26)}${STATUSES.map((each) => each.padStart(9)).join('')}`,
+      );
+      for (const name of names) {
+        const counts = STATUSES.map((status) => this.#heard.get(`${side} ${name} ${status}`));
+        const cells = counts.map((count) => String(count ?? '-').padStart(9)).join('');
+        this.#say(`${name.padEnd(26)}${cells}`);
+      }
+    }
   }
 
   #perMinute(): number {

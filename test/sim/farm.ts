@@ -58,6 +58,8 @@ export type FarmDeps = {
   readonly nowMs: () => number;
   /** The output that says for which contract the work is; undefined where none has to. */
   readonly tag: Uint8Array | undefined;
+  /** Of the job ids of its first run. Default: 1. */
+  readonly firstRun?: number;
 };
 
 /** Finds shares on the tip of a chain for one contract. */
@@ -81,6 +83,7 @@ export class Farm {
     this.#nature = nature;
     this.#contractId = contractId;
     this.#deps = deps;
+    this.#run = (deps.firstRun ?? 1) - 1;
     this.newRun();
   }
 

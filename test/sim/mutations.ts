@@ -5,6 +5,8 @@ import { OF_COMMITTED } from './mutations/committed.ts';
 import { OF_FLOODS } from './mutations/floods.ts';
 import { OF_FUNDING } from './mutations/funding.ts';
 import { OF_GIVEN } from './mutations/given.ts';
+import { OF_HEADS } from './mutations/heads.ts';
+import { OF_LIMITS } from './mutations/limits.ts';
 import { OF_LINKS } from './mutations/links.ts';
 import { OF_MARKET } from './mutations/market.ts';
 import { OF_METERING } from './mutations/metering.ts';
@@ -15,6 +17,7 @@ import { OF_PAYOUT } from './mutations/payout.ts';
 import { OF_RECORDS } from './mutations/records.ts';
 import { OF_RESTARTS } from './mutations/restarts.ts';
 import { OF_SPLITS } from './mutations/splits.ts';
+import { OF_SUCCESSIONS } from './mutations/successions.ts';
 import { OF_TERMS } from './mutations/terms.ts';
 import { OF_UPDATES } from './mutations/updates.ts';
 import { OF_WAITS } from './mutations/waits.ts';
@@ -42,4 +45,7 @@ export const MUTATIONS: Mutations = {
   ...OF_FLOODS,
   ...OF_WAITS,
   ...OF_WORK,
+  ...OF_HEADS,
+  ...OF_LIMITS,
+  ...OF_SUCCESSIONS,
 };

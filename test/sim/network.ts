@@ -90,6 +90,8 @@ export type Tap = (line: SentLine) => readonly string[];
 export type NetworkDeps = {
   /** Each line as it leaves a process, before anything else can happen; returns what leaves. */
   readonly onSend: (link: number, from: Side, text: string) => readonly string[];
+  /** Each line that a process hears, of whoever says it. */
+  readonly onHeard?: (to: Side, text: string) => void;
 };
 
 /** Connections between one miner and one maker; a line moves only when the schedule says so. */
@@ -131,8 +133,11 @@ export class Network {
     return this.#strange.has(link);
   }
 
-  /** A line out of turn, over the newest connection of the two that stands. False where there is none. */
-  inject(from: Side, text: string, link?: number): boolean {
+  /**
+   * A line out of turn, over the newest connection of the two that stands; the number of that, or undefined
+   * where there is none.
+   */
+  inject(from: Side, text: string, link?: number): number | undefined {
     const target = this.#links.findLast(
       (each) =>
         (link === undefined ? !each.isStrange : each.number === link) &&
@@ -141,7 +146,7 @@ export class Network {
         !each.ends[otherSide(from)].closed,
     );
     target?.lines[otherSide(from)].push(text);
-    return target !== undefined;
+    return target?.number;
   }
 
   /** For `MakerDeps.openServer`. */
@@ -167,7 +172,9 @@ export class Network {
     });
     const link = open[choice % Math.max(1, open.length)];
     if (link === undefined) return false;
-    link.ends[to].receive(link.lines[to].shift()!);
+    const item = link.lines[to].shift()!;
+    if (item !== END && !link.ends[to].closed && !link.ends[to].isDead) this.#deps.onHeard?.(to, item);
+    link.ends[to].receive(item);
     this.#forgetOver();
     return true;
   }

@@ -31,8 +31,8 @@ export class SimNode {
   failing: 'txOut' | 'header' | 'confirmations' | 'spender' | 'utxos' | 'broadcastPackage' | undefined;
   /** Hears of each block so much later than it was found, ms; for chains that only grow. */
   lagMs = 0;
-  /** What it says that blocks are worth, sats; as a pruned node it says nothing. */
-  rewardSat: bigint | undefined;
+  /** What it says that blocks are worth, sats, each or by its hash; as a pruned node it says nothing. */
+  rewardSat: bigint | ((hash: string) => bigint) | undefined;
   /** In place of the market's rate. */
   saidSatPerKvb: number | undefined;
   /** Each transaction as its process hands it over, taken or not. */
@@ -69,10 +69,11 @@ export class SimNode {
       tip: () => asked(() => Promise.resolve(this.#tip())),
       header: (hash) =>
         asked(() => (this.lagMs === 0 ? source.header(hash) : Promise.resolve(this.#header(hash)))),
-      blockRewardSat: () =>
+      blockRewardSat: (hash) =>
         asked(async () => {
-          if (this.rewardSat === undefined) throw new CodedError('chain_rpc', 'pruned');
-          return this.rewardSat;
+          const { rewardSat } = this;
+          if (rewardSat === undefined) throw new CodedError('chain_rpc', 'pruned');
+          return typeof rewardSat === 'bigint' ? rewardSat : rewardSat(hash);
         }),
       txOut: (...words) => asked(() => source.txOut(...words)),
       confirmations: (...words) => asked(() => source.confirmations(...words)),

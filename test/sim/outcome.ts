@@ -15,8 +15,12 @@ export const storedOf = (world: SimWorld, side: Side): Promise<StoredContract | 
   loadContract(world.disks[side].store, world.contractId);
 
 /** The hashes of all shares that a side has durably credited to the contract. */
-export async function hashesOf(world: SimWorld, side: Side): Promise<string[]> {
-  const rows = await world.disks[side].store.readLog('share', world.contractId, 0, 10_000);
+export async function hashesOf(
+  world: SimWorld,
+  side: Side,
+  contractId = world.contractId,
+): Promise<string[]> {
+  const rows = await world.disks[side].store.readLog('share', contractId, 0, 10_000);
   return rows.flatMap(({ body }) => unpackShares(body).map(({ hash }) => toHex(hash)));
 }
 

@@ -76,6 +76,9 @@ export class Rules {
   sent(link: number, from: Side, text: string): void {
     const message = JSON.parse(text) as Message;
     if (!isRecord(message)) return;
+    // Of a contract that follows: the audit alone looks at it.
+    const contractId = message.params?.['contract_id'] ?? this.#deps.contractId;
+    if (contractId !== this.#deps.contractId) return;
     if (message.method !== undefined) {
       const key = `${link} ${from} ${String(message.id)}`;
       const known = this.#asked.get(key);

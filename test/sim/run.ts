@@ -7,7 +7,7 @@ import { crashRuns, pointOf } from './crash-points.ts';
 import { EDITS_VARIABLE } from './mutations/edited-sources.ts';
 import type { Mutation } from './mutations/mutation.ts';
 import { MUTATIONS } from './mutations.ts';
-import { simulate, strategyOf } from './simulate.ts';
+import { type Run, simulate, strategyOf } from './simulate.ts';
 import { STRATEGIES } from './strategies/strategies.ts';
 import type { WorldOptions } from './world-options.ts';
 
@@ -120,14 +120,17 @@ async function replay({ seed, strategy = strategyOf(seed), mutation, crash }: Op
   return problem === undefined ? 0 : 1;
 }
 
+const toldOf = (run: Run): Told => ({
+  ...{ ...run, statuses: [...run.statuses], heard: [...run.heard], findings: run.findings.length },
+});
+
 /** A child: every so many seeds, each told to the parent. */
 async function runPart({ seed, runs, stride, strategy, mutation }: Options): Promise<number> {
   const world = broken(mutation);
   for (let each = 0; each < runs!; each += 1) {
     const at = seed + each * stride!;
     const run = await simulate({ strategy: strategy ?? strategyOf(at), seed: at, world });
-    const told: Told = { ...run, statuses: [...run.statuses], findings: run.findings.length };
-    process.send!(told);
+    process.send!(toldOf(run));
     if (run.problem !== undefined && mutation !== undefined) break;
   }
   process.disconnect();
@@ -139,8 +142,7 @@ async function runCrashes({ seed, strategy, sample, part, workers, mutation }: O
   const world = broken(mutation);
   const options = { seed, strategy, sample, parts: workers, part: part!, world };
   for await (const { point, ...run } of crashRuns(options)) {
-    const told: Told = { ...run, statuses: [...run.statuses], findings: run.findings.length, point };
-    process.send!(told);
+    process.send!({ ...toldOf(run), point });
   }
   process.disconnect();
   return 0;

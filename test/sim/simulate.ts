@@ -17,6 +17,8 @@ export type Run = {
   /** What the audit found, expected or not. */
   readonly findings: readonly Finding[];
   readonly statuses: ReadonlySet<string>;
+  /** See `SimWorld.heard`. */
+  readonly heard: ReadonlySet<string>;
   /** Writes to the disk of each side. */
   readonly writes: Readonly<Record<Side, number>>;
 };
@@ -85,7 +87,7 @@ export async function simulate({
   const [first] = findings;
   const problem = first && `${first.rule}: ${first.seen}`;
   const writes = { miner: world.disks.miner.writes, maker: world.disks.maker.writes };
-  return { strategy: name, seed, problem, findings, statuses: stage.statuses, writes };
+  return { strategy: name, seed, problem, findings, statuses: stage.statuses, heard: world.heard, writes };
 }
 
 /** An opening, some work, whatever chance has, and a life through the expiry. */

@@ -29,6 +29,8 @@ export type WorldOptions = {
   /** Terms of versions 1 and 2, by which any output to the buyer is enough. */
   readonly isOld?: boolean;
   readonly policy?: (usual: MakerPolicy) => MakerPolicy;
+  /** Unpaid pay of all of the miner's contracts together, sats. Default: no such bound. */
+  readonly exposureTotal?: bigint;
   /** What the miner holds updates to. Default: nothing. */
   readonly sale?: SaleLimits;
   /** Other settings of the maker. */

@@ -17,6 +17,7 @@ import { Maker } from '../../src/maker/maker.ts';
 import type { MakerDeps } from '../../src/maker/maker-options.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
+import { ExposureTotal } from '../../src/miner/exposure-total.ts';
 import { MinerContract, type MinerContractDeps } from '../../src/miner/miner-contract.ts';
 import { judgeSale } from '../../src/miner/sale-limits.ts';
 import type { AuditorLink } from '../../src/settlement/auditor-link.ts';
@@ -63,6 +64,8 @@ type Life<T> = {
   readonly part: T;
   readonly ledger: Ledger;
   readonly templates?: TemplateWatch;
+  /** The miner's, of contracts that follow. */
+  readonly followers?: Map<string, MinerContract>;
   isReady: boolean;
   isDead: boolean;
 };
@@ -98,6 +101,8 @@ export class SimWorld {
   readonly #workFiles = workFilesInMemory();
   readonly startHeight: number;
   readonly shareWorkHashes = SHARE.workHashes;
+  /** What each honest side was asked for in which status of its contract: side, method, status. */
+  readonly heard = new Set<string>();
   /** Codes of everything logged at warn or error, for the account of a failed run. */
   readonly logged: string[] = [];
   problem: Error | undefined;
@@ -105,6 +110,10 @@ export class SimWorld {
   isPoolAstray = false;
   /** Told of everything that happens, if anybody wants to know. */
   onEvent: ((text: string) => void) | undefined;
+  /** Contracts that follow the one of the life, as the miner took them. */
+  readonly followers: ContractTerms[] = [];
+  /** Called where a contract of the miner may stand elsewhere. */
+  onStatus: ((contractId: string) => void) | undefined;
   /** What a hostile side does to its own lines. */
   tap: Tap | undefined;
   /** What a hostile side makes of a line of the other before its own code reads it. */
@@ -121,6 +130,7 @@ export class SimWorld {
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
   #delivering = 0;
+  readonly #exposures = new WeakMap<object, ExposureTotal>();
   #randomCalls = 0;
   /** The maker refused a batch of this connection for want of room. */
   #hasRefusedBatch = false;
@@ -177,6 +187,7 @@ export class SimWorld {
     this.startWatch();
     this.network = new Network({
       onSend: (link, from, text) => this.#leaves(link, from, text),
+      onHeard: (to, text) => this.#heard(to, text),
     });
   }
 
@@ -212,6 +223,21 @@ export class SimWorld {
   say(text: string): void {
     if (text !== this.#said) this.onEvent?.(text);
     this.#said = text;
+  }
+
+  /** A line that the code of a hostile side does not say by itself. False where nobody listens. */
+  says(from: Side, text: string): boolean {
+    const link = this.network.inject(from, text);
+    if (link !== undefined) this.#held(() => this.rules.sent(link, from, text));
+    return link !== undefined;
+  }
+
+  /** Counts what an honest side was asked for, and where it stood then. */
+  #heard(to: Side, text: string): void {
+    const method = this.isHostile(to) ? undefined : /^[^{]*\{[^{}]*"method":"([^"]+)"/.exec(text)?.[1];
+    if (method === undefined) return;
+    const status = to === 'miner' ? this.miner?.status.channel : this.maker?.status[0]?.channel;
+    this.heard.add(`${to} ${method} ${status ?? 'none'}`);
   }
 
   /** What leaves in the place of a line: the honest say what they say. */
@@ -286,6 +312,7 @@ export class SimWorld {
     this.#clocks[side]?.stop();
     this.#renewals[side]?.stop();
     life.templates?.stop();
+    for (const each of life.followers?.values() ?? []) void each.stop();
     if (side === 'miner') {
       this.#miner = undefined;
       this.#delivering = 0;
@@ -353,7 +380,50 @@ export class SimWorld {
     }
   }
 
-  #commit(life: Life<MinerContract>, shares: Parameters<Meters['commit']>[1]): void {
+  /** The contract of the miner, that of the life or one that follows; undefined while it is not served. */
+  contractOf(contractId: string): MinerContract | undefined {
+    return contractId === this.contractId ? this.miner : this.#miner?.followers?.get(contractId);
+  }
+
+  /** The miner takes a contract that follows, and serves it from now on. */
+  async take(terms: ContractTerms): Promise<void> {
+    this.followers.push(terms);
+    if (this.#miner !== undefined) await this.#serve(this.#miner, terms);
+  }
+
+  /** Shares of a contract that follows. */
+  deliver(contractId: string, shares: Parameters<Meters['commit']>[1]): void {
+    const life = this.#miner;
+    const part = life?.followers?.get(contractId);
+    if (life === undefined || part === undefined || this.#delivering > 0) return;
+    const sold = shares.filter(() => part.admits(this.shareWorkHashes));
+    for (const { submission } of sold) part.onBlock(submission);
+    if (sold.length > 0) this.#commit(life, sold, part, contractId);
+  }
+
+  async #serve(life: Life<MinerContract>, terms: ContractTerms): Promise<void> {
+    const part = this.#minerContract(
+      terms,
+      life.ledger,
+      this.#minerChain(() => life.isDead),
+      life,
+    );
+    try {
+      await part.start();
+      if (!life.isDead) life.followers!.set(contractIdOf(terms), part);
+      else void part.stop();
+    } catch (error) {
+      if (!(error instanceof CodedError)) this.fail(error);
+      else if (!life.isDead) await this.kill('miner', 0);
+    }
+  }
+
+  #commit(
+    life: Life<MinerContract>,
+    shares: Parameters<Meters['commit']>[1],
+    part = life.part,
+    contractId = this.contractId,
+  ): void {
     this.#delivering += 1;
     const meters = this.#meters;
     meters
@@ -361,11 +431,11 @@ export class SimWorld {
       .then(
         ({ parts }) => {
           const landed = parts.reduce((sum, { workHashes }) => sum + workHashes, 0n);
-          life.part.onDurable(this.contractId, meters.total(this.contractId), landed);
+          part.onDurable(contractId, meters.total(contractId), landed);
         },
         (error: unknown) => {
           if (!(error instanceof CodedError)) throw error;
-          life.part.lost(BigInt(shares.length) * this.shareWorkHashes);
+          part.lost(BigInt(shares.length) * this.shareWorkHashes);
         },
       )
       .then(
@@ -378,16 +448,41 @@ export class SimWorld {
 
   #startMiner(): void {
     const ledger = this.disks.miner.mount();
-    const clock = this.#clockOf('miner');
-    const { unpaidTimeoutMs, sale } = this.#options;
     this.farm.newRun();
+    const dead = { isDead: false };
+    const minerChain = this.#minerChain(() => dead.isDead);
+    const templates = this.#minerTemplates(minerChain.chain);
+    const part = this.#minerContract(this.terms, ledger, minerChain, dead, templates);
+    const life: Life<MinerContract> = Object.assign(dead, {
+      ...{ part, ledger, isReady: false, followers: new Map<string, MinerContract>() },
+      ...(templates === undefined ? {} : { templates }),
+    });
+    templates?.start();
+    if (this.pool !== undefined) this.farm.given = () => part.work?.lastJob;
+    this.#miner = life;
+    this.#clocks.miner?.start();
+    const started = Meters.load(ledger).then((meters) => {
+      this.#meters = meters;
+      return part.start();
+    });
+    this.#ready('miner', life, started);
+    for (const terms of this.followers) void this.#serve(life, terms);
+  }
+
+  #minerContract(
+    terms: ContractTerms,
+    ledger: Ledger,
+    minerChain: Pick<MinerContractDeps, 'chain' | 'chainClock'>,
+    life: { readonly isDead: boolean },
+    templates?: TemplateWatch,
+  ): MinerContract {
+    const { unpaidTimeoutMs, sale, exposureTotal } = this.#options;
+    const contractId = contractIdOf(terms);
     const connect = (...words: Parameters<Network['connect']>): ReturnType<Network['connect']> =>
       life.isDead ? never() : this.network.connect(...words);
-    const minerChain = this.#minerChain(() => life.isDead);
-    const templates = this.#minerTemplates(minerChain.chain);
-    const part = new MinerContract(
+    return new MinerContract(
       {
-        ...{ terms: this.terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
+        ...{ terms, host: 'memory', port: 1, batchIntervalMs: 100, margins: MARGINS },
         ...{
           reconnectMinMs: 100,
           reconnectMaxMs: 2_000,
@@ -400,32 +495,28 @@ export class SimWorld {
         timers: this.time.timers,
         ...{
           ledger,
-          clock,
+          clock: this.#clockOf('miner'),
           random: this.#random(),
           log: this.#log('miner'),
           signer: SIGNERS.miner,
           connect,
+          onStatus: () => this.onStatus?.(contractId),
         },
         ...minerChain,
         ...(templates === undefined ? {} : { templates }),
+        ...(exposureTotal === undefined ? {} : { exposureTotal: this.#exposureOf(life, exposureTotal) }),
         ...(sale === undefined ? {} : { judgeUpdate: (asked) => judgeSale(sale, [], asked) }),
         ...this.#auditorOf('miner', ledger, () => life.isDead),
         ...this.#ladders('miner', () => life.isDead),
       },
     );
-    const life: Life<MinerContract> = {
-      ...{ part, ledger, isReady: false, isDead: false },
-      ...(templates === undefined ? {} : { templates }),
-    };
-    templates?.start();
-    if (this.pool !== undefined) this.farm.given = () => part.work?.lastJob;
-    this.#miner = life;
-    this.#clocks.miner?.start();
-    const started = Meters.load(ledger).then((meters) => {
-      this.#meters = meters;
-      return part.start();
-    });
-    this.#ready('miner', life, started);
+  }
+
+  /** One for all contracts of a process. */
+  #exposureOf(life: object, maxSat: bigint): ExposureTotal {
+    const known = this.#exposures.get(life) ?? new ExposureTotal(maxSat);
+    this.#exposures.set(life, known);
+    return known;
   }
 
   #startMaker(): void {

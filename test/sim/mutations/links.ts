@@ -4,6 +4,13 @@ const jobs = without('miner/work-jobs.ts');
 
 /** Of links that break, lines that come late, and closes that were not agreed. */
 export const OF_LINKS: Mutations = {
+  'served-before-reestablish': without('maker/maker-channel.ts')(
+    'a miner is served before it has told where it stands',
+    'miner-says-anything',
+    "if (this.#peer !== peer) throw new CodedError('protocol', 'reestablish the channel first');",
+    '',
+    41,
+  ),
   'away-forgotten': jobs(
     'a miner whose link is lost twice takes the jobs that are given again for other ones of their ids',
     'drops-twice',

@@ -16,7 +16,7 @@ const NOTICE_BLOCKS = 5;
 const ANSWER_ROUNDS = 6;
 
 /** Asks for it, once more where a process was killed meanwhile; true once it was taken. */
-async function noticed(stage: Stage, side: Side, request: NoticeRequest): Promise<boolean> {
+export async function noticed(stage: Stage, side: Side, request: NoticeRequest): Promise<boolean> {
   const { world } = stage;
   for (let time = 0; time < 4; time += 1) {
     const { promise, resolve } = Promise.withResolvers<boolean>();

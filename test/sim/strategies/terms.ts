@@ -52,8 +52,8 @@ const FAST_SHARES = 500;
 
 /** By which the value of hashes is 400 sat a hash: of 500 that are allowed. */
 const REWARD_SAT = 800n;
-const following = (): WorldOptions => ({
-  oldBlocks: 150,
+export const following = (oldBlocks = 150): WorldOptions => ({
+  oldBlocks,
   termsV3: {
     price: {
       ...{ type: 'index', formula: 'hash_value_144', epoch: 'day', ttlBlocks: 36, premiumPpm: 0 },
@@ -197,7 +197,7 @@ export const BY_TERMS: Readonly<Record<string, Strategy>> = {
     what: 'the maker says another value of hashes than the chain does: nothing is sold to it',
     row: 'terms: price',
     hostile: ['maker'],
-    options: following,
+    options: () => following(),
     play: async (stage) => {
       const { miner, maker } = stage.world.nodes;
       Object.assign(miner, { rewardSat: REWARD_SAT });
@@ -213,7 +213,7 @@ export const BY_TERMS: Readonly<Record<string, Strategy>> = {
     what: 'both nodes say one value of hashes: all work is paid by it, whoever is killed',
     row: 'terms: price',
     hostile: [],
-    options: following,
+    options: () => following(),
     play: async (stage) => {
       const { world, random } = stage;
       for (const node of [world.nodes.miner, world.nodes.maker])

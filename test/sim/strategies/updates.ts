@@ -49,6 +49,11 @@ export async function confirm(stage: Stage, side: Side): Promise<void> {
   await stage.rounds(2);
 }
 
+export async function revoke(stage: Stage, side: Side): Promise<void> {
+  begin(updatesAt(stage, side)?.revoke());
+  await stage.rounds(1);
+}
+
 /** No update holds at this side. */
 function assertNone(stage: Stage, side: Side): void {
   const updates = updatesAt(stage, side);
@@ -66,10 +71,7 @@ async function random(stage: Stage): Promise<void> {
     const fromHashes = own + BigInt(dice.below(6)) * SHARE.workHashes;
     await propose(stage, side, { priceMsatPerEh, fromHashes });
   } else if (act === 2) await confirm(stage, side);
-  else {
-    begin(updatesAt(stage, side)?.revoke());
-    await stage.rounds(1);
-  }
+  else await revoke(stage, side);
 }
 
 /** What both signed says the same at both: no commitment of an honest maker is disputed. */
