@@ -1,14 +1,18 @@
+import { CodedError } from '../../../src/base/errors.ts';
+import type { Json } from '../../../src/base/json.ts';
+import type { RpcPeer } from '../../../src/peer/rpc-peer.ts';
 import { SHARE } from '../farm.ts';
 import { otherSide, type Side } from '../network.ts';
 import { SeededRandom } from '../random.ts';
 import { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
-import { BY_PAYOUT, BY_WORK } from '../terms.ts';
+import { BY_PAYOUT, BY_WORK, SIGNERS } from '../terms.ts';
 import { SimWorld } from '../world.ts';
 import type { WorldOptions } from '../world-options.ts';
 import { noticed } from './notices.ts';
+import { connect } from './stranger.ts';
 import { due } from './terms.ts';
-import { altered, alterLines, type Message, paid, rob } from './tools.ts';
+import { altered, alterLines, type Message, paid, rob, spendTwice } from './tools.ts';
 import { confirm, propose, revoke } from './updates.ts';
 
 /**
@@ -126,17 +130,46 @@ function something({ random, marks }: Stage, from: readonly Message[]): Message 
 
 const sayings = new WeakMap<Stage, readonly Message[]>();
 
-const saysAnything = (side: Side): Strategy => ({
-  what: `the ${side} says anything of the life of its contract at any time, signed as it would be`,
+/** Time in ms after which an opening that does not go on is given up. */
+const OPENING_MS = 20_000;
+
+const links = new WeakMap<Stage, RpcPeer | 'connecting'>();
+
+/** Over a connection of its own, where its program has none any more. */
+function sayAnew(stage: Stage, { method, params }: Message): void {
+  const passing = (error: unknown): void => {
+    if (!(error instanceof CodedError)) stage.world.fail(error);
+    links.delete(stage);
+  };
+  const known = links.get(stage);
+  if (known === 'connecting') return;
+  if (known !== undefined) {
+    known.request(method!, params as Json).catch(passing);
+    return;
+  }
+  links.set(stage, 'connecting');
+  connect(stage, SIGNERS.miner).then((peer) => void links.set(stage, peer), passing);
+}
+
+/** @param isUnfunded the side does not sign the funding, or its coin goes elsewhere before a block has it */
+const saysAnything = (side: Side, isUnfunded = false): Strategy => ({
+  what: `the ${side} says anything of ${
+    isUnfunded ? 'a contract that it does not fund' : 'the life of its contract'
+  } at any time, signed as it would be`,
   row: 'chance',
   hostile: [side],
-  options: (random) => random.pick(KINDS)(),
+  options: (random) => ({
+    ...random.pick(KINDS)(),
+    ...(isUnfunded ? { maker: { openingTimeoutMs: OPENING_MS } } : {}),
+  }),
   begin: async (stage) => {
     const { world } = stage;
     const said = [...(await lifeOf(kindOf(world)))[side], ...askedByNobody(world.contractId)];
     sayings.set(stage, said);
+    const isUnsigned = isUnfunded && stage.random.once(2);
     alterLines(world, ({ line, about, message }) => {
       const isLine = line.from === side && !isGreeting({ method: about });
+      if (isLine && isUnsigned && about === 'channel.tx_signatures') return [];
       // What it says in this life too, and all of it also before a line that is due.
       if (isLine && message.method !== undefined) said.push(message);
       return isLine && stage.random.once(8) ? [something(stage, said), message] : [message];
@@ -144,13 +177,22 @@ const saysAnything = (side: Side): Strategy => ({
   },
   step: async (stage) => {
     const said = sayings.get(stage);
-    if (said !== undefined && stage.random.once(4))
-      stage.world.says(side, JSON.stringify(something(stage, said)));
+    if (said !== undefined && stage.random.once(4)) {
+      const message = something(stage, said);
+      const isHeard = stage.world.says(side, JSON.stringify(message));
+      if (!isHeard && isUnfunded && side === 'miner') sayAnew(stage, message);
+    }
     if (side === 'maker') await rob(stage);
+    if (isUnfunded && !stage.marks.has('unfunded') && stage.world.chain.mempoolSize > 0) {
+      stage.marks.set('unfunded', stage.height);
+      await spendTwice(stage, side);
+    }
   },
 });
 
 export const ANYTHING: Readonly<Record<string, Strategy>> = {
   'miner-says-anything': saysAnything('miner'),
   'maker-says-anything': saysAnything('maker'),
+  'miner-says-anything-unfunded': saysAnything('miner', true),
+  'maker-says-anything-unfunded': saysAnything('maker', true),
 };
