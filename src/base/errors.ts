@@ -79,6 +79,9 @@ export const ERROR_TABLE = {
   ledger_late: {
     hint: 'writes wait: another program holds the ledger, or its disk, its server or the standby does not answer',
   },
+  lease_lost: {
+    hint: 'another instance owns this channel now, or may; this one writes, signs and sends nothing for it until it owns it again',
+  },
   ledger_closed: { hint: 'the ledger is closed' },
   ledger_corrupt: {
     hint: 'a record does not match its checksum or the hash chain is broken; restore a backup',

@@ -41,6 +41,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   income: async () => (await import('./accounts.ts')).incomeCommand,
   replay: async () => (await import('./replay.ts')).replayCommand,
   ledger: async () => (await import('./ledger.ts')).ledgerCommand,
+  fleet: async () => (await import('./fleet.ts')).fleetCommand,
   'evidence export': async () => (await import('./evidence.ts')).evidenceExport,
   audit: async () => (await import('./audit.ts')).auditCommand,
   'metering end': async () => (await import('./metering.ts')).meteringEnd,

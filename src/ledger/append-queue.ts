@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { appendFrameSize, bodySize, entryKey, FrameWriter } from './frame.ts';
 import type { LedgerEntry, LedgerStats } from './ledger.ts';
+import type { Conflict } from './writer-messages.ts';
 
 export type QueueLimits = {
   readonly maxQueuedWrites: number;
@@ -101,15 +102,15 @@ export class AppendQueue {
   }
 
   /** The oldest group is on disk, but for the appends that had a conflict. */
-  settleGroup(conflicts: readonly { readonly append: number; readonly detail: string }[]): void {
+  settleGroup(conflicts: readonly Conflict[]): void {
     const group = this.#inFlight.shift();
     assert(group !== undefined, 'ledger_reply_without_group');
     this.#forget(group);
-    const refused = new Map(conflicts.map((conflict) => [conflict.append, conflict.detail]));
+    const refused = new Map(conflicts.map((conflict) => [conflict.append, conflict]));
     group.appends.forEach((append, index) => {
-      const detail = refused.get(index);
-      if (detail === undefined) append.resolve();
-      else append.reject(new CodedError('ledger_conflict', detail));
+      const conflict = refused.get(index);
+      if (conflict === undefined) append.resolve();
+      else append.reject(new CodedError(conflict.code ?? 'ledger_conflict', conflict.detail));
     });
   }
 

@@ -62,8 +62,8 @@ export interface Ledger {
   readonly stats: LedgerStats;
   /**
    * Group commit: resolves when these entries (all or none) and everything appended before them are on
-   * disk. Rejects with `ledger_conflict` (only this append fails), or `ledger_io` (the ledger is failed
-   * from then on), `ledger_closed`, `overload` (queue full, nothing was written).
+   * disk. Rejects with `ledger_conflict` and `lease_lost` (only this append fails), or `ledger_io` (the
+   * ledger is failed from then on), `ledger_closed`, `overload` (queue full, nothing was written).
    */
   append(entries: readonly LedgerEntry[]): Promise<void>;
   /** As `append`, but does not wait for company: for channel states. */

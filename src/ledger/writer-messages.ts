@@ -3,12 +3,20 @@ import type { LedgerLogRow, RecentBounds } from './ledger.ts';
 
 export type LogRowOfStream = LedgerLogRow & { readonly stream: string };
 
+/** An append of a frame that was refused. */
+export type Conflict = {
+  readonly append: number;
+  readonly detail: string;
+  /** Default: `ledger_conflict`. */
+  readonly code?: 'lease_lost';
+};
+
 export type CommitResult = {
   readonly rows: number;
   /** Wall time stored with the rows. */
   readonly atMs: number;
   /** Which appends of the frame were refused, and why; the others are durable. */
-  readonly conflicts: readonly { readonly append: number; readonly detail: string }[];
+  readonly conflicts: readonly Conflict[];
 };
 
 /** What the ledger tells its writer thread at start. */

@@ -223,7 +223,7 @@ export function textOf(value: unknown): string {
 }
 
 /** The first bytes behind all that begin so; undefined where there are none. */
-function endOfPrefix(prefix: Buffer): Buffer | undefined {
+export function endOfPrefix(prefix: Buffer): Buffer | undefined {
   const last = prefix.findLastIndex((byte) => byte !== 0xff);
   if (last < 0) return undefined;
   const end = Buffer.from(prefix.subarray(0, last + 1));

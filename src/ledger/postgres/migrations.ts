@@ -122,6 +122,36 @@ export const POSTGRES_MIGRATIONS: readonly Migration[] = [
       END $body$;
     `,
   },
+  {
+    name: 'leases',
+    sql: `
+      CREATE TABLE sharestream.lease (
+        resource bytea PRIMARY KEY,
+        owner text NOT NULL,
+        token bigint NOT NULL CHECK (token > 0),
+        until timestamptz NOT NULL,
+        -- Of who wrote last under it: where what belongs to the resource is.
+        chain integer
+      ) WITH (fillfactor = 50);
+      CREATE FUNCTION sharestream.token_rises() RETURNS trigger LANGUAGE plpgsql AS
+        $body$ BEGIN
+          IF TG_OP = 'DELETE' OR NEW.token < OLD.token OR NEW.resource <> OLD.resource
+              OR (NEW.token = OLD.token AND NEW.owner <> OLD.owner)
+            THEN RAISE EXCEPTION 'the token of a lease only rises, and each has one owner'; END IF;
+          RETURN NEW;
+        END $body$;
+      CREATE TRIGGER lease_token_rises BEFORE UPDATE OR DELETE ON sharestream.lease
+        FOR EACH ROW EXECUTE FUNCTION sharestream.token_rises();
+      DO $body$ BEGIN
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sharestream_reader') THEN
+          GRANT SELECT ON sharestream.lease TO sharestream_reader;
+        END IF;
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'sharestream_writer') THEN
+          GRANT SELECT, INSERT, UPDATE ON sharestream.lease TO sharestream_writer;
+        END IF;
+      END $body$;
+    `,
+  },
 ];
 
 /**

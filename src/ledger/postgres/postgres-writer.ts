@@ -10,13 +10,14 @@ import { type ChainRow, ownChain, readsOf, resumeChain, takeChain } from './chai
 import {
   type Batch,
   COMMIT_BATCH,
+  COMMIT_FENCED,
   dayOf,
   type Frames,
   type Head,
   type Lookup,
   makeBatch,
 } from './commit.ts';
-import type { JournalReads } from './journal-reads.ts';
+import { type JournalReads, textOf } from './journal-reads.ts';
 import { migrate } from './migrations.ts';
 import { type LinkDeps, ServerLink } from './server-link.ts';
 import { ConnectionLost, sqlStateOf } from './session.ts';
@@ -117,9 +118,19 @@ export class PostgresWriter implements Reads {
   async commit(requests: readonly CommitRequest[]): Promise<readonly CommitResult[]> {
     const frames = requests.map(({ buffer, size }) => [...readFrame(Buffer.from(buffer, 0, size))]);
     const lookup = await this.#lookUp(frames);
-    const batch = makeBatch(frames, this.#head, requests.at(-1)!.nowMs, lookup);
-    if (batch.statement !== undefined) await this.move(batch.head, (up) => this.writeBatch(up, batch));
-    return batch.results;
+    const lost = new Map<string, number>();
+    for (;;) {
+      const batch = makeBatch(frames, this.#head, requests.at(-1)!.nowMs, lookup, lost);
+      try {
+        if (batch.statement !== undefined) await this.move(batch.head, (up) => this.writeBatch(up, batch));
+        for (const [name, end] of batch.ends) this.#ends.set(name, end);
+        return batch.results;
+      } catch (error) {
+        // Nothing was written: what is under other leases, or none, goes by itself.
+        if (!(error instanceof LeasesLost)) throw error;
+        for (const [resource, token] of error.leases) lost.set(resource, token);
+      }
+    }
   }
 
   /** Carries out what leads to a new head, once, over as many connections as that takes. */
@@ -132,6 +143,7 @@ export class PostgresWriter implements Reads {
         await run(up);
         break;
       } catch (error) {
+        if (error instanceof LeasesLost) this.#next = undefined;
         if (!(error instanceof ConnectionLost)) throw error;
         up.link.destroy(error.message);
       }
@@ -163,12 +175,18 @@ export class PostgresWriter implements Reads {
     this.#day = day;
   }
 
-  /** Throws `ledger_locked` where another writer has the chain. */
-  async writeRows({ link, chain }: Up, { statement }: Batch): Promise<void> {
+  /** Throws `ledger_locked` where another writer has the chain, and `LeasesLost`. */
+  async writeRows({ link, chain }: Up, { statement, leases }: Batch): Promise<void> {
     const values = [chain.number, chain.epoch, ...statement!];
-    const [row] = await link.write(COMMIT_BATCH, values, 'commit');
-    if (row?.['heads'] !== 1)
-      throw new CodedError('ledger_locked', 'another program has taken over this ledger');
+    const [row] =
+      leases.size === 0
+        ? await link.write(COMMIT_BATCH, values, 'commit')
+        : await link.write(COMMIT_FENCED, values, 'commit_fenced');
+    if (row?.['heads'] === 1) return;
+    const held = new Set(Array.isArray(row?.['held']) ? row['held'].map(textOf) : []);
+    const lost = [...leases].filter(([resource]) => !held.has(resource));
+    if (lost.length > 0) throw new LeasesLost(lost);
+    throw new CodedError('ledger_locked', 'another program has taken over this ledger');
   }
 
   /** A read by the connection that there is, tried again where it is lost. Throws `ledger_io`. */
@@ -284,6 +302,16 @@ export class PostgresWriter implements Reads {
         `the server ends at row ${found.seq}, not ${this.#head.seq}: it became the primary without rows that were acknowledged`,
       );
     return false;
+  }
+}
+
+/** Tokens of a batch are not the newest of their leases: nothing of it was written. */
+class LeasesLost extends Error {
+  readonly leases: readonly (readonly [string, number])[];
+
+  constructor(leases: readonly (readonly [string, number])[]) {
+    super('leases of the batch are over');
+    this.leases = leases;
   }
 }
 

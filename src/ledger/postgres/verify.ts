@@ -7,12 +7,14 @@ import { nameOf } from '../admit.ts';
 import { ChainReplay } from '../chain-replay.ts';
 import { OP_CODES } from '../frame.ts';
 import { bytes, hashOfRow } from '../journal-row.ts';
+import { LEASE_KIND } from '../lease.ts';
 import { LET_GO, letGoBody } from '../let-go.ts';
 import { genesisHash } from '../schema.ts';
 import type { Verification } from '../verify.ts';
 import { type PostgresOptions, readServer } from './address.ts';
 import type { ChainRow } from './chain-access.ts';
 import { type JournalReads, rowsOf, textOf } from './journal-reads.ts';
+import type { PackedRow } from './packed-rows.ts';
 import { PostgresReader } from './postgres-reader.ts';
 import type { ServerLink } from './server-link.ts';
 import type { Session } from './session.ts';
@@ -37,11 +39,16 @@ export async function verifyPostgresLedger(options: PostgresOptions): Promise<Ve
   }
 }
 
-async function verify(
+/**
+ * One chain, as one moment has it.
+ * @param leases filled with the tokens under which it was written
+ */
+export async function verify(
   reads: JournalReads,
   chain: ChainRow,
-  { reader: session }: ServerLink,
+  { reader: session }: Pick<ServerLink, 'reader'>,
   instance: string,
+  leases: PackedRow[] = [],
 ): Promise<Verification> {
   const { letGo } = chain;
   const replay = new ChainReplay(letGo);
@@ -54,7 +61,7 @@ async function verify(
   const digests = new Map<string, Uint8Array>();
   const problem =
     startProblem(chain, instance) ??
-    (await replayAll(replay, digests, reads, chain)) ??
+    (await replayAll(replay, { digests, leases }, reads, chain)) ??
     (await compareDocuments(replay, digests, session, chain));
   const read = { rows: replay.seq - letGo.seq, ...(letGo.seq === 0 ? {} : { letGoRows: letGo.seq }) };
   const headHash = toHex(replay.hash);
@@ -69,13 +76,17 @@ function startProblem({ letGo }: ChainRow, instance: string): Problem | undefine
 
 async function replayAll(
   replay: ChainReplay,
-  digests: Map<string, Uint8Array>,
+  { digests, leases }: { readonly digests: Map<string, Uint8Array>; readonly leases: PackedRow[] },
   reads: JournalReads,
   { head, letGo }: ChainRow,
 ): Promise<Problem | undefined> {
   try {
     for await (const batch of reads.batches(letGo.seq)) {
-      for (const row of rowsOf(batch)) {
+      const rows = rowsOf(batch);
+      // Documents that were written again, as they were, are under no lease.
+      const isAgain = rows.some(({ kind }) => kind === LET_GO.kind);
+      if (!isAgain) leases.push(...rows.filter(({ kind }) => kind === LEASE_KIND));
+      for (const row of rows) {
         const hash = hashOfRow(row, replay.hash);
         // Hashes of single rows are not stored: the last of a batch is.
         const text =

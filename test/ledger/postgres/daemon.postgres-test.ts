@@ -67,7 +67,12 @@ it('a proxy keeps its ledger there, and commands read it', async () => {
     status: 0,
     output: expect.stringContaining('the ledger is sound'),
   });
-  expect(command('ledger', 'migrate').output).toContain('all 1 migrations');
+  expect(command('ledger', 'migrate').output).toContain('all 2 migrations');
+  expect(command('fleet', 'status').output).toMatch(/^instance proxy-1 {2}\d+ rows, the last at 20/);
+  expect(command('fleet', 'verify')).toEqual({
+    status: 0,
+    output: expect.stringMatching(/^proxy-1: \d+ rows, head [0-9a-f]{64}\nthe ledger is sound/),
+  });
   expect(command('ledger', 'streams').status).toBe(0);
   expect(command('ledger', 'backup', '--out', path.join(folder, 'copy')).output).toContain('is for a file');
   expect(command('config', 'check', 'proxy').output).not.toContain('ledger.');

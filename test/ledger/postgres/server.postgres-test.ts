@@ -4,7 +4,9 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemTimers } from '../../../src/base/system-timers.ts';
+import { leaseEntry } from '../../../src/ledger/lease.ts';
 import type { PostgresOptions } from '../../../src/ledger/postgres/address.ts';
+import { PostgresLeases } from '../../../src/ledger/postgres/leases.ts';
 import { migratePostgres } from '../../../src/ledger/postgres/migrate.ts';
 import { openPostgresLedger } from '../../../src/ledger/postgres/postgres-ledger.ts';
 import { settingsProblem } from '../../../src/ledger/postgres/settings.ts';
@@ -126,10 +128,33 @@ describe('migrations', () => {
     );
     for (const ledger of opened) await ledger.close();
     expect(await server.query('SELECT number, name FROM sharestream.migration', { database })).toHaveLength(
-      1,
+      2,
     );
     const chains = await server.query('SELECT FROM sharestream.chain', { database });
     expect(chains).toHaveLength(4);
+  });
+
+  it('bring an older database, with what is in it, to leases', async () => {
+    const database = await newDatabase();
+    const before = await open(at(database));
+    await before.append([put('a', '1'), log(0, 2)]);
+    await before.close();
+    // As the version before made it.
+    await server.query(
+      `DROP TABLE sharestream.lease; DROP FUNCTION sharestream.token_rises;
+        DELETE FROM sharestream.migration WHERE number > 1`,
+      { database },
+    );
+    const leases = new PostgresLeases(at(database));
+    await expect(leases.take('channel', 60_000)).rejects.toThrow(/ledger_schema/);
+    const ledger = await open(at(database));
+    expect(await ledger.get('stream', 'a')).toBe('1');
+    const answer = await leases.take('channel', 60_000);
+    expect(answer).toEqual({ type: 'taken', lease: { resource: 'channel', token: 1 } });
+    await ledger.append([leaseEntry({ resource: 'channel', token: 1 }), put('a', '2')]);
+    await ledger.close();
+    await leases.close();
+    expect(await verifyPostgresLedger(at(database))).toMatchObject({ ok: true, rows: 4 });
   });
 
   it('of another content, or of a newer version, are refused', async () => {
@@ -162,7 +187,7 @@ describe('with the roles of roles.sql, by TLS and password', () => {
 
   it('a writer may not make the tables, and says who does', async () => {
     await expect(open(writer)).rejects.toThrow(/ledger_schema: .*ledger migrate/);
-    expect(await migratePostgres(at(database, 'sharestream_owner'))).toBe(1);
+    expect(await migratePostgres(at(database, 'sharestream_owner'))).toBe(2);
   });
 
   it('a writer appends, reads, and lets go; no password is logged', async () => {
@@ -188,6 +213,20 @@ describe('with the roles of roles.sql, by TLS and password', () => {
     expect(await verifyPostgresLedger(at(database, 'sharestream_reader'))).toMatchObject({ ok: true });
   });
 
+  it('a writer takes a lease, and writes under it; a reader only looks', async () => {
+    const leases = new PostgresLeases(writer);
+    const answer = await leases.take('channel', 60_000);
+    expect(answer).toEqual({ type: 'taken', lease: { resource: 'channel', token: 1 } });
+    const ledger = await open(writer);
+    await ledger.append([leaseEntry({ resource: 'channel', token: 1 }), put('c', '1')]);
+    await ledger.close();
+    await leases.close();
+    const reader = new PostgresLeases(at(database, 'sharestream_reader'));
+    expect(await reader.list()).toMatchObject([{ resource: 'channel', home: writer.instance }]);
+    await expect(reader.take('channel', 1)).rejects.toThrow(/permission denied/);
+    await reader.close();
+  });
+
   it('nobody but the owner changes or removes what was written', async () => {
     const forbidden = /permission denied|must be owner/;
     const asWriter = (sql: string) => as(OWNER, `SET ROLE sharestream_writer; ${sql}`);
@@ -196,6 +235,7 @@ describe('with the roles of roles.sql, by TLS and password', () => {
       'DELETE FROM sharestream.batch',
       'TRUNCATE sharestream.batch',
       'DELETE FROM sharestream.chain',
+      'DELETE FROM sharestream.lease',
       'DROP TABLE sharestream.batch',
       'ALTER TABLE sharestream.batch DISABLE TRIGGER ALL',
       "INSERT INTO sharestream.migration VALUES (9, '', '', 0)",
