@@ -15,17 +15,24 @@ import { updatesField, updatesToJson, withSignedUpdates } from './update-signatu
 export function monotoneMemoryToJson(
   params: ChannelParams,
   last: SignedState | undefined,
+  token?: number,
 ): { readonly [key: string]: Json } {
   return {
     version: 1,
     channel_id: channelIdOf(params),
+    ...(token === undefined ? {} : { token }),
     last: last === undefined ? null : signedStateToJson(last),
     ...updatesToJson(params.terms),
   };
 }
 
 /** What is remembered by a signer: its newest state, and the terms by which it signed that. */
-export type MonotoneMemory = { readonly last: SignedState | undefined; readonly terms: ContractTerms };
+export type MonotoneMemory = {
+  readonly last: SignedState | undefined;
+  readonly terms: ContractTerms;
+  /** Of the lease under which it signed, where there are several instances. */
+  readonly token: number | undefined;
+};
 
 /**
  * Parses a memory. `MonotoneSigner` checks the signatures of the state. Throws `bad_signer_file` for another
@@ -33,12 +40,16 @@ export type MonotoneMemory = { readonly last: SignedState | undefined; readonly 
  */
 export function parseMonotoneMemory(params: ChannelParams, value: unknown): MonotoneMemory {
   try {
-    const record = readRecord(value, 'memory', ['version', 'channel_id', 'last'], ['updates']);
+    const record = readRecord(value, 'memory', ['version', 'channel_id', 'last'], ['updates', 'token']);
     if (record['version'] !== 1) throw new CodedError('protocol', 'version must be 1');
     if (record['channel_id'] !== channelIdOf(params))
       throw new CodedError('protocol', 'it is that of another channel');
     const last = record['last'] === null ? undefined : parseSignedState(record['last']);
-    return { last, terms: newerTerms(params.terms, record['updates']) };
+    const { token } = record;
+    if (token !== undefined && !(Number.isSafeInteger(token) && Number(token) > 0))
+      throw new CodedError('protocol', 'token must be a number above 0');
+    const terms = newerTerms(params.terms, record['updates']);
+    return { last, terms, token: token === undefined ? undefined : Number(token) };
   } catch (cause) {
     if (!(cause instanceof CodedError)) throw cause;
     throw new CodedError('bad_signer_file', (cause as Error).message, {}, { cause });
@@ -53,6 +64,8 @@ export type FileMonotoneSignerOptions = {
   readonly path: string;
   /** The newest state that the caller holds; the file may be ahead of it, never silently behind. */
   readonly last?: SignedState;
+  /** Of the lease under which it signs, where several instances share a ledger. */
+  readonly token?: number;
   readonly onStep?: (step: ReplaceStep) => void;
 };
 
@@ -67,14 +80,26 @@ export class FileMonotoneSigner implements StateSigner {
   #frozen: CodedError | undefined;
 
   /**
-   * Reads the file. Throws `bad_signer_file` for one that cannot be read or is of another channel,
-   * `equivocation` where file and `last` hold two contents for one n, and as `verifySignedState` for states
-   * of another signer.
+   * Reads the file. Throws `bad_signer_file` for one that cannot be read, is of another channel or of a later
+   * lease, `equivocation` where file and `last` hold two contents for one n, and as `verifySignedState` for
+   * states of another signer. Under a later lease than the file's the content of `last` is the one: what was
+   * signed and not in the ledger when the lease was taken never left.
    */
   constructor(options: FileMonotoneSignerOptions, deps: { signer: Signer }) {
-    const { last, terms } = readMemory(options);
+    const memory = readMemory(options);
+    const { terms, token = options.token } = memory;
+    if (options.token !== undefined && token! > options.token)
+      throw new CodedError(
+        'bad_signer_file',
+        `it signed under lease ${token}, and the ledger is at ${options.token}`,
+      );
     const params = { ...options.params, terms };
-    this.#options = { ...options, params };
+    this.#options = {
+      ...options,
+      params,
+      ...(token === undefined ? {} : { token: options.token ?? token }),
+    };
+    const last = isOfOlderLease(memory, options) ? options.last : memory.last;
     this.#inner = new MonotoneSigner(last === undefined ? { params } : { params, last }, deps);
     if (options.last !== undefined) this.adopt(options.last);
   }
@@ -108,9 +133,13 @@ export class FileMonotoneSigner implements StateSigner {
   }
 
   #write(): void {
-    const { params, path, onStep } = this.#options;
+    const { params, path, token, onStep } = this.#options;
     try {
-      replaceFile(path, `${JSON.stringify(monotoneMemoryToJson(params, this.#inner.last))}\n`, onStep);
+      replaceFile(
+        path,
+        `${JSON.stringify(monotoneMemoryToJson(params, this.#inner.last, token))}\n`,
+        onStep,
+      );
     } catch (cause) {
       this.#frozen = new CodedError('channel_frozen', `cannot write ${path}`, {}, { cause });
       throw this.#frozen;
@@ -118,12 +147,19 @@ export class FileMonotoneSigner implements StateSigner {
   }
 }
 
+/** The file has another content for the newest state of the ledger, from before another owner signed that. */
+function isOfOlderLease({ last, token }: MonotoneMemory, options: FileMonotoneSignerOptions): boolean {
+  const isOlder = token !== undefined && options.token !== undefined && token < options.token;
+  return isOlder && last?.n === options.last?.n;
+}
+
 function readMemory({ params, path }: FileMonotoneSignerOptions): MonotoneMemory {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { last: undefined, terms: params.terms };
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      return { last: undefined, terms: params.terms, token: undefined };
     throw new CodedError('bad_signer_file', `cannot read ${path}`, {}, { cause });
   }
   let value: unknown;

@@ -226,3 +226,48 @@ describe('FileMonotoneSigner', () => {
     expect(file.last).toEqual(memory.last);
   });
 });
+
+describe('the memory of a signer whose channel changes hands', () => {
+  const x = signState(params, 1, EH, makerSigner);
+  const y = signState(params, 1, 2n * EH, makerSigner);
+
+  /** Signed state 1 under a lease; whether it reached the ledger is not said here. */
+  function signed(token: number): string {
+    const path = newPath();
+    const signer = open(path, { token });
+    signer.sign(0, 0n);
+    expect(signer.sign(1, EH)).toEqual(x);
+    return path;
+  }
+
+  it('gives way to what a later owner signed in its place, and to nothing else', () => {
+    const path = signed(5);
+    expect(code(() => open(path, { token: 5, last: y }))).toBe('equivocation');
+    expect(code(() => open(path, { last: y }))).toBe('equivocation');
+    const signer = open(path, { token: 7, last: y });
+    expect(signer.last).toEqual(y);
+    const next = signer.sign(2, 3n * EH);
+    expect(open(path, { token: 7, last: next }).last).toEqual(next);
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ token: 7 });
+  });
+
+  it('is still ahead of a ledger that lost what left under it', () => {
+    const before = signState(params, 0, 0n, makerSigner);
+    expect(open(signed(5), { token: 7, last: before }).last).toEqual(x);
+    expect(code(() => open(signed(5), { token: 4, last: before }))).toBe('bad_signer_file');
+  });
+
+  it('without a lease is as ever, also under one', () => {
+    const path = newPath();
+    const signer = open(path);
+    signer.sign(0, 0n);
+    signer.sign(1, EH);
+    expect(readFileSync(path, 'utf8')).not.toContain('token');
+    expect(code(() => open(path, { token: 9, last: y }))).toBe('equivocation');
+    open(path, { token: 9 }).sign(2, 2n * EH);
+    expect(open(path, { token: 9 }).last?.n).toBe(2);
+    const body = JSON.parse(readFileSync(path, 'utf8')) as object;
+    for (const token of [0, 1.5, '9'])
+      expect(code(() => parseMonotoneMemory(params, { ...body, token }))).toBe('bad_signer_file');
+  });
+});
