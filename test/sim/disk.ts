@@ -1,5 +1,6 @@
 import { toHex } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
+import { LEASE_KIND, parseLeaseBody } from '../../src/ledger/lease.ts';
 import type { Ledger, LedgerEntry } from '../../src/ledger/ledger.ts';
 import { SHARE_KIND, unpackShares } from '../../src/work/evidence.ts';
 import type { VirtualTime } from '../base/virtual-time.ts';
@@ -38,6 +39,8 @@ export class Disk {
   /** Durable appends whose process has not been answered. */
   readonly #unanswered: Append[] = [];
   #process: DiskLedger | undefined;
+  /** The newest token, where several processes write: as a database, it takes nothing under another. */
+  fence: (() => number) | undefined;
   refuseNext = false;
   /** No append fits any more, over all lives. */
   isFull = false;
@@ -74,6 +77,18 @@ export class Disk {
     this.refuseNext = false;
     this.#process = new DiskLedger(this);
     return this.#process;
+  }
+
+  /** The process stands still: what it has not handed over comes when it wakes up, and so do answers. */
+  sleep(): () => void {
+    const process = this.#process;
+    const asked = this.#queue.splice(0);
+    const answers = this.#unanswered.splice(0);
+    return () => {
+      if (process?.isDead === true) return;
+      for (const each of answers) each.resolve();
+      this.#queue.push(...asked);
+    };
   }
 
   get waiting(): number {
@@ -183,6 +198,10 @@ export class Disk {
   }
 
   async #keep(entries: readonly LedgerEntry[]): Promise<CodedError | undefined> {
+    const lease = entries.find(({ kind }) => kind === LEASE_KIND);
+    const token = lease === undefined ? undefined : parseLeaseBody(lease.body).token;
+    if (this.fence !== undefined && token !== undefined && token !== this.fence())
+      return new CodedError('lease_lost', `the lease ${token} is over`);
     let conflict: CodedError | undefined;
     this.store.append(entries).then(
       () => {

@@ -2,6 +2,7 @@ import { OF_AUDITORS } from './mutations/auditors.ts';
 import { OF_BOUND } from './mutations/bound.ts';
 import { OF_CLOSES } from './mutations/closes.ts';
 import { OF_COMMITTED } from './mutations/committed.ts';
+import { OF_FLEETS } from './mutations/fleet.ts';
 import { OF_FLOODS } from './mutations/floods.ts';
 import { OF_FUNDING } from './mutations/funding.ts';
 import { OF_GIVEN } from './mutations/given.ts';
@@ -43,6 +44,7 @@ export const MUTATIONS: Mutations = {
   ...OF_UPDATES,
   ...OF_FUNDING,
   ...OF_FLOODS,
+  ...OF_FLEETS,
   ...OF_WAITS,
   ...OF_WORK,
   ...OF_HEADS,

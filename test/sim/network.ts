@@ -18,6 +18,8 @@ class LinkEnd implements PeerLink {
   #reason: CodedError | undefined;
   /** The process behind it is dead: it says and hears nothing. */
   isDead = false;
+  /** The process behind it stands still: it hears later. */
+  isAsleep = false;
 
   constructor(exporter: Uint8Array, send: (item: Item) => void) {
     this.exporter = exporter;
@@ -168,6 +170,7 @@ export class Network {
   deliver(to: Side, choice: number): boolean {
     const open = this.#links.filter((link) => {
       const end = link.ends[to];
+      if (end.isAsleep) return false;
       return link.lines[to].length > 0 && (end.isListening || end.closed || end.isDead);
     });
     const link = open[choice % Math.max(1, open.length)];
@@ -201,12 +204,21 @@ export class Network {
     this.#forgetOver();
   }
 
+  /** A process stands still: its ends hear nothing until the returned function is called. */
+  sleep(side: Side): () => void {
+    const ends = this.#links.map((link) => link.ends[side]).filter((end) => !end.closed && !end.isDead);
+    for (const end of ends) end.isAsleep = true;
+    return () => {
+      for (const end of ends) end.isAsleep = false;
+    };
+  }
+
   /** Tells both ends of every connection that one end has left without a word. */
   breakHalfOpen(): void {
     for (const link of this.#links) {
       for (const side of ['miner', 'maker'] as const) {
         const other = link.ends[otherSide(side)];
-        const isSilent = other.closed || other.isDead || link.isBroken;
+        const isSilent = other.closed || other.isDead || other.isAsleep || link.isBroken;
         if (isSilent && link.lines[side].at(-1) !== END) link.lines[side].push(END);
       }
     }

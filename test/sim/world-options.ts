@@ -51,6 +51,8 @@ export type WorldOptions = {
   readonly watched?: Side;
   /** Sides that project heights by their clock. */
   readonly blockIntervalMs?: Partial<Record<Side, number>>;
+  /** The miner is one of two proxies on one ledger, of which one at a time owns the channel. */
+  readonly fleet?: boolean;
   /** This side starts anew by itself once its disk takes writes again, as the daemon does. */
   readonly renews?: Side | undefined;
 };

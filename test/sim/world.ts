@@ -31,6 +31,7 @@ import { SimAuditor } from './auditor.ts';
 import { Braid } from './braid.ts';
 import { Disk, never } from './disk.ts';
 import { Farm, type FarmBlock, SHARE } from './farm.ts';
+import { SimInstance, SimLeases } from './fleet.ts';
 import { MarketChain } from './market-chain.ts';
 import { Network, otherSide, type Side, type Tap } from './network.ts';
 import { CALM_SAT_PER_KVB, SimNode } from './node.ts';
@@ -126,6 +127,11 @@ export class SimWorld {
   readonly #clocks: Partial<Record<Side, ChainClock>> = {};
   readonly #links: Partial<Record<Side, AuditorLink>> = {};
   readonly #renewals: Partial<Record<Side, Renewal>> = {};
+  readonly #leases: SimLeases;
+  /** The process that owns the channel of the miner, or waits for that; and one that stands still. */
+  #instance: SimInstance | undefined;
+  #asleep: { readonly instance: SimInstance; readonly wake: () => void } | undefined;
+  #instances = 0;
   #miner: Life<MinerContract> | undefined;
   #maker: Life<Maker> | undefined;
   #meters = new Meters();
@@ -164,6 +170,8 @@ export class SimWorld {
     this.contractId = contractIdOf(this.terms);
     const disk = (side: Side): Disk => new Disk(options.disks?.[side] ?? 'honest', this.time);
     this.disks = { miner: disk('miner'), maker: disk('maker') };
+    this.#leases = new SimLeases(this.time);
+    if (options.fleet === true) this.disks.miner.fence = () => this.#leases.token;
     this.farm = new Farm(this.contractId, options.farm ?? 'honest', {
       chain: this.chain,
       nowMs: clock.nowMs,
@@ -265,7 +273,7 @@ export class SimWorld {
   }
 
   isUp(side: Side): boolean {
-    return (side === 'miner' ? this.#miner : this.#maker) !== undefined;
+    return (side === 'miner' ? (this.#miner ?? this.#instance) : this.#maker) !== undefined;
   }
 
   /** The process runs but can do nothing more: only a new start helps. */
@@ -281,8 +289,9 @@ export class SimWorld {
   /** Starts a process on what its disk holds. */
   start(side: Side): void {
     if (this.isUp(side)) return;
-    if (side === 'miner') this.#startMiner();
-    else this.#startMaker();
+    if (side === 'maker') this.#startMaker();
+    else if (this.#options.fleet === true) this.#startInstance();
+    else this.#startMiner();
     if (this.#options.renews === side) this.#renew(side);
   }
 
@@ -301,6 +310,8 @@ export class SimWorld {
   }
 
   async kill(side: Side, written: number): Promise<void> {
+    if (side === 'miner') this.#instance?.die();
+    if (side === 'miner') this.#instance = undefined;
     const life = side === 'miner' ? this.#miner : this.#maker;
     if (life === undefined) return;
     life.isDead = true;
@@ -319,6 +330,59 @@ export class SimWorld {
     } else {
       this.#maker = undefined;
     }
+  }
+
+  /**
+   * The proxy that owns the channel stands still, with its clock or without; another is started in its place.
+   * False where none is there to do so.
+   */
+  sleep(withClock: boolean): boolean {
+    const [instance, life] = [this.#instance, this.#miner];
+    if (instance === undefined || life?.isReady !== true || this.#asleep !== undefined) return false;
+    instance.sleep(withClock);
+    const [disk, network] = [this.disks.miner.sleep(), this.network.sleep('miner')];
+    const wake = (): void => {
+      disk();
+      network();
+    };
+    this.#asleep = { instance, wake };
+    [this.#instance, this.#miner, this.#delivering] = [undefined, undefined, 0];
+    return true;
+  }
+
+  /** It goes on where it was. */
+  async wake(): Promise<void> {
+    const asleep = this.#asleep;
+    if (asleep === undefined) return;
+    this.#asleep = undefined;
+    asleep.wake();
+    await asleep.instance.wake();
+  }
+
+  /** A proxy that acts for the contract once it owns the channel. */
+  #startInstance(): void {
+    this.#instances += 1;
+    const log = this.#log('miner');
+    const instance = new SimInstance(`proxy ${this.#instances}`, {
+      ...{ leases: this.#leases, time: this.time, clock: this.#clockOf('miner'), log },
+      resource: this.contractId,
+      blocksLeft: () => this.terms.expiryHeight - this.chain.height,
+      onOwn: () => {
+        life = this.#startMiner(instance);
+      },
+      onStop: async () => {
+        const stopped = life;
+        life = undefined;
+        if (stopped === undefined) return;
+        if (this.#miner === stopped) [this.#miner, this.#delivering] = [undefined, 0];
+        stopped.templates?.stop();
+        await stopped.part.stop();
+        stopped.isDead = true;
+      },
+    });
+    let life: Life<MinerContract> | undefined;
+    this.#instance = instance;
+    instance.start();
   }
 
   /** Miners find shares for the contract, if hashrate is on it and none is being written. */
@@ -440,19 +504,20 @@ export class SimWorld {
       )
       .then(
         () => {
-          if (!life.isDead) this.#delivering -= 1;
+          if (!life.isDead && life === this.#miner) this.#delivering -= 1;
         },
         (error: unknown) => this.fail(error),
       );
   }
 
-  #startMiner(): void {
-    const ledger = this.disks.miner.mount();
+  #startMiner(instance?: SimInstance): Life<MinerContract> {
+    const disk = this.disks.miner.mount();
+    const ledger = instance?.ledger(disk) ?? disk;
     this.farm.newRun();
     const dead = { isDead: false };
     const minerChain = this.#minerChain(() => dead.isDead);
     const templates = this.#minerTemplates(minerChain.chain);
-    const part = this.#minerContract(this.terms, ledger, minerChain, dead, templates);
+    const part = this.#minerContract(this.terms, ledger, minerChain, dead, templates, instance);
     const life: Life<MinerContract> = Object.assign(dead, {
       ...{ part, ledger, isReady: false, followers: new Map<string, MinerContract>() },
       ...(templates === undefined ? {} : { templates }),
@@ -467,6 +532,7 @@ export class SimWorld {
     });
     this.#ready('miner', life, started);
     for (const terms of this.followers) void this.#serve(life, terms);
+    return life;
   }
 
   #minerContract(
@@ -475,6 +541,7 @@ export class SimWorld {
     minerChain: Pick<MinerContractDeps, 'chain' | 'chainClock'>,
     life: { readonly isDead: boolean },
     templates?: TemplateWatch,
+    instance?: SimInstance,
   ): MinerContract {
     const { unpaidTimeoutMs, sale, exposureTotal } = this.#options;
     const contractId = contractIdOf(terms);
@@ -492,10 +559,10 @@ export class SimWorld {
         ...(unpaidTimeoutMs === undefined ? {} : { unpaidTimeoutMs }),
       },
       {
-        timers: this.time.timers,
+        timers: instance?.timers ?? this.time.timers,
         ...{
           ledger,
-          clock: this.#clockOf('miner'),
+          clock: instance?.clock ?? this.#clockOf('miner'),
           random: this.#random(),
           log: this.#log('miner'),
           signer: SIGNERS.miner,
@@ -503,6 +570,7 @@ export class SimWorld {
           onStatus: () => this.onStatus?.(contractId),
         },
         ...minerChain,
+        chain: instance?.chain(minerChain.chain) ?? minerChain.chain,
         ...(templates === undefined ? {} : { templates }),
         ...(exposureTotal === undefined ? {} : { exposureTotal: this.#exposureOf(life, exposureTotal) }),
         ...(sale === undefined ? {} : { judgeUpdate: (asked) => judgeSale(sale, [], asked) }),
@@ -564,6 +632,8 @@ export class SimWorld {
         life.isReady = !life.isDead;
       },
       (error: unknown) => {
+        // Another owns it: who runs it stops it.
+        if (codeOf(error) === 'lease_lost') return;
         const isPassing = ['ledger_io', 'channel_frozen', 'overload', 'chain_unreachable'].includes(
           codeOf(error),
         );

@@ -8,6 +8,7 @@ import { CHANCE } from './chance.ts';
 import { BY_CLAIMS } from './claims.ts';
 import { BY_CLOCKS } from './clocks.ts';
 import { COMMITTED } from './committed.ts';
+import { FLEET } from './fleet.ts';
 import { BY_FLOODS } from './floods.ts';
 import { OF_FUNDING } from './funding.ts';
 import { GIVEN } from './given.ts';
@@ -61,6 +62,7 @@ const PARTS = [
   BY_SIGNATURES,
   OF_FUNDING,
   BY_FLOODS,
+  FLEET,
   UNDER_AUDITORS,
   ANYTHING,
   BY_HEADS,
