@@ -9,14 +9,15 @@ import type { BlockStatus } from '../../src/chain/tip-tracker.ts';
 import { poissonTail } from '../../src/contract/bead-odds.ts';
 import type { Logger } from '../../src/log/logger.ts';
 import { BeadBinding, type BeadStore, type StatisticalBinding } from '../../src/maker/bead-binding.ts';
-import { BEAD_DOUBT } from '../../src/maker/bead-credit.ts';
+import { BEAD_DOUBT, NO_BEADS } from '../../src/maker/bead-credit.ts';
+import { beadCountEntry, loadBeadCount } from '../../src/maker/bead-record.ts';
 import type { ShareCase } from '../../src/maker/verification.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import type { Bead } from '../../src/upstream/bead.ts';
 import { jobDocument, jobRecordOf, packRecords, type ShareRecord } from '../../src/work/evidence.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
-import { MAKER_SCRIPT_HEX, World } from './world.ts';
+import { MAKER_SCRIPT_HEX, MortalLedger, World } from './world.ts';
 
 const BITS = compactOfTarget((1n << 256n) / 1024n);
 const BEAD_HASHES = workOfTarget(targetOfCompact(BITS));
@@ -66,7 +67,11 @@ class Node {
 
 class Stand {
   readonly time = new VirtualTime();
-  readonly ledger = new MemoryLedger();
+  readonly ledger = new MortalLedger(new MemoryLedger());
+  /** How often the count was written. */
+  saves = 0;
+  /** The disk takes no count. */
+  isFull = false;
   readonly node = new Node();
   readonly lines: string[] = [];
   readonly store: { -readonly [key in keyof BeadStore]: BeadStore[key] };
@@ -82,6 +87,11 @@ class Stand {
       terms: world.terms,
       evidence: { seq: 0, workHashes: 0n },
       storedJob: async () => jobDocument(job),
+    };
+    this.ledger.deathAt = (entries) => {
+      if (!entries.some(({ kind }) => kind === 'bead_count')) return undefined;
+      if (!this.isFull) this.saves += 1;
+      return this.isFull ? 'refused' : undefined;
     };
     this.restart();
   }
@@ -316,4 +326,166 @@ describe('work bound by beads', () => {
     expect(await weak.take([weak.share(false)])).toEqual(['share_unbound']);
     weak.binding.stop();
   });
+});
+
+describe('the count of beads', () => {
+  const plain = (count: number): ShareCase[] => Array.from({ length: count }, () => stand.share(false));
+  /** What so many shares are worth in beads. */
+  const worthOf = (count: number): number => Math.floor((1_000 * count) / RATIO) / 1_000;
+  /** What the disk has of it. */
+  const written = () => loadBeadCount(stand.ledger, world.contractId, 0);
+
+  it('is told in beads, to a thousandth', async () => {
+    expect(stand.binding.beads).toEqual({ worth: 0, paid: 0, missing: 0, open: 0, stolen: undefined });
+    const [paid, open] = [stand.share(true), stand.share(true)];
+    stand.node.add(paid.beadHash, MAKER);
+    await stand.take([paid, open, ...plain(3)]);
+    const worth = worthOf(5);
+    expect(stand.binding.beads).toEqual({ worth, paid: 1, missing: 0, open: 1, stolen: undefined });
+    // An hour later the node still has none of it.
+    await stand.time.advance(3_600_000);
+    expect(stand.binding.beads).toMatchObject({ worth, paid: 1, missing: 1, open: 0 });
+  });
+
+  it('is written when the outcome of a bead is known, at once where no batch is under way, and not else', async () => {
+    await stand.take(plain(3));
+    await stand.take(plain(3));
+    expect(stand.saves).toBe(0);
+    const late = stand.share(true);
+    await stand.take([late]);
+    expect(stand.saves).toBe(0);
+    stand.node.add(late.beadHash, MAKER, true);
+    expect(stand.saves).toBe(1);
+    await stand.time.settle();
+    expect(await written()).toMatchObject({ seq: 7, state: { paidBeads: 1, open: new Map() } });
+    await stand.take(plain(3));
+    expect(stand.saves).toBe(1);
+    // While a batch is judged and not written its shares are no part of it: it is written with the batch.
+    const inBatch = stand.share(true);
+    await stand.take([inBatch, ...plain(2)], false);
+    stand.node.add(inBatch.beadHash, MAKER, true);
+    expect([stand.saves, stand.binding.beads.paid]).toEqual([1, 2]);
+    await stand.take(plain(3));
+    expect(stand.saves).toBe(2);
+    await stand.take(plain(3));
+    expect(stand.saves).toBe(2);
+  });
+
+  it('that the disk refuses is written with the next batch', async () => {
+    const bead = stand.share(true);
+    stand.node.add(bead.beadHash, MAKER);
+    stand.isFull = true;
+    await stand.take([bead]);
+    await stand.take(plain(1));
+    stand.isFull = false;
+    expect((await written()).seq).toBe(0);
+    await stand.take(plain(1));
+    expect(await written()).toMatchObject({ seq: 3, state: { paidBeads: 1 } });
+    expect(stand.saves).toBe(1);
+  });
+
+  it('is written after 4096 shares though no bead came', async () => {
+    const easy = new Stand({ stopPpb: 1 });
+    // Work of shares that are worth next to nothing in beads.
+    const tiny = shareTargetOf(2 ** -31);
+    const take = (count: number) =>
+      easy.take(Array.from({ length: count }, () => ({ ...easy.share(false), target: tiny })));
+    expect(new Set(await take(4_095))).toEqual(new Set([undefined]));
+    expect(easy.saves).toBe(0);
+    await take(1);
+    expect(easy.saves).toBe(1);
+    await take(4_095);
+    expect(easy.saves).toBe(1);
+    await take(1);
+    expect(easy.saves).toBe(2);
+    easy.binding.stop();
+  });
+
+  it('is read on from where it was written, in the middle of a row too', async () => {
+    await stand.take(plain(5));
+    await stand.take(plain(2));
+    for (const seq of [undefined, 1, 3, 5, 6, 7]) {
+      if (seq !== undefined)
+        await stand.ledger.append([beadCountEntry(world.contractId, { seq, state: NO_BEADS })]);
+      stand.restart();
+      await stand.take([]);
+      expect([seq, stand.binding.beads.worth]).toEqual([seq, worthOf(7 - (seq ?? 0))]);
+    }
+  });
+
+  it('cannot be read without the jobs of its shares, and is once they are there', async () => {
+    await stand.take(plain(2));
+    const { storedJob } = stand.store;
+    stand.store.storedJob = async () => undefined;
+    stand.restart();
+    const share = stand.share(false);
+    await expect(stand.binding.judgeShares([share])).rejects.toMatchObject({
+      code: 'ledger_corrupt',
+      message: expect.stringContaining(`job ${job.id}`),
+    });
+    stand.store.storedJob = storedJob;
+    expect(await stand.take([share])).toEqual([undefined]);
+  });
+
+  it('goes on asking for beads that were open before a restart', async () => {
+    const bead = stand.share(true);
+    await stand.take([bead]);
+    stand.restart();
+    await stand.take([]);
+    expect(stand.binding.beads.open).toBe(1);
+    stand.node.add(bead.beadHash, MAKER);
+    await stand.time.advance(1_000);
+    expect(stand.binding.beads).toMatchObject({ paid: 1, open: 0 });
+  });
+});
+
+describe('a batch beyond what the beads are worth', () => {
+  it('waits five seconds for beads that may come, and for nothing where none may', async () => {
+    await stand.take(Array.from({ length: MOST }, () => stand.share(false)));
+    const { clock } = stand.time;
+    let atMs = clock.monotonicMs();
+    expect(await stand.take([stand.share(false)])).toEqual(['share_beads']);
+    expect(clock.monotonicMs()).toBe(atMs);
+    // A bead in doubt is worth it for a minute.
+    const late = new Stand();
+    late.node.isAway = true;
+    const bead = late.share(true);
+    await late.take([bead, ...Array.from({ length: MOST }, () => late.share(false))]);
+    await late.time.advance(60_000);
+    atMs = late.time.clock.monotonicMs();
+    expect(await late.take([late.share(false)])).toEqual(['share_beads']);
+    expect(late.time.clock.monotonicMs() - atMs).toBe(5_000);
+    // One that comes while it waits is enough at once.
+    const share = late.share(false);
+    const judged = late.binding.judgeShares([share]);
+    await late.time.advance(1_000);
+    late.node.add(bead.beadHash, MAKER, true);
+    await late.time.advance(100);
+    await judged;
+    expect(share.code).toBe(undefined);
+    late.binding.stop();
+  });
+
+  it('is told of once, with the numbers', async () => {
+    const told: [object, string][] = [];
+    stand.lines.push = (line) => told.push([JSON.parse(line.slice(line.indexOf('{'))), line]);
+    await stand.take(Array.from({ length: MOST + 5 }, () => stand.share(false)));
+    await stand.take([stand.share(false)]);
+    expect(told.map(([fields]) => fields)).toEqual([
+      {
+        ...{ code: 'share_beads', worth_beads: stand.binding.beads.worth, paid_beads: 0 },
+        ...{ missing_beads: 0, open_beads: 0, stop_ppb: 1_000 },
+      },
+    ]);
+  });
+});
+
+it('a binding that is stopped asks for nothing, and hears of no bead', async () => {
+  const bead = stand.share(true);
+  await stand.take([bead]);
+  stand.binding.stop();
+  const { asked } = stand.node;
+  stand.node.add(bead.beadHash, MAKER, true);
+  await stand.time.advance(60_000);
+  expect([stand.node.asked - asked, stand.binding.beads.open]).toEqual([0, 1]);
 });
