@@ -1,4 +1,5 @@
 import { CodedError } from '../base/errors.ts';
+import { memo } from '../base/memo.ts';
 import { type ShareTarget, shareTargetOf } from '../shares/share.ts';
 import type { JobId } from '../stratum/job-id.ts';
 import { asEvidence, JOBS_KEPT } from './records.ts';
@@ -44,15 +45,8 @@ export class JobWindow<T> {
 
 /** The targets of difficulties. */
 export class TargetCache {
-  readonly #targets = new Map<number, ShareTarget>();
-
   /** Throws `bad_evidence` for a difficulty that is none. */
-  of(difficulty: number): ShareTarget {
-    const known = this.#targets.get(difficulty);
-    if (known !== undefined) return known;
-    if (this.#targets.size >= TARGETS_KEPT) this.#targets.clear();
-    const target = asEvidence('share', () => shareTargetOf(difficulty));
-    this.#targets.set(difficulty, target);
-    return target;
-  }
+  readonly of: (difficulty: number) => ShareTarget = memo(TARGETS_KEPT, (difficulty) =>
+    asEvidence('share', () => shareTargetOf(difficulty)),
+  );
 }

@@ -390,10 +390,9 @@ export class BatchVerifier {
     const { terms } = this.#store;
     const monotonicMs = this.#deps.clock.monotonicMs();
     const graceMs = terms.staleGraceSeconds * 1000;
-    const absence = this.#openAbsence;
-    // As the next reconnect would open it.
+    // As the next reconnect would open it: never later than a grace ago.
     const nextMs = Math.max(this.contactAtMonotonicMs, monotonicMs - backlogMs(terms)) - graceMs;
-    return Math.min(monotonicMs - graceMs, nextMs, absence?.fromMs ?? Number.POSITIVE_INFINITY);
+    return Math.min(nextMs, this.#openAbsence?.fromMs ?? nextMs);
   }
 
   /** Height up to which no work is credited, since it may have been paid before; 0 where all is. */

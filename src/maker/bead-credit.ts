@@ -1,3 +1,4 @@
+import { memo } from '../base/memo.ts';
 import { DOUBT_BEADS, mostBeadParts } from '../contract/bead-odds.ts';
 import type { BeadOutcome } from '../upstream/bead-watch.ts';
 
@@ -64,27 +65,17 @@ export type BeadCreditTransition = {
   readonly effects: readonly BeadCreditEffect[];
 };
 
-/** Beads that may be worth while so many pay us, by the rate of error; few counts are asked for. */
-const LIMITS_OF_WORTH = new Map<string, bigint>();
-const KEPT = 4096;
+/** What work may be worth while so many beads pay us, by the rate of error; few counts are asked for. */
+const mostPartsOf = memo(64, (stopPpb: number) =>
+  memo(1024, (count: number) => mostBeadParts(count, stopPpb)),
+);
 
-function mostParts(count: number, stopPpb: number): bigint {
-  const key = `${stopPpb} ${count}`;
-  const known = LIMITS_OF_WORTH.get(key);
-  if (known !== undefined) return known;
-  if (LIMITS_OF_WORTH.size >= KEPT) LIMITS_OF_WORTH.clear();
-  const most = mostBeadParts(count, stopPpb);
-  LIMITS_OF_WORTH.set(key, most);
-  return most;
-}
-
-/** Beads that count as paying us: those that do, and with `doubtBeads` above 0 the newest that may. */
+/** Beads that count as paying us: those that do, and of those in doubt `doubtBeads` at most. */
 function countedBeads(
   { doubtMs, doubtBeads }: BeadCreditOptions,
   { paidBeads, open }: BeadCreditState,
   nowMs: number,
 ): number {
-  if (doubtBeads === 0) return paidBeads;
   let inDoubt = 0;
   for (const sinceMs of open.values()) if (nowMs - sinceMs < doubtMs) inDoubt += 1;
   return paidBeads + Math.min(inDoubt, doubtBeads);
@@ -98,10 +89,10 @@ export function stopOf(
 ): 'share_unbound' | 'share_beads' | undefined {
   if (state.stolen !== undefined) return 'share_unbound';
   const { worthParts, paidBeads } = state;
+  const most = mostPartsOf(options.stopPpb);
   // Most often the paid ones alone are enough.
-  if (worthParts <= mostParts(paidBeads, options.stopPpb)) return undefined;
-  const most = mostParts(countedBeads(options, state, nowMs), options.stopPpb);
-  return worthParts > most ? 'share_beads' : undefined;
+  if (worthParts <= most(paidBeads)) return undefined;
+  return worthParts > most(countedBeads(options, state, nowMs)) ? 'share_beads' : undefined;
 }
 
 /**

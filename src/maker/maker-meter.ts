@@ -191,7 +191,6 @@ export class MakerMeter implements CreditStore {
 
   onTip(height: number): void {
     const { status } = this.#state;
-    if (status === 'ended') return;
     this.#apply({ type: 'height', height });
     if (status !== 'live' || this.#state.status !== 'ending') return;
     this.requestEnd().catch((error: unknown) => this.#say(error, 'the end was not heard by the miner'));

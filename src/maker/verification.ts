@@ -1,5 +1,6 @@
 import { concat } from '../base/bytes.ts';
 import type { Clock } from '../base/clock.ts';
+import { memo } from '../base/memo.ts';
 import type { WireShare } from '../peer/messages.ts';
 import type { ShareCode } from '../settlement/share-rules.ts';
 import { generationOf } from '../shares/duplicates.ts';
@@ -48,7 +49,7 @@ export class ShareVerifier {
   readonly #kernel: ShareKernel;
   readonly #observe: ObserveBatch;
   readonly #clock: Pick<Clock, 'monotonicMs'> | undefined;
-  readonly #targets = new Map<number, ShareTarget>();
+  readonly targetOf: (difficulty: number) => ShareTarget = memo(TARGETS_KEPT, shareTargetOf);
   readonly credited: CreditedHashes;
 
   constructor(deps: ShareVerifierDeps) {
@@ -61,15 +62,6 @@ export class ShareVerifier {
   /** Remembers a hash as credited. False when it was known. */
   remember(contractId: string, generation: string, hash: Uint8Array): boolean {
     return this.credited.add(contractId, generation, hash);
-  }
-
-  targetOf(difficulty: number): ShareTarget {
-    const known = this.#targets.get(difficulty);
-    if (known !== undefined) return known;
-    if (this.#targets.size >= TARGETS_KEPT) this.#targets.clear();
-    const target = shareTargetOf(difficulty);
-    this.#targets.set(difficulty, target);
-    return target;
   }
 
   /** Fills in hash and code of the cases without one; new hashes are remembered. Throws `overload`. */

@@ -6,7 +6,6 @@ import {
   type DestinationHealth,
   type FailoverOptions,
   transition as failover,
-  isUsable,
   NO_CHOICE,
 } from '../upstream/failover.ts';
 import type { PoolBook } from './pool-book.ts';
@@ -117,8 +116,8 @@ export class WorkRelay {
     }
     const before = this.#state.choice;
     this.#evaluate();
-    if (fault === undefined && before === pool.name && this.#state.choice === before)
-      this.#deps.onJob(pool, job);
+    // One with a fault is chosen no more.
+    if (before === pool.name && this.#state.choice === before) this.#deps.onJob(pool, job);
   }
 
   #healthOf(pool: Destination): DestinationHealth {
@@ -137,8 +136,7 @@ export class WorkRelay {
     );
     this.#state = state;
     if (effects.length === 0) {
-      if (state.choice === undefined && !destinations.some(isUsable) && this.#whyDown !== undefined)
-        this.#deps.onDown(this.#whyDown);
+      if (state.choice === undefined && this.#whyDown !== undefined) this.#deps.onDown(this.#whyDown);
       return;
     }
     const { choice } = this;

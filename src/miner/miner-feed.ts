@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock, Timer, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
+import { memo } from '../base/memo.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { call } from '../peer/calls.ts';
 import type { Result } from '../peer/messages.ts';
@@ -59,7 +60,7 @@ export class MinerFeed {
   readonly #deps: FeedDeps;
   readonly #peer: RpcPeer;
   readonly #announced = new Set<number>();
-  readonly #work = new Map<number, bigint>();
+  readonly #workOf = memo(1024, (difficulty: number) => shareTargetOf(difficulty).workHashes);
   #sentSeq = 0;
   #sentWorkHashes = 0n;
   #judgedSeq = 0;
@@ -235,15 +236,6 @@ export class MinerFeed {
   #advance(shares: readonly ShareRecord[]): void {
     for (const { difficulty } of shares) this.#sentWorkHashes += this.#workOf(difficulty);
     this.#sentSeq += shares.length;
-  }
-
-  #workOf(difficulty: number): bigint {
-    const known = this.#work.get(difficulty);
-    if (known !== undefined) return known;
-    const { workHashes } = shareTargetOf(difficulty);
-    if (this.#work.size >= 1024) this.#work.clear();
-    this.#work.set(difficulty, workHashes);
-    return workHashes;
   }
 }
 

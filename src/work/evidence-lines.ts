@@ -1,5 +1,6 @@
 import { toHex, u32hex } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
+import { memo } from '../base/memo.ts';
 import { displayHash } from '../bitcoin/header.ts';
 import { targetOfDifficulty, targetToHex, workOfTarget } from '../bitcoin/target.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -44,7 +45,7 @@ export async function* evidenceLines(
 ): AsyncGenerator<string> {
   const jobKey = options.jobKey ?? ((_stream: string, jobId: JobId) => jobDocumentId(jobId));
   const wireIds = new Map<number, string>();
-  const weights = new Map<number, ShareWeight>();
+  const weigh = memo(WEIGHTS_KEPT, weightOf);
   const { first: letGo } = await ledger.logRange(SHARE_KIND, stream);
   for await (const { seq, share } of readShares(ledger, stream, { fromSeq: letGo, ...options })) {
     let wireId = wireIds.get(share.jobId);
@@ -59,7 +60,7 @@ export async function* evidenceLines(
       wireIds.set(share.jobId, wireId);
       yield jobLine(job);
     }
-    yield shareLine(seq, wireId, share, weightOf(weights, share.difficulty));
+    yield shareLine(seq, wireId, share, weigh(share.difficulty));
   }
 }
 
@@ -123,12 +124,7 @@ function shareLine(seq: number, wireId: string, share: ShareRecord, weight: Shar
   });
 }
 
-function weightOf(weights: Map<number, ShareWeight>, difficulty: number): ShareWeight {
-  const cached = weights.get(difficulty);
-  if (cached !== undefined) return cached;
-  if (weights.size >= WEIGHTS_KEPT) weights.clear();
+function weightOf(difficulty: number): ShareWeight {
   const target = targetOfDifficulty(difficulty);
-  const weight = { targetHex: targetToHex(target), work: workOfTarget(target).toString() };
-  weights.set(difficulty, weight);
-  return weight;
+  return { targetHex: targetToHex(target), work: workOfTarget(target).toString() };
 }
