@@ -108,6 +108,11 @@ export class Stand {
     this.batches = this.#verify();
   }
 
+  /** Another run of the program, on the same ledger. */
+  restart(): void {
+    this.batches = this.#verify();
+  }
+
   #verify(): BatchVerifier {
     const view = {
       standing: async () => {

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { fromHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
+import { buildCoinbase } from '../../src/bitcoin/coinbase.ts';
+import { beginBlocksOf } from '../../src/chain/watcher.ts';
+import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import type { Credit } from '../../src/maker/credit-entries.ts';
-import { jobRecordOf } from '../../src/work/evidence.ts';
-import { CURRENT, GRACE_MS, mine, type Stand, stand, W, world } from './batch-stand.ts';
-import { SHARE } from './world.ts';
+import { type JobRecord, jobRecordOf } from '../../src/work/evidence.ts';
+import { CURRENT, GRACE_MS, mine, Stand, stand, W, world } from './batch-stand.ts';
+import { MAKER_SCRIPT_HEX, SHARE } from './world.ts';
 
 /** Puts something else in the place of what the store says. */
 function says(made: Stand, what: 'period' | 'creditLimit' | 'credit', value: unknown): void {
@@ -28,6 +32,22 @@ describe('a share on a block', () => {
     says(made, 'period', undefined);
     made.block = CURRENT;
     expect(await made.one()).toBe('wrong_status');
+  });
+
+  it('is too near the expiry from the block on from which nothing begins any more', async () => {
+    const made = await stand();
+    const { terms, options } = made.store;
+    const last = terms.expiryHeight - beginBlocksOf(options.margins) - 1;
+    const at = async (height: number): Promise<string> => {
+      made.block = { ...CURRENT, height };
+      return made.one();
+    };
+    expect([await at(last), await at(last + 1), await at(terms.expiryHeight)]).toEqual([
+      ...['ok', 'expiry_near', 'expiry_near'],
+    ]);
+    // However it stands with the period of the contract.
+    says(made, 'period', { from: 0, end: last });
+    expect([await at(last), await at(last + 1)]).toEqual(['duration_over', 'expiry_near']);
   });
 
   it('is of no price where none may be used for its block, and that is no junk', async () => {
@@ -166,6 +186,59 @@ it('a job is written with its first credited share, and no more', async () => {
   expect(written).toHaveLength(2);
 });
 
+it('a job that the ledger has is not written again after a start', async () => {
+  const made = await stand();
+  expect(await made.one()).toBe('ok');
+  made.restart();
+  const told: Credit[] = [];
+  says(made, 'credit', async (credit: Credit) => {
+    told.push(credit);
+    return 0;
+  });
+  expect(await made.one()).toBe('ok');
+  expect(told.map(({ jobs }) => jobs)).toEqual([[]]);
+});
+
+it('shares are hashed so many bytes in one turn of all, each one whole', async () => {
+  const made = new Stand();
+  const sized = (bytes: number): JobRecord => {
+    const of = (script: Uint8Array): JobRecord => {
+      const outputs = [
+        { script: fromHex(MAKER_SCRIPT_HEX), valueSat: 1n },
+        { script, valueSat: 0n },
+      ];
+      const job = jobRecordOf(world.job());
+      const { extranonceSize } = job;
+      const coinbase = buildCoinbase({ height: 10, extranonceSize, tag: new Uint8Array(4), outputs });
+      return { ...job, ...coinbase, branches: [] };
+    };
+    const { coinb1, coinb2, extranonceSize } = of(new Uint8Array(10_000));
+    return of(new Uint8Array(10_000 + bytes - coinb1.length - coinb2.length - extranonceSize));
+  };
+  const turnsOf = async (bytes: number, count: number): Promise<number> => {
+    const job = sized(bytes);
+    expect(job.coinb1.length + job.coinb2.length + job.extranonceSize).toBe(bytes);
+    const announced = made.batches.announce(job);
+    await made.time.settle();
+    await announced;
+    const before = made.hits['peerHashBytesPerTurn'] ?? 0;
+    const share = {
+      ...{ jobId: job.id, difficulty: SHARE.difficulty * 2 ** 40, ntime: job.time, version: job.version },
+      ...{ extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(job.extranonceSize - 4) },
+    };
+    const taken = made.take(Array.from({ length: count }, (_, nonce) => ({ ...share, nonce })));
+    await made.time.settle();
+    expect(await taken).toBe(Array(count).fill('share_low').join(' '));
+    return (made.hits['peerHashBytesPerTurn'] ?? 0) - before;
+  };
+  const part = 16_384;
+  const most = LIMITS.peerHashBytesPerTurn / part;
+  expect(await turnsOf(part, most)).toBe(0);
+  expect(await turnsOf(part, most + 1)).toBe(1);
+  expect(await turnsOf(part, 2 * most + 1)).toBe(2);
+  expect(await turnsOf(part + 32, most)).toBe(1);
+});
+
 describe('what costs nobody but the maker', () => {
   it('bytes of refused shares have an allowance, which comes back with time', async () => {
     const made = await stand();
@@ -187,5 +260,14 @@ describe('what costs nobody but the maker', () => {
     const made = await stand();
     const job = { ...jobRecordOf(world.job()), id: 77, metadata: new Uint8Array(10) };
     expect(await made.batches.announce(job).catch(codeOf)).toBe('protocol');
+    const beads = {
+      type: 'bead',
+      scriptHex: MAKER_SCRIPT_HEX,
+      profile: 'spec',
+      stopPpb: 1,
+      maxLossSat: 1n,
+    } as const;
+    const other = new Stand({ proposed: termsV3From(world.terms, 500, beads) });
+    expect(await other.batches.announce(job)).toBe(undefined);
   });
 });

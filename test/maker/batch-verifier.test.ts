@@ -464,4 +464,36 @@ describe('a job', () => {
     // Read again from the ledger.
     expect(await made.one()).toBe('ok');
   });
+
+  it('in a full memory makes room by the oldest where none is on disk: its shares are bad', async () => {
+    const made = await stand();
+    const [oldest, second] = [made.job, world.job()];
+    await made.announce(second);
+    for (let index = 2; index < LIMITS.peerJobs; index += 1) await made.announce(world.job());
+    expect(made.hits).toEqual({});
+    await made.announce(world.job());
+    expect(made.hits).toEqual({ peerJobs: 1 });
+    expect([await made.take(mine(second, 1)), await made.take(mine(oldest, 1))]).toEqual([
+      ...['ok', 'share_bad'],
+    ]);
+  });
+
+  it('takes so many bytes of that memory, of what is put by the jobs that left too', async () => {
+    const made = new Stand();
+    const coinb2 = new Uint8Array(1024 * 1024);
+    const small = jobRecordOf(world.job());
+    const bytes = small.coinb1.length + coinb2.length + small.extranonceSize + 32 * small.branches.length;
+    const most = Math.floor(LIMITS.peerJobBytes / bytes);
+    const announce = async (count: number): Promise<number> => {
+      for (let index = 0; index < count; index += 1) {
+        const announced = made.batches.announce({ ...jobRecordOf(world.job()), coinb2 });
+        await made.time.settle();
+        await announced;
+      }
+      return made.hits['peerJobBytes'] ?? 0;
+    };
+    expect(await announce(most)).toBe(0);
+    expect(await announce(1)).toBe(1);
+    expect(await announce(3)).toBe(4);
+  });
 });

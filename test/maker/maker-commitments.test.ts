@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CodedError } from '../../src/base/errors.ts';
 import { LIMITS } from '../../src/base/limits.ts';
@@ -18,6 +19,115 @@ import {
   STREAM,
   shareOf,
 } from '../settlement/commitment-pair.ts';
+import '../seed.ts';
+
+describe('a commitment', () => {
+  const CODES = ['share_low', 'stale_race'] as const;
+  const judged = fc.array(fc.constantFrom('taken' as const, ...CODES), { minLength: 1, maxLength: 9 });
+  /** Runs of the seqs that were refused before `end`, from `from` on; apart by code where that is told. */
+  const runsOf = (all: readonly string[], from: number, end: number, isByCode: boolean): unknown[] => {
+    const runs: [number, number, string?][] = [];
+    for (const [seq, code] of all.entries()) {
+      if (code === 'taken' || seq < from || seq >= end) continue;
+      const last = runs.at(-1);
+      const isNext = last !== undefined && last[0] + last[1] === seq && (!isByCode || last[2] === code);
+      if (isNext) last[1] += 1;
+      else runs.push(isByCode ? [seq, 1, code] : [seq, 1]);
+    }
+    return runs;
+  };
+  const placeOf = (all: readonly string[], credited: number): number => {
+    let left = credited;
+    return all.findIndex((code) => code === 'taken' && --left === 0) + 1;
+  };
+
+  it('ends with the last share that its state pays, with what was refused before it and no more', async () => {
+    await fc.assert(
+      fc.asyncProperty(judged, fc.nat(), fc.boolean(), async (some, part, hasFaultLog) => {
+        const all = ['taken', ...some];
+        const pair = new Pair();
+        pair.hasFaultLog = hasFaultLog;
+        for (const code of all) await pair.work(1, code === 'taken', code);
+        const first = 1 + (part % pair.credited);
+        let from = 0;
+        let base = 0;
+        for (const credited of first === pair.credited ? [first] : [first, pair.credited]) {
+          const { state, offer } = await pair.sign(credited);
+          const end = placeOf(all, credited);
+          const told = hasFaultLog
+            ? offer!.faults!.map(({ first: seq, count, code }) => [seq, count, code])
+            : offer!.refused.map(({ first: seq, count }) => [seq, count]);
+          expect([offer!.nextSeq, offer!.baseN, told]).toEqual([
+            ...[end, base, runsOf(all, from, end, hasFaultLog)],
+          ]);
+          expect(pair.maker.pending).toMatchObject({
+            ...{ logSeq: credited, creditedHashes: BigInt(credited) * SHARE_WORK },
+          });
+          await pair.acked(state.n, await pair.countersign(state, offer!));
+          expect(pair.maker.base?.n).toBe(state.n);
+          from = end;
+          base = state.n;
+          // What it needs of before is on disk.
+          await pair.restart();
+        }
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('has of runs that are known by their places alone the part that is not committed to', async () => {
+    const pair = new Pair();
+    const { contractId } = pair.params;
+    for (let share = 0; share < 3; share += 1) await pair.work(1);
+    const { state, offer } = await pair.sign();
+    await pair.acked(1, await pair.countersign(state, offer!));
+    const more = { seq: 7, code: 'share_low', share: shareOf(7, 1), job: jobOf(1), workHashes: SHARE_WORK };
+    const kept = async (...ranges: readonly (readonly [number, number])[]): Promise<unknown> => {
+      const body = JSON.stringify({
+        version: 1,
+        ranges: ranges.map(([first, count]) => ({ first, count })),
+      });
+      await pair.makerLedger.append([{ type: 'put', kind: 'refusals', id: contractId, body }]);
+      await pair.restart();
+      const [entry] = pair.maker.withRefused(contractId, [more]).entries;
+      const { faults } = JSON.parse((entry as { readonly body: string }).body) as {
+        readonly faults: readonly Record<string, unknown>[];
+      };
+      return faults.map(({ first, count }) => [first, count]);
+    };
+    expect(await kept([0, 2])).toEqual([[7, 1]]);
+    expect(await kept([0, 3])).toEqual([[7, 1]]);
+    expect(await kept([0, 4])).toEqual([
+      [3, 1],
+      [7, 1],
+    ]);
+    expect(await kept([1, 5])).toEqual([
+      [3, 3],
+      [7, 1],
+    ]);
+    expect(await kept([3, 1], [5, 2])).toEqual([
+      [3, 1],
+      [5, 2],
+      [7, 1],
+    ]);
+  });
+
+  it('never has a part of shares whose proof is kept as one', async () => {
+    const pair = new Pair();
+    await pair.work(1);
+    await pair.work(1, false);
+    await pair.work(1, false);
+    const { state, offer } = await pair.sign();
+    // As it never is: it ends amid what was refused.
+    const { pending } = pair.maker;
+    pair.maker.keep({ ...pending!, nextSeq: 2 });
+    const record = pair.maker.pending!;
+    const signature = signCommitment(pair.params, commitmentOf(record), minerSigner);
+    expect([state.n, offer?.nextSeq]).toEqual([1, 1]);
+    const { done } = pair.maker.withSignature(pair.params, 1, signature);
+    expect(done).toThrow('fault_not_split');
+  });
+});
 
 describe('the maker', () => {
   it('commits to nothing that its own log cannot show', async () => {

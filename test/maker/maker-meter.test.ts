@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { signCommitment } from '../../src/channel/commitment.ts';
 import type { MeteringTerms } from '../../src/contract/metering.ts';
-import type { TermsV3 } from '../../src/contract/terms.ts';
+import { contractIdOf, type TermsV3 } from '../../src/contract/terms.ts';
 import { DEFAULT_BATCH_VERIFIER_OPTIONS } from '../../src/maker/batch-verifier.ts';
+import { NO_CONTRACT_LUCK } from '../../src/maker/contract-luck.ts';
 import { makerJobKey } from '../../src/maker/credit-entries.ts';
 import { MakerCommitments } from '../../src/maker/maker-commitments.ts';
 import { MakerMeter } from '../../src/maker/maker-meter.ts';
@@ -16,13 +18,14 @@ import type { Params, Result } from '../../src/peer/messages.ts';
 import { DEFAULT_RPC, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { commitmentEntry, commitmentOf } from '../../src/settlement/commitments.ts';
 import { loadMetering, meteringEntry } from '../../src/settlement/metering-records.ts';
+import { shareTargetOf } from '../../src/shares/share.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
 import { MemoryServer } from '../auditor/memory-links.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
 import { MemoryLedger } from '../ledger/memory-ledger.ts';
 import { CURRENT, kernel, mine, W, world } from './batch-stand.ts';
-import { Stand as Metering } from './metering-stand.ts';
+import { meteringTerms } from './metering-stand.ts';
 import { MortalLedger } from './world.ts';
 
 /** Four shares are a step. */
@@ -50,9 +53,8 @@ class Stand {
   end: () => Promise<Result<'meter.end'>> = async () => ({});
 
   constructor(changes: Partial<TermsV3> = {}, store = new MemoryLedger()) {
-    const { terms, contractId } = new Metering(changes);
-    this.terms = terms;
-    this.contractId = contractId;
+    this.terms = meteringTerms(world.terms, changes);
+    this.contractId = contractIdOf(this.terms);
     this.ledger = new MortalLedger(store);
     this.time.setWall(this.job.time * 1000 - this.time.clock.nowMs());
   }
@@ -93,9 +95,7 @@ class Stand {
       ends.push(peer);
     };
     const deps = { timers, log: this.lines.log };
-    await server
-      .open({ ...deps, onConnection: (connection) => own(connection, false) })
-      .listen();
+    await server.open({ ...deps, onConnection: (connection) => own(connection, false) }).listen();
     own(await server.connect({} as never, deps as never), true);
     this.peers.push(...ends);
     return ends[0]!;
@@ -189,8 +189,10 @@ describe('a miner that attaches', () => {
     expect(await meter.attach(peer, { contractId })).toEqual({
       ...{ nextSeq: 5, verifiedWork: 5n * W, isEnded: false },
     });
-    // The same connection is no other.
-    expect(peer.isClosed).toBe(false);
+    // The same connection is no other, and hears of it anew.
+    expect([peer.isClosed, meter.state.isConnected]).toEqual([false, false]);
+    await stand.rest();
+    expect(meter.state.isConnected).toBe(true);
   });
 
   it('anew has its older connection closed, whose end is none of the newer', async () => {
@@ -247,6 +249,7 @@ describe('a miner that attaches', () => {
     meter.touch();
     expect(at()).toBe(before);
     const peer = await stand.attach();
+    expect(at()).toBe(1_000);
     await time.advance(1_000);
     meter.touch();
     expect(at()).toBe(2_000);
@@ -274,9 +277,7 @@ describe('a total', () => {
     };
     const peer = await stand.attach();
     await stand.sell(peer, 5);
-    expect(written.slice(-3)).toEqual([
-      ...['commitment metered', 'offered 1 of 5', 'commitment metered'],
-    ]);
+    expect(written.slice(-3)).toEqual([...['commitment metered', 'offered 1 of 5', 'commitment metered']]);
     expect(stand.meter.state).toMatchObject({ signed: { n: 1, workHashes: 5n * W }, isOffered: false });
     expect((await stand.record(1)).minerSignature).toBe((await stand.signed({ n: 1 })).signature);
     await stand.sell(peer, 4);
@@ -292,26 +293,29 @@ describe('a total', () => {
     ['by its code', () => Promise.reject(new CodedError('over_budget')), 'over_budget'],
     ['without a signature', () => Promise.resolve({}), 'bad_commitment'],
     ['by a signature of nobody', () => Promise.resolve({ signature: '22'.repeat(64) }), 'bad_signature'],
-  ] as const)('that the miner refuses %s is said, and offered by the next connection as it is', async (
-    _,
-    sign,
-    code,
-  ) => {
-    stand.sign = sign;
-    let peer = await stand.attach();
-    await stand.sell(peer, 5);
-    expect(stand.warnings).toEqual([[code, 'a total is not signed by both']]);
-    expect(stand.meter.state).toMatchObject({ isRefused: true, isOffered: false, signed: { n: 0 } });
-    await stand.sell(peer, 5);
-    expect(stand.offered).toHaveLength(1);
-    stand.sign = undefined;
-    peer = await stand.attach();
-    expect(stand.offered[1]).toEqual(stand.offered[0]);
-    // And what came since by the next.
-    expect(stand.offered.map(({ n, workHashes }) => [n, workHashes / W])).toEqual([
-      ...[[1, 5n], [1, 5n], [2, 10n]],
-    ]);
-  });
+  ] as const)(
+    'that the miner refuses %s is said, and offered by the next connection as it is',
+    async (_, sign, code) => {
+      stand.sign = sign;
+      let peer = await stand.attach();
+      await stand.sell(peer, 5);
+      expect(stand.warnings).toEqual([[code, 'a total is not signed by both']]);
+      expect(stand.meter.state).toMatchObject({ isRefused: true, isOffered: false, signed: { n: 0 } });
+      await stand.sell(peer, 5);
+      expect(stand.offered).toHaveLength(1);
+      stand.sign = undefined;
+      peer = await stand.attach();
+      expect(stand.offered[1]).toEqual(stand.offered[0]);
+      // And what came since by the next.
+      expect(stand.offered.map(({ n, workHashes }) => [n, workHashes / W])).toEqual([
+        ...[
+          [1, 5n],
+          [1, 5n],
+          [2, 10n],
+        ],
+      ]);
+    },
+  );
 
   it('that was made for another format is made anew of the same work', async () => {
     stand.features = new Set(['fault_log']);
@@ -352,6 +356,34 @@ describe('a total', () => {
     peer = await stand.attach();
     expect(stand.meter.state.signed).toEqual({ n: 1, workHashes: 5n * W });
     peer.close();
+  });
+
+  it('is of so many shares of the easiest target at most: more comes in several, which the end waits for', async () => {
+    stand = await new Stand({ workTotalHashes: 10n ** 9n }).start();
+    const peer = await stand.attach();
+    const { contractId, job, meter } = stand;
+    await meter.announce(peer, { contractId, job: jobRecordOf(job) });
+    const large = shareTargetOf((2 ** -11 * 65_535) / 65_536);
+    const most = BigInt(LIMITS.commitmentShares) * W;
+    expect(most).toBe(2n * large.workHashes);
+    const shares = mine(job, 5).map((share, at) => ({
+      ...share,
+      ...{ difficulty: large.difficulty, hash: new Uint8Array(32).fill(at) },
+    }));
+    await meter.credit({
+      ...{ shares, workHashes: 5n * large.workHashes, jobs: [jobRecordOf(job)], nextSeq: 5 },
+      ...{ refused: [], ownWorkHashes: 0n, counts: [], luck: NO_CONTRACT_LUCK },
+    });
+    await meter.takeBatch(peer, { contractId, firstSeq: 5, shares: [], workTotal: 0n });
+    await meter.end(peer);
+    expect(stand.offered.map(({ n, workHashes }) => [n, workHashes / large.workHashes])).toEqual([
+      ...[
+        [1, 2n],
+        [2, 4n],
+        [3, 5n],
+      ],
+    ]);
+    expect(meter.state).toMatchObject({ status: 'ended', signed: { n: 3 } });
   });
 
   it('that is due while nobody is there waits for who comes', async () => {
@@ -536,7 +568,7 @@ describe('a batch', () => {
     await meter.announce(peer, { contractId, job: jobRecordOf(job) });
     const credit = {
       ...{ shares: [], workHashes: 0n, jobs: [], refused: [], ownWorkHashes: 0n, counts: [] },
-      ...{ nextSeq: 1, luck: undefined as never },
+      ...{ nextSeq: 1, luck: NO_CONTRACT_LUCK },
     };
     expect(await meter.credit(credit)).toBe(0);
     const [share] = mine(job, 1);
@@ -593,12 +625,33 @@ describe('the newest total of a miner', () => {
     const total = { ...(await older.record(1)), minerSignature: signature };
     peer.close();
     await older.rest();
+    const written: string[] = [];
+    older.ledger.deathAt = (entries) => {
+      written.push(entries.map(({ kind }) => kind).join(' '));
+      return undefined;
+    };
     await compare(total);
+    expect(written).toEqual(['commitment metered']);
     await older.rest();
     expect(stand.meter.state).toMatchObject({ workHashes: 6n * W, signed: { n: 1, workHashes: 5n * W } });
     // Its shares were not lost: no delivery is set back.
     expect(stand.meter.delivery).toMatchObject({ nextSeq: 6, verifiedWorkHashes: 6n * W });
     expect((await stand.record(1)).minerSignature).toBe(signature);
+  });
+
+  it('up to the last share that was judged here is no loss', async () => {
+    stand.sign = () => Promise.reject(new CodedError('overload'));
+    const peer = await stand.attach();
+    await stand.sell(peer, 5);
+    const { signature } = await stand.signed({ n: 1 });
+    const total = { ...(await stand.record(1)), minerSignature: signature };
+    const written: string[] = [];
+    stand.ledger.deathAt = (entries) => {
+      written.push(entries.map(({ kind }) => kind).join(' '));
+      return undefined;
+    };
+    await compare(total);
+    expect(written).toEqual(['commitment metered']);
   });
 
   it('is taken from nobody else: another signature, another content, or a disk without room', async () => {
@@ -618,6 +671,8 @@ describe('the newest total of a miner', () => {
       'bad_signature',
     );
     expect(stand.meter.delivery.nextSeq).toBe(0);
+    const forged = { ...total, makerSignature: '33'.repeat(64), minerSignature: undefined };
+    expect(await compare(forged).catch(codeOf)).toBe('bad_signature');
     // Without the miner's own signature it proves nothing.
     expect(await compare({ ...total, minerSignature: undefined })).toMatchObject({ nextSeq: 0 });
     expect(await compare(total)).toMatchObject({ nextSeq: 5 });

@@ -2,7 +2,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { systemTimers } from '../../src/base/system-timers.ts';
 import { noChain } from '../../src/chain/no-chain.ts';
 import type { MeteringTerms } from '../../src/contract/metering.ts';
-import { contractIdOf, type TermsV3 } from '../../src/contract/terms.ts';
+import { contractIdOf, type TermsV1or2, type TermsV3 } from '../../src/contract/terms.ts';
 import { termsV3From } from '../../src/contract/terms-upgrade.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import type { MakerPolicy } from '../../src/maker/policy.ts';
@@ -11,6 +11,15 @@ import { OFFERED_FEATURES } from '../../src/peer/features.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { random } from '../peer/tls-pair.ts';
 import { until, World } from './world.ts';
+
+/** Terms without money, else like these. */
+export function meteringTerms(terms: TermsV1or2, changes: Partial<TermsV3> = {}): MeteringTerms {
+  const free = { priceMsatPerEh: 0n, budgetSat: 0n, reserveSat: 0n, minerReserveSat: 0n };
+  return {
+    ...termsV3From({ ...terms, ...free }, 500, { type: 'none' }),
+    ...changes,
+  } as MeteringTerms;
+}
 
 /** A maker and a miner of one metering, over real sockets. */
 export class Stand {
@@ -26,16 +35,8 @@ export class Stand {
   ) {
     this.#hasChain = options.hasChain ?? true;
     this.world = new World({ policy: { bindings: [], meters: true, ...options.policy } });
-    const older = {
-      ...this.world.terms,
-      priceMsatPerEh: 0n,
-      budgetSat: 0n,
-      reserveSat: 0n,
-      minerReserveSat: 0n,
-    };
-    const terms = { ...termsV3From(older, 500, { type: 'none' }), ...changes };
-    this.terms = terms as MeteringTerms;
-    this.contractId = contractIdOf(terms);
+    this.terms = meteringTerms(this.world.terms, changes);
+    this.contractId = contractIdOf(this.terms);
   }
 
   async startMaker(features: readonly number[] = OFFERED_FEATURES): Promise<void> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import { CodedError, type ErrorCode } from '../../src/base/errors.ts';
+import { LIMITS } from '../../src/base/limits.ts';
 import { buildCoinbase, type CoinbaseOutput } from '../../src/bitcoin/coinbase.ts';
 import { displayHash } from '../../src/bitcoin/header.ts';
 import type { BlockFacts } from '../../src/chain/block-facts.ts';
@@ -9,6 +10,7 @@ import type { TemplateWatch } from '../../src/chain/template-watch.ts';
 import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
 import { PayoutBinding, type PayoutBindingDeps } from '../../src/maker/payout-binding.ts';
 import { PoolBook } from '../../src/maker/pool-book.ts';
+import { LOOKS_AT_ONCE } from '../../src/maker/sample-turns.ts';
 import { contractTag } from '../../src/settlement/contract-tag.ts';
 import { PAYOUT_FAULTS, type PayoutTerms } from '../../src/settlement/payout-rules.ts';
 import { createPortableKernel } from '../../src/shares/kernel/portable-kernel.ts';
@@ -387,6 +389,98 @@ describe('a sample that was asked for when the maker ended', () => {
     expect(stand.binding.judgeJob(job, undefined, true)).toBe(undefined);
     await stand.time.settle();
     expect([stand.asked, await stand.binding.judgeNow(job)]).toEqual([1, 'share_unshown']);
+  });
+
+  it('is of no job that was announced again, whose sample came to something, whatever chance says', async () => {
+    for (const [answer, code] of [
+      ['shows', undefined],
+      ['protocol', 'share_unshown'],
+    ] as const) {
+      const ledger = new MemoryLedger();
+      const before = new Stand({ samplePpm: 1_000_000 }, ledger);
+      // What is good stands in the record where none is paid before its sample.
+      before.answer = 'protocol';
+      await before.judged(true);
+      before.answer = answer;
+      const { job } = await before.judged(true);
+      expect(await before.binding.judgeNow(job)).toBe(code);
+      const [entry] = before.binding.counts().filter(({ kind }) => kind !== 'solution_count');
+      expect(JSON.parse((entry as { readonly body: string }).body)).toMatchObject({ drawn: [] });
+      await ledger.append(before.binding.counts());
+      const stand = new Stand({ samplePpm: 1_000_000 }, ledger);
+      await stand.binding.load();
+      stand.isDrawn = true;
+      expect(stand.binding.judgeJob(job, undefined)).toBe(undefined);
+      await stand.time.settle();
+      expect([stand.asked, await stand.binding.judgeNow(job)]).toEqual([0, code]);
+    }
+  });
+
+  it('that waits for its turn longer than an answer may take holds its job up where each is owed', async () => {
+    const stand = new Stand();
+    stand.fault = 'bad-txns-in-belowout';
+    await stand.judged(true);
+    expect(stand.binding.isStrict).toBe(true);
+    stand.answer = undefined;
+    const jobs = Array.from({ length: 2 * LOOKS_AT_ONCE }, () => stand.job());
+    for (const job of jobs) expect(stand.binding.judgeJob(job, undefined)).toBe(undefined);
+    const codes = Promise.all(jobs.map((job) => stand.binding.judgeNow(job)));
+    await stand.time.settle();
+    await stand.time.advance(5_000);
+    await stand.time.settle();
+    expect(await codes).toEqual([
+      ...Array<string>(LOOKS_AT_ONCE).fill('share_unshown'),
+      ...Array<string>(LOOKS_AT_ONCE).fill('stale_race'),
+    ]);
+    await stand.time.advance(5_000);
+    await stand.time.settle();
+    expect(await stand.binding.judgeNow(jobs.at(-1)!)).toBe('share_unshown');
+  });
+
+  it('of a job that came to something leaves those of others drawn', async () => {
+    const stand = new Stand();
+    stand.answer = undefined;
+    const { job: waits } = await stand.judged(true);
+    stand.answer = 'shows';
+    await stand.judged(true);
+    expect(stand.binding.stats.good).toBe(1);
+    const [entry] = stand.binding.counts();
+    expect(JSON.parse((entry as { readonly body: string }).body)).toMatchObject({ drawn: [waits.id] });
+  });
+
+  it('that cannot even wait for its turn is not asked for, and its job not credited before there is room', async () => {
+    const stand = new Stand();
+    stand.answer = undefined;
+    const most = LOOKS_AT_ONCE + LIMITS.payoutSamples;
+    for (let count = 0; count < most; count += 1) expect((await stand.judged(true)).code).toBe(undefined);
+    const { job, code } = await stand.judged(true);
+    expect([stand.binding.isStrict, code]).toEqual([false, 'stale_race']);
+    // What chance left out is credited as ever.
+    expect((await stand.judged()).code).toBe(undefined);
+    // Those that are asked for end, and the others have their turns.
+    await stand.time.advance(4_999);
+    expect(await stand.binding.judgeNow(job)).toBe('stale_race');
+    expect(stand.asked).toBe(LOOKS_AT_ONCE);
+  });
+
+  it('is owed by jobs too that were announced before, undrawn, and are judged since', async () => {
+    const stand = new Stand();
+    const { job: older } = await stand.judged();
+    expect([stand.asked, await stand.binding.judgeNow(older)]).toEqual([0, undefined]);
+    stand.fault = 'bad-txns-in-belowout';
+    await stand.judged(true);
+    expect(stand.binding.isStrict).toBe(true);
+    stand.fault = undefined;
+    const { asked } = stand;
+    expect(await stand.binding.judgeNow(older)).toBe(undefined);
+    expect(stand.asked - asked).toBeGreaterThan(0);
+    // One that is not shown is not paid.
+    const late = new Stand();
+    const { job } = await late.judged();
+    late.fault = 'bad-txns-in-belowout';
+    await late.judged(true);
+    late.answer = 'protocol';
+    expect(await late.binding.judgeNow(job)).toBe('share_unshown');
   });
 
   it('is not asked for again once it came to something', async () => {

@@ -55,7 +55,7 @@ describe('the looks of a contract', () => {
     looks.ends.get(6)!();
     expect(await Promise.all(asked)).toEqual(['chain_unreachable', ...Array(6).fill('ended')]);
     // Then all the places are free again, and no more than those.
-    looks.askFor(LOOKS_AT_ONCE + 1);
+    void looks.askFor(LOOKS_AT_ONCE + 1);
     await looks.time.settle();
     expect(looks.begun).toHaveLength(7 + LOOKS_AT_ONCE);
   });
@@ -87,9 +87,9 @@ describe('the looks of a contract', () => {
 
   it('that wait are so many, beside those that run', async () => {
     const looks = new Looks();
-    looks.askFor(LOOKS_AT_ONCE + LIMITS.payoutSamples - 1);
+    void looks.askFor(LOOKS_AT_ONCE + LIMITS.payoutSamples - 1);
     expect(looks.turns.isFull).toBe(false);
-    looks.askFor(1);
+    void looks.askFor(1);
     expect(looks.turns.isFull).toBe(true);
     await looks.time.settle();
     looks.ends.get(0)!();

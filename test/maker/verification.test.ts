@@ -228,6 +228,22 @@ describe('the shares of a batch', () => {
       expect(subject.targetOf(difficulty).difficulty).toBe(difficulty);
     expect(subject.targetOf(16)).toEqual(known);
   });
+
+  it('are told of by how many were hashed, and how long that took, to who watches', () => {
+    const told: (readonly [number, number])[] = [];
+    const observeBatch = (...of: [number, number]): void => void told.push(of);
+    const kernel = createPortableKernel(64);
+    let nowMs = 500;
+    const monotonicMs = (): number => {
+      nowMs += 250;
+      return nowMs;
+    };
+    const cases = [caseOf(1), { ...caseOf(2), code: 'share_bad' as const }, caseOf(3)];
+    new ShareVerifier({ kernel, observeBatch, clock: { monotonicMs } }).hashAll('a', cases);
+    expect(told).toEqual([[2, 0.25]]);
+    new ShareVerifier({ kernel, observeBatch }).hashAll('a', [caseOf(4)]);
+    expect(told.at(-1)).toEqual([1, 0]);
+  });
 });
 
 describe('the block view', () => {

@@ -10,6 +10,7 @@ import { shareTargetFor } from '../../src/maker/work-binding.ts';
 import { workFilesInMemory } from '../../src/maker/work-files.ts';
 import { shareTargetOf } from '../../src/shares/share.ts';
 import type { JobRecord } from '../../src/work/evidence.ts';
+import { recorder } from '../chain/log-recorder.ts';
 import { marked, offer } from './work-fixtures.ts';
 import {
   GRACE_MS,
@@ -167,6 +168,40 @@ describe('a job of the maker’s pool', () => {
     expect(await stand.take(stand.mine(job, 1, { isSolution: false }))).toBe('ok');
     await stand.time.advance(1);
     expect(await stand.take(stand.mine(job, 1))).toBe('share_stale');
+  });
+
+  it('that was changed is told of with what is another, and one that was never given as that', async () => {
+    const { log, lines } = recorder();
+    const { stand, own } = await working({ log });
+    await stand.announce(own, { bits: own.bits - 1 });
+    expect(JSON.stringify(lines)).toContain('it is not made of the job that it names');
+    const before = lines.length;
+    await stand.announce(own, {}, own.id + 1_000_000);
+    expect(JSON.stringify(lines.slice(before))).toContain('it names a job that was never given');
+  });
+
+  it('that is none of ours has no target, no pool and no credit', async () => {
+    const { stand, job } = await working();
+    const other = { ...job, id: 999 };
+    const { binding } = stand;
+    expect([binding.shareTarget(other), binding.upstreamTarget(other), binding.isLate(other)]).toEqual([
+      ...[undefined, undefined, true],
+    ]);
+    expect([binding.shareTarget(job), binding.isLate(job)]).toEqual([shareTargetOf(SHARE).target, false]);
+    expect(await binding.judgeNow(other)).toBe('share_stale');
+    const target = shareTargetOf(SHARE);
+    const each = { share: undefined as never, code: undefined, target, hash: undefined };
+    expect(binding.counts([{ ...each, job: other }])).toEqual([]);
+    const { figures } = stand.book;
+    binding.judged([{ ...each, job: other }]);
+    expect(stand.book.figures).toEqual(figures);
+  });
+
+  it('of the ledger that nothing is known of any more is too old', async () => {
+    const { stand, job } = await working();
+    const other = { ...job, id: 999, coinb2: Uint8Array.of(...job.coinb2.subarray(0, -1), 1) };
+    expect(stand.binding.judgeJob(job, undefined)).toBe(undefined);
+    expect(stand.binding.judgeJob(other, undefined)).toBe('share_stale');
   });
 
   it('is known after a restart, with no word of the miner about what it was made of', async () => {
@@ -388,6 +423,27 @@ describe('a pool of the maker', () => {
       expect(held()).toBeLessThanOrEqual(LIMITS.peerWorkInstances);
     }
     expect(stand.pools).toHaveLength(2 * 9);
+  });
+
+  it('is opened for nobody who is gone before its turn', async () => {
+    const stand = new WorkStand();
+    await stand.binding.load();
+    stand.binding.subscribe(stand.peer.rpc, { contractId: stand.contractId, instance: INSTANCE });
+    stand.peer.drop();
+    await stand.time.settle();
+    expect(stand.pools).toEqual([]);
+  });
+
+  it('gives a miner that comes back its newest job', async () => {
+    const { stand } = await working();
+    stand.peer.drop();
+    await stand.time.settle();
+    stand.pool.gives(poolJob(1, 2));
+    await stand.time.settle();
+    stand.peer = new ManualPeer();
+    await stand.subscribe();
+    await stand.time.settle();
+    expect(stand.peer.jobs.map(({ coinb1 }) => coinb1)).toContainEqual(poolJob(1, 2).coinb1);
   });
 
   it('goes on for a miner that comes back', async () => {

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
@@ -59,6 +60,22 @@ describe('a job file', () => {
     await expect(files.read('a')).rejects.toThrow('EISDIR');
     await expect(files.append('a', ['1'])).rejects.toThrow('EISDIR');
     await expect(files.replace('a', ['1'])).rejects.toThrow();
+  });
+
+  it('that the disk takes a part of is an error, and its torn line none of a job', async () => {
+    const folder = newFolder();
+    const files = workFilesIn(folder);
+    await files.append('a', ['1']);
+    // The rest of a file that may not grow beyond so much.
+    const script = `
+      import { workFilesIn } from ${JSON.stringify(path.resolve('src/maker/work-files.ts'))};
+      process.on('SIGXFSZ', () => {});
+      await workFilesIn(${JSON.stringify(folder)}).append('a', ['x'.repeat(8192)]);`;
+    const limited = 'ulimit -f 2; exec "$0" --input-type=module --eval "$1"';
+    const run = spawnSync('sh', ['-c', limited, process.execPath, script], { encoding: 'utf8' });
+    expect([run.status, run.stderr]).toEqual([1, expect.stringContaining('short write')]);
+    expect(fs.statSync(path.join(folder, 'a.jobs')).size).toBeLessThan(8192);
+    expect(jobsOfLines(await files.read('a'))).toEqual({ jobs: [], newestId: 0 });
   });
 
   it('leaves no file open', async () => {

@@ -189,6 +189,24 @@ describe('the jobs that a maker gives', () => {
     expect(machine.statusOf(next)).toBe('leaving');
   });
 
+  it('are a backlog once the time is over in which they cost none, to the ms', () => {
+    const machine = new Machine();
+    const given = machine.state.jobs.get(machine.given(offer(1, 1)))!;
+    const until = { ...given, freeUntilMs: 5_000 };
+    expect([4_999, 5_000, 5_001].map((nowMs) => isBacklog(until, nowMs))).toEqual([false, false, true]);
+  });
+
+  it('are withdrawn with a pool that is lost, however many were, and count for those that follow', () => {
+    const machine = new Machine();
+    const lost = machine.given(offer(1, 1), { pool: 'q' });
+    machine.given(offer(1, 2));
+    machine.on({ type: 'pool_lost', instance: A, pool: 'q' });
+    expect(machine.statusOf(lost)).toBe('leaving');
+    const ids = [3, 4, 5, 6].map((mark) => machine.given(offer(1, mark), { isClean: true }));
+    // One of three is used up.
+    expect(ids.map((id) => machine.statusOf(id))).toEqual(['leaving', 'live', 'live', 'live']);
+  });
+
   it('are in force so many, the oldest of which end without a word, and are credited with their block', () => {
     const machine = new Machine();
     const ids = Array.from({ length: 7 }, (_, mark) => machine.given(offer(1, mark)));

@@ -152,6 +152,21 @@ describe('a tick', () => {
     expect([relay.choice?.name, said()]).toEqual(['spare', ['lost good: upstream_closed', 'spare u2']]);
   });
 
+  it('that has not come yet is made up for by a job: it is not given if another pool is better now', async () => {
+    const { time, relay, give, lose, said } = stood();
+    relay.start();
+    give(0, 1);
+    give(1, 2);
+    lose(0, 'upstream_closed');
+    await time.advance(500);
+    give(0, 3);
+    said();
+    // Between two ticks its time is over.
+    await time.advance(FAILOVER_OPTIONS.returnAfterMs);
+    give(1, 4);
+    expect([relay.choice?.name, said()]).toEqual(['good', ['good u3']]);
+  });
+
   it('says that work is down for want of any where no pool ever said why', () => {
     const { relay, pools, give, judge, said } = stood();
     relay.start();
@@ -264,4 +279,10 @@ describe('connections', () => {
     await time.advance(60_000);
     expect(said()).toEqual([]);
   });
+});
+
+it('a relay that never started can be stopped', () => {
+  const { relay, pools } = stood();
+  relay.stop();
+  expect(pools.map(({ isStopped }) => isStopped)).toEqual([true, true]);
 });

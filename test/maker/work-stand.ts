@@ -6,7 +6,7 @@ import type { BlockStatus, TipTracker } from '../../src/chain/tip-tracker.ts';
 import type { BindingV3 } from '../../src/contract/binding.ts';
 import type { TermsV3 } from '../../src/contract/terms-v3.ts';
 import type { UpstreamJob } from '../../src/jobs/job.ts';
-import { silentLogger } from '../../src/log/logger.ts';
+import { type Logger, silentLogger } from '../../src/log/logger.ts';
 import { BatchVerifier, DEFAULT_BATCH_VERIFIER_OPTIONS } from '../../src/maker/batch-verifier.ts';
 import { MakerStore } from '../../src/maker/maker-store.ts';
 import { PoolAccounts } from '../../src/maker/pool-accounts.ts';
@@ -188,6 +188,7 @@ export type WorkStandOptions = {
   readonly files?: WorkFiles;
   readonly ledger?: MemoryLedger;
   readonly time?: VirtualTime;
+  readonly log?: Logger;
 };
 
 /** One contract with jobs of the maker's pools, and its verifier, everything around in hand. */
@@ -230,7 +231,7 @@ export class WorkStand {
     Object.assign(this.store, { delivery: NOTHING_DELIVERED });
     Object.defineProperty(this.store, 'channel', { get: () => ({ status: this.channelStatus }) });
     this.binding = new WorkBinding(this.store, {
-      ...{ kernel, ledger, clock, timers, log: silentLogger, backlogWindowMs: 600_000 },
+      ...{ kernel, ledger, clock, timers, log: options.log ?? silentLogger, backlogWindowMs: 600_000 },
       ...{ book: this.book, accounts: this.accounts, files: this.files, failover: FAILOVER_OPTIONS },
       pools: pools.map((name) => (listener) => {
         const pool = new ManualPool(name, listener);
