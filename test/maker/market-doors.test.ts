@@ -178,6 +178,17 @@ describe('a quote by what is bought already', () => {
     expect(price(booked(HEIGHT, HEIGHT + 1))).toBe(less);
   });
 
+  it('is told of a height, and of the most at any later one', () => {
+    const { market } = desk({}, [booked(HEIGHT, HEIGHT + 10), booked(HEIGHT + 5, HEIGHT + 20)]);
+    const rates = (height: number): unknown => Object.values(market.rates(height));
+    expect([rates(HEIGHT), rates(HEIGHT + 5)]).toEqual([
+      [10n, 20n],
+      [20n, 20n],
+    ]);
+    expect(market.bookingOf(base.terms, 0n, HEIGHT).hashesPerSecond).toBe(0n);
+    expect(desk().market.rates(HEIGHT)).toEqual({ nowHps: 0n, peakHps: 0n });
+  });
+
   it('of one that ended is what it was before', () => {
     const gone = heldContract(desk().quote().terms, 400n, true);
     expect(priceOf(desk(byRate, [gone]).quote())).toBe(FIXED);

@@ -147,9 +147,9 @@ describe('a proposal', () => {
     expect(stand.channels).toEqual(['a1 none', 'a2 none', 'a3 none', 'b1 none']);
     await stand.pass(11 * MINUTE_MS);
     expect(stand.channels).toEqual(['a2 none', 'a3 none', 'b1 none']);
-    const contracts = await stand.store.list('contract');
+    const { appends } = stand.ledger;
     expect(await signature('a1')).toEqual(first);
-    expect(await stand.store.list('contract')).toEqual(contracts);
+    expect(stand.ledger.appends).toBe(appends);
     expect(stand.channels).toEqual(['a2 none', 'a3 none', 'b1 none', 'a1 none']);
     expect(await miner.propose(miner.terms('a4'))).toBe('signed');
     expect(await miner.propose(miner.terms('a5'))).toBe('bad_terms');
@@ -338,6 +338,39 @@ describe('an opening', () => {
     stand.ledger.deathAt = () => undefined;
     await stand.pass(30_000);
     expect(stand.channels).toEqual(['a1 failed']);
+  });
+
+  it('that this side cannot go on with is left as it is, and nothing is tried of it', async () => {
+    await made();
+    const miner = await stand.miner();
+    const terms = miner.terms('a1');
+    const coins = miner.coins(terms);
+    expect([await miner.propose(terms), await miner.open(terms, coins)]).toEqual(['signed', 'opened']);
+    stand.store.failNext(new CodedError('ledger_io'));
+    expect(await miner.fund(terms, coins)).toBe('channel_frozen');
+    await stand.pass(11 * MINUTE_MS);
+    expect(stand.channels).toEqual(['a1 opening']);
+    expect(stand.log.lines.filter(([, , text]) => text === 'not given up yet')).toEqual([]);
+  });
+
+  it('that was refused is forgotten with its proposal, and holds up no other', async () => {
+    await made({}, { policy: { maxOpenContractsPerMiner: 1 } });
+    const miner = await stand.miner();
+    const [first, second] = [miner.terms('a1'), miner.terms('a2')];
+    expect(await miner.propose(first)).toBe('signed');
+    const gone = miner.coins(first).then((funding) => ({
+      ...funding,
+      inputs: funding.inputs.map((input) => ({ ...input, txid: '11'.repeat(32) })),
+    }));
+    expect(await miner.open(first, gone)).toBe('bad_funding');
+    await stand.pass(11 * MINUTE_MS);
+    expect(await miner.propose(second)).toBe('signed');
+    await stand.pass(11 * MINUTE_MS);
+    expect(stand.channels).toEqual(['a2 none']);
+    expect(await miner.propose(second)).toBe('signed');
+    expect(await miner.open(second)).toBe('opened');
+    await stand.pass(11 * MINUTE_MS);
+    expect(stand.channels).toEqual(['a2 failed']);
   });
 
   it('is given up at the height from which it would be refused, whatever its time', async () => {
