@@ -259,8 +259,10 @@ it('a contract that is given up signs what was earned, and asks the miner to clo
   await stand.rest();
   expect([(await nothing).writtenOffSat, told]).toEqual([160n, []]);
   const pause = { type: 'pause', fromHeight: 5000, toHeight: 5001 } as never;
-  await stand.channel.notice(pause, false).catch(codeOf);
+  const heard = stand.channel.notice(pause, false).catch(codeOf);
   await stand.rest();
+  // Its miner is there to hear it.
+  expect(await heard).not.toBe('peer_closed');
   expect(told).toEqual([]);
   miner.close(new CodedError('protocol', 'away'));
   await stand.rest();

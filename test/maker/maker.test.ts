@@ -281,6 +281,8 @@ describe('without a bitcoin node', () => {
 describe('what a maker says of itself', () => {
   it('is of each contract, and of one that it does not have it is said', async () => {
     await made();
+    // From the start on: no block has come since.
+    expect(stand.maker.height).toBe(stand.world.chain.height);
     const miner = await stand.miner();
     const contractId = await miner.openChannel(miner.terms('a1'));
     const { maker, world } = stand;
