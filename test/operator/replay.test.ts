@@ -106,9 +106,9 @@ describe('the fees of blocks', () => {
     const sides = (what: string): ReadonlySet<string | undefined> =>
       new Set(replayPrices(historyOf(courses[what]!), TERMS).map(({ leaves }) => leaves?.side));
     // Without fees those that see the halving are left by the maker, and nobody else.
-    expect([...sides('none')].toSorted()).toEqual(['maker', undefined]);
-    expect([...sides('a week of many')]).toContain('miner');
-    expect([...sides('as much as a halving takes')]).toEqual([undefined]);
+    expect(sides('none')).toEqual(new Set(['maker', undefined]));
+    expect(sides('a week of many').has('miner')).toBe(true);
+    expect(sides('as much as a halving takes')).toEqual(new Set([undefined]));
   });
 });
 
