@@ -120,9 +120,12 @@ describe('beside running daemons', () => {
       });
     expect((await post({ contract: 'ab'.repeat(32) })).status).toBe(401);
     const { metricsUrl, dataDir } = stage.proxy;
-    for (const input of [{ contract: 'ab'.repeat(32) }, { contract: 5 }]) {
-      const asked = requestAction(metricsUrl, dataDir, 'channel/force-close', input);
-      await expect(asked).rejects.toMatchObject({ code: 'unknown_channel' });
+    for (const [contract, code] of [
+      ['ab'.repeat(32), 'unknown_channel'],
+      [5, 'usage'],
+    ]) {
+      const asked = requestAction(metricsUrl, dataDir, 'channel/force-close', { contract });
+      await expect(asked).rejects.toMatchObject({ code });
     }
     const unnamed = requestAction(stage.maker.metricsUrl, stage.maker.dataDir, 'channel/close');
     await expect(unnamed).rejects.toMatchObject({ code: 'unknown_channel' });
