@@ -248,9 +248,12 @@ const follows = (
   },
 });
 
+/** What shows a new state. */
+const SIGNED = ['state.sign', 'channel.reestablish'];
+
 /** It signs nothing more that pays or ends anything. */
 function paysNoMore({ world }: Stage): void {
-  const words: ReadonlySet<string> = new Set(['state.sign', 'close.sig', 'channel.shutdown']);
+  const words: ReadonlySet<string> = new Set([...SIGNED, 'close.sig', 'channel.shutdown']);
   alterLines(world, ({ line, about, message }) =>
     line.from === 'maker' && words.has(about) ? [] : [message],
   );
