@@ -119,6 +119,7 @@ const updates = noted.extend({
   step_hashes: decimal,
   stop_height: height.nullable(),
 });
+const offMarket = z.object({ side: z.enum(['above', 'below']), of_value_ppm: decimal, warning: text });
 const goesOn = { ...contract, ...dryRun, go_on: z.boolean().optional(), work_hashes: decimal.optional() };
 const policy = z.looseObject({ halted: z.boolean(), policy: z.array(z.looseObject({ name: text })) });
 
@@ -204,8 +205,14 @@ export const WRITES = {
     ...CONTRACT_WRITES,
     'contract/take': {
       ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
-      body: z.object({ ...dryRun, terms: z.record(text, z.unknown()), maker: text, name: text }),
-      answer: done.extend({ taken: z.boolean() }),
+      body: z.object({
+        ...{ ...dryRun, terms: z.record(text, z.unknown()), maker: text, name: text },
+        off_market: z
+          .boolean()
+          .optional()
+          .describe('the price is meant, however far from what hashes are worth'),
+      }),
+      answer: done.extend({ taken: z.boolean(), off_market: offMarket.nullable() }),
     },
   },
   maker: {

@@ -10,7 +10,7 @@ import type { MakerPolicy } from '../../src/maker/policy.ts';
 import { ShareVerifier } from '../../src/maker/verification.ts';
 import { DEFAULT_RPC, RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { METERING_KIND } from '../../src/settlement/metering-records.ts';
-import { signTerms } from '../../src/settlement/opening.ts';
+import { signTerms, verifyTermsSignature } from '../../src/settlement/opening.ts';
 import { MemoryServer } from '../auditor/memory-links.ts';
 import { VirtualTime } from '../base/virtual-time.ts';
 import { recorder } from '../chain/log-recorder.ts';
@@ -107,11 +107,10 @@ describe('a metering', () => {
     const before = stand.metering.status;
     await stand.start();
     expect(stand.metering.status).toEqual(before);
-    expect(stand.metering.find(contractId, one.nodeId)?.record).toMatchObject({
-      role: 'maker',
-      makerSignature: signTerms(stand.termsOf(one), world.makerSigner),
-      minerSignature: signTerms(stand.termsOf(one), one.signer),
-    });
+    const { role, makerSignature, minerSignature } = stand.metering.find(contractId, one.nodeId)!.record;
+    expect(role).toBe('maker');
+    verifyTermsSignature(stand.termsOf(one), toHex(nodeIdBytes(world.makerSigner)), makerSignature);
+    verifyTermsSignature(stand.termsOf(one), one.nodeId, minerSignature);
   });
 
   it('is of its miner alone: nobody else finds it, attaches to it, or has it by its terms', async () => {

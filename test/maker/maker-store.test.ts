@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CodedError, codeOf, type ErrorCode } from '../../src/base/errors.ts';
 import { MonotoneSigner, type StateSigner } from '../../src/channel/monotone-signer.ts';
-import { type SignedState, signState } from '../../src/channel/states.ts';
+import { type SignedState, signState, verifySignedState } from '../../src/channel/states.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { NO_CONTRACT_LUCK } from '../../src/maker/contract-luck.ts';
 import type { Credit } from '../../src/maker/credit-entries.ts';
@@ -107,7 +107,9 @@ describe('a state', () => {
     const { store, ledger } = await loaded();
     await store.signNext(new Set());
     expect(store.offered).toMatchObject({ n: 2, workHashes: 5n * W });
-    expect(store.offered).toEqual(signed(store, 2, 5n * W));
+    const { receiptSignature: _own, ...state } = signed(store, 2, 5n * W);
+    expect(store.offered).toEqual({ ...state, receiptSignature: expect.stringMatching(/^[\da-f]{128}$/) });
+    verifySignedState(store.assembled!.params, store.offered!);
     expect(await ledger.store.list('state', world.contractId)).toHaveLength(3);
     expect(store.commitments.pending).toBe(undefined);
     await expect(store.signNext(new Set())).rejects.toThrow('maker_one_state_in_flight');

@@ -209,7 +209,7 @@ const SOLUTIONS: readonly Check[] = [
 
 const BEADS: readonly Check[] = [
   {
-    text: "return worthParts > most ? 'share_beads' : undefined;",
+    text: "return worthParts > most(countedBeads(options, state, nowMs)) ? 'share_beads' : undefined;",
     by: unit(
       'maker/bead-credit',
       'stops a thief of %d of the beads after about %d stolen ones',

@@ -40,7 +40,7 @@ export const OF_LINKS: Mutations = {
     "const isClosed = this.#store.channel?.status === 'closed';",
     'const isClosed = false;',
   ),
-  'settlements-unchecked': without('maker/maker-channel.ts')(
+  'settlements-unchecked': without('maker/early-close.ts')(
     'a close may give the bonds to whomever the miner says',
     'asks-for-both-bonds',
     "wanted === 'refused' || (settlement !== undefined && settlement !== wanted)",
