@@ -128,6 +128,21 @@ describe('delivery', () => {
     expect(course.state.status).toBe('cure');
   });
 
+  it('owes everything later by exactly the blocks of a curtailment (I29)', () => {
+    const heightOfCure = (blocks: number): number => {
+      const course = new Course();
+      course.minutes(10, () => 12);
+      if (blocks > 0) course.event({ type: 'curtailment', fromHeight: 1003, blocks });
+      course.minutes(20, () => 12);
+      while (course.state.status === 'live') course.minutes(10, () => 0);
+      expect(course.state.status).toBe('cure');
+      return course.height;
+    };
+    const first = heightOfCure(0);
+    const curtailed = Array.from({ length: 60 }, (_, index) => index + 1);
+    expect(curtailed.map(heightOfCure)).toEqual(curtailed.map((blocks) => first + blocks));
+  });
+
   it.each([
     ['not ahead of the tip', 1000, 5, 'not_ahead'],
     ['of no block', 1001, 0, 'not_ahead'],

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromHex } from '../../src/base/bytes.ts';
 import { codeOf } from '../../src/base/errors.ts';
@@ -237,6 +238,24 @@ it('shares are hashed so many bytes in one turn of all, each one whole', async (
   expect(await turnsOf(part, most + 1)).toBe(1);
   expect(await turnsOf(part, 2 * most + 1)).toBe(2);
   expect(await turnsOf(part + 32, most)).toBe(1);
+});
+
+it('work credited is that of distinct hashes, in whatever batches they come again (I5)', async () => {
+  const anyBatches = fc.array(fc.array(fc.nat({ max: 11 }), { minLength: 1, maxLength: 8 }), {
+    minLength: 1,
+    maxLength: 6,
+  });
+  await fc.assert(
+    fc.asyncProperty(anyBatches, async (batches) => {
+      const made = await stand({ delivery: { nextSeq: 1 } });
+      const shares = mine(made.job, 12);
+      for (const batch of batches) await made.take(batch.map((at) => shares[at]!));
+      const distinct = new Set(batches.flat()).size;
+      expect(made.store.delivery.verifiedWorkHashes).toBe(BigInt(distinct) * W);
+      expect(made.batches.stats.sharesCredited).toBe(distinct);
+    }),
+    { numRuns: 40 },
+  );
 });
 
 describe('what costs nobody but the maker', () => {

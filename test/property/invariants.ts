@@ -25,7 +25,10 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
   2: stream('needs state 0, the depth and both sides, in any order'),
   3: stream('is before all work: pending means W = 0 and no debt'),
   4: stream('takes legal transitions only, and never back to pending'),
-  5: lives(SOUND, 'finds a fault: %s'),
+  5: {
+    file: 'test/maker/batch-terms.test.ts',
+    titles: ['work credited is that of distinct hashes, in whatever batches they come again (I5)'],
+  },
   6: stream('never lowers W or P, and credits no more than the contract'),
   7: stream(ACCOUNTS),
   8: {
@@ -83,7 +86,7 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
   },
   29: {
     file: 'test/contract/delivery-state.test.ts',
-    titles: ['owes nothing while curtailed by notice, and all of it from the first block after'],
+    titles: ['owes everything later by exactly the blocks of a curtailment (I29)'],
   },
   30: stream('takes legal transitions only, and never back to pending'),
   31: stream('never delivers with the limit of unsigned steps reached'),
@@ -101,8 +104,8 @@ export const INVARIANTS: Readonly<Record<number, Proof>> = {
     titles: ['never let the allowance be passed, an end be taken back, or what was given up come back'],
   },
   37: {
-    file: 'test/maker/endings.test.ts',
-    titles: ['the maker takes everything back at the expiry when the miner is gone'],
+    file: 'test/maker/stakes.test.ts',
+    titles: ['auditor: a ruling for the %s moves both bonds'],
   },
   38: lives(SOUND),
   39: {
