@@ -70,11 +70,4 @@ export const OF_AUDITORS: Mutations = {
     "for (const role of ['miner', 'maker'] as const) {\n      const told",
     'for (const role of [side.role]) {\n      const told',
   ),
-  'auditor-forgets-its-logs': auditor(
-    'the auditor says it has what is not on its disk, and is killed',
-    'new-price-under-an-auditor',
-    'await this.#deps.ledger.appendNow(entries);',
-    'void entries;',
-    8,
-  ),
 };
