@@ -1,5 +1,5 @@
 import { Transaction } from 'bitcoinjs-lib';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { signClose } from '../../src/channel/close.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
@@ -8,28 +8,10 @@ import { handler } from '../../src/peer/calls.ts';
 import type { Params } from '../../src/peer/messages.ts';
 import type { RpcPeer } from '../../src/peer/rpc-peer.ts';
 import { jobRecordOf } from '../../src/work/evidence.ts';
-import {
-  ChannelStand,
-  type ChannelStandOptions,
-  type Link,
-  type PaidChannel,
-  paidChannel,
-} from './channel-stand.ts';
+import { type ChannelStand, ChannelStands, type Link } from './channel-stand.ts';
 import { SHARE } from './world.ts';
 
-let paid: PaidChannel;
-const stands: ChannelStand[] = [];
-beforeAll(async () => {
-  paid = await paidChannel();
-});
-afterEach(() => Promise.all(stands.splice(0).map((stand) => stand.channel.stop())));
-
-async function stood(options: ChannelStandOptions = {}): Promise<ChannelStand> {
-  const stand = await ChannelStand.of(paid, options);
-  stands.push(stand);
-  await stand.look();
-  return stand;
-}
+const stands = new ChannelStands();
 
 const away = new CodedError('protocol', 'away');
 /** The daemon finds the contract by this, and not the channel. */
@@ -38,7 +20,7 @@ const share = { ntime: 1, nonce: 1, version: 1 };
 
 /** Everything that is answered over the connection of a contract alone, each with what it would be asked. */
 function doors({ channel }: ChannelStand, peer: RpcPeer): Readonly<Record<string, () => Promise<unknown>>> {
-  const job = jobRecordOf(paid.world.job());
+  const job = jobRecordOf(stands.paid.world.job());
   const instance = 'aa'.repeat(16);
   const extranonce2 = new Uint8Array(8);
   const txid = channel.store.channel!.fundingTxid;
@@ -69,7 +51,7 @@ describe('what is asked of a contract', () => {
     knocked(stand, link.peer).then((answers) => [...new Set(Object.values(answers))].join());
 
   it('is answered over the connection that was reestablished last, and no other', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const link = await stand.connect();
     expect(await closed(stand, link)).toBe('protocol');
     await stand.reestablish(link);
@@ -108,7 +90,7 @@ describe('what is asked of a contract', () => {
       stop: () => void asked.push(['stop']),
     });
     const deps = { bindingOf: (store: ChannelStand['store']) => binding(store) } as never;
-    const stand = await stood({ deps });
+    const stand = await stands.looked({ deps });
     const { peer } = await stand.attached();
     const { subscribe, solution, block } = doors(stand, peer);
     const answers = [await subscribe!(), await solution!(), await block!()];
@@ -123,7 +105,7 @@ describe('what is asked of a contract', () => {
     await stand.channel.loadBinding();
     await stand.channel.stop();
     expect(asked.slice(3)).toEqual([['load'], ['stop']]);
-    const early = await stood({ deps, stored: paid.funded });
+    const early = await stands.looked({ deps, stored: stands.paid.funded });
     const before = await early.attached();
     expect(await doors(early, before.peer)['subscribe']!().catch(codeOf)).toBe('wrong_status');
     // Of a channel that ends no more are given either.
@@ -133,7 +115,7 @@ describe('what is asked of a contract', () => {
   });
 
   it('has no binding to be read or ended where that keeps nothing', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     await stand.channel.loadBinding();
     const { work, blocks, beads, delivery, auditor } = stand.channel;
     expect({ work, blocks, beads, delivery, auditor }).toEqual({});
@@ -149,18 +131,18 @@ describe('a batch', () => {
     );
 
   it('is taken while the channel is open, both see it deep, and nothing suspends it', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer } = await stand.attached();
     expect(await batchOf(stand, peer)).toBe(5);
     stand.store.suspend(new CodedError('overload'));
     expect(await batchOf(stand, peer)).toBe('channel_frozen: overload');
-    const early = await stood({ stored: paid.funded });
+    const early = await stands.looked({ stored: stands.paid.funded });
     const before = await early.attached();
     expect(await batchOf(early, before.peer)).toBe('protocol: the channel is not open');
   });
 
   it('that has shares which are not credited is said, by code', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer } = await stand.attached();
     const parts = { extranonce1: new Uint8Array(4), extranonce2: new Uint8Array(4) };
     const shares = [1, 2].map((nonce) => ({
@@ -171,13 +153,13 @@ describe('a batch', () => {
     const { code } = answer.refused[0]!;
     const [level, fields, text] = stand.log.lines.at(-1)!;
     expect([level, text]).toEqual(['warn', 'shares are not credited']);
-    expect(fields).toMatchObject({ contract: paid.world.contractId, code, shares: 2 });
+    expect(fields).toMatchObject({ contract: stands.paid.world.contractId, code, shares: 2 });
   });
 });
 
 describe('a contract that ends', () => {
   it('is settled when all that can be paid is acked, and no more work is asked for', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     let answer!: () => void;
     const isAsked = new Promise<void>((resolve) => {
       answer = resolve;
@@ -202,14 +184,14 @@ describe('a contract that ends', () => {
   });
 
   it('is answered with what is signed where its miner goes, and not while it is suspended', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer, miner } = await stand.attached({ 'state.sign': () => new Promise(() => {}) });
     const answer = stand.channel.shutdown(peer);
     await stand.rest();
     miner.close(away);
     await stand.rest();
     expect(await answer).toEqual({ n: 2 });
-    const frozen = await stood();
+    const frozen = await stands.looked();
     const link = await frozen.attached();
     frozen.store.suspend(new CodedError('overload'));
     expect(await frozen.channel.shutdown(link.peer).catch(codeOf)).toBe('channel_frozen');
@@ -217,7 +199,7 @@ describe('a contract that ends', () => {
   });
 
   it('is asked for where its miner is', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     expect(await stand.channel.requestClose().catch(codeOf)).toBe('peer_closed');
     const asked: unknown[] = [];
     const link = await stand.attached({
@@ -228,7 +210,7 @@ describe('a contract that ends', () => {
     });
     const done = stand.channel.requestClose().then(() => 'asked', codeOf);
     await stand.rest();
-    expect([await done, asked]).toEqual(['asked', [{ contractId: paid.world.contractId }]]);
+    expect([await done, asked]).toEqual(['asked', [{ contractId: stands.paid.world.contractId }]]);
     expect(link.peer.isClosed).toBe(false);
   });
 });
@@ -238,13 +220,13 @@ describe('a close by both', () => {
 
   function signed(stand: ChannelStand, feeSat = 1_000n): Asked {
     const { assembled, last, contract } = stand.store;
-    const signer = paid.world.minerSigner.forChannel(contract.channelIndex);
+    const signer = stands.paid.world.minerSigner.forChannel(contract.channelIndex);
     const signature = signClose(assembled!.params, last!, feeSat, 'miner', signer);
     return { contractId, n: last!.n, feeSat, signature };
   }
 
   it('is signed once, on disk before it is sent, and the same for whoever asks again', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer } = await stand.attached();
     const { sent } = stand;
     let sentAtWrite: number | undefined;
@@ -268,7 +250,7 @@ describe('a close by both', () => {
   });
 
   it('is possible before the channel is open too, by the state that gives each its own back', async () => {
-    const stand = await stood({ stored: paid.funded });
+    const stand = await stands.looked({ stored: stands.paid.funded });
     const { peer } = await stand.attached();
     const { closeTx } = await stand.channel.closeSignature(peer, signed(stand));
     expect([stand.sent, stand.store.channel?.status]).toEqual([[closeTx], 'closing']);
@@ -281,14 +263,14 @@ describe('a close by both', () => {
     ['no fee', (stand) => ({ ...signed(stand), feeSat: 0n }), 'bad_amount'],
     ['no signature', (stand) => ({ ...signed(stand), signature: '11'.repeat(64) }), 'bad_signature'],
   ])('by %s is refused, and the channel goes on', async (_, asked, code) => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer } = await stand.attached();
     expect(await stand.channel.closeSignature(peer, asked(stand)).catch(codeOf)).toBe(code);
     expect([stand.sent, stand.store.channel?.status]).toEqual([[], 'open']);
   });
 
   it('is none where the disk does not take it, or while the contract is suspended', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { peer } = await stand.attached();
     stand.ledger.deathAt = () => 'refused';
     const close = signed(stand);
@@ -302,12 +284,12 @@ describe('a close by both', () => {
 
   it('is none of an opening that is not signed, or of a channel that is spent otherwise', async () => {
     for (const status of ['opening', 'closing', 'closed', 'failed']) {
-      const stored = paid.stored.map((entry) =>
+      const stored = stands.paid.stored.map((entry) =>
         entry.kind === 'channel'
           ? ({ ...entry, body: String(entry.body).replace('"open"', `"${status}"`) } as LedgerEntry)
           : entry,
       );
-      const stand = await stood({
+      const stand = await stands.looked({
         stored: status === 'opening' ? stored.filter(({ kind }) => kind !== 'funding') : stored,
       });
       const { peer } = await stand.attached();

@@ -1,4 +1,4 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import type { LedgerEntry } from '../../src/ledger/ledger.ts';
 import { handler } from '../../src/peer/calls.ts';
@@ -6,23 +6,11 @@ import type { Feature } from '../../src/peer/features.ts';
 import type { Params, Result } from '../../src/peer/messages.ts';
 import type { RpcHandlers } from '../../src/peer/rpc-peer.ts';
 import type { LadderWriter } from '../../src/settlement/ladder-writer.ts';
-import { ChannelStand, type ChannelStandOptions, type PaidChannel, paidChannel } from './channel-stand.ts';
+import { type ChannelStand, ChannelStands } from './channel-stand.ts';
 import { SHARE } from './world.ts';
 
 const W = SHARE.workHashes;
-let paid: PaidChannel;
-const stands: ChannelStand[] = [];
-beforeAll(async () => {
-  paid = await paidChannel();
-});
-afterEach(() => Promise.all(stands.splice(0).map((stand) => stand.channel.stop())));
-
-async function stood(options: ChannelStandOptions = {}): Promise<ChannelStand> {
-  const stand = await ChannelStand.of(paid, options);
-  stands.push(stand);
-  await stand.look();
-  return stand;
-}
+const stands = new ChannelStands();
 
 /** As it was before the funding was signed. */
 function asOpening(funded: readonly LedgerEntry[]): readonly LedgerEntry[] {
@@ -51,14 +39,14 @@ function signing(stand: ChannelStand, answer?: Answer) {
 
 describe('a state', () => {
   it('is signed for each step, and offered to a miner that is ready until it is acked', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     await stand.credit(2);
     expect(stand.store.last?.n).toBe(1);
     const { asked, handlers } = signing(stand);
     await stand.ready(handlers);
     expect(asked).toEqual([]);
     await stand.credit(1);
-    expect(asked).toEqual([{ contractId: paid.world.contractId, state: stand.store.last }]);
+    expect(asked).toEqual([{ contractId: stands.paid.world.contractId, state: stand.store.last }]);
     expect(stand.store.last).toMatchObject({ n: 2, workHashes: 8n * W });
     expect([stand.store.ackedN, stand.channel.stats]).toEqual([2, { statesSigned: 1, statesAcked: 1 }]);
     await stand.credit(4);
@@ -68,7 +56,7 @@ describe('a state', () => {
   it('carries what it commits to where the miner knows that, and its signature of that comes back', async () => {
     const features: readonly Feature[] = ['state_commitments', 'fault_log'];
     for (const known of [features, []] as const) {
-      const stand = await stood();
+      const stand = await stands.looked();
       const { asked, handlers } = signing(stand);
       const { peer } = await stand.attached(handlers, known);
       const shut = stand.channel.shutdown(peer);
@@ -96,7 +84,7 @@ describe('a state', () => {
   ])(
     'answered with %s ends the connection, is said, and offered again the same',
     async (_, answer, code) => {
-      const stand = await stood();
+      const stand = await stands.looked();
       await stand.credit(3);
       const { asked, handlers } = signing(stand, answer);
       const { peer } = await stand.attached(handlers);
@@ -104,7 +92,7 @@ describe('a state', () => {
       expect(stand.said.filter(([level]) => level === 'warn')).toEqual([
         ['warn', code, 'the miner did not follow'],
       ]);
-      expect(stand.log.lines.at(-1)?.[1]).toMatchObject({ contract: paid.world.contractId });
+      expect(stand.log.lines.at(-1)?.[1]).toMatchObject({ contract: stands.paid.world.contractId });
       expect([stand.store.last?.n, stand.store.ackedN, stand.channel.stats.statesAcked]).toEqual([2, 1, 0]);
       const again = signing(stand);
       await stand.attached(again.handlers);
@@ -114,7 +102,7 @@ describe('a state', () => {
   );
 
   it('that could not be written is said, and none is offered; the connection stays', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { asked, handlers } = signing(stand);
     const { peer } = await stand.ready(handlers);
     stand.ledger.deathAt = (entries) =>
@@ -122,7 +110,7 @@ describe('a state', () => {
     await stand.credit(3);
     const [level, fields, text] = stand.log.lines.findLast(([each]) => each === 'warn')!;
     expect([level, fields['code'], fields['contract'], text]).toEqual([
-      ...['warn', 'overload', paid.world.contractId, 'a task of the channel failed'],
+      ...['warn', 'overload', stands.paid.world.contractId, 'a task of the channel failed'],
     ]);
     expect(fields['detail']).toMatch(/^overload: /);
     expect([asked, peer.isClosed, stand.store.last?.n]).toEqual([[], false, 1]);
@@ -137,8 +125,7 @@ describe('a miner that says that its node shows the funding', () => {
 
   it('is told that of the own, with the height of the tip; where it will not have it, it connects again', async () => {
     for (const hasTip of [true, false]) {
-      const stand = await ChannelStand.of(paid);
-      stands.push(stand);
+      const stand = await stands.stand();
       if (hasTip) await stand.look();
       const told: unknown[] = [];
       const { peer } = await stand.attached({
@@ -147,11 +134,11 @@ describe('a miner that says that its node shows the funding', () => {
           return {};
         }),
       });
-      const height = hasTip ? paid.world.chain.height : 0;
+      const height = hasTip ? stands.paid.world.chain.height : 0;
       expect(told).toEqual([{ ...readyOf(stand), height }]);
       expect(peer.isClosed).toBe(false);
     }
-    const stand = await stood();
+    const stand = await stands.looked();
     const refused = await stand.attached({
       'channel.ready': () => Promise.reject(new CodedError('bad_funding')),
     });
@@ -159,7 +146,7 @@ describe('a miner that says that its node shows the funding', () => {
   });
 
   it('opens a channel whose funding is as deep here, which is on disk; else it connects again', async () => {
-    const stand = await stood({ stored: paid.funded });
+    const stand = await stands.looked({ stored: stands.paid.funded });
     expect([stand.store.channel?.status, stand.store.isDeep]).toEqual(['funding', true]);
     const { peer } = await stand.attached();
     const ready = readyOf(stand);
@@ -180,13 +167,12 @@ describe('a miner that says that its node shows the funding', () => {
   });
 
   it('has the chain looked at: a block that came with it is seen', async () => {
-    const stand = await ChannelStand.of(paid);
-    stands.push(stand);
+    const stand = await stands.stand();
     const { peer } = await stand.attached();
-    stand.view.onTip(await paid.world.source.tip());
+    stand.view.onTip(await stands.paid.world.source.tip());
     await stand.channel.minerReady(peer, readyOf(stand));
     await stand.rest();
-    expect(stand.store.state.tipHeight).toBe(paid.world.chain.height);
+    expect(stand.store.state.tipHeight).toBe(stands.paid.world.chain.height);
   });
 });
 
@@ -203,16 +189,16 @@ describe('a look at the chain', () => {
 
   it('writes the way out that needs no ledger, from the funding to the end', async () => {
     const { told, ladders } = writer();
-    const stand = await stood({ deps: { ladders } });
+    const stand = await stands.looked({ deps: { ladders } });
     expect(told).toEqual([stand.store.assembled!.params]);
-    const opening = asOpening(paid.funded);
+    const opening = asOpening(stands.paid.funded);
     const unfunded = writer();
-    const early = await stood({ stored: opening, deps: { ladders: unfunded.ladders } });
+    const early = await stands.looked({ stored: opening, deps: { ladders: unfunded.ladders } });
     expect([early.store.channel?.status, unfunded.told]).toEqual(['opening', []]);
     const over = writer();
-    const { contractId } = paid.world;
-    const gone = await stood({
-      stored: [...paid.stored, { type: 'put', kind: 'watched', id: contractId, body: '{}' }],
+    const { contractId } = stands.paid.world;
+    const gone = await stands.looked({
+      stored: [...stands.paid.stored, { type: 'put', kind: 'watched', id: contractId, body: '{}' }],
       deps: { ladders: over.ladders },
     });
     expect([gone.channel.isOver, over.told]).toEqual([true, [`remove ${contractId}`]]);
@@ -222,8 +208,7 @@ describe('a look at the chain', () => {
   it('is none before a block is known, and one that fails is said, with the way out written all the same', async () => {
     const { told, ladders } = writer();
     const deps = { ladders };
-    const blind = await ChannelStand.of(paid, { deps });
-    stands.push(blind);
+    const blind = await stands.stand({ deps });
     blind.channel.lookAtChain();
     await blind.rest();
     expect([told, blind.said]).toEqual([[], []]);
@@ -232,13 +217,13 @@ describe('a look at the chain', () => {
     expect(told).toHaveLength(1);
     const [, fields, text] = blind.log.lines.findLast(([level]) => level === 'warn')!;
     expect([fields, text]).toEqual([
-      { contract: paid.world.contractId, code: 'chain_rpc', detail: 'chain_rpc: no answer' },
+      { contract: stands.paid.world.contractId, code: 'chain_rpc', detail: 'chain_rpc: no answer' },
       'a task of the channel failed',
     ]);
   });
 
   it('takes a channel back when it may, and tells of the change also where it may not', async () => {
-    const stand = await stood();
+    const stand = await stands.looked();
     const { changes } = stand;
     expect(await stand.channel.closeAlone().catch(codeOf)).toBe('not_expired');
     expect(stand.changes).toBeGreaterThan(changes);
@@ -246,7 +231,7 @@ describe('a look at the chain', () => {
 });
 
 it('a contract that is given up signs what was earned, and asks the miner to close', async () => {
-  const stand = await stood();
+  const stand = await stands.looked();
   const told: string[] = [];
   const handlers: RpcHandlers = {
     'channel.shutdown': handler('channel.shutdown', async ({ contractId }) => {
@@ -270,12 +255,12 @@ it('a contract that is given up signs what was earned, and asks the miner to clo
   await stand.rest();
   expect((await voided).writtenOffSat).toBe(160n);
   expect(stand.said.at(-1)).toEqual(['warn', 'peer_closed', 'not closed yet']);
-  const there = await stood();
+  const there = await stands.looked();
   await there.ready(handlers, ['notices']);
   const given = there.channel.notice({ type: 'void' }, false);
   await there.rest();
   await given;
-  expect(told).toEqual([paid.world.contractId]);
+  expect(told).toEqual([stands.paid.world.contractId]);
   expect(there.said.filter(([level]) => level === 'warn')).toEqual([]);
   // What was earned is signed all the same.
   expect(there.store).toMatchObject({ ackedN: 2, last: { workHashes: 5n * W } });

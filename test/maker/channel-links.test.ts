@@ -1,31 +1,20 @@
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { CodedError, codeOf } from '../../src/base/errors.ts';
 import { coinbaseBinding } from '../../src/maker/job-binding.ts';
 import type { MinerAccess } from '../../src/maker/maker-channel.ts';
 import { handler } from '../../src/peer/calls.ts';
 import type { RpcHandlers } from '../../src/peer/rpc-peer.ts';
-import { ChannelStand, type ChannelStandOptions, type PaidChannel, paidChannel } from './channel-stand.ts';
+import { type ChannelStand, ChannelStands } from './channel-stand.ts';
 import { SHARE } from './world.ts';
 
 const W = SHARE.workHashes;
-let paid: PaidChannel;
-const stands: ChannelStand[] = [];
-beforeAll(async () => {
-  paid = await paidChannel();
-});
-afterEach(() => Promise.all(stands.splice(0).map((stand) => stand.channel.stop())));
-
-async function stood(options: ChannelStandOptions = {}): Promise<ChannelStand> {
-  const stand = await ChannelStand.of(paid, options);
-  stands.push(stand);
-  return stand;
-}
+const stands = new ChannelStands();
 
 const away = new CodedError('protocol', 'away');
 
 describe('a miner that comes back', () => {
   it('with what the maker knows is told where the maker is, and nothing that it has', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const link = await stand.connect();
     const position = { n: 1, state: undefined, nextSeq: 5, verifiedWork: 5n * W };
     expect(await stand.reestablish(link)).toEqual(position);
@@ -34,7 +23,7 @@ describe('a miner that comes back', () => {
   });
 
   it('with less is told the newest state of the maker', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const { last } = stand.store;
     const state0 = stand.signed(0, 0n);
     const answer = { n: 1, state: last, nextSeq: 5, verifiedWork: 5n * W };
@@ -56,7 +45,7 @@ describe('a miner that comes back', () => {
     ],
     ['two contents of one number', (stand) => ({ state: stand.signed(1, 3n * W) }), 'equivocation'],
   ])('with %s is not heard', async (_, shown, code) => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const link = await stand.connect();
     expect(await stand.reestablish(link, shown(stand))).toBe(code);
     expect([stand.channel.connected, stand.store.last?.n, stand.restored]).toEqual([false, 1, 0]);
@@ -65,9 +54,9 @@ describe('a miner that comes back', () => {
 
   it('with a newer state proves that the ledger is an older copy, up to the tip of that moment', async () => {
     for (const hasTip of [true, false]) {
-      const stand = await stood();
+      const stand = await stands.stand();
       if (hasTip) await stand.look();
-      const height = hasTip ? paid.world.chain.height : paid.world.terms.expiryHeight;
+      const height = hasTip ? stands.paid.world.chain.height : stands.paid.world.terms.expiryHeight;
       const link = await stand.connect({}, ['restored_height']);
       const state = stand.signed(2, 7n * W);
       expect(await stand.reestablish(link, { n: 2, state, nextSeq: 9 })).toEqual({
@@ -80,7 +69,7 @@ describe('a miner that comes back', () => {
       const older = await stand.attached();
       expect(await stand.reestablish(older)).not.toHaveProperty('restoredHeight');
     }
-    const whole = await stood();
+    const whole = await stands.stand();
     expect(await whole.reestablish(await whole.connect({}, ['restored_height']))).not.toHaveProperty(
       'restoredHeight',
     );
@@ -88,7 +77,7 @@ describe('a miner that comes back', () => {
 });
 
 it('what a state commits to is taken over where it is ours, and said where it is not', async () => {
-  const stand = await stood();
+  const stand = await stands.stand();
   const base = stand.store.commitments.base!;
   expect(await stand.reestablish(await stand.connect(), { commitment: base })).toMatchObject({ n: 1 });
   expect(stand.said.filter(([level]) => level === 'warn')).toEqual([]);
@@ -102,7 +91,7 @@ it('what a state commits to is taken over where it is ours, and said where it is
 
 describe('the connection of a contract', () => {
   it('is told of once its answer has left: the funding is deep, and a backup is left', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const { peer, asked } = await stand.connect();
     let before: boolean | undefined;
     const answer = stand.channel.reestablish(peer, stand.position()).then(() => {
@@ -120,15 +109,15 @@ describe('the connection of a contract', () => {
   });
 
   it('has the chain looked at', async () => {
-    const stand = await stood();
-    stand.view.onTip(await paid.world.source.tip());
+    const stand = await stands.stand();
+    stand.view.onTip(await stands.paid.world.source.tip());
     expect(stand.store.state.tipHeight).toBe(undefined);
     await stand.attached();
-    expect(stand.store.state.tipHeight).toBe(paid.world.chain.height);
+    expect(stand.store.state.tipHeight).toBe(stands.paid.world.chain.height);
   });
 
   it('is the newest: the one before is ended, and its end is none of the contract’s', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const first = await stand.attached();
     const second = await stand.attached();
     expect([first.peer.isClosed, second.peer.isClosed, stand.channel.connected]).toEqual([
@@ -147,7 +136,7 @@ describe('the connection of a contract', () => {
   });
 
   it('that says again where it is goes on, and begins anew', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const { peer, asked } = await stand.attached();
     stand.store.apply({ type: 'peer_ready' });
     const answered = stand.channel.reestablish(peer, stand.position()).then(() => stand.store.state.link);
@@ -160,7 +149,7 @@ describe('the connection of a contract', () => {
   });
 
   it('that ends before its answer has left is none', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const { peer, miner, asked } = await stand.connect();
     const answer = stand.channel.reestablish(peer, stand.position());
     await answer;
@@ -176,7 +165,7 @@ describe('the connection of a contract', () => {
   });
 
   it('is dropped with the reason; one that is the contract’s no more takes nothing with it', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const [first, second] = [await stand.attached(), await stand.attached()];
     const late = await stand.connect();
     const { changes } = stand;
@@ -195,7 +184,7 @@ describe('the connection of a contract', () => {
   });
 
   it('is ended where the miner has to hear of something anew', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     stand.channel.reconnect(away);
     const { peer } = await stand.attached();
     stand.channel.reconnect(away);
@@ -204,7 +193,7 @@ describe('the connection of a contract', () => {
   });
 
   it('is that over which a contract is compared as a money stream', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     const compared = (): Promise<unknown> => {
       const answer = stand.channel.compareStreams().then(({ differences }) => differences, codeOf);
       return stand.rest().then(() => answer);
@@ -218,7 +207,7 @@ describe('the connection of a contract', () => {
   });
 
   it('gives a backlog for the time that the miner was away', async () => {
-    const stand = await stood();
+    const stand = await stands.stand();
     await stand.time.advance(90_000);
     await stand.attached();
     expect(stand.channel.batchVerifier.contactAtMonotonicMs).toBe(90_000);
@@ -230,8 +219,8 @@ describe('the connection of a contract', () => {
       miner = access;
       return coinbaseBinding(store.terms);
     };
-    const stand = await stood({ deps: { bindingOf } });
-    const { contractId } = paid.world;
+    const stand = await stands.stand({ deps: { bindingOf } });
+    const { contractId } = stands.paid.world;
     const ask = (): Promise<string> =>
       miner.ask('channel.shutdown', { contractId }).then(({ n }) => `n ${n}`, codeOf);
     expect([await ask(), miner.knows('notices')]).toEqual(['peer_closed', false]);

@@ -1,3 +1,4 @@
+import { afterEach, beforeAll } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import type { ChainSource } from '../../src/chain/source.ts';
 import { TipTracker } from '../../src/chain/tip-tracker.ts';
@@ -255,6 +256,36 @@ export class ChannelStand {
     return this.log.lines
       .filter(([level]) => level !== 'debug')
       .map(([level, { code }, text]) => [level, code, text]);
+  }
+}
+
+/** The stands of a file on one paid channel, each stopped behind its test. */
+export class ChannelStands {
+  #paid: PaidChannel | undefined;
+  readonly #all: ChannelStand[] = [];
+
+  constructor() {
+    beforeAll(async () => {
+      this.#paid = await paidChannel();
+    });
+    afterEach(() => Promise.all(this.#all.splice(0).map((stand) => stand.channel.stop())));
+  }
+
+  get paid(): PaidChannel {
+    return this.#paid!;
+  }
+
+  async stand(options: ChannelStandOptions = {}): Promise<ChannelStand> {
+    const stand = await ChannelStand.of(this.paid, options);
+    this.#all.push(stand);
+    return stand;
+  }
+
+  /** One that has looked at the chain. */
+  async looked(options: ChannelStandOptions = {}): Promise<ChannelStand> {
+    const stand = await this.stand(options);
+    await stand.look();
+    return stand;
   }
 }
 
