@@ -11,7 +11,7 @@ import { mayAct, type Role, roleOf, type Tokens } from '../http/token.ts';
 import type { Logger } from '../log/logger.ts';
 import { csvOf } from './csv.ts';
 import { BASE, documentOf, getDocument, type Json } from './document.ts';
-import { type AnyInput, type Operation, type Served, serve } from './operation.ts';
+import { type AnyInput, type Operation, type pageQuery, type Served, serve } from './operation.ts';
 import { pageOf } from './page.ts';
 import { wired } from './wire.ts';
 
@@ -125,7 +125,7 @@ async function answerOf({ operation, run, keyOf }: Served, input: AnyInput, c: C
     return new Response(value, { headers: { 'content-type': 'text/event-stream' } });
   const { answer } = operation;
   if (keyOf === undefined) return replyJson(c, wired(answer, value));
-  const query = input.query as unknown as { limit: number; cursor?: string; format: 'json' | 'csv' };
+  const query = input.query as z.output<typeof pageQuery>;
   const page = pageOf(value as readonly unknown[], keyOf, query);
   const items = page.items.map((item) => wired(answer, item));
   if (query.format === 'json') return replyJson(c, { ...page, items });

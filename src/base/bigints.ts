@@ -12,3 +12,8 @@ export function divideUp(top: bigint, bottom: bigint): bigint {
 export function smaller(a: bigint, b: bigint): bigint {
   return a < b ? a : b;
 }
+
+/** Of all of them; 0 of none. */
+export function sum(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((all, each) => all + each, 0n);
+}

@@ -1,3 +1,4 @@
+import { sum } from '../base/bigints.ts';
 import type { ChannelBalance } from '../channel/amounts.ts';
 import type { Fault } from '../channel/lifecycle-state.ts';
 import type { StreamStatus } from '../contract/stream.ts';
@@ -99,7 +100,7 @@ export function channelCheck(all: readonly ContractState[], part: ChainPart | un
 }
 
 export function sumOf(values: readonly bigint[]): number {
-  return Number(values.reduce((sum, value) => sum + value, 0n));
+  return Number(sum(values));
 }
 
 export function countsOf(names: readonly string[]): Readonly<Record<string, number>> {

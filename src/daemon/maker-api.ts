@@ -2,6 +2,7 @@ import { createApi } from '../api/app.ts';
 import { type Served, serve, servePage } from '../api/operation.ts';
 import { READS, WRITES } from '../api/operations.ts';
 import { SAMPLES } from '../api/samples.ts';
+import { sum } from '../base/bigints.ts';
 import { VERSION } from '../base/version.ts';
 import type { MakerConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
@@ -90,7 +91,6 @@ function contractsOf({ maker, part, closing }: MakerParts) {
 
 function makerSample({ maker, durability, part }: MakerParts) {
   const begun = maker.status.filter(isBegun);
-  const sum = (sats: readonly bigint[]): bigint => sats.reduce((all, sat) => all + sat, 0n);
   return {
     contracts_live: begun.filter(({ stream }) => stream === 'live').length,
     peers_connected: begun.filter(({ connected }) => connected).length,

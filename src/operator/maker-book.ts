@@ -1,3 +1,4 @@
+import { sum } from '../base/bigints.ts';
 import { leavingOf } from '../contract/incentive.ts';
 import { movingPriceOf, signedPriceMsatPerEh } from '../contract/index-price.ts';
 import { priceToday } from '../contract/quote-rank.ts';
@@ -95,8 +96,6 @@ function pricedToday(terms: ContractTerms, value: bigint | undefined): ContractT
 function rateOf({ hashesPerSecond, fromHeight, endHeight }: Booking): object {
   return { rate_hps: hashesPerSecond, rate_from_height: fromHeight, rate_end_height: endHeight };
 }
-
-const sum = (amounts: readonly bigint[]): bigint => amounts.reduce((all, each) => all + each, 0n);
 
 type Booked = { readonly miner: string; readonly locked_sat: bigint; readonly paid_sat: bigint };
 
