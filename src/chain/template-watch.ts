@@ -33,6 +33,8 @@ const MAX_BLOCKS = 144;
  * minute or so, and a share is on its way for some.
  */
 const FEES_LAG_MS = 5 * 60_000;
+/** Templates of one tip whose fees are kept: some hours of them. */
+const MAX_SAMPLES = 1_000;
 /** Looks that may fail, or be missed, before it is not known what could be claimed meanwhile. */
 const MISSED_LOOKS = 2;
 
@@ -162,13 +164,11 @@ export class TemplateWatch {
     const parentTimeSeconds = known?.parentTimeSeconds ?? headerTimeSeconds;
     const isLate = isLateBlock(this.#options.network, { height, parentTimeSeconds }, timeSeconds);
     const samples = [...(known?.samples ?? this.#unseen(atMs)), { atMs, feesSat, waitingFeesSat }];
-    const firstInTime = samples.findIndex((sample) => sample.atMs > atMs - FEES_LAG_MS);
     this.#seen.delete(previousHash);
     this.#seen.set(previousHash, {
       ...{ height, parentTimeSeconds, minTimeSeconds },
       bits: isLate === true ? known?.bits : bits,
-      // The newest one before the lag holds at its beginning.
-      samples: samples.slice(Math.max(0, firstInTime - 1)),
+      samples: samples.slice(-MAX_SAMPLES),
     });
     if (this.#seen.size > MAX_BLOCKS) this.#seen.delete(this.#seen.keys().next().value!);
     this.#newest = previousHash;
@@ -194,18 +194,22 @@ export class TemplateWatch {
     return this.#seen.has(parentHash);
   }
 
-  /** Facts of the block on a parent (as displayed). */
-  factsOf(parentHash: string, parent: ParentBlock): BlockFacts {
+  /** Facts of the block on a parent (as displayed); `sinceMs` see `seenFactsOf`. */
+  factsOf(parentHash: string, parent: ParentBlock, sinceMs?: number): BlockFacts {
     const byParent = factsOfParent(this.#options.network, parent);
-    const seen = this.seenFactsOf(parentHash);
+    const seen = this.seenFactsOf(parentHash, sinceMs);
     return seen === undefined ? byParent : { ...seen, bits: seen.bits ?? byParent.bits };
   }
 
-  /** Facts of the block on a parent (as displayed) of a template; undefined for any other parent. */
-  seenFactsOf(parentHash: string): BlockFacts | undefined {
+  /**
+   * Facts of the block on a parent (as displayed) of a template; undefined for any other parent.
+   * @param sinceMs monotonic time in ms of the work, where it is older than the newest template
+   */
+  seenFactsOf(parentHash: string, sinceMs = Number.POSITIVE_INFINITY): BlockFacts | undefined {
     const seen = this.#seen.get(parentHash);
     if (seen === undefined) return undefined;
-    const { height, bits, parentTimeSeconds, minTimeSeconds, samples } = seen;
+    const { height, bits, parentTimeSeconds, minTimeSeconds } = seen;
+    const samples = samplesSince(seen.samples, sinceMs);
     const feesSat = samples.reduce(
       (least, each) => (each.feesSat < least ? each.feesSat : least),
       samples[0]!.feesSat,
@@ -229,6 +233,13 @@ export class TemplateWatch {
       return kept.branches === wanted;
     })?.transactions;
   }
+}
+
+/** The samples that hold for work of a time, and of all since; the newest one before the lag holds at its beginning. */
+function samplesSince(samples: readonly Sample[], sinceMs: number): readonly Sample[] {
+  const fromMs = Math.min(samples.at(-1)!.atMs, sinceMs) - FEES_LAG_MS;
+  const first = samples.findIndex(({ atMs }) => atMs > fromMs);
+  return samples.slice(Math.max(0, first - 1));
 }
 
 /** The merkle branches of a coinbase before these transactions (txids as displayed). */

@@ -340,9 +340,10 @@ export class BatchVerifier {
       else if (closed.has(job)) each.code = 'share_stale';
       else this.#judgeTime(each, standing);
       if (each.code !== undefined) continue;
-      if (!bound.has(job)) bound.set(job, await this.#deps.binding.judgeNow?.(job));
+      if (!bound.has(job))
+        bound.set(job, await this.#deps.binding.judgeNow?.(job, this.#openAbsence?.fromMs));
       each.code = bound.get(job);
-      if (this.#deps.binding.isLate?.(job) === true) each.lateCode = 'share_stale';
+      each.lateCode ??= this.#deps.binding.lateCode?.(job);
     }
     return cases;
   }

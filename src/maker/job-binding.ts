@@ -35,15 +35,16 @@ export type JobBinding = {
   /**
    * Judges a good job again with each batch that has shares of it, before they are hashed: why nothing of it
    * is credited now. May ask the own node, and wait for it.
+   * @param awaySinceMs monotonic time in ms since which the miner was away, while its backlog is taken
    */
-  judgeNow?(job: JobRecord): Promise<ShareCode | undefined>;
+  judgeNow?(job: JobRecord, awaySinceMs: number | undefined): Promise<ShareCode | undefined>;
   /**
    * True where jobs are ours, and `judgeNow` says until when their shares are credited: then the age of their
    * block does not.
    */
   readonly ownsJobs?: boolean;
-  /** True where jobs are ours, and the shares of a good one are credited as a backlog alone. */
-  isLate?(job: JobRecord): boolean;
+  /** Where the shares of a good job are credited as a backlog alone: the code of those it has no room for. */
+  lateCode?(job: JobRecord): ShareCode | undefined;
   /** What every share of a good job is assigned; undefined leaves it to the terms. */
   shareTarget?(job: JobRecord): bigint | undefined;
   /** The target of the own upstream that a good job came from, if it came from one. */

@@ -53,6 +53,8 @@ type Judged = {
   fault: string | undefined;
   /** Shares of it were credited by an earlier run: it is drawn only where it was drawn then. */
   readonly isOld: boolean;
+  /** It claims what was due while its miner was away, and no more. */
+  isLate: boolean;
 };
 
 /** Faults that say nothing of the job: it is asked about again. */
@@ -146,7 +148,9 @@ export class PayoutBinding implements JobBinding {
     const claim = code === undefined ? blockClaim(job) : undefined;
     if (claim === undefined) throw new CodedError(code ?? 'share_bad', 'its job does not pay as agreed');
     const fault = this.#faultOf(job, claim, await this.#deps.view.standing(displayHash(job.prevHash)));
-    if (fault !== undefined) throw new CodedError('share_unbound', PAYOUT_FAULTS[fault]);
+    // A block that claims less than is due is still worth more to its payees than none.
+    if (fault !== undefined && fault !== 'too_little')
+      throw new CodedError('share_unbound', PAYOUT_FAULTS[fault]);
     return this.#blocks.show(params);
   }
 
@@ -162,14 +166,15 @@ export class PayoutBinding implements JobBinding {
       if (fault === 'share_unbound') this.#refusals.job(job, PAYOUT_FAULTS.payees);
       return fault ?? 'share_bad';
     }
-    const judged: Judged = { claim, sample: this.#sampleOf(job), attempts: 0, fault: undefined, isOld };
+    const sample = this.#sampleOf(job);
+    const judged: Judged = { claim, sample, attempts: 0, fault: undefined, isOld, isLate: false };
     this.#judged.set(job, judged);
     if (judged.sample === undefined && !isOld && this.#isDrawn()) this.#draw(job, judged);
     this.#begin(job, judged);
     return undefined;
   }
 
-  async judgeNow(job: JobRecord): Promise<ShareCode | undefined> {
+  async judgeNow(job: JobRecord, awaySinceMs?: number): Promise<ShareCode | undefined> {
     const judged = this.#judged.get(job);
     if (judged === undefined) return 'share_bad';
     const hash = displayHash(job.prevHash);
@@ -178,12 +183,20 @@ export class PayoutBinding implements JobBinding {
     // A share may come sooner after its block than the own template.
     if (standing.status === 'current') await this.#deps.templates.see(hash);
     const fault = this.#faultOf(job, judged.claim, standing);
-    if (fault !== undefined) {
+    judged.isLate =
+      fault !== undefined &&
+      awaySinceMs !== undefined &&
+      this.#faultOf(job, judged.claim, standing, awaySinceMs) === undefined;
+    if (fault !== undefined && !judged.isLate) {
       if (judged.fault !== fault) this.#refusals.job(job, PAYOUT_FAULTS[fault]);
       judged.fault = fault;
       return 'share_unbound';
     }
     return this.#judgeSample(job, judged);
+  }
+
+  lateCode(job: JobRecord): ShareCode | undefined {
+    return this.#judged.get(job)?.isLate === true ? 'share_unbound' : undefined;
   }
 
   stop(): void {
@@ -206,9 +219,15 @@ export class PayoutBinding implements JobBinding {
     this.#record = { ...this.#record, drawn: this.#record.drawn.filter((each) => each !== id) };
   }
 
-  #faultOf(job: JobRecord, claim: BlockClaim, standing: BlockStatus): PayoutFault | undefined {
+  /** @param sinceMs see `TemplateWatch.factsOf` */
+  #faultOf(
+    job: JobRecord,
+    claim: BlockClaim,
+    standing: BlockStatus,
+    sinceMs?: number,
+  ): PayoutFault | undefined {
     if (standing.status === 'unknown') return undefined;
-    const facts = this.#deps.templates.factsOf(displayHash(job.prevHash), standing);
+    const facts = this.#deps.templates.factsOf(displayHash(job.prevHash), standing, sinceMs);
     return checkPayout(this.#terms.network, this.#binding.minFeesPpm, job, claim, facts);
   }
 

@@ -18,7 +18,7 @@ export type ShareCase = {
   /** Code of the first fault found. */
   code: ShareCode | undefined;
   /** Code of one that is late, where the backlog has no room for it; none where it comes in time. */
-  lateCode?: ShareCode;
+  lateCode?: ShareCode | undefined;
   /** Hashes that may be credited in all before it, on its block; undefined where there is no such bound. */
   limitHashes?: bigint | undefined;
   target: ShareTarget | undefined;

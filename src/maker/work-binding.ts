@@ -261,9 +261,10 @@ export class WorkBinding implements JobBinding {
     return this.#givenOf(job)?.job.upstreamTarget;
   }
 
-  isLate(job: JobRecord): boolean {
+  lateCode(job: JobRecord): ShareCode | undefined {
     const given = this.#givenOf(job);
-    return given === undefined || isBacklog(given, this.#deps.clock.monotonicMs());
+    const isLate = given === undefined || isBacklog(given, this.#deps.clock.monotonicMs());
+    return isLate ? 'share_stale' : undefined;
   }
 
   async judgeShares(cases: readonly ShareCase[]): Promise<void> {

@@ -285,6 +285,34 @@ describe('what is known of the block after a parent', () => {
     expect(fees()).toEqual([280n, 400n]);
   });
 
+  it('has the fees of a time before, with its five minutes, and of all since', async () => {
+    const { time, watch, look } = setUp();
+    const startMs = time.clock.monotonicMs();
+    const least = (sinceMs?: number) => watch.seenFactsOf(A, sinceMs)!.feesSat;
+    await look({ previousHash: BEFORE });
+    for (const feesSat of [500n, 100n, 200n, 300n]) {
+      await look({ previousHash: A, feesSat });
+      await time.advance(LAG_MS);
+    }
+    await look({ feesSat: 400n });
+    expect(least()).toBe(300n);
+    expect(least(startMs + 4 * LAG_MS + 1)).toBe(300n);
+    expect(least(startMs + 3 * LAG_MS + 1)).toBe(200n);
+    expect(least(startMs + 3 * LAG_MS - 1)).toBe(100n);
+    expect(least(startMs)).toBe(100n);
+    expect(watch.factsOf(A, { height: 5, bits: 1 }, startMs + 2 * LAG_MS + 1).feesSat).toBe(100n);
+  });
+
+  it('keeps the fees of a thousand templates of one tip', async () => {
+    const { watch, look } = setUp();
+    await look({ previousHash: BEFORE });
+    await look({ previousHash: A, feesSat: 1n });
+    for (let n = 1; n < 1_000; n += 1) await look({ feesSat: 5n });
+    expect(watch.seenFactsOf(A)!.feesSat).toBe(1n);
+    await look();
+    expect(watch.seenFactsOf(A)!.feesSat).toBe(5n);
+  });
+
   it('is forgotten of the oldest of 145 parents; one seen again is young', async () => {
     const { watch, look } = setUp();
     const parent = (n: number): string => n.toString(16).padStart(64, '0');

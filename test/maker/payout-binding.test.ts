@@ -41,6 +41,8 @@ class Stand {
   hasTemplate = true;
   /** What the own node knows of the block once it has a template of it. */
   facts: Partial<BlockFacts> = {};
+  /** What it says was so at a time, where it is asked. */
+  factsSince: ((sinceMs: number) => Partial<BlockFacts>) | undefined;
   /** Parents of which a template was looked for. */
   readonly seen: string[] = [];
   /** How the miner answers for the transactions of a job; undefined to keep it waiting. */
@@ -56,7 +58,10 @@ class Stand {
     const { time } = this;
     const templates = {
       ...{ transactions: [], transactionsOf: () => [] },
-      factsOf: (parent: string) => ({ height: HEIGHT, ...(this.seen.includes(parent) && this.facts) }),
+      factsOf: (parent: string, _block: unknown, sinceMs?: number) => ({
+        ...{ height: HEIGHT, ...(this.seen.includes(parent) && this.facts) },
+        ...(sinceMs !== undefined && this.factsSince?.(sinceMs)),
+      }),
       see: async (parent: string) => void this.seen.push(parent),
     };
     Object.defineProperty(templates, 'parentHash', {
@@ -204,6 +209,29 @@ describe('a job under payout', () => {
     expect(said(stand)).toEqual([PAYOUT_FAULTS.height, PAYOUT_FAULTS.bits]);
   });
 
+  it('that claims what was due while its miner was away is credited as a backlog', async () => {
+    const stand = new Stand();
+    const { job } = await stand.judged();
+    expect(stand.binding.lateCode(job)).toBe(undefined);
+    // The fees came meanwhile: before 500 ms there were none.
+    stand.facts = { feesSat: 10_000_000_000n };
+    stand.factsSince = (sinceMs) => (sinceMs < 500 ? { feesSat: 0n, waitingFeesSat: 10_000_000_000n } : {});
+    const judge = async (awaySinceMs?: number) => [
+      await stand.binding.judgeNow(job, awaySinceMs),
+      stand.binding.lateCode(job),
+    ];
+    expect(await judge(499)).toEqual([undefined, 'share_unbound']);
+    expect(await judge(500)).toEqual(['share_unbound', undefined]);
+    expect(await judge()).toEqual(['share_unbound', undefined]);
+    expect(said(stand)).toEqual([PAYOUT_FAULTS.too_little]);
+    expect(stand.binding.lateCode(stand.job())).toBe(undefined);
+    // What is wrong with it whenever it was found stays so.
+    stand.facts = { height: HEIGHT + 1, feesSat: 10_000_000_000n };
+    expect(await judge(499)).toEqual(['share_unbound', undefined]);
+    stand.facts = { feesSat: 0n, waitingFeesSat: 10_000_000_000n };
+    expect(await judge(499)).toEqual([undefined, undefined]);
+  });
+
   it('whose block is shown is published, where it pays as agreed, on what the own node knows', async () => {
     const stand = new Stand();
     const extranonce = new Uint8Array(8);
@@ -223,6 +251,9 @@ describe('a job under payout', () => {
     stand.facts = { height: HEIGHT + 1 };
     await stand.judged();
     expect(await show(early)).toBe(`share_unbound: ${PAYOUT_FAULTS.height}`);
+    // One that claims less than is due is better than none.
+    stand.facts = { feesSat: 10_000_000_000n };
+    expect(await show(early)).toBe('share_bad: it does not fit its job');
     // Of a block that is not known here the rest is judged.
     stand.standing = { status: 'unknown' };
     expect(await show(early)).toBe('share_bad: it does not fit its job');

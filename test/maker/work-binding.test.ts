@@ -184,10 +184,12 @@ describe('a job of the maker’s pool', () => {
     const { stand, job } = await working();
     const other = { ...job, id: 999 };
     const { binding } = stand;
-    expect([binding.shareTarget(other), binding.upstreamTarget(other), binding.isLate(other)]).toEqual([
-      ...[undefined, undefined, true],
+    expect([binding.shareTarget(other), binding.upstreamTarget(other), binding.lateCode(other)]).toEqual([
+      ...[undefined, undefined, 'share_stale'],
     ]);
-    expect([binding.shareTarget(job), binding.isLate(job)]).toEqual([shareTargetOf(SHARE).target, false]);
+    expect([binding.shareTarget(job), binding.lateCode(job)]).toEqual([
+      ...[shareTargetOf(SHARE).target, undefined],
+    ]);
     expect(await binding.judgeNow(other)).toBe('share_stale');
     const target = shareTargetOf(SHARE);
     const each = { share: undefined as never, code: undefined, target, hash: undefined };

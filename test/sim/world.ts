@@ -743,7 +743,9 @@ export class SimWorld {
     const note = (fields: Readonly<Record<string, unknown>>, message: string): void => {
       const code = String(fields['code'] ?? message);
       this.logged.push(`${side}: ${code} ${String(fields['detail'] ?? '')}`.trim());
-      const what = String(fields['detail'] ?? fields['type'] ?? fields['code'] ?? '');
+      const { course, from, to } = fields;
+      const change = to === undefined ? '' : ` of ${String(course)}, ${String(from)} to ${String(to)}`;
+      const what = `${String(fields['detail'] ?? fields['type'] ?? fields['code'] ?? '')}${change}`;
       this.say(`the ${side} says: ${message}${what === '' ? '' : `: ${what}`}`);
       const { hostile = [], forgets = [] } = this.#options;
       const isHonest = hostile.length + forgets.length === 0;

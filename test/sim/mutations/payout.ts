@@ -209,6 +209,12 @@ export const OF_PAYOUT: Mutations = {
     'const FEES_LAG_MS = 5 * 60_000;',
     'const FEES_LAG_MS = 1_000;',
   ),
+  'fees-of-an-absence': without('maker/payout-binding.ts')(
+    'work of the time that its miner was away must claim the fees that came since',
+    'fees-double-away',
+    'awaySinceMs !== undefined &&',
+    'awaySinceMs === 0 &&',
+  ),
   'fees-at-start': watch(
     'a job that is older than the first look of a maker must claim the fees of that look',
     'fees-double-anew',

@@ -178,7 +178,7 @@ const withholding = (more: string, play: NonNullable<Strategy['play']>): Strateg
 });
 
 /** Jobs of the seller's own node, and what it says of them. */
-const feesDouble = (what: string, isAnew: boolean): Strategy => ({
+const feesDouble = (what: string, { isAnew = false, isAway = false }): Strategy => ({
   what,
   row: 'F4',
   hostile: [],
@@ -190,7 +190,7 @@ const feesDouble = (what: string, isAnew: boolean): Strategy => ({
       for (let times = 2; times < 5; times += 1) {
         fillMempool(world.chain, times * TRANSACTIONS);
         // The job is as old as that, and is made anew after it.
-        await world.time.advance(60_000 + random.below(180_000));
+        await world.time.advance((isAway ? 330_000 : 60_000) + random.below(180_000));
         if (isAnew) await world.kill('maker', 0);
         await stage.pay(1);
         world.farm.renew();
@@ -471,8 +471,13 @@ export const PAYOUT: Readonly<Record<string, Strategy>> = {
     },
     step: refusedNothing,
   },
-  'fees-double': feesDouble('both are honest, and the fees double within five minutes of each job', false),
-  'fees-double-anew': feesDouble('the same, and the maker starts anew between a job and its shares', true),
+  'fees-double': feesDouble('both are honest, and the fees double within five minutes of each job', {}),
+  'fees-double-anew': feesDouble('the same, and the maker starts anew between a job and its shares', {
+    isAnew: true,
+  }),
+  'fees-double-away': feesDouble('the same, and nobody hears of the other for more than five minutes', {
+    isAway: true,
+  }),
   'makes-no-blocks': {
     what: 'both are honest, and the node of the maker makes and judges no blocks for a while',
     row: 'R13',

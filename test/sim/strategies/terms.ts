@@ -71,14 +71,17 @@ export const MADE_UP_SHARES = 5;
 /** Each of five minutes: in as many as a cure has, it has made up for a few of them. */
 const MAKING_UP_BLOCKS = 3;
 
-/** So many minutes, with so many shares in each and a block in each fifth. */
+/** So many minutes by the clock, with so many shares in each and a block in each fifth. */
 export async function minutes(stage: Stage, count: number, shares: number): Promise<void> {
+  const { time } = stage.world;
+  const beginMs = time.clock.monotonicMs();
   for (let minute = 0; minute < count; minute += 1) {
     if (shares > 0) stage.world.work(shares);
     // In steps: whoever hears nothing for so long hangs up.
-    for (let spentMs = 0; spentMs < MINUTE_MS; spentMs += STEP_MS) {
+    for (let spentMs = STEP_MS; spentMs <= MINUTE_MS; spentMs += STEP_MS) {
       await stage.rounds(1);
-      await stage.world.time.advance(STEP_MS);
+      const leftMs = beginMs + minute * MINUTE_MS + spentMs - time.clock.monotonicMs();
+      if (leftMs > 0) await time.advance(leftMs);
     }
     if (minute % 5 === 4) await stage.block();
   }
