@@ -12,6 +12,7 @@ import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_PAYOUT } from '../terms.ts';
 import type { WorldOptions } from '../world-options.ts';
+import { minutes } from './terms.ts';
 import { type Alter, alterLines, itself, paid, paidForNothing, refusedNothing } from './tools.ts';
 
 /** Contracts bound by what a coinbase pays, with whole blocks of all jobs looked at, or of none. */
@@ -190,7 +191,8 @@ const feesDouble = (what: string, { isAnew = false, isAway = false }): Strategy 
       for (let times = 2; times < 5; times += 1) {
         fillMempool(world.chain, times * TRANSACTIONS);
         // The job is as old as that, and is made anew after it.
-        await world.time.advance((isAway ? 330_000 : 60_000) + random.below(180_000));
+        if (isAway) await world.time.advance(330_000 + random.below(180_000));
+        else await minutes(stage, 1 + random.below(4), 0);
         if (isAnew) await world.kill('maker', 0);
         await stage.pay(1);
         world.farm.renew();
