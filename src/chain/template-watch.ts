@@ -235,7 +235,7 @@ export class TemplateWatch {
   }
 }
 
-/** The samples that hold for work of a time, and of all since; the newest one before the lag holds at its beginning. */
+/** The samples since a time, less the lag; the newest one before that holds at its beginning. */
 function samplesSince(samples: readonly Sample[], sinceMs: number): readonly Sample[] {
   const fromMs = Math.min(samples.at(-1)!.atMs, sinceMs) - FEES_LAG_MS;
   const first = samples.findIndex(({ atMs }) => atMs > fromMs);

@@ -2,6 +2,7 @@ import { Transaction } from 'bitcoinjs-lib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { toHex } from '../../src/base/bytes.ts';
+import { owedSat } from '../../src/base/units.ts';
 import { closeAmounts } from '../../src/channel/amounts.ts';
 import { buildClose, finalizeClose, signClose, verifyClose } from '../../src/channel/close.ts';
 import {
@@ -28,6 +29,7 @@ import {
 } from '../../src/channel/states.ts';
 import { bondsOf, hasBondOutputs } from '../../src/contract/bond-terms.ts';
 import type { TermsV1or2 } from '../../src/contract/terms.ts';
+import { fixedPriceMsatPerEh } from '../../src/contract/terms-access.ts';
 import { secondDigest, spend } from './consensus.ts';
 import {
   anyBondedWork,
@@ -367,6 +369,27 @@ describe('the cooperative close with bonds', () => {
       ),
     );
   });
+});
+
+it('a miner in default keeps its pay and what vested; the maker has the rest, both bonds, and no more (I37)', () => {
+  fc.assert(
+    fc.property(anyBondedWork, ({ params: of, workHashes }) => {
+      fc.pre(hasBondOutputs(of.terms));
+      const { budgetSat, reserveSat, minerReserveSat } = of.terms;
+      const { collateralSat, makerBondSat } = bondsOf(of.terms);
+      const state = stateAmounts(of.terms, workHashes);
+      const forfeitedSat = state.minerBondOutputSat + state.makerBondOutputSat;
+      const vestedSat = collateralSat + makerBondSat - forfeitedSat;
+      expect(state.paidSat).toBe(owedSat(workHashes, fixedPriceMsatPerEh(of.terms)));
+      expect(state.minerSat).toBeGreaterThanOrEqual(state.paidSat + minerReserveSat);
+      expect(state.minerSat).toBeLessThanOrEqual(state.paidSat + minerReserveSat + vestedSat);
+      const makerSat = state.makerSat + forfeitedSat;
+      expect(makerSat).toBeLessThanOrEqual(
+        budgetSat - state.paidSat + reserveSat + collateralSat + makerBondSat,
+      );
+      expect(makerSat + state.minerSat).toBe(capacitySat(of.terms));
+    }),
+  );
 });
 
 describe('the refund of a channel with bonds', () => {

@@ -113,7 +113,7 @@ describe('the bonds of a state', () => {
   });
 });
 
-describe('a bond spent by two keys', () => {
+describe('a bond spent by two keys (I39)', () => {
   it.each(PAIRS)('%s and %s may, at once, to either side, in every order they come', (first, second) => {
     for (const owner of OWNERS) {
       for (const payee of OWNERS) {
@@ -237,7 +237,7 @@ describe('a bond spent by two keys', () => {
   });
 });
 
-describe('a bond taken by its owner after the delay', () => {
+describe('a bond taken by its owner after the delay (I39)', () => {
   const signer = { miner: minerSigner, maker: makerSigner } as const;
 
   it.each(OWNERS)('is valid for the %s at exactly the delay, to its own payout', (owner) => {

@@ -281,6 +281,29 @@ describe('any schedule', () => {
     );
   });
 
+  it('never leaves more work unpaid than the limit, and what one report adds, whenever the maker stops (I38)', () => {
+    const report = fc.record({ part: fc.bigInt(1n, 100n), signs: fc.boolean() });
+    fc.assert(
+      fc.property(anyTerms, fc.array(report, { maxLength: 60 }), (of, reports) => {
+        let state = live('miner', of);
+        for (const { part, signs } of reports) {
+          const addedHashes = (of.stepHashes * part) / 100n;
+          // What it delivers, it delivers while it may.
+          if (isDelivering(state))
+            state = run(options('miner', of), [worked(state.verifiedWork + addedHashes)], state).state;
+          // The refund of a maker that stops here is the budget less what it signed.
+          const lostHashes = unsignedWork(state);
+          expect(lostHashes).toBeLessThan(BigInt(of.maxUnpaidSteps) * of.stepHashes + of.stepHashes);
+          expect(state.signed!.paidSat + unsignedSat(of, state)).toBe(
+            owedSat(state.verifiedWork, of.priceMsatPerEh),
+          );
+          const due = signedOf(of, state.signed!.n + 1, state.verifiedWork);
+          if (signs && lostHashes > 0n) state = run(options('miner', of), [due], state).state;
+        }
+      }),
+    );
+  });
+
   it('can be settled at any earlier point, and twice, without changing a later balance (I8, I57, I58)', () => {
     fc.assert(
       fc.property(

@@ -65,7 +65,7 @@ describe('a proposal', () => {
     expect(await miner.propose(miner.terms('a1', { minDepth: 1 }))).toBe('bad_terms');
   });
 
-  it('is of the miner that proves its keys: what another has is neither told nor taken', async () => {
+  it('is of the miner that proves its keys: what another has is neither told nor taken (I34)', async () => {
     await made();
     const [miner, other] = [await stand.miner(), await stand.miner('other')];
     const terms = miner.terms('a1');

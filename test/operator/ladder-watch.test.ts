@@ -67,7 +67,7 @@ function expectClosed(): void {
 }
 
 describe('a ladder on another machine, while the own node stands still (F7)', () => {
-  it('closes the channel in time, by the newest acked state, not a block before', async () => {
+  it('closes the channel in time, by the newest acked state, not a block before (I54)', async () => {
     const watch = new LadderWatch({ chain: world.source, log });
     const look = (): Promise<void> => watch.look(readLadder(), world.chain.tip());
     await look();

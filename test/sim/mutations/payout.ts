@@ -215,6 +215,12 @@ export const OF_PAYOUT: Mutations = {
     'awaySinceMs !== undefined &&',
     'awaySinceMs === 0 &&',
   ),
+  'fees-beyond-a-backlog': without('maker/payout-binding.ts')(
+    'work without fees of a miner that was away is paid without end',
+    'leaves-fees-out-away',
+    "this.#judged.get(job)?.isLate === true ? 'share_unbound' : undefined",
+    'undefined',
+  ),
   'fees-at-start': watch(
     'a job that is older than the first look of a maker must claim the fees of that look',
     'fees-double-anew',

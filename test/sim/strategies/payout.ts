@@ -12,8 +12,7 @@ import type { Stage } from '../stage.ts';
 import type { Strategy } from '../strategy.ts';
 import { BY_PAYOUT } from '../terms.ts';
 import type { WorldOptions } from '../world-options.ts';
-import { minutes } from './terms.ts';
-import { type Alter, alterLines, itself, paid, paidForNothing, refusedNothing } from './tools.ts';
+import { type Alter, alterLines, itself, paid, paidForNothing, refusedNothing, together } from './tools.ts';
 
 /** Contracts bound by what a coinbase pays, with whole blocks of all jobs looked at, or of none. */
 
@@ -33,11 +32,15 @@ const credited = async ({ world }: Stage): Promise<number> => (await hashesOf(wo
 /** Of a node with much in its mempool. */
 const TEMPLATE_TAKES_MS = 900;
 
-/** Transactions of others wait, and have waited for long enough that every job must claim their fees. */
-async function withFees(stage: Stage): Promise<boolean> {
+/**
+ * Transactions of others wait, and have waited for long enough that every job must claim their fees; for as
+ * long the two heard of each other, or not.
+ */
+async function withFees(stage: Stage, isAway = false): Promise<boolean> {
   const isOpen = await stage.open();
   fillMempool(stage.world.chain, TRANSACTIONS);
-  await stage.world.time.advance(2 * FEES_LAG_MS);
+  if (isAway) await stage.world.time.advance(2 * FEES_LAG_MS);
+  else await together(stage, 2 * FEES_LAG_MS);
   await stage.rounds(2);
   return isOpen;
 }
@@ -191,8 +194,9 @@ const feesDouble = (what: string, { isAnew = false, isAway = false }): Strategy 
       for (let times = 2; times < 5; times += 1) {
         fillMempool(world.chain, times * TRANSACTIONS);
         // The job is as old as that, and is made anew after it.
-        if (isAway) await world.time.advance(330_000 + random.below(180_000));
-        else await minutes(stage, 1 + random.below(4), 0);
+        const forMs = 60_000 + random.below(180_000);
+        if (isAway) await world.time.advance(FEES_LAG_MS + forMs);
+        else await together(stage, forMs);
         if (isAnew) await world.kill('maker', 0);
         await stage.pay(1);
         world.farm.renew();
@@ -237,6 +241,25 @@ export const PAYOUT: Readonly<Record<string, Strategy>> = {
   'leaves-fees-out': sells('the coinbase of the work claims no fees', {
     payees: claiming(() => SUBSIDY_SAT),
   }),
+  'leaves-fees-out-away': {
+    what: 'the same, of a miner that hangs up while they come: one backlog may be so',
+    row: 'F4',
+    hostile,
+    options: bound,
+    begin: ({ world }) => {
+      world.farm.changes = { payees: claiming(() => SUBSIDY_SAT) };
+    },
+    play: async (stage) => {
+      const { maxUnpaidSteps, stepHashes } = stage.world.terms;
+      // A maker that starts anew begins another, and a little of each comes back in that time.
+      const backlogs = stage.dies('maker') ? 2n : 1n;
+      const mostHashes = (backlogs * BigInt(maxUnpaidSteps + 1) + 1n) * stepHashes;
+      if (await withFees(stage, true)) await stage.pay(10);
+      const hashes = BigInt(await credited(stage)) * SHARE.workHashes;
+      if (hashes > mostHashes) stage.find('more than a backlog without fees is paid', `${hashes} hashes`);
+      await stage.liveOut();
+    },
+  },
   'sells-the-seal-twice': {
     ...sells('the coinbase of the work names another contract, whose seal it is sold under too', {
       job: ({ coinb2, ...job }) => {

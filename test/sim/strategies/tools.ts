@@ -101,6 +101,17 @@ export function paidForNothing({ world: { terms } }: Stage, { close }: Books): r
   return [{ rule: 'worthless work is paid', seen: `${gotSat - terms.minerReserveSat} sat` }];
 }
 
+/** Time in ms of less than a ping: whoever hears nothing for longer hangs up. */
+const STEP_MS = 15_000;
+
+/** So much time in ms, in which both hear of each other. */
+export async function together(stage: Stage, forMs: number): Promise<void> {
+  for (let spentMs = 0; spentMs < forMs; spentMs += STEP_MS) {
+    await stage.rounds(1);
+    await stage.world.time.advance(Math.min(STEP_MS, forMs - spentMs));
+  }
+}
+
 /** What raced, and what chance sold again. */
 const BY_CHANCE: ReadonlySet<string> = new Set(['stale_race', 'share_duplicate']);
 
