@@ -119,6 +119,14 @@ const updates = noted.extend({
   step_hashes: decimal,
   stop_height: height.nullable(),
 });
+const clock = z.object({
+  contract: text,
+  ...{ height: height.nullable(), from_height: height.nullable(), duration_blocks: height.nullable() },
+  stop_height: height.nullable(),
+  drift_seconds: z.int().nullable(),
+  block_interval_seconds: count.nullable(),
+  timed_stop_height: height.nullable(),
+});
 const offMarket = z.object({ side: z.enum(['above', 'below']), of_value_ppm: decimal, warning: text });
 const goesOn = { ...contract, ...dryRun, go_on: z.boolean().optional(), work_hashes: decimal.optional() };
 const policy = z.looseObject({ halted: z.boolean(), policy: z.array(z.looseObject({ name: text })) });
@@ -192,6 +200,10 @@ export const CONTRACT_WRITES = {
   'contract/revoke': {
     ...{ role: 'money', summary: 'takes proposed terms back' },
     ...{ body: z.object({ ...contract, ...dryRun }), answer: updates },
+  },
+  'contract/clock': {
+    ...{ role: 'watch', summary: 'how far its blocks are from the time that they were meant to take' },
+    ...{ body: z.object(contract), answer: clock },
   },
   'contract/updates': {
     ...{ role: 'watch', summary: 'terms that were changed, and what is proposed' },

@@ -27,6 +27,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'contract update': async () => (await import('./contract-updates.ts')).contractUpdate,
   'contract confirm': async () => (await import('./contract-updates.ts')).contractConfirm,
   'contract revoke': async () => (await import('./contract-updates.ts')).contractRevoke,
+  'contract clock': async () => (await import('./contract-updates.ts')).contractClock,
+  'contract close': async () => (await import('./contract-stream.ts')).contractClose,
   'contract updates': async () => (await import('./contract-updates.ts')).contractUpdates,
   'contract stream': async () => (await import('./contract-stream.ts')).contractStream,
   'contract events': async () => (await import('./contract-stream.ts')).contractEventsCommand,

@@ -56,6 +56,7 @@ export const contractEventsCommand: Command = {
 
 /** Either side: each has its own by the close. */
 export const contractRedeem: Command = { ...channelClose, name: 'contract redeem' };
+export const contractClose: Command = { ...channelClose, name: 'contract close' };
 
 /** Of a state what it pays, of a notice who said it when, and what. */
 function wordsOf(event: ContractEvent): readonly string[] {

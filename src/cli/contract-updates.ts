@@ -18,13 +18,14 @@ import type { Command, CommandIo, ParsedOptions } from './command.ts';
 export const contractUpdate: Command = {
   name: 'contract update',
   summary: 'propose other terms for a running contract: they hold once the other side confirms them',
-  usage: `${ASK_USAGE} [--price PRICE] [--step WORK] [--stop HEIGHT] [--from WORK] [--dry-run | --yes]`,
+  usage: `${ASK_USAGE} [--price PRICE] [--step WORK] [--stop HEIGHT | --drift] [--from WORK] [--dry-run | --yes]`,
   words: 1,
   help: [
     ASK_HELP,
     'Work up to --from keeps its price (default: two steps from here); nothing that is owed changes. One update waits at a time:',
     'until the other side confirms it either may take it back with `contract revoke`.',
-    '--stop corrects a duration in blocks by what blocks took: what was meant as a week may come early or late.',
+    '--stop corrects a duration in blocks by what blocks took: what was meant as a week may come early or late. --drift takes the block',
+    'that `contract clock` names.',
   ],
   options: {
     ...READ_OPTIONS,
@@ -35,16 +36,34 @@ export const contractUpdate: Command = {
     },
     step: { type: 'string', value: 'WORK', help: 'work after which a state is signed' },
     stop: { type: 'string', value: 'HEIGHT', help: 'block behind the last whose work is credited' },
+    drift: { type: 'boolean', help: 'stop where the time is over that its blocks were meant to take' },
     from: { type: 'string', value: 'WORK', help: 'work of the contract up to which nothing changes' },
     'dry-run': ASK_ONLY,
     yes: YES,
   },
-  run: (options, io) => {
-    const fields = wantedOf(options);
+  run: async (options, io) => {
+    const fields = { ...wantedOf(options), ...(await timedStop(options, io)) };
     if (Object.keys(fields).length === 0)
-      throw new CodedError('usage', 'say what changes: --price, --step, --stop');
+      throw new CodedError('usage', 'say what changes: --price, --step, --stop, --drift');
     if (!options.flag('dry-run')) assertConfirmed(options, 'The other side may confirm it at once.');
     return ask('update', options, io, fields);
+  },
+};
+
+export const contractClock: Command = {
+  name: 'contract clock',
+  summary: 'how far the blocks of a contract are from the time that they were meant to take',
+  usage: ASK_USAGE,
+  words: 1,
+  help: [
+    ASK_HELP,
+    'With the block at which it would stop in that time: `contract update --drift` proposes it.',
+  ],
+  options: READ_OPTIONS,
+  run: async (options, io) => {
+    const json = await askDaemon('contract/clock', options, io, {});
+    print(options, io, json, clockText(json));
+    return 0;
   },
 };
 
@@ -80,6 +99,31 @@ export const contractUpdates: Command = {
   options: READ_OPTIONS,
   run: (options, io) => ask('updates', options, io),
 };
+
+/** Throws `usage` where no block can be named. */
+async function timedStop(
+  options: ParsedOptions,
+  io: CommandIo,
+): Promise<{ readonly stop_height?: number }> {
+  if (!options.flag('drift')) return {};
+  if (options.text('stop') !== undefined) throw new CodedError('usage', '--stop or --drift');
+  const json = await askDaemon('contract/clock', options, io, {});
+  const { timed_stop_height: stop } = json;
+  if (typeof stop !== 'number') throw new CodedError('usage', `no block can be named: ${clockText(json)}`);
+  return { stop_height: stop };
+}
+
+function clockText(json: Readonly<Record<string, unknown>>): string {
+  const { from_height: from, duration_blocks: blocks, stop_height: stop, height } = json;
+  const { drift_seconds: drift, block_interval_seconds: interval, timed_stop_height: timed } = json;
+  if (typeof blocks !== 'number') return 'it has no duration in blocks, or has not begun';
+  const span = `blocks ${String(from)} to ${String(stop)}`;
+  if (typeof drift !== 'number') return `${span}; when its first block came is not known`;
+  const hours = (Math.abs(drift) / 3600).toFixed(1);
+  const sooner = `${hours} h ${drift < 0 ? 'later' : 'sooner'} than it was meant`;
+  const inTime = timed === null ? 'that time is over' : `in its time it would stop at ${String(timed)}`;
+  return `${span}; block ${String(height)} came ${sooner}, one each ${String(interval)} s; ${inTime}`;
+}
 
 /** Throws `usage`. */
 function wantedOf(options: ParsedOptions): Readonly<Record<string, unknown>> {

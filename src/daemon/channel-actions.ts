@@ -5,6 +5,7 @@ import { isRecord } from '../base/json.ts';
 import { systemTimers } from '../base/system-timers.ts';
 import type { Maker } from '../maker/maker.ts';
 import type { MinerContract } from '../miner/miner-contract.ts';
+import { clockActions, type TimedChain } from './clock-actions.ts';
 import { noticeActions } from './notice-actions.ts';
 import type { RunningContracts } from './running-contracts.ts';
 import { streamActions } from './stream-actions.ts';
@@ -17,7 +18,11 @@ const ANSWER_MS = 5_000;
 type Actions = Readonly<Record<string, Action>>;
 
 /** `POST /api/v1/channel/...` of a proxy, of its one contract unless the body names another. */
-export function proxyChannelActions(contracts: RunningContracts, timers: Timers = systemTimers): Actions {
+export function proxyChannelActions(
+  contracts: RunningContracts,
+  chain?: TimedChain,
+  timers: Timers = systemTimers,
+): Actions {
   const served = (input: unknown): MinerContract => {
     const { first, all } = contracts;
     if (first === undefined) throw new CodedError('unknown_channel', 'no contract is configured');
@@ -35,6 +40,10 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
       throw new CodedError('channel_frozen', `${frozen}; it is closed alone, by force or by its deadline`);
     await answeredIn(timers, side.closeNow());
   };
+  const updatesOf = (input: unknown) => {
+    const { status, updates } = served(input);
+    return { contract: status.contractId, updates };
+  };
   return {
     'metering/end': async (input) => {
       const { metering } = contracts;
@@ -51,10 +60,8 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
     },
     ...proxySuccessionActions({ contracts, served, close }),
     ...streamActions(served),
-    ...updateActions((input) => {
-      const side = served(input);
-      return { contract: side.status.contractId, updates: side.updates };
-    }),
+    ...updateActions(updatesOf),
+    ...clockActions(updatesOf, chain),
     ...noticeActions((input, request, isDryRun) => {
       const side = served(input);
       return { contract: side.status.contractId, notices: side.notice(request, isDryRun) };
@@ -74,11 +81,15 @@ export function proxyChannelActions(contracts: RunningContracts, timers: Timers 
 }
 
 /** The same of a market maker, which must name the contract. */
-export function makerChannelActions(maker: Maker): Actions {
+export function makerChannelActions(maker: Maker, chain?: TimedChain): Actions {
   const contract = (input: unknown): string => {
     const contractId = contractOf(input);
     if (contractId === undefined) throw new CodedError('unknown_channel', 'say which contract');
     return contractId;
+  };
+  const updatesOf = (input: unknown) => {
+    const id = contract(input);
+    return { contract: id, updates: maker.updatesOf(id) };
   };
   return {
     'metering/end': async (input) => {
@@ -91,9 +102,8 @@ export function makerChannelActions(maker: Maker): Actions {
     },
     ...makerSuccessionActions(maker, contract),
     ...streamActions((input) => maker.streamOf(contract(input))),
-    ...updateActions((input) => ({
-      ...{ contract: contract(input), updates: maker.updatesOf(contract(input)) },
-    })),
+    ...updateActions(updatesOf),
+    ...clockActions(updatesOf, chain),
     ...noticeActions((input, request, isDryRun) => {
       const id = contract(input);
       return { contract: id, notices: maker.notice(id, request, isDryRun) };

@@ -29,7 +29,7 @@ export type MakerApiDeps = ApiDeps & {
 export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Api {
   const { maker } = facts;
   const { source, clock, log } = deps;
-  const actions = { ...makerChannelActions(maker), ...makerPolicyActions(maker, source) };
+  const actions = { ...makerChannelActions(maker, facts.part), ...makerPolicyActions(maker, source) };
   const served = [
     ...makerReads(config, facts, deps),
     ...serveHistory(SAMPLES.maker, READS.maker, () => makerSample(facts), deps),

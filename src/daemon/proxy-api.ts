@@ -16,7 +16,7 @@ import { takeActions } from './take-action.ts';
 /** What a proxy serves under `/api/v1`. */
 export function proxyApi(facts: ProxyParts, deps: ApiDeps): Api {
   const { config, contracts } = facts;
-  const actions = { ...proxyChannelActions(contracts), ...takeActions(config, facts) };
+  const actions = { ...proxyChannelActions(contracts, facts.chain), ...takeActions(config, facts) };
   const served = [
     ...proxyReads(facts),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),

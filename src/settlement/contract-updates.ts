@@ -12,6 +12,7 @@ import {
   verifyRevocation,
   verifyUpdate,
 } from '../channel/update-signatures.ts';
+import type { BlockSpan } from '../contract/block-drift.ts';
 import { nodeIdOf, otherSide } from '../contract/sides.ts';
 import { VIEW_BLOCKS } from '../contract/term-clock.ts';
 import type { AgreedUpdate, Update, UpdateChange } from '../contract/update.ts';
@@ -22,7 +23,7 @@ import {
   type UpdatesState,
   updateId,
 } from '../contract/update-course.ts';
-import { headOf, stepHashesOf, updatesOf } from '../contract/updated-terms.ts';
+import { headOf, stepHashesOf, stopHeightOf, updatesOf } from '../contract/updated-terms.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
 import { call, handler } from '../peer/calls.ts';
@@ -116,6 +117,22 @@ export class ContractUpdates {
 
   get state(): UpdatesState {
     return { ...this.#open, terms: this.#store.terms };
+  }
+
+  /**
+   * The blocks that the contract was made to last, once their first is known, and where it stops: an update
+   * may have said another block.
+   */
+  get blockClock(): { readonly span: BlockSpan | undefined; readonly stopHeight: number | undefined } {
+    const { terms, state, period } = this.#store;
+    const { start, durationBlocks } = terms.version === 3 ? terms : {};
+    if (durationBlocks === undefined) return { span: undefined, stopHeight: stopHeightOf(terms) };
+    const { deepHeight } = state;
+    const fromHeight = deepHeight && Math.max(start?.notBeforeHeight ?? 0, deepHeight);
+    return {
+      span: fromHeight === undefined ? undefined : { fromHeight, durationBlocks },
+      stopHeight: period?.end,
+    };
   }
 
   /** The updates that both signed, for `channel.reestablish` with a peer that knows them. */

@@ -79,6 +79,7 @@ const WRITES: Readonly<Record<string, Write>> = {
   'contract/confirm': [{ dry_run: true }],
   'contract/revoke': [{ dry_run: true }],
   'contract/updates': [{}],
+  'contract/clock': [{}],
   'contract/take': [{ dry_run: true, terms: {}, maker: '127.0.0.1:1', name: 'x' }, 'config_invalid'],
   'metering/end': [{}, 'unknown_channel'],
   book: [{}],

@@ -48,8 +48,9 @@ export class CommandStand extends Aftermath {
     const taken = { name: 'first', terms: world.proposed, maker, payoutScriptHex, returnsBonds: false };
     world.miner = (await this.contracts.add(taken)).side;
     this.rpc = await startChainRpcServer({}, { chain: world.chain, log: silentLogger });
-    await this.#page('miner', proxyChannelActions(this.contracts));
-    await this.#page('maker', makerChannelActions(world.maker));
+    const timed = { chain: world.source, chainClock: { blockIntervalMs: 600_000 } };
+    await this.#page('miner', proxyChannelActions(this.contracts, timed));
+    await this.#page('maker', makerChannelActions(world.maker, timed));
     await this.live(world.contractId);
   }
 
