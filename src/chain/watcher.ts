@@ -205,7 +205,8 @@ export type WatchEffect =
   /** Broadcast what is stored. */
   | { readonly type: 'send_close' }
   /** Spend the own output of the stored close with this fee; both as one package. */
-  | { readonly type: 'pay_child'; readonly feeSat: bigint }
+  /** Of the close that pays so much itself, and of no other. */
+  | { readonly type: 'pay_child'; readonly feeSat: bigint; readonly parentFeeSat: bigint }
   /** Sign the refund at this rate, store it, broadcast it. */
   | { readonly type: 'refund'; readonly satPerKvb: number }
   | { readonly type: 'final' }
@@ -497,9 +498,9 @@ function bumpCloseFee(
     draft.effects.push({ type: 'send_close' });
   }
   // A child that was paid is sent again with what it paid: it may have been forgotten.
-  const paidSat = draft.state.childFeeSat;
-  if (paidSat > 0n && view.childVsize !== undefined)
-    draft.effects.push({ type: 'pay_child', feeSat: paidSat });
+  const { childFeeSat: feeSat, close: parent } = draft.state;
+  if (feeSat > 0n && view.childVsize !== undefined && parent !== undefined)
+    draft.effects.push({ type: 'pay_child', feeSat, parentFeeSat: parent.feeSat });
 }
 
 /** What of an output may go into fees. */
@@ -533,7 +534,8 @@ function carry(draft: Draft, { carried, satPerKvb }: ChannelView, height: number
   const since = bidSince ?? height;
   const { standing } = climb(childOf(carried), { paidSat, since }, { satPerKvb, height });
   draft.state = { ...draft.state, childFeeSat: standing.paidSat, bidSince: standing.since };
-  if (standing.paidSat > 0n) draft.effects.push({ type: 'pay_child', feeSat: standing.paidSat });
+  const { paidSat: feeSat } = standing;
+  if (feeSat > 0n) draft.effects.push({ type: 'pay_child', feeSat, parentFeeSat: carried.feeSat });
 }
 
 function childOf({ vsize, feeSat, childVsize, availableSat }: Pushable): Payer {

@@ -207,8 +207,11 @@ function onClose(
   draft: Draft,
   event: Extract<LifecycleEvent, { readonly type: 'close_signed' | 'close_built' }>,
 ): Draft {
-  const { status, close, stream } = draft.state;
+  const { status, close, stream, watch: bid } = draft.state;
   if (event.type === 'close_built') {
+    const isBid = bid.close?.kind === event.close.kind && bid.close.feeSat === event.close.feeSat;
+    // A child is of one close, and its time that of one bid.
+    if (!isBid) set(draft, { watch: { ...bid, childFeeSat: 0n, bidSince: undefined } });
     // Built while another spend became final: kept for the day a reorganisation undoes that one.
     if (status === 'closed') return set(draft, { close: event.close });
     return set(draft, { status: 'closing', reason: REASONS[event.close.kind], close: event.close });

@@ -38,6 +38,8 @@ export { type CloseMargins, DEFAULT_CLOSE_MARGINS } from '../chain/watcher.ts';
 /** The settlement that the miner offers for unvested bonds: each side gets its own back. */
 const EARLY_SETTLEMENT: CloseSettlement = 'returned';
 
+type ChildEffect = Extract<RoleEffect, { readonly type: 'pay_child' }>;
+
 /**
  * The miner's actions on the chain: watches the funding confirm, closes with the maker or alone, and
  * watches the close confirm. The state machine (`transition`) decides when.
@@ -142,7 +144,7 @@ export class MinerChain {
 
   async #perform(effect: RoleEffect): Promise<void> {
     if (effect.type === 'close_alone') return this.#sendState(effect.rung);
-    if (effect.type === 'pay_child') return this.#payChild(effect.feeSat);
+    if (effect.type === 'pay_child') return this.#payChild(effect);
     throw new InvariantError(`the miner has no ${effect.type}`);
   }
 
@@ -166,11 +168,12 @@ export class MinerChain {
 
   /**
    * Spends the own output of the close at a fee above the ladder, so that both together pay the current
-   * rate (CPFP).
+   * rate (CPFP). A close that took the place of the one it was bid for meanwhile has no such child.
    */
-  async #payChild(feeSat: bigint): Promise<void> {
-    const { channel, assembled } = this.#store;
+  async #payChild({ feeSat, parentFeeSat }: ChildEffect): Promise<void> {
+    const { channel, assembled, state } = this.#store;
     assert(channel?.closeTx && assembled, 'miner_close_before_child');
+    if (state.close?.feeSat !== parentFeeSat) return;
     const { signer, log } = this.#deps;
     const parent = Transaction.fromHex(channel.closeTx);
     const vout = outputOf(parent, assembled.params.minerPayoutScript);

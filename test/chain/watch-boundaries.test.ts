@@ -335,11 +335,13 @@ describe('the miner', () => {
     expect(look(MINER, {}, rich, EXPIRY - 144).effects.at(-1)).toEqual({
       type: 'pay_child',
       feeSat: 9_000n,
+      parentFeeSat: 1_000n,
     });
     const feeCaps = [{ blocksLeft: 0, ppm: 50_000 }];
     expect(look({ ...MINER, feeCaps }, {}, rich, EXPIRY - 144).effects.at(-1)).toEqual({
       type: 'pay_child',
       feeSat: 4_000n,
+      parentFeeSat: 1_000n,
     });
     const rival = { ...GONE, spendDepth: 0, isRival: true };
     const low = { status: 'closing', close: stateClose() } as const;
@@ -350,7 +352,7 @@ describe('the miner', () => {
     const child = { ...COIN, satPerKvb: 6_000, childVsize: 100 };
     expect(look(MINER, top, child, 1).effects.slice(1)).toEqual([
       { type: 'send_close' },
-      { type: 'pay_child', feeSat: 800n },
+      { type: 'pay_child', feeSat: 800n, parentFeeSat: 1_000n },
     ]);
   });
 
@@ -387,7 +389,9 @@ describe('the miner', () => {
   it('sends a child again with what it paid, and forgets it with its parent', () => {
     const ours = { ...GONE, spendDepth: 0, isOurs: true, childVsize: 100 };
     const closing = { status: 'closing', close: stateClose(), childFeeSat: 250n } as const;
-    expect(look(MINER, closing, ours, 100).effects).toEqual([{ type: 'pay_child', feeSat: 250n }]);
+    expect(look(MINER, closing, ours, 100).effects).toEqual([
+      { type: 'pay_child', feeSat: 250n, parentFeeSat: stateClose().feeSat },
+    ]);
     expect(look(MINER, { ...closing, childFeeSat: 0n }, ours, 100).types).toEqual([]);
     const { childVsize: _childVsize, ...cold } = ours;
     expect(look(MINER, closing, cold, 100).types).toEqual([]);

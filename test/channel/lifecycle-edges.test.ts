@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isDelivering, mayPayFees, restoreLifecycle } from '../../src/channel/lifecycle.ts';
-import type { LifecycleState } from '../../src/channel/lifecycle-state.ts';
+import { isDelivering, mayPayFees, restoreLifecycle, transition } from '../../src/channel/lifecycle.ts';
+import type { LifecycleEvent, LifecycleState } from '../../src/channel/lifecycle-state.ts';
 import { EH } from './fixtures.ts';
 import {
   built,
@@ -103,6 +103,23 @@ describe('a contract that is restored', () => {
       expect(restored(role, 'open').stream.status).not.toBe('ended');
     }
   });
+});
+
+it('a child was bid for one close: another one that takes its place has none, and waits anew', () => {
+  const bid = (feeSat: bigint) => ({ kind: 'state', feeSat, vsize: 200 }) as const;
+  const life = live('miner');
+  life.step(stored(1, EH));
+  const built1 = built('state', 1_325n, 1);
+  const close = built1.type === 'close_built' ? built1.close : expect.unreachable();
+  const childOf = (feeSat: bigint, event: LifecycleEvent): unknown => {
+    const watch = { ...life.state.watch, close: bid(feeSat), childFeeSat: 900n, bidSince: 5 };
+    const { state } = transition(life.options, { ...life.state, watch }, event, 0);
+    return [state.watch.childFeeSat, state.watch.bidSince];
+  };
+  expect(childOf(close.feeSat, built1)).toEqual([900n, 5]);
+  expect(childOf(close.feeSat + 1n, built1)).toEqual([0n, undefined]);
+  const together = { type: 'close_built', close: { ...close, kind: 'together' } } as const;
+  expect(childOf(close.feeSat, together)).toEqual([0n, undefined]);
 });
 
 describe('the record of a contract', () => {

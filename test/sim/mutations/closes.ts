@@ -270,6 +270,18 @@ export const OF_CLOSES: Mutations = {
       return {};
     },
   },
+  'child-of-any-close': {
+    what: 'a child that was bid for one close is made of the one that took its place',
+    strategy: 'no-estimates',
+    seed: 744_987,
+    edits: [
+      {
+        file: 'miner/miner-chain.ts',
+        from: 'if (state.close?.feeSat !== parentFeeSat) return;',
+        to: '',
+      },
+    ],
+  },
   'no-child': {
     what: 'no child pays for a close beyond the ladder',
     strategy: 'spike-at-close',
