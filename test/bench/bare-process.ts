@@ -20,6 +20,9 @@ const NOTIFY = {
   method: 'mining.notify',
   params: ['1', '00'.repeat(32), '00', '00', [], '20000000', '1702f128', '68000000', true],
 };
+/** The easiest difficulty, so that a load may look for shares as it does with a proxy. */
+const DIFFICULTY = { id: null, method: 'mining.set_difficulty', params: [2 ** -32] };
+const FIRST_WORK = `${JSON.stringify(DIFFICULTY)}\n${JSON.stringify(NOTIFY)}\n`;
 
 function serve(socket: Socket): void {
   let rest = '';
@@ -41,7 +44,7 @@ function answer(line: string): string {
   const id = line.slice(line.indexOf(':') + 1, line.indexOf(','));
   if (line.includes('mining.submit')) return `{"id":${id},"result":true,"error":null}\n`;
   const result = line.includes('mining.subscribe') ? EXTRANONCE : 'true';
-  const after = line.includes('mining.authorize') ? `${JSON.stringify(NOTIFY)}\n` : '';
+  const after = line.includes('mining.authorize') ? FIRST_WORK : '';
   return `{"id":${id},"result":${result},"error":null}\n${after}`;
 }
 

@@ -4,12 +4,12 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TestMiner } from '../downstream/harness.ts';
 import { BenchChild } from './child.ts';
+import { measureHonestRows } from './honest-rows.ts';
 import type { LoadTotals } from './load-process.ts';
 import { measurePeerLink, peerLinkTable } from './peer-link.ts';
-import { checkRules, shareCounters } from './rules-check.ts';
 import { measureSelling, sellingText } from './selling.ts';
 import type { ServeOptions } from './served-proxy.ts';
-import { measureLoad, type Ports, startProxyProcess } from './whole-proxy.ts';
+import { type Ports, startProxyProcess } from './whole-proxy.ts';
 
 const running: BenchChild[] = [];
 afterEach(async () => {
@@ -32,19 +32,17 @@ async function sessionsOf({ metricsPort }: Ports): Promise<number> {
 
 describe('the proxy that is measured', () => {
   it('holds the rules, and has on disk every share it answered true', async () => {
-    const { proxy, ...ports } = await startProxy();
-    const told = await checkRules(ports, () => proxy.ask('newBlock'));
-    expect(told.filter((what) => what === 'duplicate')).toHaveLength(2);
-
-    const shape = { connections: 20, window: 4 };
-    const row = await measureLoad([proxy], shape, { seconds: 0.3, isProxy: true, warmMs: 200 });
-    expect(row.accepted).toBeGreaterThan(100);
-    expect(row.cpuMicrosPerShare).toBeGreaterThan(0);
-    expect(row.p99Ms).toBeGreaterThanOrEqual(row.p50Ms);
-
-    const accepted = row.acceptedInAll + 1;
-    expect((await shareCounters(ports.metricsPort)).get('accepted')).toBe(accepted);
-    expect(await proxy.ask('close')).toBe(accepted);
+    const shapes = [{ connections: 20, window: 4 }];
+    const { rows, rules, shares } = await measureHonestRows({ seconds: 0.3, rounds: 1, shapes });
+    expect(rules.filter((what) => what === 'duplicate')).toHaveLength(2 * rows.length);
+    expect(shares.answeredTrue).toBeGreaterThan(100);
+    expect(shares).toMatchObject({ counted: shares.answeredTrue, inLedger: shares.answeredTrue });
+    for (const row of rows) {
+      expect(row.p99Ms).toBeGreaterThanOrEqual(row.p50Ms);
+      expect(row.hashMicros).toBeGreaterThan(0);
+      expect(row.proxyMicros).toBeGreaterThan(row.hashMicros);
+      expect(row.timesFloor).toBeCloseTo(row.proxyMicros / (row.bareMicros + row.hashMicros), 6);
+    }
   });
 
   it('is served alone for a load from outside', async () => {
@@ -133,9 +131,10 @@ describe('the peer link that is measured', () => {
 describe('the proxy that sells while it is measured', () => {
   it('sells: the maker credits its shares, and has its solutions', async () => {
     const result = await measureSelling(1, 0.5);
-    for (const micros of [result.aloneMicros, result.sellingMicros, result.makerMicros])
+    const { aloneMicros, sellingMicros, makerMicros, bareMicros, hashMicros } = result;
+    for (const micros of [aloneMicros, sellingMicros, makerMicros, bareMicros, hashMicros])
       expect(micros).toBeGreaterThan(0);
     expect(result.sharesPerSecond).toBeGreaterThan(0);
-    expect(sellingText(result).split('\n')).toHaveLength(3);
+    expect(sellingText(result).split('\n')).toHaveLength(4);
   });
 });

@@ -5,6 +5,7 @@ import { targetOfDifficulty } from '../../src/bitcoin/target.ts';
 import { createKernel } from '../../src/shares/kernel/create-kernel.ts';
 import { meets } from '../../src/shares/rules.ts';
 import { wordsOfTarget } from '../../src/shares/share.ts';
+import type { HashedShape } from './floor.ts';
 import type { LoadSample } from './load-process.ts';
 
 const NEWLINE = 0x0a;
@@ -141,6 +142,7 @@ export class LoadConnection {
     this.#socket = connect({
       host: '127.0.0.1',
       port: options.port,
+      ...localAddressOf(options.index),
       noDelay: true,
       onread: { buffer: readBuffer, callback: (size) => this.#onRead(readBuffer.subarray(0, size)) },
     });
@@ -148,6 +150,15 @@ export class LoadConnection {
     this.#say(1, 'mining.configure', [['version-rolling'], { 'version-rolling.mask': '1fffe000' }]);
     this.#say(2, 'mining.subscribe', ['bench/1']);
     this.#say(3, 'mining.authorize', [this.#worker, 'x']);
+  }
+
+  /** What a share of its job is made of. */
+  get hashed(): HashedShape {
+    const [, , coinb1, coinb2, branches] = this.#job!;
+    return {
+      ...{ coinb1: coinb1.length / 2, coinb2: coinb2.length / 2, branches: branches.length },
+      extranonce: this.#extranonce1.length + 4,
+    };
   }
 
   prepare(shares: number): void {
@@ -283,6 +294,15 @@ export class LoadConnection {
     this.#extranonce2At = lines[0]!.indexOf('"00000000"') + 1;
     this.#nonceAt = lines[0]!.lastIndexOf('"00000000"') + 1;
   }
+}
+
+/** An address has some 28,000 ports for connections that go to one other. */
+const CONNECTIONS_PER_ADDRESS = 20_000;
+
+/** The whole of 127/8 is loopback on Linux; elsewhere there is one address. */
+function localAddressOf(index: number): { readonly localAddress?: string } {
+  const more = Math.floor(index / CONNECTIONS_PER_ADDRESS);
+  return more === 0 ? {} : { localAddress: `127.0.0.${1 + more}` };
 }
 
 /** The place in the window of an answer to a submit; -1 for any other line. */

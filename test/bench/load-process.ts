@@ -1,4 +1,5 @@
 import { serveParent, usage } from './child.ts';
+import type { HashedShape } from './floor.ts';
 import { LoadConnection, LoadCounts } from './load-connection.ts';
 
 export type LoadShape = {
@@ -82,6 +83,11 @@ class Load {
     return { submitted: sum(({ submitted }) => submitted), unanswered: sum(({ inFlight }) => inFlight) };
   }
 
+  /** Of the jobs that the first connection has. */
+  hashed(): HashedShape {
+    return this.#connections[0]!.hashed;
+  }
+
   /** Resolves when `count` more notifies arrived, with the arrival of the last in ms of `hrtime`. */
   notified({ count }: { readonly count: number }): Promise<number> {
     return this.#counts.notified(count);
@@ -103,6 +109,7 @@ if (import.meta.main) {
       sample: () => load.sample(),
       stop: () => load.stop(),
       totals: () => load.totals(),
+      hashed: () => load.hashed(),
       notified: (wanted: { count: number }) => load.notified(wanted),
       disconnect: () => load.disconnect(),
       usage,

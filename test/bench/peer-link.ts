@@ -49,6 +49,9 @@ export type PeerLinkRow = {
   readonly sendMicros: number;
   /** CPU of the maker: parsed, verified, credited in its ledger, answered. */
   readonly verifyMicros: number;
+  /** The same without what other threads take, which is the writer of the ledger; over the bare kernel. */
+  readonly judgeMicros: number;
+  readonly judgeTimesKernel: number;
   /** CPU of the bare kernel for the same shares, in the same run. */
   readonly kernelMicros: number;
   readonly bytes: number;
@@ -138,9 +141,16 @@ async function makerOf(ledger: Ledger, wire: Wire, job: Job): Promise<BatchVerif
   return verifier;
 }
 
-function cpuMicros(since: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(since);
-  return user + system;
+type Cpu = { readonly all: NodeJS.CpuUsage; readonly own: NodeJS.CpuUsage };
+
+function cpuNow(): Cpu {
+  return { all: process.cpuUsage(), own: process.threadCpuUsage() };
+}
+
+/** CPU time since, in microseconds: of all threads, and of this one. */
+function cpuMicros(since: Cpu): { readonly all: number; readonly own: number } {
+  const sum = ({ user, system }: NodeJS.CpuUsage): number => user + system;
+  return { all: sum(process.cpuUsage(since.all)), own: sum(process.threadCpuUsage(since.own)) };
 }
 
 /** The lines in which a proxy sends these shares, and the CPU that took. */
@@ -179,10 +189,10 @@ async function sent(
     },
   );
   await feed.seek(0, NOTHING_DELIVERED);
-  const begun = process.cpuUsage();
+  const begun = cpuNow();
   const run = feed.run();
   await ended.promise;
-  const micros = cpuMicros(begun);
+  const micros = cpuMicros(begun).all;
   feed.stop();
   await run;
   wire.close();
@@ -201,11 +211,11 @@ async function verified(
   job: Job,
   shares: number,
   folder: string,
-): Promise<number> {
+): Promise<{ readonly all: number; readonly own: number }> {
   const ledger = await openSqliteLedger({ path: join(folder, 'maker') }, { log: silentLogger });
   const wire = new Wire();
   const verifier = await makerOf(ledger, wire, job);
-  const begun = process.cpuUsage();
+  const begun = cpuNow();
   for (const line of lines) {
     const answered = Promise.withResolvers<string>();
     wire.onSent = answered.resolve;
@@ -225,7 +235,7 @@ async function verified(
 
 function hashed(shares: readonly AcceptedShare[], job: Job): number {
   const handle = kernel.addJob(job);
-  const begun = process.cpuUsage();
+  const begun = cpuNow();
   for (let first = 0; first < shares.length; first += 1024) {
     const part = shares.slice(first, first + 1024);
     for (const [slot, { submission }] of part.entries()) {
@@ -234,7 +244,7 @@ function hashed(shares: readonly AcceptedShare[], job: Job): number {
     }
     kernel.run(part.length);
   }
-  const micros = cpuMicros(begun);
+  const micros = cpuMicros(begun).own;
   kernel.removeJob(handle);
   return micros;
 }
@@ -249,7 +259,12 @@ export async function measurePeerLink(
     { format: 'packed', features: new Set(['packed_shares']) as FeatureSet },
     { format: 'listed', features: new Set() as FeatureSet },
   ] as const;
-  const seen = formats.map(() => ({ send: [] as number[], verify: [] as number[], bytes: 0 }));
+  const seen = formats.map(() => ({
+    send: [] as number[],
+    all: [] as number[],
+    own: [] as number[],
+    bytes: 0,
+  }));
   const bare: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
     const job = jobOf();
@@ -260,7 +275,9 @@ export async function measurePeerLink(
         const { lines, micros, bytes } = await sent(shares, features, folder);
         seen[index]!.send.push(micros / count);
         seen[index]!.bytes = bytes / count;
-        seen[index]!.verify.push((await verified(lines, job, count, folder)) / count);
+        const { all, own } = await verified(lines, job, count, folder);
+        seen[index]!.all.push(all / count);
+        seen[index]!.own.push(own / count);
       } finally {
         rmSync(folder, { recursive: true });
       }
@@ -270,7 +287,11 @@ export async function measurePeerLink(
   return formats.map(({ format }, index) => ({
     ...{ format, batchShares, bytes: seen[index]!.bytes, kernelMicros: median(bare) },
     sendMicros: median(seen[index]!.send),
-    verifyMicros: median(seen[index]!.verify),
+    verifyMicros: median(seen[index]!.all),
+    judgeMicros: median(seen[index]!.own),
+    judgeTimesKernel: median(
+      seen[index]!.own.map((own, round) => own / bare[round * formats.length + index]!),
+    ),
   }));
 }
 
@@ -278,11 +299,12 @@ export function peerLinkTable(rows: readonly PeerLinkRow[]): string {
   const lines = rows.map(
     (row) =>
       `${row.format.padEnd(8)} ${String(row.batchShares).padStart(6)} ${row.sendMicros.toFixed(2).padStart(14)} ` +
-      `${row.verifyMicros.toFixed(2).padStart(15)} ${row.kernelMicros.toFixed(2).padStart(10)} ` +
-      `${(row.verifyMicros / row.kernelMicros).toFixed(2).padStart(12)} ${row.bytes.toFixed(1).padStart(12)}`,
+      `${row.verifyMicros.toFixed(2).padStart(15)} ${row.judgeMicros.toFixed(2).padStart(14)} ` +
+      `${row.kernelMicros.toFixed(2).padStart(10)} ${row.judgeTimesKernel.toFixed(2).padStart(12)} ` +
+      `${row.bytes.toFixed(1).padStart(12)}`,
   );
   return [
-    'shares    batch  proxy us/share  maker us/share  kernel us  times kernel  bytes/share',
+    'shares    batch  proxy us/share  maker us/share  before ledger  kernel us  times kernel  bytes/share',
     ...lines,
     '',
   ].join('\n');

@@ -11,6 +11,7 @@ import { type ProxyStatusAnswer, readStatus } from '../../src/daemon/status-clie
 import { startStage } from '../../src/devnet/stage.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { BenchChild, type Usage } from './child.ts';
+import { type HashedShape, ShaProbe } from './floor.ts';
 import type { LoadSample } from './load-process.ts';
 import { median } from './median.ts';
 import { type Ports, startProxyProcess } from './whole-proxy.ts';
@@ -23,6 +24,14 @@ export type SellingResult = {
   readonly aloneMicros: number;
   readonly sellingMicros: number;
   readonly makerMicros: number;
+  /** The same of a server that only answers, and of the hashing alone, of shares as these are. */
+  readonly bareMicros: number;
+  readonly hashMicros: number;
+  /** Of each round by itself: what selling adds; the proxy that sells over bare and hash together. */
+  readonly addedMicros: number;
+  readonly timesFloor: number;
+  /** The maker, from the link to the signed state, over the hash. */
+  readonly makerTimesHash: number;
   readonly sharesPerSecond: number;
   /** From a share that solves the pool's target to the verdict of the maker's pool, both ways; ms. */
   readonly solutionP50Ms: number;
@@ -62,20 +71,29 @@ export async function measureSelling(rounds = ROUNDS, seconds = SECONDS): Promis
   ];
   try {
     const market = await startMarket(directory, undo);
-    const { port } = await alone.ask<Ports>('ports');
-    const samples: Awaited<ReturnType<typeof sampleSelling>>[] = [];
-    const aloneMicros: number[] = [];
+    const bare = BenchChild.start('bare-process.ts', []);
+    undo.push(() => bare.stop());
+    const probe = new ShaProbe();
+    const samples: SellingSample[] = [];
     for (let round = 0; round < rounds; round += 1) {
-      aloneMicros.push(await sampleAlone(alone, port, seconds));
-      samples.push(await sampleSelling(market, seconds));
+      const bareMicros = await sampleAlone(bare, seconds);
+      const aloneMicros = await sampleAlone(alone, seconds);
+      const sold = await sampleSelling(market, seconds);
+      samples.push({ ...sold, bareMicros, aloneMicros, hashMicros: probe.microsOf(sold.hashed) });
     }
     const { work } = (await market.status()).contract!;
+    const middle = (of: (sample: SellingSample) => number): number => median(samples.map(of));
     return {
       ...{ connections: SHAPE.connections, window: SHAPE.window },
-      aloneMicros: median(aloneMicros),
-      sellingMicros: median(samples.map((sample) => sample.sellingMicros)),
-      makerMicros: median(samples.map((sample) => sample.makerMicros)),
-      sharesPerSecond: median(samples.map((sample) => sample.sharesPerSecond)),
+      aloneMicros: middle((each) => each.aloneMicros),
+      sellingMicros: middle((each) => each.sellingMicros),
+      makerMicros: middle((each) => each.makerMicros),
+      bareMicros: middle((each) => each.bareMicros),
+      hashMicros: middle((each) => each.hashMicros),
+      addedMicros: middle((each) => each.sellingMicros - each.aloneMicros),
+      timesFloor: middle((each) => each.sellingMicros / (each.bareMicros + each.hashMicros)),
+      makerTimesHash: middle((each) => each.makerMicros / each.hashMicros),
+      sharesPerSecond: middle((each) => each.sharesPerSecond),
       solutionP50Ms: work?.solution_ms.p50 ?? Number.NaN,
       solutionP99Ms: work?.solution_ms.p99 ?? Number.NaN,
       solutions: market.solutions(),
@@ -84,6 +102,12 @@ export async function measureSelling(rounds = ROUNDS, seconds = SECONDS): Promis
     for (const step of undo.reverse()) await step();
   }
 }
+
+type SellingSample = Awaited<ReturnType<typeof sampleSelling>> & {
+  readonly bareMicros: number;
+  readonly aloneMicros: number;
+  readonly hashMicros: number;
+};
 
 type Market = {
   readonly port: number;
@@ -135,12 +159,10 @@ async function startMarket(directory: string, undo: (() => unknown)[]): Promise<
   };
 }
 
-async function sampleAlone(alone: BenchChild, port: number, seconds: number): Promise<number> {
-  const { micros, answered } = await underLoad(
-    port,
-    seconds,
-    async () => (await alone.ask<Usage>('usage')).cpuMicros,
-  );
+async function sampleAlone(server: BenchChild, seconds: number): Promise<number> {
+  const { port } = await server.ask<Ports>('ports');
+  const cpuMicros = async (): Promise<number> => (await server.ask<Usage>('usage')).cpuMicros;
+  const { micros, answered } = await underLoad(port, seconds, cpuMicros);
   return micros / answered;
 }
 
@@ -157,6 +179,7 @@ async function sampleSelling(market: Market, seconds: number) {
     sellingMicros: sold.micros / sold.answered,
     makerMicros: makerMicros / verified,
     sharesPerSecond: sold.answered / sold.seconds,
+    hashed: sold.hashed,
   };
 }
 
@@ -172,10 +195,12 @@ async function underLoad(port: number, seconds: number, measure: () => Promise<n
     await sleep(seconds * 1000);
     const { accepted, rejected } = await load.ask<LoadSample>('sample');
     const [after, endedMs] = [await measure(), performance.now()];
+    const hashed = await load.ask<HashedShape>('hashed');
     await load.ask('stop');
     await load.ask('disconnect');
     if (rejected > accepted / 100) throw new Error(`${rejected} shares of ${accepted} were rejected`);
-    return { micros: after - before, answered: accepted + rejected, seconds: (endedMs - beganMs) / 1000 };
+    const answered = accepted + rejected;
+    return { micros: after - before, answered, seconds: (endedMs - beganMs) / 1000, hashed };
   } finally {
     await load.stop();
   }
@@ -204,10 +229,13 @@ async function creditedShares(url: string): Promise<number> {
 /** The result, for people. */
 export function sellingText(result: SellingResult): string {
   const { connections, window, aloneMicros, sellingMicros, makerMicros } = result;
+  const { addedMicros, bareMicros, hashMicros } = result;
   return (
     `selling, ${connections}x${window}: ${sellingMicros.toFixed(2)} CPU us/share where a proxy alone takes ` +
-    `${aloneMicros.toFixed(2)} (${(sellingMicros - aloneMicros).toFixed(2)} more), the maker ` +
-    `${makerMicros.toFixed(2)}; ${result.sharesPerSecond.toFixed(0)} shares/s\n` +
+    `${aloneMicros.toFixed(2)} (${addedMicros.toFixed(2)} more); ${result.timesFloor.toFixed(2)} times the floor of ` +
+    `${bareMicros.toFixed(2)} (bare) and ${hashMicros.toFixed(2)} (hash)\n` +
+    `the maker, from the link to the signed state: ${makerMicros.toFixed(2)} CPU us/share, ` +
+    `${result.makerTimesHash.toFixed(1)} times the hash; ${result.sharesPerSecond.toFixed(0)} shares/s\n` +
     `a solution has the verdict of the maker's pool after ${result.solutionP50Ms.toFixed(1)} ms (p50), ` +
     `${result.solutionP99Ms.toFixed(1)} ms (p99), of ${result.solutions}\n`
   );

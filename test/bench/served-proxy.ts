@@ -7,6 +7,8 @@ import { startProxy } from '../../src/daemon/proxy.ts';
 import { openSqliteLedger } from '../../src/ledger/sqlite-ledger.ts';
 import { silentLogger } from '../../src/log/logger.ts';
 import { createLogger } from '../../src/log/pino-logger.ts';
+import { chooseKernelKind, KERNEL_CACHE } from '../../src/shares/kernel/choose-kernel.ts';
+import type { KernelKind } from '../../src/shares/kernel/create-kernel.ts';
 import { Meters } from '../../src/work/meters.ts';
 import { BenchChild } from './child.ts';
 
@@ -21,6 +23,8 @@ export type ServeOptions = {
   readonly reusePort?: boolean;
   /** The limits on rates as a farm has them; without, a load from one address may do what it can. */
   readonly isLimited?: boolean;
+  /** Default: the fastest that works here. */
+  readonly kernel?: KernelKind;
   /** The upstream of another proxy of the bench instead of one of its own. */
   readonly upstreamPort?: number;
 };
@@ -47,6 +51,7 @@ export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
   const pool = startPool(options);
   const upstreamPort = options.upstreamPort ?? (await pool!.ask<number>('port'));
   const log = createLogger({ level: 'error', output: 'stderr' });
+  if (options.kernel !== undefined) await settleKernel(directory, options.kernel);
   const proxy = await startProxy(configOf(options, directory, upstreamPort), log).catch(
     (error: unknown) => {
       rmSync(directory, { recursive: true, force: true });
@@ -75,6 +80,15 @@ export async function serveProxy(options: ServeOptions): Promise<ServedProxy> {
       }
     },
   };
+}
+
+/** A proxy takes the kernel that was found to work here before. */
+async function settleKernel(directory: string, kernel: KernelKind): Promise<void> {
+  await chooseKernelKind(join(directory, KERNEL_CACHE), {
+    log: silentLogger,
+    tryKernel: async (kind) =>
+      kind === kernel ? { outcome: 'works' } : { outcome: 'fails', detail: 'another one is measured' },
+  });
 }
 
 function startPool({ branches, upstreamPort }: ServeOptions): BenchChild | undefined {

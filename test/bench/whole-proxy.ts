@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BenchChild, type Usage } from './child.ts';
+import type { HashedShape } from './floor.ts';
 import type { LoadSample, LoadShape } from './load-process.ts';
 import type { ServeOptions } from './served-proxy.ts';
 
@@ -15,6 +16,8 @@ export type LoadRow = LoadShape & {
   readonly cpuMicrosPerShare: number;
   /** Of the generator, to see that it is not what limits. */
   readonly generatorMicrosPerShare: number;
+  /** What its shares are made of. */
+  readonly hashed: HashedShape;
 };
 
 export type Ports = { readonly port: number; readonly metricsPort: number; readonly upstreamPort: number };
@@ -50,13 +53,14 @@ export async function measureLoad(
     await sleep(seconds * 1000);
     const after = await snapshot(servers, load);
     const rest = await load.ask<LoadSample>('stop');
+    const hashed = await load.ask<HashedShape>('hashed');
     await load.ask('disconnect');
     const { accepted, rejected, p50Ms, p99Ms } = after.sample;
     const answered = accepted + rejected;
     return {
       ...shape,
       answeredPerSecond: (answered * 1000) / (after.atMs - before.atMs),
-      ...{ accepted, rejected, p50Ms, p99Ms },
+      ...{ accepted, rejected, p50Ms, p99Ms, hashed },
       acceptedInAll: before.sample.accepted + accepted + rest.accepted,
       cpuMicrosPerShare: (after.cpuMicros - before.cpuMicros) / answered,
       generatorMicrosPerShare: (after.load.cpuMicros - before.load.cpuMicros) / answered,
