@@ -11,7 +11,8 @@ export type QueueLimits = {
 };
 
 type Append = {
-  readonly writes: number;
+  /** Index of the append of the frame that it is in, with others perhaps (`FrameWriter`). */
+  readonly index: number;
   readonly resolve: () => void;
   readonly reject: (error: CodedError) => void;
 };
@@ -81,13 +82,13 @@ export class AppendQueue {
   push(entries: readonly LedgerEntry[], spareBuffers: ArrayBuffer[]): Promise<void> {
     const size = appendFrameSize(entries);
     this.#frame ??= new FrameWriter(spareBuffers.pop());
-    this.#frame.push(entries, size);
+    const index = this.#frame.push(entries, size);
     this.#waiting.bytes += size;
     this.#waiting.writes += entries.length;
     this.#queuedBytes += size;
     this.#stats.queuedWrites += entries.length;
     return new Promise((resolve, reject) => {
-      this.#waiting.appends.push({ writes: entries.length, resolve, reject });
+      this.#waiting.appends.push({ index, resolve, reject });
     });
   }
 
@@ -107,11 +108,11 @@ export class AppendQueue {
     assert(group !== undefined, 'ledger_reply_without_group');
     this.#forget(group);
     const refused = new Map(conflicts.map((conflict) => [conflict.append, conflict]));
-    group.appends.forEach((append, index) => {
+    for (const { index, resolve, reject } of group.appends) {
       const conflict = refused.get(index);
-      if (conflict === undefined) append.resolve();
-      else append.reject(new CodedError(conflict.code ?? 'ledger_conflict', conflict.detail));
-    });
+      if (conflict === undefined) resolve();
+      else reject(new CodedError(conflict.code ?? 'ledger_conflict', conflict.detail));
+    }
   }
 
   failAll(makeError: () => CodedError): void {

@@ -15,6 +15,8 @@ export const RECORD_HEADER_SIZE = 72;
 const SEQ_AT = 32;
 const AT_MS_AT = 40;
 const OP_AT = 48;
+const BODY_SIZE_AT = 52;
+const COUNT_AT = 64;
 
 /** How an operation is stored. */
 export const OP_CODES = { log: 1, put: 2, insert: 3 } as const satisfies Record<
@@ -76,10 +78,28 @@ export function appendFrameSize(entries: readonly LedgerEntry[]): number {
   return size;
 }
 
-/** Collects appends into one transferable buffer: per append a u32 count, then its records. */
+/**
+ * Most bytes of a row that several appends are put into: a commit writes one row then, and a read of a
+ * thousand rows still fits.
+ */
+const JOINED_BODY_BYTES = 32 * 1024;
+
+/** An append of one log row and one document, which is what a batch of shares is. */
+type RowAndTotal = { readonly row: LedgerEntry & { type: 'log' }; readonly total: LedgerEntry };
+
+/**
+ * Collects appends into one transferable buffer: per append a u32 count, then its records. An append of a
+ * log row and a document goes into the one before it where that is the same with the items before: then there
+ * is one row and one document of both, and both are written or neither.
+ */
 export class FrameWriter {
   #buffer: Buffer<ArrayBuffer>;
   #size = 0;
+  #appends = 0;
+  /** The last append, where another may go into it. */
+  #last:
+    | (RowAndTotal & { readonly rowAt: number; readonly totalAt: number; readonly bodySize: number })
+    | undefined;
 
   constructor(buffer: ArrayBuffer = new ArrayBuffer(16 * 1024)) {
     this.#buffer = Buffer.from(buffer);
@@ -89,18 +109,55 @@ export class FrameWriter {
     return this.#size;
   }
 
-  /** Copies the entries: their bodies may be reused at once. */
-  push(entries: readonly LedgerEntry[], frameSize: number): void {
+  /**
+   * Copies the entries: their bodies may be reused at once.
+   * @returns the index of the append of the frame that they are in
+   */
+  push(entries: readonly LedgerEntry[], frameSize: number): number {
     this.#reserve(frameSize);
+    const next = rowAndTotal(entries);
+    if (next !== undefined && this.#join(next)) return this.#appends - 1;
     const buffer = this.#buffer;
+    const rowAt = this.#size + 4;
+    let lastAt = rowAt;
     buffer.writeUInt32LE(entries.length, this.#size);
-    this.#size += 4;
-    for (const entry of entries) this.#size = writeRecord(buffer, this.#size, entry);
+    this.#size = rowAt;
+    for (const entry of entries) {
+      lastAt = this.#size;
+      this.#size = writeRecord(buffer, this.#size, entry);
+    }
+    this.#last = next && { ...next, rowAt, totalAt: lastAt, bodySize: next.row.body.length };
+    this.#appends += 1;
+    return this.#appends - 1;
   }
 
   /** The collected bytes; the buffer may then be transferred and this writer must not be used again. */
   finish(): { readonly buffer: ArrayBuffer; readonly size: number } {
     return { buffer: this.#buffer.buffer, size: this.#size };
+  }
+
+  /** Puts the items behind those of the last append, where they are its next, and its document anew. */
+  #join(next: RowAndTotal): boolean {
+    const last = this.#last;
+    if (last === undefined || !isNext(last, next)) return false;
+    const { row, total } = next;
+    const bodySize = last.bodySize + row.body.length;
+    if (bodySize > JOINED_BODY_BYTES) return false;
+    const buffer = this.#buffer;
+    const count = last.row.count + row.count;
+    buffer.set(row.body, last.totalAt);
+    buffer.writeUInt32LE(bodySize, last.rowAt + BODY_SIZE_AT);
+    writeU64(buffer, count, last.rowAt + COUNT_AT);
+    const totalAt = last.totalAt + row.body.length;
+    this.#size = writeRecord(buffer, totalAt, total);
+    this.#last = {
+      rowAt: last.rowAt,
+      totalAt,
+      bodySize,
+      total,
+      row: { ...row, first: last.row.first, count },
+    };
+    return true;
   }
 
   #reserve(more: number): void {
@@ -110,6 +167,28 @@ export class FrameWriter {
     grown.set(this.#buffer.subarray(0, this.#size));
     this.#buffer = grown;
   }
+}
+
+function rowAndTotal(entries: readonly LedgerEntry[]): RowAndTotal | undefined {
+  const [row, total] = entries;
+  const isOne = entries.length === 2 && row?.type === 'log' && total?.type === 'put';
+  return isOne ? { row, total } : undefined;
+}
+
+/** True where these items follow those, in the same log and of one size, and the document is the same one. */
+function isNext(last: RowAndTotal & { readonly bodySize: number }, { row, total }: RowAndTotal): boolean {
+  return (
+    row.kind === last.row.kind &&
+    row.stream === last.row.stream &&
+    row.first === last.row.first + last.row.count &&
+    row.body.length * last.row.count === last.bodySize * row.count &&
+    total.kind === last.total.kind &&
+    documentId(total) === documentId(last.total)
+  );
+}
+
+function documentId(entry: LedgerEntry): string | undefined {
+  return entry.type === 'log' ? undefined : entry.id;
 }
 
 function writeRecord(buffer: Buffer, start: number, entry: LedgerEntry): number {

@@ -3,7 +3,7 @@ import { CodedError } from '../../src/base/errors.ts';
 import { AppendQueue } from '../../src/ledger/append-queue.ts';
 import { appendFrameSize } from '../../src/ledger/frame.ts';
 import type { LedgerStats } from '../../src/ledger/ledger.ts';
-import { put } from './suite.ts';
+import { log, put } from './suite.ts';
 
 const ONE = [put('k', '1')];
 const TWO = [put('k', '2'), put('k', '3')];
@@ -130,5 +130,21 @@ describe('what cannot be taken', () => {
     queue.settleGroup([]);
     await Promise.all(ends);
     expect(queue.refusal(ONE)).toBeUndefined();
+  });
+});
+
+describe('batches that are one row', () => {
+  it('are settled by what became of the append they are in', async () => {
+    const { queue, push, told } = queueOf();
+    const batch = (first: number) => [log(first, 2), put('s', `${first + 2}`)];
+    const ends = ['b', 'c', 'd'].map((name, index) => ({ name, entries: batch(2 * index) }));
+    const all = [{ name: 'a', entries: ONE }, ...ends, { name: 'e', entries: ONE }];
+    const settled = all.map(({ name, entries }) => push(name, entries));
+    queue.takeGroup();
+    queue.settleGroup([{ append: 1, detail: 'no end' }]);
+    await Promise.all(settled);
+    const refused = ends.map(({ name }) => `${name}: ledger_conflict: no end`);
+    expect(told.toSorted()).toEqual(['a', ...refused, 'e']);
+    expect(queue.isEmpty).toBe(true);
   });
 });

@@ -51,15 +51,17 @@ describe('a frame', () => {
         const writer = new FrameWriter(new ArrayBuffer(size));
         let bytes = 0;
         for (const append of appends) {
-          bytes += appendFrameSize(append);
-          writer.push(append, appendFrameSize(append));
+          // Of what follows nothing: the tests below are of appends that go into one.
+          const alone = [...append, insert('alone', '')];
+          bytes += appendFrameSize(alone);
+          writer.push(alone, appendFrameSize(alone));
           expect(writer.size).toBe(bytes);
         }
         const frame = writer.finish();
         expect(frame.size).toBe(bytes);
         const read = [...readFrame(Buffer.from(frame.buffer, 0, frame.size))];
         expect(read.map((records) => records.map(plain))).toEqual(
-          appends.map((append) => append.map(columnsOf)),
+          appends.map((append) => [...append, insert('alone', '')].map(columnsOf)),
         );
       }),
     );
@@ -208,3 +210,107 @@ describe('a stored row', () => {
 function plain(row: JournalRecord): unknown {
   return { ...row, record: undefined, body: Uint8Array.from(row.body) };
 }
+
+type RowAndTotal = readonly [LedgerEntry & { type: 'log' }, LedgerEntry & { type: 'put' }];
+
+/** Batches as streams of shares have them: mostly the next of one of two streams, now and then with a gap. */
+const batches: fc.Arbitrary<readonly RowAndTotal[]> = fc
+  .array(
+    fc.record({
+      stream: fc.constantFrom('a', 'a', 'a', 'b'),
+      count: fc.integer({ min: 1, max: 400 }),
+      itemSize: fc.constantFrom(80, 80, 80, 48),
+      gap: fc.constantFrom(0, 0, 0, 0, 1, -1),
+      total: fc.nat(),
+    }),
+    { maxLength: 40 },
+  )
+  .map((wanted) => {
+    const ends = new Map([
+      ['a', 5],
+      ['b', 5],
+    ]);
+    return wanted.map(({ stream, count, itemSize, gap, total }, index): RowAndTotal => {
+      const first = ends.get(stream)! + gap;
+      ends.set(stream, first + count);
+      const body = new Uint8Array(count * itemSize).fill(index + 1);
+      const text = `${total}`;
+      return [
+        { type: 'log', kind: 'share', stream, first, count, body },
+        { type: 'put', kind: 'stream', id: stream, body: text },
+      ];
+    });
+  });
+
+/** What a frame holds after these appends, joined one by one by the words of `FrameWriter`. */
+function joined(appends: readonly RowAndTotal[]): { readonly rows: RowAndTotal[]; readonly at: number[] } {
+  const rows: RowAndTotal[] = [];
+  const at = appends.map(([row, total]) => {
+    const [before] = rows.at(-1) ?? [];
+    const isNext =
+      before !== undefined &&
+      before.stream === row.stream &&
+      before.first + before.count === row.first &&
+      before.body.length / before.count === row.body.length / row.count &&
+      before.body.length + row.body.length <= 32 * 1024;
+    if (isNext) {
+      const body = Uint8Array.of(...before.body, ...row.body);
+      rows[rows.length - 1] = [{ ...before, count: before.count + row.count, body }, total];
+    } else rows.push([row, total]);
+    return rows.length - 1;
+  });
+  return { rows, at };
+}
+
+function writtenBy(appends: readonly (readonly LedgerEntry[])[], writer = new FrameWriter()) {
+  const at = appends.map((entries) => writer.push(entries, appendFrameSize(entries)));
+  const { buffer, size } = writer.finish();
+  return { at, appends: [...readFrame(Buffer.from(buffer, 0, size))].map((records) => records.map(plain)) };
+}
+
+describe('appends of a row and a total', () => {
+  it('are one where the items follow, and nothing of them is lost or moved', () => {
+    fc.assert(
+      fc.property(batches, spare, (appends, size) => {
+        const expected = joined(appends);
+        const written = writtenBy(appends, new FrameWriter(new ArrayBuffer(size)));
+        expect(written.at).toEqual(expected.at);
+        expect(written.appends).toEqual(expected.rows.map((append) => append.map(columnsOf)));
+      }),
+    );
+  });
+
+  const batch = (first: number): readonly LedgerEntry[] => [log(first, 2), put('s', `${first + 2}`)];
+
+  it('are one row and the last total', () => {
+    const { at, appends } = writtenBy([batch(0), batch(2), batch(4)]);
+    expect(at).toEqual([0, 0, 0]);
+    const body = [0, 2, 4].flatMap((first) => [...(log(first, 2) as { body: Uint8Array }).body]);
+    const row = { ...log(0, 6), body: Uint8Array.from(body) } as LedgerEntry;
+    expect(appends).toEqual([[row, put('s', '6')].map(columnsOf)]);
+  });
+
+  it.each<[string, readonly LedgerEntry[], readonly LedgerEntry[]]>([
+    ['another kind of log', batch(0), [{ ...log(2, 2), kind: 'other' } as LedgerEntry, put('s', '4')]],
+    ['another log', batch(0), [{ ...log(2, 2), stream: 't' } as LedgerEntry, put('s', '4')]],
+    ['a gap', batch(0), batch(3)],
+    ['an overlap', batch(0), batch(1)],
+    [
+      'items of another size',
+      batch(0),
+      [{ ...log(2, 2), body: new Uint8Array(4) } as LedgerEntry, put('s', '4')],
+    ],
+    ['another document', batch(0), [log(2, 2), put('t', '4')]],
+    ['another kind of document', batch(0), [log(2, 2), { ...put('s', '4'), kind: 'other' } as LedgerEntry]],
+    ['a document that is written once', batch(0), [log(2, 2), insert('s', '4')]],
+    ['more than these', batch(0), [log(2, 2), put('s', '4'), put('s', '5')]],
+    ['a row alone', batch(0), [log(2, 2)]],
+    ['the document first', batch(0), [put('s', '4'), log(2, 2)]],
+    ['one behind more than these', [...batch(0), put('x', '')], batch(2)],
+    ['one behind an empty one', [], batch(0)],
+  ])('are two where it is %s', (_, first, second) => {
+    const { at, appends } = writtenBy([first, second]);
+    expect(at).toEqual([0, 1]);
+    expect(appends).toEqual([first, second].map((append) => append.map(columnsOf)));
+  });
+});

@@ -128,6 +128,21 @@ describe('a commit', () => {
     expect([opened.timers[0]!.isCancelled, opened.commits]).toEqual([true, [1, 3]]);
   });
 
+  it('writes one row and one total of all batches that it takes', async () => {
+    const opened = await open();
+    const total = (seq: number): LedgerEntry => put('s', `{"seq":${seq}}`);
+    const batches = Array.from({ length: 16 }, (_, index) => [log(2 * index, 2), total(2 * index + 2)]);
+    const written = Promise.all(batches.map((entries) => opened.ledger.append(entries)));
+    opened.runCalls();
+    await written;
+    expect(opened.commits).toEqual([2]);
+    const rows = await opened.ledger.readLog('share', 's', 0, 100);
+    expect(rows.map(({ first, count, body }) => [first, count, [...body]])).toEqual([
+      [0, 32, Array.from({ length: 32 }, (_, item) => item)],
+    ]);
+    expect(await opened.ledger.get('stream', 's')).toBe('{"seq":32}');
+  });
+
   it('has default bounds of 4096 writes and 16 KiB', async () => {
     const opened = await open({ groupCommitMs: 60_000 });
     const first = opened.ledger.append(ONE);

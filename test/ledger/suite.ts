@@ -228,7 +228,8 @@ export function ledgerSuite(name: string, open: (options: SuiteOptions) => Promi
         );
         expect(order).toEqual(Array.from({ length: 40 }, (_, index) => index));
         expect(await ledger.get('stream', 'last')).toBe('39');
-        expect(await ledger.readLog('share', 's', 0, 100)).toHaveLength(40);
+        const rows = await ledger.readLog('share', 's', 0, 100);
+        expect(rows.reduce((items, { count }) => items + count, 0)).toBe(40);
       }));
 
     it('accepts an empty append', () =>

@@ -40,7 +40,7 @@ function shareOf(number: number, job: ReturnType<typeof sampleJob>): AcceptedSha
 
 const temporary = temporaryDirectory();
 
-it('a share takes at most 60 bytes once it is sealed, and 120 before', async () => {
+it('a share takes at most 60 bytes once it is sealed, and 90 before where many come together', async () => {
   const file = temporary.file('ledger.sqlite');
   const clock = new ManualClock();
   const deps = { log: silentLogger, clock };
@@ -54,7 +54,7 @@ it('a share takes at most 60 bytes once it is sealed, and 120 before', async () 
   }
   await Promise.all(commits);
   await ledger.close();
-  expect(fs.statSync(file).size / SHARES).toBeLessThan(120);
+  expect(fs.statSync(file).size / SHARES).toBeLessThan(90);
   const again = await openSqliteLedger({ path: file }, deps);
   const policy = { afterMs: 0, keptRows: 2, fromRows: 1 };
   const sealing = new Sealing(
