@@ -26,6 +26,8 @@ export function generationOf(job: { readonly prevHash: Uint8Array }): string {
  */
 export class DuplicateSet {
   readonly maxHashes: number;
+  /** What `prepare` has read last, kept so that no compiler leaves the reads out. */
+  lookedAt = 0;
   readonly #tables = new Tables();
   readonly #generations = new Map<string, Generation>();
   #lastName = '';
@@ -76,6 +78,16 @@ export class DuplicateSet {
   makeRoom(): void {
     const [oldest] = this.#generations.keys();
     if (this.isFull && oldest !== undefined) this.dropGeneration(oldest);
+  }
+
+  /**
+   * Reads where the first `count` hashes would be, before each is asked for: so memory is waited for once for
+   * many of them, where the tables are larger than the caches. Changes nothing.
+   * @param hashes one behind the other
+   */
+  prepare(generation: string, hashes: Uint8Array, count: number): void {
+    assert(hashes.length >= count * 32, 'duplicates_hash_size', hashes.length);
+    this.lookedAt = this.#group(generation)?.lookAt(hashes, count) ?? 0;
   }
 
   has(generation: string, hash: Uint8Array, offset = 0): boolean {
@@ -221,6 +233,18 @@ class Generation {
     return true;
   }
 
+  /** Reads the home of each of these hashes. @returns what follows from all of them, so that they are read */
+  lookAt(hashes: Uint8Array, count: number): number {
+    const shards = this.#shards;
+    let seen = 0;
+    for (let at = 0; at < count * 32; at += 32) {
+      const first =
+        hashes[at]! | (hashes[at + 1]! << 8) | (hashes[at + 2]! << 16) | (hashes[at + 3]! << 24);
+      seen |= shards[hashes[at + 4]! % SHARDS]?.lookAt(first) ?? 0;
+    }
+    return seen;
+  }
+
   has(hash: Uint8Array, offset: number): boolean {
     readKey(hash, offset);
     if (keyIsZero()) return this.#hasZero;
@@ -276,6 +300,11 @@ class Shard {
     for (let word = 0; word < WORDS; word += 1) this.#rows[at + word] = key[word]!;
     this.#size += 1;
     return true;
+  }
+
+  /** The first word in the home of a key. @param first the key's first word */
+  lookAt(first: number): number {
+    return this.#rows[(first & (this.#capacity - 1)) * WORDS]!;
   }
 
   has(): boolean {

@@ -209,6 +209,8 @@ export class ShareEngine<S extends Submission> {
   #judgeBatch(submissions: readonly S[], entries: readonly Entry[], first: number, count: number): void {
     const hashes = this.#deps.kernel.hashes.slice(0, count * 32);
     const accepted: AcceptedShare<S>[] = [];
+    // Mostly all are of one block.
+    this.#deps.duplicates.prepare(entries[first]!.generation, hashes, count);
     for (let slot = 0; slot < count; slot += 1) {
       const submission = submissions[first + slot]!;
       const entry = entries[first + slot]!;

@@ -30,6 +30,7 @@ describe('DuplicateSet', () => {
           const text = toHex(hash);
           const known = model.get(generation) ?? new Set<string>();
           model.set(generation, known);
+          set.prepare(generation, padded.subarray(offset), 1);
           if (kind === 'drop') {
             expect(set.dropGeneration(generation)).toBe(known.size);
             known.clear();
