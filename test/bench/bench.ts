@@ -1,10 +1,18 @@
 import { cpus, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { descriptorLimit } from '../../src/operator/config-check.ts';
-import { EASIEST, HONEST_HEAD, type HonestRows, honestLine, measureHonestRows } from './honest-rows.ts';
+import {
+  EASIEST,
+  HONEST_HEAD,
+  type HonestRows,
+  honestLine,
+  measureHonestRows,
+  SHAPES,
+} from './honest-rows.ts';
 import { type IdleResult, measureIdle } from './idle-sessions.ts';
 import { benchKernels, type KernelBenchRow, kernelTable } from './kernel-bench.ts';
 import { measurePeerLink, type PeerLinkRow, peerLinkTable } from './peer-link.ts';
+import { measureParts, partsTable } from './profile.ts';
 import { measureSelling, type SellingResult, sellingText } from './selling.ts';
 import { serveProxy } from './served-proxy.ts';
 import { benchSharedPort, sharedPortTable } from './shared-port.ts';
@@ -13,6 +21,7 @@ import { measureStorm, STORM, stormText } from './storm.ts';
 
 const HELP = `usage: npm run bench -- [--json] [--seconds S] [--rounds N] [--sessions N]
        npm run bench -- --processes N [--json] [--seconds S]
+       npm run bench -- --profile [--json] [--seconds S]
        npm run bench -- --soak MINUTES [--json]
        npm run bench -- --storm [--json]
        npm run bench -- serve [--port P] [--branches N] [--difficulty D] [--block-seconds S] [--reuse-port]
@@ -29,6 +38,7 @@ native kernel was built (npm run build:native) there are rows with it and with W
   --rounds N       of which the medians are (5)
   --sessions N     idle sessions (10000, and 50000 where a process may have so many files open)
   --processes N    instead: one proxy, then N that share its port
+  --profile        instead: what a share costs the proxy and both ends of the peer link, by part
   --soak MINUTES   instead: load for so long, with the resident memory of the proxy
   --storm          instead: 500 honest miners beside 5,000 connections that come and go, 2,000 that do not read and 1,000
                    that send nonsense
@@ -154,6 +164,7 @@ async function main(words: readonly string[]): Promise<void> {
         processes: text,
         soak: text,
         storm: flag,
+        profile: flag,
       },
       ...{ port: text, branches: text, difficulty: text, 'block-seconds': text, 'reuse-port': flag },
     },
@@ -173,6 +184,10 @@ async function main(words: readonly string[]): Promise<void> {
     const results = await benchSharedPort(Number(values.processes), Number(values.seconds ?? 3));
     tell(sharedPortTable(results));
     if (values.json === true) say(`${JSON.stringify(results)}\n`);
+  } else if (values.profile === true) {
+    const costs = await measureParts(SHAPES, Number(values.seconds ?? 3));
+    tell(partsTable(costs));
+    if (values.json === true) say(`${JSON.stringify(costs)}\n`);
   } else if (values.storm === true) {
     const result = await measureStorm({ ...STORM, seed: Date.now() % 2 ** 32 });
     tell(stormText(result));

@@ -34,6 +34,7 @@ import { MAKER_SCRIPT_HEX, World } from '../maker/world.ts';
 import { ShareFinder } from '../shares/share-finder.ts';
 import { sampleJob } from '../work/samples.ts';
 import { median } from './median.ts';
+import { type PartCosts, PartProfiler, type Profile, perShare, spread } from './part-profiler.ts';
 
 const SHARE = shareTargetOf(2 ** -31);
 const BRANCHES = 12;
@@ -153,23 +154,28 @@ function cpuMicros(since: Cpu): { readonly all: number; readonly own: number } {
   return { all: sum(process.cpuUsage(since.all)), own: sum(process.threadCpuUsage(since.own)) };
 }
 
-/** The lines in which a proxy sends these shares, and the CPU that took. */
-async function sent(
-  shares: readonly AcceptedShare[],
-  features: FeatureSet,
-  folder: string,
-): Promise<{ readonly lines: readonly string[]; readonly micros: number; readonly bytes: number }> {
+/** A proxy's ledger that has these shares. */
+async function creditedLedger(shares: readonly AcceptedShare[], folder: string): Promise<Ledger> {
   const ledger = await openSqliteLedger({ path: join(folder, 'proxy') }, { log: silentLogger });
   const meters = new Meters();
   for (let first = 0; first < shares.length; first += BATCH)
     await meters.commit(ledger, shares.slice(first, first + BATCH));
+  return ledger;
+}
+
+/** The lines in which a proxy sends all shares of its ledger, which is closed then, and the CPU that took. */
+async function sent(
+  ledger: Ledger,
+  total: number,
+  features: FeatureSet,
+): Promise<{ readonly lines: readonly string[]; readonly micros: number; readonly bytes: number }> {
   const wire = new Wire();
   const lines: string[] = [];
   const ended = Promise.withResolvers<void>();
   let judged = 0;
   wire.onSent = (line) => {
     const { id, method, params } = JSON.parse(line.replace(/"packed":"[^"]*"/, '"packed":""')) as Request;
-    const count = method === 'work.batch' ? Math.min(BATCH, shares.length - params.first_seq) : 0;
+    const count = method === 'work.batch' ? Math.min(BATCH, total - params.first_seq) : 0;
     if (count > 0) lines.push(line);
     const result =
       count === 0 ? {} : { next_seq: params.first_seq + count, verified_work: '0', refused: [] };
@@ -181,10 +187,10 @@ async function sent(
     peer,
     { contractId: CONTRACT, batchWindow: 4, batchIntervalMs: 0 },
     {
-      ...{ ledger, clock: systemClock, timers: systemTimers, durableSeq: () => shares.length },
+      ...{ ledger, clock: systemClock, timers: systemTimers, durableSeq: () => total },
       onJudged: ({ shares: { length } }) => {
         judged += length;
-        if (judged === shares.length) ended.resolve();
+        if (judged === total) ended.resolve();
       },
     },
   );
@@ -249,6 +255,41 @@ function hashed(shares: readonly AcceptedShare[], job: Job): number {
   return micros;
 }
 
+/** CPU time by part, in microseconds, of what runs meanwhile. */
+async function partsOf(run: () => Promise<void>): Promise<Profile> {
+  const profiler = new PartProfiler();
+  await profiler.start();
+  const begun = cpuNow();
+  await run();
+  const { own, all } = cpuMicros(begun);
+  return { ...spread(await profiler.stop(), own), 'ledger thread': all - own };
+}
+
+/** Both ends of the link by part, packed, after a first round that compiles the code. */
+export async function profilePeerLink(count = 65_536): Promise<PartCosts[]> {
+  let costs: PartCosts[] = [];
+  for (let round = 0; round < 2; round += 1) {
+    const job = jobOf();
+    const shares = mined(job, count);
+    const folder = mkdtempSync(join(tmpdir(), 'peer-link-'));
+    try {
+      let lines: readonly string[] = [];
+      const ledger = await creditedLedger(shares, folder);
+      const proxy = await partsOf(async () => {
+        ({ lines } = await sent(ledger, shares.length, new Set(['packed_shares'])));
+      });
+      const maker = await partsOf(async () => void (await verified(lines, job, count, folder)));
+      costs = [
+        { what: 'link, proxy', micros: perShare(proxy, count) },
+        { what: 'link, maker', micros: perShare(maker, count) },
+      ];
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+  return costs;
+}
+
 /** Medians over rounds in which the formats and the kernel take turns. */
 export async function measurePeerLink(
   options: { readonly shares?: number; readonly rounds?: number } = {},
@@ -272,7 +313,8 @@ export async function measurePeerLink(
     for (const [index, { features }] of formats.entries()) {
       const folder = mkdtempSync(join(tmpdir(), 'peer-link-'));
       try {
-        const { lines, micros, bytes } = await sent(shares, features, folder);
+        const ledger = await creditedLedger(shares, folder);
+        const { lines, micros, bytes } = await sent(ledger, count, features);
         seen[index]!.send.push(micros / count);
         seen[index]!.bytes = bytes / count;
         const { all, own } = await verified(lines, job, count, folder);

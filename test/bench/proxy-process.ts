@@ -1,4 +1,5 @@
 import { serveParent, usage } from './child.ts';
+import { PartProfiler } from './part-profiler.ts';
 import { type ServedProxy, type ServeOptions, serveProxy } from './served-proxy.ts';
 
 if (import.meta.main) {
@@ -8,6 +9,7 @@ if (import.meta.main) {
     closed ??= served.then((proxy) => proxy.close());
     return closed;
   };
+  const profiler = new PartProfiler();
   serveParent(
     {
       ports: async () => {
@@ -17,6 +19,8 @@ if (import.meta.main) {
       newBlock: async () => (await served).newBlock(),
       newJob: async () => (await served).newJob(),
       usage,
+      startProfile: () => profiler.start(),
+      stopProfile: () => profiler.stop(),
       close,
     },
     async () => void (await close()),
