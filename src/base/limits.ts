@@ -145,7 +145,7 @@ export const LIMITS = {
    * Processes of a miner for which a market maker holds connections to its pools at once under a contract;
    * one more each 15 seconds.
    */
-  peerWorkInstances: 4,
+  peerWorkInstances: 12,
   /** Solutions of a contract that were sent to a pool and are known by hash; half an hour's at most. */
   workSolutions: 65_536,
   /** Credited shares between two commitments that are read again for the next: 20 MB of the log. */

@@ -65,6 +65,8 @@ export type JobBinding = {
   /** Reads what it kept, before anything else is asked of it. */
   load?(): Promise<void>;
   readonly work?: WorkStatus;
+  /** The work of all processes of the miner is brought, or is not: its channel is connected. */
+  delivers?(isThere: boolean): void;
   /** Answers `work.subscribe` and `work.solution`, where jobs are ours. */
   subscribe?(peer: RpcPeer, params: Params<'work.subscribe'>): Result<'work.subscribe'>;
   solve?(params: Params<'work.solution'>): Promise<Result<'work.solution'>>;

@@ -322,9 +322,11 @@ export class MakerChannel {
     });
   }
 
-  /** Answers `work.subscribe`: jobs follow. Throws `wrong_status` before the channel is open. */
+  /**
+   * Answers `work.subscribe`: jobs follow. Any connection of the miner will do: of several processes of it one
+   * has the channel, and each takes jobs of its own. Throws `wrong_status` before the channel is open.
+   */
   async subscribe(peer: RpcPeer, params: Params<'work.subscribe'>): Promise<Result<'work.subscribe'>> {
-    this.#assertAttached(peer);
     if (this.#binding.subscribe === undefined)
       throw new CodedError('wrong_status', 'the jobs of this contract are not ours');
     if (this.store.channel?.status !== 'open' || !this.store.stream.opened)
@@ -333,8 +335,7 @@ export class MakerChannel {
   }
 
   /** Answers `work.solution` with the verdict of the pool, at once: nothing else is waited for. */
-  async solve(peer: RpcPeer, params: Params<'work.solution'>): Promise<Result<'work.solution'>> {
-    this.#assertAttached(peer);
+  async solve(params: Params<'work.solution'>): Promise<Result<'work.solution'>> {
     if (this.#binding.solve === undefined)
       throw new CodedError('wrong_status', 'the jobs of this contract are not ours');
     return this.#binding.solve(params);
@@ -474,6 +475,7 @@ export class MakerChannel {
     this.store.apply({ type: 'disconnected' });
     this.#notices.linked(peer);
     this.batchVerifier.openBacklog();
+    this.#binding.delivers?.(true);
     void peer.closed.then(() => this.#detach(peer));
     // The answer is sent first: a peer serves our requests only once its own is answered.
     this.#deps.timers.afterTurn(() => {
@@ -490,6 +492,7 @@ export class MakerChannel {
   #detach(peer: RpcPeer): void {
     if (this.#peer !== peer) return;
     this.#peer = undefined;
+    this.#binding.delivers?.(false);
     this.store.apply({ type: 'disconnected' });
     this.#deps.onChange();
   }

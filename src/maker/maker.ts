@@ -471,7 +471,7 @@ export class Maker {
       'job.announce': handler('job.announce', (p) => workOf(p.contractId).announce(peer, p)),
       'work.batch': handler('work.batch', (p) => workOf(p.contractId).takeBatch(peer, p)),
       'work.subscribe': handler('work.subscribe', (p) => channelOf(p.contractId).subscribe(peer, p)),
-      'work.solution': handler('work.solution', (p) => channelOf(p.contractId).solve(peer, p)),
+      'work.solution': handler('work.solution', (p) => channelOf(p.contractId).solve(p)),
       'work.block': handler('work.block', (p) => channelOf(p.contractId).showBlock(peer, p)),
       'delivery.minutes': handler('delivery.minutes', (p) => channelOf(p.contractId).minutes(peer, p)),
       ...noticeHandlers((contractId) => channelOf(contractId).noticesOf(peer)),

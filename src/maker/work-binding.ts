@@ -112,7 +112,8 @@ export class WorkBinding implements JobBinding {
   #counted: ReadonlyMap<string, bigint> = new Map();
   #state: WorkJobsState;
   #ticker: Timer | undefined;
-  #peer: RpcPeer | undefined;
+  /** By instance: the connection of a process that takes jobs. */
+  readonly #peers = new Map<string, RpcPeer>();
   #linesOnDisk = 0;
   /** The file may end in half a line. */
   #isTorn = false;
@@ -189,27 +190,44 @@ export class WorkBinding implements JobBinding {
    */
   subscribe(peer: RpcPeer, { instance }: Params<'work.subscribe'>): Result<'work.subscribe'> {
     const isNew = !this.#relays.has(instance);
-    if (isNew && !this.#newInstances.take(this.#deps.clock.monotonicMs()))
+    const isFull = this.#relays.size >= LIMITS.peerWorkInstances && this.#lingers.size === 0;
+    if (isNew && (isFull || !this.#newInstances.take(this.#deps.clock.monotonicMs())))
       throw new CodedError('too_often', 'processes of one miner', { limit: 'peerWorkInstances' });
     this.#beginTicks();
-    this.#peer = peer;
+    // A connection is of one process.
+    for (const [other, its] of this.#peers) if (its === peer && other !== instance) this.#gone(other);
+    this.#peers.set(instance, peer);
     this.#lingers.get(instance)?.cancel();
     this.#lingers.delete(instance);
-    for (const other of this.#relays.keys()) if (other !== instance) this.#linger(other);
+    for (const other of this.#relays.keys()) if (!this.#peers.has(other)) this.#linger(other);
     void peer.closed.then(() => {
-      if (this.#peer !== peer) return;
-      this.#peer = undefined;
-      this.#apply({ type: 'unsubscribed' });
-      for (const each of this.#relays.keys()) this.#linger(each);
+      if (this.#peers.get(instance) === peer) this.#gone(instance);
     });
     this.#deps.timers.afterTurn(() => {
-      if (this.#peer !== peer) return;
+      if (this.#peers.get(instance) !== peer) return;
       // It is told anew.
       this.stats.isDown = false;
       this.#apply({ type: 'subscribed', instance });
       this.#begin(instance);
     });
     return {};
+  }
+
+  /** A process of the miner takes no jobs any more. */
+  #gone(instance: string): void {
+    this.#peers.delete(instance);
+    this.#apply({ type: 'unsubscribed', instance });
+    this.#linger(instance);
+  }
+
+  /** The work of all processes is brought by one of them, which is there or is not. */
+  delivers(isThere: boolean): void {
+    this.#apply({ type: isThere ? 'delivers' : 'delivers_not' });
+  }
+
+  /** Where an instance is heard, or one of its miner that can answer for it. */
+  #peerOf(instance: string): RpcPeer | undefined {
+    return this.#peers.get(instance) ?? [...this.#peers.values()].at(-1);
   }
 
   /** Answers `work.solution`. Throws as `Solutions.show`, and `share_stale` for a job that is no more. */
@@ -473,7 +491,7 @@ export class WorkBinding implements JobBinding {
   }
 
   #send({ instance, job }: GivenJob): void {
-    const peer = this.#peer;
+    const peer = this.#peers.get(instance);
     const { contractId } = this.#store;
     if (peer === undefined || !this.#state.jobs.has(job.id)) return;
     call(peer, 'work.job', { contractId, instance, job }).then(
@@ -493,7 +511,7 @@ export class WorkBinding implements JobBinding {
     all: readonly JobId[],
     why: Pick<Params<'work.gone'>, 'all' | 'code'> = {},
   ): void {
-    const peer = this.#peer;
+    const peer = this.#peerOf(instance);
     const { contractId } = this.#store;
     if (peer === undefined) return;
     for (let at = 0; at === 0 || at < all.length; at += LIMITS.jobsPerDestination) {

@@ -57,7 +57,9 @@ export type WorkJobsState = {
   readonly nextId: JobId;
   /** By instance, the one that was heard of last at the end. */
   readonly instances: ReadonlyMap<string, InstanceBlocks>;
-  /** Monotonic time in ms since which no miner is subscribed; undefined while one is. */
+  /** Processes of the miner that are connected and take jobs. */
+  readonly subscribed: ReadonlySet<string>;
+  /** Monotonic time in ms since which no work is brought; undefined while some is. */
   readonly awaySinceMs: number | undefined;
 };
 
@@ -89,7 +91,10 @@ export type WorkJobsEvent =
   /** No work of this pool, or of any, can be submitted any more. */
   | { readonly type: 'pool_lost'; readonly instance: string; readonly pool?: string }
   | { readonly type: 'subscribed'; readonly instance: string }
-  | { readonly type: 'unsubscribed' }
+  | { readonly type: 'unsubscribed'; readonly instance: string }
+  /** Whoever brings the work of all processes is connected, or is not. */
+  | { readonly type: 'delivers' }
+  | { readonly type: 'delivers_not' }
   | { readonly type: 'tick' };
 
 /** What is to be done, in this order. */
@@ -149,7 +154,9 @@ export function initialWorkJobs(
       },
     ]),
   );
-  let state: WorkJobsState = { jobs, nextId, instances: new Map(), awaySinceMs: nowMs };
+  let state: WorkJobsState = {
+    ...{ jobs, nextId, instances: new Map(), subscribed: new Set(), awaySinceMs: nowMs },
+  };
   for (const { instance, job } of given) {
     const { blocks } = state.instances.get(instance) ?? NO_BLOCKS;
     const more = [...new Set([...blocks, toHex(job.prevHash)])].slice(-BLOCKS_KEPT);
@@ -197,6 +204,10 @@ export function transition(
     case 'subscribed':
       return subscribed(options, state, event.instance, nowMs);
     case 'unsubscribed':
+      return unsubscribed(options, state, event.instance, nowMs);
+    case 'delivers':
+      return delivers(options, state, nowMs);
+    case 'delivers_not':
       return { state: { ...state, awaySinceMs: state.awaySinceMs ?? nowMs }, effects: [] };
     case 'tick':
       return forgetDue(options, state, nowMs);
@@ -234,7 +245,7 @@ function offered(
   const { blocks, withdrawals } = state.instances.get(instance) ?? NO_BLOCKS;
   const isNewest = blocks.at(-1) === block;
   const isOld = !isNewest && blocks.includes(block);
-  if (state.awaySinceMs !== undefined)
+  if (!state.subscribed.has(instance))
     return { ...notGiven('away'), state: isNewest || isOld ? state : blockMissed(state, instance) };
   if (isOld) return notGiven('stale');
   const key = workKey(job);
@@ -321,7 +332,8 @@ function poolLost(
   state: WorkJobsState,
   { instance, pool }: Extract<WorkJobsEvent, { readonly type: 'pool_lost' }>,
 ): WorkJobsTransition {
-  const isMissed = state.awaySinceMs !== undefined;
+  // Another process of the miner answers for one that is gone.
+  const isMissed = state.subscribed.size === 0;
   const jobs = new Map(state.jobs);
   const ids: JobId[] = [];
   let isLast = true;
@@ -356,18 +368,60 @@ function subscribed(
   const effects: WorkJobsEffect[] = [...due.effects];
   const leaving = new Map<string, JobId[]>();
   for (const [id, each] of due.state.jobs) {
-    // Shares found before the miner was away may come now, behind all that waited.
-    const wasCredited = each.status === 'gone' && !each.isMissed && each.untilMs >= awaySinceMs;
+    // Other processes of the miner that are there go on with what they have.
+    if (each.instance !== instance && state.subscribed.has(each.instance)) {
+      jobs.set(id, longer(options, each, awaySinceMs, nowMs));
+      continue;
+    }
     const isMissed = each.status !== 'live' || each.instance !== instance;
     const replacedBy = each.status === 'leaving' ? undefined : each.replacedBy;
+    const { untilMs } = longer(options, each, awaySinceMs, nowMs);
     const given = { ...(isMissed ? missed(each) : each), replacedBy };
-    if (wasCredited) given.untilMs = Math.max(each.untilMs, nowMs + options.backlogWindowMs);
+    if (untilMs > each.untilMs) given.untilMs = untilMs;
     jobs.set(id, given);
     if (each.status === 'live' && each.instance === instance) effects.push({ type: 'give_again', given });
     if (each.status === 'leaving') leaving.set(each.instance, [...(leaving.get(each.instance) ?? []), id]);
   }
   for (const [of, ids] of leaving) effects.push({ type: 'withdraw', instance: of, ids });
-  return { state: { ...due.state, jobs, awaySinceMs: undefined }, effects };
+  const there = new Set([...state.subscribed, instance]);
+  return { state: { ...due.state, jobs, subscribed: there, awaySinceMs: undefined }, effects };
+}
+
+/** Shares found before work was not brought any more may come now, behind all that waited. */
+function longer(
+  { backlogWindowMs }: WorkJobsOptions,
+  given: GivenJob,
+  awaySinceMs: number,
+  nowMs: number,
+): GivenJob {
+  const wasCredited = given.status === 'gone' && !given.isMissed && given.untilMs >= awaySinceMs;
+  if (!wasCredited) return given;
+  return { ...given, untilMs: Math.max(given.untilMs, nowMs + backlogWindowMs) };
+}
+
+/** A process is gone. While others are there its work still comes, with theirs, and nobody acks its jobs. */
+function unsubscribed(
+  options: WorkJobsOptions,
+  state: WorkJobsState,
+  instance: string,
+  nowMs: number,
+): WorkJobsTransition {
+  const subscribed = new Set(state.subscribed);
+  subscribed.delete(instance);
+  if (subscribed.size === 0)
+    return { state: { ...state, subscribed, awaySinceMs: state.awaySinceMs ?? nowMs }, effects: [] };
+  const ended = changed(state, (each) =>
+    each.instance === instance && each.status !== 'gone' ? gone(options, missed(each), nowMs) : each,
+  );
+  return { ...ended, state: { ...ended.state, subscribed } };
+}
+
+/** What ended since work was not brought any more is credited for as long as a backlog is taken. */
+function delivers(options: WorkJobsOptions, state: WorkJobsState, nowMs: number): WorkJobsTransition {
+  const { awaySinceMs } = state;
+  if (awaySinceMs === undefined || state.subscribed.size === 0) return { state, effects: [] };
+  const brought = changed(state, (each) => longer(options, each, awaySinceMs, nowMs));
+  return { ...brought, state: { ...brought.state, awaySinceMs: undefined } };
 }
 
 /** Forgets the jobs of which no share can be credited any more. */

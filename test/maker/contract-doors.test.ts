@@ -78,7 +78,9 @@ async function asked(over = peer): Promise<Readonly<Record<string, string>>> {
 }
 
 const NOT_HEARD = {
-  ...{ job: 'protocol', batch: 'protocol', subscribe: 'protocol', solution: 'protocol' },
+  ...{ job: 'protocol', batch: 'protocol' },
+  // Jobs are given over any connection of the miner.
+  ...{ subscribe: 'wrong_status', solution: 'wrong_status' },
   ...{ block: 'protocol', minutes: 'protocol', resume: 'protocol' },
 };
 /** What the coinbase binds has no jobs of the maker, no blocks for it, and no rules of delivery. */

@@ -331,7 +331,7 @@ it('what a miner says of a contract is heard over the connection that it is atta
     await of.ask('delivery.minutes', { contractId, next: 0, reports: [] }),
     await of.ask('work.subscribe', { contractId, instance: 'aa'.repeat(16) }),
   ];
-  expect(await heard(other)).toEqual(['protocol', 'protocol', 'protocol', 'protocol']);
+  expect(await heard(other)).toEqual(['protocol', 'protocol', 'protocol', 'wrong_status']);
   expect(await heard(miner)).toEqual([{}, 'bad_signature', 'wrong_status', 'wrong_status']);
 });
 

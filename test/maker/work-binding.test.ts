@@ -412,19 +412,22 @@ describe('a pool of the maker', () => {
 
   it('is held for a few processes of a miner, and not for each that it makes up', async () => {
     const { stand } = await working();
-    const instances = Array.from({ length: 8 }, (_, index) => `${index}`.repeat(32));
-    for (const instance of instances.slice(0, 3)) await stand.subscribe(instance);
-    await expect(stand.subscribe(instances[3])).rejects.toMatchObject({ code: 'too_often' });
+    const others = LIMITS.peerWorkInstances - 1;
+    const instances = Array.from({ length: others + 5 }, (_, index) =>
+      `${index % 10}${index > 9 ? 1 : 0}`.repeat(16),
+    );
+    for (const instance of instances.slice(0, others)) await stand.subscribe(instance);
+    await expect(stand.subscribe(instances[others])).rejects.toMatchObject({ code: 'too_often' });
     // The one that is known is no new one.
     await stand.subscribe();
     const held = () => stand.pools.filter(({ isStopped }) => !isStopped).length / 2;
     expect(held()).toBe(LIMITS.peerWorkInstances);
-    for (const instance of instances.slice(3)) {
+    for (const instance of instances.slice(others)) {
       await stand.time.advance(15_000);
       await stand.subscribe(instance);
       expect(held()).toBeLessThanOrEqual(LIMITS.peerWorkInstances);
     }
-    expect(stand.pools).toHaveLength(2 * 9);
+    expect(stand.pools).toHaveLength(2 * (instances.length + 1));
   });
 
   it('is opened for nobody who is gone before its turn', async () => {

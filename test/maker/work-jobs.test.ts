@@ -132,7 +132,7 @@ describe('the jobs that a maker gives', () => {
     const machine = new Machine();
     machine.given(offer(1, 1));
     const id = machine.given(offer(2, 2));
-    machine.on({ type: 'unsubscribed' });
+    machine.on({ type: 'unsubscribed', instance: A });
     expect([machine.offer(offer(1, 3)), machine.offer(offer(2, 4))]).toEqual(['away', 'away']);
     expect(machine.state.jobs.get(id)).toMatchObject({ status: 'live', isMissed: false });
     expect(machine.offer(offer(3, 5))).toBe('away');
@@ -281,7 +281,7 @@ describe('the jobs that a maker gives', () => {
   it('are given to nobody who is away; what ends meanwhile is told, and waits for the backlog', () => {
     const machine = new Machine();
     const old = machine.given(offer(1, 1));
-    machine.on({ type: 'unsubscribed' });
+    machine.on({ type: 'unsubscribed', instance: A });
     expect(machine.offer(offer(2, 2))).toBe('away');
     expect(machine.on({ type: 'pool_lost', instance: A })).toEqual([]);
     machine.nowMs += OPTIONS.backlogMs;
@@ -301,7 +301,7 @@ describe('the jobs that a maker gives', () => {
     machine.given(offer(2, 2));
     machine.nowMs += OPTIONS.graceMs;
     for (const isCreditedAfter of [true, false]) {
-      machine.on({ type: 'unsubscribed' });
+      machine.on({ type: 'unsubscribed', instance: A });
       machine.nowMs += OPTIONS.backlogWindowMs;
       machine.on({ type: 'tick' });
       machine.on({ type: 'subscribed', instance: A });
@@ -314,7 +314,7 @@ describe('the jobs that a maker gives', () => {
   it('are forgotten where the miner stays away longer than any backlog', () => {
     const machine = new Machine();
     const old = machine.given(offer(1, 1));
-    machine.on({ type: 'unsubscribed' });
+    machine.on({ type: 'unsubscribed', instance: A });
     machine.on({ type: 'pool_lost', instance: A });
     machine.nowMs += OPTIONS.backlogMs + OPTIONS.graceMs;
     expect(machine.on({ type: 'tick' })).toEqual([]);
@@ -325,11 +325,11 @@ describe('the jobs that a maker gives', () => {
   it('in force are told again to the process that had them, and withdrawn from one that is no more', () => {
     const machine = new Machine();
     const old = machine.given(offer(1, 1));
-    machine.on({ type: 'unsubscribed' });
+    machine.on({ type: 'unsubscribed', instance: A });
     expect(machine.on({ type: 'subscribed', instance: A })).toMatchObject([
       { type: 'give_again', given: { job: { id: old } } },
     ]);
-    machine.on({ type: 'unsubscribed' });
+    machine.on({ type: 'unsubscribed', instance: A });
     expect(machine.on({ type: 'subscribed', instance: B })).toEqual([]);
     const id = machine.given(offer(1, 1, { extranonce1: Uint8Array.of(2) }), { instance: B });
     expect(machine.state.jobs.get(id)!.job.clean).toBe(true);
@@ -344,8 +344,42 @@ describe('the jobs that a maker gives', () => {
   it('of one process do not end those of another', () => {
     const machine = new Machine();
     const a = machine.given(offer(1, 1));
+    expect(machine.on({ type: 'subscribed', instance: B })).toEqual([]);
     machine.given(offer(2, 1, { extranonce1: Uint8Array.of(2) }), { instance: B });
-    expect(machine.statusOf(a)).toBe('live');
+    expect(machine.state.jobs.get(a)).toMatchObject({ status: 'live', isMissed: false });
+  });
+
+  it('of a process that is gone while others are there are credited as long as a backlog is taken', () => {
+    const machine = new Machine();
+    const a = machine.given(offer(1, 1));
+    machine.on({ type: 'subscribed', instance: B });
+    const b = machine.given(offer(1, 1, { extranonce1: Uint8Array.of(2) }), { instance: B });
+    expect(machine.on({ type: 'unsubscribed', instance: A })).toEqual([]);
+    expect([machine.statusOf(a), machine.statusOf(b)]).toEqual(['gone', 'live']);
+    expect(machine.offer(offer(1, 3))).toBe('away');
+    machine.nowMs += OPTIONS.backlogWindowMs;
+    expect(machine.credits(a)).toBe(true);
+    machine.nowMs += 1;
+    expect([machine.credits(a), machine.credits(b)]).toEqual([false, true]);
+    // It comes back with what its pool has, under another id.
+    machine.on({ type: 'subscribed', instance: A });
+    expect(machine.offer(offer(1, 1))).toBeTypeOf('number');
+  });
+
+  it('that end while nobody brings the work of their process are credited once it is brought again', () => {
+    for (const isBrought of [true, false]) {
+      const machine = new Machine();
+      machine.on({ type: 'subscribed', instance: B });
+      const old = machine.given(offer(1, 1), { instance: B });
+      machine.on({ type: 'delivers_not' });
+      machine.given(offer(2, 2), { instance: B });
+      machine.nowMs += OPTIONS.graceMs;
+      if (isBrought) machine.on({ type: 'delivers' });
+      machine.nowMs += 1;
+      expect(machine.credits(old)).toBe(isBrought);
+      machine.nowMs += OPTIONS.backlogWindowMs;
+      expect(machine.credits(old)).toBe(false);
+    }
   });
 
   it('that the miner refuses are none; what they replaced is withdrawn by name', () => {
@@ -453,7 +487,7 @@ class Model {
     if (what === 'ack') this.#acks();
     if (what === 'away') this.#unacked.length = 0;
     if (what === 'lost') this.#follow(machine.on({ type: 'pool_lost', instance: A }));
-    if (what === 'away') this.#follow(machine.on({ type: 'unsubscribed' }));
+    if (what === 'away') this.#follow(machine.on({ type: 'unsubscribed', instance: A }));
     if (what === 'back') this.#follow(machine.on({ type: 'subscribed', instance: A }));
     if (what === 'tick') this.#follow(machine.on({ type: 'tick' }));
   }
