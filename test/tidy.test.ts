@@ -66,7 +66,7 @@ describe('imports', () => {
     // Its own pools and nodes are behind `upstream`.
     maker: [...CORE, 'upstream', 'work', 'contract', 'channel', 'peer', 'settlement', 'chain', 'ledger'],
     audit: [...CORE, 'work', 'contract', 'channel', 'peer', 'settlement'],
-    fleet: ['base', 'ledger', 'chain', 'channel', 'settlement'],
+    fleet: ['base', 'shares', 'work', 'ledger', 'chain', 'channel', 'settlement'],
     auditor: ['base', 'bitcoin', 'contract', 'channel', 'peer', 'settlement', 'ledger'],
     mining: [...LINE, 'config', 'ledger', 'log'],
     operator: [...upTo('mining'), ...AROUND],
@@ -79,7 +79,7 @@ describe('imports', () => {
     api: ['base', 'http'],
     ui: ['base', 'http'],
     devnet: [...FLOW, ...AROUND],
-    daemon: [...FLOW, ...AROUND, 'devnet'],
+    daemon: [...FLOW, ...AROUND, 'fleet', 'devnet'],
     cli: [...FLOW, ...AROUND, 'devnet', 'daemon'],
     'main.ts': ['base', 'cli'],
   };
@@ -151,9 +151,6 @@ describe('imports', () => {
   /** Makes committed code, or compiles; never runs in the product. */
   const GENERATORS = /^src\/shares\/kernel\/(?:build-(?:kernel|native)\.ts|rounds-source\.ts|assembly\/)/;
 
-  /** Several instances on one ledger: whole and tested by itself, and no daemon is one of several yet. */
-  const LIBRARY = /^src\/fleet\//;
-
   it('reach every file of src from the program: what tests alone need is theirs', () => {
     const reached = new Set<string>();
     const queue = ['src/main.ts'];
@@ -163,7 +160,7 @@ describe('imports', () => {
       queue.push(...neighboursOf(path));
     }
     const dead = filesUnder('src').filter((path) => path.endsWith('.ts') && !reached.has(path));
-    expect(dead.filter((path) => !GENERATORS.test(path) && !LIBRARY.test(path))).toEqual([]);
+    expect(dead.filter((path) => !GENERATORS.test(path))).toEqual([]);
   });
 
   /** What documents are made with, and the other halves of what the program does itself. */
@@ -176,7 +173,7 @@ describe('imports', () => {
       named.set(word, (named.get(word) ?? 0) + 1);
     const declared = /^export (?:async )?(?:abstract )?(?:type|const|function\*?|class) (\w+)/gm;
     const unused = [...code]
-      .filter(([path]) => !GENERATORS.test(path) && !LIBRARY.test(path))
+      .filter(([path]) => !GENERATORS.test(path))
       .flatMap(([path, text]) => [...text.matchAll(declared)].map((match) => ({ path, name: match[1]! })))
       .filter(({ name }) => named.get(name) === 1 && !UNUSED_EXPORTS.includes(name));
     expect(unused).toEqual([]);

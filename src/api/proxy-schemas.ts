@@ -206,6 +206,15 @@ export const proxyStatus = z.object({
   contracts: z.array(proxyContract),
   metering: metering.extend({ own_work_hashes: decimal, last_error: text.optional() }).nullable(),
   finished_contracts: z.array(z.object({ name: text, contract_id: id, reason: text })),
+  shared_contracts: z
+    .array(
+      z.object({
+        ...{ name: text, contract_id: id.nullable(), resource: text },
+        ...{ is_owner: z.boolean(), owner: text.nullable(), live: z.boolean() },
+        ...{ granted_hashes: decimal, done_hashes: decimal },
+      }),
+    )
+    .describe('contracts that other proxies on the same ledger serve too'),
   exposure_sat: decimal.describe('delivered and not signed for, over all contracts'),
   closing_only: closingOnly,
   durability: z.enum(['sound', 'held', 'lost']),

@@ -300,6 +300,8 @@ export type ContractConfig = {
   readonly destination?: string | undefined;
   /** Its part of the hashrate; undefined: as much as any other without one. */
   readonly quota?: QuotaConfig | undefined;
+  /** How long its channel is leased, in ms, where several proxies serve it; undefined where this one does. */
+  readonly leaseMs?: number | undefined;
   /** The next contract on the same terms is opened before this one is used up. */
   readonly renews?: boolean | undefined;
   /** Who has a part of the pay in every state; undefined: the miner alone. */

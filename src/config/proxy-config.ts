@@ -301,8 +301,26 @@ function contractOf(values: ProxyValues, context: Context): ContractConfig | und
       contract.payees.length === 0
         ? undefined
         : payeesOf(contract.payees, contract.payeeSeed, 'contract.payees', context),
+    leaseMs: leaseOf(values, binding.type, context),
     renews: renewsOf(contract, context),
   };
+}
+
+/** Of a contract that several proxies serve: each takes jobs of its own from the maker. */
+function leaseOf(
+  { contract, ledger, auditor }: ProxyValues,
+  binding: BindingConfig['type'],
+  context: Context,
+): number | undefined {
+  const { lease } = contract;
+  if (lease === undefined) return undefined;
+  const refuse = (why: string): void => context.refuse('contract.lease', why);
+  if (ledger.url === undefined) refuse('needs ledger.url: a ledger in a file is of one proxy');
+  if (binding !== 'work') refuse('needs contract.binding "work"');
+  if (contract.renew) refuse('and contract.renew exclude each other');
+  if (contract.maxUnpaidTotal !== undefined) refuse('and contract.max_unpaid_total exclude each other');
+  if (auditor.address !== undefined) refuse('is not for a proxy with [auditor]');
+  return lease;
 }
 
 /** Undefined where it is not asked for: then the terms are as before there was this. */

@@ -40,6 +40,11 @@ const CONTRACT = section('Sale of hashrate to a market maker. Nothing here is us
   name: option(TEXT, 'first', {
     doc: 'One name stands for one contract. Once that is over it is not proposed again: the next one needs another name.',
   }),
+  lease: optional(DURATION, '10s', {
+    min: '2s',
+    max: '10m',
+    doc: 'Several proxies on one PostgreSQL serve this contract: one has its channel for so long, and again.',
+  }),
   makerUrl: optional(ENDPOINT, 'maker.example:7333', { doc: 'Address of the market maker.' }),
   makerNodeId: optional(hex(32), 'c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5', {
     doc: 'Node id of the market maker (x-only public key), as it publishes it.',

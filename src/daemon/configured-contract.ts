@@ -14,9 +14,9 @@ import { bodyOf, loadContract, parseBody, type StoredContract } from '../settlem
  * The kind of ledger documents of what was proposed for a configured contract; the id is its name. Ledgers
  * of earlier versions have one, under `OLD_ID`, with the terms alone.
  */
-const PROPOSAL_KIND = 'proposal';
+export const PROPOSAL_KIND = 'proposal';
 const OLD_ID = 'current';
-const idOf = (name: string): string => `name:${name}`;
+export const proposalId = (name: string): string => `name:${name}`;
 
 /** The name of a contract whose configuration gives it none. */
 export const FIRST_NAME = 'first';
@@ -73,7 +73,7 @@ const proposalCodec = object({
 /** The ledger entry of what is proposed for a configured contract, to be on disk before it is. */
 export function proposalEntry(config: ContractConfig | MeteringConfig, terms: ContractTerms): LedgerEntry {
   const body = bodyOf(proposalCodec, { version: 2, configHex: digestOf(config), terms });
-  return { type: 'put', kind: PROPOSAL_KIND, id: idOf(config.name), body };
+  return { type: 'put', kind: PROPOSAL_KIND, id: proposalId(config.name), body };
 }
 
 /** True where what was proposed was made of this configuration, as far as that is known. */
@@ -82,8 +82,11 @@ export function isSameConfig({ configHex }: Proposal, config: ContractConfig | M
 }
 
 /** What was proposed for a configured contract of this name. Throws `ledger_corrupt`. */
-export async function readProposal(ledger: Ledger, name: string): Promise<Proposal | undefined> {
-  const body = await ledger.get(PROPOSAL_KIND, idOf(name));
+export async function readProposal(
+  ledger: Pick<Ledger, 'get'>,
+  name: string,
+): Promise<Proposal | undefined> {
+  const body = await ledger.get(PROPOSAL_KIND, proposalId(name));
   if (body !== undefined) {
     const { terms, configHex } = parseBody(PROPOSAL_KIND, proposalCodec, body);
     return { terms, configHex };
@@ -98,7 +101,7 @@ export async function readProposal(ledger: Ledger, name: string): Promise<Propos
 function digestOf(config: ContractConfig | MeteringConfig): string {
   const all: Partial<ContractConfig> = config;
   const { maker: _maker, payout: _payout, returnsBonds: _returns, name: _name, ...others } = all;
-  const { destination: _destination, quota: _quota, renews: _renews, ...ofTerms } = others;
+  const { destination: _destination, quota: _quota, renews: _renews, leaseMs: _lease, ...ofTerms } = others;
   const text = JSON.stringify(ofTerms, (_key, value: unknown) =>
     typeof value === 'bigint' ? value.toString() : value,
   );

@@ -7,12 +7,13 @@ import { decimalDifficultyOf } from '../bitcoin/target.ts';
 import type { ChainClock } from '../chain/chain-clock.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { TemplateWatch } from '../chain/template-watch.ts';
-import { nodeIdBytes, type SeedSigner } from '../channel/signer.ts';
+import { nodeIdBytes } from '../channel/signer.ts';
 import type { ContractConfig, PayoutConfig, QuotaConfig } from '../config/config.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import { easiestTarget } from '../contract/terms-access.ts';
 import type { UpstreamJob } from '../jobs/job.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import type { PostgresOptions } from '../ledger/postgres/address.ts';
 import type { Logger } from '../log/logger.ts';
 import type { ChosenCoins } from '../miner/chosen-coins.ts';
 import type { ExposureTotal } from '../miner/exposure-total.ts';
@@ -33,9 +34,11 @@ import { committedBinding } from '../settlement/bead-rules.ts';
 import type { ExternalSigning } from '../settlement/external-signing.ts';
 import type { HashValues } from '../settlement/hash-values.ts';
 import type { LadderWriter } from '../settlement/ladder-writer.ts';
+import type { SignerTree } from '../settlement/opening.ts';
 import type { BlobFiles } from '../settlement/peer-blobs.ts';
 import { CONTRACT_KIND, loadContract } from '../settlement/records.ts';
 import { healFromMaker } from '../settlement/recovery.ts';
+import type { StreamTotal } from '../work/meters.ts';
 import { configuredContract, endOf, proposalEntry } from './configured-contract.ts';
 import type { LeavableContract } from './leaving.ts';
 import type { SoldContract } from './selling.ts';
@@ -48,10 +51,21 @@ const HEAL_TIMEOUT_MS = 5_000;
 const TEMPLATE_MS = 4_000;
 const TEMPLATES_KEPT = 30;
 
+/** Where several proxies meet, and what this one is among them. */
+export type FleetPlace = {
+  readonly postgres: PostgresOptions;
+  /** Number of this run of the program. */
+  readonly run: number;
+  /** The durable total of a stream in the own chain. */
+  readonly total: (stream: string) => StreamTotal;
+  /** Folder of ladder files. */
+  readonly closeDir: string;
+};
+
 export type ContractRunnerDeps = {
   readonly ledger: Ledger;
   readonly chain: ChainSource;
-  readonly signer: SeedSigner;
+  readonly signer: SignerTree;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly random: Random;
@@ -66,11 +80,15 @@ export type ContractRunnerDeps = {
   /** See `MinerContractDeps`. */
   readonly judgeUpdate?: NonNullable<MinerContractDeps['judgeUpdate']>;
   readonly chosenCoins?: ChosenCoins;
-  readonly ladders?: LadderWriter;
+  readonly ladders?: Pick<LadderWriter, 'write' | 'remove'>;
   readonly chainClock?: ChainClock;
   readonly onStatus: (contract: SoldContract) => void;
+  /** What a contract that several proxies share depends on; undefined where the ledger is of this one. */
+  readonly fleet?: FleetPlace;
   /** See `MinerContractDeps`. */
   readonly observeSolution?: (seconds: number) => void;
+  /** See `MinerContractDeps`. */
+  readonly sharedWork?: NonNullable<MinerContractDeps['sharedWork']>;
   readonly connect?: typeof connectPeer;
   /** Of the own node, where blocks are shown to the maker. */
   readonly templates?: TemplateWatch;
@@ -225,7 +243,10 @@ function templatesFor(
 }
 
 /** The hashrate of a contract: what its terms commit to, else what was configured. */
-function quotaOf(terms: ContractTerms, configured: QuotaConfig | undefined): QuotaConfig | undefined {
+export function quotaOf(
+  terms: ContractTerms,
+  configured: QuotaConfig | undefined,
+): QuotaConfig | undefined {
   if (terms.version !== 3 || terms.rate === undefined) return configured;
   const { committed: hashesPerSecond, max: maxHashesPerSecond } = terms.rate;
   return { type: 'rate', hashesPerSecond, maxHashesPerSecond };
@@ -243,7 +264,7 @@ export function minerOptionsOf(
 }
 
 /** The terms of a configured contract: those it runs by, or new ones, which are proposed. */
-async function termsOf(
+export async function termsOf(
   network: NetworkName,
   contract: ContractConfig,
   deps: ContractRunnerDeps,

@@ -3,6 +3,8 @@ import type { Clock, Timers } from '../base/clock.ts';
 import { CodedError } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { Ledger } from '../ledger/ledger.ts';
+import { FleetLook } from '../ledger/postgres/fleet-look.ts';
+import { PostgresLeases } from '../ledger/postgres/leases.ts';
 import type { Logger } from '../log/logger.ts';
 import { SESSION_ID_SIZE } from '../mining/mining.ts';
 import { type LedgerPlace, openLedger } from '../operator/ledger-place.ts';
@@ -15,7 +17,7 @@ import { Meters } from '../work/meters.ts';
 import { rememberShares } from '../work/recent-shares.ts';
 import type { CrashPoint } from './crash-points.ts';
 import { LedgerUpkeep } from './ledger-upkeep.ts';
-import { nextRun, REMEMBERED_MS } from './startup-state.ts';
+import { nextRun, nextSharedRun, REMEMBERED_MS } from './startup-state.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
 
 /** After as long that opening it waits. */
@@ -70,7 +72,7 @@ async function readMemory(place: LedgerPlace, kernel: ShareKernel, deps: MemoryD
     ...{ log: log.child({ part: 'ledger' }), clock, timers, observeCommit, onFailure },
   });
   try {
-    const memory = await rememberedBy(deps.crash.ledger(opened), timers);
+    const memory = await rememberedBy(deps.crash.ledger(opened), timers, (ledger) => runOf(ledger, place));
     const { run, remembered } = memory;
     log.info({ run, remembered, kernel: kernel.name, ledger: opened.engine }, 'ledger read');
     const upkeep = new LedgerUpkeep(
@@ -106,8 +108,28 @@ async function inTime<T>(work: Promise<T>, timers: Timers): Promise<T> {
   }
 }
 
-async function rememberedBy(ledger: Ledger, timers: Timers) {
-  const run = await inTime(nextRun(ledger), timers);
+/** Several proxies may be in one database. */
+async function runOf(ledger: Ledger, { postgres }: LedgerPlace): Promise<number> {
+  if (postgres === undefined) return await nextRun(ledger);
+  const leases = new PostgresLeases(postgres);
+  const look = new FleetLook(postgres);
+  try {
+    return await nextSharedRun(ledger, leases, async (kind, id) =>
+      (
+        await look.ask((reader) => reader.gather({ kind, stream: '' }, [{ kind, id }], new Map(), 1))
+      ).flatMap(({ bodies }) => bodies),
+    );
+  } finally {
+    await Promise.all([leases.close(), look.close()]);
+  }
+}
+
+async function rememberedBy(
+  ledger: Ledger,
+  timers: Timers,
+  runs: (ledger: Ledger) => Promise<number> = nextRun,
+) {
+  const run = await inTime(runs(ledger), timers);
   const meters = await Meters.load(ledger, { extranonce1Size: SESSION_ID_SIZE });
   const duplicates = new DuplicateSet();
   const { shares: remembered } = await rememberShares(

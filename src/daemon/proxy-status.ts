@@ -33,6 +33,7 @@ import type { LaterPart, WaitingPart } from './later-part.ts';
 import { leavingView } from './leaving.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
 import type { RunningContracts } from './running-contracts.ts';
+import type { SharedStatus } from './shared-contract.ts';
 
 /** Everything the status page and the metrics read; contracts come once they have started. */
 export type ProxyParts = {
@@ -96,6 +97,8 @@ export type ProxyStatus = {
     readonly contract_id: string;
     readonly reason: string;
   }[];
+  /** Contracts that other proxies on the same ledger serve too. */
+  readonly shared_contracts: readonly SharedStatus[];
   /** Work that is delivered and not signed for, over all contracts. */
   readonly exposure_sat: bigint;
   readonly closing_only: ClosingStatus;
@@ -173,6 +176,7 @@ export async function proxyStatus(facts: ProxyParts): Promise<ProxyStatus> {
     finished_contracts: facts.contracts.finished.map(({ name, contractId, reason }) => {
       return { name, contract_id: contractId, reason };
     }),
+    shared_contracts: facts.contracts.shared.map(({ status }) => status),
     exposure_sat: facts.contracts.exposureSat,
     closing_only: facts.closing.status,
     durability: facts.durability.level,

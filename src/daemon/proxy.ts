@@ -23,7 +23,7 @@ import type { LadderWriter } from '../settlement/ladder-writer.ts';
 import { blobFilesIn } from '../settlement/peer-blobs.ts';
 import type { AcceptedShare } from '../shares/share.ts';
 import { Hashrate } from '../work/hashrate.ts';
-import type { Credit } from '../work/meters.ts';
+import type { Credit, StreamTotal } from '../work/meters.ts';
 import { auditorOf } from './auditor-place.ts';
 import { type ChainPart, startChain, stopChain } from './chain-part.ts';
 import { ClosingOnly, hasLadders, ladderWriter } from './closing-only.ts';
@@ -113,7 +113,8 @@ async function build(
   const chain = needsChain && config.chain ? startChain(config.network, config.chain, log) : undefined;
   undo.defer(() => stopChain(chain));
   const closing = new ClosingOnly(config, {
-    isServed: ({ contractId, n }) => (contracts.side(contractId)?.status.signed?.n ?? -1) >= n,
+    isServed: ({ contractId, n }) =>
+      contracts.isShared(contractId) || (contracts.side(contractId)?.status.signed?.n ?? -1) >= n,
     ...{ part: chain, log: log.child({ part: 'ladders' }) },
   });
   const requests = fileExternalSigning(join(config.dataDir, 'requests'));
@@ -136,7 +137,7 @@ async function build(
     await Promise.all([contracts.stop(), closing.stop()]);
     await ladders.idle();
   });
-  const deps = { selling, crash, ladders, observers, log, requests };
+  const deps = { selling, crash, ladders, observers, log, requests, run: memory.run };
   const sell = () => closing.unless(() => serveContract(facts, deps));
   const contract = laterPart('contract', sell, later);
   // Last opened, so that a stop waits for no answer of a node.
@@ -242,10 +243,13 @@ async function serveContract(
     readonly observers: Observers;
     readonly log: Logger;
     readonly requests: ExternalSigning;
+    readonly run: number;
   },
 ): Promise<void> {
-  const { selling, crash, ladders, observers, log, requests } = deps;
-  const { config, contracts, ledger, signer, chain, auditor } = facts;
+  const { selling, crash, ladders, observers, log, requests, run } = deps;
+  const { config, contracts, ledger, signer, chain, auditor, meters } = facts;
+  const { postgres } = config.ledger;
+  const total = (stream: string): StreamTotal => meters.total(stream);
   if (config.metering !== undefined) {
     const metering = await contracts.startMetering(config.network, config.metering, {
       ...{ ...(chain === undefined ? {} : { chain: chain.chain }), ledger, signer },
@@ -263,6 +267,7 @@ async function serveContract(
     blobFiles: blobFilesIn(join(config.dataDir, 'peer-blobs')),
     connect: crash.connect,
     externalSigning: requests,
+    ...(postgres === undefined ? {} : { fleet: { postgres, run, total, closeDir: config.closeDir } }),
     ...(auditor === undefined ? {} : { auditor }),
   });
 }

@@ -9,6 +9,7 @@ import type { ContractConfig, MeteringConfig } from '../config/config.ts';
 import { type ContractTerms, checkTerms, contractIdOf } from '../contract/terms.ts';
 import type { TermsV3 } from '../contract/terms-v3.ts';
 import { mostUnpaidSatOf, type UnpaidSat, unpaidSatOf, updatedBy } from '../contract/updated-terms.ts';
+import { MEMBER_KIND } from '../fleet/evidence-order.ts';
 import { ChosenCoins } from '../miner/chosen-coins.ts';
 import { ExposureTotal } from '../miner/exposure-total.ts';
 import { MinerContract } from '../miner/miner-contract.ts';
@@ -35,6 +36,7 @@ import {
   payoutScriptOf,
 } from './contract-runner.ts';
 import type { SoldContract } from './selling.ts';
+import { SharedContract } from './shared-contract.ts';
 import { type LinePlan, Successions, type WantedNext } from './successions.ts';
 import {
   type LineItem,
@@ -66,6 +68,7 @@ export class RunningContracts {
   readonly #runners = new Map<string, ContractRunner>();
   readonly #earlier = new Map<string, MinerContract>();
   readonly #finished: FinishedContract[] = [];
+  readonly #shared: SharedContract[] = [];
   #metering: ConfiguredMetering | undefined;
   #limits: SaleLimits;
   #total: ExposureTotal | undefined;
@@ -81,9 +84,14 @@ export class RunningContracts {
     this.#limits = limits;
   }
 
-  /** In the order they were started. */
+  /** In the order they were started; of those shared with others, where this proxy has the channel. */
   get all(): readonly ContractRunner[] {
-    return [...this.#runners.values()];
+    return [...this.#runners.values(), ...this.#shared.flatMap(({ runner }) => runner ?? [])];
+  }
+
+  /** Those that several proxies serve. */
+  get shared(): readonly SharedContract[] {
+    return this.#shared;
   }
 
   /** They close, and bring back what was staked. */
@@ -93,7 +101,7 @@ export class RunningContracts {
 
   /** Configured ones that are over, and are not proposed again. */
   get finished(): readonly FinishedContract[] {
-    return this.#finished;
+    return [...this.#finished, ...this.#shared.flatMap(({ finished }) => finished ?? [])];
   }
 
   /** The one that is shown where there is room for one. */
@@ -142,7 +150,17 @@ export class RunningContracts {
 
   /** Of a contract that is served, or of an earlier one. */
   side(contractId: string): MinerContract | undefined {
-    return this.#runners.get(contractId)?.side ?? this.#earlier.get(contractId);
+    const shared = this.#sharedOf(contractId)?.runner;
+    return (this.#runners.get(contractId) ?? shared)?.side ?? this.#earlier.get(contractId);
+  }
+
+  #sharedOf(contractId: string): SharedContract | undefined {
+    return this.#shared.find((each) => each.contractId === contractId);
+  }
+
+  /** True where others may have its channel: what closes it alone is theirs. */
+  isShared(contractId: string): boolean {
+    return this.#sharedOf(contractId) !== undefined;
   }
 
   /**
@@ -190,6 +208,9 @@ export class RunningContracts {
     };
     // One after another: a contract of a lost ledger is restored for one of them.
     for (const contract of configured)
+      if (contract.leaseMs !== undefined)
+        this.#share(network, contract, { ...all, onStatus: deps.onStatus });
+    for (const contract of configured.filter(({ leaseMs }) => leaseMs === undefined))
       await starts(() =>
         this.#begin(
           contract.name,
@@ -233,6 +254,17 @@ export class RunningContracts {
     if (this.#successions === undefined)
       throw new CodedError('wrong_status', 'contracts are not served yet');
     return this.#successions.follow(contractId, wanted, isDryRun);
+  }
+
+  /** Serves a contract with the other proxies on its ledger. */
+  #share(network: NetworkName, contract: ContractConfig, deps: ContractRunnerDeps): void {
+    const { fleet } = deps;
+    if (fleet === undefined || this.#begun.has(contract.name)) return;
+    this.#begun.add(contract.name);
+    const { auditor: _none, ladders: _own, ...others } = deps;
+    const shared = new SharedContract(network, contract, { ...others, ...fleet });
+    this.#shared.push(shared);
+    shared.start();
   }
 
   async #begin(
@@ -307,12 +339,16 @@ export class RunningContracts {
   /** Evidence of a stream became durable; those of the miner's own concern nobody here. */
   onDurable(stream: string, total: StreamTotal, landedHashes: bigint): void {
     if (stream === this.#metering?.contractId) this.#metering.meter.onDurable(total);
-    else this.#runners.get(stream)?.side.onDurable(stream, total, landedHashes);
+    else {
+      this.#sharedOf(stream)?.onDurable(total, landedHashes);
+      this.#runners.get(stream)?.side.onDurable(stream, total, landedHashes);
+    }
   }
 
   /** A share of a stream may be sold: false where that would pass the bound on what is unpaid. */
   admits(stream: string, workHashes: bigint): boolean {
-    return this.#runners.get(stream)?.side.admits(workHashes) ?? true;
+    const seller = this.#runners.get(stream)?.side ?? this.#sharedOf(stream);
+    return seller?.admits(workHashes) ?? true;
   }
 
   /** A share solves a block. */
@@ -322,12 +358,13 @@ export class RunningContracts {
 
   /** A share that was taken could not be written. */
   lost(stream: string, workHashes: bigint): void {
-    this.#runners.get(stream)?.side.lost(workHashes);
+    (this.#runners.get(stream)?.side ?? this.#sharedOf(stream))?.lost(workHashes);
   }
 
   async stop(): Promise<void> {
     this.#successions?.stop();
-    await Promise.all([...this.all, ...this.earlier].map((each) => each.stop()));
+    await Promise.all(this.#shared.map((each) => each.stop()));
+    await Promise.all([...this.#runners.values(), ...this.earlier].map((each) => each.stop()));
     await this.#metering?.meter.stop();
   }
 
@@ -346,6 +383,8 @@ export class RunningContracts {
       const stored = await loadContract(deps.ledger, id);
       if (stored?.isOver === true) deps.ladders?.remove(id);
       if (stored === undefined || !(await isUnfinished(stored, deps.ledger))) return;
+      // Others have its channel, or had it since: what is here may be old.
+      if ((await deps.ledger.get(MEMBER_KIND, id)) !== undefined) return;
       const { terms } = stored.contract;
       const own = taken.get(id);
       const by = own === undefined ? first : { ...own, payout: payoutOf(own) };

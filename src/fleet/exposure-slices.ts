@@ -2,32 +2,34 @@ import { unreachable } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 
 /**
- * What may be unpaid of a contract, shared out among instances that cannot see each other. All amounts are
- * hashes, cumulative from the beginning, and only rise: what comes late, twice or never does no harm, and
- * no clock is asked. Beyond what it was granted an instance mines to its own fallback.
+ * What may still be delivered under a contract, shared out among instances that cannot see each other. All
+ * amounts are hashes, cumulative from the beginning, and only rise: what comes late, twice or never does no
+ * harm, and no clock is asked. Beyond what it was granted an instance mines to its own fallback.
  */
 export type Slice = {
+  /** The run of the instance that it was granted to: one that began anew hears of none that was before. */
+  readonly run: number;
   /** It may have done so much work. */
   readonly grantedHashes: bigint;
-  /** So much of its work is paid by states that were signed. */
-  readonly paidHashes: bigint;
+  /** So much of its work the owner has counted: by its own books it is limited from there on. */
+  readonly countedHashes: bigint;
 };
 
 export type SlicesState = { readonly slices: ReadonlyMap<string, Slice> };
 
 export type SlicesOptions = {
-  /** What may be unpaid in all. */
+  /** What may be delivered beside all that is counted. */
   readonly limitHashes: bigint;
   /** What an instance is to have in hand, as far as the limit allows. */
   readonly sliceHashes: bigint;
 };
 
 export type SlicesEvent =
-  /** An instance asks for more; so much it has done. */
-  | { readonly type: 'asked'; readonly instance: string; readonly doneHashes: bigint }
-  /** A state pays so much of the work of an instance. */
-  | { readonly type: 'paid'; readonly instance: string; readonly paidHashes: bigint }
-  /** It writes nothing any more: its chain was taken over, and has so much of its work. */
+  /** A run of an instance asks for more; so much it has done. The run before it writes nothing any more. */
+  | { readonly type: 'asked'; readonly instance: string; readonly run: number; readonly doneHashes: bigint }
+  /** So much of the work of an instance is counted. */
+  | { readonly type: 'counted'; readonly instance: string; readonly countedHashes: bigint }
+  /** It writes nothing any more, and has done so much. */
   | { readonly type: 'ended'; readonly instance: string; readonly doneHashes: bigint };
 
 /** A slice is larger: to be told once it is on disk. */
@@ -40,11 +42,11 @@ export type SlicesEffect = {
 export type SlicesStep = { readonly state: SlicesState; readonly effects: readonly SlicesEffect[] };
 
 export const NO_SLICES: SlicesState = { slices: new Map() };
-const NOTHING: Slice = { grantedHashes: 0n, paidHashes: 0n };
+const NOTHING: Slice = { run: 0, grantedHashes: 0n, countedHashes: 0n };
 
-/** What may be unpaid by what was granted, whoever has done how much of it. */
-export function grantedUnpaidHashes({ slices }: SlicesState): bigint {
-  return [...slices.values()].reduce((sum, each) => sum + each.grantedHashes - each.paidHashes, 0n);
+/** What may come by what was granted, whoever has done how much of it. */
+export function outstandingHashes({ slices }: SlicesState): bigint {
+  return [...slices.values()].reduce((sum, each) => sum + each.grantedHashes - each.countedHashes, 0n);
 }
 
 /** Whether an instance may give out work that may bring it to so much. */
@@ -52,7 +54,7 @@ export function mayMine(grantedHashes: bigint, doneHashes: bigint): boolean {
   return doneHashes <= grantedHashes;
 }
 
-/** The owner of the channel shares out: of all that is granted and not paid, never more than the limit. */
+/** The owner of the channel shares out: of all that is granted and not counted, never more than the limit. */
 export function transition(
   options: SlicesOptions,
   state: SlicesState,
@@ -63,7 +65,8 @@ export function transition(
   const slice = state.slices.get(instance) ?? NOTHING;
   switch (event.type) {
     case 'asked': {
-      const freeHashes = options.limitHashes - grantedUnpaidHashes(state);
+      if (event.run !== slice.run) return beginRun(options, state, event, slice);
+      const freeHashes = options.limitHashes - outstandingHashes(state);
       const missingHashes = event.doneHashes + options.sliceHashes - slice.grantedHashes;
       const moreHashes = missingHashes < freeHashes ? missingHashes : freeHashes;
       // Also where it says that it did more than it may: what is granted is never above the limit.
@@ -74,21 +77,37 @@ export function transition(
         effects: [{ type: 'granted', instance, grantedHashes }],
       };
     }
-    case 'paid': {
-      if (event.paidHashes <= slice.paidHashes) return { state, effects: [] };
-      const { paidHashes } = event;
-      const grantedHashes = paidHashes > slice.grantedHashes ? paidHashes : slice.grantedHashes;
-      return { state: set(state, instance, { grantedHashes, paidHashes }), effects: [] };
+    case 'counted': {
+      if (event.countedHashes <= slice.countedHashes) return { state, effects: [] };
+      const { countedHashes } = event;
+      const grantedHashes = countedHashes > slice.grantedHashes ? countedHashes : slice.grantedHashes;
+      return { state: set(state, instance, { ...slice, grantedHashes, countedHashes }), effects: [] };
     }
-    case 'ended': {
-      // What it did not use is free again; what it did stays unpaid until a state pays it.
-      const doneHashes = event.doneHashes < slice.paidHashes ? slice.paidHashes : event.doneHashes;
-      if (doneHashes >= slice.grantedHashes) return { state, effects: [] };
-      return { state: set(state, instance, { ...slice, grantedHashes: doneHashes }), effects: [] };
-    }
+    case 'ended':
+      return { state: set(state, instance, ended(slice, event.doneHashes)), effects: [] };
     default:
       return unreachable(event);
   }
+}
+
+/** What was not used is free again; what was done stays until it is counted. */
+function ended(slice: Slice, doneHashes: bigint): Slice {
+  const leastHashes = doneHashes < slice.countedHashes ? slice.countedHashes : doneHashes;
+  return leastHashes >= slice.grantedHashes ? slice : { ...slice, grantedHashes: leastHashes };
+}
+
+function beginRun(
+  options: SlicesOptions,
+  state: SlicesState,
+  event: Extract<SlicesEvent, { readonly type: 'asked' }>,
+  slice: Slice,
+): SlicesStep {
+  const { instance, run, doneHashes } = event;
+  const begun = set(state, instance, { ...ended(slice, doneHashes), run });
+  const step = transition(options, begun, event, 0);
+  if (step.effects.length > 0) return step;
+  const { grantedHashes } = begun.slices.get(instance)!;
+  return { state: begun, effects: [{ type: 'granted', instance, grantedHashes }] };
 }
 
 function set({ slices }: SlicesState, instance: string, slice: Slice): SlicesState {
@@ -97,8 +116,8 @@ function set({ slices }: SlicesState, instance: string, slice: Slice): SlicesSta
 
 /** The body of the document of a contract's slices. */
 export function slicesToJson({ slices }: SlicesState): string {
-  const rows = [...slices].map(([instance, { grantedHashes, paidHashes }]) => ({
-    ...{ instance, granted_hashes: String(grantedHashes), paid_hashes: String(paidHashes) },
+  const rows = [...slices].map(([instance, { run, grantedHashes, countedHashes }]) => ({
+    ...{ instance, run, granted_hashes: String(grantedHashes), counted_hashes: String(countedHashes) },
   }));
   return JSON.stringify({ version: 1, slices: rows });
 }
@@ -115,9 +134,18 @@ export function parseSlices(body: string): SlicesState {
 }
 
 function parseSlice(value: unknown): readonly [string, Slice] {
-  const row = value as Readonly<Record<'instance' | 'granted_hashes' | 'paid_hashes', unknown>>;
-  const slice = { grantedHashes: amount(row.granted_hashes), paidHashes: amount(row.paid_hashes) };
-  if (typeof row.instance !== 'string' || slice.paidHashes > slice.grantedHashes)
+  const row = value as Readonly<Record<'instance' | 'run' | 'granted_hashes' | 'counted_hashes', unknown>>;
+  const run = Number(row.run);
+  const slice = {
+    run,
+    grantedHashes: amount(row.granted_hashes),
+    countedHashes: amount(row.counted_hashes),
+  };
+  if (
+    typeof row.instance !== 'string' ||
+    !Number.isSafeInteger(run) ||
+    slice.countedHashes > slice.grantedHashes
+  )
     throw new TypeError('not a slice');
   return [row.instance, slice];
 }

@@ -4,6 +4,7 @@ import type { Signer } from '../channel/signer.ts';
 import { leaseEntry } from '../ledger/lease.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import type { LadderFileAccess } from '../settlement/ladder-writer.ts';
+import type { SignerTree } from '../settlement/opening.ts';
 import type { Hold } from './owner.ts';
 
 /**
@@ -22,6 +23,11 @@ export class Fence {
   constructor(hold: Hold, blocksLeft: () => number | undefined) {
     this.#hold = hold;
     this.#blocksLeft = blocksLeft;
+  }
+
+  /** Nobody else can have it now. */
+  get isFresh(): boolean {
+    return this.#hold.fresh !== undefined;
   }
 
   /** An append, under the lease as it is now. Throws `lease_lost`, and as `append`. */
@@ -111,6 +117,14 @@ export function fencedSigner(signer: Signer, fence: Fence): Signer {
     },
     secretOf: (label) => signer.secretOf(label),
     ...(signer.origin === undefined ? {} : { origin: (role) => signer.origin!(role) }),
+  };
+}
+
+/** The same for a tree of keys, each of which is fenced. */
+export function fencedTree(tree: SignerTree, fence: Fence): SignerTree {
+  return {
+    ...fencedSigner(tree, fence),
+    forChannel: (channelIndex) => fencedSigner(tree.forChannel(channelIndex), fence),
   };
 }
 

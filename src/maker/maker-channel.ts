@@ -323,8 +323,8 @@ export class MakerChannel {
   }
 
   /**
-   * Answers `work.subscribe`: jobs follow. Any connection of the miner will do: of several processes of it one
-   * has the channel, and each takes jobs of its own. Throws `wrong_status` before the channel is open.
+   * Answers `work.subscribe`: jobs follow. Any connection of the miner will do: of several processes of it
+   * one has the channel, and each takes jobs of its own. Throws `wrong_status` before the channel is open.
    */
   async subscribe(peer: RpcPeer, params: Params<'work.subscribe'>): Promise<Result<'work.subscribe'>> {
     if (this.#binding.subscribe === undefined)

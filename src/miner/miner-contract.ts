@@ -36,6 +36,11 @@ import { workBindingOf } from './work-rules.ts';
 
 export type { MinerContractDeps, MinerContractOptions, MinerStatus } from './miner-options.ts';
 
+/** Name of the destination that the jobs of a contract's maker are. */
+export function workNameOf(contractId: string): string {
+  return `maker-${contractId.slice(0, 8)}`;
+}
+
 /** Time in ms between writes of an unchanged ladder file, whose age shows that this program runs. */
 const LADDER_REFRESH_MS = 60_000;
 
@@ -82,9 +87,12 @@ export class MinerContract {
     this.#subscription = { contractId, instance: toHex(deps.random.bytes(16)) };
     if (terms.binding.type === 'payout') this.blocks = new FoundBlocks(contractId, terms, deps);
     const binding = workBindingOf(terms);
-    const name = `maker-${contractId.slice(0, 8)}`;
-    if (binding !== undefined)
-      this.work = new WorkDestination({ name, terms, binding }, { ...deps, view: this.#view });
+    if (deps.sharedWork !== undefined) this.work = deps.sharedWork;
+    else if (binding !== undefined)
+      this.work = new WorkDestination(
+        { name: workNameOf(contractId), terms, binding },
+        { ...deps, view: this.#view },
+      );
   }
 
   /** Loads the ledger, then connects in the background until `stop` or the channel is closed. */
@@ -134,12 +142,17 @@ export class MinerContract {
     return {
       onTip: (tip) => {
         this.#view.onTip(tip);
-        this.work?.onTip();
+        this.#ownWork?.onTip();
       },
       onLooked: () => this.#looked(),
       consult: async () => this.#link?.consult(),
       onChange: () => this.#notify(),
     };
+  }
+
+  /** The jobs that come over the link of the channel. */
+  get #ownWork(): WorkDestination | undefined {
+    return this.#deps.sharedWork === undefined ? this.work : undefined;
   }
 
   #newLink(store: MinerStore, looks: ChainLooks, notices: NoticeBoard): MinerLink {
@@ -151,7 +164,7 @@ export class MinerContract {
     const own = { view: this.#view, isLate, period, creditLimit, isUnpriced };
     const refusals = new Refusals(terms, margins, { ...this.#deps, ...own });
     const parts = {
-      ...{ store, looks, refusals, notices, work: this.work, blocks: this.blocks },
+      ...{ store, looks, refusals, notices, work: this.#ownWork, blocks: this.blocks },
       subscription: this.#subscription,
       ...{ stats: this.stats, signal: this.#abort.signal },
     };
@@ -195,6 +208,11 @@ export class MinerContract {
     this.#link?.toldOfEvidence();
     this.#store.workChanged();
     this.#notify();
+  }
+
+  /** See `MinerStore.roomHashes`; 0 before it started. */
+  get roomHashes(): bigint {
+    return this.#store?.roomHashes ?? 0n;
   }
 
   get status(): MinerStatus {
@@ -283,7 +301,7 @@ export class MinerContract {
     this.#askTimer?.cancel();
     this.#current.resolve();
     this.#link?.disconnect();
-    this.work?.stop();
+    this.#ownWork?.stop();
     this.blocks?.stop();
     await this.#loop;
     for (const part of [this.#looks, this.#link]) await part?.idle();

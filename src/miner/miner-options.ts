@@ -23,6 +23,7 @@ import type { ExposureTotal } from './exposure-total.ts';
 import { type CloseMargins, DEFAULT_CLOSE_MARGINS } from './miner-chain.ts';
 import type { OpeningDeps } from './miner-opening.ts';
 import type { SaleUpdate } from './sale-limits.ts';
+import type { WorkDestination } from './work-destination.ts';
 
 /** Options of one contract at the miner. */
 export type MinerContractOptions = {
@@ -85,6 +86,8 @@ export type MinerContractDeps = OpeningDeps & {
   readonly values?: HashValues;
   /** See `WorkDestinationDeps`. */
   readonly observeSolution?: (seconds: number) => void;
+  /** Where the maker's jobs are mined, over another connection than that of the channel. Default: over it. */
+  readonly sharedWork?: WorkDestination;
   /** Holds an update to what may be sold: see `judgeSale`. */
   readonly judgeUpdate?: (asked: SaleUpdate) => void;
   /** Called after every possible change of the status. */

@@ -7,7 +7,7 @@ import { isDelivering } from '../channel/lifecycle.ts';
 import type { SignedSealClaim } from '../channel/seal.ts';
 import type { Signer } from '../channel/signer.ts';
 import { type SignedState, verifySignedState, verifyState } from '../channel/states.ts';
-import { exposedWork, exposureRoom } from '../contract/stream.ts';
+import { exposedWork, exposureRoom, type StreamState } from '../contract/stream.ts';
 import { type ContractTerms, contractIdOf } from '../contract/terms.ts';
 import { highestPriceFrom, newestPriceMsatPerEh } from '../contract/updated-terms.ts';
 import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
@@ -192,18 +192,26 @@ export class MinerStore extends ContractStore {
     await this.write([deliveryEntry(contractId, this.delivery), this.commitments.heardEntry(contractId)]);
   }
 
-  protected override stateChanged(): void {
+  /** Also with what was delivered before a start, which the stream counts once the chain was seen. */
+  get #delivered(): StreamState {
+    return { ...this.stream, deliveredWork: this.state.deliveredHashes };
+  }
+
+  /** Work in hashes that may be delivered beside what was, before too much of it would be unpaid. */
+  get roomHashes(): bigint {
+    if (this.#isUncredited || this.#hasNoPrice) return 0n;
     const { terms, own, refusedWorkHashes, gate } = this;
-    gate.setPrice(highestPriceFrom(terms, this.last?.workHashes ?? 0n));
-    // Also what was delivered before a start, which the stream counts once the chain was seen.
-    const stream = { ...this.stream, deliveredWork: this.state.deliveredHashes };
-    const room = exposureRoom(terms, stream);
+    const room = exposureRoom(terms, this.#delivered);
     // What is beyond the total of the contract is not paid either.
     const rest = terms.workTotalHashes - own.workHashes - gate.inFlightHashes + refusedWorkHashes;
-    gate.set(
-      this.#isUncredited || this.#hasNoPrice ? 0n : smaller(smaller(room, rest), this.#rateRoom),
-      stream.status === 'ended' ? 0n : exposedWork(stream),
-    );
+    return smaller(smaller(room, rest), this.#rateRoom);
+  }
+
+  protected override stateChanged(): void {
+    const { terms, gate } = this;
+    gate.setPrice(highestPriceFrom(terms, this.last?.workHashes ?? 0n));
+    const stream = this.#delivered;
+    gate.set(this.roomHashes, stream.status === 'ended' ? 0n : exposedWork(stream));
   }
 
   /** Stores the terms that both signed. */

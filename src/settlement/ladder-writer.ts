@@ -41,7 +41,8 @@ export type LadderFileAccess = {
   readonly remove: (path: string) => Promise<void>;
 };
 
-const ON_DISK: LadderFileAccess = {
+/** Those of the file system. */
+export const LADDER_FILES: LadderFileAccess = {
   read: (path) => readFile(path, 'utf8'),
   replace: async (path, text) => {
     await ensureDirectory(dirname(path));
@@ -92,7 +93,7 @@ export class LadderWriter {
   constructor(directory: string, deps: LadderWriterDeps) {
     this.#directory = directory;
     this.#deps = deps;
-    this.#files = { ...ON_DISK, ...deps.files };
+    this.#files = { ...LADDER_FILES, ...deps.files };
   }
 
   /**

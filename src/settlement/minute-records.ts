@@ -5,7 +5,7 @@ import { minuteReportCodec } from '../peer/minute-codecs.ts';
 import { bodyOf, parseBody } from './records.ts';
 
 /** The kind of documents of the reports of one side in one hour; id `<contract>:<side>:<hour>`. */
-const MINUTES_KIND = 'minutes';
+export const MINUTES_KIND = 'minutes';
 const HOUR_MINUTES = 60;
 
 const hourCodec = object({

@@ -16,7 +16,7 @@ import { pauseCodec } from '../peer/notice-codecs.ts';
 import { bodyOf, parseBody } from './records.ts';
 
 /** The kind of documents of what the sides of a contract gave notice of. */
-const NOTICES_KIND = 'notices';
+export const NOTICES_KIND = 'notices';
 
 const height = integer(0, 500_000_000);
 const blocks = integer(0, 500_000_000);

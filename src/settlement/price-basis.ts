@@ -26,7 +26,7 @@ export const priceBasisCodec = object({
 export type PriceBasis = CodecValue<typeof priceBasisCodec>;
 
 /** The ledger kind of these; id `<contract>:<edge>`. */
-const PRICE_BASIS_KIND = 'price_basis';
+export const PRICE_BASIS_KIND = 'price_basis';
 
 export function priceBasisEntry(contractId: string, basis: PriceBasis): LedgerEntry {
   const id = `${contractId}:${basis.edge.toString().padStart(9, '0')}`;

@@ -141,7 +141,7 @@ export const CHANNEL_STATUSES = [
 ] as const;
 export type ChannelStatus = (typeof CHANNEL_STATUSES)[number];
 
-const channelCodec = object(
+export const channelCodec = object(
   {
     version: ['version', integer(1, 1)],
     role: ['role', role],

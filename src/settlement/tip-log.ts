@@ -62,7 +62,7 @@ export function tipHeadDigest(head: Uint8Array): Uint8Array {
 }
 
 /** The ledger kind of tip logs; id `<contract>:<document>`. */
-const TIPS_KIND = 'tips';
+export const TIPS_KIND = 'tips';
 
 /** The ledger entry of a document of a tip log. */
 export function tipsEntry(contractId: string, document: number, tips: Tips): LedgerEntry {

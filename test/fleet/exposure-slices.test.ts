@@ -2,9 +2,9 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../../src/base/errors.ts';
 import {
-  grantedUnpaidHashes,
   mayMine,
   NO_SLICES,
+  outstandingHashes,
   parseSlices,
   type SlicesEvent,
   type SlicesState,
@@ -20,18 +20,16 @@ function played(...events: readonly SlicesEvent[]): SlicesState {
   return events.reduce((state, event) => transition(OPTIONS, state, event, 0).state, NO_SLICES);
 }
 
-const asked = (instance: string, doneHashes: bigint): SlicesEvent => ({
-  type: 'asked',
-  instance,
-  doneHashes,
+const asked = (instance: string, doneHashes: bigint, run = 1): SlicesEvent => ({
+  ...{ type: 'asked', instance, run, doneHashes },
 });
-const paid = (instance: string, paidHashes: bigint): SlicesEvent => ({
-  type: 'paid',
+const counted = (instance: string, countedHashes: bigint): SlicesEvent => ({
+  type: 'counted',
   instance,
-  paidHashes,
+  countedHashes,
 });
 
-describe('slices of what may be unpaid', () => {
+describe('slices of what may be delivered', () => {
   it('are as large as wanted while the limit allows, and what is left then', () => {
     const { state, effects } = transition(
       OPTIONS,
@@ -40,13 +38,19 @@ describe('slices of what may be unpaid', () => {
       0,
     );
     expect(effects).toEqual([{ type: 'granted', instance: 'c', grantedHashes: 20n }]);
-    expect(grantedUnpaidHashes(state)).toBe(100n);
+    expect(outstandingHashes(state)).toBe(100n);
     expect(transition(OPTIONS, state, asked('a', 30n), 0).effects).toEqual([]);
   });
 
-  it('grow by what states pay, and by nothing else', () => {
-    const state = played(asked('a', 0n), asked('b', 0n), asked('c', 0n), paid('a', 30n), paid('a', 20n));
-    expect(grantedUnpaidHashes(state)).toBe(70n);
+  it('grow by what is counted, and by nothing else', () => {
+    const state = played(
+      asked('a', 0n),
+      asked('b', 0n),
+      asked('c', 0n),
+      counted('a', 30n),
+      counted('a', 20n),
+    );
+    expect(outstandingHashes(state)).toBe(70n);
     expect(transition(OPTIONS, state, asked('c', 20n), 0).effects).toEqual([
       { type: 'granted', instance: 'c', grantedHashes: 50n },
     ]);
@@ -54,9 +58,19 @@ describe('slices of what may be unpaid', () => {
 
   it('are free again, but for what was done, once an instance is over', () => {
     const state = played(asked('a', 0n), asked('b', 0n), { type: 'ended', instance: 'a', doneHashes: 15n });
-    expect(grantedUnpaidHashes(state)).toBe(55n);
-    // What it did is paid later, or before.
-    expect(grantedUnpaidHashes(transition(OPTIONS, state, paid('a', 15n), 0).state)).toBe(40n);
+    expect(outstandingHashes(state)).toBe(55n);
+    // What it did is counted later, or before.
+    expect(outstandingHashes(transition(OPTIONS, state, counted('a', 15n), 0).state)).toBe(40n);
+  });
+
+  it('of a run that is over are free for the next one, which knows them for its own', () => {
+    const state = played(asked('a', 0n), asked('b', 0n), asked('a', 15n, 2));
+    expect(state.slices.get('a')).toEqual({ run: 2, grantedHashes: 55n, countedHashes: 0n });
+    expect(outstandingHashes(state)).toBe(95n);
+    // Also where there is no more to be had.
+    const full = played(asked('a', 0n), asked('b', 0n), asked('c', 0n));
+    const step = transition({ ...OPTIONS, limitHashes: 0n }, full, asked('c', 20n, 2), 0);
+    expect(step.effects).toEqual([{ type: 'granted', instance: 'c', grantedHashes: 20n }]);
   });
 
   it('bound whoever has them', () => {
@@ -64,7 +78,7 @@ describe('slices of what may be unpaid', () => {
   });
 
   it('survive being written down, and nothing else is read', () => {
-    const state = played(asked('a', 0n), paid('a', 7n), asked('b', 3n));
+    const state = played(asked('a', 0n), counted('a', 7n), asked('b', 3n));
     expect(parseSlices(slicesToJson(state))).toEqual(state);
     for (const body of [
       '',
@@ -127,16 +141,16 @@ describe('however late, lost or repeated what they hear is', () => {
           else if (each.type === 'crash') granted[index] = 0n;
           else if (each.type === 'ask') take(asked(instance, done[index]! / 2n));
           else if (each.type === 'hear') granted[index] = stored.slices.get(instance)?.grantedHashes ?? 0n;
-          else if (each.type === 'pay') take(paid(instance, done[index]!));
+          else if (each.type === 'pay') take(counted(instance, done[index]!));
           else if (each.type === 'end') {
             isOver[index] = true;
             take({ type: 'ended', instance, doneHashes: done[index]! });
           } else if (each.type === 'owner_changes') stored = parseSlices(slicesToJson(stored));
           const unpaid = NAMES.reduce(
-            (sum, name, place) => sum + done[place]! - (stored.slices.get(name)?.paidHashes ?? 0n),
+            (sum, name, place) => sum + done[place]! - (stored.slices.get(name)?.countedHashes ?? 0n),
             0n,
           );
-          expect(unpaid <= OPTIONS.limitHashes && grantedUnpaidHashes(stored) <= OPTIONS.limitHashes).toBe(
+          expect(unpaid <= OPTIONS.limitHashes && outstandingHashes(stored) <= OPTIONS.limitHashes).toBe(
             true,
           );
         }

@@ -12,8 +12,10 @@ import { endOfPrefix, textOf } from './journal-reads.ts';
 import { PostgresReader } from './postgres-reader.ts';
 import type { ServerLink } from './server-link.ts';
 
-/** Documents of a kind whose id begins so. */
-export type DocumentNames = { readonly kind: string; readonly prefix: string };
+/** Documents of a kind: one, or those whose id begins so, or the last of these by their ids. */
+export type DocumentNames =
+  | { readonly kind: string; readonly id: string }
+  | { readonly kind: string; readonly prefix: string; readonly newest?: number };
 
 /** What belongs to a resource, out of the chain of its last owner. */
 export type Estate = { readonly origin: LeaseOrigin; readonly entries: readonly LedgerEntry[] };
@@ -23,6 +25,16 @@ export type Instance = { readonly instance: string; readonly head: Head };
 
 /** Evidence, and whose. */
 export type InstanceRow = LedgerLogRow & { readonly instance: string };
+
+/** What the chain of an instance has at one moment: rows of a log, and bodies of documents, as asked. */
+export type Gathered = {
+  readonly instance: string;
+  readonly rows: readonly LedgerLogRow[];
+  readonly bodies: readonly (string | undefined)[];
+};
+
+type LogName = { readonly kind: string; readonly stream: string };
+type DocumentName = { readonly kind: string; readonly id: string };
 
 /** Reads of all chains of a database. A lost connection ends it, as `PostgresReader`. */
 export class FleetReader {
@@ -58,14 +70,51 @@ export class FleetReader {
     next: ReadonlyMap<string, number>,
     maxRows: number,
   ): Promise<readonly InstanceRow[]> {
+    const all = await this.gather({ kind, stream }, [], next, maxRows);
+    return all.flatMap(({ instance, rows }) => rows.map((row) => ({ ...row, instance })));
+  }
+
+  /** The same by instance, and documents of each at the same moment. */
+  async gather(
+    { kind, stream }: LogName,
+    documents: readonly DocumentName[],
+    next: ReadonlyMap<string, number>,
+    maxRows: number,
+  ): Promise<readonly Gathered[]> {
     return await this.#reader.snapshot(async (_reads, _own, link) => {
-      const out: InstanceRow[] = [];
+      const out: Gathered[] = [];
       for (const { instance } of await instancesOf(link)) {
         const reads = readsOf(link.reader, await readChain(link.reader, instance));
+        const bodies: (string | undefined)[] = [];
+        for (const each of documents) bodies.push(await reads.get(each.kind, each.id));
         const rows = await reads.readLog(kind, stream, next.get(instance) ?? 0, maxRows);
-        out.push(...rows.map((row) => ({ ...row, instance })));
+        out.push({ instance, rows, bodies });
       }
       return out;
+    });
+  }
+
+  /** Rows of a log of one instance: see `Ledger.readLog`. */
+  async rowsOf(
+    instance: string,
+    { kind, stream }: LogName,
+    from: number,
+    maxRows: number,
+  ): Promise<readonly LedgerLogRow[]> {
+    return await this.#reader.snapshot(async (_reads, _own, { reader }) =>
+      readsOf(reader, await readChain(reader, instance)).readLog(kind, stream, from, maxRows),
+    );
+  }
+
+  /** A document of whichever chain has it; of several, of the oldest chain. */
+  async find({ kind, id }: DocumentName): Promise<string | undefined> {
+    return await this.#reader.snapshot(async (_reads, _own, { reader }) => {
+      const [row] = await reader.query(
+        `SELECT d.body FROM sharestream.chain AS c JOIN sharestream.document AS d ON d.chain = c.number
+          WHERE d.kind = $1 AND d.id = $2 ORDER BY c.number LIMIT 1`,
+        [kind, Buffer.from(id)],
+      );
+      return row === undefined ? undefined : textOf(row['body']);
     });
   }
 
@@ -82,14 +131,16 @@ export class FleetReader {
       );
       if (home === undefined) return undefined;
       const entries: LedgerEntry[] = [];
-      for (const { kind, prefix } of names) {
-        const from = Buffer.from(prefix);
+      for (const name of names) {
+        const { kind } = name;
+        const from = Buffer.from('id' in name ? name.id : name.prefix);
+        const end = 'id' in name ? Buffer.concat([from, Buffer.of(0)]) : endOfPrefix(from);
         const rows = await reader.query(
           `SELECT id, op, body FROM sharestream.document WHERE chain = $1 AND kind = $2 AND id >= $3
-            AND ($4::bytea IS NULL OR id < $4) ORDER BY id`,
-          [home['number'], kind, from, endOfPrefix(from) ?? null],
+            AND ($4::bytea IS NULL OR id < $4) ORDER BY id DESC LIMIT $5`,
+          [home['number'], kind, from, end ?? null, 'newest' in name ? name.newest : null],
         );
-        for (const row of rows) {
+        for (const row of rows.toReversed()) {
           const type = Number(row['op']) === OP_CODES.insert ? 'insert' : 'put';
           entries.push({ type, kind, id: textOf(row['id']), body: textOf(row['body']) });
         }

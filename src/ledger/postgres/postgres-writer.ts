@@ -26,7 +26,7 @@ import { ConnectionLost, sqlStateOf } from './session.ts';
 const OPEN_MS = 10_000;
 /** A read that finds no server by then is refused. */
 const READ_MS = 30_000;
-const RETRY = { baseMs: 100, maxMs: 2_000 };
+const RETRY = { baseMs: 100, maxMs: 500 };
 /** SQLSTATE of a row that no partition takes. */
 const CHECK_VIOLATION = '23514';
 
