@@ -99,8 +99,8 @@ export const OF_GIVEN: Mutations = {
   'jobs-of-new-contracts-stay': binding(
     'the jobs of a contract that the maker did not read from its disk are never over',
     'mines-withdrawn-jobs-again',
-    'this.#beginTicks();\n    this.#peer = peer;',
-    'this.#peer = peer;',
+    'this.#beginTicks();\n    // A connection is of one process.',
+    '// A connection is of one process.',
   ),
   'solutions-before-the-start-late': solutions(
     'solutions that were shown before the maker started anew are late when they come in a batch',
