@@ -211,9 +211,29 @@ export const CONTRACT_WRITES = {
   },
 } as const satisfies Readonly<Record<string, Write>>;
 
+const optionChanges = z.array(
+  z
+    .object({ option: text, before: text.nullable(), after: text.nullable() })
+    .describe('secrets are hidden'),
+);
+const DAEMON_WRITES = {
+  'config/reload': {
+    ...{ role: 'operate', summary: 'reads the configuration anew; what is wrong with it changes nothing' },
+    body: z.object(dryRun),
+    answer: z.object({
+      dry_run: z.boolean(),
+      changed: optionChanges,
+      needs_restart: optionChanges,
+      unchanged: count.describe('options that are as they were'),
+    }),
+  },
+} as const satisfies Readonly<Record<string, Write>>;
+
 /** What a daemon does when asked, by the path of it. */
 export const WRITES = {
+  auditor: DAEMON_WRITES,
   proxy: {
+    ...DAEMON_WRITES,
     ...CONTRACT_WRITES,
     'contract/take': {
       ...{ role: 'money', summary: 'serves a contract whose maker signed its quote' },
@@ -228,6 +248,7 @@ export const WRITES = {
     },
   },
   maker: {
+    ...DAEMON_WRITES,
     ...CONTRACT_WRITES,
     book: {
       ...{ role: 'watch', summary: 'what is bought, locked up, quoted and refused' },

@@ -86,6 +86,8 @@ export class Auditor {
   readonly #cases = new Map<string, AuditorCase>();
   readonly #serial = new SerialQueue();
   readonly #budgets = new Map<string, PeerBudget>();
+  /** Connections, by the node id that was proved. */
+  readonly #peers = new Map<RpcPeer, string>();
   #server: PeerListener | undefined;
 
   constructor(options: AuditorOptions, deps: AuditorDeps) {
@@ -149,6 +151,12 @@ export class Auditor {
     await this.#serial.run(async () => {});
   }
 
+  /** Ends connections of those that may not connect any more. */
+  dropUnlisted(): void {
+    for (const [peer, nodeId] of this.#peers)
+      if (!this.#options.allowedNodeIds.has(nodeId)) peer.close(new CodedError('unknown_peer'));
+  }
+
   async #serve(connection: PeerLink): Promise<void> {
     const { signer, random, timers, log } = this.#deps;
     const peer = new RpcPeer(connection, DEFAULT_RPC, this.#deps);
@@ -167,7 +175,9 @@ export class Auditor {
     connection.paceReads(budget.read);
     peer.serve(budget.guard(this.handlers(nodeId), overruns), 'unknown_method');
     this.stats.connections += 1;
+    this.#peers.set(peer, nodeId);
     const reason = await peer.closed;
+    this.#peers.delete(peer);
     log.debug({ nodeId, code: reason.code }, 'a side disconnected');
   }
 

@@ -1,4 +1,5 @@
 import type { AuditorConfig, MakerConfig, ProxyConfig, Role } from '../config/config.ts';
+import { ConfigInForce } from '../config/in-force.ts';
 import { type ConfigInput, type ConfigOf, type OpenedConfig, openConfig } from '../config/load.ts';
 import { configError, type Problem } from '../config/problems.ts';
 import { assertKeysKnown } from '../daemon/node-keys.ts';
@@ -20,10 +21,21 @@ export type CheckedConfig<R extends Role> = Pick<Findings, 'warnings' | 'facts'>
  */
 export function checkedConfig<R extends Role>(role: R, input: ConfigInput): CheckedConfig<R> {
   const opened = openConfig(role, input);
-  const { problems, warnings, facts } = findingsOf(role, opened);
-  if (problems.length > 0) throw configError(problems, opened.file);
-  assertKeysKnown(opened.config);
+  const { warnings, facts } = findingsOfSound(role, opened);
   return { config: opened.config, warnings, facts };
+}
+
+/** The configuration that a daemon runs by, checked as `checkedConfig` does. */
+export function configInForce<R extends Role>(role: R, input: ConfigInput): ConfigInForce<R> {
+  return new ConfigInForce(role, input, (opened) => void findingsOfSound(role, opened));
+}
+
+/** Throws `config_placeholder`, `config_invalid`, `key_file_missing`. */
+function findingsOfSound<R extends Role>(role: R, opened: OpenedConfig<R>): Findings {
+  const findings = findingsOf(role, opened);
+  if (findings.problems.length > 0) throw configError(findings.problems, opened.file);
+  assertKeysKnown(opened.config);
+  return findings;
 }
 
 /** What the checks of a role find, each with the place that its value came from. */

@@ -12,6 +12,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'maker paid': async () => (await import('./maker-policy.ts')).makerPaid,
   'maker pnl': async () => (await import('./accounts.ts')).makerPnl,
   'maker book': async () => (await import('./maker-policy.ts')).makerBookCommand,
+  reload: async () => (await import('./reload.ts')).reloadCommand,
   watch: async () => (await import('./watch.ts')).watchCommand,
   keys: async () => (await import('./keys.ts')).keysCommand,
   config: async () => (await import('./config.ts')).configCommand,

@@ -30,7 +30,7 @@ export const makerPolicySet: Command = {
   words: 32,
   help: [
     'NAME is an option of [policy], such as max_price, halt or pricing.premium; VALUE is written as in the file. NAME= takes',
-    'it back to the file. The file is read again, and the whole is checked first. `halt=true` takes nothing new.',
+    'it back to the configuration in force (`sharestream reload`); the whole is checked first. `halt=true` takes nothing new.',
     'Contracts that run keep what was agreed. Quotes that hold keep their price; while it is halted they are refused.',
   ],
   options: { ...OPTIONS, 'dry-run': { type: 'boolean', help: 'show what would hold, and set nothing' } },

@@ -3,11 +3,12 @@ import { sleep, systemClock } from '../base/clock.ts';
 import { CodedError, codeOf } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
-import type { AuditorConfig, MakerConfig, ProxyConfig } from '../config/config.ts';
-import { type ConfigInput, type ExplainedOption, explainConfig } from '../config/load.ts';
+import type { ProxyConfig, Role } from '../config/config.ts';
+import type { ConfigInForce } from '../config/in-force.ts';
+import type { ConfigInput, ConfigOf } from '../config/load.ts';
 import { describeProblem } from '../config/problems.ts';
 import { createLogger, type RootLogger } from '../log/pino-logger.ts';
-import { checkedConfig } from './checked-config.ts';
+import { checkedConfig, configInForce } from './checked-config.ts';
 import type { CommandIo, OptionSpec, ParsedOptions } from './command.ts';
 import { endProcess } from './end-process.ts';
 
@@ -17,6 +18,8 @@ export type Daemon = {
   readonly ready: Readonly<Record<string, unknown>>;
   /** Stops in reverse order of start; resolves when the ledger is closed. */
   close(): Promise<void>;
+  /** Reads its configuration anew. Throws coded errors, and then nothing has changed. */
+  readonly reload?: { run(): unknown };
   /** Resolves when it can no longer do its work and could after a new start. */
   readonly renewal?: Promise<void>;
 };
@@ -44,47 +47,34 @@ export const SERVE_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   },
 };
 
-/** The configuration of a daemon, read anew with other values over it. Throws as `loadConfig`. */
-export type ConfigSource<R extends keyof RoleConfig> = {
-  readonly load: (flags: Readonly<Record<string, string>>) => RoleConfig[R];
-  readonly explain: (flags: Readonly<Record<string, string>>) => readonly ExplainedOption[];
-};
-
-type RoleConfig = {
-  readonly proxy: ProxyConfig;
-  readonly maker: MakerConfig;
-  readonly auditor: AuditorConfig;
-};
-
 /**
  * Runs a daemon until SIGINT or SIGTERM; a second signal ends the process at once. Resolves to the exit
  * code.
  */
-export async function serve<R extends keyof RoleConfig>(
+export async function serve<R extends Role>(
   role: R,
   options: ParsedOptions,
   io: CommandIo,
-  start: (config: RoleConfig[R], log: RootLogger, source: ConfigSource<R>) => Promise<Daemon>,
+  start: (config: ConfigOf<R>, log: RootLogger, source: ConfigInForce<R>) => Promise<Daemon>,
 ): Promise<number> {
   const file = options.text('config') ?? io.env['SHARESTREAM_CONFIG'];
-  const inputWith = (flags: Readonly<Record<string, string>>): ConfigInput => ({
+  const input: ConfigInput = {
     ...(file === undefined ? {} : { file }),
-    env: io.env,
-    flags: { ...options.settings, ...flags },
-  });
-  const source: ConfigSource<R> = {
-    load: (flags) => checkedConfig(role, inputWith(flags)).config as RoleConfig[R],
-    explain: (flags) => explainConfig(role, inputWith(flags)),
+    ...{ env: io.env, flags: options.settings },
   };
-  const { config, warnings, facts } = checkedConfig(role, inputWith({}));
+  const { config, warnings, facts } = checkedConfig(role, input);
+  const source = configInForce(role, input);
   let isSaid = false;
-  return runDaemon(config.log.level, options, io, (log) => {
+  let daemon: Daemon | undefined;
+  return runDaemon(config.log.level, options, io, async (log) => {
+    process.removeAllListeners('SIGHUP').on('SIGHUP', () => reload(daemon, log));
     if (!isSaid) {
       for (const { path, text } of facts) log.info({ option: path, text }, 'configured');
       for (const warning of warnings) log.warn({ option: warning.path }, describeProblem(warning));
     }
     isSaid = true;
-    return start(config as RoleConfig[R], log, source);
+    daemon = await start(source.config, log, source);
+    return daemon;
   });
 }
 
@@ -135,6 +125,19 @@ export async function runDaemon(
   } finally {
     process.stdin.destroy();
     await log.drain(LOG_PATIENCE_MS);
+  }
+}
+
+/** As SIGHUP asks; one that is not up yet goes by what it is started with. */
+function reload(daemon: Daemon | undefined, log: RootLogger): void {
+  try {
+    daemon?.reload?.run();
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    log.error(
+      { code: error.code, detail: error.message },
+      'the configuration was not read anew: all is as before',
+    );
   }
 }
 

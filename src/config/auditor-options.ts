@@ -14,6 +14,7 @@ export const AUDITOR_OPTIONS = {
   }),
   peers: section('Who may connect.', {
     allow: option(listOf(hex(32)), [], {
+      live: true,
       doc: 'Node ids of the proxies and market makers, printed by `sharestream keys show`. An empty list admits nobody.',
     }),
   }),

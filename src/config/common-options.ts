@@ -1,4 +1,4 @@
-import { option, optional, required, section, tables } from './options.ts';
+import { live, option, optional, required, section, tables } from './options.ts';
 import {
   BOOLEAN,
   choice,
@@ -20,6 +20,7 @@ export const NETWORK = option(choice('mainnet', 'testnet', 'testnet4', 'signet',
 
 export const LOG = section('What is written to the standard output, one JSON object a line.', {
   level: option(choice('debug', 'info', 'warn', 'error'), 'info', {
+    live: true,
     doc: 'The least important level that is written. debug writes a line per message and is for finding faults.',
   }),
 });
@@ -47,6 +48,9 @@ export const LEDGER = section('The ledger: a file in data_dir, or a PostgreSQL.'
     doc: 'Take a PostgreSQL without a synchronous standby: with that one server all is lost, what was acknowledged too.',
   }),
 });
+
+/** Of a daemon that seals evidence. */
+export const SEALED_LEDGER = section(LEDGER.doc, { ...LEDGER.rows, ...live({ keep: LEDGER.rows.keep }) });
 
 export const FEE_RATE_OPTION = option(FEE_RATE, '5 sat/vB', {
   min: '1 sat/vB',
@@ -108,6 +112,7 @@ export function metricsSection(listen: string) {
       doc: 'Where /metrics, /livez, /healthz, /readyz and /api/v1 are served.',
     }),
     allowedHosts: option(listOf(TEXT), [], {
+      live: true,
       doc: 'Host names, beside localhost and addresses, by which it may be reached: a defence against DNS rebinding.',
     }),
   });

@@ -1,6 +1,6 @@
 import type { Role } from './config.ts';
 import { optionsOf } from './load.ts';
-import { ENV_PREFIX, fileKey, flatRows, type Nodes, type Row, shownRows } from './options.ts';
+import { ENV_PREFIX, fileKey, flatRows, isLive, type Nodes, type Row, shownRows } from './options.ts';
 import { tomlValue } from './reader.ts';
 
 const LINE_CHARS = 100;
@@ -57,10 +57,13 @@ function comment(text: string): string[] {
 
 /** The options of a role as a Markdown table, for `config/OPTIONS.md`. */
 export function optionTable(role: Role): string {
-  const rows = flatRows(optionsOf(role)).map(({ path, row }) => {
+  const nodes = optionsOf(role);
+  const rows = flatRows(nodes).map(({ path, row }) => {
     const value =
       row.default === undefined ? (row.required ? 'required' : '') : `\`${tomlValue(row.default)}\``;
-    return `| \`${path}\` | ${row.kind.name} | ${value} | ${row.doc} |`.replaceAll('[[', '\\[\\[');
+    const when = isLive(nodes, path) ? 'reload' : 'start';
+    const cells = [`\`${path}\``, row.kind.name, value, when, row.doc];
+    return `| ${cells.join(' | ')} |`.replaceAll('[[', '\\[\\[');
   });
-  return `${['| Option | Kind | Default | Meaning |', '|---|---|---|---|', ...rows].join('\n')}\n`;
+  return `${['| Option | Kind | Default | Read at | Meaning |', '|---|---|---|---|---|', ...rows].join('\n')}\n`;
 }

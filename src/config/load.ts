@@ -32,7 +32,7 @@ export type ConfigOf<R extends Role> = {
  * naming every problem at once with its line, variable or flag (also in `meta.problems`).
  */
 export function loadConfig<R extends Role>(role: R, input: ConfigInput): ConfigOf<R> {
-  return open(role, input).config as ConfigOf<R>;
+  return checked(role, input, givenBy(input)) as ConfigOf<R>;
 }
 
 /**
@@ -43,7 +43,7 @@ export function loadKeyPlace(
   role: Role,
   input: ConfigInput,
 ): Pick<ProxyConfig, 'network' | 'dataDir' | 'keys'> {
-  const { config, problems } = read(role, input);
+  const { config, problems } = read(role, input, givenBy(input));
   const own = problems.filter(
     ({ path, source }) => source?.type !== 'default' && (!path.includes('.') || path.startsWith('keys.')),
   );
@@ -55,6 +55,8 @@ export function loadKeyPlace(
 export type OpenedConfig<R extends Role> = {
   readonly config: ConfigOf<R>;
   readonly file: string | undefined;
+  /** What it was made of. */
+  readonly given: Entries;
   readonly sourceOf: (path: string) => Source;
   /** Of a destination, by its name. */
   readonly destinationPath: (name: string) => string;
@@ -62,15 +64,20 @@ export type OpenedConfig<R extends Role> = {
 
 /** As `loadConfig`, for checks that come after it and say what line they mean. */
 export function openConfig<R extends Role>(role: R, input: ConfigInput): OpenedConfig<R> {
-  const { config, layers } = open(role, input);
-  const values = new Map<string, Entry>([...layers.file.values, ...layers.env, ...layers.flags]);
+  return openedOf(role, input, givenBy(input));
+}
+
+/** As `openConfig`, of values that were read before. */
+export function openedOf<R extends Role>(role: R, input: ConfigInput, given: Entries): OpenedConfig<R> {
+  const config = checked(role, input, given);
+  const { values, sections } = given;
   const sourceOf = (path: string): Source =>
-    values.get(path)?.source ?? layers.file.sections.get(path) ?? { type: 'default' };
+    values.get(path)?.source ?? sections.get(path) ?? { type: 'default' };
   const destinationPath = (name: string): string => {
     const [row] = [...values].find(([path, { value }]) => NAME_PATH.test(path) && value === name) ?? [];
     return row?.replace(/\.name$/, '') ?? 'destination';
   };
-  return { config: config as ConfigOf<R>, file: input.file, sourceOf, destinationPath };
+  return { config: config as ConfigOf<R>, file: input.file, given, sourceOf, destinationPath };
 }
 
 const NAME_PATH = /^destination\.\d+\.name$/;
@@ -88,8 +95,13 @@ export type ExplainedOption = {
  * `loadConfig`.
  */
 export function explainConfig(role: Role, input: ConfigInput): ExplainedOption[] {
-  const { layers } = open(role, input);
-  const values = new Map<string, Entry>([...layers.file.values, ...layers.env, ...layers.flags]);
+  const given = givenBy(input);
+  checked(role, input, given);
+  return explainGiven(role, given);
+}
+
+/** As `explainConfig`, of values that are known to be right. */
+export function explainGiven(role: Role, { values }: Entries): ExplainedOption[] {
   return explain(optionsOf(role), '', values);
 }
 
@@ -97,29 +109,32 @@ export function optionsOf(role: Role): Nodes {
   return { proxy: PROXY_OPTIONS, maker: MAKER_OPTIONS, auditor: AUDITOR_OPTIONS }[role];
 }
 
-type Layers = {
-  readonly file: Entries;
-  readonly env: Map<string, Entry>;
-  readonly flags: Map<string, Entry>;
-};
-
-type Opened = { readonly config: ConfigOf<Role>; readonly layers: Layers };
-
-function open(role: Role, input: ConfigInput): Opened {
-  const { config, layers, problems } = read(role, input);
-  if (problems.length > 0) throw configError(problems, input.file);
-  return { config: deepFreeze(config), layers };
+/** The values of a file, of the environment and of flags, the later over the earlier. */
+export function givenBy(input: ConfigInput): Entries {
+  const none: Entries = { values: new Map(), sections: new Map() };
+  const { values, sections } = input.file === undefined ? none : readTomlFile(input.file);
+  return {
+    values: new Map<string, Entry>([...values, ...readEnv(input.env), ...readFlags(input.flags ?? {})]),
+    sections,
+  };
 }
 
-function read(role: Role, input: ConfigInput): Opened & { readonly problems: readonly Problem[] } {
-  const file =
-    input.file === undefined ? { values: new Map(), sections: new Map() } : readTomlFile(input.file);
-  const layers: Layers = { file, env: readEnv(input.env), flags: readFlags(input.flags ?? {}) };
-  const reader = new Reader(layers);
+function checked(role: Role, input: ConfigInput, given: Entries): ConfigOf<Role> {
+  const { config, problems } = read(role, input, given);
+  if (problems.length > 0) throw configError(problems, input.file);
+  return deepFreeze(config);
+}
+
+function read(
+  role: Role,
+  input: ConfigInput,
+  given: Entries,
+): { readonly config: ConfigOf<Role>; readonly problems: readonly Problem[] } {
+  const reader = new Reader(given);
   const base = input.file === undefined ? process.cwd() : dirname(resolve(input.file));
   const context = contextOf(base, input.env, (path, message) => reader.refuse(path, message));
   const config = configOf(role, reader, context);
-  return { config, layers, problems: reader.problems };
+  return { config, problems: reader.problems };
 }
 
 function configOf(role: Role, reader: Reader, context: Context): ConfigOf<Role> {

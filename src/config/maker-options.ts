@@ -5,11 +5,11 @@ import {
   closeDir,
   dataDir,
   KEYS,
-  LEDGER,
   LOG,
   metricsSection,
   NETWORK,
   RPC_URL,
+  SEALED_LEDGER,
 } from './common-options.ts';
 import { POOL } from './destination-options.ts';
 import { option, optional, section } from './options.ts';
@@ -22,7 +22,7 @@ export const MAKER_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('maker'),
   closeDir: closeDir('the refund'),
-  ledger: LEDGER,
+  ledger: SEALED_LEDGER,
   log: LOG,
   peer: section('Where the miners of contracts connect.', {
     listen: option(LISTEN, '127.0.0.1:7333', { doc: 'Address and port for peers; always encrypted.' }),
@@ -32,6 +32,7 @@ export const MAKER_OPTIONS = {
   }),
   peers: section('Who may connect.', {
     allow: option(listOf(hex(32)), [], {
+      live: true,
       doc: 'Node ids of the miners, printed by `sharestream keys show`. An empty list admits nobody.',
     }),
   }),

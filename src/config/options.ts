@@ -11,6 +11,8 @@ type RowText = {
   readonly max?: Input;
   /** Never printed by `config print`. */
   readonly secret?: true;
+  /** A daemon that runs takes another value at a reload; without it at its next start. */
+  readonly live?: true;
 };
 
 /** One option: one row of the table from which loader, example file and `OPTIONS.md` are made. */
@@ -35,6 +37,8 @@ export type Tables<N> = {
   readonly rows: N;
   /** Where what an item leaves out is taken from. */
   readonly like?: LikeSection;
+  /** Its items come, change and go at a reload. */
+  readonly live?: true;
 };
 
 /** The section whose values stand for what an item leaves out, but for its own options. */
@@ -72,6 +76,23 @@ export function tables<N extends Nodes>(doc: string, min: number, rows: N, like?
   return like === undefined ? { node: 'tables', doc, min, rows } : { node: 'tables', doc, min, rows, like };
 }
 
+/** The same options, all of which change at a reload. */
+export function live<N extends Nodes>(nodes: N): N {
+  const marked = Object.entries(nodes).map(([key, node]) => {
+    if (node.node === 'section') return [key, { ...node, rows: live(node.rows) }];
+    return [key, { ...node, live: true }];
+  });
+  return Object.fromEntries(marked) as N;
+}
+
+/** True for the path of an option that changes at a reload, and for what is in a list that does. */
+export function isLive(nodes: Nodes, path: string): boolean {
+  const [first, ...rest] = path.split('.');
+  const [, node] = Object.entries(nodes).find(([key]) => fileKey(key) === first) ?? [];
+  if (node?.node === 'section') return isLive(node.rows, rest.join('.'));
+  return node?.live === true;
+}
+
 /** The rows of an item that are shown: its own, where the rest is as in another section. */
 export function shownRows<N extends Nodes>({ rows, like }: Tables<N>): Nodes {
   if (like === undefined) return rows;
@@ -94,7 +115,7 @@ export type FlatRow = { readonly path: string; readonly row: Row<unknown> };
 
 /** Every option with its path but for those like another's; items of a list of tables are at index 0. */
 export function flatRows(nodes: Nodes, prefix = ''): FlatRow[] {
-  return Object.entries(nodes).flatMap(([key, node]) => {
+  return Object.entries(nodes).flatMap(([key, node]): FlatRow[] => {
     const path = prefix + fileKey(key);
     if (node.node === 'row') return [{ path, row: node }];
     return node.node === 'tables'

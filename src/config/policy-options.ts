@@ -1,5 +1,5 @@
 import { POLICY_PAYOUT } from './binding-options.ts';
-import { option, optional, required, section } from './options.ts';
+import { live, option, optional, required, section } from './options.ts';
 import { POLICY_BONDS, POLICY_SEAL } from './stake-options.ts';
 import {
   AMOUNT,
@@ -75,102 +75,106 @@ const POLICY_STRANGERS = section(
   },
 );
 
-/** `[policy]` of the maker. */
+const ROWS = {
+  maxPrice: required(PRICE, '46000 sat/PH/day', { doc: 'The most that is paid for verified work.' }),
+  maxBudget: option(AMOUNT, '1000000 sat', {
+    min: '1 sat',
+    doc: 'The most that is locked up for one contract.',
+  }),
+  maxTotalBudget: option(AMOUNT, '10000000 sat', {
+    min: '1 sat',
+    doc: 'The most that is locked up for all open contracts together.',
+  }),
+  maxBudgetPerMiner: optional(AMOUNT, '2000000 sat', {
+    min: '1 sat',
+    doc: 'The most that is locked up for one miner. Default: max_total_budget.',
+  }),
+  maxContractsPerMiner: option(INTEGER, 4, {
+    min: 1,
+    max: 1000,
+    doc: 'The most open contracts of one miner.',
+  }),
+  minStep: option(WORK, '100 TH', {
+    min: '1 H',
+    doc: 'The smallest step: each costs a signature and a durable write.',
+  }),
+  maxStep: option(WORK, '10 EH', { min: '1 H', doc: 'The largest step.' }),
+  maxUnpaidSteps: option(INTEGER, 10, {
+    min: 1,
+    max: 1000,
+    doc: 'The most steps a miner may ask to leave unpaid.',
+  }),
+  minShareDifficulty: option(POSITIVE, 512, {
+    doc: 'No contract may allow easier shares: it bounds how many there are to verify.',
+  }),
+  minExpiryBlocks: option(INTEGER, 432, {
+    min: 330,
+    max: 52_560,
+    doc: 'The shortest contract, in blocks from the proposal to the refund. In the last 324 of them nothing is bought.',
+  }),
+  maxExpiryBlocks: option(INTEGER, 4320, {
+    min: 144,
+    max: 52_560,
+    doc: 'The longest contract: for so long a miner that vanishes can keep the budget locked.',
+  }),
+  minDepth: option(INTEGER, 3, {
+    min: 1,
+    max: 144,
+    doc: 'The least confirmations of the funding before work is paid.',
+  }),
+  maxStaleGrace: option(DURATION, '1m', {
+    min: '0s',
+    max: '1h',
+    doc: 'How long after its block was replaced a share may arrive, at most.',
+  }),
+  maxIndexPremium: optional(INTEGER, 0, {
+    min: -1_000_000,
+    max: 1_000_000,
+    doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of so many millionths at most. Default: none.',
+  }),
+  minNoticeBlocks: optional(INTEGER, 144, {
+    min: 1,
+    max: 52_560,
+    doc: 'Take terms by which either side may end early, its bonds back, by notice of so many blocks or more. Default: none.',
+  }),
+  bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
+    doc: 'Script (hex) the coinbase of every job must pay. Default: a contract may leave work unbound.',
+  }),
+  bindings: optional(listOf(choice('work', 'payout', 'bead', 'none')), ['work'], {
+    doc: 'What ties work to you in the contracts that are taken. none: metering without money. Default: all that is configured for.',
+  }),
+  halt: option(BOOLEAN, false, { doc: 'Take nothing new: no quote, no contract. What runs goes on.' }),
+  targetInventory: option(WORK, '1000 EH', {
+    min: '1 H',
+    doc: 'Work that you want to have bought and not yet received, in all: pricing.inventory_spread is measured by it.',
+  }),
+  maxRate: optional(HASHRATE, '50 PH/s', {
+    min: '1 H/s',
+    doc: 'The most hashrate that is bought at any time: what your pools have a use for. Default: no bound.',
+  }),
+  maxPoolUnpaid: optional(WORK, '1000 EH', {
+    min: '1 H',
+    doc: 'The most work that one [[pool]] may owe you for, by `maker paid`: no contract on its jobs is taken beyond. Default: any.',
+  }),
+  offMarket: optional(POSITIVE, 1.5, {
+    min: 1,
+    doc: 'No price so many times above the value of hashes is quoted or taken. Default: 1.5 on mainnet, elsewhere none.',
+  }),
+  targetRate: optional(HASHRATE, '30 PH/s', {
+    min: '1 H/s',
+    doc: 'Hashrate that you want to have bought: pricing.inventory_spread is then measured by it, in the time of the contract.',
+  }),
+  pricing: POLICY_PRICING,
+  strangers: POLICY_STRANGERS,
+  payout: POLICY_PAYOUT,
+  bonds: POLICY_BONDS,
+  seal: POLICY_SEAL,
+} as const;
+
+const { minExpiryBlocks, bindingScript, bindings, payout, bonds, seal } = ROWS;
+
+/** `[policy]` of the maker. What other parts took at the start, or contracts in force go by, stays. */
 export const POLICY = section(
   'Which contracts are accepted. A proposal outside of any of these is refused.',
-  {
-    maxPrice: required(PRICE, '46000 sat/PH/day', { doc: 'The most that is paid for verified work.' }),
-    maxBudget: option(AMOUNT, '1000000 sat', {
-      min: '1 sat',
-      doc: 'The most that is locked up for one contract.',
-    }),
-    maxTotalBudget: option(AMOUNT, '10000000 sat', {
-      min: '1 sat',
-      doc: 'The most that is locked up for all open contracts together.',
-    }),
-    maxBudgetPerMiner: optional(AMOUNT, '2000000 sat', {
-      min: '1 sat',
-      doc: 'The most that is locked up for one miner. Default: max_total_budget.',
-    }),
-    maxContractsPerMiner: option(INTEGER, 4, {
-      min: 1,
-      max: 1000,
-      doc: 'The most open contracts of one miner.',
-    }),
-    minStep: option(WORK, '100 TH', {
-      min: '1 H',
-      doc: 'The smallest step: each costs a signature and a durable write.',
-    }),
-    maxStep: option(WORK, '10 EH', { min: '1 H', doc: 'The largest step.' }),
-    maxUnpaidSteps: option(INTEGER, 10, {
-      min: 1,
-      max: 1000,
-      doc: 'The most steps a miner may ask to leave unpaid.',
-    }),
-    minShareDifficulty: option(POSITIVE, 512, {
-      doc: 'No contract may allow easier shares: it bounds how many there are to verify.',
-    }),
-    minExpiryBlocks: option(INTEGER, 432, {
-      min: 330,
-      max: 52_560,
-      doc: 'The shortest contract, in blocks from the proposal to the refund. In the last 324 of them nothing is bought.',
-    }),
-    maxExpiryBlocks: option(INTEGER, 4320, {
-      min: 144,
-      max: 52_560,
-      doc: 'The longest contract: for so long a miner that vanishes can keep the budget locked.',
-    }),
-    minDepth: option(INTEGER, 3, {
-      min: 1,
-      max: 144,
-      doc: 'The least confirmations of the funding before work is paid.',
-    }),
-    maxStaleGrace: option(DURATION, '1m', {
-      min: '0s',
-      max: '1h',
-      doc: 'How long after its block was replaced a share may arrive, at most.',
-    }),
-    maxIndexPremium: optional(INTEGER, 0, {
-      min: -1_000_000,
-      max: 1_000_000,
-      doc: 'Take prices that follow the value of hashes, up to max_price, with a premium of so many millionths at most. Default: none.',
-    }),
-    minNoticeBlocks: optional(INTEGER, 144, {
-      min: 1,
-      max: 52_560,
-      doc: 'Take terms by which either side may end early, its bonds back, by notice of so many blocks or more. Default: none.',
-    }),
-    bindingScript: optional(hex(), '0014751e76e8199196d454941c45d1b3a323f1433bd6', {
-      doc: 'Script (hex) the coinbase of every job must pay. Default: a contract may leave work unbound.',
-    }),
-    bindings: optional(listOf(choice('work', 'payout', 'bead', 'none')), ['work'], {
-      doc: 'What ties work to you in the contracts that are taken. none: metering without money. Default: all that is configured for.',
-    }),
-    halt: option(BOOLEAN, false, { doc: 'Take nothing new: no quote, no contract. What runs goes on.' }),
-    targetInventory: option(WORK, '1000 EH', {
-      min: '1 H',
-      doc: 'Work that you want to have bought and not yet received, in all: pricing.inventory_spread is measured by it.',
-    }),
-    maxRate: optional(HASHRATE, '50 PH/s', {
-      min: '1 H/s',
-      doc: 'The most hashrate that is bought at any time: what your pools have a use for. Default: no bound.',
-    }),
-    maxPoolUnpaid: optional(WORK, '1000 EH', {
-      min: '1 H',
-      doc: 'The most work that one [[pool]] may owe you for, by `maker paid`: no contract on its jobs is taken beyond. Default: any.',
-    }),
-    offMarket: optional(POSITIVE, 1.5, {
-      min: 1,
-      doc: 'No price so many times above the value of hashes is quoted or taken. Default: 1.5 on mainnet, elsewhere none.',
-    }),
-    targetRate: optional(HASHRATE, '30 PH/s', {
-      min: '1 H/s',
-      doc: 'Hashrate that you want to have bought: pricing.inventory_spread is then measured by it, in the time of the contract.',
-    }),
-    pricing: POLICY_PRICING,
-    strangers: POLICY_STRANGERS,
-    payout: POLICY_PAYOUT,
-    bonds: POLICY_BONDS,
-    seal: POLICY_SEAL,
-  },
+  { ...live(ROWS), minExpiryBlocks, bindingScript, bindings, payout, bonds, seal },
 );

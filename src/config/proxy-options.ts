@@ -6,14 +6,14 @@ import {
   closeDir,
   dataDir,
   KEYS,
-  LEDGER,
   LOG,
   metricsSection,
   NETWORK,
   RPC_URL,
+  SEALED_LEDGER,
 } from './common-options.ts';
 import { DESTINATION, FAILOVER, SPLIT } from './destination-options.ts';
-import { option, optional, section, tables } from './options.ts';
+import { live, option, optional, section, tables } from './options.ts';
 import { MAKER, SELL } from './sell-options.ts';
 import { CONTRACT_BONDS, CONTRACT_SEAL } from './stake-options.ts';
 import { STRATUM } from './stratum-options.ts';
@@ -175,16 +175,13 @@ export const PROXY_OPTIONS = {
   network: NETWORK,
   dataDir: dataDir('proxy'),
   closeDir: closeDir('the newest state'),
-  ledger: LEDGER,
+  ledger: SEALED_LEDGER,
   log: LOG,
   stratum: STRATUM,
-  destination: DESTINATION,
-  failover: FAILOVER,
-  split: SPLIT,
+  ...live({ destination: DESTINATION, failover: FAILOVER, split: SPLIT }),
   contract: CONTRACT,
   furtherContract: FURTHER_CONTRACT,
-  maker: MAKER,
-  sell: SELL,
+  ...live({ maker: MAKER, sell: SELL }),
   payout: PAYOUT,
   chain: CHAIN,
   auditor: AUDITOR_PLACE,

@@ -26,9 +26,9 @@ export class Reader {
   readonly #rowPaths = new Set<string>();
   readonly #sectionPaths = new Set<string>();
 
-  constructor(layers: { readonly file: Entries; readonly env: Layer; readonly flags: Layer }) {
-    this.#values = new Map([...layers.file.values, ...layers.env, ...layers.flags]);
-    this.#sections = layers.file.sections;
+  constructor({ values, sections }: Entries) {
+    this.#values = values;
+    this.#sections = sections;
   }
 
   /**
@@ -123,8 +123,6 @@ export class Reader {
     }
   }
 }
-
-type Layer = ReadonlyMap<string, Entry>;
 
 function unknown(path: string, known: readonly string[]): string {
   const near = nearest(path, known);

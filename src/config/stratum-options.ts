@@ -1,5 +1,5 @@
 import { LIMITS } from '../base/limits.ts';
-import { option, optional, required, section, tables } from './options.ts';
+import { live, option, optional, required, section, tables } from './options.ts';
 import {
   ADDRESS_RANGE,
   BOOLEAN,
@@ -144,14 +144,15 @@ export const STRATUM = section('Where the miners connect (Stratum v1).', {
     doc: 'Take version bits from machines that never asked to roll them (mining.configure).',
   }),
   maxSessions: option(INTEGER, 10_000, {
+    live: true,
     min: 1,
     max: LIMITS.sessions,
     doc: 'Connections in all; about 8 KiB of memory each.',
   }),
   reconnectAtClose: option(BOOLEAN, false, {
+    live: true,
     doc: 'Tell miners to connect anew when the proxy stops. For a restart or behind a balancer; not all firmware listens.',
   }),
-  difficulty: DIFFICULTY_SECTION,
-  limits: LIMITS_SECTION,
+  ...live({ difficulty: DIFFICULTY_SECTION, limits: LIMITS_SECTION }),
   listener: LISTENER,
 });

@@ -1,16 +1,21 @@
 import { createApi } from '../api/app.ts';
 import { serve, servePage } from '../api/operation.ts';
-import { READS } from '../api/operations.ts';
+import { READS, WRITES } from '../api/operations.ts';
 import { SAMPLES } from '../api/samples.ts';
 import type { Auditor } from '../auditor/auditor.ts';
 import { VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
-import { type ApiDeps, serveHistory, theContract } from './api-parts.ts';
+import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
 import { apiTokens } from './data-dir.ts';
+import type { Reload } from './reload.ts';
 
-/** What an auditor serves under `/api/v1`: it is only looked at. */
-export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor, deps: ApiDeps): Api {
+/** What an auditor serves under `/api/v1`: it is looked at, and reads its configuration anew. */
+export function auditorApi(
+  { network, dataDir }: AuditorConfig,
+  auditor: Auditor,
+  deps: ApiDeps & { readonly reload: Pick<Reload<'auditor'>, 'actions'> },
+): Api {
   const { getStatus, listContracts, getContract } = READS.auditor;
   const served = [
     serve(getStatus, () => ({
@@ -26,6 +31,7 @@ export function auditorApi({ network, dataDir }: AuditorConfig, auditor: Auditor
     serve(getContract, ({ params }) =>
       theContract(auditor.status, ({ contractId }) => contractId === params.contract_id),
     ),
+    ...serveActions(WRITES.auditor, deps.reload.actions),
     ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
   ];
   return createApi('auditor', served, { ...deps, tokens: apiTokens(dataDir, deps.log) });

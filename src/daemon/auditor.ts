@@ -16,6 +16,7 @@ import { DiskSpace } from './disk-space.ts';
 import type { LaterPart } from './later-part.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
+import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
 
@@ -26,7 +27,10 @@ const timers = systemTimers;
 export function startAuditor(
   config: AuditorConfig,
   log: DaemonLog,
-): Promise<Composed<{ readonly ready: Readonly<Record<string, unknown>> }>> {
+  source?: RereadSource<'auditor'>,
+): Promise<
+  Composed<{ readonly ready: Readonly<Record<string, unknown>>; readonly reload: Reload<'auditor'> }>
+> {
   return composed(async (undo) => {
     makeDataDir(config.dataDir);
     const signer = openKeys(config, { random: systemRandom, log });
@@ -46,8 +50,9 @@ export function startAuditor(
       undo.defer(async () => each.stop());
     }
     const { listen: peer } = config.peer;
+    const allowedNodeIds = new Set(config.peers.allow);
     const auditor = new Auditor(
-      { network: config.network, ...peer, allowedNodeIds: new Set(config.peers.allow) },
+      { network: config.network, ...peer, allowedNodeIds },
       { ledger, signer, clock, timers, random: systemRandom, log: log.child({ part: 'auditor' }) },
     );
     undo.defer(() => auditor.close());
@@ -64,18 +69,30 @@ export function startAuditor(
       ...daemonSources(waiting, log),
     }));
     observe = metrics.observe;
+    const reload = new Reload(source, log);
     const ops = new OpsServer(
       { listen, allowedHosts, serving: ['ledger'] },
       {
         ...{ metrics, timers, log: http },
         checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
-        api: auditorApi(config, auditor, { undo, clock, timers, random: systemRandom, log: http }),
+        api: auditorApi(config, auditor, { undo, reload, clock, timers, random: systemRandom, log: http }),
       },
     );
+    reload.add({
+      name: 'peers and page',
+      inForce: () => ({ peers: [...allowedNodeIds], hosts: ops.allowedHosts }),
+      prepare: ({ config: { peers, metrics } }) => {
+        return () => {
+          replaceAll(allowedNodeIds, peers.allow);
+          auditor.dropUnlisted();
+          ops.setAllowedHosts(metrics.allowedHosts);
+        };
+      },
+    });
     const httpAt = await startPage(ops, { waiting, undo, log });
     sayStatus(undo, { timers, log }, () => auditorLine(auditor));
     const at = `${peer.host}:${port}`;
-    return { ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex } };
+    return { reload, ready: { peer: at, http: httpAt, node_id: nodeId, auditor_key: auditorKeyHex } };
   });
 }
 

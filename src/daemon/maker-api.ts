@@ -17,19 +17,22 @@ import { apiTokens } from './data-dir.ts';
 import type { Descriptors } from './descriptors.ts';
 import { leavingOfRow, type MakerParts } from './maker-metrics.ts';
 import { makerPolicyActions } from './policy-actions.ts';
+import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
 
 export type MakerApiDeps = ApiDeps & {
   readonly pools: () => readonly PoolFigures[];
   readonly descriptors: Pick<Descriptors, 'status'>;
   readonly source: MakerSource | undefined;
+  readonly reload: Pick<Reload<'maker'>, 'actions'>;
 };
 
 /** What a market maker serves under `/api/v1`. */
 export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Api {
   const { maker } = facts;
-  const { source, clock, log } = deps;
-  const actions = { ...makerChannelActions(maker, facts.part), ...makerPolicyActions(maker, source) };
+  const { source, reload, clock, log } = deps;
+  const policy = makerPolicyActions(maker, source);
+  const actions = { ...makerChannelActions(maker, facts.part), ...policy, ...reload.actions };
   const served = [
     ...makerReads(config, facts, deps),
     ...serveHistory(SAMPLES.maker, READS.maker, () => makerSample(facts), deps),

@@ -48,6 +48,7 @@ import { ownWorkOf, poolSources } from './maker-pools.ts';
 import { openKeys } from './node-keys.ts';
 import { startPage } from './page.ts';
 import { makerChecks } from './readiness.ts';
+import { type LivePart, Reload, type RereadSource, replaceAll } from './reload.ts';
 import { renewalOf } from './renewal.ts';
 import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
@@ -58,6 +59,7 @@ const clock = systemClock;
 const timers = systemTimers;
 
 export type RunningMaker = Composed<{
+  readonly reload: Reload<'maker'>;
   readonly ready: Readonly<Record<string, unknown>>;
   /** See `Renewal`. */
   readonly renewal: Promise<void>;
@@ -71,7 +73,7 @@ export type RunningMaker = Composed<{
 export function startMaker(
   config: MakerConfig,
   log: DaemonLog,
-  source?: MakerSource,
+  source?: MakerSource & RereadSource<'maker'>,
 ): Promise<RunningMaker> {
   return composed((undo) => build(config, log, undo, source));
 }
@@ -80,7 +82,7 @@ async function build(
   config: MakerConfig,
   log: DaemonLog,
   undo: AsyncDisposableStack,
-  source: MakerSource | undefined,
+  source: (MakerSource & RereadSource<'maker'>) | undefined,
 ): Promise<Omit<RunningMaker, 'close'>> {
   makeDataDir(config.dataDir);
   const signer = openKeys(config, { random: systemRandom, log });
@@ -115,7 +117,8 @@ async function build(
     observe.validation_batch_shares?.(shares);
     observe.validation_batch_seconds?.(seconds);
   };
-  const seen = { log, source, observeBatch };
+  const allowedNodeIds = new Set(config.peers.allow);
+  const seen = { log, source, observeBatch, allowedNodeIds };
   const parts = { ...{ ledger, part, signer, kernel, ladders, crash, ownWork }, ...seen, ...beads };
   const maker = makerOf(config, parts, undo);
   let port: number | undefined;
@@ -150,7 +153,9 @@ async function build(
   undo.defer(async () => upkeep?.stop());
   const descriptors = watchDescriptors(undo, { timers, log });
   const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
-  const ops = opsServer(config, facts, { metrics, source, undo, log, ...shown });
+  const reload = new Reload(source, log);
+  const ops = opsServer(config, facts, { metrics, source, undo, log, reload, ...shown });
+  reload.add(...liveParts(facts, { allowedNodeIds, ops }));
   const httpAt = await startPage(ops, { waiting, undo, log });
   sayStatus(undo, { timers, log }, makerLine(facts));
   const fault = (): string | undefined =>
@@ -160,11 +165,43 @@ async function build(
   undo.defer(() => renewal.stop());
   return {
     renewal: renewal.due,
+    reload,
     ready: {
       peer: port === undefined ? null : `${config.peer.listen.host}:${port}`,
       ...{ http: httpAt, node_id: maker.nodeId },
     },
   };
+}
+
+/** What of a running maker goes by another configuration. */
+function liveParts(
+  { maker, upkeep }: Pick<MakerParts, 'maker' | 'upkeep'>,
+  { allowedNodeIds, ops }: { readonly allowedNodeIds: Set<string>; readonly ops: OpsServer },
+): readonly LivePart<'maker'>[] {
+  return [
+    {
+      name: 'policy',
+      inForce: () => maker.policy,
+      prepare: ({ load }) => {
+        const policy = policyOf(load(maker.policies.settings));
+        return () => maker.policies.hold(policy);
+      },
+    },
+    {
+      name: 'peers, ledger and page',
+      inForce: () => {
+        return { peers: [...allowedNodeIds], keptMs: upkeep?.sealing.keptMs, hosts: ops.allowedHosts };
+      },
+      prepare: ({ config: { peers, ledger, metrics } }) => {
+        return () => {
+          replaceAll(allowedNodeIds, peers.allow);
+          maker.dropUnserved();
+          upkeep?.sealing.keepFor(ledger.keepMs);
+          ops.setAllowedHosts(metrics.allowedHosts);
+        };
+      },
+    },
+  ];
 }
 
 /** The status page, and what it reads. */
@@ -177,12 +214,13 @@ function opsServer(
     readonly descriptors: Pick<Descriptors, 'status'>;
     readonly isListening: () => boolean;
     readonly source: MakerSource | undefined;
+    readonly reload: Reload<'maker'>;
     readonly undo: AsyncDisposableStack;
     readonly log: Logger;
   },
 ): OpsServer {
   const http = deps.log.child({ part: 'http' });
-  const { metrics, pools, descriptors, isListening, source, undo } = deps;
+  const { metrics, pools, descriptors, isListening, source, reload, undo } = deps;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
@@ -190,7 +228,7 @@ function opsServer(
       ...{ metrics, timers, log: http },
       checks: makerChecks(facts, isListening),
       api: makerApi(config, facts, {
-        ...{ pools, descriptors, source, undo },
+        ...{ pools, descriptors, source, reload, undo },
         ...{ clock, timers, random: systemRandom, log: http },
       }),
     },
@@ -219,16 +257,18 @@ function makerOf(
     readonly crash: CrashPoint;
     readonly log: Logger;
     readonly source: MakerSource | undefined;
+    readonly allowedNodeIds: ReadonlySet<string>;
   },
   undo: AsyncDisposableStack,
 ): Maker {
   const requests = fileExternalSigning(join(config.dataDir, 'requests'));
   const { ledger, part, signer, kernel, ladders, crash, beads, ownWork, log, source, observeBatch } = parts;
+  const { allowedNodeIds } = parts;
   const { chain, ...others } = part ?? { chain: noChain(config.network) };
   return new Maker(
     {
       ...config.peer.listen,
-      allowedNodeIds: new Set(config.peers.allow),
+      allowedNodeIds,
       ...{ policy: policyOf(config), verification: { fixedTarget: true }, hasChain: part !== undefined },
       opening: {
         margins: DEFAULT_CLOSE_MARGINS,

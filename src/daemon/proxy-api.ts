@@ -10,13 +10,21 @@ import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
 import { contractStatuses, minerViews, type ProxyParts, proxyStatus } from './proxy-status.ts';
+import type { Reload } from './reload.ts';
 import { streamView } from './stream-actions.ts';
 import { takeActions } from './take-action.ts';
 
 /** What a proxy serves under `/api/v1`. */
-export function proxyApi(facts: ProxyParts, deps: ApiDeps): Api {
+export function proxyApi(
+  facts: ProxyParts,
+  deps: ApiDeps & { readonly reload: Pick<Reload<'proxy'>, 'actions'> },
+): Api {
   const { config, contracts } = facts;
-  const actions = { ...proxyChannelActions(contracts, facts.chain), ...takeActions(config, facts) };
+  const actions = {
+    ...proxyChannelActions(contracts, facts.chain),
+    ...takeActions(config, facts),
+    ...deps.reload.actions,
+  };
   const served = [
     ...proxyReads(facts),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { toHex } from '../base/bytes.ts';
 import { systemClock } from '../base/clock.ts';
+import { CodedError } from '../base/errors.ts';
 import { hostPortText } from '../base/host-port.ts';
 import { systemRandom } from '../base/random.ts';
 import { systemTimers } from '../base/system-timers.ts';
@@ -41,6 +42,7 @@ import { openMemory, type ProxyMemory } from './proxy-memory.ts';
 import { proxySources } from './proxy-metrics.ts';
 import type { ProxyParts } from './proxy-status.ts';
 import { proxyChecks } from './readiness.ts';
+import { type LivePart, Reload, type RereadSource } from './reload.ts';
 import { renewalOf } from './renewal.ts';
 import { RuleTaking } from './rule-taking.ts';
 import { RunningContracts } from './running-contracts.ts';
@@ -55,6 +57,7 @@ const clock = systemClock;
 const timers = systemTimers;
 
 export type RunningProxy = Composed<{
+  readonly reload: Reload<'proxy'>;
   readonly ready: Readonly<Record<string, unknown>>;
   /** See `Renewal`. */
   readonly renewal: Promise<void>;
@@ -65,14 +68,20 @@ export type RunningProxy = Composed<{
  * for: status page and contract. Throws coded errors for what the configuration, the disk or a port that
  * miners connect to refuses.
  */
-export function startProxy(config: ProxyConfig, log: DaemonLog): Promise<RunningProxy> {
-  return composed((undo) => build(config, log, undo));
+export function startProxy(
+  config: ProxyConfig,
+  log: DaemonLog,
+  source?: RereadSource<'proxy'>,
+): Promise<RunningProxy> {
+  return composed((undo) => build({ ...config }, log, undo, source));
 }
 
+/** @param config in force: replaced at a reload */
 async function build(
   config: ProxyConfig,
   log: DaemonLog,
   undo: AsyncDisposableStack,
+  source: RereadSource<'proxy'> | undefined,
 ): Promise<Omit<RunningProxy, 'close'>> {
   makeDataDir(config.dataDir);
   for (const contract of contractsOf(config)) minerOptionsOf(config.network, contract);
@@ -130,7 +139,10 @@ async function build(
   durability.start();
 
   const later = { waiting: facts.waiting, undo, log };
-  const httpAt = await startPage(opsServer(facts, kernel.name, observers, later), later);
+  const reload = new Reload(source, log);
+  const ops = opsServer(facts, kernel.name, observers, { ...later, reload });
+  reload.add(...liveParts(config, { facts, selling, ops }));
+  const httpAt = await startPage(ops, later);
   sayStatus(undo, { timers, log }, proxyLine(facts));
   const ladders = ladderWriter(config.closeDir, log);
   undo.defer(async () => {
@@ -155,6 +167,7 @@ async function build(
   undo.defer(async () => taking?.stop());
   return {
     renewal: renewal.due,
+    reload,
     ready: {
       stratum: addressText(mining.server.addresses()[0]!),
       listeners: mining.server.addresses().slice(1).map(addressText),
@@ -163,6 +176,57 @@ async function build(
       node_id: toHex(nodeIdBytes(signer)),
     },
   };
+}
+
+/** What of a running proxy goes by another configuration. */
+function liveParts(
+  inForce: ProxyConfig,
+  {
+    facts,
+    selling,
+    ops,
+  }: { readonly facts: ProxyParts; readonly selling: Selling; readonly ops: OpsServer },
+): readonly LivePart<'proxy'>[] {
+  const { mining, contracts, chain, upkeep } = facts;
+  return [
+    {
+      name: 'sale',
+      inForce: () => ({ sell: inForce.sell, makers: inForce.makers, limits: contracts.saleLimits }),
+      prepare: ({ config }) => {
+        if (config.sell !== undefined && chain === undefined)
+          throw new CodedError(
+            'config_invalid',
+            '[sell] needs the bitcoin node, which a start connects to',
+          );
+        return () => {
+          Object.assign(inForce, config);
+          contracts.setSaleLimits(config.sell);
+        };
+      },
+    },
+    {
+      name: 'mining',
+      inForce: () => mining.inForce,
+      prepare: ({ config }) => {
+        const apply = mining.reloaded(config);
+        return () => {
+          apply();
+          // Contracts go on at destinations that are new, or are there again.
+          selling.update();
+        };
+      },
+    },
+    {
+      name: 'ledger and page',
+      inForce: () => ({ keptMs: upkeep?.sealing.keptMs, hosts: ops.allowedHosts }),
+      prepare: ({ config: { metrics, ledger } }) => {
+        return () => {
+          upkeep?.sealing.keepFor(ledger.keepMs);
+          ops.setAllowedHosts(metrics.allowedHosts);
+        };
+      },
+    },
+  ];
 }
 
 function makeMining(
@@ -215,11 +279,16 @@ function opsServer(
   facts: ProxyParts,
   kernelName: string,
   observers: Observers,
-  { undo, log }: { readonly undo: AsyncDisposableStack; readonly log: DaemonLog },
+  deps: {
+    readonly undo: AsyncDisposableStack;
+    readonly reload: Reload<'proxy'>;
+    readonly log: DaemonLog;
+  },
 ): OpsServer {
   const { config, ledger } = facts;
+  const { undo, reload, log } = deps;
   const http = log.child({ part: 'http' });
-  const api = proxyApi(facts, { undo, clock, timers, random: systemRandom, log: http });
+  const api = proxyApi(facts, { undo, reload, clock, timers, random: systemRandom, log: http });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;
@@ -277,7 +346,7 @@ type TakingDeps = { readonly part: ChainPart; readonly isBegun: () => boolean; r
 /** Contracts that are taken without anybody typing, where the configuration says so. */
 function takeByRule(facts: ProxyParts, { part: { chain }, isBegun, log }: TakingDeps): RuleTaking {
   const { config, contracts, signer } = facts;
-  const { network, makers, sell, auditor } = config;
+  const { network, auditor } = config;
   const tools = { network, signer, timers, auditorNodeId: auditor?.nodeId };
   const values = new HashValues({ chain, log });
   const isThere = (channel: string): boolean => channel !== 'closed' && channel !== 'failed';
@@ -286,7 +355,7 @@ function takeByRule(facts: ProxyParts, { part: { chain }, isBegun, log }: Taking
       isBegun()
         ? contracts.all.filter(({ side }) => isThere(side.status.channel)).length
         : Number.POSITIVE_INFINITY,
-    ask: () => askMakers(makers, sell!, { ...tools, chain, values }),
+    ask: () => askMakers(config.makers, config.sell!, { ...tools, chain, values }),
     propose: (quote) => propose(quote, tools),
     take: takeActions(config, facts)['contract/take']!,
     ...{ clock, timers, log: log.child({ part: 'market' }) },

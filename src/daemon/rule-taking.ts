@@ -32,30 +32,31 @@ export type RuleTakingDeps = {
  * price and why it was the best; without `sell.keep` nothing is ever asked for.
  */
 export class RuleTaking {
-  readonly #most: number;
+  readonly #most: () => number;
   readonly #deps: RuleTakingDeps;
-  readonly #timer: Timer | undefined;
+  readonly #timer: Timer;
   #askedMs = Number.NEGATIVE_INFINITY;
   #round: Promise<void> | undefined;
   #isStopped = false;
 
-  constructor({ sell, makers }: Pick<ProxyConfig, 'sell' | 'makers'>, deps: RuleTakingDeps) {
-    this.#most = makers.length === 0 ? 0 : (sell?.keepContracts ?? 0);
+  /** @param config read at each look */
+  constructor(config: Pick<ProxyConfig, 'sell' | 'makers'>, deps: RuleTakingDeps) {
+    this.#most = () => (config.makers.length === 0 ? 0 : (config.sell?.keepContracts ?? 0));
     this.#deps = deps;
-    if (this.#most > 0) this.#timer = deps.timers.every(LOOK_MS, () => this.#look());
+    this.#timer = deps.timers.every(LOOK_MS, () => this.#look());
   }
 
   /** Resolves once nothing is asked any more. */
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#timer?.cancel();
+    this.#timer.cancel();
     await this.#round;
   }
 
   #look(): void {
     const { clock, running } = this.#deps;
     const nowMs = clock.monotonicMs();
-    if (this.#round !== undefined || running() >= this.#most || nowMs - this.#askedMs < ASK_MS) return;
+    if (this.#round !== undefined || running() >= this.#most() || nowMs - this.#askedMs < ASK_MS) return;
     this.#askedMs = nowMs;
     this.#round = this.#askAndTake()
       .catch((error: unknown) => {

@@ -84,6 +84,17 @@ export class RunningContracts {
     this.#limits = limits;
   }
 
+  /** What may be sold from now on; what runs keeps its terms. */
+  setSaleLimits(limits: SaleLimits = {}): void {
+    const { maxUnpaidTotalSat } = this.#limits;
+    this.#limits = { ...limits, maxUnpaidTotalSat };
+  }
+
+  /** What may be sold. */
+  get saleLimits(): SaleLimits {
+    return this.#limits;
+  }
+
   /** In the order they were started; of those shared with others, where this proxy has the channel. */
   get all(): readonly ContractRunner[] {
     return [...this.#runners.values(), ...this.#shared.flatMap(({ runner }) => runner ?? [])];

@@ -4,8 +4,8 @@ import type { RootLogger } from '../log/pino-logger.ts';
 import type { LaterPart } from './later-part.ts';
 import type { LedgerUpkeep } from './ledger-upkeep.ts';
 
-/** The log of the process, where it counts what it loses. */
-export type DaemonLog = Logger & Partial<Pick<RootLogger, 'stats'>>;
+/** The log of the process, where it counts what it loses and can be told how much to say. */
+export type DaemonLog = Logger & Partial<Pick<RootLogger, 'stats' | 'level' | 'setLevel'>>;
 
 /** The ledger's metrics, the same for every role. */
 export function ledgerSources(ledger: Ledger) {

@@ -69,7 +69,7 @@ export class OpsServer {
   readonly stats = { requests: 0, refused: 0, failed: 0, cut: 0 };
   readonly #options: OpsServerOptions;
   readonly #deps: OpsServerDeps;
-  readonly #names: ReadonlySet<string>;
+  #names: ReadonlySet<string>;
   readonly #server: Server;
   /** Ends the streams that are being sent. */
   readonly #streams = new Set<() => void>();
@@ -79,9 +79,7 @@ export class OpsServer {
   constructor(options: OpsServerOptions, deps: OpsServerDeps) {
     this.#options = options;
     this.#deps = deps;
-    this.#names = new Set(
-      [options.listen.host, ...(options.allowedHosts ?? [])].map((name) => name.toLowerCase()),
-    );
+    this.#names = namesOf(options);
     this.#server = createServer(
       {
         ...{ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
@@ -92,6 +90,15 @@ export class OpsServer {
     this.#server.on('connection', (socket) => this.#onConnection(socket));
     this.#server.keepAliveTimeout = HEADERS_TIMEOUT_MS;
     this.#server.on('clientError', (_error, socket) => socket.destroy());
+  }
+
+  /** Names, beside localhost and addresses, by which it may be called from now on. */
+  setAllowedHosts(names: readonly string[]): void {
+    this.#names = namesOf({ ...this.#options, allowedHosts: names });
+  }
+
+  get allowedHosts(): ReadonlySet<string> {
+    return this.#names;
   }
 
   /** Resolves with where it listens. Throws as `listen`, and may be called again then. */
@@ -242,6 +249,10 @@ export class OpsServer {
     const verdict = failed ? 'not ready' : 'ready';
     return textReply(failed ? 503 : 200, `${[...(verbose ? lines : []), verdict].join('\n')}\n`);
   }
+}
+
+function namesOf({ listen, allowedHosts = [] }: OpsServerOptions): ReadonlySet<string> {
+  return new Set([listen.host, ...allowedHosts].map((name) => name.toLowerCase()));
 }
 
 function pathOf(request: IncomingMessage): string {

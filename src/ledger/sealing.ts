@@ -48,7 +48,7 @@ const SEGMENTS_PER_ROUND = 64;
  */
 export class Sealing {
   readonly stats = { segments: 0, rows: 0, letGo: 0, failures: 0 };
-  readonly #options: SealingOptions;
+  #options: SealingOptions;
   readonly #policy: SealingPolicy;
   readonly #deps: SealingDeps;
   #timer: Timer | undefined;
@@ -60,6 +60,15 @@ export class Sealing {
     this.#options = options;
     this.#policy = { afterMs, keptRows, fromRows, waitMs };
     this.#deps = deps;
+  }
+
+  /** From the next round on. */
+  keepFor(keptMs: number): void {
+    this.#options = { ...this.#options, keptMs };
+  }
+
+  get keptMs(): number {
+    return this.#options.keptMs;
   }
 
   start(): void {

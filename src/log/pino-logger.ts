@@ -32,6 +32,8 @@ export type RootLogger = Logger & {
   flush(): void;
   /** Resolves when what is buffered is written, or after `ms`. */
   drain(ms: number): Promise<void>;
+  level(): LogLevel;
+  /** Of its children too. */
   setLevel(level: LogLevel): void;
 };
 
@@ -73,7 +75,7 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
   const target = options.pretty === true ? { write: (line: string) => sink.write(prettyLine(line)) } : sink;
   const logger: PinoLogger = pino(
     {
-      level: options.level,
+      level: 'debug',
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }), log: plainFields, bindings: plainFields },
@@ -82,9 +84,10 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
     target,
   );
   const errors: ErrorCounts = {};
+  const shared: Shared = { errors, least: LOG_LEVELS.indexOf(options.level) };
   const { stats = { droppedLines: 0, isBlocked: false } } = sink;
   return {
-    ...wrap(logger, errors),
+    ...wrap(logger, shared),
     stats: {
       errors,
       get droppedLines() {
@@ -96,13 +99,19 @@ export function createLogger(options: LogOptions, deps: { readonly sink?: LogSin
     },
     flush: () => sink.flushSync?.(),
     drain: async (ms) => sink.drain?.(ms),
+    level: () => LOG_LEVELS[shared.least]!,
     setLevel: (level) => {
-      logger.level = level;
+      shared.least = LOG_LEVELS.indexOf(level);
     },
   };
 }
 
-function wrap(logger: PinoLogger, errors: ErrorCounts): Logger {
+/** Of a logger and all its children: the place of the least level that is written among the levels. */
+type Shared = { readonly errors: ErrorCounts; least: number };
+
+function wrap(logger: PinoLogger, shared: Shared): Logger {
+  const { errors } = shared;
+  const isSaid = (level: LogLevel): boolean => LOG_LEVELS.indexOf(level) >= shared.least;
   const hold = (fields: Readonly<Record<string, unknown>>): void => {
     const code = codeIn(fields);
     if (code === undefined) return;
@@ -116,12 +125,19 @@ function wrap(logger: PinoLogger, errors: ErrorCounts): Logger {
     return hasHint ? fields : { ...fields, hint: ERROR_TABLE[code].hint };
   };
   return {
-    debug: (fields, message) => logger.debug(fields, message),
-    info: (fields, message) => logger.info(fields, message),
-    warn: (fields, message) => logger.warn(counted(fields), message),
+    debug: (fields, message) => {
+      if (isSaid('debug')) logger.debug(fields, message);
+    },
+    info: (fields, message) => {
+      if (isSaid('info')) logger.info(fields, message);
+    },
+    warn: (fields, message) => {
+      const said = counted(fields);
+      if (isSaid('warn')) logger.warn(said, message);
+    },
     error: (fields, message) => logger.error(counted(fields), message),
     hold,
-    child: (fields) => wrap(logger.child(plainFields({ ...fields })), errors),
+    child: (fields) => wrap(logger.child(plainFields({ ...fields })), shared),
   };
 }
 

@@ -253,7 +253,7 @@ export class Maker {
     return this.#policies.policy;
   }
 
-  get policies(): Pick<PolicyBook, 'policy' | 'settings' | 'set' | 'check'> {
+  get policies(): Pick<PolicyBook, 'policy' | 'settings' | 'set' | 'check' | 'hold'> {
     return this.#policies;
   }
 
@@ -337,6 +337,14 @@ export class Maker {
   #isServed(nodeId: string): boolean {
     if (this.market.isListed(nodeId) || (this.policy.strangers?.maxContracts ?? 0) > 0) return true;
     return this.#hasContract(nodeId);
+  }
+
+  /** Ends connections of those that may not connect any more. */
+  dropUnserved(): void {
+    for (const [nodeId, peers] of this.#peers) {
+      if (this.#isServed(nodeId)) continue;
+      for (const peer of [...peers]) peer.close(new CodedError('unknown_peer'));
+    }
   }
 
   #hasContract(nodeId: string): boolean {

@@ -67,14 +67,20 @@ export class PolicyBook {
    */
   set(changes: Readonly<Record<string, string | undefined>>): Promise<PolicySettings> {
     return this.#queue.run(async () => {
-      const { settings, policy } = this.check(changes);
+      const { settings } = this.check(changes);
       const body = JSON.stringify({ version: 1, settings });
       await this.#deps.ledger.appendNow([{ type: 'put', kind: POLICY_KIND, id: POLICY_ID, body }]);
       this.#settings = settings;
-      this.#policy = policy;
+      // The file may be another by now.
+      this.#policy = this.#applied(settings);
       this.#deps.log.info({ settings }, 'the policy was set');
       return settings;
     });
+  }
+
+  /** Another file: the policy that it makes with the settings over it. */
+  hold(policy: MakerPolicy): void {
+    this.#policy = policy;
   }
 
   /** What would hold after `set`, without setting it. Throws `config_invalid`. */

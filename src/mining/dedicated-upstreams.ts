@@ -33,7 +33,7 @@ export type DedicatedUpstreamsDeps = {
   readonly log: Logger;
   readonly routes: WorkRoutes;
   /** By which a destination counts as healthy. */
-  readonly failover: FailoverOptions;
+  readonly failover: () => FailoverOptions;
   /** Where a session should be now. */
   readonly route: (session: Session) => string;
 };
@@ -177,7 +177,7 @@ export class DedicatedUpstreams {
     if (to === NOWHERE) return true;
     if (at.links?.of(session.id)?.ready !== true) return false;
     const { health } = at;
-    return !health.isUp || isHealthy(failover, health);
+    return !health.isUp || isHealthy(failover(), health);
   }
 
   /** The connection stays; what it brings is for another stream from now on. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Clock, Random, Timer, Timers } from '../base/clock.ts';
 import { codeOf } from '../base/errors.ts';
 import { LIMITS } from '../base/limits.ts';
@@ -16,6 +17,7 @@ import type { ShareKernel } from '../shares/kernel/kernel.ts';
 import { RestingGenerations } from '../shares/resting-generations.ts';
 import { meets } from '../shares/rules.ts';
 import { type AcceptedShare, wordsOfTarget } from '../shares/share.ts';
+import type { UpstreamClientOptions } from '../upstream/client.ts';
 import {
   type Destination,
   type DestinationListener,
@@ -101,6 +103,8 @@ export class Mining {
   readonly luck = new WorkerLuck();
   readonly #deps: MiningDeps;
   readonly #resting: RestingGenerations;
+  /** The destinations of the configuration, by name. */
+  readonly #pools = new Map<string, Reached>();
   #leaving: readonly Leaving[] = [];
   #isStarted = false;
   /** Why the jobs of contracts would not be paid, in words. */
@@ -183,10 +187,56 @@ export class Mining {
     this.linked = new DedicatedUpstreams({
       ...{ jobs: this.jobs, server: () => this.server, clock, log: log.child({ part: 'upstream' }) },
       routes: this.routes,
-      failover: failoverOptions(config.failover),
+      failover: () => this.router.options.failover,
       route: (session) => this.router.route(session),
     });
     for (const row of config.destinations) this.addPool(row);
+  }
+
+  /**
+   * Other destinations, limits and rules of routing. A destination that is reached as before keeps its
+   * connection.
+   * @returns what puts them in force. Throws `config_invalid`, and for files that cannot be read
+   */
+  reloaded({ stratum, destinations, failover, split }: ProxyConfig): () => void {
+    const limit = this.server.limits(downstreamOptions(stratum, this.#deps.env));
+    const pools = destinations.map((row) => ({ row, reached: this.#reachedBy(row) }));
+    for (const { name } of destinations) if (!this.#pools.has(name)) this.routes.assertFree(name);
+    return () => {
+      limit();
+      this.router.setOptions({ failover: failoverOptions(failover), split: splitOptions(split) });
+      this.#setPools(pools);
+    };
+  }
+
+  /** The limits, rules and destinations that it goes by now. */
+  get inForce(): Readonly<Record<string, unknown>> {
+    const setups = this.routes.destinations.map(({ setup }) => setup);
+    return { limits: this.server.options, rules: this.router.options, pools: this.#pools, setups };
+  }
+
+  #reachedBy(row: DestinationConfig): Reached {
+    const { role, links, payoutMode, rpcUrl } = row;
+    return { upstream: upstreamOptions(row, this.#deps.env), role, links, payoutMode, rpcUrl };
+  }
+
+  #setPools(pools: readonly { readonly row: DestinationConfig; readonly reached: Reached }[]): void {
+    const others = pools.filter(
+      ({ row, reached }) => !isDeepStrictEqual(this.#pools.get(row.name), reached),
+    );
+    // Those of new names first, so that sessions have somewhere to go.
+    const [again, added] = [true, false].map((isKnown) =>
+      others.filter(({ row }) => this.#pools.has(row.name) === isKnown),
+    );
+    for (const { row, reached } of added!) this.#addPool(row, reached);
+    for (const name of [...this.#pools.keys()])
+      if (!pools.some(({ row }) => row.name === name)) this.removeDestination(name);
+    for (const { row, reached } of again!) {
+      this.removeDestination(row.name);
+      this.#addPool(row, reached);
+    }
+    this.routes.arrange(pools.map(({ row }) => setupOf(row)));
+    this.#reroute();
   }
 
   /** Best first. */
@@ -232,12 +282,14 @@ export class Mining {
 
   /** A pool or node to mine to from now on. Throws `config_invalid` when the name is taken. */
   addPool(row: DestinationConfig): void {
-    const { clock, timers, random, log, env } = this.#deps;
-    const { name, role, priority, quota, links, worker, payoutMode, rpcUrl } = row;
-    const options = {
-      ...upstreamOptions(row, env),
-      links: { maxLinks: links.max, spareLinks: links.spare },
-    };
+    this.#addPool(row, this.#reachedBy(row));
+  }
+
+  #addPool(row: DestinationConfig, reached: Reached): void {
+    const { clock, timers, random, log } = this.#deps;
+    const { name, worker } = row;
+    const { upstream, role, links, payoutMode, rpcUrl } = reached;
+    const options = { ...upstream, links: { maxLinks: links.max, spareLinks: links.spare } };
     const deps = { clock, timers, random, log: log.child({ part: 'upstream' }) };
     const node =
       rpcUrl === undefined
@@ -249,10 +301,11 @@ export class Mining {
     // Of jobs that are not sold nobody has to know what they commit to.
     const asked = node === undefined || role !== 'contract' ? {} : { askMetadata: node.askMetadata };
     this.addDestination(
-      { name, role, priority, quota, extranonce1: links.extranonce1 },
+      setupOf(row),
       (listener) => new PoolDestination(options, { ...deps, ...asked, listener }),
       node,
     );
+    this.#pools.set(name, reached);
   }
 
   /**
@@ -279,6 +332,7 @@ export class Mining {
   removeDestination(name: string): boolean {
     const mined = this.routes.destinations.find(({ setup }) => setup.name === name);
     if (mined === undefined) return false;
+    this.#pools.delete(name);
     const ended = this.routes.remove(mined);
     const monotonicMs = this.#deps.clock.monotonicMs();
     this.#leaving = [
@@ -504,6 +558,15 @@ export class Mining {
     this.engine.retire(job);
     this.#resting.retired(job, this.#deps.clock.monotonicMs());
   }
+}
+
+/** What makes another connection of a destination where it changes. */
+type Reached = Pick<DestinationConfig, 'role' | 'links' | 'payoutMode' | 'rpcUrl'> & {
+  readonly upstream: UpstreamClientOptions;
+};
+
+function setupOf({ name, role, priority, quota, links }: DestinationConfig): DestinationSetup {
+  return { name, role, priority, quota, extranonce1: links.extranonce1 };
 }
 
 function shareHashesOf(route: WorkRoute | undefined): number | undefined {

@@ -66,7 +66,7 @@ const UNMEASURED = 1n;
 /** Who mines where: follows the plan, and divides sessions where the plan has several routes. */
 export class Router {
   readonly stats = { failovers: 0, moves: 0 };
-  readonly #options: RouterOptions;
+  #options: RouterOptions;
   readonly #deps: RouterDeps;
   #routing: RoutingState = NO_ROUTE;
   #split: SplitState = UNDIVIDED;
@@ -81,6 +81,15 @@ export class Router {
   constructor(options: RouterOptions, deps: RouterDeps) {
     this.#options = options;
     this.#deps = deps;
+  }
+
+  get options(): RouterOptions {
+    return this.#options;
+  }
+
+  /** By which the next round is decided. */
+  setOptions(options: RouterOptions): void {
+    this.#options = options;
   }
 
   /** The routes by which sessions mine now, best first; empty when nowhere. */

@@ -16,7 +16,8 @@ export type DestinationSetup = Pick<DestinationConfig, 'name' | 'role' | 'priori
 };
 
 export type MinedDestination = {
-  readonly setup: DestinationSetup;
+  /** Its place among others changes while it is mined. */
+  setup: DestinationSetup;
   readonly destination: Destination;
   /** The JSON-RPC of a Braidpool node behind it. */
   readonly node: BraidpoolNodeView | undefined;
@@ -125,15 +126,32 @@ export class WorkRoutes {
   }
 
   /** Throws `config_invalid` when a destination has that name. */
+  assertFree(name: string): void {
+    if (this.#destinations.some(({ setup }) => setup.name === name))
+      throw new CodedError('config_invalid', `"${name}" is taken by another destination`);
+  }
+
+  /** Throws as `assertFree`. */
   add(mined: MinedDestination): void {
     const { name, role } = mined.setup;
     assert(mined.destination.name === name, 'destination_name', name);
-    if (this.#destinations.some(({ setup }) => setup.name === name)) {
-      throw new CodedError('config_invalid', `"${name}" is taken by another destination`);
-    }
+    this.assertFree(name);
     this.#known.set(name, mined);
     this.#destinations = [...this.#destinations, mined].sort((a, b) => rankOf(a) - rankOf(b));
     if (role === 'fallback') this.#keep({ name, at: mined, stream: ownStream(name), contract: undefined });
+    this.#sortOwn();
+  }
+
+  /** The places of destinations among each other, and their parts; of equal ones in this order. */
+  arrange(setups: readonly DestinationSetup[]): void {
+    const placeOf = ({ setup: { name } }: MinedDestination): number => {
+      const place = setups.findIndex((setup) => setup.name === name);
+      return place < 0 ? setups.length : place;
+    };
+    for (const mined of this.#destinations) mined.setup = setups[placeOf(mined)] ?? mined.setup;
+    this.#destinations = [...this.#destinations].sort(
+      (a, b) => rankOf(a) - rankOf(b) || placeOf(a) - placeOf(b),
+    );
     this.#sortOwn();
   }
 

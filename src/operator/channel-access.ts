@@ -5,8 +5,8 @@ import type { NetworkName } from '../bitcoin/network.ts';
 import type { ChainSource } from '../chain/source.ts';
 import { loadSeed } from '../channel/key-file.ts';
 import { SeedSigner } from '../channel/signer.ts';
-import type { ChainConfig, MakerConfig, ProxyConfig, Role } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import type { ChainConfig, ProxyConfig, Role } from '../config/config.ts';
+import { type ConfigOf, loadConfig } from '../config/load.ts';
 import type { HostPort } from '../config/values.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Logger } from '../log/logger.ts';
@@ -47,7 +47,7 @@ export function channelAccess(options: AccessOptions): ChannelAccess {
   if (options.configFile === undefined) {
     return { ...named, postgres: undefined, network: undefined, daemon: undefined, maker: undefined };
   }
-  const config = loadEither(options.configFile, options.env);
+  const config = loadEither(['proxy', 'maker'], options.configFile, options.env);
   const { dataDir } = config;
   return {
     ledgerFile: named.ledgerFile ?? ledgerPlaceOf(config).path,
@@ -64,10 +64,16 @@ function makerOf({ contract }: ProxyConfig): MakerAddress | undefined {
   return contract === undefined ? undefined : { ...contract.maker, nodeId: contract.makerNodeId };
 }
 
-/** A configuration says by its options whose it is; one that is neither is told what the likelier lacks. */
-function loadEither(file: string, env: Env): ProxyConfig | MakerConfig {
+/** Where the daemon of a configuration answers, an auditor too. Throws as `loadConfig`. */
+export function daemonPlace(file: string, env: Env): NonNullable<ChannelAccess['daemon']> {
+  const { metrics, dataDir } = loadEither(['proxy', 'maker', 'auditor'], file, env);
+  return { url: urlOf(metrics.listen), dataDir };
+}
+
+/** A configuration says by its options whose it is; one of nobody is told what the likeliest lacks. */
+function loadEither<R extends Role>(roles: readonly R[], file: string, env: Env): ConfigOf<R> {
   const failures: CodedError[] = [];
-  for (const role of ['proxy', 'maker'] as const satisfies readonly Role[]) {
+  for (const role of roles) {
     try {
       return loadConfig(role, { file, env });
     } catch (error) {

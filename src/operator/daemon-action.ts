@@ -7,7 +7,10 @@ import { CodedError } from '../base/errors.ts';
 const ACTION_TIMEOUT_MS = 10_000;
 
 const ROWS: Readonly<Record<string, Write>> = { ...WRITES.proxy, ...WRITES.maker };
-export type ActionName = keyof typeof WRITES.proxy | keyof typeof WRITES.maker;
+export type ActionName =
+  | keyof typeof WRITES.proxy
+  | keyof typeof WRITES.maker
+  | keyof typeof WRITES.auditor;
 
 /**
  * An administrative action; its token is read from the daemon's data directory. Throws `daemon_unreachable`

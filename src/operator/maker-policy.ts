@@ -3,25 +3,24 @@ import { didYouMean } from '../base/spelling.ts';
 import { targetOfDifficulty, workOfTarget } from '../bitcoin/target.ts';
 import type { MakerConfig } from '../config/config.ts';
 import type { ExplainedOption } from '../config/load.ts';
-import { flatRows } from '../config/options.ts';
+import { flatRows, isLive } from '../config/options.ts';
 import { POLICY } from '../config/policy-options.ts';
 import { factorPpmOf } from '../contract/off-market.ts';
 import type { MakerPolicy } from '../maker/policy.ts';
 import type { PolicySettings } from '../maker/policy-book.ts';
 
-/** Where the configuration of a running maker comes from. Files are read anew. Throws as `loadConfig`. */
+/** The configuration that a running maker goes by, with settings over it. Throws as `loadConfig`. */
 export type MakerSource = {
   readonly load: (flags: PolicySettings) => MakerConfig;
   readonly explain: (flags: PolicySettings) => readonly ExplainedOption[];
 };
 
-/** Options of the policy that other parts of a maker took at its start, or that contracts in force go by. */
-const FIXED = /^(?:min_expiry_blocks|binding_script|bindings|payout\..*|bonds\..*|seal\..*)$/;
-
 /** The options of the policy that can be set while a maker runs, as they are named under `[policy]`. */
-const SETTABLE: readonly string[] = flatRows(POLICY.rows)
-  .map(({ path }) => path)
-  .filter((path) => !FIXED.test(path));
+const [SETTABLE, FIXED] = [true, false].map((isSettable) =>
+  flatRows(POLICY.rows)
+    .filter(({ path }) => isLive(POLICY.rows, path) === isSettable)
+    .map(({ path }) => path),
+) as [string[], string[]];
 
 const PREFIX = 'policy.';
 
@@ -29,7 +28,7 @@ const PREFIX = 'policy.';
 export function settablePath(name: string): string {
   const short = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : name;
   if (SETTABLE.includes(short)) return PREFIX + short;
-  if (FIXED.test(short))
+  if (FIXED.includes(short))
     throw new CodedError('config_invalid', `policy.${short} is set in the file, for the next start`);
   throw new CodedError('config_invalid', `the policy has no ${short}${didYouMean(short, SETTABLE)}`);
 }

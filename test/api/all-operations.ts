@@ -6,7 +6,7 @@ import { READS, WRITES, type Write, writeOperation } from '../../src/api/operati
 export const OPERATIONS: Readonly<Record<keyof typeof READS, readonly Operation[]>> = {
   proxy: [...Object.values(READS.proxy), ...written(WRITES.proxy)],
   maker: [...Object.values(READS.maker), ...written(WRITES.maker)],
-  auditor: Object.values(READS.auditor),
+  auditor: [...Object.values(READS.auditor), ...written(WRITES.auditor)],
   watch: Object.values(READS.watch),
 };
 

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'vitest';
 import { systemClock } from '../../src/base/clock.ts';
 import { systemRandom } from '../../src/base/random.ts';
-import { explainConfig, loadConfig } from '../../src/config/load.ts';
+import { ConfigInForce } from '../../src/config/in-force.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { startAuditor } from '../../src/daemon/auditor.ts';
 import { startMaker } from '../../src/daemon/maker.ts';
 import { startProxy } from '../../src/daemon/proxy.ts';
@@ -44,22 +45,24 @@ export class AllDaemons {
     this.#closers.push(() => this.stage.close());
     const config = <R extends 'proxy' | 'maker'>(role: R) =>
       loadConfig(role, { file: this.stage[role].configFile, env: {} });
-    const inputOf = (flags: Readonly<Record<string, string>>) => {
-      return { file: this.stage.maker.configFile, env: {}, flags };
-    };
-    const source = {
-      load: (flags: Readonly<Record<string, string>>) => loadConfig('maker', inputOf(flags)),
-      explain: (flags: Readonly<Record<string, string>>) => explainConfig('maker', inputOf(flags)),
-    };
-    const stopMaker = this.#serve('maker', await startMaker(config('maker'), log, source));
-    this.#serve('proxy', await startProxy(config('proxy'), log));
+    const source = <R extends 'proxy' | 'maker'>(role: R) =>
+      new ConfigInForce(role, { file: this.stage[role].configFile, env: {} });
+    const stopMaker = this.#serve('maker', await startMaker(config('maker'), log, source('maker')));
+    this.#serve('proxy', await startProxy(config('proxy'), log, source('proxy')));
     const { network, chain, closeDir } = config('maker');
     const watched = { network, chain: chain!, paths: [closeDir], readMs: 200, maxAgeMs: 60_000 };
     this.#serve('watch', await startWatch(watched, { host: '127.0.0.1', port: 0 }, log));
     const file = join(directory, 'auditor.toml');
     const peer = '[peer]\nlisten = "127.0.0.1:0"\n[peers]\nallow = []\n[metrics]\nlisten = "127.0.0.1:0"\n';
     writeFileSync(file, `network = "regtest"\ndata_dir = "${join(directory, 'auditor')}"\n${peer}`);
-    this.#serve('auditor', await startAuditor(loadConfig('auditor', { file, env: {} }), log));
+    this.#serve(
+      'auditor',
+      await startAuditor(
+        loadConfig('auditor', { file, env: {} }),
+        log,
+        new ConfigInForce('auditor', { file, env: {} }),
+      ),
+    );
     const fleet = await startAsics([{ ...this.stage.stratum, worker: 'one' }]);
     this.#closers.push(() => fleet.stop());
     return stopMaker;

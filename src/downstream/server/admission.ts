@@ -29,25 +29,33 @@ const STRIKES = 5;
 
 /** Who may connect now. Times are the caller's, of one clock. */
 export class Admission {
-  readonly #options: AdmissionOptions;
+  #options!: AdmissionOptions;
   readonly #stats: DownstreamStats;
-  readonly #allow: BlockList | undefined;
-  readonly #deny: BlockList;
+  #allow: BlockList | undefined;
+  #deny!: BlockList;
   readonly #bans: Bans;
-  readonly #inAll: TokenBucket | undefined;
+  #inAll: TokenBucket | undefined;
   readonly #buckets = new LRUCache<string, TokenBucket>({ max: LIMITS.trackedAddresses });
   readonly #sessions = new Map<string, number>();
 
   /** Throws `config_invalid` when a range is none. */
   constructor(options: AdmissionOptions, stats: DownstreamStats, monotonicMs: number) {
-    const { allow = [], deny = [], acceptRate } = options;
-    this.#options = options;
     this.#stats = stats;
-    this.#allow = allow.length === 0 ? undefined : addressList(allow);
-    this.#deny = addressList(deny);
-    this.#inAll = acceptRate === undefined ? undefined : new TokenBucket(acceptRate, monotonicMs);
     const banMs = options.banMs ?? BAN_MS;
     this.#bans = new Bans({ banMs, strikes: STRIKES, addresses: LIMITS.trackedAddresses });
+    this.setOptions(options, monotonicMs);
+  }
+
+  /** For connections from now on; bans there are stay as they are. Throws `config_invalid`. */
+  setOptions(options: AdmissionOptions, monotonicMs: number): void {
+    const { allow = [], deny = [], acceptRate, banMs = BAN_MS } = options;
+    const [allowed, denied] = [allow.length === 0 ? undefined : addressList(allow), addressList(deny)];
+    this.#options = options;
+    this.#allow = allowed;
+    this.#deny = denied;
+    this.#inAll = acceptRate === undefined ? undefined : new TokenBucket(acceptRate, monotonicMs);
+    this.#buckets.clear();
+    this.#bans.setDuration(banMs);
   }
 
   get bannedAddresses(): number {

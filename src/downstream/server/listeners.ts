@@ -46,7 +46,7 @@ export type ListenersDeps<R> = {
 
 type Listening = {
   readonly server: Server;
-  readonly secureContext: SecureContext | undefined;
+  secureContext: SecureContext | undefined;
   readonly proxies: BlockList;
 };
 
@@ -78,6 +78,17 @@ export class Listeners<R> {
       for (const { server } of this.#listening.splice(0)) server.close();
       throw error;
     }
+  }
+
+  /**
+   * Certificates of connections from now on, in the order of the listeners; the rest stays.
+   * @returns what puts them in force. Throws `config_invalid`
+   */
+  certificates(options: readonly ListenerOptions[]): () => void {
+    const contexts = options.map(({ tls }) => (tls === undefined ? undefined : secureContextOf(tls)));
+    return () => {
+      for (const [index, listening] of this.#listening.entries()) listening.secureContext = contexts[index];
+    };
   }
 
   addresses(): AddressInfo[] {

@@ -22,7 +22,7 @@ import { dueTimeout } from '../session/session-timeouts.ts';
 import { type DownstreamStats, emptyStats } from '../session/stats.ts';
 import { checkVardiffOptions } from '../session/vardiff.ts';
 import { WorkIdentity } from '../session/work-identity.ts';
-import { addressGroup } from './addresses.ts';
+import { addressGroup, addressList } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { Departures } from './departures.ts';
 import { HandshakeThrottle } from './handshake-throttle.ts';
@@ -52,7 +52,7 @@ const PING = printPing('"ping"');
 /** The side the miners see: sockets, sessions, the work they get and the answers to their shares. */
 export class DownstreamServer {
   readonly stats: DownstreamStats = emptyStats();
-  readonly #options: DownstreamOptions;
+  #options: DownstreamOptions;
   readonly #deps: DownstreamDeps;
   readonly #context: SessionContext<Session>;
   readonly #identities: Identities<Session>;
@@ -91,8 +91,7 @@ export class DownstreamServer {
   #onDrained: (() => void) | undefined;
 
   constructor(options: DownstreamOptions, deps: DownstreamDeps) {
-    for (const listener of options.listeners) checkVardiffOptions(listener.difficulty);
-    checkSanctionOptions({ ...DEFAULT_SANCTIONS, ...options.sanctions });
+    checkOptions(options);
     const { quarantineMs = LIMITS.jobAgeMs + 60_000, resumeMs, resumable } = options;
     this.#options = options;
     this.#deps = deps;
@@ -117,6 +116,33 @@ export class DownstreamServer {
     });
     this.#jobRefresher = new JobRefresher(deps.jobs);
     this.#foldedAtMs = this.#context.monotonicMs;
+  }
+
+  /**
+   * Other limits, difficulties and certificates. Addresses, masks and sizes stay.
+   * @returns what puts them in force. Throws `config_invalid`
+   */
+  limits(given: Omit<DownstreamOptions, 'extranonce2Size'>): () => void {
+    const options = { ...this.#options, ...given };
+    checkOptions(options);
+    for (const ranges of [options.allow, options.deny]) addressList(ranges ?? []);
+    const certify = this.#listeners.certificates(options.listeners);
+    return () => {
+      const context = this.#readClock();
+      this.#options = options;
+      context.sanctions = { ...DEFAULT_SANCTIONS, ...options.sanctions };
+      context.lineRate = options.lineRate;
+      this.#identities.setResuming(options);
+      this.#admission.setOptions(options, context.monotonicMs);
+      certify();
+      for (const session of this.#sessions.values())
+        session.setBounds(options.listeners[session.listener]!.difficulty);
+    };
+  }
+
+  /** The limits in force. */
+  get options(): DownstreamOptions {
+    return this.#options;
   }
 
   /** Opens all listeners. Throws as `listen`, or `config_invalid`; then none stays open. */
@@ -580,4 +606,10 @@ export class DownstreamServer {
     this.#shareTargets.set(difficulty, target);
     return target;
   }
+}
+
+/** Throws unless bounds and steps are in order. */
+function checkOptions({ listeners, sanctions }: DownstreamOptions): void {
+  for (const { difficulty } of listeners) checkVardiffOptions(difficulty);
+  checkSanctionOptions({ ...DEFAULT_SANCTIONS, ...sanctions });
 }

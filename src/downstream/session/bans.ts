@@ -42,7 +42,7 @@ type BanRecord = { strikes: number; untilMs: number; isBanned: boolean };
 
 /** Who may not connect, until when. All times are monotonic milliseconds. */
 export class Bans {
-  readonly #options: BanOptions;
+  #options: BanOptions;
   /** The one heard of last is the last. */
   readonly #records = new Map<string, BanRecord>();
   readonly stats = { bans: 0, forgiven: 0 };
@@ -50,6 +50,12 @@ export class Bans {
   constructor(options: BanOptions) {
     assert(options.banMs > 0 && options.strikes >= 1 && options.addresses >= 1, 'ban_options', options);
     this.#options = options;
+  }
+
+  /** Of bans from now on. */
+  setDuration(banMs: number): void {
+    assert(banMs > 0, 'ban_options', banMs);
+    this.#options = { ...this.#options, banMs };
   }
 
   /** Addresses with a strike or a ban. */

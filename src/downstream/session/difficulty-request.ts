@@ -49,6 +49,16 @@ export function applyRequest(
   };
 }
 
+/** The bounds of a session where those of its listener are others now. */
+export function reboundVardiff(
+  given: VardiffOptions,
+  { asked, before }: { readonly asked: VardiffOptions; readonly before: VardiffOptions },
+): VardiffOptions {
+  if (asked.floor < before.floor) return withSmallFloor(given);
+  if (asked.floor === before.floor) return given;
+  return { ...given, floor: Math.min(Math.max(given.floor, asked.floor), given.ceiling) };
+}
+
 /** Goes on from the difficulty of an earlier connection, unless the miner fixed one on this. */
 export function resumeVardiff({ options, state }: Vardiff, difficulty: number, nowMs: number): Vardiff {
   if (state.isFixed) return { options, state };

@@ -61,7 +61,7 @@ export class Identities<Holder> {
   readonly #ids: SessionIds;
   readonly #random: Random;
   readonly #now: () => number;
-  readonly #resumable: number;
+  #resumable: number;
   readonly #live = new Map<string, Holder>();
   readonly #departed: LRUCache<string, Departed>;
   /** Those of which there was no more room. */
@@ -77,7 +77,7 @@ export class Identities<Holder> {
     this.#now = deps.monotonicMs;
     this.#resumable = options.resumable ?? LIMITS.resumableSessions;
     this.#departed = new LRUCache({
-      max: Math.max(1, this.#resumable),
+      max: this.#resumable || LIMITS.resumableSessions,
       ttl: options.resumeMs ?? RESUME_MS,
       ttlResolution: 0,
       perf: { now: deps.monotonicMs },
@@ -87,6 +87,12 @@ export class Identities<Holder> {
         this.#ids.release(identity.id, this.#now());
       },
     });
+  }
+
+  /** Of sessions that end from now on; one that waits already keeps its time, unless none may be resumed. */
+  setResuming({ resumable, resumeMs }: Pick<IdentitiesOptions, 'resumable' | 'resumeMs'>): void {
+    this.#resumable = resumable ?? LIMITS.resumableSessions;
+    this.#departed.ttl = resumeMs ?? RESUME_MS;
   }
 
   get liveCount(): number {
@@ -114,7 +120,7 @@ export class Identities<Holder> {
 
   /** The identity that a session left behind, once. */
   resume(token: string, holder: Holder): { identity: Identity; memory: SessionMemory } | undefined {
-    const departed = this.#departed.get(token);
+    const departed = this.#resumable === 0 ? undefined : this.#departed.get(token);
     if (departed === undefined) return undefined;
     this.#departed.delete(token);
     this.#live.set(token, holder);

@@ -24,9 +24,9 @@ export type SessionContext<Session> = {
   readonly extranonce2Size: number;
   readonly writeBytes: number;
   readonly sharesInFlight: number;
-  readonly sanctions: SanctionOptions;
+  sanctions: SanctionOptions;
   /** Lines of one session; no bound without it. */
-  readonly lineRate: Rate | undefined;
+  lineRate: Rate | undefined;
   readonly agentVersion: string;
   /** Wall time, at most a tick old: enough for the ntime window. */
   nowMs: number;

@@ -1,6 +1,6 @@
 import type { ShareTarget } from '../../shares/share.ts';
 import type { JobId } from '../../stratum/job-id.ts';
-import { applyRequest, applySpeed, resumeVardiff } from './difficulty-request.ts';
+import { applyRequest, applySpeed, reboundVardiff, resumeVardiff } from './difficulty-request.ts';
 import type { DifficultyRequest } from './handshake.ts';
 import type { SessionMemory } from './identities.ts';
 import type { PreparedJob, SentJob } from './prepared-job.ts';
@@ -48,11 +48,15 @@ export class SessionWork {
   /** When it was last sent a job, monotonic; minus infinity before the first. */
   jobAtMonotonicMs = Number.NEGATIVE_INFINITY;
   readonly #context: WorkContext;
+  /** As its listener has it. */
+  #given: VardiffOptions;
+  /** Within what the miner asked for. */
   #options: VardiffOptions;
   #newWorkAtMonotonicMs = 0;
   #wasFixed = false;
 
   constructor(options: VardiffOptions, context: WorkContext) {
+    this.#given = options;
     this.#options = options;
     this.#context = context;
     this.#vardiff = startVardiff(options, context.monotonicMs);
@@ -89,6 +93,17 @@ export class SessionWork {
     const { difficulty } = this.#rowTarget!;
     this.#rowWorker!.accept(shares, difficulty, this.#rowAtSeconds * 1000);
     countShares(this.#vardiff, shares, difficulty);
+  }
+
+  /** Other bounds, from the next job on; what the miner asked for stays, as far as they allow it. */
+  setBounds(given: VardiffOptions): void {
+    this.tally();
+    const options = reboundVardiff(given, { asked: this.#options, before: this.#given });
+    this.#given = given;
+    const { difficulty } = this.#vardiff;
+    this.#setVardiff(
+      resumeVardiff({ options, state: this.#vardiff }, difficulty, this.#context.monotonicMs),
+    );
   }
 
   requestDifficulty(request: DifficultyRequest): void {

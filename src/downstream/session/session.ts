@@ -74,7 +74,7 @@ export class Session implements LineSink {
   /** Holds the beginning of a line until its end comes. */
   #framer: LineFramer | undefined;
   readonly #context: SessionContext<Session>;
-  readonly #budget: TokenBucket | undefined;
+  #budget: TokenBucket | undefined;
   readonly #work: SessionWork;
   readonly #writer: SocketWriter<MissedJob>;
   #lastWorker: SessionWorker | undefined;
@@ -118,6 +118,13 @@ export class Session implements LineSink {
     this.#socket = socket;
     this.#writer = new SocketWriter(socket);
     this.#context = context;
+  }
+
+  /** Other bounds of its difficulty, and of its lines as they are in the context now. */
+  setBounds(vardiff: VardiffOptions): void {
+    const { lineRate, monotonicMs } = this.#context;
+    this.#work.setBounds(vardiff);
+    this.#budget = lineRate && new TokenBucket(lineRate, monotonicMs);
   }
 
   get userAgent(): string {
