@@ -275,6 +275,8 @@ describe('miners', () => {
     expect(one.stats.connections).toBe(1);
     write({ ...base, ...at(one.port, 0, 'one'), 'stratum.difficulty.start': DIFFICULTY / 4 });
     daemon.reload.run();
+    // The work that it has keeps its difficulty: this is other work.
+    one.changeExtranonces();
     await until(
       async () => (await seen()) === `1 one ${DIFFICULTY / 4}`,
       'it mines at what is left, and easier',
