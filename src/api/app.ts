@@ -8,6 +8,7 @@ import { TokenBucket } from '../base/token-bucket.ts';
 import { jsonReply, Refused } from '../http/reply.ts';
 import type { Api } from '../http/server.ts';
 import { mayAct, type Role, roleOf, type Tokens } from '../http/token.ts';
+import { limited } from '../log/limited.ts';
 import type { Logger } from '../log/logger.ts';
 import { csvOf } from './csv.ts';
 import { BASE, documentOf, getDocument, type Json } from './document.ts';
@@ -15,17 +16,39 @@ import { type AnyInput, type Operation, type pageQuery, type Served, serve } fro
 import { pageOf } from './page.ts';
 import { wired } from './wire.ts';
 
-export type ApiDeps = { readonly tokens: Tokens; readonly clock: Clock; readonly log: Logger };
+/** A write that was asked for by somebody who may. */
+export type WriteNews = {
+  /** Its path, without a slash before it. */
+  readonly operation: string;
+  /** Whose token it was. */
+  readonly role: string;
+  readonly address: string;
+  /** Null where it names none. */
+  readonly contract: string | null;
+};
+
+export type ApiDeps = {
+  readonly tokens: Tokens;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of each write, and by what it returns of the outcome. What only looks is none, nor a dry run. */
+  readonly onWrite?: (news: WriteNews) => (outcome: string) => void;
+};
 
 /** What one address may ask: a page with every table open asks some twenty a second. */
 const ASKED = { perSecond: 200, burst: 1000 };
 /** Addresses that are remembered; of more, those that asked last. */
 const ADDRESSES = 1024;
 
+/** Whoever guesses tokens fills no log. */
+const REFUSALS_MS = 10_000;
+
 type Bindings = { readonly Bindings: { readonly address: string } };
 
 /** The API of a daemon: what it serves, to whom, and no more often than is good for it. */
-export function createApi(daemon: string, own: readonly Served[], { tokens, clock, log }: ApiDeps): Api {
+export function createApi(daemon: string, own: readonly Served[], deps: ApiDeps): Api {
+  const { tokens, clock, log } = deps;
+  const refusals = limited(log, REFUSALS_MS, clock);
   let document: Json | undefined;
   const made = (): Json =>
     (document ??= documentOf(
@@ -46,9 +69,9 @@ export function createApi(daemon: string, own: readonly Served[], { tokens, cloc
     const { operation } = each;
     const path = BASE + operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     app.on(operation.method, [path], async (c) => {
-      const role = roleFor(operation, c, tokens);
+      const role = roleFor(operation, c, tokens, refusals);
       if (operation.method === 'get') return answerOf(each, await inputOf(operation, c), c);
-      return await writeOf(each, role, c, log);
+      return await writeOf(each, role, c, deps);
     });
   }
   app.notFound((c) => {
@@ -68,20 +91,30 @@ export function createApi(daemon: string, own: readonly Served[], { tokens, cloc
 
 /**
  * The role of a caller. Whoever is on this machine may look without a token: not by way of a proxy before the
- * daemon. Throws `unauthorized`, `forbidden`.
+ * daemon. Throws `unauthorized`, `forbidden`, which are said in the log and counted.
  */
 function roleFor(
-  { method, role: least }: Pick<Operation, 'method' | 'role'>,
+  { method, path, role: least }: Pick<Operation, 'method' | 'path' | 'role'>,
   { req, env }: Context<Bindings>,
   tokens: Tokens,
+  log: Logger,
 ): Role {
+  const refuse = (code: 'unauthorized' | 'forbidden', refused: Refused): never => {
+    const asked = { code, method, path, address: env.address };
+    log.warn(asked, 'a request was refused for its token');
+    throw refused;
+  };
   const header = req.header('authorization');
   const isNear = isLoopback(env.address) && !req.header('forwarded') && !req.header('x-forwarded-for');
   const free = header === undefined && isNear && method === 'get' ? 'watch' : undefined;
   const role = free ?? roleOf(header, tokens);
-  if (role === undefined) throw new Refused('unauthorized', undefined, { 'www-authenticate': 'Bearer' });
+  if (role === undefined)
+    return refuse('unauthorized', new Refused('unauthorized', undefined, { 'www-authenticate': 'Bearer' }));
   if (!mayAct(role, least))
-    throw new Refused('forbidden', `it takes the token of ${least}, this is of ${role}`);
+    return refuse(
+      'forbidden',
+      new Refused('forbidden', `it takes the token of ${least}, this is of ${role}`),
+    );
   return role;
 }
 
@@ -134,15 +167,31 @@ async function answerOf({ operation, run, keyOf }: Served, input: AnyInput, c: C
 }
 
 /** Does what is asked, and says in the log who asked and what came of it. */
-async function writeOf(each: Served, role: Role, c: Context<Bindings>, log: Logger): Promise<Response> {
+async function writeOf(
+  each: Served,
+  role: Role,
+  c: Context<Bindings>,
+  { log, onWrite }: Pick<ApiDeps, 'log' | 'onWrite'>,
+): Promise<Response> {
   const action = each.operation.path.slice(1);
-  const said = { action, role, address: c.env.address };
+  const { address } = c.env;
+  let tell: ((outcome: string) => void) | undefined;
+  const ended = (outcome: string): void => {
+    tell?.(outcome);
+    log.info({ action, role, address, outcome }, 'asked by the API');
+  };
   try {
-    const answer = await answerOf(each, await inputOf(each.operation, c), c);
-    log.info({ ...said, outcome: 'done' }, 'asked by the API');
+    const input = await inputOf(each.operation, c);
+    const { contract, dry_run: isDry } = input.body as Readonly<Record<string, unknown>>;
+    if (each.operation.role !== 'watch' && isDry !== true)
+      tell = onWrite?.({
+        ...{ operation: action, role, address, contract: typeof contract === 'string' ? contract : null },
+      });
+    const answer = await answerOf(each, input, c);
+    ended('done');
     return answer;
   } catch (error) {
-    log.info({ ...said, outcome: codeOf(error) }, 'asked by the API');
+    ended(codeOf(error));
     throw error;
   }
 }

@@ -56,6 +56,17 @@ const historyOf = <S extends z.ZodRawShape>(sample: z.ZodObject<S>) => ({
   followEvents: { ...followEvents, answer: sample },
 });
 
+const listWrites = {
+  ...{ ...list, name: 'listWrites', path: '/writes' },
+  summary: 'what was asked of the daemon by this API, by whom, and what came of it; oldest first',
+  answer: z.object({
+    number: count,
+    at_ms: timeMs,
+    ...{ operation: text, role: text, address: text, contract: text.nullable() },
+    outcome: text.describe('`done`, the code of why not, or `asked` where the daemon ended meanwhile'),
+  }),
+} as const satisfies Operation;
+
 /** What is only read, by daemon. */
 export const READS = {
   proxy: {
@@ -74,6 +85,7 @@ export const READS = {
     listContracts: { ...listContracts, answer: proxyContract },
     getContract: { ...getContract, answer: proxyContract },
     listStreams,
+    listWrites,
     ...historyOf(SAMPLES.proxy),
     getDag: { ...read, name: 'getDag', path: '/dag', summary: 'the newest of each braid', answer: dag },
   },
@@ -82,6 +94,7 @@ export const READS = {
     listContracts: { ...listContracts, answer: makerContract },
     getContract: { ...getContract, answer: makerContract },
     listStreams,
+    listWrites,
     ...historyOf(SAMPLES.maker),
     listPools: { ...list, name: 'listPools', path: '/pools', summary: 'pools of the maker', answer: pool },
   },
@@ -89,6 +102,7 @@ export const READS = {
     getStatus: { ...getStatus, answer: auditorStatus },
     listContracts: { ...listContracts, answer: auditedContract },
     getContract: { ...getContract, answer: auditedContract },
+    listWrites,
     ...historyOf(SAMPLES.auditor),
   },
   watch: { getStatus: { ...getStatus, answer: watchStatus } },

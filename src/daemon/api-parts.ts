@@ -7,12 +7,14 @@ import {
   type Operation,
   type Served,
   serveEvents,
+  servePage,
 } from '../api/operation.ts';
-import { type HistoryQuery, type Write, writeOperation } from '../api/operations.ts';
+import { type HistoryQuery, READS, type Write, writeOperation } from '../api/operations.ts';
 import { numberKey } from '../api/page.ts';
 import { assert } from '../base/assert.ts';
 import { Refused } from '../http/reply.ts';
 import type { Logger } from '../log/logger.ts';
+import type { WriteJournal } from './write-journal.ts';
 
 /** The writes of a daemon, each with what does it. */
 export function serveActions<Path extends string>(
@@ -29,8 +31,18 @@ export function serveActions<Path extends string>(
 
 export type ApiDeps = FeedDeps & {
   readonly undo: Pick<AsyncDisposableStack, 'defer'>;
+  readonly writes: WriteJournal;
   readonly log: Logger;
 };
+
+/** What was asked of a daemon: see `WriteJournal`. */
+export function serveWrites(journal: Pick<WriteJournal, 'rows'>): Served {
+  return servePage(
+    READS.proxy.listWrites,
+    () => journal.rows,
+    ({ number }) => numberKey(number),
+  );
+}
 
 /** What a daemon shows of itself as time goes by, until it stops. */
 export function serveHistory<S extends z.ZodObject, T extends object>(

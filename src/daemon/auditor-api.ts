@@ -6,7 +6,7 @@ import type { Auditor } from '../auditor/auditor.ts';
 import { VERSION } from '../base/version.ts';
 import type { AuditorConfig } from '../config/config.ts';
 import type { Api } from '../http/server.ts';
-import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
+import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
 import { apiTokens } from './data-dir.ts';
 import type { Reload } from './reload.ts';
 
@@ -32,9 +32,14 @@ export function auditorApi(
       theContract(auditor.status, ({ contractId }) => contractId === params.contract_id),
     ),
     ...serveActions(WRITES.auditor, deps.reload.actions),
+    serveWrites(deps.writes),
     ...serveHistory(SAMPLES.auditor, READS.auditor, () => auditorSample(auditor), deps),
   ];
-  return createApi('auditor', served, { ...deps, tokens: apiTokens(dataDir, deps.log) });
+  return createApi('auditor', served, {
+    ...deps,
+    onWrite: (news) => deps.writes.begin(news),
+    tokens: apiTokens(dataDir, deps.log),
+  });
 }
 
 function auditorSample({ status, stats }: Auditor) {

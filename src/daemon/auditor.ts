@@ -19,6 +19,7 @@ import { startPage } from './page.ts';
 import { Reload, type RereadSource, replaceAll } from './reload.ts';
 import { type DaemonLog, daemonSources, diskSources, ledgerSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
+import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -70,12 +71,21 @@ export function startAuditor(
     }));
     observe = metrics.observe;
     const reload = new Reload(source, log);
+    const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
     const ops = new OpsServer(
       { listen, allowedHosts, serving: ['ledger'] },
       {
         ...{ metrics, timers, log: http },
         checks: { ledger: () => (ledger.stats.failed ? 'the ledger cannot be written' : true) },
-        api: auditorApi(config, auditor, { undo, reload, clock, timers, random: systemRandom, log: http }),
+        api: auditorApi(config, auditor, {
+          undo,
+          reload,
+          writes,
+          clock,
+          timers,
+          random: systemRandom,
+          log: http,
+        }),
       },
     );
     reload.add({

@@ -9,7 +9,7 @@ import type { Api } from '../http/server.ts';
 import type { PoolFigures } from '../maker/pool-book.ts';
 import type { MakerSource } from '../operator/maker-policy.ts';
 import { luckOf } from '../work/luck.ts';
-import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
+import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
 import { chainStatus } from './chain-part.ts';
 import { makerChannelActions } from './channel-actions.ts';
 import { heightOf, isBegun, isFunded } from './contract-state.ts';
@@ -37,8 +37,14 @@ export function makerApi(config: MakerConfig, facts: MakerParts, deps: MakerApiD
     ...makerReads(config, facts, deps),
     ...serveHistory(SAMPLES.maker, READS.maker, () => makerSample(facts), deps),
     ...serveActions(WRITES.maker, actions),
+    serveWrites(deps.writes),
   ];
-  return createApi('maker', served, { clock, log, tokens: apiTokens(config.dataDir, log) });
+  return createApi('maker', served, {
+    clock,
+    log,
+    onWrite: (news) => deps.writes.begin(news),
+    tokens: apiTokens(config.dataDir, log),
+  });
 }
 
 function makerReads(config: MakerConfig, facts: MakerParts, deps: MakerApiDeps): Served[] {

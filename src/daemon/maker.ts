@@ -54,6 +54,7 @@ import { type DaemonLog, daemonSources } from './shared-metrics.ts';
 import { sayStatus } from './status-line.ts';
 import { logMakerTips } from './tip-logs.ts';
 import { replaceUnusable } from './unusable-ledger.ts';
+import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -154,7 +155,8 @@ async function build(
   const descriptors = watchDescriptors(undo, { timers, log });
   const shown = { pools: () => ownWork.book.figures, descriptors, isListening: () => port !== undefined };
   const reload = new Reload(source, log);
-  const ops = opsServer(config, facts, { metrics, source, undo, log, reload, ...shown });
+  const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
+  const ops = opsServer(config, facts, { metrics, source, undo, log, reload, writes, ...shown });
   reload.add(...liveParts(facts, { allowedNodeIds, ops }));
   const httpAt = await startPage(ops, { waiting, undo, log });
   sayStatus(undo, { timers, log }, makerLine(facts));
@@ -215,12 +217,13 @@ function opsServer(
     readonly isListening: () => boolean;
     readonly source: MakerSource | undefined;
     readonly reload: Reload<'maker'>;
+    readonly writes: WriteJournal;
     readonly undo: AsyncDisposableStack;
     readonly log: Logger;
   },
 ): OpsServer {
   const http = deps.log.child({ part: 'http' });
-  const { metrics, pools, descriptors, isListening, source, reload, undo } = deps;
+  const { metrics, pools, descriptors, isListening, source, reload, writes, undo } = deps;
   const { listen, allowedHosts } = config.metrics;
   return new OpsServer(
     { listen, allowedHosts, serving: ['ledger'] },
@@ -228,7 +231,7 @@ function opsServer(
       ...{ metrics, timers, log: http },
       checks: makerChecks(facts, isListening),
       api: makerApi(config, facts, {
-        ...{ pools, descriptors, source, reload, undo },
+        ...{ pools, descriptors, source, reload, writes, undo },
         ...{ clock, timers, random: systemRandom, log: http },
       }),
     },

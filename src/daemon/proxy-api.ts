@@ -5,7 +5,7 @@ import { numberKey } from '../api/page.ts';
 import { SAMPLES } from '../api/samples.ts';
 import type { Api } from '../http/server.ts';
 import { destinationStatus } from '../mining/destination-status.ts';
-import { type ApiDeps, serveActions, serveHistory, theContract } from './api-parts.ts';
+import { type ApiDeps, serveActions, serveHistory, serveWrites, theContract } from './api-parts.ts';
 import { proxyChannelActions } from './channel-actions.ts';
 import { heightOf } from './contract-state.ts';
 import { apiTokens } from './data-dir.ts';
@@ -29,8 +29,13 @@ export function proxyApi(
     ...proxyReads(facts),
     ...serveHistory(SAMPLES.proxy, READS.proxy, () => proxySample(facts), deps),
     ...serveActions(WRITES.proxy, actions),
+    serveWrites(deps.writes),
   ];
-  return createApi('proxy', served, { ...deps, tokens: apiTokens(config.dataDir, deps.log) });
+  return createApi('proxy', served, {
+    ...deps,
+    onWrite: (news) => deps.writes.begin(news),
+    tokens: apiTokens(config.dataDir, deps.log),
+  });
 }
 
 function proxyReads(facts: ProxyParts): Served[] {

@@ -52,6 +52,7 @@ import { sayStatus } from './status-line.ts';
 import { takeActions } from './take-action.ts';
 import { takenContracts } from './taken-contracts.ts';
 import { logMinerTips } from './tip-logs.ts';
+import { WriteJournal } from './write-journal.ts';
 
 const clock = systemClock;
 const timers = systemTimers;
@@ -140,7 +141,8 @@ async function build(
 
   const later = { waiting: facts.waiting, undo, log };
   const reload = new Reload(source, log);
-  const ops = opsServer(facts, kernel.name, observers, { ...later, reload });
+  const writes = await WriteJournal.open(config.ledger.postgres?.instance, { ledger, clock, log });
+  const ops = opsServer(facts, kernel.name, observers, { ...later, reload, writes });
   reload.add(...liveParts(config, { facts, selling, ops }));
   const httpAt = await startPage(ops, later);
   sayStatus(undo, { timers, log }, proxyLine(facts));
@@ -282,13 +284,14 @@ function opsServer(
   deps: {
     readonly undo: AsyncDisposableStack;
     readonly reload: Reload<'proxy'>;
+    readonly writes: WriteJournal;
     readonly log: DaemonLog;
   },
 ): OpsServer {
   const { config, ledger } = facts;
-  const { undo, reload, log } = deps;
+  const { undo, reload, writes, log } = deps;
   const http = log.child({ part: 'http' });
-  const api = proxyApi(facts, { undo, reload, clock, timers, random: systemRandom, log: http });
+  const api = proxyApi(facts, { undo, reload, writes, clock, timers, random: systemRandom, log: http });
   const build = { version: VERSION, commit: COMMIT, kernel: kernelName, ledger: ledger.engine };
   const metrics = createMetrics({ role: 'proxy', build }, () => proxySources(facts, log));
   observers.observe = metrics.observe;

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Socket } from 'node:net';
 import { assert } from '../base/assert.ts';
 import type { Timer, Timers } from '../base/clock.ts';
-import { codeOf } from '../base/errors.ts';
+import { CodedError, codeOf, httpStatus } from '../base/errors.ts';
 import { listen } from '../base/listen.ts';
 import type { Logger } from '../log/logger.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -162,7 +162,8 @@ export class OpsServer {
   }
 
   #replyTo(error: unknown, request: IncomingMessage): Reply {
-    if (error instanceof Refused) this.stats.refused += 1;
+    const isRefused = error instanceof CodedError && httpStatus(error.code) < 500;
+    if (isRefused) this.stats.refused += 1;
     else {
       this.stats.failed += 1;
       this.#deps.log.warn({ code: codeOf(error), error, path: pathOf(request) }, 'request failed');

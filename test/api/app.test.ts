@@ -39,13 +39,16 @@ function apiOf(more: readonly Served[] = []): {
   api: Api;
   lines: Line[];
   paid: unknown[];
+  refused: Line[];
   pass: (ms: number) => void;
 } {
   const lines: Line[] = [];
   const paid: unknown[] = [];
+  const refused: Line[] = [];
   let nowMs = 0;
   const info = (fields: Line): void => void lines.push(fields);
-  const log: Logger = { ...silentLogger, info, child: () => log };
+  const warn = (fields: Line): void => void refused.push(fields);
+  const log: Logger = { ...silentLogger, info, warn, child: () => log };
   const served = [
     serve(getOne, () => ROWS[1]!),
     servePage(
@@ -62,7 +65,7 @@ function apiOf(more: readonly Served[] = []): {
   ];
   const clock = { monotonicMs: () => nowMs, nowMs: () => nowMs };
   const api = createApi('proxy', served, { tokens: TOKENS, clock, log });
-  return { api, lines, paid, pass: (ms) => (nowMs += ms) };
+  return { api, lines, paid, refused, pass: (ms) => (nowMs += ms) };
 }
 
 function request(path: string, init: RequestInit = {}): Request {
@@ -134,13 +137,18 @@ describe('who may ask', () => {
   });
 
   it('is nobody without the token of the role, and nothing is done then', async () => {
-    const { api, paid, lines } = apiOf();
+    const { api, paid, lines, refused } = apiOf();
     expect(await refusal(api, request('/pay', { method: 'POST' }))).toBe('unauthorized');
     for (const token of [TOKENS.money.slice(1), `${TOKENS.money}c`, 'd'.repeat(64)])
       expect(await refusal(api, posted('{}', token))).toBe('unauthorized');
     for (const token of [TOKENS.watch, TOKENS.operate])
       expect(await refusal(api, posted('{}', token))).toBe('forbidden');
     expect([paid, lines]).toEqual([[], []]);
+    // One line of each kind in ten seconds, however many guess.
+    expect(refused).toEqual([
+      { code: 'unauthorized', method: 'post', path: '/pay', address: HERE },
+      { code: 'forbidden', method: 'post', path: '/pay', address: HERE },
+    ]);
     expect(await refusal(api, posted('{}'))).toBe('200');
     expect(paid).toEqual([{}]);
   });

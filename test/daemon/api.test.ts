@@ -82,6 +82,7 @@ const WRITES: Readonly<Record<string, Write>> = {
   'contract/clock': [{}],
   'contract/take': [{ dry_run: true, terms: {}, maker: '127.0.0.1:1', name: 'x' }, 'config_invalid'],
   'metering/end': [{}, 'unknown_channel'],
+  'config/reload': [{}],
   book: [{}],
   'pool/paid': [{ pool: 'of nobody', hashes: '1' }, 'config_invalid'],
   'policy/show': [{}],
@@ -141,6 +142,19 @@ describe.each(['proxy', 'maker'] as const)('the API of the %s', (role) => {
       expect([path, await callWrite(role, write)]).toEqual([path, role === 'maker' ? atMaker : outcome]);
     }
   }, 60_000);
+});
+
+describe.each(['proxy', 'maker'] as const)('the writes of the %s', (role) => {
+  it('are in its ledger, but for what only looks or is tried out', async () => {
+    const { items } = JSON.parse(await daemons.page(role, '/api/v1/writes')) as {
+      items: { operation: string; role: string; outcome: string }[];
+    };
+    const seen = items.map(({ operation, role: by, outcome }) => [operation, by, outcome]);
+    expect(seen).toContainEqual(['config/reload', 'money', 'done']);
+    expect(seen).toContainEqual(['metering/end', 'money', 'unknown_channel']);
+    expect(seen.map(([operation]) => operation)).not.toContain('contract/end');
+    expect(seen.map(([operation]) => operation)).not.toContain('contract/stream');
+  });
 });
 
 describe.each(['proxy', 'maker', 'auditor'] as const)('the API of the %s', (role) => {
